@@ -1,4 +1,4 @@
-//! What the engine wants, done.
+//! Execution of the engine's actions.
 
 use rustix::io::Errno;
 use spared_sdk::{Error, Interest, Role};
@@ -19,7 +19,7 @@ impl Vrrp {
         self.act();
     }
 
-    /// Does what the engine wants, then sets the timer.
+    /// Executes the engine's actions, then sets the timer.
     pub(crate) fn act(&mut self) {
         self.perform_all();
         self.agree();
@@ -52,26 +52,26 @@ impl Vrrp {
                     engine.handle_unsent(self.host.now(), id);
                 }
             }
-            Action::Publish {
-                group,
-                role,
-                reason,
-                why,
-            } => {
-                let done = self.groups.publish(&group, role, reason, &why);
+            Action::Publish { group, role, cause } => {
+                let done = self.groups.publish(&group, role, &cause);
                 if let Err(error) = &done {
                     log::warn!("{group}: {error}");
                 }
                 self.take_answer(&group, role, done.is_ok());
             }
-            Action::Reopen { group, why } => {
+            Action::Explain { group, role, cause } => {
+                if let Err(error) = self.groups.explain(&group, role, &cause) {
+                    log::warn!("{group}: {error}");
+                }
+            }
+            Action::Reopen { group, cause } => {
                 // whoever became active meanwhile waits in the sockets
                 self.hear_all();
                 let engine = self.engine.as_ref();
                 if !engine.is_some_and(|engine| engine.wants_active(&group)) {
                     return;
                 }
-                let done = self.groups.reopen(&group, &why);
+                let done = self.groups.reopen(&group, &cause);
                 if let Err(error) = &done {
                     log::warn!("{group}: {error}");
                 }
@@ -82,7 +82,7 @@ impl Vrrp {
                 to,
                 bytes,
             } => {
-                // the last word of a router that is gone: whoever misses it waits a little longer
+                // the last packet of a removed router: a node that misses it waits a little longer
                 let _ = self
                     .sockets
                     .get(interface)
@@ -118,8 +118,8 @@ impl Vrrp {
                     log::warn!("{error}");
                 }
             }
-            Action::SwitchOver { group, reason, why } => {
-                let answer = match self.groups.switch_over(&group, reason, &why) {
+            Action::SwitchOver { group, cause } => {
+                let answer = match self.groups.switch_over(&group, &cause) {
                     Ok(()) => Begun::Yes,
                     Err(Error::Host { errno, .. }) if errno == EALREADY => Begun::Before,
                     Err(error) => {
@@ -155,7 +155,8 @@ impl Vrrp {
         }
     }
 
-    // The answer may have taken long: whoever became active meanwhile waits in the sockets.
+    // The answer may have taken long: adverts of a router that became active meanwhile wait in the
+    // sockets.
     fn take_answer(&mut self, group: &str, role: Role, done: bool) {
         if role == Role::Active {
             self.hear_all();

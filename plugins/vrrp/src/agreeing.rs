@@ -1,5 +1,5 @@
-//! What the agreement on keys wants, done: requests to the process that holds the nodes' keys, frames on
-//! every path, and what follows when a key counts.
+//! Execution of the key agreement's actions: requests to the process that holds the nodes' keys,
+//! frames on every path, and the effects of a confirmed key.
 
 use spared_sdk::Identity;
 
@@ -26,13 +26,13 @@ impl Identity for Vrrp {
 }
 
 impl Vrrp {
-    /// Does all of it; what the engine is to do for it follows.
+    /// Executes all actions, then those of the engine that result.
     pub(crate) fn agree(&mut self) {
         let now_ns = self.host.now();
         let (Some(links), Some(engine)) = (&mut self.links, &mut self.engine) else {
             return;
         };
-        // it follows the interval that the peer has told, not the configuration alone
+        // it follows the peer's interval, not only the configuration
         links.set_patience(engine.longest_silence_ns());
         let news = links.take_news(now_ns);
         while let Some(request) = links.poll_request() {
@@ -45,7 +45,7 @@ impl Vrrp {
                     signature,
                 } => identity.verify(*ticket, statement, signature),
             };
-            // it is asked again a second later
+            // it is requested again a second later
             if let Err(error) = asked {
                 log::debug!("keys of heartbeats: {error}");
             }
@@ -73,7 +73,7 @@ impl Vrrp {
         self.tell_of_second_machine(now_ns);
     }
 
-    /// As a check that weighs nothing: this node is as fit as before, and yet not all is well.
+    /// A check without weight: this node is as fit as before, but there is a fault.
     fn tell_of_second_machine(&mut self, now_ns: u64) {
         let Some(checks) = self.host.checks() else {
             return;

@@ -1,4 +1,4 @@
-//! What a group claims of the host: routers for the fence, addresses, routes.
+//! The claims of a group to the host: virtual routers for the fence, addresses, routes.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Who should be active: facts in, a priority, a verdict or a sentence out. No state, no time.
 //!
-//! The rules E0 to E13 are in docs/election.md. Where heartbeats are heard, scores are compared;
-//! without a link to the peer the rules are spoken in VRRP's own words, the priority of the adverts.
+//! The rules E0 to E13 are in docs/election.md. With heartbeats, scores are compared; without them,
+//! the rules are expressed by the priority of adverts.
 
 mod why;
 
@@ -26,7 +26,7 @@ const QUALITY_STEP: u8 = 5;
 const HOLD_MAX_NS: u64 = 60_000_000_000;
 const QUALITY_BASE: u8 = 50;
 
-/// What the host wants of a group.
+/// The host's directive for a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directive {
     /// 0-100.
@@ -37,13 +37,13 @@ pub struct Directive {
     pub resign: bool,
     /// Not yet in sync with the peer.
     pub joining: bool,
-    /// A failover by this node would lose nothing.
+    /// A failover to this node would lose nothing.
     pub ready: bool,
-    /// No change of role for quality or preference.
+    /// No role changes because of quality or preference.
     pub frozen: bool,
-    /// E6: the peer is prepared; let it go ahead.
+    /// E6: the peer is prepared; release the group.
     pub release: bool,
-    /// E6: prepared; go ahead the moment that the peer lets go.
+    /// E6: prepared; become active as soon as the peer releases the group.
     pub prepared: bool,
     pub why: String,
 }
@@ -85,7 +85,7 @@ impl Default for Directive {
 }
 
 impl Directive {
-    /// E0: what stands above quality.
+    /// E0: class, compared before quality.
     pub fn class(&self) -> u8 {
         match (self.stands_aside(), self.forced == Forced::Active) {
             (true, _) => 0,
@@ -95,19 +95,19 @@ impl Directive {
         }
     }
 
-    /// E0: the lowest class, which serves only where nobody else does.
+    /// E0: the lowest class, which serves only if nobody else does.
     pub fn stands_aside(&self) -> bool {
         self.maintenance || self.forced == Forced::Backup
     }
 }
 
-/// What the priority of a group's adverts follows from.
+/// Inputs of the priority of a group's adverts.
 #[derive(Clone, Copy, Debug)]
 pub struct PriorityInputs<'a> {
     pub election: Election,
     pub carrier_weight: u8,
     pub directive: &'a Directive,
-    /// How many interfaces of its routers are hurt.
+    /// Number of hurt interfaces of the group.
     pub hurt: usize,
     /// E3: this node claims an unheard interface.
     pub claims: bool,
@@ -136,7 +136,7 @@ pub fn priority(facts: &PriorityInputs<'_>) -> u8 {
     }
 }
 
-/// How long an active router of lower priority is suffered before it is preempted; None: for ever.
+/// Time before an active router of lower priority is preempted; None: never.
 ///
 /// `changes` counts this node's changes of role within the last five minutes (E9).
 pub fn preempts_after_ns(
@@ -149,14 +149,14 @@ pub fn preempts_after_ns(
         return None;
     }
     match facts.election {
-        // RFC 9568 section 6.1: the owner preempts whatever Preempt_Mode says
+        // RFC 9568 section 6.1: the owner preempts regardless of Preempt_Mode
         _ if own == OWNER || facts.claims || facts.directive.forced == Forced::Active => Some(0),
         Election::Priority {
             preempt,
             preempt_delay_ns,
             ..
         } => preempt.then_some(preempt_delay_ns),
-        // the other one stands aside: nothing to wait for
+        // the other node is in maintenance or forced backup: nothing to wait for
         Election::Quality { .. } if heard == LEAST => Some(0),
         Election::Quality {
             preferred,
@@ -181,7 +181,7 @@ pub fn wins(own: (u8, IpAddr), other: (u8, IpAddr)) -> bool {
     own > other
 }
 
-/// What two nodes that hear each other go by.
+/// Rules between two nodes that hear each other.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub election: Election,
@@ -189,30 +189,31 @@ pub struct Rules {
     pub by_priority: bool,
     /// No change for quality or preference.
     pub frozen: bool,
-    /// E3: the group was switched over for an unheard interface that may last: nothing mild moves it back.
+    /// E3: the group was switched over because of an unheard interface that may still be so:
+    /// quality and preference do not move it back.
     pub unheard: bool,
     /// Changes of role within the last five minutes (E9).
     pub changes: u32,
 }
 
-/// E0: how one node stands, as itself or its heartbeats say.
+/// E0: state of a node, known directly or from its heartbeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rank {
-    /// It can be active: the host wants it, and an interface is usable.
+    /// Whether it can be active: the host allows it, and an interface is usable.
     pub able: bool,
     pub class: u8,
     pub quality: u8,
-    /// Of its adverts.
+    /// Priority of its adverts.
     pub priority: u8,
     pub preferred: bool,
     pub ready: bool,
-    /// Interfaces that do not speak, or are rated bad.
+    /// Number of interfaces that cannot send adverts, or are rated bad.
     pub hurt: usize,
     /// E7: how often another node became active, as far as it knows.
     pub term: u32,
 }
 
-/// E0: what is compared, from above. The node whose name sorts first has the last word.
+/// E0: fields in the order of comparison. The alphabetically first name breaks a tie.
 pub type Score = (bool, u8, u8, bool, bool);
 pub type RivalScore = (bool, u8, u8, u32, bool, bool);
 
@@ -226,14 +227,14 @@ impl Rank {
         (self.able, self.class, fitness, preferred, named_first)
     }
 
-    /// E7: the score of one of two that are active. The one that took over later was reached by
-    /// those who asked meanwhile; who is preferred gets the group by a switchover.
+    /// E7: the score of one of two active nodes. Clients have learned the node that took over
+    /// later; a preferred node gets the group by a switchover.
     pub fn rival_score(&self, by_priority: bool, named_first: bool) -> RivalScore {
         let (able, class, fitness, preferred, named) = self.score(by_priority, named_first);
         (able, class, fitness, self.term, preferred, named)
     }
 
-    /// E3: neither is fitter by so much that it mattered.
+    /// E3: neither node is fitter by a relevant difference.
     pub fn equals(&self, other: &Rank, by_priority: bool) -> bool {
         let fitness = if by_priority {
             self.priority == other.priority
@@ -244,41 +245,42 @@ impl Rank {
     }
 }
 
-/// Why the active node hands the group to the other.
+/// Reason why the active node switches the group over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum SwitchoverCause {
     /// No interface of the active node is usable.
     Isolated,
     /// Forced, or in maintenance.
     Class,
-    /// The active node has not yet got all that the other knows.
+    /// The active node is not yet in sync.
     Joining,
-    /// More of its interfaces do not speak.
+    /// More of its interfaces are hurt.
     Hurt,
     Quality,
     Preferred,
     Priority,
-    /// E3: an interface that is of no more use here than there.
+    /// E3: an unheard interface that is rated no better here than there.
     Unheard,
 }
 
-/// E1 and E9, for the active node: whether the other one is to have the group, and after how long.
-pub fn switches_over(own: &Rank, other: &Rank, rules: &Rules) -> Option<(Cause, u64)> {
+/// E1 and E9, for the active node: whether the other one should get the group, and after which
+/// time.
+pub fn switches_over(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCause, u64)> {
     if !other.able {
         return None;
     }
     if !own.able {
-        return Some((Cause::Isolated, 0));
+        return Some((SwitchoverCause::Isolated, 0));
     }
     if own.class != other.class {
         let better = other.class > own.class;
         return better.then(|| match own.class {
-            1 if other.class == 2 => (Cause::Joining, hold_ns(rules)),
-            _ => (Cause::Class, 0),
+            1 if other.class == 2 => (SwitchoverCause::Joining, hold_ns(rules)),
+            _ => (SwitchoverCause::Class, 0),
         });
     }
     if own.class == 3 {
-        // both are forced: whoever has it keeps it
+        // both are forced: the active one keeps it
         return None;
     }
     if rules.by_priority {
@@ -288,14 +290,14 @@ pub fn switches_over(own: &Rank, other: &Rank, rules: &Rules) -> Option<(Cause, 
     }
 }
 
-fn by_quality(own: &Rank, other: &Rank, rules: &Rules) -> Option<(Cause, u64)> {
+fn by_quality(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCause, u64)> {
     let points = other.quality.saturating_sub(own.quality);
     let calm = !(rules.frozen || rules.unheard);
     if points > 0 && own.hurt > other.hurt {
-        return Some((Cause::Hurt, 0));
+        return Some((SwitchoverCause::Hurt, 0));
     }
     if points >= QUALITY_STEP && !rules.frozen {
-        return Some((Cause::Quality, hold_ns(rules)));
+        return Some((SwitchoverCause::Quality, hold_ns(rules)));
     }
     let preferred = other.preferred && other.ready && other.quality >= own.quality;
     let Election::Quality {
@@ -304,15 +306,15 @@ fn by_quality(own: &Rank, other: &Rank, rules: &Rules) -> Option<(Cause, u64)> {
     else {
         return None;
     };
-    (preferred && calm).then_some((Cause::Preferred, failback_delay_ns))
+    (preferred && calm).then_some((SwitchoverCause::Preferred, failback_delay_ns))
 }
 
-fn by_priority(own: &Rank, other: &Rank, rules: &Rules) -> Option<(Cause, u64)> {
+fn by_priority(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCause, u64)> {
     if other.priority <= own.priority {
         return None;
     }
     if own.hurt > other.hurt {
-        return Some((Cause::Hurt, 0));
+        return Some((SwitchoverCause::Hurt, 0));
     }
     if rules.frozen || rules.unheard {
         return None;
@@ -328,7 +330,7 @@ fn by_priority(own: &Rank, other: &Rank, rules: &Rules) -> Option<(Cause, u64)> 
             failback_delay_ns, ..
         } => Some(failback_delay_ns),
     };
-    Some((Cause::Priority, delay_ns?))
+    Some((SwitchoverCause::Priority, delay_ns?))
 }
 
 /// E9: doubled with each change within five minutes.

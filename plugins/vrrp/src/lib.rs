@@ -30,7 +30,7 @@ use std::os::fd::RawFd;
 use spared_sdk::config::Config;
 use spared_sdk::{
     Alarm, Answer, Applied, Directive, Error, GroupHandle, Groups, Host, IdentityHandle,
-    InterfaceHandle, PeerHandle, Plugin, Progress, Query, Ready, Sockets as Wanted,
+    InterfaceHandle, PeerHandle, Plugin, Progress, Query, Ready, Sockets as Wanted, Token,
 };
 
 use config::Settings;
@@ -40,7 +40,7 @@ use second_machine::SecondMachine;
 use sockets::{FRAME_MAX, Sockets};
 
 const TIMER: u32 = 1;
-const USAGE: &str = "usage: vrrp status | virtual-routers | counters";
+const USAGE: &str = "usage: vrrp status | virtual-routers | counters | totals";
 
 /// The plugin's one instance.
 pub struct Vrrp {
@@ -117,15 +117,16 @@ impl Plugin for Vrrp {
         Ok(Applied::Live)
     }
 
-    fn start(&mut self) -> Result<(), Error> {
+    fn start(&mut self, _token: Token) -> Result<Progress, Error> {
         let links = Links::new(&self.node).map_err(|error| Error::Plugin(error.to_string()))?;
         self.links = Some(links);
         self.engine = Some(Engine::new(&self.node));
         let settings = std::mem::take(&mut self.settings);
-        self.apply(settings)
+        self.apply(settings)?;
+        Ok(Progress::Done)
     }
 
-    fn stop(&mut self) -> Result<(), Error> {
+    fn stop(&mut self, _token: Token) -> Result<Progress, Error> {
         self.tell(Engine::shut_down);
         self.engine = None;
         for index in 0..self.sockets.len() {
@@ -134,7 +135,7 @@ impl Plugin for Vrrp {
         if let Some(mut links) = self.links.take() {
             self.unwatch(links.close());
         }
-        Ok(())
+        Ok(Progress::Done)
     }
 
     fn fd(&mut self, fd: RawFd, _ready: Ready) {
@@ -169,14 +170,34 @@ impl Groups for Vrrp {
 }
 
 impl Query for Vrrp {
+    const VERBS: &'static [spared_sdk::Verb] = &[
+        spared_sdk::Verb::STATUS,
+        spared_sdk::Verb::asks(
+            c"virtual-routers",
+            c"",
+            c"lists the virtual routers and what they say",
+        ),
+        spared_sdk::Verb::asks(
+            c"counters",
+            c"",
+            c"lists what was sent, heard and discarded",
+        ),
+        spared_sdk::Verb::asks(c"totals", c"", c"sums the counters of all groups"),
+    ];
+
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
-        let Some(table) = Table::named(argv) else {
-            return Err(Error::Usage(USAGE.to_owned()));
-        };
         let (Some(engine), Some(links)) = (&self.engine, &self.links) else {
             return Ok(Progress::Done);
         };
         let now_ns = self.host.now();
+        if argv == ["totals"] {
+            let rows = engine.totals(now_ns).into_iter();
+            answer.rows(rows.chain(links.totals(now_ns)))?;
+            return Ok(Progress::Done);
+        }
+        let Some(table) = Table::named(argv) else {
+            return Err(Error::Usage(USAGE.to_owned()));
+        };
         // hundreds of routers fill an answer: what fits is better than nothing, and links are few
         let rows = links.rows(now_ns, table).into_iter();
         if let Err(error) = answer.rows(rows.chain(engine.rows(now_ns, table))) {

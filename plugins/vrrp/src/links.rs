@@ -2,13 +2,14 @@
 //! and what the nodes say there to agree on their keys.
 
 use std::io;
+use std::iter;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use spared_sdk::{InterfaceEvent, SocketKind, Value};
 
-use crate::engine::{Engine, Neighbour, Path, Table, Way};
+use crate::engine::{Engine, Neighbour, Path, Table, Way, totals};
 use crate::error::HeartbeatDiscard;
 use crate::heartbeats::{
     Class, Counters, Heard, LINKS_MAX, NoRandomness, Pairing, PairingNews, Received, Request,
@@ -284,6 +285,20 @@ impl Links {
     /// The other node's name, where keys of both are configured.
     pub fn peer(&self) -> Option<&str> {
         self.pairing.peer()
+    }
+
+    /// What was sent and heard on each link, and on all networks together.
+    pub fn totals(&self, now_ns: u64) -> Vec<(String, Value)> {
+        let mut rows = Vec::new();
+        for link in &self.links {
+            let name = format!("link.{}", link.interface);
+            rows.extend(totals::of_paths(&name, now_ns, iter::once(&link.counters)));
+        }
+        let networks = self.networks.used();
+        if networks.clone().next().is_some() {
+            rows.extend(totals::of_paths("networks", now_ns, networks));
+        }
+        rows
     }
 
     /// What `sparectl status` and `sparectl vrrp ...` show of the links.

@@ -72,6 +72,12 @@ impl Networks {
         }
     }
 
+    /// The counters of those on which anything went or came.
+    pub fn used(&self) -> impl Iterator<Item = &Counters> + Clone {
+        let used = self.all.iter().filter(|network| network.is_used());
+        used.map(|network| &network.counters)
+    }
+
     pub fn rows(&self, now_ns: u64, table: Table, rows: &mut Vec<(String, Value)>) {
         for network in self.all.iter().filter(|network| network.is_used()) {
             let name = format!("network.{}", network.interface);

@@ -1,4 +1,4 @@
-//! Rules that hold between groups and routers.
+//! Rules between groups and virtual routers.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use spared_sdk::config::Section;
 use super::{ADVERTISED_IPV4_MAX, Settings, is_link_local};
 use crate::wire::Family;
 
-/// Notes a fault for whatever is there twice, and for what does not fit into one advert.
+/// Notes a fault for each duplicate, and for addresses that do not fit into one advert.
 pub(super) fn check(settings: &Settings, sections: &[Section<'_>]) {
     names(settings, sections);
     for (group, section) in settings.groups.iter().zip(sections) {
@@ -62,7 +62,7 @@ fn routers(settings: &Settings, sections: &[Section<'_>]) {
 }
 
 fn addresses(settings: &Settings, sections: &[Section<'_>]) {
-    // a link-local address may be on every interface, another one is somewhere
+    // a link-local address may exist on every interface, any other only once
     let mut seen: HashMap<(IpAddr, Option<&str>), ()> = HashMap::new();
     for (group, section) in settings.groups.iter().zip(sections) {
         let of_routers = group.routers.iter().flat_map(|router| {

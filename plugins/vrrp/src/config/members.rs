@@ -1,4 +1,4 @@
-//! What belongs to a group: virtual routers, addresses that follow, routes.
+//! Members of a group: virtual routers, addresses that follow, routes.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::wire::Family;
 use crate::wire::heartbeat::network_path;
 use crate::wire::vrrp::Version;
 
-/// What a check may weigh.
+/// Allowed weights of a check.
 const WEIGHT_MAX: u64 = 9999;
 const ADDRESS: &str = "an IPv4 or IPv6 address";
 
@@ -179,7 +179,7 @@ fn without_source(prefix: IpNet) -> Address {
     }
 }
 
-/// One address of each family is what the node sends from: the first that others can reach.
+/// One address of each family is the node's source address: the first that others can reach.
 fn mark_source(addresses: &mut [Address]) {
     for family in [Family::V4, Family::V6] {
         let first = addresses.iter_mut().find(|address| {

@@ -1,6 +1,6 @@
 //! The plugin's file as the engine uses it: groups, their virtual routers, addresses and routes.
 //!
-//! [`read`] asks for every key; `README.md` is the manual of all of them.
+//! [`read`] reads every key; `README.md` describes all of them.
 
 mod cross;
 mod members;
@@ -18,8 +18,8 @@ use crate::wire::{Family, virtual_mac};
 
 pub use read::read;
 
-/// An IPv6 advert names at most this many addresses: they fit the smallest IPv6 MTU, and both
-/// nodes leave out the same ones whatever their MTU is.
+/// An IPv6 advert names at most this many addresses: they fit the smallest IPv6 MTU, and both nodes
+/// omit the same ones, whatever their MTU is.
 pub const ADVERTISED_IPV6_MAX: usize = 77;
 /// An IPv4 advert counts its addresses in a byte.
 pub const ADVERTISED_IPV4_MAX: usize = 255;
@@ -28,7 +28,7 @@ pub const ADVERTISED_IPV4_MAX: usize = 255;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub groups: Vec<Group>,
-    /// The other node, where there are two.
+    /// The other node, if there are two.
     pub peer: Option<String>,
 }
 
@@ -37,19 +37,19 @@ pub struct Settings {
 pub struct Group {
     pub name: String,
     pub election: Election,
-    /// How much an interface without carrier takes off the priority.
+    /// Points by which an interface without carrier lowers the priority.
     pub carrier_weight: u8,
-    /// Adverts of routers that are not in `peers` decide, too.
+    /// Whether adverts of routers outside `peers` decide, too.
     pub any_router: bool,
     pub version: Version,
-    /// The checksum that is sent until a peer shows its own.
+    /// The checksum to send until a peer shows its own form.
     pub form: Form,
     pub interval_ns: u64,
-    /// Longest interval that is believed of an advert.
+    /// Longest interval accepted from an advert.
     pub interval_max_ns: u64,
     pub advert_loss: u32,
     pub start_delay_ns: u64,
-    /// How long one advert keeps the fence passing.
+    /// Time for which one advert keeps the fence passing.
     pub lease_ns: u64,
     pub refresh_s: u32,
     pub routers: Vec<VirtualRouter>,
@@ -66,7 +66,7 @@ pub enum Election {
         failback_delay_ns: u64,
         hold_ns: u64,
     },
-    /// The configured priority, as RFC 9568 has it.
+    /// The configured priority, as in RFC 9568.
     Priority {
         priority: u8,
         preempt: bool,
@@ -77,48 +77,48 @@ pub enum Election {
 /// One virtual router: an interface, a family and a VRID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualRouter {
-    /// Which `[[group.interface]]` it comes from, for messages.
+    /// Index of its `[[group.interface]]`, for messages.
     pub entry: usize,
     pub interface: String,
     pub family: Family,
     pub vrid: u8,
-    /// What the adverts name, in their order; for IPv6 the first is link-local.
+    /// Addresses in the adverts, in this order; for IPv6 the first is link-local.
     pub advertised: Vec<IpAddr>,
-    /// All that the group claims here.
+    /// All addresses of the group here.
     pub addresses: Vec<Address>,
-    /// Who may send adverts; this node's own addresses may be among them. Empty: anyone.
+    /// Allowed senders of adverts; may include this node's own addresses. Empty: any.
     pub peers: Vec<IpAddr>,
     /// Send to each of `peers` rather than to the multicast group.
     pub unicast: bool,
-    /// The least TTL that is accepted of a unicast peer.
+    /// Lowest accepted TTL of a unicast peer.
     pub min_ttl: u8,
-    /// What the adverts come from; None: the interface's first address.
+    /// Source address of adverts; None: the interface's first address.
     pub advert_source: Option<IpAddr>,
     pub vmac: bool,
     pub accept: bool,
-    /// Who should answer where this wire is sound.
+    /// Stations that answer if this network works.
     pub witnesses: Vec<IpAddr>,
-    /// How much the interface counts in this node's quality: 0-9999.
+    /// Weight of the interface in this node's quality: 0-9999.
     pub weight: u32,
-    /// What heartbeats call the network, on both nodes.
+    /// Id of the network in heartbeats, the same on both nodes.
     pub path: u32,
-    /// They go there: the nodes can hear each other.
+    /// Whether heartbeats are sent there.
     pub heartbeats: bool,
 }
 
-/// An address that a router or a follower brings.
+/// An address of a virtual router or of `[[group.address]]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {
     pub address: IpAddr,
     pub prefix: u8,
-    /// What this node itself sends there comes from it.
+    /// Whether this node uses it as source of its own packets there.
     pub source: bool,
 }
 
 /// An address that follows the group without VRRP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follower {
-    /// Which `[[group.address]]` it comes from, for messages.
+    /// Index of its `[[group.address]]`, for messages.
     pub entry: usize,
     pub interface: String,
     pub address: Address,
@@ -135,16 +135,17 @@ pub struct Route {
     pub table: u32,
 }
 
-/// How long an advert keeps the fence passing: as long as no peer takes over, less one tick of the
-/// kernel's set timeouts or a tenth. None where that leaves no room for one late advert.
+/// Time for which an advert keeps the fence passing: the shortest time after which a peer takes
+/// over, minus one tick of the kernel's set timeouts or a tenth. None if that leaves no room for
+/// one late advert.
 pub fn lease_ns(interval_ns: u64, advert_loss: u32, tick_ns: u64) -> Option<u64> {
     let failover_ns = interval_ns.saturating_mul(u64::from(advert_loss));
     let lease_ns = failover_ns.saturating_sub(tick_ns.max(failover_ns / 10));
     (lease_ns >= interval_ns.saturating_add(2 * tick_ns)).then_some(lease_ns)
 }
 
-/// RFC 9568 wants a link-local address first; this one is derived from the virtual MAC, so that
-/// both nodes derive the same.
+/// RFC 9568 requires a link-local address first; this one is derived from the virtual MAC, so that
+/// both nodes have the same.
 pub fn derived_link_local(vrid: u8) -> Ipv6Addr {
     let [a, b, c, d, e, f] = virtual_mac(Family::V6, vrid);
     Ipv6Addr::from([

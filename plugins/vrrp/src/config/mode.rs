@@ -1,4 +1,4 @@
-//! How a group decides: the keys of both elections, each refused in the other.
+//! The keys of both elections, each refused in the other.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ enum Mode {
 pub(super) fn election(config: &Config, section: &Section<'_>) -> Option<Election> {
     let modes = [("quality", Mode::Quality), ("priority", Mode::Priority)];
     let chosen = section.choice("election", &modes);
-    // a priority alone says what is wanted
+    // a priority alone implies the mode
     let implied = if section.has(node("priority")) {
         Mode::Priority
     } else {

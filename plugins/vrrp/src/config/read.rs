@@ -1,4 +1,4 @@
-//! Asks for every key of the file, with what is allowed.
+//! Reads every key of the file, with its allowed values.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::wire::vrrp::{Form, Version};
 
 pub(super) const ZERO: Duration = Duration::ZERO;
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
-/// What RFC 5798 peers wait for; they do not know of `advert_loss`.
+/// Intervals for which RFC 5798 peers wait; they do not know `advert_loss`.
 const RFC_ADVERT_LOSS: u32 = 3;
 
 /// Reads the file; `tick` is the kernel's, as set timeouts are good to one. None where `config` has
@@ -59,7 +59,7 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
     let interval_max =
         interval.and_then(|interval_ns| interval_max(section, version, interval_ns, any_router));
     let lease = interval.and_then(|interval_ns| {
-        // a peer that only learned our interval waits for three of them
+        // a peer that has only learned our interval waits for three of them
         let loss = if any_router {
             advert_loss.min(RFC_ADVERT_LOSS)
         } else {
@@ -162,8 +162,8 @@ fn interval(section: &Section<'_>, version: Version) -> Option<u64> {
     Some(ns(interval))
 }
 
-/// Anybody may send an advert that names an interval for which the group would then wait; where
-/// other routers decide, all that the protocol can say is believed.
+/// Any station can send an advert with an interval for which the group would then wait, so it is
+/// limited; if other routers decide, the protocol's maximum is accepted.
 fn interval_max(
     section: &Section<'_>,
     version: Version,
@@ -221,7 +221,7 @@ fn lease(
     lease
 }
 
-/// What the SDK's reader has no word for: a choice among numbers.
+/// A choice among numbers, which the SDK's reader lacks.
 trait ChoiceOfNumbers {
     fn choice_of_numbers<T: Copy>(&self, key: &str, choices: &[(u64, T)]) -> Option<T>;
 }

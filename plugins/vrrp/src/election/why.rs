@@ -1,12 +1,14 @@
-//! The sentences of `sparectl why`.
+//! Reason for a group's role, compared by the engine and reported to the host.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use spared_sdk::{Cause, abi};
+
 use super::QUALITY_BASE;
 
-/// Another router: by its name where heartbeats tell it, else by its address.
+/// Another router: its name if known from heartbeats, else its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
     Node(Arc<str>),
@@ -22,10 +24,10 @@ impl fmt::Display for Who {
     }
 }
 
-/// Why the group is what it is: the sentence of `sparectl why`, after "NODE is ROLE because".
+/// Reason for a group's role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Nobody was heard since this node began to listen.
+    /// No router was heard since this node started to listen.
     NobodyHeard {
         interfaces: String,
         for_ns: u64,
@@ -63,7 +65,7 @@ pub enum Why {
         peer: Who,
         theirs: u8,
     },
-    /// Active: the other one cannot or should not be.
+    /// Active: the other one cannot or should not be active.
     PeerAside {
         peer: Who,
         how: Aside,
@@ -75,7 +77,7 @@ pub enum Why {
     },
     ForcedActive {
         why: String,
-        /// Who would be active without that, by which quality against which.
+        /// The router that would be active without that, and both qualities.
         without: Option<(Who, u8, u8)>,
     },
     /// Active: the other switched over, both by priority.
@@ -87,14 +89,14 @@ pub enum Why {
         peer: Who,
         why: Box<Why>,
     },
-    /// Backup: the other is active, and fitter.
+    /// Backup: the other is active and fitter.
     Weaker {
         own: u8,
         hurt: String,
         peer: Who,
         theirs: u8,
     },
-    /// Backup, though fitter: the other one is to switch over.
+    /// Backup although fitter: the other one should switch over.
     Awaits {
         own: u8,
         peer: Who,
@@ -114,9 +116,9 @@ pub enum Why {
         interfaces: String,
         peer: Who,
     },
-    /// It switches over: it does not have all that the other knows.
+    /// It switches over: it is not yet in sync.
     NotInSync,
-    /// It switches over: somebody wants it so.
+    /// It switches over: an administrator asked for it.
     Asked {
         why: String,
     },
@@ -146,7 +148,7 @@ pub enum Why {
         by_ns: u64,
     },
     PublishFailed,
-    /// Another machine was this run.
+    /// Another machine has sent in the name of this run.
     Cloned,
     /// The peer hears another machine with this node's keys.
     Second,
@@ -164,7 +166,7 @@ pub enum Why {
     ShutsDown,
 }
 
-/// What tells two equally fit nodes apart.
+/// Tie-breaker between two equally fit nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tie {
     Preferred,
@@ -175,7 +177,7 @@ pub enum Tie {
     PeerFirst,
 }
 
-/// Why the other node is out of the question.
+/// Reason why the other node cannot be active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aside {
     Unable,
@@ -184,204 +186,144 @@ pub enum Aside {
 }
 
 impl Why {
-    /// Joins it to "NODE is ROLE".
-    pub fn conjunction(&self) -> &'static str {
+    /// The cause for the host, which makes the sentence.
+    pub fn cause(&self) -> Cause {
+        let other = |kind, peer: &Who| Cause {
+            peer: peer.to_string(),
+            ..Cause::of(kind)
+        };
+        let compared = |kind, own: u8, peer: &Who, theirs: u8| Cause {
+            own: own.into(),
+            theirs: theirs.into(),
+            ..other(kind, peer)
+        };
+        let timed = |kind, for_ns| Cause {
+            for_ns,
+            ..Cause::of(kind)
+        };
+        let told = |kind, text: &str| Cause {
+            text: text.to_owned(),
+            ..Cause::of(kind)
+        };
         match self {
-            Why::Equal {
-                quality,
-                tie: Tie::Preferred | Tie::First | Tie::FirstThough,
-                ..
-            } if *quality < 100 => "although",
-            Why::Lesser { .. } | Why::Awaits { .. } | Why::NotYetPreferred { .. } => "although",
-            _ => "because",
-        }
-    }
-
-    /// The word that programs read, `REASON=` in the journal: the list in the manual page.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Why::NobodyHeard { .. } => "nobody-heard",
-            Why::PeerSilent { .. } => "peer-silent",
-            Why::PeerResigned { .. } => "peer-resigned",
-            Why::Preempts { .. } => "priority",
-            Why::Fitter { .. } => "quality",
-            Why::Preferred { .. } => "preferred",
-            Why::Equal {
-                tie: Tie::Preferred,
-                ..
-            } => "preferred",
-            Why::Equal { .. } | Why::Lesser { .. } => "active-first",
-            Why::PeerAside { .. } => "peer-aside",
-            Why::SwitchedOver { .. } | Why::SwitchesOver { .. } => "switchover",
-            Why::Weaker { .. } => "quality",
-            Why::Awaits { .. } | Why::NotYetPreferred { .. } => "peer-active",
-            Why::PeerForced { .. } => "forced",
-            Why::Outranked { .. } => "priority",
-            Why::Unheard { .. } => "unheard-interface",
-            Why::NotInSync => "not-in-sync",
-            Why::Asked { .. } => "switchover",
-            Why::Owner => "owner",
-            Why::Claims { .. } => "unheard-interface",
-            Why::ForcedActive { .. } => "forced",
-            Why::PeerActive { .. } => "peer-active",
-            Why::Listens { .. } => "listening",
-            Why::Hurt { .. } => "interface-hurt",
-            Why::StandsAside { .. } => "stands-aside",
-            Why::Late { .. } => "late",
-            Why::PublishFailed => "fence-blocking",
-            Why::Cloned => "cloned",
-            Why::Second => "second",
-            Why::Muted { .. } => "adverts-unsent",
-            Why::Isolated { .. } => "isolated",
-            Why::Barred { .. } => "barred",
-            Why::Withdrawn => "withdrawn",
-            Why::ShutsDown => "shutdown",
-        }
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Why::NobodyHeard { interfaces, for_ns } => {
-                write!(f, "nobody was heard on {interfaces} for {}", Ms(*for_ns))
-            }
+            Why::NobodyHeard { interfaces, for_ns } => Cause {
+                interface: interfaces.clone(),
+                ..timed(abi::CAUSE_NOBODY_HEARD, *for_ns)
+            },
             Why::PeerSilent {
                 peer,
                 interfaces,
                 for_ns,
-            } => {
-                write!(f, "{peer} fell silent on {interfaces} for {}", Ms(*for_ns))
-            }
-            Why::PeerResigned { peer } => write!(f, "{peer} resigned"),
-            Why::Preempts { own, peer, theirs } => {
-                write!(f, "its priority is {own} and {peer}'s is {theirs}")
-            }
-            Why::Fitter { own, peer, theirs } => {
-                write!(f, "its quality is {own} and {peer}'s is {theirs}")
-            }
-            Why::Equal { quality, peer, tie } => equal(f, *quality, peer, *tie),
-            Why::Lesser { own, peer, theirs } => {
-                write!(
-                    f,
-                    "its quality is {own}: {peer}'s is {theirs}, and it was active first"
-                )
-            }
-            Why::PeerAside { peer, how } => match how {
-                Aside::Unable => write!(f, "{peer} cannot be"),
-                Aside::Wanted => write!(f, "{peer} is forced to be backup, or in maintenance"),
-                Aside::Joining => write!(f, "{peer} is not yet in sync"),
+            } => Cause {
+                interface: interfaces.clone(),
+                for_ns: *for_ns,
+                ..other(abi::CAUSE_PEER_SILENT, peer)
             },
-            Why::SwitchedOver { peer } => write!(f, "{peer} switched over"),
-            Why::SwitchesOver { peer, why } => write!(f, "it switched over to {peer}: {why}"),
+            Why::PeerResigned { peer } => other(abi::CAUSE_PEER_RESIGNED, peer),
+            Why::Preempts { own, peer, theirs } | Why::Outranked { own, peer, theirs } => {
+                compared(abi::CAUSE_PRIORITY, *own, peer, *theirs)
+            }
+            Why::Fitter { own, peer, theirs }
+            | Why::Lesser { own, peer, theirs }
+            | Why::Awaits { own, peer, theirs } => {
+                compared(abi::CAUSE_QUALITY, *own, peer, *theirs)
+            }
             Why::Weaker {
                 own,
                 hurt,
                 peer,
                 theirs,
-            } => {
-                let hurt = if hurt.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ({hurt})")
-                };
-                write!(f, "its quality is {own}{hurt} and {peer}'s is {theirs}")
+            } => Cause {
+                text: hurt.clone(),
+                ..compared(abi::CAUSE_QUALITY, *own, peer, *theirs)
+            },
+            Why::Equal { quality, peer, tie } => Cause {
+                flags: tie.flags(),
+                ..compared(abi::CAUSE_QUALITY, *quality, peer, *quality)
+            },
+            Why::Preferred { peer } => other(abi::CAUSE_PREFERRED, peer),
+            Why::PeerAside { peer, how } => other(how.kind(), peer),
+            Why::Owner => Cause::of(abi::CAUSE_OWNER),
+            Why::Claims {
+                interface: interfaces,
+                peer,
             }
-            Why::Awaits { own, peer, theirs } => write!(
-                f,
-                "its quality is {own} and {peer}'s is {theirs}: {peer} is active, and is to switch over"
-            ),
-            Why::PeerForced { peer } => write!(f, "{peer} is forced to be active"),
-            Why::Outranked { own, peer, theirs } => {
-                write!(f, "its priority is {own} and {peer}'s is {theirs}")
+            | Why::Unheard { interfaces, peer } => Cause {
+                interface: interfaces.clone(),
+                ..other(abi::CAUSE_UNHEARD_INTERFACE, peer)
+            },
+            Why::ForcedActive { why, without } => {
+                let without = without.as_ref();
+                let without = without
+                    .map(|(peer, theirs, own)| compared(abi::CAUSE_FORCED, *own, peer, *theirs));
+                Cause {
+                    text: why.clone(),
+                    ..without.unwrap_or(Cause::of(abi::CAUSE_FORCED))
+                }
             }
-            Why::Unheard { interfaces, peer } => write!(
-                f,
-                "{peer} does not hear it on {interfaces}, and nobody there tells whose wire is at fault"
-            ),
-            Why::NotInSync => f.write_str("it is not yet in sync"),
-            Why::Asked { why } => f.write_str(or(why, "it was asked to")),
+            Why::SwitchedOver { peer } => other(abi::CAUSE_SWITCHOVER, peer),
+            Why::SwitchesOver { peer, why } => {
+                let cause = why.cause();
+                Cause {
+                    peer: peer.to_string(),
+                    flags: cause.flags | abi::CAUSE_BY_SWITCHOVER,
+                    ..cause
+                }
+            }
+            Why::PeerForced { peer } => other(abi::CAUSE_PEER_FORCED, peer),
+            Why::NotInSync => Cause::of(abi::CAUSE_NOT_IN_SYNC),
+            Why::Asked { why } => told(abi::CAUSE_ASKED, why),
             Why::NotYetPreferred {
                 peer,
                 ready,
                 why,
                 failback_ns,
-            } => {
-                let after = Ms(*failback_ns);
-                if *ready {
-                    write!(
-                        f,
-                        "preferred: {peer} switches over when this node was ready for {after}"
-                    )
-                } else {
-                    let why = or(why, "it is not ready");
-                    write!(f, "preferred: {why}; it takes over {after} after that")
-                }
-            }
-            Why::Preferred { peer } => write!(f, "it is preferred and {peer} is no fitter"),
-            Why::Owner => f.write_str("it owns the addresses (priority 255)"),
-            Why::Claims { interface, peer } => write!(
-                f,
-                "{peer} is unheard on {interface}, where other stations answer this node"
-            ),
-            Why::ForcedActive { why, without } => {
-                f.write_str(or(why, "it is forced"))?;
-                if let Some((peer, theirs, own)) = without {
-                    write!(f, "; without that {peer} would be ({theirs} against {own})")?;
-                }
-                Ok(())
-            }
+            } => Cause {
+                flags: if *ready { abi::CAUSE_READY } else { 0 },
+                for_ns: *failback_ns,
+                text: why.clone(),
+                ..other(abi::CAUSE_FAILBACK, peer)
+            },
             Why::PeerActive { peer, theirs, own } => {
-                write!(f, "{peer} is active (priority {theirs}, here {own})")
+                compared(abi::CAUSE_PEER_ACTIVE, *own, peer, *theirs)
             }
-            Why::Listens { for_ns } => {
-                write!(
-                    f,
-                    "it listens for {} whether another router is active",
-                    Ms(*for_ns)
-                )
-            }
-            Why::Hurt { what } => write!(f, "{what}: it gives another router the chance"),
-            Why::StandsAside { why } => write!(f, "{}", or(why, "it is forced to be backup")),
-            Why::Late { by_ns } => {
-                write!(
-                    f,
-                    "its advert would have been {} late, longer than its lease",
-                    Ms(*by_ns)
-                )
-            }
-            Why::Cloned => f.write_str("another machine has sent this run's heartbeats"),
-            Why::Second => f.write_str("the peer hears another machine with this node's key"),
-            Why::PublishFailed => f.write_str("the host did not let the fence pass"),
-            Why::Muted { interface } => write!(f, "its adverts do not leave {interface}"),
-            Why::Isolated { what } => write!(f, "no interface is usable: {what}"),
-            Why::Barred { why } => write!(f, "{}", or(why, "the host does not want it active")),
-            Why::ShutsDown => f.write_str("it shuts down"),
-            Why::Withdrawn => f.write_str("the group is no longer configured"),
+            Why::Listens { for_ns } => timed(abi::CAUSE_LISTENING, *for_ns),
+            Why::Hurt { what } => told(abi::CAUSE_INTERFACE_HURT, what),
+            Why::StandsAside { why } => told(abi::CAUSE_STANDS_ASIDE, why),
+            Why::Late { by_ns } => timed(abi::CAUSE_LATE, *by_ns),
+            Why::PublishFailed => Cause::of(abi::CAUSE_FENCE_BLOCKING),
+            Why::Cloned => Cause::of(abi::CAUSE_CLONED),
+            Why::Second => Cause::of(abi::CAUSE_SECOND),
+            Why::Muted { interface } => Cause {
+                interface: interface.clone(),
+                ..Cause::of(abi::CAUSE_ADVERTS_UNSENT)
+            },
+            Why::Isolated { what } => told(abi::CAUSE_ISOLATED, what),
+            Why::Barred { why } => told(abi::CAUSE_BARRED, why),
+            Why::Withdrawn => Cause::of(abi::CAUSE_WITHDRAWN),
+            Why::ShutsDown => Cause::of(abi::CAUSE_SHUTDOWN),
         }
     }
 }
 
-fn equal(f: &mut fmt::Formatter<'_>, quality: u8, peer: &Who, tie: Tie) -> fmt::Result {
-    if quality < 100 {
-        write!(
-            f,
-            "its quality is {quality}: {peer}'s is {quality} too, so both are equally hurt"
-        )?;
-    } else {
-        write!(f, "both nodes have quality 100")?;
-    }
-    match tie {
-        Tie::Preferred => f.write_str(" and it is preferred"),
-        Tie::First => f.write_str(", no node is preferred, and it was active first"),
-        Tie::FirstThough => write!(f, ", and {peer}, though preferred, was active later"),
-        Tie::PeerPreferred => write!(f, " and {peer} is preferred"),
-        Tie::PeerFirst => write!(f, ", no node is preferred, and {peer} was active first"),
+impl Tie {
+    fn flags(self) -> u32 {
+        match self {
+            Tie::Preferred => abi::CAUSE_OWN_PREFERRED,
+            Tie::FirstThough | Tie::PeerPreferred => abi::CAUSE_PEER_PREFERRED,
+            Tie::First | Tie::PeerFirst => 0,
+        }
     }
 }
 
-fn or<'a>(text: &'a str, otherwise: &'a str) -> &'a str {
-    if text.is_empty() { otherwise } else { text }
+impl Aside {
+    fn kind(self) -> u32 {
+        match self {
+            Aside::Unable => abi::CAUSE_PEER_UNABLE,
+            Aside::Wanted => abi::CAUSE_PEER_ASIDE,
+            Aside::Joining => abi::CAUSE_PEER_JOINING,
+        }
+    }
 }
 
 /// E10 backwards.
@@ -389,7 +331,7 @@ pub fn quality_of(priority: u8) -> u8 {
     (priority.saturating_sub(QUALITY_BASE) / 2).min(100)
 }
 
-/// Nanoseconds as a reader wants them: "303 ms", "3.4 s".
+/// Nanoseconds in readable form: "303 ms", "3.4 s".
 pub(crate) struct Ms(pub u64);
 
 impl fmt::Display for Ms {

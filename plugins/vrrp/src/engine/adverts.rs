@@ -10,7 +10,7 @@ use super::{Action, Context};
 use crate::election::{self, Why};
 use crate::wire::frame::Advert;
 
-/// Answers to losing adverts between two adverts of one's own accord.
+/// Limit of answers to losing adverts between two regular adverts.
 const ANSWERS_MAX: u32 = 8;
 
 impl Group {
@@ -37,7 +37,7 @@ impl Group {
         }
     }
 
-    /// Whoever sends an advert may name any interval: nobody is waited for longer than allowed.
+    /// An advert can name any interval: the waiting time is limited.
     pub(super) fn believed_interval_ns(&self, advert: &Advert<'_>) -> u64 {
         advert.interval_ns.min(self.config.interval_max_ns)
     }
@@ -57,7 +57,8 @@ impl Group {
             if self.directive.prepared && !stranger {
                 return self.peer_let_go(cx);
             }
-            // a router that lost to the active one says 0 as well: nobody takes over for that
+            // a router that lost to the active one also sends priority 0: nobody takes over because
+            // of that
             let loss = self.config.advert_loss;
             let router = self.routers.get(router);
             if router.is_some_and(|r| !r.others_talk(now_ns, advert.source, loss)) {
@@ -71,7 +72,7 @@ impl Group {
         let preempts = !decided && self.preempts(cx, router, advert);
         self.note_active_router(cx, advert);
         if preempts {
-            // it lives, so that it blocks its fence when it hears this node
+            // it lives, so it blocks its fence when it hears this node
             if std::mem::take(&mut self.ready) {
                 let why = self.preempt_sentence(cx, advert);
                 self.promote(cx, why);
@@ -132,7 +133,7 @@ impl Group {
         self.lose(cx, index, advert);
     }
 
-    /// An advert at once; a flood is answered a few times in an interval.
+    /// Sends an advert at once, but only a few times in an interval under a flood.
     pub(super) fn answer(&mut self, cx: &mut Context<'_>) {
         if self.answers < ANSWERS_MAX {
             self.answers += 1;
@@ -177,9 +178,8 @@ impl Group {
         self.step_down(cx, Role::Backup, why, state);
     }
 
-    /// Two equal priorities are told apart by addresses, whose order may differ between interfaces:
-    /// the first router that works decides for the group, another one only where the first hears
-    /// nothing.
+    /// Addresses break ties of priority. Their order may differ between interfaces, so the first
+    /// working router decides for the group, another one only if the first hears nothing.
     fn tie_decides(&mut self, now_ns: u64, index: usize) -> bool {
         let before = self.routers.iter().take(index);
         let recent_ns = 3 * self.config.interval_ns;
@@ -206,7 +206,7 @@ impl Group {
     /// Whether a lower router that is active is left to time out: RFC 9568 section 6.4.2.
     fn preempts(&mut self, cx: &Context<'_>, router: usize, advert: &Advert<'_>) -> bool {
         let now_ns = cx.now_ns;
-        // E3: who gave way to a claim hears only part of the wires
+        // E3: a node that gave way to a claim hears only some of the networks
         let forced = self.directive.forced == Forced::Active;
         if self.ports.iter().any(|port| port.gave_way) && !forced {
             return false;
@@ -233,7 +233,7 @@ impl Group {
         now_ns.saturating_sub(since_ns) >= delay_ns && now_ns >= self.not_before_ns()
     }
 
-    /// How much longer a lower router is suffered on account of the peer; None: for as long as it
+    /// Additional time before a lower router is preempted, because of the peer; None: as long as it
     /// is heard.
     fn patience_with_peer_ns(
         &self,
@@ -244,11 +244,11 @@ impl Group {
         let patience_ns = self.active_down_ns().saturating_mul(2);
         let stranger = self.config.any_router && self.is_a_strangers(router, advert.source);
         if self.claims {
-            // E3: it has asked the stations there, and the peer hears it on another wire
+            // E3: it has probed the stations there, and the peer hears it on another network
             return Some(0);
         }
         if !stranger {
-            // a link that has just fallen silent may speak again: a switchover is better than a race
+            // a link that has just fallen silent may come back: a switchover is better than a race
             let lost = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < patience_ns;
             return (!self.mutual_ns.is_some_and(lost)).then_some(0);
         }

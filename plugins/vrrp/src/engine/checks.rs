@@ -1,4 +1,4 @@
-//! What the interfaces of routers mean to this node's quality: a check each, named after it.
+//! Checks of the interfaces, one each, for this node's quality.
 
 use super::unheard::Rating;
 use super::{Action, Engine};
@@ -38,7 +38,7 @@ impl Engine {
         }
     }
 
-    /// None where no router is, or the host has not told of the interface yet.
+    /// None without a virtual router there, or before the host has reported the interface.
     fn check(&self, index: usize) -> Option<Check> {
         let interface = self.interfaces.get(index).filter(|i| i.known)?;
         let mut weight = None;
@@ -52,7 +52,7 @@ impl Engine {
                 why = Some("has no source address");
             }
             if why.is_none() && routers().any(|router| router.muted) {
-                why = Some("lets no advert out");
+                why = Some("cannot send adverts");
             }
             let unheard = group.ports.get(port).and_then(|port| port.unheard);
             if why.is_none() && unheard.is_some_and(|unheard| unheard.rating == Rating::Bad) {

@@ -1,4 +1,4 @@
-//! E7: another router is active too, is heard, and loses.
+//! E7: another router is active too, and loses.
 
 use super::group::{Group, State};
 use super::{Action, Context};
@@ -15,13 +15,13 @@ pub(super) struct Conflict {
     pub since_ns: u64,
     pub last_ns: u64,
     interval_ns: u64,
-    /// It is more than the crossing of two adverts at a failover.
+    /// Whether it is more than the crossing of two adverts at a failover.
     reported: bool,
-    /// Its event was not one too many: its end is told of as well.
+    /// Whether its event was not suppressed: its end is an event as well.
     told: bool,
 }
 
-/// Announcements for rivals: whoever forges one must not make this node send many.
+/// Limit of announcements for rivals, so that a forged one cannot make this node send many.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Announcements {
     next_ns: u64,
@@ -112,15 +112,16 @@ impl Group {
         });
     }
 
-    /// What came too soon after the last one.
+    /// Adverts that came too soon after the last event.
     pub(super) fn announce_late(&mut self, cx: &mut Context<'_>) {
         if self.announcements.owed {
             self.announce(cx);
         }
     }
 
-    /// An advert in the peer's name while its heartbeats say that it is not active, or that live
-    /// beside its priority 0: the peer, or somebody as the peer. It decides nothing.
+    /// An advert in the peer's name contradicts the peer's heartbeats: it says active although they
+    /// do not, or priority 0 although they continue. It comes from the peer or from a forger, and
+    /// decides nothing.
     pub(super) fn note_beside_heartbeats(
         &mut self,
         cx: &mut Context<'_>,
@@ -129,7 +130,7 @@ impl Group {
     ) {
         let now_ns = cx.now_ns;
         let Some(peer) = &self.peer else { return };
-        // its last adverts and its last heartbeats cross, here and there
+        // its last adverts and its last heartbeats may cross
         let patience_ns = peer.heartbeat.advert_interval_ns.saturating_mul(2);
         let idle_ns = now_ns.saturating_sub(peer.idle_since_ns);
         if peer.is_active() || idle_ns <= patience_ns || !self.is_settled(now_ns) {
@@ -178,7 +179,7 @@ impl Group {
             .is_some_and(|at_ns| now_ns.saturating_sub(at_ns) < patience_ns)
     }
 
-    /// Long enough active that whoever was active before has heard of it.
+    /// Whether it has been active long enough for the previous active router to have heard it.
     fn is_settled(&self, now_ns: u64) -> bool {
         let patience_ns = 2 * self.config.interval_ns;
         matches!(self.state, State::Active { since_ns, .. } if now_ns.saturating_sub(since_ns) > patience_ns)
@@ -190,7 +191,7 @@ impl Group {
             return;
         };
         self.conflict_ended_ns = Some(cx.now_ns);
-        // whoever asked meanwhile may have believed the rival
+        // neighbours that asked meanwhile may have learned the rival
         self.announce(cx);
         if conflict.told {
             let text = format!(
@@ -204,7 +205,7 @@ impl Group {
         }
     }
 
-    /// A rival that died or lost its path says no priority 0.
+    /// A rival that died or lost its path sends no priority 0.
     pub(super) fn expire_conflict(&mut self, cx: &mut Context<'_>) {
         if self
             .conflict

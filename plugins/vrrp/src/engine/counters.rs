@@ -1,4 +1,4 @@
-//! What was counted: every advert, every frame that was dropped and why, every late timer.
+//! Counters: adverts, dropped frames by reason, late timers.
 
 use crate::error::Discard;
 
@@ -20,7 +20,7 @@ impl Discards {
     }
 }
 
-/// Of one virtual router.
+/// Counters of a virtual router.
 #[derive(Clone, Debug, Default)]
 pub struct RouterCounters {
     pub sent: u64,
@@ -32,12 +32,12 @@ pub struct RouterCounters {
     pub received_losing: u64,
     pub interval_mismatch: u64,
     pub address_list_mismatch: u64,
-    /// Times that the peer's form of checksum was not the one sent so far.
+    /// Number of changes to the peer's form of checksum.
     pub checksum_changes: u64,
     pub foreign: u64,
 }
 
-/// Of a group.
+/// Counters of a group.
 #[derive(Clone, Debug, Default)]
 pub struct GroupCounters {
     pub became_active: u64,
@@ -46,14 +46,14 @@ pub struct GroupCounters {
     pub conflicts: u64,
     pub unheard_interfaces: u64,
     pub claims: u64,
-    /// Times that an advert came, or would have come, later than its lease.
+    /// Number of adverts that came, or would have come, after the end of the lease.
     pub lapses: u64,
-    /// Those of them after which somebody else was active.
+    /// Number of those after which another router was active.
     pub late_step_downs: u64,
     pub lateness: Lateness,
 }
 
-/// How late adverts were sent, in powers of two of microseconds.
+/// Histogram of the lateness of adverts, in powers of two of microseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Lateness {
     pub worst_ns: u64,
@@ -75,6 +75,14 @@ impl Lateness {
         }
     }
 
+    /// Number of adverts that were at least this late; a power of two.
+    pub fn above(&self, late_us: u64) -> u64 {
+        let below = |(n, count): (usize, &u64)| (1_u64 << n, *count);
+        let buckets = self.buckets.iter().enumerate().map(below);
+        let late = buckets.filter(|(below_us, _)| *below_us > late_us);
+        late.map(|(_, count)| count).sum()
+    }
+
     /// The non-empty buckets: adverts that were less than so many microseconds late.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let bucket = |(n, count): (usize, &u64)| (1_u64 << n, *count);
@@ -83,5 +91,19 @@ impl Lateness {
             .enumerate()
             .map(bucket)
             .filter(|(_, count)| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_is_what_is_at_least_so_late() {
+        let mut lateness = Lateness::default();
+        for us in [0, 5, 1023, 1024, 5000, 40_000_000] {
+            lateness.record(us * 1000);
+        }
+        assert_eq!(lateness.above(1024), 3);
     }
 }

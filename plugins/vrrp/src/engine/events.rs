@@ -1,4 +1,4 @@
-//! What the host and the clock tell a group.
+//! Input from the host and the clock to a group.
 
 use spared_sdk::{Forced, Role};
 
@@ -30,7 +30,7 @@ impl Group {
         self.refresh(cx);
         let peer = self.mutual_peer(cx.now_ns);
         let beside_peer = peer.is_some();
-        // it failed after the host had asked it
+        // it failed after the host's request
         let successor_failed = peer.is_some_and(|peer| peer.heartbeat.unable);
         if release && self.is_active() && !successor_failed {
             return self.release_to_successor(cx);
@@ -57,8 +57,8 @@ impl Group {
                     return self.end_lapse(cx, lapse);
                 }
                 if done {
-                    // however late the answer is: an advert that finds its lease expired is not
-                    // taken, and shows it
+                    // even if the answer is late: an advert with an expired lease is refused, which
+                    // shows it
                     return self.become_active(cx);
                 }
                 self.counters.publish_failed += 1;
@@ -66,7 +66,7 @@ impl Group {
                 self.back_to_backup(cx);
                 self.published = Some((Role::Backup, Why::PublishFailed));
             }
-            // taken back meanwhile; priority 0 blocks its fence on its way out, sooner than the host
+            // withdrawn meanwhile; priority 0 blocks its fence on its way out, sooner than the host
             (State::Backup { .. } | State::Initialize { .. }, Role::Active) if done => {
                 let lapsed = self.lapse.take().is_some();
                 (self.speaking.blocks, self.speaking.now) = (true, true);
@@ -121,7 +121,7 @@ impl Group {
         }
     }
 
-    /// What an active node does about the peer when nothing is heard.
+    /// Handling of a silent peer by an active node.
     fn look_at_peer(&mut self, cx: &mut Context<'_>) {
         self.meet(cx);
         if self.is_active() {

@@ -1,4 +1,4 @@
-//! What a group knows: sources, priority, peers, and the sentences made of them.
+//! Facts of a group: sources, priority, peers, and the sentences made of them.
 
 use std::net::IpAddr;
 
@@ -13,10 +13,10 @@ use crate::config::Election;
 use crate::election::{self, PriorityInputs, Who, Why, quality_of};
 use crate::wire::frame::Advert;
 
-/// What a look at the interfaces changed.
+/// Changes found by a look at the interfaces.
 #[derive(Default)]
 pub(super) struct Changed {
-    /// A router cannot speak any more, and why.
+    /// A router can no longer send, and why.
     pub hurt: Option<String>,
     pub returned: bool,
 }
@@ -43,7 +43,7 @@ impl Group {
         }
     }
 
-    /// Whether each of the routers on a port can speak; hundreds of them are looked at once.
+    /// Whether each of the routers on a port can send; hundreds of them are checked at once.
     fn update_ports(&mut self) {
         for port in &mut self.ports {
             port.speaks = true;
@@ -88,12 +88,12 @@ impl Group {
                 changed
                     .hurt
                     .get_or_insert(format!("{} {missing}", interface.name));
-                // whatever was refused, the interface begins anew
+                // earlier refusals do not count: the interface starts again
                 (router.muted, router.mutes) = (false, 0);
             }
             if router.source.is_none() && source.is_some() {
                 changed.returned = true;
-                // the host grants its lease again: it has not lapsed for want of adverts
+                // the host grants its lease again: it has not lapsed because of missing adverts
                 router.sent_ns = cx.now_ns;
             }
             if router.source.is_some() != source.is_some() {
@@ -112,14 +112,14 @@ impl Group {
         changed
     }
 
-    /// Why this node may not be active at all.
+    /// Reason why this node may not be active at all.
     pub(super) fn barred(&self, cx: &Context<'_>) -> Option<Why> {
         if !self.directive.eligible || self.directive.resign {
             return Some(Why::Barred {
                 why: self.directive.why.clone(),
             });
         }
-        // a link keeps two isolated nodes from being two, or none
+        // with a link, exactly one of two isolated nodes is active
         let alone = self.mutual_peer(cx.now_ns).is_none();
         let isolated = alone && !self.routers.iter().any(VirtualRouter::usable);
         isolated.then(|| self.isolation(cx))
@@ -140,7 +140,7 @@ impl Group {
                 let nothing = if sources {
                     "has no source address"
                 } else {
-                    "lets no advert out"
+                    "cannot send adverts"
                 };
                 let missing = unknown.or(interface.fault()).unwrap_or(nothing);
                 format!("{} {missing}", interface.name)
@@ -151,7 +151,7 @@ impl Group {
         }
     }
 
-    /// By name, where the address is known to be the peer's.
+    /// The peer's name if the address is known to be its own.
     pub(super) fn who_speaks(&self, cx: &Context<'_>, address: IpAddr) -> Who {
         let peers = |router: &VirtualRouter| router.peer_source == Some(address);
         if self.routers.iter().any(peers) {
@@ -182,7 +182,7 @@ impl Group {
         }
     }
 
-    /// Counts and learns; false where the advert must not decide anything.
+    /// Counts and learns; false if the advert must not decide anything.
     pub(super) fn note_advert(
         &mut self,
         cx: &mut Context<'_>,
@@ -213,9 +213,9 @@ impl Group {
             return false;
         }
         if !self.config.any_router && foreign {
-            router.counters.foreign += 1;
+            router.note_stranger(now_ns, advert);
             if let Some(more) = router.limits.foreign.pass(now_ns) {
-                let what = if peers.is_empty() {
+                let what = if router.config.peers.is_empty() {
                     "is not the peer"
                 } else {
                     "is not in peers"
@@ -276,7 +276,7 @@ impl Group {
         }
     }
 
-    /// Until when the active router may be alive, as far as it was heard.
+    /// Time until which the active router may be alive, by what was heard.
     pub(super) fn active_silent_at_ns(&self) -> Option<u64> {
         let peer = self.active_router.filter(|_| !self.active_resigned)?;
         let patience_ns = self.active_down_of(self.priority, peer.interval_ns);

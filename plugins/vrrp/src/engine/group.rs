@@ -22,17 +22,18 @@ use super::term::Term;
 use super::timers::active_down_ns;
 use super::ways::Way;
 use crate::config;
-use crate::election::{Cause, Directive, OWNER, Rank, Why};
+use crate::election::{Directive, OWNER, Rank, SwitchoverCause, Why};
 use crate::limit::Limit;
 
-/// How long a start waits for source addresses: duplicate address detection takes a second or two.
+/// Time for which a start waits for source addresses: duplicate address detection takes a second or
+/// two.
 const SOURCES_WAIT_NS: u64 = 3_000_000_000;
-/// E9: how long a change of role counts.
+/// E9: time for which a role change counts.
 pub(super) const CHANGES_WINDOW_NS: u64 = 300_000_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Waits for interfaces, or may not be active.
+    /// Waiting for interfaces, or not allowed to be active.
     Initialize {
         wait_until_ns: Option<u64>,
     },
@@ -40,7 +41,7 @@ pub(super) enum State {
         down_ns: u64,
         since_ns: u64,
     },
-    /// Asked the host to let the fence pass.
+    /// Waiting for the host to let the fence pass.
     Promoting {
         asked_ns: u64,
         why: Why,
@@ -64,36 +65,37 @@ pub(super) struct Group {
     pub state: State,
     pub directive: Directive,
     pub priority: u8,
-    /// One of the routers can speak.
+    /// Whether one of the routers can send.
     pub speaks: bool,
     /// Active_Adver_Interval: the active router's.
     pub learned_ns: u64,
     /// E8: the end of the start delay.
     pub not_before_ns: u64,
-    /// E12: how long another machine with this node's keys is taken to be there, which the peer hears.
+    /// E12: time until which another machine with this node's keys, heard by the peer, is assumed
+    /// to exist.
     pub behind_until_ns: u64,
     pub active_router: Option<ActiveRouter>,
-    /// The peer's last word was priority 0.
+    /// Whether the peer's last advert had priority 0.
     pub active_resigned: bool,
     /// A lower active router's time is up: this node takes over with that one's next advert.
     pub ready: bool,
-    /// Since when a lower active router has been suffered.
+    /// Time since which a lower router has been active.
     pub lower_since_ns: Option<u64>,
-    /// Losing adverts answered since the last advert of one's own accord.
+    /// Losing adverts answered since the last regular advert.
     pub answers: u32,
     pub conflict: Option<Conflict>,
     pub conflict_ended_ns: Option<u64>,
     pub conflict_limit: Limit,
     pub tie_limit: Limit,
     pub announcements: Announcements,
-    /// Since when an equal rival is heard on other routers than the one that decides.
+    /// Time since which an equal rival is heard only on routers that do not decide.
     pub tie_since_ns: Option<u64>,
     /// E3: this node claims the group at priority 254.
     pub claims: bool,
     pub claimed_ns: u64,
-    /// How long the last adverts keep the fence passing.
+    /// Time until which the last adverts keep the fence passing.
     pub lease_until_ns: u64,
-    /// Their leases ended, and are not granted anew yet.
+    /// Whether their leases ended and are not granted again yet.
     pub lapse: Option<Lapse>,
     pub term: Term,
     /// The interval in force; a longer one takes effect after the peer has learned it.
@@ -105,34 +107,34 @@ pub(super) struct Group {
     pub counters: GroupCounters,
     /// None until a heartbeat was heard.
     pub peer: Option<Peer>,
-    /// What was known of it when something was last looked at.
+    /// Knowledge of the peer at the last look.
     pub contact: Contact,
     pub speaking: Speaking,
-    /// What the heartbeats leave by, beside the links.
+    /// Networks by which heartbeats leave, in addition to the links.
     pub ways: Vec<Way>,
-    /// When each last heard the other.
+    /// Time when both nodes last heard each other.
     pub mutual_ns: Option<u64>,
-    /// E8: until when the first start waits for the peer's first heartbeat.
+    /// E8: end of the first start's wait for the peer's first heartbeat.
     pub link_wait_ns: Option<u64>,
     pub started: bool,
-    /// Failover times left to a fitter peer that did not use them.
+    /// Failover times granted to a fitter peer that did not use them.
     pub waits: u32,
-    /// When the peer blocked its fence for this node.
+    /// Time when the peer blocked its fence for this node.
     pub let_go_ns: Option<u64>,
     /// E1: the peer is fitter.
     pub better: Option<Better>,
-    pub asked: Option<Cause>,
+    pub asked: Option<SwitchoverCause>,
     pub ask_again_ns: u64,
     pub ask_pause_ns: u64,
-    /// The peer as it was when this was last weighed.
+    /// State of the peer at the last comparison.
     pub asked_peer: Option<Rank>,
-    pub refused: Option<Cause>,
+    pub refused: Option<SwitchoverCause>,
     /// The host began a switchover for this.
-    pub begun: Option<Cause>,
+    pub begun: Option<SwitchoverCause>,
     /// The facts of the last sentence.
     pub said: Option<Comparison>,
     pub modes_differ: bool,
-    /// What the interfaces' checks are made of has changed.
+    /// Whether the inputs of the interfaces' checks have changed.
     pub checks_stale: bool,
 }
 
@@ -262,14 +264,14 @@ impl Group {
         };
     }
 
-    /// Active_Down ran out: nobody is active, or somebody lower, who is let time out.
+    /// Active_Down expired: nobody is active, or a lower router that is left to time out.
     pub(super) fn take_over(&mut self, cx: &mut Context<'_>) {
         if let Some(silent_ns) = self
             .active_silent_at_ns()
             .filter(|at_ns| cx.now_ns < *at_ns)
         {
-            // if it died since its last advert, its fence may still be open: either its next
-            // advert shows that it lives and will give way, or it is silent for long enough
+            // if it died since its last advert, its fence may still pass: either its next advert
+            // shows that it lives and will give way, or it is silent for long enough
             self.ready = true;
             return self.rearm_down(silent_ns);
         }
@@ -285,7 +287,7 @@ impl Group {
         self.promote(cx, why);
     }
 
-    /// Takes over from a lower router with its next advert, or at once where nobody is heard.
+    /// Takes over from a lower router with its next advert, or at once if nobody is heard.
     pub(super) fn hurry(&mut self, cx: &mut Context<'_>, why: Why) {
         let backup = matches!(self.state, State::Backup { .. });
         if !backup || cx.now_ns < self.not_before_ns() {
@@ -299,7 +301,7 @@ impl Group {
         }
     }
 
-    /// E3: this node's claim has no cause any more.
+    /// E3: the cause of this node's claim has ended.
     pub(super) fn drop_claim(&mut self, cx: &mut Context<'_>) {
         if std::mem::take(&mut self.claims) {
             self.update_priority(cx);
@@ -317,7 +319,7 @@ impl Group {
         self.step_down(cx, Role::Backup, why, state);
     }
 
-    /// The fence blocks first, then priority 0 goes out on every wire that is left.
+    /// The fence blocks first, then priority 0 is sent on every working network.
     pub(super) fn step_down(&mut self, cx: &mut Context<'_>, role: Role, why: Why, state: State) {
         // a heartbeat that still waits would say so before the fence is blocking, and without its
         // heartbeat no advert may renew a lease
@@ -343,7 +345,7 @@ impl Group {
         self.drop_claim(cx);
     }
 
-    /// Looks at everything that is not an advert: interfaces, sources, directive.
+    /// Checks everything but adverts: interfaces, sources, directive.
     pub fn refresh(&mut self, cx: &mut Context<'_>) {
         if !self.is_active() {
             self.unmute(cx.now_ns);
@@ -393,17 +395,18 @@ impl Group {
         }
     }
 
-    /// Until something changes, or a muted router may be tried again.
+    /// Waits for a change, or until a muted router may be tried again.
     fn wait(&mut self, now_ns: u64) {
         let served = self.is_served(now_ns);
         let unmute_ns = |router: &VirtualRouter| router.unmute_at_ns(served);
         let unmute_ns = self.routers.iter().filter_map(unmute_ns).min();
-        // whoever serves may cease to
+        // the serving router may stop
         let wait_until_ns = unmute_ns.map(|at_ns| at_ns.min(now_ns.saturating_add(MUTE_SOON_NS)));
         self.state = State::Initialize { wait_until_ns };
     }
 
-    /// The interfaces are told of one after the other: the first must not start the election alone.
+    /// The host reports interfaces one after the other: the first must not start the election
+    /// alone.
     fn start_when_ready(&mut self, cx: &mut Context<'_>, wait_until_ns: Option<u64>) {
         let known = |port: &Port| cx.interface(port.interface).is_some_and(|i| i.known);
         if !self.ports.iter().all(known) {
@@ -430,7 +433,7 @@ impl Group {
         self.active_down_of(self.priority, self.learned_ns)
     }
 
-    /// Active_Down of a backup of that priority, beside an active router of that interval.
+    /// Active_Down of a backup with that priority, for an active router with that interval.
     pub(super) fn active_down_of(&self, priority: u8, interval_ns: u64) -> u64 {
         let config = &self.config;
         active_down_ns(config.version, priority, interval_ns, config.advert_loss)

@@ -1,4 +1,4 @@
-//! What is known of an interface, and what that means to the routers on it.
+//! Facts about an interface, and their meaning for the routers on it.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -9,7 +9,7 @@ use crate::error::Discard;
 use crate::limit::Limit;
 use crate::wire::{Family, Mac};
 
-/// The whole truth of an interface, as the host tells it.
+/// The complete state of an interface, as reported by the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceFacts {
     pub present: bool,
@@ -19,7 +19,7 @@ pub struct InterfaceFacts {
     pub mtu: u32,
     /// The node's own, without virtual ones.
     pub addresses: Vec<IpAddr>,
-    /// Broadcast addresses of the networks that they are in.
+    /// Broadcast addresses of their networks.
     pub broadcasts: Vec<Ipv4Addr>,
     /// Whether there is a socket for whole frames.
     pub link_socket: bool,
@@ -28,7 +28,7 @@ pub struct InterfaceFacts {
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Interface {
     pub name: String,
-    /// The host has told of it.
+    /// Whether the host has reported it.
     pub known: bool,
     pub facts: InterfaceFacts,
     /// As it was last reported.
@@ -50,7 +50,7 @@ impl Interface {
         }
     }
 
-    /// What is wrong with it, if anything.
+    /// Its fault, if any.
     pub fn fault(&self) -> Option<&'static str> {
         let facts = &self.facts;
         match (facts.present, facts.up, facts.carrier, facts.link_socket) {

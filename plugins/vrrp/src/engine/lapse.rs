@@ -1,5 +1,5 @@
 //! E13: a lapse is not a role change. The fence blocks by itself, addresses and services stay, and
-//! the leases are granted anew as soon as it is known that nobody else is active.
+//! the leases are granted again as soon as it is known that nobody else is active.
 
 use spared_sdk::Role;
 
@@ -10,21 +10,21 @@ use super::{Action, Context};
 use crate::election::{Ms, Why};
 use crate::wire::frame::Advert;
 
-/// How long a node listens at most, whatever its interval.
+/// Longest time to listen, whatever the interval.
 const LISTEN_MAX_NS: u64 = 1_000_000_000;
 
-/// The leases ended, although nobody let go.
+/// The leases ended although the group was not released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lapse {
-    /// When the last of them ended, as far as this node can tell.
+    /// Time when the last of them ended, as far as this node can tell.
     began_ns: u64,
-    /// How late the advert was that would have renewed them.
+    /// Lateness of the advert that would have renewed them.
     by_ns: u64,
 }
 
 impl Group {
-    /// The advert that is due comes too late: the fence is blocking, and must not pass before the
-    /// sockets are empty.
+    /// The due advert is too late: the fence is blocking, and must not pass before the sockets are
+    /// empty.
     pub(super) fn lapse(&mut self, cx: &mut Context<'_>, by_ns: u64) {
         self.counters.lapses += 1;
         let lapse = Lapse {
@@ -39,7 +39,7 @@ impl Group {
         self.begin_lapse(lapse, opens_ns);
     }
 
-    /// The host's answer took longer than the lease that it granted: at once would fail again.
+    /// The host's answer took longer than the granted lease: an immediate retry would fail again.
     pub(super) fn lapse_at_once(&mut self, cx: &mut Context<'_>) {
         self.counters.lapses += 1;
         let lapse = Lapse {
@@ -49,8 +49,9 @@ impl Group {
         self.begin_lapse(lapse, cx.now_ns.saturating_add(self.listen_ns()));
     }
 
-    /// Longer than whoever is active pauses between two heartbeats, or adverts: one that came just
-    /// before this node woke may be in no socket yet, as where a whole machine was paused.
+    /// Longer than the pause between two heartbeats or adverts of an active router: one sent just
+    /// before this node woke may not be in a socket yet, for example after a pause of the whole
+    /// machine.
     fn listen_ns(&self) -> u64 {
         (self.config.interval_ns.saturating_mul(3) / 2).min(LISTEN_MAX_NS)
     }
@@ -61,9 +62,9 @@ impl Group {
         self.state = State::Lapsed { opens_ns };
     }
 
-    /// Whether nobody can be active by now, beside whoever speaks in a socket.
+    /// Whether nobody can be active now, except a router whose packets wait in a socket.
     fn nobody_took_over(&self, now_ns: u64, began_ns: u64) -> bool {
-        // no Active_Down has ended since the last advert; whoever is not known may have no skew
+        // no Active_Down has ended since the last advert; an unknown router may have no skew
         let sent_ns = began_ns.saturating_sub(self.config.lease_ns);
         let peer = self.peer.as_ref();
         let peer =
@@ -76,11 +77,11 @@ impl Group {
         if silent_ns.saturating_add(TICK_NS) < down_ns {
             return true;
         }
-        // the last advert: since then this node may have heard nobody, as it was stopped
+        // since the last advert this node may have heard nobody because it was stopped
         now_ns.saturating_sub(began_ns) < self.active_down_ns() && self.was_alone(sent_ns)
     }
 
-    /// Nothing was heard of the peer for one Active_Down before that.
+    /// The peer was silent for one Active_Down before that.
     fn was_alone(&self, at_ns: u64) -> bool {
         let peer = self.peer.as_ref();
         let silent = peer.is_none_or(|peer| self.peer_silent_at_ns(peer) <= at_ns);
@@ -89,8 +90,8 @@ impl Group {
         silent && quiet
     }
 
-    /// The host grants again what it revoked for want of carrier, or what lapsed for want of
-    /// adverts; then the routers speak again.
+    /// The host grants leases again that it revoked without carrier or that lapsed without adverts;
+    /// then the routers send again.
     pub(super) fn resume_routers(&mut self, cx: &mut Context<'_>) {
         self.push_reopen(cx);
         self.advertise(cx);
@@ -107,7 +108,7 @@ impl Group {
         self.push_reopen(cx);
     }
 
-    /// Every lease was granted anew.
+    /// Every lease was granted again.
     pub(super) fn end_lapses(&mut self) {
         for router in &mut self.routers {
             router.lapsed = false;
@@ -115,7 +116,7 @@ impl Group {
         self.speaking.stale = true;
     }
 
-    /// The fence is passing again: the same role, as if nothing had been.
+    /// The fence passes again, with the same role as before.
     pub(super) fn end_lapse(&mut self, cx: &mut Context<'_>, lapse: Lapse) {
         let State::Promoting { asked_ns, .. } = self.state else {
             return;
@@ -134,7 +135,7 @@ impl Group {
         }
     }
 
-    /// Somebody else may be active: as after any failover, this node is backup.
+    /// Another router may be active: as after any failover, this node is backup.
     pub(super) fn give_way_late(&mut self, cx: &mut Context<'_>) {
         let by_ns = self.lapse.take().map_or(0, |lapse| lapse.by_ns);
         self.counters.late_step_downs += 1;
@@ -154,7 +155,7 @@ impl Group {
         }
     }
 
-    /// Whether the leases are being granted anew right now.
+    /// Whether the leases are being granted again right now.
     pub(super) fn reopens(&self, now_ns: u64) -> bool {
         self.lapse.is_some()
             && match self.state {
@@ -163,8 +164,9 @@ impl Group {
             }
     }
 
-    /// Without heartbeats an advert tells that somebody took over. Also one that loses: to open
-    /// beside its sender would be two that answer, until it has heard of it.
+    /// Without heartbeats an advert shows that another router took over. That includes a losing
+    /// advert: if the fence passed now, two routers would answer until its sender has heard this
+    /// one.
     pub(super) fn advert_while_lapsed(
         &mut self,
         cx: &mut Context<'_>,

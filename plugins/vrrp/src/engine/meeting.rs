@@ -1,4 +1,4 @@
-//! Heartbeats of the peer: E1, E4, E7 and E8 where a link carries them.
+//! Heartbeats of the peer: E1, E4, E7 and E8.
 
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ use crate::config::Election;
 use crate::election::{Who, Why};
 use crate::wire::heartbeat::Heartbeat;
 
-/// E8: how long a start waits for the peer's first heartbeat.
+/// E8: time for which a start waits for the peer's first heartbeat.
 pub(super) const LINK_WAIT_NS: u64 = 5_000_000_000;
-/// How many failover times the less fit of two backups leaves to the other.
+/// Failover times that the less fit of two backups grants to the other.
 const WAITS_MAX: u32 = 2;
 
 impl Group {
@@ -35,7 +35,7 @@ impl Group {
         }
     }
 
-    /// Looks whether the peer was found or lost.
+    /// Checks whether the peer was found or lost.
     pub(super) fn meet(&mut self, cx: &mut Context<'_>) {
         let contact = self.contact(cx.now_ns);
         if contact == Contact::Mutual {
@@ -50,7 +50,7 @@ impl Group {
         }
     }
 
-    /// When [`Group::meet`] finds the peer lost: adverts that come meanwhile show it to nobody.
+    /// Time at which [`Group::meet`] finds the peer lost: adverts do not show it.
     pub(super) fn meet_timeout(&self) -> Option<u64> {
         let peer = self.peer.as_ref().filter(|_| self.contact != Contact::None);
         peer.map(|peer| self.peer_silent_at_ns(peer))
@@ -62,7 +62,7 @@ impl Group {
             let interval_ns = peer.heartbeat.advert_interval_ns;
             self.speaking.go_until_ns = 0;
             self.waits = 0;
-            // who hears only one way still preempts by adverts
+            // a node that hears in one direction only still preempts by adverts
             if self.contact == Contact::Mutual || self.lower_since_ns.is_none() {
                 self.follow_peer(cx, interval_ns);
             }
@@ -92,7 +92,7 @@ impl Group {
         self.rearm_down(down_ns);
     }
 
-    /// Its fence is blocking: the successor is there at once, another one within its skew.
+    /// Its fence is blocking: the successor becomes active at once, another backup within its skew.
     pub(super) fn peer_let_go(&mut self, cx: &mut Context<'_>) {
         let State::Backup { .. } = self.state else {
             return;
@@ -108,7 +108,7 @@ impl Group {
 
     // ---- nobody is active --------------------------------------------------------------
 
-    /// Active_Down ran out, but the peer lives: whether it goes first.
+    /// Active_Down expired, but the peer lives: whether the peer goes first.
     pub(super) fn leaves_it_to_the_peer(&mut self, cx: &mut Context<'_>) -> bool {
         let now_ns = cx.now_ns;
         let Some(peer) = self.living_peer(now_ns) else {
@@ -123,7 +123,7 @@ impl Group {
             return false;
         }
         let fitter = self.outscores(cx, peer) && self.contact == Contact::Mutual;
-        // it has just begun to listen: it hears this node before its own time is up
+        // it has just started to listen: it hears this node before its own time ends
         let loss = u64::from(self.config.advert_loss);
         let earliest_ns = peer
             .idle_since_ns
@@ -137,7 +137,7 @@ impl Group {
         true
     }
 
-    /// E0 and E7: whether this node is the one of both that should be active.
+    /// E0 and E7: whether this node should be active, of both.
     pub(super) fn outscores(&self, cx: &Context<'_>, peer: &Peer) -> bool {
         let by_priority = self.by_priority(cx.now_ns);
         let first = cx.peer.is_none_or(|name| cx.node < &**name);
@@ -198,7 +198,7 @@ impl Group {
 
     /// E7: the score decides; a peer that hears nothing cannot give way.
     fn rival_heartbeats(&mut self, cx: &mut Context<'_>) {
-        // said before it let go, and overtaken by its priority 0
+        // sent before it released the group, and overtaken by its priority 0
         let stale = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < LATENCY_NS;
         if self.let_go_ns.is_some_and(stale) {
             return;
@@ -245,7 +245,7 @@ impl Group {
 
     // ---- E8 ------------------------------------------------------------------------------
 
-    /// The first start may wait for the link: what the peer says is worth more than silence.
+    /// The first start may wait for the link, because the peer's state is better than silence.
     pub(super) fn begin_link_wait(&mut self, cx: &Context<'_>) {
         let first = !std::mem::replace(&mut self.started, true);
         if first && !cx.links.is_empty() && self.living_peer(cx.now_ns).is_none() {
@@ -261,14 +261,14 @@ impl Group {
         self.rearm_down(down_ns);
     }
 
-    /// E8: before that nothing is taken over.
+    /// E8: time before which this node does not take over.
     pub(super) fn not_before_ns(&self) -> u64 {
         let started_ns = self.not_before_ns.max(self.link_wait_ns.unwrap_or(0));
         started_ns.max(self.behind_until_ns)
     }
 
-    /// E12: the peer hears another run of this node, whose adverts look like this node's own. This one serves
-    /// nobody until that run was silent for as long as a backup waits.
+    /// E12: the peer hears another run of this node, whose adverts look like this node's own. This
+    /// run does not serve until that run has been silent for the failover time.
     pub(super) fn stand_behind(&mut self, cx: &mut Context<'_>) {
         let until_ns = cx.now_ns.saturating_add(self.active_down_ns());
         self.behind_until_ns = until_ns;

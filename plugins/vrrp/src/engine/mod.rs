@@ -38,6 +38,7 @@ mod status;
 mod switchover;
 mod term;
 mod timers;
+pub(crate) mod totals;
 mod unheard;
 mod ways;
 
@@ -48,7 +49,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use spared_sdk::Role;
+use spared_sdk::{Cause, Role};
 
 use crate::config::Settings;
 use crate::election::{Directive, Why};
@@ -64,22 +65,27 @@ pub use status::Table;
 pub use switchover::Begun;
 pub use ways::{Neighbour, Path, Way};
 
-/// What the driver must do, in this order.
+/// Actions for the driver, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Say the role, wait for the answer and give it to [`Engine::handle_published`] before
+    /// Publish the role, wait for the answer and pass it to [`Engine::handle_published`] before
     /// anything else.
     Publish {
         group: Arc<str>,
         role: Role,
-        reason: &'static str,
-        why: String,
+        cause: Cause,
     },
-    /// Have every fence lease of a group that is active granted anew, with the sockets read empty;
-    /// the answer goes to [`Engine::handle_published`] too.
+    /// Publish another cause of the same role; there is no answer.
+    Explain {
+        group: Arc<str>,
+        role: Role,
+        cause: Cause,
+    },
+    /// Have every fence lease of an active group granted again, after reading the sockets until
+    /// they are empty; the answer goes to [`Engine::handle_published`], too.
     Reopen {
         group: Arc<str>,
-        why: String,
+        cause: Cause,
     },
     /// Send [`Engine::packet`].
     Transmit(PacketId),
@@ -99,8 +105,7 @@ pub enum Action {
     /// [`Engine::handle_switch_over_answer`].
     SwitchOver {
         group: Arc<str>,
-        reason: &'static str,
-        why: String,
+        cause: Cause,
     },
     /// Send a last packet of a router that is no longer configured.
     Farewell {
@@ -115,12 +120,12 @@ pub enum Action {
     Event(String),
     Warn(String),
     Info(String),
-    /// Begin or end to read the stations' socket of an interface; drop what waits there.
+    /// Start or stop reading the stations' socket of an interface; drop waiting frames.
     Listen {
         interface: usize,
         on: bool,
     },
-    /// Tell [`Engine::handle_neighbours`] whom the kernel knows there.
+    /// Pass the kernel's neighbours there to [`Engine::handle_neighbours`].
     FindNeighbours {
         interface: usize,
     },
@@ -155,9 +160,9 @@ struct Context<'a> {
     node: &'a str,
     peer: Option<&'a Arc<str>>,
     links: &'a [String],
-    /// Keys are configured by which the nodes know each other: there are heartbeats.
+    /// Whether keys of both nodes are configured: there are heartbeats.
     keys: bool,
-    /// The hosts talk to each other.
+    /// Whether the hosts have a session.
     session: bool,
     interfaces: &'a [Interface],
     actions: &'a mut Queue,
@@ -234,7 +239,7 @@ impl Engine {
         self.session = is_up;
     }
 
-    /// The interfaces of all routers, by the index that actions use.
+    /// The interfaces of all routers, by their index in actions.
     pub fn interfaces(&self) -> impl Iterator<Item = &str> {
         self.interfaces
             .iter()
@@ -247,7 +252,7 @@ impl Engine {
             .position(|interface| interface.name == name)
     }
 
-    /// An interface came, went or changed.
+    /// An interface appeared, disappeared or changed.
     pub fn handle_interface(&mut self, now_ns: u64, name: &str, facts: &InterfaceFacts) {
         let Some(index) = self.interface_index(name) else {
             return;
@@ -264,7 +269,7 @@ impl Engine {
         });
     }
 
-    /// A frame of a stations' socket: its sender, and the address that it calls its own.
+    /// A frame of a stations' socket: its sender, and the sender's address.
     pub fn handle_station(
         &mut self,
         now_ns: u64,
@@ -284,7 +289,7 @@ impl Engine {
         });
     }
 
-    /// What the host wants of a group.
+    /// The host's directive for a group.
     pub fn handle_directive(&mut self, now_ns: u64, group: &str, directive: &Directive) {
         let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {
             return;
@@ -313,7 +318,7 @@ impl Engine {
         })
     }
 
-    /// The system did not take a packet: its advert did not renew the lease.
+    /// The system refused a packet: its advert did not renew the lease.
     pub fn handle_unsent(&mut self, now_ns: u64, packet: PacketId) {
         if packet.resign {
             return;
@@ -328,8 +333,8 @@ impl Engine {
         self.each_group(now_ns, |group, cx| group.shut_down(cx));
     }
 
-    /// E12: another machine is this run. Every group is left to whoever speaks until the new run's key is
-    /// confirmed.
+    /// E12: another machine sends as this run. Every group is left to other active routers until
+    /// the new run's key is confirmed.
     pub fn handle_cloned(&mut self, now_ns: u64) {
         let text = "another machine has sent this run's heartbeats: a clone, or a snapshot that was resumed; \
                     this node begins another run, as backup";
@@ -342,7 +347,7 @@ impl Engine {
         });
     }
 
-    /// How long the longest of the groups waits for a heartbeat.
+    /// Longest failover time of the groups.
     pub fn longest_silence_ns(&self) -> u64 {
         let groups = self.groups.iter().map(Group::active_down_ns);
         groups.max().unwrap_or(0)
@@ -356,7 +361,7 @@ impl Engine {
         });
     }
 
-    /// Whatever is due.
+    /// Handles everything that is due.
     pub fn handle_timeout(&mut self, now_ns: u64) {
         self.begin_round(now_ns);
         self.each_group(now_ns, |group, cx| {
@@ -365,19 +370,19 @@ impl Engine {
         });
     }
 
-    /// Whether [`Engine::handle_timeout`] would take something over now: then pass in what waits in
-    /// the sockets first.
+    /// Whether [`Engine::handle_timeout`] would take over a group now: then pass in the frames
+    /// waiting in the sockets first.
     pub fn takes_over(&self, now_ns: u64) -> bool {
         self.groups.iter().any(|group| group.takes_over(now_ns))
     }
 
-    /// When to call [`Engine::handle_timeout`].
+    /// Time of the next [`Engine::handle_timeout`].
     pub fn next_timeout(&self) -> Option<u64> {
         let groups = self.groups.iter().filter_map(Group::next_timeout);
         groups.chain(self.round_timeout()).min()
     }
 
-    /// The next thing to do.
+    /// The next action.
     pub fn poll_action(&mut self) -> Option<Action> {
         let action = self.actions.pop()?;
         if let Action::Publish { group, role, .. } = &action {

@@ -1,4 +1,4 @@
-//! E3: whether a wire that the group has moved for speaks both ways again.
+//! E3: whether a network because of which the group has moved works in both directions again.
 //!
 //! A backup sends no adverts, so that the active node cannot hear whether its wire carries that
 //! way too: it asks the peer for its MAC. Before that, nothing mild moves the group back.
@@ -10,7 +10,7 @@ use super::unheard::{AGAIN_NS, WINDOW_NS};
 use super::{Action, Context};
 use crate::wire::neighbour;
 
-/// A wire that is asked about.
+/// A network being probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OneWayLoss {
     asking: bool,
@@ -86,8 +86,8 @@ impl Group {
             .find_map(|router| Some((router.source?, router.peers_address()?)))
     }
 
-    /// Somebody spoke there: the peer is known by its address, as adverts may come from a virtual
-    /// MAC.
+    /// A station was heard there: the peer is recognised by its address, because adverts may come
+    /// from a virtual MAC.
     pub(super) fn note_both_ways(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! E0: the same plugin on the other node, as its heartbeats tell.
+//! E0: the peer plugin, as known from its heartbeats.
 
 use std::net::IpAddr;
 
@@ -7,34 +7,34 @@ use crate::election::Rank;
 use crate::wire::frame::Advert;
 use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
 
-/// The last heartbeat of the peer, and when it said what.
+/// The last heartbeat of the peer, and times of its statements.
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Peer {
     pub heartbeat: Heartbeat,
     pub heard_ns: u64,
-    /// Since when it has not been active, as far as it was heard.
+    /// Time since which it has not been active, by its heartbeats.
     pub idle_since_ns: u64,
-    /// Since when it has been active.
+    /// Time since which it has been active.
     pub active_since_ns: u64,
 }
 
-/// How much is known of the peer.
+/// Extent of the knowledge about the peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Contact {
     #[default]
     None,
     /// Its heartbeats are heard, but it hears none.
     OneWay,
-    /// Each hears the other: both know what the other knows.
+    /// Each hears the other: both have the same knowledge.
     Mutual,
 }
 
-/// Whose an advert is.
+/// Origin of an advert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sender {
-    /// The peer's, or nobody knows better.
+    /// The peer's, or assumed to be.
     Peer,
-    /// To be told by the next heartbeats.
+    /// To be sent with the next heartbeats.
     Unsure,
     Stranger,
 }
@@ -71,7 +71,7 @@ impl Peer {
         }
     }
 
-    /// What it says of an interface: of the same name, or in the same place where names differ.
+    /// Its report on an interface: of the same name, or at the same position if names differ.
     pub fn port(&self, name: u32, place: usize, count: usize) -> Option<&HeartbeatPort> {
         let ports = &self.heartbeat.ports;
         let here = ports.get(place).filter(|port| port.port == name);
@@ -116,8 +116,8 @@ impl Peer {
 impl Group {
     // ---- whose advert it is (E11) --------------------------------------------------------
 
-    /// Learns what the peer's adverts come from: what is heard while its heartbeats say that it is
-    /// active, with the priority that they say.
+    /// Learns the source address of the peer's adverts: that of adverts heard while its heartbeats
+    /// say that it is active, with the same priority.
     pub(super) fn learn_source(
         &mut self,
         now_ns: u64,
@@ -162,7 +162,7 @@ impl Group {
             _ => now_ns,
         };
         router.suspect = Some((source, since_ns));
-        // the peer's own word may still be on its way, or its link be cut
+        // the peer's own heartbeat may still be in transit, or its link be cut
         if heartbeat_ns <= since_ns.saturating_add(interval_ns) {
             return Sender::Unsure;
         }
@@ -178,14 +178,14 @@ impl Group {
         })
     }
 
-    /// With a link, who of both is active is not decided by adverts.
+    /// With heartbeats, adverts do not decide which of both is active.
     pub(super) fn peer_decides(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
         let stranger = self.config.any_router && self.is_a_strangers(index, source);
         let peer = self.mutual_peer(now_ns);
         !stranger && peer.is_some_and(|peer| peer.is_active())
     }
 
-    /// The pair's roles are what its heartbeats say, whatever adverts in the peer's name say.
+    /// Heartbeats determine the roles of the pair, whatever adverts in the peer's name say.
     pub(super) fn heartbeats_decide(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
         let stranger = self.config.any_router && self.is_a_strangers(index, source);
         !stranger && self.mutual_peer(now_ns).is_some()
@@ -218,7 +218,7 @@ impl Group {
         }
     }
 
-    /// Keeps a heartbeat; whether the peer just let go of the group.
+    /// Stores a heartbeat; returns whether the peer has just released the group.
     pub(super) fn note_heartbeat(&mut self, now_ns: u64, heartbeat: &Heartbeat) -> bool {
         let alive = self.living_peer(now_ns).is_some();
         let peer = self.peer.get_or_insert_with(|| Peer::new(now_ns));

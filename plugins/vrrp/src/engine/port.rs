@@ -1,4 +1,4 @@
-//! A group's view of one interface: whether it can speak there, and whom it hears.
+//! A group's view of one interface: whether it can send there, and the routers that it hears.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::wire::Mac;
 pub(super) struct Port {
     /// Index into the engine's interfaces.
     pub interface: usize,
-    /// What heartbeats call it.
+    /// Its id in heartbeats.
     pub heartbeat_id: u32,
     /// Each of the routers there can.
     pub speaks: bool,
@@ -22,7 +22,8 @@ pub(super) struct Port {
     pub proof: Option<u64>,
     /// The nodes can hear each other there at all.
     pub hears_peer: bool,
-    /// Since when adverts of the peer are heard there, and no heartbeats; and whether that is told.
+    /// Time since which adverts but no heartbeats of the peer are heard there; and whether that was
+    /// reported.
     pub filtered_since_ns: Option<u64>,
     pub is_filtered: bool,
     pub peer_mac: Option<Mac>,
@@ -31,11 +32,11 @@ pub(super) struct Port {
     /// E3: claimed the group; the same holds.
     pub claimed: bool,
     pub unheard: Option<UnheardInterface>,
-    /// E3, while active: since when one of both has not heard the other here.
+    /// E3, while active: time since which one of both has not heard the other here.
     pub unheard_since_ns: Option<u64>,
-    /// E12, while active: since when the peer's heartbeats should be heard here.
+    /// E12, while active: time since which the peer's heartbeats should be heard here.
     pub expected_since_ns: Option<u64>,
-    /// E3: the group has moved for the unheard interface that is, or may be, here.
+    /// E3: the group has moved because this interface is, or may be, unheard.
     pub moved: bool,
     pub one_way_loss: Option<OneWayLoss>,
 }
@@ -79,7 +80,7 @@ pub(super) struct ActiveRouter {
     pub heard_ns: u64,
 }
 
-/// Who advertises for one virtual router.
+/// The router that advertises for a virtual router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Talker {
     pub address: IpAddr,

@@ -1,4 +1,4 @@
-//! How a group becomes active: the role is asked for, the fence passes, the routers speak.
+//! How a group becomes active: the role is requested, the fence passes, the routers send.
 
 use spared_sdk::Role;
 
@@ -40,7 +40,7 @@ impl Group {
         self.serve(cx, asked_ns);
     }
 
-    /// The fence is passing for all routers, some time after it was asked for: they speak.
+    /// The fence passes for all routers, some time after the request: they send.
     pub(super) fn serve(&mut self, cx: &mut Context<'_>, asked_ns: u64) {
         let now_ns = cx.now_ns;
         self.begin_active();

@@ -1,5 +1,5 @@
-//! E12: on a network where the peer's heartbeats are heard its adverts prove nothing, as anybody there
-//! can send them.
+//! E12: on a network on which the peer's heartbeats are heard, its adverts prove nothing, because
+//! any station there can send them.
 
 use std::net::IpAddr;
 
@@ -11,11 +11,11 @@ use crate::heartbeats::Heard;
 use crate::wire::frame::Advert;
 use crate::wire::heartbeat::HeartbeatPort;
 
-/// How long adverts without heartbeats are heard before it is told.
+/// Time for which adverts without heartbeats are heard before it is reported.
 const FILTERED_NS: u64 = 10_000_000_000;
 
 impl Group {
-    /// A heartbeat came over a network.
+    /// A heartbeat arrived over a network.
     pub(super) fn hear_on(
         &mut self,
         cx: &mut Context<'_>,
@@ -61,7 +61,7 @@ impl Group {
         }
     }
 
-    /// What anybody may have said until now is worth nothing any more.
+    /// Earlier adverts no longer count.
     fn forget_adverts(&mut self, now_ns: u64) {
         self.active_router = None;
         self.ready = false;
@@ -88,7 +88,7 @@ impl Group {
         }
     }
 
-    /// A confirmed run replaces the one before: it says itself where it is to be heard.
+    /// A confirmed run replaces the previous one: it says itself on which networks it can be heard.
     pub(super) fn review_proofs(&mut self, run: u64, confirmed: bool) {
         if !confirmed {
             return;
@@ -104,7 +104,7 @@ impl Group {
         }
     }
 
-    /// What the peer says of one of its interfaces.
+    /// The peer's report on one of its interfaces.
     pub(super) fn theirs(&self, index: usize) -> Option<&HeartbeatPort> {
         let port = self.ports.get(index)?;
         let peer = self.peer.as_ref()?;
@@ -113,8 +113,8 @@ impl Group {
 
     // ---- adverts ---------------------------------------------------------------------------
 
-    /// Whether an advert decides nothing: where the peer's heartbeats are heard only third routers are
-    /// judged by theirs, if others may take part at all.
+    /// Whether an advert decides nothing: where the peer's heartbeats are heard, only adverts of
+    /// third routers count, if others may take part at all.
     pub(super) fn is_vain(&self, now_ns: u64, index: usize, source: IpAddr) -> bool {
         let Some(router) = self.routers.get(index) else {
             return false;
@@ -129,7 +129,7 @@ impl Group {
         proven && !alone
     }
 
-    /// Counts it, and tells of somebody who advertises in the peer's name.
+    /// Counts it, and reports a station that advertises in the peer's name.
     pub(super) fn note_vain(&mut self, cx: &mut Context<'_>, index: usize, advert: &Advert<'_>) {
         let now_ns = cx.now_ns;
         let living = self.living_peer(now_ns).is_some();
@@ -150,7 +150,9 @@ impl Group {
         if !foreign && living {
             return self.note_beside_heartbeats(cx, index, advert);
         }
-        router.counters.foreign += u64::from(foreign);
+        if foreign {
+            router.note_stranger(now_ns, advert);
+        }
         let limits = &mut router.limits;
         let (limit, what) = if foreign {
             (&mut limits.foreign, "is not the peer: it does not decide")
@@ -165,7 +167,7 @@ impl Group {
         }
     }
 
-    /// The peer's adverts are heard on a port, and none of the heartbeats that it sends there.
+    /// The peer's adverts are heard on a port, but not the heartbeats that it sends there.
     pub(super) fn note_unproven(&mut self, cx: &mut Context<'_>, router: usize) {
         let Some(index) = self.routers.get(router).map(|router| router.port) else {
             return;
@@ -188,22 +190,21 @@ impl Group {
             .interface(port.interface)
             .map_or("?", |i| i.name.as_str());
         let text = format!(
-            "{}: heartbeats are filtered on {name}: adverts are heard there, and anybody can send \
-             those; let UDP port 3780 pass as protocol 112 does, or set heartbeats = false",
+            "{}: heartbeats are filtered on {name}: adverts are heard there, which anybody can send; let UDP port 3780 pass as protocol 112 does, or set heartbeats = false",
             self.name
         );
         cx.push(Action::Event(text));
     }
 
-    /// Without a confirmed key a node beside a configured peer leaves the group to whoever advertises:
-    /// what the peer knows of it may be of a start before, and its adverts prove nothing there.
+    /// Without a confirmed key, a node with a configured peer leaves the group to any advertising
+    /// router: the peer may know only a previous run of it, and its adverts prove nothing there.
     pub(super) fn is_polite(&self, cx: &Context<'_>) -> bool {
-        // beside third routers nobody can tell whose an advert is
+        // beside third routers the origin of an advert is unknown
         let paired = cx.peer.is_some() && !self.config.any_router;
         self.speaking.on && paired && self.mutual_ns.is_none()
     }
 
-    /// A polite node has told its rival for long enough that it is active.
+    /// A node that gives way has told its rival for long enough that it is active.
     pub(super) fn gives_way_politely(&self, cx: &Context<'_>) -> bool {
         let patience_ns = self.active_down_ns().saturating_mul(2);
         let long = |since_ns: u64| cx.now_ns.saturating_sub(since_ns) >= patience_ns;

@@ -1,4 +1,4 @@
-//! What the driver must do, in order.
+//! The queue of actions for the driver.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use super::Action;
 pub(super) struct Queue {
     actions: VecDeque<Action>,
     heartbeats: usize,
-    /// The last heartbeat among them has nothing behind it that waits for the host.
+    /// Whether nothing after the last heartbeat waits for the host.
     is_fresh: bool,
 }
 

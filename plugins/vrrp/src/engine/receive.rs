@@ -1,5 +1,5 @@
-//! The receive checks of RFC 9568 section 7.1 that need the configuration, and what becomes of adverts that
-//! fail them.
+//! The receive checks of RFC 9568 section 7.1 that need the configuration, and the treatment of
+//! adverts that fail them.
 
 use super::{Action, Engine};
 use crate::error::Discard;
@@ -55,7 +55,7 @@ impl Engine {
         if !to_us {
             return Err(Discard::Destination);
         }
-        // a unicast router hears its peers alone, as anyone could send it a packet
+        // a unicast router accepts only its peers, because anyone could send it a packet
         let stranger = router.config.unicast && !router.config.peers.contains(&advert.source);
         if stranger {
             Err(Discard::Foreign)
@@ -69,7 +69,7 @@ impl Engine {
             return;
         };
         interface.discards.count(reason);
-        // an own frame that the wire brought back is no news
+        // a frame of its own that the network returned is no news
         let own_mac = |mac: Mac| mac == interface.facts.mac || is_virtual_mac(mac);
         if reason == Discard::OwnSource && advert.is_some_and(|a| own_mac(a.source_mac)) {
             return;

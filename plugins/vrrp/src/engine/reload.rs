@@ -1,4 +1,4 @@
-//! Another configuration while running: only the difference is applied, and no timer starts anew.
+//! A new configuration while running: only differences are applied, and no timer restarts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
     engine.peer = settings.peer.as_deref().map(Arc::from);
     let mut old: Vec<Group> = std::mem::take(&mut engine.groups);
     for config in &settings.groups {
-        // another version is another protocol: the group begins anew
+        // another version is another protocol: the group starts again
         let same =
             |group: &Group| *group.name == *config.name && group.config.version == config.version;
         let group = match old.iter().position(same) {

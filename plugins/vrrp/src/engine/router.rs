@@ -12,9 +12,9 @@ use crate::wire::frame::{Advert, emit_frame, emit_frame_to_self, emit_packet};
 use crate::wire::virtual_mac;
 use crate::wire::vrrp::{Form, Repr, Version, capacity};
 
-/// How long a router whose adverts are refused again stays silent, while somebody serves.
+/// Time for which a router whose adverts are refused again stays silent, while another one serves.
 pub(super) const MUTE_PAUSE_NS: u64 = 60_000_000_000;
-/// While nobody does: twice as long each time.
+/// The same while nobody serves: twice as long each time.
 pub(super) const MUTE_SOON_NS: u64 = 300_000_000;
 const MUTE_SOON_MAX_NS: u64 = 5_000_000_000;
 
@@ -33,42 +33,45 @@ pub(super) struct VirtualRouter {
     pub config: config::VirtualRouter,
     /// Index into the group's ports.
     pub port: usize,
-    /// What the adverts come from; None while the router cannot speak.
+    /// Source address of the adverts; None while the router cannot send.
     pub source: Option<IpAddr>,
     pub form: Form,
     pub packets: Vec<Packet>,
-    /// When the last advert went out, and the one before.
+    /// Times of the last two adverts.
     pub sent_ns: u64,
     pub sent_before_ns: u64,
-    /// E13: its lease was found to have ended, and is not granted anew yet.
+    /// E13: its lease has ended and is not granted again yet.
     pub lapsed: bool,
-    /// Packets of the last advert that the system did not take.
+    /// Packets of the last advert that the system refused.
     pub unsent: usize,
-    /// None of the advert before the last was taken either.
+    /// The packets of the previous advert were all refused as well.
     pub refused_before: bool,
-    /// Its adverts do not leave, although its lease was granted anew.
+    /// Its adverts do not leave although its lease was granted again.
     pub muted: bool,
-    /// When they were last refused for a whole lease.
+    /// Time when they were last refused for a whole lease.
     pub refused_ns: Option<u64>,
-    /// How often it was muted since all was well.
+    /// Number of times it was muted since it last worked.
     pub mutes: u32,
     pub heard_ns: Option<u64>,
-    /// What the peer's adverts come from, and somebody else's (E11).
+    /// Source addresses of the peer's adverts, and of others (E11).
     pub peer_source: Option<IpAddr>,
     pub peer_heard_ns: u64,
     pub foreign_source: Option<IpAddr>,
-    /// Who may be somebody else, since when.
+    /// Address that may belong to another router, and since when.
     pub suspect: Option<(IpAddr, u64)>,
-    /// Who advertises for it, and who did before that one.
+    /// The router that advertises for it, and the previous one.
     pub talker: Option<Talker>,
     pub earlier_talker: Option<Talker>,
+    /// Who advertises as active and is neither this node nor the peer: address, priority, and until when
+    /// that is news.
+    pub stranger: Option<(IpAddr, u8, u64)>,
     /// Names fewer addresses than configured, as the MTU has no room.
     pub capped: bool,
     pub counters: RouterCounters,
     pub limits: Limits,
 }
 
-/// What is said of others' adverts, by kind.
+/// Limits of log lines on others' adverts, by kind.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Limits {
     pub foreign: Limit,
@@ -77,7 +80,7 @@ pub(super) struct Limits {
     pub addresses: Limit,
 }
 
-/// What all routers of a group say.
+/// Content common to all routers of a group.
 #[derive(Clone, Copy)]
 pub(super) struct Speech {
     pub version: Version,
@@ -108,6 +111,7 @@ impl VirtualRouter {
             suspect: None,
             talker: None,
             earlier_talker: None,
+            stranger: None,
             capped: false,
             counters: RouterCounters::default(),
             limits: Limits::default(),
@@ -142,7 +146,7 @@ impl VirtualRouter {
         self.peer_source.or(heard)
     }
 
-    /// When a muted router is to be tried again; E13: sooner where nobody serves.
+    /// Time when a muted router is tried again; E13: sooner if nobody serves.
     pub fn unmute_at_ns(&self, served: bool) -> Option<u64> {
         let refused_ns = self.refused_ns.filter(|_| self.muted)?;
         let doubled_ns = MUTE_SOON_NS << self.mutes.saturating_sub(1).min(5);
@@ -154,7 +158,8 @@ impl VirtualRouter {
         Some(refused_ns.saturating_add(pause_ns))
     }
 
-    /// Its adverts were refused for a whole lease; whether granting it anew has not helped.
+    /// Its adverts were refused for a whole lease; returns whether granting it again has not
+    /// helped.
     pub fn refuse(&mut self, now_ns: u64) -> bool {
         let before = self.refused_ns.replace(now_ns);
         let since_ns = before.map(|at_ns| now_ns.saturating_sub(at_ns));
@@ -165,6 +170,13 @@ impl VirtualRouter {
         self.mutes += u32::from(self.muted);
         (self.sent_ns, self.unsent) = (now_ns, 0);
         self.muted
+    }
+
+    /// An advert of a router that is no node of the pair.
+    pub fn note_stranger(&mut self, now_ns: u64, advert: &Advert<'_>) {
+        self.counters.foreign += 1;
+        let until_ns = now_ns.saturating_add(advert.interval_ns.saturating_mul(4));
+        self.stranger = (advert.priority > 0).then_some((advert.source, advert.priority, until_ns));
     }
 
     /// An advert of priority above 0 was heard.
@@ -190,7 +202,7 @@ impl VirtualRouter {
             })
     }
 
-    /// Writes the packets anew; where destinations stay, into the same buffers.
+    /// Rebuilds the packets, in the same buffers if destinations stay.
     pub fn build(&mut self, interface: &Interface, speech: Speech) {
         let Some(source) = self.source else { return };
         let room = capacity(speech.version, self.config.family, interface.facts.mtu);
@@ -229,8 +241,8 @@ impl VirtualRouter {
                 let repr = Repr { priority, ..repr };
                 match to {
                     Some(peer) => emit_packet(source, peer, &repr, out),
-                    // what is sent to a peer that does not answer ARP never leaves, and renews
-                    // no lease; a frame to oneself does, and no switch carries it on
+                    // a packet to a peer that does not answer ARP never leaves and renews no lease;
+                    // a frame to this node itself does, and no switch forwards it
                     None if self.config.unicast => {
                         emit_frame_to_self(interface.facts.mac, source, &repr, out);
                     }
@@ -246,14 +258,14 @@ impl VirtualRouter {
         self.packets.truncate(count);
     }
 
-    /// Whoever sent an advert, for a sentence.
+    /// Sender of an advert, for a sentence.
     pub fn sender_of(&self, advert: &Advert<'_>) -> String {
         let (source, interface) = (advert.source, &self.config.interface);
         let (vrid, priority) = (advert.vrid, advert.priority);
         format!("{source} on {interface} (vrid {vrid}, priority {priority})")
     }
 
-    /// The form of checksum that the peer uses, where it differs from ours.
+    /// The form of checksum that the peer uses, if it differs from ours.
     pub fn other_form(&self, advert: &Advert<'_>) -> Option<Form> {
         let follows = advert.version == Version::V3 && advert.source.is_ipv4();
         advert

@@ -1,4 +1,4 @@
-//! What a group says: adverts to the wires, roles to the host.
+//! Output of a group: adverts to the networks, roles to the host.
 
 use spared_sdk::{Forced, Role};
 
@@ -9,9 +9,9 @@ use super::{Action, Context, PacketId};
 use crate::election::{Who, Why};
 use crate::wire::neighbour;
 
-/// Sentences are republished at most that often for a backup.
+/// Shortest interval of republishing a backup's sentence.
 const REPUBLISH_NS: u64 = 1_000_000_000;
-/// The kernel may end a lease so much early: it counts in ticks.
+/// Time by which the kernel may end a lease early: it counts in ticks.
 pub(super) const TICK_NS: u64 = 10_000_000;
 
 impl Group {
@@ -72,31 +72,26 @@ impl Group {
     }
 
     pub(super) fn publish(&mut self, cx: &mut Context<'_>, role: Role, why: Why) {
-        let text = format!("{} is {role} {} {why}", cx.node, why.conjunction());
-        let reason = why.reason();
-        let group = self.name.clone();
+        let (group, cause) = (self.name.clone(), why.cause());
         self.published = Some((role, why));
         self.published_ns = cx.now_ns;
-        cx.push(Action::Publish {
-            group,
-            role,
-            reason,
-            why: text,
-        });
+        cx.push(Action::Publish { group, role, cause });
     }
 
-    /// The same role and sentence, and every lease anew.
+    /// Publishes the same role with another cause.
+    pub(super) fn explain(&mut self, cx: &mut Context<'_>, role: Role, why: Why) {
+        let (group, cause) = (self.name.clone(), why.cause());
+        self.published = Some((role, why));
+        self.published_ns = cx.now_ns;
+        cx.push(Action::Explain { group, role, cause });
+    }
+
+    /// Publishes the same role and cause, with every lease granted again.
     pub(super) fn push_reopen(&mut self, cx: &mut Context<'_>) {
         let why = self.published.as_ref().map_or(&Why::Owner, |(_, why)| why);
-        let why = format!(
-            "{} is {} {} {why}",
-            cx.node,
-            Role::Active,
-            why.conjunction()
-        );
+        let (group, cause) = (self.name.clone(), why.cause());
         self.published_ns = cx.now_ns;
-        let group = self.name.clone();
-        cx.push(Action::Reopen { group, why });
+        cx.push(Action::Reopen { group, cause });
     }
 
     /// A peer that sent in vain while this node was away asks for its MAC but once a second: it
@@ -119,8 +114,8 @@ impl Group {
         }
     }
 
-    /// The system did not take a packet. Where it takes none of a router's adverts, the kernel may
-    /// have blocked the fence: it is the judge.
+    /// The system refused a packet. If it refuses all of a router's adverts, the kernel may have
+    /// blocked the fence, which decides.
     pub fn handle_unsent(&mut self, cx: &mut Context<'_>, index: usize) {
         let lease_ns = self.config.lease_ns;
         let Some(router) = self.routers.get_mut(index) else {
@@ -144,7 +139,7 @@ impl Group {
             return self.lapse_at_once(cx);
         }
         if !router.refused_before && spacing_ns.saturating_add(TICK_NS) > lease_ns {
-            // this node was late, its interface is well
+            // this node was late, its interface works
             self.lease_until_ns = router.sent_ns.saturating_add(lease_ns);
             let by_ns = spacing_ns.saturating_sub(self.spacing_ns);
             return self.lapse(cx, by_ns);
@@ -155,13 +150,13 @@ impl Group {
         if router.refuse(cx.now_ns) {
             return self.mute(cx, index);
         }
-        // its lease lapsed alone, or something refuses: granted anew, it shows
+        // only its lease lapsed, or something refuses: a new grant shows which
         if !cx.actions.publishes() {
             self.resume_routers(cx);
         }
     }
 
-    /// E13: an interface that does not let adverts out is hurt alone.
+    /// E13: if adverts cannot leave one interface, only that interface is hurt.
     fn mute(&mut self, cx: &mut Context<'_>, index: usize) {
         let Some(router) = self.routers.get(index) else {
             return;
@@ -191,7 +186,7 @@ impl Group {
         }
     }
 
-    /// While active: its lease is granted anew as well.
+    /// While active: its lease is granted again as well.
     pub(super) fn retry_muted(&mut self, cx: &mut Context<'_>) {
         let count = |group: &Group| group.routers.iter().filter(|router| router.muted).count();
         let before = count(self);
@@ -209,7 +204,7 @@ impl Group {
         }
     }
 
-    /// Somebody, as far as was heard, or this node, is active.
+    /// Whether this node or another one that was heard is active.
     pub(super) fn is_served(&self, now_ns: u64) -> bool {
         let peer = self.living_peer(now_ns).is_some_and(Peer::is_active);
         let silent_ns = self.active_silent_at_ns();

@@ -1,4 +1,4 @@
-//! Why a group is what it is, where the peer is known: both nodes in one sentence.
+//! Reason for a group's role with a known peer: both nodes in one cause.
 
 use spared_sdk::{Forced, Role};
 
@@ -6,9 +6,9 @@ use super::Context;
 use super::group::{Group, State};
 use super::peer::Contact;
 use crate::config::Election;
-use crate::election::{Aside, Cause, Rank, Tie, Why};
+use crate::election::{Aside, Rank, SwitchoverCause, Tie, Why};
 
-/// What a sentence is made of: as long as that stays, so does the sentence.
+/// Inputs of a sentence: the sentence changes only with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Comparison {
     own: Rank,
@@ -16,11 +16,8 @@ pub(super) struct Comparison {
     peer_active: bool,
 }
 
-/// A sentence that is not about a failover is told anew at most that often.
+/// Shortest interval of republishing a sentence that is not about a failover.
 const RETELL_NS: u64 = 1_000_000_000;
-
-/// How long the host's answer may take.
-const ANSWER_NS: u64 = 100_000_000;
 
 impl Group {
     /// The sentence of the active node follows the facts while the peer is heard.
@@ -44,13 +41,8 @@ impl Group {
         if same {
             return;
         }
-        // the host may take its time to answer: that must delay no advert beyond its lease
-        let room_ns = self.config.lease_ns.saturating_sub(self.config.interval_ns);
-        if room_ns > ANSWER_NS {
-            self.publish(cx, Role::Active, why);
-        } else {
-            self.published = Some((Role::Active, why));
-        }
+        // without waiting for an answer, which would delay adverts beyond their lease
+        self.explain(cx, Role::Active, why);
     }
 
     pub(super) fn facts_of_both(&self, now_ns: u64) -> Option<Comparison> {
@@ -113,7 +105,7 @@ impl Group {
         }
     }
 
-    /// UX: who would be active without the force.
+    /// The node that would be active without the force.
     pub(super) fn forced_sentence(&self, cx: &Context<'_>) -> Why {
         let without = self.mutual_peer(cx.now_ns).and_then(|peer| {
             let (own, theirs) = (self.standing(cx.now_ns), peer.standing());
@@ -126,7 +118,7 @@ impl Group {
         }
     }
 
-    /// None where adverts tell more than the peer does.
+    /// None if adverts tell more than the peer does.
     pub(super) fn backup_beside_peer(&self, cx: &Context<'_>) -> Option<Why> {
         let said = self
             .facts_of_both(cx.now_ns)
@@ -200,41 +192,41 @@ impl Group {
 
     // ---- switchover -----------------------------------------------------------------------
 
-    pub(super) fn switchover_sentence(&self, cx: &Context<'_>, cause: Cause) -> Why {
+    pub(super) fn switchover_sentence(&self, cx: &Context<'_>, cause: SwitchoverCause) -> Why {
         let who = self.who_is_peer(cx);
         let own = self.standing(cx.now_ns);
         let peer = self.peer.as_ref().map_or(own, |peer| peer.standing());
         match cause {
-            Cause::Isolated => self.isolation(cx),
-            Cause::Class if peer.class == 3 => Why::PeerForced { peer: who },
-            Cause::Class => Why::StandsAside {
+            SwitchoverCause::Isolated => self.isolation(cx),
+            SwitchoverCause::Class if peer.class == 3 => Why::PeerForced { peer: who },
+            SwitchoverCause::Class => Why::StandsAside {
                 why: self.directive.why.clone(),
             },
-            Cause::Joining => Why::NotInSync,
-            Cause::Hurt | Cause::Quality => Why::Weaker {
+            SwitchoverCause::Joining => Why::NotInSync,
+            SwitchoverCause::Hurt | SwitchoverCause::Quality => Why::Weaker {
                 own: own.quality,
                 hurt: self.hurt_interfaces(cx),
                 peer: who,
                 theirs: peer.quality,
             },
-            Cause::Preferred => Why::Equal {
+            SwitchoverCause::Preferred => Why::Equal {
                 quality: 100,
                 peer: who,
                 tie: Tie::PeerPreferred,
             },
-            Cause::Priority => Why::Outranked {
+            SwitchoverCause::Priority => Why::Outranked {
                 own: own.priority,
                 peer: who,
                 theirs: peer.priority,
             },
-            Cause::Unheard => Why::Unheard {
+            SwitchoverCause::Unheard => Why::Unheard {
                 interfaces: self.unheard_interfaces(cx),
                 peer: who,
             },
         }
     }
 
-    pub(super) fn release_sentence(&self, cx: &Context<'_>, cause: Option<Cause>) -> Why {
+    pub(super) fn release_sentence(&self, cx: &Context<'_>, cause: Option<SwitchoverCause>) -> Why {
         let why = match cause {
             Some(cause) => self.switchover_sentence(cx, cause),
             None => Why::Asked {

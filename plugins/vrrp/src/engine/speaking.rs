@@ -1,4 +1,4 @@
-//! E12: what a group says by the node's heartbeats, and when it wants one.
+//! E12: a group's part in the node's heartbeats, and when it needs one.
 
 use super::group::{Group, State};
 use super::port::Port;
@@ -13,21 +13,21 @@ use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Speaking {
     pub heartbeat: Heartbeat,
-    /// Something must be said at once.
+    /// Whether a heartbeat is needed at once.
     pub now: bool,
     /// The next heartbeat carries the group, be it a round or not.
     pub wanted: bool,
     /// The one that is being sent does.
     pub carried: bool,
-    /// The role was given up, and the fence is not blocking yet.
+    /// Whether the role was given up but the fence is not blocking yet.
     pub blocks: bool,
-    /// E6: the peer may go ahead until then.
+    /// E6: time until which heartbeats release the group to the peer.
     pub go_until_ns: u64,
     /// It ends.
     pub leaves: bool,
     /// The heartbeat is to be written anew.
     pub stale: bool,
-    /// There are paths to speak on.
+    /// Whether there are paths for heartbeats.
     pub on: bool,
 }
 
@@ -60,7 +60,7 @@ impl Group {
         (!self.speaking.leaves).then_some(interval_ns)
     }
 
-    /// Says at once what has changed; all else waits for the node's next round.
+    /// Requests a heartbeat for changes at once; everything else waits for the node's next round.
     pub(super) fn speak(&mut self, cx: &mut Context<'_>) {
         self.speaking.on = cx.keys;
         // E13: neither active nor backup for the moment that it takes
@@ -69,7 +69,7 @@ impl Group {
         }
         let now = std::mem::take(&mut self.speaking.now);
         let stale = std::mem::take(&mut self.speaking.stale);
-        // most of what is heard changes nothing
+        // most received packets change nothing
         if !(now || stale || self.says_otherwise(cx.now_ns)) {
             return;
         }
@@ -127,7 +127,7 @@ impl Group {
 
     fn is_unable(&self, now_ns: u64) -> bool {
         let barred = !self.directive.eligible || self.directive.resign || self.speaking.leaves;
-        // E8: the peer is told in time that this node may be active from then on
+        // E8: the peer learns in time that this node may be active from then on
         let known_ns = now_ns.saturating_add(2 * self.config.interval_ns);
         barred || !self.speaks || known_ns < self.not_before_ns
     }
@@ -135,7 +135,7 @@ impl Group {
     fn speaks_as(&self) -> Speaks {
         match self.state {
             State::Active { .. } => Speaks::Active,
-            // E13: active is said only while the fence passes, so not in a lapse
+            // E13: active is sent only while the fence passes, so not in a lapse
             State::Backup { .. } | State::Promoting { .. } | State::Lapsed { .. } => Speaks::Backup,
             State::Initialize { .. } => Speaks::Fault,
         }
@@ -145,7 +145,7 @@ impl Group {
         now_ns < self.speaking.go_until_ns && !self.is_active()
     }
 
-    /// Whether the last heartbeat is wrong by now, apart from its ports.
+    /// Whether the last heartbeat is outdated, apart from its ports.
     fn says_otherwise(&self, now_ns: u64) -> bool {
         let heartbeat = &self.speaking.heartbeat;
         heartbeat.role != self.speaks_as()
@@ -158,7 +158,7 @@ impl Group {
             || heartbeat.go != self.lets_go(now_ns)
     }
 
-    /// Writes the heartbeat anew into its place; whether it says something else than before.
+    /// Rewrites the heartbeat in place; returns whether it has changed.
     fn update_heartbeat(&mut self, cx: &Context<'_>) -> bool {
         let now_ns = cx.now_ns;
         let standing = self.standing(now_ns);

@@ -1,4 +1,4 @@
-//! What `sparectl status` and `sparectl vrrp ...` show, as rows of a key and a value.
+//! Rows of a key and a value for `sparectl status` and `sparectl vrrp ...`.
 
 use spared_sdk::Value;
 
@@ -8,12 +8,12 @@ use super::router::VirtualRouter;
 use crate::config::Election;
 use crate::error::Discard;
 
-/// Which rows are wanted.
+/// Requested rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// What `sparectl status` shows: of the counters those that counted something.
+    /// Rows of `sparectl status`, with the counters that are not zero.
     Status,
-    /// Virtual routers and what they say.
+    /// Virtual routers and their settings.
     VirtualRouters,
     Counters,
 }
@@ -42,7 +42,7 @@ impl Engine {
             }
             for router in &group.routers {
                 if table != Table::Counters {
-                    router_rows(group, router, &mut rows);
+                    router_rows(group, router, now_ns, &mut rows);
                 }
                 if table != Table::VirtualRouters {
                     router_counters(group, router, table, &mut rows);
@@ -56,7 +56,7 @@ impl Engine {
     }
 }
 
-/// Who else is active, by its address where that is known.
+/// Another active router, by its address if known.
 fn other_active(engine: &Engine, group: &Group, now_ns: u64) -> Option<String> {
     if group.is_active() {
         return None;
@@ -80,13 +80,6 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
     let mut text =
         |key: &str, value: String| rows.push((format!("{name}.{key}"), Value::Text(value)));
     text("role", role(group).to_owned());
-    if let Some((role, why)) = &group.published {
-        let conjunction = why.conjunction();
-        text(
-            "why",
-            format!("{} is {role} {conjunction} {why}", engine.node),
-        );
-    }
     if let Election::Quality {
         preferred: Some(preferred),
         ..
@@ -183,7 +176,7 @@ fn role(group: &Group) -> &'static str {
     }
 }
 
-fn router_rows(group: &Group, router: &VirtualRouter, rows: &mut Vec<Row>) {
+fn router_rows(group: &Group, router: &VirtualRouter, now_ns: u64, rows: &mut Vec<Row>) {
     let prefix = prefix(group, router);
     let mut text =
         |key: &str, value: String| rows.push((format!("{prefix}.{key}"), Value::Text(value)));
@@ -195,13 +188,16 @@ fn router_rows(group: &Group, router: &VirtualRouter, rows: &mut Vec<Row>) {
     if let Some(talker) = &router.talker {
         text("heard", talker.address.to_string());
     }
+    if let Some((address, priority, _)) = router.stranger.filter(|it| now_ns < it.2) {
+        text("stranger", format!("{address} (priority {priority})"));
+    }
     if router.muted {
         text("muted", "its adverts do not leave".to_owned());
     }
     if router.capped {
         text(
             "advertised",
-            "fewer than configured: the mtu has no room".to_owned(),
+            "fewer than configured: the mtu leaves no room".to_owned(),
         );
     }
 }

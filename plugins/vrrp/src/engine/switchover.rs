@@ -1,21 +1,21 @@
-//! E6: the active node hands the group to a fitter peer, and the peer takes it.
+//! E6: the active node switches the group over to a fitter peer, and the peer becomes active.
 
 use spared_sdk::Role;
 
 use super::group::{Group, State};
 use super::{Action, Context, Engine};
-use crate::election::{self, Cause, Rules};
+use crate::election::{self, Rules, SwitchoverCause};
 
-/// E13: when a switchover that was asked for in vain is asked for again; each time twice as long.
+/// E13: pause before a refused switchover is requested again; each time twice as long.
 const SOON_NS: u64 = 300_000_000;
 const AGAIN_NS: u64 = 5_000_000_000;
 /// What a link may take there and back, with room to spare: heartbeats of before a switchover come late.
 pub(super) const LATENCY_NS: u64 = 1_000_000_000;
 
-/// A fitter peer, since when, and when the group is to be handed to it.
+/// A fitter peer, since when, and when the group is switched over to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Better {
-    pub cause: Cause,
+    pub cause: SwitchoverCause,
     since_ns: u64,
     due_ns: u64,
 }
@@ -42,8 +42,8 @@ impl Engine {
 }
 
 impl Group {
-    /// Whether the peer is to have the group; while active, whenever something was heard of it or
-    /// of this node.
+    /// Decides whether the peer should get the group; while active, after each news of it or of
+    /// this node.
     pub(super) fn weigh(&mut self, cx: &mut Context<'_>) {
         let now_ns = cx.now_ns;
         let Some((cause, delay_ns)) = self.verdict(now_ns) else {
@@ -81,16 +81,11 @@ impl Group {
         }
         cx.push(Action::SwitchOver {
             group: self.name.clone(),
-            reason: why.reason(),
-            why: format!(
-                "{} switches over to {}: {why}",
-                cx.node,
-                self.who_is_peer(cx)
-            ),
+            cause: why.cause(),
         });
     }
 
-    /// E13: what the peer lacked when it was asked may be there now.
+    /// E13: the peer may now have what it lacked at the last request.
     fn note_peer_changed(&mut self, now_ns: u64) {
         let standing = self.peer.as_ref().map(|peer| peer.standing());
         if std::mem::replace(&mut self.asked_peer, standing) != standing && self.asked.is_some() {
@@ -100,7 +95,7 @@ impl Group {
         }
     }
 
-    fn verdict(&mut self, now_ns: u64) -> Option<(Cause, u64)> {
+    fn verdict(&mut self, now_ns: u64) -> Option<(SwitchoverCause, u64)> {
         self.forget_old_changes(now_ns);
         let peer = self.mutual_peer(now_ns).filter(|peer| !peer.is_active())?;
         let (own, other) = (self.standing(now_ns), peer.standing());
@@ -120,13 +115,13 @@ impl Group {
         }
         let unheard = self.is_unheard_in_vain(now_ns, &own, &other, rules.by_priority);
         if unheard {
-            Some((Cause::Unheard, 0))
+            Some((SwitchoverCause::Unheard, 0))
         } else {
             found
         }
     }
 
-    /// When [`Group::weigh`] decides without being told of anything.
+    /// Time when [`Group::weigh`] decides without news.
     pub(super) fn switchover_timeout(&self) -> Option<u64> {
         self.better.map(|better| better.due_ns)
     }
@@ -153,12 +148,14 @@ impl Group {
         self.refused = Some(better.cause);
         match better.cause {
             // no session, and so no switchover: the word of whoever forced it is kept as VRRP alone would
-            Cause::Class | Cause::Hurt if !cx.session => {
+            SwitchoverCause::Class | SwitchoverCause::Hurt if !cx.session => {
                 let why = self.switchover_sentence(cx, better.cause);
                 self.listen_again(cx, why);
             }
-            Cause::Hurt if !again => self.ask_again_ns = cx.now_ns.saturating_add(SOON_NS),
-            Cause::Hurt | Cause::Isolated => {
+            SwitchoverCause::Hurt if !again => {
+                self.ask_again_ns = cx.now_ns.saturating_add(SOON_NS)
+            }
+            SwitchoverCause::Hurt | SwitchoverCause::Isolated => {
                 let why = self.switchover_sentence(cx, better.cause);
                 self.listen_again(cx, why);
             }
@@ -180,7 +177,7 @@ impl Group {
         self.step_down(cx, Role::Backup, why, state);
     }
 
-    /// Prepared: the word of the peer may have come before the host's.
+    /// Prepared: the peer's release may have arrived before the host's directive.
     pub(super) fn become_successor(&mut self, cx: &mut Context<'_>) {
         let patience_ns = self.active_down_ns();
         let recent = |at_ns| cx.now_ns.saturating_sub(at_ns) < patience_ns;

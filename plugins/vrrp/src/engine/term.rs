@@ -1,4 +1,4 @@
-//! E7: which of two active nodes took over later.
+//! E7: tells which of two active nodes took over later.
 //!
 //! A term begins when the role moves to another node. A node that is active again after nobody else
 //! was begins none: however often it gave up and came back while it was cut off, whoever took over
@@ -9,7 +9,7 @@ use crate::wire::heartbeat::{Heartbeat, Speaks};
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Term {
     pub number: u32,
-    /// It is this node that is active in it, or was.
+    /// Whether this node is, or was, active in it.
     is_own: bool,
 }
 

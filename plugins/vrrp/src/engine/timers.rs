@@ -15,7 +15,7 @@ pub fn skew_ns(version: Version, priority: u8, interval_ns: u64) -> u64 {
     (256 - u64::from(priority)).saturating_mul(unit_ns) / 256
 }
 
-/// How long a backup waits for the active router; `interval_ns` is the one that it advertised.
+/// Time for which a backup waits for the active router; `interval_ns` is the advertised one.
 pub fn active_down_ns(version: Version, priority: u8, interval_ns: u64, advert_loss: u32) -> u64 {
     interval_ns
         .saturating_mul(u64::from(advert_loss))

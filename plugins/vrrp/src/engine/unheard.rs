@@ -1,4 +1,5 @@
-//! E3: the peer lives on one interface and is unheard on another. Whose wire is it?
+//! E3: the peer lives on one interface and is unheard on another. Which node's connection is at
+//! fault?
 //!
 //! The backup rates the quiet interface by what other stations say there: good where any is heard,
 //! bad where those asked do not answer. On a good one it claims the group.
@@ -12,14 +13,14 @@ use super::{Action, Context};
 use crate::election::{CLAIM, Rank};
 use crate::wire::{Mac, heartbeat, is_virtual_mac, neighbour};
 
-/// How long stations have to answer: a wire that is cut behind a switch costs this beside the
-/// failover time, and whoever lives there answers within milliseconds.
+/// Time for stations to answer: a cut behind a switch costs this in addition to the failover time,
+/// and live stations answer within milliseconds.
 pub(super) const WINDOW_NS: u64 = 300_000_000;
-/// When a wire that was not good is asked again.
+/// Interval of probing a network again that was not good.
 pub(super) const AGAIN_NS: u64 = 5_000_000_000;
-/// How long a claim is said.
+/// Duration of a claim.
 const CLAIM_NS: u64 = 60_000_000_000;
-/// Neighbours beside the configured witnesses that are asked.
+/// Number of neighbours probed in addition to the configured witnesses.
 const NEIGHBOURS_MAX: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,15 +163,14 @@ impl Group {
             .filter(|_| self.living_peer(cx.now_ns).is_none())
         {
             Some(peer) => format!(
-                "{group}: {peer} is unheard on {name} though heard elsewhere: asking other \
-                 stations there"
+                "{group}: {peer} is unheard on {name} though heard elsewhere: probing other stations there"
             ),
             None if self.is_active() && self.peer_hears(index) != Some(true) => format!(
-                "{group}: {} does not hear this node on {name}: asking other stations there",
+                "{group}: {} does not hear this node on {name}: probing other stations there",
                 self.who_is_peer(cx)
             ),
             None => format!(
-                "{group}: {} is unheard on {name} though it lives: asking other stations there",
+                "{group}: {} is unheard on {name} though it lives: probing other stations there",
                 self.who_is_peer(cx)
             ),
         };
@@ -248,7 +248,7 @@ impl Group {
         }
     }
 
-    /// Somebody spoke on an interface.
+    /// A station was heard on an interface.
     pub(super) fn handle_station(
         &mut self,
         cx: &mut Context<'_>,
@@ -341,8 +341,8 @@ impl Group {
         self.ready = true;
     }
 
-    /// Who gave way takes back only when it hears this node on every interface again, so that the
-    /// claim need not be repeated for ever. A stranger does not know that rule.
+    /// A node that gave way takes the group back only when it hears this node on every interface
+    /// again, so that the claim need not be repeated forever. A stranger does not know that rule.
     pub(super) fn expire_claim(&mut self, cx: &mut Context<'_>) {
         let over = cx.now_ns.saturating_sub(self.claimed_ns) >= CLAIM_NS;
         if over && !self.config.any_router {
@@ -416,7 +416,8 @@ impl Group {
             return false;
         }
         let Some(peer) = &self.peer else { return false };
-        // a fault of one direction shows where the group has gone: that is no reason to come back
+        // a fault of one direction shows on the node to which the group has moved: that is no
+        // reason to move it back
         let moved = self.ports.iter().any(|port| port.moved);
         self.ports.iter().enumerate().any(|(index, port)| {
             let Some(unheard) = port.unheard.filter(|_| !port.moved) else {
@@ -450,7 +451,7 @@ impl Group {
         unheard.filter_map(name).collect::<Vec<_>>().join(", ")
     }
 
-    /// The group moves: that was its once.
+    /// The group moves only this once.
     pub(super) fn mark_unheard(&mut self) {
         for port in &mut self.ports {
             port.moved |= port.unheard.is_some();

@@ -10,28 +10,28 @@ use crate::config::{self, is_link_local};
 use crate::heartbeats::Heard;
 use crate::wire::{Family, Mac};
 
-/// What a heartbeat came over.
+/// Path over which a heartbeat arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
     /// A link, by its place.
     Link(usize),
-    /// An interface of a group, by the engine's index, and who spoke there.
+    /// An interface of a group, by the engine's index, and the sender.
     Network(usize, Neighbour),
 }
 
-/// Where a heartbeat on a network came from: whoever has its key sent it from there.
+/// Source address of a heartbeat on a network, sent by the holder of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
     pub mac: Mac,
     pub address: IpAddr,
 }
 
-/// How a heartbeat leaves by a network.
+/// Way of a heartbeat out on a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
     /// The engine's index.
     pub interface: usize,
-    /// What heartbeats call it.
+    /// Its id in heartbeats.
     pub path: u32,
     pub mac: Mac,
     pub source: IpAddr,
@@ -58,7 +58,7 @@ impl Engine {
         })
     }
 
-    /// What an authenticated heartbeat says of a group; `own` is the run of this node.
+    /// Handles a group of an authenticated heartbeat; `own` is the run of this node.
     pub fn handle_heartbeat(&mut self, now_ns: u64, path: Path, heard: &Heard<'_>, own: u64) {
         if matches!(path, Path::Link(link) if link >= self.links.len()) {
             return;

@@ -79,7 +79,7 @@ impl Node {
         let found = rows.into_iter().find(|(name, _)| name == key)?;
         match found.1 {
             Value::Number(number) => Some(number),
-            Value::Text(_) => None,
+            _ => None,
         }
     }
 }

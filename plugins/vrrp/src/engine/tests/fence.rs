@@ -174,7 +174,7 @@ fn adverts_that_never_leave_end_in_a_fault_and_are_tried_again() {
     lab.run(5 * SECOND);
     assert_eq!(lab.role(0), Role::Fault);
     assert!(
-        lab.why(0).contains("lan1 lets no advert out"),
+        lab.why(0).contains("lan1 cannot send adverts"),
         "{}",
         lab.why(0)
     );

@@ -197,6 +197,23 @@ fn at_equal_quality_the_active_one_stays_and_says_why() {
 }
 
 #[test]
+fn the_cause_follows_the_facts_also_at_the_shortest_interval() {
+    let mut lab = pair("advert_interval = \"10ms\"");
+    lab.run(400 * SECOND);
+    lab.directive(0, quality(73));
+    lab.run(60 * SECOND);
+    let why = "r2 is active because its quality is 100 and r1's is 73";
+    assert_eq!(lab.why(1), why);
+    lab.directive(0, quality(100));
+    lab.run(5 * SECOND);
+    assert_eq!(
+        lab.why(1),
+        "r2 is active because both nodes have quality 100, no node is preferred, and it was active first"
+    );
+    is_still(&mut lab);
+}
+
+#[test]
 fn a_frozen_group_moves_for_carrier_but_not_for_quality() {
     let mut lab = pair("");
     lab.directive(

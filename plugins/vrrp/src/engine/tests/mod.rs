@@ -19,3 +19,4 @@ mod pairs_of_faults;
 mod random;
 mod reload;
 mod rfc;
+mod states;

@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use spared_pair::Fitness;
 use spared_sdk::config::Config;
-use spared_sdk::{Forced, Role};
+use spared_sdk::{Cause, Forced, Role};
 
 use crate::config::{Settings, read};
 use crate::election::Directive;
@@ -565,14 +566,21 @@ impl Lab {
         let now_ns = self.now_ns;
         while let Some(action) = self.nodes[index].engine.poll_action() {
             match action {
-                Action::Publish {
-                    group, role, why, ..
-                } => {
+                Action::Publish { group, role, cause } => {
+                    let why = self.sentence(index, role, cause);
                     if self.ask(index, group.to_string(), role, why, false) {
                         return;
                     }
                 }
-                Action::Reopen { group, why } => {
+                Action::Explain { role, cause, .. } => {
+                    let why = self.sentence(index, role, cause);
+                    match self.nodes[index].roles.last_mut() {
+                        Some(told) => told.2 = why,
+                        None => self.nodes[index].roles.push((now_ns, role, why)),
+                    }
+                }
+                Action::Reopen { group, cause } => {
+                    let why = self.sentence(index, Role::Active, cause);
                     if self.ask(index, group.to_string(), Role::Active, why, true) {
                         return;
                     }
@@ -607,7 +615,8 @@ impl Lab {
                     self.nodes[index].host.checks.remove(&name);
                     self.report(index);
                 }
-                Action::SwitchOver { group, reason, .. } => {
+                Action::SwitchOver { group, cause } => {
+                    let reason = fact(cause).reason(spared_pair::Role::Backup);
                     let under_way = self.handing.is_some_and(|handing| handing.is_from(index));
                     let answer = if under_way {
                         Begun::Before
@@ -654,6 +663,20 @@ impl Lab {
                 }
             }
         }
+    }
+
+    /// As people read it.
+    fn sentence(&self, index: usize, role: Role, cause: Cause) -> String {
+        let role = match role {
+            Role::Active => spared_pair::Role::Active,
+            Role::Fault => spared_pair::Role::Fault,
+            _ => spared_pair::Role::Backup,
+        };
+        let own = Fitness {
+            node: self.nodes[index].name.clone(),
+            ..Fitness::default()
+        };
+        fact(cause).sentence(role, &own, None)
     }
 
     /// Says a role to the host; whether the answer comes later.
@@ -974,6 +997,20 @@ impl Node {
             }
         }
         true
+    }
+}
+
+/// As the host has it from the ABI.
+fn fact(cause: Cause) -> spared_pair::Cause {
+    spared_pair::Cause {
+        kind: cause.kind.into(),
+        flags: cause.flags,
+        own: cause.own,
+        theirs: cause.theirs,
+        for_ns: cause.for_ns,
+        peer: cause.peer,
+        interface: cause.interface,
+        text: cause.text,
     }
 }
 
