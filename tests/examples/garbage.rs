@@ -43,11 +43,12 @@ impl Plugin for Garbage {
         Ok(())
     }
 
-    fn start(&mut self) -> Result<(), Error> {
+    fn start(&mut self, _token: Token) -> Result<Progress, Error> {
         if let Some(peer) = self.host.peer() {
             peer.in_sync(true, "")?;
         }
-        self.again()
+        self.again()?;
+        Ok(Progress::Done)
     }
 
     fn timer(&mut self, _id: u32) {

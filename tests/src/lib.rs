@@ -22,9 +22,11 @@ pub mod pair;
 pub mod probe;
 pub mod random;
 pub mod router;
+pub mod steady;
 pub mod synced;
 #[allow(unsafe_code)]
 mod sys;
+pub mod truth;
 
 /// What everything here returns: a sentence for whoever reads the failed run.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

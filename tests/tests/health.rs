@@ -229,3 +229,54 @@ fn it_keeps_the_contract_under_its_example() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_learned_default_route_that_is_gone_is_told_from_one_of_last_resort() {
+    scenario(1, |lab| {
+        let ip = |line: &str| lab.sites[0].ns.ip(&format!("{line}\n"));
+        ip("route add default via 10.1.0.2 dev lan metric 900 proto static")?;
+        ip("route add default via 10.1.0.2 dev lan metric 20 proto bgp")?;
+        let toml = "[[route]]\nname = \"learned\"\nto = \"198.51.100.1\"\nprotocol = \"bgp\"\n\
+                    interval = \"100ms\"\n\
+                    [[route]]\nname = \"any\"\nto = \"198.51.100.1\"\ninterval = \"100ms\"\n\
+                    [[route]]\nname = \"six\"\nto = \"2001:db8::1\"\ninterval = \"100ms\"\n";
+        let router = start(lab, toml)?;
+        assert_eq!(reach(&router, "learned", 100)?, "0.0.0.0/0 by bgp");
+        assert_eq!(reach(&router, "six", 0)?, "there is no route");
+        ip("route del default metric 20")?;
+        assert_eq!(
+            reach(&router, "learned", 0)?,
+            "there is no route by bgp, only 0.0.0.0/0 by static"
+        );
+        assert_eq!(reach(&router, "any", 100)?, "0.0.0.0/0 by static");
+        ip("route replace blackhole default metric 900")?;
+        assert_eq!(reach(&router, "any", 0)?, "there is no route");
+        ip("route add ::/0 via fd01::2 dev lan proto ra")?;
+        assert_eq!(reach(&router, "six", 100)?, "::/0 by ra");
+        ip("route add default via 10.1.0.2 dev lan metric 20 proto bgp")?;
+        reach(&router, "learned", 100)?;
+        Ok(())
+    });
+}
+
+/// Of this namespace, and of the whole machine.
+#[test]
+fn what_the_kernel_counts_of_its_load_is_read_from_within_the_sandbox() {
+    scenario(1, |lab| {
+        lab.sites[0].ns.nft(
+            "table ip t {\nchain c { type filter hook input priority 0; ct state new; }\n}\n",
+        )?;
+        let toml = "[[conntrack]]\ninterval = \"100ms\"\n\
+                    [[conntrack]]\nname = \"tight\"\nmax_used = 1\ninterval = \"100ms\"\n\
+                    [[pressure]]\nkind = \"memory\"\nmax = 100\ninterval = \"100ms\"\n";
+        let router = start(lab, toml)?;
+        let why = reach(&router, "conntrack", 100)?;
+        assert!(why.ends_with(" connections, 0 %"), "{why}");
+        reach(&router, "tight", 100)?;
+        match Path::new("/proc/pressure/memory").exists() {
+            true => assert!(reach(&router, "pressure:memory", 100)?.contains("waited for memory")),
+            false => eprintln!("this kernel does not count pressure"),
+        }
+        Ok(())
+    });
+}

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use page::{assert_page_names, docs, documented, names};
+use page::{assert_described, assert_page_names, docs, documented, names};
 use spared_key::{PrivateKey, public_text};
 use spared_sdk::config::{Config, HOST_KEYS};
 
@@ -22,6 +22,46 @@ fn the_page_of_vrrp_names_every_key_with_its_scope() {
     let config = Config::parse(text, "r1", &[]).expect("TOML");
     let _ = spared_vrrp::config::read(&config, TICK);
     assert_page_names("spared-vrrp.5.scd", &config);
+}
+
+#[test]
+fn every_page_begins_with_an_example() {
+    let pages = fs::read_dir(docs().join("man")).expect("the pages are there");
+    let pages = pages.map(|entry| entry.expect("a readable folder").path());
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("a readable page");
+        let headings = text.lines().filter(|line| line.starts_with("# "));
+        let first: Vec<&str> = headings.take(3).collect();
+        let wanted = ["# NAME", "# SYNOPSIS", "# EXAMPLE"];
+        let is_so = |(line, wanted): (&&str, &str)| line.starts_with(wanted);
+        assert!(
+            first.len() == 3 && first.iter().zip(wanted).all(is_so),
+            "{}: {first:?}",
+            page.display()
+        );
+    }
+}
+
+/// In a terminal they are plain text, which is also what their drawings are made of.
+#[test]
+fn pictures_of_manual_pages_are_those_of_docs_pictures() {
+    const SHOWN: [(&str, &str); 4] = [
+        ("spared.8", "nodes"),
+        ("spared.8", "fence"),
+        ("spared-vrrp.5", "failover"),
+        ("spared-vrrp.5", "switchover"),
+    ];
+    for (page, name) in SHOWN {
+        let read = |path: String| fs::read_to_string(docs().join(path)).expect("it is there");
+        let picture = read(format!("pictures/{name}.txt"));
+        let block = format!("```\n{picture}```\n");
+        assert!(
+            read(format!("man/{page}.scd")).contains(&block),
+            "{page} lacks {name}, or has an older one"
+        );
+        let width = picture.lines().map(str::len).max();
+        assert!(width <= Some(73), "{name} is too wide for a terminal");
+    }
 }
 
 #[test]
@@ -51,6 +91,7 @@ fn the_page_of_spared_toml_names_every_key() {
         assert!(accepted.remove(table), "{table}: {faults:?}");
     }
     accepted.remove("nodes");
+    assert_described("spared.toml.5.scd");
     let mut page = documented("spared.toml.5.scd");
     assert!(page.remove("nodes.NAME").is_some());
     let accepted: BTreeSet<&str> = accepted.iter().map(String::as_str).collect();

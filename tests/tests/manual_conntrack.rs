@@ -19,7 +19,7 @@ fn the_page_of_conntrack_names_every_key_with_its_scope() {
     assert!(
         faults
             .iter()
-            .all(|it| it.why.starts_with("fits every flow"))
+            .all(|it| it.why.starts_with("matches every flow"))
     );
     assert_page_names("spared-conntrack.5.scd", &config);
 }
@@ -29,7 +29,8 @@ fn the_page_of_conntrack_names_every_key_with_its_scope() {
 fn the_page_of_conntrack_names_every_row_of_its_answer() {
     let page = docs().join("man/spared-conntrack.5.scd");
     let text = fs::read_to_string(page).expect("the page is there");
-    let cells = text.lines().filter_map(|line| {
+    let (_, answers) = text.split_once("# SPARECTL\n").expect("what it answers");
+    let cells = answers.lines().filter_map(|line| {
         let cell = line
             .strip_prefix("[[ ")
             .or_else(|| line.strip_prefix("|  "))?;

@@ -21,6 +21,9 @@ fn the_page_of_health_names_every_key_with_its_scope() {
         "read_only",
         "sensor",
         "smart",
+        "conntrack",
+        "pressure",
+        "route",
     ];
     let text: String = kinds.map(|kind| format!("[[{kind}]]\n")).concat();
     let config = Config::parse(&text, "r1", &[]).expect("TOML");

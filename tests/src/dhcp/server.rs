@@ -401,6 +401,20 @@ pub fn other_clock(ahead: &str) -> Result<[(&'static str, String); 3]> {
     ])
 }
 
+/// Accounts as this machine has them, and as the package makes them: the bus lets nobody in whose name
+/// it does not find. Without the package workers have the first of these numbers.
+fn passwd(paths: &Paths) -> Result<PathBuf> {
+    let mut text = fs::read_to_string("/etc/passwd")?;
+    for id in 60706..60722 {
+        text.push_str(&format!(
+            "spared-{id}:x:{id}:{id}::/nonexistent:/bin/false\n"
+        ));
+    }
+    let path = paths.dir.join("passwd");
+    fs::write(&path, text)?;
+    Ok(path)
+}
+
 fn start_bus(site: &Site, paths: &Paths) -> Result<(Daemon, String)> {
     let socket = paths.dir.join("bus");
     let address = format!("unix:path={}", socket.display());
@@ -416,9 +430,14 @@ fn start_bus(site: &Site, paths: &Paths) -> Result<(Daemon, String)> {
              </busconfig>\n"
         ),
     )?;
-    let mut command: Command = site.ns.command("dbus-daemon");
-    command.args(["--nofork", "--nopidfile", "--nosyslog", "--config-file"]);
-    command.arg(&config);
+    let passwd = passwd(paths)?;
+    let mut command: Command = site.ns.command("unshare");
+    let mounted = "mount --bind \"$1\" /etc/passwd && shift && exec \"$@\"";
+    command
+        .args(["--mount", "sh", "-c", mounted, "bus"])
+        .arg(passwd);
+    command.args(["dbus-daemon", "--nofork", "--nopidfile", "--nosyslog"]);
+    command.arg("--config-file").arg(&config);
     let daemon = Daemon::start(&format!("{} bus", site.name), command, &paths.log)?;
     match poll(Duration::from_secs(5), Duration::from_millis(5), || {
         socket.exists()

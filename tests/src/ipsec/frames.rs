@@ -44,7 +44,12 @@ impl Esp {
 
 /// Whether a frame of ESP comes from the far gateway.
 pub fn is_from_far(frame: &[u8]) -> bool {
-    Esp::of(frame).is_some() && frame.get(6..12) == Some(&Wire::Wan.mac(FAR))
+    Esp::of(frame).is_some() && is_sent_by_far(frame)
+}
+
+/// Whether a frame of any kind was sent by the far gateway.
+pub fn is_sent_by_far(frame: &[u8]) -> bool {
+    frame.get(6..12) == Some(&Wire::Wan.mac(FAR))
 }
 
 /// Whether a frame of IPv4 is a request of IKE by which a router could end a tunnel: an informational exchange

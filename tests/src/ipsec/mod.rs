@@ -24,7 +24,7 @@ use std::time::Duration;
 
 pub use charon::{CHILD, CONNECTION, Charon, Connection, SECRET, Side};
 pub use follow::{asking, following, services};
-pub use frames::{Esp, is_farewell, is_from_far, is_in_clear};
+pub use frames::{Esp, is_farewell, is_from_far, is_in_clear, is_sent_by_far};
 pub use pings::OwnPings;
 pub use state::{SWITCH_PACKETS_MAX, Sa, Stats, late_packets};
 pub use tunnel::{Family, Mode, Suite, Tunnel};

@@ -43,6 +43,11 @@ pub fn disturbed(why: impl Into<String>) -> Failure {
     Box::new(NoVerdict::Disturbed(why.into()))
 }
 
+/// Whether the machine stumbled, which says nothing of what was tried.
+pub fn is_disturbed(error: &Failure) -> bool {
+    matches!(error.downcast_ref(), Some(NoVerdict::Disturbed(_)))
+}
+
 /// For a test that cannot run here.
 pub fn skipped(why: impl Into<String>) -> Failure {
     Box::new(NoVerdict::Skipped(why.into()))

@@ -60,12 +60,14 @@ pub fn spared_toml(link: &Link, own: &str, dir: &Path) -> Result<String> {
 fn public_key(file: &Path) -> Result<String> {
     let mut command = Command::new(build_dir()?.join("sparectl"));
     let output = command.arg("keygen").arg("--file").arg(file).output()?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let quoted = said
-        .split_once("public_key = ")
-        .map(|(_, key)| key.trim().to_owned());
-    let why = String::from_utf8_lossy(&output.stderr);
-    quoted.ok_or_else(|| format!("keygen: {why}").into())
+    // an older build says on the second what it says of a key that is there
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let line = said
+        .lines()
+        .find_map(|line| line.split_once("public_key = "));
+    let quoted = line.map(|(_, key)| key.trim().to_owned());
+    quoted.ok_or_else(|| format!("keygen: {said}").into())
 }
 
 fn private_file(file: &Path, text: &str) -> Result<()> {

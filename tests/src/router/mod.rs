@@ -237,6 +237,13 @@ impl Router {
         })
     }
 
+    /// spared once more after its end, with its files as they are.
+    pub fn start_again(&mut self, lab: &Lab, site: &Site) -> Result<()> {
+        let log = lab.dir.join(format!("{}-spared.log", site.name));
+        self.daemons = vec![spared::start_again(site, &self.dir, &log)?];
+        Ok(())
+    }
+
     /// SIGTERM and the end of it, the elector first.
     pub fn shut_down(&mut self) -> Result<()> {
         for daemon in self.daemons.iter_mut().rev() {

@@ -22,6 +22,11 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     files.run(site, &build_of(plan)?, plan.clock_ahead, log)
 }
 
+/// With the files that are there.
+pub fn start_again(site: &Site, dir: &Path, log: &Path) -> Result<Daemon> {
+    Files { dir }.run(site, &build_dir()?, false, log)
+}
+
 /// Where a plan's programs are.
 fn build_of(plan: &Plan) -> Result<PathBuf> {
     plan.older.clone().map_or_else(build_dir, Ok)

@@ -194,7 +194,7 @@ fn what_somebody_deletes_on_the_backup_is_back_after_a_resync() {
         flows::flush(&lab.sites[backup].ns)?;
         let resyncs = pair.number(active, "resyncs");
         let text = pair.done(active, &["conntrack", "resync"])?;
-        assert!(text.contains("begun: 30"), "{text}");
+        assert!(text.contains("started: 30"), "{text}");
         let (code, text) = pair.said(backup, &["conntrack", "resync"])?;
         assert!(
             code == 1 && text.contains("this node is backup"),

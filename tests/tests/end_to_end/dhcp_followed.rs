@@ -5,13 +5,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::dhcp::{
-    Duo, Guests4, Guests6, Host4, Host6, Lease4, Lease6, Make, Options, Server, Setup,
+    Disk, Duo, Guests4, Guests6, Host4, Host6, Lease4, Lease6, Make, Options, Setup,
 };
 use spared_tests::lab::{Lab, scenario};
 
@@ -244,57 +243,6 @@ fn a_fresh_pair_without_lease_files_serves_and_follows() {
         duo.switch_over()?;
         clients.stay()
     });
-}
-
-/// A file system of its own for the lease file of a server, until it is dropped.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn mount(server: &Server) -> Result<Self> {
-        let path = server.paths.leases.parent().ok_or("no folder")?;
-        let before = beside(path, ".before");
-        fs::rename(path, &before)?;
-        fs::create_dir(path)?;
-        let disk = Self(path.to_owned());
-        run(
-            "mount",
-            &["-t", "tmpfs", "-o", "size=1m,mode=750", "tmpfs"],
-            path,
-        )?;
-        for entry in fs::read_dir(&before)? {
-            let entry = entry?;
-            fs::copy(entry.path(), path.join(entry.file_name()))?;
-        }
-        Ok(disk)
-    }
-
-    fn fill(&self) -> Result<()> {
-        let full = File::create(self.0.join("full"))?;
-        while (&full).write(&[0; 4096]).is_ok() {}
-        Ok(())
-    }
-
-    fn empty(&self) -> Result<()> {
-        Ok(fs::remove_file(self.0.join("full"))?)
-    }
-
-    fn remount(&self, mode: &str) -> Result<()> {
-        run("mount", &["-o", &format!("remount,{mode}")], &self.0)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = run("umount", &["-l"], &self.0);
-    }
-}
-
-fn run(program: &str, words: &[&str], path: &Path) -> Result<()> {
-    let status = Command::new(program).args(words).arg(path).status()?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(format!("{program} {}: {status}", words.join(" ")).into()),
-    }
 }
 
 #[test]

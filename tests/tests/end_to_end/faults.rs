@@ -95,6 +95,11 @@ fn a_flood_of_lines_delays_no_advert() {
 }
 
 #[test]
+fn a_flood_of_errors_delays_no_advert() {
+    scenario(1, |lab| beside(lab, "error-flood", Fate::Restarted));
+}
+
+#[test]
 fn a_flood_of_calls_delays_no_advert() {
     scenario(1, |lab| beside(lab, "call-flood", Fate::Endured));
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
-use spared_tests::ipsec::{Charon, Connection, Family, Side, Tunnelled, asking, is_in_clear};
+use spared_tests::ipsec::{
+    Charon, Connection, Family, Side, Tunnelled, asking, is_in_clear, is_sent_by_far,
+};
 use spared_tests::lab::scenario;
 use spared_tests::machine::Node;
 use spared_tests::probe::{Outage, Pings, Recorder};
@@ -68,8 +70,13 @@ fn cost(pings: &Pings, since: Stamp) -> Result<Outage> {
         .ok_or("no answers any more".into())
 }
 
-fn in_clear(recorder: &Recorder) -> usize {
-    recorder.take(is_in_clear).len()
+/// The frames in clear text that a router has sent, and those that the far gateway has. A charon at the far end
+/// that is told of a new first contact takes the policies of the old tunnel away before it has those of the new
+/// one: what it answers in between is neither ours nor ours to hold.
+fn in_clear(recorder: &Recorder) -> [usize; 2] {
+    let frames = recorder.take(is_in_clear);
+    let of_far = frames.iter().filter(|it| is_sent_by_far(it)).count();
+    [frames.len() - of_far, of_far]
 }
 
 #[test]
@@ -100,14 +107,14 @@ fn strongswan_as_distributed_is_named_and_a_switchover_with_it_costs_no_more_tha
         tunnelled.routers[1 - first].kill();
         let death = cost(&pings, killed)?;
         println!(
-            "planned {planned:?}, {clear} in clear; a death {death:?}, {}",
+            "planned {planned:?}, {clear:?} in clear by us and the far end; a death {death:?}, {:?}",
             in_clear(&recorder)
         );
         assert!(
             planned.total <= death.total,
             "{planned:?}, a death {death:?}"
         );
-        assert_eq!(clear, 0, "in clear text");
+        assert_eq!(clear[0], 0, "in clear text");
         Ok(())
     });
 }

@@ -156,8 +156,9 @@ fn replay_at_the_survivor(lab: &Lab, inbound: &str) -> Result<Replayed> {
     for pings in [&pings4, &pings6] {
         pings.pause(true);
     }
-    // What is under way arrives; what the kernel has not told yet is not told any more.
-    thread::sleep(Duration::from_millis(20));
+    // What is under way arrives, on a busy machine as well; what the kernel has not told by then is not
+    // told any more, as no packet follows.
+    thread::sleep(Duration::from_millis(200));
     tunnelled.routers[first].kill();
     let frames = recorder.take(is_from_far);
     let survivor = &tunnelled.routers[1 - first];

@@ -265,3 +265,51 @@ fn bulk_of_one_plugin_does_not_hold_up_the_elector_s_words() {
         Ok(())
     });
 }
+
+/// A node's ruleset, from `nftables.conf`: what nobody allowed is dropped.
+const STRICT: &str = "flush ruleset
+table inet filter {
+    chain input {
+        type filter hook input priority filter; policy drop;
+        ct state invalid drop
+        ct state established,related accept
+    }
+    chain forward {
+        type filter hook forward priority filter; policy accept;
+        ct state invalid drop
+    }
+    chain outbound {
+        type nat hook postrouting priority srcnat;
+        oifname \"wan\" snat ip to 10.2.0.1
+    }
+}
+";
+
+/// What nft 1.0.6 prints as JSON of tables with an owner, as the fence has one, depends on its memory.
+#[test]
+fn the_rule_of_the_link_is_put_in_and_back_beside_a_fence() {
+    scenario(2, |lab| {
+        for site in &lab.sites {
+            site.ns.nft(STRICT)?;
+        }
+        let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+        plan.without_preference();
+        if let Some(link) = &mut plan.link {
+            link.extra = "[firewall]\nchain = \"inet filter input\"\n".to_owned();
+        }
+        let pair = Linked::start(lab, &plan)?;
+        let active = &lab.sites[pair.at()?].ns;
+        let has_rule = || {
+            let listed = active
+                .command("nft")
+                .args(["list", "chain", "inet", "filter", "input"])
+                .output();
+            listed
+                .is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains("comment \"spared\""))
+        };
+        pair.wait("the link's rule", has_rule)?;
+        active.nft(STRICT)?;
+        pair.wait("the link's rule, after a reload of the ruleset", has_rule)?;
+        pair.wait_settled()
+    });
+}

@@ -389,7 +389,7 @@ fn a_set_without_room_is_counted_and_said() {
              192.0.2.5, 192.0.2.6 }",
         )?;
         sets.wait("the sentence", |sets| {
-            sets.state(1, "bans") == "is full here: elements find no room"
+            sets.state(1, "bans") == "is full here: there is no room for more elements"
         })?;
         assert_eq!(sets.number(1, "bans", "records_here"), 4);
         assert_eq!(sets.number(1, "bans", "refused_here"), 2);

@@ -169,8 +169,9 @@ fn reasons_are_sentences() {
         let said = |site: usize| pair.done(site, &["why"]);
         pair.wait("the preference as reason", || {
             said(0).is_ok_and(|why| {
-                why.trim_end()
-                    == "r1 is active because both nodes have quality 100 and it is preferred"
+                // and below it how that came
+                why.lines().next()
+                    == Some("r1 is active because both nodes have quality 100 and it is preferred")
             })
         })
         .map_err(|error| format!("{error}\n{:?}", said(0)))?;

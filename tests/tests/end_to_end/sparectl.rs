@@ -109,7 +109,7 @@ fn wrong_words_are_answered_with_what_is_wrong() {
             (&["why", "attic"][..], "attic"),
             (&["force", "active", "attic"], "attic"),
             (&["attic"], "attic"),
-            (&["vrrp", "attic"], "usage: vrrp"),
+            (&["vrrp", "attic"], "vrrp does not know the word \"attic\""),
         ] {
             let (code, text) = run(&router, words)?;
             assert_eq!(code, 64, "{text}");

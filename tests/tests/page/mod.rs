@@ -13,42 +13,111 @@ pub fn docs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs")
 }
 
-/// The keys of a manual page with the words after them in parentheses. A key stands alone at the
-/// start of a line, `*metric*, *table* (0 to 4294967295; pair)`, below a heading `## [[group.route]]`.
-pub fn documented(page: &str) -> BTreeMap<String, String> {
-    let text = fs::read_to_string(docs().join("man").join(page)).expect("the page is there");
+/// A row of a table of keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub kind: String,
+    pub range: String,
+    pub default: String,
+    pub scope: String,
+}
+
+/// The keys of a manual page with their rows. Each table has the columns of `HEADER` and stands below a
+/// heading, `## [[group.route]]`, that its keys belong to.
+pub fn documented(page: &str) -> BTreeMap<String, Row> {
+    let text = keys_of(page);
+    let mut lines = text.lines();
     let mut keys = BTreeMap::new();
     let mut section = String::new();
-    let keys_from = text.lines().skip_while(|line| !line.starts_with("# KEYS"));
-    for line in keys_from {
-        if let Some(heading) = line.strip_prefix('#') {
-            let table = heading.trim_start_matches('#').trim();
-            section = match table
-                .strip_prefix("[[")
-                .and_then(|it| it.strip_suffix("]]"))
-            {
-                Some(table) => format!("{table}."),
-                None => String::new(),
-            };
+    while let Some(line) = lines.next() {
+        if let Some(table) = table_of(line) {
+            section = table;
         }
-        let Some((names, words)) = line.split_once(" (") else {
-            continue;
-        };
-        if !line.starts_with('*') {
+        if line != HEADER[0] {
             continue;
         }
-        for name in names.split(", ") {
-            let name: String = name.replace('*', "").replace("_NAME_", "NAME");
-            keys.insert(
-                format!("{section}{name}"),
-                words.trim_end_matches(')').to_owned(),
-            );
+        let rest: Vec<&str> = lines.by_ref().take(HEADER.len() - 1).collect();
+        assert_eq!(rest, HEADER[1..], "{page}: {section}: the head of a table");
+        let cells: Vec<&str> = lines.by_ref().take_while(|it| !it.is_empty()).collect();
+        for row in cells.chunks(HEADER.len()) {
+            let (key, row) = row_of(row).unwrap_or_else(|| panic!("{page}: {section}: {row:?}"));
+            let before = keys.insert(format!("{section}{key}"), row);
+            assert_eq!(before, None, "{page}: {section}{key} has two rows");
         }
     }
     keys
 }
 
-pub fn names(keys: &BTreeMap<String, String>) -> BTreeSet<&str> {
+const HEADER: [&str; 5] = [
+    "|< *key*",
+    ":[ *type*",
+    ":< *range*",
+    ":[ *default*",
+    ":[ *scope*",
+];
+
+fn row_of(cells: &[&str]) -> Option<(String, Row)> {
+    let [key, rest @ ..] = cells else { return None };
+    let key = key.strip_prefix("|  ").map(plain)?;
+    let rest: Option<Vec<String>> = rest
+        .iter()
+        .map(|it| Some(plain(it.strip_prefix(":  ")?)))
+        .collect();
+    let [kind, range, default, scope] = <[String; 4]>::try_from(rest?).ok()?;
+    let row = Row {
+        kind,
+        range,
+        default,
+        scope,
+    };
+    Some((key, row))
+}
+
+/// "[[group.route]]" of a heading is "group.route."; of another one it is nothing.
+fn table_of(line: &str) -> Option<String> {
+    let heading = line.strip_prefix('#')?.trim_start_matches('#').trim();
+    let table = heading
+        .strip_prefix("[[")
+        .and_then(|it| it.strip_suffix("]]"));
+    Some(table.map_or_else(String::new, |it| format!("{it}.")))
+}
+
+/// Without the marks of bold type, and of the one name that stands for any.
+fn plain(cell: &str) -> String {
+    cell.replace('*', "").replace("_NAME_", "NAME")
+}
+
+/// What a page says of its keys: from the first heading of them on.
+fn keys_of(page: &str) -> String {
+    let text = fs::read_to_string(docs().join("man").join(page)).expect("the page is there");
+    let keys = text.lines().skip_while(|line| !line.starts_with("# KEYS"));
+    keys.map(|line| format!("{line}\n")).collect()
+}
+
+/// Each key of the tables has a line or more in words: `*metric*, *table*`, then a paragraph.
+pub fn assert_described(page: &str) {
+    let text = keys_of(page);
+    let lines: Vec<&str> = text.lines().collect();
+    let heads = lines.windows(2).filter(|pair| {
+        pair[0].starts_with('*') && pair[1].strip_prefix('\t').is_some_and(|it| it.len() > 2)
+    });
+    let described: BTreeSet<String> = heads
+        .flat_map(|pair| pair[0].split(", ").map(plain))
+        .collect();
+    for (key, row) in documented(page) {
+        let is = |name: &String| key == *name || key.ends_with(&format!(".{name}"));
+        assert!(described.iter().any(is), "{page}: {key} is not described");
+        assert!(
+            !row.kind.is_empty() && !row.range.is_empty(),
+            "{page}: {key}: {row:?}"
+        );
+        let is_boolean = row.kind == "boolean";
+        let has_default = ["true", "false"].contains(&row.default.as_str());
+        assert_eq!(is_boolean, has_default, "{page}: {key}: {row:?}");
+    }
+}
+
+pub fn names(keys: &BTreeMap<String, Row>) -> BTreeSet<&str> {
     keys.keys().map(String::as_str).collect()
 }
 
@@ -66,6 +135,7 @@ pub fn assert_page_names(page: &str, config: &Config) {
         .map(|(key, scope)| (key.as_str(), *scope))
         .collect();
 
+    assert_described(page);
     let page = documented(page);
     assert_eq!(names(&page), accepted.keys().copied().collect());
     for (key, scope) in accepted {
@@ -73,10 +143,21 @@ pub fn assert_page_names(page: &str, config: &Config) {
             Scope::Pair => "pair",
             Scope::Node => "node",
             Scope::Local => "local",
+            Scope::Secret => "pair, secret",
         };
-        let words: Vec<&str> = page[key].split("; ").collect();
-        assert!(words.contains(&word), "{key}: {words:?}, wanted {word}");
+        assert_eq!(page[key].scope, word, "{key}");
     }
+    assert_required(&page, config);
+}
+
+/// "required" is what the reader misses in tables without a key.
+fn assert_required(page: &BTreeMap<String, Row>, config: &Config) {
+    let faults = config.finish().err().unwrap_or_default();
+    let missing = faults.iter().filter(|fault| fault.why == "missing");
+    let missing: BTreeSet<String> = missing.map(|fault| fault.key.replace(".0.", ".")).collect();
+    let required = page.iter().filter(|(_, row)| row.default == "required");
+    let required: BTreeSet<String> = required.map(|(key, _)| key.clone()).collect();
+    assert_eq!(required, missing);
 }
 
 /// The examples that `wanted` takes by their names: path and text.

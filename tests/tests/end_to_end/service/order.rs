@@ -197,10 +197,14 @@ fn ten_flaps_end_as_the_last_of_them(services: &Services<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Those of the present roles.
+/// Those of the present roles: a role that is back before the other was told is not told again, and may
+/// have had its services stopped and started meanwhile.
 fn hooks_have_ended(services: &Services<'_>) -> Result<()> {
     services.wait("hooks had their turn", |it| {
-        let last = |site| it.told_since(site, 0).pop().unwrap_or_default();
+        let last = |site| {
+            let mut told = it.told_since(site, 0).into_iter();
+            told.rfind(|it| it.starts_with("hook ")).unwrap_or_default()
+        };
         it.at().is_ok_and(|at| {
             last(at).starts_with("hook 20-last") && last(1 - at).starts_with("hook 10-first")
         })

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A file system of its own for the lease file of a server.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Server;
+use crate::Result;
+
+/// Mounted until it is dropped.
+pub struct Disk(PathBuf);
+
+impl Disk {
+    pub fn mount(server: &Server) -> Result<Self> {
+        let path = server.paths.leases.parent().ok_or("no folder")?;
+        let before = PathBuf::from(format!("{}.before", path.display()));
+        fs::rename(path, &before)?;
+        fs::create_dir(path)?;
+        let disk = Self(path.to_owned());
+        run(
+            "mount",
+            &["-t", "tmpfs", "-o", "size=1m,mode=750", "tmpfs"],
+            path,
+        )?;
+        for entry in fs::read_dir(&before)? {
+            let entry = entry?;
+            fs::copy(entry.path(), path.join(entry.file_name()))?;
+        }
+        Ok(disk)
+    }
+
+    /// Leaves no room.
+    pub fn fill(&self) -> Result<()> {
+        let full = File::create(self.0.join("full"))?;
+        while std::io::Write::write(&mut &full, &[0; 4096]).is_ok() {}
+        Ok(())
+    }
+
+    pub fn empty(&self) -> Result<()> {
+        Ok(fs::remove_file(self.0.join("full"))?)
+    }
+
+    /// "ro" or "rw".
+    pub fn remount(&self, mode: &str) -> Result<()> {
+        run("mount", &["-o", &format!("remount,{mode}")], &self.0)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = run("umount", &["-l"], &self.0);
+    }
+}
+
+fn run(program: &str, words: &[&str], path: &Path) -> Result<()> {
+    let status = Command::new(program).args(words).arg(path).status()?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("{program} {}: {status}", words.join(" ")).into()),
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What no hostile party may move: the daemons and what they are made of, the roles, and the
+//! punctuality of every advert, seen from the wire.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::Result;
+use crate::clock::Stamp;
+use crate::lab::{Wire, disturbed, is_alive};
+use crate::probe::{Control, Watch};
+use crate::router::{Router, Spared};
+
+/// Of an advert, from the one before it: one interval of the pair's and a half.
+const SPACING_MAX: Duration = Duration::from_millis(150);
+/// A machine whose most urgent threads were later than this proves nothing.
+const PUNCTUAL: Duration = Duration::from_millis(25);
+
+/// Routers that are watched, of which one is active.
+pub struct Steady<'r> {
+    watch: &'r Watch,
+    routers: &'r [Router],
+    control: Control,
+    before: Vec<Node>,
+}
+
+/// What a node is made of, and what it is.
+#[derive(Debug, PartialEq, Eq)]
+struct Node {
+    host: u32,
+    link: Option<u32>,
+    elector: Option<u32>,
+    restarts: u64,
+    role: String,
+    transitions: u64,
+}
+
+impl<'r> Steady<'r> {
+    /// From now on.
+    pub fn begin(watch: &'r Watch, routers: &'r [Router]) -> Result<Self> {
+        Ok(Self {
+            watch,
+            routers,
+            control: Control::start(),
+            before: routers.iter().map(node).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Nothing has moved, and no advert was late since `from`. Where the machine itself stumbled
+    /// meanwhile, that is the error.
+    pub fn hold(&self, from: Stamp, what: &str) -> Result<()> {
+        for (router, before) in self.routers.iter().zip(&self.before) {
+            let site = router.site;
+            let now = node(router)?;
+            if now != *before {
+                return Err(format!("{what}: r{}: {now:?}, before {before:?}", site + 1).into());
+            }
+            for wire in Wire::BOTH {
+                let adverts = self.watch.adverts(from, site, wire);
+                let sent: Vec<Stamp> = adverts.iter().map(|(at, _)| *at).collect();
+                match before.role.as_str() {
+                    "active" => self.punctual(from, &sent, what)?,
+                    _ if sent.is_empty() => {}
+                    role => return Err(format!("{what}: adverts of r{}, {role}", site + 1).into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn punctual(&self, from: Stamp, sent: &[Stamp], what: &str) -> Result<()> {
+        let now = Stamp::now();
+        let first = [from].into_iter().chain(sent.iter().copied());
+        let second = sent.iter().copied().chain([now]);
+        let worst = first.zip(second).map(|(one, next)| next.since(one)).max();
+        let worst = worst.unwrap_or_default();
+        let late = self.control.worst(from, now);
+        let text = format!("{what}: {worst:?} without an advert, control {late:?} late");
+        match worst > SPACING_MAX {
+            true if late > PUNCTUAL => Err(disturbed(text)),
+            true => Err(text.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn node(router: &Router) -> Result<Node> {
+    let pids = router.pids();
+    let host = pids.first().copied().unwrap_or_default();
+    if !is_alive(host) {
+        return Err(format!("r{}: the daemon is gone", router.site + 1).into());
+    }
+    let status = Spared(router).status()?;
+    let elector = status.plugins.into_iter().find(|it| it.name == "vrrp");
+    let elector = elector.ok_or("no elector")?;
+    let mut groups = status.groups.into_iter();
+    let group = groups.find(|it| it.name == "office").unwrap_or_default();
+    Ok(Node {
+        host,
+        link: pids.into_iter().find(|pid| is_link(*pid)),
+        elector: elector.pid,
+        restarts: elector.restarts,
+        role: group.role,
+        transitions: group.transitions,
+    })
+}
+
+/// It was started as `spared link`.
+fn is_link(pid: u32) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).nth(1) == Some(b"link")
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Two routers in which one state after another is made, judged and mended.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use spared_control::Status;
+use spared_pair::Word;
+
+use super::{Says, State};
+use crate::Result;
+use crate::clock::poll;
+use crate::dhcp::{Disk, Server};
+use crate::lab::{Daemon, Site};
+use crate::linked::Linked;
+use crate::router::{Files, Router};
+
+const STEP: Duration = Duration::from_millis(50);
+/// Until everybody has noticed a state, or its end.
+const LIMIT: Duration = Duration::from_secs(20);
+/// What a state says at first it says for as long.
+const HOLDS: Duration = Duration::from_millis(400);
+
+pub struct Bed<'l> {
+    pub pair: Linked<'l>,
+    /// The folder of each node's scripts.
+    pub folder: PathBuf,
+    /// DHCP servers of each node, where the bed has them, and their disks.
+    pub servers: [Vec<Server<'l>>; 2],
+    pub disks: Vec<Disk>,
+    /// A router that is no node of the pair.
+    pub third: Option<Router>,
+    /// What runs until the state is mended.
+    pub running: Vec<Daemon>,
+    /// Files that were put aside, under their own paths.
+    pub aside: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl<'l> Bed<'l> {
+    pub fn new(pair: Linked<'l>) -> Self {
+        let folder = pair.lab.dir.join("scripts");
+        Self {
+            pair,
+            folder,
+            servers: [Vec::new(), Vec::new()],
+            disks: Vec::new(),
+            third: None,
+            running: Vec::new(),
+            aside: Vec::new(),
+        }
+    }
+
+    // ---- what is said
+
+    pub fn status(&self, site: usize) -> Status {
+        self.pair.status(site).unwrap_or_default()
+    }
+
+    /// "SP-0401 r1" of each finding, in order.
+    fn found(&self, site: usize) -> Vec<String> {
+        let findings = self.status(site).verdict.findings;
+        let ids = findings.iter();
+        let mut found: Vec<String> = ids.map(|it| format!("{} {}", it.id, it.node)).collect();
+        found.sort();
+        found
+    }
+
+    fn probe(&self, site: usize) -> (String, i32) {
+        let (code, word) = self.pair.said(site, &["probe"]).unwrap_or_default();
+        (word.trim().to_owned(), code)
+    }
+
+    fn is_said(&self, site: usize, struck: usize, says: Says) -> bool {
+        let Some((word, found)) = says else {
+            // to ask it may take long
+            return true;
+        };
+        let mut wanted: Vec<String> = found.iter().map(|it| it.of(struck, site)).collect();
+        wanted.sort();
+        self.found(site) == wanted && self.probe(site) == expected(word)
+    }
+
+    fn are_said(&self, state: &State, struck: usize) -> bool {
+        (0..2).all(|site| self.is_said(site, struck, state.says(struck, site)))
+    }
+
+    /// Both say OK, and r1 is active.
+    pub fn wait_ok(&self) -> Result<()> {
+        let is_ok = || (0..2).all(|site| self.is_said(site, 0, Some((Word::Ok, &[]))));
+        match poll(LIMIT * 2, STEP, || is_ok() && self.pair.active() == [0]) {
+            true => Ok(()),
+            false => Err(format!("not OK:\n{}", self.both()).into()),
+        }
+    }
+
+    /// What people read on both.
+    fn both(&self) -> String {
+        let mut text = String::new();
+        for site in 0..2 {
+            let (code, said) = self.pair.said(site, &["status"]).unwrap_or_default();
+            let probe = self.probe(site);
+            let found = self.found(site);
+            let _ = writeln!(text, "r{}: {probe:?} {found:?}", site + 1);
+            let _ = writeln!(text, "exit {code}\n{said}");
+        }
+        text
+    }
+
+    // ---- one state after another
+
+    /// Makes each state and mends it; what each that was not as expected said.
+    pub fn run(&mut self, states: &[&State]) -> Result<()> {
+        let mut failed = String::new();
+        for state in states {
+            for struck in state.on.struck() {
+                let began = Instant::now();
+                let judged = self.judge(state, *struck);
+                let (on, took) = (state.on.word(*struck), began.elapsed());
+                println!("{on:>6}: {}: {took:.1?}", state.name);
+                if let Err(why) = judged {
+                    println!("{why}");
+                    let _ = writeln!(failed, "{} ({on}): {why}", state.name);
+                }
+                self.wait_ok()
+                    .map_err(|why| format!("{failed}after {} ({on}): {why}", state.name))?;
+            }
+        }
+        match failed.as_str() {
+            "" => Ok(()),
+            _ => Err(failed.into()),
+        }
+    }
+
+    fn judge(&mut self, state: &State, struck: usize) -> Result<()> {
+        let made = (state.make)(self, struck);
+        let judged = match made {
+            Ok(()) if !self.settles(state, struck) => {
+                Err(format!("not as expected:\n{}", self.both()).into())
+            }
+            Ok(()) => self.same_from_afar(),
+            Err(why) => Err(why),
+        };
+        let mended = (state.mend)(self, struck);
+        self.running.clear();
+        judged.and(mended)
+    }
+
+    /// What is expected is said, and goes on to be: a role that moves because of the state may be seen on its
+    /// way.
+    fn settles(&self, state: &State, struck: usize) -> bool {
+        let mut since = None;
+        let holds = match state.is_quick {
+            true => HOLDS,
+            false => HOLDS * 5,
+        };
+        poll(LIMIT, STEP, || {
+            since = match self.are_said(state, struck) {
+                true => since.or_else(|| Some(Instant::now())),
+                false => None,
+            };
+            since.is_some_and(|since| since.elapsed() >= holds)
+        })
+    }
+
+    /// `--node r2` on r1 says what r2 says itself, where it can be asked.
+    fn same_from_afar(&self) -> Result<()> {
+        let peer = self.status(0).peer;
+        if !peer.is_some_and(|peer| peer.up) {
+            return Ok(());
+        }
+        let said = |status: Status| {
+            let ids = status.verdict.findings.into_iter();
+            let ids: Vec<String> = ids.map(|it| it.id).collect();
+            (status.verdict.word, ids)
+        };
+        let afar = || -> Result<_> {
+            let (_, text) = self.pair.said(0, &["--json", "--node", "r2", "status"])?;
+            Ok(said(serde_json::from_str(&text)?))
+        };
+        let own = || said(self.status(1));
+        match poll(LIMIT, STEP, || afar().is_ok_and(|afar| afar == own())) {
+            true => Ok(()),
+            false => Err(format!("from afar {:?}, itself {:?}", afar()?, own()).into()),
+        }
+    }
+
+    // ---- what deeds are made of
+
+    pub fn site(&self, site: usize) -> &'l Site {
+        self.pair.site(site)
+    }
+
+    /// A command of `ip`, without its own name.
+    pub fn ip(&self, site: usize, line: &str) -> Result<()> {
+        self.site(site).ns.ip(&format!("{line}\n"))
+    }
+
+    pub fn nft(&self, site: usize, rules: &str) -> Result<()> {
+        self.site(site).ns.nft(rules)
+    }
+
+    /// `sparectl WORDS...`.
+    pub fn tell(&self, site: usize, words: &[&str]) -> Result<()> {
+        self.pair.done(site, words).map(drop)
+    }
+
+    /// A node's own file for its scripts.
+    pub fn put(&self, site: usize, file: &str) -> Result<()> {
+        Ok(fs::write(self.own(site).join(file), "")?)
+    }
+
+    pub fn take(&self, site: usize, file: &str) -> Result<()> {
+        Ok(fs::remove_file(self.own(site).join(file))?)
+    }
+
+    pub fn own(&self, site: usize) -> PathBuf {
+        self.folder.join(format!("r{}", site + 1))
+    }
+
+    pub fn etc(&self, site: usize) -> PathBuf {
+        self.pair.routers[site].dir.join("etc")
+    }
+
+    /// A program that runs in a node's namespace until the state is mended.
+    pub fn run_beside(&mut self, site: usize, argv: &[&str]) -> Result<()> {
+        let mut command = self.site(site).ns.command(argv[0]);
+        command.args(&argv[1..]);
+        let log = self.pair.lab.dir.join("beside.log");
+        self.running.push(Daemon::start("beside", command, &log)?);
+        Ok(())
+    }
+
+    /// Replaces a plugin's file on a node and reloads, until [`Bed::restore`].
+    pub fn reload_with(&mut self, site: usize, plugin: &str, toml: &str) -> Result<()> {
+        let path = self.etc(site).join(format!("plugins/{plugin}.toml"));
+        self.put_aside(path)?;
+        let dir = self.pair.routers[site].dir.clone();
+        Files { dir: &dir }.write_plugin(plugin, toml)?;
+        self.tell(site, &["reload"])
+    }
+
+    /// Keeps a file's content for [`Bed::restore`].
+    pub fn put_aside(&mut self, path: PathBuf) -> Result<()> {
+        let content = fs::read(&path)?;
+        self.aside.push((path, content));
+        Ok(())
+    }
+
+    /// Puts back what was put aside.
+    pub fn restore(&mut self) -> Result<()> {
+        for (path, content) in self.aside.drain(..) {
+            fs::write(path, content)?;
+        }
+        Ok(())
+    }
+
+    /// Kills a node and starts it again with its files as they are.
+    pub fn restart(&mut self, site: usize) -> Result<()> {
+        let place = self.site(site);
+        let router = &mut self.pair.routers[site];
+        router.kill();
+        router.start_again(self.pair.lab, place)
+    }
+}
+
+/// What `probe` prints, and its exit code.
+fn expected(word: Word) -> (String, i32) {
+    (word.probe_word().to_owned(), word.exit_code().into())
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Nodes that are dead, stopped or not reached, and routers that are no nodes of the pair.
+
+use std::fs;
+use std::time::Duration;
+
+use spared_pair::Word;
+
+use crate::Result;
+use crate::lab::{Lab, Wire};
+use crate::linked::{INTERVAL, Linked};
+use crate::router::{Kind, Plan, Router};
+use crate::truth::{Bed, Found::*, On, Says, State};
+
+const ALONE: Says = Some((Word::Alone, &[Peer("SP-0101")]));
+
+pub(super) const STATES: &[State] = &[
+    State::differs(
+        "its daemon is killed",
+        On::Either,
+        None,
+        ALONE,
+        |bed, at| {
+            bed.pair.routers[at].kill();
+            Ok(())
+        },
+        |bed, at| bed.pair.restart(at),
+    ),
+    State::differs(
+        "its daemon is stopped",
+        On::Backup,
+        None,
+        ALONE,
+        |bed, at| bed.pair.routers[at].shut_down(),
+        |bed, at| bed.pair.restart(at),
+    ),
+    State::differs(
+        "its daemon is stopped in its tracks",
+        On::Backup,
+        None,
+        ALONE,
+        |bed, at| bed.pair.routers[at].hang(),
+        |bed, at| bed.pair.routers[at].resume(),
+    ),
+    State::differs(
+        "no cable of it carries anything",
+        On::Either,
+        ALONE,
+        ALONE,
+        |bed, at| bed.pair.lab.power_off(bed.site(at)),
+        |bed, at| bed.pair.lab.power_on(bed.site(at)),
+    ),
+    State::differs(
+        "no other node lives, and every interface is down",
+        On::Active,
+        Some((
+            Word::None,
+            &[
+                Peer("SP-0101"),
+                Own("SP-0104"),
+                Own("SP-0403"),
+                Own("SP-0403"),
+            ],
+        )),
+        None,
+        |bed, at| {
+            bed.pair.routers[1 - at].kill();
+            bed.ip(at, "link set wan down\nlink set lan down")
+        },
+        |bed, at| {
+            bed.ip(at, "link set wan up\nlink set lan up")?;
+            bed.pair.restart(1 - at)
+        },
+    ),
+    State::warns(
+        "a third router is active for the group",
+        On::Both,
+        &[Own("SP-0106")],
+        |bed, _| {
+            let plan = Plan::gateways(INTERVAL, 254);
+            let lab = bed.pair.lab;
+            bed.third = Some(Router::start(lab, &lab.sites[2], Kind::Keepalived, &plan)?);
+            Ok(())
+        },
+        |bed, _| {
+            bed.third = None;
+            Ok(())
+        },
+    ),
+    State::differs(
+        "its key is another one",
+        On::Backup,
+        None,
+        ALONE,
+        |bed, at| {
+            let key = bed.etc(at).join("key");
+            bed.put_aside(key.clone())?;
+            fs::copy(bed.etc(1 - at).join("key"), key)?;
+            bed.restart(at)
+        },
+        |bed, at| {
+            bed.restore()?;
+            bed.restart(at)
+        },
+    )
+    .slow(),
+    State::is_fine(
+        "its clock is an hour ahead",
+        On::Backup,
+        |bed, at| {
+            bed.pair.plans[at].clock_ahead = true;
+            bed.restart(at)
+        },
+        |bed, at| {
+            bed.pair.plans[at].clock_ahead = false;
+            bed.restart(at)
+        },
+    )
+    .slow(),
+];
+
+/// Heartbeats prove life where no link does.
+pub(super) const UNLINKED: &[State] = &[State::differs(
+    "its daemon is killed",
+    On::Backup,
+    None,
+    ALONE,
+    |bed, at| {
+        bed.pair.routers[at].kill();
+        Ok(())
+    },
+    |bed, at| bed.pair.restart(at),
+)];
+
+/// Nothing proves life where there are no keys either.
+pub(super) const KEYLESS: &[State] = &[State::differs(
+    "nothing proves that the other node lives",
+    On::Active,
+    Some((Word::Unknown, &[Peer("SP-0102")])),
+    Some((Word::Ok, &[])),
+    |bed, _| {
+        for site in 0..2 {
+            let name = &bed.site(site).name;
+            let text = format!("node.name = \"{name}\"\n[nodes]\nr1 = {{}}\nr2 = {{}}\n");
+            fs::write(bed.etc(site).join("spared.toml"), text)?;
+            bed.restart(site)?;
+        }
+        Ok(())
+    },
+    |bed, _| {
+        for site in 0..2 {
+            bed.pair.routers[site].kill();
+            bed.pair.restart(site)?;
+        }
+        Ok(())
+    },
+)];
+
+pub(super) fn start_unlinked(lab: &Lab) -> Result<Bed<'_>> {
+    let plan = Plan::linked(INTERVAL, &[]);
+    let pair = Linked::begin(lab, [plan.clone(), plan])?;
+    let mut bed = Bed::new(pair);
+    // without a link a group is not switched back to the node that is preferred
+    let first = bed.pair.stays(Duration::from_millis(500))?;
+    if first == 1 {
+        bed.restart(1)?;
+    }
+    bed.wait_ok()?;
+    Ok(bed)
+}
+
+pub(super) fn start_keyless(lab: &Lab) -> Result<Bed<'_>> {
+    let plan = Plan::gateways(INTERVAL, 200);
+    let mut backup = plan.clone();
+    backup.priority = 100;
+    let pair = Linked::begin(lab, [plan, backup])?;
+    let bed = Bed::new(pair);
+    bed.wait_ok()?;
+    Ok(bed)
+}
+
+/// A passphrase in place of keys.
+pub(super) const PASSPHRASE: &[State] = &[State::warns(
+    "the passphrase is weak",
+    On::Both,
+    &[R1("SP-0503"), R2("SP-0503")],
+    |bed, _| share(bed, "horsebattery5"),
+    |bed, _| share(bed, STRONG),
+)
+.slow()];
+
+const STRONG: &str = "vCq7-mRz2-Xw9k-Hd4t-Lp8s";
+
+fn share(bed: &mut Bed<'_>, secret: &str) -> Result<()> {
+    for site in 0..2 {
+        fs::write(bed.etc(site).join("secret"), secret)?;
+        bed.restart(site)?;
+    }
+    Ok(())
+}
+
+pub(super) fn start_passphrase(lab: &Lab) -> Result<Bed<'_>> {
+    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    if let Some(link) = &mut plan.link {
+        link.secret = Some(STRONG.to_owned());
+    }
+    let bed = Bed::new(Linked::start(lab, &plan)?);
+    bed.wait_ok()?;
+    Ok(bed)
+}

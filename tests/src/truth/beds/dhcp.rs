@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! DHCP servers whose leases follow: dead, and what befalls their files.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::Result;
+use crate::dhcp::{Disk, Duo, Guests4, Guests6, Host4, Host6, Make, Options, Setup};
+use crate::lab::Lab;
+use crate::truth::{Bed, Found::*, On, State};
+
+/// What is in `make test` is of one server; a file that is gone comes last, as nobody makes it anew.
+pub(super) const KEA: &[State] = &[
+    dead::<0>("the DHCPv4 server is dead and does not start"),
+    truncated::<0>("the DHCPv4 server's file is cut to nothing"),
+    moved::<0>("the DHCPv4 server's file is moved away"),
+    full::<0>("the DHCPv4 server's disk is full"),
+    read_only::<0>("the DHCPv4 server's disk is read-only"),
+    gone::<0>("the DHCPv4 server's file is deleted"),
+    dead::<1>("the DHCPv6 server is dead and does not start").slow(),
+    truncated::<1>("the DHCPv6 server's file is cut to nothing").slow(),
+    moved::<1>("the DHCPv6 server's file is moved away").slow(),
+    full::<1>("the DHCPv6 server's disk is full").slow(),
+    gone::<1>("the DHCPv6 server's file is deleted").slow(),
+];
+
+/// The same of other servers.
+pub(super) const OTHERS: &[State] = &[
+    dead::<0>("the DHCPv4 server is dead and does not start").slow(),
+    truncated::<0>("the DHCPv4 server's file is cut to nothing").slow(),
+    moved::<0>("the DHCPv4 server's file is moved away").slow(),
+    full::<0>("the DHCPv4 server's disk is full").slow(),
+    gone::<0>("the DHCPv4 server's file is deleted").slow(),
+    dead::<1>("the DHCPv6 server is dead and does not start").slow(),
+    truncated::<1>("the DHCPv6 server's file is cut to nothing").slow(),
+    moved::<1>("the DHCPv6 server's file is moved away").slow(),
+    full::<1>("the DHCPv6 server's disk is full").slow(),
+    gone::<1>("the DHCPv6 server's file is deleted").slow(),
+];
+
+pub(super) fn start_kea(lab: &Lab) -> Result<Bed<'_>> {
+    start(lab, [Make::Kea4, Make::Kea6])
+}
+
+pub(super) fn start_dnsmasq(lab: &Lab) -> Result<Bed<'_>> {
+    start(lab, [Make::Dnsmasq4, Make::Dnsmasq6])
+}
+
+pub(super) fn start_dhcpd(lab: &Lab) -> Result<Bed<'_>> {
+    start(lab, [Make::Dhcpd4, Make::Dhcpd6])
+}
+
+fn start(lab: &Lab, makes: [Make; 2]) -> Result<Bed<'_>> {
+    let servers = Duo::install(lab, &makes.map(Setup::new))?;
+    let disks = servers.iter().flatten().map(Disk::mount);
+    let disks = disks.collect::<Result<Vec<_>>>()?;
+    let mut duo = Duo::begin(lab, servers, Options::default())?;
+    duo.wait_ready()?;
+    if duo.at()? != 0 {
+        duo.switch_over()?;
+    }
+    let Duo { pair, servers, .. } = duo;
+    let mut bed = Bed::new(pair);
+    (bed.servers, bed.disks) = (servers, disks);
+    come(&bed, 0)?;
+    bed.wait_ok()?;
+    Ok(bed)
+}
+
+/// Clients of both families get a lease.
+fn come(bed: &Bed<'_>, number: u32) -> Result<()> {
+    Guests4::new(bed.pair.lab)?.lease(&Host4::number(number))?;
+    Guests6::new(bed.pair.lab)?.lease(&Host6::number(number))?;
+    Ok(())
+}
+
+fn disk<'b>(bed: &'b Bed<'_>, at: usize, server: usize) -> &'b Disk {
+    &bed.disks[at * 2 + server]
+}
+
+fn leases(bed: &Bed<'_>, at: usize, server: usize) -> PathBuf {
+    bed.servers[at][server].paths.leases.clone()
+}
+
+// It fails, and so does the service that should start it.
+const fn dead<const SERVER: usize>(name: &'static str) -> State {
+    State::warns(
+        name,
+        On::Active,
+        &[Struck("SP-0401"), Struck("SP-0401")],
+        |bed, at| {
+            let config = bed.servers[at][SERVER].paths.config.clone();
+            bed.put_aside(config.clone())?;
+            fs::write(config, "no such words\n")?;
+            bed.servers[at][SERVER].kill()
+        },
+        |bed, at| {
+            bed.restore()?;
+            bed.tell(at, &["service", "retry"])
+        },
+    )
+}
+
+const fn truncated<const SERVER: usize>(name: &'static str) -> State {
+    State::is_fine(
+        name,
+        On::Active,
+        |bed, at| {
+            let file = File::options().write(true).open(leases(bed, at, SERVER))?;
+            file.set_len(0)?;
+            come(bed, 1)
+        },
+        |_, _| Ok(()),
+    )
+}
+
+const fn moved<const SERVER: usize>(name: &'static str) -> State {
+    State::is_fine(
+        name,
+        On::Active,
+        |bed, at| {
+            let file = leases(bed, at, SERVER);
+            fs::rename(&file, away(&file))?;
+            come(bed, 2)
+        },
+        |bed, at| {
+            let file = leases(bed, at, SERVER);
+            Ok(fs::rename(away(&file), &file)?)
+        },
+    )
+}
+
+const fn gone<const SERVER: usize>(name: &'static str) -> State {
+    State::is_fine(
+        name,
+        On::Active,
+        |bed, at| {
+            fs::remove_file(leases(bed, at, SERVER))?;
+            come(bed, 3)
+        },
+        |_, _| Ok(()),
+    )
+}
+
+const fn full<const SERVER: usize>(name: &'static str) -> State {
+    State::warns(
+        name,
+        On::Backup,
+        &[Struck("SP-0304")],
+        |bed, at| {
+            disk(bed, at, SERVER).fill()?;
+            let _ = come(bed, 4);
+            Ok(())
+        },
+        |bed, at| disk(bed, at, SERVER).empty(),
+    )
+}
+
+const fn read_only<const SERVER: usize>(name: &'static str) -> State {
+    State::warns(
+        name,
+        On::Backup,
+        &[Struck("SP-0304")],
+        |bed, at| {
+            disk(bed, at, SERVER).remount("ro")?;
+            let _ = come(bed, 5);
+            Ok(())
+        },
+        |bed, at| disk(bed, at, SERVER).remount("rw"),
+    )
+}
+
+fn away(file: &Path) -> PathBuf {
+    file.with_extension("away")
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What befalls the links.
+
+use spared_pair::Word;
+
+use crate::Result;
+use crate::lab::Wire;
+use crate::truth::{Bed, Found::*, On, State};
+
+/// The link's own port, at both ends of a connection.
+const PORT: [&str; 2] = ["tcp dport 3780", "tcp sport 3780"];
+
+pub(super) const STATES: &[State] = &[
+    State::warns(
+        "one of two links is cut without a word",
+        On::Either,
+        &[Own("SP-0501")],
+        |bed, at| bed.pair.lab.cut(bed.site(at), Wire::Warm),
+        |bed, at| bed.pair.lab.join(bed.site(at), Wire::Warm),
+    ),
+    State::warns(
+        "one of two links is down",
+        On::Either,
+        &[Struck("SP-0501")],
+        |bed, at| bed.ip(at, "link set warm down"),
+        |bed, at| bed.ip(at, "link set warm up"),
+    ),
+    State::warns(
+        "one of two links has no carrier",
+        On::Either,
+        &[Struck("SP-0501")],
+        |bed, at| bed.pair.lab.unplug(bed.site(at), Wire::Warm),
+        |bed, at| bed.pair.lab.plug(bed.site(at), Wire::Warm),
+    ),
+    State::is_fine(
+        "the address of a link is deleted and put back",
+        On::Either,
+        |bed, at| {
+            let address = Wire::Warm.ipv4(bed.site(at).host());
+            bed.ip(at, &format!("addr del {address}/24 dev warm"))
+        },
+        |_, _| Ok(()),
+    ),
+    State::warns(
+        "both links are cut without a word",
+        On::Backup,
+        &[Own("SP-0501"), Own("SP-0501")],
+        |bed, at| {
+            let wires = Wire::LINKS.iter();
+            wires
+                .copied()
+                .try_for_each(|wire| bed.pair.lab.cut(bed.site(at), wire))
+        },
+        |bed, at| {
+            let wires = Wire::LINKS.iter();
+            wires
+                .copied()
+                .try_for_each(|wire| bed.pair.lab.join(bed.site(at), wire))
+        },
+    ),
+    State::differs(
+        "a firewall drops the link",
+        On::Either,
+        Some((Word::Warn, &[Struck("SP-0502")])),
+        Some((Word::Warn, &[Own("SP-0501"), Own("SP-0501")])),
+        |bed, at| filter(bed, at, "drop"),
+        |bed, at| bed.nft(at, "delete table inet strict"),
+    ),
+    State::differs(
+        "a firewall refuses the link",
+        On::Backup,
+        Some((Word::Warn, &[Struck("SP-0502")])),
+        Some((Word::Warn, &[Own("SP-0501"), Own("SP-0501")])),
+        |bed, at| filter(bed, at, "reject with tcp reset"),
+        |bed, at| bed.nft(at, "delete table inet strict"),
+    )
+    .slow(),
+    State::is_fine(
+        "a fifth of a link's frames is lost",
+        On::Backup,
+        |bed, at| bed.pair.lab.lose(bed.site(at), Wire::Hot, 20, 20),
+        |bed, at| bed.pair.lab.mend(bed.site(at), Wire::Hot),
+    )
+    .slow(),
+];
+
+fn filter(bed: &mut Bed<'_>, at: usize, verdict: &str) -> Result<()> {
+    let rules: String = PORT
+        .iter()
+        .map(|port| format!("{port} {verdict}\n"))
+        .collect();
+    bed.nft(
+        at,
+        &format!(
+            "table inet strict {{ chain in {{ type filter hook input priority 0\n{rules}}}\n}}"
+        ),
+    )
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a node's machine lacks: interfaces, addresses, rules, room on a disk.
+
+use spared_pair::Word;
+
+use crate::Result;
+use crate::lab::{Site, VIRTUAL, Wire};
+use crate::truth::{Bed, Found::*, On, State};
+
+pub(super) const STATES: &[State] = &[
+    State::warns(
+        "an interface is down",
+        On::Either,
+        &[Struck("SP-0403")],
+        |bed, at| bed.ip(at, "link set wan down"),
+        |bed, at| bed.ip(at, "link set wan up"),
+    ),
+    State::warns(
+        "an interface has no carrier",
+        On::Either,
+        &[Struck("SP-0403")],
+        |bed, at| bed.pair.lab.unplug(bed.site(at), Wire::Wan),
+        |bed, at| bed.pair.lab.plug(bed.site(at), Wire::Wan),
+    ),
+    State::warns(
+        "an interface is gone",
+        On::Either,
+        &[Struck("SP-0403")],
+        |bed, at| bed.ip(at, "link del wan"),
+        |bed, at| bed.pair.lab.replug(bed.site(at), Wire::Wan),
+    ),
+    State::warns(
+        "an interface is down",
+        On::Both,
+        &[R1("SP-0403"), R2("SP-0403")],
+        |bed, _| (0..2).try_for_each(|at| bed.ip(at, "link set wan down")),
+        |bed, _| (0..2).try_for_each(|at| bed.ip(at, "link set wan up")),
+    ),
+    State::new(
+        "every interface of the group is down",
+        On::Either,
+        Word::Alone,
+        &[Struck("SP-0403"), Struck("SP-0403")],
+        |bed, at| bed.ip(at, "link set wan down\nlink set lan down"),
+        |bed, at| bed.ip(at, "link set wan up\nlink set lan up"),
+    ),
+    State::new(
+        "every interface of the group is down",
+        On::Both,
+        Word::None,
+        &[R1("SP-0403"), R1("SP-0403"), R2("SP-0403"), R2("SP-0403")],
+        |bed, _| (0..2).try_for_each(|at| bed.ip(at, "link set wan down\nlink set lan down")),
+        |bed, _| (0..2).try_for_each(|at| bed.ip(at, "link set wan up\nlink set lan up")),
+    ),
+    State::warns(
+        "an interface has no address of its own",
+        On::Either,
+        &[Struck("SP-0204")],
+        |bed, at| bed.ip(at, &format!("addr del {}/24 dev wan", own(bed.site(at)))),
+        |bed, at| bed.ip(at, &format!("addr add {}/24 dev wan", own(bed.site(at)))),
+    ),
+    State::new(
+        "no interface has an address of its own",
+        On::Backup,
+        Word::Alone,
+        &[Struck("SP-0204"), Struck("SP-0204")],
+        |bed, at| {
+            let host = bed.site(at).host();
+            let [lan, wan] = Wire::BOTH.map(|wire| wire.ipv4(host));
+            bed.ip(
+                at,
+                &format!("addr del {lan}/24 dev lan\naddr del {wan}/24 dev wan"),
+            )
+        },
+        |bed, at| {
+            let host = bed.site(at).host();
+            let [lan, wan] = Wire::BOTH.map(|wire| wire.ipv4(host));
+            bed.ip(
+                at,
+                &format!("addr add {lan}/24 dev lan\naddr add {wan}/24 dev wan"),
+            )
+        },
+    ),
+    State::is_fine(
+        "a virtual address is deleted and put back",
+        On::Active,
+        |bed, at| {
+            let address = Wire::Wan.ipv4(VIRTUAL);
+            bed.ip(at, &format!("addr del {address}/24 dev wan"))
+        },
+        |_, _| Ok(()),
+    ),
+    State::is_fine(
+        "the ruleset is flushed and the fence put back",
+        On::Either,
+        |bed, at| {
+            bed.nft(at, "flush ruleset")?;
+            bed.nft(at, super::plain::SET)
+        },
+        |_, _| Ok(()),
+    ),
+    State::warns(
+        "the fence's table is held by another program",
+        On::Backup,
+        &[Struck("SP-0201")],
+        hold_fence,
+        |_, _| Ok(()),
+    )
+    .slow(),
+    State::warns(
+        "adverts do not leave",
+        On::Active,
+        &[Struck("SP-0206")],
+        |bed, at| {
+            bed.nft(
+                at,
+                "table inet quiet {\nchain out {\ntype filter hook output priority 0\n\
+                 ip protocol 112 drop\n}\n}\n",
+            )
+        },
+        |bed, at| bed.nft(at, "delete table inet quiet"),
+    )
+    .slow(),
+    State::warns(
+        "a network is cut without a word",
+        On::Backup,
+        &[Own("SP-0205")],
+        |bed, at| bed.pair.lab.cut(bed.site(at), Wire::Wan),
+        |bed, at| bed.pair.lab.join(bed.site(at), Wire::Wan),
+    ),
+];
+
+fn own(site: &Site) -> std::net::Ipv4Addr {
+    Wire::Wan.ipv4(site.host())
+}
+
+/// Nobody else may touch a table that has an owner, for as long as that lives.
+fn hold_fence(bed: &mut Bed<'_>, at: usize) -> Result<()> {
+    let script = "{ echo 'delete table netdev spared; add table netdev spared { flags owner; }'; \
+                  sleep 120; } | nft -i";
+    bed.run_beside(at, &["sh", "-c", script])
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What plugins were told to do and do not.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use spared_pair::Word;
+
+use super::plain::SET;
+use crate::Result;
+use crate::clock::poll;
+use crate::lab::signal_to;
+use crate::truth::{Bed, Found::*, On, State};
+
+const NO_SET: &str = "delete set inet filter bans";
+const STEP: Duration = Duration::from_millis(20);
+
+pub(super) const STATES: &[State] = &[
+    State::warns(
+        "a check of weight 0 fails",
+        On::Either,
+        &[Struck("SP-0401")],
+        |bed, at| bed.tell(at, &["messenger", "check", "bad"]),
+        |bed, at| bed.tell(at, &["messenger", "check", "good"]),
+    ),
+    State::warns(
+        "a health check fails",
+        On::Either,
+        &[Struck("SP-0401")],
+        |bed, at| bed.put(at, "check-fails"),
+        |bed, at| bed.take(at, "check-fails"),
+    ),
+    State::warns(
+        "a health check hangs",
+        On::Either,
+        &[Struck("SP-0401")],
+        |bed, at| bed.put(at, "check-hangs"),
+        |bed, at| bed.take(at, "check-hangs"),
+    )
+    .slow(),
+    State::warns(
+        "a service ended and cannot be started",
+        On::Active,
+        &[Struck("SP-0401")],
+        |bed, at| {
+            bed.put(at, "web-start-fails")?;
+            bed.take(at, "web-up")
+        },
+        |bed, at| {
+            bed.take(at, "web-start-fails")?;
+            bed.tell(at, &["service", "retry"])
+        },
+    ),
+    State::warns(
+        "a service cannot be stopped",
+        On::Backup,
+        &[Struck("SP-0401")],
+        |bed, at| {
+            bed.put(at, "web-stop-fails")?;
+            bed.put(at, "web-up")
+        },
+        |bed, at| {
+            bed.take(at, "web-stop-fails")?;
+            bed.tell(at, &["service", "retry"])
+        },
+    ),
+    State::warns(
+        "a service hangs while it is started",
+        On::Active,
+        &[Struck("SP-0401")],
+        |bed, at| {
+            bed.put(at, "mail-start-hangs")?;
+            bed.take(at, "mail-up")
+        },
+        |bed, at| {
+            bed.take(at, "mail-start-hangs")?;
+            bed.tell(at, &["service", "retry"])
+        },
+    )
+    .slow(),
+    State::warns(
+        "a plugin is not in sync",
+        On::Either,
+        &[Struck("SP-0304")],
+        |bed, at| bed.tell(at, &["messenger", "in-sync", "no"]),
+        |bed, at| bed.tell(at, &["messenger", "in-sync", "yes"]),
+    ),
+    State::warns(
+        "a set is gone",
+        On::Backup,
+        &[Struck("SP-0304")],
+        |bed, at| bed.nft(at, NO_SET),
+        |bed, at| bed.nft(at, SET),
+    ),
+    State::warns(
+        "a set is gone",
+        On::Active,
+        &[Struck("SP-0401")],
+        |bed, at| bed.nft(at, NO_SET),
+        |bed, at| bed.nft(at, SET),
+    ),
+    State::is_fine(
+        "a plugin is killed once and runs again",
+        On::Either,
+        |bed, at| {
+            let old = bed.pair.process(at, "messenger");
+            kill(bed, at)?;
+            wait(|| {
+                let new = bed.pair.process(at, "messenger");
+                new.is_some() && new != old
+            })
+        },
+        |_, _| Ok(()),
+    ),
+    State::warns(
+        "a plugin dies too often",
+        On::Either,
+        &[Struck("SP-0301")],
+        |bed, at| {
+            let is_failed = |bed: &Bed<'_>| {
+                let plugins = bed.status(at).plugins;
+                let mut messenger = plugins.iter().filter(|it| it.name == "messenger");
+                messenger.any(|it| it.state == "failed")
+            };
+            let given_up = poll(Duration::from_secs(60), STEP, || {
+                let _ = kill(bed, at);
+                is_failed(bed)
+            });
+            match given_up {
+                true => Ok(()),
+                false => Err("it is started for ever".into()),
+            }
+        },
+        |bed, at| bed.tell(at, &["reload"]),
+    )
+    .slow(),
+    State::new(
+        "a plugin is stopped in its tracks",
+        On::Either,
+        Word::Ok,
+        &[],
+        |bed, at| {
+            let old = bed.pair.process(at, "messenger").ok_or("no process")?;
+            signal_to(old, Signal::STOP)?;
+            wait(|| {
+                let new = bed.pair.process(at, "messenger");
+                new.is_some() && new != Some(old)
+            })
+        },
+        |_, _| Ok(()),
+    )
+    .slow(),
+];
+
+fn kill(bed: &Bed<'_>, at: usize) -> Result<()> {
+    match bed.pair.process(at, "messenger") {
+        Some(pid) => signal_to(pid, Signal::KILL),
+        None => Ok(()),
+    }
+}
+
+fn wait(done: impl FnMut() -> bool) -> Result<()> {
+    match poll(Duration::from_secs(20), STEP, done) {
+        true => Ok(()),
+        false => Err("the plugin was not started again".into()),
+    }
+}

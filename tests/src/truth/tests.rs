@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The tables themselves: what they reach, and that nobody mistakes one row for another.
+
+use std::collections::BTreeSet;
+
+use spared_pair::Id;
+
+use super::BEDS;
+
+/// Findings that no row makes, and what does.
+const ELSEWHERE: &[(Id, &str)] = &[
+    (Id::PeerMute, "for a moment after a connection: facts alone"),
+    (
+        Id::BothActive,
+        "who hears the other one gives way: facts alone",
+    ),
+    (Id::CannotTakeOver, "whose interfaces all work: facts alone"),
+    (
+        Id::FenceBlocking,
+        "until the elector gives way: facts alone",
+    ),
+    (Id::AddressMissing, "until it is put back: facts alone"),
+    (
+        Id::RoleFailed,
+        "no example fails to take a role: facts alone",
+    ),
+    (Id::CheckUnknown, "what is late, by the engines of plugins"),
+];
+
+fn rows() -> Vec<String> {
+    let mut rows = Vec::new();
+    for bed in BEDS {
+        for state in bed.states {
+            for struck in state.on.struck() {
+                let on = state.on.word(*struck);
+                rows.push(format!("{}: {} ({on})", bed.name, state.name));
+            }
+        }
+    }
+    rows
+}
+
+#[test]
+fn every_finding_is_reached() {
+    let says = BEDS.iter().flat_map(|bed| bed.states);
+    let says = says.flat_map(|state| [state.here, state.there]).flatten();
+    let real: BTreeSet<&str> = says
+        .flat_map(|(_, found)| found)
+        .map(|it| it.id())
+        .collect();
+    for id in Id::ALL {
+        let elsewhere = ELSEWHERE.iter().any(|(other, _)| other == id);
+        let is_real = real.contains(id.code());
+        assert!(is_real || elsewhere, "{} is reached by no state", id.code());
+        assert!(!(is_real && elsewhere), "{} is made for real", id.code());
+    }
+}
+
+#[test]
+fn there_are_sixty_rows_and_each_has_a_name_of_its_own() {
+    let rows = rows();
+    let names: BTreeSet<&String> = rows.iter().collect();
+    assert_eq!(names.len(), rows.len(), "{rows:#?}");
+    assert!(rows.len() >= 60, "{}", rows.len());
+}

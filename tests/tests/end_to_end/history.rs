@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Why a group moved is still known when all is well again, on both nodes, over the end of a daemon.
+
+use std::fs;
+
+use spared_control::{Answer, RoleChange};
+use spared_tests::Result;
+use spared_tests::lab::{Wire, scenario};
+use spared_tests::linked::{INTERVAL, Linked};
+use spared_tests::pair::Fault;
+use spared_tests::router::Plan;
+
+fn plan() -> Plan {
+    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    plan.without_preference();
+    plan
+}
+
+fn answer(pair: &Linked, site: usize, words: &[&str]) -> Result<Answer> {
+    let words = [&["--json"], words].concat();
+    Ok(serde_json::from_str(&pair.done(site, &words)?)?)
+}
+
+fn changes(pair: &Linked, site: usize) -> Result<Vec<RoleChange>> {
+    match answer(pair, site, &["history"])? {
+        Answer::History {
+            changes,
+            silent: None,
+        } => Ok(changes),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+/// "r2 peer-silent" of each node's last change.
+fn last(pair: &Linked, site: usize) -> Result<Vec<String>> {
+    match answer(pair, site, &["why"])? {
+        Answer::Why { groups } => {
+            let changes = groups.into_iter().flat_map(|group| group.changes);
+            Ok(changes
+                .map(|it| format!("{} {}", it.own.node, it.reason))
+                .collect())
+        }
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+/// A node's file has its last change: who loses power before that forgets it.
+fn wait_kept(pair: &Linked, site: usize) -> Result<()> {
+    let node = format!("r{}", site + 1);
+    let file = pair.routers[site].dir.join("state/history.json");
+    pair.wait("a change on the disk", || {
+        let all = match answer(pair, site, &["history"]) {
+            Ok(Answer::History { changes, .. }) => changes,
+            _ => return false,
+        };
+        let last = all.iter().rfind(|it| it.own.node == node);
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        last.is_none_or(|last| text.contains(&last.at))
+    })
+}
+
+#[test]
+fn a_death_is_known_when_all_is_well_again_and_after_both_daemons_were_started_anew() {
+    scenario(2, |lab| {
+        let mut pair = Linked::start(lab, &plan())?;
+        let old = pair.at()?;
+        wait_kept(&pair, old)?;
+        let new = pair.strike(Fault::Kill)?;
+        let silent = answer(&pair, new, &["history"])?;
+        let name = |site: usize| format!("r{}", site + 1);
+        match silent {
+            Answer::History { silent, .. } => assert_eq!(silent, Some(name(old))),
+            other => panic!("{other:?}"),
+        }
+        pair.repair(Fault::Kill, old)?;
+
+        let wanted = [
+            format!("{} peer-silent", name(new)),
+            format!("{} started", name(old)),
+        ];
+        for site in [0, 1] {
+            assert_eq!(last(&pair, site)?, wanted, "on r{}", site + 1);
+            let text = pair.done(site, &["why"])?;
+            assert!(text.contains("fell silent"), "{text}");
+        }
+        let all = changes(&pair, old)?;
+        assert_eq!(all, changes(&pair, new)?);
+        let failover = all.iter().find(|it| it.reason == "peer-silent");
+        let failover = failover.ok_or("no failover")?;
+        let peer = failover
+            .peer
+            .as_ref()
+            .ok_or("without the other's numbers")?;
+        assert_eq!((failover.own.quality, peer.quality), (100, 100));
+        assert_eq!(peer.node, name(old));
+        assert!(peer.said.is_some(), "{failover:?}");
+
+        // the one that serves, and then the other: neither forgets
+        for site in [new, old] {
+            wait_kept(&pair, site)?;
+            pair.begin_fault(Fault::Kill, site)?;
+            pair.repair(Fault::Kill, site)?;
+        }
+        let later = changes(&pair, old)?;
+        assert!(later.starts_with(&all), "{all:?}\n{later:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_history_that_is_damaged_is_set_aside_and_delays_nothing() {
+    scenario(2, |lab| {
+        let mut pair = Linked::start(lab, &plan())?;
+        let old = pair.at()?;
+        wait_kept(&pair, old)?;
+        let folder = pair.routers[old].dir.join("state");
+        let new = pair.strike(Fault::Kill)?;
+        let file = folder.join("history.json");
+        let text = fs::read(&file)?;
+        fs::write(&file, &text[..text.len() / 2])?;
+        pair.repair(Fault::Kill, old)?;
+        let aside = fs::read(folder.join("history.json.damaged"))?;
+        assert_eq!(aside, &text[..text.len() / 2]);
+        let (here, there) = (changes(&pair, old)?, changes(&pair, new)?);
+        assert_eq!(here, there, "what the other remembers");
+        assert!(here.iter().all(|it| it.own.node != format!("r{}", old + 1)));
+        Ok(())
+    });
+}

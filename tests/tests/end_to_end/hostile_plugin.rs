@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A hostile plugin beside a healthy pair, in more than a hundred behaviours, many at once in one life
+//! of the daemons: for each, the daemons live, no advert is late, no role moves, and a line of the
+//! journal names the plugin.
+
+#[path = "hostile_plugin/table.rs"]
+mod table;
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use spared_tests::Result;
+use spared_tests::clock::{Stamp, poll};
+use spared_tests::lab::{Lab, Wire, build_dir, is_disturbed, maps_one_user, scenario, skipped};
+use spared_tests::linked::{INTERVAL, Linked};
+use spared_tests::probe::Watch;
+use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared};
+use spared_tests::steady::Steady;
+use table::Row;
+
+/// Until the slowest was found out: three seconds without an answer, after a start.
+const LIMIT: Duration = Duration::from_secs(25);
+const STEP: Duration = Duration::from_millis(100);
+const ATTEMPTS: u32 = 3;
+/// Behaviours side by side.
+const AT_ONCE: usize = 25;
+/// Until the elector starts beside plugins that hang: one is found out after three seconds.
+const START_MAX: Duration = Duration::from_secs(6);
+
+/// One library under many names, which its behaviours go by.
+struct Guests<'p, 'l> {
+    pair: &'p Linked<'l>,
+}
+
+impl Guests<'_, '_> {
+    fn folder(&self, site: usize, part: &str) -> std::path::PathBuf {
+        self.pair.routers[site].dir.join(part)
+    }
+
+    /// These, and no others, in the files of a node.
+    fn invite(&self, site: usize, rows: &[Row]) -> Result<()> {
+        self.dismiss(site)?;
+        let library = self.pair.lab.dir.join("hostile.so");
+        if !library.exists() {
+            fs::copy(build_dir()?.join("libspared_example_hostile.so"), &library)?;
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            fs::set_permissions(&library, mode)?;
+        }
+        for (name, _) in rows {
+            let here = self.folder(site, "plugins").join(format!("{name}.so"));
+            fs::hard_link(&library, here)?;
+            Spared(&self.pair.routers[site]).write_plugin(name, "")?;
+        }
+        Ok(())
+    }
+
+    fn dismiss(&self, site: usize) -> Result<()> {
+        for (part, kind) in [("plugins", "so"), ("etc/plugins", "toml")] {
+            for entry in fs::read_dir(self.folder(site, part))? {
+                let path = entry?.path();
+                let is_own = path.file_stem().is_some_and(|stem| stem == "vrrp");
+                if !is_own && path.extension().is_some_and(|it| it == kind) {
+                    fs::remove_file(path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reload(&self, site: usize) -> Result<()> {
+        self.pair.routers[site].daemons[0].signal(Signal::HUP)
+    }
+
+    /// What the journal says, by sites, of which each line is of interest from a length on.
+    fn lines(&self, site: usize, from: usize) -> Vec<String> {
+        let log = self.pair.routers[site].log();
+        let new = log.get(from..).unwrap_or_default();
+        new.lines().map(str::to_owned).collect()
+    }
+
+    /// The rows whose line has not come.
+    fn unsaid(&self, site: usize, from: usize, rows: &[Row]) -> Vec<Row> {
+        let lines = self.lines(site, from);
+        let is_said = |row: &Row| row.1.is_empty() || lines.iter().any(|line| says(line, *row));
+        rows.iter().filter(|row| !is_said(row)).copied().collect()
+    }
+}
+
+/// Whether a line names the plugin, by a whole word, and says one of these.
+fn says(line: &str, (name, words): Row) -> bool {
+    let is_of_name = |it: char| it.is_ascii_alphanumeric() || it == '-';
+    let mut found = line.split(|it| !is_of_name(it));
+    // of a process that is a moment behind its socket
+    let ends = words.starts_with("was killed") || words.starts_with("exited");
+    let behind = ends.then_some("closed its connection");
+    let mut words = words.split('|').chain(behind);
+    found.any(|word| word == name) && words.any(|words| line.contains(words))
+}
+
+/// The plugins of one table on these nodes, until each is found out, and nothing has moved.
+fn wave(steady: &Steady, guests: &Guests, sites: &[usize], what: &str, rows: &[Row]) -> Result<()> {
+    let begun = Stamp::now();
+    let lengths: Vec<usize> = sites
+        .iter()
+        .map(|site| guests.pair.routers[*site].log().len())
+        .collect();
+    for site in sites {
+        guests.invite(*site, rows)?;
+        guests.reload(*site)?;
+    }
+    let unsaid = || {
+        let places = sites.iter().zip(&lengths);
+        let unsaid = places.map(|(site, from)| guests.unsaid(*site, *from, rows));
+        unsaid.collect::<Vec<_>>()
+    };
+    let mut lengths_since = lengths.clone();
+    let is_said = poll(LIMIT, STEP, || {
+        // whose turn is when it is asked
+        let _ = guests.pair.said(sites[0], &["status"]);
+        for (site, from) in sites.iter().zip(&mut lengths_since) {
+            // a busy machine takes longer to check them than a reload waits
+            let lines = guests.lines(*site, *from);
+            if rows != table::REFUSED && lines.iter().any(|it| it.contains("reload refused")) {
+                *from = guests.pair.routers[*site].log().len();
+                let _ = guests.reload(*site);
+            }
+        }
+        unsaid().iter().all(Vec::is_empty)
+    });
+    let missing = unsaid();
+    if !is_said {
+        return Err(format!("{what}: the journal does not say {missing:?}").into());
+    }
+    for (site, from) in sites.iter().zip(&lengths) {
+        let allowed = guests.lines(*site, *from);
+        let allowed: Vec<&String> = allowed.iter().filter(|it| it.contains("ALLOWED")).collect();
+        if !allowed.is_empty() {
+            return Err(format!("{what}: {allowed:?}").into());
+        }
+    }
+    println!(
+        "{what}: {} behaviours, {:?}",
+        rows.len(),
+        Stamp::now().since(begun)
+    );
+    steady.hold(begun, what)
+}
+
+/// The same, once more where the machine stumbled.
+fn steadily(
+    steady: &Steady,
+    guests: &Guests,
+    sites: &[usize],
+    what: &str,
+    rows: &[Row],
+) -> Result<()> {
+    for _ in 1..ATTEMPTS {
+        match wave(steady, guests, sites, what, rows) {
+            Err(error) if is_disturbed(&error) => println!("{error}"),
+            other => return other,
+        }
+    }
+    wave(steady, guests, sites, what, rows)
+}
+
+/// Quality and preference move nothing: a plugin that does not run makes its node less fit, as is meant.
+fn frozen(lab: &Lab) -> Result<Linked<'_>> {
+    if maps_one_user()? {
+        return Err(skipped("plugins have no accounts of their own here"));
+    }
+    let pair = Linked::start(lab, &Plan::linked(INTERVAL, &[Wire::Hot]))?;
+    pair.wait_active(0)?;
+    pair.done(0, &["freeze", "1h"])?;
+    Ok(pair)
+}
+
+#[test]
+fn whatever_a_plugin_does_no_advert_is_late_and_no_role_moves() {
+    scenario(2, |lab| {
+        let pair = frozen(lab)?;
+        let guests = Guests { pair: &pair };
+        let steady = Steady::begin(&pair.watch, &pair.routers)?;
+        let here = [0];
+        let refused = steadily(&steady, &guests, &here, "refused", table::REFUSED);
+        let mut errors: Vec<_> = refused.err().into_iter().collect();
+        for (what, rows) in [
+            ("ends", table::ENDS),
+            ("standstills", table::STANDSTILLS),
+            ("statuses", table::STATUSES),
+            ("pointers", table::POINTERS),
+            ("records", table::RECORDS),
+            ("floods", table::FLOODS),
+            ("reaches", table::REACHES),
+        ] {
+            for some in rows.chunks(AT_ONCE) {
+                errors.extend(steadily(&steady, &guests, &here, what, some).err());
+            }
+        }
+        errors.extend(steadily(&steady, &guests, &[0, 1], "peers", table::PEERS).err());
+        errors.extend(part(&steady, &guests).err());
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        match texts.is_empty() {
+            true => Ok(()),
+            false => Err(texts.join("\n").into()),
+        }
+    });
+}
+
+/// They run, and are taken away.
+fn part(steady: &Steady, guests: &Guests) -> Result<()> {
+    let site = 0;
+    let running: Vec<Row> = table::PARTINGS.iter().map(|row| (row.0, "runs")).collect();
+    steadily(steady, guests, &[site], "before they part", &running)?;
+    let (begun, from) = (Stamp::now(), guests.pair.routers[site].log().len());
+    guests.dismiss(site)?;
+    guests.reload(site)?;
+    let unsaid = || guests.unsaid(site, from, table::PARTINGS);
+    if !poll(LIMIT, STEP, || unsaid().is_empty()) {
+        return Err(format!("parting: the journal does not say {:?}", unsaid()).into());
+    }
+    steady.hold(begun, "parting")
+}
+
+/// Followers start after all are configured: whoever never is must not keep the elector waiting.
+#[test]
+fn plugins_that_hang_while_they_are_loaded_keep_nobody_from_the_start() {
+    const HANGING: [&str; 6] = [
+        "hang-in-load",
+        "hang-in-describe",
+        "spin-in-create",
+        "hang-in-configure",
+        "segv-in-configure",
+        "exit-0-in-load",
+    ];
+    scenario(1, |lab| {
+        let mut plan = Plan::gateways(INTERVAL, 200);
+        plan.plugins.extend(HANGING.map(|name| PluginFile {
+            name: name.to_owned(),
+            toml: String::new(),
+            file: "libspared_example_hostile.so".to_owned(),
+        }));
+        let watch = Watch::start(lab)?;
+        let begun = Stamp::now();
+        let _router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+        let first = watch.next_advert(0, Wire::Lan, LIMIT)?;
+        let waited = first.since(begun);
+        println!("the first advert after {waited:?}");
+        assert!(waited < START_MAX, "{waited:?}");
+        Ok(())
+    });
+}
+
+/// A plugin drains and settles before a switchover and settles before a failover; one that never does
+/// may have the first refused, and cannot prevent the second.
+#[test]
+fn a_plugin_that_never_drains_nor_settles_prevents_no_failover() {
+    scenario(2, |lab| {
+        let pair = frozen(lab)?;
+        let guests = Guests { pair: &pair };
+        let steady = Steady::begin(&pair.watch, &pair.routers)?;
+        let running: Vec<Row> = table::SWITCHED.iter().map(|row| (row.0, "runs")).collect();
+        steadily(&steady, &guests, &[0, 1], "before they drain", &running)?;
+        let begun = Stamp::now();
+        let (code, text) = pair.said(0, &["switch"])?;
+        let names_one = table::SWITCHED.iter().any(|(name, _)| text.contains(name));
+        assert!(code != 0 && names_one, "exit {code}: {text}");
+        steady.hold(begun, "a switchover that is refused")?;
+        lab.power_off(&lab.sites[0])?;
+        pair.wait("r2 active", || pair.role(1) == "active")
+    });
+}

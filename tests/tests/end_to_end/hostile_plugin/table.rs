@@ -1,0 +1,265 @@
+//! What a hostile plugin does, by the name of its file, and what the journal says of it in the line
+//! that names it: one of the texts between bars.
+
+/// A behaviour of `abi/examples/hostile`, and the words of the line that names it.
+pub type Row = (&'static str, &'static str);
+
+/// Found when a reload checks them: it is refused, and names each. Nothing changes.
+pub const REFUSED: &[Row] = &[
+    ("name-null", "calls itself"),
+    ("name-endless", "crashed while it was checked"),
+    ("name-unmapped", "crashed while it was checked"),
+    ("name-of-another", "is the plugin \"vrrp\""),
+    ("name-a-path", "calls itself"),
+    ("name-no-utf8", "name is not UTF-8"),
+    ("summary-lines", "summary is not UTF-8 of one line"),
+    ("vendor-endless", "crashed while it was checked"),
+    ("version-unmapped", "crashed while it was checked"),
+    ("size-0", "its descriptor has 0 bytes"),
+    ("size-8", "its descriptor has 8 bytes"),
+    ("minor-newer", "update spared"),
+    ("flags-unknown", "update spared"),
+    ("capability-unknown", "which there are not"),
+    ("capability-sys-admin", "do what root does"),
+    ("capability-all", "which there are not"),
+    ("create-null", "has no create"),
+    ("destroy-null", "has no destroy"),
+    ("create-unmapped", "crashed while it was checked"),
+    ("configure-unmapped", "crashed while it was checked"),
+    ("extension-unmapped", "crashed while it was checked"),
+    ("wire-backwards", "wire versions 7 to 1"),
+    ("paths-relative", "absolute path"),
+    ("paths-up", "absolute path"),
+    ("paths-endless", "more than 64 paths"),
+    ("paths-unmapped", "crashed while it was checked"),
+    ("root-with-peer", "root reads nothing"),
+    ("half-unmapped", "crashed while it was checked"),
+    ("segv-in-load", "crashed while it was checked"),
+    ("exit-0-in-load", "crashed while it was checked"),
+    ("hang-in-load", "hung while it was checked"),
+    ("segv-in-describe", "crashed while it was checked"),
+    ("hang-in-describe", "hung while it was checked"),
+    ("panic-in-create", "crashed while it was checked"),
+    ("spin-in-create", "hung while it was checked"),
+    ("segv-in-check", "crashed while it was checked"),
+    ("hang-in-check", "hung while it was checked"),
+    ("status-77-in-check", "not a valid status"),
+    ("status-eio-in-check", "Input/output error"),
+    ("status-eio-in-create", "Input/output error"),
+];
+
+const AGAIN: &str = "did not answer";
+
+/// Ends of the process.
+pub const ENDS: &[Row] = &[
+    ("segv", "was killed by SIGSEGV"),
+    ("bus", "was killed by SIGBUS"),
+    ("ill", "was killed by SIGILL"),
+    ("trap", "was killed by SIGTRAP"),
+    ("fpe", "was killed by SIGFPE"),
+    ("quit", "was killed by SIGQUIT"),
+    ("kill", "was killed by SIGKILL"),
+    ("kill-group", "was killed by SIGKILL"),
+    ("alarm", "was killed by SIGALRM"),
+    ("abort", "was killed by SIGABRT"),
+    ("panic", "was killed by SIGABRT"),
+    ("overflow", "was killed by SIG"),
+    ("exit-0", "exited with status 0"),
+    ("exit-3", "exited with status 3"),
+    ("exit-from-thread", "exited with status 0"),
+    ("exec", "closed its connection"),
+    ("segv-in-configure", "was killed by SIGSEGV"),
+    ("panic-in-start", "was killed by SIGABRT"),
+    ("exit-0-in-role", "exited with status 0"),
+    ("segv-in-role", "was killed by SIGSEGV"),
+    ("abort-in-fd", "was killed by SIGABRT"),
+    ("segv-in-woken", "was killed by SIGSEGV"),
+    ("panic-in-query", "was killed by SIGABRT"),
+    ("overflow-in-changed", "was killed by SIG"),
+];
+
+/// Standstills, each killed after three seconds.
+pub const STANDSTILLS: &[Row] = &[
+    ("hang", AGAIN),
+    ("spin", AGAIN),
+    ("deaf", AGAIN),
+    ("stopped", AGAIN),
+    ("exit-first-thread", AGAIN),
+    ("hang-in-configure", AGAIN),
+    ("hang-in-start", AGAIN),
+    ("hang-in-role", AGAIN),
+    ("hang-in-fd", AGAIN),
+    ("spin-in-woken", AGAIN),
+    ("hang-in-query", AGAIN),
+    ("hang-in-changed", AGAIN),
+    ("record-pong", AGAIN),
+    ("socket-shut", "closed its connection"),
+    ("socket-closed", "closed its connection"),
+    (
+        "socket-replaced",
+        "closed its connection|exited with status",
+    ),
+    ("socket-successor", "exited with status 0"),
+];
+
+/// Wrong values.
+pub const STATUSES: &[Row] = &[
+    ("status-77-in-configure", "not a valid status"),
+    ("status-pending-in-configure", "not a valid status"),
+    ("status-restart-in-start", "not a valid status"),
+    ("status-m5000-in-start", "not a valid status"),
+    ("status-least-in-role", "not a valid status"),
+    ("status-restart-in-role", "not a valid status"),
+    ("status-eio-in-role", "Input/output error"),
+    ("status-pending-in-role", "runs"),
+    ("status-most-in-timer", "not a valid status"),
+    ("status-pending-in-timer", "not a valid status"),
+    ("status-77-in-fd", "not a valid status"),
+    ("status-attention-in-woken", "not a valid status"),
+    ("status-77-in-changed", "not a valid status"),
+    ("status-least-in-query", "not a valid status"),
+    ("status-pending-in-query", "runs"),
+    ("status-broken", "exited with status 70"),
+    ("status-broken-in-role", "exited with status 70"),
+    ("done-unasked", "answered 0"),
+    ("done-twice-in-role", "passed over"),
+    ("done-77-in-role", "not a valid status"),
+    ("done-77-in-query", "not a valid status"),
+];
+
+/// Pointers, lengths and texts.
+pub const POINTERS: &[Row] = &[
+    ("log-null", "passed over"),
+    ("log-unmapped", "was killed by SIGSEGV"),
+    ("log-endless", "was killed by SIGSEGV"),
+    ("log-odd", "taken"),
+    ("log-no-utf8", "taken"),
+    ("log-forged", "mine ERROR vrrp: forged"),
+    ("log-level", "of a level that is none"),
+    ("log-long", "long long"),
+    ("log-no-ctx", "was killed by SIG"),
+    ("fail-null", "failed"),
+    ("fail-from-thread", "from a thread of its own"),
+    ("config-null", "refused"),
+    ("config-unmapped", "was killed by SIGSEGV"),
+    ("config-unterminated", "was killed by SIGSEGV"),
+    ("config-out-unmapped", "was killed by SIGSEGV"),
+    ("config-long", "refused"),
+    ("ask-null", "NULL"),
+    ("ask-unmapped", "was killed by SIGSEGV"),
+    ("watch-none", "refused"),
+    ("watch-host-socket", "watch_fd"),
+    ("watch-all", "watched"),
+    ("timers-many", "refused"),
+    ("put-unasked", "refused"),
+    ("put-too-much-in-query", "refused"),
+    ("put-forged-in-query", "taken"),
+    ("send-null", "refused"),
+    ("send-too-long", "refused"),
+    ("sync-null", "in_sync"),
+    ("sync-long", "in_sync"),
+    ("check-null", "refused"),
+    ("check-lies", "report"),
+    ("check-long", "refused"),
+    ("scope-late", "refused"),
+    ("sign-null", "refused"),
+    ("sign-too-long", "refused"),
+    ("follow-null", "refused"),
+    ("follow-path", "refused"),
+    ("claim-uninvited", "refused"),
+    ("group-null", "refused"),
+    ("group-short", "refused"),
+    ("group-count", "refused"),
+    ("group-unmapped", "was killed by SIGSEGV"),
+    ("group-no-role", "refused"),
+    ("group-steal", "refused"),
+    ("group-same-address", "refused"),
+    ("size-endless", "runs"),
+    ("half-of-nothing", "runs"),
+    ("half-endless", "runs"),
+    ("paths-of-the-host", "runs"),
+];
+
+/// Records that its own half would never send.
+pub const RECORDS: &[Row] = &[
+    ("record-random", "sent what is no message"),
+    ("record-empty", "closed its connection"),
+    ("record-cut", "sent what is no message"),
+    ("record-too-long", "sent what is no message"),
+    ("record-descriptors", "sent what is no message"),
+    ("record-loaded", "calls itself"),
+    ("record-returned", "passed over"),
+    ("record-status", "passed over"),
+    ("record-call", "refused"),
+    ("record-check", "passed over"),
+    ("record-scopes", "passed over"),
+    ("record-log", "forged"),
+];
+
+/// As much as it can.
+pub const FLOODS: &[Row] = &[
+    ("flood-log", "left out|suppressed"),
+    ("flood-events", "left out|suppressed"),
+    ("flood-errors", "suppressed|flooded its error output"),
+    (
+        "flood-errors-endless",
+        "suppressed|flooded its error output",
+    ),
+    ("flood-calls", "runs"),
+    ("flood-follow", "runs"),
+    ("flood-checks", "too many checks"),
+    ("flood-sync", "runs"),
+    ("flood-sign", "runs"),
+    ("flood-wake-in-woken", "runs"),
+    ("flood-timer", "runs"),
+    ("flood-udp", "runs"),
+    ("flood-records", "suppressed|flooded the host with messages"),
+];
+
+/// Whom and what it can name, and all that there is.
+pub const REACHES: &[Row] = &[
+    ("reach-signal", "denied: kill"),
+    ("reach-stop", "denied: stop"),
+    ("reach-trace", "denied: ptrace"),
+    ("reach-memory", "denied: memory"),
+    ("reach-limits", "denied: prlimit"),
+    ("reach-affinity", "denied: affinity"),
+    ("reach-priority", "denied: priority"),
+    ("reach-files", "denied"),
+    ("reach-control", "denied"),
+    ("reach-network", "denied"),
+    ("reach-namespaces", "denied"),
+    ("reach-machine", "denied"),
+    ("reach-kernel", "denied"),
+    ("exhaust-descriptors", "used up all its file descriptors"),
+    ("exhaust-processes", "denied: more than"),
+    ("exhaust-threads", "denied: more than"),
+];
+
+/// On both nodes, each the other's peer.
+pub const PEERS: &[Row] = &[
+    ("segv-in-up", "was killed by SIGSEGV"),
+    ("hang-in-up", AGAIN),
+    ("status-77-in-up", "not a valid status"),
+    ("flood-send", "runs"),
+];
+
+/// In a switchover, which they may delay and not prevent.
+pub const SWITCHED: &[Row] = &[
+    ("hang-in-drain", AGAIN),
+    ("segv-in-drain", "was killed by SIGSEGV"),
+    ("status-77-in-drain", "not a valid status"),
+    ("hang-in-settle", AGAIN),
+    ("segv-in-settle", "was killed by SIGSEGV"),
+    ("status-pending-in-settle", "runs"),
+];
+
+/// When it is taken away; of what it does once it has stopped nothing is said.
+pub const PARTINGS: &[Row] = &[
+    ("hang-in-stop", "before it had stopped"),
+    ("segv-in-stop", "before it had stopped"),
+    ("panic-in-stop", "before it had stopped"),
+    ("status-77-in-stop", "not a valid status"),
+    ("hang-in-destroy", ""),
+    ("segv-in-destroy", ""),
+];
