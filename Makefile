@@ -10,9 +10,9 @@ needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo test check fmt clippy docs deny bench bench-failover bench-link bench-conntrack bench-dhcp \
+.PHONY: help build demo test matrix check fmt clippy docs book deny bench bench-failover bench-link bench-conntrack bench-dhcp \
 	bench-ipsec bench-sets bench-replica bench-pairs soak-storm soak-pairs soak-forger soak-conntrack \
-	soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-fuzz fuzz \
+	soak-truth soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-fuzz fuzz \
 	release notices \
 	install deb test-deb clean
 
@@ -43,6 +43,10 @@ test: build ## every test, then what was skipped, minutes by test file and who n
 		tests/as-root.sh cargo test --locked --workspace --no-fail-fast; fi; \
 	ended=$$?; [ ! -e $(SPARED_SKIPPED) ] || sort -u $(SPARED_SKIPPED); exit $$ended
 
+matrix: ## the broken states that tests make, and what each node says of them
+	@$(needs) build
+	@cargo run --quiet --locked -p spared-tests --bin matrix
+
 check: fmt clippy docs deny notices test ## what a change must pass: fmt, clippy, docs, deny, notices, test
 
 fmt:
@@ -55,8 +59,14 @@ clippy:
 docs:
 	@$(needs) build docs
 	cargo doc --locked --workspace --no-deps
-	sh packaging/manuals.sh target/man
-	sh packaging/check-links.sh
+	python3 packaging/pictures.py --check
+	python3 packaging/check-links.py
+	$(MAKE) --no-print-directory book
+
+book: ## the manual as HTML with a search: target/book/html/index.html
+	@$(needs) docs
+	sh packaging/book.sh target/book
+	python3 packaging/check-links.py target/book/html
 
 # named as a goal, or in CI, it must not be passed over
 deny: ## licences, sources and advisories of the crates; needs cargo-deny
@@ -123,14 +133,18 @@ soak-older: build ## a pair of this build and an older one, whose programs are i
 	@test -x "$$SPARED_OLDER/spared" || { echo "SPARED_OLDER=\"$$SPARED_OLDER\" is no folder of an older build; bench-pairs leaves one in target/pairs/COMMIT/release" >&2; exit 2; }
 	$(soak) older $(in_lab) end_to_end $(alone) older::
 
+soak-truth: build ## every broken state that takes longer than `make test` may
+	@$(needs) test
+	$(soak) truth $(in_lab) end_to_end $(alone) truth::
+
 soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASES (20000) of each
 	@$(needs) build
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(soak) engines cargo test --locked --release --lib \
 		-p spared-conntrack -p spared-dhcp -p spared-ipsec -p spared-link -p spared-replica -p spared-service -p spared-vrrp random
 
-soak-conntrack: build ## connections through every fault with both nodes active, each path, times and translation
+soak-conntrack: build ## connections through every fault with both nodes active, and ten minutes without a link
 	@$(needs) test
-	$(soak) conntrack $(in_lab) end_to_end $(alone) conntrack_both::the_whole_matrix
+	$(soak) conntrack $(in_lab) end_to_end $(alone) conntrack_both::
 
 soak-sets: ## a million elements of a set, from kernel to kernel, and 100 000 in rulesets loaded anew
 	@$(needs) test
@@ -204,7 +218,7 @@ deb: ## the Debian package, into target/deb
 
 test-deb: deb ## install, start, reload, stop and purge it in a fresh Debian
 	@$(needs) root
-	packaging/test-deb target/deb/*.deb
+	packaging/test-deb target/deb/spared_*.deb
 
 clean: ## remove what was built
 	cargo clean

@@ -17,8 +17,8 @@ packages_for() {
 	demo)  echo iproute2 nftables keepalived iputils-ping procps ;;
 	bench) packages_for demo; packages_for dhcp; packages_for ipsec; echo conntrackd conntrack rsync ;;
 	test)  packages_for demo; packages_for dhcp; packages_for ipsec; echo frr tcpdump ;;
-	docs)  echo scdoc ;;
-	deb)   echo dpkg-dev debhelper lintian ;;
+	docs)  echo scdoc mandoc python3-sphinx python3-myst-parser furo ;;
+	deb)   packages_for docs; echo dpkg-dev debhelper lintian ;;
 	root)  echo mmdebstrap ;;
 	esac
 }
