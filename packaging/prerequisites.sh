@@ -16,7 +16,7 @@ packages_for() {
 	uml)   echo user-mode-linux kmod ;;
 	demo)  echo iproute2 nftables keepalived iputils-ping procps ;;
 	bench) packages_for demo; packages_for dhcp; packages_for ipsec; echo conntrackd conntrack rsync ;;
-	test)  packages_for demo; packages_for dhcp; packages_for ipsec; echo frr tcpdump ;;
+	test)  packages_for demo; packages_for dhcp; packages_for ipsec; echo conntrackd conntrack frr tcpdump ;;
 	docs)  echo scdoc mandoc python3-sphinx python3-myst-parser furo ;;
 	deb)   packages_for docs; echo dpkg-dev debhelper lintian ;;
 	root)  echo mmdebstrap ;;
