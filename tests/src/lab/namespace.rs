@@ -89,7 +89,8 @@ impl Namespace {
             .command(program)
             .args(words)
             .stdin(Stdio::null())
-            .output()?;
+            .output()
+            .map_err(|error| format!("{}: {program}: {error}", self.name))?;
         if !output.status.success() {
             let why = String::from_utf8_lossy(&output.stderr);
             return Err(format!("{}: {line}: {}", self.name, why.trim()).into());
