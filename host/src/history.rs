@@ -1,58 +1,28 @@
 //! The file of the [`History`]: `history.json` below the state directory.
-//!
-//! A thread of its own writes, always the latest content: a disk flushes for as long as it likes, and
-//! the loop waits for no disk.
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use spared_pair::History;
 
-use crate::state_file;
+use crate::state_file::{self, Keeper};
 
 const NAME: &str = "history.json";
 
 /// Where it is kept.
 #[derive(Debug)]
-pub struct Store {
-    path: PathBuf,
-    /// None until something is to be written.
-    shared: Option<Arc<Shared>>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    slot: Mutex<Slot>,
-    turned: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    next: Option<String>,
-    is_writing: bool,
-}
-
-impl Slot {
-    fn is_done(&self) -> bool {
-        self.next.is_none() && !self.is_writing
-    }
-}
+pub struct Store(Keeper);
 
 impl Store {
     pub fn new(folder: PathBuf) -> Self {
-        Self {
-            path: folder.join(NAME),
-            shared: None,
-        }
+        Self(Keeper::new(folder.join(NAME)))
     }
 
     /// What earlier runs remember. A file that cannot be believed is set aside, with a warning.
     pub fn read(&self) -> History {
-        let read = match state_file::read(&self.path) {
+        let read = match state_file::read(self.0.path()) {
             Err(error) if error.kind() == ErrorKind::NotFound => return History::default(),
             read => read.map_err(|error| error.to_string()),
         };
@@ -63,9 +33,10 @@ impl Store {
     }
 
     fn set_aside(&self, why: &str) -> History {
-        let aside = self.path.with_extension("json.damaged");
-        let (path, to) = (self.path.display(), aside.display());
-        match fs::rename(&self.path, &aside) {
+        let file = self.0.path();
+        let aside = file.with_extension("json.damaged");
+        let (path, to) = (file.display(), aside.display());
+        match fs::rename(file, &aside) {
             Ok(()) => log::warn!("{path}: {why}: it is {to} now, and the history begins anew"),
             Err(error) => log::warn!("{path}: {why}: the history begins anew ({to}: {error})"),
         }
@@ -74,65 +45,21 @@ impl Store {
 
     /// Begins to write it; what was not written yet need not be any more.
     pub fn write(&mut self, history: &History) {
-        let text = match serde_json::to_string(history) {
-            Ok(text) => text,
-            Err(error) => return log::warn!("{}: {error}", self.path.display()),
-        };
-        let shared = match self.shared.take() {
-            Some(shared) => shared,
-            None => match begin(self.path.clone()) {
-                Ok(shared) => shared,
-                Err(error) => return log::warn!("{}: no thread: {error}", self.path.display()),
-            },
-        };
-        let mut slot = shared.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.next = Some(text);
-        drop(slot);
-        shared.turned.notify_all();
-        self.shared = Some(shared);
+        match serde_json::to_string(history) {
+            Ok(text) => self.0.write(text),
+            Err(error) => log::warn!("{}: {error}", self.0.path().display()),
+        }
     }
 
     /// Waits until all is written, or for so long: the disk may hang.
     pub fn flush(&self, patience: Duration) {
-        let Some(shared) = &self.shared else {
-            return;
-        };
-        let slot = shared.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = |slot: &mut Slot| !slot.is_done();
-        drop(shared.turned.wait_timeout_while(slot, patience, waiting));
+        // the thread has told why something was not
+        let _ = self.0.flush(patience);
     }
-}
 
-fn begin(path: PathBuf) -> std::io::Result<Arc<Shared>> {
-    let shared = Arc::new(Shared::default());
-    let theirs = Arc::clone(&shared);
-    let thread = thread::Builder::new().name("history".to_owned());
-    thread.spawn(move || work(&path, &theirs))?;
-    Ok(shared)
-}
-
-// A fault is told when it begins, and its end.
-fn work(path: &Path, shared: &Shared) {
-    let mut was_written = true;
-    loop {
-        let slot = shared.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = |slot: &mut Slot| slot.next.is_none();
-        let slot = shared.turned.wait_while(slot, idle);
-        let mut slot = slot.unwrap_or_else(PoisonError::into_inner);
-        let text = slot.next.take().unwrap_or_default();
-        slot.is_writing = true;
-        drop(slot);
-        let written = state_file::write(path, &text);
-        match &written {
-            Err(why) if was_written => log::warn!("the history is not kept over a restart: {why}"),
-            Ok(()) if !was_written => log::info!("{} is written again", path.display()),
-            _ => {}
-        }
-        was_written = written.is_ok();
-        let mut slot = shared.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.is_writing = false;
-        drop(slot);
-        shared.turned.notify_all();
+    /// Reason why the latest changes are not on the disk.
+    pub fn fault(&self) -> Option<String> {
+        self.0.fault()
     }
 }
 

@@ -3,13 +3,18 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use spared_sdk::file::{Access, replace};
 
 const SIZE_MAX: u64 = 4 * 1024 * 1024;
+/// Time after which a content that could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 
-/// Replaces it, and makes its folder.
+/// Replaces the file, and makes its folder.
 ///
 /// # Errors
 /// What the system refused; the file of before is still there.
@@ -21,7 +26,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
     replace(path, text.as_bytes(), Access::Private, || Ok(()))
 }
 
-/// Its content, if nobody else can have written it.
+/// Content of the file, if nobody else can have written it.
 ///
 /// # Errors
 /// The system's, or that others may write it.
@@ -38,4 +43,191 @@ pub fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     file.take(SIZE_MAX).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// A file that a thread of its own keeps at the latest content: a disk flushes for as long as it likes,
+/// and the loop waits for no disk. A content that could not be written is tried again until it is.
+#[derive(Debug)]
+pub struct Keeper {
+    path: PathBuf,
+    shared: Arc<Shared>,
+    has_thread: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    slot: Mutex<Slot>,
+    turned: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// Content that is not on the disk.
+    pending: Option<String>,
+    /// The pending content was tried before.
+    is_retry: bool,
+    is_writing: bool,
+    /// Reason why the last try failed.
+    fault: Option<String>,
+}
+
+impl Slot {
+    /// Nothing is being written or waits for its first try.
+    fn is_settled(&self) -> bool {
+        !self.is_writing && (self.pending.is_none() || self.is_retry)
+    }
+}
+
+impl Keeper {
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            shared: Arc::default(),
+            has_thread: false,
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins to write a content. An earlier one that is not on the disk yet is dropped.
+    pub fn write(&mut self, text: String) {
+        let began = match self.has_thread {
+            true => Ok(()),
+            false => begin(self.path.clone(), Arc::clone(&self.shared)),
+        };
+        self.has_thread |= began.is_ok();
+        let mut slot = self.shared.lock();
+        slot.pending = Some(text);
+        slot.is_retry = began.is_err();
+        if let Err(error) = began {
+            slot.fault = Some(format!("{}: no thread: {error}", self.path.display()));
+        }
+        drop(slot);
+        self.shared.turned.notify_all();
+    }
+
+    /// Waits until the latest content was written or tried, for `limit` at most.
+    ///
+    /// # Errors
+    /// The reason why it is not on the disk. A disk that is slower than `limit` is none.
+    pub fn flush(&self, limit: Duration) -> Result<(), String> {
+        let slot = self.shared.lock();
+        let is_busy = |slot: &mut Slot| !slot.is_settled();
+        let waited = self.shared.turned.wait_timeout_while(slot, limit, is_busy);
+        let (slot, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match &slot.fault {
+            Some(why) if slot.is_settled() => Err(why.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reason why the latest content is not on the disk, once that was tried.
+    pub fn fault(&self) -> Option<String> {
+        self.shared.lock().fault.clone()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next content to be written: a new one at once, one that failed after [`RETRY`].
+    fn take(&self) -> String {
+        let mut slot = self.lock();
+        loop {
+            slot = match slot.is_retry {
+                true => {
+                    let is_retry = |slot: &mut Slot| slot.is_retry;
+                    let waited = self.turned.wait_timeout_while(slot, RETRY, is_retry);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                false => {
+                    let is_idle = |slot: &mut Slot| slot.pending.is_none();
+                    let waited = self.turned.wait_while(slot, is_idle);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
+            if let Some(text) = slot.pending.take() {
+                slot.is_retry = false;
+                slot.is_writing = true;
+                return text;
+            }
+        }
+    }
+
+    fn settle(&self, text: String, written: Result<(), String>) {
+        let mut slot = self.lock();
+        slot.is_writing = false;
+        if written.is_err() && slot.pending.is_none() {
+            slot.pending = Some(text);
+            slot.is_retry = true;
+        }
+        slot.fault = written.err();
+        drop(slot);
+        self.turned.notify_all();
+    }
+}
+
+fn begin(path: PathBuf, shared: Arc<Shared>) -> io::Result<()> {
+    let thread = thread::Builder::new().name("state".to_owned());
+    thread.spawn(move || work(&path, &shared)).map(drop)
+}
+
+// A fault is told when it begins, and its end.
+fn work(path: &Path, shared: &Shared) {
+    let mut was_written = true;
+    loop {
+        let text = shared.take();
+        let written = write(path, &text);
+        match &written {
+            Err(why) if was_written => log::warn!("{why}: not kept over a restart"),
+            Ok(()) if !was_written => log::info!("{} is written again", path.display()),
+            _ => {}
+        }
+        was_written = written.is_ok();
+        shared.settle(text, written);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn what_a_disk_refuses_is_told_and_written_later() {
+        let name = format!("spared-keeper-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        // a file in the place of its folder
+        fs::write(&folder, "").unwrap();
+        let mut keeper = Keeper::new(folder.join("state.json"));
+        assert_eq!((keeper.flush(LIMIT), keeper.fault()), (Ok(()), None));
+        for text in ["one", "two"] {
+            keeper.write(text.to_owned());
+            let why = keeper.flush(LIMIT).unwrap_err();
+            assert!(why.contains(&folder.display().to_string()), "{why}");
+            assert_eq!(keeper.fault(), Some(why));
+        }
+        fs::remove_file(&folder).unwrap();
+        keeper.write("three".to_owned());
+        assert_eq!((keeper.flush(LIMIT), keeper.fault()), (Ok(()), None));
+        assert_eq!(read(keeper.path()).unwrap(), "three");
+        // nobody writes anything new, and it gets there
+        fs::remove_dir_all(&folder).unwrap();
+        fs::write(&folder, "").unwrap();
+        keeper.write("four".to_owned());
+        assert!(keeper.flush(LIMIT).is_err());
+        fs::remove_file(&folder).unwrap();
+        let until = std::time::Instant::now() + LIMIT;
+        while keeper.fault().is_some() {
+            assert!(std::time::Instant::now() < until, "{:?}", keeper.fault());
+            thread::sleep(RETRY / 50);
+        }
+        assert_eq!(read(keeper.path()).unwrap(), "four");
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

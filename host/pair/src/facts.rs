@@ -42,6 +42,8 @@ pub struct NodeFacts {
     pub link_filtered: Option<String>,
     /// The link's key comes from a passphrase that is easily guessed.
     pub weak_passphrase: bool,
+    /// The file that the host cannot write, and the reason: a restart forgets what should be in it.
+    pub unwritten: Option<String>,
 }
 
 /// A node's facts about the other node, and about both.

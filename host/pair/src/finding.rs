@@ -90,6 +90,8 @@ ids! {
     Frozen = "SP-0702",
     /// A role is forced.
     Forced = "SP-0703",
+    /// The host cannot write its state.
+    Unwritten = "SP-0801",
 }
 
 /// One thing that is not as it should be.

@@ -27,6 +27,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .chain(interfaces.map(|it| interface(name, it)))
         .chain(links(node))
         .chain(orders(node))
+        .chain(disk(node))
         .collect()
 }
 
@@ -239,6 +240,15 @@ fn orders(node: &NodeFacts) -> Vec<Finding> {
         found.push(finding.todo("End: sparectl freeze off"));
     }
     found
+}
+
+fn disk(node: &NodeFacts) -> Option<Finding> {
+    let why = node.unwritten.as_ref()?;
+    let name = &node.node;
+    let text = format!("{name}: cannot keep its state: {}", bare(why));
+    let todo = "Make the folder writable again. Until then a restart forgets what was forced, maintenance, \
+                freezes and the history.";
+    Some(Finding::new(Id::Unwritten, name, "state", text).todo(todo))
 }
 
 /// A sentence without its full stop, to continue it.

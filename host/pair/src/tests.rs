@@ -399,6 +399,9 @@ fn what_is_not_so_on_either_node_is_no_ok() {
         ("forced here", TAINTED, &["SP-0703 r1"], |bed| {
             bed.own.groups[0].forced = Forced::Active;
         }),
+        ("a full disk", TAINTED, &["SP-0801 r1"], |bed| {
+            bed.own.unwritten = Some("/var/lib/spared: no space left".to_owned());
+        }),
         ("both forced", TAINTED, &["SP-0108 r1"], |bed| {
             bed.own.groups[0].forced = Forced::Active;
             bed.peer().groups[0].forced = Forced::Active;

@@ -56,6 +56,7 @@ impl Core {
             fence_gone: self.fence_missing.clone(),
             link_filtered: self.link_filtered(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
+            unwritten: self.store.fault().or_else(|| self.memory.fault()),
         }
     }
 

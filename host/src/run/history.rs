@@ -69,6 +69,11 @@ impl Memory {
         }
     }
 
+    /// Reason why what is remembered would be lost by a restart.
+    pub fn fault(&self) -> Option<String> {
+        self.store.fault()
+    }
+
     /// Nothing is remembered from now on.
     pub fn close(mut self) {
         if self.due.is_some() {

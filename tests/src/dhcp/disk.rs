@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A file system of its own for the lease file of a server.
+//! A small file system of its own for a folder.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,17 @@ use crate::Result;
 pub struct Disk(PathBuf);
 
 impl Disk {
+    /// An empty one over a folder, whose files are hidden meanwhile.
+    pub fn over(folder: &Path) -> Result<Self> {
+        let disk = Self(folder.to_owned());
+        run(
+            "mount",
+            &["-t", "tmpfs", "-o", "size=64k,mode=711", "tmpfs"],
+            folder,
+        )?;
+        Ok(disk)
+    }
+
     pub fn mount(server: &Server) -> Result<Self> {
         let path = server.paths.leases.parent().ok_or("no folder")?;
         let before = PathBuf::from(format!("{}.before", path.display()));

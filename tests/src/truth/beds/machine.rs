@@ -4,6 +4,7 @@
 use spared_pair::Word;
 
 use crate::Result;
+use crate::dhcp::Disk;
 use crate::lab::{Site, VIRTUAL, Wire};
 use crate::truth::{Bed, Found::*, On, State};
 
@@ -127,6 +128,22 @@ pub(super) const STATES: &[State] = &[
         &[Own("SP-0205")],
         |bed, at| bed.pair.lab.cut(bed.site(at), Wire::Wan),
         |bed, at| bed.pair.lab.join(bed.site(at), Wire::Wan),
+    ),
+    State::warns(
+        "the disk of the host's state is full",
+        On::Either,
+        &[Struck("SP-0801")],
+        |bed, at| {
+            let disk = Disk::over(&bed.pair.routers[at].dir.join("state"))?;
+            disk.fill()?;
+            bed.disks.push(disk);
+            // something to be written
+            bed.tell(at, &["freeze", "1s"])
+        },
+        |bed, _| {
+            bed.disks.clear();
+            Ok(())
+        },
     ),
 ];
 
