@@ -1,30 +1,29 @@
-//! The accounts of processes that are not root: one each, so that none of them may signal, trace,
-//! stop or slow another, and none may read the control socket.
+//! Accounts of the processes that do not run as root. Each has its own, so that none can signal,
+//! trace, stop or slow another, and none can read the control socket.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::RangeInclusive;
 
-/// A user and a group.
+/// User id and group id.
 pub type Account = (u32, u32);
 
-/// Before a process's name in that of its account: the package makes those of its own plugins.
+/// Prefix of an account's name. The package creates the accounts of its own plugins.
 const PREFIX: &str = "spared-";
-/// For a process without an account of that name: numbers that neither systemd nor Debian gives to
-/// anybody.
+/// Ids for processes without an account of that name. Neither systemd nor Debian assigns them.
 const NUMBERS: RangeInclusive<u32> = 60706..=OF_CHECKS;
-/// Of what runs for the moment of a check, beside a host that runs.
+/// Account of short-lived checks, which may run beside a running host.
 const OF_CHECKS: u32 = spared_worker::process::CHECK_ACCOUNT;
 
-/// Who has which account. A name keeps its own as long as this lives.
+/// Accounts in use, by process name. A name keeps its account for the life of this value.
 #[derive(Debug, Default)]
 pub struct Accounts {
     given: BTreeMap<String, Account>,
 }
 
 impl Accounts {
-    /// None where this process may not change to any of them: an ordinary user, or root of a user
-    /// namespace that has not so many.
+    /// None if this process cannot change to them: it is not root, or its user namespace does not
+    /// map them all.
     pub fn new() -> Option<Self> {
         let may = rustix::process::geteuid().is_root();
         let has = |map| [NUMBERS.start(), NUMBERS.end()].map(|id| is_mapped(map, *id));
@@ -32,8 +31,8 @@ impl Accounts {
         (may && has_all).then(Self::default)
     }
 
-    /// The account `spared-NAME`, or else a number of its own: that of its files, `kept`, if no other
-    /// has it.
+    /// The account `spared-NAME` if it exists, else an unused id, preferably `kept`, the owner of
+    /// the process's files.
     pub fn of(&mut self, name: &str, kept: Option<u32>) -> Account {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
         self.choose(&passwd, name, kept)
@@ -50,7 +49,7 @@ impl Accounts {
                 let mut others = self.given.values();
                 !others.any(|(uid, _)| uid == id) && !is_taken(passwd, *id)
             });
-            // whoever comes when all are given shares the last one
+            // with all ids in use, the last one is shared
             let id = free.next().unwrap_or(OF_CHECKS);
             (id, id)
         });
@@ -59,7 +58,7 @@ impl Accounts {
     }
 }
 
-/// For the check of a configuration, whichever plugin it is of.
+/// Account for the check of any configuration.
 pub fn for_check() -> Option<Account> {
     Accounts::new().map(|_| (OF_CHECKS, OF_CHECKS))
 }
@@ -93,7 +92,7 @@ fn entry<'t>(table: &'t str, name: &str) -> Option<Vec<&'t str>> {
     entries.find(|fields| fields.first() == Some(&name))
 }
 
-// In a user namespace only what is mapped exists.
+// In a user namespace, only mapped ids exist.
 fn is_mapped(map: &str, id: u32) -> bool {
     let map = fs::read_to_string(format!("/proc/self/{map}")).unwrap_or_default();
     is_within(&map, id)

@@ -1,8 +1,8 @@
-//! What an administrator overrode, over restarts: forced roles, maintenance, a freeze.
+//! Overrides by an administrator, kept over restarts: forced roles, maintenance, a freeze.
 //!
-//! Times that must end are counted by the monotonic clock while this process runs, and written as
-//! wall time, which is all that is left after a reboot. Whatever the wall clock does meanwhile,
-//! nothing lasts longer than it was meant to. No input or output here: [`Store`] has the file.
+//! Terms are measured by the monotonic clock while this process runs, and stored as wall time,
+//! which is all that survives a reboot. Whatever the wall clock does, no restored term exceeds its
+//! original length. No input or output here: [`Store`] has the file.
 
 mod store;
 #[cfg(test)]
@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 
 pub use store::Store;
 
-/// Roles stand still for at most an hour.
+/// Longest freeze.
 pub const FREEZE_MAX: Duration = Duration::from_secs(3600);
-/// A year: longer is "until it is switched off".
+/// Longest maintenance with an end, a year. A longer one lasts until it is switched off.
 pub const MAINTENANCE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
-/// More groups than any router has.
+/// Most forced groups, more than any router has.
 const FORCED_MAX: usize = 1024;
 const TEXT_MAX: usize = 256;
 
@@ -31,7 +31,7 @@ pub struct Now {
     pub wall_ms: u64,
 }
 
-/// All of it.
+/// All overrides of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// By group.
@@ -44,7 +44,7 @@ pub struct Overrides {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forced {
     pub active: bool,
-    /// Who said so: "root".
+    /// Who forced it, such as "root".
     pub by: String,
     /// Local time.
     pub since: String,
@@ -56,7 +56,7 @@ pub struct Maintenance {
     pub by: String,
     /// Local time.
     pub since: String,
-    /// None: until it is switched off.
+    /// None if it lasts until it is switched off.
     pub term: Option<Term>,
 }
 
@@ -67,7 +67,7 @@ pub struct Freeze {
     pub term: Term,
 }
 
-/// When something ends by itself.
+/// End of an override that ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
     pub until_ns: u64,
@@ -75,7 +75,7 @@ pub struct Term {
     lasts: Duration,
 }
 
-/// What ended by itself.
+/// Override that ended by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     Maintenance,
@@ -93,7 +93,7 @@ impl Term {
         }
     }
 
-    /// None where it is over.
+    /// None if the term is over.
     fn restore(now: Now, until_wall_ms: u64, lasts: Duration) -> Option<Self> {
         let left = Duration::from_millis(until_wall_ms.saturating_sub(now.wall_ms));
         // The clock may have been set back, or not be set yet.
@@ -118,7 +118,7 @@ impl Overrides {
         self.freeze.as_ref()
     }
 
-    /// None: the election decides again.
+    /// Without `forced` the election decides again.
     pub fn force(&mut self, group: &str, forced: Option<Forced>) {
         match forced {
             Some(forced) if self.forced.len() < FORCED_MAX && !is_odd(group) => {
@@ -148,7 +148,7 @@ impl Overrides {
         self.maintenance.take().is_some()
     }
 
-    /// Nothing, or longer than [`FREEZE_MAX`], is cut to what is allowed.
+    /// Freezes for [`FREEZE_MAX`] at most; a duration of zero ends the freeze.
     pub fn begin_freeze(&mut self, now: Now, lasts: Duration, by: &str) {
         let lasts = lasts.min(FREEZE_MAX);
         self.freeze = (lasts > Duration::ZERO).then(|| Freeze {
@@ -184,7 +184,7 @@ impl Overrides {
         ended
     }
 
-    /// As the file holds it.
+    /// Contents of the file.
     pub fn to_text(&self) -> String {
         let written = Written {
             forced: self.forced.clone(),
@@ -201,10 +201,10 @@ impl Overrides {
         serde_json::to_string_pretty(&written).unwrap_or_default()
     }
 
-    /// What is over by now is left out.
+    /// Reads the contents of the file, without terms that are over.
     ///
     /// # Errors
-    /// A sentence: somebody else wrote the file, or it was cut off.
+    /// A sentence, if another program wrote the file or it is truncated.
     pub fn from_text(text: &str, now: Now) -> Result<Self, String> {
         let written: Written =
             serde_json::from_str(text).map_err(|error| format!("is not ours: {error}"))?;
@@ -213,7 +213,7 @@ impl Overrides {
     }
 }
 
-/// The file.
+/// Format of the file.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Written {
@@ -298,7 +298,7 @@ impl Written {
     }
 }
 
-// What is written must be believed when it is read.
+// The writer accepts only what the reader accepts.
 fn is_odd(text: &str) -> bool {
     text.len() > TEXT_MAX || text.chars().any(char::is_control)
 }

@@ -1,4 +1,4 @@
-//! The file: replaced at once and for good, readable by its owner only.
+//! The file of the overrides: replaced atomically and flushed, readable by its owner only.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use super::{Now, Overrides};
 use crate::state_file::{self, Keeper};
 
 const NAME: &str = "overrides.json";
-/// What a disk may hold the loop up, when somebody asked for something. What takes longer is still
-/// written, unless the host is killed meanwhile.
+/// Longest time that the loop waits for a write. A slower write still happens, unless the host is
+/// killed first.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Where it is kept.
@@ -21,8 +21,8 @@ impl Store {
         Self(Keeper::new(folder.join(NAME)))
     }
 
-    /// What was overridden before this start. A file that cannot be believed is none, with a
-    /// warning: the election decides, as if nobody had said anything.
+    /// Overrides from before this start. An invalid file is logged and ignored, as if nothing had
+    /// been overridden.
     pub fn read(&self, now: Now) -> Overrides {
         let path = self.0.path();
         let text = match state_file::read(path) {
@@ -34,7 +34,8 @@ impl Store {
     }
 
     /// # Errors
-    /// What the system refused; the file of before is still there. A disk that is slow is none.
+    /// The system refused the write, and the previous file is still there. A slow disk is not an
+    /// error.
     pub fn write(&mut self, overrides: &Overrides) -> Result<(), String> {
         self.0.write(overrides.to_text());
         self.0.flush(PATIENCE)

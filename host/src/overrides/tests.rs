@@ -10,7 +10,7 @@ const START: Now = Now {
     wall_ms: 1_800_000_000_000,
 };
 
-/// Another boot, so much later by the wall clock.
+/// After a reboot, `ms` later by the wall clock.
 fn later(ms: u64) -> Now {
     Now {
         monotonic_ns: 5,
@@ -55,7 +55,7 @@ impl Drop for Folder {
     }
 }
 
-/// A disk that is slower than the loop is patient writes it later.
+/// Waits for a write that took longer than the store waits.
 fn wait_for(file: &Path) {
     let until = Instant::now() + Duration::from_secs(10);
     while !file.exists() && Instant::now() < until {
@@ -126,7 +126,7 @@ fn garbage_is_nothing() {
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
     assert_eq!(store.read(START), Overrides::default());
-    // what takes longer than somebody waits is told to the log
+    // a failure after the wait is only logged
     let is_refused = |_| store.write(&overrides()).is_err();
     assert!((0..100).any(is_refused));
 }

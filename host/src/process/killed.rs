@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use super::Child;
 
-/// How long the kernel may take to end a process before something is wrong with the machine.
+/// Time that the kernel may take to end a process. Longer means that something is wrong with the
+/// machine.
 const LINGERING: Duration = Duration::from_secs(10);
 
-/// By the serial number under which their end is watched.
+/// Killed processes, by the serial number under which their exit is watched.
 #[derive(Debug, Default)]
 pub(crate) struct Killed {
     children: BTreeMap<u64, (Child, Instant)>,
 }
 
 impl Killed {
-    /// Kills it, and keeps it until it has ended.
+    /// Kills a process and keeps it until it has ended.
     pub(crate) fn add(&mut self, now: Instant, serial: u64, mut child: Child) {
         child.kill();
         if child.exit().is_none() {
@@ -23,7 +24,7 @@ impl Killed {
         }
     }
 
-    /// A process has ended; whether it is one of these.
+    /// Handles the exit of a process; false if it is none of these.
     pub(crate) fn handle_exit(&mut self, serial: u64) -> bool {
         let Some((child, _)) = self.children.get_mut(&serial) else {
             return false;
@@ -34,7 +35,7 @@ impl Killed {
         true
     }
 
-    /// One of these lives on.
+    /// Whether one of these has not ended in time.
     pub(crate) fn is_lingering(&self, now: Instant) -> bool {
         let lingers = |since: &Instant| now.saturating_duration_since(*since) >= LINGERING;
         self.children.values().any(|(_, since)| lingers(since))

@@ -1,8 +1,9 @@
-//! Keeping a child process: what a worker and the link's process have in common.
+//! Child processes: what workers and the link's process have in common.
 //!
-//! `Child` starts one with its descriptors in place and says why it ended; `Pings` pings it and
-//! tells when it does not answer; `RestartBudget` says when to start it again; `Killed` holds what was killed
-//! until it is reaped. What is said to a process, and what its end means, is its owner's.
+//! `Child` starts a process with its descriptors in place and gives its exit reason; `Pings` finds
+//! one that hangs; `RestartBudget` decides when it is started again; `Killed` keeps killed
+//! processes until they are reaped. Messages to a process, and what follows from its end, belong to
+//! its owner.
 //!
 //! Nothing here waits, and time is an argument.
 

@@ -1,5 +1,5 @@
-//! Whether a process still listens: it is pinged, and has to answer. Time that it spent waiting for a
-//! processor or a disk is not its own: a process that is starved is not taken for one that hangs.
+//! Finds processes that hang: each is pinged and has to answer. Time that a process spent waiting
+//! for a CPU or a disk does not count, so a starved process is not taken for one that hangs.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use super::Usage;
 
 /// Time between two pings.
 pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
-/// A process hangs that does not answer for so much time of its own; a little is lost to others
-/// always.
+/// Own time without an answer after which a process hangs: three pings, less the little time that
+/// other processes always take.
 const PATIENCE: Duration = Duration::from_millis(2_500);
-/// Pings that may stay unanswered, however little time the process had.
+/// Unanswered pings after which even a starved process counts as hanging.
 const MISSED_MAX: u32 = 60;
 
 /// The pings of one process.
@@ -18,15 +18,15 @@ const MISSED_MAX: u32 = 60;
 pub(crate) struct Pings {
     number: u64,
     answered: u64,
-    /// Time that the process had since the last answer.
+    /// Own time of the process since its last answer.
     own: Duration,
-    /// What it had used at the last ping.
+    /// Usage at the last ping.
     usage: Option<Usage>,
 }
 
 impl Pings {
-    /// The number of the next ping, one second after the last; None where the process hangs. `usage`
-    /// is what it has used by now, where the kernel tells.
+    /// Number of the next ping, one second after the last; None if the process hangs. `usage` is
+    /// the present one, if the kernel reports it.
     pub(crate) fn next(&mut self, usage: Option<Usage>) -> Option<u64> {
         let used = self.usage.zip(usage);
         let own = used.map_or(PING_EVERY, |(last, now)| now.own_since(last, PING_EVERY));
@@ -41,7 +41,7 @@ impl Pings {
         Some(self.number)
     }
 
-    /// An answer; one that was given before is none.
+    /// Handles an answer. One that was given before is ignored.
     pub(crate) fn handle_pong(&mut self, number: u64) {
         if number > self.answered && number <= self.number {
             self.answered = number;
@@ -49,7 +49,7 @@ impl Pings {
         }
     }
 
-    /// Pings that are not answered.
+    /// Number of unanswered pings.
     pub(crate) fn missed(&self) -> u32 {
         u32::try_from(self.number - self.answered).unwrap_or(u32::MAX)
     }

@@ -1,16 +1,16 @@
-//! When a process that died is started again, when it is given up, and when it is tried once more.
+//! Decides when a process that ended is started again, given up, and tried once more.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const WINDOW: Duration = Duration::from_secs(60);
-/// So many ends within [`WINDOW`] use up the budget.
+/// Number of ends within [`WINDOW`] that use up the budget.
 const BUDGET: usize = 5;
 /// How long a process that was given up has to run before it is trusted again.
 pub(crate) const TRIAL: Duration = Duration::from_secs(20);
 
-/// What happens to a process that dies again and again.
+/// Treatment of a process that ends again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     longest: Duration,
@@ -18,26 +18,27 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// A plugin's worker: given up when the budget is used up, and then tried once each half minute.
+    /// A plugin's worker: given up when the budget is used up, then tried every 30 s.
     pub(crate) const WORKER: Policy = Policy {
         longest: Duration::from_secs(30),
         gives_up: true,
     };
-    /// The link's process: neither given up nor left for long, as the pair is blind without it.
+    /// The link's process: never given up, and started again within 2 s, as the nodes cannot talk
+    /// without it.
     pub(crate) const LINK: Policy = Policy {
         longest: Duration::from_secs(2),
         gives_up: false,
     };
 }
 
-/// What follows from one more end.
+/// What to do after an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Start it again after this pause.
     Restart(Duration),
     /// It is given up from now on; try it after this pause.
     GiveUp(Duration),
-    /// It was given up before, and did not hold; try it once more after this pause.
+    /// It was given up before, and ended again; try it once more after this pause.
     TryAgain(Duration),
 }
 
@@ -68,22 +69,22 @@ impl RestartBudget {
         }
     }
 
-    /// It was given up, and has not run for [`TRIAL`] since.
+    /// Whether it was given up and has not run for [`TRIAL`] since.
     pub(crate) fn is_given_up(&self) -> bool {
         self.is_given_up
     }
 
-    /// It has not ended since it was started at first, or held.
+    /// Whether it has not ended since its first start or the last refill.
     pub(crate) fn is_full(&self) -> bool {
         self.recent.is_empty() && !self.is_given_up
     }
 
-    /// It held: the budget is full again.
+    /// Fills the budget, once the process has run for [`TRIAL`].
     pub(crate) fn refill(&mut self) {
         *self = Self::new(self.policy);
     }
 
-    /// It ended once more.
+    /// Handles an end of the process.
     pub(crate) fn handle_end(&mut self, now: Instant) -> Next {
         if self.is_given_up {
             return Next::TryAgain(self.policy.longest);

@@ -85,7 +85,7 @@ fn a_process_that_answers_nothing_hangs_after_three_seconds_of_its_own() {
         }
         let asked = (0..100).take_while(|_| {
             let number = pings.next(usage);
-            // what it said before is no answer
+            // an earlier answer does not count
             pings.handle_pong(10);
             number.is_some()
         });
@@ -124,7 +124,7 @@ fn a_loop_without_end_is_found_by_the_time_that_it_burns() {
     assert_eq!(asked.count(), 5);
 }
 
-/// A real process: killing one that has ended already is none of the cases.
+/// With a real process that is alive when it is killed.
 #[test]
 fn what_was_killed_is_kept_until_it_is_reaped() {
     let exe = std::path::Path::new("/bin/sleep");

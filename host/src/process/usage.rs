@@ -1,21 +1,21 @@
-//! What a process had of the processors, from /proc.
+//! CPU time of a process, from /proc.
 
 use std::fs;
 use std::time::Duration;
 
-/// Of a process's first thread, the one that answers.
+/// CPU time of a process's first thread, the one that answers pings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// Time that it ran.
     ran: Duration,
-    /// Time that it was ready to run, and did not.
+    /// Time that it was ready to run, without a CPU.
     waited: Duration,
-    /// It is ready or running now, or waits for a disk.
+    /// Whether it runs, is ready to run, or waits for a disk.
     is_busy: bool,
 }
 
 impl Usage {
-    /// None where the kernel does not tell.
+    /// None if the kernel does not report it.
     pub(crate) fn of(pid: u32) -> Option<Self> {
         let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
         Self::parse(&read("stat")?, &read("schedstat")?)
@@ -30,7 +30,7 @@ impl Usage {
         }
     }
 
-    // The name in parentheses may hold anything.
+    // The process's name in parentheses may contain anything.
     fn parse(stat: &str, schedstat: &str) -> Option<Self> {
         let (_, rest) = stat.rsplit_once(") ")?;
         let mut times = schedstat.split_ascii_whitespace();
@@ -42,8 +42,8 @@ impl Usage {
         })
     }
 
-    /// How much of `passed` since `before` the process could have used as it liked. The kernel counts a
-    /// wait when it ends: of a process that waits now only what it ran is sure.
+    /// Part of `passed`, the time since `before`, that the process could use. The kernel counts a
+    /// wait only when it ends, so for a process that waits now only its running time is certain.
     pub(crate) fn own_since(self, before: Self, passed: Duration) -> Duration {
         let own = match self.is_busy {
             true => self.ran.saturating_sub(before.ran),

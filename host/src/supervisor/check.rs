@@ -1,4 +1,4 @@
-//! Throw-away workers that check a plugin's new configuration while everything else goes on.
+//! Throw-away workers that check a plugin's new configuration while everything else keeps running.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -132,7 +132,8 @@ impl Supervisor {
 }
 
 impl Check {
-    /// Within what one look takes: it lives for two seconds at most.
+    /// Logs what one read of its error output finds. Not rate-limited: a check lasts three seconds
+    /// at most.
     pub(super) fn log_errors(&mut self) {
         let Some((_, lines)) = self.worker.errors().and_then(Errors::read) else {
             return self.worker.close_errors();
@@ -149,7 +150,7 @@ impl Check {
             FromWorker::Returned {
                 status, failures, ..
             } => self.end(status, failures),
-            // A check has no effect, so nothing that it says or asks for matters.
+            // A check has no effect, so its other messages are ignored.
             _ => Step::Wait,
         }
     }

@@ -1,4 +1,4 @@
-//! What a worker says of how a callback failed, as status and in sentences.
+//! Failures of callbacks, as reported by a worker: status and sentences.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use spared_worker::status::{self, INVALID};
 
 use crate::config::Fault;
 
-/// What a plugin said of its configuration, with file and line.
+/// Faults that a plugin found in its configuration, with file and line.
 pub(super) fn faults(name: &str, text: &str, status: i32, failures: &[Failure]) -> Vec<Fault> {
     let file = format!("{name}.toml");
     if failures.is_empty() {
@@ -31,7 +31,7 @@ pub(super) fn reason(status: i32, failures: &[Failure]) -> String {
     lines.join("; ")
 }
 
-/// The status that a worker sent, where it is one; its own half looks at it as well, but may lie.
+/// Status that a worker sent, or [`INVALID`]. The worker checks it too, but may be compromised.
 pub(super) fn status_of(
     name: &str,
     callback: &str,
@@ -45,7 +45,7 @@ pub(super) fn status_of(
     })
 }
 
-// The standard library's, since rustix asserts that an errno is one.
+// Text of the standard library, since rustix asserts that the number is an errno.
 fn error_of(status: i32) -> String {
     io::Error::from_raw_os_error(status.saturating_neg()).to_string()
 }

@@ -1,5 +1,5 @@
-//! Which files a plugin may open: what its configuration names, which only root writes, and what
-//! its descriptor asks for.
+//! Files that a plugin may open: those that its configuration names, which only root writes, and
+//! those that its descriptor asks for.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -9,7 +9,7 @@ const CONFIGURATION: &str = "/etc/spared";
 /// Holds the control socket.
 const RUNTIME: &str = "/run/spared";
 
-/// What holds secrets, or what only the host may write.
+/// Folders that hold secrets, or that only the host may write.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Private<'p> {
     state_dir: Option<&'p Path>,
@@ -26,7 +26,7 @@ impl<'p> Private<'p> {
             .chain(self.state_dir)
     }
 
-    /// Whether something private lies beneath `path`, or is it.
+    /// Whether `path` is a private folder or contains one.
     fn is_beneath(self, path: &Path) -> bool {
         self.folders().any(|private| private.starts_with(path))
     }
@@ -36,7 +36,7 @@ impl<'p> Private<'p> {
     }
 }
 
-/// What a worker's landlock lets it open.
+/// Paths that Landlock lets a worker open.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Opened {
     pub(super) to_read: Vec<String>,
@@ -44,8 +44,8 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// Every absolute path among the values of `text`, and the folder around it: a file that is
-    /// replaced is another file. A folder that holds what is private is left out.
+    /// Adds every absolute path among the values of `text`, and its folder, since a file that is
+    /// replaced is a new inode. Folders that contain private ones are left out.
     pub(super) fn add_named(&mut self, private: &Private<'_>, text: &str, write: bool) {
         let Ok(table) = text.parse::<toml::Table>() else {
             return;
@@ -65,7 +65,7 @@ impl Opened {
         }
     }
 
-    /// The paths of a descriptor, as the loader found them good; nothing that is private.
+    /// Adds a descriptor's paths, which the loader has checked, except private ones.
     pub(super) fn add_asked(&mut self, private: &Private<'_>, paths: &[String]) {
         for asked in paths {
             let path = asked.strip_prefix('+').unwrap_or(asked);
@@ -76,7 +76,7 @@ impl Opened {
         }
     }
 
-    // What may be written may be read and run as well: a script in such a folder, for one.
+    // A writable path may be read and executed as well, such as a script in a writable folder.
     fn add(&mut self, path: &Path, write: bool) {
         let Some(path) = path.to_str() else { return };
         if write {
@@ -98,7 +98,7 @@ fn collect(value: &toml::Value, paths: &mut BTreeSet<PathBuf>) {
     }
 }
 
-/// Absolute, and without a way back up.
+/// Whether `text` is an absolute path without `..`.
 fn is_plain(text: &str) -> bool {
     let path = Path::new(text);
     let mut parts = path.components();

@@ -1,15 +1,15 @@
-//! How much a worker may say: a bucket that fills with time.
+//! Rate limit for what a worker sends: a token bucket.
 
 use std::time::Instant;
 
-/// `rate` things a second, and `burst` at once.
+/// Allows `rate` events a second, and `burst` at once.
 #[derive(Debug)]
 pub struct Limit {
     rate: f64,
     burst: f64,
     tokens: f64,
     filled_at: Instant,
-    /// Refused since the last time that somebody asked.
+    /// Refused since the last call of `take_suppressed_count`.
     refused: u64,
 }
 
@@ -24,7 +24,7 @@ impl Limit {
         }
     }
 
-    /// Whether one more is within the limit.
+    /// Takes one token; false if there is none.
     pub fn take(&mut self, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.filled_at).as_secs_f64();
         self.tokens = (self.tokens + passed * self.rate).min(self.burst);
@@ -37,7 +37,7 @@ impl Limit {
         true
     }
 
-    /// How many were refused since the last call.
+    /// Number of refusals since the last call.
     pub fn take_suppressed_count(&mut self) -> u64 {
         std::mem::take(&mut self.refused)
     }

@@ -1,10 +1,10 @@
-//! Plugins and their workers: started, spoken with, pinged, restarted, given up.
+//! Plugins and their workers: starts them, exchanges messages, pings, restarts, gives up.
 //!
-//! Every start is the same path, at boot, after a crash and after a reload: a throw-away worker
-//! reads the descriptor, the real one loads with the capabilities that are left, `configure`,
+//! Every start takes the same path, at boot, after a crash and after a reload: a throw-away worker
+//! reads the descriptor, the real one loads with the capabilities that remain, `configure`,
 //! `start`; then [`Report::Up`] makes the host replay roles, interfaces and directives.
 //!
-//! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here ever waits.
+//! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here waits.
 
 mod check;
 mod failure;
@@ -39,22 +39,22 @@ use purpose::Purpose;
 pub use report::{Answered, Report, Returned, Unanswered};
 use worker::Running;
 
-/// Messages of one worker that one turn of the loop reads: nobody starves the others.
+/// Messages that one turn of the loop reads from one worker, so that none starves the others.
 const BUDGET: usize = 16;
 const ELECTOR_BUDGET: usize = 128;
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(1);
-/// As long may it be pending.
+/// Longest time that a stop may be pending.
 const STOP_MAX: Duration = Duration::from_secs(3);
 
-/// What every worker is told.
+/// Settings common to all workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// This program.
+    /// File of this program.
     pub exe: PathBuf,
     pub plugin_dir: PathBuf,
     pub surroundings: Surroundings,
     pub realtime: bool,
-    /// Below it each plugin has a folder of its own.
+    /// Parent of the plugins' state folders.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -62,7 +62,7 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Supervisor {
     terms: Terms,
-    /// None where this process may not change to them.
+    /// None if this process cannot change to them.
     accounts: Option<Accounts>,
     plugins: BTreeMap<String, Plugin>,
     /// Throw-away workers that check a new configuration.
@@ -94,12 +94,12 @@ impl Supervisor {
         &self.terms
     }
 
-    /// After a reload; holds for workers that start from now on.
+    /// Sets new terms after a reload, for workers that start from now on.
     pub fn set_terms(&mut self, terms: Terms) {
         self.terms = terms;
     }
 
-    /// What a process of this name runs as, if not as this one.
+    /// Account of the process with this name; None if it runs as this process does.
     pub fn account(&mut self, name: &str) -> Option<Account> {
         let folder = self.state_folder(name);
         let owner = folder
@@ -138,7 +138,7 @@ impl Supervisor {
         });
     }
 
-    /// Kills the worker and starts another, without counting a death.
+    /// Kills the worker and starts another, with a full restart budget.
     pub fn restart(&mut self, poller: &Poller, now: Instant, name: &str) {
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
@@ -203,7 +203,7 @@ impl Supervisor {
         let Some(name) = self.name_of(serial) else {
             return;
         };
-        // Its last words first.
+        // Messages that it sent before it ended come first.
         self.read(poller, now, &name, serial, ELECTOR_BUDGET);
         if self.name_of(serial).is_some() {
             self.handle_ended(now, &name, None);
@@ -220,7 +220,7 @@ impl Supervisor {
             .min()
     }
 
-    /// Pings, restarts, and ends questions that nobody answered.
+    /// Pings, restarts, and ends questions that were not answered in time.
     pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
         if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
             // One ping per turn, however long this process may have been stopped.
@@ -247,14 +247,14 @@ impl Supervisor {
         self.start_configured();
     }
 
-    /// No worker that was killed lives on; one that hangs is killed here.
+    /// Whether every killed worker has ended in time. (Workers that hang are killed by the pings.)
     pub fn is_well(&self, now: Instant) -> bool {
         !self.dying.is_lingering(now)
     }
 
-    // ---- speaking
+    // ---- messages to workers
 
-    /// Sends what no answer follows; a worker that does not read is killed.
+    /// Sends a message; false if it was not sent. A worker that does not read is killed.
     pub fn send(
         &mut self,
         now: Instant,
@@ -320,7 +320,8 @@ impl Supervisor {
         self.ask(now, name, purpose, message);
     }
 
-    /// Answered by [`Report::Answered`] under the same id, whatever happens, until then.
+    /// Sends a query. [`Report::Answered`] with the same id follows in any case, by `until` at the
+    /// latest.
     pub fn query(&mut self, now: Instant, until: Instant, name: &str, argv: Vec<String>, id: u64) {
         let purpose = Purpose::Query { id, until };
         if !self.ask(now, name, purpose, |token| ToWorker::Query { token, argv }) {
@@ -332,7 +333,7 @@ impl Supervisor {
         }
     }
 
-    /// Asks a plugin to stop; [`Report::Stopped`] follows, whatever happens.
+    /// Asks a plugin to stop; [`Report::Stopped`] follows in any case.
     pub fn stop(&mut self, now: Instant, name: &str) {
         let purpose = Purpose::Stop {
             until: now + STOP_TIMEOUT,
@@ -347,7 +348,7 @@ impl Supervisor {
         }
     }
 
-    /// Gives a running plugin its new file; [`Report::Reconfigured`] follows, whatever happens.
+    /// Gives a running plugin its new file; [`Report::Reconfigured`] follows in any case.
     pub fn reconfigure(&mut self, now: Instant, name: &str) {
         let Some(plugin) = self.plugins.get(name) else {
             return;
@@ -381,7 +382,7 @@ impl Supervisor {
         running.is_some_and(|running| running.pending.insert(token, purpose).is_none())
     }
 
-    // ---- facts
+    // ---- state
 
     pub fn descriptor(&self, name: &str) -> Option<&Descriptor> {
         self.plugins.get(name)?.descriptor.as_ref()
@@ -397,7 +398,7 @@ impl Supervisor {
             .is_some_and(|plugin| plugin.state.is_running())
     }
 
-    /// It runs, and was given up not long before.
+    /// Whether it runs again after it was given up, and is not trusted yet.
     pub fn is_on_trial(&self, name: &str) -> bool {
         let plugin = self.plugins.get(name);
         plugin.is_some_and(|plugin| plugin.trial_end().is_some())
@@ -410,7 +411,7 @@ impl Supervisor {
             .unwrap_or_else(|| format!("{name}: does not run yet"))
     }
 
-    /// It has a worker, in whatever state.
+    /// Whether it has a worker, in any state.
     pub fn has_worker(&self, name: &str) -> bool {
         self.plugins
             .get(name)
@@ -426,7 +427,7 @@ impl Supervisor {
         self.plugins.keys().cloned().collect()
     }
 
-    /// Nothing is being started: what is not running now will not be by itself.
+    /// Whether no start is in progress, except one that the plugin has declared pending.
     pub fn is_settled(&self) -> bool {
         let starting = |plugin: &Plugin| plugin.state == State::Starting && !plugin.is_pending();
         let moving = |plugin: &Plugin| plugin.is_preparing() || starting(plugin);
@@ -436,7 +437,7 @@ impl Supervisor {
             .any(|plugin| moving(plugin) || plugin.state == State::Configured)
     }
 
-    /// Whether a worker's socket belongs to a plugin that decides roles: it is served first.
+    /// Whether a worker's socket belongs to an elector, which is served first.
     pub fn is_elector(&self, serial: u64) -> bool {
         self.name_of(serial)
             .is_some_and(|name| self.provides_groups(&name))
@@ -478,7 +479,8 @@ impl Supervisor {
         Ok(serial)
     }
 
-    /// Kills a worker; its process is reaped when it has ended. Whoever asked it something learns so.
+    /// Kills a worker, whose process is reaped when it has ended, and answers its queries with an
+    /// error.
     fn retire(&mut self, now: Instant, name: &str, running: Option<Running>) {
         let Some(running) = running else {
             return;

@@ -1,4 +1,4 @@
-//! One plugin: its settings, its descriptor, where it is on the way to running.
+//! One plugin: its settings, its descriptor, and the steps of its start.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub(super) struct Plugin {
     /// Why it is not running.
     pub(super) why: String,
     pub(super) running: Option<Running>,
-    /// The opened `.so`: what was checked is what is loaded.
+    /// The opened `.so`, so that the file that was checked is the one that is loaded.
     file: Option<OwnedFd>,
     pub(super) restart_budget: RestartBudget,
     pub(super) restarts: u64,
@@ -49,7 +49,7 @@ pub(super) enum State {
     Pausing {
         until: Instant,
     },
-    /// Given up; it is tried again then.
+    /// Given up; tried again at `until`.
     Failed {
         until: Instant,
     },
@@ -81,7 +81,7 @@ impl Plugin {
         &self.settings.name
     }
 
-    /// On its way to being configured.
+    /// Whether it is on its way to being configured.
     pub(super) fn is_preparing(&self) -> bool {
         matches!(
             self.state,
@@ -89,26 +89,27 @@ impl Plugin {
         )
     }
 
-    /// Others start after it was configured. Whoever has ended on that way is waited for no more: one
-    /// that hangs or crashes in it again and again must not keep the elector from its start.
+    /// Whether others wait with their start until this one is configured. One that has ended on the
+    /// way is no longer waited for: a plugin that hangs or crashes repeatedly must not keep the
+    /// elector from starting.
     fn is_awaited(&self) -> bool {
         self.is_preparing() && self.restart_budget.is_full()
     }
 
-    /// It asks for it, and the administrator lets it.
+    /// Whether it runs as root: it asks to, and the administrator allows it.
     pub(super) fn is_root(&self) -> bool {
         let asks = |descriptor: &Descriptor| descriptor.flags & PLUGIN_ROOT != 0;
         self.descriptor.as_ref().is_some_and(asks) && self.settings.allow.root
     }
 
-    /// 1 << CAP_..., of a plugin that is not root.
+    /// Capabilities of a plugin that is not root, as bits `1 << CAP_...`.
     pub(super) fn capabilities(&self) -> u64 {
         let wanted = self.descriptor.as_ref();
         let wanted = wanted.map_or(0, |descriptor| descriptor.capabilities);
         rights::grantable(wanted) & self.settings.allow.capabilities
     }
 
-    /// When it may be trusted again: it was given up before, and runs.
+    /// End of its trial, if it was given up before and runs again.
     pub(super) fn trial_end(&self) -> Option<Instant> {
         match self.state {
             State::Running { since } if self.restart_budget.is_given_up() => Some(since + TRIAL),
@@ -116,14 +117,14 @@ impl Plugin {
         }
     }
 
-    /// Its start is pending, which may take long.
+    /// Whether its start is pending, which may take long.
     pub(super) fn is_pending(&self) -> bool {
         let running = self.running.as_ref();
         let mut pending = running.iter().flat_map(|it| it.pending.values());
         pending.any(|it| matches!(it, Purpose::Start { until: Some(_) }))
     }
 
-    /// It does not run, and is to be started then.
+    /// Time of its next start, if it does not run.
     pub(super) fn start_at(&self) -> Option<Instant> {
         match self.state {
             State::Pausing { until } | State::Failed { until } => Some(until),
@@ -166,7 +167,7 @@ impl Supervisor {
             .and_then(|mut worker| Ok((self.watch(poller, &mut worker)?, worker)));
         let (serial, worker) = match spawned {
             Ok(spawned) => spawned,
-            // Short of something, or dead before it read its first message: the next may live.
+            // A resource is missing, or it died before its first message: the next try may succeed.
             Err(error) => {
                 return self.plan_restart(now, name, format!("{name} has no worker: {error}"));
             }
@@ -217,11 +218,12 @@ impl Supervisor {
         Some(self.terms.state_dir.as_ref()?.join(name))
     }
 
-    // Its own folder, made here because the worker may not.
+    // Its state folder, created here because the worker may not.
     fn state_dir(&self, name: &str, account: Option<Account>) -> Option<String> {
         let path = self.state_folder(name)?;
         std::fs::create_dir_all(&path).ok()?;
-        // Where the plugin is root, nobody else may put something there.
+        // The folder of a plugin that runs as root belongs to root, so that nobody else can write
+        // there.
         let own = || (geteuid().as_raw(), getegid().as_raw());
         let (uid, gid) = account.unwrap_or_else(own);
         std::os::unix::fs::chown(&path, Some(uid), Some(gid)).ok()?;
@@ -263,7 +265,7 @@ impl Supervisor {
                     self.ask(now, name, Purpose::Configure, message);
                 }
             }
-            // Said twice: without effect.
+            // A second `Loaded` has no effect.
             _ => {}
         }
     }
@@ -305,7 +307,7 @@ impl Supervisor {
         }
     }
 
-    /// Start comes after every plugin was configured.
+    /// Starts the plugins that are configured, once none is awaited any more.
     pub(super) fn start_configured(&mut self) {
         if self.plugins.values().any(Plugin::is_awaited) {
             return;

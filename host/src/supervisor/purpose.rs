@@ -1,4 +1,5 @@
-//! What a worker was asked, and what becomes of it: an answer, a word that it takes longer, or none.
+//! Questions to a worker, and how each ends: by an answer, later if the worker asks for time, or
+//! without one.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::{Answered, Report, Returned, Supervisor, Unanswered};
 /// How long a start may be pending.
 const START_MAX: Duration = Duration::from_secs(90);
 
-/// Why a token was given out.
+/// What a token stands for.
 #[derive(Debug)]
 pub(super) enum Purpose {
     Configure,
@@ -36,7 +37,7 @@ pub(super) enum Purpose {
         id: u64,
         until: Instant,
     },
-    /// Returned until then; at the latest, if it is pending.
+    /// Has to return by `until`, or end by `longest` if it is pending.
     Stop {
         until: Instant,
         longest: Instant,
@@ -44,7 +45,7 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// What the plugin was called for.
+    /// Name of the callback.
     fn callback(&self) -> &'static str {
         match self {
             Self::Configure | Self::Reconfigure => "configure",
@@ -76,7 +77,7 @@ impl Supervisor {
         mut failures: Vec<Failure>,
         answered: Answered,
     ) {
-        // A token that nobody gave out is stale, or a lie without effect.
+        // An unknown token is stale or forged, and has no effect.
         let Some(purpose) = self
             .running(name)
             .and_then(|running| running.pending.remove(&token))
@@ -154,13 +155,13 @@ impl Supervisor {
         }
     }
 
-    /// It needs longer than a call may take.
+    /// Extends the time of a start or a stop that is pending.
     pub(super) fn handle_pending(&mut self, now: Instant, name: &str, token: u64) {
         let Some(running) = self.running(name) else {
             return;
         };
         match running.pending.get_mut(&token) {
-            // the first word counts: nobody waits for ever
+            // only the first one counts, so that the wait is bounded
             Some(Purpose::Start { until }) => *until = until.or(Some(now + START_MAX)),
             Some(Purpose::Stop { until, longest }) => *until = *longest,
             _ => {}

@@ -1,4 +1,4 @@
-//! What the supervisor has to say.
+//! Reports of the supervisor to the host.
 
 use spared_worker::message::{Call, Row, Scope};
 
@@ -7,27 +7,27 @@ use crate::events::Notice;
 
 #[derive(Debug)]
 pub enum Report {
-    /// A host function that needs the host; its worker waits.
+    /// Call of a host function that the host has to answer; the worker waits.
     Call {
         plugin: String,
         number: u64,
         call: Call,
     },
-    /// It has started: replay roles, interfaces, directives.
+    /// The plugin has started: replay roles, interfaces, directives.
     Up {
         plugin: String,
     },
-    /// Its worker is gone.
+    /// Its worker has ended or was killed.
     Down {
         plugin: String,
         why: String,
     },
-    /// It died too often; said again when it was tried again and did not hold.
+    /// It ended too often. Repeated after each further try that fails.
     GivenUp {
         plugin: String,
         why: String,
     },
-    /// It was given up, and has run for long enough since.
+    /// It was given up, and has run for the whole trial since.
     Recovered {
         plugin: String,
     },
@@ -40,14 +40,14 @@ pub enum Report {
         group: String,
         epoch: u64,
     },
-    /// A negative status: it could not send all.
+    /// Result of a drain; with a negative status not everything was sent.
     Drained {
         plugin: String,
         group: String,
         epoch: u64,
         status: i32,
     },
-    /// It took the role, or says why it could not.
+    /// It took the role, or why it could not.
     RoleDone {
         plugin: String,
         group: String,
@@ -70,7 +70,7 @@ pub enum Report {
         plugin: String,
         faults: Vec<Fault>,
     },
-    /// What `spared.check/1` says.
+    /// Result of a check, by `spared.check/1`.
     Check {
         plugin: String,
         check: String,
@@ -82,18 +82,18 @@ pub enum Report {
         plugin: String,
         check: String,
     },
-    /// What `spared.peer/1` says of its synchrony.
+    /// Whether it is in sync, by `spared.peer/1`.
     InSync {
         plugin: String,
         yes: bool,
         why: String,
     },
-    /// Keys of its file that are not of the pair.
+    /// Scopes of keys in its file, by `spared.scope/1`.
     Scopes {
         plugin: String,
         scopes: Vec<(String, Scope)>,
     },
-    /// It cannot run as it is: not a plugin, or a wrong configuration.
+    /// It cannot run: not a plugin, or a wrong configuration.
     Refused {
         plugin: String,
         why: String,
@@ -106,22 +106,22 @@ pub enum Report {
     Tell(Notice),
 }
 
-/// What `configure` of a running plugin said.
+/// Result of `configure` in a running plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Returned {
-    /// The difference is applied.
+    /// The change is applied.
     Live,
-    /// Valid, but it must be restarted for it.
+    /// The change is valid, but needs a restart of the plugin.
     Restart,
 }
 
-/// What a query was answered.
+/// Answer to a query.
 #[derive(Debug, Default)]
 pub struct Answered {
     pub rows: Vec<Row>,
-    /// Somebody should look at them.
+    /// The rows need attention.
     pub attention: bool,
-    /// The answer was too long for some of them.
+    /// Some rows were left out, as the answer was too long.
     pub missing: bool,
 }
 

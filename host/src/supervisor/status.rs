@@ -17,7 +17,7 @@ impl Supervisor {
             .collect()
     }
 
-    /// Where an enabled plugin is on the way to running, and why it does not run.
+    /// State of an enabled plugin, and why it does not run.
     pub fn state(&self, name: &str) -> (PluginState, String) {
         let Some(plugin) = self.plugins.get(name) else {
             return (PluginState::Starting, String::new());

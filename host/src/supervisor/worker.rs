@@ -1,4 +1,4 @@
-//! One running worker: what it was asked, what it said, and how it dies.
+//! One running worker: its pending questions, its messages and its end.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -18,21 +18,21 @@ use crate::events::{Kind, Notice};
 use crate::poller::Poller;
 use crate::process::{Next, Pings, TRIAL, Usage};
 
-/// At the error output of a worker that has ended.
+/// Most reads of the error output of a worker that has ended.
 const LAST_LOOKS: u32 = 5;
 
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) serial: u64,
     pub(super) worker: Worker,
-    /// What was asked and not yet answered, by token.
+    /// Unanswered questions, by token.
     pub(super) pending: BTreeMap<u64, Purpose>,
     pub(super) pings: Pings,
-    /// Calls of its plugin that took longer than they may.
+    /// Number of callbacks that took longer than allowed.
     pub(super) slow_calls: u64,
     messages: Limit,
     lines: Limit,
-    /// Of looks at its error output, each of which takes 16 kB at most.
+    /// Reads of its error output, each of 16 kB at most.
     errors: Limit,
 }
 
@@ -93,7 +93,7 @@ impl Supervisor {
         }
     }
 
-    /// How many bytes came.
+    /// Returns the number of bytes read.
     fn log_errors(&mut self, now: Instant, name: &str) -> usize {
         let Some(running) = self.running(name) else {
             return 0;
@@ -190,7 +190,8 @@ impl Supervisor {
         }
     }
 
-    /// Whether one more line of log about what a plugin says is within what it may log itself.
+    /// Whether the host may log one more line about what a plugin sent. Such lines count against
+    /// the plugin's own limit.
     pub fn may_log(&mut self, now: Instant, name: &str) -> bool {
         let running = self.running(name);
         running.is_some_and(|running| running.lines.take(now))
@@ -223,9 +224,9 @@ impl Supervisor {
         }
     }
 
-    /// The worker is dead, or must be: everything that waited for it learns so.
+    /// Ends a worker that is dead or must be, and all that waits for it.
     pub(super) fn handle_ended(&mut self, now: Instant, name: &str, why: Option<String>) {
-        // its last words first, as many as a pipe holds
+        // its last output first, as much as a pipe holds
         let mut looks = 0..LAST_LOOKS;
         while looks.next().is_some() && self.log_errors(now, name) > 0 {}
         let Some(plugin) = self.plugins.get_mut(name) else {
@@ -270,7 +271,7 @@ impl Supervisor {
         plugin.why.clone_from(&text);
         let (plugin, why) = (name.to_owned(), sentence);
         self.reports.push_back(Report::GivenUp { plugin, why });
-        // what is so for days is told once
+        // a state that may last for days is reported once
         match next {
             Next::TryAgain(_) => log::debug!("{text}"),
             _ => self.tell(Notice {
@@ -280,7 +281,7 @@ impl Supervisor {
         }
     }
 
-    /// Those that were given up and have run long enough since.
+    /// Ends the trial of plugins that were given up and have run long enough since.
     pub(super) fn end_trials(&mut self, now: Instant) {
         for (name, plugin) in &mut self.plugins {
             if plugin.trial_end().is_some_and(|end| now >= end) {
