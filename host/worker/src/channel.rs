@@ -1,37 +1,37 @@
-//! A worker's channel to its peer: records on a SOCK_SEQPACKET socket between worker and link
-//! process, so that the host is not on the path. The first byte says what the rest is.
+//! A worker's channel to its peer plugin: records on a SOCK_SEQPACKET socket between the worker and
+//! the link's process, past the host. The first byte of a record is its kind.
 //!
-//! What the plugin wants signed and verified goes the same way, also while no session is up: only the
-//! link's process has the keys. It answers some requests a second and passes over the rest; an
-//! answer for which the socket has no room is lost.
+//! Requests to sign and to verify use the same channel, also while no session is up, as only the
+//! link's process has the keys. It answers some requests a second and drops the rest; an answer for
+//! which the socket has no room is lost.
 //!
-//! A worker reads what lies in a channel whose other end was closed, or which another channel
-//! replaces, before it takes the peer for gone.
+//! When the other end of a channel is closed, or another channel replaces it, the worker reads what
+//! is left in it before it takes the peer for gone.
 //!
-//! Back-pressure is the full socket: the link stops reading when it holds as much for the peer as
-//! it may, then the worker's `send` is -EAGAIN.
+//! Back-pressure is a full socket: when the link holds as much for the peer as it may, it stops
+//! reading, and then the worker's `send` returns -EAGAIN.
 
 use spared_abi::PEER_MESSAGE_MAX;
 
 /// Longest record.
 pub const RECORD_MAX: usize = 1 + PEER_MESSAGE_MAX as usize;
 
-/// From the link: the peer is there; four bytes follow, the wire version, little-endian.
+/// From the link: the peer is up. Four bytes follow, the wire version, little-endian.
 pub const UP: u8 = 1;
 /// From the link: the peer is gone, and what was queued is lost.
 pub const DOWN: u8 = 2;
-/// Both ways: a message follows. From the worker, [`message_kind`].
+/// Both ways: a message follows. A worker sends [`message_kind`] in its place.
 pub const MESSAGE: u8 = 3;
 
-/// From the worker: eight bytes of ticket follow, little-endian, then the statement of which it wants
-/// this node's signature.
+/// From the worker: request for this node's signature. The ticket follows, eight bytes,
+/// little-endian, then the statement.
 pub const SIGN: u8 = 4;
-/// From the worker: the ticket, a signature of [`SIGNATURE_SIZE`] bytes, and the statement of which it
-/// wants to know whether the peer signed it so.
+/// From the worker: question whether the peer signed a statement. The ticket follows, a signature
+/// of [`SIGNATURE_SIZE`] bytes, and the statement.
 pub const VERIFY: u8 = 5;
 /// From the link: the ticket and the signature.
 pub const SIGNED: u8 = 6;
-/// From the link: the ticket, and 1 where the signature is the peer's, else 0.
+/// From the link: the ticket, and 1 if the signature is the peer's, else 0.
 pub const VERIFIED: u8 = 7;
 
 /// Bytes of a signature.
@@ -39,8 +39,8 @@ pub const SIGNATURE_SIZE: usize = spared_abi::IDENTITY_SIGNATURE_SIZE as usize;
 /// Longest statement.
 pub const STATEMENT_MAX: usize = spared_abi::IDENTITY_STATEMENT_MAX as usize;
 
-/// [`MESSAGE`] of a worker that has read so many times [`UP`] from this channel: the link passes
-/// over what was meant for an earlier peer and still lay in the socket.
+/// [`MESSAGE`] of a worker that has read [`UP`] `ups` times from this channel. By it the link drops
+/// messages that were still in the socket and meant for an earlier peer.
 pub const fn message_kind(ups: u8) -> u8 {
     MESSAGE | ups.wrapping_sub(1) << 4
 }

@@ -1,9 +1,9 @@
-//! This program in another mode, in a process of its own with descriptors in place: how the host
-//! starts it, and how it finds what it was given.
+//! Starts this program in another mode, as a child process with its descriptors in place; in the
+//! child, finds these descriptors.
 //!
-//! The SDK's `child` runs other programs for what they print, in safe Rust. This one places descriptors
-//! and gives up privileges between fork and exec, which is `unsafe`, and keeps no output: two pieces,
-//! as a plugin needs the one and may not have the other.
+//! The SDK's `child` runs other programs for their output, in safe Rust. This module places
+//! descriptors and gives up privileges between fork and exec, which is `unsafe`, and keeps no
+//! output. Plugins need the former and may not have the latter, so they are apart.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::process::SOCKET_FD;
 
-/// What it finds in its environment, beside SPARED_LOG and RUST_BACKTRACE of the host's.
+/// PATH of the child. Of the host's environment it gets only SPARED_LOG and RUST_BACKTRACE.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A child process. Dropped alive, it is killed.
@@ -29,9 +29,9 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts `exe` as `account`, where one is given, with `errors` as its error output and each descriptor of `placed` under its
-    /// number, from 3 up without a gap. The calling thread must outlive the child, which takes
-    /// its end for the host's.
+    /// Starts `exe`, as `account` if one is given, with `errors` as its error output and each
+    /// descriptor of `placed` under its number, from 3 up without a gap. The calling thread must
+    /// outlive the child, which takes the end of that thread for the end of the host.
     ///
     /// # Errors
     /// The kernel's: no process or descriptor left, or `exe` is not there.
@@ -50,7 +50,7 @@ impl Child {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors)
-            // A terminal's Ctrl-C is for the host, which lets its plugins resign.
+            // Ctrl-C in a terminal is only for the host, which lets its plugins resign.
             .process_group(0);
         for kept in ["SPARED_LOG", "RUST_BACKTRACE"] {
             if let Some(value) = std::env::var_os(kept) {
@@ -73,7 +73,7 @@ impl Child {
         })
     }
 
-    /// Its process id, for people and logs.
+    /// Process id, for logs and status.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -83,29 +83,29 @@ impl Child {
         self.pidfd.as_fd()
     }
 
-    /// SIGKILL; [`exit`](Self::exit) tells when it is through.
+    /// Sends SIGKILL; [`exit`](Self::exit) tells when the process has ended.
     pub fn kill(&self) {
         if !self.reaped {
             let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         }
     }
 
-    /// Why it ended, as in "r1 was killed by SIGKILL"; None while it runs. A process may be a moment
-    /// behind its socket, and is given it.
+    /// Exit reason, such as "was killed by SIGKILL"; None while it runs. Waits for up to 2 ms, as a
+    /// process may end shortly after its socket is closed.
     pub fn exit_reason(&mut self) -> Option<String> {
         const BEHIND: Duration = Duration::from_millis(2);
         self.wait(BEHIND);
         self.exit().map(sentence)
     }
 
-    /// How it ended; None while it runs. Never waits.
+    /// Exit status; None while it runs. Never waits.
     pub fn exit(&mut self) -> Option<ExitStatus> {
         let status = self.child.try_wait().ok().flatten();
         self.reaped |= status.is_some();
         status
     }
 
-    /// Whether it ended in this time.
+    /// Waits for `most`; whether the process has ended.
     fn wait(&self, most: Duration) -> bool {
         let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
         let most = Timespec::try_from(most).ok();
@@ -143,8 +143,8 @@ fn open_pidfd(child: &process::Child) -> io::Result<OwnedFd> {
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
-/// Puts descriptors where the child looks for them. The caller's three descriptors keep the
-/// lowest numbers taken, so that no place is one that `Command` uses itself.
+/// Places descriptors where the child looks for them. The lowest numbers are taken by descriptors
+/// of the caller, so no place is a number that `Command` uses itself.
 fn place<const COUNT: usize>(mut placed: [(RawFd, RawFd); COUNT]) -> io::Result<()> {
     const ABOVE_ALL_PLACES: RawFd = 10;
     let errno = |result: i32| match result {
@@ -167,7 +167,8 @@ fn place<const COUNT: usize>(mut placed: [(RawFd, RawFd); COUNT]) -> io::Result<
     Ok(())
 }
 
-/// For good: the account's programs find no capability to take up, in no file either.
+/// Changes the account and empties the bounding set, so that no capability can come back, not by
+/// the capabilities of a file either.
 fn give_up_privileges(uid: u32, gid: u32) -> io::Result<()> {
     const MORE_THAN_THERE_ARE: libc::c_ulong = 64;
     let check = |result: libc::c_long| match result {
@@ -177,7 +178,7 @@ fn give_up_privileges(uid: u32, gid: u32) -> io::Result<()> {
     // SAFETY: plain calls on numbers. The group goes first, as afterwards it may not be changed.
     unsafe {
         for capability in 0..MORE_THAN_THERE_ARE {
-            // Those that the kernel does not know are refused.
+            // The kernel refuses those that it does not know.
             let _ = libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
         }
         check(libc::syscall(libc::SYS_setgroups, 0, 0))?;
@@ -186,7 +187,7 @@ fn give_up_privileges(uid: u32, gid: u32) -> io::Result<()> {
     }
 }
 
-/// In the child: its socket to the host, if there is one where the host puts it. To be called once.
+/// In the child: its socket to the host, if [`SOCKET_FD`] is one. To be called once.
 pub fn inherited_socket() -> Option<OwnedFd> {
     // SAFETY: a number that is not open makes the checks below fail.
     let socket = unsafe { OwnedFd::from_raw_fd(SOCKET_FD) };

@@ -22,7 +22,7 @@ use crate::message::MESSAGE_MAX;
 /// Descriptors that may travel with one message.
 pub const DESCRIPTORS_MAX: usize = 16;
 
-/// Asked of the kernel for each direction; the kernel may grant less.
+/// Buffer size for each direction; the kernel may grant less.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// A connected pair: the host's end and the worker's.
@@ -33,7 +33,7 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (host, worker) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     for end in [&host, &worker] {
-        // Best effort: with the default a record of MESSAGE_MAX fits, once.
+        // Best effort: the default has room for one record of MESSAGE_MAX.
         if sockopt::set_socket_send_buffer_size_force(end, BUFFER_BYTES).is_err() {
             let _ = sockopt::set_socket_send_buffer_size(end, BUFFER_BYTES);
         }
@@ -108,7 +108,7 @@ impl Default for Receiver {
 }
 
 impl Receiver {
-    /// The next message and its descriptors (close-on-exec); None where there is none yet.
+    /// The next message and its descriptors (close-on-exec); None if there is none yet.
     ///
     /// # Errors
     /// See [`ReceiveError`].
@@ -200,7 +200,7 @@ impl std::error::Error for SendError {
 pub enum ReceiveError {
     /// The other end is gone, and everything that it sent was received.
     Closed,
-    /// The other end speaks nonsense.
+    /// The other end sent an invalid record.
     Malformed(String),
     /// Anything else.
     Kernel(io::Error),
@@ -217,7 +217,7 @@ impl fmt::Display for ReceiveError {
 }
 
 impl ReceiveError {
-    /// What the other end did, after its name: "rogue sent what is no message: ...".
+    /// What the other end did, to follow its name: "rogue sent what is no message: ...".
     pub fn of_it(&self) -> String {
         match self {
             Self::Closed => "closed its connection".to_owned(),

@@ -1,10 +1,10 @@
-//! Takes from this process what its plugin does not need, before foreign code runs in it.
+//! Confines this process to what its plugin needs, before foreign code runs in it.
 //!
-//! The order matters: real time and limits need privileges, privileges go before files are cut
-//! off, all of that before the library's constructors run, and system calls last, as loading needs
-//! some. A step that is not to be had here (an ordinary user, an old kernel) is named and skipped.
-//! From a plugin that runs as root, for its children are the machine's own services, nothing is
-//! taken: they would inherit it.
+//! The order matters: real time and limits need privileges; privileges are dropped before file
+//! access is restricted; all of that precedes the constructors of the library; system calls come
+//! last, as loading needs some. A step that is impossible here (an ordinary user, an old kernel) is
+//! named and skipped. A plugin that runs as root is not confined: its children are the machine's
+//! own services, which would inherit it.
 
 mod calls;
 mod files;
@@ -14,7 +14,7 @@ mod privileges;
 use crate::message::Load;
 pub use limits::{PRIORITY, lift_memory_limit, lock_memory, real_time};
 
-/// What is to be done before the library is opened; what could not be had comes back.
+/// Steps before the library is opened; returns those that failed.
 pub fn before_load(load: &Load) -> Vec<String> {
     let mut missed = Vec::new();
     let mut step = |what: &str, result: Result<(), String>| {
@@ -55,7 +55,7 @@ pub fn before_load(load: &Load) -> Vec<String> {
     missed
 }
 
-/// What is to be done before the plugin's first callback.
+/// Steps before the plugin's first callback; adds those that failed to `missed`.
 pub fn after_load(load: &Load, missed: &mut Vec<String>) {
     let mut step = |what: &str, result: Result<(), String>| {
         if let Err(why) = result {
@@ -76,7 +76,7 @@ pub fn after_load(load: &Load, missed: &mut Vec<String>) {
     step("system call rules", calls::deny());
 }
 
-/// For a process of ours that loads no plugin and opens no file; what could not be had comes back.
+/// Confines a process that loads no plugin and opens no file; returns the steps that failed.
 pub fn without_plugin(name: &str) -> Vec<String> {
     let mut missed = Vec::new();
     let mut step = |what: &str, result: Result<(), String>| {
@@ -86,7 +86,7 @@ pub fn without_plugin(name: &str) -> Vec<String> {
     };
     name_process(name);
     step("limits", limits::set(false));
-    // Without the privilege there is nothing that could come back.
+    // It fails without the privilege, and then nothing could come back.
     let _ = privileges::cut_bounding_set(0);
     step("dropping capabilities", privileges::keep_only(0, 0));
     step("no_new_privs", privileges::no_new_privileges());
@@ -96,8 +96,8 @@ pub fn without_plugin(name: &str) -> Vec<String> {
     missed
 }
 
-/// Memory is locked once the library is there, and where its limit may not be raised (a container
-/// without CAP_SYS_RESOURCE) that takes a capability until then.
+/// Capabilities needed until loading is done: memory is locked after it, and if its limit cannot be
+/// raised (a container without CAP_SYS_RESOURCE), that takes CAP_IPC_LOCK.
 fn for_loading(load: &Load) -> u64 {
     if load.realtime {
         privileges::IPC_LOCK

@@ -1,5 +1,5 @@
-//! What a worker writes to its error output: the last words of a plugin that panics, and whatever its
-//! libraries have to say.
+//! Error output of a worker: the last output of a plugin that panics, and messages of its
+//! libraries.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,21 +9,21 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::process::clean;
 
-/// Bytes of one line; what is longer is cut in two.
+/// Longest line in bytes; a longer one is split.
 const LINE_MAX: usize = 1024;
-/// Bytes that one look takes.
+/// Most bytes of one read.
 const READ_MAX: usize = 16 * 1024;
 
 /// The host's end of a worker's error output.
 #[derive(Debug)]
 pub struct Errors {
     pipe: OwnedFd,
-    /// Of a line that has not ended yet.
+    /// Beginning of a line that has not ended yet.
     begun: Vec<u8>,
 }
 
 impl Errors {
-    /// The host's end, and the worker's, which blocks its writer while it is full.
+    /// The host's end, and the worker's, on which writes block while the pipe is full.
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (pipe, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&pipe, true)?;
@@ -31,7 +31,7 @@ impl Errors {
         Ok((Self { pipe, begun }, theirs))
     }
 
-    /// How many bytes came, and the lines that ended by them; None after the last.
+    /// Number of bytes read, and the lines that they complete; None after the end.
     pub fn read(&mut self) -> Option<(usize, Vec<String>)> {
         let mut bytes = [0; READ_MAX];
         match rustix::io::read(&self.pipe, &mut bytes) {

@@ -1,4 +1,4 @@
-//! Opens files that decide what a privileged process does: only where nobody else may write.
+//! Opens files that decide what a privileged process does, if nobody else can write them.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, open, openat};
 use rustix::io::Errno;
 
-/// Opens `dir/name.so`, if it and its directories are ours alone.
+/// Opens `dir/name.so`, if only root or this user can write it and its folders.
 ///
 /// # Errors
 /// A sentence that says what is wrong and what to do.
@@ -33,7 +33,7 @@ pub fn open_checked(path: &Path) -> Result<OwnedFd, String> {
     let parent = fs::canonicalize(parent.unwrap_or(Path::new(".")))
         .map_err(|error| format!("{shown}: {error}"))?;
     let directory = open_directory(&parent)?;
-    // Not blocking, so that a FIFO in its place cannot hold us.
+    // Non-blocking, so that a FIFO in its place cannot block the caller.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(&directory, name, flags, Mode::empty()).map_err(|errno| match errno {
         Errno::LOOP => format!("{shown}: is a symbolic link; put the file itself there"),
@@ -48,7 +48,7 @@ pub fn open_checked(path: &Path) -> Result<OwnedFd, String> {
     Ok(file)
 }
 
-/// Walks from the root, each step checked before the next.
+/// Opens a folder step by step from the root, each checked before the next.
 fn open_directory(canonical: &Path) -> Result<OwnedFd, String> {
     let own = rustix::process::geteuid().as_raw();
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -62,7 +62,7 @@ fn open_directory(canonical: &Path) -> Result<OwnedFd, String> {
         let step = steps.next();
         let stat = fstat(&directory).map_err(|errno| format!("{}: {errno}", walked.display()))?;
         check_owner(&walked, &stat, own)?;
-        // In a sticky directory like /tmp others cannot exchange what is ours.
+        // In a sticky folder such as /tmp, others cannot replace what is ours.
         check_mode(&walked, &stat, step.is_some())?;
         let Some(step) = step else {
             return Ok(directory);
@@ -105,8 +105,9 @@ fn check_mode(path: &Path, stat: &Stat, sticky_will_do: bool) -> Result<(), Stri
     Ok(())
 }
 
-/// In a user namespace every owner without a mapping, the real root too, appears as the overflow
-/// user. Its maker sees nothing that he could not see outside, so that owner is let pass.
+/// In a user namespace every owner without a mapping, even the real root, appears as the overflow
+/// user. That owner is accepted: whoever made the namespace gains nothing that he could not do
+/// outside.
 fn is_outside_namespace(owner: u32) -> bool {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();
     number("/proc/sys/kernel/overflowuid") == Some(owner)

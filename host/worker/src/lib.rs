@@ -1,8 +1,9 @@
 //! Runs one plugin in a process of its own.
 //!
-//! The host's half is [`process`] (starting, speaking, killing, the throw-away check) and [`mod@file`]
-//! (opening what may be trusted). The worker's half is [`run`], the whole of `spared worker`: it
-//! confines itself, loads the plugin, and drives it from one loop. [`message`] is what crosses.
+//! The host's half is [`process`] (starting, messages, killing, the throw-away check) and
+//! [`mod@file`] (opening files that can be trusted). The worker's half is [`run`], the whole of
+//! `spared worker`: it confines itself, loads the plugin, and drives it from one loop. [`message`]
+//! defines what they send each other.
 
 pub mod channel;
 pub mod child;
@@ -20,7 +21,7 @@ mod run;
 pub mod settings;
 pub mod status;
 
-/// SCHED_FIFO for the host's loop, below its workers; children fall back to ordinary.
+/// Sets SCHED_FIFO for the host's loop, below its workers; children get ordinary scheduling.
 ///
 /// # Errors
 /// The kernel's: no privilege, or a control group without real-time share.
@@ -28,7 +29,7 @@ pub fn real_time_for_host() -> Result<(), String> {
     confine::real_time(confine::PRIORITY - 10)
 }
 
-/// Locks the host's memory, as much of it as its limit allows.
+/// Locks the host's memory, as far as its limit allows.
 ///
 /// # Errors
 /// What stays unlocked, and why.
@@ -37,8 +38,8 @@ pub fn lock_memory_for_host() -> Result<(), String> {
     confine::lock_memory()
 }
 
-/// Takes from this process all that `spared link` does not need: capabilities, files, system
-/// calls. What could not be had comes back.
+/// Takes from this process what `spared link` does not need: capabilities, files, system calls.
+/// Returns the steps that failed.
 pub fn confine_without_plugin(name: &str) -> Vec<String> {
     confine::without_plugin(name)
 }

@@ -24,17 +24,17 @@ const VERBS_MAX: u32 = 64;
 /// A plugin that may be called.
 #[derive(Debug)]
 pub struct Loaded {
-    /// A copy: the plugin's own is never touched again.
+    /// A copy: the plugin's own is not read again.
     pub table: abi::Plugin,
-    /// Its plain data.
+    /// Plain data of the table.
     pub descriptor: Descriptor,
-    /// Its half of `spared.interface/1`; empty where it has none.
+    /// Its half of `spared.interface/1`; empty if it has none.
     pub interface: abi::InterfacePlugin,
-    /// Its half of `spared.group/1`; empty where it has none.
+    /// Its half of `spared.group/1`; empty if it has none.
     pub group: abi::GroupPlugin,
-    /// Its half of `spared.peer/1`; empty where it has none.
+    /// Its half of `spared.peer/1`; empty if it has none.
     pub peer: abi::PeerPlugin,
-    /// Its half of `spared.identity/1`; empty where it has none.
+    /// Its half of `spared.identity/1`; empty if it has none.
     pub identity: abi::IdentityPlugin,
 }
 
@@ -74,7 +74,7 @@ fn check_elf(name: &str, file: BorrowedFd<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// What e_machine says in files for this machine; elsewhere dlopen finds it, in worse words.
+/// e_machine of files for this machine. On others dlopen finds the mismatch, with a poorer message.
 const MACHINE: Option<u16> = if cfg!(target_arch = "x86_64") {
     Some(62)
 } else if cfg!(target_arch = "aarch64") {
@@ -92,7 +92,7 @@ fn error_text(error: &libloading::Error) -> String {
     }
 }
 
-/// The dynamic loader's words, as what the administrator can do about it.
+/// Turns an error of the dynamic loader into what the administrator can do about it.
 fn explain(name: &str, path: &str, error: &str) -> String {
     let error = error.replace(path, &format!("{name}.so"));
     if let Some((library, _)) = error.split_once(": cannot open shared object file") {
@@ -193,7 +193,7 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
     }
 }
 
-/// The first min(`size`, ours) bytes, the rest zero.
+/// The first min(`size`, size of `T`) bytes; the rest is zero.
 ///
 /// # Safety
 /// `from` leads to `size` bytes; `T` is `repr(C)` and all its fields may be zero.
@@ -207,7 +207,7 @@ pub(crate) unsafe fn copy_sized<T>(from: *const T, size: u32) -> T {
     }
 }
 
-/// The plugin's half of an extension, all empty where it has none.
+/// The plugin's half of an extension, zero if it has none.
 ///
 /// # Safety
 /// As for [`copy_sized`], for what `extension` answers; every half starts with its size.
@@ -317,7 +317,7 @@ unsafe fn paths(list: *const *const c_char) -> Result<Vec<String>, String> {
 }
 
 /// # Safety
-/// Its verbs are as many sized structs as it says, their texts NULL or NUL-terminated.
+/// The verbs are as many sized structs as `verb_count` says, their texts NULL or NUL-terminated.
 unsafe fn verbs(table: &abi::Plugin) -> Result<Vec<Verb>, String> {
     let count = table.verb_count;
     if count > VERBS_MAX {
@@ -415,7 +415,7 @@ fn validate(name: &str, table: &abi::Plugin, descriptor: &Descriptor) -> Result<
     Ok(())
 }
 
-/// `[a-z][a-z0-9-]*`, at most 32.
+/// Whether it matches `[a-z][a-z0-9-]*`, with at most 32 characters.
 pub fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_lowercase())

@@ -1,4 +1,4 @@
-//! What host and worker say to each other: one postcard-coded message per SOCK_SEQPACKET record.
+//! Messages between host and worker: one postcard-coded message per SOCK_SEQPACKET record.
 //!
 //! Both ends are the same binary, so the encoding carries no version. Descriptors travel beside
 //! [`ToWorker::Interface`], in the order of its `sockets`, and [`ToWorker::Channel`].
@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 pub use spared_pair::{Cause, Role};
 
-/// Largest record; a longer one is the sender's fault and is counted, not sent.
+/// Largest record in bytes. A longer one is an error of the sender, and is not sent.
 pub const MESSAGE_MAX: usize = 192 * 1024;
 
 /// How long a worker waits for the answer to a [`Call`] before the callback sees -ETIMEDOUT.
@@ -16,7 +16,7 @@ pub const CALL_TIMEOUT_MS: u64 = 100;
 pub enum ToWorker {
     /// The first message: what to load and how to confine it.
     Load(Load),
-    /// Answered by [`FromWorker::Returned`] under the same token, as are all that carry one.
+    /// Answered by [`FromWorker::Returned`] with the same token, as are all that carry one.
     Configure {
         token: u64,
         toml: String,
@@ -42,10 +42,10 @@ pub enum ToWorker {
         group: String,
         role: Role,
         maintenance: bool,
-        /// What the plugin was told last of this group.
+        /// The last role of this group that the plugin was told.
         before: Option<Role>,
         epoch: u64,
-        /// In words, and as data.
+        /// The cause in words, and as data.
         why: String,
         cause: Cause,
         deadline_ns: u64,
@@ -56,8 +56,9 @@ pub enum ToWorker {
     },
     Interface(InterfaceEvent),
     Directive(Directive),
-    /// One descriptor travels with it: the way to the peer, by [`crate::channel`]. It replaces the
-    /// one before; none is left when the link's process is gone and the descriptor is closed.
+    /// The channel to the peer, by [`crate::channel`]; its descriptor travels with the message. It
+    /// replaces the one before. When the link's process is gone, its end is closed, and there is no
+    /// channel.
     Channel,
     /// Answers the [`FromWorker::Call`] of the same number: 0 or -errno.
     Answer {
@@ -74,13 +75,13 @@ pub enum ToWorker {
 pub enum FromWorker {
     /// After loading: the plugin's descriptor, or why there is none.
     Loaded(Result<Descriptor, String>),
-    /// A callback finished (at once or by done()).
+    /// A callback has ended, at once or by done().
     Returned {
         token: u64,
         status: i32,
         failures: Vec<Failure>,
         rows: Vec<Row>,
-        /// The answer was too long for some of its rows.
+        /// Some rows were left out, as the answer was too long.
         missing: bool,
     },
     /// A start or a stop is pending; [`FromWorker::Returned`] follows.
@@ -105,18 +106,18 @@ pub enum FromWorker {
     ForgetCheck {
         name: String,
     },
-    /// What `spared.peer/1` said of its synchrony.
+    /// Whether the plugin is in sync, by `spared.peer/1`.
     InSync {
         yes: bool,
         why: String,
     },
-    /// Before the [`FromWorker::Returned`] of a `configure` that succeeded: keys that are not of
-    /// the pair, by `spared.scope/1`.
+    /// Scopes of keys, by `spared.scope/1`. Sent before the [`FromWorker::Returned`] of a
+    /// `configure` that succeeded.
     Scopes {
         scopes: Vec<(String, Scope)>,
     },
     Pong {
-        /// Calls of the plugin that took longer than 50 ms, since it was loaded.
+        /// Number of callbacks that took longer than 50 ms, since the plugin was loaded.
         slow_calls: u64,
         number: u64,
     },
@@ -126,20 +127,20 @@ pub enum FromWorker {
 pub struct Load {
     /// For logs and thread names; the file itself is descriptor 4.
     pub name: String,
-    /// Stop after the descriptor: the throw-away check worker.
+    /// Whether to stop after the check: a throw-away worker.
     pub check_only: bool,
-    /// 1 << CAP_..., requested by the plugin and allowed by the administrator.
+    /// Capabilities that the plugin requests and the administrator allows, as bits `1 << CAP_...`.
     pub capabilities: u64,
     pub realtime: bool,
-    /// As root, with all that the host may do: nothing is taken from it but real time.
+    /// Whether it runs as root and unconfined, without real time.
     pub root: bool,
-    /// Account to run as; None where the host may not change it.
+    /// Account to run as; None if the host cannot change accounts.
     pub uid_gid: Option<(u32, u32)>,
-    /// The plugin's own directory, which it may write.
+    /// The plugin's own folder, writable.
     pub state_dir: Option<String>,
-    /// Files and folders beyond that, which it may read and run.
+    /// Further files and folders that it may read and execute.
     pub files: Vec<String>,
-    /// Files and folders which it may also write.
+    /// Files and folders that it may also write.
     pub writable: Vec<String>,
 }
 
@@ -152,9 +153,9 @@ pub struct Surroundings {
     pub nodes: Vec<String>,
     /// "@links.0": the interfaces of the links to the peer.
     pub links: Vec<String>,
-    /// "@peer": the peer's name, where keys are configured to know it by.
+    /// "@peer": the peer's name, if keys are configured that identify it.
     pub peer: Option<String>,
-    /// "@state": the plugin's own directory, where it has one.
+    /// "@state": the plugin's own folder, if it has one.
     pub state: Option<String>,
 }
 
@@ -183,13 +184,13 @@ pub struct Descriptor {
     pub wire_min: u32,
     pub wire_max: u32,
     pub capabilities: u64,
-    /// Files and folders beyond its configuration's; a leading `+` asks to write there.
+    /// Files and folders beyond those of its configuration; a leading `+` asks to write there.
     pub paths: Vec<String>,
-    /// Which optional callbacks it has: the host does not wait for the others.
+    /// Optional callbacks that it has: the host does not wait for the others.
     pub has_drain: bool,
     pub has_settle: bool,
     pub has_role: bool,
-    /// The words of its query.
+    /// The verbs of its query.
     pub verbs: Vec<Verb>,
     /// It answers the extension `spared.group/1`: it decides roles.
     pub provides_groups: bool,
@@ -200,33 +201,33 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// The word that a question begins with, or the empty one.
+    /// The verb of a query, by its first word; the empty verb if it has none.
     pub fn verb(&self, argv: &[String]) -> Option<&Verb> {
         let word = argv.first().map_or("", String::as_str);
         self.verbs.iter().find(|verb| verb.word == word)
     }
 }
 
-/// A word of a plugin's query.
+/// A verb of a plugin's query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verb {
-    /// Empty for a question without words.
+    /// Empty for a query without words.
     pub word: String,
     pub usage: String,
     pub summary: String,
-    /// Nothing: also those may ask who may only read.
+    /// Whether it changes something. Read-only verbs are open to users who may only read.
     pub changes: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// "group.0.interface.1.vrid"; empty for the whole.
+    /// "group.0.interface.1.vrid"; empty for the whole file.
     pub key: String,
     pub why: String,
 }
 
 impl Failure {
-    /// A failure of no key.
+    /// A failure that concerns no single key.
     pub fn of_whole(why: impl Into<String>) -> Self {
         Self {
             key: String::new(),
@@ -248,11 +249,11 @@ pub enum Value {
     Signed(Kind, i64),
 }
 
-/// What a number is.
+/// Unit and kind of a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kind {
     pub unit: Unit,
-    /// It only rises.
+    /// Whether it only rises.
     pub counter: bool,
 }
 
@@ -290,7 +291,7 @@ pub enum Call {
         group: String,
         cause: Cause,
     },
-    /// Nobody waits for its answer.
+    /// Not waited for.
     Explain {
         group: String,
         role: Role,
@@ -298,15 +299,15 @@ pub enum Call {
     },
 }
 
-/// A role, as the plugin that decides says it.
+/// A role, as the elector publishes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     pub role: Role,
-    /// Grants every lease anew, also those that lapsed.
+    /// Grants all fence leases again, also those that lapsed.
     pub reopens: bool,
     pub cause: Cause,
-    /// Monotonic: lets the host refuse a call that lay in the queue of a stopped process. An ACTIVE
-    /// older than CALL_TIMEOUT_MS opens no lease.
+    /// Monotonic time, by which the host refuses a call that lay in the queue of a stopped process:
+    /// an ACTIVE older than CALL_TIMEOUT_MS grants no fence lease.
     pub sent_ns: u64,
 }
 
@@ -338,7 +339,7 @@ pub struct VirtualRouterClaim {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AddressClaim {
     pub interface: String,
-    /// Index into `routers`; None: follows the group without VRRP.
+    /// Index into `routers`; None if it follows the group without VRRP.
     pub router: Option<u32>,
     pub address: std::net::IpAddr,
     pub prefix: u8,
@@ -352,9 +353,9 @@ pub struct RouteClaim {
     pub gateway: Option<std::net::IpAddr>,
     pub interface: Option<String>,
     pub source: Option<std::net::IpAddr>,
-    /// 0: the kernel's default.
+    /// 0 for the kernel's default.
     pub metric: u32,
-    /// 0: main.
+    /// 0 for the main table.
     pub table: u32,
 }
 
@@ -371,8 +372,8 @@ pub struct InterfaceEvent {
     pub addresses: Vec<(std::net::IpAddr, u8)>,
     /// SPARED_SOCKET_* of each descriptor that travels with the message.
     pub sockets: Vec<u32>,
-    /// Which opening of the sockets this is: with the same number the descriptors are those sent
-    /// before and do not travel again.
+    /// Number of this opening of the sockets: with the same number the descriptors are those sent
+    /// before, and do not travel again.
     pub generation: u64,
 }
 

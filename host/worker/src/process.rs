@@ -1,4 +1,4 @@
-//! The host's half: starts workers, speaks with them without ever blocking, and ends them.
+//! The host's half: starts workers, exchanges messages with them without blocking, and ends them.
 
 use std::fmt;
 use std::io;
@@ -20,14 +20,14 @@ pub const SOCKET_FD: RawFd = 3;
 /// The plugin's file, in the worker.
 pub const PLUGIN_FD: RawFd = 4;
 
-/// Characters of a group's name, and of why it has its role; the rest is cut.
+/// Most characters of a group's name and of the texts of a cause; the rest is cut.
 const TEXT_MAX: usize = 1024;
 
-/// How long a throw-away check worker may take.
+/// Longest time for a throw-away check worker.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The account and group of what runs for the moment of a check: the last of those that no file names and
-/// that systemd and Debian give to nobody.
+/// Account and group of short-lived checks: the last of the ids that no file names and that neither
+/// systemd nor Debian assigns.
 pub const CHECK_ACCOUNT: u32 = 61183;
 
 /// One running worker. Dropped alive, it is killed.
@@ -41,7 +41,7 @@ pub struct Worker {
 
 impl Worker {
     /// Starts `exe worker NAME` and sends it `load`. The calling thread must outlive the worker,
-    /// which takes its end for the host's.
+    /// which takes the end of that thread for the end of the host.
     ///
     /// # Errors
     /// The kernel's: no process or descriptor left, or `exe` is not there.
@@ -49,11 +49,12 @@ impl Worker {
         Self::begin(exe, load, plugin, (None, Stdio::inherit()))
     }
 
-    /// The same with an error output that is read by [`errors`](Self::errors). A plugin that is root
-    /// keeps that of the host: its children, which outlive it, write there, too.
+    /// As [`spawn`](Self::spawn), with an error output that [`errors`](Self::errors) reads. A
+    /// plugin that runs as root keeps the error output of the host, as its children outlive it and
+    /// write there too.
     ///
     /// # Errors
-    /// As of [`spawn`](Self::spawn).
+    /// As for [`spawn`](Self::spawn).
     pub fn spawn_heard(exe: &Path, load: &Load, plugin: BorrowedFd<'_>) -> io::Result<Self> {
         if load.root {
             return Self::spawn(exe, load, plugin);
@@ -84,8 +85,8 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Sends a message, at once or not at all. A worker whose socket is [`SendError::Full`] has
-    /// not read for hundreds of messages: kill it, as what it missed cannot be made good.
+    /// Sends a message, at once or not at all. On [`SendError::Full`] the worker has not read for
+    /// hundreds of messages: kill it, as it cannot catch up with what it missed.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -97,27 +98,27 @@ impl Worker {
         codec::send(self.socket.as_fd(), message, descriptors)
     }
 
-    /// The next message; None where there is none yet. Descriptors from a worker are closed, and
-    /// texts hold no control characters: they end on terminals and in logs.
+    /// The next message; None if there is none yet. Descriptors from a worker are closed. Texts
+    /// have no control characters, as they end up on terminals and in logs.
     ///
     /// # Errors
-    /// The worker is gone, or speaks nonsense: kill it.
+    /// The worker is gone, or sent an invalid record: kill it.
     pub fn receive(&mut self) -> Result<Option<FromWorker>, ReceiveError> {
         let received = self.receiver.receive(&self.socket)?;
         Ok(received.map(|(message, _descriptors)| printable(message)))
     }
 
-    /// Its error output, until that has ended.
+    /// Its error output, until the end of it.
     pub fn errors(&mut self) -> Option<&mut Errors> {
         self.errors.as_mut()
     }
 
-    /// Nobody writes there any more.
+    /// Closes the error output, once it has ended.
     pub fn close_errors(&mut self) {
         self.errors = None;
     }
 
-    /// Its process id, for people and logs.
+    /// Process id, for logs and status.
     pub fn pid(&self) -> u32 {
         self.child.pid()
     }
@@ -127,22 +128,22 @@ impl Worker {
         self.child.pidfd()
     }
 
-    /// SIGKILL; [`exit`](Self::exit) tells when it is through.
+    /// Sends SIGKILL; [`exit`](Self::exit) tells when the process has ended.
     pub fn kill(&self) {
         self.child.kill();
     }
 
-    /// How it ended; None while it runs. Never waits.
+    /// Exit status; None while it runs. Never waits.
     pub fn exit(&mut self) -> Option<ExitStatus> {
         self.child.exit()
     }
 
-    /// Why it ended, in words; None while it runs.
+    /// Exit reason in words; None while it runs.
     pub fn exit_reason(&mut self) -> Option<String> {
         self.child.exit_reason()
     }
 
-    /// The process alone: nothing is said to it any more.
+    /// Only the process, without its connection.
     pub fn into_child(self) -> Child {
         self.child
     }
@@ -155,7 +156,8 @@ impl AsFd for Worker {
     }
 }
 
-/// A plugin must not draw on a terminal, nor make one line of log look like two.
+/// Removes control characters, so that a plugin cannot draw on a terminal or make one line of log
+/// look like two.
 fn printable(mut message: FromWorker) -> FromWorker {
     match &mut message {
         FromWorker::Log { text, .. }
@@ -169,7 +171,7 @@ fn printable(mut message: FromWorker) -> FromWorker {
         FromWorker::Returned { failures, rows, .. } => {
             for failure in failures {
                 clean(&mut failure.key, |_| false);
-                // A usage may have lines.
+                // A usage may have several lines.
                 clean(&mut failure.why, |character| character == '\n');
             }
             for row in rows {
@@ -207,7 +209,8 @@ fn printable(mut message: FromWorker) -> FromWorker {
     message
 }
 
-/// Groups and causes go on to other workers, to the peer and into events.
+/// Removes control characters from groups and causes, which go on to other workers, to the peer and
+/// into events.
 fn printable_call(call: &mut Call) {
     let (group, cause) = match call {
         Call::Claim { group, .. } | Call::Announce { group } => (group, None),
@@ -215,7 +218,7 @@ fn printable_call(call: &mut Call) {
         Call::SwitchOver { group, cause } | Call::Explain { group, cause, .. } => {
             (group, Some(cause))
         }
-        // An interface is looked at as a name of the kernel's.
+        // Interfaces are checked against the rules of the kernel for names.
         Call::Follow { .. } | Call::Unfollow { .. } => return,
     };
     let causes = cause.map(|cause| [&mut cause.peer, &mut cause.interface, &mut cause.text]);
@@ -225,7 +228,7 @@ fn printable_call(call: &mut Call) {
     }
 }
 
-/// What is too long for a record to another worker would cost that one its life.
+/// Cuts a text that would make a record to another worker too long, which would end that worker.
 fn cut(text: &mut String) {
     if let Some((end, _)) = text.char_indices().nth(TEXT_MAX) {
         text.truncate(end);
@@ -257,8 +260,8 @@ pub struct Configuration {
     pub surroundings: Surroundings,
 }
 
-/// Reads a plugin's descriptor, and checks a configuration where one is given, in a process
-/// without capabilities that is thrown away. Takes up to [`CHECK_TIMEOUT`].
+/// Reads a plugin's descriptor, and checks a configuration if one is given, in a throw-away process
+/// without capabilities. Takes up to [`CHECK_TIMEOUT`].
 ///
 /// # Errors
 /// Why the file is no plugin, in a sentence, or that it crashed or hung.
@@ -357,10 +360,10 @@ impl Check {
     }
 }
 
-/// Why a plugin could not be checked, by whose fault it is.
+/// Why a plugin could not be checked, by whose fault.
 #[derive(Debug)]
 pub enum CheckError {
-    /// The file is no plugin for this host: the sentence.
+    /// The file is no plugin for this host, as the sentence says.
     Refused(String),
     /// It ended its process.
     Crashed(String),

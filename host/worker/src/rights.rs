@@ -1,10 +1,10 @@
-//! What a plugin may ask for, and what it is called.
+//! Capabilities that a plugin may ask for, and their names.
 
 use caps::Capability;
 use spared_abi::{FLAGS_REQUIRED, PLUGIN_ROOT};
 
-/// With each of these a worker could become root, or do what root does: who needs one asks for
-/// `SPARED_PLUGIN_ROOT`, and the administrator sees it.
+/// Capabilities by which a worker could become root or act as root. A plugin that needs one asks
+/// for `SPARED_PLUGIN_ROOT`, which the administrator sees.
 const NEVER: [Capability; 14] = [
     Capability::CAP_AUDIT_CONTROL,
     Capability::CAP_BPF,
@@ -22,13 +22,13 @@ const NEVER: [Capability; 14] = [
     Capability::CAP_SYS_RAWIO,
 ];
 
-/// What of `capabilities` (1 << `CAP_...`) a plugin that is not root may have.
+/// The part of `capabilities` (1 << `CAP_...`) that a plugin that is not root may have.
 pub fn grantable(capabilities: u64) -> u64 {
     let never = NEVER.iter().fold(0, |set, one| set | one.bitmask());
     capabilities & !never
 }
 
-/// "`net_admin`".
+/// Names of capabilities, such as "`net_admin`".
 pub fn names(capabilities: u64) -> Vec<String> {
     let all = caps::all().into_iter();
     let mut names: Vec<String> = all
@@ -40,7 +40,7 @@ pub fn names(capabilities: u64) -> Vec<String> {
 }
 
 /// # Errors
-/// What of it cannot be had, in a sentence that goes on after the plugin's file.
+/// What cannot be granted, as a sentence that follows the name of the plugin's file.
 pub fn check(flags: u32, capabilities: u64) -> Result<(), String> {
     let unknown = flags & FLAGS_REQUIRED;
     if unknown != 0 {

@@ -17,10 +17,10 @@ use crate::loader;
 use crate::message::{FromWorker, Load, ToWorker};
 use crate::process::PLUGIN_FD;
 
-/// How long the host may take to say what to load.
+/// Longest wait for the host to say what to load.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a plugin may take to resign once the host is gone.
+/// Longest time for a plugin to resign once the host is gone.
 const RESIGN_S: u32 = 2;
 
 /// The plugin is broken, or refused: sysexits' EX_SOFTWARE.
@@ -55,10 +55,10 @@ pub fn run() -> ExitCode {
 fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String> {
     let kernel = |errno: rustix::io::Errno| format!("cannot set up: {errno}");
     let mut missed = confine::before_load(load);
-    // The uid change of before_load clears it.
+    // The change of uid in before_load clears it.
     die_with_the_host();
     let outbound = Outbound::new(socket).map_err(kernel)?;
-    // SAFETY: the host put it there, and it is ours alone.
+    // SAFETY: the host placed it there, and nothing else owns it.
     let file = unsafe { OwnedFd::from_raw_fd(PLUGIN_FD) };
     let loaded = loader::load(&load.name, file.as_fd());
     drop(file);
@@ -80,8 +80,8 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
     Ok(driver.run())
 }
 
-/// SIGTERM comes when the host dies, whatever the plugin is doing. It must not end the process:
-/// the plugin is to resign first, once the loop finds the socket closed. It only limits the time.
+/// Asks for SIGTERM when the host dies. The signal must not end the process, as the plugin has to
+/// resign first, once the loop finds the socket closed: its handler only limits the time.
 fn die_with_the_host() {
     // SAFETY: alarm is async-signal-safe, and all that the handler does.
     let handler = unsafe { signal_hook::low_level::register(SIGTERM, limit_remaining_time) };

@@ -1,4 +1,4 @@
-//! The configuration as config_get and config_len see it, for plugins without a TOML parser.
+//! A configuration for config_get and config_len, for plugins without a TOML parser.
 
 use rustix::io::Errno;
 use spared_abi as abi;
@@ -15,7 +15,7 @@ pub struct Settings {
 
 impl Settings {
     /// # Errors
-    /// The parser's words.
+    /// The parser's message.
     pub fn parse(toml: &str, surroundings: &Surroundings) -> Result<Self, String> {
         let table = toml
             .parse()
@@ -29,7 +29,7 @@ impl Settings {
     /// A scalar as text.
     ///
     /// # Errors
-    /// ENOENT where it is absent, EISDIR where it is a table or an array.
+    /// ENOENT if it is absent, EISDIR if it is a table or an array.
     pub fn get(&self, key: &str) -> Result<String, Errno> {
         if key == "@node" {
             return Ok(self.around.node.clone());
@@ -57,10 +57,10 @@ impl Settings {
         }
     }
 
-    /// `SPARED_CONFIG_*`.
+    /// Type of a value, `SPARED_CONFIG_*`.
     ///
     /// # Errors
-    /// ENOENT where it is absent.
+    /// ENOENT if it is absent.
     pub fn kind(&self, key: &str) -> Result<u32, Errno> {
         if self.arrays().iter().any(|(array, _)| *array == key) {
             return Ok(abi::CONFIG_ARRAY);
@@ -79,10 +79,10 @@ impl Settings {
         })
     }
 
-    /// The name of a table's key by its position, as a part of a longer key.
+    /// Name of a table's key by its position, escaped for use in a longer key.
     ///
     /// # Errors
-    /// ENOENT where there is none, ENOTDIR where it is no table.
+    /// ENOENT if there is none, ENOTDIR if it is no table.
     pub fn key(&self, table: &str, position: u32) -> Result<String, Errno> {
         let keys = match table {
             "" => &self.table,
@@ -101,7 +101,7 @@ impl Settings {
     /// The length of an array.
     ///
     /// # Errors
-    /// ENOENT where it is absent, ENOTDIR where it is no array.
+    /// ENOENT if it is absent, ENOTDIR if it is no array.
     pub fn len(&self, key: &str) -> Result<u32, Errno> {
         let of_host = self.arrays().into_iter().find(|(array, _)| *array == key);
         let length = match of_host {
@@ -142,7 +142,7 @@ impl Settings {
         Some(self.by_node(value))
     }
 
-    /// Of a table by node name, this node's value.
+    /// This node's value, if it is a table by node name.
     fn by_node<'a>(&self, value: &'a Value) -> &'a Value {
         match value {
             Value::Table(table) => table.get(&self.around.node).unwrap_or(value),

@@ -1,17 +1,17 @@
-//! What a callback may return; a plugin can return any number.
+//! Statuses that a callback may return; a plugin can return any number.
 
 use std::fmt;
 
 use rustix::io::Errno;
 use spared_abi as abi;
 
-/// Linux's MAX_ERRNO: no error of the kernel's is greater.
+/// MAX_ERRNO of Linux, its greatest error number.
 const ERRNO_MAX: abi::Status = 4095;
 
-/// What stands for a number that is no status: -EPROTO.
+/// Status in place of an invalid one: -EPROTO.
 pub const INVALID: abi::Status = -Errno::PROTO.raw_os_error();
 
-/// A number that the callback may not return, taken for [`INVALID`].
+/// A number that the callback may not return, treated as [`INVALID`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     callback: String,
@@ -30,7 +30,7 @@ pub fn returned(callback: &str, status: abi::Status) -> Result<abi::Status, Inva
     ended(callback, status)
 }
 
-/// The status with which a callback is through, at once or by done().
+/// The status with which a callback has ended, at once or by done().
 ///
 /// # Errors
 /// It may not end with this number.
@@ -91,7 +91,7 @@ mod tests {
         assert!(returned("role", abi::PENDING).is_ok());
         assert!(returned("start", abi::PENDING).is_ok());
         assert!(returned("configure", abi::PENDING).is_err());
-        // what is through does not wait once more
+        // a callback that has ended cannot be pending again
         assert!(ended("role", abi::PENDING).is_err());
         assert!(returned("configure", abi::RESTART).is_ok());
         assert!(returned("start", abi::RESTART).is_err());

@@ -1,7 +1,7 @@
-//! System calls that no plugin has business with: a seccomp deny-list.
+//! System calls that no plugin needs: a seccomp deny-list.
 //!
-//! Not an allow-list: a vendor's libraries change, and with them what they call; allow-lists broke
-//! sshd with OpenSSL 1.1.1d and again with glibc 2.31.
+//! Not an allow-list, as updates of vendors' libraries change the calls that they make: allow-lists
+//! broke sshd with OpenSSL 1.1.1d and again with glibc 2.31.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,11 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-/// Rules by call; without any it is denied whatever its arguments are.
+/// Rules by call. A call without rules is denied for all arguments.
 type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
 
-/// Changing the machine, looking into other processes, and interfaces with a history of holes.
+/// Calls that change the machine or look into other processes, and interfaces with a history of
+/// vulnerabilities.
 const DENIED: &[libc::c_long] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
@@ -62,14 +63,15 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_userfaultfd,
 ];
 
-/// A user namespace has all capabilities within, and with them what the kernel shows to root alone.
+/// A new user namespace gives all capabilities inside, and thereby access to parts of the kernel
+/// that are otherwise for root.
 const NEW_USER: u64 = libc::CLONE_NEWUSER as u64;
 
-/// They answer EPERM from now on. `clone3`, whose flags no filter can see, is one that this kernel
-/// does not have: the C library makes its threads and children by `clone` then.
+/// Denies these calls with EPERM from now on. `clone3`, whose flags no filter can see, fails with
+/// ENOSYS, so that the C library uses `clone` for threads and children.
 ///
 /// # Errors
-/// The kernel has no seccomp filters, or the machine is one that the compiler does not know.
+/// The kernel has no seccomp filters, or the filter compiler does not know this architecture.
 pub fn deny() -> Result<(), String> {
     let mut denied: Rules = DENIED.iter().map(|call| (*call, Vec::new())).collect();
     denied.insert(

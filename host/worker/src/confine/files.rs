@@ -1,5 +1,5 @@
-//! Which files the plugin may open, and whom it may speak to beside them: landlock, as far as this
-//! kernel has it.
+//! Files that the plugin may open, and processes outside that it may reach: Landlock, as far as
+//! this kernel has it.
 
 use std::os::fd::BorrowedFd;
 
@@ -12,7 +12,7 @@ use super::privileges::NET_ADMIN;
 use crate::message::Load;
 use crate::process::PLUGIN_FD;
 
-/// Programs and libraries, to read and run.
+/// Programs and libraries, to read and execute.
 const PROGRAMS: [&str; 8] = [
     "/usr",
     "/bin",
@@ -24,7 +24,7 @@ const PROGRAMS: [&str; 8] = [
     "/etc/alternatives",
 ];
 
-/// To read: what the C library looks at, and what the kernel says of itself.
+/// To read: files of the C library, and those of the kernel.
 const READABLE: [&str; 14] = [
     "/etc/group",
     "/etc/hosts",
@@ -45,15 +45,15 @@ const READABLE: [&str; 14] = [
 /// To read and write.
 const WRITABLE: [&str; 4] = ["/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"];
 
-/// To read and write for whoever may set up the network: the kernel's own rule, by CAP_NET_ADMIN
-/// of the namespace whose settings they are.
+/// To read and write with CAP_NET_ADMIN, which the kernel itself requires in the namespace whose
+/// settings these are.
 const NET_SETTINGS: &str = "/proc/sys/net";
 
-/// No plugin makes them, or speaks with them, among its own files.
+/// Rights to create and control devices, which no plugin needs among its files.
 const DEVICES: BitFlags<AccessFs> = make_bitflags!(AccessFs::{MakeChar | MakeBlock | IoctlDev});
 
-/// Everything but these, the plugin's own directory and what its configuration and its descriptor
-/// name cannot be opened any more, /etc/spared with its key among it.
+/// Leaves access to these files, the plugin's own folder, and what its configuration and its
+/// descriptor name. Nothing else can be opened any more, such as /etc/spared with its key.
 ///
 /// # Errors
 /// The kernel has no landlock.
@@ -61,7 +61,7 @@ pub fn restrict(load: &Load) -> Result<(), String> {
     result_of(enforce(load))
 }
 
-/// No file can be opened any more.
+/// Denies access to all files.
 ///
 /// # Errors
 /// The kernel has no landlock.
@@ -89,10 +89,10 @@ fn no_rules() -> Result<RulesetCreated, landlock::RulesetError> {
 fn enforce(load: &Load) -> Result<RulesetStatus, landlock::RulesetError> {
     let all = AccessFs::from_all(ABI::V5);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    // Most open a setting as they open any file: cut to nothing first.
+    // Most programs truncate a setting when they open it, as they do with any file.
     let write = AccessFs::WriteFile | AccessFs::Truncate;
     let mut rules = no_rules()?;
-    // SAFETY: the host put it there, and it is closed after loading only.
+    // SAFETY: the host placed it there, and it is closed only after loading.
     let plugin = unsafe { BorrowedFd::borrow_raw(PLUGIN_FD) };
     rules = rules.add_rule(PathBeneath::new(
         plugin,
@@ -134,8 +134,8 @@ fn allow(
     }
 }
 
-/// A rule is for an inode, and procfs forgets those that nobody uses: the next look at the path
-/// finds another, without the rule. So this one stays in use until the process ends.
+/// Adds a rule and keeps its path open until the process ends. A rule belongs to an inode, and
+/// procfs frees inodes that are not in use: the next lookup would find another, without the rule.
 fn allow_for_good(
     rules: RulesetCreated,
     path: &str,

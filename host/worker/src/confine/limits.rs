@@ -2,17 +2,17 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Above ordinary work, below the kernel's own threads.
+/// Real-time priority: above ordinary processes, below the kernel's own threads.
 pub const PRIORITY: i32 = 30;
 
-/// A real-time plugin that computes that long without a pause is killed by SIGXCPU, before the
-/// machine is lost to it.
+/// CPU time without a pause after which a real-time plugin is killed by SIGXCPU, so that it cannot
+/// block the machine.
 const RTTIME_SOFT_US: u64 = 200_000;
 const RTTIME_HARD_US: u64 = 400_000;
 
 const DESCRIPTORS: u64 = 1024;
 
-/// Of the account, which is the worker's alone: threads, and the children of its checks.
+/// Most threads and processes of a worker's own account, including the children of its checks.
 const PROCESSES: u64 = 512;
 
 /// # Errors
@@ -27,7 +27,7 @@ pub fn set(realtime: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// For a worker with an account of its own.
+/// Limits the processes of a worker that has its own account.
 ///
 /// # Errors
 /// The kernel's.
@@ -35,9 +35,9 @@ pub fn set_processes() -> Result<(), String> {
     lower(Resource::Nproc, PROCESSES, PROCESSES)
 }
 
-/// Where systemd makes the host the last that is killed when memory runs out, this one goes before
-/// it: a vendor's plugin, which has its vendor's part in its name, before all others. The elector stays
-/// with the host.
+/// Sets the OOM score: if systemd protects the host from the OOM killer, workers are still killed
+/// before it, and vendors' plugins, which have a `-` in their names, before all others. The elector
+/// keeps the host's score.
 ///
 /// # Errors
 /// The kernel's.
@@ -49,15 +49,15 @@ pub fn be_killed_before_the_host(name: &str, realtime: bool) -> Result<(), Strin
         false => 0,
     };
     let now = std::fs::read_to_string(FILE).map_err(|error| error.to_string())?;
-    // to go later than the host's own parent wished takes a privilege, and is not meant
+    // a lower score than the inherited one needs a privilege, and is not wanted
     match now.trim().parse::<i32>() {
         Ok(score) if score >= least => Ok(()),
         _ => std::fs::write(FILE, least.to_string()).map_err(|error| error.to_string()),
     }
 }
 
-/// What systemd gives the host and every child would inherit: to be the last that is killed when
-/// memory runs out, and a mask that hides new files from others.
+/// Resets what children would inherit from the host by its unit: a low OOM score, and a umask that
+/// hides new files from others.
 ///
 /// # Errors
 /// The kernel's.
@@ -66,7 +66,7 @@ pub fn forget_the_hosts() -> Result<(), String> {
     std::fs::write("/proc/self/oom_score_adj", "0").map_err(|error| error.to_string())
 }
 
-/// Without the privilege, [`lock_memory`] says what is missing.
+/// Removes the limit of locked memory. Without the privilege, [`lock_memory`] reports it.
 pub fn lift_memory_limit() {
     let unlimited = Rlimit {
         current: None,
@@ -85,7 +85,7 @@ fn lower(resource: Resource, soft: u64, hard: u64) -> Result<(), String> {
     setrlimit(resource, limit).map_err(|errno| format!("{resource:?}: {errno}"))
 }
 
-/// SCHED_FIFO for this thread; children and threads of the plugin fall back to ordinary.
+/// Sets SCHED_FIFO for this thread; children and threads of the plugin get ordinary scheduling.
 ///
 /// # Errors
 /// The kernel's: no privilege, or a control group without real-time share.
@@ -102,8 +102,8 @@ pub fn real_time(priority: i32) -> Result<(), String> {
     Ok(())
 }
 
-/// Everything that is mapped now is brought in and stays; what comes later stays once touched,
-/// where the limit allows. The heap is never given back, so that it needs not be fetched again.
+/// Loads and locks all memory that is mapped now. If the limit is removed, later memory is locked
+/// once it is touched. The heap is never returned, so that it need not be faulted in again.
 ///
 /// # Errors
 /// The kernel's: no privilege and a low limit.
@@ -115,7 +115,7 @@ pub fn lock_memory() -> Result<(), String> {
     }
     let limit = getrlimit(Resource::Memlock).current;
     if limit.is_some() {
-        // A locked stack that is beyond the limit could not grow any more.
+        // A locked stack could not grow beyond the limit later.
         std::hint::black_box(touch_stack());
     }
     lock(libc::MCL_CURRENT)?;
@@ -136,7 +136,7 @@ fn lock(flags: libc::c_int) -> Result<(), String> {
     }
 }
 
-/// Makes the stack as large as any callback may need it.
+/// Grows the stack to as much as any callback may need, 1 MiB.
 #[inline(never)]
 fn touch_stack() -> u8 {
     let stack = [0u8; 1 << 20];

@@ -2,9 +2,9 @@
 
 use caps::{CapSet, Capability, CapsHashSet};
 
-/// To set up the network.
+/// CAP_NET_ADMIN.
 pub const NET_ADMIN: u64 = 1 << 12;
-/// To lock memory beyond the limit.
+/// CAP_IPC_LOCK, to lock memory beyond the limit.
 pub const IPC_LOCK: u64 = 1 << 14;
 
 fn allowed(bits: u64) -> CapsHashSet {
@@ -13,8 +13,8 @@ fn allowed(bits: u64) -> CapsHashSet {
         .collect()
 }
 
-/// What leaves the bounding set can never come back, not by a set-uid program either; and the
-/// ambient set, which every child would inherit, is emptied.
+/// Drops all but `bits` from the bounding set, so that they cannot come back, not by a set-uid
+/// program either, and empties the ambient set, which children would inherit.
 ///
 /// # Errors
 /// No CAP_SETPCAP.
@@ -50,10 +50,10 @@ pub fn change_account(uid: u32, gid: u32) -> Result<(), String> {
     rustix::process::set_dumpable_behavior(readable).map_err(|errno| errno.to_string())
 }
 
-/// Keeps the capabilities `bits`, and those of `welcome` that are here.
+/// Keeps the capabilities `bits`, and those of `welcome` that this process has.
 ///
 /// # Errors
-/// The kernel's, or one of `bits` is not here.
+/// The kernel's, or this process does not have one of `bits`.
 pub fn keep_only(bits: u64, welcome: u64) -> Result<(), String> {
     let permitted = caps::read(None, CapSet::Permitted).map_err(|error| error.to_string())?;
     let wanted = allowed(bits | welcome);
@@ -82,7 +82,7 @@ pub fn no_new_privileges() -> Result<(), String> {
     rustix::thread::set_no_new_privs(true).map_err(|errno| errno.to_string())
 }
 
-/// Other processes of the same account cannot look into this one.
+/// Hides the memory of this process from others of the same account.
 pub fn hide_memory() {
     let hidden = rustix::process::DumpableBehavior::NotDumpable;
     let _ = rustix::process::set_dumpable_behavior(hidden);

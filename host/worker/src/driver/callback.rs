@@ -1,4 +1,4 @@
-//! Around every callback: what it lends, how long it takes, what it answers and how it fails.
+//! Runs callbacks: their durations, answers and failures, and the texts lent to them.
 
 use std::ffi::c_void;
 
@@ -13,7 +13,7 @@ use crate::status::{self, INVALID, Invalid};
 
 /// Answers larger than this are refused.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Questions that a plugin may keep waiting; the oldest goes first.
+/// Most queries that a plugin may keep waiting; beyond that the oldest is ended.
 const QUERIES_MAX: usize = 64;
 /// Faults of one callback; more say nothing new.
 const FAILURES_MAX: usize = 200;
@@ -22,33 +22,33 @@ const FAILURE_BYTES_MAX: usize = 1024;
 
 const ENOTRECOVERABLE: abi::Status = errno(Errno::NOTRECOVERABLE);
 
-/// A callback that is not through yet.
+/// A callback that has not ended yet.
 #[derive(Debug)]
 pub struct Answer {
     callback: &'static str,
     to: To,
     rows: Vec<Row>,
     bytes: usize,
-    /// One row had no room.
+    /// A row was left out, as there was no room.
     missing: bool,
 }
 
-/// What may be ended before the plugin does.
+/// Kind of a callback, by what can end it and what follows.
 #[derive(Debug, PartialEq)]
 pub(super) enum To {
     /// A newer role of the group ends it.
     Role(String),
-    /// Too many newer ones end it.
+    /// Too many newer queries end it.
     Query,
-    /// Afterwards the plugin is told of roles.
+    /// The plugin receives roles afterwards.
     Start,
-    /// Afterwards it is destroyed.
+    /// The instance is destroyed afterwards.
     Stop,
     Other,
 }
 
 impl Driver {
-    /// A callback that may stay pending under a token.
+    /// Runs a callback that may stay pending under a token.
     pub(super) fn begin(
         &self,
         token: u64,
@@ -68,7 +68,7 @@ impl Driver {
         self.drop_failures(callback);
     }
 
-    /// Ends an older role of the group that is still pending: the newest wins.
+    /// Ends a pending role of the group, which a newer one replaces.
     pub(super) fn supersede(&self, group: &str) {
         let old = {
             let answers = self.answers.borrow();
@@ -82,8 +82,7 @@ impl Driver {
         }
     }
 
-    /// Makes room for one more question: of a plugin that never ends them the host has long given
-    /// up the oldest.
+    /// Makes room for one more query. The oldest is ended, which the host gave up long ago.
     pub(super) fn limit_queries(&self) {
         let oldest = {
             let answers = self.answers.borrow();
@@ -98,7 +97,7 @@ impl Driver {
         }
     }
 
-    /// A callback whose failure nobody waits for: it is logged.
+    /// Runs a callback whose failure is only logged.
     pub(super) fn tell(&self, callback: &str, call: impl FnOnce(*mut c_void) -> abi::Status) {
         if self.instance.get().is_null() {
             return;
@@ -128,7 +127,7 @@ impl Driver {
         }
     }
 
-    /// Calls the plugin, and watches how it comes back.
+    /// Calls the plugin, and checks the duration and the status.
     pub(super) fn enter(
         &self,
         callback: &str,
@@ -150,7 +149,7 @@ impl Driver {
         status::returned(callback, status).unwrap_or_else(|why| self.distrust(&why))
     }
 
-    /// A number that is no status: the line names it, and whoever waits learns of a failure.
+    /// Logs an invalid status, and reports it as a failure.
     fn distrust(&self, invalid: &Invalid) -> abi::Status {
         let why = invalid.to_string();
         self.outbound.log(abi::LOG_ERROR, &why);
@@ -174,19 +173,19 @@ impl Driver {
         self.answers.borrow_mut().insert(token, answer);
     }
 
-    /// The plugin says by done() that a callback is through.
+    /// Handles done() of the plugin for a callback.
     pub(super) fn done(&self, token: u64, status: abi::Status) {
         let callback = self.answers.borrow().get(&token).map(|it| it.callback);
         let Some(callback) = callback else { return };
         let status = status::ended(callback, status).unwrap_or_else(|why| self.distrust(&why));
         match callback {
-            // within a callback of its nothing is destroyed
+            // nothing is destroyed within a callback
             "stop" => self.stopped.set(Some((token, status))),
             _ => self.finish(token, status),
         }
     }
 
-    /// A start or a stop that is not through: the host waits longer.
+    /// Tells the host that a start or a stop is pending.
     pub(super) fn wait_longer(&self, callback: &str, token: u64) {
         if self.answers.borrow().contains_key(&token) {
             self.outbound.send(&FromWorker::Pending { token });
@@ -198,7 +197,7 @@ impl Driver {
         self.answers.borrow().values().any(|it| it.to == To::Stop)
     }
 
-    /// Tells the host that a callback is through. A token that is none is ignored.
+    /// Tells the host that a callback has ended. An unknown token is ignored.
     pub(super) fn finish(&self, token: u64, status: abi::Status) {
         let answer = self.answers.borrow_mut().remove(&token);
         if let Some(answer) = answer {
@@ -249,7 +248,7 @@ impl Driver {
         }
     }
 
-    /// A host function that was called wrongly: -EINVAL, with the reason logged.
+    /// Refuses a wrong call of a host function with -EINVAL, and logs the reason.
     pub(super) fn refuse(&self, function: &str, why: &str) -> abi::Status {
         self.outbound
             .log(abi::LOG_ERROR, &format!("{function}(): {why}"));

@@ -1,4 +1,4 @@
-//! Why a group has its role, from the plugin's struct to the message.
+//! Reads the cause of a role from the plugin's struct.
 
 use spared_abi as abi;
 use spared_pair::CauseKind;

@@ -1,4 +1,4 @@
-//! A group's claims, from the plugin's structs to the message.
+//! Reads a group's claims from the plugin's structs.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,7 +8,7 @@ use super::lent;
 use crate::loader::copy_sized;
 use crate::message::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 
-/// More of a kind is a plugin's mistake.
+/// Most claims of a kind; more are a mistake of the plugin.
 const CLAIMS_MAX: u32 = 4096;
 
 /// # Errors

@@ -1,4 +1,4 @@
-//! What the host says, as calls of the plugin, and what the plugin answers.
+//! Messages of the host, as calls of the plugin, and the plugin's answers.
 
 use std::ffi::c_void;
 use std::os::fd::{OwnedFd, RawFd};
@@ -12,7 +12,7 @@ use super::{Driver, End, INBOX_MAX};
 use crate::message::{Cause, Directive, Forced, FromWorker, Role, Surroundings, ToWorker};
 use crate::settings::Settings;
 
-/// The token of a stop that no host asked for.
+/// Token of a stop without a host.
 const GONE: u64 = u64::MAX;
 
 impl Driver {
@@ -79,7 +79,7 @@ impl Driver {
                 self.role(token, &group, &event);
             }
             ToWorker::Query { token, argv } => self.query(token, &argv),
-            // A plugin may follow interfaces in configure; it hears of them after start.
+            // A plugin may follow interfaces in configure; it receives them after start.
             ToWorker::Interface(_) | ToWorker::Directive(_) | ToWorker::Channel
                 if !self.started.get() =>
             {
@@ -92,7 +92,7 @@ impl Driver {
             ToWorker::Directive(directive) => self.directive(&directive),
             ToWorker::Channel => self.channel(descriptors),
             ToWorker::Ping { number } => self.pong(number),
-            // A second Load is nonsense; an Answer outside a call comes too late.
+            // A second Load is invalid; an Answer outside a call comes too late.
             ToWorker::Load(_) | ToWorker::Answer { .. } => {}
         }
     }
@@ -138,7 +138,7 @@ impl Driver {
         status
     }
 
-    /// Creates the instance if there is none, then goes on; the status of whichever fails.
+    /// Creates the instance if there is none, then goes on; returns the first failure.
     fn created(&self, go_on: impl FnOnce() -> abi::Status) -> abi::Status {
         if self.instance.get().is_null() {
             let (Some(create), Some(table)) = (self.plugin.table.create, self.table.get()) else {
@@ -150,7 +150,7 @@ impl Driver {
             if status < 0 {
                 return status;
             }
-            // A plugin without state may leave it NULL; it gets something that is not.
+            // A plugin without state may leave it NULL; it gets a pointer that is not NULL.
             let fallback = std::ptr::NonNull::<u64>::dangling().as_ptr().cast();
             self.instance.set(if instance.is_null() {
                 fallback
@@ -178,7 +178,7 @@ impl Driver {
         }
     }
 
-    /// What was held goes before whatever the host says next.
+    /// Puts the messages that were held before those that the host sends next.
     pub(super) fn handle_started(&self, status: abi::Status) {
         self.started.set(status >= 0);
         if status < 0 {
@@ -229,8 +229,8 @@ impl Driver {
         }
     }
 
-    /// The host died, or let go: the plugin resigns what it holds, and the process ends. One that
-    /// hangs in its stop is ended by the alarm.
+    /// Handles the end of the host or of its connection: the plugin resigns, and the process ends.
+    /// If stop hangs, the alarm ends it.
     pub(super) fn host_is_gone(&self) {
         if self.gone.replace(true) {
             return;
@@ -310,8 +310,7 @@ impl Driver {
         }
     }
 
-    /// Also finds out whether the plugin has used up the descriptors: then nothing works any more,
-    /// and a restart is the remedy.
+    /// Answers a ping. A plugin that has used up the descriptors is ended, as only a restart helps.
     fn pong(&self, number: u64) {
         let slow_calls = self.slow.borrow().total();
         self.outbound.send(&FromWorker::Pong { number, slow_calls });

@@ -1,4 +1,4 @@
-//! What the plugin says of itself: checks, its synchrony, and how its keys compare.
+//! What the plugin reports of itself: checks, whether it is in sync, and the scopes of its keys.
 
 use spared_abi as abi;
 
@@ -8,7 +8,7 @@ use crate::message::{FromWorker, Scope};
 const NAME_MAX: usize = 64;
 const WEIGHT_MAX: u32 = 9999;
 const STATE_MAX: u32 = 100;
-/// Longer keys, and more of them, are a plugin's mistake.
+/// Longer keys, and more of them, are a mistake of the plugin.
 const KEY_MAX: usize = 256;
 const SCOPES_MAX: usize = 4096;
 
@@ -55,7 +55,7 @@ impl Driver {
         })
     }
 
-    /// Keeps it until `configure` has succeeded.
+    /// Keeps the scope of a key until `configure` has succeeded.
     pub(super) fn declare_scope(&self, key: &str, scope: u32) -> abi::Status {
         let scope = match scope {
             abi::SCOPE_PAIR => Scope::Pair,
@@ -78,7 +78,7 @@ impl Driver {
         0
     }
 
-    /// A check of a configuration has no effect.
+    /// Sends a message, unless this is only a check of a configuration.
     fn say(&self, message: &FromWorker) -> abi::Status {
         if !self.check_only {
             self.outbound.send(message);

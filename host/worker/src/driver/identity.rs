@@ -1,5 +1,5 @@
-//! `spared.identity/1`: what the plugin wants signed and verified, over its channel to the process that
-//! has the keys.
+//! `spared.identity/1`: requests to sign and to verify, over the channel to the process that has
+//! the keys.
 
 use std::io::IoSlice;
 
@@ -39,7 +39,7 @@ impl Driver {
     }
 
     /// # Errors
-    /// What is wrong with the record, of which `answer` is all but its kind.
+    /// What is wrong with the record; `answer` is the record without its kind.
     pub(super) fn signed(&self, answer: &[u8]) -> Result<(), &'static str> {
         let (ticket, bytes) = answer.split_first_chunk().ok_or("a signature of nothing")?;
         if bytes.len() != SIGNATURE_SIZE {

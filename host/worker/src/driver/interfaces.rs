@@ -53,8 +53,9 @@ impl Driver {
         self.close_sockets(old);
     }
 
-    /// Keeps the sockets of an event; those that they replace come back, to be closed after the
-    /// plugin has heard of it, so that no number means two sockets. None: not followed.
+    /// Keeps the sockets of an event, and returns those that they replace. They are closed after
+    /// the plugin has been called, so that no number means two sockets. None if the interface is
+    /// not followed.
     fn take_sockets(
         &self,
         event: &InterfaceEvent,

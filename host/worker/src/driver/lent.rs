@@ -1,11 +1,11 @@
-//! Reads what a plugin lends for a call; everything is copied, nothing is believed.
+//! Reads what a plugin lends for a call: all is copied and checked.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, c_char};
 
 use spared_abi as abi;
 
-/// A text of a plugin; longer ones are cut here.
+/// Longest text of a plugin; longer ones are cut.
 const TEXT_MAX: usize = 64 * 1024;
 
 /// # Safety
@@ -16,7 +16,7 @@ pub unsafe fn text<'a>(text: abi::Str) -> Cow<'a, str> {
     String::from_utf8_lossy(bytes)
 }
 
-/// A C string; empty where it is NULL or not UTF-8.
+/// A C string; empty if it is NULL or not UTF-8.
 ///
 /// # Safety
 /// `text` is NULL or NUL-terminated, and lives while the result does.
@@ -28,10 +28,10 @@ pub unsafe fn c_text<'a>(text: *const c_char) -> &'a str {
     unsafe { CStr::from_ptr(text) }.to_str().unwrap_or_default()
 }
 
-/// Flags that the plugin passes: none of the high bits is known yet.
+/// Checks flags of a plugin. Unknown low bits are ignored; none of the high bits is known yet.
 ///
 /// # Errors
-/// One must be understood, and is not.
+/// A high bit is set, which must be understood.
 pub fn check_flags(of: &str, flags: u32) -> Result<(), String> {
     match flags & abi::FLAGS_REQUIRED {
         0 => Ok(()),
@@ -51,8 +51,8 @@ pub unsafe fn slice<'a, T>(first: *const T, length: usize) -> &'a [T] {
     unsafe { std::slice::from_raw_parts(first, length) }
 }
 
-/// Copies of the sized structs of an array, each walked by its own size; None where one says less
-/// than `least` bytes, which would never end.
+/// Copies of the sized structs of an array, each as long as its size field says. None if one says
+/// less than `least` bytes, with which the walk could stand still.
 ///
 /// # Safety
 /// Unless NULL, `first` leads to `count` structs of the sizes that they say; `T` is `repr(C)`,

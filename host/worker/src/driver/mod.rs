@@ -1,8 +1,9 @@
-//! Calls one plugin from one loop: descriptors, then timers, then what the peer and the host say.
+//! Calls one plugin from one loop: descriptors, then timers, then messages of the peer and the
+//! host.
 //!
-//! Descriptors come before timers, so that a plugin that was stopped for a while hears what the
-//! others said meanwhile before it acts on their silence. Nothing on that path allocates.
-//! A driver is leaked: the plugin keeps its address, and the process ends with the plugin.
+//! Descriptors come before timers, so that a plugin that was stopped for a while reads what the
+//! others sent meanwhile before it acts on their silence. Nothing on that path allocates. A driver
+//! is leaked: the plugin keeps its address, and the process ends with the plugin.
 
 mod callback;
 mod cause;
@@ -51,11 +52,11 @@ use crate::settings::Settings;
 
 /// Messages handled between two looks at timers and descriptors.
 const MESSAGES_PER_ROUND: usize = 16;
-/// With more messages than that waiting to be handled, a plugin's calls are refused.
+/// With this many messages waiting, calls of the plugin are refused.
 const INBOX_MAX: usize = 1024;
-/// What the manual promises the plugin's timers.
+/// Longest callback by the manual, which promises the plugin's timers no more.
 const CALLBACK_NS_MAX: u64 = 50_000_000;
-/// How long the last words may take.
+/// Longest time for the last messages to the host.
 const FAREWELL: Duration = Duration::from_millis(100);
 
 const SOCKET: u32 = 0;
@@ -74,21 +75,21 @@ fn is_loop_thread() -> bool {
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The host asked for it, or is gone; the plugin was stopped and destroyed.
+    /// The host asked for it or is gone, and the plugin was stopped and destroyed.
     Stopped,
-    /// The plugin said that it cannot be called again, or the worker cannot go on.
+    /// The plugin reported that it cannot be called again, or the worker cannot go on.
     Broken,
 }
 
 /// The plugin, its host table, and everything between callbacks.
 pub struct Driver {
-    // The one field that other threads touch.
+    // The only field that other threads use.
     outbound: Outbound,
     plugin: Loaded,
     table: Cell<Option<&'static abi::Host>>,
     instance: Cell<*mut c_void>,
     started: Cell<bool>,
-    /// Its start was called, and did not fail: a stop is due.
+    /// Its start was called and has not failed, so a stop is due.
     begun: Cell<bool>,
     /// A pending stop, and how it ended.
     stopped: Cell<Option<(u64, abi::Status)>>,
@@ -102,20 +103,20 @@ pub struct Driver {
     settings: RefCell<Settings>,
     /// Texts that config_get lent to the running callback.
     lent: RefCell<Vec<Box<str>>>,
-    /// What fail() said in the running callback.
+    /// Failures that the running callback reported by fail().
     failures: RefCell<Vec<Failure>>,
     answers: RefCell<HashMap<u64, Answer>>,
     slow: RefCell<Slow>,
     interfaces: RefCell<HashMap<String, Interface>>,
     peer: Peer,
-    /// What declare() said in the running configure.
+    /// Scopes that the running configure declared.
     scopes: RefCell<Option<Vec<(String, Scope)>>>,
     inbox: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
-    /// What came for the extensions before start.
+    /// Messages to extensions that came before start.
     held: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
     receiver: RefCell<Receiver>,
     calls: Cell<u64>,
-    /// The host does not read: messages to it wait.
+    /// The host does not read, and messages to it wait.
     congested: Cell<bool>,
     end: Cell<Option<End>>,
 }
@@ -211,14 +212,14 @@ impl Driver {
         }
     }
 
-    /// A plugin that closes descriptors which are not its own has closed one of the loop's.
+    /// The plugin has closed a descriptor of the loop: ends it.
     fn is_robbed(&self, errno: Errno) {
         let text = format!("misbehaves: closed a descriptor of its worker's ({errno})");
         self.outbound.log(abi::LOG_ERROR, &text);
         self.end_with(End::Broken);
     }
 
-    /// Whether the channel to the peer has something.
+    /// Returns whether the channel to the peer is readable.
     fn serve_descriptors(&self, events: &[epoll::Event]) -> bool {
         let mut channel = false;
         for event in events {
@@ -236,7 +237,7 @@ impl Driver {
                         self.channel_is_writable();
                     }
                 }
-                // Timers and messages are looked at in every round.
+                // Timers and messages are checked in every round.
                 Source::Own(_) => {}
             }
             if self.end.get().is_some() {
@@ -248,7 +249,7 @@ impl Driver {
 
     fn serve_timers(&self) {
         let now_ns = now_ns();
-        // As many as there were: one that is set again for the past waits for the next round.
+        // As many as there were: a timer that is set again for the past waits for the next round.
         let count = self.timers.borrow().len();
         for _ in 0..count {
             let due = self.timers.borrow_mut().pop_due(now_ns);
@@ -276,7 +277,7 @@ impl Driver {
         }
     }
 
-    /// Sends what waits for the host, and wants to know when it reads again.
+    /// Sends what waits for the host, and watches for when it reads again.
     fn flush(&self) {
         let congested = !self.outbound.flush();
         if congested != self.congested.get() {
@@ -331,7 +332,7 @@ impl Driver {
 
     /// Asks the host and waits for its answer, at most [`CALL_TIMEOUT_MS`].
     fn call(&self, call: Call) -> abi::Status {
-        // A plugin that only calls and never returns to the loop would pile them up.
+        // Messages would pile up if a plugin only called and never returned to the loop.
         if self.inbox.borrow().len() >= INBOX_MAX {
             return errno(Errno::BUSY);
         }
@@ -344,14 +345,14 @@ impl Driver {
                 Ok(Some((ToWorker::Answer { number: of, status }, _))) if of == number => {
                     return status;
                 }
-                // The answer to a call that gave up waiting.
+                // An answer to an earlier call, which timed out.
                 Ok(Some((ToWorker::Answer { .. }, _))) => continue,
                 Ok(Some(other)) => {
                     self.inbox.borrow_mut().push_back(other);
                     continue;
                 }
                 Ok(None) => {}
-                // The loop finds the same, and acts on it.
+                // The loop gets the same error and acts on it.
                 Err(_) => return errno(Errno::PIPE),
             }
             let left_ns = deadline_ns.saturating_sub(now_ns());
@@ -369,7 +370,7 @@ impl Driver {
         number
     }
 
-    /// The answer is passed over, as one that comes too late.
+    /// Sends an Explain; its answer is ignored, as one that comes too late.
     fn explain(&self, group: &str, role: Role, cause: Cause) {
         let group = group.to_owned();
         self.send_call(Call::Explain { group, role, cause });
@@ -393,7 +394,7 @@ impl Driver {
         self.end.set(self.end.get().or(Some(end)));
     }
 
-    /// Gives the host a moment to read the last words.
+    /// Gives the host a moment to read the last messages.
     fn farewell(&self) {
         let deadline_ns = now_ns() + FAREWELL.as_nanos() as u64;
         while !self.outbound.flush() && now_ns() < deadline_ns {

@@ -1,4 +1,4 @@
-//! Messages to the host from any thread: never blocking, bounded, losses counted.
+//! Messages to the host, from any thread: never blocking, bounded, with losses counted.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,16 +15,16 @@ use crate::message::FromWorker;
 
 /// Records kept for a host that does not read; later ones are lost and counted.
 const QUEUE_MAX: usize = 1024;
-/// Log lines are the first to go.
+/// Limit for log lines, the first to be dropped.
 const QUEUE_MAX_FOR_LOG: usize = 512;
 
-/// A plugin may log this many lines at once, and so many a second.
+/// Log lines of a plugin at once, and a second.
 const LOG_BURST: u64 = 400;
 const LOG_PER_S: u64 = 100;
 /// Longer lines are cut.
 const LINE_MAX: usize = 4096;
 
-/// The way to the host.
+/// Sends to the host.
 #[derive(Debug)]
 pub struct Outbound {
     socket: OwnedFd,
@@ -72,7 +72,7 @@ impl Outbound {
         }
     }
 
-    /// Whether woken() is due; resets the eventfd first, so that no wake is lost.
+    /// Whether woken() is due. Resets the eventfd first, so that no wake is lost.
     pub fn take_woken(&self) -> bool {
         let _ = rustix::io::read(&self.wake, &mut [0; 8]);
         self.woken.swap(false, Ordering::AcqRel)
@@ -87,7 +87,7 @@ impl Outbound {
         self.kick_if_waiting();
     }
 
-    /// A line of log, as far as the plugin's allowance reaches.
+    /// Logs a line, within the limit of the plugin.
     pub fn log(&self, level: u32, text: &str) {
         let text = cut(text);
         let mut queue = self.lock();
@@ -105,7 +105,7 @@ impl Outbound {
         self.kick_if_waiting();
     }
 
-    /// Sends what waits, as far as the host reads; true when nothing is left.
+    /// Sends what waits, as far as the host reads; true if nothing is left.
     pub fn flush(&self) -> bool {
         let mut queue = self.lock();
         queue.flush(self.socket());
@@ -131,7 +131,7 @@ impl Outbound {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // A panic elsewhere leaves a queue that is still a queue.
+        // A panic elsewhere leaves the queue valid.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -152,7 +152,7 @@ impl Queue {
         if self.records.is_empty() {
             match codec::transmit(socket, &record, &[]) {
                 Err(SendError::Full) => {}
-                // A host that is gone hears nothing, and the loop notices by itself.
+                // The loop notices by itself that the host is gone.
                 _ => return,
             }
         }
@@ -173,7 +173,7 @@ impl Queue {
     }
 }
 
-/// How many lines may still be logged, growing with time.
+/// Lines that may still be logged; grows with time.
 #[derive(Debug)]
 struct Allowance {
     left: u64,

@@ -1,7 +1,8 @@
-//! `spared.peer/1`: the plugin's end of its channel to the peer, by [`crate::channel`].
+//! `spared.peer/1`: the plugin's end of its channel to the peer, as defined in [`crate::channel`].
 //!
-//! Whoever does not read stops only its own channel: records wait in the socket, and the link
-//! stops when it is full. Nothing is dropped, and nothing is allocated after the first record.
+//! A plugin that does not read stops only its own channel: records wait in the socket, and the link
+//! stops reading when it is full. Nothing is dropped, and nothing is allocated after the first
+//! record.
 
 use std::cell::{Cell, RefCell};
 use std::io::IoSlice;
@@ -16,28 +17,29 @@ use super::{CALLBACK_NS_MAX, CHANNEL, Driver};
 use crate::channel::{DOWN, MESSAGE, RECORD_MAX, SIGNED, UP, VERIFIED, message_kind};
 use crate::clock::now_ns;
 
-/// Records handled between two looks at timers and descriptors,
+/// Records handled between two looks at timers and descriptors, if they take no longer than
+/// [`ROUND_NS_MAX`].
 const RECORDS_PER_ROUND: usize = 32;
-/// as long as they take no longer than that.
+/// Longest time for the records of one round.
 const ROUND_NS_MAX: u64 = 1_000_000;
 
 /// The channel, if there is one.
 #[derive(Default)]
 pub struct Peer {
     socket: RefCell<Option<OwnedFd>>,
-    /// Replaces `socket` once these bytes of it, there when this one came, are read.
+    /// Replaces `socket` once the bytes that were in it when this one came are read: `left`.
     successor: RefCell<Option<OwnedFd>>,
     left: Cell<u64>,
     /// One record; taken while the plugin has it.
     buffer: Cell<Vec<u8>>,
     up: Cell<bool>,
-    /// How often it came up.
+    /// Number of [`UP`] records on this channel.
     ups: Cell<u8>,
-    /// A send found the socket full: writable() is due.
+    /// A send found the socket full, so writable() is due.
     full: Cell<bool>,
 }
 
-/// What one look at the socket found.
+/// Result of one read of the socket.
 enum Received {
     Record(usize),
     Nothing,
@@ -54,7 +56,7 @@ impl Peer {
             match recv(socket, &mut *buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC) {
                 Ok((_, 0)) => return Ok(Received::Closed),
                 Ok((_, length)) => return Ok(Received::Record(length)),
-                // A reset is told once, before the records that came ahead of it.
+                // A reset is reported once, before the records that came ahead of it.
                 Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(Errno::AGAIN) => return Ok(Received::Nothing),
                 Err(errno) => return Err(errno),
@@ -67,7 +69,7 @@ impl Peer {
         self.transmit(&[IoSlice::new(&kind), IoSlice::new(message)])
     }
 
-    /// One record, made of these parts.
+    /// Sends these parts as one record.
     pub(super) fn transmit(&self, parts: &[IoSlice<'_>]) -> Result<(), Errno> {
         let socket = self.socket.borrow();
         let socket = socket.as_ref().ok_or(Errno::NOTCONN)?;
@@ -77,14 +79,14 @@ impl Peer {
                 Ok(_) => Ok(()),
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM) => Err(Errno::AGAIN),
-                // The loop finds the same, once it has read what came before.
+                // The loop gets the same error, once it has read what came before.
                 Err(Errno::PIPE | Errno::CONNRESET) => Err(Errno::NOTCONN),
                 Err(errno) => Err(errno),
             };
         }
     }
 
-    /// Bytes of all records that are in the socket now.
+    /// Bytes of all records in the socket.
     fn waiting(&self) -> u64 {
         let socket = self.socket.borrow();
         let waiting = socket.as_ref().map(rustix::io::ioctl_fionread);
@@ -93,7 +95,7 @@ impl Peer {
 }
 
 impl Driver {
-    /// A channel that replaces the one before, as soon as that is read.
+    /// Replaces the channel, once the present one is read.
     pub(super) fn channel(&self, descriptors: Vec<OwnedFd>) {
         let Some(socket) = descriptors.into_iter().next() else {
             let why = "the host's words: a channel without its descriptor";
@@ -108,7 +110,7 @@ impl Driver {
         }
     }
 
-    /// Ends the channel; its successor begins.
+    /// Closes the channel; its successor begins.
     pub(super) fn close_channel(&self) {
         if let Some(socket) = self.peer.socket.take() {
             self.watches.borrow().remove_own(socket.as_fd());
@@ -128,7 +130,7 @@ impl Driver {
         self.peer.socket.replace(Some(successor));
     }
 
-    /// Some records, so that timers and descriptors have their turn.
+    /// Handles some records, so that timers and descriptors get their turn.
     pub(super) fn serve_channel(&self) {
         let end_ns = now_ns() + ROUND_NS_MAX;
         for _ in 0..RECORDS_PER_ROUND {
@@ -138,7 +140,7 @@ impl Driver {
         }
     }
 
-    /// All that is in the channel now, whatever the link adds meanwhile: before a barrier.
+    /// Handles all that is in the channel now, whatever the link adds meanwhile. For barriers.
     pub(super) fn serve_waiting(&self, deadline_ns: u64) {
         let deadline_ns = deadline_ns.max(now_ns() + CALLBACK_NS_MAX);
         let go_on = || self.end.get().is_none() && now_ns() < deadline_ns;
@@ -156,7 +158,7 @@ impl Driver {
         }
     }
 
-    /// One record, and how long it was; None where there is none.
+    /// Handles one record and returns its length; None if there is none.
     fn serve_record(&self) -> Option<usize> {
         let mut buffer = self.peer.buffer.take();
         buffer.resize(RECORD_MAX, 0);
@@ -188,7 +190,7 @@ impl Driver {
         served
     }
 
-    /// Towards the successor's turn.
+    /// Counts down to the start of the successor.
     fn count_down(&self, length: usize) {
         let left = self.peer.left.get().saturating_sub(length as u64);
         self.peer.left.set(left);
@@ -204,7 +206,7 @@ impl Driver {
     }
 
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the record.
     fn record(&self, record: &[u8]) -> Result<(), &'static str> {
         match record {
             [UP, a, b, c, d] => {
@@ -229,7 +231,7 @@ impl Driver {
         }
     }
 
-    // What a plugin said of its synchrony ends with the channel: each time it must say so anew.
+    // Being in sync ends with the channel: the plugin must report it again each time.
     fn peer_is_there(&self, wire: u32) {
         self.peer.up.set(true);
         self.report_synchrony(false, "it has not said so yet");
@@ -258,7 +260,7 @@ impl Driver {
         }
     }
 
-    /// The socket takes records again.
+    /// Handles a socket that takes records again.
     pub(super) fn channel_is_writable(&self) {
         if !self.peer.full.get() {
             return;

@@ -1,26 +1,26 @@
-//! Calls that took longer than they may: counted, and told once an hour, as a busy machine makes
+//! Callbacks that took longer than allowed: counted, and logged once an hour, as a busy machine has
 //! hundreds of them.
 
 const HOUR_NS: u64 = 3_600 * 1_000_000_000;
 
-/// Those since the last line.
+/// Slow callbacks since the last line of log.
 #[derive(Debug, Default)]
 pub(super) struct Slow {
-    /// Of all time.
+    /// Number since the plugin was loaded.
     total: u64,
     count: u64,
     worst: Option<(u64, String)>,
-    /// When the last line was.
+    /// Time of the last line.
     told_ns: Option<u64>,
 }
 
 impl Slow {
-    /// Since the plugin was loaded.
+    /// Number since the plugin was loaded.
     pub(super) fn total(&self) -> u64 {
         self.total
     }
 
-    /// One more; a line where it is time for one.
+    /// Counts one, and returns a line if it is time for one.
     pub(super) fn note(&mut self, now_ns: u64, callback: &str, took_ns: u64) -> Option<String> {
         self.total += 1;
         self.count += 1;

@@ -31,7 +31,7 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// A plugin like an elector: each timer sets itself again and writes to a pipe; each read of the
-/// pipe moves another timer, as a received advert does, and now and then changes a watch.
+/// pipe moves another timer, as a received advert does, and sometimes changes a watch.
 struct Elector {
     host: *const abi::Host,
     pipe: (OwnedFd, OwnedFd),
@@ -142,7 +142,7 @@ fn timers_and_descriptors_are_served_without_one_allocation() {
     assert_eq!(elector.allocations, 0);
 }
 
-/// A plugin that answers each message of its peer by the same.
+/// A plugin that sends each message of its peer back.
 struct Echo {
     host: *const abi::Host,
     messages: u64,
@@ -202,7 +202,7 @@ fn messages_of_the_peer_are_served_and_answered_without_one_allocation() {
     peer.join().unwrap();
 }
 
-/// A plugin whose timer is always due, while its peer says more than it can hear.
+/// A plugin whose timer is always due, while its peer sends more than it can handle.
 struct Flooded {
     host: *const abi::Host,
     nap: Duration,
@@ -237,7 +237,7 @@ unsafe extern "C" fn flooded_message(instance: *mut c_void, _: abi::Bytes) -> ab
     }
 }
 
-/// The most messages between two timers, of `count` that are in the channel from the beginning.
+/// The most messages between two timers, if `count` of them are in the channel from the beginning.
 fn most_between_timers(count: usize, nap: Duration) -> usize {
     let (_host, worker) = codec::pair().unwrap();
     let outbound = Outbound::new(worker).unwrap();

@@ -1,11 +1,12 @@
-//! One-shot timers: a heap whose entries know their place, so that nothing allocates once set.
+//! One-shot timers: a heap whose entries know their positions, so that moving a timer allocates
+//! nothing.
 
 use std::collections::HashMap;
 
-/// As many timers as a plugin may have.
+/// Most timers of a plugin.
 pub const TIMERS_MAX: usize = 4096;
 
-/// Room that is there from the beginning.
+/// Room that is allocated at the start.
 const TIMERS_USUAL: usize = 256;
 
 /// The timers of a plugin, the next one first.
@@ -13,7 +14,7 @@ const TIMERS_USUAL: usize = 256;
 pub struct Timers {
     /// A binary heap by time; the root is the next.
     heap: Vec<Timer>,
-    /// Where each id is in the heap.
+    /// Position of each id in the heap.
     places: HashMap<u32, usize>,
 }
 
@@ -33,7 +34,7 @@ impl Default for Timers {
 }
 
 impl Timers {
-    /// Sets or moves a timer; false where there are too many.
+    /// Sets or moves a timer; false if there are too many.
     pub fn set(&mut self, id: u32, at_ns: u64) -> bool {
         if let Some(&place) = self.places.get(&id) {
             if let Some(timer) = self.heap.get_mut(place) {
@@ -62,7 +63,7 @@ impl Timers {
         }
     }
 
-    /// When the next one is due.
+    /// Time at which the next one is due.
     pub fn next_ns(&self) -> Option<u64> {
         self.heap.first().map(|timer| timer.at_ns)
     }
@@ -75,7 +76,7 @@ impl Timers {
         Some(id)
     }
 
-    /// How many are set.
+    /// Number of timers that are set.
     pub fn len(&self) -> usize {
         self.heap.len()
     }

@@ -7,22 +7,22 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use spared_abi as abi;
 
-/// As many descriptors as a plugin may watch.
+/// Most descriptors that a plugin may watch.
 pub const WATCHES_MAX: usize = 4096;
 
-/// Tells the loop's own descriptors from the plugin's, whose data is their number.
+/// Marks the loop's own descriptors. The data of the plugin's are their numbers.
 const OWN: u64 = 1 << 32;
 
 /// What became ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The loop's own, by the number given to [`Watches::add_own`].
+    /// A descriptor of the loop, by the number given to [`Watches::add_own`].
     Own(u32),
-    /// The plugin's.
+    /// A descriptor of the plugin.
     Plugin(RawFd),
 }
 
-/// Everything that the loop waits for.
+/// All descriptors that the loop waits for.
 #[derive(Debug)]
 pub struct Watches {
     epoll: OwnedFd,
@@ -51,7 +51,7 @@ impl Watches {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Waits for one of the loop's own to take something, too, or no longer.
+    /// Begins or stops to watch whether one of the loop's own descriptors is writable.
     pub fn want_writable(&self, fd: BorrowedFd<'_>, number: u32, yes: bool) -> Result<(), Errno> {
         let data = EventData::new_u64(OWN | u64::from(number));
         let mut flags = EventFlags::IN;
@@ -68,7 +68,7 @@ impl Watches {
         }
     }
 
-    /// Watches `fd` for `events`, or no longer for 0.
+    /// Watches `fd` for `events`; 0 stops it.
     pub fn watch(&mut self, fd: RawFd, events: u32) -> Result<(), Errno> {
         if fd < 0 {
             return Err(Errno::BADF);

@@ -4,7 +4,7 @@ use rustix::fs::CWD;
 
 use super::*;
 
-/// A directory that goes with the test.
+/// A folder that is removed at the end of the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
