@@ -1,4 +1,4 @@
-//! What goes into a transaction: whole contents of a table, keys added and removed.
+//! Parts of a transaction: whole contents of a table, keys added and removed.
 
 use std::ffi::{CStr, CString};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::transaction::Transaction;
 /// One tick at HZ 100.
 const TICK_MAX: Duration = Duration::from_millis(10);
 
-/// Replaces rules, chains and static elements by the content.
+/// Replaces the rules, chains and static elements of a table.
 pub fn fill(
     transaction: &mut Transaction,
     table: &'static CStr,
@@ -21,7 +21,7 @@ pub fn fill(
     let old: Vec<CString> = old.iter().map(|name| c_string(name)).collect();
     let stale = |name: &&CString| !content.chains.iter().any(|chain| chain.name == **name);
     let new = |chain: &&ChainContent| !old.contains(&chain.name);
-    // What jumps to a chain goes before the chain.
+    // Rules that jump to a chain are deleted before it.
     empty(transaction, table, content, &old);
     for name in old.iter().filter(stale) {
         let chain = Chain {
@@ -84,7 +84,7 @@ fn add_rules(transaction: &mut Transaction, table: &'static CStr, content: &Cont
                 .iter()
                 .for_each(|step| rule.add_expr(step));
             if !content.why.is_empty() {
-                // Too long a comment is no reason to lose the rule.
+                // A comment that is too long must not cost the rule.
                 let _ = rule.set_comment(content.why);
             }
             let label = format!("add a rule to chain {}", chain.name.to_string_lossy());
@@ -93,7 +93,7 @@ fn add_rules(transaction: &mut Transaction, table: &'static CStr, content: &Cont
     }
 }
 
-/// Adds keys for as long as each has left.
+/// Adds keys, each for the time that it has left.
 pub fn add_keys(
     transaction: &mut Transaction,
     table: &'static CStr,
@@ -102,7 +102,7 @@ pub fn add_keys(
 ) {
     let elements: Vec<Element> = keys
         .iter()
-        // Less than a tick would be rounded to a key without end.
+        // Less than a tick would be rounded to a key that never expires.
         .filter(|(_, left)| *left > TICK_MAX)
         .map(|(key, left)| expiring(*key, left.as_millis() as u64))
         .collect();
@@ -117,9 +117,9 @@ pub fn add_keys(
     }
 }
 
-/// Removes keys, whether there or not.
-// Deleting what is not there would fail the transaction: add first, which changes nothing where
-// it is there, and is never seen by a packet.
+/// Removes keys, present or not.
+// Deleting a missing key would fail the transaction, so each is added first. That changes nothing
+// if it is there, and no packet ever sees it.
 pub fn remove_keys(
     transaction: &mut Transaction,
     table: &'static CStr,

@@ -1,4 +1,4 @@
-//! Reads back what nf_tables holds: names, leases, counters.
+//! Reads names, leases and counters back from nf_tables.
 
 use std::io;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub fn sets(requests: &mut Requests, table: &str) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The living keys of a table's set, and how long each lasts.
+/// The keys of a set that have not expired, and the time that each has left.
 pub fn keys(
     requests: &mut Requests,
     table: &str,

@@ -1,4 +1,4 @@
-//! What nf_tables refused.
+//! Refusals of nf_tables.
 
 use std::{error, fmt, io};
 
@@ -21,7 +21,7 @@ impl FenceError {
         }
     }
 
-    /// The kernel's nftables lacks what the fence is made of.
+    /// Whether the kernel's nftables lacks what the fence needs.
     fn is_unsupported(&self) -> bool {
         matches!(
             self.source.raw_os_error(),
@@ -29,7 +29,8 @@ impl FenceError {
         )
     }
 
-    /// Something that the transaction names was gone, or a device of it: worth another try.
+    /// Whether something that the transaction names was gone, or a device of it. Another try may
+    /// succeed.
     pub fn is_missing(&self) -> bool {
         matches!(
             self.source.raw_os_error(),

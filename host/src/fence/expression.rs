@@ -1,5 +1,5 @@
-//! Rule expressions: nftnl's own where it has them, and those that it lacks (registers of choice,
-//! verdict maps, inverted lookups, dynamic sets, named counters) over nftnl_sys.
+//! Rule expressions: nftnl's own, and those that it lacks (chosen registers, verdict maps, inverted
+//! lookups, dynamic sets, named counters) by nftnl_sys.
 
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
@@ -31,17 +31,17 @@ pub enum Expression {
         register: u32,
         number: u32,
     },
-    /// Does what the map says about the key; goes on where it says nothing.
+    /// Executes the verdict of the map for the key; continues if the map has none.
     VerdictMap {
         map: &'static CStr,
         key: u32,
     },
-    /// Goes on where the key is in the set.
+    /// Continues if the key is in the set.
     Member {
         set: &'static CStr,
         key: u32,
     },
-    /// Goes on where the key is not in the set.
+    /// Continues if the key is not in the set.
     NotMember {
         set: &'static CStr,
         key: u32,
@@ -161,7 +161,7 @@ impl Raw {
         let expr = unsafe { sys::nftnl_expr_alloc(name.as_ptr()) };
         match NonNull::new(expr) {
             Some(expr) => Self(expr),
-            // As nftnl itself does: there is no memory, and Rust aborts on that everywhere.
+            // As in nftnl itself: without memory Rust aborts everywhere.
             None => std::process::abort(),
         }
     }

@@ -1,8 +1,8 @@
-//! Names of leases: one per virtual router and one per group.
+//! Keys of leases: one for each virtual router and one for each group.
 
 use spared_worker::message::Family;
 
-/// A key of the set `lease`. It has nft's type of a packet mark, the only one of which rules can
+/// A key of the set `lease`. It has nft's type of a packet mark, the only type of which rules can
 /// build a constant that `nft` prints and reads again: `meta mark & 0 | number`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeaseKey(u32);
@@ -17,7 +17,7 @@ impl LeaseKey {
         Self(index << 9 | family | u32::from(vrid))
     }
 
-    /// The lease of a group, renewed by every router of it. No interface has the index 0.
+    /// The lease of a group, renewed by each of its virtual routers. No interface has the index 0.
     pub fn group(number: u32) -> Self {
         Self(number & 0x1ff)
     }
@@ -26,7 +26,7 @@ impl LeaseKey {
         self.0
     }
 
-    /// As a register and an element hold it.
+    /// Bytes as in a register and in an element.
     pub(super) fn bytes(self) -> Vec<u8> {
         self.0.to_ne_bytes().to_vec()
     }

@@ -1,9 +1,9 @@
-//! What the table says: from a [`Plan`] to chains, rules and elements.
+//! Contents of the table: from a [`Plan`] to chains, rules and elements.
 //!
-//! Every device has two base chains that only jump to `ingress` and `egress`. The virtual routers'
-//! own adverts get a chain each, behind `adverts`, where only IP protocol 112 goes. Every lease has
-//! a guard chain, which the maps of addresses and virtual MACs jump to; only what is switched over
-//! comes from there to the chain `carried`.
+//! Every device has two base chains, which only jump to `ingress` and `egress`. The adverts of each
+//! virtual router have a chain of their own behind `adverts`, which only IP protocol 112 reaches.
+//! Every lease has a guard chain, to which the maps of addresses and virtual MACs jump; during a
+//! switchover it continues in the chain `carried`.
 
 use std::ffi::{CStr, CString};
 
@@ -21,7 +21,7 @@ use super::rules::{
 use super::sets::*;
 use super::steps::*;
 
-/// One table's chains and elements.
+/// Chains and elements of a table.
 pub struct Content {
     pub chains: Vec<ChainContent>,
     pub elements: Vec<(&'static CStr, Vec<Element>)>,
@@ -38,12 +38,12 @@ pub struct RuleContent {
     pub expressions: Vec<Expression>,
 }
 
-// Ours come first when a packet comes in, and last when it goes out: an advert that somebody
-// else's rules drop renews nothing.
+// Our chains come first for incoming packets and last for outgoing ones: an advert that other rules
+// drop renews no lease.
 const INGRESS_PRIORITY: i32 = -500;
 const EGRESS_PRIORITY: i32 = 500;
 
-/// The fence itself.
+/// Contents of the fence.
 pub fn fence(plan: &Plan) -> Content {
     let mut chains = vec![
         chain("ingress", None, ingress(plan)),
@@ -80,7 +80,8 @@ pub fn fence(plan: &Plan) -> Content {
     }
 }
 
-/// The mirror: only the leases, renewed by the same adverts after the fence let them pass.
+/// Contents of the mirror: only the leases, renewed by the same adverts after the fence let them
+/// pass.
 pub fn mirror(plan: &Plan) -> Content {
     let mut chains = vec![adverts(plan)];
     chains.extend(advert_chains(plan, false));
@@ -106,8 +107,8 @@ pub fn mirror(plan: &Plan) -> Content {
     }
 }
 
-// Where a guard map jumps to: back, while the lease lives. Without it everything is refused, or,
-// while the key is carried, what would make somebody believe that the address is here.
+// Targets of the guard maps. They return while the lease is valid. Without a lease everything is
+// refused; while the key is carried, only what would teach others that the address is here.
 fn guard_chains(plan: &Plan) -> Vec<ChainContent> {
     let keys = plan
         .routers
@@ -153,8 +154,8 @@ fn adverts(plan: &Plan) -> ChainContent {
     chain("adverts", None, rules.collect())
 }
 
-// One advert renews its router's lease and the group's; priority 0 closes both, so that a worker
-// whose host is dead blocks the fence by resigning.
+// One advert renews the leases of its virtual router and of the group. Priority 0 revokes both, so
+// that a worker whose host is dead blocks the fence by resigning.
 fn advert_chains(plan: &Plan, fence: bool) -> Vec<ChainContent> {
     let count = |counter| {
         if fence {
@@ -227,7 +228,7 @@ fn router_name(router: &VirtualRouter) -> String {
     format!("{}-{}{family}", router.interface, router.vrid)
 }
 
-/// The chain that lets pass what a lease covers.
+/// Name of the chain that passes the packets of a lease.
 pub fn guard_chain_name(plan: &Plan, key: LeaseKey) -> String {
     let router = plan.routers.iter().find(|router| router.key == key);
     let name = router.map_or_else(|| format!("group-{}", key.number()), router_name);

@@ -1,4 +1,4 @@
-//! Keys that live for a while: leases granted, revoked, carried.
+//! Keys that expire: leases granted, revoked, carried.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -7,11 +7,11 @@ use super::changes::{add_keys, remove_keys};
 use super::transaction::Transaction;
 use super::{CARRY_MAX, Fence, FenceError, LeaseKey, TABLE, TABLE_NAME, dump, sets};
 
-/// A lease that took longer to write than this may be stale.
+/// Longest time to write a lease; after it the lease may be stale.
 const WRITE_MAX: Duration = Duration::from_millis(100);
 
 impl Fence {
-    /// Opens leases, all in one transaction; nothing of theirs is carried any more.
+    /// Grants leases in one transaction, and ends the carrying of their packets.
     pub fn grant(&mut self, leases: &[(LeaseKey, Duration)]) -> Result<(), FenceError> {
         let begun = Instant::now();
         let keys: Vec<LeaseKey> = leases.iter().map(|(key, _)| *key).collect();
@@ -30,16 +30,16 @@ impl Fence {
         Ok(())
     }
 
-    /// Closes leases, whether open or not.
+    /// Revokes leases, valid or not.
     pub fn revoke(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
         self.commit_removal(|fence, transaction| fence.remove_leases(transaction, keys))
     }
 
-    /// Closes leases, and carries the packets of those that lived.
+    /// Revokes leases, and carries the packets of those that were valid.
     pub fn carry_leases(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
         let begun = Instant::now();
         let read = |error| FenceError::new("read the leases", error);
-        // A lease that ran out may be the peer's already: then there is nothing to carry.
+        // A lease that has expired may be the peer's already: then there is nothing to carry.
         let mut carried = self.leases().map_err(read)?;
         carried.retain(|(key, _)| keys.contains(key));
         carried.iter_mut().for_each(|(_, left)| *left = CARRY_MAX);
@@ -55,7 +55,7 @@ impl Fence {
         Ok(())
     }
 
-    /// Ends what [`Fence::carry_leases`] still lets pass.
+    /// Ends what [`Fence::carry_leases`] still passes.
     pub fn end_carry(&mut self, keys: &[LeaseKey]) -> Result<(), FenceError> {
         let carried = self.carried_of(keys);
         if carried.is_empty() {
@@ -68,7 +68,7 @@ impl Fence {
         Ok(())
     }
 
-    // An element may expire while the transaction that deletes it is on its way.
+    // An element may expire while the transaction that deletes it is under way.
     fn commit_removal(&mut self, fill: impl Fn(&Self, &mut Transaction)) -> Result<(), FenceError> {
         const ATTEMPTS: usize = 4;
         let mut result = Ok(());
@@ -99,12 +99,12 @@ impl Fence {
         self.carried.retain(|key| !keys.contains(key));
     }
 
-    /// The leases that live, and how long each does.
+    /// The valid leases, and the time that each has left.
     pub fn leases(&self) -> io::Result<Vec<(LeaseKey, Duration)>> {
         dump::keys(&mut self.requests.borrow_mut(), TABLE_NAME, "lease")
     }
 
-    /// The keys whose packets are carried, and how long each is.
+    /// The keys whose packets are carried, and for how long.
     pub fn carried(&self) -> io::Result<Vec<(LeaseKey, Duration)>> {
         dump::keys(&mut self.requests.borrow_mut(), TABLE_NAME, "carry")
     }

@@ -1,32 +1,32 @@
-//! The fence: the nftables table that lets packets of a virtual address pass only while its lease
-//! lives, and that only the elector's own adverts keep alive.
+//! The fence: an nftables table that passes packets of a virtual address only while its fence lease
+//! is valid. Only the adverts of the elector renew a lease.
 //!
 //! The table `netdev spared` has no owner flag: it stays when the host is killed, and its leases
-//! run out. [`Fence::apply`] makes it equal to a [`Plan`] in one transaction that never touches the
-//! set `lease`; [`Fence::grant`] and [`Fence::revoke`] change nothing else.
+//! expire. [`Fence::apply`] makes it equal to a [`Plan`] in one transaction that never touches the
+//! set `lease`; [`Fence::grant`] and [`Fence::revoke`] change only keys.
 //!
-//! A second set of keys, `carry`, is for switchovers: [`Fence::carry_leases`] revokes leases and at the
-//! same moment lets the packets of their addresses and virtual MACs pass for [`CARRY_MAX`], but no
-//! ARP, no neighbour discovery and no advert but the resignation: what neighbours still send here is
-//! served, and nobody learns any more that it is here.
+//! A second set of keys, `carry`, is for switchovers: [`Fence::carry_leases`] revokes leases and at
+//! the same time passes the packets of their addresses and virtual MACs for [`CARRY_MAX`], but no
+//! ARP, no neighbour discovery and no advert except the resignation. So packets that neighbours
+//! still send here are forwarded, and no neighbour or switch learns this node anew.
 //!
 //! # After `nft flush ruleset`
 //!
-//! A flush takes the table and with it the time that each lease had left. The host must put the
-//! table back, but must not guess the leases: it cannot know whether the elector still lives, and
-//! a lease re-opened for its full time could outlast what the dead elector's last advert gave.
-//! So the kernel keeps a second record: the table `netdev spared-mirror` holds the same leases,
-//! renewed and revoked by the same adverts behind the fence, and drops nothing. It has the owner
-//! flag, so that nobody else can flush it, and dies with the host, whom alone it serves. After a
-//! flush the fence comes back with exactly the time that the mirror says is left: the active node
-//! stays active, a dead one stays closed. Where the mirror is not to be had, the fence comes back
-//! closed, and the elector resigns at its next advert.
+//! A flush removes the table, and with it the time that each lease had left. The host must put the
+//! table back, but must not guess the leases: it cannot know whether the elector still runs, and a
+//! lease that is granted for its full time could last longer than the last advert of a dead elector
+//! allowed. So the kernel keeps a second record: the table `netdev spared-mirror` has the same
+//! leases, renewed and revoked by the same adverts behind the fence, and drops nothing. It has the
+//! owner flag, so that nobody else can flush it, and ends with the host, which alone uses it. After
+//! a flush the fence is restored with exactly the time that the mirror has left: an active node
+//! stays active, and that of a dead host keeps blocking. Without a mirror the fence is restored
+//! blocking, and the elector resigns at its next advert.
 //!
-//! Between reading the mirror and committing, time passes, and this process may be stopped for any.
-//! Therefore restored leases are at once written again, shorter by an eighth, until that took less
-//! than this eighth and the mirror still has them; failing that they are closed. What remains is a
-//! stop of the process in the moment between reading and writing: the first thing that it does
-//! when it resumes is to close what the mirror has lost meanwhile.
+//! Time passes between reading the mirror and committing, and this process may be stopped for any
+//! length of it. So restored leases are written again at once, shortened by an eighth, until that
+//! took less than this eighth and the mirror still has them. If that fails, they are revoked. What
+//! remains is a stop between reading and writing: when the process resumes, it first revokes what
+//! the mirror has lost meanwhile.
 
 mod changes;
 mod dump;
@@ -63,27 +63,28 @@ const TABLE_NAME: &str = "spared";
 const MIRROR: &CStr = c"spared-mirror";
 const MIRROR_NAME: &str = "spared-mirror";
 
-/// Two ticks at HZ 100 and a little. Below one tick the kernel rounds a timeout down to none.
+/// Shortest lease: two ticks at HZ 100 and a little. Below one tick the kernel rounds a timeout
+/// down to none.
 pub const LEASE_MIN: Duration = Duration::from_millis(21);
-/// How long packets are carried after a switchover, should nobody end that.
+/// Longest time for which packets are carried after a switchover, if nothing ends it earlier.
 pub const CARRY_MAX: Duration = Duration::from_secs(3);
 
-/// What the fence counted since it was made.
+/// Counters of the fence since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub adverts: u64,
     pub resigned: u64,
-    /// Adverts of ours without a lease.
+    /// Our adverts without a lease.
     pub adverts_refused: u64,
     /// Packets of addresses and virtual MACs without a lease.
     pub refused: u64,
-    /// Packets to addresses that are not to be accepted.
+    /// Packets to addresses that do not accept them.
     pub not_accepted: u64,
-    /// Answers for a virtual MAC's addresses by another MAC.
+    /// Answers for the addresses of a virtual MAC by another MAC.
     pub wrong_mac: u64,
 }
 
-/// What notifications told about the table.
+/// Changes to the table, by notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tampering {
     None,
@@ -97,7 +98,7 @@ pub struct Fence {
     transport: Transport,
     requests: RefCell<Requests>,
     monitor: Monitor,
-    /// False until the first apply: whatever table there is comes from an earlier run.
+    /// False until the first apply: a table that exists before comes from an earlier run.
     made: bool,
     mirrored: bool,
     /// Keys that may be in the set `carry`.
@@ -118,12 +119,12 @@ impl Fence {
         })
     }
 
-    /// Readable when somebody changed nftables.
+    /// Readable when nftables were changed.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.monitor.as_fd()
     }
 
-    /// Reads the notifications.
+    /// Reads the notifications, and returns the worst.
     pub fn take_tampering(&mut self) -> Tampering {
         let own_port = self.transport.port();
         let mut worst = Tampering::None;
@@ -154,8 +155,8 @@ impl Fence {
             .is_ok_and(|tables| tables.iter().any(|table| table == TABLE_NAME))
     }
 
-    /// Makes the table equal to the plan, keeping the leases. Where the table had to be made anew,
-    /// those of `open` that the mirror still has come back.
+    /// Makes the table equal to the plan, and keeps the leases. If the table has to be created
+    /// again, those leases of `open` are restored that the mirror still has.
     pub fn apply(&mut self, plan: &Plan, open: &BTreeSet<LeaseKey>) -> Result<(), FenceError> {
         match self.apply_once(plan, open) {
             Err(error) if error.is_missing() => self.apply_once(plan, open),
@@ -175,7 +176,7 @@ impl Fence {
             self.create(&mut transaction);
             self.carried.clear();
         } else {
-            // Wakes a table that somebody made dormant.
+            // Wakes a table that another program made dormant.
             transaction.add(&Table::FENCE, "wake its table");
             old = self.chains(TABLE_NAME)?;
         }
@@ -183,7 +184,7 @@ impl Fence {
         if self.mirrored {
             self.add_mirror(&mut transaction, plan, fresh_mirror)?;
         }
-        // As late as can be: what is read here is older by the time it is written.
+        // As late as possible: what is read here is older when it is written.
         let restore = fresh && self.made;
         let mut leases = if restore {
             self.mirrored_leases()
@@ -209,8 +210,8 @@ impl Fence {
         Ok(())
     }
 
-    // At the start, the mirror of a host that has just ended may still be there, nobody else's to
-    // touch.
+    // At the start, the mirror of a host that has just ended may still exist, and nobody else can
+    // change it.
     fn read_tables(&mut self) -> Result<Vec<String>, FenceError> {
         const PATIENCE: usize = 20;
         const PACE: Duration = Duration::from_millis(10);
@@ -255,8 +256,8 @@ impl Fence {
     }
 
     // Restored leases last too long by the time that it took to write them. Writes them again,
-    // shorter by an allowance, until that took less than the allowance and the mirror still has
-    // them all.
+    // shortened, until that took less than they were shortened by and the mirror still has them
+    // all.
     fn trim(&mut self, restored: Vec<LeaseKey>) -> Result<(), FenceError> {
         const ATTEMPTS: usize = 3;
         for _ in 0..ATTEMPTS {
@@ -305,7 +306,7 @@ impl Fence {
         })
     }
 
-    /// Removes the table; true where there was one.
+    /// Removes the table; true if there was one.
     pub fn remove(&mut self) -> Result<bool, FenceError> {
         let there = self.is_there();
         let mut transaction = Transaction::new();
@@ -323,7 +324,7 @@ impl Fence {
         [TABLE].into_iter().chain(self.mirrored.then_some(MIRROR))
     }
 
-    // What was there is replaced, whoever made it.
+    // An existing table is replaced, whoever created it.
     fn create(&self, transaction: &mut Transaction) {
         transaction.add(&Table::FENCE, "add its table");
         transaction.delete(&Table::FENCE, "replace its table");
@@ -345,7 +346,7 @@ impl Fence {
         }
     }
 
-    // Sets and counters as created; what changes otherwise is rewritten by every apply.
+    // Whether all sets and counters exist. Everything else is rewritten by every apply.
     fn is_complete(&self) -> bool {
         let sets = dump::sets(&mut self.requests.borrow_mut(), TABLE_NAME).unwrap_or_default();
         let counters =
@@ -374,9 +375,10 @@ impl Fence {
     }
 }
 
-// Everything but keys that somebody adds or removes by hand.
+// Whether a message is about the fence. Keys that are added or removed by hand do not count.
 fn touches_fence(message: u16, payload: &[u8]) -> bool {
-    // The table's name is attribute 1 of all messages; a set's is 2 of those about elements.
+    // The name of the table is attribute 1 of all messages; that of a set is 2 in messages about
+    // elements.
     let name = |kind| {
         let attributes = payload.get(4..).unwrap_or_default();
         attributes_of(attributes, kind)

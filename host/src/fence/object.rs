@@ -9,7 +9,7 @@ use spared_netlink::constants::*;
 
 const NLM_F_CREATE: u16 = 0x400;
 
-/// A table; `owned` ones die with the socket that made them.
+/// A table; `owned` ones end with the socket that created them.
 pub struct Table {
     pub name: &'static CStr,
     pub owned: bool,
@@ -44,14 +44,14 @@ unsafe impl NlMsg for Table {
     }
 }
 
-/// A chain on a hook of a device, or without one a chain to jump to.
+/// A chain on the hook of a device, or a chain to jump to.
 pub struct Chain<'a> {
     pub table: &'static CStr,
     pub name: &'a CStr,
     pub hook: Option<&'a Hook>,
 }
 
-/// Where a base chain hangs. nftnl's `Hook::Ingress` is the number of inet, and it has no egress.
+/// Hook of a base chain. nftnl's `Hook::Ingress` is the number for inet, and it has no egress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
     pub device: CString,
@@ -81,7 +81,8 @@ unsafe impl NlMsg for Chain<'_> {
     }
 }
 
-/// What a set or map holds; numbers are nft's data types, so that `nft list` prints them.
+/// Types of keys in sets and maps. The numbers are nft's data types, so that `nft list` prints
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     Ipv4 = 7,
@@ -92,7 +93,7 @@ pub enum Type {
 }
 
 impl Type {
-    // In whole registers.
+    // Bytes, in whole registers.
     fn length(self) -> u32 {
         match self {
             Self::Ipv6 => 16,
@@ -109,7 +110,7 @@ pub struct SetKind {
     pub key: &'static [Type],
     /// A map to verdicts.
     pub verdicts: bool,
-    /// Changed by packets, elements expire.
+    /// Whether packets change it and elements expire.
     pub dynamic: bool,
 }
 
@@ -160,7 +161,7 @@ pub struct Element {
     pub timeout_ms: Option<u64>,
 }
 
-/// Elements of one set, at most [`Elements::CHUNK`]; deleting none at all deletes every one.
+/// Elements of one set, at most [`Elements::CHUNK`]. Deleting an empty list deletes all elements.
 pub struct Elements<'a> {
     pub table: &'static CStr,
     pub set: &'static CStr,
@@ -168,7 +169,7 @@ pub struct Elements<'a> {
 }
 
 impl Elements<'_> {
-    /// Stays below the 64 KiB of one attribute.
+    /// Elements of a message, which stays below the 64 KiB of one attribute.
     pub const CHUNK: usize = 250;
 }
 
@@ -211,7 +212,7 @@ unsafe impl NlMsg for Elements<'_> {
     }
 }
 
-/// A named counter; it survives that its rules are replaced.
+/// A named counter. It keeps its value when its rules are replaced.
 pub struct Counter {
     pub table: &'static CStr,
     pub name: &'static CStr,
@@ -236,8 +237,8 @@ unsafe impl NlMsg for Counter {
     }
 }
 
-/// An nftnl object without the wish for an acknowledgement: failures are reported anyway, and a
-/// thousand acknowledgements would push them out of the socket's buffer.
+/// An nftnl object that requests no acknowledgement. Failures are reported anyway, and a thousand
+/// acknowledgements would displace them in the buffer of the socket.
 pub struct Quiet<'a, T>(pub &'a T);
 
 // SAFETY: it writes what the inner object writes.
@@ -284,7 +285,7 @@ fn named_set(table: &CStr, name: &CStr) -> NonNull<sys::nftnl_set> {
     }
 }
 
-// As nftnl itself does: no memory aborts, as everywhere in Rust.
+// As in nftnl itself: without memory it aborts, as Rust does everywhere.
 fn own<T>(pointer: *mut T) -> NonNull<T> {
     NonNull::new(pointer).unwrap_or_else(|| std::process::abort())
 }

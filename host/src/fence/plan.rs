@@ -1,4 +1,4 @@
-//! What the fence guards: the input of all that it says.
+//! What the fence guards: the input of its contents.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::LeaseKey;
 /// All that the fence guards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Devices that get chains: those of claims, and virtual-MAC devices.
+    /// Devices with chains: those of claims, and virtual-MAC devices.
     pub devices: Vec<Device>,
     pub routers: Vec<VirtualRouter>,
     pub addresses: Vec<Guarded>,
@@ -39,15 +39,15 @@ pub struct VirtualRouter {
 pub struct Guarded {
     pub address: IpAddr,
     pub index: u32,
-    /// The lease that lets it through.
+    /// The lease that passes its packets.
     pub key: LeaseKey,
-    /// The virtual MAC that alone may answer for it, and the device that has it.
+    /// The only virtual MAC that may answer for it, and the device that has it.
     pub virtual_mac: Option<([u8; 6], u32)>,
-    /// Whether packets to it are accepted, beside neighbour discovery and ARP.
+    /// Whether packets to it are accepted, in addition to neighbour discovery and ARP.
     pub accept: bool,
 }
 
-/// An address that means something else on every interface.
+/// Whether an address is link-local, so that it differs on every interface.
 pub fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80)
 }

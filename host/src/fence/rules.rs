@@ -1,5 +1,4 @@
-//! The rules that every packet meets: a constant number of lookups however many addresses there
-//! are.
+//! Rules for every packet: a constant number of lookups, however many addresses there are.
 
 use std::ffi::CStr;
 use std::net::Ipv6Addr;
@@ -13,7 +12,7 @@ use super::plan::{Plan, is_link_local};
 use super::sets::*;
 use super::steps::*;
 
-/// On the way in.
+/// Rules for incoming packets.
 pub fn ingress(plan: &Plan) -> Vec<RuleContent> {
     let mut rules = vec![rule(
         c"IPv4 to an address",
@@ -59,7 +58,7 @@ pub fn ingress(plan: &Plan) -> Vec<RuleContent> {
     rules
 }
 
-/// On the way out.
+/// Rules for outgoing packets.
 pub fn egress(plan: &Plan) -> Vec<RuleContent> {
     let mut rules = vec![
         adverts_rule(),
@@ -119,7 +118,7 @@ pub fn egress(plan: &Plan) -> Vec<RuleContent> {
     rules
 }
 
-// The parent of a virtual-MAC device answers for its addresses too, with its own MAC.
+// The parent of a virtual-MAC device also answers for its addresses, with the MAC of the parent.
 fn wrong_mac(plan: &Plan) -> Vec<RuleContent> {
     if !has_virtual_macs(plan) {
         return Vec::new();
@@ -151,7 +150,7 @@ fn wrong_mac(plan: &Plan) -> Vec<RuleContent> {
     ]
 }
 
-// accept = false: neighbour discovery and ARP go on, everything else to the addresses does not.
+// accept = false: neighbour discovery and ARP pass; everything else to the addresses is dropped.
 fn silent(plan: &Plan) -> Vec<RuleContent> {
     let has = |v4: bool| {
         plan.addresses
@@ -188,8 +187,8 @@ fn silent(plan: &Plan) -> Vec<RuleContent> {
     rules
 }
 
-/// While an address is switched over, packets pass, but nothing that teaches a neighbour or a switch
-/// where it is: no ARP, no neighbour discovery, no frame from the virtual MAC.
+/// Rules during a switchover: packets pass, except those that teach a neighbour or a switch where
+/// the address is: ARP, neighbour discovery, frames from the virtual MAC.
 pub fn carried(plan: &Plan) -> Vec<RuleContent> {
     let refuse = || refuse(REFUSE);
     let mut rules = vec![
@@ -215,8 +214,8 @@ pub fn carried(plan: &Plan) -> Vec<RuleContent> {
     rules
 }
 
-/// Chains that count and drop, except frames of a VLAN: a hook of a device sees those too, and they
-/// are their own device's business.
+/// Chains that count and drop, except frames with a VLAN tag. The hook of a device sees those too,
+/// but the chains of the VLAN's own device decide on them.
 pub const REFUSALS: [(&str, &CStr); 3] = [
     (REFUSE, COUNT_REFUSED),
     (REFUSE_NOT_ACCEPTED, COUNT_NOT_ACCEPTED),
@@ -226,7 +225,7 @@ pub const REFUSE: &str = "refuse";
 const REFUSE_NOT_ACCEPTED: &str = "refuse-not-accepted";
 const REFUSE_WRONG_MAC: &str = "refuse-wrong-mac";
 
-/// The rules of a chain of [`REFUSALS`].
+/// Rules of a chain in [`REFUSALS`].
 pub fn refusal(count: &'static CStr) -> Vec<RuleContent> {
     let mut rules = tagged(NFT_META_IIFTYPE);
     rules.extend(tagged(NFT_META_OIFTYPE));
@@ -234,12 +233,12 @@ pub fn refusal(count: &'static CStr) -> Vec<RuleContent> {
     rules
 }
 
-/// Ends a rule by a chain of [`REFUSALS`].
+/// Ends a rule with a jump to a chain in [`REFUSALS`].
 pub fn refuse(chain: &str) -> Vec<Expression> {
     vec![Jump(c_string(chain))]
 }
 
-/// Leaves the chain with a frame of a VLAN.
+/// Leaves the chain if the frame has a VLAN tag.
 pub fn tagged(device_type: u32) -> Vec<RuleContent> {
     let leave = |tag: u16| {
         let value = tag.to_be_bytes().to_vec();
@@ -258,7 +257,7 @@ fn has_virtual_macs(plan: &Plan) -> bool {
         .any(|router| router.virtual_mac.is_some())
 }
 
-/// Adverts of ours, and VRRP of others.
+/// Jumps to `adverts`, with our adverts and the VRRP of others.
 pub fn adverts_rule() -> RuleContent {
     const VRRP: u8 = 112;
     let mut steps = meta(NFT_META_L4PROTO, 0);
@@ -272,8 +271,8 @@ pub fn adverts_rule() -> RuleContent {
     rule(c"", steps)
 }
 
-// Maps of IPv6 addresses, and what their keys begin with: nothing, or the interface. The address
-// itself comes to the registers 1-4.
+// Maps of IPv6 addresses, and the beginning of their keys: nothing, or the interface. The address
+// itself is loaded to the registers 1-4.
 fn guards6(plan: &Plan, device: u32) -> Vec<(&'static CStr, Vec<Expression>)> {
     let has = |link| {
         plan.addresses

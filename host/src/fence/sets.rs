@@ -40,7 +40,7 @@ pub const COUNTERS: [&CStr; 6] = [
 ];
 
 pub const LEASE_SET: SetKind = keys(LEASE);
-/// Keys of leases that were switched over, and whose packets are still carried.
+/// Keys of leases that were switched over and whose packets are still carried.
 pub const CARRY_SET: SetKind = keys(CARRY);
 
 /// Sets of keys that expire.
@@ -73,7 +73,7 @@ const fn set(name: &'static CStr, key: &'static [Type]) -> SetKind {
     }
 }
 
-/// All sets of the fence but those of keys.
+/// All sets of the fence except those of keys.
 pub const STATIC_SETS: [SetKind; 12] = [
     map(GUARD4, &[Type::Ipv4]),
     map(GUARD6, &[Type::Ipv6]),
@@ -159,10 +159,10 @@ fn put_ipv6(sets: &mut Sets, plan: &Plan, guarded: &Guarded, address: &[u8]) {
     }
 }
 
-// Elements by key: what two claims share is there once.
+// Elements by key: an element that two claims share is there once.
 struct Sets(Vec<(&'static CStr, Members)>);
 
-// Keys, and where a verdict map jumps to.
+// Keys, and the targets of verdict maps.
 type Members = BTreeMap<Vec<u8>, Option<CString>>;
 
 impl Sets {

@@ -1,4 +1,4 @@
-//! Steps that rules are made of: what to load into which register, and what to compare it with.
+//! Steps of rules: what to load into which register, and what to compare it with.
 
 use std::ffi::CStr;
 
@@ -7,7 +7,7 @@ use spared_netlink::constants::*;
 use super::LeaseKey;
 use super::expression::Expression::{self, *};
 
-// Where there is a link-layer header to look at. PPP and tunnels have none.
+// Continues if there is a link-layer header; PPP and tunnels have none.
 pub fn ethernet(device_type: u32) -> Vec<Expression> {
     const ARPHRD_ETHER: u16 = 1;
     let value = ARPHRD_ETHER.to_ne_bytes().to_vec();
@@ -26,7 +26,7 @@ pub fn not_member(set: &'static CStr, key: u32) -> Vec<Expression> {
     vec![NotMember { set, key }]
 }
 
-// A lease's key, in register 0.
+// Loads the key of a lease into register 0.
 pub fn lease(key: LeaseKey) -> Vec<Expression> {
     let replace = Replace {
         register: 0,
@@ -60,7 +60,7 @@ pub fn neighbour(kind: u8) -> Vec<Expression> {
     ])
 }
 
-// The target of neighbour discovery.
+// Loads the target of neighbour discovery.
 pub fn target(register: u32) -> Vec<Expression> {
     transport(8, 16, register)
 }

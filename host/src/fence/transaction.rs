@@ -1,4 +1,4 @@
-//! One nftables transaction: collected, sent at once, answered at once.
+//! One nftables transaction: collected, sent and answered as a whole.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -8,7 +8,7 @@ use spared_netlink::{messages, receive, set_send_buffer};
 
 use super::FenceError;
 
-/// The socket that owns the fence's mirror, and all that the fence sends.
+/// The socket by which the fence sends; it owns the mirror.
 pub struct Transport {
     socket: mnl::Socket,
     buffer: Vec<u8>,
@@ -21,19 +21,19 @@ impl Transport {
             socket: mnl::Socket::new(mnl::Bus::Netfilter)?,
             buffer: vec![0; 64 * 1024],
         };
-        // Large claims; inside a user namespace the system's limits have to do.
+        // For large claims. In a user namespace the limits of the system apply.
         set_send_buffer(&transport.socket, BUFFER_BYTES)?;
         Ok(transport)
     }
 
-    /// Who causes the notifications of what it sends.
+    /// Port id in the notifications that its changes cause.
     pub fn port(&self) -> u32 {
         self.socket.portid()
     }
 
-    /// All of it or nothing.
+    /// Commits all of it or nothing.
     pub fn commit(&mut self, transaction: Transaction) -> Result<(), FenceError> {
-        // What an earlier one left.
+        // Discards what an earlier transaction left.
         while matches!(receive(borrow(&self.socket), &mut self.buffer), Ok(Some(_))) {}
         let labels = transaction.labels;
         let batch = transaction.batch.finalize();
@@ -45,7 +45,7 @@ impl Transport {
         self.verdict(&labels)
     }
 
-    // nf_tables has answered before sendmsg returns: the first failure counts.
+    // nf_tables has answered before sendmsg returns. The first failure counts.
     fn verdict(&mut self, labels: &[(u32, String)]) -> Result<(), FenceError> {
         const NLMSG_ERROR: u16 = 2;
         let mut verdict = Ok(());
@@ -78,10 +78,10 @@ fn borrow(socket: &mnl::Socket) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) }
 }
 
-/// Changes that happen together.
+/// Changes that are made together.
 pub struct Transaction {
     batch: Batch,
-    // Sequence numbers and what they do, for errors.
+    // Sequence numbers and descriptions of the changes, for errors.
     labels: Vec<(u32, String)>,
 }
 
@@ -123,7 +123,7 @@ struct Noted<'a, T> {
 unsafe impl<T: NlMsg> NlMsg for Noted<'_, T> {
     unsafe fn write(&self, buffer: *mut std::ffi::c_void, sequence: u32, kind: MsgType) {
         self.sequence.set(sequence);
-        // SAFETY: the caller's promise is handed on.
+        // SAFETY: the promise of our caller.
         unsafe { self.object.write(buffer, sequence, kind) }
     }
 }
