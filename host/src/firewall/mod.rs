@@ -1,8 +1,8 @@
-//! The administrator's nftables rules and the link: one rule per path in the chain that
-//! `[firewall]` names, or a word about the ruleset that drops the link.
+//! The link in the administrator's nftables rules: adds one rule per path to the chain that
+//! `[firewall]` names, or reports which chain drops the link.
 //!
-//! A thread runs `nft`, which may take long with large rulesets, and looks again whenever somebody
-//! changes rules. It is on no failover's path: VRRP and heartbeats are heard by packet sockets.
+//! A thread runs `nft`, which may take long with large rulesets, and checks again whenever rules
+//! change. No failover waits for it: VRRP and heartbeats are received by packet sockets.
 
 mod passage;
 mod rules;
@@ -24,24 +24,24 @@ pub use rules::{LISTING, Obstacle, interruptions, obstacles, ruleset_of};
 
 /// linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES.
 const CHANGES: u32 = 7;
-/// Rulesets are loaded in more than one transaction, and everybody looks at once then.
+/// Pause without changes before a check, as rulesets are loaded in several transactions.
 const CALM: Duration = Duration::from_millis(200);
-/// How long the end waits for the rules to go.
+/// Longest wait for the removal of the rules at the end.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What became of the rules.
+/// State of the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RuleState {
-    /// The link passes, with rules of ours or without.
+    /// The link passes, with or without our rules.
     Passes,
-    /// Somebody took our rules out, and they are back.
+    /// Our rules were removed, and are back.
     PutBack,
-    /// What keeps the link out, and what to do.
+    /// The link is blocked: by what, and what to do.
     Kept(String),
     Ended,
 }
 
-/// The thread's end that the host holds.
+/// The host's end of the thread.
 pub struct Firewall {
     orders: Sender<Order>,
     woken: Arc<OwnedFd>,
@@ -54,7 +54,7 @@ enum Order {
 }
 
 impl Firewall {
-    /// `marker` is a file that is there as long as rules of ours are.
+    /// `marker` is a file that exists as long as our rules do.
     ///
     /// # Errors
     /// The kernel's: no thread or descriptor left, or no nftables.
@@ -82,24 +82,24 @@ impl Firewall {
         })
     }
 
-    /// Lets this link pass from now on, as `node` sees it; none: takes out what was put in.
+    /// Lets this link of `node` pass from now on; with None, removes the rules.
     pub fn keep(&self, node: &str, link: Option<&Link>) {
         let link = link.map(|link| Box::new((node.to_owned(), link.clone())));
         self.order(Order::Keep(link));
     }
 
     fn order(&self, order: Order) {
-        // A thread that is gone told so when it went.
+        // A thread that has ended has reported so.
         let _ = self.orders.send(order);
         let _ = rustix::io::write(&*self.woken, &1u64.to_ne_bytes());
     }
 
-    /// What happened since; never waits.
+    /// The next report, if there is one; never waits.
     pub fn poll(&self) -> Option<RuleState> {
         self.told.try_recv().ok()
     }
 
-    /// Takes the rules out.
+    /// Removes the rules and ends the thread.
     pub fn end(self) {
         self.order(Order::End);
         while let Ok(told) = self.told.recv_timeout(END_TIMEOUT) {
@@ -115,7 +115,7 @@ impl Firewall {
 struct Watch {
     rules: Rules,
     link: Option<Box<(String, Link)>>,
-    /// The last look found something that keeps the link out.
+    /// Whether the link was blocked at the last check.
     kept: bool,
     monitor: Monitor,
     woken: Arc<OwnedFd>,
@@ -158,18 +158,18 @@ impl Watch {
             }
             Some((node, link)) => self.rules.keep(node, link, ordered),
         };
-        // A chain that was not there yet has our rules for the first time.
+        // Not put back: the chain is new and has our rules for the first time.
         let told = match told {
             RuleState::PutBack if self.kept => RuleState::Passes,
             told => told,
         };
         self.kept = matches!(told, RuleState::Kept(_));
         let _ = self.tell.send(told);
-        // Our own changes are no reason to look again.
+        // Our own changes are no reason for another check.
         let _ = self.monitor.read_raw(|_, _| {});
     }
 
-    /// Somebody changed rules, and has not for a moment.
+    /// Whether rules were changed. Returns once no change has come for a moment.
     fn is_disturbed(&mut self) -> bool {
         let mut disturbed = false;
         loop {
@@ -198,8 +198,8 @@ impl Watch {
     }
 }
 
-// Tables, chains and rules of a family that sees the link: elements of sets come and go all day,
-// and the fence is of the family netdev.
+// Whether tables, chains or rules have changed, of a family that sees the link. Elements of sets
+// change all the time, and the fence is of the family netdev.
 fn is_of_rules(kind: u16, payload: &[u8]) -> bool {
     const TABLES_CHAINS_RULES: [u16; 6] = [0, 2, 3, 5, 6, 8];
     const NETDEV: u8 = 5;

@@ -1,7 +1,7 @@
-//! Whether a ruleset, as `nft -j` prints it, lets the link's packets in.
+//! Decides whether a ruleset, as `nft -j` prints it, accepts the packets of the link.
 //!
-//! What cannot be judged (counters of sets, marks, limits) is taken for a pass: a false alarm
-//! about a firewall costs more trust than a missed one, and a link that is down is seen anyway.
+//! What cannot be judged (sets, marks, limits) counts as passing: a false alarm about a firewall is
+//! worse than a missed one, and a link that is down is reported anyway.
 
 use std::net::IpAddr;
 
@@ -14,24 +14,24 @@ pub struct Way {
     pub own: IpAddr,
     pub peer: IpAddr,
     pub port: u16,
-    /// The peer connects; else answers to this node's connection come.
+    /// Whether the peer connects; else answers to this node's connection arrive.
     pub listens: bool,
     /// Connection tracking has forgotten the connection.
     pub is_forgotten: bool,
 }
 
-/// Chains deeper than this are not followed: nft allows no more.
+/// Greatest depth of chains that is followed, the same as in nft.
 const DEPTH_MAX: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Accepted,
     Dropped,
-    /// Nothing decided.
+    /// The end of the chain, undecided.
     Through,
 }
 
-/// The first chain that keeps the link's packets out, as "family table chain".
+/// The first chain that drops the packets of the link, as "family table chain".
 pub fn obstacle(ruleset: &Value, way: &Way) -> Option<String> {
     let keeps = |end: End, chain: &Value| match end {
         End::Accepted => false,
@@ -41,8 +41,8 @@ pub fn obstacle(ruleset: &Value, way: &Way) -> Option<String> {
     first(ruleset, way, keeps)
 }
 
-/// The first chain with a rule that drops the link's packets while connection tracking knows nothing of
-/// the connection: after `conntrack -F`, where it takes up none in the middle.
+/// The first chain with a rule that drops the packets of the link once connection tracking has
+/// forgotten the connection, as after `conntrack -F` if it does not pick up connections midway.
 pub fn interruption(ruleset: &Value, way: &Way) -> Option<String> {
     let forgotten = Way {
         is_forgotten: true,
@@ -90,7 +90,7 @@ fn walk(objects: &[Value], base: &Value, name: &str, way: &Way, depth: usize) ->
     End::Through
 }
 
-// None: on to the next rule.
+// None to continue with the next rule.
 fn judge(objects: &[Value], base: &Value, rule: &Value, way: &Way, depth: usize) -> Option<End> {
     let mut certain = true;
     for statement in rule["expr"].as_array()? {
@@ -118,7 +118,7 @@ fn judge(objects: &[Value], base: &Value, rule: &Value, way: &Way, depth: usize)
         } else if is_harmless(statement) {
             continue;
         } else {
-            // A verdict map, a limit, something new.
+            // A verdict map, a limit, or an unknown statement.
             certain = false;
             if statement.get("vmap").is_some() {
                 return Some(End::Accepted);
@@ -126,7 +126,7 @@ fn judge(objects: &[Value], base: &Value, rule: &Value, way: &Way, depth: usize)
             continue;
         };
         return match (end, certain) {
-            // Perhaps accepted is accepted, perhaps dropped is not dropped.
+            // A possible accept counts as accepted, a possible drop does not count.
             (End::Dropped | End::Through, false) => None,
             (end, _) => Some(end),
         };
@@ -140,7 +140,7 @@ fn is_harmless(statement: &Value) -> bool {
         .any(|name| statement.get(name).is_some())
 }
 
-/// Whether a match is true of the link's packets; None where that cannot be said.
+/// Whether a match is true for the packets of the link; None if unknown.
 fn holds(matched: &Value, way: &Way) -> Option<bool> {
     let (left, right) = (&matched["left"], &matched["right"]);
     let equal = match matched["op"].as_str()? {
@@ -153,7 +153,7 @@ fn holds(matched: &Value, way: &Way) -> Option<bool> {
     Some(among == equal)
 }
 
-/// What a packet of the link has where the match looks; more than one where either may be.
+/// Value that a match sees in a packet of the link; several if any of them is possible.
 fn fact(left: &Value, way: &Way) -> Option<Vec<String>> {
     let one = |text: &str| Some(vec![text.to_owned()]);
     if let Some(meta) = left.get("meta") {
@@ -178,7 +178,7 @@ fn fact(left: &Value, way: &Way) -> Option<Vec<String>> {
     match (payload["protocol"].as_str()?, payload["field"].as_str()?) {
         ("tcp" | "th", "dport") if way.listens => one(&way.port.to_string()),
         ("tcp" | "th", "sport") if !way.listens => one(&way.port.to_string()),
-        // An ephemeral port: no rule is about it.
+        // An ephemeral port, which no rule names.
         ("tcp" | "th", "dport" | "sport") => one("ephemeral"),
         ("udp" | "icmp" | "icmpv6" | "sctp" | "esp" | "ah" | "vrrp", _) => Some(Vec::new()),
         (protocol, "saddr") if protocol == family => one(&way.peer.to_string()),

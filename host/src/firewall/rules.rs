@@ -1,4 +1,4 @@
-//! Rules of ours in somebody's chain, by `nft`: recognised by their comment, and by nothing else.
+//! Our rules in a chain of the administrator, by `nft`. They are recognised only by their comment.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -14,17 +14,17 @@ use super::passage::{Way, interruption, obstacle};
 use crate::config::{Chain, Link, LinkPath};
 
 const COMMENT: &str = "spared";
-/// How long `nft` may take. What hangs longer is waiting for a kernel that will not answer soon.
+/// Longest time for `nft`. One that takes longer waits for a kernel that will not answer soon.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Text of the largest ruleset that is read; one that is cut off is told as not understood.
+/// Bytes of the largest ruleset that is read; a longer one is cut and reported as not understood.
 const RULESET_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) struct Rules {
-    /// There while rules of ours may be, for the next start.
+    /// File that exists while our rules may exist, for the next start.
     marker: PathBuf,
 }
 
-/// A rule that is there.
+/// A rule that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Found {
     family: String,
@@ -38,7 +38,7 @@ impl Rules {
         Self { marker }
     }
 
-    /// Takes out what an earlier run left.
+    /// Removes what an earlier run left.
     pub(super) fn remove_leftovers(&self) {
         if self.marker.exists() {
             self.remove();
@@ -56,7 +56,7 @@ impl Rules {
         }
     }
 
-    /// Makes the rules what they should be; `anew` where the link may be another.
+    /// Adds, removes and repairs the rules; `anew` if the link may have changed.
     pub(super) fn keep(&self, node: &str, link: &Link, anew: bool) -> RuleState {
         let ruleset = match list() {
             Ok(ruleset) => ruleset,
@@ -96,21 +96,21 @@ fn told_anew(node: &str, link: &Link) -> RuleState {
     list().map_or(RuleState::Passes, |ruleset| told(&ruleset, node, link))
 }
 
-/// What keeps a path of the link out.
+/// What blocks a path of the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
     pub sentence: String,
-    /// The command that lets it pass.
+    /// Command that lets it pass.
     pub mend: String,
 }
 
-/// What keeps paths of the link out, as `node` sees them.
+/// What blocks paths of the link, for `node`.
 pub fn obstacles(ruleset: &Value, node: &str, link: &Link) -> Vec<Obstacle> {
     let found = |way: &Way| obstacle(ruleset, way);
     on_paths(node, link, "drops the link", found)
 }
 
-/// What keeps paths out that pass now, once connection tracking has forgotten them.
+/// What would block paths that pass now, once connection tracking has forgotten them.
 pub fn interruptions(ruleset: &Value, node: &str, link: &Link) -> Vec<Obstacle> {
     let passes = |way: &Way| obstacle(ruleset, way).is_none();
     let found = |way: &Way| interruption(ruleset, way).filter(|_| passes(way));
@@ -149,19 +149,19 @@ fn told(ruleset: &Value, node: &str, link: &Link) -> RuleState {
     })
 }
 
-// A shell takes the quotes away, and braces and spaces apart.
+// For a shell, which removes the quotes and would split at braces and spaces.
 fn shell_quoted(rule: &str) -> String {
     format!("'{rule}'")
 }
 
-/// A path's packets as this node receives them.
+/// Packets of a path, as this node receives them.
 fn way(node: &str, link: &Link, path: &LinkPath) -> Way {
     Way {
         interface: path.interface.clone(),
         own: path.own,
         peer: path.peer,
         port: link.port,
-        // Whose name sorts first listens; the other hears answers alone.
+        // The node whose name sorts first listens; the other receives only answers.
         listens: node < link.peer.as_str(),
         is_forgotten: false,
     }
@@ -175,7 +175,7 @@ fn fits(path: &LinkPath, chain: &Chain) -> bool {
     }
 }
 
-// Heartbeats have the port on both ends.
+// Heartbeats use the port at both ends.
 fn rule(way: &Way) -> String {
     let family = match way.peer {
         IpAddr::V4(_) => "ip",
@@ -227,23 +227,24 @@ fn ours(ruleset: &Value) -> Vec<Found> {
         .collect()
 }
 
-// Without the elements of sets, of which there may be a million.
+// Without the elements of sets, which can be a million.
 fn list() -> Result<Value, String> {
     let words = ["-j", "-a", "-t", LISTING];
-    // What it warns of is no JSON.
+    // Only stdout, as warnings are no JSON.
     let output = nft(&words, "", true)?;
     ruleset_of(&output).map_err(|error| format!("nft is not understood: {error}"))
 }
 
-/// The rulesets of all families whose chains packets to this node may pass. Not everything: of a table
-/// with an owner, which the fence's mirror has, nft 1.0.6 prints flags from memory that is not theirs, often no JSON.
+/// The rulesets of all families whose chains may see packets to this node. Not simply all: for a
+/// table with an owner, such as the mirror of the fence, nft 1.0.6 prints flags from memory that is
+/// not its own, often no JSON.
 pub const LISTING: &str =
     "list ruleset ip; list ruleset ip6; list ruleset inet; list ruleset bridge";
 
-/// What nft printed for [`LISTING`], an object for each family, as one.
+/// Output of nft for [`LISTING`], an object for each family, joined into one.
 ///
 /// # Errors
-/// What is no JSON.
+/// The output is no JSON.
 pub fn ruleset_of(output: &[u8]) -> Result<Value, serde_json::Error> {
     let mut objects = Vec::new();
     for family in serde_json::Deserializer::from_slice(output).into_iter() {
@@ -280,7 +281,7 @@ fn nft(words: &[&str], input: &str, only_stdout: bool) -> Result<Vec<u8>, String
     )?;
     match (ended.code, ended.words()) {
         (Some(0), _) => Ok(ended.text),
-        // Again, for its words alone.
+        // Runs it again for its error messages.
         _ if only_stdout => nft(words, input, false),
         (_, words) if words.is_empty() => Err("nft failed".to_owned()),
         (_, words) => Err(words),
