@@ -1,4 +1,4 @@
-//! Frames in a file of fixed size, the newest over the oldest: a sans-I/O format.
+//! Frames in a file of fixed size, in which the newest overwrite the oldest: a sans-I/O format.
 //!
 //! ```text
 //!  0       4        8         16       24
@@ -7,22 +7,22 @@
 //!  +-------+--------+---------+--------+----------+
 //! ```
 //!
-//! No frame is split: one that does not fit below the end is put at the beginning. What is read is
-//! searched for frames at each multiple of 8, and only what its hash proves is one: torn, overwritten and
-//! foreign bytes are passed over.
+//! No frame is split: one that does not fit before the end goes to the beginning. The reader looks
+//! for a frame at each multiple of 8 and accepts only those with a valid hash, so torn, overwritten
+//! and foreign bytes are skipped.
 
 use crate::config::fingerprint;
 
-/// Bytes of the file.
+/// Size of the file in bytes.
 pub const SIZE: usize = 512 * 1024;
-/// Longest text of a frame: the file holds more than two minutes of such.
+/// Longest text of a frame. The file holds more than two minutes of such frames.
 pub const TEXT_MAX: usize = 4000;
 
 const MAGIC: &[u8; 4] = b"SPr1";
 const HEAD: usize = 24;
 const ALIGN: usize = 8;
 
-/// Where the next frame goes.
+/// Place of the next frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     at: usize,
@@ -38,7 +38,7 @@ pub struct Frame {
 }
 
 impl Cursor {
-    /// Behind the newest frame of what an earlier run left.
+    /// Place behind the newest frame of an earlier run.
     pub fn behind(bytes: &[u8]) -> Self {
         let newest = frames(bytes).pop();
         newest.map_or_else(Self::default, |frame| Self {
@@ -47,7 +47,7 @@ impl Cursor {
         })
     }
 
-    /// The bytes of the next frame, and where they go; None: the text is too long.
+    /// Bytes of the next frame and their place; None if the text is too long.
     pub fn place(&mut self, text: &str) -> Option<(usize, Vec<u8>)> {
         let length = u32::try_from(text.len()).ok()?;
         if text.len() > TEXT_MAX {

@@ -1,8 +1,10 @@
-//! The last minutes of this node, a [`Second`] each, in a file that outlives a crash of the daemon.
+//! The last minutes of this node, one [`Second`] each, in a file that survives a crash of the
+//! daemon.
 //!
-//! The file lies in the runtime folder, which is in memory: a record a second would wear out a disk
-//! for nothing, as what a power cut leaves of it is not known. A thread of its own writes, since memory
-//! that was swapped out is a disk too, and the loop waits for none. What it cannot take is dropped.
+//! The file is in the runtime folder, which is in memory: a record a second would wear out a disk,
+//! and what a power failure leaves of it is uncertain. A separate thread writes, since memory that
+//! was swapped out is on a disk too, and the loop must not wait for one. Records that it cannot
+//! take are dropped.
 
 mod frame;
 mod second;
@@ -17,20 +19,20 @@ use std::thread;
 use frame::{Cursor, SIZE, frames};
 pub use second::{Second, table};
 
-/// The file's name in the runtime folder.
+/// Name of the file in the runtime folder.
 pub const NAME: &str = "ring";
 
 const QUEUE_MAX: usize = 8;
 const STACK: usize = 256 * 1024;
 
-/// The loop's end of the thread.
+/// The loop's end of the writing thread.
 #[derive(Debug)]
 pub struct Writer {
     queue: SyncSender<String>,
 }
 
 impl Writer {
-    /// Goes on in the file of an earlier run.
+    /// Continues in the file of an earlier run.
     pub fn start(folder: &Path) -> Self {
         let (queue, texts) = sync_channel(QUEUE_MAX);
         let path = folder.join(NAME);
@@ -63,7 +65,7 @@ pub fn read(folder: &Path) -> io::Result<Vec<Second>> {
         .collect())
 }
 
-// A fault is told when it begins.
+// A fault is logged once, when it begins.
 fn work(path: &Path, texts: &Receiver<String>) {
     let mut file = None;
     let mut is_told = false;

@@ -1,4 +1,4 @@
-//! What is recorded each second, and how it reads.
+//! What is recorded each second, and how it is printed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,7 +8,7 @@ use spared_control::Value;
 
 use super::frame::TEXT_MAX;
 
-/// Groups, checks and rows of each that a record names at most.
+/// Most groups and checks that a record names.
 const NAMED_MAX: usize = 24;
 const WORDS_MAX: usize = 80;
 
@@ -16,32 +16,32 @@ const WORDS_MAX: usize = 80;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Second {
-    /// When, with milliseconds.
+    /// Time, with milliseconds.
     pub at: String,
-    /// The daemon's process.
+    /// Process id of the daemon.
     pub pid: u32,
-    /// How much later than due this second was looked at.
+    /// Delay of the loop in handling this second.
     pub late_us: u64,
-    /// The longest turn of the loop, and how many there were.
+    /// The longest turn of the loop, and the number of turns.
     pub longest_us: u64,
     pub turns: u64,
-    /// The role of each group; of many groups, how many have each role.
+    /// Role of each group; if there are many groups, the number with each role.
     pub groups: BTreeMap<String, String>,
-    /// Active groups whose fence lease has run out.
+    /// Active groups whose fence lease has expired.
     pub lapsed: Vec<String>,
     pub quality: u8,
-    /// The checks that make this node less fit.
+    /// Checks that lower the quality of this node.
     pub failing: Vec<String>,
     /// "up 0.3 ms" or "down", by the link's interface.
     pub links: BTreeMap<String, String>,
-    /// The rows of the plugin that decides roles: adverts and heartbeats since it was started.
+    /// Rows of the elector: adverts and heartbeats since it was started.
     pub elector: BTreeMap<String, Value>,
-    /// Why there are none.
+    /// Why there are no rows.
     pub elector_silent: String,
 }
 
 impl Second {
-    /// Of names and roles.
+    /// Sets the groups from their names and roles.
     pub fn set_groups(&mut self, roles: &[(&str, &str)]) {
         if roles.len() <= NAMED_MAX {
             let roles = roles.iter();
@@ -60,7 +60,7 @@ impl Second {
             .collect();
     }
 
-    /// As a frame has it. Of what is too long the names go, which are least needed for the times.
+    /// Text of a frame. If it is too long, it has no names, which matter less than the times.
     pub(super) fn to_text(&self) -> String {
         let text = serde_json::to_string(&self.bounded()).unwrap_or_default();
         if text.len() <= TEXT_MAX {
@@ -91,7 +91,7 @@ impl Second {
         serde_json::from_str(text).ok()
     }
 
-    // `before`: the second before it, of the same process.
+    // `before` is the previous second of the same process.
     fn line(&self, before: Option<&Self>) -> String {
         let ms = |us: u64| us as f64 / 1000.0;
         let mut line = format!(
@@ -128,7 +128,7 @@ impl Second {
     }
 }
 
-// "adverts_sent 1234 (+10)"; a time is no sum.
+// As in "adverts_sent 1234 (+10)". Times have no difference.
 fn row(key: &str, value: &Value, before: Option<&Value>) -> String {
     let is_time = key.ends_with("_ms") || key.ends_with("_us");
     match (value, before) {
@@ -146,7 +146,7 @@ fn words(text: &str) -> String {
     text.chars().take(WORDS_MAX).collect()
 }
 
-/// A line for each second; an empty one between two runs of the daemon.
+/// A line for each second; an empty line between two runs of the daemon.
 pub fn table(seconds: &[Second]) -> String {
     let mut text = String::new();
     let mut before: Option<&Second> = None;
