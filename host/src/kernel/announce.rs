@@ -1,13 +1,13 @@
-//! When the addresses of a group are announced.
+//! Times at which the addresses of a group are announced.
 
 use std::time::{Duration, Instant};
 
-/// After a failover: at once, then so much later. Switches and hosts lose single frames.
+/// Announcements after an installation, in ms. Repeated, as switches and hosts lose single frames.
 const AFTER_INSTALL_MS: [u64; 5] = [0, 100, 1000, 2000, 5000];
-/// After a conflict.
+/// Announcements after a conflict, in ms.
 const AFTER_CONFLICT_MS: [u64; 3] = [0, 1000, 5000];
 
-/// The announcements of one group that are still to come.
+/// Pending announcements of a group.
 #[derive(Debug, Default)]
 pub struct Schedule {
     // Ascending.
@@ -23,7 +23,7 @@ impl Schedule {
         self.refresh = (refresh_s > 0).then(|| Duration::from_secs(refresh_s.into()));
     }
 
-    /// In addition to what is pending.
+    /// Adds announcements to those that are overdue, in place of the later ones.
     pub fn again(&mut self, now: Instant) {
         let last = AFTER_CONFLICT_MS.map(|ms| now + Duration::from_millis(ms));
         self.pending.retain(|at| *at < now);
@@ -47,7 +47,7 @@ impl Schedule {
         if self.next().is_none_or(|at| at > now) {
             return false;
         }
-        // Late by more than one: the newest does for all.
+        // If several are overdue, the newest stands for all.
         let kept = self
             .pending
             .iter()

@@ -1,7 +1,7 @@
-//! The thread that asks drivers for carrier every few milliseconds.
+//! A thread that polls the carrier of interfaces every 10 ms.
 //!
-//! The kernel's own events can come half a second late; asking takes the RTNL lock, which may be
-//! held for as long. So a thread waits for it, and the host's loop never does.
+//! The kernel's own events can come half a second late. Polling takes the RTNL lock, which can be
+//! held for as long: the thread waits for it, and the loop of the host never does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,7 +14,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 const PACE: Duration = Duration::from_millis(10);
 
-/// The thread and what it watches.
+/// The thread and its interfaces.
 pub struct Carrier {
     shared: Arc<Shared>,
     ready: Arc<OwnedFd>,
@@ -29,10 +29,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The last word on each watched interface; None where it has to be said (again).
+    /// Last report of each watched interface; None if the next one has to be reported in any case.
     watched: BTreeMap<String, Option<bool>>,
     news: BTreeMap<String, bool>,
-    /// Interfaces whose drivers do not say.
+    /// Interfaces whose drivers do not report carrier.
     mute: BTreeSet<String>,
     stop: bool,
 }
@@ -58,7 +58,7 @@ impl Carrier {
         })
     }
 
-    /// Readable when there is news.
+    /// Readable when a carrier has changed.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.ready.as_fd()
     }
@@ -74,20 +74,20 @@ impl Carrier {
         self.shared.changed.notify_one();
     }
 
-    /// Makes the next word about an interface come even if it is the same as before.
+    /// Reports the carrier of an interface once more, even if it has not changed.
     pub fn ask_again(&self, name: &str) {
         if let Some(last) = lock(&self.shared).watched.get_mut(name) {
             *last = None;
         }
     }
 
-    /// Whether its word on an interface is to be had, or only the kernel's events.
+    /// Whether the thread knows the carrier of an interface; else only the events of the kernel do.
     pub fn speaks_for(&self, name: &str) -> bool {
         let state = lock(&self.shared);
         state.watched.contains_key(name) && !state.mute.contains(name)
     }
 
-    /// What changed since.
+    /// Changes since the last call.
     pub fn take(&self) -> BTreeMap<String, bool> {
         let mut counter = [0; 8];
         let _ = rustix::io::read(&self.ready, &mut counter);
@@ -126,7 +126,7 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
                 Ok(None) => {
                     lock(shared).mute.insert(name);
                 }
-                // An interface that is gone is reported by its event.
+                // The removal of an interface is reported by its event.
                 Err(_) => {
                     lock(shared).mute.remove(&name);
                 }

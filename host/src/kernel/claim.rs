@@ -11,7 +11,7 @@ use super::{Kernel, KernelError};
 use crate::fence::LeaseKey;
 
 impl Kernel {
-    /// Whether claims can be held at all, before anything is asked of the kernel.
+    /// Whether the claims are valid, before the kernel is changed.
     pub fn check_claim(&self, name: &str, claims: &Claims) -> Result<(), KernelError> {
         let others = self
             .groups
@@ -24,15 +24,15 @@ impl Kernel {
         })
     }
 
-    /// Declares or replaces what a group claims. Fence and virtual-MAC devices appear now, closed
-    /// and silent; while the group is installed, only the difference is applied.
+    /// Declares or replaces the claims of a group. Fence and virtual-MAC devices are created now,
+    /// blocking and silent. While the group is installed, only the difference is applied.
     pub fn claim(&mut self, name: &str, claims: Claims) -> Result<(), KernelError> {
         self.check_claim(name, &claims)?;
         let before = self.groups.get(name);
         if before.is_some_and(|group| group.claims == claims) {
             return Ok(());
         }
-        // What waits by the old claims is not what is to be installed.
+        // Addresses that were prepared for the old claims are not the ones to install.
         let waiting = self.unprepare(name);
         self.warn(waiting);
         let before = self.groups.get(name);
@@ -84,7 +84,7 @@ impl Kernel {
         }
     }
 
-    // Addresses that are new come before those that are gone go.
+    // New addresses are added before old ones are deleted.
     pub(super) fn apply_difference(&mut self, name: &str, old: &[group::Desired]) {
         let Some(group) = self.groups.get(name) else {
             return;

@@ -1,4 +1,4 @@
-//! Fence and virtual-MAC devices follow claims and interfaces.
+//! Keeps the fence and the virtual-MAC devices equal to claims and interfaces.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use super::{Kernel, KernelError, KernelEvent, RETRY};
 use crate::fence::{Device, Fence, FenceError, Plan};
 
 impl Kernel {
-    /// Makes the fence what the claims say, where it is not.
+    /// Makes the fence equal to the claims, if it is not.
     pub(super) fn sync_fence(&mut self) -> Result<(), KernelError> {
         let plan = self.wanted_plan();
         if self.plan.as_ref() == Some(&plan) || (self.plan.is_none() && plan == Plan::default()) {
@@ -29,7 +29,7 @@ impl Kernel {
             return Ok(());
         };
         if let Err(error) = fence.apply(&plan, &open) {
-            // Nobody knows what the table says now.
+            // The contents of the table are unknown now.
             self.plan = Some(Plan::default());
             let urgent = self.fence_missing_since.is_some();
             let wait = if urgent { RETRY / 50 } else { RETRY };
@@ -46,17 +46,17 @@ impl Kernel {
         Ok(())
     }
 
-    /// Puts the fence back, where there was one.
+    /// Restores the fence, if there was one.
     pub(super) fn refence(&mut self) -> Result<(), KernelError> {
         if self.plan.is_none() {
             return Ok(());
         }
-        // Devices may have gone with the same burst of events.
+        // Devices may have disappeared in the same burst of events.
         let plan = self.wanted_plan();
         self.apply_plan(plan)
     }
 
-    /// Changes leases; where the table is gone, puts it back first.
+    /// Changes leases; if the table is gone, restores it first.
     pub(super) fn change_leases(
         &mut self,
         change: impl Fn(&mut Fence) -> Result<(), FenceError>,
@@ -103,7 +103,7 @@ impl Kernel {
         plan
     }
 
-    /// Makes the virtual-MAC devices that are claimed, deletes those that are not.
+    /// Creates the virtual-MAC devices that are claimed, and deletes the others.
     pub(super) fn sync_devices(&mut self) -> Result<(), KernelError> {
         let wanted: BTreeSet<RouterId> = self.groups.values().flat_map(Group::vmacs).collect();
         let known: BTreeSet<u32> = wanted
@@ -118,7 +118,7 @@ impl Kernel {
             .collect();
         let mut result = Ok(());
         for index in stale {
-            // Already gone with its parent: fine.
+            // It may be gone already, with its parent.
             let _ = self.requests.run_one(Message::delete_link(index));
             self.forget_link(index);
         }
@@ -127,7 +127,7 @@ impl Kernel {
             if !present || key.find(&self.interfaces).is_some() {
                 continue;
             }
-            // ARP for the virtual address leaves the parent only by its own address.
+            // ARP requests of the parent have only its own addresses as their source.
             let _ = self
                 .borrowed
                 .set("ipv4", &key.interface, "arp_announce", "2");
@@ -141,7 +141,7 @@ impl Kernel {
         result
     }
 
-    // Devices come up behind the fence, never before it; without one while their group is installed.
+    // Devices come up only behind the fence; without one, only while their group is installed.
     pub(super) fn raise_devices(&mut self) {
         let groups = self.groups.values();
         let shown = groups.filter(|group| self.fence.is_some() || group.installed);
@@ -151,7 +151,7 @@ impl Kernel {
                 continue;
             };
             let (index, mut raised) = (link.index, link.clone());
-            // With its parent down it comes up when that does.
+            // If its parent is down, it comes up with the parent.
             if self.requests.run_one(Message::set_up(index, true)).is_ok() {
                 raised.up = true;
                 self.interfaces.apply(Event::Link(raised));

@@ -1,4 +1,4 @@
-//! What the kernel refused, naming the object.
+//! Refusals of the kernel, with the object that they concern.
 
 use std::{error, fmt, io};
 
@@ -16,9 +16,9 @@ pub enum KernelError {
     },
     /// The fence could not be changed.
     Fence(FenceError),
-    /// The running kernel lacks what all of this stands on.
+    /// The running kernel lacks what spared needs.
     TooOld { found: String },
-    /// The caller's claims cannot be held.
+    /// The claims are invalid.
     Claim { group: String, why: String },
 }
 
@@ -33,7 +33,8 @@ impl KernelError {
 }
 
 impl KernelError {
-    /// An interface or a gateway is not there now: what comes back brings this back.
+    /// Whether an interface or a gateway is missing for now. When that comes back, this is tried
+    /// again.
     pub(crate) fn is_for_now(&self) -> bool {
         let Self::Refused { source, .. } = self else {
             return false;
@@ -84,10 +85,10 @@ impl From<FenceError> for KernelError {
     }
 }
 
-// The first that remembers who added an address (IFA_PROTO); all else is older.
+// The first version that stores who added an address (IFA_PROTO). Everything else is older.
 const OLDEST: (u32, u32) = (5, 18);
 
-/// Refuses a release like "5.10.0-30-amd64". One that says nothing is given the benefit of doubt.
+/// Refuses a release like "5.10.0-30-amd64" that is too old. A release without numbers is accepted.
 pub(crate) fn check_release(release: &str) -> Result<(), KernelError> {
     let mut numbers = release
         .trim()
@@ -102,7 +103,7 @@ pub(crate) fn check_release(release: &str) -> Result<(), KernelError> {
     }
 }
 
-/// An error in our tone: lower case, without its number.
+/// Text of an error in the style of our messages: lower case, without the number.
 pub fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

@@ -1,4 +1,4 @@
-//! Classic BPF programs of the sockets that are handed out.
+//! Classic BPF programs for the sockets that workers get.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,7 +8,7 @@ use spared_netlink::{Ends, Instruction};
 const LOAD_WORD: u16 = 0x20;
 const LOAD_BYTE: u16 = 0x30;
 const LOAD_HALF: u16 = 0x28;
-/// The same behind the header whose length [`LOAD_HEADER_LENGTH`] found.
+/// The same, behind the header whose length [`LOAD_HEADER_LENGTH`] loaded.
 const LOAD_HALF_BEHIND: u16 = 0x48;
 const LOAD_BYTE_BEHIND: u16 = 0x50;
 const LOAD_HEADER_LENGTH: u16 = 0xb1;
@@ -24,25 +24,25 @@ const VLAN_TAG_PRESENT: u32 = ANCILLARY + 48;
 const OTHER_HOST: u32 = 3;
 const ALL: u32 = u32::MAX;
 const UDP: u32 = 17;
-/// More fragments, or an offset.
+/// Flag "more fragments", and the offset.
 const FRAGMENT: u32 = 0x3fff;
-/// 3780 on both ends.
+/// Port 3780 at both ends.
 const HEARTBEAT_PORTS: u32 = 0x0ec4_0ec4;
 const PASS: Instruction = (RETURN, 0, 0, ALL);
 const DROP: Instruction = (RETURN, 0, 0, 0);
 
-/// A virtual router whose adverts an interface lets in.
+/// A virtual router whose adverts are accepted on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Admitted {
     pub ipv6: bool,
     pub vrid: u8,
-    /// Its adverts may come through routers, with any TTL.
+    /// Whether its adverts may be forwarded by routers, with any TTL.
     pub routed: bool,
 }
 
-/// Adverts of the admitted routers: protocol 112, TTL 255 or routed; neither tagged, nor another
-/// station's, nor from this interface's own MAC address. A broken header hides whose it is: it passes,
-/// and the elector counts it.
+/// Accepts adverts of the admitted virtual routers: protocol 112, TTL 255 or routed; not tagged,
+/// not for another station, and not from the MAC address of this interface. A broken header hides
+/// the VRID, so it passes and the elector counts it.
 pub fn vrrp_filter(own_mac: [u8; 6], admitted: &[Admitted]) -> Vec<Instruction> {
     let [a, b, c, d, e, f] = own_mac;
     let (ipv4, ipv6) = (ipv4_adverts(admitted), ipv6_adverts(admitted));
@@ -110,7 +110,7 @@ fn ipv6_adverts(admitted: &[Admitted]) -> Vec<Instruction> {
     program
 }
 
-// The TTL is loaded: with 255 every admitted VRID passes, with another one those that are routed.
+// With a loaded TTL of 255 all admitted VRIDs pass, else only the routed ones.
 fn by_hops<'a>(
     vrid: Instruction,
     admitted: impl Iterator<Item = &'a Admitted> + Clone,
@@ -122,7 +122,7 @@ fn by_hops<'a>(
     program
 }
 
-// Passes the VRIDs, which lie together more often than not, as ranges.
+// Passes the VRIDs as ranges, as they are often consecutive.
 fn among<'a>(vrid: Instruction, admitted: impl Iterator<Item = &'a Admitted>) -> Vec<Instruction> {
     let vrids: BTreeSet<u32> = admitted.map(|one| one.vrid.into()).collect();
     let mut ranges: Vec<(u32, u32)> = Vec::new();
@@ -144,13 +144,13 @@ fn among<'a>(vrid: Instruction, admitted: impl Iterator<Item = &'a Admitted>) ->
     program
 }
 
-// A conditional jump reaches 255 instructions, this one any.
+// A conditional jump reaches 255 instructions, this one any number.
 fn jump_over(count: usize) -> Instruction {
     (JUMP, 0, 0, u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-// UDP from and to the heartbeats' port: IPv4 without options or fragments, or IPv6; neither tagged,
-// nor another station's.
+// Accepts UDP from and to the port of the heartbeats: IPv4 without options and fragments, or IPv6;
+// not tagged and not for another station.
 pub const NETWORK_HEARTBEAT_FILTER: [Instruction; 21] = [
     (LOAD_BYTE, 0, 0, PACKET_TYPE),
     (JUMP_EQUAL, 18, 0, OTHER_HOST),
@@ -175,7 +175,7 @@ pub const NETWORK_HEARTBEAT_FILTER: [Instruction; 21] = [
     (RETURN, 0, 0, 0),
 ];
 
-// ARP, and ICMPv6 types 133 (router solicitation) to 137 (redirect); not tagged.
+// Accepts ARP, and ICMPv6 types 133 (router solicitation) to 137 (redirect); not tagged.
 pub const STATION_FILTER: [Instruction; 12] = [
     (LOAD_BYTE, 0, 0, VLAN_TAG_PRESENT),
     (JUMP_EQUAL, 0, 9, 0),
@@ -191,15 +191,15 @@ pub const STATION_FILTER: [Instruction; 12] = [
     (RETURN, 0, 0, 0),
 ];
 
-/// One thing that a packet must be.
+/// A condition for a packet.
 struct Step {
     load: Vec<Instruction>,
-    /// Code and operand of the jump, and whether the packet goes on when it is taken.
+    /// Code and operand of the jump, and whether a packet continues if it is taken.
     test: (u16, u32, bool),
 }
 
-/// UDP from the peer's end of a link to ours, whole, neither tagged nor another station's. The
-/// packet begins with its IP header.
+/// Accepts UDP from the peer's end of a link to ours: unfragmented, not tagged, not for another
+/// station. The packet begins with its IP header.
 pub fn heartbeat_filter(ends: Ends) -> Vec<Instruction> {
     let mut steps = vec![
         Step {
@@ -227,7 +227,7 @@ pub fn heartbeat_filter(ends: Ends) -> Vec<Instruction> {
             ]);
         }
         (IpAddr::V6(peer), IpAddr::V6(own)) => {
-            // Extension headers, a fragment's among them, are not passed over.
+            // Extension headers, such as that of a fragment, are not skipped.
             steps.extend([equal(LOAD_HALF, PROTOCOL, 0x86dd), equal(LOAD_BYTE, 6, UDP)]);
             steps.extend(words(8, peer));
             steps.extend(words(24, own));
@@ -236,7 +236,7 @@ pub fn heartbeat_filter(ends: Ends) -> Vec<Instruction> {
                 equal(LOAD_HALF, 42, ends.port.into()),
             ]);
         }
-        // The configuration has no such link.
+        // No configuration has such a link.
         _ => return vec![(RETURN, 0, 0, 0)],
     }
     assemble(&steps)
@@ -252,19 +252,19 @@ fn equal(load: u16, offset: u32, value: u32) -> Step {
 fn words(offset: u32, address: Ipv6Addr) -> impl Iterator<Item = Step> {
     let bits = u128::from(address);
     (0..4u32).map(move |word| {
-        // The lowest 32 bits of what is left.
+        // The lowest 32 bits of the rest.
         let value = (bits >> (96 - 32 * word)) as u32;
         equal(LOAD_WORD, offset + 4 * word, value)
     })
 }
 
-// Whoever fails a step jumps behind all others.
+// A packet that fails a step jumps behind all others.
 fn assemble(steps: &[Step]) -> Vec<Instruction> {
     let length: usize = steps.iter().map(|step| step.load.len() + 1).sum();
     let mut program = Vec::with_capacity(length + 2);
     for Step { load, test } in steps {
         program.extend_from_slice(load);
-        // A step is a few instructions, and there are a few steps.
+        // The jump fits: there are few steps of few instructions.
         let away = u8::try_from(length - program.len()).unwrap_or(u8::MAX);
         let (code, operand, goes_on) = *test;
         let (taken, missed) = if goes_on { (0, away) } else { (away, 0) };
@@ -281,7 +281,7 @@ mod tests {
     const OWN: [u8; 6] = [2, 0, 0, 0, 0, 1];
     const PEER: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-    /// Runs a program over a frame that is neither tagged nor another station's.
+    /// Runs a program on a frame that is not tagged and not for another station.
     fn passes(program: &[Instruction], frame: &[u8]) -> bool {
         let load = |at: usize, count: usize| {
             let bytes = frame.get(at..at + count)?;

@@ -1,10 +1,10 @@
-//! The frames that announce an address: gratuitous ARP and unsolicited neighbour advertisement.
+//! Frames that announce an address: gratuitous ARP and unsolicited neighbour advertisement.
 
 use std::net::IpAddr;
 
 use spared_packet::{Mac, arp, ethernet, ndisc};
 
-/// The announcement of an address that `mac` has.
+/// Announces that `mac` has an address.
 pub fn announcement(address: IpAddr, mac: Mac) -> Vec<u8> {
     let mut frame = Vec::new();
     match address {

@@ -1,4 +1,4 @@
-//! What one group claims, and what of it is in the kernel.
+//! Claims of a group, and the part of them that is in the kernel.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -12,53 +12,54 @@ use super::interfaces::Interfaces;
 use super::vmac::RouterId;
 use crate::fence::{self, Guarded, LeaseKey, VirtualRouter};
 
-/// More deletions than this within [`CONTEST_TIME`], and somebody means it.
+/// Most deletions within [`CONTEST_TIME`]; more are deliberate.
 const CONTEST_MAX: usize = 5;
 const CONTEST_TIME: Duration = Duration::from_secs(10);
-/// Who empties an interface looks whether it is empty, and goes on until it is: what is back by then
-/// is deleted again. That is one deed, and it has to come to its end.
+/// A program that flushes an interface deletes addresses until none is left, also those that were
+/// restored meanwhile. Such a series counts as one deletion, and has to come to its end.
 const FLUSH_TIME: Duration = Duration::from_millis(100);
 
 pub struct Group {
     pub number: u32,
     pub claims: Claims,
-    /// The host granted the leases and has not revoked them.
+    /// Whether the host has granted the leases and not revoked them.
     pub open: bool,
-    /// Routers whose lease was closed for want of carrier, and may be opened again.
+    /// Virtual routers whose lease was revoked for lack of carrier and may be granted again.
     pub without_carrier: BTreeSet<RouterId>,
     pub installed: bool,
-    /// Its addresses wait behind the blocking fence, to be installed.
+    /// Whether its addresses wait behind the blocking fence to be installed.
     pub prepared: bool,
-    /// It was switched over: what neighbours still send here passes, and nothing is announced.
+    /// Whether it was switched over: packets that neighbours still send here pass, and nothing is
+    /// announced.
     pub carried: bool,
-    /// Routes that were added.
+    /// Routes that were added for it.
     pub routes: Vec<Route>,
     pub schedule: Schedule,
-    /// How often each address was put back.
+    /// Number of times that each address was restored.
     pub restored: BTreeMap<IpAddr, u64>,
     recent: BTreeMap<IpAddr, VecDeque<Instant>>,
-    /// While contested or flushed, addresses are put back at this time only.
+    /// While addresses are contested or flushed, the time at which they are restored.
     pub restore_at: Option<Instant>,
 }
 
-/// An address as it is to be installed.
+/// An address to be installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
     pub claim: usize,
-    /// The device that carries it.
+    /// Device of the address.
     pub index: u32,
     pub address: IpAddr,
     pub prefix: u8,
     pub prefix_route: bool,
 }
 
-/// What somebody means who deletes an address.
+/// Meaning of the deletion of an address by another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
     First,
-    /// The same once more, as a flush does; it is over by then.
+    /// Part of a flush, which is over by then.
     Again(Instant),
-    /// Not to have it here.
+    /// Contested: the address is not wanted here.
     OneTooMany,
 }
 
@@ -84,7 +85,7 @@ impl Group {
         Duration::from_nanos(self.claims.lease_ns)
     }
 
-    /// The router of an address; None for one that follows the group.
+    /// The virtual router of an address; None for an address that follows the group.
     pub fn router(&self, address: &AddressClaim) -> Option<&VirtualRouterClaim> {
         self.claims.routers.get(address.router? as usize)
     }
@@ -121,25 +122,25 @@ impl Group {
         LeaseKey::group(self.number)
     }
 
-    /// Every router has lost its lease for want of carrier.
+    /// Whether every virtual router has lost its lease for lack of carrier.
     pub fn is_cut_off(&self) -> bool {
         let mut routers = self.claims.routers.iter().map(router_id);
         routers.all(|router| self.without_carrier.contains(&router))
     }
 
-    /// The leases that live as long as the elector renews them.
+    /// The virtual routers whose leases the elector renews.
     pub fn held_routers(&self) -> impl Iterator<Item = &VirtualRouterClaim> {
         let routers = self.claims.routers.iter();
         routers.filter(|router| !self.without_carrier.contains(&router_id(router)))
     }
 
-    /// A router's lease; None while its interface is absent.
+    /// Lease of a virtual router; None while its interface is absent.
     pub fn router_key(router: &VirtualRouterClaim, interfaces: &Interfaces) -> Option<LeaseKey> {
         let index = interfaces.link(&router.interface)?.index;
         Some(LeaseKey::router(index, router.family, router.vrid))
     }
 
-    /// The routers as the fence needs them, of present interfaces.
+    /// The virtual routers on present interfaces, for the fence.
     pub fn fence_routers(&self, interfaces: &Interfaces) -> Vec<VirtualRouter> {
         self.claims
             .routers
@@ -160,7 +161,7 @@ impl Group {
             .collect()
     }
 
-    /// The addresses as the fence needs them, of present interfaces.
+    /// The addresses on present interfaces, for the fence.
     pub fn fence_addresses(&self, interfaces: &Interfaces) -> Vec<Guarded> {
         self.claims
             .addresses
@@ -182,7 +183,7 @@ impl Group {
             .collect()
     }
 
-    /// What is to be installed now: what has a place on an interface that is up.
+    /// The addresses to be installed now: those on interfaces that are up.
     pub fn desired(&self, interfaces: &Interfaces) -> Vec<Desired> {
         let mut desired = self.placed(interfaces);
         desired.retain(|address| {
@@ -193,7 +194,7 @@ impl Group {
         desired
     }
 
-    /// All addresses of present interfaces, link-local first, since IPv6 picks the first as the
+    /// All addresses on present interfaces, link-local first, as IPv6 selects the first as the
     /// source of its own messages.
     pub fn placed(&self, interfaces: &Interfaces) -> Vec<Desired> {
         let mut placed: Vec<Desired> = self
@@ -209,8 +210,8 @@ impl Group {
                     None => parent.index,
                 };
                 let host_prefix = if claim.address.is_ipv4() { 32 } else { 128 };
-                // Replies to link-local neighbours leave by the device that has the address: it
-                // needs their route. All other routes are the parent's.
+                // Replies to link-local neighbours leave by the device that has the address, so it
+                // needs their route. All other routes belong to the parent.
                 let whole = moved.is_some() && !fence::is_link_local(claim.address);
                 Some(Desired {
                     claim: position,
@@ -225,7 +226,7 @@ impl Group {
         placed
     }
 
-    /// The MAC that answers for an address, and the interface that its announcement leaves by.
+    /// The MAC that answers for an address, and the interface that sends its announcement.
     pub fn announced_by(
         &self,
         claim: &AddressClaim,
@@ -239,7 +240,7 @@ impl Group {
         ))
     }
 
-    /// Counts one deletion by somebody else.
+    /// Counts a deletion by another program.
     pub fn note_deletion(&mut self, address: IpAddr, now: Instant) -> Deletion {
         *self.restored.entry(address).or_default() += 1;
         let recent = self.recent.entry(address).or_default();
@@ -280,7 +281,7 @@ fn virtual_mac(router: &VirtualRouterClaim, interfaces: &Interfaces) -> Option<(
     Some((key.mac(), key.find(interfaces)?.index))
 }
 
-/// Why claims cannot be held, if so. `others` are the other groups.
+/// Checks claims; `others` are the other groups. The error says what is wrong.
 pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Result<(), String> {
     const CLAIMS_MAX: usize = 4096;
     if claims
@@ -341,7 +342,7 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
     Ok(())
 }
 
-// An address is one place in the network; a link-local one is one on each interface.
+// Identity of an address, which is unique in the network, or on its interface if it is link-local.
 fn place(claim: &AddressClaim) -> (IpAddr, Option<String>) {
     let link = fence::is_link_local(claim.address);
     (claim.address, link.then(|| claim.interface.clone()))
@@ -356,7 +357,7 @@ fn check_prefix(address: IpAddr, prefix: u8) -> Result<(), String> {
     }
 }
 
-/// A name that the kernel could give, and that is safe as a path.
+/// Checks that the kernel could give this name, and that it is safe in a path.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
     let letters = name

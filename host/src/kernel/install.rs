@@ -1,4 +1,4 @@
-//! Puts what a group claims into the kernel, and takes it out again.
+//! Installs the claims of a group in the kernel, and removes them.
 
 use std::time::{Duration, Instant};
 
@@ -8,20 +8,20 @@ use spared_netlink::{Address, Event, Link, Message};
 use super::group::Desired;
 use super::{Kernel, KernelError, KernelEvent, RETRY, frame, routes, vmac};
 
-/// What an installation did.
+/// Result of an installation.
 #[derive(Debug, Default)]
 pub struct Installed {
     /// "192.168.200.1/24 on lan2", in the order of the claims.
     pub addresses: Vec<String>,
-    /// What the kernel refused; the rest is in place.
+    /// Refusals of the kernel; everything else is in place.
     pub failures: Vec<KernelError>,
-    /// From the call to the last announcement on the wire.
+    /// Time from the call to the last announcement on the wire.
     pub took: Duration,
 }
 
 impl Kernel {
-    /// Installs addresses and routes of a group in one batch each, announces them right behind,
-    /// and schedules the repeats. Addresses that are prepared are there already.
+    /// Installs addresses and routes of a group in one batch each, announces the addresses at once,
+    /// and schedules the repetitions. Prepared addresses are there already.
     pub fn install(&mut self, group: &str) -> Result<Installed, KernelError> {
         let begun = Instant::now();
         let claims = &self.known(group)?.claims;
@@ -55,7 +55,7 @@ impl Kernel {
         })
     }
 
-    /// Takes out routes and addresses, in reverse order.
+    /// Removes routes and addresses, in reverse order.
     pub fn remove(&mut self, group: &str) -> Vec<KernelError> {
         let Some(state) = self.groups.get_mut(group).filter(|state| state.installed) else {
             return self.unprepare(group);
@@ -71,7 +71,7 @@ impl Kernel {
         failures
     }
 
-    /// Adds what is missing; returns what was added, and what was refused.
+    /// Adds missing addresses; returns those that were added, and the refusals.
     pub(super) fn add_missing_addresses(
         &mut self,
         group: &str,
@@ -110,7 +110,8 @@ impl Kernel {
                     self.note(&wanted);
                     added.push(wanted);
                 }
-                // The event of an older deletion came late, or it is the owner's own address.
+                // The event of an earlier deletion was late, or it is an address of the node
+                // itself.
                 Err(error) if error.raw_os_error() == Some(libc::EEXIST) => self.note(&wanted),
                 Err(error) => failures.push(self.address_error(group, &wanted, "add", error)),
             }
@@ -179,7 +180,7 @@ impl Kernel {
         )
     }
 
-    /// Makes the routes of an installed group what they should be.
+    /// Adds and deletes routes of an installed group as needed.
     pub(super) fn sync_routes(&mut self, group: &str) -> Vec<KernelError> {
         let Some(state) = self.groups.get(group).filter(|state| state.installed) else {
             return Vec::new();
@@ -192,7 +193,8 @@ impl Kernel {
             .copied()
             .collect();
         let mut failures = routes::delete(&mut self.requests, &stale);
-        // All of them: the kernel drops routes of an interface that goes down without a word.
+        // All of them, as the kernel removes the routes of an interface that goes down without an
+        // event.
         failures.extend(routes::add(&mut self.requests, &wanted));
         if let Some(state) = self.groups.get_mut(group) {
             state.routes = wanted;
@@ -200,7 +202,7 @@ impl Kernel {
         failures
     }
 
-    // Settings that an installed group needs on its interfaces, and IPv6 on its own devices.
+    // Sets what an installed group needs on its interfaces, and IPv6 on its own devices.
     pub(super) fn prepare_devices(&mut self, group: &str) -> Vec<KernelError> {
         let Some(state) = self.groups.get(group) else {
             return Vec::new();
@@ -215,7 +217,8 @@ impl Kernel {
             if self.interfaces.link(&claim.interface).is_none() {
                 continue;
             }
-            // Otherwise the deletion of the node's primary address takes the virtual one with it.
+            // Without it, deleting the primary address of the node would delete the virtual one
+            // too.
             let set = self
                 .borrowed
                 .set("ipv4", &claim.interface, "promote_secondaries", "1");
@@ -238,7 +241,7 @@ impl Kernel {
         failures
     }
 
-    // A virtual-MAC device of a backup says nothing.
+    // Silences the virtual-MAC devices of a backup.
     pub(super) fn close_devices(&mut self, group: &str) {
         let Some(state) = self.groups.get(group) else {
             return;
@@ -247,7 +250,7 @@ impl Kernel {
             let Some(link) = key.find(&self.interfaces).cloned() else {
                 continue;
             };
-            // No fence keeps it from taking what the switch floods.
+            // Without a fence it would receive what the switch floods.
             if self.fence.is_none() {
                 let _ = self.requests.run_one(Message::set_up(link.index, false));
                 let up = false;
@@ -261,7 +264,7 @@ impl Kernel {
         }
     }
 
-    /// Announces the groups whose time has come.
+    /// Announces the groups that are due.
     pub(super) fn announce_due(&mut self, now: Instant) {
         for state in self.groups.values_mut() {
             if !state.installed || state.carried || !state.schedule.take_due(now) {

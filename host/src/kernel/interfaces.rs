@@ -1,23 +1,23 @@
-//! What the kernel says about links and addresses, kept by events.
+//! Links and addresses as the kernel reports them, updated by events.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use spared_netlink::{Address, Event, Link};
 
-/// The tables of the namespace.
+/// Tables of the network namespace.
 #[derive(Default)]
 pub struct Interfaces {
     links: BTreeMap<u32, Link>,
     addresses: BTreeMap<(u32, IpAddr, u8), Address>,
-    /// Carrier by the carrier thread, which is earlier than the kernel's events.
+    /// Carrier from the carrier thread, which is earlier than the events of the kernel.
     carrier: BTreeMap<String, bool>,
 }
 
-/// What is new about a link.
+/// Change of a link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LinkChange {
-    /// It is a new device, or up again.
+    /// Whether it is new, or up again.
     pub appeared: bool,
     pub carrier_lost: bool,
     pub carrier_found: bool,
@@ -33,19 +33,19 @@ impl LinkChange {
     };
 }
 
-/// What an event changed.
+/// Change by an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Something about a link.
+    /// A link has changed.
     Link { name: String, what: LinkChange },
-    /// The node's own addresses.
+    /// The node's own addresses have changed.
     OwnAddress { name: String },
-    /// One of spared's went away.
+    /// An address of spared is gone.
     AddressGone { index: u32, address: IpAddr },
 }
 
 impl Interfaces {
-    /// Replaces everything by dumps; returns the names of links that differ.
+    /// Replaces everything with dumps; returns the names of links that differ.
     pub fn replace(&mut self, links: Vec<Link>, addresses: Vec<Address>) -> Vec<String> {
         let links: BTreeMap<u32, Link> = links.into_iter().map(|link| (link.index, link)).collect();
         let addresses: BTreeMap<_, _> = addresses.into_iter().map(|a| (key(&a), a)).collect();
@@ -64,7 +64,7 @@ impl Interfaces {
         changed.sort();
         changed.dedup();
         (self.links, self.addresses) = (links, addresses);
-        // What the thread said of them is older than the dump.
+        // The carrier that the thread reported is older than the dump.
         self.carrier.retain(|name, _| !changed.contains(name));
         changed
     }
@@ -112,7 +112,7 @@ impl Interfaces {
         }
         let mut changes = Vec::new();
         if let Some(old) = old.as_ref().filter(|old| old.name != link.name) {
-            // Renamed: the old name is gone, with all that hung on it.
+            // Renamed: the old name is gone, with everything that belonged to it.
             self.carrier.remove(&old.name);
             let name = old.name.clone();
             changes.push(Change::Link {
@@ -142,19 +142,19 @@ impl Interfaces {
             .collect()
     }
 
-    /// Forgets the thread's word: the kernel's events are all there is.
+    /// Forgets the carrier that the thread reported, so that the events of the kernel count.
     pub fn forget_carrier(&mut self, name: &str) {
         self.carrier.remove(name);
     }
 
-    /// Notes carrier as the thread saw it; false where nothing changed.
+    /// Sets the carrier that the thread reported; false if nothing changed.
     pub fn set_carrier(&mut self, name: &str, carrier: bool) -> bool {
         let before = self.carrier(name);
         self.carrier.insert(name.to_owned(), carrier);
         before != self.carrier(name)
     }
 
-    /// Up, and with carrier.
+    /// Whether it is up and has carrier.
     pub fn carrier(&self, name: &str) -> bool {
         self.link(name)
             .is_some_and(|link| link.up && self.carrier.get(name).copied().unwrap_or(link.carrier))
@@ -168,7 +168,7 @@ impl Interfaces {
         self.links.values()
     }
 
-    /// Addresses of a link, spared's included.
+    /// Addresses of a link, including those of spared.
     pub fn addresses(&self, index: u32) -> impl Iterator<Item = &Address> {
         const LOWEST: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let range = (index, LOWEST, 0)..(index.saturating_add(1), LOWEST, 0);
@@ -180,12 +180,12 @@ impl Interfaces {
         self.addresses.range(range).next().is_some()
     }
 
-    /// Notes what was just done, before its event comes.
+    /// Adds an address that was just set, before its event comes.
     pub fn note_address(&mut self, address: Address) {
         self.addresses.insert(key(&address), address);
     }
 
-    /// The same for a deletion.
+    /// Removes one that was just deleted.
     pub fn forget_address(&mut self, index: u32, address: IpAddr, prefix: u8) {
         self.addresses.remove(&(index, address, prefix));
     }

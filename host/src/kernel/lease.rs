@@ -1,4 +1,4 @@
-//! The leases of groups: opened, closed, closed for want of carrier.
+//! Fence leases of groups: granted, revoked, revoked for lack of carrier.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -9,15 +9,16 @@ use super::{Kernel, KernelError};
 use crate::fence::LeaseKey;
 
 impl Kernel {
-    /// Opens the leases of a group: those of routers with carrier, and the group's. Of a group
-    /// that is open already, only those that were closed for want of carrier: a lease that
-    /// lapsed means that the elector was late, and is for it to notice.
+    /// Grants the leases of a group: those of virtual routers with carrier, and that of the group.
+    /// If they were granted before, only those are granted that were revoked for lack of carrier. A
+    /// lease that lapsed means that the elector was late, and only the elector can decide what
+    /// follows.
     pub fn grant_lease(&mut self, name: &str) -> Result<(), KernelError> {
         let open = self.known(name)?.open;
         self.grant(name, !open)
     }
 
-    /// The elector noticed, and has found that nobody else is active: all leases are opened anew.
+    /// Grants all leases again, after the elector found that nobody else is active.
     pub fn reopen_lease(&mut self, name: &str) -> Result<(), KernelError> {
         self.grant(name, true)
     }
@@ -52,14 +53,15 @@ impl Kernel {
             group.carried = false;
             group.without_carrier = without;
             if again && opened && group.installed {
-                // Whoever was asked meanwhile learned another place.
+                // Others may have learned another MAC address meanwhile.
                 group.schedule.again(Instant::now());
             }
         }
         Ok(())
     }
 
-    /// Leases for the routers that an open group did not have before; `known` are those it had.
+    /// Grants leases to the virtual routers that are new in a group with leases; `known` are the
+    /// others.
     pub(super) fn open_new_routers(
         &mut self,
         name: &str,
@@ -91,7 +93,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Closes the leases of a group.
+    /// Revokes the leases of a group.
     pub fn revoke_lease(&mut self, name: &str) -> Result<(), KernelError> {
         let Some(group) = self.groups.get_mut(name) else {
             return Ok(());
@@ -114,13 +116,13 @@ impl Kernel {
         Ok(())
     }
 
-    // Without a fence only addresses that are not here do not answer.
+    // Without a fence an address answers as long as it is installed.
     pub(super) fn fall_silent(&mut self, name: &str) {
         let failures = self.remove(name);
         self.warn(failures);
     }
 
-    /// The leases that may live.
+    /// Leases that may be valid.
     pub(super) fn open_keys(&self, group: &Group) -> Vec<LeaseKey> {
         if !group.open || group.is_cut_off() {
             return Vec::new();
@@ -138,7 +140,8 @@ impl Kernel {
         keys.chain([group.group_key()]).collect()
     }
 
-    // Nothing of ours may answer on an interface that cannot hear the peer. Before anybody is told.
+    // On an interface without carrier, which does not hear the peer, our addresses must not answer.
+    // Leases are revoked before anyone is notified.
     pub(super) fn close_without_carrier(&mut self, interface: &str) {
         let mut keys: Vec<LeaseKey> = Vec::new();
         for group in self.groups.values_mut().filter(|group| group.open) {

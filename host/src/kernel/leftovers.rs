@@ -1,5 +1,5 @@
-//! Removes what an earlier run left: it is recognised by address protocol, route protocol, device
-//! alias and table name, and by nothing else.
+//! Removes what an earlier run left. It is recognised only by address protocol, route protocol,
+//! device alias and table name.
 
 use spared_netlink::Message;
 use spared_netlink::constants::ROUTE_PROTOCOL;
@@ -8,7 +8,7 @@ use super::{Kernel, KernelError, routes, vmac};
 use crate::fence::Fence;
 
 impl Kernel {
-    /// Removes what was left and says what; to be called before anything is claimed.
+    /// Removes what is left and returns what it was. To be called before anything is claimed.
     pub fn remove_leftovers(&mut self) -> Result<Vec<String>, KernelError> {
         self.resync()?;
         let mut removed = self.remove_leftover_routes()?;
@@ -86,8 +86,8 @@ impl Kernel {
     }
 }
 
-// Of a run that had one, killed before somebody switched it off: it would stay closed for ever. Where
-// nftables cannot be asked, there is none.
+// Removes the fence of an earlier run that was killed before the fence was switched off: it would
+// block for ever. If nftables cannot be read, there is none.
 fn remove_old_fence() -> Result<bool, KernelError> {
     match Fence::open_sockets() {
         Ok(mut fence) if fence.is_there() => Ok(fence.remove()?),

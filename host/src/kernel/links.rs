@@ -1,4 +1,4 @@
-//! The addresses of the links to the peer: set where they are missing, put back, taken out.
+//! Addresses of the links to the peer: set if missing, restored, removed.
 
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -11,10 +11,10 @@ use super::interfaces::Interfaces;
 use super::{Kernel, KernelError, KernelEvent, RETRY};
 use crate::config::LinkPath;
 
-/// An address that somebody deletes again and again is put back this often.
+/// Shortest time between two restorations of an address that is deleted repeatedly.
 const RESTORE_PACE: Duration = Duration::from_secs(1);
 
-/// What is configured, and what became of it.
+/// Configured links, and the state of their addresses.
 #[derive(Default)]
 pub struct Links {
     paths: Vec<LinkPath>,
@@ -24,7 +24,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// Both ends of the link on an interface, once its address is there.
+    /// Both ends of the link on an interface, once its address is set.
     pub fn ends_on(&self, name: &str, index: u32, interfaces: &Interfaces) -> Option<Ends> {
         let path = self.paths.iter().find(|path| path.interface == name)?;
         interfaces.has_address(index, path.own).then_some(Ends {
@@ -36,7 +36,7 @@ impl Links {
 }
 
 impl Kernel {
-    /// The links are these from now on: addresses of those that are gone go, missing ones come.
+    /// Replaces the links: deletes the addresses of old ones and sets those of new ones.
     pub fn set_links(&mut self, paths: Vec<LinkPath>, port: u16) {
         let old = std::mem::replace(&mut self.links.paths, paths);
         self.links.port = port;
@@ -55,14 +55,14 @@ impl Kernel {
         }
     }
 
-    /// Whether a link's interface is up, has carrier and its address.
+    /// Whether the interface of a link is up and has carrier and its address.
     pub fn is_link_usable(&self, path: &LinkPath) -> bool {
         let link = self.interfaces.link(&path.interface);
         link.is_some_and(|link| self.interfaces.has_address(link.index, path.own))
             && self.interfaces.carrier(&path.interface)
     }
 
-    /// Why it is not, in a few words.
+    /// Why it is not usable, in a few words.
     pub fn link_lacks(&self, path: &LinkPath) -> Option<&'static str> {
         let link = self.interfaces.link(&path.interface);
         match link {
@@ -76,12 +76,12 @@ impl Kernel {
         }
     }
 
-    /// A socket to ask with whether a peer's machine lives.
+    /// A socket for echo requests to a machine of the peer.
     pub fn echo_socket_on(&self, path: &LinkPath) -> Option<OwnedFd> {
         echo_socket(path.own.is_ipv6(), Some(&path.interface)).ok()
     }
 
-    /// Sets what is missing.
+    /// Sets the addresses that are missing.
     pub(super) fn sync_links(&mut self) {
         let mut failures = Vec::new();
         for path in self.links.paths.clone() {
@@ -104,7 +104,7 @@ impl Kernel {
                     self.open_sockets(&path.interface);
                     self.report(&path.interface);
                 }
-                // A deletion's event is still on its way.
+                // The event of a deletion has not come yet.
                 Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
                     self.retry_at = Some(Instant::now() + RETRY);
                 }
@@ -123,7 +123,7 @@ impl Kernel {
         self.requests.run_one(Ok(message))
     }
 
-    // Only what is ours: the administrator's own stays.
+    // Only our own address is deleted; one of the administrator stays.
     fn delete_link_address(&mut self, path: &LinkPath) {
         let Some(index) = self.interfaces.link(&path.interface).map(|link| link.index) else {
             return;
@@ -143,7 +143,7 @@ impl Kernel {
         }
     }
 
-    /// Puts back what somebody deleted: at once, and then once a second at most.
+    /// Restores addresses that were deleted: at once, then at most once a second.
     pub(super) fn restore_links(&mut self, deleted: &[(u32, IpAddr)], now: Instant) {
         let hurt = |path: &&LinkPath| {
             let link = self.interfaces.link(&path.interface);

@@ -1,10 +1,10 @@
 //! The kernel as the host uses it: interfaces, addresses, routes, virtual-MAC devices, sockets and
-//! the fence, all by netlink, nothing by waiting.
+//! the fence, by netlink and without waiting.
 //!
 //! [`Kernel`] is fed by `follow`, `claim`, `grant_lease`, `install` and their reverses, and drained
 //! by [`Kernel::handle_ready`] and [`Kernel::handle_timeout`], which return [`KernelEvent`]s. It
-//! keeps what is claimed in place against everybody else, level-triggered: each event makes it
-//! compare what should be with what is, so that interfaces may come, go and be made anew.
+//! keeps the claims in place against other programs, level-triggered: each event makes it compare
+//! the wanted state with the present one, so interfaces may come, go and be created again.
 
 mod announce;
 mod carrier;
@@ -45,33 +45,33 @@ use links::Links;
 pub use sockets::ANY;
 use sockets::Sockets;
 
-/// What failed for want of something is tried again after this.
+/// Pause before a failed operation is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// What happened that the host should know.
+/// Events for the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelEvent {
-    /// A followed or claimed interface changed: ask [`Kernel::interface`].
+    /// A followed or claimed interface has changed: see [`Kernel::interface`].
     Interface {
         name: String,
     },
-    /// Somebody deleted an address, for the `count`th time, and it was put back.
+    /// Another program deleted an address, for the `count`th time, and it was restored.
     Restored {
         group: String,
         address: String,
         interface: String,
         count: u64,
     },
-    /// Somebody deletes an address again and again.
+    /// Another program deletes an address repeatedly.
     Contested {
         group: String,
         why: String,
     },
-    /// Somebody removed the fence or a part of it.
+    /// Another program removed the fence or a part of it.
     FenceMissing {
         why: String,
     },
-    /// It is back, so long after the notice of its removal.
+    /// The fence is restored, after this time without it.
     FenceRestored {
         after: Duration,
     },
@@ -80,7 +80,7 @@ pub enum KernelEvent {
     },
 }
 
-/// The fences of all groups at one time.
+/// States of the fences of all groups, at one time.
 #[derive(Debug, Default)]
 pub struct FenceStates {
     passing: BTreeSet<String>,
@@ -105,28 +105,28 @@ impl FenceStates {
 /// State of a group's fence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FenceState {
-    /// The leases live.
+    /// The leases are valid.
     Passing,
-    /// They do not: nothing of the group's passes.
+    /// The leases are not valid: no packet of the group passes.
     #[default]
     Blocking,
-    /// There is no fence: everything passes.
+    /// The fence is missing: everything passes.
     Missing,
-    /// There is to be none.
+    /// The fence is switched off.
     Off,
 }
 
-/// What the kernel side counted, for status.
+/// Counters for status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelCounts {
     pub fence: Counts,
-    /// Times that the fence was put back.
+    /// Number of times that the fence was restored.
     pub refenced: u64,
-    /// How long it was known to be missing, in all.
+    /// Total time for which it was known to be missing.
     pub fence_missing: Duration,
     pub announced: u64,
     pub announcements_failed: u64,
-    /// Times that events of the kernel were lost and everything was read again.
+    /// Number of times that events of the kernel were lost and everything was read again.
     pub overruns: u64,
 }
 
@@ -142,17 +142,18 @@ pub struct Kernel {
     route_monitor: Monitor,
     packets: PacketSocket,
     carrier: Carrier,
-    /// None where the administrator does without: addresses are then here only while they may answer.
+    /// None if the administrator switched it off: then addresses are installed only while they may
+    /// answer.
     fence: Option<Fence>,
     interfaces: Interfaces,
     followed: BTreeMap<String, Followed>,
     links: Links,
     groups: BTreeMap<String, Group>,
     generations: u64,
-    /// What the fence says, as far as we know.
+    /// Contents of the fence, as far as known.
     plan: Option<Plan>,
     fence_missing_since: Option<Instant>,
-    /// Something failed that is worth another try.
+    /// Time of the next try after a failure.
     retry_at: Option<Instant>,
     borrowed: sysctl::Borrowed,
     events: Vec<KernelEvent>,
@@ -165,12 +166,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Opens sockets, subscribes, and reads what is there.
+    /// Opens sockets, subscribes to events, and reads the present state.
     pub fn open() -> Result<Self, KernelError> {
         Self::open_with(Some(Fence::open_sockets()?))
     }
 
-    /// The same without a fence.
+    /// Opens it without a fence.
     pub fn open_without_fence() -> Result<Self, KernelError> {
         Self::open_with(None)
     }
@@ -208,7 +209,7 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// To be polled for reading; the same for the life of the kernel.
+    /// Descriptors to poll for reading. They stay the same.
     pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let fence = self.fence.as_ref().map(Fence::descriptor);
         [
@@ -225,14 +226,14 @@ impl Kernel {
         self.fence.is_some()
     }
 
-    /// When [`Kernel::handle_timeout`] wants to be called.
+    /// Time of the next [`Kernel::handle_timeout`].
     pub fn next_timeout(&self) -> Option<Instant> {
         let groups = self.groups.values();
         groups
             .flat_map(|group| [group.schedule.next(), group.restore_at])
             .chain([self.retry_at, self.links.restore_at])
             .flatten()
-            // What a call caused is told at once.
+            // Events that a call caused are reported at once.
             .chain((!self.events.is_empty()).then(Instant::now))
             .min()
     }
@@ -269,12 +270,12 @@ impl Kernel {
         }
     }
 
-    /// The present truth of a followed interface, with all its sockets.
+    /// Present state of a followed interface, with all its sockets.
     pub fn interface(&self, name: &str) -> Option<(InterfaceEvent, Vec<BorrowedFd<'_>>)> {
         self.interface_with(name, u32::MAX)
     }
 
-    /// The same with those of the sets in `sockets` (`SPARED_SOCKETS_*`) alone.
+    /// The same, with only the sockets of the sets in `sockets` (`SPARED_SOCKETS_*`).
     pub fn interface_with(
         &self,
         name: &str,
@@ -317,7 +318,7 @@ impl Kernel {
         self.announce_due(now);
     }
 
-    /// Every address of a group: whether it is there, and how often it was put back.
+    /// All addresses of a group: whether each is installed, and how often it was restored.
     pub fn address_status(&self, name: &str) -> Vec<AddressStatus> {
         let Some(group) = self.groups.get(name) else {
             return Vec::new();
@@ -344,12 +345,12 @@ impl Kernel {
             .collect()
     }
 
-    /// The fence of a group, as the kernel has it now.
+    /// State of the fence for a group, read from the kernel.
     pub fn fence_status(&self, name: &str) -> FenceState {
         self.fence_states().of(name)
     }
 
-    /// The same for all groups: the kernel is asked once.
+    /// States of the fence for all groups, in one query of the kernel.
     pub fn fence_states(&self) -> FenceStates {
         let Some(fence) = &self.fence else {
             return FenceStates::all(FenceState::Off);
@@ -371,7 +372,8 @@ impl Kernel {
         let mut expected = group
             .held_routers()
             .filter_map(|router| Group::router_key(router, &self.interfaces));
-        // An interface that cannot advertise is hurt alone: the elector knows it, and says so.
+        // One interface that cannot advertise is not counted: the elector knows that and reports
+        // it.
         group.open && expected.any(|key| alive.contains(&key))
     }
 
@@ -390,7 +392,7 @@ impl Kernel {
         }
     }
 
-    /// Removes everything of ours, in reverse order.
+    /// Removes everything that spared installed, in reverse order.
     pub fn close(mut self) {
         let names: Vec<String> = self.groups.keys().cloned().collect();
         for name in names {
@@ -431,7 +433,7 @@ impl Kernel {
         );
     }
 
-    // What fails again and again is told once a minute.
+    // A failure that repeats is reported once a minute.
     fn warn(&mut self, failures: impl IntoIterator<Item = KernelError>) {
         const PACE: Duration = Duration::from_secs(60);
         const REMEMBERED_MAX: usize = 256;
@@ -447,7 +449,7 @@ impl Kernel {
         }
     }
 
-    // Claimed interfaces are of interest too; the host hears once of each change.
+    // Reports only interfaces that are followed, and each change once.
     fn report(&mut self, name: &str) {
         let event = KernelEvent::Interface {
             name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Virtual routes, and the routes that make the node itself speak from a virtual address.
+//! Virtual routes, and routes by which the node itself sends from a virtual address.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ const MAIN: u32 = 254;
 const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 
-/// The routes that a group is to have now. Those of absent interfaces are left out.
+/// Routes that a group should have now, without those of absent interfaces.
 pub fn desired(requests: &mut Requests, group: &Group, interfaces: &Interfaces) -> Vec<Route> {
     let claimed = group
         .claims
@@ -61,8 +61,8 @@ fn claimed(route: &RouteClaim, interfaces: &Interfaces) -> Option<Route> {
     })
 }
 
-// Routes of an interface by the kernel and by configuration. Those of routing daemons, of which
-// there may be a million, keep the source that their daemon chose.
+// Routes of an interface by the kernel and by configuration. Those of routing daemons, which may be
+// a million, keep the source that the daemon selected.
 fn lasting(requests: &mut Requests, index: u32) -> Vec<Route> {
     const KERNEL: u8 = 2;
     const BOOT: u8 = 3;
@@ -79,8 +79,8 @@ fn lasting(requests: &mut Requests, index: u32) -> Vec<Route> {
         .collect()
 }
 
-// A route that the interface has, but with this source and in front of it. IPv4 prepends; IPv6
-// decides by the metric.
+// A route of the interface with this source, preferred to the original: IPv4 prepends it, IPv6 has
+// a lower metric.
 fn from(route: &Route, source: IpAddr) -> Option<Route> {
     let multicast_or_link = match route.destination {
         IpAddr::V4(v4) => v4.is_multicast(),
@@ -102,8 +102,8 @@ fn from(route: &Route, source: IpAddr) -> Option<Route> {
     })
 }
 
-// A virtual address on a device of its own brings no route to its network; mostly the node has an
-// address of its own there.
+// Whether the node reaches the network of an address by an address of its own, as it mostly does. A
+// virtual address on a device of its own brings no route to its network.
 pub fn reaches(interfaces: &Interfaces, index: u32, claim: &AddressClaim) -> bool {
     interfaces.addresses(index).any(|own| {
         own.prefix <= claim.prefix
@@ -125,7 +125,7 @@ fn connected(index: u32, claim: &AddressClaim) -> Route {
     }
 }
 
-// IPv4 wants a next hop to be of a narrower scope than its route; IPv6 has no scopes.
+// IPv4 needs a next hop of a narrower scope than its route; IPv6 has no scopes.
 fn scope(destination: IpAddr, gateway: Option<IpAddr>) -> u8 {
     if destination.is_ipv4() && gateway.is_none() {
         SCOPE_LINK
@@ -151,12 +151,12 @@ fn network(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-/// Adds routes; those that are there already are fine. Returns what was refused.
+/// Adds routes; existing ones are no error. Returns the refusals.
 pub fn add(requests: &mut Requests, routes: &[Route]) -> Vec<KernelError> {
     run(requests, routes, "add", Message::add_route, libc::EEXIST)
 }
 
-/// Deletes routes, in reverse order; those that are gone are fine.
+/// Deletes routes, in reverse order; missing ones are no error.
 pub fn delete(requests: &mut Requests, routes: &[Route]) -> Vec<KernelError> {
     let reversed: Vec<Route> = routes.iter().rev().copied().collect();
     run(

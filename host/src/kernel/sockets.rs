@@ -1,6 +1,6 @@
-//! Sockets that followers get: opened here, filtered, locked, handed to a worker that could not
-//! open them itself. Each set is opened by itself, so that what one plugin asks for does not
-//! disturb the sockets of another.
+//! Sockets for followers: opened, filtered and locked here, for workers that cannot open them
+//! themselves. Each set is opened separately, so that a request of one plugin does not disturb the
+//! sockets of another.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,49 +19,49 @@ use super::filters::{
     Admitted, NETWORK_HEARTBEAT_FILTER, STATION_FILTER, heartbeat_filter, vrrp_filter,
 };
 
-/// Every set that there is.
+/// All sets.
 const SETS: [u32; 3] = [SOCKETS_VRRP, SOCKETS_HEARTBEAT, SOCKETS_PING];
 
-/// Followed for sockets that belong to no interface.
+/// Name to follow for sockets without an interface.
 pub const ANY: &str = "@any";
 
-/// Where sockets are to be opened.
+/// Place at which sockets are opened.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'p> {
     pub name: &'p str,
     /// 0 for [`ANY`].
     pub index: u32,
-    /// Of a link whose address is there.
+    /// Both ends, if it is a link whose address is set.
     pub ends: Option<Ends>,
-    /// Of the interface.
+    /// MAC address of the interface.
     pub mac: [u8; 6],
-    /// Whose adverts are let in.
+    /// Virtual routers whose adverts are accepted.
     pub admitted: &'p [Admitted],
 }
 
-/// The sockets of one followed interface, by set.
+/// Sockets of a followed interface, by set.
 #[derive(Default)]
 pub struct Sockets {
     sets: BTreeMap<u32, Set>,
-    /// A number of its own for each time that a set was opened or closed.
+    /// A new number for each time that a set was opened or closed.
     changed: BTreeMap<u32, u64>,
 }
 
-/// One set, as it was opened.
+/// A set, with the place at which it was opened.
 struct Set {
     index: u32,
     ends: Option<Ends>,
-    /// What [`SOCKET_VRRP_LINK`] lets in. It is locked: another one takes another socket.
+    /// Filter of [`SOCKET_VRRP_LINK`]. It is locked, so another filter needs another socket.
     filter: Vec<Instruction>,
     /// (`SPARED_SOCKET_*`, descriptor), in the order of the event.
     open: Vec<(u32, OwnedFd)>,
-    // Held so that switches with IGMP and MLD snooping send the groups here.
+    // Kept open so that switches with IGMP and MLD snooping forward the groups.
     _members: Vec<OwnedFd>,
 }
 
 impl Sockets {
-    /// Makes the sets in `wanted` what they should be at this place. True where something was
-    /// opened or closed; the errors of sets that cannot be opened.
+    /// Opens and closes the sets in `wanted` as needed at this place. Returns whether something was
+    /// opened or closed, and the errors of sets that cannot be opened.
     pub fn sync(
         &mut self,
         place: Place<'_>,
@@ -111,7 +111,7 @@ impl Sockets {
         (*generations != before, errors)
     }
 
-    /// Joins the groups again: after the interface was down, or got its first address.
+    /// Joins the multicast groups again, after the interface was down or got its first address.
     pub fn rejoin(&mut self) {
         if let Some(set) = self.sets.get_mut(&SOCKETS_VRRP) {
             set._members = join_groups(set.index);
@@ -124,19 +124,19 @@ impl Sockets {
             .map(|(_, set)| set)
     }
 
-    /// `SPARED_SOCKET_*` of the sets in `wanted`.
+    /// Kinds (`SPARED_SOCKET_*`) of the sockets in the sets `wanted`.
     pub fn kinds(&self, wanted: u32) -> Vec<u32> {
         let open = self.among(wanted).flat_map(|set| &set.open);
         open.map(|(kind, _)| *kind).collect()
     }
 
-    /// In the order of [`Self::kinds`].
+    /// Descriptors in the order of [`Self::kinds`].
     pub fn descriptors(&self, wanted: u32) -> Vec<BorrowedFd<'_>> {
         let open = self.among(wanted).flat_map(|set| &set.open);
         open.map(|(_, socket)| socket.as_fd()).collect()
     }
 
-    /// Another number whenever a set in `wanted` was opened or closed.
+    /// Number that changes whenever a set in `wanted` is opened or closed.
     pub fn generation(&self, wanted: u32) -> u64 {
         let changed = self.changed.iter().filter(|(kind, _)| *kind & wanted != 0);
         changed.map(|(_, number)| *number).max().unwrap_or(0)
@@ -148,7 +148,7 @@ impl Set {
         self.index == place.index && (kind != SOCKETS_HEARTBEAT || self.ends == place.ends)
     }
 
-    /// Replaces the socket of adverts where others are let in than before.
+    /// Replaces the socket for adverts if others are accepted than before.
     fn admit(&mut self, filter: &[Instruction]) -> io::Result<bool> {
         if self.filter == filter {
             return Ok(false);
@@ -165,7 +165,7 @@ impl Set {
     }
 }
 
-// Heartbeats need a link with its address; only echo requests need no interface.
+// Heartbeats need a link with its address. Only echo requests need no interface.
 fn is_possible(kind: u32, place: Place<'_>) -> bool {
     match kind {
         SOCKETS_HEARTBEAT => place.ends.is_some() && place.index != 0,
@@ -206,12 +206,12 @@ fn vrrp(place: Place<'_>, filter: &[Instruction]) -> io::Result<Open> {
         (SOCKET_VRRP_LINK, link),
         (SOCKET_VRRP_IPV4, raw_ip_socket(false, name)?),
     ];
-    // A family that the system lacks is left out.
+    // An address family that the system lacks is left out.
     if let Ok(socket) = raw_ip_socket(true, name) {
         open.push((SOCKET_VRRP_IPV6, socket));
     }
     open.push((SOCKET_STATIONS, stations.into()));
-    // A socket of their own: adverts that somebody floods the other with take no room here.
+    // A separate socket, so that a flood of adverts in the other one does not displace heartbeats.
     let heartbeats = PacketSocket::receiver(index, &NETWORK_HEARTBEAT_FILTER)?;
     open.push((SOCKET_VRRP_HEARTBEAT, heartbeats.into()));
     Ok((open, join_groups(index)))

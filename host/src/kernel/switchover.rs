@@ -1,19 +1,19 @@
-//! What a switchover asks of the kernel: addresses that wait on the node that takes, packets that are
-//! carried on the node that gives.
+//! Switchover in the kernel: addresses are prepared on the node that takes the role, and packets
+//! are carried on the node that gives up the role.
 //!
-//! While addresses wait, they are local to the node: what it sends to them itself stays here instead
-//! of reaching the active router. That lasts as long as the other node takes to let go, mostly a few
-//! milliseconds.
+//! While addresses are prepared, they are local: packets that the node itself sends to them stay
+//! here and do not reach the active node. That lasts until the other node gives up the role, mostly
+//! a few milliseconds.
 
 use super::group::Desired;
 use super::{Kernel, KernelError, routes};
 use crate::fence::LeaseKey;
 
 impl Kernel {
-    /// Installs the addresses of a group behind its blocking fence, without a word; of no effect
-    /// where they are installed. No routes: the node's own packets must not leave with an address
-    /// that is not answered. For the same reason an address that would bring a route to a network
-    /// that this node is not in has to wait for [`Kernel::install`], and without a fence all have.
+    /// Installs the addresses of a group behind its blocking fence, without announcing them; no
+    /// effect if they are installed. No routes: the node must not send packets from an address that
+    /// is not answered. For the same reason an address that would add a route to a network in which
+    /// this node has no address waits for [`Kernel::install`]; without a fence all addresses do.
     pub fn prepare(&mut self, name: &str) -> Result<(), KernelError> {
         let group = self.known(name)?;
         if group.installed || group.prepared || self.fence.is_none() {
@@ -35,7 +35,7 @@ impl Kernel {
         }
     }
 
-    /// Takes out what [`Kernel::prepare`] put in; of no effect where it is installed meanwhile.
+    /// Removes what [`Kernel::prepare`] installed; no effect once the group is installed.
     pub fn unprepare(&mut self, name: &str) -> Vec<KernelError> {
         let group = self.groups.get_mut(name);
         let Some(group) = group.filter(|group| group.prepared) else {
@@ -48,7 +48,7 @@ impl Kernel {
         failures
     }
 
-    // A network that the node is in, or no network.
+    // Addresses in a network that the node is in, or that add no network.
     fn waiting_addresses(&self, name: &str) -> Vec<Desired> {
         let Some(group) = self.groups.get(name) else {
             return Vec::new();
@@ -63,8 +63,8 @@ impl Kernel {
         waiting
     }
 
-    /// Closes the leases of a group, and carries its packets for a while; without a fence its
-    /// addresses go at once, and what is still sent here is forwarded as to any router.
+    /// Revokes the leases of a group, and carries its packets for a while. Without a fence its
+    /// addresses are removed at once, and packets that still come are forwarded as by any router.
     pub fn carry_lease(&mut self, name: &str) -> Result<(), KernelError> {
         let group = self.known(name)?;
         let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
@@ -85,7 +85,7 @@ impl Kernel {
         self.change_leases(|fence| fence.carry_leases(&keys))
     }
 
-    /// Ends what [`Kernel::carry_lease`] still lets pass.
+    /// Ends what [`Kernel::carry_lease`] still passes.
     pub fn end_carry(&mut self, name: &str) -> Result<(), KernelError> {
         let Some(group) = self.groups.get_mut(name).filter(|group| group.carried) else {
             return Ok(());

@@ -1,9 +1,9 @@
-//! Settings of interfaces under /proc/sys/net, and what they were before.
+//! Settings of interfaces under /proc/sys/net, and their previous values.
 
 use std::collections::BTreeMap;
 use std::io;
 
-/// Settings of the administrator's interfaces that were changed, to be put back at the end.
+/// Changed settings of the administrator's interfaces, which are restored at the end.
 #[derive(Default)]
 pub struct Borrowed(BTreeMap<String, String>);
 
@@ -19,7 +19,7 @@ impl Borrowed {
         Ok(())
     }
 
-    /// Puts back what is still there.
+    /// Restores the settings that still exist.
     pub fn put_back(&mut self) {
         for (path, old) in std::mem::take(&mut self.0) {
             // The interface may be gone, and its settings with it.

@@ -1,4 +1,4 @@
-//! Virtual-MAC devices: one macvlan for each virtual router that wants one, silent while its
+//! Virtual-MAC devices: a macvlan for each virtual router with a virtual MAC, silent while its
 //! group is not active.
 
 use std::io;
@@ -10,7 +10,7 @@ use spared_worker::message::Family;
 use super::interfaces::Interfaces;
 use super::{KernelError, sysctl};
 
-/// Which virtual router of which interface.
+/// Identity of a virtual router.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouterId {
     pub interface: String,
@@ -19,7 +19,7 @@ pub struct RouterId {
 }
 
 impl RouterId {
-    /// RFC 9568 §7.3.
+    /// Virtual MAC, RFC 9568 section 7.3.
     pub fn mac(&self) -> [u8; 6] {
         let family = match self.family {
             Family::V4 => 0x01,
@@ -28,7 +28,7 @@ impl RouterId {
         [0x00, 0x00, 0x5e, 0x00, family, self.vrid]
     }
 
-    /// The device, where there is one: ours, on this parent, with this MAC.
+    /// The device, if there is one: ours, on this parent, with this MAC.
     pub fn find<'a>(&self, interfaces: &'a Interfaces) -> Option<&'a Link> {
         let parent = interfaces.link(&self.interface)?.index;
         interfaces
@@ -36,7 +36,8 @@ impl RouterId {
             .find(|link| link.parent == Some(parent) && link.mac == self.mac() && is_ours(link))
     }
 
-    // "vrrp50.lan2", "vrrp50v6.lan2"; cut to the kernel's 15 letters, and numbered where taken.
+    // As in "vrrp50.lan2" and "vrrp50v6.lan2"; cut to the 15 letters of the kernel, and numbered if
+    // it is taken.
     fn name(&self, interfaces: &Interfaces) -> String {
         const LETTERS_MAX: usize = 15;
         let family = match self.family {
@@ -59,7 +60,7 @@ pub fn is_ours(link: &Link) -> bool {
     link.alias.as_deref() == Some(DEVICE_ALIAS) && link.kind.as_deref() == Some("macvlan")
 }
 
-/// Makes the device, down: it comes up when the fence guards it.
+/// Creates the device, down. It comes up when the fence guards it.
 pub fn create(
     requests: &mut Requests,
     interfaces: &Interfaces,
@@ -84,7 +85,7 @@ pub fn create(
     let marked = requests.run_one(Message::set_alias(link.index));
     let silenced = marked.and_then(|()| silence(requests, &link));
     if let Err(error) = silenced {
-        // Half made is worse than none: it could speak.
+        // A device that is only half set up is deleted, as it could send.
         let _ = requests.run_one(Message::delete_link(link.index));
         return Err(refused("silence the virtual-MAC device", error));
     }
@@ -94,7 +95,7 @@ pub fn create(
     })
 }
 
-// No address, no IPv6, and no answers for addresses of other devices.
+// Leaves it without an address, IPv6, and answers for addresses of other devices.
 fn silence(requests: &mut Requests, link: &Link) -> io::Result<()> {
     for (key, value) in [
         ("rp_filter", "2"),
@@ -117,7 +118,7 @@ fn silence(requests: &mut Requests, link: &Link) -> io::Result<()> {
     Ok(())
 }
 
-/// IPv6 on or off; only while the group is active.
+/// Switches IPv6 on or off; on only while the group is active.
 pub fn set_ipv6(name: &str, on: bool) -> io::Result<()> {
     if !has_ipv6(name) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What others do to the kernel's tables, and what spared does about it.
+//! Changes of the kernel's tables by other programs, and the reactions to them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use super::sockets::Place;
 use super::{Kernel, KernelError, KernelEvent, RETRY};
 use crate::fence::Tampering;
 
-/// A contested address is put back this often.
+/// Time between two restorations of a contested address.
 const CONTESTED_PACE: Duration = Duration::from_secs(1);
 
 impl Kernel {
@@ -27,7 +27,7 @@ impl Kernel {
         std::mem::take(&mut self.events)
     }
 
-    /// Does what is due.
+    /// Handles what is due.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<KernelEvent> {
         self.announce_due(now);
         if self.retry_at.is_some_and(|at| at <= now) {
@@ -118,7 +118,7 @@ impl Kernel {
 
     fn link_changed(&mut self, name: &str, what: LinkChange, now: Instant) {
         if what.carrier_lost {
-            // The event may be old by now: the thread says what is.
+            // The event may be old by now; the thread reports the present carrier.
             if self.interfaces.link(name).is_some() {
                 self.interfaces.set_carrier(name, false);
             }
@@ -140,7 +140,7 @@ impl Kernel {
         self.report(name);
     }
 
-    /// Devices, fence and sockets follow the interfaces.
+    /// Makes devices, fence and sockets follow the interfaces.
     fn reconcile_structure(&mut self, now: Instant) {
         if let Err(error) = self.sync_devices().and_then(|()| self.sync_fence()) {
             self.warn([error]);
@@ -151,7 +151,7 @@ impl Kernel {
         self.filter_sockets();
     }
 
-    /// The claimed routers of an interface: nobody else's adverts are let in.
+    /// The claimed virtual routers of an interface. Adverts of others are not accepted.
     fn admitted(&self, name: &str) -> Vec<Admitted> {
         let claims = self.groups.values().flat_map(|group| &group.claims.routers);
         let here = claims.filter(|claim| claim.interface == name);
@@ -163,7 +163,7 @@ impl Kernel {
         .collect()
     }
 
-    /// Sockets follow what is claimed on their interfaces.
+    /// Makes the sockets follow the claims on their interfaces.
     pub(super) fn filter_sockets(&mut self) {
         let names: Vec<String> = self.followed.keys().cloned().collect();
         for name in names {
@@ -171,7 +171,7 @@ impl Kernel {
         }
     }
 
-    /// Makes the sockets of a followed interface what they should be.
+    /// Opens and closes the sockets of a followed interface as needed.
     pub(super) fn open_sockets(&mut self, name: &str) {
         let link = self.interfaces.link(name);
         let index = link.map_or(0, |link| link.index);
@@ -198,7 +198,7 @@ impl Kernel {
         }
     }
 
-    // Interfaces came up: what their going down took with it comes back.
+    // Restores what was lost when interfaces went down that are up again.
     fn reinstall(&mut self, now: Instant) {
         for followed in self.followed.values_mut() {
             followed.sockets.rejoin();
@@ -217,7 +217,7 @@ impl Kernel {
     }
 
     fn handle_deletions(&mut self, deleted: &[(u32, IpAddr)], now: Instant) {
-        // Not those that were undone meanwhile, or that came with an interface's going down.
+        // Without those that were undone meanwhile, or that came with an interface that went down.
         let up: BTreeSet<u32> = self
             .interfaces
             .links()
@@ -311,7 +311,7 @@ impl Kernel {
         }
     }
 
-    // A gateway may be within reach now, or an interface have another network.
+    // A gateway may be reachable now, or an interface may have another network.
     fn sync_all_routes(&mut self) {
         for name in self.installed_groups() {
             let failures = self.sync_routes(&name);
@@ -346,7 +346,7 @@ impl Kernel {
         }
     }
 
-    /// Reads everything again.
+    /// Reads all links and addresses again.
     pub(super) fn resync(&mut self) -> Result<(), KernelError> {
         let read = |error| KernelError::new("kernel", "read links and addresses", error);
         let links = self.requests.links().map_err(read)?;
@@ -368,7 +368,7 @@ impl Kernel {
     }
 }
 
-// The kernel fills in what a claim leaves open: interface, scope, metric.
+// Compares without interface, scope and metric, which the kernel adds if a claim omits them.
 fn same_place(a: &Route, b: &Route) -> bool {
     (a.destination, a.prefix, a.table) == (b.destination, b.prefix, b.table)
 }
