@@ -1,4 +1,4 @@
-//! What is wrong with the configuration, with file and line.
+//! Faults of the configuration, with file and line.
 
 use std::fmt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 /// One fault: `vrrp.toml:12: group.0.interface.1.vrid: found 300, allowed 1-255`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The file's name without its folder.
+    /// Name of the file, without its folder.
     pub file: String,
     pub line: Option<usize>,
     /// Empty for the whole file.
@@ -38,7 +38,7 @@ impl Fault {
         }
     }
 
-    /// The text is not TOML: the first fault that the parser found.
+    /// Syntax error: the first that the parser found, if the text is not TOML.
     pub(super) fn of_syntax(file: &str, text: &str) -> Option<Self> {
         let error = DeTable::parse(text).err()?;
         Some(Self {
@@ -61,8 +61,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The line of a key path like "group.0.interface.1.vrid", or of the nearest part above it that the
-/// text has: a missing key is blamed on its table.
+/// Line of a key path like "group.0.interface.1.vrid", or of its nearest parent in the text: a
+/// missing key is reported at its table.
 pub fn locate(text: &str, key: &str) -> Option<usize> {
     let (document, _) = DeTable::parse_recoverable(text);
     let mut found = None;

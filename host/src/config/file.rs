@@ -1,4 +1,4 @@
-//! Reads configuration files that only root, or who runs the host, could have written.
+//! Reads configuration files, if only root or the user of the host can have written them.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -10,11 +10,11 @@ use spared_worker::message::MESSAGE_MAX;
 use super::Fault;
 use super::fault::name_of;
 
-/// A file travels to its plugin in one message.
+/// Largest file: it is sent to its plugin in one message.
 const SIZE_MAX: u64 = 160 * 1024;
 const _: () = assert!(SIZE_MAX < MESSAGE_MAX as u64 - 16 * 1024);
 
-/// The file's text; None where there is none.
+/// Text of the file; None if there is none.
 pub fn read(path: &Path) -> Result<Option<String>, Fault> {
     let name = name_of(path);
     let fault = |why: String| Fault::whole(&name, why);
@@ -34,7 +34,7 @@ pub fn read(path: &Path) -> Result<Option<String>, Fault> {
     Ok(Some(text))
 }
 
-/// The names of the `NAME.toml` in a folder, sorted; none where there is no folder.
+/// Names of the files `NAME.toml` in a folder, sorted; none if there is no folder.
 pub fn plugin_names(folder: &Path) -> Result<Vec<String>, Fault> {
     let entries = match folder.read_dir() {
         Ok(entries) => entries,
@@ -58,7 +58,7 @@ pub fn plugin_names(folder: &Path) -> Result<Vec<String>, Fault> {
     Ok(names)
 }
 
-// The fault names the file already.
+// The fault already names the file.
 fn without_path(path: &Path, why: String) -> String {
     let prefix = format!("{}: ", path.display());
     why.strip_prefix(&prefix).map_or(why.clone(), str::to_owned)

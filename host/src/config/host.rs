@@ -1,4 +1,4 @@
-//! `spared.toml`: who this node is, and how the host runs.
+//! `spared.toml`: the name of this node, and how the host runs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,19 +9,19 @@ use spared_worker::message::Surroundings;
 
 use super::{Fault, Link, link};
 
-/// What `spared.toml` says, defaults filled in.
+/// Contents of `spared.toml`, with defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     pub node: String,
-    /// The names of `[nodes]`, sorted; empty for a router without a link.
+    /// Names in `[nodes]`, sorted; empty for a router without a link.
     pub nodes: Vec<String>,
     pub log_level: LevelFilter,
     pub realtime: bool,
-    /// False where the administrator does without the fence.
+    /// False if the administrator switched the fence off.
     pub fenced: bool,
-    /// How long a failover waits for followers to apply what they received.
+    /// Longest time that a failover waits for plugins to apply what they received.
     pub settle: Duration,
-    /// The peer, where this node has keys to know it by; see [`linked`](Self::linked).
+    /// The peer, if there are keys that identify it; see [`linked`](Self::linked).
     pub link: Option<Link>,
 }
 
@@ -36,12 +36,12 @@ const LEVELS: [(&str, LevelFilter); 5] = [
 ];
 
 impl Host {
-    /// The same where there is a path to it; None without `[[link]]`.
+    /// The peer, if there is a path to it; None without `[[link]]`.
     pub fn linked(&self) -> Option<&Link> {
         self.link.as_ref().filter(|link| !link.paths.is_empty())
     }
 
-    /// What plugins may know of it.
+    /// The part of it that plugins get.
     pub fn surroundings(&self) -> Surroundings {
         Surroundings {
             node: self.node.clone(),
@@ -52,7 +52,7 @@ impl Host {
         }
     }
 
-    /// `folder` is where the private key of the link lies.
+    /// `folder` has the private key of the link.
     pub(super) fn parse(
         file: &str,
         text: &str,
@@ -85,7 +85,7 @@ impl Host {
     }
 }
 
-// The reader wants to know the node before it reads, so these two are looked up beforehand.
+// These two are looked up first, as the reader needs the node before it reads.
 fn names(text: &str) -> (Option<String>, Vec<String>) {
     let table: toml::Table = text.parse().unwrap_or_default();
     let name = table
@@ -127,7 +127,8 @@ fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {
     }
 }
 
-// A host that is in no [nodes] is not guessed: two nodes of one name would be a silent disaster.
+// A host that is not in `[nodes]` is refused, not guessed: two nodes with one name would go
+// unnoticed and do great harm.
 fn stranger(file: &str, text: &str, host: &Host) -> Option<Fault> {
     if host.nodes.is_empty() || host.nodes.contains(&host.node) {
         return None;

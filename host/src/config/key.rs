@@ -1,4 +1,5 @@
-//! The secrets by which the nodes know each other: a private key beside `spared.toml`, or a passphrase in a file.
+//! The secrets by which the nodes identify each other: a private key beside `spared.toml`, or a
+//! passphrase in a file.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,21 +15,21 @@ use zeroize::Zeroizing;
 
 use super::link::other_of;
 
-/// Of a file with one line.
+/// Largest file of a secret, which has one line.
 const SECRET_BYTES_MAX: u64 = 4096;
-/// The old and the new one, while they are exchanged.
+/// Most public keys of a node: the old and the new one, while they are replaced.
 const PUBLIC_KEYS_MAX: usize = 2;
 
-/// How both nodes know each other; wiped from memory when dropped.
+/// Keys by which both nodes identify each other; wiped from memory when dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkKeys {
     keys: Keys,
-    /// The passphrase stands guessing badly.
+    /// Whether the passphrase is easily guessed.
     pub is_weak: bool,
 }
 
 impl LinkKeys {
-    /// A copy, to be wiped by who asks for it.
+    /// A copy, which the caller wipes.
     pub fn reveal(&self) -> Keys {
         self.keys.clone()
     }
@@ -40,14 +41,14 @@ impl Drop for LinkKeys {
     }
 }
 
-/// A key of `[nodes]`.
+/// A node of `[nodes]` with its keys.
 struct Known {
     node: String,
     keys: Vec<PublicKey>,
 }
 
-/// Reads `[nodes]` and `secret_file`; `linked` where there is a `[[link]]`, which needs one of the two.
-/// Without it they are read where both nodes have one.
+/// Reads `[nodes]` and `secret_file`. If `linked`, there is a `[[link]]`, which needs one of the
+/// two; else they are read only if they are complete for both nodes.
 pub(super) fn read(config: &Config, folder: &Path, linked: bool) -> Option<LinkKeys> {
     let root = config.root();
     let known = public_keys(&root, config);
@@ -98,7 +99,7 @@ fn public_keys(root: &Section<'_>, config: &Config) -> Vec<Known> {
         .collect()
 }
 
-// One, or a list of two.
+// One key, or a list of two.
 fn keys_of(section: &Section<'_>) -> Vec<PublicKey> {
     const ALLOWED: &str = "a public key like \"sk1:...\", printed by `sparectl keygen`";
     if !section.is_array("public_key") {
@@ -172,7 +173,7 @@ fn pinned(root: &Section<'_>, config: &Config, folder: &Path, known: &[Known]) -
     })
 }
 
-/// The text of a file that nobody else may even read, without white space around it.
+/// Text of a file that nobody else may even read, without surrounding white space.
 fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
     let shown = path.display();
     if path.symlink_metadata().is_err() {
@@ -190,7 +191,7 @@ fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
     if stat.st_mode & 0o077 != 0 {
         return Err(format!("is readable by others: chmod 600 {shown}"));
     }
-    // Room enough from the beginning: what grows leaves copies.
+    // Large enough from the start, as growing would leave copies in memory.
     let mut text = Zeroizing::new(String::with_capacity(SECRET_BYTES_MAX as usize + 2));
     File::from(file)
         .take(SECRET_BYTES_MAX + 1)
@@ -202,7 +203,7 @@ fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
-/// A public key as the SDK's reader reads it.
+/// A public key for the SDK's reader.
 struct Public(PublicKey);
 
 impl FromStr for Public {

@@ -1,4 +1,4 @@
-//! `[[link]]`: the paths to the peer, and how both nodes know each other, which needs no path.
+//! `[[link]]`: the paths to the peer. Also the keys of both nodes, which need no path.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,23 +10,24 @@ use spared_sdk::config::{Config, Fault, IpNet, Section, node};
 use super::key::{self, LinkKeys};
 use super::subnet::{is_link_local, unfit};
 
-/// Port of the link, by TCP and by UDP.
+/// Default port of the link, TCP and UDP.
 const PORT: u16 = 3780;
 const PATHS_MAX: usize = 2;
 
-/// The peer, and the paths to it. Without paths only the keys are of use: for what plugins have signed.
+/// The peer, and the paths to it. Without paths only the keys are used, for what plugins have
+/// signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The other name of `[nodes]`.
+    /// Name of the peer, the other one in `[nodes]`.
     pub peer: String,
     pub port: u16,
     pub keys: LinkKeys,
-    /// At most two, in the order of the file.
+    /// Paths, at most two, in the order of the file.
     pub paths: Vec<LinkPath>,
     pub chain: Option<Chain>,
 }
 
-/// One `[[link]]`, as this node sees it.
+/// A `[[link]]` as this node sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkPath {
     pub interface: String,
@@ -35,7 +36,7 @@ pub struct LinkPath {
     pub peer: IpAddr,
 }
 
-/// A chain of somebody's nftables ruleset.
+/// A chain of the administrator's nftables ruleset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     pub family: String,
@@ -49,16 +50,16 @@ impl Link {
     }
 }
 
-/// One `[[link]]` as a node sees it.
+/// A `[[link]]` as either node sees it.
 struct End<'c> {
     section: Section<'c>,
     interface: Option<String>,
     address: Option<IpNet>,
 }
 
-/// Reads all that concerns the link; `folder` is where `key` lies. None without `[[link]]` and without keys
-/// of both nodes, and where something is wrong. Most faults go to the sections; those of the peer's
-/// values come back.
+/// Reads all keys of the link; `folder` has the private key. None without `[[link]]` and keys of
+/// both nodes, and if something is wrong. Most faults go to the sections; those in the values of
+/// the peer are returned.
 pub(super) fn read(config: &Config, folder: &Path) -> (Option<Link>, Vec<Fault>) {
     let root = config.root();
     let port = root.integer("port", 1..=u64::from(u16::MAX));
@@ -83,7 +84,7 @@ pub(super) fn read(config: &Config, folder: &Path) -> (Option<Link>, Vec<Fault>)
     let Some(peer) = peer_of(&root, config) else {
         return (None, Vec::new());
     };
-    // The same file as the peer reads it.
+    // The same file, as the peer reads it.
     let Ok(their_config) = Config::parse(config.text(), &peer, config.nodes()) else {
         return (None, Vec::new());
     };
@@ -137,12 +138,12 @@ fn end(section: Section<'_>) -> End<'_> {
 }
 
 fn is_interface(name: &str) -> bool {
-    // Quotes and wildcards would mean something else in a rule of the firewall.
+    // Quotes and wildcards have another meaning in a rule of the firewall.
     let fits = |c: char| !c.is_whitespace() && !c.is_control() && !"/\"\\*".contains(c);
     (1..=15).contains(&name.len()) && name.chars().all(fits) && name != "." && name != ".."
 }
 
-// Two nodes, and this one among them: a stranger is told of elsewhere.
+// There have to be two nodes. A host that is not one of them is reported elsewhere.
 fn peer_of(root: &Section<'_>, config: &Config) -> Option<String> {
     if config.nodes().len() != 2 {
         let (key, found) = match config.nodes().len() {
@@ -155,7 +156,7 @@ fn peer_of(root: &Section<'_>, config: &Config) -> Option<String> {
     other_of(config)
 }
 
-/// The other one of two nodes, of which this is one.
+/// The other of two nodes, if this node is one of them.
 pub(super) fn other_of(config: &Config) -> Option<String> {
     match config.nodes() {
         [own, other] | [other, own] if own == config.node() => Some(other.clone()),
@@ -183,7 +184,7 @@ fn path(own: &End<'_>, theirs: &End<'_>) -> Option<LinkPath> {
     })
 }
 
-// The second link must not share what may fail with the first.
+// The second link must not fail together with the first.
 fn refuse_doubles(ends: &[End<'_>]) {
     let [first, second, ..] = ends else { return };
     if first.interface.is_some() && first.interface == second.interface {
@@ -200,7 +201,7 @@ fn refuse_doubles(ends: &[End<'_>]) {
     }
 }
 
-// Of a file that is read for the links only.
+// Faults of a file that is read only for its links.
 fn faults_of(config: &Config) -> Vec<Fault> {
     let faults = config.finish().err().unwrap_or_default().into_iter();
     faults
@@ -233,7 +234,7 @@ impl fmt::Display for Chain {
     }
 }
 
-// nft's, which has no quotes for them.
+// Whether it is an identifier of nft, which has no quotes for them.
 fn is_identifier(word: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_-./\\".contains(c);
     word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && word.chars().all(fits)

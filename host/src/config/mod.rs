@@ -1,31 +1,31 @@
 //! The configuration: `spared.toml` and one file per plugin, read and checked as a whole.
 //!
-//! Keys of `spared.toml` (every one may be left out):
+//! Keys of `spared.toml`, all optional:
 //!
 //! | key            | allowed                     | default     |                                         |
 //! |----------------|-----------------------------|-------------|-----------------------------------------|
-//! | `node.name`    | a name                      | host name, to its first dot | which of `[nodes]` this node is         |
+//! | `node.name`    | a name                      | host name, to its first dot | name of this node, one of `[nodes]`     |
 //! | `nodes.NAME`   | a table                     | none        | the nodes of the pair                   |
-//! | `nodes.NAME.public_key` | `sk1:...`, or a list of two | none | who is believed to be that node    |
-//! | `[[link]] interface` | a name, by node       | none        | a direct connection to the peer; two at most |
-//! | `[[link]] address` | an address/prefix by node | none      | set by the host where it is missing     |
-//! | `port`         | 1-65535                     | 3780        | of all links, TCP and UDP               |
-//! | `secret_file`  | a path                      | none        | a passphrase instead of public keys     |
-//! | `firewall.chain` | "family table chain"      | none        | where the link is let through           |
-//! | `log.level`    | error, warn, info, debug, trace | info    | what is logged                          |
+//! | `nodes.NAME.public_key` | `sk1:...`, or a list of two | none | identifies that node               |
+//! | `[[link]] interface` | a name, by node       | none        | direct connection to the peer; at most two |
+//! | `[[link]] address` | an address/prefix by node | none      | set by the host if it is missing        |
+//! | `port`         | 1-65535                     | 3780        | port of all links, TCP and UDP          |
+//! | `secret_file`  | a path                      | none        | passphrase, in place of public keys     |
+//! | `firewall.chain` | "family table chain"      | none        | chain that gets the rules for the link  |
+//! | `log.level`    | error, warn, info, debug, trace | info    | least severe level that is logged       |
 //! | `realtime`     | true, false                 | true        | real-time priority and locked memory    |
-//! | `fence`        | required, off               | required    | whether to refuse a kernel that cannot fence |
-//! | `settle_ms`    | 0-10000                     | 200         | how long a failover waits for followers |
+//! | `fence`        | required, off               | required    | refuses a kernel without the fence, or does without it |
+//! | `settle_ms`    | 0-10000                     | 200         | longest wait of a failover for plugins  |
 //!
-//! Keys of the host in `plugins/NAME.toml`; all others are the plugin's:
+//! Keys of the host in `plugins/NAME.toml`. All others belong to the plugin:
 //!
 //! | key          | allowed           | default   |                                                     |
 //! |--------------|-------------------|-----------|-----------------------------------------------------|
-//! | `enabled`    | true, false       | true      | the file's presence enables the plugin              |
-//! | `after`      | names of plugins  | none      | becomes active after these, backup before these     |
-//! | `follow`     | names of groups   | all       | the groups whose roles it gets                      |
-//! | `allow`      | capabilities, root | what the plugin asks for | cuts them                           |
-//! | `on_failure` | degrade, resign   | degrade   | when it is given up: warn, or give up being active  |
+//! | `enabled`    | true, false       | true      | runs the plugin; without a file it does not run     |
+//! | `after`      | names of plugins  | none      | plugins that become active before it, backup after  |
+//! | `follow`     | names of groups   | all       | groups whose roles it gets                          |
+//! | `allow`      | capabilities, root | what the plugin asks for | limits its privileges               |
+//! | `on_failure` | degrade, resign   | degrade   | when it is given up: only warn, or resign too       |
 
 mod fault;
 mod file;
@@ -47,11 +47,11 @@ pub use link::{Chain, Link, LinkPath};
 pub use order::by_order;
 pub use plugin::{OnFailure, Plugin};
 
-/// Everything that the files say.
+/// Contents of all files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
     pub host: Host,
-    /// Enabled or not, in the order of their names.
+    /// All plugins, enabled or not, sorted by name.
     pub plugins: Vec<Plugin>,
     /// `spared.toml`, verbatim.
     pub text: String,
@@ -63,8 +63,8 @@ impl Setup {
     /// Reads `spared.toml` and the files of `plugins/` beside it. An absent file is an empty one.
     ///
     /// # Errors
-    /// Every fault of `spared.toml`. Those of plugins' files stay with the plugin
-    /// ([`Plugin::faults`]): at a start the others run without it.
+    /// All faults of `spared.toml`. Faults in a file of `plugins/` stay with the plugin
+    /// ([`Plugin::faults`]): at a start the other plugins run without it.
     pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
         let text = file::read(path)
             .map_err(|fault| vec![fault])?
@@ -92,7 +92,7 @@ impl Setup {
         })
     }
 
-    /// The faults of all plugins' files.
+    /// Faults in the files of all plugins.
     pub fn plugin_faults(&self) -> Vec<Fault> {
         self.plugins
             .iter()
@@ -112,7 +112,7 @@ fn digest(text: &str, plugins: &[Plugin]) -> String {
     format!("{:08x}", mixed & 0xffff_ffff)
 }
 
-/// FNV-1a of texts, the end mixed: it finds differences, it proves nothing.
+/// FNV-1a of texts, mixed at the end. It finds differences, but is no protection against forgery.
 pub fn fingerprint<'t>(texts: impl IntoIterator<Item = &'t str>) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for text in texts {

@@ -1,10 +1,10 @@
-//! The order among plugins that `after` gives.
+//! Order of plugins by their key `after`.
 
 use std::collections::BTreeMap;
 
 use super::{Fault, Plugin};
 
-/// A fault for each plugin that waits for itself.
+/// Adds a fault to each plugin that waits for itself.
 pub fn refuse_cycles(plugins: &mut [Plugin]) {
     let after: BTreeMap<String, Vec<String>> = plugins
         .iter()
@@ -24,7 +24,7 @@ pub fn refuse_cycles(plugins: &mut [Plugin]) {
     }
 }
 
-/// Names in an order in which each comes after what it says; names of a circle come last.
+/// Names of plugins, each behind those in its `after`; names in a cycle come last.
 pub fn by_order<'n>(plugins: &[(&'n str, &[String])]) -> Vec<&'n str> {
     let mut left: Vec<_> = plugins.to_vec();
     let mut ordered = Vec::with_capacity(left.len());

@@ -1,4 +1,4 @@
-//! The host's keys of a plugin's file; the rest of it is the plugin's.
+//! Keys of the host in the file of a plugin. The rest of the file belongs to the plugin.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use spared_sdk::config::{Config, HOST_KEYS, Section};
 
 use super::{Fault, Host, file};
 
-/// One file of `plugins/`.
+/// A file of `plugins/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugin {
     pub name: String,
@@ -16,25 +16,25 @@ pub struct Plugin {
     pub text: String,
     pub enabled: bool,
     pub after: Vec<String>,
-    /// None: every group.
+    /// Groups whose roles it gets; None for all.
     pub follow: Option<Vec<String>>,
     pub allow: Allow,
     pub on_failure: OnFailure,
-    /// What is wrong with the host's keys; such a plugin is not run.
+    /// Faults in the keys of the host. A plugin that has any is not run.
     pub faults: Vec<Fault>,
 }
 
-/// What a plugin may have of what it asks for.
+/// Privileges that a plugin may have, if it asks for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allow {
-    /// 1 << CAP_...
+    /// Capabilities, as bits `1 << CAP_...`.
     pub capabilities: u64,
-    /// To be root, with all that the host may do.
+    /// Whether it may run as root, with all privileges of the host.
     pub root: bool,
 }
 
 impl Allow {
-    /// Where the administrator says nothing.
+    /// Default: everything.
     pub const ALL: Self = Self {
         capabilities: u64::MAX,
         root: true,
@@ -58,7 +58,7 @@ impl Allow {
     }
 }
 
-/// What a plugin that was given up means for this node.
+/// Consequence for this node if the plugin is given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
     #[default]
@@ -156,7 +156,8 @@ fn is_plugin_name(name: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-/// The bit of one capability; "net_admin" and "CAP_NET_ADMIN" are the same.
+/// A word of `allow`: "root", or a capability, of which "net_admin" and "CAP_NET_ADMIN" are the
+/// same.
 enum Word {
     Root,
     Capability(u64),

@@ -20,7 +20,7 @@ fn plugin(name: &str, text: &str) -> Plugin {
     Plugin::parse(name, text, &host)
 }
 
-/// A folder of its own with files, removed at the end.
+/// A separate folder with files, removed at the end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -249,7 +249,7 @@ fn nothing_at_all_is_a_configuration() {
     assert!(setup.plugins.is_empty());
 }
 
-/// Pieces that make wrong files of every sort when thrown together.
+/// Pieces of which random files with faults of every kind are made.
 fn pieces() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
     const WORDS: [&str; 29] = [

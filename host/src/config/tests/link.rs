@@ -48,7 +48,7 @@ fn folder(text: &str) -> Folder {
     folder
 }
 
-/// With the folder's name left out.
+/// Faults, without the name of the folder.
 fn faults(text: &str) -> Vec<String> {
     faults_in(&folder(text))
 }
