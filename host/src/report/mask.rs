@@ -1,5 +1,5 @@
-//! Secrets out of texts: values of a configuration by their keys, and whatever was found secret wherever
-//! else it stands.
+//! Removes secrets from texts: values of a configuration by their keys, and what was found to be
+//! secret anywhere else.
 
 use std::ops::Range;
 
@@ -8,12 +8,13 @@ use toml::de::{DeTable, DeValue};
 
 use crate::peer::keys::is_secret;
 
-/// What stands for a secret.
+/// Replacement for a secret.
 pub const MASK: &str = "***";
 
-/// Shorter ones are struck where they are configured, but not everywhere: any text has them.
+/// Shorter secrets are masked where they are configured, but not elsewhere, as they occur in any
+/// text.
 const STRUCK_MIN: usize = 4;
-/// Beside those that the comparison of both nodes knows.
+/// Names of secret keys, in addition to those that the comparison of both nodes knows.
 const WORDS: [&str; 7] = [
     "token",
     "credential",
@@ -24,19 +25,19 @@ const WORDS: [&str; 7] = [
     "private",
 ];
 
-/// The secrets that are known.
+/// The known secrets.
 #[derive(Default)]
 pub struct Secrets(Vec<String>);
 
 impl Secrets {
     pub fn add(&mut self, secret: &str) {
         let secret = secret.trim();
-        // one of several lines is told of line by line
+        // a secret of several lines is also found line by line
         for secret in std::iter::once(secret).chain(secret.lines().map(str::trim)) {
             if secret.len() < STRUCK_MIN {
                 continue;
             }
-            // in answers it stands as JSON has it
+            // in answers it is quoted as in JSON
             let quoted = serde_json::to_string(secret).unwrap_or_default();
             let inner = quoted.get(1..quoted.len() - 1).unwrap_or_default();
             self.0.extend([secret.to_owned(), inner.to_owned()]);
@@ -45,18 +46,18 @@ impl Secrets {
         self.0.dedup();
     }
 
-    /// The text without any of them.
+    /// Masks all of them in a text.
     pub fn strike(&self, text: &str) -> String {
         let struck = |text: String, secret: &String| text.replace(secret, MASK);
         self.0.iter().fold(text.to_owned(), struck)
     }
 }
 
-/// A configuration without secrets, each of which is added to `secrets`, and without comments, in which
-/// anything may stand. Its lines stay.
+/// Masks the secrets of a configuration, adds each to `secrets`, and removes comments, which can
+/// contain anything. Line breaks stay.
 ///
 /// # Errors
-/// It is no TOML: what is secret in it cannot be told.
+/// It is not TOML, so its secrets cannot be found.
 pub fn configuration(text: &str, secrets: &mut Secrets) -> Result<String, String> {
     let document = DeTable::parse(text).map_err(|error| error.message().replace('\n', ", "))?;
     let mut found = Found::default();
@@ -85,7 +86,7 @@ pub fn configuration(text: &str, secrets: &mut Secrets) -> Result<String, String
     Ok(masked)
 }
 
-/// Whether values of such a key, or words that follow such an option, are secret.
+/// Whether values of this key, or words that follow this option, are secret.
 fn names_secret(key: &str) -> bool {
     let lower = key.to_ascii_lowercase();
     let is_file = lower.ends_with("_file") || lower.ends_with("-file");
@@ -98,7 +99,7 @@ fn names_secret(key: &str) -> bool {
 /// A key or a value.
 struct Part {
     span: Range<usize>,
-    /// The secret parts of a value; the whole is masked where it is `whole`.
+    /// Secret parts of a value; if `whole`, all of it is masked.
     secret: Option<Vec<String>>,
     whole: bool,
 }
@@ -149,10 +150,10 @@ impl Found {
     }
 }
 
-// Lines stay where a value has several.
+// Keeps the line breaks of a value.
 fn struck(value: &str, part: &Part) -> String {
     let parts = part.secret.as_deref().unwrap_or_default();
-    // what is written with escapes is not found
+    // a value with escapes does not contain its secret literally
     let is_plain = parts.iter().all(|secret| value.contains(secret.as_str()));
     if part.whole || !is_plain {
         let lines = value.matches('\n').count();
@@ -162,7 +163,7 @@ fn struck(value: &str, part: &Part) -> String {
     parts.iter().fold(value.to_owned(), strike)
 }
 
-/// What is secret in a text: passwords of URLs, "password=..." and "Authorization: ...".
+/// Secret parts of a text: passwords in URLs, "password=..." and "Authorization: ...".
 fn parts_of(text: &str) -> Vec<String> {
     let mut parts = Vec::new();
     for (at, _) in text.match_indices("://") {
@@ -182,7 +183,7 @@ fn parts_of(text: &str) -> Vec<String> {
     if let Some((name, value)) = text.split_once(": ") {
         let is_header = !name.contains(' ') && name.to_ascii_lowercase().contains("auth");
         if is_header || (names_secret(name) && !name.contains(' ')) {
-            // "Bearer ..." stands alone elsewhere
+            // the token of "Bearer ..." can occur alone elsewhere
             parts.push(value.to_owned());
             parts.extend(value.rsplit(' ').next().map(str::to_owned));
         }
@@ -191,7 +192,7 @@ fn parts_of(text: &str) -> Vec<String> {
     parts
 }
 
-// What stands between keys and values has no other "#".
+// Between keys and values, "#" always begins a comment.
 fn without_comments(between: &str) -> String {
     let lines = between.split_inclusive('\n').map(|line| {
         let end = if line.ends_with('\n') { "\n" } else { "" };

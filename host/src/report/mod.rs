@@ -1,7 +1,7 @@
-//! `spared report`: what one node has for `sparectl report`, printed as one line of JSON.
+//! `spared report`: the part of one node in `sparectl report`, printed as one line of JSON.
 //!
-//! Everything is asked of programs and files, by a process of its own that may be slow: the daemon is one
-//! of those asked, and may be dead. Each thing that could not be had is said; the rest is there.
+//! A separate process, which may be slow, collects everything from programs and files. The daemon
+//! is one of its sources, and may be dead. The report names each part that is missing.
 
 mod mask;
 
@@ -19,21 +19,21 @@ use crate::run::{Options, state_dir};
 use crate::{clock, exit, ring};
 use mask::{Secrets, configuration};
 
-/// Longest half, as JSON.
+/// Longest report of a node, as JSON.
 pub const SIZE_MAX: usize = 4 * 1024 * 1024;
-/// A half takes no longer.
+/// Longest time for the report of a node.
 pub const LIMIT: Duration = Duration::from_secs(40);
 
-/// All texts together, which JSON makes longer by their quotes and ends of lines.
+/// Limit of all texts together, which become longer in JSON by their quotes and line ends.
 const TEXTS_MAX: usize = 2 * 1024 * 1024;
 const TEXT_MAX: usize = 512 * 1024;
 const PROGRAM_LIMIT: Duration = Duration::from_secs(6);
-/// No program is begun later than that.
+/// Time after which no program is started.
 const LAST_START: Duration = Duration::from_secs(30);
 const MODES_MAX: usize = 500;
 const SPARECTL: &str = "/usr/bin/sparectl";
 
-/// The system's own, by their names in the bundle.
+/// Files of the system, by their names in the bundle.
 const FILES: [(&str, &str); 8] = [
     ("system/version.txt", "/proc/version"),
     ("system/os-release.txt", "/etc/os-release"),
@@ -45,7 +45,8 @@ const FILES: [(&str, &str); 8] = [
     ("system/pressure-io.txt", "/proc/pressure/io"),
 ];
 
-/// The same for what programs print. Never `ip xfrm`, which prints keys.
+/// Programs whose output is collected, by its name in the bundle. Never `ip xfrm`, which prints
+/// keys.
 const PROGRAMS: [(&str, &[&str]); 12] = [
     ("ip/address.txt", &["ip", "-d", "address"]),
     ("ip/link.txt", &["ip", "-d", "-s", "link"]),
@@ -85,7 +86,7 @@ const PROGRAMS: [(&str, &[&str]); 12] = [
     ),
 ];
 
-/// What the daemon is asked, if it answers the first.
+/// Questions to the daemon, if it answers the first.
 const QUESTIONS: [(&str, &[&str]); 6] = [
     ("status.txt", &["-v", "status"]),
     ("status.json", &["--json", "status"]),
@@ -95,7 +96,7 @@ const QUESTIONS: [(&str, &[&str]); 6] = [
     ("plugins.txt", &["plugins"]),
 ];
 
-/// Prints it and returns the exit code.
+/// Prints the report and returns the exit code.
 pub fn run(options: &Options) -> u8 {
     stand_back();
     let report = Gathering::new(options).gather();
@@ -110,13 +111,14 @@ pub fn run(options: &Options) -> u8 {
     }
 }
 
-// Nobody's failover may wait for it; and the daemon's share in memory is not for it.
+// A low priority, so that no failover waits for it, and a high OOM score, so that it is killed
+// before the daemon.
 fn stand_back() {
     let _ = rustix::process::nice(19);
     let _ = fs::write("/proc/self/oom_score_adj", "500");
 }
 
-/// The words that start it.
+/// Command line of this mode.
 pub fn words(options: &Options) -> Vec<String> {
     let mut words = vec!["/proc/self/exe".to_owned(), "report".to_owned()];
     let config = options.config.as_deref();
@@ -154,7 +156,7 @@ impl<'o> Gathering<'o> {
         }
     }
 
-    // What matters most comes first: the size is limited.
+    // The most important parts come first, as the size is limited.
     fn gather(mut self) -> NodeReport {
         let config = self.options.config();
         let folder = config.parent().unwrap_or(Path::new("/")).to_owned();
@@ -174,7 +176,7 @@ impl<'o> Gathering<'o> {
         self.finish()
     }
 
-    // The names of the plugins that have a file come back.
+    // Returns the names of the plugins that have a file.
     fn configuration(&mut self, config: &Path, folder: &Path) -> Vec<String> {
         let mut paths = vec![("spared".to_owned(), config.to_owned())];
         let below = fs::read_dir(folder.join("plugins"));
@@ -213,7 +215,7 @@ impl<'o> Gathering<'o> {
         plugins
     }
 
-    // They are read to be struck wherever else they stand.
+    // Keys are read only to be masked wherever they occur.
     fn keys(&mut self, folder: &Path) {
         if let Ok(text) = read(&folder.join("key")) {
             self.secrets.add(&text);
@@ -240,7 +242,7 @@ impl<'o> Gathering<'o> {
         }
     }
 
-    // The exit code is the verdict's: 4 says that nobody answers.
+    // The exit code is that of the verdict; 4 means that nobody answers.
     fn daemon(&mut self, plugins: &[String]) {
         let mut questions: Vec<(String, Vec<&str>)> = QUESTIONS
             .iter()
@@ -317,7 +319,7 @@ impl<'o> Gathering<'o> {
     fn program(&mut self, name: &str, argv: &[&str]) {
         match self.run(argv) {
             Ok(ended) => {
-                // what it says of its failure is worth having
+                // the error messages are useful too
                 if ended.code != Some(0) {
                     let words = argv.join(" ");
                     self.missing(format!("{words}: {}", ended.words()));
@@ -352,7 +354,7 @@ impl<'o> Gathering<'o> {
         };
         let mut text: String = text.chars().map(shown).collect();
         if text.len() > TEXT_MAX {
-            // at the end of a line: half a secret would not be struck
+            // at the end of a line, as half a secret would not be masked
             let bytes = text.as_bytes().get(..TEXT_MAX).unwrap_or_default();
             let end = bytes.iter().rposition(|byte| *byte == b'\n');
             text.truncate(end.map_or(0, |end| end + 1));
@@ -369,7 +371,7 @@ impl<'o> Gathering<'o> {
         self.report.missing.push(sentence);
     }
 
-    // Only now all secrets are known.
+    // Masks last, when all secrets are known.
     fn finish(mut self) -> NodeReport {
         for text in self
             .report
@@ -387,7 +389,7 @@ fn text_of(ended: &Ended) -> String {
     String::from_utf8_lossy(&ended.text).into_owned()
 }
 
-// A text that is no device, no pipe and not endless; also of /proc.
+// Reads a regular file, also of /proc, up to the limit: no device, no pipe.
 fn read(path: &Path) -> io::Result<String> {
     let file = fs::OpenOptions::new()
         .read(true)
@@ -401,7 +403,7 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-// As far as the file can be read at all.
+// A value of a configuration, if it can be parsed.
 fn key_of(text: &str, path: &[&str]) -> Option<String> {
     let (name, tables) = path.split_last()?;
     let root: toml::Table = text.parse().ok()?;
@@ -425,7 +427,7 @@ fn mode(path: &Path) -> (String, String) {
     }
 }
 
-// A build tree has both programs in one folder.
+// In a build tree both programs are in one folder.
 fn beside(name: &str, installed: &str) -> String {
     let exe = std::env::current_exe().ok();
     let beside: Option<PathBuf> = exe.map(|path| path.with_file_name(name));
