@@ -10,7 +10,7 @@ use spared_worker::message::MESSAGE_MAX;
 use super::Fault;
 use super::fault::name_of;
 
-/// Largest file: it is sent to its plugin in one message.
+/// Maximum size of a file in bytes: it is sent to its plugin in one message.
 const SIZE_MAX: u64 = 160 * 1024;
 const _: () = assert!(SIZE_MAX < MESSAGE_MAX as u64 - 16 * 1024);
 

@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 
 use super::link::other_of;
 
-/// Largest file of a secret, which has one line.
+/// Maximum size in bytes of the file of a secret, which has one line.
 const SECRET_BYTES_MAX: u64 = 4096;
-/// Most public keys of a node: the old and the new one, while they are replaced.
+/// Maximum number of public keys of a node: the old and the new one, while they are replaced.
 const PUBLIC_KEYS_MAX: usize = 2;
 
 /// Keys by which both nodes identify each other; wiped from memory when dropped.

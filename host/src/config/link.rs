@@ -57,9 +57,9 @@ struct End<'c> {
     address: Option<IpNet>,
 }
 
-/// Reads all keys of the link; `folder` has the private key. None without `[[link]]` and keys of
-/// both nodes, and if something is wrong. Most faults go to the sections; those in the values of
-/// the peer are returned.
+/// Reads all keys of the link; `folder` has the private key. None if there is neither a `[[link]]`
+/// nor keys of both nodes, or if something is wrong. Most faults go to the sections; those in the
+/// values of the peer are returned.
 pub(super) fn read(config: &Config, folder: &Path) -> (Option<Link>, Vec<Fault>) {
     let root = config.root();
     let port = root.integer("port", 1..=u64::from(u16::MAX));

@@ -14,7 +14,7 @@
 //! | `firewall.chain` | "family table chain"      | none        | chain that gets the rules for the link  |
 //! | `log.level`    | error, warn, info, debug, trace | info    | least severe level that is logged       |
 //! | `realtime`     | true, false                 | true        | real-time priority and locked memory    |
-//! | `fence`        | required, off               | required    | refuses a kernel without the fence, or does without it |
+//! | `fence`        | required, off               | required    | required: no start without the fence; off: no fence |
 //! | `settle_ms`    | 0-10000                     | 200         | longest wait of a failover for plugins  |
 //!
 //! Keys of the host in `plugins/NAME.toml`. All others belong to the plugin:

@@ -19,7 +19,7 @@
 //! leases, renewed and revoked by the same adverts behind the fence, and drops nothing. It has the
 //! owner flag, so that nobody else can flush it, and ends with the host, which alone uses it. After
 //! a flush the fence is restored with exactly the time that the mirror has left: an active node
-//! stays active, and that of a dead host keeps blocking. Without a mirror the fence is restored
+//! stays active, and the fence of a dead one keeps blocking. Without a mirror the fence is restored
 //! blocking, and the elector resigns at its next advert.
 //!
 //! Time passes between reading the mirror and committing, and this process may be stopped for any
@@ -255,7 +255,7 @@ impl Fence {
         Ok(())
     }
 
-    // Restored leases last too long by the time that it took to write them. Writes them again,
+    // Restored leases last too long by the time it took to write them. Writes them again,
     // shortened, until that took less than they were shortened by and the mirror still has them
     // all.
     fn trim(&mut self, restored: Vec<LeaseKey>) -> Result<(), FenceError> {

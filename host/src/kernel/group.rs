@@ -12,7 +12,7 @@ use super::interfaces::Interfaces;
 use super::vmac::RouterId;
 use crate::fence::{self, Guarded, LeaseKey, VirtualRouter};
 
-/// Most deletions within [`CONTEST_TIME`]; more are deliberate.
+/// Maximum number of deletions within [`CONTEST_TIME`]; more are deliberate.
 const CONTEST_MAX: usize = 5;
 const CONTEST_TIME: Duration = Duration::from_secs(10);
 /// A program that flushes an interface deletes addresses until none is left, also those that were

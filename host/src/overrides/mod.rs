@@ -19,7 +19,7 @@ pub use store::Store;
 pub const FREEZE_MAX: Duration = Duration::from_secs(3600);
 /// Longest maintenance with an end, a year. A longer one lasts until it is switched off.
 pub const MAINTENANCE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
-/// Most forced groups, more than any router has.
+/// Maximum number of forced groups, more than any router has.
 const FORCED_MAX: usize = 1024;
 const TEXT_MAX: usize = 256;
 
@@ -298,7 +298,7 @@ impl Written {
     }
 }
 
-// The writer accepts only what the reader accepts.
+// Whether the reader would refuse this text, so that it must not be written.
 fn is_odd(text: &str) -> bool {
     text.len() > TEXT_MAX || text.chars().any(char::is_control)
 }

@@ -73,7 +73,7 @@ mod tests {
             (usage(100, 50, "S"), 1000),
             (usage(100, 950, "S"), 100),
             (usage(110, 5_000, "S"), 0),
-            // stopped by somebody
+            // stopped by a signal
             (usage(100, 50, "T"), 1000),
             // an endless loop, alone and beside others
             (usage(1_100, 50, "R"), 1000),

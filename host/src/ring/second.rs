@@ -8,7 +8,7 @@ use spared_control::Value;
 
 use super::frame::TEXT_MAX;
 
-/// Most groups and checks that a record names.
+/// Maximum number of groups and of checks that a record names.
 const NAMED_MAX: usize = 24;
 const WORDS_MAX: usize = 80;
 

@@ -114,7 +114,7 @@ impl Supervisor {
 
     // ---- life
 
-    /// Starts a plugin, or says why not. One that is disabled or faulty is only listed.
+    /// Starts a plugin, or reports why not. One that is disabled or faulty is only listed.
     pub fn add(&mut self, poller: &Poller, now: Instant, settings: config::Plugin) {
         let name = settings.name.clone();
         let faults: Vec<String> = settings.faults.iter().map(ToString::to_string).collect();

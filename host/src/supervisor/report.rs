@@ -128,7 +128,7 @@ pub struct Answered {
 /// Why a query has no answer.
 #[derive(Debug)]
 pub struct Unanswered {
-    /// The plugin does not know the words.
+    /// The plugin does not know the words of the query.
     pub unknown_words: bool,
     pub why: String,
 }

@@ -18,7 +18,7 @@ use crate::events::{Kind, Notice};
 use crate::poller::Poller;
 use crate::process::{Next, Pings, TRIAL, Usage};
 
-/// Most reads of the error output of a worker that has ended.
+/// Maximum number of reads of the error output of a worker that has ended.
 const LAST_LOOKS: u32 = 5;
 
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::process::SOCKET_FD;
 
-/// PATH of the child. Of the host's environment it gets only SPARED_LOG and RUST_BACKTRACE.
+/// PATH of the child. From the host's environment it gets only SPARED_LOG and RUST_BACKTRACE.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A child process. Dropped alive, it is killed.

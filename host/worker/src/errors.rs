@@ -9,9 +9,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::process::clean;
 
-/// Longest line in bytes; a longer one is split.
+/// Maximum length of a line in bytes; a longer one is split.
 const LINE_MAX: usize = 1024;
-/// Most bytes of one read.
+/// Maximum number of bytes of one read.
 const READ_MAX: usize = 16 * 1024;
 
 /// The host's end of a worker's error output.

@@ -106,7 +106,7 @@ fn check_mode(path: &Path, stat: &Stat, sticky_will_do: bool) -> Result<(), Stri
 }
 
 /// In a user namespace every owner without a mapping, even the real root, appears as the overflow
-/// user. That owner is accepted: whoever made the namespace gains nothing that he could not do
+/// user. That owner is accepted: whoever made the namespace gains nothing that was not possible
 /// outside.
 fn is_outside_namespace(owner: u32) -> bool {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse().ok();

@@ -20,7 +20,7 @@ pub const SOCKET_FD: RawFd = 3;
 /// The plugin's file, in the worker.
 pub const PLUGIN_FD: RawFd = 4;
 
-/// Most characters of a group's name and of the texts of a cause; the rest is cut.
+/// Maximum number of characters of a group's name and of the texts of a cause; the rest is cut.
 const TEXT_MAX: usize = 1024;
 
 /// Longest time for a throw-away check worker.

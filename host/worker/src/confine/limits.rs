@@ -12,7 +12,8 @@ const RTTIME_HARD_US: u64 = 400_000;
 
 const DESCRIPTORS: u64 = 1024;
 
-/// Most threads and processes of a worker's own account, including the children of its checks.
+/// Maximum number of threads and processes of a worker's own account, including the children of its
+/// checks.
 const PROCESSES: u64 = 512;
 
 /// # Errors
@@ -56,8 +57,8 @@ pub fn be_killed_before_the_host(name: &str, realtime: bool) -> Result<(), Strin
     }
 }
 
-/// Resets what children would inherit from the host by its unit: a low OOM score, and a umask that
-/// hides new files from others.
+/// Resets what systemd sets for the host and children would inherit: a low OOM score, and a umask
+/// that hides new files from others.
 ///
 /// # Errors
 /// The kernel's.

@@ -11,13 +11,13 @@ use crate::clock::now_ns;
 use crate::message::{Failure, FromWorker, Row, Value};
 use crate::status::{self, INVALID, Invalid};
 
-/// Answers larger than this are refused.
+/// Maximum size of an answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Most queries that a plugin may keep waiting; beyond that the oldest is ended.
+/// Maximum number of queries that a plugin may keep waiting; beyond that the oldest is ended.
 const QUERIES_MAX: usize = 64;
-/// Faults of one callback; more say nothing new.
+/// Maximum number of faults of one callback.
 const FAILURES_MAX: usize = 200;
-/// Text of one fault; longer ones are cut.
+/// Maximum length of the text of a fault, in characters; longer ones are cut.
 const FAILURE_BYTES_MAX: usize = 1024;
 
 const ENOTRECOVERABLE: abi::Status = errno(Errno::NOTRECOVERABLE);

@@ -8,7 +8,7 @@ use super::lent;
 use crate::loader::copy_sized;
 use crate::message::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 
-/// Most claims of a kind; more are a mistake of the plugin.
+/// Maximum number of claims of a kind; more are a mistake of the plugin.
 const CLAIMS_MAX: u32 = 4096;
 
 /// # Errors

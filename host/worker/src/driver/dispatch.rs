@@ -130,7 +130,7 @@ impl Driver {
         });
         let scopes = self.scopes.take().unwrap_or_default();
         if check || status < 0 {
-            // On failure, and after a check, the old configuration stays in force.
+            // After a failure or a check, the old configuration stays in force.
             self.settings.replace(old);
         } else {
             self.outbound.send(&FromWorker::Scopes { scopes });

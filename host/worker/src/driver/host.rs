@@ -102,7 +102,7 @@ unsafe fn driver<'a>(ctx: *mut c_void, function: &str) -> Option<&'a Driver> {
     unsafe { ctx.cast::<Driver>().as_ref() }
 }
 
-/// The one part of the driver that is for any thread.
+/// The part of the driver that any thread may use.
 ///
 /// # Safety
 /// `ctx` came with the table.
@@ -111,7 +111,7 @@ unsafe fn outbound<'a>(ctx: *mut c_void) -> &'a Outbound {
     unsafe { &(*ctx.cast::<Driver>()).outbound }
 }
 
-/// Opens a shim: the driver, or -EPERM.
+/// Begins a shim: gets the driver, or returns -EPERM.
 macro_rules! enter {
     ($ctx:ident, $function:literal) => {
         // SAFETY: the contract: the plugin passes the ctx that it was given.

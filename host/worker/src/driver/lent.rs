@@ -52,7 +52,7 @@ pub unsafe fn slice<'a, T>(first: *const T, length: usize) -> &'a [T] {
 }
 
 /// Copies of the sized structs of an array, each as long as its size field says. None if one says
-/// less than `least` bytes, with which the walk could stand still.
+/// less than `least` bytes: with a size of 0 the walk would not end.
 ///
 /// # Safety
 /// Unless NULL, `first` leads to `count` structs of the sizes that they say; `T` is `repr(C)`,

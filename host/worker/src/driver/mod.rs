@@ -54,7 +54,7 @@ use crate::settings::Settings;
 const MESSAGES_PER_ROUND: usize = 16;
 /// With this many messages waiting, calls of the plugin are refused.
 const INBOX_MAX: usize = 1024;
-/// Longest callback by the manual, which promises the plugin's timers no more.
+/// Maximum duration of a callback, by the manual.
 const CALLBACK_NS_MAX: u64 = 50_000_000;
 /// Longest time for the last messages to the host.
 const FAREWELL: Duration = Duration::from_millis(100);

@@ -18,7 +18,7 @@ const QUEUE_MAX: usize = 1024;
 /// Limit for log lines, the first to be dropped.
 const QUEUE_MAX_FOR_LOG: usize = 512;
 
-/// Log lines of a plugin at once, and a second.
+/// Log lines that a plugin may write at once, and per second.
 const LOG_BURST: u64 = 400;
 const LOG_PER_S: u64 = 100;
 /// Longer lines are cut.

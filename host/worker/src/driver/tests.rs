@@ -186,7 +186,7 @@ fn messages_of_the_peer_are_served_and_answered_without_one_allocation() {
     let peer = std::thread::spawn(move || {
         let mut buffer = vec![crate::channel::MESSAGE; 1000];
         rustix::io::write(&link, &[crate::channel::UP, 1, 0, 0, 0]).unwrap();
-        // One message on its way at a time, until the channel is closed.
+        // One message at a time, until the channel is closed.
         while rustix::io::write(&link, &buffer).is_ok() {
             let _ = poll(&mut [PollFd::new(&link, PollFlags::IN)], None);
             if rustix::io::read(&link, &mut buffer) != Ok(1000) {

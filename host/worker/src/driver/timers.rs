@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-/// Most timers of a plugin.
+/// Maximum number of timers of a plugin.
 pub const TIMERS_MAX: usize = 4096;
 
 /// Room that is allocated at the start.

@@ -7,7 +7,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 use spared_abi as abi;
 
-/// Most descriptors that a plugin may watch.
+/// Maximum number of descriptors that a plugin may watch.
 pub const WATCHES_MAX: usize = 4096;
 
 /// Marks the loop's own descriptors. The data of the plugin's are their numbers.
