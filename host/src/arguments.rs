@@ -1,4 +1,4 @@
-//! What was typed, as what is to be done.
+//! Command-line arguments.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,11 +24,11 @@ Exit codes: 0 as asked, 64 wrong arguments, 66 no such file, 69 not available he
 pub enum Mode {
     Run(Options),
     Check(Options),
-    /// Started by `sparectl report`, and by `run` where the other node asks.
+    /// Started by `sparectl report`, and by `run` when the peer asks for this node's half.
     Report(Options),
     /// Started by `run`, one per plugin.
     Worker,
-    /// Started by `run` where there is a link to a peer.
+    /// Started by `run` if a peer is configured.
     Link,
     Version,
     Help,
@@ -37,7 +37,7 @@ pub enum Mode {
 /// Reads the arguments after the program's name.
 ///
 /// # Errors
-/// A sentence about the first that is wrong.
+/// A sentence about the first wrong argument.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Mode, String> {
     let mut parser = lexopt::Parser::from_args(arguments);
     let say = |error: lexopt::Error| error.to_string();

@@ -1,5 +1,5 @@
-//! `spared check`: every fault of the configuration, then what this host lacks for it, and what the plugins
-//! of the daemon that runs find in other programs.
+//! `spared check`: prints the faults of the configuration, what this machine lacks for it, and what the
+//! plugins of the running daemon find in other programs.
 
 mod asking;
 
@@ -73,7 +73,7 @@ fn said(setup: &Setup) -> String {
     format!(" ({}): {}", setup.digest, enabled.join(", "))
 }
 
-// Beside the faults: which plugins run as root, and which decide about nothing.
+// `noted` takes findings that are no faults: plugins that run as root, electors without a group.
 fn faults_of(setup: &Setup, plugin_dir: &Path, noted: &mut Vec<Finding>) -> Vec<Fault> {
     let mut faults = setup.plugin_faults();
     for plugin in setup

@@ -1,4 +1,4 @@
-//! Times: monotonic nanoseconds for the ABI, local wall time for people.
+//! Clocks: monotonic nanoseconds for the ABI, local wall time for people.
 
 use std::time::Duration;
 
@@ -17,30 +17,30 @@ pub fn now_ms() -> String {
     format(&Zoned::now(), "%Y-%m-%dT%H:%M:%S%.3f%:z")
 }
 
-/// Milliseconds since 1970: what is left of a time after a reboot.
+/// Milliseconds since 1970, for times that must survive a reboot.
 pub fn wall_ms() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
-/// Local time of such a moment.
+/// Local time of a moment in milliseconds since 1970.
 pub fn at(wall_ms: u64) -> String {
     let ms = i64::try_from(wall_ms).unwrap_or(i64::MAX);
     let at = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX);
     format(&at.to_zoned(TimeZone::system()), "%Y-%m-%dT%H:%M:%S%:z")
 }
 
-/// Local time, so much later than now.
+/// Local time `time` from now.
 pub fn after(time: Duration) -> String {
     let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     at(wall_ms().saturating_add(ms))
 }
 
-/// Local time, so many milliseconds ago.
+/// Local time `ms` milliseconds ago.
 pub fn before_ms(ms: u64) -> String {
     at(wall_ms().saturating_sub(ms))
 }
 
-/// A local time as it stands in a sentence: today's without the day.
+/// A local time for a sentence: without the date if it is today's.
 pub fn brief(at: &str) -> String {
     let today = now();
     match (at.get(..10), at.get(11..19)) {
@@ -50,7 +50,7 @@ pub fn brief(at: &str) -> String {
     }
 }
 
-/// When the kernel started.
+/// Local time at which the kernel started.
 pub fn booted() -> String {
     let up = Duration::from_nanos(nanoseconds(ClockId::Boottime));
     let booted = Timestamp::now()

@@ -1,5 +1,5 @@
-//! What an administrator wants to find a week later: a bounded ring of events, each also a line of
-//! the journal with the fields `SPARED_EVENT=`, `GROUP=` and `REASON=`.
+//! Events for the administrator: a bounded ring, and for each event a line of the journal with the fields
+//! `SPARED_EVENT=`, `GROUP=` and `REASON=`.
 
 use std::collections::VecDeque;
 
@@ -25,33 +25,33 @@ pub enum Kind {
     Addresses,
     /// An address that somebody deleted was put back.
     Restored,
-    /// It was deleted again and again: the group gives up being active.
+    /// An address was deleted again and again: the group becomes backup.
     Contested,
-    /// A rival answers for the same group.
+    /// Another router is active for the same group.
     Conflict,
-    /// A group is switched over to the peer, or taken from it; or not, and why.
+    /// A switchover to or from the peer succeeded, or failed and why.
     Switchover,
-    /// An administrator forced a role.
+    /// An administrator forced a role, or ended that.
     Force,
-    /// This node stands aside, or no longer.
+    /// Maintenance of this node began or ended.
     Maintenance,
-    /// Roles stand still, or no longer.
+    /// A freeze of roles began or ended.
     Freeze,
-    /// The checks weigh more or less than before.
+    /// The quality of this node changed.
     Quality,
-    /// The other node is ready to take over, or no longer.
+    /// The peer became ready, or is no longer ready.
     Peer,
-    /// Something is not as it should be, or is again.
+    /// A finding began or ended.
     Finding,
-    /// A key that must be equal on both nodes is not.
+    /// A key that must be equal on both nodes differs, or all are equal again.
     Config,
     /// An interface came, went, or changed its carrier.
     Interface,
     /// A plugin started, died, was restarted or given up.
     Plugin,
-    /// A plugin's own words.
+    /// Text that a plugin reported.
     Report,
-    /// The link to the peer: up, down, somebody refused, its process.
+    /// The link came up or went down, refused somebody, or its process ended.
     Link,
 }
 
@@ -127,14 +127,14 @@ impl Notice {
     }
 }
 
-/// The newest events; the oldest make room.
+/// The newest events, at most `KEPT_MAX`.
 #[derive(Debug, Default)]
 pub struct Events {
     ring: VecDeque<Event>,
 }
 
 impl Events {
-    /// Keeps it and writes it to the journal.
+    /// Keeps an event and writes it to the journal.
     pub fn record(&mut self, news: Notice) {
         journal::event(&news);
         if self.ring.len() == KEPT_MAX {
@@ -149,7 +149,7 @@ impl Events {
         });
     }
 
-    /// The newest `limit`, oldest first.
+    /// The newest `limit` events, oldest first.
     pub fn newest(&self, limit: usize) -> Vec<Event> {
         let skip = self.ring.len().saturating_sub(limit);
         self.ring.iter().skip(skip).cloned().collect()

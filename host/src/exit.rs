@@ -1,6 +1,6 @@
 //! Exit codes, as in sysexits.h.
 
-/// Ended as asked; a check without faults.
+/// Success: a stop on request, a check without faults.
 pub const OK: u8 = 0;
 /// Wrong arguments.
 pub const USAGE: u8 = 64;

@@ -11,7 +11,7 @@ use crate::state_file::{self, Keeper};
 
 const NAME: &str = "history.json";
 
-/// Where it is kept.
+/// The file, and the thread that writes it.
 #[derive(Debug)]
 pub struct Store(Keeper);
 
@@ -20,7 +20,7 @@ impl Store {
         Self(Keeper::new(folder.join(NAME)))
     }
 
-    /// What earlier runs remember. A file that cannot be believed is set aside, with a warning.
+    /// The history of earlier runs. A damaged file, or one that others may write, is renamed, with a warning.
     pub fn read(&self) -> History {
         let read = match state_file::read(self.0.path()) {
             Err(error) if error.kind() == ErrorKind::NotFound => return History::default(),
@@ -43,7 +43,7 @@ impl Store {
         History::default()
     }
 
-    /// Begins to write it; what was not written yet need not be any more.
+    /// Hands the history to the thread; it replaces one that is not written yet.
     pub fn write(&mut self, history: &History) {
         match serde_json::to_string(history) {
             Ok(text) => self.0.write(text),
@@ -51,7 +51,7 @@ impl Store {
         }
     }
 
-    /// Waits until all is written, or for so long: the disk may hang.
+    /// Waits until all is written, at most `patience`: the disk may hang.
     pub fn flush(&self, patience: Duration) {
         // the thread has told why something was not
         let _ = self.0.flush(patience);

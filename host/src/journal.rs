@@ -1,7 +1,7 @@
-//! Where log lines go: systemd's journal with fields where it listens, standard error elsewhere.
+//! The log: lines go to systemd's journal with fields, or to standard error if there is no journal.
 //!
-//! A thread of its own does the writing: a full pipe or a slow disk must never hold up the loop.
-//! Lines that find the queue full are dropped and counted.
+//! A thread of its own writes, so that a full pipe or a slow disk never delays the loop. Lines are dropped
+//! and counted if the queue is full.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -22,7 +22,7 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 enum Item {
     Line(Line),
-    /// Answer when everything before has been written.
+    /// Sends a word back when every earlier line is written.
     Flush(SyncSender<()>),
 }
 
@@ -39,7 +39,7 @@ pub fn start() {
         return;
     }
     let writer = std::thread::Builder::new().name("log".to_owned());
-    // Without a thread the queue fills and lines are dropped: worse than none, better than a stop.
+    // Without the thread the queue fills and lines are dropped, which is better than not to start.
     let _ = writer.spawn(move || write_all(&receiver));
     let _ = log::set_logger(&Queue);
     log::set_max_level(match std::env::var("SPARED_LOG").as_deref() {
@@ -49,7 +49,7 @@ pub fn start() {
     });
 }
 
-/// Waits until what was logged is written, at most half a second.
+/// Waits until the queue is written, at most 500 ms.
 pub fn flush() {
     let Some(queue) = QUEUE.get() else { return };
     let (done, written) = sync_channel(1);
@@ -76,7 +76,7 @@ pub fn event(news: &Notice) {
 
 fn send(mut line: Line) {
     let Some(queue) = QUEUE.get() else { return };
-    // What a plugin says must not look like several lines, or move a terminal's cursor.
+    // A plugin's text must not look like several lines, nor move a terminal's cursor.
     line.text = line.text.trim_end().replace(char::is_control, " ");
     if let Err(TrySendError::Full(_)) = queue.try_send(Item::Line(line)) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
@@ -87,7 +87,7 @@ struct Queue;
 
 impl Log for Queue {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Other crates' debugging is theirs.
+        // Of other crates only warnings and errors are logged.
         metadata.target().starts_with("spared") || metadata.level() <= Level::Warn
     }
 
@@ -121,7 +121,7 @@ fn write_all(queue: &Receiver<Item>) {
 
 struct Sink {
     journal: Option<JournalLog>,
-    /// Standard error is the journal's or the console's: levels as `<N>`.
+    /// Standard error leads to the journal: each line begins with its priority, `<N>`.
     prefixes: bool,
     reported_at: Instant,
 }
@@ -147,7 +147,7 @@ impl Sink {
         } else {
             String::new()
         };
-        // A closed standard error is nobody's fault here.
+        // A closed standard error is no fault of ours.
         let _ = writeln!(std::io::stderr(), "{prefix}{}", line.text);
     }
 
@@ -183,7 +183,7 @@ fn send_to(journal: &JournalLog, line: &Line) -> std::io::Result<()> {
     )
 }
 
-/// As the journal's own records have it.
+/// The same mapping as in `systemd_journal_logger`.
 fn priority(level: Level) -> u8 {
     match level {
         Level::Error => 3,

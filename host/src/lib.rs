@@ -1,8 +1,8 @@
 //! The spared host: runs plugins, holds addresses and the fence.
 //!
 //! The host loads no foreign code and parses no packet. [`run`] is one epoll loop over the workers
-//! ([`supervisor`]), the kernel and the control socket ([`control`]); [`group`] decides what
-//! happens in which order, without input or output of its own.
+//! ([`supervisor`]), the kernel and the control socket ([`control`]); [`group`] decides the order of
+//! steps, without input or output of its own.
 
 pub mod account;
 pub mod arguments;

@@ -1,4 +1,4 @@
-//! `spared`: one binary for the host, its workers and the check of a configuration.
+//! `spared`: one binary for the host, its workers, the link and the check of a configuration.
 
 #![forbid(unsafe_code)]
 

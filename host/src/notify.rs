@@ -1,4 +1,4 @@
-//! Tells systemd how the service is: sd_notify(3), without its library.
+//! The state of the service for systemd: sd_notify(3), without its library.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use crate::clock;
 
-/// The notification socket; silent where there is none.
+/// The notification socket. Without one, nothing is sent.
 #[derive(Debug)]
 pub struct Notify {
     socket: Option<UnixDatagram>,
-    /// systemd wants to hear from us that often.
+    /// Interval of the watchdog: systemd kills a service that is silent for longer.
     pub watchdog: Option<Duration>,
 }
 
@@ -31,7 +31,7 @@ impl Notify {
         self.send(&format!("STATUS={status}\n"));
     }
 
-    /// Both in one message: systemd 253 and later want them together.
+    /// Both variables in one message, as systemd 253 and later require.
     pub fn reloading(&self) {
         let usec = clock::monotonic_ns() / 1_000;
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={usec}\n"));
@@ -47,7 +47,7 @@ impl Notify {
 
     fn send(&self, state: &str) {
         if let Some(socket) = &self.socket {
-            // A full or closed socket is systemd's affair.
+            // A failed send is ignored: nothing here depends on it.
             let _ = socket.send(state.as_bytes());
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
 
-/// What became ready.
+/// A source of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     Signal,
@@ -31,7 +31,7 @@ pub enum Key {
 const EVENTS_MAX: usize = 64;
 const KIND_BITS: u32 = 4;
 
-/// Level-triggered: what is not read comes again.
+/// An epoll instance, level-triggered: what is not read is reported again.
 #[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
@@ -43,13 +43,13 @@ impl Poller {
         Ok(Self { epoll })
     }
 
-    /// Watches for reading. A closed descriptor is forgotten by itself.
+    /// Watches a descriptor for reading. Closing it ends that.
     pub fn watch(&self, fd: impl AsFd, key: Key) -> io::Result<()> {
         let data = epoll::EventData::new_u64(key.encode());
         Ok(epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN)?)
     }
 
-    /// Changes what a descriptor is watched for.
+    /// Changes the events for which a descriptor is watched.
     pub fn rewatch(&self, fd: impl AsFd, key: Key, reads: bool, writes: bool) -> io::Result<()> {
         let data = epoll::EventData::new_u64(key.encode());
         let mut flags = epoll::EventFlags::empty();
@@ -58,12 +58,12 @@ impl Poller {
         Ok(epoll::modify(&self.epoll, fd, data, flags)?)
     }
 
-    /// For a descriptor that stays open elsewhere.
+    /// Stops watching a descriptor that stays open elsewhere.
     pub fn forget(&self, fd: impl AsFd) {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// What is ready within `timeout`; None waits for ever.
+    /// Keys that are ready within `timeout`; None waits without a limit.
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<Vec<Key>> {
         let mut space = [MaybeUninit::<epoll::Event>::uninit(); EVENTS_MAX];
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());

@@ -1,4 +1,4 @@
-//! A file of the host's own: replaced at once and for good, readable by its owner only.
+//! State files of the host: replaced atomically and durably, readable by their owner only.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
@@ -17,7 +17,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Replaces the file, and makes its folder.
 ///
 /// # Errors
-/// What the system refused; the file of before is still there.
+/// What the system refused; the earlier file is then unchanged.
 pub fn write(path: &Path, text: &str) -> Result<(), String> {
     if let Some(folder) = path.parent() {
         let fault = |error| format!("{}: {error}", folder.display());
@@ -29,7 +29,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
 /// Content of the file, if nobody else can have written it.
 ///
 /// # Errors
-/// The system's, or that others may write it.
+/// The system's error, or that others may write the file.
 pub fn read(path: &Path) -> io::Result<String> {
     let file = OpenOptions::new()
         .read(true)
