@@ -1,4 +1,4 @@
-//! The loop: what is ready is handled, what follows from it is done, until nothing is left.
+//! The loop of the host: handles what is ready, then does all that follows from it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -24,10 +24,10 @@ use crate::poller::Key;
 use crate::quality::Quality;
 use crate::ring::Writer;
 
-/// Clients that do not take their answers are looked at that often, and the watchdog at least.
+/// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
 const TICK: Duration = Duration::from_secs(1);
 
-/// All that the host knows.
+/// State of the host.
 pub struct Core {
     pub(super) options: Options,
     pub(super) setup: Setup,
@@ -54,12 +54,12 @@ pub struct Core {
     pub(super) quality: Quality,
     pub(super) overrides: Overrides,
     pub(super) store: Store,
-    /// Why the fence is not in place.
+    /// Why the fence is missing, if it is.
     pub(super) fence_missing: Option<String>,
     pub(super) started: String,
-    /// Groups whose lease had run out a second ago.
+    /// Groups without a fence lease at the last check, with the number of checks in a row.
     pub(super) lapsed: BTreeMap<String, u32>,
-    /// The kernel was asked for something, and may have events to tell without being ready.
+    /// A call to the kernel may have left events that no descriptor announces.
     pub(super) kernel_touched: bool,
     ticked_at: Instant,
     status: String,
@@ -128,7 +128,7 @@ impl Core {
         })
     }
 
-    /// Says what was found, and starts the plugins.
+    /// Reports what an earlier run left, and starts the plugins.
     pub fn begin(&mut self, leftovers: Vec<String>) {
         let version = env!("CARGO_PKG_VERSION");
         let (node, digest) = (&self.setup.host.node, &self.setup.digest);
@@ -160,7 +160,7 @@ impl Core {
         while !self.is_stopped() {
             let mut ready = self.poller.wait(self.patience())?;
             let began = Instant::now();
-            // The plugin that decides roles first, the kernel next, people last.
+            // The elector first, the kernel next, control clients last.
             ready.sort_by_key(|key| self.rank(*key));
             for key in ready {
                 self.handle(key);
@@ -173,7 +173,7 @@ impl Core {
         Ok(())
     }
 
-    /// Everything in reverse: workers are gone, so no address has an elector any more.
+    /// Closes everything in reverse order. Workers end first, so no address is left without an elector.
     pub fn close(self) {
         drop(self.supervisor);
         drop(self.link);
@@ -225,7 +225,7 @@ impl Core {
         }
     }
 
-    /// Does what follows from what was handled, until nothing does.
+    /// Does what follows from the events handled so far, until nothing is left to do.
     fn settle_down(&mut self) {
         self.sync_channels();
         loop {
@@ -236,7 +236,7 @@ impl Core {
             } else if let Some(report) = self.link.poll_report() {
                 self.handle_link(Instant::now(), report);
             } else if self.tell_paths(Instant::now()) {
-                // Something may follow from it.
+                // Paths were sent: look again.
             } else if let Some(word) = self.pair.peer.poll_word() {
                 self.say(word);
             } else if self.pair.touched {
@@ -310,7 +310,7 @@ impl Core {
             .map_or(TICK, |every| (every / 2).min(TICK))
     }
 
-    /// How long nothing is due.
+    /// Time until the next timeout.
     fn patience(&self) -> Option<Duration> {
         let now = Instant::now();
         let now_ns = clock::monotonic_ns();

@@ -1,4 +1,4 @@
-//! What this node knows of itself and of the other, for the verdict.
+//! Facts about this node and its peer, from which the verdict is made.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +16,11 @@ use crate::fence::is_link_local;
 use crate::group::Group;
 use crate::kernel::FenceState;
 
-/// Checks that the other node is told of.
+/// Failing checks that the peer is told of.
 const FAILING_MAX: usize = 8;
 
 impl Core {
-    /// The other node's name, where one is configured; a link to it need not be.
+    /// Name of the other node, if one is configured, with or without a link to it.
     pub(super) fn pair_name(&self) -> Option<&str> {
         let host = &self.setup.host;
         let keyed = host.link.as_ref().map(|link| link.peer.as_str());
@@ -34,7 +34,7 @@ impl Core {
         spared_pair::verdict(&clock::now(), &own, pair.as_ref())
     }
 
-    /// Of itself. Without a look what only the elector knows is left out, and nobody is asked.
+    /// Facts about this node. Without a look, facts that only the elector knows are left out.
     pub(super) fn node_facts(&self, look: Option<&Look>) -> NodeFacts {
         let groups = self.groups.iter();
         let groups = groups.map(|(name, group)| self.group_facts(name, group, look));
@@ -60,7 +60,7 @@ impl Core {
         }
     }
 
-    /// Of the other node; None where none is configured.
+    /// Facts about the other node; None if none is configured.
     pub(super) fn pair_facts(&self, look: &Look) -> Option<PairFacts> {
         let link_up = self.pair.peer.is_up();
         Some(PairFacts {
@@ -76,13 +76,13 @@ impl Core {
         })
     }
 
-    // A link proves it, and so do heartbeats, which only who has keys can tell from anybody's.
+    // A link that is up proves life. So do heartbeats, but only with keys, which authenticate them.
     fn peer_life(&self, look: &Look) -> PeerLife {
         if self.pair.peer.is_up() {
             return PeerLife::Alive;
         }
         let mut life = PeerLife::Unknown;
-        // a group of which the elector did not answer says nothing
+        // a group without an answer from the elector proves nothing
         let groups = self.groups.iter();
         let groups = groups.filter(|_| self.setup.host.link.is_some());
         for details in groups.filter_map(|(name, _)| look.details(name)) {
@@ -139,7 +139,7 @@ impl Core {
         facts
     }
 
-    // To look at the leases costs something, and is done once a second.
+    // Leases are read from the kernel once a second only: without a look, `lapsed` stands for them.
     fn fence_fact(&self, group: &str, look: Option<&Look>) -> Fence {
         let lapsed = self.lapsed.contains_key(group);
         match look.map(|look| look.fence(group)) {
@@ -153,7 +153,7 @@ impl Core {
         }
     }
 
-    // None of its interfaces is up with an address of the node's own.
+    // Cut off: none of the group's interfaces is up and has an address of the node's own.
     fn is_cut_off(&self, group: &Group, bare: &[BareInterface]) -> bool {
         let is_down = |name: &str| self.seen.get(name).is_some_and(|it| it.lack.is_some());
         let is_bare = |name: &str| bare.iter().any(|it| it.interface == name);
@@ -161,7 +161,7 @@ impl Core {
         !group.claims.routers.is_empty() && interfaces.all(|name| is_down(name) || is_bare(name))
     }
 
-    // The group serves on the others alone.
+    // Interfaces that are up without an address of the node's own; the group serves on its others only.
     fn bare_interfaces(&self, group: &Group) -> Vec<BareInterface> {
         let mut bare = Vec::new();
         for router in &group.claims.routers {
@@ -185,7 +185,7 @@ impl Core {
         bare
     }
 
-    /// Of each enabled plugin.
+    /// Facts about each enabled plugin.
     pub(super) fn plugin_facts(&self) -> impl Iterator<Item = PluginFacts> + '_ {
         let plugins = self.setup.plugins.iter().filter(|plugin| plugin.enabled);
         plugins.map(|plugin| self.facts_of(&plugin.name))
@@ -219,7 +219,7 @@ impl Core {
         failed.collect()
     }
 
-    // Which groups there are, only the plugin that decides about them knows, so no check finds it.
+    // No check of a file finds these: the groups that exist are known only to the elector.
     fn unknown_groups(&self, plugin: &str) -> Vec<String> {
         let settings = self.supervisor.settings(plugin);
         let followed = settings.and_then(|settings| settings.follow.as_ref());
@@ -255,7 +255,7 @@ impl Core {
     }
 }
 
-/// What crosses the worker's socket as what the verdict is made of.
+/// Conversion from the types of the worker's socket to those of the verdict.
 pub(super) trait IntoFact {
     type Fact;
     fn into_fact(self) -> Self::Fact;

@@ -1,4 +1,4 @@
-//! Findings as events: what is not as it should be for a while, and its end.
+//! Findings as events: one when a finding has lasted for a while, one when it ends.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use super::core::Core;
 use super::look::Look;
 use crate::events::{Kind, Notice};
 
-/// What begins and ends within this is told by its own events, if at all.
+/// Least duration of a finding that becomes an event.
 const LASTING: Duration = Duration::from_secs(2);
 
-/// The findings of the last look.
+/// Findings at the last look.
 #[derive(Debug, Default)]
 pub struct Watched {
     seen: BTreeMap<[String; 3], Seen>,
@@ -26,7 +26,8 @@ struct Seen {
 }
 
 impl Watched {
-    /// Takes what is found now; what lasts and was not told comes back, and what was and has ended.
+    /// Takes the findings of now. Returns those that have lasted and were not told yet, and those that
+    /// were told and have ended.
     fn update(&mut self, now: Instant, found: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
         let mut old = std::mem::take(&mut self.seen);
         let mut begun = Vec::new();
@@ -52,7 +53,7 @@ impl Watched {
 }
 
 impl Core {
-    /// Once a second: both nodes tell what they find, each in its own journal.
+    /// Runs once a second. Each node records the findings of the pair in its own journal.
     pub(super) fn tell_findings(&mut self) {
         if self.stop.is_some() {
             return;
@@ -73,7 +74,7 @@ impl Core {
         }
     }
 
-    // Half of them are what the other node says.
+    // Limited in rate: some findings come from the peer, which may lie.
     fn tell_finding(&mut self, now: Instant, notice: Notice) {
         if self.pair.may_tell(now) {
             self.events.record(notice);

@@ -1,13 +1,13 @@
-//! Which plugin follows which interface, and what it has been sent of it.
+//! Interfaces that plugins follow, and the event that each plugin was last sent.
 
 use std::collections::BTreeMap;
 
 use spared_worker::message::InterfaceEvent;
 
-/// Interfaces that one plugin may follow: each is looked for, and costs sockets.
+/// Interfaces that one plugin may follow. Each costs sockets.
 const INTERFACES_MAX: usize = 1024;
 
-/// By interface, then by plugin.
+/// Followed interfaces, by interface and plugin.
 #[derive(Debug, Default)]
 pub struct Follows {
     interfaces: BTreeMap<String, BTreeMap<String, Follow>>,
@@ -20,18 +20,18 @@ struct Follow {
     sent: Option<InterfaceEvent>,
 }
 
-/// What is to travel to a plugin.
+/// What must be sent to a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parcel {
-    /// It knows already.
+    /// The plugin has this event already.
     Nothing,
-    /// It has the descriptors of this opening.
+    /// The plugin has the descriptors of this generation.
     Event,
     EventAndDescriptors,
 }
 
 impl Follows {
-    /// True where the plugin followed the interface before.
+    /// True if the plugin followed the interface before.
     pub fn add(&mut self, interface: &str, plugin: &str, sockets: u32) -> bool {
         let followers = self.interfaces.entry(interface.to_owned()).or_default();
         let follow = Follow {
@@ -41,7 +41,7 @@ impl Follows {
         followers.insert(plugin.to_owned(), follow).is_some()
     }
 
-    /// True where the plugin followed the interface.
+    /// True if the plugin followed the interface.
     pub fn remove(&mut self, interface: &str, plugin: &str) -> bool {
         let Some(followers) = self.interfaces.get_mut(interface) else {
             return false;
@@ -53,7 +53,7 @@ impl Follows {
         known
     }
 
-    /// Whether a plugin that wants to follow one more interface may.
+    /// True if the plugin may follow this interface too.
     pub fn has_room(&self, interface: &str, plugin: &str) -> bool {
         let is_of = |followers: &&BTreeMap<String, Follow>| followers.contains_key(plugin);
         let others = || self.interfaces.values().filter(is_of).count();
@@ -81,7 +81,7 @@ impl Follows {
         Some(self.interfaces.get(interface)?.get(plugin)?.sockets)
     }
 
-    /// What of an event must travel; from now on the plugin has it.
+    /// Part of an event that must be sent. The event then counts as sent.
     pub fn send(&mut self, interface: &str, plugin: &str, event: &InterfaceEvent) -> Parcel {
         let followers = self.interfaces.get_mut(interface);
         let Some(follow) = followers.and_then(|followers| followers.get_mut(plugin)) else {

@@ -1,4 +1,4 @@
-//! Changes of roles: told, remembered with both nodes' numbers, and kept over restarts.
+//! History of role changes: each is an event, and is kept over restarts with the quality of both nodes.
 
 use std::time::{Duration, Instant};
 
@@ -15,31 +15,31 @@ use crate::history::Store;
 
 /// Changes that `sparectl history` shows.
 const SHOWN_MAX: usize = 100;
-/// Checks that a change remembers of each node.
+/// Failing checks kept with a change, for each node.
 const FAILING_MAX: usize = 3;
 /// Least time between two writes.
 const GATHER: Duration = Duration::from_millis(100);
-/// How long a disk may hold up the end of the daemon.
+/// Longest wait for the disk when the daemon ends.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What this node remembers.
+/// History of this node.
 #[derive(Debug)]
 pub struct Memory {
     history: History,
     store: Store,
-    /// When what is new is to be written.
+    /// Time of the next write. None: nothing new.
     due: Option<Instant>,
-    /// When something was last.
+    /// Time of the last write.
     written: Option<Instant>,
-    /// How fit the other node was when it last said so.
+    /// Last fitness that the peer reported.
     peer: Option<Fitness>,
 }
 
-/// What the other node remembers, once it is here.
+/// History of the peer. None until it has answered.
 pub type There = Option<Vec<RoleChange>>;
 
 impl Memory {
-    /// Reads what earlier runs remember.
+    /// Reads the history of earlier runs.
     pub fn new(store: Store, node: &str) -> Self {
         let mut history = store.read();
         let own = Fitness {
@@ -94,7 +94,7 @@ impl Memory {
     }
 
     fn plan_write(&mut self) {
-        // one alone at once, of many at the same time most together
+        // a single change is written at once, changes in quick succession together
         let now = Instant::now();
         let due = self.written.map_or(now, |at| now.max(at + GATHER));
         self.due.get_or_insert(due);
@@ -102,7 +102,7 @@ impl Memory {
 }
 
 impl Core {
-    /// A group has another role.
+    /// Records that a group changed its role.
     pub(super) fn record_change(&mut self, group: String, from: Role, to: Role, cause: Cause) {
         let (mut own, mut peer) = (self.fitness(), self.peer_fitness());
         for fitness in [&mut own].into_iter().chain(&mut peer) {
@@ -120,7 +120,7 @@ impl Core {
         self.memory.push(change);
     }
 
-    /// How fit this node is.
+    /// Fitness of this node.
     pub(super) fn fitness(&self) -> Fitness {
         Fitness {
             node: self.setup.host.node.clone(),
@@ -130,14 +130,14 @@ impl Core {
         }
     }
 
-    /// How fit the other node is, as far as it has said.
+    /// Last reported fitness of the peer.
     pub(super) fn peer_fitness(&self) -> Option<Fitness> {
         let known = self.memory.peer.as_ref();
         let known = known.filter(|it| self.pair_name() == Some(&it.node));
         known.cloned()
     }
 
-    /// The other node has said how it is.
+    /// Takes the fitness from the peer's newest facts.
     pub(super) fn note_peer_fitness(&mut self) {
         let Some(facts) = self.pair.peer.facts() else {
             return;
@@ -153,9 +153,9 @@ impl Core {
         self.memory.complete(&peer);
     }
 
-    // ---- who asks
+    // ---- requests
 
-    /// Of this node alone: what the other one asks.
+    /// History of this node alone, as the peer asks for it.
     pub(super) fn own_history(&self) -> Answer {
         Answer::History {
             changes: self.memory.history.changes().to_vec(),
@@ -167,7 +167,7 @@ impl Core {
         self.ask_both(now, Question::new(asker, Asking::History(None)));
     }
 
-    // With what the other node remembers.
+    // Asks the peer for its history too.
     fn ask_both(&mut self, now: Instant, mut question: Question) {
         question.there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnHistory);
         self.await_answers(now, question);

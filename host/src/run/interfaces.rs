@@ -1,4 +1,4 @@
-//! Interfaces: who wants to hear of them, and what each hears.
+//! Interface events for the plugins that follow them.
 
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
@@ -14,13 +14,13 @@ use crate::events::{Kind, Notice};
 use crate::kernel::ANY;
 
 const NAME_MAX: usize = 15;
-/// Sets of sockets that there are.
+/// Known sets of sockets.
 const KNOWN: u32 = SOCKETS_VRRP | SOCKETS_HEARTBEAT | SOCKETS_PING;
 
-/// An interface as people see it.
+/// State of an interface, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceState {
-    /// None: it is up.
+    /// What the interface lacks to be up. None: it is up.
     pub lack: Option<InterfaceLack>,
     pub since: String,
 }
@@ -32,7 +32,7 @@ impl InterfaceState {
 }
 
 impl Core {
-    /// Whether a plugin may follow an interface with these sockets; 0 or -errno.
+    /// 0 if a plugin may follow an interface with these sockets, else -errno.
     pub(super) fn may_follow(&self, plugin: &str, interface: &str, sockets: u32) -> i32 {
         if interface.is_empty() || interface.len() > NAME_MAX || interface.contains('/') {
             return -libc::EINVAL;
@@ -40,7 +40,7 @@ impl Core {
         if (interface == ANY && sockets != SOCKETS_PING) || sockets & !KNOWN != 0 {
             return -libc::EINVAL;
         }
-        // Raw frames and heartbeats are for the plugin that decides roles.
+        // Raw frames and heartbeats are reserved for the elector.
         let reserved = sockets & (SOCKETS_VRRP | SOCKETS_HEARTBEAT) != 0;
         if reserved && !self.supervisor.provides_groups(plugin) {
             log::warn!(
@@ -59,7 +59,7 @@ impl Core {
             return log::warn!("{plugin}: cannot follow {interface}: {error}");
         }
         if self.follows.add(interface, plugin, sockets) {
-            // The kernel counts callers, and this one was counted before.
+            // `Kernel::follow` counts callers, and this one was counted before.
             self.kernel.unfollow(interface);
         }
         self.kernel_touched = true;
@@ -84,7 +84,7 @@ impl Core {
         }
     }
 
-    /// A plugin has started: the present truth of all that it follows.
+    /// Sends a plugin that has started the present state of all interfaces that it follows.
     pub(super) fn replay_interfaces(&mut self, now: Instant, plugin: &str) {
         for interface in self.follows.of(plugin) {
             self.send_interface(now, plugin, &interface);
@@ -117,7 +117,7 @@ impl Core {
             .send(now, plugin, &ToWorker::Interface(event), descriptors);
     }
 
-    /// Keeps since when an interface is as it is, and says when that changes.
+    /// Notes the state of an interface and since when, and records an event if it changed.
     fn note_interface(&mut self, interface: &str) {
         if interface == ANY {
             return;

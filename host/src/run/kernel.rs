@@ -1,4 +1,4 @@
-//! What the kernel reports.
+//! Events from the kernel.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -9,8 +9,8 @@ use crate::events::{Kind, Notice};
 use crate::group::Group;
 use crate::kernel::{FenceState, KernelEvent};
 
-/// Checks in a row: more time than an elector that noticed may listen before it has leases granted
-/// again.
+/// Checks in a row without a lease after which a group has lapsed. They take longer than an elector that
+/// noticed the lapse listens before it asks for leases again.
 const LAPSED_MAX: u32 = 4;
 
 impl Core {
@@ -51,8 +51,8 @@ impl Core {
         }
     }
 
-    /// Once a second: a group that is active and none of whose leases lives, several times in a
-    /// row. An elector that is well notices by itself, and has them granted again.
+    /// Runs once a second. Reports active groups without a valid lease several times in a row; a working
+    /// elector notices a lapse by itself, and asks for leases again.
     pub(super) fn check_leases(&mut self) {
         let fences = self.kernel.fence_states();
         let is_blocking = |name: &str| fences.of(name) == FenceState::Blocking;
@@ -73,7 +73,7 @@ impl Core {
         self.lapsed = lapsed;
     }
 
-    // Without carrier the fence is blocking on purpose.
+    // If no interface is up, the fence blocks on purpose.
     fn is_up_somewhere(&self, group: &Group) -> bool {
         let is_up = |interface: &str| {
             let seen = self.seen.get(interface);

@@ -1,4 +1,4 @@
-//! The link to the peer in the loop: its process, paths, channels, and what the peer says.
+//! The link in the loop: its process, its paths and firewall rule, and the channels of plugins.
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;
@@ -16,15 +16,15 @@ use crate::events::{Kind, Notice};
 use crate::firewall::{Firewall, RuleState};
 use crate::link::Report;
 
-/// What the host does about the paths itself.
+/// Paths of the link, as far as the host looks after them.
 #[derive(Default)]
 pub struct Paths {
-    /// Followed for the host's own sake.
+    /// Interfaces of the paths, which the host follows itself.
     interfaces: Vec<String>,
-    /// What the link's process knows of each.
+    /// For each path, the state that the link's process was last sent.
     usable: Vec<bool>,
     firewall: Option<Firewall>,
-    /// What keeps the link out, and what to do.
+    /// What filters the link, and what to do about it.
     kept: Option<String>,
 }
 
@@ -37,25 +37,25 @@ impl Paths {
 }
 
 impl Core {
-    // ---- for who speaks with the peer
+    // ---- for callers that speak with the peer
 
-    /// To the peer's host; false where no link is up.
+    /// Sends a word to the peer's host; false if no link is up.
     pub(super) fn say(&mut self, word: Word) -> bool {
         self.link_is_up() && self.link.send(Instant::now(), &ToLink::Say(word), &[])
     }
 
-    /// Puts a mark into each of these channels, behind all that its worker has queued by now.
+    /// Puts a mark into each of these channels, behind all that their workers have queued so far.
     pub(super) fn mark(&mut self, id: u64, channels: Vec<String>) -> bool {
         let message = ToLink::Mark { id, channels };
         self.link_is_up() && self.link.send(Instant::now(), &message, &[])
     }
 
-    /// A session with the peer is there.
+    /// True if there is a session with the peer.
     pub(super) fn link_is_up(&self) -> bool {
         self.link.is_up()
     }
 
-    /// The plugins whose peers are connected.
+    /// Plugins that are connected to their peer plugins.
     pub(super) fn channels_up(&self) -> &BTreeSet<String> {
         self.link.channels_up()
     }
@@ -64,24 +64,24 @@ impl Core {
         self.link.status()
     }
 
-    /// The peer's clock less this node's.
+    /// The peer's clock minus this node's, in ms.
     pub(super) fn clock_ms(&self) -> Option<i64> {
         self.link.state().clock_ms
     }
 
-    /// While the peer is silent: whether its machine answers a ping.
+    /// Whether the peer's machine answers a ping; asked while the peer is silent.
     pub(super) fn answers_ping(&self) -> Option<bool> {
         self.link.state().answers_ping
     }
 
-    /// When the peer was last heard over the link.
+    /// Local time at which the peer was last heard over the link.
     pub(super) fn last_heard(&self) -> Option<&str> {
         self.link.last_heard()
     }
 
     // ---- for the loop
 
-    /// At the start and after a reload.
+    /// Configures the link at the start and after a reload.
     pub(super) fn configure_link(&mut self, now: Instant) {
         let introduction = Introduction {
             node: self.setup.host.node.clone(),
@@ -107,7 +107,7 @@ impl Core {
         }
     }
 
-    // Its thread is started when it is needed, and by what an earlier run left.
+    // The firewall's thread starts if there is a link, or if an earlier run may have left a rule.
     fn open_firewall(&mut self) {
         let (link, node) = (self.setup.host.linked(), &self.setup.host.node);
         let marker = self.options.runtime_dir.join("firewall");
@@ -122,7 +122,7 @@ impl Core {
         }
     }
 
-    /// Once a second: what became of the rules.
+    /// Runs once a second: takes the states of the firewall rule and records changes.
     pub(super) fn handle_firewall(&mut self) {
         while let Some(told) = self.paths.firewall.as_ref().and_then(Firewall::poll) {
             let kept = match told {
@@ -143,12 +143,12 @@ impl Core {
         }
     }
 
-    /// What keeps the link out.
+    /// What filters the link, if anything.
     pub(super) fn link_filtered(&self) -> Option<String> {
         self.paths.kept.clone()
     }
 
-    // Followed for the host's own sake: no plugin need want them.
+    // The host follows these itself, in case no plugin does.
     fn follow_links(&mut self) {
         let link = self.setup.host.linked();
         let paths = link.map(|link| link.paths.clone()).unwrap_or_default();
@@ -166,7 +166,7 @@ impl Core {
         self.kernel_touched = true;
     }
 
-    /// Tells the link's process which paths can be used; false where it knows.
+    /// Tells the link's process which paths are usable; false if nothing changed.
     pub(super) fn tell_paths(&mut self, now: Instant) -> bool {
         let Some(link) = self
             .setup
@@ -209,8 +209,8 @@ impl Core {
         }
     }
 
-    /// Makes the way between a running plugin and the link, anew where there was one: for what it says
-    /// to its peer, and for what it has signed and verified.
+    /// Connects a running plugin to the link, again if it was connected: for messages to its peer plugin,
+    /// and for signing and verifying.
     pub(super) fn connect_peer(&mut self, now: Instant, plugin: &str) {
         let Some(descriptor) = self.supervisor.descriptor(plugin) else {
             return;
@@ -235,7 +235,7 @@ impl Core {
         }
     }
 
-    /// A plugin's worker is gone.
+    /// Disconnects a plugin whose worker has ended from the link.
     pub(super) fn disconnect_peer(&mut self, now: Instant, plugin: &str) {
         let descriptor = self.supervisor.descriptor(plugin);
         if descriptor.is_none_or(has_channel) && self.link.is_running() {

@@ -1,4 +1,4 @@
-//! What plugins and the kernel say, for one answer about all groups: each is asked once.
+//! A look at all groups: rows of the plugins and fences of the kernel, each asked once for one answer.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use spared_worker::message::{self, Row, Unit};
 use super::core::Core;
 use crate::kernel::{FenceState, FenceStates};
 
-/// What a plugin answered, by plugin.
+/// Rows of plugins, by plugin.
 pub(super) type Rows = BTreeMap<String, Vec<Row>>;
 
-/// Rows by their keys.
+/// Values of rows, by key.
 pub(super) type Details = BTreeMap<String, Value>;
 
 /// The rows of plugins, and the fence of each group.
 #[derive(Debug, Default)]
 pub(super) struct Look {
-    /// The elector's rows about a group, without the group's name.
+    /// Rows of electors, by group; their keys are without the group's name.
     groups: BTreeMap<String, Details>,
     /// The other rows, by plugin.
     pub(super) rows: BTreeMap<String, Details>,
@@ -25,12 +25,12 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// What the elector says of a group.
+    /// The elector's rows about a group.
     pub(super) fn details(&self, group: &str) -> Option<&Details> {
         self.groups.get(group)
     }
 
-    /// The fence of a group, as the kernel has it now.
+    /// The fence of a group in the kernel at the time of the look.
     pub(super) fn fence(&self, group: &str) -> FenceState {
         self.fences.of(group)
     }
@@ -56,7 +56,7 @@ impl Core {
         look
     }
 
-    // "office.role" is about the group office, if this plugin decides about it.
+    // The row "office.role" is about the group "office" if this plugin elects for it.
     fn group_of<'k>(&self, plugin: &str, key: &'k str) -> Option<(&'k str, &'k str)> {
         let dots = key.match_indices('.');
         let mut split = dots.map(|(dot, _)| (&key[..dot], &key[dot + 1..]));
@@ -73,7 +73,7 @@ pub(super) fn value(value: message::Value) -> Value {
     }
 }
 
-/// None of a text, and of a number of which nothing is to be said.
+/// Unit and kind of a number; None for a text, and for a plain number.
 pub(super) fn kind(value: &message::Value) -> Option<RowKind> {
     let (message::Value::Number(kind, _) | message::Value::Signed(kind, _)) = value else {
         return None;

@@ -1,4 +1,4 @@
-//! What a reload would take away at once: addresses of groups that are active here.
+//! Addresses of active groups that a reload would remove at once.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use super::core::Core;
 use crate::config::Setup;
 
 impl Core {
-    /// Addresses of active groups that stand in the file of before and not in the new one, a sentence
-    /// for each group. What a file means is its plugin's; which addresses stand in it anybody can see.
+    /// A sentence for each active group with addresses that are in the old file and not in the new one. The
+    /// host does not interpret a plugin's file: it compares the addresses that occur anywhere in it.
     pub(super) fn lost_addresses(&self, setup: &Setup) -> Vec<String> {
         let active = self.groups.iter().filter(|it| it.1.role == Role::Active);
         let lost = active.filter_map(|(name, group)| {
@@ -34,7 +34,7 @@ fn lost(held: impl Iterator<Item = IpAddr>, old: &str, new: &str) -> Vec<String>
     lost.map(|it| it.to_string()).collect()
 }
 
-/// Every address in a file, with or without a prefix.
+/// All addresses in a file, with or without a prefix length.
 fn named(text: &str) -> BTreeSet<IpAddr> {
     let mut found = BTreeSet::new();
     let table: Table = text.parse().unwrap_or_default();
@@ -65,7 +65,7 @@ mod tests {
             super::lost(held, old, new)
         };
         assert_eq!(lost(old), [""; 0]);
-        // another prefix, another group: it stays
+        // not lost: another prefix length, or another group
         assert_eq!(lost("a = \"192.0.2.1/25\"\nb = \"2001:db8::1\""), [""; 0]);
         assert_eq!(lost("a = \"192.0.2.9\""), ["192.0.2.1", "2001:db8::1"]);
         assert_eq!(lost(""), ["192.0.2.1", "2001:db8::1"]);

@@ -1,4 +1,4 @@
-//! `spared run`: everything is opened, one loop turns, everything is closed in reverse.
+//! `spared run`: opens everything, runs one loop, closes everything in reverse order.
 
 mod core;
 mod facts;
@@ -45,7 +45,7 @@ use crate::supervisor::{Supervisor, Terms};
 use crate::{clock, exit, journal};
 use signals::Signals;
 
-/// Where things are.
+/// Paths from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// None: /etc/spared/spared.toml, which may be absent.
@@ -69,7 +69,7 @@ pub const DEFAULT_PLUGIN_DIR: &str = "/usr/lib/spared/plugins";
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// Why it cannot start; once it runs, only when epoll itself fails.
+/// Why the host cannot start; later only a failure of epoll.
 pub fn run(options: &Options) -> Result<(), Failure> {
     journal::start();
     let signals = Signals::catch().map_err(Failure::System)?;
@@ -102,8 +102,8 @@ fn read_setup(options: &Options) -> Result<Setup, Failure> {
     Setup::read(&path).map_err(Failure::Config)
 }
 
-/// What is overrides outlives a reboot; where another runtime folder is named, of a second host or a
-/// trial, it stays there and concerns nobody else.
+/// Folder of state that outlives a reboot: overrides and history. With another runtime folder than the
+/// default (a second host, a trial) the state is kept in that, apart from the installed host's.
 pub(crate) fn state_dir(options: &Options) -> PathBuf {
     let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
     given.unwrap_or_else(
@@ -114,7 +114,7 @@ pub(crate) fn state_dir(options: &Options) -> PathBuf {
     )
 }
 
-/// What workers are told, from the configuration.
+/// Terms for workers, from the options and the configuration.
 fn terms(options: &Options, host: &Host) -> Terms {
     Terms {
         // The very program that runs, even after an upgrade replaced its file.
@@ -126,8 +126,8 @@ fn terms(options: &Options, host: &Host) -> Terms {
     }
 }
 
-// The host grants leases: it must run when it has to. The priority of the elector is higher, and its
-// children start without any.
+// The host grants fence leases, so it must run in time. Its priority is below the elector's; its
+// children start without real-time priority.
 fn lock_down(host: &Host) {
     if !host.realtime {
         return;
@@ -143,11 +143,11 @@ fn lock_down(host: &Host) {
 /// Why `spared run` ended with an error.
 #[derive(Debug)]
 pub enum Failure {
-    /// The named file does not exist.
+    /// The file of `--config` does not exist.
     NoConfig(PathBuf),
     /// Every fault of the configuration.
     Config(Vec<Fault>),
-    /// Another host runs, or the kernel refuses what is needed.
+    /// Another host runs here, or the kernel refuses what is needed.
     Unavailable(String),
     System(io::Error),
 }

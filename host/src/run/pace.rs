@@ -1,14 +1,14 @@
-//! How often something is done that costs the more the larger the pair is.
+//! Limits how often work is done whose cost grows with the pair.
 
 use std::time::{Duration, Instant};
 
-/// So seldom that a tenth of the time goes into it.
+/// Pause after the work, in multiples of its duration: the work takes at most a tenth of the time.
 const PAUSE: u32 = 9;
-/// A measure that was taken while somebody else had the processor counts for no more.
+/// Longest pause. A measured duration includes time in which other processes had the CPU.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
-/// Something that is wanted again and again, and done once for all wishes of a while: the first at
-/// once, as nothing came before it.
+/// Work that is wanted often, and done once for all requests within a pause. The first request is
+/// served at once.
 #[derive(Debug, Default)]
 pub struct Pace {
     is_wanted: bool,
@@ -24,7 +24,7 @@ impl Pace {
         self.is_wanted && self.not_before.is_none_or(|at| now >= at)
     }
 
-    /// It was done, in this time.
+    /// Notes that the work was done, and how long it took.
     pub fn handle_done(&mut self, begun: Instant, ended: Instant) {
         let took = ended.saturating_duration_since(begun);
         self.is_wanted = false;

@@ -1,5 +1,5 @@
-//! The pair in the loop: checks become quality, quality and the rest become directives, and both
-//! nodes tell each other.
+//! The pair in the loop: checks become quality, quality and overrides become directives, and each node
+//! reports its facts to the other.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -20,43 +20,44 @@ use crate::peer::{File, Peer, clean, scopes};
 use crate::quality::{self, Change, CheckReport, Refused};
 use crate::supervisor::limit::Limit;
 
-/// Events about what the other node says: of a whole configuration that differs, and then few.
+/// Rate limit of events that the peer causes. The burst leaves room for a configuration that differs in
+/// many keys.
 const EVENTS_PER_S: u32 = 1;
 const EVENTS_BURST: u32 = 100;
 
-/// What is known of both nodes together.
+/// State that concerns both nodes.
 #[derive(Debug, Default)]
 pub struct Pair {
     pub(super) peer: Peer,
-    /// What is missing for this node to take over without a loss; empty: ready.
+    /// What this node lacks for a failover to it without loss. Empty: ready.
     pub(super) missing: Vec<String>,
     joining: Joining,
-    /// What plugins last said of their synchrony.
+    /// By plugin: whether it last reported to be in sync, and why not.
     pub(super) in_sync: BTreeMap<String, (bool, String)>,
-    /// By plugin and group: why it did not take the role that the group has.
+    /// By plugin and group: why the plugin did not take the group's role.
     pub(super) failed_roles: BTreeMap<(String, String), String>,
-    /// By plugin: keys of its file that are not of the pair.
+    /// By plugin: keys of its file whose scope is not the pair.
     scopes: BTreeMap<String, Vec<(String, Scope)>>,
     /// Why the link is down.
     link_down: String,
     up_at: Option<Instant>,
-    /// Links on which the other node is heard, or was last.
+    /// Links on which the peer is heard, or was last heard.
     pub(super) heard_on: Vec<String>,
     peer_ready: Option<bool>,
-    /// The differences that were told as an event.
+    /// Differences that were recorded as events.
     told: Vec<Difference>,
-    /// What was not as it should be at the last look.
+    /// Findings at the last look.
     pub(super) watched: Watched,
-    /// How much of what the other node says becomes an event.
+    /// Limit of events that the peer causes.
     limit: Option<Limit>,
-    /// Something of all this may have changed.
+    /// Some of this state may have changed.
     pub(super) touched: bool,
-    /// And so may what both nodes lack.
+    /// When to compute again what each node lacks.
     pub(super) readiness: Pace,
 }
 
 impl Pair {
-    // A node that lies must not push what matters out of the events.
+    // A peer that lies must not push important events out of the ring.
     pub(super) fn may_tell(&mut self, now: Instant) -> bool {
         let new = || Limit::new(EVENTS_PER_S, EVENTS_BURST, now);
         self.limit.get_or_insert_with(new).take(now)
@@ -64,21 +65,21 @@ impl Pair {
 }
 
 impl Core {
-    /// The other node's name; None without a link.
+    /// Name of the peer; None without a link.
     pub(super) fn peer_name(&self) -> Option<&str> {
         self.setup.host.linked().map(|link| link.peer.as_str())
     }
 
-    // ---- what the link says
+    // ---- reports of the link
 
-    /// The first session with the peer is there.
+    /// Handles the first session with the peer.
     pub(super) fn handle_link_up(&mut self) {
         self.pair.up_at = Some(Instant::now());
         self.pair.peer.handle_up();
         self.pair.peer_ready = None;
         self.pair.touched = true;
         self.groups.handle_link_up();
-        // Whoever was not heard when somebody froze the pair learns it now.
+        // A peer that was not heard when the pair was frozen is told now.
         if let Some(freeze) = self.overrides.freeze() {
             let left_ms = freeze.term.until_wall_ms.saturating_sub(clock::wall_ms());
             let (for_ms, by) = (left_ms, freeze.by.clone());
@@ -86,7 +87,7 @@ impl Core {
         }
     }
 
-    /// No link is up any more.
+    /// Handles the end of the last session.
     pub(super) fn handle_link_down(&mut self, why: String) {
         self.groups.handle_link_down(&why);
         self.pair.up_at = None;
@@ -96,7 +97,7 @@ impl Core {
         self.end_asked(Instant::now());
     }
 
-    /// From the peer's host: well-formed, its contents not to be trusted.
+    /// Handles a word from the peer's host: well-formed, with contents that are not trusted.
     pub(super) fn handle_word(&mut self, now: Instant, word: Word) {
         match word {
             Word::Ask { id, request } => self.handle_ask(now, id, &request),
@@ -138,7 +139,7 @@ impl Core {
                 };
                 Notice::new(Kind::Peer, text).because("ready")
             }
-            // It has only just come: what it lacks at first is no news.
+            // No event: a peer that has only just joined is never ready at first.
             (false, _) if first => return,
             (false, missing) => {
                 let missing = missing.map_or("", String::as_str);
@@ -152,7 +153,7 @@ impl Core {
         }
     }
 
-    // ---- what plugins say
+    // ---- reports of plugins
 
     pub(super) fn handle_check(&mut self, plugin: &str, said: CheckReport<'_>) {
         let check = said.name;
@@ -187,20 +188,20 @@ impl Core {
         self.compare_files();
     }
 
-    /// A plugin runs: it has configured itself, so its scopes are known.
+    /// Handles that a plugin runs: it has read its configuration, so its scopes are known.
     pub(super) fn note_plugin_up(&mut self, now: Instant, plugin: &str) {
         self.pair.scopes.entry(plugin.to_owned()).or_default();
         self.compare_files();
         self.quality.handle_up(now, plugin);
     }
 
-    /// It runs, and may be trusted.
+    /// Ends what a failure of the plugin cost in quality: the plugin runs and has passed its trial.
     pub(super) fn note_plugin_recovered(&mut self, plugin: &str) {
         let change = self.quality.handle_recovered(plugin);
         self.note_quality(change);
     }
 
-    /// Its worker is gone, and perhaps comes again.
+    /// Handles the end of a plugin's worker, which may be restarted.
     pub(super) fn note_plugin_down(&mut self, plugin: &str) {
         self.quality.handle_down(plugin);
         self.pair.in_sync.remove(plugin);
@@ -208,7 +209,7 @@ impl Core {
         self.pair.touched = true;
     }
 
-    /// It took a role, or could not; the last word counts.
+    /// Notes whether a plugin took a role. The last report counts.
     pub(super) fn note_role(&mut self, plugin: String, group: String, result: Result<(), String>) {
         let key = (plugin, group);
         match result {
@@ -218,7 +219,7 @@ impl Core {
         self.pair.touched = true;
     }
 
-    /// It is given up, or cannot run as it is.
+    /// Notes that a plugin was given up, or refused its configuration.
     pub(super) fn note_plugin_failed(&mut self, plugin: &str, why: &str) {
         let change = self.quality.handle_failed(plugin, why, clock::now());
         self.note_quality(change);
@@ -247,7 +248,8 @@ impl Core {
 
     // ---- the configuration
 
-    /// At the start, after a reload, and when a plugin has said which keys are of the pair.
+    /// Compares the files of both nodes: at the start, after a reload, and when a plugin has reported the
+    /// scopes of its keys.
     pub(super) fn compare_files(&mut self) {
         self.pair.touched = true;
         if self.setup.host.linked().is_none() {
@@ -293,9 +295,9 @@ impl Core {
         self.pair.told = found;
     }
 
-    // ---- what follows
+    // ---- consequences
 
-    /// What hangs on something that may have changed, and must not wait: nothing of it is kept twice.
+    /// Passes the present state on to the groups at once, after anything may have changed.
     pub(super) fn refresh_pair(&mut self, now: Instant) {
         self.pair.touched = false;
         self.pair.readiness.want();
@@ -317,8 +319,8 @@ impl Core {
         self.groups.set_joining(joining);
     }
 
-    /// What both nodes lack, which has to do with all groups: between the changes of many roles at
-    /// once it would hold up the next.
+    /// Computes what each node lacks. The cost grows with all groups, so between role changes of many groups
+    /// at once it would delay the next.
     pub(super) fn refresh_readiness(&mut self, now: Instant) {
         self.tell_readiness(now);
         self.pair.readiness.handle_done(now, Instant::now());
@@ -335,7 +337,7 @@ impl Core {
         self.pair.missing = self.missing(&own, &peer);
         own.missing.clone_from(&self.pair.missing);
         self.pair.peer.update(now, own.brief());
-        // whom an administrator forces here is not kept from being prepared for it
+        // a group that is forced on this node may still be prepared to become active here
         let unforced = NodeFacts {
             groups: Vec::new(),
             ..own
@@ -358,7 +360,7 @@ impl Core {
         }
     }
 
-    // A group that was claimed only now is forced from its beginning.
+    // A group that was claimed only now is forced from the start.
     fn apply_overrides(&mut self) {
         for (group, forced) in self.overrides.forced().clone() {
             let to = match forced.active {
@@ -399,7 +401,7 @@ impl Core {
         self.pair.touched |= joining.is_some_and(|due| now >= due);
     }
 
-    // The link went down: nobody answers any more.
+    // The link is down: no question will be answered.
     fn end_asked(&mut self, now: Instant) {
         for id in self.pair.peer.give_up() {
             self.handle_unanswered(now, id);

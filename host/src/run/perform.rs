@@ -1,4 +1,4 @@
-//! Does what the groups want, in their order.
+//! Performs the actions of the groups, in order.
 
 use std::time::Instant;
 
@@ -46,7 +46,7 @@ impl Core {
                     false => self.kernel.grant_lease(&group),
                 };
                 let result = result.map_err(|error| error.to_string());
-                // Read only now: this process may have been stopped before, while or after.
+                // Read after the call: this process may have been stopped before or during it.
                 let now_ns = clock::monotonic_ns();
                 self.groups
                     .handle_lease(now_ns, ticket, &group, publication, result);
@@ -106,7 +106,7 @@ impl Core {
         }
     }
 
-    // A lease that does not close runs out by itself; the addresses go at once instead.
+    // A lease that cannot be revoked expires by itself; the addresses are removed at once instead.
     pub(super) fn revoke_lease(&mut self, group: &str) {
         if let Err(error) = self.kernel.revoke_lease(group) {
             let text = format!("the fence cannot block, so the addresses go at once: {error}");
@@ -126,7 +126,7 @@ impl Core {
     }
 }
 
-// One address that the kernel refuses does not take the others with it.
+// A failure only if the kernel refused all addresses; otherwise the others are kept.
 fn said(result: Result<Installed, KernelError>) -> Result<String, String> {
     let installed = result.map_err(|error| error.to_string())?;
     for failure in &installed.failures {

@@ -1,8 +1,7 @@
-//! The record of each second, for the ring: what the host knows, and what the plugin that decides roles
-//! has counted.
+//! The record of each second, for the ring: state of the host, and totals of the elector.
 //!
-//! That plugin is asked `totals` once a second, if it has the word: two small messages, and sums over
-//! its groups.
+//! The elector is asked `totals` once a second, if it has that verb: two small messages, and sums over its
+//! groups.
 
 use std::time::{Duration, Instant};
 
@@ -18,11 +17,11 @@ use crate::supervisor::{Answered, Unanswered};
 const TOTALS: &str = "totals";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What waits to be written.
+/// The record that is not written yet.
 #[derive(Debug)]
 pub struct Recorder {
     writer: Writer,
-    /// The question to the elector, and the second that wants its answer.
+    /// Id of the question to the elector, the elector, and the record that waits for the answer.
     open: Option<(u64, String, Second)>,
     longest: Duration,
     turns: u64,
@@ -38,7 +37,7 @@ impl Recorder {
         }
     }
 
-    /// The loop has turned once.
+    /// Counts a turn of the loop and its duration.
     pub fn note_turn(&mut self, took: Duration) {
         self.longest = self.longest.max(took);
         self.turns += 1;
@@ -62,7 +61,7 @@ impl Recorder {
         self.writer.write(&second);
     }
 
-    // The answer did not come within the second.
+    // Writes the record without an answer, which did not come within the second.
     fn give_up(&mut self) {
         if let Some((_, plugin, mut second)) = self.open.take() {
             second.elector_silent = format!("{plugin} does not answer");

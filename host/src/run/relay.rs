@@ -1,4 +1,4 @@
-//! Questions across the link: what people ask here of the other node, and what it asks here.
+//! Questions across the link: requests of local clients to the peer, and of the peer to this node.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::control::{Caller, refusal};
 use crate::peer::clean;
 
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A switchover is answered when it has ended.
+/// Longer for a switchover, which is answered when it has ended.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(6);
 
 impl Core {
@@ -53,7 +53,7 @@ impl Core {
         self.await_answers(now, question);
     }
 
-    /// The names that would be right.
+    /// Text for an unknown node, with the names that exist.
     pub(super) fn no_such_node(&self, node: &str) -> String {
         match self.peer_name() {
             Some(peer) => {
@@ -79,7 +79,7 @@ impl Core {
         }
     }
 
-    /// None where it cannot be asked.
+    /// Sends the peer a request; None if it cannot be asked.
     pub(super) fn ask_peer(&mut self, until: Instant, request: &Request) -> Option<u64> {
         let request = serde_json::to_string(request).ok()?;
         self.pair.peer.ask(until, request)
@@ -119,7 +119,7 @@ impl Core {
         self.end_if_complete(now, number);
     }
 
-    // ---- what the other node asks
+    // ---- requests of the peer
 
     pub(super) fn handle_ask(&mut self, now: Instant, id: u64, request: &str) {
         if !self.pair.peer.handle_ask(id) {
@@ -148,13 +148,13 @@ impl Core {
     }
 }
 
-/// What may be asked across the link.
+/// True if a request may be asked across the link.
 fn passes(request: &Request) -> bool {
     let is_ours = matches!(request, Request::Switch { .. } | Request::OwnReport { .. });
     is_ours || Caller::reads(request)
 }
 
-/// The answer's line, short enough for a word: of events the newest.
+/// An answer as a line that fits into a word. Of events and changes, the newest are kept.
 fn fit(id: u64, mut answer: Answer) -> String {
     loop {
         let line = serde_json::to_string(&answer).unwrap_or_default();
@@ -173,7 +173,7 @@ fn fit(id: u64, mut answer: Answer) -> String {
             Answer::History { changes, .. } if !changes.is_empty() => {
                 changes.drain(..changes.len().div_ceil(2));
             }
-            // What is least missed goes first.
+            // The least important parts are dropped first.
             Answer::Status(status) if !status.rows.is_empty() => status.rows.clear(),
             Answer::Status(status) if !status.interfaces.is_empty() => status.interfaces.clear(),
             Answer::Status(status) if status.groups.iter().any(|it| !it.details.is_empty()) => {

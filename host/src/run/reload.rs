@@ -1,7 +1,7 @@
 //! Reload: everything is checked before anything changes, and only differences are applied.
 //!
-//! Checks run in throw-away workers while the loop goes on; no advert waits for a reload. Requests
-//! that arrive meanwhile are answered by one more reload that sees the newest files.
+//! Checks run in short-lived workers while the loop continues, so no advert waits for a reload. Requests
+//! that arrive meanwhile are served by one more reload, which reads the newest files.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -17,20 +17,20 @@ use crate::supervisor::Returned;
 
 const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The reload under way, and who waits for the next.
+/// The reload in progress, and the request for the next one.
 #[derive(Debug, Default)]
 pub struct Reload {
     stage: Stage,
     wish: Wish,
-    /// Of who asked after the files were read.
+    /// Requests that came after the files were read.
     next: Option<Wish>,
 }
 
-/// Who waits for a reload.
+/// Clients that wait for a reload.
 #[derive(Debug, Default)]
 struct Wish {
     clients: Vec<u64>,
-    /// One of them wants it even where an active group loses addresses.
+    /// One of them wants the reload even if an active group loses addresses.
     anyway: bool,
 }
 
@@ -62,7 +62,7 @@ enum Stage {
 }
 
 impl Core {
-    /// SIGHUP, or a client that waits for the result.
+    /// Requests a reload, for SIGHUP or for a client that waits for the result.
     pub(super) fn request_reload(&mut self, now: Instant, client: Option<u64>, anyway: bool) {
         if self.stop.is_some() {
             let answer = crate::control::refusal(ErrorCode::Refused, "spared is stopping");
@@ -219,7 +219,7 @@ impl Core {
         }
         if !self.supervisor.is_running(&name) {
             if self.supervisor.has_worker(&name) {
-                // On its way: it starts over with the new file.
+                // Its worker is still starting: it starts again with the new file.
                 self.supervisor.set_settings(&name, plugin);
                 return self.supervisor.restart(&self.poller, now, &name);
             }
@@ -260,7 +260,7 @@ impl Core {
                 self.note(format!("{name}: new configuration in force"));
             }
             Ok(Returned::Restart) => {
-                // Stopped first, so that it resigns instead of falling silent.
+                // Stopped first, so that an elector resigns instead of falling silent.
                 self.note(format!("{name}: restarted for its new configuration"));
                 return self.supervisor.stop(now, name);
             }
@@ -276,7 +276,7 @@ impl Core {
         self.no_longer_wait_for(name);
     }
 
-    /// A plugin has stopped, because it left the configuration or must be restarted for it.
+    /// Handles a plugin that has stopped, to be removed or to be restarted with its new configuration.
     pub(super) fn handle_stopped(&mut self, now: Instant, name: &str) {
         if self.stop.is_some() {
             return self.handle_plugin_stopped(now, name);
@@ -294,7 +294,7 @@ impl Core {
         self.no_longer_wait_for(name);
     }
 
-    /// The end is reached when everybody answered and everything started, or when time is up.
+    /// Ends a reload when all plugins have answered and started, or after `APPLY_TIMEOUT`.
     pub(super) fn go_on_reloading(&mut self, now: Instant) {
         let Stage::Applying { waiting, until, .. } = &self.reload.stage else {
             return;
@@ -372,7 +372,7 @@ impl Core {
     }
 }
 
-// What is in force beside the plugins' files.
+// Changes outside the plugins' files that are in force at once.
 fn at_once(old: &Host, new: &Host) -> Vec<String> {
     let mut lines = Vec::new();
     if old.log_level != new.log_level {
@@ -412,7 +412,7 @@ fn changes(old: &Link, new: &Link) -> Vec<String> {
     lines.map(|(_, line)| line).collect()
 }
 
-// What a running process cannot change.
+// Changes that need a restart.
 fn later(old: &Setup, new: &Setup) -> Vec<String> {
     let mut lines = Vec::new();
     if old.host.realtime != new.host.realtime {

@@ -1,7 +1,6 @@
-//! This node's half of the bundle for the other node: gathered by a process of its own, answered in
-//! parts.
+//! This node's half of `sparectl report` for the peer: gathered by a child process, sent in parts.
 //!
-//! Nothing here waits and nothing is told: who asks asks again until it is there.
+//! Nothing here waits: the peer asks repeatedly until the report is complete.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -15,17 +14,17 @@ use super::Options;
 use crate::control::refusal;
 use crate::report::{LIMIT, SIZE_MAX, words};
 
-/// How long a bundle is kept for who fetches it.
+/// How long a report is kept for the peer, after its last question.
 const KEPT: Duration = Duration::from_secs(30);
-/// A line passes as one text over the link, a part as one word.
+/// Bytes of a line and lines of a part. A part must fit into one word of the link.
 const LINE: usize = 2000;
 const LINES: usize = 40;
 const STACK: usize = 256 * 1024;
 
-/// Filled by the thread.
+/// Filled by the thread; None until then.
 type Gathered = Arc<Mutex<Option<Result<String, String>>>>;
 
-/// What the other node fetches.
+/// The report that the peer fetches.
 #[derive(Debug, Default)]
 pub enum OwnHalf {
     #[default]
@@ -34,13 +33,13 @@ pub enum OwnHalf {
     Ready {
         base64: String,
         until: Instant,
-        /// Its end was told: who begins again wants to know what is so now.
+        /// The last part was sent: a question from 0 begins a new report.
         is_fetched: bool,
     },
 }
 
 impl OwnHalf {
-    /// The next part; the first question begins it.
+    /// The part from offset `from`. The first question begins the report.
     pub fn ask(&mut self, now: Instant, options: &Options, from: usize) -> Answer {
         if from == 0
             && matches!(
@@ -83,7 +82,7 @@ impl OwnHalf {
         }
     }
 
-    /// Frees what nobody fetches.
+    /// Frees a report that is not fetched any more.
     pub fn handle_timeout(&mut self, now: Instant) {
         let _ = self.take_gathered(now);
         if matches!(self, Self::Ready { until, .. } if now >= *until) {
@@ -135,7 +134,7 @@ fn begin(options: &Options) -> Result<Gathered, String> {
 }
 
 fn gather(argv: &[String]) -> Result<String, String> {
-    // systemd says so of the whole unit
+    // set by systemd for the unit
     let state_dir = std::env::var("STATE_DIRECTORY").ok();
     let env = state_dir.as_deref().map(|dir| ("STATE_DIRECTORY", dir));
     let program = Program {
@@ -199,7 +198,7 @@ mod tests {
         assert!(matches!(bundle, OwnHalf::Ready { .. }));
         bundle.handle_timeout(now + KEPT);
         assert!(matches!(bundle, OwnHalf::None));
-        // whoever has all of it and begins again is told nothing old
+        // a question from 0 after the last part begins a new report
         let gathered = Gathered::default();
         *gathered.lock().unwrap() = Some(Ok("x".repeat(LINE * LINES + 1)));
         bundle = OwnHalf::Gathering(gathered);

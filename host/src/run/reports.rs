@@ -1,4 +1,4 @@
-//! What the supervisor reports, and what plugins ask of the host.
+//! Reports of the supervisor, and calls of plugins.
 
 use std::time::Instant;
 
@@ -96,7 +96,7 @@ impl Core {
         }
     }
 
-    // Roles, then interfaces, then directives: by then it knows what the directives are about.
+    // Interfaces first, so that the plugin knows what the directives and roles are about.
     fn handle_up(&mut self, now: Instant, plugin: &str) {
         let is_on_trial = self.supervisor.is_on_trial(plugin);
         if !is_on_trial {
@@ -119,7 +119,7 @@ impl Core {
         self.events.record(notice);
     }
 
-    // What its end had cost is over.
+    // Ends the consequences of a plugin's failure.
     fn note_recovered(&mut self, plugin: &str) {
         self.note_plugin_recovered(plugin);
         self.groups.handle_fit(plugin);
@@ -147,8 +147,8 @@ impl Core {
         }
     }
 
-    // "GROUP: text" of who decides about the group is an event of the group; one that begins with
-    // "conflict" is of that kind.
+    // "GROUP: text" from the group's elector is an event of the group. If the text begins with "conflict",
+    // the event is of that kind.
     fn record_words(&mut self, plugin: &str, text: String) {
         let about = text.split_once(": ").filter(|(group, _)| {
             let group = self.groups.get(group);
@@ -169,7 +169,7 @@ impl Core {
             plugin: plugin.clone(),
             number,
         };
-        // The plugin waits for its answer: what takes longer than a decision comes after it.
+        // The plugin waits for the answer, so slow work is done after it is sent.
         match call {
             Call::Follow { interface, sockets } => {
                 let status = self.may_follow(&plugin, &interface, sockets);
@@ -184,7 +184,7 @@ impl Core {
                 self.answer_call(now, &ticket, status);
                 self.unfollow(&plugin, &interface);
             }
-            // The extension is offered to all, and of use only to who answers it.
+            // The extension is offered to all plugins; only electors may call it.
             _ if !self.supervisor.provides_groups(&plugin) => {
                 self.answer_call(now, &ticket, -libc::EPERM);
             }

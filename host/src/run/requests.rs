@@ -1,4 +1,4 @@
-//! What people ask over the control socket, and the other node over the link.
+//! Requests: of clients over the control socket, and of the peer over the link.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -14,53 +14,52 @@ use super::words;
 use crate::control::{Asked, Caller, refusal};
 use crate::supervisor::{Answered, Unanswered};
 
-/// How long the other node's half is waited for, and by `status` the slowest of all plugins.
+/// Time for the peer's half of an answer, and for the rows of all plugins in `status`.
 pub const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
-/// The same for plugins where the other node asks: the answer has to get there within its second.
+/// Time for the rows of plugins if the peer asks: the answer must reach it within its `STATUS_TIMEOUT`.
 const HALF_TIMEOUT: Duration = Duration::from_millis(600);
-/// Other words are for one plugin, which may have to look through all that it has. sparectl waits
-/// 15 s.
+/// Time for another verb of a plugin, which may have to search all its records. sparectl waits 15 s.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
 
-/// Whom an answer goes to.
+/// Receiver of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
     Client(u64),
-    /// The other node, by the number of its question.
+    /// The peer, by the number of its question.
     Peer(u64),
 }
 
-/// A request that waits for plugins, for the other node, or for a switchover.
+/// A request that waits for plugins, for the peer, or for a switchover.
 #[derive(Debug)]
 pub struct Question {
     pub(super) asker: Asker,
     pub(super) kind: Asking,
-    /// Queries not yet answered, and whom they were sent to.
+    /// Queries not yet answered, with the plugin of each.
     waiting: BTreeMap<u64, String>,
     rows: BTreeMap<String, Vec<Row>>,
-    /// One that was answered wants it.
+    /// A plugin's answer calls for attention.
     attention: bool,
-    /// An answer was too long for some of its rows.
+    /// An answer was too long: rows are missing.
     missing: bool,
-    /// The number of the other node's part, until it answers.
+    /// Number of the question to the peer, until it is answered.
     pub(super) there: Option<u64>,
 }
 
 #[derive(Debug)]
 pub enum Asking {
-    /// With what the other node said of itself; None: this node's half alone.
+    /// The status, with the peer's half. None: of this node alone.
     Status(Option<Half>),
-    /// With what the other node remembers.
+    /// The history, with that of the peer.
     History(There),
-    /// Of one group or all; the same.
+    /// Causes of one group or all, with the history of the peer.
     Why(Option<String>, There),
     Plugin,
-    /// The other node's answer, as it is.
+    /// The peer's answer, unchanged.
     Node(Option<Answer>),
     Switch(Switch),
 }
 
-/// The other node's half of the status, once it is here.
+/// The peer's half of the status. None until it has answered.
 pub type Half = Option<Box<Status>>;
 
 impl Question {
@@ -93,8 +92,8 @@ impl Core {
         }
     }
 
-    /// Answers at once, or begins what ends with an answer. Whether the caller may ask it was
-    /// looked at before.
+    /// Answers a request at once, or begins work that ends with an answer. The caller's permission was
+    /// checked before.
     pub(super) fn serve(&mut self, now: Instant, asker: Asker, caller: &Caller, request: Request) {
         let by = caller.name();
         let answer = match request {
@@ -142,7 +141,7 @@ impl Core {
         self.handle_asked(now, asked);
     }
 
-    /// Plugins have rows, and the other node has its half.
+    /// Asks the plugins for rows, and, if `whole`, the peer for its half.
     fn ask_status(&mut self, now: Instant, asker: Asker, whole: bool) {
         let mut question = Question::new(asker, Asking::Status(whole.then_some(None)));
         if whole {
@@ -187,7 +186,7 @@ impl Core {
         }
     }
 
-    // One that is installed is enabled by its file.
+    // A plugin that is installed lacks only its file.
     fn no_plugin(&self, name: &str) -> String {
         let is_name = !name.contains(['/', '.']);
         let library = self.options.plugin_dir.join(format!("{name}.so"));

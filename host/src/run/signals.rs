@@ -27,7 +27,7 @@ impl Signals {
         for signal in [SIGTERM, SIGINT] {
             flag::register_usize(signal, Arc::clone(&terminate), 1)?;
         }
-        // After the flags: whoever is woken finds them set.
+        // After the flags, so that the loop finds them set when it wakes.
         for signal in [SIGHUP, SIGTERM, SIGINT] {
             low_level::pipe::register(signal, writer.try_clone()?)?;
         }

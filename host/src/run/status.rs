@@ -1,4 +1,4 @@
-//! The whole state, for `sparectl status`.
+//! The status of a node, for `sparectl status`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::group::{Group, name_of};
 use crate::kernel::FenceState;
 
 impl Core {
-    /// This node's half, without the rows that are about no group.
+    /// Status of this node, without rows that concern no group.
     pub(super) fn status(&self, look: &Look) -> Status {
         let groups: Vec<GroupStatus> = self
             .groups
@@ -45,7 +45,7 @@ impl Core {
         }
     }
 
-    /// The other half; `there` is what the other node said of itself.
+    /// Status of the peer; `there` is what it answered.
     pub(super) fn peer_status(
         &self,
         look: &Look,
@@ -54,7 +54,7 @@ impl Core {
         let node = self.peer_name()?.to_owned();
         let up = self.link_is_up();
         let status = there.map(|status| {
-            // What it knows of us is not asked for.
+            // What the peer knows of this node is dropped.
             let (peer, verdict) = (None, Verdict::default());
             Box::new(Status {
                 peer,
@@ -74,7 +74,7 @@ impl Core {
         }))
     }
 
-    // On a link, or by the elector's word on any interface, whatever is newer.
+    // The later of the links' time and the elector's on any interface.
     pub(super) fn peer_last_heard(&self, look: &Look) -> Option<String> {
         let groups = self.groups.iter();
         let ages =
@@ -86,11 +86,12 @@ impl Core {
             );
         let advert = ages.min().map(clock::before_ms);
         let link = self.last_heard().map(str::to_owned);
-        // Local times of one form: the later one sorts last.
+        // Local times of one format: the later one sorts last.
         advert.into_iter().chain(link).max()
     }
 
-    // Links, then interfaces on which the elector hears its adverts: "virtual_router.lan2.50.IPv4.heard".
+    // Links, then interfaces on which the elector hears the peer's adverts, from keys such as
+    // "virtual_router.lan2.50.IPv4.heard".
     pub(super) fn peer_heard_on(&self, look: &Look) -> Vec<String> {
         let mut heard = self.pair.heard_on.clone();
         for details in self

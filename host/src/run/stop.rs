@@ -1,5 +1,5 @@
-//! SIGTERM: switch over where there is a peer, resign, then everything in reverse, each step bounded
-//! in time.
+//! The stop on SIGTERM: switch over if there is a peer, resign, then stop plugins in reverse order. Each
+//! step is bounded in time.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use crate::config::by_order;
 use crate::events::{Kind, Notice};
 use crate::supervisor::STOP_TIMEOUT;
 
-/// However the peer behaves, no longer than this.
+/// Longest wait for switchovers to the peer.
 const SWITCHOVER_TIMEOUT: Duration = Duration::from_millis(1500);
-/// However plugins resign or stop, no longer than this each.
+/// Longest wait for the electors to resign, and for each follower to stop.
 const PLUGINS_TIMEOUT: Duration = Duration::from_secs(3);
-/// Followers may take that long for the last role: services have to end. The peer is active by then.
+/// Longest wait for followers to become backup, for which services must end. The peer is active by then.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(7);
 
 #[derive(Debug)]
@@ -26,15 +26,15 @@ pub struct Stop {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
-    /// The peer takes what is active here.
+    /// Groups that are active here are switched over to the peer.
     HandingOver,
-    /// The plugins that decide roles publish backup and send priority 0.
+    /// Electors publish backup and send priority 0.
     Resigning {
         waiting: BTreeSet<String>,
     },
-    /// Followers learn that they are backup.
+    /// Followers become backup.
     Leaving,
-    /// Followers stop one after the other; the next is the last.
+    /// Followers stop one after the other, from the end of the list.
     Stopping {
         left: Vec<String>,
     },
@@ -42,7 +42,7 @@ enum Stage {
 }
 
 impl Core {
-    /// The second time it is meant: only the resignation is waited for, which helps the peer.
+    /// Begins the stop. A second signal hurries it: only the resignation is waited for, which helps the peer.
     pub(super) fn begin_stop(&mut self, now: Instant) {
         if let Some(stop) = &mut self.stop {
             match stop.stage {
@@ -62,7 +62,7 @@ impl Core {
         self.groups.handle_leave(clock::monotonic_ns());
     }
 
-    // What is not on its way to the peer by now stays here, and ends here.
+    // Groups that are not being switched over by now end here.
     fn enter_resigning(&mut self, now: Instant) {
         self.groups.cancel_switchovers("spared is being stopped");
         self.groups.close();
@@ -95,11 +95,11 @@ impl Core {
         self.stop.as_ref().map(|stop| stop.until)
     }
 
-    /// A plugin has stopped, died, or not answered in time.
+    /// Handles a plugin that has stopped, died, or not answered in time.
     pub(super) fn handle_plugin_stopped(&mut self, now: Instant, name: &str) {
         let provides = self.supervisor.provides_groups(name);
         if provides {
-            // What it has not published is done for it: no lease outlives its elector.
+            // Resigns for an elector that has not done so: no fence lease outlives its elector.
             self.groups
                 .handle_elector_stopped(clock::monotonic_ns(), name);
         }
@@ -132,7 +132,7 @@ impl Core {
                 };
                 stop.until = now + LEAVING_TIMEOUT;
             }
-            // what a follower did not get done it is told to leave
+            // a follower that is late is stopped all the same
             Stage::Leaving if late => return self.enter_stopping(now),
             Stage::Stopping { .. } if late => stop.stage = Stage::Done,
             _ => {}
@@ -169,7 +169,7 @@ impl Core {
         }
     }
 
-    // In the order of `after`: the last is stopped first.
+    // In the order of `after`; the caller stops the last one first.
     fn followers_to_stop(&self) -> Vec<String> {
         let plugins: Vec<(&str, &[String])> = self
             .setup

@@ -1,4 +1,4 @@
-//! `sparectl switch`: groups change hands, and what came of it is the answer.
+//! `sparectl switch`: plans the switchovers of groups, and answers with their results.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -12,20 +12,20 @@ use super::requests::{Asker, Asking, Question};
 use crate::clock;
 use crate::control::refusal;
 
-/// A difference of so many points changes roles (E9).
+/// Least difference in quality that changes roles (E9).
 const QUALITY_STEP: u8 = 5;
 
-/// Switchovers under way, and what came of those that ended.
+/// Switchovers in progress, and results of those that ended.
 #[derive(Debug, Default)]
 pub struct Switch {
     wishes: BTreeMap<u64, Move>,
     lines: Vec<String>,
-    /// What to know about it afterwards.
+    /// Lines that follow the results, such as that a group will go back.
     hints: Vec<String>,
     faults: Vec<String>,
 }
 
-/// One group's way.
+/// Switchover of one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Move {
     group: String,
@@ -35,7 +35,7 @@ struct Move {
 
 enum Plan {
     Move(Move),
-    /// It is there already.
+    /// The group is active there already.
     Already(String),
     Refused(Vec<String>),
 }
@@ -55,7 +55,7 @@ impl Switch {
         Answer::Error { code, lines }
     }
 
-    // "office: switched over within 12 ms" becomes a sentence with both names.
+    // Adds both nodes' names to lines such as "office: switched over within 12 ms".
     fn end(&mut self, wish: u64, result: Result<Vec<String>, String>) {
         let Some(Move { group, from, to }) = self.wishes.remove(&wish) else {
             return;
@@ -110,7 +110,7 @@ impl Core {
         }
     }
 
-    /// A switchover that somebody waits for has ended.
+    /// Handles the end of a switchover that a client waits for.
     pub(super) fn handle_wish_ended(
         &mut self,
         now: Instant,
@@ -134,7 +134,7 @@ impl Core {
         self.end_if_complete(now, number);
     }
 
-    // Nothing moves where anything is refused.
+    // If one group is refused, none is switched over.
     fn plan_switch(
         &self,
         group: Option<&str>,
@@ -199,7 +199,7 @@ impl Core {
         }
     }
 
-    // What forbids it always, and what forbids it unless --anyway.
+    // Refuses a move always if a force forbids it, and without --anyway if the successor is not ready.
     fn look_at(&self, plan: Plan, peer: &str, anyway: bool) -> Plan {
         let Plan::Move(step) = plan else { return plan };
         let Move { group, from, to } = &step;
@@ -229,7 +229,7 @@ impl Core {
         Plan::Refused(lines)
     }
 
-    // The election is not overruled by a switch: force is for that.
+    // A switch does not overrule the election, unlike `force`: by quality the group would go back.
     fn goes_back(&self, step: &Move) -> Option<String> {
         let own = self.quality.number();
         let there = self.pair.peer.facts()?.quality;
@@ -247,7 +247,7 @@ impl Core {
         })
     }
 
-    /// What a node says that it lacks.
+    /// What a node reports that it lacks.
     pub(super) fn missing_of(&self, node: &str, peer: &str) -> Vec<String> {
         if node != peer {
             return self.pair.missing.clone();
@@ -263,7 +263,7 @@ impl Core {
         (forced != Forced::No).then(|| forced.word())
     }
 
-    /// What the other node said last.
+    /// True if the group is active on the peer, by its last report.
     pub(super) fn is_active_there(&self, group: &str) -> bool {
         let facts = self.pair.peer.facts();
         let there = facts.and_then(|facts| facts.group(group));

@@ -1,11 +1,11 @@
-//! E6 in the loop: what the link tells of a switchover, and what the kernel does in one.
+//! Steps of a switchover (E6) in the loop that concern the link and the kernel.
 
 use super::core::Core;
 use crate::clock;
 use crate::events::{Kind, Notice};
 
 impl Core {
-    /// Which peers can be spoken with is known to the link only.
+    /// Tells the groups which plugins are connected to their peers.
     pub(super) fn sync_channels(&mut self) {
         if self.groups.channels() != self.channels_up() {
             let channels = self.channels_up().clone();
@@ -26,7 +26,8 @@ impl Core {
         }
     }
 
-    // Without the carry, packets are lost for a moment; answers end in any case.
+    // If the lease cannot be carried, it is revoked: packets are lost for a moment, but this node no longer
+    // answers for the address.
     pub(super) fn carry_lease(&mut self, group: &str) {
         if let Err(error) = self.kernel.carry_lease(group) {
             let text = format!("packets are not carried while the peer takes over: {error}");

@@ -1,4 +1,4 @@
-//! What administrators resolve: each verb says what it does, or what speaks against it.
+//! Verbs of the administrator: force, maintenance, freeze. Each answers what it did, or why it refused.
 
 use std::time::{Duration, Instant};
 
@@ -84,7 +84,7 @@ impl Core {
         Answer::Done { lines }
     }
 
-    // A group that is not configured any more may still be on record.
+    // Overrides may contain a group that is no longer configured.
     fn forget_forced(&mut self, group: Option<&str>, to: Force) -> Option<Answer> {
         let name = group.filter(|name| to == Force::Reset && self.forced_here(name).is_some())?;
         self.overrides.force(name, None);
@@ -116,7 +116,7 @@ impl Core {
         lines
     }
 
-    // Where there is no link, nobody knows better than who asks.
+    // Without a link there is nothing to check against.
     fn against_backup(&self, group: &str) -> Vec<String> {
         let Some(peer) = self.peer_name() else {
             return Vec::new();
@@ -130,7 +130,7 @@ impl Core {
         self.against_leaving(group)
     }
 
-    /// The group is active here, and the other node is not ready for it.
+    /// Reasons against leaving a group that is active here: the peer is not ready for it.
     fn against_leaving(&self, group: &str) -> Vec<String> {
         let active = self.groups.get(group);
         let active = active.is_some_and(|it| it.role == Role::Active);
@@ -248,7 +248,7 @@ impl Core {
         Answer::Done { lines }
     }
 
-    /// The other node's administrator.
+    /// Freezes as the peer's administrator asked.
     pub(super) fn handle_freeze(&mut self, for_ms: u64, by: &str) {
         self.set_freeze(Duration::from_millis(for_ms).min(FREEZE_MAX), by);
         if let Some(line) = self.keep_overrides() {
@@ -274,9 +274,9 @@ impl Core {
         text
     }
 
-    // ---- what lasts
+    // ---- overrides over restarts
 
-    /// What an earlier run overrides, said loudly.
+    /// Warns about the overrides of an earlier run.
     pub(super) fn tell_overrides(&mut self) {
         let node = &self.setup.host.node;
         if let Some(it) = self.overrides.maintenance() {
@@ -319,14 +319,14 @@ impl Core {
         }
     }
 
-    /// When something overrides ends by itself.
+    /// Time at which the next override ends by itself.
     pub(super) fn overrides_timeout(&self) -> Option<Instant> {
         let until_ns = self.overrides.next_timeout()?;
         let left_ns = until_ns.saturating_sub(clock::monotonic_ns());
         Some(Instant::now() + Duration::from_nanos(left_ns))
     }
 
-    /// The line for who asked, where it is not kept.
+    /// Writes the overrides. A line for the client if that failed.
     fn keep_overrides(&mut self) -> Option<String> {
         let why = self.store.write(&self.overrides).err()?;
         Some(format!("it holds, but not over a restart: {why}"))

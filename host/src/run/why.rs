@@ -1,4 +1,4 @@
-//! `sparectl why`: what the elector says, with both nodes as they are.
+//! `sparectl why`: the elector's cause, with the fitness of both nodes.
 
 use spared_pair::UNDO;
 use spared_worker::message::{Cause, Forced, Role};

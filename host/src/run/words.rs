@@ -1,14 +1,14 @@
-//! Which words a plugin knows, who may say them, and what is answered without asking it.
+//! Verbs of plugins: which ones exist, who may use them, and answers that need no plugin.
 
 use spared_control::{Answer, ErrorCode};
 use spared_worker::message::{Descriptor, Verb};
 
 use crate::control::{Caller, refusal};
 
-/// The host's own word.
+/// The verb that the host answers for each plugin.
 const HELP: &str = "help";
 
-/// What is answered at once; None: the plugin is to be asked.
+/// The answer, if the plugin need not be asked.
 pub(super) fn answer(
     descriptor: &Descriptor,
     caller: &Caller,
