@@ -1,4 +1,4 @@
-//! What the groups want done.
+//! Actions that the groups ask of the host.
 
 use std::collections::BTreeSet;
 
@@ -7,29 +7,29 @@ use spared_worker::message::{Cause, Claims, Directive, Publication, Role};
 
 use crate::events::Notice;
 
-/// Whose call an answer answers.
+/// A plugin's call that is to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub plugin: String,
     pub number: u64,
 }
 
-/// The role that a follower shall take.
+/// A role that a follower is to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     pub group: String,
     pub epoch: u64,
     pub role: Role,
     pub maintenance: bool,
-    /// What the follower was told last.
+    /// Role that the follower was last told.
     pub before: Option<Role>,
-    /// The role that the group was published with, which a follower takes later, and why.
+    /// Published role of the group, and its cause. A follower takes a new role later than it is published.
     pub published: Role,
     pub cause: Cause,
     pub deadline_ns: u64,
 }
 
-/// To be done in the order in which they come.
+/// An action. Actions are to be done in the order in which they come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     Answer {
@@ -85,7 +85,7 @@ pub enum Action {
         plugin: String,
         directive: Directive,
     },
-    // ---- a switchover: on the node that gives
+    // ---- a switchover, on the node that was active
     /// Answered by `handle_drained`.
     Drain {
         plugin: String,
@@ -93,20 +93,20 @@ pub enum Action {
         epoch: u64,
         deadline_ns: u64,
     },
-    /// A mark into each of these channels, behind all that the plugins have sent.
+    /// Puts a mark into each of these channels, behind all that the plugins have sent.
     Mark {
         id: u64,
         channels: BTreeSet<String>,
     },
-    /// In place of [`Action::RevokeLease`]: no answers any more, but packets still pass.
+    /// In place of [`Action::RevokeLease`]: this node no longer answers, but packets still pass.
     CarryLease {
         group: String,
     },
     EndCarry {
         group: String,
     },
-    // ---- on the node that takes
-    /// Addresses behind the fence, which is blocking; nothing is announced. Result: `handle_prepared`.
+    // ---- on the successor
+    /// Installs the addresses behind the blocking fence, unannounced. Result: `handle_prepared`.
     Prepare {
         group: String,
     },
@@ -114,14 +114,14 @@ pub enum Action {
         group: String,
     },
     // ---- on both
-    /// To the peer's host.
+    /// Sends a word to the peer's host.
     Say(Word),
-    /// How a wish of `handle_wish` ended.
+    /// Result of a wish of `handle_wish`.
     SwitchedOver {
         wish: u64,
         result: Result<Vec<String>, String>,
     },
-    /// A group has another role.
+    /// A group changed its role.
     Changed {
         group: String,
         from: Role,

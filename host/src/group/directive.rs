@@ -1,4 +1,4 @@
-//! The directive: what the host wants of the plugin that decides about a group.
+//! The directive: what the host tells a group's elector.
 
 use spared_pair::CauseKind;
 use spared_worker::message::{Cause, Directive, Forced, Role};
@@ -7,20 +7,20 @@ use super::successor::Successor;
 use super::{Action, Groups, Phase};
 use crate::events::{Kind, Notice};
 
-/// How long a node that does a group badly leaves it to the other: time for somebody to look. Where
-/// nobody else serves, it serves.
+/// Time for which a node leaves a group to the peer after it served the group badly, so that somebody
+/// can look. It still serves if no other node does.
 pub const BAR_NS: u64 = 60_000_000_000;
-/// How long a group whose addresses cannot be installed may not become active again; twice as long
-/// each time.
+/// Time for which a group whose addresses cannot be installed may not become active again. It doubles
+/// with each failure, up to `AGAIN_MAX_NS`.
 const AGAIN_NS: u64 = 300_000_000;
 const AGAIN_MAX_NS: u64 = 5_000_000_000;
 
-/// How fit this node is, by those who know: the same for every group.
+/// State of this node that is the same for every group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
     quality: u8,
     peer_quality: Option<u8>,
-    /// What is missing for a failover without a loss, a sentence each.
+    /// What this node lacks for a failover to it without loss, one sentence each.
     pub(super) missing: Vec<String>,
     pub(super) maintenance: bool,
     joining: bool,
@@ -41,7 +41,7 @@ impl Default for Condition {
 }
 
 impl Groups {
-    // ---- how fit this node is
+    // ---- the state of this node
 
     pub fn set_quality(&mut self, quality: u8) {
         self.change(|condition| condition.quality = quality);
@@ -51,23 +51,23 @@ impl Groups {
         self.change(|condition| condition.peer_quality = quality);
     }
 
-    /// What is missing for this node to take over without a loss, a sentence each.
+    /// Sets what this node lacks for a failover to it without loss, one sentence each. Empty: ready.
     pub fn set_missing(&mut self, missing: Vec<String>) {
         self.change(|condition| condition.missing = missing);
     }
 
-    /// Followers hear their role again when it begins or ends.
+    /// Begins or ends maintenance; followers are told their role again.
     pub fn set_maintenance(&mut self, now_ns: u64, maintenance: bool) {
         self.change(|condition| condition.maintenance = maintenance);
         self.deliver_roles(now_ns);
     }
 
-    /// A plugin that has a channel is not in sync yet.
+    /// True while a plugin that has a channel has not been in sync since the start.
     pub fn set_joining(&mut self, joining: bool) {
         self.change(|condition| condition.joining = joining);
     }
 
-    /// No change of role for quality or preference.
+    /// True: no change of role for quality or preference.
     pub fn set_frozen(&mut self, frozen: bool) {
         self.change(|condition| condition.frozen = frozen);
     }
@@ -80,12 +80,12 @@ impl Groups {
         }
     }
 
-    // ---- what people and failures want
+    // ---- administrators and failures
 
-    /// An administrator forces a role, or lets go; `at` is when. None: every group.
+    /// Forces a role, or ends that, for one group or all (None). `by` and `at` name who did it and when.
     ///
     /// # Errors
-    /// A sentence where there is no such group.
+    /// A sentence if there is no such group.
     pub fn handle_force(
         &mut self,
         which: Option<&str>,
@@ -130,28 +130,28 @@ impl Groups {
         Ok(lines)
     }
 
-    /// Somebody deletes the addresses again and again.
+    /// Handles addresses that somebody deletes again and again.
     pub fn handle_contested(&mut self, now_ns: u64, name: &str, why: String) {
         let news = Notice::warn(Kind::Contested, why.clone()).of_group(name);
         self.tell(news.because("contested"));
         self.stand_aside(now_ns, name, why);
     }
 
-    /// A plugin was given up, and its file says `on_failure = "resign"`.
+    /// Handles the end of a plugin that was given up, if its file says `on_failure = "resign"`.
     pub fn handle_unfit(&mut self, plugin: &str, why: String) {
         self.unfit.insert(plugin.to_owned(), why);
         self.send_all_directives();
     }
 
-    /// It runs again, or is no longer wanted.
+    /// Handles that such a plugin runs again, or was removed.
     pub fn handle_fit(&mut self, plugin: &str) {
         if self.unfit.remove(plugin).is_some() {
             self.send_all_directives();
         }
     }
 
-    /// Nobody renewed the lease of a group that is active, and its interfaces are fine: the plugin
-    /// sends no adverts any more, or gave up without a word. Both sides start again as backup.
+    /// Handles an active group whose lease was not renewed although an interface is up: the elector stopped
+    /// sending adverts without publishing so. Both it and the host start again as backup.
     pub fn handle_lapsed(&mut self, now_ns: u64, name: &str) {
         let Some(owner) = self.groups.get(name).map(|group| group.owner.clone()) else {
             return;
@@ -221,7 +221,7 @@ impl Groups {
         }
     }
 
-    /// The whole truth of a group, to the plugin that decides about it, once that has started.
+    /// Sends the directive of a group to its elector, if that has started.
     pub(super) fn send_directive(&mut self, name: &str) {
         let Some(group) = self.groups.get(name) else {
             return;
@@ -236,7 +236,7 @@ impl Groups {
         }
     }
 
-    /// Why the group may not be active here, in a sentence.
+    /// Sentence why the group may not be active here; None if it may.
     pub(super) fn against(&self, name: &str) -> Option<String> {
         let group = self.groups.get(name)?;
         let unfit = self.unfit.iter().next().map(|(_, why)| why.clone());
@@ -266,7 +266,7 @@ impl Groups {
             peer_quality: condition.peer_quality,
             eligible: against.is_none(),
             forced: group.forced,
-            // To the elector these are the same: it serves where no better node does.
+            // The same to the elector: it becomes active only if no better node is.
             maintenance: condition.maintenance || aside.is_some(),
             resign,
             joining: condition.joining,

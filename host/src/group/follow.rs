@@ -1,4 +1,4 @@
-//! Followers: who settles before a failover's addresses, and who learns a role when.
+//! Followers: which of them settle before addresses are installed, and when each takes a role.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use spared_worker::message::{Cause, Role};
 use super::{Action, Group, Groups, Order, Phase, ROLE_DEADLINE_NS, name_of};
 use crate::events::{Kind, Notice};
 
-/// A running plugin, as far as groups are concerned.
+/// What the groups know of a running plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Follower {
     pub after: Vec<String>,
@@ -26,15 +26,15 @@ impl Follower {
     }
 }
 
-/// How far a follower is with a group's role.
+/// Progress of one follower with a group's role.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     sent: Option<RoleSent>,
-    /// Epoch and deadline of what it has not returned yet.
+    /// Epoch and deadline of a role that the follower has not confirmed yet.
     pub(super) pending: Option<(u64, u64)>,
 }
 
-/// What a follower is told of a group; it hears again whenever that is something else.
+/// Role and maintenance as a follower was told. A change of either is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct RoleSent {
     role: Role,
@@ -52,7 +52,7 @@ impl Delivery {
 }
 
 impl Groups {
-    /// A plugin has started: it learns the role of every group that it follows.
+    /// Handles a plugin that has started: it is sent the role of every group that it follows.
     pub fn handle_plugin_up(&mut self, now_ns: u64, plugin: &str, follower: Follower) {
         self.followers.insert(plugin.to_owned(), follower);
         let abandoned: Vec<String> = self.owned(plugin, |group| group.stale);
@@ -65,7 +65,7 @@ impl Groups {
         self.deliver_roles(now_ns);
     }
 
-    /// `after` or `follow` changed by a reload.
+    /// Handles a change of `after` or `follow` by a reload.
     pub fn handle_follower_changed(&mut self, now_ns: u64, plugin: &str, follower: Follower) {
         let Some(known) = self.followers.get_mut(plugin) else {
             return;
@@ -77,7 +77,7 @@ impl Groups {
         self.deliver_roles(now_ns);
     }
 
-    /// A plugin is gone. The groups that it decided about are closed at once.
+    /// Handles the end of a plugin. Leases of groups that it elected for are revoked at once.
     pub fn handle_plugin_down(&mut self, now_ns: u64, plugin: &str, why: &str) {
         let died = format!("{plugin} died");
         self.cancel_without(plugin, &died);
@@ -96,7 +96,7 @@ impl Groups {
         self.handle_timeout(now_ns);
     }
 
-    /// A plugin that decides roles was asked to stop: what it did not give up is taken.
+    /// Handles an elector that was asked to stop: groups that it left active become backup.
     pub fn handle_elector_stopped(&mut self, now_ns: u64, plugin: &str) {
         for name in self.owned(plugin, |group| group.role == Role::Active) {
             self.abandon(&name, "spared is stopping");
@@ -104,7 +104,7 @@ impl Groups {
         self.handle_timeout(now_ns);
     }
 
-    /// A plugin will not come back: its groups are forgotten.
+    /// Handles the removal of a plugin: its groups are withdrawn.
     pub fn handle_plugin_removed(&mut self, now_ns: u64, plugin: &str) {
         self.handle_plugin_down(now_ns, plugin, &format!("the plugin {plugin} is gone"));
         for name in self.owned(plugin, |_| true) {
@@ -112,7 +112,7 @@ impl Groups {
         }
     }
 
-    /// A follower has applied what it received.
+    /// Handles a follower that has applied what it received.
     pub fn handle_settled(&mut self, now_ns: u64, plugin: &str, name: &str, epoch: u64) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -131,7 +131,7 @@ impl Groups {
         self.handle_settled_successor(plugin, name, epoch);
     }
 
-    /// A follower has taken a role; its failure is never a veto.
+    /// Handles a follower that has taken a role, or failed to; a failure is no veto.
     pub fn handle_role_done(
         &mut self,
         now_ns: u64,
@@ -162,17 +162,17 @@ impl Groups {
         self.end_leaving(now_ns, name);
     }
 
-    /// Followers with `settle` that a failover of this group waits for.
+    /// Followers with `settle`, for which a failover of this group waits.
     pub(super) fn settlers(&self, name: &str) -> BTreeSet<String> {
         self.of_group(name, |_, follower| follower.has_settle)
     }
 
-    /// Followers of this group whose peer can be spoken with.
+    /// Followers of this group that are connected to their peer plugin.
     pub(super) fn channels_of(&self, name: &str) -> BTreeSet<String> {
         self.of_group(name, |plugin, _| self.channels.contains(plugin))
     }
 
-    /// Those of them that a switchover waits for, to send what they have.
+    /// Followers among `channels` that a switchover waits for until they have drained.
     pub(super) fn drainers(&self, name: &str, channels: &BTreeSet<String>) -> BTreeSet<String> {
         self.of_group(name, |plugin, follower| {
             follower.has_drain && channels.contains(plugin)
@@ -190,8 +190,8 @@ impl Groups {
             .collect()
     }
 
-    /// Sends each follower its next role when its turn has come: one in flight per plugin and group,
-    /// the newest replacing an older one.
+    /// Sends each follower its next role when its turn has come: one in flight per plugin and group, a newer
+    /// one replacing an older one.
     pub(super) fn deliver_roles(&mut self, now_ns: u64) {
         for name in self.names() {
             for plugin in self.listeners(&name) {
@@ -225,7 +225,7 @@ impl Groups {
         }
     }
 
-    /// The followers of a group that is withdrawn leave it; nobody waits for them.
+    /// Tells the active followers of a withdrawn group to leave it, without waiting for them.
     pub(super) fn dismiss(&mut self, name: &str, group: &Group) {
         for (plugin, delivery) in &group.deliveries {
             if delivery.was_told(Role::Active) {
@@ -234,7 +234,7 @@ impl Groups {
         }
     }
 
-    /// Followers that act as active still: others, which leave first, are not done.
+    /// Followers that were last told to be active, because others that leave first are not done.
     pub(super) fn still_active(&self, name: &str) -> Vec<String> {
         let Some(group) = self.groups.get(name) else {
             return Vec::new();
@@ -244,15 +244,15 @@ impl Groups {
         told.map(|(plugin, _)| plugin.clone()).collect()
     }
 
-    /// The role comes back to followers that have not heard that it went. The peer may have been active
-    /// meanwhile: what they have is old, and they are to settle.
+    /// Makes followers backup that were not told so before the group became active again. Their records may
+    /// be old, because the peer may have been active meanwhile: they have to settle.
     pub(super) fn end_missed_roles(&mut self, now_ns: u64, name: &str) {
         for plugin in self.still_active(name) {
             self.send_role(now_ns, name, &plugin);
         }
     }
 
-    // It no longer follows this group: for it the group is backup.
+    // A plugin that no longer follows a group is told that it is backup.
     fn dismiss_stranger(&mut self, name: &str, plugin: &str) {
         let follows = self
             .followers
@@ -363,8 +363,8 @@ impl Groups {
         self.actions.push_back(Action::Role { plugin, order });
     }
 
-    // Its plugin is dead: nobody adverts, so the lease goes first and nothing waits. A group that
-    // is leaving goes on leaving.
+    // Without its elector a group sends no adverts, so the lease is revoked first and nothing is waited
+    // for. A group that is leaving continues to leave.
     fn abandon(&mut self, name: &str, why: &str) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -406,18 +406,18 @@ impl Groups {
 }
 
 impl Group {
-    /// The role that followers should have: active only once the addresses are there.
+    /// Role that followers should have: active only while the addresses are installed.
     fn wanted(&self) -> Role {
         match (self.role, &self.phase) {
             (Role::Active, Phase::Installed) => Role::Active,
-            // What still passes needs them.
+            // Packets that are still carried need the followers.
             (_, Phase::Carrying { .. }) => Role::Active,
             (Role::Fault, _) => Role::Fault,
             _ => Role::Backup,
         }
     }
 
-    /// Every follower that was told something else has taken the present role.
+    /// True if every follower that was told a role has taken the present one.
     pub(super) fn is_delivered(&self) -> bool {
         let wanted = self.wanted();
         self.deliveries

@@ -1,16 +1,15 @@
-//! The order of a failover and of a resignation, per group, without input or output.
+//! The order of steps in failovers, resignations and switchovers, per group, without input or output.
 //!
-//! Facts come in by the `handle_*` methods, each with the time; what is to be done comes out of
-//! [`Groups::poll_action`], to be done in that order. Some have results, which come back by the
-//! method that the action names. [`Groups::next_timeout`] says when to call `handle_timeout`.
-//! Times are CLOCK_MONOTONIC nanoseconds.
+//! Facts come in by the `handle_*` methods, each with the time. [`Groups::poll_action`] returns the actions,
+//! to be done in that order; the result of an action comes back by the method that it names.
+//! [`Groups::next_timeout`] says when to call `handle_timeout`. Times are CLOCK_MONOTONIC nanoseconds.
 //!
-//! An elector that calls waits, and cannot advert meanwhile: it is answered as soon as its call is
-//! decided, before anything of the kernel's that may take longer.
+//! An elector waits for the answer to its call, and cannot send adverts meanwhile: the call is answered as
+//! soon as it is decided, before any slower work in the kernel.
 //!
 //! A failover: publish ACTIVE, grant the lease, answer, settle the followers, install, roles.
 //! A resignation: publish BACKUP, revoke the lease, answer, roles in reverse, remove.
-//! A switchover: `switchover.rs` on the node that gives, `successor.rs` on the one that takes.
+//! A switchover: `switchover.rs` on the active node, `successor.rs` on the successor.
 
 mod actions;
 mod directive;
@@ -39,7 +38,7 @@ use switchover::Offer;
 use wish::Requested;
 
 const CALL_TIMEOUT_NS: u64 = CALL_TIMEOUT_MS * 1_000_000;
-/// How long a role may take before the host goes on without the follower.
+/// Time that a follower may take for a role before the host continues without it.
 pub const ROLE_DEADLINE_NS: u64 = 10_000_000_000;
 
 const ENOENT: i32 = -libc::ENOENT;
@@ -48,39 +47,39 @@ const EIO: i32 = -libc::EIO;
 const ETIMEDOUT: i32 = -libc::ETIMEDOUT;
 const ECANCELED: i32 = -libc::ECANCELED;
 
-/// Every group, and who follows.
+/// All groups and followers.
 #[derive(Debug)]
 pub struct Groups {
     groups: BTreeMap<String, Group>,
-    /// The plugins that run.
+    /// Running plugins.
     followers: BTreeMap<String, Follower>,
     /// Plugins given up whose file says `on_failure = "resign"`, and why.
     unfit: BTreeMap<String, String>,
     actions: VecDeque<Action>,
     settle_ns: u64,
     fenced: bool,
-    /// Tells answers to this question from those to an earlier one.
+    /// Number of the latest question to a plugin, which tells its answer from those to earlier ones.
     epoch: u64,
     closing: bool,
-    /// This node is being stopped: it switches over and succeeds nobody.
+    /// This node is being stopped: it switches its groups over and accepts none.
     leaving: bool,
     condition: Condition,
     /// There is a session with the peer.
     linked: bool,
-    /// Plugins whose peer can be spoken with.
+    /// Plugins that are connected to their peer plugin.
     channels: BTreeSet<String>,
-    /// The latest switchover's number.
+    /// Id of the latest switchover.
     switchover: u64,
-    /// Switchovers and channels whose mark came before the offer.
+    /// Marks that came before their offer: id of the switchover, and channel.
     early_marks: BTreeSet<(u64, String)>,
-    /// Groups that the peer was asked for.
+    /// Groups that the peer was asked to switch over.
     requests: BTreeMap<String, Requested>,
 }
 
-/// What is known of one group.
+/// State of one group.
 #[derive(Debug)]
 pub struct Group {
-    /// The plugin that claimed it and decides its role.
+    /// Elector of the group: the plugin that claimed it.
     pub owner: String,
     pub claims: Claims,
     pub role: Role,
@@ -88,54 +87,55 @@ pub struct Group {
     pub since: String,
     pub cause: Cause,
     pub forced: Forced,
-    /// Who forced it, and when.
+    /// Sentence who forced it, and when.
     forced_why: String,
     pub transitions: u64,
-    /// Its plugin died; the claims stay, behind the blocking fence, until the next one has claimed.
+    /// The elector died: the claims stay, behind the blocking fence, until a new one has claimed.
     stale: bool,
     phase: Phase,
-    /// The kernel holds its addresses.
+    /// The addresses are in the kernel.
     installed: bool,
-    /// The plugin is asked to give up being active, because of this.
+    /// Why the elector is asked to resign.
     resign: Option<String>,
-    /// Not eligible until then, because of this.
+    /// Time until which the group may not be active here, and why.
     barred: Option<(u64, String)>,
-    /// Active until then only where no better node is, because of this.
+    /// Time until which the group is active here only if no better node is, and why.
     aside: Option<(u64, String)>,
-    /// Installations that failed, one after the other.
+    /// Failed installations in a row.
     failures: u32,
     deliveries: BTreeMap<String, Delivery>,
-    /// When the plugin decided to become active.
+    /// Time at which the elector decided to become active.
     decided_ns: u64,
-    /// It is being switched over to the peer.
+    /// Switchover to the peer that is in progress.
     offer: Option<Offer>,
-    /// It is being taken over from the peer.
+    /// Switchover from the peer that is in progress.
     successor: Option<Successor>,
-    /// It succeeded the peer: that one is to hear that it is active here.
+    /// Id of the switchover by which the group became active; the peer is told when the addresses are
+    /// installed.
     succeeded: Option<u64>,
-    /// It was switched over, without a word that it arrived.
+    /// Id of a switchover that was released, and that the peer has not confirmed.
     given: Option<u64>,
-    /// Until then no switchover makes it active: the peer took it back.
+    /// Time until which no switchover makes the group active, because the peer took one back.
     revoked_until_ns: u64,
 }
 
-/// What the kernel holds of a group.
+/// State of a group in the kernel.
 #[derive(Debug, PartialEq, Eq)]
 enum Phase {
     /// Nothing; the fence is blocking.
     Idle,
-    /// The lease is granted, followers apply what they received.
+    /// The lease is granted; followers apply what they received.
     Settling {
         epoch: u64,
         waiting: BTreeSet<String>,
         until_ns: u64,
     },
-    /// The lease is granted, the addresses are there.
+    /// The lease is granted and the addresses are installed.
     Installed,
-    /// It is switched over: the lease is revoked, packets that still come are carried, followers stay
-    /// as they are.
+    /// Released in a switchover: the lease is revoked, packets that still arrive are carried, followers stay
+    /// active.
     Carrying { until_ns: u64 },
-    /// The lease is revoked, followers leave before the addresses do.
+    /// The lease is revoked; followers become backup, then the addresses are removed.
     Leaving { until_ns: u64 },
 }
 
@@ -160,23 +160,23 @@ impl Groups {
         }
     }
 
-    /// False where the kernel keeps no lease, so that nothing is told of one.
+    /// Set to false without a fence: then no event speaks of leases.
     pub fn set_fenced(&mut self, fenced: bool) {
         self.fenced = fenced;
     }
 
-    /// How long followers may settle, after a reload.
+    /// Sets the time that followers may take to settle.
     pub fn set_settle(&mut self, settle_ns: u64) {
         self.settle_ns = settle_ns;
     }
 
-    /// From now on nothing becomes active.
+    /// Refuses every group to become active from now on.
     pub fn close(&mut self) {
         self.closing = true;
         self.refuse_successions("it is being stopped");
     }
 
-    /// What is to be done next.
+    /// The next action.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -197,16 +197,16 @@ impl Groups {
         self.groups.get(group)
     }
 
-    /// No group is active, and no follower is leaving.
+    /// True if no group is active and no follower is still leaving.
     pub fn is_quiet(&self) -> bool {
         self.groups
             .values()
             .all(|group| group.phase == Phase::Idle && group.is_delivered())
     }
 
-    // ---- what the elector calls
+    // ---- calls of the elector
 
-    /// The elector declares, replaces or withdraws a group.
+    /// Handles a claim: the elector declares, replaces or withdraws a group.
     pub fn handle_claim(&mut self, ticket: Ticket, name: String, claims: Option<Claims>) {
         let owner = self.groups.get(&name).map(|group| group.owner.as_str());
         if owner.is_some_and(|owner| owner != ticket.plugin) {
@@ -225,8 +225,8 @@ impl Groups {
         }
     }
 
-    /// Claims can be held, or not. The elector is answered before the kernel is asked: that may
-    /// take as long as others hold its locks, and adverts must not wait for it.
+    /// Handles the check of a claim. The elector is answered before the claim goes to the kernel, which may
+    /// wait for locks of others: adverts must not wait for it.
     pub fn handle_checked(
         &mut self,
         ticket: Ticket,
@@ -256,7 +256,7 @@ impl Groups {
         });
     }
 
-    /// The kernel has a claim, or said why not: then the fence cannot pass for it.
+    /// Handles the kernel's result of a claim. If it failed, the fence cannot pass for the group.
     pub fn handle_claimed(&mut self, now_ns: u64, name: &str, result: Result<(), String>) {
         if let Err(why) = result {
             let text = format!("its claim is not in the kernel: {why}");
@@ -266,8 +266,8 @@ impl Groups {
         self.deliver_roles(now_ns);
     }
 
-    /// The elector publishes a role. `now_ns` is the time of reading, not of an earlier turn:
-    /// this process may have been stopped in between.
+    /// Handles a role that the elector publishes. `now_ns` is the time at which the call was read, not an
+    /// earlier one: this process may have been stopped in between.
     pub fn handle_publish(
         &mut self,
         now_ns: u64,
@@ -317,7 +317,7 @@ impl Groups {
         });
     }
 
-    /// The elector says better why a group has the role that it published.
+    /// Handles a more exact cause for the role that the elector published.
     pub fn handle_explain(&mut self, ticket: Ticket, name: &str, role: Role, cause: Cause) {
         let group = self.groups.get_mut(name);
         let Some(group) = group else {
@@ -332,7 +332,7 @@ impl Groups {
         self.answer(ticket, 0);
     }
 
-    // The worker gave up waiting, or is about to, or acts on what is over: its role is backup.
+    // The elector's call has timed out or is about to, or rests on a switchover that was taken back.
     fn refuse_active(&mut self, now_ns: u64, ticket: Ticket, name: &str) {
         let status = if self.closing { ECANCELED } else { ETIMEDOUT };
         if !self.closing {
@@ -351,8 +351,8 @@ impl Groups {
         self.answer(ticket, status);
     }
 
-    /// The lease is granted, or not. `now_ns` is read after it was granted: a SIGSTOP may fall
-    /// anywhere, and the addresses must not follow a lease that was opened too late.
+    /// Handles the result of granting a lease. `now_ns` is read afterwards: this process may be stopped at any
+    /// time, and no addresses may follow a lease that was granted too late.
     pub fn handle_lease(
         &mut self,
         now_ns: u64,
@@ -392,7 +392,7 @@ impl Groups {
         self.become_active(now_ns, name, publication.cause);
     }
 
-    /// Addresses and routes are there, or not.
+    /// Handles the result of installing addresses and routes.
     pub fn handle_installed(&mut self, now_ns: u64, name: &str, result: Result<String, String>) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -423,7 +423,7 @@ impl Groups {
         self.deliver_roles(now_ns);
     }
 
-    /// The elector wants the addresses announced again.
+    /// Handles the elector's wish to announce the addresses again.
     pub fn handle_announce(&mut self, ticket: Ticket, name: &str) {
         let Some(group) = self.groups.get(name) else {
             return self.answer(ticket, ENOENT);
@@ -442,7 +442,7 @@ impl Groups {
 
     // ---- time
 
-    /// Ends what waited too long: a deadline is never a veto.
+    /// Ends all that has waited too long. A follower that is late is no veto.
     pub fn handle_timeout(&mut self, now_ns: u64) {
         let names: Vec<String> = self.groups.keys().cloned().collect();
         for name in &names {

@@ -1,4 +1,4 @@
-//! The two orders: how a group becomes active, and how it ceases to be.
+//! Steps by which a group becomes active, resigns and is withdrawn.
 
 use spared_pair::CauseKind;
 use spared_worker::message::{Cause, Role};
@@ -23,8 +23,7 @@ impl Groups {
             group.cause = cause;
             return;
         }
-        // Those of a successor have applied all that there was, those of a group that is carried are
-        // active still.
+        // Followers on a successor have settled already, and those of a group that is carried are still active.
         let carried = matches!(group.phase, Phase::Carrying { .. });
         if succeeded.is_some() || carried {
             waiting.clear();
@@ -116,7 +115,7 @@ impl Groups {
             self.actions.push_back(Action::RevokeLease {
                 group: name.to_owned(),
             });
-            // Addresses that never came need not go.
+            // Addresses that were not installed need not be removed.
             group.phase = if group.installed {
                 Phase::Leaving {
                     until_ns: now_ns.saturating_add(settle_ns),

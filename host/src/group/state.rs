@@ -1,4 +1,4 @@
-//! One group: how it begins, and when something of it is due.
+//! One group: its initial state and its timeouts.
 
 use std::collections::BTreeMap;
 
@@ -38,12 +38,12 @@ impl Group {
         }
     }
 
-    /// Whether its plugin runs and has claimed it.
+    /// True if a running elector has claimed the group.
     pub fn is_claimed(&self) -> bool {
         !self.stale
     }
 
-    /// Its addresses answer, or would, if the fence lets them.
+    /// True if the addresses are installed; they answer as long as the fence passes.
     pub fn is_installed(&self) -> bool {
         self.phase == Phase::Installed
     }

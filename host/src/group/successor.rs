@@ -1,5 +1,5 @@
-//! A switchover, on the node that takes: peers apply all that was sent, the addresses wait behind the
-//! blocking fence, then the plugin that decides may become active the moment that the peer lets go.
+//! A switchover, on the successor: plugins apply all that their peers sent, addresses are prepared behind
+//! the blocking fence, then the elector may become active as soon as the peer releases the group.
 
 use std::collections::BTreeSet;
 
@@ -10,38 +10,38 @@ use spared_worker::message::{Cause, Forced, Role};
 use super::{Action, Groups, Phase};
 use crate::events::{Kind, Notice};
 
-/// How long a prepared node waits for the peer to let go or to take its offer back.
+/// Time that a prepared node waits for the peer to release the group or to take its offer back.
 pub const PREPARED_NS: u64 = 3_000_000_000;
-/// So often a prepared node makes sure that it was not stopped meanwhile.
+/// Interval at which a prepared node checks that this process was not stopped.
 const ALIVE_NS: u64 = 50_000_000;
-/// Longer without a sign that this process runs, and what it hears now may be old: the peer may have taken the group back.
+/// Time without that check after which words of the peer may be old: it may have taken the group back.
 const STALL_NS: u64 = 150_000_000;
-/// So long after the peer took a group back, no word of the switchover makes it active here.
+/// Time after the peer took a group back in which no word of the switchover makes it active here.
 const REVOKED_NS: u64 = 1_000_000_000;
-/// No offer may take longer, whatever the peer says.
+/// Upper bound of an offer's time, whatever the peer says.
 const WITHIN_MAX_MS: u64 = 10_000;
-/// Marks that came before their offer.
+/// Marks kept that came before their offer.
 const EARLY_MAX: usize = 256;
 
-/// The succession to the peer that is being prepared.
+/// A succession to the peer in preparation.
 #[derive(Debug)]
 pub(super) struct Successor {
     id: u64,
     epoch: u64,
-    /// Even where something is missing.
+    /// Even if this node is not ready.
     anyway: bool,
     stage: Stage,
     until_ns: u64,
-    /// When this process was last known to run, once it is prepared.
+    /// Time at which this process was last known to run.
     alive_ns: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
     Applying {
-        /// Channels whose mark has not come.
+        /// Channels whose mark has not come yet.
         marks: BTreeSet<String>,
-        /// Plugins that apply what they received.
+        /// Plugins that are still settling.
         settling: BTreeSet<String>,
     },
     Preparing,
@@ -63,12 +63,12 @@ impl Groups {
         if let Err(why) = self.may_succeed(&name, offered.anyway) {
             return self.decline(id, why);
         }
-        // The newest offer is the one that is meant.
+        // The newest offer replaces an older one.
         self.drop_succession(&name, None);
         self.epoch += 1;
         let epoch = self.epoch;
         let within_ns = offered.within_ms.min(WITHIN_MAX_MS) * 1_000_000;
-        // Where the group comes anyway, who does not end must leave time for the rest.
+        // With `anyway`, a plugin that does not settle must leave time for the remaining steps.
         let apply_ns = if offered.anyway {
             within_ns / 4 * 3
         } else {
@@ -104,7 +104,7 @@ impl Groups {
         self.end_applying(&name);
     }
 
-    // In a sentence for the peer, why not.
+    // The error is a sentence for the peer.
     pub(super) fn may_succeed(&self, name: &str, anyway: bool) -> Result<(), String> {
         let group = self.groups.get(name);
         let Some(group) = group.filter(|group| !group.stale) else {
@@ -137,7 +137,7 @@ impl Groups {
         if let Some((_, why)) = &group.aside {
             return Err(why.clone());
         }
-        // They hear nothing of what the peer has now.
+        // An active follower does not apply what the peer sends.
         let still_active = self.still_active(name);
         if !still_active.is_empty() {
             let names = still_active.join(", ");
@@ -151,7 +151,7 @@ impl Groups {
         }
     }
 
-    /// The peer's mark has come: all before it lies in the plugin's socket.
+    /// Handles the peer's mark in a channel: all that was sent before it is in the plugin's socket.
     pub fn handle_marked(&mut self, id: u64, channel: &str) {
         let Some(name) = self.succession(id) else {
             if self.early_marks.len() < EARLY_MAX {
@@ -210,7 +210,7 @@ impl Groups {
         }
     }
 
-    /// The addresses wait, or cannot.
+    /// Handles the result of preparing the addresses.
     pub fn handle_prepared(&mut self, now_ns: u64, name: &str, result: Result<(), String>) {
         let group = self.groups.get_mut(name);
         let Some(successor) = group.and_then(|group| group.successor.as_mut()) else {
@@ -226,13 +226,13 @@ impl Groups {
         successor.until_ns = now_ns.saturating_add(PREPARED_NS);
         successor.alive_ns = now_ns;
         let switchover = successor.id;
-        // Before the peer hears of it: what it lets go is taken at once.
+        // Before the peer is told, so that the elector is ready when the peer releases the group.
         self.send_directive(name);
         self.actions
             .push_back(Action::Say(Word::Prepared { switchover }));
     }
 
-    /// The peer took its offer back.
+    /// Handles an offer that the peer took back.
     pub(super) fn handle_cancelled(&mut self, now_ns: u64, id: u64, why: &str) {
         if let Some(name) = self.succession(id) {
             if let Some(group) = self.groups.get_mut(&name) {
@@ -248,7 +248,7 @@ impl Groups {
         }
     }
 
-    /// Gives up a succession; says so to the peer where there is a reason.
+    /// Gives up a succession, and tells the peer if there is a reason.
     pub(super) fn drop_succession(&mut self, name: &str, why: Option<&str>) {
         let group = self.groups.get_mut(name);
         let Some(successor) = group.and_then(|group| group.successor.take()) else {
@@ -270,7 +270,7 @@ impl Groups {
         }
     }
 
-    /// A plugin that was to apply what it received, or has, cannot any more.
+    /// Handles the end of a plugin that has settled for a succession, or was to.
     pub(super) fn drop_succession_without(&mut self, plugin: &str, why: &str) {
         for name in self.names() {
             let matters = self.settlers(&name).contains(plugin);
@@ -288,7 +288,7 @@ impl Groups {
         }
     }
 
-    /// A mark that can no longer come.
+    /// Gives up successions that wait for a mark which can no longer come.
     pub(super) fn drop_unmarked_successions(&mut self, plugin: &str, why: &str) {
         let waiting = |successor: &Successor| match &successor.stage {
             Stage::Applying { marks, .. } => marks.contains(plugin),
@@ -345,8 +345,8 @@ impl Groups {
         self.drop_succession(name, Some(&why));
     }
 
-    /// Why the group may not become active for this reason: what the elector acts on may be older
-    /// than the peer's change of mind.
+    /// True if the group may not become active for this cause: it may rest on a switchover that the peer has
+    /// taken back since.
     pub(super) fn is_stale(&self, now_ns: u64, name: &str, cause: &Cause) -> bool {
         let Some(group) = self.groups.get(name) else {
             return false;
@@ -358,7 +358,7 @@ impl Groups {
         stalled || (cause.kind == CauseKind::Switchover && now_ns < group.revoked_until_ns)
     }
 
-    /// The group becomes active here: the succession is complete, where all of it is there.
+    /// Ends a succession when the group becomes active. Its id, if it was prepared completely.
     pub(super) fn complete_succession(&mut self, name: &str) -> Option<u64> {
         let group = self.groups.get_mut(name)?;
         let successor = group.successor.take()?;

@@ -1,8 +1,8 @@
-//! A switchover, on the node that gives: drain, mark, wait for the peer, release, carry, leave.
+//! A switchover, on the active node: drain, mark, wait for the peer, release, carry, leave.
 //!
-//! Until the plugin that decides is told to release the group, whatever fails leaves the group active here,
-//! with a sentence why. Afterwards the group is the peer's: answers have ended, packets that still
-//! come are carried, until the peer says that it took over, or a second has passed.
+//! A failure before the elector is told to release the group leaves the group active here, with a sentence
+//! why. Afterwards this node no longer answers, and packets that still arrive are carried until the peer
+//! confirms that it is active, or for one second.
 
 use std::collections::BTreeSet;
 
@@ -13,60 +13,60 @@ use spared_worker::message::{Cause, Forced, Role};
 use super::{Action, EBUSY, ECANCELED, ENOENT, Groups, Phase, Ticket};
 use crate::events::{Kind, Notice};
 
-/// How long a planned switchover may take until the peer is prepared.
+/// Time in which the peer must be prepared in a planned switchover.
 pub const PLANNED_NS: u64 = 2_000_000_000;
-/// How long it may when this node stops.
+/// The same when this node stops.
 pub const STOPPING_NS: u64 = 1_200_000_000;
-/// How long the plugin that decides may take to release it: it has nothing to wait for.
+/// Time in which the elector must release the group; it has nothing to wait for.
 pub const RELEASE_NS: u64 = 500_000_000;
-/// How long packets are carried where the peer does not say that it took over.
+/// Time for which packets are carried if the peer does not confirm that it is active.
 pub const CARRY_MAX_NS: u64 = 1_000_000_000;
-/// How long they are carried after it did: neighbours may learn late.
+/// Time for which packets are carried after that, as neighbours may learn late.
 pub const CARRY_AFTER_NS: u64 = 200_000_000;
 
 const EALREADY: i32 = -libc::EALREADY;
 const EHOSTUNREACH: i32 = -libc::EHOSTUNREACH;
 const EINVAL: i32 = -libc::EINVAL;
 
-/// Kinds of cause by which this node already fails some: no time for more than a failover would
-/// settle.
+/// Causes by which this node already fails some hosts: the peer gets no more time than the settling of a
+/// failover.
 const HURT: [CauseKind; 2] = [CauseKind::InterfaceHurt, CauseKind::UnheardInterface];
 
 /// A group that is being switched over.
 #[derive(Debug)]
 pub(super) struct Offer {
     pub(super) id: u64,
-    /// Who or what wants it, in a sentence.
+    /// Sentence who or what asked for the switchover.
     pub(super) why: String,
     anyway: bool,
-    /// Who is to be told how it ended.
+    /// Wishes that are told the result.
     wishes: Vec<u64>,
-    /// The peer asked for it, and is to be told where it fails.
+    /// The peer asked for it, and is told if it fails.
     requested: bool,
     pub(super) stage: Stage,
     begun_ns: u64,
-    /// Until then the peer must be prepared.
+    /// Time until which the peer must be prepared.
     deadline_ns: u64,
-    /// Of the present stage.
+    /// End of the present stage.
     pub(super) until_ns: u64,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Followers send their peers what they have.
+    /// Followers send all records that wait.
     Draining {
         epoch: u64,
         waiting: BTreeSet<String>,
     },
-    /// The peer applies and prepares.
+    /// The peer settles and prepares.
     Waiting,
-    /// The plugin that decides is to publish BACKUP.
+    /// The elector is to publish BACKUP.
     Releasing,
-    /// It has; the peer is to take over.
+    /// The elector has published BACKUP; the peer is to become active.
     Released,
 }
 
-/// Who wants a switchover.
+/// Origin of a switchover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {
     Elector,
@@ -76,7 +76,7 @@ pub(super) enum Asker {
 }
 
 impl Groups {
-    /// The plugin that decides has heard of a better peer.
+    /// Handles the elector's wish to switch over to a better peer.
     pub fn handle_switch_over(&mut self, now_ns: u64, ticket: Ticket, name: &str, cause: Cause) {
         let status = match self.groups.get(name) {
             None => ENOENT,
@@ -93,7 +93,7 @@ impl Groups {
         }
     }
 
-    /// This node stops: the peer is to have every group that is active here, ready or not.
+    /// Offers every active group to the peer, ready or not, because this node stops.
     pub fn handle_leave(&mut self, now_ns: u64) {
         self.leaving = true;
         self.refuse_successions("it is being stopped");
@@ -110,12 +110,12 @@ impl Groups {
         }
     }
 
-    /// A group is on its way to the peer, and it is not known yet whether it arrives.
+    /// True if a switchover to the peer is not confirmed yet.
     pub fn is_handing_over(&self) -> bool {
         self.groups.values().any(|group| group.offer.is_some())
     }
 
-    /// Ends every switchover that can still be taken back.
+    /// Cancels every switchover that is not released yet.
     pub fn cancel_switchovers(&mut self, why: &str) {
         for name in self.names() {
             self.cancel(&name, why);
@@ -134,17 +134,17 @@ impl Groups {
         let waiting = self.drainers(name, &channels);
         self.epoch += 1;
         let epoch = self.epoch;
-        // Never the number of an earlier run: a word of then may still be on its way.
+        // Never an id of an earlier run, of which a word may still arrive.
         self.switchover = now_ns.max(self.switchover + 1);
         let id = self.switchover;
         let within_ns = self.within_ns(asker, &cause);
-        // as it will be told once the group is backup here
+        // worded as the cause of being backup, which this node will be
         let why = cause.clause(Role::Backup);
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
         let deadline_ns = now_ns.saturating_add(within_ns);
-        // Where the group goes anyway, a follower that does not end must leave time for the rest.
+        // With `anyway`, a follower that does not drain must leave time for the remaining steps.
         let drain_ns = if anyway { within_ns / 2 } else { within_ns };
         let until_ns = now_ns.saturating_add(drain_ns);
         let offer = group.offer.insert(Offer {
@@ -188,7 +188,7 @@ impl Groups {
         self.end_draining(name);
     }
 
-    /// Joins who asks to a switchover that is under way; false where there is none.
+    /// Adds an asker to a switchover in progress; false if there is none.
     pub(super) fn join_offer(&mut self, name: &str, anyway: bool, asker: Asker) -> bool {
         let group = self.groups.get_mut(name);
         let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
@@ -199,7 +199,7 @@ impl Groups {
         true
     }
 
-    /// A follower has sent its peer what it has, or could not.
+    /// Handles a follower that has drained, or failed to.
     pub fn handle_drained(&mut self, plugin: &str, name: &str, asked: u64, status: i32) {
         let group = self.groups.get_mut(name);
         let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
@@ -222,7 +222,7 @@ impl Groups {
         self.end_draining(name);
     }
 
-    // Everything is sent: the marks follow it.
+    // When all followers have drained, the marks follow their records.
     fn end_draining(&mut self, name: &str) {
         let channels = self.channels_of(name);
         let group = self.groups.get_mut(name);
@@ -241,7 +241,7 @@ impl Groups {
         }
     }
 
-    /// The peer is prepared: from here on the group is on its way.
+    /// Handles that the peer is prepared: the elector is told to release the group.
     pub(super) fn handle_peer_prepared(&mut self, now_ns: u64, id: u64) {
         let Some(name) = self.offered(id) else {
             return;
@@ -254,7 +254,7 @@ impl Groups {
             return;
         }
         if now_ns >= offer.until_ns {
-            // This process was stopped: the peer may have given up waiting.
+            // This process was stopped meanwhile: the peer may have given up.
             return self.end_offer(now_ns, &name);
         }
         offer.stage = Stage::Releasing;
@@ -262,14 +262,14 @@ impl Groups {
         self.send_directive(&name);
     }
 
-    /// The peer will not, or cannot.
+    /// Handles that the peer declines.
     pub(super) fn handle_declined(&mut self, id: u64, why: &str) {
         if let Some(name) = self.offered(id) {
             self.cancel(&name, &format!("the peer declines: {why}"));
         }
     }
 
-    /// The peer is active.
+    /// Handles that the peer is active.
     pub(super) fn handle_took(&mut self, now_ns: u64, id: u64) {
         let Some(name) = self.offered(id) else {
             return;
@@ -302,7 +302,7 @@ impl Groups {
         self.fulfil(offer.wishes, &Ok(vec![line]));
     }
 
-    /// The plugin that decides publishes BACKUP: whether that is what was asked of it.
+    /// True if the elector was told to release the group, so that BACKUP is its answer.
     pub(super) fn is_releasing(&self, name: &str) -> bool {
         let group = self.groups.get(name);
         let offer = group.and_then(|group| group.offer.as_ref());
@@ -319,7 +319,7 @@ impl Groups {
         }
     }
 
-    /// Takes an offer back: the group stays as it is here.
+    /// Takes an offer back that is not released yet.
     pub(super) fn cancel(&mut self, name: &str, why: &str) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -354,7 +354,7 @@ impl Groups {
         self.fulfil(offer.wishes, &Err(format!("{name}: {why}")));
     }
 
-    /// Ends what waited too long for the peer or for plugins.
+    /// Ends a stage that has waited too long for the peer or for plugins.
     pub(super) fn end_offer(&mut self, now_ns: u64, name: &str) {
         let group = self.groups.get_mut(name);
         let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
@@ -386,7 +386,8 @@ impl Groups {
         self.cancel(name, &why);
     }
 
-    /// Released, and active here again: the peer did not take over, and must not any more.
+    /// Tells the peer that a group which was released is active here again, so that it does not become
+    /// active there.
     pub(super) fn take_back(&mut self, name: &str, given: Option<u64>, offer: Option<Offer>) {
         let Some(switchover) = offer.as_ref().map(|offer| offer.id).or(given) else {
             return;
@@ -403,7 +404,7 @@ impl Groups {
             .push_back(Action::Say(Word::Cancelled { switchover, why }));
     }
 
-    // The peer may be active without a word, or dead: its election, and ours, know.
+    // The peer may be active without having said so, or dead: the election settles it.
     pub(super) fn end_unheard(&mut self, name: &str) {
         let Some(group) = self.groups.get_mut(name) else {
             return;
@@ -421,7 +422,7 @@ impl Groups {
         self.fulfil(offer.wishes, &Err(format!("{name}: {text}")));
     }
 
-    /// Packets are no longer carried; followers leave, then the addresses.
+    /// Stops carrying packets at its end; followers leave, then the addresses are removed.
     pub(super) fn end_carrying(&mut self, now_ns: u64, name: &str) {
         let settle_ns = self.settle_ns;
         let Some(group) = self.groups.get_mut(name) else {
@@ -443,7 +444,7 @@ impl Groups {
         self.end_leaving(now_ns, name);
     }
 
-    /// A plugin that was to send, or has sent, cannot any more: its peer may lack something.
+    /// Handles a plugin that ended or lost its channel, so that its peer plugin may lack records.
     pub(super) fn cancel_without(&mut self, plugin: &str, why: &str) {
         for name in self.names() {
             let speaks = self.channels_of(&name).contains(plugin);
@@ -460,7 +461,7 @@ impl Groups {
         }
     }
 
-    /// An administrator wants it otherwise.
+    /// Cancels the switchover of a group that an administrator forces active.
     pub(super) fn cancel_forced(&mut self, name: &str, forced: Forced) {
         if forced == Forced::Active {
             self.cancel(name, "it is forced active");
@@ -495,7 +496,7 @@ impl Offer {
         self.stage == Stage::Releasing
     }
 
-    /// Until when packets are carried, once the plugin that decides has released it.
+    /// Time until which packets are carried, once the group is released.
     pub(super) fn carries_until_ns(&self) -> Option<u64> {
         (self.stage == Stage::Released).then_some(self.until_ns)
     }

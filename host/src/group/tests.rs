@@ -16,10 +16,10 @@ struct Fixture {
     groups: Groups,
     now_ns: u64,
     number: u64,
-    /// What the kernel is to say.
+    /// Results that the kernel is to give.
     lease: Result<(), String>,
     install: Result<String, String>,
-    /// How long granting the lease takes.
+    /// Time that granting the lease takes.
     lease_takes_ns: u64,
 }
 
@@ -117,7 +117,7 @@ impl Fixture {
         self.run()
     }
 
-    /// Does all actions, as the loop does; what was done, in words, without news.
+    /// Performs all actions as the loop does. Returns them in words, without events.
     fn run(&mut self) -> Vec<String> {
         let mut done = Vec::new();
         while let Some(action) = self.groups.poll_action() {
@@ -397,7 +397,7 @@ fn a_role_that_comes_back_is_new_to_who_has_not_heard_that_it_went() {
         fixture.settle_done("ipsec"),
         ["install", "role ipsec active"]
     );
-    // the service may not have ended what it leaves
+    // the service follows only then: it may not have ended yet
     assert_eq!(fixture.role_done("ipsec"), ["role service active"]);
 }
 
@@ -435,7 +435,7 @@ fn followers_hear_their_role_again_when_maintenance_begins_and_ends() {
         fixture.role_done("dhcp"),
         ["role service active maintenance"]
     );
-    // one that has not answered yet hears of the end, and in its turn who waits for it
+    // dhcp has not answered yet and is told at once, service in its turn
     fixture.groups.set_maintenance(fixture.now_ns, false);
     let told = fixture.run();
     assert_eq!(told.last().unwrap(), "role dhcp active");
@@ -674,7 +674,7 @@ fn addresses_that_cannot_be_installed_make_the_group_resign() {
         fixture.publish(Role::Active),
         ["grant", "answer 0", "install", "directive resign"]
     );
-    // Where nobody else serves it is tried again soon, then ever later.
+    // Tried again after pauses that double, up to 5 s.
     for pause_ns in [
         300 * MS,
         600 * MS,
@@ -737,7 +737,7 @@ fn a_failover_while_followers_still_leave_does_not_lose_the_addresses() {
         fixture.publish(Role::Active),
         ["grant", "answer 0", "settle dhcp"]
     );
-    // Taken back before they settled: the addresses of the first failover still have to go.
+    // Resigned before they settled: the addresses of the first failover still have to be removed.
     fixture.publish(Role::Backup);
     assert_eq!(fixture.pass(200 * MS), ["remove"]);
 }

@@ -1,4 +1,4 @@
-//! What people and the peer want: wishes, requests, and words that concern a switchover.
+//! Wishes of clients, requests of the peer, and words of the peer that concern switchovers.
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use super::{Action, Groups, Phase};
 use crate::events::{Kind, Notice};
 use crate::peer::clean;
 
-/// How long this node waits for the peer to switch over what it requested.
+/// Time that this node waits for the peer to switch over a requested group.
 pub const REQUEST_NS: u64 = 3_500_000_000;
 
-/// A group that this node asked the peer for.
+/// A group that the peer was asked to switch over.
 #[derive(Debug)]
 pub(super) struct Requested {
     wishes: Vec<u64>,
@@ -24,7 +24,7 @@ pub(super) struct Requested {
 }
 
 impl Groups {
-    /// Somebody wants the group to change hands; ends by [`Action::SwitchedOver`] of this number.
+    /// Begins a switchover to the other node. Ends by [`Action::SwitchedOver`] with the same number.
     pub fn handle_wish(&mut self, now_ns: u64, wish: u64, name: &str, cause: Cause, anyway: bool) {
         if let Err(why) = self.may_wish(name, anyway) {
             return self.fulfil(vec![wish], &Err(format!("{name}: {why}")));
@@ -66,7 +66,7 @@ impl Groups {
         match (group.role, &group.phase) {
             (Role::Active, Phase::Installed) => Ok(()),
             (Role::Active, _) => Err("it is being taken over at this moment".to_owned()),
-            // The peer would decline for the same reasons, only later.
+            // Refused at once: the succession would fail here for the same reasons, only later.
             (Role::Backup | Role::Fault, _) if group.offer.is_none() => {
                 self.may_succeed(name, anyway)
             }
@@ -74,7 +74,7 @@ impl Groups {
         }
     }
 
-    /// A word of the peer's that concerns switchovers; others are passed over.
+    /// Handles a word of the peer that concerns switchovers; others are ignored.
     pub fn handle_peer_word(&mut self, now_ns: u64, word: Word) {
         match word {
             Word::Offer {
@@ -138,7 +138,7 @@ impl Groups {
         }
     }
 
-    /// The group that was requested is active here.
+    /// Ends the request of a group that became active here.
     pub(super) fn end_request_served(&mut self, now_ns: u64, name: &str) {
         let begun_ns = self.requests.get(name).map_or(now_ns, |r| r.begun_ns);
         let took_ms = now_ns.saturating_sub(begun_ns) / 1_000_000;
@@ -174,13 +174,13 @@ impl Groups {
 
     // ---- the link
 
-    /// There is a session with the peer.
+    /// Handles the first session with the peer.
     pub fn handle_link_up(&mut self) {
         self.linked = true;
     }
 
-    /// There is none any more, or the peer was started anew. What is on its way can no longer be
-    /// agreed; who is prepared stays so for a while: the peer may have let go already.
+    /// Handles the loss of the session, or a restart of the peer. Switchovers are cancelled, but a prepared
+    /// successor stays prepared for a while, because the peer may have released the group already.
     pub fn handle_link_down(&mut self, why: &str) {
         self.linked = false;
         self.channels.clear();
@@ -208,7 +208,7 @@ impl Groups {
         &self.channels
     }
 
-    /// The plugins whose peer can be spoken with.
+    /// Sets the plugins that are connected to their peer plugin.
     pub fn set_channels(&mut self, channels: BTreeSet<String>) {
         let lost: Vec<String> = self.channels.difference(&channels).cloned().collect();
         for plugin in lost {

@@ -43,7 +43,7 @@ impl Pair {
         }
         let elector = self.elector(node, name);
         if !elector.active && now_ns > elector.at_ns + ADVERT {
-            // It was stopped, and does not know what it missed.
+            // It was stopped, and may have missed adverts.
             return self.listen(node, name);
         }
         if !elector.active {
@@ -63,7 +63,7 @@ impl Pair {
         } else if now_ns < kernel.lease_until {
             kernel.lease_until = now_ns + LEASE;
         } else {
-            // The fence refuses it, and the elector notices.
+            // The fence blocks the advert, and the elector notices.
             return self.publish(node, name, Role::Backup, "late");
         }
         let heard = Happening::Advert(name.to_owned(), priority);
@@ -110,7 +110,7 @@ impl Pair {
         }
         self.listen(node, &name);
         if was {
-            // The successor's patience must end first.
+            // Longer than the successor waits.
             let at_ns = self.now_ns + 2 * down_ns(node);
             self.elector(node, &name).at_ns = at_ns;
             self.elect(node, &name, at_ns);

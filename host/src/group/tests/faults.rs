@@ -1,13 +1,13 @@
-//! What can go wrong between two nodes.
+//! Faults that are injected into a pair.
 
 use super::pair::*;
 use super::*;
 
-/// What goes wrong.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
-    /// What would have come next, does not.
+    /// The next word, mark or answer is lost.
     Lost,
     LinkDown,
     Plugin(usize, &'static str),
@@ -20,12 +20,12 @@ pub enum Fault {
     ForceBackup(usize),
     /// The next word comes twice.
     Twice,
-    /// Everything of spared is stopped for a second (SIGSTOP).
+    /// All processes of spared are stopped for a second (SIGSTOP).
     Pause(usize),
 }
 
 impl Pair {
-    /// Not an ordinary advert: one that is lost lets a lease outlast the peer's patience, with and
+    /// Never an ordinary advert: the loss of one lets a lease outlast the time that the peer waits, with or
     /// without a switchover.
     pub fn lose_next(&mut self) {
         use Happening::{Advert, Drained, Mark, Settled, Word};
@@ -124,7 +124,7 @@ impl Pair {
         self.plan(50 * MS, node, Happening::ChannelsBack);
     }
 
-    // Its workers resign; what it left in the kernel goes with the next start.
+    // Its workers resign; its state in the kernel is removed at the next start.
     pub(super) fn kill_host(&mut self, node: usize, back_after: Option<u64>) {
         if !self.nodes[node].alive {
             return;
@@ -169,7 +169,7 @@ impl Pair {
                 self.publish(node, &name, Role::Backup, "shutdown");
             }
         }
-        // The rest of the stop: followers leave, addresses go, the process ends.
+        // The rest of the stop: followers leave, addresses are removed, the process ends.
         for kernel in self.nodes[node].kernels.values_mut() {
             *kernel = Kernel::default();
         }

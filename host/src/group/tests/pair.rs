@@ -1,5 +1,5 @@
-//! Two nodes in one virtual time: their groups, a kernel each that keeps leases as the fence does,
-//! an elector each that follows the rules of VRRP, two followers, the wire and the link.
+//! Two nodes in one virtual time, each with its groups, a kernel that keeps leases as the fence does, an
+//! elector that follows the rules of VRRP and two followers; between them the network and the link.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +11,11 @@ pub const TERM_MS: u64 = 1_500;
 pub const ADVERT: u64 = 100 * MS;
 pub const ACTIVE_DOWN: u64 = 300 * MS;
 pub const LEASE: u64 = 250 * MS;
-/// Who is less preferred waits longer by this: two that fell silent together do not wake together.
+/// Time that node 1 waits longer, so that two nodes that fell silent together do not wake together.
 pub const SKEW: u64 = 10 * MS;
 pub const CARRY: u64 = 3_000 * MS;
 
-/// How long things take.
+/// Durations of steps, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Delays {
     pub link: u64,
@@ -41,7 +41,7 @@ impl Default for Delays {
 pub enum Happening {
     Word(Word),
     Mark(u64, String),
-    /// From the other node's elector: the priority.
+    /// Advert of the other node's elector: group and priority.
     Advert(String, u8),
     Drained(String, String, u64, i32),
     Settled(String, String, u64),
@@ -60,7 +60,7 @@ pub enum Happening {
 #[derive(Debug, Default)]
 pub struct Elector {
     pub active: bool,
-    /// When it takes over, or sends its next advert.
+    /// Time at which it becomes active, or sends its next advert.
     pub at_ns: u64,
     pub successor: bool,
     pub forced_backup: bool,
@@ -104,7 +104,7 @@ pub struct Pair {
     pub gaps: Vec<(u64, String)>,
     pub watch_gaps: bool,
     pub names: Vec<String>,
-    /// What both did in a switchover, in its order.
+    /// Steps of both nodes in a switchover, in order.
     pub steps: Vec<String>,
 }
 
@@ -130,7 +130,7 @@ impl Node {
         }
     }
 
-    /// Its fence lets answers pass, and there is an address to answer for.
+    /// True if the fence passes and there is an address to answer for.
     pub(super) fn answers(&self, now_ns: u64, name: &str) -> bool {
         let kernel = &self.kernels[name];
         now_ns < kernel.lease_until && (kernel.installed || kernel.prepared)
@@ -272,7 +272,7 @@ impl Pair {
         self.plan(after, node, Happening::Elect(name.to_owned()));
     }
 
-    // ---- what happens
+    // ---- happenings
 
     pub fn run_for(&mut self, ns: u64) {
         let end = self.now_ns + ns;
@@ -280,7 +280,7 @@ impl Pair {
         self.now_ns = end;
     }
 
-    /// One happening, unless it comes later than `end`.
+    /// Handles one happening, unless it comes later than `end_ns`.
     pub fn step(&mut self, end_ns: u64) -> bool {
         self.plan_timeouts();
         let Some((&(at_ns, _), _)) = self.queue.first_key_value() else {
@@ -295,7 +295,7 @@ impl Pair {
         self.now_ns = self.now_ns.max(at_ns);
         let paused_ns = self.nodes[node].paused_until.saturating_sub(self.now_ns);
         if paused_ns > 0 {
-            // It waits in a socket, in the order in which it came.
+            // It waits in a socket, in order.
             self.plan(paused_ns, node, happening);
             return true;
         }
@@ -367,7 +367,7 @@ impl Pair {
         }
     }
 
-    // Never two that answer; and, where asked, always one that serves.
+    // Two nodes must never answer. Times at which none serves are noted if `watch_gaps` is set.
     pub(super) fn check(&mut self) {
         for name in self.names.clone() {
             let answering = [0, 1].map(|node| self.answers(node, &name));
@@ -385,7 +385,7 @@ impl Pair {
 
     // ---- at the end
 
-    /// Exactly one node answers, and nothing is left on the way, on those that live.
+    /// Asserts that exactly one node answers, and that live nodes are left with nothing unfinished.
     pub fn assert_settled(&self, what: &str) {
         for name in &self.names {
             let answering: Vec<usize> = [0, 1]

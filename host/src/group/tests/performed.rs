@@ -1,4 +1,4 @@
-//! What the groups want done, as host, kernel and link would do it.
+//! Performs actions as host, kernel and link would.
 
 use spared_link::word::Word;
 

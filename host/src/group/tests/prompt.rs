@@ -1,12 +1,11 @@
-//! Before the peer has let go, a failure ends a switchover at once, not by a time-out, and says why on
-//! both nodes.
+//! A failure before the release ends a switchover at once, not by a timeout, and both nodes say why.
 
 use super::faults::Fault;
 use super::pair::{Delays, Pair};
 use super::switchover::{Begin, begin};
 use super::*;
 
-// A switch that was prepared for so long, and what then happens; the wish's end.
+// A switchover with a fault `after_ns` after its beginning. Returns the pair and the wish's error.
 fn fails(after_ns: u64, fault: Fault) -> (Pair, String) {
     let delays = Delays {
         drain: 100 * MS,

@@ -1,5 +1,4 @@
-//! Switchovers between two nodes: as they should go, and with everything that can go wrong at every
-//! step of them.
+//! Switchovers between two nodes: without faults, and with each fault before each step.
 
 use spared_link::word::Word;
 
@@ -13,14 +12,14 @@ fn cause() -> Cause {
     Cause::new(CauseKind::Asked, "an administrator wants it")
 }
 
-/// Who begins it.
+/// Origin of a switchover.
 #[derive(Clone, Copy, Debug)]
 pub enum Begin {
     /// The elector of the active node.
     Elector,
-    /// People, on the active node.
+    /// A client on the active node.
     Switch,
-    /// People, on the backup.
+    /// A client on the backup.
     Request,
     /// SIGTERM of the active node.
     Stop,
@@ -84,7 +83,7 @@ fn a_switchover_has_these_steps_in_this_order() {
     let steps = [
         "0: offers",
         "0: drain ct",
-        // what has no channel need not wait for one
+        // dhcp has no channel, and so waits for no mark
         "1: settle dhcp",
         "0: mark {\"ct\"}",
         "1: settle ct",
@@ -218,7 +217,7 @@ fn who_is_not_ready_declines_in_a_sentence_unless_it_is_to_go_anyway() {
     assert!(pair.answers(1, "office"));
 }
 
-/// The elector asks the first node for one, and is answered at once.
+/// The elector of node 0 asks for a switchover, and is refused at once.
 fn refuses_a_switchover(pair: &mut Pair, status: i32) {
     let ticket = Ticket {
         plugin: "vrrp".to_owned(),
@@ -353,7 +352,7 @@ fn what_comes_from_an_earlier_run_is_passed_over() {
     }
 }
 
-/// Everything that can go wrong in one way.
+/// All faults.
 fn faults() -> Vec<Fault> {
     let mut faults = vec![Fault::None, Fault::Lost, Fault::Twice, Fault::LinkDown];
     for node in [0, 1] {
@@ -379,7 +378,7 @@ fn nobody_is_left(how: Begin, fault: Fault) -> bool {
     matches!(how, Begin::Stop) && other.contains(&fault)
 }
 
-// One fault before the given step of a switchover. True while the switchover has that many steps.
+// Injects one fault before step `at` of a switchover. True if the switchover has that many steps.
 fn try_one(how: Begin, fault: Fault, at: usize, delays: Delays) -> bool {
     let what = format!("{how:?} with {fault:?} before step {at}, {delays:?}");
     let mut pair = Pair::new(&["office"], Delays::default());
@@ -395,7 +394,7 @@ fn try_one(how: Begin, fault: Fault, at: usize, delays: Delays) -> bool {
     let wished = matches!(how, Begin::Switch | Begin::Request);
     let node = if matches!(how, Begin::Request) { 1 } else { 0 };
     let asked = &pair.nodes[node];
-    // A host that was killed has forgotten who asked.
+    // A host that was killed no longer knows the wish.
     let forgot =
         matches!(fault, Fault::Host(of) | Fault::Machine(of) | Fault::Terminate(of) if of == node);
     assert!(
