@@ -1,4 +1,4 @@
-//! Interfaces from which no advert can go: the node has no address of its own there.
+//! Interfaces from which no advert can be sent, because the node has no address of its own there.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use super::{Finding, Severity, Wanted};
 use crate::fence::is_link_local;
 
 pub fn examine(wanted: &Wanted) -> Vec<Finding> {
-    // What cannot be read accuses nobody.
+    // No findings if the kernel's tables cannot be read.
     let read = || {
         let mut requests = Requests::open().ok()?;
         Some((requests.links().ok()?, requests.addresses().ok()?))
@@ -35,7 +35,7 @@ fn findings(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> Vec<Findi
     findings
 }
 
-/// The families whose adverts have no source, of those that are advertised for.
+/// Families of the interface's virtual routers for which adverts have no source address.
 fn missing(interface: &Interface, own: &[IpAddr]) -> impl Iterator<Item = &'static str> {
     let ipv4 = interface.has_ipv4() && !own.iter().any(IpAddr::is_ipv4);
     let ipv6 = interface.has_ipv6() && !own.iter().any(|address| is_link_local(*address));

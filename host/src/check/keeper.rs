@@ -1,5 +1,5 @@
-//! Programs that keep an interface's addresses as they want them: systemd-networkd and
-//! NetworkManager delete, at their next reconfiguration, what they did not set.
+//! Programs that manage an interface's addresses: at a reconfiguration, systemd-networkd and
+//! NetworkManager delete addresses that they did not set.
 
 use super::{Finding, Severity, System, Wanted};
 
@@ -20,7 +20,7 @@ pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
         .collect()
 }
 
-// What they write to /run is about the first process's network namespace; indices repeat in others.
+// Their files in /run describe the network namespace of process 1; other namespaces use the same indices.
 fn elsewhere() -> bool {
     let namespace = |pid: &str| System::link(format!("/proc/{pid}/ns/net").as_ref());
     match (namespace("1"), namespace("self")) {
@@ -82,7 +82,7 @@ fn network_manager(system: &System, name: &str, index: u32) -> Option<Finding> {
     Some(Finding::new("network-manager", Severity::Warning, sentence).mend(mend))
 }
 
-/// The last value of a `KEY=value` line.
+/// Value of the last `KEY=value` line.
 fn value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     text.lines()
         .filter_map(|line| line.trim().split_once('='))

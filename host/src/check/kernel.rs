@@ -1,4 +1,4 @@
-//! What the kernel can do: the fence, address protocols, real-time priority, and how fine its tick is.
+//! Abilities of the kernel: fence, address protocols, real-time priority, resolution of its tick.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use rustix::time::{ClockId, clock_getres};
 use super::{Finding, Severity, System};
 use crate::config::Host;
 
-/// Netdev chains on egress came with 5.16, IFA_PROTO with 5.18.
+/// First kernels with netdev chains on egress, and with IFA_PROTO.
 const FENCE: (u32, u32) = (5, 16);
 const ADDRESS_PROTOCOL: (u32, u32) = (5, 18);
 
 /// Bit of CAP_SYS_NICE in CapEff.
 const SYS_NICE: u64 = 1 << 23;
 
-/// With a coarser tick the smallest advert interval that leaves room for a lease grows above 10 ms.
+/// Coarsest tick with which an advert interval of 10 ms still leaves room for a fence lease.
 const FINE_TICK: Duration = Duration::from_millis(6);
 
 pub fn examine(system: &System) -> Vec<Finding> {
@@ -31,7 +31,7 @@ pub fn examine(system: &System) -> Vec<Finding> {
         .collect()
 }
 
-/// What the administrator gives up.
+/// Warning about a fence that is configured off.
 pub fn fence_off(host: &Host) -> Option<Finding> {
     (!host.fenced).then(|| {
         let sentence = "fence is off: a hung daemon keeps its addresses";
@@ -71,7 +71,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-// Lease >= interval + 2 ticks and <= 3 intervals - 1 tick: an interval takes 1.5 ticks at least.
+// Lease >= interval + 2 ticks and <= 3 intervals - 1 tick, so the interval is at least 1.5 ticks.
 fn coarse(tick: Duration) -> Option<Finding> {
     (tick > FINE_TICK).then(|| {
         let sentence = format!(

@@ -1,5 +1,4 @@
-//! Whether the link to the peer can come up here: the firewall, and a passphrase that stands
-//! guessing.
+//! Findings about the link: a firewall that filters it, a weak passphrase.
 
 use super::{Finding, Severity, ruleset};
 use crate::config::Setup;
@@ -15,7 +14,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
         let mend = "write a longer one, the same on both nodes, or use `sparectl keygen`";
         findings.push(Finding::new("weak-passphrase", Severity::Warning, sentence).mend(mend));
     }
-    // With a chain spared puts its rule there itself, once it runs.
+    // With `firewall.chain`, spared inserts its rule itself when it runs.
     let ruleset = setup.host.linked().filter(|link| link.chain.is_none());
     let ruleset = ruleset.and_then(|_| ruleset::list());
     findings.extend(ruleset.iter().flat_map(|ruleset| {

@@ -1,8 +1,8 @@
-//! What this host has or lacks that the configuration needs: found before it hurts, changing nothing.
+//! Findings about this machine: what it lacks for the configuration. Changes nothing.
 //!
 //! [`examine`] compares what the plugins' files claim ([`Wanted`]) with the kernel, its settings
 //! and the other programs of this network namespace. Each [`Finding`] names the object, the value
-//! found, and the command that mends it. The rules are pure where they can be; [`System`] reads.
+//! found, and the command that mends it. Most rules do no input: [`System`] reads for them.
 
 mod bare;
 mod keeper;
@@ -32,27 +32,27 @@ pub use wanted::Wanted;
 
 use crate::config::{Plugin, Setup};
 
-/// How much a finding hurts.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Part of what is configured cannot work here.
+    /// Part of the configuration cannot work here.
     Error,
-    /// It works until something common happens.
+    /// The configuration works until something common happens.
     Warning,
-    /// Good to know.
+    /// For information.
     Note,
 }
 
-/// One thing found.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Stable, for scripts: "ipv4-forwarding".
+    /// Stable name for scripts, such as "ipv4-forwarding".
     pub id: &'static str,
     pub severity: Severity,
     /// The object, the value found, and what follows from it.
     pub sentence: String,
-    /// The command that mends it; empty where there is none.
+    /// The command that mends it; empty if there is none.
     pub mend: String,
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything found about `setup` on this host, the worst first.
+/// All findings about `setup` on this host, worst first.
 pub fn examine(setup: &Setup) -> Vec<Finding> {
     let wanted = Wanted::of(setup);
     let mut findings = examine_on(&System::here(), &wanted);
@@ -99,7 +99,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     findings
 }
 
-/// What a plugin gets of what it asks for.
+/// Note about a plugin that runs as root or has capabilities.
 pub fn rights(plugin: &Plugin, descriptor: &Descriptor) -> Option<Finding> {
     let name = &plugin.name;
     if descriptor.flags & PLUGIN_ROOT != 0 && plugin.allow.root {

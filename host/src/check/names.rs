@@ -1,5 +1,5 @@
-//! What the files name and nothing is: files that are not read, plugins and groups that are not there,
-//! the link's interface, addresses that no host can have.
+//! Names in the files that refer to nothing: files that are not read, absent plugins, groups and link
+//! interfaces, addresses that no host can have.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -28,7 +28,8 @@ pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> 
     findings
 }
 
-/// Files beside those that are read, whose name without its end is one of a plugin's that is installed.
+/// Files in `plugins/` that are not read although they are named after an installed plugin: their extension
+/// is not `.toml`.
 pub fn unread(config: &Path, plugin_dir: &Path) -> Vec<Finding> {
     let folder = config.parent().unwrap_or(Path::new(".")).join("plugins");
     let entries = folder.read_dir().into_iter().flatten().flatten();
@@ -48,7 +49,7 @@ pub fn unread(config: &Path, plugin_dir: &Path) -> Vec<Finding> {
     unread.collect()
 }
 
-/// Of a plugin that decides roles and has no group to decide about.
+/// Warning about an elector without a group.
 pub fn no_group(plugin: &str) -> Finding {
     let sentence = format!(
         "{plugin}.toml has no [[group]]: this node is never active on any address, and a reload takes \
@@ -83,7 +84,7 @@ fn unknown_groups(wanted: &Wanted, plugin: &Plugin) -> Vec<Finding> {
     unknown.collect()
 }
 
-// Of a subnet of two addresses both are hosts'.
+// In a subnet of one or two addresses, each may be a host's.
 fn oddity(interface: &str, net: IpNet) -> Option<Finding> {
     let bits = if net.addr().is_ipv4() { 32 } else { 128 };
     if bits - net.prefix_len() < 2 {

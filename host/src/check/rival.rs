@@ -1,5 +1,4 @@
-//! Other programs that speak VRRP in this network namespace, known by their raw sockets of
-//! protocol 112.
+//! Other programs that speak VRRP in this network namespace, found by their raw sockets of protocol 112.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,7 +16,7 @@ pub fn examine(system: &System) -> Vec<Finding> {
     if inodes.is_empty() {
         return Vec::new();
     }
-    // A socket whose owner is hidden from us may be spared's own: it accuses nobody.
+    // A socket whose owner cannot be read may be spared's own: no finding.
     owners(system, &inodes)
         .into_iter()
         .map(|owner| finding(&owner))
@@ -35,8 +34,8 @@ fn finding(owner: &Owner) -> Finding {
     ))
 }
 
-/// The inodes of the sockets of protocol 112 in a table of /proc/net/raw's form:
-/// `sl local_address rem_address st ... inode`, the local port being the protocol.
+/// Inodes of the sockets of protocol 112 in a table of the form of /proc/net/raw:
+/// `sl local_address rem_address st ... inode`, where the local port is the protocol.
 fn sockets(table: &str) -> Vec<u64> {
     table
         .lines()
@@ -82,7 +81,7 @@ fn owner(system: &System, folder: &Path, sockets: &BTreeSet<String>) -> Option<O
     Some(Owner { name, pid })
 }
 
-// Workers rename their threads, so the program counts.
+// By the program, as workers rename their threads.
 fn is_spared(folder: &Path) -> bool {
     let program = System::link(&folder.join("exe")).unwrap_or_default();
     let program = program.trim_end_matches(" (deleted)");

@@ -1,7 +1,7 @@
-//! Whether somebody's nftables rules drop protocol 112, or were saved with spared's among them.
+//! nftables rules that drop protocol 112, and a saved ruleset that contains spared's table.
 //!
-//! spared hears adverts by packet sockets, which no ruleset blinds; what it sends to unicast peers
-//! goes through the output hook like any packet.
+//! spared receives adverts by packet sockets, which no ruleset filters. Adverts to unicast peers pass the
+//! output hook like any packet.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{Finding, Severity, System, Wanted, translation};
 use crate::firewall;
 
-/// What Debian's and others' nftables.service loads at boot.
+/// File that nftables.service of Debian and others loads at boot.
 const SAVED: &str = "etc/nftables.conf";
 
 pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
@@ -22,8 +22,8 @@ pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
     running.into_iter().chain(saved(system)).collect()
 }
 
-// `nft list ruleset > /etc/nftables.conf` takes the fence along. nft cannot read back all that it
-// prints of it, and then loads nothing of the file: no firewall after the next boot.
+// `nft list ruleset > /etc/nftables.conf` saves the fence too. nft cannot read back all that it prints of
+// the fence, and then loads nothing of the file: there is no firewall after the next boot.
 fn saved(system: &System) -> Option<Finding> {
     let text = system.read(SAVED)?;
     let ours = |line: &str| {
@@ -41,7 +41,7 @@ fn saved(system: &System) -> Option<Finding> {
     Some(Finding::new("ruleset-saved", Severity::Error, sentence).mend(mend))
 }
 
-// None where nft is not installed or may not read.
+// None if nft is not installed or may not read the ruleset.
 pub(super) fn list() -> Option<Value> {
     let output = Command::new("nft").args(["-j", firewall::LISTING]).output();
     let output = output.ok().filter(|output| output.status.success())?;
@@ -84,7 +84,7 @@ fn finding(chain: &Value, unicast: bool) -> Option<Finding> {
     Some(finding.mend(format!("nft insert rule {place} meta l4proto 112 accept")))
 }
 
-// Dropped by the policy with no rule on the way that accepts it, or by a rule that names it.
+// Dropped by the policy unless a rule accepts VRRP by name, or dropped by a rule that names it.
 fn drops_vrrp(chain: &Value, objects: &[Value]) -> bool {
     let family = text(chain, "family");
     if !matches!(family, "ip" | "ip6" | "inet") || text(chain, "type") != "filter" {
@@ -101,7 +101,7 @@ fn drops_vrrp(chain: &Value, objects: &[Value]) -> bool {
     }
 }
 
-// The rules of a chain and of those that it jumps to.
+// Rules of a chain and of all chains that it jumps to.
 pub(super) fn rules_from<'v>(chain: &'v Value, objects: &'v [Value]) -> Vec<&'v Value> {
     let of_table: Vec<&Value> = objects
         .iter()
@@ -114,7 +114,7 @@ pub(super) fn rules_from<'v>(chain: &'v Value, objects: &'v [Value]) -> Vec<&'v 
         .collect();
     let mut chains = vec![text(chain, "name")];
     let mut found = Vec::new();
-    // grows while it is walked; each chain once, so loops end
+    // `chains` grows during the walk; each chain is visited once, so loops end
     let mut next = 0;
     while let Some(name) = chains.get(next).copied() {
         next += 1;

@@ -1,4 +1,4 @@
-//! Whether a set of nftables that is to follow to the other node is of a kind that can.
+//! nftables sets that are to be replicated but are of a kind that cannot.
 
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ fn is_it(set: &Value, wanted: &Set) -> bool {
 }
 
 fn finding(set: &Value) -> Option<Finding> {
-    // what a map leads to: a verdict, a kind of object, or the type of its data
+    // values of a map: "verdict", a kind of object, or the type of its data
     const OBJECTS: [&str; 8] = [
         "counter",
         "quota",

@@ -1,4 +1,4 @@
-//! Kernel settings (sysctl) that decide whether a router with virtual addresses routes and answers.
+//! Kernel settings (sysctl) on which routing and answering for virtual addresses depend.
 
 use super::wanted::Interface;
 use super::{Finding, Severity, System, Wanted};
@@ -43,7 +43,7 @@ fn forwarding6(system: &System, wanted: &Wanted) -> Option<Finding> {
     })
 }
 
-// With addresses on one interface only this may be a server, which need not forward.
+// With addresses on one interface only, this may be a server, which need not forward.
 fn severity_of_forwarding(interfaces: usize) -> Option<Severity> {
     match interfaces {
         0 => None,
@@ -72,7 +72,7 @@ fn on_interface(system: &System, name: &str, interface: &Interface) -> Vec<Findi
     findings
 }
 
-/// The settings of one interface beside those of "all".
+/// Settings of one interface, and those of "all".
 struct Conf<'a> {
     system: &'a System,
     name: &'a str,
@@ -89,7 +89,7 @@ impl Conf<'_> {
         self.system.setting(&format!("net/ipv4/conf/all/{setting}"))
     }
 
-    /// How the kernel combines most of them: the greater one counts.
+    /// Effective value of most settings: the greater one of both counts.
     fn greater(&self, setting: &str) -> Option<i64> {
         Some(self.own(setting)?.max(self.all(setting)?))
     }
@@ -107,7 +107,7 @@ fn forwarding_here(conf: &Conf<'_>) -> Option<Finding> {
     })
 }
 
-// The devices of virtual MACs are loose whatever "all" says: theirs is 2, and the greater one counts.
+// Devices of virtual MACs are always loose: their own value is 2, and the greater one counts.
 fn rp_filter(conf: &Conf<'_>) -> Option<Finding> {
     (conf.greater("rp_filter")? == 1).then(|| {
         let name = conf.name;
@@ -132,7 +132,7 @@ fn arp_filter(conf: &Conf<'_>) -> Option<Finding> {
     })
 }
 
-// 8 answers nothing; 2 answers only who is in the subnet of the address, and a host address has none.
+// 8 answers nobody; 2 answers only hosts in the subnet of the address, and a host address has none.
 fn arp_ignore(conf: &Conf<'_>, interface: &Interface) -> Option<Finding> {
     let value = conf.greater("arp_ignore")?;
     let hosts_only = interface.virtual_mac

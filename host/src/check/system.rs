@@ -1,9 +1,9 @@
-//! Where the facts come from: files of /proc and /run under a root that tests may replace.
+//! Source of the facts: files of /proc and /run below a root that tests may replace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The host, or a folder that looks like one.
+/// A host, or a folder that looks like one.
 #[derive(Clone, Debug)]
 pub struct System {
     root: PathBuf,
@@ -20,18 +20,18 @@ impl System {
         Self { root: root.into() }
     }
 
-    /// A file's text without the white space around it.
+    /// Text of a file without white space around it.
     pub fn read(&self, path: &str) -> Option<String> {
         let text = fs::read_to_string(self.path(path)).ok()?;
         Some(text.trim().to_owned())
     }
 
-    /// A kernel setting by its name with slashes, "net/ipv4/ip_forward".
+    /// A kernel setting by its name with slashes, such as "net/ipv4/ip_forward".
     pub fn setting(&self, name: &str) -> Option<i64> {
         self.read(&format!("proc/sys/{name}"))?.parse().ok()
     }
 
-    /// Like /proc/net/dev: it follows the network namespace, which /sys does not.
+    /// True if /proc/net/dev lists the interface. Unlike /sys, that file follows the network namespace.
     pub fn has_interface(&self, name: &str) -> bool {
         let table = self.read("proc/net/dev").unwrap_or_default();
         table
@@ -44,7 +44,7 @@ impl System {
         self.root.join(path.trim_start_matches('/'))
     }
 
-    /// The entries of a folder, those that cannot be read left out.
+    /// Entries of a folder that can be read.
     pub fn entries(&self, path: &str) -> Vec<PathBuf> {
         let Ok(folder) = fs::read_dir(self.path(path)) else {
             return Vec::new();
@@ -54,7 +54,7 @@ impl System {
             .collect()
     }
 
-    /// Where a symbolic link of a process leads.
+    /// Target of a symbolic link.
     pub fn link(path: &Path) -> Option<String> {
         Some(fs::read_link(path).ok()?.to_string_lossy().into_owned())
     }

@@ -1,4 +1,4 @@
-//! Findings about folders that look like hosts; `host/tests/environment.rs` has the real ones.
+//! Findings about folders that look like hosts. Real hosts: `host/tests/environment.rs`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ impl Root {
         System::below(&self.0)
     }
 
-    /// A router whose settings trouble nobody.
+    /// A router without findings.
     fn router(name: &str) -> Self {
         let root = Self::new(name);
         root.write(

@@ -1,7 +1,7 @@
-//! Whether rules translate connections of several groups to one group's address.
+//! nftables rules that translate connections of several groups to one group's address.
 //!
-//! Groups may be active on different nodes. Answers come to the node that has the address, so that a
-//! connection of another group passes both, and its first answer may be faster than the word of it.
+//! Groups may be active on different nodes. Answers arrive on the node that has the address, so a connection
+//! of another group passes both nodes, and its first answer may arrive before its replicated record.
 
 use std::net::IpAddr;
 
@@ -11,8 +11,8 @@ use super::ruleset::{rules_from, statements, text};
 use super::wanted::Group;
 use super::{Finding, Severity};
 
-/// Rules below a chain that translates sources: those with an address of a group, where another group
-/// of that family has none.
+/// Note if source translation uses an address of one group, and none of another group that has addresses
+/// of the same family.
 pub fn judge(ruleset: &Value, groups: &[Group]) -> Option<Finding> {
     let objects = ruleset["nftables"].as_array()?;
     let chains = objects.iter().filter_map(|object| object.get("chain"));
@@ -52,7 +52,7 @@ fn finding(address: IpAddr, owner: &Group, other: &Group) -> Finding {
     Finding::new("ruleset-translation", Severity::Note, sentence).mend(mend)
 }
 
-/// The single address that a rule translates sources to.
+/// Address to which a rule translates sources, if it is a single one.
 fn source(rule: &Value) -> Option<IpAddr> {
     let mut translations = statements(rule).iter().filter_map(|it| it.get("snat"));
     translations.find_map(|it| it["addr"].as_str()?.parse().ok())

@@ -1,6 +1,6 @@
-//! What the plugins' files claim of this host, read without knowing any plugin: a table with a key
-//! `interface` is about that interface, and its lists of address/prefix are addresses there; one with
-//! `family`, `table` and `name` is about that set of nftables.
+//! What the plugins' files need of this host, read without knowing any plugin: a table with a key
+//! `interface` is about that interface, and its lists of address/prefix are addresses there; a table with
+//! `family`, `table` and `name` is about that nftables set.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,19 +10,19 @@ use toml::{Table, Value};
 
 use crate::config::Setup;
 
-/// Interfaces by name.
+/// Interfaces, groups and sets that the files name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     pub interfaces: BTreeMap<String, Interface>,
-    /// What may be active on different nodes: tables `[[group]]`.
+    /// Tables `[[group]]`; groups may be active on different nodes.
     pub groups: Vec<Group>,
-    /// Sets of nftables that are to follow to the other node.
+    /// nftables sets that are to be replicated.
     pub sets: Vec<Set>,
-    /// Some router is `unicast`: what it sends goes through the firewall's output.
+    /// A virtual router is `unicast`: its adverts pass the firewall's output hook.
     pub unicast: bool,
 }
 
-/// A set or map of nftables.
+/// An nftables set or map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
     pub family: String,
@@ -48,7 +48,7 @@ pub struct Group {
     pub addresses: Vec<IpAddr>,
 }
 
-/// What is claimed on one interface.
+/// Needs of one interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     pub addresses: Vec<IpNet>,
@@ -89,7 +89,7 @@ impl Wanted {
     }
 
     pub(super) fn read(&mut self, text: &str, node: &str) {
-        // what is no TOML is the configuration reader's to report
+        // the reader of the configuration reports text that is no TOML
         let table: Table = text.parse().unwrap_or_default();
         self.walk(&table, node);
         let groups = table.get("group").and_then(Value::as_array);
@@ -131,7 +131,7 @@ fn flag(table: &Table, key: &str, node: &str) -> bool {
     own(table, key, node).and_then(Value::as_bool) == Some(true)
 }
 
-// Of a table by node name, this node's value.
+// Value of a key; of a table by node name, this node's.
 fn own<'t>(table: &'t Table, key: &str, node: &str) -> Option<&'t Value> {
     match table.get(key)? {
         Value::Table(by_node) => by_node.get(node),
