@@ -1,5 +1,5 @@
-//! One host per runtime folder and per network namespace: a second one would take the addresses of
-//! the first for leftovers.
+//! One host per runtime folder and per network namespace: a second one would remove the addresses of the
+//! first as leftovers.
 
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
@@ -12,7 +12,7 @@ use rustix::net::sockopt::socket_peercred;
 /// Abstract names belong to a network namespace, and vanish with their process.
 const NAME: &str = "spared-host";
 
-/// Held for as long as this host runs; nothing is left behind, however it ends.
+/// Held while this host runs. Nothing is left behind, however the host ends.
 #[derive(Debug)]
 pub struct Claim {
     _folder: OwnedFd,
@@ -20,10 +20,10 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Makes the folder where there is none.
+    /// Claims the folder, which is created if it is missing, and the network namespace.
     ///
     /// # Errors
-    /// A sentence: somebody else is there.
+    /// A sentence, such as that another spared runs here.
     pub fn take(runtime_dir: &Path) -> Result<Self, String> {
         std::fs::create_dir_all(runtime_dir)
             .map_err(|error| format!("{}: {error}", runtime_dir.display()))?;
@@ -48,7 +48,7 @@ fn take_namespace(name: &str) -> Result<Option<UnixListener>, String> {
     let address = SocketAddr::from_abstract_name(name).map_err(say)?;
     match UnixListener::bind_addr(&address) {
         Ok(listener) => Ok(Some(listener)),
-        // Anybody may take a name: only who could run a host is believed.
+        // Any user may take the name: it counts only if its holder could run a host.
         Err(_) if holder(&address).is_some_and(|uid| !may_run_a_host(uid)) => Ok(None),
         Err(_) => Err("another spared runs in this network namespace".to_owned()),
     }

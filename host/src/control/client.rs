@@ -1,4 +1,4 @@
-//! One client: lines in, lines out, both bounded.
+//! A client of the control socket: bounded lines in and out.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,14 +9,14 @@ use spared_control::{Answer, Request};
 
 const LINE_MAX: usize = 64 * 1024;
 const OUTPUT_MAX: usize = 8 * 1024 * 1024;
-/// How long a client may leave its answer unread.
+/// Time for which a client may leave its answer unread.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Who asks, by the kernel's word.
+/// Origin of a request: the user id that the kernel reports, or the peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub uid: u32,
-    /// Somebody who was allowed to ask on that node.
+    /// The peer that relays the request, for a user whom it has authorised.
     node: Option<String>,
 }
 
@@ -25,7 +25,7 @@ impl Caller {
         Self { uid, node: None }
     }
 
-    /// Over the link; what may be asked there is less, whoever it is.
+    /// A caller over the link. Fewer requests pass there, whoever the user is.
     pub fn at(node: &str) -> Self {
         Self {
             uid: 0,
@@ -33,8 +33,8 @@ impl Caller {
         }
     }
 
-    /// Root, and who runs the host, may everything; others may read. What a plugin's word does is
-    /// known where the plugin is: [`may_change`](Self::may_change).
+    /// True if the caller may send the request: root and the user who runs the host may send all, others
+    /// read-only ones. Verbs of plugins are checked later, by [`may_change`](Self::may_change).
     pub fn may(&self, request: &Request) -> bool {
         match request {
             _ if self.is_root() => true,
@@ -43,12 +43,12 @@ impl Caller {
         }
     }
 
-    /// Whether it may say a word of a plugin that changes something.
+    /// True if the caller may use verbs of plugins that change something.
     pub fn may_change(&self) -> bool {
         self.node.is_none() && self.is_root()
     }
 
-    /// Whether it asks on this node.
+    /// True if the caller is on this node.
     pub fn is_here(&self) -> bool {
         self.node.is_none()
     }
@@ -58,7 +58,7 @@ impl Caller {
         self.uid == 0 || self.uid == own
     }
 
-    /// Whether a request changes nothing, whoever asks; of a plugin's words that is seen later.
+    /// True for read-only requests. Verbs of plugins pass too: they are checked later.
     pub fn reads(request: &Request) -> bool {
         matches!(
             request,
@@ -73,7 +73,7 @@ impl Caller {
         )
     }
 
-    /// For events: "root", "user 1000", or "somebody on r2".
+    /// Name for events: "root", "user 1000", or "somebody on r2".
     pub fn name(&self) -> String {
         match (&self.node, self.uid) {
             (Some(node), _) => format!("somebody on {node}"),
@@ -89,9 +89,9 @@ pub(super) struct Client {
     pub(super) caller: Caller,
     input: Vec<u8>,
     output: Vec<u8>,
-    /// A request of its is being worked on.
+    /// A request is in progress.
     busy: bool,
-    /// It will write no more, and may still read.
+    /// The client will write no more, and may still read.
     ended: bool,
     pub(super) seen_at: Instant,
 }
@@ -122,10 +122,10 @@ impl Client {
         &self.stream
     }
 
-    /// Takes what is there, up to one line too long.
+    /// Reads what is there, up to one line that is too long.
     pub(super) fn read(&mut self, now: Instant) -> io::Result<()> {
         if self.ended {
-            // Woken only to write, or because the other half has gone too.
+            // Woken to write, or because the client has closed its reading half too.
             let gone = self.output.is_empty();
             return if gone {
                 Err(ErrorKind::UnexpectedEof.into())
@@ -179,7 +179,7 @@ impl Client {
         self.write(now)
     }
 
-    /// The next request, once the one before is answered.
+    /// The next request, if the previous one is answered.
     pub(super) fn next_line(&mut self) -> Line {
         if self.busy {
             return Line::None;
@@ -203,7 +203,7 @@ impl Client {
         !self.output.is_empty()
     }
 
-    /// It said that it will ask no more, and has all its answers.
+    /// True if the client will ask no more and has all its answers.
     pub(super) fn is_done(&self) -> bool {
         self.ended && self.is_idle() && !self.input.contains(&b'\n')
     }

@@ -1,8 +1,7 @@
-//! The control socket: requests of many clients, one at a time each, none of whom can make the
-//! host wait.
+//! The control socket: requests of many clients, one at a time from each. No client can make the host wait.
 //!
-//! Root and the account that runs the host may change things; who else may open the socket (group
-//! `spared`, by its mode) may read.
+//! Root and the user who runs the host may send all requests. Members of group `spared`, who may open the
+//! socket by its mode, may send the read-only ones.
 
 mod claim;
 mod client;
@@ -45,21 +44,21 @@ pub struct Asked {
 }
 
 impl Server {
-    /// Listens in the runtime folder, which a [`Claim`] made ours.
+    /// Listens in the runtime folder, which must be held by a [`Claim`].
     ///
     /// # Errors
-    /// A sentence with what the system refused.
+    /// A sentence about what the system refused.
     pub fn open(runtime_dir: &Path) -> Result<Self, String> {
         let say = |error: io::Error| format!("{}: {error}", runtime_dir.display());
         std::fs::set_permissions(runtime_dir, Permissions::from_mode(0o750)).map_err(say)?;
         let path = runtime_dir.join(SOCKET_NAME);
-        // Left by a host that was killed.
+        // A host that was killed leaves its socket.
         let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(&path).map_err(say)?;
         listener.set_nonblocking(true).map_err(say)?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o660)).map_err(say)?;
         if let Some(gid) = account::group("spared") {
-            // Without the right to do so, the socket stays with who runs the host.
+            // Without that right, only the user who runs the host can open the socket.
             let _ = chown(runtime_dir, None, Some(gid));
             let _ = chown(&path, None, Some(gid));
         }
@@ -75,7 +74,7 @@ impl Server {
         poller.watch(&self.listener, Key::Listener)
     }
 
-    /// Somebody wants to connect. More than a few dozen at once are turned away.
+    /// Accepts clients. At `CLIENTS_MAX` an idle client is dropped, or else the new one.
     pub fn handle_listener(&mut self, poller: &Poller, now: Instant) {
         while let Ok((stream, _)) = self.listener.accept() {
             if self.clients.len() >= CLIENTS_MAX {
@@ -97,7 +96,7 @@ impl Server {
         }
     }
 
-    /// A client wrote, can be written to, or is gone.
+    /// Handles a client that wrote, can be written to, or is gone.
     pub fn handle_client(&mut self, poller: &Poller, now: Instant, number: u64) -> Option<Asked> {
         let client = self.clients.get_mut(&number)?;
         if client.read(now).is_err() || client.write(now).is_err() {
@@ -107,7 +106,7 @@ impl Server {
         self.serve(poller, now, number)
     }
 
-    /// Sends an answer; what the client has asked meanwhile comes back.
+    /// Sends an answer. Returns the next request of the client, if there is one.
     pub fn answer(
         &mut self,
         poller: &Poller,
@@ -123,12 +122,12 @@ impl Server {
         self.serve(poller, now, number)
     }
 
-    /// Drops clients that do not take their answer.
+    /// Drops clients that do not read their answers.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.clients.retain(|_, client| !client.is_stuck(now));
     }
 
-    /// Removes the socket; the folder may be systemd's.
+    /// Removes the socket. The folder stays: it may be systemd's.
     pub fn close(self) {
         let _ = std::fs::remove_file(&self.path);
     }

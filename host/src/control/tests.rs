@@ -29,7 +29,7 @@ impl Fixture {
         UnixStream::connect(self.dir.join(SOCKET_NAME)).unwrap()
     }
 
-    /// One turn of the loop: what was asked.
+    /// Runs one turn of the loop. Returns the requests.
     fn turn(&mut self) -> Vec<Asked> {
         let now = Instant::now();
         let server = self.server.as_mut().unwrap();
@@ -161,7 +161,7 @@ fn strangers_may_read_and_not_change() {
     };
     assert!(stranger.may(&Request::Status));
     assert!(stranger.may(&plugin("status")));
-    // what the word does is known where the plugin is
+    // verbs of plugins are checked later
     assert!(stranger.may(&plugin("reset")) && !stranger.may_change());
     assert!(own.may_change() && !Caller::at("r2").may_change());
     assert!(!stranger.may(&Request::Reload { anyway: false }));

@@ -1,5 +1,5 @@
-//! The other node's texts end on terminals and in logs: nothing in them may draw there, and none
-//! is longer than anybody reads.
+//! Cleans texts of the peer, which are shown on terminals and in logs: removes control characters and
+//! bounds their length.
 
 use serde_json::Value;
 use spared_control::Answer;
@@ -8,7 +8,7 @@ use spared_pair::NodeFacts;
 const TEXT_MAX: usize = 2048;
 const LIST_MAX: usize = 256;
 
-/// Without control characters, and not endless.
+/// A text without control characters, of at most `TEXT_MAX` characters.
 pub fn text(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())
@@ -16,7 +16,7 @@ pub fn text(text: &str) -> String {
         .collect()
 }
 
-/// What the other node says of itself.
+/// Facts of the peer, with bounded lists and cleaned texts.
 pub fn facts(said: NodeFacts) -> NodeFacts {
     let mut value = serde_json::to_value(said).unwrap_or_default();
     clean(&mut value);
@@ -45,17 +45,17 @@ fn bound(value: &mut Value) {
     }
 }
 
-/// An answer of the other node.
+/// An answer of the peer, with cleaned texts.
 ///
 /// # Errors
-/// It is none that this version knows.
+/// The line is no answer that this version knows.
 pub fn answer(line: &str) -> Result<Answer, String> {
     let mut value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
     clean(&mut value);
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
-// serde_json reads no deeper than 128.
+// The recursion is bounded: serde_json reads no deeper than 128 levels.
 fn clean(value: &mut Value) {
     match value {
         Value::String(said) => *said = text(said),

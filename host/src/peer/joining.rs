@@ -1,11 +1,11 @@
-//! Joining: a node whose plugins do not hold yet what their peers hold is weaker than one whose
-//! do (E8). It ends with the last of them in sync, and after [`JOINING_MAX`] at the latest.
+//! Joining: a node whose plugins are not yet in sync after its start counts as weaker than its peer (E8).
+//! Joining ends when all of them are in sync, and after [`JOINING_MAX`] at the latest.
 
 use std::time::{Duration, Instant};
 
 pub const JOINING_MAX: Duration = Duration::from_secs(60);
 
-/// Since when somebody is not in sync.
+/// Time since which a plugin is not in sync.
 #[derive(Debug, Default)]
 pub struct Joining {
     since: Option<Instant>,
@@ -13,7 +13,7 @@ pub struct Joining {
 }
 
 impl Joining {
-    /// Whether this node joins, now that so many plugins with a peer are not in sync.
+    /// Takes the number of plugins with a peer that are not in sync. True if this node is joining.
     pub fn update(&mut self, now: Instant, behind: usize) -> bool {
         let since = (behind > 0).then(|| self.since.unwrap_or(now));
         self.is = since.is_some_and(|since| now.saturating_duration_since(since) < JOINING_MAX);
@@ -21,12 +21,12 @@ impl Joining {
         self.is
     }
 
-    /// Since when somebody is behind.
+    /// Time since which a plugin is not in sync.
     pub fn since(&self) -> Option<Instant> {
         self.since
     }
 
-    /// When it ends by itself.
+    /// Time at which joining ends by itself.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.since
             .filter(|_| self.is)
@@ -49,7 +49,7 @@ mod tests {
         assert_eq!(joining.next_timeout(), Some(start + JOINING_MAX));
         assert!(!joining.update(start + JOINING_MAX, 1));
         assert_eq!(joining.next_timeout(), None);
-        // who is still behind does not begin to join again
+        // a plugin that is still behind does not begin a new joining
         assert!(!joining.update(start + JOINING_MAX * 2, 1));
         assert!(!joining.update(start + JOINING_MAX * 2, 0));
         assert!(joining.update(start + JOINING_MAX * 3, 1));

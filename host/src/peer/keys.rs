@@ -1,9 +1,8 @@
-//! A file's keys that both nodes must share, in words that a person finds in the file:
+//! Keys of a file that must be equal on both nodes, named as a person finds them in the file:
 //! `group "office" interface "lan2": addresses`.
 //!
-//! Entries of arrays of tables are named by their `name`, else their `interface`, else their
-//! position. Each table and entry is a key of its own without a value, so that one that only one
-//! node has is one difference and not one per key.
+//! Entries of arrays of tables are named by their `name`, else their `interface`, else their position. Each
+//! table and entry is also a key of its own, so that one that only one node has is a single difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,20 +12,20 @@ use toml::{Table, Value};
 
 use crate::config::fingerprint;
 
-/// Keys of one file; more are compared as one.
+/// Keys of one file. Further ones are compared as a single key.
 pub const KEYS_MAX: usize = 1000;
-/// Longest key, and longest value that is told in full.
+/// Longest key, and longest value that is sent in full.
 const TEXT_MAX: usize = 240;
-/// What the host has to say at most, so that a file fits into one word.
+/// Most bytes of a file's keys and values, so that they fit into one word.
 const BYTES_MAX: usize = 96 * 1024;
 const DIFFERENCES_MAX: usize = 64;
 /// The value of a table or an entry.
 const PRESENT: &str = "present";
 
-/// Words and values of a file.
+/// Keys of a file in words, with their values.
 pub type Keys = BTreeMap<String, String>;
 
-/// The keys of a file that are of the pair. Text that is no TOML has none.
+/// Keys of a file whose scope is the pair. Text that is no TOML has none.
 pub fn flatten(text: &str, scopes: &[(String, Scope)]) -> Keys {
     let scopes: BTreeMap<&str, Scope> = scopes
         .iter()
@@ -43,13 +42,13 @@ pub fn flatten(text: &str, scopes: &[(String, Scope)]) -> Keys {
     flat.finish()
 }
 
-/// Equal where the keys are.
+/// Digest of keys and values.
 pub fn digest(keys: &Keys) -> String {
     let texts = keys.iter().flat_map(|(key, value)| [key, value]);
     format!("{:016x}", fingerprint(texts.map(String::as_str)))
 }
 
-/// What differs, in the order of the keys.
+/// Differences between both nodes' keys, in the order of the keys.
 pub fn differences(file: &str, here: &Keys, there: &Keys) -> Vec<Difference> {
     let mut found: Vec<Difference> = Vec::new();
     let mut absent: Vec<&String> = Vec::new();
@@ -76,7 +75,7 @@ pub fn differences(file: &str, here: &Keys, there: &Keys) -> Vec<Difference> {
     found
 }
 
-/// One file that only one node has.
+/// Difference of a file that only one node has.
 pub fn lone_file(file: &str, is_here: bool) -> Difference {
     let present = Some(PRESENT.to_owned());
     let (here, there) = match is_here {
@@ -91,7 +90,7 @@ pub fn lone_file(file: &str, is_here: bool) -> Difference {
     }
 }
 
-/// Keys from the other node: not more than we would send, and nothing that draws on a terminal.
+/// Keys from the peer, bounded in number and length, without control characters.
 pub fn clean(keys: Keys) -> Keys {
     keys.into_iter()
         .take(KEYS_MAX + 1)
@@ -113,12 +112,12 @@ struct Flat<'s> {
     scopes: BTreeMap<&'s str, Scope>,
     keys: Keys,
     bytes: usize,
-    /// What did not fit.
+    /// Keys and values beyond the bounds.
     rest: Vec<String>,
 }
 
 impl Flat<'_> {
-    // `path` is how scopes name it ("group.interface"), `words` how people do.
+    // `path` names the table as scopes do ("group.interface"), `words` as people do.
     fn table(&mut self, table: &Table, path: &str, words: &str, scope: Scope) {
         for (key, value) in table {
             let path = join(path, key, ".");
@@ -199,8 +198,8 @@ fn name_of(table: &Table) -> Option<String> {
     Some(format!("\"{name}\""))
 }
 
-// As in the file, where it is short and no secret. Of a secret only so much travels that two
-// different ones are told apart, and too little to guess it by.
+// A short value as in the file. Of a secret only 16 bits of a digest are sent: enough to tell two different
+// ones apart, too few to guess it.
 fn told(value: &Value, is_secret: bool) -> String {
     let text = value.to_string();
     if is_secret {

@@ -1,7 +1,7 @@
-//! What the two hosts tell each other: how fit they are, how they are configured, and questions of
-//! people. No input or output: `handle_*` feed it, [`Peer::poll_word`] drains it.
+//! What the two hosts exchange: facts about each node, digests and keys of its files, and requests of
+//! clients. No input or output: the `handle_*` methods feed it, [`Peer::poll_word`] drains it.
 //!
-//! Nothing that the other node says is trusted further than to be shown, compared, or weighed.
+//! What the peer sends is not trusted: it is only shown, compared, or weighed.
 
 pub mod clean;
 pub mod joining;
@@ -19,11 +19,11 @@ use spared_pair::NodeFacts;
 
 use keys::Keys;
 
-/// The facts are said again that often, although nothing changed.
+/// Interval at which unchanged facts are sent again.
 const FACTS_EVERY: Duration = Duration::from_secs(10);
-/// Questions of the other node that are answered at the same time.
+/// Questions of the peer that are answered at the same time.
 const SERVED_MAX: usize = 16;
-/// Questions to the other node at the same time.
+/// Questions to the peer at the same time.
 const ASKED_MAX: usize = 64;
 /// Files that are compared.
 const FILES_MAX: usize = 128;
@@ -33,33 +33,33 @@ const DIFFERENCES_MAX: usize = 128;
 /// One file of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum File {
-    /// Its plugin has not said yet which of its keys are of the pair.
+    /// The plugin has not reported the scopes of its keys yet.
     Unknown,
     Keys(Keys),
 }
 
-/// The other node, as far as it is heard.
+/// The peer, as far as it is heard.
 #[derive(Debug, Default)]
 pub struct Peer {
     up: bool,
     facts: Option<NodeFacts>,
-    /// This node's, by the name of the file.
+    /// Files of this node, by name.
     files: BTreeMap<String, File>,
-    /// The other's; None until it has said.
+    /// Digests of the peer's files, by name. None until it has sent them.
     digests: Option<BTreeMap<String, String>>,
     theirs: BTreeMap<String, Keys>,
     differences: Vec<Difference>,
     said: Option<(NodeFacts, Instant)>,
     number: u64,
-    /// Questions to the other node, and until when they wait.
+    /// Questions to the peer, and when each times out.
     asked: BTreeMap<u64, Instant>,
-    /// Questions of the other node.
+    /// Questions of the peer that are not answered yet.
     served: BTreeSet<u64>,
     words: VecDeque<Word>,
 }
 
 impl Peer {
-    /// What is to be said next.
+    /// The next word to send.
     pub fn poll_word(&mut self) -> Option<Word> {
         self.words.pop_front()
     }
@@ -68,7 +68,7 @@ impl Peer {
         self.up
     }
 
-    /// What it says of itself; None while it is not heard.
+    /// Facts that the peer reported. None while it is not heard.
     pub fn facts(&self) -> Option<&NodeFacts> {
         self.facts.as_ref()
     }
@@ -79,7 +79,7 @@ impl Peer {
         self.tell_digests();
     }
 
-    /// Whatever was known of it may be wrong by now.
+    /// Forgets what the peer has sent, which may be wrong by now.
     pub fn handle_down(&mut self) {
         self.up = false;
         self.facts = None;
@@ -91,13 +91,13 @@ impl Peer {
         self.words.clear();
     }
 
-    // ---- how both are
+    // ---- facts
 
     pub fn handle_facts(&mut self, facts: NodeFacts) {
         self.facts = Some(clean::facts(facts));
     }
 
-    /// Tells the other node how this one is, if that is news or was long ago.
+    /// Sends the facts of this node, if they changed or were last sent `FACTS_EVERY` ago.
     pub fn update(&mut self, now: Instant, facts: NodeFacts) {
         let fresh = self.said.as_ref().is_some_and(|(said, at)| {
             *said == facts && now.saturating_duration_since(*at) < FACTS_EVERY
@@ -109,13 +109,13 @@ impl Peer {
         self.said = Some((facts, now));
     }
 
-    // ---- how both are configured
+    // ---- configuration
 
     pub fn differences(&self) -> &[Difference] {
         &self.differences
     }
 
-    /// The other node has said all that there is to compare.
+    /// True if the peer has sent all that there is to compare.
     pub fn is_compared(&self) -> bool {
         let known = |(name, digest): (&String, &String)| {
             !self.is_worth_asking(name, digest) || self.theirs.contains_key(name)
@@ -124,7 +124,7 @@ impl Peer {
         digests.is_some_and(|digests| digests.iter().all(known))
     }
 
-    /// This node's files, at the start, after a reload, and when a plugin has said its scopes.
+    /// Sets this node's files: at the start, after a reload, and when a plugin has reported its scopes.
     pub fn set_files(&mut self, files: BTreeMap<String, File>) {
         if self.files == files {
             return;
@@ -158,7 +158,7 @@ impl Peer {
         self.compare();
     }
 
-    // Of the files that differ: what was told of them before may be old.
+    // Asks for the keys of all files that differ, as keys sent before may be old.
     fn want_keys(&mut self) {
         let digests = self.digests.iter().flatten();
         let files: Vec<String> = digests
@@ -205,7 +205,7 @@ impl Peer {
             match (digest, self.theirs.get(name)) {
                 (None, _) => found.push(keys::lone_file(name, true)),
                 (Some(digest), _) if digest.is_empty() || *digest == keys::digest(here) => {}
-                // Its keys are on their way.
+                // The keys were asked for.
                 (Some(_), None) => {}
                 (Some(_), Some(there)) => found.extend(keys::differences(name, here, there)),
             }
@@ -220,8 +220,8 @@ impl Peer {
 
     // ---- questions
 
-    /// Asks the other node; answered under this number, or it runs out. None: it is not heard, or
-    /// too much is asked already.
+    /// Asks the peer. The question is answered under this number, or times out. None: the peer is not heard,
+    /// or too many questions are open.
     pub fn ask(&mut self, until: Instant, request: String) -> Option<u64> {
         if !self.up || self.asked.len() >= ASKED_MAX {
             return None;
@@ -233,12 +233,12 @@ impl Peer {
         Some(id)
     }
 
-    /// Whether somebody still waits for it.
+    /// True if a client still waits for the answer.
     pub fn handle_answer(&mut self, id: u64) -> bool {
         self.asked.remove(&id).is_some()
     }
 
-    /// The other node asks; false where it asks too much.
+    /// Takes a question of the peer; false if it has too many open.
     pub fn handle_ask(&mut self, id: u64) -> bool {
         self.served.len() < SERVED_MAX && self.served.insert(id)
     }
@@ -249,7 +249,7 @@ impl Peer {
         }
     }
 
-    /// The questions that nobody answered in time.
+    /// Ends and returns the questions that have timed out.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<u64> {
         let due = |(id, until): (&u64, &Instant)| (now >= *until).then_some(*id);
         let due: Vec<u64> = self.asked.iter().filter_map(due).collect();
@@ -259,7 +259,7 @@ impl Peer {
         due
     }
 
-    /// Nobody will answer: the questions that waited.
+    /// Ends and returns all open questions.
     pub fn give_up(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.asked).into_keys().collect()
     }
@@ -270,7 +270,7 @@ impl Peer {
 }
 
 impl File {
-    // Empty: it is there, and cannot be compared yet.
+    // Empty for a file that cannot be compared yet.
     fn digest(&self) -> String {
         match self {
             Self::Unknown => String::new(),

@@ -1,8 +1,8 @@
-//! Which keys of the host's own may differ between the nodes. Plugins declare theirs.
+//! Scopes of the host's own keys: those that may differ between the nodes. Plugins declare theirs.
 
 use spared_worker::message::Scope;
 
-/// Keys of `spared.toml` that are this machine's alone.
+/// Keys of `spared.toml` with the scope "local".
 const LOCAL: [&str; 6] = [
     "node",
     "log",
@@ -20,7 +20,7 @@ pub fn of_host() -> Vec<(String, Scope)> {
     local.chain(node).collect()
 }
 
-/// The host's keys of plugins' files.
+/// The host's keys in plugins' files.
 pub fn of_plugins() -> Vec<(String, Scope)> {
     ["enabled", "allow"]
         .map(|key| (key.to_owned(), Scope::Local))

@@ -2,7 +2,7 @@ use spared_pair::{GroupFacts, NodeFacts};
 
 use super::*;
 
-/// Two nodes, and words that arrive at once.
+/// Two nodes whose words arrive at once.
 struct Pair {
     nodes: [Peer; 2],
 }
@@ -33,7 +33,7 @@ impl Pair {
     }
 
     fn hear(&mut self, node: usize, word: Word) {
-        // what crosses is JSON
+        // words cross the link as JSON
         let word = serde_json::from_str(&serde_json::to_string(&word).unwrap()).unwrap();
         let node = &mut self.nodes[node];
         match word {

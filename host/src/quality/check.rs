@@ -1,4 +1,4 @@
-//! One check.
+//! A check, as it was last reported.
 
 use spared_control::CheckStatus;
 use spared_pair::STATE_UNKNOWN;
@@ -8,17 +8,17 @@ use super::WEIGHT_MAX;
 const NAME_MAX: usize = 64;
 const WHY_MAX: usize = 200;
 
-/// What a check is about, as far as sentences are concerned.
+/// Object of a check, which decides how its sentence is worded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Its name is an interface's.
+    /// An interface of the same name.
     Interface,
-    /// A plugin that does not run.
+    /// A plugin that was given up or refused.
     Plugin,
     Other,
 }
 
-/// What a plugin last said about one thing.
+/// A check of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     kind: Kind,
@@ -29,11 +29,11 @@ pub struct Check {
     pub(super) state: u32,
     why: String,
     since: String,
-    /// Its plugin's worker has ended, and the next one has not repeated it.
+    /// The worker has ended, and the next one has not reported the check again.
     pub(super) stale: bool,
 }
 
-/// What a plugin says of a check.
+/// A plugin's report of a check.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckReport<'s> {
     pub name: &'s str,
@@ -65,19 +65,19 @@ impl Check {
         }
     }
 
-    /// The same state lasts since it was first said.
+    /// Keeps the time of the first report while the state is the same.
     pub(super) fn keep_since(&mut self, known: &Self) {
         if known.state == self.state {
             self.since.clone_from(&known.since);
         }
     }
 
-    /// Its state as it counts: what is not known yet is no reason to change a role.
+    /// State as it counts: one that is not known yet counts as good, to change no role.
     pub(super) fn counted(&self) -> u32 {
         self.state.min(100)
     }
 
-    /// How much it takes away.
+    /// Cost of the check: weight times what its state lacks to 100.
     pub(super) fn cost(&self) -> u32 {
         self.weight * (100 - self.counted())
     }
@@ -121,7 +121,7 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
-// "has no carrier" goes on where the name ends.
+// True if `why` continues the name to a sentence: "has no carrier".
 fn is_predicate(why: &str) -> bool {
     let verb = why.split(' ').next().unwrap_or(why);
     ["has", "is", "does", "lets", "reaches"].contains(&verb)

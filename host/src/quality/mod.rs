@@ -1,13 +1,12 @@
-//! How fit this node is: every plugin's checks, weighed into one number.
+//! Quality of this node: a number of 0 to 100 from the checks of all plugins.
 //!
-//! Stormshield's formula: the states of all checks, weighed, rounded down; 100 where nothing
-//! weighs. No input or output; times are the caller's.
+//! By Stormshield's formula it is the weighted mean of all checks' states, rounded down, and 100 if no check
+//! has a weight. No input or output; times are arguments.
 //!
-//! A plugin's checks stay as they are while its worker is started again: a crash says nothing
-//! about the uplink. What the new worker has not reported again [`GRACE`] after it runs is
-//! forgotten; what it has stays until it withdraws it, also what it reported before it ran. A plugin
-//! that is given up or refused loses its checks, since nobody measures any more, and is a failed
-//! check itself.
+//! A plugin's checks stay as they are while its worker is restarted: a crash says nothing about the uplink.
+//! Checks that the new worker has not reported again within [`GRACE`] after it runs are forgotten. Those
+//! that it has reported, also before it ran, stay until it withdraws them. A plugin that is given up or
+//! refused loses its checks, since nothing measures them any more, and counts as a failed check itself.
 
 mod check;
 #[cfg(test)]
@@ -20,29 +19,29 @@ use spared_control::CheckStatus;
 
 pub use check::{Check, CheckReport, Kind};
 
-/// Checks of one plugin; more are passed over.
+/// Checks of one plugin; further ones are ignored.
 pub const CHECKS_MAX: usize = 1024;
 pub const WEIGHT_MAX: u32 = 9999;
-/// How long a plugin that was started again may leave a check unreported.
+/// Time in which a restarted plugin must report its checks again.
 pub const GRACE: Duration = Duration::from_secs(30);
-/// What a plugin that does not run weighs: as much as an interface by default.
+/// Weight of a plugin that does not run; the same as an interface's default.
 const PLUGIN_WEIGHT: u32 = 100;
-/// Checks that are not good, as far as anybody reads them.
+/// Most checks in the list of those that are not good.
 const UNFIT_MAX: usize = 128;
 
-/// Every check there is.
+/// All checks of this node.
 #[derive(Debug)]
 pub struct Quality {
     /// By plugin and name.
     checks: BTreeMap<(String, String), Check>,
     /// Plugins that do not run, and why.
     failed: BTreeMap<String, Check>,
-    /// Plugins that were started again, and until when they may repeat themselves.
+    /// Restarted plugins, and the end of their grace.
     grace: BTreeMap<String, Instant>,
     number: u8,
 }
 
-/// The number has changed.
+/// A change of the quality.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub from: u8,
@@ -51,10 +50,10 @@ pub struct Change {
     pub why: String,
 }
 
-/// Why a report is not taken.
+/// Why a report is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// Empty, too long, or not to be printed.
+    /// The name is empty, too long, or has control characters.
     Name,
     TooMany,
 }
@@ -71,15 +70,15 @@ impl Default for Quality {
 }
 
 impl Quality {
-    /// 0 to 100.
+    /// The quality, 0 to 100.
     pub fn number(&self) -> u8 {
         self.number
     }
 
-    /// A plugin reports a check, anew or again.
+    /// Takes a plugin's report of a check.
     ///
     /// # Errors
-    /// Its name is none, or it reports too many.
+    /// The name is not valid, or the plugin has too many checks.
     pub fn handle_report(
         &mut self,
         plugin: &str,
@@ -110,28 +109,28 @@ impl Quality {
         self.weigh(format!("{name} is checked no more"))
     }
 
-    /// Its worker has ended: the next one repeats what is still so.
+    /// Handles the end of a worker: its checks become stale until the next one reports them again.
     pub fn handle_down(&mut self, plugin: &str) {
         for check in self.of(plugin) {
             check.stale = true;
         }
-        // While nobody can repeat anything, nothing runs out.
+        // No grace runs while there is no worker.
         self.grace.remove(plugin);
     }
 
-    /// Its worker has started: what an earlier one reported and this one does not soon is no longer
-    /// a check of its. What this one reported already, while it was configured or started, stays.
+    /// Handles the start of a worker: stale checks that it does not report within [`GRACE`] are forgotten.
+    /// Checks that it reported already, in `configure` or `start`, are not stale.
     pub fn handle_up(&mut self, now: Instant, plugin: &str) {
         self.grace.insert(plugin.to_owned(), now + GRACE);
     }
 
-    /// It runs, and what it was given up for is over.
+    /// Ends the failure of a plugin that runs again.
     pub fn handle_recovered(&mut self, plugin: &str) -> Option<Change> {
         self.failed.remove(plugin)?;
         self.weigh(format!("plugin {plugin} runs again"))
     }
 
-    /// It is given up, or cannot run as it is.
+    /// Handles a plugin that is given up, or refused its configuration: it counts as a failed check.
     pub fn handle_failed(&mut self, plugin: &str, why: &str, at: String) -> Option<Change> {
         self.drop_checks(plugin);
         let name = format!("plugin {plugin}");
@@ -146,7 +145,7 @@ impl Quality {
         self.weigh(format!("{name} does not run"))
     }
 
-    /// It is no longer configured.
+    /// Handles a plugin that is no longer configured.
     pub fn handle_removed(&mut self, plugin: &str) -> Option<Change> {
         self.drop_checks(plugin);
         self.failed.remove(plugin);
@@ -157,7 +156,7 @@ impl Quality {
         self.grace.values().min().copied()
     }
 
-    /// Forgets what plugins that were started again did not repeat.
+    /// Forgets checks that restarted plugins have not reported again in time.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Change> {
         let due = |(plugin, until): (&String, &Instant)| (now >= *until).then(|| plugin.clone());
         let due: Vec<String> = self.grace.iter().filter_map(due).collect();
@@ -179,7 +178,7 @@ impl Quality {
         self.weigh(format!("{names}: checked no more"))
     }
 
-    /// Worst first: what costs most at the top.
+    /// Status of all checks, the one that costs most first.
     pub fn status(&self) -> Vec<CheckStatus> {
         let own = self
             .checks
@@ -192,7 +191,7 @@ impl Quality {
             .collect()
     }
 
-    /// Plugins' own checks that are not good, whatever they weigh, worst first.
+    /// Checks of plugins that are not good, whatever their weight, worst first.
     pub fn unfit(&self) -> Vec<CheckStatus> {
         let checks = self.checks.iter().filter(|(_, check)| check.state != 100);
         let mut unfit: Vec<_> = checks.collect();
@@ -203,7 +202,7 @@ impl Quality {
             .collect()
     }
 
-    /// A sentence for each check that costs something, worst first.
+    /// Sentences of the checks that cost something, worst first.
     pub fn failing(&self) -> Vec<String> {
         let mut all: Vec<&Check> = self.checks.values().chain(self.failed.values()).collect();
         all.retain(|check| check.cost() > 0);
@@ -241,7 +240,7 @@ impl Quality {
     }
 }
 
-// At most 256 checks of a few dozen plugins, each 9999 x 100: far from the end of 64 bits.
+// The sum fits: at most `CHECKS_MAX` checks of each plugin, each at most 9999 x 100.
 fn weighed<'c>(checks: impl Iterator<Item = &'c Check>) -> u8 {
     let (mut sum, mut weights) = (0_u64, 0_u64);
     for check in checks {

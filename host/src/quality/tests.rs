@@ -169,7 +169,7 @@ fn checks_stay_while_no_worker_lives_that_could_repeat_them() {
     report(&mut quality, "uplink", 100, 0, "");
     quality.handle_down("health");
     quality.handle_up(start, "health");
-    // it dies once more, and is left for longer than it has to repeat itself
+    // it dies once more, and stays down for longer than the grace
     quality.handle_down("health");
     assert_eq!(quality.next_timeout(), None);
     assert_eq!(quality.handle_timeout(start + GRACE * 2), None);
