@@ -1,4 +1,4 @@
-//! The client half of the control socket: connect, ask one request, read its answer.
+//! The client half of the control socket: connect, send one request, read its answer.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,10 +12,10 @@ use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, 
 
 use crate::{Answer, Request, SOCKET_NAME};
 
-/// Longest answer that is read; the events of a week are far below.
+/// Longest answer that is read, far above any that the daemon sends.
 const ANSWER_MAX: u64 = 64 * 1024 * 1024;
 
-/// Asks the daemon that owns `runtime_dir` and waits at most `patience` for its answer.
+/// Asks the daemon of `runtime_dir`, and waits at most `patience` for its answer.
 pub fn ask(runtime_dir: &Path, request: &Request, patience: Duration) -> Result<Answer, AskError> {
     let path = runtime_dir.join(SOCKET_NAME);
     let answer = exchange(&path, request, patience);
@@ -24,33 +24,33 @@ pub fn ask(runtime_dir: &Path, request: &Request, patience: Duration) -> Result<
         .map_err(|fault| AskError { path, fault })
 }
 
-/// Why there is no answer.
+/// Failure to get an answer.
 #[derive(Debug)]
 pub struct AskError {
-    /// The socket.
+    /// Path of the socket.
     pub path: PathBuf,
-    /// What happened there.
+    /// Cause of the failure.
     pub fault: Fault,
 }
 
-/// What stands between a question and its answer.
+/// Cause of a failure to get an answer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Fault {
-    /// No socket, or nobody behind it.
+    /// There is no socket, or no process listens on it.
     NotRunning,
     /// The caller may not open the socket.
     Permission,
-    /// Somebody holds the socket and did not answer for that long: stopped, or hung.
+    /// The daemon holds the socket and did not answer for this long: it is stopped or hung.
     Silent(Duration),
-    /// The answer is not one of this version.
+    /// The answer is not one that this version understands.
     Garbled(String),
-    /// Anything else that the kernel says.
+    /// Any other error of the kernel.
     Io(io::Error),
 }
 
 impl AskError {
-    /// Whether nobody is there to answer, now or at all.
+    /// True if the daemon does not run, or does not answer.
     pub fn is_down(&self) -> bool {
         matches!(self.fault, Fault::NotRunning | Fault::Silent(_))
     }
@@ -100,7 +100,7 @@ impl Fault {
     }
 }
 
-// The outer error is the kernel's, the inner one that of what was read.
+// The outer error is the kernel's, the inner one is about the answer.
 fn exchange(
     path: &Path,
     request: &Request,
@@ -109,7 +109,7 @@ fn exchange(
     let mut stream = connect(path, patience)?;
     let mut line = serde_json::to_string(request).map_err(io::Error::other)?;
     line.push('\n');
-    // A refusal may come before the request is read: the answer says more than a broken pipe.
+    // The daemon may refuse before it has read the request: its answer says more than a broken pipe.
     let sent = stream.write_all(line.as_bytes());
 
     let mut answer = Vec::new();
@@ -122,8 +122,7 @@ fn exchange(
     Ok(answer.map_err(|error| Fault::Garbled(error.to_string())))
 }
 
-// The timeout is set before connecting, because connect() waits where a stopped daemon's backlog
-// is full.
+// The timeout is set first, because connect() waits if a stopped daemon's backlog is full.
 fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let address = SocketAddrUnix::new(path)?;
     let socket: OwnedFd = net::socket_with(

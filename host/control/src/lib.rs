@@ -1,6 +1,6 @@
-//! The control socket's JSON lines: one [`Request`] per line, one [`Answer`] per line back.
+//! The protocol of the control socket: JSON lines, one [`Request`] each, answered by one [`Answer`] each.
 //!
-//! `/run/spared/control.sock`: group `spared` may read, root may change.
+//! On `/run/spared/control.sock`, root may send all requests, and group `spared` the read-only ones.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -19,7 +19,7 @@ pub use spared_pair::{
 /// The socket's file name in the runtime directory.
 pub const SOCKET_NAME: &str = "control.sock";
 
-/// Names that no plugin may have: verbs of sparectl that are, or may come, and processes of the host.
+/// Names that no plugin may have: present and possible verbs of sparectl, and processes of the host.
 pub const RESERVED: [&str; 34] = [
     "all",
     "backup",
@@ -57,80 +57,80 @@ pub const RESERVED: [&str; 34] = [
     "worker",
 ];
 
-/// What `sparectl` asks.
+/// A request of `sparectl`, or of the peer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case")]
 pub enum Request {
-    /// Everything that there is to see, of both nodes.
+    /// Status of both nodes.
     Status,
-    /// This node's half of it: what the other node asks.
+    /// Status of this node alone, for the peer.
     OwnStatus,
-    /// Why the roles are what they are.
+    /// Causes of the present roles.
     Why {
         /// None: every group.
         group: Option<String>,
     },
-    /// The last changes of roles, of both nodes, over restarts.
+    /// History of role changes on both nodes.
     History,
-    /// This node's half of them: what the other node asks.
+    /// History of this node alone, for the peer.
     OwnHistory,
-    /// A part of what this node has for `sparectl report`: what the other node asks. The first
-    /// question begins to gather it.
+    /// A part of this node's half of `sparectl report`, for the peer. The first question begins to gather
+    /// the report.
     OwnReport {
-        /// Where the part begins; 0 until something came.
+        /// Offset of the part in the base64; 0 until a part has come.
         from: usize,
     },
     /// The newest `limit` events, oldest first.
     Events {
-        /// At most as many as the daemon keeps.
+        /// Number of events.
         limit: usize,
     },
-    /// Every plugin, running or not.
+    /// Status of all plugins, running or not.
     Plugins,
-    /// Answers when the reload is done or refused.
+    /// Reload of the configuration. Answered when it is done or refused.
     Reload {
-        /// Even where an active group loses addresses by it.
+        /// Even if an active group loses addresses.
         #[serde(default)]
         anyway: bool,
     },
-    /// Overrules the election on this node.
+    /// Forces a role on this node, whatever the election says, or ends that.
     Force {
         /// None: every group.
         group: Option<String>,
-        /// The role, or none any more.
+        /// The role, or the end of the force.
         to: Force,
-        /// Even where the peer is not ready for it.
+        /// Even if the node that would be active is not ready.
         #[serde(default)]
         anyway: bool,
     },
-    /// Switches groups over: to `to`, or to whichever node is not active.
+    /// Switches groups over to the node `to`, or to the one that is not active.
     Switch {
         /// None: every group.
         group: Option<String>,
-        /// A node's name.
+        /// Name of a node. None: the one that is not active.
         to: Option<String>,
-        /// Even where the target is not ready.
+        /// Even if the target is not ready.
         anyway: bool,
     },
-    /// This node stands aside, over restarts, until it is switched off or the time is over.
+    /// Begins or ends maintenance of this node, which lasts over restarts.
     Maintenance {
-        /// Or off.
+        /// True: begins; false: ends.
         on: bool,
-        /// None: until switched off.
+        /// Seconds until it ends. None: until it is switched off.
         for_s: Option<u64>,
-        /// Even where the peer is not ready.
+        /// Even if the peer is not ready.
         anyway: bool,
     },
-    /// No change of role for quality or preference, on both nodes; ends by itself.
+    /// Freezes roles on both nodes: no change for quality or preference until the time is over.
     Freeze {
-        /// At most an hour; 0 ends it.
+        /// Milliseconds, at most one hour; 0 ends the freeze.
         for_ms: u64,
     },
-    /// The other node's answer, over the link.
+    /// Passes a request to the other node over the link.
     Node {
         /// Its name.
         node: String,
-        /// What it is asked: one that reads, or `Switch`.
+        /// A read-only request, or `Switch`.
         request: Box<Request>,
     },
     /// `sparectl PLUGIN ARGV...`
@@ -142,7 +142,7 @@ pub enum Request {
     },
 }
 
-/// What a group is forced to.
+/// What a force sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Force {
@@ -154,7 +154,7 @@ pub enum Force {
     Reset,
 }
 
-/// What the daemon answers.
+/// An answer of the daemon.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
@@ -169,16 +169,16 @@ pub enum Answer {
     History {
         /// Oldest first.
         changes: Vec<RoleChange>,
-        /// The other node, if it did not tell its half.
+        /// The other node's name, if it did not answer.
         #[serde(default)]
         silent: Option<String>,
     },
     /// To [`Request::OwnReport`].
     Report {
-        /// What comes next, of a [`NodeReport`] as JSON in base64. Cut into lines, as the link
-        /// carries no endless texts.
+        /// The part of a [`NodeReport`], as JSON in base64, in lines, because the link bounds the length of
+        /// texts.
         lines: Vec<String>,
-        /// Length of the whole base64. None: it is still gathered, ask again.
+        /// Length of the whole base64. None: the report is still being gathered, ask again.
         size: Option<usize>,
     },
     /// To [`Request::Events`].
@@ -191,28 +191,28 @@ pub enum Answer {
         /// In the order of their names.
         plugins: Vec<PluginStatus>,
     },
-    /// What a changing verb did.
+    /// To requests that change something: what was done.
     Done {
         /// A sentence per line.
         lines: Vec<String>,
     },
     /// To [`Request::Plugin`].
     Rows {
-        /// Keys like "virtual_router.lan2.received".
+        /// Values by keys such as "virtual_router.lan2.received".
         rows: BTreeMap<String, Value>,
-        /// Those of them that are more than a plain number.
+        /// Kinds of those rows that are not plain numbers.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         kinds: BTreeMap<String, RowKind>,
-        /// What they say wants it.
+        /// The rows call for the administrator's attention.
         #[serde(default)]
         attention: bool,
-        /// The answer was too long for some of them.
+        /// Rows are missing, because the answer was too long.
         #[serde(default)]
         missing: bool,
     },
-    /// Refused or failed.
+    /// The request was refused, or failed.
     Error {
-        /// Whose fault it is.
+        /// Kind of the error.
         code: ErrorCode,
         /// Every fault, a sentence per line.
         lines: Vec<String>,
@@ -223,25 +223,25 @@ pub enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorCode {
-    /// Not JSON, no such verb, group or plugin.
+    /// The request is not JSON, or names no known verb, group or plugin.
     Usage,
     /// The caller may read only.
     Permission,
     /// The configuration is wrong; the old one keeps running.
     Config,
-    /// Understood and refused for now.
+    /// The request is refused in the present state.
     Refused,
-    /// A plugin or the kernel did not do it.
+    /// A plugin, the kernel or the peer failed.
     Failed,
 }
 
-/// A plugin's value: a number, true or false, or a text in JSON.
+/// Value of a plugin's row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
-    /// A counter, a time in the unit of its key.
+    /// A number, such as a counter or a time.
     Number(u64),
-    /// One that may be negative.
+    /// A number that may be negative.
     Signed(i64),
     /// Yes or no.
     Flag(bool),
@@ -249,14 +249,14 @@ pub enum Value {
     Text(String),
 }
 
-/// What a plugin says of a number.
+/// Unit and kind of a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RowKind {
-    /// What it counts.
+    /// Unit; None: a plain number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
-    /// It only rises while the plugin runs.
+    /// The number only rises while the plugin runs.
     pub counter: bool,
 }
 
@@ -264,54 +264,54 @@ pub struct RowKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
-    /// A time.
+    /// Nanoseconds.
     Ns,
-    /// Memory, or traffic.
+    /// Bytes.
     Bytes,
 }
 
-/// The whole state of a node. All times are RFC 3339, local.
+/// Status of a node. All times are RFC 3339, local.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
-    /// When this was written.
+    /// Time of this status.
     pub at: String,
     /// This node's name.
     pub node: String,
-    /// Eight hex digits that differ when the configuration differs.
+    /// Digest of the configuration, eight hex digits.
     pub config: String,
-    /// Of the daemon.
+    /// Version of the daemon.
     pub version: String,
-    /// When the host was booted.
+    /// Time at which the machine was booted.
     pub booted: String,
-    /// When the daemon was started.
+    /// Time at which the daemon was started.
     pub started: String,
     /// In the order of their names.
     pub groups: Vec<GroupStatus>,
-    /// Those that plugins follow.
+    /// Interfaces that plugins follow.
     pub interfaces: Vec<InterfaceStatus>,
-    /// Running or not.
+    /// All plugins, running or not.
     pub plugins: Vec<PluginStatus>,
-    /// What the pair is as this node knows it; empty in an answer that is itself part of one.
+    /// Verdict about the pair; empty in a peer's half.
     pub verdict: Verdict,
-    /// The newest.
+    /// The newest event.
     pub last_event: Option<Event>,
-    /// 0 to 100: the checks, weighed.
+    /// Weighted mean of the checks, 0 to 100.
     pub quality: u8,
-    /// Whatever makes this node more or less fit, worst first.
+    /// Checks of this node, worst first.
     pub checks: Vec<CheckStatus>,
-    /// What is missing for this node to take over without a loss, a sentence each; empty: ready.
-    /// None without a link.
+    /// What this node lacks for a failover to it without loss, one sentence each; empty: ready. None without
+    /// a link.
     pub missing: Option<Vec<String>>,
-    /// This node stands aside.
+    /// Maintenance of this node.
     pub maintenance: Option<Maintenance>,
-    /// Until when roles change neither for quality nor preference.
+    /// End of a freeze.
     pub frozen_until: Option<String>,
-    /// The paths to the peer.
+    /// Paths to the peer.
     pub links: Vec<LinkStatus>,
-    /// None without `[nodes]`, and in an answer that is itself part of one.
+    /// Status of the peer; None without a link, and in a peer's half.
     pub peer: Option<Box<PeerStatus>>,
-    /// Rows of plugins that say something in `sparectl status`: "flows" of "conntrack".
+    /// Rows of `sparectl status` by plugin and key, such as "flows" of "conntrack".
     pub rows: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
@@ -319,23 +319,23 @@ pub struct Status {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LinkStatus {
-    /// Its interface.
+    /// Interface of the path.
     pub interface: String,
-    /// "up", "down".
+    /// "up" or "down".
     pub state: String,
-    /// When it got there.
+    /// Time since which it has this state.
     pub since: String,
-    /// Why it is down.
+    /// Why the path is down.
     pub why: String,
-    /// Data takes this one.
+    /// This path carries the data.
     pub carries: bool,
-    /// To the peer's link and back.
+    /// Round trip to the peer, in milliseconds.
     pub round_trip_ms: Option<f64>,
-    /// Payload and overhead.
+    /// Bytes sent, with overhead.
     pub sent_bytes: u64,
-    /// The same.
+    /// Bytes received, with overhead.
     pub received_bytes: u64,
-    /// Connections refused: wrong key or address, garbage, too slow.
+    /// Refused connections: wrong key or address, garbage, too slow.
     pub refused: u64,
 }
 
@@ -345,23 +345,23 @@ pub struct LinkStatus {
 pub struct PeerStatus {
     /// Its name in `[nodes]`.
     pub node: String,
-    /// Whether it is heard over the link.
+    /// The peer is heard over the link.
     pub up: bool,
-    /// When it was last heard, on any path.
+    /// Time at which it was last heard, on any path.
     pub last_heard: Option<String>,
-    /// Where it was heard.
+    /// Interfaces on which it was heard.
     pub heard_on: Vec<String>,
-    /// While it is silent: whether its machine answers a ping.
+    /// Whether its machine answers a ping, while the peer is silent.
     pub answers_ping: Option<bool>,
-    /// What it says of itself; None where it does not answer.
+    /// The peer's own status; None if it does not answer.
     pub status: Option<Box<Status>>,
-    /// Its clock less this one's.
+    /// The peer's clock minus this node's, in milliseconds.
     pub clock_ms: Option<i64>,
-    /// Keys that must be equal and are not.
+    /// Keys that differ but must be equal.
     pub differences: Vec<Difference>,
 }
 
-/// Addresses that move together.
+/// Status of a group on this node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupStatus {
@@ -369,27 +369,27 @@ pub struct GroupStatus {
     pub name: String,
     /// "active", "backup" or "fault".
     pub role: String,
-    /// When it got this role.
+    /// Time since which it has this role.
     pub since: String,
-    /// The sentence of `sparectl why`.
+    /// Cause of the role, a sentence as in `sparectl why`.
     pub why: String,
-    /// "no", "active" or "backup".
+    /// Forced role: "no", "active" or "backup".
     pub forced: String,
     /// 0 to 100.
     pub quality: u8,
-    /// "passing", "blocking", "missing", "off".
+    /// Fence: "passing", "blocking", "missing" or "off".
     pub fence: String,
-    /// How long one advert keeps the fence passing.
+    /// Duration of the fence lease that an advert renews, in milliseconds.
     pub lease_ms: f64,
-    /// What it claims, whether it is here or not.
+    /// Addresses of the group, whether they are present or not.
     pub addresses: Vec<AddressStatus>,
-    /// Rows of the elector about this group: timers, counters, who was heard.
+    /// Rows of the elector about this group: timers, counters, heard routers.
     pub details: BTreeMap<String, Value>,
-    /// A rival is heard that also claims the group.
+    /// Another router that is active for the group beside this node.
     pub conflict: Option<String>,
-    /// Somebody else is heard active for this group.
+    /// Another router that is heard active for the group.
     pub other_active: Option<String>,
-    /// How often the role has changed.
+    /// Number of role changes.
     pub transitions: u64,
 }
 
@@ -397,94 +397,94 @@ pub struct GroupStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InterfaceStatus {
-    /// Of the interface.
+    /// Name of the interface.
     pub name: String,
-    /// "up", "no carrier", "down", "absent".
+    /// "up", "no carrier", "down" or "absent".
     pub state: String,
-    /// When it got there.
+    /// Time since which it has this state.
     pub since: String,
 }
 
-/// A plugin.
+/// Status of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PluginStatus {
-    /// The file is NAME.so.
+    /// Name; its library is NAME.so.
     pub name: String,
-    /// Its own.
+    /// Version of the plugin.
     pub version: String,
     /// What it does, in a line.
     pub summary: String,
     /// "running", "starting", "stopping", "restarting", "failed", "refused", "disabled".
     pub state: String,
-    /// Why it is not running, and what to do.
+    /// Why the plugin does not run, and what to do.
     pub why: String,
-    /// Its worker.
+    /// Process id of the worker.
     pub pid: Option<u32>,
-    /// How often it was started again.
+    /// Number of restarts.
     pub restarts: u64,
-    /// Calls of it that took longer than 50 ms, since it was started.
+    /// Calls of the plugin that took longer than 50 ms, since its start.
     pub slow_calls: u64,
-    /// What its worker may do, like "net_admin".
+    /// Capabilities of its worker, such as "net_admin".
     pub capabilities: Vec<String>,
-    /// "real-time", "normal", or why not; empty where it does not run.
+    /// "real-time", "normal", or why not; empty if the plugin does not run.
     pub scheduling: String,
-    /// What it may be asked: `sparectl NAME VERB`.
+    /// Verbs of the plugin: `sparectl NAME VERB`.
     pub verbs: Vec<PluginVerb>,
 }
 
-/// A word that a plugin knows.
+/// A verb of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PluginVerb {
-    /// Empty for `sparectl NAME` alone.
+    /// The word; empty for `sparectl NAME` alone.
     pub word: String,
-    /// What follows it.
+    /// Arguments that follow the word.
     pub usage: String,
     /// What it does, in a line.
     pub summary: String,
-    /// For root alone.
+    /// Only root may use the verb.
     pub changes: bool,
 }
 
-/// Why a group's role is what it is.
+/// Cause of a group's role.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GroupWhy {
     /// Its name.
     pub group: String,
-    /// What holds the role now: "r1 is active because ..."
+    /// Cause of the present role: "r1 is active because ..."
     pub sentence: String,
     /// The last change of role on each node, oldest first.
     pub changes: Vec<RoleChange>,
 }
 
-/// All that one node has for `sparectl report`, secrets masked.
+/// One node's half of `sparectl report`, with secrets masked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeReport {
     /// Its name.
     pub node: String,
-    /// When it was gathered.
+    /// Time at which it was gathered.
     pub at: String,
-    /// Texts by their names in the bundle, like "ip/address.txt".
+    /// Texts by their names in the bundle, such as "ip/address.txt".
     pub files: BTreeMap<String, String>,
-    /// What could not be had, a sentence each.
+    /// What could not be gathered, one sentence each.
     pub missing: Vec<String>,
 }
 
-/// Something that an administrator may want to find a week later.
+/// An event.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Event {
-    /// With milliseconds.
+    /// Time, with milliseconds.
     pub at: String,
-    /// From the list in spared(8): "role", "restored", "plugin".
+    /// Kind of the event, from the list in spared(8): "role", "restored", "plugin".
     pub event: String,
-    /// Where it is about one.
+    /// Group that the event is about, if any.
     pub group: Option<String>,
-    /// One word, from the list in spared(8).
+    /// Reason in one word, from the list in spared(8).
     pub reason: Option<String>,
-    /// The sentence.
+    /// Text of the event.
     pub text: String,
 }

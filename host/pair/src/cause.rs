@@ -91,7 +91,7 @@ kinds! {
     NotInSync = CAUSE_NOT_IN_SYNC,
     /// This node has just started to listen.
     Listening = CAUSE_LISTENING,
-    /// An advert came after the end of the lease.
+    /// An advert, or a decision to become active, came too late.
     Late = CAUSE_LATE,
     /// The host did not let the fence pass.
     FenceBlocking = CAUSE_FENCE_BLOCKING,
@@ -210,7 +210,7 @@ impl Cause {
         }
     }
 
-    /// Whether the node that is active by this cause is the fitter one; None: both are equally fit.
+    /// True if the node that is active by this cause is the fitter one; None: both are equally fit.
     fn is_fitter(&self, role: Role) -> Option<bool> {
         let (active, backup) = match role {
             Role::Active => (self.own, self.theirs),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cause::Cause;
 
-/// State of a check without a result yet: it has no weight.
+/// State of a check without a result yet. It counts as good.
 pub const STATE_UNKNOWN: u32 = u32::MAX;
 
 /// A node's facts about itself, which it sends to the other node.
@@ -18,9 +18,9 @@ pub struct NodeFacts {
     pub node: String,
     /// Weighted mean of the checks, 0 to 100.
     pub quality: u8,
-    /// Reasons why it could not take over without a loss, a sentence each; empty: ready.
+    /// What it lacks for a failover to it without loss, one sentence each; empty: ready.
     pub missing: Vec<String>,
-    /// The checks that lower its quality, a sentence each, worst first.
+    /// The checks that lower its quality, one sentence each, worst first.
     pub failing: Vec<String>,
     /// Groups in the order of their names.
     pub groups: Vec<GroupFacts>,
@@ -72,7 +72,7 @@ pub struct PairFacts {
 /// Whether the other node lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PeerLife {
-    /// Cannot be known: neither a link nor a key proves it.
+    /// It cannot be known: neither a link nor a key proves it.
     #[default]
     Unknown,
     /// It would be heard if it lived, but is not.
@@ -85,7 +85,7 @@ pub enum PeerLife {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Ready to take over.
+    /// It stands by.
     #[default]
     Backup,
     /// It serves.
@@ -133,14 +133,14 @@ impl Forced {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fence {
-    /// By configuration there is none.
+    /// Off by configuration.
     #[default]
     Off,
     /// The fence lease is valid.
     Passing,
     /// There is no fence lease.
     Blocking,
-    /// It should be there and is not.
+    /// The fence should be in place, but is not.
     Missing,
 }
 
@@ -257,7 +257,7 @@ impl PluginFacts {
         self.state == PluginState::Running
     }
 
-    /// Whether it has a peer and is not yet in sync.
+    /// True if it has a peer and is not yet in sync.
     pub fn is_behind(&self) -> bool {
         self.runs() && self.has_channel && self.has_peer && !self.in_sync
     }
@@ -367,7 +367,7 @@ pub struct LinkFacts {
     pub is_local: bool,
 }
 
-/// `sparectl maintenance on`.
+/// Maintenance of a node, from `sparectl maintenance on`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Maintenance {

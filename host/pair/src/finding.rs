@@ -94,7 +94,7 @@ ids! {
     Unwritten = "SP-0801",
 }
 
-/// One thing that is not as it should be.
+/// A fault, or a state that is not as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Finding {
@@ -143,7 +143,7 @@ impl Finding {
         }
     }
 
-    /// Whether it has this id.
+    /// True if it has this id.
     pub fn is(&self, id: Id) -> bool {
         self.id == id.code()
     }

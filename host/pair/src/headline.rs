@@ -65,7 +65,7 @@ fn both_known(here: Side<'_>, there: Side<'_>, is_clean: bool) -> Said {
         },
         (false, true) => stands_by(there, here, is_clean),
         (false, false) => match stranger {
-            // its own report is a moment older
+            // the peer's own report is a moment older
             Some(stranger) if stranger.is_peer => stands_by(there, here, is_clean),
             Some(stranger) => third(here, &stranger.name),
             None => nobody(here),

@@ -13,7 +13,7 @@ use crate::facts::Role;
 const KEPT_MAX: usize = 100;
 /// Limit including the last change of each group: more groups than any router has.
 const ALL_MAX: usize = 1024;
-/// Delay after a role change within which the other node may still report why it is less fit.
+/// Seconds after a role change within which the other node may still report why it is less fit.
 const LATE_S: i64 = 2;
 
 /// Quality of a node at a role change.
@@ -24,7 +24,7 @@ pub struct Fitness {
     pub node: String,
     /// 0 to 100.
     pub quality: u8,
-    /// The checks that lowered it, a sentence each, worst first.
+    /// The checks that lowered it, one sentence each, worst first.
     pub failing: Vec<String>,
     /// Time of the report, for the other node.
     pub said: Option<String>,
@@ -88,7 +88,7 @@ impl RoleChange {
     }
 }
 
-/// The changes that a node remembers, oldest first.
+/// The changes that a node keeps, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     changes: Vec<RoleChange>,
@@ -118,8 +118,8 @@ impl History {
         self.changes.drain(..excess);
     }
 
-    /// Adds the checks from the other node's report `now` to changes just before it that have its
-    /// quality without checks. Whether there were any.
+    /// Adds the checks of the other node's report at `now` to changes shortly before it that have its
+    /// quality without checks. True if there were any.
     pub fn handle_peer_fitness(&mut self, now: &str, peer: &Fitness) -> bool {
         let time = |text: &str| text.parse::<Timestamp>().ok();
         let is_late = |it: &RoleChange| match (time(now), time(&it.at)) {
@@ -143,7 +143,7 @@ impl History {
     }
 
     /// Start of a run, with every group as backup: adds a change for each group that was active at
-    /// the end of the previous run. `own` is this node's state. Whether there was such a group.
+    /// the end of the previous run. `own` is this node's state. True if there was such a group.
     pub fn handle_start(&mut self, at: &str, own: &Fitness) -> bool {
         let left = newest_of_each(&self.changes);
         let left = left.filter(|it| it.to == Role::Active && it.own.node == own.node);
@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(known(&history, 1), (explained, hurt.clone()));
         assert_eq!(known(&history, 0), (bare.to_owned(), lost), "long ago");
 
-        // the node that lost its interface knows that before any check
+        // the elector knows of a lost interface before any check does
         let seen = Cause {
             own: 73,
             theirs: 100,

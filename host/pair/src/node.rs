@@ -31,7 +31,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .collect()
 }
 
-/// Whether an interface of that name has a finding of its own, which causes that of the check.
+/// True if an interface of that name has a finding of its own, which explains that of the check.
 fn is_explained(node: &NodeFacts, name: &str) -> bool {
     let mut down = node.interfaces.iter();
     let hurts = |group: &GroupFacts| {
@@ -58,7 +58,7 @@ fn group(of: &NodeFacts, group: &GroupFacts) -> Vec<Finding> {
             format!("{node}: {name} is active, and its fence blocks it: nobody gets an answer");
         found.push(Finding::new(Id::FenceBlocking, node, name, text));
     }
-    // an interface that is down has none
+    // an interface that is down has no addresses
     let is_up = |name: &str| !of.interfaces.iter().any(|it| it.name == name);
     let missing = group.missing.iter();
     let missing = missing.filter(|it| group.role == Role::Active && is_up(&it.interface));

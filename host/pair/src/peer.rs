@@ -1,4 +1,4 @@
-//! Missing knowledge of the other node, and since when.
+//! The finding about an other node whose state is not known.
 
 use crate::facts::{NodeFacts, PairFacts, PeerLife};
 use crate::finding::{Finding, Id};

@@ -1,9 +1,9 @@
-//! Ready: the reasons why a node could not take over without a loss, a sentence each.
+//! Readiness: what a node lacks for a failover to it without loss, one sentence each.
 
 use crate::facts::{Difference, Forced, NodeFacts, PluginFacts, PluginState};
 use crate::finding::Id;
 
-/// The reason of a plugin why its node is not ready.
+/// Reason why a plugin keeps its node from being ready.
 pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Option<(Id, String)> {
     let name = &plugin.name;
     if plugin.state == PluginState::Recovering {
@@ -33,7 +33,7 @@ pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Op
     Some((Id::NotInSync, text))
 }
 
-/// The missing conditions of a node; empty: it is ready. `link_down` gives the reason if no link is
+/// What a node lacks, one sentence each; empty: it is ready. `link_down` is the reason if no link is
 /// up. Of `differences`, those of groups, VRIDs and addresses count.
 pub fn missing(
     own: &NodeFacts,
@@ -63,7 +63,7 @@ pub fn missing(
         .collect()
 }
 
-/// Whether the difference is one of groups, VRIDs or addresses.
+/// True if the difference is one of groups, VRIDs or addresses.
 pub fn is_mismatch(found: &Difference) -> bool {
     let key = found.key.as_str();
     match key.rsplit_once(": ") {

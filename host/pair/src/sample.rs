@@ -60,7 +60,7 @@ pub fn verdicts(plugin: &str, reports: &[Report; 2]) -> [Verdict; 2] {
     [of(&r1, &r2), of(&r2, &r1)]
 }
 
-/// Checks that neither node says OK and both name the object.
+/// Asserts that neither node says OK and that both name the object.
 ///
 /// # Panics
 /// If one does not.
@@ -75,7 +75,7 @@ pub fn assert_told(plugin: &str, reports: &[Report; 2], thing: &str, state: &str
     }
 }
 
-/// Both nodes say OK.
+/// Asserts that both nodes say OK.
 ///
 /// # Panics
 /// If one does not.

@@ -1,4 +1,4 @@
-//! One state after another, and what is said of it: headline, exit code, findings.
+//! States of a pair, each with its headline and findings.
 
 use super::*;
 
@@ -50,7 +50,7 @@ fn node(name: &str, role: Role) -> NodeFacts {
     }
 }
 
-/// r1, active, and all that it knows of r2, backup.
+/// r1, which is active, and its facts about r2, its backup.
 struct Bed {
     own: NodeFacts,
     pair: Option<PairFacts>,
@@ -88,7 +88,7 @@ impl Bed {
         self.pair().facts.get_or_insert_default()
     }
 
-    /// No link is up, and nothing came over it.
+    /// Takes all links down, so that no facts of r2 are known.
     fn unlink(&mut self, life: PeerLife) {
         let pair = self.pair();
         (pair.link_up, pair.facts, pair.life) = (false, None, life);
@@ -112,7 +112,7 @@ fn said(bed: &Bed) -> (String, Vec<String>) {
     (format!("{}  {}", verdict.word.word(), head.text), ids)
 }
 
-/// A state's name, its headline and findings, and what makes it.
+/// A state: its name, headline and findings, and the change that makes it.
 type State<'s> = (&'s str, &'s str, &'s [&'s str], fn(&mut Bed));
 
 #[track_caller]

@@ -16,7 +16,7 @@ pub enum Word {
     /// Both nodes are as configured, and a failover now loses nothing.
     #[default]
     Ok,
-    /// A failover works or may work; the findings name the faults.
+    /// A failover works or may work; the findings name what is wrong.
     #[serde(rename = "degraded")]
     Warn,
     /// A node serves; it cannot be known whether a failover would work.
@@ -213,7 +213,7 @@ fn differences(node: &str, pair: &PairFacts) -> Vec<Finding> {
     pair.differences.iter().map(finding).collect()
 }
 
-// Without a link nobody could refuse it.
+// Both nodes can be forced only while no link is up, which would refuse the second force.
 fn merge_forced(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
     let Some(theirs) = &pair.facts else { return };
     for group in own.groups.iter().filter(|it| it.forced != Forced::No) {

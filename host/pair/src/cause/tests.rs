@@ -1,4 +1,4 @@
-//! One sentence for each kind, in each role that it is said of.
+//! Sentences of each kind, in each role that it applies to.
 
 use super::*;
 
@@ -15,7 +15,7 @@ fn fit(node: &str, quality: u8, failing: &[&str]) -> Fitness {
     }
 }
 
-/// With every field that any kind has.
+/// A cause with all fields set.
 fn cause(kind: CauseKind) -> Cause {
     Cause {
         kind,
@@ -49,7 +49,7 @@ fn say(cause: &Cause, own: &Fitness, peer: Option<&Fitness>) -> String {
     cause.sentence(Role::Backup, own, peer)
 }
 
-/// What is said of r1, and by which word.
+/// Asserts the sentence about r1, and the reason.
 fn check(role: Role, cause: &Cause, word: &str, wanted: &str) {
     let sentence = cause.sentence(role, &fit("r1", 100, &[]), None);
     assert_eq!((sentence.as_str(), cause.reason(role)), (wanted, word));
@@ -410,7 +410,7 @@ fn the_worst_check_stands_behind_a_quality_that_is_the_nodes_still() {
          r2's is 100"
     );
     let bare = "r1 is backup because its quality is 73 and r2's is 100";
-    // a quality of before, and another router's
+    // an old quality, and another router's
     assert_eq!(say(&lost, &fit("r1", 7, &hurt), None), bare);
     let stranger = fit("r3", 100, &hurt);
     assert_eq!(say(&lost, &fit("r1", 73, &[]), Some(&stranger)), bare);
@@ -423,7 +423,7 @@ fn the_worst_check_stands_behind_a_quality_that_is_the_nodes_still() {
         ),
         "r1 is active because its quality is 100 and r2's is 73 (disk is full)"
     );
-    // what the plugin saw of its interfaces is newer
+    // the elector's text about its interfaces is newer
     let seen = Cause {
         text: "lan1 is down".to_owned(),
         ..lost
