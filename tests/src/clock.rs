@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Wall-clock nanoseconds: the clock of the kernel's packet time stamps, so that all probes agree.
+//! Wall-clock nanoseconds, as in the kernel's time stamps of packets, so that all probes agree.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ impl Stamp {
         Self(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
     }
 
-    /// Zero where `earlier` is later.
+    /// Time since `earlier`; zero if that is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -30,7 +30,7 @@ impl Stamp {
     }
 }
 
-/// Milliseconds with their fraction, as tables show them.
+/// Milliseconds with their fraction, for tables.
 pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }

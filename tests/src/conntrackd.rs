@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Debian's conntrackd, FT-FW over unicast UDP, beside keepalived as it is deployed.
+//! Debian's conntrackd, FT-FW over unicast UDP, with keepalived, as it is usually deployed.
 //!
-//! Its sizes are what its manual advises for so many flows and its log asks for. With those of its
-//! example (8 MiB for events, 1.2 MiB for messages, 131072 to be sent again) some of 200k flows made
-//! at once never reach the peer.
+//! Its sizes are those that its manual advises for this many flows and its log asks for. With the sizes
+//! of its example (8 MiB for events, 1.2 MiB for messages, 131072 in the resend queue), some of 200k flows
+//! made at once never reach the peer.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,16 @@ use crate::Result;
 use crate::clock::poll;
 use crate::lab::{Daemon, Lab, Site, VIRTUAL, Wire, find_program, skipped};
 
-/// The host numbers of both.
+/// Host numbers of both routers.
 const ROUTERS: [u8; 2] = [11, 12];
 
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub flows: u32,
-    /// Whether the backup keeps flows for itself, to commit them at a failover, or writes them to its
+    /// True: the backup keeps flows in a cache and commits them at a failover. False: it writes them to its
     /// kernel as they come.
     pub external_cache: bool,
-    /// The kernel's default buffer for its notifications, and 5 s instead of 30 to the resync after an
-    /// overrun of it.
+    /// The kernel's default buffer for events, and a resync 5 s instead of 30 s after it overran.
     pub default_buffer: bool,
 }
 
@@ -52,7 +51,7 @@ impl Conntrackd {
         Ok(conntrackd)
     }
 
-    /// SIGTERM, after which another may start in its place.
+    /// Stops it by SIGTERM, and waits until another can start in its place.
     pub fn stop(mut self) -> Result<()> {
         self.daemon.terminate(Duration::from_secs(10))?;
         Ok(())
@@ -62,17 +61,17 @@ impl Conntrackd {
         self.daemon.pid()
     }
 
-    /// Flows in its "internal" or "external" cache.
+    /// Number of flows in its "internal" or "external" cache.
     pub fn cached(&self, cache: &str) -> Result<u64> {
         self.statistic("cache", &format!("cache:{cache}"))
     }
 
-    /// How often the kernel's notifications found no room.
+    /// Number of times that the kernel's events overran the buffer.
     pub fn overruns(&self) -> Result<u64> {
         self.statistic("runtime", "netlink overrun:")
     }
 
-    /// The first number in the line that begins so.
+    /// First number in the line that begins with `line`.
     fn statistic(&self, kind: &str, line: &str) -> Result<u64> {
         let text = self.ask(&["-s", kind])?;
         let line = text
@@ -83,7 +82,7 @@ impl Conntrackd {
         number.ok_or_else(|| format!("conntrackd -s {kind}: unexpected:\n{text}").into())
     }
 
-    /// What its client prints.
+    /// Output of its client.
     pub fn ask(&self, words: &[&str]) -> Result<String> {
         let mut command = Command::new(program()?);
         let output = command.arg("-C").arg(&self.file).args(words).output()?;

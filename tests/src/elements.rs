@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Asks the kernel for one element of `inet filter bans`: `nft get element` reads the whole set first.
+//! Asks the kernel for one element of `inet filter bans`, because `nft get element` reads the whole set.
 
 use std::net::Ipv4Addr;
 
@@ -13,7 +13,7 @@ const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NFPROTO_INET: u8 = 1;
 
-/// Whether the set has that address.
+/// True if the set contains the address.
 pub fn has_element(namespace: &Namespace, address: Ipv4Addr) -> bool {
     let asked = namespace.run(|| {
         let mut requests = Requests::open_netfilter()?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Short intervals beside eight busy loops: nobody may take over from a router that lives.
+//! Short intervals beside eight busy loops: a router that lives must stay active.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ pub fn transitions(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     transitions_of(bench, plans, interval, Duration::from_secs(30))
 }
 
-/// The same with plans of spared's own.
+/// The same with given plans for spared.
 pub fn transitions_of(
     bench: &Bench,
     plans: [Plan; 2],
@@ -53,7 +53,7 @@ pub fn transitions_of(
         what: "transitions (a count)",
         ours,
         beside: theirs,
-        // A stalled machine excuses everything.
+        // Nothing is promised while the machine itself stalls.
         allowed: (our_stall <= STALL).then_some(0.0),
         note: format!(
             "{} s, control at most {:.1} ms late; {:.1}",
@@ -80,7 +80,7 @@ pub fn busy(span: Duration) {
     });
 }
 
-/// How often another router than before was the one to advertise on the lan.
+/// Number of times that the router that advertises on the lan changed.
 fn changes(watch: &Watch, from: Stamp) -> usize {
     let senders: Vec<usize> = watch
         .since(from)

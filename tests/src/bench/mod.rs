@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the benches share: their main, repeated faults, busy loops, and a report.
+//! Common parts of the benches: their main, repeated faults, busy loops, and a report.
 
 mod load;
 mod program;

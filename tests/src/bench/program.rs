@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What every bench's `main` is: the cases that the command line selects, and their report.
+//! `main` of every bench: runs the cases that the command line selects, and reports them.
 
 use std::process::ExitCode;
 
@@ -12,17 +12,16 @@ use super::series::Bench;
 const RUNS: usize = 11;
 const QUICK_RUNS: usize = 3;
 
-/// What is measured, the advert interval or the report's other scale, and how.
+/// A case: its name, its advert interval or other scale, and the measurement.
 pub type Case = (&'static str, &'static str, fn(&Bench) -> Result<Vec<Row>>);
 
-/// `--quick` makes three runs instead of eleven, `--runs=N` that many; with `--alone` neither keepalived nor
-/// conntrackd is measured beside spared, where it would be; words select the cases whose name contains one
-/// of them.
+/// Runs a bench. `--quick` makes three runs instead of eleven, `--runs=N` N runs; `--alone` leaves out
+/// keepalived and conntrackd; words select the cases whose name contains one of them.
 pub fn program(report: Report, cases: &[Case]) -> ExitCode {
     program_with(report, cases, || ())
 }
 
-/// The same; `farewell` comes first where a signal ends it.
+/// The same. If a signal ends the bench, `farewell` runs first.
 pub fn program_with(mut report: Report, cases: &[Case], farewell: fn()) -> ExitCode {
     match run(&mut report, cases, farewell) {
         Ok(()) => ExitCode::SUCCESS,

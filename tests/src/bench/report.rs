@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The table on the screen and the list in target/bench/NAME.json.
+//! The report: a table on the screen and a list in target/bench/NAME.json.
 
 use std::fs;
 
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::lab::build_dir;
 
-/// Ours and another's measure of the same thing.
+/// Two measures of the same thing: ours and another program's.
 pub struct Row {
-    /// What of the case this is, where it is not the outage.
+    /// What is measured, if not the outage.
     pub what: &'static str,
     pub ours: f64,
-    /// keepalived's, or whatever the report's title says.
+    /// Measure of keepalived, or of what the report's title names.
     pub beside: f64,
-    /// What ours may be at most, where something is promised.
+    /// Most that ours may be, if something is promised.
     pub allowed: Option<f64>,
     /// Spread and discarded runs, for the table.
     pub note: String,
@@ -23,14 +23,14 @@ pub struct Row {
 
 pub struct Report {
     pub(super) name: &'static str,
-    /// The names of both measures, in the file.
+    /// Names of both measures in the file.
     fields: [&'static str; 2],
-    /// And on the screen.
+    /// Titles of both measures on the screen.
     titles: [&'static str; 2],
-    /// What the second column is.
+    /// Title of the second column.
     scale: &'static str,
     entries: Vec<Value>,
-    /// How many promises were broken.
+    /// Number of broken promises.
     pub(super) missed: usize,
 }
 
@@ -46,7 +46,7 @@ impl Report {
         }
     }
 
-    /// The same for cases that have something else than an interval.
+    /// Sets another scale than the interval.
     pub fn by(mut self, scale: &'static str) -> Self {
         self.scale = scale;
         self
@@ -66,7 +66,7 @@ impl Report {
         };
         let ratio = (row.beside > 0.0).then(|| round(row.ours / row.beside));
         let shown = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}"));
-        // what is promised beside another is not promised alone
+        // a promise relative to another program needs its measure
         let allowed = row.allowed.filter(|it| !it.is_nan());
         let verdict = match allowed {
             None => format!("{:>9}", "-"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Repeats one fault and takes the median, without the runs in which the machine itself stalled.
+//! Repeats a fault and takes the median, without the runs in which the machine itself stalled.
 
 use std::thread;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::router::{Kind, Plan};
 
 use super::report::Row;
 
-/// 254 is reserved in spared, so that this is the highest pair for both.
+/// Highest priorities for both programs, as spared reserves 254.
 pub const PRIORITIES: [u8; 2] = [253, 252];
-/// keepalived's own default, and one more for whoever is to be active first.
+/// keepalived's default, and one more for the router that is to be active first.
 const DEFAULT_PRIORITIES: [u8; 2] = [101, 100];
 /// A run in which the control thread was later than this is discarded.
 const STALL: Duration = Duration::from_millis(5);
-/// Above this interval both makes are measured at the same time: what one takes from the other is
-/// small against it.
+/// Above this interval both makes are measured at the same time, as they disturb each other little
+/// compared with it.
 const SLOW: Duration = Duration::from_millis(500);
 
 pub struct Bench {
     pub runs: usize,
-    /// Nothing of keepalived or conntrackd is measured.
+    /// Only spared is measured, neither keepalived nor conntrackd.
     pub alone: bool,
     pub control: Control,
 }
@@ -45,7 +45,7 @@ impl Bench {
         }
     }
 
-    /// One fault at one interval; None: at each program's defaults.
+    /// Measures a fault at an interval; None: at each program's defaults.
     pub fn fault(&self, fault: Fault, interval: Option<Duration>) -> Result<Vec<Row>> {
         let priorities = if interval.is_some() {
             PRIORITIES
@@ -65,7 +65,7 @@ impl Bench {
         Ok(vec![row, overlap])
     }
 
-    /// The same of spared's nodes that know each other by a link; keepalived has none.
+    /// The same with spared's nodes connected by a link, which keepalived does not have.
     pub fn linked_fault(&self, fault: Fault, interval: Duration) -> Result<Vec<Row>> {
         let linked = [(); 2].map(|()| Plan::linked(interval, &[Wire::Hot]));
         let ours = self.series(Kind::Spared, &linked, fault)?;
@@ -76,7 +76,7 @@ impl Bench {
         Ok(vec![row])
     }
 
-    /// What `count` addresses on the lan add to the outage of one.
+    /// Measures what `count` addresses on the lan add to the outage with one.
     pub fn addresses(&self, count: u32, interval: Duration) -> Result<Vec<Row>> {
         let few = PRIORITIES.map(|priority| Plan::gateways(interval, priority));
         let mut many = few.clone();
@@ -140,12 +140,12 @@ impl Bench {
 }
 
 impl Bench {
-    /// Whether this make is measured at all.
+    /// True if this make is measured.
     pub fn measures(&self, kind: Kind) -> bool {
         kind == Kind::Spared || !self.alone
     }
 
-    // A stall matters around the cut and around the failover; while all wait, it does not.
+    // A stall matters around the cut and around the failover, not in the wait between.
     fn stall(&self, damage: &Damage) -> Duration {
         const AROUND: Duration = Duration::from_millis(50);
         let worst = |from, to| self.control.worst(from, to);
@@ -184,7 +184,7 @@ pub fn plan(interval: Option<Duration>, priority: u8) -> Plan {
     plan
 }
 
-/// What the failover may cost at most, in ms, where something is promised.
+/// Longest promised outage of a failover, in ms; None: nothing is promised.
 fn allowed(fault: Fault, interval: Option<Duration>, keepalived: f64) -> Option<f64> {
     const CARRIER: f64 = 20.0;
     match (fault, interval) {

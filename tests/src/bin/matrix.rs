@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Prints the broken states that tests make for real, and what each node says of them.
+//! Prints the broken states that tests make on real nodes, and each node's verdict.
 
 use std::process::ExitCode;
 

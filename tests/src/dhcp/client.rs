@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A real DHCP client, and what it got.
+//! Real DHCP clients, and the leases that they get.
 
 use std::fmt::Write;
 use std::fs;
@@ -23,22 +23,22 @@ const OWN_DUID: &str = "mount -t tmpfs tmpfs /var/lib/dhcpv6 && exec dhcp6c \"$@
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// busybox's; DHCPv4.
+    /// busybox; DHCPv4.
     Udhcpc,
     Dhclient4,
     Dhclient6,
-    /// wide-dhcpv6's.
+    /// wide-dhcpv6.
     Dhcp6c,
 }
 
-/// What a client says of itself beside its hardware address.
+/// Identity of a client beside its hardware address.
 #[derive(Clone, Debug, Default)]
 pub struct Identity {
     pub hostname: Option<String>,
     pub client_id: Option<Vec<u8>>,
 }
 
-/// What its program told its script.
+/// An event that the program passed to its script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Got {
     /// In the program's words, such as "bound" or "RENEW6".
@@ -58,7 +58,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts it at a new station; it asks at once.
+    /// Starts a client at a new station. It asks at once.
     pub fn start(lab: &Lab, program: Program, identity: &Identity) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -80,27 +80,27 @@ impl Client {
         })
     }
 
-    /// The same, and waits for its lease.
+    /// Starts a client and waits for its lease.
     pub fn bound(lab: &Lab, program: Program, identity: &Identity) -> Result<(Self, Got)> {
         let client = Self::start(lab, program, identity)?;
         let got = client.wait_for(0)?;
         Ok((client, got))
     }
 
-    /// Everything that it was told so far.
+    /// All events so far.
     pub fn events(&self) -> Vec<Got> {
         let text = fs::read_to_string(self.dir.join("events")).unwrap_or_default();
         text.lines().filter_map(parse).collect()
     }
 
-    /// Asks its server to prolong the lease now, and returns the answer.
+    /// Asks its server to renew the lease now, and returns the answer.
     pub fn renew(&mut self) -> Result<Got> {
         let before = self.ask()?;
         self.wait_for(before)
     }
 
-    /// Asks without waiting; returns after how many events the answer is. dhclient has no way to be
-    /// told: it starts anew from its lease file, and then asks by broadcast.
+    /// Asks without waiting. Returns the number of events before the answer. dhclient cannot be told to
+    /// renew: it is started again with its lease file, and then asks by broadcast.
     pub fn ask(&mut self) -> Result<usize> {
         let before = self.events().len();
         match self.program {
@@ -116,7 +116,7 @@ impl Client {
         Ok(before)
     }
 
-    /// Gives the lease back, and ends.
+    /// Releases the lease, and ends the client.
     pub fn release(&mut self) -> Result<()> {
         match self.program {
             Program::Udhcpc => {
@@ -142,7 +142,7 @@ impl Client {
         Ok(())
     }
 
-    /// The next that it is given after so many events.
+    /// Waits for an address after the first `before` events.
     pub fn wait_for(&self, before: usize) -> Result<Got> {
         let mut found = None;
         poll(LIMIT, STEP, || {
@@ -153,7 +153,7 @@ impl Client {
         found.ok_or_else(|| self.failed("got nothing").into())
     }
 
-    // dhcp6c tells its script nothing of addresses: it sets them itself.
+    // dhcp6c passes no addresses to its script: it sets them itself.
     fn held(&self, found: &mut Option<Got>) -> bool {
         let shown = self
             .station
@@ -195,7 +195,7 @@ fn run(
     let mut command = match program {
         Program::Udhcpc => station.ns.command("busybox"),
         Program::Dhclient4 | Program::Dhclient6 => station.ns.command("dhclient"),
-        // its DUID has a place of the whole machine, which is another one in here
+        // its DUID is in a folder of the machine, for which a file system of its own is mounted
         Program::Dhcp6c => station.ns.command("unshare"),
     };
     match program {
@@ -261,8 +261,8 @@ fn write_config(dir: &Path, program: Program, identity: &Identity) -> Result<()>
     Ok(fs::write(dir.join("conf"), text)?)
 }
 
-// One line for each event: event|address|lifetime|server|hostname. Each puts the address where a
-// host has it, without which nothing can be asked of the server directly.
+// One line for each event: event|address|lifetime|server|hostname. The scripts also set the address,
+// without which the client cannot ask the server directly.
 fn write_script(dir: &Path, program: Program) -> Result<()> {
     let body = match program {
         Program::Udhcpc => {

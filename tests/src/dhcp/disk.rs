@@ -8,7 +8,7 @@ use std::process::Command;
 use super::Server;
 use crate::Result;
 
-/// Mounted until it is dropped.
+/// A file system that is mounted until the value is dropped.
 pub struct Disk(PathBuf);
 
 impl Disk {
@@ -41,7 +41,7 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Leaves no room.
+    /// Fills the file system.
     pub fn fill(&self) -> Result<()> {
         let full = File::create(self.0.join("full"))?;
         while std::io::Write::write(&mut &full, &[0; 4096]).is_ok() {}
@@ -52,7 +52,7 @@ impl Disk {
         Ok(fs::remove_file(self.0.join("full"))?)
     }
 
-    /// "ro" or "rw".
+    /// Mounts again as "ro" or "rw".
     pub fn remount(&self, mode: &str) -> Result<()> {
         run("mount", &["-o", &format!("remount,{mode}")], &self.0)
     }

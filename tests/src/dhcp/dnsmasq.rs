@@ -20,7 +20,7 @@ pub fn config(setup: &Setup, paths: &Paths) -> String {
         lines.push("quiet-dhcp\nquiet-dhcp6\ndhcp-lease-max=100000".to_owned());
     }
     if setup.make == Make::Dnsmasq4 {
-        // not by interface: it would call itself by the first address there, which does not move
+        // not by interface: its identifier would be the first address there, which does not move
         lines.push(format!("listen-address={SERVER}"));
     } else {
         lines.push("interface=lan".to_owned());

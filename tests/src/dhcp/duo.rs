@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two spared nodes with the same DHCP servers, whose leases follow and which run where the group is
-//! active.
+//! Two spared nodes with the same DHCP servers. Leases are replicated, and the servers run on the node
+//! that is active.
 
 use std::fmt::Write;
 use std::ops::{Deref, DerefMut};
@@ -19,16 +19,16 @@ use crate::router::{Plan, PluginFile, Router, Spared};
 
 pub struct Duo<'l> {
     pub pair: Linked<'l>,
-    /// Of each site.
+    /// Servers of each site.
     pub servers: [Vec<Server<'l>>; 2],
-    /// Who serves since the latest change that was asked for.
+    /// Site that is active since the latest change that the test made.
     serving: Option<usize>,
 }
 
-/// What of dhcp.toml a test may want otherwise.
+/// Variations of dhcp.toml and service.toml.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'t> {
-    /// Servers run on the backup, too, and take leases while they do.
+    /// Servers also run on the backup, and take leases while they run.
     pub warm: bool,
     /// Further lines of dhcp.toml's top level.
     pub top: &'t str,
@@ -41,7 +41,7 @@ pub struct Options<'t> {
 }
 
 impl<'l> Duo<'l> {
-    /// Both run, one serves, and what is leased follows.
+    /// Starts both, and waits until one serves.
     pub fn start(lab: &'l Lab, setups: &[Setup]) -> Result<Self> {
         Self::start_with(lab, setups, Options::default())
     }
@@ -54,7 +54,7 @@ impl<'l> Duo<'l> {
         Ok(duo)
     }
 
-    /// The files of all servers, at both sites.
+    /// Writes the files of all servers at both sites.
     pub fn install(lab: &'l Lab, setups: &[Setup]) -> Result<[Vec<Server<'l>>; 2]> {
         let at = |site: usize| -> Result<Vec<Server<'l>>> {
             let install = |setup: &Setup| Server::install(lab, &lab.sites[site], setup.clone());
@@ -63,7 +63,7 @@ impl<'l> Duo<'l> {
         Ok([at(0)?, at(1)?])
     }
 
-    /// Starts both at once and waits for nothing.
+    /// Starts both at once, without waiting.
     pub fn begin(lab: &'l Lab, servers: [Vec<Server<'l>>; 2], options: Options) -> Result<Self> {
         let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
         plan.without_preference();
@@ -87,14 +87,14 @@ impl<'l> Duo<'l> {
         })
     }
 
-    /// Both are settled, and every server runs where it should.
+    /// Waits until both are settled, and every server of the active node runs.
     pub fn wait_ready(&self) -> Result<()> {
         self.pair.wait_settled()?;
         let at = self.at()?;
         self.wait_serving(at)
     }
 
-    /// Every server runs at this site.
+    /// Waits until every server of this site runs.
     pub fn wait_serving(&self, site: usize) -> Result<()> {
         self.wait(&format!("r{} serving", site + 1), || {
             self.servers[site].iter().all(Server::runs)
@@ -122,7 +122,7 @@ impl<'l> Duo<'l> {
         rows.get(format!("{}.{key}", make.name())).cloned()
     }
 
-    /// What `sparectl dhcp WORDS...` would show, without starting it.
+    /// Rows of `sparectl dhcp WORDS...`, without starting the program.
     pub fn rows(&self, site: usize, words: &[&str]) -> Result<serde_json::Value> {
         let request = Request::Plugin {
             name: "dhcp".to_owned(),
@@ -135,7 +135,7 @@ impl<'l> Duo<'l> {
         }
     }
 
-    /// Waits until both nodes know so many leases of a server.
+    /// Waits until both nodes have this number of leases of a server.
     pub fn wait_leases(&self, make: Make, wanted: u64) -> Result<()> {
         self.wait(&format!("{wanted} leases of {}", make.name()), || {
             [0, 1]
@@ -144,7 +144,7 @@ impl<'l> Duo<'l> {
         })
     }
 
-    /// Waits until the peer has all that is leased at the active node.
+    /// Waits until the peer has all leases of the active node.
     pub fn wait_followed(&self) -> Result<()> {
         let at = self.at()?;
         for server in &self.servers[at] {
@@ -160,17 +160,17 @@ impl<'l> Duo<'l> {
         Ok(())
     }
 
-    /// The machine loses its power: no cable carries anything, nothing runs.
+    /// Takes the power of a machine: no cable carries anything, nothing runs.
     pub fn power_off(&mut self, site: usize) -> Result<()> {
         let place = &self.pair.lab.sites[site];
         self.serving = self.serving.filter(|serving| *serving != site);
         self.pair.lab.power_off(place)?;
         self.pair.routers[site].kill();
         for pid in place.ns.processes() {
-            // one that ended meanwhile is no fault
+            // it may have ended meanwhile
             let _ = signal_to(pid, Signal::KILL);
         }
-        // the kernel of a machine without power keeps neither
+        // rules and addresses do not survive a loss of power
         place.ns.nft("flush ruleset\n")?;
         for wire in Wire::BOTH {
             let (name, address) = (wire.name(), wire.ipv4(VIRTUAL));
@@ -179,14 +179,14 @@ impl<'l> Duo<'l> {
         Ok(())
     }
 
-    /// It boots again, with the files that it had.
+    /// Boots the machine again, with the files that it had.
     pub fn power_on(&mut self, site: usize) -> Result<()> {
         let place = &self.pair.lab.sites[site];
         self.pair.lab.power_on(place)?;
         self.pair.restart(site)
     }
 
-    /// The other one takes over; returns which that is, once its servers run.
+    /// Takes the power of the active machine. Returns the other site once its servers run.
     pub fn lose_power(&mut self) -> Result<usize> {
         let old = self.steady()?;
         self.power_off(old)?;
@@ -198,7 +198,7 @@ impl<'l> Duo<'l> {
         Ok(1 - old)
     }
 
-    /// Who serves; a machine that stood still for so long that the role moved is no verdict.
+    /// Site that is active. No verdict if the role moved by itself, because the machine stood still.
     fn steady(&self) -> Result<usize> {
         let at = self.at()?;
         match self.serving {
@@ -207,7 +207,7 @@ impl<'l> Duo<'l> {
         }
     }
 
-    /// `sparectl switch`; returns who serves then, once its servers run.
+    /// Runs `sparectl switch`. Returns the new site once its servers run.
     pub fn switch_over(&mut self) -> Result<usize> {
         self.wait_settled()?;
         self.steady()?;
@@ -228,7 +228,7 @@ impl<'l> Duo<'l> {
         &self.pair.routers[site]
     }
 
-    /// Whether it stays so for a while.
+    /// True if the condition holds for the whole span.
     pub fn stays(&self, span: Duration, mut holds: impl FnMut() -> bool) -> bool {
         !poll(span, Duration::from_millis(20), || !holds())
     }
@@ -248,7 +248,7 @@ impl DerefMut for Duo<'_> {
     }
 }
 
-/// One value for each node.
+/// A TOML table with a value for each node.
 fn by_node(servers: [&Server; 2], value: impl Fn(&Server) -> String) -> String {
     let [first, second] = servers.map(value);
     format!("{{ r1 = {first}, r2 = {second} }}")
@@ -278,7 +278,7 @@ fn dhcp_toml(servers: &[Vec<Server>; 2], options: Options) -> Result<String> {
         let config = by_node(peers, |server| quoted(&server.paths.config));
         writeln!(text, "config = {config}")?;
         if matches!(make, Make::Dhcpd4 | Make::Dhcpd6) {
-            // named on its command line, and nowhere else
+            // its lease file is named on its command line only
             let leases = by_node(peers, |server| quoted(&server.paths.leases));
             writeln!(text, "leases = {leases}")?;
         }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! When leases end, as the servers' own files have it.
+//! Ends of leases, from the servers' own files.
 
 use super::server::Make;
 
-/// The end of an address's lease in seconds since 1970, in the words of a server of this make; the
-/// latest word wins. None where the file has none, or says that it is gone.
+/// End of an address's lease in seconds since 1970, from the lease file of a server of this make. The
+/// last entry counts. None if there is none, or if the lease has ended.
 pub fn ends(make: Make, text: &str, address: &str) -> Option<i64> {
     match make {
         Make::Kea4 | Make::Kea6 => kea(text, address),
@@ -60,7 +60,7 @@ fn numbers(text: &str, between: char) -> Option<[i64; 3]> {
     numbers.try_into().ok()
 }
 
-/// Days since 1970 of a date of our age.
+/// Days from 1970 to a date of 1970 to 2099.
 fn days([year, month, day]: [i64; 3]) -> i64 {
     const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let leap = i64::from(year % 4 == 0 && month > 2);

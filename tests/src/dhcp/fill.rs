@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A lease file with many leases, as the server itself would have written it.
+//! Lease files with many leases, as the server itself would write them.
 
 use std::fmt::Write;
 use std::fs;
@@ -13,7 +13,7 @@ use super::guests6::{Host6, Lease6};
 use super::server::{Make, Server};
 use crate::Result;
 
-/// The leases of host 0 to COUNT in a server's file; the server must be stopped and its pool wide.
+/// Leases of the hosts 0 to `count`. The server must be stopped and its pool wide.
 #[derive(Clone, Copy, Debug)]
 pub struct Filled {
     pub count: u32,
@@ -36,7 +36,7 @@ impl Filled {
         Ok(fs::write(&server.paths.leases, text)?)
     }
 
-    /// The address of a host.
+    /// Address of a host.
     pub fn address4(number: u32) -> Ipv4Addr {
         (u32::from(Ipv4Addr::new(10, 1, 128, 1)) + number).into()
     }
@@ -46,7 +46,7 @@ impl Filled {
         (u128::from(first) + u128::from(number)).into()
     }
 
-    /// What host `number` would have been told.
+    /// Lease that host `number` would have got.
     pub fn lease4(self, number: u32) -> Lease4 {
         let host = Host4::number(number);
         Lease4 {

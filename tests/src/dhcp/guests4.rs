@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Many DHCPv4 clients behind one station, each with a hardware address, a client id and a host name
-//! of its own, that say what a test wants said and when.
+//! Many DHCPv4 clients behind one station, each with its own hardware address, client id and host name,
+//! that send what a test asks for.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -42,9 +42,9 @@ pub struct Lease4 {
     pub address: Ipv4Addr,
     pub lifetime_s: u32,
     pub server: Ipv4Addr,
-    /// What the server calls it.
+    /// Host name that the server gave.
     pub hostname: String,
-    /// When the answer was here.
+    /// Time of the answer.
     pub at: Instant,
 }
 
@@ -52,14 +52,14 @@ pub struct Guests4 {
     pub station: Station,
     socket: UdpSocket,
     xid: u32,
-    /// How often an answer is asked for.
+    /// Interval of repeated requests.
     pub patience: Duration,
 }
 
 impl Guests4 {
     pub fn new(lab: &Lab) -> Result<Self> {
         let station = Station::new(lab)?;
-        // every address that a server may give them is this station's
+        // every address that a server may give is one of this station's
         for pool in [Pool::Narrow, Pool::Wide] {
             let (prefix, ..) = pool.ipv4();
             station
@@ -85,7 +85,7 @@ impl Guests4 {
         granted(host, &answer)
     }
 
-    /// How many servers answer one DISCOVER within a while.
+    /// Number of servers that answer a DISCOVER within `span`.
     pub fn offers(&mut self, host: &Host4, span: Duration) -> Result<usize> {
         let discover = self.message(dhcp::DISCOVER, host);
         self.send(&discover)?;
@@ -95,7 +95,7 @@ impl Guests4 {
             let mut buffer = [0; 1500];
             self.socket
                 .set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-            // by the address that it came from: all may call themselves alike
+            // by source address: all may have the same identifier
             if let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
                 let offer = Message::decode(&buffer[..length]);
                 if offer.is_some_and(|offer| offer.xid == discover.xid) {
@@ -106,7 +106,7 @@ impl Guests4 {
         Ok(servers.len())
     }
 
-    /// Asks its server, and nobody else, to prolong (RFC 2131 §4.3.2, RENEWING).
+    /// Asks its server to renew (RFC 2131 §4.3.2, RENEWING).
     pub fn renew(&mut self, lease: &Lease4) -> Result<Lease4> {
         let request = self.of(dhcp::REQUEST, lease);
         let own = bind(&self.station, lease.address)?;
@@ -114,7 +114,7 @@ impl Guests4 {
         granted(&lease.host, &answer)
     }
 
-    /// Asks any server to prolong (REBINDING).
+    /// Asks any server to renew (REBINDING).
     pub fn rebind(&mut self, lease: &Lease4) -> Result<Lease4> {
         let request = self.of(dhcp::REQUEST, lease);
         let answer = self.ask(&request)?;
@@ -137,7 +137,7 @@ impl Guests4 {
         send(&bind(&self.station, lease.address)?, &message, lease.server)
     }
 
-    /// Says that another host has the address already.
+    /// Reports that another host has the address already.
     pub fn decline(&mut self, lease: &Lease4) -> Result<()> {
         let mut message = self.message(dhcp::DECLINE, &lease.host);
         for (code, address) in [
@@ -149,7 +149,7 @@ impl Guests4 {
         self.send(&message)
     }
 
-    /// Leases for all of them, at most `window` of them under way at a time.
+    /// Leases for all hosts, at most `window` at a time.
     pub fn lease_all(&mut self, hosts: &[Host4], window: usize) -> Result<Vec<Lease4>> {
         let mut waiting = hosts.iter();
         let mut open: HashMap<u32, (&Host4, Instant, Message)> = HashMap::new();
@@ -173,7 +173,7 @@ impl Guests4 {
         Ok(leases)
     }
 
-    // An answer on the way to a lease.
+    // Handles an answer; the lease, if it is complete.
     fn step(
         &self,
         open: &mut HashMap<u32, (&Host4, Instant, Message)>,
@@ -228,7 +228,7 @@ impl Guests4 {
         message
     }
 
-    // Of somebody who uses his address.
+    // A message of a host that uses its address.
     fn of(&mut self, kind: u8, lease: &Lease4) -> Message {
         let mut message = self.message(kind, &lease.host);
         message.ciaddr = lease.address;
@@ -245,7 +245,7 @@ impl Guests4 {
     }
 }
 
-// Beside the one that hears broadcasts.
+// The port is shared with the socket for broadcasts.
 fn bind(station: &Station, address: Ipv4Addr) -> Result<UdpSocket> {
     station.ns.run(|| {
         let flags = SocketFlags::CLOEXEC;

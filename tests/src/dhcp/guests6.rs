@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Many DHCPv6 clients behind one station, each with a DUID and an identity association of its own.
+//! Many DHCPv6 clients behind one station, each with its own DUID and identity association.
 
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ impl Host6 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease6 {
     pub host: Host6,
-    /// Or the prefix.
+    /// The address, or the prefix.
     pub address: Ipv6Addr,
     /// 128 for an address.
     pub length: u8,
@@ -76,12 +76,12 @@ impl Guests6 {
         granted(host, &reply)
     }
 
-    /// Asks the server that gave the lease, by its DUID.
+    /// Asks the server that gave the lease to renew it, by its DUID.
     pub fn renew(&mut self, lease: &Lease6) -> Result<Lease6> {
         self.again(dhcp::RENEW, lease)
     }
 
-    /// Asks any server.
+    /// Asks any server to renew.
     pub fn rebind(&mut self, lease: &Lease6) -> Result<Lease6> {
         let mut anybody = lease.clone();
         anybody.server.clear();
@@ -93,7 +93,7 @@ impl Guests6 {
         self.ask(&message).map(drop)
     }
 
-    /// Says that another host has the address already.
+    /// Reports that another host has the address already.
     pub fn decline(&mut self, lease: &Lease6) -> Result<()> {
         let message = self.message(dhcp::DECLINE, &lease.host, Some(lease));
         self.ask(&message).map(drop)
@@ -176,7 +176,7 @@ fn prefix(lease: &Lease6) -> Vec<u8> {
     out
 }
 
-/// Flags, then labels (RFC 4704 §4); the server shall update nothing.
+/// Flags and labels (RFC 4704 §4). The flags ask the server to update nothing.
 fn fqdn(name: &str) -> Vec<u8> {
     let mut out = vec![0];
     for label in name.split('.') {

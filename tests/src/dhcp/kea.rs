@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kea's configuration, as administrators write it: with comments of all three kinds and sections
-//! within sections.
+//! Kea's configuration as administrators write it, with comments of all three kinds and nested sections.
 
 use std::fs;
 use std::path::Path;
@@ -161,7 +160,7 @@ fn subnet6(setup: &Setup, paths: &Paths) -> String {
 
 pub fn environment(dir: &Path) -> Vec<(&'static str, String)> {
     let dir = dir.to_string_lossy().into_owned();
-    // Kea 2.6.3 takes its leases and its socket from nowhere else
+    // Kea 2.6.3 accepts its leases and its socket in these folders only
     [
         "KEA_PIDFILE_DIR",
         "KEA_LOCKFILE_DIR",

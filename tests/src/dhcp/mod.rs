@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Real DHCP servers on the routers, and real clients on the lan that they serve.
+//! Real DHCP servers on the routers, and real clients on the lan.
 //!
-//! [`Server`] installs one program at one site: its own configuration, lease file and run folder in
-//! the lab's folder, and a script with which anybody in the site's namespace starts and stops it.
-//! [`Client`] is a program such as udhcpc at a [`Station`] of its own, [`Guests4`] and [`Guests6`]
-//! are many small clients in this process that say exactly what a test wants said.
+//! [`Server`] installs a program at a site: configuration, lease file and run folder in the lab's folder,
+//! and a script that starts and stops it in the site's namespace. [`Client`] is a program such as udhcpc
+//! at a [`Station`] of its own. [`Guests4`] and [`Guests6`] are many small clients in this process that
+//! send exactly what a test asks for.
 
 mod client;
 mod dhcpd;
@@ -33,10 +33,10 @@ pub use station::Station;
 
 use std::net::Ipv4Addr;
 
-/// The server identifier of every server that can be told one: the address that moves.
+/// Server identifier of every server that can be given one: the virtual address.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 1);
 
-/// What a server gives away: a handful of the lan's own addresses, or room for tens of thousands.
+/// Pool of a server: some addresses of the lan's subnet, or room for tens of thousands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pool {
     Narrow,
@@ -44,7 +44,7 @@ pub enum Pool {
 }
 
 impl Pool {
-    /// As a prefix, first and last address.
+    /// The pool as a prefix, and its first and last address.
     fn ipv4(self) -> (&'static str, Ipv4Addr, Ipv4Addr) {
         match self {
             Self::Narrow => (
@@ -60,7 +60,7 @@ impl Pool {
         }
     }
 
-    /// The prefix length and mask of the subnet that holds it.
+    /// Prefix length, network and mask of the subnet that contains the pool.
     fn subnet(self) -> (u8, Ipv4Addr, Ipv4Addr) {
         match self {
             Self::Narrow => (24, [10, 1, 0, 0].into(), [255, 255, 255, 0].into()),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! DHCPv4 messages (RFC 2131 §2). By hand, because dhcproto brings 44 crates, a DNS library among them;
-//! what is written and read here is judged by Kea, dnsmasq and dhcpd, which answer it.
+//! DHCPv4 messages (RFC 2131 §2). Not by dhcproto, which brings 44 crates, among them a DNS library; Kea,
+//! dnsmasq and dhcpd, which answer these messages, prove the code right.
 //!
 //! ```text
 //!  0 op(1) htype(1) hlen(1) hops(1)   4 xid   8 secs(2) flags(2)
@@ -33,7 +33,7 @@ const OPTIONS: usize = 240;
 #[derive(Clone, Debug)]
 pub struct Message {
     pub xid: u32,
-    /// Whether the answer shall come to everybody.
+    /// The answer is to be broadcast.
     pub broadcast: bool,
     pub ciaddr: Ipv4Addr,
     pub yiaddr: Ipv4Addr,
@@ -88,7 +88,7 @@ impl Message {
             out.extend(value);
         }
         out.push(255);
-        // what BOOTP relays and some servers want at least
+        // least length that BOOTP relays and some servers accept
         out.resize(out.len().max(300), 0);
         out
     }

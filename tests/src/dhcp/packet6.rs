@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! DHCPv6 messages (RFC 8415 §8, §21): type(1) transaction(3), then options: code(2) length(2) value.
-//! By hand for the reason of `packet4`.
+//! Written here for the reason given in `packet4`.
 
 pub const SOLICIT: u8 = 1;
 pub const REQUEST: u8 = 3;
@@ -65,7 +65,7 @@ pub fn encode(options: &Options) -> Vec<u8> {
     out
 }
 
-/// As far as it is whole.
+/// Options up to the first one that is cut off.
 pub fn decode(mut rest: &[u8]) -> Options {
     let mut options = Options::new();
     while let Some(([a, b, c, d], tail)) = rest.split_first_chunk::<4>() {

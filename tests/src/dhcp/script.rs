@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The script with which a server is started and stopped, in the manner of init scripts: `status`
-//! exits with 0 where it runs and with 3 where it does not. It enters no namespace.
+//! The script that starts and stops a server, like an init script: `status` exits with 0 if the server
+//! runs, and with 3 if it does not. It enters no namespace.
 
 use std::fmt::Write;
 use std::fs;
@@ -10,15 +10,15 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 
 pub struct Script {
-    /// The program with its arguments; one of them is `config`.
+    /// The program and its arguments, of which one is `config`.
     pub command: Vec<String>,
     pub environment: Vec<(&'static str, String)>,
     pub config: PathBuf,
     pub pid_file: PathBuf,
     pub log: PathBuf,
-    /// Whether it goes to the background by itself, once it serves.
+    /// The program goes to the background by itself once it serves.
     pub daemon: bool,
-    /// Whether SIGHUP makes it read its configuration again.
+    /// SIGHUP makes the program read its configuration again.
     pub reload: bool,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One DHCP server at one site.
+//! A DHCP server at a site.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -26,8 +26,7 @@ pub enum Make {
     Kea6,
     Dnsmasq4,
     Dnsmasq6,
-    /// One process and one lease file for both families; it calls itself by the router's own
-    /// address.
+    /// One process and one lease file for both families; its identifier is the router's own address.
     Dnsmasq,
     Dhcpd4,
     Dhcpd6,
@@ -44,7 +43,7 @@ impl Make {
         Self::Dhcpd6,
     ];
 
-    /// Of its script and files.
+    /// Name of its script and files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kea4 => "kea4",
@@ -57,7 +56,7 @@ impl Make {
         }
     }
 
-    /// In dhcp.toml.
+    /// Its `kind` in dhcp.toml.
     pub fn kind(self) -> &'static str {
         match self {
             Self::Dnsmasq4 | Self::Dnsmasq6 => "dnsmasq",
@@ -65,7 +64,7 @@ impl Make {
         }
     }
 
-    /// Whether it serves IPv6 and nothing else.
+    /// True if it serves IPv6 only.
     pub fn is_ipv6(self) -> bool {
         matches!(self, Self::Kea6 | Self::Dnsmasq6 | Self::Dhcpd6)
     }
@@ -79,24 +78,24 @@ impl Make {
     }
 }
 
-/// How a server is configured.
+/// Configuration of a server.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub make: Make,
     pub pool: Pool,
     pub lifetime_s: u32,
-    /// When clients renew by themselves; None: the server's own choice.
+    /// Time after which clients renew by themselves; None: the server's default.
     pub renew_s: Option<u32>,
-    /// Kea's clean-up of its lease file; 0: never.
+    /// Interval of Kea's clean-up of its lease file; 0: never.
     pub lfc_s: u32,
-    /// How long Kea keeps leases that have ended.
+    /// Time for which Kea keeps leases that have ended.
     pub hold_s: u32,
-    /// Kea's control socket, and the commands for leases in it.
+    /// Kea's control socket, and with `lease_cmds` its commands for leases.
     pub socket: bool,
     pub lease_cmds: bool,
-    /// dnsmasq's, on a bus of the site's own.
+    /// dnsmasq's D-Bus interface, on a bus of the site's own.
     pub dbus: bool,
-    /// What its clock is ahead, such as "+1h" or "-3600s".
+    /// Offset of its clock, such as "+1h" or "-3600s".
     pub clock: Option<String>,
 }
 
@@ -117,7 +116,7 @@ impl Setup {
     }
 }
 
-/// Where a server's files are.
+/// Paths of a server's files.
 pub struct Paths {
     pub dir: PathBuf,
     pub script: PathBuf,
@@ -132,19 +131,19 @@ pub struct Server<'l> {
     pub site: &'l Site,
     pub setup: Setup,
     pub paths: Paths,
-    /// The address of its bus.
+    /// Address of its bus.
     pub bus: Option<String>,
     _bus: Option<Daemon>,
 }
 
 impl<'l> Server<'l> {
-    /// Writes its files, and starts nothing but its bus.
+    /// Writes its files, and starts only its bus.
     pub fn install(lab: &Lab, site: &'l Site, setup: Setup) -> Result<Self> {
         refuse_confined(setup.make.program())?;
         let paths = Paths::new(lab, site, setup.make);
         fs::create_dir_all(&paths.dir)?;
         if matches!(setup.make, Make::Kea4 | Make::Kea6) {
-            // it makes a socket only in a folder that is not everybody's
+            // Kea makes a socket only in a folder that others cannot open
             fs::set_permissions(&paths.dir, fs::Permissions::from_mode(0o750))?;
         }
         let bus = setup.dbus.then(|| start_bus(site, &paths)).transpose()?;
@@ -160,7 +159,7 @@ impl<'l> Server<'l> {
         server.script()?.write(&server.paths.script)?;
         if matches!(server.setup.make, Make::Dhcpd4 | Make::Dhcpd6) && !server.paths.leases.exists()
         {
-            // it starts with no file as little as with a broken one
+            // dhcpd does not start without a lease file
             fs::write(&server.paths.leases, "")?;
         }
         if server.setup.pool == Pool::Wide {
@@ -219,8 +218,8 @@ impl<'l> Server<'l> {
         text.trim().parse().ok()
     }
 
-    /// Whether what it writes goes into the file that others read: one that was replaced under its
-    /// hands is gone.
+    /// True if the server has its lease file open under its name. Writes to a file that was replaced since
+    /// are lost.
     pub fn has_its_file(&self) -> bool {
         let Some(pid) = self.pid() else {
             return false;
@@ -235,10 +234,10 @@ impl<'l> Server<'l> {
         })
     }
 
-    /// Its leases as they are on disk.
+    /// Its leases on disk.
     pub fn leases(&self) -> String {
         let mut text = String::new();
-        // dnsmasq cuts it to nothing before each writing
+        // dnsmasq truncates the file before each write
         poll(Duration::from_millis(200), Duration::from_millis(1), || {
             text = self.text_of("");
             text.ends_with('\n')
@@ -246,8 +245,8 @@ impl<'l> Server<'l> {
         self.cleaned() + &text
     }
 
-    /// What Kea has moved out of its file, to clean it: a later version does so at its first start,
-    /// where the file has the header of an earlier one.
+    /// Files to which Kea moved its leases to clean them up. A later version does so at its first start if the
+    /// file has the header of an earlier one.
     fn cleaned(&self) -> String {
         match self.setup.make {
             Make::Kea4 | Make::Kea6 => [".completed", ".2", ".1"]
@@ -264,12 +263,12 @@ impl<'l> Server<'l> {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// When an address's lease ends by its file, in seconds since 1970.
+    /// End of an address's lease in its file, in seconds since 1970.
     pub fn ends(&self, address: &str) -> Option<i64> {
         ends(self.setup.make, &self.leases(), address)
     }
 
-    /// Waits until its file names an address; servers may answer before they write.
+    /// Waits until its file contains an address: servers may answer before they write.
     pub fn wait_lease(&self, address: &str) -> Result<()> {
         let named = || self.leases().contains(address);
         match poll(Duration::from_secs(2), Duration::from_millis(2), named) {
@@ -278,7 +277,7 @@ impl<'l> Server<'l> {
         }
     }
 
-    /// What Kea answers to a command by its control socket.
+    /// Kea's answer to a command on its control socket.
     pub fn ask(&self, command: &Value) -> Result<Value> {
         let mut socket = UnixStream::connect(&self.paths.socket)?;
         socket.write_all(command.to_string().as_bytes())?;
@@ -288,7 +287,7 @@ impl<'l> Server<'l> {
         Ok(serde_json::from_str(&answer)?)
     }
 
-    /// Runs its script in the site's namespace; the exit code.
+    /// Runs its script in the site's namespace. Returns the exit code.
     pub fn call(&self, verb: &str) -> Result<i32> {
         let mut command = self.site.ns.command(&self.paths.script);
         let status = command.arg(verb).status()?;
@@ -373,7 +372,7 @@ impl Paths {
     }
 }
 
-// A profile of AppArmor knows the paths of the package, and none of a lab's.
+// AppArmor's profile of a program allows the package's paths, and none of a lab.
 pub(super) fn refuse_confined(program: &str) -> Result<()> {
     let profiles = fs::read_to_string("/sys/kernel/security/apparmor/profiles");
     let enforced = profiles.unwrap_or_default().lines().any(|line| {
@@ -401,8 +400,8 @@ pub fn other_clock(ahead: &str) -> Result<[(&'static str, String); 3]> {
     ])
 }
 
-/// Accounts as this machine has them, and as the package makes them: the bus lets nobody in whose name
-/// it does not find. Without the package workers have the first of these numbers.
+/// Accounts of this machine and of the package, as the bus admits only users whose name it finds. Without
+/// the package, workers have the first of these numbers.
 fn passwd(paths: &Paths) -> Result<PathBuf> {
     let mut text = fs::read_to_string("/etc/passwd")?;
     for id in 60706..60722 {

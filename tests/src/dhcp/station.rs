@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A further host on the lan, with a namespace, a cable and a hardware address of its own, and no
-//! address yet.
+//! A further host on the lan, with its own namespace, cable and hardware address, and no address yet.
 
 use std::fs;
 use std::net::{Ipv6Addr, SocketAddrV6, UdpSocket};
@@ -11,13 +10,13 @@ use crate::Result;
 use crate::clock::poll;
 use crate::lab::{Lab, Namespace, Wire, cable};
 
-/// Host numbers below belong to the lab.
+/// Smallest host number of a station; those below belong to the lab.
 const FIRST: u8 = 100;
 
 pub struct Station {
     pub ns: Namespace,
     pub mac: [u8; 6],
-    /// The index of its interface.
+    /// Index of its interface.
     pub index: u32,
 }
 
@@ -58,8 +57,8 @@ impl Drop for Station {
     }
 }
 
-/// The index of the interface, in the calling thread's namespace, once its link-local address can be
-/// used: clients of DHCPv6 give up where it cannot.
+/// Index of the interface in the calling thread's namespace, once its link-local address can be used:
+/// DHCPv6 clients give up without one.
 fn usable() -> Option<u32> {
     let text = fs::read_to_string("/proc/thread-self/net/if_inet6").ok()?;
     let line = text.lines().find(|line| line.ends_with(" lan"))?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What passes an interface, as conversations: who speaks with whom, and every reset.
+//! Packets on an interface, counted by their ends, and all TCP resets.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,10 +16,10 @@ use crate::{Result, sys};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
-/// Headers are enough.
+/// Bytes of a packet that are copied: its headers.
 const SNAP: usize = 96;
 
-/// A packet's ends.
+/// Ends of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path {
     pub protocol: u8,
@@ -40,9 +40,9 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Hears TCP and UDP on an interface, in both directions.
+    /// Captures TCP and UDP on an interface, in both directions.
     pub fn start(ns: &Namespace, interface: &str) -> Result<Self> {
-        // Only the beginning of each packet is copied.
+        // A filter that copies only the beginning of each packet.
         let short = libc::sock_filter {
             code: 0x06,
             jt: 0,
@@ -89,14 +89,14 @@ impl Capture {
         })
     }
 
-    /// Whoever sent to this end.
+    /// Ends that sent to this one.
     pub fn clients_of(&self, server: SocketAddr) -> Vec<SocketAddr> {
         let seen = self.seen();
         let paths = seen.paths.keys().filter(|path| path.to == server);
         paths.map(|path| path.from).collect()
     }
 
-    /// Packets so far from one end to another.
+    /// Number of packets so far from one end to another.
     pub fn packets(&self, from: SocketAddr, to: SocketAddr) -> u64 {
         let seen = self.seen();
         let paths = seen.paths.iter();
@@ -104,7 +104,7 @@ impl Capture {
         fitting.map(|(_, count)| count).sum()
     }
 
-    /// Every TCP reset.
+    /// All TCP resets.
     pub fn resets(&self) -> Vec<Path> {
         self.seen().resets.clone()
     }
@@ -114,7 +114,7 @@ impl Capture {
     }
 }
 
-/// What both networks see.
+/// Captures on both networks.
 pub struct Eyes {
     pub lan: Capture,
     pub wan: Capture,
@@ -128,8 +128,8 @@ impl Eyes {
         })
     }
 
-    /// No reset passed, and on each network one client only spoke to the server, both as they are
-    /// called there.
+    /// Asserts that no reset passed, and that on each network only the client spoke to the server. Addresses
+    /// are those of that network.
     pub fn check(&self, lan: [SocketAddr; 2], wan: [SocketAddr; 2]) {
         for (name, capture, [client, server]) in [("lan", &self.lan, lan), ("wan", &self.wan, wan)]
         {
@@ -148,7 +148,7 @@ impl Drop for Capture {
     }
 }
 
-/// The ends of a packet, and whether it is a reset.
+/// Ends of a packet, and whether it is a reset.
 fn parse(frame: &[u8]) -> Option<(Path, bool)> {
     const RESET: u8 = 4;
     let packet = frame.get(14..)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One flow of whatever protocol, written into a kernel as a table lists it.
+//! A flow of any protocol, written into a kernel as a table lists it.
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ const CONFIRMED: u32 = 8;
 const TCP: u8 = 6;
 const SCTP: u8 = 132;
 
-/// Makes a flow without translation; it must not be there.
+/// Makes a flow without translation, which must not exist yet.
 pub fn create(ns: &Namespace, entry: &Entry) -> Result<()> {
     let socket = Socket::open(ns)?;
     let (mut out, mut answer) = (Vec::new(), [0; 4096]);
@@ -84,7 +84,7 @@ pub fn put_tuple(out: &mut Vec<u8>, kind: u16, tuple: &Tuple) {
 fn put_state(out: &mut Vec<u8>, entry: &Entry) {
     match entry.original.protocol {
         TCP => put_tcp(out, entry.state),
-        // with tags of both directions
+        // with the verification tags of both directions
         SCTP => nest(out, ct::PROTOINFO, |out| {
             nest(out, 3, |out| {
                 put(out, 1, &[entry.state]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! ctnetlink as the tests speak it: a socket, its numbers, and attributes as they are written.
+//! ctnetlink for tests: a socket, constants, and writers of attributes.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -45,13 +45,13 @@ pub const TUPLE_ZONE: u16 = 3;
 
 const RECEIVE_BYTES: usize = 32 << 20;
 
-/// A socket of a namespace. Where an answer is late, it is waited for.
+/// A socket in a namespace. It waits for late answers.
 pub struct Socket(Requests);
 
 impl Socket {
     pub fn open(ns: &Namespace) -> Result<Self> {
         let requests = ns.run(|| Ok(Requests::open_netfilter()?))?;
-        // Without the right to force it, the default has to do.
+        // Without the right to force the size, the default is used.
         let _ = sockopt::set_socket_recv_buffer_size_force(requests.as_fd(), RECEIVE_BYTES);
         Ok(Self(requests))
     }
@@ -79,7 +79,7 @@ pub fn message(
     message_of(out, (kind, flags), sequence, family as u8, attributes);
 }
 
-/// The same of any family, 0 being all.
+/// The same for any family; 0 is all.
 pub fn message_of(
     out: &mut Vec<u8>,
     (kind, flags): (u16, u16),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A client and a server of FTP (RFC 959) with as much of it as a connection-tracking helper reads.
+//! An FTP client and server (RFC 959), as far as a connection-tracking helper reads the protocol.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,16 +11,16 @@ use crate::lab::Namespace;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Who opens the data connection.
+/// End that opens the data connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The client does.
+    /// The client.
     Passive,
-    /// The server does.
+    /// The server.
     Active,
 }
 
-/// A control connection, both ends of it.
+/// Both ends of a control connection.
 pub struct Control<'n> {
     client_ns: &'n Namespace,
     server_ns: &'n Namespace,
@@ -28,7 +28,7 @@ pub struct Control<'n> {
     server: BufReader<TcpStream>,
 }
 
-/// A data connection that was announced and is still to be opened.
+/// A data connection that is announced and not open yet.
 pub struct Announced<'n> {
     listener: TcpListener,
     connector: &'n Namespace,
@@ -54,7 +54,7 @@ impl<'n> Control<'n> {
         Ok(control)
     }
 
-    /// One end announces where it awaits the data.
+    /// Announces the address at which one end awaits the data connection.
     pub fn announce(&mut self, mode: Mode) -> Result<Announced<'n>> {
         match mode {
             Mode::Passive => {
@@ -82,25 +82,25 @@ impl<'n> Control<'n> {
         }
     }
 
-    /// A command that means nothing, and its answer.
+    /// Sends a command without effect, and its answer.
     pub fn rest(&mut self) -> Result<()> {
         self.command("NOOP")?;
         self.answer("200 fine").map(drop)
     }
 
-    /// The client's line, as the server reads it.
+    /// Sends a line of the client. Returns it as the server reads it.
     fn command(&mut self, line: &str) -> Result<String> {
         pass(self.client.get_mut(), &mut self.server, line)
     }
 
-    /// The server's line, as the client reads it.
+    /// Sends a line of the server. Returns it as the client reads it.
     fn answer(&mut self, line: &str) -> Result<String> {
         pass(self.server.get_mut(), &mut self.client, line)
     }
 }
 
 impl Announced<'_> {
-    /// Opens it: the end that connects, and the one that awaited it.
+    /// Opens the data connection. Returns the end that connects and the one that awaited it.
     pub fn open(&self) -> Result<Data> {
         let (to, listener) = (self.to, &self.listener);
         let connect = || Ok(TcpStream::connect_timeout(&to, PATIENCE)?);
@@ -114,11 +114,11 @@ impl Announced<'_> {
     }
 }
 
-/// A data connection, both ends of it.
+/// Both ends of a data connection.
 pub struct Data([TcpStream; 2]);
 
 impl Data {
-    /// Some bytes each way.
+    /// Sends some bytes each way.
     pub fn exchange(&self) -> Result<()> {
         let [one, other] = &self.0;
         for (mut from, mut to) in [(one, other), (other, one)] {
@@ -143,7 +143,7 @@ fn pass(from: &mut TcpStream, to: &mut BufReader<TcpStream>, line: &str) -> Resu
     Ok(said.trim_end().to_owned())
 }
 
-/// A socket beside a control connection, and its address in FTP's way.
+/// A listening socket at the address of a control connection, and its address in FTP's notation.
 fn listen(ns: &Namespace, control: &TcpStream) -> Result<(TcpListener, String)> {
     let at = SocketAddr::new(control.local_addr()?.ip(), 0);
     let listener = ns.run(|| Ok(TcpListener::bind(at)?))?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Crowds of flows, written into a namespace's kernel as fast as it takes them, or at a rate.
+//! Crowds of flows, written into a namespace's kernel as fast as possible, or at a rate.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,7 +14,7 @@ use super::table::{Entry, Tuple};
 use crate::Result;
 use crate::lab::Namespace;
 
-/// So many requests go into one system call: their errors fit a receive buffer.
+/// Requests of one system call. Their errors fit into a receive buffer.
 const BATCH: u32 = 500;
 /// Confirmed, assured, seen in both directions.
 const STATUS: u32 = 8 | 4 | 2;
@@ -29,14 +29,14 @@ pub enum Transport {
     Udp,
 }
 
-/// Flows numbered from `first`, each with a tuple of its own, which depends on its number alone.
+/// Flows numbered from `first`, each with its own tuple, which depends on its number only.
 #[derive(Clone, Copy, Debug)]
 pub struct Crowd {
     pub transport: Transport,
     pub ipv6: bool,
     pub first: u32,
     pub count: u32,
-    /// Their sources are translated to this address; of IPv4 only.
+    /// Address to which their sources are translated; IPv4 only.
     pub snat: Option<Ipv4Addr>,
     pub timeout_s: u32,
     pub mark: u32,
@@ -61,7 +61,7 @@ impl Default for Crowd {
     }
 }
 
-/// What became of a crowd's requests.
+/// Results of a crowd's requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Harvest {
     pub done: u32,
@@ -95,7 +95,7 @@ impl Crowd {
         }
     }
 
-    /// Makes them; one that is there is refused.
+    /// Makes the flows; one that exists is refused.
     pub fn create(&self, ns: &Namespace) -> Result<Harvest> {
         self.run(ns, |out, sequence, flags, number| {
             let kind = (ct::NEW, ct::CREATE | ct::EXCL | flags);
@@ -105,7 +105,7 @@ impl Crowd {
         })
     }
 
-    /// Sets their marks and timeouts; one that is not there is refused.
+    /// Sets their marks and timeouts; one that does not exist is refused.
     pub fn update(&self, ns: &Namespace) -> Result<Harvest> {
         self.run(ns, |out, sequence, flags, number| {
             ct::message(out, (ct::NEW, flags), sequence, self.ipv6, |out| {
@@ -126,8 +126,8 @@ impl Crowd {
 
     /// The original direction of a flow.
     pub fn tuple(&self, number: u32) -> Tuple {
-        // Whatever has one translated port differs in its destination, and ports repeat only after
-        // every client has had its turn: no two numbers below two millions are alike, translated or not.
+        // Flows with the same translated port differ in their destination, and ports repeat only after every
+        // client: no two numbers below two million have the same tuple, translated or not.
         let client = number % 4096;
         let source_port = 1024 + ((number / 4096).wrapping_mul(7919) + client * 13) % 64_000;
         let host = ((number / 60_000) * 3571 + number % 60_000) % (1 << 17);
@@ -158,7 +158,7 @@ impl Crowd {
         }
     }
 
-    /// Whether a flow is of any crowd.
+    /// True if a flow is of any crowd.
     pub fn has(entry: &Entry) -> bool {
         match entry.original.source {
             IpAddr::V4(source) => source.octets()[..2] == [10, 64],
@@ -166,17 +166,17 @@ impl Crowd {
         }
     }
 
-    /// What its packets have for a source port after the translation.
+    /// Source port of its packets after translation.
     pub fn translated_port(number: u32) -> u16 {
         (1024 + number % 60_000) as u16
     }
 
-    /// How many come at once: a slow rate comes in small batches, a few milliseconds apart.
+    /// Size of a batch. At a low rate, batches are small and a few milliseconds apart.
     pub(super) fn batch(&self, most: u32) -> u32 {
         self.rate.map_or(most, |rate| (rate / 200).clamp(1, most))
     }
 
-    /// Waits until it is time for the one after so many.
+    /// Waits until the next flow after `done` ones is due.
     pub(super) fn keep_pace(&self, start: Instant, done: u32) {
         if let Some(rate) = self.rate {
             let due = f64::from(done) / f64::from(rate);
@@ -216,7 +216,7 @@ impl Crowd {
     fn put_new(&self, out: &mut Vec<u8>, number: u32) {
         let tuple = self.tuple(number);
         self.put_key(out, number);
-        // The plain inverse: the kernel translates it by what is asked for below.
+        // The plain inverse: the kernel translates it by the attribute below.
         put_tuple(out, ct::TUPLE_REPLY, &tuple.inverse());
         put_u32(out, ct::STATUS, STATUS);
         put_u32(out, ct::TIMEOUT, self.timeout_s);
@@ -239,7 +239,7 @@ impl Crowd {
     }
 }
 
-/// How many requests up to `last`, the one that asked for an answer, were refused.
+/// Number of refused requests up to `last`, which asked for an answer.
 fn verdicts(
     socket: &Socket,
     answers: &mut [u8],

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether spared did what it promises, with room for a busy machine.
+//! Compares outages with what spared promises, with room for a busy machine.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use spared_tests::pair::Fault;
 
 use crate::screen::{Column, sentence};
 
-/// What scheduling on two shared processors may add.
+/// Delay that scheduling on two shared processors may add.
 const NOISE: Duration = Duration::from_millis(80);
 
 #[derive(Default)]
@@ -23,7 +23,7 @@ impl Verdicts {
         let Some(ours) = ours else { return };
         let failover = columns[0].pair.failover();
         let bound = match fault {
-            // Silence has to be waited for; everything else is told.
+            // Silence is noticed only after the failover time; other faults are reported at once.
             Fault::SilentCut | Fault::Death | Fault::Hang | Fault::Kill => failover + NOISE,
             Fault::CarrierLost | Fault::Shutdown => failover / 3 + NOISE,
             Fault::Switch => Duration::ZERO,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `make demo`: two routers, one address, four faults and a planned change, with keepalived beside
-//! for comparison.
+//! `make demo`: two routers, one address, four faults and a switchover, compared with keepalived.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +22,7 @@ use screen::{Column, Screen};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const DOWNLOAD_RATE: u64 = 4_000_000;
-/// A stall of the machine itself that is worth another try.
+/// A stall of the machine after which a fault is tried again.
 const STALL: Duration = Duration::from_millis(20);
 
 pub const FAULTS: [Fault; 5] = [
@@ -90,7 +89,7 @@ fn start(kind: Kind) -> Result<Column> {
 fn strike_all(screen: &Screen, columns: &[Column; 2], control: &Control) -> Result<Verdicts> {
     let mut verdicts = Verdicts::default();
     for fault in FAULTS {
-        // keepalived has no planned change that leaves it running
+        // keepalived has no switchover that leaves it running
         let has = |column: &&Column| fault != Fault::Switch || column.pair.kind == Kind::Spared;
         for column in columns
             .iter()
@@ -104,7 +103,7 @@ fn strike_all(screen: &Screen, columns: &[Column; 2], control: &Control) -> Resu
             ));
             match strike(&column.pair, fault, control) {
                 Ok(damage) => column.note(fault, damage),
-                // What keepalived does not survive is no fault of ours.
+                // The demo continues without a keepalived that did not survive.
                 Err(_) if column.pair.kind == Kind::Keepalived => column.give_up(),
                 Err(error) => return Err(error),
             }
@@ -116,7 +115,7 @@ fn strike_all(screen: &Screen, columns: &[Column; 2], control: &Control) -> Resu
     Ok(verdicts)
 }
 
-/// Strikes again where the machine itself was late, three times at most.
+/// Strikes, and again if the machine itself was late, three times at most.
 fn strike(pair: &Pair, fault: Fault, control: &Control) -> Result<Damage> {
     const TRIES: usize = 3;
     let mut damage = Damage::default();

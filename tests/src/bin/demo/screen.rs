@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One plain screen, redrawn in place; plain lines where the output is no terminal.
+//! The screen, redrawn in place; plain lines if the output is no terminal.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
@@ -14,7 +14,7 @@ use spared_tests::probe::Download;
 
 use crate::FAULTS;
 
-/// One make of router: what is measured of it, and what was.
+/// A pair of one make, with its measurements.
 pub struct Column {
     pub pair: Pair,
     pub download: Download,
@@ -42,7 +42,7 @@ impl Column {
             .push((fault, damage));
     }
 
-    /// None where the fault has not been yet.
+    /// Damage of a fault; None if it has not struck yet.
     pub fn damage(&self, fault: Fault) -> Option<Damage> {
         let damages = self.damages.lock().unwrap_or_else(PoisonError::into_inner);
         damages
@@ -51,7 +51,7 @@ impl Column {
             .map(|(_, damage)| *damage)
     }
 
-    /// It did not come back from the last fault, and is spared the others.
+    /// Ends the faults of a pair that did not come back from the last one.
     pub fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
     }
@@ -60,7 +60,7 @@ impl Column {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    // As its neighbours see it: whoever advertised lately is active.
+    // Role as neighbours see it: a router that advertised lately is active.
     fn role(&self, site: usize) -> &'static str {
         let lately = Stamp(Stamp::now().0 - Duration::from_millis(250).as_nanos() as u64);
         let adverts = self.pair.watch.adverts(lately, site, Wire::Lan);
@@ -127,7 +127,7 @@ impl Screen {
     pub fn new() -> Self {
         let terminal = io::stdout().is_terminal();
         if terminal {
-            // No cursor while the picture moves.
+            // Hides the cursor while the picture is redrawn.
             print!("\x1b[?25l");
         }
         Self {
@@ -138,7 +138,7 @@ impl Screen {
         }
     }
 
-    /// Gives the cursor back, where there is one.
+    /// Shows the cursor again.
     pub fn restore() {
         if io::stdout().is_terminal() {
             println!("\x1b[?25h");
@@ -146,7 +146,7 @@ impl Screen {
         }
     }
 
-    /// What is happening now.
+    /// Shows what is happening now.
     pub fn say(&self, sentence: &str) {
         sentence.clone_into(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner));
         let nothing_drawn = *self.drawn.lock().unwrap_or_else(PoisonError::into_inner) == 0;
@@ -174,7 +174,7 @@ impl Screen {
         let _ = io::stdout().flush();
     }
 
-    /// The last picture stays.
+    /// Leaves the last picture on the screen.
     pub fn finish(&self, columns: &[Column; 2]) {
         if self.terminal {
             print!("\x1b[?25h");

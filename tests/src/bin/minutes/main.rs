@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs the tests, then prints what they cost: minutes by test file, slowest first, and the tests
-//! that needed a second try. `minutes COMMAND...`; COMMAND runs nextest and decides the exit code.
+//! Runs the tests, then prints their times by test file, slowest first, and the tests that needed a
+//! second try. `minutes COMMAND...`: COMMAND runs nextest, and its exit code is passed on.
 
 #![forbid(unsafe_code)]
 
@@ -42,7 +42,7 @@ fn run(words: &[OsString]) -> Result<ExitCode> {
     if file.exists() {
         fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     }
-    // ^C ends the tests, which are in the same process group; what they cost is printed even then.
+    // ^C ends the tests, which are in the same process group; their times are printed even then.
     signal_hook::flag::register(SIGINT, Arc::new(AtomicBool::new(false)))?;
     let status = Command::new(program)
         .args(arguments)
@@ -66,7 +66,7 @@ fn cases(file: &Path) -> Result<Vec<Case>> {
     Ok(report::parse(&text).map_err(|error| named(&error))?)
 }
 
-/// The command's own code, or a shell's for the signal that ended it.
+/// The command's exit code, or a shell's code for the signal that ended it.
 fn code(status: ExitStatus) -> ExitCode {
     let signal = status.signal().map(|signal| 128 + signal);
     let code = status.code().or(signal).unwrap_or(1);

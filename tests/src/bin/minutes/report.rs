@@ -13,8 +13,7 @@ pub struct Case {
     pub name: String,
     pub tries: Vec<Try>,
     pub passed: bool,
-    /// Why the test itself began anew: what `lab::scenario` says of each attempt that came to no
-    /// verdict.
+    /// Why the test repeated itself: lines of `lab::scenario` about attempts without a verdict.
     pub repeats: Vec<String>,
 }
 
@@ -25,8 +24,7 @@ pub struct Try {
     pub end: f64,
 }
 
-/// The elements of tries that came before the last one: of tests that passed later, and of those
-/// that did not.
+/// Elements of tries before the last one, of tests that passed later and of those that did not.
 const EARLIER: [&str; 4] = ["flakyFailure", "flakyError", "rerunFailure", "rerunError"];
 
 pub fn parse(text: &str) -> Result<Vec<Case>> {
@@ -105,7 +103,7 @@ attempt 1: disturbed: the machine was late
         assert_eq!(cases[0].repeats, [""; 0]);
         let first = cases[0].tries[0];
         assert_eq!(first.end - first.begin, 1.5);
-        // the earlier one first
+        // the earlier try first
         let [failed, passed] = cases[1].tries[..] else {
             panic!("two tries");
         };

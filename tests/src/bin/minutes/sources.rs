@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which file a test is in: its program's main file, or the file or folder of its first module.
+//! The file of a test: its program's main file, or the file or folder of its first module.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use spared_tests::Result;
 
 pub struct Sources {
     root: PathBuf,
-    /// Where cargo builds.
+    /// Folder in which cargo builds.
     pub target: PathBuf,
     /// The main file of each program, by nextest's name for it.
     programs: HashMap<String, PathBuf>,
@@ -61,7 +61,7 @@ impl Sources {
         })
     }
 
-    /// From the workspace's folder: `tests/tests/end_to_end/sets.rs`.
+    /// Path from the workspace's folder: `tests/tests/end_to_end/sets.rs`.
     pub fn file_of(&self, program: &str, test: &str) -> String {
         let Some(main) = self.programs.get(program) else {
             return program.to_owned();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The table: what each test file costs on the clock, what needed a second try, and the limit.
+//! The table: time of each test file, tests that needed a second try, and the limit.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -7,18 +7,18 @@ use std::fmt::Write;
 use crate::report::{Case, Try};
 use crate::sources::Sources;
 
-/// What the tests may take after the build on two processors, as CONTRIBUTING.md promises.
+/// Limit of the tests after the build on two processors, as CONTRIBUTING.md promises.
 const LIMIT_MIN: f64 = 30.0;
 /// Files below this share one row.
 const SHOWN_MIN: f64 = 0.05;
 
-/// What one file costs, in minutes.
+/// Cost of a file, in minutes.
 #[derive(Clone, Copy, Default)]
 struct Cost {
-    /// Of the time on the clock: where k tests run at once, each has a k-th of it, so that all
-    /// files together have what the whole run took.
+    /// Share of the time on the clock: of k tests that run at once, each has a k-th, so that the shares of all
+    /// files add up to the time of the run.
     clock: f64,
-    /// The times of its tests, added up.
+    /// Sum of the times of its tests.
     own: f64,
     tests: usize,
 }
@@ -69,7 +69,7 @@ fn sum(files: &[(String, Cost)]) -> Cost {
     })
 }
 
-/// What came to no verdict, as the test saw the machine being late, and was repeated by the test itself.
+/// Tests that repeated themselves without a verdict, because the machine was late.
 fn repeats(text: &mut String, cases: &[Case]) {
     let mut count = 0;
     for case in cases.iter().filter(|case| !case.repeats.is_empty()) {
@@ -110,7 +110,7 @@ fn second_tries(text: &mut String, cases: &[Case]) {
     let _ = writeln!(text, "tests that needed a second try: {count}");
 }
 
-// Said aloud and no failure: a machine that was busy with something else is no fault of a change.
+// A warning, no failure: the machine may have been busy with something else.
 fn limit(text: &mut String, minutes: f64) {
     let _ = match minutes > LIMIT_MIN {
         false => writeln!(text, "tests took {minutes:.1} min of at most {LIMIT_MIN}"),
@@ -126,7 +126,7 @@ fn seconds(one: &Try) -> f64 {
     one.end - one.begin
 }
 
-/// From the first test's begin to the last one's end, in seconds.
+/// Time from the first test's begin to the last one's end, in seconds.
 fn took(cases: &[Case]) -> f64 {
     let tries = || cases.iter().flat_map(|case| &case.tries);
     let begin = tries().map(|one| one.begin).fold(f64::INFINITY, f64::min);
