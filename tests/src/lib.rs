@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Routers in network namespaces, the faults that befall them, and probes that see what users see.
+//! Routers in network namespaces, their faults, and probes that see what users see.
 //!
-//! [`lab`] makes the wires, [`router`] runs spared, keepalived or FRR on them, [`probe`] measures.
-//! The end-to-end tests, `demo` and the benches are written with these three; tests of other crates
-//! take their namespaces and daemons from [`lab`].
+//! [`lab`] makes the networks, [`router`] runs spared, keepalived or FRR on them, [`probe`] measures. The
+//! end-to-end tests, `demo` and the benches use these three; tests of other crates use the namespaces and
+//! daemons of [`lab`].
 
 #![deny(unsafe_code)]
 
@@ -28,5 +28,5 @@ pub mod synced;
 mod sys;
 pub mod truth;
 
-/// What everything here returns: a sentence for whoever reads the failed run.
+/// Result of most functions here. The error is a sentence for the reader of a failed test.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two spared nodes that know each other, and what tests ask of them.
+//! Two spared nodes with a link, and what tests need of them.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -17,9 +17,10 @@ use crate::router::{Kind, Plan, PluginFile, Router, Spared};
 pub const INTERVAL: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(20);
-/// Longer than any failover between two nodes that run.
+/// Longest time without exactly one active node; longer than any failover between two running nodes.
 const STUMBLE: Duration = Duration::from_secs(5);
-/// Two series of answers of one node with the other's between them: nobody switches over to and fro so fast.
+/// Shortest time between two series of answers of one node with an answer of the other between them: no
+/// role moves back and forth that fast.
 const TO_AND_FRO: Duration = Duration::from_millis(10);
 
 pub struct Linked<'l> {
@@ -27,24 +28,24 @@ pub struct Linked<'l> {
     pub watch: Watch,
     pub routers: [Router; 2],
     pub plans: [Plan; 2],
-    /// Where in the lab they are.
+    /// Their places in the lab.
     places: [usize; 2],
 }
 
 impl<'l> Linked<'l> {
-    /// Both with one plan; returns when they know each other and one is active.
+    /// Starts both with one plan, and waits until they are settled.
     pub fn start(lab: &'l Lab, plan: &Plan) -> Result<Self> {
         let linked = Self::begin(lab, [plan.clone(), plan.clone()])?;
         linked.wait_settled()?;
         Ok(linked)
     }
 
-    /// Starts both at once and waits for nothing.
+    /// Starts both at once, without waiting.
     pub fn begin(lab: &'l Lab, plans: [Plan; 2]) -> Result<Self> {
         Self::begin_at(lab, [0, 1], plans)
     }
 
-    /// The same in other places of the lab, which the nodes are counted by: r3 and r4 are 0 and 1.
+    /// The same at other places of the lab. The nodes are still counted from 0: r3 and r4 are 0 and 1.
     pub fn begin_at(lab: &'l Lab, places: [usize; 2], plans: [Plan; 2]) -> Result<Self> {
         let watch = Watch::start(lab)?;
         let [first, second] = places.map(|place| &lab.sites[place]);
@@ -59,12 +60,12 @@ impl<'l> Linked<'l> {
         })
     }
 
-    /// Where a node is.
+    /// Site of a node.
     pub fn site(&self, site: usize) -> &'l Site {
         &self.lab.sites[self.places[site]]
     }
 
-    /// Starts a router again after its end.
+    /// Starts a router again after it has ended.
     pub fn restart(&mut self, site: usize) -> Result<()> {
         let place = self.site(site);
         self.routers[site] = Router::start(self.lab, place, Kind::Spared, &self.plans[site])?;
@@ -75,7 +76,7 @@ impl<'l> Linked<'l> {
         Spared(&self.routers[site]).status()
     }
 
-    /// The only group; its default where there is none yet.
+    /// The only group; the default if there is none yet.
     pub fn group(&self, site: usize) -> GroupStatus {
         let status = self.status(site).unwrap_or_default();
         status.groups.into_iter().next().unwrap_or_default()
@@ -85,12 +86,12 @@ impl<'l> Linked<'l> {
         self.group(site).role
     }
 
-    /// The sites whose group is active.
+    /// Sites on which the group is active.
     pub fn active(&self) -> Vec<usize> {
         (0..2).filter(|site| self.role(*site) == "active").collect()
     }
 
-    /// The only active node. While a machine stumbles there may be none or two for a moment.
+    /// The only active node. If the machine is late, there may be none or two for a moment.
     pub fn at(&self) -> Result<usize> {
         let mut active = Vec::new();
         let is_one = || {
@@ -103,7 +104,7 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// The only active node once it was the same for a while.
+    /// The only active node, once it has been the same for a while.
     pub fn stays(&self, calm: Duration) -> Result<usize> {
         let (mut since, mut active) = (Instant::now(), Vec::new());
         self.wait("one active for a while", || {
@@ -116,7 +117,7 @@ impl<'l> Linked<'l> {
         self.at()
     }
 
-    /// How often each node's role changed.
+    /// Number of role changes of each node.
     pub fn transitions(&self) -> [u64; 2] {
         [0, 1].map(|site| self.group(site).transitions)
     }
@@ -127,7 +128,7 @@ impl<'l> Linked<'l> {
         row.ok().and_then(|row| row.as_u64()).unwrap_or_default()
     }
 
-    /// Nobody resolved the lan's gateway address between two answers of another, while it was asked for.
+    /// Checks that no two nodes answered for the lan's gateway address at the same time.
     pub fn one_answered(&self, from: Stamp) -> Result<()> {
         self.one_answered_for(from, Wire::Lan.ipv4(VIRTUAL).into())
     }
@@ -142,7 +143,7 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// An address of the lan was answered all the time, but for the bound at most.
+    /// Checks that an address of the lan was never unanswered for longer than the bound.
     pub fn answered(
         &self,
         control: &Control,
@@ -150,7 +151,7 @@ impl<'l> Linked<'l> {
         host: u8,
         bound: Duration,
     ) -> Result<()> {
-        // a machine that was later than this proves nothing
+        // if the machine was later than this, there is no verdict
         const PUNCTUAL: Duration = Duration::from_millis(25);
         let silence = self.watch.worst_silence(from, Wire::Lan.ipv4(host).into());
         let late = control.worst_since(from);
@@ -164,7 +165,7 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// Strikes the active node, waits until the other serves, and returns which that is.
+    /// Strikes the active node, and waits until the other is active. Returns that one.
     pub fn strike(&mut self, fault: Fault) -> Result<usize> {
         let old = self.at()?;
         self.begin_fault(fault, old)?;
@@ -175,8 +176,8 @@ impl<'l> Linked<'l> {
         Ok(new)
     }
 
-    /// `sparectl switch` on a node, as soon as it may be: who is through with a role of before is not
-    /// so at once, and the other hears of it later still, so that it may know of nobody active.
+    /// Runs `sparectl switch` on a node until it is not refused for a momentary reason: a node needs time to
+    /// leave its old role, and the other learns of it later still.
     pub fn switch(&self, site: usize) -> Result<String> {
         const MOMENTARY: [&str; 4] = [
             "not left the group yet",
@@ -193,7 +194,7 @@ impl<'l> Linked<'l> {
         answer
     }
 
-    /// Strikes a node, and waits for nothing.
+    /// Strikes a node, without waiting.
     pub fn begin_fault(&mut self, fault: Fault, site: usize) -> Result<()> {
         let (lab, place) = (self.lab, self.site(site));
         match fault {
@@ -210,7 +211,7 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// Ends what befell a node, and waits for nothing.
+    /// Ends a fault of a node, without waiting.
     pub fn end_fault(&mut self, fault: Fault, site: usize) -> Result<()> {
         let (lab, place) = (self.lab, self.site(site));
         match fault {
@@ -223,19 +224,19 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// Ends a fault of a node and waits until it is settled beside the other.
+    /// Ends a fault of a node, and waits until both are settled.
     pub fn repair(&mut self, fault: Fault, site: usize) -> Result<()> {
         self.end_fault(fault, site)?;
         self.wait_settled()
     }
 
-    /// Both hear each other, one is active and the other ready.
+    /// Waits until both hear each other and are ready, and one is active.
     pub fn wait_settled(&self) -> Result<()> {
         self.wait("both settled", || {
             let known = (0..2).all(|site| {
                 let status = self.status(site).unwrap_or_default();
                 let is_ready = |status: &Status| status.missing.as_ref().is_some_and(Vec::is_empty);
-                // what the other says of itself is older here
+                // the peer's report is older here
                 let peer = status.peer.as_ref().filter(|peer| peer.up);
                 let there = peer.and_then(|peer| peer.status.as_deref());
                 is_ready(&status) && there.is_some_and(is_ready)
@@ -259,7 +260,7 @@ impl<'l> Linked<'l> {
         Err(format!("not {what} after {LIMIT:?}:\n{first}\n{second}").into())
     }
 
-    /// Exit code, and both outputs in one, of `sparectl` on a node.
+    /// Runs `sparectl` on a node. Returns the exit code, and both outputs as one text.
     pub fn said(&self, site: usize, words: &[&str]) -> Result<(i32, String)> {
         let output = Spared(&self.routers[site]).sparectl(words)?;
         let text = [output.stdout.as_slice(), &output.stderr].concat();
@@ -267,7 +268,7 @@ impl<'l> Linked<'l> {
         Ok((code, String::from_utf8_lossy(&text).into_owned()))
     }
 
-    /// The same, which must succeed.
+    /// Runs `sparectl`, which must succeed. Returns both outputs.
     pub fn done(&self, site: usize, words: &[&str]) -> Result<String> {
         match self.said(site, words)? {
             (0, text) => Ok(text),
@@ -275,13 +276,13 @@ impl<'l> Linked<'l> {
         }
     }
 
-    /// A number of the peer plugin's status.
+    /// A number in the status of the example plugin with a peer.
     pub fn peer(&self, site: usize, key: &str) -> u64 {
         let row = Spared(&self.routers[site]).row(&["messenger", "status"], key);
         row.ok().and_then(|row| row.as_u64()).unwrap_or_default()
     }
 
-    /// The process of a node that was started as `spared WORD ...`, such as "link".
+    /// Process of a node that was started as `spared WORD ...`, such as "link".
     pub fn process(&self, site: usize, word: &str) -> Option<u32> {
         let pids = self.routers[site].pids();
         pids.into_iter().find(|pid| {
@@ -293,8 +294,8 @@ impl<'l> Linked<'l> {
     }
 }
 
-/// The example plugin that speaks with its peer, as a file of a build: "" is the present version,
-/// "next" and "later" are those after it.
+/// The example plugin that speaks with its peer: "" is the present version, "next" and "later" are those
+/// after it.
 pub fn peer(version: &str) -> PluginFile {
     let file: PathBuf = match version {
         "" => "libspared_example_messenger.so".into(),

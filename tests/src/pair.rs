@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two routers of one make under traffic, and what each fault of the active one costs: the same
-//! script for spared and for keepalived.
+//! Two routers of one make under traffic, and the cost of each fault of the active one. The same for
+//! spared and for keepalived.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -12,42 +12,42 @@ use crate::lab::{Lab, VIRTUAL, Wire};
 use crate::probe::{Asker, Echo, Outage, Questions, Watch};
 use crate::router::{Kind, Plan, Router, Spared};
 
-/// What befalls r1, the preferred router.
+/// Fault of r1, the preferred router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Both its cables go silent; it keeps its carrier.
+    /// Both its cables fall silent; it keeps its carrier.
     SilentCut,
-    /// The same with the cables of its links: what its neighbours see of a machine that dies.
+    /// The same with the cables of its links, as its neighbours see a machine that dies.
     Death,
     /// The cable of its lan is pulled.
     CarrierLost,
-    /// All its processes stop in their tracks (SIGSTOP).
+    /// All its processes are stopped (SIGSTOP).
     Hang,
     /// SIGTERM.
     Shutdown,
     /// SIGKILL to all its processes.
     Kill,
-    /// `sparectl switch`: no fault, and only spared's.
+    /// `sparectl switch`, which is no fault; only for spared.
     Switch,
 }
 
-/// What a fault cost.
+/// Cost of a fault.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Damage {
     pub began: Stamp,
     pub ended: Stamp,
-    /// Of what is forwarded, or of the address itself: the longer.
+    /// Outage of forwarding, or of the address itself: the longer one.
     pub outage: Outage,
-    /// How long the old router went on answering for the address beside the new one.
+    /// Time for which the old router still answered for the address after the new one did.
     pub both_answered: Duration,
 }
 
-/// What a planned change cost.
+/// Cost of a switchover.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Switchover {
-    /// From the command to the first advert of the new router.
+    /// Time from the command to the first advert of the new router.
     pub took: Duration,
-    /// Packets through the routers and to the address itself.
+    /// Lost packets, through the routers and to the address itself.
     pub lost: usize,
     pub both_answered: Duration,
 }
@@ -56,16 +56,16 @@ pub struct Pair {
     pub kind: Kind,
     pub lab: Lab,
     pub watch: Watch,
-    /// Lan to wan.
+    /// Packets from lan to wan.
     pub through: Echo,
-    /// Lan to the virtual address.
+    /// Packets from the lan to the virtual address.
     pub gateway: Echo,
     plans: [Plan; 2],
     routers: Mutex<[Router; 2]>,
 }
 
 impl Pair {
-    /// Starts both and returns when r1 is active and packets flow.
+    /// Starts both, and waits until r1 is active and packets pass.
     pub fn start(kind: Kind, plans: [Plan; 2]) -> Result<Self> {
         let lab = Lab::new(2)?;
         let watch = Watch::start(&lab)?;
@@ -90,7 +90,7 @@ impl Pair {
         self.routers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All processes of both.
+    /// All processes of both routers.
     pub fn pids(&self) -> Vec<u32> {
         self.routers().iter().flat_map(Router::pids).collect()
     }
@@ -99,12 +99,12 @@ impl Pair {
         self.plans[0].interval_of(self.kind)
     }
 
-    /// The time after which the backup takes over from a silent r1.
+    /// Time after which the backup becomes active if r1 is silent.
     pub fn failover(&self) -> Duration {
         self.plans[1].failover_of(self.kind)
     }
 
-    /// Waits until r1 alone is active and packets flow.
+    /// Waits until only r1 is active and packets pass.
     pub fn settle(&self) -> Result<()> {
         let quiet = self.interval() * 5 / 2 + Duration::from_millis(50);
         for wire in Wire::BOTH {
@@ -112,8 +112,8 @@ impl Pair {
                 .wait_active(0, wire, quiet, Duration::from_secs(20))
                 .map_err(|error| self.failed(&error.to_string()))?;
         }
-        // A router that keeps its role through a silent cut may not announce itself again: its
-        // neighbours still use the other one, and the next fault would touch nobody.
+        // A router that keeps its role through a silent cut may not announce itself again: its neighbours would
+        // still use the other one, and not notice the next fault.
         for ns in [&self.lab.lan, &self.lab.wan] {
             ns.shell("ip neigh flush all")?;
         }
@@ -127,13 +127,13 @@ impl Pair {
         Ok(())
     }
 
-    /// Stops the packets of a pair that is not being measured.
+    /// Stops or continues the packets, for a pair that is not being measured.
     pub fn pause(&self, pause: bool) {
         self.through.pause(pause);
         self.gateway.pause(pause);
     }
 
-    /// Strikes r1 one millisecond after an advert of it, measures, and repairs.
+    /// Strikes r1 one millisecond after one of its adverts, measures, and ends the fault.
     pub fn strike(&self, fault: Fault) -> Result<Damage> {
         let gateway = Wire::Lan.ipv4(VIRTUAL);
         let asker = (fault == Fault::Hang).then(|| {
@@ -150,7 +150,7 @@ impl Pair {
         thread::sleep(strike.since(Stamp::now()));
         let began = Stamp::now();
         self.begin(fault)?;
-        // A router that is gone at once still needs its spare to notice.
+        // Also after an orderly end the backup needs time to notice.
         let expected = match fault {
             Fault::Shutdown | Fault::Switch => Duration::from_millis(100),
             _ => self.failover(),
@@ -174,7 +174,7 @@ impl Pair {
         })
     }
 
-    /// `sparectl switch` of spared, from one to the other, by its indices.
+    /// Switches spared over from one router to the other, by their indices.
     pub fn switch_over(&self, from: usize, to: usize) -> Result<Switchover> {
         const CALM: Duration = Duration::from_millis(400);
         let gateway = Wire::Lan.ipv4(VIRTUAL);
@@ -250,11 +250,11 @@ impl Pair {
             Fault::CarrierLost => self.lab.plug(site, Wire::Lan),
             Fault::Hang => {
                 self.routers()[0].resume()?;
-                // Whoever slept must not answer with what it remembers, either.
+                // Time in which the resumed router must not answer from an old state.
                 thread::sleep(self.failover() / 2);
                 Ok(())
             }
-            // r1 is preferred, and takes back by itself
+            // r1 is preferred, and becomes active again by itself
             Fault::Switch => Ok(()),
             Fault::Shutdown | Fault::Kill => {
                 let mut routers = self.routers();

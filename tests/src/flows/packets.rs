@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Crowds of flows as a real router has them: one packet each, which it forwards.
+//! Crowds of flows made by packets, one for each flow, which the router forwards.
 //!
-//! What ctnetlink writes takes the lock under which ctnetlink of every namespace of this kernel
-//! writes, the other router's too; packets take none of it. The packets are UDP, whole frames that
-//! enter the router's cable to the lan at the switch, and are dropped where its cable to the wan
-//! comes out there: nothing answers, and no bridge and no host takes time that is not the router's.
+//! Writes by ctnetlink take a lock that all namespaces of this kernel share, the other router's too;
+//! packets do not. The packets are UDP in whole frames. They enter the router's cable to the lan at the
+//! switch, and are dropped at the switch's end of its cable to the wan: nothing answers, and no bridge or
+//! host uses processor time.
 
 use std::collections::HashSet;
 use std::io;
@@ -20,29 +20,29 @@ use crate::lab::{CLIENT, Lab, Namespace, Wire, urgently};
 use crate::probe::{ethernet, ipv4};
 use crate::{Result, sys};
 
-/// So many frames go into one system call.
+/// Frames of one system call.
 const BATCH: u32 = 64;
-/// Of the Ethernet, IPv4 and UDP headers; there is nothing behind them.
+/// Length of a frame: Ethernet, IPv4 and UDP headers without payload.
 const LENGTH: usize = 14 + 20 + 8;
 const UDP: u8 = 17;
-/// Nothing may expire while a crowd is looked at.
+/// Timeout of flows, so that none expires during a test.
 const TIMEOUT_S: &str = "3600";
-/// How often what was lost is sent again.
+/// Number of times that lost packets are sent again.
 const ROUNDS: usize = 5;
-/// How long packets may be on their way.
+/// Longest time for packets to arrive.
 const FLIGHT: Duration = Duration::from_millis(20);
 
-/// The way of packets through one router.
+/// Path of packets through a router.
 pub struct Packets {
     socket: OwnedFd,
-    /// Its index.
+    /// Index of the router.
     router: usize,
 }
 
 /// A crowd that packets made.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    /// When the last of them left.
+    /// Time at which the last packet left.
     pub last: Instant,
     pub took: Duration,
     /// Packets that were lost, and sent again.
@@ -50,7 +50,7 @@ pub struct Sent {
 }
 
 impl Packets {
-    /// Lays the way through a router of the lab.
+    /// Prepares the path through a router of the lab.
     pub fn prepare(lab: &Lab, router: usize) -> Result<Self> {
         let site = &lab.sites[router];
         site.ns.set(&[
@@ -76,7 +76,7 @@ impl Packets {
         Ok(Self { socket, router })
     }
 
-    /// Makes flows of UDP, of IPv4, untranslated. Whatever is lost on the way is sent again.
+    /// Makes flows of UDP over IPv4, untranslated. Lost packets are sent again.
     pub fn make(&self, lab: &Lab, crowd: Crowd) -> Result<Sent> {
         if crowd.transport != Transport::Udp || crowd.ipv6 || crowd.snat.is_some() {
             return Err(format!("packets make no such flows: {crowd:?}").into());
@@ -102,7 +102,7 @@ impl Packets {
         Err(format!("packets are lost again and again: {sent:?}").into())
     }
 
-    /// One packet of each, ready before the first leaves.
+    /// Sends one packet for each flow. All are made before the first one leaves.
     fn send(&self, lab: &Lab, crowd: &Crowd, numbers: &[u32]) -> Result<Sent> {
         let to = Wire::Lan.mac(lab.sites[self.router].host());
         let mut frames = Vec::with_capacity(numbers.len() * LENGTH);
@@ -126,7 +126,7 @@ impl Packets {
 
     fn send_batch(&self, mut frames: &[u8]) -> io::Result<()> {
         while !frames.is_empty() {
-            // A full queue on the way is told to whoever sends the first frame of a call.
+            // A full queue on the path is reported for the first frame of a call.
             match sys::send_all(&self.socket, frames, LENGTH) {
                 Ok(sent) => frames = &frames[sent * LENGTH..],
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
@@ -137,7 +137,7 @@ impl Packets {
     }
 }
 
-/// What comes out of the router ends at this port of the switch.
+/// Rules that drop the packets at the port of the switch where they leave the router.
 fn drop_at(port: &str) -> String {
     format!(
         "table netdev crowd {{
@@ -163,7 +163,7 @@ fn frame(crowd: &Crowd, to: [u8; 6], number: u32) -> Vec<u8> {
     ethernet(to, Wire::Lan.mac(CLIENT), libc::ETH_P_IP as u16, &packet)
 }
 
-/// The numbers of which the router has no flow.
+/// Numbers for which the router has no flow.
 fn lost(ns: &Namespace, crowd: &Crowd, numbers: &[u32]) -> Result<Vec<u32>> {
     let there: HashSet<_> = read(ns)?.iter().map(|entry| entry.original).collect();
     let absent = |number: &u32| !there.contains(&crowd.tuple(*number));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A namespace's flows as its kernel lists them, in an order in which two tables can be compared.
+//! A namespace's flows as its kernel lists them, sorted so that two tables can be compared.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -26,12 +26,12 @@ const DST_NAT: u32 = 1 << 5;
 pub struct Tuple {
     pub source: IpAddr,
     pub destination: IpAddr,
-    /// Of ICMP the identifier.
+    /// Source port; for ICMP the identifier.
     pub source_port: u16,
-    /// Of ICMP type and code.
+    /// Destination port; for ICMP type and code.
     pub destination_port: u16,
     pub protocol: u8,
-    /// Only where this direction has one of its own.
+    /// Zone of this direction only; else 0.
     pub zone: u16,
 }
 
@@ -48,7 +48,7 @@ impl Tuple {
         }
     }
 
-    /// The direction back, untranslated.
+    /// The reverse direction, untranslated.
     pub fn inverse(self) -> Self {
         Self {
             source: self.destination,
@@ -131,7 +131,7 @@ pub struct Entry {
     pub zone: u16,
     pub original: Tuple,
     pub reply: Tuple,
-    /// Of TCP, SCTP or DCCP; 0 of the others.
+    /// State of TCP, SCTP or DCCP; else 0.
     pub state: u8,
     pub status: u32,
     pub mark: u32,
@@ -141,8 +141,8 @@ pub struct Entry {
     pub master: Option<Box<Tuple>>,
     /// TCP's flags of both directions: 8 is "be liberal".
     pub tcp_flags: [u8; 2],
-    /// By how much a helper's translation moved sequence numbers, in both directions: from where
-    /// on, before and from there.
+    /// Shift of sequence numbers by a helper's translation, in both directions: the position of the
+    /// last change, the shift before and after it.
     pub adjusted: [[u32; 3]; 2],
 }
 
@@ -218,20 +218,20 @@ impl Entry {
         self.status & ASSURED != 0
     }
 
-    /// Whether its packets are translated, as source or destination.
+    /// True if its packets are translated, at source or destination.
     pub fn is_translated(&self) -> bool {
         self.status & (SRC_NAT | DST_NAT) != 0
     }
 
-    /// Whether one of its four ends is this address.
+    /// True if one of its four ends is this address.
     pub fn touches(&self, address: IpAddr) -> bool {
         let ends = [self.original, self.reply];
         ends.iter()
             .any(|end| end.source == address || end.destination == address)
     }
 
-    /// Everything that must be equal on both routers, and not what only the kernel that carries
-    /// the packets knows: timeouts, counters, windows.
+    /// All that must be equal on both routers, without what only the kernel knows that carries the
+    /// packets: timeouts, counters, windows.
     fn essence(&self) -> impl PartialEq + '_ {
         const STATUS: u32 = SEEN_REPLY | ASSURED | SRC_NAT | DST_NAT;
         let key = (self.zone, self.original, self.reply);
@@ -267,7 +267,7 @@ impl fmt::Display for Entry {
     }
 }
 
-/// A flow that a helper awaits.
+/// A flow that a helper expects.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Expectation {
     pub tuple: Tuple,
@@ -276,7 +276,7 @@ pub struct Expectation {
     pub helper: String,
     pub class: u32,
     pub flags: u32,
-    /// To where, and of which direction.
+    /// Direction and target of the translation.
     pub nat: Option<(u32, Tuple)>,
 }
 
@@ -320,12 +320,12 @@ pub fn read(ns: &Namespace) -> Result<Vec<Entry>> {
         entries.extend(Entry::parse(bytes));
     })?;
     entries.sort_unstable_by(Entry::order);
-    // A dump that runs while flows come and go may list one twice.
+    // While flows come and go, a dump may list one twice.
     entries.dedup_by(|one, other| one.order(other).is_eq());
     Ok(entries)
 }
 
-/// All that helpers await, sorted.
+/// All expectations of helpers, sorted.
 pub fn expectations(ns: &Namespace) -> Result<Vec<Expectation>> {
     let mut found = Vec::new();
     dump(ns, (ct::EXPECT_GET, ct::EXPECT_NEW), |bytes| {
@@ -335,7 +335,7 @@ pub fn expectations(ns: &Namespace) -> Result<Vec<Expectation>> {
     Ok(found)
 }
 
-/// Deletes all of them.
+/// Deletes all flows.
 pub fn flush(ns: &Namespace) -> Result<()> {
     let socket = Socket::open(ns)?;
     let (mut out, mut answer) = (Vec::new(), [0; 4096]);
@@ -345,7 +345,7 @@ pub fn flush(ns: &Namespace) -> Result<()> {
     Ok(())
 }
 
-/// How many flows the kernel counts, those that have expired and not been removed too.
+/// Number of flows in the kernel, including those that have expired and are not removed yet.
 pub fn count(ns: &Namespace) -> Result<usize> {
     ns.run(|| {
         let text = fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count")?;
@@ -361,7 +361,7 @@ pub fn same(one: &[Entry], other: &[Entry]) -> bool {
             .all(|(one, other)| one.essence() == other.essence())
 }
 
-/// The first few of the flows that only one of two sorted tables has (`<`, `>`), or that differ.
+/// The first flows that only one of two sorted tables has (`<`, `>`), or that differ.
 pub fn differences(one: &[Entry], other: &[Entry]) -> Vec<String> {
     const SHOWN: usize = 8;
     let (mut lines, mut left, mut right) = (Vec::new(), one.iter(), other.iter());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Those who say little: a shell session over TCP, and questions over UDP.
+//! Connections with little traffic: a shell session over TCP, and questions over UDP.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -14,13 +14,13 @@ use crate::Result;
 
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A TCP connection on which nothing happens until somebody types.
+/// A TCP connection that is idle between lines.
 pub struct Session {
     client: BufReader<TcpStream>,
     number: u64,
-    /// The client as the server saw it.
+    /// Address of the client as the server saw it.
     pub seen: SocketAddr,
-    /// The client as it sees itself.
+    /// Address of the client as it sees itself.
     pub own: SocketAddr,
     _server: JoinHandle<()>,
 }
@@ -30,7 +30,7 @@ impl Session {
         let (client, server, seen) = ends.connect()?;
         let own = client.local_addr()?;
         client.set_nodelay(true)?;
-        // Ends with the connection.
+        // The thread ends with the connection.
         let server = thread::spawn(move || {
             let Ok(mut out) = server.try_clone() else {
                 return;
@@ -51,7 +51,7 @@ impl Session {
         })
     }
 
-    /// A line there and back.
+    /// Sends a line and reads it back. Returns the time.
     pub fn say(&mut self, limit: Duration) -> Result<Duration> {
         let (begun, line) = (Instant::now(), format!("line {}\n", self.number));
         self.number += 1;
@@ -67,11 +67,11 @@ impl Session {
     }
 }
 
-/// A UDP socket that asks, and its server.
+/// A UDP client and its server.
 pub struct Questions {
     client: UdpSocket,
     number: u64,
-    /// The client as it sees itself.
+    /// Address of the client as it sees itself.
     pub own: SocketAddr,
     seen: Arc<Mutex<BTreeSet<SocketAddr>>>,
     stop: Arc<AtomicBool>,
@@ -120,13 +120,13 @@ impl Questions {
         })
     }
 
-    /// A datagram there and back; it is repeated until there is an answer, as a resolver does.
+    /// Sends a datagram until it is answered, as a resolver does. Returns the time.
     pub fn ask(&mut self, limit: Duration) -> Result<Duration> {
         let begun = Instant::now();
         self.number += 1;
         let question = self.number.to_be_bytes();
         while begun.elapsed() < limit {
-            // While nobody routes, sending fails or an error comes back.
+            // While no router is active, sending fails or an error comes back.
             let _ = self.client.send(&question);
             let mut answer = [0; 8];
             let sent = Instant::now();
@@ -141,7 +141,7 @@ impl Questions {
         Err(format!("questions: no answer after {limit:?}").into())
     }
 
-    /// The clients that the server saw: one, unless its translation changed.
+    /// Addresses of clients that the server saw: one, unless the translation changed.
     pub fn seen(&self) -> Vec<SocketAddr> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.iter().copied().collect()

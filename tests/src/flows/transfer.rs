@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A TCP connection that carries bytes both ways, every one checked, until it is told to finish.
+//! A TCP connection that carries bytes both ways and checks each, until it is told to finish.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -16,19 +16,19 @@ const CHUNK: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_millis(100);
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Where a connection begins and ends.
+/// Ends of a connection.
 #[derive(Clone, Copy)]
 pub struct Ends<'n> {
     pub client: &'n Namespace,
     pub server: &'n Namespace,
-    /// What the client connects to.
+    /// Address to which the client connects.
     pub to: SocketAddr,
-    /// What the server listens on: another where destinations are translated.
+    /// Address on which the server listens; another one if destinations are translated.
     pub at: SocketAddr,
 }
 
 impl<'n> Ends<'n> {
-    /// The client connects to where the server is.
+    /// Ends without translation of the destination.
     pub fn plain(client: &'n Namespace, server: &'n Namespace, to: SocketAddr) -> Self {
         Self {
             client,
@@ -38,7 +38,7 @@ impl<'n> Ends<'n> {
         }
     }
 
-    /// Both ends of one connection: the client's, and the server's with the client as it sees it.
+    /// Connects. Returns the client's socket, the server's, and the client's address as the server sees it.
     pub fn connect(self) -> Result<(TcpStream, TcpStream, SocketAddr)> {
         let listener = self.server.run(|| Ok(TcpListener::bind(self.at)?))?;
         let connect = || Ok(TcpStream::connect_timeout(&self.to, CONNECT)?);
@@ -51,9 +51,9 @@ impl<'n> Ends<'n> {
 pub struct Transfer {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    /// The client as the server saw it.
+    /// Address of the client as the server saw it.
     pub seen: SocketAddr,
-    /// The client as it sees itself.
+    /// Address of the client as it sees itself.
     pub own: SocketAddr,
 }
 
@@ -61,7 +61,7 @@ pub struct Transfer {
 struct Shared {
     finish: AtomicBool,
     abandon: AtomicBool,
-    /// Sent and received: up, then down.
+    /// Bytes sent and received, up and down.
     sent: [AtomicU64; 2],
     received: [AtomicU64; 2],
     ended: [AtomicBool; 2],
@@ -76,7 +76,8 @@ impl Shared {
 }
 
 impl Transfer {
-    /// `rate` in bytes per second and direction, so that the processors have time for the routers.
+    /// Starts a transfer of `rate` bytes per second and direction, which leaves the processors time for the
+    /// routers.
     pub fn start(ends: Ends, rate: u64) -> Result<Self> {
         let (client, server, seen) = ends.connect()?;
         let own = client.local_addr()?;
@@ -98,13 +99,13 @@ impl Transfer {
         })
     }
 
-    /// Arrived so far, up and down.
+    /// Bytes that have arrived, up and down.
     pub fn bytes(&self) -> [u64; 2] {
         let received = &self.shared.received;
         received.each_ref().map(|sum| sum.load(Ordering::Relaxed))
     }
 
-    /// What went wrong, if anything did.
+    /// The first fault, if any.
     pub fn fault(&self) -> Option<String> {
         let fault = self.shared.fault.lock();
         fault.unwrap_or_else(PoisonError::into_inner).clone()
@@ -122,7 +123,7 @@ impl Transfer {
         Err(format!("transfer: {why} after {before:?} bytes").into())
     }
 
-    /// Lets both ends close; everything that was sent must have arrived.
+    /// Lets both ends close. All bytes that were sent must have arrived.
     pub fn finish(mut self, limit: Duration) -> Result<()> {
         self.shared.finish.store(true, Ordering::Relaxed);
         let ended = || {
@@ -161,7 +162,7 @@ impl Drop for Transfer {
     }
 }
 
-/// The byte at a place of the stream: no two stretches of it are alike.
+/// Byte at a position of the stream. The stream does not repeat itself.
 fn pattern(position: u64) -> u8 {
     let word = (position / 8).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (word >> (56 - 8 * (position % 7))) as u8

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Adverts in the name of a node, and heartbeats that one heard.
+//! Forged adverts, and heartbeats of others.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +10,7 @@ const VRRP: u8 = 112;
 const UDP: u8 = 17;
 const HEARTBEATS: [u8; 2] = 3780_u16.to_be_bytes();
 
-/// How adverts go on the lan.
+/// How adverts are sent on the lan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Multicast,
@@ -30,7 +30,7 @@ pub struct Forged {
 }
 
 impl Forged {
-    /// As host `from` would send it where host `to` hears it.
+    /// Frame as host `from` would send it to host `to`.
     pub fn frame(&self, from: u8, to: u8) -> Vec<u8> {
         let source_mac = match self.mode {
             Mode::VirtualMac => vmac(self.is_ipv6, self.vrid),
@@ -89,7 +89,7 @@ fn summed(mut message: Vec<u8>, header: &[&[u8]]) -> Vec<u8> {
     message
 }
 
-/// A router's own address on the lan, which its kernel makes of its MAC.
+/// A router's own link-local address on the lan, which its kernel derives from its MAC.
 pub fn link_local(host: u8) -> Ipv6Addr {
     let [a, b, c, d, e, f] = Wire::Lan.mac(host);
     let identifier = [a ^ 2, b, c, 0xff, 0xfe, d, e, f];
@@ -100,7 +100,7 @@ pub fn link_local(host: u8) -> Ipv6Addr {
     octets.into()
 }
 
-/// The neighbour to which a router sends adverts in a mode.
+/// Unicast peer in a mode: the neighbour to which a router's adverts go.
 pub fn peer_of(mode: Mode, is_ipv6: bool, host: u8) -> Option<IpAddr> {
     let to = if is_ipv6 {
         link_local(host).into()
@@ -110,7 +110,7 @@ pub fn peer_of(mode: Mode, is_ipv6: bool, host: u8) -> Option<IpAddr> {
     (mode == Mode::Unicast).then_some(to)
 }
 
-/// Whether a frame carries a heartbeat.
+/// True if a frame carries a heartbeat.
 pub fn is_heartbeat(frame: &[u8]) -> bool {
     let (protocol, port) = match frame.get(12..14) {
         Some([0x08, 0x00]) => (frame.get(23), frame.get(36..38)),
@@ -120,9 +120,9 @@ pub fn is_heartbeat(frame: &[u8]) -> bool {
     protocol == Some(&UDP) && port == Some(&HEARTBEATS[..])
 }
 
-/// A heartbeat that its sender did not make so: a bit of its tag is another.
+/// A heartbeat with one bit of its tag changed.
 pub fn mangled(mut heartbeat: Vec<u8>) -> Vec<u8> {
-    // over IPv4 a datagram may be without a checksum
+    // over IPv4 the checksum of UDP is optional
     if heartbeat.get(12..14) == Some(&[0x08, 0x00]) {
         if let Some(sum) = heartbeat.get_mut(40..42) {
             sum.fill(0);

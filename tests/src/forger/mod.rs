@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A station on the lan that knows no key, hears all that two nodes say there, and sends what it likes
-//! in their names.
+//! A station on the lan without a key, which hears all that two nodes send there, and forges frames in
+//! their names.
 
 mod frames;
 
@@ -15,28 +15,28 @@ use crate::Result;
 use crate::lab::{FIRST_ROUTER, Lab, Site, Wire};
 use crate::probe::{Injector, Recorder};
 
-/// What is sent.
+/// Kind of forged frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The active node's adverts, of the highest priority and the longest interval.
+    /// Adverts of the active node, with the highest priority and the longest interval.
     Longest,
-    /// The same of the lowest priority and the shortest interval.
+    /// The same with the lowest priority and the shortest interval.
     Shortest,
-    /// The backup's own adverts.
+    /// Adverts of the backup itself.
     Own,
-    /// The active node resigns.
+    /// Adverts of the active node with priority 0.
     PriorityZero,
-    /// Heartbeats of both, as they were heard.
+    /// Heartbeats of both nodes, as they were heard.
     Replayed,
     Mangled,
-    /// The same where the lan loses the active node's for a while before that.
+    /// The same after the lan has lost the active node's for a while.
     HeldBack,
-    /// One after the other.
+    /// All kinds, one after the other.
     Everything,
 }
 
 impl Kind {
-    /// Each by itself.
+    /// The single kinds.
     pub const SINGLE: [Self; 7] = [
         Self::Longest,
         Self::Shortest,
@@ -58,13 +58,13 @@ pub struct Station {
     heard: [Vec<Vec<u8>>; 2],
 }
 
-/// Ends with its value.
+/// Forging in progress. It ends when the value is dropped.
 pub struct Forging {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<u64>>,
 }
 
-/// Older heartbeats are of no use to anybody.
+/// Number of newest heartbeats kept of each node.
 const HEARD_MAX: usize = 16;
 
 impl Station {
@@ -85,7 +85,7 @@ impl Station {
         })
     }
 
-    /// Keeps the heartbeats that r1 and r2 sent since the last time.
+    /// Keeps the heartbeats that r1 and r2 sent since the last call.
     pub fn listen(&mut self) {
         for (site, (ear, heard)) in self.ears.iter().zip(&mut self.heard).enumerate() {
             let mac = Wire::Lan.mac(FIRST_ROUTER + site as u8);
@@ -94,7 +94,7 @@ impl Station {
         }
     }
 
-    /// Sends a kind, that often a second to each node, until the value is dropped.
+    /// Sends frames of a kind, `rate` a second to each node, until the value is dropped.
     pub fn begin(&mut self, kind: Kind, active: usize, rate: u64) -> Forging {
         self.listen();
         let frames = self.frames(kind, active);
@@ -110,7 +110,7 @@ impl Station {
         }
     }
 
-    /// What r1 and r2 get, one after the other.
+    /// Frames to r1 and to r2.
     fn frames(&self, kind: Kind, active: usize) -> [Vec<Vec<u8>>; 2] {
         [0, 1].map(|to| self.frames_to(kind, active, to))
     }
@@ -142,7 +142,7 @@ impl Station {
     }
 }
 
-/// As many as a second has, a millisecond's at once.
+/// Sends `rate` frames a second to each node, in batches of a millisecond.
 fn send(ports: &[Arc<Injector>], frames: &[Vec<Vec<u8>>; 2], rate: u64, stop: &AtomicBool) -> u64 {
     let began = Instant::now();
     let mut sent: u64 = 0;
@@ -151,7 +151,7 @@ fn send(ports: &[Arc<Injector>], frames: &[Vec<Vec<u8>>; 2], rate: u64, stop: &A
         while sent < due {
             for (port, frames) in ports.iter().zip(frames) {
                 if let Some(frame) = frames.get(sent as usize % frames.len().max(1)) {
-                    // a port that is down takes none
+                    // sending to a port that is down fails
                     let _ = port.send(frame);
                 }
             }
@@ -163,7 +163,7 @@ fn send(ports: &[Arc<Injector>], frames: &[Vec<Vec<u8>>; 2], rate: u64, stop: &A
 }
 
 impl Forging {
-    /// Ends it; returns how many frames each node got.
+    /// Ends the forging. Returns the number of frames to each node.
     pub fn end(mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         let sent = self.thread.take().map(JoinHandle::join);

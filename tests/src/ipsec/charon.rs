@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! strongSwan's charon in a machine, with the same connection on either side.
+//! strongSwan's charon in a machine, with the same connection on both sides.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use crate::lab::skipped;
 use crate::machine::Machine;
 
 const PROGRAM: &str = "/usr/lib/ipsec/charon";
-/// What both ends know, whoever they are.
+/// Pre-shared key of all connections.
 pub const SECRET: &str = "a tunnel of the laboratory";
 pub const CONNECTION: &str = "far";
 pub const CHILD: &str = "net";
@@ -24,7 +24,7 @@ pub enum Side {
     Far,
 }
 
-/// What a connection is to be; both sides alike.
+/// A connection, configured alike on both sides.
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub family: Family,
@@ -35,7 +35,7 @@ pub struct Connection {
     pub lines: String,
     /// Further lines of each child, such as "rekey_time = 5s".
     pub child: String,
-    /// Networks of the far side with a child each of their own, beside the one that all have.
+    /// Further children: name, and network of the far side.
     pub others: Vec<(String, String)>,
 }
 
@@ -52,7 +52,7 @@ impl Default for Connection {
     }
 }
 
-/// A view of a machine where charon runs.
+/// charon on a machine.
 #[derive(Clone, Copy)]
 pub struct Charon<'m> {
     pub machine: &'m Machine,
@@ -60,15 +60,15 @@ pub struct Charon<'m> {
 }
 
 impl<'m> Charon<'m> {
-    /// Starts it and loads the connection; nothing is initiated yet.
+    /// Starts charon and loads the connection, without initiating it.
     pub fn start(machine: &'m Machine, side: Side, connection: &Connection) -> Result<Self> {
         Self::start_with(machine, &connections(side, connection))
     }
 
-    /// The same with a swanctl.conf of one's own.
+    /// The same with the given swanctl.conf.
     pub fn start_with(machine: &'m Machine, conf: &str) -> Result<Self> {
         Self::configure(machine, conf)?;
-        // Of one that was killed.
+        // left by a charon that was killed
         machine.ok("rm -f /run/charon.vici /run/charon.pid")?;
         let environment = environment(machine);
         let pid = machine.spawn("charon", &format!("env {environment} {PROGRAM}"))?;
@@ -78,7 +78,7 @@ impl<'m> Charon<'m> {
         Ok(charon)
     }
 
-    /// Its files alone.
+    /// Writes its files only.
     fn configure(machine: &Machine, conf: &str) -> Result<()> {
         if !PathBuf::from(PROGRAM).exists() {
             return Err(skipped("charon is not installed"));
@@ -88,13 +88,13 @@ impl<'m> Charon<'m> {
         machine.forget_files()
     }
 
-    /// Files for a router, and the path of a script that starts, stops and asks it as a service
-    /// manager would.
+    /// Writes the files for a router. Returns the path of a script that starts, stops and queries charon as
+    /// a service manager would.
     pub fn service(machine: &Machine, connection: &Connection) -> Result<PathBuf> {
         Self::service_with(machine, &connections(Side::Router, connection))
     }
 
-    /// The same with a swanctl.conf of one's own.
+    /// The same with the given swanctl.conf.
     pub fn service_with(machine: &Machine, conf: &str) -> Result<PathBuf> {
         Self::configure(machine, conf)?;
         let path = machine.dir.join("charon-service");
@@ -117,20 +117,20 @@ impl<'m> Charon<'m> {
         Ok(path)
     }
 
-    /// One that somebody else starts and stops.
+    /// A charon that a service manager starts and stops.
     pub fn of_service(machine: &'m Machine) -> Result<Self> {
         let charon = Self { machine, pid: 0 };
         charon.wait_socket()?;
         Ok(charon)
     }
 
-    /// The output of a `swanctl` that must succeed.
+    /// Runs `swanctl`, which must succeed. Returns its output.
     pub fn swanctl(&self, words: &str) -> Result<String> {
         let environment = environment(self.machine);
         self.machine.ok(&format!("{environment} swanctl {words}"))
     }
 
-    /// Brings the tunnel up; returns when it is.
+    /// Initiates the tunnel, and waits until it is up.
     pub fn initiate(&self) -> Result<()> {
         self.initiate_child(CHILD)
     }
@@ -144,7 +144,7 @@ impl<'m> Charon<'m> {
         self.swanctl("--list-sas")
     }
 
-    /// Ends it as a service manager does; it takes its SAs along.
+    /// Ends charon as a service manager does; it deletes its SAs.
     pub fn stop(&self) -> Result<()> {
         let pid = self.pid;
         self.machine
@@ -154,7 +154,7 @@ impl<'m> Charon<'m> {
             .map(drop)
     }
 
-    /// SIGKILL: its SAs stay in the kernel.
+    /// Kills charon by SIGKILL; its SAs stay in the kernel.
     pub fn kill(&self) -> Result<()> {
         self.machine
             .ok(&format!("kill -KILL {}", self.pid))

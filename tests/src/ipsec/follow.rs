@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The plugin ipsec on both routers: what its nodes say, and waiting for what they are to have.
+//! The plugin ipsec on both routers: its rows, and waiting for replication.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::clock::poll;
 use crate::machine::{Node, wait_settled};
 use crate::router::{Plan, PluginFile};
 
-/// Between machines on two processors that others share.
+/// Advert interval between machines on two shared processors.
 const INTERVAL: Duration = Duration::from_millis(400);
 const LIMIT: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(50);
 
-/// Nodes with the plugin ipsec and these lines for it; no IKE daemon is asked.
+/// Plan with the plugin ipsec and these lines in its file. No IKE daemon is asked.
 pub fn following(toml: &str) -> Plan {
     let plugin = PluginFile {
         name: "ipsec".to_owned(),
@@ -30,7 +30,7 @@ pub fn following(toml: &str) -> Plan {
     plan
 }
 
-/// Nodes with the plugin ipsec as it is without a file: strongSwan is asked.
+/// Plan with the plugin ipsec and an empty file: strongSwan is asked.
 pub fn asking() -> Plan {
     let mut plan = following("");
     for plugin in &mut plan.plugins {
@@ -39,7 +39,7 @@ pub fn asking() -> Plan {
     plan
 }
 
-/// The plugin that starts charon where its node is active, by these scripts of the routers.
+/// The plugin service, which starts charon on the active node by these scripts of the routers.
 pub fn services(scripts: [&Path; 2]) -> PluginFile {
     let [first, second] = scripts.map(|path| path.display().to_string());
     let command = |verb: &str| {
@@ -54,7 +54,7 @@ pub fn services(scripts: [&Path; 2]) -> PluginFile {
 }
 
 impl Node<'_> {
-    /// A sentence of what the plugin finds, such as "all.peer".
+    /// A row of `ipsec check`, such as "all.peer".
     pub fn ipsec_check(&self, key: &str) -> String {
         let rows = self.rows("ipsec check").unwrap_or_default();
         rows.get(key)
@@ -63,7 +63,7 @@ impl Node<'_> {
             .to_owned()
     }
 
-    /// One of the plugin's rows, such as "all.sas".
+    /// A row of `ipsec status`, such as "all.sas".
     pub fn ipsec(&self, key: &str) -> Value {
         let rows = self.rows("ipsec status").unwrap_or_default();
         rows.get(key).cloned().unwrap_or_default()
@@ -75,7 +75,7 @@ impl Node<'_> {
 }
 
 impl Tunnelled<'_> {
-    /// The plugin that starts charon where its node is active, with a connection for each router.
+    /// The plugin service, which starts charon on the active node, with a connection for each router.
     pub fn charon_services(&self, [first, second]: [&Connection; 2]) -> Result<PluginFile> {
         let [r1, r2] = &self.routers;
         Ok(services([
@@ -84,7 +84,7 @@ impl Tunnelled<'_> {
         ]))
     }
 
-    /// Waits until the other router could carry on so many SAs and policies of this one.
+    /// Waits until the other router has this number of SAs and policies of the active one.
     pub fn wait_followed(&self, active: usize, sas: u64, policies: u64) -> Result<()> {
         let [giver, taker] = [active, 1 - active].map(|at| self.nodes()[at]);
         let has = |rows: &Value, key: &str, number| rows.get(key) == Some(&Value::from(number));
@@ -106,7 +106,7 @@ impl Tunnelled<'_> {
         Err(format!("not {sas} SAs and {policies} policies:\n{gives}\n{takes}").into())
     }
 
-    /// Waits until a switchover may be asked for, and asks for it.
+    /// Switches over to a router, as soon as that is allowed.
     pub fn switch_to(&self, router: usize) -> Result<()> {
         let node = self.nodes()[router];
         let mut answer = String::new();

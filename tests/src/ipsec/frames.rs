@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! ESP as the wire carries it (RFC 4303 §2), to look at and to send once more.
+//! ESP frames (RFC 4303 §2), to inspect and to replay.
 
 use std::thread;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use crate::lab::{CLIENT, VIRTUAL, Wire};
 use crate::probe::{Injector, Recorder};
 
 const ESP: u8 = 50;
-/// The port of a machine drops what is beyond its queue.
+/// Frames sent at once: the port of a machine drops those beyond its queue.
 const BURST: usize = 20;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What is readable of a frame of ESP.
+/// Readable fields of an ESP frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Esp {
     pub spi: u32,
-    /// The low half of the number, where it has 64 bits.
+    /// The sequence number; its low half if it has 64 bits.
     pub sequence: u32,
 }
 
 impl Esp {
-    /// None for every other frame.
+    /// Fields of an ESP frame; None for other frames.
     pub fn of(frame: &[u8]) -> Option<Self> {
         let (protocol, start) = match frame.get(12..14)? {
             [0x08, 0x00] => (frame.get(23)?, 14 + usize::from(frame.get(14)? & 0xf) * 4),
@@ -42,18 +42,18 @@ impl Esp {
     }
 }
 
-/// Whether a frame of ESP comes from the far gateway.
+/// True for an ESP frame from the far gateway.
 pub fn is_from_far(frame: &[u8]) -> bool {
     Esp::of(frame).is_some() && is_sent_by_far(frame)
 }
 
-/// Whether a frame of any kind was sent by the far gateway.
+/// True for any frame from the far gateway.
 pub fn is_sent_by_far(frame: &[u8]) -> bool {
     frame.get(6..12) == Some(&Wire::Wan.mac(FAR))
 }
 
-/// Whether a frame of IPv4 is a request of IKE by which a router could end a tunnel: an informational exchange
-/// (RFC 7296 §3.1).
+/// True for an IPv4 frame with an IKE request of the router by which it could terminate a tunnel: an
+/// informational exchange (RFC 7296 §3.1).
 pub fn is_farewell(frame: &[u8]) -> bool {
     const INFORMATIONAL: u8 = 37;
     const ANSWER: u8 = 0x20;
@@ -69,7 +69,7 @@ pub fn is_farewell(frame: &[u8]) -> bool {
     is_udp && has(ike + 18, &[INFORMATIONAL]) && !is_answer
 }
 
-/// Whether a frame carries to or from the network behind the tunnel what ESP should hide.
+/// True for a frame that carries a packet to or from the network behind the tunnel in clear text.
 pub fn is_in_clear(frame: &[u8]) -> bool {
     let within = |at: usize, network: &[u8]| frame.get(at..at + network.len()) == Some(network);
     match frame.get(12..14) {
@@ -80,17 +80,17 @@ pub fn is_in_clear(frame: &[u8]) -> bool {
 }
 
 impl Tunnelled<'_> {
-    /// Hears what passes between the far gateway and the switch.
+    /// Records the frames between the far gateway and the switch.
     pub fn record(&self) -> Result<Recorder> {
         Recorder::new(&self.lab.sw, &self.far.port(Wire::Wan))
     }
 
-    /// The same, less what is in ESP of IPv4.
+    /// The same without ESP over IPv4.
     pub fn record_unprotected(&self) -> Result<Recorder> {
         Recorder::without_esp(&self.lab.sw, &self.far.port(Wire::Wan))
     }
 
-    /// Sends recorded frames to a router once more, as somebody on the wan could.
+    /// Replays recorded frames to a router, as a station on the wan could.
     pub fn replay(&self, frames: &[Vec<u8>], router: usize) -> Result<()> {
         let injector = Injector::new(&self.lab.wan, Wire::Wan.name())?;
         let to = Wire::Wan.mac(self.routers[router].host);
@@ -98,7 +98,7 @@ impl Tunnelled<'_> {
             if number % BURST == BURST - 1 {
                 thread::sleep(PAUSE);
             }
-            // With the station's own source: else the switch would look for the far gateway here.
+            // With the station's own source address, or the switch would learn the far gateway's here.
             let payload = frame.get(12..).unwrap_or_default();
             injector.send(&[&to[..], &Wire::Wan.mac(CLIENT), payload].concat())?;
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two routers with a tunnel to a gateway on the other side, each a machine with ESP of its own.
+//! Two routers with a tunnel to a far gateway, each a machine with its own kernel and ESP.
 //!
 //! ```text
 //!                      ┌── r1 .11 ──┐
@@ -7,10 +7,10 @@
 //!                      └── r2 .12 ──┘
 //! ```
 //!
-//! The routers' virtual addresses are 10.1.0.1 and 10.2.0.1, a tunnel is between 10.2.0.1 and
-//! 10.2.0.3, and joins 10.1.0.0/24 with 10.9.0.0/24; fd01::, fd02:: and fd09:: alike. All have routes
-//! to each other's networks in clear, so that where policies are missing packets arrive unprotected
-//! instead of not at all. The lan's client is a namespace on the kernel below.
+//! The routers' virtual addresses are 10.1.0.1 and 10.2.0.1. A tunnel is between 10.2.0.1 and 10.2.0.3, and
+//! joins 10.1.0.0/24 with 10.9.0.0/24; likewise fd01::, fd02:: and fd09::. All have routes to each other's
+//! networks in clear text, so that packets arrive unprotected, instead of not at all, if policies are
+//! missing. The lan's client is a namespace of the host.
 
 mod charon;
 mod follow;
@@ -36,7 +36,7 @@ use crate::machine::{Machine, Node, Parts, wait_settled};
 use crate::probe::Pings;
 use crate::router::{Plan, PluginFile, VirtualRouter};
 
-/// The number of the far gateway on the wan.
+/// Host number of the far gateway on the wan.
 pub const FAR: u8 = 3;
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 
@@ -47,13 +47,12 @@ pub struct Tunnelled<'l> {
 }
 
 impl<'l> Tunnelled<'l> {
-    /// Boots all three, with their routes.
+    /// Boots all three machines, and adds their routes.
     pub fn boot(lab: &'l Lab) -> Result<Self> {
         Self::boot_routers(lab, [router(0), router(1)])
     }
 
-    /// The same, but r2's kernel does not call this function of its own when it starts, and lacks
-    /// what that would have made.
+    /// The same, but r2's kernel skips this function at its start, and lacks what it would have made.
     pub fn boot_without(lab: &'l Lab, function: &str) -> Result<Self> {
         let mut second = router(1);
         second.boot_words = vec![format!("initcall_blacklist={function}")];
@@ -83,8 +82,7 @@ impl<'l> Tunnelled<'l> {
         Ok(tunnelled)
     }
 
-    /// A router loses its power, if it still has it, and comes back as bare as after
-    /// [`Tunnelled::boot`].
+    /// Takes a router's power, if it is on, and boots it again to the state after [`Tunnelled::boot`].
     pub fn reboot(&mut self, index: usize) -> Result<()> {
         self.routers[index].kill();
         let [machine] = Machine::boot(self.lab, [router(index)])?;
@@ -93,7 +91,7 @@ impl<'l> Tunnelled<'l> {
         Ok(())
     }
 
-    /// Gives a router the virtual addresses by hand, for a lab without spared.
+    /// Adds the virtual addresses to a router, for a lab without spared.
     pub fn serve_by_hand(&self, index: usize) -> Result<()> {
         let lines = Wire::BOTH.map(|wire| {
             let (ipv4, ipv6, name) = (wire.ipv4(VIRTUAL), wire.ipv6(VIRTUAL), wire.name());
@@ -102,7 +100,7 @@ impl<'l> Tunnelled<'l> {
         self.routers[index].ip(&lines.concat())
     }
 
-    /// Starts spared on both routers; returns which is active once both are settled.
+    /// Starts spared on both routers. Returns the active one once both are settled.
     pub fn start_spared(&self, plan: &Plan) -> Result<usize> {
         for node in self.nodes() {
             node.start(plan)?;
@@ -121,13 +119,13 @@ impl<'l> Tunnelled<'l> {
         self.routers[router].ip(&tunnel.router_lines())
     }
 
-    /// Numbered pings from the lan's client to the network behind the tunnel, and back.
+    /// Pings from the lan's client to the network behind the tunnel.
     pub fn pings(&self, family: Family, spacing: Duration) -> Result<Pings> {
         Pings::start(&self.lab.lan, family.inner(), spacing)
     }
 }
 
-/// Both nodes of spared with the virtual addresses of both families, r1 preferred, joined by `hot`.
+/// Plan of both nodes with the virtual addresses of both families, r1 preferred, with the link `hot`.
 pub fn plan(plugins: Vec<PluginFile>) -> Plan {
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
     plan.routers.extend([
@@ -151,7 +149,7 @@ fn add_routes(router: &Machine) -> Result<()> {
     router.ip(&lines.concat())
 }
 
-/// What the far gateway itself sends to the lan comes from behind the tunnel, too.
+/// Route by which the far gateway's own packets to the lan have a source address behind the tunnel.
 fn far_route(family: Family) -> String {
     let (network, via, from) = (family.lan_network(), family.gateway(), family.inner());
     format!("route add {network} via {via} src {from}\n")

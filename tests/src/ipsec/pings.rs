@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Pings that a machine itself sends, for tunnels that end at the machine (transport mode).
+//! Pings of a machine itself, for tunnels that end at the machine (transport mode).
 
 use std::fs;
 use std::net::IpAddr;
@@ -12,14 +12,14 @@ use crate::clock::poll;
 use crate::machine::Machine;
 use crate::probe::Outage;
 
-/// `ping`, and what it writes.
+/// A running `ping` and its output.
 pub struct OwnPings<'m> {
     machine: &'m Machine,
     pid: u32,
     log: PathBuf,
 }
 
-/// An answer: the number of its question, and when it came, in seconds of the machine's clock.
+/// An answer: the number of its question, and its time in seconds of the machine's clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Answer {
     number: u32,
@@ -27,7 +27,7 @@ struct Answer {
 }
 
 impl<'m> OwnPings<'m> {
-    /// Returns after the first answer.
+    /// Starts pings, and waits for the first answer.
     pub fn start(machine: &'m Machine, to: IpAddr, spacing: Duration) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let program = format!("ping-{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -43,24 +43,24 @@ impl<'m> OwnPings<'m> {
         }
     }
 
-    /// How many were answered so far.
+    /// Number of answers so far.
     pub fn answered(&self) -> usize {
         self.answers().len()
     }
 
-    /// Waits for so many further answers.
+    /// Waits for `more` further answers.
     pub fn wait_answers(&self, more: usize, limit: Duration) -> bool {
         let wanted = self.answered() + more;
         let step = Duration::from_millis(20);
         poll(limit, step, || self.answered() >= wanted)
     }
 
-    /// What was lost between the first answer and the last, of no more than 65535 in all.
+    /// Losses between the first and the last answer. At most 65535 pings in all.
     pub fn outage(&self) -> Outage {
         outage(&self.answers())
     }
 
-    /// Ends them, and says what was lost.
+    /// Stops the pings. Returns the losses.
     pub fn stop(self) -> Result<Outage> {
         self.machine.ok(&format!("kill -INT {}", self.pid))?;
         Ok(self.outage())

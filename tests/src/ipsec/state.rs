@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the kernel of a machine says about its SAs, policies and errors.
+//! SAs, policies and errors of a machine's kernel.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,19 +10,19 @@ use crate::machine::Machine;
 /// The counters of /proc/net/xfrm_stat.
 pub type Stats = BTreeMap<String, u64>;
 
-/// Most packets, of 200 a second, that one switchover between machines may cost. One was seen lost beside
-/// the fence, as a machine reads its cards only when its host lets it run; and what the old node carried
-/// after the new one's first packet is behind the jump of numbers, too late for the far gateway.
+/// Most packets, of 200 a second, that a switchover between machines may cost. One was seen lost at the
+/// fence, because a machine reads its cards only when its host lets it run. Packets that the old node
+/// carries after the new one's first are behind the jump of sequence numbers, too late for the far gateway.
 pub const SWITCH_PACKETS_MAX: u64 = 5;
 
-/// Packets that were refused for their number.
+/// Packets that were refused for their sequence number.
 #[must_use]
 pub fn late_packets(stats: &Stats) -> u64 {
     let names = ["XfrmInStateSeqError", "XfrmInStateProtoError"];
     names.iter().filter_map(|name| stats.get(*name)).sum()
 }
 
-/// As `ip -s xfrm state` has it; 0 and None where a line says nothing.
+/// An SA of `ip -s xfrm state`; 0 and None if it does not show a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sa {
     pub source: Option<IpAddr>,
@@ -30,13 +30,13 @@ pub struct Sa {
     pub spi: u32,
     pub reqid: u32,
     pub mode: String,
-    /// The number of the last packet that was sent, all 64 bits where it has them.
+    /// Sequence number of the last sent packet, all 64 bits if it has them.
     pub sent: u64,
-    /// The highest number that was received.
+    /// Highest received sequence number.
     pub received: u64,
     pub bytes: u64,
     pub packets: u64,
-    /// When it was added, as its kernel's clock had it: "2026-11-20 21:00:00".
+    /// Time at which it was added, by its kernel's clock: "2026-11-20 21:00:00".
     pub added: String,
     pub text: String,
 }
@@ -51,7 +51,7 @@ impl Machine {
         found.ok_or_else(|| format!("{}: no SA {spi:#x}", self.name).into())
     }
 
-    /// The policies but those of sockets, and those that block below others; one text each.
+    /// Policies, one text each, without those of sockets and those that block below others.
     pub fn policies(&self) -> Result<Vec<String>> {
         let text = self.ok("ip xfrm policy")?;
         let all = blocks(&text).into_iter();
@@ -59,13 +59,13 @@ impl Machine {
         Ok(all.filter(counts).collect())
     }
 
-    /// The policies that block below others.
+    /// Number of policies that block below others.
     pub fn blocks(&self) -> Result<usize> {
         let text = self.ok("ip xfrm policy")?;
         Ok(blocks(&text).iter().filter(|it| is_block(it)).count())
     }
 
-    /// Why the kernel refused packets.
+    /// Counters of refused packets, by reason.
     pub fn xfrm_stat(&self) -> Result<Stats> {
         let text = self.ok("cat /proc/net/xfrm_stat")?;
         let pairs = text.lines().filter_map(|line| {
@@ -75,7 +75,7 @@ impl Machine {
         Ok(pairs.collect())
     }
 
-    /// Those that are not 0.
+    /// Counters that are not 0.
     pub fn xfrm_errors(&self) -> Result<Stats> {
         let mut stats = self.xfrm_stat()?;
         stats.retain(|_, count| *count > 0);
@@ -83,7 +83,7 @@ impl Machine {
     }
 }
 
-/// The plugin's have the last priority of all.
+/// True for the plugin's blocking policies, which have the last priority.
 fn is_block(policy: &str) -> bool {
     policy.contains("action block") && policy.contains("priority 4294967295")
 }
@@ -92,7 +92,7 @@ fn parse(text: &str) -> Vec<Sa> {
     blocks(text).into_iter().map(parse_one).collect()
 }
 
-/// Every entry begins with "src" at the start of a line.
+/// Entries of the output; each begins with "src" at the start of a line.
 fn blocks(text: &str) -> Vec<String> {
     let mut blocks: Vec<String> = Vec::new();
     for line in text.lines() {
@@ -110,7 +110,7 @@ fn blocks(text: &str) -> Vec<String> {
 
 fn parse_one(text: String) -> Sa {
     let hex = |word: &str| after(&text, word).map_or(0, number);
-    // Earlier lines say "seq" of something else.
+    // earlier lines use "seq" for something else
     let replay = text.split_once("anti-replay").map_or("", |(_, rest)| rest);
     let count = |high: &str, low: &str| {
         let half = |word: &str| after(replay, word).map_or(0, number);
@@ -140,7 +140,7 @@ fn parse_one(text: String) -> Sa {
     }
 }
 
-/// The word that follows this one.
+/// The word after this one.
 fn after<'t>(text: &'t str, word: &str) -> Option<&'t str> {
     let mut words = text
         .split(|is: char| is.is_whitespace() || is == ',')
@@ -149,7 +149,7 @@ fn after<'t>(text: &'t str, word: &str) -> Option<&'t str> {
     words.next()
 }
 
-/// 10 of "1000(bytes), 10(packets)".
+/// Number before a unit: 10 packets in "1000(bytes), 10(packets)".
 fn number_before(text: &str, unit: &str) -> u64 {
     let before = text.split(unit).next().unwrap_or_default();
     let digits = before.rsplit(|is: char| !is.is_ascii_digit()).next();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A tunnel without an IKE daemon: what `ip xfrm` is told on both of its ends.
+//! A tunnel without an IKE daemon: the commands of `ip xfrm` for both ends.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ pub enum Family {
 impl Family {
     pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
 
-    /// The routers' virtual address on the wan: their end of a tunnel.
+    /// Virtual address of the routers on the wan: their end of a tunnel.
     pub fn gateway(self) -> IpAddr {
         self.on_the_wan(VIRTUAL)
     }
@@ -68,8 +68,8 @@ impl Family {
 pub enum Mode {
     /// Between the networks.
     Tunnel,
-    /// Between the two gateways themselves; of IPv6 only echoes, as neighbour discovery between the
-    /// two has to stay in clear.
+    /// Between the two gateways themselves. Over IPv6 for echoes only, as neighbour discovery has to stay in
+    /// clear text.
     Transport,
 }
 
@@ -81,16 +81,16 @@ pub enum Suite {
     CbcSha256,
 }
 
-/// One pair of SAs and its policies.
+/// A pair of SAs and its policies.
 #[derive(Clone, Debug)]
 pub struct Tunnel {
     pub family: Family,
     pub mode: Mode,
     pub suite: Suite,
-    /// Of packets to the far gateway; those from there have the next one.
+    /// SPI of packets to the far gateway. Packets from there have the next one.
     pub spi: u32,
     pub reqid: u32,
-    /// How many packets each SA has carried: the next one has the number after it.
+    /// Packets that each SA has carried: the next one has the number after it.
     pub sent: u64,
     /// Further words of each SA, such as "mark 0x7 mask 0xff" or "if_id 5".
     pub extra: String,
@@ -113,27 +113,27 @@ impl Tunnel {
         self.spi + 1
     }
 
-    /// For `ip -batch` on the active router.
+    /// Lines for `ip -batch` on the active router.
     pub fn router_lines(&self) -> String {
         self.lines(self.family.gateway())
     }
 
-    /// The same for the far gateway.
+    /// Lines for the far gateway.
     pub fn far_lines(&self) -> String {
         self.lines(self.family.far())
     }
 
-    /// The SAs of a router alone.
+    /// Lines for a router's SAs only.
     pub fn sa_lines(&self) -> String {
         self.sas(self.family.gateway())
     }
 
-    /// The policies of a router alone.
+    /// Lines for a router's policies only.
     pub fn policy_lines(&self) -> String {
         self.policies(self.family.gateway())
     }
 
-    /// What `ip` is told at the end that has address `own`.
+    /// Lines for the end with the address `own`.
     fn lines(&self, own: IpAddr) -> String {
         self.sas(own) + &self.policies(own)
     }
@@ -154,7 +154,7 @@ impl Tunnel {
         )
     }
 
-    // Keys as good as any, and different for each SA.
+    // Any keys will do, but each SA has its own.
     fn algorithms(&self, spi: u32) -> String {
         let key = |bytes: usize| format!("{spi:08x}").repeat(bytes / 4);
         match self.suite {
@@ -167,7 +167,7 @@ impl Tunnel {
         }
     }
 
-    // Who sends and who receives count apart; both ends begin at the same number.
+    // Sender and receiver count separately; both begin at the same number.
     fn counters(&self, leaving: bool) -> String {
         let which = if leaving { "oseq" } else { "seq" };
         let (low, high) = (self.sent & 0xffff_ffff, self.sent >> 32);
@@ -205,7 +205,7 @@ impl Tunnel {
         text
     }
 
-    /// What is protected: on the routers' side, and on the far side.
+    /// Protected networks or hosts, on the routers' side and on the far side.
     fn ends(&self) -> (String, String) {
         let family = self.family;
         match self.mode {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What can happen to a cable.
+//! Faults of cables.
 
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{
@@ -10,12 +10,12 @@ use super::{Lab, Site, Wire, wiring};
 use crate::{Result, sys};
 
 impl Lab {
-    /// Makes the router's port of the bridge deaf and dumb: silence, with carrier on both ends.
+    /// Stops all frames at the router's port of the bridge: silence, with carrier on both ends.
     pub fn cut(&self, site: &Site, wire: Wire) -> Result<()> {
         self.forward(&[self.port_index(site, wire)?], false)
     }
 
-    /// Puts it right.
+    /// Ends [`Lab::cut`].
     pub fn join(&self, site: &Site, wire: Wire) -> Result<()> {
         self.forward(&[self.port_index(site, wire)?], true)
     }
@@ -29,7 +29,7 @@ impl Lab {
         self.forward(&self.ports(site, &Wire::BOTH)?, true)
     }
 
-    /// A machine that dies: all its cables at once, those of the links too.
+    /// Cuts all cables of a router at once, also those of the links, as if the machine died.
     pub fn power_off(&self, site: &Site) -> Result<()> {
         self.forward(&self.ports(site, &Wire::ALL)?, false)
     }
@@ -38,7 +38,7 @@ impl Lab {
         self.forward(&self.ports(site, &Wire::ALL)?, true)
     }
 
-    /// Takes the carrier of the router's interface away.
+    /// Takes the carrier of the router's interface.
     pub fn unplug(&self, site: &Site, wire: Wire) -> Result<()> {
         Ok(sys::set_up(&self.switch, &site.port(wire), false)?)
     }
@@ -47,7 +47,7 @@ impl Lab {
         Ok(sys::set_up(&self.switch, &site.port(wire), true)?)
     }
 
-    /// Gives a router whose interface was deleted a new one, with the address of the old.
+    /// Gives a router whose interface was deleted a new one with the old address.
     pub fn replug(&self, site: &Site, wire: Wire) -> Result<()> {
         self.sw.ip(&wiring::cable(
             &site.port(wire),
@@ -58,10 +58,10 @@ impl Lab {
         site.ns.ip(&site.addressing(wire))
     }
 
-    /// Drops `percent` of the frames from the router to the bridge, and of those to the router.
+    /// Drops `from` percent of the frames from the router to the bridge, and `to` percent of those to it.
     pub fn lose(&self, site: &Site, wire: Wire, from: u8, to: u8) -> Result<()> {
         let port = site.port(wire);
-        // netdev chains see what the router sends (ingress of its port) and gets (egress).
+        // Netdev chains see frames from the router (ingress of its port) and to it (egress).
         let chain = |hook: &str, percent: u8| {
             let rule = match percent {
                 0 => String::new(),
@@ -88,7 +88,7 @@ impl Lab {
         ))
     }
 
-    /// The index in sw of the port where a router is plugged in.
+    /// Index in sw of the port into which a router is plugged.
     pub fn port_index(&self, site: &Site, wire: Wire) -> Result<u32> {
         Ok(name_to_index(&self.switch, &site.port(wire))?)
     }
@@ -97,7 +97,7 @@ impl Lab {
         Ok(name_to_index(&self.switch, port)?)
     }
 
-    /// Makes ports of the switch, by their names, deaf and dumb, or puts them right.
+    /// Sets whether ports of the switch, by their names, forward frames.
     pub(crate) fn forward_named(&self, ports: &[String], forward: bool) -> Result<()> {
         let indices = ports.iter().map(|port| self.named_port_index(port));
         let ports: Vec<u32> = indices.collect::<Result<_>>()?;
@@ -111,8 +111,8 @@ impl Lab {
             .collect()
     }
 
-    // Taking a port out of its bridge waits for RCU, 10 ms for the second one: too slow beside
-    // adverts of 10 ms. Its state changes at once, and of all ports in one message.
+    // Removing a port from its bridge waits for RCU, 10 ms for the second one, which is too slow for advert
+    // intervals of 10 ms. Its state changes at once, and for all ports in one message.
     fn forward(&self, ports: &[u32], forward: bool) -> Result<()> {
         let socket = self.sw.run(|| {
             let flags = SocketFlags::CLOEXEC;

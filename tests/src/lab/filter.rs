@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a switch does to the frames of routers beside carrying them: access lists, private VLANs, and
-//! a cable between two of its networks.
+//! Functions of a switch that affect frames of routers: access lists, private VLANs, a cable between two
+//! of its networks.
 
 use super::{Lab, Site, Wire};
 use crate::Result;
 
-/// What an access list drops.
+/// Traffic that an access list drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Traffic {
     /// IP protocol 112.
@@ -14,7 +14,7 @@ pub enum Traffic {
     Heartbeats,
 }
 
-/// Of a router's frames and those to it.
+/// Direction, as seen from a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     From,
@@ -52,7 +52,8 @@ impl Lab {
         ))
     }
 
-    /// Makes a network a private VLAN for its routers: each hears all stations but the other routers.
+    /// Makes a network a private VLAN for its routers, or ends that: each router hears all stations except
+    /// the other routers.
     pub fn separate(&self, wire: Wire, separate: bool) -> Result<()> {
         let state = if separate { "on" } else { "off" };
         for site in &self.sites {
@@ -63,7 +64,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Makes one broadcast domain of two networks, by a cable between them.
+    /// Joins two networks to one broadcast domain, by a cable between them.
     pub fn bridge(&self, one: Wire, other: Wire) -> Result<()> {
         let (one, other) = (one.name(), other.name());
         self.sw.ip(&format!(

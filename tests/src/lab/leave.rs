@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Ctrl-C and SIGTERM: end what we started, remove our files, go.
+//! Ctrl-C and SIGTERM: ends all started processes, removes their files, and exits.
 
 use std::fs;
 use std::process::{exit, id};
@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 use super::{labs_dir, process};
 use crate::Result;
 
-/// From now on, signals that ask to leave do so tidily; `farewell` first puts the terminal right.
+/// Cleans up on signals that end the program. `farewell` runs first, and may restore the terminal.
 pub fn leave_when_told(farewell: impl Fn() + Send + 'static) -> Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     thread::spawn(move || {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two or three routers between two networks, made of namespaces on this machine.
+//! A lab: routers between two networks, made of namespaces on this machine.
 //!
 //! ```text
 //!   lan 10.1.0.2 ──┐                            ┌── wan 10.2.0.2
@@ -8,10 +8,10 @@
 //!                           └── r2 .12 ──┘
 //! ```
 //!
-//! All bridges are in namespace sw, where cables are cut and everything is seen. The virtual
-//! addresses are 10.1.0.1 and 10.2.0.1; `lan` and `wan` use them as their gateways. r1 and r2 are
-//! also joined by two links, `hot` and `warm`, over bridges of these names; the routers give
-//! themselves their addresses there. In a lab of four, r3 and r4 are so, too, over the same bridges.
+//! All bridges are in the namespace sw, where cables are cut and all frames are seen. The virtual addresses
+//! are 10.1.0.1 and 10.2.0.1; `lan` and `wan` use them as their gateways. r1 and r2 are also joined by two
+//! links, `hot` and `warm`, over bridges of these names; the routers set their addresses there themselves.
+//! In a lab of four, r3 and r4 are joined in the same way, over the same bridges.
 
 mod cable;
 mod filter;
@@ -75,29 +75,29 @@ impl Wire {
         }
     }
 
-    /// The address of host `host` there: 10.1.0.HOST on the lan.
+    /// IPv4 address of a host: 10.1.0.HOST on the lan.
     pub fn ipv4(self, host: u8) -> std::net::Ipv4Addr {
         [10, self.number(), 0, host].into()
     }
 
-    /// fd01::HOST or fd02::HOST, the number in decimal digits.
+    /// IPv6 address of a host: fd01::HOST on the lan, the number in decimal digits.
     pub fn ipv6(self, host: u8) -> String {
         format!("fd0{}::{host}", self.number())
     }
 
-    /// The hardware address of host `host`.
+    /// Hardware address of a host.
     pub fn mac(self, host: u8) -> [u8; 6] {
         [2, 0, 0, 0, self.number(), host]
     }
 }
 
-/// The number of hosts on both networks; router N has 10 + N.
+/// Host numbers on both networks; router N has 10 + N.
 pub const CLIENT: u8 = 2;
 pub const EYE: u8 = 9;
 pub const VIRTUAL: u8 = 1;
 pub const FIRST_ROUTER: u8 = 11;
 
-/// One router's place: its namespace, with interfaces lan, wan and, in a pair, hot and warm.
+/// Place of a router: its namespace, with the interfaces lan, wan and, in a pair, hot and warm.
 pub struct Site {
     /// "r1", "r2", "r3", "r4".
     pub name: String,
@@ -120,17 +120,17 @@ pub struct Lab {
     pub sw: Namespace,
     pub lan: Namespace,
     pub wan: Namespace,
-    /// A third station on the lan, which asks without disturbing the client's neighbour table.
+    /// A third station on the lan, which sends requests without changing the client's neighbour table.
     pub eye: Namespace,
     pub sites: Vec<Site>,
     /// Configurations, runtime directories and logs of this run.
     pub dir: PathBuf,
-    /// Any socket of sw, for its ioctls.
+    /// A socket in sw, for ioctls.
     switch: OwnedFd,
 }
 
 impl Lab {
-    /// Makes the wires of `routers` routers; a few tens of milliseconds.
+    /// Makes a lab for `routers` routers, in a few tens of milliseconds.
     pub fn new(routers: usize) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         remove_leftovers()?;
@@ -163,7 +163,7 @@ impl Lab {
         Ok(lab)
     }
 
-    /// The sites that hold an address now, by index.
+    /// Indices of the sites that have an address now.
     pub fn holders(&self, address: &str) -> Vec<usize> {
         self.sites
             .iter()
@@ -172,7 +172,7 @@ impl Lab {
             .collect()
     }
 
-    /// What the daemons wrote, each file under its name: for whoever reads a failed run.
+    /// Last lines of all log files, each under its name, for a failed test.
     pub fn logs(&self) -> String {
         let mut text = String::new();
         let Ok(entries) = fs::read_dir(&self.dir) else {
@@ -195,7 +195,7 @@ impl Lab {
         text
     }
 
-    /// Ends every process that is still inside; returns how many there were.
+    /// Kills all processes that are left in the lab. Returns their number.
     pub fn kill_strays(&self) -> usize {
         let mut strays: Vec<u32> = self
             .sites
@@ -221,12 +221,12 @@ impl Drop for Lab {
     }
 }
 
-/// Where the binaries are that are tried: those of this build, unless `SPARED_BUILD_DIR` names others.
+/// Folder of the tested binaries: that of this build, unless `SPARED_BUILD_DIR` names another.
 pub fn build_dir() -> Result<PathBuf> {
     std::env::var_os("SPARED_BUILD_DIR").map_or_else(own_dir, |dir| Ok(dir.into()))
 }
 
-/// Where the binaries of this build are: target/debug or target/release.
+/// Folder of this build's binaries: target/debug or target/release.
 pub fn own_dir() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let dir = own.parent().ok_or("this program has no directory")?;
@@ -238,9 +238,9 @@ pub fn own_dir() -> Result<PathBuf> {
     Ok(dir.to_owned())
 }
 
-// Runs leave their directories behind only where they failed or were killed. Scripts that a daemon
-// runs lie there, too, and none is run from below a folder that others may write to, such as /tmp. FRR
-// and the plugins are users of their own, who must get there: /root lets in nobody but root.
+// Folder of the labs' directories. A run leaves its directory only if it failed or was killed. Scripts of
+// daemons are there too, and are refused below a folder that others may write, such as /tmp. FRR and the
+// plugins run as other users and must be able to enter it, unlike /root.
 fn labs_dir() -> Result<PathBuf> {
     let build = build_dir()?;
     let target = build.parent().unwrap_or(&build);
@@ -250,8 +250,7 @@ fn labs_dir() -> Result<PathBuf> {
     }
 }
 
-/// Whether nobody but root can put a file there, or a folder above it elsewhere, and everybody can
-/// enter it.
+/// True if only root can change the folder and those above it, and every user can enter them.
 fn is_roots(folder: &Path) -> bool {
     const OTHERS_WRITE: u32 = 0o022;
     const OTHERS_ENTER: u32 = 0o001;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A network namespace without a name: it ends with its last process and descriptor, so that
-//! nothing can be left behind.
+//! A network namespace without a name. It ends with its last process and descriptor, so nothing is left
+//! behind.
 
 use std::env;
 use std::fs::{self, File};
@@ -35,7 +35,7 @@ impl Namespace {
         })
     }
 
-    /// One with its loopback up; None, with the reason printed, where this user may make none.
+    /// A namespace with its loopback up; None, with the reason printed, if this user may not make one.
     pub fn or_skip(name: &str) -> Option<Self> {
         let made = Self::new(name).and_then(|namespace| {
             namespace.ip("link set lo up\n")?;
@@ -45,7 +45,7 @@ impl Namespace {
             .ok()
     }
 
-    /// A cable from `interface` here to `far_interface` there; both ends are still down.
+    /// Adds a cable from `interface` here to `far_interface` there. Both ends are down.
     pub fn add_cable(&self, interface: &str, far: &Self, far_interface: &str) -> Result<()> {
         let path = far.path();
         self.ip(&format!(
@@ -53,7 +53,7 @@ impl Namespace {
         ))
     }
 
-    /// Runs `work` on a thread inside; sockets that it opens stay in the namespace.
+    /// Runs `work` on a thread in the namespace. Sockets that it opens stay in it.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let inside = || {
             self.enter()?;
@@ -67,13 +67,13 @@ impl Namespace {
         })
     }
 
-    /// Moves the calling thread inside.
+    /// Moves the calling thread into the namespace.
     pub fn enter(&self) -> Result<()> {
         move_into_link_name_space(self.file.as_fd(), Some(LinkNameSpaceType::Network))?;
         Ok(())
     }
 
-    /// A program that will run inside and die with the thread that starts it.
+    /// A command that runs in the namespace, and dies with the thread that starts it.
     pub fn command(&self, program: impl AsRef<Path>) -> Command {
         let program = program.as_ref();
         let mut command = Command::new(find_program(program).unwrap_or_else(|| program.into()));
@@ -98,12 +98,12 @@ impl Namespace {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Feeds `ip -batch` with one command per line.
+    /// Runs `ip -batch` with one command per line.
     pub fn ip(&self, lines: &str) -> Result<()> {
         self.feed(&["ip", "-batch", "-"], lines)
     }
 
-    /// Feeds `nft -f`.
+    /// Runs `nft -f` with these rules.
     pub fn nft(&self, rules: &str) -> Result<()> {
         self.feed(&["nft", "-f", "-"], rules)
     }
@@ -127,7 +127,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Writes "net/ipv4/ip_forward" and its like.
+    /// Writes kernel settings, such as "net/ipv4/ip_forward".
     pub fn set(&self, settings: &[(&str, &str)]) -> Result<()> {
         self.run(|| {
             for (key, value) in settings {
@@ -138,19 +138,19 @@ impl Namespace {
         })
     }
 
-    /// The path under which `ip` of this machine finds it.
+    /// Path of the namespace for `ip`.
     pub fn path(&self) -> String {
         format!("/proc/{}/fd/{}", id(), self.file.as_raw_fd())
     }
 
-    /// Whether any of `interface`'s addresses, or of all interfaces', is `address`.
+    /// True if an interface has the address.
     pub fn holds(&self, address: &str) -> bool {
         let wanted = format!(" {address}/");
         self.shell("ip -o addr show")
             .is_ok_and(|text| text.contains(&wanted))
     }
 
-    /// Every process inside, this one's threads aside.
+    /// All processes in the namespace except this one.
     pub fn processes(&self) -> Vec<u32> {
         let Ok(here) = self.file.metadata() else {
             return Vec::new();
@@ -170,7 +170,7 @@ impl Namespace {
     }
 }
 
-/// Where a program is; also in the directories of administrators, which users' PATH may lack.
+/// Path of a program, also in the directories for administrators, which may be missing in PATH.
 pub fn find_program(program: &Path) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let beside = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);

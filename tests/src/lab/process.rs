@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A daemon under test: its output goes to a file, its end is by process id.
+//! Daemons under test: their output goes to a file, and they are ended by process id.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -30,7 +30,7 @@ impl Daemon {
         Self::spawn(name, command, log)
     }
 
-    /// The same for one that is spoken with by its standard input and output.
+    /// The same with pipes to its standard input and output.
     pub fn start_piped(
         name: &str,
         mut command: Command,
@@ -47,7 +47,7 @@ impl Daemon {
     }
 
     fn spawn(name: &str, mut command: Command, log: &Path) -> Result<Self> {
-        // Ctrl-C is for the program that runs the lab; it ends its daemons itself.
+        // Ctrl-C must reach only the program that runs the lab, which ends its daemons itself.
         command.process_group(0);
         let child = command.spawn().map_err(|error| {
             format!(
@@ -78,7 +78,7 @@ impl Daemon {
         signal_to(self.pid(), signal)
     }
 
-    /// This process and all that descend from it.
+    /// This process and all its descendants.
     pub fn tree(&self) -> Vec<u32> {
         let parents = parents();
         let mut tree = vec![self.pid()];
@@ -96,10 +96,10 @@ impl Daemon {
         tree
     }
 
-    /// Signals the whole tree, parents first.
+    /// Sends a signal to the whole tree, parents first.
     pub fn signal_all(&self, signal: Signal) -> Result<()> {
         for pid in self.tree() {
-            // One that ended meanwhile is no fault.
+            // it may have ended meanwhile
             let _ = signal_to(pid, signal);
         }
         Ok(())
@@ -119,7 +119,7 @@ impl Daemon {
         status.ok_or_else(|| format!("{}: still running after {limit:?}", self.name).into())
     }
 
-    /// SIGKILL to the whole tree at once.
+    /// Sends SIGKILL to the whole tree at once.
     pub fn kill_all(&mut self) {
         let tree = self.tree();
         for pid in &tree {
@@ -147,7 +147,7 @@ pub fn is_alive(pid: u32) -> bool {
         .is_ok_and(|stat| state_and_parent(&stat).is_none_or(|(state, _)| state != 'Z'))
 }
 
-/// Runs `work` before every process, whatever its priority, as the kernel takes packets from a card.
+/// Runs `work` with the highest real-time priority, as the kernel takes packets from a card.
 pub fn urgently<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     const HIGHEST: i32 = 99;
     thread::scope(|scope| {
@@ -159,7 +159,7 @@ pub fn urgently<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     })
 }
 
-/// Processor time used so far and resident bytes.
+/// Processor time used so far, and resident bytes.
 pub fn usage(pid: u32) -> (Duration, u64) {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     // CLOCK_PROCESS_CPUTIME's sum in nanoseconds is the first field of schedstat, per thread.
@@ -184,7 +184,7 @@ pub fn usage(pid: u32) -> (Duration, u64) {
     (Duration::from_nanos(used), resident * 1024)
 }
 
-/// A process and all that descend from it.
+/// A process and all its descendants.
 fn tree(root: u32) -> Vec<u32> {
     let parents = parents();
     let mut tree = vec![root];
@@ -202,15 +202,15 @@ fn tree(root: u32) -> Vec<u32> {
     tree
 }
 
-/// Ends every descendant of this process.
+/// Kills all descendants of this process.
 pub fn kill_descendants() {
     for pid in tree(id()).into_iter().skip(1) {
         let _ = signal_to(pid, Signal::KILL);
     }
 }
 
-/// Ends every process that was started with a path below a lab's directory: those that went to the
-/// background by themselves, and do not die with whoever started them.
+/// Kills all processes with a path below a lab's directory in their command line: those that went to the
+/// background by themselves do not die with their parent.
 pub fn end_users(dir: &Path) {
     let below = format!("{}/", dir.display());
     let Ok(entries) = fs::read_dir("/proc") else {
@@ -241,7 +241,7 @@ fn parents() -> Vec<(u32, u32)> {
     .collect()
 }
 
-// The name between parentheses may itself hold blanks and parentheses.
+// The name in parentheses may contain spaces and parentheses.
 fn state_and_parent(stat: &str) -> Option<(char, u32)> {
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
     Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A far cable between two routers: what goes in on one side comes out on the other, later.
+//! A long cable between two routers: it delivers frames after a delay.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,10 +15,10 @@ use crate::Result;
 
 /// Longest frame.
 const FRAME_MAX: usize = 2048;
-/// Frames on their way; more are lost, as on a cable.
+/// Most frames in transit; further ones are lost, as on a cable.
 const FLYING_MAX: usize = 4096;
 
-/// Both ends are interfaces of one name. It ends when this is dropped.
+/// A cable whose two ends are interfaces of the same name. It ends when the value is dropped.
 pub struct Relay {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,

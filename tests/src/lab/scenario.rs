@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One test: privileges, a fresh lab, a second chance where the machine itself stumbled, and the
-//! daemons' logs where it fails.
+//! A test in a lab: privileges, a fresh lab, another attempt if the machine itself was late, and the
+//! daemons' logs if it fails.
 
 use std::env;
 use std::fmt;
@@ -16,12 +16,12 @@ use crate::Result;
 
 const ATTEMPTS: u32 = 3;
 
-/// Why a test came to no verdict.
+/// Why a test has no verdict.
 #[derive(Debug)]
 enum NoVerdict {
     /// The machine, not the program under test, was late.
     Disturbed(String),
-    /// Something that it needs is not here.
+    /// Something that the test needs is missing.
     Skipped(String),
 }
 
@@ -38,26 +38,26 @@ impl std::error::Error for NoVerdict {}
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// For a test in which the machine itself stumbled: it is tried again.
+/// Error of a test during which the machine itself was late: it is tried again.
 pub fn disturbed(why: impl Into<String>) -> Failure {
     Box::new(NoVerdict::Disturbed(why.into()))
 }
 
-/// Whether the machine stumbled, which says nothing of what was tried.
+/// True for an error of [`disturbed`], which says nothing about the program under test.
 pub fn is_disturbed(error: &Failure) -> bool {
     matches!(error.downcast_ref(), Some(NoVerdict::Disturbed(_)))
 }
 
-/// For a test that cannot run here.
+/// Error of a test that cannot run here.
 pub fn skipped(why: impl Into<String>) -> Failure {
     Box::new(NoVerdict::Skipped(why.into()))
 }
 
-/// Runs a test in a fresh lab. Where the user may make no namespaces, runs it in a user namespace;
-/// where the kernel has none for him, says so and passes.
+/// Runs a test in a fresh lab, in a user namespace if the user may not make namespaces. If that is not
+/// possible either, the test is noted as skipped and passes.
 #[track_caller]
 pub fn scenario(routers: usize, test: impl Fn(&Lab) -> Result<()>) {
-    // Labs share two processors and time their neighbours' packets: one at a time.
+    // One at a time: labs share two processors, and measure the times of packets.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if !may_make_namespaces() {
@@ -90,7 +90,7 @@ pub fn scenario(routers: usize, test: impl Fn(&Lab) -> Result<()>) {
     }
 }
 
-// A passing test is not heard; `make test` prints this file in the end.
+// The output of a passing test is not shown, so `make test` prints this file at its end.
 fn note_skip(why: &str) {
     let thread = std::thread::current();
     let line = format!("skipped: {}: {why}\n", thread.name().unwrap_or("?"));
@@ -106,7 +106,7 @@ fn may_make_namespaces() -> bool {
     Namespace::new("trial").is_ok()
 }
 
-// libtest names the thread after the test, which is how one test is started again by itself.
+// libtest names the thread after the test, so the name starts this test alone.
 fn in_user_namespace() {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or_default();
@@ -123,7 +123,7 @@ fn in_user_namespace() {
     );
 }
 
-/// For programs: goes on as root of a user namespace where the user is not root.
+/// Continues a program as root of a user namespace, if the user is not root.
 pub fn become_root() -> Result<()> {
     if may_make_namespaces() {
         return Ok(());
@@ -145,7 +145,7 @@ fn user_namespace(program: &std::path::Path) -> Command {
     command
 }
 
-/// Whether this is a user namespace with no users but its root.
+/// True in a user namespace that has root as its only user.
 pub fn maps_one_user() -> Result<bool> {
     let map = fs::read_to_string("/proc/self/uid_map")?;
     Ok(map.split_whitespace().nth(2) == Some("1"))

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A tap device, whose other end is this program: for carrier events as real cards have them.
+//! A tap device whose other end is this program, for carrier events like those of real cards.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::Namespace;
 use crate::{Result, sys};
 
-/// It goes when this is dropped.
+/// A tap device. It is removed when the value is dropped.
 pub struct Tap {
     file: OwnedFd,
 }
 
 impl Tap {
-    /// Makes one in a namespace and sets it up.
+    /// Makes a tap device in a namespace, with an address, and sets it up.
     pub fn new(ns: &Namespace, name: &str, address: &str) -> Result<Self> {
         let file = ns.run(|| Ok(sys::tap(name)?))?;
         ns.ip(&format!(
@@ -34,7 +34,7 @@ impl Tap {
 }
 
 impl AsFd for Tap {
-    /// Frames in and out.
+    /// Descriptor for reading and writing frames.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }

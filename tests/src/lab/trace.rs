@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Stops a process between two of its system calls.
+//! Stops a process between two system calls.
 
 use rustix::process::Signal;
 
 use super::process::signal_to;
 use crate::{Result, sys};
 
-/// A process that sits in an event loop waits by one of these.
+/// System calls by which an event loop waits.
 const WAITS: [i64; 3] = [
     libc::SYS_epoll_wait,
     libc::SYS_epoll_pwait,
     libc::SYS_epoll_pwait2,
 ];
 
-/// Stops a process by SIGSTOP `calls` system calls after it woke from waiting for events; false, and
-/// it is not stopped, where it waits again before that.
+/// Stops a process by SIGSTOP, `calls` system calls after it woke from waiting for events. False, without a
+/// stop, if it waits again before that.
 pub fn stop_after_calls(pid: u32, calls: usize) -> Result<bool> {
     let mut tracee = Tracee::attach(pid)?;
     while !WAITS.contains(&tracee.enter_call()?) {}
     tracee.leave_call()?;
     for _ in 0..calls {
-        // it has done all, and is about to wait again
+        // all its work is done, and it is about to wait again
         if WAITS.contains(&tracee.enter_call()?) {
             return Ok(false);
         }
@@ -44,7 +44,7 @@ impl Tracee {
         Ok(tracee)
     }
 
-    /// Goes on to the next entry into a system call, whose number this is; signals pass.
+    /// Continues to the next entry into a system call, and returns its number. Signals are passed on.
     fn enter_call(&mut self) -> Result<i64> {
         self.step_to(|at| match at {
             sys::CallStop::Entry(number) => Some(number),
@@ -52,7 +52,7 @@ impl Tracee {
         })
     }
 
-    /// Goes on to the end of the call.
+    /// Continues to the end of the call.
     fn leave_call(&mut self) -> Result<()> {
         self.step_to(|at| matches!(at, sys::CallStop::Exit).then_some(()))
     }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Lays the cables of a lab and gives its hosts and routers their addresses.
+//! Makes the cables of a lab and sets the addresses of its hosts and routers.
 
 use super::{CLIENT, EYE, Lab, Namespace, Site, VIRTUAL, Wire};
 use crate::Result;
 
 impl Lab {
-    /// Settings that every interface made later takes over.
+    /// Sets the kernel settings that every later interface inherits.
     pub(super) fn prepare(&self) -> Result<()> {
         self.sw.set(&[
             ("net/ipv6/conf/all/disable_ipv6", "1"),
             ("net/ipv6/conf/default/disable_ipv6", "1"),
         ])?;
-        // Where the kernel has br_netfilter, a bridge would judge what it carries.
+        // With br_netfilter, the kernel would filter what a bridge carries.
         for family in ["ip", "ip6", "arp"] {
             let _ = self
                 .sw
@@ -30,7 +30,7 @@ impl Lab {
                 ("net/ipv6/conf/all/forwarding", "1"),
                 ("net/ipv4/conf/all/send_redirects", "0"),
                 ("net/ipv4/conf/default/send_redirects", "0"),
-                // The routers' own link-local addresses are there at once.
+                // The routers' own link-local addresses are usable at once.
                 ("net/ipv6/conf/all/accept_dad", "0"),
                 ("net/ipv6/conf/default/accept_dad", "0"),
             ])?;
@@ -96,7 +96,7 @@ impl Site {
         addressing(wire, self.host())
     }
 
-    /// Has another host's own addresses from now on, and none of its own.
+    /// Replaces the site's own addresses by those of another host.
     pub fn take_addresses_of(&self, host: u8) -> Result<()> {
         for wire in Wire::BOTH {
             let own = addressing(wire, host);
@@ -109,7 +109,7 @@ impl Site {
     }
 }
 
-/// From a port of the switch to the interface of a host, which is named after the wire.
+/// Lines for a cable from a port of the switch to the interface of a host, which is named after the wire.
 pub(crate) fn cable(port: &str, wire: Wire, host: u8, ns: &Namespace) -> String {
     let [a, b, c, d, e, f] = wire.mac(host);
     let (name, path) = (wire.name(), ns.path());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The serial line of a machine, by which its shell takes one command after the other.
+//! Serial console of a machine, whose shell takes one command after the other.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::Result;
 
-/// How much later than its own limit the answer of a command may come.
+/// Time after a command's own limit in which its answer may still come.
 const GRACE: Duration = Duration::from_secs(5);
 
 pub struct Console {
@@ -23,17 +23,17 @@ pub struct Console {
     number: u32,
 }
 
-/// A machine that boots, as heard on its serial line.
+/// Output of a booting machine on its serial console.
 pub enum Boot {
-    /// It takes commands; with what its init found out about the kernel.
+    /// It takes commands; the text is what its init found out about the kernel.
     Up(String),
-    /// It prints something else.
+    /// It printed another line.
     Progress(String),
-    /// Nothing came; its end is seen elsewhere.
+    /// It printed nothing. Its end is noticed elsewhere.
     Silent,
 }
 
-/// A word that only our init says.
+/// A random word that only our init prints.
 pub fn token() -> Result<String> {
     let mut bytes = [0; 8];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -55,7 +55,7 @@ impl Console {
         }
     }
 
-    /// What came from a machine that boots, within this time.
+    /// Waits for output of a booting machine.
     pub fn poll_up(&self, limit: Duration) -> Boot {
         let line = match self.lines.recv_timeout(limit) {
             Ok(line) => line,
@@ -72,10 +72,10 @@ impl Console {
         }
     }
 
-    /// Exit code and output; 124 where the command was ended for its time.
+    /// Runs a command. Returns its exit code and output; the code is 124 if it took too long.
     pub fn run(&mut self, line: &str, limit: Duration) -> Result<(i32, String)> {
         self.number += 1;
-        // The token, so that no machine of this name reads what was said to the one before.
+        // With the token, so that no later machine of the same name reads this file.
         let stem = format!("{}-{}", self.token, self.number);
         let [command, output] =
             ["command", "output"].map(|end| self.dir.join(format!("{stem}.{end}")));
@@ -92,7 +92,7 @@ impl Console {
         Ok((code.parse()?, text))
     }
 
-    /// What stands behind the token and this word.
+    /// Waits for a line with the token and this word. Returns the word after them.
     fn wait(&self, word: &str, limit: Duration) -> Result<String> {
         let end = Instant::now() + limit;
         loop {
@@ -112,7 +112,7 @@ impl Console {
 fn read(output: ChildStdout, sender: &Sender<String>) {
     let mut reader = BufReader::new(output);
     let mut line = Vec::new();
-    // No line of ours is longer than a few words.
+    // Our lines are only a few words long.
     while matches!(
         reader.by_ref().take(4096).read_until(b'\n', &mut line),
         Ok(1..)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kernel of the machines, chosen by tests/kernel/choose.sh, and the words of one that does not start.
+//! Kernel of the machines, chosen by tests/kernel/choose.sh, and messages of one that does not start.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,12 +12,12 @@ use crate::lab::skipped;
 /// Exit code of choose.sh if there is no kernel at all.
 const NONE: i32 = 2;
 
-/// Words of a kernel that will never start, whatever it does after them.
+/// Messages after which a kernel will never start.
 const FATAL: [&str; 2] = ["Kernel panic", AMX];
-/// A kernel that does not know how large a process's registers are on processors with AMX.
+/// Message of a kernel that does not know the size of a process's registers on processors with AMX.
 const AMX: &str = "ptrace set fp regs failed";
 
-/// The kernel that all machines boot unless they are given another one.
+/// Kernel that all machines boot by default.
 pub fn chosen() -> Result<&'static Path> {
     static CHOSEN: OnceLock<std::result::Result<PathBuf, (Option<i32>, String)>> = OnceLock::new();
     match CHOSEN.get_or_init(choose) {
@@ -41,7 +41,7 @@ fn choose() -> std::result::Result<PathBuf, (Option<i32>, String)> {
     }
 }
 
-/// What a machine that boots has printed, and when it last did.
+/// Output of a booting machine, and the time of the last.
 pub struct Printed {
     pub text: String,
     pub at: Instant,
@@ -62,7 +62,7 @@ impl Printed {
         self.at = Instant::now();
     }
 
-    /// Takes what is new in its log.
+    /// Adds what is new in its log.
     pub fn read(&mut self, log: &str) {
         if let Some(new @ [_, ..]) = log.as_bytes().get(self.log_read..) {
             self.add(&String::from_utf8_lossy(new));
@@ -71,12 +71,12 @@ impl Printed {
     }
 }
 
-/// Whether a kernel that printed this can be given up.
+/// True if a kernel that printed this will never start.
 pub fn is_fatal(printed: &str) -> bool {
     FATAL.iter().any(|words| printed.contains(words))
 }
 
-/// Why a machine did not start, from what its kernel printed, and what to do.
+/// Message why a machine did not start, from its kernel's output, and what to do.
 pub fn not_started(machine: &str, kernel: &Path, what: &str, printed: &str) -> String {
     let last = printed.lines().rev().find(|line| !line.trim().is_empty());
     let said = last.map_or("printed nothing".to_owned(), |line| {

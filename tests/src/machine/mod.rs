@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whole machines with a kernel of their own, user-mode-linux, plugged into the switch of a lab: for
-//! what the kernel below does not have (ESP), and for deaths that leave nothing running.
+//! Machines with their own kernel (user-mode-linux), plugged into the switch of a lab: for functions that
+//! the host's kernel lacks (ESP), and for deaths that leave nothing running.
 //!
-//! A machine's root is the file system of the host, read-only; the lab's folder is the same folder
-//! inside and outside, and can be written. /run, /tmp, /var/lib and /var/log are its own and go with
-//! it. What the host changes in a file that a machine has read may not be seen there: give
-//! such a file a new name.
+//! A machine's root is the file system of the host, read-only. The lab's folder is the same inside and
+//! outside, and writable. /run, /tmp, /var/lib and /var/log are its own and end with it. A machine may not
+//! see changes in a file that it has read before: give such a file a new name.
 
 mod console;
 mod kernel;
@@ -27,29 +26,29 @@ use console::{Boot, Console};
 use kernel::Printed;
 pub use node::{Node, wait_settled};
 
-/// Longest silence of a kernel that starts. It prints as it goes, and each step takes milliseconds.
+/// Longest silence of a starting kernel. It prints its steps, which take milliseconds each.
 const KERNEL_SILENCE: Duration = Duration::from_secs(5);
-/// The same once init runs, which waits for programs that a busy host may keep from running.
+/// Longest silence once init runs: it waits for programs, which may be slow on a busy host.
 const INIT_SILENCE: Duration = Duration::from_secs(20);
-/// All of a boot, for one that never stops printing.
+/// Longest boot, for a machine that never stops printing.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
-/// What init prints first.
+/// First output of init.
 const INIT_SPEAKS: &str = "init: starts";
 const BOOT_STEP: Duration = Duration::from_millis(20);
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 
-/// What a machine is made of.
+/// Configuration of a machine.
 #[derive(Clone, Debug)]
 pub struct Parts {
     pub name: String,
-    /// Its number on every network: 10.1.0.HOST on the lan, fd01::HOST.
+    /// Host number on every network: 10.1.0.HOST and fd01::HOST on the lan.
     pub host: u8,
     /// Its cards, named after the wires.
     pub cards: Vec<Wire>,
     pub memory_mb: u32,
     /// Another kernel than the one that tests/kernel/choose.sh names.
     pub kernel: Option<PathBuf>,
-    /// More of the kernel's command line.
+    /// Further words of the kernel's command line.
     pub boot_words: Vec<String>,
 }
 
@@ -66,24 +65,24 @@ impl Parts {
     }
 }
 
-/// It dies with this value, and with the thread that started it.
+/// A machine. It dies with this value, and with the thread that started it.
 pub struct Machine {
     pub name: String,
     pub host: u8,
     pub cards: Vec<Wire>,
-    /// Its files, under one path inside and outside.
+    /// Its files, under the same path inside and outside.
     pub dir: PathBuf,
     kernel: PathBuf,
-    /// Length of the log of one of this name that was killed.
+    /// Length of the log of an earlier machine of this name.
     log_start: usize,
-    /// Whether its nftables has the family netdev; known once it is up.
+    /// True if its nftables has the family netdev; known once it is up.
     netdev: OnceLock<bool>,
     daemon: Mutex<Daemon>,
     console: Mutex<Console>,
 }
 
 impl Machine {
-    /// Boots all of them at once and returns when each takes commands.
+    /// Boots machines at once, and waits until all take commands.
     pub fn boot<const N: usize>(lab: &Lab, parts: [Parts; N]) -> Result<[Self; N]> {
         let started: Vec<Self> = parts
             .iter()
@@ -97,7 +96,7 @@ impl Machine {
             .map_err(|_| "as many machines as parts".into())
     }
 
-    /// Switches it on and does not wait.
+    /// Starts a machine, without waiting.
     pub fn start(lab: &Lab, parts: &Parts) -> Result<Self> {
         require()?;
         let kernel = match &parts.kernel {
@@ -106,7 +105,7 @@ impl Machine {
         };
         let dir = lab.dir.join(&parts.name);
         fs::create_dir_all(&dir)?;
-        // Of one of this name that was killed.
+        // left by an earlier machine of this name
         let _ = fs::remove_dir_all(dir.join(&parts.name));
         plug_in(lab, parts)?;
         let token = console::token()?;
@@ -131,7 +130,7 @@ impl Machine {
         })
     }
 
-    /// Waits until it takes commands. A kernel that ends, panics or falls silent is given up at once.
+    /// Waits until the machine takes commands. A kernel that ends, panics or falls silent is given up at once.
     pub fn wait_up(&self) -> Result<()> {
         let begun = Instant::now();
         let mut printed = Printed::new(self.log_start);
@@ -169,7 +168,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Skips the test if the kernel of this machine cannot hold the fence.
+    /// Skips the test if the machine's kernel does not support the fence.
     pub fn require_fence(&self) -> Result<()> {
         match self.netdev.get() {
             Some(true) => Ok(()),
@@ -181,7 +180,7 @@ impl Machine {
         }
     }
 
-    /// Exit code and both outputs of a command line of its shell.
+    /// Runs a command line in its shell. Returns the exit code and both outputs.
     pub fn run(&self, line: &str) -> Result<(i32, String)> {
         self.run_within(line, COMMAND_LIMIT)
     }
@@ -190,7 +189,7 @@ impl Machine {
         self.console().run(line, limit)
     }
 
-    /// The output of a command line that must succeed.
+    /// Runs a command line, which must succeed. Returns its output.
     pub fn ok(&self, line: &str) -> Result<String> {
         match self.run(line)? {
             (0, text) => Ok(text),
@@ -198,8 +197,8 @@ impl Machine {
         }
     }
 
-    /// Starts a program in the background; its output is in NAME-PROGRAM.log beside those of the
-    /// other daemons. Returns its process id in the machine.
+    /// Starts a program in the background, with its output in NAME-PROGRAM.log beside other logs. Returns its
+    /// process id in the machine.
     pub fn spawn(&self, program: &str, line: &str) -> Result<u32> {
         let log = self.log_of(program);
         let text = self.ok(&format!(
@@ -210,38 +209,38 @@ impl Machine {
         pid.map_err(|_| format!("{}: {program}: {text}", self.name).into())
     }
 
-    /// Where the output of a spawned program is.
+    /// Path of a spawned program's output.
     pub fn log_of(&self, program: &str) -> PathBuf {
         let dir = self.dir.parent().unwrap_or(&self.dir);
         dir.join(format!("{}-{program}.log", self.name))
     }
 
-    /// Feeds its `ip -batch` with one command per line.
+    /// Runs its `ip -batch` with one command per line.
     pub fn ip(&self, lines: &str) -> Result<()> {
         self.ok(&format!("ip -batch - <<'END'\n{lines}END\n"))
             .map(drop)
     }
 
-    /// Makes it read files again that were changed from outside.
+    /// Makes it read files again that were changed outside.
     pub fn forget_files(&self) -> Result<()> {
         self.ok("echo 3 >/proc/sys/vm/drop_caches").map(drop)
     }
 
-    /// Moves its clock, which nothing puts right again.
+    /// Moves its clock by `seconds`, for good.
     pub fn shift_clock(&self, seconds: i64) -> Result<()> {
         self.ok(&format!("date -s \"@$(($(date +%s) + {seconds}))\""))
             .map(drop)
     }
 
-    /// Ends it at once, as a cut of its power would.
+    /// Ends the machine at once, like a loss of power.
     pub fn kill(&self) {
         let mut daemon = self.daemon();
         if !daemon.is_running() {
             return;
         }
         let tree = daemon.tree();
-        // Processes of the machine are processes here, which would run on here if whoever traces
-        // them went first: it is stopped, they end, it ends.
+        // The machine's processes are processes of the host, and would continue if the kernel that traces them
+        // ended first. So the kernel is stopped, they are killed, and then it.
         let signals = |pids: &[u32], signal| {
             for pid in pids {
                 let _ = signal_to(*pid, signal);
@@ -254,7 +253,7 @@ impl Machine {
         poll(Duration::from_secs(5), Duration::from_millis(1), gone);
     }
 
-    /// Stops it in its tracks, as a host does with a guest.
+    /// Stops the machine, as a host does with a guest.
     pub fn freeze(&self) -> Result<()> {
         self.signal(Signal::STOP)
     }
@@ -263,7 +262,7 @@ impl Machine {
         self.signal(Signal::CONT)
     }
 
-    /// Cuts it off silently from these wires.
+    /// Cuts the machine off silently from these networks and links.
     pub fn cut(&self, lab: &Lab, wires: &[Wire]) -> Result<()> {
         lab.forward_named(&self.ports(wires), false)
     }
@@ -276,18 +275,18 @@ impl Machine {
         self.daemon().is_running()
     }
 
-    /// The port of the lab's switch that one of its cards is plugged into.
+    /// Port of the lab's switch into which one of its cards is plugged.
     pub fn port(&self, wire: Wire) -> String {
         port(&self.name, wire)
     }
 
-    /// Processor time that it has used on the host, in all.
+    /// Processor time that the machine has used on the host.
     pub fn processor_time(&self) -> Duration {
         let pids = self.daemon().tree();
         pids.iter().map(|pid| crate::lab::usage(*pid).0).sum()
     }
 
-    /// Its processes on the host.
+    /// Processes of the machine on the host.
     pub fn pids(&self) -> Vec<u32> {
         self.daemon().tree()
     }
@@ -296,7 +295,7 @@ impl Machine {
         wires.iter().map(|wire| self.port(*wire)).collect()
     }
 
-    // What it runs follows, being traced by it.
+    // The processes that the kernel traces follow it.
     fn signal(&self, signal: Signal) -> Result<()> {
         let tree = self.daemon().tree();
         let kernel = tree.get(1).ok_or("a machine that is not running")?;
@@ -318,7 +317,7 @@ impl Drop for Machine {
     }
 }
 
-/// Says why machines cannot run here, where they cannot.
+/// Skips the test if machines cannot run here.
 fn require() -> Result<()> {
     if maps_one_user()? {
         return Err(skipped(
@@ -332,7 +331,7 @@ fn port(name: &str, wire: Wire) -> String {
     format!("{name}-{}", wire.name())
 }
 
-/// A tap for each card, unless a machine of this name was here before.
+/// Makes a tap for each card, unless an earlier machine of this name did.
 fn plug_in(lab: &Lab, parts: &Parts) -> Result<()> {
     let there = lab.sw.shell("ip -o link show")?;
     let mut lines = String::new();
@@ -356,7 +355,7 @@ fn init_script(parts: &Parts, dir: &Path, token: &str) -> String {
     text + include_str!("init.sh")
 }
 
-/// Those of the networks; whatever runs in a machine gives the links theirs.
+/// Lines for the addresses on the networks. Programs in the machine set those of the links.
 fn addresses(parts: &Parts) -> String {
     let networks = parts.cards.iter().filter(|wire| Wire::BOTH.contains(wire));
     networks
@@ -367,8 +366,8 @@ fn addresses(parts: &Parts) -> String {
         .collect()
 }
 
-// As the first process of a namespace of process ids, so that whatever ends it ends all of its own;
-// its memory goes with its last process.
+// The kernel is the first process of a PID namespace, so all its processes end with it; its memory is
+// freed with the last one.
 fn command(lab: &Lab, parts: &Parts, kernel: &Path, dir: &Path) -> Command {
     let mut command = lab.sw.command("unshare");
     command.args(["--pid", "--fork", "--kill-child=KILL", "--"]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! spared in a machine: written from outside, asked inside.
+//! spared in a machine: its files are written outside, and requests are made inside.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::router::{Files, Plan};
 const RUNTIME: &str = "/run/spared";
 const STEP: Duration = Duration::from_millis(100);
 
-/// A view of a machine; the daemon lives and dies with the machine.
+/// The node of a machine. The daemon ends with the machine.
 #[derive(Clone, Copy)]
 pub struct Node<'m>(pub &'m Machine);
 
 impl Node<'_> {
-    /// Writes the files of a plan and starts the daemon; returns its process id in the machine. Skips
-    /// the test if the kernel has no fence.
+    /// Writes the files of a plan and starts the daemon. Returns its process id in the machine. Skips the
+    /// test if the kernel does not support the fence.
     pub fn start(&self, plan: &Plan) -> Result<u32> {
         self.0.require_fence()?;
         let (dir, program) = (self.dir(), build_dir()?.join("spared"));
@@ -40,17 +40,17 @@ impl Node<'_> {
         self.0.spawn("spared", &line)
     }
 
-    /// SIGTERM, and the end of it.
+    /// Stops spared by SIGTERM, and waits until it has ended.
     pub fn stop(&self) -> Result<()> {
         self.end("-TERM -x spared")
     }
 
-    /// SIGKILL to all its processes; the machine lives on.
+    /// Kills all processes of spared by SIGKILL. The machine continues.
     pub fn kill(&self) -> Result<()> {
         self.end("-KILL ^spared")
     }
 
-    /// Exit code and both outputs of `sparectl`.
+    /// Runs `sparectl`. Returns the exit code and both outputs.
     pub fn sparectl(&self, words: &str) -> Result<(i32, String)> {
         let program = build_dir()?.join("sparectl");
         self.0.run(&format!(
@@ -59,7 +59,7 @@ impl Node<'_> {
         ))
     }
 
-    /// The output of a `sparectl` that must succeed.
+    /// Runs `sparectl`, which must succeed. Returns its output.
     pub fn done(&self, words: &str) -> Result<String> {
         match self.sparectl(words)? {
             (0, text) => Ok(text),
@@ -67,7 +67,7 @@ impl Node<'_> {
         }
     }
 
-    /// What `spared check` prints of this node's files, and of what runs.
+    /// Output of `spared check` for this node's files and the running daemon.
     pub fn check(&self) -> Result<String> {
         let (dir, program) = (self.dir(), build_dir()?.join("spared"));
         let mut words = Files { dir: &dir }.words(Path::new(RUNTIME));
@@ -80,12 +80,12 @@ impl Node<'_> {
     }
 
     pub fn status(&self) -> Result<Status> {
-        // It says by its exit code whether all is well, and is asked what is not.
+        // The exit code is the verdict, which does not matter here.
         let (_, text) = self.sparectl("status --json 2>/dev/null")?;
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// The only group; its default where there is none, or nobody to ask.
+    /// The only group; the default if there is none, or no answer.
     pub fn group(&self) -> GroupStatus {
         let groups = self.status().unwrap_or_default().groups;
         groups.into_iter().next().unwrap_or_default()
@@ -103,7 +103,7 @@ impl Node<'_> {
         Err(format!("{} is not {role} after {limit:?}: {said}", self.0.name).into())
     }
 
-    /// The answer of a plugin as JSON, such as that of `ipsec status`.
+    /// A plugin's answer as JSON, such as that of `ipsec status`.
     pub fn rows(&self, words: &str) -> Result<serde_json::Value> {
         let (_, text) = self.sparectl(&format!("--json {words} 2>/dev/null"))?;
         let mut answer: serde_json::Value = serde_json::from_str(&text)?;
@@ -129,7 +129,7 @@ impl Node<'_> {
     }
 }
 
-/// Waits until both nodes are joined and exactly one is active, and says which.
+/// Waits until both nodes are joined and exactly one is active. Returns that one.
 pub fn wait_settled(nodes: [Node; 2], limit: Duration) -> Result<usize> {
     let mut active = Vec::new();
     let settled = poll(limit, STEP, || {
@@ -151,7 +151,7 @@ fn is_active(status: &Status) -> bool {
     groups.next().is_some_and(|group| group.role == "active")
 }
 
-/// Whether the other node is heard, and nothing is missing.
+/// True if the other node is heard, and nothing is missing.
 fn is_joined(status: &Status) -> bool {
     let up = status.peer.as_ref().is_some_and(|peer| peer.up);
     up && status
