@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Numbers at random, the same again for the same seed, and what the environment tells tests of them.
+//! Random numbers that repeat for the same seed, and numbers from the environment.
 
 use std::env;
 use std::time::Duration;
 
-/// A number of the environment.
+/// A number from an environment variable.
 pub fn number(name: &str, default: u64) -> u64 {
     let text = env::var(name).unwrap_or_default();
     text.parse().unwrap_or(default)
@@ -13,7 +13,7 @@ pub fn number(name: &str, default: u64) -> u64 {
 pub struct Random(u64);
 
 impl Random {
-    /// By SPARED_SEED.
+    /// A generator with the seed SPARED_SEED.
     pub fn from_environment() -> Self {
         Self::new(number("SPARED_SEED", 1))
     }

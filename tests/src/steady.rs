@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What no hostile party may move: the daemons and what they are made of, the roles, and the
-//! punctuality of every advert, seen from the wire.
+//! State that no hostile party may change: processes, roles, and the punctuality of every advert, as seen
+//! on the network.
 
 use std::fs;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::lab::{Wire, disturbed, is_alive};
 use crate::probe::{Control, Watch};
 use crate::router::{Router, Spared};
 
-/// Of an advert, from the one before it: one interval of the pair's and a half.
+/// Longest time between adverts: one and a half intervals of the pair.
 const SPACING_MAX: Duration = Duration::from_millis(150);
-/// A machine whose most urgent threads were later than this proves nothing.
+/// Delay of control threads above which there is no verdict.
 const PUNCTUAL: Duration = Duration::from_millis(25);
 
-/// Routers that are watched, of which one is active.
+/// Watched routers, of which one is active.
 pub struct Steady<'r> {
     watch: &'r Watch,
     routers: &'r [Router],
@@ -24,7 +24,7 @@ pub struct Steady<'r> {
     before: Vec<Node>,
 }
 
-/// What a node is made of, and what it is.
+/// Processes and role of a node.
 #[derive(Debug, PartialEq, Eq)]
 struct Node {
     host: u32,
@@ -36,7 +36,7 @@ struct Node {
 }
 
 impl<'r> Steady<'r> {
-    /// From now on.
+    /// Begins to watch.
     pub fn begin(watch: &'r Watch, routers: &'r [Router]) -> Result<Self> {
         Ok(Self {
             watch,
@@ -46,8 +46,8 @@ impl<'r> Steady<'r> {
         })
     }
 
-    /// Nothing has moved, and no advert was late since `from`. Where the machine itself stumbled
-    /// meanwhile, that is the error.
+    /// Checks that nothing has changed, and that no advert since `from` was late. The error is that of
+    /// `disturbed` if the machine itself was late.
     pub fn hold(&self, from: Stamp, what: &str) -> Result<()> {
         for (router, before) in self.routers.iter().zip(&self.before) {
             let site = router.site;
@@ -105,7 +105,7 @@ fn node(router: &Router) -> Result<Node> {
     })
 }
 
-/// It was started as `spared link`.
+/// True for a process that was started as `spared link`.
 fn is_link(pid: u32) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     line.split(|byte| *byte == 0).nth(1) == Some(b"link")

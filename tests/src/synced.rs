@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two spared nodes whose kernels shall hold the same flows, under strict firewalls.
+//! Two spared nodes whose kernels are to have the same flows, with strict firewalls.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::{Deref, DerefMut};
@@ -18,16 +18,16 @@ use crate::router::{Plan, PluginFile, Router, Ruleset, Spared};
 const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(20);
 
-/// The virtual address of the network in which the routers have no other: what `masquerade` takes.
+/// Virtual address in a network in which the routers have no other, so that `masquerade` uses it.
 pub const PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
-/// The wan's client there.
+/// Address of the wan's client in that network.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 
 pub struct Synced<'l> {
     pub pair: Linked<'l>,
 }
 
-/// A pair without a preference, with this conntrack.toml on both.
+/// Plan without a preference, with this conntrack.toml.
 pub fn plan(toml: &str) -> Plan {
     let mut plan = Plan::linked(INTERVAL, &Wire::LINKS);
     plan.without_preference();
@@ -45,14 +45,14 @@ pub fn plan(toml: &str) -> Plan {
 }
 
 impl<'l> Synced<'l> {
-    /// Returns when both are settled and in sync.
+    /// Starts both, and waits until they are settled and in sync.
     pub fn start(lab: &'l Lab, plan: &Plan, rules: &Ruleset) -> Result<Self> {
         let synced = Self::begin(lab, [plan.clone(), plan.clone()], rules)?;
         synced.wait_settled()?;
         Ok(synced)
     }
 
-    /// The same with a plan for each, and waits for nothing.
+    /// The same with a plan for each, without waiting.
     pub fn begin(lab: &'l Lab, plans: [Plan; 2], rules: &Ruleset) -> Result<Self> {
         lab.wan.ip(&format!("addr add {SERVER}/24 dev wan\n"))?;
         for site in &lab.sites {
@@ -62,12 +62,12 @@ impl<'l> Synced<'l> {
         Ok(Self { pair })
     }
 
-    /// One fault after the other, each repaired; the transfer goes on after each of both.
+    /// Strikes with one fault after the other, and repairs each. The transfer must continue after each step.
     pub fn survive(&mut self, transfer: &Transfer, faults: &[Fault]) -> Result<()> {
-        // TCP has backed off for as long as nobody served.
+        // TCP backs off during an outage.
         const RECOVERY: Duration = Duration::from_secs(8);
         for (number, fault) in faults.iter().enumerate() {
-            // whoever was struck: the role may have moved since anybody looked
+            // the node that was struck may differ from the one that was active before
             let mut new = 0;
             for struck in [true, false] {
                 match struck {
@@ -84,7 +84,7 @@ impl<'l> Synced<'l> {
         Ok(())
     }
 
-    /// The conntrack worker of a node.
+    /// Process id of a node's conntrack worker.
     pub fn worker(&self, site: usize) -> Result<u32> {
         let worker = self.process(site, "conntrack");
         worker.ok_or_else(|| format!("r{} runs no conntrack worker", site + 1).into())
@@ -107,14 +107,14 @@ impl<'l> Synced<'l> {
         row.ok().and_then(text).unwrap_or_default()
     }
 
-    /// The flows that a router carries for others, sorted.
+    /// Flows that a router forwards, sorted.
     pub fn table(&self, site: usize) -> Result<Vec<Entry>> {
         let mut table = flows::read(&self.lab.sites[site].ns)?;
         table.retain(is_carried);
         Ok(table)
     }
 
-    /// Both, for whoever reads a failed run.
+    /// Tables of both nodes, for a failed test.
     pub fn tables(&self) -> String {
         let mut text = String::new();
         for site in [0, 1] {
@@ -130,12 +130,12 @@ impl<'l> Synced<'l> {
         text
     }
 
-    /// Waits until both kernels hold the same flows.
+    /// Waits until both kernels have the same flows.
     pub fn wait_equal(&self) -> Result<()> {
         self.wait_equal_of(|_| true)
     }
 
-    /// The same of some flows.
+    /// The same for some flows.
     pub fn wait_equal_of(&self, counts: impl Fn(&Entry) -> bool) -> Result<()> {
         let mut tables = [Vec::new(), Vec::new()];
         let mut equal = || -> Result<bool> {
@@ -157,7 +157,7 @@ impl<'l> Synced<'l> {
         .into())
     }
 
-    /// Waits until a node's kernel holds so many flows that fit.
+    /// Waits until a node's kernel has this number of flows that fit.
     pub fn wait_holds(
         &self,
         site: usize,
@@ -206,7 +206,7 @@ impl DerefMut for Synced<'_> {
     }
 }
 
-/// Whether neither end of it is a router itself.
+/// True if neither end of the flow is a router itself.
 fn is_carried(entry: &Entry) -> bool {
     let ends = [entry.original.source, entry.reply.source];
     !ends.into_iter().any(is_router) && !is_multicast(entry.original.destination)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The system calls that rustix lacks: packet sockets with kernel time stamps, many frames at once, real time, and a child that starts in another namespace.
+//! System calls that rustix lacks: packet sockets with kernel time stamps, many frames at once, real time,
+//! and a child that starts in another namespace.
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -9,7 +10,7 @@ use std::process::Command;
 
 use crate::clock::Stamp;
 
-/// Gives the calling thread a network namespace of its own.
+/// Moves the calling thread into a new network namespace.
 pub fn unshare_network() -> io::Result<()> {
     // SAFETY: no memory is passed; only this thread's namespace changes.
     check(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(drop)
@@ -27,7 +28,7 @@ pub fn start_in(command: &mut Command, namespace: RawFd) {
     unsafe { command.pre_exec(enter) };
 }
 
-/// Whether the calling thread now runs at real-time priority.
+/// Sets the real-time priority of the calling thread. True if that succeeded.
 pub fn realtime(priority: i32) -> bool {
     // SAFETY: an all-zero sched_param is valid.
     let mut parameter: libc::sched_param = unsafe { zeroed() };
@@ -44,10 +45,10 @@ pub fn trace(request: libc::c_uint, pid: i32, data: i32) -> io::Result<()> {
     check(i32::try_from(result).unwrap_or(-1)).map(drop)
 }
 
-/// Where a traced process stopped for a system call.
+/// Kind of a traced process's stop for a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallStop {
-    /// The call's number.
+    /// Entry into the call with this number.
     Entry(i64),
     Exit,
     Other,
@@ -78,7 +79,7 @@ pub fn call_stop(pid: i32) -> io::Result<CallStop> {
     })
 }
 
-/// Waits until a traced process stops; the signal of that stop.
+/// Waits until a traced process stops. Returns the signal of the stop.
 pub fn wait_traced(pid: i32) -> io::Result<i32> {
     let mut status = 0;
     // SAFETY: the pointer is to a live integer.
@@ -100,7 +101,7 @@ pub fn pin(cpu: usize) -> io::Result<()> {
         .map(drop)
 }
 
-/// A packet socket, in the calling thread's namespace, that hears nothing before [`listen`].
+/// A packet socket in the calling thread's namespace, which receives nothing before [`listen`].
 pub fn packet_socket() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
     let fd =
@@ -109,7 +110,7 @@ pub fn packet_socket() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Ties a packet socket to one interface (0: to all) for sending and, where asked, receiving.
+/// Binds a packet socket to an interface (0: all) for sending and, with a filter, for receiving.
 pub fn listen(
     socket: &OwnedFd,
     index: u32,
@@ -119,7 +120,7 @@ pub fn listen(
     if let Some(filter) = filter {
         set_filter(socket, filter)?;
         set_option(socket, libc::SO_TIMESTAMPNS, 1)?;
-        // Without the right to force it, the default buffer has to do.
+        // Without the right to force the size, the default buffer is used.
         let _ = set_option(socket, libc::SO_RCVBUFFORCE, 16 << 20);
         protocol = (libc::ETH_P_ALL as u16).to_be();
     }
@@ -167,7 +168,7 @@ fn set_option(socket: &OwnedFd, option: i32, value: i32) -> io::Result<()> {
     .map(drop)
 }
 
-/// Sends frames of one length, laid one after the other, in one call; how many the kernel took.
+/// Sends consecutive frames of the same length in one call. Returns how many the kernel took.
 pub fn send_all(socket: &OwnedFd, frames: &[u8], length: usize) -> io::Result<usize> {
     let part = |frame: &[u8]| libc::iovec {
         iov_base: frame.as_ptr().cast_mut().cast(),
@@ -188,15 +189,15 @@ pub fn send_all(socket: &OwnedFd, frames: &[u8], length: usize) -> io::Result<us
         .map(|sent| sent as usize)
 }
 
-/// One frame as it came in.
+/// A received frame.
 pub struct Received {
     pub length: usize,
     pub interface: u32,
-    /// When the kernel took it, not when we came to read it.
+    /// Time at which the kernel received it, not at which it was read.
     pub at: Stamp,
 }
 
-/// Reads one frame; WouldBlock where there is none.
+/// Reads one frame; WouldBlock if there is none.
 pub fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
     // SAFETY: all-zero values of these plain C structs are valid.
     let (mut header, mut from): (libc::msghdr, libc::sockaddr_ll) = unsafe { (zeroed(), zeroed()) };
@@ -243,7 +244,7 @@ fn stamp_of(header: &libc::msghdr) -> Stamp {
     Stamp(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
-/// Sets an interface up or down, quicker than starting `ip`.
+/// Sets an interface up or down, faster than by `ip`.
 pub fn set_up(socket: &OwnedFd, name: &str, up: bool) -> io::Result<()> {
     let mut request = interface_request(name);
     // SAFETY: the request is a live ifreq with a terminated name.
@@ -282,7 +283,7 @@ fn interface_request(name: &str) -> libc::ifreq {
     request
 }
 
-/// A tap device of the calling thread's namespace; it lives while the descriptor is open.
+/// A tap device in the calling thread's namespace. It exists while the descriptor is open.
 pub fn tap(name: &str) -> io::Result<OwnedFd> {
     let tun = std::fs::OpenOptions::new()
         .read(true)

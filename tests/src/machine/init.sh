@@ -1,10 +1,10 @@
-# The first process of a machine. Before these lines stand NAME, DIR, TOKEN and CARDS.
-# The root is the host's own file system, and is read-only but for the lab's folder.
+# First process of a machine. Lines before these set NAME, DIR, TOKEN and CARDS. The root is the host's
+# file system, read-only except for the lab's folder.
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/run/root LANG=C.UTF-8
 LAB=${DIR%/*}
 
-# Tells the host that init is alive: a machine that is silent for some seconds is given up.
+# Shows the host that init is alive: a machine that is silent for some seconds is given up.
 say() {
 	echo "init: $*" >/dev/console
 }
@@ -14,7 +14,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t cgroup2 cgroup /sys/fs/cgroup
 for folder in /run /tmp /var/tmp /var/lib /var/log /mnt; do
-	# Daemons refuse a /run that everybody may write to.
+	# Daemons refuse a /run that everybody may write.
 	case $folder in */tmp) mode=1777 ;; *) mode=755 ;; esac
 	[ "${LAB#"$folder"/}" != "$LAB" ] || mount -t tmpfs -o mode=$mode tmpfs "$folder"
 done
@@ -24,7 +24,7 @@ mount -t tmpfs tmpfs /dev/shm
 mount -t hostfs -o "$LAB" none "$LAB"
 
 hostname "$NAME"
-# Debian's kernel has all of it as modules, and does not find them by itself.
+# Debian's kernel has these as modules, and does not find them by itself.
 if [ -e /proc/modules ]; then
 	say loads modules
 	mkdir -p /run/modules/lib
@@ -37,7 +37,7 @@ say sets up the network
 
 echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
-# Those of the cards were made with the first module's settings.
+# Settings of each interface: the cards exist already, so defaults would not reach them.
 for setting in accept_dad=0 accept_ra=0 send_redirects=0 accept_redirects=0; do
 	for file in /proc/sys/net/ipv[46]/conf/*/"${setting%=*}"; do
 		echo "${setting#*=}" >"$file"
@@ -59,7 +59,7 @@ then
 	netdev=netdev
 fi
 
-# Commands come as files, by number; the line that names one carries no more than that.
+# Commands come in files; a line has only the file's name and the time limit in seconds.
 exec 3<>/dev/ttyS0
 stty raw -echo <&3
 echo "$TOKEN up $netdev" >&3

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Asks every router, each few milliseconds, for the virtual addresses: whoever answers shows up
-//! in the [`Watch`](super::Watch).
+//! Asks every router for the virtual addresses every few milliseconds. Answers are seen by the
+//! [`Watch`](super::Watch).
 //!
-//! The questions leave sw through each router's own port, so that each router gets each of them,
-//! whatever the bridge has learned, and also those to the virtual MAC.
+//! Questions leave sw through each router's own port, so that each router gets all of them, also those to
+//! the virtual MAC, whatever the bridge has learned.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
@@ -17,7 +17,7 @@ use crate::lab::{EYE, FIRST_ROUTER, Lab, Site, VIRTUAL, Wire};
 use crate::machine::Machine;
 use crate::{Result, sys};
 
-/// For which addresses of the lan to ask, and the virtual MACs under which they may answer.
+/// Addresses of the lan to ask for, and virtual MACs at which they may answer.
 #[derive(Clone, Debug, Default)]
 pub struct Questions {
     pub ipv4: Vec<Ipv4Addr>,
@@ -32,7 +32,7 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// For the gateway address of the lan, 500 times a second.
+    /// Asks for the gateway address of the lan, 500 times a second.
     pub fn at_gateway(lab: &Lab) -> Result<Self> {
         let questions = Questions {
             ipv4: vec![Wire::Lan.ipv4(VIRTUAL)],
@@ -47,7 +47,7 @@ impl Asker {
         Self::of(lab, &ports, questions, every)
     }
 
-    /// The same of routers that are machines, of which the first is r1.
+    /// The same for routers that are machines, of which the first is r1.
     pub fn of_machines(
         lab: &Lab,
         routers: &[Machine],
@@ -61,7 +61,7 @@ impl Asker {
         Self::of(lab, &ports.collect::<Result<Vec<_>>>()?, questions, every)
     }
 
-    /// By the ports of sw that lead to the routers, and the numbers of these.
+    /// Takes the ports of sw that lead to the routers, and the routers' host numbers.
     fn of(lab: &Lab, routers: &[(u32, u8)], questions: Questions, every: Duration) -> Result<Self> {
         let mut ports = Vec::new();
         for (index, host) in routers {
@@ -94,7 +94,7 @@ impl Asker {
         })
     }
 
-    /// How many rounds of questions were asked.
+    /// Number of rounds of questions.
     pub fn rounds(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }

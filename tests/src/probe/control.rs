@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Threads that do nothing but be punctual, at the highest priority to be had, one per processor:
-//! where they were late, so would be any router.
+//! Control threads, one per processor, which only wake at fixed times with the highest possible priority.
+//! When they were late, any router would have been.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use crate::clock::Stamp;
 use crate::sys;
 
 const TICK: Duration = Duration::from_millis(1);
-/// Shorter delays are not worth remembering.
+/// Shorter delays are not recorded.
 const NOTABLE: Duration = Duration::from_millis(1);
 
 pub struct Control {
@@ -50,7 +50,7 @@ impl Control {
         }
     }
 
-    /// The longest delay that touched the time from `from` on.
+    /// The longest delay that ended after `from`.
     pub fn worst_since(&self, from: Stamp) -> Duration {
         self.worst(from, Stamp(u64::MAX))
     }

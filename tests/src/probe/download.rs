@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A TCP download from wan to lan through the virtual addresses, every byte checked.
+//! A TCP download from wan to lan through the virtual addresses, which checks every byte.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -27,7 +27,7 @@ struct Shared {
 }
 
 impl Download {
-    /// `rate` in bytes per second, so that two of them leave the processors to the routers.
+    /// Starts a download of `rate` bytes per second, so that two of them leave the processors to the routers.
     pub fn start(lab: &Lab, rate: u64) -> Result<Self> {
         let listener = lab
             .wan
@@ -58,7 +58,7 @@ impl Download {
         self.shared.bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether a wrong byte came or the connection ended.
+    /// True if a wrong byte came or the connection ended.
     pub fn is_broken(&self) -> bool {
         self.shared.broken.load(Ordering::Relaxed)
     }

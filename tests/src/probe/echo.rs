@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! 2000 numbered UDP packets a second and their answers: an outage shows to half a millisecond.
+//! 2000 numbered UDP packets a second and their answers, which measure an outage to half a millisecond.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::Deref;
@@ -13,7 +13,7 @@ use crate::{Result, sys};
 
 pub const SPACING: Duration = Duration::from_micros(500);
 const PORT: u16 = 7;
-/// How long an answer may be on its way.
+/// Longest time for an answer to arrive.
 const FLIGHT: Duration = Duration::from_millis(5);
 
 pub struct Echo {
@@ -22,14 +22,14 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// From lan to wan, forwarded by the active router.
+    /// Packets from lan to wan, forwarded by the active router.
     pub fn through(lab: &Lab) -> Result<Self> {
         let server = Wire::Wan.ipv4(CLIENT);
         let socket = lab.wan.run(|| Ok(UdpSocket::bind((server, PORT))?))?;
         Self::start(lab, server, vec![socket])
     }
 
-    /// From lan to the virtual address itself, answered by a service on the active router.
+    /// Packets from the lan to the virtual address itself, answered by a service on the active router.
     pub fn at_gateway(lab: &Lab) -> Result<Self> {
         let gateway = Wire::Lan.ipv4(VIRTUAL);
         let service = |site: &Site| {
@@ -86,7 +86,7 @@ fn reflect(server: &UdpSocket, ledger: &Ledger) {
     let mut buffer = [0; 64];
     while !ledger.is_stopped() {
         if let Ok((length, from)) = server.recv_from(&mut buffer) {
-            // While nobody routes, sending fails; that is what is being measured.
+            // Sending fails during an outage, which is what is measured.
             let _ = server.send_to(&buffer[..length], from);
         }
     }
@@ -108,7 +108,7 @@ fn collect(client: &UdpSocket, ledger: &Ledger) {
             }
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-            // An ICMP error of a router: no answer, but maybe more to read.
+            // An ICMP error of a router is no answer; there may be more to read.
             Err(_) => {}
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The few frames that the probes send and understand, by etherparse: what spared writes and reads is
-//! not judged by its own codec.
+//! Frames that the probes send and parse, by etherparse, so that spared's frames are not judged by its own
+//! codec.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -24,7 +24,7 @@ const VRRP: u8 = 112;
 /// Identifier of the probes' echoes.
 const PING: u16 = 0x5a5a;
 
-/// An advert as the wire carried it.
+/// An advert as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advert {
     pub source: IpAddr,
@@ -71,7 +71,7 @@ pub fn ipv6(from: Ipv6Addr, to: Ipv6Addr, next: u8, hops: u8, payload: &[u8]) ->
     [&header.to_bytes()[..], payload].concat()
 }
 
-/// The Internet checksum (RFC 1071) over the parts, each of even length but the last.
+/// The Internet checksum (RFC 1071) of the parts. All except the last must have an even length.
 pub fn checksum(parts: &[&[u8]]) -> u16 {
     let sum = parts
         .iter()
@@ -119,7 +119,7 @@ pub fn solicitation(mac: Mac, own: Ipv6Addr, wanted: Ipv6Addr) -> Vec<u8> {
     icmpv6(to_mac, mac, own, group, kind, &body)
 }
 
-// Neighbour discovery demands a hop limit of 255 (RFC 4861 §7.1.1).
+// Neighbour discovery requires a hop limit of 255 (RFC 4861 §7.1.1).
 fn icmpv6(
     to_mac: Mac,
     mac: Mac,
@@ -136,7 +136,7 @@ fn icmpv6(
     frame
 }
 
-/// What a frame tells the watch; None for anything else.
+/// What the watch records of a frame; None for other frames.
 pub fn parse(frame: &[u8]) -> Option<Sight> {
     match LaxSlicedPacket::from_ethernet(frame).ok()?.net? {
         LaxNetSlice::Arp(arp) => parse_arp(&arp.to_packet().try_eth_ipv4().ok()?),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sends frames of one's own making.
+//! Sends arbitrary frames.
 
 use std::os::fd::OwnedFd;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Numbered questions, when each was sent and whether it was answered: what a fault cost is read here.
+//! Record of numbered questions: when each was sent, and whether it was answered. Outages are computed
+//! from it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,21 +18,21 @@ struct Probe {
     answered: bool,
 }
 
-/// What a fault cost.
+/// Outage caused by a fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outage {
-    /// From the first packet without an answer to the next with one, all such gaps together.
+    /// Sum of all gaps, each from the first packet without an answer to the next one with an answer.
     pub total: Duration,
-    /// The longest of them.
+    /// The longest gap.
     pub longest: Duration,
     pub lost: usize,
-    /// How many gaps.
+    /// Number of gaps.
     pub gaps: usize,
 }
 
 pub struct Ledger {
     probes: Mutex<Vec<Probe>>,
-    /// How long an answer may be on its way.
+    /// Longest time for an answer to arrive.
     flight: Duration,
     stop: AtomicBool,
     pause: AtomicBool,
@@ -47,7 +48,7 @@ impl Ledger {
         }
     }
 
-    /// Asks at even times, each after a look at the answers that came, until [`Ledger::stop`].
+    /// Sends questions at even intervals, and collects answers before each, until [`Ledger::stop`].
     pub(super) fn fill(
         &self,
         spacing: Duration,
@@ -67,7 +68,7 @@ impl Ledger {
                 start,
                 Duration::from_nanos(spacing.as_nanos() as u64 * ticks),
             );
-            // After a stall, no burst to make up for it: it would show a loss twice.
+            // No burst after a stall: it would count a loss twice.
             ticks += (late.as_nanos() / spacing.as_nanos()) as u64;
         }
     }
@@ -99,13 +100,13 @@ impl Ledger {
         self.probes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops sending for a while, to leave the processors to others.
+    /// Stops or continues sending, to leave the processors to others.
     pub fn pause(&self, pause: bool) {
         self.pause.store(pause, Ordering::Relaxed);
     }
 
-    /// What was lost among the packets sent in [from, to); packets on their way do not count, so
-    /// ask for a span that ended some milliseconds ago.
+    /// Outage among the packets sent in [from, to). Packets in transit count as lost, so the span must have
+    /// ended some milliseconds ago.
     pub fn outage(&self, from: Stamp, to: Stamp) -> Outage {
         let probes = self.probes();
         let start = probes.partition_point(|probe| probe.sent < from);
@@ -131,8 +132,8 @@ impl Ledger {
         outage
     }
 
-    /// Waits until the effects of a fault at `from` must have begun, `after`, and are over; None
-    /// where they are not over within `limit`.
+    /// Waits `after`, by when the effects of a fault at `from` have begun, and until they are over. None if
+    /// they are not over within `limit`.
     pub fn outage_of(&self, from: Stamp, after: Duration, limit: Duration) -> Option<Outage> {
         const CALM: Duration = Duration::from_millis(200);
         thread::sleep(after);
@@ -142,7 +143,7 @@ impl Ledger {
         ended.then(|| self.outage(from, to))
     }
 
-    /// When the first was sent, from `from` on, that was answered.
+    /// Sending time of the first answered packet from `from` on.
     pub fn first_answered(&self, from: Stamp) -> Option<Stamp> {
         let probes = self.probes();
         let start = probes.partition_point(|probe| probe.sent < from);
@@ -150,7 +151,7 @@ impl Ledger {
         answered.next().map(|probe| probe.sent)
     }
 
-    /// How many were sent since `from`, and how many of them answered.
+    /// Number of packets sent since `from`, and of those answered.
     pub fn counts(&self, from: Stamp) -> (usize, usize) {
         let probes = self.probes();
         let start = probes.partition_point(|probe| probe.sent < from);
@@ -161,7 +162,7 @@ impl Ledger {
         (probes.len() - start, answered)
     }
 
-    /// Whether all but the packets on their way were answered for the last `span`.
+    /// True if all packets of the last `span` were answered, except those in transit.
     pub fn is_steady(&self, span: Duration) -> bool {
         let now = Stamp::now();
         let to = Stamp(now.0 - self.flight.as_nanos() as u64);
@@ -181,7 +182,7 @@ impl Outage {
     }
 }
 
-/// Sleeps until `start + offset` on the monotonic clock; returns how much later it is.
+/// Sleeps until `start + offset` on the monotonic clock. Returns how much later it is.
 fn sleep_until(start: Timespec, offset: Duration) -> Duration {
     let begin = Duration::new(start.tv_sec as u64, start.tv_nsec as u32);
     let at = begin + offset;

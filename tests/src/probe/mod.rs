@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What users and neighbours of the two routers see: outages, downloads, adverts, and who answers.
+//! Probes for what users and neighbours of the two routers see: outages, downloads, adverts, answers.
 
 mod asker;
 mod control;

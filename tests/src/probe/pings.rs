@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Numbered echo requests (RFC 792, RFC 4443), which the kernel of any machine answers by itself.
+//! Numbered echo requests (RFC 792, RFC 4443), which any machine's kernel answers by itself.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
@@ -18,7 +18,7 @@ use super::{Ledger, checksum};
 use crate::Result;
 use crate::lab::Namespace;
 
-/// How long an answer may be on its way: machines share processors.
+/// Longest time for an answer to arrive, as machines share processors.
 const FLIGHT: Duration = Duration::from_millis(200);
 const IDENTIFIER: [u8; 2] = *b"sp";
 
@@ -28,7 +28,7 @@ pub struct Pings {
 }
 
 impl Pings {
-    /// From a namespace to an address, one each `spacing`.
+    /// Pings an address from a namespace, once every `spacing`.
     pub fn start(ns: &Namespace, to: IpAddr, spacing: Duration) -> Result<Self> {
         let kind = Kind::of(to);
         let socket = ns.run(|| {
@@ -45,7 +45,7 @@ impl Pings {
         let thread = thread::spawn({
             let ledger = Arc::clone(&ledger);
             move || {
-                // While there is no route, sending fails; that is what is being measured.
+                // Sending fails during an outage, which is what is measured.
                 let ask = |number| {
                     let _ = send(&socket, &kind.request(number), SendFlags::empty());
                 };
@@ -76,12 +76,12 @@ impl Drop for Pings {
     }
 }
 
-/// What differs between the families.
+/// Differences between the families.
 #[derive(Clone, Copy)]
 struct Kind {
     request: u8,
     reply: u8,
-    /// Whether a raw socket gives the header of IP as well.
+    /// A raw socket also returns the IP header.
     headed: bool,
 }
 
@@ -123,13 +123,13 @@ impl Kind {
                     }
                 }
                 Err(Errno::AGAIN) => return,
-                // An ICMP error of a router: no answer, but maybe more to read.
+                // An ICMP error of a router is no answer; there may be more to read.
                 Err(_) => {}
             }
         }
     }
 
-    /// The number that a reply to one of ours brings back.
+    /// Number in a reply to one of our requests.
     fn number(self, packet: &[u8]) -> Option<u64> {
         let header = match self.headed {
             true => usize::from(packet.first()? & 0xf) * 4,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Keeps frames as they went by.
+//! Records frames.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -22,12 +22,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Hears whatever passes an interface of the namespace from now on.
+    /// Records all frames on an interface of the namespace from now on.
     pub fn new(ns: &Namespace, interface: &str) -> Result<Self> {
         Self::filtered(ns, interface, &[ALL])
     }
 
-    /// The same but for what leaves by it.
+    /// The same without outgoing frames.
     pub fn of_incoming(ns: &Namespace, interface: &str) -> Result<Self> {
         const PACKET_OUTGOING: u32 = 4;
         const NONE: libc::sock_filter = libc::sock_filter { k: 0, ..ALL };
@@ -46,7 +46,7 @@ impl Recorder {
         Self::filtered(ns, interface, &[load_kind, if_outgoing, NONE, ALL])
     }
 
-    /// The same but for ESP of IPv4: what is left of a tunnel's traffic fits for minutes.
+    /// The same without ESP over IPv4, so that minutes of a tunnel's other traffic fit.
     pub fn without_esp(ns: &Namespace, interface: &str) -> Result<Self> {
         const NONE: libc::sock_filter = libc::sock_filter { k: 0, ..ALL };
         let load_protocol = libc::sock_filter {
@@ -74,7 +74,7 @@ impl Recorder {
         Ok(Self { socket })
     }
 
-    /// The first frame that is wanted; None where none came in time.
+    /// The first wanted frame; None if none comes in time.
     pub fn find(&self, limit: Duration, wanted: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
         const STEP: Duration = Duration::from_millis(20);
         let mut buffer = [0; 2048];
@@ -92,12 +92,12 @@ impl Recorder {
         found
     }
 
-    /// All frames that are wanted among those that have passed since the last question.
+    /// All wanted frames since the last call.
     pub fn take(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
         self.note(|_, frame| wanted(frame).then(|| frame.to_vec()))
     }
 
-    /// What is to be kept of those, and of when they passed.
+    /// Results of `of` for all frames since the last call, with the times of the frames.
     pub fn note<T>(&self, of: impl Fn(Stamp, &[u8]) -> Option<T>) -> Vec<T> {
         let mut buffer = [0; 2048];
         let mut kept = Vec::new();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sees what every router sends, at the switch, in the order and with the times of the kernel.
+//! Records the frames of every router at the switch, in the order and with the times of the kernel.
 //!
-//! What tells the routers apart is the port, since two of them may use the same virtual MAC.
+//! The port distinguishes the routers, since two of them may use the same virtual MAC.
 
 use std::collections::HashMap;
 use std::io;
@@ -20,14 +20,14 @@ use crate::lab::{Lab, Wire};
 use crate::machine::Machine;
 use crate::{Result, sys};
 
-/// What a frame says.
+/// Content of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sight {
     Advert(Advert),
     ArpReply {
         address: Ipv4Addr,
     },
-    /// Gratuitous, as request or as reply.
+    /// A gratuitous request or reply.
     ArpAnnouncement {
         address: Ipv4Addr,
     },
@@ -43,7 +43,7 @@ pub enum Sight {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub at: Stamp,
-    /// The index of the router.
+    /// Index of the router.
     pub site: usize,
     pub wire: Wire,
     pub source_mac: [u8; 6],
@@ -51,7 +51,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The address for which this answers a question, if it does.
+    /// Address for which this is an answer, if it is one.
     fn answers_for(&self) -> Option<IpAddr> {
         match self.sight {
             Sight::ArpReply { address } => Some(address.into()),
@@ -91,7 +91,7 @@ impl Watch {
         Self::of(lab, ports)
     }
 
-    /// The same of routers that are machines.
+    /// The same for routers that are machines.
     pub fn of_machines(lab: &Lab, routers: &[Machine]) -> Result<Self> {
         let mut ports = HashMap::new();
         for (site, router) in routers.iter().enumerate() {
@@ -136,10 +136,10 @@ impl Watch {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything from `from` on.
+    /// All frames from `from` on.
     pub fn since(&self, from: Stamp) -> Vec<Seen> {
         let all = self.all();
-        // Ports deliver on two processors, so that neighbours may be swapped by microseconds.
+        // Ports deliver on two processors, so frames microseconds apart may be swapped.
         let start = all.partition_point(|seen| seen.at.after(Duration::from_millis(50)) < from);
         all[start..]
             .iter()
@@ -148,7 +148,7 @@ impl Watch {
             .collect()
     }
 
-    /// The adverts of one router on one wire from `from` on.
+    /// Adverts of a router on a network from `from` on.
     pub fn adverts(&self, from: Stamp, site: usize, wire: Wire) -> Vec<(Stamp, Advert)> {
         self.since(from)
             .into_iter()
@@ -160,7 +160,7 @@ impl Watch {
             .collect()
     }
 
-    /// Waits for the next advert of a router and returns when it was on the wire.
+    /// Waits for the next advert of a router, and returns the time at which it was sent.
     pub fn next_advert(&self, site: usize, wire: Wire, limit: Duration) -> Result<Stamp> {
         let mut start = self.all().len();
         let mut found = None;
@@ -183,7 +183,7 @@ impl Watch {
         })
     }
 
-    /// Waits until `site` alone has advertised on `wire` for `quiet`.
+    /// Waits until only `site` has advertised on `wire` for `quiet`.
     pub fn wait_active(
         &self,
         site: usize,
@@ -210,14 +210,14 @@ impl Watch {
         .into())
     }
 
-    /// Who answered for an address, as the series of answers by one router each, oldest first.
-    /// Where nobody answers beside another, there is one more run than there were changes.
+    /// Series of answers for an address, by one router each, oldest first. If routers never answer at the same
+    /// time, there is one more run than changes.
     pub fn runs(&self, from: Stamp, address: IpAddr) -> Vec<Run> {
         self.runs_of(from, |seen| seen.answers_for() == Some(address))
     }
 
-    /// The same of answers to "who has this address": in a switchover the old router goes on to
-    /// carry and answer what reaches its hardware address, and resolves nothing any more.
+    /// The same for answers to "who has this address". In a switchover the old router still carries and answers
+    /// packets to its hardware address, but no longer answers these.
     pub fn resolutions(&self, from: Stamp, address: IpAddr) -> Vec<Run> {
         self.runs_of(from, |seen| {
             let echo = matches!(seen.sight, Sight::EchoReply { .. });
@@ -225,7 +225,7 @@ impl Watch {
         })
     }
 
-    /// When anybody answered "who has this address".
+    /// Times of all answers to "who has this address".
     pub fn answers(&self, from: Stamp, address: IpAddr) -> Vec<Stamp> {
         let answers = |seen: &Seen| {
             let echo = matches!(seen.sight, Sight::EchoReply { .. });
@@ -235,7 +235,7 @@ impl Watch {
         seen.filter(answers).map(|seen| seen.at).collect()
     }
 
-    /// The longest time from `from` on in which nobody did.
+    /// The longest time from `from` on without such an answer.
     pub fn worst_silence(&self, from: Stamp, address: IpAddr) -> Duration {
         let answers = self.answers(from, address);
         let ends = answers.iter().copied().chain([Stamp::now()]);
@@ -305,7 +305,7 @@ fn drain(socket: &OwnedFd, ports: &HashMap<u32, (usize, Wire)>, seen: &Mutex<Vec
     }
 }
 
-/// Takes ARP, ICMP, ICMPv6 and VRRP that come in; the probes' own traffic stays in the kernel.
+/// Filter that passes incoming ARP, ICMP, ICMPv6 and VRRP. The probes' own traffic stays in the kernel.
 fn filter() -> [libc::sock_filter; 12] {
     const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
@@ -329,7 +329,7 @@ fn filter() -> [libc::sock_filter; 12] {
         step(EQUAL, u32::from(frame::ETHERTYPE_IPV4), 0, 2),
         step(LOAD_BYTE, 14 + 9, 0, 0),
         step(EQUAL, 1, 4, 2),
-        // Anything else is taken for IPv6 and fails at its next header.
+        // Anything else is treated as IPv6, and fails at its next header.
         step(LOAD_BYTE, 14 + 6, 0, 0),
         step(EQUAL, 58, 2, 0),
         step(EQUAL, 112, 1, 0),
@@ -339,7 +339,7 @@ fn filter() -> [libc::sock_filter; 12] {
 }
 
 impl Watch {
-    /// The longest wait between successive adverts of a router on a wire.
+    /// The longest time between successive adverts of a router on a network.
     pub fn worst_spacing(&self, from: Stamp, site: usize, wire: Wire) -> Duration {
         let adverts = self.adverts(from, site, wire);
         let pairs = adverts.windows(2).map(|pair| pair[1].0.since(pair[0].0));

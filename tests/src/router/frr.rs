@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! FRR's zebra and vrrpd, which want the macvlan devices of their virtual routers made beforehand.
+//! FRR's zebra and vrrpd, which need the macvlan devices of their virtual routers to exist.
 
 use std::fmt::Write;
 use std::fs;
@@ -29,7 +29,7 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Vec<Dae
     for (number, router) in plan.routers.iter().enumerate() {
         make_device(site, number, router)?;
     }
-    // They insist on becoming the user frr.
+    // The daemons always switch to the user frr.
     fs::set_permissions(dir, fs::Permissions::from_mode(0o777))?;
     let socket = dir.join("zserv.api");
     let run = |daemon: &str| {
@@ -80,7 +80,7 @@ fn configuration(plan: &Plan) -> Result<String> {
     Ok(text)
 }
 
-// The addresses sit on the device always; vrrpd sets it protodown while it is backup.
+// The addresses are always on the device, which vrrpd sets protodown while it is backup.
 fn make_device(site: &Site, number: usize, router: &VirtualRouter) -> Result<()> {
     let [a, b, c, d, e, f] = vmac(router.is_ipv6(), router.vrid);
     let device = format!("vrrp{number}");

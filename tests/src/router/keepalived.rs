@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Debian's keepalived, told to do the same as spared.
+//! Debian's keepalived, configured like spared.
 
 use std::fmt::Write;
 use std::fs;
@@ -15,14 +15,14 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     }
     let file = dir.join("keepalived.conf");
     fs::write(&file, configuration(site, plan)?)?;
-    // A killed one leaves its process ids, by which the next would refuse to start.
+    // A killed keepalived leaves its PID files, because of which the next would refuse to start.
     for stale in ["keepalived.pid", "vrrp.pid"] {
         let _ = fs::remove_file(dir.join(stale));
     }
     let mut command = site.ns.command("keepalived");
     command.args(["--dont-fork", "--log-console", "--log-detail", "--vrrp"]);
-    // Without a syslog daemon its messages would go to the machine's console, and a serial one
-    // stalls a processor for 12 ms at each failover.
+    // Without a syslog daemon, messages would go to the machine's console; a serial one stalls a processor
+    // for 12 ms at each failover.
     command.arg("--no-syslog");
     command.arg("--use-file").arg(&file);
     command.arg("--pid").arg(dir.join("keepalived.pid"));
@@ -32,7 +32,7 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
 
 fn configuration(site: &Site, plan: &Plan) -> Result<String> {
     let mut text = format!("global_defs {{\n  router_id {}\n}}\n", site.name);
-    // Only one instance needs no group.
+    // A single instance needs no group.
     if plan.routers.len() > 1 {
         text += "vrrp_sync_group all {\n  group {\n";
         for number in 0..plan.routers.len() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What two nodes must know of each other, r1 and r2 or r3 and r4: keys made once for a lab, and
-//! spared.toml's half.
+//! Configuration of the link of two nodes, r1 and r2 or r3 and r4: keys made once for a lab, and the lines of
+//! spared.toml.
 
 use std::fmt::Write;
 use std::fs;
@@ -12,12 +12,12 @@ use super::Link;
 use crate::Result;
 use crate::lab::build_dir;
 
-/// The nodes of a pair, and their numbers on the wires.
+/// Nodes of a pair, and their host numbers.
 type Nodes = [(&'static str, u8); 2];
 
 const PAIRS: [Nodes; 2] = [[("r1", 11), ("r2", 12)], [("r3", 13), ("r4", 14)]];
 
-/// The lines for both nodes; this node's own key goes beside its spared.toml.
+/// Lines of spared.toml for both nodes. Writes this node's private key beside the file.
 pub fn spared_toml(link: &Link, own: &str, dir: &Path) -> Result<String> {
     let is_own = |nodes: &&Nodes| nodes.iter().any(|(node, _)| *node == own);
     let nodes = PAIRS.iter().find(is_own).ok_or("a node without a pair")?;
@@ -56,11 +56,11 @@ pub fn spared_toml(link: &Link, own: &str, dir: &Path) -> Result<String> {
     Ok(text + &link.extra)
 }
 
-/// The quoted public key of a private one, which is made where it is not there yet.
+/// Quoted public key of a private key, which is made if it does not exist.
 fn public_key(file: &Path) -> Result<String> {
     let mut command = Command::new(build_dir()?.join("sparectl"));
     let output = command.arg("keygen").arg("--file").arg(file).output()?;
-    // an older build says on the second what it says of a key that is there
+    // an older build prints an existing key on standard error
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     let line = said

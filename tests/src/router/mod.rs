@@ -37,10 +37,10 @@ impl Kind {
     }
 }
 
-/// What one router is to do. The virtual routers of a plan move together.
+/// Configuration of a router. The virtual routers of a plan move together.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// None: what the program does when it is not told.
+    /// None: the program's default.
     pub interval: Option<Duration>,
     pub version: u8,
     pub priority: u8,
@@ -52,23 +52,23 @@ pub struct Plan {
     pub sections: String,
     /// Further plugins of spared.
     pub plugins: Vec<PluginFile>,
-    /// What joins spared's nodes.
+    /// Link between spared's nodes.
     pub link: Option<Link>,
-    /// The clock of spared and all that it starts is an hour ahead.
+    /// The clock of spared and all its children is an hour ahead.
     pub clock_ahead: bool,
-    /// Folder of the programs of a build from before heartbeats went over networks, to be run instead.
+    /// Folder of an older build, from before heartbeats over networks, whose programs are run instead.
     pub older: Option<PathBuf>,
 }
 
-/// Two nodes know each other: `[nodes]`, `[[link]]`, and an election by quality.
+/// Configuration of two linked nodes: `[nodes]`, `[[link]]`, and an election by quality.
 #[derive(Clone, Debug, Default)]
 pub struct Link {
     pub wires: Vec<Wire>,
-    /// None: keys, made for this lab.
+    /// Passphrase; None: keys made for this lab.
     pub secret: Option<String>,
-    /// "r1", or none.
+    /// Preferred node, if any.
     pub prefer: Option<String>,
-    /// Lines of spared.toml that belong to no table.
+    /// Lines of spared.toml before its tables.
     pub settings: String,
     /// Further lines of spared.toml.
     pub extra: String,
@@ -79,7 +79,7 @@ pub struct Link {
 pub struct PluginFile {
     pub name: String,
     pub toml: String,
-    /// The shared object, in the build directory.
+    /// Shared object in the build directory.
     pub file: String,
 }
 
@@ -87,17 +87,17 @@ pub struct PluginFile {
 pub struct VirtualRouter {
     pub wire: Wire,
     pub vrid: u8,
-    /// "10.1.0.1/24"; of one family.
+    /// Addresses of one family, such as "10.1.0.1/24".
     pub addresses: Vec<String>,
     pub vmac: bool,
-    /// Unicast to this neighbour instead of multicast.
+    /// Neighbour for unicast instead of multicast.
     pub peer: Option<IpAddr>,
-    /// spared's heartbeats go there as well.
+    /// spared also sends heartbeats there.
     pub heartbeats: bool,
 }
 
 impl VirtualRouter {
-    /// The gateway address of a network.
+    /// Virtual router with the gateway address of a network.
     pub fn ipv4(wire: Wire, vrid: u8) -> Self {
         let addresses = vec![format!("{}/24", wire.ipv4(VIRTUAL))];
         Self {
@@ -152,10 +152,10 @@ impl Plan {
         }
     }
 
-    /// The same between two nodes that know each other by these links; r1 is preferred.
+    /// The same for two nodes with these links; r1 is preferred.
     pub fn linked(interval: Duration, wires: &[Wire]) -> Self {
         let mut plan = Self::gateways(interval, 100);
-        // as long as a test or a bench may wait
+        // short delays, for which a test or a bench can wait
         plan.extra = "failback_delay = \"500ms\"\nhold = \"500ms\"\n".to_owned();
         plan.link = Some(Link {
             wires: wires.to_vec(),
@@ -165,14 +165,14 @@ impl Plan {
         plan
     }
 
-    /// Whoever is active stays so.
+    /// Prefers no node: the active one stays active.
     pub fn without_preference(&mut self) {
         if let Some(link) = &mut self.link {
             link.prefer = None;
         }
     }
 
-    /// The lan's gateway alone.
+    /// Gateway on the lan only.
     pub fn lan(interval: Duration, priority: u8) -> Self {
         let mut plan = Self::gateways(interval, priority);
         plan.routers.truncate(1);
@@ -187,18 +187,18 @@ impl Plan {
         self.interval.unwrap_or(own)
     }
 
-    /// How long a backup of this plan waits before it takes over: 3 intervals and its skew.
+    /// Time that a backup of this plan waits before it becomes active: 3 intervals and its skew.
     pub fn failover_of(&self, kind: Kind) -> Duration {
         let interval = self.interval_of(kind);
         interval * 3 + interval * (256 - u32::from(self.priority)) / 256
     }
 }
 
-/// A router at its site; its processes end with it.
+/// A router at its site. Its processes end with the value.
 pub struct Router {
     pub kind: Kind,
     pub site: usize,
-    /// The one that adverts last; FRR's zebra comes before its vrrpd.
+    /// Its daemons; the one that sends adverts is the last, as FRR's zebra starts before vrrpd.
     pub daemons: Vec<Daemon>,
     pub dir: PathBuf,
 }
@@ -221,8 +221,8 @@ impl Router {
         })
     }
 
-    /// spared with all files of another router, of its name and with its keys, at a place with that one's
-    /// own addresses.
+    /// Starts spared with all files of another router, so with its name and keys, at a site that gets that
+    /// router's own addresses.
     pub fn start_copy(lab: &Lab, site: &Site, of: &Router) -> Result<Self> {
         site.take_addresses_of(lab.sites[of.site].host())?;
         let dir = lab.dir.join(format!("{}-copy", site.name));
@@ -237,14 +237,14 @@ impl Router {
         })
     }
 
-    /// spared once more after its end, with its files as they are.
+    /// Starts spared again after its end, with its present files.
     pub fn start_again(&mut self, lab: &Lab, site: &Site) -> Result<()> {
         let log = lab.dir.join(format!("{}-spared.log", site.name));
         self.daemons = vec![spared::start_again(site, &self.dir, &log)?];
         Ok(())
     }
 
-    /// SIGTERM and the end of it, the elector first.
+    /// Sends SIGTERM and waits for the end, the elector first.
     pub fn shut_down(&mut self) -> Result<()> {
         for daemon in self.daemons.iter_mut().rev() {
             daemon.terminate(Duration::from_secs(10))?;
@@ -252,7 +252,7 @@ impl Router {
         Ok(())
     }
 
-    /// SIGTERM, without waiting for the end.
+    /// Sends SIGTERM, without waiting for the end.
     pub fn ask_to_stop(&self) -> Result<()> {
         self.daemons
             .iter()
@@ -260,7 +260,7 @@ impl Router {
             .try_for_each(|daemon| daemon.signal(Signal::TERM))
     }
 
-    /// Stops all its processes in their tracks.
+    /// Stops all its processes by SIGSTOP.
     pub fn hang(&self) -> Result<()> {
         self.daemons
             .iter()
@@ -275,7 +275,7 @@ impl Router {
             .try_for_each(|daemon| daemon.signal_all(Signal::CONT))
     }
 
-    /// SIGKILL to all its processes.
+    /// Sends SIGKILL to all its processes.
     pub fn kill(&mut self) {
         self.daemons.iter_mut().rev().for_each(Daemon::kill_all);
     }

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A firewall as administrators write it: strict, so that a flow which one router forgot does not
-//! pass the other by luck.
+//! A strict firewall, as administrators write it, so that a flow that was not replicated does not pass by
+//! luck.
 
 use crate::Result;
 use crate::lab::{Site, VIRTUAL, Wire};
 
-/// Rules beside the strict ones, as nft has them; the same on every router.
+/// Rules of nft in addition to the strict ones; the same on every router.
 #[derive(Clone, Debug, Default)]
 pub struct Ruleset {
     /// Helpers and sets.
     pub objects: String,
-    /// Before connection tracking: zones.
+    /// Rules before connection tracking: zones.
     pub raw: String,
-    /// After it, of what comes in: helpers, marks, labels, events.
+    /// Rules for incoming packets after connection tracking: helpers, marks, labels, events.
     pub mangle: String,
-    /// What is forwarded, after the strict rules.
+    /// Rules for forwarded packets, after the strict ones.
     pub forward: String,
-    /// Destinations of new flows.
+    /// Translation of destinations of new flows.
     pub dnat: String,
-    /// Sources of new flows.
+    /// Translation of sources of new flows.
     pub snat: String,
 }
 
 impl Ruleset {
-    /// What leaves on wan gets the virtual address there, by name: `masquerade` would take the
+    /// Translates sources on the wan to the virtual address there, by name: `masquerade` would use the
     /// router's own.
     pub fn snat() -> Self {
         let address = Wire::Wan.ipv4(VIRTUAL);
@@ -33,7 +33,7 @@ impl Ruleset {
         }
     }
 
-    /// The same by `masquerade`, where the virtual address is the only one in its network.
+    /// The same by `masquerade`, for a network in which the virtual address is the only one.
     pub fn masquerade() -> Self {
         Self {
             snat: "oifname wan meta nfproto ipv4 masquerade".to_owned(),
@@ -41,7 +41,7 @@ impl Ruleset {
         }
     }
 
-    /// Loads it, in place of what was loaded before.
+    /// Loads the ruleset in place of an earlier one.
     pub fn load(&self, site: &Site) -> Result<()> {
         site.ns
             .set(&[("net/netfilter/nf_conntrack_tcp_loose", "0")])?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! spared itself: its files, its daemon, and `sparectl` for asking it.
+//! spared: its files, its daemon, and requests by `sparectl`.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -22,17 +22,17 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     files.run(site, &build_of(plan)?, plan.clock_ahead, log)
 }
 
-/// With the files that are there.
+/// Starts spared with its present files.
 pub fn start_again(site: &Site, dir: &Path, log: &Path) -> Result<Daemon> {
     Files { dir }.run(site, &build_dir()?, false, log)
 }
 
-/// Where a plan's programs are.
+/// Folder of a plan's programs.
 fn build_of(plan: &Plan) -> Result<PathBuf> {
     plan.older.clone().map_or_else(build_dir, Ok)
 }
 
-/// The files of another one, copied to `dir`, keys and all.
+/// Starts spared with the files of another router, copied to `dir`, keys included.
 pub fn start_copy(site: &Site, of: &Path, dir: &Path, log: &Path) -> Result<Daemon> {
     for part in ["etc", "plugins"] {
         let from = of.join(part);
@@ -44,13 +44,13 @@ pub fn start_copy(site: &Site, of: &Path, dir: &Path, log: &Path) -> Result<Daem
     Files { dir }.run(site, &build_dir()?, false, log)
 }
 
-/// Where one daemon's files are.
+/// Files of a daemon.
 pub struct Files<'a> {
     pub dir: &'a Path,
 }
 
 impl Files<'_> {
-    /// All that a node needs for a plan.
+    /// Writes all files that a node needs for a plan.
     pub fn write(&self, node: &str, plan: &Plan) -> Result<()> {
         let mut host = format!("node.name = \"{node}\"\n");
         if let Some(link) = &plan.link {
@@ -67,7 +67,7 @@ impl Files<'_> {
         Ok(())
     }
 
-    /// What `spared` is started with.
+    /// Arguments of `spared`.
     pub fn words(&self, runtime_dir: &Path) -> [OsString; 7] {
         [
             "run".into(),
@@ -96,7 +96,7 @@ impl Files<'_> {
         )?)
     }
 
-    // A copy, since the daemon looks at owner and mode of what it loads.
+    // A copy, because the daemon checks owner and mode of what it loads.
     fn install_plugin(&self, name: &str, from: &Path) -> Result<()> {
         let dir = self.dir.join("plugins");
         fs::create_dir_all(&dir)?;
@@ -127,8 +127,7 @@ impl Files<'_> {
 }
 
 impl Files<'_> {
-    /// Runs the program that follows with another /etc, which preloads a clock for it and all that it
-    /// starts.
+    /// Command that runs a program with another /etc, which preloads a clock for it and its children.
     fn ahead(&self, site: &Site) -> Result<Command> {
         const SCRIPT: &str = "cp -a /etc \"$1\" 2>/dev/null || :\n\
             echo \"$2\" >\"$1/etc/ld.so.preload\"\n\
@@ -147,7 +146,7 @@ impl Files<'_> {
             SCRIPT,
             "sh",
         ]);
-        // where servers that become users of their own get to as well
+        // a folder that servers can also open after they switch to another user
         let clock = dir.join("libclock_ahead.so");
         fs::copy(build_dir()?.join("examples/libclock_ahead.so"), &clock)?;
         command.arg(dir).arg(clock);
@@ -191,7 +190,7 @@ pub fn vrrp_toml(plan: &Plan) -> Result<String> {
     })
 }
 
-/// Whether these programs are of before some keys were renamed.
+/// True if these programs are from before some keys were renamed.
 fn has_older_words(build: &Path) -> Result<bool> {
     if build == own_dir()? {
         return Ok(false);
@@ -220,7 +219,7 @@ fn router_toml(text: &mut String, router: &VirtualRouter) -> Result<()> {
     Ok(())
 }
 
-/// A running spared with what only it has.
+/// A running spared, for requests by `sparectl`.
 pub struct Spared<'a>(pub &'a Router);
 
 impl Spared<'_> {
@@ -228,7 +227,7 @@ impl Spared<'_> {
         self.0.dir.join("run")
     }
 
-    /// Runs `sparectl` with these words.
+    /// Runs `sparectl` with these arguments.
     pub fn sparectl(&self, words: &[&str]) -> Result<Output> {
         let mut command = std::process::Command::new(build_dir()?.join("sparectl"));
         command.arg("--runtime-dir").arg(self.runtime_dir());
@@ -243,7 +242,7 @@ impl Spared<'_> {
         })
     }
 
-    /// The role of the only group, "" while there is none.
+    /// Role of the only group; "" if there is none.
     pub fn role(&self) -> String {
         let status = self.status().unwrap_or_default();
         status
@@ -266,7 +265,7 @@ impl Spared<'_> {
         .into())
     }
 
-    /// One row of a plugin's answer, such as the vrrp plugin's counters.
+    /// A row of a plugin's answer, such as a counter of vrrp.
     pub fn row(&self, plugin: &[&str], key: &str) -> Result<serde_json::Value> {
         let words = [&["--json"], plugin].concat();
         let output = self.sparectl(&words)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two routers in which one state after another is made, judged and mended.
+//! Two routers on which one broken state after another is made, judged and repaired.
 
 use std::fmt::Write;
 use std::fs;
@@ -18,23 +18,23 @@ use crate::linked::Linked;
 use crate::router::{Files, Router};
 
 const STEP: Duration = Duration::from_millis(50);
-/// Until everybody has noticed a state, or its end.
+/// Longest time until both nodes have noticed a state, or its end.
 const LIMIT: Duration = Duration::from_secs(20);
-/// What a state says at first it says for as long.
+/// Time for which an expected report must stay unchanged.
 const HOLDS: Duration = Duration::from_millis(400);
 
 pub struct Bed<'l> {
     pub pair: Linked<'l>,
-    /// The folder of each node's scripts.
+    /// Folder of each node's scripts.
     pub folder: PathBuf,
-    /// DHCP servers of each node, where the bed has them, and their disks.
+    /// DHCP servers of each node, if the bed has any, and their disks.
     pub servers: [Vec<Server<'l>>; 2],
     pub disks: Vec<Disk>,
-    /// A router that is no node of the pair.
+    /// A router outside the pair.
     pub third: Option<Router>,
-    /// What runs until the state is mended.
+    /// Programs that run until the state is repaired.
     pub running: Vec<Daemon>,
-    /// Files that were put aside, under their own paths.
+    /// Contents of files to restore, by path.
     pub aside: Vec<(PathBuf, Vec<u8>)>,
 }
 
@@ -52,7 +52,7 @@ impl<'l> Bed<'l> {
         }
     }
 
-    // ---- what is said
+    // ---- reports
 
     pub fn status(&self, site: usize) -> Status {
         self.pair.status(site).unwrap_or_default()
@@ -74,7 +74,7 @@ impl<'l> Bed<'l> {
 
     fn is_said(&self, site: usize, struck: usize, says: Says) -> bool {
         let Some((word, found)) = says else {
-            // to ask it may take long
+            // it is not asked, as that may take long
             return true;
         };
         let mut wanted: Vec<String> = found.iter().map(|it| it.of(struck, site)).collect();
@@ -86,7 +86,7 @@ impl<'l> Bed<'l> {
         (0..2).all(|site| self.is_said(site, struck, state.says(struck, site)))
     }
 
-    /// Both say OK, and r1 is active.
+    /// Waits until both nodes say OK and r1 is active.
     pub fn wait_ok(&self) -> Result<()> {
         let is_ok = || (0..2).all(|site| self.is_said(site, 0, Some((Word::Ok, &[]))));
         match poll(LIMIT * 2, STEP, || is_ok() && self.pair.active() == [0]) {
@@ -95,7 +95,7 @@ impl<'l> Bed<'l> {
         }
     }
 
-    /// What people read on both.
+    /// Output of `sparectl status` on both nodes, for a failed test.
     fn both(&self) -> String {
         let mut text = String::new();
         for site in 0..2 {
@@ -108,9 +108,9 @@ impl<'l> Bed<'l> {
         text
     }
 
-    // ---- one state after another
+    // ---- states
 
-    /// Makes each state and mends it; what each that was not as expected said.
+    /// Makes and repairs each state. The error has the reports of all that were not as expected.
     pub fn run(&mut self, states: &[&State]) -> Result<()> {
         let mut failed = String::new();
         for state in states {
@@ -147,8 +147,8 @@ impl<'l> Bed<'l> {
         judged.and(mended)
     }
 
-    /// What is expected is said, and goes on to be: a role that moves because of the state may be seen on its
-    /// way.
+    /// Waits until the expected report holds for a while: a role that moves because of the state may be seen on
+    /// the way.
     fn settles(&self, state: &State, struck: usize) -> bool {
         let mut since = None;
         let holds = match state.is_quick {
@@ -164,7 +164,7 @@ impl<'l> Bed<'l> {
         })
     }
 
-    /// `--node r2` on r1 says what r2 says itself, where it can be asked.
+    /// Checks that `--node r2` on r1 reports the same as r2 itself, if r2 can be asked.
     fn same_from_afar(&self) -> Result<()> {
         let peer = self.status(0).peer;
         if !peer.is_some_and(|peer| peer.up) {
@@ -186,13 +186,13 @@ impl<'l> Bed<'l> {
         }
     }
 
-    // ---- what deeds are made of
+    // ---- tools for states
 
     pub fn site(&self, site: usize) -> &'l Site {
         self.pair.site(site)
     }
 
-    /// A command of `ip`, without its own name.
+    /// Runs commands of `ip`, without that word.
     pub fn ip(&self, site: usize, line: &str) -> Result<()> {
         self.site(site).ns.ip(&format!("{line}\n"))
     }
@@ -201,12 +201,12 @@ impl<'l> Bed<'l> {
         self.site(site).ns.nft(rules)
     }
 
-    /// `sparectl WORDS...`.
+    /// Runs `sparectl WORDS...`.
     pub fn tell(&self, site: usize, words: &[&str]) -> Result<()> {
         self.pair.done(site, words).map(drop)
     }
 
-    /// A node's own file for its scripts.
+    /// Makes a file in the folder of a node's scripts.
     pub fn put(&self, site: usize, file: &str) -> Result<()> {
         Ok(fs::write(self.own(site).join(file), "")?)
     }
@@ -223,7 +223,7 @@ impl<'l> Bed<'l> {
         self.pair.routers[site].dir.join("etc")
     }
 
-    /// A program that runs in a node's namespace until the state is mended.
+    /// Starts a program in a node's namespace, until the state is repaired.
     pub fn run_beside(&mut self, site: usize, argv: &[&str]) -> Result<()> {
         let mut command = self.site(site).ns.command(argv[0]);
         command.args(&argv[1..]);
@@ -248,7 +248,7 @@ impl<'l> Bed<'l> {
         Ok(())
     }
 
-    /// Puts back what was put aside.
+    /// Restores the files that were put aside.
     pub fn restore(&mut self) -> Result<()> {
         for (path, content) in self.aside.drain(..) {
             fs::write(path, content)?;
@@ -256,7 +256,7 @@ impl<'l> Bed<'l> {
         Ok(())
     }
 
-    /// Kills a node and starts it again with its files as they are.
+    /// Kills a node and starts it again with its present files.
     pub fn restart(&mut self, site: usize) -> Result<()> {
         let place = self.site(site);
         let router = &mut self.pair.routers[site];
@@ -265,7 +265,7 @@ impl<'l> Bed<'l> {
     }
 }
 
-/// What `probe` prints, and its exit code.
+/// Output of `probe`, and its exit code.
 fn expected(word: Word) -> (String, i32) {
     (word.probe_word().to_owned(), word.exit_code().into())
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Broken states of a pair, each made for real, and what both nodes say of them: the word of the
-//! headline, the exit code, and the findings. A state that is mended is OK again on both.
+//! Broken states of a pair, made on real nodes, and the reports of both nodes: the word of the headline, the
+//! exit code, and the findings. After the repair both nodes say OK again.
 //!
-//! A state is a row of a table here, from which the tests run and `make matrix` prints. Many rows share
-//! a [`Bed`], so that each costs no more than what it takes to be noticed.
+//! A state is a row of a table here; the tests run these tables, and `make matrix` prints them. Many rows
+//! share a [`Bed`], so that a row takes only the time in which its state is noticed.
 
 mod bed;
 mod beds;

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A row: what is broken, where, and what is said of it.
+//! A row: a broken state, the node that has it, and the expected reports.
 
 use spared_pair::Word;
 
 use super::Bed;
 use crate::Result;
 
-/// Makes a state on a node (0: r1, 1: r2), or mends it.
+/// Makes a state on a node (0: r1, 1: r2), or repairs it.
 pub type Deed = fn(&mut Bed<'_>, usize) -> Result<()>;
 
-/// Where it is broken. r1 is active, r2 is its backup.
+/// Node that is struck. r1 is active, r2 is its backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     Active,
     Backup,
-    /// On one after the other: two rows.
+    /// Each node, one after the other: two rows.
     Either,
-    /// On both at once.
+    /// Both nodes at once.
     Both,
 }
 
 impl On {
-    /// The nodes that are struck, one row each.
+    /// Nodes that are struck, one row each.
     pub fn struck(self) -> &'static [usize] {
         match self {
             Self::Active | Self::Both => &[0],
@@ -30,7 +30,7 @@ impl On {
         }
     }
 
-    /// For people: the row of this node.
+    /// Name of the row of a node.
     pub fn word(self, struck: usize) -> &'static str {
         match (self, struck) {
             (Self::Both, _) => "both",
@@ -40,16 +40,16 @@ impl On {
     }
 }
 
-/// A finding's id, and whose it is.
+/// Id of a finding, and the node to which it belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Of the node that is struck.
+    /// The struck node.
     Struck(&'static str),
-    /// Of the other one.
+    /// The node that is not struck.
     Spared(&'static str),
-    /// Of the node that says it.
+    /// The reporting node.
     Own(&'static str),
-    /// Of the other node, as seen from the one that says it.
+    /// The peer of the reporting node.
     Peer(&'static str),
     R1(&'static str),
     R2(&'static str),
@@ -67,7 +67,7 @@ impl Found {
         }
     }
 
-    /// "SP-0401 r1".
+    /// Id and node, such as "SP-0401 r1".
     pub fn of(self, struck: usize, site: usize) -> String {
         let node = match self {
             Self::Struck(_) => struck,
@@ -81,7 +81,7 @@ impl Found {
     }
 }
 
-/// What a node says; the exit code follows from the word. None: no daemon answers there.
+/// Report of a node; the exit code follows from the word. None: no daemon answers.
 pub type Says = Option<(Word, &'static [Found])>;
 
 /// A broken state.
@@ -89,18 +89,18 @@ pub type Says = Option<(Word, &'static [Found])>;
 pub struct State {
     pub name: &'static str,
     pub on: On,
-    /// What the struck node says.
+    /// Report of the struck node.
     pub here: Says,
-    /// What the other one says.
+    /// Report of the other node.
     pub there: Says,
     pub make: Deed,
     pub mend: Deed,
-    /// It is among those of `make test`; the others are for `make soak-truth`.
+    /// Part of `make test`; the others run in `make soak-truth`.
     pub is_quick: bool,
 }
 
 impl State {
-    /// Both say the same.
+    /// A state that both nodes report alike.
     pub const fn new(
         name: &'static str,
         on: On,
@@ -120,7 +120,7 @@ impl State {
         }
     }
 
-    /// Both warn of the same.
+    /// A state for which both nodes report a warning.
     pub const fn warns(
         name: &'static str,
         on: On,
@@ -131,12 +131,12 @@ impl State {
         Self::new(name, on, Word::Warn, found, make, mend)
     }
 
-    /// Nothing is wrong for longer than a moment: whoever says so gives a false alarm.
+    /// A state without a lasting fault: a report of one would be a false alarm.
     pub const fn is_fine(name: &'static str, on: On, make: Deed, mend: Deed) -> Self {
         Self::new(name, on, Word::Ok, &[], make, mend)
     }
 
-    /// The struck node and the other one say different things.
+    /// A state that the two nodes report differently.
     pub const fn differs(
         name: &'static str,
         on: On,
@@ -152,7 +152,7 @@ impl State {
         }
     }
 
-    /// It takes too long for `make test`.
+    /// The same, but too slow for `make test`.
     pub const fn slow(self) -> Self {
         Self {
             is_quick: false,
@@ -160,7 +160,7 @@ impl State {
         }
     }
 
-    /// What a node says of it when it befell `struck`.
+    /// Report of the node `site` if the state is made on `struck`.
     pub fn says(&self, struck: usize, site: usize) -> Says {
         match site == struck {
             true => self.here,

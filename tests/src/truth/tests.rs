@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tables themselves: what they reach, and that nobody mistakes one row for another.
+//! Tests of the tables: they reach all findings, and each row has its own name.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use spared_pair::Id;
 
 use super::BEDS;
 
-/// Findings that no row makes, and what does.
+/// Findings that no row makes, and the reason or what covers them.
 const ELSEWHERE: &[(Id, &str)] = &[
     (Id::PeerMute, "for a moment after a connection: facts alone"),
     (

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Nodes that are dead, stopped or not reached, and routers that are no nodes of the pair.
+//! Nodes that are dead, stopped or unreachable, and routers outside the pair.
 
 use std::fs;
 use std::time::Duration;
@@ -119,7 +119,7 @@ pub(super) const STATES: &[State] = &[
     .slow(),
 ];
 
-/// Heartbeats prove life where no link does.
+/// States of a pair without a link, in which heartbeats prove life.
 pub(super) const UNLINKED: &[State] = &[State::differs(
     "its daemon is killed",
     On::Backup,
@@ -132,7 +132,7 @@ pub(super) const UNLINKED: &[State] = &[State::differs(
     |bed, at| bed.pair.restart(at),
 )];
 
-/// Nothing proves life where there are no keys either.
+/// States of a pair without keys too, in which nothing proves life.
 pub(super) const KEYLESS: &[State] = &[State::differs(
     "nothing proves that the other node lives",
     On::Active,
@@ -160,7 +160,7 @@ pub(super) fn start_unlinked(lab: &Lab) -> Result<Bed<'_>> {
     let plan = Plan::linked(INTERVAL, &[]);
     let pair = Linked::begin(lab, [plan.clone(), plan])?;
     let mut bed = Bed::new(pair);
-    // without a link a group is not switched back to the node that is preferred
+    // without a link the group is not switched back to the preferred node
     let first = bed.pair.stays(Duration::from_millis(500))?;
     if first == 1 {
         bed.restart(1)?;
@@ -179,7 +179,7 @@ pub(super) fn start_keyless(lab: &Lab) -> Result<Bed<'_>> {
     Ok(bed)
 }
 
-/// A passphrase in place of keys.
+/// States of a pair with a passphrase instead of keys.
 pub(super) const PASSPHRASE: &[State] = &[State::warns(
     "the passphrase is weak",
     On::Both,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! DHCP servers whose leases follow: dead, and what befalls their files.
+//! States of DHCP servers with replicated leases, and of their files.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::dhcp::{Disk, Duo, Guests4, Guests6, Host4, Host6, Make, Options, Setu
 use crate::lab::Lab;
 use crate::truth::{Bed, Found::*, On, State};
 
-/// What is in `make test` is of one server; a file that is gone comes last, as nobody makes it anew.
+/// States of Kea, which `make test` includes. A deleted file comes last, because it is not made again.
 pub(super) const KEA: &[State] = &[
     dead::<0>("the DHCPv4 server is dead and does not start"),
     truncated::<0>("the DHCPv4 server's file is cut to nothing"),
@@ -24,7 +24,7 @@ pub(super) const KEA: &[State] = &[
     gone::<1>("the DHCPv6 server's file is deleted").slow(),
 ];
 
-/// The same of other servers.
+/// The same for other servers.
 pub(super) const OTHERS: &[State] = &[
     dead::<0>("the DHCPv4 server is dead and does not start").slow(),
     truncated::<0>("the DHCPv4 server's file is cut to nothing").slow(),
@@ -67,7 +67,7 @@ fn start(lab: &Lab, makes: [Make; 2]) -> Result<Bed<'_>> {
     Ok(bed)
 }
 
-/// Clients of both families get a lease.
+/// Lets a client of each family get a lease.
 fn come(bed: &Bed<'_>, number: u32) -> Result<()> {
     Guests4::new(bed.pair.lab)?.lease(&Host4::number(number))?;
     Guests6::new(bed.pair.lab)?.lease(&Host6::number(number))?;
@@ -82,7 +82,7 @@ fn leases(bed: &Bed<'_>, at: usize, server: usize) -> PathBuf {
     bed.servers[at][server].paths.leases.clone()
 }
 
-// It fails, and so does the service that should start it.
+// Two findings: the server's check and that of the service that should start it.
 const fn dead<const SERVER: usize>(name: &'static str) -> State {
     State::warns(
         name,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Configurations that differ, are wrong, or name what is not there.
+//! Configurations that differ, are wrong, or name things that do not exist.
 
 use std::fs;
 

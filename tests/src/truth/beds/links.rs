@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What befalls the links.
+//! Faults of the links.
 
 use spared_pair::Word;
 
@@ -7,7 +7,7 @@ use crate::Result;
 use crate::lab::Wire;
 use crate::truth::{Bed, Found::*, On, State};
 
-/// The link's own port, at both ends of a connection.
+/// Port of the link, at both ends of a connection.
 const PORT: [&str; 2] = ["tcp dport 3780", "tcp sport 3780"];
 
 pub(super) const STATES: &[State] = &[

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a node's machine lacks: interfaces, addresses, rules, room on a disk.
+//! Faults of a node's machine: interfaces, addresses, rules.
 
 use spared_pair::Word;
 
@@ -151,7 +151,7 @@ fn own(site: &Site) -> std::net::Ipv4Addr {
     Wire::Wan.ipv4(site.host())
 }
 
-/// Nobody else may touch a table that has an owner, for as long as that lives.
+/// Makes the fence's table one with an owner: only that process can change it, while it lives.
 fn hold_fence(bed: &mut Bed<'_>, at: usize) -> Result<()> {
     let script = "{ echo 'delete table netdev spared; add table netdev spared { flags owner; }'; \
                   sleep 120; } | nft -i";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tables of states, and the pair of routers that each table has.
+//! Tables of states, and the pair of routers of each table.
 
 mod deaths;
 mod dhcp;
@@ -14,7 +14,7 @@ use super::{Bed, State};
 use crate::Result;
 use crate::lab::Lab;
 
-/// A table of states and where they are made.
+/// A table of states, and the bed on which they are made.
 pub struct Kind {
     pub name: &'static str,
     /// Places for routers in its lab.
@@ -23,7 +23,7 @@ pub struct Kind {
     pub states: &'static [State],
 }
 
-/// All of them.
+/// All tables.
 pub const BEDS: &[Kind] = &[
     Kind {
         name: "plugins",

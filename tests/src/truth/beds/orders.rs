@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What administrators order.
+//! Overrides by administrators.
 
 use spared_pair::Word;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Two routers with two links, and plugins that report, replicate and watch.
+//! Two routers with two links, and plugins that report, replicate and check.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -33,12 +33,12 @@ cd "$(dirname "$0")/$1" || exit 9
 [ ! -e check-fails ] || { echo "no luck today"; exit 1; }
 "#;
 
-/// r1 is active and preferred, r2 is ready.
+/// Starts the pair: r1 is active and preferred, r2 is ready.
 pub(super) fn start(lab: &Lab) -> Result<Bed<'_>> {
     let folder = lab.dir.join("scripts");
     for node in ["r1", "r2"] {
         fs::create_dir_all(folder.join(node))?;
-        // what runs already has started long ago, for all that spared knows
+        // services that run already when spared starts
         if node == "r1" {
             for service in ["web", "mail"] {
                 fs::write(folder.join(node).join(format!("{service}-up")), "")?;
@@ -60,7 +60,7 @@ pub(super) fn start(lab: &Lab) -> Result<Bed<'_>> {
     Ok(bed)
 }
 
-// A daemon runs nothing that others may write to.
+// Skips the test if scripts cannot belong to root: the daemon would refuse them.
 fn trusted(script: &Path) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
     match fs::metadata(script)?.uid() {

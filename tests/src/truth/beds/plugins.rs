@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What plugins were told to do and do not.
+//! Faults of plugins and of what they watch.
 
 use std::time::Duration;
 
