@@ -137,7 +137,7 @@ pub enum Request {
     Plugin {
         /// Its name.
         name: String,
-        /// What it is asked.
+        /// Verb and its arguments.
         argv: Vec<String>,
     },
 }
@@ -413,7 +413,7 @@ pub struct PluginStatus {
     pub name: String,
     /// Version of the plugin.
     pub version: String,
-    /// What it does, in a line.
+    /// Summary in one line.
     pub summary: String,
     /// "running", "starting", "stopping", "restarting", "failed", "refused", "disabled".
     pub state: String,
@@ -441,7 +441,7 @@ pub struct PluginVerb {
     pub word: String,
     /// Arguments that follow the word.
     pub usage: String,
-    /// What it does, in a line.
+    /// Summary in one line.
     pub summary: String,
     /// Only root may use the verb.
     pub changes: bool,

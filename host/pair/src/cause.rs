@@ -120,7 +120,7 @@ kinds! {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cause {
-    /// What kind.
+    /// Kind of the cause.
     pub kind: CauseKind,
     /// `CAUSE_BY_SWITCHOVER` and later flags.
     pub flags: u32,

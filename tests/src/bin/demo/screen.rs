@@ -18,7 +18,7 @@ use crate::FAULTS;
 pub struct Column {
     pub pair: Pair,
     pub download: Download,
-    /// When both routers were ready.
+    /// Time at which both routers were ready.
     since: Stamp,
     damages: Mutex<Vec<(Fault, Damage)>>,
     given_up: AtomicBool,
