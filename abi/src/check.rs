@@ -1,4 +1,4 @@
-//! `spared.check/1`: what is as it should be, and what makes this node less fit.
+//! `spared.check/1`: state of what a plugin watches, and quality of this node.
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -17,7 +17,7 @@ pub struct Check {
     pub size: u32,
     /// 0.
     pub reserved: u32,
-    /// Name, weight, state, why.
+    /// Reports a check: name, weight, state, why.
     pub report: Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, u32, Str) -> Status>,
     /// Withdraws a check by name.
     pub forget: Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> Status>,

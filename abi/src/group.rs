@@ -1,4 +1,4 @@
-//! `spared.group/1`: for the plugin that decides who is active.
+//! `spared.group/1`: for the elector, the plugin that decides roles.
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -139,7 +139,7 @@ pub struct VirtualRouterClaim {
     pub size: u32,
     /// `VIRTUAL_ROUTER_*`.
     pub flags: u32,
-    /// Where it speaks.
+    /// Interface of its adverts.
     pub interface: Str,
     /// 4 or 6.
     pub family: u32,
@@ -155,7 +155,7 @@ pub struct AddressClaim {
     pub size: u32,
     /// `ADDRESS_*`.
     pub flags: u32,
-    /// Index into the routers, or [`NO_VIRTUAL_ROUTER`].
+    /// Index into the virtual routers, or [`NO_VIRTUAL_ROUTER`].
     pub virtual_router: u32,
     /// 4 or 6.
     pub family: u32,
@@ -163,7 +163,7 @@ pub struct AddressClaim {
     pub prefix: u32,
     /// 0.
     pub reserved: u32,
-    /// Where it lives.
+    /// Interface that gets the address.
     pub interface: Str,
     /// Network order; IPv4 in the first four.
     pub octets: [u8; 16],
@@ -181,17 +181,17 @@ pub struct RouteClaim {
     pub family: u32,
     /// Prefix length of the destination.
     pub prefix: u32,
-    /// 0: the kernel's default.
+    /// Metric; 0: the kernel's default.
     pub metric: u32,
-    /// 0: main.
+    /// Routing table; 0: main.
     pub table: u32,
-    /// May be empty where there is a gateway.
+    /// Interface; may be empty if there is a gateway.
     pub interface: Str,
     /// Network order; IPv4 in the first four.
     pub destination: [u8; 16],
-    /// All zero: none.
+    /// Gateway; all zero: none.
     pub gateway: [u8; 16],
-    /// All zero: none.
+    /// Preferred source; all zero: none.
     pub source: [u8; 16],
 }
 
@@ -209,13 +209,13 @@ pub struct Claims {
     pub addresses: *const AddressClaim,
     /// `route_count` routes.
     pub routes: *const RouteClaim,
-    /// How many.
+    /// Number of virtual routers.
     pub virtual_router_count: u32,
-    /// How many.
+    /// Number of addresses.
     pub address_count: u32,
-    /// How many.
+    /// Number of routes.
     pub route_count: u32,
-    /// Announce again that often; 0: not.
+    /// Interval at which addresses are announced again; 0: never.
     pub refresh_s: u32,
     /// How long one advert keeps the fence passing.
     pub lease_ns: u64,
@@ -229,7 +229,7 @@ pub struct Cause {
     pub size: u32,
     /// `CAUSE_*`.
     pub kind: u32,
-    /// `CAUSE_BY_SWITCHOVER` and on.
+    /// `CAUSE_BY_SWITCHOVER` and later flags.
     pub flags: u32,
     /// This node's quality or priority.
     pub own: u32,
@@ -237,9 +237,9 @@ pub struct Cause {
     pub theirs: u32,
     /// 0.
     pub reserved: u32,
-    /// A time.
+    /// Duration that the kind names.
     pub for_ns: u64,
-    /// The other router: its name, or its address.
+    /// Name or address of the other router.
     pub peer: Str,
     /// An interface, or several with ", " between them.
     pub interface: Str,
@@ -257,15 +257,15 @@ pub struct Group {
     pub reserved: u32,
     /// Declares, replaces or withdraws a group.
     pub claim: Option<unsafe extern "C" fn(*mut c_void, *const c_char, *const Claims) -> Status>,
-    /// Says the group's role.
+    /// Sets the group's role.
     pub publish:
         Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, u32, *const Cause) -> Status>,
     /// Announces the addresses again.
     pub announce: Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> Status>,
-    /// Asks for a switchover to the peer.
+    /// Requests a switchover to the peer.
     pub switch_over:
         Option<unsafe extern "C" fn(*mut c_void, *const c_char, *const Cause) -> Status>,
-    /// Replaces the cause of a role that was published.
+    /// Replaces the cause of a published role.
     pub explain:
         Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, *const Cause) -> Status>,
 }
@@ -280,9 +280,9 @@ pub struct Directive {
     pub flags: u32,
     /// The configured name.
     pub group: Str,
-    /// 0-100.
+    /// This node's quality, 0-100.
     pub quality: u32,
-    /// 0-100, where [`DIRECTIVE_PEER`] is set.
+    /// The peer's quality, 0-100, if [`DIRECTIVE_PEER`] is set.
     pub peer_quality: u32,
     /// `FORCED_*`.
     pub forced: u32,
@@ -300,6 +300,6 @@ pub struct GroupPlugin {
     pub size: u32,
     /// 0.
     pub reserved: u32,
-    /// What the host wants of a group.
+    /// The host's directive for a group.
     pub directive: Option<unsafe extern "C" fn(*mut c_void, *const Directive) -> Status>,
 }

@@ -1,4 +1,4 @@
-//! What the host offers: `struct spared_host`.
+//! Functions of the host: `struct spared_host`.
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -14,7 +14,7 @@ pub const LOG_INFO: u32 = 3;
 pub const LOG_DEBUG: u32 = 4;
 /// `SPARED_LOG_TRACE`.
 pub const LOG_TRACE: u32 = 5;
-/// `SPARED_LOG_EVENT`: logged as INFO, and kept for `sparectl events`.
+/// `SPARED_LOG_EVENT`: logged as INFO and kept for `sparectl events`.
 pub const LOG_EVENT: u32 = 6;
 
 /// `SPARED_FD_READ`, the value of `POLLIN`.
@@ -49,10 +49,10 @@ pub const ROW_BOOL: u32 = 0x1;
 pub const ROW_NS: u32 = 0x2;
 /// `SPARED_ROW_BYTES`.
 pub const ROW_BYTES: u32 = 0x3;
-/// `SPARED_ROW_COUNTER`: only rises; beside a unit.
+/// `SPARED_ROW_COUNTER`: only rises; combined with a unit.
 pub const ROW_COUNTER: u32 = 0x100;
 
-/// `struct spared_host`. A host sets every function up to its `size`; they are `Option` because
+/// `struct spared_host`. A host sets every function up to its `size`; each is an `Option` because
 /// an older host's table ends earlier.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -63,36 +63,36 @@ pub struct Host {
     pub minor: u32,
     /// First argument of every function.
     pub ctx: *mut c_void,
-    /// Whose fork of spared it is.
+    /// "spared", or the name of the fork that this host is.
     pub brand: *const c_char,
-    /// `[any]` One line of log.
+    /// `[any]` Logs one line.
     pub log: Option<unsafe extern "C" fn(*mut c_void, u32, Str)>,
-    /// `[any]` Makes `woken` follow.
+    /// `[any]` Makes the host call `woken`.
     pub wake: Option<unsafe extern "C" fn(*mut c_void)>,
-    /// Says what is wrong with a key of the configuration, or why a callback fails.
+    /// Reports a faulty key of the configuration, or why a callback fails.
     pub fail: Option<unsafe extern "C" fn(*mut c_void, *const c_char, Str) -> Status>,
-    /// A scalar of the configuration as text.
+    /// Value of a scalar of the configuration, as text.
     pub config_get: Option<unsafe extern "C" fn(*mut c_void, *const c_char, *mut Str) -> Status>,
-    /// What a key of the configuration is: `CONFIG_*`.
+    /// Type of a value of the configuration: `CONFIG_*`.
     pub config_type: Option<unsafe extern "C" fn(*mut c_void, *const c_char, *mut u32) -> Status>,
-    /// The name of a key in a table, by its position.
+    /// Name of a key of a table, by its position.
     pub config_keys:
         Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, *mut Str) -> Status>,
-    /// The length of an array of the configuration.
+    /// Length of an array of the configuration.
     pub config_len: Option<unsafe extern "C" fn(*mut c_void, *const c_char, *mut u32) -> Status>,
-    /// Watches a descriptor; 0 stops that.
+    /// Watches a descriptor; no longer for 0.
     pub watch_fd: Option<unsafe extern "C" fn(*mut c_void, c_int, u32) -> Status>,
     /// Sets a one-shot timer; 0 cancels it.
     pub timer: Option<unsafe extern "C" fn(*mut c_void, u32, u64) -> Status>,
     /// `CLOCK_MONOTONIC` in ns.
     pub now: Option<unsafe extern "C" fn(*mut c_void) -> u64>,
-    /// Ends what returned [`PENDING`](crate::PENDING).
+    /// Completes a callback that returned [`PENDING`](crate::PENDING).
     pub done: Option<unsafe extern "C" fn(*mut c_void, u64, Status) -> Status>,
-    /// A text row of the answer to `query`.
+    /// Adds a row with a text to the answer to `query`.
     pub put_text: Option<unsafe extern "C" fn(*mut c_void, u64, *const c_char, Str) -> Status>,
-    /// A number row of the answer to `query`, of a kind `ROW_*`.
+    /// Adds a row with a number of a kind `ROW_*`.
     pub put_u64: Option<unsafe extern "C" fn(*mut c_void, u64, *const c_char, u32, u64) -> Status>,
-    /// The same for a number that may be negative.
+    /// Adds a row with a number that may be negative.
     pub put_i64: Option<unsafe extern "C" fn(*mut c_void, u64, *const c_char, u32, i64) -> Status>,
     /// The host's half of an extension, or NULL.
     pub extension: Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> *const c_void>,

@@ -1,4 +1,4 @@
-//! `spared.identity/1`: statements signed with this node's key, and checked with the peer's.
+//! `spared.identity/1`: statements signed with this node's key and verified with the peer's.
 
 use std::ffi::{CStr, c_void};
 
@@ -19,7 +19,7 @@ pub struct Identity {
     pub size: u32,
     /// 0.
     pub reserved: u32,
-    /// Asks for a signature of this node.
+    /// Requests a signature of this node.
     pub sign: Option<unsafe extern "C" fn(*mut c_void, u64, Bytes) -> Status>,
     /// Asks whether the peer made a signature.
     pub verify: Option<unsafe extern "C" fn(*mut c_void, u64, Bytes, Bytes) -> Status>,
@@ -33,8 +33,8 @@ pub struct IdentityPlugin {
     pub size: u32,
     /// 0.
     pub reserved: u32,
-    /// The signature that a ticket asked for.
+    /// The signature that was requested under a ticket.
     pub signature: Option<unsafe extern "C" fn(*mut c_void, u64, Bytes) -> Status>,
-    /// Whether the signature of a ticket is the peer's.
+    /// Whether the peer made the signature of a ticket.
     pub verified: Option<unsafe extern "C" fn(*mut c_void, u64, u32) -> Status>,
 }

@@ -1,4 +1,4 @@
-//! `spared.interface/1`: interfaces as they come and go, and sockets on them.
+//! `spared.interface/1`: state of interfaces, and sockets on them.
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -50,7 +50,7 @@ pub struct Socket {
     pub size: u32,
     /// `SOCKET_*`.
     pub kind: u32,
-    /// The descriptor; the host's.
+    /// The descriptor, owned by the host.
     pub fd: i32,
     /// 0.
     pub reserved: u32,
@@ -82,7 +82,7 @@ pub struct InterfaceEvent {
     pub flags: u32,
     /// The interface's name.
     pub name: Str,
-    /// The kernel's index; 0 where absent.
+    /// The kernel's index; 0 if absent.
     pub index: u32,
     /// Bytes of payload per frame.
     pub mtu: u32,
@@ -90,9 +90,9 @@ pub struct InterfaceEvent {
     pub mac: [u8; 8],
     /// `address_count` addresses.
     pub addresses: *const OwnAddress,
-    /// How many.
+    /// Number of addresses.
     pub address_count: u32,
-    /// How many.
+    /// Number of sockets.
     pub socket_count: u32,
     /// `socket_count` sockets.
     pub sockets: *const Socket,
@@ -106,9 +106,9 @@ pub struct Interface {
     pub size: u32,
     /// 0.
     pub reserved: u32,
-    /// Makes `changed` follow.
+    /// Makes the host call `changed` for an interface.
     pub follow: Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32) -> Status>,
-    /// Ends that.
+    /// Ends that, and closes the sockets.
     pub unfollow: Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> Status>,
 }
 
@@ -120,6 +120,6 @@ pub struct InterfacePlugin {
     pub size: u32,
     /// 0.
     pub reserved: u32,
-    /// The whole truth of one interface.
+    /// Complete state of an interface that is followed.
     pub changed: Option<unsafe extern "C" fn(*mut c_void, *const InterfaceEvent) -> Status>,
 }

@@ -1,8 +1,8 @@
 //! The plugin ABI in Rust: a field-for-field mirror of `include/spared/plugin.h`.
 //!
-//! The header is the contract and carries the prose; every item here names its counterpart there.
-//! `layout.txt` lists each field with its offset and size, and the tests hold header and mirror to
-//! it. Plugin authors who write Rust use `spared-sdk`, which makes all of this safe.
+//! The header is the contract and has the documentation; every item here names its counterpart
+//! there. `layout.txt` lists each field with offset and size; tests compare header and mirror with
+//! it. Authors of plugins in Rust use `spared-sdk`, a safe interface to all of this.
 
 #![deny(missing_docs)]
 
@@ -30,18 +30,18 @@ pub use text::*;
 /// the host takes any other number for -EPROTO.
 pub type Status = i32;
 
-/// `SPARED_MAJOR`: 0 until the ABI is frozen; in the symbol's name.
+/// `SPARED_MAJOR`: part of the symbol's name; 0 until the ABI is frozen.
 pub const MAJOR: u32 = 0;
 /// `SPARED_MINOR`: the minor version that this mirror describes.
 pub const MINOR: u32 = 0;
-/// Keys at the top of each plugin's file that belong to the host, and that `config_keys` leaves out.
+/// Keys at the top of each plugin's file that belong to the host; `config_keys` leaves them out.
 pub const HOST_KEYS: [&str; 5] = ["enabled", "after", "follow", "allow", "on_failure"];
-/// What `brand` of a host is that is no fork.
+/// `brand` of a host that is no fork.
 pub const BRAND: &std::ffi::CStr = c"spared";
 /// `SPARED_PENDING`: `done` will follow.
 pub const PENDING: Status = 1;
-/// `SPARED_RESTART`: from `configure` only, "valid, but I must be restarted for it".
+/// `SPARED_RESTART`, from `configure` only: valid, but only a new worker can use it.
 pub const RESTART: Status = 2;
-/// `SPARED_ATTENTION`: from `query` and its `done` only, "answered, and what the rows say wants
-/// attention".
+/// `SPARED_ATTENTION`, from `query` and its `done` only: answered, and the rows report something
+/// that needs attention.
 pub const ATTENTION: Status = 3;

@@ -1,4 +1,4 @@
-//! `spared.peer/1`: messages to the same plugin on the other node.
+//! `spared.peer/1`: messages to the peer plugin, the same plugin on the peer.
 
 use std::ffi::{CStr, c_void};
 
@@ -19,7 +19,7 @@ pub struct Peer {
     pub reserved: u32,
     /// Queues one message.
     pub send: Option<unsafe extern "C" fn(*mut c_void, Bytes) -> Status>,
-    /// Whether this node holds all that it needs to take over.
+    /// Reports whether this node holds all that a failover to it needs.
     pub in_sync: Option<unsafe extern "C" fn(*mut c_void, u32, Str) -> Status>,
 }
 
@@ -31,12 +31,12 @@ pub struct PeerPlugin {
     pub size: u32,
     /// 0.
     pub reserved: u32,
-    /// The peer is there.
+    /// The peer plugin is connected.
     pub up: Option<unsafe extern "C" fn(*mut c_void, u32) -> Status>,
-    /// It is gone.
+    /// The peer plugin is gone.
     pub down: Option<unsafe extern "C" fn(*mut c_void) -> Status>,
-    /// Its message.
+    /// A message from the peer plugin.
     pub message: Option<unsafe extern "C" fn(*mut c_void, Bytes) -> Status>,
-    /// `send` takes messages again.
+    /// `send` has room again.
     pub writable: Option<unsafe extern "C" fn(*mut c_void) -> Status>,
 }

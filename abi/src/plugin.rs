@@ -1,18 +1,18 @@
-//! What a plugin exports: `struct spared_plugin`, and the role event.
+//! Descriptor that a plugin exports, `struct spared_plugin`, and the role event.
 
 use std::ffi::{c_char, c_int, c_void};
 
 use crate::{Cause, Host, Status, Str};
 
-/// `SPARED_FLAGS_REQUIRED`: those bits of any flags that must be understood.
+/// `SPARED_FLAGS_REQUIRED`: bits that must be understood, in any flags.
 pub const FLAGS_REQUIRED: u32 = 0xffff_0000;
-/// `SPARED_CONFIGURE_CHECK`: validate, without any side effect.
+/// `SPARED_CONFIGURE_CHECK`: validate only, without any side effect.
 pub const CONFIGURE_CHECK: u32 = 0x1;
 /// `SPARED_PLUGIN_REALTIME`: wants real-time priority and locked memory.
 pub const PLUGIN_REALTIME: u32 = 0x1;
-/// `SPARED_PLUGIN_FILES`: reads and runs the files that its configuration names.
+/// `SPARED_PLUGIN_FILES`: reads and runs files that its configuration names.
 pub const PLUGIN_FILES: u32 = 0x2;
-/// `SPARED_PLUGIN_WRITE`: with `PLUGIN_FILES`, writes them, too.
+/// `SPARED_PLUGIN_WRITE`, with `PLUGIN_FILES`: also writes them.
 pub const PLUGIN_WRITE: u32 = 0x4;
 /// `SPARED_PLUGIN_ROOT`: runs as root and unconfined.
 pub const PLUGIN_ROOT: u32 = 0x8;
@@ -21,15 +21,15 @@ pub const PLUGIN_ROOT: u32 = 0x8;
 pub const ROLE_BACKUP: u32 = 1;
 /// `SPARED_ROLE_ACTIVE`.
 pub const ROLE_ACTIVE: u32 = 2;
-/// `SPARED_ROLE_FAULT`: backup, and unable to become active.
+/// `SPARED_ROLE_FAULT`: backup, and cannot become active.
 pub const ROLE_FAULT: u32 = 3;
 
-/// `SPARED_ROLE_MAINTENANCE`: an administrator works on this node.
+/// `SPARED_ROLE_MAINTENANCE`: this node is in maintenance.
 pub const ROLE_MAINTENANCE: u32 = 0x1;
-/// `SPARED_ROLE_PLANNED`: it moved by a switchover, not by a fault.
+/// `SPARED_ROLE_PLANNED`: moved by a switchover, not by a failure.
 pub const ROLE_PLANNED: u32 = 0x2;
 
-/// `struct spared_role`: a group's role as a follower learns it.
+/// `struct spared_role`: a group's role, as followers are told it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct RoleEvent {
@@ -41,15 +41,15 @@ pub struct RoleEvent {
     pub group: Str,
     /// The sentence of `sparectl why`.
     pub why: Str,
-    /// Monotonic; afterwards the host goes on without the plugin.
+    /// Monotonic time; afterwards the host goes on without the plugin.
     pub deadline_ns: u64,
     /// `ROLE_MAINTENANCE`, `ROLE_PLANNED`.
     pub flags: u32,
-    /// `ROLE_*` that the plugin was told last of this group; 0: none yet.
+    /// `ROLE_*` that the plugin was last told for this group; 0: none yet.
     pub before: u32,
     /// Of two roles of one group, the newer has the greater.
     pub epoch: u64,
-    /// What `why` says, as data.
+    /// `why` as data.
     pub cause: *const Cause,
 }
 
@@ -59,15 +59,15 @@ pub struct RoleEvent {
 pub struct Plugin {
     /// `sizeof(struct spared_plugin)` as the plugin compiled it.
     pub size: u32,
-    /// The minor version that the plugin was compiled for.
+    /// Minor version that the plugin was compiled for.
     pub minor: u32,
-    /// The minor version without which it cannot do.
+    /// Lowest minor version of a host that it works with.
     pub needs_minor: u32,
     /// `PLUGIN_*`.
     pub flags: u32,
-    /// Lowest version of its messages to its peer.
+    /// Lowest version of its messages to the peer plugin.
     pub wire_min: u32,
-    /// Highest version of its messages to its peer.
+    /// Highest version of its messages to the peer plugin.
     pub wire_max: u32,
     /// `1 << CAP_...`.
     pub capabilities: u64,
@@ -79,27 +79,27 @@ pub struct Plugin {
     pub vendor: *const c_char,
     /// One line.
     pub summary: *const c_char,
-    /// The fork of spared without which it cannot do, or NULL.
+    /// Fork of spared that it requires, or NULL.
     pub brand: *const c_char,
     /// Allocates an instance.
     pub create: Option<unsafe extern "C" fn(*const Host, *mut *mut c_void) -> Status>,
-    /// Frees it.
+    /// Frees the instance.
     pub destroy: Option<unsafe extern "C" fn(*mut c_void)>,
-    /// Takes, or only checks, a configuration.
+    /// Applies a configuration, or only checks it.
     pub configure: Option<unsafe extern "C" fn(*mut c_void, Str, u32) -> Status>,
-    /// Begins its work.
+    /// Begins the work.
     pub start: Option<unsafe extern "C" fn(*mut c_void, u64) -> Status>,
-    /// Ends its work.
+    /// Ends the work.
     pub stop: Option<unsafe extern "C" fn(*mut c_void, u64) -> Status>,
-    /// Sends the peer all that it has.
+    /// Sends the peer all that the plugin has.
     pub drain: Option<unsafe extern "C" fn(*mut c_void, u64, u64) -> Status>,
-    /// Applies all that it received.
+    /// Applies all that was received.
     pub settle: Option<unsafe extern "C" fn(*mut c_void, u64, u64) -> Status>,
-    /// Learns a group's role.
+    /// A group's role.
     pub role: Option<unsafe extern "C" fn(*mut c_void, u64, *const RoleEvent) -> Status>,
     /// A watched descriptor is ready.
     pub fd: Option<unsafe extern "C" fn(*mut c_void, c_int, u32) -> Status>,
-    /// A timer ran out.
+    /// A timer expired.
     pub timer: Option<unsafe extern "C" fn(*mut c_void, u32) -> Status>,
     /// After `wake`.
     pub woken: Option<unsafe extern "C" fn(*mut c_void) -> Status>,
@@ -107,11 +107,11 @@ pub struct Plugin {
     pub query: Option<unsafe extern "C" fn(*mut c_void, u64, *const Str, u32) -> Status>,
     /// The plugin's half of an extension, or NULL.
     pub extension: Option<unsafe extern "C" fn(*const c_char) -> *const c_void>,
-    /// Files and folders that it may read, and write after a `+`; ends with NULL, or is NULL.
+    /// Files and folders that it may read, or also write after a `+`; ends with NULL, or is NULL.
     pub paths: *const *const c_char,
-    /// Words that `query` knows.
+    /// Words of `query`.
     pub verbs: *const Verb,
-    /// How many.
+    /// Number of verbs.
     pub verb_count: u32,
     /// 0.
     pub reserved: u32,
@@ -130,18 +130,18 @@ pub struct Verb {
     pub size: u32,
     /// `VERB_*`.
     pub effect: u32,
-    /// Empty for `sparectl NAME` alone.
+    /// The word; empty for `sparectl NAME` alone.
     pub word: *const c_char,
-    /// What follows it.
+    /// Its arguments.
     pub usage: *const c_char,
     /// One line.
     pub summary: *const c_char,
 }
 
-/// A descriptor as a `static`: [`Plugin`] holds pointers, which a plain `static` may not.
+/// A descriptor for a `static`: [`Plugin`] holds pointers, so that it is not `Sync` by itself.
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct Exported(pub Plugin);
 
-// SAFETY: a descriptor is constant; its pointers lead to constants and to functions.
+// SAFETY: a descriptor is constant; its pointers lead to constants and functions.
 unsafe impl Sync for Exported {}

@@ -24,6 +24,6 @@ pub struct Scope {
     pub size: u32,
     /// 0.
     pub reserved: u32,
-    /// Key and scope, in `configure`.
+    /// Declares the scope of a key, in `configure`.
     pub declare: Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32) -> Status>,
 }

@@ -1,4 +1,4 @@
-//! Borrowed text and bytes as they cross the boundary.
+//! Borrowed text and bytes, as host and plugin pass them.
 
 use std::ffi::c_char;
 use std::ptr;
@@ -7,7 +7,7 @@ use std::ptr;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Str {
-    /// First byte; may be NULL where `len` is 0.
+    /// First byte; may be NULL if `len` is 0.
     pub ptr: *const c_char,
     /// Length in bytes.
     pub len: usize,
@@ -33,7 +33,7 @@ impl Str {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Bytes {
-    /// First byte; may be NULL where `len` is 0.
+    /// First byte; may be NULL if `len` is 0.
     pub ptr: *const u8,
     /// Length in bytes.
     pub len: usize,
