@@ -1,9 +1,9 @@
-//! One timer that follows what an engine wants next.
+//! One timer that is kept at the next timeout of an engine.
 
 use crate::Host;
 
-/// A timer of the host's that is always set for what [`set`](Self::set) was last told, and asks the
-/// host only where that changed.
+/// A timer of the host that stays at the time last passed to [`set`](Self::set). The host is called
+/// only when that time changes.
 ///
 /// ```ignore
 /// // after each event
@@ -23,7 +23,7 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// The timer `id`, which nobody else sets; it is not set yet.
+    /// The timer `id`, not set yet. Nothing else may use this `id`.
     pub fn new(host: Host, id: u32) -> Self {
         Self {
             host,
@@ -32,8 +32,8 @@ impl Alarm {
         }
     }
 
-    /// Has [`Plugin::timer`](crate::Plugin::timer) called at that monotonic time, or not at all.
-    /// What the host refuses is logged, and asked for again by the next call.
+    /// Makes the host call [`Plugin::timer`](crate::Plugin::timer) at that monotonic time, or not
+    /// at all. If the host refuses, that is logged, and the next call tries again.
     pub fn set(&mut self, at_ns: Option<u64>) {
         if at_ns == self.armed_ns {
             return;
@@ -50,7 +50,7 @@ impl Alarm {
         }
     }
 
-    /// It ran out: the host has forgotten it.
+    /// To be called when the timer expired: the host no longer has it.
     pub fn fired(&mut self) {
         self.armed_ns = None;
     }
@@ -84,7 +84,7 @@ mod tests {
         let table = abi::Host {
             size: crate::group::size::<abi::Host>(),
             timer: Some(timer),
-            // SAFETY: zero is "not there" for every other field.
+            // SAFETY: zero means "absent" in every other field.
             ..unsafe { std::mem::zeroed() }
         };
         // SAFETY: the table outlives the test.

@@ -1,4 +1,4 @@
-//! `spared.check/1`: what is as it should be, and what makes this node less fit.
+//! `spared.check/1`: state of what a plugin watches, and quality of this node.
 
 use spared_abi as abi;
 
@@ -7,19 +7,19 @@ use crate::error::check;
 use crate::host::{Host, c_text};
 use crate::interface::call_ctx;
 
-/// What a plugin was configured to do, and does not.
+/// Something that is configured and not so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// A name that is unique among the plugin's checks: the unit, the server, the table.
+    /// Name, unique among the plugin's checks: the unit, the server, the table.
     pub thing: String,
-    /// What is the matter, as it may stand in brackets.
+    /// What is wrong, in words that may stand in brackets.
     pub why: String,
-    /// False: whether it is so is not known yet.
+    /// False while the state is not known yet.
     pub is_known: bool,
 }
 
 impl Trouble {
-    /// It is not so.
+    /// A trouble that is known.
     pub fn new(thing: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             thing: thing.into(),
@@ -28,7 +28,7 @@ impl Trouble {
         }
     }
 
-    /// Whether it is so is not known yet.
+    /// A state that is not known yet.
     pub fn unknown(thing: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             is_known: false,
@@ -45,8 +45,8 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// `name` is unique in the plugin; `weight` is 0-9999, and 0 where this node is no less fit for
-    /// it; `state` is 0 (failed) to 100 (good), or [`abi::CHECK_UNKNOWN`].
+    /// Reports a check. `name` is unique in the plugin, 1-64 bytes; `weight` is 0-9999, and 0 if this
+    /// node is no less fit for it; `state` is 0 (failed) to 100 (good), or [`abi::CHECK_UNKNOWN`].
     ///
     /// # Errors
     /// The host's, which has logged why.
@@ -68,7 +68,7 @@ impl Checks {
         check(&format!("report check {name}"), status)
     }
 
-    /// Reports a trouble, which says nothing about fitness.
+    /// Reports a trouble as a check of weight 0.
     ///
     /// # Errors
     /// The host's, which has logged why.

@@ -1,4 +1,4 @@
-//! A plugin in two halves: an engine that decides, and the I/O around it.
+//! A plugin in two halves: an engine that decides, and its I/O.
 
 use std::os::fd::RawFd;
 
@@ -7,58 +7,58 @@ use crate::{
     Answer, Applied, Error, Host, InterfaceEvent, Progress, Ready, Role, RoleEvent, Token, Trouble,
 };
 
-/// What a plugin decides, without I/O: it is told what happened and when, and says what is to be done.
+/// The decisions of a plugin, without I/O: events and times come in, actions go out.
 ///
-/// Nothing here blocks, reads a clock or knows the host, so that a test can drive two engines against
-/// each other through days of faults. All times are of the host's monotonic clock, in ns.
+/// An engine does not block, read a clock or know the host, so that a test can run two engines
+/// against each other through days of faults. All times are of the host's monotonic clock, in ns.
 ///
-/// A plugin without a peer writes the first three methods alone.
+/// A plugin without a peer implements only the first three methods.
 pub trait Engine {
-    /// What it wants done: the argument of [`Io::perform`].
+    /// An action to be performed: the argument of [`Io::perform`].
     type Action;
 
     /// The time of [`next_timeout`](Self::next_timeout) has come.
     fn handle_timeout(&mut self, now_ns: u64);
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do; a time that is past is now.
+    /// Next time at which [`handle_timeout`](Self::handle_timeout) is due; one in the past is due now.
     fn next_timeout(&self, now_ns: u64) -> Option<u64>;
 
-    /// The next thing to do, in order; None: nothing for now.
+    /// Next action, in order. None: nothing to do for now.
     fn poll_action(&mut self, now_ns: u64) -> Option<Self::Action>;
 
-    /// A group's role on this node; the default of [`Io::role`] hands it on.
+    /// A group's role on this node; called by the default of [`Io::role`].
     fn handle_role(&mut self, now_ns: u64, group: &str, role: Role) {
         let _ = (now_ns, group, role);
     }
 
-    /// The peer is there, and knows nothing of what was said before; `wire` is the highest version
-    /// that both speak.
+    /// The peer plugin is connected, and knows nothing of earlier messages; `wire` is the highest
+    /// version that both support.
     fn handle_up(&mut self, now_ns: u64, wire: u32) {
         let _ = (now_ns, wire);
     }
 
-    /// The peer is gone, and what was sent may be lost.
+    /// The peer plugin is gone; messages that were sent may be lost.
     fn handle_down(&mut self, now_ns: u64) {
         let _ = now_ns;
     }
 
-    /// What the peer said: untrusted bytes, in order, each once.
+    /// A message from the peer plugin: untrusted bytes, in order, each once.
     ///
     /// # Errors
-    /// Why they are dropped, for the log at its level "debug".
+    /// Why the message is dropped; logged at level "debug".
     fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), String> {
         let _ = (now_ns, message);
         Ok(())
     }
 
-    /// False keeps back the peer's next message, for up to 40 ms each: the channel fills, and the peer
-    /// has to wait. Say so when what was received is not applied as fast as it comes.
+    /// False delays the peer's next message, by up to 40 ms each: the channel fills and the peer has to
+    /// wait. For an engine that cannot apply messages as fast as they arrive.
     fn wants_message(&self) -> bool {
         true
     }
 
-    /// What is to be said to the peer: the same message until [`message_sent`](Self::message_sent);
-    /// None: nothing for now.
+    /// Next message to the peer, the same until [`message_sent`](Self::message_sent). None: nothing
+    /// to send for now.
     fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
         let _ = now_ns;
         None
@@ -69,35 +69,35 @@ pub trait Engine {
         let _ = now_ns;
     }
 
-    /// Whether this node holds all that it needs to take over, and a sentence where not
-    /// ([`PeerHandle::in_sync`](crate::PeerHandle::in_sync)). None: the runner says nothing of it.
+    /// Whether this node holds all that a failover to it needs; if not, a sentence why
+    /// ([`PeerHandle::in_sync`](crate::PeerHandle::in_sync)). None: the runner reports nothing.
     fn in_sync(&self) -> Option<Result<(), String>> {
         None
     }
 
-    /// What is configured and not so, in whichever role. The runner reports it, so that
-    /// `sparectl status` of both nodes lists it, and withdraws what is no longer here. What
-    /// [`in_sync`](Self::in_sync) says already is left out.
+    /// Everything that is configured and not so, in any role. The runner reports each as a check,
+    /// which `sparectl status` of both nodes lists, and withdraws it when it is no longer here. Leave
+    /// out what [`in_sync`](Self::in_sync) says already.
     fn troubles(&self) -> Vec<Trouble> {
         Vec::new()
     }
 
-    /// Before a switchover on the node that leaves: what waits is to be sent.
+    /// Before a switchover, on the active node: send all that waits.
     fn start_drain(&mut self, now_ns: u64, deadline_ns: u64) {
         let _ = (now_ns, deadline_ns);
     }
 
-    /// Whether the peer has all of it, or is gone. Asked when no action and nothing to read is left.
+    /// Whether the peer has all of it, or is gone. Asked when there is no action and nothing to read.
     fn is_drained(&self) -> bool {
         true
     }
 
-    /// Before addresses move here: what was received is to be applied.
+    /// Before addresses move to this node: apply all that was received.
     fn start_settle(&mut self, now_ns: u64, deadline_ns: u64) {
         let _ = (now_ns, deadline_ns);
     }
 
-    /// Whether all of it is applied. Asked when no action and nothing to read is left.
+    /// Whether all of it is applied. Asked when there is no action and nothing to read.
     fn is_settled(&self) -> bool {
         true
     }
@@ -111,9 +111,9 @@ pub trait Engine {
 
 /// The I/O of a plugin, with its configuration: sockets, files, threads, and the host.
 ///
-/// Each callback of the host comes here first, with the engine. Where a default hands it on to the
-/// engine, an own method reads what has to be known before, and hands it on itself. Whatever the
-/// engine then wants is done when the method has returned: see [`Runner`](crate::Runner).
+/// Each callback of the host comes here first, together with the engine. Some defaults pass it on to
+/// the engine; a method of your own can read something first, and then passes it on itself. After the
+/// method has returned the engine's actions are performed: see [`Runner`](crate::Runner).
 ///
 /// ```
 /// use std::fs;
@@ -122,7 +122,7 @@ pub trait Engine {
 /// use spared_sdk::config::Config;
 /// use spared_sdk::{Checks, Engine, Error, Host, Io, Runner};
 ///
-/// /// Decides when the load is read, and how fit this node is.
+/// /// Decides when the load is read, and rates it.
 /// struct Load {
 ///     interval_ns: u64,
 ///     due_ns: u64,
@@ -158,7 +158,7 @@ pub trait Engine {
 ///     }
 /// }
 ///
-/// /// The file, and whom the result is reported to.
+/// /// Reads the file and reports the result.
 /// struct Files {
 ///     checks: Checks,
 /// }
@@ -203,12 +203,12 @@ pub trait Engine {
 /// });
 /// ```
 ///
-/// The parts of [`export!`](crate::export) that a runner has are `roles`, `transfer`, `query`,
-/// `interfaces` and `peer`; what is not named there is not called.
+/// A runner has the parts `roles`, `transfer`, `query`, `interfaces` and `peer` of
+/// [`export!`](crate::export); the methods of a part that is not named there are not called.
 pub trait Io: Sized {
-    /// The configuration as the plugin uses it; `()` where it has none.
+    /// The configuration as the plugin uses it; `()` if it has none.
     type Settings: PartialEq;
-    /// What decides.
+    /// The half that decides.
     type Engine: Engine;
 
     /// Reads the plugin's file, without any side effect: as
@@ -218,13 +218,14 @@ pub trait Io: Sized {
     /// As there.
     fn read(config: &Config) -> Result<Self::Settings, Error>;
 
-    /// Begins the work: opens what is needed, and makes the engine.
+    /// Begins the work: opens what is needed and makes the engine.
     ///
     /// # Errors
     /// The worker is restarted later.
     fn start(host: Host, settings: &Self::Settings) -> Result<(Self, Self::Engine), Error>;
 
-    /// Takes new settings, free of faults, while it runs. By default a change needs a restart.
+    /// Applies new settings, free of faults, while the plugin runs. By default a change needs a
+    /// restart.
     ///
     /// # Errors
     /// The old settings stay in force.
@@ -247,7 +248,7 @@ pub trait Io: Sized {
         let _ = engine;
     }
 
-    /// Does one thing that the engine wants. It must not block.
+    /// Performs one action of the engine. It must not block.
     ///
     /// # Errors
     /// Are logged.
@@ -261,21 +262,22 @@ pub trait Io: Sized {
         Ok(())
     }
 
-    /// Brings the engine one piece of what is being read, such as a dump of the kernel's or what a
-    /// thread found; false: there is none for now. It is called again until then. No action waits
-    /// when it is called: what [`perform`](Self::perform) gathered may be done here at one go.
+    /// Passes the engine one piece of what is being read, such as a dump from the kernel or the
+    /// result of a thread, and is called again until it returns false: nothing for now. No action
+    /// waits when it is called: what [`perform`](Self::perform) gathered can be done here at once.
     fn poll(&mut self, engine: &mut Self::Engine, now_ns: u64) -> bool {
         let _ = (engine, now_ns);
         false
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called, beside the engine's time.
+    /// Time of a call of [`handle_timeout`](Self::handle_timeout) in addition to the engine's.
     fn next_timeout(&self) -> Option<u64> {
         None
     }
 
-    /// The engine's time has come, or that of [`next_timeout`](Self::next_timeout). What waits in
-    /// sockets and counts however late this is is read before the engine is told.
+    /// The time of the engine's `next_timeout` or of [`next_timeout`](Self::next_timeout) has come.
+    /// Packets that wait in sockets, and count even if this call is late, must be read before the
+    /// engine is told.
     fn handle_timeout(&mut self, engine: &mut Self::Engine, now_ns: u64) {
         engine.handle_timeout(now_ns);
     }
@@ -285,19 +287,19 @@ pub trait Io: Sized {
         let _ = (engine, now_ns, fd, ready);
     }
 
-    /// An own timer given to [`Host::timer`] ran out; any number but `u32::MAX` may be one.
+    /// A timer given to [`Host::timer`] expired; `u32::MAX` is the runner's own.
     fn timer(&mut self, engine: &mut Self::Engine, now_ns: u64, id: u32) {
         let _ = (engine, now_ns, id);
     }
 
-    /// A [`Waker`](crate::Waker) was used. What a thread has found is best brought by
-    /// [`poll`](Self::poll), which follows.
+    /// A [`Waker`](crate::Waker) was used. [`poll`](Self::poll) follows, and is the place to pass on
+    /// the result of a thread.
     fn woken(&mut self, engine: &mut Self::Engine, now_ns: u64) {
         let _ = (engine, now_ns);
     }
 
-    /// A group's role. A call that takes longer keeps the token (a number for engines that know no
-    /// host) and is [`Progress::Pending`]; [`Host::done`] ends it, also before this has returned.
+    /// A group's role. A call that takes longer returns [`Progress::Pending`] and keeps the token (a
+    /// number, for engines); [`Host::done`] completes it, also before this has returned.
     ///
     /// # Errors
     /// The plugin counts as degraded; the failover goes on.
@@ -313,25 +315,25 @@ pub trait Io: Sized {
         Ok(Progress::Done)
     }
 
-    /// Before a switchover on the node that leaves; it ends when [`Engine::is_drained`] says so.
+    /// Before a switchover, on the active node; complete when [`Engine::is_drained`] is true.
     fn drain(&mut self, engine: &mut Self::Engine, now_ns: u64, deadline_ns: u64) {
         engine.start_drain(now_ns, deadline_ns);
     }
 
-    /// Before addresses move here; it ends when [`Engine::is_settled`] says so.
+    /// Before addresses move to this node; complete when [`Engine::is_settled`] is true.
     fn settle(&mut self, engine: &mut Self::Engine, now_ns: u64, deadline_ns: u64) {
         engine.start_settle(now_ns, deadline_ns);
     }
 
-    /// An interface that is followed changed.
+    /// State of an interface that is followed.
     fn changed(&mut self, engine: &mut Self::Engine, now_ns: u64, event: &InterfaceEvent<'_>) {
         let _ = (engine, now_ns, event);
     }
 
-    /// The words that [`query`](Self::query) knows: no other arrives.
+    /// The words of [`query`](Self::query); no other arrives.
     const VERBS: &'static [crate::Verb] = &[crate::Verb::ROWS, crate::Verb::STATUS];
 
-    /// Somebody asks: as [`Query::query`](crate::Query::query).
+    /// Answers a query: as [`Query::query`](crate::Query::query).
     ///
     /// # Errors
     /// As there.

@@ -1,4 +1,4 @@
-//! What goes wrong in a plugin, grouped by whose fault it is.
+//! Errors of a plugin, grouped by whose fault it is.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,7 @@ use spared_abi as abi;
 
 use crate::config::Fault;
 
-/// No error of Linux is greater.
+/// The greatest errno of Linux.
 const ERRNO_MAX: i32 = 4095;
 
 pub(crate) const EPERM: i32 = 1;
@@ -24,27 +24,27 @@ pub(crate) const ENOTRECOVERABLE: i32 = 131;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The configuration: its faults, or an empty list where the reader has them.
+    /// Faults of the configuration; an empty list if the reader has them.
     Config(Vec<Fault>),
-    /// The peer, or another router, said something wrong.
+    /// The peer, or another router, sent something invalid.
     Peer(String),
-    /// The system refused something: what was tried, and its answer.
+    /// The kernel refused something.
     Kernel {
-        /// "open a socket on lan2".
+        /// What was tried: "open a socket on lan2".
         tried: String,
-        /// What the system said.
+        /// The kernel's answer.
         source: io::Error,
     },
-    /// The host refused something: what was tried, and its errno.
+    /// The host refused something.
     Host {
-        /// "set a timer".
+        /// What was tried: "set a timer".
         tried: String,
         /// Positive errno.
         errno: i32,
     },
-    /// The plugin itself.
+    /// A fault of the plugin itself.
     Plugin(String),
-    /// The words of a query: the usage, in a line or more.
+    /// Invalid words of a query: the usage, in a line or more.
     Usage(String),
 }
 
@@ -74,7 +74,7 @@ impl Error {
             Self::Host { errno, .. } => *errno,
             Self::Plugin(_) => EPERM,
         };
-        // Both can be made of any number, and what is no errno is no status.
+        // Kernel and Host can hold any number; one that is no errno is no status.
         match errno {
             1..=ERRNO_MAX => -errno,
             _ => -EIO,
@@ -127,7 +127,7 @@ impl From<Vec<Fault>> for Error {
     }
 }
 
-/// A host function's status as a result.
+/// The status of a host function as a result.
 pub(crate) fn check(tried: &str, status: abi::Status) -> Result<(), Error> {
     if status >= 0 {
         return Ok(());

@@ -1,4 +1,4 @@
-//! `export!` and what it expands to: the constant that makes a library a plugin.
+//! `export!`, which defines the constant that makes a library a plugin.
 
 use std::ffi::{CStr, c_char, c_void};
 
@@ -8,19 +8,19 @@ use crate::Plugin;
 use crate::group::size;
 use crate::shim;
 
-/// Makes a type the plugin of this library: emits the constant `spared_plugin_v0`.
+/// Exports a type as the plugin of this library: defines the constant `spared_plugin_v0`.
 ///
 /// ```ignore
 /// spared_sdk::export!(Vrrp {
 ///     name: "vrrp",                  // the file is vrrp.so
 ///     summary: "decides who is active",
 ///     vendor: "spared",              // optional; the crate's authors
-///     brand: "acme",                 // optional; the fork of spared that it needs
+///     brand: "acme",                 // optional; the fork of spared that it requires
 ///     capabilities: [],              // optional; numbers of <linux/capability.h>, like libc's
 ///     flags: REALTIME,               // optional; of REALTIME, FILES, WRITE, ROOT: FILES | WRITE
-///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; what it may read, after a + write
-///     wire: (1, 2),                  // optional; versions of its messages to its peer
-///     // of roles, transfer, query, interfaces, groups, peer, identity
+///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; may be read, after a + also written
+///     wire: (1, 2),                  // optional; versions of its messages to the peer plugin
+///     // any of roles, transfer, query, interfaces, groups, peer, identity
 ///     parts: [query, interfaces, groups],
 /// });
 /// ```
@@ -148,7 +148,7 @@ pub const fn descriptor<T: Plugin>(
     }
 }
 
-/// A literal with its NUL as a C string; a NUL within fails the build.
+/// A literal with its NUL as a C string; another NUL within it fails the build.
 pub const fn text(text: &'static str) -> *const c_char {
     match CStr::from_bytes_with_nul(text.as_bytes()) {
         Ok(text) => text.as_ptr(),
@@ -162,13 +162,13 @@ pub const fn vendor(mut plugin: abi::Plugin, vendor: *const c_char) -> abi::Plug
     plugin
 }
 
-/// Refuses every host but those of a fork of spared.
+/// Sets the fork of spared that is required.
 pub const fn brand(mut plugin: abi::Plugin, brand: *const c_char) -> abi::Plugin {
     plugin.brand = brand;
     plugin
 }
 
-/// Asks for a capability by its number.
+/// Adds a capability by its number.
 pub const fn capability(mut plugin: abi::Plugin, number: u64) -> abi::Plugin {
     plugin.capabilities |= 1 << number;
     plugin
@@ -180,30 +180,31 @@ pub const fn flag(mut plugin: abi::Plugin, flag: u32) -> abi::Plugin {
     plugin
 }
 
-/// Sets the files that it may open; the last of `paths` is NULL.
+/// Sets the files and folders that it may open; the last of `paths` is NULL.
 pub const fn paths(mut plugin: abi::Plugin, paths: &'static [*const c_char]) -> abi::Plugin {
     plugin.paths = paths.as_ptr();
     plugin
 }
 
-/// Sets the versions of the messages to the peer.
+/// Sets the versions of the messages to the peer plugin.
 pub const fn wire(mut plugin: abi::Plugin, min: u32, max: u32) -> abi::Plugin {
     plugin.wire_min = min;
     plugin.wire_max = max;
     plugin
 }
 
-/// Behind [`has!`](crate::has).
+/// Used by [`has!`](crate::has).
 pub const fn reaches(size: u32, offset: usize, field: usize) -> bool {
     size as usize >= offset + field
 }
 
-/// Behind [`has!`](crate::has).
+/// Used by [`has!`](crate::has).
 pub const fn size_of_field<T, F>(_: fn(&T) -> &F) -> usize {
     size_of::<F>()
 }
 
-/// One module per part: `add` puts it into the descriptor, `half` answers for its extension.
+/// One module per part: `add` puts its callbacks into the descriptor, `half` answers for its
+/// extension.
 pub mod part {
     macro_rules! callbacks {
         ($part:ident, $trait:ident, $($callback:ident),+) => {
@@ -211,7 +212,7 @@ pub mod part {
             pub mod $part {
                 use std::ffi::{c_char, c_void};
 
-                /// Puts it into the descriptor.
+                /// Puts its callbacks into the descriptor.
                 pub const fn add<T: crate::$trait>(
                     mut plugin: spared_abi::Plugin,
                 ) -> spared_abi::Plugin {
@@ -219,10 +220,10 @@ pub mod part {
                     plugin
                 }
 
-                /// It has no extension.
+                /// NULL: it has no extension.
                 ///
                 /// # Safety
-                /// None needed; its siblings read `id`.
+                /// None needed; other parts read `id`.
                 pub const unsafe fn half<T>(_id: *const c_char) -> *const c_void {
                     std::ptr::null()
                 }
@@ -236,14 +237,14 @@ pub mod part {
             pub mod $part {
                 use std::ffi::{CStr, c_char, c_void};
 
-                /// It has no callback in the descriptor.
+                /// Changes nothing: it has no callback in the descriptor.
                 pub const fn add<T: crate::$trait>(
                     plugin: spared_abi::Plugin,
                 ) -> spared_abi::Plugin {
                     plugin
                 }
 
-                /// Its half of the extension, or NULL where `id` is another.
+                /// Its half of the extension, or NULL if `id` is another one.
                 ///
                 /// # Safety
                 /// `id` is NULL or a C string.
@@ -264,19 +265,19 @@ pub mod part {
     pub mod query {
         use std::ffi::{c_char, c_void};
 
-        /// Puts it into the descriptor, with its verbs.
+        /// Puts its callback and verbs into the descriptor.
         pub const fn add<T: crate::Query>(mut plugin: spared_abi::Plugin) -> spared_abi::Plugin {
             plugin.query = Some(crate::part::query::<T>);
-            // A verb is the ABI's, and nothing beside it.
+            // `Verb` is a transparent wrapper of the ABI's.
             plugin.verbs = T::VERBS.as_ptr().cast();
             plugin.verb_count = T::VERBS.len() as u32;
             plugin
         }
 
-        /// It has no extension.
+        /// NULL: it has no extension.
         ///
         /// # Safety
-        /// None needed; its siblings read `id`.
+        /// None needed; other parts read `id`.
         pub const unsafe fn half<T>(_id: *const c_char) -> *const c_void {
             std::ptr::null()
         }

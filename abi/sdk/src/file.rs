@@ -1,7 +1,7 @@
-//! Files that take the place of another at once and for good, whatever crashes.
+//! Replaces files atomically and durably.
 //!
-//! Own code and no crate: `tempfile` names what it writes at random, so that what a crash leaves
-//! behind would stay for ever. The rest of it is a page of std.
+//! Written here because `tempfile` gives the new file a random name, so that a file left behind by a
+//! crash would stay for ever.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
@@ -9,16 +9,15 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-/// Owner and mode of a new file. Until its content is complete nobody but this process's user may
-/// read it.
+/// Owner and mode of a new file. Until its content is complete only this process's user may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Mode 0600, for this process's user.
     Private,
-    /// Those of the file that was there, which must be a regular one; of a first one the owner of its
+    /// Those of the old file, which must be a regular one; without an old file the owner of the
     /// folder, and mode 0644.
     AsBefore,
-    /// These.
+    /// The given ones.
     Given {
         /// User that owns it.
         uid: u32,
@@ -29,16 +28,16 @@ pub enum Access {
     },
 }
 
-/// Replaces a file by one with this content: a new file beside it is written and flushed to disk, takes
-/// its name, and the folder is flushed as well. So at any time, also after a power cut, the name leads
-/// to all of the old content or all of the new.
+/// Replaces a file by one with this content: writes a new file beside it, flushes it to disk, renames
+/// it and flushes the folder. At any time, also after a power cut, the name leads to the complete old
+/// content or the complete new one.
 ///
-/// The disk may take its time: `may` is asked when only the renaming is left. A link under the name
-/// is replaced, never followed.
+/// The disk may be slow: `may` is called when only the renaming is left, and can refuse it. A symbolic
+/// link under the name is replaced, never followed.
 ///
 /// # Errors
-/// A sentence that names the file, or that of `may`. If the file has not been replaced, it is
-/// untouched and nothing is left beside it.
+/// A sentence that names the file, or the error of `may`. If the file was not replaced it is
+/// unchanged, and nothing is left beside it.
 pub fn replace(
     path: &Path,
     content: &[u8],
@@ -57,7 +56,7 @@ pub fn replace(
     renamed.inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
-/// Flushes to disk which names a folder has.
+/// Flushes the entries of a folder to disk.
 ///
 /// # Errors
 /// The kernel's.
@@ -65,7 +64,7 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// The folder, and the new file in it: always the same name, so that the next run removes it.
+/// The folder and the new file in it. Its name is always the same, so that the next run removes it.
 fn beside(path: &Path) -> Option<(&Path, PathBuf)> {
     let folder = match path.parent()? {
         here if here.as_os_str().is_empty() => Path::new("."),
@@ -79,7 +78,7 @@ fn beside(path: &Path) -> Option<(&Path, PathBuf)> {
 
 fn write(path: &Path, folder: &Path, new: &Path, content: &[u8], access: Access) -> io::Result<()> {
     let access = resolved(path, folder, access)?;
-    // the folder may be somebody else's, who might have put a link there: never followed
+    // the folder may belong to somebody else, who could have put a link there: create_new follows none
     let mut file = File::options()
         .write(true)
         .create_new(true)
@@ -91,13 +90,13 @@ fn write(path: &Path, folder: &Path, new: &Path, content: &[u8], access: Access)
         if (is.uid(), is.gid()) != (uid, gid) {
             fchown(&file, Some(uid), Some(gid))?;
         }
-        // after the owner, whose change takes set-user-id away
+        // after the owner, as changing that clears set-user-id
         file.set_permissions(Permissions::from_mode(mode & 0o7777))?;
     }
     file.sync_all()
 }
 
-/// User, group and mode; None: as it is created.
+/// User, group and mode; None: as the file is created.
 fn resolved(path: &Path, folder: &Path, access: Access) -> io::Result<Option<(u32, u32, u32)>> {
     let before = match access {
         Access::Private => return Ok(None),

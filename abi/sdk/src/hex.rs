@@ -1,11 +1,11 @@
 //! Bytes as hexadecimal text.
 //!
-//! Own code and no crate: crates read "01:02:ff" in pairs of digits only, and Kea and dnsmasq write
-//! "1:2:ff" as well.
+//! Written here because crates read only pairs of digits ("01:02:ff"), and Kea and dnsmasq also write
+//! "1:2:ff".
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Two digits each, small, with a text between them.
+/// Two lower-case digits for each byte, with a text between them.
 ///
 /// ```
 /// use spared_sdk::hex;
@@ -25,7 +25,7 @@ pub fn text(bytes: &[u8], between: &str) -> String {
     text
 }
 
-/// Appends two digits each, small, with colons.
+/// Appends two lower-case digits for each byte, with colons between them.
 pub fn write(out: &mut Vec<u8>, bytes: &[u8]) {
     for (index, byte) in bytes.iter().enumerate() {
         if index > 0 {
@@ -35,12 +35,12 @@ pub fn write(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends two digits.
+/// Appends one byte as two digits.
 pub fn push(out: &mut Vec<u8>, byte: u8) {
     out.extend(digits(byte));
 }
 
-/// `01:02:ff`, also `1:2:ff`; empty text is no bytes.
+/// Reads `01:02:ff`, also `1:2:ff`; an empty text is no bytes.
 pub fn parse(text: &[u8]) -> Option<Vec<u8>> {
     if text.is_empty() {
         return Some(Vec::new());
@@ -52,7 +52,7 @@ pub fn parse(text: &[u8]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// One or two digits.
+/// Reads one byte of one or two digits.
 pub fn byte(digits: &[u8]) -> Option<u8> {
     match *digits {
         [low] => digit(low),
