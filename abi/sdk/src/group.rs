@@ -1,4 +1,4 @@
-//! `spared.group/1`: for the plugin that decides who is active.
+//! `spared.group/1`: for the elector, the plugin that decides roles.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,42 +12,42 @@ use crate::{Error, Plugin, Role, text};
 
 /// The part `groups`: the plugin decides roles.
 pub trait Groups: Plugin {
-    /// What the host wants of a group; the newest is the whole truth.
+    /// The host's directive for a group; the newest replaces all earlier ones.
     fn directive(&mut self, directive: &Directive<'_>);
 }
 
-/// What the host wants of a group.
+/// The host's directive for a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Directive<'a> {
     /// The configured name.
     pub group: &'a str,
-    /// 0-100: how fit this node is.
+    /// This node's quality, 0-100.
     pub quality: u8,
-    /// 0-100: how fit the other is, where that is known.
+    /// The peer's quality, 0-100, if it is known.
     pub peer_quality: Option<u8>,
-    /// May become active.
+    /// This node may become active.
     pub eligible: bool,
-    /// The administrator's word.
+    /// Role that an administrator forced.
     pub forced: Forced,
-    /// In maintenance.
+    /// This node is in maintenance.
     pub maintenance: bool,
-    /// Must give up being active now; `why` says the reason.
+    /// This node must stop being active now; `why` has the reason.
     pub resign: bool,
-    /// Not yet in sync with the peer: weaker than a node that is.
+    /// This node is not yet in sync: weaker than one that is.
     pub joining: bool,
-    /// A failover by this node would lose nothing: tell the peer.
+    /// A failover to this node would lose nothing: tell the peer.
     pub ready: bool,
     /// No change of role for quality or preference.
     pub frozen: bool,
-    /// The peer is prepared: publish backup now, and let it go ahead.
+    /// The peer is prepared: publish backup now, so that it goes ahead.
     pub release: bool,
-    /// Prepared: become active the moment that the peer lets go.
+    /// This node is prepared: become active as soon as the peer lets go.
     pub prepared: bool,
     /// The reason.
     pub why: &'a str,
 }
 
-/// What `sparectl force` said.
+/// Role set by `sparectl force`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Forced {
     /// Nothing, or something that this SDK does not know.
@@ -85,7 +85,7 @@ impl<'a> Directive<'a> {
     }
 }
 
-/// All that a group claims. It comes alive while the group is active.
+/// Everything that a group claims. It is installed while the group is active.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     /// Virtual routers, whose adverts the fence lets through.
@@ -94,7 +94,7 @@ pub struct Claims {
     pub addresses: Vec<AddressClaim>,
     /// Virtual routes.
     pub routes: Vec<RouteClaim>,
-    /// Announce again that often; zero: not. Whole seconds.
+    /// Interval at which addresses are announced again, in whole seconds; zero: never.
     pub refresh: Duration,
     /// How long one advert keeps the fence passing.
     pub lease: Duration,
@@ -103,7 +103,7 @@ pub struct Claims {
 /// One virtual router.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VirtualRouterClaim {
-    /// Where it speaks.
+    /// Interface of its adverts.
     pub interface: String,
     /// IPv6 rather than IPv4.
     pub ipv6: bool,
@@ -113,59 +113,59 @@ pub struct VirtualRouterClaim {
     pub vmac: bool,
     /// Accept packets to the addresses.
     pub accept: bool,
-    /// Its adverts come through routers: those of any TTL are heard.
+    /// Adverts arrive through routers: accept any TTL.
     pub routed: bool,
 }
 
 /// One virtual address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AddressClaim {
-    /// Where it lives.
+    /// Interface that gets the address.
     pub interface: String,
-    /// Index into the routers; None: follows the group without VRRP.
+    /// Index into the virtual routers; None: the address follows the group without VRRP.
     pub router: Option<u32>,
     /// The address.
     pub address: IpAddr,
     /// Its prefix length.
     pub prefix: u8,
-    /// What the node itself sends there comes from it.
+    /// It is the source address of the node's own packets to that network.
     pub source: bool,
 }
 
 /// One virtual route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RouteClaim {
-    /// Where to.
+    /// Destination.
     pub destination: IpAddr,
     /// Its prefix length.
     pub prefix: u8,
-    /// Through whom.
+    /// Gateway.
     pub gateway: Option<IpAddr>,
-    /// Over which interface.
+    /// Interface; required without a gateway.
     pub interface: Option<String>,
     /// Preferred source address.
     pub source: Option<IpAddr>,
-    /// 0: the kernel's default.
+    /// Metric; 0: the kernel's default.
     pub metric: u32,
-    /// 0: main.
+    /// Routing table; 0: main.
     pub table: u32,
 }
 
-/// Why a group has its role: what kind, and the fields that plugin.h has beside that kind. The host
-/// makes the sentences.
+/// Why a group has its role, as a kind and its fields, which plugin.h lists. The host makes the
+/// sentences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cause {
     /// `abi::CAUSE_*`.
     pub kind: u32,
-    /// Of `abi::CAUSE_BY_SWITCHOVER` and on.
+    /// `abi::CAUSE_BY_SWITCHOVER` and later flags.
     pub flags: u32,
     /// This node's quality or priority.
     pub own: u32,
     /// The peer's.
     pub theirs: u32,
-    /// A time.
+    /// Duration that the kind names.
     pub for_ns: u64,
-    /// The other router: its name, or its address.
+    /// Name or address of the other router.
     pub peer: String,
     /// An interface, or several with ", " between them.
     pub interface: String,
@@ -174,7 +174,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// One of this kind, without anything else.
+    /// A cause of this kind, without further fields.
     pub fn of(kind: u32) -> Self {
         Self {
             kind,
@@ -182,7 +182,7 @@ impl Cause {
         }
     }
 
-    /// A clause for which there is no kind: "its lamp is red".
+    /// A cause for which there is no kind, as a clause: "its lamp is red".
     pub fn other(text: &str) -> Self {
         Self {
             text: text.to_owned(),
@@ -191,9 +191,9 @@ impl Cause {
     }
 
     /// # Safety
-    /// `cause` is NULL, or lent for the call with its texts, and as long as it says.
+    /// `cause` is NULL, or lent for the call with its texts, and as long as its size says.
     pub(crate) unsafe fn read(cause: *const abi::Cause) -> Self {
-        // SAFETY: the caller's promise; one that is shorter has nothing that is asked for.
+        // SAFETY: the caller's promise; no field of a shorter one is read.
         unsafe {
             if cause.is_null() || !crate::has!((*cause), abi::Cause, text) {
                 return Self::default();
@@ -227,7 +227,7 @@ impl Cause {
     }
 }
 
-/// Declares groups and says their roles; from [`Host::groups`].
+/// Declares groups and sets their roles; from [`Host::groups`].
 #[derive(Clone, Copy, Debug)]
 pub struct GroupHandle {
     pub(crate) host: Host,
@@ -235,7 +235,7 @@ pub struct GroupHandle {
 }
 
 impl GroupHandle {
-    /// Declares a group, or replaces its claims whole. While it is active only the difference is
+    /// Declares a group, or replaces all its claims. While it is active only the difference is
     /// applied.
     ///
     /// # Errors
@@ -267,16 +267,17 @@ impl GroupHandle {
         self.claim_raw(group, std::ptr::null())
     }
 
-    /// Says a group's role. Active returns when the fence is passing: advertise then. Backup returns
-    /// when it is closed: send priority 0 then. The same role with another cause only replaces that.
+    /// Sets a group's role. Active returns when the fence is passing: advertise then. Backup returns
+    /// when it is blocking: send priority 0 then. The same role with another cause only replaces the
+    /// cause.
     ///
     /// # Errors
-    /// The host did not do it, or did not answer within 100 ms: the role is then backup.
+    /// The host refused, or did not answer within 100 ms: the role is then backup.
     pub fn publish(&self, group: &str, role: Role, cause: &Cause) -> Result<(), Error> {
         self.publish_with(group, role, 0, cause)
     }
 
-    /// Publishes active once more and has every fence lease granted anew, those that lapsed too.
+    /// Publishes active once more, so that every fence lease is granted anew, also those that lapsed.
     /// Read your sockets empty first: nobody else may be active.
     ///
     /// # Errors
@@ -293,7 +294,7 @@ impl GroupHandle {
         cause: &Cause,
     ) -> Result<(), Error> {
         let (c_group, cause) = (c_text(group)?, cause.to_raw());
-        // SAFETY: the table is valid as long as the instance; the texts live through the call.
+        // SAFETY: the table is valid as long as the instance; group and cause live through the call.
         let status = unsafe {
             call_ctx!(
                 self.table,
@@ -308,8 +309,8 @@ impl GroupHandle {
         check(&format!("publish {role} for group {group}"), status)
     }
 
-    /// Replaces the cause of a role that was published, as long as the group has that role; the
-    /// host's answer is not waited for.
+    /// Replaces the cause of a published role, as long as the group has that role. Does not wait for
+    /// the host.
     ///
     /// # Errors
     /// The host's, which has logged why.
@@ -340,7 +341,7 @@ impl GroupHandle {
         check(&format!("announce group {group}"), status)
     }
 
-    /// On the active node: the peer is fitter, switch the group over to it. Once followers have
+    /// On the active node: requests a switchover to the peer, which is fitter. When followers have
     /// drained and the peer is prepared, [`Directive::release`] is set.
     ///
     /// # Errors

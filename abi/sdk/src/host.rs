@@ -1,4 +1,4 @@
-//! What a plugin may ask of the host.
+//! Functions of the host that a plugin may call.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ops::BitOr;
@@ -15,7 +15,7 @@ use crate::interface::InterfaceHandle;
 use crate::peer::PeerHandle;
 use crate::{Error, Token};
 
-/// The host, as this instance sees it. Copying it is free; it stays on the plugin's thread.
+/// The host. Copying it is free; it is for the plugin's thread only.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
     raw: *const abi::Host,
@@ -23,45 +23,46 @@ pub struct Host {
 
 impl Host {
     /// # Safety
-    /// `raw` leads to a host table that outlives every copy of the result.
+    /// `raw` points to a host table that outlives every copy of the result.
     pub(crate) unsafe fn from_raw(raw: *const abi::Host) -> Self {
         Self { raw }
     }
 
-    /// An event for `sparectl events`: what an administrator wants to find a week later.
+    /// Records an event for `sparectl events`: something that an administrator wants to find a week
+    /// later.
     pub fn event(&self, text: &str) {
         self.log(abi::LOG_EVENT, text);
     }
 
-    /// A handle that other threads may use to have [`Plugin::woken`](crate::Plugin::woken) called.
+    /// A handle by which other threads request a call of [`Plugin::woken`](crate::Plugin::woken).
     pub fn waker(&self) -> Waker {
         Waker { raw: self.raw }
     }
 
-    /// Has [`Plugin::fd`](crate::Plugin::fd) called whenever `fd` is ready for `interest`, until
-    /// [`unwatch_fd`](Self::unwatch_fd). Unwatch a descriptor before you close it.
+    /// Makes the host call [`Plugin::fd`](crate::Plugin::fd) whenever `fd` is ready for `interest`,
+    /// until [`unwatch_fd`](Self::unwatch_fd). Unwatch a descriptor before you close it.
     ///
     /// # Errors
-    /// The descriptor cannot be watched, or there are too many.
+    /// The descriptor cannot be watched, or more than 4096 are.
     pub fn watch_fd(&self, fd: RawFd, interest: Interest) -> Result<(), Error> {
         // SAFETY: the table outlives self, and this is the plugin's thread as Host is not Send.
         let status = unsafe { call!(self.raw, watch_fd, fd, interest.0) };
         check("watch a descriptor", status)
     }
 
-    /// Ends that; a descriptor that is not watched is no error.
+    /// Stops watching a descriptor; one that is not watched is no error.
     pub fn unwatch_fd(&self, fd: RawFd) {
         // SAFETY: as above.
         let _ = unsafe { call!(self.raw, watch_fd, fd, 0) };
     }
 
-    /// Has [`Plugin::timer`](crate::Plugin::timer) called once at a monotonic time; a second call
-    /// with the same `id` replaces the first. Allocates nothing once `id` was used before.
+    /// Makes the host call [`Plugin::timer`](crate::Plugin::timer) once at a monotonic time; a second
+    /// call with the same `id` replaces the first. Allocates nothing if `id` was used before.
     ///
     /// # Errors
     /// More than 4096 timers.
     pub fn timer(&self, id: u32, at_ns: u64) -> Result<(), Error> {
-        // 0 would cancel, and the past is the past.
+        // 0 would cancel; 1 is in the past as well.
         // SAFETY: as above.
         let status = unsafe { call!(self.raw, timer, id, at_ns.max(1)) };
         check("set a timer", status)
@@ -79,8 +80,8 @@ impl Host {
         unsafe { (*self.raw).now.map_or(0, |now| now((*self.raw).ctx)) }
     }
 
-    /// Ends what returns [`Progress::Pending`](crate::Progress::Pending), also before it has returned.
-    /// A stale token is ignored.
+    /// Completes a callback that returned [`Progress::Pending`](crate::Progress::Pending), or is about
+    /// to. A stale token is ignored.
     pub fn done(&self, token: Token, result: Result<(), Error>) {
         let status = match result {
             Ok(()) => 0,
@@ -94,7 +95,7 @@ impl Host {
         let _ = unsafe { call!(self.raw, done, token, status) };
     }
 
-    /// Interfaces and sockets on them; None where this host has none.
+    /// Interfaces and sockets on them; None if this host does not have the extension.
     pub fn interfaces(&self) -> Option<InterfaceHandle> {
         let table = self.extension(abi::INTERFACE)?;
         Some(InterfaceHandle {
@@ -103,7 +104,7 @@ impl Host {
         })
     }
 
-    /// For the plugin that decides who is active; None where this host has it not.
+    /// Groups, for the elector; None if this host does not have the extension.
     pub fn groups(&self) -> Option<GroupHandle> {
         let table = self.extension(abi::GROUP)?;
         Some(GroupHandle {
@@ -112,7 +113,7 @@ impl Host {
         })
     }
 
-    /// Messages to the peer on the other node; None where this host has no link.
+    /// Messages to the peer plugin; None if this host does not have the extension.
     pub fn peer(&self) -> Option<PeerHandle> {
         let table = self.extension(abi::PEER)?;
         Some(PeerHandle {
@@ -121,7 +122,7 @@ impl Host {
         })
     }
 
-    /// Statements signed with this node's key, and checked with the peer's; None on an older host.
+    /// Statements signed with this node's key and verified with the peer's; None on an older host.
     pub fn identity(&self) -> Option<IdentityHandle> {
         let table = self.extension(abi::IDENTITY)?;
         Some(IdentityHandle {
@@ -130,7 +131,7 @@ impl Host {
         })
     }
 
-    /// Facts that make this node more or less fit; None where this host takes none.
+    /// Checks, which make up this node's quality; None if this host does not have the extension.
     pub fn checks(&self) -> Option<Checks> {
         let table = self.extension(abi::CHECK)?;
         Some(Checks {
@@ -139,23 +140,23 @@ impl Host {
         })
     }
 
-    /// This node's name, once configured; it differs from the peer's, and stays over restarts.
+    /// This node's name, once configured. It differs from the peer's and survives restarts.
     pub fn node(&self) -> Option<String> {
         self.config_get(c"@node").filter(|name| !name.is_empty())
     }
 
-    /// The interfaces of the links to the peer, once configured; none without a link.
+    /// Interfaces of the links to the peer, once configured; empty without a link.
     pub fn links(&self) -> Vec<String> {
         self.texts("@links")
     }
 
-    /// The peer's name, once configured, where both nodes' keys (or a passphrase) are configured: then
-    /// [`identity`](Self::identity) can tell its statements from others'. None on an older host.
+    /// The peer's name, once configured, if both nodes' keys or a passphrase are: then
+    /// [`identity`](Self::identity) can verify its statements. None on an older host.
     pub fn peer_with_keys(&self) -> Option<String> {
         self.config_get(c"@peer").filter(|name| !name.is_empty())
     }
 
-    /// The directory that is the plugin's own, once configured; none in a check, or on an older host.
+    /// The plugin's own directory, once configured; None in a check, or on an older host.
     pub fn state_folder(&self) -> Option<PathBuf> {
         self.config_get(c"@state").map(PathBuf::from)
     }
@@ -208,7 +209,7 @@ impl Host {
         check("answer", status)
     }
 
-    /// Tells the host why a callback fails, and returns the status for it.
+    /// Reports to the host why a callback fails, and returns the status for it.
     pub(crate) fn report(&self, error: &Error) -> abi::Status {
         match error {
             Error::Config(faults) => {
@@ -232,7 +233,7 @@ impl Host {
         let _ = unsafe { call!(self.raw, fail, key, abi::Str::of(why)) };
     }
 
-    /// A scalar of the host's keys; None where it is absent.
+    /// Value of a key of the host, if it is there.
     pub(crate) fn config_get(&self, key: &CStr) -> Option<String> {
         let mut out = abi::Str::EMPTY;
         // SAFETY: as above; the text is read before this callback returns.
@@ -249,7 +250,7 @@ impl Host {
         if status == 0 { length } else { 0 }
     }
 
-    /// An array of the host's keys.
+    /// Values of an array of the host.
     pub(crate) fn texts(&self, array: &str) -> Vec<String> {
         let Ok(length_key) = c_text(array) else {
             return Vec::new();
@@ -259,7 +260,7 @@ impl Host {
             .collect()
     }
 
-    /// Declares how a key compares between the nodes, where this host compares.
+    /// Declares the scope of a key, if this host has the extension.
     pub(crate) fn declare_scope(&self, key: &str, scope: u32) {
         let (Some(table), Ok(key)) = (self.extension(abi::SCOPE), c_text(key)) else {
             return;
@@ -286,7 +287,7 @@ pub(crate) fn c_text(text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error::Plugin(format!("{text:?} holds a NUL")))
 }
 
-/// Calls a function of a table, or is -ENOSYS where the table has it not.
+/// Calls a function of the host's table; -ENOSYS if the table does not have it.
 macro_rules! call {
     ($raw:expr, $function:ident $(, $argument:expr)*) => {
         match (*$raw).$function {
@@ -297,19 +298,19 @@ macro_rules! call {
 }
 use call;
 
-/// Has `woken` called on the plugin's thread; for any thread.
+/// Requests a call of `woken` on the plugin's thread; usable from any thread.
 #[derive(Clone, Copy, Debug)]
 pub struct Waker {
     raw: *const abi::Host,
 }
 
-// SAFETY: only log and wake are called through it, which the host allows from any thread.
+// SAFETY: only log and wake are called through it, both of which are for any thread.
 unsafe impl Send for Waker {}
 // SAFETY: as above.
 unsafe impl Sync for Waker {}
 
 impl Waker {
-    /// Makes [`Plugin::woken`](crate::Plugin::woken) follow, once for any number of calls.
+    /// Makes the host call [`Plugin::woken`](crate::Plugin::woken), once for any number of calls.
     pub fn wake(&self) {
         // SAFETY: the table outlives the instance, whose threads end in stop.
         unsafe {
@@ -329,14 +330,14 @@ impl Waker {
     }
 }
 
-/// What to watch a descriptor for; hang-ups and errors are always told.
+/// Conditions to watch a descriptor for; hang-ups and errors are always reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest(u32);
 
 impl Interest {
-    /// It has something to read.
+    /// Reading does not block.
     pub const READ: Self = Self(abi::FD_READ);
-    /// It takes something to write.
+    /// Writing does not block.
     pub const WRITE: Self = Self(abi::FD_WRITE);
 }
 
@@ -348,7 +349,7 @@ impl BitOr for Interest {
     }
 }
 
-/// What a descriptor is ready for.
+/// Conditions that hold for a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready(pub(crate) u32);
 
@@ -363,7 +364,7 @@ impl Ready {
         self.0 & abi::FD_WRITE != 0
     }
 
-    /// An error is to be fetched.
+    /// The descriptor has an error.
     pub fn error(self) -> bool {
         self.0 & abi::FD_ERROR != 0
     }

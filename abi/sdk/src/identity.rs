@@ -1,4 +1,4 @@
-//! `spared.identity/1`: statements signed with this node's key, and checked with the peer's.
+//! `spared.identity/1`: statements signed with this node's key and verified with the peer's.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use crate::host::Host;
 use crate::interface::call_ctx;
 use crate::{Error, Plugin};
 
-/// The part `identity`: proves to its peer which node speaks, by any path and without a session.
+/// The part `identity`: proves which node made a statement, on any path and without a session.
 ///
-/// What is signed begins with the plugin's name: a signature is valid for no other plugin.
+/// The signed data begin with the plugin's name: a signature is valid for no other plugin.
 pub trait Identity: Plugin {
     /// This node's signature for a ticket of [`IdentityHandle::sign`].
     fn signed(&mut self, ticket: u64, signature: &[u8]);
@@ -20,10 +20,10 @@ pub trait Identity: Plugin {
     fn verified(&mut self, ticket: u64, genuine: bool);
 }
 
-/// Asks for signatures and their verification; from [`Host::identity`].
+/// Requests signatures and their verification; from [`Host::identity`].
 ///
-/// An answer may be lost with the process that gives it: whoever still needs one asks again, a second
-/// later.
+/// At most 20 requests are answered in a second, and an answer may be lost with the process that gives
+/// it: ask again after a second.
 #[derive(Clone, Copy, Debug)]
 pub struct IdentityHandle {
     pub(crate) host: Host,
@@ -31,7 +31,7 @@ pub struct IdentityHandle {
 }
 
 impl IdentityHandle {
-    /// Asks for this node's signature of a statement; [`Identity::signed`] follows. Never blocks.
+    /// Requests this node's signature of a statement; [`Identity::signed`] follows. Never blocks.
     ///
     /// # Errors
     /// See [`IdentityError`].
@@ -42,8 +42,8 @@ impl IdentityHandle {
         queued(status)
     }
 
-    /// Asks whether the peer made this signature of a statement; [`Identity::verified`] follows.
-    /// Never blocks.
+    /// Asks whether the peer made this signature of a statement; [`Identity::verified`] follows. Never
+    /// blocks.
     ///
     /// # Errors
     /// See [`IdentityError`].
@@ -71,7 +71,7 @@ fn queued(status: abi::Status) -> Result<(), IdentityError> {
     }
 }
 
-/// Why a request for a signature or its verification was not queued.
+/// Why a request to sign or verify was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IdentityError {
@@ -79,8 +79,8 @@ pub enum IdentityError {
     Busy,
     /// No keys are configured, or the process that holds them is being started.
     NoKeys,
-    /// The statement is longer than [`abi::IDENTITY_STATEMENT_MAX`], or the signature has not
-    /// [`abi::IDENTITY_SIGNATURE_SIZE`] bytes.
+    /// The statement is longer than [`abi::IDENTITY_STATEMENT_MAX`] bytes, or the signature does not
+    /// have [`abi::IDENTITY_SIGNATURE_SIZE`].
     Size,
     /// A positive errno.
     Other(i32),

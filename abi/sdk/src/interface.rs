@@ -1,4 +1,4 @@
-//! `spared.interface/1`: interfaces as they come and go, and sockets on them.
+//! `spared.interface/1`: state of interfaces, and sockets on them.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,10 +11,9 @@ use crate::error::check;
 use crate::host::{Host, c_text};
 use crate::{Error, Plugin, text};
 
-/// The part `interfaces`: learns the state of interfaces that it follows.
+/// The part `interfaces`: is told the state of interfaces that it follows.
 pub trait Interfaces: Plugin {
-    /// The whole truth of one interface: once after [`InterfaceHandle::follow`], then at each
-    /// change.
+    /// Complete state of one interface: once after [`InterfaceHandle::follow`], then at each change.
     fn changed(&mut self, event: &InterfaceEvent<'_>);
 }
 
@@ -26,7 +25,7 @@ pub struct InterfaceHandle {
 }
 
 impl InterfaceHandle {
-    /// Makes [`Interfaces::changed`] follow, also for a name that does not exist yet.
+    /// Makes the host call [`Interfaces::changed`], also for a name that does not exist yet.
     ///
     /// # Errors
     /// The host's, which has logged why.
@@ -45,7 +44,7 @@ impl InterfaceHandle {
         check(&format!("follow interface {name}"), status)
     }
 
-    /// Ends that; the sockets are gone when it returns.
+    /// Stops following an interface; its sockets are closed when this returns.
     ///
     /// # Errors
     /// The host's, which has logged why.
@@ -57,7 +56,7 @@ impl InterfaceHandle {
     }
 }
 
-/// Calls a function of an extension's table, or is -ENOSYS where the table has it not.
+/// Calls a function of an extension's table; -ENOSYS if the table does not have it.
 macro_rules! call_ctx {
     ($table:expr, $function:ident, $ctx:expr $(, $argument:expr)*) => {
         match (*$table).$function {
@@ -68,18 +67,18 @@ macro_rules! call_ctx {
 }
 pub(crate) use call_ctx;
 
-/// Which sockets to open on an interface.
+/// Sets of sockets to open on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sockets(u32);
 
 impl Sockets {
-    /// None.
+    /// No sockets.
     pub const NONE: Self = Self(abi::SOCKETS_NONE);
-    /// To send and receive VRRP.
+    /// Sockets to send and receive VRRP.
     pub const VRRP: Self = Self(abi::SOCKETS_VRRP);
-    /// To send and receive heartbeats on a link.
+    /// Sockets to send and receive heartbeats on a link.
     pub const HEARTBEAT: Self = Self(abi::SOCKETS_HEARTBEAT);
-    /// To ping.
+    /// Sockets to ping.
     pub const PING: Self = Self(abi::SOCKETS_PING);
 }
 
@@ -91,7 +90,7 @@ impl BitOr for Sockets {
     }
 }
 
-/// What a socket is for; `plugin.h` says how each is bound.
+/// Purpose of a socket; `plugin.h` says how each is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SocketKind {
@@ -101,7 +100,7 @@ pub enum SocketKind {
     VrrpIpv4,
     /// Unicast adverts over IPv6, sending only.
     VrrpIpv6,
-    /// ARP and neighbour discovery of others.
+    /// ARP and neighbour discovery of other stations.
     Stations,
     /// UDP packets of the peer's heartbeats, receiving only.
     HeartbeatIn,
@@ -113,7 +112,7 @@ pub enum SocketKind {
     PingIpv6,
     /// Whole frames of heartbeats beside the adverts, receiving only.
     VrrpHeartbeat,
-    /// One that this SDK does not know.
+    /// A kind that this SDK does not know.
     Other(u32),
 }
 
@@ -134,36 +133,36 @@ impl SocketKind {
     }
 }
 
-/// A socket of an interface, non-blocking. It is the worker's: it stays open, under the same
-/// number, until an event leaves it out. `fd.try_clone_to_owned()` keeps it for as long as you like.
+/// A socket of an interface, non-blocking. The worker owns it: it stays open under the same number
+/// until an event omits it. `fd.try_clone_to_owned()` keeps it for as long as you like.
 #[derive(Clone, Copy, Debug)]
 pub struct Socket<'a> {
-    /// What it is for.
+    /// Its purpose.
     pub kind: SocketKind,
     /// The descriptor.
     pub fd: BorrowedFd<'a>,
 }
 
-/// The whole truth of one interface.
+/// Complete state of one interface.
 #[derive(Debug)]
 pub struct InterfaceEvent<'a> {
     /// Its name.
     pub name: Cow<'a, str>,
-    /// It exists.
+    /// The interface exists.
     pub present: bool,
     /// The administrator set it up.
     pub up: bool,
-    /// Its cable speaks.
+    /// It has a carrier.
     pub carrier: bool,
-    /// The kernel's index; 0 where absent.
+    /// The kernel's index; 0 if absent.
     pub index: u32,
     /// Bytes of payload per frame.
     pub mtu: u32,
     /// Its own MAC, not a virtual one.
     pub mac: [u8; 6],
-    /// The node's own addresses with their prefix lengths, without spared's.
+    /// The node's own addresses with their prefix lengths, without virtual ones of spared.
     pub addresses: Vec<(IpAddr, u8)>,
-    /// The sockets asked for, as far as they could be opened.
+    /// The requested sockets, as far as they could be opened.
     pub sockets: Vec<Socket<'a>>,
 }
 
@@ -175,7 +174,7 @@ impl<'a> InterfaceEvent<'a> {
     }
 
     /// # Safety
-    /// `raw` and all that it leads to are valid for the lifetime.
+    /// `raw` and all that it points to are valid for the lifetime.
     pub(crate) unsafe fn from_raw(raw: &'a abi::InterfaceEvent) -> Self {
         let [a, b, c, d, e, f, ..] = raw.mac;
         // SAFETY: the caller's promise, for each of the three.

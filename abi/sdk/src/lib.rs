@@ -33,20 +33,20 @@
 //! });
 //! ```
 //!
-//! What a plugin wants to be told beyond [`Plugin`] are *parts*, each a trait named in `parts`:
-//! [`Roles`], [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`], [`Identity`]. What it may ask
-//! of the host are methods of [`Host`], which is cheap to copy.
+//! Callbacks beyond [`Plugin`] are grouped into *parts*, each a trait named in `parts`: [`Roles`],
+//! [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`], [`Identity`]. Functions of the host
+//! are methods of [`Host`], which is cheap to copy.
 //!
-//! A plugin that decides more than it asks is best written in two halves: an [`Engine`] without I/O,
-//! and its [`Io`]. [`Runner`] makes a plugin of them, and has timers, slices of work, the channel to the
-//! peer and the calls that end later.
+//! A plugin with much to decide is best written in two halves: an [`Engine`] without I/O, and its
+//! [`Io`]. [`Runner`] makes a plugin of them. It handles timers, slices of work, the channel to the
+//! peer and calls that end later.
 //!
-//! [`Alarm`] keeps one timer at what an engine wants next. The feature `child` has programs that are
-//! run without waiting, the feature `replica` tables that both nodes have (`replicated`).
+//! [`Alarm`] keeps one timer at the next timeout of an engine. The feature `child` runs programs
+//! without waiting for them, the feature `replica` replicates tables to the peer (`replicated`).
 //!
 //! All methods run on one thread and never re-enter. A panic is caught at the boundary: the
-//! instance is never called again and its worker is restarted. `log` reaches the host; debug lines
-//! only where `SPARED_LOG=debug` is in the environment, trace lines with `SPARED_LOG=trace`.
+//! instance is not called again, and its worker is restarted. `log` reaches the host; debug lines
+//! only with `SPARED_LOG=debug` in the environment, trace lines only with `SPARED_LOG=trace`.
 
 #![deny(missing_docs)]
 
@@ -93,12 +93,13 @@ pub use plugin::{
     Answer, Applied, Plugin, Progress, Query, Role, RoleEvent, Roles, Token, Transfer, Value, Verb,
 };
 pub use runner::Runner;
-/// The plain C mirror, for what this crate does not cover.
+/// The plain mirror of the C header, for functions that this crate does not cover.
 pub use spared_abi as abi;
 
-/// Whether a sized struct of the host reaches as far as a field: guards fields of later minors.
+/// Whether a sized struct of the host reaches as far as a field, for fields that later minors
+/// appended.
 ///
-/// The pointer must lead to a struct of the ABI whose first field is `size`.
+/// The value must be a struct of the ABI whose first field is `size`.
 #[macro_export]
 macro_rules! has {
     ($value:expr, $type:ty, $field:ident) => {

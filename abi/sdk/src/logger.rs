@@ -1,4 +1,4 @@
-//! Routes the `log` crate to the host. Each library has its own `log`, so each needs this.
+//! Passes lines of the `log` crate to the host. Each library has its own copy of `log`.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -18,11 +18,11 @@ struct Logger {
 }
 
 thread_local! {
-    // Kept, so that a line costs no allocation once the buffer has grown.
+    // Kept, so that a line allocates nothing once the buffer has grown.
     static LINE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// The first host wins: there is one instance in a process.
+/// Uses the first host that is passed: there is one instance in a process.
 pub(crate) fn install(host: Host) {
     let _ = LOGGER.host.set(host.waker());
     if log::set_logger(&LOGGER).is_ok() {
@@ -61,7 +61,7 @@ impl Log for Logger {
             return;
         }
         let level = level(record.level());
-        // A Display that logs finds the buffer taken; its line is formatted apart.
+        // A Display that logs finds the buffer in use; its line is formatted separately.
         let _ = LINE.try_with(|line| match line.try_borrow_mut() {
             Ok(mut line) => {
                 line.clear();

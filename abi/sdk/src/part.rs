@@ -1,4 +1,4 @@
-//! The shims of the parts that a plugin may have, and its halves of the extensions.
+//! C functions of the parts that a plugin may have, and its halves of the extensions.
 
 use std::ffi::c_void;
 use std::marker::PhantomData;
@@ -22,7 +22,7 @@ pub(crate) unsafe extern "C" fn role<T: Roles>(
         return -EINVAL;
     }
     // SAFETY: the contract of role: the event and its texts are lent for the call, and it is as
-    // long as it says; that of the first hosts ends before its flags.
+    // long as its size says; that of the first hosts ends before `flags`.
     let (group, why, role, deadline_ns, flags, more) = unsafe {
         let flags = if crate::has!((*event), abi::RoleEvent, flags) {
             (*event).flags
@@ -217,7 +217,7 @@ unsafe extern "C" fn verified<T: Identity>(
     }
 }
 
-/// The plugin's half of an extension as a constant, so that its address is for ever.
+/// The plugin's half of an extension, as a constant, so that its address stays valid.
 pub(crate) struct Half<T>(PhantomData<T>);
 
 impl<T: Interfaces> Half<T> {

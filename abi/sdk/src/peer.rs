@@ -1,4 +1,4 @@
-//! `spared.peer/1`: messages to the same plugin on the other node.
+//! `spared.peer/1`: messages to the peer plugin, the same plugin on the peer.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ use crate::host::Host;
 use crate::interface::call_ctx;
 use crate::{Error, Plugin};
 
-/// The part `peer`: talks to its peer.
+/// The part `peer`: exchanges messages with the peer plugin.
 pub trait Peer: Plugin {
-    /// The peer is there; `wire` is the highest version that both speak.
+    /// The peer plugin is connected; `wire` is the highest version that both support.
     fn up(&mut self, wire: u32);
 
-    /// It is gone; what was queued is lost.
+    /// The peer plugin is gone; what was queued is lost.
     fn down(&mut self);
 
-    /// Its message: untrusted bytes, in order, each once.
+    /// A message from the peer plugin: untrusted bytes, in order, each once.
     fn message(&mut self, message: &[u8]);
 
-    /// [`PeerHandle::send`] takes messages again.
+    /// [`PeerHandle::send`] has room again.
     fn writable(&mut self) {}
 }
 
-/// Sends to the peer; from [`Host::peer`].
+/// Sends to the peer plugin; from [`Host::peer`].
 #[derive(Clone, Copy, Debug)]
 pub struct PeerHandle {
     pub(crate) host: Host,
@@ -32,7 +32,7 @@ pub struct PeerHandle {
 }
 
 impl PeerHandle {
-    /// Queues one message, ordered and reliable while the peer is up.
+    /// Queues one message; messages are ordered and reliable while the peer plugin is up.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -49,8 +49,8 @@ impl PeerHandle {
         }
     }
 
-    /// Whether this node holds all that it needs to take over, and why where not. Until it is said
-    /// it is no, and [`Peer::up`] and [`Peer::down`] end what was said.
+    /// Reports whether this node holds all that a failover to it needs; if not, why. It is "no" until
+    /// reported, and again after each [`Peer::up`] and [`Peer::down`].
     ///
     /// # Errors
     /// The host's.
@@ -75,9 +75,9 @@ impl PeerHandle {
 pub enum SendError {
     /// The queue is full; [`Peer::writable`] follows.
     Full,
-    /// The peer is not there.
+    /// The peer plugin is not connected.
     Down,
-    /// Longer than [`abi::PEER_MESSAGE_MAX`].
+    /// The message is longer than [`abi::PEER_MESSAGE_MAX`].
     TooLong,
     /// A positive errno.
     Other(i32),

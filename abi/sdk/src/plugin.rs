@@ -1,4 +1,4 @@
-//! The trait that every plugin implements, and the parts that any plugin may add.
+//! The trait that every plugin implements, and parts that any plugin may add.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -13,27 +13,29 @@ use crate::{Cause, Error};
 
 /// A plugin. Only `create` and `read` are required.
 pub trait Plugin: Sized {
-    /// The configuration as the plugin uses it; `()` where it has none.
+    /// The configuration as the plugin uses it; `()` if it has none.
     type Settings;
 
     /// Allocates an instance. No I/O, no threads.
     ///
     /// # Errors
-    /// Whatever makes the instance impossible; the worker ends, and is restarted later.
+    /// Why there can be no instance. The plugin is refused until the next reload, as one with a wrong
+    /// configuration.
     fn create(host: Host) -> Result<Self, Error>;
 
-    /// Reads the plugin's file, without any side effect: `sparectl check` calls this alone.
+    /// Reads the plugin's file, without any side effect: a check of the configuration calls only
+    /// this.
     ///
     /// Ask `config` for every key, also after a fault, so that all faults are found at once; the
-    /// SDK reports them, and refuses keys never asked for.
+    /// SDK reports them, and refuses keys that were never asked for.
     ///
     /// # Errors
-    /// `Error::Config(vec![])` where the faults are with the reader, [`Error::Config`] with a
-    /// fault of the plugin's own (what `config.deserialize()` returns fits `?`), or another.
+    /// `Error::Config(vec![])` if the reader has the faults, [`Error::Config`] with a fault of the
+    /// plugin's own (the error of `config.deserialize()` fits `?`), or another error.
     fn read(config: &Config) -> Result<Self::Settings, Error>;
 
-    /// Takes settings that are free of faults: before `start`, and at each reload while running,
-    /// where only the difference is applied, or [`Applied::Restart`] returned.
+    /// Applies settings that are free of faults: before `start`, and again at each reload while it
+    /// runs: apply only the difference, or return [`Applied::Restart`].
     ///
     /// # Errors
     /// The old settings stay in force.
@@ -42,7 +44,7 @@ pub trait Plugin: Sized {
         Ok(Applied::Live)
     }
 
-    /// Begins the work. It may be pending for 90 s; meanwhile nobody waits for this plugin.
+    /// Begins the work. May be pending for 90 s; meanwhile nobody waits for this plugin.
     ///
     /// # Errors
     /// The worker is restarted later.
@@ -51,8 +53,8 @@ pub trait Plugin: Sized {
         Ok(Progress::Done)
     }
 
-    /// Ends the work, within 1 s, or 3 s if it is pending; only the drop follows. Threads must be
-    /// joined here.
+    /// Ends the work, within 1 s, or 3 s if it is pending; only the drop follows. Join your threads
+    /// here.
     ///
     /// # Errors
     /// Are logged.
@@ -66,7 +68,7 @@ pub trait Plugin: Sized {
         let _ = (fd, ready);
     }
 
-    /// A timer given to [`Host::timer`] ran out.
+    /// A timer given to [`Host::timer`] expired.
     fn timer(&mut self, id: u32) {
         let _ = id;
     }
@@ -75,7 +77,7 @@ pub trait Plugin: Sized {
     fn woken(&mut self) {}
 }
 
-/// The part `roles`: learns the roles of groups, after the addresses came or went.
+/// The part `roles`: is told the roles of groups, after the addresses came or went.
 pub trait Roles: Plugin {
     /// A group's role; the newest wins. Once for each group after `start`, then at each change.
     ///
@@ -84,9 +86,9 @@ pub trait Roles: Plugin {
     fn role(&mut self, event: &RoleEvent<'_>, token: Token) -> Result<Progress, Error>;
 }
 
-/// The part `transfer`: state that follows the role.
+/// The part `transfer`: replicates state, and completes that before a change of role.
 pub trait Transfer: Plugin {
-    /// Before a planned switchover, on the active node: send the peer all that you have.
+    /// Before a switchover, on the active node: send the peer all that you have.
     ///
     /// # Errors
     /// The plugin counts as degraded; the switchover goes on.
@@ -95,8 +97,8 @@ pub trait Transfer: Plugin {
         Ok(Progress::Done)
     }
 
-    /// Before the addresses of a failover, and as barrier of a switchover: apply all that you
-    /// received. The deadline is never a veto.
+    /// Before the addresses of a failover, and as the barrier of a switchover: apply all that you
+    /// received. The host does not wait beyond the deadline.
     ///
     /// # Errors
     /// The plugin counts as degraded; the failover goes on.
@@ -106,20 +108,20 @@ pub trait Transfer: Plugin {
     }
 }
 
-/// The part `query`: answers `sparectl NAME ARGV...`, and argv `["status"]` for `sparectl status`.
+/// The part `query`: answers `sparectl NAME ARGV...`; argv is `["status"]` for `sparectl status`.
 pub trait Query: Plugin {
-    /// The words that it knows: no other arrives.
+    /// The words that it answers; no other arrives.
     const VERBS: &'static [Verb] = &[Verb::ROWS, Verb::STATUS];
 
-    /// Puts rows into the answer. What takes longer keeps [`Answer::later`], and is
-    /// [`Progress::Pending`]; the host waits 12 s for it, and 1 s for `["status"]`.
+    /// Puts rows into the answer. A query that takes longer keeps [`Answer::later`] and returns
+    /// [`Progress::Pending`]; the host waits 12 s, for `["status"]` 1 s.
     ///
     /// # Errors
-    /// [`Error::Usage`] for words that it does not know.
+    /// [`Error::Usage`] for arguments that do not fit.
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error>;
 }
 
-/// A word of [`Query`]: permissions, help and completion follow from it.
+/// A word of [`Query`]; permissions, help and completion follow from it.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub struct Verb(abi::Verb);
@@ -128,16 +130,16 @@ impl Verb {
     /// `sparectl NAME` alone.
     pub const ROWS: Self = Self::asks(c"", c"", c"shows what it has and does");
 
-    /// What `sparectl status` asks.
+    /// The word that `sparectl status` asks.
     pub const STATUS: Self = Self::asks(c"status", c"", c"shows the same as sparectl status");
 
-    /// One that changes nothing: who may only read may say it. `word` is empty for `sparectl NAME`
-    /// alone; `usage` is what follows it, like "NAME ADDRESS".
+    /// A word that changes nothing, open to read-only users. `word` is empty for `sparectl NAME`
+    /// alone; `usage` is its arguments, like "NAME ADDRESS".
     pub const fn asks(word: &'static CStr, usage: &'static CStr, summary: &'static CStr) -> Self {
         Self::new(abi::VERB_ASKS, word, usage, summary)
     }
 
-    /// One for root, on this node.
+    /// A word that changes something, for root on this node.
     pub const fn changes(
         word: &'static CStr,
         usage: &'static CStr,
@@ -162,27 +164,27 @@ impl Verb {
     }
 }
 
-/// How `configure` took effect.
+/// Result of `configure`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// At once.
+    /// The settings are in force.
     Live,
-    /// Valid, but only a restart of the worker makes it so.
+    /// The settings are valid, but only a new worker can use them.
     Restart,
 }
 
-/// Whether a callback is through.
+/// Whether a callback is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// It is.
+    /// It is complete.
     Done,
-    /// [`Host::done`] will follow with the same token, or did before the callback returned;
-    /// [`Answer::done`] where it is a query.
+    /// [`Host::done`] follows with the same token, or was called before the callback returned; for a
+    /// query [`Answer::done`].
     Pending,
 }
 
-/// Ties [`Host::done`] to the callback that returned [`Progress::Pending`]. Engines that know no host
-/// may keep it as a number.
+/// Number of a callback, by which [`Host::done`] completes it. Engines, which know no host, may keep
+/// it as a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub(crate) u64);
 
@@ -198,15 +200,15 @@ impl From<u64> for Token {
     }
 }
 
-/// What a group is on this node.
+/// Role of a group on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// Stands by; also any role that this SDK does not know yet.
+    /// Backup; also any role that this SDK does not know yet.
     Backup,
-    /// Carries the addresses.
+    /// Active: this node has the addresses.
     Active,
-    /// Stands by, and is unable to become active.
+    /// Backup, and cannot become active.
     Fault,
 }
 
@@ -238,47 +240,47 @@ impl fmt::Display for Role {
     }
 }
 
-/// A group's role as a follower learns it.
+/// A group's role, as followers are told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoleEvent<'a> {
     /// The configured name.
     pub group: &'a str,
-    /// What it is now.
+    /// The new role.
     pub role: Role,
     /// The sentence of `sparectl why`.
     pub why: &'a str,
-    /// Monotonic; afterwards the host goes on without the plugin.
+    /// Monotonic time; afterwards the host goes on without the plugin.
     pub deadline_ns: u64,
-    /// An administrator works on this node; the same role comes again when that begins or ends.
+    /// This node is in maintenance; the same role comes again when that begins or ends.
     pub maintenance: bool,
-    /// It moved by a switchover, not by a fault.
+    /// Moved by a switchover, not by a failure.
     pub planned: bool,
-    /// What this plugin was told last of the group.
+    /// Role that this plugin was last told for the group.
     pub before: Option<Role>,
     /// Of two roles of one group, the newer has the greater.
     pub epoch: u64,
-    /// What `why` says, as data.
+    /// `why` as data.
     pub cause: Cause,
 }
 
-/// What a row of an [`Answer`] says, for engines that know no host.
+/// Value of a row of an [`Answer`], for engines, which know no host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// For people.
+    /// A text of one line.
     Text(String),
-    /// For programs as well; its unit is in the key.
+    /// A number; the key names its unit.
     Number(u64),
-    /// One that only rises while the worker lives.
+    /// A number that only rises while the worker lives.
     Counter(u64),
     /// A number that may be negative.
     Signed(i64),
     /// Yes or no.
     Flag(bool),
-    /// A time.
+    /// A duration.
     Time(Duration),
-    /// Memory, or a size.
+    /// A size in bytes.
     Bytes(u64),
-    /// Traffic: bytes, only rising.
+    /// Traffic in bytes, which only rises.
     ByteCounter(u64),
 }
 
@@ -294,7 +296,7 @@ impl From<String> for Value {
     }
 }
 
-/// The answer to a query, written row by row; rows of one that was given up are errors.
+/// The answer to a query, written row by row. Once it was given up, each row is an error.
 #[derive(Debug)]
 pub struct Answer {
     pub(crate) host: Host,
@@ -303,7 +305,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A text row; keys are like "virtual_router.lan2.state".
+    /// Adds a row with a text; keys are like "virtual_router.lan2.state".
     ///
     /// # Errors
     /// The answer is full (64 KiB), or `key` holds a NUL.
@@ -311,7 +313,7 @@ impl Answer {
         self.host.put_text(self.token, key, value)
     }
 
-    /// A number row.
+    /// Adds a row with a number.
     ///
     /// # Errors
     /// The answer is full (64 KiB), or `key` holds a NUL.
@@ -319,10 +321,10 @@ impl Answer {
         self.host.put_u64(self.token, key, abi::ROW_NUMBER, value)
     }
 
-    /// A row of any kind.
+    /// Adds a row of any kind.
     ///
     /// # Errors
-    /// The answer is full (64 KiB): who asked is told that rows are missing. Or `key` holds a NUL.
+    /// The answer is full (64 KiB), and the user is told that rows are missing; or `key` holds a NUL.
     pub fn row(&mut self, key: &str, value: &Value) -> Result<(), Error> {
         let (kind, number) = match value {
             Value::Text(text) => return self.text(key, text),
@@ -342,11 +344,10 @@ impl Answer {
         self.host.put_u64(self.token, key, kind, number)
     }
 
-    /// Rows in their order.
+    /// Adds rows in their order.
     ///
     /// # Errors
-    /// The answer is full (64 KiB) before one of them, or its key holds a NUL; those before it are
-    /// there.
+    /// The answer is full (64 KiB), or a key holds a NUL; the rows before that one are added.
     pub fn rows<K: AsRef<str>>(
         &mut self,
         rows: impl IntoIterator<Item = (K, Value)>,
@@ -355,13 +356,14 @@ impl Answer {
             .try_for_each(|(key, value)| self.row(key.as_ref(), &value))
     }
 
-    /// What the rows say wants attention: `sparectl` shows them, and exits with 1.
+    /// Marks that the rows report something that needs attention: `sparectl` shows them and exits
+    /// with 1.
     pub fn attention(&mut self) {
         self.attention = true;
     }
 
-    /// The same answer for a time after the callback: to be kept, written on and ended by
-    /// [`done`](Self::done) when `query` returns [`Progress::Pending`].
+    /// The same answer, to be kept beyond the callback: `query` returns [`Progress::Pending`], and
+    /// [`done`](Self::done) completes the answer.
     pub fn later(&self) -> Self {
         Self {
             host: self.host,
@@ -370,7 +372,7 @@ impl Answer {
         }
     }
 
-    /// Ends an answer that was kept. One that was given up meanwhile is ignored.
+    /// Completes an answer that was kept; ignored if it was given up meanwhile.
     pub fn done(self, result: Result<(), Error>) {
         let status = match result {
             Ok(()) => self.status(),
@@ -379,7 +381,7 @@ impl Answer {
         self.host.end(self.token, status);
     }
 
-    /// Of an answer without an error.
+    /// Status of an answer without an error.
     pub(crate) fn status(&self) -> spared_abi::Status {
         if self.attention {
             spared_abi::ATTENTION
