@@ -1,7 +1,7 @@
-//! State on both nodes: a plugin's tables, kept equal by `spared-replica`.
+//! State on both nodes: tables of a plugin, kept equal by `spared-replica`.
 //!
-//! [`Replicated`] is a replica and the store whose records it keeps equal. With a [`Map`] it is a whole
-//! [`Engine`], so that a plugin has to write nothing but what it puts and shows:
+//! [`Replicated`] is a replica together with the store whose records it keeps equal. With a [`Map`] it
+//! is a complete [`Engine`]; the plugin only puts records and shows them:
 //!
 //! ```
 //! use spared_sdk::config::Config;
@@ -46,23 +46,23 @@
 //! });
 //! ```
 //!
-//! An engine that has more to decide holds a `Replicated` of its own [`Store`], and hands it what
-//! [`Engine`]'s methods of the same names are told.
+//! An engine that has more to decide holds a `Replicated` of its own [`Store`], and passes on the
+//! calls of [`Engine`]'s methods of the same names.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 
-/// The protocol, for stores of one's own.
+/// The protocol, for other stores than [`Map`].
 pub use spared_replica as replica;
 pub use spared_replica::map::{Datum, Map, Unfit};
 use spared_replica::{Change, Drain, Key, Malformed, Replica, Store, Table, TableStatus};
 
 use crate::{Engine, Error, Host, Role, Value};
 
-/// What a plugin's replica is made of: a random run, and a key of this node by its name.
+/// Configuration of a plugin's replica: a random run, and a key made from this node's name.
 ///
-/// The key decides between the nodes where their roles do not: the peer's name is another, and after
-/// a restart the same node decides. Where the host tells no name the key is random.
+/// The node with the greater key decides if their roles do not. The nodes' names differ, and after a
+/// restart the same node decides. If the host has no name for this node the key is random.
 pub fn config<'n>(host: Host, tables: impl IntoIterator<Item = &'n str>) -> replica::Config {
     let node = host.node().map_or_else(life, |name| {
         let mut hasher = DefaultHasher::new();
@@ -72,13 +72,13 @@ pub fn config<'n>(host: Host, tables: impl IntoIterator<Item = &'n str>) -> repl
     replica::Config::new(life(), node, tables)
 }
 
-/// A number that no start before had: the run of a process, or the incarnation of a store that lives
-/// as long as it.
+/// A random number for the run of a process, or for the incarnation of a store that lives as long as
+/// the process.
 pub fn life() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
-/// The rows that `sparectl` shows of a table, whatever plugin it is of: "NAME.state" and so on.
+/// Rows that `sparectl` shows for a replicated table of any plugin: "NAME.state" and so on.
 pub fn rows(status: &TableStatus) -> Vec<(String, Value)> {
     let state = status.lack.as_deref().unwrap_or("in sync");
     let numbers = [
@@ -98,7 +98,7 @@ pub fn rows(status: &TableStatus) -> Vec<(String, Value)> {
     std::iter::once(state).chain(numbers).collect()
 }
 
-/// A replica, and the store whose records it keeps equal on both nodes.
+/// A replica and the store whose records it keeps equal on both nodes.
 pub struct Replicated<S: Store> {
     replica: Replica<S>,
     store: S,
@@ -106,12 +106,12 @@ pub struct Replicated<S: Store> {
 }
 
 impl<S: Store> Replicated<S> {
-    /// Tables of that names, whose records are in the store; they belong to no group.
+    /// Tables of these names, whose records are in the store; they belong to no group.
     pub fn new<'n>(host: Host, tables: impl IntoIterator<Item = &'n str>, store: S) -> Self {
         Self::with(config(host, tables), store)
     }
 
-    /// The same of a configuration, such as a test's, or one whose tables belong to groups.
+    /// The same with another configuration, such as a test's, or one whose tables belong to groups.
     pub fn with(config: replica::Config, store: S) -> Self {
         Self {
             replica: Replica::new(config),
@@ -125,23 +125,23 @@ impl<S: Store> Replicated<S> {
         &self.store
     }
 
-    /// The replica, to ask.
+    /// The replica, for reading.
     pub fn replica(&self) -> &Replica<S> {
         &self.replica
     }
 
-    /// Both, for what is not here: whoever changes records in the store tells the replica.
+    /// Both, for everything else. Tell the replica if you change records in the store.
     pub fn split(&mut self) -> (&mut Replica<S>, &mut S) {
         (&mut self.replica, &mut self.store)
     }
 
-    /// A record was changed in the store by others than the replica.
+    /// Tells the replica that a record was changed in the store by others.
     pub fn changed(&mut self, now_ns: u64, table: Table, key: &S::Key, change: Change) {
         let (replica, store) = self.split();
         replica.changed(now_ns, store, table, key, change);
     }
 
-    /// This node is active for some group.
+    /// Whether this node is active for any group.
     pub fn is_active(&self) -> bool {
         !self.active.is_empty()
     }
@@ -168,7 +168,7 @@ impl<S: Store> Replicated<S> {
     /// As [`Engine::handle_message`].
     ///
     /// # Errors
-    /// It is no message: dropped, and counted.
+    /// The message is malformed: it is dropped and counted.
     pub fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), Malformed> {
         let (replica, store) = self.split();
         replica.handle_message(now_ns, store, message)
@@ -199,16 +199,15 @@ impl<S: Store> Replicated<S> {
         self.replica.next_timeout(now_ns)
     }
 
-    /// As [`Engine::in_sync`], which asks whether this node could take over, not whether the peer
-    /// could.
+    /// As [`Engine::in_sync`]: whether a failover to this node, not to the peer, would lose nothing.
     ///
     /// # Errors
-    /// What is missing here.
+    /// What this node lacks.
     pub fn in_sync(&self) -> Result<(), String> {
         self.replica.ready(&self.store)
     }
 
-    /// As [`Engine::start_drain`]. A peer that has not told its roles takes nothing: no drain begins.
+    /// As [`Engine::start_drain`]. Begins no drain if the peer has not told its roles: it takes nothing.
     pub fn start_drain(&mut self) {
         if self.replica.peer_groups().is_some() {
             self.replica.start_drain();
@@ -225,13 +224,13 @@ impl<S: Store> Replicated<S> {
         self.replica.is_settled()
     }
 
-    /// The rows of all tables.
+    /// Rows of all tables.
     pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let status = self.replica.status(now_ns, &self.store);
         status.iter().flat_map(rows).collect()
     }
 
-    /// Both nodes have the same, or what differs.
+    /// "in sync" if both nodes have the same records, else what differs.
     pub fn summary(&self) -> String {
         let in_sync = self.replica.in_sync(&self.store);
         in_sync.map_or_else(|lack| lack, |()| "in sync".to_owned())
@@ -242,14 +241,14 @@ impl<K: Key + Ord, V: Datum> Replicated<Map<K, V>> {
     /// Puts a record on both nodes.
     ///
     /// # Errors
-    /// It is put on none: [`Unfit`].
+    /// [`Unfit`]; the record is put on no node.
     pub fn put(&mut self, now_ns: u64, key: K, value: V) -> Result<(), Unfit> {
         self.store.put(key.clone(), value)?;
         self.changed(now_ns, 0, &key, Change::Put);
         Ok(())
     }
 
-    /// Takes a record away on both nodes; false if it is not there.
+    /// Removes a record on both nodes; false if it is not there.
     pub fn remove(&mut self, now_ns: u64, key: &K) -> bool {
         let was_there = self.store.remove(key);
         if was_there {
@@ -259,8 +258,8 @@ impl<K: Key + Ord, V: Datum> Replicated<Map<K, V>> {
     }
 }
 
-/// Its actions are keys whose record the peer changed, for an [`Io`](crate::Io) that does something
-/// with them: the store has what holds now.
+/// Its actions are keys of records that the peer changed, for an [`Io`](crate::Io) that acts on them;
+/// the store has the present record.
 impl<K: Key + Ord, V: Datum> Engine for Replicated<Map<K, V>> {
     type Action = K;
 

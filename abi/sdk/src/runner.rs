@@ -1,4 +1,4 @@
-//! The plugin that [`Runner`] makes of an engine and its I/O.
+//! [`Runner`], which makes a plugin of an engine and its I/O.
 
 use std::os::fd::RawFd;
 use std::thread;
@@ -11,31 +11,31 @@ use crate::{
     Plugin, Progress, Query, Ready, RoleEvent, Roles, SendError, Token, Transfer, Trouble,
 };
 
-/// The runner's timer; every other number is free for [`Io::timer`].
+/// The runner's own timer; every other number is free for [`Io::timer`].
 const TIMER: u32 = u32::MAX;
-/// What one callback may take, but for its last action: the host allows 50 ms.
+/// Time after which a callback begins no more actions; the host allows 50 ms in all.
 const SLICE_NS: u64 = 10_000_000;
 /// Messages between two looks at the clock.
 const BURST: usize = 8;
-/// How long a message is kept from being followed by the next: a bit less than a callback may take.
+/// Longest delay of the peer's next message, a bit less than a callback may take.
 const PATIENCE: Duration = Duration::from_millis(40);
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A plugin made of an [`Engine`] and its [`Io`]; [`export!`](crate::export) takes it as any other:
+/// A plugin made of an [`Engine`] and its [`Io`], exported like any other:
 /// `export!(Runner<Mine> { ... })`.
 ///
 /// After each callback of the host it works until nothing is left to do:
 ///
 /// 1. Actions of the engine are performed ([`Engine::poll_action`], [`Io::perform`]).
-/// 2. When there are none, [`Io::poll`] brings one piece of what it reads.
-/// 3. Messages go to the peer until the channel is full ([`Engine::poll_message`]); one that found no
-///    room stays with the engine and goes first when there is.
+/// 2. If there are none, [`Io::poll`] passes on one piece of what it reads.
+/// 3. Messages are sent to the peer until the channel is full ([`Engine::poll_message`]). One that
+///    found no room stays with the engine, and is sent first when there is room.
 ///
-/// After 10 ms the host has its turn, and the work goes on with the next callback, which follows at
-/// once. When nothing is left, the calls end that waited for it ([`Engine::is_drained`],
-/// [`Engine::is_settled`]), and a timer is set for [`Engine::next_timeout`] or [`Io::next_timeout`],
-/// whichever is earlier. A call to settle may end before ([`Engine::is_settled_enough`]).
-/// [`Engine::in_sync`] and [`Engine::troubles`] are asked after each callback, and told where they changed.
+/// After 10 ms it returns to the host, and goes on in the next callback, which follows at once. When
+/// nothing is left it completes a drain or settle ([`Engine::is_drained`], [`Engine::is_settled`]) and
+/// sets a timer for [`Engine::next_timeout`] or [`Io::next_timeout`], whichever is earlier. A settle
+/// may be complete before ([`Engine::is_settled_enough`]). After each callback it reads
+/// [`Engine::in_sync`] and [`Engine::troubles`], and reports them to the host if they changed.
 pub struct Runner<I: Io> {
     host: Host,
     /// None until `configure`.
@@ -44,20 +44,20 @@ pub struct Runner<I: Io> {
     running: Option<Running<I>>,
 }
 
-/// What exists between `start` and `stop`.
+/// State between `start` and `stop`.
 struct Running<I: Io> {
     io: I,
     engine: I::Engine,
     host: Host,
-    /// None on a host that has no link.
+    /// None on a host without the extension.
     peer: Option<PeerHandle>,
-    /// The channel takes nothing until `writable` or `up`.
+    /// The channel has no room until `writable` or `up`.
     is_full: bool,
-    /// What the host was last told of the engine's synchrony.
+    /// `in_sync` as last reported to the host; None: not since the last `up` or `down`.
     told: Option<Result<(), String>>,
-    /// None on a host that takes no checks.
+    /// None on a host without the extension.
     checks: Option<Checks>,
-    /// Those that the host was told of.
+    /// Troubles as last reported to the host.
     troubles: Vec<Trouble>,
     draining: Vec<Token>,
     settling: Vec<Token>,
@@ -214,7 +214,7 @@ impl<I: Io> Peer for Runner<I> {
 }
 
 impl<I: Io> Runner<I> {
-    /// Hands something to the two halves, then works; None unless they run.
+    /// Passes an input to the two halves, then works; None unless they run.
     fn with<T>(&mut self, input: impl FnOnce(&mut Running<I>, u64) -> T) -> Option<T> {
         let running = self.running.as_mut()?;
         let result = input(running, self.host.now());
@@ -223,7 +223,8 @@ impl<I: Io> Runner<I> {
     }
 }
 
-/// What ended within its own callback has ended: the host ignores that it stays pending.
+/// A call that was completed within its own callback stays complete: the host ignores that this
+/// returns `Pending`.
 fn pending_if(begun: bool) -> Progress {
     if begun {
         Progress::Pending
@@ -233,7 +234,7 @@ fn pending_if(begun: bool) -> Progress {
 }
 
 impl<I: Io> Running<I> {
-    /// Does what is to be done, for a while; true if more is left.
+    /// Works for up to [`SLICE_NS`]; true if something is left to do.
     fn work(&mut self) -> bool {
         let mut now_ns = self.host.now();
         let until_ns = now_ns.saturating_add(SLICE_NS);
@@ -258,8 +259,8 @@ impl<I: Io> Running<I> {
         is_busy
     }
 
-    /// Whether it did anything: an action, or what is read and sent when there is none. What the actions
-    /// began is complete when [`Io::poll`] is called.
+    /// Performs an action or, if there is none, reads and sends; whether it did anything. All actions
+    /// are performed before [`Io::poll`] is called.
     fn round(&mut self, now_ns: u64) -> bool {
         if let Some(action) = self.engine.poll_action(now_ns) {
             if let Err(error) = self.io.perform(&mut self.engine, now_ns, action) {
@@ -271,7 +272,7 @@ impl<I: Io> Running<I> {
         self.send(now_ns) || has_read
     }
 
-    /// Whether a message went.
+    /// Whether a message was sent.
     fn send(&mut self, now_ns: u64) -> bool {
         let Some(peer) = self.peer else {
             return false;
@@ -289,7 +290,7 @@ impl<I: Io> Running<I> {
                     self.is_full = true;
                     return sent > 0;
                 }
-                // nobody would ever take it
+                // it would be refused again
                 Err(error) => log::error!("a message of {} bytes: {error}", message.len()),
             }
             self.engine.message_sent(now_ns);
@@ -344,8 +345,8 @@ impl<I: Io> Running<I> {
         }
     }
 
-    /// While a message's callback does not return, the channel stands still: that slows down a peer
-    /// who sends more than the engine can take.
+    /// The channel stands still until the callback of a message returns: that slows down a peer that
+    /// sends more than the engine can apply.
     fn make_room(&mut self) {
         let begun = Instant::now();
         while !self.engine.wants_message() && begun.elapsed() < PATIENCE {

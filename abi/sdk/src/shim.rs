@@ -1,4 +1,4 @@
-//! The C functions that a descriptor points at: each enters the instance under `catch_unwind`.
+//! C functions that a descriptor points to; each enters the instance under `catch_unwind`.
 
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,18 +10,18 @@ use crate::error::{EINVAL, ENOTRECOVERABLE};
 use crate::host::{Host, Ready};
 use crate::{Applied, Error, Plugin, Progress, Token, logger, text};
 
-/// What `self` leads to.
+/// The instance that `self` of the C functions points to.
 pub(crate) struct Instance<T> {
     pub(crate) plugin: T,
     pub(crate) host: Host,
-    /// Set by a panic: nothing of the plugin may be touched again.
+    /// Set by a panic: the plugin must not be touched again.
     poisoned: bool,
 }
 
 /// Runs `work` on the instance; a panic poisons it.
 ///
 /// # Safety
-/// `instance` came from [`create`] of the same `T`, was not destroyed, and is not in use.
+/// `instance` comes from [`create`] of the same `T`, was not destroyed, and is not in use.
 pub(crate) unsafe fn enter<T: Plugin>(
     instance: *mut c_void,
     work: impl FnOnce(&mut Instance<T>) -> abi::Status,
@@ -77,7 +77,7 @@ pub(crate) unsafe extern "C" fn create<T: Plugin>(
         host,
         poisoned: false,
     });
-    // SAFETY: the contract of create: instance leads to a writable pointer.
+    // SAFETY: the contract of create: instance points to a writable pointer.
     unsafe { *instance = Box::into_raw(boxed).cast() };
     0
 }
@@ -86,10 +86,10 @@ pub(crate) unsafe extern "C" fn destroy<T: Plugin>(instance: *mut c_void) {
     if instance.is_null() {
         return;
     }
-    // SAFETY: the contract of destroy: it came from create, and nothing is called afterwards.
+    // SAFETY: the contract of destroy: it comes from create, and nothing is called afterwards.
     let instance = unsafe { Box::from_raw(instance.cast::<Instance<T>>()) };
     if instance.poisoned {
-        // Its drop may rely on what the panic left half done.
+        // Its drop may rely on state that the panic left half done.
         std::mem::forget(instance);
         return;
     }
@@ -128,7 +128,7 @@ pub(crate) unsafe extern "C" fn configure<T: Plugin>(
     }
 }
 
-/// Settings without a fault: what the reader found wins over what the plugin says.
+/// Settings without a fault; faults that the reader found come before those of the plugin.
 fn read<T: Plugin>(host: Host, toml: &str) -> Result<T::Settings, Error> {
     let node = host.config_get(c"@node").unwrap_or_default();
     let nodes = host.texts("@nodes");
@@ -157,7 +157,7 @@ fn read<T: Plugin>(host: Host, toml: &str) -> Result<T::Settings, Error> {
     }
 }
 
-/// What is not the pair's is said, so that the nodes do not compare it.
+/// Declares every key whose scope is not the default.
 fn declare_scopes(host: Host, config: &Config) {
     for (key, scope) in config.scopes() {
         match scope {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use spared_abi as abi;
 
-/// The text; what is not UTF-8 is replaced, as a host of a later version must not break a plugin.
+/// The text. Bytes that are not UTF-8 are replaced: a later host must not break a plugin.
 ///
 /// # Safety
 /// `text` is valid for reading while the result lives.
@@ -13,10 +13,10 @@ pub(crate) unsafe fn read<'a>(text: abi::Str) -> Cow<'a, str> {
     String::from_utf8_lossy(unsafe { slice(text.ptr.cast(), text.len) })
 }
 
-/// A slice of `len` elements, empty where `ptr` is NULL.
+/// A slice of `len` elements, empty if `ptr` is NULL.
 ///
 /// # Safety
-/// Unless NULL, `ptr` leads to `len` elements that are valid while the result lives.
+/// Unless NULL, `ptr` points to `len` elements that are valid while the result lives.
 pub(crate) unsafe fn slice<'a, T>(ptr: *const T, len: usize) -> &'a [T] {
     if ptr.is_null() || len == 0 {
         return &[];
@@ -25,7 +25,7 @@ pub(crate) unsafe fn slice<'a, T>(ptr: *const T, len: usize) -> &'a [T] {
     unsafe { std::slice::from_raw_parts(ptr, len) }
 }
 
-/// Walks an array of sized structs by each element's own size: a later host's are longer.
+/// Walks an array of sized structs by each element's own size: those of a later host are longer.
 pub(crate) struct Sized<'a, T> {
     next: *const u8,
     left: u32,
@@ -35,7 +35,7 @@ pub(crate) struct Sized<'a, T> {
 
 impl<T> Sized<'_, T> {
     /// # Safety
-    /// Unless `left` is 0, `first` leads to `left` structs that are valid for the lifetime, each at
+    /// Unless `left` is 0, `first` points to `left` structs that are valid for the lifetime, each at
     /// least as long as `T` (minors only append) and as long as its own size says.
     pub(crate) unsafe fn new(first: *const T, left: u32, size_of: fn(&T) -> u32) -> Self {
         let left = if first.is_null() { 0 } else { left };
@@ -55,7 +55,7 @@ impl<'a, T> Iterator for Sized<'a, T> {
         self.left = self.left.checked_sub(1)?;
         // SAFETY: the promise of new: there is one more element here.
         let item = unsafe { &*self.next.cast::<T>() };
-        // SAFETY: its size leads to the next, or one past the end.
+        // SAFETY: its size is the distance to the next element, or to the end.
         self.next = unsafe { self.next.add((self.size_of)(item) as usize) };
         Some(item)
     }

@@ -1,9 +1,9 @@
-//! Programs that a plugin runs without ever waiting, and without a shell (feature `child`).
+//! Runs programs without waiting for them and without a shell (feature `child`).
 //!
-//! [`Child::start`] one; [watch](crate::Host::watch_fd) [`output`](Child::output), which is readable
+//! After [`Child::start`] [watch](crate::Host::watch_fd) [`output`](Child::output), which is readable
 //! while there is something to [`listen`](Child::listen) to, and [`pidfd`](Child::pidfd), which is
-//! readable once [`end`](Child::end) has an answer; unwatch both before it is dropped. Limits of time
-//! are the caller's: [`terminate`](Child::terminate), then [`kill`](Child::kill).
+//! readable once [`end`](Child::end) has an answer; unwatch both before the child is dropped. The
+//! caller limits the time: [`terminate`](Child::terminate), then [`kill`](Child::kill).
 
 mod trust;
 
@@ -21,31 +21,32 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 pub use trust::{Refused, trusted};
 
-/// What every program finds in its environment, unless it is given another.
+/// Environment of every program, unless it is given another value.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 const LANG: &str = "C.UTF-8";
 const OUTPUT_MAX: usize = 4096;
 const WORDS_MAX: usize = 200;
 
-/// What to start. Most is well as [`Program::default`] has it.
+/// A program to start. The defaults of [`Program::default`] fit most.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'p> {
-    /// The program, then its words. A name without slash is found in `PATH`.
+    /// The program and its arguments. A name without slash is looked up in `PATH`.
     pub argv: &'p [String],
-    /// The file to run instead of the one that `argv` names: what [`trusted`] answered.
+    /// File to run instead of the one that `argv` names: the result of [`trusted`].
     pub executable: Option<&'p Path>,
-    /// Its environment, beside `PATH` and `LANG=C.UTF-8`.
+    /// Environment in addition to `PATH` and `LANG=C.UTF-8`.
     pub env: &'p [(&'p str, &'p str)],
-    /// Where it runs: `/`.
+    /// Working directory, default `/`.
     pub directory: &'p Path,
-    /// What it reads from stdin: nothing.
+    /// Content of stdin, default empty.
     pub input: &'p [u8],
-    /// Whether its stderr is thrown away, and not part of what it says.
+    /// Whether stderr is discarded instead of being part of the output. Default false.
     pub only_stdout: bool,
-    /// How much of what it says is kept: 4096 bytes. More is read, so that it need not wait for a
-    /// full pipe, and thrown away.
+    /// Bytes of output that are kept, default 4096. The rest is read and discarded, so that the
+    /// program does not block on a full pipe.
     pub output_max: usize,
-    /// Whether what it started may outlive it, as a daemon does; otherwise its group ends with it.
+    /// Whether processes that it started may outlive it, as daemons do. By default its process group
+    /// is killed when it ends.
     pub outlived: bool,
 }
 
@@ -67,16 +68,16 @@ impl Default for Program<'_> {
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// Its exit code; None where a signal ended it.
+    /// Exit code; None if a signal ended it.
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// What it said, up to `output_max`.
+    /// Its output, up to `output_max` bytes.
     pub text: Vec<u8>,
 }
 
 impl Ended {
-    /// The first line that says something, without control characters, 200 characters at most.
+    /// First line of the output that is not empty, without control characters, at most 200 characters.
     pub fn words(&self) -> String {
         let text = String::from_utf8_lossy(&self.text);
         let line = text.lines().map(str::trim).find(|line| !line.is_empty());
@@ -85,7 +86,7 @@ impl Ended {
     }
 }
 
-/// A running program, in a process group of its own. Dropped, it is killed, and its group with it.
+/// A running program, in a process group of its own. Dropping it kills the whole group.
 #[derive(Debug)]
 pub struct Child {
     child: process::Child,
@@ -95,13 +96,15 @@ pub struct Child {
     text: Vec<u8>,
     output_max: usize,
     outlived: bool,
-    /// Collected: its number may be another's by now.
+    /// Its exit status was collected: its process id may be reused.
     ended: bool,
 }
 
 impl Child {
+    /// Starts a program.
+    ///
     /// # Errors
-    /// Why the program does not run, in a sentence.
+    /// A sentence why the program does not run.
     pub fn start(program: &Program<'_>) -> Result<Self, String> {
         let (name, words) = program.argv.split_first().ok_or("names no program")?;
         let executable = program.executable.unwrap_or(Path::new(name));
@@ -139,11 +142,11 @@ impl Child {
         })
     }
 
-    /// Starts a program and waits for its end, for a thread that has nothing else to do. What takes
-    /// longer than `limit` is killed, with its group.
+    /// Starts a program and waits for its end, on a thread that has nothing else to do. After `limit`
+    /// it is killed, with its group.
     ///
     /// # Errors
-    /// Why the program does not run, or that it took too long, in a sentence.
+    /// A sentence why the program does not run, or that it took too long.
     pub fn run(program: &Program<'_>, limit: Duration) -> Result<Ended, String> {
         let until = Instant::now() + limit;
         let mut child = Self::start(program)?;
@@ -164,22 +167,22 @@ impl Child {
         }
     }
 
-    /// Its process id, for people and logs.
+    /// Process id, for messages.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Readable once the program has ended.
+    /// Descriptor that is readable once the program has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 
-    /// Readable while it has something to say.
+    /// Descriptor that is readable while there is output.
     pub fn output(&self) -> BorrowedFd<'_> {
         self.output.as_fd()
     }
 
-    /// Reads what is there; false once there will be nothing more, and nothing to watch.
+    /// Reads the output that is there; false at its end, when there is nothing more to watch.
     pub fn listen(&mut self) -> bool {
         let mut buffer = [0; 4096];
         // bounded: a program that writes without end must not keep this loop
@@ -197,17 +200,17 @@ impl Child {
         true
     }
 
-    /// Asks the program, and all that it started in its group, to end.
+    /// Sends SIGTERM to the program and its process group.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Kills the program and all that it started in its group.
+    /// Kills the program and its process group.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
     }
 
-    /// How it ended; None while it runs, and once that was said.
+    /// How it ended, once; None while it runs, and on later calls.
     pub fn end(&mut self) -> Option<Ended> {
         if self.ended || !wait(self.pidfd.as_fd(), Duration::ZERO) {
             return None;
@@ -226,7 +229,7 @@ impl Child {
     }
 
     fn signal(&self, signal: Signal) {
-        // until it is collected the number is its own
+        // until its status is collected, the process id is not reused
         if !self.ended {
             let _ = kill_process_group(self.group, signal);
         }
@@ -234,7 +237,7 @@ impl Child {
 }
 
 impl Drop for Child {
-    /// The kernel is given a moment to end what is still there.
+    /// Waits up to 20 ms for the program's end, to collect its status.
     fn drop(&mut self) {
         if self.ended {
             return;
@@ -267,7 +270,7 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// In memory, so that nobody waits for a program that does not read.
+/// A file in memory: writing to it does not block if the program does not read.
 fn input(content: &[u8]) -> io::Result<Stdio> {
     if content.is_empty() {
         return Ok(Stdio::null());

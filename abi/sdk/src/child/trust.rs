@@ -1,4 +1,4 @@
-//! Whether a program may be run: only root could have put it there.
+//! Whether a program may be run: only if nobody but root could have changed it.
 
 use std::fmt;
 use std::fs;
@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const EXECUTABLE: u32 = 0o111;
 
-/// The program behind `path`, links followed: what is to be run, so that it is what was looked at.
+/// The program behind `path`, with links followed. Run this file, so that it is the one that was
+/// checked.
 ///
 /// # Errors
-/// It, or a directory above it, is not root's alone to change, or it cannot be run at all.
+/// The program, or a directory above it, can be changed by others than root, or it cannot be run.
 pub fn trusted(path: &Path) -> Result<PathBuf, Refused> {
     let missing = |error| Refused::Unreadable(path.to_owned(), error);
     let real = fs::canonicalize(path).map_err(missing)?;
@@ -36,11 +37,11 @@ pub fn trusted(path: &Path) -> Result<PathBuf, Refused> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Refused {
-    /// It is not there, or cannot be looked at.
+    /// It does not exist or cannot be read.
     Unreadable(PathBuf, io::Error),
-    /// A folder, or without the bit.
+    /// It is no regular file, or not executable.
     NotExecutable(PathBuf),
-    /// It, or a directory above it, belongs to that user.
+    /// It, or a directory above it, belongs to this user.
     Owner(PathBuf, u32),
     /// It, or a directory above it, can be written by others.
     Writable(PathBuf),

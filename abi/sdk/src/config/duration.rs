@@ -1,4 +1,4 @@
-//! Times as users write them: a number and a unit.
+//! Durations as users write them: a number and a unit.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const UNITS: [(&str, u64); 5] = [
     ("us", 1_000),
 ];
 
-/// "100ms", "1.5s", "2m", "1h"; None for anything else, negative or too large.
+/// Reads "100ms", "1.5s", "2m", "1h"; None for anything else, also if negative or too large.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let (number, unit) = text.split_at(unit_at);

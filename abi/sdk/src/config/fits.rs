@@ -1,4 +1,4 @@
-//! Rules that texts of many plugins' files have to keep.
+//! Rules for texts that occur in the files of many plugins.
 
 use std::path::{Component, Path};
 
@@ -8,7 +8,7 @@ use super::Section;
 const INTERFACE_NAME_MAX: usize = 15;
 
 impl Section<'_> {
-    /// Whether `text` is an absolute path without ".."; where not, that is a fault of `key`.
+    /// Whether `text` is an absolute path without ".."; if not, notes a fault of `key`.
     pub fn fits_path(&self, key: &str, text: &str) -> bool {
         let path = Path::new(text);
         let climbs = path.components().any(|part| part == Component::ParentDir);
@@ -22,7 +22,7 @@ impl Section<'_> {
         fits
     }
 
-    /// Whether an interface may be called so; where not, that is a fault of `key`.
+    /// Whether `name` can be an interface's name; if not, notes a fault of `key`.
     pub fn fits_interface(&self, key: &str, name: &str) -> bool {
         let fits = !name.is_empty()
             && name.len() <= INTERFACE_NAME_MAX

@@ -1,9 +1,9 @@
-//! Reads a plugin's TOML file key by key and finds every fault at once.
+//! Reads a plugin's TOML file key by key and finds all faults at once.
 //!
-//! serde stops at the first wrong value; an administrator wants the whole list. So a [`Section`]
-//! is asked for each key that there is, with what is allowed; it notes a [`Fault`] for what does not
-//! fit and goes on. [`Config::finish`] returns all faults, and refuses every key that was never
-//! asked for.
+//! serde stops at the first wrong value; an administrator wants the whole list. So a plugin asks a
+//! [`Section`] for each key, with the values that are allowed; the section notes a [`Fault`] for a
+//! value that does not fit, and goes on. [`Config::finish`] returns all faults, and refuses every key
+//! that was never asked for.
 //!
 //! ```
 //! use spared_sdk::config::{Config, node};
@@ -34,7 +34,7 @@ pub use network::{Cidr, Network};
 pub use section::Section;
 pub use spared_abi::HOST_KEYS;
 
-/// One configuration file, and what has been asked and found of it so far.
+/// One configuration file, with the keys asked for and the faults found so far.
 #[derive(Debug)]
 pub struct Config {
     text: String,
@@ -47,26 +47,26 @@ pub struct Config {
 /// A key that does not fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// "group.0.interface.1.vrid"; empty for the whole file.
+    /// Path of the key, as "group.0.interface.1.vrid"; empty for the whole file.
     pub key: String,
-    /// "found 300, allowed 1-255".
+    /// What was found and what is allowed, as "found 300, allowed 1-255".
     pub why: String,
 }
 
-/// Whether a key must be equal on both nodes.
+/// How a key compares between the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Equal on both nodes.
+    /// Must be equal on both nodes.
     Pair,
-    /// May differ: a table by node name.
+    /// May differ, as a table by node name.
     Node,
-    /// This node's affair; never compared.
+    /// Never compared.
     Local,
-    /// Equal on both nodes, and shown nowhere.
+    /// Must be equal on both nodes, and is shown nowhere.
     Secret,
 }
 
-/// A key and its scope; a bare `&str` is of scope [`Scope::Pair`].
+/// A key and its scope; a plain `&str` has [`Scope::Pair`].
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'k> {
     pub(crate) name: &'k str,
@@ -89,7 +89,7 @@ pub fn local(name: &str) -> Key<'_> {
     }
 }
 
-/// A key whose value is compared by a digest, and shown nowhere.
+/// A key whose value is compared by a digest and shown nowhere.
 pub fn secret(name: &str) -> Key<'_> {
     Key {
         name,
@@ -114,11 +114,11 @@ pub(crate) struct Notes {
 }
 
 impl Config {
-    /// `node` is this node's name and `nodes` those of `[nodes]`, which a table by node name must
-    /// name completely; with no `[nodes]` it must name at least this node.
+    /// Parses a file. `node` is this node's name, and `nodes` are the names of `[nodes]`: a table by
+    /// node name must have all of them, or without `[nodes]` at least this node's.
     ///
     /// # Errors
-    /// Text that is not TOML: the parser's words. Wrong values are found later, by [`finish`].
+    /// The parser's message if the text is not TOML. Wrong values are reported by [`finish`].
     ///
     /// [`finish`]: Config::finish
     pub fn parse(text: &str, node: &str, nodes: &[String]) -> Result<Self, SyntaxError> {
@@ -153,14 +153,13 @@ impl Config {
         &self.node
     }
 
-    /// The names of `[nodes]`; empty for a router without a link.
+    /// The names of `[nodes]`; empty without that table.
     pub fn nodes(&self) -> &[String] {
         &self.nodes
     }
 
-    /// Reads the whole file into `T` with serde, for plugins whose configuration needs no more.
-    /// The keys of the host are left out; unknown keys are `T`'s affair
-    /// (`#[serde(deny_unknown_fields)]`).
+    /// Reads the whole file into `T` with serde, for plugins with a simple configuration. The keys of
+    /// the host are left out; `T` must refuse unknown keys itself (`#[serde(deny_unknown_fields)]`).
     ///
     /// # Errors
     /// The first fault that serde finds.
@@ -183,8 +182,7 @@ impl Config {
     /// Ends the reading.
     ///
     /// # Errors
-    /// Every fault found so far, and one for each key that nobody asked for, in the order of the
-    /// sections.
+    /// All faults found, then one for each key that was never asked for.
     pub fn finish(&self) -> Result<(), Vec<Fault>> {
         let notes = self.notes.borrow();
         let mut faults = notes.faults.clone();
@@ -196,8 +194,8 @@ impl Config {
         }
     }
 
-    /// Every key asked for with its scope, array positions left out ("group.interface.vrid"): for the
-    /// comparison of two nodes, and for tests that hold a manual page against the code.
+    /// Every key asked for and its scope, without array positions ("group.interface.vrid"): for the
+    /// comparison of the nodes, and for tests that compare a manual page with the code.
     pub fn scopes(&self) -> Vec<(String, Scope)> {
         let notes = self.notes.borrow();
         let mut all = BTreeMap::new();
@@ -218,7 +216,7 @@ impl Notes {
     pub(crate) fn know(&mut self, section: &str, key: &str, scope: Scope) {
         let keys = self.known.entry(section.to_owned()).or_default();
         let known = keys.entry(key.to_owned()).or_insert(scope);
-        // whoever only asks whether the key is there names no scope
+        // `has` and the like name no scope
         if scope != Scope::Pair {
             *known = scope;
         }
@@ -246,7 +244,7 @@ impl Notes {
         }
     }
 
-    // Only sections that were opened are walked: a value that was refused as a whole is one fault.
+    // Walks only sections that were opened: a value that was refused as a whole is one fault.
     fn refuse_unknown(&self, table: &toml::Table, path: &str, faults: &mut Vec<Fault>) {
         let Some(known) = self.known.get(path) else {
             return;
@@ -287,7 +285,7 @@ fn allowed(path: &str, known: &BTreeMap<String, Scope>) -> String {
     own.join(", ")
 }
 
-/// A key as a part of a path: a dot in it is none between parts.
+/// A key as a part of a path, with its dots and backslashes escaped.
 pub(crate) fn escape(key: &str) -> Cow<'_, str> {
     match key.contains(['.', '\\']) {
         true => Cow::Owned(key.replace('\\', "\\\\").replace('.', "\\.")),
@@ -310,7 +308,7 @@ fn without_positions(path: &str) -> String {
         .join(".")
 }
 
-/// The text is not TOML.
+/// Error of a text that is not TOML.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError(String);
 

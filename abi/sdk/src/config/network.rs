@@ -1,8 +1,7 @@
-//! Addresses with a prefix, read by one rule for the host and all plugins; what they then are is
-//! `ipnet`'s [`IpNet`].
+//! Addresses with a prefix, read by one rule for the host and all plugins, as [`IpNet`] of `ipnet`.
 //!
-//! Each place has its own idea of an address within the network ("192.0.2.1/24"): [`Cidr`] keeps it,
-//! [`Network`] cuts it off, and [`Network::exact`] tells of it.
+//! The host part of an address ("192.0.2.1/24") means something else in each place: [`Cidr`] keeps it,
+//! [`Network`] drops it, and [`Network::exact`] refuses it.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -26,7 +25,7 @@ impl Section<'_> {
     }
 }
 
-/// An address of a host, with the prefix of its network: "192.0.2.1/24".
+/// Address of a host with the prefix of its network: "192.0.2.1/24".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cidr(pub IpNet);
 
@@ -35,8 +34,8 @@ impl FromStr for Cidr {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (address, length) = text.split_once('/').ok_or(())?;
-        // std's rule for the address: IpNet's own takes octets with leading zeros, which others read
-        // as octal. And "+8" and "08" are numbers to u8, and to nobody else.
+        // std's rule for the address: IpNet's own accepts octets with leading zeros, which others read
+        // as octal. u8 also accepts "+8" and "08".
         let address: IpAddr = address.parse().map_err(drop)?;
         let number: u8 = length.parse().map_err(drop)?;
         if number.to_string() != length {
@@ -53,13 +52,13 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network, whatever address of it was written.
+    /// The network, whatever address within it was written.
     pub fn net(self) -> IpNet {
         self.written.trunc()
     }
 
-    /// The network; None where the address of a host in it was written, as the kernel refuses that
-    /// for a route.
+    /// The network; None if the address of a host in it was written, which the kernel refuses for a
+    /// route.
     pub fn exact(self) -> Option<IpNet> {
         (self.written == self.net()).then_some(self.written)
     }

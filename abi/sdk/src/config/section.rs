@@ -1,4 +1,4 @@
-//! One table of a configuration file, asked key by key.
+//! One table of a configuration file, read key by key.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -32,19 +32,19 @@ impl<'c> Section<'c> {
         }
     }
 
-    /// "group.0.interface.1"; empty at the top.
+    /// Path of the table, as "group.0.interface.1"; empty at the top.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Whether the file has the key at all; it counts as asked for.
+    /// Whether the table has the key; the key counts as asked for.
     pub fn has<'k>(&self, key: impl Into<Key<'k>>) -> bool {
         let key = key.into();
         self.know(key);
         self.table.contains_key(key.name)
     }
 
-    /// Whether the file has an array there; the key counts as asked for.
+    /// Whether the key's value is an array; the key counts as asked for.
     pub fn is_array<'k>(&self, key: impl Into<Key<'k>>) -> bool {
         self.value(key.into())
             .is_some_and(|(_, value)| value.is_array())
@@ -59,8 +59,8 @@ impl<'c> Section<'c> {
         }
     }
 
-    /// A text of every node, where it may differ between them: in the order of their names, and
-    /// once where it does not. For what both nodes must derive alike.
+    /// Values of all nodes, for keys that may differ between them: in the order of the nodes' names,
+    /// without repetitions. For results that both nodes must derive alike.
     pub fn every_text(&self, key: &str) -> Vec<&'c str> {
         match self.table.get(key) {
             Some(Value::String(text)) => vec![text],
@@ -122,7 +122,7 @@ impl<'c> Section<'c> {
         })
     }
 
-    /// A time like "100ms", "1s", "2m" or "1h", in `range`.
+    /// A duration like "100ms", "1s", "2m" or "1h", in `range`.
     pub fn duration<'k>(
         &self,
         key: impl Into<Key<'k>>,
@@ -151,14 +151,14 @@ impl<'c> Section<'c> {
         })
     }
 
-    /// A text that `T` reads; `allowed` says what fits, like "an IPv4 address".
+    /// A text that `T` parses; `allowed` says what fits, like "an IPv4 address".
     pub fn parsed<'k, T: FromStr>(&self, key: impl Into<Key<'k>>, allowed: &str) -> Option<T> {
         let (key, value) = self.value(key.into())?;
         let parsed = value.as_str().and_then(|text| text.parse().ok());
         parsed.or_else(|| self.wrong(&key, value, allowed))
     }
 
-    /// An array of texts that `T` reads. Every wrong element is a fault of its own.
+    /// An array of texts that `T` parses. Every wrong element is a fault of its own.
     pub fn list<'k, T: FromStr>(&self, key: impl Into<Key<'k>>, allowed: &str) -> Option<Vec<T>> {
         let (key, value) = self.value(key.into())?;
         let Value::Array(array) = value else {
@@ -247,7 +247,7 @@ impl<'c> Section<'c> {
         sections
     }
 
-    /// Notes that `key` is missing, unless it is there but wrong, which is a fault already.
+    /// Notes that `key` is missing; if it is there but wrong, that is noted already.
     pub fn required<'k, T>(&self, key: impl Into<Key<'k>>, value: Option<T>) -> Option<T> {
         let key = key.into();
         if value.is_none() && !self.table.contains_key(key.name) {
@@ -273,7 +273,7 @@ impl<'c> Section<'c> {
             .know(&self.path, key.name, key.scope);
     }
 
-    /// The value, this node's where it is a table by node name, with the key to blame.
+    /// The value, and the key to report faults under; of a table by node name, this node's value.
     fn value(&self, key: Key<'_>) -> Option<(String, &'c Value)> {
         self.know(key);
         let value = self.table.get(key.name)?;
@@ -286,7 +286,7 @@ impl<'c> Section<'c> {
     fn this_node(&self, key: &str, by_node: &'c toml::Table) -> Option<(String, &'c Value)> {
         let path = join(&self.path, key);
         for name in by_node.keys() {
-            // With no [nodes] any name may be a node; with it the others are refused below.
+            // Without [nodes] any name may be a node's; with it, others are refused below.
             self.config
                 .notes()
                 .borrow_mut()
@@ -336,7 +336,7 @@ impl<'c> Section<'c> {
     }
 }
 
-/// A value as the user wrote it, short.
+/// A value as the user wrote it, shortened.
 fn shown(value: &Value) -> String {
     match value {
         Value::Table(_) => "a table".to_owned(),
