@@ -1,4 +1,4 @@
-//! The checks, in the order in which they build upon each other.
+//! The checks, each of which relies on those before it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,9 +17,9 @@ use crate::trial::{Mode, Trial, load};
 /// One check.
 pub struct Check {
     pub name: &'static str,
-    /// Said where nothing was found.
+    /// Message if nothing was found.
     pub passed: &'static str,
-    /// Without it the others make no sense.
+    /// The others are not run if this one fails.
     pub needed: bool,
     pub run: fn(&Path, &str) -> Vec<Finding>,
 }
@@ -96,13 +96,13 @@ pub const ALL: [Check; 11] = [
 const LOAD_MAX: Duration = Duration::from_millis(100);
 const INSTANCES: usize = 100;
 const ROLES: u32 = 300;
-/// A role that takes longer than a failover may wait.
+/// How long a role may be pending.
 const ROLE_MAX: Duration = Duration::from_secs(5);
-/// In the checks that are not about roles.
+/// The same in the checks that are not about roles.
 const ROLE_USUAL: Duration = Duration::from_secs(1);
-/// As long does `sparectl status` wait.
+/// How long `sparectl status` waits.
 const STATUS_MAX: Duration = Duration::from_secs(1);
-/// Growth of the resident memory that 100 instances may cost: what the allocator keeps.
+/// Growth of resident memory that 100 instances may leave, as the allocator keeps some.
 const GROWTH_KB_MAX: u64 = 1024;
 
 fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
@@ -158,7 +158,7 @@ fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
     findings
 }
 
-/// What a later plugin or verb of spared's own could be called, too.
+/// A name without a vendor's part, which a later plugin or verb of spared could have.
 fn names(descriptor: &Descriptor) -> Option<Finding> {
     let is_ours = ["", "spared", "the spared developers"].contains(&descriptor.vendor.as_str());
     (!is_ours && !descriptor.name.contains('-')).then(|| {
@@ -222,7 +222,7 @@ fn life(path: &Path, _toml: &str) -> Vec<Finding> {
             Ok(trial) => findings.extend(trial.destroy()),
             Err(why) => return vec![why],
         }
-        // The first ones may set things up for good.
+        // The first ones may set up things that stay.
         if round == 9 {
             before = Some(Footprint::now());
         }
@@ -327,7 +327,7 @@ fn roles(path: &Path, toml: &str) -> Vec<Finding> {
     let mut last = (0, 0);
     let mut pending = 0;
     for number in 0..ROLES {
-        // Repeated, changing, and unknown roles; now and then there is time between.
+        // Repeated, changing and unknown roles; time passes after every sixteenth.
         let role = [abi::ROLE_ACTIVE, abi::ROLE_BACKUP, abi::ROLE_FAULT, 77]
             [(number * 7 % 11 % 4) as usize];
         last = trial.role("group", role);
@@ -381,7 +381,7 @@ fn trespasses(trial: &Trial) -> Option<Finding> {
 }
 
 fn stop(path: &Path, toml: &str) -> Vec<Finding> {
-    // A first instance may set things up for good.
+    // A first instance may set up things that stay.
     for round in 0..2 {
         let before = Footprint::now();
         let mut trial = match started(path, toml, Mode::Plain) {
@@ -422,8 +422,8 @@ fn stop(path: &Path, toml: &str) -> Vec<Finding> {
     Vec::new()
 }
 
-/// The oldest host has minor 0, whose table is the whole of today's. Once there are more, the table
-/// is cut at each.
+/// The oldest host has minor 0, whose table is the whole of today's. With later minors the table must
+/// be cut at each.
 fn old_host(path: &Path, toml: &str) -> Vec<Finding> {
     through(path, toml, Mode::OldHost)
 }
@@ -439,7 +439,7 @@ fn questions(verb: &Verb) -> Vec<Vec<&str>> {
     }
 }
 
-/// Every callback once or twice.
+/// Calls every callback once or twice.
 fn through(path: &Path, toml: &str, mode: Mode) -> Vec<Finding> {
     let mut trial = match started(path, toml, mode) {
         Ok(trial) => trial,
@@ -453,7 +453,7 @@ fn through(path: &Path, toml: &str, mode: Mode) -> Vec<Finding> {
             });
         }
     }
-    // Words that it lists, alone and with arguments; of what changes something the host says none.
+    // The words that it lists as asking, alone and with arguments.
     let verbs = trial.plugin.descriptor.verbs.clone();
     let asks = verbs.iter().filter(|verb| !verb.changes);
     let mut questions: Vec<Vec<&str>> = asks.flat_map(questions).collect();

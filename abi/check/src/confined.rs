@@ -1,4 +1,4 @@
-//! The plugin in a worker as the host starts it: the host's own driver, in the host's own confinement.
+//! The plugin in a worker as the host starts it, with the host's own driver and confinement.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -14,17 +14,17 @@ use spared_worker::rights;
 use crate::finding::Finding;
 use crate::trial::{name_of, surroundings};
 
-/// For each answer.
+/// How long each answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// From load to exit.
+/// Runs the plugin from load to exit.
 pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
     let mut host = match Host::spawn(path) {
         Ok(host) => host,
         Err(why) => return vec![Finding::fail(format!("no worker can be started: {why}"))],
     };
     if let Err(why) = host.drive(toml) {
-        // What it asks for is given to it by root alone.
+        // Only root can give it the rights that it asks for.
         let lacks = !host.is_root && host.wants_rights;
         host.findings.push(match lacks {
             true => Finding::warn(format!(
@@ -63,7 +63,7 @@ impl Host {
         })
     }
 
-    /// A life in short. An error is the plugin's.
+    /// A short life of a worker. An error is the plugin's fault.
     fn drive(&mut self, toml: &str) -> Result<(), String> {
         let descriptor = self.wait("load", |message| match message {
             FromWorker::Loaded(loaded) => Some(loaded),
@@ -89,7 +89,7 @@ impl Host {
         self.exit()
     }
 
-    /// A call that must succeed.
+    /// Makes a call that must succeed.
     fn ask(&mut self, callback: &str, message: impl FnOnce(u64) -> ToWorker) -> Result<(), String> {
         match self.call(callback, message)? {
             (0.., _) => Ok(()),
@@ -101,8 +101,8 @@ impl Host {
         }
     }
 
-    /// A call that may fail, as it may need what is not here, or stay pending; not end the worker, nor
-    /// keep it.
+    /// Makes a call that may fail or stay pending, as it may need something that is not here. It must
+    /// not end the worker or block it.
     fn say(&mut self, callback: &str, message: impl FnOnce(u64) -> ToWorker) -> Result<(), String> {
         self.token += 1;
         self.send(&message(self.token));
@@ -113,7 +113,7 @@ impl Host {
         })
     }
 
-    /// The status and what fail() said.
+    /// Makes a call; the status, and the reasons given by fail().
     fn call(
         &mut self,
         callback: &str,
@@ -133,7 +133,7 @@ impl Host {
                 let said: Vec<String> = said.map(|it| format!("{}: {}", it.key, it.why)).collect();
                 Some((status, said.join("; ")))
             }
-            // It may take longer than anybody wants to wait here.
+            // A start may be pending for 90 s; that is not waited for here.
             FromWorker::Pending { token } if token == wanted && callback == "start" => {
                 Some((0, String::new()))
             }
@@ -141,7 +141,7 @@ impl Host {
         })
     }
 
-    /// A worker that is gone is found by reading.
+    /// Sends a message; reading notices a worker that is gone.
     fn send(&self, message: &ToWorker) {
         let _ = self.worker.send(message, &[]);
     }
@@ -171,7 +171,7 @@ impl Host {
         Err(format!("{step} is not answered within {seconds} s"))
     }
 
-    /// What the driver says at this level is a fault of the plugin's.
+    /// Notes a line of log; one of the driver about misbehaviour is the plugin's fault.
     fn note(&mut self, level: u32, text: &str) {
         eprintln!("      log {level}: {text}");
         if level == abi::LOG_ERROR && text.starts_with("misbehaves: ") {
@@ -205,7 +205,7 @@ impl Host {
     }
 }
 
-/// As the host confines it, as far as who runs this may.
+/// The host's confinement, as far as this process may set it up.
 fn load(path: &Path, descriptor: &Descriptor, is_root: bool) -> Load {
     let (writable, files) = descriptor
         .paths

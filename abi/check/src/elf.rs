@@ -1,8 +1,8 @@
-//! The names that a shared object exports, from its dynamic symbol table.
+//! Names that a shared object exports, from its dynamic symbol table.
 
 use object::{Object, ObjectSymbol, ObjectSymbolTable, SymbolScope};
 
-/// None: not an ELF file, or without a table that can be read.
+/// The exported names. None: not an ELF file, or without a readable table.
 pub fn exported(file: &[u8]) -> Option<Vec<String>> {
     let file = object::File::parse(file).ok()?;
     let symbols = file.dynamic_symbol_table()?.symbols();
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn the_names_of_a_real_library_are_found() {
         let test = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        // A program exports little; what matters is that its table is read.
+        // a program exports little: only that its table is read matters
         assert!(exported(&test).is_some());
     }
 }

@@ -1,15 +1,15 @@
-//! What a check found, as it crosses from the child to its parent.
+//! Findings of a check, as the child passes them to its parent.
 
 use std::fmt;
 
-/// How bad it is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// As it should be.
+    /// Nothing was found.
     Ok,
-    /// Works, and should be better.
+    /// The plugin works, but should be improved.
     Warn,
-    /// Will hurt somebody.
+    /// The plugin breaks the contract.
     Fail,
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// One sentence.
+/// One finding, as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub level: Level,
@@ -45,7 +45,7 @@ impl Finding {
         }
     }
 
-    /// A line as [`Display`](fmt::Display) wrote it; what a plugin prints itself is none.
+    /// Parses a line written by [`Display`](fmt::Display). None for lines that a plugin prints itself.
     pub fn parse(line: &str) -> Option<Self> {
         let (level, text) = line.strip_prefix("finding ")?.split_once(' ')?;
         match level {

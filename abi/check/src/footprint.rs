@@ -1,8 +1,8 @@
-//! What a process holds, to see what a plugin leaves behind.
+//! Resources of a process, to find what a plugin leaves behind.
 
 use crate::finding::Finding;
 
-/// What a process holds.
+/// Resources of a process.
 pub struct Footprint {
     descriptors: usize,
     pub threads: u64,
@@ -31,7 +31,7 @@ impl Footprint {
         }
     }
 
-    /// What there is more than before.
+    /// A finding for each kind of which there are more than before.
     pub fn left_since(&self, before: &Self, what: &str) -> Vec<Finding> {
         let more = [
             (

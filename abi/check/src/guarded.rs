@@ -1,4 +1,4 @@
-//! Memory that faults when it is read where it must not be.
+//! Memory that faults if it is read beyond its end, or after it was revoked.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -7,7 +7,7 @@ use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, m
 
 const PAGE: usize = 4096;
 
-/// Bytes that end where a page ends that cannot be read; they can be revoked.
+/// Bytes that end at a page that cannot be read; they can be revoked.
 #[derive(Debug)]
 pub struct Guarded {
     map: *mut c_void,
@@ -16,11 +16,11 @@ pub struct Guarded {
 }
 
 impl Guarded {
-    /// Copies `bytes`; the copy is aligned to 8 if their length is a multiple of it.
+    /// Copies `bytes`; the copy is aligned to 8 if the length is a multiple of 8.
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let pages = bytes.len().div_ceil(PAGE).max(1);
         let (read_write, private) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-        // SAFETY: a new mapping anywhere; its last page is cut off before use.
+        // SAFETY: a new mapping anywhere; its last page is protected before use.
         unsafe {
             let map =
                 mmap_anonymous(ptr::null_mut(), (pages + 1) * PAGE, read_write, private).ok()?;
@@ -36,9 +36,9 @@ impl Guarded {
         self.start
     }
 
-    /// From now on every access faults; the addresses are not used again.
+    /// Makes every later access fault; the addresses are not reused.
     pub fn revoke(self) {
-        // SAFETY: the mapping is ours; whoever still reads it is found out, as intended.
+        // SAFETY: the mapping is ours; a plugin that still reads it faults, as intended.
         let _ = unsafe { mprotect(self.map, self.pages * PAGE, MprotectFlags::empty()) };
         std::mem::forget(self);
     }

@@ -1,4 +1,4 @@
-//! A host that does little and notes everything: the functions that a plugin under trial calls.
+//! Functions of the host for a plugin under trial: they do little and record everything.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,41 +17,41 @@ const EINVAL: abi::Status = -22;
 const EMSGSIZE: abi::Status = -90;
 const ENOTCONN: abi::Status = -107;
 
-/// Every so many messages to the peer the channel is full.
+/// Number of messages to the peer after which the channel is full.
 const FULL_EVERY: u64 = 50;
-/// As often one may be refused within a callback.
+/// Refused messages within one callback after which the plugin is taken to wait for room.
 const REFUSED_MAX: u32 = 100;
 
-/// Requests to sign or verify that wait.
+/// Requests to sign or verify that may wait.
 const TICKETS_MAX: usize = 20;
 
-/// What a plugin did to its host.
+/// Record of what a plugin did.
 pub struct Record {
     thread: ThreadId,
     pub woken: AtomicBool,
-    /// Functions called from a thread that may not.
+    /// Functions marked `[loop]` that were called from another thread.
     pub trespasses: Mutex<Vec<String>>,
     pub settings: RefCell<Settings>,
     lent: RefCell<Vec<Box<str>>>,
-    /// "key: why".
+    /// Calls of fail(), as "key: why".
     pub failures: RefCell<Vec<String>>,
     pub timers: RefCell<BTreeMap<u32, u64>>,
     pub watches: RefCell<BTreeMap<c_int, u32>>,
     pub done: RefCell<BTreeMap<u64, abi::Status>>,
-    /// Calls of extensions: follow, claim, publish, report.
+    /// Number of calls of extensions: follow, claim, publish, report.
     pub requests: Cell<u32>,
-    /// The peer is there.
+    /// The peer plugin is connected.
     pub is_up: Cell<bool>,
-    /// Messages to the peer.
+    /// Number of messages to the peer.
     pub sent: Cell<u64>,
-    /// One of them was refused: writable() is due.
+    /// A message was refused: writable() is due.
     pub is_full: Cell<bool>,
-    /// What it wants signed or verified.
+    /// Tickets of requests to sign or verify.
     pub tickets: RefCell<Vec<u64>>,
-    /// How many within this callback.
+    /// Messages refused within this callback.
     refused: Cell<u32>,
     pub is_configuring: Cell<bool>,
-    /// What a host would refuse.
+    /// Calls that a host would refuse.
     pub misuses: RefCell<BTreeSet<String>>,
 }
 
@@ -78,7 +78,7 @@ impl Record {
         }
     }
 
-    /// What was lent to a callback ends with it.
+    /// Ends the loans to the callback that returned.
     pub fn callback_returned(&self) {
         self.lent.borrow_mut().clear();
         self.refused.set(0);
@@ -117,13 +117,13 @@ fn ptr_of(record: &Record) -> *mut c_void {
     std::ptr::from_ref(record).cast_mut().cast()
 }
 
-/// The record behind `ctx`, if this is the thread for `function`; the trespass is noted otherwise.
+/// The record behind `ctx` if this is the plugin's thread; otherwise the call of `function` is noted.
 ///
 /// # Safety
 /// `ctx` is that of [`Record::table`], whose record lives.
 unsafe fn record<'a>(ctx: *mut c_void, function: &str) -> Option<&'a Record> {
     let record = ctx.cast::<Record>();
-    // SAFETY: the caller's promise; from another thread only the two fields for that are used.
+    // SAFETY: the caller's promise; another thread uses only `thread` and `trespasses`.
     unsafe {
         if (*record).thread == std::thread::current().id() {
             return Some(&*record);
@@ -158,7 +158,7 @@ unsafe fn c_text<'a>(text: *const c_char) -> &'a str {
 }
 
 /// # Safety
-/// `text` is empty or leads to its bytes.
+/// `text` is empty or points to its bytes.
 unsafe fn text(text: abi::Str) -> String {
     if text.ptr.is_null() || text.len == 0 {
         return String::new();
@@ -436,7 +436,7 @@ unsafe extern "C" fn explain(
     unsafe { with_cause(record, "explain", Some(role), cause) }
 }
 
-/// As a host reads it.
+/// Checks role and cause as a host does.
 ///
 /// # Safety
 /// `cause` is NULL or valid.
@@ -450,7 +450,7 @@ unsafe fn with_cause(
     if let Some(role) = role.filter(|role| !roles.contains(role)) {
         return misuse(record, format!("{function}: there is no role {role}"));
     }
-    // SAFETY: the caller's promise; no more is read than every cause has.
+    // SAFETY: the caller's promise; only its size is read.
     let said = (!cause.is_null()).then(|| unsafe { (*cause).size });
     match said {
         None => misuse(record, format!("{function}: without a cause")),
@@ -496,7 +496,7 @@ unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status 
     if record.refused.get() < REFUSED_MAX {
         return EAGAIN;
     }
-    // Whoever waits for room within a callback waits for ever.
+    // waiting for room within a callback never ends
     let text = "goes on sending to its peer after -EAGAIN: return, writable() follows";
     misuse(record, text.to_owned());
     ENOTCONN
@@ -506,7 +506,7 @@ unsafe extern "C" fn in_sync(ctx: *mut c_void, _yes: u32, _why: abi::Str) -> abi
     request(enter!(ctx, "in_sync"))
 }
 
-/// As a process that keeps its bound.
+/// Queues a request, as the process that holds the keys does.
 fn queue(record: &Record, ticket: u64) -> abi::Status {
     let mut tickets = record.tickets.borrow_mut();
     if tickets.len() >= TICKETS_MAX {

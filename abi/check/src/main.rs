@@ -1,7 +1,7 @@
-//! `spared-plugin-check FILE.so [--config FILE]`: tries a plugin as a host would, and worse.
+//! `spared-plugin-check FILE.so [--config FILE]`: tries a plugin as a host does, and worse.
 //!
-//! Each check runs in a process of its own with a time limit, so that a crash or a hang is one
-//! check's result. Exit codes: 0 passed (perhaps with warnings), 1 failed, 64 wrong arguments.
+//! Each check runs in a process of its own with a time limit, so that a crash or a hang fails that
+//! check alone. Exit codes: 0 passed (perhaps with warnings), 1 failed, 64 wrong arguments.
 
 mod checks;
 mod confined;
@@ -23,22 +23,22 @@ const USAGE: &str = "usage: spared-plugin-check FILE.so [--config FILE]";
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 64;
 
-/// The last line of a check.
+/// Last line of a check that came to its end.
 const THE_END: &str = "the end";
 
-/// A check that takes longer hangs.
+/// Time limit of a check; one that takes longer is taken to hang.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What is to be checked.
+/// Arguments of the command line.
 struct Arguments {
     plugin: PathBuf,
     config: Option<PathBuf>,
-    /// Run this one check here, in the child.
+    /// The one check to run, in this process.
     only: Option<String>,
 }
 
 fn main() -> ExitCode {
-    // As the host starts it: for the check in a worker.
+    // As the host starts a worker, for the check `worker`.
     if std::env::args().nth(1).is_some_and(|word| word == "worker") {
         return spared_worker::run();
     }
@@ -65,7 +65,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             lexopt::Arg::Long("config") => config = Some(parser.value()?.into()),
-            // For debuggers: `gdb --args spared-plugin-check --only roles FILE.so`.
+            // For the children, and for debuggers: `gdb --args spared-plugin-check --only roles FILE.so`.
             lexopt::Arg::Long("only") => {
                 only = Some(parser.value()?.to_string_lossy().into_owned())
             }
@@ -107,9 +107,8 @@ fn run_here(arguments: &Arguments, name: &str) -> ExitCode {
     for finding in (check.run)(&arguments.plugin, &toml) {
         println!("{finding}");
     }
-    // A plugin that ends the process, with whatever code, does not get here.
+    // Not reached if a plugin ends the process, with whatever exit code.
     println!("{THE_END}");
-    // The library's destructors are not what is tried here.
     ExitCode::SUCCESS
 }
 
@@ -156,7 +155,7 @@ fn spawn(arguments: &Arguments, name: &str) -> Result<Vec<Finding>, String> {
     if let Some(config) = &arguments.config {
         command.arg("--config").arg(config);
     }
-    // std's process and no keeper of the SDK's: nothing else goes on meanwhile, so it may just wait
+    // std's process, not the SDK's: nothing else is going on, so this may block
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -195,7 +194,7 @@ fn spawn(arguments: &Arguments, name: &str) -> Result<Vec<Finding>, String> {
     Ok(findings)
 }
 
-/// What a crash in a check most likely means.
+/// The most likely reason for a crash in a check.
 fn hint(name: &str) -> &'static str {
     match name {
         "peer" => ": what the peer says is untrusted bytes",

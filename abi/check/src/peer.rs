@@ -1,4 +1,4 @@
-//! The peer on the other node, at its worst: it comes and goes, and says what no peer says.
+//! The peer plugin at its worst: it comes and goes, and sends messages that no peer sends.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::trial::{Mode, Trial};
 
 const MESSAGE_MAX: usize = abi::PEER_MESSAGE_MAX as usize;
 const ROUNDS: u32 = 5;
-/// Messages in a round: some by their length, the rest by chance.
+/// Messages in a round: some of chosen lengths, the rest at random.
 const MESSAGES: u32 = 400;
-/// Memory that all rounds but the first may cost: what the allocator keeps.
+/// Growth of memory that all rounds but the first may leave, as the allocator keeps some.
 const GROWTH_KB_MAX: u64 = 1024;
 /// Requests to sign or verify that are answered in a round.
 const STATEMENTS_MAX: usize = 100;
-/// A drain or settle that takes longer has been forgotten.
+/// How long drain and settle may be pending.
 const TRANSFER_MAX: Duration = Duration::from_secs(2);
 
 pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
@@ -32,7 +32,7 @@ pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
     if trial.plugin.descriptor.has_identity {
         prove(&mut trial);
     }
-    // Also where there is no peer: then nothing is to be sent, and nothing was received.
+    // Also without a peer: then there is nothing to send, and nothing was received.
     transfer(&mut trial, "without its peer");
     trial.stop();
     let misuses = trial.record.misuses.take();
@@ -57,7 +57,7 @@ fn converse(trial: &mut Trial) {
         if !is_through {
             return;
         }
-        // The first round may set things up for good.
+        // The first round may set up things that stay.
         if round == 0 {
             before = Some(Footprint::now());
         }
@@ -76,7 +76,7 @@ fn converse(trial: &mut Trial) {
     }
 }
 
-/// Nothing, little, much, and everything between, of zeros, ones, and chance.
+/// Messages of no bytes to the greatest size, of zeros, ones and random bytes.
 fn garbage(trial: &mut Trial, chance: &mut Chance) {
     let lengths = [
         0,
@@ -109,7 +109,7 @@ fn garbage(trial: &mut Trial, chance: &mut Chance) {
     }
 }
 
-/// Signatures and verdicts that it asked for, of no meaning, and others that it did not.
+/// Meaningless answers to requests to sign and verify, and answers that were never requested.
 fn prove(trial: &mut Trial) {
     let mut chance = Chance(2);
     for _ in 0..ROUNDS {
@@ -130,13 +130,13 @@ fn prove(trial: &mut Trial) {
     }
 }
 
-/// Its failures are the plugin's affair; what must not be is found by the trial.
+/// The plugin may fail; the trial itself notes what it must not do.
 fn say(trial: &mut Trial, bytes: &[u8]) {
     trial.message(bytes);
     trial.record.failures.take();
 }
 
-/// Whether both came to an end.
+/// Whether drain and settle both completed.
 fn transfer(trial: &mut Trial, when: &str) -> bool {
     for callback in ["drain", "settle"] {
         let (token, status) = trial.transfer(callback, TRANSFER_MAX);
@@ -152,7 +152,7 @@ fn transfer(trial: &mut Trial, when: &str) -> bool {
     true
 }
 
-/// The same at each run, so that a finding can be looked into.
+/// Random numbers, the same in each run, so that a finding can be reproduced.
 struct Chance(u64);
 
 impl Chance {

@@ -1,4 +1,4 @@
-//! One plugin in this very process, driven by a check.
+//! One plugin in this process, driven by a check.
 
 use std::ffi::c_void;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,22 +18,24 @@ use crate::finding::Finding;
 use crate::guarded::Guarded;
 use crate::host::{Record, size};
 
-/// What the manual allows a callback, and what is no longer just slow.
+/// Duration of a callback that is warned about, and one that fails.
 const SLOW: Duration = Duration::from_millis(50);
 const TOO_SLOW: Duration = Duration::from_secs(1);
 
-/// How long they may be pending; a start has 90 s, for which no check waits.
+/// How long start and stop may be pending. A host gives a start 90 s; no check waits that long.
 const START_MAX: Duration = Duration::from_secs(10);
 const STOP_MAX: Duration = Duration::from_secs(3);
 
 const ENOTRECOVERABLE: abi::Status = -131;
 
-/// The plugin's name is its file's.
+/// The plugin's name, which is its file's.
 pub fn name_of(path: &Path) -> String {
     let stem = path.file_stem().unwrap_or_default();
     stem.to_string_lossy().into_owned()
 }
 
+/// Loads a plugin.
+///
 /// # Errors
 /// The loader's sentence.
 pub fn load(path: &Path) -> Result<Loaded, String> {
@@ -41,14 +43,14 @@ pub fn load(path: &Path) -> Result<Loaded, String> {
     spared_worker::load(&name_of(path), file.as_fd())
 }
 
-/// How cruel a trial is.
+/// Severity of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// As a host would be.
+    /// As in a host.
     Plain,
-    /// The host's table ends where a page ends that cannot be read.
+    /// The host's table ends at a page that cannot be read.
     OldHost,
-    /// Arguments lie in pages that cannot be read once the callback has returned.
+    /// Arguments are in pages that cannot be read after the callback has returned.
     Borrow,
 }
 
@@ -57,7 +59,7 @@ pub struct Trial {
     pub plugin: Loaded,
     pub record: &'static Record,
     pub findings: Vec<Finding>,
-    /// A callback said -ENOTRECOVERABLE: nothing is called any more.
+    /// A callback returned -ENOTRECOVERABLE: nothing is called any more.
     pub is_broken: bool,
     table: *const abi::Host,
     instance: *mut c_void,
@@ -66,7 +68,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Loads and creates.
+    /// Loads a plugin and creates an instance.
     ///
     /// # Errors
     /// Why there is no instance.
@@ -75,7 +77,7 @@ impl Trial {
         Self::of(plugin, mode)
     }
 
-    /// Another instance of what is loaded.
+    /// Creates another instance of a loaded plugin.
     ///
     /// # Errors
     /// As above.
@@ -112,7 +114,7 @@ impl Trial {
         }
     }
 
-    /// Calls the plugin and takes the time.
+    /// Calls the plugin and measures the time.
     pub fn call(
         &mut self,
         callback: &str,
@@ -145,7 +147,7 @@ impl Trial {
         })
     }
 
-    /// A status with what fail() said since.
+    /// The reasons given by fail() since the last call, else the status in words.
     pub fn why(&self, status: abi::Status) -> String {
         let failures = self.record.failures.take();
         let errno = std::io::Error::from_raw_os_error(status.saturating_neg());
@@ -181,13 +183,13 @@ impl Trial {
         status
     }
 
-    /// The status with which it is through; a pending one is waited for.
+    /// Calls start and waits while it is pending; its status.
     pub fn start(&mut self) -> abi::Status {
         let start = self.plugin.table.start;
         self.begin_or_end("start", start, START_MAX)
     }
 
-    /// As above.
+    /// Calls stop and waits while it is pending; its status.
     pub fn stop(&mut self) -> abi::Status {
         let stop = self.plugin.table.stop;
         self.begin_or_end("stop", stop, STOP_MAX)
@@ -233,7 +235,7 @@ impl Trial {
         self.findings
     }
 
-    /// The token and the status of a role for the group.
+    /// Calls role; its token and status.
     pub fn role(&mut self, group: &str, role: u32) -> (u64, abi::Status) {
         let Some(callback) = self.plugin.table.role else {
             return (0, 0);
@@ -262,7 +264,7 @@ impl Trial {
             group: group.text(),
             why: why.text(),
             deadline_ns: now_ns() + 1_000_000_000,
-            // Maintenance comes and goes, and what no plugin can know yet.
+            // Maintenance that comes and goes, and flags that no plugin can know yet.
             flags: self.token as u32,
             before: 0,
             epoch: token,
@@ -280,7 +282,7 @@ impl Trial {
         (token, status)
     }
 
-    /// The token and the status of an answer to these words.
+    /// Calls query with these words; its token and status.
     pub fn query(&mut self, words: &[&str]) -> (u64, abi::Status) {
         let Some(query) = self.plugin.table.query else {
             return (0, 0);
@@ -353,7 +355,7 @@ impl Trial {
         })
     }
 
-    /// The token and the status of drain or settle.
+    /// Calls drain or settle; its token and status.
     pub fn transfer(&mut self, callback: &str, deadline: Duration) -> (u64, abi::Status) {
         let function = match callback {
             "drain" => self.plugin.table.drain,
@@ -369,8 +371,7 @@ impl Trial {
         (token, status)
     }
 
-    /// Serves timers, descriptors and wakes until `until` holds or the time is over; whether it
-    /// does hold.
+    /// Serves timers, descriptors and wakes until `until` holds or the time is over; whether it holds.
     pub fn serve(&mut self, limit: Duration, until: impl Fn(&Record) -> bool) -> bool {
         let deadline = Instant::now() + limit;
         while !until(self.record) {
@@ -465,9 +466,9 @@ impl Trial {
     }
 }
 
-/// A copy of a struct before a page that cannot be read.
+/// A copy of a struct in front of a page that cannot be read.
 fn guard<T: Copy>(value: &T) -> Guarded {
-    // SAFETY: plain structs of the ABI, which have no padding that is not initialised.
+    // SAFETY: plain structs of the ABI, which have no uninitialised padding.
     let bytes = unsafe {
         std::slice::from_raw_parts(std::ptr::from_ref(value).cast::<u8>(), size_of::<T>())
     };
@@ -480,7 +481,7 @@ fn leaked<T>(memory: Guarded) -> *const T {
     start
 }
 
-/// A text, or bytes, lent for one call.
+/// A text or bytes, lent for one call.
 struct Lent {
     memory: Guarded,
     length: usize,
@@ -522,7 +523,7 @@ impl Lent {
     }
 }
 
-/// The host's keys that a trial shows.
+/// The host's keys ("@node" and so on) of a trial.
 pub fn surroundings() -> Surroundings {
     Surroundings {
         node: "r1".to_owned(),
