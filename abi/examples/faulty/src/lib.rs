@@ -1,9 +1,9 @@
-//! Does wrong whatever a plugin can do wrong, so that tests see what becomes of the others.
+//! Commits a fault that a plugin can have, so that tests see what happens to the others.
 //!
-//!     fault = "panic"    # or one of Fault below
+//!     fault = "panic"    # or another name in FAULTS
 //!     after_ms = 500     # after start
 //!
-//! Of real-time priority, where the host allows it: the worst case.
+//! It asks for real-time priority: the worst case.
 
 use std::fs::File;
 use std::time::Duration;
@@ -18,9 +18,9 @@ enum Fault {
     None,
     /// Unwinds in a callback.
     Panic,
-    /// Writes where nothing is.
+    /// Writes to an unmapped address.
     Segfault,
-    /// Ends the process from within.
+    /// Calls exit().
     Exit,
     /// Sleeps in a callback for ever.
     Hang,
@@ -28,15 +28,15 @@ enum Fault {
     Spin,
     /// Logs as fast as it can.
     LogFlood,
-    /// Writes to the error output as fast as it can.
+    /// Writes to stderr as fast as it can.
     ErrorFlood,
     /// Calls the host as fast as it can.
     CallFlood,
-    /// Opens files and forgets them.
+    /// Opens files and never closes them.
     LeakDescriptors,
-    /// Never says that a role or an answer is through.
+    /// Never completes a role or a query.
     NeverDone,
-    /// Says that a role is through `after_ms` after it was told.
+    /// Completes a role only after `after_ms`.
     LateDone,
     /// Sleeps in stop for ever.
     HangInStop,
@@ -157,7 +157,7 @@ impl Faulty {
             Fault::CallFlood => {
                 if let Some(interfaces) = self.host.interfaces() {
                     for _ in 0..20 {
-                        // Refused or not, it goes on.
+                        // goes on even if it is refused
                         let _ = interfaces.follow("lo", Sockets::NONE);
                     }
                 }
@@ -180,7 +180,7 @@ fn hang() -> ! {
 }
 
 fn segfault() -> ! {
-    // SAFETY: none; that is the point.
+    // SAFETY: none, on purpose.
     unsafe { std::ptr::without_provenance_mut::<u8>(16).write_volatile(1) };
     hang()
 }

@@ -4,7 +4,7 @@ use spared_sdk::config::{Config, node};
 use spared_sdk::replicated::{Map, Replicated, life};
 use spared_sdk::*;
 
-/// Addresses by name, on both nodes. This is the engine: nothing more is to be decided.
+/// Addresses by name, on both nodes. This is the engine: there is nothing else to decide.
 type Guests = Replicated<Map<String, String>>;
 
 const USAGE: &str = "usage: guests [admit NAME ADDRESS | dismiss NAME | status]";

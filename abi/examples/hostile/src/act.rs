@@ -8,16 +8,16 @@ use crate::descriptor::{self, Lie};
 use crate::place::Place;
 use crate::{behaviour, end, exhaust, flood, host, lie, lie_group, reach, records};
 
-/// What it does; the callback returns the status.
+/// A behaviour; the callback returns the status.
 pub type Act = fn() -> Status;
 
-/// What one copy of the library does.
+/// Behaviour of one copy of the library.
 #[derive(Debug)]
 pub struct Behaviour {
     pub name: String,
     pub place: Place,
     pub act: Act,
-    /// Of the descriptor.
+    /// Change of the descriptor.
     pub lie: Option<Lie>,
 }
 
@@ -40,7 +40,7 @@ impl Behaviour {
         }
     }
 
-    /// Whether its name begins so.
+    /// Whether its name begins with `family`.
     pub fn is_of(&self, family: &str) -> bool {
         self.name.starts_with(family)
     }
@@ -56,10 +56,10 @@ fn unknown() -> Status {
     0
 }
 
-/// The token of the callback that runs.
+/// Token of the running callback.
 pub static TOKEN: AtomicU64 = AtomicU64::new(0);
 
-/// A callback is called: does what is due in it.
+/// Called in each callback: does what is due there.
 pub fn at(place: Place) -> Status {
     match behaviour() {
         Some(it) if it.place == place => (it.act)(),
@@ -67,13 +67,13 @@ pub fn at(place: Place) -> Status {
     }
 }
 
-/// The same of a callback with a token.
+/// The same in a callback with a token.
 pub fn at_token(place: Place, token: u64) -> Status {
     TOKEN.store(token, Ordering::Relaxed);
     at(place)
 }
 
-/// Wrong values of a callback.
+/// Statuses that a callback returns, most of them invalid.
 pub const STATUSES: &[(&str, Act)] = &[
     ("status-pending", || 1),
     ("status-restart", || 2),
@@ -87,7 +87,7 @@ pub const STATUSES: &[(&str, Act)] = &[
 ];
 
 pub const ACTS: &[(&str, Act)] = &[
-    // ends
+    // ends and standstills
     ("segv", end::segv),
     ("bus", end::bus),
     ("ill", || end::raise(libc::SIGILL)),
@@ -109,7 +109,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("hang", end::hang),
     ("spin", end::spin),
     ("deaf", end::deaf),
-    // lies of pointers and lengths
+    // invalid pointers and lengths
     ("log-null", lie::log_null),
     ("log-unmapped", lie::log_unmapped),
     ("log-endless", lie::log_endless),
@@ -173,7 +173,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("flood-timer", flood::timer),
     ("flood-udp", flood::udp),
     ("flood-records", flood::records),
-    // records of its own on the host's socket
+    // its own records on the host's socket
     ("record-random", records::random),
     ("record-empty", records::empty),
     ("record-cut", records::cut),
@@ -191,7 +191,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("socket-shut", records::socket_shut),
     ("socket-replaced", records::socket_replaced),
     ("socket-successor", records::socket_successor),
-    // others, and the machine
+    // other processes, and the machine
     ("reach-signal", reach::signal),
     ("reach-stop", reach::stop),
     ("reach-trace", reach::trace),
@@ -205,7 +205,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("reach-namespaces", reach::namespaces),
     ("reach-machine", reach::machine),
     ("reach-kernel", reach::kernel),
-    // what there is
+    // resources
     ("exhaust-descriptors", exhaust::descriptors),
     ("exhaust-processes", exhaust::processes),
     ("exhaust-threads", exhaust::threads),

@@ -1,4 +1,4 @@
-//! Every callback: keeps what it is given, and does what is due in it.
+//! All callbacks: each does what is due in it.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -124,7 +124,7 @@ unsafe extern "C" fn timer(_self: *mut c_void, _id: u32) -> Status {
 
 unsafe extern "C" fn woken(_self: *mut c_void) -> Status {
     match behaviour().map(|it| it.place) {
-        // of a flood that wakes itself
+        // a flood that wakes itself
         Some(Place::Timer) => at(Place::Timer),
         _ => at(Place::Woken),
     }

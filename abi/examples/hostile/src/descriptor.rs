@@ -1,4 +1,4 @@
-//! Descriptors that lie, and halves of extensions.
+//! Invalid descriptors and halves of extensions.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
@@ -7,10 +7,10 @@ use spared_abi as abi;
 
 use crate::lie;
 
-/// Changes the descriptor before the host reads it.
+/// Change of the descriptor before the host reads it.
 pub type Lie = fn(&mut abi::Plugin);
 
-/// The file still has the name of the lie.
+/// Each has the name of its file.
 pub const LIES: &[(&str, Lie)] = &[
     ("name-null", |it| it.name = ptr::null()),
     ("name-endless", |it| it.name = lie::unterminated()),
@@ -43,24 +43,24 @@ pub const LIES: &[(&str, Lie)] = &[
     ("root-with-peer", |it| it.flags = abi::PLUGIN_ROOT),
     ("half-unmapped", |_| {}),
     ("half-endless", |_| {}),
-    // no lies, but greed
+    // valid, but greedy
     ("size-endless", |it| it.size = u32::MAX),
     ("paths-of-the-host", |it| it.paths = list(&OF_THE_HOST)),
     ("half-of-nothing", |_| {}),
 ];
 
-/// A function where nothing is.
+/// A function at an unmapped address.
 fn function<F: Copy>() -> Option<F> {
     let nowhere = lie::unmapped::<c_void>();
     assert_eq!(size_of::<Option<F>>(), size_of_val(&nowhere));
-    // SAFETY: none; that is the point. A function's pointer is as large as any other.
+    // SAFETY: none, on purpose. A function's pointer is as large as any other.
     unsafe { std::mem::transmute_copy(&nowhere) }
 }
 
 #[repr(transparent)]
 struct Paths<const COUNT: usize>([*const c_char; COUNT]);
 
-// SAFETY: constants that lead to constants.
+// SAFETY: constants that point to constants.
 unsafe impl<const COUNT: usize> Sync for Paths<COUNT> {}
 
 static RELATIVE: Paths<2> = Paths([c"etc/passwd".as_ptr(), ptr::null()]);
@@ -77,13 +77,13 @@ fn list<const COUNT: usize>(paths: &'static Paths<COUNT>) -> *const *const c_cha
     paths.0.as_ptr()
 }
 
-/// A half that is none; None where the plugin has what it should.
+/// An invalid half of an extension; None if this plugin has valid ones.
 pub fn half(name: &str) -> Option<*const c_void> {
     static ENDLESS: [u32; 64] = [u32::MAX; 64];
     static NOTHING: [u32; 2] = [0; 2];
     match name {
         "half-unmapped" => Some(lie::unmapped()),
-        // all its functions lead nowhere, and are called when there is something to say
+        // all its functions are invalid pointers, which the host calls
         "half-endless" => Some((&raw const ENDLESS).cast()),
         "half-of-nothing" => Some((&raw const NOTHING).cast()),
         _ => None,

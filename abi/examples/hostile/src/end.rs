@@ -11,14 +11,14 @@ use spared_abi::Status;
 const LONG: Duration = Duration::from_secs(3600);
 
 pub fn segv() -> Status {
-    // SAFETY: none; that is the point.
+    // SAFETY: none, on purpose.
     unsafe { ptr::without_provenance_mut::<u8>(16).write_volatile(1) };
     hang()
 }
 
-/// A mapped file that ends before the mapping does.
+/// Reads a mapped file beyond its end.
 pub fn bus() -> Status {
-    // SAFETY: none; that is the point.
+    // SAFETY: none, on purpose.
     unsafe {
         let empty = libc::memfd_create(c"empty".as_ptr(), libc::MFD_CLOEXEC);
         let page = map(4096, libc::PROT_READ, libc::MAP_SHARED, empty);
@@ -35,7 +35,7 @@ pub unsafe fn map(length: usize, protection: c_int, flags: c_int, file: c_int) -
 }
 
 pub fn raise(signal: c_int) -> Status {
-    // SAFETY: numbers only; the default is in force again first.
+    // SAFETY: numbers only; the default action is restored first.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
@@ -59,7 +59,7 @@ pub fn abort() -> Status {
     std::process::abort()
 }
 
-/// Through the boundary, which is not for that.
+/// Unwinds through the C boundary.
 pub fn panic() -> Status {
     panic!("as its name says")
 }
@@ -80,12 +80,12 @@ pub fn exit(code: i32) -> Status {
 }
 
 pub fn exit_from_thread() -> Status {
-    // SAFETY: ends the process, all threads of it.
+    // SAFETY: ends the process with all its threads.
     thread::spawn(|| unsafe { libc::syscall(libc::SYS_exit_group, 0) });
     hang()
 }
 
-/// The thread that the host speaks with is no more, and the process goes on.
+/// Ends the plugin's thread, while the process goes on.
 pub fn exit_first_thread() -> Status {
     thread::spawn(|| thread::sleep(LONG));
     // SAFETY: ends this thread.
@@ -93,7 +93,7 @@ pub fn exit_first_thread() -> Status {
     0
 }
 
-/// Another program in its place.
+/// Replaces the worker by another program.
 pub fn exec() -> Status {
     let words = [c"/bin/sleep".as_ptr(), c"60".as_ptr(), ptr::null()];
     // SAFETY: NULL ends the list.
@@ -113,7 +113,7 @@ pub fn spin() -> Status {
     }
 }
 
-/// Hangs, and takes no signal that can be refused.
+/// Hangs, and ignores every signal that can be ignored.
 pub fn deaf() -> Status {
     for signal in 1..=64 {
         // SAFETY: numbers only.

@@ -1,4 +1,4 @@
-//! Takes all that there is of something.
+//! Uses up a resource.
 
 use std::fs::File;
 use std::thread;
@@ -8,9 +8,9 @@ use spared_abi::Status;
 
 use crate::host::say;
 
-/// More than that is no limit.
+/// A count at which there is no limit.
 const MANY: usize = 5000;
-/// Whoever is forgotten ends by itself.
+/// Lifetime of the children, so that none is left behind.
 const LIFE_S: u32 = 6;
 
 pub fn descriptors() -> Status {
@@ -29,7 +29,7 @@ pub fn descriptors() -> Status {
 pub fn processes() -> Status {
     let mut started = 0;
     while started < MANY {
-        // SAFETY: the child does nothing but wait for its end.
+        // SAFETY: the child only waits for its end.
         match unsafe { libc::fork() } {
             -1 => {
                 say(&format!("denied: more than {started} processes"));

@@ -1,4 +1,4 @@
-//! As much as fast as it can.
+//! Floods: as much as possible, as fast as possible.
 
 use std::ffi::CString;
 use std::io::Write;
@@ -33,14 +33,14 @@ pub fn errors() -> Status {
     again()
 }
 
-/// Without a line feed.
+/// Writes to stderr without a line feed.
 pub fn errors_endless() -> Status {
     let bytes = [b'x'; 65_536];
     while std::io::stderr().write_all(&bytes).is_ok() {}
     0
 }
 
-/// Of every function of the host that asks it.
+/// Calls that wait for the host.
 pub fn calls() -> Status {
     for _ in 0..100 {
         lie::follow(c"lan".as_ptr(), abi::SOCKETS_NONE);
@@ -48,7 +48,7 @@ pub fn calls() -> Status {
     again()
 }
 
-/// Interfaces that there are not.
+/// Follows interfaces that do not exist.
 pub fn follow() -> Status {
     for number in 0..1000 {
         let name = CString::new(format!("no{number}")).unwrap_or_default();
@@ -77,7 +77,7 @@ pub fn sync() -> Status {
 
 static IS_UP: AtomicBool = AtomicBool::new(false);
 
-/// The peer is there.
+/// Begins when the peer plugin is connected.
 pub fn begin_messages() {
     IS_UP.store(true, Ordering::Relaxed);
     if behaviour().is_some_and(|it| it.is_of("flood-send")) {
@@ -117,7 +117,7 @@ pub fn timer() -> Status {
     again()
 }
 
-/// To both nodes' ports of links and heartbeats; the network lets everybody send there.
+/// Datagrams to both nodes' ports of links and heartbeats, where everybody may send.
 pub fn udp() -> Status {
     let Ok(socket) = UdpSocket::bind("0.0.0.0:0") else {
         return 0;
@@ -131,7 +131,7 @@ pub fn udp() -> Status {
     again()
 }
 
-/// Past the worker's own half, which would leave lines out.
+/// Lines of log that bypass the worker's own limit.
 pub fn records() -> Status {
     let line = FromWorker::Log {
         level: abi::LOG_INFO,

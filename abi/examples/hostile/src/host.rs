@@ -1,4 +1,4 @@
-//! The host's functions, as far as a behaviour is polite.
+//! Functions of the host, as the behaviours call them.
 
 use std::ffi::{CStr, c_void};
 use std::io;
@@ -23,11 +23,11 @@ pub fn ctx() -> *mut c_void {
     host().map_or(ptr::null_mut(), |host| host.ctx)
 }
 
-/// Calls one function of the host's table; -ENOSYS where it is not there.
+/// Calls a function of the host's table; 0 if it is not there.
 macro_rules! call {
     ($function:ident $(, $argument:expr)* $(,)?) => {
         match $crate::host::host().and_then(|host| host.$function) {
-            // SAFETY: none; that is the point.
+            // SAFETY: none, on purpose.
             Some(function) => unsafe { function($crate::host::ctx() $(, $argument)*) },
             None => Default::default(),
         }
@@ -38,7 +38,7 @@ pub(crate) use call;
 
 pub fn log(level: u32, text: Str) {
     if let Some(log) = host().and_then(|host| host.log) {
-        // SAFETY: the text lives as long as its maker says.
+        // SAFETY: none, on purpose: the text may be invalid.
         unsafe { log(ctx(), level, text) };
     }
 }
@@ -47,7 +47,7 @@ pub fn say(text: &str) {
     log(abi::LOG_INFO, Str::of(text));
 }
 
-/// What the host function answered.
+/// Logs the status that a host function returned.
 pub fn say_status(what: &str, status: Status) -> Status {
     match status {
         0.. => say(&format!("{what}: answered {status}")),
@@ -59,7 +59,7 @@ pub fn say_status(what: &str, status: Status) -> Status {
     0
 }
 
-/// What must not succeed.
+/// Logs an attempt that succeeded although it must not; true if it failed.
 pub fn must_fail(what: &str, result: i64) -> bool {
     match result < 0 {
         true => true,
@@ -70,7 +70,7 @@ pub fn must_fail(what: &str, result: i64) -> bool {
     }
 }
 
-/// Has the timer's callback come again at once.
+/// Sets the timer to be called again at once.
 pub fn again() -> Status {
     after_ns(0)
 }
@@ -87,6 +87,6 @@ pub fn after_ns(delay_ns: u64) -> Status {
 /// The host's half of an extension.
 pub fn half<T>(id: &CStr) -> Option<&'static T> {
     let extension = host()?.extension?;
-    // SAFETY: the contract: valid until destroy, of the type that the id says.
+    // SAFETY: the contract: valid until destroy, and of the type of the id.
     unsafe { extension(ctx(), id.as_ptr()).cast::<T>().as_ref() }
 }

@@ -1,12 +1,12 @@
-//! Does all the harm that a plugin can do, so that tests see what becomes of it and of the others.
+//! Does all the harm that a plugin can do, so that tests see what happens to it and to the others.
 //!
-//! A copy of this library has the behaviour that its file's name says: `segv-in-role.so` writes
-//! where nothing is when it learns a role. Without `-in-PLACE` the behaviour begins 200 ms after
-//! start. `act::ACTS`, `act::STATUSES` and `descriptor::LIES` have the names, `place::Place`
-//! the places. What comes of an attempt that the kernel or the host refuses is logged as
-//! "denied: ..."; one that succeeds, although it must not, as "ALLOWED: ...".
+//! Each copy of this library behaves as its file's name says: `segv-in-role.so` writes to an
+//! unmapped address when it is told a role. Without `-in-PLACE` the behaviour begins 200 ms after
+//! start. The names are in `act::ACTS`, `act::STATUSES` and `descriptor::LIES`, the places in
+//! `place::NAMES`. An attempt that the kernel or the host refuses is logged as "denied: ..."; one
+//! that succeeds although it must not, as "ALLOWED: ...".
 //!
-//! It is written against the bare ABI: the SDK would not let it.
+//! It uses the plain ABI, as the SDK would prevent most of this.
 
 mod act;
 mod callbacks;
@@ -30,14 +30,14 @@ use spared_abi as abi;
 use act::Behaviour;
 use place::Place;
 
-/// The descriptor, writable: the name is that of the file, which is known when it is loaded.
+/// The descriptor, writable: its name is the file's, which is known only when it is loaded.
 #[repr(transparent)]
 pub struct Table(UnsafeCell<abi::Plugin>);
 
 // SAFETY: it is written once, before anybody reads it.
 unsafe impl Sync for Table {}
 
-/// What the host looks for.
+/// The symbol that the host looks for.
 #[unsafe(no_mangle)]
 #[allow(non_upper_case_globals)]
 pub static spared_plugin_v0: Table = Table(UnsafeCell::new(callbacks::TABLE));
@@ -65,7 +65,7 @@ extern "C" fn on_load() {
     act::at(Place::Load);
 }
 
-/// As the host says in the command line of a worker: `spared worker NAME`.
+/// The plugin's name, from the command line of its worker: `spared worker NAME`.
 fn own_name() -> String {
     let line = std::fs::read("/proc/self/cmdline").unwrap_or_default();
     let mut words = line.split(|byte| *byte == 0).skip(2);

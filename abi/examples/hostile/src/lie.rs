@@ -1,4 +1,4 @@
-//! Pointers that lead nowhere, lengths that are none, and words to the wrong ear.
+//! Invalid pointers and lengths, and calls at the wrong time or on the wrong thread.
 
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -14,15 +14,15 @@ use crate::host::{ctx, half, host, log, say, say_status};
 
 const ENDLESS: usize = isize::MAX as usize;
 
-/// Where nothing is mapped.
+/// An unmapped address.
 pub fn unmapped<T>() -> *const T {
     ptr::without_provenance(16)
 }
 
-/// A text without an end, as what follows is not mapped.
+/// A text without NUL, in front of a page that cannot be read.
 pub fn unterminated() -> *const c_char {
     const PAGE: usize = 4096;
-    // SAFETY: two pages of its own, the second of which is taken away.
+    // SAFETY: two pages of its own, the second of which is then protected.
     unsafe {
         let both = libc::PROT_READ | libc::PROT_WRITE;
         let pages = map(2 * PAGE, both, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1);
@@ -110,7 +110,7 @@ pub fn log_long() -> Status {
 
 pub fn log_no_ctx() -> Status {
     if let Some(log) = host().and_then(|host| host.log) {
-        // SAFETY: none; that is the point.
+        // SAFETY: none, on purpose.
         unsafe { log(ptr::null_mut(), abi::LOG_INFO, Str::of("nobody's")) };
     }
     0
@@ -168,7 +168,7 @@ pub fn config_long() -> Status {
 
 pub fn extension_null() -> Status {
     let found = host().and_then(|host| host.extension).map(|extension| {
-        // SAFETY: none; that is the point.
+        // SAFETY: none, on purpose.
         unsafe { extension(ctx(), ptr::null()) }
     });
     say(&format!("extension NULL: {found:?}"));
@@ -177,7 +177,7 @@ pub fn extension_null() -> Status {
 
 pub fn extension_unmapped() -> Status {
     if let Some(extension) = host().and_then(|host| host.extension) {
-        // SAFETY: none; that is the point.
+        // SAFETY: none, on purpose.
         unsafe { extension(ctx(), unmapped()) };
     }
     0
@@ -192,7 +192,7 @@ pub fn watch_none() -> Status {
     say_status("watch_fd -1", call!(watch_fd, -1, 1))
 }
 
-/// What the host says, under its nose.
+/// Watches the worker's own socket.
 pub fn watch_host_socket() -> Status {
     say_status(
         "watch_fd 3",
@@ -269,7 +269,7 @@ pub fn done_77() -> Status {
 
 fn send(bytes: Bytes) -> Status {
     let send = half::<abi::Peer>(abi::PEER).and_then(|half| half.send);
-    // SAFETY: none; that is the point.
+    // SAFETY: none, on purpose.
     send.map_or(0, |send| unsafe { send(ctx(), bytes) })
 }
 
@@ -287,7 +287,7 @@ pub fn send_too_long() -> Status {
 
 fn in_sync(yes: u32, why: Str) -> Status {
     let in_sync = half::<abi::Peer>(abi::PEER).and_then(|half| half.in_sync);
-    // SAFETY: none; that is the point.
+    // SAFETY: none, on purpose.
     in_sync.map_or(0, |in_sync| unsafe { in_sync(ctx(), yes, why) })
 }
 
@@ -308,7 +308,7 @@ pub fn sync_long() -> Status {
 
 pub fn check(name: *const c_char, weight: u32, state: u32, why: Str) -> Status {
     let report = half::<abi::Check>(abi::CHECK).and_then(|half| half.report);
-    // SAFETY: none; that is the point.
+    // SAFETY: none, on purpose.
     report.map_or(0, |report| unsafe {
         report(ctx(), name, weight, state, why)
     })
@@ -338,7 +338,7 @@ pub fn check_long() -> Status {
 
 pub fn scope_late() -> Status {
     let declare = half::<abi::Scope>(abi::SCOPE).and_then(|half| half.declare);
-    // SAFETY: none; that is the point.
+    // SAFETY: none, on purpose.
     let status = declare.map_or(0, |declare| unsafe {
         declare(ctx(), ptr::null(), u32::MAX);
         declare(ctx(), c"key".as_ptr(), 2)
@@ -348,7 +348,7 @@ pub fn scope_late() -> Status {
 
 pub fn sign(bytes: Bytes) -> Status {
     let sign = half::<abi::Identity>(abi::IDENTITY).and_then(|half| half.sign);
-    // SAFETY: none; that is the point.
+    // SAFETY: none, on purpose.
     sign.map_or(0, |sign| unsafe { sign(ctx(), 7, bytes) })
 }
 
@@ -368,7 +368,7 @@ pub fn sign_too_long() -> Status {
 
 pub fn follow(name: *const c_char, sockets: u32) -> Status {
     let follow = half::<abi::Interface>(abi::INTERFACE).and_then(|half| half.follow);
-    // SAFETY: none; that is the point.
+    // SAFETY: none, on purpose.
     follow.map_or(0, |follow| unsafe { follow(ctx(), name, sockets) })
 }
 

@@ -1,4 +1,4 @@
-//! Lies to the host about groups, by a plugin that decides about none.
+//! Invalid calls about groups, by a plugin that is not the elector.
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
@@ -14,7 +14,7 @@ fn group() -> Option<&'static abi::Group> {
 
 fn claim(name: *const c_char, claims: *const abi::Claims) -> Status {
     let claim = group().and_then(|half| half.claim);
-    // SAFETY: none; that is the point.
+    // SAFETY: none, on purpose.
     claim.map_or(0, |claim| unsafe { claim(ctx(), name, claims) })
 }
 
@@ -57,7 +57,7 @@ const NO_CLAIMS: abi::Claims = abi::Claims {
     lease_ns: 300_000_000,
 };
 
-/// It does not decide about groups, and speaks as if it did.
+/// Claims a group without being an elector.
 pub fn claim_uninvited() -> Status {
     claim(c"office".as_ptr(), &NO_CLAIMS);
     say_status("publish", publish(c"office", abi::ROLE_BACKUP))
@@ -106,7 +106,7 @@ pub fn group_no_role() -> Status {
     say_status("publish", publish(c"hostile", u32::MAX))
 }
 
-/// The group of another plugin: claimed, withdrawn, resigned, switched over, announced.
+/// The group of another plugin: claimed, withdrawn, published, announced.
 pub fn group_steal() -> Status {
     claim(c"office".as_ptr(), &NO_CLAIMS);
     claim(c"office".as_ptr(), ptr::null());
@@ -119,7 +119,7 @@ pub fn group_steal() -> Status {
     say_status("publish", publish(c"office", abi::ROLE_ACTIVE))
 }
 
-/// A group of its own with the address and the virtual router of another, which it then lets go.
+/// Its own group with the address and the virtual router of another group, then withdrawn.
 pub fn group_same_address() -> Status {
     let lan = Str::of("lan");
     let router = abi::VirtualRouterClaim {

@@ -1,14 +1,14 @@
-//! Where a behaviour begins.
+//! Callbacks in which a behaviour begins.
 
 /// A moment in the life of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// While it is loaded, before anybody has asked it anything.
+    /// While the library is loaded, before the descriptor is read.
     Load,
-    /// Asked for its half of an extension.
+    /// When asked for its half of an extension.
     Describe,
     Create,
-    /// Asked whether a configuration is valid.
+    /// When a configuration is only checked.
     Check,
     Configure,
     Start,
@@ -18,7 +18,7 @@ pub enum Place {
     Fd,
     Woken,
     Query,
-    /// An interface that it follows.
+    /// When told the state of an interface.
     Changed,
     Drain,
     Settle,
@@ -59,7 +59,7 @@ impl Place {
         found.map(|(_, place)| *place)
     }
 
-    /// It needs a peer.
+    /// Whether it needs a peer.
     pub fn is_of_peer(self) -> bool {
         matches!(self, Self::Up | Self::Down | Self::Message | Self::Writable)
     }

@@ -1,4 +1,4 @@
-//! Reaches for others of the daemon, for the machine, and for what is not its own.
+//! Attempts to affect other processes of the daemon, the machine, and files of others.
 
 use std::ffi::{CString, c_long};
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use spared_abi::Status;
 
 use crate::host::{must_fail, say};
 
-/// The host, and what it started beside this.
+/// The host and its other children.
 fn others() -> Vec<i32> {
     // SAFETY: numbers only.
     let (own, host) = unsafe { (libc::getpid(), libc::getppid()) };
@@ -32,7 +32,7 @@ fn of_each_other(what: &str, attempt: impl Fn(i32) -> c_long) -> Status {
     let denied = others.iter().filter(|pid| {
         let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let result = attempt(**pid);
-        // who has ended meanwhile is nobody's
+        // one that has ended meanwhile does not count
         comm.is_empty() || must_fail(&format!("{what} {}", comm.trim()), result)
     });
     let denied = denied.count();
@@ -104,7 +104,7 @@ pub fn affinity() -> Status {
     })
 }
 
-/// Its own above all, and that of others below.
+/// Raises its own priority, and lowers that of others.
 pub fn priority() -> Status {
     let first = libc::sched_param { sched_priority: 99 };
     // SAFETY: the struct lives through the calls.
@@ -121,13 +121,13 @@ pub fn priority() -> Status {
     })
 }
 
-/// Of the daemon's own folders, of which the parts beside this are known.
+/// Reads and writes files of the daemon and of the system.
 pub fn files() -> Status {
     let mut paths: Vec<PathBuf> = ["/etc/shadow", "/etc/spared/key", "/root", "/tmp"]
         .iter()
         .map(PathBuf::from)
         .collect();
-    // in a lab these are where the host's words say
+    // in a lab the daemon's files are where its command line says
     paths.extend(lab_files());
     for path in &paths {
         let opened = File::open(path);
@@ -150,7 +150,7 @@ fn number<T, E>(result: &Result<T, E>) -> i64 {
     }
 }
 
-/// As the host's command line names them: `--config`, `--runtime-dir`, `--plugin-dir`.
+/// Paths of the host's command line: `--config`, `--runtime-dir`, `--plugin-dir`.
 fn lab_files() -> Vec<PathBuf> {
     // SAFETY: numbers only.
     let host = unsafe { libc::getppid() };
@@ -163,7 +163,7 @@ fn lab_files() -> Vec<PathBuf> {
         .collect();
     let beside = |path: &PathBuf| path.parent().map(|folder| folder.join("key"));
     paths.extend(paths.iter().filter_map(beside).collect::<Vec<_>>());
-    // programs may be read by all
+    // everybody may read programs
     paths.retain(|path| !path.ends_with("spared") && !path.ends_with("plugins"));
     paths
 }
@@ -195,7 +195,7 @@ pub fn network() -> Status {
     0
 }
 
-/// RTM_DELADDR of 10.1.0.1 on every interface, until one is deleted.
+/// Deletes 10.1.0.1 (RTM_DELADDR) on one interface after the other, until it succeeds.
 fn delete_address() -> i32 {
     const ACKNOWLEDGED: u16 = 5;
     // SAFETY: the buffers live through the calls.
@@ -251,7 +251,7 @@ pub fn namespaces() -> Status {
     0
 }
 
-/// What changes the machine; none of it would harm it if it succeeded.
+/// Calls that change the machine; none would do harm if it succeeded.
 pub fn machine() -> Status {
     let nowhere = CString::new("/nowhere").unwrap_or_default();
     let path = nowhere.as_ptr();

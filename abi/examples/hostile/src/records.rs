@@ -1,4 +1,4 @@
-//! Records of its own making on the host's socket, and what can be done to that.
+//! Its own records on the host's socket, and misuse of that socket.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -13,11 +13,11 @@ use crate::end;
 use crate::host::{again, say};
 
 fn socket() -> BorrowedFd<'static> {
-    // SAFETY: the host put it there; where it is closed, sending fails.
+    // SAFETY: the host put it there; if it is closed, sending fails.
     unsafe { BorrowedFd::borrow_raw(SOCKET_FD) }
 }
 
-/// Waits for room: what is lost would try nothing.
+/// Sends one record, and waits for room, as a lost record would test nothing.
 fn transmit(record: &[u8]) {
     // SAFETY: the record lives through the call.
     unsafe { libc::send(SOCKET_FD, record.as_ptr().cast(), record.len(), 0) };
@@ -29,7 +29,7 @@ pub fn send(message: &FromWorker) {
     }
 }
 
-/// Numbers that look like chance, and are the same in each run.
+/// Pseudo-random bytes, the same in each run.
 fn noise(seed: u64) -> impl Iterator<Item = u8> {
     let mut state = seed | 1;
     std::iter::repeat_with(move || {
@@ -73,7 +73,7 @@ pub fn too_long() -> Status {
     again()
 }
 
-/// Descriptors that nobody asked for, as many as one record can carry.
+/// Unrequested descriptors, up to as many as one record can carry.
 pub fn descriptors() -> Status {
     let file = std::fs::File::open("/dev/null");
     let Ok(file) = file else { return 0 };
@@ -109,7 +109,7 @@ fn send_with(record: &[u8], numbers: &[i32]) {
     }
 }
 
-/// Loaded once more, as another, with all rights.
+/// Reports to be loaded again, as another plugin with all rights.
 pub fn loaded() -> Status {
     let descriptor = Descriptor {
         name: "vrrp".to_owned(),
@@ -135,7 +135,7 @@ pub fn loaded() -> Status {
     0
 }
 
-/// Answers to what nobody asked, and to whatever was asked of it.
+/// Answers to calls that were never made, and to all that were.
 pub fn returned() -> Status {
     let failure = Failure {
         key: "k".repeat(10_000),
@@ -158,7 +158,7 @@ pub fn returned() -> Status {
     0
 }
 
-/// A status that is none, past the worker's own half, which would not let it through.
+/// Invalid statuses that bypass the worker's own check.
 pub fn status() -> Status {
     for token in 0..4000 {
         send(&FromWorker::Returned {
@@ -250,7 +250,7 @@ pub fn log() -> Status {
 }
 
 pub fn socket_closed() -> Status {
-    // SAFETY: numbers only; whose they are is the point.
+    // SAFETY: numbers only; closing the worker's descriptors is the purpose.
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
     end::hang()
 }
@@ -267,9 +267,9 @@ pub fn socket_replaced() -> Status {
     0
 }
 
-/// A child that goes on with the socket after the worker's end.
+/// A child that keeps using the socket after the worker's end.
 pub fn socket_successor() -> Status {
-    // SAFETY: the child makes no calls but these.
+    // SAFETY: the child makes only these calls.
     unsafe {
         if libc::fork() != 0 {
             libc::_exit(0);

@@ -1,4 +1,4 @@
-//! The plugin two versions later: it no longer speaks with the first.
+//! The plugin two versions later, which no longer supports the first.
 
 #[path = "../src/message.rs"]
 mod message;

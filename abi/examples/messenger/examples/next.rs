@@ -1,4 +1,4 @@
-//! The plugin one version later: it still speaks with the one before.
+//! The plugin one version later, which still supports the version before.
 
 #[path = "../src/message.rs"]
 mod message;

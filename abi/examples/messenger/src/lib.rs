@@ -1,8 +1,8 @@
-//! Speaks with its peer on the other node: all that a plugin whose state follows has to do.
+//! Exchanges messages with the peer plugin, and does all that a plugin with replicated state must do.
 //!
 //!     # /etc/spared/plugins/messenger.toml
-//!     interval = "1s"                     # a message so often; equal on both nodes
-//!     weight = 100                        # of its check
+//!     interval = "1s"                     # between messages; equal on both nodes
+//!     weight = 100                        # weight of its check
 //!     label = { r1 = "left", r2 = "right" }
 //!     note = "rack 7"                     # never compared
 //!

@@ -1,14 +1,14 @@
-//! What the peers say: kind, number, checksum of number and content, content.
+//! Messages: kind, number, checksum of number and content, content.
 
-/// Numbered, like [`SAID`], from 1 since the peers found each other.
+/// Content of no meaning. Numbered, like [`SAID`], from 1 at each `up`.
 pub const BULK: u8 = 1;
 /// To be sent back as [`PONG`].
 pub const PING: u8 = 2;
 pub const PONG: u8 = 3;
-/// Numbered, too; the content is text.
+/// A text, numbered.
 pub const SAID: u8 = 4;
 
-/// Length without content.
+/// Length of a message without content.
 pub const LEAST: usize = 17;
 
 /// Puts kind, number and checksum in front of the content that begins at [`LEAST`].
@@ -24,7 +24,7 @@ pub fn seal(message: &mut [u8], kind: u8, number: u64) {
         .for_each(|(to, byte)| *to = byte);
 }
 
-/// Kind, number and content; None where it is not what the peer sealed.
+/// Kind, number and content; None if the message is malformed.
 pub fn open(message: &[u8]) -> Option<(u8, u64, &[u8])> {
     let (head, content) = message.split_at_checked(LEAST)?;
     let (kind, fields) = head.split_first()?;
@@ -34,7 +34,7 @@ pub fn open(message: &[u8]) -> Option<(u8, u64, &[u8])> {
     (sum == checksum(number, content)).then_some((*kind, number, content))
 }
 
-/// Fletcher's sums over words, four at a time: fast enough not to be what a bench measures.
+/// Fletcher's sums over words, four at a time: fast enough not to dominate a benchmark.
 fn checksum(number: u64, content: &[u8]) -> u64 {
     const LANES: usize = 4;
     let blocks = content.chunks_exact(8 * LANES);

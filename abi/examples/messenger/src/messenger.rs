@@ -1,4 +1,4 @@
-//! The plugin: its settings, its conversation, and what it shows of both.
+//! The plugin: settings, messages, and the rows that it shows.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::proof::Proofs;
 
 const TICK: u32 = 1;
 const GO_ON: u32 = 2;
-/// Sent in one callback: the loop has other things to do.
+/// Messages sent in one callback, so that the loop can do other things.
 const BURST: usize = 256;
 const USAGE: &str = "usage: sparectl messenger check bad|good | in-sync yes|no | say TEXT | \
                      flood N SIZE | ping N | prove TEXT | verify SIGNATURE TEXT | status";
@@ -29,7 +29,7 @@ struct Counters {
     gaps: u64,
     repeats: u64,
     corrupt: u64,
-    /// Since the peers found each other.
+    /// Number of the last message since `up`.
     last_sent: u64,
     last_received: u64,
     settled_at: u64,
@@ -45,14 +45,14 @@ pub struct Messenger {
     wire: Option<u32>,
     heard: String,
     roles: BTreeMap<String, Role>,
-    /// Pings and answers that found the channel full.
+    /// Pings and answers that are to be sent.
     waiting: VecDeque<Vec<u8>>,
-    /// Messages of a flood to be sent, each as long as the buffer.
+    /// Number of messages of a flood that are to be sent, and the message.
     flood: (u64, Vec<u8>),
     pings_left: u64,
     round_trips_us: Vec<u64>,
     draining: Option<Token>,
-    /// To whoever asked for the pings.
+    /// Answer to the query that requested the pings.
     asked: Option<Answer>,
     proofs: Proofs,
 }
@@ -87,7 +87,7 @@ impl Plugin for Messenger {
     fn read(config: &Config) -> Result<Settings, Error> {
         let root = config.root();
         let intervals = Duration::from_millis(10)..=Duration::from_secs(3600);
-        // For people; `sparectl check --peer` does not compare it.
+        // For people; the nodes do not compare it.
         root.text(local("note"));
         Ok(Settings {
             interval: root
@@ -111,7 +111,7 @@ impl Plugin for Messenger {
 
     fn timer(&mut self, id: u32) {
         if id == TICK {
-            // One that finds the channel full is not due any more.
+            // If the channel is full, this one is left out.
             let _ = self.say("tick");
             let _ = self.again(TICK, self.settings.interval);
         }
@@ -138,7 +138,7 @@ impl Messenger {
         checks.report("messenger", self.settings.weight, state, why)
     }
 
-    /// What was said of it ends whenever the peer comes or goes.
+    /// Each `up` and `down` ends an earlier report.
     fn report_synchrony(&self) -> Result<(), Error> {
         let why = if self.in_sync { "" } else { "somebody said so" };
         let peer = self.host.peer();
@@ -157,7 +157,7 @@ impl Messenger {
             .map_or(Err(SendError::Down), |peer| peer.send(message))
     }
 
-    /// The next number goes to the message only if it is sent.
+    /// Sends a message with the next number; the number is used up only if it was sent.
     fn send_numbered(&mut self, kind: u8, message: &mut [u8]) -> Result<(), SendError> {
         seal(message, kind, self.counters.last_sent + 1);
         self.send(message)?;
@@ -178,7 +178,7 @@ impl Messenger {
         self.waiting.push_back(message);
     }
 
-    /// Sends what there is, until the channel is full: then writable() follows.
+    /// Sends what waits until the channel is full; then writable() follows.
     fn go_on(&mut self) {
         for _ in 0..BURST {
             let sent = match self.waiting.front() {
@@ -202,7 +202,7 @@ impl Messenger {
         sent.map(|()| self.flood.0 -= 1)
     }
 
-    /// What was to be sent is for a peer that is not there.
+    /// Drops what waits, as the peer is gone.
     fn forget(&mut self) {
         self.waiting.clear();
         (self.flood, self.pings_left) = Default::default();
@@ -210,7 +210,7 @@ impl Messenger {
         self.idle();
     }
 
-    /// Whoever asked for them gets the round trips that there were.
+    /// Completes the query for pings with the round trips so far.
     fn end_pings(&mut self, result: Result<(), Error>) {
         if let Some(mut answer) = self.asked.take() {
             let put = self.round_trips(&mut answer);
@@ -218,7 +218,7 @@ impl Messenger {
         }
     }
 
-    /// Nothing is left to be sent.
+    /// Called when nothing is left to be sent: a drain is complete.
     fn idle(&mut self) {
         if let Some(token) = self.draining.take() {
             self.counters.drained_at = self.counters.last_sent;
@@ -259,7 +259,7 @@ impl Peer for Messenger {
                 self.take_numbered(number);
                 self.heard = String::from_utf8_lossy(text).into_owned();
             }
-            // A peer that asks and does not listen is not answered for ever.
+            // bounded, for a peer that sends pings and reads nothing
             Some((PING, sent_ns, _)) if self.waiting.len() < BURST => {
                 let mut answer = vec![0; LEAST];
                 seal(&mut answer, PONG, sent_ns);
@@ -307,7 +307,7 @@ impl Transfer for Messenger {
     }
 
     fn settle(&mut self, _token: Token, _deadline_ns: u64) -> Result<Progress, Error> {
-        // Whatever is received is applied at once.
+        // Messages are applied as they arrive.
         self.counters.settled_at = self.counters.last_received;
         Ok(Progress::Done)
     }

@@ -1,13 +1,13 @@
-//! Statements signed with this node's key, and checked with the peer's: `prove` and `verify`.
+//! Statements signed with this node's key and verified with the peer's: `prove` and `verify`.
 
 use std::collections::BTreeMap;
 
 use spared_sdk::{Answer, Error, Host, hex};
 
-/// Askers that may wait: an answer may never come.
+/// Queries that may wait, bounded as some are never answered.
 const ASKERS_MAX: usize = 16;
 
-/// Who waits for a signature or a verdict, by ticket.
+/// Queries that wait for a signature or its verification, by ticket.
 #[derive(Default)]
 pub struct Proofs {
     last_ticket: u64,
@@ -45,13 +45,13 @@ impl Proofs {
 
     fn admit(&mut self, answer: &Answer) {
         if self.askers.len() >= ASKERS_MAX {
-            // The host has given it up long ago, or does so soon.
+            // the host gives up the oldest after 12 s anyway
             self.askers.pop_first();
         }
         self.askers.insert(self.last_ticket, answer.later());
     }
 
-    // A ticket that nobody waits for is passed over.
+    // A ticket that nobody waits for is ignored.
     fn end(&mut self, ticket: u64, key: &str, value: &str) {
         if let Some(mut answer) = self.askers.remove(&ticket) {
             let put = answer.text(key, value);
