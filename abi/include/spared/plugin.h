@@ -315,10 +315,11 @@ struct spared_plugin {
 	 * is pending, and after the host has died: then host functions fail with -EPIPE, and 2 s
 	 * remain. */
 	spared_status (*stop)(void *self, uint64_t token);
-	/* [loop] Before a switchover, on the active node: send the peer all that you have. */
+	/* [loop] Before a switchover, on the active node, if the peer plugin is connected: send it all
+	 * that you have. A failure cancels the switchover, unless it goes on anyway. */
 	spared_status (*drain)(void *self, uint64_t token, uint64_t deadline_ns);
 	/* [loop] Before the addresses of a failover, and as the barrier of a switchover: apply all that
-	 * you received. The host does not wait beyond the deadline (monotonic). */
+	 * you received. The host does not wait beyond the deadline (monotonic), and ignores a failure. */
 	spared_status (*settle)(void *self, uint64_t token, uint64_t deadline_ns);
 	/* [loop] A group's role. */
 	spared_status (*role)(void *self, uint64_t token, const struct spared_role *role);

@@ -91,7 +91,7 @@ pub trait Transfer: Plugin {
     /// Before a switchover, on the active node: send the peer all that you have.
     ///
     /// # Errors
-    /// The plugin counts as degraded; the switchover goes on.
+    /// The switchover is cancelled, unless it goes on anyway (`--anyway`, or this node stops).
     fn drain(&mut self, token: Token, deadline_ns: u64) -> Result<Progress, Error> {
         let _ = (token, deadline_ns);
         Ok(Progress::Done)
@@ -101,7 +101,7 @@ pub trait Transfer: Plugin {
     /// received. The host does not wait beyond the deadline.
     ///
     /// # Errors
-    /// The plugin counts as degraded; the failover goes on.
+    /// Are ignored; the failover or switchover goes on.
     fn settle(&mut self, token: Token, deadline_ns: u64) -> Result<Progress, Error> {
         let _ = (token, deadline_ns);
         Ok(Progress::Done)

@@ -49,13 +49,13 @@ struct Running<I: Io> {
     io: I,
     engine: I::Engine,
     host: Host,
-    /// None on a host without the extension.
+    /// None on a host without `spared.peer/1`.
     peer: Option<PeerHandle>,
     /// The channel has no room until `writable` or `up`.
     is_full: bool,
     /// `in_sync` as last reported to the host; None: not since the last `up` or `down`.
     told: Option<Result<(), String>>,
-    /// None on a host without the extension.
+    /// None on a host without `spared.check/1`.
     checks: Option<Checks>,
     /// Troubles as last reported to the host.
     troubles: Vec<Trouble>,
