@@ -243,7 +243,7 @@ pub struct Cause {
     pub peer: Str,
     /// An interface, or several with ", " between them.
     pub interface: Str,
-    /// What no number says.
+    /// Free text.
     pub text: Str,
 }
 

@@ -47,7 +47,7 @@ pub struct RoleEvent {
     pub flags: u32,
     /// `ROLE_*` that the plugin was last told for this group; 0: none yet.
     pub before: u32,
-    /// Of two roles of one group, the newer has the greater.
+    /// Number of the role: the newer of two roles of a group has the greater one.
     pub epoch: u64,
     /// `why` as data.
     pub cause: *const Cause,

@@ -210,7 +210,7 @@ struct spared_role {
 	uint64_t deadline_ns;    /* monotonic; afterwards the host goes on without the plugin */
 	uint32_t flags;          /* SPARED_ROLE_MAINTENANCE, SPARED_ROLE_PLANNED */
 	uint32_t before;         /* role that the plugin was last told for this group; 0: none yet */
-	uint64_t epoch;          /* of two roles of one group, the newer has the greater */
+	uint64_t epoch;          /* greater for the newer of two roles of a group */
 	const struct spared_cause *cause; /* what why says, as data; valid until the callback returns */
 };
 
@@ -477,7 +477,7 @@ struct spared_scope {
 
 /* Kinds of descriptors in an event. All are non-blocking.
  * VRRP_LINK:  AF_PACKET/SOCK_RAW bound to the interface; receives whole frames that carry
- *             IP protocol 112, before any firewall; what is sent is a whole frame.
+ *             IP protocol 112, before any firewall; sends whole frames.
  *             The multicast groups are joined.
  * VRRP_IPV4:  AF_INET raw, IP_HDRINCL, bound to the interface: sending unicast only.
  * VRRP_IPV6:  the same for AF_INET6 (IPV6_HDRINCL).
@@ -625,7 +625,7 @@ struct spared_claims {
 #define SPARED_CAUSE_PRIORITY 10u  /* priority: own, theirs, peer */
 #define SPARED_CAUSE_PREFERRED 11u /* preferred, the peer is no fitter: peer */
 #define SPARED_CAUSE_FAILBACK 12u  /* peer-active, though this node is preferred: peer, for_ns is
-                                    * the delay; READY, or in text what is missing */
+                                    * the delay; READY, or text: what this node lacks */
 #define SPARED_CAUSE_OWNER 13u     /* owner of the addresses */
 
 /* By an administrator or the host; text is the directive's why */
@@ -673,9 +673,9 @@ struct spared_cause {
 	uint32_t own, theirs; /* this node's quality or priority, and the peer's */
 	uint32_t reserved;
 	uint64_t for_ns;
-	struct spared_str peer;      /* the other router: its name, or its address */
+	struct spared_str peer;      /* name or address of the other router */
 	struct spared_str interface; /* one, or several with ", " between them */
-	struct spared_str text;      /* what no number says; truncated to 1024 characters */
+	struct spared_str text;      /* free text, truncated to 1024 characters */
 };
 
 /* Flags of publish(). */

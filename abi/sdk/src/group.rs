@@ -169,7 +169,7 @@ pub struct Cause {
     pub peer: String,
     /// An interface, or several with ", " between them.
     pub interface: String,
-    /// What no number says.
+    /// Free text.
     pub text: String,
 }
 

@@ -257,7 +257,7 @@ pub struct RoleEvent<'a> {
     pub planned: bool,
     /// Role that this plugin was last told for the group.
     pub before: Option<Role>,
-    /// Of two roles of one group, the newer has the greater.
+    /// Number of the role: the newer of two roles of a group has the greater one.
     pub epoch: u64,
     /// `why` as data.
     pub cause: Cause,

@@ -69,7 +69,7 @@ pub fn memory() -> Status {
             iov_base: byte.as_ptr().cast_mut().cast(),
             iov_len: 1,
         };
-        // SAFETY: of this process only what is its own.
+        // SAFETY: the buffer is this process's own and lives through the call.
         let copied =
             unsafe { libc::process_vm_readv(pid, &raw const local, 1, &raw const local, 1, 0) };
         let opened = ["mem", "environ", "fd/3", "maps"]
