@@ -319,7 +319,8 @@ struct spared_plugin {
 	 * that you have. A failure cancels the switchover, unless it goes on anyway. */
 	spared_status (*drain)(void *self, uint64_t token, uint64_t deadline_ns);
 	/* [loop] Before the addresses of a failover, and as the barrier of a switchover: apply all that
-	 * you received. The host does not wait beyond the deadline (monotonic), and ignores a failure. */
+	 * you received. The host does not wait beyond the deadline (monotonic); it logs a failure and goes
+	 * on. */
 	spared_status (*settle)(void *self, uint64_t token, uint64_t deadline_ns);
 	/* [loop] A group's role. */
 	spared_status (*role)(void *self, uint64_t token, const struct spared_role *role);

@@ -118,6 +118,10 @@ impl Supervisor {
                 });
             }
             Purpose::Settle { group, epoch } => {
+                if status < 0 {
+                    let why = reason(status, &failures);
+                    log::warn!("{plugin}: {group}: not all that it received is applied: {why}");
+                }
                 self.reports.push_back(Report::Settled {
                     plugin,
                     group,

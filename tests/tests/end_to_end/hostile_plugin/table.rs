@@ -252,6 +252,7 @@ pub const SWITCHED: &[Row] = &[
     ("hang-in-settle", AGAIN),
     ("segv-in-settle", "was killed by SIGSEGV"),
     ("status-pending-in-settle", "runs"),
+    ("status-eio-in-settle", "is applied: Input/output error"),
 ];
 
 /// When it is taken away; of what it does once it has stopped nothing is said.
