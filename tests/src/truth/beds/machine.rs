@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Faults of a node's machine: interfaces, addresses, rules.
+//! Faults of a node's machine: interfaces, addresses, rules, the disk.
+
+use std::fs;
 
 use spared_pair::Word;
 
@@ -108,6 +110,21 @@ pub(super) const STATES: &[State] = &[
         |_, _| Ok(()),
     )
     .slow(),
+    State::is_fine(
+        "the fence is off by configuration",
+        On::Backup,
+        |bed, at| {
+            let path = bed.etc(at).join("spared.toml");
+            bed.put_aside(path.clone())?;
+            let toml = fs::read_to_string(&path)?;
+            fs::write(path, format!("fence = \"off\"\n{toml}"))?;
+            bed.restart(at)
+        },
+        |bed, at| {
+            bed.restore()?;
+            bed.restart(at)
+        },
+    ),
     State::warns(
         "adverts do not leave",
         On::Active,
