@@ -40,7 +40,7 @@ use second_machine::SecondMachine;
 use sockets::{FRAME_MAX, Sockets};
 
 const TIMER: u32 = 1;
-const USAGE: &str = "usage: vrrp status | virtual-routers | counters | totals";
+const USAGE: &str = "usage: vrrp status | virtual-routers | counters | totals | retry";
 
 /// The plugin's one instance.
 pub struct Vrrp {
@@ -183,9 +183,16 @@ impl Query for Vrrp {
             c"lists what was sent, heard and discarded",
         ),
         spared_sdk::Verb::asks(c"totals", c"", c"sums the counters of all groups"),
+        spared_sdk::Verb::changes(c"retry", c"", c"tries again whether refused adverts leave"),
     ];
 
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
+        if argv == ["retry"] {
+            let mut tried = 0;
+            self.tell(|engine, now_ns| tried = engine.retry(now_ns));
+            answer.number("tried_again", tried)?;
+            return Ok(Progress::Done);
+        }
         let (Some(engine), Some(links)) = (&self.engine, &self.links) else {
             return Ok(Progress::Done);
         };

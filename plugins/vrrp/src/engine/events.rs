@@ -95,6 +95,7 @@ impl Group {
                 self.take_over(cx);
             }
             State::Backup { .. } => {
+                self.forgive_muted(cx);
                 self.check_unheard(cx);
                 self.meet(cx);
             }

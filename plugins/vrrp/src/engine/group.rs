@@ -221,7 +221,8 @@ impl Group {
         match self.state {
             State::Initialize { wait_until_ns } => earliest([wait_until_ns, others_ns, None]),
             State::Backup { down_ns, .. } => {
-                earliest([Some(down_ns), self.unheard_timeout(), others_ns])
+                let own_ns = earliest([Some(down_ns), self.unheard_timeout(), others_ns]);
+                earliest([own_ns, self.forgive_timeout(), None])
             }
             State::Promoting { .. } => None,
             State::Lapsed { opens_ns } => Some(opens_ns),

@@ -370,6 +370,19 @@ impl Engine {
         });
     }
 
+    /// Tries at once whether refused adverts leave again, for an administrator who has mended what
+    /// refused them. Returns the number of virtual routers that are tried.
+    pub fn retry(&mut self, now_ns: u64) -> u64 {
+        let mut tried = 0;
+        for router in self.groups.iter_mut().flat_map(|group| &mut group.routers) {
+            if router.muted {
+                router.end_pause(now_ns);
+                tried += 1;
+            }
+        }
+        tried
+    }
+
     /// Whether [`Engine::handle_timeout`] would take over a group now: then pass in the frames
     /// waiting in the sockets first.
     pub fn takes_over(&self, now_ns: u64) -> bool {

@@ -158,15 +158,33 @@ impl VirtualRouter {
         Some(refused_ns.saturating_add(pause_ns))
     }
 
+    /// Time when a backup, which sends nothing that could show it, takes its adverts to leave again.
+    pub fn forgive_at_ns(&self) -> Option<u64> {
+        let refused_ns = self.refused_ns.filter(|_| self.muted)?;
+        Some(refused_ns.saturating_add(self.forgive_pause_ns()))
+    }
+
+    /// Ends the pause before its adverts are tried again.
+    pub fn end_pause(&mut self, now_ns: u64) {
+        let over_ns = now_ns.saturating_sub(MUTE_PAUSE_NS);
+        self.refused_ns = self.refused_ns.map(|at_ns| at_ns.min(over_ns));
+        self.mutes = 0;
+    }
+
+    // Each role that is taken in vain costs an outage: the pause doubles from one to the next.
+    fn forgive_pause_ns(&self) -> u64 {
+        MUTE_PAUSE_NS << self.mutes.saturating_sub(1).min(3)
+    }
+
     /// Its adverts were refused for a whole lease; returns whether granting it again has not
-    /// helped.
+    /// helped, or did not help a moment ago.
     pub fn refuse(&mut self, now_ns: u64) -> bool {
         let before = self.refused_ns.replace(now_ns);
         let since_ns = before.map(|at_ns| now_ns.saturating_sub(at_ns));
-        if since_ns.is_none_or(|ns| ns > 2 * MUTE_PAUSE_NS) {
+        if since_ns.is_none_or(|ns| ns > 2 * self.forgive_pause_ns()) {
             self.mutes = 0;
         }
-        self.muted = since_ns.is_some_and(|ns| ns < MUTE_PAUSE_NS);
+        self.muted = self.mutes > 0 || since_ns.is_some_and(|ns| ns < MUTE_PAUSE_NS);
         self.mutes += u32::from(self.muted);
         (self.sent_ns, self.unsent) = (now_ns, 0);
         self.muted

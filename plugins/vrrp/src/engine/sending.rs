@@ -4,7 +4,7 @@ use spared_sdk::{Forced, Role};
 
 use super::group::{Group, State};
 use super::peer::Peer;
-use super::router::Speech;
+use super::router::{Speech, VirtualRouter};
 use super::{Action, Context, PacketId};
 use crate::election::{Who, Why};
 use crate::wire::neighbour;
@@ -184,6 +184,30 @@ impl Group {
                 router.muted = false;
             }
         }
+    }
+
+    /// While backup: a fault that was mended must not lower its quality for ever.
+    pub(super) fn forgive_muted(&mut self, cx: &mut Context<'_>) {
+        let mut any = false;
+        for router in &mut self.routers {
+            if router
+                .forgive_at_ns()
+                .is_some_and(|at_ns| cx.now_ns >= at_ns)
+            {
+                router.muted = false;
+                any = true;
+            }
+        }
+        if any {
+            self.checks_stale = true;
+            self.update_priority(cx);
+        }
+    }
+
+    /// Earliest time for [`Self::forgive_muted`].
+    pub(super) fn forgive_timeout(&self) -> Option<u64> {
+        let at_ns = self.routers.iter().filter_map(VirtualRouter::forgive_at_ns);
+        at_ns.min()
     }
 
     /// While active: its lease is granted again as well.

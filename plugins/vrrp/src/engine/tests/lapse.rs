@@ -218,6 +218,35 @@ fn an_interface_that_lets_no_advert_out_is_hurt_alone_and_tried_again() {
     assert_eq!(lab.answering("lan2"), [0]);
 }
 
+#[test]
+fn a_backup_whose_adverts_were_refused_is_fit_again_after_a_pause_that_grows() {
+    let text = by_priority(&[200, 100], "", SECOND_ROUTER);
+    let mut lab = Lab::linked(&text, &LINKS);
+    lab.nodes[0].swallows_on.insert("lan2".to_owned());
+    lab.run(5 * SECOND);
+    assert_eq!(lab.active(), [1], "{}", lab.why(0));
+    lab.nodes[0].swallows_on.clear();
+    lab.run(70 * SECOND);
+    assert_eq!(lab.active(), [0], "{}", lab.why(0));
+    // a filter that stays: after 1, 2, 4 and 8 minutes, and no more often
+    lab.nodes[0].swallows_on.insert("lan2".to_owned());
+    lab.run(5 * SECOND);
+    let before = lab.nodes[0].roles.len();
+    lab.run(900 * SECOND);
+    let roles = &lab.nodes[0].roles[before..];
+    let tries = roles.iter().filter(|it| it.1 == Role::Active).count();
+    assert!((1..=4).contains(&tries), "{tries}");
+    assert_eq!(lab.active(), [1]);
+    // whoever mends it need not wait
+    lab.nodes[0].swallows_on.clear();
+    lab.run(5 * SECOND);
+    assert_eq!(lab.active(), [1]);
+    assert_eq!(lab.nodes[0].engine.retry(lab.now_ns), 1);
+    lab.run(15 * SECOND);
+    assert_eq!(lab.active(), [0], "{}", lab.why(0));
+    assert_eq!(lab.nodes[0].engine.retry(lab.now_ns), 0);
+}
+
 /// The fixture looks at every heartbeat.
 #[test]
 fn no_heartbeat_calls_an_interface_usable_whose_fence_blocks() {
