@@ -162,6 +162,7 @@ fn sort(found: &mut Vec<Finding>) {
             Id::PeerUnknown,
             Id::PeerMute,
             Id::StrangerActive,
+            Id::Unheard,
             Id::WireRefused,
             Id::PeerPluginUnheard,
             Id::UnknownGroup,

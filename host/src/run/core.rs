@@ -7,6 +7,7 @@ use super::follows::Follows;
 use super::history::Memory;
 use super::interfaces::InterfaceState;
 use super::link::Paths;
+use super::look::Details;
 use super::peer::Pair;
 use super::record::Recorder;
 use super::reload::Reload;
@@ -50,6 +51,8 @@ pub struct Core {
     pub(super) question: u64,
     pub(super) pair: Pair,
     pub(super) recorder: Recorder,
+    /// Faults that only the elector knows, by group, as of its last answer.
+    pub(super) group_faults: BTreeMap<String, Details>,
     pub(super) own_half: OwnHalf,
     pub(super) quality: Quality,
     pub(super) overrides: Overrides,
@@ -115,6 +118,7 @@ impl Core {
             question: 0,
             pair: Pair::default(),
             recorder,
+            group_faults: BTreeMap::new(),
             own_half: OwnHalf::default(),
             quality: Quality::default(),
             overrides: store.read(clock_now()),

@@ -34,7 +34,8 @@ impl Core {
         spared_pair::verdict(&clock::now(), &own, pair.as_ref())
     }
 
-    /// Facts about this node. Without a look, facts that only the elector knows are left out.
+    /// Facts about this node. Without a look, of those that only the elector knows the faults alone are
+    /// there, up to a second old.
     pub(super) fn node_facts(&self, look: Option<&Look>) -> NodeFacts {
         let groups = self.groups.iter();
         let groups = groups.map(|(name, group)| self.group_facts(name, group, look));
@@ -97,7 +98,11 @@ impl Core {
 
     fn group_facts(&self, name: &str, group: &Group, look: Option<&Look>) -> GroupFacts {
         let none = Details::new();
-        let details = look.and_then(|look| look.details(name)).unwrap_or(&none);
+        let details = match look {
+            Some(look) => look.details(name),
+            None => self.group_faults.get(name),
+        };
+        let details = details.unwrap_or(&none);
         let mut facts = GroupFacts {
             name: name.to_owned(),
             role: group.role,

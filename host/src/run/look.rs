@@ -57,7 +57,7 @@ impl Core {
     }
 
     // The row "office.role" is about the group "office" if this plugin elects for it.
-    fn group_of<'k>(&self, plugin: &str, key: &'k str) -> Option<(&'k str, &'k str)> {
+    pub(super) fn group_of<'k>(&self, plugin: &str, key: &'k str) -> Option<(&'k str, &'k str)> {
         let dots = key.match_indices('.');
         let mut split = dots.map(|(dot, _)| (&key[..dot], &key[dot + 1..]));
         split.find(|(name, _)| self.groups.get(name).is_some_and(|it| it.owner == plugin))

@@ -1,14 +1,14 @@
 //! The record of each second, for the ring: state of the host, and totals of the elector.
 //!
-//! The elector is asked `totals` once a second, if it has that verb: two small messages, and sums over its
-//! groups.
+//! The elector is asked `totals` once a second, if it has that verb: two small messages, sums over its
+//! groups, and the faults that only the elector knows.
 
 use std::time::{Duration, Instant};
 
 use spared_control::LinkStatus;
 
 use super::core::Core;
-use super::look::value;
+use super::look::{Details, value};
 use crate::clock;
 use crate::group::name_of;
 use crate::ring::{Second, Writer};
@@ -47,16 +47,14 @@ impl Recorder {
         self.open.as_ref().is_some_and(|(asked, ..)| *asked == id)
     }
 
-    pub fn handle_answered(&mut self, result: Result<Answered, Unanswered>) {
+    /// Takes the elector's sums, or the reason why there are none.
+    fn handle_answered(&mut self, sums: Result<Details, String>) {
         let Some((_, _, mut second)) = self.open.take() else {
             return;
         };
-        match result {
-            Ok(answered) => {
-                let rows = answered.rows.into_iter();
-                second.elector = rows.map(|row| (row.key, value(row.value))).collect();
-            }
-            Err(unanswered) => second.elector_silent = unanswered.why,
+        match sums {
+            Ok(sums) => second.elector = sums,
+            Err(why) => second.elector_silent = why,
         }
         self.writer.write(&second);
     }
@@ -78,11 +76,36 @@ impl Recorder {
 }
 
 impl Core {
+    /// Takes the elector's answer: sums for the record, and the faults of its groups.
+    pub(super) fn handle_totals(&mut self, result: Result<Answered, Unanswered>) {
+        self.group_faults.clear();
+        let mut sums = Details::new();
+        let answered = result.map_err(|unanswered| unanswered.why);
+        let plugin = self.elector().unwrap_or_default();
+        let taken = answered.map(|answered| {
+            for row in answered.rows {
+                let of_group = self.group_of(&plugin, &row.key);
+                match of_group.map(|(group, key)| (group.to_owned(), key.to_owned())) {
+                    Some((group, key)) => {
+                        let faults = self.group_faults.entry(group).or_default();
+                        faults.insert(key, value(row.value));
+                    }
+                    None => drop(sums.insert(row.key, value(row.value))),
+                }
+            }
+            sums
+        });
+        self.recorder.handle_answered(taken);
+    }
+
     pub(super) fn record(&mut self, now: Instant, late: Duration) {
         self.recorder.give_up();
         let second = self.second(late);
         match self.elector() {
-            None => self.recorder.writer.write(&second),
+            None => {
+                self.group_faults.clear();
+                self.recorder.writer.write(&second);
+            }
             Some(plugin) => {
                 let id = self.next_number();
                 self.recorder.open = Some((id, plugin.clone(), second));

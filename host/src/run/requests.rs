@@ -240,7 +240,7 @@ impl Core {
         result: Result<Answered, Unanswered>,
     ) {
         if self.recorder.awaits(id) {
-            return self.recorder.handle_answered(result);
+            return self.handle_totals(result);
         }
         let asked = self
             .questions

@@ -39,10 +39,11 @@ impl Engine {
         for group in &self.groups {
             if table == Table::Status {
                 group_rows(self, group, now_ns, &mut rows);
+                fault_rows(self, group, now_ns, &mut rows);
             }
             for router in &group.routers {
                 if table != Table::Counters {
-                    router_rows(group, router, now_ns, &mut rows);
+                    router_rows(group, router, &mut rows);
                 }
                 if table != Table::VirtualRouters {
                     router_counters(group, router, table, &mut rows);
@@ -122,10 +123,6 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
             let key = format!("interface.{}.heartbeats", interface.name);
             text(&key, "filtered".to_owned());
         }
-        if let Some(unheard) = &port.unheard {
-            let key = format!("interface.{}.unheard", interface.name);
-            text(&key, unheard.rating.name().to_owned());
-        }
     }
     if let Some(peer) = &group.peer {
         let of_peer = |key: &str| format!("{name}.peer{key}");
@@ -168,6 +165,28 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
     }
 }
 
+/// Faults of a group that only this plugin knows; normally there are none.
+pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
+    let mut text = |key: String, value: &str| rows.push((key, Value::Text(value.to_owned())));
+    for port in &group.ports {
+        let interface = engine.interfaces.get(port.interface);
+        if let (Some(interface), Some(unheard)) = (interface, &port.unheard) {
+            let key = format!("{}.interface.{}.unheard", group.name, interface.name);
+            text(key, unheard.rating.name());
+        }
+    }
+    for router in &group.routers {
+        if let Some((address, priority, _)) = router.stranger.filter(|it| now_ns < it.2) {
+            let key = format!("{}.stranger", prefix(group, router));
+            text(key, &format!("{address} (priority {priority})"));
+        }
+        if router.muted {
+            let key = format!("{}.muted", prefix(group, router));
+            text(key, "its adverts do not leave");
+        }
+    }
+}
+
 fn role(group: &Group) -> &'static str {
     match group.state {
         State::Active { .. } | State::Lapsed { .. } => "active",
@@ -176,7 +195,7 @@ fn role(group: &Group) -> &'static str {
     }
 }
 
-fn router_rows(group: &Group, router: &VirtualRouter, now_ns: u64, rows: &mut Vec<Row>) {
+fn router_rows(group: &Group, router: &VirtualRouter, rows: &mut Vec<Row>) {
     let prefix = prefix(group, router);
     let mut text =
         |key: &str, value: String| rows.push((format!("{prefix}.{key}"), Value::Text(value)));
@@ -187,12 +206,6 @@ fn router_rows(group: &Group, router: &VirtualRouter, now_ns: u64, rows: &mut Ve
     text("checksum", router.form.name().to_owned());
     if let Some(talker) = &router.talker {
         text("heard", talker.address.to_string());
-    }
-    if let Some((address, priority, _)) = router.stranger.filter(|it| now_ns < it.2) {
-        text("stranger", format!("{address} (priority {priority})"));
-    }
-    if router.muted {
-        text("muted", "its adverts do not leave".to_owned());
     }
     if router.capped {
         text(

@@ -1,10 +1,11 @@
-//! Sums over all groups for the host's record of the last minutes, cheap enough for a query each
-//! second.
+//! Sums over all groups for the host's record of the last minutes, and the faults of each, cheap enough
+//! for a query each second.
 
 use spared_sdk::Value;
 
 use super::Engine;
 use super::group::{Group, State};
+use super::status::fault_rows;
 use crate::heartbeats::Counters;
 
 /// Lateness from which an advert counts as late.
@@ -13,7 +14,7 @@ const LATE_US: u64 = 1024;
 type Row = (String, Value);
 
 impl Engine {
-    /// Adverts of all groups, and how long ago a backup last heard the active node.
+    /// Adverts of all groups, how long ago a backup last heard the active node, and faults.
     pub fn totals(&self, now_ns: u64) -> Vec<Row> {
         let routers = || self.groups.iter().flat_map(|group| &group.routers);
         let groups = || self.groups.iter().map(|group| &group.counters);
@@ -38,6 +39,9 @@ impl Engine {
             .iter()
             .filter_map(|it| advert_age_ns(it, now_ns));
         rows.extend(ages.max().map(|ns| row("advert_age_ms", ns / 1_000_000)));
+        for group in &self.groups {
+            fault_rows(self, group, now_ns, &mut rows);
+        }
         rows
     }
 }

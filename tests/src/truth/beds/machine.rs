@@ -130,19 +130,22 @@ pub(super) const STATES: &[State] = &[
         On::Active,
         &[Struck("SP-0206")],
         |bed, at| {
+            // before the fence's rules, which would renew its lease
             bed.nft(
                 at,
-                "table inet quiet {\nchain out {\ntype filter hook output priority 0\n\
+                "table netdev quiet {\nchain out {\ntype filter hook egress device \"wan\" priority 0\n\
                  ip protocol 112 drop\n}\n}\n",
             )
         },
-        |bed, at| bed.nft(at, "delete table inet quiet"),
-    )
-    .slow(),
+        |bed, at| {
+            bed.nft(at, "delete table netdev quiet")?;
+            bed.tell(at, &["vrrp", "retry"])
+        },
+    ),
     State::warns(
         "a network is cut without a word",
         On::Backup,
-        &[Own("SP-0205")],
+        &[R1("SP-0205")],
         |bed, at| bed.pair.lab.cut(bed.site(at), Wire::Wan),
         |bed, at| bed.pair.lab.join(bed.site(at), Wire::Wan),
     ),
