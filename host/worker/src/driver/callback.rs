@@ -18,7 +18,7 @@ const QUERIES_MAX: usize = 64;
 /// Maximum number of faults of one callback.
 const FAILURES_MAX: usize = 200;
 /// Maximum length of the text of a fault, in characters; longer ones are cut.
-const FAILURE_BYTES_MAX: usize = 1024;
+const FAILURE_CHARS_MAX: usize = 1024;
 
 const ENOTRECOVERABLE: abi::Status = errno(Errno::NOTRECOVERABLE);
 
@@ -238,7 +238,7 @@ impl Driver {
     }
 
     pub(super) fn note_failure(&self, key: &str, why: &str) {
-        let cut = |text: &str| text.chars().take(FAILURE_BYTES_MAX).collect();
+        let cut = |text: &str| text.chars().take(FAILURE_CHARS_MAX).collect();
         let mut failures = self.failures.borrow_mut();
         if failures.len() < FAILURES_MAX {
             failures.push(Failure {
