@@ -114,7 +114,7 @@ fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
     let took = begin.elapsed();
     let mut findings = Vec::new();
     if took > LOAD_MAX {
-        let text = format!("loading took {} ms, 100 are allowed", took.as_millis());
+        let text = format!("loading took {} ms, limit is 100 ms", took.as_millis());
         findings.push(Finding::warn(text));
     }
     let known = [
@@ -376,7 +376,7 @@ fn trespasses(trial: &Trial) -> Option<Finding> {
         .unwrap_or_default();
     let first = called.first()?;
     Some(Finding::fail(format!(
-        "calls {first}() from a thread of its own: only log and wake are for any thread"
+        "called {first}() from a thread other than the loop's: only log and wake are for any thread"
     )))
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi as abi;
+use spared_worker::is_misbehaviour;
 use spared_worker::message::{Cause, Descriptor, FromWorker, Load, Role, ToWorker};
 use spared_worker::process::{CHECK_ACCOUNT, Worker};
 use spared_worker::rights;
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
     let mut host = match Host::spawn(path) {
         Ok(host) => host,
-        Err(why) => return vec![Finding::fail(format!("no worker can be started: {why}"))],
+        Err(why) => return vec![Finding::fail(format!("cannot start a worker: {why}"))],
     };
     if let Err(why) = host.drive(toml) {
         // Only root can give it the rights that it asks for.
@@ -174,7 +175,7 @@ impl Host {
     /// Notes a line of log; one of the driver about misbehaviour is the plugin's fault.
     fn note(&mut self, level: u32, text: &str) {
         eprintln!("      log {level}: {text}");
-        if level == abi::LOG_ERROR && text.starts_with("misbehaves: ") {
+        if level == abi::LOG_ERROR && is_misbehaviour(text) {
             self.findings.push(Finding::fail(text));
         }
     }

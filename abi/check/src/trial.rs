@@ -128,10 +128,10 @@ impl Trial {
         let took = begin.elapsed();
         self.record.callback_returned();
         if took > TOO_SLOW {
-            let text = format!("{callback} took {} ms, 50 are allowed", took.as_millis());
+            let text = format!("{callback} took {} ms, limit is 50 ms", took.as_millis());
             self.findings.push(Finding::fail(text));
         } else if took > SLOW {
-            let text = format!("{callback} took {} ms, 50 are allowed", took.as_millis());
+            let text = format!("{callback} took {} ms, limit is 50 ms", took.as_millis());
             self.findings.push(Finding::warn(text));
         }
         if status == ENOTRECOVERABLE {

@@ -108,7 +108,7 @@ fn a_worker_that_sends_garbage_is_killed_restarted_and_given_up() {
     assert!(
         fixture
             .death()
-            .starts_with("rogue sent what is no message: a record is malformed")
+            .starts_with("rogue sent an invalid message: a record is malformed")
     );
     fixture.giving_up();
     assert_eq!(fixture.supervisor.status()[0].state, "failed");

@@ -215,7 +215,7 @@ fn a_plugin_that_does_not_start_is_told_at_once() {
     let lines = refused(&lab);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(
-        lines[0].starts_with("text.toml: text.so is no shared object"),
+        lines[0].starts_with("text.toml: text.so is not a shared object"),
         "{lines:?}"
     );
 }

@@ -217,12 +217,12 @@ impl fmt::Display for ReceiveError {
 }
 
 impl ReceiveError {
-    /// What the other end did, to follow its name: "rogue sent what is no message: ...".
+    /// What the other end did, to follow its name: "rogue sent an invalid message: ...".
     pub fn of_it(&self) -> String {
         match self {
             Self::Closed => "closed its connection".to_owned(),
-            Self::Malformed(why) => format!("sent what is no message: {why}"),
-            Self::Kernel(error) => format!("cannot be heard: {error}"),
+            Self::Malformed(why) => format!("sent an invalid message: {why}"),
+            Self::Kernel(error) => format!("cannot be read from: {error}"),
         }
     }
 }

@@ -24,23 +24,23 @@ pub fn before_load(load: &Load) -> Vec<String> {
     };
     name_process(&load.name);
     if load.root {
-        step("ordinary children", limits::forget_the_hosts());
+        step("resetting OOM score and umask", limits::forget_the_hosts());
         return missed;
     }
     step("limits", limits::set(load.realtime));
     step(
-        "its place when memory ends",
+        "OOM score",
         limits::be_killed_before_the_host(&load.name, load.realtime),
     );
     if load.realtime {
         step("real-time priority", limits::real_time(PRIORITY));
     }
     step(
-        "dropping capabilities for ever",
+        "limiting the bounding set",
         privileges::cut_bounding_set(load.capabilities),
     );
     if let Some((uid, gid)) = load.uid_gid {
-        step("a limit of processes", limits::set_processes());
+        step("process limit", limits::set_processes());
         step(
             "an account of its own",
             privileges::change_account(uid, gid),

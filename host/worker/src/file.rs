@@ -41,7 +41,7 @@ pub fn open_checked(path: &Path) -> Result<OwnedFd, String> {
     })?;
     let stat = fstat(&file).map_err(|errno| format!("{shown}: {errno}"))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(format!("{shown}: is no regular file"));
+        return Err(format!("{shown}: is not a regular file"));
     }
     check_owner(path, &stat, rustix::process::geteuid().as_raw())?;
     check_mode(path, &stat, false)?;

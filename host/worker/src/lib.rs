@@ -44,5 +44,6 @@ pub fn confine_without_plugin(name: &str) -> Vec<String> {
     confine::without_plugin(name)
 }
 
+pub use driver::is_misbehaviour;
 pub use loader::{Loaded, is_name, load};
 pub use run::run;

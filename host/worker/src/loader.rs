@@ -62,7 +62,7 @@ fn check_elf(name: &str, file: BorrowedFd<'_>) -> Result<(), String> {
         .map_err(|errno| format!("{name}.so cannot be read: {}", std::io::Error::from(errno)))?;
     if length < head.len() || !head.starts_with(b"\x7fELF") {
         return Err(format!(
-            "{name}.so is no shared object (no ELF): reinstall the package that it came from"
+            "{name}.so is not a shared object (not ELF): reinstall the package that it came from"
         ));
     }
     let machine = head.get(18..20).and_then(|bytes| bytes.try_into().ok());
@@ -133,7 +133,7 @@ fn find_symbol(name: &str, library: &Library) -> Result<*const u8, String> {
         }
     }
     Err(format!(
-        "{name}.so has no symbol spared_plugin_v0: it is no plugin of spared, \
+        "{name}.so has no symbol spared_plugin_v0: it is not a spared plugin, \
          or was built without SPARED_PLUGIN"
     ))
 }
@@ -173,8 +173,8 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
         let hears = has_peer || has_identity || table.wire_max != 0;
         if table.flags & abi::PLUGIN_ROOT != 0 && hears {
             return Err(format!(
-                "{name}.so wants to run as root, and to hear a peer on the other node: root reads \
-                 nothing that the network sent, its maker must give up one"
+                "{name}.so requests root and a peer channel: root must not read data from \
+                 the network, its maker must drop one"
             ));
         }
         Ok(Loaded {

@@ -51,9 +51,7 @@ pub fn check(flags: u32, capabilities: u64) -> Result<(), String> {
     let known = caps::all().iter().fold(0, |set, one| set | one.bitmask());
     let unknown = capabilities & !known;
     if unknown != 0 {
-        return Err(format!(
-            "asks for the capabilities {unknown:#x}, which there are not"
-        ));
+        return Err(format!("requests unknown capabilities {unknown:#x}"));
     }
     let never = names(capabilities & !grantable(capabilities));
     match flags & PLUGIN_ROOT != 0 || never.is_empty() {

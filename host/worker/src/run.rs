@@ -31,7 +31,7 @@ const EXIT_USAGE: u8 = 64;
 /// Runs one plugin: the socket is descriptor 3, the plugin's file descriptor 4.
 pub fn run() -> ExitCode {
     let Some(socket) = child::inherited_socket() else {
-        eprintln!("spared worker: is started by spared run, not by hand");
+        eprintln!("spared worker is started by spared run, not by hand");
         return ExitCode::from(EXIT_USAGE);
     };
     die_with_the_host();
@@ -72,8 +72,8 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
     confine::after_load(load, &mut missed);
     outbound.send(&FromWorker::Loaded(Ok(plugin.descriptor.clone())));
     if !missed.is_empty() && !load.check_only {
-        let how = if load.root { "runs" } else { "is confined" };
-        let text = format!("{how} without {}", missed.join(", "));
+        let how = if load.root { "runs" } else { "confined" };
+        let text = format!("{how}, but without: {}", missed.join(", "));
         outbound.log(abi::LOG_WARN, &text);
     }
     let driver = Driver::new(outbound, receiver, plugin, load.check_only).map_err(kernel)?;

@@ -44,7 +44,7 @@ const EXIT_BROKEN: u8 = 70;
 /// Runs until the host ends. Its socket is descriptor 3.
 pub fn run() -> ExitCode {
     let Some(socket) = child::inherited_socket() else {
-        eprintln!("spared link: is started by spared run, not by hand");
+        eprintln!("spared link is started by spared run, not by hand");
         return ExitCode::from(EXIT_USAGE);
     };
     child::close_from(SOCKET_FD + 1);
@@ -54,7 +54,7 @@ pub fn run() -> ExitCode {
     die_with_the_host();
     let mut link = Link::new(socket);
     if !missed.is_empty() {
-        let text = format!("the link is confined without {}", missed.join(", "));
+        let text = format!("the link is confined, but without: {}", missed.join(", "));
         link.host.log(LOG_WARN, text);
     }
     loop {

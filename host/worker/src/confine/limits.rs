@@ -123,7 +123,7 @@ pub fn lock_memory() -> Result<(), String> {
     match limit {
         None => lock(libc::MCL_FUTURE | libc::MCL_ONFAULT),
         Some(bytes) => Err(format!(
-            "of what comes later: the limit is {} kB",
+            "cannot lock future memory: RLIMIT_MEMLOCK is {} kB",
             bytes / 1024
         )),
     }

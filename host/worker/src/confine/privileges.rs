@@ -72,7 +72,7 @@ pub fn keep_only(bits: u64, welcome: u64) -> Result<(), String> {
     if missing.is_empty() {
         Ok(())
     } else {
-        Err(format!("{} is not here to be given", missing.join(", ")))
+        Err(format!("not available: {}", missing.join(", ")))
     }
 }
 

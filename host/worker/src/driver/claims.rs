@@ -157,7 +157,7 @@ pub fn check_interface(name: &str) -> Result<(), String> {
     if fits {
         Ok(())
     } else {
-        Err(format!("{name:?} is no name of an interface"))
+        Err(format!("{name:?} is not a valid interface name"))
     }
 }
 
@@ -354,7 +354,7 @@ mod tests {
                 },
                 address()
             ),
-            "\"a/b\" is no name of an interface"
+            "\"a/b\" is not a valid interface name"
         );
         assert_eq!(
             why(

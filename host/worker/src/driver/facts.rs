@@ -62,14 +62,14 @@ impl Driver {
             abi::SCOPE_NODE => Scope::Node,
             abi::SCOPE_LOCAL => Scope::Local,
             abi::SCOPE_SECRET => Scope::Secret,
-            other => return self.refuse("declare", &format!("there is no scope {other}")),
+            other => return self.refuse("declare", &format!("unknown scope {other}")),
         };
         if !(1..=KEY_MAX).contains(&key.len()) {
             return self.refuse("declare", &format!("a key of {} bytes", key.len()));
         }
         let mut declared = self.scopes.borrow_mut();
         let Some(scopes) = declared.as_mut() else {
-            return self.refuse("declare", "is for configure alone");
+            return self.refuse("declare", "may only be called in configure");
         };
         if scopes.len() >= SCOPES_MAX {
             return self.refuse("declare", &format!("more than {SCOPES_MAX} keys"));

@@ -6,7 +6,7 @@ use std::ptr;
 use rustix::io::Errno;
 use spared_abi as abi;
 
-use super::{Driver, Outbound, cause, claims, is_loop_thread, lent};
+use super::{Driver, Outbound, cause, claims, is_loop_thread, lent, misbehaviour};
 use crate::clock::now_ns;
 use crate::message::{Call, Cause, Kind, Publication, Role, Unit, Value};
 
@@ -93,7 +93,7 @@ static SCOPE: abi::Scope = abi::Scope {
 /// `ctx` came with the table.
 unsafe fn driver<'a>(ctx: *mut c_void, function: &str) -> Option<&'a Driver> {
     if !is_loop_thread() {
-        let why = format!("misbehaves: {function}() from a thread of its own");
+        let why = misbehaviour::wrong_thread(function);
         // SAFETY: outbound is for any thread.
         unsafe { outbound(ctx).log(abi::LOG_ERROR, &why) };
         return None;
@@ -411,7 +411,7 @@ unsafe extern "C" fn explain(
     let driver = enter!(ctx, "explain");
     // SAFETY: the contract: group and cause are lent.
     match unsafe { (lent::c_text(group), published(role, cause)) } {
-        ("", _) => driver.refuse("explain", "a group without a name"),
+        ("", _) => driver.refuse("explain", "empty group name"),
         (group, Ok((role, cause))) => {
             driver.explain(group, role, cause);
             0
@@ -447,7 +447,7 @@ fn with_group(
     call: impl FnOnce(String) -> Call,
 ) -> abi::Status {
     if group.is_empty() {
-        return driver.refuse(function, "a group without a name");
+        return driver.refuse(function, "empty group name");
     }
     driver.call(call(group.to_owned()))
 }
@@ -455,7 +455,7 @@ fn with_group(
 unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status {
     let driver = enter!(ctx, "send");
     if is_missing(message) {
-        return driver.refuse("send", "a message of nothing");
+        return driver.refuse("send", "NULL message");
     }
     // SAFETY: the contract: the message is lent.
     driver.send_to_peer(unsafe { lent::slice(message.ptr, message.len) })
@@ -470,7 +470,7 @@ unsafe extern "C" fn in_sync(ctx: *mut c_void, yes: u32, why: abi::Str) -> abi::
 unsafe extern "C" fn sign(ctx: *mut c_void, ticket: u64, statement: abi::Bytes) -> abi::Status {
     let driver = enter!(ctx, "sign");
     if is_missing(statement) {
-        return driver.refuse("sign", "a statement of nothing");
+        return driver.refuse("sign", "NULL statement");
     }
     // SAFETY: the contract: the statement is lent.
     driver.sign(ticket, unsafe { lent::slice(statement.ptr, statement.len) })
@@ -484,7 +484,7 @@ unsafe extern "C" fn verify(
 ) -> abi::Status {
     let driver = enter!(ctx, "verify");
     if is_missing(statement) || is_missing(signature) {
-        return driver.refuse("verify", "a statement or a signature of nothing");
+        return driver.refuse("verify", "NULL statement or signature");
     }
     // SAFETY: the contract: both are lent.
     let (statement, signature) = unsafe {

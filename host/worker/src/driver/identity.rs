@@ -41,9 +41,11 @@ impl Driver {
     /// # Errors
     /// What is wrong with the record; `answer` is the record without its kind.
     pub(super) fn signed(&self, answer: &[u8]) -> Result<(), &'static str> {
-        let (ticket, bytes) = answer.split_first_chunk().ok_or("a signature of nothing")?;
+        let (ticket, bytes) = answer
+            .split_first_chunk()
+            .ok_or("signature without a ticket")?;
         if bytes.len() != SIGNATURE_SIZE {
-            return Err("a signature of another length");
+            return Err("signature of the wrong length");
         }
         if let Some(signature) = self.plugin.identity.signature {
             let (ticket, bytes) = (u64::from_le_bytes(*ticket), abi::Bytes::of(bytes));
@@ -60,7 +62,7 @@ impl Driver {
     pub(super) fn verified(&self, answer: &[u8]) -> Result<(), &'static str> {
         let (ticket, yes) = match answer.split_first_chunk() {
             Some((ticket, [yes @ 0..=1])) => (u64::from_le_bytes(*ticket), u32::from(*yes)),
-            _ => return Err("a verdict that is none"),
+            _ => return Err("invalid verdict"),
         };
         if let Some(verified) = self.plugin.identity.verified {
             // SAFETY: the plugin's contract for a created instance.

@@ -14,6 +14,7 @@ mod host;
 mod identity;
 mod interfaces;
 mod lent;
+mod misbehaviour;
 mod outbound;
 mod peer;
 mod slow;
@@ -39,6 +40,7 @@ use self::callback::Answer;
 use self::host::errno;
 use self::interfaces::Interface;
 pub use self::lent::sized_array;
+pub use self::misbehaviour::is_misbehaviour;
 pub use self::outbound::Outbound;
 use self::peer::Peer;
 use self::slow::Slow;
@@ -214,7 +216,7 @@ impl Driver {
 
     /// The plugin has closed a descriptor of the loop: ends it.
     fn is_robbed(&self, errno: Errno) {
-        let text = format!("misbehaves: closed a descriptor of its worker's ({errno})");
+        let text = misbehaviour::closed_descriptor(errno);
         self.outbound.log(abi::LOG_ERROR, &text);
         self.end_with(End::Broken);
     }
@@ -323,7 +325,7 @@ impl Driver {
             }
             Err(error) => {
                 self.outbound
-                    .log(abi::LOG_ERROR, &format!("the host's words: {error}"));
+                    .log(abi::LOG_ERROR, &format!("the host {}", error.of_it()));
                 self.end_with(End::Broken);
                 None
             }

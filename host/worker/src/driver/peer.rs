@@ -98,7 +98,7 @@ impl Driver {
     /// Replaces the channel, once the present one is read.
     pub(super) fn channel(&self, descriptors: Vec<OwnedFd>) {
         let Some(socket) = descriptors.into_iter().next() else {
-            let why = "the host's words: a channel without its descriptor";
+            let why = "the host sent an invalid message: a channel without a descriptor";
             self.outbound.log(abi::LOG_ERROR, why);
             return;
         };
@@ -200,7 +200,7 @@ impl Driver {
     }
 
     fn distrust_channel(&self, why: &str) {
-        let text = format!("the channel to the peer is given up: {why}");
+        let text = format!("closed the channel to the peer: {why}");
         self.outbound.log(abi::LOG_ERROR, &text);
         self.close_channel();
     }
@@ -224,17 +224,17 @@ impl Driver {
                 self.peer_said(message);
                 Ok(())
             }
-            [MESSAGE, ..] => Err("a message while the peer is not there"),
+            [MESSAGE, ..] => Err("message while the peer is down"),
             [SIGNED, answer @ ..] => self.signed(answer),
             [VERIFIED, answer @ ..] => self.verified(answer),
-            _ => Err("a record that nobody knows"),
+            _ => Err("unknown record"),
         }
     }
 
     // Being in sync ends with the channel: the plugin must report it again each time.
     fn peer_is_there(&self, wire: u32) {
         self.peer.up.set(true);
-        self.report_synchrony(false, "it has not said so yet");
+        self.report_synchrony(false, "not reported yet");
         if let Some(up) = self.plugin.peer.up {
             // SAFETY: the plugin's contract for a created instance.
             self.tell("up", |instance| unsafe { up(instance, wire) });
@@ -245,7 +245,7 @@ impl Driver {
         if !self.peer.up.replace(false) {
             return;
         }
-        self.report_synchrony(false, "its peer is gone");
+        self.report_synchrony(false, "peer is down");
         if let Some(down) = self.plugin.peer.down {
             // SAFETY: as above.
             self.tell("down", |instance| unsafe { down(instance) });

@@ -36,10 +36,10 @@ impl Slow {
         let (took_ns, callback) = self.worst.take()?;
         let worst = took_ns / 1_000_000;
         Some(match count {
-            1 => format!("{callback} took {worst} ms, 50 ms are allowed"),
-            _ => format!(
-                "{count} calls took longer than the 50 ms that are allowed, {callback} {worst} ms"
-            ),
+            1 => format!("{callback} took {worst} ms, limit is 50 ms"),
+            _ => {
+                format!("{count} calls took longer than the limit of 50 ms, {callback} {worst} ms")
+            }
         })
     }
 }
@@ -53,10 +53,7 @@ mod tests {
         const MS: u64 = 1_000_000;
         let mut slow = Slow::default();
         let first = slow.note(0, "timer", 57 * MS);
-        assert_eq!(
-            first.as_deref(),
-            Some("timer took 57 ms, 50 ms are allowed")
-        );
+        assert_eq!(first.as_deref(), Some("timer took 57 ms, limit is 50 ms"));
         for minute in 1..60 {
             let (took, callback) = if minute == 7 {
                 (900, "fd")
@@ -65,7 +62,7 @@ mod tests {
             };
             assert_eq!(slow.note(minute * 60_000 * MS, callback, took * MS), None);
         }
-        let line = "60 calls took longer than the 50 ms that are allowed, fd 900 ms";
+        let line = "60 calls took longer than the limit of 50 ms, fd 900 ms";
         assert_eq!(slow.note(HOUR_NS, "timer", 51 * MS).as_deref(), Some(line));
         assert_eq!(slow.total(), 61);
     }

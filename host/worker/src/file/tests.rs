@@ -92,7 +92,7 @@ fn a_fifo_in_place_of_the_file_is_refused_at_once() {
     assert!(
         open_checked(&path)
             .unwrap_err()
-            .ends_with("is no regular file")
+            .ends_with("is not a regular file")
     );
 }
 

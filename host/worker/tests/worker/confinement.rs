@@ -47,7 +47,7 @@ fn as_nobody(lab: &Lab) -> spared_worker::message::Load {
 
 fn missed(host: &Host) -> Option<String> {
     host.received.iter().find_map(|message| match message {
-        FromWorker::Log { text, .. } if text.contains(" without ") => Some(text.clone()),
+        FromWorker::Log { text, .. } if text.contains(" but without: ") => Some(text.clone()),
         _ => None,
     })
 }
@@ -164,7 +164,9 @@ fn a_real_time_plugin_has_its_priority_and_its_memory_locked() {
     load.realtime = true;
     let mut host = Host::started(&lab.probe(), &load, "");
     let found = host.query("confinement");
-    if let Some(missed) = missed(&host).filter(|missed| !missed.contains("of what comes later")) {
+    if let Some(missed) =
+        missed(&host).filter(|missed| !missed.contains("cannot lock future memory"))
+    {
         eprintln!("skipped: {missed}");
         return;
     }

@@ -110,11 +110,11 @@ fn scopes_are_told_once_the_configuration_is_taken() {
             key("server.secret", Scope::Local)
         ]
     );
-    host.log("declare(): there is no scope 9");
+    host.log("declare(): unknown scope 9");
     host.log("declare(): a key of 0 bytes");
     assert_eq!(host.ask(|token| ToWorker::Start { token }).status, 0);
     assert_eq!(host.query("declare later").status, EINVAL);
-    host.log("declare(): is for configure alone");
+    host.log("declare(): may only be called in configure");
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn an_answer_that_is_none_ends_the_channel_and_a_new_one_serves() {
     for answer in garbage {
         let link: OwnedFd = channel(&host);
         put(&link, answer).unwrap();
-        host.log("the channel to the peer is given up");
+        host.log("closed the channel to the peer");
         assert_eq!(host.query("sign 1 0 0").status, ENOTCONN);
     }
     let link = channel(&host);

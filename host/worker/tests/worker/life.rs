@@ -248,7 +248,7 @@ fn other_threads_may_wake_and_log_and_nothing_else() {
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     assert_eq!(host.query("thread").status, 0);
     host.log("from another thread");
-    host.log("misbehaves: timer() from a thread of its own");
+    host.log("called timer() from a thread other than the loop's");
     host.log("was refused");
     host.query("join");
     while host.query("state").number("woken") == 0 {}
@@ -276,7 +276,7 @@ fn a_plugin_that_takes_long_is_told_of() {
     let slow = text.unwrap().replace("note(\"start\");", "usleep(120000);");
     let path = lab.compile_text("probe", &slow, &["-lpthread"]);
     let mut host = Host::started(&path, &load("probe"), "");
-    let line = host.log("50 ms are allowed");
+    let line = host.log("limit is 50 ms");
     assert!(line.starts_with("start took 1"), "{line}");
     assert!(host.worker.exit().is_none(), "slow is not dead");
     std::thread::sleep(Duration::from_millis(1));

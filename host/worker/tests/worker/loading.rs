@@ -58,7 +58,7 @@ fn what_is_not_elf_is_refused() {
         std::fs::write(&path, content).unwrap();
         assert_eq!(
             refusal_of(&path, "vendor"),
-            "vendor.so is no shared object (no ELF): reinstall the package that it came from"
+            "vendor.so is not a shared object (not ELF): reinstall the package that it came from"
         );
     }
 }
@@ -94,7 +94,7 @@ fn a_library_that_is_no_plugin_is_refused() {
     let why = refusal("int nothing(void);\nint nothing(void) { return 0; }\n", &[]);
     assert_eq!(
         why,
-        "vendor.so has no symbol spared_plugin_v0: it is no plugin of spared, \
+        "vendor.so has no symbol spared_plugin_v0: it is not a spared plugin, \
          or was built without SPARED_PLUGIN"
     );
 }
@@ -211,8 +211,8 @@ fn every_wrong_field_of_the_descriptor_is_refused_with_a_sentence() {
         ),
         (
             ".flags = SPARED_PLUGIN_ROOT, .wire_max = 1,",
-            "vendor.so wants to run as root, and to hear a peer on the other node: root reads \
-             nothing that the network sent, its maker must give up one",
+            "vendor.so requests root and a peer channel: root must not read data from the \
+             network, its maker must drop one",
         ),
         (
             ".verbs = (const struct spared_verb[]) { SPARED_VERB(1, \"diff\", NULL, NULL) }, .verb_count = 1,",
@@ -311,7 +311,7 @@ fn a_plugin_that_would_be_root_may_not_have_a_peer() {
         let text = plugin("spared_plugin_v0", fields).replace("SPARED_EXPORT", &extension);
         let why = refusal(&text, &[]);
         assert!(
-            why.starts_with("vendor.so wants to run as root"),
+            why.starts_with("vendor.so requests root and a peer channel"),
             "{id}: {why}"
         );
     }

@@ -234,19 +234,19 @@ fn a_link_that_speaks_nonsense_loses_its_channel_and_the_plugin_goes_on() {
     let mut host = started(&lab);
     let long = vec![MESSAGE; RECORD_MAX + 1];
     for (nonsense, why) in [
-        (&[99][..], "a record that nobody knows"),
-        (&[UP, 1], "a record that nobody knows"),
+        (&[99][..], "unknown record"),
+        (&[UP, 1], "unknown record"),
         (&long, "a record is too long"),
     ] {
         let link = channel_up(&host);
         eventually("up", || host.query("messenger").text("peer") == "up 2");
         put(&link, nonsense).unwrap();
-        host.log(&format!("the channel to the peer is given up: {why}"));
+        host.log(&format!("closed the channel to the peer: {why}"));
         assert_eq!(host.query("messenger").text("peer"), "down");
     }
     let link = channel(&host);
     put(&link, &numbered(0, 8)).unwrap();
-    host.log("given up: a message while the peer is not there");
+    host.log("closed the channel to the peer: message while the peer is down");
     assert_eq!(number(&mut host, "messages"), 0);
 }
 
