@@ -27,7 +27,7 @@ impl Store {
             read => read.map_err(|error| error.to_string()),
         };
         let parsed = read.and_then(|text| {
-            serde_json::from_str(&text).map_err(|error| format!("is not ours: {error}"))
+            serde_json::from_str(&text).map_err(|error| format!("is not valid: {error}"))
         });
         parsed.unwrap_or_else(|why| self.set_aside(&why))
     }

@@ -104,7 +104,7 @@ fn names(text: &str) -> (Option<String>, Vec<String>) {
 fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {
     for key in HOST_KEYS {
         if root.has(key) {
-            root.fault(key, "belongs into a file of plugins/");
+            root.fault(key, "belongs in a file under plugins/");
         }
     }
     if let Some(section) = root.section("node") {

@@ -150,7 +150,7 @@ fn peer_of(root: &Section<'_>, config: &Config) -> Option<String> {
             0 => ("link", "no [nodes]".to_owned()),
             names => ("nodes", format!("{names} names")),
         };
-        let why = format!("found {found}, allowed exactly two where there is [[link]]");
+        let why = format!("found {found}, [[link]] needs exactly two nodes");
         root.fault(key, why);
     }
     other_of(config)

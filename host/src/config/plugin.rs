@@ -85,8 +85,7 @@ impl Plugin {
             plugin.faults.push(Fault::whole(&file, why));
         }
         if RESERVED.contains(&name) {
-            let why =
-                format!("\"{name}\" is a word of spared itself: the plugin needs another name");
+            let why = format!("\"{name}\" is reserved by spared: rename the plugin");
             plugin.faults.push(Fault::whole(&file, why));
         }
         if let Some(fault) = Fault::of_syntax(&file, text) {

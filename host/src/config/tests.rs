@@ -109,7 +109,7 @@ fn a_word_of_spareds_own_is_no_plugins_name() {
         .collect();
     assert_eq!(
         faults,
-        ["status.toml: \"status\" is a word of spared itself: the plugin needs another name"]
+        ["status.toml: \"status\" is reserved by spared: rename the plugin"]
     );
 }
 
@@ -117,7 +117,7 @@ fn a_word_of_spareds_own_is_no_plugins_name() {
 fn keys_of_plugins_are_refused_in_the_host_file() {
     assert_eq!(
         host("enabled = true").unwrap_err(),
-        ["spared.toml:1: enabled: belongs into a file of plugins/"]
+        ["spared.toml:1: enabled: belongs in a file under plugins/"]
     );
 }
 

@@ -2,8 +2,8 @@
 
 use std::{error, fmt, io};
 
-const UNSUPPORTED: &str = "; this kernel's nftables lacks the family netdev, of which the fence is made \
-    (CONFIG_NF_TABLES_NETDEV, OpenWrt: kmod-nft-netdev): fence = \"off\" in spared.toml does without, and \
+const UNSUPPORTED: &str = "; this kernel's nftables lacks the family netdev, which the fence needs \
+    (CONFIG_NF_TABLES_NETDEV, OpenWrt: kmod-nft-netdev): fence = \"off\" in spared.toml runs without it; \
     a hung daemon then keeps its addresses";
 
 /// The fence could not be changed.

@@ -196,7 +196,7 @@ impl Fence {
         match self.transport.commit(transaction) {
             Err(error) if fresh_mirror && self.mirrored && !self.made && !error.is_missing() => {
                 log::warn!(
-                    "{error}; going on without a mirror: after a flush the fence is blocking"
+                    "{error}; continuing without a mirror: after a flush the fence is blocking"
                 );
                 self.mirrored = false;
                 return self.apply_once(plan, open);
@@ -224,7 +224,9 @@ impl Fence {
             }
             std::thread::sleep(PACE);
         }
-        log::warn!("fence: somebody else has a table {MIRROR_NAME}: after a flush it is closed");
+        log::warn!(
+            "fence: another program owns the table {MIRROR_NAME}: after a flush the fence is blocking"
+        );
         self.mirrored = false;
         dump::tables(&mut self.requests.borrow_mut()).map_err(read)
     }

@@ -26,7 +26,7 @@ pub fn ingress(plan: &Plan) -> Vec<RuleContent> {
         ));
     }
     rules.push(rule(
-        c"ARP from an address: nobody answers it, but it teaches",
+        c"ARP from an address: unanswered, but updates neighbours",
         steps([
             protocol(ETHER_ARP),
             network(14, 4, 0),

@@ -117,7 +117,7 @@ pub fn interruptions(ruleset: &Value, node: &str, link: &Link) -> Vec<Obstacle> 
     on_paths(
         node,
         link,
-        "drops what is invalid before it accepts the link",
+        "drops packets in state invalid before it accepts the link",
         found,
     )
 }
@@ -232,7 +232,7 @@ fn list() -> Result<Value, String> {
     let words = ["-j", "-a", "-t", LISTING];
     // Only stdout, as warnings are no JSON.
     let output = nft(&words, "", true)?;
-    ruleset_of(&output).map_err(|error| format!("nft is not understood: {error}"))
+    ruleset_of(&output).map_err(|error| format!("cannot parse the output of nft: {error}"))
 }
 
 /// The rulesets of all families whose chains may see packets to this node. Not simply all: for a

@@ -294,11 +294,11 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
         return Err(format!("more than {CLAIMS_MAX} claims of a kind"));
     }
     if claims.routers.is_empty() && !claims.addresses.is_empty() {
-        return Err("addresses, but no virtual router whose adverts keep them".into());
+        return Err("addresses without a virtual router to renew their lease".into());
     }
     if !claims.routers.is_empty() && Duration::from_nanos(claims.lease_ns) < fence::LEASE_MIN {
         let min = fence::LEASE_MIN.as_millis();
-        return Err(format!("a lease of less than {min} ms cannot be kept"));
+        return Err(format!("lease below the minimum of {min} ms"));
     }
     let mut routers = BTreeSet::new();
     let mut addresses = BTreeSet::new();
@@ -327,7 +327,7 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
         let router = claims
             .routers
             .get(router as usize)
-            .ok_or("an address of no virtual router")?;
+            .ok_or("an address refers to a virtual router that does not exist")?;
         if router.interface != address.interface {
             return Err(format!(
                 "{} is on another interface than its virtual router",
@@ -420,7 +420,7 @@ mod tests {
         );
         assert_eq!(
             refused(|c| c.addresses[0].router = Some(7)),
-            "an address of no virtual router"
+            "an address refers to a virtual router that does not exist"
         );
         assert_eq!(
             refused(|c| c.addresses[0].prefix = 33),
@@ -432,7 +432,7 @@ mod tests {
         );
         assert_eq!(
             refused(|c| c.lease_ns = 1),
-            "a lease of less than 21 ms cannot be kept"
+            "lease below the minimum of 21 ms"
         );
         let other = Group::new(2, claims());
         assert_eq!(

@@ -156,7 +156,7 @@ impl Kernel {
         }
         for path in &hurt {
             let text = format!(
-                "the link's address {}/{} on {} was deleted by somebody: it is put back",
+                "the link's address {}/{} on {} was deleted by another program; restored",
                 path.own, path.prefix, path.interface
             );
             self.events.push(KernelEvent::Warning { text });

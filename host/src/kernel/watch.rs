@@ -248,7 +248,7 @@ impl Kernel {
                     Deletion::Again(end) => end,
                     Deletion::OneTooMany => {
                         if group.restore_at.is_none() {
-                            let why = format!("somebody deletes {address} again and again");
+                            let why = format!("another program keeps deleting {address}");
                             let group = name.clone();
                             self.events.push(KernelEvent::Contested { group, why });
                         }

@@ -307,7 +307,7 @@ impl Link {
         let pause = self.restart_budget.handle_end(now).pause();
         self.start_at = Some(now + pause);
         let text = format!(
-            "the link's process {why}; started again in {} ms",
+            "the link's process {why}; restarting in {} ms",
             pause.as_millis()
         );
         self.tell(Notice::warn(Kind::Link, text).because("died"));

@@ -69,7 +69,7 @@ impl Process {
             setup.keys.wipe();
         }
         let record = record.map_err(|error| error.to_string())?;
-        codec::transmit(self.socket.as_fd(), &record, &[]).map_err(unspoken)
+        codec::transmit(self.socket.as_fd(), &record, &[]).map_err(unreachable)
     }
 
     pub(super) fn send(
@@ -77,7 +77,7 @@ impl Process {
         message: &ToLink,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), String> {
-        codec::send(self.socket.as_fd(), message, descriptors).map_err(unspoken)
+        codec::send(self.socket.as_fd(), message, descriptors).map_err(unreachable)
     }
 
     /// Descriptors from it are closed.
@@ -109,8 +109,8 @@ impl Process {
     }
 }
 
-fn unspoken(error: codec::SendError) -> String {
-    format!("cannot be spoken with: {error}")
+fn unreachable(error: codec::SendError) -> String {
+    format!("cannot be reached: {error}")
 }
 
 /// The texts may hold what the network said.

@@ -207,7 +207,7 @@ impl Overrides {
     /// A sentence, if another program wrote the file or it is truncated.
     pub fn from_text(text: &str, now: Now) -> Result<Self, String> {
         let written: Written =
-            serde_json::from_str(text).map_err(|error| format!("is not ours: {error}"))?;
+            serde_json::from_str(text).map_err(|error| format!("is not valid: {error}"))?;
         written.check()?;
         Ok(written.restore(now))
     }
@@ -267,7 +267,7 @@ impl Written {
             .chain(self.freeze.iter().map(|freeze| &freeze.by));
         let odd = |text: &String| is_odd(text);
         match texts.any(odd) || others.any(odd) || self.forced.len() > FORCED_MAX {
-            true => Err("holds names that nobody has".to_owned()),
+            true => Err("contains invalid names".to_owned()),
             false => Ok(()),
         }
     }

@@ -49,7 +49,7 @@ impl Store {
 
 fn refuse(path: &Path, why: &str) -> Overrides {
     log::warn!(
-        "{}: {why}: nothing is forced, and there is no maintenance",
+        "{}: {why}: ignored, so no override is in force",
         path.display()
     );
     Overrides::default()

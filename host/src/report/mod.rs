@@ -206,7 +206,7 @@ impl<'o> Gathering<'o> {
             }
             match configuration(&text, &mut self.secrets) {
                 Ok(masked) => self.add(&format!("config/{stem}.toml"), masked),
-                Err(why) => self.missing(format!("{shown}: left out: it is no TOML ({why})")),
+                Err(why) => self.missing(format!("{shown}: left out: not TOML ({why})")),
             }
         }
         if self.report.node.is_empty() {
@@ -333,7 +333,7 @@ impl<'o> Gathering<'o> {
     fn run(&self, argv: &[&str]) -> Result<Ended, String> {
         let left = LAST_START.saturating_sub(self.began.elapsed());
         if left.is_zero() {
-            return Err("not asked: the time was over".to_owned());
+            return Err("not run: out of time".to_owned());
         }
         let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
         let program = Program {
@@ -396,7 +396,7 @@ fn read(path: &Path) -> io::Result<String> {
         .custom_flags(libc::O_NONBLOCK)
         .open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
+        return Err(io::Error::other("not a regular file"));
     }
     let mut bytes = Vec::new();
     file.take(TEXT_MAX as u64 + 1).read_to_end(&mut bytes)?;

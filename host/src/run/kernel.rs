@@ -25,7 +25,7 @@ impl Core {
                     count,
                 } => {
                     let text = format!(
-                        "{address} on {interface} was deleted by somebody and is back ({count} times so far)"
+                        "{address} on {interface} was deleted by another program and restored ({count} times so far)"
                     );
                     let news = Notice::warn(Kind::Restored, text).of_group(&group);
                     self.events.record(news.because("deleted"));

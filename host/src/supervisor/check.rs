@@ -74,10 +74,10 @@ impl Supervisor {
             writable: Vec::new(),
         };
         let mut worker = Worker::spawn_heard(&self.terms.exe, &load, file.as_fd())
-            .map_err(|error| format!("no worker: {error}"))?;
+            .map_err(|error| format!("cannot start a worker: {error}"))?;
         let serial = self
             .watch(poller, &mut worker)
-            .map_err(|error| format!("no worker: {error}"))?;
+            .map_err(|error| format!("cannot start a worker: {error}"))?;
         let check = Check {
             settings,
             surroundings: host.surroundings(),
@@ -139,7 +139,7 @@ impl Check {
             return self.worker.close_errors();
         };
         for line in lines {
-            log::warn!("{}, which is checked: {line}", self.settings.name);
+            log::warn!("{} (configuration check): {line}", self.settings.name);
         }
     }
 

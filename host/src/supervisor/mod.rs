@@ -271,7 +271,7 @@ impl Supervisor {
         match running.worker.send(message, descriptors) {
             Ok(()) => true,
             Err(error) => {
-                let why = format!("cannot be spoken with: {error}");
+                let why = format!("cannot be reached: {error}");
                 self.handle_ended(now, name, Some(why));
                 false
             }
@@ -408,7 +408,7 @@ impl Supervisor {
     pub fn why(&self, name: &str) -> String {
         let why = self.plugins.get(name).map(|plugin| plugin.why.clone());
         why.filter(|why| !why.is_empty())
-            .unwrap_or_else(|| format!("{name}: does not run yet"))
+            .unwrap_or_else(|| format!("{name} is not running yet"))
     }
 
     /// Whether it has a worker, in any state.

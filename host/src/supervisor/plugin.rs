@@ -169,7 +169,11 @@ impl Supervisor {
             Ok(spawned) => spawned,
             // A resource is missing, or it died before its first message: the next try may succeed.
             Err(error) => {
-                return self.plan_restart(now, name, format!("{name} has no worker: {error}"));
+                return self.plan_restart(
+                    now,
+                    name,
+                    format!("{name}: cannot start a worker: {error}"),
+                );
             }
         };
         let Some(plugin) = self.plugins.get_mut(name) else {

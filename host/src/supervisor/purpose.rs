@@ -197,7 +197,10 @@ impl Supervisor {
         for (name, purpose) in ended {
             match purpose {
                 Purpose::Start { .. } => {
-                    let why = format!("does not start: not done after {} s", START_MAX.as_secs());
+                    let why = format!(
+                        "does not start: still pending after {} s",
+                        START_MAX.as_secs()
+                    );
                     self.handle_ended(now, &name, Some(why));
                 }
                 purpose => self.give_up(&name, purpose, "does not answer"),
@@ -216,7 +219,7 @@ impl Supervisor {
                 self.reports.push_back(Report::Answered { id, result });
             }
             Purpose::Stop { .. } => {
-                log::warn!("{name} {why}, before it had stopped");
+                log::warn!("{name} did not stop cleanly: {why}");
                 self.reports.push_back(Report::Stopped { plugin });
             }
             Purpose::Reconfigure => {

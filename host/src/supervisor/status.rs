@@ -72,7 +72,7 @@ impl Supervisor {
         match (wants, self.terms.realtime, is_realtime(pid)) {
             (_, _, true) => "real-time",
             (false, ..) => "normal",
-            (true, false, _) => "normal: spared.toml says realtime = false",
+            (true, false, _) => "normal: realtime = false in spared.toml",
             (true, true, false) => "normal: real-time priority is not permitted here",
         }
         .to_owned()

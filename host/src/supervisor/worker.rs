@@ -262,12 +262,12 @@ impl Supervisor {
         let (until, pause) = (now + next.pause(), next.pause());
         if let Next::Restart(_) = next {
             plugin.state = State::Pausing { until };
-            let text = format!("{sentence}; started again in {} ms", pause.as_millis());
+            let text = format!("{sentence}; restarting in {} ms", pause.as_millis());
             return self.tell(Notice::warn(Kind::Plugin, text).because("died"));
         }
         plugin.state = State::Failed { until };
         let every = pause.as_secs();
-        let text = format!("{sentence}, and too often: given up, and tried again every {every} s");
+        let text = format!("{sentence}; failed too often: given up, retrying every {every} s");
         plugin.why.clone_from(&text);
         let (plugin, why) = (name.to_owned(), sentence);
         self.reports.push_back(Report::GivenUp { plugin, why });
@@ -326,7 +326,7 @@ impl Supervisor {
         if let Some(plugin) = self.plugins.get_mut(name) {
             plugin.state = state;
             plugin.why = match plugin.trial_end() {
-                Some(_) => format!("it runs again, and is trusted after {} s", TRIAL.as_secs()),
+                Some(_) => format!("running again, on trial for {} s", TRIAL.as_secs()),
                 None if state.is_running() => String::new(),
                 None => std::mem::take(&mut plugin.why),
             };

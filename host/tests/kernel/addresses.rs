@@ -89,7 +89,7 @@ fn an_address_that_is_deleted_again_and_again_is_contested() {
         events,
         [KernelEvent::Contested {
             group: "office".into(),
-            why: "somebody deletes 10.0.0.1 again and again".into()
+            why: "another program keeps deleting 10.0.0.1".into()
         }]
     );
     assert!(!kernel.address_status("office")[0].present);

@@ -122,7 +122,7 @@ fn a_worker_that_ends_at_once_is_given_up_after_five_times() {
     // is seen to be dead.
     let known = [
         "rogue exited with status 3",
-        "rogue has no worker: the other end is gone",
+        "rogue: cannot start a worker: the other end is gone",
         "rogue closed its connection",
     ];
     let why = fixture.giving_up();

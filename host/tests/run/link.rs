@@ -184,7 +184,7 @@ fn a_killed_link_is_back_within_a_second() {
     let died = told(&pair.r1, "died");
     // On a busy machine its socket may end long before it.
     let sentences = ["was killed by SIGKILL", "closed its connection"]
-        .map(|how| format!("the link's process {how}; started again in 100 ms"));
+        .map(|how| format!("the link's process {how}; restarting in 100 ms"));
     assert!(died.len() == 1 && sentences.contains(&died[0]), "{died:?}");
     assert_eq!(told(&pair.r2, "peer-down").len(), 1, "{}", pair.r2.log());
     peers_go_on(&pair);

@@ -268,11 +268,11 @@ fn a_link_needs_two_nodes() {
     for (nodes, fault) in [
         (
             String::new(),
-            "spared.toml:2: link: found no [nodes], allowed exactly two where there is [[link]]",
+            "spared.toml:2: link: found no [nodes], [[link]] needs exactly two nodes",
         ),
         (
             format!("[nodes]\nr1.public_key = \"{}\"\n", public(1)),
-            "spared.toml:2: nodes: found 1 names, allowed exactly two where there is [[link]]",
+            "spared.toml:2: nodes: found 1 names, [[link]] needs exactly two nodes",
         ),
     ] {
         let text =

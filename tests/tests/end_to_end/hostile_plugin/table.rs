@@ -257,9 +257,9 @@ pub const SWITCHED: &[Row] = &[
 
 /// When it is taken away; of what it does once it has stopped nothing is said.
 pub const PARTINGS: &[Row] = &[
-    ("hang-in-stop", "before it had stopped"),
-    ("segv-in-stop", "before it had stopped"),
-    ("panic-in-stop", "before it had stopped"),
+    ("hang-in-stop", "did not stop cleanly"),
+    ("segv-in-stop", "did not stop cleanly"),
+    ("panic-in-stop", "did not stop cleanly"),
     ("status-77-in-stop", "not a valid status"),
     ("hang-in-destroy", ""),
     ("segv-in-destroy", ""),
