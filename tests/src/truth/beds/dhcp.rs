@@ -91,7 +91,9 @@ const fn dead<const SERVER: usize>(name: &'static str) -> State {
         |bed, at| {
             let config = bed.servers[at][SERVER].paths.config.clone();
             bed.put_aside(config.clone())?;
-            fs::write(config, "no such words\n")?;
+            let mut text = fs::read_to_string(&config)?;
+            text += "no such words\n";
+            fs::write(config, text)?;
             bed.servers[at][SERVER].kill()
         },
         |bed, at| {
