@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi as abi;
+use spared_worker::capabilities;
 use spared_worker::is_misbehaviour;
 use spared_worker::message::{Cause, Descriptor, FromWorker, Load, Role, ToWorker};
 use spared_worker::process::{CHECK_ACCOUNT, Worker};
-use spared_worker::rights;
 
 use crate::finding::Finding;
 use crate::trial::{name_of, surroundings};
@@ -218,7 +218,7 @@ fn load(path: &Path, descriptor: &Descriptor, is_root: bool) -> Load {
         name: name_of(path),
         check_only: false,
         capabilities: match is_root {
-            true => rights::grantable(descriptor.capabilities),
+            true => capabilities::grantable(descriptor.capabilities),
             false => 0,
         },
         realtime: false,

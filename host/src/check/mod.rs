@@ -23,8 +23,8 @@ use std::fmt;
 
 use serde::Serialize;
 use spared_abi::PLUGIN_ROOT;
+use spared_worker::capabilities;
 use spared_worker::message::Descriptor;
-use spared_worker::rights;
 
 pub use names::{no_group, unread};
 pub use system::System;
@@ -106,8 +106,8 @@ pub fn rights(plugin: &Plugin, descriptor: &Descriptor) -> Option<Finding> {
         let sentence = format!("the plugin {name} runs as root, and is not confined");
         return Some(Finding::new("root", Severity::Note, sentence));
     }
-    let given = rights::grantable(descriptor.capabilities) & plugin.allow.capabilities;
-    let given = rights::names(given).join(", ");
+    let given = capabilities::grantable(descriptor.capabilities) & plugin.allow.capabilities;
+    let given = capabilities::names(given).join(", ");
     let sentence = format!("the plugin {name} has {given}");
     (!given.is_empty()).then(|| Finding::new("capabilities", Severity::Note, sentence))
 }

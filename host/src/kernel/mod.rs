@@ -6,6 +6,7 @@
 //! keeps the claims in place against other programs, level-triggered: each event makes it compare
 //! the wanted state with the present one, so interfaces may come, go and be created again.
 
+mod addresses;
 mod announce;
 mod carrier;
 mod claim;
@@ -14,7 +15,6 @@ mod error;
 mod filters;
 mod frame;
 mod group;
-mod install;
 mod interfaces;
 mod lease;
 mod leftovers;
@@ -34,8 +34,8 @@ use spared_control::AddressStatus;
 use spared_netlink::{Monitor, PacketSocket, Requests};
 use spared_worker::message::InterfaceEvent;
 
+pub use addresses::Installed;
 pub use error::{KernelError, reason};
-pub use install::Installed;
 
 use crate::fence::{Counts, Fence, LeaseKey, Plan};
 use carrier::Carrier;

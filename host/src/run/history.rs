@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use spared_control::{Answer, ErrorCode, GroupWhy, Request};
+use spared_control::{Answer, Request};
 use spared_pair::{Fitness, History, RoleChange, history};
 use spared_worker::message::{Cause, Role};
 
 use super::core::Core;
 use super::requests::{Asker, Asking, Question, STATUS_TIMEOUT};
 use crate::clock;
-use crate::control::refusal;
 use crate::events::{Kind, Notice};
 use crate::history::Store;
 
@@ -55,6 +54,10 @@ impl Memory {
             written: None,
             peer: None,
         }
+    }
+
+    pub fn changes(&self) -> &[RoleChange] {
+        self.history.changes()
     }
 
     pub fn next_timeout(&self) -> Option<Instant> {
@@ -158,7 +161,7 @@ impl Core {
     /// History of this node alone, as the peer asks for it.
     pub(super) fn own_history(&self) -> Answer {
         Answer::History {
-            changes: self.memory.history.changes().to_vec(),
+            changes: self.memory.changes().to_vec(),
             silent: None,
         }
     }
@@ -168,42 +171,16 @@ impl Core {
     }
 
     // Asks the peer for its history too.
-    fn ask_both(&mut self, now: Instant, mut question: Question) {
+    pub(super) fn ask_both(&mut self, now: Instant, mut question: Question) {
         question.there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnHistory);
         self.await_answers(now, question);
-    }
-
-    pub(super) fn ask_why(&mut self, now: Instant, asker: Asker, group: Option<String>) {
-        if let Some(name) = group
-            .as_ref()
-            .filter(|name| self.groups.get(name).is_none())
-        {
-            let why = format!("there is no group \"{name}\"");
-            return self.reply(now, asker, &refusal(ErrorCode::Usage, why));
-        }
-        self.ask_both(now, Question::new(asker, Asking::Why(group, None)));
     }
 
     pub(super) fn history(&self, there: There) -> Answer {
         let peer = self.pair_name().filter(|_| there.is_none());
         let silent = peer.map(str::to_owned);
-        let own = self.memory.history.changes();
+        let own = self.memory.changes();
         let changes = history::merge(own, there.unwrap_or_default(), Some(SHOWN_MAX));
         Answer::History { changes, silent }
-    }
-
-    pub(super) fn why(&self, group: Option<&str>, there: There) -> Answer {
-        let own = self.memory.history.changes();
-        let changes = history::merge(own, there.unwrap_or_default(), None);
-        let groups = self.groups.iter();
-        let groups = groups.filter(|(name, _)| group.is_none_or(|wanted| wanted == *name));
-        let groups = groups.map(|(name, group)| GroupWhy {
-            group: name.to_owned(),
-            sentence: self.sentence_of(group) + self.word_on_fence(),
-            changes: history::last_of_each_node(&changes, name),
-        });
-        Answer::Why {
-            groups: groups.collect(),
-        }
     }
 }

@@ -20,6 +20,7 @@ mod report;
 mod reports;
 mod requests;
 mod signals;
+mod socket_rights;
 mod status;
 mod stop;
 mod switch;

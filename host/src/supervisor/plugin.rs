@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use rustix::process::{getegid, geteuid};
 use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME, PLUGIN_ROOT, PLUGIN_WRITE};
+use spared_worker::capabilities;
 use spared_worker::file::open_plugin;
 use spared_worker::message::{Descriptor, Load, Surroundings, ToWorker};
 use spared_worker::process::Worker;
-use spared_worker::rights;
 
 use super::purpose::Purpose;
 use super::worker::Running;
@@ -106,7 +106,7 @@ impl Plugin {
     pub(super) fn capabilities(&self) -> u64 {
         let wanted = self.descriptor.as_ref();
         let wanted = wanted.map_or(0, |descriptor| descriptor.capabilities);
-        rights::grantable(wanted) & self.settings.allow.capabilities
+        capabilities::grantable(wanted) & self.settings.allow.capabilities
     }
 
     /// End of its trial, if it was given up before and runs again.

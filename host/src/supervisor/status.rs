@@ -3,8 +3,8 @@
 use spared_abi::PLUGIN_REALTIME;
 use spared_control::{PluginStatus, PluginVerb};
 use spared_pair::PluginState;
+use spared_worker::capabilities;
 use spared_worker::message::Descriptor;
-use spared_worker::rights;
 
 use super::Supervisor;
 use super::plugin::{Plugin, State};
@@ -43,7 +43,7 @@ impl Supervisor {
         let capabilities = if plugin.is_root() {
             vec!["root".to_owned()]
         } else {
-            rights::names(plugin.capabilities())
+            capabilities::names(plugin.capabilities())
         };
         let slow_calls = plugin.running.as_ref().map_or(0, |it| it.slow_calls);
         let pid = plugin.running.as_ref().map(|running| running.worker.pid());

@@ -5,6 +5,7 @@
 //! `spared worker`: it confines itself, loads the plugin, and drives it from one loop. [`message`]
 //! defines what they send each other.
 
+pub mod capabilities;
 pub mod channel;
 pub mod child;
 pub mod clock;
@@ -16,7 +17,6 @@ pub mod file;
 mod loader;
 pub mod message;
 pub mod process;
-pub mod rights;
 mod run;
 pub mod settings;
 pub mod status;

@@ -12,9 +12,9 @@ use std::ptr;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use spared_abi as abi;
 
+use crate::capabilities;
 use crate::driver::sized_array;
 use crate::message::{Descriptor, Verb};
-use crate::rights;
 
 const NAME_MAX: usize = 32;
 const TEXT_MAX: usize = 256;
@@ -389,7 +389,8 @@ fn validate(name: &str, table: &abi::Plugin, descriptor: &Descriptor) -> Result<
             major = abi::MAJOR
         ));
     }
-    rights::check(table.flags, table.capabilities).map_err(|why| format!("{name}.so {why}"))?;
+    capabilities::check(table.flags, table.capabilities)
+        .map_err(|why| format!("{name}.so {why}"))?;
     let mut missing = String::new();
     for (field, present) in [
         ("create", table.create.is_some()),

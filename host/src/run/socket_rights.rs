@@ -1,0 +1,34 @@
+//! Which plugin may have which sockets: it opens none itself, and gets them with the interfaces that it follows.
+
+use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
+
+use super::core::Core;
+use crate::kernel::ANY;
+
+const NAME_MAX: usize = 15;
+/// Known sets of sockets.
+const KNOWN: u32 = SOCKETS_VRRP | SOCKETS_HEARTBEAT | SOCKETS_PING;
+
+impl Core {
+    /// 0 if a plugin may follow an interface with these sockets, else -errno.
+    pub(super) fn may_follow(&self, plugin: &str, interface: &str, sockets: u32) -> i32 {
+        if interface.is_empty() || interface.len() > NAME_MAX || interface.contains('/') {
+            return -libc::EINVAL;
+        }
+        if (interface == ANY && sockets != SOCKETS_PING) || sockets & !KNOWN != 0 {
+            return -libc::EINVAL;
+        }
+        // Raw frames and heartbeats are reserved for the elector.
+        let reserved = sockets & (SOCKETS_VRRP | SOCKETS_HEARTBEAT) != 0;
+        if reserved && !self.supervisor.provides_groups(plugin) {
+            log::warn!(
+                "{plugin}: asked for sockets of an elector on {interface} and does not decide roles"
+            );
+            return -libc::EPERM;
+        }
+        match self.follows.has_room(interface, plugin) {
+            true => 0,
+            false => -libc::ENOSPC,
+        }
+    }
+}
