@@ -46,6 +46,11 @@ impl Message {
         Self(bytes)
     }
 
+    /// The request with its header.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn append_to(&self, out: &mut Vec<u8>, sequence: u32, acknowledge: bool) {
         const ACK: u16 = 4;
         let start = out.len();

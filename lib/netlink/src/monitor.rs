@@ -35,6 +35,21 @@ pub enum Event {
     RouteGone(Route),
 }
 
+impl Event {
+    /// Reads a notification; None if it is of another type, or malformed.
+    pub fn parse(kind: u16, payload: &[u8]) -> Option<Self> {
+        match kind {
+            16 => Link::parse(payload).map(Self::Link),
+            17 => Link::parse(payload).map(Self::LinkGone),
+            20 => Address::parse(payload).map(Self::Address),
+            21 => Address::parse(payload).map(Self::AddressGone),
+            24 => Route::parse(payload).map(Self::Route),
+            25 => Route::parse(payload).map(Self::RouteGone),
+            _ => None,
+        }
+    }
+}
+
 /// Events were lost: dump everything again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overrun;
@@ -99,7 +114,7 @@ impl Monitor {
 
     /// Reads the waiting notifications.
     pub fn read(&mut self, events: &mut Vec<Event>) -> io::Result<Result<(), Overrun>> {
-        self.read_raw(|header, payload| events.extend(event(header.kind, payload)))
+        self.read_raw(|header, payload| events.extend(Event::parse(header.kind, payload)))
     }
 
     /// Reads the waiting notifications, unparsed.
@@ -127,17 +142,5 @@ impl Monitor {
 impl AsFd for Monitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         borrow(&self.socket)
-    }
-}
-
-fn event(kind: u16, payload: &[u8]) -> Option<Event> {
-    match kind {
-        16 => Link::parse(payload).map(Event::Link),
-        17 => Link::parse(payload).map(Event::LinkGone),
-        20 => Address::parse(payload).map(Event::Address),
-        21 => Address::parse(payload).map(Event::AddressGone),
-        24 => Route::parse(payload).map(Event::Route),
-        25 => Route::parse(payload).map(Event::RouteGone),
-        _ => None,
     }
 }
