@@ -177,7 +177,9 @@ impl Peer {
         }
     }
 
+    /// Each file is told once, however often a word names it.
     pub fn handle_want_keys(&mut self, files: Vec<String>) {
+        let files: BTreeSet<String> = files.into_iter().collect();
         for file in files.into_iter().take(FILES_MAX) {
             if let Some(File::Keys(keys)) = self.files.get(&file) {
                 let keys = keys.clone();

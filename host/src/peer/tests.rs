@@ -229,3 +229,14 @@ fn a_lying_node_costs_a_bounded_amount() {
     assert_eq!(facts.quality, 100);
     assert!(facts.groups.len() <= 256);
 }
+
+#[test]
+fn a_file_that_one_word_wants_many_times_is_told_once() {
+    let mut node = Peer::default();
+    node.set_files(read(&[("vrrp.toml", "a = 1")]));
+    node.handle_up();
+    while node.poll_word().is_some() {}
+    node.handle_want_keys(vec!["vrrp.toml".to_owned(); 100]);
+    let words = std::iter::from_fn(|| node.poll_word());
+    assert_eq!(words.count(), 1);
+}
