@@ -122,9 +122,8 @@ fn check_plugin(
         Some(&configuration),
     )
     .map_err(|error| Fault::whole(&file, error.to_string()))?;
-    let faults = failures
+    let found = failures
         .into_iter()
-        .map(|failure| Fault::of_key(&file, &plugin.text, &failure.key, failure.why))
-        .collect();
-    Ok((descriptor, faults))
+        .map(|failure| (failure.key, failure.why));
+    Ok((descriptor, Fault::of_keys(&file, &plugin.text, found)))
 }

@@ -6,6 +6,9 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// Faults of one file that are told, each with its line. A plugin may find as many as fit into a record.
+const TOLD_MAX: usize = 100;
+
 /// One fault: `vrrp.toml:12: group.0.interface.1.vrid: found 300, allowed 1-255`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -38,6 +41,28 @@ impl Fault {
         }
     }
 
+    /// Faults of keys of a file with this text, as key and reason; the first hundred and how many more.
+    pub fn of_keys(
+        file: &str,
+        text: &str,
+        found: impl ExactSizeIterator<Item = (String, String)>,
+    ) -> Vec<Self> {
+        let more = found.len().saturating_sub(TOLD_MAX);
+        // read once: the host does nothing else meanwhile
+        let (document, _) = DeTable::parse_recoverable(text);
+        let fault = |(key, why): (String, String)| Self {
+            file: file.to_owned(),
+            line: find(text, document.get_ref(), &key),
+            key,
+            why,
+        };
+        let mut faults: Vec<Self> = found.take(TOLD_MAX).map(fault).collect();
+        if more > 0 {
+            faults.push(Self::whole(file, format!("{more} more faults")));
+        }
+        faults
+    }
+
     /// Syntax error: the first that the parser found, if the text is not TOML.
     pub(super) fn of_syntax(file: &str, text: &str) -> Option<Self> {
         let error = DeTable::parse(text).err()?;
@@ -65,8 +90,12 @@ impl fmt::Display for Fault {
 /// missing key is reported at its table.
 pub fn locate(text: &str, key: &str) -> Option<usize> {
     let (document, _) = DeTable::parse_recoverable(text);
+    find(text, document.get_ref(), key)
+}
+
+fn find(text: &str, document: &DeTable<'_>, key: &str) -> Option<usize> {
     let mut found = None;
-    let mut place = Place::Table(document.get_ref());
+    let mut place = Place::Table(document);
     for part in spared_worker::settings::steps(key) {
         let Some((start, below)) = place.step(&part) else {
             break;
@@ -95,7 +124,7 @@ impl<'d> Place<'d> {
 }
 
 fn in_table<'d>(table: &'d DeTable<'d>, part: &str) -> Option<(usize, Place<'d>)> {
-    let (key, value) = table.iter().find(|(key, _)| key.get_ref() == part)?;
+    let (key, value) = table.get_key_value(part)?;
     Some((key.span().start, Place::Value(value.get_ref())))
 }
 

@@ -72,10 +72,8 @@ impl Host {
         let mut found = config.finish().err().unwrap_or_default();
         let new: Vec<_> = of_peer.into_iter().filter(|f| !found.contains(f)).collect();
         found.extend(new);
-        let mut faults: Vec<Fault> = found
-            .into_iter()
-            .map(|fault| Fault::of_key(file, text, &fault.key, fault.why))
-            .collect();
+        let found = found.into_iter().map(|fault| (fault.key, fault.why));
+        let mut faults = Fault::of_keys(file, text, found);
         faults.extend(stranger(file, text, &host));
         if faults.is_empty() {
             Ok(host)

@@ -102,9 +102,9 @@ impl Plugin {
         plugin.read_keys(&config.root());
         let faults = config.finish().err().unwrap_or_default();
         let ours = faults.into_iter().filter(|fault| is_ours(&fault.key));
-        plugin
-            .faults
-            .extend(ours.map(|fault| Fault::of_key(&file, text, &fault.key, fault.why)));
+        let ours: Vec<_> = ours.map(|fault| (fault.key, fault.why)).collect();
+        let ours = Fault::of_keys(&file, text, ours.into_iter());
+        plugin.faults.extend(ours);
         plugin
     }
 

@@ -185,6 +185,17 @@ fn a_key_is_located_at_its_line_and_a_missing_one_at_its_table() {
     assert_eq!(locate("a = [\n1,\n2]", "a.1"), Some(3));
 }
 
+/// A plugin may find so many in one record, and the host does nothing else while it tells them.
+#[test]
+fn of_a_great_many_faults_the_first_are_told() {
+    let text: String = (0..5000).map(|n| format!("key{n:04} = 1\n")).collect();
+    let found = (0..5000).map(|n| (format!("key{n:04}"), "unknown".to_owned()));
+    let faults = Fault::of_keys("x.toml", &text, found);
+    assert_eq!(faults.len(), 101);
+    assert_eq!(faults[99].to_string(), "x.toml:100: key0099: unknown");
+    assert_eq!(faults[100].to_string(), "x.toml: 4900 more faults");
+}
+
 #[test]
 fn the_presence_of_a_file_enables_a_plugin() {
     let folder = Folder::with(&[

@@ -14,10 +14,10 @@ pub(super) fn faults(name: &str, text: &str, status: i32, failures: &[Failure]) 
         let why = format!("is refused by the plugin: {}", error_of(status));
         return vec![Fault::whole(&file, why)];
     }
-    failures
+    let found = failures
         .iter()
-        .map(|failure| Fault::of_key(&file, text, &failure.key, failure.why.as_str()))
-        .collect()
+        .map(|failure| (failure.key.clone(), failure.why.clone()));
+    Fault::of_keys(&file, text, found)
 }
 
 pub(super) fn reason(status: i32, failures: &[Failure]) -> String {
