@@ -249,7 +249,7 @@ pub fn ruleset_of(output: &[u8]) -> Result<Value, serde_json::Error> {
     let mut objects = Vec::new();
     for family in serde_json::Deserializer::from_slice(output).into_iter() {
         let mut family: Value = family?;
-        if let Value::Array(its) = family["nftables"].take() {
+        if let Some(Value::Array(its)) = family.get_mut("nftables").map(Value::take) {
             objects.extend(its);
         }
     }
@@ -301,6 +301,14 @@ mod tests {
         let tables = objects.iter().filter_map(|it| it.get("table"));
         let families: Vec<&Value> = tables.map(|it| &it["family"]).collect();
         assert_eq!(families, ["ip", "inet"]);
+    }
+
+    #[test]
+    fn what_is_no_object_has_no_rules() {
+        for printed in ["\"nftables\"", "[1]", "7", "{\"nftables\": 7}"] {
+            let ruleset = ruleset_of(printed.as_bytes()).expect("JSON");
+            assert_eq!(ruleset, serde_json::json!({"nftables": []}), "{printed}");
+        }
     }
 
     #[test]
