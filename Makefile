@@ -12,7 +12,7 @@ export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo test matrix check fmt clippy docs book deny bench bench-failover bench-link bench-conntrack bench-dhcp \
 	bench-ipsec bench-sets bench-replica bench-pairs soak-storm soak-pairs soak-forger soak-conntrack \
-	soak-truth soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-fuzz fuzz \
+	soak-truth soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-fuzz fuzz fuzz-seeds \
 	release notices \
 	install deb test-deb clean
 
@@ -181,8 +181,12 @@ bench-pairs: ## BASE=commit BENCH=name N=15: a bench of two builds in turns, and
 	cargo build --locked --release -p spared-tests --bin bench-pairs
 	target/release/bench-pairs "$(BASE)" "$(BENCH)" "$(N)" $(OPTIONS)
 
-fuzz: ## every fuzz target for a minute each; needs cargo-fuzz and a nightly toolchain
+fuzz: ## every fuzz target by libFuzzer for a minute each, under AddressSanitizer with cargo-fuzz and a nightly toolchain
 	@sh packaging/fuzz.sh
+
+fuzz-seeds: ## inputs of the fuzz targets that the code itself encodes, into fuzz/seeds
+	@$(needs) build
+	cargo run --locked -p spared-fuzz-targets --bin seeds
 
 release:
 	@$(needs) build

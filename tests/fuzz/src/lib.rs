@@ -1,0 +1,89 @@
+//! What reads foreign bytes, as functions of bytes: whatever the input, none panics, hangs, or takes memory
+//! out of proportion. libFuzzer drives them in `fuzz/`, and the test `corpus` of this crate in every build.
+//!
+//! A target is a module: `run` takes an input, `seeds` makes inputs of messages that the code itself
+//! encodes. `fuzz/README.md` says how the committed corpora are made of these.
+
+#![forbid(unsafe_code)]
+
+pub mod configuration;
+pub mod conntrack_wire;
+pub mod control;
+pub mod dhcp_formats;
+mod folder;
+pub mod heartbeat;
+pub mod icmp;
+pub mod ipsec_vici;
+pub mod ipsec_wire;
+pub mod ipsec_xfrm;
+pub mod link_frame;
+pub mod link_messages;
+pub mod netlink;
+mod node;
+pub mod packet;
+pub mod peer_words;
+pub mod replica;
+pub mod ruleset;
+mod sample;
+pub mod sets_nft;
+pub mod settings;
+pub mod vrrp_engine;
+pub mod vrrp_packet;
+pub mod worker_messages;
+
+/// A target: a function that must bear all bytes.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Name of the module, the corpus and libFuzzer's program.
+    pub name: &'static str,
+    pub run: fn(&[u8]),
+    /// Inputs that are what the code itself says.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Mutations that the test of every build tries: up to five seconds of one processor, unoptimised.
+    pub rounds: u64,
+}
+
+macro_rules! targets {
+    ($($name:ident: $rounds:literal,)*) => {
+        /// All of them.
+        pub const TARGETS: &[Target] = &[$(Target {
+            name: stringify!($name),
+            run: $name::run,
+            seeds: $name::seeds,
+            rounds: $rounds,
+        },)*];
+    };
+}
+
+targets! {
+    configuration: 5_000,
+    conntrack_wire: 80_000,
+    control: 15_000,
+    dhcp_formats: 20_000,
+    heartbeat: 10_000,
+    icmp: 100_000,
+    ipsec_vici: 100_000,
+    ipsec_wire: 10_000,
+    ipsec_xfrm: 80_000,
+    link_frame: 25_000,
+    link_messages: 25_000,
+    netlink: 80_000,
+    packet: 100_000,
+    peer_words: 5_000,
+    replica: 25_000,
+    ruleset: 10_000,
+    sets_nft: 80_000,
+    settings: 20_000,
+    vrrp_engine: 12_000,
+    vrrp_packet: 100_000,
+    worker_messages: 600,
+}
+
+/// The target of this name.
+///
+/// # Panics
+/// There is none.
+pub fn target(name: &str) -> Target {
+    let found = TARGETS.iter().find(|target| target.name == name);
+    *found.unwrap_or_else(|| panic!("{name}: no such fuzz target"))
+}

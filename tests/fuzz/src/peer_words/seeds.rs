@@ -1,0 +1,168 @@
+//! Words as a host says them.
+
+use serde_json::to_string;
+use spared::peer::keys::flatten;
+use spared_control::{Answer, Request};
+use spared_link::word::Word;
+use spared_pair::{CauseKind, Fitness, GroupFacts, NodeFacts, RoleChange};
+
+use super::{GROUP, HOST_FILE, NOW, files};
+use crate::control;
+
+/// Every word, and what hosts say to each other around a switchover.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let text = |text: &str| text.to_owned();
+    let (group, why) = (text(GROUP), text("asked\u{1b}[31m"));
+    let offer = Word::Offer {
+        switchover: 3,
+        group: group.clone(),
+        reason: text("asked"),
+        why: why.clone(),
+        anyway: false,
+        within_ms: 2000,
+        channels: vec![text("conntrack")],
+    };
+    let request = Word::Request {
+        group: group.clone(),
+        reason: text("asked"),
+        why: why.clone(),
+        anyway: true,
+    };
+    let history = Answer::History {
+        changes: vec![change()],
+        silent: None,
+    };
+    let ask = |id, request: &Request| Word::Ask {
+        id,
+        request: to_string(request).unwrap_or_default(),
+    };
+    let mut words: Vec<Word> = control::requests()
+        .iter()
+        .map(|request| ask(1, request))
+        .collect();
+    words.extend([
+        Word::Answer {
+            id: 1,
+            answer: to_string(&history).unwrap_or_default(),
+        },
+        Word::Answer {
+            id: 2,
+            answer: text("{\"answer\":\"done\",\"lines\":[\"\u{1b}[2J\"]}"),
+        },
+        Word::Digests {
+            files: files()
+                .into_keys()
+                .map(|name| (name, text("0123")))
+                .collect(),
+        },
+        Word::Keys {
+            file: text("vrrp.toml"),
+            keys: flatten(HOST_FILE, &[]),
+        },
+        Word::WantKeys {
+            files: files().into_keys().collect(),
+        },
+        Word::WantKeys {
+            files: vec![text("vrrp.toml"); 128],
+        },
+        Word::Status(Box::new(facts())),
+        offer.clone(),
+        request.clone(),
+        Word::Refused {
+            group,
+            why: why.clone(),
+        },
+        Word::Freeze {
+            for_ms: 9,
+            by: why.clone(),
+        },
+        Word::Declined {
+            switchover: 1,
+            why: why.clone(),
+        },
+        Word::Prepared { switchover: 1 },
+    ]);
+    let line = |word: &Word| to_string(word).unwrap_or_default();
+    let mut seeds: Vec<Vec<u8>> = words
+        .iter()
+        .map(|word| format!("\x02\n{}\n", line(word)).into_bytes())
+        .collect();
+    let talks: [(char, Vec<Word>); 4] = [
+        ('\0', vec![offer.clone(), Word::Took { switchover: 3 }]),
+        (
+            '\0',
+            vec![
+                offer,
+                Word::Cancelled {
+                    switchover: 3,
+                    why: why.clone(),
+                },
+            ],
+        ),
+        (
+            '\u{1}',
+            vec![
+                request.clone(),
+                Word::Prepared { switchover: 1 },
+                Word::Took { switchover: 1 },
+            ],
+        ),
+        (
+            '\u{1}',
+            vec![request, Word::Declined { switchover: 1, why }],
+        ),
+    ];
+    for (flags, talk) in talks {
+        let lines: Vec<String> = talk.iter().map(line).collect();
+        seeds.push(format!("{flags}{}\n\n\n", lines.join("\n")).into_bytes());
+        seeds.push(format!("{flags}{}", lines.join("\n\n")).into_bytes());
+    }
+    seeds
+}
+
+fn change() -> RoleChange {
+    let cause = spared_pair::Cause::new(CauseKind::Quality, "lan1 \u{9b}down");
+    let node = |node: &str| Fitness {
+        node: node.to_owned(),
+        quality: 60,
+        ..Fitness::default()
+    };
+    RoleChange {
+        at: NOW.to_owned(),
+        group: GROUP.to_owned(),
+        ..RoleChange::new(
+            spared_pair::Role::Active,
+            cause,
+            node("r2"),
+            Some(node("r1")),
+        )
+    }
+}
+
+fn facts() -> NodeFacts {
+    let text = |text: &str| text.to_owned();
+    let group = GroupFacts {
+        name: GROUP.to_owned(),
+        role: spared_pair::Role::Active,
+        since: NOW.to_owned(),
+        quality: 80,
+        unheard: [(text("lan1"), text("why\u{1b}[2J"))].into(),
+        ..GroupFacts::default()
+    };
+    let plugin = spared_pair::PluginFacts {
+        name: text("conntrack"),
+        has_channel: true,
+        lack: text("resync"),
+        ..spared_pair::PluginFacts::default()
+    };
+    NodeFacts {
+        node: text("r2"),
+        quality: 200,
+        missing: vec![text("conntrack: resync\n")],
+        failing: vec![text("lan1: down")],
+        groups: vec![group],
+        plugins: vec![plugin],
+        frozen_until: Some(NOW.to_owned()),
+        ..NodeFacts::default()
+    }
+}

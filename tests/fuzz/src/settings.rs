@@ -1,0 +1,141 @@
+//! The settings of a plugin as its worker gets them from the host, in a record: whatever their text, each
+//! plugin reads settings or notes a fault, and every key that is listed is found.
+//!
+//! Input: one byte (bits 0-2: the plugin; bit 7: a whole record follows, else the text of the file), then
+//! bytes.
+
+use std::time::Duration;
+
+use spared_sdk::config::{Config, Scope};
+use spared_worker::message::{Surroundings, ToWorker};
+use spared_worker::settings::Settings;
+
+const TICK: Duration = Duration::from_millis(4);
+/// Keys that are asked for.
+const KEYS_MAX: u32 = 256;
+
+pub fn run(input: &[u8]) {
+    let Some((flags, bytes)) = input.split_first() else {
+        return;
+    };
+    if flags & 0x80 != 0 {
+        if let Ok(ToWorker::Configure {
+            toml, surroundings, ..
+        }) = postcard::from_bytes(bytes)
+        {
+            read(flags & 7, &toml, &surroundings);
+        }
+    } else if let Ok(toml) = std::str::from_utf8(bytes) {
+        read(flags & 7, toml, &surroundings());
+    }
+}
+
+fn surroundings() -> Surroundings {
+    Surroundings {
+        node: "r1".to_owned(),
+        nodes: vec!["r1".to_owned(), "r2".to_owned()],
+        links: vec!["hot".to_owned()],
+        peer: Some("r2".to_owned()),
+        state: None,
+    }
+}
+
+fn read(plugin: u8, toml: &str, around: &Surroundings) {
+    let config = Config::parse(toml, &around.node, &around.nodes);
+    let settings = Settings::parse(toml, around);
+    assert_eq!(config.is_ok(), settings.is_ok());
+    let (Ok(config), Ok(settings)) = (config, settings) else {
+        return;
+    };
+    ask(&settings, "", &mut 0);
+    let is_read = match plugin {
+        0 => spared_vrrp::config::read(&config, TICK).is_some(),
+        1 => spared_health::config::read(&config).is_some(),
+        2 => spared_conntrack::config::read(&config).is_some(),
+        3 => spared_sets::config::read(&config).is_some(),
+        4 => spared_dhcp::config::read(&config).is_some(),
+        5 => spared_ipsec::config::read(&config).is_some(),
+        6 => spared_service::config::read(&config).is_some(),
+        _ => config.deserialize::<toml::Table>().is_ok(),
+    };
+    let faults = config.finish().err().unwrap_or_default();
+    assert!(
+        is_read || !faults.is_empty(),
+        "neither settings nor a fault"
+    );
+    assert!(faults.iter().all(|fault| !fault.why.is_empty()));
+    let known = |(_, scope): &(String, Scope)| matches!(scope, Scope::Pair | Scope::Secret);
+    let _ = config.scopes().iter().filter(|key| known(key)).count();
+}
+
+/// As a plugin without a parser of its own asks, key by key.
+fn ask(settings: &Settings, table: &str, asked: &mut u32) {
+    for position in 0..KEYS_MAX {
+        *asked += 1;
+        let Ok(name) = settings.key(table, position) else {
+            return;
+        };
+        let key = match table {
+            "" => name,
+            table => format!("{table}.{name}"),
+        };
+        if *asked > KEYS_MAX {
+            return;
+        }
+        // a key of a table by node names the value of this node
+        let _ = (settings.get(&key), settings.len(&key));
+        if settings.kind(&key) == Ok(spared_sdk::abi::CONFIG_TABLE) {
+            ask(settings, &key, asked);
+        }
+    }
+}
+
+/// The examples of the manual, each for the plugin that reads it, and as whole records.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds: Vec<Vec<u8>> = Vec::new();
+    for (plugin, file) in EXAMPLES {
+        seeds.push([&[plugin], file.as_bytes()].concat());
+        // what is commented out in an example is one, too
+        let all = file.replace("\n#[", "\n[").replace("\n#", "\n");
+        seeds.push([&[plugin], all.as_bytes()].concat());
+    }
+    let record = ToWorker::Configure {
+        token: 1,
+        toml: EXAMPLES[1].1.to_owned(),
+        check: true,
+        surroundings: surroundings(),
+    };
+    let record = postcard::to_stdvec(&record).unwrap_or_default();
+    seeds.push([&[0x80], &record[..]].concat());
+    seeds.push(
+        b"\x07a.b.c = 1\n'x.y' = { r1 = [1, 2], r2 = 2026-11-22 }\n[[z]]\nf = 1e3\n".to_vec(),
+    );
+    seeds
+}
+
+const EXAMPLES: [(u8, &str); 15] = [
+    (0, include_str!("../../../docs/examples/office.toml")),
+    (0, include_str!("../../../docs/examples/one-address.toml")),
+    (0, include_str!("../../../docs/examples/keepalived.toml")),
+    (0, include_str!("../../../docs/examples/unicast.toml")),
+    (1, include_str!("../../../docs/examples/health.toml")),
+    (2, include_str!("../../../docs/examples/conntrack.toml")),
+    (3, include_str!("../../../docs/examples/sets.toml")),
+    (4, include_str!("../../../docs/examples/dhcp.toml")),
+    (5, include_str!("../../../docs/examples/ipsec.toml")),
+    (6, include_str!("../../../docs/examples/service.toml")),
+    (
+        6,
+        include_str!("../../../docs/examples/services-dialup.toml"),
+    ),
+    (6, include_str!("../../../docs/examples/services-mail.toml")),
+    (
+        6,
+        include_str!("../../../docs/examples/services-network.toml"),
+    ),
+    (
+        6,
+        include_str!("../../../docs/examples/services-proxy.toml"),
+    ),
+    (6, include_str!("../../../docs/examples/services-vpn.toml")),
+];
