@@ -3,6 +3,7 @@
 //! What cannot be judged (sets, marks, limits) counts as passing: a false alarm about a firewall is
 //! worse than a missed one, and a link that is down is reported anyway.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -61,7 +62,7 @@ fn first(ruleset: &Value, way: &Way, keeps: impl Fn(End, &Value) -> bool) -> Opt
     });
     let chain = inputs.find(|chain| {
         let name = chain["name"].as_str().unwrap_or_default();
-        keeps(walk(objects, chain, name, way, 0), chain)
+        keeps(Walk::new(objects, chain, way).chain(name, 0), chain)
     })?;
     let text = |key: &str| chain[key].as_str().unwrap_or_default();
     Some(format!(
@@ -72,66 +73,91 @@ fn first(ruleset: &Value, way: &Way, keeps: impl Fn(End, &Value) -> bool) -> Opt
     ))
 }
 
-fn walk(objects: &[Value], base: &Value, name: &str, way: &Way, depth: usize) -> End {
-    if depth > DEPTH_MAX {
-        return End::Accepted;
-    }
-    let rules = objects.iter().filter_map(|object| object.get("rule"));
-    let of_chain = rules.filter(|rule| {
-        rule["family"] == base["family"] && rule["table"] == base["table"] && rule["chain"] == name
-    });
-    for rule in of_chain {
-        match judge(objects, base, rule, way, depth) {
-            Some(End::Through) => return End::Through,
-            Some(end) => return end,
-            None => {}
-        }
-    }
-    End::Through
+/// A packet's way through the chains of a table.
+struct Walk<'r> {
+    way: &'r Way,
+    /// Rules by chain.
+    rules: BTreeMap<&'r str, Vec<&'r Value>>,
+    /// Results of the chains that were walked: each is walked once, however many rules jump to it.
+    ends: BTreeMap<&'r str, End>,
 }
 
-// None to continue with the next rule.
-fn judge(objects: &[Value], base: &Value, rule: &Value, way: &Way, depth: usize) -> Option<End> {
-    let mut certain = true;
-    for statement in rule["expr"].as_array()? {
-        if let Some(matched) = statement.get("match") {
-            match holds(matched, way) {
-                Some(true) => {}
-                Some(false) => return None,
-                None => certain = false,
+impl<'r> Walk<'r> {
+    /// Begins in the table of the chain `base`.
+    fn new(objects: &'r [Value], base: &Value, way: &'r Way) -> Self {
+        let mut by_chain: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+        for rule in objects.iter().filter_map(|object| object.get("rule")) {
+            let of_table = rule["family"] == base["family"] && rule["table"] == base["table"];
+            if let Some(chain) = rule["chain"].as_str().filter(|_| of_table) {
+                by_chain.entry(chain).or_default().push(rule);
             }
-            continue;
         }
-        let target = statement.get("jump").or_else(|| statement.get("goto"));
-        let end = if let Some(target) = target.and_then(|jump| jump["target"].as_str()) {
-            let returns = statement.get("jump").is_some();
-            match walk(objects, base, target, way, depth + 1) {
-                End::Through if returns || !certain => return None,
-                end => end,
-            }
-        } else if statement.get("accept").is_some() {
-            End::Accepted
-        } else if statement.get("drop").is_some() || statement.get("reject").is_some() {
-            End::Dropped
-        } else if statement.get("return").is_some() {
-            End::Through
-        } else if is_harmless(statement) {
-            continue;
-        } else {
-            // A verdict map, a limit, or an unknown statement.
-            certain = false;
-            if statement.get("vmap").is_some() {
-                return Some(End::Accepted);
-            }
-            continue;
-        };
-        return match (end, certain) {
-            // A possible accept counts as accepted, a possible drop does not count.
-            (End::Dropped | End::Through, false) => None,
-            (end, _) => Some(end),
-        };
+        Self {
+            way,
+            rules: by_chain,
+            ends: BTreeMap::new(),
+        }
     }
-    None
+
+    fn chain(&mut self, name: &'r str, depth: usize) -> End {
+        if let Some(end) = self.ends.get(name) {
+            return *end;
+        }
+        if depth > DEPTH_MAX {
+            return End::Accepted;
+        }
+        // a chain that jumps back to itself, which nft refuses, counts as passing
+        self.ends.insert(name, End::Accepted);
+        let rules = self.rules.remove(name).unwrap_or_default();
+        let mut ends = rules.iter().filter_map(|rule| self.judge(rule, depth));
+        let end = ends.next().unwrap_or(End::Through);
+        self.ends.insert(name, end);
+        end
+    }
+
+    // None to continue with the next rule.
+    fn judge(&mut self, rule: &'r Value, depth: usize) -> Option<End> {
+        let mut certain = true;
+        for statement in rule["expr"].as_array()? {
+            if let Some(matched) = statement.get("match") {
+                match holds(matched, self.way) {
+                    Some(true) => {}
+                    Some(false) => return None,
+                    None => certain = false,
+                }
+                continue;
+            }
+            let target = statement.get("jump").or_else(|| statement.get("goto"));
+            let end = if let Some(target) = target.and_then(|jump| jump["target"].as_str()) {
+                let returns = statement.get("jump").is_some();
+                match self.chain(target, depth + 1) {
+                    End::Through if returns || !certain => return None,
+                    end => end,
+                }
+            } else if statement.get("accept").is_some() {
+                End::Accepted
+            } else if statement.get("drop").is_some() || statement.get("reject").is_some() {
+                End::Dropped
+            } else if statement.get("return").is_some() {
+                End::Through
+            } else if is_harmless(statement) {
+                continue;
+            } else {
+                // A verdict map, a limit, or an unknown statement.
+                certain = false;
+                if statement.get("vmap").is_some() {
+                    return Some(End::Accepted);
+                }
+                continue;
+            };
+            return match (end, certain) {
+                // A possible accept counts as accepted, a possible drop does not count.
+                (End::Dropped | End::Through, false) => None,
+                (end, _) => Some(end),
+            };
+        }
+        None
+    }
 }
 
 fn is_harmless(statement: &Value) -> bool {
@@ -376,6 +402,29 @@ mod tests {
         let there = rule_in("ours", json!([tcp, {"accept": null}]));
         assert!(!keeps("drop", &[jump.clone(), there], true));
         assert!(keeps("drop", &[jump], true));
+    }
+
+    /// As many ways that nobody could walk them all; the last chain decides.
+    #[test]
+    fn a_chain_is_walked_once_however_many_rules_jump_to_it() {
+        let name = |level: usize| match level {
+            0 => "input".to_owned(),
+            level => level.to_string(),
+        };
+        let jump = |level: usize| {
+            let expr = json!([{"jump": {"target": name(level + 1)}}]);
+            rule_in(&name(level), expr)
+        };
+        let mut rules: Vec<Value> = (0..15).flat_map(|level| vec![jump(level); 8]).collect();
+        assert!(!keeps("accept", &rules, true));
+        rules.push(rule_in("15", json!([{"drop": null}])));
+        assert!(keeps("accept", &rules, true));
+    }
+
+    #[test]
+    fn a_chain_that_comes_back_to_itself_is_no_alarm() {
+        let jump = rule_in("input", json!([{"jump": {"target": "input"}}]));
+        assert!(!keeps("drop", &[jump.clone(), jump], true));
     }
 
     #[test]
