@@ -84,7 +84,7 @@ fn ruleset(rules: &[Value]) -> Vec<u8> {
 fn jumps() -> Vec<u8> {
     let mut objects = vec![json!({"chain": {"family": "ip", "table": "t", "name": "0",
         "type": "filter", "hook": "input", "prio": 0, "policy": "accept"}})];
-    for chain in 0..20_u32 {
+    for chain in 0..16_u32 {
         let target = (chain + 1).to_string();
         objects.push(json!({"chain": {"family": "ip", "table": "t", "name": target}}));
         let jump = json!([{"jump": {"target": target}}]);

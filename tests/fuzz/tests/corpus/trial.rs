@@ -26,12 +26,22 @@ const HELD_MAX: usize = 2 << 20;
 const HELD_PER_BYTE: usize = 256;
 
 pub fn run(name: &str) {
-    let mut trial = Trial::new(target(name));
-    if let Ok(path) = std::env::var("SPARED_INPUT") {
-        let input = fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        trial.run(&input, "SPARED_INPUT");
-        return trial.end(0);
+    match std::env::var("SPARED_INPUT") {
+        Ok(path) => one(name, &path),
+        Err(_) => all(name),
     }
+}
+
+fn one(name: &str, path: &str) {
+    // before the trial begins a file of its own, which this one may be
+    let input = fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut trial = Trial::new(target(name));
+    trial.run(&input, path);
+    trial.end(0);
+}
+
+fn all(name: &str) {
+    let mut trial = Trial::new(target(name));
     let corpus = corpus(name);
     for (path, input) in &corpus {
         trial.run(input, &path.display().to_string());
