@@ -76,7 +76,7 @@ targets! {
     settings: 20_000,
     vrrp_engine: 12_000,
     vrrp_packet: 100_000,
-    worker_messages: 400,
+    worker_messages: 250,
 }
 
 /// The target of this name.

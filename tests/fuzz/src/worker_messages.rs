@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 
-use spared_worker::message::{Descriptor, FromWorker};
+use spared_worker::message::{Descriptor, FromWorker, Verb};
 
 #[path = "../../../host/tests/run/lab/choices.rs"]
 mod choices;
@@ -50,9 +50,14 @@ fn records(worker: &mut TestWorker, mut bytes: &[u8]) {
         let (record, after) = rest.split_at(length);
         bytes = after;
         // one that is none ends the worker, as a test shows, and costs two processes
-        if let Ok(message) = postcard::from_bytes::<FromWorker>(record) {
-            worker.step(&mut Choices(&[]));
-            worker.send(&message);
+        match postcard::from_bytes::<FromWorker>(record) {
+            // its first message, which says what it is
+            Ok(loaded @ FromWorker::Loaded(_)) => worker.begin_with(&loaded),
+            Ok(message) => {
+                worker.step(&mut Choices(&[]));
+                worker.send(&message);
+            }
+            Err(_) => {}
         }
     }
 }
@@ -80,15 +85,36 @@ pub fn seeds() -> Vec<Vec<u8>> {
     all.truncate(4000);
     seeds.push(all);
     for message in [
-        FromWorker::Loaded(Err("no such file".to_owned())),
-        FromWorker::Loaded(Ok(Descriptor {
-            name: "\u{1b}[2J".to_owned(),
-            ..Descriptor::default()
-        })),
+        FromWorker::Loaded(Err("no such\nfile".to_owned())),
+        FromWorker::Loaded(Ok(Descriptor::default())),
+        FromWorker::Loaded(Ok(descriptor())),
         FromWorker::Pending { token: 3 },
     ] {
         let record = postcard::to_stdvec(&message).unwrap_or_default();
         seeds.push([&[0], &(record.len() as u16).to_be_bytes()[..], &record].concat());
     }
     seeds
+}
+
+/// Says more of itself than it should.
+fn descriptor() -> Descriptor {
+    let verb = Verb {
+        word: "\u{1b}[2J".to_owned(),
+        usage: "x".repeat(300),
+        summary: "one\ntwo".to_owned(),
+        changes: true,
+    };
+    Descriptor {
+        name: test_worker::NAME.to_owned(),
+        version: "\u{7}1".to_owned(),
+        minor: 77,
+        flags: u32::MAX,
+        wire_min: 3,
+        wire_max: 1,
+        capabilities: u64::MAX,
+        paths: vec!["+/etc/../proc".to_owned(), String::new()],
+        verbs: vec![verb; 3],
+        provides_groups: true,
+        ..Descriptor::default()
+    }
 }

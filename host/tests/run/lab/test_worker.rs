@@ -140,6 +140,15 @@ impl TestWorker {
         }
     }
 
+    /// Starts a new worker that reports this descriptor, or why there is none.
+    #[allow(dead_code)] // only by the fuzz target
+    pub fn begin_with(&mut self, loaded: &FromWorker) {
+        self.supervisor.restart(&self.poller, self.now, NAME);
+        for _ in 0..2 {
+            self.send(loaded);
+        }
+    }
+
     pub fn pass(&mut self, time: Duration) {
         self.now += time;
         self.now_ns += u64::try_from(time.as_nanos()).unwrap();

@@ -42,9 +42,9 @@ fn one(name: &str, path: &str) {
 
 fn all(name: &str) {
     let mut trial = Trial::new(target(name));
-    let corpus = corpus(name);
-    for (path, input) in &corpus {
-        trial.run(input, &path.display().to_string());
+    let corpus = corpus(&trial.target);
+    for (origin, input) in &corpus {
+        trial.run(input, origin);
     }
     let corpus: Vec<Vec<u8>> = corpus.into_iter().map(|(_, input)| input).collect();
     let first = number("SPARED_SEED", 1);
@@ -56,19 +56,22 @@ fn all(name: &str) {
     trial.end(rounds);
 }
 
-/// In the order of their names, so that the same seed makes the same inputs everywhere.
-fn corpus(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let folder = fuzz().join("seeds").join(name);
-    let entries =
-        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+/// The committed inputs in the order of their names, so that the same seed makes the same mutations everywhere, and
+/// those that the code makes by now; each with its origin.
+fn corpus(target: &Target) -> Vec<(String, Vec<u8>)> {
+    let folder = fuzz().join("seeds").join(target.name);
+    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     paths.sort();
     assert!(!paths.is_empty(), "{} has no inputs", folder.display());
     let read = |path: PathBuf| {
         let input = fs::read(&path).expect("an input");
-        (path, input)
+        (path.display().to_string(), input)
     };
-    paths.into_iter().map(read).collect()
+    let mut corpus: Vec<_> = paths.into_iter().map(read).collect();
+    let made = (target.seeds)().into_iter().enumerate();
+    corpus.extend(made.map(|(number, input)| (format!("number {number} of its seeds"), input)));
+    corpus
 }
 
 struct Trial {
