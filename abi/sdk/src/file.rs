@@ -3,11 +3,17 @@
 //! Written here because `tempfile` gives the new file a random name, so that a file left behind by a
 //! crash would stay for ever.
 
+#[cfg(test)]
+mod cut;
+mod disk;
+
 use std::ffi::OsString;
-use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use disk::{Disk, Kernel};
 
 /// Owner and mode of a new file. Until its content is complete only this process's user may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,56 +50,85 @@ pub fn replace(
     access: Access,
     may: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
+    replace_on(&Kernel, path, content, access, may)
+}
+
+/// Removes files of one folder for good; those that are missing are no fault. When this returns, no
+/// power cut brings any of them back, not even one that was missing already: whoever removed it may
+/// have been killed before it was flushed.
+///
+/// # Errors
+/// A sentence that names the file, or the folder. Files before it are gone.
+pub fn remove<P: AsRef<Path>>(paths: &[P]) -> Result<(), String> {
+    remove_on(&Kernel, paths)
+}
+
+fn replace_on(
+    disk: &impl Disk,
+    path: &Path,
+    content: &[u8],
+    access: Access,
+    may: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
     let fault = |error: io::Error| format!("{} cannot be written: {error}", path.display());
     let (folder, new) = beside(path).ok_or_else(|| fault(ErrorKind::IsADirectory.into()))?;
     // left by a process that was killed
-    let _ = fs::remove_file(&new);
-    let written = write(path, folder, &new, content, access).map_err(fault);
+    let _ = disk.remove(&new);
+    let written = resolved(path, folder, access)
+        .and_then(|access| write(disk, &new, content, access))
+        .map_err(fault);
     let renamed = written.and_then(|()| may()).and_then(|()| {
-        fs::rename(&new, path).map_err(fault)?;
-        sync_folder(folder).map_err(fault)
+        disk.rename(&new, path).map_err(fault)?;
+        disk.flush_folder(folder).map_err(fault)
     });
-    renamed.inspect_err(|_| drop(fs::remove_file(&new)))
+    renamed.inspect_err(|_| drop(disk.remove(&new)))
 }
 
-/// Flushes the entries of a folder to disk.
-///
-/// # Errors
-/// The kernel's.
-pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+fn remove_on<P: AsRef<Path>>(disk: &impl Disk, paths: &[P]) -> Result<(), String> {
+    for path in paths.iter().map(AsRef::as_ref) {
+        match disk.remove(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(format!("{} cannot be removed: {error}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    let Some(path) = paths.first().map(AsRef::as_ref) else {
+        return Ok(());
+    };
+    let folder = folder_of(path).unwrap_or(path);
+    disk.flush_folder(folder)
+        .map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 /// The folder and the new file in it. Its name is always the same, so that the next run removes it.
 fn beside(path: &Path) -> Option<(&Path, PathBuf)> {
-    let folder = match path.parent()? {
-        here if here.as_os_str().is_empty() => Path::new("."),
-        folder => folder,
-    };
+    let folder = folder_of(path)?;
     let mut name = OsString::from(".");
     name.push(path.file_name()?);
     name.push(".spared");
     Some((folder, folder.join(name)))
 }
 
-fn write(path: &Path, folder: &Path, new: &Path, content: &[u8], access: Access) -> io::Result<()> {
-    let access = resolved(path, folder, access)?;
-    // the folder may belong to somebody else, who could have put a link there: create_new follows none
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(new)?;
-    file.write_all(content)?;
-    if let Some((uid, gid, mode)) = access {
-        let is = file.metadata()?;
-        if (is.uid(), is.gid()) != (uid, gid) {
-            fchown(&file, Some(uid), Some(gid))?;
-        }
-        // after the owner, as changing that clears set-user-id
-        file.set_permissions(Permissions::from_mode(mode & 0o7777))?;
+fn folder_of(path: &Path) -> Option<&Path> {
+    match path.parent()? {
+        here if here.as_os_str().is_empty() => Some(Path::new(".")),
+        folder => Some(folder),
     }
-    file.sync_all()
+}
+
+fn write(
+    disk: &impl Disk,
+    new: &Path,
+    content: &[u8],
+    access: Option<(u32, u32, u32)>,
+) -> io::Result<()> {
+    let file = disk.create(new)?;
+    disk.write(&file, content)?;
+    if let Some((uid, gid, mode)) = access {
+        disk.set_access(&file, uid, gid, mode)?;
+    }
+    disk.flush(&file)
 }
 
 /// User, group and mode; None: as the file is created.

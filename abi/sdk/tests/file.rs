@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use spared_sdk::file::{Access, replace};
+use spared_sdk::file::{Access, remove, replace};
 
 struct Folder(PathBuf);
 
@@ -145,6 +145,18 @@ fn an_error_names_the_file() {
         "{why}"
     );
     assert_eq!(folder.names(), ["folder"]);
+}
+
+#[test]
+fn removing_tolerates_what_is_not_there() {
+    let folder = Folder::new("remove");
+    fs::write(folder.path("a.2"), b"").unwrap();
+    remove(&[folder.path("a.1"), folder.path("a.2")]).unwrap();
+    assert!(folder.names().is_empty());
+    fs::create_dir(folder.path("a.2")).unwrap();
+    let why = remove(&[folder.path("a.2")]).unwrap_err();
+    assert!(why.contains("a.2 cannot be removed: "), "{why}");
+    remove(&[folder.path("none/a")]).unwrap_err();
 }
 
 /// In a mount namespace of its own, where a small disk can be mounted.

@@ -1,11 +1,13 @@
 //! State that outlives the process: the active node whose leases are all here.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use spared_sdk::file::remove;
 
 use crate::config::Settings;
 
@@ -65,7 +67,8 @@ impl Memory {
     pub fn recall(&self) -> Vec<Option<u64>> {
         let read = |file: &Option<PathBuf>| {
             let text = fs::read_to_string(file.as_ref()?).ok()?;
-            text.trim().parse().ok()
+            // without its end it was cut off
+            text.strip_suffix('\n')?.parse().ok()
         };
         self.files.iter().map(read).collect()
     }
@@ -115,32 +118,24 @@ impl Drop for Memory {
 
 fn write_down(file: &Path, life: Option<u64>) {
     let done = match life {
-        Some(life) => write(file, life),
-        None => forget(file),
+        Some(life) => {
+            write(file, life).map_err(|error| format!("cannot write {}: {error}", file.display()))
+        }
+        // certain before anything else happens: who was active must not believe after a crash that it
+        // was not
+        None => remove(&[file]),
     };
-    if let Err(error) = done {
-        log::warn!("cannot write {}: {error}", file.display());
+    if let Err(why) = done {
+        log::warn!("{why}");
     }
 }
 
-/// At one go, and not flushed to disk: without it leases are only offered once more than needed.
+/// At one go, and not flushed to disk, as a role may wait for the next: what a power cut leaves of it is
+/// read as nothing, and leases are only offered once more than needed.
 fn write(file: &Path, life: u64) -> io::Result<()> {
     let new = file.with_extension("new");
     fs::write(&new, format!("{life}\n"))?;
     fs::rename(&new, file)
-}
-
-/// Certain before anything else happens: who was active must not believe after a crash that it
-/// was not.
-fn forget(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        result => result?,
-    }
-    match file.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -175,6 +170,25 @@ mod tests {
         assert_eq!(nowhere.recall(), [None, None]);
     }
 
+    /// What may be on a disk of a file that was not flushed.
+    #[test]
+    fn what_a_power_cut_leaves_is_what_was_remembered_or_nothing() {
+        let folder = Folder::new("cut");
+        let memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
+        let file = folder.path("kea4.follows");
+        write(&file, 1234567).expect("our own folder");
+        let whole = fs::read(&file).expect("just written");
+        for length in 0..=whole.len() {
+            let mut holes = whole.clone();
+            holes[length..].fill(0);
+            for left in [&whole[..length], &holes] {
+                fs::write(&file, left).expect("our own folder");
+                let remembered = (left == whole).then_some(1234567);
+                assert_eq!(memory.recall(), [remembered, None], "{left:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_disk_that_hangs_holds_nobody_up_for_long() {
         let folder = Folder::new("hangs");
@@ -191,7 +205,7 @@ mod tests {
         }
         assert!(begun.elapsed() < PATIENCE * 2, "{:?}", begun.elapsed());
         assert_eq!(memory.recall(), [Some(1), None]);
-        let reader = File::open(&pipe).expect("our own pipe");
+        let reader = fs::File::open(&pipe).expect("our own pipe");
         while !memory.wait() {
             thread::sleep(Duration::from_millis(1));
         }

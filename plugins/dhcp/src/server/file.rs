@@ -1,11 +1,8 @@
-//! Files of a server that have to go, and room for those that come.
+//! Room for files of a server.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
-use spared_sdk::file::sync_folder;
 
 /// Whether a file of so many bytes could be written into a folder, as far as its file system says
 /// without being written to.
@@ -28,24 +25,6 @@ pub fn probe(folder: &Path, bytes: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// Files that may be missing, gone for good.
-pub fn remove(paths: &[PathBuf]) -> Result<(), String> {
-    for path in paths {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(format!("{} cannot be removed: {error}", path.display()));
-            }
-            _ => {}
-        }
-    }
-    match paths.first().and_then(|path| path.parent()) {
-        Some(folder) => {
-            sync_folder(folder).map_err(|error| format!("{}: {error}", folder.display()))
-        }
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,15 +38,5 @@ mod tests {
         assert!(refused.contains("kB free"), "{refused}");
         // the kernel's own, which nobody can write to
         assert!(probe(&folder.path("none"), 1).is_err());
-    }
-
-    #[test]
-    fn removing_tolerates_what_is_not_there() {
-        let folder = Folder::new("remove");
-        fs::write(folder.path("a.2"), b"").unwrap();
-        remove(&[folder.path("a.1"), folder.path("a.2")]).unwrap();
-        assert!(!folder.path("a.2").exists());
-        fs::create_dir(folder.path("a.2")).unwrap();
-        assert!(remove(&[folder.path("a.2")]).is_err());
     }
 }

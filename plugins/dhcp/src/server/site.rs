@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use spared_sdk::file::{Access, replace};
+use spared_sdk::file::{Access, remove, replace};
 use spared_sdk::hex;
 
 use crate::codec::{self, Format};
@@ -129,7 +129,7 @@ impl Site {
         self.tail.wrote(&bytes)?;
         if is_kea(self.format) {
             let suffixes = [".completed", ".output", ".1", ".2"];
-            file::remove(&suffixes.map(|suffix| kea_companion(&path, suffix)))?;
+            remove(&suffixes.map(|suffix| kea_companion(&path, suffix)))?;
         }
         Ok(())
     }
