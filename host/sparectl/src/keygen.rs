@@ -1,12 +1,12 @@
 //! `sparectl keygen`: creates this node's key for the link, and prints its line for `[nodes]`.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::Path;
 
 use spared_key::{PrivateKey, public_text};
 use spared_sdk::config::Config;
+use spared_sdk::file::{Access, replace};
 
 use crate::{EXIT_FAILED, EXIT_PERMISSION, output};
 
@@ -50,12 +50,12 @@ impl From<io::Error> for Fault {
 }
 
 /// The key, and whether it is new.
-fn make(file: &Path, replace: bool) -> Result<(PrivateKey, bool), Fault> {
+fn make(file: &Path, anew: bool) -> Result<(PrivateKey, bool), Fault> {
     let failed = |why: String| Fault {
         why,
         code: EXIT_FAILED,
     };
-    if file.exists() && !replace {
+    if file.exists() && !anew {
         let text = fs::read_to_string(file)?;
         let key = PrivateKey::parse(&text);
         let why = |error| failed(format!("{error}; --replace creates another"));
@@ -89,16 +89,17 @@ fn line(node: &str, key: &PrivateKey) -> String {
     format!("{node}.public_key = \"{}\"", public_text(&key.public()))
 }
 
-// Written beside it and renamed: never half a key, never readable by others.
-fn write(file: &Path, key: &PrivateKey) -> io::Result<()> {
-    let beside = file.with_extension("new");
-    let _ = fs::remove_file(&beside);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut new = options.open(&beside)?;
-    new.write_all(format!("{}\n", key.to_text()).as_bytes())?;
-    new.sync_all()?;
-    fs::rename(&beside, file)
+fn write(file: &Path, key: &PrivateKey) -> Result<(), Fault> {
+    let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK).map_err(io::Error::from)?;
+    let text = format!("{}\n", key.to_text());
+    replace(file, text.as_bytes(), Access::Private, || Ok(())).map_err(|why| {
+        let named = format!("{} ", file.display());
+        let why = why.strip_prefix(&named).unwrap_or(&why).to_owned();
+        let code = EXIT_FAILED;
+        Fault { why, code }
+    })
 }
 
 #[cfg(test)]
