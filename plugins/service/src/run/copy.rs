@@ -40,7 +40,8 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
 }
 
 /// The same by programs, for those who may do more than this process: in order, each must succeed.
-pub(super) fn commands(from: &Path, to: &Path) -> [Vec<String>; 2] {
+pub(super) fn commands(from: &Path, to: &Path) -> [Vec<String>; 4] {
+    let folder = to.parent().unwrap_or(to).display().to_string();
     let (from, new, to) = (
         from.display().to_string(),
         beside(to).display().to_string(),
@@ -50,7 +51,9 @@ pub(super) fn commands(from: &Path, to: &Path) -> [Vec<String>; 2] {
     [
         // neither through a link that others put there, nor into a folder
         words(&["/bin/cp", "-pT", "--remove-destination", "--", &from, &new]),
+        words(&["/bin/sync", "--", &new]),
         words(&["/bin/mv", "-fT", "--", &new, &to]),
+        words(&["/bin/sync", "--", &folder]),
     ]
 }
 
@@ -95,6 +98,9 @@ mod tests {
             })
         };
         assert!(run(&to));
+        // so that a power cut leaves the old content or the new, each half of it is flushed
+        let programs = commands(&from, &to).map(|argv| argv[0].clone());
+        assert_eq!(programs, ["/bin/cp", "/bin/sync", "/bin/mv", "/bin/sync"]);
         let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
         assert_eq!((read("to"), read("others")), ("new".into(), "old".into()));
         assert!(!run(&folder.join("taken")));
