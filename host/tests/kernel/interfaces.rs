@@ -362,13 +362,12 @@ fn events_of_the_kernel_may_be_lost_and_nothing_is_missed() {
         kernel.address_status("office")[0].present
     });
     drive_for(&mut kernel, Duration::from_millis(100));
-    println!("overruns: {}", kernel.counts().overruns);
+    assert!(kernel.counts().overruns > 0, "no overrun");
     assert!(net.output("ip", "addr show lan2").contains("10.0.0.1/24"));
     let own = kernel.interface("lan2").unwrap().0.addresses;
-    assert!(
-        own.iter()
-            .any(|(address, _)| address.to_string() == "10.0.0.5")
-    );
+    let own = own.iter().map(|(address, _)| address.to_string());
+    let own: Vec<String> = own.filter(|address| !address.contains(':')).collect();
+    assert_eq!(own, ["10.0.0.2", "10.0.0.5"], "not read, or stale");
 }
 
 #[test]

@@ -23,6 +23,8 @@ const RECEIVE_BYTES: usize = 32 * 1024;
 const SOCKET_BYTES: usize = 4 << 20;
 /// Datagrams read at a time; the rest follows with the next readiness.
 const DATAGRAMS_MAX: usize = 256;
+/// Datagrams read after an overrun: more than the socket's buffer holds.
+const OVERRUN_MAX: usize = 16 * 1024;
 
 /// A change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ impl Event {
     }
 }
 
-/// Events were lost: dump everything again.
+/// Events were lost: dump everything again. What waited to be read has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overrun;
 
@@ -123,7 +125,9 @@ impl Monitor {
         mut each: impl FnMut(Header, &[u8]),
     ) -> io::Result<Result<(), Overrun>> {
         let mut overrun = Ok(());
-        for _ in 0..DATAGRAMS_MAX {
+        let mut left = DATAGRAMS_MAX;
+        while left > 0 {
+            left -= 1;
             match receive_from(&self.socket, &mut self.buffer) {
                 Ok(Some(length)) => {
                     for (header, payload) in messages(&self.buffer[..length]) {
@@ -131,7 +135,13 @@ impl Monitor {
                     }
                 }
                 Ok(None) => break,
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => overrun = Err(Overrun),
+                // until all of it is read the kernel drops every further event, and does not tell again
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    if overrun.is_ok() {
+                        left = OVERRUN_MAX;
+                    }
+                    overrun = Err(Overrun);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use neli::consts::socket::NlFamily;
 use neli::socket::NlSocket;
 use neli::utils::Groups;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use zeroize::Zeroizing;
 
 use crate::filter::{Instruction, attach_filter};
@@ -22,7 +24,8 @@ const XFRM_DATAGRAM_BYTES: usize = 4096;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Read {
     pub datagrams: usize,
-    /// The kernel dropped some notifications: the rest is incomplete.
+    /// The kernel dropped some notifications, all that waited has been read, and those to come are told
+    /// of again: what is dumped from now on is complete.
     pub overrun: bool,
     /// Nothing is left to be read.
     pub empty: bool,
@@ -35,6 +38,9 @@ pub struct Notifications {
     buffer: Zeroizing<Vec<u8>>,
     datagram_bytes: usize,
     receive_buffer: usize,
+    /// The kernel has dropped some. Until the socket is empty it drops every further one, and does not
+    /// tell again.
+    drops: bool,
 }
 
 impl Notifications {
@@ -63,6 +69,7 @@ impl Notifications {
             buffer: Zeroizing::new(vec![0; DATAGRAMS * datagram_bytes]),
             datagram_bytes,
             receive_buffer,
+            drops: false,
         })
     }
 
@@ -102,23 +109,17 @@ impl Notifications {
         let received = match self.receive(&mut lengths) {
             Ok(received) => received,
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-                return Ok(Read {
-                    overrun: true,
-                    ..Read::default()
-                });
+                self.drops = true;
+                return Ok(Read::default());
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Ok(Read {
-                    empty: true,
-                    ..Read::default()
-                });
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => return Err(error),
         };
+        let empty = received < DATAGRAMS || (self.drops && self.is_empty());
         let mut read = Read {
             datagrams: received,
-            overrun: false,
-            empty: received < DATAGRAMS,
+            overrun: empty && std::mem::take(&mut self.drops),
+            empty,
         };
         for (length, datagram) in lengths
             .iter()
@@ -134,6 +135,12 @@ impl Notifications {
             }
         }
         Ok(read)
+    }
+
+    /// The last notification has been read: nobody may be woken for what was dropped behind it.
+    fn is_empty(&self) -> bool {
+        let peek = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        recv(self.as_fd(), &mut [0_u8; 1], peek).is_err_and(|errno| errno == Errno::AGAIN)
     }
 
     /// The true lengths of as many datagrams as there are.
