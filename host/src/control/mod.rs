@@ -9,10 +9,10 @@ mod client;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -33,6 +33,9 @@ pub struct Server {
     path: PathBuf,
     clients: BTreeMap<u64, Client>,
     serial: u64,
+    /// A descriptor for whoever wants to connect when there is no other: who was not accepted would keep
+    /// the listener readable, and the loop busy.
+    spare: Option<File>,
 }
 
 /// A request to be answered by [`Server::answer`] under the same client number.
@@ -67,6 +70,7 @@ impl Server {
             path,
             clients: BTreeMap::new(),
             serial: 0,
+            spare: spare(),
         })
     }
 
@@ -76,7 +80,7 @@ impl Server {
 
     /// Accepts clients. At `CLIENTS_MAX` an idle client is dropped, or else the new one.
     pub fn handle_listener(&mut self, poller: &Poller, now: Instant) {
-        while let Ok((stream, _)) = self.listener.accept() {
+        while let Some(stream) = self.accept() {
             if self.clients.len() >= CLIENTS_MAX {
                 self.drop_idle();
             }
@@ -132,6 +136,22 @@ impl Server {
         let _ = std::fs::remove_file(&self.path);
     }
 
+    /// The next who wants to connect. Without a free descriptor all of them are turned away.
+    fn accept(&mut self) -> Option<UnixStream> {
+        let error = match self.listener.accept() {
+            Ok((stream, _)) => return Some(stream),
+            Err(error) => error,
+        };
+        let full = [libc::EMFILE, libc::ENFILE].map(Some);
+        if full.contains(&error.raw_os_error()) && self.spare.take().is_some() {
+            log::warn!("control socket: cannot accept sparectl: {error}");
+            let mut waiting = (0..CLIENTS_MAX).map_while(|_| self.listener.accept().ok());
+            while waiting.next().is_some() {}
+            self.spare = spare();
+        }
+        None
+    }
+
     fn next_request(&mut self, poller: &Poller, now: Instant, number: u64) -> Option<Asked> {
         let client = self.clients.get_mut(&number)?;
         let refusal = match client.next_line() {
@@ -178,6 +198,10 @@ impl Server {
             self.clients.remove(&number);
         }
     }
+}
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
 /// A refusal of one line.
