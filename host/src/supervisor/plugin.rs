@@ -148,12 +148,26 @@ impl Supervisor {
     pub(super) fn begin(&mut self, poller: &Poller, now: Instant, name: &str) {
         let file = match open_plugin(&self.terms.plugin_dir, name) {
             Ok(file) => file,
+            // it was right before, and may be so again: its package is being replaced, or there is no
+            // descriptor to open it
+            Err(why) if self.is_started_again(name) => {
+                return self.plan_restart(
+                    now,
+                    name,
+                    format!("{name}: cannot start a worker: {why}"),
+                );
+            }
             Err(why) => return self.refuse(name, vec![format!("{name}: {why}")]),
         };
         if let Some(plugin) = self.plugins.get_mut(name) {
             plugin.file = Some(file);
         }
         self.spawn(poller, now, name, true);
+    }
+
+    fn is_started_again(&self, name: &str) -> bool {
+        let plugin = self.plugins.get(name);
+        plugin.is_some_and(|plugin| !plugin.restart_budget.is_full())
     }
 
     fn spawn(&mut self, poller: &Poller, now: Instant, name: &str, check_only: bool) {
