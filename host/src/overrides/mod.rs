@@ -71,7 +71,8 @@ pub struct Freeze {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
     pub until_ns: u64,
-    pub until_wall_ms: u64,
+    /// By the clock as it was set when the term began.
+    until_wall_ms: u64,
     lasts: Duration,
 }
 
@@ -90,6 +91,21 @@ impl Term {
             until_ns: now.monotonic_ns.saturating_add(lasts_ns),
             until_wall_ms: now.wall_ms.saturating_add(lasts_ms),
             lasts,
+        }
+    }
+
+    pub fn left(&self, now: Now) -> Duration {
+        Duration::from_nanos(self.until_ns.saturating_sub(now.monotonic_ns))
+    }
+
+    /// Its end by the clock as it is set now, to the second if the clock has been set since it began.
+    pub fn wall_ms(&self, now: Now) -> u64 {
+        const SECOND_MS: u64 = 1_000;
+        let left_ms = u64::try_from(self.left(now).as_millis()).unwrap_or(u64::MAX);
+        let end_ms = now.wall_ms.saturating_add(left_ms);
+        match end_ms.abs_diff(self.until_wall_ms) < 2 * SECOND_MS {
+            true => self.until_wall_ms,
+            false => end_ms - end_ms % SECOND_MS,
         }
     }
 

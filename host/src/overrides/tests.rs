@@ -36,6 +36,28 @@ fn overrides() -> Overrides {
     overrides
 }
 
+#[test]
+fn a_clock_that_is_set_changes_neither_what_is_left_of_a_term_nor_its_shown_end() {
+    let term = Term::new(START, Duration::from_secs(30));
+    let at = |wall_ms| Now {
+        monotonic_ns: START.monotonic_ns + 10_000_000_000,
+        wall_ms,
+    };
+    for jump_ms in [0, 1, HOUR_MS, 50_000 * HOUR_MS] {
+        for wall_ms in [
+            START.wall_ms + 10_000 + jump_ms,
+            START.wall_ms + 10_000 - jump_ms,
+        ] {
+            let now = at(wall_ms);
+            assert_eq!(term.left(now), Duration::from_secs(20));
+            assert!(
+                term.wall_ms(now).abs_diff(wall_ms + 20_000) <= 1,
+                "{jump_ms}"
+            );
+        }
+    }
+}
+
 struct Folder(PathBuf);
 
 impl Folder {

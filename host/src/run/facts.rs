@@ -11,6 +11,7 @@ use spared_worker::message::{self, Family};
 
 use super::core::Core;
 use super::look::{Details, Look};
+use super::verbs::clock_now;
 use crate::clock;
 use crate::fence::is_link_local;
 use crate::group::Group;
@@ -249,14 +250,14 @@ impl Core {
         let it = self.overrides.maintenance()?;
         Some(Maintenance {
             since: it.since.clone(),
-            until: it.term.map(|term| clock::at(term.until_wall_ms)),
+            until: it.term.map(|term| clock::at(term.wall_ms(clock_now()))),
             by: it.by.clone(),
         })
     }
 
     pub(super) fn frozen_until(&self) -> Option<String> {
         let freeze = self.overrides.freeze()?;
-        Some(clock::at(freeze.term.until_wall_ms))
+        Some(clock::at(freeze.term.wall_ms(clock_now())))
     }
 }
 

@@ -12,6 +12,7 @@ use spared_worker::message::{Forced, Scope};
 use super::core::Core;
 use super::findings::Watched;
 use super::pace::Pace;
+use super::verbs::clock_now;
 use crate::clock;
 use crate::events::{Kind, Notice};
 use crate::peer::joining::Joining;
@@ -81,8 +82,9 @@ impl Core {
         self.groups.handle_link_up();
         // A peer that was not heard when the pair was frozen is told now.
         if let Some(freeze) = self.overrides.freeze() {
-            let left_ms = freeze.term.until_wall_ms.saturating_sub(clock::wall_ms());
-            let (for_ms, by) = (left_ms, freeze.by.clone());
+            let left = freeze.term.left(clock_now());
+            let for_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            let by = freeze.by.clone();
             self.say(Word::Freeze { for_ms, by });
         }
     }

@@ -286,7 +286,7 @@ impl Core {
             self.events.record(news);
         }
         if let Some(freeze) = self.overrides.freeze() {
-            let until = clock::brief(&clock::at(freeze.term.until_wall_ms));
+            let until = clock::brief(&clock::at(freeze.term.wall_ms(clock_now())));
             let text = format!("frozen until {until}, by {}", freeze.by);
             let news = Notice::warn(Kind::Freeze, text).because("restored");
             self.events.record(news);
