@@ -22,6 +22,8 @@ pub mod pair;
 pub mod probe;
 pub mod random;
 pub mod router;
+#[allow(unsafe_code)]
+pub mod rtnl;
 pub mod steady;
 pub mod synced;
 #[allow(unsafe_code)]

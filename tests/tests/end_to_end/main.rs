@@ -51,6 +51,7 @@ mod ipsec_routes;
 mod ipsec_switchover;
 mod keepalived;
 mod lab;
+mod lacks;
 mod leftovers;
 mod link;
 mod machines;
