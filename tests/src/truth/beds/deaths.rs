@@ -75,7 +75,7 @@ pub(super) const STATES: &[State] = &[
     State::warns(
         "a third router is active for the group",
         On::Both,
-        &[Own("SP-0106")],
+        &[R1("SP-0106")],
         |bed, _| {
             let plan = Plan::gateways(INTERVAL, 254);
             let lab = bed.pair.lab;
