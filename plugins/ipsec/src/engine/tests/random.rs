@@ -102,6 +102,11 @@ impl World {
             }
             Step::End(number) => {
                 if let Some(name) = self.present.remove(&number) {
+                    // Nobody could tell the backup: if the plugin restarts now, the SA comes back from there,
+                    // without what was received since.
+                    if self.untold.contains(&in_of(name)) {
+                        self.missed.insert(in_of(name));
+                    }
                     self.pair.end(active, name);
                 }
             }

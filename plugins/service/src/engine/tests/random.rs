@@ -1,6 +1,8 @@
 //! Histories that nobody thought of: whatever happens, one job per item at a time, in order, every
 //! role is answered once, and when things are still all is as the newest role wishes, or says why not.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -66,6 +68,8 @@ struct World {
     roles: BTreeMap<&'static str, Role>,
     maintenance: bool,
     with_any2: bool,
+    /// Services that ended by themselves at some time.
+    died: BTreeSet<&'static str>,
     /// Jobs that were there at the last check.
     seen: usize,
 }
@@ -82,6 +86,7 @@ impl World {
             roles: BTreeMap::new(),
             maintenance: false,
             with_any2: true,
+            died: BTreeSet::new(),
             seen: 0,
         };
         for group in GROUPS {
@@ -106,8 +111,12 @@ impl World {
             Event::Pass(ns) => self.lab.pass(*ns),
             Event::Start(at, way) => self.lab.sim(NAMES[*at]).start = way.clone(),
             Event::Stop(at, way) => self.lab.sim(NAMES[*at]).stop = way.clone(),
-            Event::Runs(at, yes) => self.lab.sim(NAMES[*at]).running = *yes,
+            Event::Runs(at, yes) => {
+                self.lab.sim(NAMES[*at]).running = *yes;
+                self.died.insert(NAMES[*at]);
+            }
             Event::Missing(at, yes) => {
+                self.died.insert(NAMES[*at]);
                 let sim = self.lab.sim(NAMES[*at]);
                 sim.missing = *yes;
                 sim.running &= !yes;
@@ -170,6 +179,11 @@ impl World {
                 };
                 fits && item.begun_ns >= Some(item.wished_ns)
             };
+            // one that was up as far as anybody knew held up nobody, and is started when its death is seen
+            let was_up = self.died.contains(first.spec.name.as_str());
+            if was_up && first.begun_ns > then.begun_ns {
+                continue;
+            }
             let late = then.begun_ns >= Some(first.wished_ns);
             assert!(
                 !(late && is_tried(first) && is_tried(then)),
