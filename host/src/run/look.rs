@@ -43,21 +43,36 @@ impl Core {
             ..Look::default()
         };
         for (plugin, rows) in rows {
-            for row in rows {
-                let of_group = self.group_of(&plugin, &row.key);
-                let found = of_group.map(|(group, key)| (group.to_owned(), key.to_owned()));
-                let (rows, key) = match found {
-                    Some((group, key)) => (look.groups.entry(group).or_default(), key),
-                    None => (look.rows.entry(plugin.clone()).or_default(), row.key),
-                };
-                rows.insert(key, value(row.value));
+            let rest = self.split_rows(&plugin, rows, &mut look.groups);
+            if !rest.is_empty() {
+                look.rows.insert(plugin, rest);
             }
         }
         look
     }
 
+    /// Adds the rows about groups to `groups`, their keys without the group's name, and returns the others.
+    pub(super) fn split_rows(
+        &self,
+        plugin: &str,
+        rows: Vec<Row>,
+        groups: &mut BTreeMap<String, Details>,
+    ) -> Details {
+        let mut rest = Details::new();
+        for row in rows {
+            let of_group = self.group_of(plugin, &row.key);
+            let found = of_group.map(|(group, key)| (group.to_owned(), key.to_owned()));
+            let (rows, key) = match found {
+                Some((group, key)) => (groups.entry(group).or_default(), key),
+                None => (&mut rest, row.key),
+            };
+            rows.insert(key, value(row.value));
+        }
+        rest
+    }
+
     // The row "office.role" is about the group "office" if this plugin elects for it.
-    pub(super) fn group_of<'k>(&self, plugin: &str, key: &'k str) -> Option<(&'k str, &'k str)> {
+    fn group_of<'k>(&self, plugin: &str, key: &'k str) -> Option<(&'k str, &'k str)> {
         let dots = key.match_indices('.');
         let mut split = dots.map(|(dot, _)| (&key[..dot], &key[dot + 1..]));
         split.find(|(name, _)| self.groups.get(name).is_some_and(|it| it.owner == plugin))

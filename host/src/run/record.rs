@@ -3,12 +3,12 @@
 //! The elector is asked `totals` once a second, if it has that verb: two small messages, sums over its
 //! groups, and the faults that only the elector knows.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use spared_control::LinkStatus;
 
 use super::core::Core;
-use super::look::{Details, value};
 use crate::clock;
 use crate::group::name_of;
 use crate::ring::{Second, Writer};
@@ -47,18 +47,6 @@ impl Recorder {
         self.open.as_ref().is_some_and(|(asked, ..)| *asked == id)
     }
 
-    /// Takes the elector's sums, or the reason why there are none.
-    fn handle_answered(&mut self, sums: Result<Details, String>) {
-        let Some((_, _, mut second)) = self.open.take() else {
-            return;
-        };
-        match sums {
-            Ok(sums) => second.elector = sums,
-            Err(why) => second.elector_silent = why,
-        }
-        self.writer.write(&second);
-    }
-
     // Writes the record without an answer, which did not come within the second.
     fn give_up(&mut self) {
         if let Some((_, plugin, mut second)) = self.open.take() {
@@ -79,23 +67,18 @@ impl Core {
     /// Takes the elector's answer: sums for the record, and the faults of its groups.
     pub(super) fn handle_totals(&mut self, result: Result<Answered, Unanswered>) {
         self.group_faults.clear();
-        let mut sums = Details::new();
-        let answered = result.map_err(|unanswered| unanswered.why);
-        let plugin = self.elector().unwrap_or_default();
-        let taken = answered.map(|answered| {
-            for row in answered.rows {
-                let of_group = self.group_of(&plugin, &row.key);
-                match of_group.map(|(group, key)| (group.to_owned(), key.to_owned())) {
-                    Some((group, key)) => {
-                        let faults = self.group_faults.entry(group).or_default();
-                        faults.insert(key, value(row.value));
-                    }
-                    None => drop(sums.insert(row.key, value(row.value))),
-                }
+        let Some((_, plugin, mut second)) = self.recorder.open.take() else {
+            return;
+        };
+        match result {
+            Ok(answered) => {
+                let mut faults = BTreeMap::new();
+                second.elector = self.split_rows(&plugin, answered.rows, &mut faults);
+                self.group_faults = faults;
             }
-            sums
-        });
-        self.recorder.handle_answered(taken);
+            Err(unanswered) => second.elector_silent = unanswered.why,
+        }
+        self.recorder.writer.write(&second);
     }
 
     pub(super) fn record(&mut self, now: Instant, late: Duration) {
