@@ -219,10 +219,15 @@ impl Group {
     pub fn next_timeout(&self) -> Option<u64> {
         let others_ns = self.meet_timeout();
         match self.state {
-            State::Initialize { wait_until_ns } => earliest([wait_until_ns, others_ns, None]),
+            State::Initialize { wait_until_ns } => earliest([wait_until_ns, others_ns]),
             State::Backup { down_ns, .. } => {
-                let own_ns = earliest([Some(down_ns), self.unheard_timeout(), others_ns]);
-                earliest([own_ns, self.forgive_timeout(), None])
+                let unheard_timeout_ns = self.unheard_timeout();
+                earliest([
+                    Some(down_ns),
+                    unheard_timeout_ns,
+                    others_ns,
+                    self.forgive_timeout(),
+                ])
             }
             State::Promoting { .. } => None,
             State::Lapsed { opens_ns } => Some(opens_ns),
@@ -461,6 +466,6 @@ impl Group {
     }
 }
 
-fn earliest(times: [Option<u64>; 3]) -> Option<u64> {
+fn earliest<const N: usize>(times: [Option<u64>; N]) -> Option<u64> {
     times.into_iter().flatten().min()
 }
