@@ -3,9 +3,9 @@
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use spared_worker::message::{Directive, Forced, FromWorker, ToWorker};
+use spared_worker::message::{FromWorker, ToWorker};
 
-use crate::lab::{Host, Lab, PATIENCE, eventually, executable, load};
+use crate::lab::{Host, Lab, PATIENCE, directive, eventually, executable, load};
 
 const SIGSEGV: i32 = 11;
 const SIGXCPU: i32 = 24;
@@ -236,23 +236,5 @@ fn a_number_that_is_no_status_is_logged_where_nobody_waits() {
         host.log(&format!(
             "directive returned {status}, not a valid status: treated as -EPROTO"
         ));
-    }
-}
-
-fn directive() -> Directive {
-    Directive {
-        group: "office".to_owned(),
-        quality: 100,
-        peer_quality: None,
-        eligible: true,
-        forced: Forced::No,
-        maintenance: false,
-        resign: false,
-        joining: false,
-        ready: false,
-        frozen: false,
-        release: false,
-        prepared: false,
-        why: String::new(),
     }
 }

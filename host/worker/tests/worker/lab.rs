@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_worker::message::{
-    Descriptor, Failure, FromWorker, Load, Row, Surroundings, ToWorker, Value,
+    Descriptor, Directive, Failure, Forced, FromWorker, Load, Row, Surroundings, ToWorker, Value,
 };
 use spared_worker::process::Worker;
 
@@ -362,5 +362,24 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < deadline, "{what} never came true");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// An ordinary one.
+pub fn directive() -> Directive {
+    Directive {
+        group: "office".to_owned(),
+        quality: 100,
+        peer_quality: None,
+        eligible: true,
+        forced: Forced::No,
+        maintenance: false,
+        resign: false,
+        joining: false,
+        ready: false,
+        frozen: false,
+        release: false,
+        prepared: false,
+        why: String::new(),
     }
 }

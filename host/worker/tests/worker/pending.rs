@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use spared_worker::message::{Directive, Forced, FromWorker, ToWorker};
+use spared_worker::message::{FromWorker, ToWorker};
 
-use crate::lab::{Host, Lab, eventually, load};
+use crate::lab::{Host, Lab, directive, eventually, load};
 
 fn start(token: u64) -> ToWorker {
     ToWorker::Start { token }
@@ -35,22 +35,7 @@ fn a_pending_start_is_told_and_what_comes_meanwhile_is_held() {
     let begun = Instant::now();
     let token = host.tell(start);
     pending(&mut host, token);
-    let directive = Directive {
-        group: "office".to_owned(),
-        quality: 1,
-        peer_quality: None,
-        eligible: true,
-        forced: Forced::No,
-        maintenance: false,
-        resign: false,
-        joining: false,
-        ready: false,
-        frozen: false,
-        release: false,
-        prepared: false,
-        why: String::new(),
-    };
-    host.send(&ToWorker::Directive(directive), &[]);
+    host.send(&ToWorker::Directive(directive()), &[]);
     assert_eq!(host.returned(token).status, 0);
     assert!(begun.elapsed() >= Duration::from_millis(300));
     let state = host.query("state");
