@@ -8,7 +8,6 @@
 
 mod client;
 mod dhcpd;
-mod disk;
 mod dnsmasq;
 mod duo;
 mod ends;
@@ -23,7 +22,6 @@ mod server;
 mod station;
 
 pub use client::{Client, Got, Identity, Program};
-pub use disk::Disk;
 pub use duo::{Duo, Options};
 pub use fill::Filled;
 pub use guests4::{Guests4, Host4, Lease4};

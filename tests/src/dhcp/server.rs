@@ -18,7 +18,7 @@ use super::script::Script;
 use super::{Pool, dhcpd, dnsmasq, kea};
 use crate::Result;
 use crate::clock::poll;
-use crate::lab::{Daemon, Lab, Site, find_program, is_alive, signal_to, skipped};
+use crate::lab::{Daemon, Disk, Lab, Site, find_program, is_alive, signal_to, skipped};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Make {
@@ -177,6 +177,11 @@ impl<'l> Server<'l> {
             Make::Dhcpd4 | Make::Dhcpd6 => dhcpd::config(setup),
         };
         Ok(fs::write(&paths.config, text)?)
+    }
+
+    /// A disk of its own for its lease file.
+    pub fn disk(&self) -> Result<Disk> {
+        Disk::in_place_of(self.paths.leases.parent().ok_or("no folder")?)
     }
 
     pub fn start(&self) -> Result<()> {

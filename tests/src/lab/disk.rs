@@ -5,7 +5,6 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Server;
 use crate::Result;
 
 /// A file system that is mounted until the value is dropped.
@@ -14,30 +13,25 @@ pub struct Disk(PathBuf);
 impl Disk {
     /// An empty one over a folder, whose files are hidden meanwhile.
     pub fn over(folder: &Path) -> Result<Self> {
-        let disk = Self(folder.to_owned());
-        run(
-            "mount",
-            &["-t", "tmpfs", "-o", "size=64k,mode=711", "tmpfs"],
-            folder,
-        )?;
+        Self::mount(folder, "size=64k,mode=711")
+    }
+
+    /// One in the place of a folder, with its files.
+    pub fn in_place_of(folder: &Path) -> Result<Self> {
+        let before = PathBuf::from(format!("{}.before", folder.display()));
+        fs::rename(folder, &before)?;
+        fs::create_dir(folder)?;
+        let disk = Self::mount(folder, "size=1m,mode=750")?;
+        for entry in fs::read_dir(&before)? {
+            let entry = entry?;
+            fs::copy(entry.path(), folder.join(entry.file_name()))?;
+        }
         Ok(disk)
     }
 
-    pub fn mount(server: &Server) -> Result<Self> {
-        let path = server.paths.leases.parent().ok_or("no folder")?;
-        let before = PathBuf::from(format!("{}.before", path.display()));
-        fs::rename(path, &before)?;
-        fs::create_dir(path)?;
-        let disk = Self(path.to_owned());
-        run(
-            "mount",
-            &["-t", "tmpfs", "-o", "size=1m,mode=750", "tmpfs"],
-            path,
-        )?;
-        for entry in fs::read_dir(&before)? {
-            let entry = entry?;
-            fs::copy(entry.path(), path.join(entry.file_name()))?;
-        }
+    fn mount(folder: &Path, options: &str) -> Result<Self> {
+        let disk = Self(folder.to_owned());
+        run("mount", &["-t", "tmpfs", "-o", options, "tmpfs"], folder)?;
         Ok(disk)
     }
 

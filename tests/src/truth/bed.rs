@@ -12,8 +12,8 @@ use spared_pair::Word;
 use super::{Says, State};
 use crate::Result;
 use crate::clock::poll;
-use crate::dhcp::{Disk, Server};
-use crate::lab::{Daemon, Site};
+use crate::dhcp::Server;
+use crate::lab::{Daemon, Disk, Site};
 use crate::linked::Linked;
 use crate::router::{Files, Router};
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::dhcp::{
-    Disk, Duo, Guests4, Guests6, Host4, Host6, Lease4, Lease6, Make, Options, Setup,
+    Duo, Guests4, Guests6, Host4, Host6, Lease4, Lease6, Make, Options, Setup,
 };
 use spared_tests::lab::{Lab, scenario};
 
@@ -249,7 +249,7 @@ fn a_fresh_pair_without_lease_files_serves_and_follows() {
 fn a_backup_whose_disk_is_full_or_read_only_is_told_of_at_the_next_change() {
     scenario(2, |lab| {
         let servers = Duo::install(lab, &[Setup::new(Make::Kea4)])?;
-        let disks = [Disk::mount(&servers[0][0])?, Disk::mount(&servers[1][0])?];
+        let disks = [servers[0][0].disk()?, servers[1][0].disk()?];
         let duo = Duo::begin(lab, servers, Options::default())?;
         duo.wait_ready()?;
         let at = duo.at()?;

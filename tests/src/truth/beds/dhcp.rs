@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::Result;
-use crate::dhcp::{Disk, Duo, Guests4, Guests6, Host4, Host6, Make, Options, Setup};
-use crate::lab::Lab;
+use crate::dhcp::{Duo, Guests4, Guests6, Host4, Host6, Make, Options, Server, Setup};
+use crate::lab::{Disk, Lab};
 use crate::truth::{Bed, Found::*, On, State};
 
 /// States of Kea, which `make test` includes. A deleted file comes last, because it is not made again.
@@ -52,7 +52,7 @@ pub(super) fn start_dhcpd(lab: &Lab) -> Result<Bed<'_>> {
 
 fn start(lab: &Lab, makes: [Make; 2]) -> Result<Bed<'_>> {
     let servers = Duo::install(lab, &makes.map(Setup::new))?;
-    let disks = servers.iter().flatten().map(Disk::mount);
+    let disks = servers.iter().flatten().map(Server::disk);
     let disks = disks.collect::<Result<Vec<_>>>()?;
     let mut duo = Duo::begin(lab, servers, Options::default())?;
     duo.wait_ready()?;

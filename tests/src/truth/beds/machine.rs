@@ -6,8 +6,7 @@ use std::fs;
 use spared_pair::Word;
 
 use crate::Result;
-use crate::dhcp::Disk;
-use crate::lab::{Site, VIRTUAL, Wire};
+use crate::lab::{Disk, Site, VIRTUAL, Wire};
 use crate::truth::{Bed, Found::*, On, State};
 
 pub(super) const STATES: &[State] = &[
