@@ -15,7 +15,6 @@ mod driver;
 pub mod errors;
 pub mod file;
 mod loader;
-pub mod message;
 pub mod process;
 mod run;
 pub mod settings;
@@ -43,6 +42,8 @@ pub fn lock_memory_for_host() -> Result<(), String> {
 pub fn confine_without_plugin(name: &str) -> Vec<String> {
     confine::without_plugin(name)
 }
+
+pub use spared_message::worker as message;
 
 pub use driver::is_misbehaviour;
 pub use loader::{Loaded, is_name, load};

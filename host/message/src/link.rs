@@ -1,5 +1,5 @@
 //! Messages between host and link process: one postcard-coded message per record
-//! ([`spared_worker::codec`]). Both ends are the same binary.
+//! (`codec.rs` of the worker). Both ends are the same binary.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -56,9 +56,8 @@ pub enum ToWorker {
     },
     Interface(InterfaceEvent),
     Directive(Directive),
-    /// The channel to the peer, by [`crate::channel`]; its descriptor travels with the message. It
-    /// replaces the one before. When the link's process is gone, its end is closed, and there is no
-    /// channel.
+    /// The channel to the peer; its descriptor travels with the message. It replaces the one before.
+    /// When the link's process is gone, its end is closed, and there is no channel.
     Channel,
     /// Answers the [`FromWorker::Call`] of the same number: 0 or -errno.
     Answer {

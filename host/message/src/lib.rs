@@ -1,0 +1,8 @@
+//! Messages between the processes of a node, and between the hosts of both: plain data, which the host's
+//! parts use among themselves as well. Sockets and encodings are elsewhere.
+
+#![forbid(unsafe_code)]
+
+pub mod link;
+pub mod word;
+pub mod worker;
