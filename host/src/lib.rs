@@ -4,7 +4,6 @@
 //! ([`supervisor`]), the kernel and the control socket ([`control`]); [`group`] decides the order of
 //! steps, without input or output of its own.
 
-pub mod account;
 pub mod arguments;
 pub mod check;
 pub mod checking;
@@ -23,8 +22,6 @@ pub mod link;
 pub mod notify;
 pub mod overrides;
 pub mod peer;
-pub mod poller;
-pub mod process;
 pub mod quality;
 pub mod report;
 pub mod ring;

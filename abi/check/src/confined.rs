@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi as abi;
+use spared_process::account::CHECK_ACCOUNT;
 use spared_worker::capabilities;
 use spared_worker::is_misbehaviour;
 use spared_worker::message::{Cause, Descriptor, FromWorker, Load, Role, ToWorker};
-use spared_worker::process::{CHECK_ACCOUNT, Worker};
+use spared_worker::process::Worker;
 
 use crate::finding::Finding;
 use crate::trial::{name_of, surroundings};

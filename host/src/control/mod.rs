@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use spared_control::{Answer, ErrorCode, Request, SOCKET_NAME};
+use spared_process::account;
+use spared_process::poller::{Key, Poller};
 
-use crate::account;
-use crate::poller::{Key, Poller};
 pub use claim::Claim;
 pub use client::Caller;
 use client::{Client, Line};

@@ -16,14 +16,14 @@ use spared_control::LinkStatus;
 use spared_link::message::{FromLink, State, ToLink};
 use spared_link::word::{Introduction, Word};
 use spared_pair::LinkFacts;
+use spared_process::account::Account;
+use spared_process::limit::Limit;
+use spared_process::poller::{Key, Poller};
+use spared_process::{Killed, PING_EVERY, Policy, RestartBudget, Usage};
 
-use crate::account::Account;
 use crate::clock;
 use crate::config;
 use crate::events::{Kind, Notice};
-use crate::poller::{Key, Poller};
-use crate::process::{Killed, PING_EVERY, Policy, RestartBudget, Usage};
-use crate::supervisor::limit::Limit;
 use process::{Process, printable};
 use state::LinkState;
 

@@ -8,13 +8,13 @@ use std::process::Stdio;
 use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN};
 use spared_link::message::{FromLink, PathSetup, Setup, ToLink};
 use spared_link::word::Introduction;
-use spared_worker::codec::{self, Receiver};
-use spared_worker::process::SOCKET_FD;
+use spared_process::account::Account;
+use spared_process::child::SOCKET_FD;
+use spared_process::codec::{self, Receiver};
+use spared_process::{Child, Pings};
 use zeroize::Zeroizing;
 
-use crate::account::Account;
 use crate::config;
-use crate::process::{Child, Pings};
 
 #[derive(Debug)]
 pub(super) struct Process {

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use spared_process::account::Accounts;
+use spared_process::poller::Key;
+
 use super::follows::Follows;
 use super::history::Memory;
 use super::interfaces::InterfaceState;
@@ -16,12 +19,10 @@ use super::requests::Question;
 use super::stop::Stop;
 use super::verbs::clock_now;
 use super::*;
-use crate::account::Accounts;
 use crate::events::Events;
 use crate::history;
 use crate::link::Link;
 use crate::overrides::{Overrides, Store};
-use crate::poller::Key;
 use crate::quality::Quality;
 use crate::ring::Writer;
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use spared_control::LinkStatus;
 use spared_link::message::ToLink;
 use spared_link::word::{Introduction, Word};
-use spared_worker::codec;
+use spared_process::codec;
 use spared_worker::message::{Descriptor, ToWorker};
 
 use super::core::Core;

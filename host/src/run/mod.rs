@@ -34,6 +34,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use spared_process::poller::Poller;
+
 use self::core::Core;
 use crate::config::{Fault, Host, Setup};
 use crate::control::{Claim, Server};
@@ -41,7 +43,6 @@ use crate::events::{Kind, Notice};
 use crate::group::Groups;
 use crate::kernel::Kernel;
 use crate::notify::Notify;
-use crate::poller::Poller;
 use crate::supervisor::{Supervisor, Terms};
 use crate::{clock, exit, journal};
 use signals::Signals;

@@ -3,7 +3,8 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use spared_worker::codec::ReceiveError;
+use spared_process::codec::ReceiveError;
+use spared_process::poller::Poller;
 use spared_worker::errors::Errors;
 use spared_worker::file::open_plugin;
 use spared_worker::message::{Failure, FromWorker, Load, Surroundings, ToWorker};
@@ -12,7 +13,6 @@ use spared_worker::process::Worker;
 use super::failure::{faults, status_of};
 use super::{Report, Supervisor, config};
 use crate::config::Fault;
-use crate::poller::Poller;
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -9,13 +9,10 @@
 mod check;
 mod failure;
 mod files;
-pub(crate) mod limit;
 mod plugin;
 mod purpose;
 mod report;
 mod status;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,15 +21,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use spared_process::account::{Account, Accounts};
+use spared_process::poller::{Key, Poller};
+use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
 use spared_worker::message::{Descriptor, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
-use crate::account::{Account, Accounts};
 use crate::config;
 use crate::events::{Kind, Notice};
 use crate::group::Order;
-use crate::poller::{Key, Poller};
-use crate::process::{Killed, PING_EVERY, Policy, RestartBudget};
 use check::Check;
 use plugin::{Plugin, State};
 use purpose::Purpose;

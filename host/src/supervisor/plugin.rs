@@ -6,6 +6,9 @@ use std::time::Instant;
 
 use rustix::process::{getegid, geteuid};
 use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME, PLUGIN_ROOT, PLUGIN_WRITE};
+use spared_process::account::Account;
+use spared_process::poller::Poller;
+use spared_process::{Policy, RestartBudget, TRIAL};
 use spared_worker::capabilities;
 use spared_worker::file::open_plugin;
 use spared_worker::message::{Descriptor, Load, Surroundings, ToWorker};
@@ -14,9 +17,6 @@ use spared_worker::process::Worker;
 use super::purpose::Purpose;
 use super::worker::Running;
 use super::{Supervisor, config, files};
-use crate::account::Account;
-use crate::poller::Poller;
-use crate::process::{Policy, RestartBudget, TRIAL};
 
 #[derive(Debug)]
 pub(super) struct Plugin {

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN};
-use spared_worker::codec::ReceiveError;
+use spared_process::codec::ReceiveError;
+use spared_process::limit::Limit;
+use spared_process::poller::Poller;
+use spared_process::{Next, Pings, TRIAL, Usage};
 use spared_worker::errors::Errors;
 use spared_worker::message::{Failure, FromWorker, ToWorker};
 use spared_worker::process::Worker;
 
 use super::failure::faults;
-use super::limit::Limit;
 use super::plugin::State;
 use super::purpose::Purpose;
 use super::{Answered, Report, Supervisor};
 use crate::events::{Kind, Notice};
-use crate::poller::Poller;
-use crate::process::{Next, Pings, TRIAL, Usage};
 
 /// Maximum number of reads of the error output of a worker that has ended.
 const LAST_LOOKS: u32 = 5;

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use spared::config::Setup;
-use spared::poller::{Key, Poller};
 use spared::supervisor::{Report, Supervisor, Terms};
-use spared_worker::codec;
+use spared_process::codec;
+use spared_process::poller::{Key, Poller};
 use spared_worker::message::{FromWorker, Surroundings};
 
 /// A supervisor whose workers are this script.

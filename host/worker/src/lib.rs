@@ -7,9 +7,7 @@
 
 pub mod capabilities;
 pub mod channel;
-pub mod child;
 pub mod clock;
-pub mod codec;
 mod confine;
 mod driver;
 pub mod errors;

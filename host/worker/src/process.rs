@@ -8,15 +8,13 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use spared_process::child::{Child, SOCKET_FD};
+use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 
-use crate::child::Child;
-use crate::codec::{self, ReceiveError, Receiver, SendError};
 use crate::errors::Errors;
 use crate::message::{Call, Descriptor, Failure, FromWorker, Load, Surroundings, ToWorker, Value};
 use crate::status;
 
-/// The worker's socket, in the worker.
-pub const SOCKET_FD: RawFd = 3;
 /// The plugin's file, in the worker.
 pub const PLUGIN_FD: RawFd = 4;
 
@@ -25,10 +23,6 @@ const TEXT_MAX: usize = 1024;
 
 /// Longest time for a throw-away check worker.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Account and group of short-lived checks: the last of the ids that no file names and that neither
-/// systemd nor Debian assigns.
-pub const CHECK_ACCOUNT: u32 = 61183;
 
 /// One running worker. Dropped alive, it is killed.
 #[derive(Debug)]

@@ -8,9 +8,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use signal_hook::consts::SIGTERM;
 use spared_abi as abi;
+use spared_process::child;
+use spared_process::codec::Receiver;
 
-use crate::child;
-use crate::codec::Receiver;
 use crate::confine;
 use crate::driver::{Driver, End, Outbound};
 use crate::loader;

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{from_slice, to_string};
 use spared::control::{Asked, Caller, Server};
-use spared::poller::{Key, Poller};
 use spared_control::{Answer, Force, Request, SOCKET_NAME};
+use spared_process::poller::{Key, Poller};
 
 use crate::folder::Folder;
 

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use spared::link::{Link, Report};
-use spared::poller::{Key, Poller};
 use spared_link::message::{ChannelState, FromLink, PathState, State};
 use spared_link::word::{Introduction, Word};
-use spared_worker::codec;
-use spared_worker::process::SOCKET_FD;
+use spared_process::child::SOCKET_FD;
+use spared_process::codec;
+use spared_process::poller::{Key, Poller};
 
 use crate::folder::Folder;
 use crate::node;

@@ -3,11 +3,11 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use spared_abi::{self as abi, Status};
-use spared_worker::codec;
+use spared_process::child::SOCKET_FD;
+use spared_process::codec;
 use spared_worker::message::{
     Call, Descriptor, Failure, FromWorker, MESSAGE_MAX, Row, Scope, Value,
 };
-use spared_worker::process::SOCKET_FD;
 
 use crate::end;
 use crate::host::{again, say};

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::Serialize;
 use spared_abi::LOG_WARN;
-use spared_worker::codec::{self, ReceiveError, Receiver, SendError};
+use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 
 use super::End;
 use crate::message::{FromLink, State, ToLink};

@@ -15,10 +15,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use rustix::time::ClockId;
 use spared_abi::LOG_WARN;
-use spared_worker::child;
+use spared_process::child;
+use spared_process::child::SOCKET_FD;
+use spared_process::codec::ReceiveError;
 use spared_worker::clock::{nanoseconds, now_ns};
-use spared_worker::codec::ReceiveError;
-use spared_worker::process::SOCKET_FD;
 
 use crate::message::{FromLink, Setup, ToLink};
 use crate::path::Source;

@@ -15,12 +15,12 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use spared_key::PrivateKey;
 use spared_link::message::{FromLink, Keys, PathSetup, Setup, State, ToLink};
 use spared_link::word::Introduction;
+use spared_process::child::Child;
+use spared_process::codec::{self, Receiver};
 use spared_tests::lab::Namespace;
 use spared_worker::channel::{
     DOWN, MESSAGE, RECORD_MAX, SIGNATURE_SIZE, SIGNED, UP, VERIFIED, message_kind,
 };
-use spared_worker::child::Child;
-use spared_worker::codec::{self, Receiver};
 
 /// Generous: two cores are shared by many tests.
 pub const PATIENCE: Duration = Duration::from_secs(20);

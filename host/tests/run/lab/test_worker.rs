@@ -14,12 +14,12 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use spared::config::Setup;
 use spared::group::{Action, Follower, Groups, Order, Ticket};
 use spared::peer::keys::flatten;
-use spared::poller::{Key, Poller};
 use spared::quality::{self, Quality};
 use spared::supervisor::{Report, Supervisor, Terms};
-use spared_worker::codec::{self, Receiver};
+use spared_process::child::SOCKET_FD;
+use spared_process::codec::{self, Receiver};
+use spared_process::poller::{Key, Poller};
 use spared_worker::message::{Call, Cause, Descriptor, FromWorker, Role, Surroundings, ToWorker};
-use spared_worker::process::SOCKET_FD;
 
 use super::choices::Choices;
 

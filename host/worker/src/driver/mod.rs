@@ -35,6 +35,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use spared_abi as abi;
+use spared_process::codec::{ReceiveError, Receiver};
 
 use self::callback::Answer;
 use self::host::errno;
@@ -47,7 +48,6 @@ use self::slow::Slow;
 use self::timers::Timers;
 use self::watches::{Source, Watches};
 use crate::clock::now_ns;
-use crate::codec::{ReceiveError, Receiver};
 use crate::loader::Loaded;
 use crate::message::{CALL_TIMEOUT_MS, Call, Cause, Failure, FromWorker, Role, Scope, ToWorker};
 use crate::settings::Settings;

@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use spared_abi as abi;
+use spared_process::codec::{self, SendError};
 
 use crate::clock::now_ns;
-use crate::codec::{self, SendError};
 use crate::message::FromWorker;
 
 /// Records kept for a host that does not read; later ones are lost and counted.
@@ -217,7 +217,7 @@ fn cut(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::Receiver;
+    use spared_process::codec::Receiver;
 
     fn texts(socket: &OwnedFd) -> Vec<String> {
         let mut receiver = Receiver::default();

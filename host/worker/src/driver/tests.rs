@@ -2,8 +2,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ffi::c_int;
 
+use spared_process::codec;
+
 use super::*;
-use crate::codec;
 use crate::message::Descriptor;
 
 /// Counts what this thread allocates.

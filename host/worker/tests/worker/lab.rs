@@ -314,7 +314,7 @@ impl Host {
     }
 
     /// Takes in what is there, waiting a little.
-    pub fn receive(&mut self) -> Result<(), spared_worker::codec::ReceiveError> {
+    pub fn receive(&mut self) -> Result<(), spared_process::codec::ReceiveError> {
         readable(self.worker.as_fd(), Duration::from_millis(100));
         while let Some(message) = self.worker.receive()? {
             self.received.push_back(message);
@@ -323,7 +323,7 @@ impl Host {
     }
 
     /// As a host that died: nobody reads any more.
-    pub fn hang_up(self) -> spared_worker::child::Child {
+    pub fn hang_up(self) -> spared_process::child::Child {
         self.worker.into_child()
     }
 

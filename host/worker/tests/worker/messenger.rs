@@ -3,8 +3,8 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use spared_process::codec;
 use spared_worker::channel::UP;
-use spared_worker::codec;
 use spared_worker::message::{FromWorker, Scope, ToWorker};
 
 use crate::lab::{Host, Lab, eventually, load};

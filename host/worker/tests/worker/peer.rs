@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
+use spared_process::codec;
 use spared_worker::channel::{DOWN, MESSAGE, RECORD_MAX, UP};
-use spared_worker::codec;
 use spared_worker::message::{FromWorker, ToWorker};
 
 use crate::lab::{Host, Lab, eventually, load, readable};

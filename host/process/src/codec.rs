@@ -17,7 +17,7 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::message::MESSAGE_MAX;
+use spared_message::worker::MESSAGE_MAX;
 
 /// Descriptors that may travel with one message.
 pub const DESCRIPTORS_MAX: usize = 16;

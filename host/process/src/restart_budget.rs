@@ -8,24 +8,24 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Number of ends within [`WINDOW`] that use up the budget.
 const BUDGET: usize = 5;
 /// How long a process that was given up has to run before it is trusted again.
-pub(crate) const TRIAL: Duration = Duration::from_secs(20);
+pub const TRIAL: Duration = Duration::from_secs(20);
 
 /// Treatment of a process that ends again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Policy {
+pub struct Policy {
     longest: Duration,
     gives_up: bool,
 }
 
 impl Policy {
     /// A plugin's worker: given up when the budget is used up, then tried every 30 s.
-    pub(crate) const WORKER: Policy = Policy {
+    pub const WORKER: Policy = Policy {
         longest: Duration::from_secs(30),
         gives_up: true,
     };
     /// The link's process: never given up, and started again within 2 s, as the nodes cannot talk
     /// without it.
-    pub(crate) const LINK: Policy = Policy {
+    pub const LINK: Policy = Policy {
         longest: Duration::from_secs(2),
         gives_up: false,
     };
@@ -33,7 +33,7 @@ impl Policy {
 
 /// What to do after an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub enum Next {
     /// Start it again after this pause.
     Restart(Duration),
     /// It is given up from now on; try it after this pause.
@@ -43,7 +43,7 @@ pub(crate) enum Next {
 }
 
 impl Next {
-    pub(crate) fn pause(self) -> Duration {
+    pub fn pause(self) -> Duration {
         match self {
             Self::Restart(pause) | Self::GiveUp(pause) | Self::TryAgain(pause) => pause,
         }
@@ -52,7 +52,7 @@ impl Next {
 
 /// The restart budget of one process, and its backoff.
 #[derive(Debug)]
-pub(crate) struct RestartBudget {
+pub struct RestartBudget {
     policy: Policy,
     recent: VecDeque<Instant>,
     pause: Option<Duration>,
@@ -60,7 +60,7 @@ pub(crate) struct RestartBudget {
 }
 
 impl RestartBudget {
-    pub(crate) fn new(policy: Policy) -> Self {
+    pub fn new(policy: Policy) -> Self {
         Self {
             policy,
             recent: VecDeque::new(),
@@ -70,22 +70,22 @@ impl RestartBudget {
     }
 
     /// Whether it was given up and has not run for [`TRIAL`] since.
-    pub(crate) fn is_given_up(&self) -> bool {
+    pub fn is_given_up(&self) -> bool {
         self.is_given_up
     }
 
     /// Whether it has not ended since its first start or the last refill.
-    pub(crate) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.recent.is_empty() && !self.is_given_up
     }
 
     /// Fills the budget, once the process has run for [`TRIAL`].
-    pub(crate) fn refill(&mut self) {
+    pub fn refill(&mut self) {
         *self = Self::new(self.policy);
     }
 
     /// Handles an end of the process.
-    pub(crate) fn handle_end(&mut self, now: Instant) -> Next {
+    pub fn handle_end(&mut self, now: Instant) -> Next {
         if self.is_given_up {
             return Next::TryAgain(self.policy.longest);
         }

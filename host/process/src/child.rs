@@ -15,7 +15,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::process::SOCKET_FD;
+/// The socket to the host, in the child.
+pub const SOCKET_FD: RawFd = 3;
 
 /// PATH of the child. From the host's environment it gets only SPARED_LOG and RUST_BACKTRACE.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

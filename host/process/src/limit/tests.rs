@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::limit::Limit;
+use super::Limit;
 
 #[test]
 fn a_limit_lets_a_burst_through_and_then_a_rate() {

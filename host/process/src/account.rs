@@ -11,9 +11,9 @@ pub type Account = (u32, u32);
 /// Prefix of an account's name. The package creates the accounts of its own plugins.
 const PREFIX: &str = "spared-";
 /// Ids for processes without an account of that name. Neither systemd nor Debian assigns them.
-const NUMBERS: RangeInclusive<u32> = 60706..=OF_CHECKS;
-/// Account of short-lived checks, which may run beside a running host.
-const OF_CHECKS: u32 = spared_worker::process::CHECK_ACCOUNT;
+const NUMBERS: RangeInclusive<u32> = 60706..=CHECK_ACCOUNT;
+/// Account and group of short-lived checks, which may run beside a running host.
+pub const CHECK_ACCOUNT: u32 = 61183;
 
 /// Accounts in use, by process name. A name keeps its account for the life of this value.
 #[derive(Debug, Default)]
@@ -44,13 +44,13 @@ impl Accounts {
         }
         let account = user_in(passwd, &format!("{PREFIX}{name}"));
         let account = account.unwrap_or_else(|| {
-            let kept = kept.filter(|id| NUMBERS.contains(id) && *id != OF_CHECKS);
+            let kept = kept.filter(|id| NUMBERS.contains(id) && *id != CHECK_ACCOUNT);
             let mut free = kept.into_iter().chain(NUMBERS).filter(|id| {
                 let mut others = self.given.values();
                 !others.any(|(uid, _)| uid == id) && !is_taken(passwd, *id)
             });
             // with all ids in use, the last one is shared
-            let id = free.next().unwrap_or(OF_CHECKS);
+            let id = free.next().unwrap_or(CHECK_ACCOUNT);
             (id, id)
         });
         self.given.insert(name.to_owned(), account);
@@ -60,7 +60,7 @@ impl Accounts {
 
 /// Account for the check of any configuration.
 pub fn for_check() -> Option<Account> {
-    Accounts::new().map(|_| (OF_CHECKS, OF_CHECKS))
+    Accounts::new().map(|_| (CHECK_ACCOUNT, CHECK_ACCOUNT))
 }
 
 fn is_taken(passwd: &str, id: u32) -> bool {
@@ -140,7 +140,7 @@ mod tests {
     fn the_owner_of_the_files_stays_it_unless_somebody_has_the_number() {
         let mut accounts = Accounts::default();
         assert_eq!(accounts.choose(PASSWD, "a", Some(60800)), (60800, 60800));
-        for kept in [60800, 60706, 0, 1000, OF_CHECKS] {
+        for kept in [60800, 60706, 0, 1000, CHECK_ACCOUNT] {
             let (uid, _) = accounts.choose(PASSWD, &format!("b{kept}"), Some(kept));
             assert!(uid != kept && NUMBERS.contains(&uid), "{kept} {uid}");
         }

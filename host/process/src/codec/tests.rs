@@ -1,7 +1,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 
 use super::*;
-use crate::message::{InterfaceEvent, Surroundings, ToWorker};
+use spared_message::worker::{InterfaceEvent, Surroundings, ToWorker};
 
 fn ping(number: u64) -> ToWorker {
     ToWorker::Ping { number }

@@ -11,13 +11,13 @@ const LINGERING: Duration = Duration::from_secs(10);
 
 /// Killed processes, by the serial number under which their exit is watched.
 #[derive(Debug, Default)]
-pub(crate) struct Killed {
+pub struct Killed {
     children: BTreeMap<u64, (Child, Instant)>,
 }
 
 impl Killed {
     /// Kills a process and keeps it until it has ended.
-    pub(crate) fn add(&mut self, now: Instant, serial: u64, mut child: Child) {
+    pub fn add(&mut self, now: Instant, serial: u64, mut child: Child) {
         child.kill();
         if child.exit().is_none() {
             self.children.insert(serial, (child, now));
@@ -25,7 +25,7 @@ impl Killed {
     }
 
     /// Handles the exit of a process; false if it is none of these.
-    pub(crate) fn handle_exit(&mut self, serial: u64) -> bool {
+    pub fn handle_exit(&mut self, serial: u64) -> bool {
         let Some((child, _)) = self.children.get_mut(&serial) else {
             return false;
         };
@@ -36,7 +36,7 @@ impl Killed {
     }
 
     /// Whether one of these has not ended in time.
-    pub(crate) fn is_lingering(&self, now: Instant) -> bool {
+    pub fn is_lingering(&self, now: Instant) -> bool {
         let lingers = |since: &Instant| now.saturating_duration_since(*since) >= LINGERING;
         self.children.values().any(|(_, since)| lingers(since))
     }

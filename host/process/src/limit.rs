@@ -1,5 +1,8 @@
 //! Rate limit for what a worker sends: a token bucket.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Instant;
 
 /// Allows `rate` events a second, and `burst` at once.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Usage;
 
 /// Time between two pings.
-pub(crate) const PING_EVERY: Duration = Duration::from_secs(1);
+pub const PING_EVERY: Duration = Duration::from_secs(1);
 /// Own time without an answer after which a process hangs: three pings, less the little time that
 /// other processes always take.
 const PATIENCE: Duration = Duration::from_millis(2_500);
@@ -15,7 +15,7 @@ const MISSED_MAX: u32 = 60;
 
 /// The pings of one process.
 #[derive(Debug, Default)]
-pub(crate) struct Pings {
+pub struct Pings {
     number: u64,
     answered: u64,
     /// Own time of the process since its last answer.
@@ -27,7 +27,7 @@ pub(crate) struct Pings {
 impl Pings {
     /// Number of the next ping, one second after the last; None if the process hangs. `usage` is
     /// the present one, if the kernel reports it.
-    pub(crate) fn next(&mut self, usage: Option<Usage>) -> Option<u64> {
+    pub fn next(&mut self, usage: Option<Usage>) -> Option<u64> {
         let used = self.usage.zip(usage);
         let own = used.map_or(PING_EVERY, |(last, now)| now.own_since(last, PING_EVERY));
         self.usage = usage;
@@ -42,7 +42,7 @@ impl Pings {
     }
 
     /// Handles an answer. One that was given before is ignored.
-    pub(crate) fn handle_pong(&mut self, number: u64) {
+    pub fn handle_pong(&mut self, number: u64) {
         if number > self.answered && number <= self.number {
             self.answered = number;
             self.own = Duration::ZERO;
@@ -50,7 +50,7 @@ impl Pings {
     }
 
     /// Number of unanswered pings.
-    pub(crate) fn missed(&self) -> u32 {
+    pub fn missed(&self) -> u32 {
         u32::try_from(self.number - self.answered).unwrap_or(u32::MAX)
     }
 }

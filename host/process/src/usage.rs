@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// CPU time of a process's first thread, the one that answers pings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// Time that it ran.
     ran: Duration,
     /// Time that it was ready to run, without a CPU.
@@ -16,13 +16,13 @@ pub(crate) struct Usage {
 
 impl Usage {
     /// None if the kernel does not report it.
-    pub(crate) fn of(pid: u32) -> Option<Self> {
+    pub fn of(pid: u32) -> Option<Self> {
         let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
         Self::parse(&read("stat")?, &read("schedstat")?)
     }
 
     #[cfg(test)]
-    pub(crate) fn new(ran_ms: u64, waited_ms: u64, is_busy: bool) -> Self {
+    pub fn new(ran_ms: u64, waited_ms: u64, is_busy: bool) -> Self {
         Self {
             ran: Duration::from_millis(ran_ms),
             waited: Duration::from_millis(waited_ms),
@@ -44,7 +44,7 @@ impl Usage {
 
     /// Part of `passed`, the time since `before`, that the process could use. The kernel counts a
     /// wait only when it ends, so for a process that waits now only its running time is certain.
-    pub(crate) fn own_since(self, before: Self, passed: Duration) -> Duration {
+    pub fn own_since(self, before: Self, passed: Duration) -> Duration {
         let own = match self.is_busy {
             true => self.ran.saturating_sub(before.ran),
             false => passed.saturating_sub(self.waited.saturating_sub(before.waited)),

@@ -1,0 +1,27 @@
+//! Child processes: what workers and the link's process have in common.
+//!
+//! `Child` starts a process with its descriptors in place and gives its exit reason; `Pings` finds
+//! one that hangs; `RestartBudget` decides when it is started again; `Killed` keeps killed
+//! processes until they are reaped. [`codec`] carries messages and descriptors, [`account`] chooses the
+//! account that a process runs as, [`limit`] bounds what it sends, and [`poller`] says who has sent
+//! something. The messages themselves, and what follows from an end, belong to the owner.
+//!
+//! Nothing here waits, and time is an argument.
+
+pub mod account;
+pub mod child;
+pub mod codec;
+mod killed;
+pub mod limit;
+mod pings;
+pub mod poller;
+mod restart_budget;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+pub use child::Child;
+pub use killed::Killed;
+pub use pings::{PING_EVERY, Pings};
+pub use restart_budget::{Next, Policy, RestartBudget, TRIAL};
+pub use usage::Usage;
