@@ -12,7 +12,6 @@ pub mod config;
 pub mod control;
 pub mod events;
 pub mod exit;
-pub mod fence;
 pub mod firewall;
 pub mod group;
 pub mod history;

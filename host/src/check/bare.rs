@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
+use spared_fence::is_link_local;
 use spared_netlink::{Address, Link, Requests};
 
 use super::wanted::Interface;
 use super::{Finding, Severity, Wanted};
-use crate::fence::is_link_local;
 
 pub fn examine(wanted: &Wanted) -> Vec<Finding> {
     // No findings if the kernel's tables cannot be read.

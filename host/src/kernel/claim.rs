@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use spared_fence::LeaseKey;
 use spared_worker::message::Claims;
 
 use super::group::{self, Group, router_id};
 use super::vmac::RouterId;
 use super::{Kernel, KernelError};
-use crate::fence::LeaseKey;
 
 impl Kernel {
     /// Whether the claims are valid, before the kernel is changed.

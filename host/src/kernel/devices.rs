@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use spared_fence::{Device, Fence, FenceError, Plan};
 use spared_netlink::{Event, Message};
 
 use super::group::Group;
 use super::vmac::{self, RouterId};
 use super::{Kernel, KernelError, KernelEvent, RETRY};
-use crate::fence::{Device, Fence, FenceError, Plan};
 
 impl Kernel {
     /// Makes the fence equal to the claims, if it is not.

@@ -2,7 +2,8 @@
 
 use std::{error, fmt, io};
 
-use crate::fence::FenceError;
+use spared_fence::FenceError;
+use spared_netlink::reason;
 
 /// "lan2: cannot add 192.168.1.1/24: permission denied".
 #[derive(Debug)]
@@ -100,17 +101,6 @@ pub(crate) fn check_release(release: &str) -> Result<(), KernelError> {
             Err(KernelError::TooOld { found })
         }
         _ => Ok(()),
-    }
-}
-
-/// Text of an error in the style of our messages: lower case, without the number.
-pub fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text);
-    let mut letters = text.chars();
-    match letters.next() {
-        Some(first) => first.to_lowercase().chain(letters).collect(),
-        None => String::new(),
     }
 }
 

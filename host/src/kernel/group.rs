@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use spared_fence::{Guarded, LeaseKey, VirtualRouter};
 use spared_netlink::Route;
 use spared_worker::message::{AddressClaim, Claims, VirtualRouterClaim};
 
 use super::announce::Schedule;
 use super::interfaces::Interfaces;
 use super::vmac::RouterId;
-use crate::fence::{self, Guarded, LeaseKey, VirtualRouter};
 
 /// Maximum number of deletions within [`CONTEST_TIME`]; more are deliberate.
 const CONTEST_MAX: usize = 5;
@@ -212,7 +212,7 @@ impl Group {
                 let host_prefix = if claim.address.is_ipv4() { 32 } else { 128 };
                 // Replies to link-local neighbours leave by the device that has the address, so it
                 // needs their route. All other routes belong to the parent.
-                let whole = moved.is_some() && !fence::is_link_local(claim.address);
+                let whole = moved.is_some() && !spared_fence::is_link_local(claim.address);
                 Some(Desired {
                     claim: position,
                     index,
@@ -222,7 +222,7 @@ impl Group {
                 })
             })
             .collect();
-        placed.sort_by_key(|address| !fence::is_link_local(address.address));
+        placed.sort_by_key(|address| !spared_fence::is_link_local(address.address));
         placed
     }
 
@@ -296,8 +296,9 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
     if claims.routers.is_empty() && !claims.addresses.is_empty() {
         return Err("addresses without a virtual router to renew their lease".into());
     }
-    if !claims.routers.is_empty() && Duration::from_nanos(claims.lease_ns) < fence::LEASE_MIN {
-        let min = fence::LEASE_MIN.as_millis();
+    if !claims.routers.is_empty() && Duration::from_nanos(claims.lease_ns) < spared_fence::LEASE_MIN
+    {
+        let min = spared_fence::LEASE_MIN.as_millis();
         return Err(format!("lease below the minimum of {min} ms"));
     }
     let mut routers = BTreeSet::new();
@@ -344,7 +345,7 @@ pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Re
 
 // Identity of an address, which is unique in the network, or on its interface if it is link-local.
 fn place(claim: &AddressClaim) -> (IpAddr, Option<String>) {
-    let link = fence::is_link_local(claim.address);
+    let link = spared_fence::is_link_local(claim.address);
     (claim.address, link.then(|| claim.interface.clone()))
 }
 

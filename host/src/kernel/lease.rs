@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use spared_fence::LeaseKey;
+
 use super::group::{Group, router_id};
 use super::vmac::RouterId;
 use super::{Kernel, KernelError};
-use crate::fence::LeaseKey;
 
 impl Kernel {
     /// Grants the leases of a group: those of virtual routers with carrier, and that of the group.

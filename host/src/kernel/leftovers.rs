@@ -1,11 +1,11 @@
 //! Removes what an earlier run left. It is recognised only by address protocol, route protocol,
 //! device alias and table name.
 
+use spared_fence::Fence;
 use spared_netlink::Message;
 use spared_netlink::constants::ROUTE_PROTOCOL;
 
 use super::{Kernel, KernelError, routes, vmac};
-use crate::fence::Fence;
 
 impl Kernel {
     /// Removes what is left and returns what it was. To be called before anything is claimed.

@@ -31,13 +31,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use spared_control::AddressStatus;
+use spared_fence::{Counts, Fence, LeaseKey, Plan};
 use spared_netlink::{Monitor, PacketSocket, Requests};
 use spared_worker::message::InterfaceEvent;
 
 pub use addresses::Installed;
-pub use error::{KernelError, reason};
+pub use error::KernelError;
 
-use crate::fence::{Counts, Fence, LeaseKey, Plan};
 use carrier::Carrier;
 use group::Group;
 use interfaces::Interfaces;

@@ -5,9 +5,10 @@
 //! here and do not reach the active node. That lasts until the other node gives up the role, mostly
 //! a few milliseconds.
 
+use spared_fence::LeaseKey;
+
 use super::group::Desired;
 use super::{Kernel, KernelError, routes};
-use crate::fence::LeaseKey;
 
 impl Kernel {
     /// Installs the addresses of a group behind its blocking fence, without announcing them; no
@@ -57,7 +58,7 @@ impl Kernel {
         waiting.retain(|wanted| {
             let claim = group.claims.addresses.get(wanted.claim);
             !wanted.prefix_route
-                || crate::fence::is_link_local(wanted.address)
+                || spared_fence::is_link_local(wanted.address)
                 || claim.is_some_and(|c| routes::reaches(&self.interfaces, wanted.index, c))
         });
         waiting

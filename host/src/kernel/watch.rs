@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use spared_fence::Tampering;
 use spared_netlink::{Event, Route};
 use spared_worker::message::Family;
 
@@ -12,7 +13,6 @@ use super::group::Deletion;
 use super::interfaces::{Change, LinkChange};
 use super::sockets::Place;
 use super::{Kernel, KernelError, KernelEvent, RETRY};
-use crate::fence::Tampering;
 
 /// Time between two restorations of a contested address.
 const CONTESTED_PACE: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use spared_control::Value;
+use spared_fence::is_link_local;
 use spared_pair::{
     BareInterface, Fence, Forced, GroupFacts, InterfaceFacts, Maintenance, NodeFacts, OtherActive,
     PairFacts, PeerLife, PluginFacts, Role, Verdict,
@@ -13,7 +14,6 @@ use super::core::Core;
 use super::look::{Details, Look};
 use super::verbs::clock_now;
 use crate::clock;
-use crate::fence::is_link_local;
 use crate::group::Group;
 use crate::kernel::FenceState;
 

@@ -7,8 +7,8 @@
 
 use std::ffi::{CStr, CString};
 
+use spared_message::worker::Family;
 use spared_netlink::constants::*;
-use spared_worker::message::Family;
 
 use super::LeaseKey;
 use super::expression::Expression::{self, *};

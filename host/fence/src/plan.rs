@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use spared_worker::message::Family;
+use spared_message::worker::Family;
 
 use super::LeaseKey;
 

@@ -45,7 +45,7 @@ impl fmt::Display for FenceError {
             f,
             "fence: cannot {}: {}",
             self.what,
-            crate::kernel::reason(&self.source)
+            spared_netlink::reason(&self.source)
         )?;
         match self.is_unsupported() {
             true => f.write_str(UNSUPPORTED),
