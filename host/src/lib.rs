@@ -16,7 +16,6 @@ pub mod firewall;
 pub mod group;
 pub mod history;
 pub mod journal;
-pub mod kernel;
 pub mod link;
 pub mod notify;
 pub mod overrides;

@@ -114,7 +114,16 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-/// One `[[link]]`.
+/// A `[[link]]` as this node sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkPath {
+    pub interface: String,
+    pub own: IpAddr,
+    pub prefix: u8,
+    pub peer: IpAddr,
+}
+
+/// One `[[link]]`, as the link needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathSetup {
     pub interface: String,

@@ -1,10 +1,10 @@
 //! `[[link]]`: the paths to the peer. Also the keys of both nodes, which need no path.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::Path;
 use std::str::FromStr;
 
+use spared_message::link::LinkPath;
 use spared_sdk::config::{Config, Fault, IpNet, Section, node};
 
 use super::key::{self, LinkKeys};
@@ -25,15 +25,6 @@ pub struct Link {
     /// Paths, at most two, in the order of the file.
     pub paths: Vec<LinkPath>,
     pub chain: Option<Chain>,
-}
-
-/// A `[[link]]` as this node sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkPath {
-    pub interface: String,
-    pub own: IpAddr,
-    pub prefix: u8,
-    pub peer: IpAddr,
 }
 
 /// A chain of the administrator's nftables ruleset.

@@ -43,9 +43,10 @@ use std::path::Path;
 pub use fault::{Fault, locate};
 pub use host::Host;
 pub use key::LinkKeys;
-pub use link::{Chain, Link, LinkPath};
+pub use link::{Chain, Link};
 pub use order::by_order;
 pub use plugin::{OnFailure, Plugin};
+pub use spared_message::link::LinkPath;
 
 /// Contents of all files.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
+use spared_kernel::ANY;
 use spared_pair::InterfaceLack;
 use spared_worker::message::{InterfaceEvent, ToWorker};
 
@@ -10,7 +11,6 @@ use super::core::Core;
 use super::follows::Parcel;
 use crate::clock;
 use crate::events::{Kind, Notice};
-use crate::kernel::ANY;
 
 /// State of an interface, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]

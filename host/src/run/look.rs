@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use spared_control::{RowKind, Value};
+use spared_kernel::{FenceState, FenceStates};
 use spared_worker::message::{self, Row, Unit};
 
 use super::core::Core;
-use crate::kernel::{FenceState, FenceStates};
 
 /// Rows of plugins, by plugin.
 pub(super) type Rows = BTreeMap<String, Vec<Row>>;

@@ -1,9 +1,9 @@
 //! Which plugin may have which sockets: it opens none itself, and gets them with the interfaces that it follows.
 
 use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
+use spared_kernel::ANY;
 
 use super::core::Core;
-use crate::kernel::ANY;
 
 const NAME_MAX: usize = 15;
 /// Known sets of sockets.

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use spared_message::worker::{AddressClaim, RouteClaim};
 use spared_netlink::constants::ROUTE_PROTOCOL;
 use spared_netlink::{Message, Requests, Route};
-use spared_worker::message::{AddressClaim, RouteClaim};
 
 use super::KernelError;
 use super::group::Group;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use spared_fence::Tampering;
+use spared_message::worker::Family;
 use spared_netlink::{Event, Route};
-use spared_worker::message::Family;
 
 use super::filters::Admitted;
 use super::group::Deletion;

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+use spared_message::link::LinkPath;
 use spared_netlink::constants::ADDRESS_PROTOCOL;
 use spared_netlink::{Address, Ends, Message, echo_socket};
 
 use super::interfaces::Interfaces;
 use super::{Kernel, KernelError, KernelEvent, RETRY};
-use crate::config::LinkPath;
 
 /// Shortest time between two restorations of an address that is deleted repeatedly.
 const RESTORE_PACE: Duration = Duration::from_secs(1);

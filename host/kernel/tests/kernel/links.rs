@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use spared::config::LinkPath;
-use spared::kernel::{ANY, Kernel, KernelEvent};
 use spared_abi::{
     SOCKET_HEARTBEAT_IN, SOCKET_HEARTBEAT_OUT, SOCKET_PING_IPV4, SOCKET_PING_IPV6,
     SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP,
 };
+use spared_kernel::{ANY, Kernel, KernelEvent};
+use spared_message::link::LinkPath;
 
 use crate::lab::*;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spared::kernel::Kernel;
+use spared_kernel::Kernel;
 
 use crate::lab::*;
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use spared::kernel::{FenceState, Kernel, KernelEvent};
-use spared_worker::message::{Claims, Family};
+use spared_kernel::{FenceState, Kernel, KernelEvent};
+use spared_message::worker::{Claims, Family};
 
 use crate::lab::*;
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use spared::kernel::{FenceState, Kernel};
+use spared_kernel::{FenceState, Kernel};
+use spared_message::worker::{Claims, Family};
 use spared_tests::lab::Namespace;
-use spared_worker::message::{Claims, Family};
 
 use super::SHORT;
 use crate::lab::*;

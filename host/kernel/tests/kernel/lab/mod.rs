@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 pub use frames::*;
 use rustix::event::{PollFd, PollFlags, poll};
-use spared::kernel::{Kernel, KernelEvent};
+use spared_kernel::{Kernel, KernelEvent};
+use spared_message::worker::{AddressClaim, Claims, Family, VirtualRouterClaim};
 use spared_netlink::PacketSocket;
 use spared_tests::lab::Namespace;
-use spared_worker::message::{AddressClaim, Claims, Family, VirtualRouterClaim};
 
 /// Two namespaces joined by a veth: `lan2` in the router's, `peer` in the station's.
 pub struct Net {

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use spared_fence::{Guarded, LeaseKey, VirtualRouter};
+use spared_message::worker::{AddressClaim, Claims, VirtualRouterClaim};
 use spared_netlink::Route;
-use spared_worker::message::{AddressClaim, Claims, VirtualRouterClaim};
 
 use super::announce::Schedule;
 use super::interfaces::Interfaces;
@@ -373,7 +373,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use spared_worker::message::Family;
+    use spared_message::worker::Family;
 
     use super::*;
 

@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use spared::kernel::Kernel;
+use spared_kernel::Kernel;
+use spared_message::worker::Claims;
 use spared_tests::probe::{checksum, ethernet, ipv4, ipv6};
-use spared_worker::message::Claims;
 
 use super::{Net, index_of};
 

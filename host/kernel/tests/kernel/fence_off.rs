@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use spared::kernel::{FenceState, Kernel};
-use spared_worker::message::Claims;
+use spared_kernel::{FenceState, Kernel};
+use spared_message::worker::Claims;
 
 use crate::lab::*;
 

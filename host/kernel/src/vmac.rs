@@ -3,9 +3,9 @@
 
 use std::io;
 
+use spared_message::worker::Family;
 use spared_netlink::constants::DEVICE_ALIAS;
 use spared_netlink::{Link, Message, Requests};
-use spared_worker::message::Family;
 
 use super::interfaces::Interfaces;
 use super::{KernelError, sysctl};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use spared::kernel::{Kernel, KernelEvent};
-use spared_worker::message::{Claims, Family, RouteClaim};
+use spared_kernel::{Kernel, KernelEvent};
+use spared_message::worker::{Claims, Family, RouteClaim};
 
 use crate::lab::*;
 

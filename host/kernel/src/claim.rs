@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use spared_fence::LeaseKey;
-use spared_worker::message::Claims;
+use spared_message::worker::Claims;
 
 use super::group::{self, Group, router_id};
 use super::vmac::RouterId;

@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, recv};
-use spared::kernel::{FenceState, Kernel, KernelEvent};
-use spared_worker::message::Family;
+use spared_kernel::{FenceState, Kernel, KernelEvent};
+use spared_message::worker::Family;
 
 use crate::lab::*;
 

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use spared::kernel::{FenceState, Kernel};
-use spared_worker::message::{Claims, Family};
+use spared_kernel::{FenceState, Kernel};
+use spared_message::worker::{Claims, Family};
 
 use crate::lab::*;
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use spared::kernel::{FenceState, Kernel, KernelEvent};
-use spared_worker::message::Family;
+use spared_kernel::{FenceState, Kernel, KernelEvent};
+use spared_message::worker::Family;
 
 use crate::lab::*;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use spared::kernel::FenceState;
-use spared_worker::message::Family;
+use spared_kernel::FenceState;
+use spared_message::worker::Family;
 
 use super::{SHORT, keeps_sending};
 use crate::lab::*;

@@ -30,10 +30,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use spared_control::AddressStatus;
 use spared_fence::{Counts, Fence, LeaseKey, Plan};
+use spared_message::worker::InterfaceEvent;
 use spared_netlink::{Monitor, PacketSocket, Requests};
-use spared_worker::message::InterfaceEvent;
+use spared_pair::AddressStatus;
 
 pub use addresses::Installed;
 pub use error::KernelError;
@@ -330,7 +330,7 @@ impl Kernel {
             })
         };
         let status =
-            |(position, claim): (usize, &spared_worker::message::AddressClaim)| AddressStatus {
+            |(position, claim): (usize, &spared_message::worker::AddressClaim)| AddressStatus {
                 address: format!("{}/{}", claim.address, claim.prefix),
                 interface: claim.interface.clone(),
                 present: present(position),
