@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clean;
 pub mod link;
+pub mod notice;
 pub mod word;
 pub mod worker;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use spared_link::word::Word;
-use spared_worker::message::{Cause, Claims, Directive, Publication, Role};
-
-use crate::events::Notice;
+use spared_message::notice::Notice;
+use spared_message::word::Word;
+use spared_message::worker::{Cause, Claims, Directive, Publication, Role};
 
 /// A plugin's call that is to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]

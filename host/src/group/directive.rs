@@ -1,11 +1,11 @@
 //! The directive: what the host tells a group's elector.
 
+use spared_message::notice::{Kind, Notice};
+use spared_message::worker::{Cause, Directive, Forced, Role};
 use spared_pair::CauseKind;
-use spared_worker::message::{Cause, Directive, Forced, Role};
 
 use super::successor::Successor;
 use super::{Action, Groups, Phase};
-use crate::events::{Kind, Notice};
 
 /// Time for which a node leaves a group to the peer after it served the group badly, so that somebody
 /// can look. It still serves if no other node does.

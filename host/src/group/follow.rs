@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use spared_message::notice::{Kind, Notice};
+use spared_message::worker::{Cause, Role};
 use spared_pair::CauseKind;
-use spared_worker::message::{Cause, Role};
 
 use super::{Action, Group, Groups, Order, Phase, ROLE_DEADLINE_NS, name_of};
-use crate::events::{Kind, Notice};
 
 /// What the groups know of a running plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -24,13 +24,13 @@ mod wish;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use spared_message::notice::{Kind, Notice};
+use spared_message::worker::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Publication, Role};
 use spared_pair::CauseKind;
-use spared_worker::message::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Publication, Role};
 
 pub use actions::{Action, Order, Ticket};
 pub use follow::Follower;
 
-use crate::events::{Kind, Notice};
 use directive::Condition;
 use follow::Delivery;
 use successor::Successor;
@@ -47,9 +47,13 @@ const EIO: i32 = -libc::EIO;
 const ETIMEDOUT: i32 = -libc::ETIMEDOUT;
 const ECANCELED: i32 = -libc::ECANCELED;
 
+/// Tells the local time, which no decision depends on.
+pub type Clock = fn() -> String;
+
 /// All groups and followers.
 #[derive(Debug)]
 pub struct Groups {
+    clock: Clock,
     groups: BTreeMap<String, Group>,
     /// Running plugins.
     followers: BTreeMap<String, Follower>,
@@ -85,6 +89,7 @@ pub struct Group {
     pub role: Role,
     /// Local time of the latest change of role.
     pub since: String,
+    clock: Clock,
     pub cause: Cause,
     pub forced: Forced,
     /// Sentence who forced it, and when.
@@ -140,8 +145,9 @@ enum Phase {
 }
 
 impl Groups {
-    pub fn new(settle_ns: u64) -> Self {
+    pub fn new(settle_ns: u64, clock: Clock) -> Self {
         Self {
+            clock,
             groups: BTreeMap::new(),
             followers: BTreeMap::new(),
             unfit: BTreeMap::new(),
@@ -245,7 +251,7 @@ impl Groups {
                 group.stale = false;
             }
             None => {
-                let group = Group::new(ticket.plugin.clone(), claims.clone());
+                let group = Group::new(ticket.plugin.clone(), claims.clone(), self.clock);
                 self.groups.insert(name.to_owned(), group);
             }
         }

@@ -1,11 +1,11 @@
 //! Steps by which a group becomes active, resigns and is withdrawn.
 
+use spared_message::notice::{Kind, Notice};
+use spared_message::worker::{Cause, Role};
 use spared_pair::CauseKind;
-use spared_worker::message::{Cause, Role};
 
 use super::switchover::Offer;
 use super::{Action, Groups, Phase, Ticket};
-use crate::events::{Kind, Notice};
 
 impl Groups {
     pub(super) fn become_active(&mut self, now_ns: u64, name: &str, cause: Cause) {

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use spared_message::worker::{Cause, Claims, Forced, Role};
 use spared_pair::CauseKind;
-use spared_worker::message::{Cause, Claims, Forced, Role};
 
 use super::follow::Delivery;
 use super::successor::Successor;
-use super::{Group, Phase};
-use crate::clock;
+use super::{Clock, Group, Phase};
 
 impl Group {
-    pub(super) fn new(owner: String, claims: Claims) -> Self {
+    pub(super) fn new(owner: String, claims: Claims, clock: Clock) -> Self {
         Self {
             owner,
             claims,
             role: Role::Backup,
-            since: clock::now(),
+            since: clock(),
+            clock,
             cause: Cause::new(CauseKind::Claimed, ""),
             forced: Forced::No,
             forced_why: String::new(),
@@ -51,7 +51,7 @@ impl Group {
     pub(super) fn take_role(&mut self, role: Role, cause: Cause) {
         self.role = role;
         self.cause = cause;
-        self.since = clock::now();
+        self.since = (self.clock)();
         self.transitions += 1;
     }
 

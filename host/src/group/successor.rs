@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use spared_link::word::Word;
+use spared_message::notice::{Kind, Notice};
+use spared_message::word::Word;
+use spared_message::worker::{Cause, Forced, Role};
 use spared_pair::CauseKind;
-use spared_worker::message::{Cause, Forced, Role};
 
 use super::{Action, Groups, Phase};
-use crate::events::{Kind, Notice};
 
 /// Time that a prepared node waits for the peer to release the group or to take its offer back.
 pub const PREPARED_NS: u64 = 3_000_000_000;

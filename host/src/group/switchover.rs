@@ -6,12 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use spared_link::word::Word;
+use spared_message::notice::{Kind, Notice};
+use spared_message::word::Word;
+use spared_message::worker::{Cause, Forced, Role};
 use spared_pair::CauseKind;
-use spared_worker::message::{Cause, Forced, Role};
 
 use super::{Action, EBUSY, ECANCELED, ENOENT, Groups, Phase, Ticket};
-use crate::events::{Kind, Notice};
 
 /// Time in which the peer must be prepared in a planned switchover.
 pub const PLANNED_NS: u64 = 2_000_000_000;

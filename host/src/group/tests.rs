@@ -5,7 +5,7 @@ mod performed;
 mod prompt;
 mod switchover;
 
-use spared_worker::message::{AddressClaim, Cause, Family, VirtualRouterClaim};
+use spared_message::worker::{AddressClaim, Cause, Family, VirtualRouterClaim};
 
 use super::*;
 
@@ -26,7 +26,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let mut fixture = Self {
-            groups: Groups::new(200 * MS),
+            groups: Groups::new(200 * MS, String::new),
             now_ns: 1_000 * MS,
             number: 0,
             lease: Ok(()),

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use spared_link::word::Word;
+use spared_message::clean;
+use spared_message::notice::{Kind, Notice};
+use spared_message::word::Word;
+use spared_message::worker::{Cause, Role};
 use spared_pair::CauseKind;
-use spared_worker::message::{Cause, Role};
 
 use super::successor::Offered;
 use super::switchover::Asker;
 use super::{Action, Groups, Phase};
-use crate::events::{Kind, Notice};
-use crate::peer::clean;
 
 /// Time that this node waits for the peer to switch over a requested group.
 pub const REQUEST_NS: u64 = 3_500_000_000;

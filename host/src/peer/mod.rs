@@ -3,7 +3,7 @@
 //!
 //! What the peer sends is not trusted: it is only shown, compared, or weighed.
 
-pub mod clean;
+mod answer;
 pub mod joining;
 pub mod keys;
 pub mod scopes;
@@ -15,8 +15,10 @@ use std::time::{Duration, Instant};
 
 use spared_control::Difference;
 use spared_link::word::Word;
+use spared_message::clean;
 use spared_pair::NodeFacts;
 
+pub use answer::answer;
 use keys::Keys;
 
 /// Interval at which unchanged facts are sent again.

@@ -92,7 +92,7 @@ impl Core {
         let mut supervisor = Supervisor::new(terms(&options, &setup.host), accounts, now);
         let exe = supervisor.terms().exe.clone();
         let link = Link::new(exe, supervisor.account("link"), now);
-        let mut groups = Groups::new(nanoseconds(setup.host.settle));
+        let mut groups = Groups::new(nanoseconds(setup.host.settle), clock::now);
         groups.set_fenced(kernel.is_fenced());
         let store = Store::new(state_dir(&options));
         let memory = Memory::new(history::Store::new(state_dir(&options)), &setup.host.node);

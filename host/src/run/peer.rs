@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use spared_control::Difference;
 use spared_link::word::Word;
+use spared_message::clean;
 use spared_pair::{NodeFacts, PluginFacts};
 use spared_process::limit::Limit;
 use spared_worker::message::{Forced, Scope};
@@ -18,7 +19,7 @@ use crate::clock;
 use crate::events::{Kind, Notice};
 use crate::peer::joining::Joining;
 use crate::peer::keys::flatten;
-use crate::peer::{File, Peer, clean, scopes};
+use crate::peer::{File, Peer, scopes};
 use crate::quality::{self, Change, CheckReport, Refused};
 
 /// Rate limit of events that the peer causes. The burst leaves room for a configuration that differs in

@@ -13,9 +13,10 @@ use serde_json::{Value, to_string};
 use spared::control::{Caller, refusal};
 use spared::group::{Action, Follower, Groups, Ticket};
 use spared::peer::keys::flatten;
-use spared::peer::{File, Peer, clean, scopes};
+use spared::peer::{File, Peer, answer, scopes};
 use spared_control::{Answer, ErrorCode, Request};
 use spared_link::word::{WORD_MAX, Word};
+use spared_message::clean;
 use spared_pair::{Fitness, GroupFacts, History, NodeFacts, PairFacts, PeerLife, RoleChange};
 use spared_worker::message::{
     AddressClaim, Cause, Claims, Family, Publication, Role, VirtualRouterClaim,
@@ -76,7 +77,7 @@ impl Host {
         };
         let mut host = Self {
             peer: Peer::default(),
-            groups: Groups::new(200_000_000),
+            groups: Groups::new(200_000_000, String::new),
             own,
             history: History::default(),
             asks,
@@ -185,7 +186,7 @@ impl Host {
 
     fn take(&mut self, id: u64, answer: &str) {
         let _ = self.peer.handle_answer(id);
-        let Ok(answer) = clean::answer(answer) else {
+        let Ok(answer) = self::answer(answer) else {
             return;
         };
         assert_clean(&answer);

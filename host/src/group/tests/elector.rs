@@ -1,6 +1,6 @@
 //! An elector that follows the rules of VRRP, and acts as a successor.
 
-use spared_worker::message::{Cause, Directive};
+use spared_message::worker::{Cause, Directive};
 
 use super::pair::*;
 use super::*;

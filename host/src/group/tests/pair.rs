@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use spared_link::word::Word;
+use spared_message::word::Word;
 
 use super::*;
 
@@ -111,7 +111,7 @@ pub struct Pair {
 impl Node {
     pub(super) fn new(names: &[String]) -> Self {
         Self {
-            groups: Groups::new(200 * MS),
+            groups: Groups::new(200 * MS, String::new),
             electors: names
                 .iter()
                 .map(|name| (name.clone(), Elector::default()))

@@ -1,6 +1,6 @@
 //! Performs actions as host, kernel and link would.
 
-use spared_link::word::Word;
+use spared_message::word::Word;
 
 use super::pair::*;
 use super::*;

@@ -1,6 +1,6 @@
 //! Switchovers between two nodes: without faults, and with each fault before each step.
 
-use spared_link::word::Word;
+use spared_message::word::Word;
 
 use super::faults::Fault;
 use super::pair::{Delays, Pair};

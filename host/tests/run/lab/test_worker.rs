@@ -68,7 +68,7 @@ impl TestWorker {
             supervisor: Supervisor::new(terms, None, now),
             poller: Poller::new().unwrap(),
             folder,
-            groups: Groups::new(200_000_000),
+            groups: Groups::new(200_000_000, String::new),
             quality: Quality::default(),
             receiver: Receiver::default(),
             socket: None,

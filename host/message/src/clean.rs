@@ -1,0 +1,60 @@
+//! Cleans texts of the peer, which are shown on terminals and in logs: removes control characters and
+//! bounds their length.
+
+use serde_json::Value;
+use spared_pair::NodeFacts;
+
+const TEXT_MAX: usize = 2048;
+const LIST_MAX: usize = 256;
+
+/// A text without control characters, of at most `TEXT_MAX` characters.
+pub fn text(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(TEXT_MAX)
+        .collect()
+}
+
+/// Facts of the peer, with bounded lists and cleaned texts.
+pub fn facts(said: NodeFacts) -> NodeFacts {
+    let mut value = serde_json::to_value(said).unwrap_or_default();
+    self::value(&mut value);
+    bound(&mut value);
+    let facts: NodeFacts = serde_json::from_value(value).unwrap_or_default();
+    NodeFacts {
+        quality: facts.quality.min(100),
+        ..facts
+    }
+}
+
+fn bound(value: &mut Value) {
+    match value {
+        Value::Array(values) => {
+            values.truncate(LIST_MAX);
+            values.iter_mut().for_each(bound);
+        }
+        Value::Object(map) => {
+            let beyond: Vec<String> = map.keys().skip(LIST_MAX).cloned().collect();
+            for key in beyond {
+                map.remove(&key);
+            }
+            map.values_mut().for_each(bound);
+        }
+        _ => {}
+    }
+}
+
+/// Cleans every text of a value. The recursion is bounded: serde_json reads no deeper than 128 levels.
+pub fn value(value: &mut Value) {
+    match value {
+        Value::String(said) => *said = text(said),
+        Value::Array(values) => values.iter_mut().for_each(self::value),
+        Value::Object(map) => {
+            for (key, mut entry) in std::mem::take(map) {
+                self::value(&mut entry);
+                map.insert(text(&key), entry);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
