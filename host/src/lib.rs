@@ -1,8 +1,10 @@
 //! The spared host: runs plugins, holds addresses and the fence.
 //!
 //! The host loads no foreign code and parses no packet. [`run`] is one epoll loop over the workers
-//! ([`supervisor`]), the kernel and the control socket ([`control`]); [`group`] decides the order of
+//! ([`supervisor`]), the kernel and the control socket ([`control`]); [`spared_group`] decides the order of
 //! steps, without input or output of its own.
+
+#![forbid(unsafe_code)]
 
 pub mod arguments;
 pub mod check;
@@ -13,7 +15,6 @@ pub mod control;
 pub mod events;
 pub mod exit;
 pub mod firewall;
-pub mod group;
 pub mod history;
 pub mod journal;
 pub mod link;

@@ -6,6 +6,8 @@
 //! keeps the claims in place against other programs, level-triggered: each event makes it compare
 //! the wanted state with the present one, so interfaces may come, go and be created again.
 
+#![forbid(unsafe_code)]
+
 mod addresses;
 mod announce;
 mod carrier;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use spared_control::Value;
 use spared_fence::is_link_local;
+use spared_group::Group;
 use spared_kernel::FenceState;
 use spared_pair::{
     BareInterface, Fence, Forced, GroupFacts, InterfaceFacts, Maintenance, NodeFacts, OtherActive,
@@ -15,7 +16,6 @@ use super::core::Core;
 use super::look::{Details, Look};
 use super::verbs::clock_now;
 use crate::clock;
-use crate::group::Group;
 
 /// Failing checks that the peer is told of.
 const FAILING_MAX: usize = 8;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use spared_group::Group;
 use spared_kernel::{FenceState, KernelEvent};
 
 use super::core::Core;
 use crate::clock;
 use crate::events::{Kind, Notice};
-use crate::group::Group;
 
 /// Checks in a row without a lease after which a group has lapsed. They take longer than an elector that
 /// noticed the lapse listens before it asks for leases again.

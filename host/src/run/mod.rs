@@ -34,6 +34,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use spared_group::Groups;
 use spared_kernel::Kernel;
 use spared_process::poller::Poller;
 
@@ -41,7 +42,6 @@ use self::core::Core;
 use crate::config::{Fault, Host, Setup};
 use crate::control::{Claim, Server};
 use crate::events::{Kind, Notice};
-use crate::group::Groups;
 use crate::notify::Notify;
 use crate::supervisor::{Supervisor, Terms};
 use crate::{clock, exit, journal};

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
+use spared_group::Action;
 use spared_kernel::{Installed, KernelError};
 use spared_worker::message::ToWorker;
 
 use super::core::Core;
 use crate::clock;
 use crate::events::{Kind, Notice};
-use crate::group::Action;
 
 impl Core {
     pub(super) fn perform(&mut self, action: Action) {

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use spared_control::LinkStatus;
+use spared_group::name_of;
 
 use super::core::Core;
 use crate::clock;
-use crate::group::name_of;
 use crate::ring::{Second, Writer};
 use crate::supervisor::{Answered, Unanswered};
 

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
+use spared_group::{Follower, Ticket};
 use spared_worker::message::{Call, ToWorker};
 
 use super::core::Core;
 use crate::clock;
 use crate::config::OnFailure;
 use crate::events::{Kind, Notice};
-use crate::group::{Follower, Ticket};
 use crate::quality::CheckReport;
 use crate::supervisor::Report;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use spared_control::{GroupStatus, InterfaceStatus, PeerStatus, Status, Value, Verdict};
+use spared_group::{Group, name_of};
 use spared_kernel::FenceState;
 use spared_worker::message::Forced;
 
@@ -11,7 +12,6 @@ use super::core::Core;
 use super::facts::quality_of;
 use super::look::{Details, Look};
 use crate::clock;
-use crate::group::{Group, name_of};
 
 impl Core {
     /// Status of this node, without rows that concern no group.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use spared_control::{Answer, ErrorCode, GroupWhy};
+use spared_group::Group;
 use spared_pair::{UNDO, history};
 use spared_worker::message::{Cause, Forced, Role};
 
@@ -10,7 +11,6 @@ use super::core::Core;
 use super::history::There;
 use super::requests::{Asker, Asking, Question};
 use crate::control::refusal;
-use crate::group::Group;
 
 impl Core {
     pub(super) fn ask_why(&mut self, now: Instant, asker: Asker, group: Option<String>) {

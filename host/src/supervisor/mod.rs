@@ -21,6 +21,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use spared_group::Order;
 use spared_process::account::{Account, Accounts};
 use spared_process::poller::{Key, Poller};
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
@@ -29,7 +30,6 @@ use spared_worker::process::Worker;
 
 use crate::config;
 use crate::events::{Kind, Notice};
-use crate::group::Order;
 use check::Check;
 use plugin::{Plugin, State};
 use purpose::Purpose;

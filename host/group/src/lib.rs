@@ -11,6 +11,8 @@
 //! A resignation: publish BACKUP, revoke the lease, answer, roles in reverse, remove.
 //! A switchover: `switchover.rs` on the active node, `successor.rs` on the successor.
 
+#![forbid(unsafe_code)]
+
 mod actions;
 mod directive;
 mod follow;
