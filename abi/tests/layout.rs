@@ -113,6 +113,10 @@ fn mirror() -> String {
         "spared_verb" Verb { size, effect, word, usage, summary }
         "spared_peer" Peer { size, reserved, send, in_sync }
         "spared_peer_plugin" PeerPlugin { size, reserved, up, down, message, writable }
+        "spared_local" Local { size, reserved, send }
+        "spared_local_plugin" LocalPlugin {
+            size, partner_count, partners, up, down, message, writable
+        }
         "spared_identity" Identity { size, reserved, sign, verify }
         "spared_identity_plugin" IdentityPlugin { size, reserved, signature, verified }
         "spared_check" Check { size, reserved, report, forget }
@@ -152,7 +156,7 @@ fn mirror() -> String {
         CONFIG_TEXT CONFIG_INTEGER CONFIG_FLOAT CONFIG_BOOLEAN CONFIG_TIME CONFIG_ARRAY CONFIG_TABLE
         ROW_NUMBER ROW_BOOL ROW_NS ROW_BYTES ROW_COUNTER VERB_ASKS VERB_CHANGES
         ROLE_BACKUP ROLE_ACTIVE ROLE_FAULT ROLE_MAINTENANCE ROLE_PLANNED
-        PEER_MESSAGE_MAX
+        PEER_MESSAGE_MAX LOCAL_MESSAGE_MAX LOCAL_PARTNERS_MAX
         IDENTITY_STATEMENT_MAX IDENTITY_SIGNATURE_SIZE
         SOCKETS_NONE SOCKETS_VRRP SOCKETS_HEARTBEAT SOCKETS_PING
         SOCKET_VRRP_LINK SOCKET_VRRP_IPV4 SOCKET_VRRP_IPV6 SOCKET_STATIONS
@@ -174,7 +178,7 @@ fn mirror() -> String {
         DIRECTIVE_JOINING DIRECTIVE_READY DIRECTIVE_FROZEN DIRECTIVE_RELEASE DIRECTIVE_PREPARED QUALITY_MAX
         SCOPE_PAIR SCOPE_NODE SCOPE_LOCAL SCOPE_SECRET CHECK_UNKNOWN
     };
-    let texts = texts! { PEER IDENTITY CHECK SCOPE INTERFACE GROUP };
+    let texts = texts! { PEER LOCAL IDENTITY CHECK SCOPE INTERFACE GROUP };
     format!(
         "# Every struct with its size, every field with offset, size and, where it is a function, its\n\
          # signature, and every constant, on 64 bits.\n\

@@ -11,8 +11,8 @@ use crate::confined;
 use crate::elf;
 use crate::finding::{Finding, Level};
 use crate::footprint::Footprint;
-use crate::peer;
 use crate::trial::{Mode, Trial, load};
+use crate::{partner, peer};
 
 /// One check.
 pub struct Check {
@@ -24,7 +24,7 @@ pub struct Check {
     pub run: fn(&Path, &str) -> Vec<Finding>,
 }
 
-pub const ALL: [Check; 11] = [
+pub const ALL: [Check; 12] = [
     Check {
         name: "descriptor",
         passed: "loads with every symbol bound, and says what it is",
@@ -66,6 +66,12 @@ pub const ALL: [Check; 11] = [
         passed: "stands whatever its peer says, and that it comes and goes",
         needed: false,
         run: peer::check,
+    },
+    Check {
+        name: "partner",
+        passed: "stands whatever other plugins of its node say, and that they come and go",
+        needed: false,
+        run: partner::check,
     },
     Check {
         name: "stop",
@@ -217,6 +223,7 @@ fn life(path: &Path, _toml: &str) -> Vec<Finding> {
             group: plugin.group,
             peer: plugin.peer,
             identity: plugin.identity,
+            local: plugin.local,
         };
         match Trial::of(again, Mode::Plain) {
             Ok(trial) => findings.extend(trial.destroy()),

@@ -46,6 +46,9 @@ pub struct Record {
     pub sent: Cell<u64>,
     /// A message was refused: writable() is due.
     pub is_full: Cell<bool>,
+    pub partners_up: RefCell<BTreeSet<u32>>,
+    /// Partners to whom a message was refused: writable() is due.
+    pub partners_full: RefCell<BTreeSet<u32>>,
     /// Tickets of requests to sign or verify.
     pub tickets: RefCell<Vec<u64>>,
     /// Messages refused within this callback.
@@ -71,6 +74,8 @@ impl Record {
             is_up: Cell::new(false),
             sent: Cell::new(0),
             is_full: Cell::new(false),
+            partners_up: RefCell::default(),
+            partners_full: RefCell::default(),
             tickets: RefCell::default(),
             refused: Cell::new(0),
             is_configuring: Cell::new(false),
@@ -352,6 +357,11 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         sign: Some(sign),
         verify: Some(verify),
     };
+    static LOCAL: abi::Local = abi::Local {
+        size: size::<abi::Local>(),
+        reserved: 0,
+        send: Some(send_local),
+    };
     static CHECK: abi::Check = abi::Check {
         size: size::<abi::Check>(),
         reserved: 0,
@@ -369,6 +379,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         "spared.group/1" => (&raw const GROUP).cast(),
         "spared.peer/1" => (&raw const PEER).cast(),
         "spared.identity/1" => (&raw const IDENTITY).cast(),
+        "spared.local/1" => (&raw const LOCAL).cast(),
         "spared.check/1" => (&raw const CHECK).cast(),
         "spared.scope/1" => (&raw const SCOPE).cast(),
         _ => std::ptr::null(),
@@ -484,9 +495,41 @@ unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status 
     if record.sent.get() % FULL_EVERY == 0 {
         record.is_full.set(true);
     }
-    if !record.is_full.get() {
+    // SAFETY: the contract: the message is lent.
+    unsafe { take(record, record.is_full.get(), message, "its peer") }
+}
+
+unsafe extern "C" fn send_local(
+    ctx: *mut c_void,
+    partner: u32,
+    message: abi::Bytes,
+) -> abi::Status {
+    let record = enter!(ctx, "send");
+    if message.len > abi::LOCAL_MESSAGE_MAX as usize {
+        let text = "sends a partner messages that are longer than 65536 bytes";
+        misuse(record, text.to_owned());
+        return EMSGSIZE;
+    }
+    if !record.partners_up.borrow().contains(&partner) {
+        return ENOTCONN;
+    }
+    record.sent.set(record.sent.get() + 1);
+    let mut full = record.partners_full.borrow_mut();
+    if record.sent.get() % FULL_EVERY == 0 {
+        full.insert(partner);
+    }
+    // SAFETY: the contract: the message is lent.
+    unsafe { take(record, full.contains(&partner), message, "a partner") }
+}
+
+/// Takes a message, or refuses it as there is no room.
+///
+/// # Safety
+/// The message is lent.
+unsafe fn take(record: &Record, is_full: bool, message: abi::Bytes, to: &str) -> abi::Status {
+    if !is_full {
         if message.len > 0 {
-            // SAFETY: the contract: the message is lent; all of it is read, as by a host.
+            // SAFETY: the caller's promise; all of it is read, as by a host.
             let bytes = unsafe { std::slice::from_raw_parts(message.ptr, message.len) };
             std::hint::black_box(bytes.iter().fold(0u8, |sum, byte| sum ^ byte));
         }
@@ -497,8 +540,8 @@ unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status 
         return EAGAIN;
     }
     // waiting for room within a callback never ends
-    let text = "goes on sending to its peer after -EAGAIN: return, writable() follows";
-    misuse(record, text.to_owned());
+    let text = format!("goes on sending to {to} after -EAGAIN: return, writable() follows");
+    misuse(record, text);
     ENOTCONN
 }
 

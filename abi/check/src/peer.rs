@@ -153,10 +153,10 @@ fn transfer(trial: &mut Trial, when: &str) -> bool {
 }
 
 /// Random numbers, the same in each run, so that a finding can be reproduced.
-struct Chance(u64);
+pub struct Chance(pub u64);
 
 impl Chance {
-    fn next(&mut self) -> u32 {
+    pub fn next(&mut self) -> u32 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)

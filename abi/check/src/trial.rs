@@ -334,6 +334,39 @@ impl Trial {
         status
     }
 
+    pub fn partner_up(&mut self, partner: u32) -> abi::Status {
+        self.record.partners_up.borrow_mut().insert(partner);
+        let up = self.plugin.local.up;
+        // SAFETY: as above.
+        self.call("up", |instance| unsafe {
+            up.map_or(0, |up| up(instance, partner))
+        })
+    }
+
+    pub fn partner_down(&mut self, partner: u32) -> abi::Status {
+        self.record.partners_up.borrow_mut().remove(&partner);
+        self.record.partners_full.borrow_mut().remove(&partner);
+        let down = self.plugin.local.down;
+        // SAFETY: as above.
+        self.call("down", |instance| unsafe {
+            down.map_or(0, |down| down(instance, partner))
+        })
+    }
+
+    pub fn partner_message(&mut self, partner: u32, bytes: &[u8]) -> abi::Status {
+        let Some(message) = self.plugin.local.message else {
+            return 0;
+        };
+        let lent = Lent::of_bytes(self.mode, bytes);
+        let what = format!("message of {} bytes", bytes.len());
+        // SAFETY: as above; the bytes live through the call.
+        let status = self.call(&what, |instance| unsafe {
+            message(instance, partner, lent.bytes())
+        });
+        lent.end();
+        status
+    }
+
     pub fn signature(&mut self, ticket: u64, bytes: &[u8]) -> abi::Status {
         let Some(signature) = self.plugin.identity.signature else {
             return 0;
@@ -456,6 +489,14 @@ impl Trial {
     }
 
     fn serve_writable(&mut self) {
+        for partner in self.record.partners_full.take() {
+            if let Some(writable) = self.plugin.local.writable {
+                // SAFETY: as above.
+                self.call("writable", |instance| unsafe {
+                    writable(instance, partner)
+                });
+            }
+        }
         if self.record.is_full.replace(false) {
             let writable = self.plugin.peer.writable;
             // SAFETY: the plugin's contract for a created instance.

@@ -398,6 +398,38 @@ struct spared_peer_plugin {
 	spared_status (*writable)(void *self);
 };
 
+/* ---- spared.local/1: messages to other plugins of this node --------------------- */
+
+#define SPARED_LOCAL "spared.local/1"
+#define SPARED_LOCAL_MESSAGE_MAX 65536u
+#define SPARED_LOCAL_PARTNERS_MAX 8u
+
+/* Two plugins are partners if each names the other: such as one that is root, and one that has a
+ * peer. Each is named by its position in the list of the other. */
+struct spared_local {
+	uint32_t size, reserved;
+	/* [loop] Queues one message to a partner; messages are ordered and reliable while it is up.
+	 * -EAGAIN: full, writable() follows; -ENOTCONN: not up; -EMSGSIZE; -EINVAL: no such partner.
+	 * Before -EAGAIN at least 4 messages of the greatest size wait, or 400 of up to 100 bytes. down()
+	 * of the partner loses all of them. */
+	spared_status (*send)(void *ctx, uint32_t partner, struct spared_bytes message);
+};
+
+struct spared_local_plugin {
+	uint32_t size;
+	uint32_t partner_count;      /* at most SPARED_LOCAL_PARTNERS_MAX */
+	const char *const *partners; /* names of other plugins, each once */
+	/* [loop] A partner is connected: both have started. It knows nothing of earlier messages. */
+	spared_status (*up)(void *self, uint32_t partner);
+	/* [loop] A partner has ended or is restarted; up() follows when it runs again. */
+	spared_status (*down)(void *self, uint32_t partner);
+	/* [loop] A message from a partner: in order, each once, without descriptors. To a plugin with
+	 * SPARED_PLUGIN_ROOT these are untrusted bytes, as its partner may read the network. */
+	spared_status (*message)(void *self, uint32_t partner, struct spared_bytes message);
+	/* [loop] There is room again: once after -EAGAIN. */
+	spared_status (*writable)(void *self, uint32_t partner);
+};
+
 /* ---- spared.identity/1: statements that prove which node made them ------------- */
 
 #define SPARED_IDENTITY "spared.identity/1"

@@ -203,7 +203,7 @@ pub trait Engine {
 /// });
 /// ```
 ///
-/// A runner has the parts `roles`, `transfer`, `query`, `interfaces` and `peer` of
+/// A runner has the parts `roles`, `transfer`, `query`, `interfaces`, `peer` and `local` of
 /// [`export!`](crate::export); the methods of a part that is not named there are not called.
 pub trait Io: Sized {
     /// The configuration as the plugin uses it; `()` if it has none.
@@ -328,6 +328,36 @@ pub trait Io: Sized {
     /// State of an interface that is followed.
     fn changed(&mut self, engine: &mut Self::Engine, now_ns: u64, event: &InterfaceEvent<'_>) {
         let _ = (engine, now_ns, event);
+    }
+
+    /// Other plugins of this node with which it exchanges messages, for the part `local`: as
+    /// [`Local::PARTNERS`](crate::Local::PARTNERS). [`Host::local`] sends.
+    const PARTNERS: &'static [crate::Partner] = &[];
+
+    /// A partner is connected: as [`Local::partner_up`](crate::Local::partner_up).
+    fn partner_up(&mut self, engine: &mut Self::Engine, now_ns: u64, partner: usize) {
+        let _ = (engine, now_ns, partner);
+    }
+
+    /// A partner is gone; messages that were sent may be lost.
+    fn partner_down(&mut self, engine: &mut Self::Engine, now_ns: u64, partner: usize) {
+        let _ = (engine, now_ns, partner);
+    }
+
+    /// A message from a partner: as [`Local::partner_message`](crate::Local::partner_message).
+    fn partner_message(
+        &mut self,
+        engine: &mut Self::Engine,
+        now_ns: u64,
+        partner: usize,
+        message: &[u8],
+    ) {
+        let _ = (engine, now_ns, partner, message);
+    }
+
+    /// There is room again for messages to a partner, once after [`SendError::Full`](crate::SendError).
+    fn partner_writable(&mut self, engine: &mut Self::Engine, now_ns: u64, partner: usize) {
+        let _ = (engine, now_ns, partner);
     }
 
     /// The words of [`query`](Self::query); no other arrives.

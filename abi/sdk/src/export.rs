@@ -20,7 +20,7 @@ use crate::shim;
 ///     flags: REALTIME,               // optional; of REALTIME, FILES, WRITE, ROOT: FILES | WRITE
 ///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; may be read, after a + also written
 ///     wire: (1, 2),                  // optional; versions of its messages to the peer plugin
-///     // any of roles, transfer, query, interfaces, groups, peer, identity
+///     // any of roles, transfer, query, interfaces, groups, peer, local, identity
 ///     parts: [query, interfaces, groups],
 /// });
 /// ```
@@ -286,5 +286,6 @@ pub mod part {
     extension!(interfaces, Interfaces, INTERFACE);
     extension!(groups, Groups, GROUP);
     extension!(peer, Peer, PEER);
+    extension!(local, Local, LOCAL);
     extension!(identity, Identity, IDENTITY);
 }

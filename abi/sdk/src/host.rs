@@ -12,6 +12,7 @@ use crate::error::check;
 use crate::group::GroupHandle;
 use crate::identity::IdentityHandle;
 use crate::interface::InterfaceHandle;
+use crate::local::LocalHandle;
 use crate::peer::PeerHandle;
 use crate::{Error, Token};
 
@@ -117,6 +118,15 @@ impl Host {
     pub fn peer(&self) -> Option<PeerHandle> {
         let table = self.extension(abi::PEER)?;
         Some(PeerHandle {
+            host: *self,
+            table: table.cast(),
+        })
+    }
+
+    /// Messages to partners, other plugins of this node; None if this host does not have the extension.
+    pub fn local(&self) -> Option<LocalHandle> {
+        let table = self.extension(abi::LOCAL)?;
+        Some(LocalHandle {
             host: *self,
             table: table.cast(),
         })

@@ -34,8 +34,8 @@
 //! ```
 //!
 //! Callbacks beyond [`Plugin`] are grouped into *parts*, each a trait named in `parts`: [`Roles`],
-//! [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`], [`Identity`]. Functions of the host
-//! are methods of [`Host`], which is cheap to copy.
+//! [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`], [`Local`], [`Identity`]. Functions of the
+//! host are methods of [`Host`], which is cheap to copy.
 //!
 //! A plugin with much to decide is best written in two halves: an [`Engine`] without I/O, and its
 //! [`Io`]. [`Runner`] makes a plugin of them. It handles timers, slices of work, the channel to the
@@ -66,6 +66,7 @@ mod group;
 mod host;
 mod identity;
 mod interface;
+mod local;
 mod logger;
 mod part;
 mod peer;
@@ -88,6 +89,7 @@ pub use group::{
 pub use host::{Host, Interest, Ready, Waker};
 pub use identity::{Identity, IdentityError, IdentityHandle};
 pub use interface::{InterfaceEvent, InterfaceHandle, Interfaces, Socket, SocketKind, Sockets};
+pub use local::{Local, LocalHandle, Partner};
 pub use peer::{Peer, PeerHandle, SendError};
 pub use plugin::{
     Answer, Applied, Plugin, Progress, Query, Role, RoleEvent, Roles, Token, Transfer, Value, Verb,

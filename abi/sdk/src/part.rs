@@ -9,8 +9,8 @@ use crate::error::EINVAL;
 use crate::group::size;
 use crate::shim::{enter, progress};
 use crate::{
-    Answer, Cause, Directive, Groups, Identity, InterfaceEvent, Interfaces, Peer, Progress, Query,
-    Role, RoleEvent, Roles, Token, Transfer, text,
+    Answer, Cause, Directive, Groups, Identity, InterfaceEvent, Interfaces, Local, Peer, Progress,
+    Query, Role, RoleEvent, Roles, Token, Transfer, text,
 };
 
 pub(crate) unsafe extern "C" fn role<T: Roles>(
@@ -188,6 +188,54 @@ unsafe extern "C" fn peer_writable<T: Peer>(instance: *mut c_void) -> abi::Statu
     }
 }
 
+unsafe extern "C" fn partner_up<T: Local>(instance: *mut c_void, partner: u32) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            it.plugin.partner_up(partner as usize);
+            0
+        })
+    }
+}
+
+unsafe extern "C" fn partner_down<T: Local>(instance: *mut c_void, partner: u32) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            it.plugin.partner_down(partner as usize);
+            0
+        })
+    }
+}
+
+unsafe extern "C" fn partner_message<T: Local>(
+    instance: *mut c_void,
+    partner: u32,
+    message: abi::Bytes,
+) -> abi::Status {
+    // SAFETY: the contract of message: the bytes are lent for the call.
+    unsafe {
+        let bytes = text::slice(message.ptr, message.len);
+        enter::<T>(instance, |it| {
+            it.plugin.partner_message(partner as usize, bytes);
+            0
+        })
+    }
+}
+
+unsafe extern "C" fn partner_writable<T: Local>(
+    instance: *mut c_void,
+    partner: u32,
+) -> abi::Status {
+    // SAFETY: the contract of the descriptor.
+    unsafe {
+        enter::<T>(instance, |it| {
+            it.plugin.partner_writable(partner as usize);
+            0
+        })
+    }
+}
+
 unsafe extern "C" fn signature<T: Identity>(
     instance: *mut c_void,
     ticket: u64,
@@ -244,6 +292,19 @@ impl<T: Peer> Half<T> {
         down: Some(peer_down::<T>),
         message: Some(peer_message::<T>),
         writable: Some(peer_writable::<T>),
+    };
+}
+
+impl<T: Local> Half<T> {
+    pub(crate) const LOCAL: abi::LocalPlugin = abi::LocalPlugin {
+        size: size::<abi::LocalPlugin>(),
+        partner_count: T::PARTNERS.len() as u32,
+        // `Partner` is a transparent wrapper of a name.
+        partners: T::PARTNERS.as_ptr().cast(),
+        up: Some(partner_up::<T>),
+        down: Some(partner_down::<T>),
+        message: Some(partner_message::<T>),
+        writable: Some(partner_writable::<T>),
     };
 }
 

@@ -40,13 +40,7 @@ impl PeerHandle {
         // SAFETY: the table is valid as long as the instance; the bytes live through the call.
         let status =
             unsafe { call_ctx!(self.table, send, self.host.ctx(), abi::Bytes::of(message)) };
-        match status.saturating_neg() {
-            ..=0 => Ok(()),
-            error::EAGAIN => Err(SendError::Full),
-            error::ENOTCONN => Err(SendError::Down),
-            error::EMSGSIZE => Err(SendError::TooLong),
-            errno => Err(SendError::Other(errno)),
-        }
+        queued(status)
     }
 
     /// Reports whether this node holds all that a failover to it needs; if not, why. It is "no" until
@@ -69,15 +63,27 @@ impl PeerHandle {
     }
 }
 
-/// Why a message was not queued.
+pub(crate) fn queued(status: abi::Status) -> Result<(), SendError> {
+    match status.saturating_neg() {
+        ..=0 => Ok(()),
+        error::EAGAIN => Err(SendError::Full),
+        error::ENOTCONN => Err(SendError::Down),
+        error::EMSGSIZE => Err(SendError::TooLong),
+        errno => Err(SendError::Other(errno)),
+    }
+}
+
+/// Why a message was not queued, to the peer or to a partner on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The queue is full; [`Peer::writable`] follows.
+    /// The queue is full; [`Peer::writable`] follows, or
+    /// [`Local::partner_writable`](crate::Local::partner_writable).
     Full,
-    /// The peer plugin is not connected.
+    /// The other plugin is not connected.
     Down,
-    /// The message is longer than [`abi::PEER_MESSAGE_MAX`].
+    /// The message is longer than [`abi::PEER_MESSAGE_MAX`] or [`abi::LOCAL_MESSAGE_MAX`], which are
+    /// equal.
     TooLong,
     /// A positive errno.
     Other(i32),
@@ -86,8 +92,8 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Full => f.write_str("the queue to the peer is full"),
-            Self::Down => f.write_str("the peer is not there"),
+            Self::Full => f.write_str("the queue is full"),
+            Self::Down => f.write_str("the other plugin is not connected"),
             Self::TooLong => write!(f, "the message is longer than {}", abi::PEER_MESSAGE_MAX),
             Self::Other(errno) => std::io::Error::from_raw_os_error(*errno).fmt(f),
         }
@@ -99,7 +105,7 @@ impl std::error::Error for SendError {}
 impl From<SendError> for Error {
     fn from(error: SendError) -> Self {
         Self::Host {
-            tried: "send to the peer".to_owned(),
+            tried: "send a message".to_owned(),
             errno: match error {
                 SendError::Full => error::EAGAIN,
                 SendError::Down => error::ENOTCONN,

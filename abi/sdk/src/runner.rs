@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::engine::{Engine, Io};
 use crate::{
-    Alarm, Answer, Applied, Checks, Error, Host, InterfaceEvent, Interfaces, Peer, PeerHandle,
-    Plugin, Progress, Query, Ready, RoleEvent, Roles, SendError, Token, Transfer, Trouble,
+    Alarm, Answer, Applied, Checks, Error, Host, InterfaceEvent, Interfaces, Local, Partner, Peer,
+    PeerHandle, Plugin, Progress, Query, Ready, RoleEvent, Roles, SendError, Token, Transfer,
+    Trouble,
 };
 
 /// The runner's own timer; every other number is free for [`Io::timer`].
@@ -210,6 +211,29 @@ impl<I: Io> Peer for Runner<I> {
 
     fn writable(&mut self) {
         self.with(|it, _| it.is_full = false);
+    }
+}
+
+impl<I: Io> Local for Runner<I> {
+    const PARTNERS: &'static [Partner] = I::PARTNERS;
+
+    fn partner_up(&mut self, partner: usize) {
+        self.with(|it, now_ns| it.io.partner_up(&mut it.engine, now_ns, partner));
+    }
+
+    fn partner_down(&mut self, partner: usize) {
+        self.with(|it, now_ns| it.io.partner_down(&mut it.engine, now_ns, partner));
+    }
+
+    fn partner_message(&mut self, partner: usize, message: &[u8]) {
+        self.with(|it, now_ns| {
+            it.io
+                .partner_message(&mut it.engine, now_ns, partner, message)
+        });
+    }
+
+    fn partner_writable(&mut self, partner: usize) {
+        self.with(|it, now_ns| it.io.partner_writable(&mut it.engine, now_ns, partner));
     }
 }
 

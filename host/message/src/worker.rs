@@ -1,7 +1,8 @@
 //! Messages between host and worker: one postcard-coded message per SOCK_SEQPACKET record.
 //!
 //! Both ends are the same binary, so the encoding carries no version. Descriptors travel beside
-//! [`ToWorker::Interface`], in the order of its `sockets`, and [`ToWorker::Channel`].
+//! [`ToWorker::Interface`], in the order of its `sockets`, [`ToWorker::Channel`] and
+//! [`ToWorker::Partner`].
 
 use serde::{Deserialize, Serialize};
 pub use spared_pair::{Cause, Role};
@@ -59,6 +60,11 @@ pub enum ToWorker {
     /// The channel to the peer; its descriptor travels with the message. It replaces the one before.
     /// When the link's process is gone, its end is closed, and there is no channel.
     Channel,
+    /// The channel to another plugin of this node, by [`crate::channel`]; its descriptor travels
+    /// with the message. It replaces the one before.
+    Partner {
+        plugin: String,
+    },
     /// Answers the [`FromWorker::Call`] of the same number: 0 or -errno.
     Answer {
         number: u64,
@@ -197,6 +203,9 @@ pub struct Descriptor {
     pub has_peer: bool,
     /// It answers the extension `spared.identity/1`: it has statements signed and verified.
     pub has_identity: bool,
+    /// Plugins of this node with which it exchanges messages, by `spared.local/1`, if they name it
+    /// as well.
+    pub partners: Vec<String>,
 }
 
 impl Descriptor {

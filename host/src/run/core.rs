@@ -11,6 +11,7 @@ use super::history::Memory;
 use super::interfaces::InterfaceState;
 use super::link::Paths;
 use super::look::Details;
+use super::partners::Partners;
 use super::peer::Pair;
 use super::record::Recorder;
 use super::reload::Reload;
@@ -45,6 +46,7 @@ pub struct Core {
     pub(super) events: Events,
     pub(super) memory: Memory,
     pub(super) follows: Follows,
+    pub(super) partners: Partners,
     pub(super) seen: BTreeMap<String, InterfaceState>,
     pub(super) reload: Reload,
     pub(super) stop: Option<Stop>,
@@ -112,6 +114,7 @@ impl Core {
             events: Events::default(),
             memory,
             follows: Follows::default(),
+            partners: Partners::default(),
             seen: BTreeMap::new(),
             reload: Reload::default(),
             stop: None,

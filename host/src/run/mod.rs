@@ -11,6 +11,7 @@ mod link;
 mod look;
 mod lost;
 mod pace;
+mod partners;
 mod peer;
 mod perform;
 mod record;

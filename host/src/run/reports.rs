@@ -24,6 +24,7 @@ impl Core {
             Report::Up { plugin } => self.handle_up(now, &plugin),
             Report::Down { plugin, why } => {
                 self.disconnect_peer(now, &plugin);
+                self.partners.disconnect(&plugin);
                 self.note_plugin_down(&plugin);
                 self.unfollow_all(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
@@ -34,6 +35,7 @@ impl Core {
                 self.note_recovered(&plugin);
             }
             Report::Removed { plugin } => {
+                self.partners.disconnect(&plugin);
                 self.unfollow_all(&plugin);
                 self.groups.handle_fit(&plugin);
                 self.groups.handle_plugin_removed(now_ns, &plugin);
@@ -105,6 +107,7 @@ impl Core {
         let follower = self.follower(plugin);
         self.replay_interfaces(now, plugin);
         self.connect_peer(now, plugin);
+        self.connect_partners(now, plugin);
         self.note_plugin_up(now, plugin);
         self.groups
             .handle_plugin_up(clock::monotonic_ns(), plugin, follower);

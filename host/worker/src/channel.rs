@@ -11,7 +11,11 @@
 //! Back-pressure is a full socket: when the link holds as much for the peer as it may, it stops
 //! reading, and then the worker's `send` returns -EAGAIN.
 
-use spared_abi::PEER_MESSAGE_MAX;
+use spared_abi::{LOCAL_MESSAGE_MAX, PEER_MESSAGE_MAX};
+
+/// Longest record of a channel between two plugins of this node. Both workers hold an end of it, and
+/// each record is a [`MESSAGE`].
+pub const LOCAL_RECORD_MAX: usize = 1 + LOCAL_MESSAGE_MAX as usize;
 
 /// Longest record.
 pub const RECORD_MAX: usize = 1 + PEER_MESSAGE_MAX as usize;

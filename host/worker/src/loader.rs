@@ -13,7 +13,7 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use spared_abi as abi;
 
 use crate::capabilities;
-use crate::driver::sized_array;
+use crate::driver::{sized_array, slice};
 use crate::message::{Descriptor, Verb};
 
 const NAME_MAX: usize = 32;
@@ -36,6 +36,8 @@ pub struct Loaded {
     pub peer: abi::PeerPlugin,
     /// Its half of `spared.identity/1`; empty if it has none.
     pub identity: abi::IdentityPlugin,
+    /// Its half of `spared.local/1`; empty if it has none. Its partners are in the descriptor.
+    pub local: abi::LocalPlugin,
 }
 
 /// Loads the plugin `name` from its opened file.
@@ -167,6 +169,8 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
         let group: abi::GroupPlugin = half(&table, abi::GROUP);
         let peer: abi::PeerPlugin = half(&table, abi::PEER);
         let identity: abi::IdentityPlugin = half(&table, abi::IDENTITY);
+        let local: abi::LocalPlugin = half(&table, abi::LOCAL);
+        let partners = partners(name, &local).map_err(|why| format!("{name}.so: {why}"))?;
         let provides_groups = group.directive.is_some();
         let has_peer = peer.up.is_some() || peer.message.is_some();
         let has_identity = identity.signature.is_some() || identity.verified.is_some();
@@ -183,12 +187,14 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
                 provides_groups,
                 has_peer,
                 has_identity,
+                partners,
                 ..descriptor
             },
             interface,
             group,
             peer,
             identity,
+            local,
         })
     }
 }
@@ -267,6 +273,7 @@ unsafe fn describe(table: &abi::Plugin) -> Result<Descriptor, String> {
         provides_groups: false,
         has_peer: false,
         has_identity: false,
+        partners: Vec::new(),
     })
 }
 
@@ -314,6 +321,32 @@ unsafe fn paths(list: *const *const c_char) -> Result<Vec<String>, String> {
     Err(format!(
         "the plugin wants to open more than {PATHS_MAX} paths"
     ))
+}
+
+/// # Safety
+/// The list of partners is as long as its count says, its texts NULL or NUL-terminated.
+unsafe fn partners(own: &str, local: &abi::LocalPlugin) -> Result<Vec<String>, String> {
+    let count = local.partner_count;
+    if count > abi::LOCAL_PARTNERS_MAX {
+        return Err(format!(
+            "the plugin says {count} partners, at most {} are allowed",
+            abi::LOCAL_PARTNERS_MAX
+        ));
+    }
+    let mut names: Vec<String> = Vec::new();
+    // SAFETY: the caller's promise.
+    for entry in unsafe { slice(local.partners, count as usize) } {
+        // SAFETY: as above.
+        let name = unsafe { text(*entry, "list of partners")? };
+        if !is_name(&name) || name == own || names.contains(&name) {
+            return Err(format!(
+                "the plugin has a partner {name:?}: its maker must give the name of another \
+                 plugin, each once"
+            ));
+        }
+        names.push(name);
+    }
+    Ok(names)
 }
 
 /// # Safety

@@ -80,7 +80,10 @@ impl Driver {
             }
             ToWorker::Query { token, argv } => self.query(token, &argv),
             // A plugin may follow interfaces in configure; it receives them after start.
-            ToWorker::Interface(_) | ToWorker::Directive(_) | ToWorker::Channel
+            ToWorker::Interface(_)
+            | ToWorker::Directive(_)
+            | ToWorker::Channel
+            | ToWorker::Partner { .. }
                 if !self.started.get() =>
             {
                 let mut held = self.held.borrow_mut();
@@ -91,6 +94,7 @@ impl Driver {
             ToWorker::Interface(event) => self.interface(&event, descriptors),
             ToWorker::Directive(directive) => self.directive(&directive),
             ToWorker::Channel => self.channel(descriptors),
+            ToWorker::Partner { plugin } => self.partner(&plugin, descriptors),
             ToWorker::Ping { number } => self.pong(number),
             // A second Load is invalid; an Answer outside a call comes too late.
             ToWorker::Load(_) | ToWorker::Answer { .. } => {}

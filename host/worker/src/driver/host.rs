@@ -74,6 +74,12 @@ static IDENTITY: abi::Identity = abi::Identity {
     verify: Some(verify),
 };
 
+static LOCAL: abi::Local = abi::Local {
+    size: size::<abi::Local>(),
+    reserved: 0,
+    send: Some(send_local),
+};
+
 static CHECK: abi::Check = abi::Check {
     size: size::<abi::Check>(),
     reserved: 0,
@@ -319,6 +325,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         id if id == abi::GROUP => (&raw const GROUP).cast(),
         id if id == abi::PEER => (&raw const PEER).cast(),
         id if id == abi::IDENTITY => (&raw const IDENTITY).cast(),
+        id if id == abi::LOCAL => (&raw const LOCAL).cast(),
         id if id == abi::CHECK => (&raw const CHECK).cast(),
         id if id == abi::SCOPE => (&raw const SCOPE).cast(),
         _ => ptr::null(),
@@ -459,6 +466,19 @@ unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status 
     }
     // SAFETY: the contract: the message is lent.
     driver.send_to_peer(unsafe { lent::slice(message.ptr, message.len) })
+}
+
+unsafe extern "C" fn send_local(
+    ctx: *mut c_void,
+    partner: u32,
+    message: abi::Bytes,
+) -> abi::Status {
+    let driver = enter!(ctx, "send");
+    if is_missing(message) {
+        return driver.refuse("send", "NULL message");
+    }
+    // SAFETY: the contract: the message is lent.
+    driver.send_to_partner(partner, unsafe { lent::slice(message.ptr, message.len) })
 }
 
 unsafe extern "C" fn in_sync(ctx: *mut c_void, yes: u32, why: abi::Str) -> abi::Status {

@@ -14,6 +14,7 @@ mod host;
 mod identity;
 mod interfaces;
 mod lent;
+mod local;
 mod misbehaviour;
 mod outbound;
 mod peer;
@@ -40,7 +41,8 @@ use spared_process::codec::{ReceiveError, Receiver};
 use self::callback::Answer;
 use self::host::errno;
 use self::interfaces::Interface;
-pub use self::lent::sized_array;
+pub use self::lent::{sized_array, slice};
+use self::local::Partner;
 pub use self::misbehaviour::is_misbehaviour;
 pub use self::outbound::Outbound;
 use self::peer::Peer;
@@ -65,6 +67,8 @@ const SOCKET: u32 = 0;
 const TIMER: u32 = 1;
 const WAKE: u32 = 2;
 const CHANNEL: u32 = 3;
+/// The channel of the first partner; those of the others follow.
+const PARTNER: u32 = 4;
 
 thread_local! {
     static LOOP_THREAD: Cell<bool> = const { Cell::new(false) };
@@ -111,6 +115,8 @@ pub struct Driver {
     slow: RefCell<Slow>,
     interfaces: RefCell<HashMap<String, Interface>>,
     peer: Peer,
+    /// In the order of the descriptor.
+    partners: Vec<Partner>,
     /// Scopes that the running configure declared.
     scopes: RefCell<Option<Vec<(String, Scope)>>>,
     inbox: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
@@ -138,6 +144,8 @@ impl Driver {
         watches.add_own(outbound.socket(), SOCKET)?;
         watches.add_own(timer_fd.as_fd(), TIMER)?;
         watches.add_own(outbound.wake_fd(), WAKE)?;
+        let partners = plugin.descriptor.partners.iter();
+        let partners = partners.map(|_| Partner::default()).collect();
         let driver: &'static Self = Box::leak(Box::new(Self {
             outbound,
             plugin,
@@ -159,6 +167,7 @@ impl Driver {
             slow: RefCell::default(),
             interfaces: RefCell::default(),
             peer: Peer::default(),
+            partners,
             scopes: RefCell::default(),
             inbox: RefCell::default(),
             held: RefCell::default(),
@@ -186,6 +195,7 @@ impl Driver {
             if channel && self.end.get().is_none() {
                 self.serve_channel();
             }
+            self.serve_partners();
             self.serve_messages();
             self.end_pending_stop();
             if let Some(end) = self.end.get() {
@@ -238,6 +248,9 @@ impl Driver {
                     if flags.contains(epoll::EventFlags::OUT) {
                         self.channel_is_writable();
                     }
+                }
+                Source::Own(number) if number >= PARTNER => {
+                    self.partner_is_ready(number - PARTNER, flags);
                 }
                 // Timers and messages are checked in every round.
                 Source::Own(_) => {}

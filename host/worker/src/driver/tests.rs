@@ -109,6 +109,7 @@ fn plugin_of_nothing() -> Loaded {
             provides_groups: false,
             has_peer: false,
             has_identity: false,
+            partners: Vec::new(),
         },
         // SAFETY: as above.
         interface: unsafe { std::mem::zeroed() },
@@ -118,6 +119,8 @@ fn plugin_of_nothing() -> Loaded {
         peer: unsafe { std::mem::zeroed() },
         // SAFETY: as above.
         identity: unsafe { std::mem::zeroed() },
+        // SAFETY: as above.
+        local: unsafe { std::mem::zeroed() },
     }
 }
 
