@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use spared_worker::codec;
+use spared_process::codec;
 use spared_worker::message::ToWorker;
 
 use super::core::Core;

@@ -9,6 +9,7 @@ mod lab;
 mod link;
 mod messages;
 mod pair;
+mod partners;
 mod plugins;
 mod reload;
 mod systemd;

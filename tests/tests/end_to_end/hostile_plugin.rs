@@ -191,6 +191,7 @@ fn whatever_a_plugin_does_no_advert_is_late_and_no_role_moves() {
             ("pointers", table::POINTERS),
             ("records", table::RECORDS),
             ("floods", table::FLOODS),
+            ("partners", table::PARTNERS),
             ("reaches", table::REACHES),
         ] {
             for some in rows.chunks(AT_ONCE) {

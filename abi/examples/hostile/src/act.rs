@@ -6,7 +6,7 @@ use spared_abi::Status;
 
 use crate::descriptor::{self, Lie};
 use crate::place::Place;
-use crate::{behaviour, end, exhaust, flood, host, lie, lie_group, reach, records};
+use crate::{behaviour, end, exhaust, flood, host, lie, lie_group, partner, reach, records};
 
 /// A behaviour; the callback returns the status.
 pub type Act = fn() -> Status;
@@ -191,6 +191,21 @@ pub const ACTS: &[(&str, Act)] = &[
     ("socket-shut", records::socket_shut),
     ("socket-replaced", records::socket_replaced),
     ("socket-successor", records::socket_successor),
+    // the channel to another plugin of the node, which is a copy of this one
+    ("partner-flood", partner::flood),
+    ("partner-flood-back", partner::flood),
+    ("partner-null", partner::null),
+    ("partner-null-back", partner::nothing),
+    ("partner-too-long", partner::too_long),
+    ("partner-too-long-back", partner::nobody),
+    ("partner-random", partner::random),
+    ("partner-random-back", partner::nothing),
+    ("partner-record", partner::long),
+    ("partner-record-back", partner::nothing),
+    ("partner-empty", partner::empty),
+    ("partner-empty-back", partner::nothing),
+    ("partner-descriptors", partner::descriptors),
+    ("partner-descriptors-back", partner::nothing),
     // other processes, and the machine
     ("reach-signal", reach::signal),
     ("reach-stop", reach::stop),

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
+use std::sync::OnceLock;
 
 use spared_abi::{self as abi, Status, Str};
 
@@ -167,11 +168,41 @@ static IDENTITY: abi::IdentityPlugin = abi::IdentityPlugin {
     verified: Some(verified),
 };
 
+/// Made when it is first asked for, as the partner's name follows from the file's.
+struct LocalHalf(abi::LocalPlugin);
+
+// SAFETY: it is constant once it is made.
+unsafe impl Send for LocalHalf {}
+// SAFETY: as above.
+unsafe impl Sync for LocalHalf {}
+
+static LOCAL: OnceLock<LocalHalf> = OnceLock::new();
+
+fn local_half(name: &str) -> LocalHalf {
+    let functions = abi::LocalPlugin {
+        size: size_of::<abi::LocalPlugin>() as u32,
+        partner_count: 0,
+        partners: ptr::null(),
+        up: None,
+        down: None,
+        message: Some(partner_message),
+        writable: None,
+    };
+    LocalHalf(crate::partner::half_of(name, functions))
+}
+
 unsafe extern "C" fn extension(id: *const c_char) -> *const c_void {
     at(Place::Describe);
     let Some(behaviour) = behaviour() else {
         return ptr::null();
     };
+    // SAFETY: the contract: a C string.
+    if unsafe { CStr::from_ptr(id) } == abi::LOCAL {
+        return match behaviour.is_of("partner") {
+            true => (&raw const LOCAL.get_or_init(|| local_half(&behaviour.name)).0).cast(),
+            false => ptr::null(),
+        };
+    }
     if let Some(half) = crate::descriptor::half(&behaviour.name) {
         return half;
     }
@@ -208,6 +239,14 @@ unsafe extern "C" fn message(_self: *mut c_void, _message: abi::Bytes) -> Status
 
 unsafe extern "C" fn writable(_self: *mut c_void) -> Status {
     at(Place::Writable)
+}
+
+unsafe extern "C" fn partner_message(
+    _self: *mut c_void,
+    _partner: u32,
+    _message: abi::Bytes,
+) -> Status {
+    crate::partner::received()
 }
 
 unsafe extern "C" fn directive(_self: *mut c_void, _directive: *const abi::Directive) -> Status {

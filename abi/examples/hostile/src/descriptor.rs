@@ -43,6 +43,10 @@ pub const LIES: &[(&str, Lie)] = &[
     ("root-with-peer", |it| it.flags = abi::PLUGIN_ROOT),
     ("half-unmapped", |_| {}),
     ("half-endless", |_| {}),
+    ("partners-many", |_| {}),
+    ("partners-self", |_| {}),
+    ("partners-path", |_| {}),
+    ("partners-unmapped", |_| {}),
     // valid, but greedy
     ("size-endless", |it| it.size = u32::MAX),
     ("paths-of-the-host", |it| it.paths = list(&OF_THE_HOST)),

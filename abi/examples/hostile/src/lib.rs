@@ -17,6 +17,7 @@ mod flood;
 mod host;
 mod lie;
 mod lie_group;
+mod partner;
 mod place;
 mod reach;
 mod records;

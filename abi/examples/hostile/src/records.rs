@@ -1,6 +1,6 @@
 //! Its own records on the host's socket, and misuse of that socket.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use spared_abi::{self as abi, Status};
 use spared_process::child::SOCKET_FD;
@@ -18,9 +18,9 @@ fn socket() -> BorrowedFd<'static> {
 }
 
 /// Sends one record, and waits for room, as a lost record would test nothing.
-fn transmit(record: &[u8]) {
+pub fn transmit(socket: RawFd, record: &[u8]) {
     // SAFETY: the record lives through the call.
-    unsafe { libc::send(SOCKET_FD, record.as_ptr().cast(), record.len(), 0) };
+    unsafe { libc::send(socket, record.as_ptr().cast(), record.len(), 0) };
 }
 
 pub fn send(message: &FromWorker) {
@@ -30,7 +30,7 @@ pub fn send(message: &FromWorker) {
 }
 
 /// Pseudo-random bytes, the same in each run.
-fn noise(seed: u64) -> impl Iterator<Item = u8> {
+pub fn noise(seed: u64) -> impl Iterator<Item = u8> {
     let mut state = seed | 1;
     std::iter::repeat_with(move || {
         state ^= state << 13;
@@ -44,13 +44,13 @@ pub fn random() -> Status {
     for seed in 1..1000u64 {
         let length = usize::try_from(seed * 97 % 3000).unwrap_or(1) + 1;
         let record: Vec<u8> = noise(seed).take(length).collect();
-        transmit(&record);
+        transmit(SOCKET_FD, &record);
     }
     again()
 }
 
 pub fn empty() -> Status {
-    transmit(&[]);
+    transmit(SOCKET_FD, &[]);
     again()
 }
 
@@ -63,13 +63,13 @@ fn long_line() -> FromWorker {
 
 pub fn cut() -> Status {
     let record = codec::encode(&long_line()).unwrap_or_default();
-    (1..record.len()).for_each(|length| transmit(&record[..length]));
+    (1..record.len()).for_each(|length| transmit(SOCKET_FD, &record[..length]));
     again()
 }
 
 pub fn too_long() -> Status {
-    transmit(&vec![3; MESSAGE_MAX + 1]);
-    transmit(&vec![3; 700_000]);
+    transmit(SOCKET_FD, &vec![3; MESSAGE_MAX + 1]);
+    transmit(SOCKET_FD, &vec![3; 700_000]);
     again()
 }
 
@@ -80,12 +80,12 @@ pub fn descriptors() -> Status {
     let numbers = [file.as_raw_fd(); 253];
     let line = codec::encode(&long_line()).unwrap_or_default();
     for count in [16, 253] {
-        send_with(&line, &numbers[..count]);
+        send_with(SOCKET_FD, &line, &numbers[..count]);
     }
     again()
 }
 
-fn send_with(record: &[u8], numbers: &[i32]) {
+pub fn send_with(socket: RawFd, record: &[u8], numbers: &[i32]) {
     let bytes = u32::try_from(size_of_val(numbers)).unwrap_or(0);
     // SAFETY: the buffer has room for the header and the numbers, and lives through the call.
     unsafe {
@@ -105,7 +105,7 @@ fn send_with(record: &[u8], numbers: &[i32]) {
         (*header).cmsg_len = libc::CMSG_LEN(bytes) as _;
         let data = libc::CMSG_DATA(header).cast::<i32>();
         std::ptr::copy_nonoverlapping(numbers.as_ptr(), data, numbers.len());
-        libc::sendmsg(SOCKET_FD, &raw const message, 0);
+        libc::sendmsg(socket, &raw const message, 0);
     }
 }
 
@@ -129,6 +129,7 @@ pub fn loaded() -> Status {
         provides_groups: true,
         has_peer: true,
         has_identity: true,
+        partners: vec!["vrrp".to_owned(); 1000],
     };
     send(&FromWorker::Loaded(Ok(descriptor)));
     send(&FromWorker::Loaded(Err("\x1b[2J".repeat(1000))));
@@ -278,7 +279,7 @@ pub fn socket_successor() -> Status {
         let record = codec::encode(&long_line()).unwrap_or_default();
         loop {
             libc::usleep(1000);
-            transmit(&record);
+            transmit(SOCKET_FD, &record);
         }
     }
 }

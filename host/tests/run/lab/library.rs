@@ -37,6 +37,12 @@ pub fn install_invalid(plugin: &str, folder: &Path) {
     compile(plugin, &source, folder);
 }
 
+/// A plugin in C of the tests' own, from the file of its name.
+pub fn install_own(plugin: &str, folder: &Path) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run/lab");
+    compile(plugin, &source.join(format!("{plugin}.c")), folder);
+}
+
 fn compile(plugin: &str, source: &Path, folder: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let library = folder.join(format!("{plugin}.so"));
@@ -65,14 +71,18 @@ fn build(plugin: &str) -> PathBuf {
     static BUILT: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let package = match plugin {
         "vrrp" => "spared-vrrp".to_owned(),
+        "courier-root" => "spared-example-courier".to_owned(),
         example => format!("spared-example-{example}"),
     };
     let folder = Path::new(env!("CARGO_BIN_EXE_spared")).parent().unwrap();
-    let library = folder.join(format!("lib{}.so", package.replace('-', "_")));
+    let library = match plugin {
+        "courier-root" => folder.join("examples/libcourier_root.so"),
+        _ => folder.join(format!("lib{}.so", package.replace('-', "_"))),
+    };
     let mut built = BUILT.lock().unwrap();
     if std::env::var_os("SPARED_BUILT").is_none() && built.insert(package.clone()) {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "-p", &package]);
+        cargo.args(["build", "--quiet", "--lib", "--examples", "-p", &package]);
         if folder.ends_with("release") {
             cargo.arg("--release");
         }

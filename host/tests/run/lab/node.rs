@@ -84,6 +84,12 @@ impl Node {
         self.write(&format!("plugins/{plugin}.toml"), &text);
     }
 
+    /// The same for a plugin in C of the tests' own.
+    pub fn enable_own(&self, plugin: &str) {
+        library::install_own(plugin, &self.path("lib"));
+        self.write(&format!("plugins/{plugin}.toml"), "");
+    }
+
     /// Sets a variable of the host's environment.
     pub fn set(&mut self, variable: &str, value: &str) {
         self.environment

@@ -483,6 +483,7 @@ fn descriptor() -> Descriptor {
         provides_groups: true,
         has_peer: true,
         has_identity: true,
+        partners: Vec::new(),
     }
 }
 

@@ -33,6 +33,10 @@ pub const REFUSED: &[Row] = &[
     ("paths-endless", "more than 64 paths"),
     ("paths-unmapped", "crashed while it was checked"),
     ("root-with-peer", "root must not read"),
+    ("partners-many", "4294967295 partners"),
+    ("partners-self", "name of another plugin"),
+    ("partners-path", "name of another plugin"),
+    ("partners-unmapped", "crashed while it was checked"),
     ("half-unmapped", "crashed while it was checked"),
     ("segv-in-load", "crashed while it was checked"),
     ("exit-0-in-load", "crashed while it was checked"),
@@ -214,6 +218,24 @@ pub const FLOODS: &[Row] = &[
     ("flood-timer", "runs"),
     ("flood-udp", "runs"),
     ("flood-records", "suppressed|flooded the host with messages"),
+];
+
+/// Pairs of copies that exchange messages on their node.
+pub const PARTNERS: &[Row] = &[
+    ("partner-flood", "a flood of messages: refused"),
+    ("partner-flood-back", "a flood of messages: refused"),
+    ("partner-null", "a message of NULL: refused"),
+    ("partner-null-back", "runs"),
+    ("partner-too-long", "a long message: refused"),
+    ("partner-too-long-back", "a message to partner 7: refused"),
+    ("partner-random", "runs"),
+    ("partner-random-back", "unknown record"),
+    ("partner-record", "runs"),
+    ("partner-record-back", "a record is too long"),
+    ("partner-empty", "runs"),
+    ("partner-empty-back", "runs"),
+    ("partner-descriptors", "runs"),
+    ("partner-descriptors-back", "a message, and nothing with it"),
 ];
 
 /// Whom and what it can name, and all that there is.
