@@ -6,13 +6,13 @@ mod asking;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use spared_config::{Fault, Plugin, Setup};
 use spared_process::account;
 use spared_worker::file::open_plugin;
 use spared_worker::message::Descriptor;
 use spared_worker::process::{self, Configuration};
 
 use crate::check::{self, Finding, Severity};
-use crate::config::{Fault, Plugin, Setup};
 use crate::exit;
 use crate::run::Options;
 

@@ -10,7 +10,6 @@ pub mod arguments;
 pub mod check;
 pub mod checking;
 pub mod clock;
-pub mod config;
 pub mod control;
 pub mod events;
 pub mod exit;

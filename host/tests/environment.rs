@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use spared::check::{Finding, examine};
-use spared::config::Setup;
+use spared_config::Setup;
 use spared_tests::lab::Namespace;
 
 const CONFIG: &str = "SPARED_TEST_CONFIG";

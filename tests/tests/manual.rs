@@ -75,7 +75,7 @@ fn the_page_of_spared_toml_names_every_key() {
          [[link]]\nzz = 1\n[firewall]\nzz = 1\n",
     )
     .expect("our own folder");
-    let faults = spared::config::Setup::read(&file).expect_err("zz is no key");
+    let faults = spared_config::Setup::read(&file).expect_err("zz is no key");
     fs::remove_dir_all(&folder).expect("our own folder");
 
     let mut accepted: BTreeSet<String> = HOST_KEYS.iter().map(|key| (*key).to_owned()).collect();
@@ -140,7 +140,7 @@ fn the_example_of_a_pair_is_accepted_on_each_node() {
         fs::write(folder.join("key"), key(own).to_text()).expect("our own folder");
         let private = fs::Permissions::from_mode(0o600);
         fs::set_permissions(folder.join("key"), private).expect("our own file");
-        let setup = spared::config::Setup::read(&folder.join("spared.toml"));
+        let setup = spared_config::Setup::read(&folder.join("spared.toml"));
         let link = setup.map(|setup| setup.host.link);
         assert!(matches!(link, Ok(Some(_))), "{node}: {link:?}");
     }

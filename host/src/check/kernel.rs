@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_getres};
+use spared_config::Host;
 
 use super::{Finding, Severity, System};
-use crate::config::Host;
 
 /// First kernels with netdev chains on egress, and with IFA_PROTO.
 const FENCE: (u32, u32) = (5, 16);

@@ -1,7 +1,8 @@
 //! Findings about the link: a firewall that filters it, a weak passphrase.
 
+use spared_config::Setup;
+
 use super::{Finding, Severity, ruleset};
-use crate::config::Setup;
 use crate::firewall;
 
 pub fn examine(setup: &Setup) -> Vec<Finding> {

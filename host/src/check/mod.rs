@@ -23,14 +23,13 @@ use std::fmt;
 
 use serde::Serialize;
 use spared_abi::PLUGIN_ROOT;
+use spared_config::{Plugin, Setup};
 use spared_worker::capabilities;
 use spared_worker::message::Descriptor;
 
 pub use names::{no_group, unread};
 pub use system::System;
 pub use wanted::Wanted;
-
-use crate::config::{Plugin, Setup};
 
 /// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

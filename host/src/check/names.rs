@@ -4,10 +4,10 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use spared_config::{Plugin, Setup};
 use spared_sdk::config::IpNet;
 
 use super::{Finding, Severity, System, Wanted};
-use crate::config::{Plugin, Setup};
 
 pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
     let links = setup.host.linked().map(|link| &link.paths);

@@ -5,10 +5,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use spared_config::Setup;
 use spared_sdk::config::{Cidr, IpNet};
 use toml::{Table, Value};
-
-use crate::config::Setup;
 
 /// Interfaces, groups and sets that the files name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

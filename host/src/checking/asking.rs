@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use spared_config::Setup;
 use spared_control::{Answer, ErrorCode, Fault, Request, Value, ask as exchange};
 
 use crate::check::{Finding, Severity};
-use crate::config::Setup;
 
 /// A plugin may ask another program, and has 12 s.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -16,9 +16,9 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use spared_config::Link;
 use spared_netlink::Monitor;
 
-use crate::config::Link;
 use rules::Rules;
 pub use rules::{LISTING, Obstacle, interruptions, obstacles, ruleset_of};
 

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
+use spared_config::{Chain, Link, LinkPath};
 use spared_sdk::child::{Child, Program};
 
 use super::RuleState;
 use super::passage::{Way, interruption, obstacle};
-use crate::config::{Chain, Link, LinkPath};
 
 const COMMENT: &str = "spared";
 /// Longest time for `nft`. One that takes longer waits for a kernel that will not answer soon.

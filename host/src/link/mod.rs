@@ -12,6 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use spared_config as config;
 use spared_control::LinkStatus;
 use spared_link::message::{FromLink, State, ToLink};
 use spared_link::word::{Introduction, Word};
@@ -22,7 +23,6 @@ use spared_process::poller::{Key, Poller};
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget, Usage};
 
 use crate::clock;
-use crate::config;
 use crate::events::{Kind, Notice};
 use process::{Process, printable};
 use state::LinkState;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN};
+use spared_config as config;
 use spared_link::message::{FromLink, PathSetup, Setup, ToLink};
 use spared_link::word::Introduction;
 use spared_process::account::Account;
@@ -13,8 +14,6 @@ use spared_process::child::SOCKET_FD;
 use spared_process::codec::{self, Receiver};
 use spared_process::{Child, Pings};
 use zeroize::Zeroizing;
-
-use crate::config;
 
 #[derive(Debug)]
 pub(super) struct Process {

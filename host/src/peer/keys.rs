@@ -6,11 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use spared_config::fingerprint;
 use spared_control::Difference;
 use spared_worker::message::Scope;
 use toml::{Table, Value};
-
-use crate::config::fingerprint;
 
 /// Keys of one file. Further ones are compared as a single key.
 pub const KEYS_MAX: usize = 1000;

@@ -11,9 +11,9 @@
 //! for a frame at each multiple of 8 and accepts only those with a valid hash, so torn, overwritten
 //! and foreign bytes are skipped.
 
-use crate::config::fingerprint;
-
 /// Size of the file in bytes.
+use spared_config::fingerprint;
+
 pub const SIZE: usize = 512 * 1024;
 /// Longest text of a frame. The file holds more than two minutes of such frames.
 pub const TEXT_MAX: usize = 4000;

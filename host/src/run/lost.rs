@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use spared_config::Setup;
 use spared_worker::message::Role;
 use toml::{Table, Value};
 
 use super::core::Core;
-use crate::config::Setup;
 
 impl Core {
     /// A sentence for each active group with addresses that are in the old file and not in the new one. The

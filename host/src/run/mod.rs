@@ -35,12 +35,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use spared_config::{Fault, Host, Setup};
 use spared_group::Groups;
 use spared_kernel::Kernel;
 use spared_process::poller::Poller;
 
 use self::core::Core;
-use crate::config::{Fault, Host, Setup};
 use crate::control::{Claim, Server};
 use crate::events::{Kind, Notice};
 use crate::notify::Notify;

@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use spared_config::{Fault, Host, Link, Plugin, Setup};
 use spared_control::{Answer, ErrorCode};
 
 use super::core::{Core, nanoseconds};
 use super::terms;
 use crate::clock;
-use crate::config::{Fault, Host, Link, Plugin, Setup};
 use crate::events::{Kind, Notice};
 use crate::supervisor::Returned;
 

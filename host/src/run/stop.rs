@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use spared_config::by_order;
+
 use super::core::Core;
 use crate::clock;
-use crate::config::by_order;
 use crate::events::{Kind, Notice};
 use crate::supervisor::STOP_TIMEOUT;
 

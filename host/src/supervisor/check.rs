@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use spared_config::Fault;
 use spared_process::codec::ReceiveError;
 use spared_process::poller::Poller;
 use spared_worker::errors::Errors;
@@ -12,7 +13,6 @@ use spared_worker::process::Worker;
 
 use super::failure::{faults, status_of};
 use super::{Report, Supervisor, config};
-use crate::config::Fault;
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -2,10 +2,9 @@
 
 use std::io;
 
+use spared_config::Fault;
 use spared_worker::message::Failure;
 use spared_worker::status::{self, INVALID};
-
-use crate::config::Fault;
 
 /// Faults that a plugin found in its configuration, with file and line.
 pub(super) fn faults(name: &str, text: &str, status: i32, failures: &[Failure]) -> Vec<Fault> {

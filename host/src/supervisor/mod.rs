@@ -21,6 +21,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use spared_config as config;
 use spared_group::Order;
 use spared_process::account::{Account, Accounts};
 use spared_process::poller::{Key, Poller};
@@ -28,7 +29,6 @@ use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
 use spared_worker::message::{Descriptor, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
-use crate::config;
 use crate::events::{Kind, Notice};
 use check::Check;
 use plugin::{Plugin, State};

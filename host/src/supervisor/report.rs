@@ -1,8 +1,8 @@
 //! Reports of the supervisor to the host.
 
+use spared_config::Fault;
 use spared_worker::message::{Call, Row, Scope};
 
-use crate::config::Fault;
 use crate::events::Notice;
 
 #[derive(Debug)]

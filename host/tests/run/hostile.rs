@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use spared::config::Setup;
 use spared::supervisor::{Report, Supervisor, Terms};
+use spared_config::Setup;
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
 use spared_worker::message::{FromWorker, Surroundings};

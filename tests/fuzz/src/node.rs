@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use spared::config::{Link, Setup};
+use spared_config::{Link, Setup};
 
 use crate::folder::Folder;
 

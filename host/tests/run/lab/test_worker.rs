@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
-use spared::config::Setup;
 use spared::peer::keys::flatten;
 use spared::quality::{self, Quality};
 use spared::supervisor::{Report, Supervisor, Terms};
+use spared_config::Setup;
 use spared_group::{Action, Follower, Groups, Order, Ticket};
 use spared_process::child::SOCKET_FD;
 use spared_process::codec::{self, Receiver};

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use log::LevelFilter;
+use spared_message::worker::Surroundings;
 use spared_sdk::config::{Config, HOST_KEYS, Section};
-use spared_worker::message::Surroundings;
 
 use super::{Fault, Link, link};
 

@@ -1,7 +1,7 @@
 //! `[[link]]`, keys and passphrases.
 
 use spared_key::{PrivateKey, public_text};
-use spared_link::message::Keys;
+use spared_message::link::Keys;
 
 use super::*;
 

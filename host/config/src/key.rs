@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use rustix::fs::fstat;
 use spared_key::{PrivateKey, PublicKey, Strength, parse_public, public_text, rate};
-use spared_link::message::Keys;
+use spared_message::link::Keys;
 use spared_sdk::config::{Config, Section};
 use spared_worker::file::open_checked;
 use zeroize::Zeroizing;

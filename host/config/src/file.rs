@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use spared_message::worker::MESSAGE_MAX;
 use spared_worker::file::open_checked;
-use spared_worker::message::MESSAGE_MAX;
 
 use super::Fault;
 use super::fault::name_of;

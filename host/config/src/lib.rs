@@ -27,6 +27,8 @@
 //! | `allow`      | capabilities, root | what the plugin asks for | limits its privileges               |
 //! | `on_failure` | degrade, resign   | degrade   | when it is given up: only warn, or resign too       |
 
+#![forbid(unsafe_code)]
+
 mod fault;
 mod file;
 mod host;
