@@ -13,7 +13,6 @@ pub mod clock;
 pub mod control;
 pub mod events;
 pub mod exit;
-pub mod firewall;
 pub mod history;
 pub mod journal;
 pub mod link;

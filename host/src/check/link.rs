@@ -3,7 +3,6 @@
 use spared_config::Setup;
 
 use super::{Finding, Severity, ruleset};
-use crate::firewall;
 
 pub fn examine(setup: &Setup) -> Vec<Finding> {
     let Some(link) = &setup.host.link else {
@@ -19,7 +18,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     let ruleset = setup.host.linked().filter(|link| link.chain.is_none());
     let ruleset = ruleset.and_then(|_| ruleset::list());
     findings.extend(ruleset.iter().flat_map(|ruleset| {
-        firewall::obstacles(ruleset, &setup.host.node, link)
+        spared_firewall::obstacles(ruleset, &setup.host.node, link)
             .into_iter()
             .map(|kept| {
                 let sentence = format!("{}: nothing is heard of the peer", kept.sentence);
@@ -27,7 +26,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
             })
     }));
     findings.extend(ruleset.iter().flat_map(|ruleset| {
-        firewall::interruptions(ruleset, &setup.host.node, link)
+        spared_firewall::interruptions(ruleset, &setup.host.node, link)
             .into_iter()
             .map(|kept| {
                 let sentence = format!(

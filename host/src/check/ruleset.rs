@@ -8,7 +8,6 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::{Finding, Severity, System, Wanted, translation};
-use crate::firewall;
 
 /// File that nftables.service of Debian and others loads at boot.
 const SAVED: &str = "etc/nftables.conf";
@@ -43,9 +42,11 @@ fn saved(system: &System) -> Option<Finding> {
 
 // None if nft is not installed or may not read the ruleset.
 pub(super) fn list() -> Option<Value> {
-    let output = Command::new("nft").args(["-j", firewall::LISTING]).output();
+    let output = Command::new("nft")
+        .args(["-j", spared_firewall::LISTING])
+        .output();
     let output = output.ok().filter(|output| output.status.success())?;
-    firewall::ruleset_of(&output.stdout).ok()
+    spared_firewall::ruleset_of(&output.stdout).ok()
 }
 
 fn judge(ruleset: &Value, unicast: bool) -> Vec<Finding> {

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use spared_control::NodeReport;
+use spared_firewall::LISTING;
 use spared_sdk::child::{Child, Ended, Program};
 
-use crate::firewall::LISTING;
 use crate::run::{Options, state_dir};
 use crate::{clock, exit, ring};
 use mask::{Secrets, configuration};

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use spared_control::LinkStatus;
+use spared_firewall::{Firewall, RuleState};
 use spared_link::message::ToLink;
 use spared_link::word::{Introduction, Word};
 use spared_process::codec;
@@ -13,7 +14,6 @@ use spared_worker::message::{Descriptor, ToWorker};
 use super::core::Core;
 use crate::clock;
 use crate::events::{Kind, Notice};
-use crate::firewall::{Firewall, RuleState};
 use crate::link::Report;
 
 /// Paths of the link, as far as the host looks after them.

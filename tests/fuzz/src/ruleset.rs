@@ -4,8 +4,8 @@
 use std::cell::OnceCell;
 
 use serde_json::{Value, json};
-use spared::firewall::{interruptions, obstacles, ruleset_of};
 use spared_config::Link;
+use spared_firewall::{interruptions, obstacles, ruleset_of};
 
 use crate::node;
 

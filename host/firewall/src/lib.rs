@@ -4,6 +4,8 @@
 //! A thread runs `nft`, which may take long with large rulesets, and checks again whenever rules
 //! change. No failover waits for it: VRRP and heartbeats are received by packet sockets.
 
+#![forbid(unsafe_code)]
+
 mod passage;
 mod rules;
 
