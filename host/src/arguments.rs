@@ -4,8 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
-
-use crate::run::{DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options};
+use spared_config::{DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options};
 
 pub const HELP: &str = "\
 spared: high availability for a pair of Linux routers.

@@ -6,6 +6,8 @@ mod asking;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use spared_config::Options;
+use spared_config::exit;
 use spared_config::{Fault, Plugin, Setup};
 use spared_process::account;
 use spared_worker::file::open_plugin;
@@ -13,8 +15,6 @@ use spared_worker::message::Descriptor;
 use spared_worker::process::{self, Configuration};
 
 use crate::check::{self, Finding, Severity};
-use crate::exit;
-use crate::run::Options;
 
 /// Prints what it finds and returns the exit code.
 pub fn run(options: &Options) -> u8 {

@@ -12,7 +12,6 @@ pub mod checking;
 pub mod clock;
 pub mod control;
 pub mod events;
-pub mod exit;
 pub mod history;
 pub mod journal;
 pub mod link;

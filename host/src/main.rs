@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use spared::arguments::{HELP, Mode, parse};
 use spared::run::Failure;
-use spared::{checking, exit, report, run};
+use spared::{checking, report, run};
+use spared_config::exit;
 
 fn main() -> ExitCode {
     let mode = match parse(std::env::args_os().skip(1)) {

@@ -29,11 +29,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod exit;
 mod fault;
 mod file;
 mod host;
 mod key;
 mod link;
+mod options;
 mod order;
 mod plugin;
 mod subnet;
@@ -46,6 +48,7 @@ pub use fault::{Fault, locate};
 pub use host::Host;
 pub use key::LinkKeys;
 pub use link::{Chain, Link};
+pub use options::{DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options, state_dir};
 pub use order::by_order;
 pub use plugin::{OnFailure, Plugin};
 pub use spared_message::link::LinkPath;

@@ -11,12 +11,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use spared_config::{Options, exit, state_dir};
 use spared_control::NodeReport;
 use spared_firewall::LISTING;
 use spared_sdk::child::{Child, Ended, Program};
 
-use crate::run::{Options, state_dir};
-use crate::{clock, exit, ring};
+use crate::{clock, ring};
 use mask::{Secrets, configuration};
 
 /// Longest report of a node, as JSON.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use spared_config::state_dir;
 use spared_process::account::Accounts;
 use spared_process::poller::Key;
 

@@ -32,10 +32,10 @@ mod words;
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use spared_config::{Fault, Host, Setup};
+use spared_config::{Fault, Host, Options, Setup, exit};
 use spared_group::Groups;
 use spared_kernel::Kernel;
 use spared_process::poller::Poller;
@@ -45,29 +45,8 @@ use crate::control::{Claim, Server};
 use crate::events::{Kind, Notice};
 use crate::notify::Notify;
 use crate::supervisor::{Supervisor, Terms};
-use crate::{clock, exit, journal};
+use crate::{clock, journal};
 use signals::Signals;
-
-/// Paths from the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// None: /etc/spared/spared.toml, which may be absent.
-    pub config: Option<PathBuf>,
-    pub runtime_dir: PathBuf,
-    pub plugin_dir: PathBuf,
-}
-
-impl Options {
-    pub fn config(&self) -> PathBuf {
-        let default = || PathBuf::from(DEFAULT_CONFIG);
-        self.config.clone().unwrap_or_else(default)
-    }
-}
-
-pub const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
-pub const DEFAULT_RUNTIME_DIR: &str = "/run/spared";
-pub const DEFAULT_STATE_DIR: &str = "/var/lib/spared";
-pub const DEFAULT_PLUGIN_DIR: &str = "/usr/lib/spared/plugins";
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -103,18 +82,6 @@ fn read_setup(options: &Options) -> Result<Setup, Failure> {
         return Err(Failure::NoConfig(path));
     }
     Setup::read(&path).map_err(Failure::Config)
-}
-
-/// Folder of state that outlives a reboot: overrides and history. With another runtime folder than the
-/// default (a second host, a trial) the state is kept in that, apart from the installed host's.
-pub(crate) fn state_dir(options: &Options) -> PathBuf {
-    let given = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
-    given.unwrap_or_else(
-        || match options.runtime_dir == Path::new(DEFAULT_RUNTIME_DIR) {
-            true => PathBuf::from(DEFAULT_STATE_DIR),
-            false => options.runtime_dir.clone(),
-        },
-    )
 }
 
 /// Terms for workers, from the options and the configuration.

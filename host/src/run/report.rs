@@ -7,10 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
+use spared_config::Options;
 use spared_control::{Answer, ErrorCode};
 use spared_sdk::child::{Child, Program};
 
-use super::Options;
 use crate::control::refusal;
 use crate::report::{LIMIT, SIZE_MAX, words};
 
