@@ -7,8 +7,6 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
-pub mod check;
-pub mod checking;
 pub mod clock;
 pub mod control;
 pub mod events;

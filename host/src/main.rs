@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use spared::arguments::{HELP, Mode, parse};
 use spared::run::Failure;
-use spared::{checking, report, run};
+use spared::{report, run};
 use spared_config::exit;
 
 fn main() -> ExitCode {
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     };
     match mode {
         Mode::Run(options) => run::run(&options).map_or_else(end, |()| ExitCode::SUCCESS),
-        Mode::Check(options) => ExitCode::from(checking::run(&options)),
+        Mode::Check(options) => ExitCode::from(spared_check::run(&options)),
         Mode::Report(options) => ExitCode::from(report::run(&options)),
         Mode::Worker => spared_worker::run(),
         Mode::Link => spared_link::run(),

@@ -4,6 +4,9 @@
 //! and the other programs of this network namespace. Each [`Finding`] names the object, the value
 //! found, and the command that mends it. Most rules do no input: [`System`] reads for them.
 
+#![forbid(unsafe_code)]
+
+mod asking;
 mod bare;
 mod keeper;
 mod kernel;
@@ -11,6 +14,7 @@ mod link;
 mod names;
 mod rival;
 mod ruleset;
+mod run;
 mod sets;
 mod settings;
 mod system;
@@ -28,6 +32,7 @@ use spared_worker::capabilities;
 use spared_worker::message::Descriptor;
 
 pub use names::{no_group, unread};
+pub use run::run;
 pub use system::System;
 pub use wanted::Wanted;
 

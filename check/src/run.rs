@@ -1,8 +1,6 @@
 //! `spared check`: prints the faults of the configuration, what this machine lacks for it, and what the
 //! plugins of the running daemon find in other programs.
 
-mod asking;
-
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -14,7 +12,7 @@ use spared_worker::file::open_plugin;
 use spared_worker::message::Descriptor;
 use spared_worker::process::{self, Configuration};
 
-use crate::check::{self, Finding, Severity};
+use crate::{Finding, Severity, asking};
 
 /// Prints what it finds and returns the exit code.
 pub fn run(options: &Options) -> u8 {
@@ -34,9 +32,9 @@ pub fn run(options: &Options) -> u8 {
     for fault in &faults {
         println!("{fault}");
     }
-    let mut findings = setup.as_ref().map(check::examine).unwrap_or_default();
+    let mut findings = setup.as_ref().map(crate::examine).unwrap_or_default();
     findings.extend(noted);
-    findings.extend(check::unread(&path, &options.plugin_dir));
+    findings.extend(crate::unread(&path, &options.plugin_dir));
     findings.extend(
         setup
             .iter()
@@ -85,9 +83,9 @@ fn faults_of(setup: &Setup, plugin_dir: &Path, noted: &mut Vec<Finding>) -> Vec<
         match check_plugin(setup, plugin, plugin_dir) {
             Ok((descriptor, found)) => {
                 faults.extend(found);
-                noted.extend(check::rights(plugin, &descriptor));
+                noted.extend(crate::rights(plugin, &descriptor));
                 if descriptor.provides_groups && !has_groups(&plugin.text) {
-                    noted.push(check::no_group(&plugin.name));
+                    noted.push(crate::no_group(&plugin.name));
                 }
             }
             Err(fault) => faults.push(fault),

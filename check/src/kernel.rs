@@ -128,7 +128,7 @@ fn effective(status: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::tests::Root;
+    use crate::tests::Root;
 
     fn ids(findings: &[Finding]) -> Vec<&'static str> {
         findings.iter().map(|finding| finding.id).collect()

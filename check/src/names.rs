@@ -108,7 +108,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::check::tests::Root;
+    use crate::tests::Root;
 
     #[test]
     fn what_is_named_and_is_not_there_is_found() {

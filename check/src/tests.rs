@@ -1,4 +1,4 @@
-//! Findings about folders that look like hosts. Real hosts: `host/tests/environment.rs`.
+//! Findings about folders that look like hosts. Real hosts: `check/tests/environment.rs`.
 
 use std::fs;
 use std::path::PathBuf;

@@ -96,7 +96,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::check::tests::Root;
+    use crate::tests::Root;
 
     const LINK: &str = "run/systemd/netif/links/7";
 

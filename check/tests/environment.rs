@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use spared::check::{Finding, examine};
+use spared_check::{Finding, examine};
 use spared_config::Setup;
 use spared_tests::lab::Namespace;
 

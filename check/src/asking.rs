@@ -6,7 +6,7 @@ use std::time::Duration;
 use spared_config::Setup;
 use spared_control::{Answer, ErrorCode, Fault, Request, Value, ask as exchange};
 
-use crate::check::{Finding, Severity};
+use crate::{Finding, Severity};
 
 /// A plugin may ask another program, and has 12 s.
 const PATIENCE: Duration = Duration::from_secs(15);
