@@ -16,7 +16,6 @@ pub mod link;
 pub mod notify;
 pub mod overrides;
 pub mod peer;
-pub mod quality;
 pub mod report;
 pub mod ring;
 pub mod run;

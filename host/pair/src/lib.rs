@@ -5,7 +5,8 @@
 //! [`PairFacts`] are its facts about the other node. From both, [`verdict`] makes the output of
 //! `sparectl status`, `watch`, `probe`, the JSON and the events, and [`missing`] the reasons why a
 //! node is not ready. [`Cause`] is the reason for a group's role, with the sentences of
-//! `sparectl why`. This crate does no I/O, and never decides by searching in sentences.
+//! `sparectl why`. [`quality`] weighs the checks of all plugins. This crate does no I/O, and never
+//! decides by searching in sentences.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -17,6 +18,7 @@ mod headline;
 pub mod history;
 mod node;
 mod peer;
+pub mod quality;
 mod ready;
 #[cfg(feature = "sample")]
 pub mod sample;

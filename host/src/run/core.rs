@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use spared_config::state_dir;
+use spared_pair::quality::Quality;
 use spared_process::account::Accounts;
 use spared_process::poller::Key;
 
@@ -25,7 +26,6 @@ use crate::events::Events;
 use crate::history;
 use crate::link::Link;
 use crate::overrides::{Overrides, Store};
-use crate::quality::Quality;
 use crate::ring::Writer;
 
 /// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use spared_control::Difference;
 use spared_link::word::Word;
 use spared_message::clean;
+use spared_pair::quality::{self, Change, CheckReport, Refused};
 use spared_pair::{NodeFacts, PluginFacts};
 use spared_process::limit::Limit;
 use spared_worker::message::{Forced, Scope};
@@ -20,7 +21,6 @@ use crate::events::{Kind, Notice};
 use crate::peer::joining::Joining;
 use crate::peer::keys::flatten;
 use crate::peer::{File, Peer, scopes};
-use crate::quality::{self, Change, CheckReport, Refused};
 
 /// Rate limit of events that the peer causes. The burst leaves room for a configuration that differs in
 /// many keys.

@@ -1,7 +1,6 @@
 //! A check, as it was last reported.
 
-use spared_control::CheckStatus;
-use spared_pair::STATE_UNKNOWN;
+use crate::{CheckStatus, STATE_UNKNOWN};
 
 use super::WEIGHT_MAX;
 
@@ -15,6 +14,7 @@ pub enum Kind {
     Interface,
     /// A plugin that was given up or refused.
     Plugin,
+    /// Every other check.
     Other,
 }
 
@@ -36,9 +36,13 @@ pub struct Check {
 /// A plugin's report of a check.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckReport<'s> {
+    /// Name, unique within the plugin.
     pub name: &'s str,
+    /// 0 to [`WEIGHT_MAX`](super::WEIGHT_MAX).
     pub weight: u32,
+    /// 0 to 100, or [`STATE_UNKNOWN`](crate::STATE_UNKNOWN).
     pub state: u32,
+    /// Sentence about the state.
     pub why: &'s str,
 }
 

@@ -1,4 +1,4 @@
-use spared_pair::STATE_UNKNOWN;
+use crate::STATE_UNKNOWN;
 
 use super::*;
 
@@ -208,7 +208,7 @@ fn a_plugin_that_is_given_up_is_a_check_itself() {
 
 #[test]
 fn what_is_not_known_yet_counts_as_good_and_is_listed() {
-    assert_eq!(spared_pair::STATE_UNKNOWN, spared_abi::CHECK_UNKNOWN);
+    assert_eq!(STATE_UNKNOWN, spared_abi::CHECK_UNKNOWN);
     let mut quality = Quality::default();
     report(&mut quality, "in", 100, 0, "no carrier");
     report(

@@ -15,12 +15,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use spared_control::CheckStatus;
+use crate::CheckStatus;
 
 pub use check::{Check, CheckReport, Kind};
 
 /// Checks of one plugin; further ones are ignored.
 pub const CHECKS_MAX: usize = 1024;
+/// Greatest weight of a check.
 pub const WEIGHT_MAX: u32 = 9999;
 /// Time in which a restarted plugin must report its checks again.
 pub const GRACE: Duration = Duration::from_secs(30);
@@ -44,7 +45,9 @@ pub struct Quality {
 /// A change of the quality.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
+    /// Quality before.
     pub from: u8,
+    /// Quality now.
     pub to: u8,
     /// The sentence of the check that changed it.
     pub why: String,
@@ -55,6 +58,7 @@ pub struct Change {
 pub enum Refused {
     /// The name is empty, too long, or has control characters.
     Name,
+    /// The plugin has [`CHECKS_MAX`] checks already.
     TooMany,
 }
 
@@ -103,6 +107,7 @@ impl Quality {
         Ok(self.weigh(sentence))
     }
 
+    /// A plugin withdraws a check.
     pub fn handle_forgotten(&mut self, plugin: &str, name: &str) -> Option<Change> {
         let key = (plugin.to_owned(), name.to_owned());
         self.checks.remove(&key)?;
@@ -152,6 +157,7 @@ impl Quality {
         self.weigh(format!("plugin {plugin} is gone, with its checks"))
     }
 
+    /// End of the next grace.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.grace.values().min().copied()
     }
