@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use spared_control::Event;
 pub use spared_message::notice::{Kind, Notice};
+use spared_process::clock;
 
-use crate::{clock, journal};
+use crate::journal;
 
 const KEPT_MAX: usize = 1024;
 

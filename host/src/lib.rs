@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
-pub mod clock;
 pub mod control;
 pub mod events;
 pub mod history;

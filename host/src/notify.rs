@@ -4,7 +4,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::clock;
+use spared_process::clock;
 
 /// The notification socket. Without one, nothing is sent.
 #[derive(Debug)]

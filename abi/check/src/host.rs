@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ThreadId;
 
 use spared_abi as abi;
-use spared_worker::clock::now_ns;
+use spared_process::monotonic::now_ns;
 use spared_worker::settings::Settings;
 
 const EPERM: abi::Status = -1;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi as abi;
+use spared_process::monotonic::now_ns;
 use spared_worker::Loaded;
-use spared_worker::clock::now_ns;
 use spared_worker::message::Surroundings;
 use spared_worker::settings::Settings;
 use spared_worker::status::{self, INVALID};

@@ -10,9 +10,11 @@
 
 pub mod account;
 pub mod child;
+pub mod clock;
 pub mod codec;
 mod killed;
 pub mod limit;
+pub mod monotonic;
 mod pings;
 pub mod poller;
 mod restart_budget;

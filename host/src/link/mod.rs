@@ -18,11 +18,11 @@ use spared_link::message::{FromLink, State, ToLink};
 use spared_link::word::{Introduction, Word};
 use spared_pair::LinkFacts;
 use spared_process::account::Account;
+use spared_process::clock;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget, Usage};
 
-use crate::clock;
 use crate::events::{Kind, Notice};
 use process::{Process, printable};
 use state::LinkState;

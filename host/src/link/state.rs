@@ -6,9 +6,9 @@ use spared_control::LinkStatus;
 use spared_link::message::{PathState, State};
 use spared_link::word::Introduction;
 use spared_pair::LinkFacts;
+use spared_process::clock;
 
 use super::process::printable;
-use crate::clock;
 use crate::events::{Kind, Notice};
 
 #[derive(Debug, Default)]

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use spared_config::{Options, exit, state_dir};
 use spared_control::NodeReport;
 use spared_firewall::LISTING;
+use spared_process::clock;
 use spared_sdk::child::{Child, Ended, Program};
 
-use crate::{clock, ring};
+use crate::ring;
 use mask::{Secrets, configuration};
 
 /// Longest report of a node, as JSON.

@@ -10,12 +10,12 @@ use spared_pair::{
     BareInterface, Fence, Forced, GroupFacts, InterfaceFacts, Maintenance, NodeFacts, OtherActive,
     PairFacts, PeerLife, PluginFacts, Role, Verdict,
 };
+use spared_process::clock;
 use spared_worker::message::{self, Family};
 
 use super::core::Core;
 use super::look::{Details, Look};
 use super::verbs::clock_now;
-use crate::clock;
 
 /// Failing checks that the peer is told of.
 const FAILING_MAX: usize = 8;

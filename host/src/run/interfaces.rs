@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use spared_kernel::ANY;
 use spared_pair::InterfaceLack;
+use spared_process::clock;
 use spared_worker::message::{InterfaceEvent, ToWorker};
 
 use super::core::Core;
 use super::follows::Parcel;
-use crate::clock;
 use crate::events::{Kind, Notice};
 
 /// State of an interface, for the status.

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use spared_group::Group;
 use spared_kernel::{FenceState, KernelEvent};
+use spared_process::clock;
 
 use super::core::Core;
-use crate::clock;
 use crate::events::{Kind, Notice};
 
 /// Checks in a row without a lease after which a group has lapsed. They take longer than an elector that

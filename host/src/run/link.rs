@@ -8,11 +8,11 @@ use spared_control::LinkStatus;
 use spared_firewall::{Firewall, RuleState};
 use spared_link::message::ToLink;
 use spared_link::word::{Introduction, Word};
+use spared_process::clock;
 use spared_process::codec;
 use spared_worker::message::{Descriptor, ToWorker};
 
 use super::core::Core;
-use crate::clock;
 use crate::events::{Kind, Notice};
 use crate::link::Report;
 

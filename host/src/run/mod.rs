@@ -38,14 +38,15 @@ use std::time::{Duration, Instant};
 use spared_config::{Fault, Host, Options, Setup, exit};
 use spared_group::Groups;
 use spared_kernel::Kernel;
+use spared_process::clock;
 use spared_process::poller::Poller;
 
 use self::core::Core;
 use crate::control::{Claim, Server};
 use crate::events::{Kind, Notice};
+use crate::journal;
 use crate::notify::Notify;
 use crate::supervisor::{Supervisor, Terms};
-use crate::{clock, journal};
 use signals::Signals;
 
 /// Runs until SIGTERM or SIGINT.

@@ -9,6 +9,7 @@ use spared_link::word::Word;
 use spared_message::clean;
 use spared_pair::quality::{self, Change, CheckReport, Refused};
 use spared_pair::{NodeFacts, PluginFacts};
+use spared_process::clock;
 use spared_process::limit::Limit;
 use spared_worker::message::{Forced, Scope};
 
@@ -16,7 +17,6 @@ use super::core::Core;
 use super::findings::Watched;
 use super::pace::Pace;
 use super::verbs::clock_now;
-use crate::clock;
 use crate::events::{Kind, Notice};
 use crate::peer::joining::Joining;
 use crate::peer::keys::flatten;

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use spared_group::Action;
 use spared_kernel::{Installed, KernelError};
+use spared_process::clock;
 use spared_worker::message::ToWorker;
 
 use super::core::Core;
-use crate::clock;
 use crate::events::{Kind, Notice};
 
 impl Core {

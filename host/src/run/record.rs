@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use spared_control::LinkStatus;
 use spared_group::name_of;
+use spared_process::clock;
 
 use super::core::Core;
-use crate::clock;
 use crate::ring::{Second, Writer};
 use crate::supervisor::{Answered, Unanswered};
 

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use spared_config::{Fault, Host, Link, Plugin, Setup};
 use spared_control::{Answer, ErrorCode};
+use spared_process::clock;
 
 use super::core::{Core, nanoseconds};
 use super::terms;
-use crate::clock;
 use crate::events::{Kind, Notice};
 use crate::supervisor::Returned;
 

@@ -5,10 +5,10 @@ use std::time::Instant;
 use spared_config::OnFailure;
 use spared_group::{Follower, Ticket};
 use spared_pair::quality::CheckReport;
+use spared_process::clock;
 use spared_worker::message::{Call, ToWorker};
 
 use super::core::Core;
-use crate::clock;
 use crate::events::{Kind, Notice};
 use crate::supervisor::Report;
 

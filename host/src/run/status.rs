@@ -6,12 +6,12 @@ use std::time::Duration;
 use spared_control::{GroupStatus, InterfaceStatus, PeerStatus, Status, Value, Verdict};
 use spared_group::{Group, name_of};
 use spared_kernel::FenceState;
+use spared_process::clock;
 use spared_worker::message::Forced;
 
 use super::core::Core;
 use super::facts::quality_of;
 use super::look::{Details, Look};
-use crate::clock;
 
 impl Core {
     /// Status of this node, without rows that concern no group.

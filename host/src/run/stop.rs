@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use spared_config::by_order;
+use spared_process::clock;
 
 use super::core::Core;
-use crate::clock;
 use crate::events::{Kind, Notice};
 use crate::supervisor::STOP_TIMEOUT;
 

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use spared_control::{Answer, ErrorCode};
 use spared_pair::{CauseKind, Forced};
+use spared_process::clock;
 use spared_worker::message::{Cause, Role};
 
 use super::core::Core;
 use super::requests::{Asker, Asking, Question};
-use crate::clock;
 use crate::control::refusal;
 
 /// Least difference in quality that changes roles (E9).

@@ -1,7 +1,8 @@
 //! Steps of a switchover (E6) in the loop that concern the link and the kernel.
 
+use spared_process::clock;
+
 use super::core::Core;
-use crate::clock;
 use crate::events::{Kind, Notice};
 
 impl Core {

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use spared_control::{Answer, ErrorCode, Force};
 use spared_link::word::Word;
+use spared_process::clock;
 use spared_worker::message::{Forced, Role};
 
 use super::core::Core;
-use crate::clock;
 use crate::control::refusal;
 use crate::events::{Kind, Notice};
 use crate::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX};

@@ -7,7 +7,6 @@
 
 pub mod capabilities;
 pub mod channel;
-pub mod clock;
 mod confine;
 mod driver;
 pub mod errors;

@@ -18,7 +18,7 @@ use spared_abi::LOG_WARN;
 use spared_process::child;
 use spared_process::child::SOCKET_FD;
 use spared_process::codec::ReceiveError;
-use spared_worker::clock::{nanoseconds, now_ns};
+use spared_process::monotonic::{nanoseconds, now_ns};
 
 use crate::message::{FromLink, Setup, ToLink};
 use crate::path::Source;

@@ -4,10 +4,10 @@ use std::ffi::c_void;
 
 use rustix::io::Errno;
 use spared_abi as abi;
+use spared_process::monotonic::now_ns;
 
 use super::host::errno;
 use super::{CALLBACK_NS_MAX, Driver, End};
-use crate::clock::now_ns;
 use crate::message::{Failure, FromWorker, Row, Value};
 use crate::status::{self, INVALID, Invalid};
 

@@ -5,9 +5,9 @@ use std::ptr;
 
 use rustix::io::Errno;
 use spared_abi as abi;
+use spared_process::monotonic::now_ns;
 
 use super::{Driver, Outbound, cause, claims, is_loop_thread, lent, misbehaviour};
-use crate::clock::now_ns;
 use crate::message::{Call, Cause, Kind, Publication, Role, Unit, Value};
 
 pub const fn size<T>() -> u32 {

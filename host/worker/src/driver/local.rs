@@ -12,11 +12,11 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sendmsg, shutdown};
 use spared_abi as abi;
+use spared_process::monotonic::now_ns;
 
 use super::host::errno;
 use super::{Driver, PARTNER};
 use crate::channel::{LOCAL_RECORD_MAX, MESSAGE};
-use crate::clock::now_ns;
 
 /// Records of one partner between two looks at timers and descriptors, if they take no longer than
 /// [`ROUND_NS_MAX`].

@@ -37,6 +37,7 @@ use rustix::time::{
 };
 use spared_abi as abi;
 use spared_process::codec::{ReceiveError, Receiver};
+use spared_process::monotonic::now_ns;
 
 use self::callback::Answer;
 use self::host::errno;
@@ -49,7 +50,6 @@ use self::peer::Peer;
 use self::slow::Slow;
 use self::timers::Timers;
 use self::watches::{Source, Watches};
-use crate::clock::now_ns;
 use crate::loader::Loaded;
 use crate::message::{CALL_TIMEOUT_MS, Call, Cause, Failure, FromWorker, Role, Scope, ToWorker};
 use crate::settings::Settings;

@@ -9,8 +9,8 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use spared_abi as abi;
 use spared_process::codec::{self, SendError};
+use spared_process::monotonic::now_ns;
 
-use crate::clock::now_ns;
 use crate::message::FromWorker;
 
 /// Records kept for a host that does not read; later ones are lost and counted.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use rustix::time::ClockId;
-use spared_worker::clock::nanoseconds;
-pub use spared_worker::clock::now_ns as monotonic_ns;
+
+pub use crate::monotonic::now_ns as monotonic_ns;
+
+use crate::monotonic::nanoseconds;
 
 /// Local time like "2026-11-14T08:12:03+01:00".
 pub fn now() -> String {
