@@ -9,14 +9,8 @@
 pub mod arguments;
 pub mod control;
 pub mod events;
-pub mod history;
 pub mod journal;
 pub mod link;
 pub mod notify;
-pub mod overrides;
-pub mod peer;
-pub mod report;
-pub mod ring;
 pub mod run;
-mod state_file;
 pub mod supervisor;

@@ -5,8 +5,8 @@
 use std::process::ExitCode;
 
 use spared::arguments::{HELP, Mode, parse};
+use spared::run;
 use spared::run::Failure;
-use spared::{report, run};
 use spared_config::exit;
 
 fn main() -> ExitCode {
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match mode {
         Mode::Run(options) => run::run(&options).map_or_else(end, |()| ExitCode::SUCCESS),
         Mode::Check(options) => ExitCode::from(spared_check::run(&options)),
-        Mode::Report(options) => ExitCode::from(report::run(&options)),
+        Mode::Report(options) => ExitCode::from(spared_report::run(&options)),
         Mode::Worker => spared_worker::run(),
         Mode::Link => spared_link::run(),
         Mode::Version => say(concat!("spared ", env!("CARGO_PKG_VERSION"))),

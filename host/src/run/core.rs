@@ -7,6 +7,8 @@ use spared_config::state_dir;
 use spared_pair::quality::Quality;
 use spared_process::account::Accounts;
 use spared_process::poller::Key;
+use spared_ring::Writer;
+use spared_state::overrides::{Overrides, Store};
 
 use super::follows::Follows;
 use super::history::Memory;
@@ -23,10 +25,7 @@ use super::stop::Stop;
 use super::verbs::clock_now;
 use super::*;
 use crate::events::Events;
-use crate::history;
 use crate::link::Link;
-use crate::overrides::{Overrides, Store};
-use crate::ring::Writer;
 
 /// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
 const TICK: Duration = Duration::from_secs(1);
@@ -98,7 +97,10 @@ impl Core {
         let mut groups = Groups::new(nanoseconds(setup.host.settle), clock::now);
         groups.set_fenced(kernel.is_fenced());
         let store = Store::new(state_dir(&options));
-        let memory = Memory::new(history::Store::new(state_dir(&options)), &setup.host.node);
+        let memory = Memory::new(
+            spared_state::history::Store::new(state_dir(&options)),
+            &setup.host.node,
+        );
         let recorder = Recorder::new(Writer::start(&options.runtime_dir));
         Ok(Self {
             options,

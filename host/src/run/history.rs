@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use spared_control::{Answer, Request};
 use spared_pair::{Fitness, History, RoleChange, history};
 use spared_process::clock;
+use spared_state::history::Store;
 use spared_worker::message::{Cause, Role};
 
 use super::core::Core;
 use super::requests::{Asker, Asking, Question, STATUS_TIMEOUT};
 use crate::events::{Kind, Notice};
-use crate::history::Store;
 
 /// Changes that `sparectl history` shows.
 const SHOWN_MAX: usize = 100;

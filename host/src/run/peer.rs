@@ -9,6 +9,9 @@ use spared_link::word::Word;
 use spared_message::clean;
 use spared_pair::quality::{self, Change, CheckReport, Refused};
 use spared_pair::{NodeFacts, PluginFacts};
+use spared_peer::joining::Joining;
+use spared_peer::keys::flatten;
+use spared_peer::{File, Peer, scopes};
 use spared_process::clock;
 use spared_process::limit::Limit;
 use spared_worker::message::{Forced, Scope};
@@ -18,9 +21,6 @@ use super::findings::Watched;
 use super::pace::Pace;
 use super::verbs::clock_now;
 use crate::events::{Kind, Notice};
-use crate::peer::joining::Joining;
-use crate::peer::keys::flatten;
-use crate::peer::{File, Peer, scopes};
 
 /// Rate limit of events that the peer causes. The burst leaves room for a configuration that differs in
 /// many keys.

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use spared_control::LinkStatus;
 use spared_group::name_of;
 use spared_process::clock;
+use spared_ring::{Second, Writer};
 
 use super::core::Core;
-use crate::ring::{Second, Writer};
 use crate::supervisor::{Answered, Unanswered};
 
 const TOTALS: &str = "totals";

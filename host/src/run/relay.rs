@@ -8,7 +8,6 @@ use spared_link::word::{WORD_MAX, Word};
 use super::core::Core;
 use super::requests::{Asker, Asking, Question};
 use crate::control::{Caller, refusal};
-use crate::peer;
 
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longer for a switchover, which is answered when it has ended.
@@ -89,7 +88,7 @@ impl Core {
         if !self.pair.peer.handle_answer(id) {
             return;
         }
-        let answer = peer::answer(answer).unwrap_or_else(|why| {
+        let answer = spared_peer::answer(answer).unwrap_or_else(|why| {
             let why = format!("its answer is not understood: {why}");
             refusal(ErrorCode::Failed, why)
         });
@@ -203,7 +202,7 @@ mod tests {
         let last = events.last().cloned();
         let line = fit(1, Answer::Events { events });
         assert!(line.len() < WORD_MAX);
-        match peer::answer(&line) {
+        match spared_peer::answer(&line) {
             Ok(Answer::Events { events }) => {
                 assert!(events.len() >= 100);
                 assert_eq!(events.last().cloned(), last);
@@ -221,7 +220,7 @@ mod tests {
             ..Status::default()
         };
         let line = fit(1, Answer::Status(Box::new(status)));
-        match peer::answer(&line) {
+        match spared_peer::answer(&line) {
             Ok(Answer::Status(status)) => {
                 assert_eq!((status.groups.len(), status.rows.len()), (1, 0));
             }

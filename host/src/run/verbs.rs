@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use spared_control::{Answer, ErrorCode, Force};
 use spared_link::word::Word;
 use spared_process::clock;
+use spared_state::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX};
 use spared_worker::message::{Forced, Role};
 
 use super::core::Core;
 use crate::control::refusal;
 use crate::events::{Kind, Notice};
-use crate::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX};
 
 impl Core {
     /// One group, or all.

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::{Value, to_string};
 use spared::control::{Caller, refusal};
-use spared::peer::keys::flatten;
-use spared::peer::{File, Peer, answer, scopes};
 use spared_control::{Answer, ErrorCode, Request};
 use spared_group::{Action, Follower, Groups, Ticket};
 use spared_link::word::{WORD_MAX, Word};
 use spared_message::clean;
 use spared_pair::{Fitness, GroupFacts, History, NodeFacts, PairFacts, PeerLife, RoleChange};
+use spared_peer::keys::flatten;
+use spared_peer::{File, Peer, answer, scopes};
 use spared_worker::message::{
     AddressClaim, Cause, Claims, Family, Publication, Role, VirtualRouterClaim,
 };

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
-use spared::peer::keys::flatten;
 use spared::supervisor::{Report, Supervisor, Terms};
 use spared_config::Setup;
 use spared_group::{Action, Follower, Groups, Order, Ticket};
 use spared_pair::quality::{self, Quality};
+use spared_peer::keys::flatten;
 use spared_process::child::SOCKET_FD;
 use spared_process::codec::{self, Receiver};
 use spared_process::poller::{Key, Poller};

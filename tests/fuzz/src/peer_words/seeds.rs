@@ -1,10 +1,10 @@
 //! Words as a host says them.
 
 use serde_json::to_string;
-use spared::peer::keys::flatten;
 use spared_control::{Answer, Request};
 use spared_link::word::Word;
 use spared_pair::{CauseKind, Fitness, GroupFacts, NodeFacts, RoleChange};
+use spared_peer::keys::flatten;
 
 use super::{GROUP, HOST_FILE, NOW, files};
 use crate::control;

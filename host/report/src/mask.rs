@@ -3,10 +3,9 @@
 
 use std::ops::Range;
 
+use spared_peer::keys::is_secret;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-
-use crate::peer::keys::is_secret;
 
 /// Replacement for a secret.
 pub const MASK: &str = "***";

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spared_config::fingerprint;
 use spared_control::Difference;
-use spared_worker::message::Scope;
+use spared_message::worker::Scope;
 use toml::{Table, Value};
 
 /// Keys of one file. Further ones are compared as a single key.
@@ -216,7 +216,7 @@ fn told(value: &Value, is_secret: bool) -> String {
     }
 }
 
-pub(crate) fn is_secret(key: &str) -> bool {
+pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let words = ["secret", "password", "passphrase", "private_key", "psk"];
     words.iter().any(|word| key.contains(word)) && !key.ends_with("_file")

@@ -3,6 +3,8 @@
 //!
 //! What the peer sends is not trusted: it is only shown, compared, or weighed.
 
+#![forbid(unsafe_code)]
+
 mod answer;
 pub mod joining;
 pub mod keys;
@@ -14,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use spared_control::Difference;
-use spared_link::word::Word;
 use spared_message::clean;
+use spared_message::word::Word;
 use spared_pair::NodeFacts;
 
 pub use answer::answer;

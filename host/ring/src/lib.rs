@@ -6,6 +6,8 @@
 //! was swapped out is on a disk too, and the loop must not wait for one. Records that it cannot
 //! take are dropped.
 
+#![forbid(unsafe_code)]
+
 mod frame;
 mod second;
 

@@ -3,6 +3,8 @@
 //! A separate process, which may be slow, collects everything from programs and files. The daemon
 //! is one of its sources, and may be dead. The report names each part that is missing.
 
+#![forbid(unsafe_code)]
+
 mod mask;
 
 use std::fs;
@@ -17,7 +19,6 @@ use spared_firewall::LISTING;
 use spared_process::clock;
 use spared_sdk::child::{Child, Ended, Program};
 
-use crate::ring;
 use mask::{Secrets, configuration};
 
 /// Longest report of a node, as JSON.
@@ -233,11 +234,11 @@ impl<'o> Gathering<'o> {
     }
 
     fn ring(&mut self) {
-        match ring::read(&self.options.runtime_dir) {
+        match spared_ring::read(&self.options.runtime_dir) {
             Ok(seconds) if seconds.is_empty() => self.missing("the ring has no record".to_owned()),
-            Ok(seconds) => self.add("ring.txt", ring::table(&seconds)),
+            Ok(seconds) => self.add("ring.txt", spared_ring::table(&seconds)),
             Err(error) => {
-                let path = self.options.runtime_dir.join(ring::NAME);
+                let path = self.options.runtime_dir.join(spared_ring::NAME);
                 self.missing(format!("{}: {error}", path.display()));
             }
         }

@@ -1,6 +1,6 @@
 //! Scopes of the host's own keys: those that may differ between the nodes. Plugins declare theirs.
 
-use spared_worker::message::Scope;
+use spared_message::worker::Scope;
 
 /// Keys of `spared.toml` with the scope "local".
 const LOCAL: [&str; 6] = [
