@@ -488,3 +488,11 @@ pub struct Event {
     /// Text of the event.
     pub text: String,
 }
+
+/// A refusal of one line.
+pub fn refusal(code: ErrorCode, line: impl Into<String>) -> Answer {
+    Answer::Error {
+        code,
+        lines: vec![line.into()],
+    }
+}

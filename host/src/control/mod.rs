@@ -16,6 +16,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+pub use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request, SOCKET_NAME};
 use spared_process::account;
 use spared_process::poller::{Key, Poller};
@@ -202,12 +203,4 @@ impl Server {
 
 fn spare() -> Option<File> {
     File::open("/dev/null").ok()
-}
-
-/// A refusal of one line.
-pub fn refusal(code: ErrorCode, line: impl Into<String>) -> Answer {
-    Answer::Error {
-        code,
-        lines: vec![line.into()],
-    }
 }

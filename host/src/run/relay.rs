@@ -32,7 +32,7 @@ impl Core {
                 return self.serve(now, asker, caller, request);
             }
             (_, peer) if peer != Some(node) => {
-                Some(refusal(ErrorCode::Usage, self.no_such_node(node)))
+                Some(refusal(ErrorCode::Usage, self.view().no_such_node(node)))
             }
             _ if !passes(&request) => {
                 let why = format!("this changes something: ask it on {node} itself");
@@ -50,21 +50,6 @@ impl Core {
         let mut question = Question::new(asker, Asking::Node(None));
         question.there = self.ask_peer(now + timeout, &request);
         self.await_answers(now, question);
-    }
-
-    /// Text for an unknown node, with the names that exist.
-    pub(super) fn no_such_node(&self, node: &str) -> String {
-        match self.peer_name() {
-            Some(peer) => {
-                let mut names = [self.setup.host.node.as_str(), peer];
-                names.sort_unstable();
-                format!("there is no node \"{node}\": {}, {}", names[0], names[1])
-            }
-            None => {
-                let own = &self.setup.host.node;
-                format!("there is no node \"{node}\": this is {own}, and it has no link")
-            }
-        }
     }
 
     pub(super) fn no_answer(&self) -> Answer {

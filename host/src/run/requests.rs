@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use spared_control::{Answer, ErrorCode, Request, Status};
+use spared_requests::View;
+use spared_requests::switch::Switch;
 use spared_worker::message::Row;
 
 use super::core::Core;
 use super::history::There;
 use super::look::{kind, value};
-use super::switch::Switch;
 use super::words;
 use crate::control::{Asked, Caller, refusal};
 use crate::supervisor::{Answered, Unanswered};
@@ -85,6 +86,23 @@ impl Question {
 }
 
 impl Core {
+    /// What this node knows, for requests.
+    pub(super) fn view(&self) -> View<'_> {
+        let forced = self.overrides.forced().iter();
+        View {
+            own: &self.setup.host.node,
+            peer: self.peer_name(),
+            is_peer_up: self.pair.peer.is_up(),
+            there: self.pair.peer.facts(),
+            missing: &self.pair.missing,
+            quality: self.quality.number(),
+            groups: &self.groups,
+            forced: forced
+                .map(|(name, it)| (name.as_str(), it.active))
+                .collect(),
+        }
+    }
+
     pub(super) fn handle_asked(&mut self, now: Instant, asked: Option<Asked>) {
         if let Some(asked) = asked {
             let asker = Asker::Client(asked.client);

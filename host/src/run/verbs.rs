@@ -13,26 +13,6 @@ use crate::control::refusal;
 use crate::events::{Kind, Notice};
 
 impl Core {
-    /// One group, or all.
-    pub(super) fn groups_named(&self, group: Option<&str>) -> Result<Vec<String>, Answer> {
-        let names: Vec<String> = match group {
-            Some(name) if self.groups.get(name).is_none() => {
-                let why = format!("there is no group \"{name}\"");
-                return Err(refusal(ErrorCode::Usage, why));
-            }
-            Some(name) => vec![name.to_owned()],
-            None => self
-                .groups
-                .iter()
-                .map(|(name, _)| name.to_owned())
-                .collect(),
-        };
-        if names.is_empty() {
-            return Err(refusal(ErrorCode::Usage, "there is no group"));
-        }
-        Ok(names)
-    }
-
     // ---- force
 
     pub(super) fn force(
@@ -42,16 +22,11 @@ impl Core {
         anyway: bool,
         by: &str,
     ) -> Answer {
-        let names = match self.groups_named(group) {
+        let names = match self.view().groups_named(group) {
             Ok(names) => names,
             Err(answer) => return self.forget_forced(group, to).unwrap_or(answer),
         };
-        let against = names.iter().flat_map(|name| match to {
-            Force::Active => self.against_active(name, anyway),
-            Force::Backup if !anyway => self.against_backup(name),
-            Force::Backup | Force::Reset => Vec::new(),
-        });
-        let lines: Vec<String> = against.collect();
+        let lines = self.view().against_force(&names, to, anyway);
         if !lines.is_empty() {
             let code = ErrorCode::Refused;
             return Answer::Error { code, lines };
@@ -86,65 +61,12 @@ impl Core {
 
     // Overrides may contain a group that is no longer configured.
     fn forget_forced(&mut self, group: Option<&str>, to: Force) -> Option<Answer> {
-        let name = group.filter(|name| to == Force::Reset && self.forced_here(name).is_some())?;
+        let name = group
+            .filter(|name| to == Force::Reset && self.overrides.forced().contains_key(*name))?;
         self.overrides.force(name, None);
         let mut lines = vec![format!("{name}: no longer forced, if it comes back")];
         lines.extend(self.keep_overrides());
         Some(Answer::Done { lines })
-    }
-
-    fn against_active(&self, group: &str, anyway: bool) -> Vec<String> {
-        let Some(peer) = self.peer_name() else {
-            return Vec::new();
-        };
-        if self.forced_there(group) == Some("active") {
-            return vec![format!(
-                "{group}: {peer} is forced active, and both may not be: \
-                 first `sparectl force reset` there"
-            )];
-        }
-        let is_there = self.is_active_there(group);
-        let own = &self.setup.host.node;
-        if anyway || !is_there || self.pair.missing.is_empty() {
-            return Vec::new();
-        }
-        let mut lines = vec![format!(
-            "{group}: {own} is not ready to take over from {peer}:"
-        )];
-        lines.extend(self.pair.missing.iter().cloned());
-        lines.push("--anyway does it all the same".to_owned());
-        lines
-    }
-
-    // Without a link there is nothing to check against.
-    fn against_backup(&self, group: &str) -> Vec<String> {
-        let Some(peer) = self.peer_name() else {
-            return Vec::new();
-        };
-        if self.forced_there(group) == Some("backup") {
-            return vec![
-                format!("{group}: {peer} is forced backup: nobody would be active"),
-                "--anyway does it all the same".to_owned(),
-            ];
-        }
-        self.against_leaving(group)
-    }
-
-    /// Reasons against leaving a group that is active here: the peer is not ready for it.
-    fn against_leaving(&self, group: &str) -> Vec<String> {
-        let active = self.groups.get(group);
-        let active = active.is_some_and(|it| it.role == Role::Active);
-        let Some(peer) = self.peer_name().filter(|_| active) else {
-            return Vec::new();
-        };
-        let missing = self.missing_of(peer, peer);
-        if missing.is_empty() {
-            return Vec::new();
-        }
-        let mut lines = vec![format!("{group}: {peer} is not ready to take over:")];
-        lines.extend(missing);
-        lines.push("--anyway does it all the same".to_owned());
-        lines
     }
 
     // ---- maintenance
@@ -175,7 +97,7 @@ impl Core {
         if !anyway {
             let lines: Vec<String> = names
                 .iter()
-                .flat_map(|name| self.against_leaving(name))
+                .flat_map(|name| self.view().against_leaving(name))
                 .collect();
             if !lines.is_empty() {
                 let code = ErrorCode::Refused;

@@ -1,0 +1,70 @@
+//! What is against an order of an administrator: the other node would not take over, or would be
+//! active as well.
+
+use spared_control::Force;
+
+use crate::View;
+
+impl View<'_> {
+    /// What is against forcing these groups; empty if nothing is.
+    pub fn against_force(&self, groups: &[String], to: Force, anyway: bool) -> Vec<String> {
+        let against = groups.iter().flat_map(|name| match to {
+            Force::Active => self.against_active(name, anyway),
+            Force::Backup if !anyway => self.against_backup(name),
+            Force::Backup | Force::Reset => Vec::new(),
+        });
+        against.collect()
+    }
+
+    fn against_active(&self, group: &str, anyway: bool) -> Vec<String> {
+        let Some(peer) = self.peer else {
+            return Vec::new();
+        };
+        if self.forced_there(group) == Some("active") {
+            return vec![format!(
+                "{group}: {peer} is forced active, and both may not be: \
+                 first `sparectl force reset` there"
+            )];
+        }
+        let is_there = self.is_active_there(group);
+        let own = self.own;
+        if anyway || !is_there || self.missing.is_empty() {
+            return Vec::new();
+        }
+        let mut lines = vec![format!(
+            "{group}: {own} is not ready to take over from {peer}:"
+        )];
+        lines.extend(self.missing.iter().cloned());
+        lines.push("--anyway does it all the same".to_owned());
+        lines
+    }
+
+    // Without a link there is nothing to check against.
+    fn against_backup(&self, group: &str) -> Vec<String> {
+        let Some(peer) = self.peer else {
+            return Vec::new();
+        };
+        if self.forced_there(group) == Some("backup") {
+            return vec![
+                format!("{group}: {peer} is forced backup: nobody would be active"),
+                "--anyway does it all the same".to_owned(),
+            ];
+        }
+        self.against_leaving(group)
+    }
+
+    /// Reasons against leaving a group that is active here: the peer is not ready for it.
+    pub fn against_leaving(&self, group: &str) -> Vec<String> {
+        let Some(peer) = self.peer.filter(|_| self.is_active_here(group)) else {
+            return Vec::new();
+        };
+        let missing = self.missing_of(peer, peer);
+        if missing.is_empty() {
+            return Vec::new();
+        }
+        let mut lines = vec![format!("{group}: {peer} is not ready to take over:")];
+        lines.extend(missing);
+        lines.push("--anyway does it all the same".to_owned());
+        lines
+    }
+}

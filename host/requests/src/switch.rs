@@ -1,0 +1,202 @@
+//! `sparectl switch`: plans the switchovers of groups, and answers with their results.
+
+use std::collections::BTreeMap;
+
+use spared_control::{Answer, ErrorCode, refusal};
+
+use crate::View;
+
+/// Least difference in quality that changes roles (E9).
+const QUALITY_STEP: u8 = 5;
+
+/// Switchovers in progress, and results of those that ended.
+#[derive(Debug, Default)]
+pub struct Switch {
+    wishes: BTreeMap<u64, Move>,
+    lines: Vec<String>,
+    /// Lines that follow the results, such as that a group will go back.
+    hints: Vec<String>,
+    faults: Vec<String>,
+}
+
+/// Switchover of one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    pub group: String,
+    pub from: String,
+    pub to: String,
+}
+
+/// What a request means for one group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    Move(Move),
+    /// The group is active there already.
+    Already(String),
+    Refused(Vec<String>),
+}
+
+impl Switch {
+    /// A switchover that begins under the number `wish`, with a line that follows its result.
+    pub fn begin(&mut self, wish: u64, step: Move, hint: Option<String>) {
+        self.hints.extend(hint);
+        self.wishes.insert(wish, step);
+    }
+
+    /// A line about a group that needs no switchover.
+    pub fn add_line(&mut self, line: String) {
+        self.lines.push(line);
+    }
+
+    pub fn awaits(&self, wish: u64) -> bool {
+        self.wishes.contains_key(&wish)
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.wishes.is_empty()
+    }
+
+    pub fn answer(self) -> Answer {
+        if self.faults.is_empty() {
+            let lines = self.lines.into_iter().chain(self.hints).collect();
+            return Answer::Done { lines };
+        }
+        let lines = self.faults.into_iter().chain(self.lines).collect();
+        let code = ErrorCode::Failed;
+        Answer::Error { code, lines }
+    }
+
+    /// Adds both nodes' names to lines such as "office: switched over within 12 ms".
+    pub fn end(&mut self, wish: u64, result: Result<Vec<String>, String>) {
+        let Some(Move { group, from, to }) = self.wishes.remove(&wish) else {
+            return;
+        };
+        match result {
+            Ok(said) => {
+                let prefix = format!("{group}: ");
+                let said = said.iter().map(|line| {
+                    let bare = line.strip_prefix(&prefix).unwrap_or(line);
+                    format!("{group}: {to} takes over from {from}, {bare}")
+                });
+                self.lines.extend(said);
+            }
+            Err(why) => self.faults.push(why),
+        }
+    }
+}
+
+impl View<'_> {
+    /// Plans the switchover of a group, or of all. If one group is refused, none is switched over.
+    ///
+    /// # Errors
+    /// What is against it.
+    pub fn plan_switch(
+        &self,
+        group: Option<&str>,
+        to: Option<&str>,
+        anyway: bool,
+    ) -> Result<Vec<Plan>, Answer> {
+        let names = self.groups_named(group)?;
+        let Some(peer) = self.peer else {
+            let why = "there is no [[link]]: another node can be asked for nothing";
+            return Err(refusal(ErrorCode::Refused, why));
+        };
+        if let Some(node) = to.filter(|node| *node != peer && *node != self.own) {
+            return Err(refusal(ErrorCode::Usage, self.no_such_node(node)));
+        }
+        if !self.is_peer_up {
+            let why = format!("{peer} is not heard: no link is up");
+            return Err(refusal(ErrorCode::Refused, why));
+        }
+        let plans = names.iter().map(|name| self.plan_move(name, to, peer));
+        let plans: Vec<Plan> = plans.map(|plan| self.look_at(plan, peer, anyway)).collect();
+        let mut against: Vec<String> = Vec::new();
+        for plan in &plans {
+            if let Plan::Refused(lines) = plan {
+                against.extend(lines.iter().cloned());
+            }
+        }
+        if against.is_empty() {
+            return Ok(plans);
+        }
+        Err(Answer::Error {
+            code: ErrorCode::Refused,
+            lines: against,
+        })
+    }
+
+    fn plan_move(&self, group: &str, to: Option<&str>, peer: &str) -> Plan {
+        let own = self.own;
+        let is_here = self.is_active_here(group);
+        let is_there = self.is_active_there(group);
+        let step = |from: &str, to: &str| {
+            Plan::Move(Move {
+                group: group.to_owned(),
+                from: from.to_owned(),
+                to: to.to_owned(),
+            })
+        };
+        match (to, is_here, is_there) {
+            (Some(node), true, _) if node == own => {
+                Plan::Already(format!("{group}: {own} is active already"))
+            }
+            (Some(node), false, true) if node == peer => {
+                Plan::Already(format!("{group}: {peer} is active already"))
+            }
+            (_, true, _) => step(own, peer),
+            (_, false, true) => step(peer, own),
+            (_, false, false) => Plan::Refused(vec![format!(
+                "{group}: neither {own} nor {peer} is active: there is nothing to switch over"
+            )]),
+        }
+    }
+
+    // Refuses a move always if a force forbids it, and without --anyway if the successor is not ready.
+    fn look_at(&self, plan: Plan, peer: &str, anyway: bool) -> Plan {
+        let Plan::Move(step) = plan else { return plan };
+        let Move { group, from, to } = &step;
+        let forced_there = self.forced_there(group);
+        let forced_here = self.forced_here(group);
+        let (giver, taker) = match from == peer {
+            true => (forced_there, forced_here),
+            false => (forced_here, forced_there),
+        };
+        for (node, forced, word) in [(from, giver, "active"), (to, taker, "backup")] {
+            if forced == Some(word) {
+                return Plan::Refused(vec![format!(
+                    "{group}: forced {word} on {node}: first `sparectl force reset` there"
+                )]);
+            }
+        }
+        if anyway {
+            return Plan::Move(step);
+        }
+        let missing = self.missing_of(to, peer);
+        if missing.is_empty() {
+            return Plan::Move(step);
+        }
+        let mut lines = vec![format!("{group}: {to} is not ready to take over:")];
+        lines.extend(missing);
+        lines.push("--anyway switches over all the same".to_owned());
+        Plan::Refused(lines)
+    }
+
+    /// Line about a switchover that the election will reverse.
+    // A switch does not overrule the election, unlike `force`: by quality the group would go back.
+    pub fn goes_back(&self, step: &Move) -> Option<String> {
+        let own = self.quality;
+        let there = self.there?.quality;
+        let (from, to) = match step.to == self.own {
+            true => (there, own),
+            false => (own, there),
+        };
+        let Move { group, .. } = step;
+        (from >= to.saturating_add(QUALITY_STEP)).then(|| {
+            let (giver, taker) = (&step.from, &step.to);
+            format!(
+                "{group}: {taker}'s quality is {to} and {giver}'s is {from}: \
+                 it goes back soon; `sparectl force` would keep it"
+            )
+        })
+    }
+}

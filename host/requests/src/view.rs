@@ -1,0 +1,100 @@
+//! What this node knows when somebody asks for something.
+
+use std::collections::BTreeMap;
+
+use spared_control::{Answer, ErrorCode, refusal};
+use spared_group::Groups;
+use spared_message::worker::Role;
+use spared_pair::{Forced, NodeFacts};
+
+/// This node's knowledge of both nodes.
+#[derive(Debug)]
+pub struct View<'v> {
+    /// Name of this node.
+    pub own: &'v str,
+    /// Name of the peer; None without one.
+    pub peer: Option<&'v str>,
+    /// The peer is heard over the link.
+    pub is_peer_up: bool,
+    /// The peer's last report of itself.
+    pub there: Option<&'v NodeFacts>,
+    /// Reasons why this node is not ready.
+    pub missing: &'v [String],
+    /// Quality of this node.
+    pub quality: u8,
+    pub groups: &'v Groups,
+    /// Groups that are forced on this node; true: active.
+    pub forced: BTreeMap<&'v str, bool>,
+}
+
+impl View<'_> {
+    /// One group, or all.
+    ///
+    /// # Errors
+    /// There is no such group, or none at all.
+    pub fn groups_named(&self, group: Option<&str>) -> Result<Vec<String>, Answer> {
+        let names: Vec<String> = match group {
+            Some(name) if self.groups.get(name).is_none() => {
+                let why = format!("there is no group \"{name}\"");
+                return Err(refusal(ErrorCode::Usage, why));
+            }
+            Some(name) => vec![name.to_owned()],
+            None => self
+                .groups
+                .iter()
+                .map(|(name, _)| name.to_owned())
+                .collect(),
+        };
+        if names.is_empty() {
+            return Err(refusal(ErrorCode::Usage, "there is no group"));
+        }
+        Ok(names)
+    }
+
+    /// Text for an unknown node, with the names that exist.
+    pub fn no_such_node(&self, node: &str) -> String {
+        match self.peer {
+            Some(peer) => {
+                let mut names = [self.own, peer];
+                names.sort_unstable();
+                format!("there is no node \"{node}\": {}, {}", names[0], names[1])
+            }
+            None => {
+                let own = self.own;
+                format!("there is no node \"{node}\": this is {own}, and it has no link")
+            }
+        }
+    }
+
+    /// What a node reports that it lacks.
+    pub fn missing_of(&self, node: &str, peer: &str) -> Vec<String> {
+        if node != peer {
+            return self.missing.to_vec();
+        }
+        match self.there {
+            Some(facts) => facts.missing.clone(),
+            None => vec![format!("{peer} is not heard")],
+        }
+    }
+
+    pub fn forced_there(&self, group: &str) -> Option<&'static str> {
+        let forced = self.there?.group(group)?.forced;
+        (forced != Forced::No).then(|| forced.word())
+    }
+
+    pub fn forced_here(&self, group: &str) -> Option<&'static str> {
+        let active = *self.forced.get(group)?;
+        Some(if active { "active" } else { "backup" })
+    }
+
+    /// True if the group is active on the peer, by its last report.
+    pub fn is_active_there(&self, group: &str) -> bool {
+        let there = self.there.and_then(|facts| facts.group(group));
+        there.is_some_and(|there| there.role == spared_pair::Role::Active)
+    }
+
+    pub fn is_active_here(&self, group: &str) -> bool {
+        let here = self.groups.get(group);
+        here.is_some_and(|it| it.role == Role::Active)
+    }
+}
