@@ -154,6 +154,8 @@ pub struct PathState {
     pub interface: String,
     /// The path has a session.
     pub up: bool,
+    /// The peer has not answered for 2 s; the session is kept for some seconds more.
+    pub silent: bool,
     /// Data uses this path.
     pub carries: bool,
     /// Why it is not up.

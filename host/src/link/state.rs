@@ -27,10 +27,19 @@ pub(super) struct LinkState {
 #[derive(Debug)]
 struct Path {
     interface: String,
+    /// It has a session, and the peer answers.
     up: bool,
     since: String,
     /// The host's own word on why it cannot be used.
     lacks: Option<&'static str>,
+}
+
+/// Why a path is down that still has a session.
+const SILENT: &str = "no answer for 2 s";
+
+/// True if a path has a session, and its peer answers.
+fn answers(said: &PathState) -> bool {
+    said.up && !said.silent
 }
 
 impl LinkState {
@@ -109,15 +118,19 @@ impl LinkState {
         let mut news = Vec::new();
         for path in &mut self.paths {
             let said = state.paths.iter().find(|s| s.interface == path.interface);
-            let Some(said) = said.filter(|said| said.up != path.up) else {
+            let Some(said) = said.filter(|said| answers(said) != path.up) else {
                 continue;
             };
-            (path.up, path.since) = (said.up, clock::now());
+            (path.up, path.since) = (answers(said), clock::now());
             let interface = &path.interface;
-            news.push(if said.up {
+            news.push(if path.up {
                 Notice::new(Kind::Link, format!("link {interface}: up")).because("up")
             } else {
-                let text = format!("link {interface}: down: {}", printable(&said.why));
+                let why = match said.silent {
+                    true => SILENT.to_owned(),
+                    false => printable(&said.why),
+                };
+                let text = format!("link {interface}: down: {why}");
                 Notice::warn(Kind::Link, text).because("down")
             });
         }
@@ -179,6 +192,7 @@ impl Path {
         match (self.up, self.lacks) {
             (true, _) => String::new(),
             (false, Some(lacks)) => lacks.to_owned(),
+            (false, None) if said.silent => SILENT.to_owned(),
             (false, None) if said.why.is_empty() => "not yet connected".to_owned(),
             (false, None) => printable(&said.why),
         }

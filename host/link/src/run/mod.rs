@@ -88,6 +88,8 @@ struct Link {
     workers: Workers,
     scratch: Box<[u8]>,
     state_at_ns: u64,
+    /// Paths that were silent when the state was told.
+    silent: Vec<usize>,
     /// A source has more data than one turn handled.
     hurried: bool,
 }
@@ -116,6 +118,7 @@ impl Link {
             workers: Workers::default(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             state_at_ns: 0,
+            silent: Vec::new(),
             hurried: false,
         }
     }
@@ -151,7 +154,9 @@ impl Link {
             self.workers.deliver(&mut peering.session, now);
             self.hurried = peering.transmit(now);
             let changed = peering.drain_events(&mut self.host, now) || events;
-            if changed || now.ns >= self.state_at_ns {
+            let silent = peering.session.silent_paths(now);
+            if changed || silent != self.silent || now.ns >= self.state_at_ns {
+                self.silent = silent;
                 self.state_at_ns = now.ns + STATE_NS;
                 self.host.tell_state(peering.state(now));
             }

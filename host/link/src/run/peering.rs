@@ -179,6 +179,11 @@ impl Peering {
             ..State::default()
         };
         self.session.state(&mut state);
+        for index in self.session.silent_paths(now) {
+            if let Some(path) = state.paths.get_mut(index) {
+                path.silent = true;
+            }
+        }
         if !self.session.is_up() {
             let answers = self.paths.iter().filter_map(|path| path.answers_ping(now));
             state.answers_ping = answers.max();

@@ -7,6 +7,8 @@ pub const PING_NS: u64 = 250_000_000;
 /// Silence after which a path is given up, even the only one. TCP with 200 ms latency and 20 % loss
 /// is rarely silent for half of it.
 pub const SILENCE_NS: u64 = 5_000_000_000;
+/// Silence after which a path no longer counts as up, though its session is kept: TCP may recover.
+pub const SILENT_NS: u64 = 2_000_000_000;
 /// Silence, beyond the round trips, after which data moves to a path that answers.
 const QUICK_NS: u64 = 220_000_000;
 /// Limit of remembered pings without an answer.

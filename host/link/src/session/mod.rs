@@ -269,6 +269,13 @@ impl Session {
         }
     }
 
+    /// The paths with a session whose peer has not answered for a while, by index.
+    pub fn silent_paths(&self, now: Now) -> Vec<usize> {
+        let paths = self.paths.iter().enumerate();
+        let silent = paths.filter(|(_, path)| path.is_silent(now.ns));
+        silent.map(|(index, _)| index).collect()
+    }
+
     /// The worker has taken it.
     pub fn handle_delivered(&mut self, now: Now, plugin: &str) {
         if let Some(channel) = self.channels.get_mut(plugin) {

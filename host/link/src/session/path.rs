@@ -1,6 +1,6 @@
 //! The session's view of one path: greeted or not, and its liveness.
 
-use super::liveness::{Liveness, SILENCE_NS};
+use super::liveness::{Liveness, SILENCE_NS, SILENT_NS};
 use crate::frame::Splitter;
 
 /// Time limit for the peer's greeting.
@@ -61,6 +61,11 @@ impl Path {
     /// Whether it carries data and is silent for longer than its round trips explain.
     pub fn is_suspect(&self, now_ns: u64) -> bool {
         self.liveness.silence_ns(now_ns) > self.liveness.quick_limit_ns()
+    }
+
+    /// Whether it has a session whose peer has not answered for a while.
+    pub fn is_silent(&self, now_ns: u64) -> bool {
+        self.is_joined() && self.liveness.silence_ns(now_ns) > SILENT_NS
     }
 
     /// Time of the next check of [`overdue`](Self::overdue) or the liveness.

@@ -61,6 +61,21 @@ fn the_other_path_takes_over_from_a_silent_one_within_half_a_second() {
 }
 
 #[test]
+fn a_silent_path_is_named_long_before_it_is_given_up_and_no_longer_when_it_answers() {
+    let mut net = up(2);
+    net.run_for(1000);
+    let silent = |net: &Net| [0, 1].map(|side| net.sides[side].session.silent_paths(net.now(side)));
+    net.lines[1].cut = true;
+    net.run_for(1_900);
+    assert_eq!(silent(&net), [[0; 0], [0; 0]]);
+    net.run_for(600);
+    assert_eq!(silent(&net), [[1], [1]]);
+    net.lines[1].cut = false;
+    net.run_for(500);
+    assert_eq!(silent(&net), [[0; 0], [0; 0]]);
+}
+
+#[test]
 fn a_path_that_carries_one_way_only_is_left_by_both() {
     for deaf in 0..2 {
         let mut net = up(2);
