@@ -38,12 +38,25 @@ pub struct NodeFacts {
     pub frozen_until: Option<String>,
     /// Reason why the fence is missing although it should be in place.
     pub fence_gone: Option<String>,
+    /// An elector that does not answer, so that the faults that it alone knows are not known.
+    #[serde(skip_serializing_if = "is_default")]
+    pub elector_silent: Option<SilentElector>,
     /// The rule that drops the link, and the remedy.
     pub link_filtered: Option<String>,
     /// The link's key comes from a passphrase that is easily guessed.
     pub weak_passphrase: bool,
     /// The file that the host cannot write, and the reason: a restart forgets what should be in it.
     pub unwritten: Option<String>,
+}
+
+/// An elector that does not answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SilentElector {
+    /// Its name.
+    pub plugin: String,
+    /// Time of its last answer.
+    pub since: String,
 }
 
 /// A node's facts about the other node, and about both.

@@ -68,6 +68,8 @@ ids! {
     UnknownGroup = "SP-0305",
     /// A plugin failed to follow the role of a group.
     RoleFailed = "SP-0306",
+    /// The elector does not answer: what only it knows is not known.
+    ElectorSilent = "SP-0307",
     /// An object that a plugin watches has a fault.
     CheckFails = "SP-0401",
     /// An object that a plugin watches has no result yet.

@@ -31,7 +31,7 @@ pub use cause::{Cause, CauseKind, UNDO};
 pub use facts::{
     AddressStatus, BareInterface, CheckStatus, Difference, Fence, Forced, GroupFacts,
     InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, NodeFacts, OtherActive, PairFacts,
-    PeerLife, PluginFacts, PluginState, Role, STATE_UNKNOWN,
+    PeerLife, PluginFacts, PluginState, Role, STATE_UNKNOWN, SilentElector,
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};

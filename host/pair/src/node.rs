@@ -15,20 +15,56 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
     let plugins = node.plugins.iter();
     let plugins = plugins.flat_map(|it| plugin(name, it, peer, link_up));
     let is_of_interface = |check: &&CheckStatus| is_explained(node, &check.name);
-    let checks = node.checks.iter().filter(|it| !is_of_interface(it));
+    let checks = merged(node.checks.iter().filter(|it| !is_of_interface(it)));
     let is_of_link =
         |found: &&InterfaceFacts| node.links.iter().any(|it| it.interface == found.name);
     let interfaces = node.interfaces.iter().filter(|it| !is_of_link(it));
     fence(node)
         .into_iter()
+        .chain(elector(node))
         .chain(groups)
         .chain(plugins)
-        .chain(checks.map(|it| check(name, it)))
+        .chain(checks.iter().map(|it| check(name, it)))
         .chain(interfaces.map(|it| interface(name, it)))
         .chain(links(node))
         .chain(orders(node))
         .chain(disk(node))
         .collect()
+}
+
+/// Checks, each object once: what watches an object, and what runs it, may both report that it fails.
+fn merged<'c>(checks: impl Iterator<Item = &'c CheckStatus>) -> Vec<CheckStatus> {
+    let mut merged: Vec<CheckStatus> = Vec::new();
+    for check in checks {
+        let is_same =
+            |it: &&mut CheckStatus| it.plugin != check.plugin && object(it) == object(check);
+        match merged.iter_mut().find(is_same) {
+            Some(known) => add(known, check),
+            None => merged.push(check.clone()),
+        }
+    }
+    merged
+}
+
+/// Object of a check: its name, without that of the plugin before it.
+fn object(check: &CheckStatus) -> &str {
+    let name = check.name.strip_prefix(&check.plugin);
+    let name = name.and_then(|name| name.strip_prefix('.'));
+    name.unwrap_or(&check.name)
+}
+
+/// Adds what another plugin reports of the same object. A fault counts more than a missing result.
+fn add(known: &mut CheckStatus, other: &CheckStatus) {
+    let (mut first, mut second) = (known.clone(), other.clone());
+    if first.state == STATE_UNKNOWN && second.state != STATE_UNKNOWN {
+        std::mem::swap(&mut first, &mut second);
+    }
+    let said = format!("{}: {}", second.plugin, bare(&second.why));
+    first.why = match first.why.as_str() {
+        "" => said,
+        why => format!("{}; {said}", bare(why)),
+    };
+    *known = first;
 }
 
 /// True if an interface of that name has a finding of its own, which explains that of the check.
@@ -48,6 +84,18 @@ fn fence(node: &NodeFacts) -> Option<Finding> {
     let text = format!("{name}: the fence is gone: {}", bare(why));
     let todo = "Until it is back, a hung daemon keeps its addresses.";
     Some(Finding::new(Id::FenceGone, name, "fence", text).todo(todo))
+}
+
+fn elector(node: &NodeFacts) -> Option<Finding> {
+    let silent = node.elector_silent.as_ref()?;
+    let (name, plugin) = (&node.node, &silent.plugin);
+    let text = format!(
+        "{name}: {plugin} does not answer: it is not known what it hears, nor whether its adverts leave"
+    );
+    let finding = Finding::new(Id::ElectorSilent, name, plugin, text).since(&silent.since);
+    Some(finding.todo(format!(
+        "If it lasts, see `sparectl {plugin}` and the load of {name}."
+    )))
 }
 
 fn group(of: &NodeFacts, group: &GroupFacts) -> Vec<Finding> {

@@ -362,6 +362,31 @@ fn what_is_not_so_on_either_node_is_no_ok() {
                 group.muted.insert("lan.50".to_owned(), String::new());
             },
         ),
+        ("an elector that is late", TAINTED, &["SP-0307 r1"], |bed| {
+            bed.own.elector_silent = Some(SilentElector {
+                plugin: "vrrp".to_owned(),
+                since: SINCE.to_owned(),
+            });
+        }),
+        ("one object, two plugins", TAINTED, &["SP-0401 r1"], |bed| {
+            let of_dhcp = CheckStatus {
+                plugin: "dhcp".to_owned(),
+                ..failed("squid", STATE_UNKNOWN)
+            };
+            bed.own.checks = vec![of_dhcp, failed("service.squid", 0)];
+        }),
+        (
+            "two objects",
+            TAINTED,
+            &["SP-0401 r1", "SP-0401 r1"],
+            |bed| {
+                let of_dhcp = CheckStatus {
+                    plugin: "dhcp".to_owned(),
+                    ..failed("kea", 0)
+                };
+                bed.own.checks = vec![of_dhcp, failed("service.squid", 0)];
+            },
+        ),
         ("a wrong group", TAINTED, &["SP-0305 r1"], |bed| {
             bed.own.plugins[1].unknown_groups = vec!["attic".to_owned()];
             bed.peer().plugins[1].unknown_groups = vec!["attic".to_owned()];
@@ -407,6 +432,21 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             bed.peer().groups[0].forced = Forced::Active;
         }),
     ]);
+}
+
+#[test]
+fn a_finding_of_two_plugins_has_the_words_of_both() {
+    let mut bed = Bed::new();
+    let of_dhcp = CheckStatus {
+        plugin: "dhcp".to_owned(),
+        why: "does not run".to_owned(),
+        ..failed("squid", 0)
+    };
+    bed.own.checks = vec![failed("service.squid", 0), of_dhcp];
+    let verdict = verdict(NOW, &bed.own, bed.pair.as_ref());
+    let texts: Vec<&str> = verdict.findings.iter().map(|it| it.text.as_str()).collect();
+    let wanted = "r1: check \"service.squid\" fails (no such unit; dhcp: does not run)";
+    assert_eq!(texts, [wanted]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Facts about this node and its peer, from which the verdict is made.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use spared_control::Value;
 use spared_fence::is_link_local;
@@ -36,7 +37,7 @@ impl Core {
     }
 
     /// Facts about this node. Without a look, of those that only the elector knows the faults alone are
-    /// there, up to a second old.
+    /// there, a second old if it answers in time; see `elector_silent` otherwise.
     pub(super) fn node_facts(&self, look: Option<&Look>) -> NodeFacts {
         let groups = self.groups.iter();
         let groups = groups.map(|(name, group)| self.group_facts(name, group, look));
@@ -56,6 +57,7 @@ impl Core {
             maintenance: self.maintenance_status(),
             frozen_until: self.frozen_until(),
             fence_gone: self.fence_missing.clone(),
+            elector_silent: self.recorder.answers.silent(Instant::now()),
             link_filtered: self.link_filtered(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
             unwritten: self.store.fault().or_else(|| self.memory.fault()),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use spared_control::LinkStatus;
 use spared_group::name_of;
+use spared_pair::SilentElector;
 use spared_process::clock;
 use spared_ring::{Second, Writer};
 
@@ -16,6 +17,38 @@ use crate::supervisor::{Answered, Unanswered};
 
 const TOTALS: &str = "totals";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time after which the elector's last answer says nothing about the present.
+const STALE: Duration = Duration::from_secs(5);
+
+/// What is known of the elector's answers.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// Name of the elector, and its latest answer: when, and by which clock people read.
+    last: Option<(String, Instant, String)>,
+}
+
+impl Answers {
+    /// Notes an answer, or that an elector is asked for the first time.
+    fn note(&mut self, now: Instant, plugin: &str) {
+        self.last = Some((plugin.to_owned(), now, clock::now()));
+    }
+
+    fn begin(&mut self, now: Instant, plugin: &str) {
+        if self.last.as_ref().is_none_or(|(name, ..)| name != plugin) {
+            self.note(now, plugin);
+        }
+    }
+
+    /// The elector, if it has not answered for too long.
+    pub fn silent(&self, now: Instant) -> Option<SilentElector> {
+        let (plugin, at, since) = self.last.as_ref()?;
+        let is_silent = now.saturating_duration_since(*at) > STALE;
+        is_silent.then(|| SilentElector {
+            plugin: plugin.clone(),
+            since: since.clone(),
+        })
+    }
+}
 
 /// The record that is not written yet.
 #[derive(Debug)]
@@ -23,6 +56,7 @@ pub struct Recorder {
     writer: Writer,
     /// Id of the question to the elector, the elector, and the record that waits for the answer.
     open: Option<(u64, String, Second)>,
+    pub answers: Answers,
     longest: Duration,
     turns: u64,
 }
@@ -32,6 +66,7 @@ impl Recorder {
         Self {
             writer,
             open: None,
+            answers: Answers::default(),
             longest: Duration::ZERO,
             turns: 0,
         }
@@ -65,8 +100,7 @@ impl Recorder {
 
 impl Core {
     /// Takes the elector's answer: sums for the record, and the faults of its groups.
-    pub(super) fn handle_totals(&mut self, result: Result<Answered, Unanswered>) {
-        self.group_faults.clear();
+    pub(super) fn handle_totals(&mut self, now: Instant, result: Result<Answered, Unanswered>) {
         let Some((_, plugin, mut second)) = self.recorder.open.take() else {
             return;
         };
@@ -75,6 +109,7 @@ impl Core {
                 let mut faults = BTreeMap::new();
                 second.elector = self.split_rows(&plugin, answered.rows, &mut faults);
                 self.group_faults = faults;
+                self.recorder.answers.note(now, &plugin);
             }
             Err(unanswered) => second.elector_silent = unanswered.why,
         }
@@ -87,9 +122,14 @@ impl Core {
         match self.elector() {
             None => {
                 self.group_faults.clear();
+                self.recorder.answers = Answers::default();
                 self.recorder.writer.write(&second);
             }
             Some(plugin) => {
+                self.recorder.answers.begin(now, &plugin);
+                if self.recorder.answers.silent(now).is_some() {
+                    self.group_faults.clear();
+                }
                 let id = self.next_number();
                 self.recorder.open = Some((id, plugin.clone(), second));
                 let words = vec![TOTALS.to_owned()];
@@ -141,4 +181,26 @@ fn link_state(link: LinkStatus) -> (String, String) {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_elector_that_does_not_answer_for_long_is_silent_until_it_answers_or_another_is_asked() {
+        let (start, mut answers) = (Instant::now(), Answers::default());
+        assert_eq!(answers.silent(start), None, "there is none");
+        answers.begin(start, "vrrp");
+        answers.begin(start + STALE, "vrrp");
+        assert_eq!(answers.silent(start + STALE), None);
+        let late = start + STALE * 2;
+        assert_eq!(answers.silent(late).unwrap_or_default().plugin, "vrrp");
+        answers.begin(late, "vrrp");
+        assert!(answers.silent(late).is_some(), "a question is no answer");
+        answers.note(late, "vrrp");
+        assert_eq!(answers.silent(late), None);
+        answers.begin(late + STALE * 2, "other");
+        assert_eq!(answers.silent(late + STALE * 2), None);
+    }
 }

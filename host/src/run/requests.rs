@@ -258,7 +258,7 @@ impl Core {
         result: Result<Answered, Unanswered>,
     ) {
         if self.recorder.awaits(id) {
-            return self.handle_totals(result);
+            return self.handle_totals(now, result);
         }
         let asked = self
             .questions

@@ -34,6 +34,8 @@ pub struct Server {
     pub bus_name: Option<String>,
     /// D-Bus address; None: the system's bus.
     pub bus: Option<String>,
+    /// Name in service.toml of what starts and stops it.
+    pub service: String,
     /// It also runs on the backup, and gets leases while it runs.
     pub warm: bool,
     /// An empty set may replace one that is not.
@@ -93,6 +95,7 @@ fn server(section: &Section<'_>) -> Option<Server> {
     let server_id = path(section, "server_id");
     let bus_name = section.text(node("bus_name"));
     let bus = section.text(node("bus"));
+    let service = section.text("service");
     let warm = section.flag("warm");
     let allow_empty = section.flag("allow_empty");
     let format = format?;
@@ -106,9 +109,20 @@ fn server(section: &Section<'_>) -> Option<Server> {
         server_id,
         bus_name,
         bus,
+        service: service.unwrap_or_else(|| unit(format).to_owned()),
         warm: warm.unwrap_or(false),
         allow_empty: allow_empty.unwrap_or(false),
     })
+}
+
+/// Unit of such a server in Debian's packages.
+fn unit(format: Format) -> &'static str {
+    match format {
+        Format::Kea4 => "kea-dhcp4-server",
+        Format::Kea6 => "kea-dhcp6-server",
+        Format::Dnsmasq => "dnsmasq",
+        Format::Dhcpd4 | Format::Dhcpd6 => "isc-dhcp-server",
+    }
 }
 
 /// A part of file names and rows.

@@ -275,6 +275,7 @@ fn dhcp_toml(servers: &[Vec<Server>; 2], options: Options) -> Result<String> {
             make.name(),
             make.kind()
         )?;
+        writeln!(text, "service = \"{}\"", make.name())?;
         let config = by_node(peers, |server| quoted(&server.paths.config));
         writeln!(text, "config = {config}")?;
         if matches!(make, Make::Dhcpd4 | Make::Dhcpd6) {

@@ -24,6 +24,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::RoleFailed,
         "no example fails to take a role: facts alone",
     ),
+    (
+        Id::ElectorSilent,
+        "a machine that has no time for it: facts alone",
+    ),
     (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 

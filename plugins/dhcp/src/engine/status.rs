@@ -115,9 +115,14 @@ impl Engine {
             if !leases.facts.known {
                 return Some(Trouble::unknown(name, "its leases are not read yet"));
             }
-            (!leases.facts.runs).then(|| Trouble::new(name, "does not run"))
+            // by the name that the plugin has for it that starts it, so that both reports are one finding
+            let service = leases.settings.service.as_str();
+            (!leases.facts.runs).then(|| Trouble::new(service, "does not run"))
         });
-        troubles.collect()
+        let mut troubles: Vec<Trouble> = troubles.collect();
+        // one service may run two servers
+        troubles.dedup_by(|one, other| one.thing == other.thing);
+        troubles
     }
 
     /// Reason why this node could not take over with this server in its present state.

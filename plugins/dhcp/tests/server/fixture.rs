@@ -182,6 +182,7 @@ pub fn settings(format: Format, leases: &Path) -> config::Server {
         server_id: None,
         bus_name: None,
         bus: None,
+        service: String::new(),
         warm: false,
         allow_empty: false,
     }

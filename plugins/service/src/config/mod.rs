@@ -21,6 +21,7 @@ pub fn tables() -> Vec<&'static str> {
     tables.map(|(table, _)| *table).collect()
 }
 
+pub(crate) use read::bare;
 pub use read::read;
 
 /// The whole file.

@@ -75,7 +75,7 @@ fn items(root: &Section<'_>) -> Option<Vec<Item>> {
 }
 
 /// systemd's "squid" and "squid.service" are one.
-pub(super) fn bare(name: &str) -> &str {
+pub(crate) fn bare(name: &str) -> &str {
     name.strip_suffix(".service").unwrap_or(name)
 }
 

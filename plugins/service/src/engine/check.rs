@@ -5,6 +5,7 @@ use spared_sdk::Role;
 use super::goal::Goal;
 use super::item::Item;
 use super::{Action, Engine};
+use crate::config::bare;
 use crate::job::Status;
 
 /// A service that failed while active is a reason not to be active again at once.
@@ -57,7 +58,7 @@ impl Item {
 
     /// Names of checks are short, those of units need not be.
     pub(super) fn check_name(&self) -> String {
-        let name = format!("service.{}", self.spec.name);
+        let name = format!("service.{}", bare(&self.spec.name));
         let ends = (0..=NAME_MAX.min(name.len())).rev();
         let cut = ends.filter_map(|end| name.get(..end)).next();
         cut.unwrap_or_default().to_owned()

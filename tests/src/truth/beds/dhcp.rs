@@ -82,12 +82,12 @@ fn leases(bed: &Bed<'_>, at: usize, server: usize) -> PathBuf {
     bed.servers[at][server].paths.leases.clone()
 }
 
-// Two findings: the server's check and that of the service that should start it.
+// One finding, though dhcp and service both report it.
 const fn dead<const SERVER: usize>(name: &'static str) -> State {
     State::warns(
         name,
         On::Active,
-        &[Struck("SP-0401"), Struck("SP-0401")],
+        &[Struck("SP-0401")],
         |bed, at| {
             let config = bed.servers[at][SERVER].paths.config.clone();
             bed.put_aside(config.clone())?;

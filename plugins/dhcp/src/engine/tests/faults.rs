@@ -409,7 +409,7 @@ fn a_server_that_does_not_run_on_the_node_that_serves_is_trouble() {
     assert_eq!(things(&lab, 0), [""; 0]);
     lab.stop(0, 0);
     lab.run(S);
-    assert_eq!(things(&lab, 0), ["kea4 does not run"]);
+    assert_eq!(things(&lab, 0), ["kea-dhcp4-server does not run"]);
     assert_eq!(things(&lab, 1), [""; 0], "it is cold, and is not to run");
     lab.start(0, 0);
     lab.run(S);

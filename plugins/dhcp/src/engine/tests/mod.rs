@@ -64,6 +64,7 @@ fn server(name: &str) -> Server {
         server_id: None,
         bus_name: None,
         bus: None,
+        service: "kea-dhcp4-server".to_owned(),
         warm: false,
         allow_empty: false,
     }
