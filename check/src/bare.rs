@@ -1,4 +1,5 @@
-//! Interfaces from which no advert can be sent, because the node has no address of its own there.
+//! The node's own addresses: interfaces from which no advert can be sent, because there is none, and virtual
+//! addresses that are a node's own.
 
 use std::net::IpAddr;
 
@@ -20,7 +21,7 @@ pub fn examine(wanted: &Wanted) -> Vec<Finding> {
 }
 
 fn findings(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let mut findings = own_and_virtual(wanted, links, addresses);
     for (name, interface) in wanted.interfaces.iter().filter(|(_, it)| it.adverts) {
         let Some(link) = links.iter().find(|link| link.name == *name && link.up) else {
             continue;
@@ -31,6 +32,30 @@ fn findings(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> Vec<Findi
             .map(|it| it.address)
             .collect();
         findings.extend(missing(interface, &own).map(|family| finding(name, family)));
+    }
+    findings
+}
+
+/// Virtual addresses that are this node's own. The owner of RFC 9568, with priority 255, has them on purpose.
+fn own_and_virtual(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, interface) in wanted.interfaces.iter().filter(|_| !wanted.owner) {
+        let is_there = |it: &&Address| {
+            let link = links.iter().find(|link| link.index == it.index);
+            link.is_some_and(|link| link.name == *name) && !it.is_ours()
+        };
+        for own in addresses.iter().filter(is_there) {
+            let mut virtuals = interface.addresses.iter().map(|net| net.addr());
+            if virtuals.any(|address| address == own.address) {
+                let sentence = format!(
+                    "{} on {name} is an address of this host's own and a virtual address: the other node \
+                     takes it over while this host still has it",
+                    own.address
+                );
+                let finding = Finding::new("own-address-virtual", Severity::Error, sentence);
+                findings.push(finding.mend("give one of them another address"));
+            }
+        }
     }
     findings
 }
@@ -59,12 +84,26 @@ fn finding(name: &str, family: &str) -> Finding {
 mod tests {
     use super::*;
 
-    fn found(own: &[&str], protocol: u8) -> Vec<&'static str> {
+    fn families(own: &[&str], protocol: u8) -> Vec<&'static str> {
+        let found = found(own, protocol, "");
+        let bare = found.iter().filter(|it| it.id == "no-own-address");
+        bare.map(|finding| {
+            assert!(finding.sentence.starts_with("lan has no "), "{finding}");
+            match finding.sentence.contains("IPv4") {
+                true => "IPv4",
+                false => "IPv6",
+            }
+        })
+        .collect()
+    }
+
+    /// Findings for an interface with these addresses of that protocol, and further text of the file.
+    fn found(own: &[&str], protocol: u8, more: &str) -> Vec<Finding> {
         let mut wanted = Wanted::default();
         let text = "[[group.interface]]\ninterface = \"lan\"\nvrid = 7\naddresses = \
                     [\"10.0.0.1/24\", \"2001:db8::1/64\"]\n[[group.address]]\ninterface = \
                     \"wan\"\naddresses = [\"192.0.2.1/32\"]\n";
-        wanted.read(text, "r1");
+        wanted.read(&format!("{text}{more}"), "r1");
         let link = |index: u32, name: &str| Link {
             index,
             name: name.into(),
@@ -79,26 +118,28 @@ mod tests {
             protocol,
         };
         let own: Vec<Address> = own.iter().map(address).collect();
-        let found = findings(&wanted, &[link(1, "lan"), link(2, "wan")], &own);
-        found
-            .iter()
-            .map(|finding| {
-                assert!(finding.sentence.starts_with("lan has no "), "{finding}");
-                if finding.sentence.contains("IPv4") {
-                    "IPv4"
-                } else {
-                    "IPv6"
-                }
-            })
-            .collect()
+        findings(&wanted, &[link(1, "lan"), link(2, "wan")], &own)
+    }
+
+    #[test]
+    fn a_virtual_address_that_is_this_hosts_own_is_named_unless_it_is_the_owner() {
+        let named = |own: &str, protocol, more| {
+            let found = found(&[own], protocol, more);
+            found.iter().any(|it| it.id == "own-address-virtual")
+        };
+        assert!(named("10.0.0.1", 0, ""));
+        assert!(!named("10.0.0.2", 0, ""));
+        assert!(!named("10.0.0.1", 0, "[[group]]\npriority = 255\n"));
+        let ours = spared_netlink::constants::ADDRESS_PROTOCOL;
+        assert!(!named("10.0.0.1", ours, ""), "it is active");
     }
 
     #[test]
     fn an_interface_without_an_own_address_is_named_for_each_family_that_it_advertises_for() {
-        assert_eq!(found(&[], 0), ["IPv4", "IPv6"]);
-        assert_eq!(found(&["10.0.0.2", "2001:db8::2"], 0), ["IPv6"]);
-        assert!(found(&["10.0.0.2", "fe80::2"], 0).is_empty());
+        assert_eq!(families(&[], 0), ["IPv4", "IPv6"]);
+        assert_eq!(families(&["10.0.0.2", "2001:db8::2"], 0), ["IPv6"]);
+        assert!(families(&["10.0.0.2", "fe80::2"], 0).is_empty());
         let ours = spared_netlink::constants::ADDRESS_PROTOCOL;
-        assert_eq!(found(&["10.0.0.1", "fe80::1"], ours), ["IPv4", "IPv6"]);
+        assert_eq!(families(&["10.0.0.1", "fe80::1"], ours), ["IPv4", "IPv6"]);
     }
 }

@@ -19,6 +19,8 @@ pub struct Wanted {
     pub sets: Vec<Set>,
     /// A virtual router is `unicast`: its adverts pass the firewall's output hook.
     pub unicast: bool,
+    /// A group has this node as the owner of its addresses: priority 255.
+    pub owner: bool,
 }
 
 /// An nftables set or map.
@@ -99,6 +101,8 @@ impl Wanted {
 
     fn walk(&mut self, table: &Table, node: &str) {
         self.unicast |= flag(table, "unicast", node);
+        let priority = own(table, "priority", node).and_then(Value::as_integer);
+        self.owner |= priority == Some(255);
         self.sets.extend(Set::of(table, node));
         if let Some(Value::String(name)) = own(table, "interface", node) {
             let interface = self.interfaces.entry(name.clone()).or_default();

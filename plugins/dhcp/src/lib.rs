@@ -147,6 +147,7 @@ impl Io for Servers {
     const VERBS: &'static [spared_sdk::Verb] = &[
         spared_sdk::Verb::ROWS,
         spared_sdk::Verb::STATUS,
+        spared_sdk::Verb::asks(c"check", c"", c"names servers that cannot be followed"),
         spared_sdk::Verb::asks(c"diff", c"", c"compares the leases of both nodes"),
         spared_sdk::Verb::asks(
             c"conflicts",
@@ -166,13 +167,24 @@ impl Io for Servers {
         match argv {
             [] => answer.rows(engine.rows(now_ms))?,
             ["status"] => answer.rows(engine.summary(now_ms))?,
+            ["check"] => {
+                let faults = engine.faults();
+                if !faults.is_empty() {
+                    answer.attention();
+                }
+                answer.rows(faults)?;
+            }
             ["conflicts"] => answer.rows(engine.conflicts(now_ms))?,
             ["diff"] => {
                 self.answers.push(answer.later());
                 engine.handle_diff(now_ms);
                 return Ok(Progress::Pending);
             }
-            _ => return Err(Error::Usage("usage: dhcp [diff | conflicts]".to_owned())),
+            _ => {
+                return Err(Error::Usage(
+                    "usage: dhcp [check | diff | conflicts]".to_owned(),
+                ));
+            }
         }
         Ok(Progress::Done)
     }

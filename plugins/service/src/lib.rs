@@ -27,7 +27,7 @@ use memory::Memory;
 use run::{Ended, Runs};
 
 const CAP_NET_ADMIN: u32 = 12;
-const USAGE: &str = "usage: service [status] | retry [NAME]";
+const USAGE: &str = "usage: service [status | check] | retry [NAME]";
 
 /// The I/O of services: system and host.
 pub struct Service {
@@ -124,6 +124,7 @@ impl Io for Service {
     const VERBS: &'static [spared_sdk::Verb] = &[
         spared_sdk::Verb::ROWS,
         spared_sdk::Verb::STATUS,
+        spared_sdk::Verb::asks(c"check", c"", c"names services that do not exist"),
         spared_sdk::Verb::changes(c"retry", c"[NAME]", c"tries again what was given up"),
     ];
 
@@ -144,6 +145,13 @@ impl Io for Service {
                 if engine.wants_attention() {
                     answer.attention();
                 }
+            }
+            ["check"] => {
+                let missing = engine.missing();
+                if !missing.is_empty() {
+                    answer.attention();
+                }
+                answer.rows(missing)?;
             }
             ["retry", names @ ..] if names.len() < 2 => {
                 let retried = engine.retry(now_ns, names.first().copied());

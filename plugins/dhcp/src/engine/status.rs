@@ -101,6 +101,14 @@ impl Engine {
         rows
     }
 
+    /// What keeps a server from being followed or written here, in any role.
+    pub fn faults(&self) -> Vec<(String, Value)> {
+        let servers = self.tables.servers.iter();
+        let faults = servers.filter_map(|leases| Some((leases.name(), leases.trouble()?)));
+        let row = |(name, why): (&str, String)| (name.to_owned(), Value::Text(why));
+        faults.map(row).collect()
+    }
+
     /// Faults of the servers of an active node; those of a backup are in its sync state.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         if !self.acts() {

@@ -36,6 +36,16 @@ impl Engine {
         self.items.iter().any(|item| item.fault.is_some())
     }
 
+    /// Services that do not exist on this machine.
+    pub fn missing(&self) -> Vec<(String, Value)> {
+        let items = self.items.iter();
+        let missing = items.filter_map(|item| match &item.status {
+            Some(Status::Missing(why)) => Some((item.spec.name.clone(), Value::Text(why.clone()))),
+            _ => None,
+        });
+        missing.collect()
+    }
+
     /// Every item, in the order of a way in, then hooks.
     pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();

@@ -110,6 +110,8 @@ fn a_server_that_cannot_be_followed_is_no_pair_s_that_is_ready() {
         lab.text(0, "kea4.state"),
         format!("cannot be followed: {fault}")
     );
+    let named = |lab: &Lab, node: usize| lab.nodes[node].engine.faults().len();
+    assert_eq!([named(&lab, 0), named(&lab, 1)], [1, 0]);
     // a link that was away hears it again
     lab.cut();
     lab.link();
@@ -118,6 +120,7 @@ fn a_server_that_cannot_be_followed_is_no_pair_s_that_is_ready() {
     tell(&mut lab, None);
     lab.run(S);
     assert!(lab.nodes[1].in_sync.0, "{:?}", lab.nodes[1].in_sync);
+    assert_eq!(named(&lab, 0), 0);
 }
 
 #[test]

@@ -46,6 +46,8 @@ fn a_missing_unit_is_told_once_and_started_when_it_is_there() {
     assert_eq!(lab.events, ["squid: unit is not there"]);
     assert!(lab.begun.is_empty());
     assert_eq!(lab.row("squid.status"), text("missing: unit is not there"));
+    let missing = ("squid".to_owned(), text("unit is not there").unwrap());
+    assert_eq!(lab.engine.missing(), [missing]);
     lab.sim("squid").missing = false;
     lab.pass(6 * S);
     assert_eq!(lab.runs(), ["squid"]);
