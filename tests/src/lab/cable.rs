@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Faults of cables.
 
+use std::time::Duration;
+
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
 };
 
-use super::{Lab, Site, Wire, wiring};
+use super::{Lab, Relay, Site, Wire, wiring};
 use crate::{Result, sys};
 
 impl Lab {
@@ -56,6 +58,28 @@ impl Lab {
             &site.ns,
         ))?;
         site.ns.ip(&site.addressing(wire))
+    }
+
+    /// Replaces a link between the first two routers by a long cable, until [`Lab::shorten`].
+    pub fn lengthen(&self, wire: Wire, delay: Duration) -> Result<Relay> {
+        let [first, second, ..] = self.sites.as_slice() else {
+            return Err("a cable has two ends".into());
+        };
+        for site in [first, second] {
+            site.ns.ip(&format!("link del {}\n", wire.name()))?;
+        }
+        Relay::start([first, second], wire.name(), delay)
+    }
+
+    /// Lays the short cables of a link again, after the long one was dropped.
+    pub fn shorten(&self, wire: Wire) -> Result<()> {
+        for site in self.sites.iter().take(2) {
+            let cable = wiring::cable(&site.port(wire), wire, site.host(), &site.ns);
+            self.sw.ip(&cable)?;
+            // the router sets its address itself
+            site.ns.ip(&format!("link set {} up\n", wire.name()))?;
+        }
+        Ok(())
     }
 
     /// Drops `from` percent of the frames from the router to the bridge, and `to` percent of those to it.

@@ -13,7 +13,7 @@ use super::{Says, State};
 use crate::Result;
 use crate::clock::poll;
 use crate::dhcp::Server;
-use crate::lab::{Daemon, Disk, Site};
+use crate::lab::{Daemon, Disk, Relay, Site};
 use crate::linked::Linked;
 use crate::router::{Files, Router};
 
@@ -30,6 +30,8 @@ pub struct Bed<'l> {
     /// DHCP servers of each node, if the bed has any, and their disks.
     pub servers: [Vec<Server<'l>>; 2],
     pub disks: Vec<Disk>,
+    /// Long cables.
+    pub relays: Vec<Relay>,
     /// A router outside the pair.
     pub third: Option<Router>,
     /// Programs that run until the state is repaired.
@@ -46,6 +48,7 @@ impl<'l> Bed<'l> {
             folder,
             servers: [Vec::new(), Vec::new()],
             disks: Vec::new(),
+            relays: Vec::new(),
             third: None,
             running: Vec::new(),
             aside: Vec::new(),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Faults of the links.
 
+use std::time::Duration;
+
 use spared_pair::Word;
 
 use crate::Result;
@@ -82,7 +84,30 @@ pub(super) const STATES: &[State] = &[
         |bed, at| bed.pair.lab.mend(bed.site(at), Wire::Hot),
     )
     .slow(),
+    State::is_fine(
+        "both links are slow",
+        On::Both,
+        |bed, _| {
+            for wire in Wire::LINKS {
+                bed.pair
+                    .lab
+                    .lengthen(wire, SLOW)
+                    .map(|it| bed.relays.push(it))?;
+            }
+            Ok(())
+        },
+        |bed, _| {
+            bed.relays.clear();
+            for wire in Wire::LINKS {
+                bed.pair.lab.shorten(wire)?;
+            }
+            Ok(())
+        },
+    ),
 ];
+
+/// Delay of each way.
+const SLOW: Duration = Duration::from_millis(150);
 
 fn filter(bed: &mut Bed<'_>, at: usize, verdict: &str) -> Result<()> {
     let rules: String = PORT

@@ -141,6 +141,33 @@ pub(super) const STATES: &[State] = &[
             bed.tell(at, &["vrrp", "retry"])
         },
     ),
+    State::differs(
+        "no other node lives, and the fence blocks, as no advert leaves",
+        On::Active,
+        Some((
+            Word::None,
+            &[
+                Peer("SP-0101"),
+                Own("SP-0104"),
+                Own("SP-0206"),
+                Own("SP-0206"),
+            ],
+        )),
+        None,
+        |bed, at| {
+            bed.pair.routers[1 - at].kill();
+            bed.nft(
+                at,
+                "table netdev quiet {\nchain out {\ntype filter hook egress devices = { lan, wan } priority 0\n\
+                 ip protocol 112 drop\n}\n}\n",
+            )
+        },
+        |bed, at| {
+            bed.nft(at, "delete table netdev quiet")?;
+            bed.tell(at, &["vrrp", "retry"])?;
+            bed.restart(1 - at)
+        },
+    ),
     State::warns(
         "a network is cut without a word",
         On::Backup,
