@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo test matrix check fmt clippy docs book deny bench bench-failover bench-link bench-conntrack bench-dhcp \
-	bench-ipsec bench-sets bench-replica bench-pairs soak-storm soak-pairs soak-forger soak-conntrack \
+	bench-ipsec bench-sets bench-replica bench-pairs soak soak-storm soak-pairs soak-forger soak-conntrack \
 	soak-truth soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-fuzz fuzz fuzz-seeds \
 	release notices \
 	install deb test-deb clean
@@ -116,6 +116,12 @@ soak := sh tests/soak.sh
 in_lab := tests/as-root.sh cargo test --locked -p spared-tests --test
 alone := -- --ignored --nocapture --test-threads=1
 
+# Ctrl-C ends it without a trace.
+soak: MINUTES ?= 60
+soak: build ## everything enabled, a fault every 5 s for MINUTES (60), and each verdict compared with the truth; SPARED_SEED repeats a run
+	@$(needs) test
+	SPARED_MINUTES=$(MINUTES) $(soak) all tests/as-root.sh target/debug/soak
+
 soak-storm: build ## random faults of cables, nodes and switchovers, SPARED_ROUNDS (100) of each
 	@$(needs) test
 	SPARED_ROUNDS=$${SPARED_ROUNDS:-100} $(soak) storm $(in_lab) end_to_end $(alone) storm:: of_a_seed
@@ -133,9 +139,10 @@ soak-older: build ## a pair of this build and an older one, whose programs are i
 	@test -x "$$SPARED_OLDER/spared" || { echo "SPARED_OLDER=\"$$SPARED_OLDER\" is no folder of an older build; bench-pairs leaves one in target/pairs/COMMIT/release" >&2; exit 2; }
 	$(soak) older $(in_lab) end_to_end $(alone) older::
 
-soak-truth: build ## every broken state that takes longer than `make test` may
+soak-truth: build ## every broken state that takes longer than `make test` may, and five minutes of overload
 	@$(needs) test
 	$(soak) truth $(in_lab) end_to_end $(alone) truth::
+	$(soak) overload $(in_lab) end_to_end $(alone) overload::
 
 soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASES (20000) of each
 	@$(needs) build

@@ -63,13 +63,13 @@ impl<'l> Duo<'l> {
         Ok([at(0)?, at(1)?])
     }
 
-    /// Starts both at once, without waiting.
-    pub fn begin(lab: &'l Lab, servers: [Vec<Server<'l>>; 2], options: Options) -> Result<Self> {
+    /// Plan of both nodes, without a preference.
+    pub fn plan(servers: &[Vec<Server<'l>>; 2], options: Options) -> Result<Plan> {
         let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
         plan.without_preference();
         for (name, toml) in [
-            ("dhcp", dhcp_toml(&servers, options)?),
-            ("service", service_toml(&servers, options)?),
+            ("dhcp", dhcp_toml(servers, options)?),
+            ("service", service_toml(servers, options)?),
         ] {
             plan.plugins.push(PluginFile {
                 name: name.to_owned(),
@@ -77,6 +77,12 @@ impl<'l> Duo<'l> {
                 file: format!("libspared_{name}.so"),
             });
         }
+        Ok(plan)
+    }
+
+    /// Starts both at once, without waiting.
+    pub fn begin(lab: &'l Lab, servers: [Vec<Server<'l>>; 2], options: Options) -> Result<Self> {
+        let plan = Self::plan(&servers, options)?;
         let mut second = plan.clone();
         second.clock_ahead = options.clock_ahead;
         let pair = Linked::begin(lab, [plan, second])?;

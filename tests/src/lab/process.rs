@@ -147,6 +147,12 @@ pub fn is_alive(pid: u32) -> bool {
         .is_ok_and(|stat| state_and_parent(&stat).is_none_or(|(state, _)| state != 'Z'))
 }
 
+/// True if a process was stopped by a signal.
+pub fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state_and_parent(&stat).is_some_and(|(state, _)| state == 'T')
+}
+
 /// Runs `work` with the highest real-time priority, as the kernel takes packets from a card.
 pub fn urgently<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     const HIGHEST: i32 = 99;

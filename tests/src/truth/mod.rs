@@ -12,5 +12,6 @@ mod state;
 mod tests;
 
 pub use bed::Bed;
+pub(crate) use beds::plain;
 pub use beds::{BEDS, Kind};
 pub use state::{Found, On, Says, State};

@@ -26,6 +26,7 @@ mod dhcp_files;
 mod dhcp_followed;
 mod dhcp_lab;
 mod dhcp_warm;
+mod everything;
 mod faults;
 mod fence;
 mod fence_off;

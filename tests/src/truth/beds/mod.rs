@@ -7,7 +7,7 @@ mod files;
 mod links;
 mod machine;
 mod orders;
-mod plain;
+pub(crate) mod plain;
 mod plugins;
 
 use super::{Bed, State};

@@ -11,7 +11,7 @@ use crate::linked::{INTERVAL, Linked, peer};
 use crate::router::{Plan, PluginFile};
 use crate::truth::Bed;
 
-pub(super) const SET: &str =
+pub(crate) const SET: &str =
     "table inet filter {\n set bans { type ipv4_addr; flags timeout; }\n}\n";
 
 /// serve NODE SERVICE VERB: a service whose state and faults are files below NODE.
@@ -36,6 +36,15 @@ cd "$(dirname "$0")/$1" || exit 9
 /// Starts the pair: r1 is active and preferred, r2 is ready.
 pub(super) fn start(lab: &Lab) -> Result<Bed<'_>> {
     let folder = lab.dir.join("scripts");
+    install(lab, &folder)?;
+    let pair = Linked::start(lab, &plan(&folder))?;
+    let bed = Bed::new(pair);
+    bed.wait_ok()?;
+    Ok(bed)
+}
+
+/// Writes the scripts of both nodes, and makes the set in both kernels.
+pub(crate) fn install(lab: &Lab, folder: &Path) -> Result<()> {
     for node in ["r1", "r2"] {
         fs::create_dir_all(folder.join(node))?;
         // services that run already when spared starts
@@ -51,13 +60,8 @@ pub(super) fn start(lab: &Lab) -> Result<Bed<'_>> {
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
         trusted(&script)?;
     }
-    for site in lab.sites.iter().take(2) {
-        site.ns.nft(SET)?;
-    }
-    let pair = Linked::start(lab, &plan(&folder))?;
-    let bed = Bed::new(pair);
-    bed.wait_ok()?;
-    Ok(bed)
+    let mut routers = lab.sites.iter().take(2);
+    routers.try_for_each(|site| site.ns.nft(SET))
 }
 
 // Skips the test if scripts cannot belong to root: the daemon would refuse them.
@@ -89,11 +93,16 @@ pub(super) fn plan(folder: &Path) -> Plan {
 }
 
 pub(super) const MESSENGER: &str = "weight = 0\n";
-pub(super) const SETS: &str = "[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"bans\"\n";
+pub(crate) const SETS: &str = "[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"bans\"\n";
 
 fn service_toml(folder: &Path) -> String {
+    format!("poll_interval = \"1s\"\n{}", services(folder))
+}
+
+/// Sections of service.toml.
+pub(crate) fn services(folder: &Path) -> String {
     let script = folder.join("serve").display().to_string();
-    let mut toml = "poll_interval = \"1s\"\n".to_owned();
+    let mut toml = String::new();
     for service in ["web", "mail"] {
         toml += &format!("[[service]]\nname = \"{service}\"\ntimeout = \"3s\"\n");
         for verb in ["start", "stop", "status"] {
@@ -105,7 +114,7 @@ fn service_toml(folder: &Path) -> String {
     toml
 }
 
-fn health_toml(folder: &Path) -> String {
+pub(crate) fn health_toml(folder: &Path) -> String {
     let script = folder.join("check").display().to_string();
     let words = |node: &str| format!("{:?}", [script.as_str(), node]);
     let (first, second) = (words("r1"), words("r2"));

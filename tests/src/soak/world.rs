@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The pair of a soak, with everything enabled, and its clients: a transfer through NAT, a DHCP client that
+//! renews, elements of a set.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::dhcp::{Client, Duo, Identity, Make, Options, Program, Server, Setup};
+use crate::flows::{Ends, Transfer};
+use crate::lab::{CLIENT, Lab, VIRTUAL, Wire};
+use crate::linked::Linked;
+use crate::probe::{Asker, Questions};
+use crate::router::{Link, Plan, PluginFile, Ruleset};
+use crate::truth::{Bed, plain};
+
+/// Plugins beside the elector.
+pub const PLUGINS: [&str; 5] = ["conntrack", "sets", "dhcp", "service", "health"];
+/// Host number of the second group's address on the lan.
+const PHONES: u8 = 77;
+/// Bytes per second and direction of the transfer.
+const RATE: u64 = 200_000;
+const RENEWAL: Duration = Duration::from_secs(3);
+/// Time between two elements.
+const ELEMENT: Duration = Duration::from_secs(2);
+const ELEMENTS: u32 = 200;
+
+pub struct World<'l> {
+    pub bed: Bed<'l>,
+    pub transfer: Transfer,
+    pub client: Client,
+    /// The newest element, and the time at which it was added.
+    pub element: Option<(Ipv4Addr, Instant)>,
+    added: u32,
+    renewed: Instant,
+    _asker: Asker,
+}
+
+/// Addresses of the groups on the lan: of "office", then of "phones".
+pub fn addresses() -> [Ipv4Addr; 2] {
+    [VIRTUAL, PHONES].map(|host| Wire::Lan.ipv4(host))
+}
+
+impl<'l> World<'l> {
+    /// Starts everything, and waits until both nodes say OK.
+    pub fn start(lab: &'l Lab) -> Result<Self> {
+        let folder = lab.dir.join("scripts");
+        plain::install(lab, &folder)?;
+        for site in &lab.sites {
+            Ruleset::snat().load(site)?;
+        }
+        let setup = Setup::new(Make::Kea4);
+        let servers = Duo::install(lab, &[setup])?;
+        let disks = servers.iter().flatten().map(Server::disk);
+        let disks = disks.collect::<Result<Vec<_>>>()?;
+        let plan = plan(&folder, &servers)?;
+        let pair = Linked::begin(lab, [plan.clone(), plan])?;
+        let mut bed = Bed::new(pair);
+        (bed.servers, bed.disks) = (servers, disks);
+        bed.wait_ok()?;
+        let questions = Questions {
+            ipv4: addresses().to_vec(),
+            ..Questions::default()
+        };
+        let asker = Asker::start(lab, questions, Duration::from_millis(40))?;
+        let (client, _) = Client::bound(lab, Program::Udhcpc, &Identity::default())?;
+        bed.wait_ok()?;
+        Ok(Self {
+            transfer: transfer(lab)?,
+            bed,
+            client,
+            element: None,
+            added: 0,
+            renewed: Instant::now(),
+            _asker: asker,
+        })
+    }
+
+    /// What clients and administrators do all the time; `office` is the node that answers for that group.
+    pub fn live(&mut self, office: Option<usize>) -> Result<()> {
+        if self.renewed.elapsed() >= RENEWAL {
+            self.client.ask()?;
+            self.renewed = Instant::now();
+        }
+        let is_due = self.element.is_none_or(|(_, at)| at.elapsed() >= ELEMENT);
+        if let Some(site) = office.filter(|_| is_due) {
+            let number = self.added % ELEMENTS;
+            let element = Ipv4Addr::from([10, 99, (number / 200) as u8, (number % 200) as u8]);
+            // a fault may have deleted the set
+            let line = format!("add element inet filter bans {{ {element} }}");
+            if self.bed.nft(site, &line).is_ok() {
+                self.added += 1;
+                self.element = Some((element, Instant::now()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the transfer anew.
+    pub fn connect_again(&mut self) -> Result<()> {
+        self.transfer = transfer(self.bed.pair.lab)?;
+        Ok(())
+    }
+}
+
+fn transfer(lab: &Lab) -> Result<Transfer> {
+    let server = (Wire::Wan.ipv4(CLIENT), 80).into();
+    Transfer::start(Ends::plain(&lab.lan, &lab.wan, server), RATE)
+}
+
+fn plan(folder: &std::path::Path, servers: &[Vec<Server>; 2]) -> Result<Plan> {
+    let services = plain::services(folder);
+    let options = Options {
+        top: "follow = [\"office\"]\nsave_interval = \"1s\"\n",
+        service: &services,
+        ..Options::default()
+    };
+    let mut plan = Duo::plan(servers, options)?;
+    for plugin in plan.plugins.iter_mut().filter(|it| it.name == "service") {
+        plugin.toml = format!("follow = [\"office\"]\n{}", plugin.toml);
+    }
+    let plugin = |name: &str, toml: String| PluginFile {
+        name: name.to_owned(),
+        toml,
+        file: format!("libspared_{name}.so"),
+    };
+    plan.plugins.extend([
+        plugin("conntrack", String::new()),
+        plugin("sets", plain::SETS.to_owned()),
+        plugin("health", plain::health_toml(folder)),
+    ]);
+    plan.link = Some(Link {
+        wires: Wire::LINKS.to_vec(),
+        prefer: Some("r1".to_owned()),
+        ..Link::default()
+    });
+    plan.sections = format!(
+        "[[group]]\nname = \"phones\"\nprefer = \"r2\"\nadvert_interval = \"100ms\"\n\
+         failback_delay = \"500ms\"\nhold = \"500ms\"\n\
+         [[group.interface]]\ninterface = \"lan\"\nvrid = 77\naddresses = [\"{}/24\"]\n",
+        Wire::Lan.ipv4(PHONES)
+    );
+    Ok(plan)
+}
