@@ -15,10 +15,14 @@ impl Engine {
             }
             Some(_) if self.elsewhere > 0 => {
                 let elsewhere = self.elsewhere;
-                format!("{flows} flows, {elsewhere} translated to an address of the other node")
+                let flows = counted(flows);
+                format!("{flows}, {elsewhere} translated to an address of the other node")
             }
-            Some(_) => format!("{flows} flows"),
-            None => format!("{} flows", self.counters.kernel_flows.unwrap_or(0)),
+            Some(_) => counted(flows),
+            None => {
+                let flows = self.counters.kernel_flows.unwrap_or(0);
+                counted(usize::try_from(flows).unwrap_or(usize::MAX))
+            }
         }
     }
 
@@ -121,4 +125,9 @@ impl Engine {
             Some(Err(why)) => format!("no: {why}"),
         }
     }
+}
+
+fn counted(flows: usize) -> String {
+    let plural = if flows == 1 { "" } else { "s" };
+    format!("{flows} flow{plural}")
 }

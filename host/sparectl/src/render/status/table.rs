@@ -1,7 +1,9 @@
 //! Rows of a label and a value for each node.
 
-/// Columns before the first value.
+/// Least number of columns before the first value.
 const LABEL_WIDTH: usize = 22;
+/// Most: a longer label moves the values of its own row alone.
+const LABEL_WIDTH_MAX: usize = 42;
 /// Width of a value with another one after it.
 const VALUE_WIDTH: usize = 22;
 
@@ -57,8 +59,20 @@ impl Table {
     }
 
     pub fn render(&self) -> String {
-        let value_width = self.value_width();
-        self.rows.iter().map(|row| row.line(value_width)).collect()
+        let (label_width, value_width) = (self.label_width(), self.value_width());
+        let lines = self.rows.iter();
+        lines
+            .map(|row| row.line(label_width, value_width))
+            .collect()
+    }
+
+    fn label_width(&self) -> usize {
+        let labels = self.rows.iter().filter_map(|row| match row {
+            Row::Values { label, .. } => Some(width(label) + 2),
+            _ => None,
+        });
+        let widest = labels.filter(|columns| *columns <= LABEL_WIDTH_MAX).max();
+        widest.unwrap_or(0).max(LABEL_WIDTH)
     }
 
     fn value_width(&self) -> usize {
@@ -72,7 +86,7 @@ impl Table {
 }
 
 impl Row {
-    fn line(&self, value_width: usize) -> String {
+    fn line(&self, label_width: usize, value_width: usize) -> String {
         let (label, text) = match self {
             Self::Gap => return "\n".to_owned(),
             Self::Line(line) => return format!("{}\n", line.trim_end()),
@@ -83,7 +97,7 @@ impl Row {
             }
         };
         // a long label still keeps its distance
-        let gap = LABEL_WIDTH.saturating_sub(width(label)).max(2);
+        let gap = label_width.saturating_sub(width(label)).max(2);
         format!("{}\n", format!("{label}{:gap$}{text}", "").trim_end())
     }
 }
@@ -94,4 +108,21 @@ fn indented(indent: usize, label: &str) -> String {
 
 fn width(text: &str) -> usize {
     text.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stand_below_each_other_whatever_the_labels() {
+        let mut table = Table::default();
+        let values = || vec!["yes".to_owned(), "no".to_owned()];
+        for label in ["role", "preferred (an office)", &"x".repeat(60)] {
+            table.row(0, label, values());
+        }
+        let text = table.render();
+        let columns = text.lines().map(|line| line.find("yes"));
+        assert_eq!(columns.collect::<Vec<_>>(), [Some(27), Some(27), Some(66)]);
+    }
 }
