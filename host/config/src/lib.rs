@@ -51,6 +51,7 @@ pub use link::{Chain, Link};
 pub use options::{DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options, state_dir};
 pub use order::by_order;
 pub use plugin::{OnFailure, Plugin};
+use spared_message::fingerprint;
 pub use spared_message::link::LinkPath;
 
 /// Contents of all files.
@@ -116,15 +117,4 @@ fn digest(text: &str, plugins: &[Plugin]) -> String {
     let texts = plugins.flat_map(|plugin| [plugin.name.as_str(), plugin.text.as_str()]);
     let mixed = fingerprint([text].into_iter().chain(texts));
     format!("{:08x}", mixed & 0xffff_ffff)
-}
-
-/// FNV-1a of texts, mixed at the end. It finds differences, but is no protection against forgery.
-pub fn fingerprint<'t>(texts: impl IntoIterator<Item = &'t str>) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for text in texts {
-        for byte in text.bytes().chain([0]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-    hash ^ (hash >> 32)
 }

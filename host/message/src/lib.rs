@@ -4,7 +4,10 @@
 #![forbid(unsafe_code)]
 
 pub mod clean;
+mod fingerprint;
 pub mod link;
 pub mod notice;
 pub mod word;
 pub mod worker;
+
+pub use fingerprint::fingerprint;

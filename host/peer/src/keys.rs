@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use spared_config::fingerprint;
 use spared_control::Difference;
+use spared_message::fingerprint;
 use spared_message::worker::Scope;
 use toml::{Table, Value};
 

@@ -12,7 +12,7 @@
 //! and foreign bytes are skipped.
 
 /// Size of the file in bytes.
-use spared_config::fingerprint;
+use spared_message::fingerprint;
 
 pub const SIZE: usize = 512 * 1024;
 /// Longest text of a frame. The file holds more than two minutes of such frames.
