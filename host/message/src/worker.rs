@@ -60,7 +60,7 @@ pub enum ToWorker {
     /// The channel to the peer; its descriptor travels with the message. It replaces the one before.
     /// When the link's process is gone, its end is closed, and there is no channel.
     Channel,
-    /// The channel to another plugin of this node, by [`crate::channel`]; its descriptor travels
+    /// The channel to another plugin of this node, by the worker's `channel.rs`; its descriptor travels
     /// with the message. It replaces the one before.
     Partner {
         plugin: String,
