@@ -35,6 +35,9 @@ pub fn config(setup: &Setup, paths: &Paths) -> String {
     if let Some(renew_s) = setup.renew_s {
         lines.push(format!("dhcp-option=option:T1,{renew_s}"));
     }
+    if setup.authoritative {
+        lines.push("dhcp-authoritative".to_owned());
+    }
     if setup.dbus {
         lines.push("enable-dbus".to_owned());
     }

@@ -38,6 +38,8 @@ pub struct Options<'t> {
     pub service: &'t str,
     /// The clock of r2 is an hour ahead of r1's.
     pub clock_ahead: bool,
+    /// Further plugins.
+    pub plugins: &'t [PluginFile],
 }
 
 impl<'l> Duo<'l> {
@@ -63,20 +65,25 @@ impl<'l> Duo<'l> {
         Ok([at(0)?, at(1)?])
     }
 
-    /// Plan of both nodes, without a preference.
+    /// Plan of both nodes, without a preference. Without servers their plugins are left out.
     pub fn plan(servers: &[Vec<Server<'l>>; 2], options: Options) -> Result<Plan> {
         let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
         plan.without_preference();
-        for (name, toml) in [
-            ("dhcp", dhcp_toml(servers, options)?),
-            ("service", service_toml(servers, options)?),
-        ] {
+        let plugins = match servers[0].is_empty() {
+            true => Vec::new(),
+            false => vec![
+                ("dhcp", dhcp_toml(servers, options)?),
+                ("service", service_toml(servers, options)?),
+            ],
+        };
+        for (name, toml) in plugins {
             plan.plugins.push(PluginFile {
                 name: name.to_owned(),
                 toml,
                 file: format!("libspared_{name}.so"),
             });
         }
+        plan.plugins.extend_from_slice(options.plugins);
         Ok(plan)
     }
 

@@ -95,6 +95,8 @@ pub struct Setup {
     pub lease_cmds: bool,
     /// dnsmasq's D-Bus interface, on a bus of the site's own.
     pub dbus: bool,
+    /// dnsmasq also renews leases of which it has no record.
+    pub authoritative: bool,
     /// Offset of its clock, such as "+1h" or "-3600s".
     pub clock: Option<String>,
 }
@@ -111,6 +113,7 @@ impl Setup {
             socket: false,
             lease_cmds: false,
             dbus: false,
+            authoritative: false,
             clock: None,
         }
     }

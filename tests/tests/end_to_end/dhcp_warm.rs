@@ -15,6 +15,7 @@ const WARM: Options = Options {
     server: "",
     service: "",
     clock_ahead: false,
+    plugins: &[],
 };
 
 fn within(limit: Duration, holds: impl FnMut() -> bool) -> bool {
