@@ -10,7 +10,7 @@ needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo test matrix check fmt clippy docs book deny bench bench-failover bench-link bench-conntrack bench-dhcp \
+.PHONY: help build demo demo-video test matrix check fmt clippy docs book deny bench bench-failover bench-link bench-conntrack bench-dhcp \
 	bench-ipsec bench-sets bench-replica bench-pairs soak soak-storm soak-pairs soak-forger soak-conntrack \
 	soak-truth soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-fuzz fuzz fuzz-seeds \
 	release notices \
@@ -23,10 +23,16 @@ build: ## the programs and plugins, to try out
 	@$(needs) build
 	cargo build --locked --workspace --all-targets
 
-demo: ## two routers on this machine, four faults and a planned change, each measured
+demo: ## two pairs of routers on this machine, spared and keepalived with conntrackd, broken alike for two minutes
 	@$(needs) build demo
 	cargo build --locked --release --workspace
 	target/release/demo
+
+demo-video: ## the same as a recording of asciinema's format, and the picture of the README
+	@$(needs) build demo
+	cargo build --locked --release --workspace
+	target/release/demo --record docs/pictures/demo.cast
+	python3 packaging/recording.py docs/pictures/demo.cast docs/pictures/demo.svg
 
 # SPARED_BUILT: tests that load example plugins need not have cargo build them
 test: export SPARED_BUILT := yes

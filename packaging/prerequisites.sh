@@ -14,9 +14,9 @@ packages_for() {
 	ipsec) echo strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins ;;
 	kernel) echo gcc libc6-dev make flex bison bc xz-utils ;;
 	uml)   echo user-mode-linux kmod ;;
-	demo)  echo iproute2 nftables keepalived iputils-ping procps ;;
-	bench) packages_for demo; packages_for dhcp; packages_for ipsec; echo conntrackd conntrack rsync ;;
-	test)  packages_for demo; packages_for dhcp; packages_for ipsec; echo conntrackd conntrack frr tcpdump ;;
+	demo)  packages_for ipsec; echo iproute2 nftables keepalived conntrackd rsync dnsmasq-base iputils-ping procps ;;
+	bench) packages_for demo; packages_for dhcp; echo conntrack ;;
+	test)  packages_for demo; packages_for dhcp; echo conntrack frr tcpdump ;;
 	docs)  echo scdoc mandoc python3-sphinx python3-myst-parser furo ;;
 	deb)   packages_for docs; echo dpkg-dev debhelper lintian ;;
 	root)  echo mmdebstrap ;;

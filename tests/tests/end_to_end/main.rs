@@ -19,6 +19,7 @@ mod conntrack_offload;
 mod conntrack_proxy;
 mod conntrack_select;
 mod copied;
+mod demo;
 mod dhcp_client;
 mod dhcp_clock;
 mod dhcp_failover;
