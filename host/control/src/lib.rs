@@ -425,6 +425,8 @@ pub struct PluginStatus {
     pub restarts: u64,
     /// Calls of the plugin that took longer than 50 ms, since its start.
     pub slow_calls: u64,
+    /// Number of times that the plugin sent more than its share and was not read from for a while.
+    pub pauses: u64,
     /// Capabilities of its worker, such as "net_admin".
     pub capabilities: Vec<String>,
     /// "real-time", "normal", or why not; empty if the plugin does not run.

@@ -9,6 +9,12 @@ pub use crate::monotonic::now_ns as monotonic_ns;
 
 use crate::monotonic::nanoseconds;
 
+/// CPU time of the calling thread: time spent, without that in which others had the CPU.
+pub fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 /// Local time like "2026-11-14T08:12:03+01:00".
 pub fn now() -> String {
     format(&Zoned::now(), "%Y-%m-%dT%H:%M:%S%:z")

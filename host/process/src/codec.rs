@@ -97,12 +97,15 @@ pub fn send<M: Serialize>(
 #[derive(Debug)]
 pub struct Receiver {
     buffer: Box<[u8]>,
+    /// Length of the last record.
+    pub length: usize,
 }
 
 impl Default for Receiver {
     fn default() -> Self {
         Self {
             buffer: vec![0; MESSAGE_MAX].into_boxed_slice(),
+            length: 0,
         }
     }
 }
@@ -145,6 +148,7 @@ impl Receiver {
         if received.bytes == 0 {
             return Err(ReceiveError::Closed);
         }
+        self.length = received.bytes;
         let record = self.buffer.get(..received.bytes).unwrap_or_default();
         let message = postcard::from_bytes(record)
             .map_err(|error| ReceiveError::Malformed(format!("a record is malformed: {error}")))?;

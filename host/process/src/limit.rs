@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Allows `rate` events a second, and `burst` at once.
 #[derive(Debug)]
@@ -29,9 +29,7 @@ impl Limit {
 
     /// Takes one token; false if there is none.
     pub fn take(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.filled_at).as_secs_f64();
-        self.tokens = (self.tokens + passed * self.rate).min(self.burst);
-        self.filled_at = now;
+        self.fill(now);
         if self.tokens < 1.0 {
             self.refused += 1;
             return false;
@@ -40,8 +38,26 @@ impl Limit {
         true
     }
 
+    /// Takes `amount` tokens for what has happened already, on credit if need be.
+    pub fn charge(&mut self, now: Instant, amount: f64) {
+        self.fill(now);
+        self.tokens -= amount;
+    }
+
+    /// Time until nothing is owed; None if nothing is.
+    pub fn debt(&self) -> Option<Duration> {
+        let owed = -self.tokens;
+        (owed > 0.0).then(|| Duration::from_secs_f64(owed / self.rate))
+    }
+
     /// Number of refusals since the last call.
     pub fn take_suppressed_count(&mut self) -> u64 {
         std::mem::take(&mut self.refused)
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.filled_at).as_secs_f64();
+        self.tokens = (self.tokens + passed * self.rate).min(self.burst);
+        self.filled_at = self.filled_at.max(now);
     }
 }

@@ -41,12 +41,28 @@ impl Pings {
         Some(self.number)
     }
 
+    /// The same for a process that was not read from for a part of that time, so that its answer
+    /// waits here.
+    pub fn next_of_unread(&mut self, usage: Option<Usage>) -> Option<u64> {
+        self.usage = usage;
+        if self.missed() >= MISSED_MAX {
+            return None;
+        }
+        self.number += 1;
+        Some(self.number)
+    }
+
     /// Handles an answer. One that was given before is ignored.
     pub fn handle_pong(&mut self, number: u64) {
-        if number > self.answered && number <= self.number {
+        if self.is_open(number) {
             self.answered = number;
             self.own = Duration::ZERO;
         }
+    }
+
+    /// Whether this ping waits for its answer.
+    pub fn is_open(&self, number: u64) -> bool {
+        number > self.answered && number <= self.number
     }
 
     /// Number of unanswered pings.

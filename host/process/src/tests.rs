@@ -7,6 +7,16 @@ fn millis(next: Next) -> u128 {
     next.pause().as_millis()
 }
 
+/// Its answer may wait in a socket that the host does not read at the moment, but not for ever.
+#[test]
+fn a_process_that_is_not_read_from_is_not_taken_for_one_that_hangs_for_a_minute() {
+    let mut pings = Pings::default();
+    for _ in 0..60 {
+        assert!(pings.next_of_unread(None).is_some());
+    }
+    assert_eq!(pings.next_of_unread(None), None);
+}
+
 #[test]
 fn pauses_double_and_the_fifth_end_within_a_minute_is_one_too_many() {
     let (mut restarts, now) = (RestartBudget::new(Policy::WORKER), Instant::now());

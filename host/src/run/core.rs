@@ -174,8 +174,14 @@ impl Core {
             // The elector first, the kernel next, control clients last.
             ready.sort_by_key(|key| self.rank(*key));
             for key in ready {
+                let spent = clock::cpu_time();
                 self.handle(key);
                 self.settle_down();
+                if let Key::Worker(serial) | Key::Errors(serial) = key {
+                    let spent = clock::cpu_time().saturating_sub(spent);
+                    self.supervisor
+                        .charge(&self.poller, Instant::now(), serial, spent);
+                }
             }
             self.handle_timeouts();
             self.settle_down();

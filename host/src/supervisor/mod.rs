@@ -12,6 +12,7 @@ mod files;
 mod plugin;
 mod purpose;
 mod report;
+mod share;
 mod status;
 mod worker;
 
@@ -175,7 +176,7 @@ impl Supervisor {
         } else {
             BUDGET
         };
-        self.read(poller, now, &name, serial, budget);
+        self.read(poller, now, &name, serial, Some(budget));
         self.start_configured();
     }
 
@@ -201,7 +202,7 @@ impl Supervisor {
             return;
         };
         // Messages that it sent before it ended come first.
-        self.read(poller, now, &name, serial, ELECTOR_BUDGET);
+        self.read(poller, now, &name, serial, None);
         if self.name_of(serial).is_some() {
             self.handle_ended(now, &name, None);
         }
@@ -238,6 +239,7 @@ impl Supervisor {
             }
             self.begin(poller, now, &name);
         }
+        self.end_pauses(poller, now);
         self.end_trials(now);
         self.end_questions(now);
         self.end_checks(now);

@@ -139,7 +139,10 @@ impl Plugin {
             .iter()
             .flat_map(|running| running.pending.values());
         let questions = questions.filter_map(Purpose::until);
-        questions.chain(own.into_iter().flatten()).min()
+        let running = self.running.as_ref();
+        let pause = running.and_then(|running| running.share.paused_until());
+        let own = own.into_iter().chain([pause]);
+        questions.chain(own.flatten()).min()
     }
 }
 

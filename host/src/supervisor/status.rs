@@ -46,6 +46,7 @@ impl Supervisor {
             capabilities::names(plugin.capabilities())
         };
         let slow_calls = plugin.running.as_ref().map_or(0, |it| it.slow_calls);
+        let pauses = plugin.running.as_ref().map_or(0, |it| it.share.pauses);
         let pid = plugin.running.as_ref().map(|running| running.worker.pid());
         PluginStatus {
             name: plugin.name().to_owned(),
@@ -56,6 +57,7 @@ impl Supervisor {
             pid,
             restarts: plugin.restarts,
             slow_calls,
+            pauses,
             capabilities,
             scheduling: self.scheduling(plugin, pid),
             verbs: descriptor.map(verbs).unwrap_or_default(),

@@ -15,11 +15,14 @@ use spared_worker::process::Worker;
 use super::failure::faults;
 use super::plugin::State;
 use super::purpose::Purpose;
+use super::share::Share;
 use super::{Answered, Report, Supervisor};
 use crate::events::{Kind, Notice};
 
 /// Maximum number of reads of the error output of a worker that has ended.
 const LAST_LOOKS: u32 = 5;
+/// Maximum number of messages read from a worker that has ended; a socket holds about as many.
+const READ_AT_END: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -30,7 +33,7 @@ pub(super) struct Running {
     pub(super) pings: Pings,
     /// Number of callbacks that took longer than allowed.
     pub(super) slow_calls: u64,
-    messages: Limit,
+    pub(super) share: Share,
     lines: Limit,
     /// Reads of its error output, each of 16 kB at most.
     errors: Limit,
@@ -44,8 +47,7 @@ impl Running {
             pending: BTreeMap::new(),
             pings: Pings::default(),
             slow_calls: 0,
-            // Ten times what a busy plugin sends; more is a flood.
-            messages: Limit::new(5_000, 10_000, now),
+            share: Share::new(now),
             lines: Limit::new(20, 200, now),
             errors: Limit::new(100, 1_000, now),
         }
@@ -53,31 +55,31 @@ impl Running {
 }
 
 impl Supervisor {
+    /// Reads up to `budget` messages, of one that has ended all.
     pub(super) fn read(
         &mut self,
         poller: &Poller,
         now: Instant,
         name: &str,
         serial: u64,
-        budget: usize,
+        budget: Option<usize>,
     ) {
-        for _ in 0..budget {
-            let Some(running) = self.plugins.get_mut(name).and_then(|p| p.running.as_mut()) else {
-                return;
-            };
-            if running.serial != serial {
+        for _ in 0..budget.unwrap_or(READ_AT_END) {
+            let Some(running) = self.running(name).filter(|it| it.serial == serial) else {
                 return; // replaced meanwhile
+            };
+            if budget.is_some() && running.share.is_overdrawn() {
+                return;
             }
             match running.worker.receive() {
                 Ok(None) => return,
-                Ok(Some(_)) if !running.messages.take(now) => {
-                    return self.handle_ended(
-                        now,
-                        name,
-                        Some("flooded the host with messages".to_owned()),
-                    );
+                Ok(Some(message)) => {
+                    if !running.is_asked(&message) {
+                        let bytes = running.worker.received_bytes();
+                        running.share.charge_record(now, bytes);
+                    }
+                    self.handle_message(poller, now, name, message);
                 }
-                Ok(Some(message)) => self.handle_message(poller, now, name, message),
                 Err(ReceiveError::Closed) => return self.handle_ended(now, name, None),
                 Err(error) => return self.handle_ended(now, name, Some(error.of_it())),
             }
@@ -215,7 +217,11 @@ impl Supervisor {
                 continue;
             };
             let usage = Usage::of(running.worker.pid());
-            let Some(number) = running.pings.next(usage) else {
+            let number = match running.share.take_paused() {
+                true => running.pings.next_of_unread(usage),
+                false => running.pings.next(usage),
+            };
+            let Some(number) = number else {
                 let why = format!("did not answer for {} s", running.pings.missed());
                 self.handle_ended(now, &name, Some(why));
                 continue;

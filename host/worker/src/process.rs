@@ -102,6 +102,11 @@ impl Worker {
         Ok(received.map(|(message, _descriptors)| printable(message)))
     }
 
+    /// Length in bytes of the message that [`receive`](Self::receive) returned last.
+    pub fn received_bytes(&self) -> usize {
+        self.receiver.length
+    }
+
     /// Its error output, until the end of it.
     pub fn errors(&mut self) -> Option<&mut Errors> {
         self.errors.as_mut()

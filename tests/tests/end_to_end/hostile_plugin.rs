@@ -27,6 +27,10 @@ const ATTEMPTS: u32 = 3;
 const AT_ONCE: usize = 25;
 /// Until the elector starts beside plugins that hang: one is found out after three seconds.
 const START_MAX: Duration = Duration::from_secs(6);
+/// How long the load is measured.
+const LOADED: Duration = Duration::from_secs(5);
+/// Percents of a CPU by which two measurements of the same may differ, and the answers' own cost.
+const MARGIN: u64 = 8;
 
 /// One library under many names, which its behaviours go by.
 struct Guests<'p, 'l> {
@@ -269,5 +273,64 @@ fn a_plugin_that_never_drains_nor_settles_prevents_no_failover() {
         steady.hold(begun, "a switchover that is refused")?;
         lab.power_off(&lab.sites[0])?;
         pair.wait("r2 active", || pair.role(1) == "active")
+    });
+}
+
+/// CPU time of a process and its threads, in ticks of 10 ms.
+fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let times = fields.split_ascii_whitespace().skip(11).take(2);
+    times.filter_map(|it| it.parse::<u64>().ok()).sum()
+}
+
+/// CPU time of the daemon in percent, and the slowest of its answers from a plugin that behaves well.
+fn load(pair: &Linked) -> Result<(u64, Duration)> {
+    let host = pair.routers[0].daemons[0].pid();
+    let (begun, before) = (Stamp::now(), ticks(host));
+    let mut slowest = Duration::ZERO;
+    while Stamp::now().since(begun) < LOADED {
+        let asked = Stamp::now();
+        pair.done(0, &["vrrp", "status"])?;
+        slowest = slowest.max(Stamp::now().since(asked));
+        std::thread::sleep(STEP);
+    }
+    let passed = Stamp::now().since(begun).as_millis() / 10;
+    let spent = u128::from(ticks(host) - before);
+    Ok((u64::try_from(spent * 100 / passed)?, slowest))
+}
+
+/// Without a limit each of them takes as much as the daemon has.
+#[test]
+fn plugins_that_flood_take_a_tenth_of_the_daemon_each_and_slow_no_other() {
+    scenario(2, |lab| {
+        let pair = frozen(lab)?;
+        let guests = Guests { pair: &pair };
+        let steady = Steady::begin(&pair.watch, &pair.routers)?;
+        let (idle, quick) = load(&pair)?;
+        let begun = Stamp::now();
+        steadily(&steady, &guests, &[0], "floods", table::FLOODS_OF_RECORDS)?;
+        let (busy, slow) = load(&pair)?;
+        println!("idle {idle} % {quick:?}, flooded {busy} % {slow:?}");
+        let share = 10 * u64::try_from(table::FLOODS_OF_RECORDS.len())?;
+        assert!(busy <= idle + share + MARGIN, "{busy} %, idle {idle} %");
+        assert!(slow < quick * 4 + STEP, "{slow:?}, else {quick:?}");
+        let lines = guests.lines(0, 0);
+        for row in table::FLOODS_OF_RECORDS {
+            let said = lines.iter().filter(|line| says(line, *row)).count();
+            assert_eq!(said, 1, "{row:?}");
+            let status = pair
+                .status(0)?
+                .plugins
+                .into_iter()
+                .find(|it| it.name == row.0);
+            let status = status.ok_or("it is not listed")?;
+            assert!(
+                status.state == "running" && status.restarts == 0,
+                "{status:?}"
+            );
+            assert!(status.pauses > 5, "{status:?}");
+        }
+        steady.hold(begun, "floods")
     });
 }

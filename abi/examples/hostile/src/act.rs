@@ -166,6 +166,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("flood-calls", flood::calls),
     ("flood-follow", flood::follow),
     ("flood-checks", flood::checks),
+    ("flood-check", flood::check),
     ("flood-sync", flood::sync),
     ("flood-send", flood::send),
     ("flood-sign", flood::sign),
@@ -173,6 +174,8 @@ pub const ACTS: &[(&str, Act)] = &[
     ("flood-timer", flood::timer),
     ("flood-udp", flood::udp),
     ("flood-records", flood::records),
+    ("flood-large", flood::large),
+    ("flood-small", flood::small),
     // its own records on the host's socket
     ("record-random", records::random),
     ("record-empty", records::empty),

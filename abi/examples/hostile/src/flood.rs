@@ -6,6 +6,8 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use spared_abi::{self as abi, Bytes, Status, Str};
+use spared_process::child::SOCKET_FD;
+use spared_process::codec;
 use spared_worker::message::FromWorker;
 
 use crate::host::call;
@@ -61,6 +63,14 @@ pub fn checks() -> Status {
     for number in 0..3000 {
         let name = CString::new(format!("check {number}")).unwrap_or_default();
         lie::check(name.as_ptr(), 0, number % 101, Str::of("of a flood"));
+    }
+    again()
+}
+
+/// Reports one check again and again.
+pub fn check() -> Status {
+    for number in 0..3000 {
+        lie::check(c"one".as_ptr(), 0, number % 101, Str::of("of a flood"));
     }
     again()
 }
@@ -140,5 +150,27 @@ pub fn records() -> Status {
     for _ in 0..20_000 {
         records::send(&line);
     }
+    again()
+}
+
+/// Records of 64 kB, as fast as the host takes them.
+pub fn large() -> Status {
+    fill(&FromWorker::InSync {
+        yes: false,
+        why: "w".repeat(65_000),
+    })
+}
+
+/// Short records, each of which has the host do something.
+pub fn small() -> Status {
+    fill(&FromWorker::ForgetCheck {
+        name: "none".to_owned(),
+    })
+}
+
+/// Fills the socket, again and again, past the worker's own queue.
+fn fill(message: &FromWorker) -> Status {
+    let record = codec::encode(message).unwrap_or_default();
+    while records::transmit(SOCKET_FD, &record) {}
     again()
 }

@@ -17,10 +17,10 @@ fn socket() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(SOCKET_FD) }
 }
 
-/// Sends one record, and waits for room, as a lost record would test nothing.
-pub fn transmit(socket: RawFd, record: &[u8]) {
+/// Sends one record; false if there is no room.
+pub fn transmit(socket: RawFd, record: &[u8]) -> bool {
     // SAFETY: the record lives through the call.
-    unsafe { libc::send(socket, record.as_ptr().cast(), record.len(), 0) };
+    unsafe { libc::send(socket, record.as_ptr().cast(), record.len(), 0) >= 0 }
 }
 
 pub fn send(message: &FromWorker) {
@@ -63,7 +63,9 @@ fn long_line() -> FromWorker {
 
 pub fn cut() -> Status {
     let record = codec::encode(&long_line()).unwrap_or_default();
-    (1..record.len()).for_each(|length| transmit(SOCKET_FD, &record[..length]));
+    (1..record.len()).for_each(|length| {
+        transmit(SOCKET_FD, &record[..length]);
+    });
     again()
 }
 

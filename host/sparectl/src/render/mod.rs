@@ -90,6 +90,12 @@ pub fn plugins(plugins: &[PluginStatus]) -> String {
         if plugin.slow_calls > 0 {
             text += &format!("    calls longer than 50 ms: {}\n", plugin.slow_calls);
         }
+        if plugin.pauses > 0 {
+            text += &format!(
+                "    pauses, as it sent more than its share: {}\n",
+                plugin.pauses
+            );
+        }
         if !plugin.capabilities.is_empty() {
             text += &format!("    capabilities: {}\n", plugin.capabilities.join(", "));
         }

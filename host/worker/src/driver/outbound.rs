@@ -17,6 +17,10 @@ use crate::message::FromWorker;
 const QUEUE_MAX: usize = 1024;
 /// Limit for log lines, the first to be dropped.
 const QUEUE_MAX_FOR_LOG: usize = 512;
+/// Bytes that may wait in the queue for one more record to be taken. With what the socket holds, the
+/// host reads as much within a second even from a worker that sends too much, so that the answer to
+/// its ping is in time.
+const QUEUE_BYTES: usize = 512 * 1024;
 
 /// Log lines that a plugin may write at once, and per second.
 const LOG_BURST: u64 = 400;
@@ -37,6 +41,8 @@ pub struct Outbound {
 #[derive(Debug)]
 struct Queue {
     records: VecDeque<Vec<u8>>,
+    /// Their length.
+    bytes: usize,
     lost: u64,
     lines: Allowance,
     lines_dropped: u64,
@@ -50,6 +56,7 @@ impl Outbound {
             woken: AtomicBool::new(false),
             queue: Mutex::new(Queue {
                 records: VecDeque::new(),
+                bytes: 0,
                 lost: 0,
                 lines: Allowance::default(),
                 lines_dropped: 0,
@@ -80,8 +87,13 @@ impl Outbound {
 
     /// Sends now, or as soon as the host reads.
     pub fn send(&self, message: &FromWorker) {
+        let answers = matches!(
+            message,
+            FromWorker::Returned { .. } | FromWorker::Pong { .. } | FromWorker::Call { .. }
+        );
+        let bytes = if answers { usize::MAX } else { QUEUE_BYTES };
         match codec::encode(message) {
-            Ok(record) => self.lock().push(self.socket(), record, QUEUE_MAX),
+            Ok(record) => self.lock().push(self.socket(), record, (QUEUE_MAX, bytes)),
             Err(error) => self.log(abi::LOG_ERROR, &format!("a message to the host: {error}")),
         }
         self.kick_if_waiting();
@@ -143,11 +155,12 @@ impl Queue {
             text: text.to_owned(),
         };
         if let Ok(record) = codec::encode(&line) {
-            self.push(socket, record, QUEUE_MAX_FOR_LOG);
+            self.push(socket, record, (QUEUE_MAX_FOR_LOG, QUEUE_BYTES));
         }
     }
 
-    fn push(&mut self, socket: BorrowedFd<'_>, record: Vec<u8>, limit: usize) {
+    /// Sends a record, or queues it behind fewer than these records and bytes.
+    fn push(&mut self, socket: BorrowedFd<'_>, record: Vec<u8>, (most, bytes): (usize, usize)) {
         self.flush(socket);
         if self.records.is_empty() {
             match codec::transmit(socket, &record, &[]) {
@@ -156,7 +169,8 @@ impl Queue {
                 _ => return,
             }
         }
-        if self.records.len() < limit {
+        if self.records.len() < most && self.bytes < bytes {
+            self.bytes += record.len();
             self.records.push_back(record);
         } else {
             self.lost += 1;
@@ -168,6 +182,7 @@ impl Queue {
             if matches!(codec::transmit(socket, record, &[]), Err(SendError::Full)) {
                 return;
             }
+            self.bytes -= record.len();
             self.records.pop_front();
         }
     }

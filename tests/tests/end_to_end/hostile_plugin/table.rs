@@ -212,12 +212,21 @@ pub const FLOODS: &[Row] = &[
     ("flood-calls", "runs"),
     ("flood-follow", "runs"),
     ("flood-checks", "too many checks"),
-    ("flood-sync", "runs"),
+    ("flood-check", "read from more slowly"),
+    ("flood-sync", "sends more than 2 MiB a second"),
     ("flood-sign", "runs"),
     ("flood-wake-in-woken", "runs"),
     ("flood-timer", "runs"),
     ("flood-udp", "runs"),
-    ("flood-records", "suppressed|flooded the host with messages"),
+    ("flood-records", "suppressed|read from more slowly"),
+    ("flood-large", "read from more slowly"),
+    ("flood-small", "read from more slowly"),
+];
+
+/// Floods of plugins that answer pings meanwhile, and live.
+pub const FLOODS_OF_RECORDS: &[Row] = &[
+    ("flood-sync", "sends more than 2 MiB a second"),
+    ("flood-check", "read from more slowly"),
 ];
 
 /// Pairs of copies that exchange messages on their node.

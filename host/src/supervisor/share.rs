@@ -1,0 +1,198 @@
+//! Share of one worker in the host: bytes that it sends unasked, and time that the host spends on it.
+//! A worker that uses up its share is not read from until it has a share again: its socket fills,
+//! then its own queue, and nothing that it sent is lost here.
+
+use std::time::{Duration, Instant};
+
+use spared_process::limit::Limit;
+use spared_process::poller::{Key, Poller};
+use spared_worker::message::FromWorker;
+
+use super::worker::Running;
+use super::{Kind, Notice, Report, Supervisor};
+
+/// Bytes that a worker may send unasked, a second and at once.
+const BYTES_PER_S: u32 = 2 << 20;
+const BYTES_BURST: u32 = 4 << 20;
+/// Weight of a record besides its bytes: the shortest ones cost the host as much as some hundred
+/// bytes.
+const RECORD: usize = 256;
+
+/// Time of the host that may go to one worker, of each second and at once, in microseconds.
+const TIME_PER_S: u32 = 100_000;
+const TIME_BURST: u32 = 100_000;
+/// The elector's time counts for a fifth: what it sends moves roles, a failover of many groups takes
+/// the host hundreds of milliseconds, and it must not wait in the middle of one.
+const ELECTOR: f64 = 0.2;
+
+/// Longest pause. What is owed beyond it is waited for in the next one.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub(super) struct Share {
+    bytes: Limit,
+    time: Limit,
+    paused_until: Option<Instant>,
+    /// Number of pauses so far.
+    pub(super) pauses: u64,
+    /// Whether there was a pause since the last ping.
+    was_paused: bool,
+}
+
+impl Share {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            bytes: Limit::new(BYTES_PER_S, BYTES_BURST, now),
+            time: Limit::new(TIME_PER_S, TIME_BURST, now),
+            paused_until: None,
+            pauses: 0,
+            was_paused: false,
+        }
+    }
+
+    /// A record has come unasked.
+    pub(super) fn charge_record(&mut self, now: Instant, bytes: usize) {
+        let weight = u32::try_from(bytes + RECORD).unwrap_or(u32::MAX);
+        self.bytes.charge(now, weight.into());
+    }
+
+    pub(super) fn charge_time(&mut self, now: Instant, spent: Duration, is_elector: bool) {
+        let factor = if is_elector { ELECTOR } else { 1.0 };
+        self.time.charge(now, spent.as_secs_f64() * 1e6 * factor);
+    }
+
+    /// Whether it has sent too much to be read on.
+    pub(super) fn is_overdrawn(&self) -> bool {
+        self.bytes.debt().is_some()
+    }
+
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    pub(super) fn take_paused(&mut self) -> bool {
+        std::mem::take(&mut self.was_paused)
+    }
+
+    /// Begins a pause if more was used than the share; what was used up first.
+    fn pause(&mut self, now: Instant) -> Option<&'static str> {
+        let (bytes, time) = (self.bytes.debt(), self.time.debt());
+        let debt = bytes.max(time)?;
+        self.paused_until = Some(now + debt.min(PAUSE_MAX));
+        self.pauses += 1;
+        self.was_paused = true;
+        Some(match bytes >= time {
+            true => "sends more than 2 MiB a second",
+            false => "takes more than a tenth of the host's time",
+        })
+    }
+}
+
+impl Running {
+    /// Whether a message answers a question of the host that is open.
+    pub(super) fn is_asked(&self, message: &FromWorker) -> bool {
+        match message {
+            FromWorker::Returned { token, .. } => self.pending.contains_key(token),
+            FromWorker::Pong { number, .. } => self.pings.is_open(*number),
+            _ => false,
+        }
+    }
+}
+
+impl Supervisor {
+    /// Counts time that was spent on a worker, and stops reading from one that used up its share.
+    pub fn charge(&mut self, poller: &Poller, now: Instant, serial: u64, spent: Duration) {
+        let Some(name) = self.name_of(serial) else {
+            return;
+        };
+        let is_elector = self.provides_groups(&name);
+        let Some(running) = self.running(&name) else {
+            return;
+        };
+        let share = &mut running.share;
+        share.charge_time(now, spent, is_elector);
+        if share.paused_until.is_some() {
+            return;
+        }
+        let Some(why) = share.pause(now) else { return };
+        let is_first = share.pauses == 1;
+        poller.forget(&running.worker);
+        if let Some(errors) = running.worker.errors() {
+            poller.forget(errors);
+        }
+        if is_first {
+            let text = format!("{name} {why}: it is read from more slowly");
+            self.reports.push_back(Report::Tell(
+                Notice::warn(Kind::Plugin, text).because("flood"),
+            ));
+        }
+    }
+
+    /// Reads on from workers whose pause is over.
+    pub(super) fn end_pauses(&mut self, poller: &Poller, now: Instant) {
+        for plugin in self.plugins.values_mut() {
+            let Some(running) = plugin.running.as_mut() else {
+                continue;
+            };
+            if running.share.paused_until.is_none_or(|until| now < until) {
+                continue;
+            }
+            running.share.paused_until = None;
+            let serial = running.serial;
+            // fails only without memory; the pings then end the worker
+            let _ = poller.watch(&running.worker, Key::Worker(serial));
+            if let Some(errors) = running.worker.errors() {
+                let _ = poller.watch(errors, Key::Errors(serial));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn bytes_beyond_the_share_are_waited_for() {
+        let now = Instant::now();
+        let mut share = Share::new(now);
+        for _ in 0..63 {
+            share.charge_record(now, 64 << 10);
+        }
+        assert_eq!(share.pause(now), None);
+        for _ in 0..3 {
+            share.charge_record(now, 64 << 10);
+        }
+        assert_eq!(share.pause(now), Some("sends more than 2 MiB a second"));
+        let until = share.paused_until().unwrap();
+        assert!(until > now + 60 * MS && until < now + 120 * MS);
+        share.charge_record(until, 0);
+        assert_eq!(share.bytes.debt().unwrap_or_default().as_millis(), 0);
+    }
+
+    #[test]
+    fn the_shortest_records_weigh_more_than_their_bytes() {
+        let now = Instant::now();
+        let mut share = Share::new(now);
+        (0..20_000).for_each(|_| share.charge_record(now, 8));
+        assert!(share.is_overdrawn());
+    }
+
+    #[test]
+    fn time_beyond_a_tenth_is_waited_for_and_an_electors_counts_less() {
+        let now = Instant::now();
+        let (mut one, mut elector) = (Share::new(now), Share::new(now));
+        one.charge_time(now, 110 * MS, false);
+        elector.charge_time(now, 110 * MS, true);
+        assert_eq!(elector.pause(now), None);
+        let why = one.pause(now);
+        assert_eq!(why, Some("takes more than a tenth of the host's time"));
+        let pause = one.paused_until().unwrap() - now;
+        assert!(pause > 99 * MS && pause < 101 * MS, "{pause:?}");
+        one.charge_time(now, 10_000 * MS, false);
+        let _ = one.pause(now);
+        assert_eq!(one.paused_until(), Some(now + PAUSE_MAX));
+    }
+}
