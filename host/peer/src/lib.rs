@@ -19,12 +19,17 @@ use spared_control::Difference;
 use spared_message::clean;
 use spared_message::word::Word;
 use spared_pair::NodeFacts;
+use spared_process::limit::Limit;
 
 pub use answer::answer;
 use keys::Keys;
 
 /// Interval at which unchanged facts are sent again.
 const FACTS_EVERY: Duration = Duration::from_secs(10);
+/// Changes of facts that are sent a second, and at once. A plugin may change its checks all the time,
+/// and the link's process must have time for plugins' messages.
+const FACTS_PER_S: u32 = 10;
+const FACTS_BURST: u32 = 30;
 /// Questions of the peer that are answered at the same time.
 const SERVED_MAX: usize = 16;
 /// Questions to the peer at the same time.
@@ -60,6 +65,7 @@ pub struct Peer {
     /// Questions of the peer that are not answered yet.
     served: BTreeSet<u64>,
     words: VecDeque<Word>,
+    facts_left: Option<Limit>,
 }
 
 impl Peer {
@@ -101,16 +107,22 @@ impl Peer {
         self.facts = Some(clean::facts(facts));
     }
 
-    /// Sends the facts of this node, if they changed or were last sent `FACTS_EVERY` ago.
-    pub fn update(&mut self, now: Instant, facts: NodeFacts) {
+    /// Sends the facts of this node, if they changed or were last sent `FACTS_EVERY` ago. False if
+    /// that has to wait.
+    pub fn update(&mut self, now: Instant, facts: NodeFacts) -> bool {
         let fresh = self.said.as_ref().is_some_and(|(said, at)| {
             *said == facts && now.saturating_duration_since(*at) < FACTS_EVERY
         });
         if !self.up || fresh {
-            return;
+            return true;
+        }
+        let limit = || Limit::new(FACTS_PER_S, FACTS_BURST, now);
+        if !self.facts_left.get_or_insert_with(limit).take(now) {
+            return false;
         }
         self.words.push_back(Word::Status(Box::new(facts.clone())));
         self.said = Some((facts, now));
+        true
     }
 
     // ---- configuration

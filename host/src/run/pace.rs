@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 /// Pause after the work, in multiples of its duration: the work takes at most a tenth of the time.
 const PAUSE: u32 = 9;
+/// Shortest pause. What follows from the work, such as a message to the peer, takes the link's
+/// process more time than the work does.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// Longest pause. A measured duration includes time in which other processes had the CPU.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
@@ -28,7 +31,7 @@ impl Pace {
     pub fn handle_done(&mut self, begun: Instant, ended: Instant) {
         let took = ended.saturating_duration_since(begun);
         self.is_wanted = false;
-        self.not_before = Some(ended + (took * PAUSE).min(PAUSE_MAX));
+        self.not_before = Some(ended + (took * PAUSE).clamp(PAUSE_MIN, PAUSE_MAX));
     }
 
     pub fn next_timeout(&self) -> Option<Instant> {

@@ -325,21 +325,25 @@ impl Core {
     /// Computes what each node lacks. The cost grows with all groups, so between role changes of many groups
     /// at once it would delay the next.
     pub(super) fn refresh_readiness(&mut self, now: Instant) {
-        self.tell_readiness(now);
+        let is_told = self.tell_readiness(now);
         self.pair.readiness.handle_done(now, Instant::now());
+        if !is_told {
+            self.pair.readiness.want();
+        }
     }
 
-    fn tell_readiness(&mut self, now: Instant) {
+    // False if the peer has to be told later.
+    fn tell_readiness(&mut self, now: Instant) -> bool {
         let Some(peer) = self.peer_name().map(str::to_owned) else {
             let missing = vec!["there is no link to a peer".to_owned()];
             self.groups.set_missing(missing);
-            return;
+            return true;
         };
         self.note_paths();
         let mut own = self.node_facts(None);
         self.pair.missing = self.missing(&own, &peer);
         own.missing.clone_from(&self.pair.missing);
-        self.pair.peer.update(now, own.brief());
+        let is_told = self.pair.peer.update(now, own.brief());
         // a group that is forced on this node may still be prepared to become active here
         let unforced = NodeFacts {
             groups: Vec::new(),
@@ -347,6 +351,7 @@ impl Core {
         };
         let missing = self.missing(&unforced, &peer);
         self.groups.set_missing(missing);
+        is_told
     }
 
     fn missing(&self, own: &NodeFacts, peer: &str) -> Vec<String> {
