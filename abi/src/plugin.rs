@@ -17,6 +17,15 @@ pub const PLUGIN_WRITE: u32 = 0x4;
 /// `SPARED_PLUGIN_ROOT`: runs as root and unconfined.
 pub const PLUGIN_ROOT: u32 = 0x8;
 
+/// `SPARED_CALLS_BASIC`: memory, threads, time, reads and writes files, uses sockets that it has.
+pub const CALLS_BASIC: u32 = 0x1;
+/// `SPARED_CALLS_FILES`: makes, renames, removes, locks and changes files.
+pub const CALLS_FILES: u32 = 0x2;
+/// `SPARED_CALLS_SOCKETS`: makes sockets.
+pub const CALLS_SOCKETS: u32 = 0x4;
+/// `SPARED_CALLS_PROGRAMS`: starts programs.
+pub const CALLS_PROGRAMS: u32 = 0x8;
+
 /// `SPARED_ROLE_BACKUP`.
 pub const ROLE_BACKUP: u32 = 1;
 /// `SPARED_ROLE_ACTIVE`.
@@ -113,8 +122,8 @@ pub struct Plugin {
     pub verbs: *const Verb,
     /// Number of verbs.
     pub verb_count: u32,
-    /// 0.
-    pub reserved: u32,
+    /// `CALLS_*`; 0: it has no list.
+    pub calls: u32,
 }
 
 /// `SPARED_VERB_ASKS`: changes nothing.

@@ -108,7 +108,7 @@ fn mirror() -> String {
         "spared_plugin" Plugin {
             size, minor, needs_minor, flags, wire_min, wire_max, capabilities, name, version,
             vendor, summary, brand, create, destroy, configure, start, stop, drain, settle, role, fd,
-            timer, woken, query, extension, paths, verbs, verb_count, reserved
+            timer, woken, query, extension, paths, verbs, verb_count, calls
         }
         "spared_verb" Verb { size, effect, word, usage, summary }
         "spared_peer" Peer { size, reserved, send, in_sync }
@@ -153,6 +153,7 @@ fn mirror() -> String {
         LOG_ERROR LOG_WARN LOG_INFO LOG_DEBUG LOG_TRACE LOG_EVENT
         FD_READ FD_WRITE FD_ERROR FD_HANGUP
         FLAGS_REQUIRED CONFIGURE_CHECK PLUGIN_REALTIME PLUGIN_FILES PLUGIN_WRITE PLUGIN_ROOT
+        CALLS_BASIC CALLS_FILES CALLS_SOCKETS CALLS_PROGRAMS
         CONFIG_TEXT CONFIG_INTEGER CONFIG_FLOAT CONFIG_BOOLEAN CONFIG_TIME CONFIG_ARRAY CONFIG_TABLE
         ROW_NUMBER ROW_BOOL ROW_NS ROW_BYTES ROW_COUNTER VERB_ASKS VERB_CHANGES
         ROLE_BACKUP ROLE_ACTIVE ROLE_FAULT ROLE_MAINTENANCE ROLE_PLANNED

@@ -156,6 +156,16 @@ struct spared_bytes {
  * never parses data from the network. */
 #define SPARED_PLUGIN_ROOT 0x8u
 
+/* Groups of system calls, for the field calls. With any of them, the plugin is held to a list: to
+ * these groups and BASIC. Another call fails with EPERM, and a line of log names it. Unknown groups
+ * are refused. Without a list only calls that no plugin needs are denied. */
+#define SPARED_CALLS_BASIC 0x1u   /* memory, threads, time; opens, reads and writes files; uses sockets that it has */
+#define SPARED_CALLS_FILES 0x2u   /* makes, renames, removes, locks and changes files */
+#define SPARED_CALLS_SOCKETS 0x4u /* makes sockets */
+/* Starts programs. These inherit the list and need more than the plugin itself, so it is then as
+ * long as systemd's for services, and a call that is not on it is not named. */
+#define SPARED_CALLS_PROGRAMS 0x8u
+
 /* Kinds of numbers in the answer to a query: one unit, with or without COUNTER. An unknown unit is
  * shown as a plain number. */
 #define SPARED_ROW_NUMBER 0x0u    /* plain; the key names its unit, if it has one */
@@ -347,7 +357,9 @@ struct spared_plugin {
 
 	/* The words of query(): verb_count, at most 64, walked by each one's size. */
 	const struct spared_verb *verbs;
-	uint32_t verb_count, reserved;
+	uint32_t verb_count;
+
+	uint32_t calls; /* SPARED_CALLS_* that it makes; 0: it has no list */
 };
 
 /* Declared, so that in C++ the constant has C linkage. */

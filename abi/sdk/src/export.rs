@@ -19,6 +19,7 @@ use crate::shim;
 ///     capabilities: [],              // optional; numbers of <linux/capability.h>, like libc's
 ///     flags: REALTIME,               // optional; of REALTIME, FILES, WRITE, ROOT: FILES | WRITE
 ///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; may be read, after a + also written
+///     calls: [FILES, SOCKETS],       // optional; also PROGRAMS: the system calls that it makes
 ///     wire: (1, 2),                  // optional; versions of its messages to the peer plugin
 ///     // any of roles, transfer, query, interfaces, groups, peer, local, identity
 ///     parts: [query, interfaces, groups],
@@ -36,6 +37,7 @@ macro_rules! export {
         $(, capabilities: [$($capability:expr),* $(,)?])?
         $(, flags: $($flag:ident)|+)?
         $(, paths: [$($path:literal),* $(,)?])?
+        $(, calls: [$($call:ident),* $(,)?])?
         $(, wire: ($wire_min:expr, $wire_max:expr))?
         $(, parts: [$($part:ident),* $(,)?])?
         $(,)?
@@ -89,6 +91,10 @@ macro_rules! export {
                 ];
                 PATHS
             });)?
+            $(let plugin = $crate::export::calls(
+                plugin,
+                $crate::abi::CALLS_BASIC $(| $crate::export::calls::$call)*,
+            );)?
             $(let plugin = $crate::export::wire(plugin, $wire_min, $wire_max);)?
             $($(let plugin = $crate::export::part::$part::add::<$plugin>(plugin);)*)?
             plugin
@@ -107,6 +113,13 @@ pub const WRITE: u32 = abi::PLUGIN_WRITE;
 
 /// `flags: ROOT`.
 pub const ROOT: u32 = abi::PLUGIN_ROOT;
+
+/// `calls: [FILES, SOCKETS]`.
+pub mod calls {
+    pub use spared_abi::{
+        CALLS_FILES as FILES, CALLS_PROGRAMS as PROGRAMS, CALLS_SOCKETS as SOCKETS,
+    };
+}
 
 /// The descriptor of a plugin without parts.
 pub const fn descriptor<T: Plugin>(
@@ -144,7 +157,7 @@ pub const fn descriptor<T: Plugin>(
         paths: std::ptr::null(),
         verbs: std::ptr::null(),
         verb_count: 0,
-        reserved: 0,
+        calls: 0,
     }
 }
 
@@ -183,6 +196,12 @@ pub const fn flag(mut plugin: abi::Plugin, flag: u32) -> abi::Plugin {
 /// Sets the files and folders that it may open; the last of `paths` is NULL.
 pub const fn paths(mut plugin: abi::Plugin, paths: &'static [*const c_char]) -> abi::Plugin {
     plugin.paths = paths.as_ptr();
+    plugin
+}
+
+/// Sets the groups of system calls that it makes.
+pub const fn calls(mut plugin: abi::Plugin, calls: u32) -> abi::Plugin {
+    plugin.calls = calls;
     plugin
 }
 

@@ -195,6 +195,7 @@ spared_sdk::export!(Runner<Conntrack> {
     name: "conntrack",
     summary: "every connection survives a failover",
     capabilities: [CAP_NET_ADMIN],
+    calls: [SOCKETS],
     wire: (1, 1),
     parts: [roles, transfer, query, interfaces, peer],
 });

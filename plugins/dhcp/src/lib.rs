@@ -214,6 +214,7 @@ spared_sdk::export!(Runner<Servers> {
         "/run/kea", "/run/dnsmasq", "/run/dhcp-server", "/run/dbus",
         "+/var/lib/kea", "+/var/lib/dhcp", "+/var/lib/dhcpd", "+/var/lib/dnsmasq", "+/var/lib/misc",
     ],
+    calls: [FILES, SOCKETS],
     wire: (1, 1),
     parts: [roles, transfer, query, peer],
 });

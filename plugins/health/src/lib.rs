@@ -203,5 +203,6 @@ spared_sdk::export!(Runner<Health> {
     name: "health",
     summary: "health checks of this node",
     flags: FILES,
+    calls: [FILES, SOCKETS, PROGRAMS],
     parts: [roles, query, interfaces],
 });

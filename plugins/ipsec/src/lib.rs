@@ -239,6 +239,7 @@ spared_sdk::export!(Runner<Ipsec> {
     name: "ipsec",
     summary: "keeps IPsec tunnels over a failover",
     capabilities: [CAP_DAC_OVERRIDE, CAP_NET_ADMIN],
+    calls: [FILES, SOCKETS],
     wire: (3, 3),
     parts: [roles, transfer, query, peer],
 });

@@ -209,5 +209,6 @@ spared_sdk::export!(Runner<Service> {
     summary: "services and settings that follow the role",
     capabilities: [CAP_NET_ADMIN],
     flags: ROOT,
+    calls: [FILES, SOCKETS, PROGRAMS],
     parts: [roles, query],
 });

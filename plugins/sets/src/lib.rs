@@ -155,6 +155,7 @@ spared_sdk::export!(Runner<Sets> {
     name: "sets",
     summary: "replicates nftables sets",
     capabilities: [12],
+    calls: [FILES, SOCKETS],
     wire: (1, 1),
     parts: [roles, transfer, query, peer],
 });

@@ -218,6 +218,7 @@ spared_sdk::export!(Vrrp {
     name: "vrrp",
     summary: "decides who is active, by VRRP",
     flags: REALTIME,
+    calls: [],
     wire: (1, 1),
     parts: [query, interfaces, groups, peer, identity],
 });

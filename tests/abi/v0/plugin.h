@@ -2,10 +2,10 @@
  *
  * spared/plugin.h - the contract between spared and its plugins.
  *
- * A plugin is one shared object that exports one constant, spared_plugin_v0.
- * The promise: a binary built against this header works with every later host
- * of the same major version, and a source that compiles with this header
- * compiles with every later one. (DRAFT: the promise begins with spared_plugin_v1.)
+ * A plugin is a shared object that exports one constant, spared_plugin_v0. A binary
+ * built against this header works with every later host of the same major version, and
+ * a source that compiles with this header compiles with every later one. (DRAFT: this
+ * promise begins with spared_plugin_v1.)
  *
  *     #include <spared/plugin.h>
  *
@@ -19,47 +19,43 @@
  *
  *     cc -shared -fPIC -fvisibility=hidden -o acme-smallest.so smallest.c
  *
- * Life of an instance (every arrow is a call on the one plugin thread):
+ * Life of an instance (each arrow is a call on the plugin's one thread):
  *
  *     create -> configure -> start -> role -> ... -> stop -> destroy
  *                  ^                    |
- *                  +---- reload --------+   fd, timer, woken, query, drain,
- *                                           settle, role and the extensions'
- *                                           callbacks come between start and stop
+ *                  +---- reload --------+   between start and stop, in any order: fd,
+ *                                           timer, woken, query, drain, settle, role
+ *                                           and the callbacks of extensions
  *
- * Rules that hold everywhere:
- *  - All callbacks run on one thread and never re-enter. A function marked [loop] is
- *    called on that thread alone: by the host, or by the plugin from within a callback
- *    of its; elsewhere it does nothing but log that, and fails with -EPERM. Those marked
- *    [any] may be called from any thread at any time between create and destroy. Threads
- *    of the plugin must be joined in stop.
- *  - The allocator frees. Nothing changes owner. A pointer received in a call is
- *    borrowed until that call returns; what a plugin passes to the host is copied
- *    before the host function returns. A file descriptor stays its owner's: neither
- *    side closes the other's.
- *  - Only create and destroy are required; NULL means "not interested".
- *  - Every struct starts with its size, as its author compiled it. Minor versions
- *    only append. Read a field of a struct that the host passes only where
- *    SPARED_HAS says that it is there. An array of sized structs is walked by each
- *    element's size.
- *  - Unknown roles, kinds and states must be tolerated. Of unknown flags the low 16 bits
- *    may be ignored, the high 16 (SPARED_FLAGS_REQUIRED) must be understood: a function
- *    that gets one is refused with -EINVAL, and the flag is logged; a host sets one only
- *    for a plugin whose minor has it.
- *  - Names: of plugins those without a '-', of extensions those that begin with
- *    "spared.", belong to spared. A vendor's have its name in them: the plugin
- *    "acme-radius", the extension "com.acme.radius/1". Words of sparectl ("status",
- *    "check", "switch", "all", ...) name no plugin.
- *  - A callback that runs longer than 50 ms delays the plugin's own timers; the
- *    host pings every second and kills a worker that is silent for 3 s.
- *  - -ENOTRECOVERABLE from any callback says that the instance is broken: it is never
- *    called again, not even destroyed, and its worker is restarted.
- *  - Process-wide signal dispositions and a fork that goes on in the child are
- *    forbidden; posix_spawn is fine. Children get no real time, and no capabilities but
- *    those of a plugin with SPARED_PLUGIN_ROOT.
- *  - What a NULL callback means: create and destroy are required; without configure
- *    every configuration is accepted; without drain, settle or role the host does
- *    not wait for this plugin; the others are just not called.
+ * General rules:
+ *  - Threads: all callbacks run on one thread and never re-enter. A plugin may call a
+ *    function marked [loop] only on that thread, within a callback; on another thread it
+ *    does nothing but log that, and returns -EPERM. One marked [any] may be called from any
+ *    thread at any time between create and destroy. A plugin joins its threads in stop.
+ *  - Memory: whoever allocates, frees. A pointer received in a call is borrowed until that
+ *    call returns; what a plugin passes to the host is copied before the host function
+ *    returns. A file descriptor stays with its owner: neither side closes the other's.
+ *  - NULL: create and destroy are required. Without configure every configuration is
+ *    accepted; without drain, settle or role the host does not wait for the plugin. Any
+ *    other callback that is NULL is not called.
+ *  - Sizes: every struct starts with its size, as its author compiled it. Minor versions
+ *    only append. Use SPARED_HAS before you read a field of the host's that a later minor
+ *    appended. Walk an array of sized structs by each element's size.
+ *  - Unknown values: tolerate unknown roles, kinds and states. Of unknown flags the low 16
+ *    bits may be ignored; the high 16 (SPARED_FLAGS_REQUIRED) must be understood: a host
+ *    function that gets an unknown one logs it and returns -EINVAL, and the host sets one
+ *    only for a plugin whose minor version has it.
+ *  - Names: plugins without a '-' and extensions that begin with "spared." belong to
+ *    spared. A vendor puts its name into both: the plugin "acme-radius", the extension
+ *    "com.acme.radius/1". A plugin cannot have the name of a verb of sparectl ("status",
+ *    "check", "switch", "all", ...).
+ *  - Time: a callback that runs longer than 50 ms delays the plugin's own timers. The host
+ *    pings a worker every second and kills one that does not answer for 3 s.
+ *  - Broken instances: -ENOTRECOVERABLE from any callback means that the instance must not
+ *    be called again, not even destroyed. Its worker is restarted.
+ *  - Processes: do not change signal dispositions, and do not fork to go on in the child;
+ *    posix_spawn is fine. Children get no real-time priority, and no capabilities unless
+ *    the plugin has SPARED_PLUGIN_ROOT.
  */
 #ifndef SPARED_PLUGIN_H
 #define SPARED_PLUGIN_H
@@ -84,32 +80,32 @@ extern "C" {
 #define SPARED_EXPORT
 #endif
 
-/* Whether a sized struct of the host reaches as far as a field. Needed for fields that a
- * later minor version appended, and only for those:
+/* True if a sized struct of the host reaches as far as a field. Only fields that a later minor
+ * version appended need it:
  *     if (SPARED_HAS(host, later) && host->later) ... */
 #define SPARED_HAS(p, field) \
 	((p)->size >= offsetof(__typeof__(*(p)), field) + sizeof((p)->field))
 
-/* 0: done; negative: -errno, down to -4095; positive: one of these, from the callbacks that
- * may return it.
+/* Result of a callback or a host function. 0: done; negative: -errno, down to -4095; positive: one
+ * of the values below, from the callbacks that may return it.
  *
  *     start, stop, drain,     SPARED_PENDING: done() will follow
  *     settle, role
- *     query                   SPARED_PENDING; SPARED_ATTENTION: answered, and what the rows
- *                             say wants attention: sparectl exits with 1
- *     configure               SPARED_RESTART: valid, but I must be restarted for it
+ *     query                   SPARED_PENDING; SPARED_ATTENTION: answered, and the rows report
+ *                             something that needs attention: sparectl exits with 1
+ *     configure               SPARED_RESTART: valid, but only a new worker can use it
  *     done() of a query       SPARED_ATTENTION
  *     all others              none
  *
- * Any other number is logged with the plugin's and the callback's name, and taken for -EPROTO.
- * Host functions return 0 or -errno, besides what is said of each: -EINVAL for an argument that
- * cannot be, -EPERM on another thread than [loop]'s, -EPIPE once the host is gone. */
+ * Any other number is logged with the names of plugin and callback, and treated as -EPROTO.
+ * Host functions return 0 or -errno. Besides the errors listed with each: -EINVAL for an invalid
+ * argument, -EPERM from [loop] functions on another thread, -EPIPE after the host has died. */
 typedef int32_t spared_status;
 #define SPARED_PENDING 1
 #define SPARED_RESTART 2
 #define SPARED_ATTENTION 3
 
-/* Text is UTF-8, not NUL-terminated. An empty text may have ptr NULL. */
+/* Text: UTF-8, not NUL-terminated. ptr may be NULL if len is 0. */
 struct spared_str {
 	const char *ptr;
 	size_t len;
@@ -120,8 +116,8 @@ struct spared_bytes {
 	size_t len;
 };
 
-/* Levels of log(). EVENT is for what an administrator wants to find in
- * `sparectl events` a week later; it is logged as INFO as well. */
+/* Levels of log(). EVENT: for what an administrator wants to find in `sparectl events` a week
+ * later; also logged as INFO. */
 #define SPARED_LOG_ERROR 1u
 #define SPARED_LOG_WARN 2u
 #define SPARED_LOG_INFO 3u
@@ -129,13 +125,13 @@ struct spared_bytes {
 #define SPARED_LOG_TRACE 5u
 #define SPARED_LOG_EVENT 6u
 
-/* Bits of watch_fd() and fd(), with poll(2)'s meaning and values. */
+/* Bits of watch_fd() and fd(), with the meaning and values of poll(2). */
 #define SPARED_FD_READ 0x1u
 #define SPARED_FD_WRITE 0x4u
 #define SPARED_FD_ERROR 0x8u
 #define SPARED_FD_HANGUP 0x10u
 
-/* Types of values of the configuration. */
+/* Types of configuration values. */
 #define SPARED_CONFIG_TEXT 1u
 #define SPARED_CONFIG_INTEGER 2u /* fits an int64_t */
 #define SPARED_CONFIG_FLOAT 3u
@@ -144,218 +140,233 @@ struct spared_bytes {
 #define SPARED_CONFIG_ARRAY 6u   /* config_len() */
 #define SPARED_CONFIG_TABLE 7u   /* config_keys() */
 
-/* Those bits of every uint32_t flags that must be understood. */
+/* Bits that must be understood, in any uint32_t flags. */
 #define SPARED_FLAGS_REQUIRED 0xffff0000u
 
 /* Flags of configure(). */
-#define SPARED_CONFIGURE_CHECK 0x1u /* validate, without any side effect */
+#define SPARED_CONFIGURE_CHECK 0x1u /* validate only, without any side effect */
 
-/* Flags of struct spared_plugin. A host refuses a plugin with one of the high 16 bits that it does not
- * know. */
+/* Flags of struct spared_plugin. A host refuses a plugin that sets an unknown one of the high 16
+ * bits. */
 #define SPARED_PLUGIN_REALTIME 0x1u /* wants real-time priority and locked memory */
-#define SPARED_PLUGIN_FILES 0x2u    /* reads and runs the files that its configuration names */
-#define SPARED_PLUGIN_WRITE 0x4u    /* with FILES: writes them, too */
-/* Runs as root, with the host's capabilities and unconfined, as its children are the machine's
- * own services: where the administrator's `allow` does not refuse it. It has no peer: root
- * never parses what the network sent. */
+#define SPARED_PLUGIN_FILES 0x2u    /* reads and runs files that its configuration names */
+#define SPARED_PLUGIN_WRITE 0x4u    /* with FILES: also writes them */
+/* Runs as root, unconfined, with the host's capabilities, since its children are services of the
+ * machine; not if the administrator's `allow` leaves out "root". Such a plugin has no peer: root
+ * never parses data from the network. */
 #define SPARED_PLUGIN_ROOT 0x8u
 
-/* Kinds of numbers in the answer to a query: one unit, with or without COUNTER. An unknown unit
- * is shown as a plain number. */
-#define SPARED_ROW_NUMBER 0x0u    /* a plain number; its unit, if it has one, is in the key */
+/* Groups of system calls, for the field calls. With any of them, the plugin is held to a list: to
+ * these groups and BASIC. Another call fails with EPERM, and a line of log names it. Unknown groups
+ * are refused. Without a list only calls that no plugin needs are denied. */
+#define SPARED_CALLS_BASIC 0x1u   /* memory, threads, time; opens, reads and writes files; uses sockets that it has */
+#define SPARED_CALLS_FILES 0x2u   /* makes, renames, removes, locks and changes files */
+#define SPARED_CALLS_SOCKETS 0x4u /* makes sockets */
+/* Starts programs. These inherit the list and need more than the plugin itself, so it is then as
+ * long as systemd's for services, and a call that is not on it is not named. */
+#define SPARED_CALLS_PROGRAMS 0x8u
+
+/* Kinds of numbers in the answer to a query: one unit, with or without COUNTER. An unknown unit is
+ * shown as a plain number. */
+#define SPARED_ROW_NUMBER 0x0u    /* plain; the key names its unit, if it has one */
 #define SPARED_ROW_BOOL 0x1u      /* 0 or 1 */
 #define SPARED_ROW_NS 0x2u        /* a time in ns */
 #define SPARED_ROW_BYTES 0x3u
-#define SPARED_ROW_COUNTER 0x100u /* only rises while the worker lives; else it is a gauge */
+#define SPARED_ROW_COUNTER 0x100u /* only rises while the worker lives; without it: a gauge */
 
-/* What a word of query() does. */
-#define SPARED_VERB_ASKS 1u    /* changes nothing: who may only read may say it, also from the peer */
-#define SPARED_VERB_CHANGES 2u /* for root, on this node; as is what a host does not know */
+/* Effect of a word of query(). */
+#define SPARED_VERB_ASKS 1u    /* changes nothing: open to read-only users, also from the peer */
+#define SPARED_VERB_CHANGES 2u /* for root, on this node; so is an effect that a host does not know */
 
-/* One word of query(). Permissions, help and completion follow from it: a word that is not listed
- * never arrives. Three words are the host's, which says them where they are listed, and all three
- * ask: "status" for `sparectl status`; "check" for `spared check`, which wants to know what is
- * wrong with programs and files that you work with: rows of that, with SPARED_ATTENTION if there
- * is any, and rows under "all." about the question itself; "totals", once a second, of who decides
- * roles: a few cheap sums for the record of the last minutes. "help" is the host's own. */
+/* One word of query(). Permissions, help and completion follow from the list; a word that is not
+ * listed never arrives. The host itself asks three words, if they are listed as ASKS:
+ *     "status"  for `sparectl status`
+ *     "check"   for `spared check`: rows about faults of the programs and files that the plugin
+ *               works with, and SPARED_ATTENTION if there are any; rows under "all." are about
+ *               the question itself
+ *     "totals"  the elector only, every second: a few cheap sums, for the record of the last minutes
+ * The host answers "help" itself. */
 struct spared_verb {
 	uint32_t size;
 	uint32_t effect;     /* SPARED_VERB_* */
-	const char *word;    /* [a-z][a-z0-9-]*, at most 32; "" for `sparectl NAME` alone */
-	const char *usage;   /* what follows it, as "NAME ADDRESS"; NULL or "": nothing */
+	const char *word;    /* [a-z][a-z0-9-]*, at most 32 bytes; "" for `sparectl NAME` alone */
+	const char *usage;   /* its arguments, as "NAME ADDRESS"; NULL or "" for none */
 	const char *summary; /* one line, lower case, no full stop */
 };
 
-/* One of an array of them: SPARED_VERB(SPARED_VERB_ASKS, "diff", "", "compares both nodes"). */
+/* An element of such an array: SPARED_VERB(SPARED_VERB_ASKS, "diff", "", "compares both nodes"). */
 #define SPARED_VERB(effect, word, usage, summary) \
 	{ sizeof(struct spared_verb), effect, word, usage, summary }
 
 /* Roles of a group. */
 #define SPARED_ROLE_BACKUP 1u
 #define SPARED_ROLE_ACTIVE 2u
-#define SPARED_ROLE_FAULT 3u /* backup, and unable to become active */
+#define SPARED_ROLE_FAULT 3u /* backup, and cannot become active */
 
 /* Flags of struct spared_role. */
-#define SPARED_ROLE_MAINTENANCE 0x1u /* an administrator works on this node */
-#define SPARED_ROLE_PLANNED 0x2u     /* it moved by a switchover, not by a fault */
+#define SPARED_ROLE_MAINTENANCE 0x1u /* this node is in maintenance */
+#define SPARED_ROLE_PLANNED 0x2u     /* moved by a switchover, not by a failure */
 
 struct spared_cause; /* of spared.group/1 */
 
-/* A group's role as a follower learns it. The newest wins: a role that arrives
- * while an older one of its group is pending replaces it. Roles of several groups
- * may be pending at once. The same role comes again when its flags change. */
+/* A group's role, as followers are told it. The newest wins: it replaces an older role of the same
+ * group that is still pending. Roles of several groups may be pending at once. The same role comes
+ * again when SPARED_ROLE_MAINTENANCE changes. */
 struct spared_role {
 	uint32_t size;
 	uint32_t role;           /* SPARED_ROLE_* */
 	struct spared_str group; /* the configured name */
 	struct spared_str why;   /* the sentence of `sparectl why` */
-	uint64_t deadline_ns;    /* monotonic; afterwards the host goes on without you */
+	uint64_t deadline_ns;    /* monotonic; afterwards the host goes on without the plugin */
 	uint32_t flags;          /* SPARED_ROLE_MAINTENANCE, SPARED_ROLE_PLANNED */
-	uint32_t before;         /* the role that you were told last of this group; 0: none yet */
-	uint64_t epoch;          /* of two roles of one group, the newer has the greater */
-	const struct spared_cause *cause; /* what why says, as data; until the callback returns */
+	uint32_t before;         /* role that the plugin was last told for this group; 0: none yet */
+	uint64_t epoch;          /* greater for the newer of two roles of a group */
+	const struct spared_cause *cause; /* what why says, as data; valid until the callback returns */
 };
 
-/* What the host offers. ctx is the first argument of every function. */
+/* Functions of the host. ctx is the first argument of each. */
 struct spared_host {
 	uint32_t size, minor;
 	void *ctx;
-	const char *brand; /* "spared", or the name of the fork of it that this host is */
+	const char *brand; /* "spared", or the name of the fork that this host is */
 
-	/* [any] One line of log, without newline. Limited in rate by the host. */
+	/* [any] Logs one line, without its newline. The host limits the rate. */
 	void (*log)(void *ctx, uint32_t level, struct spared_str text);
-	/* [any] Makes woken() follow on the plugin's thread, once for any number of calls. */
+	/* [any] Makes the host call woken() on the plugin's thread, once for any number of calls. */
 	void (*wake)(void *ctx);
-	/* [loop] Says what is wrong with one key of the configuration, before configure returns
-	 * -EINVAL; call it once for every fault. key is a path like "group.0.interface.1.vrid",
-	 * why is "found 300, allowed 1-255"; the host adds file and line.
-	 * Outside configure: says why a callback fails; key may be NULL. */
+	/* [loop] In configure: reports a faulty key, once for each fault, before -EINVAL is returned.
+	 * key is a path like "group.0.interface.1.vrid", why is like "found 300, allowed 1-255"; the
+	 * host adds file and line. In other callbacks: the reason for a failure; key may be NULL. */
 	spared_status (*fail)(void *ctx, const char *key, struct spared_str why);
-	/* [loop] A scalar of the configuration as text: "lan1", "-3", "0.5", "true". Parts of a key have
-	 * dots between them, positions of arrays are numbers: "group.0.name". A dot or a backslash in
-	 * a part has a backslash before it: "route.10\.0\.0\.0/8".
-	 * -ENOENT where it is absent, -EISDIR where it is a table or an array. Of a table by node
-	 * name, this node's value. Five keys are
-	 * the host's: "@node" is this node's name, "@nodes.0" and on are the names of [nodes],
-	 * "@links.0" and on the interfaces of the links to the peer (config_len "@nodes",
-	 * "@links"), "@peer" is the peer's name where keys are configured to know it by,
-	 * "@state" is the directory that is the plugin's own, which outlives its worker, the host and
-	 * the machine's boots, and nobody else writes; -ENOENT where there is none.
-	 * Valid until the callback returns. */
+	/* [loop] Value of a scalar, as text: "lan1", "-3", "0.5", "true". Parts of a key are separated
+	 * by dots, positions in arrays are numbers: "group.0.name". A dot or backslash within a part
+	 * is escaped by a backslash: "route.10\.0\.0\.0/8". A table by node name stands for this
+	 * node's value. -ENOENT: absent; -EISDIR: a table or an array. Valid until the callback
+	 * returns. Keys of the host:
+	 *     "@node"      this node's name
+	 *     "@nodes.0"   and on: names of [nodes]; config_len "@nodes"
+	 *     "@links.0"   and on: interfaces of the links to the peer; config_len "@links"
+	 *     "@peer"      the peer's name; -ENOENT unless keys are configured to authenticate it
+	 *     "@state"     the plugin's own directory: it outlives worker, host and reboots, and nobody
+	 *                  else writes there; -ENOENT if there is none */
 	spared_status (*config_get)(void *ctx, const char *key, struct spared_str *out);
-	/* [loop] What a key of the configuration is: SPARED_CONFIG_*, of a table by node name this node's
-	 * value; -ENOENT. */
+	/* [loop] Type of a value, SPARED_CONFIG_*; for a table by node name, of this node's value.
+	 * -ENOENT. */
 	spared_status (*config_type)(void *ctx, const char *key, uint32_t *type);
-	/* [loop] The name of the index-th key in a table, in the order of their names, written as a part
-	 * of a longer key: to refuse those that you do not know. key "" is the top of the file; the
-	 * host's own keys there are left out. -ENOENT beyond the last one, and where there is no such
-	 * table; -ENOTDIR. Valid until the callback returns. */
+	/* [loop] Name of the index-th key of a table, sorted by name and escaped as a part of a longer
+	 * key: to refuse unknown keys. key "" is the top of the file, without the host's own keys.
+	 * -ENOENT: no such table, or no more keys; -ENOTDIR: no table. Valid until the callback
+	 * returns. */
 	spared_status (*config_keys)(void *ctx, const char *key, uint32_t index,
 	                             struct spared_str *name);
-	/* [loop] The length of an array of the configuration; -ENOENT, -ENOTDIR. */
+	/* [loop] Length of an array. -ENOENT, -ENOTDIR. */
 	spared_status (*config_len)(void *ctx, const char *key, uint32_t *n);
-	/* [loop] Calls fd() whenever the descriptor is ready (level-triggered) for one of events;
-	 * 0 stops that. The descriptor stays the plugin's. -EBADF, -ENOSPC. */
+	/* [loop] Makes the host call fd() whenever the descriptor is ready (level-triggered) for one of
+	 * events, and for ERROR and HANGUP always; 0 ends that. The descriptor stays the plugin's.
+	 * -EBADF; -ENOSPC: more than 4096 descriptors. */
 	spared_status (*watch_fd)(void *ctx, int fd, uint32_t events);
-	/* [loop] One-shot timer id at a monotonic time in ns; 0 cancels it. A second call
-	 * replaces the first. -ENOSPC with more than 4096 timers. */
+	/* [loop] Sets the one-shot timer id to a monotonic time in ns, in place of an earlier time; 0
+	 * cancels it. -ENOSPC: more than 4096 timers. */
 	spared_status (*timer)(void *ctx, uint32_t id, uint64_t at_ns);
 	/* [loop] CLOCK_MONOTONIC in ns. */
 	uint64_t (*now)(void *ctx);
-	/* [loop] Ends what returns SPARED_PENDING under this token, also before it has returned.
+	/* [loop] Completes the callback that returned SPARED_PENDING under this token, or is about to.
 	 * A stale token is ignored. */
 	spared_status (*done)(void *ctx, uint64_t token, spared_status status);
-	/* [loop] Rows of the answer to query(), in order; keys like "virtual_router.lan2.received".
-	 * A text is shown in one line: line feeds and other control characters in it become spaces.
-	 * -EMSGSIZE when the answer is full (64 KiB): who asked is told that rows are missing.
-	 * -ENOENT: the answer is given up, or was ended. */
+	/* [loop] Adds a row to the answer to query(); key is like "virtual_router.lan2.received". Rows
+	 * keep their order. A text is one line: control characters in it become spaces. -EMSGSIZE: the
+	 * answer is full (64 KiB), and the user is told that rows are missing. -ENOENT: the answer has
+	 * ended, or was given up. */
 	spared_status (*put_text)(void *ctx, uint64_t token, const char *key, struct spared_str value);
-	/* [loop] The same for a number; kind is SPARED_ROW_*. */
+	/* [loop] Adds a row with a number; kind is SPARED_ROW_*. */
 	spared_status (*put_u64)(void *ctx, uint64_t token, const char *key, uint32_t kind,
 	                         uint64_t value);
-	/* [loop] The same for one that may be negative. */
+	/* [loop] Adds a row with a number that may be negative. */
 	spared_status (*put_i64)(void *ctx, uint64_t token, const char *key, uint32_t kind,
 	                         int64_t value);
-	/* [loop] The host's half of an extension, or NULL where this host has none.
-	 * The pointer is valid until destroy; its functions take this same ctx. */
+	/* [loop] The host's half of an extension, or NULL if this host does not have it. Valid until
+	 * destroy; its functions take this same ctx. */
 	const void *(*extension)(void *ctx, const char *id);
 };
 
-/* What a plugin exports, as the constant spared_plugin_v0. */
+/* Exported by a plugin, as the constant spared_plugin_v0. */
 struct spared_plugin {
 	uint32_t size, minor; /* sizeof(struct spared_plugin), SPARED_MINOR */
-	uint32_t needs_minor; /* refuses older hosts; 0 unless you cannot do without */
+	uint32_t needs_minor; /* older hosts are refused; 0 unless it is really needed */
 	uint32_t flags;       /* SPARED_PLUGIN_* */
 
-	uint32_t wire_min, wire_max; /* versions of its messages to its peer; 0 where it has none */
-	/* 1 << CAP_..., as in <linux/capability.h>; none that makes root. CAP_DAC_OVERRIDE opens
-	 * files of others, and only those that FILES, WRITE or paths let it open anyway. */
+	uint32_t wire_min, wire_max; /* versions of its messages to the peer plugin; 0 if it has none */
+	/* Bits 1 << CAP_..., as in <linux/capability.h>; those that amount to root are refused.
+	 * CAP_DAC_OVERRIDE opens files of others, but only those that FILES, WRITE or paths allow. */
 	uint64_t capabilities;
 
-	const char *name;    /* [a-z][a-z0-9-]*, at most 32, with a vendor's part; the file is NAME.so */
+	const char *name;    /* [a-z][a-z0-9-]*, at most 32 bytes, with a vendor's part; the file is NAME.so */
 	const char *version; /* of the plugin */
 	const char *vendor;
 	const char *summary; /* one line, lower case, no full stop */
-	const char *brand;   /* the fork of spared without whose extensions it cannot do; NULL: none */
+	const char *brand;   /* fork of spared whose extensions it requires; NULL: none */
 
-	/* [loop] Allocates an instance. No I/O, no threads. host outlives the instance. *self is what
-	 * every other callback gets; a plugin without state may leave it. */
+	/* [loop] Allocates an instance. No I/O, no threads. host outlives the instance. *self is passed
+	 * to all other callbacks; a plugin without state may leave it unset. */
 	spared_status (*create)(const struct spared_host *host, void **self);
-	/* [loop] Frees it. Nothing is called afterwards. */
+	/* [loop] Frees the instance. Nothing is called afterwards. */
 	void (*destroy)(void *self);
-	/* [loop] The plugin's own file, verbatim; empty where there is none. Before start, and
-	 * again at each reload while running: apply the difference, or return
-	 * SPARED_RESTART. On failure the old configuration stays in force. */
+	/* [loop] The plugin's file, verbatim; empty if there is none. Called before start, and again at
+	 * each reload while it runs: apply the difference, or return SPARED_RESTART. On failure the
+	 * old configuration stays in force. */
 	spared_status (*configure)(void *self, struct spared_str toml, uint32_t flags);
-	/* [loop] After every plugin was configured. Followed by one role() for each group, once it is
-	 * done. It may be pending for 90 s: a database, a dial-up. Until then no role, query or message
-	 * comes, and nobody waits for this plugin; fd, timer and woken do come. A plugin that takes
-	 * longer is started again, as one whose start failed. */
+	/* [loop] Begins the work, after every plugin was configured; then role() is called for each
+	 * group. May be pending for 90 s, for a database or a dial-up: until it is done there are no
+	 * roles, queries or messages and nobody waits for this plugin, but fd, timer and woken are
+	 * called. A plugin that takes longer is restarted, like one whose start failed. */
 	spared_status (*start)(void *self, uint64_t token);
-	/* [loop] Nothing but destroy follows; while it is pending fd, timer and woken come. It returns
-	 * within 1 s and may be pending for 3 s in all, then the process is killed. Also called while
-	 * start is pending, and when the host died: then host functions fail with -EPIPE, and 2 s
+	/* [loop] Ends the work; only destroy follows. Must return within 1 s, and may be pending for 3 s
+	 * in all, with fd, timer and woken called; then the process is killed. Also called while start
+	 * is pending, and after the host has died: then host functions fail with -EPIPE, and 2 s
 	 * remain. */
 	spared_status (*stop)(void *self, uint64_t token);
-	/* [loop] Before a planned switchover, on the active node: send the peer all that you have. */
+	/* [loop] Before a switchover, on the active node, if the peer plugin is connected: send it all
+	 * that you have. A failure cancels the switchover, unless it goes on anyway. */
 	spared_status (*drain)(void *self, uint64_t token, uint64_t deadline_ns);
-	/* [loop] Before the addresses of a failover, and as barrier of a switchover: apply all that
-	 * you received. The deadline (monotonic) is never a veto. */
+	/* [loop] Before the addresses of a failover, and as the barrier of a switchover: apply all that
+	 * you received. The host does not wait beyond the deadline (monotonic); it logs a failure and goes
+	 * on. */
 	spared_status (*settle)(void *self, uint64_t token, uint64_t deadline_ns);
-	/* [loop] A group's role; also SPARED_PENDING. */
+	/* [loop] A group's role. */
 	spared_status (*role)(void *self, uint64_t token, const struct spared_role *role);
 	/* [loop] A watched descriptor is ready. */
 	spared_status (*fd)(void *self, int fd, uint32_t events);
-	/* [loop] A timer ran out. */
+	/* [loop] A timer expired. */
 	spared_status (*timer)(void *self, uint32_t id);
 	/* [loop] After wake(). */
 	spared_status (*woken)(void *self);
-	/* [loop] `sparectl NAME ARGV...`: argv begins with the word of one of verbs, or is empty.
-	 * Answer with put_text, put_u64 and put_i64; -EINVAL with fail(NULL, why) for arguments that
-	 * don't fit. After SPARED_PENDING rows may be put until done(); the host waits 12 s, for
-	 * "status" 1 s. */
+	/* [loop] `sparectl NAME ARGV...`: argv begins with the word of one of verbs, or is empty. Answer
+	 * with put_text, put_u64 and put_i64; for arguments that do not fit fail(NULL, why) and -EINVAL.
+	 * After SPARED_PENDING rows may be put until done(); the host waits 12 s, for "status" 1 s. */
 	spared_status (*query)(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc);
 	/* [loop] The plugin's half of an extension (struct spared_..._plugin), or NULL. May be
 	 * called before create. */
 	const void *(*extension)(const char *id);
 
-	/* Absolute paths of files and folders beyond its configuration's that it may read and run,
-	 * with all beneath; a leading '+' lets it write there, too: create, rename, remove, cut. At
-	 * most 64, after them NULL; NULL for none. Those that are not there when the plugin is
-	 * started are passed over, as is what belongs to the host: /etc/spared, its other folders
-	 * and whatever is above them. */
+	/* Absolute paths of files and folders that it may read and run besides those of its
+	 * configuration, with all below; after a leading '+' it may also write there: create, rename,
+	 * remove, truncate. At most 64, then NULL; NULL for none. Ignored: paths that do not exist when
+	 * the plugin is started, and those of the host: /etc/spared, its other folders and whatever is
+	 * above them. */
 	const char *const *paths;
 
-	/* verb_count words that query() knows, walked by each one's size; at most 64. */
+	/* The words of query(): verb_count, at most 64, walked by each one's size. */
 	const struct spared_verb *verbs;
-	uint32_t verb_count, reserved;
+	uint32_t verb_count;
+
+	uint32_t calls; /* SPARED_CALLS_* that it makes; 0: it has no list */
 };
 
-/* Declared, so that in C++ the constant has C's linkage. */
+/* Declared, so that in C++ the constant has C linkage. */
 extern SPARED_EXPORT const struct spared_plugin spared_plugin_v0;
 
-/* Defines it: SPARED_PLUGIN(.name = "acme-lamp", .create = create, ...); fields in the order of the
- * struct, as C++ wants it (from C++20). size and minor are set here; what is left out is NULL. */
+/* Defines it: SPARED_PLUGIN(.name = "acme-lamp", .create = create, ...); in C++ (from C++20) with
+ * the fields in the order of the struct. Sets size and minor; what is left out is NULL. */
 #if defined(__cplusplus) && defined(__GNUC__)
 #define SPARED_PLUGIN(...) \
 	_Pragma("GCC diagnostic push") \
@@ -370,32 +381,32 @@ extern SPARED_EXPORT const struct spared_plugin spared_plugin_v0;
 	const struct spared_plugin spared_plugin_v0 = { \
 		.size = sizeof(struct spared_plugin), .minor = SPARED_MINOR, __VA_ARGS__ }
 
-/* ---- spared.peer/1: messages to the same plugin on the other node ------------ */
+/* ---- spared.peer/1: messages to the peer plugin, the same plugin on the peer --- */
 
 #define SPARED_PEER "spared.peer/1"
 #define SPARED_PEER_MESSAGE_MAX 65536u
 
 struct spared_peer {
 	uint32_t size, reserved;
-	/* [loop] Queues one message, ordered and reliable while the peer is up. -EAGAIN: full,
-	 * writable() follows; -ENOTCONN; -EMSGSIZE. Before -EAGAIN at least 16 messages of the
-	 * greatest size wait, or 2000 of up to 100 bytes; on their way to the peer are up to 256 KiB
-	 * more. down() loses all of that. */
+	/* [loop] Queues one message; messages are ordered and reliable while the peer plugin is up.
+	 * -EAGAIN: full, writable() follows; -ENOTCONN: not up; -EMSGSIZE. Before -EAGAIN at least 16
+	 * messages of the greatest size wait, or 2000 of up to 100 bytes; up to 256 KiB more are in
+	 * transit. down() loses all of them. */
 	spared_status (*send)(void *ctx, struct spared_bytes message);
-	/* [loop] Whether this node holds all that it needs to take over; why where not. Holds until
-	 * up() or down(), and is "no" until it is said: a plugin with a channel says it. */
+	/* [loop] Reports whether this node holds all that a failover to it needs; if not, why. Ends
+	 * with up() or down(), and is "no" until reported: a plugin with a channel must report it. */
 	spared_status (*in_sync)(void *ctx, uint32_t yes, struct spared_str why);
 };
 
 struct spared_peer_plugin {
 	uint32_t size, reserved;
-	/* [loop] The peer is there; wire is the highest version that both speak. */
+	/* [loop] The peer plugin is connected; wire is the highest version that both support. */
 	spared_status (*up)(void *self, uint32_t wire);
-	/* [loop] It is gone; what was queued is lost. */
+	/* [loop] The peer plugin is gone; what was queued is lost. */
 	spared_status (*down)(void *self);
-	/* [loop] Its message: untrusted bytes, in order, each once. */
+	/* [loop] A message from the peer plugin: untrusted bytes, in order, each once. */
 	spared_status (*message)(void *self, struct spared_bytes message);
-	/* [loop] After -EAGAIN, once: there is room again. */
+	/* [loop] There is room again: once after -EAGAIN. */
 	spared_status (*writable)(void *self);
 };
 
@@ -407,41 +418,42 @@ struct spared_peer_plugin {
 
 struct spared_identity {
 	uint32_t size, reserved;
-	/* [loop] Asks for this node's signature (Ed25519, 64 bytes) of a statement, with its key of
-	 * [nodes] or of the passphrase; signature() follows with the same ticket. What is signed
-	 * begins with the plugin's name: no other plugin's signature is valid for it, and no
-	 * session is. Returns at once. -ENOTCONN: no keys are configured, or the process that
-	 * holds them is being started; -EAGAIN: too much waits; -EMSGSIZE: a statement of more
-	 * than 512 bytes. At most 20 requests of a plugin in a second, sign and verify together,
-	 * are answered; an answer may also be lost with the process: ask again after a second. */
+	/* [loop] Requests this node's signature of a statement (Ed25519, 64 bytes), by its key of
+	 * [nodes] or of the passphrase; signature() follows with the same ticket. The signed data
+	 * begin with the plugin's name: the signature is valid for no other plugin and no session.
+	 * Returns at once. -ENOTCONN: no keys are configured, or the process that holds them is being
+	 * started; -EAGAIN: too many requests wait; -EMSGSIZE: a statement of more than 512 bytes. At
+	 * most 20 requests of a plugin are answered in a second, sign and verify together; an answer
+	 * may also be lost with the process: ask again after a second. */
 	spared_status (*sign)(void *ctx, uint64_t ticket, struct spared_bytes statement);
-	/* [loop] Asks whether the peer made a signature of a statement, with any key that [nodes] has
-	 * for it; verified() follows. As sign; -EMSGSIZE also for a signature that has not 64
-	 * bytes. */
+	/* [loop] Asks whether the peer made a signature of a statement, by any key that [nodes] has for
+	 * it; verified() follows. Errors as of sign; -EMSGSIZE also for a signature that is not 64
+	 * bytes long. */
 	spared_status (*verify)(void *ctx, uint64_t ticket, struct spared_bytes statement,
 	                        struct spared_bytes signature);
 };
 
 struct spared_identity_plugin {
 	uint32_t size, reserved;
-	/* [loop] What sign() asked for. */
+	/* [loop] The signature that sign() requested. */
 	spared_status (*signature)(void *self, uint64_t ticket, struct spared_bytes signature);
-	/* [loop] What verify() asked for. yes: 1 where the peer made it, 0 where not. */
+	/* [loop] The answer to verify(). yes: 1 if the peer made the signature, else 0. */
 	spared_status (*verified)(void *self, uint64_t ticket, uint32_t yes);
 };
 
-/* ---- spared.check/1: what is as it should be, and what makes this node less fit - */
+/* ---- spared.check/1: state of what a plugin watches, and quality of this node -- */
 
 #define SPARED_CHECK "spared.check/1"
-/* Instead of a state: not known yet. It counts as good until it is. */
+/* State that is not known yet. It counts as good. */
 #define SPARED_CHECK_UNKNOWN 0xffffffffu
 
 struct spared_check {
 	uint32_t size, reserved;
-	/* [loop] name is unique in the plugin; weight 0-9999; state 0 (failed) to 100 (good), or
-	 * SPARED_CHECK_UNKNOWN. The weight is for the election alone: what you were configured to do
-	 * and do not do is a failed check, in every role, with the weight 0 where this node is no less
-	 * fit for it. sparectl status of both nodes lists every check that is not good. */
+	/* [loop] Reports a check. name is unique in the plugin, 1-64 bytes; weight 0-9999; state 0
+	 * (failed) to 100 (good), or SPARED_CHECK_UNKNOWN. The weight is for the election alone:
+	 * report something that is not as configured as a failed check, in every role, with weight 0
+	 * if this node is no less fit for it. sparectl status of both nodes lists every check that is
+	 * not good. */
 	spared_status (*report)(void *ctx, const char *name, uint32_t weight, uint32_t state,
 	                        struct spared_str why);
 	/* [loop] Withdraws a check. */
@@ -452,25 +464,25 @@ struct spared_check {
 
 #define SPARED_SCOPE "spared.scope/1"
 
-#define SPARED_SCOPE_PAIR 1u  /* must be equal on both nodes; so is whatever is not declared */
+#define SPARED_SCOPE_PAIR 1u  /* must be equal on both nodes; the default */
 #define SPARED_SCOPE_NODE 2u  /* may differ */
 #define SPARED_SCOPE_LOCAL 3u /* is never compared */
-/* Must be equal on both nodes: compared by 16 bits of a digest, and shown nowhere. Whatever has
- * "secret", "password", "passphrase", "private_key" or "psk" in its name is one undeclared. */
+/* Must be equal on both nodes: compared by 16 bits of a digest, and shown nowhere. So are undeclared
+ * keys with "secret", "password", "passphrase", "private_key" or "psk" in their names. */
 #define SPARED_SCOPE_SECRET 4u
 
 struct spared_scope {
 	uint32_t size, reserved;
-	/* [loop] In configure: the scope of a key and all below it, positions of arrays left out:
+	/* [loop] In configure: scope of a key and all keys below it; positions in arrays are left out:
 	 * "server.interface". -EINVAL. */
 	spared_status (*declare)(void *ctx, const char *key, uint32_t scope);
 };
 
-/* ---- spared.interface/1: interfaces as they come and go, and sockets on them -- */
+/* ---- spared.interface/1: state of interfaces, and sockets on them -------------- */
 
 #define SPARED_INTERFACE "spared.interface/1"
 
-/* Socket sets that follow() asks for. */
+/* Sets of sockets that follow() requests. */
 #define SPARED_SOCKETS_NONE 0x0u
 #define SPARED_SOCKETS_VRRP 0x1u
 #define SPARED_SOCKETS_HEARTBEAT 0x2u
@@ -478,21 +490,21 @@ struct spared_scope {
 
 /* Kinds of descriptors in an event. All are non-blocking.
  * VRRP_LINK:  AF_PACKET/SOCK_RAW bound to the interface; receives whole frames that carry
- *             IP protocol 112, before any firewall; what is sent is a whole frame.
+ *             IP protocol 112, before any firewall; sends whole frames.
  *             The multicast groups are joined.
  * VRRP_IPV4:  AF_INET raw, IP_HDRINCL, bound to the interface: sending unicast only.
  * VRRP_IPV6:  the same for AF_INET6 (IPV6_HDRINCL).
- * STATIONS:   AF_PACKET/SOCK_RAW; receives ARP and neighbour discovery frames of others,
- *             to tell whether the wire speaks; sends probes.
+ * STATIONS:   AF_PACKET/SOCK_RAW, of the set VRRP; receives ARP and neighbour discovery frames of
+ *             other stations and sends probes, to find out whether the network works.
  * HEARTBEAT_IN:    AF_PACKET/SOCK_DGRAM on an interface of a link; receives whole IP packets of
  *             UDP from the peer's address and port to this node's, before any firewall.
  * HEARTBEAT_OUT:   AF_INET or AF_INET6 UDP, bound to the interface, connected to the peer: send only.
  * VRRP_HEARTBEAT:  AF_PACKET/SOCK_RAW, of the set VRRP; receives whole frames that carry UDP from
- *             and to port 3780, before any firewall. They are sent as adverts are: through
+ *             and to port 3780, before any firewall. To send them use the sockets of adverts:
  *             VRRP_LINK, VRRP_IPV4 or VRRP_IPV6.
  * PING_IPV4:  AF_INET raw ICMP that receives echo replies and unreachables (with the IP
  *             header); PING_IPV6 the same for ICMPv6 (without). Bound to the interface, or to
- *             none where the name "@any" was followed. */
+ *             none if the name "@any" was followed. */
 #define SPARED_SOCKET_VRRP_LINK 1u
 #define SPARED_SOCKET_VRRP_IPV4 2u
 #define SPARED_SOCKET_VRRP_IPV6 3u
@@ -514,7 +526,7 @@ struct spared_socket {
 #define SPARED_INTERFACE_UP 0x2u
 #define SPARED_INTERFACE_CARRIER 0x4u
 
-/* An address that the node itself has; never a virtual one of spared's. */
+/* An address of the node itself, never a virtual address of spared. */
 struct spared_own_address {
 	uint32_t size;
 	uint32_t family; /* 4 or 6 */
@@ -523,8 +535,8 @@ struct spared_own_address {
 	uint8_t octets[16]; /* network order; IPv4 in the first four */
 };
 
-/* The whole truth of one interface. Descriptors stay open and the same until an event
- * leaves them out; the plugin must stop watching those that are gone. */
+/* Complete state of one interface. Descriptors stay open under the same numbers until an event
+ * omits them; the plugin must then stop watching them. */
 struct spared_interface_event {
 	uint32_t size, flags;
 	struct spared_str name;
@@ -538,7 +550,7 @@ struct spared_interface_event {
 
 struct spared_interface {
 	uint32_t size, reserved;
-	/* [loop] Makes changed() follow, once with the present state and then at each change,
+	/* [loop] Makes the host call changed(), once with the present state and then at each change,
 	 * also for a name that does not exist yet. */
 	spared_status (*follow)(void *ctx, const char *name, uint32_t sockets);
 	/* [loop] Ends that, and closes the sockets. */
@@ -547,20 +559,20 @@ struct spared_interface {
 
 struct spared_interface_plugin {
 	uint32_t size, reserved;
-	/* [loop] An interface as it is now. */
+	/* [loop] State of an interface that is followed. */
 	spared_status (*changed)(void *self, const struct spared_interface_event *event);
 };
 
-/* ---- spared.group/1: for the plugin that decides who is active ----------------- */
+/* ---- spared.group/1: for the elector, the plugin that decides roles ------------ */
 
 #define SPARED_GROUP "spared.group/1"
 
 /* Flags of spared_virtual_router_claim. */
 #define SPARED_VIRTUAL_ROUTER_VMAC 0x1u   /* answer with the virtual MAC of RFC 9568 */
 #define SPARED_VIRTUAL_ROUTER_ACCEPT 0x2u /* accept packets to the addresses (pings, services) */
-#define SPARED_VIRTUAL_ROUTER_ROUTED 0x4u /* adverts come through routers: those of any TTL are heard */
+#define SPARED_VIRTUAL_ROUTER_ROUTED 0x4u /* adverts arrive through routers: accept any TTL */
 
-/* One virtual router: the fence lets its adverts through while its lease lives. */
+/* One virtual router. The fence passes its adverts while its fence lease is valid. */
 struct spared_virtual_router_claim {
 	uint32_t size, flags;
 	struct spared_str interface;
@@ -568,7 +580,7 @@ struct spared_virtual_router_claim {
 	uint32_t vrid;   /* 1-255 */
 };
 
-/* Instead of a position in virtual_routers: the address follows the group without one. */
+/* Value of virtual_router for an address that belongs to none; it follows the group. */
 #define SPARED_NO_VIRTUAL_ROUTER 0xffffffffu
 
 struct spared_address_claim {
@@ -580,37 +592,36 @@ struct spared_address_claim {
 	uint8_t octets[16];
 };
 
-#define SPARED_ADDRESS_SOURCE 0x1u /* what the node itself sends there comes from it */
+#define SPARED_ADDRESS_SOURCE 0x1u /* source address of the node's own packets to that network */
 
 struct spared_route_claim {
 	uint32_t size, flags;
 	uint32_t family, prefix;      /* of the destination */
 	uint32_t metric, table;       /* 0: the kernel's default; 0: main */
-	struct spared_str interface;  /* may be empty where there is a gateway */
+	struct spared_str interface;  /* may be empty if there is a gateway */
 	uint8_t destination[16];
 	uint8_t gateway[16];          /* all zero: none */
 	uint8_t source[16];           /* preferred source; all zero: none */
 };
 
-/* All that a group claims, replaced whole. It comes alive while the group is active. */
+/* Everything that a group claims; replaces earlier claims. Installed while the group is active. */
 struct spared_claims {
 	uint32_t size, flags;
 	const struct spared_virtual_router_claim *virtual_routers;
 	const struct spared_address_claim *addresses;
 	const struct spared_route_claim *routes;
 	uint32_t virtual_router_count, address_count, route_count;
-	uint32_t refresh_s;   /* announce again that often; 0: not */
+	uint32_t refresh_s;   /* interval at which addresses are announced again; 0: never */
 	uint64_t lease_ns;    /* how long one advert keeps the fence passing */
 };
 
-/* Why a group has its role. The kind and its numbers are data: the host makes the sentences of
- * `sparectl why`, history and journal from them, and puts the checks behind a quality itself.
- * Beside each kind: REASON= of the journal, what it means, and the fields that it has. A kind
- * that this host does not know is shown by its text: where you use a kind of a later minor, say
- * the same in text. */
-#define SPARED_CAUSE_OTHER 0u /* other: text says it, a clause like "its lamp is red" */
+/* Why a group has its role, as a kind with its numbers. The host makes the sentences of `sparectl
+ * why`, of history and journal from it, and adds the checks behind a quality. Each kind is listed
+ * with REASON= of the journal, its meaning, and the fields that it uses. A host shows a kind that it
+ * does not know by its text: with a kind of a later minor version, say the same in text. */
+#define SPARED_CAUSE_OTHER 0u /* other: text, a clause like "its lamp is red" */
 
-/* Of the other router */
+/* About the other router */
 #define SPARED_CAUSE_NOBODY_HEARD 1u  /* nobody-heard: interface, for_ns */
 #define SPARED_CAUSE_PEER_SILENT 2u   /* peer-silent: peer, interface, for_ns */
 #define SPARED_CAUSE_PEER_RESIGNED 3u /* peer-resigned: peer */
@@ -620,51 +631,51 @@ struct spared_claims {
 #define SPARED_CAUSE_PEER_JOINING 7u  /* peer-aside, it is not yet in sync: peer */
 #define SPARED_CAUSE_PEER_FORCED 8u   /* forced, the peer to be active: peer */
 
-/* Both compared. Of equal nodes the preferred flags say which one is, else the role which one
- * was active first. */
-#define SPARED_CAUSE_QUALITY 9u    /* quality, preferred, active-first: own, theirs, peer; in text
-                                    * what is wrong with interfaces here, as "lan1 is down" */
+/* Both nodes compared. If they are equal, the preferred flags tell which one is preferred, else the
+ * role tells which one was active first. */
+#define SPARED_CAUSE_QUALITY 9u    /* quality, preferred, active-first or peer-active: own, theirs,
+                                    * peer; text: faults of interfaces here, as "lan1 is down" */
 #define SPARED_CAUSE_PRIORITY 10u  /* priority: own, theirs, peer */
 #define SPARED_CAUSE_PREFERRED 11u /* preferred, the peer is no fitter: peer */
 #define SPARED_CAUSE_FAILBACK 12u  /* peer-active, though this node is preferred: peer, for_ns is
-                                    * the delay; READY, or in text what is missing */
+                                    * the delay; READY, or text: what this node lacks */
 #define SPARED_CAUSE_OWNER 13u     /* owner of the addresses */
 
-/* What people and the host want; text is of the directive */
+/* By an administrator or the host; text is the directive's why */
 #define SPARED_CAUSE_FORCED 14u       /* forced to be active: text; with peer, own and theirs: by
                                        * which qualities the peer would be without that */
 #define SPARED_CAUSE_STANDS_ASIDE 15u /* stands-aside: text */
 #define SPARED_CAUSE_BARRED 16u       /* barred: text */
 
-/* Of interfaces */
+/* About interfaces */
 #define SPARED_CAUSE_UNHEARD_INTERFACE 17u /* unheard-interface: interface, peer */
 #define SPARED_CAUSE_INTERFACE_HURT 18u    /* interface-hurt: text, as "lan1 is down" */
 #define SPARED_CAUSE_ISOLATED 19u          /* isolated: text, as "lan1 is down, lan2 is down" */
 #define SPARED_CAUSE_ADVERTS_UNSENT 20u    /* adverts-unsent: interface */
 
-/* Switchovers */
+/* By switchovers */
 #define SPARED_CAUSE_SWITCHOVER 21u  /* switchover, by the peer: peer */
-#define SPARED_CAUSE_ASKED 22u       /* switchover, by request: text of the directive */
+#define SPARED_CAUSE_ASKED 22u       /* switchover, by request: text is the directive's why */
 #define SPARED_CAUSE_NOT_IN_SYNC 23u /* not-in-sync, this node */
 
-/* Of this node */
+/* About this node */
 #define SPARED_CAUSE_LISTENING 24u      /* listening: for_ns */
-#define SPARED_CAUSE_LATE 25u           /* late, an advert longer than its lease: for_ns */
+#define SPARED_CAUSE_LATE 25u           /* late, an advert after the end of its fence lease: for_ns */
 #define SPARED_CAUSE_FENCE_BLOCKING 26u /* fence-blocking: publish failed */
-#define SPARED_CAUSE_CLONED 27u         /* cloned: another machine sends as this one */
+#define SPARED_CAUSE_CLONED 27u         /* cloned: another machine sends in this node's name */
 #define SPARED_CAUSE_SECOND 28u         /* second: the peer hears another machine with its key */
 #define SPARED_CAUSE_WITHDRAWN 29u      /* withdrawn: no longer configured */
 #define SPARED_CAUSE_SHUTDOWN 30u       /* shutdown */
 
-/* The host's own, with a text: of use to who reads causes */
-#define SPARED_CAUSE_CLAIMED 64u      /* claimed: nothing was published yet */
+/* Published by the host itself, with a text; for those who read causes */
+#define SPARED_CAUSE_CLAIMED 64u      /* claimed: no role was published yet */
 #define SPARED_CAUSE_ELECTOR_DIED 65u /* elector-died */
 #define SPARED_CAUSE_LAPSED 66u       /* lapsed: nobody renewed the fence lease */
 #define SPARED_CAUSE_KERNEL 67u       /* kernel: the fence cannot pass */
-#define SPARED_CAUSE_STARTED 68u      /* started: the run before did not end by itself */
+#define SPARED_CAUSE_STARTED 68u      /* started: the previous run ended abnormally */
 
 /* spared_cause.flags */
-#define SPARED_CAUSE_BY_SWITCHOVER 0x1u  /* the group was switched over to peer, for this */
+#define SPARED_CAUSE_BY_SWITCHOVER 0x1u  /* the group was switched over to peer, for this reason */
 #define SPARED_CAUSE_OWN_PREFERRED 0x2u
 #define SPARED_CAUSE_PEER_PREFERRED 0x4u
 #define SPARED_CAUSE_READY 0x8u          /* this node is ready */
@@ -675,9 +686,9 @@ struct spared_cause {
 	uint32_t own, theirs; /* this node's quality or priority, and the peer's */
 	uint32_t reserved;
 	uint64_t for_ns;
-	struct spared_str peer;      /* the other router: its name, or its address */
+	struct spared_str peer;      /* name or address of the other router */
 	struct spared_str interface; /* one, or several with ", " between them */
-	struct spared_str text;      /* what no number says; cut after 1024 characters */
+	struct spared_str text;      /* free text, truncated to 1024 characters */
 };
 
 /* Flags of publish(). */
@@ -685,27 +696,27 @@ struct spared_cause {
 
 struct spared_group {
 	uint32_t size, reserved;
-	/* [loop] Declares or replaces a group and its claims; a NULL withdraws it. While the group
-	 * is active only the difference is applied. -EINVAL with the reason logged. */
+	/* [loop] Declares a group, or replaces its claims; NULL withdraws it. While the group is active
+	 * only the difference is applied. -EINVAL, with the reason logged. */
 	spared_status (*claim)(void *ctx, const char *group, const struct spared_claims *claims);
-	/* [loop] ACTIVE returns when the fence is passing: advertise then. BACKUP returns when it is
-	 * closed: send priority 0 then. The same role with another cause only replaces that.
-	 * ACTIVE once more with SPARED_PUBLISH_REOPEN grants every fence lease anew, those that
-	 * lapsed too: read your sockets empty first, nobody else may be active.
-	 * -EINVAL, with the reason logged: no such role, no cause, or one without its kind.
-	 * -ETIMEDOUT where the host does not answer within 100 ms: the role is then BACKUP. */
+	/* [loop] Sets the group's role. ACTIVE returns when the fence is passing: advertise then. BACKUP
+	 * returns when it is blocking: send priority 0 then. The same role with another cause only
+	 * replaces the cause. ACTIVE once more with SPARED_PUBLISH_REOPEN grants every fence lease anew,
+	 * also those that lapsed: read your sockets empty first, and make sure that nobody else is
+	 * active. -EINVAL, with the reason logged: an invalid role, or a cause that is NULL or too
+	 * short. -ETIMEDOUT: no answer within 100 ms; the role is then BACKUP. */
 	spared_status (*publish)(void *ctx, const char *group, uint32_t role, uint32_t flags,
 	                         const struct spared_cause *cause);
 	/* [loop] Announces the addresses again: at once, after 1 s and after 5 s. */
 	spared_status (*announce)(void *ctx, const char *group);
 	/* [loop] On the active node: the peer is fitter, switch the group over to it. Followers drain,
-	 * the peer applies and prepares; then SPARED_DIRECTIVE_RELEASE is set here and the group goes.
-	 * Where that fails, nothing changes, and the host has logged why: ask again after some
-	 * seconds. -EALREADY while one is under way, -EHOSTUNREACH without a link. */
+	 * the peer applies and prepares; then SPARED_DIRECTIVE_RELEASE is set here and the group moves.
+	 * If that fails nothing changes, and the host has logged why: ask again after some seconds.
+	 * -EALREADY: one is under way; -EHOSTUNREACH: no link. */
 	spared_status (*switch_over)(void *ctx, const char *group, const struct spared_cause *cause);
-	/* [loop] Replaces the cause of a role that was published, as long as the group has that role.
-	 * Returns at once, without the host's answer: for a cause that follows the facts while
-	 * adverts must not wait. */
+	/* [loop] Replaces the cause of a published role, as long as the group has that role. Returns
+	 * without waiting for the host: for a cause that follows the facts while adverts must not
+	 * wait. */
 	spared_status (*explain)(void *ctx, const char *group, uint32_t role,
 	                         const struct spared_cause *cause);
 };
@@ -718,13 +729,13 @@ struct spared_group {
 /* spared_directive.flags */
 #define SPARED_DIRECTIVE_ELIGIBLE 0x1u    /* may become active */
 #define SPARED_DIRECTIVE_MAINTENANCE 0x2u
-#define SPARED_DIRECTIVE_RESIGN 0x4u      /* must give up being active now; why says the reason */
+#define SPARED_DIRECTIVE_RESIGN 0x4u      /* must stop being active now; why has the reason */
 #define SPARED_DIRECTIVE_PEER 0x8u        /* peer_quality is known */
 #define SPARED_DIRECTIVE_JOINING 0x10u    /* not yet in sync: weaker than a node that is */
-#define SPARED_DIRECTIVE_READY 0x20u      /* a failover by this node would lose nothing: tell the peer */
+#define SPARED_DIRECTIVE_READY 0x20u      /* a failover to this node would lose nothing: tell the peer */
 #define SPARED_DIRECTIVE_FROZEN 0x40u     /* no change of role for quality or preference */
-#define SPARED_DIRECTIVE_RELEASE 0x80u      /* the peer is prepared: publish BACKUP now, and let it go ahead */
-#define SPARED_DIRECTIVE_PREPARED 0x100u      /* prepared: become active the moment that the peer lets go */
+#define SPARED_DIRECTIVE_RELEASE 0x80u      /* the peer is prepared: publish BACKUP now */
+#define SPARED_DIRECTIVE_PREPARED 0x100u      /* prepared: become active as soon as the peer lets go */
 
 #define SPARED_QUALITY_MAX 100u
 
@@ -738,13 +749,13 @@ struct spared_directive {
 
 struct spared_group_plugin {
 	uint32_t size, reserved;
-	/* [loop] What the host wants of a group; the newest is the whole truth. */
+	/* [loop] The host's directive for a group; the newest replaces all earlier ones. */
 	spared_status (*directive)(void *self, const struct spared_directive *directive);
 };
 
-/* ---- conveniences: nothing of the ABI ------------------------------------------ */
+/* ---- helpers, no part of the ABI ------------------------------------------------ */
 
-/* A C string as a text; it must live as long as the text is used. NULL is empty. */
+/* A C string as text; it must live as long as the text is used. NULL is the empty text. */
 static inline struct spared_str spared_text(const char *text)
 {
 	struct spared_str str;
@@ -753,7 +764,7 @@ static inline struct spared_str spared_text(const char *text)
 	return str;
 }
 
-/* [any] printf to the log; longer lines than 1023 bytes are cut. */
+/* [any] printf to the log; longer lines are truncated to 1023 bytes. */
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4), unused))
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * The smallest useful plugin: says in the log what became of the groups.
+ * The smallest useful plugin: logs the roles of groups.
  *
  *     cc -shared -fPIC -fvisibility=hidden -o smallest.so smallest.c
  */
@@ -8,7 +8,7 @@
 
 static spared_status create(const struct spared_host *host, void **self)
 {
-	*self = (void *)host; /* all the state that it has */
+	*self = (void *)host; /* its only state */
 	return 0;
 }
 
@@ -22,7 +22,7 @@ static spared_status role(void *self, uint64_t token, const struct spared_role *
 	const struct spared_host *host = self;
 	const char *name = event->role == SPARED_ROLE_ACTIVE ? "active" : "not active";
 
-	(void)token; /* only for those who return SPARED_PENDING */
+	(void)token; /* for plugins that return SPARED_PENDING */
 	spared_logf(host, SPARED_LOG_INFO, "%.*s is %s", (int)event->group.len, event->group.ptr, name);
 	return 0;
 }

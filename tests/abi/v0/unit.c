@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * Starts something while this node is active, and stops it otherwise: a systemd unit, or any two
- * commands. Nothing here waits: the command runs, a pidfd tells when it has ended, done() follows.
+ * Starts a systemd unit, or runs a command, when this node becomes active, and stops it otherwise.
+ * Nothing here blocks: a pidfd becomes readable when the command has ended, and done() follows.
  *
  *     unit = "squid"                        # systemctl start squid, systemctl stop squid
  *
- *     start = ["/usr/sbin/mydaemon", "-D"]  # or these two
+ *     start = ["/usr/sbin/mydaemon", "-D"]  # or both of these
  *     stop = ["/usr/bin/pkill", "mydaemon"]
  *
  *     cc -shared -fPIC -fvisibility=hidden -o unit.so unit.c
@@ -28,8 +28,8 @@ struct unit {
 	const struct spared_host *host;
 	char *start[WORDS_MAX + 1], *stop[WORDS_MAX + 1];
 	int pidfd;         /* of the running command, or -1 */
-	int active;        /* what the newest role wants */
-	int ran;           /* what the last command was for */
+	int active;        /* by the newest role */
+	int ran;           /* the last command was start */
 	uint64_t token;    /* of the newest role, until done() */
 };
 
@@ -67,7 +67,7 @@ static spared_status refuse(const struct spared_host *host, const char *key, con
 	return -EINVAL;
 }
 
-/* One array of words; argv stays empty where the key is absent. */
+/* Reads an array of words; argv stays empty if the key is absent. */
 static spared_status read_words(const struct spared_host *host, const char *key, char **argv)
 {
 	uint32_t n = 0;
@@ -99,7 +99,7 @@ static void systemctl(char **argv, const char *verb, struct spared_str unit)
 	argv[3] = NULL;
 }
 
-/* A mistyped key would go unnoticed. */
+/* Refuses unknown keys, since a mistyped one would go unnoticed. */
 static spared_status refuse_unknown(const struct spared_host *host)
 {
 	static const char *const known[] = { "unit", "start", "stop" };
@@ -128,7 +128,7 @@ static spared_status configure(void *self, struct spared_str toml, uint32_t flag
 	struct spared_str name;
 	spared_status status = refuse_unknown(host);
 
-	(void)toml; /* config_get has it parsed */
+	(void)toml; /* config_get has parsed it */
 	if (status)
 		return status;
 	if (host->config_get(host->ctx, "unit", &name) == 0) {
@@ -182,10 +182,10 @@ static spared_status role(void *self, uint64_t token, const struct spared_role *
 	struct unit *unit = self;
 
 	unit->active = event->role == SPARED_ROLE_ACTIVE;
-	if (unit->pidfd >= 0) /* it may be of another group, which need not wait for this */
+	if (unit->pidfd >= 0) /* an older role, perhaps of another group, need not wait */
 		unit->host->done(unit->host->ctx, unit->token, 0);
 	unit->token = token;
-	return unit->pidfd < 0 ? run(unit) : SPARED_PENDING; /* else after the running one */
+	return unit->pidfd < 0 ? run(unit) : SPARED_PENDING; /* runs after the present command */
 }
 
 /* The command has ended. */
@@ -201,7 +201,7 @@ static spared_status fd(void *self, int pidfd, uint32_t events)
 	host->watch_fd(host->ctx, pidfd, 0);
 	close(pidfd);
 	unit->pidfd = -1;
-	if (unit->ran != unit->active) { /* a newer role came meanwhile */
+	if (unit->ran != unit->active) { /* the role has changed meanwhile */
 		status = run(unit);
 		if (status == SPARED_PENDING)
 			return 0;
