@@ -111,8 +111,8 @@ pub fn rights(plugin: &Plugin, descriptor: &Descriptor) -> Option<Finding> {
         return Some(Finding::new("root", Severity::Note, sentence));
     }
     let given = capabilities::grantable(descriptor.capabilities) & plugin.allow.capabilities;
-    let given = capabilities::names(given).join(", ");
-    let sentence = format!("the plugin {name} has {given}");
+    let given = capabilities::words(given).join(", ");
+    let sentence = format!("the plugin {name} {given}");
     (!given.is_empty()).then(|| Finding::new("capabilities", Severity::Note, sentence))
 }
 

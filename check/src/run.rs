@@ -118,6 +118,7 @@ fn check_plugin(
         &plugin.name,
         library.as_fd(),
         account,
+        plugin.memory(),
         Some(&configuration),
     )
     .map_err(|error| Fault::whole(&file, error.to_string()))?;

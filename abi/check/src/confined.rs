@@ -217,20 +217,18 @@ fn load(path: &Path, descriptor: &Descriptor, is_root: bool) -> Load {
     let writable: Vec<String> = writable;
     Load {
         name: name_of(path),
-        check_only: false,
         capabilities: match is_root {
             true => capabilities::grantable(descriptor.capabilities),
             false => 0,
         },
-        realtime: false,
-        root: false,
         uid_gid: is_root.then_some((CHECK_ACCOUNT, CHECK_ACCOUNT)),
-        state_dir: None,
         files,
         writable: writable
             .iter()
             .map(|path| path.trim_start_matches('+').to_owned())
             .collect(),
+        calls: descriptor.calls,
+        ..Load::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Keys of the host in the file of a plugin. The rest of the file belongs to the plugin.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -7,6 +8,13 @@ use spared_control::RESERVED;
 use spared_sdk::config::{Config, HOST_KEYS, Section};
 
 use super::{Fault, Host, file};
+
+const MIB: u64 = 1 << 20;
+/// Range of `memory_mib`. A worker itself takes some MiB.
+const MEMORY_MIB: RangeInclusive<u64> = 16..=1_048_576;
+/// Part of the machine's memory that a plugin may have by default, and what it may have anyway.
+const DEFAULT_SHARE: u64 = 4;
+const DEFAULT_LEAST: u64 = 256 * MIB;
 
 /// A file of `plugins/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +28,8 @@ pub struct Plugin {
     pub follow: Option<Vec<String>>,
     pub allow: Allow,
     pub on_failure: OnFailure,
+    /// Memory that each of its processes may have, in MiB; None for the default.
+    pub memory_mib: Option<u64>,
     /// Faults in the keys of the host. A plugin that has any is not run.
     pub faults: Vec<Fault>,
 }
@@ -117,6 +127,7 @@ impl Plugin {
             follow: None,
             allow: Allow::ALL,
             on_failure: OnFailure::Degrade,
+            memory_mib: None,
             faults: Vec::new(),
         }
     }
@@ -140,7 +151,30 @@ impl Plugin {
                 ],
             )
             .unwrap_or_default();
+        self.memory_mib = root.integer("memory_mib", MEMORY_MIB);
     }
+
+    /// Memory that each of its processes may have, in bytes. A table such as conntrack's grows with
+    /// the connections for which the machine has memory, so the default follows that.
+    pub fn memory(&self) -> u64 {
+        let default = || {
+            let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+            (memory_of(&meminfo) / DEFAULT_SHARE).max(DEFAULT_LEAST)
+        };
+        self.memory_mib.map_or_else(default, |mib| mib * MIB)
+    }
+}
+
+/// Memory of the machine in bytes, 0 if it is unknown.
+fn memory_of(meminfo: &str) -> u64 {
+    let total = |line: &str| {
+        line.strip_prefix("MemTotal:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse()
+            .ok()
+    };
+    meminfo.lines().find_map(total).unwrap_or(0_u64) * 1024
 }
 
 fn is_ours(key: &str) -> bool {

@@ -427,8 +427,18 @@ pub struct PluginStatus {
     pub slow_calls: u64,
     /// Number of times that the plugin sent more than its share and was not read from for a while.
     pub pauses: u64,
+    /// Memory that its process has, in MiB.
+    pub memory_mib: u64,
+    /// Memory that each of its processes may have, in MiB; None for a plugin that runs as root.
+    pub memory_max_mib: Option<u64>,
+    /// Limits of the control group of its processes, or why it has none; empty if it does not run.
+    pub control_group: String,
+    /// Groups of system calls that it is held to, such as "basic"; empty without a list.
+    pub system_calls: Vec<String>,
     /// Capabilities of its worker, such as "net_admin".
     pub capabilities: Vec<String>,
+    /// The same in words, such as "changes network, firewall and tunnels (net_admin)".
+    pub rights: Vec<String>,
     /// "real-time", "normal", or why not; empty if the plugin does not run.
     pub scheduling: String,
     /// Verbs of the plugin: `sparectl NAME VERB`.

@@ -128,7 +128,7 @@ pub enum FromWorker {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// For logs and thread names; the file itself is descriptor 4.
     pub name: String,
@@ -147,6 +147,12 @@ pub struct Load {
     pub files: Vec<String>,
     /// Files and folders that it may also write.
     pub writable: Vec<String>,
+    /// Bytes of memory that each of its processes may have; None without a limit.
+    pub memory: Option<u64>,
+    /// Groups of system calls that it is held to, `CALLS_*`; 0 for no list.
+    pub calls: u32,
+    /// Folder of the control group that it joins.
+    pub control_group: Option<String>,
 }
 
 /// The host's keys of the configuration.
@@ -189,6 +195,8 @@ pub struct Descriptor {
     pub wire_min: u32,
     pub wire_max: u32,
     pub capabilities: u64,
+    /// Groups of system calls that it makes, `CALLS_*`; 0 if it has no list.
+    pub calls: u32,
     /// Files and folders beyond those of its configuration; a leading `+` asks to write there.
     pub paths: Vec<String>,
     /// Optional callbacks that it has: the host does not wait for the others.

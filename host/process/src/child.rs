@@ -26,7 +26,15 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 pub struct Child {
     child: process::Child,
     pidfd: OwnedFd,
-    reaped: bool,
+    ended: Option<Ended>,
+}
+
+/// What the kernel told when the process was reaped.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    status: ExitStatus,
+    /// Most memory that it had at once, in bytes.
+    peak: u64,
 }
 
 impl Child {
@@ -70,7 +78,7 @@ impl Child {
         Ok(Self {
             child,
             pidfd,
-            reaped: false,
+            ended: None,
         })
     }
 
@@ -86,7 +94,7 @@ impl Child {
 
     /// Sends SIGKILL; [`exit`](Self::exit) tells when the process has ended.
     pub fn kill(&self) {
-        if !self.reaped {
+        if self.ended.is_none() {
             let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
         }
     }
@@ -101,9 +109,15 @@ impl Child {
 
     /// Exit status; None while it runs. Never waits.
     pub fn exit(&mut self) -> Option<ExitStatus> {
-        let status = self.child.try_wait().ok().flatten();
-        self.reaped |= status.is_some();
-        status
+        if self.ended.is_none() {
+            self.ended = reap(&self.child);
+        }
+        Some(self.ended?.status)
+    }
+
+    /// Most memory that it or a child of its had at once, in bytes; 0 while it runs.
+    pub fn peak(&self) -> u64 {
+        self.ended.map_or(0, |ended| ended.peak)
     }
 
     /// Waits for `most`; whether the process has ended.
@@ -125,6 +139,20 @@ impl Drop for Child {
             let _ = self.exit();
         }
     }
+}
+
+/// As `try_wait`, which does not tell the memory. Nobody else waits for this child.
+fn reap(child: &process::Child) -> Option<Ended> {
+    let pid = libc::pid_t::try_from(child.id()).ok()?;
+    let mut status = 0;
+    // SAFETY: a plain struct of numbers.
+    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both are written by the call and live through it; it does not wait.
+    let found = unsafe { libc::wait4(pid, &raw mut status, libc::WNOHANG, &raw mut used) };
+    (found == pid).then(|| Ended {
+        status: ExitStatus::from_raw(status),
+        peak: u64::try_from(used.ru_maxrss).unwrap_or(0) * 1024,
+    })
 }
 
 fn sentence(status: ExitStatus) -> String {

@@ -150,6 +150,9 @@ impl Core {
             self.events
                 .record(Notice::warn(Kind::Start, text).because("leftovers"));
         }
+        if let Some(why) = self.supervisor.without_groups() {
+            log::info!("workers have no control groups ({why}): limits of each process alone");
+        }
         if !self.kernel.is_fenced() {
             log::warn!("the fence is off: a hung daemon keeps its addresses");
         }

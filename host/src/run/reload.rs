@@ -234,16 +234,18 @@ impl Core {
         if old == plugin && !renamed {
             return;
         }
-        let allowed = old.allow == plugin.allow;
+        let other = match plugin.allow == old.allow {
+            false => Some("other capabilities"),
+            true => (plugin.memory_mib != old.memory_mib).then_some("another limit of memory"),
+        };
         self.supervisor.set_settings(&name, plugin);
-        if allowed {
+        let Some(other) = other else {
             self.wait_for(&name);
-            self.supervisor.reconfigure(now, &name);
-        } else {
-            self.note(format!("{name}: restarted with other capabilities"));
-            self.wait_for(&name);
-            self.supervisor.stop(now, &name);
-        }
+            return self.supervisor.reconfigure(now, &name);
+        };
+        self.note(format!("{name}: restarted with {other}"));
+        self.wait_for(&name);
+        self.supervisor.stop(now, &name);
     }
 
     pub(super) fn handle_reconfigured(

@@ -65,13 +65,9 @@ impl Supervisor {
         let load = Load {
             name: settings.name.clone(),
             check_only: true,
-            capabilities: 0,
-            realtime: false,
-            root: false,
             uid_gid: self.account(&settings.name),
-            state_dir: None,
-            files: Vec::new(),
-            writable: Vec::new(),
+            memory: Some(settings.memory()),
+            ..Load::default()
         };
         let mut worker = Worker::spawn_heard(&self.terms.exe, &load, file.as_fd())
             .map_err(|error| format!("cannot start a worker: {error}"))?;

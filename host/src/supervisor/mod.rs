@@ -6,9 +6,11 @@
 //!
 //! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here waits.
 
+mod cgroup;
 mod check;
 mod failure;
 mod files;
+mod memory;
 mod plugin;
 mod purpose;
 mod report;
@@ -31,6 +33,7 @@ use spared_worker::message::{Descriptor, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use crate::events::{Kind, Notice};
+use cgroup::ControlGroups;
 use check::Check;
 use plugin::{Plugin, State};
 use purpose::Purpose;
@@ -62,6 +65,8 @@ pub struct Supervisor {
     terms: Terms,
     /// None if this process cannot change to them.
     accounts: Option<Accounts>,
+    /// Control groups for workers, or why there are none.
+    groups: Result<ControlGroups, String>,
     plugins: BTreeMap<String, Plugin>,
     /// Throw-away workers that check a new configuration.
     checks: BTreeMap<u64, Check>,
@@ -78,6 +83,7 @@ impl Supervisor {
         Self {
             terms,
             accounts,
+            groups: ControlGroups::open(),
             plugins: BTreeMap::new(),
             checks: BTreeMap::new(),
             dying: Killed::default(),
@@ -104,6 +110,11 @@ impl Supervisor {
             .and_then(|it| std::fs::metadata(it).ok())
             .map(|it| it.uid());
         Some(self.accounts.as_mut()?.of(name, owner))
+    }
+
+    /// Why workers have no control groups, if they have none.
+    pub fn without_groups(&self) -> Option<&str> {
+        self.groups.as_ref().err().map(String::as_str)
     }
 
     pub fn poll_report(&mut self) -> Option<Report> {

@@ -11,9 +11,11 @@ use spared_process::poller::Poller;
 use spared_process::{Policy, RestartBudget, TRIAL};
 use spared_worker::capabilities;
 use spared_worker::file::open_plugin;
+use spared_worker::group_names;
 use spared_worker::message::{Descriptor, Load, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
+use super::memory::Memory;
 use super::purpose::Purpose;
 use super::worker::Running;
 use super::{Supervisor, config, files};
@@ -109,6 +111,14 @@ impl Plugin {
         capabilities::grantable(wanted) & self.settings.allow.capabilities
     }
 
+    /// Groups of system calls that it is held to.
+    pub(super) fn call_groups(&self) -> Vec<String> {
+        let descriptor = self.descriptor.as_ref().filter(|_| !self.is_root());
+        let calls = descriptor.map_or(0, |descriptor| descriptor.calls);
+        let names = group_names(calls).into_iter();
+        names.map(str::to_owned).collect()
+    }
+
     /// End of its trial, if it was given up before and runs again.
     pub(super) fn trial_end(&self) -> Option<Instant> {
         match self.state {
@@ -180,6 +190,7 @@ impl Supervisor {
         };
         let Some(file) = &plugin.file else { return };
         let load = self.load(plugin, account, check_only);
+        let memory = Memory::new(load.memory, self.kills(name));
         let spawned = Worker::spawn_heard(&self.terms.exe, &load, file.as_fd())
             .and_then(|mut worker| Ok((self.watch(poller, &mut worker)?, worker)));
         let (serial, worker) = match spawned {
@@ -196,7 +207,7 @@ impl Supervisor {
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
         };
-        plugin.running = Some(Running::new(serial, worker, now));
+        plugin.running = Some(Running::new(serial, worker, memory, now));
         plugin.state = if check_only {
             State::Checking
         } else {
@@ -218,6 +229,9 @@ impl Supervisor {
         if let Some(descriptor) = descriptor {
             opened.add_asked(&private, &descriptor.paths);
         }
+        let memory = plugin.settings.memory();
+        let groups = self.groups.as_ref().ok().filter(|_| !root);
+        let group = groups.and_then(|groups| groups.prepare(plugin.name(), memory));
         Load {
             name: plugin.name().to_owned(),
             check_only,
@@ -232,6 +246,9 @@ impl Supervisor {
             },
             files: opened.to_read,
             writable: opened.to_write,
+            memory: (!root).then_some(memory),
+            calls: descriptor.map_or(0, |descriptor| descriptor.calls),
+            control_group: group.and_then(|group| group.to_str().map(str::to_owned)),
         }
     }
 

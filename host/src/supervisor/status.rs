@@ -40,14 +40,21 @@ impl Supervisor {
 
     fn status_of(&self, plugin: &Plugin) -> PluginStatus {
         let descriptor = plugin.descriptor.as_ref();
-        let capabilities = if plugin.is_root() {
-            vec!["root".to_owned()]
-        } else {
-            capabilities::names(plugin.capabilities())
+        let (capabilities, rights) = match plugin.is_root() {
+            true => (
+                vec!["root".to_owned()],
+                vec!["does whatever the daemon may (root)".to_owned()],
+            ),
+            false => (
+                capabilities::names(plugin.capabilities()),
+                capabilities::words(plugin.capabilities()),
+            ),
         };
         let slow_calls = plugin.running.as_ref().map_or(0, |it| it.slow_calls);
         let pauses = plugin.running.as_ref().map_or(0, |it| it.share.pauses);
         let pid = plugin.running.as_ref().map(|running| running.worker.pid());
+        let memory = plugin.running.as_ref().map(|it| it.memory.mib());
+        let (memory_mib, memory_max_mib) = memory.unwrap_or_default();
         PluginStatus {
             name: plugin.name().to_owned(),
             version: descriptor.map(|d| d.version.clone()).unwrap_or_default(),
@@ -58,9 +65,23 @@ impl Supervisor {
             restarts: plugin.restarts,
             slow_calls,
             pauses,
+            memory_mib,
+            memory_max_mib,
+            system_calls: plugin.call_groups(),
+            control_group: pid.map_or_else(String::new, |_| self.control_group(plugin)),
             capabilities,
+            rights,
             scheduling: self.scheduling(plugin, pid),
             verbs: descriptor.map(verbs).unwrap_or_default(),
+        }
+    }
+
+    fn control_group(&self, plugin: &Plugin) -> String {
+        match &self.groups {
+            _ if plugin.is_root() => "none: it runs as root".to_owned(),
+            Err(why) => format!("none: {why}"),
+            Ok(groups) if groups.missing().is_empty() => "memory, pids, cpu".to_owned(),
+            Ok(groups) => format!("without {}: not delegated", groups.missing().join(", ")),
         }
     }
 

@@ -13,6 +13,7 @@ use spared_worker::message::{Failure, FromWorker, ToWorker};
 use spared_worker::process::Worker;
 
 use super::failure::faults;
+use super::memory::Memory;
 use super::plugin::State;
 use super::purpose::Purpose;
 use super::share::Share;
@@ -34,13 +35,14 @@ pub(super) struct Running {
     /// Number of callbacks that took longer than allowed.
     pub(super) slow_calls: u64,
     pub(super) share: Share,
+    pub(super) memory: Memory,
     lines: Limit,
     /// Reads of its error output, each of 16 kB at most.
     errors: Limit,
 }
 
 impl Running {
-    pub(super) fn new(serial: u64, worker: Worker, now: Instant) -> Self {
+    pub(super) fn new(serial: u64, worker: Worker, memory: Memory, now: Instant) -> Self {
         Self {
             serial,
             worker,
@@ -48,6 +50,7 @@ impl Running {
             pings: Pings::default(),
             slow_calls: 0,
             share: Share::new(now),
+            memory,
             lines: Limit::new(20, 200, now),
             errors: Limit::new(100, 1_000, now),
         }
@@ -105,6 +108,9 @@ impl Supervisor {
             return 0;
         };
         for line in lines {
+            if let Some(running) = self.running(name) {
+                running.memory.handle_line(&line);
+            }
             self.handle_line(now, name, LOG_WARN, &line);
         }
         length
@@ -213,6 +219,7 @@ impl Supervisor {
 
     pub(super) fn ping_all(&mut self, now: Instant) {
         for name in self.names() {
+            self.look_at_memory(&name);
             let Some(running) = self.running(&name) else {
                 continue;
             };
@@ -243,6 +250,10 @@ impl Supervisor {
         };
         let why = why.or_else(|| running.worker.exit_reason());
         let why = why.unwrap_or_else(|| "closed its connection".to_owned());
+        let why = self.with_memory(name, &running, why);
+        let Some(plugin) = self.plugins.get(name) else {
+            return;
+        };
         let pending = std::mem::take(&mut running.pending);
         let stopping = plugin.state == State::Stopping;
         self.retire(now, name, Some(running));

@@ -16,14 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::fs::File::open(plugin)?;
     let load = Load {
         name: "probe".to_owned(),
-        check_only: false,
-        capabilities: 0,
-        realtime: false,
-        root: false,
-        uid_gid: None,
         state_dir: Some(state_dir.clone()),
-        files: Vec::new(),
-        writable: Vec::new(),
+        ..Load::default()
     };
     let mut worker = Worker::spawn(Path::new(exe), &load, file.as_fd())?;
     let configure = ToWorker::Configure {

@@ -39,6 +39,48 @@ pub fn names(capabilities: u64) -> Vec<String> {
     names
 }
 
+/// What each capability allows, as far as plugins ask for it.
+const WORDS: [(Capability, &str); 12] = [
+    (Capability::CAP_CHOWN, "gives files to others"),
+    (
+        Capability::CAP_DAC_OVERRIDE,
+        "reads and writes files of others",
+    ),
+    (Capability::CAP_DAC_READ_SEARCH, "reads files of others"),
+    (Capability::CAP_FOWNER, "changes modes of files of others"),
+    (Capability::CAP_IPC_LOCK, "locks memory"),
+    (Capability::CAP_KILL, "signals processes of others"),
+    (
+        Capability::CAP_LEASE,
+        "is told before others open its files",
+    ),
+    (
+        Capability::CAP_NET_ADMIN,
+        "changes network, firewall and tunnels",
+    ),
+    (Capability::CAP_NET_BIND_SERVICE, "binds ports below 1024"),
+    (Capability::CAP_NET_RAW, "sends and reads raw packets"),
+    (Capability::CAP_SYS_NICE, "sets priorities of others"),
+    (Capability::CAP_SYS_TIME, "sets the clock"),
+];
+
+/// The same in words, such as "changes network, firewall and tunnels (`net_admin`)".
+pub fn words(capabilities: u64) -> Vec<String> {
+    let all = caps::all().into_iter();
+    let given = all.filter(|one| capabilities & one.bitmask() != 0);
+    let mut words: Vec<String> = given
+        .map(|one| {
+            let name = names(one.bitmask()).concat();
+            match WORDS.iter().find(|(known, _)| *known == one) {
+                Some((_, words)) => format!("{words} ({name})"),
+                None => name,
+            }
+        })
+        .collect();
+    words.sort();
+    words
+}
+
 /// # Errors
 /// What cannot be granted, as a sentence that follows the name of the plugin's file.
 pub fn check(flags: u32, capabilities: u64) -> Result<(), String> {
@@ -95,5 +137,11 @@ mod tests {
     #[test]
     fn names_are_those_of_allow() {
         assert_eq!(names(NET_ADMIN | 1 << 13), ["net_admin", "net_raw"]);
+        let words = words(NET_ADMIN | 1 << 30);
+        let wanted = [
+            "audit_control",
+            "changes network, firewall and tunnels (net_admin)",
+        ];
+        assert_eq!(words, wanted);
     }
 }

@@ -8,11 +8,16 @@
 
 mod calls;
 mod files;
+mod group;
 mod limits;
+mod list;
 mod privileges;
+
+use spared_abi::CALLS_SOCKETS;
 
 use crate::message::Load;
 pub use limits::{PRIORITY, lift_memory_limit, lock_memory, real_time};
+pub use list::{GROUPS, group_names};
 
 /// Steps before the library is opened; returns those that failed.
 pub fn before_load(load: &Load) -> Vec<String> {
@@ -23,11 +28,17 @@ pub fn before_load(load: &Load) -> Vec<String> {
         }
     };
     name_process(&load.name);
+    if let Some(group) = &load.control_group {
+        step("a control group of its own", group::join(group));
+    }
     if load.root {
         step("resetting OOM score and umask", limits::forget_the_hosts());
         return missed;
     }
     step("limits", limits::set(load.realtime));
+    if let Some(bytes) = load.memory {
+        step("memory limit", limits::set_memory(bytes));
+    }
     step(
         "OOM score",
         limits::be_killed_before_the_host(&load.name, load.realtime),
@@ -74,6 +85,9 @@ pub fn after_load(load: &Load, missed: &mut Vec<String>) {
         );
     }
     step("system call rules", calls::deny());
+    if load.calls != 0 {
+        step("its list of system calls", list::enforce(load.calls));
+    }
 }
 
 /// Confines a process that loads no plugin and opens no file; returns the steps that failed.
@@ -93,6 +107,7 @@ pub fn without_plugin(name: &str) -> Vec<String> {
     step("file rules", files::restrict_all());
     privileges::hide_memory();
     step("system call rules", calls::deny());
+    step("its list of system calls", list::enforce(CALLS_SOCKETS));
     missed
 }
 

@@ -13,6 +13,7 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use spared_abi as abi;
 
 use crate::capabilities;
+use crate::confine;
 use crate::driver::{sized_array, slice};
 use crate::message::{Descriptor, Verb};
 
@@ -265,6 +266,7 @@ unsafe fn describe(table: &abi::Plugin) -> Result<Descriptor, String> {
         wire_min: table.wire_min,
         wire_max: table.wire_max,
         capabilities: table.capabilities,
+        calls: table.calls,
         paths,
         has_drain: table.drain.is_some(),
         has_settle: table.settle.is_some(),
@@ -424,6 +426,13 @@ fn validate(name: &str, table: &abi::Plugin, descriptor: &Descriptor) -> Result<
     }
     capabilities::check(table.flags, table.capabilities)
         .map_err(|why| format!("{name}.so {why}"))?;
+    let unknown = table.calls & !confine::GROUPS;
+    if unknown != 0 {
+        return Err(format!(
+            "{name}.so names groups of system calls {unknown:#x}, which this spared does not know: \
+             update spared"
+        ));
+    }
     let mut missing = String::new();
     for (field, present) in [
         ("create", table.create.is_some()),

@@ -142,6 +142,11 @@ impl Worker {
         self.child.exit_reason()
     }
 
+    /// Most memory that it and children of its had at once, in bytes, once it has ended.
+    pub fn peak(&self) -> u64 {
+        self.child.peak()
+    }
+
     /// Only the process, without its connection.
     pub fn into_child(self) -> Child {
         self.child
@@ -269,18 +274,15 @@ pub fn check(
     name: &str,
     plugin: BorrowedFd<'_>,
     uid_gid: Option<(u32, u32)>,
+    memory: u64,
     configuration: Option<&Configuration>,
 ) -> Result<(Descriptor, Vec<Failure>), CheckError> {
     let load = Load {
         name: name.to_owned(),
         check_only: true,
-        capabilities: 0,
-        realtime: false,
-        root: false,
         uid_gid,
-        state_dir: None,
-        files: Vec::new(),
-        writable: Vec::new(),
+        memory: Some(memory),
+        ..Load::default()
     };
     let worker = Worker::spawn(exe, &load, plugin).map_err(CheckError::Kernel)?;
     let mut check = Check {

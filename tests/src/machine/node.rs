@@ -23,6 +23,11 @@ impl Node<'_> {
     /// Writes the files of a plan and starts the daemon. Returns its process id in the machine. Skips the
     /// test if the kernel does not support the fence.
     pub fn start(&self, plan: &Plan) -> Result<u32> {
+        self.start_after(plan, "true")
+    }
+
+    /// The same; the daemon's process first runs a command line of the shell, without quotes in it.
+    pub fn start_after(&self, plan: &Plan, first: &str) -> Result<u32> {
         self.0.require_fence()?;
         let (dir, program) = (self.dir(), build_dir()?.join("spared"));
         let files = Files { dir: &dir };
@@ -32,7 +37,7 @@ impl Node<'_> {
         self.0.forget_files()?;
         self.0.ok(&format!("mkdir -p {RUNTIME}"))?;
         let line = format!(
-            "env STATE_DIRECTORY={} {} {}",
+            "sh -c '{first}; exec \"$@\"' sh env STATE_DIRECTORY={} {} {}",
             files.state_dir().display(),
             program.display(),
             words.join(" ")

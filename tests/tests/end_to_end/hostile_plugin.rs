@@ -54,7 +54,12 @@ impl Guests<'_, '_> {
         for (name, _) in rows {
             let here = self.folder(site, "plugins").join(format!("{name}.so"));
             fs::hard_link(&library, here)?;
-            Spared(&self.pair.routers[site]).write_plugin(name, "")?;
+            let keys = if name.starts_with("exhaust-memory") {
+                "memory_mib = 64\n"
+            } else {
+                ""
+            };
+            Spared(&self.pair.routers[site]).write_plugin(name, keys)?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod conntrack_nat;
 mod conntrack_offload;
 mod conntrack_proxy;
 mod conntrack_select;
+mod control_groups;
 mod copied;
 mod demo;
 mod dhcp_client;

@@ -223,7 +223,12 @@ pub const ACTS: &[(&str, Act)] = &[
     ("reach-namespaces", reach::namespaces),
     ("reach-machine", reach::machine),
     ("reach-kernel", reach::kernel),
+    ("calls-socket", reach::socket),
+    ("calls-fork", reach::fork),
     // resources
+    ("exhaust-memory", exhaust::memory),
+    ("exhaust-memory-of-children", exhaust::memory_of_children),
+    ("exhaust-memory-at-once", exhaust::memory_at_once),
     ("exhaust-descriptors", exhaust::descriptors),
     ("exhaust-processes", exhaust::processes),
     ("exhaust-threads", exhaust::threads),

@@ -41,7 +41,7 @@ pub const TABLE: abi::Plugin = abi::Plugin {
     paths: ptr::null(),
     verbs: VERBS.as_ptr(),
     verb_count: VERBS.len() as u32,
-    reserved: 0,
+    calls: 0,
 };
 
 const VERBS: &[abi::Verb] = &[verb(c""), verb(c"status"), verb(c"check")];

@@ -30,6 +30,11 @@ pub const LIES: &[(&str, Lie)] = &[
     ("capability-unknown", |it| it.capabilities = 1 << 63),
     ("capability-sys-admin", |it| it.capabilities = 1 << 21),
     ("capability-all", |it| it.capabilities = u64::MAX),
+    ("calls-unknown", |it| it.calls = 0x8000_0000),
+    ("calls-socket", |it| it.calls = abi::CALLS_BASIC),
+    ("calls-fork", |it| {
+        it.calls = abi::CALLS_BASIC | abi::CALLS_SOCKETS
+    }),
     ("create-null", |it| it.create = None),
     ("destroy-null", |it| it.destroy = None),
     ("create-unmapped", |it| it.create = function()),

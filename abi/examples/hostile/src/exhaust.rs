@@ -62,3 +62,41 @@ pub fn threads() -> Status {
     say("ALLOWED: thousands of threads");
     0
 }
+
+/// More than a plugin may have on any machine, in pieces that are used.
+const PIECE: usize = 4 << 20;
+
+pub fn memory() -> Status {
+    for _ in 0..2000 {
+        std::mem::forget(std::hint::black_box(vec![1u8; PIECE]));
+    }
+    say("ALLOWED: gigabytes of memory");
+    0
+}
+
+/// The same by children, each within the limit of a process.
+pub fn memory_of_children() -> Status {
+    for _ in 0..20 {
+        // SAFETY: the child uses memory of its own and waits for its end.
+        if unsafe { libc::fork() } == 0 {
+            std::mem::forget(std::hint::black_box(vec![1u8; 4 * PIECE]));
+            // SAFETY: numbers only.
+            unsafe {
+                libc::alarm(LIFE_S);
+                libc::pause();
+                libc::_exit(0)
+            }
+        }
+    }
+    thread::sleep(Duration::from_secs(2));
+    say("ALLOWED: as much memory as children can have");
+    0
+}
+
+/// The same in one piece, which is never used.
+pub fn memory_at_once() -> Status {
+    let piece = Vec::<u8>::with_capacity(2000 * PIECE);
+    std::mem::forget(std::hint::black_box(piece));
+    say("ALLOWED: gigabytes of memory");
+    0
+}

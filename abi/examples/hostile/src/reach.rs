@@ -2,6 +2,7 @@
 
 use std::ffi::{CString, c_long};
 use std::fs::{self, File};
+use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::ptr;
@@ -298,5 +299,34 @@ pub fn kernel() -> Status {
         must_fail(name, unsafe { libc::syscall(call, 0, 0, 0, 0, 0, 0) });
     }
     say("denied: parts of the kernel");
+    0
+}
+
+/// A call that is not on its list.
+pub fn socket() -> Status {
+    let socket = UdpSocket::bind("127.0.0.1:0");
+    tell("a socket", socket.map(drop))
+}
+
+/// The same for a process, on whose list are sockets.
+pub fn fork() -> Status {
+    let made = UdpSocket::bind("127.0.0.1:0");
+    if made.is_err() {
+        say("a socket, which is on its list, was refused");
+    }
+    // SAFETY: the child ends at once.
+    match unsafe { libc::fork() } {
+        -1 => tell("a process", Err(std::io::Error::last_os_error())),
+        // SAFETY: as above.
+        0 => unsafe { libc::_exit(0) },
+        _ => tell("a process", Ok(())),
+    }
+}
+
+fn tell(what: &str, result: std::io::Result<()>) -> Status {
+    match result {
+        Ok(()) => say(&format!("ALLOWED: {what}")),
+        Err(error) => say(&format!("denied: {what}: {error}")),
+    }
     0
 }

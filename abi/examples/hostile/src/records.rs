@@ -123,6 +123,7 @@ pub fn loaded() -> Status {
         wire_min: u32::MAX,
         wire_max: 0,
         capabilities: u64::MAX,
+        calls: u32::MAX,
         paths: vec!["+/".to_owned(); 100],
         has_drain: true,
         has_settle: true,

@@ -90,17 +90,33 @@ pub fn plugins(plugins: &[PluginStatus]) -> String {
         if plugin.slow_calls > 0 {
             text += &format!("    calls longer than 50 ms: {}\n", plugin.slow_calls);
         }
+        text += &memory(plugin);
         if plugin.pauses > 0 {
             text += &format!(
                 "    pauses, as it sent more than its share: {}\n",
                 plugin.pauses
             );
         }
+        if !plugin.system_calls.is_empty() {
+            text += &format!("    system calls: {}\n", plugin.system_calls.join(", "));
+        }
         if !plugin.capabilities.is_empty() {
-            text += &format!("    capabilities: {}\n", plugin.capabilities.join(", "));
+            let words = [&plugin.rights, &plugin.capabilities];
+            let words = words.into_iter().find(|words| !words.is_empty());
+            let words = words.map(|words| words.join(", ")).unwrap_or_default();
+            text += &format!("    capabilities: {words}\n");
         }
     }
     text
+}
+
+/// Memory of a plugin that runs, and its control group.
+fn memory(plugin: &PluginStatus) -> String {
+    let Some(most) = plugin.memory_max_mib else {
+        return String::new();
+    };
+    let (used, group) = (plugin.memory_mib, &plugin.control_group);
+    format!("    memory: {used} of {most} MiB; control group: {group}\n")
 }
 
 fn columns(cells: &[&str; 6]) -> String {

@@ -475,6 +475,7 @@ fn descriptor() -> Descriptor {
         wire_min: 1,
         wire_max: 1,
         capabilities: 0,
+        calls: 0,
         paths: Vec::new(),
         has_drain: true,
         has_settle: true,

@@ -1,7 +1,8 @@
 //! System calls that no plugin needs: a seccomp deny-list.
 //!
-//! Not an allow-list, as updates of vendors' libraries change the calls that they make: allow-lists
-//! broke sshd with OpenSSL 1.1.1d and again with glibc 2.31.
+//! Not an allow-list for all, as updates of vendors' libraries change the calls that they make:
+//! allow-lists broke sshd with OpenSSL 1.1.1d and again with glibc 2.31. A plugin whose maker tests
+//! it with these libraries may ask for one (`list`).
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use seccompiler::{
 };
 
 /// Rules by call. A call without rules is denied for all arguments.
-type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
+pub(super) type Rules = BTreeMap<libc::c_long, Vec<SeccompRule>>;
 
 /// Calls that change the machine or look into other processes, and interfaces with a history of
 /// vulnerabilities.
@@ -88,12 +89,21 @@ fn of_new_user() -> Result<SeccompRule, seccompiler::BackendError> {
     SeccompRule::new(vec![condition])
 }
 
+pub(super) fn arch() -> Result<TargetArch, String> {
+    TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())
+}
+
 fn apply(rules: Rules, errno: i32) -> Result<(), String> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
+    let arch = arch()?;
     let denied = SeccompAction::Errno(errno.unsigned_abs());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, arch);
     let program: BpfProgram = filter
         .and_then(TryInto::try_into)
         .map_err(|error| error.to_string())?;
-    seccompiler::apply_filter(&program).map_err(|error| error.to_string())
+    install(&program)
+}
+
+/// For all threads: the library's constructors may have started some.
+pub(super) fn install(program: &BpfProgram) -> Result<(), String> {
+    seccompiler::apply_filter_all_threads(program).map_err(|error| error.to_string())
 }

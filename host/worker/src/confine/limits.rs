@@ -12,6 +12,9 @@ const RTTIME_HARD_US: u64 = 400_000;
 
 const DESCRIPTORS: u64 = 1024;
 
+/// The kernel's default of locked memory.
+const LOCKED_BYTES: u64 = 8 << 20;
+
 /// Maximum number of threads and processes of a worker's own account, including the children of its
 /// checks.
 const PROCESSES: u64 = 512;
@@ -24,8 +27,22 @@ pub fn set(realtime: bool) -> Result<(), String> {
     if realtime {
         lower(Resource::Rttime, RTTIME_SOFT_US, RTTIME_HARD_US)?;
         lift_memory_limit();
+    } else {
+        // the host's unit allows both, for itself and for the elector
+        lower(Resource::Rtprio, 0, 0)?;
+        lower(Resource::Memlock, LOCKED_BYTES, LOCKED_BYTES)?;
     }
     Ok(())
+}
+
+/// Limits the memory of this process and of each child. RLIMIT_DATA rather than RLIMIT_AS: it counts
+/// what a process may write and nobody shares, whereas address space is also reserved and never used
+/// (64 MiB for each thread's allocator), and mapped from libraries.
+///
+/// # Errors
+/// The kernel's.
+pub fn set_memory(bytes: u64) -> Result<(), String> {
+    lower(Resource::Data, bytes, bytes)
 }
 
 /// Limits the processes of a worker that has its own account.

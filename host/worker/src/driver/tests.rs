@@ -101,6 +101,7 @@ fn plugin_of_nothing() -> Loaded {
             wire_min: 0,
             wire_max: 0,
             capabilities: 0,
+            calls: 0,
             paths: Vec::new(),
             has_drain: false,
             has_settle: false,

@@ -23,6 +23,7 @@ fn run(
         name,
         file.as_fd(),
         None,
+        1 << 30,
         configuration.as_ref(),
     )
 }

@@ -131,6 +131,7 @@ fn in_a_check_worker_the_extensions_are_there_and_do_nothing() {
         "probe",
         plugin.as_fd(),
         None,
+        1 << 30,
         Some(&configuration),
     );
     let (descriptor, failures) = checked.unwrap();

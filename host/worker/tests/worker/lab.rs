@@ -150,14 +150,7 @@ pub fn executable(name: &str) -> PathBuf {
 pub fn load(name: &str) -> Load {
     Load {
         name: name.to_owned(),
-        check_only: false,
-        capabilities: 0,
-        realtime: false,
-        root: false,
-        uid_gid: None,
-        state_dir: None,
-        files: Vec::new(),
-        writable: Vec::new(),
+        ..Load::default()
     }
 }
 

@@ -1,0 +1,152 @@
+//! Control groups of the workers, below the host's own, if systemd delegates that one.
+//!
+//! A group with processes of its own can have no controllers for groups below it, so the host and
+//! its other children move to one below, too.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Group of the host itself, of `spared link`, of short-lived checks, and of plugins that run as
+/// root, which have no limits.
+const HOST: &str = "host";
+/// Attributes by which systemd marks a delegated group; the second from version 251 on.
+const MARKS: [&str; 2] = ["trusted.delegate", "user.delegate"];
+const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+/// As the limit of the account: the group's also counts threads of programs with another account.
+const PROCESSES: u32 = 512;
+/// The default of a group is 100.
+const HOST_WEIGHT: u32 = 1000;
+const VENDOR_WEIGHT: u32 = 50;
+
+/// A delegated group and what can be limited below it.
+#[derive(Debug)]
+pub(super) struct ControlGroups {
+    folder: PathBuf,
+    controllers: Vec<&'static str>,
+}
+
+impl ControlGroups {
+    /// Moves this process into a group of its own below the delegated one.
+    ///
+    /// # Errors
+    /// Why there are no groups for workers.
+    pub(super) fn open() -> Result<Self, String> {
+        let own = own_group().ok_or("this system has no cgroup2 hierarchy")?;
+        let folder = match own.parent() {
+            // systemd's DelegateSubgroup, or an earlier life of this process
+            Some(parent) if own.ends_with(HOST) && is_delegated(parent) => parent.to_owned(),
+            _ if is_delegated(&own) => own,
+            _ => return Err("systemd does not delegate its control group".to_owned()),
+        };
+        let groups = Self::below(folder);
+        groups.map_err(|error| format!("its control group cannot be used: {error}"))
+    }
+
+    fn below(folder: PathBuf) -> io::Result<Self> {
+        let host = folder.join(HOST);
+        make(&host)?;
+        for pid in fs::read_to_string(folder.join("cgroup.procs"))?.lines() {
+            // one that has ended meanwhile needs no group
+            let _ = fs::write(host.join("cgroup.procs"), pid);
+        }
+        let control = folder.join("cgroup.subtree_control");
+        let enable = |name: &&str| fs::write(&control, format!("+{name}")).is_ok();
+        let controllers = CONTROLLERS.into_iter().filter(enable).collect();
+        let _ = fs::write(host.join("cpu.weight"), HOST_WEIGHT.to_string());
+        Ok(Self {
+            folder,
+            controllers,
+        })
+    }
+
+    /// Makes the group of a worker, which it joins itself before it loads anything.
+    pub(super) fn prepare(&self, name: &str, memory: u64) -> Option<PathBuf> {
+        let group = self.of(name);
+        make(&group).ok()?;
+        let weight = if is_vendors(name) { VENDOR_WEIGHT } else { 100 };
+        for (file, value) in [
+            ("memory.max", memory.to_string()),
+            ("memory.oom.group", "1".to_owned()),
+            ("pids.max", PROCESSES.to_string()),
+            ("cpu.weight", weight.to_string()),
+        ] {
+            // absent without its controller, which `missing` says
+            let _ = fs::write(group.join(file), value);
+        }
+        Some(group)
+    }
+
+    /// Number of times that the kernel killed in the group of a worker as it was full.
+    pub(super) fn kills(&self, name: &str) -> u64 {
+        let events = fs::read_to_string(self.of(name).join("memory.events"));
+        let events = events.unwrap_or_default();
+        let count = |line: &str| line.strip_prefix("oom_kill ")?.parse().ok();
+        events.lines().find_map(count).unwrap_or(0)
+    }
+
+    /// Controllers that the kernel does not grant here.
+    pub(super) fn missing(&self) -> Vec<&'static str> {
+        let is_missing = |name: &&str| !self.controllers.contains(name);
+        CONTROLLERS.into_iter().filter(is_missing).collect()
+    }
+
+    fn of(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("worker-{name}"))
+    }
+}
+
+/// Whether it is a vendor's, by its name.
+fn is_vendors(name: &str) -> bool {
+    name.contains('-')
+}
+
+fn make(group: &Path) -> io::Result<()> {
+    match fs::create_dir(group) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn is_delegated(group: &Path) -> bool {
+    let mut value = [0; 8];
+    let is_set = |mark: &&str| {
+        let found = rustix::fs::getxattr(group, *mark, &mut value);
+        found.is_ok_and(|length| value.get(..length) == Some(b"1"))
+    };
+    MARKS.iter().any(is_set)
+}
+
+/// Folder of this process's group in the cgroup2 hierarchy.
+fn own_group() -> Option<PathBuf> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    Some(mount_point(&mounts)?.join(own))
+}
+
+/// Where the cgroup2 hierarchy is mounted as a whole.
+fn mount_point(mounts: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let (mount, file_system) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        let is_it = root == "/" && file_system.starts_with("cgroup2 ");
+        is_it.then(|| PathBuf::from(point))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hierarchy_is_found_where_it_is_mounted_as_a_whole() {
+        let mounts = "25 30 0:23 / /sys rw,nosuid - sysfs sysfs rw\n\
+                      31 25 0:27 /system.slice/a.service /srv/a rw - cgroup2 cgroup2 rw\n\
+                      32 25 0:27 / /sys/fs/cgroup/unified rw,relatime shared:4 - cgroup2 cgroup2 rw\n";
+        let found = mount_point(mounts);
+        assert_eq!(found, Some(PathBuf::from("/sys/fs/cgroup/unified")));
+        assert_eq!(mount_point("25 30 0:23 / /sys rw - sysfs sysfs rw\n"), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! Memory of workers: a word when one comes near its limit, and the reason when it ended there.
+
+use std::fs;
+
+use super::Supervisor;
+use super::worker::Running;
+
+/// Part of the limit at which the administrator is told, and from which on a death is the limit's.
+const NEAR_PERCENT: u64 = 88;
+const MIB: u64 = 1 << 20;
+
+/// How a worker stands to its limit.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// Limit in bytes; None for a plugin that runs as root.
+    limit: Option<u64>,
+    /// Number of kills in its control group before it began.
+    kills: u64,
+    /// Memory at the last look, in bytes.
+    used: u64,
+    /// An allocation failed, as the standard library of Rust says.
+    was_refused: bool,
+    was_near: bool,
+}
+
+impl Memory {
+    pub(super) fn new(limit: Option<u64>, kills: u64) -> Self {
+        Self {
+            limit,
+            kills,
+            ..Self::default()
+        }
+    }
+
+    /// Memory that it has, and that it may have, in MiB.
+    pub(super) fn mib(&self) -> (u64, Option<u64>) {
+        (self.used / MIB, self.limit.map(|limit| limit / MIB))
+    }
+
+    pub(super) fn handle_line(&mut self, line: &str) {
+        self.was_refused |= line.starts_with("memory allocation of ");
+    }
+
+    /// Whether it came near its limit for the first time.
+    fn look(&mut self, pid: u32) -> bool {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"));
+        self.used = status.map_or(0, |text| data_of(&text));
+        let is_near = self.is_near(self.used) && !self.was_near;
+        self.was_near |= is_near;
+        is_near
+    }
+
+    fn is_near(&self, bytes: u64) -> bool {
+        let share = |limit: u64| limit / 100 * NEAR_PERCENT;
+        self.limit.is_some_and(|limit| bytes >= share(limit))
+    }
+
+    /// What to add to the reason of its end, if its limit is the reason.
+    fn blame(&self, name: &str, peak: u64, kills: u64) -> Option<String> {
+        let limit = self.limit? / MIB;
+        let is_full = self.was_refused || kills > self.kills || self.is_near(peak);
+        is_full.then(|| {
+            format!(": it reached its limit of {limit} MiB of memory (memory_mib in {name}.toml)")
+        })
+    }
+}
+
+/// Bytes that only this process has, and may write: what the limit is about.
+fn data_of(status: &str) -> u64 {
+    let size = |line: &str| {
+        line.strip_prefix("VmData:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse()
+            .ok()
+    };
+    status.lines().find_map(size).unwrap_or(0_u64) * 1024
+}
+
+impl Supervisor {
+    pub(super) fn look_at_memory(&mut self, name: &str) {
+        let Some(running) = self.running(name) else {
+            return;
+        };
+        if running.memory.look(running.worker.pid()) {
+            let (used, limit) = running.memory.mib();
+            let limit = limit.unwrap_or_default();
+            log::warn!(
+                "{name} has {used} of {limit} MiB of memory: raise memory_mib in {name}.toml if it \
+                 needs more"
+            );
+        }
+    }
+
+    /// Kills in the control group of a worker so far.
+    pub(super) fn kills(&self, name: &str) -> u64 {
+        let groups = self.groups.as_ref();
+        groups.map_or(0, |groups| groups.kills(name))
+    }
+
+    /// The reason of an end, with the limit of memory if that is behind it.
+    pub(super) fn with_memory(&self, name: &str, running: &Running, why: String) -> String {
+        let (peak, kills) = (running.worker.peak(), self.kills(name));
+        let blame = running.memory.blame(name, peak, kills);
+        why + &blame.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_blamed_where_it_was_reached_and_only_there() {
+        let mut memory = Memory::new(Some(256 * MIB), 1);
+        assert_eq!(memory.blame("x", 200 * MIB, 1), None);
+        let text = ": it reached its limit of 256 MiB of memory (memory_mib in x.toml)";
+        assert_eq!(memory.blame("x", 250 * MIB, 1).as_deref(), Some(text));
+        assert_eq!(memory.blame("x", 0, 2).as_deref(), Some(text));
+        memory.handle_line("memory allocation of 4096 bytes failed");
+        assert_eq!(memory.blame("x", 0, 1).as_deref(), Some(text));
+        let root = Memory::new(None, 0);
+        assert_eq!(root.blame("x", u64::MAX, 1), None);
+    }
+
+    #[test]
+    fn data_is_what_the_limit_is_about() {
+        assert_eq!(data_of("VmPeak:\t 9 kB\nVmData:\t   3 kB\n"), 3072);
+        assert_eq!(data_of("State: Z\n"), 0);
+    }
+}

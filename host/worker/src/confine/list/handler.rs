@@ -1,0 +1,118 @@
+//! SIGSYS: names the system call that is not on the list, and has it fail with EPERM.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::table;
+
+/// Numbers of calls that were named, a bit each. Later ones share the last.
+static NAMED: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+
+/// Offset of the call's number in siginfo_t: after three numbers, padding and an address.
+const NUMBER_AT: usize = 24;
+
+pub(super) fn install() -> Result<(), String> {
+    // SAFETY: zero is a value of all its fields.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = handle as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK;
+    // SAFETY: the handler makes only calls that signals allow.
+    match unsafe { libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error().to_string()),
+    }
+}
+
+extern "C" fn handle(_signal: i32, info: *const libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel's own structs. Of a signal that another process sent, the number is some
+    // number, and the register is one that a call would set.
+    let number = unsafe {
+        fail(context.cast());
+        info.cast::<u8>().add(NUMBER_AT).cast::<i32>().read()
+    };
+    if is_first(number) {
+        say(number);
+    }
+}
+
+fn is_first(number: i32) -> bool {
+    let number = usize::try_from(number).unwrap_or(0);
+    let word = (number / 64).min(NAMED.len() - 1);
+    let bit = 1 << (number % 64);
+    NAMED[word].fetch_or(bit, Ordering::Relaxed) & bit == 0
+}
+
+/// # Safety
+/// `context` is what the kernel gave the handler.
+unsafe fn fail(context: *mut libc::ucontext_t) {
+    let result = -libc::EPERM;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*context).uc_mcontext.gregs[libc::REG_RAX as usize] = result.into();
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*context).uc_mcontext.regs[0] = i64::from(result).cast_unsigned();
+    }
+    // riscv64: the result is in a0
+    #[cfg(target_arch = "riscv64")]
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*context).uc_mcontext.__gregs[10] = i64::from(result).cast_unsigned();
+    }
+}
+
+/// Writes a line without allocating.
+fn say(number: i32) {
+    let mut digits = [0; 12];
+    let name = table::name(number.into()).unwrap_or_else(|| decimal(number, &mut digits));
+    let group = table::group(number.into());
+    let mut line = [0; 160];
+    let mut length = 0;
+    let parts = [
+        "the system call ",
+        name,
+        " is not on its list",
+        group,
+        ": refused\n",
+    ];
+    for byte in parts.iter().flat_map(|part| part.bytes()) {
+        if let Some(place) = line.get_mut(length) {
+            *place = byte;
+            length += 1;
+        }
+    }
+    // SAFETY: as many bytes as there are.
+    unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), length) };
+}
+
+fn decimal(number: i32, digits: &mut [u8; 12]) -> &str {
+    let mut rest = number.unsigned_abs();
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&digits[at..]).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_named_once_and_an_unknown_one_by_its_number() {
+        assert!(is_first(41));
+        assert!(!is_first(41));
+        assert!(is_first(-1) && is_first(100_000));
+        let mut digits = [0; 12];
+        assert_eq!(decimal(0, &mut digits), "0");
+        assert_eq!(decimal(i32::MIN, &mut digits), "2147483648");
+    }
+}
