@@ -247,6 +247,41 @@ pub struct Cause {
     pub text: Str,
 }
 
+/// `SPARED_GROUPS_MAX`: longest array of `claim`, `publish` and `announce`.
+pub const GROUPS_MAX: u32 = 1024;
+
+/// `struct spared_group_claim`: an element of `claim`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct GroupClaim {
+    /// Size of this struct.
+    pub size: u32,
+    /// 0.
+    pub flags: u32,
+    /// The configured name.
+    pub group: Str,
+    /// NULL withdraws the group.
+    pub claims: *const Claims,
+}
+
+/// `struct spared_publication`: an element of `publish`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Publication {
+    /// Size of this struct.
+    pub size: u32,
+    /// [`PUBLISH_REOPEN`].
+    pub flags: u32,
+    /// The configured name.
+    pub group: Str,
+    /// `ROLE_*`.
+    pub role: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Why.
+    pub cause: *const Cause,
+}
+
 /// `struct spared_group`: the host's half.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -255,13 +290,14 @@ pub struct Group {
     pub size: u32,
     /// 0.
     pub reserved: u32,
-    /// Declares, replaces or withdraws a group.
-    pub claim: Option<unsafe extern "C" fn(*mut c_void, *const c_char, *const Claims) -> Status>,
-    /// Sets the group's role.
+    /// Declares, replaces or withdraws groups.
+    pub claim:
+        Option<unsafe extern "C" fn(*mut c_void, *const GroupClaim, u32, *mut Status) -> Status>,
+    /// Sets the roles of groups.
     pub publish:
-        Option<unsafe extern "C" fn(*mut c_void, *const c_char, u32, u32, *const Cause) -> Status>,
-    /// Announces the addresses again.
-    pub announce: Option<unsafe extern "C" fn(*mut c_void, *const c_char) -> Status>,
+        Option<unsafe extern "C" fn(*mut c_void, *const Publication, u32, *mut Status) -> Status>,
+    /// Announces the addresses of groups again.
+    pub announce: Option<unsafe extern "C" fn(*mut c_void, *const Str, u32, *mut Status) -> Status>,
     /// Requests a switchover to the peer.
     pub switch_over:
         Option<unsafe extern "C" fn(*mut c_void, *const c_char, *const Cause) -> Status>,

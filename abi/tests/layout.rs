@@ -142,6 +142,8 @@ fn mirror() -> String {
         "spared_cause" Cause {
             size, kind, flags, own, theirs, reserved, for_ns, peer, interface, text
         }
+        "spared_group_claim" GroupClaim { size, flags, group, claims }
+        "spared_publication" Publication { size, flags, group, role, reserved, cause }
         "spared_group" Group { size, reserved, claim, publish, announce, switch_over, explain }
         "spared_directive" Directive {
             size, flags, group, quality, peer_quality, forced, reserved, why
@@ -173,7 +175,7 @@ fn mirror() -> String {
         CAUSE_LATE CAUSE_FENCE_BLOCKING CAUSE_CLONED CAUSE_SECOND CAUSE_WITHDRAWN CAUSE_SHUTDOWN
         CAUSE_CLAIMED CAUSE_ELECTOR_DIED CAUSE_LAPSED CAUSE_KERNEL CAUSE_STARTED
         CAUSE_BY_SWITCHOVER CAUSE_OWN_PREFERRED CAUSE_PEER_PREFERRED CAUSE_READY
-        PUBLISH_REOPEN
+        PUBLISH_REOPEN GROUPS_MAX
         FORCED_NO FORCED_ACTIVE FORCED_BACKUP
         DIRECTIVE_ELIGIBLE DIRECTIVE_MAINTENANCE DIRECTIVE_RESIGN DIRECTIVE_PEER
         DIRECTIVE_JOINING DIRECTIVE_READY DIRECTIVE_FROZEN DIRECTIVE_RELEASE DIRECTIVE_PREPARED QUALITY_MAX

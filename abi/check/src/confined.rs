@@ -10,7 +10,7 @@ use spared_abi as abi;
 use spared_process::account::CHECK_ACCOUNT;
 use spared_worker::capabilities;
 use spared_worker::is_misbehaviour;
-use spared_worker::message::{Cause, Descriptor, FromWorker, Load, Role, ToWorker};
+use spared_worker::message::{Call, Cause, Descriptor, FromWorker, Load, Role, ToWorker};
 use spared_worker::process::Worker;
 
 use crate::finding::Finding;
@@ -143,6 +143,18 @@ impl Host {
         })
     }
 
+    /// Answers a call with success.
+    fn answer(&self, number: u64, call: Call) {
+        let count = match call {
+            Call::Claim { groups } => groups.len(),
+            Call::Publish { groups } => groups.len(),
+            Call::Announce { groups } => groups.len(),
+            _ => 1,
+        };
+        let statuses = vec![0; count];
+        self.send(&ToWorker::Answer { number, statuses });
+    }
+
     /// Sends a message; reading notices a worker that is gone.
     fn send(&self, message: &ToWorker) {
         let _ = self.worker.send(message, &[]);
@@ -158,8 +170,8 @@ impl Host {
             match self.worker.receive() {
                 Ok(None) => self.nap(),
                 Ok(Some(FromWorker::Log { level, text })) => self.note(level, &text),
-                Ok(Some(FromWorker::Call { number, .. })) => {
-                    self.send(&ToWorker::Answer { number, status: 0 });
+                Ok(Some(FromWorker::Call { number, call })) => {
+                    self.answer(number, call);
                 }
                 Ok(Some(message)) => {
                     if let Some(picked) = pick(message) {

@@ -404,26 +404,62 @@ unsafe extern "C" fn unfollow(ctx: *mut c_void, _name: *const c_char) -> abi::St
 
 unsafe extern "C" fn claim(
     ctx: *mut c_void,
-    _group: *const c_char,
-    _claims: *const abi::Claims,
+    _claims: *const abi::GroupClaim,
+    count: u32,
+    statuses: *mut abi::Status,
 ) -> abi::Status {
-    request(enter!(ctx, "claim"))
+    let record = enter!(ctx, "claim");
+    // SAFETY: the contract: statuses has room.
+    unsafe { answer(statuses, count, 0) };
+    request(record)
 }
 
 unsafe extern "C" fn publish(
     ctx: *mut c_void,
-    _group: *const c_char,
-    role: u32,
-    _flags: u32,
-    cause: *const abi::Cause,
+    first: *const abi::Publication,
+    count: u32,
+    statuses: *mut abi::Status,
 ) -> abi::Status {
     let record = enter!(ctx, "publish");
-    // SAFETY: the contract: the cause is lent.
-    unsafe { with_cause(record, "publish", Some(role), cause) }
+    let mut next = first.cast::<u8>();
+    let mut result = 0;
+    for index in 0..count {
+        // SAFETY: the contract: count elements of the sizes that they say are lent, with their causes.
+        let status = unsafe {
+            let element = &*next.cast::<abi::Publication>();
+            next = next.add(element.size as usize);
+            with_cause(record, "publish", Some(element.role), element.cause)
+        };
+        if !statuses.is_null() {
+            // SAFETY: as above.
+            unsafe { *statuses.add(index as usize) = status };
+        }
+        result = if result == 0 { status } else { result };
+    }
+    result
 }
 
-unsafe extern "C" fn announce(ctx: *mut c_void, _group: *const c_char) -> abi::Status {
-    request(enter!(ctx, "announce"))
+unsafe extern "C" fn announce(
+    ctx: *mut c_void,
+    _groups: *const abi::Str,
+    count: u32,
+    statuses: *mut abi::Status,
+) -> abi::Status {
+    let record = enter!(ctx, "announce");
+    // SAFETY: as above.
+    unsafe { answer(statuses, count, 0) };
+    request(record)
+}
+
+/// # Safety
+/// Unless NULL, `statuses` has room for `count`.
+unsafe fn answer(statuses: *mut abi::Status, count: u32, status: abi::Status) {
+    for index in 0..count as usize {
+        if !statuses.is_null() {
+            // SAFETY: the caller's promise.
+            unsafe { *statuses.add(index) = status };
+        }
+    }
 }
 
 unsafe extern "C" fn switch_over(

@@ -723,24 +723,53 @@ struct spared_cause {
 	struct spared_str text;      /* free text, truncated to 1024 characters */
 };
 
-/* Flags of publish(). */
+/* An element of claim(). */
+struct spared_group_claim {
+	uint32_t size, flags;
+	struct spared_str group;
+	const struct spared_claims *claims; /* NULL withdraws the group */
+};
+
+/* Flags of struct spared_publication. */
 #define SPARED_PUBLISH_REOPEN 0x1u
 
+/* An element of publish(). */
+struct spared_publication {
+	uint32_t size, flags; /* SPARED_PUBLISH_REOPEN */
+	struct spared_str group;
+	uint32_t role, reserved; /* SPARED_ROLE_* */
+	const struct spared_cause *cause;
+};
+
+/* Longest array of claim(), publish() and announce(). */
+#define SPARED_GROUPS_MAX 1024u
+
+/* claim(), publish() and announce() take arrays, as a failure may move hundreds of groups at once: one
+ * call waits for the host once, for up to 100 ms. Each element has a status of its own, and one that
+ * fails prevents no other. statuses is NULL, or has room for count of them. The result is 0, or the
+ * status of the first element that failed; -EINVAL, with nothing done and no statuses, for an array
+ * that is NULL, too long, or has an element without its size.
+ *     -EINVAL     of an element, with the reason logged: no group, one that stands twice in the
+ *                 array, or what the function lists
+ *     -ETIMEDOUT  no answer: the host may have done it, or may do it yet */
 struct spared_group {
 	uint32_t size, reserved;
-	/* [loop] Declares a group, or replaces its claims; NULL withdraws it. While the group is active
-	 * only the difference is applied. -EINVAL, with the reason logged. */
-	spared_status (*claim)(void *ctx, const char *group, const struct spared_claims *claims);
-	/* [loop] Sets the group's role. ACTIVE returns when the fence is passing: advertise then. BACKUP
-	 * returns when it is blocking: send priority 0 then. The same role with another cause only
-	 * replaces the cause. ACTIVE once more with SPARED_PUBLISH_REOPEN grants every fence lease anew,
-	 * also those that lapsed: read your sockets empty first, and make sure that nobody else is
-	 * active. -EINVAL, with the reason logged: an invalid role, or a cause that is NULL or too
-	 * short. -ETIMEDOUT: no answer within 100 ms; the role is then BACKUP. */
-	spared_status (*publish)(void *ctx, const char *group, uint32_t role, uint32_t flags,
-	                         const struct spared_cause *cause);
-	/* [loop] Announces the addresses again: at once, after 1 s and after 5 s. */
-	spared_status (*announce)(void *ctx, const char *group);
+	/* [loop] Declares groups, or replaces their claims. While a group is active only the difference is
+	 * applied. -EINVAL also for claims that are invalid or another group's. */
+	spared_status (*claim)(void *ctx, const struct spared_group_claim *claims, uint32_t count,
+	                       spared_status *statuses);
+	/* [loop] Sets the roles of groups. ACTIVE returns when the fence is passing: advertise then. BACKUP
+	 * returns when it is blocking: send priority 0 then. All fence leases are granted in one
+	 * transaction of the kernel: if it fails, it fails for each of them. The same role with another
+	 * cause only replaces the cause. ACTIVE once more with SPARED_PUBLISH_REOPEN grants every fence
+	 * lease anew, also those that lapsed: read your sockets empty first, and make sure that nobody
+	 * else is active. -EINVAL also for an invalid role, or a cause that is NULL or too short.
+	 * -ETIMEDOUT: the role is then BACKUP. */
+	spared_status (*publish)(void *ctx, const struct spared_publication *publications,
+	                         uint32_t count, spared_status *statuses);
+	/* [loop] Announces the addresses of groups again: at once, after 1 s and after 5 s. */
+	spared_status (*announce)(void *ctx, const struct spared_str *groups, uint32_t count,
+	                          spared_status *statuses);
 	/* [loop] On the active node: the peer is fitter, switch the group over to it. Followers drain,
 	 * the peer applies and prepares; then SPARED_DIRECTIVE_RELEASE is set here and the group moves.
 	 * If that fails nothing changes, and the host has logged why: ask again after some seconds.

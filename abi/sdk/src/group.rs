@@ -227,6 +227,19 @@ impl Cause {
     }
 }
 
+/// A role for a group; an element of [`GroupHandle::publish_all`].
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    /// The configured name.
+    pub group: &'a str,
+    /// Its role.
+    pub role: Role,
+    /// Why.
+    pub cause: &'a Cause,
+    /// Grants every fence lease anew: see [`GroupHandle::reopen`].
+    pub reopens: bool,
+}
+
 /// Declares groups and sets their roles; from [`Host::groups`].
 #[derive(Clone, Copy, Debug)]
 pub struct GroupHandle {
@@ -241,22 +254,36 @@ impl GroupHandle {
     /// # Errors
     /// The host's, which has logged why.
     pub fn claim(&self, group: &str, claims: &Claims) -> Result<(), Error> {
-        let routers: Vec<_> = claims.routers.iter().map(raw_router).collect();
-        let addresses: Vec<_> = claims.addresses.iter().map(raw_address).collect();
-        let routes: Vec<_> = claims.routes.iter().map(raw_route).collect();
-        let raw = abi::Claims {
-            size: size::<abi::Claims>(),
+        only(self.claim_all(&[(group, Some(claims))]))
+    }
+
+    /// Declares groups, replaces their claims, or withdraws those with None, in one call. One result
+    /// for each.
+    pub fn claim_all(&self, groups: &[(&str, Option<&Claims>)]) -> Vec<Result<(), Error>> {
+        let kept: Vec<_> = groups
+            .iter()
+            .map(|(_, it)| it.map(RawClaims::new))
+            .collect();
+        let claims: Vec<_> = kept
+            .iter()
+            .map(|it| it.as_ref().map(RawClaims::raw))
+            .collect();
+        let elements = groups.iter().zip(&claims);
+        let elements = elements.map(|((group, _), claims)| abi::GroupClaim {
+            size: size::<abi::GroupClaim>(),
             flags: 0,
-            virtual_routers: routers.as_ptr(),
-            addresses: addresses.as_ptr(),
-            routes: routes.as_ptr(),
-            virtual_router_count: count(routers.len())?,
-            address_count: count(addresses.len())?,
-            route_count: count(routes.len())?,
-            refresh_s: u32::try_from(claims.refresh.as_secs()).unwrap_or(u32::MAX),
-            lease_ns: u64::try_from(claims.lease.as_nanos()).unwrap_or(u64::MAX),
-        };
-        self.claim_raw(group, &raw)
+            group: abi::Str::of(group),
+            claims: claims.as_ref().map_or(std::ptr::null(), std::ptr::from_ref),
+        });
+        let elements: Vec<_> = elements.collect();
+        self.each(
+            &elements,
+            |index| format!("claim group {}", groups[index].0),
+            |first, count, statuses| {
+                // SAFETY: the table is valid as long as the instance; the elements live through the call.
+                unsafe { call_ctx!(self.table, claim, self.host.ctx(), first, count, statuses) }
+            },
+        )
     }
 
     /// Withdraws a group.
@@ -264,7 +291,7 @@ impl GroupHandle {
     /// # Errors
     /// The host's, which has logged why.
     pub fn withdraw(&self, group: &str) -> Result<(), Error> {
-        self.claim_raw(group, std::ptr::null())
+        only(self.claim_all(&[(group, None)]))
     }
 
     /// Sets a group's role. Active returns when the fence is passing: advertise then. Backup returns
@@ -274,7 +301,36 @@ impl GroupHandle {
     /// # Errors
     /// The host refused, or did not answer within 100 ms: the role is then backup.
     pub fn publish(&self, group: &str, role: Role, cause: &Cause) -> Result<(), Error> {
-        self.publish_with(group, role, 0, cause)
+        let publication = Publication {
+            group,
+            role,
+            cause,
+            reopens: false,
+        };
+        only(self.publish_all(&[publication]))
+    }
+
+    /// Sets the roles of groups in one call, each as [`publish`](Self::publish). One result for each.
+    pub fn publish_all(&self, publications: &[Publication<'_>]) -> Vec<Result<(), Error>> {
+        let causes: Vec<_> = publications.iter().map(|it| it.cause.to_raw()).collect();
+        let elements = publications.iter().zip(&causes);
+        let elements = elements.map(|(it, cause)| abi::Publication {
+            size: size::<abi::Publication>(),
+            flags: if it.reopens { abi::PUBLISH_REOPEN } else { 0 },
+            group: abi::Str::of(it.group),
+            role: it.role.to_raw(),
+            reserved: 0,
+            cause,
+        });
+        let elements: Vec<_> = elements.collect();
+        let what = |index: usize| {
+            let it = &publications[index];
+            format!("publish {} for group {}", it.role, it.group)
+        };
+        self.each(&elements, what, |first, count, statuses| {
+            // SAFETY: as above.
+            unsafe { call_ctx!(self.table, publish, self.host.ctx(), first, count, statuses) }
+        })
     }
 
     /// Publishes active once more, so that every fence lease is granted anew, also those that lapsed.
@@ -283,30 +339,13 @@ impl GroupHandle {
     /// # Errors
     /// As of [`publish`](Self::publish).
     pub fn reopen(&self, group: &str, cause: &Cause) -> Result<(), Error> {
-        self.publish_with(group, Role::Active, abi::PUBLISH_REOPEN, cause)
-    }
-
-    fn publish_with(
-        &self,
-        group: &str,
-        role: Role,
-        flags: u32,
-        cause: &Cause,
-    ) -> Result<(), Error> {
-        let (c_group, cause) = (c_text(group)?, cause.to_raw());
-        // SAFETY: the table is valid as long as the instance; group and cause live through the call.
-        let status = unsafe {
-            call_ctx!(
-                self.table,
-                publish,
-                self.host.ctx(),
-                c_group.as_ptr(),
-                role.to_raw(),
-                flags,
-                &raw const cause
-            )
+        let publication = Publication {
+            group,
+            role: Role::Active,
+            cause,
+            reopens: true,
         };
-        check(&format!("publish {role} for group {group}"), status)
+        only(self.publish_all(&[publication]))
     }
 
     /// Replaces the cause of a published role, as long as the group has that role. Does not wait for
@@ -335,10 +374,29 @@ impl GroupHandle {
     /// # Errors
     /// The host's, which has logged why.
     pub fn announce(&self, group: &str) -> Result<(), Error> {
-        let c_group = c_text(group)?;
-        // SAFETY: as above.
-        let status = unsafe { call_ctx!(self.table, announce, self.host.ctx(), c_group.as_ptr()) };
-        check(&format!("announce group {group}"), status)
+        only(self.announce_all(&[group]))
+    }
+
+    /// The same for several groups, in one call. One result for each.
+    pub fn announce_all(&self, groups: &[&str]) -> Vec<Result<(), Error>> {
+        let elements: Vec<_> = groups.iter().map(|group| abi::Str::of(group)).collect();
+        self.each(
+            &elements,
+            |index| format!("announce group {}", groups[index]),
+            |first, count, statuses| {
+                // SAFETY: as above.
+                unsafe {
+                    call_ctx!(
+                        self.table,
+                        announce,
+                        self.host.ctx(),
+                        first,
+                        count,
+                        statuses
+                    )
+                }
+            },
+        )
     }
 
     /// On the active node: requests a switchover to the peer, which is fitter. When followers have
@@ -365,12 +423,70 @@ impl GroupHandle {
         check(&format!("switch over group {group}"), status)
     }
 
-    fn claim_raw(&self, group: &str, claims: *const abi::Claims) -> Result<(), Error> {
-        let c_group = c_text(group)?;
-        // SAFETY: as above; claims is NULL or lives, with its arrays, through the call.
-        let status =
-            unsafe { call_ctx!(self.table, claim, self.host.ctx(), c_group.as_ptr(), claims) };
-        check(&format!("claim group {group}"), status)
+    /// Calls a function that takes an array, as often as its longest array requires.
+    fn each<T>(
+        &self,
+        elements: &[T],
+        what: impl Fn(usize) -> String,
+        call: impl Fn(*const T, u32, *mut abi::Status) -> abi::Status,
+    ) -> Vec<Result<(), Error>> {
+        let mut statuses = Vec::with_capacity(elements.len());
+        for some in elements.chunks(abi::GROUPS_MAX as usize) {
+            // Left as it is if the host refuses the array as a whole.
+            let mut of_some = vec![1; some.len()];
+            let status = call(some.as_ptr(), some.len() as u32, of_some.as_mut_ptr());
+            statuses.extend(
+                of_some
+                    .into_iter()
+                    .map(|it| if it > 0 { status } else { it }),
+            );
+        }
+        let results = statuses.into_iter().enumerate();
+        results
+            .map(|(index, status)| check(&what(index), status))
+            .collect()
+    }
+}
+
+/// The result of an array of one element.
+fn only(results: Vec<Result<(), Error>>) -> Result<(), Error> {
+    results.into_iter().collect()
+}
+
+/// Claims as the arrays of the ABI.
+struct RawClaims {
+    routers: Vec<abi::VirtualRouterClaim>,
+    addresses: Vec<abi::AddressClaim>,
+    routes: Vec<abi::RouteClaim>,
+    refresh_s: u32,
+    lease_ns: u64,
+}
+
+impl RawClaims {
+    fn new(claims: &Claims) -> Self {
+        Self {
+            routers: claims.routers.iter().map(raw_router).collect(),
+            addresses: claims.addresses.iter().map(raw_address).collect(),
+            routes: claims.routes.iter().map(raw_route).collect(),
+            refresh_s: u32::try_from(claims.refresh.as_secs()).unwrap_or(u32::MAX),
+            lease_ns: u64::try_from(claims.lease.as_nanos()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Points into `self`.
+    fn raw(&self) -> abi::Claims {
+        abi::Claims {
+            size: size::<abi::Claims>(),
+            flags: 0,
+            virtual_routers: self.routers.as_ptr(),
+            addresses: self.addresses.as_ptr(),
+            routes: self.routes.as_ptr(),
+            virtual_router_count: count(self.routers.len()),
+            address_count: count(self.addresses.len()),
+            route_count: count(self.routes.len()),
+            refresh_s: self.refresh_s,
+            lease_ns: self.lease_ns,
+        }
     }
 }
 
@@ -432,8 +548,9 @@ fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
-fn count(length: usize) -> Result<u32, Error> {
-    u32::try_from(length).map_err(|_| Error::Plugin("too many claims".to_owned()))
+/// More than the host accepts stays more.
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 pub(crate) const fn size<T>() -> u32 {

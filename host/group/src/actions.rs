@@ -11,6 +11,8 @@ use spared_message::worker::{Cause, Claims, Directive, Publication, Role};
 pub struct Ticket {
     pub plugin: String,
     pub number: u64,
+    /// Position in the array of a call about several groups.
+    pub part: usize,
 }
 
 /// A role that a follower is to take.

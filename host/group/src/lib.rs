@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod actions;
+mod batch;
 mod directive;
 mod follow;
 mod order;

@@ -1,3 +1,4 @@
+mod batch;
 mod elector;
 mod faults;
 mod pair;
@@ -45,6 +46,7 @@ impl Fixture {
         Ticket {
             plugin: "vrrp".to_owned(),
             number: self.number,
+            part: 0,
         }
     }
 
@@ -602,6 +604,7 @@ fn another_plugin_can_neither_claim_nor_publish_a_group() {
     let other = |number| Ticket {
         plugin: "rogue".to_owned(),
         number,
+        part: 0,
     };
     let refused = [format!("answer -{}", libc::EBUSY)];
     fixture

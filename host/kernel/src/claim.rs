@@ -10,59 +10,138 @@ use super::group::{self, Group, router_id};
 use super::vmac::RouterId;
 use super::{Kernel, KernelError};
 
+/// What a group claimed before.
+struct Change {
+    keys: BTreeSet<LeaseKey>,
+    routers: BTreeSet<RouterId>,
+    addresses: Vec<group::Desired>,
+}
+
 impl Kernel {
     /// Whether the claims are valid, before the kernel is changed.
     pub fn check_claim(&self, name: &str, claims: &Claims) -> Result<(), KernelError> {
-        let others = self
-            .groups
-            .iter()
-            .filter(|(other, _)| *other != name)
-            .map(|(_, group)| group);
-        group::check(claims, others).map_err(|why| KernelError::Claim {
-            group: name.to_owned(),
-            why,
-        })
+        let results = self.check_claims(&[(name, claims)]);
+        results.into_iter().collect()
+    }
+
+    /// The same for claims that are declared together: one group may claim what another of them gives
+    /// up, and of two that claim the same the first one has it.
+    pub fn check_claims(&self, wanted: &[(&str, &Claims)]) -> Vec<Result<(), KernelError>> {
+        let is_wanted = |name: &str| wanted.iter().any(|(wanted, _)| *wanted == name);
+        let others = self.groups.iter().filter(|(name, _)| !is_wanted(name));
+        let others: Vec<&Group> = others.map(|(_, group)| group).collect();
+        let mut earlier: Vec<Group> = Vec::new();
+        let mut results = Vec::new();
+        for (name, claims) in wanted {
+            let others = others.iter().copied().chain(&earlier);
+            let checked = group::check(claims, others).map_err(|why| KernelError::Claim {
+                group: (*name).to_owned(),
+                why,
+            });
+            if checked.is_ok() {
+                earlier.push(Group::new(0, (*claims).clone()));
+            }
+            results.push(checked);
+        }
+        results
     }
 
     /// Declares or replaces the claims of a group. Fence and virtual-MAC devices are created now,
     /// blocking and silent. While the group is installed, only the difference is applied.
     pub fn claim(&mut self, name: &str, claims: Claims) -> Result<(), KernelError> {
         self.check_claim(name, &claims)?;
+        let Some(change) = self.begin_claim(name, claims) else {
+            return Ok(());
+        };
+        let synced = self.sync_claims();
+        let results = self.end_claim(name, &change);
+        synced.and(results)
+    }
+
+    /// The same for several groups, with one change of devices and fence.
+    pub fn claim_all(
+        &mut self,
+        wanted: Vec<(String, Claims)>,
+    ) -> Vec<(String, Result<(), String>)> {
+        let pairs: Vec<_> = wanted
+            .iter()
+            .map(|(name, it)| (name.as_str(), it))
+            .collect();
+        let checks = self.check_claims(&pairs);
+        let mut changes = Vec::new();
+        for ((name, claims), checked) in wanted.into_iter().zip(checks) {
+            let change = checked.map(|()| self.begin_claim(&name, claims));
+            changes.push((name, change.map_err(|error| error.to_string())));
+        }
+        let is_change = |(_, change): &(String, Result<Option<Change>, String>)| {
+            change.as_ref().is_ok_and(Option::is_some)
+        };
+        let synced = match changes.iter().any(is_change) {
+            true => self.sync_claims().map_err(|error| error.to_string()),
+            false => Ok(()),
+        };
+        let results = changes.into_iter().map(|(name, change)| {
+            let result = change.and_then(|change| match change {
+                Some(change) => {
+                    let ended = self.end_claim(&name, &change);
+                    synced.clone().and(ended.map_err(|error| error.to_string()))
+                }
+                None => Ok(()),
+            });
+            (name, result)
+        });
+        results.collect()
+    }
+
+    /// Replaces the claims of a group; what they were, unless they are the same.
+    fn begin_claim(&mut self, name: &str, claims: Claims) -> Option<Change> {
         let before = self.groups.get(name);
         if before.is_some_and(|group| group.claims == claims) {
-            return Ok(());
+            return None;
         }
         // Addresses that were prepared for the old claims are not the ones to install.
         let waiting = self.unprepare(name);
         self.warn(waiting);
         let before = self.groups.get(name);
-        let old_keys = before
-            .map(|group| self.lease_keys(group))
-            .unwrap_or_default();
-        let old_routers: BTreeSet<RouterId> = before
-            .iter()
-            .flat_map(|group| group.claims.routers.iter().map(router_id))
-            .collect();
-        let old_addresses = before
-            .map(|group| group.placed(&self.interfaces))
-            .unwrap_or_default();
+        let change = Change {
+            keys: before
+                .map(|group| self.lease_keys(group))
+                .unwrap_or_default(),
+            routers: before
+                .iter()
+                .flat_map(|group| group.claims.routers.iter().map(router_id))
+                .collect(),
+            addresses: before
+                .map(|group| group.placed(&self.interfaces))
+                .unwrap_or_default(),
+        };
         self.replace_claims(name, claims);
+        Some(change)
+    }
 
-        let mut results = vec![self.sync_devices().and_then(|()| self.sync_fence())];
+    /// Brings devices, fence and filters to the claims of all groups.
+    fn sync_claims(&mut self) -> Result<(), KernelError> {
+        let synced = self.sync_devices().and_then(|()| self.sync_fence());
         self.watch_carrier();
         self.filter_sockets();
+        synced
+    }
+
+    /// Brings the leases and addresses of a group to its new claims.
+    fn end_claim(&mut self, name: &str, before: &Change) -> Result<(), KernelError> {
+        let mut results = Vec::new();
         let group = self.known(name)?;
         let (open, installed) = (group.open, group.installed);
         let keys = self.lease_keys(group);
-        let gone: Vec<LeaseKey> = old_keys.difference(&keys).copied().collect();
+        let gone: Vec<LeaseKey> = before.keys.difference(&keys).copied().collect();
         if !gone.is_empty() {
             results.push(self.change_leases(|fence| fence.revoke(&gone)));
         }
         if open {
-            results.push(self.open_new_routers(name, &old_routers));
+            results.push(self.open_new_routers(name, &before.routers));
         }
         if installed {
-            self.apply_difference(name, &old_addresses);
+            self.apply_difference(name, &before.addresses);
         }
         results.into_iter().collect()
     }

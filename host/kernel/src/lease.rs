@@ -1,13 +1,19 @@
 //! Fence leases of groups: granted, revoked, revoked for lack of carrier.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spared_fence::LeaseKey;
 
 use super::group::{Group, router_id};
 use super::vmac::RouterId;
 use super::{Kernel, KernelError};
+
+/// Leases to be granted to a group, and its virtual routers that get none for lack of carrier.
+struct Grant {
+    leases: Vec<(LeaseKey, Duration)>,
+    without: BTreeSet<RouterId>,
+}
 
 impl Kernel {
     /// Grants the leases of a group: those of virtual routers with carrier, and that of the group.
@@ -24,9 +30,45 @@ impl Kernel {
         self.grant(name, true)
     }
 
+    /// Grants the leases of these groups in one transaction, each as [`Kernel::grant_lease`], or as
+    /// [`Kernel::reopen_lease`] if that is true.
+    pub fn grant_leases(&mut self, wanted: &[(&str, bool)]) -> Vec<Result<(), String>> {
+        let plans: Vec<_> = wanted
+            .iter()
+            .map(|(name, reopens)| {
+                let open = self.known(name)?.open;
+                self.plan_grant(name, *reopens || !open)
+            })
+            .collect();
+        let leases = plans.iter().flatten().flat_map(|plan| &plan.leases);
+        let leases: Vec<_> = leases.copied().collect();
+        let granted = match leases.is_empty() {
+            true => Ok(()),
+            false => self.change_leases(|fence| fence.grant(&leases)),
+        };
+        let granted = granted.map_err(|error| error.to_string());
+        let results = wanted.iter().zip(plans).map(|((name, _), plan)| {
+            let plan = plan.map_err(|error: KernelError| error.to_string())?;
+            if !plan.leases.is_empty() {
+                granted.clone()?;
+            }
+            self.note_grant(name, plan);
+            Ok(())
+        });
+        results.collect()
+    }
+
     fn grant(&mut self, name: &str, all: bool) -> Result<(), KernelError> {
+        let plan = self.plan_grant(name, all)?;
+        if !plan.leases.is_empty() {
+            self.change_leases(|fence| fence.grant(&plan.leases))?;
+        }
+        self.note_grant(name, plan);
+        Ok(())
+    }
+
+    fn plan_grant(&self, name: &str, all: bool) -> Result<Grant, KernelError> {
         let group = self.known(name)?;
-        let again = group.open;
         let mut keys = BTreeSet::new();
         let mut without = BTreeSet::new();
         for router in &group.claims.routers {
@@ -42,23 +84,28 @@ impl Kernel {
                 }
             }
         }
+        if !keys.is_empty() {
+            keys.insert(group.group_key());
+        }
         let lease = group.lease();
-        let opened = !keys.is_empty();
-        if opened {
-            let mut leases: Vec<_> = keys.into_iter().map(|key| (key, lease)).collect();
-            leases.push((group.group_key(), lease));
-            self.change_leases(|fence| fence.grant(&leases))?;
+        Ok(Grant {
+            leases: keys.into_iter().map(|key| (key, lease)).collect(),
+            without,
+        })
+    }
+
+    fn note_grant(&mut self, name: &str, plan: Grant) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let again = group.open;
+        group.open = true;
+        group.carried = false;
+        group.without_carrier = plan.without;
+        if again && !plan.leases.is_empty() && group.installed {
+            // Others may have learned another MAC address meanwhile.
+            group.schedule.again(Instant::now());
         }
-        if let Some(group) = self.groups.get_mut(name) {
-            group.open = true;
-            group.carried = false;
-            group.without_carrier = without;
-            if again && opened && group.installed {
-                // Others may have learned another MAC address meanwhile.
-                group.schedule.again(Instant::now());
-            }
-        }
-        Ok(())
     }
 
     /// Grants leases to the virtual routers that are new in a group with leases; `known` are the
@@ -96,22 +143,32 @@ impl Kernel {
 
     /// Revokes the leases of a group.
     pub fn revoke_lease(&mut self, name: &str) -> Result<(), KernelError> {
-        let Some(group) = self.groups.get_mut(name) else {
-            return Ok(());
-        };
-        group.open = false;
-        group.without_carrier.clear();
-        let carried = std::mem::take(&mut group.carried);
-        let Some(group) = self.groups.get(name) else {
-            return Ok(());
-        };
-        let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
+        self.revoke_leases(&[name])
+    }
+
+    /// Revokes the leases of these groups in one transaction.
+    pub fn revoke_leases(&mut self, names: &[&str]) -> Result<(), KernelError> {
+        let (mut keys, mut carried) = (Vec::new(), Vec::new());
+        for name in names {
+            let Some(group) = self.groups.get_mut(*name) else {
+                continue;
+            };
+            group.open = false;
+            group.without_carrier.clear();
+            let is_carried = std::mem::take(&mut group.carried);
+            let Some(group) = self.groups.get(*name) else {
+                continue;
+            };
+            let of_group = self.lease_keys(group);
+            carried.extend(of_group.iter().filter(|_| is_carried));
+            keys.extend(of_group);
+        }
         if self.fence.is_none() {
-            self.fall_silent(name);
-        } else if self.plan.is_some() {
+            names.iter().for_each(|name| self.fall_silent(name));
+        } else if self.plan.is_some() && !keys.is_empty() {
             self.change_leases(|fence| fence.revoke(&keys))?;
-            if carried {
-                self.change_leases(|fence| fence.end_carry(&keys))?;
+            if !carried.is_empty() {
+                self.change_leases(|fence| fence.end_carry(&carried))?;
             }
         }
         Ok(())

@@ -313,9 +313,16 @@ impl Kernel {
 
     /// Announces the addresses again: at once, after 1 s and after 5 s.
     pub fn announce(&mut self, name: &str) {
+        self.announce_all([name]);
+    }
+
+    /// The same for several groups.
+    pub fn announce_all<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
         let now = Instant::now();
-        if let Some(group) = self.groups.get_mut(name).filter(|group| group.installed) {
-            group.schedule.again(now);
+        for name in names {
+            if let Some(group) = self.groups.get_mut(name).filter(|group| group.installed) {
+                group.schedule.again(now);
+            }
         }
         self.announce_due(now);
     }

@@ -65,10 +65,11 @@ pub enum ToWorker {
     Partner {
         plugin: String,
     },
-    /// Answers the [`FromWorker::Call`] of the same number: 0 or -errno.
+    /// Answers the [`FromWorker::Call`] of the same number: 0 or -errno for each element of an array,
+    /// or for the one thing that was asked.
     Answer {
         number: u64,
-        status: i32,
+        statuses: Vec<i32>,
     },
     /// Answered by [`FromWorker::Pong`] from the plugin's own loop.
     Ping {
@@ -292,16 +293,16 @@ pub enum Call {
     Unfollow {
         interface: String,
     },
+    /// Of each group once; None withdraws it.
     Claim {
-        group: String,
-        claims: Option<Claims>,
+        groups: Vec<(String, Option<Claims>)>,
     },
+    /// Of each group once.
     Publish {
-        group: String,
-        publication: Publication,
+        groups: Vec<(String, Publication)>,
     },
     Announce {
-        group: String,
+        groups: Vec<String>,
     },
     SwitchOver {
         group: String,

@@ -14,6 +14,7 @@ fn groups() -> Groups {
     let ticket = Ticket {
         plugin: "vrrp".to_owned(),
         number: 1,
+        part: 0,
     };
     groups.handle_plugin_up(0, "vrrp", Follower::default());
     groups.handle_checked(ticket, "office", Claims::default(), Ok(()));

@@ -10,6 +10,7 @@ use spared_process::poller::Key;
 use spared_ring::Writer;
 use spared_state::overrides::{Overrides, Store};
 
+use super::calls::Calls;
 use super::follows::Follows;
 use super::history::Memory;
 use super::interfaces::InterfaceState;
@@ -45,6 +46,7 @@ pub struct Core {
     pub(super) groups: Groups,
     pub(super) events: Events,
     pub(super) memory: Memory,
+    pub(super) calls: Calls,
     pub(super) follows: Follows,
     pub(super) partners: Partners,
     pub(super) seen: BTreeMap<String, InterfaceState>,
@@ -116,6 +118,7 @@ impl Core {
             groups,
             events: Events::default(),
             memory,
+            calls: Calls::default(),
             follows: Follows::default(),
             partners: Partners::default(),
             seen: BTreeMap::new(),

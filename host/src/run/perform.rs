@@ -8,7 +8,6 @@ use spared_process::clock;
 use spared_worker::message::ToWorker;
 
 use super::core::Core;
-use crate::events::{Kind, Notice};
 
 impl Core {
     pub(super) fn perform(&mut self, action: Action) {
@@ -20,45 +19,21 @@ impl Core {
         );
         match action {
             Action::Answer { ticket, status } => self.answer_call(now, &ticket, status),
-            Action::CheckClaim {
-                ticket,
-                group,
-                claims,
-            } => {
-                let result = self.kernel.check_claim(&group, &claims);
-                let result = result.map_err(|error| error.to_string());
-                self.groups.handle_checked(ticket, &group, claims, result);
-            }
-            Action::Claim { group, claims } => {
-                let result = self.kernel.claim(&group, claims);
-                let result = result.map_err(|error| error.to_string());
-                let now_ns = clock::monotonic_ns();
-                self.groups.handle_claimed(now_ns, &group, result);
+            Action::CheckClaim { .. }
+            | Action::Claim { .. }
+            | Action::GrantLease { .. }
+            | Action::RevokeLease { .. }
+            | Action::Announce { .. } => {
+                let actions = self.groups.poll_alike(action);
+                self.perform_together(actions);
             }
             Action::Release { group } => self.kernel.release(&group),
-            Action::GrantLease {
-                ticket,
-                group,
-                publication,
-            } => {
-                let result = match publication.reopens {
-                    true => self.kernel.reopen_lease(&group),
-                    false => self.kernel.grant_lease(&group),
-                };
-                let result = result.map_err(|error| error.to_string());
-                // Read after the call: this process may have been stopped before or during it.
-                let now_ns = clock::monotonic_ns();
-                self.groups
-                    .handle_lease(now_ns, ticket, &group, publication, result);
-            }
-            Action::RevokeLease { group } => self.revoke_lease(&group),
             Action::Install { group } => {
                 let result = said(self.kernel.install(&group));
                 self.groups
                     .handle_installed(clock::monotonic_ns(), &group, result);
             }
             Action::Remove { group } => self.remove(&group),
-            Action::Announce { group } => self.kernel.announce(&group),
             Action::Settle {
                 plugin,
                 group,
@@ -106,20 +81,11 @@ impl Core {
         }
     }
 
-    // A lease that cannot be revoked expires by itself; the addresses are removed at once instead.
     pub(super) fn revoke_lease(&mut self, group: &str) {
-        if let Err(error) = self.kernel.revoke_lease(group) {
-            let text = format!("the fence cannot block, so the addresses go at once: {error}");
-            self.events.record(
-                Notice::warn(Kind::Fence, text)
-                    .of_group(group)
-                    .because("kernel"),
-            );
-            self.remove(group);
-        }
+        self.revoke_leases(&[group.to_owned()]);
     }
 
-    fn remove(&mut self, group: &str) {
+    pub(super) fn remove(&mut self, group: &str) {
         for failure in self.kernel.remove(group) {
             log::warn!("{group}: {failure}");
         }

@@ -6,7 +6,7 @@ use spared_config::OnFailure;
 use spared_group::{Follower, Ticket};
 use spared_pair::quality::CheckReport;
 use spared_process::clock;
-use spared_worker::message::{Call, ToWorker};
+use spared_worker::message::Call;
 
 use super::core::Core;
 use crate::events::{Kind, Notice};
@@ -25,6 +25,7 @@ impl Core {
             Report::Down { plugin, why } => {
                 self.disconnect_peer(now, &plugin);
                 self.partners.disconnect(&plugin);
+                self.calls.forget(&plugin);
                 self.note_plugin_down(&plugin);
                 self.unfollow_all(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
@@ -171,6 +172,7 @@ impl Core {
         let ticket = Ticket {
             plugin: plugin.clone(),
             number,
+            part: 0,
         };
         // The plugin waits for the answer, so slow work is done after it is sent.
         match call {
@@ -187,17 +189,13 @@ impl Core {
                 self.answer_call(now, &ticket, status);
                 self.unfollow(&plugin, &interface);
             }
+            Call::Claim { .. } | Call::Publish { .. } | Call::Announce { .. } => {
+                self.handle_group_call(now, &plugin, number, call);
+            }
             // The extension is offered to all plugins; only electors may call it.
             _ if !self.supervisor.provides_groups(&plugin) => {
                 self.answer_call(now, &ticket, -libc::EPERM);
             }
-            Call::Claim { group, claims } => self.groups.handle_claim(ticket, group, claims),
-            Call::Publish { group, publication } => {
-                let now_ns = clock::monotonic_ns();
-                self.groups
-                    .handle_publish(now_ns, ticket, &group, publication);
-            }
-            Call::Announce { group } => self.groups.handle_announce(ticket, &group),
             Call::Explain { group, role, cause } => {
                 self.groups.handle_explain(ticket, &group, role, cause);
             }
@@ -207,11 +205,5 @@ impl Core {
                     .handle_switch_over(now_ns, ticket, &group, cause);
             }
         }
-    }
-
-    pub(super) fn answer_call(&mut self, now: Instant, ticket: &Ticket, status: i32) {
-        let number = ticket.number;
-        let message = ToWorker::Answer { number, status };
-        self.supervisor.send(now, &ticket.plugin, &message, &[]);
     }
 }

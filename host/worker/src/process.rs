@@ -12,7 +12,9 @@ use spared_process::child::{Child, SOCKET_FD};
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 
 use crate::errors::Errors;
-use crate::message::{Call, Descriptor, Failure, FromWorker, Load, Surroundings, ToWorker, Value};
+use crate::message::{
+    Call, Cause, Descriptor, Failure, FromWorker, Load, Surroundings, ToWorker, Value,
+};
 use crate::status;
 
 /// The plugin's file, in the worker.
@@ -216,20 +218,33 @@ fn printable(mut message: FromWorker) -> FromWorker {
 /// Removes control characters from groups and causes, which go on to other workers, to the peer and
 /// into events.
 fn printable_call(call: &mut Call) {
-    let (group, cause) = match call {
-        Call::Claim { group, .. } | Call::Announce { group } => (group, None),
-        Call::Publish { group, publication } => (group, Some(&mut publication.cause)),
+    match call {
+        Call::Claim { groups } => groups.iter_mut().for_each(|(group, _)| plain(group)),
+        Call::Announce { groups } => groups.iter_mut().for_each(plain),
+        Call::Publish { groups } => {
+            for (group, publication) in groups {
+                plain(group);
+                plain_cause(&mut publication.cause);
+            }
+        }
         Call::SwitchOver { group, cause } | Call::Explain { group, cause, .. } => {
-            (group, Some(cause))
+            plain(group);
+            plain_cause(cause);
         }
         // Interfaces are checked against the rules of the kernel for names.
-        Call::Follow { .. } | Call::Unfollow { .. } => return,
-    };
-    let causes = cause.map(|cause| [&mut cause.peer, &mut cause.interface, &mut cause.text]);
-    for text in causes.into_iter().flatten().chain([group]) {
-        clean(text, |_| false);
-        cut(text);
+        Call::Follow { .. } | Call::Unfollow { .. } => {}
     }
+}
+
+fn plain_cause(cause: &mut Cause) {
+    for text in [&mut cause.peer, &mut cause.interface, &mut cause.text] {
+        plain(text);
+    }
+}
+
+fn plain(text: &mut String) {
+    clean(text, |_| false);
+    cut(text);
 }
 
 /// Cuts a text that would make a record to another worker too long, which would end that worker.
@@ -413,30 +428,31 @@ mod tests {
 
     #[test]
     fn a_cause_that_goes_on_to_others_is_one_line_of_bounded_length() {
+        let publication = Publication {
+            role: Role::Active,
+            reopens: false,
+            cause: Cause {
+                peer: "\x1b[2J".to_owned(),
+                ..Cause::new(CauseKind::Other, "ä".repeat(100_000))
+            },
+            sent_ns: 0,
+        };
         let publish = FromWorker::Call {
             number: 1,
             call: Call::Publish {
-                group: "office\nspared: forged".to_owned(),
-                publication: Publication {
-                    role: Role::Active,
-                    reopens: false,
-                    cause: Cause {
-                        peer: "\x1b[2J".to_owned(),
-                        ..Cause::new(CauseKind::Other, "ä".repeat(100_000))
-                    },
-                    sent_ns: 0,
-                },
+                groups: vec![("office\nspared: forged".to_owned(), publication)],
             },
         };
         let FromWorker::Call {
-            call: Call::Publish { group, publication },
+            call: Call::Publish { groups },
             ..
         } = printable(publish)
         else {
             panic!("another message");
         };
+        let (group, publication) = &groups[0];
         assert_eq!(group, "office spared: forged");
-        let cause = publication.cause;
+        let cause = &publication.cause;
         assert_eq!(cause.peer, " [2J");
         assert_eq!(cause.text, "ä".repeat(TEXT_MAX));
     }

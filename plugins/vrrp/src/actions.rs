@@ -1,7 +1,9 @@
 //! Execution of the engine's actions.
 
+use std::sync::Arc;
+
 use rustix::io::Errno;
-use spared_sdk::{Error, Interest, Role};
+use spared_sdk::{Cause, Error, Interest, Publication, Role};
 
 use crate::Vrrp;
 use crate::engine::{Action, Begun, Engine};
@@ -53,11 +55,13 @@ impl Vrrp {
                 }
             }
             Action::Publish { group, role, cause } => {
-                let done = self.groups.publish(&group, role, &cause);
-                if let Err(error) = &done {
-                    log::warn!("{group}: {error}");
+                let mut roles = vec![(group.clone(), role, cause)];
+                for action in engine.poll_publications(&group) {
+                    if let Action::Publish { group, role, cause } = action {
+                        roles.push((group, role, cause));
+                    }
                 }
-                self.take_answer(&group, role, done.is_ok());
+                self.publish(&roles);
             }
             Action::Explain { group, role, cause } => {
                 if let Err(error) = self.groups.explain(&group, role, &cause) {
@@ -75,6 +79,7 @@ impl Vrrp {
                 if let Err(error) = &done {
                     log::warn!("{group}: {error}");
                 }
+                self.hear_all();
                 self.take_answer(&group, Role::Active, done.is_ok());
             }
             Action::Farewell {
@@ -155,12 +160,29 @@ impl Vrrp {
         }
     }
 
-    // The answer may have taken long: adverts of a router that became active meanwhile wait in the
-    // sockets.
-    fn take_answer(&mut self, group: &str, role: Role, done: bool) {
-        if role == Role::Active {
+    /// Publishes the roles of several groups in one call.
+    fn publish(&mut self, roles: &[(Arc<str>, Role, Cause)]) {
+        let wanted = roles.iter().map(|(group, role, cause)| Publication {
+            group,
+            role: *role,
+            cause,
+            reopens: false,
+        });
+        let results = self.groups.publish_all(&wanted.collect::<Vec<_>>());
+        if roles.iter().any(|(_, role, _)| *role == Role::Active) {
             self.hear_all();
         }
+        for ((group, role, _), done) in roles.iter().zip(results) {
+            if let Err(error) = &done {
+                log::warn!("{group}: {error}");
+            }
+            self.take_answer(group, *role, done.is_ok());
+        }
+    }
+
+    // The answer may have taken long: adverts of a router that became active meanwhile were read from
+    // the sockets before.
+    fn take_answer(&mut self, group: &str, role: Role, done: bool) {
         if let Some(engine) = &mut self.engine {
             engine.handle_published(self.host.now(), group, role, done);
         }

@@ -17,13 +17,16 @@ impl Vrrp {
         // the host may take its time over the claims: that must delay no advert
         self.tell(Engine::advertise_now);
         let old = std::mem::replace(&mut self.settings, settings);
-        for group in &self.settings.groups {
+        let claimed = self.settings.groups.iter().filter_map(|group| {
             let claims = claims::claims(group);
             let was = old.groups.iter().find(|was| was.name == group.name);
-            if was.is_none_or(|was| claims::claims(was) != claims) {
-                self.groups.claim(&group.name, &claims)?;
-            }
-        }
+            let is_new = was.is_none_or(|was| claims::claims(was) != claims);
+            is_new.then_some((&*group.name, claims))
+        });
+        let claimed: Vec<_> = claimed.collect();
+        let claims = claimed.iter().map(|(name, claims)| (*name, Some(claims)));
+        let results = self.groups.claim_all(&claims.collect::<Vec<_>>());
+        results.into_iter().collect::<Result<(), Error>>()?;
         let settings = self.settings.clone();
         self.configure_links(&settings);
         let peer = self.identity.and_then(|_| self.host.peer_with_keys());
@@ -36,13 +39,11 @@ impl Vrrp {
             links.set_peer(peer.as_deref());
         }
         self.act();
-        for gone in old
-            .groups
-            .iter()
-            .filter(|was| !settings.groups.iter().any(|g| g.name == was.name))
-        {
-            self.groups.withdraw(&gone.name)?;
-        }
+        let is_gone = |name: &str| !settings.groups.iter().any(|group| &*group.name == name);
+        let gone = old.groups.iter().filter(|was| is_gone(&was.name));
+        let gone: Vec<_> = gone.map(|was| (&*was.name, None)).collect();
+        let results = self.groups.claim_all(&gone);
+        results.into_iter().collect::<Result<(), Error>>()?;
         self.follow(&settings)
     }
 

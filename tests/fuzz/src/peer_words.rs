@@ -116,6 +116,7 @@ impl Host {
         Ticket {
             plugin: "vrrp".to_owned(),
             number: self.call,
+            part: 0,
         }
     }
 

@@ -1,6 +1,5 @@
 //! Invalid calls about groups, by a plugin that is not the elector.
 
-use std::ffi::{CStr, c_char};
 use std::ptr;
 
 use spared_abi::{self as abi, Status, Str};
@@ -12,13 +11,23 @@ fn group() -> Option<&'static abi::Group> {
     half::<abi::Group>(abi::GROUP)
 }
 
-fn claim(name: *const c_char, claims: *const abi::Claims) -> Status {
-    let claim = group().and_then(|half| half.claim);
-    // SAFETY: none, on purpose.
-    claim.map_or(0, |claim| unsafe { claim(ctx(), name, claims) })
+fn claim(name: &str, claims: *const abi::Claims) -> Status {
+    let element = abi::GroupClaim {
+        size: size_of::<abi::GroupClaim>() as u32,
+        flags: 0,
+        group: Str::of(name),
+        claims,
+    };
+    claim_raw(&raw const element, 1, ptr::null_mut())
 }
 
-fn publish(name: &CStr, role: u32) -> Status {
+fn claim_raw(first: *const abi::GroupClaim, count: u32, statuses: *mut Status) -> Status {
+    let claim = group().and_then(|half| half.claim);
+    // SAFETY: none, on purpose.
+    claim.map_or(0, |claim| unsafe { claim(ctx(), first, count, statuses) })
+}
+
+fn publish(name: &str, role: u32) -> Status {
     let cause = abi::Cause {
         size: size_of::<abi::Cause>() as u32,
         kind: abi::CAUSE_OTHER,
@@ -31,17 +40,40 @@ fn publish(name: &CStr, role: u32) -> Status {
         interface: Str::of("lan"),
         text: Str::of("a hostile plugin wants it"),
     };
+    // twice the same group in one array
+    let element = abi::Publication {
+        size: size_of::<abi::Publication>() as u32,
+        flags: !abi::FLAGS_REQUIRED,
+        group: Str::of(name),
+        role,
+        reserved: u32::MAX,
+        cause: &raw const cause,
+    };
     let publish = group().and_then(|half| half.publish);
+    let elements = [element; 2];
     // SAFETY: the contract.
     publish.map_or(0, |publish| unsafe {
-        publish(
-            ctx(),
-            name.as_ptr(),
-            role,
-            !abi::FLAGS_REQUIRED,
-            &raw const cause,
-        )
+        publish(ctx(), elements.as_ptr(), 2, ptr::null_mut())
     })
+}
+
+/// Arrays that are none.
+pub fn group_arrays() -> Status {
+    let element = abi::GroupClaim {
+        size: 4,
+        flags: 0,
+        group: Str::of("hostile"),
+        claims: ptr::null(),
+    };
+    claim_raw(ptr::null(), 7, ptr::null_mut());
+    claim_raw(&raw const element, u32::MAX, ptr::null_mut());
+    claim_raw(&raw const element, 1, ptr::null_mut());
+    say_status("an array", claim_raw(ptr::null(), 1, ptr::null_mut()))
+}
+
+/// An array that ends at an unmapped address.
+pub fn group_array_unmapped() -> Status {
+    claim_raw(unmapped(), 3, ptr::null_mut())
 }
 
 const NO_CLAIMS: abi::Claims = abi::Claims {
@@ -59,13 +91,13 @@ const NO_CLAIMS: abi::Claims = abi::Claims {
 
 /// Claims a group without being an elector.
 pub fn claim_uninvited() -> Status {
-    claim(c"office".as_ptr(), &NO_CLAIMS);
-    say_status("publish", publish(c"office", abi::ROLE_BACKUP))
+    claim("office", &NO_CLAIMS);
+    say_status("publish", publish("office", abi::ROLE_BACKUP))
 }
 
 pub fn group_null() -> Status {
-    claim(ptr::null(), &NO_CLAIMS);
-    say_status("claim", claim(ptr::null(), ptr::null()))
+    claim("", &NO_CLAIMS);
+    say_status("claim", claim("", ptr::null()))
 }
 
 pub fn group_short() -> Status {
@@ -73,7 +105,7 @@ pub fn group_short() -> Status {
         size: 4,
         ..NO_CLAIMS
     };
-    say_status("claim", claim(c"hostile".as_ptr(), &raw const claims))
+    say_status("claim", claim("hostile", &raw const claims))
 }
 
 pub fn group_count() -> Status {
@@ -82,12 +114,12 @@ pub fn group_count() -> Status {
         address_count: u32::MAX,
         ..NO_CLAIMS
     };
-    claim(c"hostile".as_ptr(), &raw const claims);
+    claim("hostile", &raw const claims);
     let claims = abi::Claims {
         route_count: 4096,
         ..NO_CLAIMS
     };
-    say_status("claim", claim(c"hostile".as_ptr(), &raw const claims))
+    say_status("claim", claim("hostile", &raw const claims))
 }
 
 pub fn group_unmapped() -> Status {
@@ -96,27 +128,28 @@ pub fn group_unmapped() -> Status {
         virtual_router_count: 1,
         ..NO_CLAIMS
     };
-    claim(c"hostile".as_ptr(), &raw const claims)
+    claim("hostile", &raw const claims)
 }
 
 pub fn group_no_role() -> Status {
-    claim(c"hostile".as_ptr(), &NO_CLAIMS);
-    publish(c"hostile", 0);
-    publish(c"no such group", abi::ROLE_ACTIVE);
-    say_status("publish", publish(c"hostile", u32::MAX))
+    claim("hostile", &NO_CLAIMS);
+    publish("hostile", 0);
+    publish("no such group", abi::ROLE_ACTIVE);
+    say_status("publish", publish("hostile", u32::MAX))
 }
 
 /// The group of another plugin: claimed, withdrawn, published, announced.
 pub fn group_steal() -> Status {
-    claim(c"office".as_ptr(), &NO_CLAIMS);
-    claim(c"office".as_ptr(), ptr::null());
-    publish(c"office", abi::ROLE_BACKUP);
-    publish(c"office", abi::ROLE_FAULT);
+    claim("office", &NO_CLAIMS);
+    claim("office", ptr::null());
+    publish("office", abi::ROLE_BACKUP);
+    publish("office", abi::ROLE_FAULT);
+    let office = Str::of("office");
     if let Some(announce) = group().and_then(|half| half.announce) {
         // SAFETY: the contract.
-        unsafe { announce(ctx(), c"office".as_ptr()) };
+        unsafe { announce(ctx(), &raw const office, 1, ptr::null_mut()) };
     }
-    say_status("publish", publish(c"office", abi::ROLE_ACTIVE))
+    say_status("publish", publish("office", abi::ROLE_ACTIVE))
 }
 
 /// Its own group with the address and the virtual router of another group, then withdrawn.
@@ -148,9 +181,9 @@ pub fn group_same_address() -> Status {
         address_count: 1,
         ..NO_CLAIMS
     };
-    let status = claim(c"hostile".as_ptr(), &raw const claims);
-    publish(c"hostile", abi::ROLE_ACTIVE);
-    publish(c"hostile", abi::ROLE_BACKUP);
-    claim(c"hostile".as_ptr(), ptr::null::<abi::Claims>());
+    let status = claim("hostile", &raw const claims);
+    publish("hostile", abi::ROLE_ACTIVE);
+    publish("hostile", abi::ROLE_BACKUP);
+    claim("hostile", ptr::null::<abi::Claims>());
     say_status("claim", status)
 }

@@ -179,11 +179,16 @@ pub fn status() -> Status {
 
 pub fn call() -> Status {
     for number in [0, u64::MAX] {
-        let group = "office\n\x1b[2J".repeat(5000);
-        send(&FromWorker::Call {
-            number,
-            call: Call::Announce { group },
-        });
+        for groups in [
+            vec!["office\n\x1b[2J".repeat(5000)],
+            vec!["office".to_owned(); 20_000],
+            vec![],
+        ] {
+            send(&FromWorker::Call {
+                number,
+                call: Call::Announce { groups },
+            });
+        }
         send(&FromWorker::Call {
             number,
             call: Call::Follow {
@@ -194,8 +199,7 @@ pub fn call() -> Status {
         send(&FromWorker::Call {
             number,
             call: Call::Claim {
-                group: "office".to_owned(),
-                claims: None,
+                groups: vec![("office".to_owned(), None); 2],
             },
         });
     }

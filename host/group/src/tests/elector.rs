@@ -82,6 +82,7 @@ impl Pair {
         let ticket = Ticket {
             plugin: "vrrp".to_owned(),
             number,
+            part: 0,
         };
         let kind = match reason {
             "switchover" => CauseKind::Switchover,

@@ -218,6 +218,7 @@ impl Pair {
         let ticket = Ticket {
             plugin: "vrrp".to_owned(),
             number: self.number,
+            part: 0,
         };
         let groups = &mut self.nodes[node].groups;
         groups.handle_claim(ticket, name.to_owned(), Some(claims()));

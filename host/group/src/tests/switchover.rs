@@ -35,6 +35,7 @@ pub fn begin(pair: &mut Pair, how: Begin, names: &[&str]) {
                 let ticket = Ticket {
                     plugin: "vrrp".to_owned(),
                     number: u64::MAX,
+                    part: 0,
                 };
                 pair.nodes[0]
                     .groups
@@ -222,6 +223,7 @@ fn refuses_a_switchover(pair: &mut Pair, status: i32) {
     let ticket = Ticket {
         plugin: "vrrp".to_owned(),
         number: 1,
+        part: 0,
     };
     let now_ns = pair.now_ns;
     let groups = &mut pair.nodes[0].groups;
@@ -308,6 +310,7 @@ fn a_hurt_node_gives_its_peer_no_more_time_than_a_failover_would() {
     let ticket = Ticket {
         plugin: "vrrp".to_owned(),
         number: 1,
+        part: 0,
     };
     let groups = &mut pair.nodes[0].groups;
     groups.handle_switch_over(now_ns, ticket, "office", cause);

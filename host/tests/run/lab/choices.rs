@@ -158,23 +158,25 @@ impl Choices<'_> {
             },
             1 => Call::Unfollow { interface: group },
             2 | 3 => Call::Claim {
-                group,
-                claims: Some(self.claims()),
+                groups: vec![(group, Some(self.claims()))],
             },
             4 => Call::Claim {
-                group,
-                claims: None,
+                groups: vec![(group, None)],
             },
             5 => Call::Publish {
-                group,
-                publication: Publication {
-                    role: self.role(),
-                    reopens: self.one(&[true, false]),
-                    cause: self.cause(),
-                    sent_ns: self.number(),
-                },
+                groups: vec![(
+                    group,
+                    Publication {
+                        role: self.role(),
+                        reopens: self.one(&[true, false]),
+                        cause: self.cause(),
+                        sent_ns: self.number(),
+                    },
+                )],
             },
-            6 => Call::Announce { group },
+            6 => Call::Announce {
+                groups: vec![group],
+            },
             7 => Call::Explain {
                 group,
                 role: self.role(),

@@ -340,19 +340,28 @@ impl TestWorker {
         let ticket = Ticket {
             plugin: NAME.to_owned(),
             number,
+            part: 0,
         };
         let now_ns = self.now_ns;
         match call {
             Call::Follow { .. } | Call::Unfollow { .. } => self.answer(number, 0),
-            Call::Claim { group, claims } => self.groups.handle_claim(ticket, group, claims),
-            Call::Publish { group, publication } => {
-                self.groups
-                    .handle_publish(now_ns, ticket, &group, publication);
+            Call::Claim { groups } => {
+                let claims = groups.into_iter();
+                let claims = claims.map(|(name, claims)| (ticket.clone(), name, claims));
+                self.groups.handle_claims(claims.collect());
+            }
+            Call::Publish { groups } => {
+                let roles = groups.into_iter();
+                let roles = roles.map(|(name, role)| (ticket.clone(), name, role));
+                self.groups.handle_publications(now_ns, roles.collect());
             }
             Call::Explain { group, role, cause } => {
                 self.groups.handle_explain(ticket, &group, role, cause);
             }
-            Call::Announce { group } => self.groups.handle_announce(ticket, &group),
+            Call::Announce { groups } => {
+                let groups = groups.into_iter().map(|name| (ticket.clone(), name));
+                self.groups.handle_announcements(groups.collect());
+            }
             Call::SwitchOver { group, cause } => {
                 self.groups
                     .handle_switch_over(now_ns, ticket, &group, cause);
@@ -361,7 +370,8 @@ impl TestWorker {
     }
 
     fn answer(&mut self, number: u64, status: i32) {
-        let message = ToWorker::Answer { number, status };
+        let statuses = vec![status];
+        let message = ToWorker::Answer { number, statuses };
         self.supervisor.send(self.now, NAME, &message, &[]);
     }
 

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use spared_abi as abi;
 use spared_process::monotonic::now_ns;
 
-use super::{Driver, Outbound, cause, claims, is_loop_thread, lent, misbehaviour};
-use crate::message::{Call, Cause, Kind, Publication, Role, Unit, Value};
+use super::{Driver, Outbound, claims, groups, is_loop_thread, lent, misbehaviour};
+use crate::message::{Kind, Unit, Value};
 
 pub const fn size<T>() -> u32 {
     size_of::<T>() as u32
@@ -50,16 +50,6 @@ static INTERFACE: abi::Interface = abi::Interface {
     unfollow: Some(unfollow),
 };
 
-static GROUP: abi::Group = abi::Group {
-    size: size::<abi::Group>(),
-    reserved: 0,
-    claim: Some(claim),
-    publish: Some(publish),
-    announce: Some(announce),
-    switch_over: Some(switch_over),
-    explain: Some(explain),
-};
-
 static PEER: abi::Peer = abi::Peer {
     size: size::<abi::Peer>(),
     reserved: 0,
@@ -97,7 +87,7 @@ static SCOPE: abi::Scope = abi::Scope {
 ///
 /// # Safety
 /// `ctx` came with the table.
-unsafe fn driver<'a>(ctx: *mut c_void, function: &str) -> Option<&'a Driver> {
+pub(super) unsafe fn driver<'a>(ctx: *mut c_void, function: &str) -> Option<&'a Driver> {
     if !is_loop_thread() {
         let why = misbehaviour::wrong_thread(function);
         // SAFETY: outbound is for any thread.
@@ -121,12 +111,13 @@ unsafe fn outbound<'a>(ctx: *mut c_void) -> &'a Outbound {
 macro_rules! enter {
     ($ctx:ident, $function:literal) => {
         // SAFETY: the contract: the plugin passes the ctx that it was given.
-        match unsafe { driver($ctx, $function) } {
+        match unsafe { $crate::driver::host::driver($ctx, $function) } {
             Some(driver) => driver,
-            None => return errno(Errno::PERM),
+            None => return $crate::driver::host::errno(rustix::io::Errno::PERM),
         }
     };
 }
+pub(super) use enter;
 
 unsafe extern "C" fn log(ctx: *mut c_void, level: u32, text: abi::Str) {
     let level = match level {
@@ -322,7 +313,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
     // SAFETY: the contract: id is a C string.
     match unsafe { CStr::from_ptr(id) } {
         id if id == abi::INTERFACE => (&raw const INTERFACE).cast(),
-        id if id == abi::GROUP => (&raw const GROUP).cast(),
+        id if id == abi::GROUP => (&raw const groups::GROUP).cast(),
         id if id == abi::PEER => (&raw const PEER).cast(),
         id if id == abi::IDENTITY => (&raw const IDENTITY).cast(),
         id if id == abi::LOCAL => (&raw const LOCAL).cast(),
@@ -346,117 +337,6 @@ unsafe extern "C" fn unfollow(ctx: *mut c_void, name: *const c_char) -> abi::Sta
     let driver = enter!(ctx, "unfollow");
     // SAFETY: the contract: name is lent.
     driver.unfollow(unsafe { lent::c_text(name) })
-}
-
-unsafe extern "C" fn claim(
-    ctx: *mut c_void,
-    group: *const c_char,
-    raw: *const abi::Claims,
-) -> abi::Status {
-    let driver = enter!(ctx, "claim");
-    // SAFETY: the contract: group and claims are lent.
-    let (group, claims) = unsafe {
-        let claims = (!raw.is_null()).then(|| claims::read(raw)).transpose();
-        (lent::c_text(group), claims)
-    };
-    match claims {
-        Ok(claims) => with_group(driver, "claim", group, |group| Call::Claim {
-            group,
-            claims,
-        }),
-        Err(why) => driver.refuse("claim", &why),
-    }
-}
-
-unsafe extern "C" fn publish(
-    ctx: *mut c_void,
-    group: *const c_char,
-    role: u32,
-    flags: u32,
-    cause: *const abi::Cause,
-) -> abi::Status {
-    let driver = enter!(ctx, "publish");
-    // SAFETY: the contract: group and cause are lent.
-    let said = lent::check_flags("publish", flags).and(unsafe { published(role, cause) });
-    // SAFETY: as above.
-    match (unsafe { lent::c_text(group) }, said) {
-        (group, Ok((role, cause))) => with_group(driver, "publish", group, |group| Call::Publish {
-            group,
-            publication: Publication {
-                role,
-                reopens: flags & abi::PUBLISH_REOPEN != 0,
-                cause,
-                sent_ns: now_ns(),
-            },
-        }),
-        (_, Err(why)) => driver.refuse("publish", &why),
-    }
-}
-
-unsafe extern "C" fn switch_over(
-    ctx: *mut c_void,
-    group: *const c_char,
-    cause: *const abi::Cause,
-) -> abi::Status {
-    let driver = enter!(ctx, "switch_over");
-    // SAFETY: the contract: group and cause are lent.
-    match unsafe { (lent::c_text(group), cause::read(cause)) } {
-        (group, Ok(cause)) => with_group(driver, "switch_over", group, |group| Call::SwitchOver {
-            group,
-            cause,
-        }),
-        (_, Err(why)) => driver.refuse("switch_over", &why),
-    }
-}
-
-unsafe extern "C" fn explain(
-    ctx: *mut c_void,
-    group: *const c_char,
-    role: u32,
-    cause: *const abi::Cause,
-) -> abi::Status {
-    let driver = enter!(ctx, "explain");
-    // SAFETY: the contract: group and cause are lent.
-    match unsafe { (lent::c_text(group), published(role, cause)) } {
-        ("", _) => driver.refuse("explain", "empty group name"),
-        (group, Ok((role, cause))) => {
-            driver.explain(group, role, cause);
-            0
-        }
-        (_, Err(why)) => driver.refuse("explain", &why),
-    }
-}
-
-/// # Safety
-/// As for [`cause::read`].
-unsafe fn published(role: u32, cause: *const abi::Cause) -> Result<(Role, Cause), String> {
-    let role = match role {
-        abi::ROLE_BACKUP => Role::Backup,
-        abi::ROLE_ACTIVE => Role::Active,
-        abi::ROLE_FAULT => Role::Fault,
-        other => return Err(format!("there is no role {other}")),
-    };
-    // SAFETY: the caller's promise.
-    Ok((role, unsafe { cause::read(cause) }?))
-}
-
-unsafe extern "C" fn announce(ctx: *mut c_void, group: *const c_char) -> abi::Status {
-    let driver = enter!(ctx, "announce");
-    // SAFETY: the contract: group is lent.
-    let group = unsafe { lent::c_text(group) };
-    with_group(driver, "announce", group, |group| Call::Announce { group })
-}
-
-fn with_group(
-    driver: &Driver,
-    function: &str,
-    group: &str,
-    call: impl FnOnce(String) -> Call,
-) -> abi::Status {
-    if group.is_empty() {
-        return driver.refuse(function, "empty group name");
-    }
-    driver.call(call(group.to_owned()))
 }
 
 unsafe extern "C" fn send(ctx: *mut c_void, message: abi::Bytes) -> abi::Status {

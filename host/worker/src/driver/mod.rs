@@ -10,6 +10,7 @@ mod cause;
 mod claims;
 mod dispatch;
 mod facts;
+mod groups;
 mod host;
 mod identity;
 mod interfaces;
@@ -36,7 +37,7 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use spared_abi as abi;
-use spared_process::codec::{ReceiveError, Receiver};
+use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 use spared_process::monotonic::now_ns;
 
 use self::callback::Answer;
@@ -347,18 +348,77 @@ impl Driver {
 
     /// Asks the host and waits for its answer, at most [`CALL_TIMEOUT_MS`].
     fn call(&self, call: Call) -> abi::Status {
+        let number = self.calls.get() + 1;
+        self.calls.set(number);
+        let answers = self.wait_for_answer(FromWorker::Call { number, call }, deadline_ns());
+        answers.map_or_else(errno, |statuses| first_of(&statuses))
+    }
+
+    /// Asks the host for each of these in one call, and returns as many statuses. What is longer than
+    /// a record is asked in parts.
+    fn call_each<T: Clone>(
+        &self,
+        wanted: &[T],
+        call: &impl Fn(Vec<T>) -> Call,
+    ) -> Vec<abi::Status> {
+        self.call_until(wanted, call, deadline_ns())
+    }
+
+    fn call_until<T: Clone>(
+        &self,
+        wanted: &[T],
+        call: &impl Fn(Vec<T>) -> Call,
+        until_ns: u64,
+    ) -> Vec<abi::Status> {
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let number = self.calls.get() + 1;
+        let message = FromWorker::Call {
+            number,
+            call: call(wanted.to_vec()),
+        };
+        if let (2.., Err(SendError::TooLong(_))) = (wanted.len(), codec::encode(&message)) {
+            let (first, second) = wanted.split_at(wanted.len() / 2);
+            let mut statuses = self.call_until(first, call, until_ns);
+            statuses.extend(self.call_until(second, call, until_ns));
+            return statuses;
+        }
+        self.calls.set(number);
+        let mut statuses = match self.wait_for_answer(message, until_ns) {
+            Ok(statuses) => statuses,
+            Err(why) => vec![errno(why); wanted.len()],
+        };
+        statuses.resize(wanted.len(), errno(Errno::PROTO));
+        statuses
+    }
+
+    /// Sends a call and waits for its answer.
+    fn wait_for_answer(
+        &self,
+        message: FromWorker,
+        until_ns: u64,
+    ) -> Result<Vec<abi::Status>, Errno> {
+        let FromWorker::Call { number, .. } = message else {
+            return Err(Errno::INVAL);
+        };
         // Messages would pile up if a plugin only called and never returned to the loop.
         if self.inbox.borrow().len() >= INBOX_MAX {
-            return errno(Errno::BUSY);
+            return Err(Errno::BUSY);
         }
-        let number = self.send_call(call);
-        let deadline_ns = now_ns() + CALL_TIMEOUT_MS * 1_000_000;
+        self.outbound.send(&message);
         loop {
             self.outbound.flush();
             let received = self.receiver.borrow_mut().receive(self.outbound.socket());
             match received {
-                Ok(Some((ToWorker::Answer { number: of, status }, _))) if of == number => {
-                    return status;
+                Ok(Some((
+                    ToWorker::Answer {
+                        number: of,
+                        statuses,
+                    },
+                    _,
+                ))) if of == number => {
+                    return Ok(statuses);
                 }
                 // An answer to an earlier call, which timed out.
                 Ok(Some((ToWorker::Answer { .. }, _))) => continue,
@@ -368,27 +428,23 @@ impl Driver {
                 }
                 Ok(None) => {}
                 // The loop gets the same error and acts on it.
-                Err(_) => return errno(Errno::PIPE),
+                Err(_) => return Err(Errno::PIPE),
             }
-            let left_ns = deadline_ns.saturating_sub(now_ns());
+            let left_ns = until_ns.saturating_sub(now_ns());
             if left_ns == 0 {
-                return errno(Errno::TIMEDOUT);
+                return Err(Errno::TIMEDOUT);
             }
             self.wait_for_socket(left_ns);
         }
     }
 
-    fn send_call(&self, call: Call) -> u64 {
-        let number = self.calls.get() + 1;
-        self.calls.set(number);
-        self.outbound.send(&FromWorker::Call { number, call });
-        number
-    }
-
     /// Sends an Explain; its answer is ignored, as one that comes too late.
     fn explain(&self, group: &str, role: Role, cause: Cause) {
+        let number = self.calls.get() + 1;
+        self.calls.set(number);
         let group = group.to_owned();
-        self.send_call(Call::Explain { group, role, cause });
+        let call = Call::Explain { group, role, cause };
+        self.outbound.send(&FromWorker::Call { number, call });
     }
 
     fn wait_for_socket(&self, timeout_ns: u64) {
@@ -416,4 +472,12 @@ impl Driver {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+fn deadline_ns() -> u64 {
+    now_ns() + CALL_TIMEOUT_MS * 1_000_000
+}
+
+fn first_of(statuses: &[abi::Status]) -> abi::Status {
+    statuses.first().copied().unwrap_or(errno(Errno::PROTO))
 }

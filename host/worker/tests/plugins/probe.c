@@ -399,8 +399,48 @@ static spared_status publish(const char *group, uint32_t role, const char *how)
 	struct spared_cause cause = cause_of(*how ? (uint32_t)atoi(how) : SPARED_CAUSE_QUALITY);
 	if (!strcmp(how, "small"))
 		cause.size = offsetof(struct spared_cause, text);
-	return groups()->publish(host->ctx, group, role, SPARED_PUBLISH_REOPEN,
-	                         strcmp(how, "none") ? &cause : NULL);
+	struct spared_publication element = { .size = sizeof(element), .flags = SPARED_PUBLISH_REOPEN,
+		                              .group = spared_text(group), .role = role,
+		                              .cause = strcmp(how, "none") ? &cause : NULL };
+	return groups()->publish(host->ctx, &element, 1, NULL);
+}
+
+static spared_status claim_of(const char *group, const struct spared_claims *claims)
+{
+	struct spared_group_claim element = { .size = sizeof(element), .group = spared_text(group),
+		                              .claims = claims };
+	return groups()->claim(host->ctx, &element, 1, NULL);
+}
+
+/* Publishes groups, of which the second has no name and the third is the first once more; their
+ * statuses go into rows. */
+static spared_status publish_many(uint64_t token, uint32_t count, int is_long)
+{
+	static struct spared_publication elements[SPARED_GROUPS_MAX + 1];
+	static spared_status statuses[SPARED_GROUPS_MAX + 1];
+	static char names[SPARED_GROUPS_MAX + 1][16];
+	struct spared_cause cause = cause_of(SPARED_CAUSE_QUALITY);
+	static char text[1000];
+	uint32_t index;
+	spared_status status;
+
+	memset(text, 'x', sizeof(text));
+	if (is_long)
+		cause.text = (struct spared_str){ text, sizeof(text) };
+	for (index = 0; index < count && index <= SPARED_GROUPS_MAX; index++) {
+		snprintf(names[index], sizeof(names[index]), "group%u", index == 2 ? 0 : index);
+		elements[index] = (struct spared_publication){
+			.size = sizeof(elements[0]), .group = spared_text(index == 1 ? "" : names[index]),
+			.role = SPARED_ROLE_ACTIVE, .cause = &cause };
+		statuses[index] = 77;
+	}
+	status = groups()->publish(host->ctx, elements, count, statuses);
+	for (index = 0; index < count && index < 8; index++) {
+		snprintf(names[0], sizeof(names[0]), "status.%u", index);
+		host->put_i64(host->ctx, token, names[0], SPARED_ROW_NUMBER, statuses[index]);
+	}
+	host->put_i64(host->ctx, token, "result", SPARED_ROW_NUMBER, status);
+	return 0;
 }
 
 static spared_status claim(const char *group)
@@ -413,7 +453,7 @@ static spared_status claim(const char *group)
 	struct spared_claims claims = { .size = sizeof(claims), .virtual_routers = &router,
 		                        .addresses = &address, .virtual_router_count = 1,
 		                        .address_count = 1, .lease_ns = 250000000 };
-	return groups()->claim(host->ctx, group, &claims);
+	return claim_of(group, &claims);
 }
 
 static uint64_t status_of(const char *field)
@@ -492,14 +532,17 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	} else if (!strcmp(words[0], "claim")) {
 		return claim(words[1]);
 	} else if (!strcmp(words[0], "withdraw")) {
-		return groups()->claim(host->ctx, words[1], NULL);
+		return claim_of(words[1], NULL);
+	} else if (!strcmp(words[0], "publish-many")) {
+		return publish_many(token, (uint32_t)atoi(words[1]), *words[2]);
 	} else if (!strcmp(words[0], "publish")) {
 		return publish(words[1], (uint32_t)atoi(words[2]), words[3]);
 	} else if (!strcmp(words[0], "explain")) {
 		struct spared_cause cause = cause_of(SPARED_CAUSE_QUALITY);
 		return groups()->explain(host->ctx, words[1], (uint32_t)atoi(words[2]), &cause);
 	} else if (!strcmp(words[0], "announce")) {
-		return groups()->announce(host->ctx, words[1]);
+		struct spared_str name = spared_text(words[1]);
+		return groups()->announce(host->ctx, &name, 1, NULL);
 	} else if (!strcmp(words[0], "send")) {
 		to_send = (uint64_t)atoi(words[1]), send_bytes = (uint64_t)atoi(words[2]);
 		return send_more();

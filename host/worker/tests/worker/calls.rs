@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use spared_pair::CauseKind;
 use spared_worker::message::{
-    Call, Cause, Directive, Family, Forced, FromWorker, InterfaceEvent, Role, Surroundings,
-    ToWorker,
+    AddressClaim, Call, Cause, Claims, Directive, Family, Forced, FromWorker, InterfaceEvent,
+    Publication, Role, Surroundings, ToWorker, VirtualRouterClaim,
 };
 
 use crate::lab::{Host, Lab, eventually, load};
@@ -27,8 +27,102 @@ pub fn answered(host: &mut Host, words: &str, status: i32) -> (Call, i32) {
     let argv = words.split(' ').map(str::to_owned).collect();
     let token = host.tell(|token| ToWorker::Query { token, argv });
     let (number, call) = call(host);
-    host.send(&ToWorker::Answer { number, status }, &[]);
+    let statuses = vec![status];
+    host.send(&ToWorker::Answer { number, statuses }, &[]);
     (call, host.returned(token).status)
+}
+
+/// The claims of the one group.
+pub fn claimed(call: Call) -> Claims {
+    match call {
+        Call::Claim { groups } => match &groups[..] {
+            [(name, Some(claims))] if name == "office" => claims.clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The role of the one group.
+pub fn published(call: Call) -> Publication {
+    match call {
+        Call::Publish { groups } => match &groups[..] {
+            [(name, publication)] if name == "office" => publication.clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_array_is_one_call_and_each_element_has_a_status_of_its_own() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    let argv = || vec!["publish-many".to_owned(), "5".to_owned()];
+    let token = host.tell(|token| ToWorker::Query {
+        token,
+        argv: argv(),
+    });
+    let (number, sent) = call(&mut host);
+    let Call::Publish { groups } = sent else {
+        panic!("{sent:?}");
+    };
+    let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["group0", "group3", "group4"]);
+    let statuses = vec![0, -5, 0];
+    host.send(&ToWorker::Answer { number, statuses }, &[]);
+    let answer = host.returned(token);
+    let status = |index: u32| answer.signed(&format!("status.{index}"));
+    let expected = [0, i64::from(EINVAL), i64::from(EINVAL), -5, 0];
+    assert_eq!((0..5).map(status).collect::<Vec<_>>(), expected);
+    assert_eq!(answer.signed("result"), i64::from(EINVAL), "the first");
+    host.log("publish(): empty group name");
+    host.log("publish(): group group0 stands twice in the array");
+
+    // fewer statuses than elements, by a host that is broken
+    let token = host.tell(|token| ToWorker::Query {
+        token,
+        argv: argv(),
+    });
+    let (number, _) = call(&mut host);
+    let statuses = vec![0];
+    host.send(&ToWorker::Answer { number, statuses }, &[]);
+    assert_eq!(host.returned(token).signed("status.4"), -71);
+
+    let argv = vec!["publish-many".to_owned(), "1025".to_owned()];
+    let token = host.tell(|token| ToWorker::Query { token, argv });
+    let answer = host.returned(token);
+    assert_eq!(answer.signed("result"), i64::from(EINVAL));
+    assert_eq!(answer.signed("status.0"), 77, "left as it was");
+    host.log("publish(): 1025 groups, at most 1024 are allowed");
+}
+
+#[test]
+fn what_is_longer_than_a_record_is_asked_in_parts() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    // each with a cause of 1000 characters
+    let argv = vec![
+        "publish-many".to_owned(),
+        "300".to_owned(),
+        "long".to_owned(),
+    ];
+    let token = host.tell(|token| ToWorker::Query { token, argv });
+    let (mut seen, mut calls) = (0, 0);
+    while seen < 298 {
+        let (number, sent) = call(&mut host);
+        let Call::Publish { groups } = sent else {
+            panic!("{sent:?}");
+        };
+        seen += groups.len();
+        calls += 1;
+        let statuses = vec![0; groups.len()];
+        host.send(&ToWorker::Answer { number, statuses }, &[]);
+    }
+    assert_eq!(calls, 2);
+    let answer = host.returned(token);
+    assert_eq!(answer.signed("status.0"), 0);
+    assert_eq!(answer.signed("status.7"), 0);
 }
 
 fn event(name: &str, sockets: Vec<u32>, generation: u64) -> ToWorker {
@@ -69,14 +163,7 @@ fn a_claim_arrives_as_it_was_made() {
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     let (call, status) = answered(&mut host, "claim office", 0);
     assert_eq!(status, 0);
-    let Call::Claim {
-        group,
-        claims: Some(claims),
-    } = call
-    else {
-        panic!("{call:?}");
-    };
-    assert_eq!(group, "office");
+    let claims = claimed(call);
     assert_eq!(claims.routers[0].vrid, 50);
     assert_eq!(claims.routers[0].family, Family::V4);
     assert!(claims.routers[0].vmac && !claims.routers[0].accept);
@@ -87,8 +174,7 @@ fn a_claim_arrives_as_it_was_made() {
     assert_eq!(
         call,
         Call::Claim {
-            group: "office".to_owned(),
-            claims: None
+            groups: vec![("office".to_owned(), None)]
         }
     );
 }
@@ -108,9 +194,7 @@ fn a_cause_of_a_later_kind_is_its_text_and_one_that_is_none_is_refused() {
     let lab = Lab::new();
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     let (call, _) = answered(&mut host, "publish office 1 4000000", 0);
-    let Call::Publish { publication, .. } = call else {
-        panic!("{call:?}");
-    };
+    let publication = published(call);
     assert_eq!(publication.cause, cause(CauseKind::Other));
     let said = publication.cause.clause(publication.role);
     assert_eq!(said, "lan is \u{fffd}  down");
@@ -150,12 +234,10 @@ fn a_publish_is_dated_and_returns_the_answer_of_the_host() {
     let lab = Lab::new();
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     let (call, status) = answered(&mut host, "publish office 2", 0);
-    let Call::Publish { group, publication } = call else {
-        panic!("{call:?}");
-    };
+    let publication = published(call);
     assert_eq!(
-        (group.as_str(), publication.role, publication.cause, status),
-        ("office", Role::Active, cause(CauseKind::Quality), 0)
+        (publication.role, publication.cause, status),
+        (Role::Active, cause(CauseKind::Quality), 0)
     );
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let age_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64 - publication.sent_ns;
@@ -171,7 +253,7 @@ fn a_publish_is_dated_and_returns_the_answer_of_the_host() {
     assert_eq!(
         call,
         Call::Announce {
-            group: "office".to_owned()
+            groups: vec!["office".to_owned()]
         }
     );
 }
@@ -198,7 +280,8 @@ fn a_silent_host_costs_a_tenth_of_a_second_and_nothing_is_lost() {
     );
     host.returned(state);
     // The late answer is for nobody, also not for the next call.
-    host.send(&ToWorker::Answer { number, status: -1 }, &[]);
+    let statuses = vec![-1];
+    host.send(&ToWorker::Answer { number, statuses }, &[]);
     assert_eq!(answered(&mut host, "publish office 2", 0).1, 0);
 }
 
@@ -329,9 +412,55 @@ fn what_is_followed_before_start_is_heard_after_it() {
     let (number, _) = call(&mut host);
     // The event overtakes the answer to the call.
     host.send(&event("lan2", Vec::new(), 1), &[]);
-    host.send(&ToWorker::Answer { number, status: 0 }, &[]);
+    let statuses = vec![0];
+    host.send(&ToWorker::Answer { number, statuses }, &[]);
     assert_eq!(host.returned(configured).status, 0);
     host.send(&event("lan2", Vec::new(), 2), &[]);
     assert_eq!(host.ask(|token| ToWorker::Start { token }).status, 0);
     assert_eq!(host.query("state").text("order"), "start changed changed ");
+}
+
+/// A group with two virtual routers and four addresses, as most are.
+fn usual(number: u8) -> (String, Option<Claims>) {
+    let router = VirtualRouterClaim {
+        interface: "enp129s0f1.4000".to_owned(),
+        family: Family::V4,
+        vrid: number,
+        vmac: true,
+        accept: true,
+        routed: false,
+    };
+    let address = AddressClaim {
+        interface: "enp129s0f1.4000".to_owned(),
+        router: Some(0),
+        address: std::net::Ipv6Addr::from([number; 16]).into(),
+        prefix: 64,
+        source: false,
+    };
+    let claims = Claims {
+        routers: vec![router; 2],
+        addresses: vec![address; 4],
+        ..Claims::default()
+    };
+    (format!("customer-{number}"), Some(claims))
+}
+
+#[test]
+fn hundreds_of_groups_are_one_record() {
+    let groups: Vec<_> = (0..=u8::MAX).map(usual).collect();
+    let names = groups.iter().map(|(name, _)| name.clone());
+    let publication = Publication {
+        role: Role::Active,
+        reopens: false,
+        cause: Cause::new(CauseKind::PeerSilent, "x".repeat(200)),
+        sent_ns: u64::MAX,
+    };
+    let groups_of = |name| (name, publication.clone());
+    let publish = Call::Publish {
+        groups: names.map(groups_of).collect(),
+    };
+    for call in [Call::Claim { groups }, publish] {
+        let record = spared_process::codec::encode(&FromWorker::Call { number: 1, call }).unwrap();
+        println!("{} bytes", record.len());
+    }
 }

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use spared_worker::message::{Call, Cause, Role, ToWorker};
+use spared_worker::message::{Cause, Role, ToWorker};
 
-use crate::calls::answered;
+use crate::calls::{answered, claimed, published};
 use crate::lab::{Host, Lab, load, repository};
 
 /// Folders of tests/abi.
@@ -35,19 +35,11 @@ fn drive(probe: &Path) {
     assert_eq!(host.query("timer 5 0").status, 0);
     while host.query("state").number("timers") != 1 {}
     let (call, status) = answered(&mut host, "claim office", 0);
-    let Call::Claim {
-        claims: Some(claims),
-        ..
-    } = call
-    else {
-        panic!("{call:?}");
-    };
+    let claims = claimed(call);
     assert_eq!((status, claims.routers[0].vrid), (0, 50));
     assert_eq!(claims.addresses[0].address.to_string(), "192.168.200.1");
     let (call, _) = answered(&mut host, "publish office 2", 0);
-    let Call::Publish { publication, .. } = call else {
-        panic!("{call:?}");
-    };
+    let publication = published(call);
     assert_eq!(publication.role, Role::Active);
     assert_eq!((publication.cause.own, publication.cause.theirs), (73, 100));
     assert_eq!(host.query("report lan1 100 50").status, 0);

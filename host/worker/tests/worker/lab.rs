@@ -171,6 +171,16 @@ pub struct Returned {
 }
 
 impl Returned {
+    pub fn signed(&self, key: &str) -> i64 {
+        match self.rows.iter().find(|row| row.key == key) {
+            Some(Row {
+                value: Value::Signed(_, number),
+                ..
+            }) => *number,
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+
     pub fn number(&self, key: &str) -> u64 {
         match self.rows.iter().find(|row| row.key == key) {
             Some(Row {

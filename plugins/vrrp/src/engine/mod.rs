@@ -398,14 +398,27 @@ impl Engine {
     /// The next action.
     pub fn poll_action(&mut self) -> Option<Action> {
         let action = self.actions.pop()?;
-        if let Action::Publish { group, role, .. } = &action {
+        self.note_polled(&action);
+        Some(action)
+    }
+
+    /// The roles of other groups to be published in one call with that of `group`, which was polled.
+    pub fn poll_publications(&mut self, group: &str) -> Vec<Action> {
+        let actions = self.actions.pop_publications(group);
+        for action in &actions {
+            self.note_polled(action);
+        }
+        actions
+    }
+
+    fn note_polled(&mut self, action: &Action) {
+        if let Action::Publish { group, role, .. } = action {
             let groups = &mut self.groups;
             let group = groups.iter_mut().find(|it| it.name == *group);
             if let Some(group) = group.filter(|_| *role != Role::Active) {
                 group.speaking.blocks = false;
             }
         }
-        Some(action)
     }
 
     /// The bytes of [`Action::Transmit`].

@@ -45,6 +45,30 @@ impl Queue {
         Some(action)
     }
 
+    /// Takes the roles of other groups that may be published together with that of `group`, which was
+    /// popped. What waits in front of them is sent by groups whose roles are among these, or are
+    /// heartbeats, which say what is so when they are sent.
+    pub fn pop_publications(&mut self, group: &str) -> Vec<Action> {
+        let mut names: Vec<std::sync::Arc<str>> = Vec::new();
+        let mut index = 0;
+        let mut taken = Vec::new();
+        while let Some(action) = self.actions.get(index) {
+            match action {
+                Action::Publish { group: name, .. } => {
+                    if **name == *group || names.contains(name) {
+                        break;
+                    }
+                    names.push(name.clone());
+                    taken.extend(self.actions.remove(index));
+                }
+                Action::Transmit(id) if id.resign => index += 1,
+                Action::Heartbeat => index += 1,
+                _ => break,
+            }
+        }
+        taken
+    }
+
     /// Whether a heartbeat waits that goes right before whatever is pushed next.
     pub fn has_heartbeat(&self) -> bool {
         self.heartbeats > 0 && self.is_fresh

@@ -173,6 +173,8 @@ pub const POINTERS: &[Row] = &[
     ("follow-path", "refused"),
     ("claim-uninvited", "refused"),
     ("group-null", "refused"),
+    ("group-arrays", "NULL array"),
+    ("group-array-unmapped", "was killed by SIGSEGV"),
     ("group-short", "refused"),
     ("group-count", "refused"),
     ("group-unmapped", "was killed by SIGSEGV"),

@@ -123,3 +123,62 @@ fn two_groups_on_one_interface_have_leases_and_lease_times_of_their_own() {
     assert!(!net.output("nft", "list ruleset").contains("10.0.0.1"));
     assert!(net.output("nft", "list ruleset").contains("10.0.0.9"));
 }
+
+/// As many groups as there are VRIDs, each with its virtual router and an address.
+fn all_vrids() -> Vec<(String, Claims)> {
+    let claimed = |vrid: u8| {
+        let mut claims = claims(&[&format!("10.0.0.{vrid}/24")], LONG);
+        claims.routers[0].vrid = vrid;
+        (format!("group{vrid}"), claims)
+    };
+    (10..=u8::MAX - 1).map(claimed).collect()
+}
+
+#[test]
+fn hundreds_of_groups_are_claimed_granted_and_revoked_in_one_change_each() {
+    let Some(_net) = Net::new() else { return };
+    let mut kernel = Kernel::open().unwrap();
+    let mut wanted = all_vrids();
+    let names: Vec<String> = wanted.iter().map(|(name, _)| name.clone()).collect();
+    // one that claims what another one has
+    let taken = wanted[0].1.clone();
+    wanted.push(("second".to_owned(), taken));
+    let begun = std::time::Instant::now();
+    let mut claimed = kernel.claim_all(wanted);
+    let took = [begun.elapsed()];
+    let (_, second) = claimed.pop().unwrap();
+    assert!(second.unwrap_err().contains("claimed twice"));
+    assert!(claimed.iter().all(|(_, result)| result.is_ok()));
+    let all: Vec<(&str, bool)> = names.iter().map(|name| (name.as_str(), false)).collect();
+    let mut with_stranger = all.clone();
+    with_stranger.push(("nobody's", false));
+    let begun = std::time::Instant::now();
+    let mut granted = kernel.grant_leases(&with_stranger);
+    let took = [took[0], begun.elapsed()];
+    let stranger = granted.pop().unwrap();
+    assert!(stranger.unwrap_err().contains("no such group"));
+    assert!(granted.iter().all(Result::is_ok));
+    let states = kernel.fence_states();
+    assert!(
+        names
+            .iter()
+            .all(|name| states.of(name) == FenceState::Passing)
+    );
+    let only: Vec<&str> = names.iter().map(String::as_str).collect();
+    let begun = std::time::Instant::now();
+    kernel.revoke_leases(&only[1..]).unwrap();
+    println!(
+        "{} groups: claimed in {:?}, granted in {:?}, revoked in {:?}",
+        names.len(),
+        took[0],
+        took[1],
+        begun.elapsed()
+    );
+    let states = kernel.fence_states();
+    assert_eq!(states.of(&names[0]), FenceState::Passing);
+    assert!(
+        names[1..]
+            .iter()
+            .all(|name| states.of(name) == FenceState::Blocking)
+    );
+}

@@ -1,0 +1,114 @@
+//! Calls about several groups: each group by itself, then their actions in steps that can be done for
+//! all of them at once, and the call's answer before slower work.
+
+use std::collections::BTreeSet;
+use std::mem::discriminant;
+
+use spared_message::worker::{Claims, Publication};
+
+use super::{Action, Groups, Ticket};
+
+/// A claim, its group, and what came of its check.
+pub type Checked = (Ticket, String, Claims, Result<(), String>);
+/// A publication of ACTIVE, its group, and what came of its lease.
+pub type Granted = (Ticket, String, Publication, Result<(), String>);
+
+impl Groups {
+    /// Handles claims of one call, as [`handle_claim`](Self::handle_claim).
+    pub fn handle_claims(&mut self, claims: Vec<(Ticket, String, Option<Claims>)>) {
+        self.together(|groups| {
+            for (ticket, name, claims) in claims {
+                groups.handle_claim(ticket, name, claims);
+            }
+        });
+    }
+
+    /// Handles checks of claims, as [`handle_checked`](Self::handle_checked).
+    pub fn handle_checks(&mut self, checks: Vec<Checked>) {
+        self.together(|groups| {
+            for (ticket, name, claims, result) in checks {
+                groups.handle_checked(ticket, &name, claims, result);
+            }
+        });
+    }
+
+    /// Handles roles of one call, as [`handle_publish`](Self::handle_publish).
+    pub fn handle_publications(
+        &mut self,
+        now_ns: u64,
+        publications: Vec<(Ticket, String, Publication)>,
+    ) {
+        self.together(|groups| {
+            for (ticket, name, publication) in publications {
+                groups.handle_publish(now_ns, ticket, &name, publication);
+            }
+        });
+    }
+
+    /// Handles leases that were granted together, as [`handle_lease`](Self::handle_lease).
+    pub fn handle_leases(&mut self, now_ns: u64, granted: Vec<Granted>) {
+        self.together(|groups| {
+            for (ticket, name, publication, result) in granted {
+                groups.handle_lease(now_ns, ticket, &name, publication, result);
+            }
+        });
+    }
+
+    /// Handles wishes of one call to announce, as [`handle_announce`](Self::handle_announce).
+    pub fn handle_announcements(&mut self, groups_of: Vec<(Ticket, String)>) {
+        self.together(|groups| {
+            for (ticket, name) in groups_of {
+                groups.handle_announce(ticket, &name);
+            }
+        });
+    }
+
+    /// The actions that can be done in one step with this one, which was polled: those of its kind that
+    /// follow at once, of other groups.
+    pub fn poll_alike(&mut self, action: Action) -> Vec<Action> {
+        let mut names: BTreeSet<String> =
+            group_of(&action).map(str::to_owned).into_iter().collect();
+        let mut alike = vec![action];
+        while let (Some(next), Some(first)) = (self.actions.front(), alike.first()) {
+            let name = group_of(next).filter(|_| discriminant(next) == discriminant(first));
+            if !name.is_some_and(|name| names.insert(name.to_owned())) {
+                break;
+            }
+            alike.extend(self.actions.pop_front());
+        }
+        alike
+    }
+
+    /// Orders the actions of several groups: first what their call waits for, kind by kind, then the
+    /// answers, then the rest as it came.
+    fn together(&mut self, handle: impl FnOnce(&mut Self)) {
+        let earlier = self.actions.len();
+        handle(self);
+        let mut new: Vec<Action> = self.actions.drain(earlier..).collect();
+        new.sort_by_key(step);
+        self.actions.extend(new);
+    }
+}
+
+fn step(action: &Action) -> u8 {
+    match action {
+        Action::RevokeLease { .. } => 0,
+        Action::CarryLease { .. } => 1,
+        Action::GrantLease { .. } => 2,
+        Action::CheckClaim { .. } => 3,
+        Action::Answer { .. } => 4,
+        _ => 5,
+    }
+}
+
+/// The group of an action that can be done for several at once.
+fn group_of(action: &Action) -> Option<&str> {
+    match action {
+        Action::RevokeLease { group }
+        | Action::GrantLease { group, .. }
+        | Action::CheckClaim { group, .. }
+        | Action::Claim { group, .. }
+        | Action::Announce { group } => Some(group),
+        _ => None,
+    }
+}

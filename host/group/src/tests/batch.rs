@@ -1,0 +1,111 @@
+//! Several groups in one call.
+
+use super::*;
+
+const NAMES: [&str; 3] = ["office", "lab", "shop"];
+
+fn fixture() -> Fixture {
+    let mut fixture = Fixture::new();
+    NAMES[1..].iter().for_each(|name| drop(fixture.claim(name)));
+    fixture
+}
+
+fn publications(fixture: &mut Fixture, role: Role) -> Vec<(Ticket, String, Publication)> {
+    let sent_ns = fixture.now_ns;
+    let publication = |name: &&str| {
+        let publication = Publication {
+            role,
+            reopens: false,
+            cause: Cause::new(CauseKind::Other, "a test says so"),
+            sent_ns,
+        };
+        (fixture.ticket(), (*name).to_owned(), publication)
+    };
+    NAMES.iter().map(publication).collect()
+}
+
+/// Kinds of the actions in steps, each with the number of its groups.
+fn steps(fixture: &mut Fixture) -> Vec<(&'static str, usize)> {
+    let mut steps = Vec::new();
+    while let Some(action) = fixture.groups.poll_action() {
+        let alike = fixture.groups.poll_alike(action);
+        let kind = match &alike[0] {
+            Action::GrantLease { .. } => "grant",
+            Action::RevokeLease { .. } => "revoke",
+            Action::CheckClaim { .. } => "check",
+            Action::Claim { .. } => "claim",
+            Action::Answer { .. } => "answer",
+            Action::Install { .. } => "install",
+            _ => continue,
+        };
+        steps.push((kind, alike.len()));
+        let now_ns = fixture.now_ns;
+        let (mut granted, mut checked) = (Vec::new(), Vec::new());
+        for action in alike {
+            match action {
+                Action::GrantLease {
+                    ticket,
+                    group,
+                    publication,
+                } => granted.push((ticket, group, publication, Ok(()))),
+                Action::CheckClaim {
+                    ticket,
+                    group,
+                    claims,
+                } => checked.push((ticket, group, claims, Ok(()))),
+                other => drop(fixture.perform(other)),
+            }
+        }
+        fixture.groups.handle_leases(now_ns, granted);
+        fixture.groups.handle_checks(checked);
+    }
+    steps
+}
+
+#[test]
+fn leases_are_granted_in_one_step_and_answered_before_addresses_are_installed() {
+    let mut fixture = fixture();
+    let active = publications(&mut fixture, Role::Active);
+    let now_ns = fixture.now_ns;
+    fixture.groups.handle_publications(now_ns, active);
+    let first: Vec<_> = steps(&mut fixture).into_iter().take(4).collect();
+    assert_eq!(first[0], ("grant", 3));
+    assert_eq!(first[1..], [("answer", 1); 3]);
+    let backup = publications(&mut fixture, Role::Backup);
+    fixture.groups.handle_publications(now_ns, backup);
+    let first: Vec<_> = steps(&mut fixture).into_iter().take(4).collect();
+    assert_eq!(first[0], ("revoke", 3));
+    assert_eq!(first[1..], [("answer", 1); 3]);
+}
+
+#[test]
+fn claims_are_checked_and_answered_before_any_of_them_is_in_the_kernel() {
+    let mut fixture = fixture();
+    let claims: Vec<_> = NAMES
+        .iter()
+        .map(|name| (fixture.ticket(), (*name).to_owned(), Some(claims())))
+        .collect();
+    fixture.groups.handle_claims(claims);
+    let expected = [
+        ("check", 3),
+        ("answer", 1),
+        ("answer", 1),
+        ("answer", 1),
+        ("claim", 3),
+    ];
+    assert_eq!(steps(&mut fixture), expected);
+}
+
+#[test]
+fn one_that_fails_prevents_no_other() {
+    let mut fixture = fixture();
+    let mut active = publications(&mut fixture, Role::Active);
+    active[1].1 = "nobody's".to_owned();
+    let now_ns = fixture.now_ns;
+    fixture.groups.handle_publications(now_ns, active);
+    let done = fixture.run();
+    let answers: Vec<_> = done.iter().filter(|it| it.starts_with("answer")).collect();
+    assert_eq!(answers, ["answer -2", "answer 0", "answer 0"]);
+    let roles = ["office", "lab", "shop"].map(|name| fixture.groups.groups[name].role);
+    assert_eq!(roles, [Role::Active, Role::Backup, Role::Active]);
+}
