@@ -15,6 +15,7 @@ mod local;
 mod peer;
 mod plugin;
 mod scope;
+mod status;
 mod text;
 
 pub use check::*;
@@ -26,6 +27,7 @@ pub use local::*;
 pub use peer::*;
 pub use plugin::*;
 pub use scope::*;
+pub use status::*;
 pub use text::*;
 
 /// `spared_status`: 0, [`PENDING`], [`RESTART`], [`ATTENTION`], or a negative errno down to -4095;

@@ -121,6 +121,15 @@ fn mirror() -> String {
         "spared_identity_plugin" IdentityPlugin { size, reserved, signature, verified }
         "spared_check" Check { size, reserved, report, forget }
         "spared_scope" Scope { size, reserved, declare }
+        "spared_group_status" GroupStatus { size, verdict, group, headline, role, reserved }
+        "spared_finding" Finding { size, flags, id, node, thing, text, todo }
+        "spared_pair_status" PairStatus {
+            size, flags, verdict, quality, node, peer, groups, findings, group_count, finding_count,
+            left_out, reserved
+        }
+        "spared_event" Event { size, level, lost, at, kind, group, reason, text }
+        "spared_watch" Watch { size, reserved, watch }
+        "spared_watch_plugin" WatchPlugin { size, reserved, status, event }
         "spared_socket" Socket { size, kind, fd, reserved }
         "spared_own_address" OwnAddress { size, family, prefix, flags, octets }
         "spared_interface_event" InterfaceEvent {
@@ -179,9 +188,12 @@ fn mirror() -> String {
         FORCED_NO FORCED_ACTIVE FORCED_BACKUP
         DIRECTIVE_ELIGIBLE DIRECTIVE_MAINTENANCE DIRECTIVE_RESIGN DIRECTIVE_PEER
         DIRECTIVE_JOINING DIRECTIVE_READY DIRECTIVE_FROZEN DIRECTIVE_RELEASE DIRECTIVE_PREPARED QUALITY_MAX
+        WATCH_STATUS WATCH_EVENTS
+        VERDICT_OK VERDICT_WARN VERDICT_UNKNOWN VERDICT_ALONE VERDICT_CONFLICT VERDICT_NONE
+        PAIR_READY PAIR_LINK_UP
         SCOPE_PAIR SCOPE_NODE SCOPE_LOCAL SCOPE_SECRET CHECK_UNKNOWN
     };
-    let texts = texts! { PEER LOCAL IDENTITY CHECK SCOPE INTERFACE GROUP };
+    let texts = texts! { PEER LOCAL IDENTITY CHECK STATUS SCOPE INTERFACE GROUP };
     format!(
         "# Every struct with its size, every field with offset, size and, where it is a function, its\n\
          # signature, and every constant, on 64 bits.\n\

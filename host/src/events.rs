@@ -15,6 +15,15 @@ const KEPT_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Events {
     ring: VecDeque<Event>,
+    /// Not taken yet by [`take_new`](Self::take_new).
+    new: Vec<Recorded>,
+}
+
+/// An event with its level.
+#[derive(Debug)]
+pub struct Recorded {
+    pub level: log::Level,
+    pub event: Event,
 }
 
 impl Events {
@@ -24,13 +33,25 @@ impl Events {
         if self.ring.len() == KEPT_MAX {
             self.ring.pop_front();
         }
-        self.ring.push_back(Event {
+        let event = Event {
             at: clock::now_ms(),
             event: news.kind.name().to_owned(),
             group: news.group,
             reason: news.reason,
             text: news.text,
-        });
+        };
+        if self.new.len() < KEPT_MAX {
+            self.new.push(Recorded {
+                level: news.level,
+                event: event.clone(),
+            });
+        }
+        self.ring.push_back(event);
+    }
+
+    /// Events since the last call.
+    pub fn take_new(&mut self) -> Vec<Recorded> {
+        std::mem::take(&mut self.new)
     }
 
     /// The newest `limit` events, oldest first.

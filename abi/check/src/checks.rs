@@ -12,7 +12,7 @@ use crate::elf;
 use crate::finding::{Finding, Level};
 use crate::footprint::Footprint;
 use crate::trial::{Mode, Trial, load};
-use crate::{partner, peer};
+use crate::{partner, peer, watch};
 
 /// One check.
 pub struct Check {
@@ -24,7 +24,7 @@ pub struct Check {
     pub run: fn(&Path, &str) -> Vec<Finding>,
 }
 
-pub const ALL: [Check; 12] = [
+pub const ALL: [Check; 13] = [
     Check {
         name: "descriptor",
         passed: "loads with every symbol bound, and says what it is",
@@ -72,6 +72,12 @@ pub const ALL: [Check; 12] = [
         passed: "stands whatever other plugins of its node say, and that they come and go",
         needed: false,
         run: partner::check,
+    },
+    Check {
+        name: "watch",
+        passed: "stands every state of the pair, and events",
+        needed: false,
+        run: watch::check,
     },
     Check {
         name: "stop",
@@ -224,6 +230,7 @@ fn life(path: &Path, _toml: &str) -> Vec<Finding> {
             peer: plugin.peer,
             identity: plugin.identity,
             local: plugin.local,
+            watch: plugin.watch,
         };
         match Trial::of(again, Mode::Plain) {
             Ok(trial) => findings.extend(trial.destroy()),

@@ -362,6 +362,11 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         reserved: 0,
         send: Some(send_local),
     };
+    static WATCH: abi::Watch = abi::Watch {
+        size: size::<abi::Watch>(),
+        reserved: 0,
+        watch: Some(watch),
+    };
     static CHECK: abi::Check = abi::Check {
         size: size::<abi::Check>(),
         reserved: 0,
@@ -380,6 +385,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         "spared.peer/1" => (&raw const PEER).cast(),
         "spared.identity/1" => (&raw const IDENTITY).cast(),
         "spared.local/1" => (&raw const LOCAL).cast(),
+        "spared.status/1" => (&raw const WATCH).cast(),
         "spared.check/1" => (&raw const CHECK).cast(),
         "spared.scope/1" => (&raw const SCOPE).cast(),
         _ => std::ptr::null(),
@@ -641,6 +647,10 @@ unsafe extern "C" fn report(
         return misuse(record, what);
     }
     request(record)
+}
+
+unsafe extern "C" fn watch(ctx: *mut c_void, _what: u32) -> abi::Status {
+    request(enter!(ctx, "watch"))
 }
 
 unsafe extern "C" fn forget(ctx: *mut c_void, _name: *const c_char) -> abi::Status {

@@ -13,6 +13,7 @@ mod host;
 mod partner;
 mod peer;
 mod trial;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};

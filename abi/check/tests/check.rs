@@ -161,7 +161,14 @@ fn the_useful_example_passes_with_its_configuration_and_asks_for_it_without() {
 #[test]
 fn the_examples_in_rust_pass_without_a_warning() {
     let lab = Lab::new();
-    for name in ["counter", "courier", "faulty", "guests", "messenger"] {
+    for name in [
+        "counter",
+        "courier",
+        "faulty",
+        "guests",
+        "lamp",
+        "messenger",
+    ] {
         let (code, said) = check(&example_in_rust(&lab, name), &[]);
         assert_eq!(code, 0, "{said}");
         assert!(said.lines().all(|line| line.starts_with("ok")), "{said}");

@@ -21,7 +21,7 @@ use crate::shim;
 ///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; may be read, after a + also written
 ///     calls: [FILES, SOCKETS],       // optional; also PROGRAMS: the system calls that it makes
 ///     wire: (1, 2),                  // optional; versions of its messages to the peer plugin
-///     // any of roles, transfer, query, interfaces, groups, peer, local, identity
+///     // any of roles, transfer, query, interfaces, groups, peer, local, identity, watch
 ///     parts: [query, interfaces, groups],
 /// });
 /// ```
@@ -306,5 +306,6 @@ pub mod part {
     extension!(groups, Groups, GROUP);
     extension!(peer, Peer, PEER);
     extension!(local, Local, LOCAL);
+    extension!(watch, Watch, STATUS);
     extension!(identity, Identity, IDENTITY);
 }

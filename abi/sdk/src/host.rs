@@ -14,6 +14,7 @@ use crate::identity::IdentityHandle;
 use crate::interface::InterfaceHandle;
 use crate::local::LocalHandle;
 use crate::peer::PeerHandle;
+use crate::status::WatchHandle;
 use crate::{Error, Token};
 
 /// The host. Copying it is free; it is for the plugin's thread only.
@@ -136,6 +137,15 @@ impl Host {
     pub fn identity(&self) -> Option<IdentityHandle> {
         let table = self.extension(abi::IDENTITY)?;
         Some(IdentityHandle {
+            host: *self,
+            table: table.cast(),
+        })
+    }
+
+    /// State of the pair and its events; None if this host does not have the extension.
+    pub fn status(&self) -> Option<WatchHandle> {
+        let table = self.extension(abi::STATUS)?;
+        Some(WatchHandle {
             host: *self,
             table: table.cast(),
         })

@@ -34,7 +34,7 @@
 //! ```
 //!
 //! Callbacks beyond [`Plugin`] are grouped into *parts*, each a trait named in `parts`: [`Roles`],
-//! [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`], [`Local`], [`Identity`]. Functions of the
+//! [`Transfer`], [`Query`], [`Interfaces`], [`Groups`], [`Peer`], [`Local`], [`Identity`], [`Watch`]. Functions of the
 //! host are methods of [`Host`], which is cheap to copy.
 //!
 //! A plugin with much to decide is best written in two halves: an [`Engine`] without I/O, and its
@@ -73,6 +73,7 @@ mod peer;
 mod plugin;
 mod runner;
 mod shim;
+mod status;
 mod text;
 
 #[doc(hidden)]
@@ -97,6 +98,7 @@ pub use plugin::{
 pub use runner::Runner;
 /// The plain mirror of the C header, for functions that this crate does not cover.
 pub use spared_abi as abi;
+pub use status::{Event, Finding, GroupStatus, PairStatus, Verdict, Watch, WatchHandle, Watched};
 
 /// Whether a sized struct of the host reaches as far as a field, for fields that later minors
 /// appended.

@@ -9,8 +9,8 @@ use crate::error::EINVAL;
 use crate::group::size;
 use crate::shim::{enter, progress};
 use crate::{
-    Answer, Cause, Directive, Groups, Identity, InterfaceEvent, Interfaces, Local, Peer, Progress,
-    Query, Role, RoleEvent, Roles, Token, Transfer, text,
+    Answer, Cause, Directive, Event, Groups, Identity, InterfaceEvent, Interfaces, Local,
+    PairStatus, Peer, Progress, Query, Role, RoleEvent, Roles, Token, Transfer, Watch, text,
 };
 
 pub(crate) unsafe extern "C" fn role<T: Roles>(
@@ -265,6 +265,40 @@ unsafe extern "C" fn verified<T: Identity>(
     }
 }
 
+unsafe extern "C" fn pair_status<T: Watch>(
+    instance: *mut c_void,
+    status: *const abi::PairStatus,
+) -> abi::Status {
+    // SAFETY: the contract of status: it, its arrays and texts are lent for the call.
+    unsafe {
+        let Some(raw) = status.as_ref() else {
+            return -EINVAL;
+        };
+        let status = PairStatus::from_raw(raw);
+        enter::<T>(instance, |it| {
+            it.plugin.status(&status);
+            0
+        })
+    }
+}
+
+unsafe extern "C" fn pair_event<T: Watch>(
+    instance: *mut c_void,
+    event: *const abi::Event,
+) -> abi::Status {
+    // SAFETY: the contract of event: it and its texts are lent for the call.
+    unsafe {
+        let Some(raw) = event.as_ref() else {
+            return -EINVAL;
+        };
+        let event = Event::from_raw(raw);
+        enter::<T>(instance, |it| {
+            it.plugin.event(&event);
+            0
+        })
+    }
+}
+
 /// The plugin's half of an extension, as a constant, so that its address stays valid.
 pub(crate) struct Half<T>(PhantomData<T>);
 
@@ -305,6 +339,15 @@ impl<T: Local> Half<T> {
         down: Some(partner_down::<T>),
         message: Some(partner_message::<T>),
         writable: Some(partner_writable::<T>),
+    };
+}
+
+impl<T: Watch> Half<T> {
+    pub(crate) const STATUS: abi::WatchPlugin = abi::WatchPlugin {
+        size: size::<abi::WatchPlugin>(),
+        reserved: 0,
+        status: Some(pair_status::<T>),
+        event: Some(pair_event::<T>),
     };
 }
 

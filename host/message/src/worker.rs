@@ -65,6 +65,10 @@ pub enum ToWorker {
     Partner {
         plugin: String,
     },
+    /// State of the pair, for a plugin that watches it.
+    Status(PairStatus),
+    /// An event, for a plugin that watches them.
+    Event(EventRecord),
     /// Answers the [`FromWorker::Call`] of the same number: 0 or -errno for each element of an array,
     /// or for the one thing that was asked.
     Answer {
@@ -308,12 +312,66 @@ pub enum Call {
         group: String,
         cause: Cause,
     },
+    /// `SPARED_WATCH_*`.
+    Watch {
+        what: u32,
+    },
     /// Not waited for.
     Explain {
         group: String,
         role: Role,
         cause: Cause,
     },
+}
+
+/// State of the pair, as of `spared.status/1`: bounded, so that it always fits a record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairStatus {
+    /// `SPARED_VERDICT_*`.
+    pub verdict: u32,
+    pub quality: u8,
+    pub ready: bool,
+    pub link_up: bool,
+    pub node: String,
+    /// Empty if there is none.
+    pub peer: String,
+    pub groups: Vec<GroupHeadline>,
+    pub findings: Vec<FindingRecord>,
+    /// Groups and findings that were left out.
+    pub left_out: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupHeadline {
+    pub verdict: u32,
+    /// Empty: there is no group.
+    pub group: String,
+    pub headline: String,
+    pub role: Option<Role>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingRecord {
+    pub id: String,
+    pub node: String,
+    pub thing: String,
+    pub text: String,
+    pub todo: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// `SPARED_LOG_*`.
+    pub level: u32,
+    /// Events before it that were not told.
+    pub lost: u64,
+    pub at: String,
+    pub kind: String,
+    /// Empty: of none.
+    pub group: String,
+    /// May be empty.
+    pub reason: String,
+    pub text: String,
 }
 
 /// A role, as the elector publishes it.

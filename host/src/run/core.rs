@@ -24,6 +24,7 @@ use super::report::OwnHalf;
 use super::requests::Question;
 use super::stop::Stop;
 use super::verbs::clock_now;
+use super::watchers::Watchers;
 use super::*;
 use crate::events::Events;
 use crate::link::Link;
@@ -49,6 +50,7 @@ pub struct Core {
     pub(super) calls: Calls,
     pub(super) follows: Follows,
     pub(super) partners: Partners,
+    pub(super) watchers: Watchers,
     pub(super) seen: BTreeMap<String, InterfaceState>,
     pub(super) reload: Reload,
     pub(super) stop: Option<Stop>,
@@ -121,6 +123,7 @@ impl Core {
             calls: Calls::default(),
             follows: Follows::default(),
             partners: Partners::default(),
+            watchers: Watchers::default(),
             seen: BTreeMap::new(),
             reload: Reload::default(),
             stop: None,
@@ -274,6 +277,7 @@ impl Core {
                 break;
             }
         }
+        self.tell_events(Instant::now());
     }
 
     fn handle_timeouts(&mut self) {
@@ -314,6 +318,7 @@ impl Core {
         self.pair.touched = true;
         self.handle_firewall();
         self.tell_findings();
+        self.ask_for_watchers(now);
         self.settle_down();
         self.control.handle_timeout(now);
         self.own_half.handle_timeout(now);

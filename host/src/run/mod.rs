@@ -28,6 +28,7 @@ mod stop;
 mod switch;
 mod switchover;
 mod verbs;
+mod watchers;
 mod why;
 mod words;
 

@@ -26,6 +26,7 @@ impl Core {
                 self.disconnect_peer(now, &plugin);
                 self.partners.disconnect(&plugin);
                 self.calls.forget(&plugin);
+                self.watchers.forget(&plugin);
                 self.note_plugin_down(&plugin);
                 self.unfollow_all(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
@@ -188,6 +189,10 @@ impl Core {
                 let status = if known { 0 } else { -libc::ENOENT };
                 self.answer_call(now, &ticket, status);
                 self.unfollow(&plugin, &interface);
+            }
+            Call::Watch { what } => {
+                self.answer_call(now, &ticket, 0);
+                self.set_watcher(now, &plugin, what);
             }
             Call::Claim { .. } | Call::Publish { .. } | Call::Announce { .. } => {
                 self.handle_group_call(now, &plugin, number, call);

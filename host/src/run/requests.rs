@@ -28,6 +28,8 @@ pub enum Asker {
     Client(u64),
     /// The peer, by the number of its question.
     Peer(u64),
+    /// Plugins that watch the status.
+    Watchers,
 }
 
 /// A request that waits for plugins, for the peer, or for a switchover.
@@ -129,7 +131,9 @@ impl Core {
             },
             Request::Reload { anyway } => match asker {
                 Asker::Client(client) => return self.request_reload(now, Some(client), anyway),
-                Asker::Peer(_) => refusal(ErrorCode::Permission, "reload is for each node itself"),
+                Asker::Peer(_) | Asker::Watchers => {
+                    refusal(ErrorCode::Permission, "reload is for each node itself")
+                }
             },
             Request::Force { group, to, anyway } => self.force(group.as_deref(), to, anyway, &by),
             Request::Switch { group, to, anyway } => {
@@ -151,6 +155,8 @@ impl Core {
         match asker {
             Asker::Client(client) => self.answer(now, client, answer),
             Asker::Peer(id) => self.answer_peer(id, answer),
+            // they are told by `tell_watchers`
+            Asker::Watchers => {}
         }
     }
 
@@ -160,7 +166,7 @@ impl Core {
     }
 
     /// Asks the plugins for rows, and, if `whole`, the peer for its half.
-    fn ask_status(&mut self, now: Instant, asker: Asker, whole: bool) {
+    pub(super) fn ask_status(&mut self, now: Instant, asker: Asker, whole: bool) {
         let mut question = Question::new(asker, Asking::Status(whole.then_some(None)));
         if whole {
             question.there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnStatus);
@@ -227,7 +233,7 @@ impl Core {
         }
         let patience = match (argv, question.asker) {
             ([word], Asker::Client(_)) if word == "status" => STATUS_TIMEOUT,
-            ([word], Asker::Peer(_)) if word == "status" => HALF_TIMEOUT,
+            ([word], _) if word == "status" => HALF_TIMEOUT,
             _ => QUERY_TIMEOUT,
         };
         let until = now + patience;
@@ -299,6 +305,9 @@ impl Core {
         let answer = match question.kind {
             Asking::Status(there) => {
                 let look = self.look(question.rows);
+                if question.asker == Asker::Watchers {
+                    return self.tell_watchers(now, &look);
+                }
                 let mut status = self.status(&look);
                 if let Some(there) = there {
                     status.verdict = self.verdict(&look);

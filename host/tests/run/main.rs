@@ -13,3 +13,4 @@ mod partners;
 mod plugins;
 mod reload;
 mod systemd;
+mod watchers;

@@ -39,6 +39,8 @@ pub struct Loaded {
     pub identity: abi::IdentityPlugin,
     /// Its half of `spared.local/1`; empty if it has none. Its partners are in the descriptor.
     pub local: abi::LocalPlugin,
+    /// Its half of `spared.status/1`; empty if it has none.
+    pub watch: abi::WatchPlugin,
 }
 
 /// Loads the plugin `name` from its opened file.
@@ -171,6 +173,7 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
         let peer: abi::PeerPlugin = half(&table, abi::PEER);
         let identity: abi::IdentityPlugin = half(&table, abi::IDENTITY);
         let local: abi::LocalPlugin = half(&table, abi::LOCAL);
+        let watch: abi::WatchPlugin = half(&table, abi::STATUS);
         let partners = partners(name, &local).map_err(|why| format!("{name}.so: {why}"))?;
         let provides_groups = group.directive.is_some();
         let has_peer = peer.up.is_some() || peer.message.is_some();
@@ -196,6 +199,7 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
             peer,
             identity,
             local,
+            watch,
         })
     }
 }

@@ -232,7 +232,7 @@ fn printable_call(call: &mut Call) {
             plain_cause(cause);
         }
         // Interfaces are checked against the rules of the kernel for names.
-        Call::Follow { .. } | Call::Unfollow { .. } => {}
+        Call::Follow { .. } | Call::Unfollow { .. } | Call::Watch { .. } => {}
     }
 }
 

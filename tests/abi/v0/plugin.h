@@ -492,6 +492,80 @@ struct spared_check {
 	spared_status (*forget)(void *ctx, const char *name);
 };
 
+/* ---- spared.status/1: the state of the pair, and its events --------------------- */
+
+#define SPARED_STATUS "spared.status/1"
+
+/* What watch() requests. */
+#define SPARED_WATCH_STATUS 0x1u
+#define SPARED_WATCH_EVENTS 0x2u
+
+/* Verdicts, as sparectl status prints them, from best to worst. Treat an unknown one as WARN. */
+#define SPARED_VERDICT_OK 0u       /* as configured; a failover now loses nothing */
+#define SPARED_VERDICT_WARN 1u     /* a failover works or may work; the findings name what is wrong */
+#define SPARED_VERDICT_UNKNOWN 2u  /* a node serves; it is unknown whether a failover would work */
+#define SPARED_VERDICT_ALONE 3u    /* a node serves, and there is no backup */
+#define SPARED_VERDICT_CONFLICT 4u /* two routers are active */
+#define SPARED_VERDICT_NONE 5u     /* nobody is active */
+
+struct spared_group_status {
+	uint32_t size, verdict;     /* SPARED_VERDICT_* */
+	struct spared_str group;    /* empty: there is no group */
+	struct spared_str headline; /* a sentence with the group's name */
+	uint32_t role, reserved;    /* of this node, SPARED_ROLE_*; 0 without a group */
+};
+
+struct spared_finding {
+	uint32_t size, flags;
+	struct spared_str id;    /* "SP-0401", which never changes */
+	struct spared_str node;  /* with the fault */
+	struct spared_str thing; /* a check, an interface, a plugin, a group, a key */
+	struct spared_str text;
+	struct spared_str todo;  /* remedy; may be empty */
+};
+
+/* Flags of struct spared_pair_status. */
+#define SPARED_PAIR_READY 0x1u   /* a failover to this node would lose nothing */
+#define SPARED_PAIR_LINK_UP 0x2u /* there is a session with the peer */
+
+/* The same as sparectl status. */
+struct spared_pair_status {
+	uint32_t size, flags;    /* SPARED_PAIR_* */
+	uint32_t verdict;        /* the worst of all groups */
+	uint32_t quality;        /* of this node, 0-100 */
+	struct spared_str node, peer; /* names; peer is empty if there is none */
+	const struct spared_group_status *groups;
+	const struct spared_finding *findings; /* of both nodes, worst first */
+	uint32_t group_count, finding_count;
+	uint32_t left_out, reserved; /* groups and findings for which there was no room */
+};
+
+/* A line of sparectl events. */
+struct spared_event {
+	uint32_t size, level;     /* SPARED_LOG_ERROR, SPARED_LOG_WARN or SPARED_LOG_INFO */
+	uint64_t lost;            /* events between the one before and this one that were not told */
+	struct spared_str at;     /* local time, "2026-11-22T18:00:00.123+01:00" */
+	struct spared_str kind;   /* one word, as SPARED_EVENT= of the journal: "role" */
+	struct spared_str group;  /* empty: of none */
+	struct spared_str reason; /* one word, as REASON= of the journal; may be empty */
+	struct spared_str text;
+};
+
+struct spared_watch {
+	uint32_t size, reserved;
+	/* [loop] Requests what status() and event() are called for; 0 ends that. */
+	spared_status (*watch)(void *ctx, uint32_t what);
+};
+
+struct spared_watch_plugin {
+	uint32_t size, reserved;
+	/* [loop] State of the pair, once after watch() and then at each change, at most once a second. */
+	spared_status (*status)(void *self, const struct spared_pair_status *status);
+	/* [loop] An event of this node. At most 20 a second are told, after a burst of 100; others are
+	 * counted in lost of the next one. */
+	spared_status (*event)(void *self, const struct spared_event *event);
+};
+
 /* ---- spared.scope/1: how keys of the configuration compare between the nodes ---- */
 
 #define SPARED_SCOPE "spared.scope/1"

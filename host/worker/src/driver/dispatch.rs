@@ -84,6 +84,8 @@ impl Driver {
             | ToWorker::Directive(_)
             | ToWorker::Channel
             | ToWorker::Partner { .. }
+            | ToWorker::Status(_)
+            | ToWorker::Event(_)
                 if !self.started.get() =>
             {
                 let mut held = self.held.borrow_mut();
@@ -95,6 +97,8 @@ impl Driver {
             ToWorker::Directive(directive) => self.directive(&directive),
             ToWorker::Channel => self.channel(descriptors),
             ToWorker::Partner { plugin } => self.partner(&plugin, descriptors),
+            ToWorker::Status(status) => self.tell_status(&status),
+            ToWorker::Event(event) => self.tell_event(&event),
             ToWorker::Ping { number } => self.pong(number),
             // A second Load is invalid; an Answer outside a call comes too late.
             ToWorker::Load(_) | ToWorker::Answer { .. } => {}
@@ -355,7 +359,7 @@ impl Driver {
 
 const FD_EVENTS: u32 = abi::FD_READ | abi::FD_WRITE | abi::FD_ERROR | abi::FD_HANGUP;
 
-fn raw_role(role: Role) -> u32 {
+pub(super) fn raw_role(role: Role) -> u32 {
     match role {
         Role::Backup => abi::ROLE_BACKUP,
         Role::Active => abi::ROLE_ACTIVE,

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use spared_abi as abi;
 use spared_process::monotonic::now_ns;
 
-use super::{Driver, Outbound, claims, groups, is_loop_thread, lent, misbehaviour};
+use super::{Driver, Outbound, claims, groups, is_loop_thread, lent, misbehaviour, status};
 use crate::message::{Kind, Unit, Value};
 
 pub const fn size<T>() -> u32 {
@@ -317,6 +317,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         id if id == abi::PEER => (&raw const PEER).cast(),
         id if id == abi::IDENTITY => (&raw const IDENTITY).cast(),
         id if id == abi::LOCAL => (&raw const LOCAL).cast(),
+        id if id == abi::STATUS => (&raw const status::WATCH).cast(),
         id if id == abi::CHECK => (&raw const CHECK).cast(),
         id if id == abi::SCOPE => (&raw const SCOPE).cast(),
         _ => ptr::null(),

@@ -20,6 +20,7 @@ mod misbehaviour;
 mod outbound;
 mod peer;
 mod slow;
+mod status;
 #[cfg(test)]
 mod tests;
 mod timers;

@@ -122,6 +122,8 @@ fn plugin_of_nothing() -> Loaded {
         identity: unsafe { std::mem::zeroed() },
         // SAFETY: as above.
         local: unsafe { std::mem::zeroed() },
+        // SAFETY: as above.
+        watch: unsafe { std::mem::zeroed() },
     }
 }
 
