@@ -7,6 +7,7 @@
 #![deny(missing_docs)]
 
 mod check;
+mod claim;
 mod group;
 mod host;
 mod identity;
@@ -19,6 +20,7 @@ mod status;
 mod text;
 
 pub use check::*;
+pub use claim::*;
 pub use group::*;
 pub use host::*;
 pub use identity::*;

@@ -154,6 +154,7 @@ fn mirror() -> String {
         "spared_group_claim" GroupClaim { size, flags, group, claims }
         "spared_publication" Publication { size, flags, group, role, reserved, cause }
         "spared_group" Group { size, reserved, claim, publish, announce, switch_over, explain }
+        "spared_addition" Addition { size, reserved, add }
         "spared_directive" Directive {
             size, flags, group, quality, peer_quality, forced, reserved, why
         }
@@ -184,7 +185,7 @@ fn mirror() -> String {
         CAUSE_LATE CAUSE_FENCE_BLOCKING CAUSE_CLONED CAUSE_SECOND CAUSE_WITHDRAWN CAUSE_SHUTDOWN
         CAUSE_CLAIMED CAUSE_ELECTOR_DIED CAUSE_LAPSED CAUSE_KERNEL CAUSE_STARTED
         CAUSE_BY_SWITCHOVER CAUSE_OWN_PREFERRED CAUSE_PEER_PREFERRED CAUSE_READY
-        PUBLISH_REOPEN GROUPS_MAX
+        PUBLISH_REOPEN GROUPS_MAX ADDITIONS_MAX
         FORCED_NO FORCED_ACTIVE FORCED_BACKUP
         DIRECTIVE_ELIGIBLE DIRECTIVE_MAINTENANCE DIRECTIVE_RESIGN DIRECTIVE_PEER
         DIRECTIVE_JOINING DIRECTIVE_READY DIRECTIVE_FROZEN DIRECTIVE_RELEASE DIRECTIVE_PREPARED QUALITY_MAX
@@ -193,7 +194,7 @@ fn mirror() -> String {
         PAIR_READY PAIR_LINK_UP
         SCOPE_PAIR SCOPE_NODE SCOPE_LOCAL SCOPE_SECRET CHECK_UNKNOWN
     };
-    let texts = texts! { PEER LOCAL IDENTITY CHECK STATUS SCOPE INTERFACE GROUP };
+    let texts = texts! { PEER LOCAL IDENTITY CHECK STATUS CLAIM SCOPE INTERFACE GROUP };
     format!(
         "# Every struct with its size, every field with offset, size and, where it is a function, its\n\
          # signature, and every constant, on 64 bits.\n\

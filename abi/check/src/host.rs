@@ -367,6 +367,11 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         reserved: 0,
         watch: Some(watch),
     };
+    static ADDITION: abi::Addition = abi::Addition {
+        size: size::<abi::Addition>(),
+        reserved: 0,
+        add: Some(add),
+    };
     static CHECK: abi::Check = abi::Check {
         size: size::<abi::Check>(),
         reserved: 0,
@@ -386,6 +391,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         "spared.identity/1" => (&raw const IDENTITY).cast(),
         "spared.local/1" => (&raw const LOCAL).cast(),
         "spared.status/1" => (&raw const WATCH).cast(),
+        "spared.claim/1" => (&raw const ADDITION).cast(),
         "spared.check/1" => (&raw const CHECK).cast(),
         "spared.scope/1" => (&raw const SCOPE).cast(),
         _ => std::ptr::null(),
@@ -651,6 +657,20 @@ unsafe extern "C" fn report(
 
 unsafe extern "C" fn watch(ctx: *mut c_void, _what: u32) -> abi::Status {
     request(enter!(ctx, "watch"))
+}
+
+unsafe extern "C" fn add(
+    ctx: *mut c_void,
+    group: *const c_char,
+    claims: *const abi::Claims,
+) -> abi::Status {
+    let record = enter!(ctx, "add");
+    // SAFETY: the contract: both are lent.
+    let (group, claims) = unsafe { (c_text(group), claims.as_ref()) };
+    if group.is_empty() || claims.is_some_and(|claims| claims.virtual_router_count > 0) {
+        return misuse(record, "adds a virtual router, or names no group".to_owned());
+    }
+    request(record)
 }
 
 unsafe extern "C" fn forget(ctx: *mut c_void, _name: *const c_char) -> abi::Status {

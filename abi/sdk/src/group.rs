@@ -448,6 +448,46 @@ impl GroupHandle {
     }
 }
 
+/// Adds addresses and routes to groups of the elector's; from [`Host::additions`].
+#[derive(Clone, Copy, Debug)]
+pub struct Additions {
+    pub(crate) host: Host,
+    pub(crate) table: *const abi::Addition,
+}
+
+impl Additions {
+    /// Adds addresses and routes to a group, in place of those that this plugin added before. They are
+    /// installed while the group is active, behind its fence; their [`AddressClaim::router`] is None.
+    /// Without any, what was added before is taken away.
+    ///
+    /// # Errors
+    /// The plugin has not CAP_NET_ADMIN, or the host has logged why.
+    pub fn add(
+        &self,
+        group: &str,
+        addresses: &[AddressClaim],
+        routes: &[RouteClaim],
+    ) -> Result<(), Error> {
+        let c_group = c_text(group)?;
+        let kept = RawClaims {
+            routers: Vec::new(),
+            addresses: addresses.iter().map(raw_address).collect(),
+            routes: routes.iter().map(raw_route).collect(),
+            refresh_s: 0,
+            lease_ns: 0,
+        };
+        let raw = kept.raw();
+        let claims = match addresses.is_empty() && routes.is_empty() {
+            true => std::ptr::null(),
+            false => &raw const raw,
+        };
+        let ctx = self.host.ctx();
+        // SAFETY: the table is valid as long as the instance; group and claims live through the call.
+        let status = unsafe { call_ctx!(self.table, add, ctx, c_group.as_ptr(), claims) };
+        check(&format!("add to group {group}"), status)
+    }
+}
+
 /// The result of an array of one element.
 fn only(results: Vec<Result<(), Error>>) -> Result<(), Error> {
     results.into_iter().collect()

@@ -9,7 +9,7 @@ use spared_abi as abi;
 
 use crate::check::Checks;
 use crate::error::check;
-use crate::group::GroupHandle;
+use crate::group::{Additions, GroupHandle};
 use crate::identity::IdentityHandle;
 use crate::interface::InterfaceHandle;
 use crate::local::LocalHandle;
@@ -110,6 +110,16 @@ impl Host {
     pub fn groups(&self) -> Option<GroupHandle> {
         let table = self.extension(abi::GROUP)?;
         Some(GroupHandle {
+            host: *self,
+            table: table.cast(),
+        })
+    }
+
+    /// Addresses and routes for a group, for a plugin that does not elect; None if this host does not
+    /// have the extension.
+    pub fn additions(&self) -> Option<Additions> {
+        let table = self.extension(abi::CLAIM)?;
+        Some(Additions {
             host: *self,
             table: table.cast(),
         })

@@ -84,7 +84,7 @@ pub use check::{Checks, Trouble};
 pub use engine::{Engine, Io};
 pub use error::Error;
 pub use group::{
-    AddressClaim, Cause, Claims, Directive, Forced, GroupHandle, Groups, Publication, RouteClaim,
+    Additions, AddressClaim, Cause, Claims, Directive, Forced, GroupHandle, Groups, Publication, RouteClaim,
     VirtualRouterClaim,
 };
 pub use host::{Host, Interest, Ready, Waker};

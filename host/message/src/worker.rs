@@ -312,6 +312,11 @@ pub enum Call {
         group: String,
         cause: Cause,
     },
+    /// What a plugin that does not elect adds to a group; None takes it away.
+    Add {
+        group: String,
+        claims: Option<Claims>,
+    },
     /// `SPARED_WATCH_*`.
     Watch {
         what: u32,

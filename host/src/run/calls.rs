@@ -118,7 +118,10 @@ impl Core {
                     group,
                     claims,
                 } => checks.push((ticket, group, claims)),
-                Action::Claim { group, claims: all } => claims.push((group, all)),
+                Action::Claim { group, claims: all } => {
+                    let all = self.with_additions(&group, all);
+                    claims.push((group, all));
+                }
                 Action::GrantLease {
                     ticket,
                     group,

@@ -10,6 +10,7 @@ use spared_process::poller::Key;
 use spared_ring::Writer;
 use spared_state::overrides::{Overrides, Store};
 
+use super::additions::Additions;
 use super::calls::Calls;
 use super::follows::Follows;
 use super::history::Memory;
@@ -47,6 +48,7 @@ pub struct Core {
     pub(super) groups: Groups,
     pub(super) events: Events,
     pub(super) memory: Memory,
+    pub(super) additions: Additions,
     pub(super) calls: Calls,
     pub(super) follows: Follows,
     pub(super) partners: Partners,
@@ -120,6 +122,7 @@ impl Core {
             groups,
             events: Events::default(),
             memory,
+            additions: Additions::default(),
             calls: Calls::default(),
             follows: Follows::default(),
             partners: Partners::default(),

@@ -1,5 +1,6 @@
 //! `spared run`: opens everything, runs one loop, closes everything in reverse order.
 
+mod additions;
 mod calls;
 mod core;
 mod facts;

@@ -27,6 +27,7 @@ impl Core {
                 self.partners.disconnect(&plugin);
                 self.calls.forget(&plugin);
                 self.watchers.forget(&plugin);
+                self.additions.note_down(&plugin);
                 self.note_plugin_down(&plugin);
                 self.unfollow_all(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
@@ -37,6 +38,7 @@ impl Core {
                 self.note_recovered(&plugin);
             }
             Report::Removed { plugin } => {
+                self.remove_additions(&plugin);
                 self.partners.disconnect(&plugin);
                 self.unfollow_all(&plugin);
                 self.groups.handle_fit(&plugin);
@@ -110,6 +112,7 @@ impl Core {
         self.replay_interfaces(now, plugin);
         self.connect_peer(now, plugin);
         self.connect_partners(now, plugin);
+        self.remove_stale_additions(plugin);
         self.note_plugin_up(now, plugin);
         self.groups
             .handle_plugin_up(clock::monotonic_ns(), plugin, follower);
@@ -190,6 +193,7 @@ impl Core {
                 self.answer_call(now, &ticket, status);
                 self.unfollow(&plugin, &interface);
             }
+            Call::Add { group, claims } => self.handle_addition(now, &ticket, group, claims),
             Call::Watch { what } => {
                 self.answer_call(now, &ticket, 0);
                 self.set_watcher(now, &plugin, what);

@@ -433,6 +433,13 @@ impl Supervisor {
             .is_some_and(|descriptor| descriptor.provides_groups)
     }
 
+    /// Whether it may change addresses and routes by itself.
+    pub fn has_net_admin(&self, name: &str) -> bool {
+        const NET_ADMIN: u64 = 1 << 12;
+        let plugin = self.plugins.get(name);
+        plugin.is_some_and(|plugin| plugin.is_root() || plugin.capabilities() & NET_ADMIN != 0)
+    }
+
     pub fn names(&self) -> Vec<String> {
         self.plugins.keys().cloned().collect()
     }

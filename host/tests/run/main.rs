@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod additions;
 mod end;
 mod hostile;
 mod identity;

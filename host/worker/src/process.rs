@@ -231,6 +231,7 @@ fn printable_call(call: &mut Call) {
             plain(group);
             plain_cause(cause);
         }
+        Call::Add { group, .. } => plain(group),
         // Interfaces are checked against the rules of the kernel for names.
         Call::Follow { .. } | Call::Unfollow { .. } | Call::Watch { .. } => {}
     }

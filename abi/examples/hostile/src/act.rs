@@ -152,6 +152,8 @@ pub const ACTS: &[(&str, Act)] = &[
     ("follow-path", lie::follow_path),
     ("claim-uninvited", lie_group::claim_uninvited),
     ("group-null", lie_group::group_null),
+    ("add-uninvited", lie_group::add_uninvited),
+    ("watch-often", lie_group::watch),
     ("group-arrays", lie_group::group_arrays),
     ("group-array-unmapped", lie_group::group_array_unmapped),
     ("group-short", lie_group::group_short),

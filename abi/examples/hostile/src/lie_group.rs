@@ -57,6 +57,29 @@ fn publish(name: &str, role: u32) -> Status {
     })
 }
 
+/// Adds to a group without the capability.
+pub fn add_uninvited() -> Status {
+    let add = half::<abi::Addition>(abi::CLAIM).and_then(|half| half.add);
+    // SAFETY: the contract.
+    add.map_or(0, |add| unsafe {
+        add(ctx(), ptr::null(), ptr::null());
+        say_status("add", add(ctx(), c"office".as_ptr(), &NO_CLAIMS))
+    })
+}
+
+/// Watches what there is not, and floods itself with what it watches.
+pub fn watch() -> Status {
+    let watch = half::<abi::Watch>(abi::STATUS).and_then(|half| half.watch);
+    // SAFETY: the contract.
+    watch.map_or(0, |watch| unsafe {
+        watch(ctx(), 0x8);
+        for _ in 0..1000 {
+            watch(ctx(), abi::WATCH_STATUS | abi::WATCH_EVENTS);
+        }
+        say_status("watch", watch(ctx(), u32::MAX))
+    })
+}
+
 /// Arrays that are none.
 pub fn group_arrays() -> Status {
     let element = abi::GroupClaim {

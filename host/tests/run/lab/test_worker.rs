@@ -344,7 +344,10 @@ impl TestWorker {
         };
         let now_ns = self.now_ns;
         match call {
-            Call::Follow { .. } | Call::Unfollow { .. } | Call::Watch { .. } => {
+            Call::Follow { .. }
+            | Call::Unfollow { .. }
+            | Call::Watch { .. }
+            | Call::Add { .. } => {
                 self.answer(number, 0);
             }
             Call::Claim { groups } => {

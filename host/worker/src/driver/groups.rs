@@ -20,6 +20,33 @@ pub static GROUP: abi::Group = abi::Group {
     explain: Some(explain),
 };
 
+pub static ADDITION: abi::Addition = abi::Addition {
+    size: size::<abi::Addition>(),
+    reserved: 0,
+    add: Some(add),
+};
+
+unsafe extern "C" fn add(
+    ctx: *mut c_void,
+    group: *const c_char,
+    raw: *const abi::Claims,
+) -> abi::Status {
+    let driver = enter!(ctx, "add");
+    // SAFETY: the contract: group and claims are lent.
+    let (group, claims) = unsafe {
+        let claims = (!raw.is_null()).then(|| claims::read(raw)).transpose();
+        (lent::c_text(group), claims)
+    };
+    match (group, claims) {
+        ("", _) => driver.refuse("add", "empty group name"),
+        (group, Ok(claims)) => driver.call(Call::Add {
+            group: group.to_owned(),
+            claims,
+        }),
+        (_, Err(why)) => driver.refuse("add", &why),
+    }
+}
+
 unsafe extern "C" fn claim(
     ctx: *mut c_void,
     first: *const abi::GroupClaim,

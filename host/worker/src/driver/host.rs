@@ -318,6 +318,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         id if id == abi::IDENTITY => (&raw const IDENTITY).cast(),
         id if id == abi::LOCAL => (&raw const LOCAL).cast(),
         id if id == abi::STATUS => (&raw const status::WATCH).cast(),
+        id if id == abi::CLAIM => (&raw const groups::ADDITION).cast(),
         id if id == abi::CHECK => (&raw const CHECK).cast(),
         id if id == abi::SCOPE => (&raw const SCOPE).cast(),
         _ => ptr::null(),

@@ -173,6 +173,8 @@ pub const POINTERS: &[Row] = &[
     ("follow-path", "refused"),
     ("claim-uninvited", "refused"),
     ("group-null", "refused"),
+    ("add-uninvited", "add: refused: Operation not permitted"),
+    ("watch-often", "watch has the flags"),
     ("group-arrays", "NULL array"),
     ("group-array-unmapped", "was killed by SIGSEGV"),
     ("group-short", "refused"),

@@ -1,0 +1,154 @@
+//! Addresses and routes that plugins add to groups of the elector's, by `spared.claim/1`.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use spared_abi::ADDITIONS_MAX;
+use spared_group::Ticket;
+use spared_worker::message::Claims;
+
+use super::core::Core;
+
+/// What was added, by group and plugin.
+#[derive(Debug, Default)]
+pub struct Additions(BTreeMap<(String, String), Addition>);
+
+#[derive(Clone, Debug)]
+struct Addition {
+    claims: Claims,
+    /// The worker that added it has ended.
+    is_stale: bool,
+}
+
+impl Additions {
+    /// The elector's claims of a group, with all that was added to it.
+    fn merged(&self, group: &str, mut claims: Claims) -> Claims {
+        for ((of, _), added) in &self.0 {
+            if of == group {
+                claims.addresses.extend(added.claims.addresses.clone());
+                claims.routes.extend(added.claims.routes.clone());
+            }
+        }
+        claims
+    }
+
+    /// Marks what the worker of a plugin, which has ended, added.
+    pub fn note_down(&mut self, plugin: &str) {
+        for ((_, of), added) in &mut self.0 {
+            added.is_stale |= of == plugin;
+        }
+    }
+
+    /// Removes what a plugin added, or only what its present worker has not added again. Returns the
+    /// groups.
+    fn remove(&mut self, plugin: &str, only_stale: bool) -> Vec<String> {
+        let mut groups = Vec::new();
+        self.0.retain(|(group, of), added| {
+            let goes = of == plugin && (added.is_stale || !only_stale);
+            if goes {
+                groups.push(group.clone());
+            }
+            !goes
+        });
+        groups
+    }
+}
+
+/// # Errors
+/// What is wrong with an addition.
+fn check(claims: &Claims) -> Result<(), String> {
+    let most = ADDITIONS_MAX as usize;
+    if !claims.routers.is_empty() || claims.addresses.iter().any(|it| it.router.is_some()) {
+        return Err("only the elector claims virtual routers".to_owned());
+    }
+    match claims.addresses.len() > most || claims.routes.len() > most {
+        true => Err(format!("more than {most} addresses or routes")),
+        false => Ok(()),
+    }
+}
+
+impl Core {
+    pub(super) fn handle_addition(
+        &mut self,
+        now: Instant,
+        ticket: &Ticket,
+        group: String,
+        claims: Option<Claims>,
+    ) {
+        let plugin = &ticket.plugin;
+        if !self.supervisor.has_net_admin(plugin) {
+            return self.answer_call(now, ticket, -libc::EPERM);
+        }
+        let key = (group.clone(), plugin.clone());
+        let old = self.additions.0.remove(&key);
+        let result = claims.map_or(Ok(()), |claims| {
+            check(&claims)?;
+            let is_stale = false;
+            self.additions.0.insert(key.clone(), Addition { claims, is_stale });
+            self.check_additions(&group)
+        });
+        let status = match result {
+            Ok(()) => 0,
+            Err(why) => {
+                self.additions.0.remove(&key);
+                self.additions.0.extend(old.map(|old| (key, old)));
+                if self.supervisor.may_log(now, plugin) {
+                    log::warn!("{plugin}: adds to {group}: {why}");
+                }
+                -libc::EINVAL
+            }
+        };
+        // The plugin waits for the answer, so slow work is done after it is sent.
+        self.answer_call(now, ticket, status);
+        if status == 0 {
+            self.claim_again(&group);
+        }
+    }
+
+    /// What the kernel is to have of a group: all additions, unless they contradict the elector, who
+    /// comes first.
+    pub(super) fn with_additions(&self, group: &str, claims: Claims) -> Claims {
+        let merged = self.additions.merged(group, claims.clone());
+        match self.kernel.check_claim(group, &merged) {
+            Ok(()) => merged,
+            Err(error) => {
+                log::warn!("{group}: what plugins added is left out: {error}");
+                claims
+            }
+        }
+    }
+
+    fn check_additions(&self, group: &str) -> Result<(), String> {
+        let Some(known) = self.groups.get(group) else {
+            return Ok(());
+        };
+        let merged = self.additions.merged(group, known.claims.clone());
+        let checked = self.kernel.check_claim(group, &merged);
+        checked.map_err(|error| error.to_string())
+    }
+
+    fn claim_again(&mut self, group: &str) {
+        let Some(known) = self.groups.get(group) else {
+            return;
+        };
+        let claims = self.with_additions(group, known.claims.clone());
+        if let Err(error) = self.kernel.claim(group, claims) {
+            log::warn!("{group}: {error}");
+        }
+        self.kernel_touched = true;
+    }
+
+    /// Removes what earlier workers of a plugin added, which has started.
+    pub(super) fn remove_stale_additions(&mut self, plugin: &str) {
+        for group in self.additions.remove(plugin, true) {
+            self.claim_again(&group);
+        }
+    }
+
+    /// Removes all that a plugin added, which is no longer configured.
+    pub(super) fn remove_additions(&mut self, plugin: &str) {
+        for group in self.additions.remove(plugin, false) {
+            self.claim_again(&group);
+        }
+    }
+}
