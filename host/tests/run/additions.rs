@@ -8,7 +8,8 @@ use spared_tests::lab::signal_to;
 
 use crate::lab::{Alone, VRRP};
 
-const TUNNEL: &str = "group = \"office\"\ninterface = \"lan\"\naddress = \"10.9.0.77\"\nprefix = 24\n";
+const TUNNEL: &str =
+    "group = \"office\"\ninterface = \"lan\"\naddress = \"10.9.0.77\"\nprefix = 24\n";
 
 fn with(toml: &str) -> Option<Alone> {
     let mut lab = Alone::new()?;
@@ -54,16 +55,22 @@ fn it_stays_when_the_worker_ends_and_goes_with_the_plugin() {
     });
     fs::remove_file(lab.path("plugins/tunnel.toml")).unwrap();
     lab.done(&Request::Reload { anyway: false });
-    lab.wait("none", || !lab.prints("ip", &["addr"]).contains("10.9.0.78/24"));
+    lab.wait("none", || {
+        !lab.prints("ip", &["addr"]).contains("10.9.0.78/24")
+    });
     lab.is_undisturbed();
 }
 
 #[test]
 fn what_the_elector_claims_and_what_is_not_allowed_is_refused() {
-    let Some(lab) = with(&TUNNEL.replace(".77", ".1")) else { return };
+    let Some(lab) = with(&TUNNEL.replace(".77", ".1")) else {
+        return;
+    };
     lab.wait_for_log("10.9.0.1 is claimed twice");
     lab.is_undisturbed();
-    let Some(lab) = with(&format!("allow = []\n{TUNNEL}")) else { return };
+    let Some(lab) = with(&format!("allow = []\n{TUNNEL}")) else {
+        return;
+    };
     lab.wait_for_log("Operation not permitted");
     assert!(!has_address(&lab));
     lab.is_undisturbed();

@@ -501,3 +501,21 @@ fn a_plugin_is_root_where_it_asks_and_the_administrator_lets_it() {
         assert_eq!(runs_as_root(&lab), Some(wanted), "{allow}");
     }
 }
+
+/// Nobody waits for it: the group becomes active, and the plugin is told the role when it has started.
+#[test]
+fn a_start_that_is_pending_delays_neither_the_election_nor_a_reload() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.enable_own("slow-start");
+    lab.start();
+    lab.wait_until_active();
+    assert_eq!(lab.plugin("slow-start").state, "starting", "{}", lab.log());
+    lab.done(&Request::Reload { anyway: false });
+    assert_eq!(lab.plugin("slow-start").state, "starting", "{}", lab.log());
+    assert!(!lab.log().contains("is told"), "{}", lab.log());
+    lab.wait_for_plugin("slow-start", "running");
+    lab.wait_for_log("slow-start: is told the role 2");
+    assert_eq!(lab.plugin("slow-start").restarts, 0);
+    lab.is_undisturbed();
+}
