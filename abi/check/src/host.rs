@@ -668,7 +668,10 @@ unsafe extern "C" fn add(
     // SAFETY: the contract: both are lent.
     let (group, claims) = unsafe { (c_text(group), claims.as_ref()) };
     if group.is_empty() || claims.is_some_and(|claims| claims.virtual_router_count > 0) {
-        return misuse(record, "adds a virtual router, or names no group".to_owned());
+        return misuse(
+            record,
+            "adds a virtual router, or names no group".to_owned(),
+        );
     }
     request(record)
 }

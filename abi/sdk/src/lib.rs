@@ -84,8 +84,8 @@ pub use check::{Checks, Trouble};
 pub use engine::{Engine, Io};
 pub use error::Error;
 pub use group::{
-    Additions, AddressClaim, Cause, Claims, Directive, Forced, GroupHandle, Groups, Publication, RouteClaim,
-    VirtualRouterClaim,
+    Additions, AddressClaim, Cause, Claims, Directive, Forced, GroupHandle, Groups, Publication,
+    RouteClaim, VirtualRouterClaim,
 };
 pub use host::{Host, Interest, Ready, Waker};
 pub use identity::{Identity, IdentityError, IdentityHandle};

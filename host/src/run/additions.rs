@@ -84,7 +84,9 @@ impl Core {
         let result = claims.map_or(Ok(()), |claims| {
             check(&claims)?;
             let is_stale = false;
-            self.additions.0.insert(key.clone(), Addition { claims, is_stale });
+            self.additions
+                .0
+                .insert(key.clone(), Addition { claims, is_stale });
             self.check_additions(&group)
         });
         let status = match result {
@@ -109,6 +111,9 @@ impl Core {
     /// comes first.
     pub(super) fn with_additions(&self, group: &str, claims: Claims) -> Claims {
         let merged = self.additions.merged(group, claims.clone());
+        if merged == claims {
+            return claims;
+        }
         match self.kernel.check_claim(group, &merged) {
             Ok(()) => merged,
             Err(error) => {

@@ -109,9 +109,10 @@ impl Watchers {
 }
 
 impl Core {
+    /// A plugin watches from now on. It is told at the next second: however often it asks, the others
+    /// are asked once.
     pub(super) fn set_watcher(&mut self, now: Instant, plugin: &str, what: u32) {
         self.watchers.set(now, plugin, what);
-        self.ask_for_watchers(now);
     }
 
     /// Runs once a second: asks for the status, as for a client, if a plugin watches it.

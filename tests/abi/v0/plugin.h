@@ -888,6 +888,24 @@ struct spared_group_plugin {
 	spared_status (*directive)(void *self, const struct spared_directive *directive);
 };
 
+/* ---- spared.claim/1: addresses and routes of a group, for plugins that do not elect */
+
+#define SPARED_CLAIM "spared.claim/1"
+/* Most addresses, and most routes, that a plugin may add to a group. */
+#define SPARED_ADDITIONS_MAX 64u
+
+struct spared_addition {
+	uint32_t size, reserved;
+	/* [loop] Adds addresses and routes to a group of the elector's, in place of those that this
+	 * plugin added before; NULL takes them away. They are installed and announced with the group's
+	 * own, before role(), and answer only while the group's fence is passing. The group may come
+	 * later. Of claims, virtual_routers is empty, and refresh_s and lease_ns are ignored. They stay
+	 * when the worker ends; what the next one has not added again when it has started is removed.
+	 * -EPERM: the plugin has not CAP_NET_ADMIN; -EINVAL, with the reason logged: invalid, or claimed
+	 * already. */
+	spared_status (*add)(void *ctx, const char *group, const struct spared_claims *claims);
+};
+
 /* ---- helpers, no part of the ABI ------------------------------------------------ */
 
 /* A C string as text; it must live as long as the text is used. NULL is the empty text. */

@@ -63,7 +63,11 @@ impl Plugin for Tunnel {
         let is_first = self.settings.is_none();
         let is_same = self.settings.as_ref() == Some(&settings);
         self.settings = Some(settings);
-        Ok(if is_first || is_same { Applied::Live } else { Applied::Restart })
+        Ok(if is_first || is_same {
+            Applied::Live
+        } else {
+            Applied::Restart
+        })
     }
 
     fn start(&mut self, _token: Token) -> Result<Progress, Error> {
@@ -79,7 +83,11 @@ impl Plugin for Tunnel {
 impl Roles for Tunnel {
     /// The address is there before this is called: start the tunnel here.
     fn role(&mut self, event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
-        if self.settings.as_ref().is_some_and(|it| it.group == event.group) {
+        if self
+            .settings
+            .as_ref()
+            .is_some_and(|it| it.group == event.group)
+        {
             self.role = Some(event.role);
         }
         Ok(Progress::Done)
@@ -88,7 +96,9 @@ impl Roles for Tunnel {
 
 impl Query for Tunnel {
     fn query(&mut self, _argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
-        let role = self.role.map_or("unknown".to_owned(), |role| role.to_string());
+        let role = self
+            .role
+            .map_or("unknown".to_owned(), |role| role.to_string());
         answer.text("role", &role)?;
         Ok(Progress::Done)
     }
