@@ -4,7 +4,7 @@
 PREFIX  ?= /usr
 DESTDIR ?=
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
-PLUGINS := vrrp health conntrack sets dhcp ipsec service
+PLUGINS := vrrp health conntrack sets dhcp ipsec service files files-root
 
 needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
@@ -219,7 +219,7 @@ install: ## what `make release` built, into DESTDIR and PREFIX
 	install -D -m 644 target/completions/zsh $(DESTDIR)$(ZSH_COMPLETIONS)/_sparectl
 	install -D -m 644 target/completions/fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sparectl.fish
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include/spared abi/include/spared/plugin.h
-	for plugin in $(PLUGINS); do install -D -m 644 target/release/libspared_$$plugin.so \
+	for plugin in $(PLUGINS); do install -D -m 644 target/release/libspared_$$(echo $$plugin | tr - _).so \
 		$(DESTDIR)$(PREFIX)/lib/spared/plugins/$$plugin.so || exit; done
 	for section in 1 5 8; do install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$$section \
 		target/man/*.$$section || exit; done

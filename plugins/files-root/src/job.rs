@@ -1,0 +1,414 @@
+//! One change of a tree, from the staged files to the end of `apply`, or back.
+//!
+//! | step | after a crash in it |
+//! |---|---|
+//! | the staged files are copied and hashed | nothing has changed |
+//! | the present state is kept | nothing has changed |
+//! | `check` | nothing has changed |
+//! | journal, files, `apply` | the next start puts the kept state back and applies it |
+//! | journal removed | the new state is there |
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use rustix::fs::StatVfsMountFlags;
+use spared_sdk::config::Config;
+use spared_tree::config::{self, Settings, Tree};
+use spared_tree::local::{Answer, PIECE, Request, StateInfo};
+use spared_tree::{Beneath, Hash, Kind, MANIFEST_MAX, Manifest, Scanner, fits};
+
+use crate::command::{self, Failed};
+use crate::put::{Put, Step};
+use crate::store::{Journal, Store};
+use crate::trial;
+
+/// Where everything is; tests have a root of their own.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub root: PathBuf,
+    /// files.toml.
+    pub config: PathBuf,
+    /// This half's own folder.
+    pub state: PathBuf,
+    /// Folder in which the other half stages.
+    pub stage: PathBuf,
+    pub node: String,
+    pub nodes: Vec<String>,
+}
+
+pub struct Jobs<'j> {
+    places: Places,
+    beneath: Beneath,
+    store: Store,
+    scanner: Scanner,
+    /// Trees as they were at the last look, by name.
+    scanned: HashMap<String, Manifest>,
+    stop: &'j AtomicBool,
+    step: Step<'j>,
+}
+
+impl<'j> Jobs<'j> {
+    /// # Errors
+    /// A sentence.
+    pub fn new(places: Places, stop: &'j AtomicBool, step: Step<'j>) -> Result<Self, String> {
+        let root = &places.root;
+        let shown = |error: io::Error| format!("{}: {error}", root.display());
+        Ok(Self {
+            beneath: Beneath::new(root).map_err(shown)?,
+            store: Store::open(&places.state)?,
+            scanner: Scanner::default(),
+            scanned: HashMap::new(),
+            places,
+            stop,
+            step,
+        })
+    }
+
+    /// Takes back a change that was interrupted; what was done, if there was one.
+    pub fn recover(&mut self) -> Option<Answer> {
+        let journal = match self.store.journal() {
+            Ok(None) => return None,
+            Ok(Some(journal)) => journal,
+            Err(why) => return Some(event("", why)),
+        };
+        let tree = &journal.tree;
+        Some(match self.take_back(&journal) {
+            Ok(()) => event(tree, "an interrupted change was taken back".to_owned()),
+            Err(why) => event(tree, format!("an interrupted change stays as it is: {why}")),
+        })
+    }
+
+    /// Does what is asked; the answer comes in one piece or more.
+    pub fn handle(&mut self, request: &Request, answer: &mut dyn FnMut(Answer)) {
+        match request {
+            Request::Scan {
+                ticket,
+                tree,
+                known,
+            } => match self.tree(tree).and_then(|it| self.present(&it)) {
+                Ok(present) if Some(present.digest()) == *known => {
+                    answer(Answer::Unchanged { ticket: *ticket });
+                }
+                Ok(present) => pieces(*ticket, &present.encode(), answer),
+                Err(why) => answer(done(*ticket, Err(why))),
+            },
+            Request::Read {
+                ticket,
+                tree,
+                hash,
+                offset,
+            } => answer(match self.read(tree, *hash, *offset) {
+                Ok((bytes, is_last)) => Answer::Piece {
+                    ticket: *ticket,
+                    bytes,
+                    is_last,
+                },
+                Err(why) => done(*ticket, Err(why)),
+            }),
+            request => answer(self.handle_change(request)),
+        }
+    }
+
+    fn handle_change(&mut self, request: &Request) -> Answer {
+        let (ticket, result) = match request {
+            Request::Scan { ticket, .. } | Request::Read { ticket, .. } => {
+                (*ticket, Err("is no change".to_owned()))
+            }
+            Request::Install {
+                ticket,
+                tree,
+                manifest,
+                expected,
+                origin,
+            } => {
+                let why = format!("files of {origin}");
+                let staged = |it: &mut Self, tree: &Tree| it.staged(tree, *manifest);
+                let result = self.change(tree, Some(*expected), &why, staged);
+                (*ticket, result)
+            }
+            Request::Back {
+                ticket,
+                tree,
+                state,
+            } => {
+                let why = format!("state {state}");
+                let kept =
+                    |it: &mut Self, tree: &Tree| Ok(it.store.state(&tree.name, *state)?.manifest);
+                (*ticket, self.change(tree, None, &why, kept))
+            }
+            Request::Log { ticket, tree } => {
+                let ticket = *ticket;
+                return match self.log(tree) {
+                    Ok(states) => Answer::States { ticket, states },
+                    Err(why) => done(ticket, Err(why)),
+                };
+            }
+        };
+        done(ticket, result)
+    }
+
+    fn log(&mut self, name: &str) -> Result<Vec<StateInfo>, String> {
+        let tree = self.tree(name)?;
+        let present = self.present(&tree)?.digest();
+        Ok(self.store.states(name, Some(present)))
+    }
+
+    fn change(
+        &mut self,
+        name: &str,
+        expected: Option<Hash>,
+        why: &str,
+        find: impl FnOnce(&mut Self, &Tree) -> Result<Manifest, String>,
+    ) -> Result<String, String> {
+        if let Some(journal) = self.store.journal()? {
+            let of = &journal.tree;
+            let shown =
+                |why| format!("first an interrupted change of tree \"{of}\" must go back: {why}");
+            self.take_back(&journal).map_err(shown)?;
+        }
+        let tree = self.tree(name)?;
+        let changed = self.change_tree(&tree, expected, why, find);
+        // also what a refused change brought: a peer may offer without end
+        self.store.prune(name, tree.keep);
+        changed
+    }
+
+    fn change_tree(
+        &mut self,
+        tree: &Tree,
+        expected: Option<Hash>,
+        why: &str,
+        find: impl FnOnce(&mut Self, &Tree) -> Result<Manifest, String>,
+    ) -> Result<String, String> {
+        let name = tree.name.as_str();
+        let present = self.present(tree)?;
+        if expected.is_some_and(|it| it != present.digest()) {
+            return Err(format!(
+                "tree \"{name}\" has changed on this node meanwhile"
+            ));
+        }
+        let new = find(self, tree)?;
+        if new.digest() == present.digest() {
+            return Ok("nothing to change".to_owned());
+        }
+        fits(&new, tree).map_err(|refused| refused.to_string())?;
+        Put::accounts_exist(&new)?;
+        self.writable(tree)?;
+        self.take_present(&present)?;
+        self.take_staged(&new)?;
+        trial::check(&self.beneath, &self.store, tree, &new, self.stop).map_err(|failed| {
+            match failed {
+                Failed::Why(why) => format!("the check refused it, nothing was changed: {why}"),
+                Failed::Stopped => "spared ends: nothing was changed".to_owned(),
+            }
+        })?;
+        let kept = self.store.keep(name, &format!("before {why}"), present)?;
+        let journal = Journal {
+            tree: name.to_owned(),
+            state: kept.number,
+        };
+        (self.step)("journal");
+        self.store.begin(&journal)?;
+        let changed = self.put(tree, &new).map_err(Failed::Why);
+        let applied = changed.and_then(|count| self.apply(tree).map(|()| count));
+        match applied {
+            Ok(count) => {
+                (self.step)("end of the journal");
+                self.store.end()?;
+                Ok(match count {
+                    1 => "1 change is in place".to_owned(),
+                    count => format!("{count} changes are in place"),
+                })
+            }
+            // the next start takes it back
+            Err(Failed::Stopped) => Err("spared ends: it is taken back when it starts".to_owned()),
+            Err(Failed::Why(why)) => Err(match self.take_back(&journal) {
+                Ok(()) => format!("the old state was put back: {why}"),
+                Err(again) => format!("{why}; on the way back: {again}"),
+            }),
+        }
+    }
+
+    /// Whether this process may write where the tree is: spared's unit has a read-only view of most folders.
+    fn writable(&self, tree: &Tree) -> Result<(), String> {
+        for top in &tree.paths {
+            let parent = top.rsplit_once('/').map_or("", |(parent, _)| parent);
+            let own = self.beneath.folder(top);
+            let (path, folder) = match own {
+                Ok(folder) => (top.as_str(), Ok(folder)),
+                Err(_) => (parent, self.beneath.folder(parent)),
+            };
+            let about = folder.and_then(|it| Ok(rustix::fs::fstatvfs(&it)?));
+            let about = about.map_err(|error| format!("{path}: {error}"))?;
+            if about.f_flag.contains(StatVfsMountFlags::RDONLY) {
+                return Err(format!(
+                    "{path} is read-only for spared: `systemctl edit spared`, lines [Service] and \
+                     ReadWritePaths={path}, then a restart"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, tree: &Tree, new: &Manifest) -> Result<usize, String> {
+        let put = Put {
+            beneath: &self.beneath,
+            store: &self.store,
+            tree,
+            step: self.step,
+        };
+        put.run(&mut self.scanner, new)
+    }
+
+    fn apply(&self, tree: &Tree) -> Result<(), Failed> {
+        (self.step)("apply");
+        match tree.apply.as_slice() {
+            [] => Ok(()),
+            argv => command::run(argv, self.stop),
+        }
+    }
+
+    fn take_back(&mut self, journal: &Journal) -> Result<(), String> {
+        if self.settings()?.tree(&journal.tree).is_none() {
+            // its paths are nobody's to touch any more
+            self.store.end()?;
+            return Err("it is not configured any more".to_owned());
+        }
+        let tree = self.tree(&journal.tree)?;
+        let state = self.store.state(&journal.tree, journal.state)?;
+        self.put(&tree, &state.manifest)?;
+        match self.apply(&tree) {
+            Ok(()) => {}
+            Err(Failed::Stopped) => return Err("spared ends".to_owned()),
+            Err(Failed::Why(why)) => {
+                // the files are those of before: trying again changes nothing
+                self.store.end()?;
+                return Err(format!("its files are back, but {why}"));
+            }
+        }
+        self.store.end()
+    }
+
+    /// The configuration as it is now, from the file that only root may write.
+    fn tree(&self, name: &str) -> Result<Tree, String> {
+        let settings = self.settings()?;
+        let file = self.places.config.display();
+        settings
+            .tree(name)
+            .cloned()
+            .ok_or_else(|| format!("{file} has no tree \"{name}\""))
+    }
+
+    /// # Errors
+    /// A sentence.
+    pub fn settings(&self) -> Result<Settings, String> {
+        let path = self.places.config.as_path();
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
+        let config = Config::parse(&text, &self.places.node, &self.places.nodes);
+        let config = config.map_err(|error| format!("{shown}: {error}"))?;
+        let settings = config::read(&config);
+        match (settings, config.finish()) {
+            (Some(settings), Ok(())) => Ok(settings),
+            (_, faults) => {
+                let faults = faults.err().unwrap_or_default();
+                let first = faults.first().map(|it| format!("{}: {}", it.key, it.why));
+                Err(format!("{shown}: {}", first.unwrap_or_default()))
+            }
+        }
+    }
+
+    fn present(&mut self, tree: &Tree) -> Result<Manifest, String> {
+        let scanned = self.scanner.scan(&self.beneath, tree, self.stop);
+        let manifest = scanned.map_err(|fault| fault.to_string())?;
+        self.scanned.insert(tree.name.clone(), manifest.clone());
+        Ok(manifest)
+    }
+
+    /// A piece of a content of the last scan; it may have changed since, which its hash will tell.
+    fn read(&self, name: &str, hash: Hash, offset: u64) -> Result<(Vec<u8>, bool), String> {
+        let scanned = self.scanned.get(name);
+        let holder = scanned.and_then(|it| it.holder(hash));
+        let holder = holder.ok_or_else(|| format!("tree \"{name}\" has no content {hash}"))?;
+        let shown = |error: io::Error| format!("{}: {error}", holder.path);
+        let mut file = self.beneath.file(&holder.path).map_err(shown)?;
+        file.seek(SeekFrom::Start(offset)).map_err(shown)?;
+        let mut bytes = Vec::with_capacity(PIECE);
+        let limit = PIECE as u64;
+        file.take(limit).read_to_end(&mut bytes).map_err(shown)?;
+        let end = offset.saturating_add(bytes.len() as u64);
+        let is_last =
+            bytes.len() < PIECE || matches!(holder.kind, Kind::File { size, .. } if end >= size);
+        Ok((bytes, is_last))
+    }
+
+    fn take_present(&self, present: &Manifest) -> Result<(), String> {
+        for entry in &present.entries {
+            if let Kind::File { size, hash } = entry.kind {
+                let open = || self.beneath.file(&entry.path);
+                let taken = self.store.take(hash, size, open);
+                taken.map_err(|why| format!("{}: {why}", entry.path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what is not here yet. Of an earlier state all is, and there may be no stage.
+    fn take_staged(&self, new: &Manifest) -> Result<(), String> {
+        let open = |hash: Hash| {
+            let stage = self.open_stage().map_err(io::Error::other)?;
+            stage.file(&hash.name())
+        };
+        let take = |(hash, size)| self.store.take(hash, size, || open(hash));
+        new.contents().into_iter().try_for_each(take)
+    }
+
+    fn staged(&mut self, _tree: &Tree, hash: Hash) -> Result<Manifest, String> {
+        let shown = |error: io::Error| format!("the staged list of files: {error}");
+        let file = self.open_stage()?.file(&hash.name()).map_err(shown)?;
+        let bytes = read(&file).map_err(shown)?;
+        if Hash::of(&bytes) != hash {
+            return Err("the staged list of files is not what was announced".to_owned());
+        }
+        Manifest::decode(&bytes)
+    }
+
+    // The other half owns the folder: it is opened anew each time, and nothing in it is a link.
+    fn open_stage(&self) -> Result<Beneath, String> {
+        let path: &Path = &self.places.stage;
+        Beneath::new(path).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+fn read(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = MANIFEST_MAX as u64;
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    match bytes.len() > MANIFEST_MAX {
+        true => Err(io::Error::other("is too long")),
+        false => Ok(bytes),
+    }
+}
+
+fn pieces(ticket: u64, bytes: &[u8], answer: &mut dyn FnMut(Answer)) {
+    let count = bytes.chunks(PIECE).count();
+    for (at, piece) in bytes.chunks(PIECE).enumerate() {
+        answer(Answer::Piece {
+            ticket,
+            bytes: piece.to_vec(),
+            is_last: at + 1 == count,
+        });
+    }
+}
+
+fn done(ticket: u64, result: Result<String, String>) -> Answer {
+    Answer::Done { ticket, result }
+}
+
+fn event(tree: &str, text: String) -> Answer {
+    let tree = tree.to_owned();
+    Answer::Event { tree, text }
+}

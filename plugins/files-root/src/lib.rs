@@ -1,0 +1,167 @@
+//! Puts trees of files in place that the plugin `files` has received.
+//!
+//! This half is root and has no peer. What it may touch it reads in files.toml itself; the other half gives it
+//! the name of a tree and a hash, and everything that it staged is validated again. *spared-files*(5) is the
+//! manual.
+#![forbid(unsafe_code)]
+
+pub mod command;
+pub mod job;
+pub mod put;
+pub mod store;
+mod trial;
+mod worker;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use spared_sdk::config::{Config, local};
+use spared_sdk::{Engine, Error, Host, Io, Partner, Runner, SendError};
+use spared_tree::local::{Answer, FILES, Request, STAGE, decode, encode};
+
+use job::Places;
+use worker::Worker;
+
+/// The only partner.
+const OTHER_HALF: usize = 0;
+const CONFIG: &str = "/etc/spared/plugins/files.toml";
+
+/// The plugin's own file: where that of the other half is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    trees: PathBuf,
+    node: String,
+    nodes: Vec<String>,
+}
+
+pub struct Root {
+    host: Host,
+    worker: Worker,
+    /// Answers for which the channel had no room.
+    waiting: VecDeque<Vec<u8>>,
+    is_full: bool,
+}
+
+/// There is nothing to decide: the other half asks, the thread does.
+pub struct Nothing;
+
+impl Engine for Nothing {
+    type Action = ();
+
+    fn handle_timeout(&mut self, _now_ns: u64) {}
+
+    fn next_timeout(&self, _now_ns: u64) -> Option<u64> {
+        None
+    }
+
+    fn poll_action(&mut self, _now_ns: u64) -> Option<()> {
+        None
+    }
+}
+
+impl Io for Root {
+    type Settings = Settings;
+    type Engine = Nothing;
+
+    fn read(config: &Config) -> Result<Settings, Error> {
+        let trees = config.root().text(local("trees"));
+        let trees = PathBuf::from(trees.as_deref().unwrap_or(CONFIG));
+        if !trees.is_absolute() {
+            config.root().fault("trees", "allowed is an absolute path");
+        }
+        Ok(Settings {
+            trees,
+            node: config.node().to_owned(),
+            nodes: config.nodes().to_vec(),
+        })
+    }
+
+    fn start(host: Host, settings: &Settings) -> Result<(Self, Nothing), Error> {
+        let missing = || Error::Plugin("there is no folder for its state".to_owned());
+        let state = host.state_folder().ok_or_else(missing)?;
+        let places = Places {
+            root: PathBuf::from("/"),
+            config: settings.trees.clone(),
+            stage: state.with_file_name(FILES).join(STAGE),
+            state,
+            node: settings.node.clone(),
+            nodes: settings.nodes.clone(),
+        };
+        let waker = host.waker();
+        let worker = Worker::start(places, move || waker.wake());
+        let root = Self {
+            host,
+            worker: worker.map_err(Error::kernel("start a thread"))?,
+            waiting: VecDeque::new(),
+            is_full: true,
+        };
+        Ok((root, Nothing))
+    }
+
+    fn poll(&mut self, _engine: &mut Nothing, _now_ns: u64) -> bool {
+        let answer = match self.waiting.is_empty() {
+            true => self.worker.poll_answer(),
+            false => None,
+        };
+        if let Some(Answer::Event { tree, text }) = &answer {
+            self.host.event(&format!("tree \"{tree}\": {text}"));
+        }
+        self.waiting.extend(answer.as_ref().map(encode));
+        self.send()
+    }
+
+    const PARTNERS: &'static [Partner] = &[Partner::named(c"files")];
+
+    fn partner_up(&mut self, _engine: &mut Nothing, _now_ns: u64, _partner: usize) {
+        self.waiting.clear();
+        self.is_full = false;
+    }
+
+    fn partner_down(&mut self, _engine: &mut Nothing, _now_ns: u64, _partner: usize) {
+        self.is_full = true;
+    }
+
+    fn partner_writable(&mut self, _engine: &mut Nothing, _now_ns: u64, _partner: usize) {
+        self.is_full = false;
+    }
+
+    fn partner_message(&mut self, _: &mut Nothing, _now_ns: u64, _partner: usize, message: &[u8]) {
+        match decode::<Request>(message) {
+            Ok(request) => self.worker.ask(request),
+            Err(why) => log::warn!("the plugin files sent {} bytes: {why}", message.len()),
+        }
+    }
+}
+
+impl Root {
+    /// Whether something was sent.
+    fn send(&mut self) -> bool {
+        let (Some(local), Some(message)) = (self.host.local(), self.waiting.front()) else {
+            return false;
+        };
+        if self.is_full {
+            return false;
+        }
+        match local.send(OTHER_HALF, message) {
+            Ok(()) => drop(self.waiting.pop_front()),
+            Err(SendError::Full) => self.is_full = true,
+            // it will ask again
+            Err(SendError::Down) => {
+                self.waiting.clear();
+                self.is_full = true;
+            }
+            Err(error) => {
+                log::error!("an answer of {} bytes: {error}", message.len());
+                self.waiting.pop_front();
+            }
+        }
+        !self.is_full
+    }
+}
+
+spared_sdk::export!(Runner<Root> {
+    name: "files-root",
+    summary: "puts files of the peer in place",
+    flags: ROOT,
+    parts: [local],
+});

@@ -1,0 +1,319 @@
+//! Makes a tree equal to a manifest.
+//!
+//! Everything new is written beside its place first, under a name of its own, and flushed. Then all of it is
+//! renamed, then what is left over is removed: readers see a mixture only between the renames. The same
+//! function goes back, from whatever an interrupted one left.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicBool;
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chownat,
+    fchmod, fchown, flistxattr, fremovexattr, fsetxattr, fstat, futimens, mkdirat, openat,
+    renameat, symlinkat, syncfs, unlinkat,
+};
+use spared_tree::config::Tree;
+use spared_tree::{
+    Access, Accounts, Beneath, Change, Entry, Hash, Kind, Manifest, Place, Scanner, What, compare,
+    is_ours, travels,
+};
+
+use crate::store::Store;
+
+/// Called before each step, with its name; tests end there.
+pub type Step<'s> = &'s dyn Fn(&str);
+
+pub struct Put<'p> {
+    pub beneath: &'p Beneath,
+    pub store: &'p Store,
+    pub tree: &'p Tree,
+    pub step: Step<'p>,
+}
+
+impl Put<'_> {
+    /// Makes the tree as `new` says; returns the number of changes.
+    ///
+    /// # Errors
+    /// A sentence; the tree may be anything between the two.
+    pub fn run(&self, scanner: &mut Scanner, new: &Manifest) -> Result<usize, String> {
+        self.sweep();
+        let now = self.scan(scanner)?;
+        let changes = compare(&now, new);
+        let placed: Vec<&Entry> = self.entries(&changes, new);
+        let removed = removed(&changes, &now);
+        self.clear(&changes, &now)?;
+        for entry in placed.iter().filter(|it| it.kind == Kind::Folder) {
+            self.make_folder(entry)?;
+        }
+        let rest = || placed.iter().filter(|it| it.kind != Kind::Folder);
+        for entry in rest() {
+            self.prepare(entry).map_err(at(&entry.path))?;
+        }
+        self.flush()?;
+        for entry in rest() {
+            self.swap(entry).map_err(at(&entry.path))?;
+        }
+        for entry in removed {
+            self.remove(&entry.path, entry.kind == Kind::Folder)
+                .map_err(at(&entry.path))?;
+        }
+        self.set_folders(&changes, new)?;
+        self.flush()?;
+        let is = self.scan(scanner)?.digest();
+        match is == new.digest() {
+            true => Ok(changes.len()),
+            false => Err(format!(
+                "tree \"{}\" was changed by others meanwhile",
+                self.tree.name
+            )),
+        }
+    }
+
+    /// Whether all accounts are here: before anything has changed.
+    ///
+    /// # Errors
+    /// The account that is missing.
+    pub fn accounts_exist(manifest: &Manifest) -> Result<(), String> {
+        let accesses = manifest.entries.iter().map(|it| &it.access);
+        let users: BTreeSet<&str> = accesses.clone().map(|it| it.owner.as_str()).collect();
+        let groups: BTreeSet<&str> = accesses.map(|it| it.group.as_str()).collect();
+        users
+            .into_iter()
+            .try_for_each(|it| Accounts::uid(it).map(drop))?;
+        groups
+            .into_iter()
+            .try_for_each(|it| Accounts::gid(it).map(drop))
+    }
+
+    /// Removes what an interrupted change had prepared.
+    fn sweep(&self) {
+        for top in &self.tree.paths {
+            if let Ok(place) = self.beneath.place(top) {
+                let _ = unlinkat(&place.folder, ours(place.name), AtFlags::empty());
+            }
+            if let Ok(folder) = self.beneath.folder(top) {
+                sweep(&folder, 0);
+            }
+        }
+    }
+
+    fn scan(&self, scanner: &mut Scanner) -> Result<Manifest, String> {
+        let scanned = scanner.scan(self.beneath, self.tree, &AtomicBool::new(false));
+        scanned.map_err(|fault| fault.to_string())
+    }
+
+    fn entries<'m>(&self, changes: &[Change], new: &'m Manifest) -> Vec<&'m Entry> {
+        let is_placed = |it: &&Change| it.what != What::Removed;
+        let placed = changes.iter().filter(is_placed);
+        placed.filter_map(|it| new.find(&it.path)).collect()
+    }
+
+    /// Makes room where a folder becomes a file, or the other way round.
+    fn clear(&self, changes: &[Change], now: &Manifest) -> Result<(), String> {
+        let other_kind = changes.iter().filter(|it| it.what == What::Kind);
+        for change in other_kind {
+            let is_it = |it: &&Entry| it.path == change.path || is_below(&it.path, &change.path);
+            for entry in now.entries.iter().rev().filter(is_it) {
+                self.remove(&entry.path, entry.kind == Kind::Folder)
+                    .map_err(at(&entry.path))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make_folder(&self, entry: &Entry) -> Result<(), String> {
+        let made = || -> io::Result<()> {
+            let place = self.beneath.place(&entry.path)?;
+            (self.step)("folder");
+            match mkdirat(&place.folder, place.name, Mode::RWXU) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+                Err(errno) => Err(errno.into()),
+            }
+        };
+        made().map_err(at(&entry.path))
+    }
+
+    /// Writes what will be renamed.
+    fn prepare(&self, entry: &Entry) -> io::Result<()> {
+        let place = self.beneath.place(&entry.path)?;
+        let name = ours(place.name);
+        (self.step)("prepare");
+        match &entry.kind {
+            Kind::Folder => Ok(()),
+            Kind::Link { target } => {
+                symlinkat(target, &place.folder, &name)?;
+                let (uid, gid) = owner(&entry.access)?;
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                Ok(chownat(&place.folder, &name, Some(uid), Some(gid), flags)?)
+            }
+            Kind::File { hash, .. } => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+                let flags = flags | OFlags::CLOEXEC;
+                let mode = Mode::RUSR | Mode::WUSR;
+                let file: File = openat(&place.folder, &name, flags, mode)?.into();
+                self.fill(&file, *hash)?;
+                set_access(file.as_fd(), &entry.access)?;
+                let (tv_sec, nanoseconds) = entry.modified;
+                let tv_nsec = nanoseconds.into();
+                let modified = Timespec { tv_sec, tv_nsec };
+                let times = Timestamps {
+                    last_access: modified,
+                    last_modification: modified,
+                };
+                Ok(futimens(&file, &times)?)
+            }
+        }
+    }
+
+    fn fill(&self, mut file: &File, hash: Hash) -> io::Result<()> {
+        let mut content = self.store.content(hash).map_err(io::Error::other)?;
+        io::copy(&mut content, &mut file).map(drop)
+    }
+
+    fn swap(&self, entry: &Entry) -> io::Result<()> {
+        let place = self.beneath.place(&entry.path)?;
+        (self.step)("rename");
+        let (from, to) = (ours(place.name), place.name);
+        Ok(renameat(&place.folder, &from, &place.folder, to)?)
+    }
+
+    fn remove(&self, path: &str, is_folder: bool) -> io::Result<()> {
+        let Place { folder, name } = self.beneath.place(path)?;
+        (self.step)("remove");
+        let flags = match is_folder {
+            true => AtFlags::REMOVEDIR,
+            false => AtFlags::empty(),
+        };
+        match unlinkat(&folder, name, flags) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(rustix::io::Errno::NOTEMPTY) => Err(io::Error::other(
+                "cannot be removed: it holds excluded files of this node",
+            )),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn set_folders(&self, changes: &[Change], new: &Manifest) -> Result<(), String> {
+        let entries = self.entries(changes, new);
+        for entry in entries.iter().filter(|it| it.kind == Kind::Folder) {
+            (self.step)("folder's access");
+            let folder = self.beneath.folder(&entry.path);
+            folder
+                .and_then(|folder| set_access(folder.as_fd(), &entry.access))
+                .map_err(at(&entry.path))?;
+        }
+        Ok(())
+    }
+
+    /// Flushes the file systems that the tree is on.
+    fn flush(&self) -> Result<(), String> {
+        (self.step)("flush");
+        let mut flushed = BTreeSet::new();
+        for top in &self.tree.paths {
+            let Ok(place) = self.beneath.place(top) else {
+                continue;
+            };
+            let folder = self.beneath.folder(top).unwrap_or(place.folder);
+            let flush = || -> io::Result<()> {
+                match flushed.insert(fstat(&folder)?.st_dev) {
+                    true => Ok(syncfs(&folder)?),
+                    false => Ok(()),
+                }
+            };
+            let mut flush = flush;
+            flush().map_err(at(top))?;
+        }
+        Ok(())
+    }
+}
+
+/// Entries to remove, those in a folder before the folder; not those that make room for another kind.
+fn removed<'m>(changes: &[Change], now: &'m Manifest) -> Vec<&'m Entry> {
+    let other_kind = |path: &str| {
+        let mut kinds = changes.iter().filter(|it| it.what == What::Kind);
+        kinds.any(|it| is_below(path, &it.path))
+    };
+    let removed = changes.iter().rev().filter(|it| it.what == What::Removed);
+    let removed = removed.filter(|it| !other_kind(&it.path));
+    removed.filter_map(|it| now.find(&it.path)).collect()
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder)
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn sweep(folder: &OwnedFd, depth: usize) {
+    const DEPTH_MAX: usize = 64;
+    let Ok(names) = Dir::read_from(folder) else {
+        return;
+    };
+    for entry in names.flatten() {
+        let Ok(name) = entry.file_name().to_str() else {
+            continue;
+        };
+        if is_ours(name) {
+            let _ = unlinkat(folder, name, AtFlags::empty());
+        } else if entry.file_type() == FileType::Directory
+            && !matches!(name, "." | "..")
+            && depth < DEPTH_MAX
+        {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            if let Ok(below) = openat(folder, name, flags, Mode::empty()) {
+                sweep(&below, depth + 1);
+            }
+        }
+    }
+}
+
+/// The name beside a file under which its successor is prepared.
+fn ours(name: &str) -> String {
+    format!(".{name}.spared")
+}
+
+fn owner(access: &Access) -> io::Result<(Uid, Gid)> {
+    let uid = Accounts::uid(&access.owner).map_err(io::Error::other)?;
+    let gid = Accounts::gid(&access.group).map_err(io::Error::other)?;
+    Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
+}
+
+fn set_access(fd: BorrowedFd<'_>, access: &Access) -> io::Result<()> {
+    let (uid, gid) = owner(access)?;
+    let is = fstat(fd)?;
+    if (is.st_uid, is.st_gid) != (uid.as_raw(), gid.as_raw()) {
+        fchown(fd, Some(uid), Some(gid))?;
+    }
+    remove_xattrs(fd, access)?;
+    // after the owner, as changing that clears bits; before the access list, whose mask is part of the mode
+    fchmod(fd, Mode::from_raw_mode(access.mode))?;
+    for (name, value) in &access.xattrs {
+        fsetxattr(fd, name.as_str(), value, XattrFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// Removes attributes that it must not have: a folder's default access list makes some.
+fn remove_xattrs(fd: BorrowedFd<'_>, access: &Access) -> io::Result<()> {
+    const NAMES_MAX: usize = 64 << 10;
+    let mut names = Vec::with_capacity(NAMES_MAX);
+    match flistxattr(fd, rustix::buffer::spare_capacity(&mut names)) {
+        Ok(_) => {}
+        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(()),
+        Err(errno) => return Err(errno.into()),
+    }
+    let names = names.split(|byte| *byte == 0);
+    let names = names.filter_map(|it| std::str::from_utf8(it).ok());
+    for name in names.filter(|it| travels(it)) {
+        if !access.xattrs.iter().any(|(wanted, _)| wanted == name) {
+            fremovexattr(fd, name)?;
+        }
+    }
+    Ok(())
+}
+
+fn at(path: &str) -> impl FnOnce(io::Error) -> String {
+    move |error| format!("{path}: {error}")
+}

@@ -1,0 +1,259 @@
+//! What this half keeps: contents by their hash, states of each tree, and the journal of a change.
+//!
+//! All of it belongs to root. What the other half staged is copied here, and its hash computed on the way,
+//! before anything is done with it.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use spared_sdk::file::{Access, remove, replace};
+use spared_tree::local::StateInfo;
+use spared_tree::{Hash, Hasher, Kind, Manifest};
+
+const JOURNAL: &str = "journal";
+const CONTENTS: &str = "contents";
+const STATES: &str = "states";
+
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// A tree as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub number: u64,
+    pub kept_s: u64,
+    /// What replaced it.
+    pub why: String,
+    pub manifest: Manifest,
+}
+
+/// A change that has begun, and the state that an interrupted one goes back to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    pub tree: String,
+    pub state: u64,
+}
+
+impl Store {
+    /// # Errors
+    /// A sentence.
+    pub fn open(folder: &Path) -> Result<Self, String> {
+        for name in [CONTENTS, STATES] {
+            make_folder(&folder.join(name))?;
+        }
+        let folder = folder.to_owned();
+        Ok(Self { folder })
+    }
+
+    /// A folder for the check of a new state.
+    pub fn view(&self) -> PathBuf {
+        self.folder.join("view")
+    }
+
+    /// # Errors
+    /// A sentence.
+    pub fn content(&self, hash: Hash) -> Result<File, String> {
+        let path = self.content_path(hash);
+        File::open(&path).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Takes a content in, unless it is there.
+    ///
+    /// # Errors
+    /// A sentence; it is not of this hash, for one.
+    pub fn take(
+        &self,
+        hash: Hash,
+        size: u64,
+        open: impl FnOnce() -> io::Result<File>,
+    ) -> Result<(), String> {
+        let path = self.content_path(hash);
+        if fs::metadata(&path).is_ok_and(|it| it.len() == size) {
+            return Ok(());
+        }
+        let part = path.with_extension("part");
+        let copied = open().and_then(|from| copy(&from, &part, size));
+        let copied = copied.and_then(|found| match found == hash {
+            true => fs::rename(&part, &path),
+            false => Err(io::Error::other("is not what was announced")),
+        });
+        copied.map_err(|error| {
+            let _ = fs::remove_file(&part);
+            format!("content {hash}: {error}")
+        })
+    }
+
+    /// Keeps a state of a tree, all contents of which are here.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn keep(&self, tree: &str, why: &str, manifest: Manifest) -> Result<State, String> {
+        let folder = self.folder.join(STATES).join(tree);
+        make_folder(&folder)?;
+        let last = self.numbers(tree).last().copied().unwrap_or(0);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let state = State {
+            number: last.saturating_add(1),
+            kept_s: now.map_or(0, |it| it.as_secs()),
+            why: why.to_owned(),
+            manifest,
+        };
+        let bytes = postcard::to_stdvec(&state).map_err(|error| error.to_string())?;
+        // the contents, too: the state promises them
+        self.flush()?;
+        let path = folder.join(state.number.to_string());
+        replace(&path, &bytes, Access::Private, || Ok(()))?;
+        Ok(state)
+    }
+
+    /// # Errors
+    /// There is no such state, or it cannot be read.
+    pub fn state(&self, tree: &str, number: u64) -> Result<State, String> {
+        let path = self.folder.join(STATES).join(tree);
+        let path = path.join(number.to_string());
+        let bytes = fs::read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                format!("tree \"{tree}\" has no state {number}: see `sparectl files log {tree}`")
+            }
+            _ => format!("{}: {error}", path.display()),
+        })?;
+        postcard::from_bytes(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// The states of a tree, oldest first.
+    pub fn states(&self, tree: &str, present: Option<Hash>) -> Vec<StateInfo> {
+        let numbers = self.numbers(tree).into_iter();
+        let states = numbers.filter_map(|number| self.state(tree, number).ok());
+        let info = |state: State| StateInfo {
+            number: state.number,
+            kept_s: state.kept_s,
+            digest: state.manifest.digest(),
+            files: state.manifest.files() as u64,
+            is_present: Some(state.manifest.digest()) == present,
+            why: state.why,
+        };
+        states.map(info).collect()
+    }
+
+    /// Deletes all states of a tree but the newest ones, and contents that no state has.
+    pub fn prune(&self, tree: &str, keep: usize) {
+        let numbers = self.numbers(tree);
+        let old = numbers.len().saturating_sub(keep);
+        for number in numbers.into_iter().take(old) {
+            let path = self.folder.join(STATES).join(tree);
+            let _ = fs::remove_file(path.join(number.to_string()));
+        }
+        let needed = self.needed();
+        for name in names(&self.folder.join(CONTENTS)) {
+            if !needed.contains(&name) {
+                let _ = fs::remove_file(self.folder.join(CONTENTS).join(name));
+            }
+        }
+    }
+
+    /// # Errors
+    /// A sentence.
+    pub fn journal(&self) -> Result<Option<Journal>, String> {
+        let path = self.folder.join(JOURNAL);
+        match fs::read(&path) {
+            Ok(bytes) => match postcard::from_bytes(&bytes) {
+                Ok(journal) => Ok(Some(journal)),
+                Err(error) => Err(format!("{}: {error}", path.display())),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
+    /// # Errors
+    /// A sentence; then nothing may change.
+    pub fn begin(&self, journal: &Journal) -> Result<(), String> {
+        let bytes = postcard::to_stdvec(journal).map_err(|error| error.to_string())?;
+        let path = self.folder.join(JOURNAL);
+        replace(&path, &bytes, Access::Private, || Ok(()))
+    }
+
+    /// # Errors
+    /// A sentence.
+    pub fn end(&self) -> Result<(), String> {
+        remove(&[self.folder.join(JOURNAL)])
+    }
+
+    fn flush(&self) -> Result<(), String> {
+        let flushed = File::open(&self.folder).and_then(|it| Ok(rustix::fs::syncfs(&it)?));
+        flushed.map_err(|error| format!("{}: {error}", self.folder.display()))
+    }
+
+    fn content_path(&self, hash: Hash) -> PathBuf {
+        self.folder.join(CONTENTS).join(hash.name())
+    }
+
+    fn numbers(&self, tree: &str) -> Vec<u64> {
+        let names = names(&self.folder.join(STATES).join(tree));
+        let numbers = names.iter().filter_map(|name| name.parse().ok());
+        let mut numbers: Vec<u64> = numbers.collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    fn needed(&self) -> BTreeSet<String> {
+        let mut needed = BTreeSet::new();
+        for tree in names(&self.folder.join(STATES)) {
+            for number in self.numbers(&tree) {
+                let Ok(state) = self.state(&tree, number) else {
+                    continue;
+                };
+                let hashes = state
+                    .manifest
+                    .entries
+                    .iter()
+                    .filter_map(|it| match it.kind {
+                        Kind::File { hash, .. } => Some(hash.name()),
+                        _ => None,
+                    });
+                needed.extend(hashes);
+            }
+        }
+        needed
+    }
+}
+
+/// Copies up to `size` bytes; returns their hash.
+fn copy(mut from: &File, to: &Path, size: u64) -> io::Result<Hash> {
+    let mut options = File::options();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    let mut to = options.open(to)?;
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 128 << 10];
+    let mut left = size;
+    loop {
+        let length = from.read(&mut buffer)?;
+        let bytes = buffer.get(..length).unwrap_or_default();
+        if bytes.is_empty() {
+            return Ok(hasher.end());
+        }
+        left = left
+            .checked_sub(length as u64)
+            .ok_or_else(|| io::Error::other("is longer than announced"))?;
+        hasher.add(bytes);
+        to.write_all(bytes)?;
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), String> {
+    let mut builder = fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(path);
+    made.map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.filter_map(|it| it.file_name().into_string().ok());
+    names.collect()
+}

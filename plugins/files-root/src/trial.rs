@@ -1,0 +1,168 @@
+//! The check of a new state before it is in place: its files are laid over the present ones, in a mount
+//! namespace that ends with the command.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use rustix::fs::{FileType, fstat};
+use spared_tree::config::Tree;
+use spared_tree::{Beneath, Manifest, Scanner};
+
+use crate::command::{self, Failed};
+use crate::put::Put;
+use crate::store::Store;
+
+const DEPTH_MAX: usize = 64;
+
+/// Arguments: pairs of a place and what is laid over it, then `--` and the command. A file that is not there yet
+/// has no place to lay anything over: the folder that it will be in gets one more layer.
+const SCRIPT: &str = r#"while [ "$1" != -- ]; do
+	if [ -e "$1" ] || [ -L "$1" ]; then mount --bind "$2" "$1"
+	else mount -t overlay -o "ro,lowerdir=${2%/*}:${1%/*}" overlay "${1%/*}"; fi
+	shift 2
+done
+shift
+exec "$@""#;
+
+/// # Errors
+/// The check's, or a sentence why it could not be run.
+pub fn check(
+    beneath: &Beneath,
+    store: &Store,
+    tree: &Tree,
+    new: &Manifest,
+    stop: &AtomicBool,
+) -> Result<(), Failed> {
+    if tree.check.is_empty() {
+        return Ok(());
+    }
+    let view = store.view();
+    let _ = fs::remove_dir_all(&view);
+    let made = make(beneath, store, tree, new, &view);
+    let checked = made.map_err(Failed::Why).and_then(|()| {
+        let mut argv = words(&view, tree);
+        let mut command = tree.check.clone();
+        if let Some(name) = command.first_mut() {
+            let program = command::find(name).map_err(Failed::Why)?;
+            *name = program.display().to_string();
+        }
+        argv.extend(command);
+        let name = tree.check.first().map_or("", String::as_str);
+        command::run_as(name, &argv, stop)
+    });
+    let _ = fs::remove_dir_all(&view);
+    checked
+}
+
+fn words(view: &Path, tree: &Tree) -> Vec<String> {
+    let words = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "--",
+        "/bin/sh",
+        "-euc",
+        SCRIPT,
+        "check",
+    ];
+    let mut words: Vec<String> = words.map(str::to_owned).into();
+    for top in &tree.paths {
+        let over = format!("{}{top}", view.display());
+        // what the new state does not have cannot be hidden; an empty folder can be laid over
+        if Path::new(&over).exists() {
+            words.extend([top.clone(), over]);
+        }
+    }
+    words.push("--".to_owned());
+    words
+}
+
+/// The new state, and what is excluded of the present one, in a folder.
+fn make(
+    beneath: &Beneath,
+    store: &Store,
+    tree: &Tree,
+    new: &Manifest,
+    view: &Path,
+) -> Result<(), String> {
+    let shown = |error: std::io::Error| format!("{}: {error}", view.display());
+    let make_folder = |path: &Path| {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o755).create(path)
+    };
+    for top in &tree.paths {
+        let parent = format!("{}{top}", view.display());
+        let parent = Path::new(&parent).parent().unwrap_or(view);
+        make_folder(parent).map_err(shown)?;
+    }
+    let there = Beneath::new(view).map_err(shown)?;
+    let put = Put {
+        beneath: &there,
+        store,
+        tree,
+        step: &|_| (),
+    };
+    put.run(&mut Scanner::default(), new)?;
+    for top in &tree.paths {
+        copy_excluded(beneath, tree, top, view, 0)?;
+    }
+    Ok(())
+}
+
+/// Copies the excluded files of a folder, which stay as they are.
+fn copy_excluded(
+    beneath: &Beneath,
+    tree: &Tree,
+    path: &str,
+    view: &Path,
+    depth: usize,
+) -> Result<(), String> {
+    let shown = |error: std::io::Error| format!("{path}: {error}");
+    let is_folder = |path: &str| {
+        let stat = beneath.stat(path).ok().flatten();
+        stat.is_some_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory)
+    };
+    let to = format!("{}{path}", view.display());
+    if !is_folder(path) || depth > DEPTH_MAX {
+        return Ok(());
+    }
+    let folder = beneath.folder(path).map_err(shown)?;
+    let names = rustix::fs::Dir::read_from(&folder).map_err(|it| shown(it.into()))?;
+    for name in names.flatten() {
+        let Some(name) = name
+            .file_name()
+            .to_str()
+            .ok()
+            .filter(|it| *it != "." && *it != "..")
+        else {
+            continue;
+        };
+        let below = format!("{path}/{name}");
+        if is_folder(&below) {
+            copy_excluded(beneath, tree, &below, view, depth + 1)?;
+        } else if tree.excludes(&below) && Path::new(&to).is_dir() {
+            copy(beneath, &below, Path::new(&format!("{to}/{name}"))).map_err(shown)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(beneath: &Beneath, from: &str, to: &Path) -> std::io::Result<()> {
+    // links and pipes are passed over: no check needs those of the node
+    let Ok(mut file) = beneath.file(from) else {
+        return Ok(());
+    };
+    let stat = fstat(file.as_fd())?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Ok(());
+    }
+    let mut copy = fs::File::create(to)?;
+    std::io::copy(&mut file, &mut copy)?;
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(stat.st_mode & 0o777);
+    copy.set_permissions(mode)?;
+    std::os::unix::fs::fchown(&copy, Some(stat.st_uid), Some(stat.st_gid))
+}

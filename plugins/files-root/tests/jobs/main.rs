@@ -1,0 +1,8 @@
+//! Changes of real trees: whole, refused, taken back, and cut off at every step.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod cut;
+mod node;
+mod refused;
+mod whole;

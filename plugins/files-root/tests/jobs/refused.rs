@@ -1,0 +1,200 @@
+//! What the other half may ask for, if it is not what it should be, changes nothing.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use spared_tree::local::Request;
+use spared_tree::{Entry, Hash, Kind};
+
+use crate::node::{Node, files};
+use crate::whole::{new, old};
+
+fn refused(test: &str, spoil: impl FnOnce(&Node, &mut Request), why: &str) {
+    let node = Node::new(test, "");
+    node.write(&old());
+    let before = node.read();
+    let mut request = node.stage(&new());
+    spoil(&node, &mut request);
+    let found = node.run(&request).unwrap_err();
+    assert!(found.contains(why), "{found}");
+    assert_eq!(node.read(), before);
+    assert!(node.jobs(&|_| ()).recover().is_none());
+}
+
+fn stage_entry(node: &Node, request: &mut Request, change: impl FnOnce(&mut Entry)) {
+    let mut manifest = node.manifest_of(&new());
+    let entry = manifest
+        .entries
+        .iter_mut()
+        .find(|it| it.path.ends_with("/fw.conf"));
+    change(entry.unwrap());
+    manifest.entries.sort_by(|a, b| a.path.cmp(&b.path));
+    *request = node.stage_manifest(&manifest);
+}
+
+#[test]
+fn a_tree_that_is_not_configured() {
+    let spoil = |_: &Node, request: &mut Request| {
+        if let Request::Install { tree, .. } = request {
+            "../etc".clone_into(tree);
+        }
+    };
+    refused("name", spoil, "has no tree \"../etc\"");
+}
+
+#[test]
+fn a_tree_that_has_changed_meanwhile() {
+    let node = Node::new("meanwhile", "");
+    node.write(&old());
+    let request = node.stage(&new());
+    fs::write(node.folder.join("etc/fw/a"), "by hand").unwrap();
+    let before = node.read();
+    let why = node.run(&request).unwrap_err();
+    assert_eq!(why, "tree \"fw\" has changed on this node meanwhile");
+    assert_eq!(node.read(), before);
+}
+
+#[test]
+fn a_path_outside() {
+    let spoil = |node: &Node, request: &mut Request| {
+        let outside = node.folder.join("etc/passwd").display().to_string();
+        stage_entry(node, request, |it| it.path = outside);
+    };
+    refused("outside", spoil, "is not below the paths of tree \"fw\"");
+}
+
+#[test]
+fn an_account_that_is_not_here() {
+    let spoil = |node: &Node, request: &mut Request| {
+        stage_entry(node, request, |it| {
+            it.access.owner = "nobody-of-this-name".to_owned()
+        });
+    };
+    refused(
+        "account",
+        spoil,
+        "there is no user \"nobody-of-this-name\" here",
+    );
+}
+
+#[test]
+fn a_content_that_is_another_a_longer_one_a_link_or_missing() {
+    let path = |node: &Node| node.folder.join("stage").join(Hash::of(b"new;").name());
+    let another = |node: &Node, _: &mut Request| fs::write(path(node), "bad;").unwrap();
+    refused("another", another, "is not what was announced");
+    let longer = |node: &Node, _: &mut Request| fs::write(path(node), "new;more").unwrap();
+    refused("longer", longer, "is longer than announced");
+    let link = |node: &Node, _: &mut Request| {
+        fs::write(node.folder.join("elsewhere"), "new;").unwrap();
+        fs::remove_file(path(node)).unwrap();
+        symlink("../elsewhere", path(node)).unwrap();
+    };
+    refused("link", link, "symbolic links");
+    let missing = |node: &Node, _: &mut Request| fs::remove_file(path(node)).unwrap();
+    refused("missing", missing, "No such file");
+    let size = |node: &Node, request: &mut Request| {
+        stage_entry(node, request, |it| {
+            let hash = Hash::of(b"new;");
+            it.kind = Kind::File { size: 1, hash };
+        });
+    };
+    refused("size", size, "is longer than announced");
+}
+
+#[test]
+fn a_list_of_files_that_is_none() {
+    let spoil = |node: &Node, request: &mut Request| {
+        let bytes = vec![0xff; 100];
+        let hash = Hash::of(&bytes);
+        fs::write(node.folder.join("stage").join(hash.name()), bytes).unwrap();
+        if let Request::Install { manifest, .. } = request {
+            *manifest = hash;
+        }
+    };
+    refused("list", spoil, "malformed list of files");
+}
+
+#[test]
+fn a_folder_of_the_tree_that_became_a_link_is_not_followed() {
+    let node = Node::new("followed", "");
+    node.write(&old());
+    let request = node.stage(&new());
+    let etc = node.folder.join("etc");
+    fs::rename(&etc, node.folder.join("elsewhere")).unwrap();
+    symlink("elsewhere", &etc).unwrap();
+    let why = node.run(&request).unwrap_err();
+    assert!(why.contains("symbolic link"), "{why}");
+    fs::remove_file(&etc).unwrap();
+    fs::rename(node.folder.join("elsewhere"), &etc).unwrap();
+    let mut expected = old();
+    expected.remove("fw/own.local");
+    assert_eq!(node.read(), expected);
+}
+
+#[test]
+fn a_folder_with_files_of_this_node_stays_and_so_does_all_else() {
+    let node = Node::new("own", "");
+    node.write(&files(&[
+        ("fw.conf", "old"),
+        ("fw/d/x", "x"),
+        ("fw/d/y.local", "y"),
+    ]));
+    let before = node.read();
+    let request = node.stage(&files(&[("fw.conf", "new"), ("fw/e", "e")]));
+    let why = node.run(&request).unwrap_err();
+    assert!(
+        why.contains("it holds excluded files of this node"),
+        "{why}"
+    );
+    assert_eq!(node.read(), before);
+    assert_eq!(
+        fs::read_to_string(node.folder.join("etc/fw/d/y.local")).unwrap(),
+        "y"
+    );
+}
+
+/// As under systemd, whose unit sees most folders read-only.
+#[test]
+fn a_folder_that_is_read_only_for_this_process_is_said_before_anything_changes() {
+    const SCRIPT: &str =
+        "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
+    const INSIDE: &str = "SPARED_TEST_READ_ONLY";
+    if let Some(folder) = std::env::var_os(INSIDE) {
+        let node = Node::at(folder.into());
+        let why = node.run(&node.kept()).unwrap_err();
+        assert!(
+            why.contains("etc/fw is read-only for spared: `systemctl edit"),
+            "{why}"
+        );
+        return;
+    }
+    let node = Node::new("read-only", "");
+    node.write(&old());
+    let before = node.read();
+    node.keep(&node.stage(&new()));
+    let test =
+        "refused::a_folder_that_is_read_only_for_this_process_is_said_before_anything_changes";
+    let output = std::process::Command::new("unshare")
+        .args([
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-ec",
+            SCRIPT,
+            "sh",
+        ])
+        .arg(node.folder.join("etc"))
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, &node.folder)
+        .output();
+    let output = output.unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    if text.contains("unshare failed") {
+        eprintln!("skipped: this user may not make mount namespaces");
+        return;
+    }
+    assert!(output.status.success(), "{text}");
+    assert_eq!(node.read(), before);
+}

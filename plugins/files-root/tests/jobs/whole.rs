@@ -1,0 +1,229 @@
+//! Changes that succeed, and those that go back.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use spared_tree::local::Request;
+
+use crate::node::{Files, Node, files};
+
+pub const APPLY: &str = "apply = [\"sh\", \"-c\", \"cat @/etc/fw.conf >>@/applied\"]";
+
+pub fn old() -> Files {
+    files(&[
+        ("fw.conf", "old;"),
+        ("fw/a", "one"),
+        ("fw/b", "two"),
+        ("fw/own.local", "stays"),
+        ("fw/kind", "was a file"),
+        ("fw/folder/x", "x"),
+        ("fw/gone/deep/y", "y"),
+        ("fw/link", "-> a"),
+    ])
+}
+
+pub fn new() -> Files {
+    files(&[
+        ("fw.conf", "new;"),
+        ("fw/a", "one"),
+        ("fw/b", "secret"),
+        ("fw/c/d/e", "more"),
+        ("fw/kind/z", "is a folder"),
+        ("fw/folder", "is a file"),
+        ("fw/link", "-> b"),
+        ("fw/empty", "/"),
+    ])
+}
+
+fn without_own(mut files: Files) -> Files {
+    files.remove("fw/own.local");
+    files
+}
+
+#[test]
+fn a_tree_becomes_the_staged_one_and_an_earlier_state_comes_back() {
+    let node = Node::new("whole", APPLY);
+    node.write(&old());
+    let request = node.stage(&new());
+    let done = node.run(&request);
+    assert!(
+        done.as_ref().is_ok_and(|it| it.contains("are in place")),
+        "{done:?}"
+    );
+    assert_eq!(node.read(), new());
+    let etc = node.folder.join("etc/fw");
+    assert_eq!(fs::read_to_string(etc.join("own.local")).unwrap(), "stays");
+    assert_eq!(fs::metadata(etc.join("b")).unwrap().mode() & 0o7777, 0o600);
+    assert_eq!(node.applied(), "new;");
+    assert_eq!(node.leftovers(), [""; 0]);
+    // what was kept belongs to root alone
+    let kept = fs::metadata(node.folder.join("state/contents")).unwrap();
+    assert_eq!(kept.mode() & 0o777, 0o700);
+
+    // the other half has nothing staged then
+    fs::remove_dir_all(node.folder.join("stage")).unwrap();
+    let log = node.log();
+    assert_eq!((log.len(), log[0].number, log[0].is_present), (1, 1, false));
+    let back = Request::Back {
+        ticket: 7,
+        tree: "fw".to_owned(),
+        state: 1,
+    };
+    node.run(&back).unwrap();
+    assert_eq!(node.read(), without_own(old()));
+    assert_eq!(node.applied(), "new;old;");
+    let log = node.log();
+    assert_eq!(log.len(), 2);
+    assert!(log[0].is_present && !log[1].is_present);
+}
+
+#[test]
+fn times_and_attributes_come_with_a_content() {
+    let node = Node::new("access", "");
+    node.write(&files(&[("fw/a", "one")]));
+    let mut manifest = node.manifest_of(&files(&[("fw/a", "two")]));
+    let entry = manifest
+        .entries
+        .iter_mut()
+        .find(|it| it.path.ends_with("/a"))
+        .unwrap();
+    entry.modified = (1_000_000_000, 5);
+    entry.access.mode = 0o640;
+    let xattrs = vec![("user.origin".to_owned(), b"r2".to_vec())];
+    entry.access.xattrs = xattrs.clone();
+    let done = node.run(&node.stage_manifest(&manifest));
+    if done.as_ref().is_err_and(|it| it.contains("not supported")) {
+        eprintln!("skipped: this file system has no attributes");
+        return;
+    }
+    done.unwrap();
+    let about = fs::metadata(node.folder.join("etc/fw/a")).unwrap();
+    assert_eq!((about.mtime(), about.mtime_nsec()), (1_000_000_000, 5));
+    assert_eq!(about.mode() & 0o7777, 0o640);
+    let scanned = node.scan("etc");
+    let entry = scanned
+        .entries
+        .iter()
+        .find(|it| it.path.ends_with("/a"))
+        .unwrap();
+    assert_eq!(entry.access.xattrs, xattrs);
+}
+
+#[test]
+fn an_apply_that_fails_puts_the_old_files_back_and_applies_them() {
+    let apply = "apply = [\"sh\", \"-c\", \"cat @/etc/fw.conf >>@/applied; echo no luck; ! grep new @/etc/fw.conf >/dev/null\"]";
+    let node = Node::new("unapplied", apply);
+    node.write(&old());
+    let request = node.stage(&new());
+    let why = node.run(&request).unwrap_err();
+    assert_eq!(
+        why,
+        "the old state was put back: sh ended with exit code 1: no luck"
+    );
+    assert_eq!(node.read(), without_own(old()));
+    assert_eq!(node.applied(), "new;old;");
+}
+
+#[test]
+fn only_so_many_states_are_kept_and_no_content_that_none_has() {
+    let node = Node::new("keep", "keep = 2");
+    node.write(&files(&[("fw.conf", "0")]));
+    for n in 1..=4 {
+        let request = node.stage(&files(&[("fw.conf", &n.to_string())]));
+        node.run(&request).unwrap();
+    }
+    let numbers: Vec<u64> = node.log().iter().map(|it| it.number).collect();
+    assert_eq!(numbers, [3, 4]);
+    let contents = fs::read_dir(node.folder.join("state/contents")).unwrap();
+    assert_eq!(contents.count(), 2);
+}
+
+#[test]
+fn refused_changes_leave_nothing_in_the_store_however_many_there_are() {
+    let node = Node::new("refusals", "apply = [\"false\"]\nkeep = 2");
+    node.write(&files(&[("fw.conf", "0")]));
+    for n in 1..=5 {
+        let request = node.stage(&files(&[("fw.conf", &n.to_string())]));
+        node.run(&request).unwrap_err();
+        // no apply works, not even that of the old files
+        assert_eq!(node.read(), files(&[("fw.conf", "0")]));
+    }
+    let contents = fs::read_dir(node.folder.join("state/contents")).unwrap();
+    assert_eq!((node.log().len(), contents.count()), (2, 1));
+    let mut request = node.stage(&files(&[("fw.conf", "6")]));
+    if let Request::Install { expected, .. } = &mut request {
+        *expected = spared_tree::Hash([0; 32]);
+    }
+    node.run(&request).unwrap_err();
+    assert_eq!(node.log().len(), 2);
+}
+
+#[test]
+fn a_check_sees_the_new_files_in_their_place_and_the_nodes_own_beside_them() {
+    // it fails but for the new content, and tells what it saw
+    let check = "check = [\"sh\", \"-c\", \"cat @/etc/fw.conf @/etc/fw/b @/etc/fw/own.local >@/seen; \
+        ls @/etc/fw >>@/seen; grep -q new @/etc/fw.conf\"]";
+    let node = Node::new("check", check);
+    node.write(&old());
+    let before = node.read();
+    if !can_mount() {
+        eprintln!("skipped: this user may not make mount namespaces");
+        return;
+    }
+    node.run(&node.stage(&new())).unwrap();
+    let seen = fs::read_to_string(node.folder.join("seen")).unwrap();
+    assert_eq!(
+        seen,
+        "new;secretstaysa\nb\nc\nempty\nfolder\nkind\nlink\nown.local\n"
+    );
+    let why = node.run(&node.stage(&before)).unwrap_err();
+    assert!(
+        why.starts_with("the check refused it, nothing was changed"),
+        "{why}"
+    );
+    assert_eq!(node.read(), new());
+    assert!(!node.folder.join("state/view").exists());
+}
+
+#[test]
+fn a_check_sees_a_file_that_is_not_there_yet() {
+    let node = Node::new(
+        "layer",
+        "check = [\"grep\", \"-q\", \"new\", \"@/etc/fw.conf\"]",
+    );
+    node.write(&files(&[("fw/a", "one")]));
+    if !can_mount() {
+        eprintln!("skipped: this user may not make mount namespaces");
+        return;
+    }
+    let done = node.run(&node.stage(&new()));
+    if done.as_ref().is_err_and(|it| it.contains("overlay")) {
+        eprintln!("skipped: {done:?}");
+        return;
+    }
+    done.unwrap();
+    assert_eq!(node.read(), new());
+}
+
+fn can_mount() -> bool {
+    let mut command = std::process::Command::new("unshare");
+    let output = command.args(["--mount", "true"]).output();
+    output.is_ok_and(|it| it.status.success())
+}
+
+#[test]
+fn a_file_mode_is_kept_by_the_way_back() {
+    let node = Node::new("modes", "");
+    node.write(&old());
+    let path = node.folder.join("etc/fw/b");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    node.run(&node.stage(&new())).unwrap();
+    let tree = "fw".to_owned();
+    let back = Request::Back {
+        ticket: 7,
+        tree,
+        state: 1,
+    };
+    node.run(&back).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+}

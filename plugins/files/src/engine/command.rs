@@ -1,0 +1,171 @@
+//! What people ask for.
+
+use spared_sdk::Value;
+use spared_tree::local::Request;
+
+use super::root::Pending;
+use super::transfer::Purpose;
+use super::{Action, Engine, Reply, Then};
+use crate::wire::{How, Message};
+
+pub const USAGE: &str = "usage: files [status] | diff TREE | push TREE [--dry-run] [--anyway] | \
+    pull TREE [--dry-run] [--anyway] | log TREE | back TREE STATE | stop";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    Diff(String),
+    Push(String, How),
+    Pull(String, How),
+    Log(String),
+    Back(String, u64),
+    Stop,
+}
+
+/// The command of these words; None: none that fits.
+pub fn parse(argv: &[&str]) -> Option<Command> {
+    Some(match *argv {
+        ["diff", tree] => Command::Diff(tree.to_owned()),
+        ["push", tree, ref options @ ..] => Command::Push(tree.to_owned(), how(options)?),
+        ["pull", tree, ref options @ ..] => Command::Pull(tree.to_owned(), how(options)?),
+        ["log", tree] => Command::Log(tree.to_owned()),
+        ["back", tree, state] => Command::Back(tree.to_owned(), state.parse().ok()?),
+        ["stop"] => Command::Stop,
+        _ => return None,
+    })
+}
+
+fn how(options: &[&str]) -> Option<How> {
+    let mut how = How::default();
+    for option in options {
+        match *option {
+            "--dry-run" => how.is_dry = true,
+            "--anyway" => how.anyway = true,
+            _ => return None,
+        }
+    }
+    Some(how)
+}
+
+impl Engine {
+    /// Begins a command; its answer is an action with this token.
+    pub fn handle_command(&mut self, now_ns: u64, token: u64, command: Command) {
+        let tree = match &command {
+            Command::Stop => return self.stop(now_ns, token),
+            Command::Diff(tree)
+            | Command::Push(tree, _)
+            | Command::Pull(tree, _)
+            | Command::Log(tree)
+            | Command::Back(tree, _) => tree.clone(),
+        };
+        if self.tree(&tree).is_none() {
+            let names: Vec<&str> = self.trees.iter().map(|it| it.name()).collect();
+            let names = names.join(", ");
+            return self.refuse(token, format!("no tree \"{tree}\"; there are {names}"));
+        }
+        if !self.has_root() {
+            let why = "the plugin files-root does not run: see `sparectl plugins`";
+            return self.refuse(token, why);
+        }
+        if !matches!(command, Command::Log(_)) {
+            if let Some(why) = self.is_busy() {
+                return self.refuse(token, why);
+            }
+        }
+        let receive = |purpose| Then::Receive { token, purpose };
+        match command {
+            Command::Diff(_) => self.after_scan(&tree, receive(Purpose::Diff)),
+            Command::Pull(_, how) => self.after_scan(&tree, receive(Purpose::Pull(how))),
+            Command::Push(_, how) => self.after_scan(&tree, Then::Push { token, how }),
+            Command::Log(_) => {
+                let ticket = self.ticket();
+                self.pending.insert(ticket, Pending::Log { token });
+                let request = Request::Log { ticket, tree };
+                self.actions.push_back(Action::Request(request));
+            }
+            Command::Back(_, state) => {
+                let ticket = self.ticket();
+                let back = Pending::Back {
+                    token,
+                    tree: tree.clone(),
+                };
+                self.pending.insert(ticket, back);
+                let request = Request::Back {
+                    ticket,
+                    tree,
+                    state,
+                };
+                self.actions.push_back(Action::Request(request));
+            }
+            Command::Stop => {}
+        }
+    }
+
+    fn stop(&mut self, now_ns: u64, token: u64) {
+        if let Some(offer) = &self.offer {
+            let ticket = offer.ticket;
+            self.send(&Message::Stop { ticket });
+            return self.answer_lines(token, &["asked the peer to stop".to_owned()]);
+        }
+        match &self.transfer {
+            None => self.refuse(token, "nothing is under way"),
+            Some(it) if it.is_installing() => {
+                self.refuse(
+                    token,
+                    "the files are being put in place: that ends by itself",
+                );
+            }
+            Some(_) => {
+                self.end_transfer(now_ns, Err("stopped".to_owned()));
+                self.answer_lines(token, &["stopped".to_owned()]);
+            }
+        }
+    }
+
+    /// Lines of a result, as rows.
+    pub(super) fn answer_lines(&mut self, token: u64, lines: &[String]) {
+        let row = |(at, line): (usize, &String)| {
+            let key = match lines.len() {
+                1 => "result".to_owned(),
+                _ => format!("change.{}", at + 1),
+            };
+            (key, Value::Text(line.clone()))
+        };
+        let answer = Reply {
+            rows: lines.iter().enumerate().map(row).collect(),
+            ..Reply::default()
+        };
+        self.actions.push_back(Action::Answer { token, answer });
+    }
+
+    pub(super) fn answer_later(&mut self, token: u64) {
+        let text = "still under way: see `sparectl files`, and `sparectl files stop`".to_owned();
+        self.answer_lines(token, &[text]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_commands_or_nothing() {
+        let how = How {
+            is_dry: true,
+            anyway: false,
+        };
+        let push = Command::Push("fw".to_owned(), how);
+        assert_eq!(parse(&["push", "fw", "--dry-run"]), Some(push));
+        assert_eq!(
+            parse(&["back", "fw", "3"]),
+            Some(Command::Back("fw".to_owned(), 3))
+        );
+        for words in [
+            &["push"][..],
+            &["push", "fw", "now"],
+            &["back", "fw", "x"],
+            &["stop", "x"],
+        ] {
+            assert_eq!(parse(words), None, "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! Decides what trees are to each other, and moves them between the nodes on request; without I/O.
+//!
+//! | from | what comes in |
+//! |---|---|
+//! | the peer | `handle_up`, `handle_message`, `handle_down` |
+//! | the root half | `handle_root_up`, `handle_answer`, `handle_root_down` |
+//! | people | `handle_command` |
+//! | the disk | `handle_stored`, `handle_staged` |
+
+mod command;
+mod receive;
+mod root;
+mod serve;
+mod status;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod tree;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use spared_sdk::{Trouble, Value};
+use spared_tree::config::Settings;
+use spared_tree::local::Request;
+use spared_tree::{Hash, Manifest};
+
+pub use command::{Command, USAGE, parse};
+use root::Pending;
+use serve::Serving;
+pub use transfer::Piece;
+use transfer::Transfer;
+use tree::{Relation, TreeInfo};
+
+use crate::wire::{How, Message, decode, encode};
+
+/// Interval between two looks at a tree.
+const SCAN_NS: u64 = 10_000_000_000;
+/// Longest silence of the peer within a transfer.
+const SILENCE_NS: u64 = 30_000_000_000;
+/// Time after which somebody who waits is told that it goes on; the host waits 12 s.
+const ANSWER_NS: u64 = 10_000_000_000;
+/// Time that the root half has to start.
+const START_NS: u64 = 10_000_000_000;
+/// Messages that wait before more is read for the peer.
+const OUTBOX_MAX: usize = 4;
+const OUTBOX_LIMIT: usize = 512;
+/// What may wait for a tree to be read.
+const WAITING_MAX: usize = 16;
+
+pub enum Action {
+    /// To the root half.
+    Request(Request),
+    /// A piece of a content, into the stage. `handle_stored` follows.
+    Store(Piece),
+    /// The manifest, into the stage. `handle_staged` follows.
+    Stage(Vec<u8>),
+    /// The stage is not needed any more.
+    Unstage,
+    /// What both nodes have, for the next worker.
+    Remember {
+        tree: String,
+        manifest: Arc<Manifest>,
+    },
+    Event(String),
+    Answer {
+        token: u64,
+        answer: Reply,
+    },
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reply {
+    pub rows: Vec<(String, Value)>,
+    pub attention: bool,
+    /// Why it was not done.
+    pub refused: Option<String>,
+}
+
+/// What waits for a tree to be read.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    /// Somebody here wants to compare or to have the peer's tree.
+    Receive {
+        token: u64,
+        purpose: transfer::Purpose,
+    },
+    /// Somebody here wants the peer to have this tree.
+    Push { token: u64, how: How },
+    /// The peer offers its tree.
+    Offered { ticket: u64, how: How },
+    /// The peer asks for the manifest.
+    Asked { ticket: u64 },
+}
+
+/// An offer to the peer that it has not reported on.
+#[derive(Debug)]
+struct Offer {
+    ticket: u64,
+    tree: String,
+    began_ns: u64,
+}
+
+pub struct Engine {
+    /// Name of the peer.
+    peer: String,
+    trees: Vec<TreeInfo>,
+    is_up: bool,
+    root_since_ns: Option<u64>,
+    /// Time at which the root half should be there; None: it is missed already.
+    root_due_ns: Option<u64>,
+    tickets: u64,
+    /// What the root half was asked for, by ticket.
+    pending: BTreeMap<u64, Pending>,
+    /// What waits for a tree to be read: its name, whether the reading has begun, and what follows.
+    waiting: Vec<(String, bool, Then)>,
+    transfer: Option<Transfer>,
+    offer: Option<Offer>,
+    /// Who waits for the end of the transfer or the offer, and until when.
+    asker: Option<(u64, u64)>,
+    serving: Serving,
+    outbox: VecDeque<Vec<u8>>,
+    actions: VecDeque<Action>,
+    /// Result of the last change of each tree, and its time.
+    results: BTreeMap<String, (u64, String)>,
+}
+
+impl Engine {
+    /// `bases` are what both nodes last had, by tree; `seed` differs in each life of this worker.
+    pub fn new(
+        now_ns: u64,
+        seed: u64,
+        peer: String,
+        settings: &Settings,
+        mut bases: BTreeMap<String, Manifest>,
+    ) -> Self {
+        let trees = settings.trees.iter();
+        let trees = trees.map(|it| TreeInfo::new(it.clone(), bases.remove(&it.name)));
+        Self {
+            peer,
+            trees: trees.collect(),
+            is_up: false,
+            root_since_ns: None,
+            root_due_ns: Some(now_ns.saturating_add(START_NS)),
+            tickets: seed,
+            pending: BTreeMap::new(),
+            waiting: Vec::new(),
+            transfer: None,
+            offer: None,
+            asker: None,
+            serving: Serving::default(),
+            outbox: VecDeque::new(),
+            actions: VecDeque::new(),
+            results: BTreeMap::new(),
+        }
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.tickets = self.tickets.wrapping_add(1);
+        self.tickets
+    }
+
+    fn send(&mut self, message: &Message) {
+        // a peer that asks without reading gets no further answers
+        if self.is_up && self.outbox.len() < OUTBOX_LIMIT {
+            self.outbox.push_back(encode(message));
+        }
+    }
+
+    fn tree(&self, name: &str) -> Option<&TreeInfo> {
+        self.trees.iter().find(|it| it.name() == name)
+    }
+
+    fn tree_mut(&mut self, name: &str) -> Option<&mut TreeInfo> {
+        self.trees.iter_mut().find(|it| it.name() == name)
+    }
+
+    /// Has a tree read, and goes on with `then`.
+    fn after_scan(&mut self, name: &str, then: Then) {
+        if !self.has_root() {
+            return self.give_up(then, "the plugin files-root does not run");
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            return self.give_up(then, "too much waits already");
+        }
+        let is_read = self.tree(name).is_some_and(|it| it.scan.ticket.is_none());
+        self.waiting.push((name.to_owned(), is_read, then));
+        self.scan(name);
+    }
+
+    /// Has a tree read, unless it is being read.
+    fn scan(&mut self, name: &str) {
+        if self.root_since_ns.is_none() {
+            return;
+        }
+        let ticket = self.ticket();
+        let Some(tree) = self.tree_mut(name) else {
+            return;
+        };
+        if tree.scan.ticket.is_some() {
+            return;
+        }
+        tree.scan.ticket = Some(ticket);
+        let request = Request::Scan {
+            ticket,
+            tree: name.to_owned(),
+            known: tree.digest(),
+        };
+        let scan = Pending::Scan {
+            tree: name.to_owned(),
+            bytes: Vec::new(),
+        };
+        self.pending.insert(ticket, scan);
+        self.actions.push_back(Action::Request(request));
+    }
+
+    /// Takes the result of a reading.
+    fn handle_scanned(&mut self, now_ns: u64, name: &str, own: Result<Arc<Manifest>, String>) {
+        let Some(tree) = self.tree_mut(name) else {
+            return;
+        };
+        tree.scan.ticket = None;
+        tree.scan.due_ns = now_ns.saturating_add(SCAN_NS);
+        if tree.set_own(now_ns, own) {
+            self.tell(name);
+        }
+        self.agree(name);
+        let mut ready = Vec::new();
+        self.waiting.retain_mut(|(of, is_read, then)| {
+            let is_ready = of == name && *is_read;
+            if is_ready {
+                ready.push(*then);
+            }
+            *is_read |= of == name;
+            !is_ready
+        });
+        for then in ready {
+            self.go_on(now_ns, name, then);
+        }
+        if self.waiting.iter().any(|(of, ..)| of == name) {
+            self.scan(name);
+        }
+    }
+
+    /// Tells the peer what a tree is here.
+    fn tell(&mut self, name: &str) {
+        if let Some(state) = self.tree(name).and_then(TreeInfo::state) {
+            self.send(&Message::State(state));
+        }
+    }
+
+    /// Remembers what both nodes have, once it is the same.
+    fn agree(&mut self, name: &str) {
+        let Some(tree) = self.tree_mut(name) else {
+            return;
+        };
+        if tree.relation() != Relation::Same || !tree.agree() {
+            return;
+        }
+        if let Some(manifest) = tree.base.clone() {
+            let tree = name.to_owned();
+            self.actions.push_back(Action::Remember { tree, manifest });
+        }
+        // what is different from it is another number now
+        self.tell(name);
+    }
+
+    fn give_up(&mut self, then: Then, why: &str) {
+        let why = why.to_owned();
+        match then {
+            Then::Receive { token, .. } | Then::Push { token, .. } => self.refuse(token, why),
+            Then::Offered { ticket, .. } => {
+                let result = Err(why);
+                self.send(&Message::Report { ticket, result });
+            }
+            Then::Asked { ticket } => self.send(&Message::Refuse { ticket, why }),
+        }
+    }
+
+    fn go_on(&mut self, now_ns: u64, name: &str, then: Then) {
+        let own = self.tree(name).and_then(|it| it.own.clone());
+        let own = own.unwrap_or_else(|| Err("was not read".to_owned()));
+        match (then, own) {
+            (Then::Receive { token, purpose }, Ok(_)) => {
+                // another may have begun meanwhile, whose asker waits
+                if let Some(why) = self.is_busy() {
+                    return self.refuse(token, why);
+                }
+                self.asker = Some((token, now_ns.saturating_add(ANSWER_NS)));
+                self.receive(now_ns, name, purpose);
+            }
+            (Then::Push { token, how }, Ok(_)) => self.push(now_ns, name, token, how),
+            (Then::Offered { ticket, how }, Ok(_)) => {
+                self.receive(now_ns, name, transfer::Purpose::Offer { ticket, how });
+            }
+            (Then::Asked { ticket }, Ok(own)) => self.serving.ask(ticket, name, own),
+            (then, Err(why)) => self.give_up(then, &why),
+        }
+    }
+
+    fn handle(&mut self, now_ns: u64, message: Message) {
+        match message {
+            Message::State(state) => {
+                let name = state.tree.clone();
+                if let Some(tree) = self.tree_mut(&name) {
+                    tree.peer = Some(state);
+                    self.agree(&name);
+                }
+            }
+            Message::Ask { ticket, tree } => match self.tree(&tree).is_some() {
+                true => self.after_scan(&tree, Then::Asked { ticket }),
+                false => self.refuse_peer(ticket, &tree),
+            },
+            Message::Fetch { ticket, hash } => {
+                if let Err(why) = self.serving.fetch(ticket, hash) {
+                    self.send(&Message::Refuse { ticket, why });
+                }
+            }
+            Message::Piece {
+                ticket,
+                bytes,
+                is_last,
+            } => self.handle_piece(now_ns, ticket, bytes, is_last),
+            Message::Refuse { ticket, why } => {
+                if self.transfer.as_ref().is_some_and(|it| it.ticket == ticket) {
+                    let why = format!("{}: {why}", self.peer);
+                    self.end_transfer(now_ns, Err(why));
+                }
+            }
+            Message::Offer { ticket, tree, how } => self.handle_offer(ticket, &tree, how),
+            Message::Report { ticket, result } => self.handle_report(now_ns, ticket, result),
+            Message::Stop { ticket } => self.handle_stop(now_ns, ticket),
+        }
+    }
+
+    fn refuse_peer(&mut self, ticket: u64, tree: &str) {
+        let name: String = tree.chars().filter(|c| !c.is_control()).take(40).collect();
+        let why = format!("there is no tree \"{name}\": compare files.toml of both nodes");
+        self.send(&Message::Refuse { ticket, why });
+    }
+
+    fn refuse(&mut self, token: u64, why: impl Into<String>) {
+        let refused = Some(why.into());
+        let answer = Reply {
+            refused,
+            ..Reply::default()
+        };
+        self.actions.push_back(Action::Answer { token, answer });
+    }
+
+    /// The root half's state; false: nothing can be done.
+    fn has_root(&self) -> bool {
+        self.root_since_ns.is_some()
+    }
+}
+
+impl spared_sdk::Engine for Engine {
+    type Action = Action;
+
+    fn handle_timeout(&mut self, now_ns: u64) {
+        let due = self.trees.iter().filter(|it| it.scan.due_ns <= now_ns);
+        let due: Vec<String> = due.map(|it| it.name().to_owned()).collect();
+        due.iter().for_each(|name| self.scan(name));
+        self.check_silence(now_ns);
+        self.root_due_ns = self.root_due_ns.filter(|it| *it > now_ns);
+        if let Some((token, _)) = self.asker.filter(|(_, until_ns)| *until_ns <= now_ns) {
+            self.asker = None;
+            self.answer_later(token);
+        }
+    }
+
+    fn next_timeout(&self, _now_ns: u64) -> Option<u64> {
+        let scans = self.trees.iter().filter(|it| it.scan.ticket.is_none());
+        let scans = scans.filter(|_| self.has_root()).map(|it| it.scan.due_ns);
+        let transfer = self.transfer.as_ref().filter(|it| !it.is_installing());
+        let silence = transfer.map(|it| it.moved_ns.saturating_add(SILENCE_NS));
+        let asker = self.asker.map(|(_, until_ns)| until_ns);
+        let root = self.root_due_ns.filter(|_| !self.has_root());
+        scans.chain(silence).chain(asker).chain(root).min()
+    }
+
+    fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        if self.outbox.len() < OUTBOX_MAX {
+            if let Some(message) = self.serving.poll_manifest() {
+                self.send(&message);
+            } else if let Some(wanted) = self.serving.poll_wanted() {
+                return Some(self.read(wanted));
+            }
+        }
+        None
+    }
+
+    fn handle_up(&mut self, _now_ns: u64, _wire: u32) {
+        self.is_up = true;
+        self.outbox.clear();
+        let names: Vec<String> = self.trees.iter().map(|it| it.name().to_owned()).collect();
+        names.iter().for_each(|name| self.tell(name));
+    }
+
+    fn handle_down(&mut self, now_ns: u64) {
+        self.is_up = false;
+        self.outbox.clear();
+        self.serving.clear();
+        self.trees.iter_mut().for_each(|it| it.peer = None);
+        self.waiting
+            .retain(|(.., then)| matches!(then, Then::Receive { .. } | Then::Push { .. }));
+        let lost = || Err(format!("the connection to {} was lost", self.peer));
+        if self.transfer.as_ref().is_some_and(|it| !it.is_installing()) {
+            let lost = lost();
+            self.end_transfer(now_ns, lost);
+        }
+        if self.offer.is_some() {
+            let why = format!(
+                "the connection to {} was lost: see `sparectl files` there",
+                self.peer
+            );
+            self.end_offer(now_ns, Err(why));
+        }
+    }
+
+    fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), String> {
+        self.handle(now_ns, decode(message)?);
+        Ok(())
+    }
+
+    fn poll_message(&mut self, _now_ns: u64) -> Option<&[u8]> {
+        self.outbox.front().map(Vec::as_slice)
+    }
+
+    fn message_sent(&mut self, _now_ns: u64) {
+        self.outbox.pop_front();
+    }
+
+    fn in_sync(&self) -> Option<Result<(), String>> {
+        // a failover loses nothing that was put in place; what was not is a trouble
+        Some(Ok(()))
+    }
+
+    fn troubles(&self) -> Vec<Trouble> {
+        status::troubles(self)
+    }
+}
+
+/// A digest that somebody may compare by eye.
+fn short(digest: Option<Hash>) -> String {
+    digest.map_or_else(|| "-".to_owned(), |it| it.to_string())
+}

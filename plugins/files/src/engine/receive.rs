@@ -1,0 +1,271 @@
+//! A tree of the peer on its way here, and an offer on its way there.
+
+use spared_tree::Manifest;
+use spared_tree::local::Request;
+
+use super::root::Pending;
+use super::transfer::{Purpose, Stage, Transfer, changes, lines};
+use super::tree::Relation;
+use super::{Action, Engine, Offer, SILENCE_NS, Then};
+use crate::wire::{How, Message};
+
+impl Engine {
+    /// Why nothing can begin now.
+    pub(super) fn is_busy(&self) -> Option<String> {
+        let transfer = self.transfer.as_ref().map(|it| &it.tree);
+        let tree = transfer.or(self.offer.as_ref().map(|it| &it.tree))?;
+        Some(format!(
+            "tree \"{tree}\" is under way: wait, or `sparectl files stop`"
+        ))
+    }
+
+    /// Asks the peer for its tree.
+    pub(super) fn receive(&mut self, now_ns: u64, name: &str, purpose: Purpose) {
+        let ticket = self.ticket();
+        let refusal = match (self.is_busy(), self.relation_of(name)) {
+            (Some(why), _) => Some(why),
+            (None, Some(Relation::Apart)) => Some(apart(name)),
+            (None, _) if !self.is_up => Some(format!("{} is not connected", self.peer)),
+            (None, _) => None,
+        };
+        let transfer = Transfer::new(now_ns, ticket, name, purpose);
+        if let Some(why) = refusal {
+            return self.answer(now_ns, &transfer, Err(why));
+        }
+        self.transfer = Some(transfer);
+        let tree = name.to_owned();
+        self.send(&Message::Ask { ticket, tree });
+    }
+
+    /// Has the peer ask for this node's tree.
+    pub(super) fn push(&mut self, now_ns: u64, name: &str, token: u64, how: How) {
+        if let Some(why) = self.is_busy() {
+            return self.refuse(token, why);
+        }
+        match self.relation_of(name) {
+            Some(Relation::Apart) => return self.refuse(token, apart(name)),
+            _ if !self.is_up => {
+                let why = format!("{} is not connected", self.peer);
+                return self.refuse(token, why);
+            }
+            _ => {}
+        }
+        let ticket = self.ticket();
+        self.offer = Some(Offer {
+            ticket,
+            tree: name.to_owned(),
+            began_ns: now_ns,
+        });
+        self.asker = Some((token, now_ns.saturating_add(super::ANSWER_NS)));
+        let tree = name.to_owned();
+        self.send(&Message::Offer { ticket, tree, how });
+    }
+
+    pub(super) fn handle_offer(&mut self, ticket: u64, name: &str, how: How) {
+        let refusal = match (self.is_busy(), self.relation_of(name)) {
+            (Some(why), _) => Some(why),
+            (None, None) => Some(format!("there is no such tree: {}", apart(name))),
+            (None, Some(Relation::Apart)) => Some(apart(name)),
+            (None, _) if !self.has_root() => Some("the plugin files-root does not run".to_owned()),
+            (None, _) => None,
+        };
+        match refusal {
+            Some(why) => {
+                let result = Err(why);
+                self.send(&Message::Report { ticket, result });
+            }
+            None => self.after_scan(name, Then::Offered { ticket, how }),
+        }
+    }
+
+    pub(super) fn handle_piece(&mut self, now_ns: u64, ticket: u64, bytes: Vec<u8>, is_last: bool) {
+        let Some(transfer) = self.transfer.as_mut().filter(|it| it.ticket == ticket) else {
+            return;
+        };
+        transfer.moved_ns = now_ns;
+        if !matches!(transfer.stage, Stage::Manifest(_)) {
+            match transfer.take_content(bytes, is_last) {
+                Ok(piece) => self.actions.push_back(Action::Store(piece)),
+                Err(why) => self.end_transfer(now_ns, Err(why)),
+            }
+            return;
+        }
+        let tree = self.trees.iter().find(|it| it.name() == transfer.tree);
+        let Some(tree) = tree else {
+            return self.end_transfer(now_ns, Err("the tree is gone".to_owned()));
+        };
+        match transfer.take_manifest(&tree.settings, &bytes, is_last) {
+            Ok(None) => {}
+            Ok(Some(manifest)) => self.handle_manifest(now_ns, manifest),
+            Err(why) => {
+                let why = format!("the files of {} are refused: {why}", self.peer);
+                self.end_transfer(now_ns, Err(why));
+            }
+        }
+    }
+
+    fn handle_manifest(&mut self, now_ns: u64, new: Manifest) {
+        let Some(transfer) = &mut self.transfer else {
+            return;
+        };
+        let tree = self.trees.iter().find(|it| it.name() == transfer.tree);
+        let Some((tree, own)) = tree.and_then(|it| Some((it, it.manifest()?))) else {
+            return self.end_transfer(now_ns, Err("the tree cannot be read".to_owned()));
+        };
+        let changes = changes(own, &new);
+        let how = transfer.how();
+        if changes.is_empty() {
+            return self.end_transfer(now_ns, Ok(vec![nothing()]));
+        }
+        if transfer.purpose == Purpose::Diff || how.is_dry {
+            return self.end_transfer(now_ns, Ok(lines(&changes)));
+        }
+        if !tree.is_replaceable() && !how.anyway {
+            let why = format!(
+                "tree \"{}\" was changed on the node that would receive it, or never was the same on both: \
+                 see `sparectl files diff {0}`, and --anyway replaces it",
+                transfer.tree
+            );
+            return self.end_transfer(now_ns, Err(why));
+        }
+        transfer.fetch(own, new);
+        self.fetch(now_ns);
+    }
+
+    /// Asks for contents, and has the whole tree put in place once there is nothing more to ask for.
+    fn fetch(&mut self, _now_ns: u64) {
+        let Some(transfer) = &mut self.transfer else {
+            return;
+        };
+        let ticket = transfer.ticket;
+        let mut wanted = Vec::new();
+        while let Some(hash) = transfer.poll_fetch() {
+            wanted.push(hash);
+        }
+        let complete = transfer.complete();
+        for hash in wanted {
+            self.send(&Message::Fetch { ticket, hash });
+        }
+        if let Some(manifest) = complete {
+            self.actions.push_back(Action::Stage(manifest.encode()));
+        }
+    }
+
+    /// A piece is in the stage.
+    pub fn handle_stored(&mut self, now_ns: u64, is_last: bool, result: Result<(), String>) {
+        match result {
+            Err(why) => self.end_transfer(now_ns, Err(why)),
+            Ok(()) if is_last => self.fetch(now_ns),
+            Ok(()) => {}
+        }
+    }
+
+    /// The manifest is in the stage, under this hash.
+    pub fn handle_staged(&mut self, now_ns: u64, result: Result<spared_tree::Hash, String>) {
+        let manifest = match result {
+            Ok(hash) => hash,
+            Err(why) => return self.end_transfer(now_ns, Err(why)),
+        };
+        let ticket = self.ticket();
+        let Some(transfer) = &mut self.transfer else {
+            return;
+        };
+        let (Some(expected), true) = (transfer.expected, self.root_since_ns.is_some()) else {
+            let why = "the plugin files-root does not run".to_owned();
+            return self.end_transfer(now_ns, Err(why));
+        };
+        transfer.stage = Stage::Install;
+        let request = Request::Install {
+            ticket,
+            tree: transfer.tree.clone(),
+            manifest,
+            expected,
+            origin: self.peer.clone(),
+        };
+        self.pending.insert(ticket, Pending::Install);
+        self.actions.push_back(Action::Request(request));
+    }
+
+    pub(super) fn end_transfer(&mut self, now_ns: u64, result: Result<Vec<String>, String>) {
+        let Some(transfer) = self.transfer.take() else {
+            return;
+        };
+        self.actions.push_back(Action::Unstage);
+        if !matches!(transfer.purpose, Purpose::Diff) && !transfer.how().is_dry {
+            let text = result.clone().map(|lines| lines.join("; "));
+            let text = text.map(|it| format!("files of {}: {it}", self.peer));
+            self.note(now_ns, &transfer.tree, &text);
+        }
+        self.answer(now_ns, &transfer, result);
+        self.scan(&transfer.tree);
+    }
+
+    fn answer(&mut self, now_ns: u64, transfer: &Transfer, result: Result<Vec<String>, String>) {
+        match transfer.purpose {
+            Purpose::Offer { ticket, .. } => self.send(&Message::Report { ticket, result }),
+            Purpose::Diff | Purpose::Pull(_) => self.end_asker(now_ns, result),
+        }
+    }
+
+    fn end_asker(&mut self, _now_ns: u64, result: Result<Vec<String>, String>) {
+        let Some((token, _)) = self.asker.take() else {
+            return;
+        };
+        match result {
+            Ok(lines) => self.answer_lines(token, &lines),
+            Err(why) => self.refuse(token, why),
+        }
+    }
+
+    pub(super) fn handle_report(
+        &mut self,
+        now_ns: u64,
+        ticket: u64,
+        result: Result<Vec<String>, String>,
+    ) {
+        if self.offer.as_ref().is_some_and(|it| it.ticket == ticket) {
+            let shown = |why| format!("{}: {why}", self.peer);
+            self.end_offer(now_ns, result.map_err(shown));
+        }
+    }
+
+    pub(super) fn end_offer(&mut self, now_ns: u64, result: Result<Vec<String>, String>) {
+        if self.offer.take().is_some() {
+            self.end_asker(now_ns, result);
+        }
+    }
+
+    pub(super) fn handle_stop(&mut self, now_ns: u64, offer: u64) {
+        let is_it =
+            |it: &Transfer| matches!(it.purpose, Purpose::Offer { ticket, .. } if ticket == offer);
+        let transfer = self.transfer.as_ref();
+        if transfer.is_some_and(|it| is_it(it) && !it.is_installing()) {
+            self.end_transfer(now_ns, Err("stopped".to_owned()));
+        }
+    }
+
+    pub(super) fn check_silence(&mut self, now_ns: u64) {
+        let transfer = self.transfer.as_ref().filter(|it| !it.is_installing());
+        let until_ns = transfer.map(|it| it.moved_ns.saturating_add(SILENCE_NS));
+        if until_ns.is_some_and(|it| it <= now_ns) {
+            let why = format!(
+                "{} sent nothing for {} s",
+                self.peer,
+                SILENCE_NS / 1_000_000_000
+            );
+            self.end_transfer(now_ns, Err(why));
+        }
+    }
+
+    fn relation_of(&self, name: &str) -> Option<Relation> {
+        self.tree(name).map(super::TreeInfo::relation)
+    }
+}
+
+fn nothing() -> String {
+    "both nodes have the same".to_owned()
+}
+
+fn apart(name: &str) -> String {
+    format!("paths and exclude of tree \"{name}\" differ between the nodes: compare files.toml")
+}

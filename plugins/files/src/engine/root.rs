@@ -1,0 +1,213 @@
+//! What the root half is asked, and what it answers.
+
+use std::sync::Arc;
+
+use spared_sdk::Value;
+use spared_tree::local::{Answer, Request, StateInfo};
+use spared_tree::{MANIFEST_MAX, Manifest};
+
+use super::serve::Wanted;
+use super::{Action, Engine, Reply};
+
+/// What a ticket is for.
+#[derive(Debug)]
+pub(super) enum Pending {
+    Scan {
+        tree: String,
+        bytes: Vec<u8>,
+    },
+    /// A piece for the peer.
+    Read,
+    Install,
+    /// Somebody here wants the states.
+    Log {
+        token: u64,
+    },
+    /// Somebody here goes back.
+    Back {
+        token: u64,
+        tree: String,
+    },
+}
+
+const GONE: &str = "the plugin files-root has ended: see `sparectl events`";
+
+impl Engine {
+    pub fn handle_root_up(&mut self, now_ns: u64) {
+        self.root_since_ns = Some(now_ns);
+        self.trees.iter_mut().for_each(|it| it.scan.due_ns = now_ns);
+    }
+
+    pub fn handle_root_down(&mut self, now_ns: u64) {
+        self.root_since_ns = None;
+        self.root_due_ns = Some(now_ns.saturating_add(super::START_NS));
+        for (_, _, then) in std::mem::take(&mut self.waiting) {
+            self.give_up(then, GONE);
+        }
+        self.trees.iter_mut().for_each(|it| it.scan.ticket = None);
+        let pending = std::mem::take(&mut self.pending);
+        for pending in pending.into_values() {
+            match pending {
+                Pending::Scan { .. } => {}
+                Pending::Read => {
+                    let refusal = self.serving.handle_read(Err(GONE.to_owned()));
+                    refusal.iter().for_each(|it| self.send(it));
+                }
+                Pending::Install => self.end_transfer(now_ns, Err(GONE.to_owned())),
+                Pending::Log { token } | Pending::Back { token, .. } => self.refuse(token, GONE),
+            }
+        }
+    }
+
+    pub fn handle_answer(&mut self, now_ns: u64, answer: Answer) {
+        match answer {
+            Answer::Piece {
+                ticket,
+                bytes,
+                is_last,
+            } => self.handle_root_piece(now_ns, ticket, bytes, is_last),
+            Answer::Unchanged { ticket } => {
+                let Some(Pending::Scan { tree, .. }) = self.pending.remove(&ticket) else {
+                    return;
+                };
+                let own = self.tree(&tree).and_then(|it| it.own.clone());
+                let missing = || Err("was not read".to_owned());
+                self.handle_scanned(now_ns, &tree, own.unwrap_or_else(missing));
+            }
+            Answer::Done { ticket, result } => self.handle_done(now_ns, ticket, result),
+            Answer::States { ticket, states } => {
+                if let Some(Pending::Log { token }) = self.pending.remove(&ticket) {
+                    let rows = states.iter().map(row).collect();
+                    let answer = Reply {
+                        rows,
+                        ..Reply::default()
+                    };
+                    self.actions.push_back(Action::Answer { token, answer });
+                }
+            }
+            Answer::Event { tree, text } => {
+                self.results.insert(tree, (now_ns, text));
+            }
+        }
+    }
+
+    fn handle_root_piece(&mut self, now_ns: u64, ticket: u64, bytes: Vec<u8>, is_last: bool) {
+        match self.pending.get_mut(&ticket) {
+            Some(Pending::Scan { bytes: all, .. }) => {
+                all.extend_from_slice(&bytes);
+                if all.len() > MANIFEST_MAX {
+                    let why = format!("its list of files has more than {MANIFEST_MAX} bytes");
+                    return self.handle_done(now_ns, ticket, Err(why));
+                }
+                if !is_last {
+                    return;
+                }
+            }
+            Some(Pending::Read) => {
+                self.pending.remove(&ticket);
+                let piece = self.serving.handle_read(Ok((bytes, is_last)));
+                piece.iter().for_each(|it| self.send(it));
+                return;
+            }
+            _ => return,
+        }
+        if let Some(Pending::Scan { tree, bytes }) = self.pending.remove(&ticket) {
+            let own = Manifest::decode(&bytes).map(Arc::new);
+            self.handle_scanned(now_ns, &tree, own);
+        }
+    }
+
+    fn handle_done(&mut self, now_ns: u64, ticket: u64, result: Result<String, String>) {
+        let Some(pending) = self.pending.remove(&ticket) else {
+            return;
+        };
+        match pending {
+            Pending::Scan { tree, .. } => {
+                let why = result.err().unwrap_or_else(|| "was not read".to_owned());
+                self.handle_scanned(now_ns, &tree, Err(why));
+            }
+            Pending::Read => {
+                let why = result.err().unwrap_or_else(|| "was not read".to_owned());
+                let refusal = self.serving.handle_read(Err(why));
+                refusal.iter().for_each(|it| self.send(it));
+            }
+            Pending::Install => {
+                let lines = result.map(|text| vec![text]);
+                self.end_transfer(now_ns, lines);
+            }
+            Pending::Log { token } => self.refuse(token, result.err().unwrap_or_default()),
+            Pending::Back { token, tree } => {
+                self.note(now_ns, &tree, &result);
+                match result {
+                    Ok(text) => self.answer_lines(token, &[text]),
+                    Err(why) => self.refuse(token, why),
+                }
+                self.scan(&tree);
+            }
+        }
+    }
+
+    /// Asks for a piece of a content, for the peer.
+    pub(super) fn read(&mut self, wanted: Wanted) -> Action {
+        let ticket = self.ticket();
+        self.pending.insert(ticket, Pending::Read);
+        Action::Request(Request::Read {
+            ticket,
+            tree: wanted.tree,
+            hash: wanted.hash,
+            offset: wanted.offset,
+        })
+    }
+
+    /// Remembers how a change of a tree ended, and makes an event of it.
+    pub(super) fn note(&mut self, now_ns: u64, tree: &str, result: &Result<String, String>) {
+        let (Ok(text) | Err(text)) = result;
+        self.results.insert(tree.to_owned(), (now_ns, text.clone()));
+        let event = format!("tree \"{tree}\": {text}");
+        self.actions.push_back(Action::Event(event));
+    }
+}
+
+fn row(state: &StateInfo) -> (String, Value) {
+    let present = if state.is_present { ", as now" } else { "" };
+    let text = format!(
+        "{} at {}, {}, {} files{present}",
+        state.digest,
+        date(state.kept_s),
+        state.why,
+        state.files
+    );
+    (format!("state.{}", state.number), Value::Text(text))
+}
+
+/// "2026-11-22 19:12:18 UTC".
+fn date(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // days since 0000-03-01, by which leap days are the last of a year
+    let z = days.saturating_add(719_468);
+    let (era, day) = (z / 146_097, z % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(date(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(date(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(date(1_795_374_738), "2026-11-22 19:12:18 UTC");
+    }
+}

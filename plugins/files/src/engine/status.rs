@@ -1,0 +1,177 @@
+//! What is shown of the trees.
+
+use std::time::Duration;
+
+use spared_sdk::{Trouble, Value};
+
+use super::tree::{Relation, TreeInfo};
+use super::{Engine, short};
+
+impl Engine {
+    /// The line of `sparectl status`.
+    pub fn summary(&self) -> String {
+        let of = |it: &TreeInfo| (it.name().to_owned(), it.relation());
+        let all: Vec<_> = self.trees.iter().map(of).collect();
+        let same = all.iter().filter(|(_, it)| *it == Relation::Same).count();
+        let other = all.iter().filter(|(_, it)| *it != Relation::Same);
+        let other: Vec<String> = other
+            .take(3)
+            .map(|(name, it)| format!("{name}: {}", word(it)))
+            .collect();
+        match other.as_slice() {
+            [] => format!("{same} of {same} trees synchronized"),
+            other => format!(
+                "{same} of {} trees synchronized; {}",
+                all.len(),
+                other.join(", ")
+            ),
+        }
+    }
+
+    pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
+        let mut rows = Vec::new();
+        for tree in &self.trees {
+            let mut row = |key: &str, value: Value| {
+                rows.push((format!("tree.{}.{key}", tree.name()), value));
+            };
+            let text = |text: &str| Value::Text(text.to_owned());
+            row("state", Value::Text(self.sentence(tree)));
+            if let Some(own) = tree.manifest() {
+                row("files", Value::Number(own.files() as u64));
+                row("size", Value::Bytes(own.bytes()));
+                row("digest", Value::Text(short(tree.digest())));
+            }
+            let theirs = tree.peer.as_ref().and_then(|it| it.digest.as_ref().ok());
+            row("digest_of_peer", Value::Text(short(theirs.copied())));
+            if let Some(changed_ns) = tree.changed_ns {
+                let age = Duration::from_nanos(now_ns.saturating_sub(changed_ns));
+                row("changed_ago", Value::Time(age));
+            }
+            let result = self.results.get(tree.name());
+            row("last", text(result.map_or("-", |(_, text)| text)));
+            if let Some((at_ns, _)) = result {
+                let age = Duration::from_nanos(now_ns.saturating_sub(*at_ns));
+                row("last_ago", Value::Time(age));
+            }
+        }
+        rows.extend(self.progress(now_ns));
+        rows
+    }
+
+    fn progress(&self, now_ns: u64) -> Vec<(String, Value)> {
+        let row = |key: &str, value| (format!("transfer.{key}"), value);
+        let age =
+            |began_ns: u64| Value::Time(Duration::from_nanos(now_ns.saturating_sub(began_ns)));
+        if let Some(it) = &self.transfer {
+            let what = match it.is_installing() {
+                true => "being put in place",
+                false => "being received",
+            };
+            return vec![
+                row("tree", Value::Text(it.tree.clone())),
+                row("state", Value::Text(what.to_owned())),
+                row("files", Value::Number(it.files.0 as u64)),
+                row("files_in_all", Value::Number(it.files.1 as u64)),
+                row("size", Value::Bytes(it.bytes.0)),
+                row("size_in_all", Value::Bytes(it.bytes.1)),
+                row("time", age(it.began_ns)),
+            ];
+        }
+        match &self.offer {
+            Some(it) => vec![
+                row("tree", Value::Text(it.tree.clone())),
+                row("state", Value::Text(format!("{} receives it", self.peer))),
+                row("time", age(it.began_ns)),
+            ],
+            None => Vec::new(),
+        }
+    }
+
+    /// What a tree is, in a sentence.
+    fn sentence(&self, tree: &TreeInfo) -> String {
+        let (name, peer) = (tree.name(), &self.peer);
+        match tree.relation() {
+            Relation::Unknown(why) => format!("not known: {why}"),
+            Relation::Fault(why) => format!("error: {why}"),
+            Relation::PeerFault(why) => format!("error on {peer}: {why}"),
+            Relation::Apart => {
+                format!("error: paths or exclude differ on {peer}: compare files.toml")
+            }
+            Relation::Same => "synchronized".to_owned(),
+            Relation::Ours => {
+                let what = self.ours(tree);
+                format!("pending: {what} changed here, not on {peer}: sparectl files push {name}")
+            }
+            Relation::Theirs => {
+                let what = theirs(tree);
+                format!("pending: {what} changed on {peer}, not here: sparectl files pull {name}")
+            }
+            Relation::Conflict => match tree.base {
+                Some(_) => {
+                    let (ours, theirs) = (self.ours(tree), theirs(tree));
+                    format!(
+                        "conflict: {ours} changed here, {theirs} on {peer}: sparectl files diff {name}"
+                    )
+                }
+                None => format!(
+                    "conflict: differs from {peer} and never was the same: sparectl files diff {name}"
+                ),
+            },
+        }
+    }
+
+    fn ours(&self, tree: &TreeInfo) -> String {
+        let changes = tree.changes().unwrap_or_default();
+        let names: Vec<&str> = changes.iter().map(|it| it.path.as_str()).collect();
+        count(changes.len(), names.first().copied())
+    }
+}
+
+/// What is not as it should be. What changed on the peer alone is the peer's to report.
+pub fn troubles(engine: &Engine) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    if engine.root_since_ns.is_none() {
+        let why = "the plugin files-root does not run: create files-root.toml beside files.toml";
+        let is_known = engine.root_due_ns.is_none();
+        let trouble = Trouble::new("files-root", why);
+        troubles.push(Trouble {
+            is_known,
+            ..trouble
+        });
+    }
+    for tree in &engine.trees {
+        let is_ours = matches!(
+            tree.relation(),
+            Relation::Fault(_) | Relation::Apart | Relation::Ours | Relation::Conflict
+        );
+        if is_ours {
+            troubles.push(Trouble::new(tree.name(), engine.sentence(tree)));
+        }
+    }
+    troubles
+}
+
+fn theirs(tree: &TreeInfo) -> String {
+    let peer = tree.peer.as_ref();
+    let number = peer.and_then(|it| it.changes).unwrap_or(0);
+    let name = peer.and_then(|it| it.names.first().map(String::as_str));
+    count(usize::try_from(number).unwrap_or(usize::MAX), name)
+}
+
+fn count(number: usize, first: Option<&str>) -> String {
+    match (number, first) {
+        (0, _) | (_, None) => "something".to_owned(),
+        (1, Some(first)) => first.to_owned(),
+        (number, Some(first)) => format!("{number} files ({first}, ...)"),
+    }
+}
+
+fn word(relation: &Relation) -> &'static str {
+    match relation {
+        Relation::Unknown(_) => "not known",
+        Relation::Fault(_) | Relation::PeerFault(_) | Relation::Apart => "error",
+        Relation::Same => "synchronized",
+        Relation::Ours | Relation::Theirs => "pending",
+        Relation::Conflict => "conflict",
+    }
+}

@@ -1,0 +1,387 @@
+//! Two engines with a tree each, a channel between them, and a root half in memory.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use spared_sdk::Engine as _;
+use spared_sdk::config::Config;
+use spared_tree::config::{Settings, read};
+use spared_tree::local::{Answer, PIECE, Request};
+use spared_tree::{Access, Entry, Hash, Kind, Manifest};
+
+use super::super::tree::Relation;
+use super::super::{Action, Command, Engine, Reply};
+
+pub const S: u64 = 1_000_000_000;
+const TOML: &str = "[[tree]]\nname = \"t\"\npaths = [\"/t\"]\n";
+
+/// Names and contents of the files in `/t`.
+pub type Tree = BTreeMap<String, String>;
+
+pub struct Node {
+    pub engine: Engine,
+    pub tree: Tree,
+    /// What the root half refuses to put in place.
+    pub refuses: Option<String>,
+    has_root: bool,
+    requests: VecDeque<Request>,
+    stage: HashMap<Hash, Vec<u8>>,
+    part: Vec<u8>,
+    bases: BTreeMap<String, Manifest>,
+    pub replies: BTreeMap<u64, Reply>,
+    asked: BTreeSet<u64>,
+    lives: u64,
+}
+
+pub struct Lab {
+    pub now_ns: u64,
+    pub nodes: [Node; 2],
+    pub wires: [VecDeque<Vec<u8>>; 2],
+    pub is_linked: bool,
+    /// Trees that each node had: what the other one had as well, at any time, may be replaced.
+    pub had: [BTreeSet<Tree>; 2],
+    /// Commands that may replace what was never shared.
+    pub anyway: bool,
+    tokens: u64,
+}
+
+pub fn tree(of: &[(&str, &str)]) -> Tree {
+    let one = |(name, it): &(&str, &str)| ((*name).to_owned(), (*it).to_owned());
+    of.iter().map(one).collect()
+}
+
+fn settings() -> Settings {
+    let config = Config::parse(TOML, "r1", &[]).expect("TOML");
+    read(&config).expect("no fault")
+}
+
+pub fn manifest(tree: &Tree) -> Manifest {
+    let access = || Access {
+        mode: 0o644,
+        owner: "root".to_owned(),
+        group: "root".to_owned(),
+        xattrs: Vec::new(),
+    };
+    let entry = |path: String, kind| Entry {
+        path,
+        kind,
+        access: access(),
+        modified: (0, 0),
+    };
+    let mut entries = Vec::new();
+    if !tree.is_empty() {
+        entries.push(entry("/t".to_owned(), Kind::Folder));
+    }
+    for (name, content) in tree {
+        let hash = Hash::of(content.as_bytes());
+        let size = content.len() as u64;
+        entries.push(entry(format!("/t/{name}"), Kind::File { size, hash }));
+    }
+    Manifest { entries }
+}
+
+impl Node {
+    fn new(name: usize, tree: Tree) -> Self {
+        let peer = format!("r{}", 2 - name);
+        Self {
+            engine: Engine::new(S, 0, peer, &settings(), BTreeMap::new()),
+            tree,
+            refuses: None,
+            has_root: false,
+            requests: VecDeque::new(),
+            stage: HashMap::new(),
+            part: Vec::new(),
+            bases: BTreeMap::new(),
+            replies: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            lives: 0,
+        }
+    }
+
+    pub fn relation(&self) -> Relation {
+        self.engine.trees[0].relation()
+    }
+
+    /// The root half's work; a change may be one that only `--anyway` allows.
+    fn answer(&mut self, request: Request, may: impl Fn(&Tree) -> bool) -> Vec<Answer> {
+        let done = |ticket, result| vec![Answer::Done { ticket, result }];
+        match request {
+            Request::Scan { ticket, known, .. } => {
+                let manifest = manifest(&self.tree);
+                if known == Some(manifest.digest()) {
+                    return vec![Answer::Unchanged { ticket }];
+                }
+                pieces(ticket, &manifest.encode())
+            }
+            Request::Read {
+                ticket,
+                hash,
+                offset,
+                ..
+            } => {
+                let mut contents = self.tree.values().map(String::as_bytes);
+                let Some(content) = contents.find(|it| Hash::of(it) == hash) else {
+                    return done(ticket, Err("no such content".to_owned()));
+                };
+                let rest = &content[usize::try_from(offset).expect("small")..];
+                let bytes = &rest[..rest.len().min(PIECE)];
+                vec![Answer::Piece {
+                    ticket,
+                    bytes: bytes.to_vec(),
+                    is_last: bytes.len() == rest.len(),
+                }]
+            }
+            Request::Install {
+                ticket,
+                manifest: hash,
+                expected,
+                ..
+            } => {
+                if manifest(&self.tree).digest() != expected {
+                    return done(ticket, Err("has changed meanwhile".to_owned()));
+                }
+                if let Some(why) = &self.refuses {
+                    return done(ticket, Err(why.clone()));
+                }
+                assert!(may(&self.tree), "lost: {:?}", self.tree);
+                let new = Manifest::decode(&self.stage[&hash]).expect("a manifest");
+                let old = std::mem::take(&mut self.tree);
+                for entry in new.entries {
+                    let Kind::File { hash, .. } = entry.kind else {
+                        continue;
+                    };
+                    let kept = old.values().find(|it| Hash::of(it.as_bytes()) == hash);
+                    let staged = || String::from_utf8(self.stage[&hash].clone()).expect("text");
+                    let content = kept.cloned().unwrap_or_else(staged);
+                    let name = entry.path.trim_start_matches("/t/").to_owned();
+                    self.tree.insert(name, content);
+                }
+                done(ticket, Ok("in place".to_owned()))
+            }
+            Request::Back { ticket, .. } => done(ticket, Err("no state".to_owned())),
+            Request::Log { ticket, .. } => {
+                let states = Vec::new();
+                vec![Answer::States { ticket, states }]
+            }
+        }
+    }
+}
+
+fn pieces(ticket: u64, bytes: &[u8]) -> Vec<Answer> {
+    let count = bytes.chunks(PIECE).count();
+    let piece = |(at, bytes): (usize, &[u8])| Answer::Piece {
+        ticket,
+        bytes: bytes.to_vec(),
+        is_last: at + 1 == count,
+    };
+    bytes.chunks(PIECE).enumerate().map(piece).collect()
+}
+
+impl Lab {
+    pub fn new(trees: [Tree; 2]) -> Self {
+        let [first, second] = trees;
+        let mut lab = Self {
+            now_ns: S,
+            nodes: [Node::new(0, first), Node::new(1, second)],
+            wires: [VecDeque::new(), VecDeque::new()],
+            is_linked: false,
+            had: [(); 2].map(|()| BTreeSet::from([Tree::new()])),
+            anyway: false,
+            tokens: 0,
+        };
+        lab.start_root(0);
+        lab.start_root(1);
+        lab.link();
+        lab.pass(S);
+        lab
+    }
+
+    pub fn link(&mut self) {
+        if !self.is_linked {
+            self.is_linked = true;
+            let now_ns = self.now_ns;
+            self.nodes
+                .iter_mut()
+                .for_each(|it| it.engine.handle_up(now_ns, 1));
+        }
+    }
+
+    pub fn cut(&mut self) {
+        if self.is_linked {
+            self.is_linked = false;
+            self.wires.iter_mut().for_each(VecDeque::clear);
+            let now_ns = self.now_ns;
+            self.nodes
+                .iter_mut()
+                .for_each(|it| it.engine.handle_down(now_ns));
+        }
+    }
+
+    pub fn start_root(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        if !node.has_root {
+            node.has_root = true;
+            node.engine.handle_root_up(self.now_ns);
+        }
+    }
+
+    pub fn end_root(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        if node.has_root {
+            node.has_root = false;
+            node.requests.clear();
+            node.engine.handle_root_down(self.now_ns);
+        }
+    }
+
+    /// The worker dies, and a new one begins.
+    pub fn restart(&mut self, at: usize) {
+        self.cut();
+        let node = &mut self.nodes[at];
+        node.lives += 1;
+        let seed = node.lives << 32;
+        let peer = format!("r{}", 2 - at);
+        let bases = node.bases.clone();
+        node.engine = Engine::new(self.now_ns, seed, peer, &settings(), bases);
+        node.requests.clear();
+        node.stage.clear();
+        node.part.clear();
+        node.asked.clear();
+        if node.has_root {
+            node.engine.handle_root_up(self.now_ns);
+        }
+    }
+
+    pub fn ask(&mut self, at: usize, command: Command) -> u64 {
+        self.tokens += 1;
+        let node = &mut self.nodes[at];
+        node.asked.insert(self.tokens);
+        node.engine
+            .handle_command(self.now_ns, self.tokens, command);
+        self.tokens
+    }
+
+    /// Asks, lets all happen, and returns the reply.
+    pub fn done(&mut self, at: usize, command: Command) -> Reply {
+        let token = self.ask(at, command);
+        self.settle();
+        let replies = &mut self.nodes[at].replies;
+        replies.remove(&token).expect("an answer")
+    }
+
+    /// One thing happens; false if there is nothing to do at this moment.
+    pub fn step(&mut self) -> bool {
+        for (had, node) in self.had.iter_mut().zip(&self.nodes) {
+            had.insert(node.tree.clone());
+        }
+        (0..2).any(|at| self.act(at)) || (0..2).any(|at| self.deliver(at))
+    }
+
+    /// Everything happens that does not wait for a time.
+    pub fn settle(&mut self) {
+        for turns in 0.. {
+            if !self.step() {
+                return;
+            }
+            assert!(turns < 100_000, "something turns in a circle");
+        }
+    }
+
+    /// Time passes.
+    pub fn pass(&mut self, span_ns: u64) {
+        let end_ns = self.now_ns + span_ns;
+        let mut before_ns = None;
+        loop {
+            self.settle();
+            let due = |it: &Node| it.engine.next_timeout(self.now_ns);
+            let due_ns = self.nodes.iter().filter_map(due).min();
+            let Some(due_ns) = due_ns.filter(|it| *it <= end_ns) else {
+                break;
+            };
+            assert!(before_ns < Some(due_ns), "a timeout that stays due");
+            before_ns = Some(due_ns);
+            self.now_ns = due_ns.max(self.now_ns);
+            let now_ns = self.now_ns;
+            self.nodes
+                .iter_mut()
+                .for_each(|it| it.engine.handle_timeout(now_ns));
+        }
+        self.now_ns = end_ns;
+    }
+
+    fn act(&mut self, at: usize) -> bool {
+        let (now_ns, theirs, anyway) = (self.now_ns, &self.had[1 - at], self.anyway);
+        let node = &mut self.nodes[at];
+        if node.has_root {
+            if let Some(request) = node.requests.pop_front() {
+                let answers = node.answer(request, |it| anyway || theirs.contains(it));
+                for answer in answers {
+                    node.engine.handle_answer(now_ns, answer);
+                }
+                return true;
+            }
+        }
+        let Some(action) = node.engine.poll_action(now_ns) else {
+            return false;
+        };
+        match action {
+            Action::Request(request) if node.has_root => node.requests.push_back(request),
+            Action::Request(_) | Action::Event(_) => {}
+            Action::Store(piece) => {
+                node.part.extend_from_slice(&piece.bytes);
+                let mut result = Ok(());
+                if piece.is_last {
+                    let part = std::mem::take(&mut node.part);
+                    if Hash::of(&part) == piece.hash {
+                        node.stage.insert(piece.hash, part);
+                    } else {
+                        result = Err("is not what was announced".to_owned());
+                    }
+                }
+                node.engine.handle_stored(now_ns, piece.is_last, result);
+            }
+            Action::Stage(bytes) => {
+                let hash = Hash::of(&bytes);
+                node.stage.insert(hash, bytes);
+                node.engine.handle_staged(now_ns, Ok(hash));
+            }
+            Action::Unstage => {
+                node.stage.clear();
+                node.part.clear();
+            }
+            Action::Remember { tree, manifest } => {
+                node.bases.insert(tree, (*manifest).clone());
+            }
+            Action::Answer { token, answer } => {
+                assert!(node.asked.remove(&token), "answered twice: {answer:?}");
+                node.replies.insert(token, answer);
+            }
+        }
+        true
+    }
+
+    fn deliver(&mut self, at: usize) -> bool {
+        let node = &mut self.nodes[at];
+        if let Some(message) = node.engine.poll_message(self.now_ns) {
+            if self.is_linked {
+                self.wires[at].push_back(message.to_vec());
+            }
+            node.engine.message_sent(self.now_ns);
+            return true;
+        }
+        let Some(message) = self.wires[at].pop_front() else {
+            return false;
+        };
+        let other = &mut self.nodes[1 - at].engine;
+        other
+            .handle_message(self.now_ns, &message)
+            .expect("a message");
+        true
+    }
+
+    /// Nobody waits any more.
+    pub fn assert_answered(&self) {
+        for node in &self.nodes {
+            assert!(node.asked.is_empty(), "{:?}", node.asked);
+        }
+    }
+}

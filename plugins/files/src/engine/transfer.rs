@@ -1,0 +1,202 @@
+//! One tree on its way to this node: its manifest, the contents that are missing here, and the root half's work.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use spared_tree::config::Tree;
+use spared_tree::{Change, Hash, MANIFEST_MAX, Manifest, compare, fits};
+
+use crate::wire::How;
+
+/// Contents that are asked for at a time.
+const WINDOW: usize = 16;
+
+/// Who wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Somebody here, who compares.
+    Diff,
+    /// Somebody here.
+    Pull(How),
+    /// Somebody on the peer, by this offer.
+    Offer { ticket: u64, how: How },
+}
+
+/// What is under way.
+#[derive(Debug)]
+pub enum Stage {
+    Manifest(Vec<u8>),
+    Contents(Contents),
+    Install,
+}
+
+#[derive(Debug)]
+pub struct Contents {
+    pub manifest: Arc<Manifest>,
+    missing: VecDeque<(Hash, u64)>,
+    /// Asked for, in order, and the bytes of the first that have come.
+    asked: VecDeque<(Hash, u64)>,
+    got: u64,
+}
+
+#[derive(Debug)]
+pub struct Transfer {
+    pub tree: String,
+    pub ticket: u64,
+    pub purpose: Purpose,
+    pub stage: Stage,
+    pub began_ns: u64,
+    /// Time of the last message that brought it on.
+    pub moved_ns: u64,
+    pub files: (usize, usize),
+    pub bytes: (u64, u64),
+    /// Digest of the tree here when it was decided that it may be replaced: an edit after that is not.
+    pub expected: Option<Hash>,
+}
+
+/// A piece of a content, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    pub hash: Hash,
+    pub bytes: Vec<u8>,
+    pub is_last: bool,
+}
+
+impl Transfer {
+    pub fn new(now_ns: u64, ticket: u64, tree: &str, purpose: Purpose) -> Self {
+        Self {
+            tree: tree.to_owned(),
+            ticket,
+            purpose,
+            stage: Stage::Manifest(Vec::new()),
+            began_ns: now_ns,
+            moved_ns: now_ns,
+            files: (0, 0),
+            bytes: (0, 0),
+            expected: None,
+        }
+    }
+
+    pub fn how(&self) -> How {
+        match self.purpose {
+            Purpose::Diff => How::default(),
+            Purpose::Pull(how) | Purpose::Offer { how, .. } => how,
+        }
+    }
+
+    /// Takes a piece of the manifest; the whole of it once that is here.
+    ///
+    /// # Errors
+    /// It may not be put in place here, in a sentence.
+    pub fn take_manifest(
+        &mut self,
+        tree: &Tree,
+        bytes: &[u8],
+        is_last: bool,
+    ) -> Result<Option<Manifest>, String> {
+        let Stage::Manifest(all) = &mut self.stage else {
+            return Err("a list of files that nobody asked for".to_owned());
+        };
+        if all.len().saturating_add(bytes.len()) > MANIFEST_MAX {
+            return Err(format!("a list of files of more than {MANIFEST_MAX} bytes"));
+        }
+        all.extend_from_slice(bytes);
+        if !is_last {
+            return Ok(None);
+        }
+        let manifest = Manifest::decode(all)?;
+        fits(&manifest, tree).map_err(|refused| refused.to_string())?;
+        Ok(Some(manifest))
+    }
+
+    /// Begins to fetch what is not here.
+    pub fn fetch(&mut self, own: &Manifest, manifest: Manifest) {
+        self.expected = Some(own.digest());
+        let here = own.contents();
+        let missing = manifest.contents().into_iter();
+        let missing: VecDeque<_> = missing
+            .filter(|(hash, _)| !here.contains_key(hash))
+            .collect();
+        let bytes = missing.iter().map(|(_, size)| size);
+        self.bytes.1 = bytes.fold(0, |sum, size| sum.saturating_add(*size));
+        self.files.1 = missing.len();
+        self.stage = Stage::Contents(Contents {
+            manifest: Arc::new(manifest),
+            missing,
+            asked: VecDeque::new(),
+            got: 0,
+        });
+    }
+
+    /// The next content to ask for.
+    pub fn poll_fetch(&mut self) -> Option<Hash> {
+        let Stage::Contents(contents) = &mut self.stage else {
+            return None;
+        };
+        if contents.asked.len() >= WINDOW {
+            return None;
+        }
+        let next = contents.missing.pop_front()?;
+        contents.asked.push_back(next);
+        Some(next.0)
+    }
+
+    /// Takes a piece of the content that was asked for first.
+    ///
+    /// # Errors
+    /// It does not fit what was announced.
+    pub fn take_content(&mut self, bytes: Vec<u8>, is_last: bool) -> Result<Piece, String> {
+        let Stage::Contents(contents) = &mut self.stage else {
+            return Err("a content that nobody asked for".to_owned());
+        };
+        let Some((hash, size)) = contents.asked.front().copied() else {
+            return Err("a content that nobody asked for".to_owned());
+        };
+        contents.got = contents.got.saturating_add(bytes.len() as u64);
+        self.bytes.0 = self.bytes.0.saturating_add(bytes.len() as u64);
+        if contents.got > size || (is_last && contents.got != size) {
+            return Err("a file changed while it was sent: try again".to_owned());
+        }
+        if is_last {
+            contents.got = 0;
+            contents.asked.pop_front();
+            self.files.0 = self.files.0.saturating_add(1);
+        }
+        Ok(Piece {
+            hash,
+            bytes,
+            is_last,
+        })
+    }
+
+    /// The manifest, once all contents are here.
+    pub fn complete(&self) -> Option<Arc<Manifest>> {
+        match &self.stage {
+            Stage::Contents(it) if it.missing.is_empty() && it.asked.is_empty() => {
+                Some(Arc::clone(&it.manifest))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether only the root half is at work.
+    pub fn is_installing(&self) -> bool {
+        matches!(self.stage, Stage::Install)
+    }
+}
+
+/// What would change, a line each; the rest is counted.
+pub fn lines(changes: &[Change]) -> Vec<String> {
+    const LINES_MAX: usize = 200;
+    let line = |it: &Change| format!("{}: {}", it.path, it.what);
+    let mut lines: Vec<String> = changes.iter().take(LINES_MAX).map(line).collect();
+    if let Some(rest) = changes.len().checked_sub(LINES_MAX).filter(|it| *it > 0) {
+        lines.push(format!("and {rest} more"));
+    }
+    lines
+}
+
+/// Changes that would turn what is here into what the peer has.
+pub fn changes(own: &Manifest, new: &Manifest) -> Vec<Change> {
+    compare(own, new)
+}

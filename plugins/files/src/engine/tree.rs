@@ -1,0 +1,163 @@
+//! One tree: what it is here, what it is on the peer, and what both last had.
+
+use std::sync::Arc;
+
+use spared_tree::config::Tree;
+use spared_tree::{Change, Hash, Manifest, compare};
+
+use crate::wire::{NAMES_MAX, TreeState};
+
+/// How the two nodes' trees are to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// Why that is not known.
+    Unknown(&'static str),
+    /// It cannot be read here.
+    Fault(String),
+    /// It cannot be read on the peer.
+    PeerFault(String),
+    /// The nodes are configured differently.
+    Apart,
+    Same,
+    /// Changed here since both were equal.
+    Ours,
+    /// Changed on the peer.
+    Theirs,
+    /// Changed on both, or never equal.
+    Conflict,
+}
+
+pub struct TreeInfo {
+    pub settings: Tree,
+    /// As last read; None: not yet.
+    pub own: Option<Result<Arc<Manifest>, String>>,
+    digest: Option<Hash>,
+    /// What both nodes last had.
+    pub base: Option<Arc<Manifest>>,
+    /// What the peer says; None while it is not connected.
+    pub peer: Option<TreeState>,
+    /// Time of the last change of `own`.
+    pub changed_ns: Option<u64>,
+    pub scan: Scan,
+}
+
+/// The reading of a tree.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scan {
+    pub due_ns: u64,
+    /// Ticket of the one that is under way.
+    pub ticket: Option<u64>,
+}
+
+impl TreeInfo {
+    pub fn new(settings: Tree, base: Option<Manifest>) -> Self {
+        Self {
+            settings,
+            own: None,
+            digest: None,
+            base: base.map(Arc::new),
+            peer: None,
+            changed_ns: None,
+            scan: Scan::default(),
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.settings.name
+    }
+
+    pub fn manifest(&self) -> Option<&Arc<Manifest>> {
+        self.own.as_ref()?.as_ref().ok()
+    }
+
+    pub fn digest(&self) -> Option<Hash> {
+        self.digest
+    }
+
+    /// Takes what was read; whether it is news.
+    pub fn set_own(&mut self, now_ns: u64, own: Result<Arc<Manifest>, String>) -> bool {
+        let digest = own.as_ref().ok().map(|it| it.digest());
+        let fault = |own: &Option<Result<_, String>>| own.as_ref()?.as_ref().err().cloned();
+        let own = Some(own);
+        let is_news =
+            self.own.is_none() || digest != self.digest || fault(&own) != fault(&self.own);
+        if is_news && self.own.is_some() {
+            self.changed_ns = Some(now_ns);
+        }
+        (self.own, self.digest) = (own, digest);
+        is_news
+    }
+
+    /// Both have the same: true if that is new.
+    pub fn agree(&mut self) -> bool {
+        let own = self.manifest().cloned();
+        let is_new = match (&own, &self.base) {
+            (Some(own), Some(base)) => own.digest() != base.digest(),
+            (own, _) => own.is_some(),
+        };
+        if is_new {
+            self.base = own;
+        }
+        is_new
+    }
+
+    pub fn relation(&self) -> Relation {
+        let own = match &self.own {
+            None => return Relation::Unknown("not read yet"),
+            Some(Err(why)) => return Relation::Fault(why.clone()),
+            Some(Ok(own)) => own,
+        };
+        let Some(peer) = &self.peer else {
+            return Relation::Unknown("the peer is not connected");
+        };
+        if peer.scope != self.settings.scope() {
+            return Relation::Apart;
+        }
+        let theirs = match &peer.digest {
+            Err(why) => return Relation::PeerFault(why.clone()),
+            Ok(digest) => *digest,
+        };
+        if self.digest == Some(theirs) {
+            return Relation::Same;
+        }
+        match &self.base {
+            Some(base) if self.digest == Some(base.digest()) => Relation::Theirs,
+            Some(base) if base.digest() == theirs => Relation::Ours,
+            // a new node has nothing that could be lost
+            None if theirs == Manifest::default().digest() => Relation::Ours,
+            None if own.entries.is_empty() => Relation::Theirs,
+            _ => Relation::Conflict,
+        }
+    }
+
+    /// Whether all that is here was there as well, so that it may be replaced.
+    pub fn is_replaceable(&self) -> bool {
+        match (self.manifest(), &self.base) {
+            (Some(own), Some(base)) => own.digest() == base.digest(),
+            (Some(own), None) => own.entries.is_empty(),
+            (None, _) => false,
+        }
+    }
+
+    /// Differences from what both last had; None if they never were equal.
+    pub fn changes(&self) -> Option<Vec<Change>> {
+        let (own, base) = (self.manifest()?, self.base.as_ref()?);
+        Some(compare(base, own))
+    }
+
+    pub fn state(&self) -> Option<TreeState> {
+        let digest = match self.own.as_ref()? {
+            Ok(_) => Ok(self.digest?),
+            Err(why) => Err(why.clone()),
+        };
+        let changes = self.changes();
+        let names = changes.iter().flatten().take(NAMES_MAX);
+        Some(TreeState {
+            tree: self.settings.name.clone(),
+            scope: self.settings.scope(),
+            digest,
+            names: names.map(|it| it.path.clone()).collect(),
+            changes: changes.map(|it| u32::try_from(it.len()).unwrap_or(u32::MAX)),
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! Trees of files that follow to the other node: configurations, certificates.
+//!
+//! This half talks to the peer and opens no file of a tree. The plugin `files-root` reads them and puts them
+//! in place; it is root and has no peer. *spared-files*(5) is the manual of every key.
+#![forbid(unsafe_code)]
+
+mod disk;
+pub mod engine;
+pub mod wire;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use spared_sdk::config::Config;
+use spared_sdk::{Answer, Applied, Error, Host, Io, Partner, Progress, Runner, SendError, Verb};
+use spared_tree::config::{self, Settings};
+use spared_tree::local;
+
+use disk::Disk;
+use engine::{Action, Engine, Reply, parse};
+
+/// The only partner.
+const ROOT_HALF: usize = 0;
+
+pub struct Files {
+    host: Host,
+    disk: Disk,
+    /// Requests to the root half for which the channel had no room.
+    requests: VecDeque<Vec<u8>>,
+    is_full: bool,
+    /// Answers that were promised, by the number that the engine knows.
+    answers: BTreeMap<u64, Answer>,
+    promised: u64,
+}
+
+impl Io for Files {
+    type Settings = Settings;
+    type Engine = Engine;
+
+    fn read(config: &Config) -> Result<Settings, Error> {
+        config::read(config).ok_or(Error::Config(Vec::new()))
+    }
+
+    fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
+        let missing = || Error::Plugin("there is no folder for its state".to_owned());
+        let disk = Disk::new(&host.state_folder().ok_or_else(missing)?);
+        let bases = disk.bases(settings.trees.iter().map(|it| it.name.as_str()));
+        let peer = host.peer_with_keys();
+        let peer = peer.unwrap_or_else(|| "the peer".to_owned());
+        let now_ns = host.now();
+        let engine = Engine::new(now_ns, now_ns, peer, settings, bases);
+        let io = Self {
+            host,
+            disk,
+            requests: VecDeque::new(),
+            is_full: true,
+            answers: BTreeMap::new(),
+            promised: 0,
+        };
+        Ok((io, engine))
+    }
+
+    fn configure(
+        &mut self,
+        _engine: &mut Engine,
+        _now_ns: u64,
+        old: &Settings,
+        new: &Settings,
+    ) -> Result<Applied, Error> {
+        Ok(match old == new {
+            true => Applied::Live,
+            false => Applied::Restart,
+        })
+    }
+
+    fn perform(&mut self, engine: &mut Engine, now_ns: u64, action: Action) -> Result<(), Error> {
+        match action {
+            Action::Request(request) => self.requests.push_back(local::encode(&request)),
+            Action::Store(piece) => {
+                let stored = self.disk.store(&piece);
+                engine.handle_stored(now_ns, piece.is_last, stored);
+            }
+            Action::Stage(manifest) => {
+                let staged = self.disk.stage(&manifest);
+                engine.handle_staged(now_ns, staged);
+            }
+            Action::Unstage => self.disk.unstage(),
+            Action::Remember { tree, manifest } => {
+                let kept = self.disk.remember(&tree, &manifest);
+                return kept.map_err(Error::Plugin);
+            }
+            Action::Event(text) => self.host.event(&text),
+            Action::Answer { token, answer } => {
+                if let Some(kept) = self.answers.remove(&token) {
+                    put(kept, answer);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self, _engine: &mut Engine, _now_ns: u64) -> bool {
+        let (Some(local), Some(request)) = (self.host.local(), self.requests.front()) else {
+            return false;
+        };
+        if self.is_full {
+            return false;
+        }
+        match local.send(ROOT_HALF, request) {
+            Ok(()) => drop(self.requests.pop_front()),
+            Err(SendError::Full | SendError::Down) => self.is_full = true,
+            Err(error) => {
+                log::error!("a request of {} bytes: {error}", request.len());
+                self.requests.pop_front();
+            }
+        }
+        !self.is_full
+    }
+
+    const PARTNERS: &'static [Partner] = &[Partner::named(c"files-root")];
+
+    fn partner_up(&mut self, engine: &mut Engine, now_ns: u64, _partner: usize) {
+        self.requests.clear();
+        self.is_full = false;
+        engine.handle_root_up(now_ns);
+    }
+
+    fn partner_down(&mut self, engine: &mut Engine, now_ns: u64, _partner: usize) {
+        self.requests.clear();
+        self.is_full = true;
+        engine.handle_root_down(now_ns);
+    }
+
+    fn partner_writable(&mut self, _engine: &mut Engine, _now_ns: u64, _partner: usize) {
+        self.is_full = false;
+    }
+
+    fn partner_message(&mut self, engine: &mut Engine, now_ns: u64, _: usize, message: &[u8]) {
+        match local::decode(message) {
+            Ok(answer) => engine.handle_answer(now_ns, answer),
+            Err(why) => log::error!("files-root sent {} bytes: {why}", message.len()),
+        }
+    }
+
+    const VERBS: &'static [Verb] = &[
+        Verb::ROWS,
+        Verb::STATUS,
+        Verb::asks(c"diff", c"TREE", c"shows which files differ on the peer"),
+        Verb::asks(c"log", c"TREE", c"shows earlier states"),
+        Verb::changes(
+            c"push",
+            c"TREE [--dry-run] [--anyway]",
+            c"puts this node's files in place on the peer",
+        ),
+        Verb::changes(
+            c"pull",
+            c"TREE [--dry-run] [--anyway]",
+            c"puts the peer's files in place here",
+        ),
+        Verb::changes(
+            c"back",
+            c"TREE STATE",
+            c"puts an earlier state in place here",
+        ),
+        Verb::changes(c"stop", c"", c"ends a push or a pull that is under way"),
+    ];
+
+    fn query(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        argv: &[&str],
+        answer: &mut Answer,
+    ) -> Result<Progress, Error> {
+        match argv {
+            ["status"] => answer.text("summary", &engine.summary())?,
+            [] => {
+                answer.rows(engine.rows(now_ns))?;
+                if !spared_sdk::Engine::troubles(engine).is_empty() {
+                    answer.attention();
+                }
+            }
+            argv => {
+                let command = parse(argv).ok_or_else(|| Error::Usage(engine::USAGE.to_owned()))?;
+                self.promised = self.promised.wrapping_add(1);
+                self.answers.insert(self.promised, answer.later());
+                engine.handle_command(now_ns, self.promised, command);
+                return Ok(Progress::Pending);
+            }
+        }
+        Ok(Progress::Done)
+    }
+}
+
+fn put(mut kept: Answer, reply: Reply) {
+    if let Some(why) = reply.refused {
+        return kept.done(Err(Error::Plugin(why)));
+    }
+    if reply.attention {
+        kept.attention();
+    }
+    let put = kept.rows(reply.rows);
+    kept.done(put);
+}
+
+spared_sdk::export!(Runner<Files> {
+    name: "files",
+    summary: "configurations and certificates that follow",
+    wire: (1, 1),
+    parts: [query, peer, local],
+});

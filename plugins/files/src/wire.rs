@@ -1,0 +1,170 @@
+//! Messages to the peer plugin, encoded by postcard.
+//!
+//! ```text
+//! State                       either way, at each change        what the tree is here
+//! Ask ─► Piece.. or Refuse    of a manifest
+//! Fetch ─► Piece.. or Refuse  of a content of that manifest, in order
+//! Offer ─► Report             "ask me, and put it in place"
+//! Stop                        ends what an Offer began
+//! ```
+//!
+//! A ticket is chosen by the node that asks or offers.
+
+use serde::{Deserialize, Serialize};
+use spared_tree::Hash;
+
+/// Names of files in a `State`.
+pub const NAMES_MAX: usize = 3;
+const NAME_BYTES_MAX: usize = 200;
+const WHY_MAX: usize = 400;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    State(TreeState),
+    Ask {
+        ticket: u64,
+        tree: String,
+    },
+    Fetch {
+        ticket: u64,
+        hash: Hash,
+    },
+    Piece {
+        ticket: u64,
+        bytes: Vec<u8>,
+        is_last: bool,
+    },
+    Refuse {
+        ticket: u64,
+        why: String,
+    },
+    Offer {
+        ticket: u64,
+        tree: String,
+        how: How,
+    },
+    Report {
+        ticket: u64,
+        result: Result<Vec<String>, String>,
+    },
+    Stop {
+        ticket: u64,
+    },
+}
+
+/// How a tree is put in place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct How {
+    /// Only what would change is said.
+    pub is_dry: bool,
+    /// Changes of the receiving node are lost.
+    pub anyway: bool,
+}
+
+/// A tree as a node has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeState {
+    pub tree: String,
+    /// Hash of what belongs to it; only trees of equal scope are compared.
+    pub scope: Hash,
+    /// Digest, or why it cannot be read.
+    pub digest: Result<Hash, String>,
+    /// Differences from what both nodes last had; None if they never were equal.
+    pub changes: Option<u32>,
+    /// Some of the paths that differ.
+    pub names: Vec<String>,
+}
+
+pub fn encode(message: &Message) -> Vec<u8> {
+    postcard::to_stdvec(message).unwrap_or_default()
+}
+
+/// # Errors
+/// The bytes are no message of ours.
+pub fn decode(bytes: &[u8]) -> Result<Message, String> {
+    let message = match postcard::take_from_bytes(bytes) {
+        Ok((message, [])) => message,
+        Ok((_, rest)) => return Err(format!("{} bytes after the message", rest.len())),
+        Err(error) => return Err(error.to_string()),
+    };
+    Ok(match message {
+        Message::State(state) => Message::State(cut(state)),
+        Message::Refuse { ticket, why } => Message::Refuse {
+            ticket,
+            why: plain(&why, WHY_MAX),
+        },
+        Message::Report { ticket, result } => {
+            let line = |it: &String| plain(it, WHY_MAX);
+            let lines = |lines: Vec<String>| lines.iter().map(line).collect();
+            let result = result.map(lines).map_err(|why| plain(&why, WHY_MAX));
+            Message::Report { ticket, result }
+        }
+        other => other,
+    })
+}
+
+/// A state whose texts may stand in a message.
+fn cut(mut state: TreeState) -> TreeState {
+    state.names.truncate(NAMES_MAX);
+    for name in &mut state.names {
+        *name = plain(name, NAME_BYTES_MAX);
+    }
+    state.digest = state.digest.map_err(|why| plain(&why, WHY_MAX));
+    state
+}
+
+/// A text of the peer as it may be shown: in one line, and not longer than this.
+fn plain(text: &str, limit: usize) -> String {
+    let shown = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().take(limit).map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_these_bytes() {
+        let ask = Message::Ask {
+            ticket: 300,
+            tree: "fw".to_owned(),
+        };
+        assert_eq!(encode(&ask), [1, 0xac, 2, 2, b'f', b'w']);
+        let stop = Message::Stop { ticket: 5 };
+        assert_eq!(encode(&stop), [7, 5]);
+        let how = How {
+            is_dry: true,
+            anyway: false,
+        };
+        let tree = "fw".to_owned();
+        let offer = Message::Offer {
+            ticket: 1,
+            tree,
+            how,
+        };
+        assert_eq!(encode(&offer), [5, 1, 2, b'f', b'w', 1, 0]);
+        for message in [ask, stop, offer] {
+            assert_eq!(decode(&encode(&message)), Ok(message));
+        }
+    }
+
+    #[test]
+    fn garbage_is_refused_and_texts_of_the_peer_are_cut() {
+        for bytes in [&[][..], &[8], &[1, 0xff], &[7, 5, 0], &[1, 1, 9, b'x']] {
+            decode(bytes).expect_err("garbage");
+        }
+        let state = TreeState {
+            tree: "fw".to_owned(),
+            scope: Hash([0; 32]),
+            digest: Err("\x1b[31m".repeat(1000)),
+            changes: Some(1),
+            names: vec!["\n".repeat(4096); 100],
+        };
+        let Ok(Message::State(state)) = decode(&encode(&Message::State(state))) else {
+            panic!("no state");
+        };
+        assert_eq!(state.names, vec!["?".repeat(NAME_BYTES_MAX); NAMES_MAX]);
+        let why = state.digest.expect_err("a fault");
+        assert!(why.len() == WHY_MAX && why.starts_with("?[31m"), "{why}");
+    }
+}

@@ -1,0 +1,292 @@
+//! The file files.toml; *spared-files*(5) is the manual of every key.
+
+use std::collections::BTreeSet;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use spared_sdk::config::{Config, Section, node};
+
+use crate::Hash;
+
+const TREES_MAX: usize = 64;
+const PATHS_MAX: usize = 256;
+const NAME_MAX: usize = 40;
+
+/// One `[[tree]]`.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    pub name: String,
+    /// Absolute paths of files and folders, sorted.
+    pub paths: Vec<String>,
+    /// Patterns of what stays as it is on each node.
+    pub exclude: Vec<String>,
+    excluded: GlobSet,
+    /// Command that must succeed with the new files before they are in place.
+    pub check: Vec<String>,
+    /// Command that makes them work.
+    pub apply: Vec<String>,
+    /// Number of earlier states to keep.
+    pub keep: usize,
+}
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// This node's name.
+    pub node: String,
+    pub trees: Vec<Tree>,
+}
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        let of = |it: &Self| {
+            let commands = (it.check.clone(), it.apply.clone(), it.keep);
+            (it.name.clone(), it.scope(), commands)
+        };
+        of(self) == of(other)
+    }
+}
+
+impl Settings {
+    pub fn tree(&self, name: &str) -> Option<&Tree> {
+        self.trees.iter().find(|it| it.name == name)
+    }
+}
+
+impl Tree {
+    /// The configured path that a path is or is below.
+    pub fn top_of(&self, path: &str) -> Option<&str> {
+        let is_top = |top: &&String| {
+            let below = path.strip_prefix(top.as_str());
+            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.paths.iter().find(is_top).map(String::as_str)
+    }
+
+    /// Whether a path stays as it is. A pattern with a slash is compared with the whole path, another one with
+    /// each name on the way to it.
+    pub fn excludes(&self, path: &str) -> bool {
+        let Some(top) = self.top_of(path) else {
+            return true;
+        };
+        let below = path.strip_prefix(top).unwrap_or_default();
+        let mut prefix = top.to_owned();
+        for name in below.split('/').skip(1) {
+            prefix.push('/');
+            prefix.push_str(name);
+            if self.excluded.is_match(name) || self.excluded.is_match(&prefix) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Hash of what belongs to the tree: nodes that do not agree in it exchange nothing.
+    pub fn scope(&self) -> Hash {
+        let of = |texts: &[String]| texts.join("\n");
+        let lines = [of(&self.paths), of(&self.exclude)];
+        Hash::of(lines.join("\n\n").as_bytes())
+    }
+}
+
+/// Reads the file; None where `config` has noted faults that leave nothing to return.
+pub fn read(config: &Config) -> Option<Settings> {
+    let root = config.root();
+    let sections = root.sections("tree");
+    if sections.is_empty() && !root.has("tree") {
+        root.fault("tree", "missing: name at least one [[tree]]");
+        return None;
+    }
+    if sections.len() > TREES_MAX {
+        let why = format!("found {} trees, allowed {TREES_MAX}", sections.len());
+        root.fault("tree", why);
+    }
+    let trees: Vec<Option<Tree>> = sections.iter().map(tree).collect();
+    refuse_repeats(&sections, &trees);
+    Some(Settings {
+        node: config.node().to_owned(),
+        trees: trees.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn tree(section: &Section<'_>) -> Option<Tree> {
+    let name = section.required("name", section.text("name"));
+    let name = name.filter(|name| name_fits(section, name));
+    let paths = section.required("paths", section.texts("paths"));
+    let paths = paths.and_then(|paths| paths_fit(section, paths));
+    let exclude = section.texts("exclude").unwrap_or_default();
+    let excluded = patterns(section, &exclude);
+    let command = |key: &str| section.texts(node(key)).unwrap_or_default();
+    let (check, apply) = (command("check"), command("apply"));
+    let keep = section.integer("keep", 1..=100).unwrap_or(10);
+    section.choice("sync", &[("ask", ())]);
+    Some(Tree {
+        name: name?,
+        paths: paths?,
+        exclude,
+        excluded: excluded?,
+        check,
+        apply,
+        keep: usize::try_from(keep).unwrap_or(10),
+    })
+}
+
+fn name_fits(section: &Section<'_>, name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let fits = !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(plain);
+    if !fits {
+        let why = format!("found {name:?}, allowed 1-{NAME_MAX} letters, digits, \"-\" and \"_\"");
+        section.fault("name", why);
+    }
+    fits
+}
+
+fn paths_fit(section: &Section<'_>, mut paths: Vec<String>) -> Option<Vec<String>> {
+    let mut fits = true;
+    let mut fault = |at: usize, why: &str| {
+        section.fault(&format!("paths.{at}"), why);
+        fits = false;
+    };
+    for (at, path) in paths.iter().enumerate() {
+        let below = path.strip_prefix('/').unwrap_or_default();
+        let is_plain = |name: &str| {
+            !matches!(name, "" | "." | "..") && !name.contains(|c: char| c.is_control())
+        };
+        if !below.split('/').all(is_plain) {
+            let why = "allowed is an absolute path without \".\", \"..\" and a slash at its end";
+            fault(at, &format!("found {path:?}, {why}"));
+        }
+        if is_within(path, "/etc/spared") || is_within("/etc/spared", path) {
+            fault(
+                at,
+                "/etc/spared holds this node's key: it cannot be in a tree",
+            );
+        }
+        if let Some(other) = paths.iter().take(at).find(|it| overlaps(it, path)) {
+            fault(at, &format!("{path} and {other} overlap"));
+        }
+    }
+    if paths.is_empty() || paths.len() > PATHS_MAX {
+        let why = format!("found {} paths, allowed 1-{PATHS_MAX}", paths.len());
+        section.fault("paths", why);
+        fits = false;
+    }
+    paths.sort();
+    fits.then_some(paths)
+}
+
+fn is_within(path: &str, folder: &str) -> bool {
+    let below = path.strip_prefix(folder);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn overlaps(one: &str, other: &str) -> bool {
+    is_within(one, other) || is_within(other, one)
+}
+
+fn patterns(section: &Section<'_>, exclude: &[String]) -> Option<GlobSet> {
+    let mut set = GlobSetBuilder::new();
+    let mut fits = true;
+    for (at, pattern) in exclude.iter().enumerate() {
+        match GlobBuilder::new(pattern).literal_separator(true).build() {
+            Ok(glob) => drop(set.add(glob)),
+            Err(error) => {
+                section.fault(&format!("exclude.{at}"), error.to_string());
+                fits = false;
+            }
+        }
+    }
+    set.build().ok().filter(|_| fits)
+}
+
+fn refuse_repeats(sections: &[Section<'_>], trees: &[Option<Tree>]) {
+    let mut names = BTreeSet::new();
+    let mut paths: Vec<&str> = Vec::new();
+    for (section, tree) in sections.iter().zip(trees) {
+        let Some(tree) = tree else { continue };
+        if !names.insert(&tree.name) {
+            section.fault("name", format!("the tree {:?} is named twice", tree.name));
+        }
+        for path in &tree.paths {
+            if let Some(other) = paths.iter().find(|it| overlaps(it, path)) {
+                let why = format!("{path} and {other}, of another tree, overlap");
+                section.fault("paths", why);
+            }
+        }
+        paths.extend(tree.paths.iter().map(String::as_str));
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) const TREE: &str = "[[tree]]\nname = \"fw\"\npaths = [\"/etc/fw\", \"/etc/fw.conf\"]\n\
+        exclude = [\"*.local\", \"/etc/fw/own-*\"]\n";
+
+    pub(crate) fn tree() -> Tree {
+        let config = Config::parse(TREE, "r1", &[]).expect("TOML");
+        let settings = read(&config).expect("no fault");
+        assert_eq!(config.finish(), Ok(()));
+        settings.trees[0].clone()
+    }
+
+    fn faults(text: &str) -> Vec<String> {
+        let config = Config::parse(text, "r1", &[]).expect("TOML");
+        let _ = read(&config);
+        let faults = config.finish().expect_err("something is wrong");
+        let lines = faults.iter().map(|it| format!("{}: {}", it.key, it.why));
+        lines.collect()
+    }
+
+    #[test]
+    fn patterns_with_a_slash_are_of_paths_and_others_of_names() {
+        let tree = tree();
+        for path in [
+            "/etc/fw/x.local",
+            "/etc/fw/d.local/x",
+            "/etc/fw/own-1",
+            "/etc/fw/own-d/x",
+            "/etc/other",
+        ] {
+            assert!(tree.excludes(path), "{path}");
+        }
+        for path in ["/etc/fw", "/etc/fw.conf", "/etc/fw/x", "/etc/fw/d/own-1"] {
+            assert!(!tree.excludes(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_fault_is_found_at_once() {
+        let text = "[[tree]]\nname = \"a b\"\npaths = [\"etc\", \"/x/../y\", \"/z/\"]\nkeep = 0\n\
+            [[tree]]\nname = \"t\"\npaths = [\"/a\", \"/a/b\", \"/etc\", \"/etc/spared/x\"]\n\
+            exclude = [\"[\"]\nsync = \"never\"\nsize = 1\n[[tree]]\nname = \"u\"\n";
+        let faults = faults(text);
+        for part in [
+            "tree.0.name: found \"a b\"",
+            "tree.0.paths.0: found \"etc\"",
+            "tree.0.paths.1: found",
+            "tree.0.paths.2: found",
+            "tree.0.keep: found 0",
+            "tree.1.paths.1: /a/b and /a overlap",
+            "tree.1.paths.2: /etc/spared holds",
+            "tree.1.paths.3: /etc/spared holds",
+            "tree.1.exclude.0: ",
+            "tree.1.sync: found \"never\"",
+            "tree.1.size: unknown key",
+            "tree.2.paths: missing",
+        ] {
+            let is_there = faults.iter().any(|it| it.starts_with(part));
+            assert!(is_there, "{part}: {faults:#?}");
+        }
+        assert_eq!(faults.len(), 13, "{faults:#?}");
+    }
+
+    #[test]
+    fn trees_do_not_overlap() {
+        let again = TREE
+            .replace("\"fw\"", "\"g\"")
+            .replace("/etc/fw", "/etc/fw/sub");
+        let faults = faults(&format!("{TREE}{again}"));
+        assert!(faults[0].contains("of another tree, overlap"), "{faults:?}");
+    }
+}

@@ -1,0 +1,165 @@
+//! A manifest: every file, folder and link of a tree, with its access but without content.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ring::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+
+/// SHA-256 of a content or of a manifest.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Hash(pub [u8; 32]);
+
+/// Computes a [`Hash`] piece by piece.
+pub struct Hasher(Context);
+
+/// Owner, group, mode and extended attributes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// Permissions with set-group-id and the sticky bit, without the type.
+    pub mode: u32,
+    /// Name of the account; `#1000` for a number without a name.
+    pub owner: String,
+    /// Name of the group, likewise.
+    pub group: String,
+    /// Attributes of users and POSIX access lists, sorted by name.
+    pub xattrs: Vec<(String, Vec<u8>)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    Folder,
+    File { size: u64, hash: Hash },
+    Link { target: String },
+}
+
+/// One file, folder or link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Absolute path.
+    pub path: String,
+    pub kind: Kind,
+    pub access: Access,
+    /// Time of the last change of the content, in seconds and nanoseconds since 1970. It travels with
+    /// the content, and is no difference by itself.
+    pub modified: (i64, u32),
+}
+
+/// All entries of a tree, sorted by path, each path once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub entries: Vec<Entry>,
+}
+
+impl Manifest {
+    /// Hash of everything but the times.
+    pub fn digest(&self) -> Hash {
+        let mut hasher = Hasher::default();
+        for entry in &self.entries {
+            let timeless = (&entry.path, &entry.kind, &entry.access);
+            hasher.add(&postcard::to_stdvec(&timeless).unwrap_or_default());
+        }
+        hasher.end()
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// # Errors
+    /// The bytes are no manifest.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let (manifest, rest) =
+            postcard::take_from_bytes(bytes).map_err(|_| "malformed list of files".to_owned())?;
+        match rest {
+            [] => Ok(manifest),
+            _ => Err(format!("{} bytes after the list of files", rest.len())),
+        }
+    }
+
+    pub fn find(&self, path: &str) -> Option<&Entry> {
+        let at = self
+            .entries
+            .binary_search_by(|it| it.path.as_str().cmp(path));
+        at.ok().and_then(|at| self.entries.get(at))
+    }
+
+    /// Sizes of all contents, each once.
+    pub fn contents(&self) -> BTreeMap<Hash, u64> {
+        let content = |entry: &Entry| match entry.kind {
+            Kind::File { size, hash } => Some((hash, size)),
+            _ => None,
+        };
+        self.entries.iter().filter_map(content).collect()
+    }
+
+    /// A path that has this content.
+    pub fn holder(&self, hash: Hash) -> Option<&Entry> {
+        let has = |it: &&Entry| matches!(it.kind, Kind::File { hash: its, .. } if its == hash);
+        self.entries.iter().find(has)
+    }
+
+    /// Number of entries that are no folders.
+    pub fn files(&self) -> usize {
+        let files = self.entries.iter().filter(|it| it.kind != Kind::Folder);
+        files.count()
+    }
+
+    /// Size of all files.
+    pub fn bytes(&self) -> u64 {
+        let size = |entry: &Entry| match entry.kind {
+            Kind::File { size, .. } => size,
+            _ => 0,
+        };
+        let sizes = self.entries.iter().map(size);
+        sizes.fold(0, u64::saturating_add)
+    }
+}
+
+impl Hash {
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hasher = Hasher::default();
+        hasher.add(bytes);
+        hasher.end()
+    }
+
+    /// Name of a file that holds this content.
+    pub fn name(&self) -> String {
+        let mut name = String::with_capacity(64);
+        for byte in self.0 {
+            name.push_str(&format!("{byte:02x}"));
+        }
+        name
+    }
+}
+
+/// The first 6 digits.
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self.0.iter().take(3);
+        first.into_iter().try_for_each(|it| write!(f, "{it:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl Hasher {
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub fn end(self) -> Hash {
+        let digest = self.0.finish();
+        Hash(digest.as_ref().try_into().unwrap_or([0; 32]))
+    }
+}

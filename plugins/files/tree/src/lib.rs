@@ -1,0 +1,32 @@
+//! Trees of files: what the two halves of the plugin `files` share.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `config.rs` | the file files.toml, which both halves read |
+//! | `entry.rs` | a manifest: every file, folder and link of a tree |
+//! | `fits.rs` | whether a manifest of the peer may be put in place here |
+//! | `compare.rs` | the differences of two manifests |
+//! | `beneath.rs` | opening files of a tree without following a link |
+//! | `scan.rs` | reading the manifest of a tree from the disk |
+//! | `local.rs` | messages between the two halves |
+
+#![forbid(unsafe_code)]
+
+mod accounts;
+mod beneath;
+mod compare;
+pub mod config;
+mod entry;
+mod fits;
+pub mod local;
+mod scan;
+
+pub use accounts::Accounts;
+pub use beneath::{Beneath, Place};
+pub use compare::{Change, What, compare};
+pub use entry::{Access, Entry, Hash, Hasher, Kind, Manifest};
+pub use fits::{BYTES_MAX, FILES_MAX, Refused, fits, is_ours, travels};
+pub use scan::{Fault, Scanner};
+
+/// Longest encoded manifest: [`FILES_MAX`] entries of 300 bytes each, and more than enough for less.
+pub const MANIFEST_MAX: usize = 16 << 20;

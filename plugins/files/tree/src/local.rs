@@ -1,0 +1,110 @@
+//! Messages between the two halves of a node.
+//!
+//! The half that talks to the peer opens no file of a tree. It asks the root half for the manifest and for
+//! contents, by the name of a tree and a hash, never by a path; what it received from the peer lies in its own
+//! folder, from where the root half takes it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Hash;
+
+/// Name of the plugin that talks to the peer, and of its folder beside the root half's.
+pub const FILES: &str = "files";
+pub const ROOT: &str = "files-root";
+/// Folder in the folder of `files` with a file for each content, named by its hash, and for the manifest.
+pub const STAGE: &str = "stage";
+/// Bytes of a content or a manifest in one message.
+pub const PIECE: usize = 48 << 10;
+
+/// From `files`. Each has one answer with its ticket, but for a manifest in parts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// The manifest of a tree as it is now, unless it has this digest.
+    Scan {
+        ticket: u64,
+        tree: String,
+        known: Option<Hash>,
+    },
+    /// A piece of a content of the last scan.
+    Read {
+        ticket: u64,
+        tree: String,
+        hash: Hash,
+        offset: u64,
+    },
+    /// Puts the staged manifest in place of the tree, if the tree is as expected.
+    Install {
+        ticket: u64,
+        tree: String,
+        manifest: Hash,
+        /// Digest of the tree as it is now.
+        expected: Hash,
+        /// Where it comes from, for the log of the tree.
+        origin: String,
+    },
+    /// Puts an earlier state back.
+    Back {
+        ticket: u64,
+        tree: String,
+        state: u64,
+    },
+    /// The states that there are.
+    Log { ticket: u64, tree: String },
+}
+
+/// From `files-root`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// A piece of a manifest or of a content.
+    Piece {
+        ticket: u64,
+        bytes: Vec<u8>,
+        is_last: bool,
+    },
+    /// The tree has the known digest.
+    Unchanged {
+        ticket: u64,
+    },
+    /// A sentence: what was done, or why nothing was.
+    Done {
+        ticket: u64,
+        result: Result<String, String>,
+    },
+    States {
+        ticket: u64,
+        states: Vec<StateInfo>,
+    },
+    /// Something that happened by itself, such as the end of an interrupted change.
+    Event {
+        tree: String,
+        text: String,
+    },
+}
+
+/// A state of a tree that can be put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateInfo {
+    pub number: u64,
+    /// Seconds since 1970 when it was kept.
+    pub kept_s: u64,
+    /// What replaced it.
+    pub why: String,
+    pub digest: Hash,
+    pub files: u64,
+    /// Whether the tree is so now.
+    pub is_present: bool,
+}
+
+/// Bytes of a message; empty if it does not fit one.
+pub fn encode<M: Serialize>(message: &M) -> Vec<u8> {
+    postcard::to_stdvec(message).unwrap_or_default()
+}
+
+/// # Errors
+/// The bytes are no such message.
+pub fn decode<'m, M: Deserialize<'m>>(bytes: &'m [u8]) -> Result<M, String> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((message, [])) => Ok(message),
+        _ => Err("malformed".to_owned()),
+    }
+}

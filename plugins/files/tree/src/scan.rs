@@ -1,0 +1,287 @@
+//! Reads the manifest of a tree from the disk.
+//!
+//! A content is read again only if size, times or inode changed since. A file that changes while it is read is
+//! read again; one that never rests is a fault, not half of a content.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{Dir, FileType, Stat, fgetxattr, flistxattr, fstat, readlinkat};
+
+use crate::config::Tree;
+use crate::fits::{BYTES_MAX, FILES_MAX, is_ours, travels};
+use crate::{Access, Accounts, Beneath, Entry, Hash, Hasher, Kind, Manifest};
+
+const TRIES: usize = 3;
+const DEPTH_MAX: usize = 64;
+const XATTR_MAX: usize = 64 << 10;
+
+/// Why a tree cannot be read.
+#[derive(Debug)]
+pub struct Fault {
+    pub path: String,
+    pub why: String,
+}
+
+/// Reads trees, and remembers contents that it has read.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    accounts: Accounts,
+    known: HashMap<String, (Print, Hash)>,
+}
+
+/// What changes with the content of a file: device, inode, size, times of content and of inode.
+type Print = (u64, u64, u64, (i64, u64), (i64, u64));
+
+struct Walk<'w> {
+    scanner: &'w mut Scanner,
+    beneath: &'w Beneath,
+    tree: &'w Tree,
+    stop: &'w AtomicBool,
+    entries: Vec<Entry>,
+    bytes: u64,
+}
+
+impl Scanner {
+    /// # Errors
+    /// The first file that cannot be read as it is, or `stop` was set.
+    pub fn scan(
+        &mut self,
+        beneath: &Beneath,
+        tree: &Tree,
+        stop: &AtomicBool,
+    ) -> Result<Manifest, Fault> {
+        let mut walk = Walk {
+            scanner: self,
+            beneath,
+            tree,
+            stop,
+            entries: Vec::new(),
+            bytes: 0,
+        };
+        for top in &tree.paths {
+            walk.visit(top, 0)?;
+        }
+        let mut entries = walk.entries;
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let manifest = Manifest { entries };
+        let is_of_it = |path: &str| tree.top_of(path).is_some();
+        self.known
+            .retain(|path, _| !is_of_it(path) || manifest.find(path).is_some());
+        Ok(manifest)
+    }
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, path: &str, depth: usize) -> Result<(), Fault> {
+        let fault = |why: String| Fault {
+            path: path.to_owned(),
+            why,
+        };
+        let kernel = |error: io::Error| fault(error_text(&error));
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(fault("stopped".to_owned()));
+        }
+        if self.entries.len() >= FILES_MAX {
+            return Err(fault(format!("is one of more than {FILES_MAX} files")));
+        }
+        let Some(stat) = self.beneath.stat(path).map_err(kernel)? else {
+            return Ok(());
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => self.folder(path, depth),
+            FileType::RegularFile => self.file(path),
+            FileType::Symlink => self.link(path, &stat).map_err(kernel),
+            _ => Err(fault(
+                "is no file, folder or link: exclude it from the tree".to_owned(),
+            )),
+        }
+    }
+
+    fn folder(&mut self, path: &str, depth: usize) -> Result<(), Fault> {
+        let fault = |why: String| Fault {
+            path: path.to_owned(),
+            why,
+        };
+        let kernel = |error: io::Error| fault(error_text(&error));
+        if depth > DEPTH_MAX {
+            return Err(fault(format!("is deeper than {DEPTH_MAX} folders")));
+        }
+        let folder = self.beneath.folder(path).map_err(kernel)?;
+        let stat = fstat(&folder).map_err(|it| kernel(it.into()))?;
+        let access = self.access(folder.as_fd(), &stat).map_err(kernel)?;
+        self.entries.push(Entry {
+            path: path.to_owned(),
+            kind: Kind::Folder,
+            access,
+            modified: (0, 0),
+        });
+        let names = Dir::read_from(&folder).map_err(|it| kernel(it.into()))?;
+        for name in names {
+            let name = name.map_err(|it| kernel(it.into()))?;
+            let Ok(name) = name.file_name().to_str() else {
+                let why = "has a name in it that is not UTF-8: rename or exclude it";
+                return Err(fault(why.to_owned()));
+            };
+            let below = format!("{path}/{name}");
+            if matches!(name, "." | "..") || is_ours(name) || self.tree.excludes(&below) {
+                continue;
+            }
+            self.visit(&below, depth + 1)?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str) -> Result<(), Fault> {
+        let kernel = |error: io::Error| Fault {
+            path: path.to_owned(),
+            why: error_text(&error),
+        };
+        for _ in 0..TRIES {
+            let file = match self.beneath.file(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                file => file.map_err(kernel)?,
+            };
+            if let Some(entry) = self.read(path, &file).map_err(kernel)? {
+                self.bytes = self.bytes.saturating_add(match entry.kind {
+                    Kind::File { size, .. } => size,
+                    _ => 0,
+                });
+                if self.bytes > BYTES_MAX {
+                    let why = format!("makes the tree larger than {BYTES_MAX} bytes");
+                    return Err(kernel(io::Error::other(why)));
+                }
+                self.entries.push(entry);
+                return Ok(());
+            }
+        }
+        Err(kernel(io::Error::other("changes while it is read")))
+    }
+
+    /// None if it changed meanwhile.
+    fn read(&mut self, path: &str, file: &File) -> io::Result<Option<Entry>> {
+        let stat = fstat(file)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Ok(None);
+        }
+        let print = print(&stat);
+        let known = self.scanner.known.get(path);
+        let hash = match known.filter(|(its, _)| *its == print) {
+            Some((_, hash)) => *hash,
+            None => hash_of(file, self.stop)?,
+        };
+        let access = self.access(file.as_fd(), &stat)?;
+        if self::print(&fstat(file)?) != print {
+            return Ok(None);
+        }
+        self.scanner.known.insert(path.to_owned(), (print, hash));
+        Ok(Some(Entry {
+            path: path.to_owned(),
+            kind: Kind::File {
+                size: print.2,
+                hash,
+            },
+            access,
+            modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
+        }))
+    }
+
+    fn link(&mut self, path: &str, stat: &Stat) -> io::Result<()> {
+        let place = self.beneath.place(path)?;
+        let target = readlinkat(&place.folder, place.name, Vec::new())?;
+        let not_utf8 = |_| io::Error::other("is a link to a name that is not UTF-8");
+        let target = target.into_string().map_err(not_utf8)?;
+        // a link has neither mode nor attributes
+        let access = Access {
+            mode: 0o777,
+            owner: self.scanner.accounts.user(stat.st_uid),
+            group: self.scanner.accounts.group(stat.st_gid),
+            xattrs: Vec::new(),
+        };
+        self.entries.push(Entry {
+            path: path.to_owned(),
+            kind: Kind::Link { target },
+            access,
+            modified: (0, 0),
+        });
+        Ok(())
+    }
+
+    fn access(&mut self, fd: BorrowedFd<'_>, stat: &Stat) -> io::Result<Access> {
+        Ok(Access {
+            mode: stat.st_mode & 0o7777,
+            owner: self.scanner.accounts.user(stat.st_uid),
+            group: self.scanner.accounts.group(stat.st_gid),
+            xattrs: xattrs(fd)?,
+        })
+    }
+}
+
+fn print(stat: &Stat) -> Print {
+    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    let modified = (stat.st_mtime, u64::from(nanoseconds(stat.st_mtime_nsec)));
+    let changed = (stat.st_ctime, u64::from(nanoseconds(stat.st_ctime_nsec)));
+    (stat.st_dev, stat.st_ino, size, modified, changed)
+}
+
+fn nanoseconds<N: TryInto<u32>>(number: N) -> u32 {
+    number.try_into().unwrap_or(0)
+}
+
+fn hash_of(mut file: &File, stop: &AtomicBool) -> io::Result<Hash> {
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        let length = file.read(&mut buffer)?;
+        if length == 0 {
+            return Ok(hasher.end());
+        }
+        hasher.add(buffer.get(..length).unwrap_or_default());
+        if stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other("stopped"));
+        }
+    }
+}
+
+fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut names = Vec::with_capacity(XATTR_MAX);
+    match flistxattr(fd, rustix::buffer::spare_capacity(&mut names)) {
+        Ok(_) => {}
+        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        Err(errno) => return Err(errno.into()),
+    }
+    let mut found = Vec::new();
+    for name in names.split(|byte| *byte == 0) {
+        let Some(name) = std::str::from_utf8(name).ok().filter(|it| travels(it)) else {
+            continue;
+        };
+        let mut value = Vec::with_capacity(XATTR_MAX);
+        match fgetxattr(fd, name, rustix::buffer::spare_capacity(&mut value)) {
+            Ok(_) => found.push((name.to_owned(), value)),
+            Err(rustix::io::Errno::NODATA) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn error_text(error: &io::Error) -> String {
+    const ELOOP: i32 = 40;
+    match error.raw_os_error() {
+        Some(ELOOP) => "is, or is below, a symbolic link: name the real path".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.why)
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,145 @@
+//! Trees on a real disk: what is read, what is left out, and what cannot be read.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use spared_sdk::config::Config;
+use spared_tree::config::{Tree, read};
+use spared_tree::{Beneath, Kind, Manifest, Scanner, What, compare, fits};
+
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("spared-tree-{test}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(path.join("etc/fw/sub")).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, path: &str, content: &str) {
+        fs::write(self.0.join(path), content).unwrap();
+    }
+
+    fn scan(&self, scanner: &mut Scanner) -> Result<Manifest, String> {
+        let beneath = Beneath::new(&self.0).unwrap();
+        let scanned = scanner.scan(&beneath, &tree(), &AtomicBool::new(false));
+        scanned.map_err(|it| it.to_string())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn tree() -> Tree {
+    let text = "[[tree]]\nname = \"fw\"\npaths = [\"/etc/fw\", \"/etc/fw.conf\"]\nexclude = [\"*.local\"]\n";
+    let config = Config::parse(text, "r1", &[]).unwrap();
+    read(&config).unwrap().trees[0].clone()
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn files_folders_and_links_are_read_with_their_access() {
+    let folder = Folder::new("read");
+    folder.write("etc/fw.conf", "include");
+    folder.write("etc/fw/a", "content");
+    folder.write("etc/fw/x.local", "own");
+    folder.write("etc/fw/.a.spared", "being prepared");
+    folder.write("etc/other", "other");
+    symlink("../other", folder.0.join("etc/fw/sub/link")).unwrap();
+    set_mode(&folder.0.join("etc/fw/a"), 0o600);
+    let manifest = folder.scan(&mut Scanner::default()).unwrap();
+    let paths: Vec<&str> = manifest.entries.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "/etc/fw",
+            "/etc/fw.conf",
+            "/etc/fw/a",
+            "/etc/fw/sub",
+            "/etc/fw/sub/link"
+        ]
+    );
+    let link = &manifest.find("/etc/fw/sub/link").unwrap().kind;
+    assert!(matches!(link, Kind::Link { target } if target == "../other"));
+    assert_eq!(manifest.find("/etc/fw/a").unwrap().access.mode, 0o600);
+    assert_eq!((manifest.files(), manifest.bytes()), (3, 14));
+    // what is read here may be put in place there
+    fits(&manifest, &tree()).unwrap();
+    assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+}
+
+#[test]
+fn every_kind_of_change_is_found_and_a_touch_is_none() {
+    let folder = Folder::new("changes");
+    for name in ["a", "b", "c", "d"] {
+        folder.write(&format!("etc/fw/{name}"), name);
+    }
+    let mut scanner = Scanner::default();
+    let old = folder.scan(&mut scanner).unwrap();
+    folder.write("etc/fw/a", "A");
+    folder.write("etc/fw/b", "b");
+    set_mode(&folder.0.join("etc/fw/c"), 0o600);
+    fs::remove_file(folder.0.join("etc/fw/d")).unwrap();
+    fs::create_dir(folder.0.join("etc/fw/d")).unwrap();
+    fs::remove_dir(folder.0.join("etc/fw/sub")).unwrap();
+    folder.write("etc/fw.conf", "");
+    let new = folder.scan(&mut scanner).unwrap();
+    let changes = compare(&old, &new);
+    let found: Vec<_> = changes
+        .iter()
+        .map(|it| (it.path.as_str(), it.what))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("/etc/fw.conf", What::Added),
+            ("/etc/fw/a", What::Content),
+            ("/etc/fw/c", What::Access),
+            ("/etc/fw/d", What::Kind),
+            ("/etc/fw/sub", What::Removed),
+        ]
+    );
+    assert_eq!(compare(&new, &new), []);
+    assert_ne!(old.digest(), new.digest());
+    // the same second, the same size: the kernel's ctime tells
+    assert_eq!(
+        folder.scan(&mut Scanner::default()).unwrap().digest(),
+        new.digest()
+    );
+}
+
+#[test]
+fn what_cannot_follow_is_a_fault_and_never_left_out() {
+    let folder = Folder::new("faults");
+    let pipe = folder.0.join("etc/fw/pipe");
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+    let why = folder.scan(&mut Scanner::default()).unwrap_err();
+    assert!(
+        why.starts_with("/etc/fw/pipe: is no file, folder or link"),
+        "{why}"
+    );
+    fs::rename(&pipe, folder.0.join("etc/fw/pipe.local")).unwrap();
+    folder.scan(&mut Scanner::default()).unwrap();
+    // a tree that is not where it was said to be
+    fs::rename(folder.0.join("etc/fw"), folder.0.join("etc/real")).unwrap();
+    fs::write(folder.0.join("etc/real/a"), "").unwrap();
+    symlink("real", folder.0.join("etc/fw")).unwrap();
+    let manifest = folder.scan(&mut Scanner::default()).unwrap();
+    assert_eq!(manifest.entries.len(), 1, "the link alone: {manifest:?}");
+    fs::rename(folder.0.join("etc"), folder.0.join("elsewhere")).unwrap();
+    symlink("elsewhere", folder.0.join("etc")).unwrap();
+    let why = folder.scan(&mut Scanner::default()).unwrap_err();
+    assert!(why.contains("symbolic link: name the real path"), "{why}");
+}
