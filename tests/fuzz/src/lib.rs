@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod conntrack_wire;
 pub mod control;
 pub mod dhcp_formats;
+pub mod files_wire;
 mod folder;
 pub mod heartbeat;
 pub mod icmp;
@@ -60,6 +61,7 @@ targets! {
     conntrack_wire: 80_000,
     control: 15_000,
     dhcp_formats: 20_000,
+    files_wire: 3_000,
     heartbeat: 10_000,
     icmp: 100_000,
     ipsec_vici: 100_000,
