@@ -56,6 +56,8 @@ pub struct Plan {
     pub link: Option<Link>,
     /// The clock of spared and all its children is an hour ahead.
     pub clock_ahead: bool,
+    /// Folder of this machine where spared and its children see one of their own: `own` among the node's files.
+    pub own_folder: Option<PathBuf>,
     /// Folder of an older build, from before heartbeats over networks, whose programs are run instead.
     pub older: Option<PathBuf>,
 }
@@ -148,6 +150,7 @@ impl Plan {
             plugins: Vec::new(),
             link: None,
             clock_ahead: false,
+            own_folder: None,
             older: None,
         }
     }

@@ -19,7 +19,12 @@ use crate::lab::{Daemon, Site, build_dir, own_dir};
 pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
     let files = Files { dir };
     files.write(&site.name, plan)?;
-    files.run(site, &build_of(plan)?, plan.clock_ahead, log)
+    let mut command = match &plan.own_folder {
+        Some(folder) => files.with_own(site, folder)?,
+        None => return files.run(site, &build_of(plan)?, plan.clock_ahead, log),
+    };
+    command.arg(build_of(plan)?.join("spared"));
+    files.begin(site, command, log)
 }
 
 /// Starts spared with its present files.
@@ -119,6 +124,10 @@ impl Files<'_> {
         if clock_ahead {
             command.arg(&program);
         }
+        self.begin(site, command, log)
+    }
+
+    fn begin(&self, site: &Site, mut command: Command, log: &Path) -> Result<Daemon> {
         command.args(self.words(&self.dir.join("run")));
         command.env("STATE_DIRECTORY", self.state_dir());
         fs::create_dir_all(self.dir.join("run"))?;
@@ -127,6 +136,17 @@ impl Files<'_> {
 }
 
 impl Files<'_> {
+    /// Command that runs a program that sees a folder of this node's under a path of the machine.
+    fn with_own(&self, site: &Site, folder: &Path) -> Result<Command> {
+        const SCRIPT: &str = "mount --bind \"$1\" \"$2\"\nshift 2\nexec \"$@\"";
+        let own = self.dir.join("own");
+        fs::create_dir_all(&own)?;
+        let mut command = site.ns.command("unshare");
+        let words = ["--mount", "--propagation", "private", "sh", "-ec", SCRIPT];
+        command.args(words).arg("sh").arg(own).arg(folder);
+        Ok(command)
+    }
+
     /// Command that runs a program with another /etc, which preloads a clock for it and its children.
     fn ahead(&self, site: &Site) -> Result<Command> {
         const SCRIPT: &str = "cp -a /etc \"$1\" 2>/dev/null || :\n\

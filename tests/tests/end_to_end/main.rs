@@ -32,6 +32,7 @@ mod everything;
 mod faults;
 mod fence;
 mod fence_off;
+mod files;
 mod filtered;
 mod forger;
 mod forging;
