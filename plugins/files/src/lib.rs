@@ -205,6 +205,7 @@ fn put(mut kept: Answer, reply: Reply) {
 spared_sdk::export!(Runner<Files> {
     name: "files",
     summary: "configurations and certificates that follow",
+    calls: [FILES],
     wire: (1, 1),
     parts: [query, peer, local],
 });
