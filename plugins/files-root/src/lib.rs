@@ -36,7 +36,8 @@ pub struct Settings {
 
 pub struct Root {
     host: Host,
-    worker: Worker,
+    /// None without a folder for its state, as in a trial of the plugin.
+    worker: Option<Worker>,
     /// Answers for which the channel had no room.
     waiting: VecDeque<Vec<u8>>,
     is_full: bool,
@@ -77,21 +78,26 @@ impl Io for Root {
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Nothing), Error> {
-        let missing = || Error::Plugin("there is no folder for its state".to_owned());
-        let state = host.state_folder().ok_or_else(missing)?;
-        let places = Places {
-            root: PathBuf::from("/"),
-            config: settings.trees.clone(),
-            stage: state.with_file_name(FILES).join(STAGE),
-            state,
-            node: settings.node.clone(),
-            nodes: settings.nodes.clone(),
-        };
-        let waker = host.waker();
-        let worker = Worker::start(places, move || waker.wake());
+        let worker = host.state_folder().map(|state| {
+            let places = Places {
+                root: PathBuf::from("/"),
+                config: settings.trees.clone(),
+                stage: state.with_file_name(FILES).join(STAGE),
+                state,
+                node: settings.node.clone(),
+                nodes: settings.nodes.clone(),
+            };
+            let waker = host.waker();
+            Worker::start(places, move || waker.wake())
+        });
+        if worker.is_none() {
+            log::warn!("there is no folder for its state: nothing is read or put in place");
+        }
         let root = Self {
             host,
-            worker: worker.map_err(Error::kernel("start a thread"))?,
+            worker: worker
+                .transpose()
+                .map_err(Error::kernel("start a thread"))?,
             waiting: VecDeque::new(),
             is_full: true,
         };
@@ -100,7 +106,7 @@ impl Io for Root {
 
     fn poll(&mut self, _engine: &mut Nothing, _now_ns: u64) -> bool {
         let answer = match self.waiting.is_empty() {
-            true => self.worker.poll_answer(),
+            true => self.worker.as_ref().and_then(Worker::poll_answer),
             false => None,
         };
         if let Some(Answer::Event { tree, text }) = &answer {
@@ -127,7 +133,11 @@ impl Io for Root {
 
     fn partner_message(&mut self, _: &mut Nothing, _now_ns: u64, _partner: usize, message: &[u8]) {
         match decode::<Request>(message) {
-            Ok(request) => self.worker.ask(request),
+            Ok(request) => {
+                if let Some(worker) = &self.worker {
+                    worker.ask(request);
+                }
+            }
             Err(why) => log::warn!("the plugin files sent {} bytes: {why}", message.len()),
         }
     }

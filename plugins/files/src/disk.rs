@@ -15,15 +15,16 @@ use crate::engine::Piece;
 const PART: &str = "part";
 
 pub struct Disk {
-    folder: PathBuf,
+    /// None in a trial of the plugin: nothing can be stored then.
+    folder: Option<PathBuf>,
     /// The content that is being written.
     part: Option<(Hash, File, Hasher)>,
 }
 
 impl Disk {
-    pub fn new(folder: &Path) -> Self {
+    pub fn new(folder: Option<&Path>) -> Self {
         let disk = Self {
-            folder: folder.to_owned(),
+            folder: folder.map(Path::to_owned),
             part: None,
         };
         disk.remove_stage();
@@ -66,7 +67,7 @@ impl Disk {
     /// What both nodes last had, of these trees.
     pub fn bases<'t>(&self, trees: impl Iterator<Item = &'t str>) -> BTreeMap<String, Manifest> {
         let base = |name: &str| {
-            let bytes = fs::read(self.base(name)).ok()?;
+            let bytes = fs::read(self.base(name).ok()?).ok()?;
             let manifest = Manifest::decode(&bytes);
             let manifest = manifest.inspect_err(|why| log::warn!("what both had of {name}: {why}"));
             Some((name.to_owned(), manifest.ok()?))
@@ -78,7 +79,7 @@ impl Disk {
     /// A sentence.
     pub fn remember(&self, tree: &str, manifest: &Manifest) -> Result<(), String> {
         replace(
-            &self.base(tree),
+            &self.base(tree)?,
             &manifest.encode(),
             Access::Private,
             || Ok(()),
@@ -86,7 +87,7 @@ impl Disk {
     }
 
     fn write(&mut self, piece: &Piece) -> io::Result<()> {
-        let stage = self.folder.join(STAGE);
+        let stage = self.folder().map_err(io::Error::other)?.join(STAGE);
         let path = stage.join(PART);
         let (hash, file, hasher) = match &mut self.part {
             Some(part) => part,
@@ -116,11 +117,18 @@ impl Disk {
     }
 
     fn remove_stage(&self) {
-        let _ = fs::remove_dir_all(self.folder.join(STAGE));
+        if let Ok(folder) = self.folder() {
+            let _ = fs::remove_dir_all(folder.join(STAGE));
+        }
     }
 
-    fn base(&self, tree: &str) -> PathBuf {
-        self.folder.join(format!("both-{tree}"))
+    fn base(&self, tree: &str) -> Result<PathBuf, String> {
+        Ok(self.folder()?.join(format!("both-{tree}")))
+    }
+
+    fn folder(&self) -> Result<&Path, String> {
+        let missing = || "there is no folder for its state".to_owned();
+        self.folder.as_deref().ok_or_else(missing)
     }
 }
 
@@ -157,7 +165,7 @@ mod tests {
     #[test]
     fn a_content_is_staged_under_its_hash_or_not_at_all() {
         let folder = Folder::new("content");
-        let mut disk = Disk::new(&folder.0);
+        let mut disk = Disk::new(Some(&folder.0));
         let hash = Hash::of(b"two pieces");
         disk.store(&piece(hash, "two ", false)).expect("stored");
         disk.store(&piece(hash, "pieces", true)).expect("stored");
@@ -176,9 +184,9 @@ mod tests {
     #[test]
     fn what_both_had_outlives_the_worker() {
         let folder = Folder::new("bases");
-        let disk = Disk::new(&folder.0);
+        let disk = Disk::new(Some(&folder.0));
         disk.remember("fw", &Manifest::default()).expect("kept");
-        let bases = Disk::new(&folder.0).bases(["fw", "other"].into_iter());
+        let bases = Disk::new(Some(&folder.0)).bases(["fw", "other"].into_iter());
         assert_eq!(bases.keys().collect::<Vec<_>>(), ["fw"]);
     }
 }

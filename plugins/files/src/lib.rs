@@ -41,8 +41,7 @@ impl Io for Files {
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
-        let missing = || Error::Plugin("there is no folder for its state".to_owned());
-        let disk = Disk::new(&host.state_folder().ok_or_else(missing)?);
+        let disk = Disk::new(host.state_folder().as_deref());
         let bases = disk.bases(settings.trees.iter().map(|it| it.name.as_str()));
         let peer = host.peer_with_keys();
         let peer = peer.unwrap_or_else(|| "the peer".to_owned());
