@@ -63,6 +63,15 @@ impl Drop for Disk {
     }
 }
 
+/// Unmounts all that is mounted below a folder: of a run that was ended by a signal.
+pub(super) fn unmount_below(folder: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    for point in points.filter(|point| Path::new(point).starts_with(folder)) {
+        let _ = run("umount", &["-l"], Path::new(point));
+    }
+}
+
 fn run(program: &str, words: &[&str], path: &Path) -> Result<()> {
     let status = Command::new(program).args(words).arg(path).status()?;
     match status.success() {

@@ -8,7 +8,7 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{labs_dir, process};
+use super::{disk, labs_dir, process};
 use crate::Result;
 
 /// Cleans up on signals that end the program. `farewell` runs first, and may restore the terminal.
@@ -33,6 +33,7 @@ fn remove_own_dirs() {
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(&own) {
             process::end_users(&entry.path());
+            disk::unmount_below(&entry.path());
             let _ = fs::remove_dir_all(entry.path());
         }
     }

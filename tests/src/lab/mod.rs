@@ -276,6 +276,7 @@ fn remove_leftovers() -> Result<()> {
             .and_then(|name| name.to_str()?.split('-').next()?.parse().ok());
         if pid.is_some_and(|pid: u32| !Path::new("/proc").join(pid.to_string()).exists()) {
             process::end_users(&path);
+            disk::unmount_below(&path);
             let _ = fs::remove_dir_all(&path);
         }
     }

@@ -12,7 +12,7 @@ use spared_pair::Word;
 
 use super::Outcome;
 use super::faults::{Fault, Must, Place};
-use super::outside::{self, serving};
+use super::outside::{self, STOPPED, serving};
 use super::world::World;
 use crate::Result;
 use crate::clock::poll;
@@ -20,6 +20,9 @@ use crate::router::Spared;
 
 /// Longest time in which a false report is none yet.
 const NOTICE: Duration = Duration::from_secs(3);
+/// Time by which a process that was stopped is known later: the host waits for 3 s before it takes a pause for
+/// a hang, and asks once a second.
+const HANG: Duration = Duration::from_secs(2);
 /// Silence of the transfer after which it is taken for lost: TCP waits up to twice as long as an outage was.
 const LOST: Duration = Duration::from_secs(30);
 /// Time between two looks.
@@ -47,6 +50,8 @@ pub struct Judge {
     /// Begin of a false report of each node, and whether it was recorded.
     false_since: [Option<(Instant, bool)>; 2],
     silent_since: [Option<Instant>; 2],
+    /// Whether each node says OK, and since when.
+    word_since: [Option<(bool, Instant)>; 2],
     /// Both nodes said OK when the latest fault struck.
     promised: bool,
     was_ok: bool,
@@ -76,6 +81,7 @@ impl Judge {
             troubled: now,
             false_since: [None; 2],
             silent_since: [None; 2],
+            word_since: [None; 2],
             promised: false,
             was_ok: false,
             moved: ([0; 2], now),
@@ -134,11 +140,12 @@ impl Judge {
             self.stalls += 1;
             self.troubled = Instant::now();
             self.false_since = [None; 2];
+            self.word_since = [None; 2];
             return Ok(());
         }
         for (site, said) in said.iter().enumerate() {
             match said {
-                None => self.false_since[site] = None,
+                None => (self.false_since[site], self.word_since[site]) = (None, None),
                 Some(said) => self.judge(now, site, said.as_ref().ok(), &flaws, faults),
             }
         }
@@ -161,7 +168,11 @@ impl Judge {
             .collect();
         self.since.retain(|name, _| wrong.contains(name));
         for name in wrong {
-            self.since.entry(name).or_insert(now);
+            let known = match name.ends_with(STOPPED) {
+                true => now + HANG,
+                false => now,
+            };
+            self.since.entry(name).or_insert(known);
         }
         if !flaws.is_empty() || faults.iter().any(lasts) {
             self.troubled = now;
@@ -196,9 +207,12 @@ impl Judge {
         self.judge_ids(now, site, said, faults);
         let oldest = self.since.iter().min_by_key(|(_, since)| **since);
         let oldest = oldest.map(|(name, since)| (name.clone(), *since));
-        let (is_ok, false_since) = match (said.word == Word::Ok, &oldest) {
-            (true, Some((_, since))) => (true, *since),
-            (false, None) if !faults.iter().any(lasts) => (false, self.troubled),
+        let is_ok = said.word == Word::Ok;
+        let word = self.word_since[site].filter(|(was_ok, _)| *was_ok == is_ok);
+        let (_, said_since) = *self.word_since[site].insert(word.unwrap_or((is_ok, now)));
+        let false_since = match &oldest {
+            Some((_, since)) if is_ok => said_since.max(*since),
+            None if !is_ok && !faults.iter().any(lasts) => said_since.max(self.troubled),
             _ => return self.false_since[site] = None,
         };
         let lasts = now.duration_since(false_since);
