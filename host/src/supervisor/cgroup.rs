@@ -12,12 +12,10 @@ use std::path::{Path, PathBuf};
 const HOST: &str = "host";
 /// Attributes by which systemd marks a delegated group; the second from version 251 on.
 const MARKS: [&str; 2] = ["trusted.delegate", "user.delegate"];
-const CONTROLLERS: [&str; 3] = ["memory", "pids", "cpu"];
+/// Not cpu: a kernel with CONFIG_RT_GROUP_SCHED would take the real-time priority from host and elector.
+const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 /// As the limit of the account: the group's also counts threads of programs with another account.
 const PROCESSES: u32 = 512;
-/// The default of a group is 100.
-const HOST_WEIGHT: u32 = 1000;
-const VENDOR_WEIGHT: u32 = 50;
 
 /// A delegated group and what can be limited below it.
 #[derive(Debug)]
@@ -53,7 +51,6 @@ impl ControlGroups {
         let control = folder.join("cgroup.subtree_control");
         let enable = |name: &&str| fs::write(&control, format!("+{name}")).is_ok();
         let controllers = CONTROLLERS.into_iter().filter(enable).collect();
-        let _ = fs::write(host.join("cpu.weight"), HOST_WEIGHT.to_string());
         Ok(Self {
             folder,
             controllers,
@@ -64,12 +61,10 @@ impl ControlGroups {
     pub(super) fn prepare(&self, name: &str, memory: u64) -> Option<PathBuf> {
         let group = self.of(name);
         make(&group).ok()?;
-        let weight = if is_vendors(name) { VENDOR_WEIGHT } else { 100 };
         for (file, value) in [
             ("memory.max", memory.to_string()),
             ("memory.oom.group", "1".to_owned()),
             ("pids.max", PROCESSES.to_string()),
-            ("cpu.weight", weight.to_string()),
         ] {
             // absent without its controller, which `missing` says
             let _ = fs::write(group.join(file), value);
@@ -94,11 +89,6 @@ impl ControlGroups {
     fn of(&self, name: &str) -> PathBuf {
         self.folder.join(format!("worker-{name}"))
     }
-}
-
-/// Whether it is a vendor's, by its name.
-fn is_vendors(name: &str) -> bool {
-    name.contains('-')
 }
 
 fn make(group: &Path) -> io::Result<()> {
