@@ -4,7 +4,7 @@
 set -eu
 
 if ! cargo deny --version >/dev/null 2>&1; then
-	echo "licences, sources and advisories are not checked: cargo-deny is missing; \`cargo install --locked cargo-deny\` makes it" >&2
+	echo "licences, sources and advisories are not checked: cargo-deny is missing: run \`cargo install --locked cargo-deny\`" >&2
 	[ "${DEMANDED:-}" != yes ]
 	exit
 fi
@@ -12,5 +12,5 @@ cargo deny --locked check bans licenses sources
 if cargo deny --locked fetch db >/dev/null 2>&1; then
 	cargo deny --locked check advisories
 else
-	echo "advisories are not checked: https://github.com/RustSec/advisory-db cannot be had from here" >&2
+	echo "advisories are not checked: https://github.com/RustSec/advisory-db cannot be reached from here" >&2
 fi

@@ -76,7 +76,7 @@ require_rust() {
 
 require_rust
 if ! command -v dpkg-query >/dev/null; then
-	echo "not a Debian system: what these packages hold is taken to be here: $(for purpose; do packages_for "$purpose"; done | tr '\n' ' ')" >&2
+	echo "not a Debian system: assuming that what these packages hold is installed: $(for purpose; do packages_for "$purpose"; done | tr '\n' ' ')" >&2
 	exit 0
 fi
 packages=$(missing "$@" | tr '\n' ' ')

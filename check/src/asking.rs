@@ -25,11 +25,12 @@ pub fn ask(setup: &Setup, runtime_dir: &Path) -> Vec<Finding> {
         match exchange(runtime_dir, &request, PATIENCE) {
             Ok(answer) => findings.extend(found(&plugin.name, answer)),
             Err(error) if matches!(error.fault, Fault::NotRunning) => {
-                let sentence = "spared does not run: its plugins were not asked what they find in other programs";
+                let sentence =
+                    "spared is not running: its plugins were not asked about other programs";
                 return vec![Finding::new("not-asked", Severity::Note, sentence)];
             }
             Err(error) => {
-                let sentence = format!("the plugins were not asked what they find: {error}");
+                let sentence = format!("the plugins were not asked about other programs: {error}");
                 return vec![Finding::new("not-asked", Severity::Note, sentence)];
             }
         }

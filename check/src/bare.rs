@@ -53,7 +53,7 @@ fn own_and_virtual(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> Ve
                     own.address
                 );
                 let finding = Finding::new("own-address-virtual", Severity::Error, sentence);
-                findings.push(finding.mend("give one of them another address"));
+                findings.push(finding.fix("give one of them another address"));
             }
         }
     }
@@ -73,11 +73,11 @@ fn finding(name: &str, family: &str) -> Finding {
         "{name} has no {family} address of its own: no advert leaves there, and the addresses there \
          do not answer"
     );
-    let mend = match family {
+    let fix = match family {
         "IPv4" => format!("ip address add ADDRESS/PREFIX dev {name}"),
         _ => format!("ip link set dev {name} addrgenmode eui64"),
     };
-    Finding::new("no-own-address", Severity::Warning, sentence).mend(mend)
+    Finding::new("no-own-address", Severity::Warning, sentence).fix(fix)
 }
 
 #[cfg(test)]

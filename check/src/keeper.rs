@@ -49,8 +49,8 @@ fn networkd(system: &System, name: &str, index: u32) -> Option<Finding> {
         "systemd-networkd manages {name} ({file}): when it is restarted or reconfigures {name} it deletes \
          the virtual addresses; spared puts them back"
     );
-    let mend = format!("put KeepConfiguration=static under [Network] of {file}");
-    Some(Finding::new("networkd", Severity::Warning, sentence).mend(mend))
+    let fix = format!("put KeepConfiguration=static under [Network] of {file}");
+    Some(Finding::new("networkd", Severity::Warning, sentence).fix(fix))
 }
 
 // KeepConfiguration= in the network file or a drop-in of it.
@@ -78,8 +78,8 @@ fn network_manager(system: &System, name: &str, index: u32) -> Option<Finding> {
         "NetworkManager manages {name}: `nmcli connection up` and `nmcli device reapply` delete the virtual \
          addresses; spared puts them back"
     );
-    let mend = format!("nmcli device set {name} managed no, and set its own addresses elsewhere");
-    Some(Finding::new("network-manager", Severity::Warning, sentence).mend(mend))
+    let fix = format!("nmcli device set {name} managed no, and set its own addresses elsewhere");
+    Some(Finding::new("network-manager", Severity::Warning, sentence).fix(fix))
 }
 
 /// Value of the last `KEY=value` line.
@@ -112,7 +112,7 @@ mod tests {
             "[Match]\nName=lan\n[Network]\nDHCP=no\n",
         );
         let found = networkd(&root.system(), "lan", 7).expect("it is managed");
-        assert!(found.mend.contains("/etc/n/10.network"), "{found}");
+        assert!(found.fix.contains("/etc/n/10.network"), "{found}");
 
         root.write(
             "etc/n/10.network",

@@ -35,8 +35,8 @@ pub fn examine(system: &System) -> Vec<Finding> {
 pub fn fence_off(host: &Host) -> Option<Finding> {
     (!host.fenced).then(|| {
         let sentence = "fence is off: a hung daemon keeps its addresses";
-        let mend = "fence = \"required\", where the kernel has nftables' family netdev";
-        Finding::new("fence-off", Severity::Warning, sentence).mend(mend)
+        let fix = "fence = \"required\", where the kernel has nftables' family netdev";
+        Finding::new("fence-off", Severity::Warning, sentence).fix(fix)
     })
 }
 
@@ -61,7 +61,7 @@ fn old(release: &str) -> Vec<Finding> {
     fence
         .into_iter()
         .chain(protocol)
-        .map(|finding| finding.mend(newer))
+        .map(|finding| finding.fix(newer))
         .collect()
 }
 
@@ -79,7 +79,7 @@ fn coarse(tick: Duration) -> Option<Finding> {
             tick.as_millis(),
             (tick * 3 / 2).as_millis()
         );
-        Finding::new("tick", Severity::Note, sentence).mend("a kernel with CONFIG_HZ=250 or more")
+        Finding::new("tick", Severity::Note, sentence).fix("a kernel with CONFIG_HZ=250 or more")
     })
 }
 
@@ -88,8 +88,8 @@ fn no_real_time(system: &System) -> Option<Finding> {
     let sentence = format!(
         "no real-time priority ({why}): on a busy host adverts leave late, and intervals below 100 ms may flap"
     );
-    let mend = "run spared as a system service, not in a container without CAP_SYS_NICE";
-    Some(Finding::new("real-time", Severity::Warning, sentence).mend(mend))
+    let fix = "run spared as a system service, not in a container without CAP_SYS_NICE";
+    Some(Finding::new("real-time", Severity::Warning, sentence).fix(fix))
 }
 
 fn real_time(system: &System) -> Result<(), &'static str> {

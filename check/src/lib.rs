@@ -2,7 +2,7 @@
 //!
 //! [`examine`] compares what the plugins' files claim ([`Wanted`]) with the kernel, its settings
 //! and the other programs of this network namespace. Each [`Finding`] names the object, the value
-//! found, and the command that mends it. Most rules do no input: [`System`] reads for them.
+//! found, and the command that fixes it. Most rules do no input: [`System`] reads for them.
 
 #![forbid(unsafe_code)]
 
@@ -56,8 +56,8 @@ pub struct Finding {
     pub severity: Severity,
     /// The object, the value found, and what follows from it.
     pub sentence: String,
-    /// The command that mends it; empty if there is none.
-    pub mend: String,
+    /// The command that fixes it; empty if there is none.
+    pub fix: String,
 }
 
 impl Finding {
@@ -66,12 +66,12 @@ impl Finding {
             id,
             severity,
             sentence: sentence.into(),
-            mend: String::new(),
+            fix: String::new(),
         }
     }
 
-    fn mend(mut self, command: impl Into<String>) -> Self {
-        self.mend = command.into();
+    fn fix(mut self, command: impl Into<String>) -> Self {
+        self.fix = command.into();
         self
     }
 }
@@ -84,8 +84,8 @@ impl fmt::Display for Finding {
             Severity::Note => "note",
         };
         write!(f, "{severity}: {}", self.sentence)?;
-        if !self.mend.is_empty() {
-            write!(f, "; to mend: {}", self.mend)?;
+        if !self.fix.is_empty() {
+            write!(f, "; to fix: {}", self.fix)?;
         }
         Ok(())
     }

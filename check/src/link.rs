@@ -10,9 +10,10 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     };
     let mut findings = Vec::new();
     if link.keys.is_weak {
-        let sentence = "secret_file: the passphrase is weak: who hears the nodes may guess it";
-        let mend = "write a longer one, the same on both nodes, or use `sparectl keygen`";
-        findings.push(Finding::new("weak-passphrase", Severity::Warning, sentence).mend(mend));
+        let sentence =
+            "secret_file: the passphrase is weak: it can be guessed from recorded traffic";
+        let fix = "write a longer one, the same on both nodes, or use `sparectl keygen`";
+        findings.push(Finding::new("weak-passphrase", Severity::Warning, sentence).fix(fix));
     }
     // With `firewall.chain`, spared inserts its rule itself when it runs.
     let ruleset = setup.host.linked().filter(|link| link.chain.is_none());
@@ -21,8 +22,8 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
         spared_firewall::obstacles(ruleset, &setup.host.node, link)
             .into_iter()
             .map(|kept| {
-                let sentence = format!("{}: nothing is heard of the peer", kept.sentence);
-                Finding::new("ruleset-link", Severity::Error, sentence).mend(kept.mend)
+                let sentence = format!("{}: the link cannot come up", kept.sentence);
+                Finding::new("ruleset-link", Severity::Error, sentence).fix(kept.fix)
             })
     }));
     findings.extend(ruleset.iter().flat_map(|ruleset| {
@@ -33,7 +34,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
                     "{}: `conntrack -F` may interrupt it for seconds",
                     kept.sentence
                 );
-                Finding::new("ruleset-link-invalid", Severity::Warning, sentence).mend(kept.mend)
+                Finding::new("ruleset-link-invalid", Severity::Warning, sentence).fix(kept.fix)
             })
     }));
     findings

@@ -41,9 +41,9 @@ pub fn unread(config: &Path, plugin_dir: &Path) -> Vec<Finding> {
         let (stem, end) = name.rsplit_once('.').unwrap_or((name.as_str(), ""));
         let is_plugin = plugin_dir.join(format!("{stem}.so")).is_file();
         (is_plugin && end != "toml").then(|| {
-            let sentence = format!("plugins/{name} is not read, and enables nothing");
-            let mend = format!("mv plugins/{name} plugins/{stem}.toml");
-            Finding::new("file-unread", Severity::Warning, sentence).mend(mend)
+            let sentence = format!("plugins/{name} is ignored: only NAME.toml enables a plugin");
+            let fix = format!("mv plugins/{name} plugins/{stem}.toml");
+            Finding::new("file-unread", Severity::Warning, sentence).fix(fix)
         })
     });
     unread.collect()
@@ -52,15 +52,15 @@ pub fn unread(config: &Path, plugin_dir: &Path) -> Vec<Finding> {
 /// Warning about an elector without a group.
 pub fn no_group(plugin: &str) -> Finding {
     let sentence = format!(
-        "{plugin}.toml has no [[group]]: this node is never active on any address, and a reload takes \
-         away those that it has"
+        "{plugin}.toml has no [[group]]: this node is never active on any address, and a reload removes \
+         those that it has"
     );
     Finding::new("no-group", Severity::Warning, sentence)
 }
 
 fn absent_link(name: &str) -> Finding {
     let sentence = format!("link: interface {name} is absent; it is used as soon as it appears");
-    Finding::new("link-interface-absent", Severity::Warning, sentence).mend("ip link")
+    Finding::new("link-interface-absent", Severity::Warning, sentence).fix("ip link")
 }
 
 fn unknown_plugins<'s>(setup: &'s Setup, plugin: &'s Plugin) -> impl Iterator<Item = Finding> {
@@ -153,10 +153,10 @@ mod tests {
         assert_eq!(
             found,
             [
-                "warning: plugins/dhcp is not read, and enables nothing; \
-                 to mend: mv plugins/dhcp plugins/dhcp.toml",
-                "warning: plugins/vrrp.conf is not read, and enables nothing; \
-                 to mend: mv plugins/vrrp.conf plugins/vrrp.toml"
+                "warning: plugins/dhcp is ignored: only NAME.toml enables a plugin; \
+                 to fix: mv plugins/dhcp plugins/dhcp.toml",
+                "warning: plugins/vrrp.conf is ignored: only NAME.toml enables a plugin; \
+                 to fix: mv plugins/vrrp.conf plugins/vrrp.toml"
             ]
         );
         fs::remove_dir_all(system.path("etc")).expect("our own folder");

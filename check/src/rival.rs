@@ -29,7 +29,7 @@ fn finding(owner: &Owner) -> Finding {
         "{name} (pid {pid}) speaks VRRP in this network namespace too: with an equal VRID on an interface \
          both answer for the addresses"
     );
-    Finding::new("other-vrrp", Severity::Warning, sentence).mend(format!(
+    Finding::new("other-vrrp", Severity::Warning, sentence).fix(format!(
         "systemctl disable --now {name}, or give it other VRIDs"
     ))
 }

@@ -36,8 +36,8 @@ fn saved(system: &System) -> Option<Finding> {
     let sentence = format!(
         "/{SAVED} holds a copy of spared's table: nft may refuse the whole file at the next boot"
     );
-    let mend = format!("take \"table netdev spared\" and \"spared-mirror\" out of /{SAVED}");
-    Some(Finding::new("ruleset-saved", Severity::Error, sentence).mend(mend))
+    let fix = format!("remove \"table netdev spared\" and \"spared-mirror\" from /{SAVED}");
+    Some(Finding::new("ruleset-saved", Severity::Error, sentence).fix(fix))
 }
 
 // None if nft is not installed or may not read the ruleset.
@@ -71,7 +71,7 @@ fn finding(chain: &Value, unicast: bool) -> Option<Finding> {
             "ruleset-input",
             Severity::Note,
             format!(
-                "nftables chain {place} drops protocol 112: spared hears adverts all the same (packet \
+                "nftables chain {place} drops protocol 112: spared still hears adverts (packet \
                  sockets), other VRRP programs here do not"
             ),
         ),
@@ -82,7 +82,7 @@ fn finding(chain: &Value, unicast: bool) -> Option<Finding> {
         ),
         _ => return None,
     };
-    Some(finding.mend(format!("nft insert rule {place} meta l4proto 112 accept")))
+    Some(finding.fix(format!("nft insert rule {place} meta l4proto 112 accept")))
 }
 
 // Dropped by the policy unless a rule accepts VRRP by name, or dropped by a rule that names it.

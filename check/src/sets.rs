@@ -51,11 +51,11 @@ fn finding(set: &Value) -> Option<Finding> {
     };
     let [family, table, name] = ["family", "table", "name"].map(|key| text(set, key));
     let sentence = format!(
-        "{family} {table} {name} is {what} and cannot follow to the other node: no node is ever ready with it"
+        "{family} {table} {name} is {what} and cannot be replicated: no node becomes ready with it"
     );
     let finding = Finding::new("set-cannot-follow", Severity::Error, sentence);
-    Some(finding.mend(format!(
-        "take the table of \"{name}\" out of the plugin's file"
+    Some(finding.fix(format!(
+        "remove the table of \"{name}\" from the plugin's file"
     )))
 }
 
@@ -100,7 +100,7 @@ mod tests {
         ];
         assert_eq!(sentences.len(), named.len(), "{sentences:?}");
         for (sentence, (name, what)) in sentences.iter().zip(named) {
-            let begin = format!("inet filter {name} is {what} and cannot follow");
+            let begin = format!("inet filter {name} is {what} and cannot be replicated");
             assert!(sentence.starts_with(&begin), "{sentence}");
         }
         assert_eq!(judge(&ruleset, &[set("door")]), []);

@@ -20,7 +20,7 @@ pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
 
 fn absent(name: &str) -> Finding {
     let sentence = format!("interface {name} is absent; it is used as soon as it appears");
-    Finding::new("interface-absent", Severity::Warning, sentence).mend("ip link")
+    Finding::new("interface-absent", Severity::Warning, sentence).fix("ip link")
 }
 
 fn forwarding4(system: &System, wanted: &Wanted) -> Option<Finding> {
@@ -28,8 +28,8 @@ fn forwarding4(system: &System, wanted: &Wanted) -> Option<Finding> {
     let severity = severity_of_forwarding(count.count())?;
     (system.setting("net/ipv4/ip_forward")? == 0).then(|| {
         let sentence =
-            "net.ipv4.ip_forward is 0: this host takes addresses over but routes no IPv4 packet";
-        Finding::new("ipv4-forwarding", severity, sentence).mend(persist("net.ipv4.ip_forward=1"))
+            "net.ipv4.ip_forward is 0: this host takes addresses but does not forward IPv4";
+        Finding::new("ipv4-forwarding", severity, sentence).fix(persist("net.ipv4.ip_forward=1"))
     })
 }
 
@@ -37,9 +37,9 @@ fn forwarding6(system: &System, wanted: &Wanted) -> Option<Finding> {
     let count = wanted.interfaces.values().filter(|it| it.has_ipv6());
     let severity = severity_of_forwarding(count.count())?;
     (system.setting("net/ipv6/conf/all/forwarding")? == 0).then(|| {
-        let sentence = "net.ipv6.conf.all.forwarding is 0: this host takes addresses over but routes no IPv6 packet";
-        let mend = persist("net.ipv6.conf.all.forwarding=1");
-        Finding::new("ipv6-forwarding", severity, sentence).mend(mend)
+        let sentence = "net.ipv6.conf.all.forwarding is 0: this host takes addresses but does not forward IPv6";
+        let fix = persist("net.ipv6.conf.all.forwarding=1");
+        Finding::new("ipv6-forwarding", severity, sentence).fix(fix)
     })
 }
 
@@ -100,10 +100,10 @@ fn forwarding_here(conf: &Conf<'_>) -> Option<Finding> {
     (everywhere != 0 && conf.own("forwarding")? == 0).then(|| {
         let name = conf.name;
         let sentence = format!(
-            "net.ipv4.conf.{name}.forwarding is 0: what arrives on {name} is not routed on"
+            "net.ipv4.conf.{name}.forwarding is 0: packets that arrive on {name} are not forwarded"
         );
         Finding::new("ipv4-forwarding", Severity::Warning, sentence)
-            .mend(persist(&format!("net.ipv4.conf.{name}.forwarding=1")))
+            .fix(persist(&format!("net.ipv4.conf.{name}.forwarding=1")))
     })
 }
 
@@ -113,11 +113,11 @@ fn rp_filter(conf: &Conf<'_>) -> Option<Finding> {
         let name = conf.name;
         let at = if conf.all("rp_filter") == Some(1) { "all" } else { name };
         let sentence = format!(
-            "net.ipv4.conf.{at}.rp_filter is 1 (strict): what arrives on {name} is dropped while its way back \
-             leads by another interface, as with groups that are active on different nodes"
+            "net.ipv4.conf.{at}.rp_filter is 1 (strict): packets that arrive on {name} are dropped if the way back \
+             uses another interface, as with groups that are active on different nodes"
         );
         Finding::new("rp-filter", Severity::Note, sentence)
-            .mend(persist(&format!("net.ipv4.conf.{at}.rp_filter=2")))
+            .fix(persist(&format!("net.ipv4.conf.{at}.rp_filter=2")))
     })
 }
 
@@ -128,7 +128,7 @@ fn arp_filter(conf: &Conf<'_>) -> Option<Finding> {
             conf.name
         );
         Finding::new("arp-filter", Severity::Warning, sentence)
-            .mend(persist("net.ipv4.conf.all.arp_filter=0"))
+            .fix(persist("net.ipv4.conf.all.arp_filter=0"))
     })
 }
 
@@ -146,7 +146,7 @@ fn arp_ignore(conf: &Conf<'_>, interface: &Interface) -> Option<Finding> {
             "net.ipv4.conf.{at}.arp_ignore is {value}: nobody gets an answer for the virtual addresses on {name}"
         );
         Finding::new("arp-ignore", Severity::Error, sentence)
-            .mend(persist(&format!("net.ipv4.conf.{at}.arp_ignore=1")))
+            .fix(persist(&format!("net.ipv4.conf.{at}.arp_ignore=1")))
     })
 }
 
@@ -162,7 +162,7 @@ fn promote_secondaries(conf: &Conf<'_>, interface: &Interface) -> Option<Finding
              there, because deleting this host's own address would delete those of its subnet too"
         );
         Finding::new("promote-secondaries", Severity::Note, sentence)
-            .mend(persist(&format!("net.ipv4.conf.{name}.promote_secondaries=1")))
+            .fix(persist(&format!("net.ipv4.conf.{name}.promote_secondaries=1")))
     })
 }
 
@@ -176,7 +176,7 @@ fn disabled6(conf: &Conf<'_>) -> Option<Finding> {
             "net.ipv6.conf.{name}.disable_ipv6 is {value}: {name} can have no IPv6 address"
         );
         Finding::new("ipv6-disabled", Severity::Error, sentence)
-            .mend(persist(&format!("net.ipv6.conf.{name}.disable_ipv6=0")))
+            .fix(persist(&format!("net.ipv6.conf.{name}.disable_ipv6=0")))
     })
 }
 

@@ -181,9 +181,6 @@ fn a_saved_ruleset_must_not_hold_the_fence() {
 
 #[test]
 fn a_finding_reads_as_one_line() {
-    let finding = Finding::new("x", Severity::Warning, "lan is odd").mend("mend lan");
-    assert_eq!(
-        finding.to_string(),
-        "warning: lan is odd; to mend: mend lan"
-    );
+    let finding = Finding::new("x", Severity::Warning, "lan is odd").fix("fix lan");
+    assert_eq!(finding.to_string(), "warning: lan is odd; to fix: fix lan");
 }

@@ -41,15 +41,15 @@ pub fn judge(ruleset: &Value, groups: &[Group]) -> Option<Finding> {
 
 fn finding(address: IpAddr, owner: &Group, other: &Group) -> Finding {
     let sentence = format!(
-        "rules translate to {address} of group {}, and to no address of {}: if both are active on different \
-         nodes, connections of {} that are translated get their answers on the other node",
+        "rules translate to {address} of group {}, and to no address of {}: if they are active on different \
+         nodes, answers to translated connections of {} arrive at the other node",
         owner.name, other.name, other.name
     );
-    let mend = format!(
+    let fix = format!(
         "translate connections of {} to an address of its own",
         other.name
     );
-    Finding::new("ruleset-translation", Severity::Note, sentence).mend(mend)
+    Finding::new("ruleset-translation", Severity::Note, sentence).fix(fix)
 }
 
 /// Address to which a rule translates sources, if it is a single one.

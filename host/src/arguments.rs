@@ -16,7 +16,7 @@ spared: high availability for a pair of Linux routers.
     --runtime-dir DIR  default /run/spared
     --plugin-dir DIR   default /usr/lib/spared/plugins
 
-Exit codes: 0 as asked, 64 wrong arguments, 66 no such file, 69 not available here,
+Exit codes: 0 success, 64 wrong arguments, 66 no such file, 69 not available here,
 71 system error, 78 wrong configuration. See spared(8).";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Mode, Stri
         Some(Value(word)) if word == "worker" => Ok(Mode::Worker),
         Some(Value(word)) if word == "link" => Ok(Mode::Link),
         Some(other) => Err(other.unexpected().to_string()),
-        None => Err("say what to do: run or check (--help)".to_owned()),
+        None => Err("missing command: run or check (see --help)".to_owned()),
     }
 }
 

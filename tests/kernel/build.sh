@@ -44,7 +44,7 @@ cd "$work"
 
 if ! fetch; then
 	{ [ "$(id -u)" = 0 ] && apt-get -q update >/dev/null && fetch; } || {
-		echo "no package of these can be had here: $sources" >&2
+		echo "none of these packages is available: $sources" >&2
 		exit 1
 	}
 fi
@@ -54,7 +54,7 @@ cd linux-source-*/
 # A make that runs this has settings that are not meant for the kernel's.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 quicken || { echo "arch/um/Kconfig has another HZ than 100" >&2; exit 1; }
-save_amx || { echo "arch/x86/um/os-Linux/registers.c is not as the mend for AMX expects it" >&2; exit 1; }
+save_amx || { echo "arch/x86/um/os-Linux/registers.c is not as the fix for AMX expects it" >&2; exit 1; }
 sh "$recipe/configure.sh"
 make -s -j"$(nproc)" ARCH=um vmlinux
 strip -o "$work/kernel" vmlinux

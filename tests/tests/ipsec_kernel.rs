@@ -113,7 +113,7 @@ fn from_silent_addresses_all_leaves_but_what_could_end_a_tunnel() {
 
         namespace.nft("flush ruleset")?;
         assert_eq!(farewells(SILENT[0]), 6);
-        silence.mend()?;
+        silence.fix()?;
         assert_eq!((farewells(SILENT[0]), others(SILENT[0])), (0, 9));
 
         // of a run that was killed

@@ -27,7 +27,7 @@ pub struct Check {
 pub const ALL: [Check; 13] = [
     Check {
         name: "descriptor",
-        passed: "loads with every symbol bound, and says what it is",
+        passed: "loads with every symbol bound, and describes itself",
         needed: true,
         run: descriptor,
     },
@@ -39,7 +39,7 @@ pub const ALL: [Check; 13] = [
     },
     Check {
         name: "life",
-        passed: "100 instances came and went without a trace",
+        passed: "created and destroyed 100 instances without a trace",
         needed: true,
         run: life,
     },
@@ -57,13 +57,13 @@ pub const ALL: [Check; 13] = [
     },
     Check {
         name: "roles",
-        passed: "300 roles in any order are answered, the newest last",
+        passed: "answers 300 roles in any order, the newest last",
         needed: false,
         run: roles,
     },
     Check {
         name: "peer",
-        passed: "stands whatever its peer says, and that it comes and goes",
+        passed: "survives whatever its peer sends, and its coming and going",
         needed: false,
         run: peer::check,
     },
@@ -87,7 +87,7 @@ pub const ALL: [Check; 13] = [
     },
     Check {
         name: "worker",
-        passed: "lives in a worker, confined as by the host, and leaves it when told",
+        passed: "runs in a worker, confined as by the host, and stops when told",
         needed: false,
         run: confined::check,
     },
@@ -137,13 +137,13 @@ fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
     for (field, text) in known {
         if text.is_empty() {
             findings.push(Finding::warn(format!(
-                "says no {field}: sparectl plugins shows it"
+                "has no {field}, which sparectl plugins shows"
             )));
         }
     }
     if plugin.descriptor.has_peer && plugin.descriptor.wire_max == 0 {
         findings.push(Finding::warn(
-            "speaks with its peer, and says no versions of its messages (wire_min, wire_max)",
+            "has a peer, but no versions of its messages (wire_min, wire_max)",
         ));
     }
     let flags = plugin.descriptor.flags;
@@ -155,7 +155,7 @@ fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
     findings.extend(names(&plugin.descriptor));
     if plugin.table.query.is_some() && plugin.descriptor.verbs.is_empty() {
         findings.push(Finding::fail(
-            "has a query and lists no verbs: nobody can ask it",
+            "has a query, but no verbs: sparectl cannot ask it",
         ));
     }
     let least = size_of::<abi::Plugin>();
@@ -485,13 +485,12 @@ fn through(path: &Path, toml: &str, mode: Mode) -> Vec<Finding> {
             status = done.unwrap_or(abi::PENDING);
         }
         if status == abi::PENDING {
-            let text =
-                "query \"status\" takes more than 1 s: sparectl status goes without its rows";
+            let text = "query \"status\" takes more than 1 s: sparectl status omits its rows";
             trial.findings.push(Finding::warn(text.to_owned()));
         }
         if status < 0 {
             let why = trial.why(status);
-            let text = format!("query \"status\" failed, sparectl status asks it: {why}");
+            let text = format!("query \"status\" failed, which sparectl status needs: {why}");
             trial.findings.push(Finding::warn(text));
         }
     }

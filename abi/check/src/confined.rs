@@ -30,7 +30,7 @@ pub fn check(path: &Path, toml: &str) -> Vec<Finding> {
         let lacks = !host.is_root && host.wants_rights;
         host.findings.push(match lacks {
             true => Finding::warn(format!(
-                "{why}; it asks for rights that root alone can give: run this check as root"
+                "{why}; it requests rights that only root can give: run this check as root"
             )),
             false => Finding::fail(why),
         });
@@ -210,7 +210,7 @@ impl Host {
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         }
-        Err("its worker goes on after stop and destroy".to_owned())
+        Err("its worker still runs after stop and destroy".to_owned())
     }
 
     fn reason(&mut self) -> String {

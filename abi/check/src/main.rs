@@ -76,7 +76,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
             other => return Err(other.unexpected()),
         }
     }
-    let plugin = plugin.ok_or("which file?")?;
+    let plugin = plugin.ok_or("missing argument FILE.so")?;
     Ok(Some(Arguments {
         plugin,
         config,
@@ -131,7 +131,7 @@ fn run_all(arguments: &Arguments) -> ExitCode {
         }
         worst = worst.max(level);
         if check.needed && level == Level::Fail {
-            println!("      the other checks need this one");
+            println!("      the other checks were skipped");
             break;
         }
     }
@@ -182,12 +182,15 @@ fn spawn(arguments: &Arguments, name: &str) -> Result<Vec<Finding>, String> {
         }
     };
     let Some(status) = status else {
-        return Err(format!("hangs: no end after {} s", TIMEOUT.as_secs()));
+        return Err(format!(
+            "hangs: still running after {} s",
+            TIMEOUT.as_secs()
+        ));
     };
     let text = reader.join().unwrap_or_default();
     let mut findings: Vec<Finding> = text.lines().filter_map(Finding::parse).collect();
     if status.success() && text.lines().last() != Some(THE_END) {
-        let what = "ends its process: a plugin calls neither exit() nor what calls it";
+        let what = "ends its process: a plugin must not call exit(), directly or indirectly";
         findings.push(Finding::fail(what));
     }
     if !status.success() {

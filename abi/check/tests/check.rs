@@ -185,7 +185,7 @@ fn what_does_not_load_fails_with_the_loaders_sentence_and_nothing_else_is_tried(
     assert_eq!(
         said,
         "fail  descriptor: vendor.so is not a shared object (not ELF): \
-         reinstall the package that it came from\n      the other checks need this one\n"
+         reinstall the package that it came from\n      the other checks were skipped\n"
     );
     fails(
         &lab.plugin("", ".needs_minor = 3,"),
@@ -266,7 +266,7 @@ fn a_query_without_verbs_and_a_name_without_a_vendor_are_found() {
                 { (void)self, (void)token, (void)argv, (void)argc; return 0; }";
     fails(
         &lab.plugin(body, ".query = query,"),
-        "has a query and lists no verbs",
+        "has a query, but no verbs",
     );
     let (code, said) = check(&lab.plugin("", ".vendor = \"acme\","), &[]);
     assert_eq!(code, 0, "{said}");
@@ -486,7 +486,7 @@ fn a_plugin_that_waits_for_room_in_a_loop_is_found() {
     );
     fails(
         &with_peer(&lab, &body, ""),
-        "peer: goes on sending to its peer after -EAGAIN",
+        "peer: keeps sending to its peer after -EAGAIN",
     );
 }
 

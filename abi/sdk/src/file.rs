@@ -70,7 +70,7 @@ fn replace_on(
     access: Access,
     may: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
-    let fault = |error: io::Error| format!("{} cannot be written: {error}", path.display());
+    let fault = |error: io::Error| format!("cannot write {}: {error}", path.display());
     let (folder, new) = beside(path).ok_or_else(|| fault(ErrorKind::IsADirectory.into()))?;
     // left by a process that was killed
     let _ = disk.remove(&new);
@@ -88,7 +88,7 @@ fn remove_on<P: AsRef<Path>>(disk: &impl Disk, paths: &[P]) -> Result<(), String
     for path in paths.iter().map(AsRef::as_ref) {
         match disk.remove(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(format!("{} cannot be removed: {error}", path.display()));
+                return Err(format!("cannot remove {}: {error}", path.display()));
             }
             _ => {}
         }

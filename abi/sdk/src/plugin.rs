@@ -128,7 +128,7 @@ pub struct Verb(abi::Verb);
 
 impl Verb {
     /// `sparectl NAME` alone.
-    pub const ROWS: Self = Self::asks(c"", c"", c"shows what it has and does");
+    pub const ROWS: Self = Self::asks(c"", c"", c"shows its state and counters");
 
     /// The word that `sparectl status` asks.
     pub const STATUS: Self = Self::asks(c"status", c"", c"shows the same as sparectl status");

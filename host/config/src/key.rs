@@ -178,7 +178,7 @@ fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
     let shown = path.display();
     if path.symlink_metadata().is_err() {
         return Err(match path.file_name() {
-            Some(name) if name == "key" => "no such file: `sparectl keygen` makes it".to_owned(),
+            Some(name) if name == "key" => "no such file: `sparectl keygen` creates it".to_owned(),
             _ => "no such file".to_owned(),
         });
     }

@@ -21,7 +21,7 @@ pub(super) fn unfit(net: IpNet) -> Option<String> {
     }
     let most = net.max_prefix_len().saturating_sub(1);
     if !(1..=most).contains(&net.prefix_len()) {
-        let why = format!("found {net}, allowed a prefix of 1-{most}: both nodes are in it");
+        let why = format!("found {net}, allowed a prefix of 1-{most} that contains both nodes");
         return Some(why);
     }
     // RFC 3021 and RFC 6164: in networks of two addresses both are hosts.

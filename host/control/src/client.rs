@@ -73,7 +73,7 @@ impl fmt::Display for AskError {
             ),
             Fault::Garbled(why) => write!(
                 f,
-                "{path}: the answer is not understood ({why}): are sparectl and spared of one version?"
+                "{path}: invalid answer ({why}): are sparectl and spared the same version?"
             ),
             Fault::Io(source) => write!(f, "{path}: {source}"),
         }

@@ -109,7 +109,7 @@ impl Firewall {
                 return;
             }
         }
-        log::warn!("nft takes too long: the link's rule may be left in the firewall");
+        log::warn!("nft timed out: the link's rule may remain in the firewall");
     }
 }
 

@@ -52,7 +52,7 @@ impl Rules {
         let removed = list().and_then(|ruleset| run(&deletions(&ours(&ruleset))));
         match removed {
             Ok(()) => drop(fs::remove_file(&self.marker)),
-            Err(why) => log::warn!("the link's rule is left in the firewall: {why}"),
+            Err(why) => log::warn!("cannot remove the link's rule from the firewall: {why}"),
         }
     }
 
@@ -101,7 +101,7 @@ fn told_anew(node: &str, link: &Link) -> RuleState {
 pub struct Obstacle {
     pub sentence: String,
     /// Command that lets it pass.
-    pub mend: String,
+    pub fix: String,
 }
 
 /// What blocks paths of the link, for `node`.
@@ -133,7 +133,7 @@ fn on_paths(
         let chain = found(&way)?;
         Some(Obstacle {
             sentence: format!("nftables chain {chain} {what} on {}", path.interface),
-            mend: format!(
+            fix: format!(
                 "nft insert rule {chain} {}, or firewall.chain = \"{chain}\" in spared.toml",
                 shell_quoted(&rule(&way))
             ),
@@ -145,7 +145,7 @@ fn on_paths(
 fn told(ruleset: &Value, node: &str, link: &Link) -> RuleState {
     let kept = obstacles(ruleset, node, link).into_iter().next();
     kept.map_or(RuleState::Passes, |kept| {
-        RuleState::Kept(format!("{}; to mend: {}", kept.sentence, kept.mend))
+        RuleState::Kept(format!("{}; to fix: {}", kept.sentence, kept.fix))
     })
 }
 

@@ -156,7 +156,7 @@ impl Groups {
         let Some(owner) = self.groups.get(name).map(|group| group.owner.clone()) else {
             return;
         };
-        let why = "its lease ran out: no advert renewed it".to_owned();
+        let why = "its lease expired: no advert renewed it".to_owned();
         self.tell(
             Notice::warn(Kind::Fence, why.clone())
                 .of_group(name)

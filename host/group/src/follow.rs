@@ -106,7 +106,7 @@ impl Groups {
 
     /// Handles the removal of a plugin: its groups are withdrawn.
     pub fn handle_plugin_removed(&mut self, now_ns: u64, plugin: &str) {
-        self.handle_plugin_down(now_ns, plugin, &format!("the plugin {plugin} is gone"));
+        self.handle_plugin_down(now_ns, plugin, &format!("the plugin {plugin} was removed"));
         for name in self.owned(plugin, |_| true) {
             self.withdraw(&name, None);
         }
@@ -216,7 +216,7 @@ impl Groups {
             }
         }
         for (name, plugin) in late {
-            let text = format!("went on without {plugin}: its role took too long");
+            let text = format!("continued without {plugin}: its role change timed out");
             self.tell(
                 Notice::warn(Kind::Plugin, text)
                     .of_group(&name)

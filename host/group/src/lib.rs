@@ -220,7 +220,7 @@ impl Groups {
         let owner = self.groups.get(&name).map(|group| group.owner.as_str());
         if owner.is_some_and(|owner| owner != ticket.plugin) {
             let owner = owner.unwrap_or_default();
-            let text = format!("{} may not claim it, it is {owner}'s", ticket.plugin);
+            let text = format!("claim by {} refused: it belongs to {owner}", ticket.plugin);
             self.tell(Notice::warn(Kind::Plugin, text).of_group(&name));
             return self.answer(ticket, EBUSY);
         }
@@ -345,7 +345,7 @@ impl Groups {
     fn refuse_active(&mut self, now_ns: u64, ticket: Ticket, name: &str) {
         let status = if self.closing { ECANCELED } else { ETIMEDOUT };
         if !self.closing {
-            let text = "its wish to be active came too late and is refused";
+            let text = "its request to become active came too late and is refused";
             self.tell(
                 Notice::warn(Kind::Fence, text)
                     .of_group(name)

@@ -323,7 +323,7 @@ impl Groups {
                 if anyway {
                     marks.clear();
                     settling.clear();
-                    let text = format!("goes on all the same: {text}");
+                    let text = format!("continuing anyway: {text}");
                     self.tell(
                         Notice::warn(Kind::Switchover, text)
                             .of_group(name)
@@ -334,7 +334,7 @@ impl Groups {
                 text
             }
             Stage::Preparing => "its addresses were not prepared in time".to_owned(),
-            Stage::Prepared => "it waited in vain to be let go ahead".to_owned(),
+            Stage::Prepared => "the peer did not give the go-ahead in time".to_owned(),
         };
         let text = format!("not taken over from the peer: {why}");
         self.tell(
@@ -414,6 +414,6 @@ fn late(marks: &BTreeSet<String>, settling: &BTreeSet<String>) -> String {
     };
     match settling.is_empty() {
         true => format!("what {} sent did not arrive in time", list(marks)),
-        false => format!("{} did not apply in time what it received", list(settling)),
+        false => format!("{} did not apply all in time", list(settling)),
     }
 }

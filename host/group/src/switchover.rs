@@ -214,7 +214,7 @@ impl Groups {
         }
         if status < 0 && !anyway {
             let why = format!(
-                "{plugin} could not send what it has: errno {}",
+                "{plugin} could not send its records: errno {}",
                 status.unsigned_abs()
             );
             return self.cancel(name, &why);
@@ -369,7 +369,7 @@ impl Groups {
                 let late: Vec<String> = std::mem::take(waiting).into_iter().collect();
                 let text = format!("{} did not send all in time", late.join(", "));
                 if anyway {
-                    let text = format!("goes on all the same: {text}");
+                    let text = format!("continuing anyway: {text}");
                     self.tell(
                         Notice::warn(Kind::Switchover, text)
                             .of_group(name)
@@ -380,7 +380,7 @@ impl Groups {
                 text
             }
             Stage::Waiting => "the peer was not prepared in time".to_owned(),
-            Stage::Releasing => "the plugin that decides did not release it in time".to_owned(),
+            Stage::Releasing => "the elector did not release it in time".to_owned(),
             Stage::Released => return self.end_unheard(name),
         };
         self.cancel(name, &why);
@@ -413,7 +413,7 @@ impl Groups {
             return;
         };
         group.given = Some(offer.id);
-        let text = "given up, but the peer does not say that it took over";
+        let text = "released, but the peer does not confirm that it took over";
         self.tell(
             Notice::warn(Kind::Switchover, text)
                 .of_group(name)

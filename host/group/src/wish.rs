@@ -212,7 +212,7 @@ impl Groups {
     pub fn set_channels(&mut self, channels: BTreeSet<String>) {
         let lost: Vec<String> = self.channels.difference(&channels).cloned().collect();
         for plugin in lost {
-            let why = format!("the peers of {plugin} lost each other");
+            let why = format!("{plugin} lost its peer");
             self.cancel_without(&plugin, &why);
             self.drop_unmarked_successions(&plugin, &why);
         }

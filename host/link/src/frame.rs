@@ -70,7 +70,7 @@ impl Hello {
             return Ok(highest);
         }
         Err(format!(
-            "the link of {} (spared {}) speaks {} to {}, this node's {VERSION_MIN} to {VERSION_MAX}",
+            "{} (spared {}) has link versions {} to {}, this node {VERSION_MIN} to {VERSION_MAX}",
             plain(&self.introduction.node),
             plain(&self.introduction.version),
             self.version_min,

@@ -294,10 +294,10 @@ impl Display for Clause<'_> {
             CauseKind::PeerForced => write!(f, "{peer} is forced to be active"),
             CauseKind::Quality => self.quality(f),
             CauseKind::Priority => write!(f, "its priority is {own} and {peer}'s is {theirs}"),
-            CauseKind::Preferred => write!(f, "it is preferred and {peer} is no fitter"),
+            CauseKind::Preferred => write!(f, "it is preferred and {peer} is not healthier"),
             CauseKind::Failback if cause.has(spared_abi::CAUSE_READY) => write!(
                 f,
-                "preferred: {peer} switches over when this node was ready for {time}"
+                "preferred: {peer} switches over once this node has been ready for {time}"
             ),
             CauseKind::Failback => {
                 let missing = or(text, "it is not ready");
@@ -312,11 +312,11 @@ impl Display for Clause<'_> {
                 write!(f, "; without that {peer} would be ({theirs} against {own})")
             }
             CauseKind::StandsAside => f.write_str(or(text, "it is forced to be backup")),
-            CauseKind::Barred => f.write_str(or(text, "the host does not want it active")),
+            CauseKind::Barred => f.write_str(or(text, "the host does not let it be active")),
             CauseKind::UnheardInterface => self.unheard(f),
             CauseKind::InterfaceHurt => {
                 let hurt = or(text, "an interface does not carry it");
-                write!(f, "{hurt}: it gives another router the chance")
+                write!(f, "{hurt}: it leaves the role to another router")
             }
             CauseKind::Isolated if text.is_empty() => f.write_str("no interface is usable"),
             CauseKind::Isolated => write!(f, "no interface is usable: {text}"),
@@ -327,7 +327,7 @@ impl Display for Clause<'_> {
             CauseKind::Asked => f.write_str(or(text, "it was asked to")),
             CauseKind::NotInSync => f.write_str("it is not yet in sync"),
             CauseKind::Listening => {
-                write!(f, "it listens for {time} whether another router is active")
+                write!(f, "it listens for {time}, in case another router is active")
             }
             CauseKind::Late if cause.for_ns > 0 => write!(
                 f,

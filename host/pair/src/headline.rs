@@ -199,7 +199,7 @@ fn lone(here: Side<'_>) -> Said {
             }
             None => {
                 let why = reason(group);
-                let text = format!("nobody is active; {node} cannot be: {why}.");
+                let text = format!("nobody is active; {node} cannot become active: {why}.");
                 Said::new(Word::None, text).with(nobody_found(here))
             }
         },

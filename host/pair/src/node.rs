@@ -186,7 +186,7 @@ fn plugin_down(node: &str, plugin: &PluginFacts) -> Finding {
     let text = format!("{node}: plugin {name}: {}{why}", state.word());
     let todo = match state {
         PluginState::Failed => "`sparectl reload` starts it at once.",
-        PluginState::Refused => "Mend that, then `sparectl reload`.",
+        PluginState::Refused => "Fix that, then `sparectl reload`.",
         _ => "",
     };
     Finding::new(Id::PluginDown, node, name, text).todo(todo)
@@ -293,7 +293,7 @@ fn orders(node: &NodeFacts) -> Vec<Finding> {
 fn disk(node: &NodeFacts) -> Option<Finding> {
     let why = node.unwritten.as_ref()?;
     let name = &node.node;
-    let text = format!("{name}: cannot keep its state: {}", bare(why));
+    let text = format!("{name}: cannot write its state: {}", bare(why));
     let todo = "Make the folder writable again. Until then a restart forgets what was forced, maintenance, \
                 freezes and the history.";
     Some(Finding::new(Id::Unwritten, name, "state", text).todo(todo))

@@ -7,7 +7,7 @@ use crate::finding::Id;
 pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Option<(Id, String)> {
     let name = &plugin.name;
     if plugin.state == PluginState::Recovering {
-        let text = format!("{name} was given up, and has not run for long since");
+        let text = format!("{name} failed too often and has not recovered yet");
         return Some((Id::PluginDown, text));
     }
     if !plugin.runs() {

@@ -163,7 +163,7 @@ fn who_is_active_is_said_truly() {
         ),
         (
             "nobody",
-            "NONE  office: nobody is active. r1 is backup because it listens for 320 ms whether another \
+            "NONE  office: nobody is active. r1 is backup because it listens for 320 ms, in case another \
              router is active.",
             &["SP-0104 r1"],
             |bed| {
@@ -305,7 +305,7 @@ fn a_router_without_a_pair_says_what_it_hears() {
     assert!(role(Role::Backup, None).starts_with("NONE  office: nobody is active."));
     assert_eq!(
         role(Role::Fault, None),
-        "NONE  office: nobody is active; r1 cannot be: no interface is usable."
+        "NONE  office: nobody is active; r1 cannot become active: no interface is usable."
     );
     assert_eq!(
         role(Role::Fault, Some("10.0.0.2")),

@@ -22,8 +22,8 @@ impl View<'_> {
         };
         if self.forced_there(group) == Some("active") {
             return vec![format!(
-                "{group}: {peer} is forced active, and both may not be: \
-                 first `sparectl force reset` there"
+                "{group}: {peer} is forced active, and both nodes cannot be: \
+                 run `sparectl force reset` there first"
             )];
         }
         let is_there = self.is_active_there(group);
@@ -35,7 +35,7 @@ impl View<'_> {
             "{group}: {own} is not ready to take over from {peer}:"
         )];
         lines.extend(self.missing.iter().cloned());
-        lines.push("--anyway does it all the same".to_owned());
+        lines.push("use --anyway to override".to_owned());
         lines
     }
 
@@ -47,7 +47,7 @@ impl View<'_> {
         if self.forced_there(group) == Some("backup") {
             return vec![
                 format!("{group}: {peer} is forced backup: nobody would be active"),
-                "--anyway does it all the same".to_owned(),
+                "use --anyway to override".to_owned(),
             ];
         }
         self.against_leaving(group)
@@ -64,7 +64,7 @@ impl View<'_> {
         }
         let mut lines = vec![format!("{group}: {peer} is not ready to take over:")];
         lines.extend(missing);
-        lines.push("--anyway does it all the same".to_owned());
+        lines.push("use --anyway to override".to_owned());
         lines
     }
 }

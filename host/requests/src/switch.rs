@@ -98,7 +98,7 @@ impl View<'_> {
     ) -> Result<Vec<Plan>, Answer> {
         let names = self.groups_named(group)?;
         let Some(peer) = self.peer else {
-            let why = "there is no [[link]]: another node can be asked for nothing";
+            let why = "there is no [[link]]: a switch needs one";
             return Err(refusal(ErrorCode::Refused, why));
         };
         if let Some(node) = to.filter(|node| *node != peer && *node != self.own) {
@@ -164,7 +164,7 @@ impl View<'_> {
         for (node, forced, word) in [(from, giver, "active"), (to, taker, "backup")] {
             if forced == Some(word) {
                 return Plan::Refused(vec![format!(
-                    "{group}: forced {word} on {node}: first `sparectl force reset` there"
+                    "{group}: forced {word} on {node}: run `sparectl force reset` there first"
                 )]);
             }
         }
@@ -177,7 +177,7 @@ impl View<'_> {
         }
         let mut lines = vec![format!("{group}: {to} is not ready to take over:")];
         lines.extend(missing);
-        lines.push("--anyway switches over all the same".to_owned());
+        lines.push("use --anyway to override".to_owned());
         Plan::Refused(lines)
     }
 
@@ -195,7 +195,7 @@ impl View<'_> {
             let (giver, taker) = (&step.from, &step.to);
             format!(
                 "{group}: {taker}'s quality is {to} and {giver}'s is {from}: \
-                 it goes back soon; `sparectl force` would keep it"
+                 it will soon switch back; `sparectl force` prevents that"
             )
         })
     }

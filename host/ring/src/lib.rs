@@ -42,7 +42,7 @@ impl Writer {
             .name("ring".to_owned())
             .stack_size(STACK);
         if let Err(error) = thread.spawn(move || work(&path, &texts)) {
-            log::warn!("the last minutes are not recorded: no thread: {error}");
+            log::warn!("the last minutes are not recorded: cannot start a thread: {error}");
         }
         Self { queue }
     }

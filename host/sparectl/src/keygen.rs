@@ -14,7 +14,7 @@ pub fn run(file: &Path, replace: bool) -> u8 {
     match make(file, replace) {
         Ok((key, is_new)) => {
             if !is_new {
-                let kept = "exists and is kept; --replace creates another";
+                let kept = "exists and was not changed; --replace creates a new one";
                 output::errors(&[format!("keygen: {}: {kept}", file.display())]);
             }
             output::text(&format!("{}\n", line(&node(file), &key)));
@@ -58,7 +58,7 @@ fn make(file: &Path, anew: bool) -> Result<(PrivateKey, bool), Fault> {
     if file.exists() && !anew {
         let text = fs::read_to_string(file)?;
         let key = PrivateKey::parse(&text);
-        let why = |error| failed(format!("{error}; --replace creates another"));
+        let why = |error| failed(format!("{error}; --replace creates a new one"));
         return key.map(|key| (key, false)).map_err(why);
     }
     let key = PrivateKey::generate().map_err(|error| failed(error.to_string()))?;

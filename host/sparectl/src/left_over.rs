@@ -26,8 +26,8 @@ pub fn addresses() -> io::Result<Vec<LeftOver>> {
 /// The addresses, and what they mean.
 pub fn sentence(found: &io::Result<Vec<LeftOver>>) -> String {
     match found {
-        Err(error) => format!("whether addresses of spared's are present is not known: {error}\n"),
-        Ok(left) if left.is_empty() => "no address of spared's is present.\n".into(),
+        Err(error) => format!("cannot tell whether addresses of spared are present: {error}\n"),
+        Ok(left) if left.is_empty() => "no address of spared is present.\n".into(),
         Ok(left) => {
             let lines = left
                 .iter()

@@ -153,7 +153,7 @@ fn an_answer_of_another_version_is_not_taken_for_one() {
         served.join().expect("served");
         assert_eq!(output.status.code(), Some(4), "{line}");
         assert!(
-            stderr(&output).contains("not understood"),
+            stderr(&output).contains("invalid answer"),
             "{}",
             stderr(&output)
         );

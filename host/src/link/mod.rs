@@ -174,7 +174,7 @@ impl Link {
             self.ping(now);
             let suppressed = self.lines.take_suppressed_count();
             if suppressed > 0 {
-                log::warn!("link: {suppressed} more lines of log suppressed");
+                log::warn!("link: {suppressed} more log lines suppressed");
             }
         }
     }

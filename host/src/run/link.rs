@@ -114,7 +114,7 @@ impl Core {
         if self.paths.firewall.is_none() && (link.is_some() || marker.exists()) {
             match Firewall::start(marker) {
                 Ok(firewall) => self.paths.firewall = Some(firewall),
-                Err(error) => log::warn!("the firewall is not looked at: {error}"),
+                Err(error) => log::warn!("cannot watch the firewall: {error}"),
             }
         }
         if let Some(firewall) = &self.paths.firewall {
@@ -128,7 +128,8 @@ impl Core {
             let kept = match told {
                 RuleState::Kept(why) => Some(why),
                 RuleState::PutBack => {
-                    let text = "the link's rule was taken out of the firewall, and is back";
+                    let text =
+                        "the link's rule in the firewall was removed by another program; restored";
                     self.events
                         .record(Notice::warn(Kind::Link, text).because("firewall"));
                     None

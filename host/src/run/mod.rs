@@ -110,7 +110,7 @@ fn lock_down(host: &Host) {
         log::warn!("no real-time priority here ({error}): failovers may be late on a busy machine");
     }
     if let Err(why) = spared_worker::lock_memory_for_host() {
-        log::warn!("not all memory is locked ({why}): failovers may be late when memory is short");
+        log::warn!("memory is not fully locked ({why}): failovers may be late if the system swaps");
     }
 }
 

@@ -112,7 +112,7 @@ impl Core {
             Word::Freeze { for_ms, by } if self.pair.may_tell(now) => {
                 self.handle_freeze(for_ms, &clean::text(&by));
             }
-            Word::Freeze { .. } => log::warn!("the peer freezes too often: passed over"),
+            Word::Freeze { .. } => log::warn!("the peer freezes too often: ignored"),
             word => {
                 let now_ns = clock::monotonic_ns();
                 self.groups.handle_peer_word(now_ns, word);
@@ -168,9 +168,9 @@ impl Core {
         match taken {
             Ok(change) => self.note_quality(change),
             Err(_) if !self.supervisor.may_log(Instant::now(), plugin) => {}
-            Err(Refused::Name) => log::warn!("{plugin}: a check without a name is passed over"),
+            Err(Refused::Name) => log::warn!("{plugin}: a check without a name is ignored"),
             Err(Refused::TooMany) => {
-                log::warn!("{plugin}: too many checks, \"{check}\" is passed over");
+                log::warn!("{plugin}: too many checks, \"{check}\" is ignored");
             }
         }
     }

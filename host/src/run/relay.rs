@@ -26,7 +26,7 @@ impl Core {
         let refused = match (&request, self.peer_name()) {
             (Request::Node { .. }, _) => Some(refusal(
                 ErrorCode::Usage,
-                "one node is enough for a request",
+                "a request can name only one node",
             )),
             _ if node == self.setup.host.node => {
                 return self.serve(now, asker, caller, request);
@@ -35,7 +35,7 @@ impl Core {
                 Some(refusal(ErrorCode::Usage, self.view().no_such_node(node)))
             }
             _ if !passes(&request) => {
-                let why = format!("this changes something: ask it on {node} itself");
+                let why = format!("not a read-only command: run it on {node} itself");
                 Some(refusal(ErrorCode::Refused, why))
             }
             _ => None,
@@ -74,7 +74,7 @@ impl Core {
             return;
         }
         let answer = spared_peer::answer(answer).unwrap_or_else(|why| {
-            let why = format!("its answer is not understood: {why}");
+            let why = format!("the peer's answer is invalid: {why}");
             refusal(ErrorCode::Failed, why)
         });
         self.end_there(now, id, Some(answer));
@@ -107,7 +107,7 @@ impl Core {
 
     pub(super) fn handle_ask(&mut self, now: Instant, id: u64, request: &str) {
         if !self.pair.peer.handle_ask(id) {
-            return log::warn!("the peer asks too much at once: passed over");
+            return log::warn!("too many requests from the peer: ignored");
         }
         let peer = self.peer_name().unwrap_or("the peer").to_owned();
         let asker = Asker::Peer(id);
@@ -117,7 +117,7 @@ impl Core {
             }
             Ok(_) => {
                 let node = &self.setup.host.node;
-                let why = format!("this changes something: ask it on {node} itself");
+                let why = format!("not a read-only command: run it on {node} itself");
                 self.reply(now, asker, &refusal(ErrorCode::Permission, why));
             }
             Err(error) => {

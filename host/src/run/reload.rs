@@ -163,7 +163,7 @@ impl Core {
 
     fn refuse_to_take(&mut self, now: Instant, mut lines: Vec<String>) {
         self.tell_refused("an active group would lose addresses", &lines);
-        lines.push("--anyway does it all the same".to_owned());
+        lines.push("use --anyway to override".to_owned());
         let code = ErrorCode::Refused;
         self.end_reload(now, &Answer::Error { code, lines });
     }
@@ -386,7 +386,7 @@ fn at_once(old: &Host, new: &Host) -> Vec<String> {
     let link = match (&old.link, &new.link) {
         (Some(old), Some(new)) => changes(old, new),
         (None, Some(link)) => vec![format!("nodes: {} is the peer from now on", link.peer)],
-        (Some(link), None) => vec![format!("nodes: {} is the peer no longer", link.peer)],
+        (Some(link), None) => vec![format!("nodes: {} is no longer the peer", link.peer)],
         (None, None) => Vec::new(),
     };
     lines.extend(link);
@@ -402,13 +402,13 @@ fn changes(old: &Link, new: &Link) -> Vec<String> {
         ),
         (
             old.keys != new.keys,
-            format!("nodes: other keys between this node and {peer}"),
+            format!("nodes: new keys between this node and {peer}"),
         ),
         (
             old.paths != new.paths || old.port != new.port,
-            format!("link: other paths to {peer}"),
+            format!("link: new paths to {peer}"),
         ),
-        (old.chain != new.chain, "firewall.chain: another".to_owned()),
+        (old.chain != new.chain, "firewall.chain: changed".to_owned()),
     ];
     let lines = lines.into_iter().filter(|(is_other, _)| *is_other);
     lines.map(|(_, line)| line).collect()
@@ -418,10 +418,10 @@ fn changes(old: &Link, new: &Link) -> Vec<String> {
 fn later(old: &Setup, new: &Setup) -> Vec<String> {
     let mut lines = Vec::new();
     if old.host.realtime != new.host.realtime {
-        lines.push("realtime: holds for the host from its next start".to_owned());
+        lines.push("realtime: takes effect for the host when spared is restarted".to_owned());
     }
     if old.host.fenced != new.host.fenced {
-        lines.push("fence: holds from the next start of spared".to_owned());
+        lines.push("fence: takes effect when spared is restarted".to_owned());
     }
     lines
 }

@@ -54,7 +54,10 @@ impl OwnHalf {
         }
         match self {
             Self::None if from > 0 => {
-                return refusal(ErrorCode::Refused, "the report is gone: ask for it anew");
+                return refusal(
+                    ErrorCode::Refused,
+                    "the report is no longer available: request it again",
+                );
             }
             Self::None => match begin(options) {
                 Ok(gathered) => *self = Self::Gathering(gathered),
@@ -129,7 +132,7 @@ fn begin(options: &Options) -> Result<Gathered, String> {
         let result = gather(&argv);
         *theirs.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
     });
-    spawned.map_err(|error| format!("no thread: {error}"))?;
+    spawned.map_err(|error| format!("cannot start a thread: {error}"))?;
     Ok(gathered)
 }
 
@@ -148,7 +151,7 @@ fn gather(argv: &[String]) -> Result<String, String> {
     match ended.code {
         Some(0) if ended.text.len() <= SIZE_MAX => Ok(Base64::encode_string(&ended.text)),
         Some(0) => Err("the report is too long".to_owned()),
-        _ => Err(format!("the report was not gathered: {}", ended.words())),
+        _ => Err(format!("cannot gather the report: {}", ended.words())),
     }
 }
 

@@ -132,7 +132,7 @@ impl Core {
             Request::Reload { anyway } => match asker {
                 Asker::Client(client) => return self.request_reload(now, Some(client), anyway),
                 Asker::Peer(_) | Asker::Watchers => {
-                    refusal(ErrorCode::Permission, "reload is for each node itself")
+                    refusal(ErrorCode::Permission, "run reload on each node itself")
                 }
             },
             Request::Force { group, to, anyway } => self.force(group.as_deref(), to, anyway, &by),

@@ -21,9 +21,7 @@ impl Core {
         // Raw frames and heartbeats are reserved for the elector.
         let reserved = sockets & (SOCKETS_VRRP | SOCKETS_HEARTBEAT) != 0;
         if reserved && !self.supervisor.provides_groups(plugin) {
-            log::warn!(
-                "{plugin}: asked for sockets of an elector on {interface} and does not decide roles"
-            );
+            log::warn!("{plugin}: denied sockets on {interface} that only an elector may use");
             return -libc::EPERM;
         }
         match self.follows.has_room(interface, plugin) {

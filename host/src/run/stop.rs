@@ -122,7 +122,7 @@ impl Core {
         let Some(stop) = &mut self.stop else { return };
         let late = now >= stop.until;
         if late {
-            log::warn!("plugins take too long to stop: going on without them");
+            log::warn!("plugins take too long to stop: continuing without them");
         }
         match &stop.stage {
             Stage::Resigning { waiting } if late || waiting.is_empty() => {

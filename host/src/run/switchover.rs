@@ -31,7 +31,8 @@ impl Core {
     // answers for the address.
     pub(super) fn carry_lease(&mut self, group: &str) {
         if let Err(error) = self.kernel.carry_lease(group) {
-            let text = format!("packets are not carried while the peer takes over: {error}");
+            let text =
+                format!("packets that arrive here during the switchover are dropped: {error}");
             self.events.record(
                 Notice::warn(Kind::Fence, text)
                     .of_group(group)

@@ -53,7 +53,7 @@ impl Core {
             Err(why) => return refusal(ErrorCode::Usage, why),
         };
         if active.is_some() {
-            lines.push("it stays so over restarts".to_owned());
+            lines.push("this holds across restarts".to_owned());
         }
         lines.extend(self.keep_overrides());
         Answer::Done { lines }
@@ -64,7 +64,9 @@ impl Core {
         let name = group
             .filter(|name| to == Force::Reset && self.overrides.forced().contains_key(*name))?;
         self.overrides.force(name, None);
-        let mut lines = vec![format!("{name}: no longer forced, if it comes back")];
+        let mut lines = vec![format!(
+            "{name}: no longer forced if it is configured again"
+        )];
         lines.extend(self.keep_overrides());
         Some(Answer::Done { lines })
     }
@@ -111,7 +113,7 @@ impl Core {
         let node = &self.setup.host.node;
         let until = match lasts {
             Some(lasts) => format!("until {}", clock::brief(&clock::after(lasts))),
-            None => "until `sparectl maintenance off`, over restarts".to_owned(),
+            None => "until `sparectl maintenance off`, across restarts".to_owned(),
         };
         let text = format!("{node} is in maintenance {until}, by {by}");
         let mut lines = vec![text.clone()];
@@ -228,10 +230,12 @@ impl Core {
             let node = &self.setup.host.node;
             let news = match ended {
                 Ended::Maintenance => {
-                    let text = format!("{node} is no longer in maintenance: the time is over");
+                    let text = format!("{node} is no longer in maintenance: the time has expired");
                     Notice::new(Kind::Maintenance, text)
                 }
-                Ended::Freeze => Notice::new(Kind::Freeze, "no longer frozen: the time is over"),
+                Ended::Freeze => {
+                    Notice::new(Kind::Freeze, "no longer frozen: the time has expired")
+                }
             };
             self.events.record(news.because("over"));
             self.pair.touched = true;
@@ -251,7 +255,7 @@ impl Core {
     /// Writes the overrides. A line for the client if that failed.
     fn keep_overrides(&mut self) -> Option<String> {
         let why = self.store.write(&self.overrides).err()?;
-        Some(format!("it holds, but not over a restart: {why}"))
+        Some(format!("in force, but lost at a restart: {why}"))
     }
 }
 

@@ -25,18 +25,18 @@ pub(super) fn answer(
         Some(_) => {
             let why = match caller.is_here() {
                 true => format!("only root may do this; you are user {}", caller.uid),
-                false => format!("this changes something: ask it on {node} itself"),
+                false => format!("not a read-only command: run it on {node} itself"),
             };
             Some(refusal(ErrorCode::Permission, why))
         }
         None if descriptor.verbs.is_empty() => {
-            let why = format!("{name} answers no questions");
+            let why = format!("{name} has no verbs");
             Some(refusal(ErrorCode::Usage, why))
         }
         None => {
             let mut lines = vec![match argv.first() {
-                Some(word) => format!("{name} does not know the word \"{word}\""),
-                None => format!("{name} needs a word"),
+                Some(word) => format!("{name} has no verb \"{word}\""),
+                None => format!("{name} needs a verb"),
             }];
             lines.extend(usage(descriptor));
             Some(Answer::Error {
@@ -109,7 +109,7 @@ mod tests {
             (&stranger, "only root may do this; you are user 4000000"),
             (
                 &Caller::at("r2"),
-                "this changes something: ask it on r1 itself",
+                "not a read-only command: run it on r1 itself",
             ),
         ] {
             let refused = Some(refusal(ErrorCode::Permission, why));
@@ -130,14 +130,14 @@ mod tests {
             lines: usage.to_vec(),
         };
         assert_eq!(said(&VERBS, &own, &["help"]), Some(help));
-        let mut lines = vec!["guests does not know the word \"evict\"".to_owned()];
+        let mut lines = vec!["guests has no verb \"evict\"".to_owned()];
         lines.extend(usage);
         let code = ErrorCode::Usage;
         assert_eq!(
             said(&VERBS, &own, &["evict"]),
             Some(Answer::Error { code, lines })
         );
-        let none = refusal(ErrorCode::Usage, "guests answers no questions");
+        let none = refusal(ErrorCode::Usage, "guests has no verbs");
         assert_eq!(said(&[], &own, &["help"]), Some(none));
     }
 }

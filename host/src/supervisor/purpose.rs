@@ -120,7 +120,7 @@ impl Supervisor {
             Purpose::Settle { group, epoch } => {
                 if status < 0 {
                     let why = reason(status, &failures);
-                    log::warn!("{plugin}: {group}: not all that it received is applied: {why}");
+                    log::warn!("{plugin}: {group}: cannot apply all received records: {why}");
                 }
                 self.reports.push_back(Report::Settled {
                     plugin,

@@ -212,7 +212,7 @@ impl Supervisor {
                 .as_mut()
                 .map_or(0, |running| running.lines.take_suppressed_count());
             if suppressed > 0 {
-                log::warn!("{name}: {suppressed} more lines of log suppressed");
+                log::warn!("{name}: {suppressed} more log lines suppressed");
             }
         }
     }

@@ -37,8 +37,8 @@ impl Store {
         let aside = file.with_extension("json.damaged");
         let (path, to) = (file.display(), aside.display());
         match fs::rename(file, &aside) {
-            Ok(()) => log::warn!("{path}: {why}: it is {to} now, and the history begins anew"),
-            Err(error) => log::warn!("{path}: {why}: the history begins anew ({to}: {error})"),
+            Ok(()) => log::warn!("{path}: {why}: renamed to {to}, starting an empty history"),
+            Err(error) => log::warn!("{path}: {why}: starting an empty history ({to}: {error})"),
         }
         History::default()
     }

@@ -38,7 +38,9 @@ pub fn read(path: &Path) -> io::Result<String> {
     let facts = file.metadata()?;
     let own = rustix::process::geteuid().as_raw();
     if !facts.is_file() || facts.uid() != own || facts.mode() & 0o022 != 0 {
-        return Err(io::Error::other("others may write it"));
+        return Err(io::Error::other(
+            "must be a regular file that only root can write",
+        ));
     }
     let mut text = String::new();
     file.take(SIZE_MAX).read_to_string(&mut text)?;
@@ -102,7 +104,10 @@ impl Keeper {
         slot.pending = Some(text);
         slot.is_retry = began.is_err();
         if let Err(error) = began {
-            slot.fault = Some(format!("{}: no thread: {error}", self.path.display()));
+            slot.fault = Some(format!(
+                "{}: cannot start a thread: {error}",
+                self.path.display()
+            ));
         }
         drop(slot);
         self.shared.turned.notify_all();
@@ -183,7 +188,7 @@ fn work(path: &Path, shared: &Shared) {
         let text = shared.take();
         let written = write(path, &text);
         match &written {
-            Err(why) if was_written => log::warn!("{why}: not kept over a restart"),
+            Err(why) if was_written => log::warn!("{why}: changes are lost at a restart"),
             Ok(()) if !was_written => log::info!("{} is written again", path.display()),
             _ => {}
         }

@@ -324,7 +324,7 @@ fn a_reload_keeps_the_session() {
         let lines = node.done(&Request::Reload { anyway: false });
         assert_eq!(lines[0], "settle_ms: 300");
         // its own key r2 has from its file
-        let names_keys = lines[1].starts_with("nodes: other keys between");
+        let names_keys = lines[1].starts_with("nodes: new keys between");
         assert_eq!(names_keys, node.name == "r1", "{lines:?}");
     }
     peers_go_on(&pair);
@@ -404,7 +404,7 @@ fn a_firewall_that_keeps_the_link_out_is_named_with_the_rule_that_is_missing() {
 
     // What it says is what helps.
     let text = filtered(&pair.r1).unwrap();
-    let (_, command) = text.split_once("to mend: nft ").unwrap();
+    let (_, command) = text.split_once("to fix: nft ").unwrap();
     let (rule, _) = command.split_once(", or ").unwrap();
     let nft = format!("nft {rule}");
     assert!(

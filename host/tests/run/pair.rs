@@ -223,7 +223,7 @@ fn questions_reach_the_other_node_and_changes_do_not() {
         peer("check bad"),
     ] {
         let lines = pair.r1.refused(&there("r2", changing));
-        assert_eq!(lines, ["this changes something: ask it on r2 itself"]);
+        assert_eq!(lines, ["not a read-only command: run it on r2 itself"]);
     }
     let Answer::Error { code, lines } = pair.r1.ask(&there("r2", there("r2", Request::Status)))
     else {
@@ -430,7 +430,7 @@ fn both_nodes_are_not_forced_active() {
     };
     pair.wait("r2 to know", || match pair.r2.ask(&anyway) {
         Answer::Error { lines, .. } => {
-            lines[0].contains("r1 is forced active, and both may not be")
+            lines[0].contains("r1 is forced active, and both nodes cannot be")
         }
         // r1 had only just said it
         _ => {

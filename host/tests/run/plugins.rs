@@ -494,7 +494,7 @@ fn a_plugin_is_root_where_it_asks_and_the_administrator_lets_it() {
     ] {
         lab.write("plugins/rooted.toml", allow);
         let said = lab.done(&Request::Reload { anyway: false });
-        assert_eq!(said[0], "rooted: restarted with other capabilities");
+        assert_eq!(said[0], "rooted: restarted with changed capabilities");
         lab.wait_for_plugin("rooted", "running");
         let noted = checked().contains("runs as root");
         assert_eq!(noted, wanted.0, "{allow}");

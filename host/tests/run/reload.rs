@@ -144,7 +144,7 @@ fn keeps_its_address(lab: &Alone) {
         lines,
         [
             "office: r1 is active, and would lose 10.9.0.1 at once",
-            "--anyway does it all the same"
+            "use --anyway to override"
         ]
     );
     assert_eq!(lab.status().config, digest);
@@ -229,7 +229,7 @@ fn a_plugin_is_restarted_when_it_may_do_less() {
     lab.enable("counter", "allow = []");
     assert_eq!(
         reload(&lab)[0],
-        "counter: restarted with other capabilities"
+        "counter: restarted with changed capabilities"
     );
     lab.wait_for_plugin("counter", "running");
     assert_ne!(lab.plugin("counter").pid, pid);

@@ -99,7 +99,7 @@ pub fn check(flags: u32, capabilities: u64) -> Result<(), String> {
     match flags & PLUGIN_ROOT != 0 || never.is_empty() {
         true => Ok(()),
         false => Err(format!(
-            "asks for {}, with which it could do what root does: its maker must do without, or set \
+            "asks for {}, with which it could do what root does: its author must do without, or set \
              SPARED_PLUGIN_ROOT",
             never.join(", ")
         )),

@@ -154,7 +154,7 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
     if (size as usize) < least {
         return Err(format!(
             "{name}.so says that its descriptor has {size} bytes, at least {least} are needed: \
-             its maker must use SPARED_PLUGIN"
+             its author must use SPARED_PLUGIN"
         ));
     }
     // SAFETY: it is size bytes long.
@@ -182,7 +182,7 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
         if table.flags & abi::PLUGIN_ROOT != 0 && hears {
             return Err(format!(
                 "{name}.so requests root and a peer channel: root must not read data from \
-                 the network, its maker must drop one"
+                 the network, its author must drop one"
             ));
         }
         Ok(Loaded {
@@ -319,7 +319,7 @@ unsafe fn paths(list: *const *const c_char) -> Result<Vec<String>, String> {
         let path = unsafe { text(entry, "list of paths")? };
         if !is_plain(path.strip_prefix('+').unwrap_or(&path)) {
             return Err(format!(
-                "the plugin wants to open {path:?}: its maker must name an absolute path without .."
+                "the plugin wants to open {path:?}: its author must name an absolute path without .."
             ));
         }
         paths.push(path);
@@ -346,7 +346,7 @@ unsafe fn partners(own: &str, local: &abi::LocalPlugin) -> Result<Vec<String>, S
         let name = unsafe { text(*entry, "list of partners")? };
         if !is_name(&name) || name == own || names.contains(&name) {
             return Err(format!(
-                "the plugin has a partner {name:?}: its maker must give the name of another \
+                "the plugin has a partner {name:?}: its author must give the name of another \
                  plugin, each once"
             ));
         }
@@ -361,11 +361,11 @@ unsafe fn verbs(table: &abi::Plugin) -> Result<Vec<Verb>, String> {
     let count = table.verb_count;
     if count > VERBS_MAX {
         return Err(format!(
-            "the plugin says {count} verbs, at most {VERBS_MAX} are allowed"
+            "the plugin has {count} verbs, at most {VERBS_MAX} are allowed"
         ));
     }
     if count > 0 && table.query.is_none() {
-        return Err("the plugin has verbs and no query: its maker must set both".to_owned());
+        return Err("the plugin has verbs and no query: its author must set both".to_owned());
     }
     let least = size_of::<abi::Verb>();
     // SAFETY: the caller's promise.
@@ -451,11 +451,13 @@ fn validate(name: &str, table: &abi::Plugin, descriptor: &Descriptor) -> Result<
         }
     }
     if !missing.is_empty() {
-        return Err(format!("{name}.so has no {missing}: its maker must set it"));
+        return Err(format!(
+            "{name}.so has no {missing}: its author must set it"
+        ));
     }
     if table.wire_min > table.wire_max {
         return Err(format!(
-            "{name}.so says wire versions {} to {}: its maker must order them",
+            "{name}.so has wire versions {} to {}: its author must order them",
             table.wire_min, table.wire_max
         ));
     }

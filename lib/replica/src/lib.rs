@@ -196,7 +196,7 @@
 //!   shorter than one, and a collision would keep a stale record.
 //! - "The follower deleted it" is found by the follower: a SAME of what it lacks. The decider need
 //!   not know which unchanged records the follower has, and an offer stays small.
-//! - REQUEST may name keys. A single record is mended without a snapshot, also a backup's stray.
+//! - REQUEST may name keys. A single record is fixed without a snapshot, also a backup's stray.
 //! - ACK lists the refused ordinals. With a number alone the decider would take a refused record for
 //!   one that is there, and later its absence for a deletion.
 //! - END is counted: its verdict is that everything unnamed is deleted.

@@ -142,7 +142,7 @@ impl<S: Store> Replica<S> {
 
     fn session_lack(&self) -> Option<String> {
         if !self.up {
-            return Some("the peer is not there".to_owned());
+            return Some("the peer is not connected".to_owned());
         }
         match &self.peer {
             None => Some("the peer has not said hello yet".to_owned()),
@@ -175,7 +175,7 @@ impl<S: Store> Replica<S> {
             return Some(shortage.unwrap_or_else(|| "is not read yet".to_owned()));
         }
         if store.incarnation(index) != table.incarnation {
-            return Some("was made anew".to_owned());
+            return Some("was created again".to_owned());
         }
         match &table.peer {
             None => return Some("the peer does not have it".to_owned()),

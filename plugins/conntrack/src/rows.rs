@@ -7,7 +7,7 @@ use crate::engine::{Fault, Rows};
 pub const USAGE: &str = "usage: sparectl conntrack [status | diff | resync]";
 
 pub const NO_RESYNC: &str =
-    "no resync: the peer is not there, or this node is backup (the active one resyncs)";
+    "no resync: the peer is not connected, or this node is backup (the active one resyncs)";
 
 /// Differences, a row for each flow.
 pub fn end_comparison(mut answer: Answer, rows: Result<Rows, Fault>) {

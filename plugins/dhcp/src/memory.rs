@@ -100,7 +100,7 @@ impl Memory {
             }
         }
         if self.pending > 0 && !self.hangs {
-            log::warn!("the disk of the plugin's own folder hangs: going on without it");
+            log::warn!("the disk of the plugin's own folder hangs: continuing without it");
         }
         self.hangs = self.pending > 0;
         !self.hangs

@@ -112,7 +112,7 @@ impl Runs {
     ) -> Option<Finding> {
         self.threads.retain(|thread| !thread.is_finished());
         if self.threads.len() >= THREADS_MAX {
-            return Some(Finding::failed("too many files do not answer"));
+            return Some(Finding::failed("too many file checks hang"));
         }
         let (finder, waker): (_, Waker) = (self.finder.clone(), self.host.waker());
         let thread = std::thread::Builder::new().name("health-read".to_owned());
@@ -127,7 +127,7 @@ impl Runs {
                 self.threads.push(thread);
                 None
             }
-            Err(error) => Some(Finding::failed(format!("no thread: {error}"))),
+            Err(error) => Some(Finding::failed(format!("cannot start a thread: {error}"))),
         }
     }
 

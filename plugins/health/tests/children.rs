@@ -208,7 +208,7 @@ fn only_root_may_have_written_what_is_run() {
     mode(&script, 0o644);
     assert_eq!(
         refused(&script),
-        format!("{} is no program", script.display())
+        format!("{} is not an executable file", script.display())
     );
     mode(&script, 0o755);
     mode(&folder.0, 0o777);
@@ -225,7 +225,7 @@ fn only_root_may_have_written_what_is_run() {
         assert_eq!(refused(&script), why);
     }
     assert!(refused(&folder.0.join("nothing")).contains("No such file"));
-    assert!(refused(&folder.0).contains("is no program"));
+    assert!(refused(&folder.0).contains("is not an executable file"));
 }
 
 #[test]

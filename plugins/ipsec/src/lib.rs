@@ -183,7 +183,7 @@ impl Io for Ipsec {
         spared_sdk::Verb::asks(
             c"check",
             c"",
-            c"says what of the IKE daemon's configuration breaks a failover",
+            c"lists settings of the IKE daemon that break a failover",
         ),
     ];
 

@@ -92,7 +92,7 @@ impl Node {
 
     /// The same after others changed nf_tables.
     pub fn mend_silence(&mut self) {
-        tell_unsilenced(self.silence.mend());
+        tell_unsilenced(self.silence.fix());
     }
 
     /// These lead into tunnels.

@@ -125,7 +125,7 @@ impl Io for Service {
         spared_sdk::Verb::ROWS,
         spared_sdk::Verb::STATUS,
         spared_sdk::Verb::asks(c"check", c"", c"names services that do not exist"),
-        spared_sdk::Verb::changes(c"retry", c"[NAME]", c"tries again what was given up"),
+        spared_sdk::Verb::changes(c"retry", c"[NAME]", c"retries what has failed"),
     ];
 
     fn query(

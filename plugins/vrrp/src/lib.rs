@@ -175,7 +175,7 @@ impl Query for Vrrp {
         spared_sdk::Verb::asks(
             c"virtual-routers",
             c"",
-            c"lists the virtual routers and what they say",
+            c"lists the virtual routers and their state",
         ),
         spared_sdk::Verb::asks(
             c"counters",
@@ -183,7 +183,7 @@ impl Query for Vrrp {
             c"lists what was sent, heard and discarded",
         ),
         spared_sdk::Verb::asks(c"totals", c"", c"sums the counters of all groups"),
-        spared_sdk::Verb::changes(c"retry", c"", c"tries again whether refused adverts leave"),
+        spared_sdk::Verb::changes(c"retry", c"", c"tries at once to send refused adverts"),
     ];
 
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {

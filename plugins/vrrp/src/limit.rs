@@ -31,7 +31,7 @@ impl fmt::Display for More {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => Ok(()),
-            swallowed => write!(f, " ({swallowed} more before)"),
+            swallowed => write!(f, " ({swallowed} suppressed before)"),
         }
     }
 }
@@ -48,6 +48,6 @@ mod tests {
             .filter_map(|tenth| limit.pass(tenth * SECOND / 10))
             .map(|more| more.to_string())
             .collect();
-        assert_eq!(lines, ["", " (599 more before)"]);
+        assert_eq!(lines, ["", " (599 suppressed before)"]);
     }
 }

@@ -96,7 +96,7 @@ impl Lab {
                 "chain {hook} {{ type filter hook {hook} device \"{port}\" priority 0; {rule} }}\n"
             )
         };
-        self.mend(site, wire)?;
+        self.fix(site, wire)?;
         self.sw.nft(&format!(
             "table netdev {port} {{\n{}{}}}\n",
             chain("ingress", from),
@@ -105,7 +105,7 @@ impl Lab {
     }
 
     /// Ends what [`Lab::lose`] began.
-    pub fn mend(&self, site: &Site, wire: Wire) -> Result<()> {
+    pub fn fix(&self, site: &Site, wire: Wire) -> Result<()> {
         let port = site.port(wire);
         self.sw.nft(&format!(
             "table netdev {port}\ndelete table netdev {port}\n"

@@ -185,7 +185,7 @@ pub const KINDS: &[Kind] = &[
         Place::Wire(Wire::Hot),
         Must::Truth,
         |bed, at| bed.pair.lab.lose(bed.site(at), Wire::Hot, 20, 20),
-        |bed, at| bed.pair.lab.mend(bed.site(at), Wire::Hot),
+        |bed, at| bed.pair.lab.fix(bed.site(at), Wire::Hot),
     )
     .found(&["SP-0501"]),
     Kind::new(

@@ -145,9 +145,9 @@ impl<'l> Bed<'l> {
             Ok(()) => self.same_from_afar(),
             Err(why) => Err(why),
         };
-        let mended = (state.mend)(self, struck);
+        let fixed = (state.fix)(self, struck);
         self.running.clear();
-        judged.and(mended)
+        judged.and(fixed)
     }
 
     /// Waits until the expected report holds for a while: a role that moves because of the state may be seen on

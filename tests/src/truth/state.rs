@@ -94,7 +94,7 @@ pub struct State {
     /// Report of the other node.
     pub there: Says,
     pub make: Deed,
-    pub mend: Deed,
+    pub fix: Deed,
     /// Part of `make test`; the others run in `make soak-truth`.
     pub is_quick: bool,
 }
@@ -107,7 +107,7 @@ impl State {
         word: Word,
         found: &'static [Found],
         make: Deed,
-        mend: Deed,
+        fix: Deed,
     ) -> Self {
         Self {
             name,
@@ -115,7 +115,7 @@ impl State {
             here: Some((word, found)),
             there: Some((word, found)),
             make,
-            mend,
+            fix,
             is_quick: true,
         }
     }
@@ -126,14 +126,14 @@ impl State {
         on: On,
         found: &'static [Found],
         make: Deed,
-        mend: Deed,
+        fix: Deed,
     ) -> Self {
-        Self::new(name, on, Word::Warn, found, make, mend)
+        Self::new(name, on, Word::Warn, found, make, fix)
     }
 
     /// A state without a lasting fault: a report of one would be a false alarm.
-    pub const fn is_fine(name: &'static str, on: On, make: Deed, mend: Deed) -> Self {
-        Self::new(name, on, Word::Ok, &[], make, mend)
+    pub const fn is_fine(name: &'static str, on: On, make: Deed, fix: Deed) -> Self {
+        Self::new(name, on, Word::Ok, &[], make, fix)
     }
 
     /// A state that the two nodes report differently.
@@ -143,12 +143,12 @@ impl State {
         here: Says,
         there: Says,
         make: Deed,
-        mend: Deed,
+        fix: Deed,
     ) -> Self {
         Self {
             here,
             there,
-            ..Self::new(name, on, Word::Ok, &[], make, mend)
+            ..Self::new(name, on, Word::Ok, &[], make, fix)
         }
     }
 

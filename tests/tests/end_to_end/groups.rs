@@ -142,7 +142,7 @@ fn a_router_whose_voice_is_lost_on_one_wire_gives_way_on_both() {
             watch.adverts(began, 0, Wire::Wan).is_empty(),
             "r1 is back though still unheard"
         );
-        lab.mend(&lab.sites[0], Wire::Lan)?;
+        lab.fix(&lab.sites[0], Wire::Lan)?;
         std::thread::sleep(INTERVAL * 10);
         let holders = lab.holders(&Wire::Lan.ipv4(VIRTUAL).to_string());
         assert_eq!(holders.len(), 1, "{holders:?}");

@@ -55,9 +55,13 @@ const ATTACKS: &[Attack] = &[
     ("frames", "link hot", frames),
     ("numbers of frames", "the peer", numbers),
     ("pieces of frames", "link hot", pieces),
-    ("words", "a word is malformed", spoken),
-    ("words, changed", "a word is malformed", changed_words),
-    ("long words", "is passed over", long_words),
+    ("words", "a malformed message is ignored", spoken),
+    (
+        "words, changed",
+        "a malformed message is ignored",
+        changed_words,
+    ),
+    ("long words", "bytes is ignored", long_words),
     ("a flood of words", "r2|the peer", flood_of_words),
     (
         "questions without reading the answers",

@@ -137,7 +137,7 @@ fn connections_as_the_manual_has_them_are_fine_and_others_of_the_peer_are_named(
         wait_named(nodes[1 - first], &["far.peer"])?;
         // its charon does not run any more, and what it had is known
         wait_named(nodes[first], &["far.peer"])?;
-        assert_eq!(said(first), "has other connections");
+        assert_eq!(said(first), "has different connections");
         Ok(())
     });
 }

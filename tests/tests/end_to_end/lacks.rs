@@ -91,7 +91,7 @@ fn says(pair: &Linked, site: usize, text: &str) -> bool {
 /// A node has tried to write, and says on which disk it could not.
 fn wait_said(pair: &Linked, site: usize) -> Result<()> {
     let line = format!("r{}-spared/state/history.json", site + 1);
-    let told = |line: &&str| line.contains("not kept over a restart");
+    let told = |line: &&str| line.contains("changes are lost at a restart");
     pair.wait("what is not kept is said", || {
         let log = pair.routers[site].log();
         says(pair, site, "SP-0801") && log.lines().filter(told).any(|it| it.contains(&line))

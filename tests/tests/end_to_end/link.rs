@@ -59,7 +59,7 @@ fn every_message_arrives_once_while_paths_come_and_go() {
             lab.join(r2, wire)?;
         }
         thread::sleep(Duration::from_millis(300));
-        lab.mend(r1, Wire::Hot)?;
+        lab.fix(r1, Wire::Hot)?;
         let there = || pair.peer(1, "received") >= wanted;
         assert!(
             poll(LIMIT * 2, STEP, there),

@@ -246,7 +246,7 @@ fn an_active_node_that_is_deaf_on_a_network_hands_the_group_over() {
         thread::sleep(WHILE);
         pair.answered(&control, began, VIRTUAL, DEAF)?;
         assert_eq!(pair.stays(CALM)?, 1 - active);
-        lab.mend(pair.site(active), Wire::Lan)?;
+        lab.fix(pair.site(active), Wire::Lan)?;
         thread::sleep(WHILE);
         assert_eq!(pair.stays(CALM)?, 1 - active);
         assert_eq!(pair.transitions(), before.map(|count| count + 1));

@@ -111,7 +111,7 @@ fn one_way_loss_ends_with_one_active_who_is_heard() {
         lab.lose(&lab.sites[0], Wire::Wan, 100, 0)?;
         pair.wait_active(1)?;
         assert_eq!(one_stays_active(&pair)?, 1);
-        lab.mend(&lab.sites[0], Wire::Wan)?;
+        lab.fix(&lab.sites[0], Wire::Wan)?;
         pair.wait_active(0)?;
         Ok(())
     });

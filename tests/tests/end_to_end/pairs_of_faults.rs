@@ -123,7 +123,7 @@ impl Single {
         let lab = pair.lab;
         match self {
             Self::Unplugged(site, wire) => lab.plug(pair.site(site), wire),
-            Self::Silent(site, wire, _) => lab.mend(pair.site(site), wire),
+            Self::Silent(site, wire, _) => lab.fix(pair.site(site), wire),
             Self::Links => {
                 for wire in Wire::LINKS {
                     lab.join(pair.site(0), wire)?;

@@ -362,7 +362,7 @@ fn a_verdict_map_is_named_by_check() {
         assert_eq!(code, Some(0), "{text}");
         Spared(&router).write_plugin("sets", &toml(&["bans", "doors"]))?;
         let (code, text) = check()?;
-        let named = "inet filter doors is a verdict map and cannot follow";
+        let named = "inet filter doors is a verdict map and cannot be replicated";
         assert!(code == Some(69) && text.contains(named), "{code:?}: {text}");
         assert!(!text.contains("bans"), "{text}");
         Ok(())

@@ -109,7 +109,7 @@ fn wrong_words_are_answered_with_what_is_wrong() {
             (&["why", "attic"][..], "attic"),
             (&["force", "active", "attic"], "attic"),
             (&["attic"], "attic"),
-            (&["vrrp", "attic"], "vrrp does not know the word \"attic\""),
+            (&["vrrp", "attic"], "vrrp has no verb \"attic\""),
         ] {
             let (code, text) = run(&router, words)?;
             assert_eq!(code, 64, "{text}");
@@ -224,7 +224,7 @@ fn without_carrier_nobody_is_active_as_far_as_it_hears() {
         let (code, text) = run(&first, &["status"])?;
         assert_eq!(code, 3, "{text}");
         assert!(
-            text.starts_with("NONE  office: nobody is active; r1 cannot be: "),
+            text.starts_with("NONE  office: nobody is active; r1 cannot become active: "),
             "{text}"
         );
         assert!(text.contains("no carrier since "), "{text}");

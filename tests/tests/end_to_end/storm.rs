@@ -98,7 +98,7 @@ impl Cables {
             Cable::Whole => {}
             Cable::Unplugged => lab.plug(place, at)?,
             Cable::Cut => lab.join(place, at)?,
-            Cable::Dumb | Cable::Deaf | Cable::Poor => lab.mend(place, at)?,
+            Cable::Dumb | Cable::Deaf | Cable::Poor => lab.fix(place, at)?,
         }
         match cable {
             Cable::Whole => {}

@@ -156,7 +156,7 @@ impl Child {
             if left.is_zero() {
                 let name = program.argv.first().map_or("", String::as_str);
                 let limit_s = limit.as_secs_f32();
-                return Err(format!("{name} was killed: no end within {limit_s} s"));
+                return Err(format!("{name} was killed: it ran longer than {limit_s} s"));
             }
             let output = speaks.then_some(child.output.as_fd());
             wait_any(output.into_iter().chain([child.pidfd.as_fd()]), left);

@@ -51,7 +51,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::NotExecutable(path) => write!(f, "{} is no program", path.display()),
+            Self::NotExecutable(path) => write!(f, "{} is not an executable file", path.display()),
             Self::Owner(path, uid) => write!(
                 f,
                 "is not run: {} belongs to user {uid}, not to root",

@@ -132,7 +132,7 @@ fn keys_without_a_link_are_checked_as_with_one() {
     fs::remove_file(folder.0.join("key")).unwrap();
     assert_eq!(
         faults_in(&folder),
-        ["spared.toml:2: nodes: the private key key: no such file: `sparectl keygen` makes it"]
+        ["spared.toml:2: nodes: the private key key: no such file: `sparectl keygen` creates it"]
     );
     let swapped = nodes()
         .replace("r1", "r0")
@@ -362,13 +362,13 @@ fn a_private_key_that_others_may_read_or_that_is_none_is_refused() {
     assert_eq!(
         faults_in(&folder),
         [
-            "spared.toml:5: link: the private key key: this is a public key, and the private one belongs here"
+            "spared.toml:5: link: the private key key: this is a public key, but the private key is needed"
         ]
     );
     fs::remove_file(&path).unwrap();
     assert_eq!(
         faults_in(&folder),
-        ["spared.toml:5: link: the private key key: no such file: `sparectl keygen` makes it"]
+        ["spared.toml:5: link: the private key key: no such file: `sparectl keygen` creates it"]
     );
 }
 

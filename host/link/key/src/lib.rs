@@ -161,18 +161,18 @@ impl fmt::Display for KeyError {
                 f.write_str("the key is incomplete or mistyped: 43 letters, digits, \"-\" or \"_\" follow the colon")
             }
             Self::NotPrivate => {
-                write!(f, "this is no private key: it begins with \"{PRIVATE}\"")
+                write!(f, "not a private key: it must begin with \"{PRIVATE}\"")
             }
-            Self::NotPublic => write!(f, "this is no public key: it begins with \"{PUBLIC}\""),
+            Self::NotPublic => write!(f, "not a public key: it must begin with \"{PUBLIC}\""),
             Self::PrivateForPublic => f.write_str(
-                "this is a private key, and a public one belongs here: make a new pair with \
+                "this is a private key, but a public key is needed: make a new pair with \
                  `sparectl keygen`, as this one may have been seen",
             ),
             Self::PublicForPrivate => {
-                f.write_str("this is a public key, and the private one belongs here")
+                f.write_str("this is a public key, but the private key is needed")
             }
             Self::Passphrase(why) => f.write_str(why),
-            Self::NoRandomness => f.write_str("the kernel gives no random numbers"),
+            Self::NoRandomness => f.write_str("cannot get random numbers from the kernel"),
         }
     }
 }

@@ -47,10 +47,12 @@ pub fn rate(passphrase: &str) -> Result<Strength, KeyError> {
     different.sort_unstable();
     different.dedup();
     if different.len() < 5 {
-        return refuse("the passphrase repeats a few characters; anybody guesses it");
+        return refuse("the passphrase repeats a few characters and is easy to guess");
     }
     if is_run(&characters) {
-        return refuse("the passphrase is a row of neighbouring characters; anybody guesses it");
+        return refuse(
+            "the passphrase is a sequence of neighbouring characters and is easy to guess",
+        );
     }
     let digits = characters.iter().all(char::is_ascii_digit);
     if digits && characters.len() < 20 {

@@ -181,7 +181,7 @@ impl Path {
         });
         for connected in late {
             let why = if connected {
-                "takes longer than 5 s to prove a key"
+                "did not prove a key within 5 s"
             } else {
                 "no answer"
             };

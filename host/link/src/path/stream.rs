@@ -136,7 +136,7 @@ impl Stream {
             let written = self.tls.writer().write_vectored(batch);
             let wanted: usize = batch.iter().map(|part| part.len()).sum();
             if written.map_err(|error| say(&error))? != wanted {
-                return Err("TLS took only a part".to_owned());
+                return Err("TLS accepted only a part of the data".to_owned());
             }
         }
         self.flush()
@@ -184,7 +184,7 @@ fn is_pause(error: &io::Error) -> bool {
 fn say(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "the peer does not listen".to_owned(),
-        io::ErrorKind::ConnectionReset => "the peer broke the connection".to_owned(),
+        io::ErrorKind::ConnectionReset => "the peer reset the connection".to_owned(),
         io::ErrorKind::TimedOut => "no answer".to_owned(),
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
             "the peer's address cannot be reached".to_owned()

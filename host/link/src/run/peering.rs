@@ -24,7 +24,7 @@ impl Peering {
     pub fn new(setup: Setup) -> Result<Self, String> {
         let mut run = [0; 8];
         let random = SystemRandom::new().fill(&mut run);
-        random.map_err(|_| "the kernel gives no random numbers".to_owned())?;
+        random.map_err(|_| "cannot get random numbers from the kernel".to_owned())?;
         let run = u64::from_be_bytes(run);
         let count = setup.paths.len();
         let introduction = setup.introduction.clone();
@@ -91,7 +91,7 @@ impl Peering {
             });
         }
         for mut gone in old.into_iter().flatten() {
-            gone.close(&mut self.session, now, "it is no longer a path");
+            gone.close(&mut self.session, now, "it is no longer configured");
         }
         self.session.arrange_paths(&order);
     }

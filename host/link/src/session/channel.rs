@@ -258,7 +258,7 @@ impl Channel {
             return Ok(());
         }
         if taken.bytes > self.out.bytes || taken.messages > self.out.messages {
-            return Err("the peer took more of a channel than it was sent");
+            return Err("the peer acknowledged more of a channel than it was sent");
         }
         // Credits may come over two paths in any order.
         self.credited.bytes = self.credited.bytes.max(taken.bytes);

@@ -63,8 +63,8 @@ impl Session {
             (Frame::Refused(why), _) => {
                 return Err(format!("{} refuses: {}", self.peer, plain(why)));
             }
-            (_, false) => return Err("the peer does not greet first".to_owned()),
-            (Frame::Hello(_), true) => return Err("the peer greets twice".to_owned()),
+            (_, false) => return Err("the peer's first message is not a greeting".to_owned()),
+            (Frame::Hello(_), true) => return Err("the peer sent a second greeting".to_owned()),
             (Frame::Ping { number }, true) => path.liveness.handle_ping(*number, now.wall_us),
             (
                 Frame::Pong {
@@ -300,7 +300,7 @@ impl Session {
         };
         let agreed = own.common(peer.wire).ok_or_else(|| {
             format!(
-                "{}'s {plugin} speaks {} to {}, this node's {} to {}",
+                "{}'s {plugin} has wire versions {} to {}, this node's {} to {}",
                 self.peer, peer.wire.min, peer.wire.max, own.min, own.max
             )
         });

@@ -27,12 +27,12 @@ impl Words {
         let json = serde_json::to_vec(word).map_err(|error| error.to_string())?;
         if json.len() > WORD_MAX {
             return Err(format!(
-                "a word of {} bytes, limit is {WORD_MAX}",
+                "message of {} bytes to the peer dropped, limit is {WORD_MAX}",
                 json.len()
             ));
         }
         if self.queue_bytes + json.len() > QUEUE_MAX {
-            return Err("a word is lost: the peer takes none".to_owned());
+            return Err("message to the peer dropped: the queue is full".to_owned());
         }
         self.queue_bytes += json.len();
         self.queue.push_back(Rc::new(json));
@@ -71,12 +71,12 @@ impl Words {
         let json = std::mem::take(&mut self.partial);
         if std::mem::take(&mut self.too_long) {
             return Err(format!(
-                "a word of more than {WORD_MAX} bytes is passed over"
+                "a message of more than {WORD_MAX} bytes is ignored"
             ));
         }
         match serde_json::from_slice(&json) {
             Ok(word) => Ok(Some(word)),
-            Err(_) => Err("a word is malformed, and passed over".to_owned()),
+            Err(_) => Err("a malformed message is ignored".to_owned()),
         }
     }
 }

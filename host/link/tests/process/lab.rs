@@ -85,7 +85,7 @@ impl Lab {
         }
     }
 
-    pub fn mend(&self, cable: usize) {
+    pub fn fix(&self, cable: usize) {
         for side in 0..2 {
             self.lose(side, cable, 0);
         }

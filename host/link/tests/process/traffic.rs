@@ -132,7 +132,7 @@ fn nothing_is_lost_or_repeated_while_two_paths_are_cut_and_healed() {
         stream_for(moment, &mut nodes, &workers, &mut streams);
         lab.cut(cable); // silently
         stream_for(moment, &mut nodes, &workers, &mut streams);
-        lab.mend(cable);
+        lab.fix(cable);
         for node in &mut nodes {
             node.wait_for_paths(2);
         }
@@ -215,7 +215,7 @@ fn the_only_path_stands_a_fifth_of_loss() {
             nodes[side].read();
         }
     }
-    lab.mend(0);
+    lab.fix(0);
     drain(&mut nodes, &workers, &mut streams);
     assert!(
         nodes.iter().all(|node| node.state.paths[0].sessions == 1),
@@ -308,8 +308,8 @@ fn versions_that_do_not_meet_are_refused_and_the_rest_goes_on() {
     let _peers = peers("messenger", &nodes);
     let _old = nodes[0].channel("conntrack", (1, 2));
     let _new = nodes[1].channel("conntrack", (3, 4));
-    let sentence = "r2's conntrack speaks 3 to 4, this node's 1 to 2";
+    let sentence = "r2's conntrack has wire versions 3 to 4, this node's 1 to 2";
     assert_eq!(nodes[0].expect_wire("conntrack"), Err(sentence.to_owned()));
-    let sentence = "r1's conntrack speaks 1 to 2, this node's 3 to 4";
+    let sentence = "r1's conntrack has wire versions 1 to 2, this node's 3 to 4";
     assert_eq!(nodes[1].expect_wire("conntrack"), Err(sentence.to_owned()));
 }

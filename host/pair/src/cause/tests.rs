@@ -118,7 +118,7 @@ fn each_kind_has_its_sentence_and_its_word() {
             active,
             CauseKind::Preferred,
             "preferred",
-            "it is preferred and r2 is no fitter",
+            "it is preferred and r2 is not healthier",
         ),
         (
             active,
@@ -142,7 +142,7 @@ fn each_kind_has_its_sentence_and_its_word() {
             fault,
             CauseKind::Barred,
             "barred",
-            "the host does not want it active",
+            "the host does not let it be active",
         ),
         (
             active,
@@ -160,7 +160,7 @@ fn each_kind_has_its_sentence_and_its_word() {
             backup,
             CauseKind::InterfaceHurt,
             "interface-hurt",
-            "an interface does not carry it: it gives another router the chance",
+            "an interface does not carry it: it leaves the role to another router",
         ),
         (
             fault,
@@ -191,7 +191,7 @@ fn each_kind_has_its_sentence_and_its_word() {
             backup,
             CauseKind::Listening,
             "listening",
-            "it listens for 303 ms whether another router is active",
+            "it listens for 303 ms, in case another router is active",
         ),
         (
             backup,
@@ -254,8 +254,8 @@ fn what_only_a_text_says_is_said_by_it() {
         (
             CauseKind::Lapsed,
             "lapsed",
-            "its lease ran out",
-            "its lease ran out",
+            "its lease expired",
+            "its lease expired",
         ),
         (
             CauseKind::Kernel,
@@ -297,7 +297,7 @@ fn what_only_a_text_says_is_said_by_it() {
             CauseKind::InterfaceHurt,
             "interface-hurt",
             "lan1 is down",
-            "lan1 is down: it gives another router the chance",
+            "lan1 is down: it leaves the role to another router",
         ),
         (CauseKind::Other, "other", "", "the elector gives no reason"),
     ] {
@@ -388,7 +388,7 @@ fn failback_says_what_it_waits_for() {
         flags: spared_abi::CAUSE_READY,
         ..waits
     };
-    let wanted = "r1 is backup although preferred: r2 switches over when this node was ready for \
+    let wanted = "r1 is backup although preferred: r2 switches over once this node has been ready for \
                   303 ms";
     check(Role::Backup, &ready, "peer-active", wanted);
 }

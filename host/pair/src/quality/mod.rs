@@ -111,7 +111,7 @@ impl Quality {
     pub fn handle_forgotten(&mut self, plugin: &str, name: &str) -> Option<Change> {
         let key = (plugin.to_owned(), name.to_owned());
         self.checks.remove(&key)?;
-        self.weigh(format!("{name} is checked no more"))
+        self.weigh(format!("{name} is no longer checked"))
     }
 
     /// Handles the end of a worker: its checks become stale until the next one reports them again.
@@ -154,7 +154,7 @@ impl Quality {
     pub fn handle_removed(&mut self, plugin: &str) -> Option<Change> {
         self.drop_checks(plugin);
         self.failed.remove(plugin);
-        self.weigh(format!("plugin {plugin} is gone, with its checks"))
+        self.weigh(format!("plugin {plugin} was removed, with its checks"))
     }
 
     /// End of the next grace.
@@ -181,7 +181,7 @@ impl Quality {
             });
         }
         let names = dropped.join(", ");
-        self.weigh(format!("{names}: checked no more"))
+        self.weigh(format!("{names}: no longer checked"))
     }
 
     /// Status of all checks, the one that costs most first.

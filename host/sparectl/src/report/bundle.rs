@@ -59,7 +59,7 @@ impl Bundle {
             0 => {}
             passed => self
                 .missing
-                .push(format!("{node}: {passed} files are none of a half")),
+                .push(format!("{node}: {passed} unexpected files were left out")),
         }
         self.peer = Some((node, report));
     }

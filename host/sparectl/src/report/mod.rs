@@ -31,12 +31,12 @@ pub fn run(args: &Args, out: Option<&Path>, argv: &[OsString]) -> u8 {
     let mut peer = begin(args, &mut bundle);
     match own(args, argv) {
         Ok(report) => bundle.set_own(report),
-        Err(why) => bundle.missing(format!("this node's half: {why}")),
+        Err(why) => bundle.missing(format!("report of this node: {why}")),
     }
     if let Some(peer) = &mut peer {
         match peer.fetch(&mut |request| ask_through(args, &request)) {
             Ok(report) => bundle.set_peer(&peer.node, report),
-            Err(why) => bundle.missing(format!("the half of {}: {why}", peer.node)),
+            Err(why) => bundle.missing(format!("report of {}: {why}", peer.node)),
         }
     }
     let stem = stem(&bundle);
@@ -64,14 +64,14 @@ fn begin(args: &Args, bundle: &mut Bundle) -> Option<Fetching> {
         Ok(_) => return None,
         Err(why) => {
             bundle.missing(format!(
-                "the other node's half: it comes through spared: {why}"
+                "report of the other node: it comes through spared: {why}"
             ));
             return None;
         }
     };
     let peer = status.peer.filter(|it| !it.node.is_empty());
     let Some(peer) = peer else {
-        bundle.missing("the other node's half: there is none, [nodes] names no other".to_owned());
+        bundle.missing("report of the other node: [nodes] names no other node".to_owned());
         return None;
     };
     let mut fetching = Fetching::of(&peer.node);
@@ -99,7 +99,7 @@ fn own(args: &Args, argv: &[OsString]) -> Result<NodeReport, String> {
         return Err(format!("{} report: {}", spared.display(), output.status));
     }
     serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("{} report is not understood: {error}", spared.display()))
+        .map_err(|error| format!("{} report: invalid output: {error}", spared.display()))
 }
 
 // "spared-report-r1-20261122-084600": nobody's earlier bundle has that name.

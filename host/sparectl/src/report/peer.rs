@@ -74,22 +74,20 @@ impl Fetching {
             _ => return Err("the answer is to another question".to_owned()),
         };
         if size > SIZE_MAX {
-            return Err(format!(
-                "it has {size} bytes, and at most {SIZE_MAX} are taken"
-            ));
+            return Err(format!("it has {size} bytes, limit is {SIZE_MAX}"));
         }
         self.base64.extend(lines);
         match self.base64.len() {
-            length if length > size => Err("it is longer than it says".to_owned()),
+            length if length > size => Err("it is longer than announced".to_owned()),
             length if length == size => Ok(true),
-            0 => Err("nothing came".to_owned()),
+            0 => Err("no data received".to_owned()),
             _ => Ok(false),
         }
     }
 
     fn report(&self) -> Result<NodeReport, String> {
         let bytes = Base64::decode_vec(&self.base64).map_err(|error| error.to_string())?;
-        serde_json::from_slice(&bytes).map_err(|error| format!("it is not understood: {error}"))
+        serde_json::from_slice(&bytes).map_err(|error| format!("it is invalid: {error}"))
     }
 }
 
@@ -137,8 +135,8 @@ mod tests {
     fn a_hostile_half_is_refused() {
         for (answers, why) in [
             (vec![part("AAAA", Some(usize::MAX))], "at most"),
-            (vec![part("AAAA", Some(3))], "longer than it says"),
-            (vec![part("", Some(4))], "nothing came"),
+            (vec![part("AAAA", Some(3))], "longer than announced"),
+            (vec![part("", Some(4))], "no data received"),
             (
                 vec![
                     part("AA", Some(4)),
@@ -148,7 +146,7 @@ mod tests {
                 "longer",
             ),
             (vec![part("!!!!", Some(4))], ""),
-            (vec![part("AAAA", Some(4))], "not understood"),
+            (vec![part("AAAA", Some(4))], "it is invalid"),
             (
                 vec![Answer::Plugins {
                     plugins: Vec::new(),

@@ -96,7 +96,7 @@ fn question(args: &Args) -> Heard {
     let status = match ask(args, &Request::Status).map_err(|error| error.to_string())? {
         Answer::Status(status) => status,
         Answer::Error { lines, .. } => return Err(lines.join("; ")),
-        _ => return Err("unexpected answer of the daemon".to_owned()),
+        _ => return Err("unexpected answer from the daemon".to_owned()),
     };
     let events = ask(args, &Request::Events { limit: EVENTS });
     let events = match events.map_err(|error| error.to_string())? {

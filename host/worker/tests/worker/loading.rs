@@ -199,24 +199,24 @@ fn every_wrong_field_of_the_descriptor_is_refused_with_a_sentence() {
         ),
         (
             ".create = 0,",
-            "vendor.so has no create: its maker must set it",
+            "vendor.so has no create: its author must set it",
         ),
         (
             ".create = 0, .destroy = 0,",
-            "vendor.so has no create and destroy: its maker must set it",
+            "vendor.so has no create and destroy: its author must set it",
         ),
         (
             ".wire_min = 3, .wire_max = 2,",
-            "vendor.so says wire versions 3 to 2: its maker must order them",
+            "vendor.so has wire versions 3 to 2: its author must order them",
         ),
         (
             ".flags = SPARED_PLUGIN_ROOT, .wire_max = 1,",
             "vendor.so requests root and a peer channel: root must not read data from the \
-             network, its maker must drop one",
+             network, its author must drop one",
         ),
         (
             ".verbs = (const struct spared_verb[]) { SPARED_VERB(1, \"diff\", NULL, NULL) }, .verb_count = 1,",
-            "vendor.so: the plugin has verbs and no query: its maker must set both",
+            "vendor.so: the plugin has verbs and no query: its author must set both",
         ),
         (
             ".query = query, .verbs = (const struct spared_verb[]) { SPARED_VERB(1, \"help\", NULL, NULL) }, \
@@ -230,7 +230,7 @@ fn every_wrong_field_of_the_descriptor_is_refused_with_a_sentence() {
         ),
         (
             ".query = query, .verb_count = 65,",
-            "vendor.so: the plugin says 65 verbs, at most 64 are allowed",
+            "vendor.so: the plugin has 65 verbs, at most 64 are allowed",
         ),
         (
             ".brand = \"acme\",",
@@ -238,12 +238,12 @@ fn every_wrong_field_of_the_descriptor_is_refused_with_a_sentence() {
         ),
         (
             ".paths = (const char *const[]) { \"+etc/kea\", NULL },",
-            "vendor.so: the plugin wants to open \"+etc/kea\": its maker must name an absolute \
+            "vendor.so: the plugin wants to open \"+etc/kea\": its author must name an absolute \
              path without ..",
         ),
         (
             ".paths = (const char *const[]) { \"/etc/kea/../spared\", NULL },",
-            "vendor.so: the plugin wants to open \"/etc/kea/../spared\": its maker must name an \
+            "vendor.so: the plugin wants to open \"/etc/kea/../spared\": its author must name an \
              absolute path without ..",
         ),
         (
@@ -253,7 +253,7 @@ fn every_wrong_field_of_the_descriptor_is_refused_with_a_sentence() {
         (
             ".size = 8,",
             "vendor.so says that its descriptor has 8 bytes, at least 88 are needed: \
-             its maker must use SPARED_PLUGIN",
+             its author must use SPARED_PLUGIN",
         ),
     ] {
         let text = format!(

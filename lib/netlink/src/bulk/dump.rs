@@ -97,7 +97,7 @@ impl Dump {
             return Ok(Progress::Done);
         }
         let received = receive_from(&self.socket, &mut self.buffer).and_then(|length| {
-            length.ok_or_else(|| io::Error::other("the kernel does not go on with its dump"))
+            length.ok_or_else(|| io::Error::other("the kernel does not continue its dump"))
         });
         let length = received.inspect_err(|_| self.running = false)?;
         for (header, payload) in messages(&self.buffer[..length]) {

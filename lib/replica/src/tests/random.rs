@@ -219,7 +219,7 @@ fn random_histories_end_equal() {
     }
 }
 
-/// Seeds whose histories found a fault of the crate, before it was mended.
+/// Seeds whose histories found a fault of the crate, before it was fixed.
 const FOUND: [u64; 21] = [
     0, 1, 41, 46, 518, 710, 997, 1_323, 2_334, 2_572, 4_339, 7_901, 9_418, 20_416, 29_465, 32_823,
     34_137, 45_031, 48_519, 78_124, 211_590,

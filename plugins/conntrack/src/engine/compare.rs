@@ -61,13 +61,13 @@ impl Engine {
     /// Begins a comparison; `Action::Compared` follows.
     ///
     /// # Errors
-    /// The peer is not there, or it is under way already.
+    /// The peer is not connected, or it is under way already.
     pub fn compare(&mut self, now_ns: u64) -> Result<(), &'static str> {
         if self.peer.as_ref().is_none_or(|peer| peer.active.is_none()) {
-            return Err("the peer is not there");
+            return Err("the peer is not connected");
         }
         if self.comparison.is_some() {
-            return Err("a comparison is under way");
+            return Err("a comparison is already running");
         }
         self.comparison = Some(Comparison::new(FLOWS_MAX));
         self.look(now_ns);

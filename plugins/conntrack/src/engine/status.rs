@@ -120,7 +120,7 @@ impl Engine {
 
     fn sync_word(&self) -> String {
         match &self.said_synchrony {
-            None => "no: its peer is not there".to_owned(),
+            None => "no: its peer is not connected".to_owned(),
             Some(Ok(())) => "yes".to_owned(),
             Some(Err(why)) => format!("no: {why}"),
         }

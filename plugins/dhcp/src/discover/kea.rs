@@ -23,7 +23,7 @@ pub fn read(files: &mut Files, path: &Path, family: Family) -> Result<Places, St
     let mut text = Vec::new();
     plain(files, path, &mut text)?;
     let whole: Value = serde_json::from_slice(&text)
-        .map_err(|error| format!("{} is not of Kea: {error}", path.display()))?;
+        .map_err(|error| format!("{} is not a configuration of Kea: {error}", path.display()))?;
     let (name, leases, identity) = match family {
         Family::V4 => ("Dhcp4", "kea-leases4.csv", None),
         Family::V6 => ("Dhcp6", "kea-leases6.csv", Some("kea-dhcp6-serverid")),

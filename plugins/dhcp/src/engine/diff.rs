@@ -76,7 +76,7 @@ impl Engine {
             return;
         }
         if self.replica.peer_groups().is_none() {
-            return self.fail_diff("the peer is not there");
+            return self.fail_diff("the peer is not connected");
         }
         self.diff.id = self.diff.id.wrapping_add(1);
         self.diff.until_ms = now_ms.saturating_add(PATIENCE_MS);

@@ -40,7 +40,7 @@ impl Leases {
                 self.lose(key, now_ms);
             }
         }
-        self.keep(kept, "its file is another while its server runs");
+        self.keep(kept, "its file was replaced while its server runs");
         for lease in set.leases.into_values() {
             self.read(lease);
         }
@@ -68,7 +68,7 @@ impl Leases {
         if is_new {
             let (name, leases) = (&self.settings.name, counted(missing.len(), "lease"));
             self.news.push(format!(
-                "{name}: {why}; {leases} that it lacks stay, and are written when the server stops"
+                "{name}: {why}; {leases} missing from it are kept, and are written when the server stops"
             ));
         }
         self.book.unfiled.extend(missing);

@@ -309,7 +309,7 @@ impl Leases {
             let name = &self.settings.name;
             let verb = if waiting == 1 { "waits" } else { "wait" };
             let leases = counted(waiting, "lease");
-            let text = format!("{name} runs already: {leases} {verb} until it is stopped");
+            let text = format!("{name} is already running: {leases} {verb} until it is stopped");
             self.news.push(text);
         }
     }

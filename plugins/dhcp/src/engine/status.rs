@@ -144,7 +144,7 @@ impl Engine {
         let known = leases.lineage.is_some() && leases.facts.known;
         match self.replica.peer_groups() {
             None if known => return delay(),
-            None => return Some(format!("{name}: the peer is not there")),
+            None => return Some(format!("{name}: the peer is not connected")),
             Some(_) => {}
         }
         let lack = self.replica.lack(&self.tables, server);
@@ -216,7 +216,7 @@ impl Leases {
         Some(match facts.unread.count {
             0 => format!("cannot be followed as a whole: {why}"),
             count => format!(
-                "cannot be followed as a whole: {} cannot be read, {why}; mend the file while its \
+                "cannot be followed as a whole: {} cannot be read, {why}; repair the file while its \
                  server is stopped",
                 entries(count)
             ),

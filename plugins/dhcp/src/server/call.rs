@@ -110,7 +110,7 @@ impl Call {
         }
         let end = descriptors.last().map(PollFd::revents);
         if end.is_some_and(|end| !end.is_empty()) {
-            return Err("it was not waited for".to_owned());
+            return Err("it was cancelled".to_owned());
         }
         Ok(())
     }

@@ -134,7 +134,7 @@ impl Journal {
         opened.read(&self.end, |piece| {
             all.take(&self.path, reader.feed(piece, clock()))
         })?;
-        all.note(|| "it was cut off while its server runs".to_owned());
+        all.note(|| "its file was truncated while its server runs".to_owned());
         self.current = Some((opened, reader));
         Ok(self.told(all))
     }

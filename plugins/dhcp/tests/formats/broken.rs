@@ -211,7 +211,7 @@ fn a_declaration_that_breaks_off_costs_no_other() {
     text.extend(dhcpd4(""));
     let found = read(Format::Dhcpd4, &text);
     assert_eq!((leases(&found).len(), found.skipped), (1, 1));
-    assert_eq!(found.why.as_deref(), Some("line 1: it breaks off"));
+    assert_eq!(found.why.as_deref(), Some("line 1: it is truncated"));
 }
 
 #[test]

@@ -350,7 +350,7 @@ fn a_server_that_was_cut_off_is_followed_and_nothing_is_taken_away() {
         File::create(&path).unwrap();
         let (set, broken) = fixture.reading();
         assert_eq!(hosts(&set), [0; 0]);
-        assert!(broken.unwrap().contains("cut off while its server runs"));
+        assert!(broken.unwrap().contains("truncated while its server runs"));
         server.write_all(row(3, 100).as_bytes()).unwrap();
         let mut told = Vec::new();
         while told.is_empty() {

@@ -196,7 +196,7 @@ pub fn unseen_mobike(listed: &Listed, place: &Place) -> Option<String> {
     let unseen: Vec<&str> = unseen.map(|it| it.name.as_str()).collect();
     (!unseen.is_empty()).then(|| {
         format!(
-            "of {} no IKE SA shows it yet, which charon here began and no NAT is between; write mobike = no",
+            "not known yet for {}: only an IKE SA that charon here began, without NAT, shows it; write mobike = no",
             named(&unseen)
         )
     })

@@ -128,7 +128,7 @@ fn mobike_that_nobody_sees_is_said_to_be_unseen() {
         ..good()
     };
     let said = unseen_mobike(&listed(&[unseen, good()]), &place()).unwrap_or_default();
-    assert!(said.starts_with("of far no IKE SA shows it"), "{said}");
+    assert!(said.starts_with("not known yet for far: "), "{said}");
     let first = Connection {
         mobike: None,
         is_first: true,

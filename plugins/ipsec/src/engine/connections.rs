@@ -181,7 +181,7 @@ impl Engine {
     fn peer_words(&self, here: &Listed) -> &'static str {
         match &self.connections.there {
             Some(there) if differences(here, there).is_empty() => "has the same connections",
-            Some(_) => "has other connections",
+            Some(_) => "has different connections",
             None if !self.up => "is not there: not compared",
             None if !self.connections.is_heard => {
                 "is an older version and does not report them: not compared"

@@ -147,7 +147,7 @@ impl Engine {
             return match (self.is_shared, self.replica.peer_groups()) {
                 (true, _) => None,
                 (false, Some(_)) if self.up => Some("no node is active".to_owned()),
-                _ => Some("the peer is not there".to_owned()),
+                _ => Some("the peer is not connected".to_owned()),
             };
         }
         if let Err(why) = self.replica.in_sync(&self.store) {

@@ -72,7 +72,7 @@ impl Silence {
     ///
     /// # Errors
     /// The kernel refused it.
-    pub fn mend(&mut self) -> io::Result<()> {
+    pub fn fix(&mut self) -> io::Result<()> {
         let Some(monitor) = &mut self.monitor else {
             return Ok(());
         };

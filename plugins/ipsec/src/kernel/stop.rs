@@ -24,7 +24,7 @@ impl Kernel {
             Err(error) => Err(error),
         }
         .unwrap_or_else(|error| {
-            log::warn!("cannot hear of the last numbers of SAs: {error}");
+            log::warn!("cannot receive the last sequence numbers of SAs: {error}");
             BTreeMap::new()
         });
         // whoever does not listen has left

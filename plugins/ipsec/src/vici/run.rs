@@ -188,7 +188,7 @@ impl Thread {
         self.listing.begin(self.adopt_at);
         if !self.is_there {
             (self.is_there, self.is_told) = (true, true);
-            self.note("charon is there".to_owned());
+            self.note("connected to charon".to_owned());
             self.say(ViciEvent::Daemon(DaemonWord::Came));
         }
         self.tell_names(&sas);
@@ -338,7 +338,7 @@ impl Thread {
         if self.is_there {
             self.is_there = false;
             self.greets = false;
-            self.note(format!("charon has gone: {why}"));
+            self.note(format!("lost charon: {why}"));
             self.say(ViciEvent::Daemon(DaemonWord::Ended));
         } else if !mem::replace(&mut self.is_told, true) {
             // it was being stopped when this plugin began

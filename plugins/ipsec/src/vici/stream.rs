@@ -78,7 +78,7 @@ impl Stream {
             }
             let mut piece = [0; PIECE];
             match recv(&self.socket, &mut piece, RecvFlags::empty()) {
-                Ok((0, _)) => return Err("it hung up".to_owned()),
+                Ok((0, _)) => return Err("it closed the connection".to_owned()),
                 Ok((count, _)) => self.bytes.extend(piece.iter().take(count)),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(None),
@@ -120,7 +120,7 @@ impl Stream {
 
     fn left(&self, deadline: Instant) -> Result<Duration, String> {
         if self.end.is_said() {
-            return Err("it was not waited for".to_owned());
+            return Err("it was cancelled".to_owned());
         }
         let left = deadline.checked_duration_since(Instant::now());
         left.filter(|left| !left.is_zero())

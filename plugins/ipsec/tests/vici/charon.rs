@@ -58,7 +58,7 @@ fn a_child_is_established_once_its_connection_is_loaded() {
     );
     assert!(here.is_quiet(SOME));
     let near = lab.start(Side::Near);
-    assert_eq!(here.note(), "charon is there");
+    assert_eq!(here.note(), "connected to charon");
     assert_eq!(
         here.next_in(SOME),
         Some(ViciEvent::Daemon(DaemonWord::Came))
@@ -127,7 +127,7 @@ fn a_child_that_nobody_has_loaded_is_waited_for_until_it_is_forgotten() {
     let [near, _far] = both(&lab);
     let here = Fixture::start(&lab.socket(Side::Near));
     here.adopt("other", &[]);
-    assert_eq!(here.note(), "charon is there");
+    assert_eq!(here.note(), "connected to charon");
     assert_eq!(
         here.next_in(SOME),
         Some(ViciEvent::Daemon(DaemonWord::Came))
@@ -146,12 +146,12 @@ fn a_charon_that_is_killed_is_found_again() {
     let Some(lab) = Lab::new() else { return };
     let [near, far] = both(&lab);
     let here = Fixture::start(&lab.socket(Side::Near));
-    assert_eq!(here.note(), "charon is there");
+    assert_eq!(here.note(), "connected to charon");
     here.adopt("net", &[]);
     assert_eq!(here.adopted(), Ok(()));
     here.spis(is_pair);
     near.kill();
-    assert_eq!(here.note(), "charon has gone: it hung up");
+    assert_eq!(here.note(), "lost charon: it closed the connection");
     assert_eq!(
         here.next_in(SOME),
         Some(ViciEvent::Daemon(DaemonWord::Ended))
@@ -159,7 +159,7 @@ fn a_charon_that_is_killed_is_found_again() {
     assert!(here.is_quiet(SOME));
     let near = lab.start(Side::Near);
     near.load();
-    assert_eq!(here.note(), "charon is there");
+    assert_eq!(here.note(), "connected to charon");
     here.spis(BTreeSet::is_empty);
     here.adopt("net", &[]);
     assert_eq!(here.adopted(), Ok(()));
@@ -171,7 +171,7 @@ fn a_charon_answers_a_greeting() {
     let Some(lab) = Lab::new() else { return };
     let [near, _far] = both(&lab);
     let here = Fixture::start(&lab.socket(Side::Near));
-    assert_eq!(here.note(), "charon is there");
+    assert_eq!(here.note(), "connected to charon");
     here.daemon.greet();
     here.until(|said| (*said == ViciEvent::Daemon(DaemonWord::Answered)).then_some(()));
     near.kill();
@@ -186,7 +186,7 @@ fn a_charon_tells_its_connections() {
     let here = Fixture::start(&lab.socket(Side::Near));
     assert_eq!(here.listed(), None, "nobody is there to ask");
     let near = lab.start(Side::Near);
-    assert_eq!(here.note(), "charon is there");
+    assert_eq!(here.note(), "connected to charon");
     assert_eq!(here.listed().unwrap_or_default().connections, []);
     near.load();
     let first = here.listed().unwrap_or_default().connections;

@@ -352,7 +352,7 @@ impl Item {
         }
     }
 
-    /// Somebody asks to try again what failed, and has mended it; false where nothing did.
+    /// Somebody asks to try again what failed, and has fixed it; false where nothing did.
     pub(super) fn retry(&mut self) -> bool {
         if self.fault.is_none() {
             return false;
@@ -403,7 +403,7 @@ impl Item {
         if !self.unsteady && self.fault.take().is_some() {
             let text = match self.goal {
                 Goal::Running => format!("{} runs again", self.spec.name),
-                Goal::Stopped => format!("{} is stopped after all", self.spec.name),
+                Goal::Stopped => format!("{} has stopped now", self.spec.name),
                 _ => format!("{} is as it should be again", self.spec.name),
             };
             self.tell(now_ns, Topic::Recovered, text);

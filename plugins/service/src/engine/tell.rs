@@ -32,7 +32,7 @@ impl Tellings {
             }
             Some((_, 0)) | None => (text, (now_ns, 0)),
             Some((_, left_out)) => (
-                format!("{text} ({left_out} times more before)"),
+                format!("{text} ({left_out} suppressed before)"),
                 (now_ns, 0),
             ),
         };

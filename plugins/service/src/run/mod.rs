@@ -257,7 +257,7 @@ impl Runs {
                 Verb::Start => "has no command to start it",
                 Verb::Stop => "has no command to stop it",
                 Verb::Reload => "has no command to reload it",
-                Verb::Kill => "cannot be killed: its commands are all there is",
+                Verb::Kill => "cannot be killed: it has only commands",
             };
             let failed = Ended::Job(number, Err(why.to_owned()));
             return self.ended.push_back(failed);

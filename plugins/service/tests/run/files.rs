@@ -78,7 +78,7 @@ fn hooks_run_in_the_order_of_their_names_and_only_roots_own() {
     let shown = folder.display();
     let wanted = [
         format!("{shown}/30-writable can be written by others than root"),
-        format!("{shown}/40-text is no program"),
+        format!("{shown}/40-text is not an executable file"),
     ];
     assert_eq!(refused, wanted);
     let nothing = run::hooks(&bench.folder.join("fault.d"));

@@ -124,6 +124,6 @@ fn say_hindrance(set: &mut Set) -> Option<Action> {
     let name = &set.name;
     Some(match why {
         Some(why) => Action::Warn(format!("set {name} {why}")),
-        None => Action::Event(format!("set {name}: in order again")),
+        None => Action::Event(format!("set {name}: recovered")),
     })
 }

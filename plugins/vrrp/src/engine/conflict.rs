@@ -144,8 +144,8 @@ impl Group {
         };
         let who = router.sender_of(advert);
         let text = format!(
-            "{}: {who} advertises, and {} says by heartbeats that it is not active: it decides \
-             nothing{more}",
+            "{}: {who} advertises, and {} says by heartbeats that it is not active: the advert \
+             is ignored{more}",
             self.name,
             self.who_is_peer(cx),
         );

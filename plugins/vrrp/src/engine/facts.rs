@@ -221,7 +221,7 @@ impl Group {
                     "is not in peers"
                 };
                 let who = router.sender_of(advert);
-                let text = format!("{}: {who} {what}: it does not decide{more}", self.name);
+                let text = format!("{}: {who} {what}: its advert is ignored{more}", self.name);
                 cx.push(Action::Event(text));
             }
             return false;

@@ -370,7 +370,7 @@ impl Engine {
         });
     }
 
-    /// Tries at once whether refused adverts leave again, for an administrator who has mended what
+    /// Tries at once whether refused adverts leave again, for an administrator who has fixed what
     /// refused them. Returns the number of virtual routers that are tried.
     pub fn retry(&mut self, now_ns: u64) -> u64 {
         let mut tried = 0;

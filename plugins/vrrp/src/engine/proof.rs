@@ -155,9 +155,13 @@ impl Group {
         }
         let limits = &mut router.limits;
         let (limit, what) = if foreign {
-            (&mut limits.foreign, "is not the peer: it does not decide")
+            (
+                &mut limits.foreign,
+                "is not the peer: its advert is ignored",
+            )
         } else {
-            let what = "advertises as the peer, whose heartbeats are not heard: it decides nothing";
+            let what =
+                "advertises as the peer, whose heartbeats are not heard: its advert is ignored";
             (&mut limits.beside_heartbeats, what)
         };
         if let Some(more) = limit.pass(now_ns) {

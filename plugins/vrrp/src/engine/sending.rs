@@ -186,7 +186,7 @@ impl Group {
         }
     }
 
-    /// While backup: a fault that was mended must not lower its quality for ever.
+    /// While backup: a fault that was fixed must not lower its quality for ever.
     pub(super) fn forgive_muted(&mut self, cx: &mut Context<'_>) {
         let mut any = false;
         for router in &mut self.routers {

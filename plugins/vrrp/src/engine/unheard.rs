@@ -386,7 +386,7 @@ impl Group {
             let unheard_since_ns = deaf_since_ns.or(unheard.then_some(cx.now_ns));
             // also where it was unheard before this node became active, if that can be checked
             let was_unheard = port.unheard.is_some() || port.moved && self.peer_on(index).is_some();
-            let mended = was_unheard && hears_this == Some(true);
+            let fixed = was_unheard && hears_this == Some(true);
             if let Some(at_ns) = unheard_since_ns.filter(|_| cx.now_ns >= spoken_ns) {
                 self.end_both_ways_check(cx, index);
                 if let Some(port) = self.ports.get_mut(index) {
@@ -397,7 +397,7 @@ impl Group {
             if let Some(port) = self.ports.get_mut(index) {
                 port.unheard_since_ns = None;
             }
-            if mended {
+            if fixed {
                 self.begin_both_ways_check(cx, index);
             }
             self.settle_unheard(cx, index);

@@ -81,7 +81,7 @@ pub(super) const STATES: &[State] = &[
         "a fifth of a link's frames is lost",
         On::Backup,
         |bed, at| bed.pair.lab.lose(bed.site(at), Wire::Hot, 20, 20),
-        |bed, at| bed.pair.lab.mend(bed.site(at), Wire::Hot),
+        |bed, at| bed.pair.lab.fix(bed.site(at), Wire::Hot),
     )
     .slow(),
     State::is_fine(

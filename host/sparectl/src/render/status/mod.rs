@@ -332,7 +332,7 @@ fn fence(group: &GroupStatus) -> String {
                 0 => format!("0.{}", late_us / 100),
                 late_ms => late_ms.to_string(),
             };
-            format!("{fence}; latest advert {late} ms late at worst")
+            format!("{fence}; adverts at most {late} ms late")
         }
         _ => fence,
     }

@@ -33,7 +33,7 @@ impl Reader {
 
     pub fn line(&mut self, number: u64, line: &[u8], clock: Clock, found: &mut Found) {
         if !self.entry.is_empty() && BEGINNINGS.iter().any(|word| line.starts_with(word)) {
-            found.skip(self.began, "it breaks off");
+            found.skip(self.began, "it is truncated");
             self.forget_rest();
         }
         if self.entry.is_empty() {

@@ -9,7 +9,7 @@ fn broken(lab: &mut Lab, leases: BTreeMap<Key, Lease>) {
         leases,
         identity: None,
     };
-    let broken = Some("it was cut off while its server runs".to_owned());
+    let broken = Some("its file was truncated while its server runs".to_owned());
     let events = &mut lab.nodes[0].servers[0].events;
     events.push_back(Event::Reading { set, broken });
     lab.settle();
@@ -31,7 +31,7 @@ fn what_a_file_lacks_that_was_cut_off_stays_and_is_written_when_the_server_stops
         lab.commit(0, number, 1);
     }
     broken(&mut lab, BTreeMap::new());
-    assert_eq!(says(&lab, 0, "3 leases that it lacks stay"), 1);
+    assert_eq!(says(&lab, 0, "3 leases missing from it are kept"), 1);
     assert_eq!(lab.number(0, "kea4.waiting"), 3);
     lab.commit(0, 8, 2);
     // as dhcpd writes its file anew after an hour, but for what this one had forgotten

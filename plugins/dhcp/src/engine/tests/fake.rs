@@ -89,7 +89,7 @@ impl Fake {
         self.named = Some(BTreeMap::new());
         self.events.push_back(Event::Reading {
             set: Set::default(),
-            broken: Some("it was cut off while its server runs".to_owned()),
+            broken: Some("its file was truncated while its server runs".to_owned()),
         });
     }
 

@@ -381,7 +381,7 @@ fn a_comparison_without_a_peer_fails_at_once_and_with_a_mute_one_in_time() {
     lab.nodes[0].engine.handle_diff(now_ms);
     lab.settle();
     let found = lab.nodes[0].answers.pop().expect("an answer");
-    assert_eq!(found, Err("the peer is not there".to_owned()));
+    assert_eq!(found, Err("the peer is not connected".to_owned()));
 }
 
 #[test]

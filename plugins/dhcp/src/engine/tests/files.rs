@@ -297,7 +297,7 @@ fn a_failover_with_a_server_that_runs_waits_for_nothing() {
     assert_eq!(lab.number(1, "kea4.waiting"), 1);
     lab.stop(1, 0);
     assert_eq!(lab.filed(1, 5), Some((client(1), 600)));
-    let said = "kea4 runs already: 1 lease waits until it is stopped";
+    let said = "kea4 is already running: 1 lease waits until it is stopped";
     let events = &lab.nodes[1].events;
     assert!(events.iter().any(|it| it == said), "{events:?}");
 }

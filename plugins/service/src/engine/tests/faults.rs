@@ -185,7 +185,7 @@ fn what_others_start_on_a_backup_is_stopped_and_told_and_counted() {
     lab.pass(6 * S);
     assert_eq!(
         lab.events.last().unwrap(),
-        &format!("{told} (9 times more before)")
+        &format!("{told} (9 suppressed before)")
     );
 }
 

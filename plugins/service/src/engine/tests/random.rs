@@ -194,7 +194,7 @@ impl World {
         }
     }
 
-    /// Time passes, nothing happens any more, and what hangs is mended.
+    /// Time passes, nothing happens any more, and what hangs is fixed.
     fn calm(&mut self) {
         self.lab.pass(100 * S);
         for (ticket, count) in &self.lab.tickets {
@@ -212,7 +212,7 @@ impl World {
         }
     }
 
-    fn mend(&mut self) {
+    fn fix(&mut self) {
         for name in NAMES {
             let sim = self.lab.sim(name);
             (sim.start, sim.stop) = (Way::Takes(100 * MS), Way::Takes(50 * MS));
@@ -278,7 +278,7 @@ fn play(manager: Manager, events: &[Event]) {
         world.happen(event);
     }
     world.calm();
-    world.mend();
+    world.fix();
     world.check_wishes();
 }
 

@@ -63,7 +63,7 @@ fn another_type_is_refused_in_a_sentence_that_names_both() {
          and ipv4_addr (4 bytes, with timeouts, without intervals) at the peer"
     );
     assert_eq!(lab.machine(1).kernel.written, 0);
-    // mended by somebody
+    // fixed by somebody
     lab.reload(1, &[]);
     lab.run(3 * S);
     assert!(lab.has(1, 1));

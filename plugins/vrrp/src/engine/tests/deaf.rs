@@ -41,7 +41,7 @@ fn a_deaf_active_node_hands_the_group_to_who_hears() {
             assert!(lab.nodes[0].events.iter().any(unheard));
             is_still(&mut lab);
             assert_eq!(lab.active(), [1]);
-            lab.mend();
+            lab.fix();
             lab.run(100 * SECOND);
             if lab.active() == [1] {
                 lab.switch(1);

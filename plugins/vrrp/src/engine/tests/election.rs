@@ -304,7 +304,7 @@ fn who_gave_way_takes_back_when_all_wires_are_mended_and_the_claim_is_over() {
     lab.run(300 * SECOND);
     assert_eq!(lab.active(), [1], "also after the claim is over");
     assert_eq!(lab.sent_by(1).last().map(|sent| sent.priority), Some(100));
-    lab.mend();
+    lab.fix();
     lab.run(SECOND);
     assert_eq!(lab.active(), [0]);
     lab.forget();
@@ -327,7 +327,7 @@ fn who_gave_way_may_claim_again_after_it_heard_an_advert_there() {
     let mut lab = unheard(&[0, 1]);
     lab.run(20 * SECOND);
     assert_eq!(lab.active(), [1]);
-    lab.mend();
+    lab.fix();
     lab.run(5 * SECOND);
     // r2 is active at 254 and heard everywhere again; then its side of lan1 breaks
     lab.nodes[1].engine.groups[0].claims = false;
@@ -345,7 +345,7 @@ fn who_gave_way_may_claim_again_after_it_heard_an_advert_there() {
 #[test]
 fn one_deaf_direction_makes_an_unheard_interface_too() {
     let mut lab = unheard(&[]);
-    lab.mend();
+    lab.fix();
     lab.stations.insert(("lan1".to_owned(), 1));
     lab.cut_one_way("lan1", 0, 1);
     lab.run(5 * SECOND);
@@ -361,7 +361,7 @@ fn a_partition_ends_with_one_active_and_both_say_so() {
     lab.run(5 * SECOND);
     assert_eq!(lab.active(), [0, 1]);
     lab.forget();
-    lab.mend();
+    lab.fix();
     lab.run(SECOND);
     assert_eq!(lab.active(), [0]);
     let conflict = &lab.nodes[0].events[0];
@@ -392,7 +392,7 @@ fn a_rival_with_several_routers_is_one_conflict() {
     lab.run(5 * SECOND);
     assert_eq!(lab.active(), [0, 1]);
     lab.forget();
-    lab.mend();
+    lab.fix();
     lab.run(SECOND);
     assert_eq!(lab.active(), [0]);
     assert_eq!(lab.nodes[0].engine.groups[0].counters.conflicts, 1);
@@ -406,7 +406,7 @@ fn a_rival_that_does_not_give_way_is_reported_once_and_its_end_too() {
     lab.run(5 * SECOND);
     lab.forget();
     // r1 hears r2, r2 does not hear r1
-    lab.mend();
+    lab.fix();
     lab.cut_one_way("lan1", 0, 1);
     lab.run(3 * SECOND);
     assert_eq!(lab.nodes[0].events.len(), 1);
@@ -442,7 +442,7 @@ fn a_resignation_of_the_loser_gives_a_third_node_no_cause() {
     lab.cut("lan1", first, second);
     lab.cut_one_way("lan1", first, third);
     lab.run(2 * SECOND);
-    lab.mend();
+    lab.fix();
     lab.run(5 * SECOND);
     assert_eq!(lab.active().len(), 1);
 }
@@ -572,7 +572,7 @@ fn the_preferred_node_takes_back_after_failback_delay() {
     assert!(took > 30 * SECOND && took < 31 * SECOND, "{took}");
     assert_eq!(
         lab.why(0),
-        "r1 is active because it is preferred and 10.1.0.3 is no fitter"
+        "r1 is active because it is preferred and 10.1.0.3 is not healthier"
     );
 }
 

@@ -23,7 +23,7 @@ const STATES: [Wire; 6] = [
 ];
 
 fn set(lab: &mut Lab, states: [Wire; 2]) {
-    lab.mend();
+    lab.fix();
     for (name, state) in WIRES.into_iter().zip(states) {
         match state {
             Wire::Cut => lab.cut(name, 0, 1),

@@ -181,7 +181,7 @@ fn somebody_who_advertises_in_the_peers_name_is_told_of_once_a_minute() {
     assert_eq!(
         events[0],
         "g: 10.1.0.3 on lan1 (vrid 7, priority 255) advertises, and r2 says by heartbeats that it is \
-         not active: it decides nothing"
+         not active: the advert is ignored"
     );
 }
 
@@ -245,13 +245,13 @@ fn who_starts_anew_without_a_key_leaves_the_group_to_the_peer() {
         lab.cut("lan2", 0, 1);
         lab.run(20 * SECOND);
         assert_eq!(lab.active().len(), 2);
-        lab.mend();
+        lab.fix();
         both_cut(&mut lab);
         let took = lab.run_until(5 * SECOND, |lab| lab.active().len() == 1);
         assert!(took.is_some_and(|took| took <= SECOND), "{took:?}");
         lab.run(5 * SECOND);
         assert_eq!(lab.active(), [1 - active]);
-        lab.mend();
+        lab.fix();
         lab.nobody_signs = false;
         lab.run(60 * SECOND);
         assert_eq!(lab.active().len(), 1);

@@ -127,7 +127,7 @@ fn a_pair_that_starts_apart_has_one_active_when_it_meets() {
     lab.start(1);
     lab.run(20 * SECOND);
     assert_eq!(lab.active(), [0, 1]);
-    lab.mend();
+    lab.fix();
     let took = lab.run_until(10 * SECOND, |lab| lab.active().len() == 1);
     assert!(took.expect("one") <= 1500 * MS, "{took:?}");
     lab.forget();

@@ -131,7 +131,7 @@ fn a_machine_that_was_paused_with_its_cards_does_not_open_beside_its_successor()
             }
             pause(&mut lab, 0, late_ms * MS);
             lab.run(2 * MS);
-            lab.mend();
+            lab.fix();
             lab.run(2 * SECOND);
             let overlap_ns = lab.longest_overlap_ns();
             assert!(
@@ -237,7 +237,7 @@ fn a_backup_whose_adverts_were_refused_is_fit_again_after_a_pause_that_grows() {
     let tries = roles.iter().filter(|it| it.1 == Role::Active).count();
     assert!((1..=4).contains(&tries), "{tries}");
     assert_eq!(lab.active(), [1]);
-    // whoever mends it need not wait
+    // whoever fixes it need not wait
     lab.nodes[0].swallows_on.clear();
     lab.run(5 * SECOND);
     assert_eq!(lab.active(), [1]);

@@ -44,12 +44,12 @@ pub fn moved_once(lab: &Lab, to: usize) {
     assert_eq!(lab.overlaps, []);
 }
 
-/// What was just broken moves the group to the second node, once; what is mended moves it back.
+/// What was just broken moves the group to the second node, once; what is fixed moves it back.
 pub fn moves_once_and_back(lab: &mut Lab) {
     lab.run(60 * SECOND);
     moved_once(lab, 1);
     is_still(lab);
-    lab.mend();
+    lab.fix();
     lab.run(5 * SECOND);
     moved_once(lab, 0);
     is_still(lab);
@@ -308,7 +308,7 @@ fn an_isolated_pair_has_one_active_as_long_as_the_link_lives() {
         "{}",
         lab.why(0)
     );
-    lab.mend();
+    lab.fix();
     lab.run(5 * SECOND);
     assert_eq!(lab.active().len(), 1);
 }
@@ -526,7 +526,7 @@ fn after_a_partition_the_score_decides_and_the_peer_is_named() {
     assert_eq!(lab.active(), [0, 1]);
     lab.directive(0, quality(60));
     lab.forget();
-    lab.mend();
+    lab.fix();
     lab.run(SECOND);
     assert_eq!(lab.active(), [1]);
     let events = &lab.nodes[1].events;

@@ -31,7 +31,7 @@ type State = [Path; 4];
 const NAMES: [&str; 4] = [LINKS[0], LINKS[1], WIRES[0], WIRES[1]];
 
 fn set(lab: &mut Lab, state: State) {
-    lab.mend();
+    lab.fix();
     for (name, path) in NAMES.into_iter().zip(state) {
         match path {
             Path::Cut => lab.cut(name, 0, 1),

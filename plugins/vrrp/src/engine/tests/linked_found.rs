@@ -17,7 +17,7 @@ fn returns_after_an_unheard_interface(mut lab: Lab) {
     lab.run(5 * SECOND);
     assert!(lab.active().contains(&1));
     lab.carrier(0, "lan2", true);
-    lab.mend();
+    lab.fix();
     lab.run_until(60 * SECOND, |lab| lab.active() == [0])
         .expect("it is preferred, and all is well");
     is_still(&mut lab);
@@ -53,7 +53,7 @@ fn a_wire_that_still_carries_one_way_only_gives_nothing_back() {
     lab.carrier(0, "lan2", false);
     lab.run(5 * SECOND);
     lab.carrier(0, "lan2", true);
-    lab.mend();
+    lab.fix();
     lab.cut_one_way("lan1", 0, 1);
     lab.run(60 * SECOND);
     assert_eq!(lab.active(), [1]);
@@ -179,7 +179,7 @@ fn after_a_split_whoever_took_over_stays_active() {
         }
         lab.run(5 * SECOND);
         assert_eq!(lab.active(), [0, 1]);
-        lab.mend();
+        lab.fix();
         lab.run(5 * SECOND);
         assert_eq!(lab.active(), [1 - old]);
     }

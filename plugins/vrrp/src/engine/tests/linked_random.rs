@@ -17,7 +17,7 @@ enum Fault {
     Carrier(usize, usize, bool),
     Cut(usize),
     CutOneWay(usize, usize),
-    Mend,
+    Fix,
     Loss(u64),
     Quality(usize, u8),
     Maintenance(usize, bool),
@@ -49,7 +49,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         (node.clone(), 0..2_usize, any::<bool>()).prop_map(|(n, w, up)| Fault::Carrier(n, w, up)),
         (0..4_usize).prop_map(Fault::Cut),
         (node.clone(), 0..4_usize).prop_map(|(n, path)| Fault::CutOneWay(n, path)),
-        Just(Fault::Mend),
+        Just(Fault::Fix),
         (0..30_u64).prop_map(Fault::Loss),
         (node.clone(), 0..=100_u8).prop_map(|(n, q)| Fault::Quality(n, q)),
         (node.clone(), any::<bool>()).prop_map(|(n, on)| Fault::Maintenance(n, on)),
@@ -122,7 +122,7 @@ impl Run {
             Fault::CutOneWay(from, path) if !(spares && path == 3) => {
                 self.lab.cut_one_way(PATHS[path], from, 1 - from);
             }
-            Fault::Mend => self.lab.mend(),
+            Fault::Fix => self.lab.fix(),
             Fault::Loss(percent) if !spares => self.lab.loss_percent = percent,
             Fault::Quality(node, quality) => self.change_directive(node, |s| s.quality = quality),
             Fault::Maintenance(node, on) => self.change_directive(node, |s| s.maintenance = on),
@@ -158,9 +158,9 @@ impl Run {
         }
     }
 
-    /// Everything that is broken is mended; what is dead stays dead.
+    /// Everything that is broken is fixed; what is dead stays dead.
     fn heal(&mut self) {
-        self.lab.mend();
+        self.lab.fix();
         self.lab.end_forging();
         self.lab.loss_percent = 0;
         for node in 0..2 {

@@ -15,7 +15,7 @@ enum Fault {
     Carrier(usize, usize, bool),
     Cut(usize, usize),
     CutOneWay(usize, usize),
-    Mend,
+    Fix,
     Loss(u64),
     Reload(usize),
     HostFails(usize, bool),
@@ -36,7 +36,7 @@ fn fault(nodes: usize) -> impl Strategy<Value = Fault> {
         (node.clone(), wire.clone(), any::<bool>()).prop_map(|(n, w, up)| Fault::Carrier(n, w, up)),
         (node.clone(), wire.clone()).prop_map(|(n, w)| Fault::Cut(n, w)),
         (node.clone(), wire).prop_map(|(n, w)| Fault::CutOneWay(n, w)),
-        Just(Fault::Mend),
+        Just(Fault::Fix),
         (0..30_u64).prop_map(Fault::Loss),
         node.clone().prop_map(Fault::Reload),
         (node, any::<bool>()).prop_map(|(n, fails)| Fault::HostFails(n, fails)),
@@ -102,7 +102,7 @@ impl Run {
                 self.lab
                     .cut_one_way(WIRES[wire], node, (node + 1) % self.up.len());
             }
-            Fault::Mend => self.lab.mend(),
+            Fault::Fix => self.lab.fix(),
             Fault::Loss(percent) => self.lab.loss_percent = percent,
             Fault::Reload(node) if runs(self, node) => {
                 let text = self.text.clone();
@@ -113,9 +113,9 @@ impl Run {
         }
     }
 
-    /// Everything that is broken is mended; what is dead stays dead.
+    /// Everything that is broken is fixed; what is dead stays dead.
     fn heal(&mut self) {
-        self.lab.mend();
+        self.lab.fix();
         self.lab.loss_percent = 0;
         for node in 0..self.up.len() {
             self.lab.nodes[node].host_fails = false;

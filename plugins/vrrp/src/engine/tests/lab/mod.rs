@@ -409,7 +409,7 @@ impl Lab {
         self.cut_one_way(wire, other, one);
     }
 
-    pub fn mend(&mut self) {
+    pub fn fix(&mut self) {
         self.cuts.clear();
     }
 
