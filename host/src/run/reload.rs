@@ -235,8 +235,8 @@ impl Core {
             return;
         }
         let other = match plugin.allow == old.allow {
-            false => Some("other capabilities"),
-            true => (plugin.memory_mib != old.memory_mib).then_some("another limit of memory"),
+            false => Some("changed capabilities"),
+            true => (plugin.memory_mib != old.memory_mib).then_some("a changed memory limit"),
         };
         self.supervisor.set_settings(&name, plugin);
         let Some(other) = other else {

@@ -149,8 +149,9 @@ fn a_worker_that_floods_is_killed() {
     let script = format!("while kill -0 $PPID; do printf '{record}' >&3; done 2>/dev/null");
     let mut fixture = Fixture::new("flood", &script);
     let why = fixture.death();
+    // its pauses are not counted against it, so that it may take some seconds more
     assert!(
-        why == "rogue flooded the host with messages" || why == "rogue did not answer for 3 s",
+        why == "rogue flooded the host with messages" || why.starts_with("rogue did not answer for "),
         "{why}"
     );
 }

@@ -394,7 +394,7 @@ fn nobody_is_asked_to_leave_while_the_other_is_not_ready() {
     let not_ready = |lines: &[String]| {
         lines[0] == "office: r2 is not ready to take over:"
             && lines[1].starts_with("messenger is not yet in sync")
-            && lines.last().unwrap().starts_with("--anyway")
+            && lines.last().unwrap().starts_with("use --anyway")
     };
     for request in [
         maintenance(true, None),
