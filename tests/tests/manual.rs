@@ -100,9 +100,10 @@ fn the_page_of_spared_toml_names_every_key() {
 
 #[test]
 fn the_examples_are_accepted_on_each_node() {
-    const OTHERS: [&str; 6] = [
+    const OTHERS: [&str; 7] = [
         "conntrack.toml",
         "dhcp.toml",
+        "files.toml",
         "health.toml",
         "ipsec.toml",
         "pair.toml",

@@ -122,8 +122,11 @@ impl Daemon {
     /// Sends SIGKILL to the whole tree at once.
     pub fn kill_all(&mut self) {
         let tree = self.tree();
-        for pid in &tree {
-            let _ = signal_to(*pid, Signal::KILL);
+        // stopped first: a worker whose host dies would have time to resign
+        for signal in [Signal::STOP, Signal::KILL] {
+            for pid in &tree {
+                let _ = signal_to(*pid, signal);
+            }
         }
         let _ = self.child.wait();
     }

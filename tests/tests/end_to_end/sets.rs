@@ -319,8 +319,11 @@ fn a_set_that_the_backup_lacks_is_said_and_followed_when_it_is_there() {
         let sentence = "does not exist here";
         sets.wait("the sentence", |sets| sets.state(other, "bans") == sentence)?;
         let sentence = "inet filter bans: does not exist here";
-        let (code, text) = sets.pair.said(active, &["status"])?;
-        assert!(code == 1 && text.contains(sentence), "{code}: {text}");
+        // the other node hears of it at most ten times a second
+        sets.wait("the finding", |sets| {
+            let said = sets.pair.said(active, &["status"]).unwrap_or_default();
+            said.0 == 1 && said.1.contains(sentence)
+        })?;
         let (code, text) = sets.pair.said(active, &["switch"])?;
         assert!(code != 0 && text.contains(sentence), "{code}: {text}");
 
