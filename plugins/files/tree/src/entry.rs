@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Hash(pub [u8; 32]);
 
-/// Computes a [`Hash`] piece by piece.
+/// Computes a [`struct@Hash`] piece by piece.
 pub struct Hasher(Context);
 
 /// Owner, group, mode and extended attributes.
