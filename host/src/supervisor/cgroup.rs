@@ -13,7 +13,7 @@ const HOST: &str = "host";
 /// Attributes by which systemd marks a delegated group; the second from version 251 on.
 const MARKS: [&str; 2] = ["trusted.delegate", "user.delegate"];
 /// Not cpu: a kernel with CONFIG_RT_GROUP_SCHED would take the real-time priority from host and elector.
-const CONTROLLERS: [&str; 2] = ["memory", "pids"];
+pub(super) const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 /// As the limit of the account: the group's also counts threads of programs with another account.
 const PROCESSES: u32 = 512;
 

@@ -7,6 +7,7 @@ use spared_worker::capabilities;
 use spared_worker::message::Descriptor;
 
 use super::Supervisor;
+use super::cgroup::CONTROLLERS;
 use super::plugin::{Plugin, State};
 
 impl Supervisor {
@@ -80,7 +81,7 @@ impl Supervisor {
         match &self.groups {
             _ if plugin.is_root() => "none: it runs as root".to_owned(),
             Err(why) => format!("none: {why}"),
-            Ok(groups) if groups.missing().is_empty() => "memory, pids, cpu".to_owned(),
+            Ok(groups) if groups.missing().is_empty() => CONTROLLERS.join(", "),
             Ok(groups) => format!("without {}: not delegated", groups.missing().join(", ")),
         }
     }

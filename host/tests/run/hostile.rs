@@ -151,7 +151,8 @@ fn a_worker_that_floods_is_killed() {
     let why = fixture.death();
     // its pauses are not counted against it, so that it may take some seconds more
     assert!(
-        why == "rogue flooded the host with messages" || why.starts_with("rogue did not answer for "),
+        why == "rogue flooded the host with messages"
+            || why.starts_with("rogue did not answer for "),
         "{why}"
     );
 }
