@@ -218,7 +218,7 @@ pub const FLOODS: &[Row] = &[
     ("flood-follow", "runs"),
     ("flood-checks", "too many checks"),
     ("flood-check", "read from more slowly"),
-    ("flood-sync", "sends more than 2 MiB a second"),
+    ("flood-sync", "read from more slowly"),
     ("flood-sign", "runs"),
     ("flood-wake-in-woken", "runs"),
     ("flood-timer", "runs"),
@@ -230,7 +230,7 @@ pub const FLOODS: &[Row] = &[
 
 /// Floods of plugins that answer pings meanwhile, and live.
 pub const FLOODS_OF_RECORDS: &[Row] = &[
-    ("flood-sync", "sends more than 2 MiB a second"),
+    ("flood-sync", "read from more slowly"),
     ("flood-check", "read from more slowly"),
 ];
 
