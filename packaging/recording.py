@@ -61,14 +61,16 @@ def pictures(events):
 def spans(shown):
     """Texts of a line, each with its row, begin and end in seconds; None for the one that stays."""
     rows = max(len(lines) for _, lines in shown)
+    found = []
     for row in range(rows):
         text, begin = "", 0.0
         for seconds, lines in shown:
             now = lines[row] if row < len(lines) else ""
             if now != text:
-                yield row, text, begin, seconds
+                found.append((row, text, begin, seconds))
                 text, begin = now, seconds
-        yield row, text, begin, None
+        found.append((row, text, begin, None))
+    return found
 
 
 def coloured(text):

@@ -588,7 +588,7 @@ unsafe fn take(record: &Record, is_full: bool, message: abi::Bytes, to: &str) ->
         return EAGAIN;
     }
     // waiting for room within a callback never ends
-    let text = format!("goes on sending to {to} after -EAGAIN: return and wait for writable()");
+    let text = format!("keeps sending to {to} after -EAGAIN: return and wait for writable()");
     misuse(record, text);
     ENOTCONN
 }

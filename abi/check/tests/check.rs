@@ -416,17 +416,19 @@ fn a_cause_that_is_none_or_too_small_is_found_and_one_of_a_later_kind_passes() {
              {{ (void)token; const struct spared_group *groups = host->extension(host->ctx, SPARED_GROUP);\n\
              struct spared_cause cause = {{ .size = sizeof(cause), .kind = 4000000,\n\
              .text = spared_text(\"its lamp is \\xff\") }};\n\
-             (void)self; {call}; return 0; }}"
+             struct spared_publication office = {{ .size = sizeof(office), .group = spared_text(\"office\"),\n\
+             .role = SPARED_ROLE_BACKUP, .cause = &cause }};\n\
+             (void)self; (void)office; {call}; return 0; }}"
         );
         lab.plugin(&body, ".start = start,")
     };
     for (call, what) in [
         (
-            "groups->publish(host->ctx, \"office\", SPARED_ROLE_BACKUP, 0, NULL)",
+            "office.cause = NULL; groups->publish(host->ctx, &office, 1, NULL)",
             "publish: without a cause",
         ),
         (
-            "groups->publish(host->ctx, \"office\", 9, 0, &cause)",
+            "office.role = 9; groups->publish(host->ctx, &office, 1, NULL)",
             "publish: there is no role 9",
         ),
         (
@@ -440,7 +442,7 @@ fn a_cause_that_is_none_or_too_small_is_found_and_one_of_a_later_kind_passes() {
     ] {
         fails(&with_cause(call), what);
     }
-    let later = "groups->publish(host->ctx, \"office\", SPARED_ROLE_BACKUP, 0, &cause)";
+    let later = "groups->publish(host->ctx, &office, 1, NULL)";
     let (_, said) = check(&with_cause(later), &[]);
     assert!(!said.lines().any(|line| line.starts_with("fail")), "{said}");
 }

@@ -128,7 +128,7 @@ mod tests {
         assert!(make(&file, true).expect("another") != (key, true));
         fs::write(&file, "nonsense").expect("written");
         let why = make(&file, false).map(drop).expect_err("it is none");
-        assert!(why.why.ends_with("--replace creates another"), "{why:?}");
+        assert!(why.why.ends_with("--replace creates a new one"), "{why:?}");
         fs::remove_dir_all(&folder).expect("removed");
     }
 

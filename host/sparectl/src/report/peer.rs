@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_hostile_half_is_refused() {
         for (answers, why) in [
-            (vec![part("AAAA", Some(usize::MAX))], "at most"),
+            (vec![part("AAAA", Some(usize::MAX))], "limit is"),
             (vec![part("AAAA", Some(3))], "longer than announced"),
             (vec![part("", Some(4))], "no data received"),
             (
