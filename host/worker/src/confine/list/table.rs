@@ -4,14 +4,19 @@
 /// Name and number.
 type Call = (&'static str, libc::c_long);
 
+/// Calls of all architectures, then those that x86_64 alone has, as newer ones have only their later
+/// form, then those that libc does not name for x86_64.
 macro_rules! calls {
-    ($($call:ident),* $(,)?) => {
-        &[$((stringify!($call), libc::$call)),*]
+    ($($call:ident),* $(,)? $(; x86_64: $($old:ident),*)? $(; others: $($new:ident),*)?) => {
+        &[
+            $((stringify!($call), libc::$call),)*
+            $($(#[cfg(target_arch = "x86_64")] (stringify!($old), libc::$old),)*)?
+            $($(#[cfg(not(target_arch = "x86_64"))] (stringify!($new), libc::$new),)*)?
+        ]
     };
 }
 
 /// What every plugin needs, and the worker around it.
-#[cfg(target_arch = "x86_64")]
 pub(super) const BASIC: &[Call] = calls![
     SYS_read,
     SYS_readv,
@@ -144,7 +149,8 @@ pub(super) const BASIC: &[Call] = calls![
     SYS_getsockopt,
     SYS_setsockopt,
     SYS_shutdown,
-    SYS_socketpair,
+    SYS_socketpair;
+    x86_64:
     SYS_access,
     SYS_alarm,
     SYS_arch_prctl,
@@ -163,148 +169,10 @@ pub(super) const BASIC: &[Call] = calls![
     SYS_readlink,
     SYS_select,
     SYS_stat,
-    SYS_time,
-];
-
-/// The same: newer architectures have fewer.
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) const BASIC: &[Call] = calls![
-    SYS_read,
-    SYS_readv,
-    SYS_pread64,
-    SYS_preadv,
-    SYS_preadv2,
-    SYS_write,
-    SYS_writev,
-    SYS_pwrite64,
-    SYS_pwritev,
-    SYS_pwritev2,
-    SYS_close,
-    SYS_close_range,
-    SYS_lseek,
-    SYS_fstat,
-    SYS_newfstatat,
-    SYS_statx,
-    SYS_statfs,
-    SYS_fstatfs,
-    SYS_openat,
-    SYS_openat2,
-    SYS_readlinkat,
-    SYS_getdents64,
-    SYS_faccessat,
-    SYS_faccessat2,
-    SYS_getcwd,
-    SYS_fadvise64,
-    SYS_fcntl,
-    SYS_dup,
-    SYS_dup3,
-    SYS_ioctl,
-    SYS_umask,
-    SYS_epoll_create1,
-    SYS_epoll_ctl,
-    SYS_epoll_pwait,
-    SYS_epoll_pwait2,
-    SYS_ppoll,
-    SYS_pselect6,
-    SYS_eventfd2,
-    SYS_pipe2,
-    SYS_timerfd_create,
-    SYS_timerfd_settime,
-    SYS_timerfd_gettime,
-    SYS_timer_create,
-    SYS_timer_settime,
-    SYS_timer_gettime,
-    SYS_timer_delete,
-    SYS_timer_getoverrun,
-    SYS_inotify_init1,
-    SYS_inotify_add_watch,
-    SYS_inotify_rm_watch,
-    SYS_signalfd4,
-    SYS_mmap,
-    SYS_munmap,
-    SYS_mremap,
-    SYS_mprotect,
-    SYS_madvise,
-    SYS_brk,
-    SYS_mlock,
-    SYS_mlock2,
-    SYS_munlock,
-    SYS_mlockall,
-    SYS_munlockall,
-    SYS_msync,
-    SYS_mincore,
-    SYS_membarrier,
-    SYS_futex,
-    SYS_futex_waitv,
-    SYS_get_robust_list,
-    SYS_set_robust_list,
-    SYS_rseq,
-    SYS_set_tid_address,
-    SYS_restart_syscall,
-    SYS_clone,
-    SYS_clone3,
-    SYS_exit,
-    SYS_exit_group,
-    SYS_rt_sigaction,
-    SYS_rt_sigprocmask,
-    SYS_rt_sigreturn,
-    SYS_rt_sigpending,
-    SYS_rt_sigsuspend,
-    SYS_rt_sigtimedwait,
-    SYS_sigaltstack,
-    SYS_tgkill,
-    SYS_setitimer,
-    SYS_getitimer,
-    SYS_getpid,
-    SYS_gettid,
-    SYS_getppid,
-    SYS_getuid,
-    SYS_geteuid,
-    SYS_getgid,
-    SYS_getegid,
-    SYS_getgroups,
-    SYS_getresuid,
-    SYS_getresgid,
-    SYS_getpgid,
-    SYS_getsid,
-    SYS_capget,
-    SYS_sched_yield,
-    SYS_sched_getaffinity,
-    SYS_sched_getscheduler,
-    SYS_sched_getparam,
-    SYS_sched_get_priority_max,
-    SYS_sched_get_priority_min,
-    SYS_getpriority,
-    SYS_clock_gettime,
-    SYS_clock_getres,
-    SYS_clock_nanosleep,
-    SYS_nanosleep,
-    SYS_gettimeofday,
-    SYS_times,
-    SYS_getrandom,
-    SYS_getcpu,
-    SYS_uname,
-    SYS_sysinfo,
-    SYS_getrusage,
-    SYS_prlimit64,
-    SYS_getrlimit,
-    SYS_prctl,
-    SYS_sendmsg,
-    SYS_recvmsg,
-    SYS_sendto,
-    SYS_recvfrom,
-    SYS_sendmmsg,
-    SYS_recvmmsg,
-    SYS_getsockname,
-    SYS_getpeername,
-    SYS_getsockopt,
-    SYS_setsockopt,
-    SYS_shutdown,
-    SYS_socketpair,
+    SYS_time
 ];
 
 /// Changes of files beyond their content.
-#[cfg(target_arch = "x86_64")]
 pub(super) const FILES: &[Call] = calls![
     SYS_mkdirat,
     SYS_mknodat,
@@ -340,7 +208,8 @@ pub(super) const FILES: &[Call] = calls![
     SYS_flistxattr,
     SYS_removexattr,
     SYS_lremovexattr,
-    SYS_fremovexattr,
+    SYS_fremovexattr;
+    x86_64:
     SYS_chmod,
     SYS_chown,
     SYS_creat,
@@ -354,47 +223,7 @@ pub(super) const FILES: &[Call] = calls![
     SYS_symlink,
     SYS_unlink,
     SYS_utime,
-    SYS_utimes,
-];
-
-/// The same: newer architectures have fewer.
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) const FILES: &[Call] = calls![
-    SYS_mkdirat,
-    SYS_mknodat,
-    SYS_renameat,
-    SYS_renameat2,
-    SYS_unlinkat,
-    SYS_linkat,
-    SYS_symlinkat,
-    SYS_fchmod,
-    SYS_fchmodat,
-    SYS_fchown,
-    SYS_fchownat,
-    SYS_ftruncate,
-    SYS_truncate,
-    SYS_fsync,
-    SYS_fdatasync,
-    SYS_sync_file_range,
-    SYS_utimensat,
-    SYS_flock,
-    SYS_fallocate,
-    SYS_copy_file_range,
-    SYS_sendfile,
-    SYS_splice,
-    SYS_tee,
-    SYS_setxattr,
-    SYS_lsetxattr,
-    SYS_fsetxattr,
-    SYS_getxattr,
-    SYS_lgetxattr,
-    SYS_fgetxattr,
-    SYS_listxattr,
-    SYS_llistxattr,
-    SYS_flistxattr,
-    SYS_removexattr,
-    SYS_lremovexattr,
-    SYS_fremovexattr,
+    SYS_utimes
 ];
 
 /// Sockets of its own.
@@ -404,11 +233,10 @@ pub(super) const SOCKETS: &[Call] = calls![
     SYS_listen,
     SYS_connect,
     SYS_accept,
-    SYS_accept4,
+    SYS_accept4
 ];
 
 /// Other programs, and what these need besides all other groups.
-#[cfg(target_arch = "x86_64")]
 pub(super) const PROGRAMS: &[Call] = calls![
     SYS_execve,
     SYS_execveat,
@@ -485,92 +313,13 @@ pub(super) const PROGRAMS: &[Call] = calls![
     SYS_landlock_create_ruleset,
     SYS_landlock_add_rule,
     SYS_landlock_restrict_self,
-    SYS_seccomp,
+    SYS_seccomp;
+    x86_64:
     SYS_fork,
     SYS_vfork,
-    SYS_signalfd,
-];
-
-/// The same: newer architectures have fewer.
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) const PROGRAMS: &[Call] = calls![
-    SYS_execve,
-    SYS_execveat,
-    SYS_wait4,
-    SYS_waitid,
-    SYS_kill,
-    SYS_tkill,
-    SYS_rt_sigqueueinfo,
-    SYS_rt_tgsigqueueinfo,
-    SYS_pidfd_open,
-    SYS_pidfd_send_signal,
-    SYS_chdir,
-    SYS_fchdir,
-    SYS_setpgid,
-    SYS_setsid,
-    SYS_setrlimit,
-    SYS_setpriority,
-    SYS_sched_setaffinity,
-    SYS_sched_setattr,
-    SYS_sched_getattr,
-    SYS_sched_setparam,
-    SYS_sched_setscheduler,
-    SYS_sched_rr_get_interval,
-    SYS_ioprio_get,
-    SYS_ioprio_set,
-    SYS_setuid,
-    SYS_setgid,
-    SYS_setreuid,
-    SYS_setregid,
-    SYS_setresuid,
-    SYS_setresgid,
-    SYS_setfsuid,
-    SYS_setfsgid,
-    SYS_setgroups,
-    SYS_capset,
-    SYS_personality,
-    SYS_memfd_create,
-    SYS_memfd_secret,
-    SYS_pkey_alloc,
-    SYS_pkey_free,
-    SYS_pkey_mprotect,
-    SYS_process_madvise,
-    SYS_remap_file_pages,
-    SYS_readahead,
-    SYS_vmsplice,
-    SYS_sync,
-    SYS_syncfs,
-    SYS_get_mempolicy,
-    SYS_set_mempolicy,
-    SYS_mbind,
-    SYS_shmat,
-    SYS_shmctl,
-    SYS_shmdt,
-    SYS_shmget,
-    SYS_semctl,
-    SYS_semget,
-    SYS_semop,
-    SYS_semtimedop,
-    SYS_msgctl,
-    SYS_msgget,
-    SYS_msgrcv,
-    SYS_msgsnd,
-    SYS_mq_getsetattr,
-    SYS_mq_notify,
-    SYS_mq_open,
-    SYS_mq_timedreceive,
-    SYS_mq_timedsend,
-    SYS_mq_unlink,
-    SYS_io_setup,
-    SYS_io_destroy,
-    SYS_io_submit,
-    SYS_io_cancel,
-    SYS_io_getevents,
-    SYS_io_pgetevents,
-    SYS_landlock_create_ruleset,
-    SYS_landlock_add_rule,
-    SYS_landlock_restrict_self,
-    SYS_seccomp,
+    SYS_signalfd;
+    others:
+    SYS_io_pgetevents
 ];
 
 /// Calls outside all groups that a plugin may try, for their names.
