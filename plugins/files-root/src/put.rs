@@ -217,16 +217,16 @@ impl Put<'_> {
                 continue;
             };
             let folder = self.beneath.folder(top).unwrap_or(place.folder);
-            let flush = || -> io::Result<()> {
-                match flushed.insert(fstat(&folder)?.st_dev) {
-                    true => Ok(syncfs(&folder)?),
-                    false => Ok(()),
-                }
-            };
-            let mut flush = flush;
-            flush().map_err(at(top))?;
+            flush_once(&folder, &mut flushed).map_err(at(top))?;
         }
         Ok(())
+    }
+}
+
+fn flush_once(folder: &OwnedFd, flushed: &mut BTreeSet<u64>) -> io::Result<()> {
+    match flushed.insert(fstat(folder)?.st_dev) {
+        true => Ok(syncfs(folder)?),
+        false => Ok(()),
     }
 }
 
