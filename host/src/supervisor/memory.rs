@@ -16,8 +16,6 @@ pub(super) struct Memory {
     limit: Option<u64>,
     /// Number of kills in its control group before it began.
     kills: u64,
-    /// Memory at the last look, in bytes.
-    used: u64,
     /// An allocation failed, as the standard library of Rust says.
     was_refused: bool,
     was_near: bool,
@@ -32,9 +30,9 @@ impl Memory {
         }
     }
 
-    /// Memory that it has, and that it may have, in MiB.
-    pub(super) fn mib(&self) -> (u64, Option<u64>) {
-        (self.used / MIB, self.limit.map(|limit| limit / MIB))
+    /// Memory that it may have, in MiB; None: any.
+    pub(super) fn max_mib(&self) -> Option<u64> {
+        self.limit.map(|limit| limit / MIB)
     }
 
     pub(super) fn handle_line(&mut self, line: &str) {
@@ -42,10 +40,8 @@ impl Memory {
     }
 
     /// Whether it came near its limit for the first time.
-    fn look(&mut self, pid: u32) -> bool {
-        let status = fs::read_to_string(format!("/proc/{pid}/status"));
-        self.used = status.map_or(0, |text| data_of(&text));
-        let is_near = self.is_near(self.used) && !self.was_near;
+    fn look(&mut self, used: u64) -> bool {
+        let is_near = self.is_near(used) && !self.was_near;
         self.was_near |= is_near;
         is_near
     }
@@ -65,6 +61,16 @@ impl Memory {
     }
 }
 
+/// Memory that a worker has now, in MiB.
+pub(super) fn used_mib(pid: u32) -> u64 {
+    used(pid) / MIB
+}
+
+fn used(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"));
+    status.map_or(0, |text| data_of(&text))
+}
+
 /// Bytes that only this process has, and may write: what the limit is about.
 fn data_of(status: &str) -> u64 {
     let size = |line: &str| {
@@ -82,9 +88,10 @@ impl Supervisor {
         let Some(running) = self.running(name) else {
             return;
         };
-        if running.memory.look(running.worker.pid()) {
-            let (used, limit) = running.memory.mib();
-            let limit = limit.unwrap_or_default();
+        let used = used(running.worker.pid());
+        if running.memory.look(used) {
+            let used = used / MIB;
+            let limit = running.memory.max_mib().unwrap_or_default();
             log::warn!(
                 "{name} has {used} of {limit} MiB of memory: raise memory_mib in {name}.toml if it \
                  needs more"

@@ -15,6 +15,7 @@ mod plugin;
 mod purpose;
 mod report;
 mod share;
+mod state;
 mod status;
 mod worker;
 
@@ -29,7 +30,7 @@ use spared_group::Order;
 use spared_process::account::{Account, Accounts};
 use spared_process::poller::{Key, Poller};
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
-use spared_worker::message::{Descriptor, Surroundings, ToWorker};
+use spared_worker::message::{Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use crate::events::{Kind, Notice};
@@ -390,82 +391,6 @@ impl Supervisor {
             .get_mut(name)
             .and_then(|plugin| plugin.running.as_mut());
         running.is_some_and(|running| running.pending.insert(token, purpose).is_none())
-    }
-
-    // ---- state
-
-    pub fn descriptor(&self, name: &str) -> Option<&Descriptor> {
-        self.plugins.get(name)?.descriptor.as_ref()
-    }
-
-    pub fn settings(&self, name: &str) -> Option<&config::Plugin> {
-        Some(&self.plugins.get(name)?.settings)
-    }
-
-    pub fn is_running(&self, name: &str) -> bool {
-        self.plugins
-            .get(name)
-            .is_some_and(|plugin| plugin.state.is_running())
-    }
-
-    /// Whether it runs again after it was given up, and is not trusted yet.
-    pub fn is_on_trial(&self, name: &str) -> bool {
-        let plugin = self.plugins.get(name);
-        plugin.is_some_and(|plugin| plugin.trial_end().is_some())
-    }
-
-    /// Why it does not run.
-    pub fn why(&self, name: &str) -> String {
-        let why = self.plugins.get(name).map(|plugin| plugin.why.clone());
-        why.filter(|why| !why.is_empty())
-            .unwrap_or_else(|| format!("{name} is not running yet"))
-    }
-
-    /// Whether it has a worker, in any state.
-    pub fn has_worker(&self, name: &str) -> bool {
-        self.plugins
-            .get(name)
-            .is_some_and(|plugin| plugin.running.is_some())
-    }
-
-    pub fn provides_groups(&self, name: &str) -> bool {
-        self.descriptor(name)
-            .is_some_and(|descriptor| descriptor.provides_groups)
-    }
-
-    /// Whether it may change addresses and routes by itself.
-    pub fn has_net_admin(&self, name: &str) -> bool {
-        const NET_ADMIN: u64 = 1 << 12;
-        let plugin = self.plugins.get(name);
-        plugin.is_some_and(|plugin| plugin.is_root() || plugin.capabilities() & NET_ADMIN != 0)
-    }
-
-    pub fn names(&self) -> Vec<String> {
-        self.plugins.keys().cloned().collect()
-    }
-
-    /// Whether no start is in progress, except one that the plugin has declared pending.
-    pub fn is_settled(&self) -> bool {
-        let starting = |plugin: &Plugin| plugin.state == State::Starting && !plugin.is_pending();
-        let moving = |plugin: &Plugin| plugin.is_preparing() || starting(plugin);
-        !self
-            .plugins
-            .values()
-            .any(|plugin| moving(plugin) || plugin.state == State::Configured)
-    }
-
-    /// Whether a worker's socket belongs to an elector, which is served first.
-    pub fn is_elector(&self, serial: u64) -> bool {
-        self.name_of(serial)
-            .is_some_and(|name| self.provides_groups(&name))
-    }
-
-    fn name_of(&self, serial: u64) -> Option<String> {
-        let is = |plugin: &&Plugin| plugin.running.as_ref().is_some_and(|r| r.serial == serial);
-        self.plugins
-            .values()
-            .find(is)
-            .map(|plugin| plugin.name().to_owned())
     }
 
     fn tell(&mut self, news: Notice) {

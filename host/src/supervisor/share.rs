@@ -105,7 +105,7 @@ impl Supervisor {
         let Some(name) = self.name_of(serial) else {
             return;
         };
-        let is_elector = self.provides_groups(&name);
+        let is_elector = self.is_elector(serial);
         let Some(running) = self.running(&name) else {
             return;
         };

@@ -8,6 +8,7 @@ use spared_worker::message::Descriptor;
 
 use super::Supervisor;
 use super::cgroup::CONTROLLERS;
+use super::memory::used_mib;
 use super::plugin::{Plugin, State};
 
 impl Supervisor {
@@ -54,8 +55,8 @@ impl Supervisor {
         let slow_calls = plugin.running.as_ref().map_or(0, |it| it.slow_calls);
         let pauses = plugin.running.as_ref().map_or(0, |it| it.share.pauses);
         let pid = plugin.running.as_ref().map(|running| running.worker.pid());
-        let memory = plugin.running.as_ref().map(|it| it.memory.mib());
-        let (memory_mib, memory_max_mib) = memory.unwrap_or_default();
+        let memory_mib = pid.map_or(0, used_mib);
+        let memory_max_mib = plugin.running.as_ref().and_then(|it| it.memory.max_mib());
         PluginStatus {
             name: plugin.name().to_owned(),
             version: descriptor.map(|d| d.version.clone()).unwrap_or_default(),
