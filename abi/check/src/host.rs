@@ -1,5 +1,7 @@
 //! Functions of the host for a plugin under trial: they do little and record everything.
 
+mod groups;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -149,6 +151,7 @@ macro_rules! enter {
         }
     };
 }
+use enter;
 
 /// # Safety
 /// `text` is NULL or NUL-terminated.
@@ -336,15 +339,6 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
         follow: Some(follow),
         unfollow: Some(unfollow),
     };
-    static GROUP: abi::Group = abi::Group {
-        size: size::<abi::Group>(),
-        reserved: 0,
-        claim: Some(claim),
-        publish: Some(publish),
-        announce: Some(announce),
-        switch_over: Some(switch_over),
-        explain: Some(explain),
-    };
     static PEER: abi::Peer = abi::Peer {
         size: size::<abi::Peer>(),
         reserved: 0,
@@ -386,7 +380,7 @@ unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c
     // SAFETY: the contract: id is a C string.
     match unsafe { c_text(id) } {
         "spared.interface/1" => (&raw const INTERFACE).cast(),
-        "spared.group/1" => (&raw const GROUP).cast(),
+        "spared.group/1" => (&raw const groups::GROUP).cast(),
         "spared.peer/1" => (&raw const PEER).cast(),
         "spared.identity/1" => (&raw const IDENTITY).cast(),
         "spared.local/1" => (&raw const LOCAL).cast(),
@@ -412,116 +406,6 @@ unsafe extern "C" fn follow(ctx: *mut c_void, name: *const c_char, _sockets: u32
 
 unsafe extern "C" fn unfollow(ctx: *mut c_void, _name: *const c_char) -> abi::Status {
     request(enter!(ctx, "unfollow"))
-}
-
-unsafe extern "C" fn claim(
-    ctx: *mut c_void,
-    _claims: *const abi::GroupClaim,
-    count: u32,
-    statuses: *mut abi::Status,
-) -> abi::Status {
-    let record = enter!(ctx, "claim");
-    // SAFETY: the contract: statuses has room.
-    unsafe { answer(statuses, count, 0) };
-    request(record)
-}
-
-unsafe extern "C" fn publish(
-    ctx: *mut c_void,
-    first: *const abi::Publication,
-    count: u32,
-    statuses: *mut abi::Status,
-) -> abi::Status {
-    let record = enter!(ctx, "publish");
-    let mut next = first.cast::<u8>();
-    let mut result = 0;
-    for index in 0..count {
-        // SAFETY: the contract: count elements of the sizes that they say are lent, with their causes.
-        let status = unsafe {
-            let element = &*next.cast::<abi::Publication>();
-            next = next.add(element.size as usize);
-            with_cause(record, "publish", Some(element.role), element.cause)
-        };
-        if !statuses.is_null() {
-            // SAFETY: as above.
-            unsafe { *statuses.add(index as usize) = status };
-        }
-        result = if result == 0 { status } else { result };
-    }
-    result
-}
-
-unsafe extern "C" fn announce(
-    ctx: *mut c_void,
-    _groups: *const abi::Str,
-    count: u32,
-    statuses: *mut abi::Status,
-) -> abi::Status {
-    let record = enter!(ctx, "announce");
-    // SAFETY: as above.
-    unsafe { answer(statuses, count, 0) };
-    request(record)
-}
-
-/// # Safety
-/// Unless NULL, `statuses` has room for `count`.
-unsafe fn answer(statuses: *mut abi::Status, count: u32, status: abi::Status) {
-    for index in 0..count as usize {
-        if !statuses.is_null() {
-            // SAFETY: the caller's promise.
-            unsafe { *statuses.add(index) = status };
-        }
-    }
-}
-
-unsafe extern "C" fn switch_over(
-    ctx: *mut c_void,
-    _group: *const c_char,
-    cause: *const abi::Cause,
-) -> abi::Status {
-    let record = enter!(ctx, "switch_over");
-    // SAFETY: the contract: the cause is lent.
-    unsafe { with_cause(record, "switch_over", None, cause) }
-}
-
-unsafe extern "C" fn explain(
-    ctx: *mut c_void,
-    _group: *const c_char,
-    role: u32,
-    cause: *const abi::Cause,
-) -> abi::Status {
-    let record = enter!(ctx, "explain");
-    // SAFETY: the contract: the cause is lent.
-    unsafe { with_cause(record, "explain", Some(role), cause) }
-}
-
-/// Checks role and cause as a host does.
-///
-/// # Safety
-/// `cause` is NULL or valid.
-unsafe fn with_cause(
-    record: &Record,
-    function: &str,
-    role: Option<u32>,
-    cause: *const abi::Cause,
-) -> abi::Status {
-    let roles = abi::ROLE_BACKUP..=abi::ROLE_FAULT;
-    if let Some(role) = role.filter(|role| !roles.contains(role)) {
-        return misuse(record, format!("{function}: there is no role {role}"));
-    }
-    // SAFETY: the caller's promise; only its size is read.
-    let said = (!cause.is_null()).then(|| unsafe { (*cause).size });
-    match said {
-        None => misuse(record, format!("{function}: without a cause")),
-        Some(said) if said < size::<abi::Cause>() => misuse(
-            record,
-            format!(
-                "{function}: spared_cause has {said} bytes, at least {} are needed",
-                size::<abi::Cause>()
-            ),
-        ),
-        Some(_) => request(record),
-    }
 }
 
 fn misuse(record: &Record, what: String) -> abi::Status {

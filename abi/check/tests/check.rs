@@ -432,6 +432,10 @@ fn a_cause_that_is_none_or_too_small_is_found_and_one_of_a_later_kind_passes() {
             "publish: there is no role 9",
         ),
         (
+            "office.size = 0; groups->publish(host->ctx, &office, 1, NULL)",
+            "publish: an array that is NULL, or an element without its size",
+        ),
+        (
             "cause.size = 8; groups->switch_over(host->ctx, \"office\", &cause)",
             "switch_over: spared_cause has 8 bytes, at least 80 are needed",
         ),
