@@ -23,6 +23,10 @@ impl Pace {
         self.is_wanted = true;
     }
 
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+
     pub fn is_due(&self, now: Instant) -> bool {
         self.is_wanted && self.not_before.is_none_or(|at| now >= at)
     }

@@ -354,6 +354,17 @@ impl Core {
         is_told
     }
 
+    /// Computes what this node lacks if that may have changed and waits for its turn, so that an answer
+    /// shows one moment.
+    pub(super) fn renew_missing(&mut self) {
+        if !self.pair.touched && !self.pair.readiness.is_wanted() {
+            return;
+        }
+        if let Some(peer) = self.peer_name() {
+            self.pair.missing = self.missing(&self.node_facts(None), peer);
+        }
+    }
+
     fn missing(&self, own: &NodeFacts, peer: &str) -> Vec<String> {
         let link_down = (!self.pair.peer.is_up()).then_some(self.pair.link_down.as_str());
         spared_pair::missing(own, peer, link_down, self.pair.peer.differences())

@@ -115,6 +115,7 @@ impl Core {
     /// Answers a request at once, or begins work that ends with an answer. The caller's permission was
     /// checked before.
     pub(super) fn serve(&mut self, now: Instant, asker: Asker, caller: &Caller, request: Request) {
+        self.renew_missing();
         let by = caller.name();
         let answer = match request {
             Request::Status => return self.ask_status(now, asker, true),
@@ -302,6 +303,7 @@ impl Core {
     }
 
     fn end_question(&mut self, now: Instant, question: Question) {
+        self.renew_missing();
         let answer = match question.kind {
             Asking::Status(there) => {
                 let look = self.look(question.rows);
