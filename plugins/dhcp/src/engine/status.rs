@@ -27,7 +27,7 @@ impl Engine {
         let mut put = |key: &str, value| rows.push((format!("all.{key}"), value));
         put("role", Value::Text(word(self.acts()).to_owned()));
         put("peer", Value::Text(peer.to_owned()));
-        put("malformed", Value::Number(self.malformed));
+        put("malformed", Value::Counter(self.malformed));
         let strangers = self.replica.strangers();
         if !strangers.is_empty() {
             put("only_at_peer", Value::Text(strangers.join(", ")));
@@ -169,8 +169,8 @@ impl Leases {
         put("waiting", Value::Number(self.waiting() as u64));
         let refused = self.save.aside.values().flatten().count() as u64;
         put("refused", Value::Number(self.counters.refused + refused));
-        put("commits", Value::Number(self.counters.commits));
-        put("received", Value::Number(self.counters.received));
+        put("commits", Value::Counter(self.counters.commits));
+        put("received", Value::Counter(self.counters.received));
         let runs = match (self.facts.runs, self.save.is_silent()) {
             (false, _) => "no",
             (true, true) => "yes, silent",

@@ -50,8 +50,8 @@ fn add(rows: &mut Vec<(String, Value)>, now_ns: u64, item: &Item, name: &str, tr
         put("paused", Value::Text(resting(item).to_owned()));
     }
     put("weight", Value::Number(item.check.weight.into()));
-    put("runs", Value::Number(track.runs));
-    put("failures", Value::Number(track.failures));
+    put("runs", Value::Counter(track.runs));
+    put("failures", Value::Counter(track.failures));
 }
 
 fn resting(item: &Item) -> &'static str {

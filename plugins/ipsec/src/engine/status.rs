@@ -72,22 +72,25 @@ impl Engine {
         let sas = store.sas.values().filter(|it| it.side.is_some()).count();
         let policies = store.policies.values().filter(|it| it.ours).count();
         let numbers = [
-            ("sas", sas as u64),
-            ("policies", policies as u64),
-            ("held_sas", store.held.sas.len() as u64),
-            ("held_policies", store.held.policies.len() as u64),
-            ("installed", self.counters.installed),
-            ("refused", self.counters.refused),
-            ("superseded", self.counters.superseded),
-            ("restored", self.counters.restored),
-            ("routes", self.routes.len() as u64),
-            ("differing", self.counters.differing),
-            ("overruns", self.counters.overruns),
-            ("unheard", self.counters.unheard),
-            ("malformed", u64::from(self.replica.garbage().0)),
+            ("sas", Value::Number(sas as u64)),
+            ("policies", Value::Number(policies as u64)),
+            ("held_sas", Value::Number(store.held.sas.len() as u64)),
+            (
+                "held_policies",
+                Value::Number(store.held.policies.len() as u64),
+            ),
+            ("installed", Value::Counter(self.counters.installed)),
+            ("refused", Value::Counter(self.counters.refused)),
+            ("superseded", Value::Counter(self.counters.superseded)),
+            ("restored", Value::Counter(self.counters.restored)),
+            ("routes", Value::Number(self.routes.len() as u64)),
+            ("differing", Value::Counter(self.counters.differing)),
+            ("overruns", Value::Counter(self.counters.overruns)),
+            ("unheard", Value::Counter(self.counters.unheard)),
+            ("malformed", Value::Counter(self.replica.garbage().0.into())),
         ];
         for (key, number) in numbers {
-            put(key, Value::Number(number));
+            put(key, number);
         }
         rows
     }

@@ -74,7 +74,7 @@ impl Item {
             put("status", Value::Text(self.status_word()));
             let since_s = now_ns.saturating_sub(self.changed_ns) / 1_000_000_000;
             put("changed_s_ago", Value::Number(since_s));
-            put("started_by_others", Value::Number(self.started_by_others));
+            put("started_by_others", Value::Counter(self.started_by_others));
         } else {
             let state = if self.fault.is_some() {
                 "failed"
@@ -94,7 +94,7 @@ impl Item {
             let in_s = retry_ns.saturating_sub(now_ns).div_ceil(1_000_000_000);
             put("retry_in_s", Value::Number(in_s));
         }
-        put("failures", Value::Number(self.failures));
+        put("failures", Value::Counter(self.failures));
         if let Some(fault) = &self.fault {
             put("fault", Value::Text(fault.clone()));
         }
@@ -128,7 +128,7 @@ impl Group {
         if let Some(run) = &self.hooks.run {
             put("hook", Value::Text(run.path.clone()));
         }
-        put("hook_failures", Value::Number(self.hooks.failures));
+        put("hook_failures", Value::Counter(self.hooks.failures));
         if let Some(fault) = &self.hooks.last_fault {
             put("last_hook_fault", Value::Text(fault.clone()));
         }

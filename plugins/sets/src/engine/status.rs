@@ -21,8 +21,8 @@ impl Engine {
         let mut put = |key: &str, value| rows.push((format!("all.{key}"), value));
         put("role", Value::Text(word(self.is_active()).to_owned()));
         put("peer", Value::Text(peer.to_owned()));
-        put("garbage_here", Value::Number(here.into()));
-        put("garbage_there", Value::Number(there.into()));
+        put("garbage_here", Value::Counter(here.into()));
+        put("garbage_there", Value::Counter(there.into()));
         rows
     }
 
@@ -50,8 +50,8 @@ fn set_rows(set: &Set, table: &TableStatus, now_ms: u64, rows: &mut Vec<(String,
     rows.extend(replicated::rows(table));
     let name = &set.name;
     let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
-    put("added", Value::Number(set.counters.added));
-    put("deleted", Value::Number(set.counters.deleted));
+    put("added", Value::Counter(set.counters.added));
+    put("deleted", Value::Counter(set.counters.deleted));
     if let Some(changed_ms) = set.counters.changed_ms {
         let age_s = now_ms.saturating_sub(changed_ms) / 1000;
         put("changed_s_ago", Value::Number(age_s));

@@ -232,7 +232,7 @@ fn router_counters(group: &Group, router: &VirtualRouter, table: Table, rows: &m
     ] {
         let always = table == Table::Counters || matches!(key, "sent" | "received");
         if always || value > 0 {
-            rows.push((format!("{prefix}.{key}"), Value::Number(value)));
+            rows.push((format!("{prefix}.{key}"), Value::Counter(value)));
         }
     }
 }
@@ -258,14 +258,17 @@ fn group_counters(engine: &Engine, group: &Group, table: Table, rows: &mut Vec<R
         ("claims", counters.claims),
         ("lapses", counters.lapses),
         ("late_step_downs", counters.late_step_downs),
-        ("advert_late_worst_us", counters.lateness.worst_ns / 1000),
     ] {
-        rows.push((format!("{name}.{key}"), Value::Number(value)));
+        rows.push((format!("{name}.{key}"), Value::Counter(value)));
     }
+    rows.push((
+        format!("{name}.advert_late_worst_us"),
+        Value::Number(counters.lateness.worst_ns / 1000),
+    ));
     for (below_us, count) in counters.lateness.buckets() {
         rows.push((
             format!("{name}.advert_late.below_{below_us}_us"),
-            Value::Number(count),
+            Value::Counter(count),
         ));
     }
     for port in &group.ports {
@@ -280,7 +283,7 @@ fn group_counters(engine: &Engine, group: &Group, table: Table, rows: &mut Vec<R
             );
             let count = interface.discards.get(reason);
             if table == Table::Counters || count > 0 {
-                rows.push((key, Value::Number(count)));
+                rows.push((key, Value::Counter(count)));
             }
         }
     }

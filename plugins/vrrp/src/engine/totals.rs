@@ -21,24 +21,24 @@ impl Engine {
         let late = groups().map(|counters| counters.lateness.above(LATE_US));
         let worst_ns = groups().map(|counters| counters.lateness.worst_ns);
         let mut rows = vec![
-            row("adverts_sent", routers().map(|it| it.counters.sent).sum()),
-            row(
+            counter("adverts_sent", routers().map(|it| it.counters.sent).sum()),
+            counter(
                 "adverts_send_errors",
                 routers().map(|it| it.counters.send_errors).sum(),
             ),
-            row(
+            counter(
                 "adverts_received",
                 routers().map(|it| it.counters.received).sum(),
             ),
-            row("adverts_late", late.sum()),
-            row("adverts_late_worst_us", worst_ns.max().unwrap_or(0) / 1000),
-            row("lapses", groups().map(|it| it.lapses).sum()),
+            counter("adverts_late", late.sum()),
+            number("adverts_late_worst_us", worst_ns.max().unwrap_or(0) / 1000),
+            counter("lapses", groups().map(|it| it.lapses).sum()),
         ];
         let ages = self
             .groups
             .iter()
             .filter_map(|it| advert_age_ns(it, now_ns));
-        rows.extend(ages.max().map(|ns| row("advert_age_ms", ns / 1_000_000)));
+        rows.extend(ages.max().map(|ns| number("advert_age_ms", ns / 1_000_000)));
         for group in &self.groups {
             fault_rows(self, group, now_ns, &mut rows);
         }
@@ -61,11 +61,11 @@ pub(crate) fn of_paths<'c>(
 ) -> Vec<Row> {
     let key = |key: &str| format!("{name}.{key}");
     let mut rows = vec![
-        row(
+        counter(
             &key("heartbeats_sent"),
             paths.clone().map(|it| it.sent).sum(),
         ),
-        row(
+        counter(
             &key("heartbeats_received"),
             paths.clone().map(|it| it.received).sum(),
         ),
@@ -73,11 +73,15 @@ pub(crate) fn of_paths<'c>(
     let ages = paths.filter_map(|it| it.age_ns(now_ns));
     rows.extend(
         ages.min()
-            .map(|ns| row(&key("heartbeat_age_ms"), ns / 1_000_000)),
+            .map(|ns| number(&key("heartbeat_age_ms"), ns / 1_000_000)),
     );
     rows
 }
 
-fn row(key: &str, value: u64) -> Row {
+fn counter(key: &str, count: u64) -> Row {
+    (key.to_owned(), Value::Counter(count))
+}
+
+fn number(key: &str, value: u64) -> Row {
     (key.to_owned(), Value::Number(value))
 }

@@ -70,12 +70,16 @@ impl Counters {
 
     /// The rows of a path, each under its name.
     pub fn rows(&self, name: &str, now_ns: u64, table: Table, rows: &mut Vec<(String, Value)>) {
-        let mut row = |key: &str, value| rows.push((format!("{name}.{key}"), Value::Number(value)));
         if table != Table::Counters {
             if let Some(age_ns) = self.age_ns(now_ns) {
-                row("heartbeat_age_ms", age_ns / 1_000_000);
+                rows.push((
+                    format!("{name}.heartbeat_age_ms"),
+                    Value::Number(age_ns / 1_000_000),
+                ));
             }
         }
+        let mut row =
+            |key: &str, value| rows.push((format!("{name}.{key}"), Value::Counter(value)));
         for (key, value) in [
             ("heartbeats_sent", self.sent),
             ("heartbeats_received", self.received),

@@ -78,7 +78,7 @@ impl Node {
         let rows = self.links.rows(3_000_000_000, Table::Counters);
         let found = rows.into_iter().find(|(name, _)| name == key)?;
         match found.1 {
-            Value::Number(number) => Some(number),
+            Value::Number(number) | Value::Counter(number) => Some(number),
             _ => None,
         }
     }

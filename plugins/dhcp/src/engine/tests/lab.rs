@@ -346,7 +346,7 @@ impl Lab {
 
     pub fn number(&self, node: usize, row: &str) -> u64 {
         match self.nodes[node].row(self.now_ms(), row) {
-            Value::Number(number) => number,
+            Value::Number(number) | Value::Counter(number) => number,
             other => panic!("{row} is {other:?}"),
         }
     }

@@ -358,8 +358,8 @@ fn rows_tell_what_counts_and_what_does_not_yet() {
     lab.conclude(Finding::failed("inactive"));
     lab.pass(200 * MS);
     assert_eq!(lab.row("a.state"), Some(Value::Number(100)));
-    assert_eq!(lab.row("a.runs"), Some(Value::Number(2)));
-    assert_eq!(lab.row("a.failures"), Some(Value::Number(1)));
+    assert_eq!(lab.row("a.runs"), Some(Value::Counter(2)));
+    assert_eq!(lab.row("a.failures"), Some(Value::Counter(1)));
     assert_eq!(lab.row("a.changed_s_ago"), Some(Value::Number(5)));
     let pending = Value::Text("1 times worse: inactive".to_owned());
     assert_eq!(lab.row("a.pending"), Some(pending));

@@ -287,7 +287,9 @@ impl Node {
         let rows = self.engine.rows(0);
         let row = rows.iter().find(|(name, _)| name == &format!("all.{key}"));
         match row {
-            Some((_, spared_sdk::Value::Number(number))) => *number,
+            Some((_, spared_sdk::Value::Number(number) | spared_sdk::Value::Counter(number))) => {
+                *number
+            }
             _ => panic!("{key} is no row"),
         }
     }

@@ -180,7 +180,7 @@ fn what_others_start_on_a_backup_is_stopped_and_told_and_counted() {
         lab.pass(6 * S);
     }
     assert_eq!(lab.events, [told], "not again and again");
-    assert_eq!(lab.row("squid.started_by_others"), Some(Value::Number(10)));
+    assert_eq!(lab.row("squid.started_by_others"), Some(Value::Counter(10)));
     lab.sim("squid").running = true;
     lab.pass(6 * S);
     assert_eq!(
@@ -197,7 +197,7 @@ fn what_runs_when_the_node_is_found_to_be_backup_is_stopped() {
     lab.backup();
     lab.pass(2 * S);
     assert_eq!(lab.jobs(), ["stop squid", "stop kea"]);
-    assert_eq!(lab.row("squid.started_by_others"), Some(Value::Number(0)));
+    assert_eq!(lab.row("squid.started_by_others"), Some(Value::Counter(0)));
 }
 
 #[test]
@@ -327,7 +327,7 @@ fn a_look_that_began_before_a_job_ended_is_not_believed() {
         lab.pass(7 * MS);
     }
     lab.pass(10 * S);
-    assert_eq!(lab.row("squid.started_by_others"), Some(Value::Number(0)));
+    assert_eq!(lab.row("squid.started_by_others"), Some(Value::Counter(0)));
     assert!(
         !lab.events.iter().any(|it| it.contains("ended")),
         "{:?}",

@@ -378,6 +378,6 @@ fn a_hook_that_hangs_or_fails_is_told_and_holds_up_nobody() {
     );
     assert_eq!(
         lab.row("group.office.hook_failures"),
-        Some(Value::Number(2))
+        Some(Value::Counter(2))
     );
 }

@@ -120,7 +120,7 @@ fn garbage_is_counted_and_costs_nothing() {
     lab.run(5 * S);
     assert!(lab.has(1, 1));
     lab.assert_in_sync();
-    assert_eq!(lab.row(1, "all.garbage_here"), Some(Value::Number(4)));
+    assert_eq!(lab.row(1, "all.garbage_here"), Some(Value::Counter(4)));
     assert_eq!(lab.machine(1).warned.len(), 1);
 }
 

@@ -382,7 +382,7 @@ fn each_receive_check_has_its_counter() {
             .iter()
             .find(|(row, _)| *row == key)
             .map(|(_, value)| value.clone());
-        assert_eq!(value, Some(spared_sdk::Value::Number(1)), "{name}");
+        assert_eq!(value, Some(spared_sdk::Value::Counter(1)), "{name}");
         assert_eq!((lab.active(), lab.sent_by(0).len()), (vec![0], 0), "{name}");
     }
 }
