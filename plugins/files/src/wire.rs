@@ -4,6 +4,7 @@
 //! State                       either way, at each change        what the tree is here
 //! Ask ─► Piece.. or Refuse    of a manifest
 //! Fetch ─► Piece.. or Refuse  of a content of that manifest, in order
+//! Taken                       what was asked for is in place: both nodes have had it
 //! Offer ─► Report             "ask me, and put it in place"
 //! Stop                        ends what an Offer began
 //! ```
@@ -50,6 +51,9 @@ pub enum Message {
     Stop {
         ticket: u64,
     },
+    Taken {
+        ticket: u64,
+    },
 }
 
 /// How a tree is put in place.
@@ -69,7 +73,9 @@ pub struct TreeState {
     pub scope: Hash,
     /// Digest, or why it cannot be read.
     pub digest: Result<Hash, String>,
-    /// Differences from what both nodes last had; None if they never were equal.
+    /// Digest of what both nodes last had, as this one knows; None if they never were equal.
+    pub base: Option<Hash>,
+    /// Differences from that.
     pub changes: Option<u32>,
     /// Some of the paths that differ.
     pub names: Vec<String>,
@@ -150,13 +156,14 @@ mod tests {
 
     #[test]
     fn garbage_is_refused_and_texts_of_the_peer_are_cut() {
-        for bytes in [&[][..], &[8], &[1, 0xff], &[7, 5, 0], &[1, 1, 9, b'x']] {
+        for bytes in [&[][..], &[9], &[1, 0xff], &[7, 5, 0], &[1, 1, 9, b'x']] {
             decode(bytes).expect_err("garbage");
         }
         let state = TreeState {
             tree: "fw".to_owned(),
             scope: Hash([0; 32]),
             digest: Err("\x1b[31m".repeat(1000)),
+            base: None,
             changes: Some(1),
             names: vec!["\n".repeat(4096); 100],
         };

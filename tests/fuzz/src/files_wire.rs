@@ -127,6 +127,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         tree: tree(),
         scope: settings().trees[0].scope(),
         digest: Ok(manifest.digest()),
+        base: Some(hash),
         changes: Some(1),
         names: vec!["/etc/t/a".to_owned()],
     };
@@ -154,6 +155,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         all.push(piece(ticket, b"x".to_vec()));
     }
     all.push(Message::Stop { ticket });
+    all.push(Message::Taken { ticket });
     all.push(Message::Refuse {
         ticket,
         why: "no".to_owned(),

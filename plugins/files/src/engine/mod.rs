@@ -252,18 +252,22 @@ impl Engine {
 
     /// Remembers what both nodes have, once it is the same.
     fn agree(&mut self, name: &str) {
-        let Some(tree) = self.tree_mut(name) else {
-            return;
-        };
-        if tree.relation() != Relation::Same || !tree.agree() {
-            return;
+        let tree = self.tree(name);
+        let tree = tree.filter(|it| it.relation() == Relation::Same);
+        if let Some(both) = tree.and_then(TreeInfo::manifest).cloned() {
+            self.agree_on(name, both);
         }
-        if let Some(manifest) = tree.base.clone() {
-            let tree = name.to_owned();
+    }
+
+    /// Remembers that both nodes had this at once.
+    fn agree_on(&mut self, name: &str, both: Arc<Manifest>) {
+        let is_new = |it: &mut TreeInfo| it.agree(Arc::clone(&both));
+        if self.tree_mut(name).is_some_and(is_new) {
+            let (tree, manifest) = (name.to_owned(), both);
             self.actions.push_back(Action::Remember { tree, manifest });
+            // what is different from it is another number now
+            self.tell(name);
         }
-        // what is different from it is another number now
-        self.tell(name);
     }
 
     fn give_up(&mut self, then: Then, why: &str) {
@@ -331,6 +335,11 @@ impl Engine {
             Message::Offer { ticket, tree, how } => self.handle_offer(ticket, &tree, how),
             Message::Report { ticket, result } => self.handle_report(now_ns, ticket, result),
             Message::Stop { ticket } => self.handle_stop(now_ns, ticket),
+            Message::Taken { ticket } => {
+                if let Some((tree, manifest)) = self.serving.taken(ticket) {
+                    self.agree_on(&tree, manifest);
+                }
+            }
         }
     }
 

@@ -143,11 +143,12 @@ impl Engine {
             wanted.push(hash);
         }
         let complete = transfer.complete();
-        for hash in wanted {
-            self.send(&Message::Fetch { ticket, hash });
-        }
         if let Some(manifest) = complete {
             self.actions.push_back(Action::Stage(manifest.encode()));
+            transfer.installed = Some(manifest);
+        }
+        for hash in wanted {
+            self.send(&Message::Fetch { ticket, hash });
         }
     }
 
@@ -195,6 +196,11 @@ impl Engine {
             let text = result.clone().map(|lines| lines.join("; "));
             let text = text.map(|it| format!("files of {}: {it}", self.peer));
             self.note(now_ns, &transfer.tree, &text);
+        }
+        if let (Some(both), true) = (transfer.installed.clone(), result.is_ok()) {
+            let ticket = transfer.ticket;
+            self.send(&Message::Taken { ticket });
+            self.agree_on(&transfer.tree, both);
         }
         self.answer(now_ns, &transfer, result);
         self.scan(&transfer.tree);

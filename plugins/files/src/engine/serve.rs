@@ -69,6 +69,13 @@ impl Serving {
         Ok(())
     }
 
+    /// The tree and the manifest that the peer has put in place; once.
+    pub fn taken(&mut self, ticket: u64) -> Option<(String, Arc<Manifest>)> {
+        let at = self.asks.iter().position(|it| it.ticket == ticket)?;
+        let ask = self.asks.remove(at)?;
+        Some((ask.tree, ask.manifest))
+    }
+
     /// The next piece of a manifest.
     pub fn poll_manifest(&mut self) -> Option<Message> {
         let ask = self.asks.iter_mut().find(|it| it.unsent.is_some())?;

@@ -106,14 +106,18 @@ impl Engine {
                 let what = theirs(tree);
                 format!("pending: {what} changed on {peer}, not here: sparectl files pull {name}")
             }
-            Relation::Conflict => match tree.base {
-                Some(_) => {
+            Relation::Conflict => match (&tree.base, tree.common()) {
+                (Some(_), Some(_)) => {
                     let (ours, theirs) = (self.ours(tree), theirs(tree));
                     format!(
                         "conflict: {ours} changed here, {theirs} on {peer}: sparectl files diff {name}"
                     )
                 }
-                None => format!(
+                (Some(_), None) => format!(
+                    "conflict: differs from {peer}, and the nodes do not agree on what both last had: \
+                     sparectl files diff {name}"
+                ),
+                (None, _) => format!(
                     "conflict: differs from {peer} and never was the same: sparectl files diff {name}"
                 ),
             },

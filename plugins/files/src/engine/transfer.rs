@@ -52,6 +52,8 @@ pub struct Transfer {
     pub bytes: (u64, u64),
     /// Digest of the tree here when it was decided that it may be replaced: an edit after that is not.
     pub expected: Option<Hash>,
+    /// What is being put in place.
+    pub installed: Option<Arc<Manifest>>,
 }
 
 /// A piece of a content, as it is stored.
@@ -74,6 +76,7 @@ impl Transfer {
             files: (0, 0),
             bytes: (0, 0),
             expected: None,
+            installed: None,
         }
     }
 

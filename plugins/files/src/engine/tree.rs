@@ -88,15 +88,12 @@ impl TreeInfo {
         is_news
     }
 
-    /// Both have the same: true if that is new.
-    pub fn agree(&mut self) -> bool {
-        let own = self.manifest().cloned();
-        let is_new = match (&own, &self.base) {
-            (Some(own), Some(base)) => own.digest() != base.digest(),
-            (own, _) => own.is_some(),
-        };
+    /// Both have this, or had it at once: true if that is new.
+    pub fn agree(&mut self, both: Arc<Manifest>) -> bool {
+        let base = self.base.as_ref();
+        let is_new = base.is_none_or(|it| it.digest() != both.digest());
         if is_new {
-            self.base = own;
+            self.base = Some(both);
         }
         is_new
     }
@@ -120,12 +117,18 @@ impl TreeInfo {
         if self.digest == Some(theirs) {
             return Relation::Same;
         }
-        match &self.base {
-            Some(base) if self.digest == Some(base.digest()) => Relation::Theirs,
-            Some(base) if base.digest() == theirs => Relation::Ours,
-            // a new node has nothing that could be lost
-            None if theirs == Manifest::default().digest() => Relation::Ours,
-            None if own.entries.is_empty() => Relation::Theirs,
+        if let Some(base) = self.common() {
+            return match self.digest {
+                own if own == Some(base) => Relation::Theirs,
+                _ if theirs == base => Relation::Ours,
+                _ => Relation::Conflict,
+            };
+        }
+        // a new node has nothing that could be lost
+        let is_empty = theirs == Manifest::default().digest();
+        match (&self.base, peer.base) {
+            (None, _) if own.entries.is_empty() => Relation::Theirs,
+            (_, None) if is_empty => Relation::Ours,
             _ => Relation::Conflict,
         }
     }
@@ -133,10 +136,21 @@ impl TreeInfo {
     /// Whether all that is here was there as well, so that it may be replaced.
     pub fn is_replaceable(&self) -> bool {
         match (self.manifest(), &self.base) {
-            (Some(own), Some(base)) => own.digest() == base.digest(),
+            (Some(_), Some(_)) => self.digest.is_some() && self.digest == self.common(),
             (Some(own), None) => own.entries.is_empty(),
             (None, _) => false,
         }
+    }
+
+    /// Digest of what both last had. None if the nodes do not agree on it: one of them was cut off while they
+    /// were equal, and did not notice.
+    pub fn common(&self) -> Option<Hash> {
+        let theirs = self.peer.as_ref()?.base?;
+        self.base_digest().filter(|own| *own == theirs)
+    }
+
+    pub fn base_digest(&self) -> Option<Hash> {
+        self.base.as_ref().map(|it| it.digest())
     }
 
     /// Differences from what both last had; None if they never were equal.
@@ -156,6 +170,7 @@ impl TreeInfo {
             tree: self.settings.name.clone(),
             scope: self.settings.scope(),
             digest,
+            base: self.base_digest(),
             names: names.map(|it| it.path.clone()).collect(),
             changes: changes.map(|it| u32::try_from(it.len()).unwrap_or(u32::MAX)),
         })

@@ -26,7 +26,7 @@ pub struct Node {
     requests: VecDeque<Request>,
     stage: HashMap<Hash, Vec<u8>>,
     part: Vec<u8>,
-    bases: BTreeMap<String, Manifest>,
+    pub bases: BTreeMap<String, Manifest>,
     pub replies: BTreeMap<u64, Reply>,
     asked: BTreeSet<u64>,
     lives: u64,
@@ -270,10 +270,16 @@ impl Lab {
 
     /// One thing happens; false if there is nothing to do at this moment.
     pub fn step(&mut self) -> bool {
+        self.look();
+        let is_done = (0..2).any(|at| self.act(at)) || (0..2).any(|at| self.deliver(at));
+        self.look();
+        is_done
+    }
+
+    fn look(&mut self) {
         for (had, node) in self.had.iter_mut().zip(&self.nodes) {
             had.insert(node.tree.clone());
         }
-        (0..2).any(|at| self.act(at)) || (0..2).any(|at| self.deliver(at))
     }
 
     /// Everything happens that does not wait for a time.

@@ -78,6 +78,89 @@ fn what_the_receiver_changed_is_replaced_only_anyway() {
     assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
 }
 
+/// What a node remembers differs if one of them is cut off before it notices that both were equal.
+fn apart() -> Lab {
+    let mut lab = pair();
+    let both = tree(&[("a", "by hand"), ("b", "2")]);
+    lab.nodes[0].tree = both.clone();
+    lab.nodes[1].tree = both.clone();
+    // r1 hears of r2, and r2 no more of r1
+    while lab.nodes[0].engine.trees[0].base_digest() != Some(manifest(&both).digest()) {
+        lab.now_ns += S;
+        let now_ns = lab.now_ns;
+        lab.nodes
+            .iter_mut()
+            .for_each(|it| it.engine.handle_timeout(now_ns));
+        while lab.step() {
+            lab.wires[0].clear();
+        }
+    }
+    lab.cut();
+    lab.nodes[1].tree = tree(&[("a", "later"), ("b", "2")]);
+    lab.pass(11 * S);
+    lab.link();
+    lab.pass(11 * S);
+    lab
+}
+
+#[test]
+fn nodes_that_remember_different_states_are_in_conflict_and_equal_ones_are_not() {
+    for at in 0..2 {
+        let mut lab = apart();
+        assert_eq!(relations(&lab), [Relation::Conflict, Relation::Conflict]);
+        for command in [push(), pull()] {
+            let why = text(&lab.done(at, command));
+            assert!(why.contains("--anyway replaces it"), "{why}");
+        }
+        lab.anyway = true;
+        let push = Command::Push("t".to_owned(), anyway());
+        assert_eq!(text(&lab.done(at, push)), "in place");
+        assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
+    }
+    let mut lab = apart();
+    lab.nodes[1].tree = lab.nodes[0].tree.clone();
+    lab.pass(11 * S);
+    lab.nodes[1].tree.insert("c".to_owned(), "3".to_owned());
+    lab.pass(11 * S);
+    assert_eq!(relations(&lab), [Relation::Theirs, Relation::Ours]);
+}
+
+#[test]
+fn a_new_node_without_files_never_empties_the_other_one() {
+    let mut lab = pair();
+    // r2 is replaced: it has neither files nor a memory
+    lab.nodes[1].bases.clear();
+    lab.nodes[1].tree.clear();
+    lab.restart(1);
+    lab.link();
+    lab.pass(11 * S);
+    assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+    let why = text(&lab.done(1, push()));
+    assert!(why.contains("--anyway replaces it"), "{why}");
+    assert_eq!(text(&lab.done(1, pull())), "in place");
+}
+
+#[test]
+fn an_edit_on_the_node_that_gives_is_only_pending_afterwards() {
+    for command in [(0, push()), (1, pull())] {
+        let mut lab = pair();
+        lab.nodes[0].tree.insert("b".to_owned(), "new".to_owned());
+        lab.ask(command.0, command.1);
+        while lab.nodes[1]
+            .engine
+            .transfer
+            .as_ref()
+            .is_none_or(|it| it.files.1 == 0)
+        {
+            assert!(lab.step());
+        }
+        lab.nodes[0].tree.insert("a".to_owned(), "newer".to_owned());
+        lab.pass(11 * S);
+        assert_eq!(lab.nodes[1].tree["b"], "new");
+        assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+    }
+}
+
 #[test]
 fn an_edit_while_contents_are_on_their_way_is_not_lost() {
     let mut lab = pair();
@@ -290,6 +373,7 @@ fn nodes_that_mean_different_files_by_a_tree_exchange_nothing() {
         tree: "t".to_owned(),
         scope: spared_tree::Hash([1; 32]),
         digest: Ok(spared_tree::Hash([2; 32])),
+        base: None,
         changes: None,
         names: Vec::new(),
     };
