@@ -10,7 +10,9 @@ mod speaker;
 #[path = "hostile_peer/words.rs"]
 mod words;
 
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -85,12 +87,14 @@ fn plugin(name: &str, file: &str, toml: &str) -> PluginFile {
 }
 
 /// The plugins whose channels are spoken in.
-const SPOKEN_WITH: [&str; 5] = ["conntrack", "guests", "ipsec", "messenger", "sets"];
+const SPOKEN_WITH: [&str; 6] = ["conntrack", "dhcp", "guests", "ipsec", "messenger", "sets"];
 
-fn plan() -> Plan {
+fn plan(leases: &Path) -> Plan {
+    let server = format!("[[server]]\nkind = \"dnsmasq\"\nleases = {leases:?}\n");
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
     plan.plugins = vec![
         plugin("conntrack", "conntrack", ""),
+        plugin("dhcp", "dhcp", &server),
         plugin("guests", "example_guests", ""),
         plugin("ipsec", "ipsec", "[adopt]\ndaemon = \"none\"\n"),
         plugin("messenger", "example_messenger", ""),
@@ -106,7 +110,9 @@ fn whatever_the_peer_says_no_advert_is_late_and_no_role_moves() {
         for site in &lab.sites {
             site.ns.nft(SETS)?;
         }
-        let mut plan = plan();
+        let leases = lab.dir.join("leases");
+        fs::write(&leases, "")?;
+        let mut plan = plan(&leases);
         // keys of both, and an address from which to speak
         let routers = [Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?];
         plan.plugins.clear();
