@@ -9,9 +9,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi as abi;
 use spared_process::account::CHECK_ACCOUNT;
 use spared_worker::capabilities;
-use spared_worker::is_misbehaviour;
+use spared_worker::errors::Errors;
 use spared_worker::message::{Call, Cause, Descriptor, FromWorker, Load, Role, ToWorker};
 use spared_worker::process::Worker;
+use spared_worker::{is_misbehaviour, is_refusal};
 
 use crate::finding::Finding;
 use crate::trial::{name_of, surroundings};
@@ -55,7 +56,7 @@ impl Host {
         let exe = std::env::current_exe().map_err(words)?;
         let file = File::open(path).map_err(words)?;
         let load = load(path, &descriptor, is_root);
-        let worker = Worker::spawn(&exe, &load, file.as_fd()).map_err(words)?;
+        let worker = Worker::spawn_heard(&exe, &load, file.as_fd()).map_err(words)?;
         Ok(Self {
             worker,
             findings: Vec::new(),
@@ -167,6 +168,7 @@ impl Host {
     ) -> Result<T, String> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
+            self.hear();
             match self.worker.receive() {
                 Ok(None) => self.nap(),
                 Ok(Some(FromWorker::Log { level, text })) => self.note(level, &text),
@@ -193,6 +195,21 @@ impl Host {
         }
     }
 
+    /// Shows its error output; a system call that was refused is the plugin's fault.
+    fn hear(&mut self) {
+        while let Some((_, lines)) = self.worker.errors().and_then(Errors::read) {
+            if lines.is_empty() {
+                return;
+            }
+            for line in lines {
+                eprintln!("      {line}");
+                if is_refusal(&line) {
+                    self.findings.push(Finding::fail(line));
+                }
+            }
+        }
+    }
+
     fn nap(&self) {
         let tick = Timespec {
             tv_sec: 0,
@@ -204,6 +221,7 @@ impl Host {
     fn exit(&mut self) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
+            self.hear();
             match self.worker.exit() {
                 Some(status) if status.success() => return Ok(()),
                 Some(_) => return Err(format!("its worker ended in destroy: {}", self.reason())),

@@ -569,6 +569,23 @@ fn a_read_beyond_the_hosts_table_is_found() {
 }
 
 #[test]
+fn a_system_call_that_is_not_on_its_list_is_found_and_named() {
+    let lab = Lab::new();
+    let body = "#include <sys/socket.h>\n\
+                static int start(void *self, uint64_t token)\n\
+                { (void)self; (void)token; close(socket(AF_INET, SOCK_DGRAM, 0)); return 0; }";
+    let listed = |groups| format!(".start = start, .calls = {groups}");
+    let path = lab.plugin(body, &listed("SPARED_CALLS_BASIC"));
+    fails(
+        &path,
+        "the system call socket is not on its list (SPARED_CALLS_SOCKETS",
+    );
+    let path = lab.plugin(body, &listed("SPARED_CALLS_SOCKETS"));
+    let (code, said) = check(&path, &[]);
+    assert_eq!(code, 0, "{said}");
+}
+
+#[test]
 fn a_crash_in_one_check_is_its_result_and_a_slow_callback_is_named() {
     let lab = Lab::new();
     let body = "static spared_status query(void *self, uint64_t token, const struct spared_str *argv, uint32_t argc)\n\

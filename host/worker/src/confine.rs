@@ -17,7 +17,7 @@ use spared_abi::CALLS_SOCKETS;
 
 use crate::message::Load;
 pub use limits::{PRIORITY, lift_memory_limit, lock_memory, real_time};
-pub use list::{GROUPS, group_names};
+pub use list::{GROUPS, group_names, is_refusal};
 
 /// Steps before the library is opened; returns those that failed.
 pub fn before_load(load: &Load) -> Vec<String> {

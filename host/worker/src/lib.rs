@@ -42,7 +42,7 @@ pub fn confine_without_plugin(name: &str) -> Vec<String> {
 
 pub use spared_message::worker as message;
 
-pub use confine::group_names;
+pub use confine::{group_names, is_refusal};
 pub use driver::{is_misbehaviour, sized_array};
 pub use loader::{Loaded, is_name, load};
 pub use run::run;

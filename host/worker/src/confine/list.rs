@@ -14,6 +14,7 @@ use seccompiler::{
 };
 use spared_abi::{CALLS_BASIC, CALLS_FILES, CALLS_PROGRAMS, CALLS_SOCKETS};
 
+pub use self::handler::is_refusal;
 use super::calls::{Rules, arch, install};
 
 /// All groups that there are.

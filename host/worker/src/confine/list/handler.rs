@@ -11,6 +11,15 @@ static NAMED: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
 /// Offset of the call's number in siginfo_t: after three numbers, padding and an address.
 const NUMBER_AT: usize = 24;
 
+const BEGIN: &str = "the system call ";
+const NOT_LISTED: &str = " is not on its list";
+const END: &str = ": refused";
+
+/// Whether a line of a worker's error output names a call that was refused.
+pub fn is_refusal(line: &str) -> bool {
+    line.starts_with(BEGIN) && line.contains(NOT_LISTED) && line.ends_with(END)
+}
+
 pub(super) fn install() -> Result<(), String> {
     // SAFETY: zero is a value of all its fields.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -71,13 +80,7 @@ fn say(number: i32) {
     let group = table::group(number.into());
     let mut line = [0; 160];
     let mut length = 0;
-    let parts = [
-        "the system call ",
-        name,
-        " is not on its list",
-        group,
-        ": refused\n",
-    ];
+    let parts = [BEGIN, name, NOT_LISTED, group, END, "\n"];
     for byte in parts.iter().flat_map(|part| part.bytes()) {
         if let Some(place) = line.get_mut(length) {
             *place = byte;
