@@ -155,7 +155,11 @@ fn what_the_other_is_not_ready_for_is_refused_with_the_reason() {
             code == 1 && text.contains("messenger")
         })?;
         assert_eq!(pair.active(), [active]);
-        pair.done(active, &["switch", "--anyway"])?;
+        // the other may still be leaving the role that it had at first
+        pair.wait("a switchover anyway", || {
+            let said = pair.said(active, &["switch", "--anyway"]);
+            said.is_ok_and(|(code, _)| code == 0)
+        })?;
         pair.wait_active(1 - active)?;
         pair.done(1 - active, &["messenger", "in-sync", "yes"])?;
         pair.wait_settled()?;
