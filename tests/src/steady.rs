@@ -27,12 +27,18 @@ pub struct Steady<'r> {
 /// Processes and role of a node.
 #[derive(Debug, PartialEq, Eq)]
 struct Node {
-    host: u32,
-    link: Option<u32>,
-    elector: Option<u32>,
+    processes: Processes,
     restarts: u64,
     role: String,
     transitions: u64,
+}
+
+/// Process ids of a node that are read without asking it.
+#[derive(Debug, PartialEq, Eq)]
+struct Processes {
+    host: u32,
+    link: Option<u32>,
+    elector: Option<u32>,
 }
 
 impl<'r> Steady<'r> {
@@ -46,14 +52,16 @@ impl<'r> Steady<'r> {
         })
     }
 
-    /// Checks that nothing has changed, and that no advert since `from` was late. The error is that of
-    /// `disturbed` if the machine itself was late.
+    /// Checks that no process has ended, that roles are as they were on the wire, and that no advert since `from`
+    /// was late. The error is that of `disturbed` if the machine itself was late. Nodes are not asked: whoever is
+    /// under attack may take a second for its status.
     pub fn hold(&self, from: Stamp, what: &str) -> Result<()> {
         for (router, before) in self.routers.iter().zip(&self.before) {
             let site = router.site;
-            let now = node(router)?;
-            if now != *before {
-                return Err(format!("{what}: r{}: {now:?}, before {before:?}", site + 1).into());
+            let (now, before_pids) = (processes(router)?, &before.processes);
+            if now != *before_pids {
+                let said = format!("{what}: r{}: {now:?}, before {before_pids:?}", site + 1);
+                return Err(said.into());
             }
             for wire in Wire::BOTH {
                 let adverts = self.watch.adverts(from, site, wire);
@@ -63,6 +71,17 @@ impl<'r> Steady<'r> {
                     _ if sent.is_empty() => {}
                     role => return Err(format!("{what}: adverts of r{}, {role}", site + 1).into()),
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the nodes still say what they said at first: for the end of a test.
+    pub fn is_unchanged(&self) -> Result<()> {
+        for (router, before) in self.routers.iter().zip(&self.before) {
+            let now = node(router)?;
+            if now != *before {
+                return Err(format!("r{}: {now:?}, before {before:?}", router.site + 1).into());
             }
         }
         Ok(())
@@ -85,28 +104,37 @@ impl<'r> Steady<'r> {
 }
 
 fn node(router: &Router) -> Result<Node> {
-    let pids = router.pids();
-    let host = pids.first().copied().unwrap_or_default();
-    if !is_alive(host) {
-        return Err(format!("r{}: the daemon is gone", router.site + 1).into());
-    }
+    let processes = processes(router)?;
     let status = Spared(router).status()?;
     let elector = status.plugins.into_iter().find(|it| it.name == "vrrp");
     let elector = elector.ok_or("no elector")?;
     let mut groups = status.groups.into_iter();
     let group = groups.find(|it| it.name == "office").unwrap_or_default();
     Ok(Node {
-        host,
-        link: pids.into_iter().find(|pid| is_link(*pid)),
-        elector: elector.pid,
+        processes,
         restarts: elector.restarts,
         role: group.role,
         transitions: group.transitions,
     })
 }
 
-/// True for a process that was started as `spared link`.
-fn is_link(pid: u32) -> bool {
+fn processes(router: &Router) -> Result<Processes> {
+    let pids = router.pids();
+    let host = pids.first().copied().unwrap_or_default();
+    if !is_alive(host) {
+        return Err(format!("r{}: the daemon is gone", router.site + 1).into());
+    }
+    let find = |word| pids.iter().copied().find(|pid| has_word(*pid, word));
+    Ok(Processes {
+        host,
+        link: find("link"),
+        elector: find("vrrp"),
+    })
+}
+
+/// True for a process that was started as `spared ... WORD`.
+fn has_word(pid: u32, word: &str) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    line.split(|byte| *byte == 0).nth(1) == Some(b"link")
+    let mut words = line.split(|byte| *byte == 0).skip(1);
+    words.any(|it| it == word.as_bytes())
 }
