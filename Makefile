@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo demo-video test matrix check fmt clippy docs book deny bench bench-failover bench-link bench-conntrack bench-dhcp \
-	bench-ipsec bench-sets bench-replica bench-pairs soak soak-storm soak-pairs soak-forger soak-conntrack \
+	bench-ipsec bench-sets bench-replica bench-pairs soak soak-fence soak-storm soak-pairs soak-forger soak-conntrack \
 	soak-truth soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-fuzz fuzz fuzz-seeds \
 	release notices \
 	install deb test-deb clean
@@ -127,6 +127,10 @@ soak: MINUTES ?= 60
 soak: build ## everything enabled, a fault every 5 s for MINUTES (60), and each verdict compared with the truth; SPARED_SEED repeats a run
 	@$(needs) test
 	SPARED_MINUTES=$(MINUTES) $(soak) all tests/as-root.sh target/debug/soak
+
+soak-fence: build ## routers that are stopped at random moments for random times, SPARED_ROUNDS (100) for each kind
+	@$(needs) test
+	SPARED_ROUNDS=$${SPARED_ROUNDS:-100} $(soak) fence $(in_lab) end_to_end -- --nocapture --test-threads=1 fence::
 
 soak-storm: build ## random faults of cables, nodes and switchovers, SPARED_ROUNDS (100) of each
 	@$(needs) test

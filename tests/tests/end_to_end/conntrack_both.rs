@@ -332,13 +332,18 @@ fn survive(lab: &Lab, path: Path, times: Times, rules: &Ruleset, faults: &[Fault
     };
     let bed = Bed::start(lab, path, times, rules)?;
     let mut crowd = Crowd::open(&bed, rules)?;
-    // longer than what nobody renews lives
-    let calm = if times == Times::Short { 17 } else { 2 };
-    for fault in faults {
+    for (number, fault) in faults.iter().enumerate() {
+        let is_last = number + 1 == faults.len();
         crowd.talk(&bed, &format!("before {fault:?}"))?;
         bed.strike(*fault)?;
         crowd.talk_for(&bed, 3, &format!("after {fault:?}"))?;
         bed.repair(*fault)?;
+        // longer than what nobody renews lives
+        let calm = if is_last && times == Times::Short {
+            17
+        } else {
+            2
+        };
         crowd.talk_for(&bed, calm, &format!("{fault:?} repaired"))?;
     }
     bed.wait_equal(|_| true)

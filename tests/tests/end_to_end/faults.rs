@@ -26,7 +26,7 @@ fn beside(lab: &Lab, fault: &str, fate: Fate) -> Result<()> {
     let mut plan = Plan::gateways(INTERVAL, 200);
     plan.plugins.push(PluginFile {
         name: "faulty".to_owned(),
-        toml: format!("fault = \"{fault}\"\nafter_ms = 1500\n"),
+        toml: format!("fault = \"{fault}\"\nafter_ms = 1000\n"),
         file: "libspared_example_faulty.so".to_owned(),
     });
     let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
@@ -46,7 +46,7 @@ fn beside(lab: &Lab, fault: &str, fate: Fate) -> Result<()> {
             "{fault}: never restarted"
         );
     }
-    thread::sleep(Duration::from_secs(3));
+    thread::sleep(Duration::from_secs(2));
     for wire in Wire::BOTH {
         let worst = watch.worst_spacing(began, 0, wire);
         let late = control.worst_since(began);

@@ -16,7 +16,7 @@ const VRID: u8 = 51;
 const RATE: u64 = 50;
 /// What a failover may take on a busy machine; a believed advert would make it 3 s at least.
 const LIMIT: Duration = Duration::from_millis(1_500);
-const WHILE: Duration = Duration::from_secs(2);
+const WHILE: Duration = Duration::from_secs(1);
 
 fn strikes_beside(lab: &Lab, plan: &Plan, cuts_links: bool) -> Result<()> {
     let mut pair = Linked::start(lab, plan)?;

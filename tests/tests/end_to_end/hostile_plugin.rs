@@ -28,7 +28,7 @@ const AT_ONCE: usize = 25;
 /// Until the elector starts beside plugins that hang: one is found out after three seconds.
 const START_MAX: Duration = Duration::from_secs(6);
 /// How long the load is measured.
-const LOADED: Duration = Duration::from_secs(5);
+const LOADED: Duration = Duration::from_secs(3);
 /// Percents of a CPU by which two measurements of the same may differ, and the answers' own cost.
 const MARGIN: u64 = 8;
 
@@ -209,6 +209,7 @@ fn whatever_a_plugin_does_no_advert_is_late_and_no_role_moves() {
         }
         errors.extend(steadily(&steady, &guests, &[0, 1], "peers", table::PEERS).err());
         errors.extend(part(&steady, &guests).err());
+        errors.extend(steady.is_unchanged().err());
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         match texts.is_empty() {
             true => Ok(()),
@@ -276,6 +277,7 @@ fn a_plugin_that_never_drains_nor_settles_prevents_no_failover() {
         let names_one = table::SWITCHED.iter().any(|(name, _)| text.contains(name));
         assert!(code != 0 && names_one, "exit {code}: {text}");
         steady.hold(begun, "a switchover that is refused")?;
+        steady.is_unchanged()?;
         lab.power_off(&lab.sites[0])?;
         pair.wait("r2 active", || pair.role(1) == "active")
     });
@@ -336,6 +338,7 @@ fn plugins_that_flood_take_a_tenth_of_the_daemon_each_and_slow_no_other() {
             );
             assert!(status.pauses > 5, "{status:?}");
         }
-        steady.hold(begun, "floods")
+        steady.hold(begun, "floods")?;
+        steady.is_unchanged()
     });
 }

@@ -238,7 +238,7 @@ fn assert_free(costs: &[Cost]) {
 fn a_switchover_loses_no_packet() {
     let tunnel = Tunnel::new(Family::V4, Mode::Tunnel, Suite::GcmEsn);
     with_bed(&tunnel, |bed| {
-        let costs = bed.pinged(4, SLOW)?;
+        let costs = bed.pinged(3, SLOW)?;
         if costs.iter().any(|it| it.left_out > JUMP) {
             return Err(disturbed(
                 "a router took more than 200 ms for its last numbers",

@@ -197,8 +197,8 @@ fn survives(time: Duration, may_restart: bool) {
 }
 
 #[test]
-fn after_most_of_a_minute_without_processor_memory_and_disk_all_runs_again() {
-    survives(Duration::from_secs(50), false);
+fn after_half_a_minute_without_processor_memory_and_disk_all_runs_again() {
+    survives(Duration::from_secs(30), false);
 }
 
 #[test]
