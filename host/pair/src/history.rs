@@ -13,6 +13,8 @@ use crate::facts::Role;
 const KEPT_MAX: usize = 100;
 /// Limit including the last change of each group: more groups than any router has.
 const ALL_MAX: usize = 1024;
+/// Failing checks kept with a change, for each node.
+const FAILING_MAX: usize = 3;
 /// Seconds after a role change within which the other node may still report why it is less fit.
 const LATE_S: i64 = 2;
 
@@ -31,6 +33,13 @@ pub struct Fitness {
 }
 
 impl Fitness {
+    /// With the worst checks only, as kept with a change.
+    #[must_use]
+    pub fn brief(mut self) -> Self {
+        self.failing.truncate(FAILING_MAX);
+        self
+    }
+
     fn correct(&mut self, quality: u32, seen: Option<&String>) {
         let Some(quality) = u8::try_from(quality).ok().filter(|it| *it != self.quality) else {
             return;

@@ -16,6 +16,7 @@ mod facts;
 mod finding;
 mod headline;
 pub mod history;
+mod lasting;
 mod node;
 mod peer;
 pub mod quality;
@@ -35,5 +36,6 @@ pub use facts::{
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};
+pub use lasting::Lasting;
 pub use ready::{is_mismatch, missing};
 pub use verdict::{Headline, Verdict, Word, findings, verdict};

@@ -1,22 +1,101 @@
-//! Answers of the peer to requests that were passed on.
+//! Answers that cross the link.
 
-use serde_json::Value;
-use spared_control::Answer;
+use spared_control::{Answer, ErrorCode, refusal};
 use spared_message::clean;
+use spared_message::word::{WORD_MAX, Word};
 
 /// An answer of the peer, with cleaned texts.
 ///
 /// # Errors
 /// The line is no answer that this version knows.
 pub fn answer(line: &str) -> Result<Answer, String> {
-    let mut value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    let mut value: serde_json::Value =
+        serde_json::from_str(line).map_err(|error| error.to_string())?;
     clean::value(&mut value);
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
+/// An answer as a line that fits into a word. Of events and changes, the newest are kept.
+pub fn fit(id: u64, mut answer: Answer) -> String {
+    loop {
+        let line = serde_json::to_string(&answer).unwrap_or_default();
+        let word = Word::Answer {
+            id,
+            answer: line.clone(),
+        };
+        let length = serde_json::to_string(&word).map_or(usize::MAX, |word| word.len());
+        if length <= WORD_MAX {
+            return line;
+        }
+        match &mut answer {
+            Answer::Events { events } if !events.is_empty() => {
+                events.drain(..events.len().div_ceil(2));
+            }
+            Answer::History { changes, .. } if !changes.is_empty() => {
+                changes.drain(..changes.len().div_ceil(2));
+            }
+            // The least important parts are dropped first.
+            Answer::Status(status) if !status.rows.is_empty() => status.rows.clear(),
+            Answer::Status(status) if !status.interfaces.is_empty() => status.interfaces.clear(),
+            Answer::Status(status) if status.groups.iter().any(|it| !it.details.is_empty()) => {
+                let groups = status.groups.iter_mut();
+                groups.for_each(|group| group.details.clear());
+            }
+            _ => answer = refusal(ErrorCode::Failed, "the answer is too long for the link"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use spared_control::{Event, GroupStatus, Status, Value};
+
     use super::*;
+
+    #[test]
+    fn a_long_list_of_events_is_cut_at_its_beginning() {
+        let event = |number: u32| Event {
+            text: format!("{number} \"{}\"", "x".repeat(300)),
+            ..Event::default()
+        };
+        let events: Vec<Event> = (0..1000).map(event).collect();
+        let last = events.last().cloned();
+        let line = fit(1, Answer::Events { events });
+        assert!(line.len() < WORD_MAX);
+        match answer(&line) {
+            Ok(Answer::Events { events }) => {
+                assert!(events.len() >= 100);
+                assert_eq!(events.last().cloned(), last);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_long_status_loses_its_rows_and_keeps_its_groups() {
+        let long = BTreeMap::from([("flows".to_owned(), Value::Text("x".repeat(WORD_MAX)))]);
+        let status = Status {
+            groups: vec![GroupStatus::default()],
+            rows: BTreeMap::from([("conntrack".to_owned(), long)]),
+            ..Status::default()
+        };
+        let line = fit(1, Answer::Status(Box::new(status)));
+        match answer(&line) {
+            Ok(Answer::Status(status)) => {
+                assert_eq!((status.groups.len(), status.rows.len()), (1, 0));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_refused_and_not_sent() {
+        let lines = vec!["x".repeat(WORD_MAX)];
+        let line = fit(1, Answer::Done { lines });
+        assert!(line.contains("too long"), "{line:.100}");
+    }
 
     #[test]
     fn an_answer_cannot_draw_on_a_terminal() {

@@ -21,7 +21,7 @@ use spared_message::word::Word;
 use spared_pair::NodeFacts;
 use spared_process::limit::Limit;
 
-pub use answer::answer;
+pub use answer::{answer, fit};
 use keys::Keys;
 
 /// Interval at which unchanged facts are sent again.

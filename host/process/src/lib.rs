@@ -3,7 +3,7 @@
 //! `Child` starts a process with its descriptors in place and gives its exit reason; `Pings` finds
 //! one that hangs; `RestartBudget` decides when it is started again; `Killed` keeps killed
 //! processes until they are reaped. [`codec`] carries messages and descriptors, [`account`] chooses the
-//! account that a process runs as, [`limit`] bounds what it sends, and [`poller`] says who has sent
+//! account that a process runs as, [`limit`] bounds what it sends, [`pace`] how often costly work is done, and [`poller`] says who has sent
 //! something. The messages themselves, and what follows from an end, belong to the owner.
 //!
 //! Nothing here waits, and time is an argument.
@@ -15,6 +15,7 @@ pub mod codec;
 mod killed;
 pub mod limit;
 pub mod monotonic;
+pub mod pace;
 mod pings;
 pub mod poller;
 mod restart_budget;

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod half;
 mod mask;
 
 use std::fs;

@@ -6,82 +6,12 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::socket_peercred;
 use spared_control::{Answer, Request};
+use spared_requests::Caller;
 
 const LINE_MAX: usize = 64 * 1024;
 const OUTPUT_MAX: usize = 8 * 1024 * 1024;
 /// Time for which a client may leave its answer unread.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Origin of a request: the user id that the kernel reports, or the peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    pub uid: u32,
-    /// The peer that relays the request, for a user whom it has authorised.
-    node: Option<String>,
-}
-
-impl Caller {
-    pub fn here(uid: u32) -> Self {
-        Self { uid, node: None }
-    }
-
-    /// A caller over the link. Fewer requests pass there, whoever the user is.
-    pub fn at(node: &str) -> Self {
-        Self {
-            uid: 0,
-            node: Some(node.to_owned()),
-        }
-    }
-
-    /// True if the caller may send the request: root and the user who runs the host may send all, others
-    /// read-only ones. Verbs of plugins are checked later, by [`may_change`](Self::may_change).
-    pub fn may(&self, request: &Request) -> bool {
-        match request {
-            _ if self.is_root() => true,
-            Request::Node { request, .. } => Self::reads(request),
-            request => Self::reads(request),
-        }
-    }
-
-    /// True if the caller may use verbs of plugins that change something.
-    pub fn may_change(&self) -> bool {
-        self.node.is_none() && self.is_root()
-    }
-
-    /// True if the caller is on this node.
-    pub fn is_here(&self) -> bool {
-        self.node.is_none()
-    }
-
-    fn is_root(&self) -> bool {
-        let own = rustix::process::geteuid().as_raw();
-        self.uid == 0 || self.uid == own
-    }
-
-    /// True for read-only requests. Verbs of plugins pass too: they are checked later.
-    pub fn reads(request: &Request) -> bool {
-        matches!(
-            request,
-            Request::Status
-                | Request::OwnStatus
-                | Request::Why { .. }
-                | Request::History
-                | Request::OwnHistory
-                | Request::Events { .. }
-                | Request::Plugins
-                | Request::Plugin { .. }
-        )
-    }
-
-    /// Name for events: "root", "user 1000", or "somebody on r2".
-    pub fn name(&self) -> String {
-        match (&self.node, self.uid) {
-            (Some(node), _) => format!("somebody on {node}"),
-            (None, 0) => "root".to_owned(),
-            (None, uid) => format!("user {uid}"),
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Client {
@@ -109,7 +39,7 @@ impl Client {
         let uid = socket_peercred(&stream).ok()?.uid.as_raw();
         Some(Self {
             stream,
-            caller: Caller::here(uid),
+            caller: Caller::here(uid, rustix::process::geteuid().as_raw()),
             input: Vec::new(),
             output: Vec::new(),
             busy: false,

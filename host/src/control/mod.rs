@@ -20,9 +20,9 @@ pub use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request, SOCKET_NAME};
 use spared_process::account;
 use spared_process::poller::{Key, Poller};
+use spared_requests::Caller;
 
 pub use claim::Claim;
-pub use client::Caller;
 use client::{Client, Line};
 
 const CLIENTS_MAX: usize = 32;

@@ -153,8 +153,8 @@ fn too_many_clients_push_out_the_idle_ones() {
 
 #[test]
 fn strangers_may_read_and_not_change() {
-    let stranger = Caller::here(4_000_000);
-    let own = Caller::here(rustix::process::geteuid().as_raw());
+    let stranger = Caller::here(4_000_000, 1000);
+    let own = Caller::here(1000, 1000);
     let plugin = |word: &str| Request::Plugin {
         name: "vrrp".to_owned(),
         argv: vec![word.to_owned()],

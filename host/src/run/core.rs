@@ -7,25 +7,25 @@ use spared_config::state_dir;
 use spared_pair::quality::Quality;
 use spared_process::account::Accounts;
 use spared_process::poller::Key;
+use spared_report::half::OwnHalf;
+use spared_requests::questions::Questions;
+use spared_requests::rows::Details;
+use spared_requests::watchers::Watchers;
 use spared_ring::Writer;
+use spared_state::memory::Memory;
 use spared_state::overrides::{Overrides, Store};
 
 use super::additions::Additions;
 use super::calls::Calls;
 use super::follows::Follows;
-use super::history::Memory;
 use super::interfaces::InterfaceState;
 use super::link::Paths;
-use super::look::Details;
 use super::partners::Partners;
 use super::peer::Pair;
 use super::record::Recorder;
 use super::reload::Reload;
-use super::report::OwnHalf;
-use super::requests::Question;
 use super::stop::Stop;
 use super::verbs::clock_now;
-use super::watchers::Watchers;
 use super::*;
 use crate::events::Events;
 use crate::link::Link;
@@ -56,8 +56,7 @@ pub struct Core {
     pub(super) seen: BTreeMap<String, InterfaceState>,
     pub(super) reload: Reload,
     pub(super) stop: Option<Stop>,
-    pub(super) questions: BTreeMap<u64, Question>,
-    pub(super) question: u64,
+    pub(super) questions: Questions,
     pub(super) pair: Pair,
     pub(super) recorder: Recorder,
     /// Faults that only the elector knows, by group, as of its last answer.
@@ -106,6 +105,8 @@ impl Core {
         let memory = Memory::new(
             spared_state::history::Store::new(state_dir(&options)),
             &setup.host.node,
+            now,
+            &clock::now_ms(),
         );
         let recorder = Recorder::new(Writer::start(&options.runtime_dir));
         Ok(Self {
@@ -130,8 +131,7 @@ impl Core {
             seen: BTreeMap::new(),
             reload: Reload::default(),
             stop: None,
-            questions: BTreeMap::new(),
-            question: 0,
+            questions: Questions::default(),
             pair: Pair::default(),
             recorder,
             group_faults: BTreeMap::new(),

@@ -12,10 +12,11 @@ use spared_pair::{
     PairFacts, PeerLife, PluginFacts, Role, Verdict,
 };
 use spared_process::clock;
+use spared_requests::rows::Details;
 use spared_worker::message::{self, Family};
 
 use super::core::Core;
-use super::look::{Details, Look};
+use super::look::Look;
 use super::verbs::clock_now;
 
 /// Failing checks that the peer is told of.

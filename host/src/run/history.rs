@@ -1,116 +1,24 @@
 //! History of role changes: each is an event, and is kept over restarts with the quality of both nodes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use spared_control::{Answer, Request};
-use spared_pair::{Fitness, History, RoleChange, history};
+use spared_pair::{Fitness, RoleChange, history};
 use spared_process::clock;
-use spared_state::history::Store;
+use spared_requests::questions::{Asker, Asking, Question, STATUS_TIMEOUT, There};
 use spared_worker::message::{Cause, Role};
 
 use super::core::Core;
-use super::requests::{Asker, Asking, Question, STATUS_TIMEOUT};
 use crate::events::{Kind, Notice};
 
 /// Changes that `sparectl history` shows.
 const SHOWN_MAX: usize = 100;
-/// Failing checks kept with a change, for each node.
-const FAILING_MAX: usize = 3;
-/// Least time between two writes.
-const GATHER: Duration = Duration::from_millis(100);
-/// Longest wait for the disk when the daemon ends.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// History of this node.
-#[derive(Debug)]
-pub struct Memory {
-    history: History,
-    store: Store,
-    /// Time of the next write. None: nothing new.
-    due: Option<Instant>,
-    /// Time of the last write.
-    written: Option<Instant>,
-    /// Last fitness that the peer reported.
-    peer: Option<Fitness>,
-}
-
-/// History of the peer. None until it has answered.
-pub type There = Option<Vec<RoleChange>>;
-
-impl Memory {
-    /// Reads the history of earlier runs.
-    pub fn new(store: Store, node: &str) -> Self {
-        let mut history = store.read();
-        let own = Fitness {
-            node: node.to_owned(),
-            quality: 100,
-            ..Fitness::default()
-        };
-        let is_new = history.handle_start(&clock::now_ms(), &own);
-        Self {
-            due: is_new.then(Instant::now),
-            history,
-            store,
-            written: None,
-            peer: None,
-        }
-    }
-
-    pub fn changes(&self) -> &[RoleChange] {
-        self.history.changes()
-    }
-
-    pub fn next_timeout(&self) -> Option<Instant> {
-        self.due
-    }
-
-    pub fn handle_timeout(&mut self, now: Instant) {
-        if self.due.is_some_and(|due| now >= due) {
-            self.due = None;
-            self.written = Some(now);
-            self.store.write(&self.history);
-        }
-    }
-
-    /// Reason why what is remembered would be lost by a restart.
-    pub fn fault(&self) -> Option<String> {
-        self.store.fault()
-    }
-
-    /// Nothing is remembered from now on.
-    pub fn close(mut self) {
-        if self.due.is_some() {
-            self.store.write(&self.history);
-        }
-        self.store.flush(PATIENCE);
-    }
-
-    fn push(&mut self, change: RoleChange) {
-        self.history.push(change);
-        self.plan_write();
-    }
-
-    fn complete(&mut self, peer: &Fitness) {
-        if self.history.handle_peer_fitness(&clock::now_ms(), peer) {
-            self.plan_write();
-        }
-    }
-
-    fn plan_write(&mut self) {
-        // a single change is written at once, changes in quick succession together
-        let now = Instant::now();
-        let due = self.written.map_or(now, |at| now.max(at + GATHER));
-        self.due.get_or_insert(due);
-    }
-}
 
 impl Core {
     /// Records that a group changed its role.
     pub(super) fn record_change(&mut self, group: String, from: Role, to: Role, cause: Cause) {
-        let (mut own, mut peer) = (self.fitness(), self.peer_fitness());
-        for fitness in [&mut own].into_iter().chain(&mut peer) {
-            fitness.failing.truncate(FAILING_MAX);
-        }
+        let own = self.fitness().brief();
+        let peer = self.peer_fitness().map(Fitness::brief);
         let change = RoleChange {
             at: clock::now_ms(),
             group,
@@ -120,7 +28,7 @@ impl Core {
         let text = format!("{} -> {}: {}", from.word(), to.word(), change.why);
         let notice = Notice::new(Kind::Role, text).of_group(&change.group);
         self.events.record(notice.because(&change.reason));
-        self.memory.push(change);
+        self.memory.push(Instant::now(), change);
     }
 
     /// Fitness of this node.
@@ -135,7 +43,7 @@ impl Core {
 
     /// Last reported fitness of the peer.
     pub(super) fn peer_fitness(&self) -> Option<Fitness> {
-        let known = self.memory.peer.as_ref();
+        let known = self.memory.peer();
         let known = known.filter(|it| self.pair_name() == Some(&it.node));
         known.cloned()
     }
@@ -145,15 +53,14 @@ impl Core {
         let Some(facts) = self.pair.peer.facts() else {
             return;
         };
-        let mut peer = Fitness {
+        let peer = Fitness {
             node: self.peer_name().unwrap_or_default().to_owned(),
             quality: facts.quality,
             failing: facts.failing.clone(),
             said: Some(clock::now()),
         };
-        self.memory.peer = Some(peer.clone());
-        peer.failing.truncate(FAILING_MAX);
-        self.memory.complete(&peer);
+        self.memory
+            .handle_peer(Instant::now(), &clock::now_ms(), peer);
     }
 
     // ---- requests
@@ -171,9 +78,9 @@ impl Core {
     }
 
     // Asks the peer for its history too.
-    pub(super) fn ask_both(&mut self, now: Instant, mut question: Question) {
-        question.there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnHistory);
-        self.await_answers(now, question);
+    pub(super) fn ask_both(&mut self, now: Instant, question: Question) {
+        let there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnHistory);
+        self.await_answers(now, question.asks_peer(there));
     }
 
     pub(super) fn history(&self, there: There) -> Answer {

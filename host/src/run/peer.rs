@@ -8,17 +8,16 @@ use spared_control::Difference;
 use spared_link::word::Word;
 use spared_message::clean;
 use spared_pair::quality::{self, Change, CheckReport, Refused};
-use spared_pair::{NodeFacts, PluginFacts};
+use spared_pair::{Lasting, NodeFacts, PluginFacts};
 use spared_peer::joining::Joining;
 use spared_peer::keys::flatten;
 use spared_peer::{File, Peer, scopes};
 use spared_process::clock;
 use spared_process::limit::Limit;
+use spared_process::pace::Pace;
 use spared_worker::message::{Forced, Scope};
 
 use super::core::Core;
-use super::findings::Watched;
-use super::pace::Pace;
 use super::verbs::clock_now;
 use crate::events::{Kind, Notice};
 
@@ -49,7 +48,7 @@ pub struct Pair {
     /// Differences that were recorded as events.
     told: Vec<Difference>,
     /// Findings at the last look.
-    pub(super) watched: Watched,
+    pub(super) watched: Lasting,
     /// Limit of events that the peer causes.
     limit: Option<Limit>,
     /// Some of this state may have changed.

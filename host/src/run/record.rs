@@ -10,10 +10,11 @@ use spared_control::LinkStatus;
 use spared_group::name_of;
 use spared_pair::SilentElector;
 use spared_process::clock;
+use spared_requests::questions::{Answered, Unanswered};
+use spared_requests::rows::split_rows;
 use spared_ring::{Second, Writer};
 
 use super::core::Core;
-use crate::supervisor::{Answered, Unanswered};
 
 const TOTALS: &str = "totals";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -107,7 +108,7 @@ impl Core {
         match result {
             Ok(answered) => {
                 let mut faults = BTreeMap::new();
-                second.elector = self.split_rows(&plugin, answered.rows, &mut faults);
+                second.elector = split_rows(&self.groups, &plugin, answered.rows, &mut faults);
                 self.group_faults = faults;
                 self.recorder.answers.note(now, &plugin);
             }
@@ -130,7 +131,7 @@ impl Core {
                 if self.recorder.answers.silent(now).is_some() {
                     self.group_faults.clear();
                 }
-                let id = self.next_number();
+                let id = self.questions.next_number();
                 self.recorder.open = Some((id, plugin.clone(), second));
                 let words = vec![TOTALS.to_owned()];
                 let until = now + ANSWER_TIMEOUT;

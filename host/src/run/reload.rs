@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use spared_config::{Fault, Host, Link, Plugin, Setup};
 use spared_control::{Answer, ErrorCode};
 use spared_process::clock;
+use spared_requests::lost;
+use spared_worker::message::Role;
 
 use super::core::{Core, nanoseconds};
 use super::terms;
@@ -145,6 +147,22 @@ impl Core {
             Stage::Checking { faults, .. } => self.refuse_reload(now, faults),
             other => self.reload.stage = other,
         }
+    }
+
+    /// A sentence for each active group with addresses that are in the old file and not in the new one.
+    fn lost_addresses(&self, setup: &Setup) -> Vec<String> {
+        let active = self.groups.iter().filter(|it| it.1.role == Role::Active);
+        let lost = active.filter_map(|(name, group)| {
+            let old = &self.supervisor.settings(&group.owner)?.text;
+            let new = setup.plugin(&group.owner).filter(|it| it.enabled);
+            let held = group.claims.addresses.iter().map(|it| it.address);
+            let lost = lost(held, old, new.map_or("", |plugin| &plugin.text));
+            (!lost.is_empty()).then(|| {
+                let (node, lost) = (&self.setup.host.node, lost.join(", "));
+                format!("{name}: {node} is active, and would lose {lost} at once")
+            })
+        });
+        lost.collect()
     }
 
     fn refuse_reload(&mut self, now: Instant, faults: Vec<Fault>) {

@@ -196,7 +196,7 @@ impl Core {
             Call::Add { group, claims } => self.handle_addition(now, &ticket, group, claims),
             Call::Watch { what } => {
                 self.answer_call(now, &ticket, 0);
-                self.set_watcher(now, &plugin, what);
+                self.watchers.set(now, &plugin, what);
             }
             Call::Claim { .. } | Call::Publish { .. } | Call::Announce { .. } => {
                 self.handle_group_call(now, &plugin, number, call);

@@ -1,91 +1,14 @@
 //! Requests: of clients over the control socket, and of the peer over the link.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::time::Instant;
 
-use spared_control::{Answer, ErrorCode, Request, Status};
-use spared_requests::View;
-use spared_requests::switch::Switch;
-use spared_worker::message::Row;
+use spared_control::{Answer, ErrorCode, Request};
+use spared_requests::questions::{Answered, Asker, Asking, Question, STATUS_TIMEOUT, Unanswered};
+use spared_requests::{Caller, View, words};
 
 use super::core::Core;
-use super::history::There;
-use super::look::{kind, value};
-use super::words;
-use crate::control::{Asked, Caller, refusal};
-use crate::supervisor::{Answered, Unanswered};
-
-/// Time for the peer's half of an answer, and for the rows of all plugins in `status`.
-pub const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time for the rows of plugins if the peer asks: the answer must reach it within its `STATUS_TIMEOUT`.
-const HALF_TIMEOUT: Duration = Duration::from_millis(600);
-/// Time for another verb of a plugin, which may have to search all its records. sparectl waits 15 s.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
-
-/// Receiver of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asker {
-    Client(u64),
-    /// The peer, by the number of its question.
-    Peer(u64),
-    /// Plugins that watch the status.
-    Watchers,
-}
-
-/// A request that waits for plugins, for the peer, or for a switchover.
-#[derive(Debug)]
-pub struct Question {
-    pub(super) asker: Asker,
-    pub(super) kind: Asking,
-    /// Queries not yet answered, with the plugin of each.
-    waiting: BTreeMap<u64, String>,
-    rows: BTreeMap<String, Vec<Row>>,
-    /// A plugin's answer calls for attention.
-    attention: bool,
-    /// An answer was too long: rows are missing.
-    missing: bool,
-    /// Number of the question to the peer, until it is answered.
-    pub(super) there: Option<u64>,
-}
-
-#[derive(Debug)]
-pub enum Asking {
-    /// The status, with the peer's half. None: of this node alone.
-    Status(Option<Half>),
-    /// The history, with that of the peer.
-    History(There),
-    /// Causes of one group or all, with the history of the peer.
-    Why(Option<String>, There),
-    Plugin,
-    /// The peer's answer, unchanged.
-    Node(Option<Answer>),
-    Switch(Switch),
-}
-
-/// The peer's half of the status. None until it has answered.
-pub type Half = Option<Box<Status>>;
-
-impl Question {
-    pub(super) fn new(asker: Asker, kind: Asking) -> Self {
-        Self {
-            asker,
-            kind,
-            waiting: BTreeMap::new(),
-            rows: BTreeMap::new(),
-            attention: false,
-            missing: false,
-            there: None,
-        }
-    }
-
-    fn is_complete(&self) -> bool {
-        let switched = match &self.kind {
-            Asking::Switch(switch) => switch.is_complete(),
-            _ => true,
-        };
-        switched && self.waiting.is_empty() && self.there.is_none()
-    }
-}
+use crate::control::{Asked, refusal};
 
 impl Core {
     /// What this node knows, for requests.
@@ -168,10 +91,9 @@ impl Core {
 
     /// Asks the plugins for rows, and, if `whole`, the peer for its half.
     pub(super) fn ask_status(&mut self, now: Instant, asker: Asker, whole: bool) {
-        let mut question = Question::new(asker, Asking::Status(whole.then_some(None)));
-        if whole {
-            question.there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnStatus);
-        }
+        let there = whole.then(|| self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnStatus));
+        let question = Question::new(asker, Asking::Status(whole.then_some(None)));
+        let question = question.asks_peer(there.flatten());
         let status = ["status".to_owned()];
         let names = self.supervisor.names().into_iter();
         let plugins = names.filter(|name| {
@@ -224,38 +146,23 @@ impl Core {
     fn ask(
         &mut self,
         now: Instant,
-        mut question: Question,
+        question: Question,
         plugins: BTreeSet<String>,
         argv: &[String],
     ) {
-        for plugin in plugins {
-            let id = self.next_number();
-            question.waiting.insert(id, plugin);
-        }
-        let patience = match (argv, question.asker) {
-            ([word], Asker::Client(_)) if word == "status" => STATUS_TIMEOUT,
-            ([word], _) if word == "status" => HALF_TIMEOUT,
-            _ => QUERY_TIMEOUT,
-        };
-        let until = now + patience;
-        let asked = question.waiting.clone();
-        self.await_answers(now, question);
-        for (id, plugin) in asked {
+        let until = now + question.patience(argv);
+        let (queries, ended) = self.questions.begin_queries(question, plugins);
+        for (id, plugin) in queries {
             self.supervisor
                 .query(now, until, &plugin, argv.to_vec(), id);
         }
+        self.end(now, ended);
     }
 
     /// Keeps a question until it is complete.
     pub(super) fn await_answers(&mut self, now: Instant, question: Question) {
-        let number = self.next_number();
-        self.questions.insert(number, question);
-        self.end_if_complete(now, number);
-    }
-
-    pub(super) fn next_number(&mut self) -> u64 {
-        self.question += 1;
-        self.question
+        let ended = self.questions.begin(question);
+        self.end(now, ended);
     }
 
     pub(super) fn handle_answered(
@@ -267,47 +174,20 @@ impl Core {
         if self.recorder.awaits(id) {
             return self.handle_totals(now, result);
         }
-        let asked = self
-            .questions
-            .iter_mut()
-            .find(|(_, q)| q.waiting.contains_key(&id));
-        let Some((number, question)) = asked.map(|(number, question)| (*number, question)) else {
-            return;
-        };
-        let Some(plugin) = question.waiting.remove(&id) else {
-            return;
-        };
-        if let (Asking::Plugin, Err(unanswered)) = (&question.kind, &result) {
-            let code = match unanswered.unknown_words {
-                true => ErrorCode::Usage,
-                false => ErrorCode::Failed,
-            };
-            let (asker, answer) = (question.asker, refusal(code, unanswered.why.clone()));
-            self.questions.remove(&number);
-            return self.reply(now, asker, &answer);
-        }
-        let answered = result.unwrap_or_default();
-        question.rows.insert(plugin, answered.rows);
-        question.attention |= answered.attention;
-        question.missing |= answered.missing;
-        self.end_if_complete(now, number);
+        let ended = self.questions.handle_answered(id, result);
+        self.end(now, ended);
     }
 
-    pub(super) fn end_if_complete(&mut self, now: Instant, number: u64) {
-        let complete = self.questions.get(&number).map(Question::is_complete);
-        if complete == Some(true) {
-            if let Some(question) = self.questions.remove(&number) {
-                self.end_question(now, question);
-            }
-        }
-    }
-
-    fn end_question(&mut self, now: Instant, question: Question) {
+    /// Answers a question that is complete.
+    pub(super) fn end(&mut self, now: Instant, ended: Option<Question>) {
+        let Some(mut question) = ended else { return };
         self.renew_missing();
-        let answer = match question.kind {
+        let asker = question.asker;
+        let kind = std::mem::replace(&mut question.kind, Asking::Plugin);
+        let answer = match kind {
             Asking::Status(there) => {
                 let look = self.look(question.rows);
-                if question.asker == Asker::Watchers {
+                if asker == Asker::Watchers {
                     return self.tell_watchers(now, &look);
                 }
                 let mut status = self.status(&look);
@@ -320,24 +200,11 @@ impl Core {
             }
             Asking::History(there) => self.history(there),
             Asking::Why(group, there) => self.why(group.as_deref(), there),
-            Asking::Plugin => {
-                let rows: Vec<Row> = question.rows.into_values().flatten().collect();
-                let kinds = rows.iter();
-                Answer::Rows {
-                    kinds: kinds
-                        .filter_map(|row| Some((row.key.clone(), kind(&row.value)?)))
-                        .collect(),
-                    rows: rows
-                        .into_iter()
-                        .map(|row| (row.key, value(row.value)))
-                        .collect(),
-                    attention: question.attention,
-                    missing: question.missing,
-                }
-            }
+            Asking::Plugin => question.into_rows(),
             Asking::Node(answer) => answer.unwrap_or_else(|| self.no_answer()),
             Asking::Switch(switch) => switch.answer(),
+            Asking::Refused(answer) => answer,
         };
-        self.reply(now, question.asker, &answer);
+        self.reply(now, asker, &answer);
     }
 }

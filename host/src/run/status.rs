@@ -7,11 +7,12 @@ use spared_control::{GroupStatus, InterfaceStatus, PeerStatus, Status, Value, Ve
 use spared_group::{Group, name_of};
 use spared_kernel::FenceState;
 use spared_process::clock;
+use spared_requests::rows::Details;
 use spared_worker::message::Forced;
 
 use super::core::Core;
 use super::facts::quality_of;
-use super::look::{Details, Look};
+use super::look::Look;
 
 impl Core {
     /// Status of this node, without rows that concern no group.

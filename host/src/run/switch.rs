@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use spared_pair::CauseKind;
 use spared_process::clock;
+use spared_requests::questions::{Asker, Asking, Question};
 use spared_requests::switch::{Plan, Switch};
 use spared_worker::message::Cause;
 
 use super::core::Core;
-use super::requests::{Asker, Asking, Question};
 
 impl Core {
     pub(super) fn switch(
@@ -31,7 +31,7 @@ impl Core {
             match plan {
                 Plan::Move(step) => {
                     let hint = self.view().goes_back(&step);
-                    let wish = self.next_number();
+                    let wish = self.questions.next_number();
                     begun.push((wish, step.group.clone()));
                     switch.begin(wish, step, hint);
                 }
@@ -53,17 +53,7 @@ impl Core {
         wish: u64,
         result: Result<Vec<String>, String>,
     ) {
-        let ended = self.questions.iter_mut().find_map(|(number, question)| {
-            let Asking::Switch(switch) = &mut question.kind else {
-                return None;
-            };
-            switch.awaits(wish).then_some((number, switch))
-        });
-        let Some((number, switch)) = ended else {
-            return;
-        };
-        let number = *number;
-        switch.end(wish, result);
-        self.end_if_complete(now, number);
+        let ended = self.questions.handle_switched(wish, result);
+        self.end(now, ended);
     }
 }

@@ -1,312 +1,50 @@
-//! Plugins that watch the pair, by `spared.status/1`: its state once a second if it changed, and its
-//! events. Both are bounded, and none is waited for.
+//! Plugins that watch the pair, in the loop: the status is asked as for a client, and told with the events.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
-use spared_abi::{
-    LOG_ERROR, LOG_INFO, LOG_WARN, VERDICT_ALONE, VERDICT_CONFLICT, VERDICT_NONE, VERDICT_OK,
-    VERDICT_UNKNOWN, VERDICT_WARN, WATCH_EVENTS, WATCH_STATUS,
-};
-use spared_pair::{Finding, Headline, Verdict, Word};
-use spared_process::codec::encode;
-use spared_process::limit::Limit;
-use spared_worker::message::{EventRecord, FindingRecord, GroupHeadline, PairStatus, ToWorker};
+use spared_requests::questions::Asker;
+use spared_requests::watchers::with_verdict;
+use spared_worker::message::{PairStatus, ToWorker};
 
 use super::core::Core;
 use super::look::Look;
-use super::requests::Asker;
-use crate::events::Recorded;
-
-/// Events told to a plugin in a second, and at once.
-const EVENTS_PER_S: u32 = 20;
-const EVENTS_BURST: u32 = 100;
-/// Groups and findings of a status, and characters of a text.
-const GROUPS_MAX: usize = 256;
-const FINDINGS_MAX: usize = 64;
-const TEXT_MAX: usize = 256;
-
-/// The plugins that watch.
-#[derive(Debug, Default)]
-pub struct Watchers {
-    plugins: BTreeMap<String, Watcher>,
-    /// A status was asked for and has not come.
-    is_asked: bool,
-}
-
-#[derive(Debug)]
-struct Watcher {
-    what: u32,
-    /// Status that it was last told.
-    told: Option<PairStatus>,
-    limit: Limit,
-    lost: u64,
-}
-
-impl Watchers {
-    fn set(&mut self, now: Instant, plugin: &str, what: u32) {
-        let new = || Watcher {
-            what,
-            told: None,
-            limit: Limit::new(EVENTS_PER_S, EVENTS_BURST, now),
-            lost: 0,
-        };
-        let watcher = self.plugins.entry(plugin.to_owned()).or_insert_with(new);
-        watcher.what = what;
-        watcher.told = None;
-    }
-
-    /// Forgets a plugin whose worker has ended.
-    pub fn forget(&mut self, plugin: &str) {
-        self.plugins.remove(plugin);
-    }
-
-    fn want_events(&self) -> bool {
-        self.plugins.values().any(|it| it.what & WATCH_EVENTS != 0)
-    }
-
-    fn want_status(&self) -> bool {
-        self.plugins.values().any(|it| it.what & WATCH_STATUS != 0)
-    }
-
-    /// The messages about an event.
-    fn event(&mut self, now: Instant, event: &EventRecord) -> Vec<(String, ToWorker)> {
-        let mut messages = Vec::new();
-        let watching = self
-            .plugins
-            .iter_mut()
-            .filter(|(_, it)| it.what & WATCH_EVENTS != 0);
-        for (plugin, watcher) in watching {
-            if !watcher.limit.take(now) {
-                watcher.lost += 1;
-                continue;
-            }
-            let lost = std::mem::take(&mut watcher.lost);
-            let event = EventRecord {
-                lost,
-                ..event.clone()
-            };
-            messages.push((plugin.clone(), ToWorker::Event(event)));
-        }
-        messages
-    }
-
-    /// The messages about a status, for those who were told another one.
-    fn status(&mut self, status: &PairStatus) -> Vec<(String, ToWorker)> {
-        let mut messages = Vec::new();
-        let watching = self
-            .plugins
-            .iter_mut()
-            .filter(|(_, it)| it.what & WATCH_STATUS != 0);
-        for (plugin, watcher) in watching {
-            if watcher.told.as_ref() != Some(status) {
-                watcher.told = Some(status.clone());
-                messages.push((plugin.clone(), ToWorker::Status(status.clone())));
-            }
-        }
-        messages
-    }
-}
 
 impl Core {
-    /// A plugin watches from now on. It is told at the next second: however often it asks, the others
-    /// are asked once.
-    pub(super) fn set_watcher(&mut self, now: Instant, plugin: &str, what: u32) {
-        self.watchers.set(now, plugin, what);
-    }
-
     /// Runs once a second: asks for the status, as for a client, if a plugin watches it.
     pub(super) fn ask_for_watchers(&mut self, now: Instant) {
-        if self.watchers.want_status() && !self.watchers.is_asked && self.stop.is_none() {
-            self.watchers.is_asked = true;
+        if self.stop.is_none() && self.watchers.ask() {
             self.ask_status(now, Asker::Watchers, false);
         }
     }
 
     pub(super) fn tell_watchers(&mut self, now: Instant, look: &Look) {
-        self.watchers.is_asked = false;
         let verdict = self.verdict(look);
-        let status = self.watched_status(verdict);
-        for (plugin, message) in self.watchers.status(&status) {
-            self.supervisor.send(now, &plugin, &message, &[]);
-        }
-    }
-
-    fn watched_status(&self, verdict: Verdict) -> PairStatus {
-        let groups = verdict.headlines.iter().take(GROUPS_MAX);
-        let groups: Vec<_> = groups.map(|it| self.group_headline(it)).collect();
-        let findings = verdict.findings.iter().take(FINDINGS_MAX);
-        let findings: Vec<_> = findings.map(record_of).collect();
-        let all = verdict.headlines.len() + verdict.findings.len();
-        bounded(PairStatus {
-            verdict: verdict_of(verdict.word),
+        let status = PairStatus {
             quality: self.quality.number(),
             ready: self.pair.missing.is_empty(),
             link_up: self.link_is_up(),
             node: self.setup.host.node.clone(),
             peer: self.pair_name().unwrap_or_default().to_owned(),
-            left_out: u32::try_from(all - groups.len() - findings.len()).unwrap_or(u32::MAX),
-            groups,
-            findings,
-        })
-    }
-
-    fn group_headline(&self, headline: &Headline) -> GroupHeadline {
-        let name = headline.group.as_deref().unwrap_or_default();
-        GroupHeadline {
-            verdict: verdict_of(headline.word),
-            group: cut(name),
-            headline: cut(&headline.text),
-            role: self.groups.get(name).map(|group| group.role),
-        }
+            ..PairStatus::default()
+        };
+        let status = with_verdict(status, &verdict, &self.groups);
+        let messages = self.watchers.handle_status(&status);
+        self.send_all(now, messages);
     }
 
     /// Tells the events that were recorded since the last call.
     pub(super) fn tell_events(&mut self, now: Instant) {
         for recorded in self.events.take_new() {
-            if !self.watchers.want_events() {
-                continue;
-            }
-            let event = event_of(&recorded);
-            for (plugin, message) in self.watchers.event(now, &event) {
-                self.supervisor.send(now, &plugin, &message, &[]);
-            }
-        }
-    }
-}
-
-/// Leaves out groups and findings until it fits a record; one that does not would end the worker.
-fn bounded(mut status: PairStatus) -> PairStatus {
-    loop {
-        let message = ToWorker::Status(status);
-        let is_long = encode(&message).is_err();
-        let ToWorker::Status(tried) = message else {
-            return PairStatus::default();
-        };
-        status = tried;
-        let all = status.groups.len() + status.findings.len();
-        if !is_long || all == 0 {
-            return status;
-        }
-        status.groups.truncate(status.groups.len() / 2);
-        status.findings.truncate(status.findings.len() / 2);
-        let kept = status.groups.len() + status.findings.len();
-        status.left_out += u32::try_from(all - kept).unwrap_or_default();
-    }
-}
-
-fn event_of(recorded: &Recorded) -> EventRecord {
-    let event = &recorded.event;
-    EventRecord {
-        level: match recorded.level {
-            log::Level::Error => LOG_ERROR,
-            log::Level::Warn => LOG_WARN,
-            _ => LOG_INFO,
-        },
-        lost: 0,
-        at: event.at.clone(),
-        kind: event.event.clone(),
-        group: cut(event.group.as_deref().unwrap_or_default()),
-        reason: cut(event.reason.as_deref().unwrap_or_default()),
-        text: cut(&event.text),
-    }
-}
-
-fn record_of(finding: &Finding) -> FindingRecord {
-    FindingRecord {
-        id: finding.id.clone(),
-        node: cut(&finding.node),
-        thing: cut(&finding.thing),
-        text: cut(&finding.text),
-        todo: cut(&finding.todo),
-    }
-}
-
-fn cut(text: &str) -> String {
-    text.chars().take(TEXT_MAX).collect()
-}
-
-fn verdict_of(word: Word) -> u32 {
-    match word {
-        Word::Ok => VERDICT_OK,
-        Word::Warn => VERDICT_WARN,
-        Word::Unknown => VERDICT_UNKNOWN,
-        Word::Alone => VERDICT_ALONE,
-        Word::Conflict => VERDICT_CONFLICT,
-        Word::None => VERDICT_NONE,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn event() -> EventRecord {
-        EventRecord {
-            level: LOG_INFO,
-            lost: 0,
-            at: String::new(),
-            kind: "role".to_owned(),
-            group: String::new(),
-            reason: String::new(),
-            text: String::new(),
+            let messages = self
+                .watchers
+                .handle_event(now, recorded.level, &recorded.event);
+            self.send_all(now, messages);
         }
     }
 
-    #[test]
-    fn a_flood_of_events_is_counted_and_not_told() {
-        let now = Instant::now();
-        let mut watchers = Watchers::default();
-        watchers.set(now, "lamp", WATCH_EVENTS);
-        let told: usize = (0..150).map(|_| watchers.event(now, &event()).len()).sum();
-        assert_eq!(told, EVENTS_BURST as usize);
-        let later = now + std::time::Duration::from_secs(1);
-        let messages = watchers.event(later, &event());
-        let [(_, ToWorker::Event(next))] = &messages[..] else {
-            panic!("{messages:?}");
-        };
-        assert_eq!(next.lost, 50);
-        assert_eq!(watchers.status(&PairStatus::default()), []);
-    }
-
-    #[test]
-    fn a_status_is_told_once_to_each_and_again_when_it_changes() {
-        let mut watchers = Watchers::default();
-        watchers.set(Instant::now(), "lamp", WATCH_STATUS);
-        let mut status = PairStatus::default();
-        assert_eq!(watchers.status(&status).len(), 1);
-        assert_eq!(watchers.status(&status).len(), 0);
-        status.verdict = VERDICT_NONE;
-        assert_eq!(watchers.status(&status).len(), 1);
-        watchers.forget("lamp");
-        assert_eq!(watchers.status(&PairStatus::default()).len(), 0);
-    }
-
-    #[test]
-    fn the_greatest_status_fits_a_record() {
-        let text = "\u{10348}".repeat(TEXT_MAX + 9);
-        let finding = record_of(&Finding {
-            id: "SP-0401".to_owned(),
-            node: text.clone(),
-            thing: text.clone(),
-            text: text.clone(),
-            todo: text.clone(),
-            ..Finding::default()
-        });
-        let group = GroupHeadline {
-            verdict: 0,
-            group: cut(&text),
-            headline: cut(&text),
-            role: None,
-        };
-        let status = bounded(PairStatus {
-            groups: vec![group; GROUPS_MAX],
-            findings: vec![finding; FINDINGS_MAX],
-            ..PairStatus::default()
-        });
-        assert!(encode(&ToWorker::Status(status.clone())).is_ok());
-        let kept = status.groups.len() + status.findings.len();
-        assert_eq!(status.left_out as usize, GROUPS_MAX + FINDINGS_MAX - kept);
-        assert!(kept > 0);
+    fn send_all(&mut self, now: Instant, messages: Vec<(String, ToWorker)>) {
+        for (plugin, message) in messages {
+            self.supervisor.send(now, &plugin, &message, &[]);
+        }
     }
 }

@@ -5,11 +5,10 @@ use std::time::Instant;
 use spared_control::{Answer, ErrorCode, GroupWhy};
 use spared_group::Group;
 use spared_pair::{UNDO, history};
+use spared_requests::questions::{Asker, Asking, Question, There};
 use spared_worker::message::{Cause, Forced, Role};
 
 use super::core::Core;
-use super::history::There;
-use super::requests::{Asker, Asking, Question};
 use crate::control::refusal;
 
 impl Core {

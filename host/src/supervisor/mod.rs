@@ -38,7 +38,8 @@ use cgroup::ControlGroups;
 use check::Check;
 use plugin::{Plugin, State};
 use purpose::Purpose;
-pub use report::{Answered, Report, Returned, Unanswered};
+pub use report::{Report, Returned};
+use spared_requests::questions::{Answered, Unanswered};
 use worker::Running;
 
 /// Messages that one turn of the loop reads from one worker, so that none starves the others.

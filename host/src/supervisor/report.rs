@@ -1,7 +1,8 @@
 //! Reports of the supervisor to the host.
 
 use spared_config::Fault;
-use spared_worker::message::{Call, Row, Scope};
+use spared_requests::questions::{Answered, Unanswered};
+use spared_worker::message::{Call, Scope};
 
 use crate::events::Notice;
 
@@ -113,22 +114,4 @@ pub enum Returned {
     Live,
     /// The change is valid, but needs a restart of the plugin.
     Restart,
-}
-
-/// Answer to a query.
-#[derive(Debug, Default)]
-pub struct Answered {
-    pub rows: Vec<Row>,
-    /// The rows need attention.
-    pub attention: bool,
-    /// Some rows were left out, as the answer was too long.
-    pub missing: bool,
-}
-
-/// Why a query has no answer.
-#[derive(Debug)]
-pub struct Unanswered {
-    /// The plugin does not know the words of the query.
-    pub unknown_words: bool,
-    pub why: String,
 }

@@ -4,5 +4,6 @@
 #![forbid(unsafe_code)]
 
 pub mod history;
+pub mod memory;
 pub mod overrides;
 pub mod state_file;

@@ -1,15 +1,15 @@
 //! Verbs of plugins: which ones exist, who may use them, and answers that need no plugin.
 
-use spared_control::{Answer, ErrorCode};
-use spared_worker::message::{Descriptor, Verb};
+use spared_control::{Answer, ErrorCode, refusal};
+use spared_message::worker::{Descriptor, Verb};
 
-use crate::control::{Caller, refusal};
+use crate::Caller;
 
 /// The verb that the host answers for each plugin.
 const HELP: &str = "help";
 
 /// The answer, if the plugin need not be asked.
-pub(super) fn answer(
+pub fn answer(
     descriptor: &Descriptor,
     caller: &Caller,
     node: &str,
@@ -98,8 +98,8 @@ mod tests {
 
     #[test]
     fn who_may_only_read_may_say_what_asks_and_nothing_else() {
-        let own = Caller::here(rustix::process::geteuid().as_raw());
-        let stranger = Caller::here(4_000_000);
+        let own = Caller::here(1000, 1000);
+        let stranger = Caller::here(4_000_000, 1000);
         for caller in [&own, &stranger, &Caller::at("r2")] {
             assert_eq!(said(&VERBS, caller, &[]), None);
             assert_eq!(said(&VERBS, caller, &["status"]), None);
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_word_that_is_not_listed_is_answered_by_those_that_are() {
-        let own = Caller::here(rustix::process::geteuid().as_raw());
+        let own = Caller::here(1000, 1000);
         let usage = [
             "sparectl guests                     lists the guests",
             "sparectl guests status",

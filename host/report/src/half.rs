@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
 use spared_config::Options;
-use spared_control::{Answer, ErrorCode};
-use spared_report::{LIMIT, SIZE_MAX, words};
+use spared_control::{Answer, ErrorCode, refusal};
 use spared_sdk::child::{Child, Program};
 
-use crate::control::refusal;
+use crate::{LIMIT, SIZE_MAX, words};
 
 /// How long a report is kept for the peer, after its last question.
 const KEPT: Duration = Duration::from_secs(30);

@@ -3,32 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use spared_config::Setup;
-use spared_worker::message::Role;
 use toml::{Table, Value};
 
-use super::core::Core;
-
-impl Core {
-    /// A sentence for each active group with addresses that are in the old file and not in the new one. The
-    /// host does not interpret a plugin's file: it compares the addresses that occur anywhere in it.
-    pub(super) fn lost_addresses(&self, setup: &Setup) -> Vec<String> {
-        let active = self.groups.iter().filter(|it| it.1.role == Role::Active);
-        let lost = active.filter_map(|(name, group)| {
-            let old = &self.supervisor.settings(&group.owner)?.text;
-            let new = setup.plugin(&group.owner).filter(|it| it.enabled);
-            let held = group.claims.addresses.iter().map(|it| it.address);
-            let lost = lost(held, old, new.map_or("", |plugin| &plugin.text));
-            (!lost.is_empty()).then(|| {
-                let (node, lost) = (&self.setup.host.node, lost.join(", "));
-                format!("{name}: {node} is active, and would lose {lost} at once")
-            })
-        });
-        lost.collect()
-    }
-}
-
-fn lost(held: impl Iterator<Item = IpAddr>, old: &str, new: &str) -> Vec<String> {
+/// The addresses of `held` that stand in the old text of a file and not in the new one. A plugin's file is not
+/// interpreted: the addresses that occur anywhere in it are compared.
+pub fn lost(held: impl Iterator<Item = IpAddr>, old: &str, new: &str) -> Vec<String> {
     let (old, new) = (named(old), named(new));
     let lost = held.filter(|it| old.contains(it) && !new.contains(it));
     lost.map(|it| it.to_string()).collect()

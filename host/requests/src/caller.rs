@@ -1,0 +1,105 @@
+//! Who asks, and what they may ask.
+
+use spared_control::Request;
+
+/// Origin of a request: the user id that the kernel reports, or the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub uid: u32,
+    /// Root, or the user who runs the host.
+    is_root: bool,
+    /// The peer that relays the request, for a user whom it has authorised.
+    node: Option<String>,
+}
+
+impl Caller {
+    /// A caller on this node; `own` is the user who runs the host.
+    pub fn here(uid: u32, own: u32) -> Self {
+        let is_root = uid == 0 || uid == own;
+        Self {
+            uid,
+            is_root,
+            node: None,
+        }
+    }
+
+    /// A caller over the link. Fewer requests pass there, whoever the user is.
+    pub fn at(node: &str) -> Self {
+        Self {
+            uid: 0,
+            is_root: true,
+            node: Some(node.to_owned()),
+        }
+    }
+
+    /// True if the caller may send the request: root and the user who runs the host may send all, others
+    /// read-only ones. Verbs of plugins are checked later, by [`may_change`](Self::may_change).
+    pub fn may(&self, request: &Request) -> bool {
+        match request {
+            _ if self.is_root => true,
+            Request::Node { request, .. } => Self::reads(request),
+            request => Self::reads(request),
+        }
+    }
+
+    /// True if the caller may use verbs of plugins that change something.
+    pub fn may_change(&self) -> bool {
+        self.node.is_none() && self.is_root
+    }
+
+    /// True if the caller is on this node.
+    pub fn is_here(&self) -> bool {
+        self.node.is_none()
+    }
+
+    /// True for read-only requests. Verbs of plugins pass too: they are checked later.
+    pub fn reads(request: &Request) -> bool {
+        matches!(
+            request,
+            Request::Status
+                | Request::OwnStatus
+                | Request::Why { .. }
+                | Request::History
+                | Request::OwnHistory
+                | Request::Events { .. }
+                | Request::Plugins
+                | Request::Plugin { .. }
+        )
+    }
+
+    /// True if a request may be asked across the link.
+    pub fn passes(request: &Request) -> bool {
+        let is_ours = matches!(request, Request::Switch { .. } | Request::OwnReport { .. });
+        is_ours || Self::reads(request)
+    }
+
+    /// Name for events: "root", "user 1000", or "somebody on r2".
+    pub fn name(&self) -> String {
+        match (&self.node, self.uid) {
+            (Some(node), _) => format!("somebody on {node}"),
+            (None, 0) => "root".to_owned(),
+            (None, uid) => format!("user {uid}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_reading_and_switching_crosses_the_link() {
+        let switch = Request::Switch {
+            group: None,
+            to: None,
+            anyway: false,
+        };
+        assert!(Caller::passes(&switch) && Caller::passes(&Request::Status));
+        assert!(Caller::passes(&Request::OwnReport { from: 0 }));
+        assert!(!Caller::passes(&Request::Reload { anyway: false }));
+        assert!(!Caller::passes(&Request::Freeze { for_ms: 1 }));
+        let request = Box::new(Request::Status);
+        let node = "r1".to_owned();
+        assert!(!Caller::passes(&Request::Node { node, request }));
+    }
+}

@@ -1,0 +1,335 @@
+//! Requests that wait: for plugins, for the peer, or for switchovers. Answers come in by number, and a
+//! question that has all of its own goes out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use spared_control::{Answer, ErrorCode, Status, refusal};
+use spared_message::worker::Row;
+use spared_pair::RoleChange;
+
+use crate::rows::{kind, value};
+use crate::switch::Switch;
+
+/// Time for the peer's half of an answer, and for the rows of all plugins in `status`.
+pub const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time for the rows of plugins if the peer asks: the answer must reach it within its `STATUS_TIMEOUT`.
+const HALF_TIMEOUT: Duration = Duration::from_millis(600);
+/// Time for another verb of a plugin, which may have to search all its records. sparectl waits 15 s.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// Receiver of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    Client(u64),
+    /// The peer, by the number of its question.
+    Peer(u64),
+    /// Plugins that watch the status.
+    Watchers,
+}
+
+/// What was asked, with the peer's part of the answer.
+#[derive(Debug)]
+pub enum Asking {
+    /// The status, with the peer's half. None: of this node alone.
+    Status(Option<Half>),
+    /// The history, with that of the peer.
+    History(There),
+    /// Causes of one group or all, with the history of the peer.
+    Why(Option<String>, There),
+    Plugin,
+    /// The peer's answer, unchanged.
+    Node(Option<Answer>),
+    Switch(Switch),
+    /// A plugin refused.
+    Refused(Answer),
+}
+
+/// The peer's half of the status. None until it has answered.
+pub type Half = Option<Box<Status>>;
+
+/// History of the peer. None until it has answered.
+pub type There = Option<Vec<RoleChange>>;
+
+/// A plugin's answer to a query.
+#[derive(Debug, Default)]
+pub struct Answered {
+    pub rows: Vec<Row>,
+    /// The rows need attention.
+    pub attention: bool,
+    /// Some rows were left out, as the answer was too long.
+    pub missing: bool,
+}
+
+/// Why a query has no answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// The plugin does not know the words of the query.
+    pub unknown_words: bool,
+    pub why: String,
+}
+
+/// A request, and the answers to it that have come.
+#[derive(Debug)]
+pub struct Question {
+    pub asker: Asker,
+    pub kind: Asking,
+    /// Rows of plugins, by plugin.
+    pub rows: BTreeMap<String, Vec<Row>>,
+    /// Queries not yet answered, with the plugin of each.
+    waiting: BTreeMap<u64, String>,
+    /// A plugin's answer calls for attention.
+    attention: bool,
+    /// An answer was too long: rows are missing.
+    missing: bool,
+    /// Number of the question to the peer, until it is answered.
+    there: Option<u64>,
+}
+
+impl Question {
+    pub fn new(asker: Asker, kind: Asking) -> Self {
+        Self {
+            asker,
+            kind,
+            rows: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            attention: false,
+            missing: false,
+            there: None,
+        }
+    }
+
+    /// Waits for the peer's answer of this number; None if the peer cannot be asked.
+    #[must_use]
+    pub fn asks_peer(self, there: Option<u64>) -> Self {
+        Self { there, ..self }
+    }
+
+    /// Time for the plugins to answer these words.
+    pub fn patience(&self, argv: &[String]) -> Duration {
+        match (argv, self.asker) {
+            ([word], Asker::Client(_)) if word == "status" => STATUS_TIMEOUT,
+            ([word], _) if word == "status" => HALF_TIMEOUT,
+            _ => QUERY_TIMEOUT,
+        }
+    }
+
+    /// The rows of all plugins that answered.
+    pub fn into_rows(self) -> Answer {
+        let rows: Vec<Row> = self.rows.into_values().flatten().collect();
+        let kinds = rows.iter();
+        Answer::Rows {
+            kinds: kinds
+                .filter_map(|row| Some((row.key.clone(), kind(&row.value)?)))
+                .collect(),
+            rows: rows
+                .into_iter()
+                .map(|row| (row.key, value(row.value)))
+                .collect(),
+            attention: self.attention,
+            missing: self.missing,
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        let switched = match &self.kind {
+            Asking::Switch(switch) => switch.is_complete(),
+            _ => true,
+        };
+        switched && self.waiting.is_empty() && self.there.is_none()
+    }
+
+    fn take_there(&mut self, answer: Option<Answer>) {
+        self.there = None;
+        match (&mut self.kind, answer) {
+            (Asking::Node(there), answer) => *there = answer,
+            (Asking::Status(Some(there)), Some(Answer::Status(status))) => *there = Some(status),
+            (
+                Asking::History(there) | Asking::Why(_, there),
+                Some(Answer::History { changes, .. }),
+            ) => *there = Some(changes),
+            _ => {}
+        }
+    }
+}
+
+/// The questions that wait. Each method that takes an answer returns the question it completes.
+#[derive(Debug, Default)]
+pub struct Questions {
+    open: BTreeMap<u64, Question>,
+    number: u64,
+}
+
+impl Questions {
+    /// A number for a query or a switchover.
+    pub fn next_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    /// Keeps a question until it is complete.
+    pub fn begin(&mut self, question: Question) -> Option<Question> {
+        let number = self.next_number();
+        self.open.insert(number, question);
+        self.take_complete(number)
+    }
+
+    /// Keeps a question to plugins. Returns the number of the query to each, and the question, if no plugin
+    /// is asked.
+    pub fn begin_queries(
+        &mut self,
+        mut question: Question,
+        plugins: BTreeSet<String>,
+    ) -> (Vec<(u64, String)>, Option<Question>) {
+        for plugin in plugins {
+            let id = self.next_number();
+            question.waiting.insert(id, plugin);
+        }
+        let queries = question.waiting.clone().into_iter().collect();
+        (queries, self.begin(question))
+    }
+
+    /// Handles a plugin's answer to the query of this number.
+    pub fn handle_answered(
+        &mut self,
+        id: u64,
+        result: Result<Answered, Unanswered>,
+    ) -> Option<Question> {
+        let mut open = self.open.iter_mut();
+        let (number, question) = open.find(|(_, it)| it.waiting.contains_key(&id))?;
+        let number = *number;
+        let plugin = question.waiting.remove(&id)?;
+        if let (Asking::Plugin, Err(unanswered)) = (&question.kind, &result) {
+            let code = match unanswered.unknown_words {
+                true => ErrorCode::Usage,
+                false => ErrorCode::Failed,
+            };
+            question.kind = Asking::Refused(refusal(code, unanswered.why.clone()));
+            return self.open.remove(&number);
+        }
+        let answered = result.unwrap_or_default();
+        question.rows.insert(plugin, answered.rows);
+        question.attention |= answered.attention;
+        question.missing |= answered.missing;
+        self.take_complete(number)
+    }
+
+    /// Handles the peer's answer to the question of this number; None: it did not answer.
+    pub fn handle_there(&mut self, id: u64, answer: Option<Answer>) -> Option<Question> {
+        let mut open = self.open.iter_mut();
+        let (number, question) = open.find(|(_, it)| it.there == Some(id))?;
+        let number = *number;
+        question.take_there(answer);
+        self.take_complete(number)
+    }
+
+    /// Handles the end of a switchover that a client waits for.
+    pub fn handle_switched(
+        &mut self,
+        wish: u64,
+        result: Result<Vec<String>, String>,
+    ) -> Option<Question> {
+        let mut open = self.open.iter_mut();
+        let (number, switch) = open.find_map(|(number, question)| match &mut question.kind {
+            Asking::Switch(switch) if switch.awaits(wish) => Some((*number, switch)),
+            _ => None,
+        })?;
+        switch.end(wish, result);
+        self.take_complete(number)
+    }
+
+    fn take_complete(&mut self, number: u64) -> Option<Question> {
+        let is_complete = self.open.get(&number).is_some_and(Question::is_complete);
+        is_complete.then(|| self.open.remove(&number)).flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::switch::Move;
+
+    fn question(kind: Asking) -> Question {
+        Question::new(Asker::Client(1), kind)
+    }
+
+    fn plugins(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_status_is_complete_when_all_plugins_and_the_peer_have_answered() {
+        let mut questions = Questions::default();
+        let asked = question(Asking::Status(Some(None))).asks_peer(Some(7));
+        let (queries, ended) = questions.begin_queries(asked, plugins(&["sets", "vrrp"]));
+        assert!(ended.is_none());
+        let [(sets, _), (vrrp, _)] = queries[..] else {
+            panic!("{queries:?}");
+        };
+        assert!(
+            questions
+                .handle_answered(sets, Ok(Answered::default()))
+                .is_none()
+        );
+        let status = Answer::Status(Box::default());
+        assert!(questions.handle_there(8, None).is_none(), "another one");
+        assert!(questions.handle_there(7, Some(status)).is_none());
+        let silent = Unanswered {
+            unknown_words: false,
+            why: "vrrp does not answer".to_owned(),
+        };
+        let ended = questions.handle_answered(vrrp, Err(silent));
+        let ended = ended.expect("all have answered");
+        assert!(matches!(ended.kind, Asking::Status(Some(Some(_)))));
+        assert_eq!(ended.rows.len(), 2, "a silent plugin has no rows");
+        assert!(questions.open.is_empty());
+    }
+
+    #[test]
+    fn a_question_that_nobody_has_to_answer_ends_at_once() {
+        let mut questions = Questions::default();
+        let asked = question(Asking::Status(None));
+        let (queries, ended) = questions.begin_queries(asked, plugins(&[]));
+        assert!(queries.is_empty() && ended.is_some());
+        let unheard = question(Asking::History(None)).asks_peer(None);
+        assert!(questions.begin(unheard).is_some());
+    }
+
+    #[test]
+    fn a_plugin_that_refuses_words_is_quoted() {
+        let mut questions = Questions::default();
+        let (queries, _) = questions.begin_queries(question(Asking::Plugin), plugins(&["sets"]));
+        let refused = Unanswered {
+            unknown_words: true,
+            why: "sets: no such set".to_owned(),
+        };
+        let ended = questions.handle_answered(queries[0].0, Err(refused));
+        let Asking::Refused(answer) = ended.expect("it is the only plugin").kind else {
+            panic!("not refused");
+        };
+        assert_eq!(answer, refusal(ErrorCode::Usage, "sets: no such set"));
+    }
+
+    #[test]
+    fn a_switch_ends_with_its_last_switchover() {
+        let mut questions = Questions::default();
+        let mut switch = Switch::default();
+        for (wish, group) in [(10, "lan"), (11, "wan")] {
+            let step = Move {
+                group: group.to_owned(),
+                from: "r1".to_owned(),
+                to: "r2".to_owned(),
+            };
+            switch.begin(wish, step, None);
+        }
+        assert!(questions.begin(question(Asking::Switch(switch))).is_none());
+        let said = |group: &str| Ok(vec![format!("{group}: switched over")]);
+        assert!(questions.handle_switched(10, said("lan")).is_none());
+        assert!(
+            questions.handle_switched(10, said("lan")).is_none(),
+            "twice"
+        );
+        let ended = questions.handle_switched(11, said("wan"));
+        assert!(matches!(ended.map(|it| it.kind), Some(Asking::Switch(_))));
+    }
+}

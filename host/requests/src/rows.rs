@@ -1,0 +1,60 @@
+//! Rows of plugins as answers have them.
+
+use std::collections::BTreeMap;
+
+use spared_control::{RowKind, Value};
+use spared_group::Groups;
+use spared_message::worker::{self as message, Row, Unit};
+
+/// Values of rows, by key.
+pub type Details = BTreeMap<String, Value>;
+
+/// Adds the rows about groups to `groups`, their keys without the group's name, and returns the others.
+pub fn split_rows(
+    known: &Groups,
+    plugin: &str,
+    rows: Vec<Row>,
+    groups: &mut BTreeMap<String, Details>,
+) -> Details {
+    let mut rest = Details::new();
+    for row in rows {
+        let of_group = group_of(known, plugin, &row.key);
+        let found = of_group.map(|(group, key)| (group.to_owned(), key.to_owned()));
+        let (rows, key) = match found {
+            Some((group, key)) => (groups.entry(group).or_default(), key),
+            None => (&mut rest, row.key),
+        };
+        rows.insert(key, value(row.value));
+    }
+    rest
+}
+
+// The row "office.role" is about the group "office" if this plugin elects for it.
+fn group_of<'k>(known: &Groups, plugin: &str, key: &'k str) -> Option<(&'k str, &'k str)> {
+    let dots = key.match_indices('.');
+    let mut split = dots.map(|(dot, _)| (&key[..dot], &key[dot + 1..]));
+    split.find(|(name, _)| known.get(name).is_some_and(|it| it.owner == plugin))
+}
+
+pub fn value(value: message::Value) -> Value {
+    match value {
+        message::Value::Text(text) => Value::Text(text),
+        message::Value::Number(kind, number) if kind.unit == Unit::Bool => Value::Flag(number != 0),
+        message::Value::Number(_, number) => Value::Number(number),
+        message::Value::Signed(_, number) => Value::Signed(number),
+    }
+}
+
+/// Unit and kind of a number; None for a text, and for a plain number.
+pub fn kind(value: &message::Value) -> Option<RowKind> {
+    let (message::Value::Number(kind, _) | message::Value::Signed(kind, _)) = value else {
+        return None;
+    };
+    let unit = match kind.unit {
+        Unit::Ns => Some(spared_control::Unit::Ns),
+        Unit::Bytes => Some(spared_control::Unit::Bytes),
+        Unit::None | Unit::Bool => None,
+    };
+    let counter = kind.counter;
+    (unit.is_some() || counter).then_some(RowKind { unit, counter })
+}

@@ -1,0 +1,98 @@
+//! The history in memory, with the fitness of both nodes, and when it is written.
+
+use std::time::{Duration, Instant};
+
+use spared_pair::{Fitness, History, RoleChange};
+
+use crate::history::Store;
+
+/// Least time between two writes.
+const GATHER: Duration = Duration::from_millis(100);
+/// Longest wait for the disk when the daemon ends.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// History of this node.
+#[derive(Debug)]
+pub struct Memory {
+    history: History,
+    store: Store,
+    /// Time of the next write. None: nothing new.
+    due: Option<Instant>,
+    /// Time of the last write.
+    written: Option<Instant>,
+    /// Last fitness that the peer reported.
+    peer: Option<Fitness>,
+}
+
+impl Memory {
+    /// Reads the history of earlier runs. `at` is the time that people read.
+    pub fn new(store: Store, node: &str, now: Instant, at: &str) -> Self {
+        let mut history = store.read();
+        let own = Fitness {
+            node: node.to_owned(),
+            quality: 100,
+            ..Fitness::default()
+        };
+        let is_new = history.handle_start(at, &own);
+        Self {
+            due: is_new.then_some(now),
+            history,
+            store,
+            written: None,
+            peer: None,
+        }
+    }
+
+    pub fn changes(&self) -> &[RoleChange] {
+        self.history.changes()
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.due.is_some_and(|due| now >= due) {
+            self.due = None;
+            self.written = Some(now);
+            self.store.write(&self.history);
+        }
+    }
+
+    /// Reason why what is remembered would be lost by a restart.
+    pub fn fault(&self) -> Option<String> {
+        self.store.fault()
+    }
+
+    /// Nothing is remembered from now on.
+    pub fn close(mut self) {
+        if self.due.is_some() {
+            self.store.write(&self.history);
+        }
+        self.store.flush(PATIENCE);
+    }
+
+    pub fn push(&mut self, now: Instant, change: RoleChange) {
+        self.history.push(change);
+        self.plan_write(now);
+    }
+
+    /// Last fitness that the peer reported, whichever node it was.
+    pub fn peer(&self) -> Option<&Fitness> {
+        self.peer.as_ref()
+    }
+
+    /// Takes the fitness from the peer's newest facts.
+    pub fn handle_peer(&mut self, now: Instant, at: &str, peer: Fitness) {
+        self.peer = Some(peer.clone());
+        if self.history.handle_peer_fitness(at, &peer.brief()) {
+            self.plan_write(now);
+        }
+    }
+
+    fn plan_write(&mut self, now: Instant) {
+        // a single change is written at once, changes in quick succession together
+        let due = self.written.map_or(now, |at| now.max(at + GATHER));
+        self.due.get_or_insert(due);
+    }
+}
