@@ -20,7 +20,7 @@ pub use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request, SOCKET_NAME};
 use spared_process::account;
 use spared_process::poller::{Key, Poller};
-use spared_requests::Caller;
+pub use spared_requests::Caller;
 
 pub use claim::Claim;
 use client::{Client, Line};

@@ -120,7 +120,7 @@ impl Host {
 
 /// Who may only read gets nothing that changes, and what crosses the link is the same request there.
 fn look(asked: &Asked) {
-    let stranger = Caller::here(4_000_000);
+    let stranger = Caller::here(4_000_000, 0);
     if stranger.may(&asked.request) {
         let inner = match &asked.request {
             Request::Node { request, .. } => request,
