@@ -4,6 +4,7 @@
 //! `handle_*` feed it, [`Link::poll_report`] drains it. Nothing here ever waits. What the process
 //! says of the network passes through its own types only: the host parses no packet.
 
+mod channels;
 mod process;
 mod state;
 

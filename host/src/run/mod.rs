@@ -1,51 +1,35 @@
 //! `spared run`: opens everything, runs one loop, closes everything in reverse order.
 
-mod additions;
-mod calls;
-mod core;
-mod facts;
-mod findings;
-mod follows;
-mod history;
-mod interfaces;
-mod kernel;
-mod link;
-mod look;
-mod partners;
-mod peer;
+mod dispatch;
+mod here;
+mod r#loop;
+mod network;
+mod notices;
+mod orders;
+mod pair;
+mod paths;
 mod perform;
-mod record;
+mod recorder;
 mod relay;
 mod reload;
-mod reports;
-mod requests;
+mod serve;
+mod service;
 mod signals;
-mod socket_rights;
-mod status;
 mod stop;
 mod switch;
-mod switchover;
 mod verbs;
-mod watchers;
-mod why;
+mod view;
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use spared_config::{Fault, Host, Options, Setup, exit};
-use spared_group::Groups;
 use spared_kernel::Kernel;
-use spared_process::clock;
-use spared_process::poller::Poller;
 
-use self::core::Core;
+use self::r#loop::Loop;
 use crate::control::{Claim, Server};
-use crate::events::{Kind, Notice};
 use crate::journal;
-use crate::notify::Notify;
-use crate::supervisor::{Supervisor, Terms};
 use signals::Signals;
 
 /// Runs until SIGTERM or SIGINT.
@@ -68,10 +52,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let leftovers = kernel
         .remove_leftovers()
         .map_err(|error| Failure::Unavailable(error.to_string()))?;
-    let mut core = Core::new(options.clone(), setup, signals, control, kernel)?;
-    core.begin(leftovers);
-    let result = core.turn_until_stopped();
-    core.close();
+    let mut host = Loop::new(options.clone(), setup, signals, control, kernel)?;
+    host.begin(leftovers);
+    let result = host.turn_until_stopped();
+    host.close();
     journal::flush();
     result.map_err(Failure::System)
 }
@@ -82,18 +66,6 @@ fn read_setup(options: &Options) -> Result<Setup, Failure> {
         return Err(Failure::NoConfig(path));
     }
     Setup::read(&path).map_err(Failure::Config)
-}
-
-/// Terms for workers, from the options and the configuration.
-fn terms(options: &Options, host: &Host) -> Terms {
-    Terms {
-        // The very program that runs, even after an upgrade replaced its file.
-        exe: PathBuf::from("/proc/self/exe"),
-        plugin_dir: options.plugin_dir.clone(),
-        surroundings: host.surroundings(),
-        realtime: host.realtime,
-        state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
-    }
 }
 
 // The host grants fence leases, so it must run in time. Its priority is below the elector's; its

@@ -7,18 +7,20 @@ use spared_kernel::{Installed, KernelError};
 use spared_process::clock;
 use spared_worker::message::ToWorker;
 
-use super::core::Core;
+use super::r#loop::Loop;
+use crate::events::{Kind, Notice};
 
-impl Core {
+impl Loop {
     pub(super) fn perform(&mut self, action: Action) {
         let now = Instant::now();
-        self.kernel_touched = true;
-        self.pair.touched |= !matches!(
+        if !matches!(
             action,
             Action::Answer { .. } | Action::Announce { .. } | Action::Directive { .. }
-        );
+        ) {
+            self.pair.touch();
+        }
         match action {
-            Action::Answer { ticket, status } => self.answer_call(now, &ticket, status),
+            Action::Answer { ticket, status } => self.supervisor.answer_call(now, &ticket, status),
             Action::CheckClaim { .. }
             | Action::Claim { .. }
             | Action::GrantLease { .. }
@@ -27,9 +29,9 @@ impl Core {
                 let actions = self.groups.poll_alike(action);
                 self.perform_together(actions);
             }
-            Action::Release { group } => self.kernel.release(&group),
+            Action::Release { group } => self.network.kernel_mut().release(&group),
             Action::Install { group } => {
-                let result = said(self.kernel.install(&group));
+                let result = said(self.network.kernel_mut().install(&group));
                 self.groups
                     .handle_installed(clock::monotonic_ns(), &group, result);
             }
@@ -44,7 +46,7 @@ impl Core {
                     .settle(now, &plugin, group, epoch, deadline_ns);
             }
             Action::Role { plugin, order } => {
-                let why = self.sentence(order.published, &order.cause);
+                let why = self.view().sentence(order.published, &order.cause);
                 self.supervisor.role(now, &plugin, order, why);
             }
             Action::Directive { plugin, directive } => {
@@ -61,14 +63,14 @@ impl Core {
                     .drain(now, &plugin, group, epoch, deadline_ns);
             }
             Action::Mark { id, channels } => {
-                self.mark(id, channels.into_iter().collect());
+                self.link.mark(now, id, channels.into_iter().collect());
             }
             Action::CarryLease { group } => self.carry_lease(&group),
             Action::EndCarry { group } => self.end_carry(&group),
             Action::Prepare { group } => self.prepare(&group),
             Action::Unprepare { group } => self.unprepare(&group),
             Action::Say(word) => {
-                self.say(word);
+                self.link.say(now, word);
             }
             Action::SwitchedOver { wish, result } => self.handle_wish_ended(now, wish, result),
             Action::Changed {
@@ -76,17 +78,139 @@ impl Core {
                 from,
                 to,
                 cause,
-            } => self.record_change(group, from, to, cause),
-            Action::Tell(news) => self.events.record(news),
+            } => {
+                let (own, peer) = (self.view().fitness(), self.view().peer_fitness());
+                let change = (from, to);
+                self.notices.record_change(group, change, cause, own, peer);
+            }
+            Action::Tell(news) => self.notices.record(news),
         }
     }
 
-    pub(super) fn revoke_lease(&mut self, group: &str) {
+    /// Performs actions of one kind, of several groups, in one step.
+    fn perform_together(&mut self, actions: Vec<Action>) {
+        let (mut checks, mut claims, mut grants) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut revoked, mut announced) = (Vec::new(), Vec::new());
+        for action in actions {
+            match action {
+                Action::CheckClaim {
+                    ticket,
+                    group,
+                    claims,
+                } => checks.push((ticket, group, claims)),
+                Action::Claim { group, claims: all } => {
+                    let all = self.network.with_additions(&group, all);
+                    claims.push((group, all));
+                }
+                Action::GrantLease {
+                    ticket,
+                    group,
+                    publication,
+                } => grants.push((ticket, group, publication)),
+                Action::RevokeLease { group } => revoked.push(group),
+                Action::Announce { group } => announced.push(group),
+                _ => {}
+            }
+        }
+        if !checks.is_empty() {
+            let wanted = checks
+                .iter()
+                .map(|(_, name, claims)| (name.as_str(), claims));
+            let wanted: Vec<_> = wanted.collect();
+            let results = self.network.kernel().check_claims(&wanted);
+            let checks = checks.into_iter().zip(results);
+            let checks = checks.map(|((ticket, name, claims), result)| {
+                (
+                    ticket,
+                    name,
+                    claims,
+                    result.map_err(|error| error.to_string()),
+                )
+            });
+            self.groups.handle_checks(checks.collect());
+        }
+        if !claims.is_empty() {
+            let results = self.network.kernel_mut().claim_all(claims);
+            let now_ns = clock::monotonic_ns();
+            for (name, result) in results {
+                self.groups.handle_claimed(now_ns, &name, result);
+            }
+        }
+        if !grants.is_empty() {
+            let wanted = grants.iter();
+            let wanted = wanted.map(|(_, name, it)| (name.as_str(), it.reopens));
+            let results = self
+                .network
+                .kernel_mut()
+                .grant_leases(&wanted.collect::<Vec<_>>());
+            // Read after the call: this process may have been stopped before or during it.
+            let now_ns = clock::monotonic_ns();
+            let granted = grants.into_iter().zip(results);
+            let granted = granted.map(|((ticket, name, it), result)| (ticket, name, it, result));
+            self.groups.handle_leases(now_ns, granted.collect());
+        }
+        self.revoke_leases(&revoked);
+        if !announced.is_empty() {
+            let groups = announced.iter().map(String::as_str);
+            self.network.kernel_mut().announce_all(groups);
+        }
+    }
+
+    /// Revokes leases. Those that cannot be revoked expire by themselves; the addresses are removed
+    /// at once instead.
+    fn revoke_leases(&mut self, groups: &[String]) {
+        let names: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let Err(error) = self.network.kernel_mut().revoke_leases(&names) else {
+            return;
+        };
+        for group in names {
+            let text = format!("the fence cannot block, so the addresses go at once: {error}");
+            let notice = Notice::warn(Kind::Fence, text).of_group(group);
+            self.notices.record(notice.because("kernel"));
+            self.remove(group);
+        }
+    }
+
+    fn revoke_lease(&mut self, group: &str) {
         self.revoke_leases(&[group.to_owned()]);
     }
 
-    pub(super) fn remove(&mut self, group: &str) {
-        for failure in self.kernel.remove(group) {
+    fn prepare(&mut self, group: &str) {
+        let result = self.network.kernel_mut().prepare(group);
+        let result = result.map_err(|error| error.to_string());
+        self.groups
+            .handle_prepared(clock::monotonic_ns(), group, result);
+    }
+
+    fn unprepare(&mut self, group: &str) {
+        for failure in self.network.kernel_mut().unprepare(group) {
+            log::warn!("{group}: {failure}");
+        }
+    }
+
+    // If the lease cannot be carried, it is revoked: packets are lost for a moment, but this node no longer
+    // answers for the address.
+    fn carry_lease(&mut self, group: &str) {
+        if let Err(error) = self.network.kernel_mut().carry_lease(group) {
+            let text =
+                format!("packets that arrive here during the switchover are dropped: {error}");
+            self.notices.record(
+                Notice::warn(Kind::Fence, text)
+                    .of_group(group)
+                    .because("kernel"),
+            );
+            self.revoke_lease(group);
+        }
+    }
+
+    fn end_carry(&mut self, group: &str) {
+        if let Err(error) = self.network.kernel_mut().end_carry(group) {
+            log::warn!("{group}: {error}; what is carried ends by itself");
+        }
+    }
+
+    fn remove(&mut self, group: &str) {
+        for failure in self.network.kernel_mut().remove(group) {
             log::warn!("{group}: {failure}");
         }
     }

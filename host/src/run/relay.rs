@@ -6,14 +6,14 @@ use spared_control::{Answer, ErrorCode, Request};
 use spared_requests::Caller;
 use spared_requests::questions::{Asker, Asking, Question};
 
-use super::core::Core;
+use super::r#loop::Loop;
 use crate::control::refusal;
 
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longer for a switchover, which is answered when it has ended.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(6);
 
-impl Core {
+impl Loop {
     /// `sparectl --node NODE ...`
     pub(super) fn ask_node(
         &mut self,
@@ -23,16 +23,17 @@ impl Core {
         node: &str,
         request: Request,
     ) {
-        let refused = match (&request, self.peer_name()) {
+        let refused = match (&request, self.here.peer_name()) {
             (Request::Node { .. }, _) => Some(refusal(
                 ErrorCode::Usage,
                 "a request can name only one node",
             )),
-            _ if node == self.setup.host.node => {
+            _ if node == self.here.node() => {
                 return self.serve(now, asker, caller, request);
             }
             (_, peer) if peer != Some(node) => {
-                Some(refusal(ErrorCode::Usage, self.view().no_such_node(node)))
+                let why = self.view().for_requests().no_such_node(node);
+                Some(refusal(ErrorCode::Usage, why))
             }
             _ if !Caller::passes(&request) => {
                 let why = format!("not a read-only command: run it on {node} itself");
@@ -52,9 +53,10 @@ impl Core {
         self.await_answers(now, question);
     }
 
+    /// The answer for one who asked a silent peer.
     pub(super) fn no_answer(&self) -> Answer {
-        let peer = self.peer_name().unwrap_or("the peer");
-        match self.pair.peer.is_up() {
+        let peer = self.here.peer();
+        match self.pair.is_peer_up() {
             true => refusal(ErrorCode::Failed, format!("{peer} does not answer")),
             false => refusal(
                 ErrorCode::Refused,
@@ -66,11 +68,11 @@ impl Core {
     /// Sends the peer a request; None if it cannot be asked.
     pub(super) fn ask_peer(&mut self, until: Instant, request: &Request) -> Option<u64> {
         let request = serde_json::to_string(request).ok()?;
-        self.pair.peer.ask(until, request)
+        self.pair.ask(until, request)
     }
 
     pub(super) fn handle_peer_answer(&mut self, now: Instant, id: u64, answer: &str) {
-        if !self.pair.peer.handle_answer(id) {
+        if !self.pair.handle_answer(id) {
             return;
         }
         let answer = spared_peer::answer(answer).unwrap_or_else(|why| {
@@ -81,7 +83,8 @@ impl Core {
         self.end(now, ended);
     }
 
-    pub(super) fn handle_unanswered(&mut self, now: Instant, id: u64) {
+    /// Handles that the peer has not answered a question.
+    pub(super) fn handle_peer_silent(&mut self, now: Instant, id: u64) {
         let ended = self.questions.handle_there(id, None);
         self.end(now, ended);
     }
@@ -89,17 +92,17 @@ impl Core {
     // ---- requests of the peer
 
     pub(super) fn handle_ask(&mut self, now: Instant, id: u64, request: &str) {
-        if !self.pair.peer.handle_ask(id) {
+        if !self.pair.handle_ask(id) {
             return log::warn!("too many requests from the peer: ignored");
         }
-        let peer = self.peer_name().unwrap_or("the peer").to_owned();
+        let peer = self.here.peer().to_owned();
         let asker = Asker::Peer(id);
         match serde_json::from_str::<Request>(request) {
             Ok(request) if Caller::passes(&request) => {
                 self.serve(now, asker, &Caller::at(&peer), request);
             }
             Ok(_) => {
-                let node = &self.setup.host.node;
+                let node = self.here.node();
                 let why = format!("not a read-only command: run it on {node} itself");
                 self.reply(now, asker, &refusal(ErrorCode::Permission, why));
             }
@@ -108,11 +111,5 @@ impl Core {
                 self.reply(now, asker, &refusal(ErrorCode::Usage, why));
             }
         }
-    }
-
-    pub(super) fn answer_peer(&mut self, id: u64, answer: &Answer) {
-        self.pair
-            .peer
-            .answer(id, spared_peer::fit(id, answer.clone()));
     }
 }

@@ -12,8 +12,7 @@ use spared_process::clock;
 use spared_requests::lost;
 use spared_worker::message::Role;
 
-use super::core::{Core, nanoseconds};
-use super::terms;
+use super::r#loop::{Loop, nanoseconds};
 use crate::events::{Kind, Notice};
 use crate::supervisor::Returned;
 
@@ -63,7 +62,7 @@ enum Stage {
     },
 }
 
-impl Core {
+impl Loop {
     /// Requests a reload, for SIGHUP or for a client that waits for the result.
     pub(super) fn request_reload(&mut self, now: Instant, client: Option<u64>, anyway: bool) {
         if self.stop.is_some() {
@@ -86,8 +85,8 @@ impl Core {
     }
 
     fn begin_reload(&mut self, now: Instant) {
-        self.notify.reloading();
-        let setup = match Setup::read(&self.options.config()) {
+        self.service.reloading();
+        let setup = match Setup::read(&self.here.options().config()) {
             Ok(setup) => setup,
             Err(faults) => return self.refuse_reload(now, faults),
         };
@@ -116,7 +115,7 @@ impl Core {
     }
 
     fn is_changed(&self, plugin: &Plugin, setup: &Setup) -> bool {
-        setup.host.surroundings() != self.setup.host.surroundings()
+        setup.host.surroundings() != self.here.host().surroundings()
             || !self.supervisor.is_running(&plugin.name)
             || self.supervisor.settings(&plugin.name) != Some(plugin)
     }
@@ -158,7 +157,7 @@ impl Core {
             let held = group.claims.addresses.iter().map(|it| it.address);
             let lost = lost(held, old, new.map_or("", |plugin| &plugin.text));
             (!lost.is_empty()).then(|| {
-                let (node, lost) = (&self.setup.host.node, lost.join(", "));
+                let (node, lost) = (self.here.node(), lost.join(", "));
                 format!("{name}: {node} is active, and would lose {lost} at once")
             })
         });
@@ -189,16 +188,16 @@ impl Core {
     fn tell_refused(&mut self, why: &str, lines: &[String]) {
         let lines = lines.join("; ");
         let text = format!("reload refused, {why}: nothing changed. {lines}");
-        self.events
+        self.notices
             .record(Notice::warn(Kind::Reload, text).because("refused"));
     }
 
     fn apply(&mut self, now: Instant, setup: Setup) {
-        let old = std::mem::replace(&mut self.setup, setup);
-        let setup = self.setup.clone();
+        let old = self.here.replace(setup);
+        let setup = self.here.setup().clone();
         log::set_max_level(setup.host.log_level);
         self.groups.set_settle(nanoseconds(setup.host.settle));
-        self.supervisor.set_terms(terms(&self.options, &setup.host));
+        self.supervisor.set_terms(self.here.terms());
         self.reload.stage = Stage::Applying {
             waiting: BTreeSet::new(),
             started: Vec::new(),
@@ -212,7 +211,7 @@ impl Core {
             }
         }
         self.configure_link(now);
-        self.compare_files();
+        self.pair.compare_files(&self.here);
         let renamed = old.host.surroundings() != setup.host.surroundings();
         for plugin in setup.plugins {
             self.apply_plugin(now, plugin, renamed);
@@ -301,7 +300,7 @@ impl Core {
         if self.stop.is_some() {
             return self.handle_plugin_stopped(now, name);
         }
-        match self.setup.plugin(name).cloned() {
+        match self.here.setup().plugin(name).cloned() {
             Some(plugin) if plugin.enabled => self.supervisor.restart(&self.poller, now, name),
             left => {
                 self.note(format!("{name}: stopped"));
@@ -343,8 +342,8 @@ impl Core {
                 false => faults.push(self.supervisor.why(&name)),
             }
         }
-        let text = format!("reloaded, configuration {}", self.setup.digest);
-        self.events
+        let text = format!("reloaded, configuration {}", self.here.setup().digest);
+        self.notices
             .record(Notice::new(Kind::Reload, text.clone()).because("reloaded"));
         if lines.is_empty() {
             lines.push("nothing changed".to_owned());
@@ -362,7 +361,7 @@ impl Core {
     }
 
     fn end_reload(&mut self, now: Instant, answer: &Answer) {
-        self.notify.ready(&self.summary());
+        self.service.ready(&self.view().summary());
         self.reload.stage = Stage::Idle;
         for client in std::mem::take(&mut self.reload.wish).clients {
             self.answer(now, client, answer);

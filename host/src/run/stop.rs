@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use spared_config::by_order;
 use spared_process::clock;
 
-use super::core::Core;
+use super::r#loop::Loop;
 use crate::events::{Kind, Notice};
 use crate::supervisor::STOP_TIMEOUT;
 
@@ -42,7 +42,7 @@ enum Stage {
     Done,
 }
 
-impl Core {
+impl Loop {
     /// Begins the stop. A second signal hurries it: only the resignation is waited for, which helps the peer.
     pub(super) fn begin_stop(&mut self, now: Instant) {
         if let Some(stop) = &mut self.stop {
@@ -53,8 +53,8 @@ impl Core {
             }
             return;
         }
-        self.notify.stopping();
-        self.events.record(Notice::new(Kind::Stop, "stopping"));
+        self.service.stopping();
+        self.notices.record(Notice::new(Kind::Stop, "stopping"));
         self.stop = Some(Stop {
             stage: Stage::HandingOver,
             until: now + SWITCHOVER_TIMEOUT,
@@ -172,8 +172,8 @@ impl Core {
 
     // In the order of `after`; the caller stops the last one first.
     fn followers_to_stop(&self) -> Vec<String> {
-        let plugins: Vec<(&str, &[String])> = self
-            .setup
+        let setup = self.here.setup();
+        let plugins: Vec<(&str, &[String])> = setup
             .plugins
             .iter()
             .map(|plugin| (plugin.name.as_str(), plugin.after.as_slice()))

@@ -8,9 +8,9 @@ use spared_requests::questions::{Asker, Asking, Question};
 use spared_requests::switch::{Plan, Switch};
 use spared_worker::message::Cause;
 
-use super::core::Core;
+use super::r#loop::Loop;
 
-impl Core {
+impl Loop {
     pub(super) fn switch(
         &mut self,
         now: Instant,
@@ -20,7 +20,7 @@ impl Core {
         anyway: bool,
         by: &str,
     ) {
-        let moves = match self.view().plan_switch(group, to, anyway) {
+        let moves = match self.view().for_requests().plan_switch(group, to, anyway) {
             Ok(moves) => moves,
             Err(answer) => return self.reply(now, asker, &answer),
         };
@@ -30,7 +30,7 @@ impl Core {
         for plan in moves {
             match plan {
                 Plan::Move(step) => {
-                    let hint = self.view().goes_back(&step);
+                    let hint = self.view().for_requests().goes_back(&step);
                     let wish = self.questions.next_number();
                     begun.push((wish, step.group.clone()));
                     switch.begin(wish, step, hint);

@@ -6,11 +6,13 @@
 //!
 //! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here waits.
 
+mod calls;
 mod cgroup;
 mod check;
 mod failure;
 mod files;
 mod memory;
+mod partners;
 mod plugin;
 mod purpose;
 mod report;
@@ -30,16 +32,18 @@ use spared_group::Order;
 use spared_process::account::{Account, Accounts};
 use spared_process::poller::{Key, Poller};
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
+use spared_requests::questions::{Answered, Unanswered};
 use spared_worker::message::{Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use crate::events::{Kind, Notice};
+use calls::Calls;
 use cgroup::ControlGroups;
 use check::Check;
+use partners::Partners;
 use plugin::{Plugin, State};
 use purpose::Purpose;
 pub use report::{Report, Returned};
-use spared_requests::questions::{Answered, Unanswered};
 use worker::Running;
 
 /// Messages that one turn of the loop reads from one worker, so that none starves the others.
@@ -78,6 +82,8 @@ pub struct Supervisor {
     token: u64,
     pinged_at: Instant,
     reports: VecDeque<Report>,
+    calls: Calls,
+    partners: Partners,
 }
 
 impl Supervisor {
@@ -93,6 +99,8 @@ impl Supervisor {
             token: 0,
             pinged_at: now,
             reports: VecDeque::new(),
+            calls: Calls::default(),
+            partners: Partners::default(),
         }
     }
 

@@ -3,15 +3,15 @@
 use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
 use spared_kernel::ANY;
 
-use super::core::Core;
+use super::Network;
 
 const NAME_MAX: usize = 15;
 /// Known sets of sockets.
 const KNOWN: u32 = SOCKETS_VRRP | SOCKETS_HEARTBEAT | SOCKETS_PING;
 
-impl Core {
+impl Network {
     /// 0 if a plugin may follow an interface with these sockets, else -errno.
-    pub(super) fn may_follow(&self, plugin: &str, interface: &str, sockets: u32) -> i32 {
+    pub fn may_follow(&self, plugin: &str, is_elector: bool, interface: &str, sockets: u32) -> i32 {
         if interface.is_empty() || interface.len() > NAME_MAX || interface.contains('/') {
             return -libc::EINVAL;
         }
@@ -20,7 +20,7 @@ impl Core {
         }
         // Raw frames and heartbeats are reserved for the elector.
         let reserved = sockets & (SOCKETS_VRRP | SOCKETS_HEARTBEAT) != 0;
-        if reserved && !self.supervisor.provides_groups(plugin) {
+        if reserved && !is_elector {
             log::warn!("{plugin}: denied sockets on {interface} that only an elector may use");
             return -libc::EPERM;
         }

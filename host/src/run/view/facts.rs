@@ -1,6 +1,5 @@
 //! Facts about this node and its peer, from which the verdict is made.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_control::Value;
@@ -8,30 +7,21 @@ use spared_fence::is_link_local;
 use spared_group::Group;
 use spared_kernel::FenceState;
 use spared_pair::{
-    BareInterface, Fence, Forced, GroupFacts, InterfaceFacts, Maintenance, NodeFacts, OtherActive,
-    PairFacts, PeerLife, PluginFacts, Role, Verdict,
+    BareInterface, Fence, Forced, GroupFacts, InterfaceFacts, NodeFacts, OtherActive, PairFacts,
+    PeerLife, PluginFacts, Role, Verdict,
 };
 use spared_process::clock;
 use spared_requests::rows::Details;
 use spared_worker::message::{self, Family};
 
-use super::core::Core;
+use super::NodeView;
 use super::look::Look;
-use super::verbs::clock_now;
 
 /// Failing checks that the peer is told of.
 const FAILING_MAX: usize = 8;
 
-impl Core {
-    /// Name of the other node, if one is configured, with or without a link to it.
-    pub(super) fn pair_name(&self) -> Option<&str> {
-        let host = &self.setup.host;
-        let keyed = host.link.as_ref().map(|link| link.peer.as_str());
-        let named = host.nodes.iter().find(|name| **name != host.node);
-        keyed.or_else(|| named.map(String::as_str))
-    }
-
-    pub(super) fn verdict(&self, look: &Look) -> Verdict {
+impl NodeView<'_> {
+    pub fn verdict(&self, look: &Look) -> Verdict {
         let own = self.node_facts(Some(look));
         let pair = self.pair_facts(look);
         spared_pair::verdict(&clock::now(), &own, pair.as_ref())
@@ -39,57 +29,57 @@ impl Core {
 
     /// Facts about this node. Without a look, of those that only the elector knows the faults alone are
     /// there, a second old if it answers in time; see `elector_silent` otherwise.
-    pub(super) fn node_facts(&self, look: Option<&Look>) -> NodeFacts {
+    pub fn node_facts(&self, look: Option<&Look>) -> NodeFacts {
         let groups = self.groups.iter();
         let groups = groups.map(|(name, group)| self.group_facts(name, group, look));
-        let mut failing = self.quality.failing();
+        let mut failing = self.pair.quality().failing();
         failing.truncate(FAILING_MAX);
-        let link = self.setup.host.link.as_ref();
+        let link = self.here.host().link.as_ref();
         NodeFacts {
-            node: self.setup.host.node.clone(),
-            quality: self.quality.number(),
-            missing: self.pair.missing.clone(),
+            node: self.here.node().to_owned(),
+            quality: self.pair.quality().number(),
+            missing: self.pair.missing().to_vec(),
             failing,
             groups: groups.collect(),
             plugins: self.plugin_facts().collect(),
-            checks: self.quality.unfit(),
+            checks: self.pair.quality().unfit(),
             interfaces: self.interface_facts(),
             links: self.link.facts(),
-            maintenance: self.maintenance_status(),
-            frozen_until: self.frozen_until(),
-            fence_gone: self.fence_missing.clone(),
-            elector_silent: self.recorder.answers.silent(Instant::now()),
-            link_filtered: self.link_filtered(),
+            maintenance: self.orders.maintenance(),
+            frozen_until: self.orders.frozen_until(),
+            fence_gone: self.network.fence_missing().cloned(),
+            elector_silent: self.recorder.silent(Instant::now()),
+            link_filtered: self.paths.filtered(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
-            unwritten: self.store.fault().or_else(|| self.memory.fault()),
+            unwritten: self.orders.fault().or_else(|| self.notices.fault()),
         }
     }
 
     /// Facts about the other node; None if none is configured.
-    pub(super) fn pair_facts(&self, look: &Look) -> Option<PairFacts> {
-        let link_up = self.pair.peer.is_up();
+    pub fn pair_facts(&self, look: &Look) -> Option<PairFacts> {
+        let link_up = self.pair.is_peer_up();
         Some(PairFacts {
-            peer: self.pair_name()?.to_owned(),
-            has_link: self.setup.host.linked().is_some(),
+            peer: self.here.pair_name()?.to_owned(),
+            has_link: self.here.linked().is_some(),
             link_up,
             life: self.peer_life(look),
             last_heard: self.peer_last_heard(look),
             heard_on: self.peer_heard_on(look),
-            answers_ping: self.answers_ping().filter(|_| !link_up),
-            facts: self.pair.peer.facts().cloned(),
-            differences: self.pair.peer.differences().to_vec(),
+            answers_ping: self.link.state().answers_ping.filter(|_| !link_up),
+            facts: self.pair.facts().cloned(),
+            differences: self.pair.differences().to_vec(),
         })
     }
 
     // A link that is up proves life. So do heartbeats, but only with keys, which authenticate them.
     fn peer_life(&self, look: &Look) -> PeerLife {
-        if self.pair.peer.is_up() {
+        if self.pair.is_peer_up() {
             return PeerLife::Alive;
         }
         let mut life = PeerLife::Unknown;
         // a group without an answer from the elector proves nothing
         let groups = self.groups.iter();
-        let groups = groups.filter(|_| self.setup.host.link.is_some());
+        let groups = groups.filter(|_| self.here.host().link.is_some());
         for details in groups.filter_map(|(name, _)| look.details(name)) {
             match text_of(details, "peer_contact") {
                 Some(contact) if contact != "silent" => return PeerLife::Alive,
@@ -104,7 +94,7 @@ impl Core {
         let none = Details::new();
         let details = match look {
             Some(look) => look.details(name),
-            None => self.group_faults.get(name),
+            None => self.recorder.faults_of(name),
         };
         let details = details.unwrap_or(&none);
         let mut facts = GroupFacts {
@@ -113,14 +103,14 @@ impl Core {
             since: group.since.clone(),
             cause: group.cause.clone(),
             forced: group.forced.into_fact(),
-            quality: quality_of(details).unwrap_or(self.quality.number()),
+            quality: quality_of(details).unwrap_or(self.pair.quality().number()),
             fence: self.fence_fact(name, look),
             bare: self.bare_interfaces(group),
             ..GroupFacts::default()
         };
         facts.is_cut_off = self.is_cut_off(group, &facts.bare);
         if facts.role == Role::Active {
-            let addresses = self.kernel.address_status(name).into_iter();
+            let addresses = self.network.kernel().address_status(name).into_iter();
             facts.missing = addresses.filter(|address| !address.present).collect();
         }
         let is_peer = text_of(details, "peer_role") == Some("active");
@@ -150,9 +140,9 @@ impl Core {
 
     // Leases are read from the kernel once a second only: without a look, `lapsed` stands for them.
     fn fence_fact(&self, group: &str, look: Option<&Look>) -> Fence {
-        let lapsed = self.lapsed.contains_key(group);
+        let lapsed = self.network.has_lapsed(group);
         match look.map(|look| look.fence(group)) {
-            _ if !self.kernel.is_fenced() => Fence::Off,
+            _ if !self.network.kernel().is_fenced() => Fence::Off,
             Some(FenceState::Passing) => Fence::Passing,
             Some(FenceState::Blocking) => Fence::Blocking,
             Some(FenceState::Missing) => Fence::Missing,
@@ -164,7 +154,12 @@ impl Core {
 
     // Cut off: none of the group's interfaces is up and has an address of the node's own.
     fn is_cut_off(&self, group: &Group, bare: &[BareInterface]) -> bool {
-        let is_down = |name: &str| self.seen.get(name).is_some_and(|it| it.lack.is_some());
+        let is_down = |name: &str| {
+            self.network
+                .interfaces()
+                .get(name)
+                .is_some_and(|it| it.lack.is_some())
+        };
         let is_bare = |name: &str| bare.iter().any(|it| it.interface == name);
         let mut interfaces = group.claims.routers.iter().map(|it| it.interface.as_str());
         !group.claims.routers.is_empty() && interfaces.all(|name| is_down(name) || is_bare(name))
@@ -175,7 +170,12 @@ impl Core {
         let mut bare = Vec::new();
         for router in &group.claims.routers {
             let interface = &router.interface;
-            let Some((event, _)) = self.kernel.interface(interface).filter(|it| it.0.up) else {
+            let Some((event, _)) = self
+                .network
+                .kernel()
+                .interface(interface)
+                .filter(|it| it.0.up)
+            else {
                 continue;
             };
             let mut own = event.addresses.iter().map(|(address, _)| *address);
@@ -195,37 +195,32 @@ impl Core {
     }
 
     /// Facts about each enabled plugin.
-    pub(super) fn plugin_facts(&self) -> impl Iterator<Item = PluginFacts> + '_ {
-        let plugins = self.setup.plugins.iter().filter(|plugin| plugin.enabled);
+    pub fn plugin_facts(&self) -> impl Iterator<Item = PluginFacts> + '_ {
+        let plugins = self
+            .here
+            .setup()
+            .plugins
+            .iter()
+            .filter(|plugin| plugin.enabled);
         plugins.map(|plugin| self.facts_of(&plugin.name))
     }
 
     fn facts_of(&self, name: &str) -> PluginFacts {
         let descriptor = self.supervisor.descriptor(name);
         let (state, why) = self.supervisor.state(name);
-        let (in_sync, lack) = match self.pair.in_sync.get(name) {
-            Some((yes, why)) => (*yes, why.clone()),
-            None => (false, String::new()),
-        };
+        let (in_sync, lack) = self.pair.in_sync(name);
         PluginFacts {
             name: name.to_owned(),
             state,
             why,
             has_channel: descriptor.is_some_and(|descriptor| descriptor.has_peer),
-            has_peer: self.channels_up().contains(name),
+            has_peer: self.link.channels_up().contains(name),
             refused: self.link.wire_refusal(name).map(str::to_owned),
             in_sync,
             lack,
-            failed_roles: self.failed_roles(name),
+            failed_roles: self.pair.failed_roles(name),
             unknown_groups: self.unknown_groups(name),
         }
-    }
-
-    fn failed_roles(&self, plugin: &str) -> BTreeMap<String, String> {
-        let failed = self.pair.failed_roles.iter();
-        let failed = failed.filter(|((name, _), _)| name == plugin);
-        let failed = failed.map(|((_, group), why)| (group.clone(), why.clone()));
-        failed.collect()
     }
 
     // No check of a file finds these: the groups that exist are known only to the elector.
@@ -238,7 +233,7 @@ impl Core {
     }
 
     fn interface_facts(&self) -> Vec<InterfaceFacts> {
-        let seen = self.seen.iter();
+        let seen = self.network.interfaces().iter();
         let lacking = seen.filter_map(|(name, seen)| {
             Some(InterfaceFacts {
                 name: name.clone(),
@@ -248,24 +243,10 @@ impl Core {
         });
         lacking.collect()
     }
-
-    pub(super) fn maintenance_status(&self) -> Option<Maintenance> {
-        let it = self.overrides.maintenance()?;
-        Some(Maintenance {
-            since: it.since.clone(),
-            until: it.term.map(|term| clock::at(term.wall_ms(clock_now()))),
-            by: it.by.clone(),
-        })
-    }
-
-    pub(super) fn frozen_until(&self) -> Option<String> {
-        let freeze = self.overrides.freeze()?;
-        Some(clock::at(freeze.term.wall_ms(clock_now())))
-    }
 }
 
 /// Conversion from the types of the worker's socket to those of the verdict.
-pub(super) trait IntoFact {
+pub trait IntoFact {
     type Fact;
     fn into_fact(self) -> Self::Fact;
 }
@@ -282,7 +263,7 @@ impl IntoFact for message::Forced {
     }
 }
 
-pub(super) fn quality_of(details: &Details) -> Option<u8> {
+pub fn quality_of(details: &Details) -> Option<u8> {
     match details.get("quality")? {
         Value::Number(quality) => Some(u8::try_from(*quality).unwrap_or(100)),
         _ => None,

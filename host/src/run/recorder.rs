@@ -7,17 +7,19 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use spared_control::LinkStatus;
-use spared_group::name_of;
+use spared_group::{Groups, name_of};
 use spared_pair::SilentElector;
 use spared_process::clock;
 use spared_requests::questions::{Answered, Unanswered};
-use spared_requests::rows::split_rows;
+use spared_requests::rows::{Details, split_rows};
 use spared_ring::{Second, Writer};
 
-use super::core::Core;
+use super::view::NodeView;
+use crate::supervisor::Supervisor;
 
 const TOTALS: &str = "totals";
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time for the elector to answer.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time after which the elector's last answer says nothing about the present.
 const STALE: Duration = Duration::from_secs(5);
 
@@ -57,7 +59,9 @@ pub struct Recorder {
     writer: Writer,
     /// Id of the question to the elector, the elector, and the record that waits for the answer.
     open: Option<(u64, String, Second)>,
-    pub answers: Answers,
+    answers: Answers,
+    /// Faults that only the elector knows, by group, as of its last answer.
+    faults: BTreeMap<String, Details>,
     longest: Duration,
     turns: u64,
 }
@@ -68,6 +72,7 @@ impl Recorder {
             writer,
             open: None,
             answers: Answers::default(),
+            faults: BTreeMap::new(),
             longest: Duration::ZERO,
             turns: 0,
         }
@@ -91,85 +96,90 @@ impl Recorder {
         }
     }
 
-    fn take_turns(&mut self) -> (Duration, u64) {
-        (
-            std::mem::take(&mut self.longest),
-            std::mem::take(&mut self.turns),
-        )
+    /// The elector, if it has not answered for too long.
+    pub fn silent(&self, now: Instant) -> Option<SilentElector> {
+        self.answers.silent(now)
     }
-}
 
-impl Core {
+    /// Faults of a group that only the elector knows, as of its last answer.
+    pub fn faults_of(&self, group: &str) -> Option<&Details> {
+        self.faults.get(group)
+    }
+
     /// Takes the elector's answer: sums for the record, and the faults of its groups.
-    pub(super) fn handle_totals(&mut self, now: Instant, result: Result<Answered, Unanswered>) {
-        let Some((_, plugin, mut second)) = self.recorder.open.take() else {
+    pub fn handle_totals(
+        &mut self,
+        now: Instant,
+        groups: &Groups,
+        result: Result<Answered, Unanswered>,
+    ) {
+        let Some((_, plugin, mut second)) = self.open.take() else {
             return;
         };
         match result {
             Ok(answered) => {
                 let mut faults = BTreeMap::new();
-                second.elector = split_rows(&self.groups, &plugin, answered.rows, &mut faults);
-                self.group_faults = faults;
-                self.recorder.answers.note(now, &plugin);
+                second.elector = split_rows(groups, &plugin, answered.rows, &mut faults);
+                self.faults = faults;
+                self.answers.note(now, &plugin);
             }
             Err(unanswered) => second.elector_silent = unanswered.why,
         }
-        self.recorder.writer.write(&second);
+        self.writer.write(&second);
     }
 
-    pub(super) fn record(&mut self, now: Instant, late: Duration) {
-        self.recorder.give_up();
-        let second = self.second(late);
-        match self.elector() {
-            None => {
-                self.group_faults.clear();
-                self.recorder.answers = Answers::default();
-                self.recorder.writer.write(&second);
-            }
-            Some(plugin) => {
-                self.recorder.answers.begin(now, &plugin);
-                if self.recorder.answers.silent(now).is_some() {
-                    self.group_faults.clear();
-                }
-                let id = self.questions.next_number();
-                self.recorder.open = Some((id, plugin.clone(), second));
-                let words = vec![TOTALS.to_owned()];
-                let until = now + ANSWER_TIMEOUT;
-                self.supervisor.query(now, until, &plugin, words, id);
-            }
-        }
-    }
-
-    fn elector(&self) -> Option<String> {
-        let totals = [TOTALS.to_owned()];
-        let mut names = self.supervisor.names().into_iter();
-        names.find(|name| {
-            let descriptor = self.supervisor.descriptor(name);
-            self.supervisor.is_running(name)
-                && descriptor.is_some_and(|it| it.provides_groups && it.verb(&totals).is_some())
-        })
-    }
-
-    fn second(&mut self, late: Duration) -> Second {
-        let (longest, turns) = self.recorder.take_turns();
-        let links = self.link_status().into_iter();
-        let mut second = Second {
-            at: clock::now_ms(),
-            pid: std::process::id(),
-            late_us: micros(late),
-            longest_us: micros(longest),
-            turns,
-            lapsed: self.lapsed.keys().cloned().collect(),
-            quality: self.quality.number(),
-            failing: self.quality.failing(),
-            links: links.map(link_state).collect(),
-            ..Second::default()
+    /// Records a second, when the elector has answered the query of this number, if there is an elector.
+    pub fn record(&mut self, now: Instant, mut second: Second, query: Option<(u64, String)>) {
+        self.give_up();
+        second.longest_us = micros(std::mem::take(&mut self.longest));
+        second.turns = std::mem::take(&mut self.turns);
+        let Some((id, plugin)) = query else {
+            self.faults.clear();
+            self.answers = Answers::default();
+            return self.writer.write(&second);
         };
-        let groups = self.groups.iter();
-        let roles: Vec<_> = groups.map(|(name, it)| (name, name_of(it.role))).collect();
-        second.set_groups(&roles);
-        second
+        self.answers.begin(now, &plugin);
+        if self.answers.silent(now).is_some() {
+            self.faults.clear();
+        }
+        self.open = Some((id, plugin, second));
     }
+}
+
+/// The query that gives the record of an elector.
+pub fn totals() -> Vec<String> {
+    vec![TOTALS.to_owned()]
+}
+
+/// The elector that can be asked for its totals.
+pub fn elector(supervisor: &Supervisor) -> Option<String> {
+    let totals = totals();
+    let mut names = supervisor.names().into_iter();
+    names.find(|name| {
+        let descriptor = supervisor.descriptor(name);
+        supervisor.is_running(name)
+            && descriptor.is_some_and(|it| it.provides_groups && it.verb(&totals).is_some())
+    })
+}
+
+/// State of the host in a second, without what the recorder counts.
+pub fn second(view: NodeView<'_>, late: Duration) -> Second {
+    let quality = view.pair.quality();
+    let links = view.link.status().into_iter();
+    let mut second = Second {
+        at: clock::now_ms(),
+        pid: std::process::id(),
+        late_us: micros(late),
+        lapsed: view.network.lapsed().cloned().collect(),
+        quality: quality.number(),
+        failing: quality.failing(),
+        links: links.map(link_state).collect(),
+        ..Second::default()
+    };
+    let groups = view.groups.iter();
+    let roles: Vec<_> = groups.map(|(name, it)| (name, name_of(it.role))).collect();
+    second.set_groups(&roles);
+    second
 }
 
 fn link_state(link: LinkStatus) -> (String, String) {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use spared_process::codec;
 use spared_worker::message::ToWorker;
 
-use super::core::Core;
+use super::Supervisor;
 
 /// Pairs of plugins with a channel between their present workers, each in order of name.
 #[derive(Debug, Default)]
@@ -21,28 +21,31 @@ impl Partners {
         self.0.insert((first.to_owned(), second.to_owned()))
     }
 
-    /// Forgets the channels of a worker that has ended.
-    pub fn disconnect(&mut self, plugin: &str) {
+    fn disconnect(&mut self, plugin: &str) {
         self.0
             .retain(|(one, other)| one != plugin && other != plugin);
     }
 }
 
-impl Core {
+impl Supervisor {
     /// Connects a plugin that has started to its partners that run.
-    pub(super) fn connect_partners(&mut self, now: Instant, plugin: &str) {
-        let descriptor = self.supervisor.descriptor(plugin);
+    pub fn connect_partners(&mut self, now: Instant, plugin: &str) {
+        let descriptor = self.descriptor(plugin);
         let named = descriptor.map(|descriptor| descriptor.partners.clone());
         for partner in named.unwrap_or_default() {
-            let other = self.supervisor.descriptor(&partner);
+            let other = self.descriptor(&partner);
             let is_mutual =
                 other.is_some_and(|other| other.partners.iter().any(|name| name == plugin));
-            let both_run =
-                self.supervisor.is_running(plugin) && self.supervisor.is_running(&partner);
+            let both_run = self.is_running(plugin) && self.is_running(&partner);
             if is_mutual && both_run && self.partners.connect(plugin, &partner) {
                 self.connect_pair(now, plugin, &partner);
             }
         }
+    }
+
+    /// Forgets the channels of a worker that has ended.
+    pub fn disconnect_partners(&mut self, plugin: &str) {
+        self.partners.disconnect(plugin);
     }
 
     // A worker that cannot be reached is ended; then the other one finds its end closed.
@@ -58,7 +61,7 @@ impl Core {
             let message = ToWorker::Partner {
                 plugin: partner.to_owned(),
             };
-            self.supervisor.send(now, plugin, &message, &[end.as_fd()]);
+            self.send(now, plugin, &message, &[end.as_fd()]);
         }
     }
 }

@@ -1,33 +1,19 @@
-//! Requests: of clients over the control socket, and of the peer over the link.
+//! Requests of clients, of the peer and of plugins that watch: answered at once, or kept until they are complete.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use spared_control::{Answer, ErrorCode, Request};
 use spared_requests::questions::{Answered, Asker, Asking, Question, STATUS_TIMEOUT, Unanswered};
-use spared_requests::{Caller, View, words};
+use spared_requests::watchers::with_verdict;
+use spared_requests::{Caller, words};
 
-use super::core::Core;
+use super::r#loop::Loop;
+use super::view::Look;
 use crate::control::{Asked, refusal};
+use crate::events::Recorded;
 
-impl Core {
-    /// What this node knows, for requests.
-    pub(super) fn view(&self) -> View<'_> {
-        let forced = self.overrides.forced().iter();
-        View {
-            own: &self.setup.host.node,
-            peer: self.peer_name(),
-            is_peer_up: self.pair.peer.is_up(),
-            there: self.pair.peer.facts(),
-            missing: &self.pair.missing,
-            quality: self.quality.number(),
-            groups: &self.groups,
-            forced: forced
-                .map(|(name, it)| (name.as_str(), it.active))
-                .collect(),
-        }
-    }
-
+impl Loop {
     pub(super) fn handle_asked(&mut self, now: Instant, asked: Option<Asked>) {
         if let Some(asked) = asked {
             let asker = Asker::Client(asked.client);
@@ -44,11 +30,14 @@ impl Core {
             Request::Status => return self.ask_status(now, asker, true),
             Request::OwnStatus => return self.ask_status(now, asker, false),
             Request::Why { group } => return self.ask_why(now, asker, group),
-            Request::History => return self.ask_history(now, asker),
-            Request::OwnHistory => self.own_history(),
-            Request::OwnReport { from } => self.own_half.ask(now, &self.options, from),
+            Request::History => {
+                let question = Question::new(asker, Asking::History(None));
+                return self.ask_both(now, question);
+            }
+            Request::OwnHistory => self.view().own_history(),
+            Request::OwnReport { from } => self.own_half.ask(now, self.here.options(), from),
             Request::Events { limit } => Answer::Events {
-                events: self.events.newest(limit),
+                events: self.notices.newest(limit),
             },
             Request::Plugins => Answer::Plugins {
                 plugins: self.supervisor.status(),
@@ -64,7 +53,7 @@ impl Core {
                 return self.switch(now, asker, group.as_deref(), to.as_deref(), anyway, &by);
             }
             Request::Maintenance { on, for_s, anyway } => self.maintain(on, for_s, anyway, &by),
-            Request::Freeze { for_ms } => self.freeze(for_ms, &by),
+            Request::Freeze { for_ms } => self.freeze(now, for_ms, &by),
             Request::Node { node, request } => {
                 return self.ask_node(now, asker, caller, &node, *request);
             }
@@ -78,7 +67,7 @@ impl Core {
     pub(super) fn reply(&mut self, now: Instant, asker: Asker, answer: &Answer) {
         match asker {
             Asker::Client(client) => self.answer(now, client, answer),
-            Asker::Peer(id) => self.answer_peer(id, answer),
+            Asker::Peer(id) => self.pair.answer(id, answer),
             // they are told by `tell_watchers`
             Asker::Watchers => {}
         }
@@ -121,7 +110,7 @@ impl Core {
                 ErrorCode::Refused,
                 format!("{name} is not running"),
             )),
-            Some(descriptor) => words::answer(descriptor, caller, &self.setup.host.node, &argv),
+            Some(descriptor) => words::answer(descriptor, caller, self.here.node(), &argv),
             None => None,
         };
         match refused {
@@ -136,7 +125,7 @@ impl Core {
     // A plugin that is installed lacks only its file.
     fn no_plugin(&self, name: &str) -> String {
         let is_name = !name.contains(['/', '.']);
-        let library = self.options.plugin_dir.join(format!("{name}.so"));
+        let library = self.here.options().plugin_dir.join(format!("{name}.so"));
         match is_name && library.is_file() {
             true => format!("{name} is not enabled: there is no plugins/{name}.toml"),
             false => format!("there is no plugin \"{name}\""),
@@ -172,7 +161,7 @@ impl Core {
         result: Result<Answered, Unanswered>,
     ) {
         if self.recorder.awaits(id) {
-            return self.handle_totals(now, result);
+            return self.recorder.handle_totals(now, &self.groups, result);
         }
         let ended = self.questions.handle_answered(id, result);
         self.end(now, ended);
@@ -186,25 +175,66 @@ impl Core {
         let kind = std::mem::replace(&mut question.kind, Asking::Plugin);
         let answer = match kind {
             Asking::Status(there) => {
-                let look = self.look(question.rows);
+                let look = self.view().look(question.rows);
                 if asker == Asker::Watchers {
                     return self.tell_watchers(now, &look);
                 }
-                let mut status = self.status(&look);
+                let mut status = self.view().status(&look);
                 if let Some(there) = there {
-                    status.verdict = self.verdict(&look);
-                    status.peer = self.peer_status(&look, there);
+                    status.verdict = self.view().verdict(&look);
+                    status.peer = self.view().peer_status(&look, there);
                 }
                 status.rows = look.rows;
                 Answer::Status(Box::new(status))
             }
-            Asking::History(there) => self.history(there),
-            Asking::Why(group, there) => self.why(group.as_deref(), there),
+            Asking::History(there) => self.view().history(there),
+            Asking::Why(group, there) => self.view().why(group.as_deref(), there),
             Asking::Plugin => question.into_rows(),
             Asking::Node(answer) => answer.unwrap_or_else(|| self.no_answer()),
             Asking::Switch(switch) => switch.answer(),
             Asking::Refused(answer) => answer,
         };
         self.reply(now, asker, &answer);
+    }
+
+    fn ask_why(&mut self, now: Instant, asker: Asker, group: Option<String>) {
+        let known = |name: &&String| self.groups.get(name).is_none();
+        if let Some(name) = group.as_ref().filter(known) {
+            let why = format!("there is no group \"{name}\"");
+            return self.reply(now, asker, &refusal(ErrorCode::Usage, why));
+        }
+        self.ask_both(now, Question::new(asker, Asking::Why(group, None)));
+    }
+
+    // Asks the peer for its history too.
+    fn ask_both(&mut self, now: Instant, question: Question) {
+        let there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnHistory);
+        self.await_answers(now, question.asks_peer(there));
+    }
+
+    // ---- plugins that watch the pair
+
+    /// Runs once a second: asks for the status, as for a client, if a plugin watches it.
+    pub(super) fn ask_for_watchers(&mut self, now: Instant) {
+        if self.stop.is_none() && self.watchers.ask() {
+            self.ask_status(now, Asker::Watchers, false);
+        }
+    }
+
+    fn tell_watchers(&mut self, now: Instant, look: &Look) {
+        let verdict = self.view().verdict(look);
+        let status = with_verdict(self.view().pair_status(), &verdict, &self.groups);
+        for (plugin, message) in self.watchers.handle_status(&status) {
+            self.supervisor.send(now, &plugin, &message, &[]);
+        }
+    }
+
+    /// Tells the events that were recorded since the last call.
+    pub(super) fn tell_events(&mut self, now: Instant) {
+        for Recorded { level, event } in self.notices.take_new() {
+            for (plugin, message) in self.watchers.handle_event(now, level, &event) {
+                self.supervisor.send(now, &plugin, &message, &[]);
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Interface events for the plugins that follow them.
 
+use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
@@ -8,9 +9,10 @@ use spared_pair::InterfaceLack;
 use spared_process::clock;
 use spared_worker::message::{InterfaceEvent, ToWorker};
 
-use super::core::Core;
+use super::Network;
 use super::follows::Parcel;
 use crate::events::{Kind, Notice};
+use crate::supervisor::Supervisor;
 
 /// State of an interface, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,23 +28,44 @@ impl InterfaceState {
     }
 }
 
-impl Core {
-    pub(super) fn follow(&mut self, now: Instant, plugin: &str, interface: &str, sockets: u32) {
+impl Network {
+    /// State of the interfaces that somebody follows, by name.
+    pub fn interfaces(&self) -> &BTreeMap<String, InterfaceState> {
+        &self.seen
+    }
+
+    /// True if a plugin follows an interface.
+    pub fn is_followed(&self, plugin: &str, interface: &str) -> bool {
+        self.follows.sockets(interface, plugin).is_some()
+    }
+
+    /// Follows an interface for a plugin, which is sent its state if it runs. Returns the event
+    /// about a change that nobody has noticed.
+    pub fn follow(
+        &mut self,
+        now: Instant,
+        supervisor: &mut Supervisor,
+        plugin: &str,
+        interface: &str,
+        sockets: u32,
+    ) -> Option<Notice> {
         if let Err(error) = self.kernel.follow(interface, sockets) {
-            return log::warn!("{plugin}: cannot follow {interface}: {error}");
+            log::warn!("{plugin}: cannot follow {interface}: {error}");
+            return None;
         }
         if self.follows.add(interface, plugin, sockets) {
             // `Kernel::follow` counts callers, and this one was counted before.
             self.kernel.unfollow(interface);
         }
-        self.kernel_touched = true;
-        self.note_interface(interface);
-        if self.supervisor.is_running(plugin) {
-            self.send_interface(now, plugin, interface);
+        self.is_touched = true;
+        let notice = self.note_interface(interface);
+        if supervisor.is_running(plugin) {
+            self.send_interface(now, supervisor, plugin, interface);
         }
+        notice
     }
 
-    pub(super) fn unfollow(&mut self, plugin: &str, interface: &str) {
+    pub fn unfollow(&mut self, plugin: &str, interface: &str) {
         if self.follows.remove(interface, plugin) {
             self.kernel.unfollow(interface);
         }
@@ -51,29 +74,42 @@ impl Core {
         }
     }
 
-    pub(super) fn unfollow_all(&mut self, plugin: &str) {
+    pub fn unfollow_all(&mut self, plugin: &str) {
         for interface in self.follows.of(plugin) {
             self.unfollow(plugin, &interface);
         }
     }
 
     /// Sends a plugin that has started the present state of all interfaces that it follows.
-    pub(super) fn replay_interfaces(&mut self, now: Instant, plugin: &str) {
+    pub fn replay_interfaces(&mut self, now: Instant, supervisor: &mut Supervisor, plugin: &str) {
         for interface in self.follows.of(plugin) {
-            self.send_interface(now, plugin, &interface);
+            self.send_interface(now, supervisor, plugin, &interface);
         }
     }
 
-    pub(super) fn handle_interface(&mut self, now: Instant, interface: &str) {
-        self.note_interface(interface);
+    /// Handles a change of an interface. Returns the event about it.
+    pub fn handle_interface(
+        &mut self,
+        now: Instant,
+        supervisor: &mut Supervisor,
+        interface: &str,
+    ) -> Option<Notice> {
+        let notice = self.note_interface(interface);
         for plugin in self.follows.followers(interface) {
-            if self.supervisor.is_running(&plugin) {
-                self.send_interface(now, &plugin, interface);
+            if supervisor.is_running(&plugin) {
+                self.send_interface(now, supervisor, &plugin, interface);
             }
         }
+        notice
     }
 
-    fn send_interface(&mut self, now: Instant, plugin: &str, interface: &str) {
+    fn send_interface(
+        &mut self,
+        now: Instant,
+        supervisor: &mut Supervisor,
+        plugin: &str,
+        interface: &str,
+    ) {
         let Some(wanted) = self.follows.sockets(interface, plugin) else {
             return;
         };
@@ -86,32 +122,29 @@ impl Core {
             Parcel::EventAndDescriptors => {}
         }
         let descriptors: &[BorrowedFd<'_>] = &descriptors;
-        self.supervisor
-            .send(now, plugin, &ToWorker::Interface(event), descriptors);
+        supervisor.send(now, plugin, &ToWorker::Interface(event), descriptors);
     }
 
-    /// Notes the state of an interface and since when, and records an event if it changed.
-    fn note_interface(&mut self, interface: &str) {
+    /// Notes the state of an interface and since when. Returns an event if it changed.
+    fn note_interface(&mut self, interface: &str) -> Option<Notice> {
         if interface == ANY {
-            return;
+            return None;
         }
-        let Some((event, _)) = self.kernel.interface(interface) else {
-            return;
-        };
+        let (event, _) = self.kernel.interface(interface)?;
         let state = InterfaceState {
             lack: lack(&event),
             since: clock::now(),
         };
         let known = self.seen.get(interface);
         if known.is_some_and(|known| known.lack == state.lack) {
-            return;
+            return None;
         }
-        if known.is_some() {
+        let notice = known.map(|_| {
             let text = format!("interface {interface}: {}", state.word());
-            let notice = Notice::new(Kind::Interface, text);
-            self.events.record(notice.because(reason(state.lack)));
-        }
+            Notice::new(Kind::Interface, text).because(reason(state.lack))
+        });
         self.seen.insert(interface.to_owned(), state);
+        notice
     }
 }
 

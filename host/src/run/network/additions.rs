@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_abi::ADDITIONS_MAX;
-use spared_group::Ticket;
+use spared_group::{Groups, Ticket};
 use spared_worker::message::Claims;
 
-use super::core::Core;
+use super::Network;
+use crate::supervisor::Supervisor;
 
 /// What was added, by group and plugin.
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ impl Additions {
     }
 
     /// Marks what the worker of a plugin, which has ended, added.
-    pub fn note_down(&mut self, plugin: &str) {
+    fn note_down(&mut self, plugin: &str) {
         for ((_, of), added) in &mut self.0 {
             added.is_stale |= of == plugin;
         }
@@ -67,17 +68,20 @@ fn check(claims: &Claims) -> Result<(), String> {
     }
 }
 
-impl Core {
-    pub(super) fn handle_addition(
+impl Network {
+    /// Handles a call of a plugin that adds to a group; None: it adds nothing any more.
+    pub fn handle_addition(
         &mut self,
         now: Instant,
+        supervisor: &mut Supervisor,
+        groups: &Groups,
         ticket: &Ticket,
         group: String,
         claims: Option<Claims>,
     ) {
         let plugin = &ticket.plugin;
-        if !self.supervisor.has_net_admin(plugin) {
-            return self.answer_call(now, ticket, -libc::EPERM);
+        if !supervisor.has_net_admin(plugin) {
+            return supervisor.answer_call(now, ticket, -libc::EPERM);
         }
         let key = (group.clone(), plugin.clone());
         let old = self.additions.0.remove(&key);
@@ -87,29 +91,34 @@ impl Core {
             self.additions
                 .0
                 .insert(key.clone(), Addition { claims, is_stale });
-            self.check_additions(&group)
+            self.check_additions(groups, &group)
         });
         let status = match result {
             Ok(()) => 0,
             Err(why) => {
                 self.additions.0.remove(&key);
                 self.additions.0.extend(old.map(|old| (key, old)));
-                if self.supervisor.may_log(now, plugin) {
+                if supervisor.may_log(now, plugin) {
                     log::warn!("{plugin}: adds to {group}: {why}");
                 }
                 -libc::EINVAL
             }
         };
         // The plugin waits for the answer, so slow work is done after it is sent.
-        self.answer_call(now, ticket, status);
+        supervisor.answer_call(now, ticket, status);
         if status == 0 {
-            self.claim_again(&group);
+            self.claim_again(groups, &group);
         }
+    }
+
+    /// Marks what the worker of a plugin, which has ended, added.
+    pub fn note_additions_stale(&mut self, plugin: &str) {
+        self.additions.note_down(plugin);
     }
 
     /// What the kernel is to have of a group: all additions, unless they contradict the elector, who
     /// comes first.
-    pub(super) fn with_additions(&self, group: &str, claims: Claims) -> Claims {
+    pub fn with_additions(&self, group: &str, claims: Claims) -> Claims {
         let merged = self.additions.merged(group, claims.clone());
         if merged == claims {
             return claims;
@@ -123,8 +132,8 @@ impl Core {
         }
     }
 
-    fn check_additions(&self, group: &str) -> Result<(), String> {
-        let Some(known) = self.groups.get(group) else {
+    fn check_additions(&self, groups: &Groups, group: &str) -> Result<(), String> {
+        let Some(known) = groups.get(group) else {
             return Ok(());
         };
         let merged = self.additions.merged(group, known.claims.clone());
@@ -132,28 +141,27 @@ impl Core {
         checked.map_err(|error| error.to_string())
     }
 
-    fn claim_again(&mut self, group: &str) {
-        let Some(known) = self.groups.get(group) else {
+    fn claim_again(&mut self, groups: &Groups, group: &str) {
+        let Some(known) = groups.get(group) else {
             return;
         };
         let claims = self.with_additions(group, known.claims.clone());
-        if let Err(error) = self.kernel.claim(group, claims) {
+        if let Err(error) = self.kernel_mut().claim(group, claims) {
             log::warn!("{group}: {error}");
         }
-        self.kernel_touched = true;
     }
 
     /// Removes what earlier workers of a plugin added, which has started.
-    pub(super) fn remove_stale_additions(&mut self, plugin: &str) {
+    pub fn remove_stale_additions(&mut self, groups: &Groups, plugin: &str) {
         for group in self.additions.remove(plugin, true) {
-            self.claim_again(&group);
+            self.claim_again(groups, &group);
         }
     }
 
     /// Removes all that a plugin added, which is no longer configured.
-    pub(super) fn remove_additions(&mut self, plugin: &str) {
+    pub fn remove_additions(&mut self, groups: &Groups, plugin: &str) {
         for group in self.additions.remove(plugin, false) {
-            self.claim_again(&group);
+            self.claim_again(groups, &group);
         }
     }
 }

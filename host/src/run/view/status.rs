@@ -10,50 +10,46 @@ use spared_process::clock;
 use spared_requests::rows::Details;
 use spared_worker::message::Forced;
 
-use super::core::Core;
+use super::NodeView;
 use super::facts::quality_of;
 use super::look::Look;
 
-impl Core {
+impl NodeView<'_> {
     /// Status of this node, without rows that concern no group.
-    pub(super) fn status(&self, look: &Look) -> Status {
+    pub fn status(&self, look: &Look) -> Status {
         let groups: Vec<GroupStatus> = self
             .groups
             .iter()
             .map(|(name, group)| self.group_status(name, group, look))
             .collect();
-        let linked = self.setup.host.linked().is_some();
+        let linked = self.here.linked().is_some();
         Status {
             at: clock::now(),
-            node: self.setup.host.node.clone(),
-            config: self.setup.digest.clone(),
+            node: self.here.node().to_owned(),
+            config: self.here.setup().digest.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             booted: clock::booted(),
-            started: self.started.clone(),
+            started: self.here.started().to_owned(),
             verdict: Verdict::default(),
             groups,
             interfaces: self.interface_status(),
             plugins: self.supervisor.status(),
-            last_event: self.events.last().cloned(),
-            quality: self.quality.number(),
-            checks: self.quality.status(),
-            missing: linked.then(|| self.pair.missing.clone()),
-            maintenance: self.maintenance_status(),
-            frozen_until: self.frozen_until(),
-            links: self.link_status(),
+            last_event: self.notices.last().cloned(),
+            quality: self.pair.quality().number(),
+            checks: self.pair.quality().status(),
+            missing: linked.then(|| self.pair.missing().to_vec()),
+            maintenance: self.orders.maintenance(),
+            frozen_until: self.orders.frozen_until(),
+            links: self.link.status(),
             peer: None,
             rows: BTreeMap::new(),
         }
     }
 
     /// Status of the peer; `there` is what it answered.
-    pub(super) fn peer_status(
-        &self,
-        look: &Look,
-        there: Option<Box<Status>>,
-    ) -> Option<Box<PeerStatus>> {
-        let node = self.peer_name()?.to_owned();
-        let up = self.link_is_up();
+    pub fn peer_status(&self, look: &Look, there: Option<Box<Status>>) -> Option<Box<PeerStatus>> {
+        let node = self.here.peer_name()?.to_owned();
+        let up = self.link.is_up();
         let status = there.map(|status| {
             // What the peer knows of this node is dropped.
             let (peer, verdict) = (None, Verdict::default());
@@ -68,15 +64,15 @@ impl Core {
             up,
             last_heard: self.peer_last_heard(look),
             heard_on: self.peer_heard_on(look),
-            answers_ping: self.answers_ping().filter(|_| !up),
+            answers_ping: self.link.state().answers_ping.filter(|_| !up),
             status,
-            clock_ms: self.clock_ms().filter(|_| up),
-            differences: self.pair.peer.differences().to_vec(),
+            clock_ms: self.link.state().clock_ms.filter(|_| up),
+            differences: self.pair.differences().to_vec(),
         }))
     }
 
     // The later of the links' time and the elector's on any interface.
-    pub(super) fn peer_last_heard(&self, look: &Look) -> Option<String> {
+    pub fn peer_last_heard(&self, look: &Look) -> Option<String> {
         let groups = self.groups.iter();
         let ages =
             groups.filter_map(
@@ -86,15 +82,15 @@ impl Core {
                 },
             );
         let advert = ages.min().map(clock::before_ms);
-        let link = self.last_heard().map(str::to_owned);
+        let link = self.link.last_heard().map(str::to_owned);
         // Local times of one format: the later one sorts last.
         advert.into_iter().chain(link).max()
     }
 
     // Links, then interfaces on which the elector hears the peer's adverts, from keys such as
     // "virtual_router.lan2.50.IPv4.heard".
-    pub(super) fn peer_heard_on(&self, look: &Look) -> Vec<String> {
-        let mut heard = self.pair.heard_on.clone();
+    pub fn peer_heard_on(&self, look: &Look) -> Vec<String> {
+        let mut heard = self.pair.heard_on().to_vec();
         for details in self
             .groups
             .iter()
@@ -118,7 +114,7 @@ impl Core {
 
     fn group_status(&self, name: &str, group: &Group, look: &Look) -> GroupStatus {
         let mut details = look.details(name).cloned().unwrap_or_default();
-        let quality = quality_of(&details).unwrap_or(self.quality.number());
+        let quality = quality_of(&details).unwrap_or(self.pair.quality().number());
         GroupStatus {
             name: name.to_owned(),
             role: name_of(group.role).to_owned(),
@@ -128,7 +124,7 @@ impl Core {
             quality,
             fence: fence_word(look.fence(name)).to_owned(),
             lease_ms: Duration::from_nanos(group.claims.lease_ns).as_secs_f64() * 1000.0,
-            addresses: self.kernel.address_status(name),
+            addresses: self.network.kernel().address_status(name),
             conflict: take_text(&mut details, "conflict"),
             other_active: take_text(&mut details, "other_active"),
             details,
@@ -137,7 +133,7 @@ impl Core {
     }
 
     fn interface_status(&self) -> Vec<InterfaceStatus> {
-        let followed = self.seen.iter();
+        let followed = self.network.interfaces().iter();
         followed
             .map(|(name, seen)| InterfaceStatus {
                 name: name.clone(),
@@ -148,15 +144,21 @@ impl Core {
     }
 
     /// One line, for systemd.
-    pub(super) fn summary(&self) -> String {
+    pub fn summary(&self) -> String {
         let groups: Vec<String> = self
             .groups
             .iter()
             .map(|(name, group)| format!("{name}: {}", name_of(group.role)))
             .collect();
-        let maintenance = self.overrides.maintenance().map(|_| "in maintenance");
+        let maintenance = self.orders.is_in_maintenance().then_some("in maintenance");
         match groups.is_empty() {
-            true if !self.setup.plugins.iter().any(|plugin| plugin.enabled) => {
+            true if !self
+                .here
+                .setup()
+                .plugins
+                .iter()
+                .any(|plugin| plugin.enabled) =>
+            {
                 "nothing configured".to_owned()
             }
             true => "no group".to_owned(),

@@ -6,41 +6,41 @@ use spared_kernel::{FenceState, FenceStates};
 use spared_requests::rows::{Details, split_rows};
 use spared_worker::message::Row;
 
-use super::core::Core;
+use super::NodeView;
 
 /// Rows of plugins, by plugin.
-pub(super) type Rows = BTreeMap<String, Vec<Row>>;
+pub type Rows = BTreeMap<String, Vec<Row>>;
 
 /// The rows of plugins, and the fence of each group.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub struct Look {
     /// Rows of electors, by group; their keys are without the group's name.
     groups: BTreeMap<String, Details>,
     /// The other rows, by plugin.
-    pub(super) rows: BTreeMap<String, Details>,
+    pub rows: BTreeMap<String, Details>,
     fences: FenceStates,
 }
 
 impl Look {
     /// The elector's rows about a group.
-    pub(super) fn details(&self, group: &str) -> Option<&Details> {
+    pub fn details(&self, group: &str) -> Option<&Details> {
         self.groups.get(group)
     }
 
     /// The fence of a group in the kernel at the time of the look.
-    pub(super) fn fence(&self, group: &str) -> FenceState {
+    pub fn fence(&self, group: &str) -> FenceState {
         self.fences.of(group)
     }
 }
 
-impl Core {
-    pub(super) fn look(&self, rows: Rows) -> Look {
+impl NodeView<'_> {
+    pub fn look(&self, rows: Rows) -> Look {
         let mut look = Look {
-            fences: self.kernel.fence_states(),
+            fences: self.network.kernel().fence_states(),
             ..Look::default()
         };
         for (plugin, rows) in rows {
-            let rest = split_rows(&self.groups, &plugin, rows, &mut look.groups);
+            let rest = split_rows(self.groups, &plugin, rows, &mut look.groups);
             if !rest.is_empty() {
                 look.rows.insert(plugin, rest);
             }

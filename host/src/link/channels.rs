@@ -1,0 +1,62 @@
+//! Words to the peer's host, and channels of plugins to their peer plugins.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use spared_link::message::ToLink;
+use spared_link::word::Word;
+use spared_process::codec;
+use spared_worker::message::Descriptor;
+
+use super::Link;
+
+impl Link {
+    /// Sends a word to the peer's host; false if no link is up.
+    pub fn say(&mut self, now: Instant, word: Word) -> bool {
+        self.is_up() && self.send(now, &ToLink::Say(word), &[])
+    }
+
+    /// Puts a mark into each of these channels, behind all that their workers have queued so far.
+    pub fn mark(&mut self, now: Instant, id: u64, channels: Vec<String>) -> bool {
+        let message = ToLink::Mark { id, channels };
+        self.is_up() && self.send(now, &message, &[])
+    }
+
+    /// Connects a plugin that runs to the link, again if it was connected: for messages to its peer plugin, and
+    /// for signing and verifying. Returns the worker's end.
+    pub fn connect(&mut self, now: Instant, descriptor: &Descriptor) -> Option<OwnedFd> {
+        if !has_channel(descriptor) || !self.is_running() {
+            return None;
+        }
+        let plugin = &descriptor.name;
+        let message = ToLink::Channel {
+            plugin: plugin.clone(),
+            speaks: descriptor.has_peer,
+            wire_min: descriptor.wire_min,
+            wire_max: descriptor.wire_max,
+        };
+        let (ours, theirs) = match codec::pair() {
+            Ok(pair) => pair,
+            Err(error) => {
+                log::error!("{plugin}: no channel to its peer: {error}");
+                return None;
+            }
+        };
+        self.forget_channel(plugin);
+        let is_sent = self.send(now, &message, &[ours.as_fd()]);
+        is_sent.then_some(theirs)
+    }
+
+    /// Disconnects a plugin whose worker has ended.
+    pub fn disconnect(&mut self, now: Instant, plugin: &str, descriptor: Option<&Descriptor>) {
+        if descriptor.is_none_or(has_channel) && self.is_running() {
+            self.forget_channel(plugin);
+            let plugin = plugin.to_owned();
+            self.send(now, &ToLink::NoChannel { plugin }, &[]);
+        }
+    }
+}
+
+fn has_channel(descriptor: &Descriptor) -> bool {
+    descriptor.has_peer || descriptor.has_identity
+}

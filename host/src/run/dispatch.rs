@@ -1,0 +1,429 @@
+//! What has happened, and to whom it goes: reports of workers and of the link, events of the kernel, words of
+//! the peer.
+
+use std::collections::BTreeSet;
+use std::os::fd::AsFd;
+use std::time::Instant;
+
+use spared_abi::GROUPS_MAX;
+use spared_config::OnFailure;
+use spared_group::{Follower, Ticket};
+use spared_kernel::KernelEvent;
+use spared_link::word::Word;
+use spared_message::clean;
+use spared_pair::quality::{self, CheckReport, Refused};
+use spared_process::clock;
+use spared_worker::message::{Call, ToWorker};
+
+use super::r#loop::Loop;
+use crate::events::{Kind, Notice};
+use crate::link;
+use crate::supervisor::Report;
+
+impl Loop {
+    pub(super) fn handle_report(&mut self, report: Report) {
+        let (now, now_ns) = (Instant::now(), clock::monotonic_ns());
+        match report {
+            Report::Call {
+                plugin,
+                number,
+                call,
+            } => self.handle_call(now, plugin, number, call),
+            Report::Up { plugin } => self.handle_up(now, &plugin),
+            Report::Down { plugin, why } => {
+                let descriptor = self.supervisor.descriptor(&plugin);
+                self.link.disconnect(now, &plugin, descriptor);
+                self.supervisor.disconnect_partners(&plugin);
+                self.supervisor.forget_calls(&plugin);
+                self.watchers.forget(&plugin);
+                self.network.note_additions_stale(&plugin);
+                self.pair.handle_plugin_down(&plugin);
+                self.network.unfollow_all(&plugin);
+                self.groups.handle_plugin_down(now_ns, &plugin, &why);
+            }
+            Report::GivenUp { plugin, why } => self.handle_given_up(&plugin, why),
+            Report::Recovered { plugin } => {
+                self.tell_up(&plugin, "runs again");
+                self.note_recovered(&plugin);
+            }
+            Report::Removed { plugin } => {
+                self.network.remove_additions(&self.groups, &plugin);
+                self.supervisor.disconnect_partners(&plugin);
+                self.network.unfollow_all(&plugin);
+                self.groups.handle_fit(&plugin);
+                self.groups.handle_plugin_removed(now_ns, &plugin);
+                let notice = self.pair.handle_plugin_removed(&self.here, &plugin);
+                self.record(notice);
+            }
+            Report::Settled {
+                plugin,
+                group,
+                epoch,
+            } => {
+                self.groups.handle_settled(now_ns, &plugin, &group, epoch);
+            }
+            Report::Drained {
+                plugin,
+                group,
+                epoch,
+                status,
+            } => self.groups.handle_drained(&plugin, &group, epoch, status),
+            Report::RoleDone {
+                plugin,
+                group,
+                epoch,
+                result,
+            } => {
+                let done = match &result {
+                    Ok(()) => Ok(()),
+                    Err(why) => Err(why.as_str()),
+                };
+                self.groups
+                    .handle_role_done(now_ns, &plugin, &group, epoch, done);
+                self.pair.handle_role(plugin, group, result);
+            }
+            Report::Answered { id, result } => self.handle_answered(now, id, result),
+            Report::Stopped { plugin } => self.handle_stopped(now, &plugin),
+            Report::Reconfigured { plugin, result } => {
+                self.handle_reconfigured(now, &plugin, result);
+            }
+            Report::Validated { plugin, faults } => self.handle_validated(now, &plugin, faults),
+            Report::Check {
+                plugin,
+                check,
+                weight,
+                state,
+                why,
+            } => {
+                let said = CheckReport {
+                    name: &check,
+                    weight,
+                    state,
+                    why: &why,
+                };
+                self.handle_check(&plugin, said);
+            }
+            Report::ForgetCheck { plugin, check } => {
+                let notice = self.pair.handle_forgotten(&plugin, &check);
+                self.record(notice);
+            }
+            Report::InSync { plugin, yes, why } => self.pair.handle_in_sync(&plugin, yes, &why),
+            Report::Scopes { plugin, scopes } => {
+                self.pair.handle_scopes(&self.here, &plugin, scopes);
+            }
+            Report::Refused { plugin, why } => {
+                let notice = self.pair.handle_plugin_failed(&plugin, &why);
+                self.record(notice);
+            }
+            Report::Line { plugin, text } => self.record_words(&plugin, text),
+            Report::Tell(news) => self.notices.record(news),
+        }
+    }
+
+    // Interfaces first, so that the plugin knows what the directives and roles are about.
+    fn handle_up(&mut self, now: Instant, plugin: &str) {
+        let is_on_trial = self.supervisor.is_on_trial(plugin);
+        if !is_on_trial {
+            self.tell_up(plugin, "runs");
+        }
+        let follower = self.follower(plugin);
+        self.network
+            .replay_interfaces(now, &mut self.supervisor, plugin);
+        self.connect_peer(now, plugin);
+        self.supervisor.connect_partners(now, plugin);
+        self.network.remove_stale_additions(&self.groups, plugin);
+        self.pair.handle_plugin_up(now, &self.here, plugin);
+        self.groups
+            .handle_plugin_up(clock::monotonic_ns(), plugin, follower);
+        if !is_on_trial {
+            self.note_recovered(plugin);
+        }
+    }
+
+    fn tell_up(&mut self, plugin: &str, what: &str) {
+        let text = format!("{plugin} {what}");
+        let notice = Notice::new(Kind::Plugin, text).because("started");
+        self.notices.record(notice);
+    }
+
+    // Ends the consequences of a plugin's failure.
+    fn note_recovered(&mut self, plugin: &str) {
+        let notice = self.pair.handle_plugin_recovered(plugin);
+        self.record(notice);
+        self.groups.handle_fit(plugin);
+    }
+
+    pub(super) fn follower(&self, plugin: &str) -> Follower {
+        let settings = self.supervisor.settings(plugin);
+        let descriptor = self.supervisor.descriptor(plugin);
+        Follower {
+            after: settings
+                .map(|settings| settings.after.clone())
+                .unwrap_or_default(),
+            follow: settings.and_then(|settings| settings.follow.clone()),
+            has_role: descriptor.is_some_and(|descriptor| descriptor.has_role),
+            has_drain: descriptor.is_some_and(|descriptor| descriptor.has_drain),
+            has_settle: descriptor.is_some_and(|descriptor| descriptor.has_settle),
+        }
+    }
+
+    fn handle_given_up(&mut self, plugin: &str, why: String) {
+        let notice = self.pair.handle_plugin_failed(plugin, &why);
+        self.record(notice);
+        let settings = self.supervisor.settings(plugin);
+        if settings.is_some_and(|settings| settings.on_failure == OnFailure::Resign) {
+            self.groups.handle_unfit(plugin, why);
+        }
+    }
+
+    // "GROUP: text" from the group's elector is an event of the group. If the text begins with "conflict",
+    // the event is of that kind.
+    fn record_words(&mut self, plugin: &str, text: String) {
+        let about = text.split_once(": ").filter(|(group, _)| {
+            let group = self.groups.get(group);
+            group.is_some_and(|group| group.owner == plugin)
+        });
+        let news = match about {
+            Some((group, words)) if words.starts_with("conflict") => {
+                Notice::warn(Kind::Conflict, words).of_group(group)
+            }
+            Some((group, words)) => Notice::new(Kind::Report, words).of_group(group),
+            None => Notice::new(Kind::Report, format!("{plugin}: {text}")),
+        };
+        self.notices.record(news);
+    }
+
+    fn handle_call(&mut self, now: Instant, plugin: String, number: u64, call: Call) {
+        let ticket = Ticket {
+            plugin: plugin.clone(),
+            number,
+            part: 0,
+        };
+        // The plugin waits for the answer, so slow work is done after it is sent.
+        match call {
+            Call::Follow { interface, sockets } => {
+                let is_elector = self.supervisor.provides_groups(&plugin);
+                let status = self
+                    .network
+                    .may_follow(&plugin, is_elector, &interface, sockets);
+                self.supervisor.answer_call(now, &ticket, status);
+                if status == 0 {
+                    let supervisor = &mut self.supervisor;
+                    let network = &mut self.network;
+                    let notice = network.follow(now, supervisor, &plugin, &interface, sockets);
+                    self.record(notice);
+                }
+            }
+            Call::Unfollow { interface } => {
+                let known = self.network.is_followed(&plugin, &interface);
+                let status = if known { 0 } else { -libc::ENOENT };
+                self.supervisor.answer_call(now, &ticket, status);
+                self.network.unfollow(&plugin, &interface);
+            }
+            Call::Add { group, claims } => {
+                let (supervisor, groups) = (&mut self.supervisor, &self.groups);
+                self.network
+                    .handle_addition(now, supervisor, groups, &ticket, group, claims);
+            }
+            Call::Watch { what } => {
+                self.supervisor.answer_call(now, &ticket, 0);
+                self.watchers.set(now, &plugin, what);
+            }
+            Call::Claim { .. } | Call::Publish { .. } | Call::Announce { .. } => {
+                self.handle_group_call(now, &plugin, number, call);
+            }
+            // The extension is offered to all plugins; only electors may call it.
+            _ if !self.supervisor.provides_groups(&plugin) => {
+                self.supervisor.answer_call(now, &ticket, -libc::EPERM);
+            }
+            Call::Explain { group, role, cause } => {
+                self.groups.handle_explain(ticket, &group, role, cause);
+            }
+            Call::SwitchOver { group, cause } => {
+                let now_ns = clock::monotonic_ns();
+                self.groups
+                    .handle_switch_over(now_ns, ticket, &group, cause);
+            }
+        }
+    }
+
+    /// Handles a call of an elector about groups.
+    fn handle_group_call(&mut self, now: Instant, plugin: &str, number: u64, call: Call) {
+        let names: Vec<String> = match &call {
+            Call::Claim { groups } => groups.iter().map(|(name, _)| name.clone()).collect(),
+            Call::Publish { groups } => groups.iter().map(|(name, _)| name.clone()).collect(),
+            Call::Announce { groups } => groups.clone(),
+            _ => return,
+        };
+        let ticket = |part| Ticket {
+            plugin: plugin.to_owned(),
+            number,
+            part,
+        };
+        self.supervisor.begin_call(plugin, number, names.len());
+        // The worker has refused what is refused here, but may be compromised.
+        let is_long = names.len() > GROUPS_MAX as usize;
+        let refused = match self.supervisor.provides_groups(plugin) {
+            // The extension is offered to all plugins; only electors may call it.
+            false => Some(-libc::EPERM),
+            true if is_long || names.iter().collect::<BTreeSet<_>>().len() != names.len() => {
+                Some(-libc::EINVAL)
+            }
+            true => None,
+        };
+        if let Some(status) = refused.or(names.is_empty().then_some(0)) {
+            (0..names.len().max(1))
+                .for_each(|part| self.supervisor.answer_call(now, &ticket(part), status));
+            return;
+        }
+        let tickets = (0..names.len()).map(ticket);
+        match call {
+            Call::Claim { groups } => {
+                let claims = tickets.zip(groups);
+                let claims = claims.map(|(ticket, (name, claims))| (ticket, name, claims));
+                self.groups.handle_claims(claims.collect());
+            }
+            Call::Publish { groups } => {
+                let now_ns = clock::monotonic_ns();
+                let roles = tickets.zip(groups);
+                let roles = roles.map(|(ticket, (name, role))| (ticket, name, role));
+                self.groups.handle_publications(now_ns, roles.collect());
+            }
+            _ => {
+                let groups = tickets.zip(names).collect();
+                self.groups.handle_announcements(groups);
+            }
+        }
+    }
+
+    // ---- checks
+
+    fn handle_check(&mut self, plugin: &str, said: CheckReport<'_>) {
+        let check = said.name;
+        let kind = match self.network.interfaces().contains_key(check) {
+            true => quality::Kind::Interface,
+            false => quality::Kind::Other,
+        };
+        match self.pair.handle_check(plugin, kind, said) {
+            Ok(notice) => self.record(notice),
+            Err(_) if !self.supervisor.may_log(Instant::now(), plugin) => {}
+            Err(Refused::Name) => log::warn!("{plugin}: a check without a name is ignored"),
+            Err(Refused::TooMany) => {
+                log::warn!("{plugin}: too many checks, \"{check}\" is ignored");
+            }
+        }
+    }
+
+    // ---- the kernel
+
+    pub(super) fn handle_kernel(&mut self, now: Instant, events: Vec<KernelEvent>) {
+        for event in events {
+            match event {
+                KernelEvent::Interface { name } => {
+                    let supervisor = &mut self.supervisor;
+                    let notice = self.network.handle_interface(now, supervisor, &name);
+                    self.record(notice);
+                }
+                KernelEvent::Restored {
+                    group,
+                    address,
+                    interface,
+                    count,
+                } => {
+                    let text = format!(
+                        "{address} on {interface} was deleted by another program and restored ({count} times so far)"
+                    );
+                    let news = Notice::warn(Kind::Restored, text).of_group(&group);
+                    self.notices.record(news.because("deleted"));
+                }
+                KernelEvent::Contested { group, why } => {
+                    self.groups
+                        .handle_contested(clock::monotonic_ns(), &group, why);
+                }
+                KernelEvent::FenceMissing { why } => {
+                    let text = format!("the fence is gone: {why}");
+                    self.notices
+                        .record(Notice::warn(Kind::Fence, text).because("missing"));
+                    self.network.set_fence_missing(Some(why));
+                }
+                KernelEvent::FenceRestored { after } => {
+                    let text = format!("the fence is back after {} ms", after.as_millis());
+                    self.notices
+                        .record(Notice::warn(Kind::Fence, text).because("restored"));
+                    self.network.set_fence_missing(None);
+                }
+                KernelEvent::Warning { text } => log::warn!("{text}"),
+            }
+        }
+    }
+
+    // ---- the link
+
+    pub(super) fn handle_link(&mut self, now: Instant, report: link::Report) {
+        match report {
+            link::Report::Started => self.connect_peers(now),
+            link::Report::Configured => self.paths.forget_usable(),
+            link::Report::Up => self.handle_link_up(now),
+            link::Report::Down { why } => self.handle_link_down(now, why),
+            link::Report::Heard(word) => self.handle_word(now, *word),
+            link::Report::Marked { id, channel } => self.groups.handle_marked(id, &channel),
+            link::Report::Tell(news) => self.notices.record(news),
+        }
+    }
+
+    fn connect_peers(&mut self, now: Instant) {
+        for plugin in self.supervisor.names() {
+            if self.supervisor.is_running(&plugin) {
+                self.connect_peer(now, &plugin);
+            }
+        }
+    }
+
+    // Again if it was connected.
+    fn connect_peer(&mut self, now: Instant, plugin: &str) {
+        let descriptor = self.supervisor.descriptor(plugin);
+        let end = descriptor.and_then(|it| self.link.connect(now, it));
+        if let Some(end) = end {
+            let message = ToWorker::Channel;
+            self.supervisor.send(now, plugin, &message, &[end.as_fd()]);
+        }
+    }
+
+    fn handle_link_up(&mut self, now: Instant) {
+        self.pair.handle_link_up();
+        self.groups.handle_link_up();
+        // A peer that was not heard when the pair was frozen is told now.
+        if let Some((for_ms, by)) = self.orders.freeze_left() {
+            self.link.say(now, Word::Freeze { for_ms, by });
+        }
+    }
+
+    fn handle_link_down(&mut self, now: Instant, why: String) {
+        self.groups.handle_link_down(&why);
+        for id in self.pair.handle_link_down(why) {
+            self.handle_peer_silent(now, id);
+        }
+    }
+
+    /// Handles a word from the peer's host: well-formed, with contents that are not trusted.
+    fn handle_word(&mut self, now: Instant, word: Word) {
+        match self.pair.handle_word(word) {
+            None => {}
+            Some(Word::Ask { id, request }) => self.handle_ask(now, id, &request),
+            Some(Word::Answer { id, answer }) => self.handle_peer_answer(now, id, &answer),
+            Some(Word::Status(facts)) => {
+                let peer = self.here.peer();
+                self.pair.handle_facts(*facts, peer, &mut self.notices);
+            }
+            Some(Word::Freeze { for_ms, by }) if self.notices.may_peer(now) => {
+                self.handle_freeze(for_ms, &clean::text(&by));
+            }
+            Some(Word::Freeze { .. }) => log::warn!("the peer freezes too often: ignored"),
+            Some(word) => {
+                let now_ns = clock::monotonic_ns();
+                self.groups.handle_peer_word(now_ns, word);
+            }
+        }
+        self.pair.touch();
+    }
+}

@@ -1,0 +1,105 @@
+//! This node: how it was started, and the configuration in force.
+
+use std::path::PathBuf;
+
+use spared_config::{Host, Link, Options, Setup};
+use spared_link::word::Introduction;
+use spared_process::clock;
+
+use crate::supervisor::Terms;
+
+/// Options and configuration. Only a reload replaces the configuration.
+#[derive(Debug)]
+pub struct Here {
+    options: Options,
+    setup: Setup,
+    started: String,
+}
+
+impl Here {
+    pub fn new(options: Options, setup: Setup) -> Self {
+        Self {
+            options,
+            setup,
+            started: clock::now(),
+        }
+    }
+
+    /// Sets a new configuration. Returns the old one.
+    pub fn replace(&mut self, setup: Setup) -> Setup {
+        std::mem::replace(&mut self.setup, setup)
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    pub fn host(&self) -> &Host {
+        &self.setup.host
+    }
+
+    /// Time at which this process started.
+    pub fn started(&self) -> &str {
+        &self.started
+    }
+
+    /// Name of this node.
+    pub fn node(&self) -> &str {
+        &self.setup.host.node
+    }
+
+    /// Name of the other node, if one is configured, with or without a link to it.
+    pub fn pair_name(&self) -> Option<&str> {
+        let host = &self.setup.host;
+        let keyed = host.link.as_ref().map(|link| link.peer.as_str());
+        let named = host.nodes.iter().find(|name| **name != host.node);
+        keyed.or_else(|| named.map(String::as_str))
+    }
+
+    /// Name of the peer; None without a link.
+    pub fn peer_name(&self) -> Option<&str> {
+        self.linked().map(|link| link.peer.as_str())
+    }
+
+    /// Name of the peer for sentences.
+    pub fn peer(&self) -> &str {
+        self.peer_name().unwrap_or("the peer")
+    }
+
+    /// The link, if it has paths.
+    pub fn linked(&self) -> Option<&Link> {
+        self.setup.host.linked()
+    }
+
+    /// True if a plugin is enabled.
+    pub fn has_plugins(&self) -> bool {
+        self.setup.plugins.iter().any(|plugin| plugin.enabled)
+    }
+
+    /// What the peer is told first.
+    pub fn introduction(&self) -> Introduction {
+        Introduction {
+            node: self.node().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            booted: clock::booted(),
+            started: self.started.clone(),
+        }
+    }
+
+    /// Terms for workers, from the options and the configuration.
+    pub fn terms(&self) -> Terms {
+        let host = self.host();
+        Terms {
+            // The very program that runs, even after an upgrade replaced its file.
+            exe: PathBuf::from("/proc/self/exe"),
+            plugin_dir: self.options.plugin_dir.clone(),
+            surroundings: host.surroundings(),
+            realtime: host.realtime,
+            state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
+        }
+    }
+}

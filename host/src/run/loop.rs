@@ -1,0 +1,451 @@
+//! The loop of the host: handles what is ready, then does all that follows from it.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use spared_config::{Options, Setup, state_dir};
+use spared_group::Groups;
+use spared_kernel::Kernel;
+use spared_process::account::Accounts;
+use spared_process::clock;
+use spared_process::poller::{Key, Poller};
+use spared_report::half::OwnHalf;
+use spared_requests::questions::Questions;
+use spared_requests::watchers::Watchers;
+use spared_ring::Writer;
+use spared_state::memory::Memory;
+use spared_state::{history, overrides};
+
+use super::Failure;
+use super::here::Here;
+use super::network::Network;
+use super::notices::Notices;
+use super::orders::Orders;
+use super::pair::Pair;
+use super::paths::Paths;
+use super::recorder::{self, Recorder};
+use super::reload::Reload;
+use super::service::Service;
+use super::signals::Signals;
+use super::stop::Stop;
+use super::view::{Look, NodeView};
+use crate::control::Server;
+use crate::events::{Kind, Notice};
+use crate::link::Link;
+use crate::supervisor::Supervisor;
+
+/// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The owners of all state. What happens to one is passed to the others here and in the files beside this one;
+/// none reaches into another.
+pub struct Loop {
+    pub(super) poller: Poller,
+    signals: Signals,
+    ticked_at: Instant,
+    pub(super) here: Here,
+    pub(super) service: Service,
+    pub(super) control: Server,
+    pub(super) network: Network,
+    pub(super) groups: Groups,
+    pub(super) supervisor: Supervisor,
+    pub(super) link: Link,
+    pub(super) paths: Paths,
+    pub(super) pair: Pair,
+    pub(super) orders: Orders,
+    pub(super) notices: Notices,
+    pub(super) recorder: Recorder,
+    pub(super) questions: Questions,
+    pub(super) watchers: Watchers,
+    pub(super) own_half: OwnHalf,
+    pub(super) reload: Reload,
+    pub(super) stop: Option<Stop>,
+}
+
+impl Loop {
+    pub fn new(
+        options: Options,
+        setup: Setup,
+        signals: Signals,
+        control: Server,
+        kernel: Kernel,
+    ) -> Result<Self, Failure> {
+        let now = Instant::now();
+        let poller = Poller::new().map_err(Failure::System)?;
+        poller
+            .watch(&signals, Key::Signal)
+            .map_err(Failure::System)?;
+        control.watch(&poller).map_err(Failure::System)?;
+        for descriptor in kernel.descriptors() {
+            poller
+                .watch(descriptor, Key::Kernel)
+                .map_err(Failure::System)?;
+        }
+        let state = state_dir(&options);
+        let here = Here::new(options, setup);
+        let mut supervisor = Supervisor::new(here.terms(), Accounts::new(), now);
+        let exe = supervisor.terms().exe.clone();
+        let link = Link::new(exe, supervisor.account("link"), now);
+        let mut groups = Groups::new(nanoseconds(here.host().settle), clock::now);
+        groups.set_fenced(kernel.is_fenced());
+        let history = history::Store::new(state.clone());
+        let history = Memory::new(history, here.node(), now, &clock::now_ms());
+        Ok(Self {
+            poller,
+            signals,
+            ticked_at: now,
+            service: Service::from_environment(),
+            control,
+            network: Network::new(kernel),
+            groups,
+            supervisor,
+            link,
+            paths: Paths::default(),
+            pair: Pair::default(),
+            orders: Orders::new(overrides::Store::new(state)),
+            notices: Notices::new(now, history),
+            recorder: Recorder::new(Writer::start(&here.options().runtime_dir)),
+            questions: Questions::default(),
+            watchers: Watchers::default(),
+            own_half: OwnHalf::default(),
+            reload: Reload::default(),
+            stop: None,
+            here,
+        })
+    }
+
+    /// Reports what an earlier run left, and starts the plugins.
+    pub fn begin(&mut self, leftovers: Vec<String>) {
+        let version = env!("CARGO_PKG_VERSION");
+        let (node, digest) = (self.here.node(), &self.here.setup().digest);
+        let text = format!("spared {version} on {node}, configuration {digest}");
+        self.notices.record(Notice::new(Kind::Start, text));
+        for line in leftovers {
+            let text = format!("removed what an earlier run left: {line}");
+            self.notices
+                .record(Notice::warn(Kind::Start, text).because("leftovers"));
+        }
+        if let Some(why) = self.supervisor.without_groups() {
+            log::info!("workers have no control groups ({why}): limits of each process alone");
+        }
+        if !self.network.kernel().is_fenced() {
+            log::warn!("the fence is off: a hung daemon keeps its addresses");
+        }
+        let now = Instant::now();
+        for plugin in self.here.setup().plugins.clone() {
+            self.supervisor.add(&self.poller, now, plugin);
+        }
+        self.configure_link(now);
+        self.pair.compare_files(&self.here);
+        let restored = self.orders.restored(self.here.node());
+        self.record(restored);
+        if !self.here.has_plugins() {
+            log::warn!("nothing configured: no enabled file in plugins/, so never active");
+        }
+        self.settle_down();
+        self.service.ready(&self.view().summary());
+    }
+
+    pub fn turn_until_stopped(&mut self) -> io::Result<()> {
+        while !self.is_stopped() {
+            let mut ready = self.poller.wait(self.patience())?;
+            let began = Instant::now();
+            // The elector first, the kernel next, control clients last.
+            ready.sort_by_key(|key| self.rank(*key));
+            for key in ready {
+                let spent = clock::cpu_time();
+                self.handle(key);
+                self.settle_down();
+                if let Key::Worker(serial) | Key::Errors(serial) = key {
+                    let spent = clock::cpu_time().saturating_sub(spent);
+                    self.supervisor
+                        .charge(&self.poller, Instant::now(), serial, spent);
+                }
+            }
+            self.handle_timeouts();
+            self.settle_down();
+            self.recorder.note_turn(began.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Closes everything in reverse order. Workers end first, so no address is left without an elector.
+    pub fn close(self) {
+        drop(self.supervisor);
+        drop(self.link);
+        self.paths.close();
+        self.network.close();
+        self.control.close();
+        self.notices.close();
+    }
+
+    /// What this node knows, to be read.
+    pub(super) fn view(&self) -> NodeView<'_> {
+        NodeView {
+            here: &self.here,
+            groups: &self.groups,
+            network: &self.network,
+            supervisor: &self.supervisor,
+            link: &self.link,
+            paths: &self.paths,
+            pair: &self.pair,
+            orders: &self.orders,
+            notices: &self.notices,
+            recorder: &self.recorder,
+        }
+    }
+
+    /// Records the events that follow from something.
+    pub(super) fn record(&mut self, notices: impl IntoIterator<Item = Notice>) {
+        for notice in notices {
+            self.notices.record(notice);
+        }
+    }
+
+    /// Configures the link at the start and after a reload.
+    pub(super) fn configure_link(&mut self, now: Instant) {
+        self.paths.configure(&self.here, &mut self.network);
+        let (setup, introduction) = (self.here.host().link.clone(), self.here.introduction());
+        self.link.configure(&self.poller, now, setup, introduction);
+    }
+
+    // ---- what is ready
+
+    fn rank(&self, key: Key) -> u8 {
+        match key {
+            Key::Worker(serial) | Key::Exit(serial) if self.supervisor.is_elector(serial) => 0,
+            Key::Kernel => 1,
+            Key::Signal => 2,
+            Key::Link(_) | Key::LinkExit(_) => 3,
+            Key::Worker(_) | Key::Exit(_) | Key::Errors(_) => 4,
+            Key::Listener | Key::Client(_) => 5,
+        }
+    }
+
+    fn handle(&mut self, key: Key) {
+        let now = Instant::now();
+        match key {
+            Key::Signal => self.handle_signals(now),
+            Key::Kernel => {
+                let events = self.network.handle_ready(now);
+                self.handle_kernel(now, events);
+            }
+            Key::Worker(serial) => self.supervisor.handle_readable(&self.poller, now, serial),
+            Key::Errors(serial) => self.supervisor.handle_errors(now, serial),
+            Key::Exit(serial) => self.supervisor.handle_exit(&self.poller, now, serial),
+            Key::Link(serial) => self.link.handle_readable(now, serial),
+            Key::LinkExit(serial) => self.link.handle_exit(now, serial),
+            Key::Listener => self.control.handle_listener(&self.poller, now),
+            Key::Client(number) => {
+                let asked = self.control.handle_client(&self.poller, now, number);
+                self.handle_asked(now, asked);
+            }
+        }
+    }
+
+    fn handle_signals(&mut self, now: Instant) {
+        self.signals.acknowledge();
+        if self.signals.take_terminate() {
+            self.begin_stop(now);
+        }
+        if self.signals.take_hangup() {
+            self.request_reload(now, None, false);
+        }
+    }
+
+    // ---- what follows
+
+    /// Does what follows from the events handled so far, until nothing is left to do.
+    fn settle_down(&mut self) {
+        self.sync_channels();
+        while self.take_step() {}
+        self.tell_events(Instant::now());
+    }
+
+    // False if nothing is left to do.
+    fn take_step(&mut self) -> bool {
+        let now = Instant::now();
+        if let Some(action) = self.groups.poll_action() {
+            self.perform(action);
+        } else if let Some(report) = self.supervisor.poll_report() {
+            self.handle_report(report);
+        } else if let Some(report) = self.link.poll_report() {
+            self.handle_link(now, report);
+        } else if self
+            .paths
+            .tell(now, &self.here, &self.network, &mut self.link)
+        {
+            // Paths were sent: look again.
+        } else if let Some(word) = self.pair.poll_word() {
+            self.link.say(now, word);
+        } else if self.pair.take_touched() {
+            self.refresh_pair(now);
+        } else if self.pair.is_readiness_due(now) {
+            self.refresh_readiness(now);
+        } else if let Some(events) = self.network.take_touched(now) {
+            self.handle_kernel(now, events);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Tells the groups which plugins are connected to their peers.
+    fn sync_channels(&mut self) {
+        if self.groups.channels() != self.link.channels_up() {
+            self.groups.set_channels(self.link.channels_up().clone());
+        }
+    }
+
+    fn refresh_pair(&mut self, now: Instant) {
+        let behind = self.view().behind();
+        let (groups, notices) = (&mut self.groups, &mut self.notices);
+        self.pair
+            .refresh(now, &self.here, behind, &self.orders, groups, notices);
+    }
+
+    fn refresh_readiness(&mut self, now: Instant) {
+        let lacks = match self.here.peer_name() {
+            Some(peer) => {
+                self.pair.note_paths(self.link.status());
+                let own = self.view().node_facts(None);
+                self.pair.refresh_readiness(now, own, peer)
+            }
+            None => {
+                self.pair.end_readiness(now);
+                vec!["there is no link to a peer".to_owned()]
+            }
+        };
+        self.groups.set_missing(lacks);
+    }
+
+    /// Computes what this node lacks if that may have changed and waits for its turn, so that an answer
+    /// shows one moment.
+    pub(super) fn renew_missing(&mut self) {
+        if !self.pair.is_outdated() {
+            return;
+        }
+        if let Some(peer) = self.here.peer_name() {
+            let own = self.view().node_facts(None);
+            self.pair.update_missing(&own, peer);
+        }
+    }
+
+    // ---- time
+
+    fn handle_timeouts(&mut self) {
+        let now = Instant::now();
+        self.supervisor.handle_timeout(&self.poller, now);
+        self.link.handle_timeout(&self.poller, now);
+        self.settle_down();
+        if self.network.next_timeout().is_some_and(|due| now >= due) {
+            let events = self.network.handle_timeout(now);
+            self.handle_kernel(now, events);
+            self.settle_down();
+        }
+        let now_ns = clock::monotonic_ns();
+        if self
+            .groups
+            .next_timeout()
+            .is_some_and(|due_ns| now_ns >= due_ns)
+        {
+            self.groups.handle_timeout(now_ns);
+            self.settle_down();
+        }
+        self.handle_pair_timeout(now);
+        self.settle_down();
+        self.notices.handle_timeout(now);
+        self.go_on_reloading(now);
+        self.go_on_stopping(now);
+        self.tick(now);
+    }
+
+    fn handle_pair_timeout(&mut self, now: Instant) {
+        let ended = self.orders.handle_timeout(self.here.node());
+        if !ended.is_empty() {
+            self.pair.touch();
+        }
+        let (notice, silent) = self.pair.handle_timeout(now);
+        self.record(notice.into_iter().chain(ended));
+        for id in silent {
+            self.handle_peer_silent(now, id);
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let since = now.saturating_duration_since(self.ticked_at);
+        let Some(late) = since.checked_sub(self.tick_interval()) else {
+            return;
+        };
+        self.ticked_at = now;
+        self.write_second(now, late);
+        self.network.check_leases(&mut self.groups);
+        self.pair.touch();
+        let notices = self.paths.handle_firewall();
+        self.record(notices);
+        self.tell_findings();
+        self.ask_for_watchers(now);
+        self.settle_down();
+        self.control.handle_timeout(now);
+        self.own_half.handle_timeout(now);
+        if self.supervisor.is_well(now) {
+            self.service.alive();
+        }
+        if self.stop.is_none() {
+            let line = self.view().summary();
+            self.service.status(line);
+        }
+    }
+
+    fn write_second(&mut self, now: Instant, late: Duration) {
+        let second = recorder::second(self.view(), late);
+        let elector = recorder::elector(&self.supervisor);
+        let query = elector.map(|plugin| (self.questions.next_number(), plugin));
+        self.recorder.record(now, second, query.clone());
+        if let Some((id, plugin)) = query {
+            let until = now + recorder::ANSWER_TIMEOUT;
+            self.supervisor
+                .query(now, until, &plugin, recorder::totals(), id);
+        }
+    }
+
+    fn tell_findings(&mut self) {
+        if self.stop.is_some() {
+            return;
+        }
+        let view = self.view();
+        let pair = view.pair_facts(&Look::default());
+        let found = spared_pair::findings(&view.node_facts(None), pair.as_ref());
+        self.notices.handle_findings(Instant::now(), found);
+    }
+
+    fn tick_interval(&self) -> Duration {
+        self.service.watchdog().map_or(TICK, |it| it.min(TICK))
+    }
+
+    /// Time until the next timeout.
+    fn patience(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let now_ns = clock::monotonic_ns();
+        let due = [
+            self.supervisor.next_timeout(),
+            self.link.next_timeout(),
+            self.network.next_timeout(),
+            self.reload_timeout(),
+            self.stop_timeout(),
+            self.pair.next_timeout(),
+            self.orders.next_timeout(),
+            self.notices.next_timeout(),
+            Some(self.ticked_at + self.tick_interval()),
+        ];
+        let due = due.into_iter().flatten().min();
+        let due = due.map(|due| due.saturating_duration_since(now));
+        let groups = self.groups.next_timeout();
+        let groups = groups.map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns)));
+        due.into_iter().chain(groups).min()
+    }
+}
+
+pub(super) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,81 @@
+//! The network of this node: the kernel, the interfaces that plugins follow, and what they add to groups.
+
+mod additions;
+mod fences;
+mod follows;
+mod interfaces;
+mod socket_rights;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use spared_kernel::{Kernel, KernelEvent};
+
+use additions::Additions;
+use follows::Follows;
+pub use interfaces::InterfaceState;
+
+/// The kernel, and what is known beside it.
+pub struct Network {
+    kernel: Kernel,
+    /// A call to the kernel may have left events that no descriptor announces.
+    is_touched: bool,
+    follows: Follows,
+    seen: BTreeMap<String, InterfaceState>,
+    additions: Additions,
+    /// Why the fence is missing, if it is.
+    fence_missing: Option<String>,
+    /// Groups without a fence lease at the last check, with the number of checks in a row.
+    lapsed: BTreeMap<String, u32>,
+}
+
+impl Network {
+    pub fn new(kernel: Kernel) -> Self {
+        Self {
+            kernel,
+            is_touched: false,
+            follows: Follows::default(),
+            seen: BTreeMap::new(),
+            additions: Additions::default(),
+            fence_missing: None,
+            lapsed: BTreeMap::new(),
+        }
+    }
+
+    /// The kernel, to be asked.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// The kernel, to be changed.
+    pub fn kernel_mut(&mut self) -> &mut Kernel {
+        self.is_touched = true;
+        &mut self.kernel
+    }
+
+    pub fn handle_ready(&mut self, now: Instant) -> Vec<KernelEvent> {
+        self.kernel.handle_ready(now)
+    }
+
+    /// Handles what is due by now.
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<KernelEvent> {
+        match self.kernel.next_timeout() {
+            Some(due) if now >= due => self.kernel.handle_timeout(now),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Events that a change left; None if nothing was changed.
+    pub fn take_touched(&mut self, now: Instant) -> Option<Vec<KernelEvent>> {
+        std::mem::take(&mut self.is_touched).then(|| self.kernel.handle_timeout(now))
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.kernel.next_timeout()
+    }
+
+    /// Removes what is ours from the kernel.
+    pub fn close(self) {
+        self.kernel.close();
+    }
+}

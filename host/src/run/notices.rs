@@ -1,0 +1,145 @@
+//! What the administrator is told: events, role changes, and findings that last.
+
+use std::time::Instant;
+
+use spared_control::Event;
+use spared_pair::{Finding, Fitness, Lasting, RoleChange};
+use spared_process::clock;
+use spared_process::limit::Limit;
+use spared_state::memory::Memory;
+use spared_worker::message::{Cause, Role};
+
+use crate::events::{Events, Kind, Notice, Recorded};
+
+/// Rate limit of events that the peer causes. The burst leaves room for a configuration that differs in
+/// many keys.
+const PEER_PER_S: u32 = 1;
+const PEER_BURST: u32 = 100;
+
+/// Events, the history of roles, and findings.
+#[derive(Debug)]
+pub struct Notices {
+    events: Events,
+    history: Memory,
+    findings: Lasting,
+    /// Limit of events that the peer causes.
+    peer: Limit,
+}
+
+impl Notices {
+    pub fn new(now: Instant, history: Memory) -> Self {
+        Self {
+            events: Events::default(),
+            history,
+            findings: Lasting::default(),
+            peer: Limit::new(PEER_PER_S, PEER_BURST, now),
+        }
+    }
+
+    // ---- events
+
+    pub fn record(&mut self, notice: Notice) {
+        self.events.record(notice);
+    }
+
+    /// Records an event that the peer caused. One that lies must not push important events out of the ring.
+    pub fn record_of_peer(&mut self, now: Instant, notice: Notice) {
+        if self.may_peer(now) {
+            self.events.record(notice);
+        }
+    }
+
+    /// True if the peer may cause one more event.
+    pub fn may_peer(&mut self, now: Instant) -> bool {
+        self.peer.take(now)
+    }
+
+    /// Events that were recorded since the last call.
+    pub fn take_new(&mut self) -> Vec<Recorded> {
+        self.events.take_new()
+    }
+
+    pub fn newest(&self, limit: usize) -> Vec<Event> {
+        self.events.newest(limit)
+    }
+
+    pub fn last(&self) -> Option<&Event> {
+        self.events.last()
+    }
+
+    // ---- findings
+
+    /// Runs once a second. Each node records the findings of the pair in its own journal. Limited in rate:
+    /// some findings come from the peer, which may lie.
+    pub fn handle_findings(&mut self, now: Instant, found: Vec<Finding>) {
+        let (begun, ended) = self.findings.update(now, found);
+        for finding in begun {
+            let text = format!("{} ({})", finding.text, finding.id);
+            let notice = Notice::warn(Kind::Finding, text).because(&finding.id);
+            self.record_of_peer(now, notice);
+        }
+        for finding in ended {
+            let text = format!("no longer: {} ({})", finding.text, finding.id);
+            let notice = Notice::new(Kind::Finding, text).because(&finding.id);
+            self.record_of_peer(now, notice);
+        }
+    }
+
+    // ---- history
+
+    /// Records that a group changed its role: an event, kept over restarts with the fitness of both nodes.
+    pub fn record_change(
+        &mut self,
+        group: String,
+        (from, to): (Role, Role),
+        cause: Cause,
+        own: Fitness,
+        peer: Option<Fitness>,
+    ) {
+        let change = RoleChange {
+            at: clock::now_ms(),
+            group,
+            from,
+            ..RoleChange::new(to, cause, own.brief(), peer.map(Fitness::brief))
+        };
+        let text = format!("{} -> {}: {}", from.word(), to.word(), change.why);
+        let notice = Notice::new(Kind::Role, text).of_group(&change.group);
+        self.record(notice.because(&change.reason));
+        self.history.push(Instant::now(), change);
+    }
+
+    /// Role changes of this node, oldest first.
+    pub fn changes(&self) -> &[RoleChange] {
+        self.history.changes()
+    }
+
+    /// Last fitness that the node of this name reported.
+    pub fn fitness_of(&self, peer: Option<&str>) -> Option<Fitness> {
+        let known = self.history.peer();
+        known.filter(|it| peer == Some(&it.node)).cloned()
+    }
+
+    /// Takes the fitness from the peer's newest facts.
+    pub fn handle_peer_fitness(&mut self, peer: Fitness) {
+        self.history
+            .handle_peer(Instant::now(), &clock::now_ms(), peer);
+    }
+
+    /// Reason why the history would be lost by a restart.
+    pub fn fault(&self) -> Option<String> {
+        self.history.fault()
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.history.next_timeout()
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.history.handle_timeout(now);
+    }
+
+    /// Writes what is not on the disk yet.
+    pub fn close(self) {
+        self.history.close();
+    }
+}

@@ -1,0 +1,191 @@
+//! Standing orders of the administrator: force, maintenance and freeze, with the file that keeps them over
+//! restarts.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use spared_group::Groups;
+use spared_pair::Maintenance;
+use spared_process::clock;
+use spared_state::overrides::{self, Ended, Overrides, Store};
+use spared_worker::message::Forced;
+
+use crate::events::{Kind, Notice};
+
+/// The overrides in force, and their file.
+#[derive(Debug)]
+pub struct Orders {
+    overrides: Overrides,
+    store: Store,
+}
+
+impl Orders {
+    /// Reads the overrides of earlier runs.
+    pub fn new(store: Store) -> Self {
+        Self {
+            overrides: store.read(clock_now()),
+            store,
+        }
+    }
+
+    // ---- force
+
+    /// Groups that are forced on this node.
+    pub fn forced(&self) -> &BTreeMap<String, overrides::Forced> {
+        self.overrides.forced()
+    }
+
+    /// Forces groups active or backup, or ends that (None).
+    pub fn force(&mut self, groups: &[String], active: Option<bool>, by: &str, at: &str) {
+        for name in groups {
+            let forced = active.map(|active| overrides::Forced {
+                active,
+                by: by.to_owned(),
+                since: at.to_owned(),
+            });
+            self.overrides.force(name, forced);
+        }
+    }
+
+    // ---- maintenance
+
+    pub fn is_in_maintenance(&self) -> bool {
+        self.overrides.maintenance().is_some()
+    }
+
+    pub fn begin_maintenance(&mut self, lasts: Option<Duration>, by: &str) {
+        self.overrides
+            .begin_maintenance(clock_now(), lasts, by, clock::now());
+    }
+
+    /// False if this node was not in maintenance.
+    pub fn end_maintenance(&mut self) -> bool {
+        self.overrides.end_maintenance()
+    }
+
+    pub fn maintenance(&self) -> Option<Maintenance> {
+        let it = self.overrides.maintenance()?;
+        Some(Maintenance {
+            since: it.since.clone(),
+            until: it.term.map(|term| clock::at(term.wall_ms(clock_now()))),
+            by: it.by.clone(),
+        })
+    }
+
+    // ---- freeze
+
+    /// Freezes the pair, or ends that with a duration of zero. Returns the event, whose text is the answer.
+    pub fn freeze(&mut self, lasts: Duration, by: &str) -> Notice {
+        self.overrides.begin_freeze(clock_now(), lasts, by);
+        let (text, reason) = match lasts.is_zero() {
+            true => (format!("no longer frozen, by {by}"), "off"),
+            false => {
+                let until = clock::brief(&clock::after(lasts));
+                let text = format!(
+                    "frozen until {until}, by {by}: no change of role for quality or preference"
+                );
+                (text, "on")
+            }
+        };
+        Notice::new(Kind::Freeze, text).because(reason)
+    }
+
+    /// The rest of a freeze in ms, and who began it.
+    pub fn freeze_left(&self) -> Option<(u64, String)> {
+        let freeze = self.overrides.freeze()?;
+        let left = freeze.term.left(clock_now());
+        let for_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        Some((for_ms, freeze.by.clone()))
+    }
+
+    pub fn frozen_until(&self) -> Option<String> {
+        let freeze = self.overrides.freeze()?;
+        Some(clock::at(freeze.term.wall_ms(clock_now())))
+    }
+
+    // ---- consequences
+
+    /// Passes the orders on to the groups. A group that was claimed only now is forced from the start.
+    pub fn apply(&self, groups: &mut Groups) {
+        for (group, forced) in self.overrides.forced() {
+            let to = match forced.active {
+                true => Forced::Active,
+                false => Forced::Backup,
+            };
+            if groups.get(group).is_some_and(|it| it.forced != to) {
+                let (by, at) = (&forced.by, clock::brief(&forced.since));
+                if let Err(why) = groups.handle_force(Some(group), to, by, &at) {
+                    log::warn!("{group}: {why}");
+                }
+            }
+        }
+        groups.set_frozen(self.overrides.freeze().is_some());
+        groups.set_maintenance(clock::monotonic_ns(), self.is_in_maintenance());
+    }
+
+    // ---- over restarts
+
+    /// Warnings about the orders of an earlier run.
+    pub fn restored(&self, node: &str) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        if let Some(it) = self.overrides.maintenance() {
+            let (since, by) = (clock::brief(&it.since), &it.by);
+            let text = format!("{node} is in maintenance since {since}, by {by}");
+            notices.push(Notice::warn(Kind::Maintenance, text));
+        }
+        if let Some(freeze) = self.overrides.freeze() {
+            let until = clock::brief(&clock::at(freeze.term.wall_ms(clock_now())));
+            let text = format!("frozen until {until}, by {}", freeze.by);
+            notices.push(Notice::warn(Kind::Freeze, text));
+        }
+        for (group, forced) in self.overrides.forced() {
+            let role = if forced.active { "active" } else { "backup" };
+            let (since, by) = (clock::brief(&forced.since), &forced.by);
+            let text = format!("forced {role} since {since}, by {by}");
+            notices.push(Notice::warn(Kind::Force, text).of_group(group));
+        }
+        let notices = notices.into_iter();
+        notices.map(|it| it.because("restored")).collect()
+    }
+
+    /// Ends the orders whose time has expired. Returns the events.
+    pub fn handle_timeout(&mut self, node: &str) -> Vec<Notice> {
+        let ended = self.overrides.handle_timeout(clock::monotonic_ns());
+        if let Some(line) = (!ended.is_empty()).then(|| self.keep()).flatten() {
+            log::warn!("{line}");
+        }
+        let notices = ended.into_iter().map(|ended| match ended {
+            Ended::Maintenance => {
+                let text = format!("{node} is no longer in maintenance: the time has expired");
+                Notice::new(Kind::Maintenance, text)
+            }
+            Ended::Freeze => Notice::new(Kind::Freeze, "no longer frozen: the time has expired"),
+        });
+        notices.map(|it| it.because("over")).collect()
+    }
+
+    /// Time at which the next order ends by itself.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let until_ns = self.overrides.next_timeout()?;
+        let left_ns = until_ns.saturating_sub(clock::monotonic_ns());
+        Some(Instant::now() + Duration::from_nanos(left_ns))
+    }
+
+    /// Writes the orders. A line for the client if that failed.
+    pub fn keep(&mut self) -> Option<String> {
+        let why = self.store.write(&self.overrides).err()?;
+        Some(format!("in force, but lost at a restart: {why}"))
+    }
+
+    /// Reason why the orders would be lost by a restart.
+    pub fn fault(&self) -> Option<String> {
+        self.store.fault()
+    }
+}
+
+fn clock_now() -> overrides::Now {
+    overrides::Now {
+        monotonic_ns: clock::monotonic_ns(),
+        wall_ms: clock::wall_ms(),
+    }
+}

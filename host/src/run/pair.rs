@@ -1,0 +1,430 @@
+//! What this node knows of the pair: quality from the checks of its plugins, what each node lacks, the peer's
+//! facts, and how the files of both differ.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use spared_control::{Answer, Difference, LinkStatus};
+use spared_group::Groups;
+use spared_link::word::Word;
+use spared_message::clean;
+use spared_pair::quality::{self, Change, CheckReport, Quality, Refused};
+use spared_pair::{Fitness, NodeFacts};
+use spared_peer::joining::Joining;
+use spared_peer::keys::flatten;
+use spared_peer::{File, Peer, scopes};
+use spared_process::clock;
+use spared_process::pace::Pace;
+use spared_worker::message::Scope;
+
+use super::here::Here;
+use super::notices::Notices;
+use super::orders::Orders;
+use crate::events::{Kind, Notice};
+
+/// State that concerns both nodes.
+#[derive(Debug, Default)]
+pub struct Pair {
+    peer: Peer,
+    quality: Quality,
+    /// What this node lacks for a failover to it without loss. Empty: ready.
+    missing: Vec<String>,
+    joining: Joining,
+    /// By plugin: whether it last reported to be in sync, and why not.
+    in_sync: BTreeMap<String, (bool, String)>,
+    /// By plugin and group: why the plugin did not take the group's role.
+    failed_roles: BTreeMap<(String, String), String>,
+    /// By plugin: keys of its file whose scope is not the pair.
+    scopes: BTreeMap<String, Vec<(String, Scope)>>,
+    /// Why the link is down.
+    link_down: String,
+    up_at: Option<Instant>,
+    /// Links on which the peer is heard, or was last heard.
+    heard_on: Vec<String>,
+    peer_ready: Option<bool>,
+    /// Differences that were recorded as events.
+    told: Vec<Difference>,
+    /// Some of this state may have changed.
+    is_touched: bool,
+    /// When to compute again what each node lacks.
+    readiness: Pace,
+}
+
+impl Pair {
+    /// Notes that something has changed on which what the nodes lack depends.
+    pub fn touch(&mut self) {
+        self.is_touched = true;
+    }
+
+    pub fn take_touched(&mut self) -> bool {
+        std::mem::take(&mut self.is_touched)
+    }
+
+    /// True if what this node lacks may have changed and waits for its turn.
+    pub fn is_outdated(&self) -> bool {
+        self.is_touched || self.readiness.is_wanted()
+    }
+
+    /// True if it is time to compute what each node lacks.
+    pub fn is_readiness_due(&self, now: Instant) -> bool {
+        self.readiness.is_due(now)
+    }
+
+    // ---- what is known
+
+    /// Quality of this node.
+    pub fn quality(&self) -> &Quality {
+        &self.quality
+    }
+
+    /// What this node lacks for a failover to it without loss. Empty: ready.
+    pub fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
+    pub fn is_peer_up(&self) -> bool {
+        self.peer.is_up()
+    }
+
+    /// The peer's last report of itself.
+    pub fn facts(&self) -> Option<&NodeFacts> {
+        self.peer.facts()
+    }
+
+    /// Keys that differ between the files of both nodes.
+    pub fn differences(&self) -> &[Difference] {
+        self.peer.differences()
+    }
+
+    /// Links on which the peer is heard, or was last heard.
+    pub fn heard_on(&self) -> &[String] {
+        &self.heard_on
+    }
+
+    /// Whether a plugin last reported to be in sync, and why not.
+    pub fn in_sync(&self, plugin: &str) -> (bool, String) {
+        self.in_sync.get(plugin).cloned().unwrap_or_default()
+    }
+
+    /// Why a plugin did not take a role, by group.
+    pub fn failed_roles(&self, plugin: &str) -> BTreeMap<String, String> {
+        let failed = self.failed_roles.iter();
+        let failed = failed.filter(|((name, _), _)| name == plugin);
+        let failed = failed.map(|((_, group), why)| (group.clone(), why.clone()));
+        failed.collect()
+    }
+
+    // ---- the link
+
+    /// Handles the first session with the peer.
+    pub fn handle_link_up(&mut self) {
+        self.up_at = Some(Instant::now());
+        self.peer.handle_up();
+        self.peer_ready = None;
+        self.is_touched = true;
+    }
+
+    /// Handles the end of the last session. Returns the questions that will not be answered.
+    pub fn handle_link_down(&mut self, why: String) -> Vec<u64> {
+        self.up_at = None;
+        self.link_down = why;
+        self.is_touched = true;
+        self.peer.handle_down();
+        self.peer.give_up()
+    }
+
+    pub fn poll_word(&mut self) -> Option<Word> {
+        self.peer.poll_word()
+    }
+
+    /// Handles a word of the peer about its files. Returns all others.
+    pub fn handle_word(&mut self, word: Word) -> Option<Word> {
+        match word {
+            Word::Digests { files } => self.peer.handle_digests(files),
+            Word::Keys { file, keys } => self.peer.handle_keys(file, keys),
+            Word::WantKeys { files } => self.peer.handle_want_keys(files),
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Handles the peer's facts about itself.
+    pub fn handle_facts(&mut self, facts: NodeFacts, peer: &str, notices: &mut Notices) {
+        self.peer.handle_facts(facts);
+        let Some(facts) = self.peer.facts() else {
+            return;
+        };
+        notices.handle_peer_fitness(Fitness {
+            node: peer.to_owned(),
+            quality: facts.quality,
+            failing: facts.failing.clone(),
+            said: Some(clock::now()),
+        });
+        let (ready, lack) = (facts.missing.is_empty(), facts.missing.first());
+        let notice = match (self.peer_ready, ready) {
+            (Some(known), _) if known == ready => return,
+            (known, true) => {
+                let since = self.up_at.map(|at| at.elapsed().as_secs_f64());
+                let text = match since.filter(|_| known.is_none()) {
+                    Some(s) => format!("{peer} joined, in sync after {s:.1} s"),
+                    None => format!("{peer} is ready"),
+                };
+                Notice::new(Kind::Peer, text).because("ready")
+            }
+            // No event: a peer that has only just joined is never ready at first.
+            (None, false) => return,
+            (Some(_), false) => {
+                let lack = lack.map_or("", String::as_str);
+                let text = format!("{peer} is not ready: {lack}");
+                Notice::warn(Kind::Peer, text).because("not-ready")
+            }
+        };
+        self.peer_ready = Some(ready);
+        notices.record_of_peer(Instant::now(), notice);
+    }
+
+    /// Notes the links on which the peer is heard.
+    pub fn note_paths(&mut self, links: Vec<LinkStatus>) {
+        let up = links.into_iter().filter(|link| link.state == "up");
+        let up: Vec<String> = up.map(|link| link.interface).collect();
+        if !up.is_empty() {
+            self.heard_on = up;
+        }
+    }
+
+    // ---- questions across the link
+
+    /// Asks the peer; None if it cannot be asked.
+    pub fn ask(&mut self, until: Instant, request: String) -> Option<u64> {
+        self.peer.ask(until, request)
+    }
+
+    /// True if somebody still waits for the answer.
+    pub fn handle_answer(&mut self, id: u64) -> bool {
+        self.peer.handle_answer(id)
+    }
+
+    /// Takes a question of the peer; false if it has too many open.
+    pub fn handle_ask(&mut self, id: u64) -> bool {
+        self.peer.handle_ask(id)
+    }
+
+    pub fn answer(&mut self, id: u64, answer: &Answer) {
+        self.peer.answer(id, spared_peer::fit(id, answer.clone()));
+    }
+
+    // ---- reports of plugins: each may change the quality, which is an event
+
+    /// Handles a check of a plugin.
+    ///
+    /// # Errors
+    /// Why the check is ignored.
+    pub fn handle_check(
+        &mut self,
+        plugin: &str,
+        kind: quality::Kind,
+        said: CheckReport<'_>,
+    ) -> Result<Option<Notice>, Refused> {
+        let change = self
+            .quality
+            .handle_report(plugin, kind, said, clock::now())?;
+        Ok(self.note_quality(change))
+    }
+
+    pub fn handle_forgotten(&mut self, plugin: &str, check: &str) -> Option<Notice> {
+        let change = self.quality.handle_forgotten(plugin, check);
+        self.note_quality(change)
+    }
+
+    pub fn handle_in_sync(&mut self, plugin: &str, yes: bool, why: &str) {
+        let said = (yes, clean::text(why));
+        self.in_sync.insert(plugin.to_owned(), said);
+        self.is_touched = true;
+    }
+
+    pub fn handle_scopes(&mut self, here: &Here, plugin: &str, scopes: Vec<(String, Scope)>) {
+        self.scopes.insert(plugin.to_owned(), scopes);
+        self.compare_files(here);
+    }
+
+    /// Handles that a plugin runs: it has read its configuration, so its scopes are known.
+    pub fn handle_plugin_up(&mut self, now: Instant, here: &Here, plugin: &str) {
+        self.scopes.entry(plugin.to_owned()).or_default();
+        self.compare_files(here);
+        self.quality.handle_up(now, plugin);
+    }
+
+    /// Ends what a failure of the plugin cost in quality: the plugin runs and has passed its trial.
+    pub fn handle_plugin_recovered(&mut self, plugin: &str) -> Option<Notice> {
+        let change = self.quality.handle_recovered(plugin);
+        self.note_quality(change)
+    }
+
+    /// Handles the end of a plugin's worker, which may be restarted.
+    pub fn handle_plugin_down(&mut self, plugin: &str) {
+        self.quality.handle_down(plugin);
+        self.in_sync.remove(plugin);
+        self.failed_roles.retain(|(name, _), _| name != plugin);
+        self.is_touched = true;
+    }
+
+    /// Handles that a plugin was given up, or refused its configuration.
+    pub fn handle_plugin_failed(&mut self, plugin: &str, why: &str) -> Option<Notice> {
+        let change = self.quality.handle_failed(plugin, why, clock::now());
+        self.note_quality(change)
+    }
+
+    pub fn handle_plugin_removed(&mut self, here: &Here, plugin: &str) -> Option<Notice> {
+        self.handle_plugin_down(plugin);
+        self.scopes.remove(plugin);
+        self.compare_files(here);
+        let change = self.quality.handle_removed(plugin);
+        self.note_quality(change)
+    }
+
+    /// Notes whether a plugin took a role. The last report counts.
+    pub fn handle_role(&mut self, plugin: String, group: String, result: Result<(), String>) {
+        let key = (plugin, group);
+        match result {
+            Ok(()) => self.failed_roles.remove(&key),
+            Err(why) => self.failed_roles.insert(key, clean::text(&why)),
+        };
+        self.is_touched = true;
+    }
+
+    fn note_quality(&mut self, change: Option<Change>) -> Option<Notice> {
+        self.is_touched = true;
+        let Change { from, to, why } = change?;
+        let text = format!("quality {from} -> {to}: {why}");
+        Some(match to < from {
+            true => Notice::warn(Kind::Quality, text).because("lower"),
+            false => Notice::new(Kind::Quality, text).because("higher"),
+        })
+    }
+
+    // ---- the configuration
+
+    /// Compares the files of both nodes: at the start, after a reload, and when a plugin has reported the
+    /// scopes of its keys.
+    pub fn compare_files(&mut self, here: &Here) {
+        self.is_touched = true;
+        if here.linked().is_none() {
+            return;
+        }
+        let mut files = BTreeMap::new();
+        let host = flatten(&here.setup().text, &scopes::of_host());
+        files.insert("spared.toml".to_owned(), File::Keys(host));
+        for plugin in here.setup().plugins.iter().filter(|plugin| plugin.enabled) {
+            let file = match self.scopes.get(&plugin.name) {
+                Some(scopes) => {
+                    let mut scopes = scopes.clone();
+                    scopes.extend(scopes::of_plugins());
+                    File::Keys(flatten(&plugin.text, &scopes))
+                }
+                None => File::Unknown,
+            };
+            files.insert(format!("{}.toml", plugin.name), file);
+        }
+        self.peer.set_files(files);
+    }
+
+    fn tell_differences(&mut self, peer: &str, notices: &mut Notices) {
+        let found = self.peer.differences();
+        if self.told == found || !self.peer.is_compared() {
+            return;
+        }
+        let found = found.to_vec();
+        let told = std::mem::take(&mut self.told);
+        for new in found.iter().filter(|it| !told.contains(it)) {
+            let text = new.sentence(peer);
+            let notice = Notice::warn(Kind::Config, text).because("differs");
+            notices.record_of_peer(Instant::now(), notice);
+        }
+        if found.is_empty() {
+            let text = format!("the configuration is the same as on {peer}");
+            notices.record(Notice::new(Kind::Config, text).because("same"));
+        }
+        self.told = found;
+    }
+
+    // ---- consequences
+
+    /// Passes the present state on to the groups at once, after anything may have changed. `behind` counts
+    /// the plugins that are not in sync; None: there is no peer.
+    pub fn refresh(
+        &mut self,
+        now: Instant,
+        here: &Here,
+        behind: Option<usize>,
+        orders: &Orders,
+        groups: &mut Groups,
+        notices: &mut Notices,
+    ) {
+        self.readiness.want();
+        self.tell_differences(here.peer(), notices);
+        groups.set_quality(self.quality.number());
+        orders.apply(groups);
+        groups.set_peer_quality(self.peer.facts().map(|facts| facts.quality));
+        groups.set_joining(behind.is_some_and(|behind| self.joining.update(now, behind)));
+    }
+
+    /// Computes what this node lacks from its facts.
+    pub fn update_missing(&mut self, own: &NodeFacts, peer: &str) {
+        self.missing = self.lacks(own, peer);
+    }
+
+    /// Computes what this node lacks, and tells the peer its facts. Returns what it lacks to become active. The
+    /// cost grows with all groups, so between role changes of many groups at once it would delay the next.
+    pub fn refresh_readiness(
+        &mut self,
+        now: Instant,
+        mut own: NodeFacts,
+        peer: &str,
+    ) -> Vec<String> {
+        self.update_missing(&own, peer);
+        own.missing.clone_from(&self.missing);
+        let is_told = self.peer.update(now, own.brief());
+        // a group that is forced on this node may still be prepared to become active here
+        let unforced = NodeFacts {
+            groups: Vec::new(),
+            ..own
+        };
+        let lacks = self.lacks(&unforced, peer);
+        self.end_readiness(now);
+        if !is_told {
+            self.readiness.want();
+        }
+        lacks
+    }
+
+    /// Notes that what the nodes lack is known as of now.
+    pub fn end_readiness(&mut self, begun: Instant) {
+        self.readiness.handle_done(begun, Instant::now());
+    }
+
+    fn lacks(&self, own: &NodeFacts, peer: &str) -> Vec<String> {
+        let link_down = (!self.peer.is_up()).then_some(self.link_down.as_str());
+        spared_pair::missing(own, peer, link_down, self.peer.differences())
+    }
+
+    // ---- time
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let due = [
+            self.quality.next_timeout(),
+            self.peer.next_timeout(),
+            self.joining.next_timeout(),
+            self.readiness.next_timeout(),
+        ];
+        due.into_iter().flatten().min()
+    }
+
+    /// Handles what is due. Returns an event, and the questions that the peer has not answered in time.
+    pub fn handle_timeout(&mut self, now: Instant) -> (Option<Notice>, Vec<u64>) {
+        let change = self.quality.handle_timeout(now);
+        let notice = change.and_then(|change| self.note_quality(Some(change)));
+        let joining = self.joining.next_timeout();
+        self.is_touched |= joining.is_some_and(|due| now >= due);
+        (notice, self.peer.handle_timeout(now))
+    }
+}

@@ -1,0 +1,74 @@
+//! What this node knows, to be read: facts for the verdict, the status, and causes. Nothing here can change anything.
+
+mod facts;
+mod look;
+mod status;
+mod why;
+
+use spared_group::Groups;
+use spared_requests::View;
+use spared_worker::message::PairStatus;
+
+use super::here::Here;
+use super::network::Network;
+use super::notices::Notices;
+use super::orders::Orders;
+use super::pair::Pair;
+use super::paths::Paths;
+use super::recorder::Recorder;
+use crate::link::Link;
+use crate::supervisor::Supervisor;
+pub use look::Look;
+
+/// The owners of all state, to be read.
+#[derive(Clone, Copy)]
+pub struct NodeView<'v> {
+    pub here: &'v Here,
+    pub groups: &'v Groups,
+    pub network: &'v Network,
+    pub supervisor: &'v Supervisor,
+    pub link: &'v Link,
+    pub paths: &'v Paths,
+    pub pair: &'v Pair,
+    pub orders: &'v Orders,
+    pub notices: &'v Notices,
+    pub recorder: &'v Recorder,
+}
+
+impl<'v> NodeView<'v> {
+    /// What requests are planned from.
+    pub fn for_requests(&self) -> View<'v> {
+        let forced = self.orders.forced().iter();
+        View {
+            own: self.here.node(),
+            peer: self.here.peer_name(),
+            is_peer_up: self.pair.is_peer_up(),
+            there: self.pair.facts(),
+            missing: self.pair.missing(),
+            quality: self.pair.quality().number(),
+            groups: self.groups,
+            forced: forced
+                .map(|(name, it)| (name.as_str(), it.active))
+                .collect(),
+        }
+    }
+
+    /// The pair for plugins that watch it, without its verdict.
+    pub fn pair_status(&self) -> PairStatus {
+        PairStatus {
+            quality: self.pair.quality().number(),
+            ready: self.pair.missing().is_empty(),
+            link_up: self.link.is_up(),
+            node: self.here.node().to_owned(),
+            peer: self.here.pair_name().unwrap_or_default().to_owned(),
+            ..PairStatus::default()
+        }
+    }
+
+    /// Number of plugins that are not in sync; None without a peer.
+    pub fn behind(&self) -> Option<usize> {
+        self.here.peer_name()?;
+        let behind = self.plugin_facts().filter(|it| it.is_behind());
+        Some(behind.count())
+    }
+}

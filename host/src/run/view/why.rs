@@ -1,0 +1,80 @@
+//! `sparectl why` and `sparectl history`: causes of roles, with the fitness of both nodes.
+
+use spared_control::{Answer, GroupWhy};
+use spared_group::Group;
+use spared_pair::{Fitness, UNDO, history};
+use spared_requests::questions::There;
+use spared_worker::message::{Cause, Forced, Role};
+
+use super::NodeView;
+/// Changes that `sparectl history` shows.
+const SHOWN_MAX: usize = 100;
+
+impl NodeView<'_> {
+    /// Fitness of this node.
+    pub fn fitness(&self) -> Fitness {
+        Fitness {
+            node: self.here.node().to_owned(),
+            quality: self.pair.quality().number(),
+            failing: self.pair.quality().failing(),
+            said: None,
+        }
+    }
+
+    /// Last reported fitness of the peer.
+    pub fn peer_fitness(&self) -> Option<Fitness> {
+        self.notices.fitness_of(self.here.pair_name())
+    }
+
+    /// History of this node alone, as the peer asks for it.
+    pub fn own_history(&self) -> Answer {
+        Answer::History {
+            changes: self.notices.changes().to_vec(),
+            silent: None,
+        }
+    }
+
+    pub fn history(&self, there: There) -> Answer {
+        let peer = self.here.pair_name().filter(|_| there.is_none());
+        let silent = peer.map(str::to_owned);
+        let own = self.notices.changes();
+        let changes = history::merge(own, there.unwrap_or_default(), Some(SHOWN_MAX));
+        Answer::History { changes, silent }
+    }
+
+    pub fn why(&self, group: Option<&str>, there: There) -> Answer {
+        let own = self.notices.changes();
+        let changes = history::merge(own, there.unwrap_or_default(), None);
+        let groups = self.groups.iter();
+        let groups = groups.filter(|(name, _)| group.is_none_or(|wanted| wanted == *name));
+        let groups = groups.map(|(name, group)| GroupWhy {
+            group: name.to_owned(),
+            sentence: self.sentence_of(group) + self.word_on_fence(),
+            changes: history::last_of_each_node(&changes, name),
+        });
+        Answer::Why {
+            groups: groups.collect(),
+        }
+    }
+
+    pub fn word_on_fence(&self) -> &'static str {
+        match self.network.kernel().is_fenced() {
+            true => "",
+            false => ". The fence is off: a hung daemon keeps its addresses",
+        }
+    }
+
+    pub fn sentence_of(&self, group: &Group) -> String {
+        let mut sentence = self.sentence(group.role, &group.cause);
+        if group.forced != Forced::No {
+            sentence.push_str(UNDO);
+        }
+        sentence
+    }
+
+    pub fn sentence(&self, role: Role, cause: &Cause) -> String {
+        let is_heard = self.pair.facts().is_some();
+        let peer = self.peer_fitness().filter(|_| is_heard);
+        cause.sentence(role, &self.fitness(), peer.as_ref())
+    }
+}
