@@ -293,6 +293,9 @@ mod tests {
         assert!(queries.is_empty() && ended.is_some());
         let unheard = question(Asking::History(None)).asks_peer(None);
         assert!(questions.begin(unheard).is_some());
+        let asked = question(Asking::History(None)).asks_peer(Some(9));
+        assert!(questions.begin(asked).is_none(), "the peer is waited for");
+        assert!(questions.handle_there(9, None).is_some());
     }
 
     #[test]
