@@ -4,10 +4,10 @@
 
 use std::time::{Duration, Instant};
 
+use spared_sets::codec::Handles;
 use spared_sets::element::{Element, Family, Key, Life, SetName, Shape};
 use spared_sets::error::Hindrance;
 use spared_sets::kernel::{Event, Found, Kernel};
-use spared_sets::nft::Handles;
 use spared_sets::store::{Edit, Reading};
 use spared_tests::Result;
 use spared_tests::lab::Namespace;

@@ -389,7 +389,8 @@ fn nobody_is_asked_to_leave_while_the_other_is_not_ready() {
     pair.r1.wait_for_log("r2 joined");
     pair.r2.ask(&peer("in-sync no"));
     // r2 answers as of now, but tells r1 at a pace
-    pair.r1.wait_for_log("r2 is not ready: messenger is not yet in sync");
+    pair.r1
+        .wait_for_log("r2 is not ready: messenger is not yet in sync");
     let not_ready = |lines: &[String]| {
         lines[0] == "office: r2 is not ready to take over:"
             && lines[1].starts_with("messenger is not yet in sync")

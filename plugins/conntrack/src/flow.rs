@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher13;
 use spared_netlink::attributes;
 use spared_netlink::constants::IP_CT_TCP_FLAG_BE_LIBERAL;
 
-use crate::ctnetlink::parse::attribute;
+use crate::codec::parse::attribute;
 
 #[cfg(test)]
 pub mod samples;

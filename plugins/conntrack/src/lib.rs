@@ -1,13 +1,13 @@
 //! Keeps the kernel's connections equal on both nodes, so that a failover commits nothing.
 //!
 //! This file, `act` and `kernel` are all the I/O; `engine` holds what decides, `wire` the bytes between
-//! the peers, `ctnetlink` those of the kernel, `config` the file. `README.md` is the manual.
+//! the peers, `codec` those of the kernel, `config` the file. `README.md` is the manual.
 #![forbid(unsafe_code)]
 
 mod act;
 mod calls;
+pub mod codec;
 pub mod config;
-pub mod ctnetlink;
 pub mod engine;
 pub mod error;
 pub mod filter;

@@ -40,7 +40,7 @@ mod reader;
 use spared_replica::wire::OWN;
 use spared_replica::{Malformed, Reader};
 
-use crate::ctnetlink::expectation;
+use crate::codec::expectation;
 use crate::engine::table::status_byte;
 use crate::flow::{Flow, Tuple, Zone};
 

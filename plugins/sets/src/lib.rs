@@ -1,15 +1,15 @@
 //! Dynamic nftables sets that follow from the active node to the other.
 //!
 //! This file and `kernel/` are all the I/O; `engine` holds what decides, `store.rs` what the kernel has,
-//! `nft.rs` what it says. *spared-sets*(5) is the manual of every key.
+//! `codec` what it says. *spared-sets*(5) is the manual of every key.
 #![forbid(unsafe_code)]
 
+pub mod codec;
 pub mod config;
 pub mod element;
 pub mod engine;
 pub mod error;
 pub mod kernel;
-pub mod nft;
 pub mod store;
 
 use std::os::fd::RawFd;

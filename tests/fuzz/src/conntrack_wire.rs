@@ -4,8 +4,8 @@
 //! Input: one byte (bit 0: this node is active; bit 1: the channel is full; bit 2: rules hide flows),
 //! then records of one byte that says what comes, one of length (units of 4), and bytes.
 
+use spared_conntrack::codec::{build, expectation, parse};
 use spared_conntrack::config::Settings;
-use spared_conntrack::ctnetlink::{build, expectation, parse};
 use spared_conntrack::engine::local::{By, Event};
 use spared_conntrack::engine::{Action, Change, Engine, Question, Source};
 use spared_conntrack::flow::{Flow, Tcp, Tuple};

@@ -5,8 +5,8 @@
 
 use spared_netlink::constants::*;
 use spared_netlink::{put, put_text};
+use spared_sets::codec::{self, Handles, Intervals, SetInfo};
 use spared_sets::element::{Element, Family, Key, Life, SetName, Shape};
-use spared_sets::nft::{self, Handles, Intervals, SetInfo};
 use spared_sets::store::decode;
 
 use crate::sample::hex;
@@ -34,15 +34,15 @@ pub fn run(input: &[u8]) {
         }
         return;
     }
-    let info = nft::info(bytes).unwrap_or(SetInfo {
+    let info = codec::info(bytes).unwrap_or(SetInfo {
         shape: SHAPE,
         default_timeout_ms: 0,
         concatenated: false,
         handles: Handles::default(),
     });
-    let _ = (nft::set_of_elements(bytes), nft::table_handle(bytes));
+    let _ = (codec::set_of_elements(bytes), codec::table_handle(bytes));
     let mut intervals = Intervals::default();
-    for listed in nft::listed(bytes, &info) {
+    for listed in codec::listed(bytes, &info) {
         intervals.take(listed);
     }
     let whole = intervals.finish();
@@ -91,7 +91,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
                 data: vec![5; data as usize].into(),
                 comment: [0, 2, b'x', 0].into(),
             };
-            let payload = nft::change(&set, &info, &element.key, Some(&element));
+            let payload = codec::change(&set, &info, &element.key, Some(&element));
             seeds.push([&[0], &payload[..]].concat());
         }
     }

@@ -4,7 +4,7 @@ use super::merge::is_ending;
 use super::queue::{Change, Queue, merge};
 use super::table::{Entry, digest, flag, status_byte};
 use super::{Engine, How, SECOND_NS};
-use crate::ctnetlink::{expectation, only_at_creation};
+use crate::codec::{expectation, only_at_creation};
 use crate::flow::{Flow, TCP, status};
 use crate::wire::{Kind, Why};
 

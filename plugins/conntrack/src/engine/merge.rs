@@ -136,7 +136,7 @@ pub fn merge(here: &Flow, heard: &Flow, rules: Rules) -> Merged {
 
 /// Whether the kernel has all attributes that were heard, beside those that are given at creation.
 fn holds_all(here: &[u8], heard: &[u8]) -> bool {
-    use crate::ctnetlink::only_at_creation;
+    use crate::codec::only_at_creation;
     use spared_netlink::attributes;
     let mut settable = attributes(heard).filter(|(kind, _)| !only_at_creation(*kind));
     settable.all(|attribute| attributes(here).any(|known| known == attribute))

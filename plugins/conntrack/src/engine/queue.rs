@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use spared_netlink::attributes;
 
-use crate::ctnetlink::parse::attribute;
+use crate::codec::parse::attribute;
 use crate::flow::Flow;
 use crate::wire::Kind;
 

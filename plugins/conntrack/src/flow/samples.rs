@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::{Direction, Flow, ICMP, ICMPV6, INCARNATIONS, TCP, Tcp, Tuple, UDP, Zone, status};
-use crate::ctnetlink::parse::attribute;
+use crate::codec::parse::attribute;
 use crate::kernel::bytes_of;
 
 /// Attributes that a peer may set: helper, master, adjustments of both directions, labels, SYN proxy.

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use spared_netlink::{Dump, Notifications, Progress, Verdict, Writer, constants as c};
 
-use crate::ctnetlink::{self, build, expectation, parse};
+use crate::codec::{self, build, expectation, parse};
 use crate::engine::local::{By, Event};
 use crate::engine::{Change, Engine, Question, Source, Subscription};
 use crate::error::Error;
@@ -203,7 +203,7 @@ impl Kernel {
         for question in &questions {
             let flow = &question.change.flow;
             self.writer
-                .push(ctnetlink::GET, 0, |out| build::name(out, flow));
+                .push(codec::GET, 0, |out| build::name(out, flow));
         }
         let mut found: Vec<Option<Flow>> = vec![None; questions.len()];
         let asked = self.writer.flush(|position, verdict| {
@@ -267,7 +267,7 @@ impl Kernel {
     pub fn counts(&mut self) -> Option<(u32, u32)> {
         let mut counts = None;
         self.writer
-            .push(ctnetlink::GET_STATS, 0, |out| out.extend(ctnetlink::ANY));
+            .push(codec::GET_STATS, 0, |out| out.extend(codec::ANY));
         let asked = self.writer.flush(|_, verdict| {
             if let Verdict::Answer(_, payload) = verdict {
                 counts = parse::counts(payload);
@@ -285,11 +285,11 @@ impl Kernel {
 
     pub fn start_dump(&mut self, source: Source) -> Result<(), Error> {
         let kind = match source {
-            Source::Flows => ctnetlink::GET,
-            Source::Expectations => ctnetlink::EXPECT_GET,
+            Source::Flows => codec::GET,
+            Source::Expectations => codec::EXPECT_GET,
         };
         self.dumped = source;
-        self.dump.start(kind, &ctnetlink::ANY).map_err(Error::Dump)
+        self.dump.start(kind, &codec::ANY).map_err(Error::Dump)
     }
 
     pub fn stop_dump(&mut self) {
@@ -340,11 +340,11 @@ fn groups(subscription: Subscription) -> &'static [u32] {
 
 fn event(kind: u16, flags: u16, payload: &[u8]) -> Option<Event> {
     match kind {
-        ctnetlink::NEW if flags & ctnetlink::CREATE != 0 => parse::flow(payload).map(Event::New),
-        ctnetlink::NEW => parse::flow(payload).map(Event::Changed),
-        ctnetlink::DELETE => parse::flow(payload).map(Event::Gone),
-        ctnetlink::EXPECT_NEW => Some(Event::Expected(true, expectation::request(payload)?)),
-        ctnetlink::EXPECT_DELETE => Some(Event::Expected(false, expectation::request(payload)?)),
+        codec::NEW if flags & codec::CREATE != 0 => parse::flow(payload).map(Event::New),
+        codec::NEW => parse::flow(payload).map(Event::Changed),
+        codec::DELETE => parse::flow(payload).map(Event::Gone),
+        codec::EXPECT_NEW => Some(Event::Expected(true, expectation::request(payload)?)),
+        codec::EXPECT_DELETE => Some(Event::Expected(false, expectation::request(payload)?)),
         _ => None,
     }
 }

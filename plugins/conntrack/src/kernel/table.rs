@@ -2,7 +2,7 @@
 
 use spared_netlink::Writer;
 
-use crate::ctnetlink::{CREATE, DELETE, EXCLUSIVE, EXPECT_DELETE, EXPECT_NEW, GET, NEW, build};
+use crate::codec::{CREATE, DELETE, EXCLUSIVE, EXPECT_DELETE, EXPECT_NEW, GET, NEW, build};
 use crate::engine::{Change, How};
 use crate::flow::Flow;
 

@@ -4,7 +4,7 @@ use spared_netlink::attributes;
 use spared_replica::{Malformed, Reader};
 
 use super::{ADDRESSES_MAX, Address, EXTRA_BYTES_MAX, Kind, Why, head};
-use crate::ctnetlink::{is_passed_on, parse};
+use crate::codec::{is_passed_on, parse};
 use crate::engine::table::status_bits;
 use crate::flow::{Direction, Flow, INCARNATIONS, TCP, Tcp, Tuple, Zone};
 

@@ -11,7 +11,7 @@ mod hooks;
 mod item;
 mod look;
 mod memory;
-mod roles;
+mod role;
 mod seen;
 mod status;
 mod tell;
@@ -30,7 +30,7 @@ use goal::Deed;
 use group::Group;
 use item::Item;
 use memory::Memory;
-use roles::Gather;
+use role::Gather;
 
 pub use group::RoleChange;
 

@@ -4,7 +4,7 @@ use spared_sdk::Role;
 
 use super::goal::{Deed, Goal, Task};
 use super::item::Item;
-use super::roles::Gather;
+use super::role::Gather;
 use super::{Action, Engine};
 use crate::job::{Job, Status, Verb};
 

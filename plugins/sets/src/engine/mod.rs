@@ -18,10 +18,10 @@ use std::collections::{BTreeSet, VecDeque};
 use spared_replica::{Config, Drain, Now, Replica};
 use spared_sdk::{Role, Trouble};
 
+use crate::codec::SetInfo;
 use crate::config::Settings;
 use crate::element::{Element, Key};
 use crate::error::Hindrance;
-use crate::nft::SetInfo;
 use crate::store::{Batch, News, Origin, Reading, Set, Sets, digest};
 use role::{Draining, Synchrony};
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 use spared_netlink::constants::*;
 use spared_netlink::{Monitor, Overrun, Transactions, namespace_cookie};
 
+use crate::codec::{self, Intervals, SetInfo};
 use crate::element::{Element, Key, SetName};
 use crate::error::Hindrance;
-use crate::nft::{self, Intervals, SetInfo};
 use crate::store::{Edit, Reading};
 use reader::Reader;
 
@@ -144,7 +144,7 @@ fn note_event(
     }
     let mut remade = |of_set| {
         let about = sets.iter().enumerate();
-        let about = about.filter(|(_, name)| nft::is_about(payload, name, of_set));
+        let about = about.filter(|(_, name)| codec::is_about(payload, name, of_set));
         events.extend(about.map(|(set, _)| Event::Remade(set)));
     };
     match kind & 0xff {
@@ -162,7 +162,7 @@ fn element_event(
     payload: &[u8],
     is_added: bool,
 ) -> Option<Event> {
-    let name = nft::set_of_elements(payload)?;
+    let name = codec::set_of_elements(payload)?;
     let set = sets.iter().position(|set| *set == name)?;
     let info = infos.get(set).copied().flatten()?;
     if info.shape.intervals && !info.concatenated {
@@ -170,7 +170,7 @@ fn element_event(
         return Some(Event::Touched(set));
     }
     let mut intervals = Intervals::default();
-    let listed = nft::listed(payload, &info);
+    let listed = codec::listed(payload, &info);
     let elements: Vec<Element> = listed.filter_map(|it| intervals.take(it)).collect();
     Some(if is_added {
         Event::Added(set, elements)

@@ -10,9 +10,9 @@ use spared_netlink::constants::*;
 use spared_netlink::{Dump, Progress, Requests};
 
 use super::Found;
+use crate::codec::{self, Intervals, SetInfo};
 use crate::element::{Element, SetName};
 use crate::error::Hindrance;
-use crate::nft::{self, Intervals, SetInfo};
 use crate::store::Reading;
 
 /// Intervals that are handed out at once.
@@ -138,16 +138,16 @@ impl Work {
             return Err(Hindrance::Missing);
         };
         let mut table = 0;
-        let asked = self.requests.dump(nft::get_table(name), |kind, payload| {
-            if kind == nft::message_type(NFT_MSG_NEWTABLE) {
-                table = nft::table_handle(payload);
+        let asked = self.requests.dump(codec::get_table(name), |kind, payload| {
+            if kind == codec::message_type(NFT_MSG_NEWTABLE) {
+                table = codec::table_handle(payload);
             }
         });
         known(asked)?;
         let mut found = Err(Hindrance::Missing);
-        let asked = self.requests.dump(nft::get_set(name), |kind, payload| {
-            if kind == nft::message_type(NFT_MSG_NEWSET) {
-                found = nft::info(payload);
+        let asked = self.requests.dump(codec::get_set(name), |kind, payload| {
+            if kind == codec::message_type(NFT_MSG_NEWSET) {
+                found = codec::info(payload);
             }
         });
         let mut info = known(asked).and(found)?;
@@ -160,8 +160,8 @@ impl Work {
         let Some(name) = self.sets.get(set) else {
             return Err(Hindrance::Missing);
         };
-        let request = nft::get_elements(name);
-        let kind = nft::message_type(NFT_MSG_GETSETELEM);
+        let request = codec::get_elements(name);
+        let kind = codec::message_type(NFT_MSG_GETSETELEM);
         self.dump.start(kind, &request).map_err(Hindrance::Kernel)?;
         Ok(Piecewise {
             info,
@@ -186,7 +186,7 @@ impl Piecewise {
     fn next_piece(&mut self, dump: &mut Dump) -> io::Result<Vec<Element>> {
         let begun = Instant::now();
         let (mut listed, info) = (Vec::new(), &self.info);
-        let progress = dump.read(|_, payload| listed.extend(nft::listed(payload, info)))?;
+        let progress = dump.read(|_, payload| listed.extend(codec::listed(payload, info)))?;
         self.pieces += usize::from(!listed.is_empty());
         let mut elements = Vec::with_capacity(listed.len());
         for one in listed {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use spared_netlink::Transactions;
 use spared_netlink::constants::*;
 
+use crate::codec::{self, SetInfo};
 use crate::element::{Element, Key, SetName};
-use crate::nft::{self, SetInfo};
 use crate::store::Edit;
 
 /// Edits in one transaction: each is one or two messages, each of which may be refused.
@@ -75,14 +75,14 @@ fn encode(name: &SetName, info: &SetInfo, edits: &[Edit]) -> Vec<Encoded> {
                 edit: position,
                 kind,
                 flags,
-                payload: nft::change(name, info, &edit.key, add),
+                payload: codec::change(name, info, &edit.key, add),
             });
         };
         if edit.delete {
             put(NFT_MSG_DELSETELEM, 0, None);
         }
         if let Some(element) = &edit.add {
-            put(NFT_MSG_NEWSETELEM, nft::NLM_F_CREATE, Some(element));
+            put(NFT_MSG_NEWSETELEM, codec::NLM_F_CREATE, Some(element));
         }
     }
     messages

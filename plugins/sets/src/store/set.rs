@@ -12,10 +12,10 @@ use super::entry::{Entry, digest};
 use super::reads::{Reading, Reads};
 use super::table::{Cursor, Observed, Table};
 use super::{Origin, SLICE};
+use crate::codec::{Handles, SetInfo};
 use crate::config::Reload;
 use crate::element::{Element, Key, SetName, Shape};
 use crate::error::{Hindrance, Trouble};
-use crate::nft::{Handles, SetInfo};
 
 /// A set that is made anew in two steps is waited for; then it is gone.
 const GRACE_MS: u64 = 2_000;

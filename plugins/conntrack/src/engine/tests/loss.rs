@@ -4,7 +4,7 @@ use spared_replica::wire::OWN;
 
 use super::super::local::Event;
 use super::*;
-use crate::ctnetlink::parse::attribute;
+use crate::codec::parse::attribute;
 
 #[test]
 fn an_overrun_is_made_good_by_a_resync() {

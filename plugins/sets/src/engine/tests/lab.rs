@@ -8,11 +8,11 @@ use spared_replica::{Config, Now};
 use spared_sdk::{Engine as _, Role};
 use spared_sim::{Channel, Clock, Node, Random};
 
+use crate::codec::{Handles, SetInfo};
 use crate::config::{Reload, SetSettings, Settings};
 use crate::element::{Element, Family, Key, Life, SetName, Shape};
 use crate::engine::{Action, Engine, Seen};
 use crate::error::Hindrance;
-use crate::nft::{Handles, SetInfo};
 use crate::store::{Edit, Reading};
 
 pub const MS: Now = 1_000_000;
