@@ -15,6 +15,8 @@ mod peer;
 mod trial;
 mod watch;
 
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
     let arguments = match parse() {
         Ok(Some(arguments)) => arguments,
         Ok(None) => {
-            println!("{USAGE}");
+            say(USAGE);
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -98,20 +100,23 @@ fn run_here(arguments: &Arguments, name: &str) -> ExitCode {
     {
         Ok(toml) => toml.unwrap_or_default(),
         Err(error) => {
-            println!(
-                "{}",
-                Finding::fail(format!("the configuration cannot be read: {error}"))
-            );
-            println!("{THE_END}");
+            let text = format!("the configuration cannot be read: {error}");
+            say(Finding::fail(text));
+            say(THE_END);
             return ExitCode::SUCCESS;
         }
     };
     for finding in (check.run)(&arguments.plugin, &toml) {
-        println!("{finding}");
+        say(finding);
     }
     // Not reached if a plugin ends the process, with whatever exit code.
-    println!("{THE_END}");
+    say(THE_END);
     ExitCode::SUCCESS
+}
+
+/// Prints a line; a reader that has ended (`| head`) is no error.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 fn run_all(arguments: &Arguments) -> ExitCode {
@@ -124,14 +129,17 @@ fn run_all(arguments: &Arguments) -> ExitCode {
             .max()
             .unwrap_or(Level::Ok);
         if level == Level::Ok {
-            println!("ok    {}: {}", check.name, check.passed);
+            say(format_args!("ok    {}: {}", check.name, check.passed));
         }
         for finding in findings {
-            println!("{:<5} {}: {}", finding.level, check.name, finding.text);
+            say(format_args!(
+                "{:<5} {}: {}",
+                finding.level, check.name, finding.text
+            ));
         }
         worst = worst.max(level);
         if check.needed && level == Level::Fail {
-            println!("      the other checks were skipped");
+            say("      the other checks were skipped");
             break;
         }
     }

@@ -43,6 +43,8 @@ pub struct Directive<'a> {
     pub release: bool,
     /// This node is prepared: become active as soon as the peer lets go.
     pub prepared: bool,
+    /// The group was active here until an elector ended, and the machine has run since: its networks carry.
+    pub held: bool,
     /// The reason.
     pub why: &'a str,
 }
@@ -80,6 +82,7 @@ impl<'a> Directive<'a> {
             frozen: flag(abi::DIRECTIVE_FROZEN),
             release: flag(abi::DIRECTIVE_RELEASE),
             prepared: flag(abi::DIRECTIVE_PREPARED),
+            held: flag(abi::DIRECTIVE_HELD),
             why,
         }
     }

@@ -134,6 +134,7 @@ impl Groups for Thing {
             ("frozen", directive.frozen),
             ("release", directive.release),
             ("prepared", directive.prepared),
+            ("held", directive.held),
         ];
         let set = flags.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag);
         note(set.collect::<Vec<_>>().join(" "));
@@ -471,11 +472,12 @@ fn every_flag_of_a_directive_arrives_by_its_name() {
         (abi::DIRECTIVE_FROZEN, "frozen"),
         (abi::DIRECTIVE_RELEASE, "release"),
         (abi::DIRECTIVE_PREPARED, "prepared"),
+        (abi::DIRECTIVE_HELD, "held"),
         (1 << 31, ""),
     ] {
         assert_eq!(directive(flag), name);
     }
-    let all = "eligible maintenance resign joining ready frozen release prepared";
+    let all = "eligible maintenance resign joining ready frozen release prepared held";
     assert_eq!(directive(u32::MAX), all);
 }
 

@@ -14,6 +14,9 @@ pub const BAR_NS: u64 = 60_000_000_000;
 /// with each failure, up to `AGAIN_MAX_NS`.
 const AGAIN_NS: u64 = 300_000_000;
 const AGAIN_MAX_NS: u64 = 5_000_000_000;
+/// Time for which the electors that start after one that ended are told that the group was active here. It covers
+/// the first restarts; what the networks carry later is not known from then.
+const HELD_NS: u64 = 10_000_000_000;
 
 /// State of this node that is the same for every group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,18 +209,26 @@ impl Groups {
         let Some(group) = self.groups.get_mut(name) else {
             return;
         };
-        let mut ended = false;
+        let is_over = |until_ns: u64| now_ns >= until_ns;
+        let mut ended = group
+            .held_until_ns
+            .take_if(|until_ns| is_over(*until_ns))
+            .is_some();
         for bar in [&mut group.barred, &mut group.aside] {
-            let over = bar
-                .as_ref()
-                .is_some_and(|(until_ns, _)| now_ns >= *until_ns);
-            if over {
+            if bar.as_ref().is_some_and(|(until_ns, _)| is_over(*until_ns)) {
                 *bar = None;
                 ended = true;
             }
         }
         if ended {
             self.send_directive(name);
+        }
+    }
+
+    /// The group was active here until its elector ended: the next one is told.
+    pub(super) fn hold(&mut self, now_ns: u64, name: &str) {
+        if let Some(group) = self.groups.get_mut(name) {
+            group.held_until_ns = Some(now_ns.saturating_add(HELD_NS));
         }
     }
 
@@ -273,6 +284,7 @@ impl Groups {
             ready: condition.missing.is_empty(),
             frozen: condition.frozen,
             release: offer.is_some(),
+            held: group.held_until_ns.is_some(),
             prepared: group.successor.as_ref().is_some_and(Successor::is_prepared),
             why: against.unwrap_or(wanted),
         })

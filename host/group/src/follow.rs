@@ -91,6 +91,12 @@ impl Groups {
             }
         }
         for name in self.owned(plugin, |_| true) {
+            if self
+                .get(&name)
+                .is_some_and(|group| group.role == Role::Active)
+            {
+                self.hold(now_ns, &name);
+            }
             self.abandon(&name, why);
         }
         self.handle_timeout(now_ns);

@@ -81,6 +81,8 @@ pub struct Groups {
     early_marks: BTreeSet<(u64, String)>,
     /// Groups that the peer was asked to switch over.
     requests: BTreeMap<String, Requested>,
+    /// Groups that were active here when the daemon before this one ended, and are not claimed yet.
+    inherited: BTreeSet<String>,
 }
 
 /// State of one group.
@@ -109,6 +111,8 @@ pub struct Group {
     barred: Option<(u64, String)>,
     /// Time until which the group is active here only if no better node is, and why.
     aside: Option<(u64, String)>,
+    /// Time until which a new elector is told that the group was active here until the one before ended.
+    held_until_ns: Option<u64>,
     /// Failed installations in a row.
     failures: u32,
     deliveries: BTreeMap<String, Delivery>,
@@ -166,6 +170,7 @@ impl Groups {
             switchover: 0,
             early_marks: BTreeSet::new(),
             requests: BTreeMap::new(),
+            inherited: BTreeSet::new(),
         }
     }
 
@@ -177,6 +182,12 @@ impl Groups {
     /// Sets the time that followers may take to settle.
     pub fn set_settle(&mut self, settle_ns: u64) {
         self.settle_ns = settle_ns;
+    }
+
+    /// Names the groups that were active here when the daemon before this one ended, on a machine that has run
+    /// since: their elector need not wait as after a boot.
+    pub fn set_inherited(&mut self, groups: BTreeSet<String>) {
+        self.inherited = groups;
     }
 
     /// Refuses every group to become active from now on.
@@ -270,6 +281,9 @@ impl Groups {
         if let Err(why) = result {
             let text = format!("its claim is not in the kernel: {why}");
             self.tell(Notice::warn(Kind::Plugin, text).of_group(name));
+        }
+        if self.inherited.remove(name) {
+            self.hold(now_ns, name);
         }
         self.send_directive(name);
         self.deliver_roles(now_ns);

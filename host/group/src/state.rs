@@ -27,6 +27,7 @@ impl Group {
             resign: None,
             barred: None,
             aside: None,
+            held_until_ns: None,
             failures: 0,
             deliveries: BTreeMap::new(),
             decided_ns: 0,
@@ -64,6 +65,7 @@ impl Group {
         };
         let bars = [&self.barred, &self.aside];
         let barred = bars.into_iter().flatten().map(|(until_ns, _)| *until_ns);
+        let barred = barred.chain(self.held_until_ns);
         let roles = self.deliveries.values().filter_map(Delivery::deadline_ns);
         let offer = self.offer.as_ref().map(|offer| offer.until_ns);
         let successor = self.successor.as_ref().map(Successor::next_ns);

@@ -552,6 +552,57 @@ fn when_the_elector_dies_its_groups_close_at_once() {
     assert_eq!(fixture.group().cause, cause);
 }
 
+/// Whether the group's elector, started again, is told that the group was active here.
+fn is_held(fixture: &mut Fixture) -> bool {
+    fixture
+        .groups
+        .handle_plugin_up(fixture.now_ns, "vrrp", Follower::default());
+    let mut held = None;
+    while let Some(action) = fixture.groups.poll_action() {
+        if let Action::Directive { directive, .. } = &action {
+            held = Some(directive.held);
+        }
+        fixture.perform(action);
+    }
+    held.expect("a directive")
+}
+
+#[test]
+fn the_next_elector_is_told_for_a_while_that_the_group_was_active_here() {
+    let mut fixture = Fixture::new();
+    let die = |fixture: &mut Fixture| {
+        let now_ns = fixture.now_ns;
+        fixture.groups.handle_plugin_down(now_ns, "vrrp", "it died");
+        fixture.run();
+        fixture.claim("office");
+    };
+    die(&mut fixture);
+    assert!(!is_held(&mut fixture), "it was backup");
+    fixture.publish(Role::Active);
+    die(&mut fixture);
+    assert!(is_held(&mut fixture));
+    // it is backup when it dies again
+    fixture.pass(3_000 * MS);
+    die(&mut fixture);
+    assert!(is_held(&mut fixture));
+    fixture.pass(8_000 * MS);
+    die(&mut fixture);
+    assert!(!is_held(&mut fixture), "too long ago");
+}
+
+#[test]
+fn so_it_is_of_a_group_that_was_active_when_the_daemon_before_died() {
+    let mut fixture = Fixture::new();
+    let inherited = ["attic", "office"].map(str::to_owned);
+    fixture.groups.set_inherited(inherited.into());
+    assert!(!is_held(&mut fixture));
+    fixture.claim("office");
+    assert!(is_held(&mut fixture));
+    fixture.pass(11_000 * MS);
+    fixture.claim("office");
+    assert!(!is_held(&mut fixture), "once");
+}
+
 #[test]
 fn a_elector_that_ends_after_it_resigned_does_not_hurry_the_followers() {
     let mut fixture = Fixture::new();

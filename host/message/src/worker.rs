@@ -471,6 +471,8 @@ pub struct Directive {
     pub frozen: bool,
     pub release: bool,
     pub prepared: bool,
+    /// Active here until an elector ended; the machine has run since.
+    pub held: bool,
     pub why: String,
 }
 

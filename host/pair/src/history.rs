@@ -101,6 +101,9 @@ impl RoleChange {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     changes: Vec<RoleChange>,
+    /// Boot of the machine in which the last run began, by the kernel's id.
+    #[serde(default)]
+    boot: String,
 }
 
 impl History {
@@ -151,9 +154,15 @@ impl History {
         is_new
     }
 
+    /// Begins a run in a boot of the machine, by the kernel's id. False if the previous run was in another.
+    pub fn handle_boot(&mut self, boot: &str) -> bool {
+        let before = std::mem::replace(&mut self.boot, boot.to_owned());
+        before == boot && !boot.is_empty()
+    }
+
     /// Start of a run, with every group as backup: adds a change for each group that was active at
-    /// the end of the previous run. `own` is this node's state. True if there was such a group.
-    pub fn handle_start(&mut self, at: &str, own: &Fitness) -> bool {
+    /// the end of the previous run, and returns these groups. `own` is this node's state.
+    pub fn handle_start(&mut self, at: &str, own: &Fitness) -> BTreeSet<String> {
         let left = newest_of_each(&self.changes);
         let left = left.filter(|it| it.to == Role::Active && it.own.node == own.node);
         let why = "spared was started; its previous run ended abnormally";
@@ -165,11 +174,11 @@ impl History {
             ..RoleChange::new(Role::Backup, cause.clone(), own.clone(), None)
         });
         let ended: Vec<RoleChange> = ended.collect();
-        let is_new = !ended.is_empty();
+        let groups = ended.iter().map(|it| it.group.clone()).collect();
         for change in ended {
             self.push(change);
         }
-        is_new
+        groups
     }
 }
 
@@ -327,13 +336,24 @@ mod tests {
         history.push(change("2", "r1", "ended", Role::Backup));
         history.push(change("3", "r1", "cut", Role::Active));
         history.push(change("4", "before", "renamed", Role::Active));
-        assert!(history.handle_start("5", &fit("r1")));
+        let ended = history.handle_start("5", &fit("r1"));
+        assert_eq!(ended, BTreeSet::from(["cut".to_owned()]));
         let last = history.changes().last().unwrap();
         assert_eq!((last.at.as_str(), last.group.as_str()), ("5", "cut"));
         assert_eq!((last.from, last.to), (Role::Active, Role::Backup));
         assert_eq!(history.changes().len(), 5);
-        assert!(!history.handle_start("6", &fit("r1")));
+        assert!(history.handle_start("6", &fit("r1")).is_empty());
         assert_eq!(history.changes().len(), 5);
+    }
+
+    #[test]
+    fn a_boot_is_the_same_if_the_last_run_knew_it() {
+        let mut history = History::default();
+        assert!(!history.handle_boot("one"), "of a version that kept none");
+        assert!(history.handle_boot("one"));
+        assert!(!history.handle_boot("two"));
+        assert!(!history.handle_boot(""));
+        assert!(!history.handle_boot(""), "not known");
     }
 
     #[test]

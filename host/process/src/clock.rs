@@ -67,6 +67,12 @@ pub fn booted() -> String {
     format(&booted.to_zoned(TimeZone::system()), "%Y-%m-%dT%H:%M:%S%:z")
 }
 
+/// The kernel's id of this boot. Empty if it has none.
+pub fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.unwrap_or_default().trim().to_owned()
+}
+
 fn format(at: &Zoned, form: &str) -> String {
     at.strftime(form).to_string()
 }

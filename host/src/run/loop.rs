@@ -89,7 +89,14 @@ impl Loop {
         let mut groups = Groups::new(nanoseconds(here.host().settle), clock::now);
         groups.set_fenced(kernel.is_fenced());
         let history = history::Store::new(state.clone());
-        let history = Memory::new(history, here.node(), now, &clock::now_ms());
+        let mut history = Memory::new(
+            history,
+            here.node(),
+            now,
+            &clock::now_ms(),
+            &clock::boot_id(),
+        );
+        groups.set_inherited(history.take_inherited());
         Ok(Self {
             poller,
             signals,

@@ -1,5 +1,6 @@
 //! The history in memory, with the fitness of both nodes, and when it is written.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use spared_pair::{Fitness, History, RoleChange};
@@ -22,25 +23,34 @@ pub struct Memory {
     written: Option<Instant>,
     /// Last fitness that the peer reported.
     peer: Option<Fitness>,
+    /// Groups that were active here at the end of a run before this one in the same boot.
+    inherited: BTreeSet<String>,
 }
 
 impl Memory {
-    /// Reads the history of earlier runs. `at` is the time that people read.
-    pub fn new(store: Store, node: &str, now: Instant, at: &str) -> Self {
+    /// Reads the history of earlier runs. `at` is the time that people read, `boot` the kernel's id of this boot.
+    pub fn new(store: Store, node: &str, now: Instant, at: &str, boot: &str) -> Self {
         let mut history = store.read();
         let own = Fitness {
             node: node.to_owned(),
             quality: 100,
             ..Fitness::default()
         };
-        let is_new = history.handle_start(at, &own);
+        let ended = history.handle_start(at, &own);
+        let ran_on = history.handle_boot(boot);
         Self {
-            due: is_new.then_some(now),
+            due: (!ended.is_empty() || !ran_on).then_some(now),
+            inherited: if ran_on { ended } else { BTreeSet::new() },
             history,
             store,
             written: None,
             peer: None,
         }
+    }
+
+    /// Takes the groups that were active here when the previous run ended without a word.
+    pub fn take_inherited(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.inherited)
     }
 
     pub fn changes(&self) -> &[RoleChange] {

@@ -58,6 +58,9 @@ impl Vrrp {
                 sockets.is_some_and(|sockets| sockets.send(to, bytes).is_ok())
             },
         );
+        if news.is_traced {
+            engine.handle_trace(now_ns);
+        }
         if news.is_cloned {
             engine.handle_cloned(now_ns);
         }

@@ -45,6 +45,8 @@ pub struct Directive {
     pub release: bool,
     /// E6: prepared; become active as soon as the peer releases the group.
     pub prepared: bool,
+    /// E8: the group was active here until an elector ended, and the machine has run since.
+    pub held: bool,
     pub why: String,
 }
 
@@ -61,6 +63,7 @@ impl From<&spared_sdk::Directive<'_>> for Directive {
             frozen: directive.frozen,
             release: directive.release,
             prepared: directive.prepared,
+            held: directive.held,
             why: directive.why.to_owned(),
         }
     }
@@ -79,6 +82,7 @@ impl Default for Directive {
             frozen: false,
             release: false,
             prepared: false,
+            held: false,
             why: String::new(),
         }
     }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
-use spared_tests::lab::{Lab, Wire, disturbed, scenario, signal_to};
-use spared_tests::probe::{Control, Watch};
+use spared_tests::lab::{Lab, VIRTUAL, Wire, disturbed, scenario, signal_to};
+use spared_tests::linked::Linked;
+use spared_tests::pair::Fault;
+use spared_tests::probe::{Asker, Control, Questions, Watch};
 use spared_tests::router::{Kind, Plan, Router, Spared};
 
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -88,6 +90,47 @@ fn a_late_advert_is_no_change_of_role() {
         }
         let log = router.log();
         assert!(log.contains("nobody else was active"), "{log}");
+        Ok(())
+    });
+}
+
+/// A start listens for one failover time beside a dead machine, and not for the 5 s of a boot: of the elector alone,
+/// and of the whole daemon.
+#[test]
+fn beside_a_dead_machine_a_crash_costs_a_start_and_one_failover_time() {
+    // a start of all processes on a busy machine, 0.1 s of pause, and 0.3 s
+    const BOUND: Duration = Duration::from_secs(2);
+    scenario(2, |lab| {
+        let control = Control::start();
+        let mut pair = Linked::start(lab, &Plan::linked(INTERVAL, &[Wire::Hot]))?;
+        let questions = Questions {
+            ipv4: vec![Wire::Lan.ipv4(VIRTUAL)],
+            ..Questions::default()
+        };
+        let _asker = Asker::start(lab, questions, Duration::from_millis(20))?;
+        let alive = pair.strike(Fault::Death)?;
+        // a role that is younger may not be on the disk yet
+        thread::sleep(Duration::from_secs(1));
+        for of_all in [false, true] {
+            let mut began = Stamp::now();
+            match pair.process(alive, "vrrp").filter(|_| !of_all) {
+                Some(pid) => signal_to(pid, Signal::KILL)?,
+                None => {
+                    let site = pair.site(alive);
+                    pair.routers[alive].kill();
+                    began = Stamp::now();
+                    pair.routers[alive].start_again(lab, site)?;
+                }
+            }
+            pair.wait("not active", || pair.role(alive) != "active")?;
+            pair.wait("active again", || pair.role(alive) == "active")?;
+            thread::sleep(INTERVAL);
+            let silent = pair
+                .watch
+                .worst_silence(began, Wire::Lan.ipv4(VIRTUAL).into());
+            println!("all killed: {of_all}: {silent:?} silent");
+            pair.answered(&control, began, VIRTUAL, BOUND)?;
+        }
         Ok(())
     });
 }

@@ -298,7 +298,8 @@ impl Driver {
                 | flag(directive.ready, abi::DIRECTIVE_READY)
                 | flag(directive.frozen, abi::DIRECTIVE_FROZEN)
                 | flag(directive.release, abi::DIRECTIVE_RELEASE)
-                | flag(directive.prepared, abi::DIRECTIVE_PREPARED),
+                | flag(directive.prepared, abi::DIRECTIVE_PREPARED)
+                | flag(directive.held, abi::DIRECTIVE_HELD),
             group: abi::Str::of(&directive.group),
             quality: directive.quality.into(),
             peer_quality: directive.peer_quality.unwrap_or(0).into(),

@@ -389,12 +389,13 @@ fn a_directive_arrives_whole() {
         frozen: false,
         release: true,
         prepared: false,
+        held: true,
         why: "a cable".to_owned(),
     };
     host.send(&ToWorker::Directive(directive), &[]);
     assert_eq!(
         host.query("state").text("directive"),
-        "office 157 73 100 2 a cable"
+        "office 669 73 100 2 a cable"
     );
 }
 

@@ -383,6 +383,7 @@ pub fn directive() -> Directive {
         frozen: false,
         release: false,
         prepared: false,
+        held: false,
         why: String::new(),
     }
 }

@@ -25,9 +25,13 @@ impl Group {
         let forced = directive.forced == Forced::Active && self.directive.forced != Forced::Active;
         let release = directive.release && !self.directive.release;
         let successor = directive.prepared && !self.directive.prepared;
+        let held = directive.held && !self.directive.held;
         self.directive = directive.clone();
         let was_active = self.is_active();
         self.refresh(cx);
+        if held {
+            self.shorten_link_wait(cx);
+        }
         let peer = self.mutual_peer(cx.now_ns);
         let beside_peer = peer.is_some();
         // it failed after the host's request

@@ -117,6 +117,8 @@ pub(super) struct Group {
     /// E8: end of the first start's wait for the peer's first heartbeat.
     pub link_wait_ns: Option<u64>,
     pub started: bool,
+    /// E8: something was heard that the peer may have sent, before its first heartbeat.
+    pub is_traced: bool,
     /// Failover times granted to a fitter peer that did not use them.
     pub waits: u32,
     /// Time when the peer blocked its fence for this node.
@@ -185,6 +187,7 @@ impl Group {
             mutual_ns: None,
             link_wait_ns: None,
             started: false,
+            is_traced: false,
             waits: 0,
             let_go_ns: None,
             better: None,

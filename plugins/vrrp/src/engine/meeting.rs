@@ -261,9 +261,34 @@ impl Group {
         self.rearm_down(down_ns);
     }
 
+    /// The host has said that the group was active here: a start that waits for the link listens for one
+    /// failover time from now.
+    pub(super) fn shorten_link_wait(&mut self, cx: &Context<'_>) {
+        if self.link_wait_ns.is_some() && self.is_brief() {
+            let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
+            self.rearm_down(down_ns);
+        }
+    }
+
+    /// Something came that no key of this run opens, and that the peer may have sent: the wait for its
+    /// first heartbeat is not cut short.
+    pub(super) fn note_trace(&mut self) {
+        self.is_traced = true;
+        if let State::Backup { down_ns, .. } = self.state {
+            self.rearm_down(down_ns);
+        }
+    }
+
+    /// What served until an elector ended has networks that carry, so a peer that lives is heard within one
+    /// failover time: under a key of the run before, by an advert, or by what begins another key.
+    fn is_brief(&self) -> bool {
+        self.directive.held && !self.is_traced
+    }
+
     /// E8: time before which this node does not take over.
     pub(super) fn not_before_ns(&self) -> u64 {
-        let started_ns = self.not_before_ns.max(self.link_wait_ns.unwrap_or(0));
+        let link_wait_ns = self.link_wait_ns.filter(|_| !self.is_brief());
+        let started_ns = self.not_before_ns.max(link_wait_ns.unwrap_or(0));
         started_ns.max(self.behind_until_ns)
     }
 

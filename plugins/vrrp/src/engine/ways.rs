@@ -81,6 +81,11 @@ impl Engine {
         });
     }
 
+    /// Something came on a path of heartbeats that no key opens, and that another run of the peer may have sent.
+    pub fn handle_trace(&mut self, now_ns: u64) {
+        self.each_group(now_ns, |group, _| group.note_trace());
+    }
+
     /// This node's own addresses on an interface.
     pub fn addresses(&self, index: usize) -> &[IpAddr] {
         let interface = self.interfaces.get(index);

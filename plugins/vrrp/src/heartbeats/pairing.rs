@@ -8,7 +8,7 @@
 //! agreed beside it, and opened by whichever fits. The key of another run of the peer counts when a heartbeat
 //! under it tells that the peer hears this run, and the run before was silent for as long as any group waits.
 
-use super::agreement::{Agreement, Class, Counters, Request};
+use super::agreement::{Agreement, Class, Counters, Refusal, Request};
 use super::key::{NoRandomness, random_run};
 use super::receiver::{Opened, Receiver};
 use super::sender::{LeftOut, Sender};
@@ -29,6 +29,8 @@ pub enum Received<'r, 'f> {
 pub struct PairingNews {
     /// A heartbeat is to go at once: the peer waits for it.
     pub hurries: bool,
+    /// Something came that another run of the peer may have sent: anybody can.
+    pub is_traced: bool,
     /// Two machines have the peer's keys.
     pub is_double: bool,
     /// Another machine was this run: this one is another from now on, and is to give up its roles.
@@ -132,7 +134,8 @@ impl Pairing {
     ) -> Result<Received<'r, 'f>, HeartbeatDiscard> {
         if offer::is_one(payload) {
             // what it drops it counts
-            let _ = self.agreement.handle_frame(now_ns, class, payload);
+            let taken = self.agreement.handle_frame(now_ns, class, payload);
+            self.news.is_traced |= matches!(taken, Ok(()) | Err(Refusal::Limited));
             return Ok(Received::Agreement);
         }
         let opened = self
@@ -147,6 +150,7 @@ impl Pairing {
         };
         self.news.is_cloned |= reason == HeartbeatDiscard::Ahead;
         if let Ok(packet) = Packet::new_checked(payload) {
+            self.news.is_traced |= is_trace(reason, &packet, path, self.sender.run());
             match reason {
                 HeartbeatDiscard::UnknownKey => {
                     let _ = self.agreement.handle_run(now_ns, class, packet.run());
@@ -234,6 +238,16 @@ impl Pairing {
             }
         }
     }
+}
+
+/// Whether the peer may have sent a heartbeat that was dropped: on that path, as another run than this node's,
+/// whose own may come back from a network.
+fn is_trace(reason: HeartbeatDiscard, packet: &Packet<'_>, path: u32, own: u64) -> bool {
+    let is_unopened = matches!(
+        reason,
+        HeartbeatDiscard::UnknownKey | HeartbeatDiscard::Unconfirmed | HeartbeatDiscard::SecondRun
+    );
+    is_unopened && packet.path() == path && packet.run() != own
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::election::Directive;
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Kill(usize),
+    /// The elector alone.
+    Crash(usize),
     Start(usize),
     ShutDown(usize),
     Stop(usize),
@@ -40,6 +42,7 @@ fn fault() -> impl Strategy<Value = Fault> {
     let node = 0..2_usize;
     prop_oneof![
         node.clone().prop_map(Fault::Kill),
+        node.clone().prop_map(Fault::Crash),
         node.clone().prop_map(Fault::Start),
         node.clone().prop_map(Fault::Start),
         node.clone().prop_map(Fault::ShutDown),
@@ -97,6 +100,10 @@ impl Run {
         match fault {
             Fault::Kill(node) => {
                 self.lab.kill(node);
+                self.up[node] = false;
+            }
+            Fault::Crash(node) if self.up[node] => {
+                self.lab.crash(node);
                 self.up[node] = false;
             }
             Fault::Start(node) if !self.up[node] => {

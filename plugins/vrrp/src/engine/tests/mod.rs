@@ -18,5 +18,6 @@ mod linked_switchover;
 mod pairs_of_faults;
 mod random;
 mod reload;
+mod restart;
 mod rfc;
 mod states;

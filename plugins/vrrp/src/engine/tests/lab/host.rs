@@ -57,6 +57,8 @@ pub struct Host {
     /// The highest number of each run on each path.
     highest: BTreeMap<(u64, String), u64>,
     pub(super) waiting: Vec<usize>,
+    /// What a key agreement begins with waits in a socket.
+    pub(super) trace_waits: bool,
     /// A directive is to be told when it runs again.
     pub(super) directive_waits: bool,
     release: bool,
@@ -183,8 +185,12 @@ impl Lab {
         host.heartbeats_sent += 1;
         let (run, sequence) = (host.run, host.sequence);
         let other = 1 - index;
-        let to_run = self.nodes[other].host.run;
-        let Some(heard_ns) = self.nodes[index].host.keys.get(&to_run).copied() else {
+        let theirs = self.nodes[other].host.run;
+        let host = &self.nodes[index].host;
+        // with a new run of the peer no key is agreed yet: they are sealed for the one that counts
+        let is_agreed = host.keys.contains_key(&theirs);
+        let to_run = if is_agreed { theirs } else { host.peer_run };
+        let Some(heard_ns) = host.keys.get(&to_run).copied() else {
             return;
         };
         let echoes = heard_ns.is_some();
@@ -272,10 +278,30 @@ impl Lab {
         let patience_ns = node.engine.longest_silence_ns();
         let lives = heard.is_some_and(|at_ns| self.now_ns < at_ns + patience_ns);
         let reached = self.carries(index, 1 - index) && self.carries(1 - index, index);
+        let hears = !lives && !node.stopped && !other.dead && self.carries(index, 1 - index);
+        let answers = hears && reached && !other.stopped;
         let reached = reached && !self.nobody_signs;
-        if !lives && reached && !node.stopped && !other.stopped && !other.dead {
-            let runs = [0, 1].map(|node| self.nodes[node].host.run);
+        let runs = [0, 1].map(|node| self.nodes[node].host.run);
+        let agrees = !lives && reached && !node.stopped && !other.stopped && !other.dead;
+        if hears {
+            self.enqueue(self.now_ns + self.latency_ns, 1 - index, What::Trace);
+        }
+        if answers {
+            self.enqueue(self.now_ns + 2 * self.latency_ns, index, What::Trace);
+        }
+        if agrees {
             self.enqueue(self.now_ns + AGREEMENT_NS, 0, What::Agree(runs));
+        }
+    }
+
+    /// A hello, or the answer to one.
+    pub(super) fn deliver_trace(&mut self, index: usize) {
+        let now_ns = self.now_ns;
+        let node = &mut self.nodes[index];
+        if node.stopped || node.asked.is_some() {
+            node.host.trace_waits = true;
+        } else if !node.dead {
+            node.engine.handle_trace(now_ns);
         }
     }
 
@@ -352,6 +378,11 @@ impl Lab {
     /// What [`Receiver`](crate::heartbeats::Receiver) does: keys that count, and newer heartbeats.
     pub(super) fn hear_heartbeat(&mut self, index: usize, number: usize) {
         let flying = self.flying[number].clone();
+        let host = &self.nodes[index].host;
+        if (flying.to_run, flying.run) != (host.run, host.peer_run) {
+            let now_ns = self.now_ns;
+            self.nodes[index].engine.handle_trace(now_ns);
+        }
         // what a second run says is dropped
         if !self.admits(index, &flying) || self.nodes[flying.from].host.is_second {
             return;

@@ -87,6 +87,8 @@ enum What {
     Heartbeat(usize),
     /// A run says that it is there.
     Hello(u64),
+    /// What a key agreement begins with arrives.
+    Trace,
     /// Two runs have agreed.
     Agree([u64; 2]),
     /// A station sends something again.
@@ -272,6 +274,16 @@ impl Lab {
     /// SIGKILL of everything: the kernel's leases run out by themselves.
     pub fn kill(&mut self, index: usize) {
         self.nodes[index].dead = true;
+        self.nodes[index].directive.held = false;
+    }
+
+    /// The elector ends, and its host blocks the fence. [`Lab::start`] starts another.
+    pub fn crash(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        node.directive.held |= node.role == Role::Active;
+        node.role = Role::Backup;
+        node.leases.clear();
+        node.dead = true;
     }
 
     pub fn shut_down(&mut self, index: usize) {
@@ -295,6 +307,9 @@ impl Lab {
         }
         for number in std::mem::take(&mut self.nodes[index].host.waiting) {
             self.deliver_heartbeat(index, number);
+        }
+        if std::mem::take(&mut self.nodes[index].host.trace_waits) {
+            self.nodes[index].engine.handle_trace(now_ns);
         }
         if std::mem::take(&mut self.nodes[index].host.directive_waits) {
             self.tell_directive(index);
@@ -466,6 +481,7 @@ impl Lab {
                 What::Station(interface, mac) => self.station(index, &interface, mac),
                 What::Heartbeat(number) => self.deliver_heartbeat(index, number),
                 What::Hello(run) => self.say_hello(index, run),
+                What::Trace => self.deliver_trace(index),
                 What::Agree(runs) => self.agree(runs),
                 What::Forge => self.send_forgery(),
                 What::Directive => self.tell_directive(index),
@@ -726,6 +742,9 @@ impl Lab {
             if let Some(at) = node.engine.interface_index(&interface) {
                 node.engine.handle_frame(now_ns, at, &frame);
             }
+        }
+        if std::mem::take(&mut node.host.trace_waits) {
+            node.engine.handle_trace(now_ns);
         }
         for number in std::mem::take(&mut node.host.waiting) {
             self.hear_heartbeat(index, number);
