@@ -45,6 +45,8 @@ pub(super) struct Item {
     pub(super) started_ns: Option<u64>,
     /// Time when the last job began.
     pub(super) begun_ns: Option<u64>,
+    /// Time when somebody last said that it is repaired.
+    pub(super) repaired_ns: Option<u64>,
     pub(super) failures: u64,
     pub(super) started_by_others: u64,
     /// The present fault.
@@ -99,6 +101,7 @@ impl Item {
             unsteady: false,
             started_ns: None,
             begun_ns: None,
+            repaired_ns: None,
             failures: 0,
             started_by_others: 0,
             fault: None,
@@ -119,7 +122,7 @@ impl Item {
         self.done = known;
         self.retry_ns = None;
         (self.in_a_row, self.unsteady) = (0, false);
-        self.fault = None;
+        (self.fault, self.repaired_ns) = (None, None);
     }
 
     pub(super) fn take_role(&mut self, role: Option<Role>) {
@@ -250,6 +253,9 @@ impl Item {
                 self.unsteady = false;
                 self.set_status(now_ns, Status::Failed(why.clone()));
                 self.fail_for(now_ns, deed, &why, self.goal == Goal::Running);
+                if self.take_repaired() {
+                    self.retry_ns = None;
+                }
                 if self.goal == Goal::Stopped {
                     // half of it may run
                     self.set_status(now_ns, Status::Unknown(why));
@@ -352,16 +358,23 @@ impl Item {
         }
     }
 
-    /// Somebody asks to try again what failed, and has fixed it; false where nothing did.
-    pub(super) fn retry(&mut self) -> bool {
+    /// Somebody asks to try again what failed, and has fixed it; false where nothing did, as far as is known.
+    pub(super) fn retry(&mut self, now_ns: u64) -> bool {
+        self.repaired_ns = Some(now_ns);
+        self.look.wanted = self.service.is_some();
         if self.fault.is_none() {
             return false;
         }
         self.unsteady = false;
-        self.look.wanted = self.service.is_some();
         (self.retry_ns, self.in_a_row, self.blamed_until_ns) = (None, 0, None);
         self.todo = matches!(self.goal, Goal::Once(_) | Goal::Kept(_));
         true
+    }
+
+    /// Whether the last try began before the repair, and so proves nothing against it; once for each repair.
+    pub(super) fn take_repaired(&mut self) -> bool {
+        let (begun_ns, repaired_ns) = (self.begun_ns, self.repaired_ns.take());
+        repaired_ns.is_some_and(|at_ns| begun_ns.is_some_and(|begun_ns| begun_ns < at_ns))
     }
 
     pub(super) fn next_timeout(&self) -> Option<u64> {

@@ -183,7 +183,9 @@ impl Engine {
         }
         let items = self.items.iter_mut();
         let named = items.filter(|item| name.is_none_or(|name| item.spec.name == name));
-        let count = named.filter_map(|item| item.retry().then_some(())).count();
+        let count = named
+            .filter_map(|item| item.retry(now_ns).then_some(()))
+            .count();
         self.step(now_ns);
         Ok(count)
     }

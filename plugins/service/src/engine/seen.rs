@@ -88,7 +88,11 @@ impl Item {
         };
         let young = |at_ns: u64| now_ns.saturating_sub(at_ns) < STEADY_NS;
         let name = self.spec.name.clone();
-        let text = if self.started_ns.is_some_and(young) {
+        let is_young = self.started_ns.is_some_and(young);
+        let text = if is_young && self.take_repaired() {
+            self.open = true;
+            format!("{name} ended{how}: started again, as it was repaired meanwhile")
+        } else if is_young {
             self.unsteady = true;
             let wait_ns = self.fail(now_ns, format!("ended soon after its start{how}"));
             let wait = format_duration(Duration::from_nanos(wait_ns));

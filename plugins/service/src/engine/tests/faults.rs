@@ -112,10 +112,46 @@ fn who_asks_to_retry_has_mended_it() {
     lab.act();
     lab.pass(6 * S);
     assert_eq!(check(&lab), Some((100, "running")));
-    // it is as young as before
+    // it is as young as before, but began before the repair
+    lab.sim("squid").running = false;
+    lab.pass(6 * S);
+    assert_eq!(check(&lab), Some((100, "running")));
     lab.sim("squid").running = false;
     lab.pass(10 * S);
     assert_eq!(check(&lab), Some((0, "ended soon after its start")));
+}
+
+/// The attempt reads the old configuration, the repair comes, the attempt dies of what was repaired: at each
+/// moment of the attempt, and whether or not anything has been seen to fail.
+#[test]
+fn what_began_before_the_repair_proves_nothing_against_it() {
+    for fails_first in [false, true] {
+        for after_ms in (100..4_000).step_by(100) {
+            let mut lab = Lab::new(ONE).rested();
+            lab.sim("squid").start = Way::Takes(2 * S);
+            lab.active();
+            lab.pass(10 * S);
+            if !fails_first {
+                lab.pass(120 * S);
+            }
+            lab.sim("squid").running = false;
+            lab.begun.clear();
+            while lab.jobs().is_empty() {
+                lab.pass(100 * MS);
+            }
+            lab.pass(after_ms * MS);
+            let _ = lab.engine.retry(lab.now_ns, None);
+            lab.act();
+            lab.pass(4 * S - after_ms * MS);
+            lab.sim("squid").running = false;
+            lab.pass(12 * S);
+            let step = format!(
+                "{fails_first}, repaired after {after_ms} ms: {:?}",
+                lab.events
+            );
+            assert_eq!(check(&lab), Some((100, "running")), "{step}");
+        }
+    }
 }
 
 #[test]
