@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use spared::arguments::{HELP, Mode, parse};
@@ -28,8 +29,9 @@ fn main() -> ExitCode {
     }
 }
 
+// A reader that has ended (`| head`) is no error.
 fn say(text: &str) -> ExitCode {
-    println!("{text}");
+    let _ = writeln!(io::stdout(), "{text}");
     ExitCode::SUCCESS
 }
 

@@ -24,6 +24,7 @@ pub mod random;
 pub mod router;
 #[allow(unsafe_code)]
 pub mod rtnl;
+pub mod say;
 pub mod soak;
 pub mod steady;
 pub mod synced;

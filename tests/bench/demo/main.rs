@@ -25,9 +25,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use spared_tests::Result;
 use spared_tests::lab::{Lab, become_root, leave_when_told, maps_one_user};
 use spared_tests::probe::Control;
+use spared_tests::{Result, say};
 
 use board::Board;
 use faults::Fault;
@@ -41,17 +41,17 @@ const FRAME: Duration = Duration::from_millis(500);
 fn main() -> ExitCode {
     match run() {
         Ok(broken) if broken.is_empty() => {
-            println!("demo: ok");
+            say!("demo: ok");
             ExitCode::SUCCESS
         }
         Ok(broken) => {
             broken
                 .iter()
-                .for_each(|sentence| println!("demo: failed: {sentence}"));
+                .for_each(|sentence| say!("demo: failed: {sentence}"));
             ExitCode::FAILURE
         }
         Err(error) => {
-            println!("demo: failed: {error}");
+            say!("demo: failed: {error}");
             ExitCode::FAILURE
         }
     }

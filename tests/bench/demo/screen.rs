@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use spared_tests::Result;
+use spared_tests::{Result, say};
 
 /// Size of the recording's terminal.
 const SIZE: [usize; 2] = [80, 24];
@@ -39,7 +39,7 @@ impl Screen {
     /// Shows the cursor again.
     pub fn restore() {
         if io::stdout().is_terminal() {
-            println!("\x1b[?25h");
+            say!("\x1b[?25h");
         }
     }
 
@@ -55,7 +55,7 @@ impl Screen {
     /// Prints what happens, if there is no picture to show it.
     pub fn log(&self, line: &str) {
         if !self.terminal {
-            println!("{:6.1} s  {line}", self.elapsed().as_secs_f64());
+            say!("{:6.1} s  {line}", self.elapsed().as_secs_f64());
         }
     }
 
@@ -81,7 +81,7 @@ impl Screen {
     /// Prints lines below the picture, also where there is none.
     pub fn print(&self, text: &str) {
         if !self.terminal {
-            print!("{text}");
+            say::put(text);
         }
         self.put(&text.replace('\n', "\r\n"));
     }
@@ -96,8 +96,7 @@ impl Screen {
             return;
         }
         if self.terminal {
-            print!("{text}");
-            let _ = io::stdout().flush();
+            say::put(text);
         }
         if let Some(recording) = &self.recording {
             let mut file = recording.lock().unwrap_or_else(PoisonError::into_inner);

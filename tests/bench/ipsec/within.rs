@@ -21,11 +21,11 @@ pub fn program(words: &[String]) -> ExitCode {
     };
     match numbers {
         Ok(numbers) => {
-            println!("{} {} done", numbers[0], numbers[1]);
+            spared_tests::say!("{} {} done", numbers[0], numbers[1]);
             ExitCode::SUCCESS
         }
         Err(error) => {
-            println!("{error}");
+            spared_tests::say!("{error}");
             ExitCode::FAILURE
         }
     }

@@ -54,7 +54,7 @@ pub fn here(root: &Path) -> Result<Side> {
 }
 
 fn build(tree: &Path, target: &Path) -> Result<()> {
-    println!("building {}", tree.display());
+    spared_tests::say!("building {}", tree.display());
     let words = ["build", "--locked", "--release", "--workspace"];
     let mut cargo = Command::new("cargo");
     let cargo = cargo.args(words).current_dir(tree);

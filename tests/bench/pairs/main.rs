@@ -63,7 +63,7 @@ fn run(words: &[String]) -> Result<()> {
     };
     let mut runs: [Vec<Vec<Row>>; 2] = [Vec::new(), Vec::new()];
     for pair in 0..count {
-        println!("pair {} of {count}", pair + 1);
+        spared_tests::say!("pair {} of {count}", pair + 1);
         // Whatever changes with time, or is left by the one before, befalls both alike.
         for side in [pair % 2, 1 - pair % 2] {
             runs[side].push(benches[side].run(&options)?);
@@ -71,7 +71,7 @@ fn run(words: &[String]) -> Result<()> {
     }
     let pairs = rows::pair(&runs)?;
     keep(&root, bench, &sides, &pairs)?;
-    print!("{}", table::of(&pairs, [&sides[0].name, &sides[1].name]));
+    spared_tests::say::put(&table::of(&pairs, [&sides[0].name, &sides[1].name]));
     Ok(())
 }
 
@@ -90,6 +90,6 @@ fn keep(root: &Path, bench: &str, sides: &[Side; 2], pairs: &[rows::Pairs]) -> R
     let file = folder.join(format!("pairs-{bench}.json"));
     fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
         .map_err(|error| format!("{}: {error}", file.display()))?;
-    println!("{}", file.display());
+    spared_tests::say!("{}", file.display());
     Ok(())
 }

@@ -65,7 +65,7 @@ pub fn pair(runs: &[Vec<Vec<Row>>; 2]) -> Result<Vec<Pairs>> {
     let mut pairs = Vec::new();
     for (at, row) in here.iter().enumerate() {
         let Some(there) = partner(base, here, at) else {
-            println!("{}: not in the base's report", row.name);
+            spared_tests::say!("{}: not in the base's report", row.name);
             continue;
         };
         let column = |side: usize, at: usize| runs[side].iter().map(|run| run[at].ours).collect();
@@ -84,7 +84,7 @@ pub fn pair(runs: &[Vec<Vec<Row>>; 2]) -> Result<Vec<Pairs>> {
     };
     for (at, row) in base.iter().enumerate() {
         if !paired(at) {
-            println!("{}: in the base's report only", row.name);
+            spared_tests::say!("{}: in the base's report only", row.name);
         }
     }
     Ok(pairs)

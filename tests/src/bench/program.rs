@@ -56,7 +56,7 @@ fn run(report: &mut Report, cases: &[Case], farewell: fn()) -> Result<()> {
         None => RUNS,
     };
     if has("--help") || has("-h") {
-        println!("{}", usage(report.name, cases));
+        crate::say!("{}", usage(report.name, cases));
         return Ok(());
     }
     let chosen: Vec<_> = words

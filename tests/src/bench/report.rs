@@ -54,9 +54,14 @@ impl Report {
 
     pub fn add(&mut self, case: &str, interval: &str, row: Row) {
         if self.entries.is_empty() {
-            println!(
+            crate::say!(
                 "{:<44}{:>9}{:>10}{:>12}{:>8}{:>9}",
-                "case (medians)", self.scale, self.titles[0], self.titles[1], "ratio", "allowed"
+                "case (medians)",
+                self.scale,
+                self.titles[0],
+                self.titles[1],
+                "ratio",
+                "allowed"
             );
         }
         let case = if row.what.is_empty() {
@@ -80,9 +85,10 @@ impl Report {
             true => "-".to_owned(),
             false => format!("{:.1}", row.beside),
         };
-        println!(
+        crate::say!(
             "{case:<44}{interval:>9}{:>10.1}{beside:>12}{shown:>8}{verdict}  {}",
-            row.ours, row.note
+            row.ours,
+            row.note
         );
         let [ours, beside] = self.fields;
         self.entries.push(json!({
@@ -102,7 +108,7 @@ impl Report {
         fs::create_dir_all(&dir)?;
         let file = dir.join(format!("{}.json", self.name));
         fs::write(&file, serde_json::to_string_pretty(&self.entries)? + "\n")?;
-        println!("{}", file.display());
+        crate::say!("{}", file.display());
         Ok(())
     }
 }

@@ -6,13 +6,16 @@ use std::process::ExitCode;
 use spared_tests::truth::{BEDS, Says, State};
 
 fn main() -> ExitCode {
-    println!(
+    spared_tests::say!(
         "{:<48} {:<7} {:<26} {:<26}",
-        "state", "node", "r1 (active)", "r2 (backup)"
+        "state",
+        "node",
+        "r1 (active)",
+        "r2 (backup)"
     );
     let mut count = 0;
     for bed in BEDS {
-        println!("\n{}", bed.name);
+        spared_tests::say!("\n{}", bed.name);
         for state in bed.states {
             for struck in state.on.struck() {
                 print(state, *struck);
@@ -20,7 +23,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!(
+    spared_tests::say!(
         "\n{count} states. Each cell: word, exit code, findings. (*) is made by `make soak-truth` alone."
     );
     ExitCode::SUCCESS
@@ -31,7 +34,7 @@ fn print(state: &State, struck: usize) {
     let long = if state.is_quick { "" } else { " (*)" };
     let name = format!("  {}{long}", state.name);
     let on = state.on.word(struck);
-    println!("{name:<48} {on:<7} {first:<26} {second:<26}");
+    spared_tests::say!("{name:<48} {on:<7} {first:<26} {second:<26}");
 }
 
 fn cell(says: Says, struck: usize, site: usize) -> String {

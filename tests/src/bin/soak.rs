@@ -35,9 +35,9 @@ fn run() -> Result<bool> {
         eprintln!("{}", lab.logs());
     }
     let outcome = outcome?;
-    println!("seed {seed}: to repeat it, SPARED_SEED={seed}");
+    spared_tests::say!("seed {seed}: to repeat it, SPARED_SEED={seed}");
     for line in outcome.figures.iter().chain(&outcome.wrong) {
-        println!("{line}");
+        spared_tests::say!("{line}");
     }
     Ok(outcome.wrong.is_empty())
 }

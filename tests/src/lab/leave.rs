@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::process::{exit, id};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -17,12 +18,20 @@ pub fn leave_when_told(farewell: impl Fn() + Send + 'static) -> Result<()> {
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             farewell();
-            process::kill_descendants();
-            remove_own_dirs();
-            exit(128 + signal);
+            leave(128 + signal);
         }
     });
     Ok(())
+}
+
+/// Ends all started processes, removes their files, and exits.
+pub fn leave(code: i32) -> ! {
+    // one thread does so, the others wait for the end
+    static LEAVING: Mutex<()> = Mutex::new(());
+    let _leaving = LEAVING.lock().unwrap_or_else(PoisonError::into_inner);
+    process::kill_descendants();
+    remove_own_dirs();
+    exit(code)
 }
 
 fn remove_own_dirs() {

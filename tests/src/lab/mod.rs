@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use disk::Disk;
 pub use filter::{Direction, Traffic};
-pub use leave::leave_when_told;
+pub use leave::{leave, leave_when_told};
 pub use namespace::{Namespace, find_program};
 pub use process::{Daemon, is_alive, is_stopped, signal_to, urgently, usage};
 pub use relay::Relay;

@@ -50,7 +50,7 @@ pub fn run(lab: &Lab, seed: u64, time: Duration) -> Result<Outcome> {
     let mut world = World::start(lab)?;
     let mut random = Random::new(seed);
     let mut judge = Judge::new();
-    println!("seed {seed}, {} s", time.as_secs());
+    crate::say!("seed {seed}, {} s", time.as_secs());
     let began = Instant::now();
     let (mut next, mut faults) = (Duration::ZERO, Vec::<Fault>::new());
     let mut count = 0;
@@ -64,7 +64,7 @@ pub fn run(lab: &Lab, seed: u64, time: Duration) -> Result<Outcome> {
                 let lasts = LASTS_AT_LEAST + random.time(LASTS_MS);
                 count += 1;
                 let name = kind.name;
-                println!(
+                crate::say!(
                     "round {count}: {:.1} s: r{}: {name}, for {:.1} s",
                     began.elapsed().as_secs_f64(),
                     site + 1,
@@ -108,7 +108,7 @@ fn begin(
     match (fault.kind.make)(&mut world.bed, fault.site) {
         Ok(()) => Ok(true),
         Err(why) if fault.kind.may_be_refused => {
-            println!("    refused: {}", why.to_string().trim());
+            crate::say!("    refused: {}", why.to_string().trim());
             Ok(false)
         }
         Err(why) => Err(format!("{}: {why}", fault.name()).into()),

@@ -49,7 +49,7 @@ fn run(words: &[OsString]) -> Result<ExitCode> {
         .status()
         .map_err(|error| format!("{}: {error}", program.to_string_lossy()))?;
     match cases(&file) {
-        Ok(cases) => print!("{}", table::of(&cases, &sources)),
+        Ok(cases) => spared_tests::say::put(&table::of(&cases, &sources)),
         Err(error) => eprintln!("minutes: not measured: {error}"),
     }
     Ok(code(status))

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Output of the programs here for people. A reader that has ended (`demo | head`) ends the program, quietly, with
+//! all that it has started.
+
+use std::io::{Write, stdout};
+
+use crate::lab::leave;
+
+/// Exit code of a program that SIGPIPE ends.
+const NOBODY_READS: i32 = 141;
+
+/// Prints a line, as `println!` does.
+#[macro_export]
+macro_rules! say {
+    ($($words:tt)*) => {
+        $crate::say::put(&format!("{}\n", format_args!($($words)*)))
+    };
+}
+
+/// Prints text at once.
+pub fn put(text: &str) {
+    let mut out = stdout().lock();
+    let put = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    drop(out);
+    if put.is_err() {
+        leave(NOBODY_READS);
+    }
+}
