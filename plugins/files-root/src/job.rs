@@ -6,13 +6,15 @@
 //! | the present state is kept | nothing has changed |
 //! | `check` | nothing has changed |
 //! | journal, files, `apply` | the next start puts the kept state back and applies it |
-//! | journal removed | the new state is there |
+//! | a deadline, if it is to be confirmed | the same |
+//! | journal removed | the new state is there; one that nobody confirms goes back at its deadline |
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use rustix::fs::StatVfsMountFlags;
 use spared_sdk::config::Config;
@@ -22,7 +24,7 @@ use spared_tree::{Beneath, Hash, Kind, MANIFEST_MAX, Manifest, Scanner, fits};
 
 use crate::command::{self, Failed};
 use crate::put::{Put, Step};
-use crate::store::{Journal, Store};
+use crate::store::{Journal, Store, Unconfirmed, now_s};
 use crate::trial;
 
 /// Where everything is; tests have a root of their own.
@@ -37,6 +39,16 @@ pub struct Places {
     pub stage: PathBuf,
     pub node: String,
     pub nodes: Vec<String>,
+}
+
+/// How a tree changes.
+#[derive(Clone, Copy)]
+struct Change<'c> {
+    /// Digest that the tree must have.
+    expected: Option<Hash>,
+    why: &'c str,
+    /// Seconds after which it goes back unless it is confirmed; 0: it stays.
+    confirm_s: u32,
 }
 
 pub struct Jobs<'j> {
@@ -67,6 +79,38 @@ impl<'j> Jobs<'j> {
         })
     }
 
+    /// Takes back a change that nobody confirmed in time; what was done, if there was one.
+    pub fn go_back(&mut self) -> Option<Answer> {
+        let now_s = now_s();
+        let all = self.store.unconfirmed().ok()?;
+        let due = all.iter().find(|it| it.left_s(now_s) == 0)?;
+        let tree = due.tree.clone();
+        let kept = self.keep_present(&tree);
+        let journal = Journal {
+            tree: tree.clone(),
+            state: due.state,
+        };
+        // from here on it goes back even if this is interrupted
+        let begun = self.store.begin(&journal);
+        let begun = begun.and_then(|()| self.forget_unconfirmed(&tree));
+        let text = match begun.and_then(|()| self.take_back(&journal)) {
+            Ok(()) => "nobody confirmed the change: the old state was put back".to_owned(),
+            Err(why) => format!("nobody confirmed the change, but it does not go back: {why}"),
+        };
+        if let Err(why) = kept {
+            log::warn!("tree \"{tree}\": its state before it went back is not kept: {why}");
+        }
+        Some(event(&tree, text))
+    }
+
+    /// Time until a change goes back; None: there is none.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        let now_s = now_s();
+        let all = self.store.unconfirmed().ok()?;
+        let left = all.iter().map(|it| it.left_s(now_s)).min()?;
+        Some(Duration::from_secs(left.into()))
+    }
+
     /// Takes back a change that was interrupted; what was done, if there was one.
     pub fn recover(&mut self) -> Option<Answer> {
         let journal = match self.store.journal() {
@@ -75,7 +119,8 @@ impl<'j> Jobs<'j> {
             Err(why) => return Some(event("", why)),
         };
         let tree = &journal.tree;
-        Some(match self.take_back(&journal) {
+        let dropped = self.forget_unconfirmed(tree);
+        Some(match dropped.and_then(|()| self.take_back(&journal)) {
             Ok(()) => event(tree, "an interrupted change was taken back".to_owned()),
             Err(why) => event(tree, format!("an interrupted change stays as it is: {why}")),
         })
@@ -88,13 +133,16 @@ impl<'j> Jobs<'j> {
                 ticket,
                 tree,
                 known,
-            } => match self.tree(tree).and_then(|it| self.present(&it)) {
-                Ok(present) if Some(present.digest()) == *known => {
-                    answer(Answer::Unchanged { ticket: *ticket });
+            } => {
+                answer(self.waits(tree));
+                match self.tree(tree).and_then(|it| self.present(&it)) {
+                    Ok(present) if Some(present.digest()) == *known => {
+                        answer(Answer::Unchanged { ticket: *ticket });
+                    }
+                    Ok(present) => pieces(*ticket, &present.encode(), answer),
+                    Err(why) => answer(done(*ticket, Err(why))),
                 }
-                Ok(present) => pieces(*ticket, &present.encode(), answer),
-                Err(why) => answer(done(*ticket, Err(why))),
-            },
+            }
             Request::Read {
                 ticket,
                 tree,
@@ -123,21 +171,30 @@ impl<'j> Jobs<'j> {
                 manifest,
                 expected,
                 origin,
+                confirm_s,
             } => {
-                let why = format!("files of {origin}");
+                let change = Change {
+                    expected: Some(*expected),
+                    why: &format!("files of {origin}"),
+                    confirm_s: *confirm_s,
+                };
                 let staged = |it: &mut Self, tree: &Tree| it.staged(tree, *manifest);
-                let result = self.change(tree, Some(*expected), &why, staged);
-                (*ticket, result)
+                (*ticket, self.change(tree, change, staged))
             }
+            Request::Confirm { ticket } => (*ticket, self.confirm()),
             Request::Back {
                 ticket,
                 tree,
                 state,
             } => {
-                let why = format!("state {state}");
+                let change = Change {
+                    expected: None,
+                    why: &format!("state {state}"),
+                    confirm_s: 0,
+                };
                 let kept =
                     |it: &mut Self, tree: &Tree| Ok(it.store.state(&tree.name, *state)?.manifest);
-                (*ticket, self.change(tree, None, &why, kept))
+                (*ticket, self.change(tree, change, kept))
             }
             Request::Log { ticket, tree } => {
                 let ticket = *ticket;
@@ -159,8 +216,7 @@ impl<'j> Jobs<'j> {
     fn change(
         &mut self,
         name: &str,
-        expected: Option<Hash>,
-        why: &str,
+        change: Change<'_>,
         find: impl FnOnce(&mut Self, &Tree) -> Result<Manifest, String>,
     ) -> Result<String, String> {
         if let Some(journal) = self.store.journal()? {
@@ -170,7 +226,16 @@ impl<'j> Jobs<'j> {
             self.take_back(&journal).map_err(shown)?;
         }
         let tree = self.tree(name)?;
-        let changed = self.change_tree(&tree, expected, why, find);
+        let is_unconfirmed = self.store.unconfirmed()?.iter().any(|it| it.tree == name);
+        if is_unconfirmed && change.expected.is_some() {
+            return Err(format!(
+                "tree \"{name}\" waits for a confirmation: `sparectl files confirm`, or `back`"
+            ));
+        }
+        let changed = self.change_tree(&tree, change, find);
+        if is_unconfirmed && changed.is_ok() {
+            self.forget_unconfirmed(name)?;
+        }
         // also what a refused change brought: a peer may offer without end
         self.store.prune(name, tree.keep);
         changed
@@ -179,13 +244,12 @@ impl<'j> Jobs<'j> {
     fn change_tree(
         &mut self,
         tree: &Tree,
-        expected: Option<Hash>,
-        why: &str,
+        change: Change<'_>,
         find: impl FnOnce(&mut Self, &Tree) -> Result<Manifest, String>,
     ) -> Result<String, String> {
         let name = tree.name.as_str();
         let present = self.present(tree)?;
-        if expected.is_some_and(|it| it != present.digest()) {
+        if change.expected.is_some_and(|it| it != present.digest()) {
             return Err(format!(
                 "tree \"{name}\" has changed on this node meanwhile"
             ));
@@ -205,7 +269,9 @@ impl<'j> Jobs<'j> {
                 Failed::Stopped => "spared ends: nothing was changed".to_owned(),
             }
         })?;
-        let kept = self.store.keep(name, &format!("before {why}"), present)?;
+        let kept = self
+            .store
+            .keep(name, &format!("before {}", change.why), present)?;
         let journal = Journal {
             tree: name.to_owned(),
             state: kept.number,
@@ -214,6 +280,10 @@ impl<'j> Jobs<'j> {
         self.store.begin(&journal)?;
         let changed = self.put(tree, &new).map_err(Failed::Why);
         let applied = changed.and_then(|count| self.apply(tree).map(|()| count));
+        let applied = applied.and_then(|count| {
+            let waits = self.wait_for_confirmation(&journal, change.confirm_s);
+            waits.map(|()| count).map_err(Failed::Why)
+        });
         match applied {
             Ok(count) => {
                 (self.step)("end of the journal");
@@ -230,6 +300,59 @@ impl<'j> Jobs<'j> {
                 Err(again) => format!("{why}; on the way back: {again}"),
             }),
         }
+    }
+
+    fn waits(&self, tree: &str) -> Answer {
+        let now_s = now_s();
+        let all = self.store.unconfirmed().unwrap_or_default();
+        let waits = all.iter().find(|it| it.tree == tree);
+        Answer::Waits {
+            tree: tree.to_owned(),
+            left_s: waits.map(|it| it.left_s(now_s)),
+        }
+    }
+
+    fn confirm(&mut self) -> Result<String, String> {
+        let all = self.store.unconfirmed()?;
+        if all.is_empty() {
+            return Err("nothing waits for a confirmation".to_owned());
+        }
+        self.store.set_unconfirmed(&[])?;
+        let names: Vec<&str> = all.iter().map(|it| it.tree.as_str()).collect();
+        Ok(format!("confirmed: {}", names.join(", ")))
+    }
+
+    fn wait_for_confirmation(&self, journal: &Journal, span_s: u32) -> Result<(), String> {
+        if span_s == 0 {
+            return Ok(());
+        }
+        let mut all = self.store.unconfirmed()?;
+        all.push(Unconfirmed {
+            tree: journal.tree.clone(),
+            state: journal.state,
+            until_s: now_s().saturating_add(span_s.into()),
+            span_s,
+        });
+        (self.step)("deadline");
+        self.store.set_unconfirmed(&all)
+    }
+
+    fn forget_unconfirmed(&self, tree: &str) -> Result<(), String> {
+        let mut all = self.store.unconfirmed()?;
+        let count = all.len();
+        all.retain(|it| it.tree != tree);
+        match all.len() == count {
+            true => Ok(()),
+            false => self.store.set_unconfirmed(&all),
+        }
+    }
+
+    fn keep_present(&mut self, name: &str) -> Result<(), String> {
+        let tree = self.tree(name)?;
+        let present = self.present(&tree)?;
+        self.take_present(&present)?;
+        let why = "before the state that nobody confirmed went back";
+        self.store.keep(name, why, present).map(drop)
     }
 
     /// Whether this process may write where the tree is: spared's unit has a read-only view of most folders.

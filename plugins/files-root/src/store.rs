@@ -16,6 +16,7 @@ use spared_tree::local::StateInfo;
 use spared_tree::{Hash, Hasher, Kind, Manifest};
 
 const JOURNAL: &str = "journal";
+const UNCONFIRMED: &str = "unconfirmed";
 const CONTENTS: &str = "contents";
 const STATES: &str = "states";
 
@@ -38,6 +39,30 @@ pub struct State {
 pub struct Journal {
     pub tree: String,
     pub state: u64,
+}
+
+/// A change that goes back unless somebody confirms it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unconfirmed {
+    pub tree: String,
+    pub state: u64,
+    /// Seconds since 1970, as it may be another life of the machine.
+    pub until_s: u64,
+    /// Seconds that it had: a clock that was set back gives it no more than these.
+    pub span_s: u32,
+}
+
+impl Unconfirmed {
+    pub fn left_s(&self, now_s: u64) -> u32 {
+        let left_s = self.until_s.saturating_sub(now_s);
+        let left_s = u32::try_from(left_s).unwrap_or(u32::MAX);
+        left_s.min(self.span_s)
+    }
+}
+
+pub fn now_s() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |it| it.as_secs())
 }
 
 impl Store {
@@ -97,10 +122,9 @@ impl Store {
         let folder = self.folder.join(STATES).join(tree);
         make_folder(&folder)?;
         let last = self.numbers(tree).last().copied().unwrap_or(0);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let state = State {
             number: last.saturating_add(1),
-            kept_s: now.map_or(0, |it| it.as_secs()),
+            kept_s: now_s(),
             why: why.to_owned(),
             manifest,
         };
@@ -141,11 +165,17 @@ impl Store {
         states.map(info).collect()
     }
 
-    /// Deletes all states of a tree but the newest ones, and contents that no state has.
+    /// Deletes all states of a tree but the newest ones and those that a deadline needs, and contents that no state has.
     pub fn prune(&self, tree: &str, keep: usize) {
         let numbers = self.numbers(tree);
         let old = numbers.len().saturating_sub(keep);
-        for number in numbers.into_iter().take(old) {
+        let unconfirmed = self.unconfirmed().unwrap_or_default();
+        let waits = |number| {
+            unconfirmed
+                .iter()
+                .any(|it| it.tree == tree && it.state == number)
+        };
+        for number in numbers.into_iter().take(old).filter(|it| !waits(*it)) {
             let path = self.folder.join(STATES).join(tree);
             let _ = fs::remove_file(path.join(number.to_string()));
         }
@@ -183,6 +213,32 @@ impl Store {
     /// A sentence.
     pub fn end(&self) -> Result<(), String> {
         remove(&[self.folder.join(JOURNAL)])
+    }
+
+    /// Changes that wait for a confirmation.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn unconfirmed(&self) -> Result<Vec<Unconfirmed>, String> {
+        let path = self.folder.join(UNCONFIRMED);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                postcard::from_bytes(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
+    /// # Errors
+    /// A sentence.
+    pub fn set_unconfirmed(&self, all: &[Unconfirmed]) -> Result<(), String> {
+        let path = self.folder.join(UNCONFIRMED);
+        if all.is_empty() {
+            return remove(&[path]);
+        }
+        let bytes = postcard::to_stdvec(all).map_err(|error| error.to_string())?;
+        replace(&path, &bytes, Access::Private, || Ok(()))
     }
 
     fn flush(&self) -> Result<(), String> {

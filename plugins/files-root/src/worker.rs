@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use spared_tree::local::{Answer, Request};
 
@@ -13,6 +14,8 @@ use crate::job::{Jobs, Places};
 const REQUESTS_MAX: usize = 256;
 /// Answers that wait for the other half to take them.
 const ANSWERS_MAX: usize = 32;
+/// Longest time between two looks at the clock.
+const IDLE: Duration = Duration::from_secs(5);
 
 pub struct Worker {
     /// None at the end.
@@ -92,10 +95,20 @@ fn work(
     if let Some(recovered) = jobs.recover() {
         answer(recovered);
     }
-    while let Ok(request) = requests.recv() {
+    loop {
+        // a clock that is set does not tell this thread
+        let left = jobs.next_timeout().map_or(IDLE, |it| it.min(IDLE));
+        let request = requests.recv_timeout(left);
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        jobs.handle(&request, answer);
+        match request {
+            Ok(request) => jobs.handle(&request, answer),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if let Some(gone_back) = jobs.go_back() {
+            answer(gone_back);
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use spared_sdk::file::{Access, replace};
 use spared_tree::local::STAGE;
@@ -84,6 +85,22 @@ impl Disk {
             Access::Private,
             || Ok(()),
         )
+    }
+
+    /// Time since a tree last followed by itself.
+    pub fn followed(&self, tree: &str) -> Option<Duration> {
+        let path = self.folder().ok()?.join(format!("followed-{tree}"));
+        // a clock that was set back must not put it off for longer than the interval
+        fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
+    }
+
+    /// # Errors
+    /// A sentence.
+    pub fn follow(&self, tree: &str) -> Result<(), String> {
+        let path = self.folder()?.join(format!("followed-{tree}"));
+        File::create(&path)
+            .map(drop)
+            .map_err(|error| format!("{}: {error}", path.display()))
     }
 
     fn write(&mut self, piece: &Piece) -> io::Result<()> {

@@ -46,7 +46,12 @@ impl Io for Files {
         let peer = host.peer_with_keys();
         let peer = peer.unwrap_or_else(|| "the peer".to_owned());
         let now_ns = host.now();
-        let engine = Engine::new(now_ns, now_ns, peer, settings, bases);
+        let mut engine = Engine::new(now_ns, now_ns, peer, settings, bases);
+        for tree in &settings.trees {
+            if let Some(age) = disk.followed(&tree.name) {
+                engine.handle_followed(now_ns, &tree.name, age);
+            }
+        }
         let io = Self {
             host,
             disk,
@@ -86,6 +91,9 @@ impl Io for Files {
             Action::Remember { tree, manifest } => {
                 let kept = self.disk.remember(&tree, &manifest);
                 return kept.map_err(Error::Plugin);
+            }
+            Action::Followed(tree) => {
+                return self.disk.follow(&tree).map_err(Error::Plugin);
             }
             Action::Event(text) => self.host.event(&text),
             Action::Answer { token, answer } => {
@@ -147,12 +155,12 @@ impl Io for Files {
         Verb::asks(c"log", c"TREE", c"shows earlier states"),
         Verb::changes(
             c"push",
-            c"TREE [--dry-run] [--anyway]",
+            c"TREE [--dry-run] [--anyway] [--confirm TIME]",
             c"puts this node's files in place on the peer",
         ),
         Verb::changes(
             c"pull",
-            c"TREE [--dry-run] [--anyway]",
+            c"TREE [--dry-run] [--anyway] [--confirm TIME]",
             c"puts the peer's files in place here",
         ),
         Verb::changes(
@@ -160,6 +168,7 @@ impl Io for Files {
             c"TREE STATE",
             c"puts an earlier state in place here",
         ),
+        Verb::changes(c"confirm", c"", c"keeps what would go back, on both nodes"),
         Verb::changes(c"stop", c"", c"ends a push or a pull that is under way"),
     ];
 
@@ -206,5 +215,5 @@ spared_sdk::export!(Runner<Files> {
     summary: "configurations and certificates that follow",
     calls: [FILES],
     wire: (1, 1),
-    parts: [query, peer, local],
+    parts: [roles, query, peer, local],
 });

@@ -7,6 +7,7 @@
 //! Taken                       what was asked for is in place: both nodes have had it
 //! Offer ─► Report             "ask me, and put it in place"
 //! Stop                        ends what an Offer began
+//! Confirm ─► Report           what waits for it stays in place
 //! ```
 //!
 //! A ticket is chosen by the node that asks or offers.
@@ -54,6 +55,9 @@ pub enum Message {
     Taken {
         ticket: u64,
     },
+    Confirm {
+        ticket: u64,
+    },
 }
 
 /// How a tree is put in place.
@@ -63,6 +67,10 @@ pub struct How {
     pub is_dry: bool,
     /// Changes of the receiving node are lost.
     pub anyway: bool,
+    /// Nobody asked for it: the active node sends the tree by itself.
+    pub is_automatic: bool,
+    /// Seconds after which it goes back unless it is confirmed; 0: it stays.
+    pub confirm_s: u32,
 }
 
 /// A tree as a node has it.
@@ -79,6 +87,8 @@ pub struct TreeState {
     pub changes: Option<u32>,
     /// Some of the paths that differ.
     pub names: Vec<String>,
+    /// Seconds after which it goes back unless it is confirmed.
+    pub waits_s: Option<u32>,
 }
 
 pub fn encode(message: &Message) -> Vec<u8> {
@@ -140,7 +150,7 @@ mod tests {
         assert_eq!(encode(&stop), [7, 5]);
         let how = How {
             is_dry: true,
-            anyway: false,
+            ..How::default()
         };
         let tree = "fw".to_owned();
         let offer = Message::Offer {
@@ -148,7 +158,7 @@ mod tests {
             tree,
             how,
         };
-        assert_eq!(encode(&offer), [5, 1, 2, b'f', b'w', 1, 0]);
+        assert_eq!(encode(&offer), [5, 1, 2, b'f', b'w', 1, 0, 0, 0]);
         for message in [ask, stop, offer] {
             assert_eq!(decode(&encode(&message)), Ok(message));
         }
@@ -156,7 +166,7 @@ mod tests {
 
     #[test]
     fn garbage_is_refused_and_texts_of_the_peer_are_cut() {
-        for bytes in [&[][..], &[9], &[1, 0xff], &[7, 5, 0], &[1, 1, 9, b'x']] {
+        for bytes in [&[][..], &[10], &[1, 0xff], &[7, 5, 0], &[1, 1, 9, b'x']] {
             decode(bytes).expect_err("garbage");
         }
         let state = TreeState {
@@ -166,6 +176,7 @@ mod tests {
             base: None,
             changes: Some(1),
             names: vec!["\n".repeat(4096); 100],
+            waits_s: None,
         };
         let Ok(Message::State(state)) = decode(&encode(&Message::State(state))) else {
             panic!("no state");

@@ -87,6 +87,7 @@ fn act(engine: &mut Engine) {
                 Request::Install { ticket, .. }
                 | Request::Read { ticket, .. }
                 | Request::Back { ticket, .. }
+                | Request::Confirm { ticket }
                 | Request::Log { ticket, .. },
             ) => {
                 let result = Err("no".to_owned());
@@ -130,6 +131,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         base: Some(hash),
         changes: Some(1),
         names: vec!["/etc/t/a".to_owned()],
+        waits_s: Some(60),
     };
     let piece = |ticket, bytes: Vec<u8>| Message::Piece {
         ticket,
@@ -156,6 +158,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     }
     all.push(Message::Stop { ticket });
     all.push(Message::Taken { ticket });
+    all.push(Message::Confirm { ticket });
     all.push(Message::Refuse {
         ticket,
         why: "no".to_owned(),

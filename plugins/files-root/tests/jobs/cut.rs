@@ -11,7 +11,7 @@ use crate::whole::{APPLY, new, old};
 struct Cut;
 
 /// A step that ends the process, as far as its code is concerned, when it comes for the `at`-th time.
-fn cutting(at: usize) -> impl Fn(&str) {
+pub fn cutting(at: usize) -> impl Fn(&str) {
     let left = Cell::new(at);
     move |_| {
         if left.get() == 0 {
@@ -22,7 +22,7 @@ fn cutting(at: usize) -> impl Fn(&str) {
 }
 
 /// Whether it came to its end.
-fn ended(run: impl FnOnce()) -> bool {
+pub fn ended(run: impl FnOnce()) -> bool {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(()) => true,
         Err(payload) if payload.is::<Cut>() => false,
@@ -30,7 +30,7 @@ fn ended(run: impl FnOnce()) -> bool {
     }
 }
 
-fn expected() -> [Files; 2] {
+pub fn expected() -> [Files; 2] {
     let mut old = old();
     old.remove("fw/own.local");
     [old, new()]

@@ -140,6 +140,7 @@ impl Node {
             manifest: hash,
             expected: self.scan("etc").digest(),
             origin: "r2".to_owned(),
+            confirm_s: 0,
         }
     }
 

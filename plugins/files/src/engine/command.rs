@@ -1,6 +1,7 @@
 //! What people ask for.
 
 use spared_sdk::Value;
+use spared_sdk::config::parse_duration;
 use spared_tree::local::Request;
 
 use super::root::Pending;
@@ -8,8 +9,9 @@ use super::transfer::Purpose;
 use super::{Action, Engine, Reply, Then};
 use crate::wire::{How, Message};
 
-pub const USAGE: &str = "usage: files [status] | diff TREE | push TREE [--dry-run] [--anyway] | \
-    pull TREE [--dry-run] [--anyway] | log TREE | back TREE STATE | stop";
+pub const USAGE: &str = "usage: files [status] | diff TREE | push TREE [OPTION...] | \
+    pull TREE [OPTION...] | confirm | log TREE | back TREE STATE | stop; \
+    options: --dry-run, --anyway, --confirm TIME (10s to 24h)";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -18,6 +20,7 @@ pub enum Command {
     Pull(String, How),
     Log(String),
     Back(String, u64),
+    Confirm,
     Stop,
 }
 
@@ -29,6 +32,7 @@ pub fn parse(argv: &[&str]) -> Option<Command> {
         ["pull", tree, ref options @ ..] => Command::Pull(tree.to_owned(), how(options)?),
         ["log", tree] => Command::Log(tree.to_owned()),
         ["back", tree, state] => Command::Back(tree.to_owned(), state.parse().ok()?),
+        ["confirm"] => Command::Confirm,
         ["stop"] => Command::Stop,
         _ => return None,
     })
@@ -36,14 +40,22 @@ pub fn parse(argv: &[&str]) -> Option<Command> {
 
 fn how(options: &[&str]) -> Option<How> {
     let mut how = How::default();
-    for option in options {
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
         match *option {
             "--dry-run" => how.is_dry = true,
             "--anyway" => how.anyway = true,
+            "--confirm" => how.confirm_s = confirm_s(options.next()?)?,
             _ => return None,
         }
     }
     Some(how)
+}
+
+fn confirm_s(text: &str) -> Option<u32> {
+    let seconds = parse_duration(text)?.as_secs();
+    let seconds = u32::try_from(seconds).ok()?;
+    (10..=86_400).contains(&seconds).then_some(seconds)
 }
 
 impl Engine {
@@ -51,6 +63,7 @@ impl Engine {
     pub fn handle_command(&mut self, now_ns: u64, token: u64, command: Command) {
         let tree = match &command {
             Command::Stop => return self.stop(now_ns, token),
+            Command::Confirm => return self.confirm(now_ns, token),
             Command::Diff(tree)
             | Command::Push(tree, _)
             | Command::Pull(tree, _)
@@ -96,7 +109,7 @@ impl Engine {
                 };
                 self.actions.push_back(Action::Request(request));
             }
-            Command::Stop => {}
+            Command::Stop | Command::Confirm => {}
         }
     }
 
@@ -151,8 +164,14 @@ mod tests {
     fn words_are_commands_or_nothing() {
         let how = How {
             is_dry: true,
-            anyway: false,
+            ..How::default()
         };
+        let confirm = How {
+            confirm_s: 120,
+            ..How::default()
+        };
+        let command = Command::Pull("fw".to_owned(), confirm);
+        assert_eq!(parse(&["pull", "fw", "--confirm", "2m"]), Some(command));
         let push = Command::Push("fw".to_owned(), how);
         assert_eq!(parse(&["push", "fw", "--dry-run"]), Some(push));
         assert_eq!(
@@ -163,6 +182,9 @@ mod tests {
             &["push"][..],
             &["push", "fw", "now"],
             &["back", "fw", "x"],
+            &["push", "fw", "--confirm"],
+            &["push", "fw", "--confirm", "9s"],
+            &["push", "fw", "--confirm", "25h"],
             &["stop", "x"],
         ] {
             assert_eq!(parse(words), None, "{words:?}");

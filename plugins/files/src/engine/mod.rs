@@ -5,9 +5,12 @@
 //! | the peer | `handle_up`, `handle_message`, `handle_down` |
 //! | the root half | `handle_root_up`, `handle_answer`, `handle_root_down` |
 //! | people | `handle_command` |
+//! | the host | `handle_role` |
 //! | the disk | `handle_stored`, `handle_staged` |
 
 mod command;
+mod confirm;
+mod follow;
 mod receive;
 mod root;
 mod serve;
@@ -20,8 +23,8 @@ mod tree;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use spared_sdk::{Trouble, Value};
-use spared_tree::config::Settings;
+use spared_sdk::{Role, Trouble, Value};
+use spared_tree::config::{Settings, Sync};
 use spared_tree::local::Request;
 use spared_tree::{Hash, Manifest};
 
@@ -62,6 +65,8 @@ pub enum Action {
         tree: String,
         manifest: Arc<Manifest>,
     },
+    /// A tree that follows at intervals has followed, for the next worker.
+    Followed(String),
     Event(String),
     Answer {
         token: u64,
@@ -100,12 +105,15 @@ struct Offer {
     ticket: u64,
     tree: String,
     began_ns: u64,
+    /// Nobody asked for it.
+    is_automatic: bool,
 }
 
 pub struct Engine {
     /// Name of the peer.
     peer: String,
     trees: Vec<TreeInfo>,
+    roles: follow::Roles,
     is_up: bool,
     root_since_ns: Option<u64>,
     /// Time at which the root half should be there; None: it is missed already.
@@ -119,6 +127,8 @@ pub struct Engine {
     offer: Option<Offer>,
     /// Who waits for the end of the transfer or the offer, and until when.
     asker: Option<(u64, u64)>,
+    /// Who waits for the peer to confirm.
+    confirming: Option<confirm::Confirming>,
     serving: Serving,
     outbox: VecDeque<Vec<u8>>,
     actions: VecDeque<Action>,
@@ -140,6 +150,7 @@ impl Engine {
         Self {
             peer,
             trees: trees.collect(),
+            roles: follow::Roles::new(),
             is_up: false,
             root_since_ns: None,
             root_due_ns: Some(now_ns.saturating_add(START_NS)),
@@ -149,6 +160,7 @@ impl Engine {
             transfer: None,
             offer: None,
             asker: None,
+            confirming: None,
             serving: Serving::default(),
             outbox: VecDeque::new(),
             actions: VecDeque::new(),
@@ -221,8 +233,16 @@ impl Engine {
             return;
         };
         tree.scan.ticket = None;
-        tree.scan.due_ns = now_ns.saturating_add(SCAN_NS);
-        if tree.set_own(now_ns, own) {
+        let interval_ns = match tree.settings.sync {
+            Sync::Change => follow::LOOK_NS,
+            Sync::Ask | Sync::Every(_) => SCAN_NS,
+        };
+        tree.scan.due_ns = now_ns.saturating_add(interval_ns);
+        let waits = (tree.own_waits_s, tree.scan.waits_s);
+        tree.own_waits_s = tree.scan.waits_s;
+        let is_news = tree.set_own(now_ns, own);
+        tree.following.handle_look(is_news);
+        if is_news || waits.0 != waits.1 {
             self.tell(name);
         }
         self.agree(name);
@@ -241,6 +261,7 @@ impl Engine {
         if self.waiting.iter().any(|(of, ..)| of == name) {
             self.scan(name);
         }
+        self.follow(now_ns);
     }
 
     /// Tells the peer what a tree is here.
@@ -253,7 +274,8 @@ impl Engine {
     /// Remembers what both nodes have, once it is the same.
     fn agree(&mut self, name: &str) {
         let tree = self.tree(name);
-        let tree = tree.filter(|it| it.relation() == Relation::Same);
+        // what goes back unless it is confirmed counts once it is
+        let tree = tree.filter(|it| it.relation() == Relation::Same && it.waits_s().is_none());
         if let Some(both) = tree.and_then(TreeInfo::manifest).cloned() {
             self.agree_on(name, both);
         }
@@ -335,6 +357,7 @@ impl Engine {
             Message::Offer { ticket, tree, how } => self.handle_offer(ticket, &tree, how),
             Message::Report { ticket, result } => self.handle_report(now_ns, ticket, result),
             Message::Stop { ticket } => self.handle_stop(now_ns, ticket),
+            Message::Confirm { ticket } => self.handle_peer_confirm(ticket),
             Message::Taken { ticket } => {
                 if let Some((tree, manifest)) = self.serving.taken(ticket) {
                     self.agree_on(&tree, manifest);
@@ -372,6 +395,7 @@ impl spared_sdk::Engine for Engine {
         let due: Vec<String> = due.map(|it| it.name().to_owned()).collect();
         due.iter().for_each(|name| self.scan(name));
         self.check_silence(now_ns);
+        self.check_confirming(now_ns);
         self.root_due_ns = self.root_due_ns.filter(|it| *it > now_ns);
         if let Some((token, _)) = self.asker.filter(|(_, until_ns)| *until_ns <= now_ns) {
             self.asker = None;
@@ -386,7 +410,9 @@ impl spared_sdk::Engine for Engine {
         let silence = transfer.map(|it| it.moved_ns.saturating_add(SILENCE_NS));
         let asker = self.asker.map(|(_, until_ns)| until_ns);
         let root = self.root_due_ns.filter(|_| !self.has_root());
-        scans.chain(silence).chain(asker).chain(root).min()
+        let confirming = self.confirming.as_ref().map(|it| it.until_ns);
+        let people = asker.into_iter().chain(confirming);
+        scans.chain(silence).chain(people).chain(root).min()
     }
 
     fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {
@@ -403,6 +429,10 @@ impl spared_sdk::Engine for Engine {
         None
     }
 
+    fn handle_role(&mut self, now_ns: u64, group: &str, role: Role) {
+        self.take_role(now_ns, group, role);
+    }
+
     fn handle_up(&mut self, _now_ns: u64, _wire: u32) {
         self.is_up = true;
         self.outbox.clear();
@@ -417,11 +447,11 @@ impl spared_sdk::Engine for Engine {
         self.trees.iter_mut().for_each(|it| it.peer = None);
         self.waiting
             .retain(|(.., then)| matches!(then, Then::Receive { .. } | Then::Push { .. }));
-        let lost = || Err(format!("the connection to {} was lost", self.peer));
+        let lost = format!("the connection to {} was lost", self.peer);
         if self.transfer.as_ref().is_some_and(|it| !it.is_installing()) {
-            let lost = lost();
-            self.end_transfer(now_ns, lost);
+            self.end_transfer(now_ns, Err(lost.clone()));
         }
+        self.end_confirming(Err(lost));
         if self.offer.is_some() {
             let why = format!(
                 "the connection to {} was lost: see `sparectl files` there",

@@ -55,6 +55,7 @@ impl Engine {
             ticket,
             tree: name.to_owned(),
             began_ns: now_ns,
+            is_automatic: false,
         });
         self.asker = Some((token, now_ns.saturating_add(super::ANSWER_NS)));
         let tree = name.to_owned();
@@ -67,6 +68,9 @@ impl Engine {
             (None, None) => Some(format!("there is no such tree: {}", apart(name))),
             (None, Some(Relation::Apart)) => Some(apart(name)),
             (None, _) if !self.has_root() => Some("the plugin files-root does not run".to_owned()),
+            (None, _) if how.is_automatic && self.leads(name) => {
+                Some("this node is active as well".to_owned())
+            }
             (None, _) => None,
         };
         match refusal {
@@ -182,6 +186,7 @@ impl Engine {
             manifest,
             expected,
             origin: self.peer.clone(),
+            confirm_s: transfer.how().confirm_s,
         };
         self.pending.insert(ticket, Pending::Install);
         self.actions.push_back(Action::Request(request));
@@ -197,7 +202,9 @@ impl Engine {
             let text = text.map(|it| format!("files of {}: {it}", self.peer));
             self.note(now_ns, &transfer.tree, &text);
         }
-        if let (Some(both), true) = (transfer.installed.clone(), result.is_ok()) {
+        let both = transfer.installed.clone();
+        let both = both.filter(|_| result.is_ok() && transfer.how().confirm_s == 0);
+        if let Some(both) = both {
             let ticket = transfer.ticket;
             self.send(&Message::Taken { ticket });
             self.agree_on(&transfer.tree, both);
@@ -232,12 +239,20 @@ impl Engine {
         if self.offer.as_ref().is_some_and(|it| it.ticket == ticket) {
             let shown = |why| format!("{}: {why}", self.peer);
             self.end_offer(now_ns, result.map_err(shown));
+        } else if self
+            .confirming
+            .as_ref()
+            .is_some_and(|it| it.ticket == ticket)
+        {
+            self.end_confirming(result);
         }
     }
 
     pub(super) fn end_offer(&mut self, now_ns: u64, result: Result<Vec<String>, String>) {
-        if self.offer.take().is_some() {
-            self.end_asker(now_ns, result);
+        match self.offer.take() {
+            Some(offer) if offer.is_automatic => self.end_follow(now_ns, &offer.tree, result),
+            Some(_) => self.end_asker(now_ns, result),
+            None => {}
         }
     }
 

@@ -19,6 +19,10 @@ pub(super) enum Pending {
     /// A piece for the peer.
     Read,
     Install,
+    /// Somebody here confirms, or the peer by this ticket.
+    Confirm {
+        by: Confirmer,
+    },
     /// Somebody here wants the states.
     Log {
         token: u64,
@@ -28,6 +32,12 @@ pub(super) enum Pending {
         token: u64,
         tree: String,
     },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Confirmer {
+    Token(u64),
+    Ticket(u64),
 }
 
 const GONE: &str = "the plugin files-root has ended: see `sparectl events`";
@@ -54,6 +64,7 @@ impl Engine {
                     refusal.iter().for_each(|it| self.send(it));
                 }
                 Pending::Install => self.end_transfer(now_ns, Err(GONE.to_owned())),
+                Pending::Confirm { by } => self.end_confirm(by, Err(GONE.to_owned())),
                 Pending::Log { token } | Pending::Back { token, .. } => self.refuse(token, GONE),
             }
         }
@@ -85,7 +96,9 @@ impl Engine {
                     self.actions.push_back(Action::Answer { token, answer });
                 }
             }
+            Answer::Waits { tree, left_s } => self.handle_waits(&tree, left_s),
             Answer::Event { tree, text } => {
+                self.scan(&tree);
                 self.results.insert(tree, (now_ns, text));
             }
         }
@@ -135,6 +148,7 @@ impl Engine {
                 let lines = result.map(|text| vec![text]);
                 self.end_transfer(now_ns, lines);
             }
+            Pending::Confirm { by } => self.end_confirm(by, result),
             Pending::Log { token } => self.refuse(token, result.err().unwrap_or_default()),
             Pending::Back { token, tree } => {
                 self.note(now_ns, &tree, &result);

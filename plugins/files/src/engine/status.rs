@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use spared_sdk::{Trouble, Value};
+use spared_tree::config::Sync;
 
 use super::tree::{Relation, TreeInfo};
 use super::{Engine, short};
@@ -36,6 +37,7 @@ impl Engine {
             };
             let text = |text: &str| Value::Text(text.to_owned());
             row("state", Value::Text(self.sentence(tree)));
+            row("sync", Value::Text(self.sync_text(now_ns, tree)));
             if let Some(own) = tree.manifest() {
                 row("files", Value::Number(own.files() as u64));
                 row("size", Value::Bytes(own.bytes()));
@@ -97,9 +99,19 @@ impl Engine {
             Relation::Apart => {
                 format!("error: paths or exclude differ on {peer}: compare files.toml")
             }
-            Relation::Same => "synchronized".to_owned(),
+            Relation::Same => match (tree.own_waits_s, tree.waits_s()) {
+                (_, None) => "synchronized".to_owned(),
+                (Some(left_s), _) => unconfirmed("this node", left_s),
+                (None, Some(left_s)) => unconfirmed(peer, left_s),
+            },
             Relation::Ours => {
                 let what = self.ours(tree);
+                if let Some(why) = &tree.following.failed {
+                    return format!("pending: {what} changed here, and did not follow: {why}");
+                }
+                if self.leads(name) && tree.settings.sync != Sync::Ask {
+                    return format!("pending: {what} changed here, and will follow");
+                }
                 format!("pending: {what} changed here, not on {peer}: sparectl files push {name}")
             }
             Relation::Theirs => {
@@ -144,15 +156,27 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
         });
     }
     for tree in &engine.trees {
-        let is_ours = matches!(
-            tree.relation(),
-            Relation::Fault(_) | Relation::Apart | Relation::Ours | Relation::Conflict
-        );
+        let is_ours = match tree.relation() {
+            Relation::Fault(_) | Relation::Apart | Relation::Conflict => true,
+            Relation::Ours => {
+                let follows = tree.settings.sync != Sync::Ask && engine.leads(tree.name());
+                !follows || tree.following.failed.is_some()
+            }
+            Relation::Same => tree.own_waits_s.is_some(),
+            _ => false,
+        };
+        let missing = engine.group_is_missing(tree);
         if is_ours {
             troubles.push(Trouble::new(tree.name(), engine.sentence(tree)));
+        } else if let Some(why) = missing {
+            troubles.push(Trouble::new(tree.name(), why));
         }
     }
     troubles
+}
+
+fn unconfirmed(node: &str, left_s: u32) -> String {
+    format!("synchronized, but {node} goes back in {left_s} s: sparectl files confirm")
 }
 
 fn theirs(tree: &TreeInfo) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use spared_tree::config::Tree;
 use spared_tree::{Change, Hash, Manifest, compare};
 
+use super::follow::Following;
 use crate::wire::{NAMES_MAX, TreeState};
 
 /// How the two nodes' trees are to each other.
@@ -39,6 +40,9 @@ pub struct TreeInfo {
     /// Time of the last change of `own`.
     pub changed_ns: Option<u64>,
     pub scan: Scan,
+    pub following: Following,
+    /// Seconds after which it goes back here unless it is confirmed.
+    pub own_waits_s: Option<u32>,
 }
 
 /// The reading of a tree.
@@ -47,6 +51,8 @@ pub struct Scan {
     pub due_ns: u64,
     /// Ticket of the one that is under way.
     pub ticket: Option<u64>,
+    /// What comes before its result: whether the tree goes back.
+    pub waits_s: Option<u32>,
 }
 
 impl TreeInfo {
@@ -59,6 +65,8 @@ impl TreeInfo {
             peer: None,
             changed_ns: None,
             scan: Scan::default(),
+            following: Following::default(),
+            own_waits_s: None,
         }
     }
 
@@ -149,6 +157,12 @@ impl TreeInfo {
         self.base_digest().filter(|own| *own == theirs)
     }
 
+    /// Seconds after which it goes back on either node unless it is confirmed.
+    pub fn waits_s(&self) -> Option<u32> {
+        let theirs = self.peer.as_ref().and_then(|it| it.waits_s);
+        self.own_waits_s.or(theirs)
+    }
+
     pub fn base_digest(&self) -> Option<Hash> {
         self.base.as_ref().map(|it| it.digest())
     }
@@ -172,6 +186,7 @@ impl TreeInfo {
             digest,
             base: self.base_digest(),
             names: names.map(|it| it.path.clone()).collect(),
+            waits_s: self.own_waits_s,
             changes: changes.map(|it| u32::try_from(it.len()).unwrap_or(u32::MAX)),
         })
     }

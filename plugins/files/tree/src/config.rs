@@ -1,15 +1,29 @@
 //! The file files.toml; *spared-files*(5) is the manual of every key.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-use spared_sdk::config::{Config, Section, node};
+use spared_sdk::config::{Config, Section, format_duration, node, parse_duration};
 
 use crate::Hash;
 
 const TREES_MAX: usize = 64;
 const PATHS_MAX: usize = 256;
 const NAME_MAX: usize = 40;
+const EVERY_MIN: Duration = Duration::from_secs(60);
+const EVERY_MAX: Duration = Duration::from_secs(30 * 86_400);
+
+/// When a tree follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// When somebody asks for it.
+    #[default]
+    Ask,
+    /// As its files change.
+    Change,
+    Every(Duration),
+}
 
 /// One `[[tree]]`.
 #[derive(Clone, Debug)]
@@ -20,6 +34,9 @@ pub struct Tree {
     /// Patterns of what stays as it is on each node.
     pub exclude: Vec<String>,
     excluded: GlobSet,
+    pub sync: Sync,
+    /// Group whose active node sends the tree by itself; None: the node that is active in all groups.
+    pub group: Option<String>,
     /// Command that must succeed with the new files before they are in place.
     pub check: Vec<String>,
     /// Command that makes them work.
@@ -40,7 +57,8 @@ impl PartialEq for Tree {
     fn eq(&self, other: &Self) -> bool {
         let of = |it: &Self| {
             let commands = (it.check.clone(), it.apply.clone(), it.keep);
-            (it.name.clone(), it.scope(), commands)
+            let sync = (it.sync, it.group.clone());
+            (it.name.clone(), it.scope(), commands, sync)
         };
         of(self) == of(other)
     }
@@ -118,16 +136,38 @@ fn tree(section: &Section<'_>) -> Option<Tree> {
     let command = |key: &str| section.texts(node(key)).unwrap_or_default();
     let (check, apply) = (command("check"), command("apply"));
     let keep = section.integer("keep", 1..=100).unwrap_or(10);
-    section.choice("sync", &[("ask", ())]);
+    let sync = sync(section);
+    let group = section.text("group");
     Some(Tree {
         name: name?,
         paths: paths?,
         exclude,
         excluded: excluded?,
+        sync,
+        group,
         check,
         apply,
         keep: usize::try_from(keep).unwrap_or(10),
     })
+}
+
+fn sync(section: &Section<'_>) -> Sync {
+    let Some(text) = section.text("sync") else {
+        return Sync::Ask;
+    };
+    match text.as_str() {
+        "ask" => return Sync::Ask,
+        "change" => return Sync::Change,
+        _ => {}
+    }
+    let time = parse_duration(&text).filter(|it| (EVERY_MIN..=EVERY_MAX).contains(it));
+    if time.is_none() {
+        let (least, most) = (format_duration(EVERY_MIN), format_duration(EVERY_MAX));
+        let why =
+            format!("found {text:?}, allowed \"ask\", \"change\", or \"{least}\" to \"{most}\"");
+        section.fault("sync", why);
+    }
+    time.map_or(Sync::Ask, Sync::Every)
 }
 
 fn name_fits(section: &Section<'_>, name: &str) -> bool {
@@ -279,6 +319,25 @@ pub(crate) mod tests {
             assert!(is_there, "{part}: {faults:#?}");
         }
         assert_eq!(faults.len(), 13, "{faults:#?}");
+    }
+
+    #[test]
+    fn a_tree_follows_on_request_as_it_changes_or_at_an_interval() {
+        let day = Sync::Every(Duration::from_secs(86_400));
+        for (text, expected) in [("ask", Sync::Ask), ("change", Sync::Change), ("24h", day)] {
+            let text = format!("{TREE}sync = \"{text}\"\ngroup = \"g\"\n");
+            let config = Config::parse(&text, "r1", &[]).expect("TOML");
+            let settings = read(&config).expect("no fault");
+            assert_eq!(config.finish(), Ok(()));
+            assert_eq!(settings.trees[0].sync, expected);
+        }
+        for text in ["59s", "31d", "never"] {
+            let faults = faults(&format!("{TREE}sync = \"{text}\"\n"));
+            assert!(
+                faults[0].contains("allowed \"ask\", \"change\""),
+                "{faults:?}"
+            );
+        }
     }
 
     #[test]

@@ -41,7 +41,11 @@ pub enum Request {
         expected: Hash,
         /// Where it comes from, for the log of the tree.
         origin: String,
+        /// Seconds after which it goes back unless it is confirmed; 0: it stays.
+        confirm_s: u32,
     },
+    /// Everything that waits for it stays.
+    Confirm { ticket: u64 },
     /// Puts an earlier state back.
     Back {
         ticket: u64,
@@ -69,6 +73,11 @@ pub enum Answer {
     Done {
         ticket: u64,
         result: Result<String, String>,
+    },
+    /// Before the answer to each `Scan`: seconds after which the tree goes back unless it is confirmed.
+    Waits {
+        tree: String,
+        left_s: Option<u32>,
     },
     States {
         ticket: u64,

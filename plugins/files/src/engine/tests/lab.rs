@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use spared_sdk::Engine as _;
 use spared_sdk::config::Config;
+use spared_sdk::{Engine as _, Role};
 use spared_tree::config::{Settings, read};
 use spared_tree::local::{Answer, PIECE, Request};
 use spared_tree::{Access, Entry, Hash, Kind, Manifest};
@@ -22,6 +22,11 @@ pub struct Node {
     pub tree: Tree,
     /// What the root half refuses to put in place.
     pub refuses: Option<String>,
+    /// What it goes back to unless that is confirmed.
+    unconfirmed: Option<Tree>,
+    pub followed: usize,
+    /// Requests to put a tree in place.
+    pub installs: usize,
     has_root: bool,
     requests: VecDeque<Request>,
     stage: HashMap<Hash, Vec<u8>>,
@@ -30,6 +35,7 @@ pub struct Node {
     pub replies: BTreeMap<u64, Reply>,
     asked: BTreeSet<u64>,
     lives: u64,
+    role: Option<Role>,
 }
 
 pub struct Lab {
@@ -42,6 +48,7 @@ pub struct Lab {
     /// Commands that may replace what was never shared.
     pub anyway: bool,
     tokens: u64,
+    sync: &'static str,
 }
 
 pub fn tree(of: &[(&str, &str)]) -> Tree {
@@ -49,8 +56,9 @@ pub fn tree(of: &[(&str, &str)]) -> Tree {
     of.iter().map(one).collect()
 }
 
-fn settings() -> Settings {
-    let config = Config::parse(TOML, "r1", &[]).expect("TOML");
+fn settings(sync: &str) -> Settings {
+    let text = format!("{TOML}sync = \"{sync}\"\n");
+    let config = Config::parse(&text, "r1", &[]).expect("TOML");
     read(&config).expect("no fault")
 }
 
@@ -80,12 +88,15 @@ pub fn manifest(tree: &Tree) -> Manifest {
 }
 
 impl Node {
-    fn new(name: usize, tree: Tree) -> Self {
+    fn new(name: usize, tree: Tree, sync: &str) -> Self {
         let peer = format!("r{}", 2 - name);
         Self {
-            engine: Engine::new(S, 0, peer, &settings(), BTreeMap::new()),
+            engine: Engine::new(S, 0, peer, &settings(sync), BTreeMap::new()),
             tree,
             refuses: None,
+            unconfirmed: None,
+            followed: 0,
+            installs: 0,
             has_root: false,
             requests: VecDeque::new(),
             stage: HashMap::new(),
@@ -94,6 +105,7 @@ impl Node {
             replies: BTreeMap::new(),
             asked: BTreeSet::new(),
             lives: 0,
+            role: None,
         }
     }
 
@@ -105,12 +117,19 @@ impl Node {
     fn answer(&mut self, request: Request, may: impl Fn(&Tree) -> bool) -> Vec<Answer> {
         let done = |ticket, result| vec![Answer::Done { ticket, result }];
         match request {
-            Request::Scan { ticket, known, .. } => {
+            Request::Scan {
+                ticket,
+                known,
+                tree,
+            } => {
                 let manifest = manifest(&self.tree);
-                if known == Some(manifest.digest()) {
-                    return vec![Answer::Unchanged { ticket }];
+                let left_s = self.unconfirmed.as_ref().map(|_| 60);
+                let mut answers = vec![Answer::Waits { tree, left_s }];
+                match known == Some(manifest.digest()) {
+                    true => answers.push(Answer::Unchanged { ticket }),
+                    false => answers.extend(pieces(ticket, &manifest.encode())),
                 }
-                pieces(ticket, &manifest.encode())
+                answers
             }
             Request::Read {
                 ticket,
@@ -134,8 +153,13 @@ impl Node {
                 ticket,
                 manifest: hash,
                 expected,
+                confirm_s,
                 ..
             } => {
+                self.installs += 1;
+                if self.unconfirmed.is_some() {
+                    return done(ticket, Err("waits for a confirmation".to_owned()));
+                }
                 if manifest(&self.tree).digest() != expected {
                     return done(ticket, Err("has changed meanwhile".to_owned()));
                 }
@@ -145,6 +169,7 @@ impl Node {
                 assert!(may(&self.tree), "lost: {:?}", self.tree);
                 let new = Manifest::decode(&self.stage[&hash]).expect("a manifest");
                 let old = std::mem::take(&mut self.tree);
+                self.unconfirmed = (confirm_s > 0).then(|| old.clone());
                 for entry in new.entries {
                     let Kind::File { hash, .. } = entry.kind else {
                         continue;
@@ -157,6 +182,10 @@ impl Node {
                 }
                 done(ticket, Ok("in place".to_owned()))
             }
+            Request::Confirm { ticket } => match self.unconfirmed.take() {
+                Some(_) => done(ticket, Ok("confirmed: t".to_owned())),
+                None => done(ticket, Err("nothing waits".to_owned())),
+            },
             Request::Back { ticket, .. } => done(ticket, Err("no state".to_owned())),
             Request::Log { ticket, .. } => {
                 let states = Vec::new();
@@ -178,15 +207,20 @@ fn pieces(ticket: u64, bytes: &[u8]) -> Vec<Answer> {
 
 impl Lab {
     pub fn new(trees: [Tree; 2]) -> Self {
+        Self::with_sync(trees, "ask")
+    }
+
+    pub fn with_sync(trees: [Tree; 2], sync: &'static str) -> Self {
         let [first, second] = trees;
         let mut lab = Self {
             now_ns: S,
-            nodes: [Node::new(0, first), Node::new(1, second)],
+            nodes: [Node::new(0, first, sync), Node::new(1, second, sync)],
             wires: [VecDeque::new(), VecDeque::new()],
             is_linked: false,
             had: [(); 2].map(|()| BTreeSet::from([Tree::new()])),
             anyway: false,
             tokens: 0,
+            sync,
         };
         lab.start_root(0);
         lab.start_root(1);
@@ -233,6 +267,23 @@ impl Lab {
         }
     }
 
+    /// Nobody has confirmed what a node received.
+    pub fn go_back(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        let Some(old) = node.unconfirmed.take_if(|_| node.has_root) else {
+            return;
+        };
+        node.tree = old;
+        let (tree, text) = ("t".to_owned(), "went back".to_owned());
+        node.engine
+            .handle_answer(self.now_ns, Answer::Event { tree, text });
+    }
+
+    pub fn role(&mut self, at: usize, role: Role) {
+        self.nodes[at].role = Some(role);
+        self.nodes[at].engine.handle_role(self.now_ns, "g", role);
+    }
+
     /// The worker dies, and a new one begins.
     pub fn restart(&mut self, at: usize) {
         self.cut();
@@ -241,7 +292,10 @@ impl Lab {
         let seed = node.lives << 32;
         let peer = format!("r{}", 2 - at);
         let bases = node.bases.clone();
-        node.engine = Engine::new(self.now_ns, seed, peer, &settings(), bases);
+        node.engine = Engine::new(self.now_ns, seed, peer, &settings(self.sync), bases);
+        if let Some(role) = node.role {
+            node.engine.handle_role(self.now_ns, "g", role);
+        }
         node.requests.clear();
         node.stage.clear();
         node.part.clear();
@@ -332,6 +386,7 @@ impl Lab {
         match action {
             Action::Request(request) if node.has_root => node.requests.push_back(request),
             Action::Request(_) | Action::Event(_) => {}
+            Action::Followed(_) => node.followed += 1,
             Action::Store(piece) => {
                 node.part.extend_from_slice(&piece.bytes);
                 let mut result = Ok(());

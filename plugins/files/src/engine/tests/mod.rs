@@ -1,5 +1,7 @@
 //! Two nodes in virtual time.
 
+mod confirm;
+mod follow;
 mod lab;
 mod random;
 
@@ -376,6 +378,7 @@ fn nodes_that_mean_different_files_by_a_tree_exchange_nothing() {
         base: None,
         changes: None,
         names: Vec::new(),
+        waits_s: None,
     };
     let engine = &mut lab.nodes[0].engine;
     let message = encode(&Message::State(state));

@@ -1,8 +1,10 @@
 //! Random histories of both sides editing, asking, and failing.
 
+use spared_sdk::Role;
 use spared_sim::Random;
 
 use super::super::tree::Relation;
+use super::confirm::confirmed;
 use super::lab::{Lab, S, Tree, tree};
 use super::{Command, anyway, pull, push};
 
@@ -19,7 +21,7 @@ fn edit(tree: &mut Tree, random: &mut Random) {
 
 fn event(lab: &mut Lab, random: &mut Random) {
     let at = random.below(2) as usize;
-    match random.below(21) {
+    match random.below(25) {
         0..5 => edit(&mut lab.nodes[at].tree, random),
         5..8 => drop(lab.ask(at, push())),
         8..11 => drop(lab.ask(at, pull())),
@@ -30,7 +32,14 @@ fn event(lab: &mut Lab, random: &mut Random) {
         16..18 => lab.start_root(at),
         18 => lab.pass(S + random.below(40) * S),
         19 => decide(lab, at),
+        20 => lab.role(at, Role::Active),
+        21 => lab.role(at, Role::Backup),
+        22 => drop(lab.ask(at, Command::Pull("t".to_owned(), confirmed()))),
+        23 => drop(lab.ask(at, Command::Confirm)),
         _ => lab.settle(),
+    }
+    if random.below(40) == 0 {
+        lab.go_back(at);
     }
     for _ in 0..random.below(12) {
         lab.step();
@@ -58,13 +67,16 @@ fn history(seed: u64) -> [Relation; 2] {
         1 => Tree::new(),
         _ => tree(&[("a", "1")]),
     };
-    let mut lab = Lab::new([first, second]);
+    let sync = ["ask", "change", "1m"][random.below(3) as usize];
+    let mut lab = Lab::with_sync([first, second], sync);
     for _ in 0..60 {
         event(&mut lab, &mut random);
     }
     lab.start_root(0);
     lab.start_root(1);
     lab.link();
+    lab.go_back(0);
+    lab.go_back(1);
     lab.pass(60 * S);
     lab.assert_answered();
     let is_equal = lab.nodes[0].tree == lab.nodes[1].tree;

@@ -1,0 +1,165 @@
+//! Changes that go back unless they are confirmed.
+
+use spared_files_root::store::Store;
+use spared_tree::local::{Answer, Request};
+
+use crate::cut::{cutting, ended, expected};
+use crate::node::Node;
+use crate::whole::{APPLY, new, old};
+
+fn staged(node: &Node, span_s: u32) -> Request {
+    let mut request = node.stage(&new());
+    if let Request::Install { confirm_s, .. } = &mut request {
+        *confirm_s = span_s;
+    }
+    request
+}
+
+/// The deadline has passed.
+fn expire(node: &Node) {
+    let store = Store::open(&node.places().state).unwrap();
+    let mut all = store.unconfirmed().unwrap();
+    all.iter_mut().for_each(|it| it.until_s = 0);
+    store.set_unconfirmed(&all).unwrap();
+}
+
+fn left_s(node: &Node) -> Option<u32> {
+    let (ticket, tree, known) = (1, "fw".to_owned(), None);
+    let scan = Request::Scan {
+        ticket,
+        tree,
+        known,
+    };
+    match node.ask(&scan).first() {
+        Some(Answer::Waits { left_s, .. }) => *left_s,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn waiting(test: &str, keys: &str) -> Node {
+    let node = Node::new(test, keys);
+    node.write(&old());
+    node.run(&staged(&node, 60)).unwrap();
+    assert_eq!(node.read(), new());
+    assert!(left_s(&node).is_some_and(|it| (50..=60).contains(&it)));
+    node
+}
+
+#[test]
+fn what_nobody_confirms_goes_back_and_is_kept() {
+    let node = waiting("goes-back", APPLY);
+    assert!(node.jobs(&|_| ()).next_timeout().is_some());
+    assert_eq!(node.jobs(&|_| ()).go_back(), None);
+    expire(&node);
+    // in whatever life of the plugin it is
+    let Some(Answer::Event { text, .. }) = node.jobs(&|_| ()).go_back() else {
+        panic!("nothing");
+    };
+    assert!(text.contains("the old state was put back"), "{text}");
+    assert_eq!(node.read(), expected()[0]);
+    assert_eq!(node.applied(), "new;old;");
+    assert_eq!(left_s(&node), None);
+    assert_eq!(node.jobs(&|_| ()).go_back(), None);
+    let last = node.log().pop().unwrap();
+    let back = Request::Back {
+        ticket: 7,
+        tree: "fw".to_owned(),
+        state: last.number,
+    };
+    node.run(&back).unwrap();
+    assert_eq!(node.read(), new());
+}
+
+#[test]
+fn what_is_confirmed_stays() {
+    let node = waiting("stays", APPLY);
+    let confirmed = node.run(&Request::Confirm { ticket: 7 });
+    assert_eq!(confirmed.as_deref(), Ok("confirmed: fw"));
+    expire(&node);
+    assert_eq!(node.jobs(&|_| ()).go_back(), None);
+    assert_eq!(node.read(), new());
+    let why = node.run(&Request::Confirm { ticket: 7 }).unwrap_err();
+    assert_eq!(why, "nothing waits for a confirmation");
+}
+
+#[test]
+fn nothing_else_is_put_in_place_meanwhile_but_an_earlier_state() {
+    let node = waiting("meanwhile-back", "keep = 1");
+    let why = node.run(&node.stage(&old())).unwrap_err();
+    assert!(why.contains("waits for a confirmation"), "{why}");
+    let back = Request::Back {
+        ticket: 7,
+        tree: "fw".to_owned(),
+        state: 1,
+    };
+    node.run(&back).unwrap();
+    expire(&node);
+    assert_eq!(node.jobs(&|_| ()).go_back(), None);
+}
+
+#[test]
+fn a_way_back_that_fails_leaves_the_state_of_the_deadline() {
+    // going back by hand is refused, and the number of states is used up
+    let keys = "keep = 1\napply = [\"sh\", \"-c\", \"test ! -e @/refuse\"]";
+    let node = waiting("refused-back", keys);
+    std::fs::write(node.folder.join("refuse"), "").unwrap();
+    let back = Request::Back {
+        ticket: 7,
+        tree: "fw".to_owned(),
+        state: 1,
+    };
+    node.run(&back).unwrap_err();
+    std::fs::remove_file(node.folder.join("refuse")).unwrap();
+    expire(&node);
+    node.jobs(&|_| ()).go_back();
+    assert_eq!(node.read(), expected()[0]);
+}
+
+#[test]
+fn a_clock_that_is_set_back_gives_no_more_time_than_was_asked_for() {
+    let node = waiting("clock", "");
+    let store = Store::open(&node.places().state).unwrap();
+    let mut all = store.unconfirmed().unwrap();
+    all[0].until_s += 86_400;
+    store.set_unconfirmed(&all).unwrap();
+    assert_eq!(left_s(&node), Some(60));
+}
+
+#[test]
+fn a_crash_at_any_step_leaves_the_old_tree_or_the_new_one_with_its_deadline() {
+    let mut cuts = 0;
+    for at in 0.. {
+        let node = Node::new("cut-confirm", APPLY);
+        node.write(&old());
+        let request = staged(&node, 60);
+        let step = cutting(at);
+        let is_done = ended(|| drop(node.run_with(&step, &request)));
+        node.jobs(&|_| ()).recover();
+        let is_new = node.read() == new();
+        assert_eq!(left_s(&node).is_some(), is_new, "cut {at}");
+        assert!(is_new || node.read() == expected()[0], "cut {at}");
+        if is_done {
+            break;
+        }
+        cuts += 1;
+    }
+    assert!(cuts > 20, "{cuts}");
+}
+
+#[test]
+fn a_crash_at_any_step_of_the_way_back_leaves_the_old_tree() {
+    for at in 0.. {
+        let node = waiting("cut-back", APPLY);
+        expire(&node);
+        let step = cutting(at);
+        let is_done = ended(|| drop(node.jobs(&step).go_back()));
+        node.jobs(&|_| ()).recover();
+        node.jobs(&|_| ()).go_back();
+        assert_eq!(node.read(), expected()[0], "cut {at}");
+        assert_eq!(left_s(&node), None, "cut {at}");
+        assert_eq!(node.leftovers(), [""; 0]);
+        if is_done {
+            break;
+        }
+    }
+}

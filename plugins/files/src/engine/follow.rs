@@ -1,0 +1,215 @@
+//! Trees that follow by themselves, from the active node.
+//!
+//! A tree is offered when it rests: two looks in a row found the same. Only what the peer has not changed is
+//! replaced there, as in a push that somebody asked for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use spared_sdk::Role;
+use spared_sdk::config::format_duration;
+use spared_tree::config::{Sync, Tree};
+
+use super::tree::{Relation, TreeInfo};
+use super::{Action, Engine, Offer};
+use crate::wire::{How, Message};
+
+/// Interval between two looks at a tree that follows as it changes.
+pub(super) const LOOK_NS: u64 = 2_000_000_000;
+/// Time until a refused tree is offered again, twice as long each time.
+const RETRY_NS: u64 = 10_000_000_000;
+const RETRY_MAX_NS: u64 = 3_600_000_000_000;
+
+/// What a tree that follows by itself waits for.
+#[derive(Debug, Default)]
+pub struct Following {
+    /// End of the interval, for a tree that follows at intervals.
+    pub due_ns: u64,
+    retry_ns: u64,
+    wait_ns: u64,
+    /// It was the same at the last two looks.
+    is_resting: bool,
+    /// Why it did not follow.
+    pub failed: Option<String>,
+}
+
+/// Whether this node is active in each group that it was told of.
+pub(super) type Roles = BTreeMap<String, bool>;
+
+impl Following {
+    pub fn handle_look(&mut self, is_news: bool) {
+        self.is_resting = !is_news;
+        if is_news {
+            (self.retry_ns, self.wait_ns) = (0, 0);
+        }
+    }
+
+    fn handle_failure(&mut self, now_ns: u64, why: String) {
+        self.wait_ns = match self.wait_ns {
+            0 => RETRY_NS,
+            before => before.saturating_mul(2).min(RETRY_MAX_NS),
+        };
+        self.retry_ns = now_ns.saturating_add(self.wait_ns);
+        self.failed = Some(why);
+    }
+
+    fn handle_done(&mut self, now_ns: u64, sync: Sync) {
+        (self.retry_ns, self.wait_ns) = (0, 0);
+        self.failed = None;
+        if let Sync::Every(interval) = sync {
+            self.due_ns = now_ns.saturating_add(nanoseconds(interval));
+        }
+    }
+}
+
+impl Engine {
+    /// Time since a tree last followed, by the memory of an earlier worker.
+    pub fn handle_followed(&mut self, now_ns: u64, name: &str, age: Duration) {
+        let Some(tree) = self.tree_mut(name) else {
+            return;
+        };
+        if let Sync::Every(interval) = tree.settings.sync {
+            let left = interval.saturating_sub(age);
+            tree.following.due_ns = now_ns.saturating_add(nanoseconds(left));
+        }
+    }
+
+    pub(super) fn take_role(&mut self, now_ns: u64, group: &str, role: Role) {
+        self.roles.insert(group.to_owned(), role == Role::Active);
+        // what the other node began while it was active
+        let transfer = self.transfer.as_ref();
+        let transfer = transfer.filter(|it| it.how().is_automatic && !it.is_installing());
+        if transfer.is_some_and(|it| self.leads(&it.tree)) {
+            self.end_transfer(now_ns, Err("this node has become active".to_owned()));
+        }
+        let offer = self.offer.as_ref().filter(|it| it.is_automatic);
+        let offer = offer.filter(|it| !self.leads(&it.tree));
+        if let Some(ticket) = offer.map(|it| it.ticket) {
+            self.send(&Message::Stop { ticket });
+        }
+        self.follow(now_ns);
+    }
+
+    /// Whether a tree follows from this node.
+    pub(super) fn leads(&self, name: &str) -> bool {
+        let tree = self.tree(name);
+        tree.is_some_and(|it| leads(&self.roles, &it.settings))
+    }
+
+    /// Offers a tree that is due.
+    pub(super) fn follow(&mut self, now_ns: u64) {
+        if !self.is_up || !self.has_root() || self.is_busy().is_some() {
+            return;
+        }
+        let is_due = |it: &&mut TreeInfo| {
+            let following = &it.following;
+            it.settings.sync != Sync::Ask && following.due_ns.max(following.retry_ns) <= now_ns
+        };
+        let (roles, trees) = (&self.roles, &mut self.trees);
+        let due = trees.iter_mut().filter(is_due);
+        let mut offered = None;
+        for tree in due.filter(|it| leads(roles, &it.settings)) {
+            match tree.relation() {
+                Relation::Ours if tree.following.is_resting && tree.waits_s().is_none() => {
+                    offered = Some(tree.name().to_owned());
+                    break;
+                }
+                // nothing of this node's that would have to follow
+                Relation::Same | Relation::Theirs => {
+                    let name = tree.name().to_owned();
+                    tree.following.handle_done(now_ns, tree.settings.sync);
+                    if tree.settings.sync != Sync::Change {
+                        self.actions.push_back(Action::Followed(name));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let Some(tree) = offered {
+            self.offer_by_itself(now_ns, tree);
+        }
+    }
+
+    /// The peer's word about a tree that was offered without being asked for.
+    pub(super) fn end_follow(
+        &mut self,
+        now_ns: u64,
+        name: &str,
+        result: Result<Vec<String>, String>,
+    ) {
+        let peer = self.peer.clone();
+        let Some(tree) = self.tree_mut(name) else {
+            return;
+        };
+        let mut event = None;
+        match result {
+            Ok(_) => {
+                tree.following.handle_done(now_ns, tree.settings.sync);
+                let text = format!("followed to {peer}");
+                self.results.insert(name.to_owned(), (now_ns, text));
+                self.actions.push_back(Action::Followed(name.to_owned()));
+            }
+            Err(why) => {
+                let is_news = tree.following.failed.as_ref() != Some(&why);
+                tree.following.handle_failure(now_ns, why.clone());
+                event = is_news.then(|| format!("tree \"{name}\" did not follow: {why}"));
+            }
+        }
+        self.actions.extend(event.map(Action::Event));
+    }
+
+    fn offer_by_itself(&mut self, now_ns: u64, tree: String) {
+        let ticket = self.ticket();
+        let how = How {
+            is_automatic: true,
+            ..How::default()
+        };
+        self.offer = Some(Offer {
+            ticket,
+            tree: tree.clone(),
+            began_ns: now_ns,
+            is_automatic: true,
+        });
+        self.send(&Message::Offer { ticket, tree, how });
+    }
+
+    /// When a tree follows, for people.
+    pub(super) fn sync_text(&self, now_ns: u64, tree: &TreeInfo) -> String {
+        let when = match tree.settings.sync {
+            Sync::Ask => return "on request".to_owned(),
+            Sync::Change => "as files change".to_owned(),
+            Sync::Every(interval) => format!("every {}", format_duration(interval)),
+        };
+        let from = match (&tree.settings.group, leads(&self.roles, &tree.settings)) {
+            (_, true) => "from this node",
+            (Some(_), false) => "from the node that is active",
+            (None, false) => "from the node that is active in all groups",
+        };
+        let left_ns = tree.following.due_ns.saturating_sub(now_ns);
+        match tree.settings.sync {
+            Sync::Every(_) if left_ns > 0 => {
+                let left = Duration::from_secs(left_ns / 1_000_000_000);
+                format!("{when}, {from}, next in {}", format_duration(left))
+            }
+            _ => format!("{when}, {from}"),
+        }
+    }
+
+    /// What keeps a tree from following by itself, whoever is active.
+    pub(super) fn group_is_missing(&self, tree: &TreeInfo) -> Option<String> {
+        let group = tree.settings.group.as_ref()?;
+        let is_missing = !self.roles.is_empty() && !self.roles.contains_key(group);
+        is_missing.then(|| format!("follows no node: this plugin follows no group \"{group}\""))
+    }
+}
+
+fn leads(roles: &Roles, tree: &Tree) -> bool {
+    match &tree.group {
+        Some(group) => roles.get(group) == Some(&true),
+        None => !roles.is_empty() && roles.values().all(|is_active| *is_active),
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,71 @@
+//! Changes that go back unless they are confirmed.
+
+use spared_sdk::Engine as _;
+
+use super::super::tree::Relation;
+use super::lab::{Lab, S};
+use super::{Command, How, pair, relations, text};
+
+pub fn confirmed() -> How {
+    How {
+        confirm_s: 120,
+        ..How::default()
+    }
+}
+
+/// r1's edit is in place on r2 and waits.
+fn waiting() -> Lab {
+    let mut lab = pair();
+    lab.nodes[0].tree.insert("b".to_owned(), "new".to_owned());
+    let push = Command::Push("t".to_owned(), confirmed());
+    assert_eq!(text(&lab.done(0, push)), "in place");
+    lab
+}
+
+#[test]
+fn a_change_that_nobody_confirms_is_pending_again_where_it_was_made() {
+    let mut lab = waiting();
+    assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
+    let troubles = lab.nodes[1].engine.troubles();
+    assert!(
+        troubles[0].why.contains("sparectl files confirm"),
+        "{troubles:?}"
+    );
+    lab.pass(30 * S);
+    lab.go_back(1);
+    lab.settle();
+    assert_eq!(lab.nodes[1].tree["b"], "2");
+    assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+    let why = text(&lab.done(0, Command::Confirm));
+    assert_eq!(why, "nothing waits for a confirmation");
+}
+
+#[test]
+fn either_node_confirms() {
+    for at in 0..2 {
+        let mut lab = waiting();
+        assert_eq!(text(&lab.done(at, Command::Confirm)), "confirmed: t");
+        lab.go_back(1);
+        lab.settle();
+        assert_eq!(lab.nodes[1].tree["b"], "new");
+        assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
+        assert!(lab.nodes[1].engine.troubles().is_empty());
+        // and now it is what both last had
+        lab.nodes[0].tree.insert("c".to_owned(), "3".to_owned());
+        lab.pass(11 * S);
+        assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+    }
+}
+
+#[test]
+fn a_new_worker_knows_that_a_change_waits() {
+    let mut lab = waiting();
+    for at in 0..2 {
+        lab.restart(at);
+        lab.link();
+        lab.pass(11 * S);
+    }
+    lab.go_back(1);
+    lab.settle();
+    assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+}

@@ -1,0 +1,173 @@
+//! Trees that follow by themselves.
+
+use spared_sdk::{Engine as _, Role};
+
+use super::super::tree::Relation;
+use super::lab::{Lab, S, Tree, tree};
+use super::{How, Message, encode, relations};
+
+fn lab(sync: &'static str) -> Lab {
+    let one = tree(&[("a", "1")]);
+    let mut lab = Lab::with_sync([one.clone(), one], sync);
+    lab.role(0, Role::Active);
+    lab.role(1, Role::Backup);
+    lab.pass(S);
+    lab
+}
+
+fn edit(lab: &mut Lab, at: usize, content: &str) {
+    lab.nodes[at]
+        .tree
+        .insert("a".to_owned(), content.to_owned());
+}
+
+fn same(lab: &Lab) -> bool {
+    relations(lab) == [Relation::Same, Relation::Same]
+}
+
+#[test]
+fn the_active_node_s_changes_follow_and_the_backup_s_do_not() {
+    let mut lab = lab("change");
+    edit(&mut lab, 0, "2");
+    lab.pass(7 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "2");
+    assert!(same(&lab));
+    edit(&mut lab, 1, "3");
+    lab.pass(60 * S);
+    assert_eq!(relations(&lab), [Relation::Theirs, Relation::Ours]);
+    assert_eq!(lab.nodes[0].tree["a"], "2");
+    let troubles = lab.nodes[1].engine.troubles();
+    assert!(troubles[0].why.starts_with("pending: /t/a changed here"));
+    // until that node is active
+    lab.role(0, Role::Backup);
+    lab.role(1, Role::Active);
+    lab.pass(7 * S);
+    assert_eq!(lab.nodes[0].tree["a"], "3");
+    assert!(same(&lab));
+}
+
+#[test]
+fn a_conflict_is_never_resolved_by_itself() {
+    let mut lab = lab("change");
+    lab.cut();
+    edit(&mut lab, 0, "2");
+    edit(&mut lab, 1, "3");
+    lab.pass(11 * S);
+    lab.link();
+    for role in [Role::Active, Role::Backup, Role::Active] {
+        lab.role(0, role);
+        lab.role(1, Role::Active);
+        lab.pass(60 * S);
+    }
+    assert_eq!(relations(&lab), [Relation::Conflict, Relation::Conflict]);
+}
+
+#[test]
+fn a_tree_that_is_being_edited_rests_before_it_follows() {
+    let mut lab = lab("change");
+    for content in 0..10 {
+        edit(&mut lab, 0, &content.to_string());
+        lab.pass(2 * S);
+        assert_eq!(lab.nodes[1].tree["a"], "1", "{content}");
+    }
+    lab.pass(7 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "9");
+}
+
+#[test]
+fn at_intervals_a_change_waits_for_the_end_of_one() {
+    let mut lab = lab("24h");
+    lab.pass(30 * S);
+    edit(&mut lab, 0, "2");
+    lab.pass(86_000 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "1");
+    assert!(
+        lab.nodes[0].engine.troubles().is_empty(),
+        "it is as configured"
+    );
+    lab.pass(400 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "2");
+    assert!(lab.nodes[0].followed > 0 && same(&lab));
+}
+
+#[test]
+fn a_refused_tree_is_offered_again_later_and_at_once_if_it_changes() {
+    let mut lab = lab("change");
+    lab.nodes[1].refuses = Some("the check refused it".to_owned());
+    edit(&mut lab, 0, "bad");
+    lab.pass(7 * S);
+    let troubles = lab.nodes[0].engine.troubles();
+    let why = "pending: /t/a changed here, and did not follow: r2: the check refused it";
+    assert_eq!(troubles[0].why, why);
+    let before = lab.nodes[1].installs;
+    lab.pass(3600 * S);
+    let tries = lab.nodes[1].installs - before;
+    assert!((3..12).contains(&tries), "{tries}");
+    lab.nodes[1].refuses = None;
+    edit(&mut lab, 0, "good");
+    lab.pass(7 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "good");
+    assert!(lab.nodes[0].engine.troubles().is_empty());
+}
+
+#[test]
+fn a_node_that_becomes_active_meanwhile_keeps_its_files() {
+    let mut lab = lab("change");
+    edit(&mut lab, 0, &"x".repeat(200_000));
+    while lab.nodes[1].engine.transfer.is_none() {
+        if !lab.step() {
+            lab.now_ns += S;
+            let now_ns = lab.now_ns;
+            lab.nodes
+                .iter_mut()
+                .for_each(|it| it.engine.handle_timeout(now_ns));
+        }
+    }
+    lab.role(1, Role::Active);
+    lab.role(0, Role::Backup);
+    lab.pass(60 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "1");
+    assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+}
+
+#[test]
+fn an_active_node_takes_nothing_that_nobody_asked_for() {
+    let mut lab = lab("change");
+    edit(&mut lab, 1, "2");
+    lab.pass(11 * S);
+    let how = How {
+        is_automatic: true,
+        anyway: true,
+        ..How::default()
+    };
+    let offer = Message::Offer {
+        ticket: 1,
+        tree: "t".to_owned(),
+        how,
+    };
+    let engine = &mut lab.nodes[0].engine;
+    engine
+        .handle_message(S, &encode(&offer))
+        .expect("a message");
+    lab.settle();
+    assert_eq!(lab.nodes[0].tree["a"], "1");
+}
+
+#[test]
+fn divided_groups_send_nothing_by_themselves() {
+    let mut lab = lab("change");
+    lab.nodes[0].engine.handle_role(S, "h", Role::Backup);
+    edit(&mut lab, 0, "2");
+    lab.pass(60 * S);
+    assert_eq!(
+        lab.nodes[1].tree,
+        Tree::from([("a".to_owned(), "1".to_owned())])
+    );
+    let rows = lab.nodes[0].engine.rows(lab.now_ns);
+    let (_, sync) = rows
+        .iter()
+        .find(|(key, _)| key == "tree.t.sync")
+        .expect("a row");
+    let expected = "as files change, from the node that is active in all groups";
+    assert_eq!(*sync, spared_sdk::Value::Text(expected.to_owned()));
+}
