@@ -22,12 +22,12 @@ fn the_page_of_files_names_every_key_with_its_scope() {
 
 #[test]
 fn the_example_is_accepted_on_each_node() {
-    for (name, text) in page::examples(|name| name == "files.toml") {
+    for (name, text) in page::examples(|name| name.starts_with("files")) {
         for node in ["r1", "r2"] {
             let config = Config::parse(&text, node, &[]).expect("TOML");
             let settings = spared_tree::config::read(&config);
             assert_eq!(config.finish(), Ok(()), "{name}");
-            assert!(settings.is_some_and(|it| it.trees.len() == 3), "{name}");
+            assert!(settings.is_some_and(|it| it.trees.len() >= 3), "{name}");
         }
     }
 }

@@ -9,7 +9,7 @@ use spared_tests::lab::{Lab, Wire, scenario};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::router::{Plan, PluginFile, Spared};
 
-const TREE: &str = r#"
+pub const TREE: &str = r#"
 [[tree]]
 name = "firewall"
 paths = ["/mnt/fw.conf", "/mnt/fw.d"]
@@ -18,14 +18,14 @@ check = ["nft", "-c", "-f", "/mnt/fw.conf"]
 apply = ["nft", "-f", "/mnt/fw.conf"]
 "#;
 
-const FW: &str = "table inet files\ndelete table inet files\ntable inet files {\n\
+pub const FW: &str = "table inet files\ndelete table inet files\ntable inet files {\n\
     include \"/mnt/fw.d/*.nft\"\n}\n";
 
 struct Firewalls<'l> {
     pair: Linked<'l>,
 }
 
-fn plan(lab: &Lab, node: &str, toml: &str) -> Plan {
+pub fn plan(lab: &Lab, node: &str, toml: &str) -> Plan {
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
     plan.without_preference();
     plan.own_folder = Some(PathBuf::from("/mnt"));
@@ -43,7 +43,7 @@ fn plan(lab: &Lab, node: &str, toml: &str) -> Plan {
     plan
 }
 
-fn rule(port: u16) -> String {
+pub fn rule(port: u16) -> String {
     format!("chain c{port} {{ tcp dport {port} drop; }}\n")
 }
 
@@ -100,7 +100,7 @@ impl<'l> Firewalls<'l> {
     }
 }
 
-fn own(lab: &Lab, site: usize) -> PathBuf {
+pub fn own(lab: &Lab, site: usize) -> PathBuf {
     lab.dir.join(format!("r{}-spared/own", site + 1))
 }
 
@@ -111,7 +111,7 @@ fn refused(firewalls: &Firewalls<'_>, site: usize, words: &[&str]) -> Result<Str
     }
 }
 
-fn expect(text: &str, part: &str) -> Result<()> {
+pub fn expect(text: &str, part: &str) -> Result<()> {
     match text.contains(part) {
         true => Ok(()),
         false => Err(format!("{part:?} is not in {text}").into()),
@@ -245,5 +245,97 @@ fn a_node_that_dies_while_files_are_put_in_place_has_the_old_ones_when_it_is_bac
         it.pair.done(0, &["files", "push", "firewall"])?;
         it.wait_same()?;
         expect(&it.rules(1), "tcp dport 82 drop")
+    });
+}
+
+#[test]
+fn a_tree_follows_from_the_active_node_and_after_a_switchover_from_the_other() {
+    scenario(2, |lab| {
+        let it = Firewalls::start_with(lab, &format!("{TREE}sync = \"change\"\n"))?;
+        let old = it.pair.at()?;
+        if old == 1 {
+            // r1's files are pending on the backup, until it is active
+            it.wait_state(0, "pending: ")?;
+            it.pair.switch(1)?;
+            it.pair.wait_active(0)?;
+        }
+        it.wait_same()?;
+        it.write(0, "fw.d/10-web.nft", &rule(82))?;
+        it.pair
+            .wait("r1's rule on r2", || it.rules(1).contains("dport 82 drop"))?;
+        it.wait_same()?;
+        it.write(1, "fw.d/20-mail.nft", &rule(25))?;
+        it.wait_state(1, "pending: /mnt/fw.d/20-mail.nft changed here")?;
+        it.pair.switch(0)?;
+        it.pair.wait_active(1)?;
+        it.pair
+            .wait("r2's rule on r1", || it.rules(0).contains("dport 25 drop"))?;
+        it.wait_same()
+    });
+}
+
+#[test]
+fn what_nobody_confirms_goes_back_although_plugin_and_node_died_meanwhile() {
+    scenario(2, |lab| {
+        let mut it = Firewalls::start(lab)?;
+        it.wait_state(0, "pending: ")?;
+        it.pair.done(0, &["files", "push", "firewall"])?;
+        it.wait_same()?;
+        it.write(0, "fw.d/10-web.nft", &rule(82))?;
+        let push = ["files", "push", "firewall", "--confirm", "12s"];
+        it.pair.done(0, &push)?;
+        expect(&it.rules(1), "tcp dport 82 drop")?;
+        it.wait_state(0, "synchronized, but r2 goes back in")?;
+        it.wait_state(1, "synchronized, but this node goes back in")?;
+        it.pair.routers[1].kill();
+        it.pair.restart(1)?;
+        it.wait_state(1, "synchronized, but this node goes back in")?;
+        it.pair.wait("the old rule on r2", || {
+            it.rules(1).contains("dport 81 drop")
+        })?;
+        it.wait_state(0, "pending: /mnt/fw.d/10-web.nft changed here")?;
+        let (_, events) = it.pair.said(1, &["events"])?;
+        expect(&events, "nobody confirmed the change")?;
+        it.pair.done(0, &push)?;
+        it.wait_state(0, "synchronized, but r2")?;
+        it.pair.done(0, &["files", "confirm"])?;
+        it.wait_same()?;
+        expect(&it.rules(1), "tcp dport 82 drop")
+    });
+}
+
+/// A pair's BGP of each node and its addresses were overwritten by the other node's although their
+/// synchronisation was switched off (opnsense/core #7173).
+#[test]
+fn what_is_of_one_node_stays_its_own_whatever_follows() {
+    scenario(2, |lab| {
+        let it = Firewalls::start(lab)?;
+        it.wait_state(0, "pending: ")?;
+        it.pair.done(0, &["files", "push", "firewall"])?;
+        it.wait_same()?;
+        it.write(1, "fw.d/this.local", "r2's own")?;
+        it.write(1, "fw.d/only.local", "on r2 alone")?;
+        let owns = || -> Result<()> {
+            assert_eq!(it.read(0, "fw.d/this.local").as_deref(), Some("r1's own"));
+            assert_eq!(it.read(1, "fw.d/this.local").as_deref(), Some("r2's own"));
+            assert_eq!(it.read(0, "fw.d/only.local"), None);
+            assert_eq!(
+                it.read(1, "fw.d/only.local").as_deref(),
+                Some("on r2 alone")
+            );
+            Ok(())
+        };
+        // it is no difference
+        it.wait_same()?;
+        it.write(0, "fw.d/10-web.nft", &rule(82))?;
+        it.pair.done(0, &["files", "push", "firewall"])?;
+        owns()?;
+        it.write(1, "fw.d/10-web.nft", &rule(83))?;
+        it.pair.done(0, &["files", "pull", "firewall"])?;
+        owns()?;
+        it.pair
+            .done(1, &["files", "push", "firewall", "--anyway"])?;
+        it.pair.done(1, &["files", "back", "firewall", "2"])?;
+        owns()
     });
 }

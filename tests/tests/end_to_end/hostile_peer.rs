@@ -6,7 +6,7 @@
 //! prepared for it.
 
 #[path = "hostile_peer/speaker.rs"]
-mod speaker;
+pub mod speaker;
 #[path = "hostile_peer/words.rs"]
 mod words;
 

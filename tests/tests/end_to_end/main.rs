@@ -33,6 +33,8 @@ mod faults;
 mod fence;
 mod fence_off;
 mod files;
+mod files_hostile;
+mod files_programs;
 mod filtered;
 mod forger;
 mod forging;

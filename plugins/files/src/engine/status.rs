@@ -166,7 +166,11 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
             _ => false,
         };
         let missing = engine.group_is_missing(tree);
-        if is_ours {
+        if is_ours && tree.relation() == Relation::Same {
+            // without the seconds, which would make another trouble of it at each look
+            let why = "not confirmed: the old files come back: sparectl files confirm";
+            troubles.push(Trouble::new(tree.name(), why));
+        } else if is_ours {
             troubles.push(Trouble::new(tree.name(), engine.sentence(tree)));
         } else if let Some(why) = missing {
             troubles.push(Trouble::new(tree.name(), why));

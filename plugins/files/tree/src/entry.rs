@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use ring::digest::{Context, SHA256};
-use serde::{Deserialize, Serialize};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::fits::{FILES_MAX, XATTRS_MAX};
 
 /// SHA-256 of a content or of a manifest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,6 +26,7 @@ pub struct Access {
     /// Name of the group, likewise.
     pub group: String,
     /// Attributes of users and POSIX access lists, sorted by name.
+    #[serde(deserialize_with = "few")]
     pub xattrs: Vec<(String, Vec<u8>)>,
 }
 
@@ -69,6 +73,11 @@ impl Manifest {
     /// # Errors
     /// The bytes are no manifest.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        // few bytes in a message can be many in memory
+        let count = postcard::take_from_bytes::<u64>(bytes).map_or(0, |(count, _)| count);
+        if count > FILES_MAX as u64 {
+            return Err(format!("{count} files, allowed {FILES_MAX}"));
+        }
         let (manifest, rest) =
             postcard::take_from_bytes(bytes).map_err(|_| "malformed list of files".to_owned())?;
         match rest {
@@ -133,6 +142,32 @@ impl Hash {
     }
 }
 
+/// At most [`XATTRS_MAX`] attributes: more are refused before they are in memory.
+fn few<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<(String, Vec<u8>)>, D::Error> {
+    struct Few;
+
+    impl<'d> Visitor<'d> for Few {
+        type Value = Vec<(String, Vec<u8>)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {XATTRS_MAX} attributes")
+        }
+
+        fn visit_seq<A: SeqAccess<'d>>(self, mut from: A) -> Result<Self::Value, A::Error> {
+            let mut all = Vec::new();
+            while let Some(one) = from.next_element()? {
+                if all.len() >= XATTRS_MAX {
+                    return Err(de::Error::invalid_length(all.len(), &self));
+                }
+                all.push(one);
+            }
+            Ok(all)
+        }
+    }
+
+    from.deserialize_seq(Few)
+}
+
 /// The first 6 digits.
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,5 +196,47 @@ impl Hasher {
     pub fn end(self) -> Hash {
         let digest = self.0.finish();
         Hash(digest.as_ref().try_into().unwrap_or([0; 32]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many of something, and nothing after that.
+    fn many<T: Serialize + Clone>(one: T, count: usize) -> Vec<u8> {
+        postcard::to_stdvec(&vec![one; count]).expect("small")
+    }
+
+    #[test]
+    fn more_entries_or_attributes_than_a_tree_may_have_are_refused_before_they_are_read() {
+        // path, kind, mode, owner, group, attributes, time
+        let entry = (
+            "",
+            0u32,
+            0u32,
+            "",
+            "",
+            Vec::<(&str, Vec<u8>)>::new(),
+            (0i64, 0u32),
+        );
+        assert!(Manifest::decode(&many(&entry, 3)).is_ok());
+        let why = Manifest::decode(&many(&entry, 1_000_000)).expect_err("too many");
+        assert_eq!(why, "1000000 files, allowed 50000");
+        let with = |count| {
+            (
+                "",
+                0u32,
+                0u32,
+                "",
+                "",
+                vec![("", Vec::<u8>::new()); count],
+                (0i64, 0u32),
+            )
+        };
+        assert!(Manifest::decode(&many(with(XATTRS_MAX), 1)).is_ok());
+        assert!(Manifest::decode(&many(with(XATTRS_MAX + 1), 1)).is_err());
+        // a count that lies
+        assert!(Manifest::decode(&[0xff, 0xff, 3]).is_err());
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{Dir, FileType, Stat, fgetxattr, flistxattr, fstat, readlinkat};
 
 use crate::config::Tree;
-use crate::fits::{BYTES_MAX, FILES_MAX, is_ours, travels};
+use crate::fits::{BYTES_MAX, FILES_MAX, XATTRS_MAX, is_ours, travels};
 use crate::{Access, Accounts, Beneath, Entry, Hash, Hasher, Kind, Manifest};
 
 const TRIES: usize = 3;
@@ -265,6 +265,12 @@ fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(String, Vec<u8>)>> {
             Err(rustix::io::Errno::NODATA) => {}
             Err(errno) => return Err(errno.into()),
         }
+    }
+    if found.len() > XATTRS_MAX {
+        let count = found.len();
+        return Err(io::Error::other(format!(
+            "has {count} attributes, allowed {XATTRS_MAX}"
+        )));
     }
     found.sort();
     Ok(found)
