@@ -246,6 +246,9 @@ pub struct PluginFacts {
     pub name: String,
     /// State of its worker.
     pub state: PluginState,
+    /// Its worker runs and does not answer: what it reported before is not known to be so.
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_silent: bool,
     /// Reason why it does not run.
     pub why: String,
     /// It has a channel to its peer.

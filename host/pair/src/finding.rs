@@ -70,6 +70,8 @@ ids! {
     RoleFailed = "SP-0306",
     /// The elector does not answer: what only it knows is not known.
     ElectorSilent = "SP-0307",
+    /// A plugin does not answer: what it reported before is not known to be so.
+    PluginSilent = "SP-0308",
     /// An object that a plugin watches has a fault.
     CheckFails = "SP-0401",
     /// An object that a plugin watches has no result yet.

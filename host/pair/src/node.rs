@@ -88,6 +88,11 @@ fn fence(node: &NodeFacts) -> Option<Finding> {
 
 fn elector(node: &NodeFacts) -> Option<Finding> {
     let silent = node.elector_silent.as_ref()?;
+    // that it does not answer at all has a finding of its own
+    let is_worse = |it: &PluginFacts| it.name == silent.plugin && (it.is_silent || !it.runs());
+    if node.plugins.iter().any(is_worse) {
+        return None;
+    }
     let (name, plugin) = (&node.node, &silent.plugin);
     let text = format!(
         "{name}: {plugin} does not answer: it is not known what it hears, nor whether its adverts leave"
@@ -159,6 +164,7 @@ fn plugin(node: &str, plugin: &PluginFacts, peer: &str, link_up: bool) -> Vec<Fi
     let name = &plugin.name;
     let lack = plugin_lack(plugin, peer, link_up).map(|(id, text)| match id {
         Id::PluginDown => plugin_down(node, plugin),
+        Id::PluginSilent => plugin_silent(node, name),
         id => Finding::new(id, node, name, format!("{node}: {text}"))
             .todo(format!("See `sparectl {name}`.")),
     });
@@ -190,6 +196,12 @@ fn plugin_down(node: &str, plugin: &PluginFacts) -> Finding {
         _ => "",
     };
     Finding::new(Id::PluginDown, node, name, text).todo(todo)
+}
+
+fn plugin_silent(node: &str, name: &str) -> Finding {
+    let text = format!("{node}: {name} does not answer: what it does is not known");
+    let todo = format!("If it lasts, look at the load of {node}; what hangs is started again.");
+    Finding::new(Id::PluginSilent, node, name, text).todo(todo)
 }
 
 fn check(node: &str, check: &CheckStatus) -> Finding {

@@ -13,6 +13,9 @@ pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Op
     if !plugin.runs() {
         return Some((Id::PluginDown, format!("{name} is not running")));
     }
+    if plugin.is_silent {
+        return Some((Id::PluginSilent, format!("{name} does not answer")));
+    }
     if !plugin.has_channel || !link_up {
         return None;
     }

@@ -362,6 +362,10 @@ fn what_is_not_so_on_either_node_is_no_ok() {
                 group.muted.insert("lan.50".to_owned(), String::new());
             },
         ),
+        ("a worker that is silent", TAINTED, &["SP-0308 r2"], |bed| {
+            bed.peer().plugins[1].is_silent = true;
+            bed.peer().plugins[1].in_sync = false;
+        }),
         ("an elector that is late", TAINTED, &["SP-0307 r1"], |bed| {
             bed.own.elector_silent = Some(SilentElector {
                 plugin: "vrrp".to_owned(),

@@ -1,7 +1,7 @@
 //! Finds processes that hang: each is pinged and has to answer. Time that a process spent waiting
 //! for a CPU or a disk does not count, so a starved process is not taken for one that hangs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Usage;
 
@@ -13,6 +13,10 @@ const PATIENCE: Duration = Duration::from_millis(2_500);
 /// Unanswered pings after which even a starved process counts as hanging.
 const MISSED_MAX: u32 = 60;
 
+/// Time without an answer, of whatever cause, after which nothing that the process said before is known to be so.
+/// With [`PING_EVERY`] before it, what stops is silent after 2.5 s.
+const SILENT: Duration = Duration::from_millis(1_500);
+
 /// The pings of one process.
 #[derive(Debug, Default)]
 pub struct Pings {
@@ -22,6 +26,8 @@ pub struct Pings {
     own: Duration,
     /// Usage at the last ping.
     usage: Option<Usage>,
+    /// Time of the first ping without an answer, and of the last one.
+    asked: Option<(Instant, Instant)>,
 }
 
 impl Pings {
@@ -52,12 +58,30 @@ impl Pings {
         Some(self.number)
     }
 
+    /// Notes that a ping is sent.
+    pub fn handle_sent(&mut self, now: Instant) {
+        let (first, _) = self.asked.unwrap_or((now, now));
+        self.asked = Some((first, now));
+    }
+
     /// Handles an answer. One that was given before is ignored.
     pub fn handle_pong(&mut self, number: u64) {
         if self.is_open(number) {
             self.answered = number;
             self.own = Duration::ZERO;
+            let last = self.asked.filter(|_| self.missed() > 0);
+            self.asked = last.map(|(_, last)| (last, last));
         }
+    }
+
+    /// Whether it has not answered for so long that its state is not known.
+    pub fn is_silent(&self, now: Instant) -> bool {
+        self.silent_at().is_some_and(|at| now >= at)
+    }
+
+    /// Time from which it is silent, if it does not answer before.
+    pub fn silent_at(&self) -> Option<Instant> {
+        self.asked.map(|(first, _)| first + SILENT)
     }
 
     /// Whether this ping waits for its answer.

@@ -167,3 +167,29 @@ fn the_reason_of_an_end_names_the_signal_or_the_code() {
         Some("was killed by SIGKILL")
     );
 }
+
+#[test]
+fn who_does_not_answer_is_silent_after_a_second_and_a_half() {
+    let began = Instant::now();
+    let at = |ms: u64| began + Duration::from_millis(ms);
+    let mut pings = Pings::default();
+    let ask = |pings: &mut Pings, ms: u64| {
+        let number = pings.next(None).unwrap();
+        pings.handle_sent(at(ms));
+        number
+    };
+    let first = ask(&mut pings, 0);
+    pings.handle_pong(first);
+    assert_eq!(
+        (pings.silent_at(), pings.is_silent(at(60_000))),
+        (None, false)
+    );
+    let second = ask(&mut pings, 1_000);
+    let third = ask(&mut pings, 2_000);
+    assert!(!pings.is_silent(at(2_499)) && pings.is_silent(at(2_500)));
+    // late, and it lives
+    pings.handle_pong(second);
+    assert!(!pings.is_silent(at(3_499)) && pings.is_silent(at(3_500)));
+    pings.handle_pong(third);
+    assert!(!pings.is_silent(at(60_000)));
+}

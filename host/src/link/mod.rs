@@ -68,6 +68,8 @@ pub struct Link {
     restart_budget: RestartBudget,
     start_at: Option<Instant>,
     pinged_at: Instant,
+    /// Whether the process did not answer at the last look.
+    was_silent: bool,
     /// Whoever knocks at the port makes events and lines of log.
     lines: Limit,
     seen: LinkState,
@@ -88,6 +90,7 @@ impl Link {
             restart_budget: RestartBudget::new(Policy::LINK),
             start_at: None,
             pinged_at: now,
+            was_silent: false,
             lines: Limit::new(5, 50, now),
             seen: LinkState::default(),
             reports: VecDeque::new(),
@@ -163,13 +166,16 @@ impl Link {
 
     pub fn next_timeout(&self) -> Option<Instant> {
         let ping = self.process.as_ref().map(|_| self.pinged_at + PING_EVERY);
-        self.start_at.into_iter().chain(ping).min()
+        let silent = self.process.as_ref().and_then(|it| it.pings.silent_at());
+        let silent = silent.filter(|_| !self.was_silent);
+        self.start_at.into_iter().chain(ping).chain(silent).min()
     }
 
     pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
         if self.start_at.is_some_and(|at| now >= at) {
             self.start(poller, now);
         }
+        self.was_silent = self.is_silent(now);
         if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
             self.pinged_at = now;
             self.ping(now);
@@ -189,6 +195,7 @@ impl Link {
             let why = format!("did not answer for {} s", process.pings.missed());
             return self.handle_ended(now, &why);
         };
+        process.pings.handle_sent(now);
         self.send(now, &ToLink::Ping { number }, &[]);
     }
 
@@ -389,6 +396,18 @@ impl Link {
 
     /// The same, as far as the verdict asks for it.
     pub fn facts(&self) -> Vec<LinkFacts> {
-        self.seen.facts()
+        self.seen.facts(self.is_silent(Instant::now()))
+    }
+
+    /// Whether nothing comes from the peer: no path answers, or the process does not.
+    pub fn is_mute(&self, now: Instant) -> bool {
+        self.is_silent(now) || self.seen.is_mute()
+    }
+
+    /// Whether its process does not answer: what it said before is not known to be so.
+    fn is_silent(&self, now: Instant) -> bool {
+        self.process
+            .as_ref()
+            .is_some_and(|it| it.pings.is_silent(now))
     }
 }

@@ -151,16 +151,25 @@ impl LinkState {
         paths.map(|path| self.path_status(path)).collect()
     }
 
-    pub(super) fn facts(&self) -> Vec<LinkFacts> {
+    /// Facts of the paths; `is_silent`: their process does not answer.
+    pub(super) fn facts(&self, is_silent: bool) -> Vec<LinkFacts> {
         let paths = self.paths.iter();
         let facts = paths.map(|path| LinkFacts {
             interface: path.interface.clone(),
-            up: path.up,
+            up: path.up && !is_silent,
             since: path.since.clone(),
-            why: path.why(&self.said_of(path)),
-            is_local: path.lacks.is_some(),
+            why: match path.up && is_silent {
+                true => "the link's process does not answer".to_owned(),
+                false => path.why(&self.said_of(path)),
+            },
+            is_local: path.lacks.is_some() || is_silent,
         });
         facts.collect()
+    }
+
+    /// Whether there are paths, and none answers.
+    pub(super) fn is_mute(&self) -> bool {
+        !self.paths.is_empty() && !self.paths.iter().any(|path| path.up)
     }
 
     fn said_of(&self, path: &Path) -> PathState {

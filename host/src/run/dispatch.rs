@@ -41,6 +41,7 @@ impl Loop {
                 self.network.unfollow_all(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
             }
+            Report::Silence => self.pair.touch(),
             Report::GivenUp { plugin, why } => self.handle_given_up(&plugin, why),
             Report::Recovered { plugin } => {
                 self.tell_up(&plugin, "runs again");

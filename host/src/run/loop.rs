@@ -372,7 +372,7 @@ impl Loop {
         if !ended.is_empty() {
             self.pair.touch();
         }
-        let (notice, silent) = self.pair.handle_timeout(now);
+        let (notice, silent) = self.pair.handle_timeout(now, self.link.is_mute(now));
         self.record(notice.into_iter().chain(ended));
         for id in silent {
             self.handle_peer_silent(now, id);

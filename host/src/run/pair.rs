@@ -2,7 +2,7 @@
 //! facts, and how the files of both differ.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spared_control::{Answer, Difference, LinkStatus};
 use spared_group::Groups;
@@ -15,6 +15,7 @@ use spared_peer::keys::flatten;
 use spared_peer::{File, Peer, scopes};
 use spared_process::clock;
 use spared_process::pace::Pace;
+use spared_requests::questions::STATUS_TIMEOUT;
 use spared_worker::message::Scope;
 
 use super::here::Here;
@@ -419,12 +420,17 @@ impl Pair {
         due.into_iter().flatten().min()
     }
 
-    /// Handles what is due. Returns an event, and the questions that the peer has not answered in time.
-    pub fn handle_timeout(&mut self, now: Instant) -> (Option<Notice>, Vec<u64>) {
+    /// Handles what is due. Returns an event, and the questions that the peer has not answered in time. If the
+    /// paths to it are mute, a status does not wait for the second in which one of them may answer.
+    pub fn handle_timeout(&mut self, now: Instant, is_mute: bool) -> (Option<Notice>, Vec<u64>) {
         let change = self.quality.handle_timeout(now);
         let notice = change.and_then(|change| self.note_quality(Some(change)));
         let joining = self.joining.next_timeout();
         self.is_touched |= joining.is_some_and(|due| now >= due);
-        (notice, self.peer.handle_timeout(now))
+        let patience = match is_mute {
+            true => STATUS_TIMEOUT,
+            false => Duration::ZERO,
+        };
+        (notice, self.peer.handle_timeout(now + patience))
     }
 }

@@ -50,6 +50,8 @@ use worker::Running;
 const BUDGET: usize = 16;
 const ELECTOR_BUDGET: usize = 128;
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// Questions that wait for less are not put to a worker that has been silent for longer.
+const HURRIED: Duration = Duration::from_millis(1_500);
 /// Longest time that a stop may be pending.
 const STOP_MAX: Duration = Duration::from_secs(3);
 
@@ -236,6 +238,7 @@ impl Supervisor {
         plugins
             .chain(checks)
             .chain([self.pinged_at + PING_EVERY])
+            .chain(self.silence_timeout())
             .min()
     }
 
@@ -247,6 +250,7 @@ impl Supervisor {
             self.ping_all(now);
             self.report_suppressed();
         }
+        self.report_silence(now);
         let due = |plugin: &&Plugin| plugin.start_at().is_some_and(|at| now >= at);
         let due: Vec<String> = self
             .plugins
@@ -343,14 +347,20 @@ impl Supervisor {
     /// Sends a query. [`Report::Answered`] with the same id follows in any case, by `until` at the
     /// latest.
     pub fn query(&mut self, now: Instant, until: Instant, name: &str, argv: Vec<String>, id: u64) {
+        let is_hurried = until.saturating_duration_since(now) < HURRIED;
         let purpose = Purpose::Query { id, until };
-        if !self.ask(now, name, purpose, |token| ToWorker::Query { token, argv }) {
-            let result = Err(Unanswered {
-                unknown_words: false,
-                why: format!("{name} is not running"),
-            });
-            self.reports.push_back(Report::Answered { id, result });
-        }
+        let why = if is_hurried && self.is_silent(name, now) {
+            "does not answer"
+        } else if self.ask(now, name, purpose, |token| ToWorker::Query { token, argv }) {
+            return;
+        } else {
+            "is not running"
+        };
+        let result = Err(Unanswered {
+            unknown_words: false,
+            why: format!("{name} {why}"),
+        });
+        self.reports.push_back(Report::Answered { id, result });
     }
 
     /// Asks a plugin to stop; [`Report::Stopped`] follows in any case.

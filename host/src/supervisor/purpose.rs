@@ -8,7 +8,7 @@ use spared_worker::message::Failure;
 
 use super::failure::{reason, status_of};
 use super::plugin::State;
-use super::{Answered, Report, Returned, Supervisor, Unanswered};
+use super::{Answered, HURRIED, Report, Returned, Supervisor, Unanswered};
 
 /// How long a start may be pending.
 const START_MAX: Duration = Duration::from_secs(90);
@@ -204,6 +204,26 @@ impl Supervisor {
                     self.handle_ended(now, &name, Some(why));
                 }
                 purpose => self.give_up(&name, purpose, "does not answer"),
+            }
+        }
+    }
+
+    /// A worker has become silent: who waits for its answer for a short time only gets none.
+    pub(super) fn end_hurried(&mut self, now: Instant, name: &str) {
+        let Some(running) = self.running(name) else {
+            return;
+        };
+        let is_hurried = |purpose: &Purpose| match purpose {
+            Purpose::Query { until, .. } => until.saturating_duration_since(now) < HURRIED,
+            _ => false,
+        };
+        let pending = running.pending.iter();
+        let hurried = pending.filter(|(_, purpose)| is_hurried(purpose));
+        let tokens: Vec<u64> = hurried.map(|(token, _)| *token).collect();
+        for token in tokens {
+            let running = self.running(name);
+            if let Some(purpose) = running.and_then(|it| it.pending.remove(&token)) {
+                self.give_up(name, purpose, "does not answer");
             }
         }
     }

@@ -23,6 +23,8 @@ pub enum Report {
         plugin: String,
         why: String,
     },
+    /// A worker does not answer any more, or answers again.
+    Silence,
     /// It ended too often. Repeated after each further try that fails.
     GivenUp {
         plugin: String,

@@ -1,5 +1,7 @@
 //! What the host asks about its plugins.
 
+use std::time::Instant;
+
 use spared_config as config;
 use spared_worker::message::Descriptor;
 
@@ -39,6 +41,12 @@ impl Supervisor {
         self.plugins
             .get(name)
             .is_some_and(|plugin| plugin.running.is_some())
+    }
+
+    /// Whether its worker runs and does not answer: what it said before is not known to be so.
+    pub fn is_silent(&self, name: &str, now: Instant) -> bool {
+        let running = self.plugins.get(name).and_then(|it| it.running.as_ref());
+        running.is_some_and(|running| running.pings.is_silent(now))
     }
 
     pub fn provides_groups(&self, name: &str) -> bool {

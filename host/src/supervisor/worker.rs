@@ -32,6 +32,8 @@ pub(super) struct Running {
     /// Unanswered questions, by token.
     pub(super) pending: BTreeMap<u64, Purpose>,
     pub(super) pings: Pings,
+    /// Whether the host was told that it does not answer.
+    is_silent: bool,
     /// Number of callbacks that took longer than allowed.
     pub(super) slow_calls: u64,
     pub(super) share: Share,
@@ -48,6 +50,7 @@ impl Running {
             worker,
             pending: BTreeMap::new(),
             pings: Pings::default(),
+            is_silent: false,
             slow_calls: 0,
             share: Share::new(now),
             memory,
@@ -172,6 +175,7 @@ impl Supervisor {
                 if let Some(running) = self.running(name) {
                     running.pings.handle_pong(number);
                     running.slow_calls = slow_calls;
+                    self.report_silence(now);
                 }
             }
         }
@@ -233,8 +237,33 @@ impl Supervisor {
                 self.handle_ended(now, &name, Some(why));
                 continue;
             };
+            running.pings.handle_sent(now);
             self.send(now, &name, &ToWorker::Ping { number }, &[]);
         }
+    }
+
+    /// Reports whose state is not known any more because it does not answer, or is known again.
+    pub(super) fn report_silence(&mut self, now: Instant) {
+        for name in self.names() {
+            let Some(running) = self.running(&name) else {
+                continue;
+            };
+            let is_silent = running.pings.is_silent(now);
+            if std::mem::replace(&mut running.is_silent, is_silent) == is_silent {
+                continue;
+            }
+            self.reports.push_back(Report::Silence);
+            if is_silent {
+                self.end_hurried(now, &name);
+            }
+        }
+    }
+
+    /// Time at which [`Supervisor::report_silence`] has something new, if nobody answers before.
+    pub(super) fn silence_timeout(&self) -> Option<Instant> {
+        let running = self.plugins.values().filter_map(|it| it.running.as_ref());
+        let answering = running.filter(|it| !it.is_silent);
+        answering.filter_map(|it| it.pings.silent_at()).min()
     }
 
     /// Ends a worker that is dead or must be, and all that waits for it.

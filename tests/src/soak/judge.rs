@@ -12,7 +12,7 @@ use spared_pair::Word;
 
 use super::Outcome;
 use super::faults::{Fault, Must, Place};
-use super::outside::{self, STOPPED, serving};
+use super::outside::{self, serving};
 use super::world::World;
 use crate::Result;
 use crate::clock::poll;
@@ -20,9 +20,6 @@ use crate::router::Spared;
 
 /// Longest time in which a false report is none yet.
 const NOTICE: Duration = Duration::from_secs(3);
-/// Time by which a process that was stopped is known later: the host waits for 3 s before it takes a pause for
-/// a hang, and asks once a second.
-const HANG: Duration = Duration::from_secs(2);
 /// Silence of the transfer after which it is taken for lost: TCP waits up to twice as long as an outage was.
 const LOST: Duration = Duration::from_secs(30);
 /// Time between two looks.
@@ -168,11 +165,7 @@ impl Judge {
             .collect();
         self.since.retain(|name, _| wrong.contains(name));
         for name in wrong {
-            let known = match name.ends_with(STOPPED) {
-                true => now + HANG,
-                false => now,
-            };
-            self.since.entry(name).or_insert(known);
+            self.since.entry(name).or_insert(now);
         }
         if !flaws.is_empty() || faults.iter().any(lasts) {
             self.troubled = now;
@@ -269,7 +262,7 @@ impl Judge {
             return Ok(());
         }
         let why = broken.unwrap_or_else(|| "it stands still".to_owned());
-        println!("    the transfer is lost: {why}");
+        crate::say!("    the transfer is lost: {why}");
         if self.promised {
             let last = self.last.clone();
             self.record(format!(
@@ -283,7 +276,7 @@ impl Judge {
 
     fn record(&mut self, what: String) {
         let what = format!("{:.1} s: {what}", self.began.elapsed().as_secs_f64());
-        println!("    WRONG: {what}");
+        crate::say!("    WRONG: {what}");
         self.wrong.push(what);
     }
 

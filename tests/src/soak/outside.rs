@@ -18,8 +18,6 @@ const SPAN: Duration = Duration::from_millis(400);
 const FOLLOWS: Duration = Duration::from_secs(1);
 /// Span by which a renewal may be older in the backup's file.
 const OLDER_S: i64 = 6;
-/// End of the flaw of a process that was stopped by a signal.
-pub const STOPPED: &str = " is stopped";
 const GROUPS: [&str; 2] = ["office", "phones"];
 
 /// What is not as it should be, by object.
@@ -70,7 +68,7 @@ fn processes(world: &World<'_>, flaws: &mut Flaws) {
             match world.bed.pair.process(site, name) {
                 None => drop(flaws.insert(format!("r{} runs no {name}", site + 1))),
                 Some(pid) if is_stopped(pid) => {
-                    flaws.insert(format!("{name} of r{}{STOPPED}", site + 1));
+                    flaws.insert(format!("{name} of r{} is stopped", site + 1));
                 }
                 Some(_) => {}
             }

@@ -28,6 +28,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::ElectorSilent,
         "a machine that has no time for it: facts alone",
     ),
+    (
+        Id::PluginSilent,
+        "it hangs for a second before it is killed: end_to_end/silent.rs",
+    ),
     (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 

@@ -73,6 +73,7 @@ mod report;
 mod service;
 mod sets;
 mod side_by_side;
+mod silent;
 mod sparectl;
 mod storm;
 mod strangers;

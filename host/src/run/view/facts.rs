@@ -212,6 +212,7 @@ impl NodeView<'_> {
         PluginFacts {
             name: name.to_owned(),
             state,
+            is_silent: self.supervisor.is_silent(name, Instant::now()),
             why,
             has_channel: descriptor.is_some_and(|descriptor| descriptor.has_peer),
             has_peer: self.link.channels_up().contains(name),
