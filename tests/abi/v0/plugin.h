@@ -871,6 +871,7 @@ struct spared_group {
 #define SPARED_DIRECTIVE_FROZEN 0x40u     /* no change of role for quality or preference */
 #define SPARED_DIRECTIVE_RELEASE 0x80u      /* the peer is prepared: publish BACKUP now */
 #define SPARED_DIRECTIVE_PREPARED 0x100u      /* prepared: become active as soon as the peer lets go */
+#define SPARED_DIRECTIVE_HELD 0x200u          /* active here until an elector ended; the machine ran on */
 
 #define SPARED_QUALITY_MAX 100u
 
