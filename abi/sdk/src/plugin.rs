@@ -356,6 +356,14 @@ impl Answer {
             .try_for_each(|(key, value)| self.row(key.as_ref(), &value))
     }
 
+    /// Adds rows in their order, as many as fit: of hundreds, what fits is better than nothing. The user is
+    /// told that rows are missing.
+    pub fn rows_that_fit<K: AsRef<str>>(&mut self, rows: impl IntoIterator<Item = (K, Value)>) {
+        if let Err(error) = self.rows(rows) {
+            log::debug!("{error}");
+        }
+    }
+
     /// Marks that the rows report something that needs attention: `sparectl` shows them and exits
     /// with 1.
     pub fn attention(&mut self) {

@@ -1,6 +1,6 @@
 //! I/O of the plugin: events from the kernel, changes to it, answers to people.
 
-use spared_sdk::{Answer, Error, Interest, Progress, Sockets};
+use spared_sdk::{Error, Interest, Sockets};
 
 use super::engine::{Action, Engine};
 use super::kernel::Heard;
@@ -143,45 +143,6 @@ impl Conntrack {
             Action::Event(text) => self.host.event(&text),
         }
         Ok(())
-    }
-
-    pub(super) fn answer(
-        &mut self,
-        engine: &mut Engine,
-        now_ns: u64,
-        argv: &[&str],
-        answer: &mut Answer,
-    ) -> Result<Progress, Error> {
-        if let Some((flows, limit)) = self.kernel.counts() {
-            engine.counters.kernel_flows = Some(flows);
-            engine.counters.kernel_limit = limit;
-        }
-        match argv {
-            ["status"] => answer.text("summary", &engine.summary())?,
-            [] => {
-                engine.counters.measure(now_ns);
-                answer.rows(engine.rows(now_ns))?;
-            }
-            ["resync"] => {
-                if !engine.request_resync(now_ns) {
-                    return Err(Error::Plugin(rows::NO_RESYNC.to_owned()));
-                }
-                engine.handle_timeout(now_ns);
-                let flows = engine.counters.kernel_flows.unwrap_or(0);
-                answer.text(
-                    "resync",
-                    &format!("started: {flows} flows in the kernel's table"),
-                )?;
-            }
-            ["diff"] => {
-                let begun = engine.compare(now_ns);
-                begun.map_err(|why| Error::Plugin(why.to_owned()))?;
-                self.comparing = Some(answer.later());
-                return Ok(Progress::Pending);
-            }
-            _ => return Err(Error::Usage(rows::USAGE.to_owned())),
-        }
-        Ok(Progress::Done)
     }
 }
 

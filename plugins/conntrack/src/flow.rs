@@ -1,7 +1,7 @@
 //! One connection, as the kernel tracks it and as the peer learns of it.
 
 use std::fmt;
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use siphasher::sip::SipHasher13;
@@ -270,6 +270,12 @@ impl Flow {
 
 /// Hash key of both nodes.
 pub type Key = [u64; 2];
+
+/// Prevents outsiders from causing flows with colliding hashes.
+pub fn random_key() -> Key {
+    let random = || RandomState::new().build_hasher().finish();
+    [random(), random()]
+}
 
 pub fn hash(original: &Tuple, zone: Zone, key: Key) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(key[0], key[1]);

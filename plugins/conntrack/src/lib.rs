@@ -16,7 +16,6 @@ mod kernel;
 mod rows;
 pub mod wire;
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::RawFd;
 
 use spared_sdk::config::Config;
@@ -68,7 +67,7 @@ impl Io for Conntrack {
         warn_of_small_buffer(kernel.event_buffer(), settings.event_buffer);
         host.watch_fd(kernel.notifications(), Interest::READ)?;
         host.watch_fd(kernel.address_changes(), Interest::READ)?;
-        let mut engine = Engine::new(random_key());
+        let mut engine = Engine::new(flow::random_key());
         engine.configure(host.now(), settings.clone());
         if let Some(why) = deaf {
             log::warn!("{why}");
@@ -159,12 +158,7 @@ impl Io for Conntrack {
         engine.handle_dynamic_addresses(&event.name, addresses.collect());
     }
 
-    const VERBS: &'static [spared_sdk::Verb] = &[
-        spared_sdk::Verb::ROWS,
-        spared_sdk::Verb::STATUS,
-        spared_sdk::Verb::asks(c"diff", c"", c"compares the flows of both nodes"),
-        spared_sdk::Verb::changes(c"resync", c"", c"sends the peer every flow again"),
-    ];
+    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
 
     fn query(
         &mut self,
@@ -183,12 +177,6 @@ impl Io for Conntrack {
     fn poll(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
         self.go_on(engine, now_ns)
     }
-}
-
-/// Prevents outsiders from causing flows with colliding hashes.
-fn random_key() -> flow::Key {
-    let random = || RandomState::new().build_hasher().finish();
-    [random(), random()]
 }
 
 spared_sdk::export!(Runner<Conntrack> {

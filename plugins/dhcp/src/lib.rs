@@ -12,6 +12,7 @@ pub mod discover;
 pub mod engine;
 pub mod lease;
 mod memory;
+mod rows;
 pub mod server;
 pub mod store;
 pub mod wire;
@@ -24,7 +25,7 @@ use spared_sdk::{
 };
 
 use config::Settings;
-use engine::{Action, Difference, Engine, ms};
+use engine::{Action, Engine, ms};
 use memory::Memory;
 use server::Server;
 
@@ -113,7 +114,7 @@ impl Io for Servers {
                 }
             }
             Action::Done { ticket } => self.host.done(ticket.into(), Ok(())),
-            Action::Answer(found) => self.answer(&found),
+            Action::Answer(found) => self.end_answers(&found),
             Action::Lineage { server, life } => self.memory.remember(server, life),
             Action::Warn(text) => log::warn!("{text}"),
             Action::Event(text) => self.host.event(&text),
@@ -144,17 +145,7 @@ impl Io for Servers {
         Ok(Progress::Pending)
     }
 
-    const VERBS: &'static [spared_sdk::Verb] = &[
-        spared_sdk::Verb::ROWS,
-        spared_sdk::Verb::STATUS,
-        spared_sdk::Verb::asks(c"check", c"", c"names servers that cannot be followed"),
-        spared_sdk::Verb::asks(c"diff", c"", c"compares the leases of both nodes"),
-        spared_sdk::Verb::asks(
-            c"conflicts",
-            c"",
-            c"lists leases of which both nodes had one",
-        ),
-    ];
+    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
 
     fn query(
         &mut self,
@@ -163,43 +154,7 @@ impl Io for Servers {
         argv: &[&str],
         answer: &mut Answer,
     ) -> Result<Progress, Error> {
-        let now_ms = ms(now_ns);
-        match argv {
-            [] => answer.rows(engine.rows(now_ms))?,
-            ["status"] => answer.rows(engine.summary(now_ms))?,
-            ["check"] => {
-                let faults = engine.faults();
-                if !faults.is_empty() {
-                    answer.attention();
-                }
-                answer.rows(faults)?;
-            }
-            ["conflicts"] => answer.rows(engine.conflicts(now_ms))?,
-            ["diff"] => {
-                self.answers.push(answer.later());
-                engine.handle_diff(now_ms);
-                return Ok(Progress::Pending);
-            }
-            _ => {
-                return Err(Error::Usage(
-                    "usage: dhcp [check | diff | conflicts]".to_owned(),
-                ));
-            }
-        }
-        Ok(Progress::Done)
-    }
-}
-
-impl Servers {
-    fn answer(&mut self, found: &Result<Difference, String>) {
-        for mut answer in self.answers.drain(..) {
-            if found.as_ref().is_ok_and(|found| found.is_any) {
-                answer.attention();
-            }
-            let rows = found.clone().map(|found| found.rows).map_err(Error::Peer);
-            let put = rows.and_then(|rows| answer.rows(rows));
-            answer.done(put);
-        }
+        self.answer(engine, now_ns, argv, answer)
     }
 }
 

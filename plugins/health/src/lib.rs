@@ -7,6 +7,7 @@
 pub mod config;
 pub mod engine;
 pub mod probe;
+mod rows;
 mod runs;
 mod sockets;
 pub mod wire;
@@ -27,8 +28,6 @@ use engine::{Action, Engine, Link};
 use runs::{Ended, Runs};
 use sockets::AllSockets;
 use wire::icmp::Heard;
-
-const USAGE: &str = "usage: health [status] | probe NAME";
 
 /// The I/O of checks: system and host.
 pub struct Health {
@@ -124,11 +123,7 @@ impl Io for Health {
         engine.handle_interface(now_ns, &event.name, link);
     }
 
-    const VERBS: &'static [spared_sdk::Verb] = &[
-        spared_sdk::Verb::ROWS,
-        spared_sdk::Verb::STATUS,
-        spared_sdk::Verb::changes(c"probe", c"NAME", c"runs a check now"),
-    ];
+    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
 
     fn query(
         &mut self,
@@ -137,20 +132,7 @@ impl Io for Health {
         argv: &[&str],
         answer: &mut Answer,
     ) -> Result<Progress, Error> {
-        match argv {
-            [] | ["status"] => {
-                // hundreds of checks: what fits is better than nothing
-                if let Err(error) = answer.rows(engine.rows(now_ns)) {
-                    log::debug!("{error}");
-                }
-            }
-            ["probe", name] => {
-                engine.probe(now_ns, name).map_err(Error::Usage)?;
-                answer.text(name, "runs now; `sparectl health` shows the result")?;
-            }
-            _ => return Err(Error::Usage(USAGE.to_owned())),
-        }
-        Ok(Progress::Done)
+        self.answer(engine, now_ns, argv, answer)
     }
 
     fn perform(&mut self, engine: &mut Engine, now_ns: u64, action: Action) -> Result<(), Error> {

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod error;
 pub mod kernel;
 mod node;
+mod rows;
 pub mod sa;
 mod store;
 pub mod vici;
@@ -89,31 +90,10 @@ impl Io for Ipsec {
     }
 
     fn perform(&mut self, engine: &mut Engine, now_ns: u64, action: Action) -> Result<(), Error> {
-        let Some(node) = &mut self.node else {
-            return Ok(());
-        };
-        match action {
-            Action::Read => {
-                return node.kernel.read().map_err(|error| {
-                    engine.handle_read(now_ns / MS, false);
-                    Error::kernel("read its tunnels")(error)
-                });
-            }
-            Action::Apply(changes) => {
-                let refused = node.kernel.apply(&changes);
-                engine.handle_applied(now_ns / MS, changes, &refused);
-            }
-            Action::Warn(text) => log::warn!("{text}"),
-            Action::Event(text) => self.host.event(&text),
-            Action::Adopt(names, known) => node.daemon.adopt(names, known),
-            Action::Forget => node.daemon.forget(),
-            Action::Greet => node.daemon.greet(),
-            Action::Silence(ends) => node.silence(self.host, ends),
-            Action::Routes(routes) => node.route(&routes),
-            Action::Stop(ids) => engine.handle_stopped_sas(now_ns / MS, &node.kernel.stop(&ids)),
-            Action::Hold(holds) => node.hold(holds),
+        match &mut self.node {
+            Some(node) => node.perform(self.host, engine, now_ns / MS, action),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn poll(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
@@ -129,7 +109,7 @@ impl Io for Ipsec {
             if let ViciEvent::Listed(listed) = said {
                 let was_asked = listed.is_some();
                 engine.handle_listed(listed);
-                self.answer(engine, was_asked);
+                self.end_answers(engine, was_asked);
             } else if let Some(text) = engine.handle_vici(now_ms, said) {
                 log::info!("{text}");
             }
@@ -177,15 +157,7 @@ impl Io for Ipsec {
         spared_sdk::Engine::start_settle(engine, now_ns, deadline_ns);
     }
 
-    const VERBS: &'static [spared_sdk::Verb] = &[
-        spared_sdk::Verb::ROWS,
-        spared_sdk::Verb::STATUS,
-        spared_sdk::Verb::asks(
-            c"check",
-            c"",
-            c"lists settings of the IKE daemon that break a failover",
-        ),
-    ];
+    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
 
     fn query(
         &mut self,
@@ -194,21 +166,7 @@ impl Io for Ipsec {
         argv: &[&str],
         answer: &mut Answer,
     ) -> Result<Progress, Error> {
-        match argv {
-            _ if self.node.is_none() => return Ok(Progress::Done),
-            [] => {}
-            ["status"] => answer.text("summary", &engine.summary())?,
-            ["check"] => {
-                self.answers.push(answer.later());
-                if !self.node.as_ref().is_some_and(|it| it.daemon.list()) {
-                    self.answer(engine, false);
-                }
-                return Ok(Progress::Pending);
-            }
-            _ => return Err(Error::Usage("usage: ipsec [status | check]".to_owned())),
-        }
-        answer.rows(engine.rows(now_ns / MS))?;
-        Ok(Progress::Done)
+        self.answer(engine, now_ns, argv, answer)
     }
 }
 
@@ -219,18 +177,6 @@ impl Ipsec {
         if let Some([ours, others]) = node.and_then(|it| it.addresses.read()) {
             engine.handle_own_addresses(others);
             engine.handle_endpoints(now_ns / MS, ours);
-        }
-    }
-
-    /// Of the check, with what charon told just now or before.
-    fn answer(&mut self, engine: &Engine, was_asked: bool) {
-        for mut answer in self.answers.drain(..) {
-            let (rows, is_wrong) = engine.check_rows(was_asked);
-            if is_wrong {
-                answer.attention();
-            }
-            let put = answer.rows(rows);
-            answer.done(put);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use spared_sdk::{Error, Host, Interest};
 
 use crate::config::Settings;
-use crate::engine::{Engine, Lacks, TunnelRoute};
+use crate::engine::{Action, Engine, Lacks, TunnelRoute};
 use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence};
 use crate::vici::Daemon;
 
@@ -58,6 +58,41 @@ impl Node {
             route_fault: None,
             hold: Hold::default(),
         }))
+    }
+
+    /// Performs an action of the engine.
+    ///
+    /// # Errors
+    /// The kernel does not list its tunnels.
+    pub fn perform(
+        &mut self,
+        host: Host,
+        engine: &mut Engine,
+        now_ms: u64,
+        action: Action,
+    ) -> Result<(), Error> {
+        match action {
+            Action::Read => {
+                return self.kernel.read().map_err(|error| {
+                    engine.handle_read(now_ms, false);
+                    Error::kernel("read its tunnels")(error)
+                });
+            }
+            Action::Apply(changes) => {
+                let refused = self.kernel.apply(&changes);
+                engine.handle_applied(now_ms, changes, &refused);
+            }
+            Action::Warn(text) => log::warn!("{text}"),
+            Action::Event(text) => host.event(&text),
+            Action::Adopt(names, known) => self.daemon.adopt(names, known),
+            Action::Forget => self.daemon.forget(),
+            Action::Greet => self.daemon.greet(),
+            Action::Silence(ends) => self.silence(host, ends),
+            Action::Routes(routes) => self.route(&routes),
+            Action::Stop(ids) => engine.handle_stopped_sas(now_ms, &self.kernel.stop(&ids)),
+            Action::Hold(holds) => self.hold(holds),
+        }
+        Ok(())
     }
 
     /// Changes that the kernel tells of.

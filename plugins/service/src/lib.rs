@@ -10,6 +10,7 @@ pub mod error;
 pub mod job;
 pub mod manager;
 mod memory;
+mod rows;
 pub mod run;
 
 use std::os::fd::RawFd;
@@ -27,8 +28,6 @@ use memory::Memory;
 use run::{Ended, Runs};
 
 const CAP_NET_ADMIN: u32 = 12;
-const USAGE: &str = "usage: service [status | check] | retry [NAME]";
-
 /// The I/O of services: system and host.
 pub struct Service {
     host: Host,
@@ -121,12 +120,7 @@ impl Io for Service {
         Ok(Progress::Pending)
     }
 
-    const VERBS: &'static [spared_sdk::Verb] = &[
-        spared_sdk::Verb::ROWS,
-        spared_sdk::Verb::STATUS,
-        spared_sdk::Verb::asks(c"check", c"", c"names services that do not exist"),
-        spared_sdk::Verb::changes(c"retry", c"[NAME]", c"retries what has failed"),
-    ];
+    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
 
     fn query(
         &mut self,
@@ -135,32 +129,7 @@ impl Io for Service {
         argv: &[&str],
         answer: &mut Answer,
     ) -> Result<Progress, Error> {
-        match argv {
-            ["status"] => answer.text("summary", &engine.summary())?,
-            [] => {
-                // hundreds of services: what fits is better than nothing
-                if let Err(error) = answer.rows(engine.rows(now_ns)) {
-                    log::debug!("{error}");
-                }
-                if engine.wants_attention() {
-                    answer.attention();
-                }
-            }
-            ["check"] => {
-                let missing = engine.missing();
-                if !missing.is_empty() {
-                    answer.attention();
-                }
-                answer.rows(missing)?;
-            }
-            ["retry", names @ ..] if names.len() < 2 => {
-                let retried = engine.retry(now_ns, names.first().copied());
-                let count = retried.map_err(Error::Usage)?;
-                answer.number("tried_again", u64::try_from(count).unwrap_or(u64::MAX))?;
-            }
-            _ => return Err(Error::Usage(USAGE.to_owned())),
-        }
-        Ok(Progress::Done)
+        self.answer(engine, now_ns, argv, answer)
     }
 
     fn perform(&mut self, engine: &mut Engine, now_ns: u64, action: Action) -> Result<(), Error> {

@@ -18,6 +18,7 @@ mod interfaces;
 mod limit;
 mod links;
 mod networks;
+mod rows;
 mod second_machine;
 mod session;
 mod settings;
@@ -34,13 +35,12 @@ use spared_sdk::{
 };
 
 use config::Settings;
-use engine::{Engine, Table};
+use engine::Engine;
 use links::Links;
 use second_machine::SecondMachine;
 use sockets::{FRAME_MAX, Sockets};
 
 const TIMER: u32 = 1;
-const USAGE: &str = "usage: vrrp status | virtual-routers | counters | totals | retry";
 
 /// The plugin's one instance.
 pub struct Vrrp {
@@ -170,47 +170,10 @@ impl Groups for Vrrp {
 }
 
 impl Query for Vrrp {
-    const VERBS: &'static [spared_sdk::Verb] = &[
-        spared_sdk::Verb::STATUS,
-        spared_sdk::Verb::asks(
-            c"virtual-routers",
-            c"",
-            c"lists the virtual routers and their state",
-        ),
-        spared_sdk::Verb::asks(
-            c"counters",
-            c"",
-            c"lists what was sent, heard and discarded",
-        ),
-        spared_sdk::Verb::asks(c"totals", c"", c"sums the counters of all groups"),
-        spared_sdk::Verb::changes(c"retry", c"", c"tries at once to send refused adverts"),
-    ];
+    const VERBS: &'static [spared_sdk::Verb] = rows::VERBS;
 
     fn query(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
-        if argv == ["retry"] {
-            let mut tried = 0;
-            self.tell(|engine, now_ns| tried = engine.retry(now_ns));
-            answer.number("tried_again", tried)?;
-            return Ok(Progress::Done);
-        }
-        let (Some(engine), Some(links)) = (&self.engine, &self.links) else {
-            return Ok(Progress::Done);
-        };
-        let now_ns = self.host.now();
-        if argv == ["totals"] {
-            let rows = engine.totals(now_ns).into_iter();
-            answer.rows(rows.chain(links.totals(now_ns)))?;
-            return Ok(Progress::Done);
-        }
-        let Some(table) = Table::named(argv) else {
-            return Err(Error::Usage(USAGE.to_owned()));
-        };
-        // hundreds of routers fill an answer: what fits is better than nothing, and links are few
-        let rows = links.rows(now_ns, table).into_iter();
-        if let Err(error) = answer.rows(rows.chain(engine.rows(now_ns, table))) {
-            log::debug!("{error}");
-        }
-        Ok(Progress::Done)
+        self.answer(argv, answer)
     }
 }
 

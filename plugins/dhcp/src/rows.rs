@@ -1,0 +1,66 @@
+//! Verbs and rows of `sparectl dhcp`.
+
+use spared_sdk::{Answer, Error, Progress, Verb};
+
+use crate::Servers;
+use crate::engine::{Difference, Engine, ms};
+
+pub const VERBS: &[Verb] = &[
+    Verb::ROWS,
+    Verb::STATUS,
+    Verb::asks(c"check", c"", c"names servers that cannot be followed"),
+    Verb::asks(c"diff", c"", c"compares the leases of both nodes"),
+    Verb::asks(
+        c"conflicts",
+        c"",
+        c"lists leases of which both nodes had one",
+    ),
+];
+
+impl Servers {
+    /// Answers a verb.
+    pub(super) fn answer(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        argv: &[&str],
+        answer: &mut Answer,
+    ) -> Result<Progress, Error> {
+        let now_ms = ms(now_ns);
+        match argv {
+            [] => answer.rows(engine.rows(now_ms))?,
+            ["status"] => answer.rows(engine.summary(now_ms))?,
+            ["check"] => {
+                let faults = engine.faults();
+                if !faults.is_empty() {
+                    answer.attention();
+                }
+                answer.rows(faults)?;
+            }
+            ["conflicts"] => answer.rows(engine.conflicts(now_ms))?,
+            ["diff"] => {
+                self.answers.push(answer.later());
+                engine.handle_diff(now_ms);
+                return Ok(Progress::Pending);
+            }
+            _ => {
+                return Err(Error::Usage(
+                    "usage: dhcp [check | diff | conflicts]".to_owned(),
+                ));
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Ends the answers that wait for a comparison.
+    pub(super) fn end_answers(&mut self, found: &Result<Difference, String>) {
+        for mut answer in self.answers.drain(..) {
+            if found.as_ref().is_ok_and(|found| found.is_any) {
+                answer.attention();
+            }
+            let rows = found.clone().map(|found| found.rows).map_err(Error::Peer);
+            let put = rows.and_then(|rows| answer.rows(rows));
+            answer.done(put);
+        }
+    }
+}

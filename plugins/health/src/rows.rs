@@ -1,0 +1,35 @@
+//! Verbs and rows of `sparectl health`.
+
+use spared_sdk::{Answer, Error, Progress, Verb};
+
+use crate::Health;
+use crate::engine::Engine;
+
+pub const VERBS: &[Verb] = &[
+    Verb::ROWS,
+    Verb::STATUS,
+    Verb::changes(c"probe", c"NAME", c"runs a check now"),
+];
+
+const USAGE: &str = "usage: health [status] | probe NAME";
+
+impl Health {
+    /// Answers a verb.
+    pub(super) fn answer(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        argv: &[&str],
+        answer: &mut Answer,
+    ) -> Result<Progress, Error> {
+        match argv {
+            [] | ["status"] => answer.rows_that_fit(engine.rows(now_ns)),
+            ["probe", name] => {
+                engine.probe(now_ns, name).map_err(Error::Usage)?;
+                answer.text(name, "runs now; `sparectl health` shows the result")?;
+            }
+            _ => return Err(Error::Usage(USAGE.to_owned())),
+        }
+        Ok(Progress::Done)
+    }
+}

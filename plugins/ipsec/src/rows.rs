@@ -1,0 +1,55 @@
+//! Verbs and rows of `sparectl ipsec`.
+
+use spared_sdk::{Answer, Error, Progress, Verb};
+
+use crate::engine::Engine;
+use crate::{Ipsec, MS};
+
+pub const VERBS: &[Verb] = &[
+    Verb::ROWS,
+    Verb::STATUS,
+    Verb::asks(
+        c"check",
+        c"",
+        c"lists settings of the IKE daemon that break a failover",
+    ),
+];
+
+impl Ipsec {
+    /// Answers a verb.
+    pub(super) fn answer(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        argv: &[&str],
+        answer: &mut Answer,
+    ) -> Result<Progress, Error> {
+        match argv {
+            _ if self.node.is_none() => return Ok(Progress::Done),
+            [] => {}
+            ["status"] => answer.text("summary", &engine.summary())?,
+            ["check"] => {
+                self.answers.push(answer.later());
+                if !self.node.as_ref().is_some_and(|it| it.daemon.list()) {
+                    self.end_answers(engine, false);
+                }
+                return Ok(Progress::Pending);
+            }
+            _ => return Err(Error::Usage("usage: ipsec [status | check]".to_owned())),
+        }
+        answer.rows(engine.rows(now_ns / MS))?;
+        Ok(Progress::Done)
+    }
+
+    /// Of the check, with what charon told just now or before.
+    pub(super) fn end_answers(&mut self, engine: &Engine, was_asked: bool) {
+        for mut answer in self.answers.drain(..) {
+            let (rows, is_wrong) = engine.check_rows(was_asked);
+            if is_wrong {
+                answer.attention();
+            }
+            let put = answer.rows(rows);
+            answer.done(put);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Verbs and rows of `sparectl service`.
+
+use spared_sdk::{Answer, Error, Progress, Verb};
+
+use crate::Service;
+use crate::engine::Engine;
+
+pub const VERBS: &[Verb] = &[
+    Verb::ROWS,
+    Verb::STATUS,
+    Verb::asks(c"check", c"", c"names services that do not exist"),
+    Verb::changes(c"retry", c"[NAME]", c"retries what has failed"),
+];
+
+const USAGE: &str = "usage: service [status | check] | retry [NAME]";
+
+impl Service {
+    /// Answers a verb.
+    pub(super) fn answer(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        argv: &[&str],
+        answer: &mut Answer,
+    ) -> Result<Progress, Error> {
+        match argv {
+            ["status"] => answer.text("summary", &engine.summary())?,
+            [] => {
+                answer.rows_that_fit(engine.rows(now_ns));
+                if engine.wants_attention() {
+                    answer.attention();
+                }
+            }
+            ["check"] => {
+                let missing = engine.missing();
+                if !missing.is_empty() {
+                    answer.attention();
+                }
+                answer.rows(missing)?;
+            }
+            ["retry", names @ ..] if names.len() < 2 => {
+                let retried = engine.retry(now_ns, names.first().copied());
+                let count = retried.map_err(Error::Usage)?;
+                answer.number("tried_again", u64::try_from(count).unwrap_or(u64::MAX))?;
+            }
+            _ => return Err(Error::Usage(USAGE.to_owned())),
+        }
+        Ok(Progress::Done)
+    }
+}

@@ -1,0 +1,52 @@
+//! Verbs and rows of `sparectl vrrp`.
+
+use spared_sdk::{Answer, Error, Progress, Verb};
+
+use crate::Vrrp;
+use crate::engine::Table;
+
+pub const VERBS: &[Verb] = &[
+    Verb::STATUS,
+    Verb::asks(
+        c"virtual-routers",
+        c"",
+        c"lists the virtual routers and their state",
+    ),
+    Verb::asks(
+        c"counters",
+        c"",
+        c"lists what was sent, heard and discarded",
+    ),
+    Verb::asks(c"totals", c"", c"sums the counters of all groups"),
+    Verb::changes(c"retry", c"", c"tries at once to send refused adverts"),
+];
+
+const USAGE: &str = "usage: vrrp status | virtual-routers | counters | totals | retry";
+
+impl Vrrp {
+    /// Answers a verb.
+    pub(super) fn answer(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
+        if argv == ["retry"] {
+            let mut tried = 0;
+            self.tell(|engine, now_ns| tried = engine.retry(now_ns));
+            answer.number("tried_again", tried)?;
+            return Ok(Progress::Done);
+        }
+        let (Some(engine), Some(links)) = (&self.engine, &self.links) else {
+            return Ok(Progress::Done);
+        };
+        let now_ns = self.host.now();
+        if argv == ["totals"] {
+            let rows = engine.totals(now_ns).into_iter();
+            answer.rows(rows.chain(links.totals(now_ns)))?;
+            return Ok(Progress::Done);
+        }
+        let Some(table) = Table::named(argv) else {
+            return Err(Error::Usage(USAGE.to_owned()));
+        };
+        // hundreds of routers fill an answer, and links are few
+        let rows = links.rows(now_ns, table).into_iter();
+        answer.rows_that_fit(rows.chain(engine.rows(now_ns, table)));
+        Ok(Progress::Done)
+    }
+}
