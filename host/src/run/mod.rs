@@ -16,7 +16,6 @@ mod serve;
 mod service;
 mod signals;
 mod stop;
-mod switch;
 mod verbs;
 mod view;
 

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use spared_control::{Answer, ErrorCode, Request};
+use spared_pair::CauseKind;
+use spared_process::clock;
 use spared_requests::questions::{Answered, Asker, Asking, Question, STATUS_TIMEOUT, Unanswered};
+use spared_requests::switch::{Plan, Switch};
 use spared_requests::watchers::with_verdict;
 use spared_requests::{Caller, words};
+use spared_worker::message::Cause;
 
 use super::r#loop::Loop;
 use super::view::Look;
@@ -210,6 +214,54 @@ impl Loop {
     fn ask_both(&mut self, now: Instant, question: Question) {
         let there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnHistory);
         self.await_answers(now, question.asks_peer(there));
+    }
+
+    // ---- switch: begins the switchovers that `spared_requests` has planned
+
+    fn switch(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        group: Option<&str>,
+        to: Option<&str>,
+        anyway: bool,
+        by: &str,
+    ) {
+        let moves = match self.view().for_requests().plan_switch(group, to, anyway) {
+            Ok(moves) => moves,
+            Err(answer) => return self.reply(now, asker, &answer),
+        };
+        let mut switch = Switch::default();
+        let now_ns = clock::monotonic_ns();
+        let mut begun = Vec::new();
+        for plan in moves {
+            match plan {
+                Plan::Move(step) => {
+                    let hint = self.view().for_requests().goes_back(&step);
+                    let wish = self.questions.next_number();
+                    begun.push((wish, step.group.clone()));
+                    switch.begin(wish, step, hint);
+                }
+                Plan::Already(line) => switch.add_line(line),
+                Plan::Refused(_) => {}
+            }
+        }
+        self.await_answers(now, Question::new(asker, Asking::Switch(switch)));
+        for (wish, group) in begun {
+            let cause = Cause::new(CauseKind::Asked, format!("{by} switched it"));
+            self.groups.handle_wish(now_ns, wish, &group, cause, anyway);
+        }
+    }
+
+    /// Handles the end of a switchover that a client waits for.
+    pub(super) fn handle_wish_ended(
+        &mut self,
+        now: Instant,
+        wish: u64,
+        result: Result<Vec<String>, String>,
+    ) {
+        let ended = self.questions.handle_switched(wish, result);
+        self.end(now, ended);
     }
 
     // ---- plugins that watch the pair
