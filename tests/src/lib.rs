@@ -18,6 +18,7 @@ pub mod ipsec;
 pub mod lab;
 pub mod linked;
 pub mod machine;
+pub mod many;
 pub mod pair;
 pub mod probe;
 pub mod random;

@@ -54,6 +54,17 @@ impl Groups {
         });
     }
 
+    /// Handles what came of installing groups together, as [`handle_installed`](Self::handle_installed).
+    pub fn handle_all_installed(
+        &mut self,
+        now_ns: u64,
+        installed: Vec<(String, Result<String, String>)>,
+    ) {
+        for (name, result) in installed {
+            self.handle_installed(now_ns, &name, result);
+        }
+    }
+
     /// Handles wishes of one call to announce, as [`handle_announce`](Self::handle_announce).
     pub fn handle_announcements(&mut self, groups_of: Vec<(Ticket, String)>) {
         self.together(|groups| {
@@ -81,7 +92,7 @@ impl Groups {
 
     /// Orders the actions of several groups: first what their call waits for, kind by kind, then the
     /// answers, then the rest as it came.
-    fn together(&mut self, handle: impl FnOnce(&mut Self)) {
+    pub(super) fn together(&mut self, handle: impl FnOnce(&mut Self)) {
         let earlier = self.actions.len();
         handle(self);
         let mut new: Vec<Action> = self.actions.drain(earlier..).collect();
@@ -90,6 +101,7 @@ impl Groups {
     }
 }
 
+// What takes the kernel long comes last, so that no group waits for the addresses of another.
 fn step(action: &Action) -> u8 {
     match action {
         Action::RevokeLease { .. } => 0,
@@ -97,6 +109,9 @@ fn step(action: &Action) -> u8 {
         Action::GrantLease { .. } => 2,
         Action::CheckClaim { .. } => 3,
         Action::Answer { .. } => 4,
+        Action::EndCarry { .. } => 6,
+        Action::Remove { .. } => 7,
+        Action::Install { .. } => 8,
         _ => 5,
     }
 }
@@ -108,6 +123,10 @@ fn group_of(action: &Action) -> Option<&str> {
         | Action::GrantLease { group, .. }
         | Action::CheckClaim { group, .. }
         | Action::Claim { group, .. }
+        | Action::CarryLease { group }
+        | Action::EndCarry { group }
+        | Action::Remove { group }
+        | Action::Install { group }
         | Action::Announce { group } => Some(group),
         _ => None,
     }

@@ -164,7 +164,7 @@ impl Groups {
                     .because("role-failed"),
             );
         }
-        self.deliver_roles(now_ns);
+        self.deliver_role(now_ns, name);
         self.end_leaving(now_ns, name);
     }
 
@@ -196,14 +196,19 @@ impl Groups {
             .collect()
     }
 
-    /// Sends each follower its next role when its turn has come: one in flight per plugin and group, a newer
-    /// one replacing an older one.
+    /// Sends each follower its next role of every group, as [`Self::deliver_role`].
     pub(super) fn deliver_roles(&mut self, now_ns: u64) {
         for name in self.names() {
-            for plugin in self.listeners(&name) {
-                if self.is_turn(&name, &plugin) {
-                    self.send_role(now_ns, &name, &plugin);
-                }
+            self.deliver_role(now_ns, &name);
+        }
+    }
+
+    /// Sends each follower of a group its next role when its turn has come: one in flight per plugin, a newer
+    /// one replacing an older one.
+    pub(super) fn deliver_role(&mut self, now_ns: u64, name: &str) {
+        for plugin in self.listeners(name) {
+            if self.is_turn(name, &plugin) {
+                self.send_role(now_ns, name, &plugin);
             }
         }
     }

@@ -286,7 +286,7 @@ impl Groups {
             self.hold(now_ns, name);
         }
         self.send_directive(name);
-        self.deliver_roles(now_ns);
+        self.deliver_role(now_ns, name);
     }
 
     /// Handles a role that the elector publishes. `now_ns` is the time at which the call was read, not an
@@ -443,7 +443,7 @@ impl Groups {
                 self.ask_to_resign(now_ns, name, text);
             }
         }
-        self.deliver_roles(now_ns);
+        self.deliver_role(now_ns, name);
     }
 
     /// Handles the elector's wish to announce the addresses again.
@@ -467,18 +467,19 @@ impl Groups {
 
     /// Ends all that has waited too long. A follower that is late is no veto.
     pub fn handle_timeout(&mut self, now_ns: u64) {
-        let names: Vec<String> = self.groups.keys().cloned().collect();
-        for name in &names {
-            self.end_settling(now_ns, name);
-            self.end_offer(now_ns, name);
-            self.end_successor(now_ns, name);
-            self.end_carrying(now_ns, name);
-            self.end_leaving(now_ns, name);
-            self.end_bar(now_ns, name);
-        }
-        self.end_late_requests(now_ns);
-        self.end_late_roles(now_ns);
-        self.deliver_roles(now_ns);
+        self.together(|groups| {
+            for name in &groups.names() {
+                groups.end_settling(now_ns, name);
+                groups.end_offer(now_ns, name);
+                groups.end_successor(now_ns, name);
+                groups.end_carrying(now_ns, name);
+                groups.end_leaving(now_ns, name);
+                groups.end_bar(now_ns, name);
+            }
+            groups.end_late_requests(now_ns);
+            groups.end_late_roles(now_ns);
+            groups.deliver_roles(now_ns);
+        });
     }
 
     fn answer(&mut self, ticket: Ticket, status: i32) {

@@ -139,7 +139,7 @@ impl Groups {
         if role == Role::Fault {
             self.drop_succession(name, Some(&cause.clause(role)));
         }
-        self.deliver_roles(now_ns);
+        self.deliver_role(now_ns, name);
         self.end_leaving(now_ns, name);
         if open {
             self.send_directive(name);

@@ -440,7 +440,7 @@ impl Groups {
         self.actions.push_back(Action::EndCarry {
             group: name.to_owned(),
         });
-        self.deliver_roles(now_ns);
+        self.deliver_role(now_ns, name);
         self.end_leaving(now_ns, name);
     }
 

@@ -1,5 +1,7 @@
 //! Installs the claims of a group in the kernel, and removes them.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::time::{Duration, Instant};
 
 use spared_netlink::constants::ADDRESS_PROTOCOL;
@@ -20,19 +22,46 @@ pub struct Installed {
 }
 
 impl Kernel {
-    /// Installs addresses and routes of a group in one batch each, announces the addresses at once,
-    /// and schedules the repetitions. Prepared addresses are there already.
+    /// Installs addresses and routes of a group, as [`Kernel::install_all`].
     pub fn install(&mut self, group: &str) -> Result<Installed, KernelError> {
+        let mut results = self.install_all(&[group]);
+        results.pop().unwrap_or_else(|| Ok(Installed::default()))
+    }
+
+    /// Installs the addresses of these groups in one batch, announces them at once, and schedules the
+    /// repetitions; then the routes of each group. Prepared addresses are there already.
+    pub fn install_all(&mut self, groups: &[&str]) -> Vec<Result<Installed, KernelError>> {
         let begun = Instant::now();
-        let claims = &self.known(group)?.claims;
+        let mut results: Vec<_> = groups
+            .iter()
+            .map(|group| self.begin_install(group, begun))
+            .collect();
+        if self.fence.is_none() {
+            self.raise_devices();
+        }
+        let wanted = groups.iter().map(|group| (*group, self.wanted_of(group)));
+        let added = self.add_addresses_of(wanted.collect());
+        self.announce_due(begun);
+        for ((group, result), (_, refused)) in groups.iter().zip(&mut results).zip(added) {
+            if let Ok(installed) = result {
+                installed.failures.extend(refused);
+                installed.failures.extend(self.sync_routes(group));
+                installed.took = begun.elapsed();
+            }
+        }
+        results
+    }
+
+    fn begin_install(&mut self, group: &str, now: Instant) -> Result<Installed, KernelError> {
+        let state = self.known(group)?;
+        let claims = &state.claims;
         let addresses = claims
             .addresses
             .iter()
             .map(|claim| format!("{}/{} on {}", claim.address, claim.prefix, claim.interface))
             .collect();
         let refresh_s = claims.refresh_s;
-        let prepared = self.known(group)?.prepared;
-        let mut failures = match prepared {
+        let failures = match state.prepared {
             true => Vec::new(),
             false => self.prepare_devices(group),
         };
@@ -40,35 +69,48 @@ impl Kernel {
             (group.installed, group.prepared) = (true, false);
             group.carried = false;
             group.forget_deletions();
-            group.schedule.installed(begun, refresh_s);
+            group.schedule.installed(now, refresh_s);
         }
-        if self.fence.is_none() {
-            self.raise_devices();
-        }
-        failures.extend(self.add_missing_addresses(group).1);
-        self.announce_due(begun);
-        failures.extend(self.sync_routes(group));
         Ok(Installed {
             addresses,
             failures,
-            took: begun.elapsed(),
+            ..Installed::default()
         })
     }
 
-    /// Removes routes and addresses, in reverse order.
+    /// Removes routes and addresses of a group, in reverse order.
     pub fn remove(&mut self, group: &str) -> Vec<KernelError> {
-        let Some(state) = self.groups.get_mut(group).filter(|state| state.installed) else {
-            return self.unprepare(group);
-        };
-        state.installed = false;
-        state.schedule.stop();
-        state.forget_deletions();
-        let installed_routes = std::mem::take(&mut state.routes);
-        let desired = state.placed(&self.interfaces);
-        let mut failures = routes::delete(&mut self.requests, &installed_routes);
-        failures.extend(self.delete_addresses(group, &desired));
-        self.close_devices(group);
+        self.remove_all(&[group])
+    }
+
+    /// The same for several groups: all addresses in one batch.
+    pub fn remove_all(&mut self, groups: &[&str]) -> Vec<KernelError> {
+        let mut failures = Vec::new();
+        let mut gone = Vec::new();
+        for group in groups {
+            let state = self.groups.get_mut(*group);
+            let Some(state) = state.filter(|state| state.installed) else {
+                failures.extend(self.unprepare(group));
+                continue;
+            };
+            state.installed = false;
+            state.schedule.stop();
+            state.forget_deletions();
+            let routes = std::mem::take(&mut state.routes);
+            gone.push((*group, state.placed(&self.interfaces)));
+            failures.extend(routes::delete(&mut self.requests, &routes));
+        }
+        failures.extend(self.delete_addresses_of(&gone));
+        for (group, _) in gone {
+            self.close_devices(group);
+        }
         failures
+    }
+
+    // Addresses of a group that should be set now.
+    fn wanted_of(&self, group: &str) -> Vec<Desired> {
+        let state = self.groups.get(group).filter(|state| state.installed);
+        state.map_or_else(Vec::new, |state| state.desired(&self.interfaces))
     }
 
     /// Adds missing addresses; returns those that were added, and the refusals.
@@ -76,10 +118,7 @@ impl Kernel {
         &mut self,
         group: &str,
     ) -> (Vec<Desired>, Vec<KernelError>) {
-        let Some(state) = self.groups.get(group).filter(|state| state.installed) else {
-            return Default::default();
-        };
-        let wanted = state.desired(&self.interfaces);
+        let wanted = self.wanted_of(group);
         self.add_addresses(group, wanted)
     }
 
@@ -88,38 +127,58 @@ impl Kernel {
         group: &str,
         wanted: Vec<Desired>,
     ) -> (Vec<Desired>, Vec<KernelError>) {
-        let mut missing = wanted;
-        missing.retain(|wanted| !self.interfaces.has_address(wanted.index, wanted.address));
+        let mut added = self.add_addresses_of(vec![(group, wanted)]);
+        added.pop().unwrap_or_default()
+    }
+
+    // The same for several groups, in one batch.
+    fn add_addresses_of(
+        &mut self,
+        mut groups: Vec<(&str, Vec<Desired>)>,
+    ) -> Vec<(Vec<Desired>, Vec<KernelError>)> {
+        for (_, wanted) in &mut groups {
+            wanted.retain(|it| !self.interfaces.has_address(it.index, it.address));
+        }
+        let missing = groups.iter().flat_map(|(_, wanted)| wanted);
         let encoded: Result<Vec<Message>, _> = missing
-            .iter()
             .map(|w| Message::add_address(w.index, w.address, w.prefix, w.prefix_route))
             .collect();
-        let verdicts = match encoded.and_then(|requests| self.requests.run(&requests)) {
-            Ok(verdicts) => verdicts,
-            Err(error) => {
-                return (
-                    Vec::new(),
-                    vec![KernelError::new(group, "add its addresses", error)],
-                );
-            }
-        };
-        let (mut added, mut failures) = (Vec::new(), Vec::new());
-        for (wanted, verdict) in missing.into_iter().zip(verdicts) {
-            match verdict {
-                Ok(()) => {
-                    self.note(&wanted);
-                    added.push(wanted);
+        let verdicts = encoded.and_then(|requests| self.requests.run(&requests));
+        let mut verdicts = verdicts.map(Vec::into_iter);
+        let mut results = Vec::new();
+        for (group, wanted) in groups {
+            let (mut added, mut failures) = (Vec::new(), Vec::new());
+            let verdicts = match &mut verdicts {
+                Ok(verdicts) => verdicts,
+                Err(error) if !wanted.is_empty() => {
+                    let error = again(error);
+                    failures.push(KernelError::new(group, "add its addresses", error));
+                    results.push((added, failures));
+                    continue;
                 }
-                // The event of an earlier deletion was late, or it is an address of the node
-                // itself.
-                Err(error) if error.raw_os_error() == Some(libc::EEXIST) => self.note(&wanted),
-                Err(error) => failures.push(self.address_error(group, &wanted, "add", error)),
+                Err(_) => {
+                    results.push((added, failures));
+                    continue;
+                }
+            };
+            for (wanted, verdict) in wanted.into_iter().zip(verdicts) {
+                match verdict {
+                    Ok(()) => {
+                        self.note(&wanted);
+                        added.push(wanted);
+                    }
+                    // The event of an earlier deletion was late, or it is an address of the node
+                    // itself.
+                    Err(error) if error.raw_os_error() == Some(libc::EEXIST) => self.note(&wanted),
+                    Err(error) => failures.push(self.address_error(group, &wanted, "add", error)),
+                }
             }
+            if !failures.is_empty() {
+                self.retry_at = Some(Instant::now() + RETRY);
+            }
+            results.push((added, failures));
         }
-        if !failures.is_empty() {
-            self.retry_at = Some(Instant::now() + RETRY);
-        }
-        (added, failures)
+        results
     }
 
     fn note(&mut self, wanted: &Desired) {
@@ -133,24 +192,33 @@ impl Kernel {
     }
 
     pub(super) fn delete_addresses(&mut self, group: &str, list: &[Desired]) -> Vec<KernelError> {
-        let list: Vec<&Desired> = list
-            .iter()
-            .rev()
-            .filter(|wanted| {
+        self.delete_addresses_of(&[(group, list.to_vec())])
+    }
+
+    // The same for several groups, in one batch.
+    fn delete_addresses_of(&mut self, groups: &[(&str, Vec<Desired>)]) -> Vec<KernelError> {
+        let all = groups.iter().rev();
+        let all = all.flat_map(|(group, list)| list.iter().rev().map(move |gone| (*group, gone)));
+        let list: Vec<(&str, &Desired)> = all
+            .filter(|(_, wanted)| {
                 let mut there = self.interfaces.addresses(wanted.index);
                 there.any(|known| known.address == wanted.address && known.is_ours())
             })
             .collect();
         let encoded: Result<Vec<Message>, _> = list
             .iter()
-            .map(|w| Message::delete_address(w.index, w.address, w.prefix))
+            .map(|(_, w)| Message::delete_address(w.index, w.address, w.prefix))
             .collect();
         let verdicts = match encoded.and_then(|requests| self.requests.run(&requests)) {
             Ok(verdicts) => verdicts,
-            Err(error) => return vec![KernelError::new(group, "delete its addresses", error)],
+            Err(error) => {
+                let groups: BTreeSet<&str> = list.iter().map(|(group, _)| *group).collect();
+                let failure = |group| KernelError::new(group, "delete its addresses", again(&error));
+                return groups.into_iter().map(failure).collect();
+            }
         };
         let mut failures = Vec::new();
-        for (gone, verdict) in list.into_iter().zip(verdicts) {
+        for ((group, gone), verdict) in list.into_iter().zip(verdicts) {
             self.interfaces
                 .forget_address(gone.index, gone.address, gone.prefix);
             match verdict {
@@ -286,5 +354,13 @@ impl Kernel {
                 }
             }
         }
+    }
+}
+
+// One error of a batch, for each of its groups.
+fn again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::other(error.to_string()),
     }
 }

@@ -191,15 +191,20 @@ impl Kernel {
 
     /// Withdraws a group.
     pub fn release(&mut self, name: &str) {
-        let failures = self.remove(name);
+        self.release_all(&[name]);
+    }
+
+    /// Withdraws these groups, with one change of devices and fence.
+    pub fn release_all(&mut self, names: &[&str]) {
+        let failures = self.remove_all(names);
         self.warn(failures);
-        if let Err(error) = self.revoke_lease(name) {
+        if let Err(error) = self.revoke_leases(names) {
             self.warn(vec![error]);
         }
-        self.groups.remove(name);
-        let result = self.sync_devices().and_then(|()| self.sync_fence());
+        for name in names {
+            self.groups.remove(*name);
+        }
+        let result = self.sync_claims();
         self.warn(result.err());
-        self.watch_carrier();
-        self.filter_sockets();
     }
 }

@@ -404,9 +404,7 @@ impl Kernel {
     /// Removes everything that spared installed, in reverse order.
     pub fn close(mut self) {
         let names: Vec<String> = self.groups.keys().cloned().collect();
-        for name in names {
-            self.release(&name);
-        }
+        self.release_all(&names.iter().map(String::as_str).collect::<Vec<_>>());
         self.set_links(Vec::new(), 0);
         if let Some(Err(error)) = self.fence.as_mut().map(Fence::remove) {
             log::warn!("{error}");

@@ -7,7 +7,7 @@
 
 use spared_fence::LeaseKey;
 
-use super::group::Desired;
+use super::group::{Desired, Group};
 use super::{Kernel, KernelError, routes};
 
 impl Kernel {
@@ -64,23 +64,28 @@ impl Kernel {
         waiting
     }
 
-    /// Revokes the leases of a group, and carries its packets for a while. Without a fence its
-    /// addresses are removed at once, and packets that still come are forwarded as by any router.
+    /// Revokes the leases of a group, as [`Kernel::carry_leases`].
     pub fn carry_lease(&mut self, name: &str) -> Result<(), KernelError> {
-        let group = self.known(name)?;
-        let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
-        let Some(group) = self.groups.get_mut(name) else {
-            return Ok(());
-        };
-        group.open = false;
-        group.carried = true;
-        group.without_carrier.clear();
-        group.schedule.stop();
+        self.known(name)?;
+        self.carry_leases(&[name])
+    }
+
+    /// Revokes the leases of these groups, and carries their packets for a while, in one transaction.
+    /// Without a fence their addresses are removed at once, and packets that still come are forwarded as by
+    /// any router.
+    pub fn carry_leases(&mut self, names: &[&str]) -> Result<(), KernelError> {
+        let keys = self.keys_of(names, |group| {
+            group.open = false;
+            group.carried = true;
+            group.without_carrier.clear();
+            group.schedule.stop();
+            true
+        });
         if self.fence.is_none() {
-            self.fall_silent(name);
+            names.iter().for_each(|name| self.fall_silent(name));
             return Ok(());
         }
-        if self.plan.is_none() {
+        if self.plan.is_none() || keys.is_empty() {
             return Ok(());
         }
         self.change_leases(|fence| fence.carry_leases(&keys))
@@ -88,14 +93,27 @@ impl Kernel {
 
     /// Ends what [`Kernel::carry_lease`] still passes.
     pub fn end_carry(&mut self, name: &str) -> Result<(), KernelError> {
-        let Some(group) = self.groups.get_mut(name).filter(|group| group.carried) else {
-            return Ok(());
-        };
-        group.carried = false;
-        let Some(group) = self.groups.get(name) else {
-            return Ok(());
-        };
-        let keys: Vec<LeaseKey> = self.lease_keys(group).into_iter().collect();
-        self.change_leases(|fence| fence.end_carry(&keys))
+        self.end_carries(&[name])
+    }
+
+    /// The same for several groups, in one transaction.
+    pub fn end_carries(&mut self, names: &[&str]) -> Result<(), KernelError> {
+        let keys = self.keys_of(names, |group| std::mem::take(&mut group.carried));
+        match keys.is_empty() {
+            true => Ok(()),
+            false => self.change_leases(|fence| fence.end_carry(&keys)),
+        }
+    }
+
+    // Keys of the leases of those groups that the change concerns.
+    fn keys_of(&mut self, names: &[&str], change: impl Fn(&mut Group) -> bool) -> Vec<LeaseKey> {
+        let mut keys = Vec::new();
+        for name in names {
+            if self.groups.get_mut(*name).is_some_and(&change) {
+                let group = self.groups.get(*name);
+                keys.extend(group.into_iter().flat_map(|group| self.lease_keys(group)));
+            }
+        }
+        keys
     }
 }

@@ -25,17 +25,15 @@ impl Loop {
             | Action::Claim { .. }
             | Action::GrantLease { .. }
             | Action::RevokeLease { .. }
+            | Action::CarryLease { .. }
+            | Action::EndCarry { .. }
+            | Action::Install { .. }
+            | Action::Remove { .. }
             | Action::Announce { .. } => {
                 let actions = self.groups.poll_alike(action);
                 self.perform_together(actions);
             }
             Action::Release { group } => self.network.kernel_mut().release(&group),
-            Action::Install { group } => {
-                let result = said(self.network.kernel_mut().install(&group));
-                self.groups
-                    .handle_installed(clock::monotonic_ns(), &group, result);
-            }
-            Action::Remove { group } => self.remove(&group),
             Action::Settle {
                 plugin,
                 group,
@@ -65,8 +63,6 @@ impl Loop {
             Action::Mark { id, channels } => {
                 self.link.mark(now, id, channels.into_iter().collect());
             }
-            Action::CarryLease { group } => self.carry_lease(&group),
-            Action::EndCarry { group } => self.end_carry(&group),
             Action::Prepare { group } => self.prepare(&group),
             Action::Unprepare { group } => self.unprepare(&group),
             Action::Say(word) => {
@@ -91,6 +87,8 @@ impl Loop {
     fn perform_together(&mut self, actions: Vec<Action>) {
         let (mut checks, mut claims, mut grants) = (Vec::new(), Vec::new(), Vec::new());
         let (mut revoked, mut announced) = (Vec::new(), Vec::new());
+        let (mut carried, mut ended) = (Vec::new(), Vec::new());
+        let (mut installed, mut removed) = (Vec::new(), Vec::new());
         for action in actions {
             match action {
                 Action::CheckClaim {
@@ -109,6 +107,10 @@ impl Loop {
                 } => grants.push((ticket, group, publication)),
                 Action::RevokeLease { group } => revoked.push(group),
                 Action::Announce { group } => announced.push(group),
+                Action::CarryLease { group } => carried.push(group),
+                Action::EndCarry { group } => ended.push(group),
+                Action::Install { group } => installed.push(group),
+                Action::Remove { group } => removed.push(group),
                 _ => {}
             }
         }
@@ -150,6 +152,10 @@ impl Loop {
             self.groups.handle_leases(now_ns, granted.collect());
         }
         self.revoke_leases(&revoked);
+        self.carry_leases(&carried);
+        self.end_carries(&ended);
+        self.install(&installed);
+        self.remove(&removed);
         if !announced.is_empty() {
             let groups = announced.iter().map(String::as_str);
             self.network.kernel_mut().announce_all(groups);
@@ -159,20 +165,15 @@ impl Loop {
     /// Revokes leases. Those that cannot be revoked expire by themselves; the addresses are removed
     /// at once instead.
     fn revoke_leases(&mut self, groups: &[String]) {
-        let names: Vec<&str> = groups.iter().map(String::as_str).collect();
-        let Err(error) = self.network.kernel_mut().revoke_leases(&names) else {
+        let Err(error) = self.network.kernel_mut().revoke_leases(&refs(groups)) else {
             return;
         };
-        for group in names {
+        for group in groups {
             let text = format!("the fence cannot block, so the addresses go at once: {error}");
             let notice = Notice::warn(Kind::Fence, text).of_group(group);
             self.notices.record(notice.because("kernel"));
-            self.remove(group);
         }
-    }
-
-    fn revoke_lease(&mut self, group: &str) {
-        self.revoke_leases(&[group.to_owned()]);
+        self.remove(groups);
     }
 
     fn prepare(&mut self, group: &str) {
@@ -188,10 +189,13 @@ impl Loop {
         }
     }
 
-    // If the lease cannot be carried, it is revoked: packets are lost for a moment, but this node no longer
-    // answers for the address.
-    fn carry_lease(&mut self, group: &str) {
-        if let Err(error) = self.network.kernel_mut().carry_lease(group) {
+    // Leases that cannot be carried are revoked: packets are lost for a moment, but this node no longer
+    // answers for the addresses.
+    fn carry_leases(&mut self, groups: &[String]) {
+        let Err(error) = self.network.kernel_mut().carry_leases(&refs(groups)) else {
+            return;
+        };
+        for group in groups {
             let text =
                 format!("packets that arrive here during the switchover are dropped: {error}");
             self.notices.record(
@@ -199,21 +203,36 @@ impl Loop {
                     .of_group(group)
                     .because("kernel"),
             );
-            self.revoke_lease(group);
+        }
+        self.revoke_leases(groups);
+    }
+
+    fn end_carries(&mut self, groups: &[String]) {
+        if let Err(error) = self.network.kernel_mut().end_carries(&refs(groups)) {
+            let groups = groups.join(", ");
+            log::warn!("{groups}: {error}; what is carried ends by itself");
         }
     }
 
-    fn end_carry(&mut self, group: &str) {
-        if let Err(error) = self.network.kernel_mut().end_carry(group) {
-            log::warn!("{group}: {error}; what is carried ends by itself");
+    fn install(&mut self, groups: &[String]) {
+        if groups.is_empty() {
+            return;
         }
+        let results = self.network.kernel_mut().install_all(&refs(groups));
+        let results = groups.iter().cloned().zip(results.into_iter().map(said));
+        self.groups
+            .handle_all_installed(clock::monotonic_ns(), results.collect());
     }
 
-    fn remove(&mut self, group: &str) {
-        for failure in self.network.kernel_mut().remove(group) {
-            log::warn!("{group}: {failure}");
+    fn remove(&mut self, groups: &[String]) {
+        for failure in self.network.kernel_mut().remove_all(&refs(groups)) {
+            log::warn!("{failure}");
         }
     }
+}
+
+fn refs(groups: &[String]) -> Vec<&str> {
+    groups.iter().map(String::as_str).collect()
 }
 
 // A failure only if the kernel refused all addresses; otherwise the others are kept.
