@@ -1,7 +1,8 @@
 //! Contents of the table: from a [`Plan`] to chains, rules and elements.
 //!
 //! Every device has two base chains, which only jump to `ingress` and `egress`. The adverts of each
-//! virtual router have a chain of their own behind `adverts`, which only IP protocol 112 reaches.
+//! virtual router have a chain of their own, to which `adverts` jumps by a map; only IP protocol 112
+//! reaches that.
 //! Every lease has a guard chain, to which the maps of addresses and virtual MACs jump; during a
 //! switchover it continues in the chain `carried`.
 
@@ -103,7 +104,7 @@ pub fn mirror(plan: &Plan) -> Content {
     }
     Content {
         chains,
-        elements: Vec::new(),
+        elements: advert_elements(plan),
     }
 }
 
@@ -130,23 +131,21 @@ fn guard_chains(plan: &Plan) -> Vec<ChainContent> {
         .collect()
 }
 
+// One lookup for each advert, however many virtual routers there are.
 fn adverts(plan: &Plan) -> ChainContent {
-    let rules = plan.routers.iter().map(|router| {
-        let index = Equal {
-            register: 0,
-            value: router.index.to_ne_bytes().to_vec(),
-        };
-        let vrid = Equal {
-            register: 0,
-            value: vec![router.vrid],
-        };
-        let to = c_string(&format!("advert-{}", router_name(router)));
+    let families = [Family::V4, Family::V6];
+    let families = families.into_iter().filter(|family| {
+        let mut routers = plan.routers.iter();
+        routers.any(|router| router.family == *family)
+    });
+    let rules = families.map(|family| {
         rule(
             c"",
             steps([
-                [meta(NFT_META_OIF, 0), vec![index]].concat(),
-                protocol(ether_type(router.family)),
-                [transport(1, 1, 0), vec![vrid, Jump(to)]].concat(),
+                protocol(ether_type(family)),
+                meta(NFT_META_OIF, 0),
+                transport(1, 1, 1),
+                guard(advert_map(family), 0),
             ]),
         )
     });
@@ -214,9 +213,14 @@ fn advert_chains(plan: &Plan, fence: bool) -> Vec<ChainContent> {
         if fence {
             rules.push(rule(c"no lease", vec![Count(COUNT_ADVERTS_REFUSED), Drop]));
         }
-        chain(&format!("advert-{}", router_name(router)), None, rules)
+        chain(&advert_chain_name(router), None, rules)
     };
     plan.routers.iter().map(chain_of).collect()
+}
+
+/// Name of the chain that treats the adverts of a virtual router.
+pub fn advert_chain_name(router: &VirtualRouter) -> String {
+    format!("advert-{}", router_name(router))
 }
 
 fn router_name(router: &VirtualRouter) -> String {

@@ -240,16 +240,14 @@ impl Fence {
         let mut old = Vec::new();
         if fresh {
             const SET_ID: u32 = 100;
-            let (table, kind) = (MIRROR, &sets::LEASE_SET);
+            let table = MIRROR;
             transaction.add(&Table::MIRROR, "add its mirror");
-            transaction.add(
-                &Set {
-                    table,
-                    kind,
-                    id: SET_ID,
-                },
-                "add its mirror's leases",
-            );
+            let kinds = [sets::LEASE_SET].into_iter().chain(sets::ADVERT_MAPS);
+            for (kind, id) in kinds.zip(SET_ID..) {
+                let label = format!("add its mirror's {}", kind.name.to_string_lossy());
+                let kind = &kind;
+                transaction.add(&Set { table, kind, id }, label);
+            }
         } else {
             old = self.chains(MIRROR_NAME)?;
         }

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::net::IpAddr;
 
+use spared_message::worker::Family;
+
 use super::LeaseKey;
-use super::layout::{c_string, guard_chain_name};
+use super::layout::{advert_chain_name, c_string, guard_chain_name};
 use super::object::{Element, SetKind, Type};
 use super::plan::{Guarded, Plan, is_link_local};
 
 pub const LEASE: &CStr = c"lease";
 pub const CARRY: &CStr = c"carry";
+pub const ADVERT4: &CStr = c"advert4";
+pub const ADVERT6: &CStr = c"advert6";
 pub const GUARD4: &CStr = c"guard4";
 pub const GUARD6: &CStr = c"guard6";
 pub const GUARD6_LINK: &CStr = c"guard6-link";
@@ -73,8 +77,16 @@ const fn set(name: &'static CStr, key: &'static [Type]) -> SetKind {
     }
 }
 
+/// Maps from the interface and VRID of an advert to the chain of its virtual router.
+pub const ADVERT_MAPS: [SetKind; 2] = [
+    map(ADVERT4, &[Type::Interface, Type::Mark]),
+    map(ADVERT6, &[Type::Interface, Type::Mark]),
+];
+
 /// All sets of the fence except those of keys.
-pub const STATIC_SETS: [SetKind; 12] = [
+pub const STATIC_SETS: [SetKind; 14] = [
+    ADVERT_MAPS[0],
+    ADVERT_MAPS[1],
     map(GUARD4, &[Type::Ipv4]),
     map(GUARD6, &[Type::Ipv6]),
     map(GUARD6_LINK, &[Type::Interface, Type::Ipv6]),
@@ -98,6 +110,9 @@ pub fn elements(plan: &Plan) -> Vec<(&'static CStr, Vec<Element>)> {
             .collect(),
     );
     for router in &plan.routers {
+        let place = [number(router.index), vec![router.vrid, 0, 0, 0]].concat();
+        let to = c_string(&advert_chain_name(router));
+        sets.put(advert_map(router.family), place, Some(to));
         if let Some((mac, device)) = router.virtual_mac {
             for index in [router.index, device] {
                 let place = [number(index), padded(mac)].concat();
@@ -121,6 +136,20 @@ pub fn elements(plan: &Plan) -> Vec<(&'static CStr, Vec<Element>)> {
         .into_iter()
         .map(|(name, set)| (name, set.into_iter().map(elements).collect()))
         .collect()
+}
+
+/// The elements of the maps of adverts.
+pub fn advert_elements(plan: &Plan) -> Vec<(&'static CStr, Vec<Element>)> {
+    let mut elements = elements(plan);
+    elements.retain(|(set, _)| [ADVERT4, ADVERT6].contains(set));
+    elements
+}
+
+pub fn advert_map(family: Family) -> &'static CStr {
+    match family {
+        Family::V4 => ADVERT4,
+        Family::V6 => ADVERT6,
+    }
 }
 
 fn put_ipv4(sets: &mut Sets, plan: &Plan, guarded: &Guarded, address: &[u8]) {
