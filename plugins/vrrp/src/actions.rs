@@ -33,7 +33,7 @@ impl Vrrp {
         self.alarm.set(times.min());
     }
 
-    fn perform_all(&mut self) {
+    pub(crate) fn perform_all(&mut self) {
         while let Some(action) = self.engine.as_mut().and_then(Engine::poll_action) {
             self.perform(action);
         }

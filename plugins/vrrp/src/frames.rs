@@ -30,13 +30,19 @@ impl Vrrp {
         }
     }
 
+    // With hundreds of groups, most adverts come in bursts and change nothing: the timers, of all groups, are
+    // looked at when a burst has been read.
     fn receive(&mut self, index: usize, kind: Kind) {
         for _ in 0..FRAMES_AT_ONCE {
             if !self.receive_one(index, kind) {
-                return;
+                break;
             }
-            self.act();
+            match kind {
+                Kind::Heartbeats => self.act(),
+                Kind::Link | Kind::Stations => self.perform_all(),
+            }
         }
+        self.act();
     }
 
     fn receive_heartbeats(&mut self, link: usize) {
