@@ -91,8 +91,18 @@ impl Groups {
     }
 
     /// Orders the actions of several groups: first what their call waits for, kind by kind, then the
-    /// answers, then the rest as it came.
-    pub(super) fn together(&mut self, handle: impl FnOnce(&mut Self)) {
+    /// answers, then the rest as it came, then what takes the kernel long.
+    fn together(&mut self, handle: impl FnOnce(&mut Self)) {
+        self.sorted_by(step_of_call, handle);
+    }
+
+    /// Orders the actions of several groups at a timeout: what the kernel can do in one step stands together,
+    /// before the roles that follow it or after those that it follows.
+    pub(super) fn together_in_time(&mut self, handle: impl FnOnce(&mut Self)) {
+        self.sorted_by(step_in_time, handle);
+    }
+
+    fn sorted_by(&mut self, step: fn(&Action) -> u8, handle: impl FnOnce(&mut Self)) {
         let earlier = self.actions.len();
         handle(self);
         let mut new: Vec<Action> = self.actions.drain(earlier..).collect();
@@ -101,17 +111,24 @@ impl Groups {
     }
 }
 
-// What takes the kernel long comes last, so that no group waits for the addresses of another.
-fn step(action: &Action) -> u8 {
+fn step_in_time(action: &Action) -> u8 {
+    match action {
+        Action::EndCarry { .. } => 0,
+        Action::Install { .. } => 1,
+        Action::Remove { .. } => 3,
+        _ => 2,
+    }
+}
+
+fn step_of_call(action: &Action) -> u8 {
     match action {
         Action::RevokeLease { .. } => 0,
         Action::CarryLease { .. } => 1,
         Action::GrantLease { .. } => 2,
         Action::CheckClaim { .. } => 3,
         Action::Answer { .. } => 4,
-        Action::EndCarry { .. } => 6,
-        Action::Remove { .. } => 7,
-        Action::Install { .. } => 8,
+        Action::Remove { .. } => 6,
+        Action::Install { .. } => 7,
         _ => 5,
     }
 }

@@ -61,6 +61,9 @@ impl Groups {
 
     /// Begins or ends maintenance; followers are told their role again.
     pub fn set_maintenance(&mut self, now_ns: u64, maintenance: bool) {
+        if self.condition.maintenance == maintenance {
+            return;
+        }
         self.change(|condition| condition.maintenance = maintenance);
         self.deliver_roles(now_ns);
     }

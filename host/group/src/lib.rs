@@ -467,7 +467,7 @@ impl Groups {
 
     /// Ends all that has waited too long. A follower that is late is no veto.
     pub fn handle_timeout(&mut self, now_ns: u64) {
-        self.together(|groups| {
+        self.together_in_time(|groups| {
             for name in &groups.names() {
                 groups.end_settling(now_ns, name);
                 groups.end_offer(now_ns, name);

@@ -36,6 +36,7 @@ fn steps(fixture: &mut Fixture) -> Vec<(&'static str, usize)> {
             Action::Claim { .. } => "claim",
             Action::Answer { .. } => "answer",
             Action::Install { .. } => "install",
+            Action::Remove { .. } => "remove",
             _ => continue,
         };
         steps.push((kind, alike.len()));
@@ -63,19 +64,41 @@ fn steps(fixture: &mut Fixture) -> Vec<(&'static str, usize)> {
 }
 
 #[test]
-fn leases_are_granted_in_one_step_and_answered_before_addresses_are_installed() {
+fn leases_are_granted_in_one_step_and_answered_before_addresses_are_installed_in_one() {
     let mut fixture = fixture();
     let active = publications(&mut fixture, Role::Active);
     let now_ns = fixture.now_ns;
     fixture.groups.handle_publications(now_ns, active);
-    let first: Vec<_> = steps(&mut fixture).into_iter().take(4).collect();
-    assert_eq!(first[0], ("grant", 3));
-    assert_eq!(first[1..], [("answer", 1); 3]);
+    let answers = [("answer", 1); 3];
+    let all = steps(&mut fixture);
+    assert_eq!(
+        all,
+        [&[("grant", 3)], &answers[..], &[("install", 3)]].concat()
+    );
     let backup = publications(&mut fixture, Role::Backup);
     fixture.groups.handle_publications(now_ns, backup);
-    let first: Vec<_> = steps(&mut fixture).into_iter().take(4).collect();
-    assert_eq!(first[0], ("revoke", 3));
-    assert_eq!(first[1..], [("answer", 1); 3]);
+    let all = steps(&mut fixture);
+    assert_eq!(
+        all,
+        [&[("revoke", 3)], &answers[..], &[("remove", 3)]].concat()
+    );
+}
+
+#[test]
+fn groups_that_have_waited_long_enough_are_installed_in_one_step() {
+    let mut fixture = fixture();
+    let settles = Follower {
+        has_settle: true,
+        has_role: true,
+        ..Follower::default()
+    };
+    fixture.groups.handle_plugin_up(0, "conntrack", settles);
+    let active = publications(&mut fixture, Role::Active);
+    let now_ns = fixture.now_ns;
+    fixture.groups.handle_publications(now_ns, active);
+    assert_eq!(steps(&mut fixture).last(), Some(&("answer", 1)));
+    fixture.groups.handle_timeout(now_ns + 200 * MS);
+    assert_eq!(steps(&mut fixture), [("install", 3)]);
 }
 
 #[test]
