@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::clock::{Stamp, poll};
 use crate::lab::{Site, Wire};
+use crate::linked::Linked;
 use crate::probe::{Seen, Sight, Watch};
 use crate::router::{Plan, VirtualRouter};
 
 const STEP: Duration = Duration::from_millis(5);
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// So many virtual routers on the lan, each with one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +82,10 @@ impl Many {
         let mut served = None;
         poll(limit, STEP, || {
             let seen = watch.since(from);
-            served = self.last(seen.iter().filter(|it| site.is_none_or(|site| it.site == site)));
+            served = self.last(
+                seen.iter()
+                    .filter(|it| site.is_none_or(|site| it.site == site)),
+            );
             served.is_some()
         });
         let last = served.ok_or_else(|| {
@@ -96,6 +101,29 @@ impl Many {
         Ok(last.since(from))
     }
 
+    /// Waits until one node has all groups, and both are ready. Returns that node.
+    pub fn settled(self, pair: &Linked<'_>) -> Result<usize> {
+        let mut active = None;
+        poll(SETTLED, Duration::from_millis(100), || {
+            let statuses = [0, 1].map(|site| pair.status(site).unwrap_or_default());
+            active = (0..2).find(|site| {
+                let groups = |site: usize| statuses[site].groups.iter();
+                let roles = |site: usize| groups(site).map(|it| it.role.as_str());
+                roles(*site).all(|role| role == "active")
+                    && roles(*site).count() > 0
+                    && roles(1 - *site).all(|role| role == "backup")
+            });
+            let is_ready = |site: usize| statuses[site].missing.as_ref().is_some_and(Vec::is_empty);
+            active.is_some() && is_ready(0) && is_ready(1)
+        })
+        .then_some(active)
+        .flatten()
+        .ok_or_else(|| {
+            let said = [0, 1].map(|site| pair.said(site, &["status"]).unwrap_or_default().1);
+            format!("not settled after {SETTLED:?}\n{}\n{}", said[0], said[1]).into()
+        })
+    }
+
     fn last<'s>(self, seen: impl Iterator<Item = &'s Seen>) -> Option<Stamp> {
         let (adverts, announced) = firsts(seen);
         let times = self.vrids().flat_map(|vrid| {
@@ -108,7 +136,8 @@ impl Many {
     /// Time that `ip -batch` needs for as many addresses, and nft for one transaction with their leases.
     /// Leaves nothing behind.
     pub fn floor(self, site: &Site) -> Result<Duration> {
-        const TABLE: &str = "table netdev floor { set lease { type ifname . inet_service; flags timeout; }; }\n";
+        const TABLE: &str =
+            "table netdev floor { set lease { type ifname . inet_service; flags timeout; }; }\n";
         let each = |line: &dyn Fn(u8) -> String| self.vrids().map(line).collect::<String>();
         let add = each(&|vrid| format!("addr add {}/24 dev wan\n", address(vrid)));
         site.ns.nft(TABLE)?;

@@ -213,7 +213,8 @@ impl Kernel {
             Ok(verdicts) => verdicts,
             Err(error) => {
                 let groups: BTreeSet<&str> = list.iter().map(|(group, _)| *group).collect();
-                let failure = |group| KernelError::new(group, "delete its addresses", again(&error));
+                let failure =
+                    |group| KernelError::new(group, "delete its addresses", again(&error));
                 return groups.into_iter().map(failure).collect();
             }
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::bench::Bench;
-use spared_tests::clock::{Stamp, ms, poll};
+use spared_tests::clock::{Stamp, ms};
 use spared_tests::lab::Lab;
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::many::Many;
@@ -66,43 +66,21 @@ fn one_run(lab: &Lab, many: Many) -> Result<[Duration; STEPS.len()]> {
     let from = Stamp::now();
     let mut pair = Linked::begin(lab, [plan.clone(), plan])?;
     let start = many.served(&pair.watch, from, None, LIMIT)?;
-    let active = settled(&pair)?;
+    let active = many.settled(&pair)?;
     let from = Stamp::now();
     pair.begin_fault(Fault::Death, active)?;
     let failover = many.served(&pair.watch, from, Some(1 - active), LIMIT)?;
     pair.end_fault(Fault::Death, active)?;
-    let active = settled(&pair)?;
+    let active = many.settled(&pair)?;
     let from = Stamp::now();
     pair.done(active, &["switch"])?;
     let switchover = many.served(&pair.watch, from, Some(1 - active), LIMIT)?;
-    let active = settled(&pair)?;
+    let active = many.settled(&pair)?;
     let from = Stamp::now();
     pair.routers[active].shut_down()?;
     let ended = Stamp::now().since(from);
     let stop = many.served(&pair.watch, from, Some(1 - active), LIMIT)?;
     Ok([start, failover, switchover, stop, ended])
-}
-
-/// Waits until one node has all groups, and both are ready. Returns that node.
-pub fn settled(pair: &Linked<'_>) -> Result<usize> {
-    let mut active = None;
-    poll(LIMIT, Duration::from_millis(100), || {
-        let statuses = [0, 1].map(|site| pair.status(site).unwrap_or_default());
-        active = (0..2).find(|site| {
-            let roles = |site: usize| statuses[site].groups.iter().map(|it| it.role.as_str());
-            roles(*site).all(|role| role == "active")
-                && roles(*site).count() > 0
-                && roles(1 - *site).all(|role| role == "backup")
-        });
-        let is_ready = |site: usize| statuses[site].missing.as_ref().is_some_and(Vec::is_empty);
-        active.is_some() && is_ready(0) && is_ready(1)
-    })
-    .then_some(active)
-    .flatten()
-    .ok_or_else(|| {
-        let said = [0, 1].map(|site| pair.said(site, &["status"]).unwrap_or_default().1);
-        format!("not settled after {LIMIT:?}\n{}\n{}", said[0], said[1]).into()
-    })
 }
 
 fn sorted(values: &[f64]) -> Vec<f64> {
@@ -112,5 +90,8 @@ fn sorted(values: &[f64]) -> Vec<f64> {
 }
 
 fn median(values: &[f64]) -> f64 {
-    sorted(values).get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    sorted(values)
+        .get(values.len() / 2)
+        .copied()
+        .unwrap_or(f64::NAN)
 }

@@ -13,8 +13,6 @@ use spared_tests::many::Many;
 use spared_tests::probe::Watch;
 use spared_tests::router::{Kind, Router};
 
-use super::bed::settled;
-
 const LIMIT: Duration = Duration::from_secs(60);
 /// What the issue promises, as a share of keepalived's.
 const SHARE: f64 = 0.5;
@@ -24,7 +22,7 @@ pub fn idle(bench: &Bench, many: Many) -> Result<Vec<Row>> {
     let lab = Lab::new(2)?;
     let plan = many.linked(INTERVAL);
     let pair = Linked::begin(&lab, [plan.clone(), plan])?;
-    settled(&pair)?;
+    many.settled(&pair)?;
     let pids: Vec<u32> = pair.routers.iter().flat_map(Router::pids).collect();
     let ours = cost(&pids, span);
     let of_workers = [0, 1].map(|site| pair.process(site, "worker"));
@@ -50,9 +48,17 @@ fn keepalived(many: Many, span: Duration) -> Result<f64> {
     let from = Stamp::now();
     let start = |(site, priority)| {
         let site = &lab.sites[site];
-        Router::start(&lab, site, Kind::Keepalived, &many.alone(INTERVAL, priority))
+        Router::start(
+            &lab,
+            site,
+            Kind::Keepalived,
+            &many.alone(INTERVAL, priority),
+        )
     };
-    let routers = (0..2).zip(PRIORITIES).map(start).collect::<Result<Vec<_>>>()?;
+    let routers = (0..2)
+        .zip(PRIORITIES)
+        .map(start)
+        .collect::<Result<Vec<_>>>()?;
     many.served(&watch, from, None, LIMIT)?;
     thread::sleep(Duration::from_secs(5));
     let pids: Vec<u32> = routers.iter().flat_map(Router::pids).collect();

@@ -78,7 +78,11 @@ fn moves(bench: &Bench, many: Many) -> Result<Vec<Row>> {
             ours,
             beside: times.floor(),
             allowed: (many != groups(1)).then_some(alone + SHARE * times.floor()),
-            note: format!("{:.0} more than one group; {}", ours - alone, times.spread(step)),
+            note: format!(
+                "{:.0} more than one group; {}",
+                ours - alone,
+                times.spread(step)
+            ),
         }
     });
     Ok(rows.collect())

@@ -62,6 +62,7 @@ mod leftovers;
 mod link;
 mod machines;
 mod malformed;
+mod many_groups;
 mod networks;
 mod older;
 mod overload;

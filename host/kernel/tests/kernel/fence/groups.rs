@@ -182,3 +182,60 @@ fn hundreds_of_groups_are_claimed_granted_and_revoked_in_one_change_each() {
             .all(|name| states.of(name) == FenceState::Blocking)
     );
 }
+
+#[test]
+fn hundreds_of_groups_are_installed_carried_and_removed_in_one_change_each() {
+    let Some(net) = Net::new() else { return };
+    let mut kernel = Kernel::open().unwrap();
+    let wanted = all_vrids();
+    let names: Vec<String> = wanted.iter().map(|(name, _)| name.clone()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let count = names.len();
+    kernel.claim_all(wanted);
+    let all: Vec<(&str, bool)> = names.iter().map(|name| (*name, false)).collect();
+    kernel.grant_leases(&all);
+    let addresses = |net: &Net| net.output("ip", "addr").matches("inet 10.0.0.").count();
+    let before = addresses(&net);
+    // what a change takes alone, and what it takes for all the others
+    let mut compare = |what: &str, change: &mut dyn FnMut(&mut Kernel, &[&str])| {
+        let begun = std::time::Instant::now();
+        change(&mut kernel, &names[..1]);
+        let one = begun.elapsed();
+        let begun = std::time::Instant::now();
+        change(&mut kernel, &names[1..]);
+        let others = begun.elapsed();
+        println!("{count} groups {what} in {others:?}, one in {one:?}");
+        (one, others)
+    };
+    compare("installed", &mut |kernel, names| {
+        let installed = kernel.install_all(names);
+        assert!(
+            installed
+                .iter()
+                .all(|it| it.as_ref().unwrap().failures.is_empty())
+        );
+    });
+    assert_eq!(addresses(&net), before + count);
+    let (one, others) = compare("carried", &mut |kernel, names| {
+        kernel.carry_leases(names).unwrap();
+    });
+    assert!(
+        others < one * count as u32 / 3,
+        "{others:?}, {one:?} for one"
+    );
+    let (one, others) = compare("ended", &mut |kernel, names| {
+        kernel.end_carries(names).unwrap();
+        assert!(kernel.remove_all(names).is_empty());
+    });
+    assert!(
+        others < one * count as u32 / 3,
+        "{others:?}, {one:?} for one"
+    );
+    assert_eq!(addresses(&net), before);
+    let (one, others) = compare("released", &mut |kernel, names| kernel.release_all(names));
+    assert!(
+        others < one * count as u32 / 3,
+        "{others:?}, {one:?} for one"
+    );
+    assert!(!net.output("nft", "list ruleset").contains("group"));
+}
