@@ -15,14 +15,23 @@ const EALREADY: i32 = Errno::ALREADY.raw_os_error();
 
 impl Vrrp {
     pub(crate) fn tell(&mut self, call: impl FnOnce(&mut Engine, u64)) {
+        self.follow_directives();
         if let Some(engine) = &mut self.engine {
             call(engine, self.host.now());
         }
         self.act();
     }
 
+    /// Executes what follows from directives, before the engine learns anything else.
+    pub(crate) fn follow_directives(&mut self) {
+        if !self.directed.is_empty() {
+            self.act();
+        }
+    }
+
     /// Executes the engine's actions, then sets the timer.
     pub(crate) fn act(&mut self) {
+        self.directed.clear();
         self.perform_all();
         self.agree();
         self.perform_all();

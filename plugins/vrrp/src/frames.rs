@@ -15,6 +15,7 @@ const FRAMES_WAITING: usize = 512;
 impl Vrrp {
     /// A socket is ready.
     pub(crate) fn receive_from(&mut self, fd: RawFd) {
+        self.follow_directives();
         let link = self.links.as_ref().and_then(|links| links.find(fd));
         if let Some(link) = link {
             return self.receive_heartbeats(link);

@@ -63,6 +63,8 @@ pub struct Vrrp {
     followed: BTreeMap<String, Wanted>,
     buffer: Vec<u8>,
     alarm: Alarm,
+    /// Groups whose directives the engine knows, and whose actions wait for those of others.
+    directed: Vec<String>,
 }
 
 /// The file, and whose node it was read for.
@@ -93,6 +95,7 @@ impl Plugin for Vrrp {
             followed: BTreeMap::new(),
             buffer: vec![0; FRAME_MAX],
             alarm: Alarm::new(host, TIMER),
+            directed: Vec::new(),
         })
     }
 
@@ -144,6 +147,7 @@ impl Plugin for Vrrp {
 
     fn timer(&mut self, _id: u32) {
         self.alarm.fired();
+        self.follow_directives();
         // what was heard counts, however late this timer is
         let now_ns = self.host.now();
         if let Some(links) = &mut self.links {
@@ -162,10 +166,22 @@ impl Plugin for Vrrp {
 }
 
 impl Groups for Vrrp {
+    // In a switchover of many groups their directives come one after the other. What follows from them is done
+    // together, in the next round of the loop: one call to the host, and one heartbeat.
     fn directive(&mut self, directive: &Directive<'_>) {
         let wanted = election::Directive::from(directive);
         let group = directive.group;
-        self.tell(|engine, now_ns| engine.handle_directive(now_ns, group, &wanted));
+        if self.directed.iter().any(|directed| directed == group) {
+            self.follow_directives();
+        }
+        let now_ns = self.host.now();
+        if let Some(engine) = &mut self.engine {
+            engine.handle_directive(now_ns, group, &wanted);
+        }
+        if self.directed.is_empty() {
+            self.alarm.set(Some(now_ns));
+        }
+        self.directed.push(group.to_owned());
     }
 }
 
