@@ -431,13 +431,9 @@ impl Kernel {
             .values()
             .flat_map(Group::interfaces)
             .map(str::to_owned);
-        self.carrier.watch(
-            self.followed
-                .keys()
-                .filter(|name| *name != ANY)
-                .cloned()
-                .chain(claimed),
-        );
+        let followed = self.followed.keys().filter(|name| *name != ANY);
+        let lease = self.groups.values().map(Group::lease).min();
+        self.carrier.watch(followed.cloned().chain(claimed), lease);
     }
 
     // A failure that repeats is reported once a minute.

@@ -85,6 +85,9 @@ impl Kernel {
         let mut appeared = false;
         let mut structure = false;
         let mut own_addresses = false;
+        if events.iter().any(|event| matches!(event, Event::Link(_))) {
+            self.carrier.look();
+        }
         for event in events {
             structure |= matches!(event, Event::Link(_) | Event::LinkGone(_));
             for change in self.interfaces.apply(event) {
