@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A pair with many groups through its moves, each timed until the last group is served.
 
+use std::thread;
 use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::bench::Bench;
 use spared_tests::clock::{Stamp, ms};
-use spared_tests::lab::Lab;
+use spared_tests::lab::{Lab, Wire};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::many::Many;
 use spared_tests::pair::Fault;
@@ -67,6 +68,9 @@ fn one_run(lab: &Lab, many: Many) -> Result<[Duration; STEPS.len()]> {
     let mut pair = Linked::begin(lab, [plan.clone(), plan])?;
     let start = many.served(&pair.watch, from, None, LIMIT)?;
     let active = many.settled(&pair)?;
+    // between two rounds, so that every run has the same silence to wait for
+    pair.watch.next_advert(active, Wire::Lan, LIMIT)?;
+    thread::sleep(INTERVAL / 2);
     let from = Stamp::now();
     pair.begin_fault(Fault::Death, active)?;
     let failover = many.served(&pair.watch, from, Some(1 - active), LIMIT)?;
