@@ -10,7 +10,7 @@ needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo demo-video test matrix check fmt clippy docs book deny bench bench-failover bench-groups bench-link bench-conntrack bench-dhcp \
+.PHONY: help build demo demo-video test matrix check fmt clippy docs book deny bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp \
 	bench-ipsec bench-sets bench-replica bench-pairs soak soak-fence soak-storm soak-pairs soak-forger soak-conntrack \
 	soak-truth soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-fuzz fuzz fuzz-seeds \
 	release notices \
@@ -66,6 +66,7 @@ docs:
 	@$(needs) build docs
 	cargo doc --locked --workspace --no-deps
 	python3 packaging/pictures.py --check
+	python3 packaging/plots.py --check
 	python3 packaging/check-links.py
 	$(MAKE) --no-print-directory book
 
@@ -78,7 +79,7 @@ book: ## the manual as HTML with a search: target/book/html/index.html
 deny: ## licences, sources and advisories of the crates; needs cargo-deny
 	@DEMANDED=$(if $(filter true,$(CI))$(filter deny,$(MAKECMDGOALS)),yes) sh packaging/deny.sh
 
-bench: bench-failover bench-groups bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-replica ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
+bench: bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-replica ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
 
 bench-failover:
 	@$(needs) build demo
@@ -89,6 +90,11 @@ bench-groups:
 	@$(needs) build demo
 	cargo build --locked --release --workspace
 	target/release/bench-groups
+
+bench-idle:
+	@$(needs) build bench
+	cargo build --locked --release --workspace
+	target/release/bench-idle
 
 bench-link:
 	@$(needs) build demo
