@@ -285,10 +285,13 @@ impl Group {
         self.directive.held && !self.is_traced
     }
 
-    /// E8: time before which this node does not take over.
+    /// E8: time before which this node does not take over, whoever forces it.
     pub(super) fn not_before_ns(&self) -> u64 {
-        let link_wait_ns = self.link_wait_ns.filter(|_| !self.is_brief());
-        let started_ns = self.not_before_ns.max(link_wait_ns.unwrap_or(0));
+        let wait_ns = self.link_wait_ns.map(|until_ns| match self.is_brief() {
+            true => until_ns.saturating_sub(LINK_WAIT_NS) + self.active_down_ns(),
+            false => until_ns,
+        });
+        let started_ns = self.not_before_ns.max(wait_ns.unwrap_or(0));
         started_ns.max(self.behind_until_ns)
     }
 

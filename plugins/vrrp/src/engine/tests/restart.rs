@@ -1,6 +1,7 @@
 //! E8: an elector that starts again in a host in which its group was active.
 
 use proptest::prelude::*;
+use spared_sdk::Forced;
 
 use super::lab::{AGREEMENT_NS, Lab, MS, SECOND};
 use super::linked::{LINKS, by_quality, pair};
@@ -194,6 +195,25 @@ fn two_that_served_apart_meet_as_they_would_without_a_crash() {
     }
 }
 
+/// The other node is active by then, and its heartbeats open with no key of this run yet.
+#[test]
+fn one_that_is_forced_active_meanwhile_listens_as_long() {
+    let mut lab = pair("prefer = \"r1\"");
+    lab.run(10 * SECOND);
+    lab.stop(0);
+    let took = lab.run_until(SECOND, |lab| lab.active() == [0, 1]);
+    assert!(took.is_some(), "it took over from one that hangs");
+    lab.crash(1);
+    lab.resume(0);
+    lab.run(600 * MS);
+    assert_eq!(lab.active(), [0]);
+    lab.forget();
+    lab.force(1, Forced::Active);
+    lab.start(1);
+    lab.run(SECOND);
+    assert_eq!((lab.active(), lab.longest_overlap_ns()), (vec![1], 0));
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Crash(usize),
@@ -201,6 +221,7 @@ enum Step {
     Cut(usize),
     Fix,
     Boot(usize),
+    Force(usize, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -208,7 +229,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => node.clone().prop_map(Step::Crash),
         5 => node.clone().prop_map(Step::Start),
-        1 => node.prop_map(Step::Boot),
+        1 => node.clone().prop_map(Step::Boot),
+        1 => (node, any::<bool>()).prop_map(|(node, active)| Step::Force(node, active)),
         1 => (0..3_usize).prop_map(Step::Cut),
         1 => Just(Step::Fix),
     ]
@@ -241,6 +263,10 @@ proptest! {
                 Step::Start(node) if !up[node] => {
                     lab.start(node);
                     up[node] = true;
+                }
+                Step::Force(node, active) => {
+                    let forced = if active { Forced::Active } else { Forced::No };
+                    lab.force(node, forced);
                 }
                 Step::Cut(path) => cut(&mut lab, &[["lan1", "lan2", "link2"][path]]),
                 Step::Fix => lab.fix(),
