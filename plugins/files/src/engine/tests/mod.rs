@@ -157,6 +157,8 @@ fn an_edit_on_the_node_that_gives_is_only_pending_afterwards() {
             assert!(lab.step());
         }
         lab.nodes[0].tree.insert("a".to_owned(), "newer".to_owned());
+        // and it is seen before r2 tells that it has the new files
+        lab.nodes[0].engine.scan("t");
         lab.pass(11 * S);
         assert_eq!(lab.nodes[1].tree["b"], "new");
         assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
