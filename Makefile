@@ -11,7 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo demo-video test matrix check fmt clippy docs book deny bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp \
-	bench-ipsec bench-sets bench-replica bench-pairs soak soak-fence soak-storm soak-pairs soak-forger soak-conntrack \
+	bench-ipsec bench-sets bench-files bench-replica bench-pairs soak soak-fence soak-storm soak-pairs soak-forger soak-conntrack \
 	soak-truth soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-fuzz fuzz fuzz-seeds \
 	release notices \
 	install deb test-deb clean
@@ -79,7 +79,7 @@ book: ## the manual as HTML with a search: target/book/html/index.html
 deny: ## licences, sources and advisories of the crates; needs cargo-deny
 	@DEMANDED=$(if $(filter true,$(CI))$(filter deny,$(MAKECMDGOALS)),yes) sh packaging/deny.sh
 
-bench: bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-replica ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
+bench: bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
 
 bench-failover:
 	@$(needs) build demo
@@ -122,6 +122,11 @@ bench-sets:
 	@$(needs) build bench
 	cargo build --locked --release --workspace
 	target/release/bench-sets
+
+bench-files:
+	@$(needs) build bench
+	cargo build --locked --release --workspace
+	target/release/bench-files
 
 bench-replica:
 	@$(needs) build
