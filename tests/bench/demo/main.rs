@@ -204,13 +204,14 @@ fn dig(board: &Board) -> Vec<String> {
 fn finish(board: &Board, control: &Control) -> Vec<String> {
     let screen = board.screen;
     let mut text = String::new();
-    if !screen.has_picture() {
-        text += &(board.rows().join("\n") + "\n");
-    }
     let remark = board.remark_so_far();
+    // a recording has the picture, whatever the output has
+    screen.log_rows(&board.rows());
     // the picture cuts long lines
-    if !screen.has_picture() && !remark.is_empty() || remark.len() > board::WIDTH {
-        text += &format!("{remark}\n");
+    match remark.len() > board::WIDTH {
+        true => text += &format!("{remark}\n"),
+        false if remark.is_empty() => {}
+        false => screen.log_rows(&[remark]),
     }
     text += &format!("\n{}{}\n", table::legend(), board::machine());
     let mut broken = Vec::new();

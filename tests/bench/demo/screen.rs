@@ -47,15 +47,17 @@ impl Screen {
         self.start.elapsed()
     }
 
-    /// True if somebody sees the picture as it is drawn.
-    pub fn has_picture(&self) -> bool {
-        self.terminal
-    }
-
     /// Prints what happens, if there is no picture to show it.
     pub fn log(&self, line: &str) {
         if !self.terminal {
             say!("{:6.1} s  {line}", self.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Prints lines of the picture where it is not seen.
+    pub fn log_rows(&self, lines: &[String]) {
+        if !self.terminal {
+            lines.iter().for_each(|line| say!("{line}"));
         }
     }
 

@@ -240,10 +240,11 @@ impl Router {
         })
     }
 
-    /// Starts spared again after its end, with its present files.
-    pub fn start_again(&mut self, lab: &Lab, site: &Site) -> Result<()> {
+    /// Starts spared again after its end, with its present files, and the clock of the plan.
+    pub fn start_again(&mut self, lab: &Lab, site: &Site, plan: &Plan) -> Result<()> {
         let log = lab.dir.join(format!("{}-spared.log", site.name));
-        self.daemons = vec![spared::start_again(site, &self.dir, &log)?];
+        let is_ahead = plan.clock_ahead;
+        self.daemons = vec![spared::start_again(site, &self.dir, is_ahead, &log)?];
         Ok(())
     }
 

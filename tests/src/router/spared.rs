@@ -27,9 +27,9 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     files.begin(site, command, log)
 }
 
-/// Starts spared with its present files.
-pub fn start_again(site: &Site, dir: &Path, log: &Path) -> Result<Daemon> {
-    Files { dir }.run(site, &build_dir()?, false, log)
+/// Starts spared with its present files, and the machine's clock or one that is ahead.
+pub fn start_again(site: &Site, dir: &Path, clock_ahead: bool, log: &Path) -> Result<Daemon> {
+    Files { dir }.run(site, &build_dir()?, clock_ahead, log)
 }
 
 /// Folder of a plan's programs.

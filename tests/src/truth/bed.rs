@@ -264,7 +264,7 @@ impl<'l> Bed<'l> {
         let place = self.site(site);
         let router = &mut self.pair.routers[site];
         router.kill();
-        router.start_again(self.pair.lab, place)
+        router.start_again(self.pair.lab, place, &self.pair.plans[site])
     }
 }
 

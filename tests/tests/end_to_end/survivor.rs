@@ -121,7 +121,7 @@ fn beside_a_dead_machine_a_crash_costs_a_start_and_one_failover_time() {
                     let site = pair.site(alive);
                     pair.routers[alive].kill();
                     began = Stamp::now();
-                    pair.routers[alive].start_again(lab, site)?;
+                    pair.routers[alive].start_again(lab, site, &pair.plans[alive])?;
                 }
             }
             let gateway = Wire::Lan.ipv4(VIRTUAL).into();
