@@ -175,7 +175,7 @@ soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASE
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(soak) engines cargo test --locked --release --lib \
 		-p spared-conntrack -p spared-dhcp -p spared-ipsec -p spared-link -p spared-replica -p spared-service -p spared-vrrp random
 
-soak-conntrack: build ## connections through every fault with both nodes active, and ten minutes without a link
+soak-conntrack: build ## connections through every fault with both nodes active, beside conntrackd, SPARED_ROUNDS of its cases from the SPARED_SEED-th on; ten minutes without a link
 	@$(needs) test
 	$(soak) conntrack $(in_lab) end_to_end $(alone) conntrack_both::
 
