@@ -142,7 +142,7 @@ fn neither_sending_nor_hearing_adverts_allocates() {
     let heard = backup.rows(now_ns, spared_vrrp::engine::Table::Counters);
     assert!(heard.iter().any(
         |(key, value)| key == "g.virtual_router.lan1.50.ipv6.received"
-            && *value == spared_sdk::Value::Number(sent / 2)
+            && *value == spared_sdk::Value::Counter(sent / 2)
     ));
 }
 

@@ -57,7 +57,7 @@ impl NodeView<'_> {
 
     /// Facts about the other node; None if none is configured.
     pub fn pair_facts(&self, look: &Look) -> Option<PairFacts> {
-        let link_up = self.pair.is_peer_up();
+        let link_up = self.is_peer_heard();
         Some(PairFacts {
             peer: self.here.pair_name()?.to_owned(),
             has_link: self.here.linked().is_some(),
@@ -66,14 +66,20 @@ impl NodeView<'_> {
             last_heard: self.peer_last_heard(look),
             heard_on: self.peer_heard_on(look),
             answers_ping: self.link.state().answers_ping.filter(|_| !link_up),
-            facts: self.pair.facts().cloned(),
+            facts: self.pair.facts().filter(|_| link_up).cloned(),
             differences: self.pair.differences().to_vec(),
         })
     }
 
+    // A session outlives its last path by a second, in which another path may take it on. What the peer said
+    // before is not known to be so meanwhile.
+    fn is_peer_heard(&self) -> bool {
+        self.pair.is_peer_up() && !self.link.is_mute(Instant::now())
+    }
+
     // A link that is up proves life. So do heartbeats, but only with keys, which authenticate them.
     fn peer_life(&self, look: &Look) -> PeerLife {
-        if self.pair.is_peer_up() {
+        if self.is_peer_heard() {
             return PeerLife::Alive;
         }
         let mut life = PeerLife::Unknown;
