@@ -120,7 +120,12 @@ impl Many {
         .flatten()
         .ok_or_else(|| {
             let said = [0, 1].map(|site| pair.said(site, &["status"]).unwrap_or_default().1);
-            format!("not settled after {SETTLED:?}\n{}\n{}", said[0], said[1]).into()
+            let lacks = [0, 1].map(|site| pair.status(site).ok().and_then(|it| it.missing));
+            format!(
+                "not settled after {SETTLED:?}, lacking {lacks:?}\n{}\n{}",
+                said[0], said[1]
+            )
+            .into()
         })
     }
 
