@@ -14,6 +14,8 @@ use crate::probe::{Seen, Sight, Watch};
 use crate::router::{Plan, VirtualRouter};
 
 const STEP: Duration = Duration::from_millis(5);
+/// Time after which groups that are divided between the nodes are switched to one.
+const GATHER: Duration = Duration::from_secs(5);
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// So many virtual routers on the lan, each with one address.
@@ -103,7 +105,7 @@ impl Many {
 
     /// Waits until one node has all groups, and both are ready. Returns that node.
     pub fn settled(self, pair: &Linked<'_>) -> Result<usize> {
-        let mut active = None;
+        let (begun, mut active, mut is_gathered) = (Instant::now(), None, false);
         poll(SETTLED, Duration::from_millis(100), || {
             let statuses = [0, 1].map(|site| pair.status(site).unwrap_or_default());
             active = (0..2).find(|site| {
@@ -114,7 +116,12 @@ impl Many {
                     && roles(1 - *site).all(|role| role == "backup")
             });
             let is_ready = |site: usize| statuses[site].missing.as_ref().is_some_and(Vec::is_empty);
-            active.is_some() && is_ready(0) && is_ready(1)
+            let is_ready = is_ready(0) && is_ready(1);
+            // each group is elected by itself: two nodes that start at once may each be first in some
+            if active.is_none() && is_ready && !is_gathered && begun.elapsed() > GATHER {
+                is_gathered = pair.done(0, &["switch", "--to", "r1"]).is_ok();
+            }
+            active.is_some() && is_ready
         })
         .then_some(active)
         .flatten()

@@ -22,7 +22,7 @@ const HUNDRED: Many = Many {
     together: false,
 };
 /// As a share of the floor; the programs of tests are not optimised.
-const SHARE: f64 = 10.0;
+const SHARE: f64 = 25.0;
 
 /// Times in ms: failover of the last group, switchover of all, and the end after SIGTERM.
 fn moves(lab: &Lab, many: Many) -> Result<[f64; 3]> {
