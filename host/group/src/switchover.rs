@@ -111,7 +111,7 @@ impl Groups {
     }
 
     /// True if a switchover to the peer is not confirmed yet.
-    pub fn is_handing_over(&self) -> bool {
+    pub fn is_switching_over(&self) -> bool {
         self.groups.values().any(|group| group.offer.is_some())
     }
 

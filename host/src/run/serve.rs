@@ -28,7 +28,6 @@ impl Loop {
     /// Answers a request at once, or begins work that ends with an answer. The caller's permission was
     /// checked before.
     pub(super) fn serve(&mut self, now: Instant, asker: Asker, caller: &Caller, request: Request) {
-        self.renew_missing();
         let by = caller.name();
         let answer = match request {
             Request::Status => return self.ask_status(now, asker, true),
@@ -52,11 +51,18 @@ impl Loop {
                     refusal(ErrorCode::Permission, "run reload on each node itself")
                 }
             },
-            Request::Force { group, to, anyway } => self.force(group.as_deref(), to, anyway, &by),
+            Request::Force { group, to, anyway } => {
+                self.renew_missing();
+                self.force(group.as_deref(), to, anyway, &by)
+            }
             Request::Switch { group, to, anyway } => {
+                self.renew_missing();
                 return self.switch(now, asker, group.as_deref(), to.as_deref(), anyway, &by);
             }
-            Request::Maintenance { on, for_s, anyway } => self.maintain(on, for_s, anyway, &by),
+            Request::Maintenance { on, for_s, anyway } => {
+                self.renew_missing();
+                self.maintain(on, for_s, anyway, &by)
+            }
             Request::Freeze { for_ms } => self.freeze(now, for_ms, &by),
             Request::Node { node, request } => {
                 return self.ask_node(now, asker, caller, &node, *request);
@@ -174,11 +180,11 @@ impl Loop {
     /// Answers a question that is complete.
     pub(super) fn end(&mut self, now: Instant, ended: Option<Question>) {
         let Some(mut question) = ended else { return };
-        self.renew_missing();
         let asker = question.asker;
         let kind = std::mem::replace(&mut question.kind, Asking::Plugin);
         let answer = match kind {
             Asking::Status(there) => {
+                self.renew_missing();
                 let look = self.view().look(question.rows);
                 if asker == Asker::Watchers {
                     return self.tell_watchers(now, &look);

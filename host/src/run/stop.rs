@@ -28,7 +28,7 @@ pub struct Stop {
 #[derive(Debug, PartialEq, Eq)]
 enum Stage {
     /// Groups that are active here are switched over to the peer.
-    HandingOver,
+    SwitchingOver,
     /// Electors publish backup and send priority 0.
     Resigning {
         waiting: BTreeSet<String>,
@@ -47,7 +47,7 @@ impl Loop {
     pub(super) fn begin_stop(&mut self, now: Instant) {
         if let Some(stop) = &mut self.stop {
             match stop.stage {
-                Stage::HandingOver => (stop.hurried, stop.until) = (true, now),
+                Stage::SwitchingOver => (stop.hurried, stop.until) = (true, now),
                 Stage::Resigning { .. } => stop.hurried = true,
                 _ => stop.stage = Stage::Done,
             }
@@ -56,7 +56,7 @@ impl Loop {
         self.service.stopping();
         self.notices.record(Notice::new(Kind::Stop, "stopping"));
         self.stop = Some(Stop {
-            stage: Stage::HandingOver,
+            stage: Stage::SwitchingOver,
             until: now + SWITCHOVER_TIMEOUT,
             hurried: false,
         });
@@ -118,7 +118,7 @@ impl Loop {
     }
 
     pub(super) fn go_on_stopping(&mut self, now: Instant) {
-        self.end_handing_over(now);
+        self.end_switching_over(now);
         let Some(stop) = &mut self.stop else { return };
         let late = now >= stop.until;
         if late {
@@ -143,10 +143,10 @@ impl Loop {
         }
     }
 
-    fn end_handing_over(&mut self, now: Instant) {
+    fn end_switching_over(&mut self, now: Instant) {
         let Some(stop) = &self.stop else { return };
-        let over = now >= stop.until || !self.groups.is_handing_over();
-        if stop.stage == Stage::HandingOver && over {
+        let over = now >= stop.until || !self.groups.is_switching_over();
+        if stop.stage == Stage::SwitchingOver && over {
             self.enter_resigning(now);
         }
     }

@@ -150,7 +150,7 @@ impl Pair {
         self.nodes[node].groups.handle_leave(now_ns);
         self.perform_all(node);
         self.plan(TERM_MS * MS, node, Happening::TermOver);
-        if !self.nodes[node].groups.is_handing_over() {
+        if !self.nodes[node].groups.is_switching_over() {
             self.end_term(node);
         }
     }

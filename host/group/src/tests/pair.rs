@@ -363,7 +363,7 @@ impl Pair {
             Happening::HostBack => {}
         }
         self.perform_all(node);
-        if self.nodes[node].stopping && !self.nodes[node].groups.is_handing_over() {
+        if self.nodes[node].stopping && !self.nodes[node].groups.is_switching_over() {
             self.end_term(node);
         }
     }

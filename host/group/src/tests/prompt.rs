@@ -17,7 +17,7 @@ fn fails(after_ns: u64, fault: Fault) -> (Pair, String) {
     begin(&mut pair, Begin::Switch, &["office"]);
     pair.run_for(after_ns);
     assert!(
-        pair.nodes[0].groups.is_handing_over(),
+        pair.nodes[0].groups.is_switching_over(),
         "too late: {fault:?}"
     );
     pair.inject(fault);
