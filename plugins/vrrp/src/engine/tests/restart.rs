@@ -28,6 +28,17 @@ fn cut(lab: &mut Lab, paths: &[&str]) {
     }
 }
 
+/// All nodes live: a little later one serves, and no two did for longer than that.
+fn assert_met(lab: &mut Lab, overlap_ns: u64, step: &str) {
+    lab.run(8 * SECOND);
+    assert!(
+        lab.longest_overlap_ns() <= overlap_ns,
+        "{step}: {:?}",
+        lab.overlaps
+    );
+    assert_eq!(lab.active().len(), 1, "{step}");
+}
+
 #[test]
 fn beside_a_dead_peer_it_listens_for_one_failover_time() {
     for phase_ms in (0..=100).step_by(10) {
@@ -93,14 +104,8 @@ fn beside_a_living_peer(signed_ns: u64) {
                 lab.start(active);
                 lab.run(signed_ns);
                 lab.nobody_signs = false;
-                lab.run(8 * SECOND);
                 let step = format!("{paths:?} cut, {phase_ms} ms, back after {pause_ms} ms");
-                assert!(
-                    lab.longest_overlap_ns() <= CROSSING_NS,
-                    "{step}: {:?}",
-                    lab.overlaps
-                );
-                assert_eq!(lab.active().len(), 1, "{step}");
+                assert_met(&mut lab, CROSSING_NS, &step);
             }
         }
     }
@@ -126,15 +131,9 @@ fn a_peer_that_starts_in_that_moment_never_serves_along_with_it() {
                     lab.start(order[1]);
                     lab.run(signed_ns);
                     lab.nobody_signs = false;
-                    lab.run(8 * SECOND);
                     let step =
                         format!("{held} {signed_ns} {paths:?} cut, {pause_ms} ms, {peer_ms} ms");
-                    assert!(
-                        lab.longest_overlap_ns() <= CROSSING_NS,
-                        "{step}: {:?}",
-                        lab.overlaps
-                    );
-                    assert_eq!(lab.active().len(), 1, "{step}");
+                    assert_met(&mut lab, CROSSING_NS, &step);
                 }
             }
         }
@@ -180,16 +179,10 @@ fn two_that_served_apart_meet_as_they_would_without_a_crash() {
                     lab.start(1);
                 }
                 lab.forget();
-                lab.run(8 * SECOND);
                 let step =
                     format!("{healed:?} healed after {heal_ms} ms, back after {pause_ms} ms");
                 // an advert or a heartbeat goes every 100 ms
-                assert!(
-                    lab.longest_overlap_ns() <= 100 * MS + CROSSING_NS,
-                    "{step}: {:?}",
-                    lab.overlaps
-                );
-                assert_eq!(lab.active().len(), 1, "{step}");
+                assert_met(&mut lab, 100 * MS + CROSSING_NS, &step);
             }
         }
     }
