@@ -64,7 +64,8 @@ fn run() -> Result<Vec<String>> {
     leave_when_told(Screen::restore)?;
     let screen = Screen::new(wish.recording.as_deref())?;
     let board = Board::new(wish.faults, &screen);
-    if maps_one_user()? {
+    let is_root = !maps_one_user()?;
+    if !is_root {
         board.remark("not root: no DHCP and services, keepalived without conntrackd and scripts");
     }
     let control = Control::start();
@@ -86,7 +87,7 @@ fn run() -> Result<Vec<String>> {
         shown.join().map_err(|_| "a thread panicked")
     })?;
     screen.draw(&board.picture());
-    let mut broken = finish(&board, &control);
+    let mut broken = finish(&board, &control, is_root);
     broken.extend(tunnels);
     Ok(broken)
 }
@@ -201,7 +202,7 @@ fn dig(board: &Board) -> Vec<String> {
 }
 
 /// Prints the table and its explanation, and judges spared.
-fn finish(board: &Board, control: &Control) -> Vec<String> {
+fn finish(board: &Board, control: &Control, is_root: bool) -> Vec<String> {
     let screen = board.screen;
     let mut text = String::new();
     let remark = board.remark_so_far();
@@ -213,7 +214,7 @@ fn finish(board: &Board, control: &Control) -> Vec<String> {
         false if remark.is_empty() => {}
         false => screen.log_rows(&[remark]),
     }
-    text += &format!("\n{}{}\n", table::legend(), board::machine());
+    text += &format!("\n{}{}\n", table::legend(is_root), board::machine());
     let mut broken = Vec::new();
     let ours = board.of(Camp::Spared);
     for (fault, loss) in &ours.losses {

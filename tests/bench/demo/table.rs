@@ -91,9 +91,17 @@ pub fn short(time: Duration) -> String {
     }
 }
 
-/// What the columns say.
-pub fn legend() -> String {
+/// What the columns say. Without root keepalived has no conntrackd and no scripts beside it.
+pub fn legend(is_root: bool) -> String {
     let fresh = FRESH.as_secs();
+    let usual = match is_root {
+        true => format!(
+            " keepalived runs with conntrackd, its script
+primary-backup.sh, notify scripts, and a copy of leases and bans every {INTERVAL_S} s
+(cron: every minute); its files are in tests/bench/demo/usual."
+        ),
+        false => String::new(),
+    };
     format!(
         "packets   time without forwarding, of 2000 packets a second through NAT
 both      time for which both nodes answered for the gateway's address
@@ -104,9 +112,7 @@ lease     a DHCP lease granted {fresh} s before the fault; forgot: renewed, alth
 ban       time for which a host got through that was banned {fresh} s before the fault;
           gone: until it was banned anew
 server    time without the DHCP server, which runs on the active node; 2x: on both
-Every time above ended by itself. keepalived runs with conntrackd, its script
-primary-backup.sh, notify scripts, and a copy of leases and bans every {INTERVAL_S} s
-(cron: every minute); its files are in tests/bench/demo/usual.
+Every time above ended by itself.{usual}
 "
     )
 }
