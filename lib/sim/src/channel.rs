@@ -1,8 +1,6 @@
 //! A channel in one direction.
 
-use std::collections::VecDeque;
-
-use crate::Random;
+use crate::{Agenda, Random};
 
 /// How a channel treats what it carries.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +25,7 @@ pub struct Channel<M> {
     rules: Rules,
     is_up: bool,
     /// By the time of arrival.
-    queue: VecDeque<(u64, M)>,
+    queue: Agenda<M>,
 }
 
 impl<M: Clone> Channel<M> {
@@ -36,7 +34,7 @@ impl<M: Clone> Channel<M> {
         Self {
             rules,
             is_up: true,
-            queue: VecDeque::new(),
+            queue: Agenda::default(),
         }
     }
 
@@ -89,25 +87,24 @@ impl<M: Clone> Channel<M> {
         };
         let mut at_ns = now_ns + self.rules.latency_ns + jitter_ns;
         if self.rules.is_ordered {
-            let last = self.queue.back().map_or(0, |(at_ns, _)| *at_ns);
-            at_ns = at_ns.max(last);
+            at_ns = at_ns.max(self.queue.last_at().unwrap_or(0));
         }
-        let place = self.queue.partition_point(|(other, _)| *other <= at_ns);
-        self.queue.insert(place, (at_ns, message));
+        self.queue.plan(at_ns, message);
     }
 
     /// The next message that has arrived by now.
     pub fn receive(&mut self, now_ns: u64) -> Option<M> {
-        let (at_ns, _) = self.queue.front()?;
-        match *at_ns <= now_ns {
-            true => self.queue.pop_front().map(|(_, message)| message),
-            false => None,
-        }
+        self.queue.take(now_ns).map(|(_, message)| message)
     }
 
     /// When the next message arrives.
     pub fn next_at(&self) -> Option<u64> {
-        self.queue.front().map(|(at_ns, _)| *at_ns)
+        self.queue.next_at()
+    }
+
+    /// From now on messages take so long.
+    pub fn set_latency(&mut self, latency_ns: u64) {
+        self.rules.latency_ns = latency_ns;
     }
 
     /// Loses all that is on the way; nothing goes until [`link`](Self::link).
@@ -137,9 +134,14 @@ impl<M: Clone> Channel<M> {
         self.queue.is_empty()
     }
 
-    /// What is on the way, to damage it.
+    /// What is on the way.
+    pub fn iter(&self) -> impl Iterator<Item = &M> {
+        self.queue.iter()
+    }
+
+    /// The same, to damage it.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut M> {
-        self.queue.iter_mut().map(|(_, message)| message)
+        self.queue.iter_mut()
     }
 }
 

@@ -10,8 +10,9 @@
 //! ```
 //!
 //! A test builds its own world from these and moves [`Clock`] to the next moment at which anything
-//! happens: the earliest of [`Channel::next_at`] and of what its engines ask for. Nothing here
-//! knows an engine. [`shrink`] makes a history that fails shorter.
+//! happens ([`Clock::reach`]): the earliest of [`Channel::next_at`], of what its engines ask for, and
+//! of the test's own plans in an [`Agenda`]. Nothing here knows an engine. [`shrink`] makes a history
+//! that fails shorter.
 //!
 //! ```
 //! use spared_sim::{Channel, Clock, Random};
@@ -20,17 +21,19 @@
 //! let mut channel = Channel::ordered(5_000_000, 10);
 //! channel.send(clock.now_ns(), &mut random, "hello").unwrap();
 //! assert_eq!(channel.receive(clock.now_ns()), None);
-//! clock.move_to(channel.next_at().unwrap());
+//! assert!(clock.reach(channel.next_at(), 1_000_000_000));
 //! assert_eq!(channel.receive(clock.now_ns()), Some("hello"));
 //! ```
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod agenda;
 mod channel;
 mod node;
 mod random;
 
+pub use agenda::Agenda;
 pub use channel::{Channel, Rules};
 pub use node::{Life, Node};
 pub use random::{Random, shrink};
@@ -55,6 +58,14 @@ impl Clock {
     /// Moves on to a moment; time never goes back.
     pub fn move_to(&mut self, at_ns: u64) {
         self.now_ns = self.now_ns.max(at_ns);
+    }
+
+    /// Moves on to the next moment at which anything happens, if that is no later than `end_ns`;
+    /// else to `end_ns`, and says no.
+    pub fn reach(&mut self, next_at: Option<u64>, end_ns: u64) -> bool {
+        let next_at = next_at.filter(|at_ns| *at_ns <= end_ns);
+        self.move_to(next_at.unwrap_or(end_ns));
+        next_at.is_some()
     }
 
     /// Moves on by a span.
