@@ -7,7 +7,7 @@ use super::*;
 
 impl Pair {
     pub(super) fn listen(&mut self, node: usize, name: &str) {
-        let at_ns = self.now_ns + down_ns(node);
+        let at_ns = self.now_ns() + down_ns(node);
         let elector = self.elector(node, name);
         (elector.active, elector.at_ns) = (false, at_ns);
         self.elect(node, name, at_ns);
@@ -17,7 +17,7 @@ impl Pair {
         if !self.nodes[node].elector_lives {
             return;
         }
-        let now_ns = self.now_ns;
+        let now_ns = self.now_ns();
         let elector = self.elector(node, name);
         match (elector.active, priority) {
             (false, 0) if elector.successor => self.publish(node, name, Role::Active, "switchover"),
@@ -37,7 +37,7 @@ impl Pair {
     }
 
     pub(super) fn elect_now(&mut self, node: usize, name: &str) {
-        let now_ns = self.now_ns;
+        let now_ns = self.now_ns();
         if !self.nodes[node].elector_lives || self.elector(node, name).at_ns > now_ns {
             return;
         }
@@ -56,7 +56,7 @@ impl Pair {
     }
 
     pub(super) fn advert(&mut self, node: usize, name: &str, priority: u8) {
-        let now_ns = self.now_ns;
+        let now_ns = self.now_ns();
         let kernel = self.kernel(node, name);
         if priority == 0 {
             kernel.lease_until = 0;
@@ -88,7 +88,7 @@ impl Pair {
             "switchover" => CauseKind::Switchover,
             _ => CauseKind::Other,
         };
-        let now_ns = self.now_ns;
+        let now_ns = self.now_ns();
         let publication = Publication {
             role,
             reopens: false,
@@ -112,7 +112,7 @@ impl Pair {
         self.listen(node, &name);
         if was {
             // Longer than the successor waits.
-            let at_ns = self.now_ns + 2 * down_ns(node);
+            let at_ns = self.now_ns() + 2 * down_ns(node);
             self.elector(node, &name).at_ns = at_ns;
             self.elect(node, &name, at_ns);
             self.advert(node, &name, 0);

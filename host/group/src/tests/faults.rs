@@ -30,25 +30,17 @@ impl Pair {
     pub fn lose_next(&mut self) {
         use Happening::{Advert, Drained, Mark, Settled, Word};
         self.plan_timeouts();
-        let lost = self.queue.iter().find(|(_, (_, happening))| {
+        self.agenda.drop_next(|(_, happening)| {
             matches!(
                 happening,
                 Word(_) | Mark(..) | Advert(_, 0) | Drained(..) | Settled(..)
             )
         });
-        if let Some(key) = lost.map(|(key, _)| *key) {
-            self.queue.remove(&key);
-        }
     }
 
     pub fn repeat_next_word(&mut self) {
-        let word = self
-            .queue
-            .values()
-            .find_map(|(node, happening)| match happening {
-                Happening::Word(word) => Some((*node, Happening::Word(word.clone()))),
-                _ => None,
-            });
+        let is_word = |it: &&(_, Happening)| matches!(it.1, Happening::Word(_));
+        let word = self.agenda.iter().find(is_word).cloned();
         if let Some((node, word)) = word {
             self.plan(2 * self.delays.link, node, word);
         }
@@ -64,7 +56,7 @@ impl Pair {
                 self.plan(2_000 * MS, 0, Happening::LinkBack);
             }
             Fault::Plugin(node, plugin) => self.kill_plugin(node, plugin),
-            Fault::Pause(node) => self.nodes[node].paused_until = self.now_ns + 1_000 * MS,
+            Fault::Pause(node) => self.nodes[node].paused_until = self.now_ns() + 1_000 * MS,
             Fault::Host(node) => self.kill_host(node, Some(1_000 * MS)),
             Fault::Machine(node) => {
                 self.nodes[node].alive = false;
@@ -96,7 +88,7 @@ impl Pair {
                 *elector = Elector::default();
             }
         }
-        let now_ns = self.now_ns;
+        let now_ns = self.now_ns();
         let why = format!("{plugin} was killed");
         self.nodes[node]
             .groups
@@ -107,7 +99,7 @@ impl Pair {
     }
 
     pub(super) fn plugin_back(&mut self, node: usize, plugin: &str) {
-        let now_ns = self.now_ns;
+        let now_ns = self.now_ns();
         let mut follower = Follower::default();
         if plugin == "vrrp" {
             self.nodes[node].elector_lives = true;
@@ -146,7 +138,7 @@ impl Pair {
             return;
         }
         self.nodes[node].stopping = true;
-        let now_ns = self.now_ns;
+        let now_ns = self.now_ns();
         self.nodes[node].groups.handle_leave(now_ns);
         self.perform_all(node);
         self.plan(TERM_MS * MS, node, Happening::TermOver);

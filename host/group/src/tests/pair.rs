@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spared_message::word::Word;
+use spared_sim::{Agenda, Clock};
 
 use super::*;
 
@@ -90,12 +91,11 @@ pub struct Node {
 }
 
 pub struct Pair {
-    pub now_ns: u64,
+    pub clock: Clock,
     pub nodes: [Node; 2],
     pub link: bool,
     pub delays: Delays,
-    pub queue: BTreeMap<(u64, u64), (usize, Happening)>,
-    pub serial: u64,
+    pub agenda: Agenda<(usize, Happening)>,
     pub number: u64,
     /// Calls whose answer is awaited.
     pub asked: BTreeMap<(usize, u64), (String, Role)>,
@@ -148,12 +148,11 @@ impl Pair {
     pub fn new(names: &[&str], delays: Delays) -> Self {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut pair = Self {
-            now_ns: 1_000 * MS,
+            clock: Clock::at(1_000 * MS),
             nodes: [Node::new(&names), Node::new(&names)],
             link: false,
             delays,
-            queue: BTreeMap::new(),
-            serial: 0,
+            agenda: Agenda::default(),
             number: 0,
             asked: BTreeMap::new(),
             handled: 0,
@@ -167,7 +166,7 @@ impl Pair {
         }
         pair.link_up();
         for name in pair.names.clone() {
-            let later = pair.now_ns + ACTIVE_DOWN;
+            let later = pair.now_ns() + ACTIVE_DOWN;
             pair.elector(1, &name).at_ns = later;
             pair.elect(1, &name, later);
             pair.publish(0, &name, Role::Active, "first");
@@ -182,8 +181,12 @@ impl Pair {
         pair
     }
 
+    pub fn now_ns(&self) -> u64 {
+        self.clock.now_ns()
+    }
+
     pub fn answers(&self, node: usize, name: &str) -> bool {
-        self.nodes[node].answers(self.now_ns, name)
+        self.nodes[node].answers(self.now_ns(), name)
     }
 
     pub(super) fn elector(&mut self, node: usize, name: &str) -> &mut Elector {
@@ -201,7 +204,7 @@ impl Pair {
             has_settle: true,
             ..Follower::default()
         };
-        let now_ns = self.now_ns;
+        let now_ns = self.now_ns();
         for name in self.names.clone() {
             self.claim(node, &name);
         }
@@ -251,7 +254,7 @@ impl Pair {
 
     pub(super) fn link_down(&mut self) {
         self.link = false;
-        self.queue.retain(|_, (_, happening)| {
+        self.agenda.retain(|(_, happening)| {
             !matches!(happening, Happening::Word(_) | Happening::Mark(..))
         });
         for node in [0, 1] {
@@ -263,38 +266,31 @@ impl Pair {
     }
 
     pub(super) fn plan(&mut self, after_ns: u64, node: usize, happening: Happening) {
-        self.serial += 1;
-        let at = (self.now_ns + after_ns, self.serial);
-        self.queue.insert(at, (node, happening));
+        self.agenda
+            .plan(self.now_ns() + after_ns, (node, happening));
     }
 
     pub(super) fn elect(&mut self, node: usize, name: &str, at_ns: u64) {
-        let after = at_ns.saturating_sub(self.now_ns);
+        let after = at_ns.saturating_sub(self.now_ns());
         self.plan(after, node, Happening::Elect(name.to_owned()));
     }
 
     // ---- happenings
 
     pub fn run_for(&mut self, ns: u64) {
-        let end = self.now_ns + ns;
+        let end = self.now_ns() + ns;
         while self.step(end) {}
-        self.now_ns = end;
+        self.clock.move_to(end);
     }
 
     /// Handles one happening, unless it comes later than `end_ns`.
     pub fn step(&mut self, end_ns: u64) -> bool {
         self.plan_timeouts();
-        let Some((&(at_ns, _), _)) = self.queue.first_key_value() else {
+        let Some((at_ns, (node, happening))) = self.agenda.take(end_ns) else {
             return false;
         };
-        if at_ns > end_ns {
-            return false;
-        }
-        let Some(((at_ns, _), (node, happening))) = self.queue.pop_first() else {
-            return false;
-        };
-        self.now_ns = self.now_ns.max(at_ns);
-        let paused_ns = self.nodes[node].paused_until.saturating_sub(self.now_ns);
+        self.clock.move_to(at_ns);
+        let paused_ns = self.nodes[node].paused_until.saturating_sub(self.now_ns());
         if paused_ns > 0 {
             // It waits in a socket, in order.
             self.plan(paused_ns, node, happening);
@@ -314,16 +310,15 @@ impl Pair {
             if !self.nodes[node].alive {
                 continue;
             }
-            self.queue
-                .retain(|_, (of, happening)| !(*of == node && *happening == Happening::Timeout));
+            self.agenda.retain(|it| *it != (node, Happening::Timeout));
             let at_ns = at_ns.max(self.nodes[node].paused_until);
-            let after = at_ns.saturating_sub(self.now_ns);
+            let after = at_ns.saturating_sub(self.now_ns());
             self.plan(after, node, Happening::Timeout);
         }
     }
 
     pub(super) fn handle(&mut self, node: usize, happening: Happening) {
-        let now_ns = self.now_ns;
+        let now_ns = self.now_ns();
         if !self.nodes[node].alive {
             if happening == Happening::HostBack {
                 let names = self.names.clone();
@@ -375,9 +370,9 @@ impl Pair {
             assert!(
                 answering != [true, true],
                 "{name}: both answer at {} ms",
-                self.now_ns / MS
+                self.now_ns() / MS
             );
-            let now_ns = self.now_ns;
+            let now_ns = self.now_ns();
             if self.watch_gaps && !self.nodes.iter().any(|node| node.serves(now_ns, &name)) {
                 self.gaps.push((now_ns, name));
             }
@@ -397,11 +392,14 @@ impl Pair {
             for node in self.nodes.iter().filter(|node| node.alive) {
                 let group = node.groups.get(name).unwrap();
                 let kernel = &node.kernels[name];
-                let active = node.answers(self.now_ns, name);
+                let active = node.answers(self.now_ns(), name);
                 assert_eq!(group.role == Role::Active, active, "{what}: {name}");
                 assert_eq!(kernel.installed, active, "{what}: {name}: its addresses");
                 assert!(!kernel.prepared, "{what}: {name}: left prepared");
-                assert!(self.now_ns >= kernel.carry_until, "{what}: {name}: carried");
+                assert!(
+                    self.now_ns() >= kernel.carry_until,
+                    "{what}: {name}: carried"
+                );
                 assert!(group.offer.is_none() && group.successor.is_none(), "{what}");
                 let role = node.roles.iter().rev().find(|(of, _)| of == name);
                 let role = role.map(|(_, role)| *role);

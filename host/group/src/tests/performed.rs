@@ -13,7 +13,7 @@ impl Pair {
     }
 
     pub(super) fn perform(&mut self, node: usize, action: Action) {
-        let now_ns = self.now_ns;
+        let now_ns = self.now_ns();
         self.steps.extend(step_of(node, &action));
         match action {
             Action::Answer { ticket, status } => self.answered(node, ticket.number, status),

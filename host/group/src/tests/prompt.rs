@@ -84,7 +84,7 @@ fn what_fails_before_the_peer_let_go_is_told_at_once() {
 #[test]
 fn who_takes_over_before_everything_is_applied_settles_like_anybody() {
     let mut pair = Pair::new(&["office"], Delays::default());
-    let now_ns = pair.now_ns;
+    let now_ns = pair.now_ns();
     let offer = spared_message::word::Word::Offer {
         switchover: 9,
         group: "office".to_owned(),

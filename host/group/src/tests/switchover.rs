@@ -1,6 +1,7 @@
 //! Switchovers between two nodes: without faults, and with each fault before each step.
 
 use spared_message::word::Word;
+use spared_sim::Random;
 
 use super::faults::Fault;
 use super::pair::{Delays, Pair};
@@ -28,7 +29,7 @@ pub enum Begin {
 const BEGINNINGS: [Begin; 4] = [Begin::Elector, Begin::Switch, Begin::Request, Begin::Stop];
 
 pub fn begin(pair: &mut Pair, how: Begin, names: &[&str]) {
-    let now_ns = pair.now_ns;
+    let now_ns = pair.now_ns();
     for name in names {
         match how {
             Begin::Elector => {
@@ -107,7 +108,7 @@ fn a_switchover_has_these_steps_in_this_order() {
 #[test]
 fn without_its_mark_nothing_is_prepared() {
     let mut pair = Pair::new(&["office"], Delays::default());
-    let now_ns = pair.now_ns;
+    let now_ns = pair.now_ns();
     let offer = Word::Offer {
         switchover: 9,
         group: "office".to_owned(),
@@ -208,7 +209,7 @@ fn who_is_not_ready_declines_in_a_sentence_unless_it_is_to_go_anyway() {
     assert_eq!(pair.nodes[0].ended, [(WISH, Err(why.to_owned()))]);
     assert!(pair.answers(0, "office"));
 
-    let now_ns = pair.now_ns;
+    let now_ns = pair.now_ns();
     pair.nodes[0]
         .groups
         .handle_wish(now_ns, WISH, "office", cause(), true);
@@ -225,7 +226,7 @@ fn refuses_a_switchover(pair: &mut Pair, status: i32) {
         number: 1,
         part: 0,
     };
-    let now_ns = pair.now_ns;
+    let now_ns = pair.now_ns();
     let groups = &mut pair.nodes[0].groups;
     groups.handle_switch_over(now_ns, ticket.clone(), "office", cause());
     assert_eq!(
@@ -304,7 +305,7 @@ fn a_hurt_node_gives_its_peer_no_more_time_than_a_failover_would() {
     let mut pair = Pair::new(&["office"], Delays::default());
     pair.delays.settle = 300 * MS;
     let (now_ns, cause) = (
-        pair.now_ns,
+        pair.now_ns(),
         Cause::new(CauseKind::InterfaceHurt, "lan has no carrier"),
     );
     let ticket = Ticket {
@@ -326,7 +327,7 @@ fn a_hurt_node_gives_its_peer_no_more_time_than_a_failover_would() {
 #[test]
 fn what_comes_from_an_earlier_run_is_passed_over() {
     let mut pair = Pair::new(&["office"], Delays::default());
-    let now_ns = pair.now_ns;
+    let now_ns = pair.now_ns();
     let why = || "a lie".to_owned();
     let words = [
         Word::Prepared { switchover: 1 },
@@ -386,7 +387,7 @@ fn try_one(how: Begin, fault: Fault, at: usize, delays: Delays) -> bool {
     let what = format!("{how:?} with {fault:?} before step {at}, {delays:?}");
     let mut pair = Pair::new(&["office"], Delays::default());
     pair.delays = delays;
-    let end_ns = pair.now_ns + 1_000 * MS;
+    let end_ns = pair.now_ns() + 1_000 * MS;
     begin(&mut pair, how, &["office"]);
     pair.handled = 0;
     while pair.handled < at && pair.step(end_ns) {}
@@ -449,14 +450,14 @@ fn whatever_fails_while_everything_is_slow_one_node_is_active_at_the_end() {
 fn several_failures_at_random_end_with_one_active_node_too() {
     let seed = std::env::var("SPARED_SEED").ok();
     let seed = seed.and_then(|seed| seed.parse().ok());
-    let mut random = Random(seed.unwrap_or_else(|| std::process::id().into()));
+    let first = seed.unwrap_or_else(|| std::process::id().into());
     let mut faults = faults();
     faults.retain(|fault| {
         let lasting = [Fault::ForceBackup(0), Fault::ForceBackup(1)];
         !matches!(fault, Fault::Machine(_) | Fault::Terminate(_)) && !lasting.contains(fault)
     });
-    for _ in 0..300 {
-        let run = random.0;
+    for seed in first..first + 300 {
+        let mut random = Random::new(seed);
         let mut pair = Pair::new(&["dmz", "office"], Delays::default());
         pair.delays = Delays {
             link: random.below(30) * MS,
@@ -465,29 +466,19 @@ fn several_failures_at_random_end_with_one_active_node_too() {
             role: random.below(100) * MS,
             ..Delays::default()
         };
-        let mut what = format!("SPARED_SEED={run}: {:?}", pair.delays);
+        let mut what = format!("SPARED_SEED={seed}: {:?}", pair.delays);
         for _ in 0..3 {
             let how = BEGINNINGS[random.below(3) as usize];
             let fault = faults[random.below(faults.len() as u64) as usize];
             what += &format!(", {how:?}, {fault:?}");
             begin(&mut pair, how, &["dmz", "office"]);
             for _ in 0..random.below(60) {
-                let end_ns = pair.now_ns + 1_000 * MS;
+                let end_ns = pair.now_ns() + 1_000 * MS;
                 pair.step(end_ns);
             }
             pair.inject(fault);
         }
         pair.run_for(10_000 * MS);
         pair.assert_settled(&what);
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        let next = self.0.wrapping_mul(6_364_136_223_846_793_005);
-        self.0 = next.wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
     }
 }
