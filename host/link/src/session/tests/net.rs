@@ -1,6 +1,8 @@
 //! Two sessions and a virtual network: paths delay, stall, break and heal.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
+
+use spared_sim::{Channel, Clock, Random};
 
 use crate::message::{ChannelState, PathState, State};
 use crate::session::{Event, Now, Session, Transmit, Wire};
@@ -14,7 +16,7 @@ const RECONNECT_NS: u64 = 100 * MS;
 const IN_FLIGHT_MAX: usize = 256 << 10;
 
 pub struct Net {
-    pub now_ns: u64,
+    clock: Clock,
     pub sides: [Side; 2],
     pub lines: Vec<Line>,
     next_run: u64,
@@ -60,13 +62,7 @@ pub struct Line {
     pub open: bool,
     open_at_ns: u64,
     /// To side 0, to side 1.
-    pipes: [Pipe; 2],
-}
-
-#[derive(Default)]
-struct Pipe {
-    flying: VecDeque<(u64, Vec<u8>)>,
-    bytes: usize,
+    pipes: [Channel<Vec<u8>>; 2],
 }
 
 impl Net {
@@ -83,10 +79,10 @@ impl Net {
             deaf: None,
             open: false,
             open_at_ns: 0,
-            pipes: Default::default(),
+            pipes: [(); 2].map(|()| Channel::ordered(0, usize::MAX)),
         };
         Self {
-            now_ns: 1,
+            clock: Clock::at(1),
             sides: [side("r1", "r2", 100), side("r2", "r1", 200)],
             lines: (0..lines).map(|_| line()).collect(),
             next_run: 1000,
@@ -94,10 +90,9 @@ impl Net {
     }
 
     pub fn now(&self, side: usize) -> Now {
-        Now {
-            ns: self.now_ns,
-            wall_us: self.sides[side].clock_us + self.now_ns / 1000,
-        }
+        let ns = self.clock.now_ns();
+        let wall_us = self.sides[side].clock_us + ns / 1000;
+        Now { ns, wall_us }
     }
 
     pub fn add_channel(&mut self, name: &str) {
@@ -140,8 +135,8 @@ impl Net {
     /// Both ends learn that the connection is gone; what was on its way is lost.
     pub fn break_line(&mut self, index: usize) {
         let line = &mut self.lines[index];
-        line.pipes = Default::default();
-        line.open_at_ns = self.now_ns + RECONNECT_NS;
+        line.pipes.iter_mut().for_each(Channel::link);
+        line.open_at_ns = self.clock.now_ns() + RECONNECT_NS;
         if std::mem::take(&mut line.open) {
             for side in 0..2 {
                 let now = self.now(side);
@@ -170,8 +165,8 @@ impl Net {
     }
 
     pub fn run_for(&mut self, ms: u64) {
-        let end = self.now_ns + ms * MS;
-        while self.now_ns < end {
+        let end = self.clock.now_ns() + ms * MS;
+        while self.clock.now_ns() < end {
             self.step(end);
         }
     }
@@ -192,17 +187,16 @@ impl Net {
             if !line.open {
                 next = next.min(line.open_at_ns);
             }
-            for pipe in line.pipes.iter().filter(|_| line.deaf.is_none()) {
-                next = next.min(pipe.flying.front().map_or(u64::MAX, |(at, _)| *at));
-            }
+            let pipes = line.pipes.iter().filter(|_| line.deaf.is_none());
+            next = pipes.filter_map(Channel::next_at).fold(next, u64::min);
         }
-        self.now_ns = next.max(self.now_ns + MS / 20);
+        self.clock.move_to(next.max(self.clock.now_ns() + MS / 20));
     }
 
     fn open_lines(&mut self) {
         for index in 0..self.lines.len() {
             let line = &mut self.lines[index];
-            if line.open || line.cut || self.now_ns < line.open_at_ns {
+            if line.open || line.cut || self.clock.now_ns() < line.open_at_ns {
                 continue;
             }
             line.open = true;
@@ -230,19 +224,14 @@ impl Net {
 
     fn receive(&mut self, side: usize, index: usize) {
         let now = self.now(side);
-        while self.lines[index].open && !self.lines[index].cut {
-            if self.lines[index].deaf == Some(side) {
+        loop {
+            let line = &mut self.lines[index];
+            if !line.open || line.cut || line.deaf == Some(side) {
                 return;
             }
-            let pipe = &mut self.lines[index].pipes[side];
-            match pipe.flying.front() {
-                Some((at, _)) if *at <= self.now_ns => {}
-                _ => return,
-            }
-            let Some((_, bytes)) = pipe.flying.pop_front() else {
+            let Some(bytes) = line.pipes[side].receive(now.ns) else {
                 return;
             };
-            pipe.bytes -= bytes.len();
             let result = self.sides[side].session.handle_bytes(now, index, &bytes);
             if result.is_err() {
                 self.break_line(index);
@@ -256,7 +245,7 @@ impl Net {
         while self.lines[index].open {
             let line = &mut self.lines[index];
             let pipe = &mut line.pipes[1 - side];
-            if pipe.bytes > IN_FLIGHT_MAX {
+            if pipe.iter().map(Vec::len).sum::<usize>() > IN_FLIGHT_MAX {
                 return;
             }
             transmit.clear();
@@ -268,9 +257,10 @@ impl Net {
             }
             let bytes: Vec<u8> = transmit.parts().flatten().copied().collect();
             assert_eq!(bytes.len(), transmit.len());
-            pipe.bytes += bytes.len();
-            pipe.flying
-                .push_back((self.now_ns + line.latency_ns, bytes));
+            pipe.set_latency(line.latency_ns);
+            // nothing is left to chance
+            let sent = pipe.send(now.ns, &mut Random::new(0), bytes);
+            sent.expect("room for everything");
         }
     }
 
