@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 
 use spared_packet::checksum::checksum;
+use spared_sim::Random;
 
 use super::frame::{self, emit_frame, emit_packet};
 use super::neighbour;
@@ -476,25 +477,19 @@ fn stations_are_known_by_arp_and_neighbour_discovery_alone() {
 /// What the fuzz target does with a coverage-guided generator, for every test run.
 #[test]
 fn no_mutation_of_a_valid_frame_makes_the_parser_panic() {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
+    let mut random = Random::new(1);
     let golden = [V3_IPV4, V3_IPV4_UNICAST, V3_IPV6, V2_IPV4].map(bytes);
     let mut understood = 0;
     for round in 0..200_000_usize {
         let mut frame = golden[round % golden.len()].clone();
-        for _ in 0..random() % 4 {
-            let at = random() as usize % frame.len();
-            frame[at] = random() as u8;
+        for _ in 0..random.below(4) {
+            let at = random.below(frame.len() as u64) as usize;
+            frame[at] = random.number() as u8;
         }
-        if random() % 3 == 0 {
-            frame.truncate(random() as usize % (frame.len() + 1));
+        if random.below(3) == 0 {
+            frame.truncate(random.below(frame.len() as u64 + 1) as usize);
         }
-        if random() % 2 == 0 && frame.len() > 42 && frame[12..14] == [8, 0] {
+        if random.below(2) == 0 && frame.len() > 42 && frame[12..14] == [8, 0] {
             repair(&mut frame);
         }
         if let Ok(advert) = frame::parse(&frame) {

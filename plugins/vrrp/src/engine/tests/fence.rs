@@ -90,7 +90,10 @@ fn a_late_advert_within_the_lease_is_measured_and_sent() {
 #[test]
 fn adverts_stay_in_step_after_one_was_late() {
     let mut lab = pair();
-    let grid_ns = lab.sent_by(0).first().map_or(lab.now_ns, |sent| sent.at_ns);
+    let grid_ns = lab
+        .sent_by(0)
+        .first()
+        .map_or(lab.clock.now_ns(), |sent| sent.at_ns);
     lab.run(SECOND);
     let grid_ns = lab.sent_by(0).last().map_or(grid_ns, |sent| sent.at_ns);
     lab.stop(0);

@@ -77,7 +77,7 @@ fn failover_ns(lab: &Lab, failure: Failure, forger: Option<(Forgery, u64, Begins
     begin(&mut lab, |begins| matches!(begins, Begins::Before));
     lab.run(3 * SECOND + 37 * MS);
     assert_eq!((lab.active(), lab.failovers()), (vec![0], 0), "{case}");
-    let began_ns = lab.now_ns;
+    let began_ns = lab.clock.now_ns();
     strike(&mut lab, failure);
     begin(&mut lab, |begins| matches!(begins, Begins::With));
     let took = lab.run_until(50 * MS, |lab| lab.nodes[1].role() == Role::Active);
@@ -86,7 +86,7 @@ fn failover_ns(lab: &Lab, failure: Failure, forger: Option<(Forgery, u64, Begins
         let took = lab.run_until(10 * SECOND, |lab| lab.nodes[1].role() == Role::Active);
         assert!(took.is_some(), "{case}: never");
     }
-    let took_ns = lab.now_ns - began_ns;
+    let took_ns = lab.clock.now_ns() - began_ns;
     lab.run(5 * SECOND);
     assert_eq!(lab.failovers(), 1, "{case}");
     assert_eq!(lab.nodes[1].role(), Role::Active, "{case}");

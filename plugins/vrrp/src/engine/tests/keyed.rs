@@ -64,7 +64,7 @@ fn a_backup_that_starts_anew_is_heard_at_once_and_moves_nothing() {
             lab.kill(1 - active);
             lab.run(200 * MS);
             lab.start(1 - active);
-            let now_ns = lab.now_ns;
+            let now_ns = lab.clock.now_ns();
             let knows = |lab: &Lab, node: usize| {
                 let group = &lab.nodes[node].engine.groups[0];
                 group.mutual_ns.is_some_and(|at_ns| at_ns > now_ns)
@@ -81,7 +81,7 @@ fn a_backup_that_starts_anew_is_heard_at_once_and_moves_nothing() {
 fn who_was_cloned_goes_backup_and_says_so() {
     let mut lab = pair(&by_quality(""));
     let active = lab.active()[0];
-    let now_ns = lab.now_ns;
+    let now_ns = lab.clock.now_ns();
     lab.nodes[active].engine.handle_cloned(now_ns);
     lab.run(SECOND);
     assert_eq!(lab.active(), [1 - active]);

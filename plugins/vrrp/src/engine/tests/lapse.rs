@@ -241,10 +241,10 @@ fn a_backup_whose_adverts_were_refused_is_fit_again_after_a_pause_that_grows() {
     lab.nodes[0].swallows_on.clear();
     lab.run(5 * SECOND);
     assert_eq!(lab.active(), [1]);
-    assert_eq!(lab.nodes[0].engine.retry(lab.now_ns), 1);
+    assert_eq!(lab.nodes[0].engine.retry(lab.clock.now_ns()), 1);
     lab.run(15 * SECOND);
     assert_eq!(lab.active(), [0], "{}", lab.why(0));
-    assert_eq!(lab.nodes[0].engine.retry(lab.now_ns), 0);
+    assert_eq!(lab.nodes[0].engine.retry(lab.clock.now_ns()), 0);
 }
 
 /// The fixture looks at every heartbeat.

@@ -413,7 +413,7 @@ fn a_silent_death_is_noticed_as_soon_as_without_a_link() {
         lab.kill(0);
         lab.run_until(SECOND, |lab| lab.active() == [1])
             .expect("a failover");
-        lab.now_ns - last_ns
+        lab.clock.now_ns() - last_ns
     };
     assert_eq!(time(&LINKS), time(&[]));
 }
@@ -476,7 +476,7 @@ fn heartbeats_go_on_where_no_link_does() {
     lab.directive(0, quality(96));
     lab.run(10 * SECOND);
     for (node, theirs) in [(0, 100), (1, 96)] {
-        let peer = lab.nodes[node].engine.groups[0].mutual_peer(lab.now_ns);
+        let peer = lab.nodes[node].engine.groups[0].mutual_peer(lab.clock.now_ns());
         assert_eq!(peer.map(|peer| peer.heartbeat.quality), Some(theirs));
     }
     // and the silence of all of them is a death
@@ -504,7 +504,7 @@ fn maintenance_needs_no_session_where_heartbeats_go_over_the_networks_alone() {
 #[test]
 fn a_heartbeat_that_says_active_goes_before_the_adverts() {
     let mut lab = pair("");
-    let now_ns = lab.now_ns;
+    let now_ns = lab.clock.now_ns();
     let engine = &mut lab.nodes[0].engine;
     engine.advertise_now(now_ns);
     let actions: Vec<Action> = std::iter::from_fn(|| engine.poll_action()).collect();

@@ -66,7 +66,7 @@ fn a_wire_that_still_carries_one_way_only_gives_nothing_back() {
 fn no_heartbeat_lets_go_before_the_fence_is_blocking() {
     let mut lab = pair("");
     let active = lab.active()[0];
-    let now_ns = lab.now_ns;
+    let now_ns = lab.clock.now_ns();
     let engine = &mut lab.nodes[active].engine;
     engine.advertise_now(now_ns);
     engine.handle_published(now_ns, "g", Role::Active, false);

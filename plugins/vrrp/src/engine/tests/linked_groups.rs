@@ -55,7 +55,7 @@ fn a_pair_of_255_groups_sends_one_heartbeat_an_interval() {
     }
     // each with its advert, none of them early by now
     assert_eq!(lab.sent_by(0).len(), 255 * 100);
-    let now_ns = lab.now_ns;
+    let now_ns = lab.clock.now_ns();
     let mut sender = Sender::new(1);
     let key = Key::new(1, &[0; SECRET_LEN]);
     let engine = &mut lab.nodes[0].engine;

@@ -251,7 +251,7 @@ fn status_shows_the_peer() {
     let mut lab = pair("");
     lab.directive(1, quality(80));
     lab.run(SECOND);
-    let rows = lab.nodes[0].engine.rows(lab.now_ns, Table::Status);
+    let rows = lab.nodes[0].engine.rows(lab.clock.now_ns(), Table::Status);
     let row = |key: &str| {
         rows.iter()
             .find(|(k, _)| k == key)

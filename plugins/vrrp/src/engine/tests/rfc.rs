@@ -377,7 +377,7 @@ fn each_receive_check_has_its_counter() {
         let key = format!("g.interface.lan1.dropped.{name}");
         let rows = lab.nodes[0]
             .engine
-            .rows(lab.now_ns, crate::engine::Table::Counters);
+            .rows(lab.clock.now_ns(), crate::engine::Table::Counters);
         let value = rows
             .iter()
             .find(|(row, _)| *row == key)

@@ -64,7 +64,10 @@ fn reports(lab: &Lab) -> [Report; 2] {
             let why = host.why.get(name).copied().unwrap_or_default();
             report.check(name, Some(*state), why);
         }
-        for (key, value) in lab.nodes[node].engine.rows(lab.now_ns, Table::Status) {
+        for (key, value) in lab.nodes[node]
+            .engine
+            .rows(lab.clock.now_ns(), Table::Status)
+        {
             let interface = key.strip_prefix("g.interface.");
             if let Some(interface) = interface.and_then(|it| it.strip_suffix(".unheard")) {
                 let rating = format!("{value:?}");

@@ -1,9 +1,8 @@
 //! Two nodes on one clock, between them a wire that loses, repeats and floods, and whoever has the
 //! nodes' keys.
 
-use std::collections::VecDeque;
-
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use spared_sim::{Agenda, Clock, Random};
 
 use super::*;
 use crate::heartbeats::{Key, Pairing, Received, SECRET_LEN, Sender};
@@ -26,8 +25,8 @@ struct Machine {
     dead: bool,
     /// The link's process does not answer.
     no_answers: bool,
-    /// When an answer comes, and of what.
-    asked: VecDeque<(u64, Request)>,
+    /// What is answered later.
+    asked: Agenda<Request>,
     requests: u64,
     was_cloned: bool,
     is_double: bool,
@@ -46,7 +45,7 @@ impl Machine {
             due_ns: now_ns,
             dead: false,
             no_answers: false,
-            asked: VecDeque::new(),
+            asked: Agenda::default(),
             requests: 0,
             was_cloned: false,
             is_double: false,
@@ -77,7 +76,7 @@ impl Machine {
         while let Some(request) = self.pairing.poll_request() {
             self.requests += 1;
             if !self.no_answers {
-                self.asked.push_back((now_ns + SIGNATURE_NS, request));
+                self.asked.plan(now_ns + SIGNATURE_NS, request);
             }
         }
         let mut payloads: Vec<_> = std::iter::from_fn(|| self.pairing.poll_frame()).collect();
@@ -95,12 +94,8 @@ impl Machine {
     }
 
     fn answer(&mut self, now_ns: u64) {
-        while self
-            .asked
-            .front()
-            .is_some_and(|(at_ns, _)| *at_ns <= now_ns)
-        {
-            match self.asked.pop_front().expect("one").1 {
+        while let Some((_, request)) = self.asked.take(now_ns) {
+            match request {
                 Request::Sign { ticket, statement } => {
                     let signature = pair_of(self.name).sign(&statement);
                     self.pairing
@@ -128,16 +123,16 @@ fn pair_of(name: usize) -> Ed25519KeyPair {
 
 /// Machines in one broadcast domain, and a link.
 struct World {
-    now_ns: u64,
+    clock: Clock,
     machines: Vec<Machine>,
-    /// When it arrives, where, and over what.
-    wire: Vec<(u64, usize, Class, Vec<u8>)>,
+    /// Where it arrives, and over what.
+    wire: Agenda<(usize, Class, Vec<u8>)>,
     /// All that was sent, and by whom.
     recorded: Vec<(usize, Vec<u8>)>,
     /// Percent that are lost, on paths of each class.
     loss: [u64; 2],
     flood: Option<Flood>,
-    random: u64,
+    random: Random,
     runs: u64,
 }
 
@@ -152,13 +147,13 @@ struct Flood {
 impl World {
     fn new() -> World {
         World {
-            now_ns: 1000 * SECOND_NS,
+            clock: Clock::at(1000 * SECOND_NS),
             machines: Vec::new(),
-            wire: Vec::new(),
+            wire: Agenda::default(),
             recorded: Vec::new(),
             loss: [0, 100],
             flood: None,
-            random: 0x9e37_79b9_7f4a_7c15,
+            random: Random::new(0),
             runs: 100,
         }
     }
@@ -172,7 +167,7 @@ impl World {
 
     fn add(&mut self, name: usize) -> usize {
         self.runs += 1;
-        let machine = Machine::start(name, self.runs, self.now_ns);
+        let machine = Machine::start(name, self.runs, self.clock.now_ns());
         self.machines.push(machine);
         self.machines.len() - 1
     }
@@ -181,24 +176,17 @@ impl World {
         self.runs += 1;
         let name = self.machines[machine].name;
         let no_answers = self.machines[machine].no_answers;
-        self.machines[machine] = Machine::start(name, self.runs, self.now_ns);
+        self.machines[machine] = Machine::start(name, self.runs, self.clock.now_ns());
         self.machines[machine].no_answers = no_answers;
-    }
-
-    fn random(&mut self) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random
     }
 
     fn send(&mut self, from: usize, packet: &[u8]) {
         self.recorded.push((from, packet.to_vec()));
         for to in (0..self.machines.len()).filter(|to| *to != from) {
             for class in [Class::Network, Class::Link] {
-                if self.random() % 100 >= self.loss[class as usize] {
-                    let at_ns = self.now_ns + LATENCY_NS;
-                    self.wire.push((at_ns, to, class, packet.to_vec()));
+                if !self.random.chance(10 * self.loss[class as usize]) {
+                    let at_ns = self.clock.now_ns() + LATENCY_NS;
+                    self.wire.plan(at_ns, (to, class, packet.to_vec()));
                 }
             }
         }
@@ -206,14 +194,14 @@ impl World {
 
     fn forge(&mut self) {
         let Some(mut flood) = self.flood else { return };
-        while flood.due_ns <= self.now_ns {
+        while flood.due_ns <= self.clock.now_ns() {
             // no timer of anybody's is in step with it
-            flood.due_ns += self.random() % (2 * SECOND_NS / flood.per_second);
+            flood.due_ns += self.random.below(2 * SECOND_NS / flood.per_second);
             flood.turn += 1;
-            let number = self.random();
+            let number = self.random.number();
             for to in 0..2 {
                 let packet = self.forgery(flood.turn, to, number | 1);
-                self.machines[to].handle(self.now_ns, Class::Network, &packet);
+                self.machines[to].handle(self.clock.now_ns(), Class::Network, &packet);
             }
         }
         self.flood = Some(flood);
@@ -256,15 +244,10 @@ impl World {
     }
 
     fn step(&mut self) {
-        self.now_ns += MS / 2;
+        self.clock.pass(MS / 2);
         self.forge();
-        let now_ns = self.now_ns;
-        let (due, later) = std::mem::take(&mut self.wire)
-            .into_iter()
-            .partition(|(at_ns, ..)| *at_ns <= now_ns);
-        self.wire = later;
-        let due: Vec<_> = due;
-        for (_, to, class, packet) in due {
+        let now_ns = self.clock.now_ns();
+        while let Some((_, (to, class, packet))) = self.wire.take(now_ns) {
             if !self.machines[to].dead {
                 self.machines[to].handle(now_ns, class, &packet);
             }
@@ -291,8 +274,8 @@ impl World {
     }
 
     fn run(&mut self, ns: u64) {
-        let end_ns = self.now_ns + ns;
-        while self.now_ns < end_ns {
+        let end_ns = self.clock.now_ns() + ns;
+        while self.clock.now_ns() < end_ns {
             self.step();
         }
     }
@@ -308,13 +291,13 @@ impl World {
 
     /// How long until they do.
     fn confirm_within(&mut self, limit_ns: u64) -> u64 {
-        let begin_ns = self.now_ns;
+        let begin_ns = self.clock.now_ns();
         while !self.confirmed() {
             self.step();
             let counts: Vec<_> = self.machines.iter().map(|m| m.pairing.counters()).collect();
-            assert!(self.now_ns - begin_ns < limit_ns, "{counts:#?}");
+            assert!(self.clock.now_ns() - begin_ns < limit_ns, "{counts:#?}");
         }
-        self.now_ns - begin_ns
+        self.clock.now_ns() - begin_ns
     }
 }
 
@@ -356,7 +339,7 @@ fn restarts_in_every_order_are_confirmed() {
                 }
                 world.confirm_within(SECOND_NS);
                 world.run(12 * SECOND_NS);
-                let keys = [0, 1].map(|at| world.machines[at].keys(world.now_ns));
+                let keys = [0, 1].map(|at| world.machines[at].keys(world.clock.now_ns()));
                 assert_eq!(keys, [1, 1], "{first} {second:?} {pause}");
                 assert!(world.machines.iter().all(|machine| !machine.is_double));
             }
@@ -368,7 +351,7 @@ fn restarts_in_every_order_are_confirmed() {
 fn a_wire_that_loses_delays_it_and_no_more() {
     for seed in 1..30 {
         let mut world = World::pair();
-        world.random = seed;
+        world.random = Random::new(seed);
         world.loss[0] = 60;
         for machine in [0, 1, 0] {
             world.confirm_within(15 * SECOND_NS);
@@ -402,7 +385,7 @@ fn a_forger_costs_a_few_verifications_and_no_key() {
         world.confirm_within(SECOND_NS);
         world.flood = Some(Flood {
             per_second,
-            due_ns: world.now_ns,
+            due_ns: world.clock.now_ns(),
             turn: 0,
         });
         let before = world.machines[0].requests + world.machines[1].requests;
@@ -413,7 +396,7 @@ fn a_forger_costs_a_few_verifications_and_no_key() {
             [0, 1].map(|at| world.machines[at].pairing.confirmed())
         );
         for machine in &mut world.machines {
-            assert_eq!(machine.keys(world.now_ns), 1);
+            assert_eq!(machine.keys(world.clock.now_ns()), 1);
             assert!(machine.pairing.agreement().table.len() <= 2 * entry::RUNS_MAX);
         }
         let asked = world.machines[0].requests + world.machines[1].requests - before;
@@ -427,11 +410,11 @@ fn a_restart_beside_a_forger_is_confirmed() {
         for machine in [0, 1] {
             for seed in 1..20 {
                 let mut world = World::pair();
-                world.random = seed;
+                world.random = Random::new(seed);
                 world.confirm_within(SECOND_NS);
                 world.flood = Some(Flood {
                     per_second,
-                    due_ns: world.now_ns,
+                    due_ns: world.clock.now_ns(),
                     turn: 0,
                 });
                 world.run(2 * SECOND_NS);
@@ -450,7 +433,7 @@ fn a_flood_on_the_network_delays_nothing_on_the_link() {
         world.confirm_within(SECOND_NS);
         world.flood = Some(Flood {
             per_second: 2000,
-            due_ns: world.now_ns,
+            due_ns: world.clock.now_ns(),
             turn: 0,
         });
         world.run(2 * SECOND_NS);
@@ -473,7 +456,7 @@ fn recorded_offers_and_heartbeats_bring_no_old_key_back() {
         for to in 0..2 {
             let machine = &mut world.machines[to];
             if machine.name != from {
-                machine.handle(world.now_ns, Class::Network, &packet);
+                machine.handle(world.clock.now_ns(), Class::Network, &packet);
             }
         }
         world.step();
@@ -492,7 +475,7 @@ fn a_second_machine_waits_until_the_first_is_silent() {
     let clone = world.add(1);
     world.run(5 * SECOND_NS);
     assert!(world.uses(0, 1) && world.uses(clone, 0));
-    assert_eq!(world.machines[0].keys(world.now_ns), 2);
+    assert_eq!(world.machines[0].keys(world.clock.now_ns()), 2);
     assert!(world.machines[0].is_double);
     world.machines[1].dead = true;
     world.run(2 * DOWN_NS);
@@ -521,7 +504,7 @@ fn who_finds_itself_cloned_begins_another_run() {
     for from_before in [false, true] {
         let mut world = World::pair();
         world.confirm_within(SECOND_NS);
-        let snapshot = world.machines[1].pairing.copy(world.now_ns);
+        let snapshot = world.machines[1].pairing.copy(world.clock.now_ns());
         if from_before {
             world.run(5 * SECOND_NS);
         }
@@ -567,7 +550,7 @@ fn a_signature_of_another_name_is_no_ones() {
     assert!(
         machines
             .iter()
-            .all(|machine| machine.keys(world.now_ns) == 0)
+            .all(|machine| machine.keys(world.clock.now_ns()) == 0)
     );
     assert!(
         machines

@@ -1,6 +1,5 @@
 //! A station on one wire that sends what it likes, to both nodes.
 
-use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use super::{Lab, MS, What};
@@ -43,9 +42,8 @@ impl Lab {
             every_ns: 1000 * MS / per_second,
             turn: 0,
         });
-        self.queue
-            .retain(|Reverse((.., what))| *what != What::Forge);
-        self.enqueue(self.now_ns, 0, What::Forge);
+        self.agenda.retain(|(_, what)| *what != What::Forge);
+        self.enqueue(self.clock.now_ns(), 0, What::Forge);
     }
 
     pub fn end_forging(&mut self) {
@@ -59,7 +57,7 @@ impl Lab {
         forger.turn += 1;
         let (turn, wire) = (forger.turn, forger.wire.clone());
         let (forgery, every_ns) = (forger.forgery, forger.every_ns);
-        self.enqueue(self.now_ns + every_ns, 0, What::Forge);
+        self.enqueue(self.clock.now_ns() + every_ns, 0, What::Forge);
         let forgery = match (forgery, turn % 6) {
             (Forgery::Everything, 0) => Forgery::Advert(255, LONGEST_NS),
             (Forgery::Everything, 1) => Forgery::Advert(0, 100 * MS),

@@ -1,6 +1,5 @@
 //! The fixture's links, and the host's part: quality from checks, and switchovers.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use spared_sdk::Role;
@@ -172,7 +171,7 @@ impl Lab {
     // ---- heartbeats ----------------------------------------------------------------------------
 
     pub(super) fn send_heartbeat(&mut self, index: usize) {
-        let (heartbeats, ways) = self.nodes[index].engine.heartbeat(self.now_ns);
+        let (heartbeats, ways) = self.nodes[index].engine.heartbeat(self.clock.now_ns());
         let ways = ways.to_vec();
         let groups: Vec<Heartbeat> = heartbeats.cloned().collect();
         if groups.is_empty() {
@@ -180,7 +179,7 @@ impl Lab {
         }
         self.check_usable(index, &groups);
         let host = &mut self.nodes[index].host;
-        host.said = said(self.now_ns, &groups);
+        host.said = said(self.clock.now_ns(), &groups);
         host.sequence += 1;
         host.heartbeats_sent += 1;
         let (run, sequence) = (host.run, host.sequence);
@@ -217,14 +216,14 @@ impl Lab {
                 groups: groups.clone(),
             });
             let number = self.flying.len() - 1;
-            let at_ns = self.now_ns + self.latency_ns + jitter_ns;
+            let at_ns = self.clock.now_ns() + self.latency_ns + jitter_ns;
             self.enqueue(at_ns, other, What::Heartbeat(number));
         }
         for link in 0..self.links.len() {
             let lost = self.lose();
             let name = self.links[link].clone();
             let slow_ns = self.slow_links.get(&name).copied().unwrap_or(0);
-            let at_ns = self.now_ns + self.latency_ns + self.jitter() + slow_ns;
+            let at_ns = self.clock.now_ns() + self.latency_ns + self.jitter() + slow_ns;
             if lost || self.is_cut(&name, index, other) {
                 continue;
             }
@@ -266,7 +265,7 @@ impl Lab {
             return;
         }
         self.greet(index);
-        self.enqueue(self.now_ns + SECOND, index, What::Hello(run));
+        self.enqueue(self.clock.now_ns() + SECOND, index, What::Hello(run));
     }
 
     pub(super) fn greet(&mut self, index: usize) {
@@ -276,7 +275,7 @@ impl Lab {
         let (node, other) = (&self.nodes[index], &self.nodes[1 - index]);
         let heard = node.host.keys.get(&node.host.peer_run).copied().flatten();
         let patience_ns = node.engine.longest_silence_ns();
-        let lives = heard.is_some_and(|at_ns| self.now_ns < at_ns + patience_ns);
+        let lives = heard.is_some_and(|at_ns| self.clock.now_ns() < at_ns + patience_ns);
         let reached = self.carries(index, 1 - index) && self.carries(1 - index, index);
         let hears = !lives && !node.stopped && !other.dead && self.carries(index, 1 - index);
         let answers = hears && reached && !other.stopped;
@@ -284,19 +283,27 @@ impl Lab {
         let runs = [0, 1].map(|node| self.nodes[node].host.run);
         let agrees = !lives && reached && !node.stopped && !other.stopped && !other.dead;
         if hears {
-            self.enqueue(self.now_ns + self.latency_ns, 1 - index, What::Trace);
+            self.enqueue(
+                self.clock.now_ns() + self.latency_ns,
+                1 - index,
+                What::Trace,
+            );
         }
         if answers {
-            self.enqueue(self.now_ns + 2 * self.latency_ns, index, What::Trace);
+            self.enqueue(
+                self.clock.now_ns() + 2 * self.latency_ns,
+                index,
+                What::Trace,
+            );
         }
         if agrees {
-            self.enqueue(self.now_ns + AGREEMENT_NS, 0, What::Agree(runs));
+            self.enqueue(self.clock.now_ns() + AGREEMENT_NS, 0, What::Agree(runs));
         }
     }
 
     /// A hello, or the answer to one.
     pub(super) fn deliver_trace(&mut self, index: usize) {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         if node.stopped || node.asked.is_some() {
             node.host.trace_waits = true;
@@ -334,13 +341,13 @@ impl Lab {
     }
 
     fn hurry(&mut self, index: usize) {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         self.nodes[index].engine.hurry_round(now_ns);
     }
 
     /// Whether the key of a heartbeat counts, as [`Receiver`](crate::heartbeats::Receiver) has it.
     fn admits(&mut self, index: usize, flying: &Flying) -> bool {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         let patience_ns = node.engine.longest_silence_ns();
         let host = &mut node.host;
@@ -380,14 +387,14 @@ impl Lab {
         let flying = self.flying[number].clone();
         let host = &self.nodes[index].host;
         if (flying.to_run, flying.run) != (host.run, host.peer_run) {
-            let now_ns = self.now_ns;
+            let now_ns = self.clock.now_ns();
             self.nodes[index].engine.handle_trace(now_ns);
         }
         // what a second run says is dropped
         if !self.admits(index, &flying) || self.nodes[flying.from].host.is_second {
             return;
         }
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         let path = match flying.path {
             Way::Link(link) => Path::Link(link),
@@ -421,8 +428,8 @@ impl Lab {
 
     /// What is under way is lost.
     pub fn drop_flying(&mut self) {
-        self.queue
-            .retain(|Reverse((.., what))| !matches!(what, What::Heartbeat(_) | What::Frame(..)));
+        self.agenda
+            .retain(|(_, what)| !matches!(what, What::Heartbeat(_) | What::Frame(..)));
     }
 
     /// Somebody sends again what the other node sent on a wire: the latest but so many.
@@ -440,7 +447,7 @@ impl Lab {
     // ---- directive ---------------------------------------------------------------------------
 
     pub(super) fn report(&mut self, index: usize) {
-        self.enqueue(self.now_ns + self.report_ns, index, What::Directive);
+        self.enqueue(self.clock.now_ns() + self.report_ns, index, What::Directive);
     }
 
     pub(super) fn tell_directive(&mut self, index: usize) {
@@ -459,7 +466,7 @@ impl Lab {
             .iter()
             .map(|g| g.name.clone())
             .collect();
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         for name in names {
             self.nodes[index]
                 .engine
@@ -489,11 +496,11 @@ impl Lab {
         self.nodes[from]
             .host
             .switchovers
-            .push((self.now_ns, reason));
-        let prepared_ns = self.now_ns + 2 * self.latency_ns + self.drain_ns;
+            .push((self.clock.now_ns(), reason));
+        let prepared_ns = self.clock.now_ns() + 2 * self.latency_ns + self.drain_ns;
         self.enqueue(prepared_ns, handing.to, What::Prepare(handing.number));
         self.enqueue(
-            self.now_ns + SWITCHOVER_NS,
+            self.clock.now_ns() + SWITCHOVER_NS,
             from,
             What::TimeOut(handing.number),
         );
@@ -511,7 +518,7 @@ impl Lab {
         };
         let to = &self.nodes[handing.to];
         // "it has not left the group yet"
-        let leaves = to.host.carries_until_ns > self.now_ns;
+        let leaves = to.host.carries_until_ns > self.clock.now_ns();
         if to.host.declines || to.role == Role::Active || leaves {
             self.handing = None;
             return;
@@ -519,7 +526,7 @@ impl Lab {
         self.nodes[handing.to].host.prepared = true;
         self.tell_directive(handing.to);
         self.enqueue(
-            self.now_ns + self.latency_ns,
+            self.clock.now_ns() + self.latency_ns,
             handing.from,
             What::Release(number),
         );
@@ -560,10 +567,10 @@ impl Lab {
         let Some(handing) = self.handing else { return };
         let node = &mut self.nodes[index];
         if handing.from == index && role != Role::Active && node.host.release {
-            node.host.carries_until_ns = self.now_ns + SECOND;
+            node.host.carries_until_ns = self.clock.now_ns() + SECOND;
         }
         if handing.to == index && role == Role::Active {
-            let carried_ns = self.now_ns + self.latency_ns + CARRY_NS;
+            let carried_ns = self.clock.now_ns() + self.latency_ns + CARRY_NS;
             let from = &mut self.nodes[handing.from];
             from.host.carries_until_ns = from.host.carries_until_ns.min(carried_ns);
             self.end_switchover(handing);

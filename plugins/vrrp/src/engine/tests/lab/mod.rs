@@ -7,14 +7,14 @@ mod forger;
 mod host;
 mod words;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use spared_pair::Fitness;
 use spared_sdk::config::Config;
 use spared_sdk::{Cause, Forced, Role};
+use spared_sim::{Agenda, Clock, Random};
 
 use crate::config::{Settings, read};
 use crate::election::Directive;
@@ -80,7 +80,7 @@ pub struct Node {
     pub host: Host,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq)]
 enum What {
     Frame(String, Vec<u8>),
     Station(String, Mac),
@@ -116,10 +116,9 @@ pub struct Sent {
 
 #[derive(Clone)]
 pub struct Lab {
-    pub now_ns: u64,
+    pub clock: Clock,
     pub nodes: Vec<Node>,
-    queue: BinaryHeap<Reverse<(u64, u64, usize, What)>>,
-    order: u64,
+    agenda: Agenda<(usize, What)>,
     /// (wire, from, to) that carry nothing.
     cuts: BTreeSet<(String, usize, usize)>,
     /// (wire, node) that reach other stations.
@@ -127,7 +126,7 @@ pub struct Lab {
     pub latency_ns: u64,
     pub jitter_ns: u64,
     pub loss_percent: u64,
-    random: u64,
+    random: Random,
     pub sent: Vec<Sent>,
     /// Between the first two nodes.
     pub links: Vec<String>,
@@ -166,16 +165,15 @@ impl Lab {
             .map(|index| Node::new(toml, &names, index))
             .collect();
         Lab {
-            now_ns: START_NS,
+            clock: Clock::at(START_NS),
             nodes,
-            queue: BinaryHeap::new(),
-            order: 0,
+            agenda: Agenda::default(),
             cuts: BTreeSet::new(),
             stations: BTreeSet::new(),
             latency_ns: MS / 10,
             jitter_ns: 0,
             loss_percent: 0,
-            random: 0x9e37_79b9_7f4a_7c15,
+            random: Random::new(0),
             sent: Vec::new(),
             links: Vec::new(),
             keys: false,
@@ -223,20 +221,13 @@ impl Lab {
     }
 
     pub fn seed(&mut self, seed: u64) {
-        self.random = seed | 1;
-    }
-
-    fn random(&mut self) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random
+        self.random = Random::new(seed);
     }
 
     // ---- what happens to nodes ------------------------------------------------------------
 
     pub fn start(&mut self, index: usize) {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         node.engine = Engine::new(&node.name);
         (node.dead, node.stopped, node.leaving, node.asked) = (false, false, false, None);
@@ -287,7 +278,7 @@ impl Lab {
     }
 
     pub fn shut_down(&mut self, index: usize) {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         self.nodes[index].engine.shut_down(now_ns);
         self.nodes[index].leaving = true;
         self.act(index);
@@ -301,7 +292,7 @@ impl Lab {
     /// SIGCONT: the driver reads its sockets before it looks at its timers.
     pub fn resume(&mut self, index: usize) {
         self.nodes[index].stopped = false;
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         for (interface, frame) in std::mem::take(&mut self.nodes[index].waiting) {
             self.deliver(index, &interface, &frame);
         }
@@ -351,7 +342,7 @@ impl Lab {
 
     /// An interface changed.
     pub fn tell_interface(&mut self, index: usize, interface: &str, facts: &InterfaceFacts) {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         self.nodes[index]
             .engine
             .handle_interface(now_ns, interface, facts);
@@ -360,7 +351,7 @@ impl Lab {
 
     /// One lease runs out while its node lives.
     pub fn lapse(&mut self, index: usize, interface: &str) {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         for (key, until_ns) in &mut node.leases {
             if key.0 == interface {
@@ -388,7 +379,7 @@ impl Lab {
     pub fn reload(&mut self, index: usize, toml: &str) {
         let names: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
         let settings = settings(toml, &names, index);
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         node.settings = settings;
         for name in interfaces(&node.settings) {
@@ -436,21 +427,21 @@ impl Lab {
     // ---- time -----------------------------------------------------------------------------
 
     pub fn run(&mut self, for_ns: u64) {
-        let end_ns = self.now_ns + for_ns;
+        let end_ns = self.clock.now_ns() + for_ns;
         while self.step(end_ns) {}
         self.watch(end_ns);
-        self.now_ns = end_ns;
+        self.clock.move_to(end_ns);
     }
 
     /// Runs until something holds; None where it does not within the time.
     pub fn run_until(&mut self, within_ns: u64, done: impl Fn(&Lab) -> bool) -> Option<u64> {
-        let (start_ns, end_ns) = (self.now_ns, self.now_ns + within_ns);
+        let (start_ns, end_ns) = (self.clock.now_ns(), self.clock.now_ns() + within_ns);
         while !done(self) {
             if !self.step(end_ns) {
                 return None;
             }
         }
-        Some(self.now_ns - start_ns)
+        Some(self.clock.now_ns() - start_ns)
     }
 
     fn step(&mut self, end_ns: u64) -> bool {
@@ -458,10 +449,10 @@ impl Lab {
             if node.dead || node.stopped || node.asked.is_some() {
                 return None;
             }
-            Some((node.engine.next_timeout()?.max(self.now_ns), index))
+            Some((node.engine.next_timeout()?.max(self.clock.now_ns()), index))
         });
         let timer = timer.min();
-        let frame_ns = self.queue.peek().map(|Reverse((at_ns, ..))| *at_ns);
+        let frame_ns = self.agenda.next_at();
         // frames first: the driver empties its sockets before it looks at its timers
         let frame_first = match (frame_ns, timer) {
             (Some(frame_ns), Some((timer_ns, _))) => frame_ns <= timer_ns,
@@ -469,13 +460,11 @@ impl Lab {
             _ => false,
         };
         if frame_first {
-            let at_ns = frame_ns.expect("peeked");
-            if at_ns > end_ns {
+            let Some((at_ns, (index, what))) = self.agenda.take(end_ns) else {
                 return false;
-            }
-            let Reverse((_, _, index, what)) = self.queue.pop().expect("peeked");
+            };
             self.watch(at_ns);
-            self.now_ns = at_ns;
+            self.clock.move_to(at_ns);
             match what {
                 What::Frame(interface, frame) => self.deliver(index, &interface, &frame),
                 What::Station(interface, mac) => self.station(index, &interface, mac),
@@ -497,7 +486,7 @@ impl Lab {
             return false;
         };
         self.watch(at_ns);
-        self.now_ns = at_ns;
+        self.clock.move_to(at_ns);
         self.nodes[index].engine.handle_timeout(at_ns);
         self.act(index);
         true
@@ -518,15 +507,15 @@ impl Lab {
                 .nodes
                 .iter()
                 .filter_map(|node| node.leases.get(&key).copied())
-                .filter(|end_ns| *end_ns > self.now_ns)
+                .filter(|end_ns| *end_ns > self.clock.now_ns())
                 .collect();
             ends.sort_unstable();
             if ends.len() < 2 {
                 continue;
             }
             let end_ns = ends[ends.len() - 2].min(until_ns);
-            if end_ns > self.now_ns {
-                self.overlaps.push((self.now_ns, end_ns, key));
+            if end_ns > self.clock.now_ns() {
+                self.overlaps.push((self.clock.now_ns(), end_ns, key));
             }
         }
     }
@@ -538,7 +527,7 @@ impl Lab {
             let leases = self.nodes.iter().flat_map(|node| node.leases.iter());
             let of_wire = leases.filter(|(key, _)| key.0 == *wire);
             let end_ns = of_wire.map(|(_, end_ns)| *end_ns).max().unwrap_or(0);
-            let from_ns = end_ns.max(self.now_ns);
+            let from_ns = end_ns.max(self.clock.now_ns());
             if from_ns < until_ns {
                 self.silences.push((from_ns, until_ns, wire.clone()));
             }
@@ -546,7 +535,7 @@ impl Lab {
     }
 
     fn deliver(&mut self, index: usize, interface: &str, frame: &[u8]) {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         if node.dead || !node.facts.get(interface).is_some_and(|facts| facts.carrier) {
             return;
@@ -562,7 +551,7 @@ impl Lab {
     }
 
     fn station(&mut self, index: usize, interface: &str, mac: Mac) {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         let mut facts = self.nodes.iter().filter_map(|n| n.facts.get(interface));
         let speaks = facts.find(|facts| facts.mac == mac);
         let speaker = speaks.and_then(|facts| facts.addresses.first().copied());
@@ -579,7 +568,7 @@ impl Lab {
     // ---- the host's and the kernel's part ---------------------------------------------------
 
     fn act(&mut self, index: usize) {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         while let Some(action) = self.nodes[index].engine.poll_action() {
             match action {
                 Action::Publish { group, role, cause } => {
@@ -697,7 +686,7 @@ impl Lab {
 
     /// Says a role to the host; whether the answer comes later.
     fn ask(&mut self, index: usize, group: String, role: Role, why: String, reopens: bool) -> bool {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         let (publish_ns, answer_ns) = (node.publish_ns, node.answer_ns);
         node.asked = Some((group, role, why, false));
@@ -730,7 +719,7 @@ impl Lab {
 
     /// The driver hears what came meanwhile, then takes the answer.
     fn answer(&mut self, index: usize) {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         let Some((group, role, _, done)) = node.asked.take() else {
             return;
@@ -761,7 +750,7 @@ impl Lab {
     }
 
     fn open(&mut self, index: usize) {
-        let now_ns = self.now_ns;
+        let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         node.open(now_ns);
         let done = node.asked.as_ref().filter(|(.., done)| *done);
@@ -771,20 +760,15 @@ impl Lab {
     }
 
     fn lose(&mut self) -> bool {
-        self.random() % 100 < self.loss_percent
+        self.random.chance(10 * self.loss_percent)
     }
 
     fn jitter(&mut self) -> u64 {
-        if self.jitter_ns == 0 {
-            0
-        } else {
-            self.random() % self.jitter_ns
-        }
+        self.random.below(self.jitter_ns)
     }
 
     fn enqueue(&mut self, at_ns: u64, index: usize, what: What) {
-        self.order += 1;
-        self.queue.push(Reverse((at_ns, self.order, index, what)));
+        self.agenda.plan(at_ns, (index, what));
     }
 
     fn transmit(&mut self, index: usize, now_ns: u64, id: PacketId) {
@@ -863,7 +847,7 @@ impl Lab {
         let answers = |node: &Node| {
             node.leases
                 .iter()
-                .any(|(key, until)| key.0 == interface && *until > self.now_ns)
+                .any(|(key, until)| key.0 == interface && *until > self.clock.now_ns())
         };
         (0..self.nodes.len())
             .filter(|index| answers(&self.nodes[*index]))

@@ -22,7 +22,7 @@ impl Lab {
         }
         let group = node.group_of(key).expect("an action's group");
         let (at_ns, active) = &node.host.said;
-        let says = *at_ns == self.now_ns && active.contains(&group_id(&group.name));
+        let says = *at_ns == self.clock.now_ns() && active.contains(&group_id(&group.name));
         assert!(says, "{}: an advert of {} alone", node.name, group.name);
     }
 
@@ -40,7 +40,7 @@ impl Lab {
             }) {
                 let key = (router.interface.clone(), router.family, router.vrid);
                 let until_ns = node.leases.get(&key).copied().unwrap_or(0);
-                let passes = until_ns >= self.now_ns || node.tampered.contains(&key);
+                let passes = until_ns >= self.clock.now_ns() || node.tampered.contains(&key);
                 assert!(passes, "{}: {} is called usable", node.name, key.0);
             }
         }
