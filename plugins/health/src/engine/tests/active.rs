@@ -57,7 +57,7 @@ fn a_run_of_the_active_time_says_nothing_of_the_backup() {
     lab.role("office", false);
     assert_eq!(lab.cancelled, [run]);
     lab.engine
-        .handle_result(lab.now_ns, run, vec![Finding::good("x")]);
+        .handle_result(lab.now_ns(), run, vec![Finding::good("x")]);
     lab.act();
     assert_eq!(lab.state("a"), None);
 }

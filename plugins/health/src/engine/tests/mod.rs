@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use spared_sdk::config::Config;
 use spared_sdk::{Engine as _, Value};
+use spared_sim::Clock;
 
 use super::*;
 use crate::config;
@@ -21,7 +22,7 @@ const S: u64 = 1000 * MS;
 /// An engine, its clock, and what it told the host.
 struct Lab {
     engine: Engine,
-    now_ns: u64,
+    clock: Clock,
     /// The last report by name.
     reported: BTreeMap<String, (u8, String)>,
     /// Those of which nothing is known.
@@ -37,7 +38,7 @@ impl Lab {
     fn new(text: &str) -> Self {
         let mut lab = Self {
             engine: Engine::new(&RandomState::new()),
-            now_ns: S,
+            clock: Clock::at(S),
             reported: BTreeMap::new(),
             unknown: BTreeMap::new(),
             reports: 0,
@@ -54,12 +55,12 @@ impl Lab {
         let config = Config::parse(text, "r1", &[]).expect("TOML");
         let settings = config::read(&config).expect("no fault");
         assert_eq!(config.finish(), Ok(()));
-        self.engine.configure(self.now_ns, &settings);
+        self.engine.configure(self.now_ns(), &settings);
         self.act();
     }
 
     fn act(&mut self) {
-        while let Some(action) = self.engine.poll_action(self.now_ns) {
+        while let Some(action) = self.engine.poll_action(self.now_ns()) {
             match action {
                 Action::Ping { to, packet, .. } => self.pings.push((to, packet)),
                 Action::Start { run, job } => self.jobs.push((run, job)),
@@ -86,24 +87,20 @@ impl Lab {
         }
     }
 
+    fn now_ns(&self) -> u64 {
+        self.clock.now_ns()
+    }
+
     /// Lets time pass, and every timer in it run.
     fn pass(&mut self, ns: u64) {
-        let end_ns = self.now_ns + ns;
-        while let Some(next_ns) = self
-            .engine
-            .next_timeout(self.now_ns)
-            .filter(|next_ns| *next_ns <= end_ns)
-        {
-            self.now_ns = self.now_ns.max(next_ns);
-            self.engine.handle_timeout(self.now_ns);
+        let end_ns = self.now_ns() + ns;
+        let next_at = |lab: &Self| lab.engine.next_timeout(lab.now_ns());
+        while self.clock.reach(next_at(self), end_ns) {
+            self.engine.handle_timeout(self.now_ns());
             self.act();
-            let later = self.engine.next_timeout(self.now_ns);
-            assert!(
-                later.is_none_or(|later| later > self.now_ns),
-                "a timer without effect"
-            );
+            let is_later = next_at(self).is_none_or(|at_ns| at_ns > self.now_ns());
+            assert!(is_later, "a timer without effect");
         }
-        self.now_ns = end_ns;
     }
 
     /// Waits for the next run, and gives it a result.
@@ -114,7 +111,7 @@ impl Lab {
     fn conclude_all(&mut self, findings: Vec<Finding>) {
         for _ in 0..1000 {
             if let Some((run, _)) = self.jobs.pop() {
-                self.engine.handle_result(self.now_ns, run, findings);
+                self.engine.handle_result(self.now_ns(), run, findings);
                 return self.act();
             }
             self.pass(100 * MS);
@@ -132,7 +129,7 @@ impl Lab {
 
     fn role(&mut self, group: &str, active: bool) {
         let role = if active { Role::Active } else { Role::Backup };
-        self.engine.handle_role(self.now_ns, group, role);
+        self.engine.handle_role(self.now_ns(), group, role);
         self.act();
     }
 
@@ -142,7 +139,7 @@ impl Lab {
             up: true,
             carrier,
         };
-        self.engine.handle_interface(self.now_ns, name, link);
+        self.engine.handle_interface(self.now_ns(), name, link);
         self.act();
     }
 
@@ -155,13 +152,13 @@ impl Lab {
                 from: to,
                 echo: echo_of(&packet),
             };
-            self.engine.handle_heard(self.now_ns, &heard);
+            self.engine.handle_heard(self.now_ns(), &heard);
             self.act();
         }
     }
 
     fn row(&self, key: &str) -> Option<Value> {
-        let rows = self.engine.rows(self.now_ns);
+        let rows = self.engine.rows(self.now_ns());
         rows.into_iter()
             .find(|(it, _)| it == key)
             .map(|(_, value)| value)
@@ -217,7 +214,7 @@ fn a_slow_check_that_begins_broken_is_asked_again_soon() {
         lab.conclude(Finding::failed("full"));
     }
     assert_eq!(lab.state("d"), Some(0));
-    assert!(lab.now_ns < 10 * S, "{} ns", lab.now_ns);
+    assert!(lab.now_ns() < 10 * S, "{} ns", lab.now_ns());
     lab.pass(3000 * S);
     assert!(lab.jobs.is_empty(), "and then as the file says");
 }
@@ -290,7 +287,7 @@ fn a_run_that_takes_too_long_fails_and_is_cancelled() {
 
     // its result comes late and is nobody's
     lab.engine
-        .handle_result(lab.now_ns, run, vec![Finding::good("x")]);
+        .handle_result(lab.now_ns(), run, vec![Finding::good("x")]);
     lab.act();
     assert_eq!(lab.state("s"), Some(0));
 }
@@ -342,11 +339,11 @@ fn a_probe_runs_a_check_now() {
     lab.conclude(Finding::good("1 GiB free"));
     lab.pass(60 * S);
     assert!(lab.jobs.is_empty());
-    assert_eq!(lab.engine.probe(lab.now_ns, "d"), Ok(()));
+    assert_eq!(lab.engine.probe(lab.now_ns(), "d"), Ok(()));
     lab.act();
     assert_eq!(lab.jobs.len(), 1);
     assert_eq!(
-        lab.engine.probe(lab.now_ns, "e"),
+        lab.engine.probe(lab.now_ns(), "e"),
         Err("there is no check e".to_owned())
     );
 }

@@ -60,7 +60,7 @@ fn a_forged_or_late_answer_is_none() {
         (IpAddr::from([192, 0, 2, 9]), echo),
     ] {
         lab.engine
-            .handle_heard(lab.now_ns, &Heard::Reply { from, echo });
+            .handle_heard(lab.now_ns(), &Heard::Reply { from, echo });
         lab.act();
         assert_eq!(lab.state("net"), None);
     }
@@ -68,7 +68,7 @@ fn a_forged_or_late_answer_is_none() {
     assert_eq!(lab.state("net"), Some(0));
     lab.pings.clear();
     lab.engine
-        .handle_heard(lab.now_ns, &Heard::Reply { from: to, echo });
+        .handle_heard(lab.now_ns(), &Heard::Reply { from: to, echo });
     lab.act();
     assert_eq!(lab.state("net"), Some(0));
     assert_eq!(parse_ipv4(&packet), None, "a request is no answer");
@@ -87,7 +87,7 @@ fn an_unreachable_target_is_lost_without_waiting() {
         sequence: echo.sequence,
         code: 1,
     };
-    lab.engine.handle_heard(lab.now_ns, &heard);
+    lab.engine.handle_heard(lab.now_ns(), &heard);
     lab.act();
     assert_eq!(
         lab.why("net"),

@@ -46,7 +46,7 @@ fn drive(table: &str, keys: &str, way: Way, is_active: bool) -> Lab {
         ("interface", Way::Missing | Way::Failing) => {
             let present = matches!(way, Way::Failing);
             lab.engine
-                .handle_interface(lab.now_ns, "thing", link(present));
+                .handle_interface(lab.now_ns(), "thing", link(present));
             lab.act();
         }
         // nobody answers
