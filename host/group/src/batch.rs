@@ -74,6 +74,23 @@ impl Groups {
         });
     }
 
+    /// Whether the next action takes the kernel long and may be one of many: words of the peer about other groups
+    /// come first, so that they are done in one step.
+    pub fn gathers(&self) -> bool {
+        matches!(self.actions.front(), Some(Action::Prepare { .. }))
+    }
+
+    /// Handles what came of preparing groups together, as [`handle_prepared`](Self::handle_prepared).
+    pub fn handle_all_prepared(
+        &mut self,
+        now_ns: u64,
+        prepared: Vec<(String, Result<(), String>)>,
+    ) {
+        for (name, result) in prepared {
+            self.handle_prepared(now_ns, &name, result);
+        }
+    }
+
     /// The actions that can be done in one step with this one, which was polled: those of its kind that
     /// follow at once, of other groups.
     pub fn poll_alike(&mut self, action: Action) -> Vec<Action> {
@@ -144,6 +161,7 @@ fn group_of(action: &Action) -> Option<&str> {
         | Action::EndCarry { group }
         | Action::Remove { group }
         | Action::Install { group }
+        | Action::Prepare { group }
         | Action::Announce { group } => Some(group),
         _ => None,
     }

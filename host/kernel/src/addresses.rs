@@ -32,9 +32,10 @@ impl Kernel {
     /// repetitions; then the routes of each group. Prepared addresses are there already.
     pub fn install_all(&mut self, groups: &[&str]) -> Vec<Result<Installed, KernelError>> {
         let begun = Instant::now();
+        let mut set = BTreeSet::new();
         let mut results: Vec<_> = groups
             .iter()
-            .map(|group| self.begin_install(group, begun))
+            .map(|group| self.begin_install(group, begun, &mut set))
             .collect();
         if self.fence.is_none() {
             self.raise_devices();
@@ -52,7 +53,12 @@ impl Kernel {
         results
     }
 
-    fn begin_install(&mut self, group: &str, now: Instant) -> Result<Installed, KernelError> {
+    fn begin_install(
+        &mut self,
+        group: &str,
+        now: Instant,
+        set: &mut BTreeSet<String>,
+    ) -> Result<Installed, KernelError> {
         let state = self.known(group)?;
         let claims = &state.claims;
         let addresses = claims
@@ -63,7 +69,7 @@ impl Kernel {
         let refresh_s = claims.refresh_s;
         let failures = match state.prepared {
             true => Vec::new(),
-            false => self.prepare_devices(group),
+            false => self.prepare_devices(group, set),
         };
         if let Some(group) = self.groups.get_mut(group) {
             (group.installed, group.prepared) = (true, false);
@@ -119,20 +125,12 @@ impl Kernel {
         group: &str,
     ) -> (Vec<Desired>, Vec<KernelError>) {
         let wanted = self.wanted_of(group);
-        self.add_addresses(group, wanted)
-    }
-
-    pub(super) fn add_addresses(
-        &mut self,
-        group: &str,
-        wanted: Vec<Desired>,
-    ) -> (Vec<Desired>, Vec<KernelError>) {
         let mut added = self.add_addresses_of(vec![(group, wanted)]);
         added.pop().unwrap_or_default()
     }
 
-    // The same for several groups, in one batch.
-    fn add_addresses_of(
+    // Of several groups, in one batch.
+    pub(super) fn add_addresses_of(
         &mut self,
         mut groups: Vec<(&str, Vec<Desired>)>,
     ) -> Vec<(Vec<Desired>, Vec<KernelError>)> {
@@ -272,7 +270,12 @@ impl Kernel {
     }
 
     // Sets what an installed group needs on its interfaces, and IPv6 on its own devices.
-    pub(super) fn prepare_devices(&mut self, group: &str) -> Vec<KernelError> {
+    // `set` are the interfaces that have their settings from another group of the same step.
+    pub(super) fn prepare_devices(
+        &mut self,
+        group: &str,
+        set: &mut BTreeSet<String>,
+    ) -> Vec<KernelError> {
         let Some(state) = self.groups.get(group) else {
             return Vec::new();
         };
@@ -283,16 +286,17 @@ impl Kernel {
             .iter()
             .filter(|claim| claim.address.is_ipv4())
         {
-            if self.interfaces.link(&claim.interface).is_none() {
+            if self.interfaces.link(&claim.interface).is_none() || set.contains(&claim.interface) {
                 continue;
             }
+            set.insert(claim.interface.clone());
             // Without it, deleting the primary address of the node would delete the virtual one
             // too.
-            let set = self
+            let done = self
                 .borrowed
                 .set("ipv4", &claim.interface, "promote_secondaries", "1");
             failures.extend(
-                set.err().map(|error| {
+                done.err().map(|error| {
                     KernelError::new(&claim.interface, "set promote_secondaries", error)
                 }),
             );

@@ -175,7 +175,7 @@ impl Kernel {
                 .any(|w| (w.index, w.address, w.prefix) == (old.index, old.address, old.prefix))
         };
         let gone: Vec<group::Desired> = old.iter().filter(stale).cloned().collect();
-        let mut failures = self.prepare_devices(name);
+        let mut failures = self.prepare_devices(name, &mut BTreeSet::new());
         let (added, refused) = self.add_missing_addresses(name);
         failures.extend(refused);
         failures.extend(self.delete_addresses(name, &gone));

@@ -5,6 +5,8 @@
 //! here and do not reach the active node. That lasts until the other node gives up the role, mostly
 //! a few milliseconds.
 
+use std::collections::BTreeSet;
+
 use spared_fence::LeaseKey;
 
 use super::group::{Desired, Group};
@@ -16,24 +18,57 @@ impl Kernel {
     /// is not answered. For the same reason an address that would add a route to a network in which
     /// this node has no address waits for [`Kernel::install`]; without a fence all addresses do.
     pub fn prepare(&mut self, name: &str) -> Result<(), KernelError> {
+        let mut results = self.prepare_all(&[name]);
+        results.pop().unwrap_or(Ok(()))
+    }
+
+    /// The same for several groups: all addresses in one batch.
+    pub fn prepare_all(&mut self, names: &[&str]) -> Vec<Result<(), KernelError>> {
+        let mut set = BTreeSet::new();
+        let begun = names.iter().map(|name| self.begin_prepare(name, &mut set));
+        let begun: Vec<_> = begun.collect();
+        let waiting = names.iter().zip(&begun).map(|(name, begun)| {
+            let waiting = matches!(begun, Ok(Some(_))).then(|| self.waiting_addresses(name));
+            (*name, waiting.unwrap_or_default())
+        });
+        let added = self.add_addresses_of(waiting.collect());
+        let mut results = Vec::new();
+        for ((name, begun), (_, refused)) in names.iter().zip(begun).zip(added) {
+            let failure = match begun {
+                Ok(Some(failures)) => failures.into_iter().chain(refused).next(),
+                Ok(None) => None,
+                Err(unknown) => {
+                    results.push(Err(unknown));
+                    continue;
+                }
+            };
+            results.push(match failure {
+                None => Ok(()),
+                Some(failure) => {
+                    let left = self.unprepare(name);
+                    self.warn(left);
+                    Err(failure)
+                }
+            });
+        }
+        results
+    }
+
+    // The failures of its devices; None if there is nothing to prepare.
+    fn begin_prepare(
+        &mut self,
+        name: &str,
+        set: &mut BTreeSet<String>,
+    ) -> Result<Option<Vec<KernelError>>, KernelError> {
         let group = self.known(name)?;
         if group.installed || group.prepared || self.fence.is_none() {
-            return Ok(());
+            return Ok(None);
         }
-        let mut failures = self.prepare_devices(name);
-        let waiting = self.waiting_addresses(name);
+        let failures = self.prepare_devices(name, set);
         if let Some(group) = self.groups.get_mut(name) {
             group.prepared = true;
         }
-        failures.extend(self.add_addresses(name, waiting).1);
-        match failures.into_iter().next() {
-            None => Ok(()),
-            Some(failure) => {
-                let left = self.unprepare(name);
-                self.warn(left);
-                Err(failure)
-            }
-        }
+        Ok(Some(failures))
     }
 
     /// Removes what [`Kernel::prepare`] installed; no effect once the group is installed.

@@ -206,8 +206,9 @@ impl Kernel {
         for followed in self.followed.values_mut() {
             followed.sockets.rejoin();
         }
+        let mut set = BTreeSet::new();
         for name in self.installed_groups() {
-            let mut failures = self.prepare_devices(&name);
+            let mut failures = self.prepare_devices(&name, &mut set);
             let (added, refused) = self.add_missing_addresses(&name);
             failures.extend(refused);
             failures.extend(self.sync_routes(&name));

@@ -272,12 +272,15 @@ impl Loop {
     // False if nothing is left to do.
     fn take_step(&mut self) -> bool {
         let now = Instant::now();
-        if let Some(action) = self.groups.poll_action() {
+        let gathers = self.groups.gathers();
+        if let Some(action) = (!gathers).then(|| self.groups.poll_action()).flatten() {
             self.perform(action);
         } else if let Some(report) = self.supervisor.poll_report() {
             self.handle_report(report);
         } else if let Some(report) = self.link.poll_report() {
             self.handle_link(now, report);
+        } else if let Some(action) = self.groups.poll_action() {
+            self.perform(action);
         } else if self
             .paths
             .tell(now, &self.here, &self.network, &mut self.link)

@@ -28,6 +28,7 @@ impl Loop {
             | Action::CarryLease { .. }
             | Action::EndCarry { .. }
             | Action::Install { .. }
+            | Action::Prepare { .. }
             | Action::Remove { .. }
             | Action::Announce { .. } => {
                 let actions = self.groups.poll_alike(action);
@@ -63,7 +64,6 @@ impl Loop {
             Action::Mark { id, channels } => {
                 self.link.mark(now, id, channels.into_iter().collect());
             }
-            Action::Prepare { group } => self.prepare(&group),
             Action::Unprepare { group } => self.unprepare(&group),
             Action::Say(word) => {
                 self.link.say(now, word);
@@ -88,7 +88,7 @@ impl Loop {
         let (mut checks, mut claims, mut grants) = (Vec::new(), Vec::new(), Vec::new());
         let (mut revoked, mut announced) = (Vec::new(), Vec::new());
         let (mut carried, mut ended) = (Vec::new(), Vec::new());
-        let (mut installed, mut removed) = (Vec::new(), Vec::new());
+        let (mut prepared, mut installed, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         for action in actions {
             match action {
                 Action::CheckClaim {
@@ -109,6 +109,7 @@ impl Loop {
                 Action::Announce { group } => announced.push(group),
                 Action::CarryLease { group } => carried.push(group),
                 Action::EndCarry { group } => ended.push(group),
+                Action::Prepare { group } => prepared.push(group),
                 Action::Install { group } => installed.push(group),
                 Action::Remove { group } => removed.push(group),
                 _ => {}
@@ -154,6 +155,7 @@ impl Loop {
         self.revoke_leases(&revoked);
         self.carry_leases(&carried);
         self.end_carries(&ended);
+        self.prepare(&prepared);
         self.install(&installed);
         self.remove(&removed);
         if !announced.is_empty() {
@@ -176,11 +178,17 @@ impl Loop {
         self.remove(groups);
     }
 
-    fn prepare(&mut self, group: &str) {
-        let result = self.network.kernel_mut().prepare(group);
-        let result = result.map_err(|error| error.to_string());
+    fn prepare(&mut self, groups: &[String]) {
+        if groups.is_empty() {
+            return;
+        }
+        let results = self.network.kernel_mut().prepare_all(&refs(groups));
+        let results = results
+            .into_iter()
+            .map(|it| it.map_err(|error| error.to_string()));
+        let results = groups.iter().cloned().zip(results);
         self.groups
-            .handle_prepared(clock::monotonic_ns(), group, result);
+            .handle_all_prepared(clock::monotonic_ns(), results.collect());
     }
 
     fn unprepare(&mut self, group: &str) {

@@ -1,5 +1,7 @@
 //! Several groups in one call.
 
+use spared_message::word::Word;
+
 use super::*;
 
 const NAMES: [&str; 3] = ["office", "lab", "shop"];
@@ -36,6 +38,7 @@ fn steps(fixture: &mut Fixture) -> Vec<(&'static str, usize)> {
             Action::Claim { .. } => "claim",
             Action::Answer { .. } => "answer",
             Action::Install { .. } => "install",
+            Action::Prepare { .. } => "prepare",
             Action::Remove { .. } => "remove",
             _ => continue,
         };
@@ -131,4 +134,25 @@ fn one_that_fails_prevents_no_other() {
     assert_eq!(answers, ["answer -2", "answer 0", "answer 0"]);
     let roles = ["office", "lab", "shop"].map(|name| fixture.groups.groups[name].role);
     assert_eq!(roles, [Role::Active, Role::Backup, Role::Active]);
+}
+
+#[test]
+fn groups_that_are_offered_together_are_prepared_in_one_step() {
+    let mut fixture = fixture();
+    fixture.groups.handle_link_up();
+    for (switchover, name) in (1..).zip(NAMES) {
+        let offer = Word::Offer {
+            switchover,
+            group: name.to_owned(),
+            reason: "asked".to_owned(),
+            why: "a test says so".to_owned(),
+            anyway: true,
+            within_ms: 2_000,
+            channels: Vec::new(),
+        };
+        fixture.groups.handle_peer_word(fixture.now_ns, offer);
+        // so the loop looks for further words before it performs anything
+        assert!(fixture.groups.gathers());
+    }
+    assert_eq!(steps(&mut fixture), [("prepare", 3)]);
 }
