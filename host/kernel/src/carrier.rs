@@ -1,23 +1,28 @@
-//! A thread that polls the carrier of interfaces, every 10 ms if adverts go as often.
+//! A thread that polls the carrier of interfaces: seldom in calm, every 10 ms after a change if adverts go as often.
 //!
-//! The kernel's own events can come half a second late. Polling takes the RTNL lock, which can be
-//! held for as long: the thread waits for it, and the loop of the host never does.
+//! The kernel reports the first loss of carrier at once, and those of the second after it in one event, at its end
+//! (`linkwatch`): after each event the thread polls quickly for longer than that second. In calm it polls too, as
+//! a change in another network namespace begins such a second without an event here. Polling takes the RTNL lock,
+//! which can be held for long: the thread waits for it, and the loop of the host never does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-/// Bounds of the interval. Each poll costs some 50 us, and a thousand wake-ups in ten seconds are most of what
-/// an idle host does.
+/// Bounds of the interval after a change. Each poll costs some 50 us.
 const PACE_MIN: Duration = Duration::from_millis(10);
 const PACE_MAX: Duration = Duration::from_millis(50);
 /// Share of the shortest fence lease: a quarter of an advert interval.
 const PACE_SHARE: u32 = 11;
+/// Intervals in calm, beside those after a change: one advert interval, instead of a quarter.
+const CALM: u32 = 4;
+/// Time after an event in which further ones may be late: the kernel's second, and as much again for a busy one.
+const LATE: Duration = Duration::from_secs(2);
 /// Stack of the thread. All of it is locked: the usual 2 MiB were a fifth of what the host needs.
 const STACK: usize = 128 * 1024;
 
@@ -44,6 +49,8 @@ struct State {
     pace: Duration,
     /// The next poll does not wait.
     hurry: bool,
+    /// End of the time in which events may be late.
+    late_until: Option<Instant>,
     stop: bool,
 }
 
@@ -90,9 +97,12 @@ impl Carrier {
         self.shared.changed.notify_one();
     }
 
-    /// Polls at once, as an event says that something has changed.
-    pub fn look(&self) {
-        lock(&self.shared).hurry = true;
+    /// Polls at once and then quickly, as an event says that something has changed.
+    pub fn look(&self, now: Instant) {
+        let mut state = lock(&self.shared);
+        state.hurry = true;
+        state.late_until = Some(now + LATE);
+        drop(state);
         self.shared.changed.notify_one();
     }
 
@@ -155,10 +165,20 @@ fn watch(shared: &Shared, ready: &OwnedFd, socket: &OwnedFd) {
             }
         }
         let state = lock(shared);
-        let pace = state.pace;
+        let pace = state.pace_at(Instant::now());
         let waits = |state: &mut State| !state.stop && !state.hurry;
         let woken = shared.changed.wait_timeout_while(state, pace, waits);
         woken.unwrap_or_else(PoisonError::into_inner).0.hurry = false;
+    }
+}
+
+impl State {
+    /// Time until the next poll.
+    fn pace_at(&self, now: Instant) -> Duration {
+        match self.late_until {
+            Some(until) if now < until => self.pace,
+            _ => self.pace * CALM,
+        }
     }
 }
 
@@ -175,4 +195,24 @@ fn report(shared: &Shared, ready: &OwnedFd, name: String, carrier: bool) {
 
 fn lock(shared: &Shared) -> MutexGuard<'_, State> {
     shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn polls_are_quick_while_events_may_be_late_and_seldom_in_calm() {
+        let carrier = Carrier::start().unwrap();
+        let lease = 275 * MS;
+        carrier.watch(std::iter::empty(), Some(lease));
+        let now = Instant::now();
+        let pace = |after| lock(&carrier.shared).pace_at(now + after);
+        assert_eq!(pace(Duration::ZERO), 100 * MS);
+        carrier.look(now);
+        assert_eq!(pace(LATE - MS), 25 * MS);
+        assert_eq!(pace(LATE), 100 * MS);
+    }
 }

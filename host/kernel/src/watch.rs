@@ -86,7 +86,7 @@ impl Kernel {
         let mut structure = false;
         let mut own_addresses = false;
         if events.iter().any(|event| matches!(event, Event::Link(_))) {
-            self.carrier.look();
+            self.carrier.look(now);
         }
         for event in events {
             structure |= matches!(event, Event::Link(_) | Event::LinkGone(_));
