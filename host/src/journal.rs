@@ -16,6 +16,10 @@ use crate::events::Notice;
 
 const QUEUE_MAX: usize = 1024;
 const IDENTIFIER: &str = "spared";
+/// Stack of the thread. All of it is locked, as the thread is there before the host locks its memory.
+const STACK: usize = 128 * 1024;
+/// Least time between two lines about dropped ones.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 static QUEUE: OnceLock<SyncSender<Item>> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -38,7 +42,9 @@ pub fn start() {
     if QUEUE.set(sender).is_err() {
         return;
     }
-    let writer = std::thread::Builder::new().name("log".to_owned());
+    let writer = std::thread::Builder::new()
+        .name("log".to_owned())
+        .stack_size(STACK);
     // Without the thread the queue fills and lines are dropped, which is better than not to start.
     let _ = writer.spawn(move || write_all(&receiver));
     let _ = log::set_logger(&Queue);
@@ -109,7 +115,12 @@ impl Log for Queue {
 fn write_all(queue: &Receiver<Item>) {
     let mut sink = Sink::open();
     loop {
-        match queue.recv_timeout(Duration::from_secs(1)) {
+        // A line is dropped only while others wait here, so none is dropped unnoticed in a wait without an end.
+        let item = match DROPPED.load(Ordering::Relaxed) {
+            0 => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            _ => queue.recv_timeout(REPORT_EVERY),
+        };
+        match item {
             Ok(Item::Line(line)) => sink.write(&line),
             Ok(Item::Flush(done)) => drop(done.try_send(())),
             Err(RecvTimeoutError::Timeout) => {}
@@ -152,7 +163,7 @@ impl Sink {
     }
 
     fn report_suppressed(&mut self) {
-        if self.reported_at.elapsed() < Duration::from_secs(1) {
+        if self.reported_at.elapsed() < REPORT_EVERY {
             return;
         }
         self.reported_at = Instant::now();
