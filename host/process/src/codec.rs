@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -93,21 +94,16 @@ pub fn send<M: Serialize>(
     transmit(socket, &encode(message)?, descriptors)
 }
 
-/// Receives messages into one buffer that it keeps.
-#[derive(Debug)]
-pub struct Receiver {
-    buffer: Box<[u8]>,
-    /// Length of the last record.
-    pub length: usize,
+thread_local! {
+    /// The buffer of all receivers of a thread: the host has one for each process, and one after the other reads.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; MESSAGE_MAX].into_boxed_slice());
 }
 
-impl Default for Receiver {
-    fn default() -> Self {
-        Self {
-            buffer: vec![0; MESSAGE_MAX].into_boxed_slice(),
-            length: 0,
-        }
-    }
+/// Receives messages into the buffer of its thread.
+#[derive(Debug, Default)]
+pub struct Receiver {
+    /// Length of the last record.
+    pub length: usize,
 }
 
 impl Receiver {
@@ -119,12 +115,20 @@ impl Receiver {
         &mut self,
         socket: impl AsFd,
     ) -> Result<Option<(M, Vec<OwnedFd>)>, ReceiveError> {
+        BUFFER.with_borrow_mut(|buffer| self.receive_into(buffer, socket.as_fd()))
+    }
+
+    fn receive_into<M: DeserializeOwned>(
+        &mut self,
+        buffer: &mut [u8],
+        socket: BorrowedFd<'_>,
+    ) -> Result<Option<(M, Vec<OwnedFd>)>, ReceiveError> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
         let received = loop {
-            let mut parts = [IoSliceMut::new(&mut self.buffer)];
-            match recvmsg(&socket, &mut parts, &mut control, flags) {
+            let mut parts = [IoSliceMut::new(buffer)];
+            match recvmsg(socket, &mut parts, &mut control, flags) {
                 Ok(received) => break received,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(None),
@@ -149,7 +153,7 @@ impl Receiver {
             return Err(ReceiveError::Closed);
         }
         self.length = received.bytes;
-        let record = self.buffer.get(..received.bytes).unwrap_or_default();
+        let record = buffer.get(..received.bytes).unwrap_or_default();
         let message = postcard::from_bytes(record)
             .map_err(|error| ReceiveError::Malformed(format!("a record is malformed: {error}")))?;
         Ok(Some((message, descriptors)))

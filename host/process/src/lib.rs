@@ -8,6 +8,7 @@
 //!
 //! Nothing here waits, and time is an argument.
 
+pub mod about;
 pub mod account;
 pub mod child;
 pub mod clock;

@@ -1,7 +1,8 @@
 //! CPU time of a process, from /proc.
 
-use std::fs;
 use std::time::Duration;
+
+use super::about;
 
 /// CPU time of a process's first thread, the one that answers pings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +18,7 @@ pub struct Usage {
 impl Usage {
     /// None if the kernel does not report it.
     pub fn of(pid: u32) -> Option<Self> {
-        let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).ok();
-        Self::parse(&read("stat")?, &read("schedstat")?)
+        Self::parse(&about::text(pid, "stat")?, &about::text(pid, "schedstat")?)
     }
 
     #[cfg(test)]

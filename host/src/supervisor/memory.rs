@@ -1,6 +1,6 @@
 //! Memory of workers: a word when one comes near its limit, and the reason when it ended there.
 
-use std::fs;
+use spared_process::about;
 
 use super::Supervisor;
 use super::worker::Running;
@@ -67,8 +67,7 @@ pub(super) fn used_mib(pid: u32) -> u64 {
 }
 
 fn used(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"));
-    status.map_or(0, |text| data_of(&text))
+    about::text(pid, "status").map_or(0, |text| data_of(&text))
 }
 
 /// Bytes that only this process has, and may write: what the limit is about.
