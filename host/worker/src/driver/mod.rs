@@ -126,6 +126,9 @@ pub struct Driver {
     held: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
     receiver: RefCell<Receiver>,
     calls: Cell<u64>,
+    /// The host's socket was readable in this round. In most rounds of an elector it is not, and reading it in vain
+    /// would be a tenth of its system calls.
+    readable: Cell<bool>,
     /// The host does not read, and messages to it wait.
     congested: Cell<bool>,
     end: Cell<Option<End>>,
@@ -175,6 +178,7 @@ impl Driver {
             held: RefCell::default(),
             receiver: RefCell::new(receiver),
             calls: Cell::new(0),
+            readable: Cell::new(false),
             congested: Cell::new(false),
             end: Cell::new(None),
         }));
@@ -236,9 +240,11 @@ impl Driver {
     /// Returns whether the channel to the peer is readable.
     fn serve_descriptors(&self, events: &[epoll::Event]) -> bool {
         let mut channel = false;
+        self.readable.set(false);
         for event in events {
             let flags = event.flags;
             match Watches::source(event.data.u64()) {
+                Source::Own(SOCKET) => self.readable.set(flags != epoll::EventFlags::OUT),
                 Source::Plugin(fd) => self.plugin_fd(fd, flags.bits()),
                 Source::Own(WAKE) => {
                     if self.outbound.take_woken() {
@@ -254,7 +260,7 @@ impl Driver {
                 Source::Own(number) if number >= PARTNER => {
                     self.partner_is_ready(number - PARTNER, flags);
                 }
-                // Timers and messages are checked in every round.
+                // Timers are checked in every round.
                 Source::Own(_) => {}
             }
             if self.end.get().is_some() {
@@ -285,7 +291,8 @@ impl Driver {
             let queued = self.inbox.borrow_mut().pop_front();
             let next = match queued {
                 Some(queued) => Some(queued),
-                None => self.receive(),
+                None if self.readable.get() => self.receive(),
+                None => None,
             };
             match next {
                 Some((message, descriptors)) => self.dispatch(message, descriptors),
