@@ -65,7 +65,9 @@ impl Session {
             }
             (_, false) => return Err("the peer's first message is not a greeting".to_owned()),
             (Frame::Hello(_), true) => return Err("the peer sent a second greeting".to_owned()),
-            (Frame::Ping { number }, true) => path.liveness.handle_ping(*number, now.wall_us),
+            (Frame::Ping { number }, true) => {
+                path.liveness.handle_ping(now.ns, *number, now.wall_us)
+            }
             (
                 Frame::Pong {
                     number,
