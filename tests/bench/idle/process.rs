@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::ms;
-use spared_tests::lab::usage;
+use spared_tests::lab::{usage, wakeups};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
@@ -81,12 +81,6 @@ pub fn measure(nodes: &[Vec<u32>; 2], span: Duration) -> Result<Vec<Process>> {
 fn tasks(pid: u32) -> impl Iterator<Item = fs::DirEntry> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"));
     tasks.into_iter().flatten().flatten()
-}
-
-fn wakeups(pid: u32) -> u64 {
-    let texts = tasks(pid).filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
-    let counts = texts.filter_map(|text| number(&text, "voluntary_ctxt_switches:"));
-    counts.sum()
 }
 
 fn memory(pid: u32, key: &str) -> f64 {

@@ -193,6 +193,19 @@ pub fn usage(pid: u32) -> (Duration, u64) {
     (Duration::from_nanos(used), resident * 1024)
 }
 
+/// Times so far that a thread of a process waited and was woken.
+pub fn wakeups(pid: u32) -> u64 {
+    const KEY: &str = "voluntary_ctxt_switches:";
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let texts = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+    let count = |text: String| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(KEY))?;
+        line.trim().parse().ok()
+    };
+    texts.filter_map(count).sum()
+}
+
 /// A process and all its descendants.
 fn tree(root: u32) -> Vec<u32> {
     let parents = parents();

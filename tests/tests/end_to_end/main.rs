@@ -45,6 +45,7 @@ mod heartbeats;
 mod history;
 mod hostile_peer;
 mod hostile_plugin;
+mod idle;
 mod interfaces;
 mod ipsec_check;
 mod ipsec_failover;
