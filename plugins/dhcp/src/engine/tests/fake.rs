@@ -77,6 +77,13 @@ impl Fake {
         self.file().insert(lease.key, entry);
     }
 
+    pub fn remove(&mut self, key: &Key) {
+        if let Some(named) = self.named.as_mut().filter(|_| !self.is_astray) {
+            named.remove(key);
+        }
+        self.file().remove(key);
+    }
+
     /// Somebody moves the file of a server that runs away, and copies it back.
     pub fn lose_name(&mut self) {
         self.named = Some(self.file().clone());
@@ -204,7 +211,7 @@ impl Fake {
             }
             match change {
                 Change::Put(lease) => self.put(clock, &lease),
-                Change::Gone { key, .. } => drop(self.file().remove(&key)),
+                Change::Gone { key, .. } => self.remove(&key),
             }
         }
         Ok(())

@@ -207,10 +207,7 @@ impl Lab {
     pub fn release(&mut self, node: usize, number: u16) {
         let committed_ms = self.nodes[node].at(self.now_ms()).monotonic_ms;
         let fake = &mut self.nodes[node].servers[0];
-        fake.file().remove(&key(number));
-        if let Some(named) = fake.named.as_mut().filter(|_| !fake.is_astray) {
-            named.remove(&key(number));
-        }
+        fake.remove(&key(number));
         let gone = Change::Gone {
             key: key(number),
             committed_ms,

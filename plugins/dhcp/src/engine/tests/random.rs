@@ -295,6 +295,28 @@ fn history(format: Format, warm: bool, delay_ms: u64, active: usize, steps: &[St
     world.check(active);
 }
 
+/// A server writes behind the cut what it is told to delete, too.
+#[test]
+fn a_lease_that_went_after_the_file_of_a_warm_backup_was_cut_off_is_in_no_file() {
+    let (node, number) = (1, 2);
+    let (cut, runs) = (true, false);
+    let steps = [
+        Step::Accident {
+            node: 0,
+            is_cut: cut,
+        },
+        Step::Switch,
+        Step::Commit {
+            node,
+            number,
+            who: 1,
+        },
+        Step::Release { node, number },
+        Step::Server { node: 0, runs },
+    ];
+    history(Format::Kea4, true, 0, 0, &steps);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
