@@ -109,7 +109,7 @@ impl Loop {
             link,
             paths: Paths::default(),
             pair: Pair::default(),
-            orders: Orders::new(overrides::Store::new(state)),
+            orders: Orders::new(overrides::Store::new(state, clock::boot_id())),
             notices: Notices::new(now, history),
             recorder: Recorder::new(Writer::start(&here.options().runtime_dir)),
             questions: Questions::default(),

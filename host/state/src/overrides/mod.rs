@@ -1,8 +1,8 @@
 //! Overrides by an administrator, kept over restarts: forced roles, maintenance, a freeze.
 //!
-//! Terms are measured by the monotonic clock while this process runs, and stored as wall time,
-//! which is all that survives a reboot. Whatever the wall clock does, no restored term exceeds its
-//! original length. No input or output here: [`Store`] has the file.
+//! Terms are measured by the monotonic clock as long as the machine runs, and stored as wall time,
+//! too, which is all that survives a reboot. Whatever the wall clock does, no restored term exceeds
+//! its original length. No input or output here: [`Store`] has the file.
 
 mod store;
 #[cfg(test)]
@@ -109,10 +109,8 @@ impl Term {
         }
     }
 
-    /// None if the term is over.
-    fn restore(now: Now, until_wall_ms: u64, lasts: Duration) -> Option<Self> {
-        let left = Duration::from_millis(until_wall_ms.saturating_sub(now.wall_ms));
-        // The clock may have been set back, or not be set yet.
+    fn of(now: Now, left: Duration, lasts: Duration) -> Option<Self> {
+        // the clock may have been set back, or not be set yet
         let left = left.min(lasts);
         (left > Duration::ZERO).then(|| Self {
             lasts,
@@ -200,18 +198,19 @@ impl Overrides {
         ended
     }
 
-    /// Contents of the file.
-    pub fn to_text(&self) -> String {
+    /// Contents of the file; `boot` is the kernel's id of this boot.
+    pub fn to_text(&self, boot: &str) -> String {
+        let write = |term: Term| WrittenTerm::new(term, boot);
         let written = Written {
             forced: self.forced.clone(),
             maintenance: self.maintenance.as_ref().map(|it| WrittenMaintenance {
                 by: it.by.clone(),
                 since: it.since.clone(),
-                term: it.term.map(WrittenTerm::from),
+                term: it.term.map(write),
             }),
             freeze: self.freeze.as_ref().map(|freeze| WrittenFreeze {
                 by: freeze.by.clone(),
-                term: freeze.term.into(),
+                term: write(freeze.term),
             }),
         };
         serde_json::to_string_pretty(&written).unwrap_or_default()
@@ -221,11 +220,11 @@ impl Overrides {
     ///
     /// # Errors
     /// A sentence, if another program wrote the file or it is truncated.
-    pub fn from_text(text: &str, now: Now) -> Result<Self, String> {
+    pub fn from_text(text: &str, now: Now, boot: &str) -> Result<Self, String> {
         let written: Written =
             serde_json::from_str(text).map_err(|error| format!("is not valid: {error}"))?;
         written.check()?;
-        Ok(written.restore(now))
+        Ok(written.restore(now, boot))
     }
 }
 
@@ -251,25 +250,36 @@ struct WrittenFreeze {
     term: WrittenTerm,
 }
 
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct WrittenTerm {
     until_ms: u64,
     lasts_ms: u64,
-}
-
-impl From<Term> for WrittenTerm {
-    fn from(term: Term) -> Self {
-        Self {
-            until_ms: term.until_wall_ms,
-            lasts_ms: u64::try_from(term.lasts.as_millis()).unwrap_or(u64::MAX),
-        }
-    }
+    /// Boot in which it was written, and its end by that boot's monotonic clock, which nobody sets.
+    /// Older versions write neither, and skip both.
+    #[serde(default)]
+    boot: String,
+    #[serde(default)]
+    until_monotonic_ns: u64,
 }
 
 impl WrittenTerm {
-    fn restore(self, now: Now, at_most: Duration) -> Option<Term> {
+    fn new(term: Term, boot: &str) -> Self {
+        Self {
+            until_ms: term.until_wall_ms,
+            lasts_ms: u64::try_from(term.lasts.as_millis()).unwrap_or(u64::MAX),
+            boot: boot.to_owned(),
+            until_monotonic_ns: term.until_ns,
+        }
+    }
+
+    /// None if the term is over.
+    fn restore(self, now: Now, boot: &str, at_most: Duration) -> Option<Term> {
         let lasts = Duration::from_millis(self.lasts_ms).min(at_most);
-        Term::restore(now, self.until_ms, lasts)
+        let left = match !boot.is_empty() && self.boot == boot {
+            true => Duration::from_nanos(self.until_monotonic_ns.saturating_sub(now.monotonic_ns)),
+            false => Duration::from_millis(self.until_ms.saturating_sub(now.wall_ms)),
+        };
+        Term::of(now, left, lasts)
     }
 }
 
@@ -288,10 +298,10 @@ impl Written {
         }
     }
 
-    fn restore(self, now: Now) -> Overrides {
+    fn restore(self, now: Now, boot: &str) -> Overrides {
         let maintenance = self.maintenance.and_then(|it| {
             let term = match it.term {
-                Some(term) => Some(term.restore(now, MAINTENANCE_MAX)?),
+                Some(term) => Some(term.restore(now, boot, MAINTENANCE_MAX)?),
                 None => None,
             };
             Some(Maintenance {
@@ -302,7 +312,7 @@ impl Written {
         });
         let freeze = self.freeze.and_then(|freeze| {
             Some(Freeze {
-                term: freeze.term.restore(now, FREEZE_MAX)?,
+                term: freeze.term.restore(now, boot, FREEZE_MAX)?,
                 by: freeze.by,
             })
         });

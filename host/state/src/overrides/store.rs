@@ -14,36 +14,41 @@ const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Where it is kept.
 #[derive(Debug)]
-pub struct Store(Keeper);
+pub struct Store {
+    keeper: Keeper,
+    boot: String,
+}
 
 impl Store {
-    pub fn new(folder: PathBuf) -> Self {
-        Self(Keeper::new(folder.join(NAME)))
+    /// `boot` is the kernel's id of this boot; empty: unknown.
+    pub fn new(folder: PathBuf, boot: String) -> Self {
+        let keeper = Keeper::new(folder.join(NAME));
+        Self { keeper, boot }
     }
 
     /// Overrides from before this start. An invalid file is logged and ignored, as if nothing had
     /// been overridden.
     pub fn read(&self, now: Now) -> Overrides {
-        let path = self.0.path();
+        let path = self.keeper.path();
         let text = match state_file::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Overrides::default(),
             Err(error) => return refuse(path, &error.to_string()),
         };
-        Overrides::from_text(&text, now).unwrap_or_else(|why| refuse(path, &why))
+        Overrides::from_text(&text, now, &self.boot).unwrap_or_else(|why| refuse(path, &why))
     }
 
     /// # Errors
     /// The system refused the write, and the previous file is still there. A slow disk is not an
     /// error.
     pub fn write(&mut self, overrides: &Overrides) -> Result<(), String> {
-        self.0.write(overrides.to_text());
-        self.0.flush(PATIENCE)
+        self.keeper.write(overrides.to_text(&self.boot));
+        self.keeper.flush(PATIENCE)
     }
 
     /// Reason why the latest overrides are not on the disk.
     pub fn fault(&self) -> Option<String> {
-        self.0.fault()
+        self.keeper.fault()
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Instant;
 use super::*;
 
 const HOUR_MS: u64 = 3_600_000;
+const BOOT: &str = "6a9e";
+const NEXT_BOOT: &str = "f21c";
 const START: Now = Now {
     monotonic_ns: 1_000_000_000,
     wall_ms: 1_800_000_000_000,
@@ -67,7 +69,7 @@ impl Folder {
     }
 
     fn store(&self) -> Store {
-        Store::new(self.0.clone())
+        Store::new(self.0.clone(), BOOT.to_owned())
     }
 }
 
@@ -98,27 +100,59 @@ fn a_restart_forgets_nothing() {
 
 #[test]
 fn what_is_over_while_nobody_ran_is_over() {
-    let text = overrides().to_text();
-    let after = Overrides::from_text(&text, later(HOUR_MS)).unwrap();
+    let text = overrides().to_text(BOOT);
+    let after = Overrides::from_text(&text, later(HOUR_MS), NEXT_BOOT).unwrap();
     assert_eq!(after.freeze(), None);
     let left = after.maintenance().unwrap().term.unwrap();
     assert_eq!(left.until_ns, 5 + ns(Duration::from_secs(3600)));
     assert_eq!(left.until_wall_ms, START.wall_ms + 2 * HOUR_MS);
-    let after = Overrides::from_text(&text, later(2 * HOUR_MS)).unwrap();
+    let after = Overrides::from_text(&text, later(2 * HOUR_MS), NEXT_BOOT).unwrap();
     assert_eq!(after.maintenance(), None);
     assert!(after.forced().contains_key("office"));
 }
 
 #[test]
 fn a_clock_set_back_prolongs_nothing() {
-    let text = overrides().to_text();
+    let text = overrides().to_text(BOOT);
     let unset = Now {
         monotonic_ns: 0,
         wall_ms: 0,
     };
-    let after = Overrides::from_text(&text, unset).unwrap();
+    let after = Overrides::from_text(&text, unset, NEXT_BOOT).unwrap();
     let left = after.maintenance().unwrap().term.unwrap();
     assert_eq!(left.until_ns, ns(Duration::from_secs(2 * 3600)));
+}
+
+/// The daemon was restarted, after the clock was set; an older version wrote no boot.
+#[test]
+fn a_clock_that_is_set_before_a_restart_ends_nothing_early_and_prolongs_nothing() {
+    let text = overrides().to_text(BOOT);
+    for wall_ms in [0, START.wall_ms + 50_000 * HOUR_MS] {
+        let now = Now {
+            monotonic_ns: START.monotonic_ns + 10_000_000_000,
+            wall_ms,
+        };
+        let after = Overrides::from_text(&text, now, BOOT).unwrap();
+        let left = after.freeze().unwrap().term.left(now);
+        assert_eq!(left, Duration::from_secs(20));
+        let left = after.maintenance().unwrap().term.unwrap().left(now);
+        assert_eq!(left, Duration::from_secs(2 * 3600 - 10));
+        let late = Now {
+            monotonic_ns: START.monotonic_ns + 40_000_000_000,
+            wall_ms,
+        };
+        let after = Overrides::from_text(&text, late, BOOT).unwrap();
+        assert_eq!(after.freeze(), None);
+    }
+    let old =
+        "{\"freeze\":{\"by\":\"root\",\"term\":{\"until_ms\":1800000030000,\"lasts_ms\":30000}}}";
+    for boot in [BOOT, ""] {
+        let after = Overrides::from_text(old, START, boot).unwrap();
+        assert_eq!(
+            after.freeze().unwrap().term.left(START),
+            Duration::from_secs(30)
+        );
+    }
 }
 
 #[test]
@@ -179,7 +213,7 @@ fn a_freeze_is_cut_to_an_hour_and_nothing_ends_it() {
 #[test]
 fn a_written_freeze_of_a_century_is_cut_too() {
     let text = "{\"freeze\":{\"by\":\"root\",\"term\":{\"until_ms\":9999999999999999,\"lasts_ms\":9999999999999999}}}";
-    let after = Overrides::from_text(text, START).unwrap();
+    let after = Overrides::from_text(text, START, BOOT).unwrap();
     let until_ns = START.monotonic_ns + ns(FREEZE_MAX);
     assert_eq!(after.freeze().unwrap().term.until_ns, until_ns);
 }
@@ -210,7 +244,7 @@ fn whatever_is_written_can_be_read() {
     }
     assert_eq!(overrides.forced().len(), 1);
     assert_eq!(
-        Overrides::from_text(&overrides.to_text(), START),
+        Overrides::from_text(&overrides.to_text(BOOT), START, BOOT),
         Ok(overrides)
     );
 }
@@ -222,11 +256,11 @@ proptest::proptest! {
         byte in proptest::arbitrary::any::<u8>(),
         cut in proptest::arbitrary::any::<bool>(),
     ) {
-        let mut text = overrides().to_text().into_bytes();
+        let mut text = overrides().to_text(BOOT).into_bytes();
         let at = at.min(text.len() - 1);
         text[at] = byte;
         text.truncate(if cut { at } else { text.len() });
-        if let Ok(read) = String::from_utf8(text).map(|text| Overrides::from_text(&text, START)) {
+        if let Ok(read) = String::from_utf8(text).map(|text| Overrides::from_text(&text, START, BOOT)) {
             let freeze = read.as_ref().ok().and_then(Overrides::freeze);
             let latest = START.monotonic_ns + ns(FREEZE_MAX);
             proptest::prop_assert!(freeze.is_none_or(|it| it.term.until_ns <= latest));
