@@ -29,7 +29,8 @@ pub enum Received<'r, 'f> {
 pub struct PairingNews {
     /// A heartbeat is to go at once: the peer waits for it.
     pub hurries: bool,
-    /// Something came that another run of the peer may have sent: anybody can.
+    /// Another run of the peer may be there: a link brought what no key opens, or the peer has signed its
+    /// half of a key. On a network anybody could have sent the former.
     pub is_traced: bool,
     /// Two machines have the peer's keys.
     pub is_double: bool,
@@ -135,7 +136,8 @@ impl Pairing {
         if offer::is_one(payload) {
             // what it drops it counts
             let taken = self.agreement.handle_frame(now_ns, class, payload);
-            self.news.is_traced |= matches!(taken, Ok(()) | Err(Refusal::Limited));
+            let is_trace = matches!(taken, Ok(()) | Err(Refusal::Limited));
+            self.news.is_traced |= class == Class::Link && is_trace;
             return Ok(Received::Agreement);
         }
         let opened = self
@@ -150,7 +152,8 @@ impl Pairing {
         };
         self.news.is_cloned |= reason == HeartbeatDiscard::Ahead;
         if let Ok(packet) = Packet::new_checked(payload) {
-            self.news.is_traced |= is_trace(reason, &packet, path, self.sender.run());
+            let is_trace = is_trace(reason, &packet, path, self.sender.run());
+            self.news.is_traced |= class == Class::Link && is_trace;
             match reason {
                 HeartbeatDiscard::UnknownKey => {
                     let _ = self.agreement.handle_run(now_ns, class, packet.run());
@@ -211,6 +214,7 @@ impl Pairing {
         }
         while let Some(agreed) = self.agreement.poll_agreed() {
             self.receiver.trust(now_ns, agreed);
+            self.news.is_traced = true;
         }
         let heard = self.receiver.take_news();
         if let Some(run) = heard.confirmed {

@@ -6,6 +6,7 @@ use crate::error::HeartbeatDiscard;
 use crate::wire::heartbeat::{
     Echo, FRAME_MAX, Heartbeat, HeartbeatPort, Rating, Speaks, group_id, port_id,
 };
+use crate::wire::offer;
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// The receiver's run, and the last number that it has sent.
@@ -626,6 +627,27 @@ fn a_secret_is_not_shown() {
     assert!(shown.contains("Key { run: 77"), "{shown}");
     assert!(!shown.contains("78, 79"), "{shown}");
     assert_ne!(random_run(), random_run());
+}
+
+/// Anybody on a network can send what no key opens: nothing follows from it before the peer's signature.
+#[test]
+fn only_a_link_brings_a_trace_of_the_peer() {
+    let hello = offer::hello(7);
+    let mut foreign = sender(7);
+    let [frame, _] = heartbeat(&mut foreign, 100);
+    for (class, is_traced) in [(Class::Network, false), (Class::Link, true)] {
+        for payload in [&hello[..], &frame[..]] {
+            let mut pairing = Pairing::with_run("r2", OWN);
+            pairing.set_peer(Some("r1"));
+            pairing.set_paths(0..1);
+            let _ = pairing.receive(SECOND_NS, class, 0, payload);
+            assert_eq!(
+                pairing.take_news(SECOND_NS).is_traced,
+                is_traced,
+                "{class:?}"
+            );
+        }
+    }
 }
 
 proptest! {

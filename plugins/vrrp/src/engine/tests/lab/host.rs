@@ -282,19 +282,14 @@ impl Lab {
         let reached = reached && !self.nobody_signs;
         let runs = [0, 1].map(|node| self.nodes[node].host.run);
         let agrees = !lives && reached && !node.stopped && !other.stopped && !other.dead;
-        if hears {
-            self.enqueue(
-                self.clock.now_ns() + self.latency_ns,
-                1 - index,
-                What::Trace,
-            );
+        let ways = [(index, 1 - index), (1 - index, index)];
+        let linked = ways.map(|(from, to)| self.links_carry(from, to));
+        let now_ns = self.clock.now_ns();
+        if hears && linked[0] {
+            self.enqueue(now_ns + self.latency_ns, 1 - index, What::Trace);
         }
-        if answers {
-            self.enqueue(
-                self.clock.now_ns() + 2 * self.latency_ns,
-                index,
-                What::Trace,
-            );
+        if answers && linked[1] {
+            self.enqueue(now_ns + 2 * self.latency_ns, index, What::Trace);
         }
         if agrees {
             self.enqueue(self.clock.now_ns() + AGREEMENT_NS, 0, What::Agree(runs));
@@ -310,6 +305,11 @@ impl Lab {
         } else if !node.dead {
             node.engine.handle_trace(now_ns);
         }
+    }
+
+    /// A trace counts that comes over a link: on a network anybody can leave one.
+    fn links_carry(&self, from: usize, to: usize) -> bool {
+        self.links.iter().any(|link| !self.is_cut(link, from, to))
     }
 
     /// Some link or network carries what one node says to the other.
@@ -335,6 +335,8 @@ impl Lab {
             let same = host.run == runs[index] && reached;
             if same && !host.keys.contains_key(&runs[1 - index]) {
                 host.keys.insert(runs[1 - index], None);
+                let now_ns = self.clock.now_ns();
+                self.nodes[index].engine.handle_trace(now_ns);
                 self.hurry(index);
             }
         }
@@ -386,7 +388,8 @@ impl Lab {
     pub(super) fn hear_heartbeat(&mut self, index: usize, number: usize) {
         let flying = self.flying[number].clone();
         let host = &self.nodes[index].host;
-        if (flying.to_run, flying.run) != (host.run, host.peer_run) {
+        let is_unopened = (flying.to_run, flying.run) != (host.run, host.peer_run);
+        if is_unopened && matches!(flying.path, Way::Link(_)) {
             let now_ns = self.clock.now_ns();
             self.nodes[index].engine.handle_trace(now_ns);
         }
