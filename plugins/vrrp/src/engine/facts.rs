@@ -163,8 +163,9 @@ impl Group {
 
     fn failover_from_peer(&self, cx: &Context<'_>, peer: &Peer, interfaces: String) -> Why {
         let who = self.who_is_peer(cx);
-        if self.living_peer(cx.now_ns).is_some() && !self.active_resigned {
-            return self.inheriting_sentence(cx);
+        let idle = self.living_peer(cx.now_ns);
+        if let Some(peer) = idle.filter(|_| !self.active_resigned) {
+            return self.first_sentence(cx, peer);
         }
         if self.active_resigned {
             return Why::PeerResigned { peer: who };

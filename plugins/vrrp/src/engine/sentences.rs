@@ -4,7 +4,7 @@ use spared_sdk::{Forced, Role};
 
 use super::Context;
 use super::group::{Group, State};
-use super::peer::Contact;
+use super::peer::{Contact, Peer};
 use crate::config::Election;
 use crate::election::{Aside, Rank, SwitchoverCause, Tie, Why};
 
@@ -239,6 +239,7 @@ impl Group {
         }
     }
 
+    /// The peer let go of the group.
     pub(super) fn inheriting_sentence(&self, cx: &Context<'_>) -> Why {
         let who = self.who_is_peer(cx);
         let Some(said) = self.facts_of_both(cx.now_ns) else {
@@ -251,6 +252,11 @@ impl Group {
         } else {
             Why::SwitchedOver { peer: who }
         }
+    }
+
+    /// The peer lives, and has let nothing go: nobody was active, as at the first start of both.
+    pub(super) fn first_sentence(&self, cx: &Context<'_>, peer: &Peer) -> Why {
+        self.active_sentence(cx, &self.standing(cx.now_ns), &peer.standing())
     }
 
     /// "lan1 has no carrier, lan2 is down"

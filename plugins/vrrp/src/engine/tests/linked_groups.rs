@@ -133,3 +133,30 @@ fn an_advert_behind_a_slow_host_has_a_heartbeat_of_its_own() {
         assert_eq!(shares(&lab)[0], 3, "{step}");
     }
 }
+
+/// Nobody was active before, so that nobody has switched over; no node is preferred.
+#[test]
+fn groups_that_start_together_settle_on_one_node_and_say_why() {
+    let count = 30;
+    let none = groups((0..count).map(|_| (100, ""))).replace("prefer = \"\"\n", "");
+    for publish_ms in [0, 20] {
+        for later_ms in (0..1000).step_by(130) {
+            let mut lab = Lab::unstarted(&none, &LINKS);
+            for node in &mut lab.nodes {
+                node.publish_ns = publish_ms * MS;
+            }
+            lab.start(1);
+            lab.run(later_ms * MS);
+            lab.start(0);
+            lab.run(20 * SECOND);
+            let step = format!("{publish_ms} ms, {later_ms} ms later");
+            let shares = shares(&lab);
+            assert!(shares.contains(&count), "{step}: {shares:?}");
+            let why = lab.nodes.iter().flat_map(|node| &node.roles);
+            let untrue = why
+                .filter(|(.., why)| why.contains("switched over"))
+                .count();
+            assert_eq!(untrue, 0, "{step}");
+        }
+    }
+}
