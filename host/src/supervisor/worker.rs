@@ -25,6 +25,12 @@ const LAST_LOOKS: u32 = 5;
 /// Maximum number of messages read from a worker that has ended; a socket holds about as many.
 const READ_AT_END: usize = 1024;
 
+/// Bytes of error output that a worker may write, a second and at once.
+const ERRORS_PER_S: u32 = 100 << 10;
+const ERRORS_BURST: u32 = 1000 << 10;
+/// Weight of the shortest read of it: the host wakes up for each.
+const ERRORS_READ: usize = 1 << 10;
+
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) serial: u64,
@@ -39,8 +45,16 @@ pub(super) struct Running {
     pub(super) share: Share,
     pub(super) memory: Memory,
     lines: Limit,
-    /// Reads of its error output, each of 16 kB at most.
+    /// Bytes of its error output, a read counted as at least [`ERRORS_READ`].
     errors: Limit,
+}
+
+/// Whether a read of the error output is one too many. Bytes count, so that a busy host, which reads much
+/// at once, finds a flood as soon as an idle one, which reads line by line.
+fn is_flood(limit: &mut Limit, now: Instant, length: usize) -> bool {
+    let weight = u32::try_from(length.max(ERRORS_READ)).unwrap_or(u32::MAX);
+    limit.charge(now, weight.into());
+    limit.debt().is_some()
 }
 
 impl Running {
@@ -55,7 +69,7 @@ impl Running {
             share: Share::new(now),
             memory,
             lines: Limit::new(20, 200, now),
-            errors: Limit::new(100, 1_000, now),
+            errors: Limit::new(ERRORS_PER_S, ERRORS_BURST, now),
         }
     }
 }
@@ -95,7 +109,7 @@ impl Supervisor {
     pub(super) fn read_errors(&mut self, now: Instant, name: &str) {
         let length = self.log_errors(now, name);
         let running = self.running(name).filter(|_| length > 0);
-        if running.is_some_and(|running| !running.errors.take(now)) {
+        if running.is_some_and(|running| is_flood(&mut running.errors, now, length)) {
             let why = "flooded its error output".to_owned();
             self.handle_ended(now, name, Some(why));
         }
@@ -377,5 +391,22 @@ impl Supervisor {
                 None => std::mem::take(&mut plugin.why),
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_errors_is_found_by_its_bytes_however_they_are_read() {
+        let now = Instant::now();
+        let count = |length| {
+            let mut limit = Limit::new(ERRORS_PER_S, ERRORS_BURST, now);
+            (1..).find(|_| is_flood(&mut limit, now, length))
+        };
+        // a line at a time, or as much as a read takes
+        assert_eq!(count(20), Some(1001));
+        assert_eq!(count(16 << 10), Some(63));
     }
 }
