@@ -10,9 +10,8 @@
 //! | journal removed | the new state is there; one that nobody confirms goes back at its deadline |
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -20,9 +19,11 @@ use rustix::fs::StatVfsMountFlags;
 use spared_sdk::config::Config;
 use spared_tree::config::{self, Settings, Tree};
 use spared_tree::local::{Answer, PIECE, Request, StateInfo};
-use spared_tree::{Beneath, Hash, Kind, MANIFEST_MAX, Manifest, Scanner, fits};
+use spared_tree::own::Own;
+use spared_tree::{Beneath, Hash, Manifest, Scanner, fits};
 
 use crate::command::{self, Failed};
+use crate::contents::with_earlier;
 use crate::put::{Put, Step};
 use crate::store::{Journal, Store, Unconfirmed, now_s};
 use crate::trial;
@@ -52,12 +53,12 @@ struct Change<'c> {
 }
 
 pub struct Jobs<'j> {
-    places: Places,
-    beneath: Beneath,
-    store: Store,
-    scanner: Scanner,
+    pub(crate) places: Places,
+    pub(crate) beneath: Beneath,
+    pub(crate) store: Store,
+    pub(crate) scanner: Scanner,
     /// Trees as they were at the last look, by name.
-    scanned: HashMap<String, Manifest>,
+    pub(crate) scanned: HashMap<String, Manifest>,
     stop: &'j AtomicBool,
     step: Step<'j>,
 }
@@ -136,7 +137,7 @@ impl<'j> Jobs<'j> {
             } => {
                 answer(self.waits(tree));
                 match self.tree(tree).and_then(|it| self.present(&it)) {
-                    Ok(present) if Some(present.digest()) == *known => {
+                    Ok(present) if known.is_some_and(|it| it == present.digest()) => {
                         answer(Answer::Unchanged { ticket: *ticket });
                     }
                     Ok(present) => pieces(*ticket, &present.encode(), answer),
@@ -178,7 +179,7 @@ impl<'j> Jobs<'j> {
                     why: &format!("files of {origin}"),
                     confirm_s: *confirm_s,
                 };
-                let staged = |it: &mut Self, tree: &Tree| it.staged(tree, *manifest);
+                let staged = |it: &mut Self, _: &Tree| Ok((it.staged(*manifest)?, Own::new()));
                 (*ticket, self.change(tree, change, staged))
             }
             Request::Confirm { ticket } => (*ticket, self.confirm()),
@@ -192,8 +193,10 @@ impl<'j> Jobs<'j> {
                     why: &format!("state {state}"),
                     confirm_s: 0,
                 };
-                let kept =
-                    |it: &mut Self, tree: &Tree| Ok(it.store.state(&tree.name, *state)?.manifest);
+                let kept = |it: &mut Self, tree: &Tree| {
+                    let state = it.store.state(&tree.name, *state)?;
+                    Ok((state.manifest, state.own))
+                };
                 (*ticket, self.change(tree, change, kept))
             }
             Request::Log { ticket, tree } => {
@@ -217,7 +220,7 @@ impl<'j> Jobs<'j> {
         &mut self,
         name: &str,
         change: Change<'_>,
-        find: impl FnOnce(&mut Self, &Tree) -> Result<Manifest, String>,
+        find: impl FnOnce(&mut Self, &Tree) -> Result<(Manifest, Own), String>,
     ) -> Result<String, String> {
         if let Some(journal) = self.store.journal()? {
             let of = &journal.tree;
@@ -245,7 +248,7 @@ impl<'j> Jobs<'j> {
         &mut self,
         tree: &Tree,
         change: Change<'_>,
-        find: impl FnOnce(&mut Self, &Tree) -> Result<Manifest, String>,
+        find: impl FnOnce(&mut Self, &Tree) -> Result<(Manifest, Own), String>,
     ) -> Result<String, String> {
         let name = tree.name.as_str();
         let present = self.present(tree)?;
@@ -254,7 +257,7 @@ impl<'j> Jobs<'j> {
                 "tree \"{name}\" has changed on this node meanwhile"
             ));
         }
-        let new = find(self, tree)?;
+        let (new, was_own) = find(self, tree)?;
         if new.digest() == present.digest() {
             return Ok("nothing to change".to_owned());
         }
@@ -263,22 +266,23 @@ impl<'j> Jobs<'j> {
         self.writable(tree)?;
         self.take_present(&present)?;
         self.take_staged(&new)?;
-        trial::check(&self.beneath, &self.store, tree, &new, self.stop).map_err(|failed| {
-            match failed {
-                Failed::Why(why) => format!("the check refused it, nothing was changed: {why}"),
-                Failed::Stopped => "spared ends: nothing was changed".to_owned(),
-            }
+        let present_own = self.scanner.own(tree);
+        let own = with_earlier(present_own.clone(), was_own);
+        self.own_is_complete(&present, &new, &own)?;
+        let checked = trial::check(&self.beneath, &self.store, tree, &new, &own, self.stop);
+        checked.map_err(|failed| match failed {
+            Failed::Why(why) => format!("the check refused it, nothing was changed: {why}"),
+            Failed::Stopped => "spared ends: nothing was changed".to_owned(),
         })?;
-        let kept = self
-            .store
-            .keep(name, &format!("before {}", change.why), present)?;
+        let why = format!("before {}", change.why);
+        let kept = self.store.keep(name, &why, present, present_own)?;
         let journal = Journal {
             tree: name.to_owned(),
             state: kept.number,
         };
         (self.step)("journal");
         self.store.begin(&journal)?;
-        let changed = self.put(tree, &new).map_err(Failed::Why);
+        let changed = self.put(tree, &new, &own).map_err(Failed::Why);
         let applied = changed.and_then(|count| self.apply(tree).map(|()| count));
         let applied = applied.and_then(|count| {
             let waits = self.wait_for_confirmation(&journal, change.confirm_s);
@@ -352,7 +356,8 @@ impl<'j> Jobs<'j> {
         let present = self.present(&tree)?;
         self.take_present(&present)?;
         let why = "before the state that nobody confirmed went back";
-        self.store.keep(name, why, present).map(drop)
+        let own = self.scanner.own(&tree);
+        self.store.keep(name, why, present, own).map(drop)
     }
 
     /// Whether this process may write where the tree is: spared's unit has a read-only view of most folders.
@@ -376,11 +381,12 @@ impl<'j> Jobs<'j> {
         Ok(())
     }
 
-    fn put(&mut self, tree: &Tree, new: &Manifest) -> Result<usize, String> {
+    fn put(&mut self, tree: &Tree, new: &Manifest, own: &Own) -> Result<usize, String> {
         let put = Put {
             beneath: &self.beneath,
             store: &self.store,
             tree,
+            own,
             step: self.step,
         };
         put.run(&mut self.scanner, new)
@@ -402,7 +408,9 @@ impl<'j> Jobs<'j> {
         }
         let tree = self.tree(&journal.tree)?;
         let state = self.store.state(&journal.tree, journal.state)?;
-        self.put(&tree, &state.manifest)?;
+        self.present(&tree)?;
+        let own = with_earlier(self.scanner.own(&tree), state.own);
+        self.put(&tree, &state.manifest, &own)?;
         match self.apply(&tree) {
             Ok(()) => {}
             Err(Failed::Stopped) => return Err("spared ends".to_owned()),
@@ -449,70 +457,6 @@ impl<'j> Jobs<'j> {
         let manifest = scanned.map_err(|fault| fault.to_string())?;
         self.scanned.insert(tree.name.clone(), manifest.clone());
         Ok(manifest)
-    }
-
-    /// A piece of a content of the last scan; it may have changed since, which its hash will tell.
-    fn read(&self, name: &str, hash: Hash, offset: u64) -> Result<(Vec<u8>, bool), String> {
-        let scanned = self.scanned.get(name);
-        let holder = scanned.and_then(|it| it.holder(hash));
-        let holder = holder.ok_or_else(|| format!("tree \"{name}\" has no content {hash}"))?;
-        let shown = |error: io::Error| format!("{}: {error}", holder.path);
-        let mut file = self.beneath.file(&holder.path).map_err(shown)?;
-        file.seek(SeekFrom::Start(offset)).map_err(shown)?;
-        let mut bytes = Vec::with_capacity(PIECE);
-        let limit = PIECE as u64;
-        file.take(limit).read_to_end(&mut bytes).map_err(shown)?;
-        let end = offset.saturating_add(bytes.len() as u64);
-        let is_last =
-            bytes.len() < PIECE || matches!(holder.kind, Kind::File { size, .. } if end >= size);
-        Ok((bytes, is_last))
-    }
-
-    fn take_present(&self, present: &Manifest) -> Result<(), String> {
-        for entry in &present.entries {
-            if let Kind::File { size, hash } = entry.kind {
-                let open = || self.beneath.file(&entry.path);
-                let taken = self.store.take(hash, size, open);
-                taken.map_err(|why| format!("{}: {why}", entry.path))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes in what is not here yet. Of an earlier state all is, and there may be no stage.
-    fn take_staged(&self, new: &Manifest) -> Result<(), String> {
-        let open = |hash: Hash| {
-            let stage = self.open_stage().map_err(io::Error::other)?;
-            stage.file(&hash.name())
-        };
-        let take = |(hash, size)| self.store.take(hash, size, || open(hash));
-        new.contents().into_iter().try_for_each(take)
-    }
-
-    fn staged(&mut self, _tree: &Tree, hash: Hash) -> Result<Manifest, String> {
-        let shown = |error: io::Error| format!("the staged list of files: {error}");
-        let file = self.open_stage()?.file(&hash.name()).map_err(shown)?;
-        let bytes = read(&file).map_err(shown)?;
-        if Hash::of(&bytes) != hash {
-            return Err("the staged list of files is not what was announced".to_owned());
-        }
-        Manifest::decode(&bytes)
-    }
-
-    // The other half owns the folder: it is opened anew each time, and nothing in it is a link.
-    fn open_stage(&self) -> Result<Beneath, String> {
-        let path: &Path = &self.places.stage;
-        Beneath::new(path).map_err(|error| format!("{}: {error}", path.display()))
-    }
-}
-
-fn read(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let limit = MANIFEST_MAX as u64;
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    match bytes.len() > MANIFEST_MAX {
-        true => Err(io::Error::other("is too long")),
-        false => Ok(bytes),
     }
 }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod command;
+mod contents;
 pub mod job;
 pub mod put;
 pub mod store;

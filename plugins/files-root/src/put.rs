@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::AtomicBool;
 
@@ -16,6 +16,7 @@ use rustix::fs::{
     renameat, symlinkat, syncfs, unlinkat,
 };
 use spared_tree::config::Tree;
+use spared_tree::own::Own;
 use spared_tree::{
     Access, Accounts, Beneath, Change, Entry, Hash, Kind, Manifest, Place, Scanner, What, compare,
     is_ours, travels,
@@ -30,6 +31,8 @@ pub struct Put<'p> {
     pub beneath: &'p Beneath,
     pub store: &'p Store,
     pub tree: &'p Tree,
+    /// Lines of this node.
+    pub own: &'p Own,
     pub step: Step<'p>,
 }
 
@@ -154,7 +157,7 @@ impl Put<'_> {
                 let flags = flags | OFlags::CLOEXEC;
                 let mode = Mode::RUSR | Mode::WUSR;
                 let file: File = openat(&place.folder, &name, flags, mode)?.into();
-                self.fill(&file, *hash)?;
+                self.fill(&file, &entry.path, *hash)?;
                 set_access(file.as_fd(), &entry.access)?;
                 let (tv_sec, nanoseconds) = entry.modified;
                 let tv_nsec = nanoseconds.into();
@@ -168,7 +171,11 @@ impl Put<'_> {
         }
     }
 
-    fn fill(&self, mut file: &File, hash: Hash) -> io::Result<()> {
+    fn fill(&self, mut file: &File, path: &str, hash: Hash) -> io::Result<()> {
+        let own = self.own.get(path).map_or(&[][..], Vec::as_slice);
+        if let Some(bytes) = self.store.with_own(hash, own).map_err(io::Error::other)? {
+            return file.write_all(&bytes);
+        }
         let mut content = self.store.content(hash).map_err(io::Error::other)?;
         io::copy(&mut content, &mut file).map(drop)
     }

@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use spared_sdk::file::{Access, remove, replace};
 use spared_tree::local::StateInfo;
+use spared_tree::own::{Line, MARKED_MAX, Own, join};
 use spared_tree::{Hash, Hasher, Kind, Manifest};
 
 const JOURNAL: &str = "journal";
@@ -32,6 +33,8 @@ pub struct State {
     /// What replaced it.
     pub why: String,
     pub manifest: Manifest,
+    /// Lines that were of this node: no content has them.
+    pub own: Own,
 }
 
 /// A change that has begun, and the state that an interrupted one goes back to.
@@ -88,22 +91,38 @@ impl Store {
         File::open(&path).map_err(|error| format!("{}: {error}", path.display()))
     }
 
+    /// A content with the lines of this node in it; None: it has no place for any.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn with_own(&self, hash: Hash, own: &[Line]) -> Result<Option<Vec<u8>>, String> {
+        let mut content = self.content(hash)?;
+        let size = content.metadata().map_or(u64::MAX, |it| it.len());
+        if size > MARKED_MAX {
+            return Ok(None);
+        }
+        let mut both = Vec::new();
+        let read = content.read_to_end(&mut both);
+        read.map_err(|error| format!("content {hash}: {error}"))?;
+        join(&both, own)
+    }
+
     /// Takes a content in, unless it is there.
     ///
     /// # Errors
     /// A sentence; it is not of this hash, for one.
-    pub fn take(
+    pub fn take<R: Read>(
         &self,
         hash: Hash,
         size: u64,
-        open: impl FnOnce() -> io::Result<File>,
+        open: impl FnOnce() -> io::Result<R>,
     ) -> Result<(), String> {
         let path = self.content_path(hash);
         if fs::metadata(&path).is_ok_and(|it| it.len() == size) {
             return Ok(());
         }
         let part = path.with_extension("part");
-        let copied = open().and_then(|from| copy(&from, &part, size));
+        let copied = open().and_then(|from| copy(from, &part, size));
         let copied = copied.and_then(|found| match found == hash {
             true => fs::rename(&part, &path),
             false => Err(io::Error::other("is not what was announced")),
@@ -118,7 +137,13 @@ impl Store {
     ///
     /// # Errors
     /// A sentence.
-    pub fn keep(&self, tree: &str, why: &str, manifest: Manifest) -> Result<State, String> {
+    pub fn keep(
+        &self,
+        tree: &str,
+        why: &str,
+        manifest: Manifest,
+        own: Own,
+    ) -> Result<State, String> {
         let folder = self.folder.join(STATES).join(tree);
         make_folder(&folder)?;
         let last = self.numbers(tree).last().copied().unwrap_or(0);
@@ -127,6 +152,7 @@ impl Store {
             kept_s: now_s(),
             why: why.to_owned(),
             manifest,
+            own,
         };
         let bytes = postcard::to_stdvec(&state).map_err(|error| error.to_string())?;
         // the contents, too: the state promises them
@@ -281,7 +307,7 @@ impl Store {
 }
 
 /// Copies up to `size` bytes; returns their hash.
-fn copy(mut from: &File, to: &Path, size: u64) -> io::Result<Hash> {
+fn copy(mut from: impl Read, to: &Path, size: u64) -> io::Result<Hash> {
     let mut options = File::options();
     let options = options.write(true).create(true).truncate(true).mode(0o600);
     let mut to = options.open(to)?;

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use rustix::fs::{FileType, fstat};
 use spared_tree::config::Tree;
+use spared_tree::own::Own;
 use spared_tree::{Beneath, Manifest, Scanner};
 
 use crate::command::{self, Failed};
@@ -34,6 +35,7 @@ pub fn check(
     store: &Store,
     tree: &Tree,
     new: &Manifest,
+    own: &Own,
     stop: &AtomicBool,
 ) -> Result<(), Failed> {
     if tree.check.is_empty() {
@@ -41,7 +43,7 @@ pub fn check(
     }
     let view = store.view();
     let _ = fs::remove_dir_all(&view);
-    let made = make(beneath, store, tree, new, &view);
+    let made = make(beneath, store, tree, new, own, &view);
     let checked = made.map_err(Failed::Why).and_then(|()| {
         let mut argv = words(&view, tree);
         let mut command = tree.check.clone();
@@ -87,6 +89,7 @@ fn make(
     store: &Store,
     tree: &Tree,
     new: &Manifest,
+    own: &Own,
     view: &Path,
 ) -> Result<(), String> {
     let shown = |error: std::io::Error| format!("{}: {error}", view.display());
@@ -104,6 +107,7 @@ fn make(
         beneath: &there,
         store,
         tree,
+        own,
         step: &|_| (),
     };
     put.run(&mut Scanner::default(), new)?;

@@ -44,6 +44,8 @@ pub enum Message {
         ticket: u64,
         tree: String,
         how: How,
+        /// Digest of what is offered: a node that has it already asks for nothing.
+        digest: Option<Hash>,
     },
     Report {
         ticket: u64,
@@ -157,8 +159,9 @@ mod tests {
             ticket: 1,
             tree,
             how,
+            digest: None,
         };
-        assert_eq!(encode(&offer), [5, 1, 2, b'f', b'w', 1, 0, 0, 0]);
+        assert_eq!(encode(&offer), [5, 1, 2, b'f', b'w', 1, 0, 0, 0, 0]);
         for message in [ask, stop, offer] {
             assert_eq!(decode(&encode(&message)), Ok(message));
         }

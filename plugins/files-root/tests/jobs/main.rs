@@ -5,5 +5,6 @@
 mod confirm;
 mod cut;
 mod node;
+mod own;
 mod refused;
 mod whole;

@@ -121,6 +121,8 @@ impl Node {
         for entry in &mut manifest.entries {
             if matches!(entry.kind, spared_tree::Kind::File { .. }) {
                 let content = fs::read(&entry.path).unwrap();
+                let both = spared_tree::own::split(&content).unwrap();
+                let content = both.map_or(content, |(both, _)| both);
                 let name = Hash::of(&content).name();
                 fs::write(self.folder.join("stage").join(name), content).unwrap();
             }

@@ -170,7 +170,7 @@ impl Engine {
             began_ns: now_ns,
             is_automatic: true,
         });
-        self.send(&Message::Offer { ticket, tree, how });
+        self.offer_now(ticket, &tree, how);
     }
 
     /// When a tree follows, for people.

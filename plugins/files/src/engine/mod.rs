@@ -93,8 +93,12 @@ enum Then {
     },
     /// Somebody here wants the peer to have this tree.
     Push { token: u64, how: How },
-    /// The peer offers its tree.
-    Offered { ticket: u64, how: How },
+    /// The peer offers its tree, of this digest.
+    Offered {
+        ticket: u64,
+        how: How,
+        digest: Option<Hash>,
+    },
     /// The peer asks for the manifest.
     Asked { ticket: u64 },
 }
@@ -317,7 +321,11 @@ impl Engine {
                 self.receive(now_ns, name, purpose);
             }
             (Then::Push { token, how }, Ok(_)) => self.push(now_ns, name, token, how),
-            (Then::Offered { ticket, how }, Ok(_)) => {
+            (Then::Offered { ticket, digest, .. }, Ok(own)) if digest == Some(own.digest()) => {
+                let result = Ok(vec![receive::nothing()]);
+                self.send(&Message::Report { ticket, result });
+            }
+            (Then::Offered { ticket, how, .. }, Ok(_)) => {
                 self.receive(now_ns, name, transfer::Purpose::Offer { ticket, how });
             }
             (Then::Asked { ticket }, Ok(own)) => self.serving.ask(ticket, name, own),
@@ -354,7 +362,12 @@ impl Engine {
                     self.end_transfer(now_ns, Err(why));
                 }
             }
-            Message::Offer { ticket, tree, how } => self.handle_offer(ticket, &tree, how),
+            Message::Offer {
+                ticket,
+                tree,
+                how,
+                digest,
+            } => self.handle_offer(ticket, &tree, how, digest),
             Message::Report { ticket, result } => self.handle_report(now_ns, ticket, result),
             Message::Stop { ticket } => self.handle_stop(now_ns, ticket),
             Message::Confirm { ticket } => self.handle_peer_confirm(ticket),

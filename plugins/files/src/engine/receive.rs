@@ -1,7 +1,7 @@
 //! A tree of the peer on its way here, and an offer on its way there.
 
-use spared_tree::Manifest;
 use spared_tree::local::Request;
+use spared_tree::{Hash, Manifest};
 
 use super::root::Pending;
 use super::transfer::{Purpose, Stage, Transfer, changes, lines};
@@ -58,11 +58,22 @@ impl Engine {
             is_automatic: false,
         });
         self.asker = Some((token, now_ns.saturating_add(super::ANSWER_NS)));
-        let tree = name.to_owned();
-        self.send(&Message::Offer { ticket, tree, how });
+        self.offer_now(ticket, name, how);
     }
 
-    pub(super) fn handle_offer(&mut self, ticket: u64, name: &str, how: How) {
+    /// Offers a tree as it was at the last look.
+    pub(super) fn offer_now(&mut self, ticket: u64, name: &str, how: How) {
+        let digest = self.tree(name).and_then(super::TreeInfo::digest);
+        let tree = name.to_owned();
+        self.send(&Message::Offer {
+            ticket,
+            tree,
+            how,
+            digest,
+        });
+    }
+
+    pub(super) fn handle_offer(&mut self, ticket: u64, name: &str, how: How, digest: Option<Hash>) {
         let refusal = match (self.is_busy(), self.relation_of(name)) {
             (Some(why), _) => Some(why),
             (None, None) => Some(format!("there is no such tree: {}", apart(name))),
@@ -78,7 +89,14 @@ impl Engine {
                 let result = Err(why);
                 self.send(&Message::Report { ticket, result });
             }
-            None => self.after_scan(name, Then::Offered { ticket, how }),
+            None => self.after_scan(
+                name,
+                Then::Offered {
+                    ticket,
+                    how,
+                    digest,
+                },
+            ),
         }
     }
 
@@ -283,7 +301,7 @@ impl Engine {
     }
 }
 
-fn nothing() -> String {
+pub(super) fn nothing() -> String {
     "both nodes have the same".to_owned()
 }
 

@@ -8,6 +8,7 @@
 //! | `compare.rs` | the differences of two manifests |
 //! | `beneath.rs` | opening files of a tree without following a link |
 //! | `scan.rs` | reading the manifest of a tree from the disk |
+//! | `own.rs` | lines of a file that are one node's own |
 //! | `local.rs` | messages between the two halves |
 
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@ pub mod config;
 mod entry;
 mod fits;
 pub mod local;
+pub mod own;
 mod scan;
 
 pub use accounts::Accounts;

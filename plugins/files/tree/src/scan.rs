@@ -1,7 +1,8 @@
 //! Reads the manifest of a tree from the disk.
 //!
-//! A content is read again only if size, times or inode changed since. A file that changes while it is read is
-//! read again; one that never rests is a fault, not half of a content.
+//! A file is opened again only if its size, its times or its inode changed since: one look at each name tells that
+//! a tree is as it was. A file that changes while it is read is read again; one that never rests is a fault, not
+//! half of a content.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,16 +10,21 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{Dir, FileType, Stat, fgetxattr, flistxattr, fstat, readlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Stat, fgetxattr, flistxattr, fstat, readlinkat, statat};
 
 use crate::config::Tree;
 use crate::fits::{BYTES_MAX, FILES_MAX, XATTRS_MAX, is_ours, travels};
+use crate::own::{self, Line, MARKED_MAX, Own};
 use crate::{Access, Accounts, Beneath, Entry, Hash, Hasher, Kind, Manifest};
 
 const TRIES: usize = 3;
 const DEPTH_MAX: usize = 64;
 const XATTR_MAX: usize = 64 << 10;
+/// Resolution of the times of files, on file systems that have nanoseconds, and on others.
+const TICK: Duration = Duration::from_millis(20);
+const TICK_COARSE: Duration = Duration::from_secs(2);
 
 /// Why a tree cannot be read.
 #[derive(Debug)]
@@ -27,11 +33,19 @@ pub struct Fault {
     pub why: String,
 }
 
-/// Reads trees, and remembers contents that it has read.
+/// Reads trees, and remembers files that it has read.
 #[derive(Debug, Default)]
 pub struct Scanner {
     accounts: Accounts,
-    known: HashMap<String, (Print, Hash)>,
+    known: HashMap<String, Known>,
+}
+
+/// A file that was read.
+#[derive(Debug)]
+struct Known {
+    print: Print,
+    entry: Entry,
+    own: Vec<Line>,
 }
 
 /// What changes with the content of a file: device, inode, size, times of content and of inode.
@@ -43,6 +57,7 @@ struct Walk<'w> {
     tree: &'w Tree,
     stop: &'w AtomicBool,
     entries: Vec<Entry>,
+    files: usize,
     bytes: u64,
 }
 
@@ -61,23 +76,51 @@ impl Scanner {
             tree,
             stop,
             entries: Vec::new(),
+            files: 0,
             bytes: 0,
         };
         for top in &tree.paths {
-            walk.visit(top, 0)?;
+            walk.top(top)?;
         }
-        let mut entries = walk.entries;
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let (mut entries, files) = (walk.entries, walk.files);
+        entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let manifest = Manifest { entries };
-        let is_of_it = |path: &str| tree.top_of(path).is_some();
-        self.known
-            .retain(|path, _| !is_of_it(path) || manifest.find(path).is_some());
+        // more are known than there are: some are gone
+        if self.known.len() > files {
+            let is_of_it = |path: &str| tree.top_of(path).is_some();
+            self.known
+                .retain(|path, _| !is_of_it(path) || manifest.find(path).is_some());
+        }
         Ok(manifest)
+    }
+
+    /// Lines of this node in the files of a tree, as they were at the last look.
+    pub fn own(&self, tree: &Tree) -> Own {
+        let known = self.known.iter().filter(|(_, it)| !it.own.is_empty());
+        let of_tree = known.filter(|(path, _)| tree.top_of(path).is_some());
+        let lines = of_tree.map(|(path, it)| (path.clone(), it.own.clone()));
+        lines.collect()
+    }
+
+    /// Whether a file had lines of this node at the last look.
+    pub fn has_own(&self, path: &str) -> bool {
+        self.known.get(path).is_some_and(|it| !it.own.is_empty())
     }
 }
 
 impl Walk<'_> {
-    fn visit(&mut self, path: &str, depth: usize) -> Result<(), Fault> {
+    fn top(&mut self, path: &str) -> Result<(), Fault> {
+        let kernel = |error: io::Error| Fault {
+            path: path.to_owned(),
+            why: error_text(&error),
+        };
+        match self.beneath.stat(path).map_err(kernel)? {
+            Some(stat) => self.visit(path, &stat, 0),
+            None => Ok(()),
+        }
+    }
+
+    fn visit(&mut self, path: &str, stat: &Stat, depth: usize) -> Result<(), Fault> {
         let fault = |why: String| Fault {
             path: path.to_owned(),
             why,
@@ -89,13 +132,13 @@ impl Walk<'_> {
         if self.entries.len() >= FILES_MAX {
             return Err(fault(format!("is one of more than {FILES_MAX} files")));
         }
-        let Some(stat) = self.beneath.stat(path).map_err(kernel)? else {
-            return Ok(());
-        };
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => self.folder(path, depth),
-            FileType::RegularFile => self.file(path),
-            FileType::Symlink => self.link(path, &stat).map_err(kernel),
+            FileType::RegularFile => match self.as_known(path, stat) {
+                Some(entry) => self.take(entry),
+                None => self.file(path),
+            },
+            FileType::Symlink => self.link(path, stat).map_err(kernel),
             _ => Err(fault(
                 "is no file, folder or link: exclude it from the tree".to_owned(),
             )),
@@ -131,9 +174,19 @@ impl Walk<'_> {
             if matches!(name, "." | "..") || is_ours(name) || self.tree.excludes(&below) {
                 continue;
             }
-            self.visit(&below, depth + 1)?;
+            match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => self.visit(&below, &stat, depth + 1)?,
+                Err(rustix::io::Errno::NOENT) => {}
+                Err(errno) => return Err(kernel(errno.into())),
+            }
         }
         Ok(())
+    }
+
+    /// A file that is as it was when it was read.
+    fn as_known(&self, path: &str, stat: &Stat) -> Option<Entry> {
+        let known = self.scanner.known.get(path)?;
+        (known.print == print(stat)).then(|| known.entry.clone())
     }
 
     fn file(&mut self, path: &str) -> Result<(), Fault> {
@@ -147,19 +200,27 @@ impl Walk<'_> {
                 file => file.map_err(kernel)?,
             };
             if let Some(entry) = self.read(path, &file).map_err(kernel)? {
-                self.bytes = self.bytes.saturating_add(match entry.kind {
-                    Kind::File { size, .. } => size,
-                    _ => 0,
-                });
-                if self.bytes > BYTES_MAX {
-                    let why = format!("makes the tree larger than {BYTES_MAX} bytes");
-                    return Err(kernel(io::Error::other(why)));
-                }
-                self.entries.push(entry);
-                return Ok(());
+                return self.take(entry);
             }
         }
         Err(kernel(io::Error::other("changes while it is read")))
+    }
+
+    fn take(&mut self, entry: Entry) -> Result<(), Fault> {
+        let size = match entry.kind {
+            Kind::File { size, .. } => size,
+            _ => 0,
+        };
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > BYTES_MAX {
+            return Err(Fault {
+                path: entry.path,
+                why: format!("makes the tree larger than {BYTES_MAX} bytes"),
+            });
+        }
+        self.files = self.files.saturating_add(1);
+        self.entries.push(entry);
+        Ok(())
     }
 
     /// None if it changed meanwhile.
@@ -169,25 +230,26 @@ impl Walk<'_> {
             return Ok(None);
         }
         let print = print(&stat);
-        let known = self.scanner.known.get(path);
-        let hash = match known.filter(|(its, _)| *its == print) {
-            Some((_, hash)) => *hash,
-            None => hash_of(file, self.stop)?,
-        };
+        let rested = has_rested(&stat);
         let access = self.access(file.as_fd(), &stat)?;
+        let (size, hash, own) = content(file, print.2, self.stop)?;
         if self::print(&fstat(file)?) != print {
             return Ok(None);
         }
-        self.scanner.known.insert(path.to_owned(), (print, hash));
-        Ok(Some(Entry {
+        let entry = Entry {
             path: path.to_owned(),
-            kind: Kind::File {
-                size: print.2,
-                hash,
-            },
+            kind: Kind::File { size, hash },
             access,
             modified: (stat.st_mtime, nanoseconds(stat.st_mtime_nsec)),
-        }))
+        };
+        let known = Known {
+            // within the resolution of its times it can change once more, and they stay
+            print: if rested { print } else { Print::default() },
+            entry: entry.clone(),
+            own,
+        };
+        self.scanner.known.insert(path.to_owned(), known);
+        Ok(Some(entry))
     }
 
     fn link(&mut self, path: &str, stat: &Stat) -> io::Result<()> {
@@ -228,8 +290,34 @@ fn print(stat: &Stat) -> Print {
     (stat.st_dev, stat.st_ino, size, modified, changed)
 }
 
+/// Whether a change from now on would show in the times of a file.
+fn has_rested(stat: &Stat) -> bool {
+    let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
+    let changed = Duration::new(seconds, nanoseconds(stat.st_ctime_nsec));
+    let tick = match changed.subsec_nanos() {
+        0 => TICK_COARSE,
+        _ => TICK,
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.is_ok_and(|now| changed.saturating_add(tick) < now)
+}
+
 fn nanoseconds<N: TryInto<u32>>(number: N) -> u32 {
     number.try_into().unwrap_or(0)
+}
+
+/// Size and hash of what both nodes have of a file, and the lines that are of this one.
+fn content(file: &File, size: u64, stop: &AtomicBool) -> io::Result<(u64, Hash, Vec<Line>)> {
+    if size > MARKED_MAX {
+        return Ok((size, hash_of(file, stop)?, Vec::new()));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
+    file.take(MARKED_MAX + 1).read_to_end(&mut bytes)?;
+    let (bytes, own) = match own::split(&bytes).map_err(io::Error::other)? {
+        Some((both, own)) => (both, own),
+        None => (bytes, Vec::new()),
+    };
+    Ok((bytes.len() as u64, Hash::of(&bytes), own))
 }
 
 fn hash_of(mut file: &File, stop: &AtomicBool) -> io::Result<Hash> {

@@ -144,6 +144,7 @@ fn an_active_node_takes_nothing_that_nobody_asked_for() {
         ticket: 1,
         tree: "t".to_owned(),
         how,
+        digest: None,
     };
     let engine = &mut lab.nodes[0].engine;
     engine

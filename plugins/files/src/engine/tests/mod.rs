@@ -290,6 +290,7 @@ fn a_peer_that_offers_what_does_not_belong_here_is_refused() {
         ticket: 9,
         tree: "t".to_owned(),
         how: anyway(),
+        digest: None,
     };
     engine
         .handle_message(S, &encode(&offer))

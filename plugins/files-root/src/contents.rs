@@ -1,0 +1,151 @@
+//! Contents: what the other half asks for, what it staged, and what is of this node only.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use spared_tree::local::PIECE;
+use spared_tree::own::{Line, MARKED_MAX, Own, split};
+use spared_tree::{Beneath, Hash, Kind, MANIFEST_MAX, Manifest};
+
+use crate::job::Jobs;
+
+/// What is read of a file for others.
+enum Content {
+    File(File),
+    Bytes(Cursor<Vec<u8>>),
+}
+
+impl Jobs<'_> {
+    /// A piece of a content of the last scan; it may have changed since, which its hash will tell.
+    pub(crate) fn read(
+        &self,
+        name: &str,
+        hash: Hash,
+        offset: u64,
+    ) -> Result<(Vec<u8>, bool), String> {
+        let scanned = self.scanned.get(name);
+        let holder = scanned.and_then(|it| it.holder(hash));
+        let holder = holder.ok_or_else(|| format!("tree \"{name}\" has no content {hash}"))?;
+        let shown = |error: io::Error| format!("{}: {error}", holder.path);
+        let mut file = self.open(&holder.path).map_err(shown)?;
+        file.seek(SeekFrom::Start(offset)).map_err(shown)?;
+        let mut bytes = Vec::with_capacity(PIECE);
+        let limit = PIECE as u64;
+        file.take(limit).read_to_end(&mut bytes).map_err(shown)?;
+        let end = offset.saturating_add(bytes.len() as u64);
+        let is_last =
+            bytes.len() < PIECE || matches!(holder.kind, Kind::File { size, .. } if end >= size);
+        Ok((bytes, is_last))
+    }
+
+    /// What both nodes have of a file, as it was at the last look.
+    fn open(&self, path: &str) -> io::Result<Content> {
+        let mut file = self.beneath.file(path)?;
+        if !self.scanner.has_own(path) {
+            return Ok(Content::File(file));
+        }
+        let mut bytes = Vec::new();
+        file.by_ref().take(MARKED_MAX + 1).read_to_end(&mut bytes)?;
+        let both = split(&bytes).map_err(io::Error::other)?;
+        Ok(Content::Bytes(Cursor::new(
+            both.map_or(bytes, |(both, _)| both),
+        )))
+    }
+
+    /// Whether there is a line of this node for each mark in what is new: before anything has changed.
+    pub(crate) fn own_is_complete(
+        &self,
+        old: &Manifest,
+        new: &Manifest,
+        own: &Own,
+    ) -> Result<(), String> {
+        for entry in &new.entries {
+            let Kind::File { hash, .. } = entry.kind else {
+                continue;
+            };
+            let lines = own.get(&entry.path).map_or(&[][..], Vec::as_slice);
+            if old.find(&entry.path).is_none_or(|it| it.kind != entry.kind) {
+                let joined = self.store.with_own(hash, lines);
+                joined.map_err(|why| format!("{}: {why}", entry.path))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take_present(&self, present: &Manifest) -> Result<(), String> {
+        for entry in &present.entries {
+            if let Kind::File { size, hash } = entry.kind {
+                let open = || self.open(&entry.path);
+                let taken = self.store.take(hash, size, open);
+                taken.map_err(|why| format!("{}: {why}", entry.path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what is not here yet. Of an earlier state all is, and there may be no stage.
+    pub(crate) fn take_staged(&self, new: &Manifest) -> Result<(), String> {
+        let open = |hash: Hash| {
+            let stage = self.open_stage().map_err(io::Error::other)?;
+            stage.file(&hash.name())
+        };
+        let take = |(hash, size)| self.store.take(hash, size, || open(hash));
+        new.contents().into_iter().try_for_each(take)
+    }
+
+    pub(crate) fn staged(&mut self, hash: Hash) -> Result<Manifest, String> {
+        let shown = |error: io::Error| format!("the staged list of files: {error}");
+        let file = self.open_stage()?.file(&hash.name()).map_err(shown)?;
+        let bytes = read(&file).map_err(shown)?;
+        if Hash::of(&bytes) != hash {
+            return Err("the staged list of files is not what was announced".to_owned());
+        }
+        Manifest::decode(&bytes)
+    }
+
+    // The other half owns the folder: it is opened anew each time, and nothing in it is a link.
+    fn open_stage(&self) -> Result<Beneath, String> {
+        let path: &Path = &self.places.stage;
+        Beneath::new(path).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(it) => it.read(buffer),
+            Self::Bytes(it) => it.read(buffer),
+        }
+    }
+}
+
+impl Seek for Content {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match self {
+            Self::File(it) => it.seek(to),
+            Self::Bytes(it) => it.seek(to),
+        }
+    }
+}
+
+/// The lines of now, and those of an earlier state where there is none any more.
+pub fn with_earlier(mut now: Own, earlier: Own) -> Own {
+    for (path, lines) in earlier {
+        let present = now.entry(path).or_default();
+        let is_gone = |line: &Line| present.iter().all(|it| it.name != line.name);
+        let gone: Vec<Line> = lines.into_iter().filter(is_gone).collect();
+        present.extend(gone);
+    }
+    now
+}
+
+fn read(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = MANIFEST_MAX as u64;
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    match bytes.len() > MANIFEST_MAX {
+        true => Err(io::Error::other("is too long")),
+        false => Ok(bytes),
+    }
+}
