@@ -230,7 +230,9 @@ impl Walk<'_> {
             return Ok(None);
         }
         let print = print(&stat);
-        let rested = has_rested(&stat);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let changed = (stat.st_ctime, nanoseconds(stat.st_ctime_nsec));
+        let has_rested = now.is_ok_and(|now| has_rested(changed, now));
         let access = self.access(file.as_fd(), &stat)?;
         let (size, hash, own) = content(file, print.2, self.stop)?;
         if self::print(&fstat(file)?) != print {
@@ -244,7 +246,7 @@ impl Walk<'_> {
         };
         let known = Known {
             // within the resolution of its times it can change once more, and they stay
-            print: if rested { print } else { Print::default() },
+            print: if has_rested { print } else { Print::default() },
             entry: entry.clone(),
             own,
         };
@@ -291,15 +293,14 @@ fn print(stat: &Stat) -> Print {
 }
 
 /// Whether a change from now on would show in the times of a file.
-fn has_rested(stat: &Stat) -> bool {
-    let seconds = u64::try_from(stat.st_ctime).unwrap_or(0);
-    let changed = Duration::new(seconds, nanoseconds(stat.st_ctime_nsec));
-    let tick = match changed.subsec_nanos() {
+fn has_rested(changed: (i64, u32), now: Duration) -> bool {
+    let (seconds, nanoseconds) = changed;
+    let tick = match nanoseconds {
         0 => TICK_COARSE,
         _ => TICK,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.is_ok_and(|now| changed.saturating_add(tick) < now)
+    let changed = Duration::new(u64::try_from(seconds).unwrap_or(0), nanoseconds);
+    changed.saturating_add(tick) < now
 }
 
 fn nanoseconds<N: TryInto<u32>>(number: N) -> u32 {
@@ -379,3 +380,24 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changed_within_the_tick_of_its_clock_is_read_again() {
+        let now = Duration::new(1_000, 500_000_000);
+        for (changed, expected) in [
+            ((1_000, 499_000_000), false),
+            ((1_000, 400_000_000), true),
+            // whole seconds, as on FAT
+            ((999, 0), false),
+            ((998, 0), true),
+            // a clock that was set back
+            ((2_000, 1), false),
+        ] {
+            assert_eq!(has_rested(changed, now), expected, "{changed:?}");
+        }
+    }
+}

@@ -390,3 +390,30 @@ fn nodes_that_mean_different_files_by_a_tree_exchange_nothing() {
     let why = text(&lab.done(0, push()));
     assert!(why.contains("differ between the nodes"), "{why}");
 }
+
+#[test]
+fn an_offer_of_what_a_node_has_is_answered_without_a_list_of_files() {
+    let mut lab = pair();
+    let digest = Some(manifest(&lab.nodes[1].tree).digest());
+    let offer = |digest| Message::Offer {
+        ticket: 9,
+        tree: "t".to_owned(),
+        how: How::default(),
+        digest,
+    };
+    for (digest, asks) in [(digest, false), (None, true)] {
+        let engine = &mut lab.nodes[1].engine;
+        let bytes = encode(&offer(digest));
+        engine.handle_message(S, &bytes).expect("a message");
+        while lab.wires[1].is_empty() {
+            assert!(lab.step());
+        }
+        let sent = std::mem::take(&mut lab.wires[1]);
+        let sent = sent.iter().map(|it| decode(it).expect("ours"));
+        let sent: Vec<Message> = sent.collect();
+        let is_ask = |it: &Message| matches!(it, Message::Ask { .. });
+        let is_report = |it: &Message| matches!(it, Message::Report { result: Ok(_), .. });
+        assert_eq!(sent.iter().any(is_ask), asks, "{sent:?}");
+        assert_eq!(sent.iter().any(is_report), !asks, "{sent:?}");
+    }
+}
