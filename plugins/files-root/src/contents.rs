@@ -49,7 +49,7 @@ impl Jobs<'_> {
         file.by_ref().take(MARKED_MAX + 1).read_to_end(&mut bytes)?;
         let both = split(&bytes).map_err(io::Error::other)?;
         Ok(Content::Bytes(Cursor::new(
-            both.map_or(bytes, |(both, _)| both),
+            both.map_or(bytes, |it| it.both),
         )))
     }
 

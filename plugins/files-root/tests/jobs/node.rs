@@ -122,7 +122,7 @@ impl Node {
             if matches!(entry.kind, spared_tree::Kind::File { .. }) {
                 let content = fs::read(&entry.path).unwrap();
                 let both = spared_tree::own::split(&content).unwrap();
-                let content = both.map_or(content, |(both, _)| both);
+                let content = both.map_or(content, |it| it.both);
                 let name = Hash::of(&content).name();
                 fs::write(self.folder.join("stage").join(name), content).unwrap();
             }

@@ -53,7 +53,10 @@ fn a_line_of_a_node_is_neither_sent_nor_kept_in_a_content() {
     let Kind::File { hash, size } = manifest.find(&path).unwrap().kind else {
         panic!("no file")
     };
-    let (both, _) = split(conf("old", "password").as_bytes()).unwrap().unwrap();
+    let both = split(conf("old", "password").as_bytes())
+        .unwrap()
+        .unwrap()
+        .both;
     assert_eq!((size, hash), (both.len() as u64, Hash::of(&both)));
     let jobs = &mut node.jobs(&|_| ());
     let tree_name = || "fw".to_owned();

@@ -20,14 +20,23 @@ pub struct Line {
     pub bytes: Vec<u8>,
 }
 
+/// A file with marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// What both nodes have of it.
+    pub both: Vec<u8>,
+    /// What only this one has.
+    pub own: Vec<Line>,
+}
+
 /// The lines of this node in each file of a tree that has some, by path.
 pub type Own = BTreeMap<String, Vec<Line>>;
 
-/// A file of this node: what both nodes have of it, and what only this one has. None: it has no mark.
+/// A file of this node in its two parts. None: it has no mark.
 ///
 /// # Errors
 /// A mark is there twice, or has no line after it.
-pub fn split(file: &[u8]) -> Result<Option<(Vec<u8>, Vec<Line>)>, String> {
+pub fn split(file: &[u8]) -> Result<Option<Split>, String> {
     if !may_have_marks(file) {
         return Ok(None);
     }
@@ -44,7 +53,7 @@ pub fn split(file: &[u8]) -> Result<Option<(Vec<u8>, Vec<Line>)>, String> {
         let bytes = lines.next().ok_or_else(missing)?.to_vec();
         own.push(Line { name, bytes });
     }
-    Ok((!own.is_empty()).then_some((both, own)))
+    Ok((!own.is_empty()).then_some(Split { both, own }))
 }
 
 /// What both nodes have of a file, with the lines of this node after their marks. None: it has no mark.
@@ -104,8 +113,11 @@ mod tests {
 
     #[test]
     fn the_line_after_a_mark_is_of_the_node_and_the_rest_of_both() {
-        let (both, of_r1) = split(R1).expect("no fault").expect("marks");
-        let (both_r2, of_r2) = split(R2).expect("no fault").expect("marks");
+        let Split { both, own: of_r1 } = split(R1).expect("no fault").expect("marks");
+        let Split {
+            both: both_r2,
+            own: of_r2,
+        } = split(R2).expect("no fault").expect("marks");
         assert_eq!(both, both_r2);
         assert!(!both.windows(6).any(|it| it == b"listen"));
         assert_eq!(of_r1[0].name, "address");
@@ -152,14 +164,14 @@ mod tests {
     #[test]
     fn a_line_of_the_node_may_look_like_a_mark() {
         let file = b"# spared: own a\n# spared: own b\n# spared: own c\n3\n";
-        let (both, own) = split(file).expect("no fault").expect("marks");
+        let Split { both, own } = split(file).expect("no fault").expect("marks");
         assert_eq!(both, b"# spared: own a\n# spared: own c\n");
         assert_eq!(join(&both, &own), Ok(Some(file.to_vec())));
     }
 
     #[test]
     fn a_last_line_without_end_is_kept_where_it_can_be() {
-        let (both, own) = split(b"# spared: own a\n1")
+        let Split { both, own } = split(b"# spared: own a\n1")
             .expect("no fault")
             .expect("marks");
         let file = join(&both, &own).expect("a line").expect("marks");

@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Stat, fgetxattr, flistxattr, fstat, rea
 
 use crate::config::Tree;
 use crate::fits::{BYTES_MAX, FILES_MAX, XATTRS_MAX, is_ours, travels};
-use crate::own::{self, Line, MARKED_MAX, Own};
+use crate::own::{self, Line, MARKED_MAX, Own, Split};
 use crate::{Access, Accounts, Beneath, Entry, Hash, Hasher, Kind, Manifest};
 
 const TRIES: usize = 3;
@@ -315,7 +315,7 @@ fn content(file: &File, size: u64, stop: &AtomicBool) -> io::Result<(u64, Hash, 
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
     file.take(MARKED_MAX + 1).read_to_end(&mut bytes)?;
     let (bytes, own) = match own::split(&bytes).map_err(io::Error::other)? {
-        Some((both, own)) => (both, own),
+        Some(Split { both, own }) => (both, own),
         None => (bytes, Vec::new()),
     };
     Ok((bytes.len() as u64, Hash::of(&bytes), own))
