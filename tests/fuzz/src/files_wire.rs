@@ -150,6 +150,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             ticket,
             tree: tree(),
             how,
+            digest: Some(hash),
         },
     ];
     for ticket in 1..6 {
