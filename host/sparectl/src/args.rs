@@ -8,7 +8,8 @@ use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 use spared_control::{Force, Request};
 
-use crate::line::{Files, Forced, Line, Maintenance, Verb};
+use crate::config::Push;
+use crate::line::{Config, Files, Forced, Line, Maintenance, Verb};
 
 /// A whole command line.
 #[derive(Debug, PartialEq)]
@@ -41,6 +42,7 @@ pub enum Command {
         file: PathBuf,
         replace: bool,
     },
+    ConfigPush(Push),
     Completions(Shell),
 }
 
@@ -139,6 +141,15 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
         Verb::Maintenance(which) => Command::Ask(maintenance(&which)),
         Verb::Freeze { time } => Command::Ask(Request::Freeze {
             for_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+        }),
+        Verb::Config(Config::Push {
+            dry_run,
+            anyway,
+            watch,
+        }) => Command::ConfigPush(Push {
+            dry_run,
+            anyway,
+            watch,
         }),
         Verb::Keygen { file, replace } => Command::Keygen { file, replace },
         Verb::Completions { shell } => Command::Completions(shell),

@@ -133,6 +133,13 @@ pub enum Verb {
         #[arg(value_name = "TIME|off", value_parser = freeze)]
         time: Duration,
     },
+    /// Bring this node's configuration to the other node (root)
+    #[command(
+        subcommand,
+        disable_help_subcommand = true,
+        subcommand_value_name = "push"
+    )]
+    Config(Config),
     /// Create this node's key and print its line for the table "nodes" (root)
     Keygen {
         /// File of the private key
@@ -186,6 +193,22 @@ pub enum Forced {
 }
 
 #[derive(Debug, Subcommand)]
+pub enum Config {
+    /// Check /etc/spared on both nodes, put it in force on both, and go back if anything is worse
+    Push {
+        /// Show what would change
+        #[arg(long)]
+        dry_run: bool,
+        /// Also replace what was changed on the other node
+        #[arg(long)]
+        anyway: bool,
+        /// For how long nothing may be worse, 5s to 10m
+        #[arg(long, value_name = "TIME", default_value = "30s", value_parser = watch)]
+        watch: Duration,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub enum Maintenance {
     /// Switch over to the other node and stay backup
     On {
@@ -214,4 +237,10 @@ fn freeze(text: &str) -> Result<Duration, String> {
         "off" => Ok(Duration::ZERO),
         text => time(text).map_err(|why| format!("{why}, and not off")),
     }
+}
+
+fn watch(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_secs(5)..=Duration::from_secs(600);
+    let time = parse_duration(text).filter(|time| range.contains(time));
+    time.ok_or_else(|| "allowed is 5s to 10m".to_owned())
 }

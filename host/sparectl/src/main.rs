@@ -11,6 +11,7 @@ use crate::args::{Args, Command, Probe};
 
 mod args;
 mod check;
+mod config;
 mod force;
 mod keygen;
 mod left_over;
@@ -40,6 +41,7 @@ fn run(args: &Args) -> u8 {
     match &args.command {
         Command::Check { peer, argv } => check::run(args, *peer, argv),
         Command::Report { out, argv } => report::run(args, out.as_deref(), argv),
+        Command::ConfigPush(push) => config::push(args, *push),
         Command::Keygen { file, replace } => keygen::run(file, *replace),
         Command::Watch => watch::run(args),
         Command::Probe(probe) => self::probe(args, probe),

@@ -18,6 +18,7 @@ use spared_state::{history, overrides};
 
 use super::Failure;
 use super::here::Here;
+use super::loaded;
 use super::network::Network;
 use super::notices::Notices;
 use super::orders::Orders;
@@ -139,6 +140,7 @@ impl Loop {
             log::warn!("the fence is off: a hung daemon keeps its addresses");
         }
         let now = Instant::now();
+        loaded::write(self.here.terms().state_dir.as_deref(), self.here.setup());
         for plugin in self.here.setup().plugins.clone() {
             self.supervisor.add(&self.poller, now, plugin);
         }

@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod here;
+mod loaded;
 mod r#loop;
 mod network;
 mod notices;

@@ -12,6 +12,7 @@ use spared_process::clock;
 use spared_requests::lost;
 use spared_worker::message::Role;
 
+use super::loaded;
 use super::r#loop::{Loop, nanoseconds};
 use crate::events::{Kind, Notice};
 use crate::supervisor::Returned;
@@ -195,6 +196,7 @@ impl Loop {
     fn apply(&mut self, now: Instant, setup: Setup) {
         let old = self.here.replace(setup);
         let setup = self.here.setup().clone();
+        loaded::write(self.here.terms().state_dir.as_deref(), &setup);
         log::set_max_level(setup.host.log_level);
         self.groups.set_settle(nanoseconds(setup.host.settle));
         self.supervisor.set_terms(self.here.terms());

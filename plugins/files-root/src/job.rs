@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use rustix::fs::StatVfsMountFlags;
 use spared_sdk::config::Config;
+use spared_tree::builtin;
 use spared_tree::config::{self, Settings, Tree};
 use spared_tree::local::{Answer, PIECE, Request, StateInfo};
 use spared_tree::own::Own;
@@ -40,6 +41,8 @@ pub struct Places {
     pub stage: PathBuf,
     pub node: String,
     pub nodes: Vec<String>,
+    /// Opts in to a configuration of spared that the peer sends.
+    pub config_from_peer: bool,
 }
 
 /// How a tree changes.
@@ -50,6 +53,7 @@ struct Change<'c> {
     why: &'c str,
     /// Seconds after which it goes back unless it is confirmed; 0: it stays.
     confirm_s: u32,
+    only_check: bool,
 }
 
 pub struct Jobs<'j> {
@@ -59,8 +63,8 @@ pub struct Jobs<'j> {
     pub(crate) scanner: Scanner,
     /// Trees as they were at the last look, by name.
     pub(crate) scanned: HashMap<String, Manifest>,
-    stop: &'j AtomicBool,
-    step: Step<'j>,
+    pub(crate) stop: &'j AtomicBool,
+    pub(crate) step: Step<'j>,
 }
 
 impl<'j> Jobs<'j> {
@@ -80,28 +84,45 @@ impl<'j> Jobs<'j> {
         })
     }
 
+    /// Changes where everything is; the folders of state are those of the process.
+    pub fn move_to(&mut self, places: Places) {
+        self.places = places;
+    }
+
     /// Takes back a change that nobody confirmed in time; what was done, if there was one.
     pub fn go_back(&mut self) -> Option<Answer> {
         let now_s = now_s();
         let all = self.store.unconfirmed().ok()?;
         let due = all.iter().find(|it| it.left_s(now_s) == 0)?;
-        let tree = due.tree.clone();
-        let kept = self.keep_present(&tree);
-        let journal = Journal {
-            tree: tree.clone(),
-            state: due.state,
-        };
-        // from here on it goes back even if this is interrupted
-        let begun = self.store.begin(&journal);
-        let begun = begun.and_then(|()| self.forget_unconfirmed(&tree));
-        let text = match begun.and_then(|()| self.take_back(&journal)) {
+        let text = match self.end_unconfirmed(due) {
             Ok(()) => "nobody confirmed the change: the old state was put back".to_owned(),
             Err(why) => format!("nobody confirmed the change, but it does not go back: {why}"),
         };
-        if let Err(why) = kept {
+        Some(event(&due.tree, text))
+    }
+
+    /// The same before its time.
+    fn go_back_now(&mut self, tree: &str) -> Result<String, String> {
+        let all = self.store.unconfirmed()?;
+        let waits = all.iter().find(|it| it.tree == tree);
+        let missing = || format!("tree \"{tree}\" does not wait for a confirmation here");
+        self.end_unconfirmed(waits.ok_or_else(missing)?)?;
+        Ok("the old state was put back".to_owned())
+    }
+
+    fn end_unconfirmed(&mut self, change: &Unconfirmed) -> Result<(), String> {
+        let tree = &change.tree;
+        if let Err(why) = self.keep_present(tree) {
             log::warn!("tree \"{tree}\": its state before it went back is not kept: {why}");
         }
-        Some(event(&tree, text))
+        let journal = Journal {
+            tree: tree.clone(),
+            state: change.state,
+        };
+        // from here on it goes back even if this is interrupted
+        self.store.begin(&journal)?;
+        self.forget_unconfirmed(tree)?;
+        self.take_back(&journal)
     }
 
     /// Time until a change goes back; None: there is none.
@@ -173,11 +194,13 @@ impl<'j> Jobs<'j> {
                 expected,
                 origin,
                 confirm_s,
+                only_check,
             } => {
                 let change = Change {
                     expected: Some(*expected),
                     why: &format!("files of {origin}"),
                     confirm_s: *confirm_s,
+                    only_check: *only_check,
                 };
                 let staged = |it: &mut Self, _: &Tree| Ok((it.staged(*manifest)?, Own::new()));
                 (*ticket, self.change(tree, change, staged))
@@ -192,6 +215,7 @@ impl<'j> Jobs<'j> {
                     expected: None,
                     why: &format!("state {state}"),
                     confirm_s: 0,
+                    only_check: false,
                 };
                 let kept = |it: &mut Self, tree: &Tree| {
                     let state = it.store.state(&tree.name, *state)?;
@@ -199,6 +223,12 @@ impl<'j> Jobs<'j> {
                 };
                 (*ticket, self.change(tree, change, kept))
             }
+            Request::Apply {
+                ticket,
+                confirm_s,
+                only_check,
+            } => (*ticket, self.apply_own(*confirm_s, *only_check)),
+            Request::GoBack { ticket, tree } => (*ticket, self.go_back_now(tree)),
             Request::Log { ticket, tree } => {
                 let ticket = *ticket;
                 return match self.log(tree) {
@@ -222,18 +252,14 @@ impl<'j> Jobs<'j> {
         change: Change<'_>,
         find: impl FnOnce(&mut Self, &Tree) -> Result<(Manifest, Own), String>,
     ) -> Result<String, String> {
-        if let Some(journal) = self.store.journal()? {
-            let of = &journal.tree;
-            let shown =
-                |why| format!("first an interrupted change of tree \"{of}\" must go back: {why}");
-            self.take_back(&journal).map_err(shown)?;
-        }
+        self.take_back_interrupted()?;
         let tree = self.tree(name)?;
+        if change.expected.is_some() {
+            self.may_take(&tree)?;
+        }
         let is_unconfirmed = self.store.unconfirmed()?.iter().any(|it| it.tree == name);
         if is_unconfirmed && change.expected.is_some() {
-            return Err(format!(
-                "tree \"{name}\" waits for a confirmation: `sparectl files confirm`, or `back`"
-            ));
+            return Err(self.waits_already(name));
         }
         let changed = self.change_tree(&tree, change, find);
         if is_unconfirmed && changed.is_ok() {
@@ -242,6 +268,20 @@ impl<'j> Jobs<'j> {
         // also what a refused change brought: a peer may offer without end
         self.store.prune(name, tree.keep);
         changed
+    }
+
+    pub(crate) fn take_back_interrupted(&mut self) -> Result<(), String> {
+        let Some(journal) = self.store.journal()? else {
+            return Ok(());
+        };
+        let of = &journal.tree;
+        let shown =
+            |why| format!("first an interrupted change of tree \"{of}\" must go back: {why}");
+        self.take_back(&journal).map_err(shown)
+    }
+
+    pub(crate) fn waits_already(&self, name: &str) -> String {
+        format!("tree \"{name}\" waits for a confirmation: `sparectl files confirm`, or `back`")
     }
 
     fn change_tree(
@@ -269,11 +309,17 @@ impl<'j> Jobs<'j> {
         let present_own = self.scanner.own(tree);
         let own = with_earlier(present_own.clone(), was_own);
         self.own_is_complete(&present, &new, &own)?;
+        if tree.is_builtin() && change.expected.is_some() {
+            self.local_keys_stay(&new, &own)?;
+        }
         let checked = trial::check(&self.beneath, &self.store, tree, &new, &own, self.stop);
         checked.map_err(|failed| match failed {
             Failed::Why(why) => format!("the check refused it, nothing was changed: {why}"),
             Failed::Stopped => "spared ends: nothing was changed".to_owned(),
         })?;
+        if change.only_check {
+            return Ok("the check accepts the files".to_owned());
+        }
         let why = format!("before {}", change.why);
         let kept = self.store.keep(name, &why, present, present_own)?;
         let journal = Journal {
@@ -326,7 +372,11 @@ impl<'j> Jobs<'j> {
         Ok(format!("confirmed: {}", names.join(", ")))
     }
 
-    fn wait_for_confirmation(&self, journal: &Journal, span_s: u32) -> Result<(), String> {
+    pub(crate) fn wait_for_confirmation(
+        &self,
+        journal: &Journal,
+        span_s: u32,
+    ) -> Result<(), String> {
         if span_s == 0 {
             return Ok(());
         }
@@ -351,7 +401,7 @@ impl<'j> Jobs<'j> {
         }
     }
 
-    fn keep_present(&mut self, name: &str) -> Result<(), String> {
+    pub(crate) fn keep_present(&mut self, name: &str) -> Result<(), String> {
         let tree = self.tree(name)?;
         let present = self.present(&tree)?;
         self.take_present(&present)?;
@@ -392,7 +442,7 @@ impl<'j> Jobs<'j> {
         put.run(&mut self.scanner, new)
     }
 
-    fn apply(&self, tree: &Tree) -> Result<(), Failed> {
+    pub(crate) fn apply(&self, tree: &Tree) -> Result<(), Failed> {
         (self.step)("apply");
         match tree.apply.as_slice() {
             [] => Ok(()),
@@ -400,7 +450,7 @@ impl<'j> Jobs<'j> {
         }
     }
 
-    fn take_back(&mut self, journal: &Journal) -> Result<(), String> {
+    pub(crate) fn take_back(&mut self, journal: &Journal) -> Result<(), String> {
         if self.settings()?.tree(&journal.tree).is_none() {
             // its paths are nobody's to touch any more
             self.store.end()?;
@@ -443,7 +493,10 @@ impl<'j> Jobs<'j> {
         let config = config.map_err(|error| format!("{shown}: {error}"))?;
         let settings = config::read(&config);
         match (settings, config.finish()) {
-            (Some(settings), Ok(())) => Ok(settings),
+            (Some(mut settings), Ok(())) => {
+                settings.trees.push(builtin::tree());
+                Ok(settings)
+            }
             (_, faults) => {
                 let faults = faults.err().unwrap_or_default();
                 let first = faults.first().map(|it| format!("{}: {}", it.key, it.why));
@@ -452,7 +505,7 @@ impl<'j> Jobs<'j> {
         }
     }
 
-    fn present(&mut self, tree: &Tree) -> Result<Manifest, String> {
+    pub(crate) fn present(&mut self, tree: &Tree) -> Result<Manifest, String> {
         let scanned = self.scanner.scan(&self.beneath, tree, self.stop);
         let manifest = scanned.map_err(|fault| fault.to_string())?;
         self.scanned.insert(tree.name.clone(), manifest.clone());

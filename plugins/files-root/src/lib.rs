@@ -9,6 +9,7 @@ pub mod command;
 mod contents;
 pub mod job;
 pub mod put;
+mod spared;
 pub mod store;
 mod trial;
 mod worker;
@@ -17,7 +18,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use spared_sdk::config::{Config, local};
-use spared_sdk::{Engine, Error, Host, Io, Partner, Runner, SendError};
+use spared_sdk::{Applied, Engine, Error, Host, Io, Partner, Runner, SendError};
 use spared_tree::local::{Answer, FILES, Request, STAGE, decode, encode};
 
 use job::Places;
@@ -31,6 +32,7 @@ const CONFIG: &str = "/etc/spared/plugins/files.toml";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     trees: PathBuf,
+    config_from_peer: bool,
     node: String,
     nodes: Vec<String>,
 }
@@ -68,26 +70,21 @@ impl Io for Root {
     fn read(config: &Config) -> Result<Settings, Error> {
         let trees = config.root().text(local("trees"));
         let trees = PathBuf::from(trees.as_deref().unwrap_or(CONFIG));
+        let config_from_peer = config.root().flag(local("config_from_peer"));
+        let config_from_peer = config_from_peer.unwrap_or(false);
         if !trees.is_absolute() {
             config.root().fault("trees", "allowed is an absolute path");
         }
         Ok(Settings {
             trees,
+            config_from_peer,
             node: config.node().to_owned(),
             nodes: config.nodes().to_vec(),
         })
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Nothing), Error> {
-        let worker = host.state_folder().map(|state| {
-            let places = Places {
-                root: PathBuf::from("/"),
-                config: settings.trees.clone(),
-                stage: state.with_file_name(FILES).join(STAGE),
-                state,
-                node: settings.node.clone(),
-                nodes: settings.nodes.clone(),
-            };
+        let worker = places(host, settings).map(|places| {
             let waker = host.waker();
             Worker::start(places, move || waker.wake())
         });
@@ -103,6 +100,20 @@ impl Io for Root {
             is_full: true,
         };
         Ok((root, Nothing))
+    }
+
+    /// Never by a restart: the change of the configuration may be this plugin's own work, which would end with it.
+    fn configure(
+        &mut self,
+        _engine: &mut Nothing,
+        _now_ns: u64,
+        _old: &Settings,
+        new: &Settings,
+    ) -> Result<Applied, Error> {
+        if let (Some(worker), Some(places)) = (&self.worker, places(self.host, new)) {
+            worker.move_to(places);
+        }
+        Ok(Applied::Live)
     }
 
     fn poll(&mut self, _engine: &mut Nothing, _now_ns: u64) -> bool {
@@ -142,6 +153,20 @@ impl Io for Root {
             Err(why) => log::warn!("the plugin files sent {} bytes: {why}", message.len()),
         }
     }
+}
+
+/// None without a folder for its state.
+fn places(host: Host, settings: &Settings) -> Option<Places> {
+    let state = host.state_folder()?;
+    Some(Places {
+        root: PathBuf::from("/"),
+        config: settings.trees.clone(),
+        stage: state.with_file_name(FILES).join(STAGE),
+        state,
+        node: settings.node.clone(),
+        nodes: settings.nodes.clone(),
+        config_from_peer: settings.config_from_peer,
+    })
 }
 
 impl Root {

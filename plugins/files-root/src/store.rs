@@ -107,6 +107,24 @@ impl Store {
         join(&both, own)
     }
 
+    /// A content as text, with the lines of this node in it.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn text(&self, hash: Hash, own: Option<&Vec<Line>>) -> Result<String, String> {
+        let own = own.map_or(&[][..], Vec::as_slice);
+        let shown = |error: io::Error| format!("content {hash}: {error}");
+        let mut bytes = Vec::new();
+        match self.with_own(hash, own)? {
+            Some(joined) => bytes = joined,
+            None => {
+                let read = self.content(hash)?.read_to_end(&mut bytes);
+                read.map_err(shown)?;
+            }
+        }
+        String::from_utf8(bytes).map_err(|_| format!("content {hash} is no text"))
+    }
+
     /// Takes a content in, unless it is there.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! The thread that does the work: a scan, a copy or a command takes longer than a callback may.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub struct Worker {
     /// None at the end.
     requests: Option<SyncSender<Request>>,
     answers: Option<Receiver<Answer>>,
+    /// Where everything is from the next request on.
+    next: Arc<Mutex<Option<Places>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -35,12 +37,14 @@ impl Worker {
         let (done, answers) = sync_channel(ANSWERS_MAX);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let next = Arc::new(Mutex::new(None));
+        let later = Arc::clone(&next);
         let work = move || {
             let mut answer = |answer: Answer| {
                 let _ = done.send(answer);
                 wake();
             };
-            work(places, &stopped, &to_do, &mut answer);
+            work(places, &later, &stopped, &to_do, &mut answer);
         };
         let thread = thread::Builder::new()
             .name("files".to_owned())
@@ -48,6 +52,7 @@ impl Worker {
         Ok(Self {
             requests: Some(requests),
             answers: Some(answers),
+            next,
             stop,
             thread: Some(thread),
         })
@@ -59,6 +64,11 @@ impl Worker {
         if !is_taken {
             log::warn!("the plugin files asks more than it may: a request was dropped");
         }
+    }
+
+    /// Changes where everything is, after the request that is under way.
+    pub fn move_to(&self, places: Places) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(places);
     }
 
     pub fn poll_answer(&self) -> Option<Answer> {
@@ -80,6 +90,7 @@ impl Drop for Worker {
 
 fn work(
     places: Places,
+    next: &Mutex<Option<Places>>,
     stop: &AtomicBool,
     requests: &Receiver<Request>,
     answer: &mut dyn FnMut(Answer),
@@ -101,6 +112,9 @@ fn work(
         let request = requests.recv_timeout(left);
         if stop.load(Ordering::Relaxed) {
             return;
+        }
+        if let Some(places) = next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            jobs.move_to(places);
         }
         match request {
             Ok(request) => jobs.handle(&request, answer),

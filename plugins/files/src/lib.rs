@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use spared_sdk::config::Config;
 use spared_sdk::{Answer, Applied, Error, Host, Io, Partner, Progress, Runner, SendError, Verb};
 use spared_tree::config::{self, Settings};
-use spared_tree::local;
+use spared_tree::{builtin, local};
 
 use disk::Disk;
 use engine::{Action, Engine, Reply, parse};
@@ -37,7 +37,9 @@ impl Io for Files {
     type Engine = Engine;
 
     fn read(config: &Config) -> Result<Settings, Error> {
-        config::read(config).ok_or(Error::Config(Vec::new()))
+        let mut settings = config::read(config).ok_or(Error::Config(Vec::new()))?;
+        settings.trees.push(builtin::tree());
+        Ok(settings)
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
@@ -165,8 +167,13 @@ impl Io for Files {
         ),
         Verb::changes(
             c"back",
-            c"TREE STATE",
-            c"puts an earlier state in place here",
+            c"TREE [STATE]",
+            c"puts an earlier state in place here, or what waits for a confirmation back",
+        ),
+        Verb::changes(
+            c"apply",
+            c"[--check] [--confirm TIME]",
+            c"puts spared's own configuration of this node in force: see sparectl config push",
         ),
         Verb::changes(c"confirm", c"", c"keeps what would go back, on both nodes"),
         Verb::changes(c"stop", c"", c"ends a push or a pull that is under way"),

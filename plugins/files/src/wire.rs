@@ -73,6 +73,8 @@ pub struct How {
     pub is_automatic: bool,
     /// Seconds after which it goes back unless it is confirmed; 0: it stays.
     pub confirm_s: u32,
+    /// It is fetched and checked, and not put in place.
+    pub only_check: bool,
 }
 
 /// A tree as a node has it.
@@ -161,7 +163,7 @@ mod tests {
             how,
             digest: None,
         };
-        assert_eq!(encode(&offer), [5, 1, 2, b'f', b'w', 1, 0, 0, 0, 0]);
+        assert_eq!(encode(&offer), [5, 1, 2, b'f', b'w', 1, 0, 0, 0, 0, 0]);
         for message in [ask, stop, offer] {
             assert_eq!(decode(&encode(&message)), Ok(message));
         }

@@ -58,6 +58,8 @@ pub struct Plan {
     pub clock_ahead: bool,
     /// Folder of this machine where spared and its children see one of their own: `own` among the node's files.
     pub own_folder: Option<PathBuf>,
+    /// spared and its children see its files in /etc/spared, and its programs in /usr/sbin, as a package has them.
+    pub is_installed: bool,
     /// Folder of an older build, from before heartbeats over networks, whose programs are run instead.
     pub older: Option<PathBuf>,
 }
@@ -151,6 +153,7 @@ impl Plan {
             link: None,
             clock_ahead: false,
             own_folder: None,
+            is_installed: false,
             older: None,
         }
     }

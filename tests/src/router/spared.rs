@@ -20,6 +20,7 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     let files = Files { dir };
     files.write(&site.name, plan)?;
     let mut command = match &plan.own_folder {
+        _ if plan.is_installed => files.as_installed(site, &build_of(plan)?)?,
         Some(folder) => files.with_own(site, folder)?,
         None => return files.run(site, &build_of(plan)?, plan.clock_ahead, log),
     };
@@ -144,6 +145,34 @@ impl Files<'_> {
         let mut command = site.ns.command("unshare");
         let words = ["--mount", "--propagation", "private", "sh", "-ec", SCRIPT];
         command.args(words).arg("sh").arg(own).arg(folder);
+        Ok(command)
+    }
+
+    /// Command that runs a program that sees the node's files and programs where a package has them.
+    fn as_installed(&self, site: &Site, build: &Path) -> Result<Command> {
+        const SCRIPT: &str = "mount -t overlay -o \"lowerdir=$1/installed/etc:/etc\" overlay /etc\n\
+            mount --bind \"$1/etc\" /etc/spared\n\
+            mount -t overlay -o \"lowerdir=$1/installed/bin:/usr/sbin\" overlay /usr/sbin\n\
+            shift\n\
+            exec \"$@\"";
+        let (dir, build) = (self.dir.display(), build.display());
+        let bin = self.dir.join("installed/bin");
+        fs::create_dir_all(self.dir.join("installed/etc/spared"))?;
+        fs::create_dir_all(&bin)?;
+        for (name, words) in [
+            ("spared", format!("\"$@\" --plugin-dir {dir}/plugins")),
+            ("sparectl", format!("--runtime-dir {dir}/run \"$@\"")),
+        ] {
+            let program = bin.join(name);
+            fs::write(
+                &program,
+                format!("#!/bin/sh\nexec {build}/{name} {words}\n"),
+            )?;
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        }
+        let mut command = site.ns.command("unshare");
+        let words = ["--mount", "--propagation", "private", "sh", "-ec", SCRIPT];
+        command.args(words).arg("sh").arg(self.dir);
         Ok(command)
     }
 

@@ -33,6 +33,7 @@ mod faults;
 mod fence;
 mod fence_off;
 mod files;
+mod files_config;
 mod files_hostile;
 mod files_programs;
 mod filtered;

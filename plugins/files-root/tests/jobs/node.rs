@@ -84,6 +84,7 @@ impl Node {
             stage: self.folder.join("stage"),
             node: "r1".to_owned(),
             nodes: Vec::new(),
+            config_from_peer: false,
         }
     }
 
@@ -143,6 +144,7 @@ impl Node {
             expected: self.scan("etc").digest(),
             origin: "r2".to_owned(),
             confirm_s: 0,
+            only_check: false,
         }
     }
 

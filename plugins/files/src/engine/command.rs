@@ -2,6 +2,7 @@
 
 use spared_sdk::Value;
 use spared_sdk::config::parse_duration;
+use spared_tree::builtin;
 use spared_tree::local::Request;
 
 use super::root::Pending;
@@ -10,8 +11,8 @@ use super::{Action, Engine, Reply, Then};
 use crate::wire::{How, Message};
 
 pub const USAGE: &str = "usage: files [status] | diff TREE | push TREE [OPTION...] | \
-    pull TREE [OPTION...] | confirm | log TREE | back TREE STATE | stop; \
-    options: --dry-run, --anyway, --confirm TIME (10s to 24h)";
+    pull TREE [OPTION...] | confirm | log TREE | back TREE [STATE] | stop | \
+    apply [OPTION...]; options: --dry-run, --check, --anyway, --confirm TIME (10s to 24h)";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -19,7 +20,10 @@ pub enum Command {
     Push(String, How),
     Pull(String, How),
     Log(String),
-    Back(String, u64),
+    /// None: what waits for a confirmation goes back.
+    Back(String, Option<u64>),
+    /// spared's own configuration, as it is here.
+    Apply(How),
     Confirm,
     Stop,
 }
@@ -31,7 +35,9 @@ pub fn parse(argv: &[&str]) -> Option<Command> {
         ["push", tree, ref options @ ..] => Command::Push(tree.to_owned(), how(options)?),
         ["pull", tree, ref options @ ..] => Command::Pull(tree.to_owned(), how(options)?),
         ["log", tree] => Command::Log(tree.to_owned()),
-        ["back", tree, state] => Command::Back(tree.to_owned(), state.parse().ok()?),
+        ["back", tree] => Command::Back(tree.to_owned(), None),
+        ["back", tree, state] => Command::Back(tree.to_owned(), Some(state.parse().ok()?)),
+        ["apply", ref options @ ..] => Command::Apply(how(options)?),
         ["confirm"] => Command::Confirm,
         ["stop"] => Command::Stop,
         _ => return None,
@@ -45,6 +51,7 @@ fn how(options: &[&str]) -> Option<How> {
         match *option {
             "--dry-run" => how.is_dry = true,
             "--anyway" => how.anyway = true,
+            "--check" => how.only_check = true,
             "--confirm" => how.confirm_s = confirm_s(options.next()?)?,
             _ => return None,
         }
@@ -69,6 +76,7 @@ impl Engine {
             | Command::Pull(tree, _)
             | Command::Log(tree)
             | Command::Back(tree, _) => tree.clone(),
+            Command::Apply(_) => builtin::NAME.to_owned(),
         };
         if self.tree(&tree).is_none() {
             let names: Vec<&str> = self.trees.iter().map(|it| it.name()).collect();
@@ -96,21 +104,35 @@ impl Engine {
                 self.actions.push_back(Action::Request(request));
             }
             Command::Back(_, state) => {
-                let ticket = self.ticket();
-                let back = Pending::Back {
-                    token,
-                    tree: tree.clone(),
+                let ticket = self.root_changes(token, &tree);
+                let request = match state {
+                    Some(state) => Request::Back {
+                        ticket,
+                        tree,
+                        state,
+                    },
+                    None => Request::GoBack { ticket, tree },
                 };
-                self.pending.insert(ticket, back);
-                let request = Request::Back {
-                    ticket,
-                    tree,
-                    state,
+                self.actions.push_back(Action::Request(request));
+            }
+            Command::Apply(how) => {
+                let request = Request::Apply {
+                    ticket: self.root_changes(token, &tree),
+                    confirm_s: how.confirm_s,
+                    only_check: how.only_check,
                 };
                 self.actions.push_back(Action::Request(request));
             }
             Command::Stop | Command::Confirm => {}
         }
+    }
+
+    /// Ticket of a change by the root half alone, for somebody here.
+    fn root_changes(&mut self, token: u64, tree: &str) -> u64 {
+        let ticket = self.ticket();
+        let tree = tree.to_owned();
+        self.pending.insert(ticket, Pending::Back { token, tree });
+        ticket
     }
 
     fn stop(&mut self, now_ns: u64, token: u64) {
@@ -176,7 +198,7 @@ mod tests {
         assert_eq!(parse(&["push", "fw", "--dry-run"]), Some(push));
         assert_eq!(
             parse(&["back", "fw", "3"]),
-            Some(Command::Back("fw".to_owned(), 3))
+            Some(Command::Back("fw".to_owned(), Some(3)))
         );
         for words in [
             &["push"][..],

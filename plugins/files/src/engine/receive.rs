@@ -205,6 +205,7 @@ impl Engine {
             expected,
             origin: self.peer.clone(),
             confirm_s: transfer.how().confirm_s,
+            only_check: transfer.how().only_check,
         };
         self.pending.insert(ticket, Pending::Install);
         self.actions.push_back(Action::Request(request));
@@ -215,13 +216,18 @@ impl Engine {
             return;
         };
         self.actions.push_back(Action::Unstage);
-        if !matches!(transfer.purpose, Purpose::Diff) && !transfer.how().is_dry {
+        if !matches!(transfer.purpose, Purpose::Diff)
+            && !transfer.how().is_dry
+            && !transfer.how().only_check
+        {
             let text = result.clone().map(|lines| lines.join("; "));
             let text = text.map(|it| format!("files of {}: {it}", self.peer));
             self.note(now_ns, &transfer.tree, &text);
         }
         let both = transfer.installed.clone();
-        let both = both.filter(|_| result.is_ok() && transfer.how().confirm_s == 0);
+        let both = both.filter(|_| {
+            result.is_ok() && transfer.how().confirm_s == 0 && !transfer.how().only_check
+        });
         if let Some(both) = both {
             let ticket = transfer.ticket;
             self.send(&Message::Taken { ticket });

@@ -12,7 +12,9 @@ impl Engine {
     /// The line of `sparectl status`.
     pub fn summary(&self) -> String {
         let of = |it: &TreeInfo| (it.name().to_owned(), it.relation());
-        let all: Vec<_> = self.trees.iter().map(of).collect();
+        // the host compares spared's own configuration key by key
+        let trees = self.trees.iter().filter(|it| !it.settings.is_builtin());
+        let all: Vec<_> = trees.map(of).collect();
         let same = all.iter().filter(|(_, it)| *it == Relation::Same).count();
         let other = all.iter().filter(|(_, it)| *it != Relation::Same);
         let other: Vec<String> = other
@@ -48,6 +50,13 @@ impl Engine {
             if let Some(changed_ns) = tree.changed_ns {
                 let age = Duration::from_nanos(now_ns.saturating_sub(changed_ns));
                 row("changed_ago", Value::Time(age));
+            }
+            let wait = |seconds: u32| Value::Time(Duration::from_secs(seconds.into()));
+            if let Some(left_s) = tree.own_waits_s {
+                row("goes_back_in", wait(left_s));
+            }
+            if let Some(left_s) = tree.peer.as_ref().and_then(|it| it.waits_s) {
+                row("goes_back_on_peer_in", wait(left_s));
             }
             let result = self.results.get(tree.name());
             row("last", text(result.map_or("-", |(_, text)| text)));
@@ -157,6 +166,7 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
     }
     for tree in &engine.trees {
         let is_ours = match tree.relation() {
+            _ if tree.settings.is_builtin() => false,
             Relation::Fault(_) | Relation::Apart | Relation::Conflict => true,
             Relation::Ours => {
                 let follows = tree.settings.sync != Sync::Ask && engine.leads(tree.name());
@@ -166,7 +176,8 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
             _ => false,
         };
         let missing = engine.group_is_missing(tree);
-        if is_ours && tree.relation() == Relation::Same {
+        let is_unconfirmed = tree.own_waits_s.is_some();
+        if is_unconfirmed && (tree.settings.is_builtin() || tree.relation() == Relation::Same) {
             // without the seconds, which would make another trouble of it at each look
             let why = "not confirmed: the old files come back: sparectl files confirm";
             troubles.push(Trouble::new(tree.name(), why));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use spared_sdk::config::{Config, Section, format_duration, node, parse_duration};
 
-use crate::Hash;
+use crate::{Hash, builtin};
 
 const TREES_MAX: usize = 64;
 const PATHS_MAX: usize = 256;
@@ -33,7 +33,7 @@ pub struct Tree {
     pub paths: Vec<String>,
     /// Patterns of what stays as it is on each node.
     pub exclude: Vec<String>,
-    excluded: GlobSet,
+    pub(crate) excluded: GlobSet,
     pub sync: Sync,
     /// Group whose active node sends the tree by itself; None: the node that is active in all groups.
     pub group: Option<String>,
@@ -110,10 +110,6 @@ impl Tree {
 pub fn read(config: &Config) -> Option<Settings> {
     let root = config.root();
     let sections = root.sections("tree");
-    if sections.is_empty() && !root.has("tree") {
-        root.fault("tree", "missing: name at least one [[tree]]");
-        return None;
-    }
     if sections.len() > TREES_MAX {
         let why = format!("found {} trees, allowed {TREES_MAX}", sections.len());
         root.fault("tree", why);
@@ -173,6 +169,13 @@ fn sync(section: &Section<'_>) -> Sync {
 fn name_fits(section: &Section<'_>, name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let fits = !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(plain);
+    if name == builtin::NAME {
+        section.fault(
+            "name",
+            "is the tree of spared's own configuration: `sparectl config push`",
+        );
+        return false;
+    }
     if !fits {
         let why = format!("found {name:?}, allowed 1-{NAME_MAX} letters, digits, \"-\" and \"_\"");
         section.fault("name", why);

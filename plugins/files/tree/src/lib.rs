@@ -2,6 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `builtin.rs` | the tree of spared's own configuration |
 //! | `config.rs` | the file files.toml, which both halves read |
 //! | `entry.rs` | a manifest: every file, folder and link of a tree |
 //! | `fits.rs` | whether a manifest of the peer may be put in place here |
@@ -15,6 +16,7 @@
 
 mod accounts;
 mod beneath;
+pub mod builtin;
 mod compare;
 pub mod config;
 mod entry;

@@ -43,7 +43,17 @@ pub enum Request {
         origin: String,
         /// Seconds after which it goes back unless it is confirmed; 0: it stays.
         confirm_s: u32,
+        /// It is checked, and not put in place.
+        only_check: bool,
     },
+    /// Checks and applies spared's own configuration as it is here; what was in force before can come back.
+    Apply {
+        ticket: u64,
+        confirm_s: u32,
+        only_check: bool,
+    },
+    /// What waits for a confirmation goes back now.
+    GoBack { ticket: u64, tree: String },
     /// Everything that waits for it stays.
     Confirm { ticket: u64 },
     /// Puts an earlier state back.

@@ -117,6 +117,10 @@ impl Node {
     fn answer(&mut self, request: Request, may: impl Fn(&Tree) -> bool) -> Vec<Answer> {
         let done = |ticket, result| vec![Answer::Done { ticket, result }];
         match request {
+            // of spared's own configuration, which this tree is not
+            Request::Apply { ticket, .. } | Request::GoBack { ticket, .. } => {
+                done(ticket, Err("is another tree".to_owned()))
+            }
             Request::Scan {
                 ticket,
                 known,

@@ -1,0 +1,39 @@
+//! The files that are in force, beside the state of the plugins: who changes them can go back to what runs.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use spared_config::Setup;
+
+/// Name in the folder of states; plugins/files-root reads it.
+const NAME: &str = "loaded";
+
+/// Writes the texts of all files, by their path below the folder of spared.toml. It need not survive a power cut:
+/// the next start writes it before any plugin runs.
+pub fn write(state: Option<&Path>, setup: &Setup) {
+    let Some(state) = state else { return };
+    if let Err(error) = try_write(state, setup) {
+        log::warn!("{}: {error}", state.join(NAME).display());
+    }
+}
+
+fn try_write(state: &Path, setup: &Setup) -> std::io::Result<()> {
+    let mut texts = BTreeMap::from([("spared.toml".to_owned(), &setup.text)]);
+    for plugin in &setup.plugins {
+        texts.insert(format!("plugins/{}.toml", plugin.name), &plugin.text);
+    }
+    std::fs::create_dir_all(state)?;
+    let new = state.join(format!(".{NAME}.spared"));
+    // of an earlier run, perhaps with other rights
+    let _ = std::fs::remove_file(&new);
+    let mut options = std::fs::File::options();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(serde_json::to_string(&texts)?.as_bytes())?;
+    std::fs::rename(&new, state.join(NAME))
+}
