@@ -59,6 +59,7 @@ fn try_push(args: &Args, push: Push) -> Result<(), String> {
     say(&format!("{node}: {}", files(args, ["apply", "--check"])?));
     let words = ["push", "spared", "--check"];
     let there = files(args, words.into_iter().chain(anyway))?;
+    let there = when_ended(args, there)?;
     say(&format!("{peer}: {there}"));
     let is_same = there.contains("both nodes have the same");
     let time = format!("{}s", push.watch.as_secs().saturating_add(SLACK_S));
@@ -91,6 +92,26 @@ fn try_push(args: &Args, push: Push) -> Result<(), String> {
     }
     say("both nodes have the same configuration in force");
     Ok(())
+}
+
+/// The answer to a push, or how it ended if it lasted longer than an answer may.
+fn when_ended(args: &Args, said: String) -> Result<String, String> {
+    if !said.contains("still under way") {
+        return Ok(said);
+    }
+    let until = Instant::now() + STEP;
+    while Instant::now() < until {
+        let rows = rows(args)?;
+        if let (false, Some(Value::Text(last))) = (
+            rows.contains_key("transfer.tree"),
+            rows.get("tree.spared.last"),
+        ) {
+            let done = last.strip_prefix("pushed: ").map(str::to_owned);
+            return done.ok_or_else(|| last.clone());
+        }
+        sleep(PAUSE);
+    }
+    Err(said)
 }
 
 /// Something that goes back unless it is confirmed, which a row tells then; false: nothing had to change.

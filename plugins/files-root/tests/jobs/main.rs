@@ -7,4 +7,5 @@ mod cut;
 mod node;
 mod own;
 mod refused;
+mod spared;
 mod whole;

@@ -275,6 +275,14 @@ impl Engine {
     pub(super) fn end_offer(&mut self, now_ns: u64, result: Result<Vec<String>, String>) {
         match self.offer.take() {
             Some(offer) if offer.is_automatic => self.end_follow(now_ns, &offer.tree, result),
+            // nobody waits for the answer any more
+            Some(offer) if self.asker.is_none() => {
+                let text = match result {
+                    Ok(lines) => format!("pushed: {}", lines.join("; ")),
+                    Err(why) => format!("not pushed: {why}"),
+                };
+                self.results.insert(offer.tree, (now_ns, text));
+            }
             Some(_) => self.end_asker(now_ns, result),
             None => {}
         }
