@@ -1,14 +1,34 @@
 //! Contents: what the other half asks for, what it staged, and what is of this node only.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use spared_tree::config::Tree;
 use spared_tree::local::PIECE;
 use spared_tree::own::{Line, MARKED_MAX, Own, split};
-use spared_tree::{Beneath, Hash, Kind, MANIFEST_MAX, Manifest};
+use spared_tree::{Beneath, Entry, Hash, Kind, MANIFEST_MAX, Manifest};
 
 use crate::job::Jobs;
+
+/// A tree as it was at the last look.
+pub struct Scanned {
+    tree: Tree,
+    /// A path that has a content, and its size.
+    holders: HashMap<Hash, (String, u64)>,
+}
+
+impl Scanned {
+    pub fn new(tree: Tree, manifest: &Manifest) -> Self {
+        let holder = |entry: &Entry| match entry.kind {
+            Kind::File { size, hash } => Some((hash, (entry.path.clone(), size))),
+            _ => None,
+        };
+        let holders = manifest.entries.iter().filter_map(holder).collect();
+        Self { tree, holders }
+    }
+}
 
 /// What is read of a file for others.
 enum Content {
@@ -25,23 +45,23 @@ impl Jobs<'_> {
         offset: u64,
     ) -> Result<(Vec<u8>, bool), String> {
         let scanned = self.scanned.get(name);
-        let holder = scanned.and_then(|it| it.holder(hash));
-        let holder = holder.ok_or_else(|| format!("tree \"{name}\" has no content {hash}"))?;
-        let shown = |error: io::Error| format!("{}: {error}", holder.path);
-        let mut file = self.open(&holder.path).map_err(shown)?;
+        let held = scanned.and_then(|it| Some((&it.tree, it.holders.get(&hash)?)));
+        let missing = || format!("tree \"{name}\" has no content {hash}");
+        let (tree, (path, size)) = held.ok_or_else(missing)?;
+        let shown = |error: io::Error| format!("{path}: {error}");
+        let mut file = self.open(&self.files_of(tree)?, path).map_err(shown)?;
         file.seek(SeekFrom::Start(offset)).map_err(shown)?;
         let mut bytes = Vec::with_capacity(PIECE);
         let limit = PIECE as u64;
         file.take(limit).read_to_end(&mut bytes).map_err(shown)?;
         let end = offset.saturating_add(bytes.len() as u64);
-        let is_last =
-            bytes.len() < PIECE || matches!(holder.kind, Kind::File { size, .. } if end >= size);
+        let is_last = bytes.len() < PIECE || end >= *size;
         Ok((bytes, is_last))
     }
 
     /// What both nodes have of a file, as it was at the last look.
-    fn open(&self, path: &str) -> io::Result<Content> {
-        let mut file = self.beneath.file(path)?;
+    fn open(&self, beneath: &Beneath, path: &str) -> io::Result<Content> {
+        let mut file = beneath.file(path)?;
         if !self.scanner.has_own(path) {
             return Ok(Content::File(file));
         }
@@ -73,10 +93,11 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    pub(crate) fn take_present(&self, present: &Manifest) -> Result<(), String> {
+    pub(crate) fn take_present(&self, tree: &Tree, present: &Manifest) -> Result<(), String> {
+        let beneath = self.files_of(tree)?;
         for entry in &present.entries {
             if let Kind::File { size, hash } = entry.kind {
-                let open = || self.open(&entry.path);
+                let open = || self.open(&beneath, &entry.path);
                 let taken = self.store.take(hash, size, open);
                 taken.map_err(|why| format!("{}: {why}", entry.path))?;
             }

@@ -24,7 +24,8 @@ use spared_tree::own::Own;
 use spared_tree::{Beneath, Hash, Manifest, Scanner, fits};
 
 use crate::command::{self, Failed};
-use crate::contents::with_earlier;
+use crate::contents::{Scanned, with_earlier};
+use crate::link::Sides;
 use crate::put::{Put, Step};
 use crate::store::{Journal, Store, Unconfirmed, now_s};
 use crate::trial;
@@ -62,7 +63,7 @@ pub struct Jobs<'j> {
     pub(crate) store: Store,
     pub(crate) scanner: Scanner,
     /// Trees as they were at the last look, by name.
-    pub(crate) scanned: HashMap<String, Manifest>,
+    pub(crate) scanned: HashMap<String, Scanned>,
     pub(crate) stop: &'j AtomicBool,
     pub(crate) step: Step<'j>,
 }
@@ -304,7 +305,7 @@ impl<'j> Jobs<'j> {
         fits(&new, tree).map_err(|refused| refused.to_string())?;
         Put::accounts_exist(&new)?;
         self.writable(tree)?;
-        self.take_present(&present)?;
+        self.take_present(tree, &present)?;
         self.take_staged(&new)?;
         let present_own = self.scanner.own(tree);
         let own = with_earlier(present_own.clone(), was_own);
@@ -312,7 +313,8 @@ impl<'j> Jobs<'j> {
         if tree.is_builtin() && change.expected.is_some() {
             self.local_keys_stay(&new, &own)?;
         }
-        let checked = trial::check(&self.beneath, &self.store, tree, &new, &own, self.stop);
+        let beneath = self.files_of(tree)?;
+        let checked = trial::check(&beneath, &self.store, tree, &new, &own, self.stop);
         checked.map_err(|failed| match failed {
             Failed::Why(why) => format!("the check refused it, nothing was changed: {why}"),
             Failed::Stopped => "spared ends: nothing was changed".to_owned(),
@@ -404,7 +406,7 @@ impl<'j> Jobs<'j> {
     pub(crate) fn keep_present(&mut self, name: &str) -> Result<(), String> {
         let tree = self.tree(name)?;
         let present = self.present(&tree)?;
-        self.take_present(&present)?;
+        self.take_present(&tree, &present)?;
         let why = "before the state that nobody confirmed went back";
         let own = self.scanner.own(&tree);
         self.store.keep(name, why, present, own).map(drop)
@@ -412,9 +414,14 @@ impl<'j> Jobs<'j> {
 
     /// Whether this process may write where the tree is: spared's unit has a read-only view of most folders.
     fn writable(&self, tree: &Tree) -> Result<(), String> {
+        // of a link, the folder around it
+        let folder = |top: &str| match tree.by_link {
+            true => Err(io::ErrorKind::NotADirectory.into()),
+            false => self.beneath.folder(top),
+        };
         for top in &tree.paths {
             let parent = top.rsplit_once('/').map_or("", |(parent, _)| parent);
-            let own = self.beneath.folder(top);
+            let own = folder(top);
             let (path, folder) = match own {
                 Ok(folder) => (top.as_str(), Ok(folder)),
                 Err(_) => (parent, self.beneath.folder(parent)),
@@ -431,7 +438,23 @@ impl<'j> Jobs<'j> {
         Ok(())
     }
 
+    /// Where the files of a tree are.
+    pub(crate) fn files_of(&self, tree: &Tree) -> Result<Beneath, String> {
+        let shown = |error: io::Error| format!("tree \"{}\": {error}", tree.name);
+        match tree.by_link {
+            true => Sides::of(&self.beneath, tree)?
+                .present(&self.beneath)
+                .map_err(shown),
+            false => self.beneath.try_clone().map_err(shown),
+        }
+    }
+
     fn put(&mut self, tree: &Tree, new: &Manifest, own: &Own) -> Result<usize, String> {
+        if tree.by_link {
+            let sides = Sides::of(&self.beneath, tree)?;
+            let (step, scanner) = (self.step, &mut self.scanner);
+            return sides.put(&self.beneath, &self.store, own, step, scanner, new);
+        }
         let put = Put {
             beneath: &self.beneath,
             store: &self.store,
@@ -474,7 +497,7 @@ impl<'j> Jobs<'j> {
     }
 
     /// The configuration as it is now, from the file that only root may write.
-    fn tree(&self, name: &str) -> Result<Tree, String> {
+    pub(crate) fn tree(&self, name: &str) -> Result<Tree, String> {
         let settings = self.settings()?;
         let file = self.places.config.display();
         settings
@@ -506,9 +529,11 @@ impl<'j> Jobs<'j> {
     }
 
     pub(crate) fn present(&mut self, tree: &Tree) -> Result<Manifest, String> {
-        let scanned = self.scanner.scan(&self.beneath, tree, self.stop);
+        let beneath = self.files_of(tree)?;
+        let scanned = self.scanner.scan(&beneath, tree, self.stop);
         let manifest = scanned.map_err(|fault| fault.to_string())?;
-        self.scanned.insert(tree.name.clone(), manifest.clone());
+        let scanned = Scanned::new(tree.clone(), &manifest);
+        self.scanned.insert(tree.name.clone(), scanned);
         Ok(manifest)
     }
 }

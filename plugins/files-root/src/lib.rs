@@ -8,6 +8,7 @@
 pub mod command;
 mod contents;
 pub mod job;
+mod link;
 pub mod put;
 mod spared;
 pub mod store;

@@ -72,7 +72,7 @@ impl Jobs<'_> {
         }
         let present = self.present(&tree)?;
         let own = self.scanner.own(&tree);
-        self.take_present(&present)?;
+        self.take_present(&tree, &present)?;
         let checked = command::run(&tree.check, self.stop);
         checked.map_err(|failed| match failed {
             Failed::Why(why) => format!("the check refused the files of this node: {why}"),

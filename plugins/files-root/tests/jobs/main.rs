@@ -4,6 +4,7 @@
 
 mod confirm;
 mod cut;
+mod link;
 mod node;
 mod own;
 mod refused;

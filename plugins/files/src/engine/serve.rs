@@ -1,10 +1,10 @@
 //! What the peer asks for: manifests and contents of this node, one piece at a time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use spared_tree::local::PIECE;
-use spared_tree::{Hash, Kind, Manifest};
+use spared_tree::{Hash, Manifest};
 
 use crate::wire::Message;
 
@@ -28,6 +28,7 @@ struct Ask {
     ticket: u64,
     tree: String,
     manifest: Arc<Manifest>,
+    contents: BTreeMap<Hash, u64>,
     /// The encoded manifest, as far as it was not sent.
     unsent: Option<(Vec<u8>, usize)>,
 }
@@ -49,6 +50,7 @@ impl Serving {
             ticket,
             tree: tree.to_owned(),
             unsent: Some((manifest.encode(), 0)),
+            contents: manifest.contents(),
             manifest,
         });
     }
@@ -58,8 +60,7 @@ impl Serving {
     pub fn fetch(&mut self, ticket: u64, hash: Hash) -> Result<(), String> {
         let ask = self.asks.iter().find(|it| it.ticket == ticket);
         let ask = ask.ok_or("the list of files is too old: try again")?;
-        let has = |kind: &Kind| matches!(kind, Kind::File { hash: its, .. } if *its == hash);
-        if !ask.manifest.entries.iter().any(|it| has(&it.kind)) {
+        if !ask.contents.contains_key(&hash) {
             return Err("the list of files has no such content".to_owned());
         }
         if self.fetches.len() >= FETCHES_MAX {

@@ -1,6 +1,7 @@
 //! Opens files below a folder, never through a link: neither one that was there nor one that somebody puts
 //! there meanwhile leads anywhere else.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,6 +13,8 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Stat, openat2};
 #[derive(Debug)]
 pub struct Beneath {
     root: OwnedFd,
+    /// A path, and where it really is.
+    moved: Option<(String, String)>,
 }
 
 /// A name in an open folder.
@@ -27,7 +30,25 @@ impl Beneath {
     pub fn new(root: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat2(CWD, root, flags, Mode::empty(), ResolveFlags::empty())?;
-        Ok(Self { root })
+        let moved = None;
+        Ok(Self { root, moved })
+    }
+
+    /// # Errors
+    /// The kernel's.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let (root, moved) = (self.root.try_clone()?, self.moved.clone());
+        Ok(Self { root, moved })
+    }
+
+    /// The same, with one path and what is below it at another place.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn moved(&self, path: &str, place: &str) -> io::Result<Self> {
+        let moved = Some((path.to_owned(), place.to_owned()));
+        let root = self.root.try_clone()?;
+        Ok(Self { root, moved })
     }
 
     /// A folder, for reading.
@@ -51,7 +72,9 @@ impl Beneath {
     ///
     /// # Errors
     /// The kernel's; a link anywhere on the way is ELOOP.
-    pub fn place<'p>(&self, path: &'p str) -> io::Result<Place<'p>> {
+    pub fn place<'p>(&'p self, path: &'p str) -> io::Result<Place<'p>> {
+        let moved = self.moved.as_ref().filter(|(from, _)| from == path);
+        let path = moved.map_or(path, |(_, to)| to);
         let (folder, name) = path
             .rsplit_once('/')
             .filter(|(_, name)| !matches!(*name, "" | "." | ".."))
@@ -72,10 +95,21 @@ impl Beneath {
         place.stat()
     }
 
+    fn real<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        let Some((from, to)) = &self.moved else {
+            return path.into();
+        };
+        match path.strip_prefix(from.as_str()) {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{to}{rest}").into(),
+            _ => path.into(),
+        }
+    }
+
     fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
         const WITHIN: ResolveFlags = ResolveFlags::BENEATH
             .union(ResolveFlags::NO_SYMLINKS)
             .union(ResolveFlags::NO_MAGICLINKS);
+        let path = self.real(path);
         let below = match path.trim_start_matches('/') {
             "" => ".",
             below => below,

@@ -39,6 +39,7 @@ pub fn tree() -> Tree {
         check: ["spared", "check"].map(str::to_owned).into(),
         apply: ["sparectl", "reload"].map(str::to_owned).into(),
         keep: 10,
+        by_link: false,
     }
 }
 

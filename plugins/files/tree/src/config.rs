@@ -43,6 +43,8 @@ pub struct Tree {
     pub apply: Vec<String>,
     /// Number of earlier states to keep.
     pub keep: usize,
+    /// Its only path is a symbolic link, and is switched by that.
+    pub by_link: bool,
 }
 
 /// The whole file.
@@ -58,7 +60,7 @@ impl PartialEq for Tree {
         let of = |it: &Self| {
             let commands = (it.check.clone(), it.apply.clone(), it.keep);
             let sync = (it.sync, it.group.clone());
-            (it.name.clone(), it.scope(), commands, sync)
+            (it.name.clone(), it.scope(), commands, sync, it.by_link)
         };
         of(self) == of(other)
     }
@@ -133,6 +135,7 @@ fn tree(section: &Section<'_>) -> Option<Tree> {
     let (check, apply) = (command("check"), command("apply"));
     let keep = section.integer("keep", 1..=100).unwrap_or(10);
     let sync = sync(section);
+    let by_link = by_link(section, paths.as_deref());
     let group = section.text("group");
     Some(Tree {
         name: name?,
@@ -144,7 +147,28 @@ fn tree(section: &Section<'_>) -> Option<Tree> {
         check,
         apply,
         keep: usize::try_from(keep).unwrap_or(10),
+        by_link,
     })
+}
+
+fn by_link(section: &Section<'_>, paths: Option<&[String]>) -> bool {
+    match section.text("switch").as_deref() {
+        None | Some("files") => false,
+        Some("link") => {
+            if let Some(paths) = paths.filter(|it| it.len() != 1) {
+                let why = format!("\"link\" needs one path, found {}", paths.len());
+                section.fault("switch", why);
+            }
+            true
+        }
+        Some(other) => {
+            section.fault(
+                "switch",
+                format!("found {other:?}, allowed \"files\" and \"link\""),
+            );
+            false
+        }
+    }
 }
 
 fn sync(section: &Section<'_>) -> Sync {

@@ -102,12 +102,6 @@ impl Manifest {
         self.entries.iter().filter_map(content).collect()
     }
 
-    /// A path that has this content.
-    pub fn holder(&self, hash: Hash) -> Option<&Entry> {
-        let has = |it: &&Entry| matches!(it.kind, Kind::File { hash: its, .. } if its == hash);
-        self.entries.iter().find(has)
-    }
-
     /// Number of entries that are no folders.
     pub fn files(&self) -> usize {
         let files = self.entries.iter().filter(|it| it.kind != Kind::Folder);

@@ -1,0 +1,260 @@
+//! Trees that are switched by one symbolic link: readers see the old tree or the new one, never a mixture.
+//!
+//! The path is a link to one of two folders beside it, its sides. A change makes the other side anew and turns the
+//! link by a rename. The side of before stays until the next change, for programs that are still in it.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, chownat, fchmod, fchown, fstat, mkdirat, openat,
+    readlinkat, renameat, statat, symlinkat, syncfs, unlinkat,
+};
+use spared_tree::config::Tree;
+use spared_tree::own::Own;
+use spared_tree::{Beneath, Manifest, Scanner};
+
+use crate::put::{Put, Step};
+use crate::store::Store;
+
+const SIDES: [&str; 2] = ["a", "b"];
+const DEPTH_MAX: usize = 64;
+
+/// A tree of this kind as it is now.
+pub struct Sides<'t> {
+    tree: &'t Tree,
+    /// The link.
+    path: &'t str,
+    /// Where it leads: 0 or 1; None: there is none yet.
+    present: Option<usize>,
+}
+
+impl<'t> Sides<'t> {
+    /// # Errors
+    /// What is there is no such link, in a sentence.
+    pub fn of(beneath: &Beneath, tree: &'t Tree) -> Result<Self, String> {
+        let path = tree.paths.first().map_or("", String::as_str);
+        let (first, name) = (side(path, 0), path.rsplit('/').next().unwrap_or_default());
+        let first_name = first.rsplit('/').next().unwrap_or_default();
+        let help = format!(
+            "{path}: is to be a symbolic link, as `switch = \"link\"` says: `mv {path} {first} && ln -s {first_name} {path}`"
+        );
+        let shown = |error: io::Error| format!("{path}: {error}");
+        let present = match beneath.stat(path).map_err(shown)? {
+            None => None,
+            Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink => {
+                let place = beneath.place(path).map_err(shown)?;
+                let target = readlinkat(&place.folder, place.name, Vec::new());
+                let target = target.map_err(|errno| shown(errno.into()))?;
+                let is_it = |at: &usize| target.to_bytes() == side_name(name, *at).as_bytes();
+                Some((0..SIDES.len()).find(is_it).ok_or(help)?)
+            }
+            Some(_) => return Err(help),
+        };
+        Ok(Self {
+            tree,
+            path,
+            present,
+        })
+    }
+
+    /// The files below, where the link leads.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn present(&self, beneath: &Beneath) -> io::Result<Beneath> {
+        beneath.moved(self.path, &side(self.path, self.present.unwrap_or(0)))
+    }
+
+    /// Makes the other side so, and turns the link.
+    ///
+    /// # Errors
+    /// A sentence; the link leads where it did, or to the whole new tree.
+    pub fn put(
+        &self,
+        beneath: &Beneath,
+        store: &Store,
+        own: &Own,
+        step: Step<'_>,
+        scanner: &mut Scanner,
+        new: &Manifest,
+    ) -> Result<usize, String> {
+        let shown = |error: io::Error| format!("{}: {error}", self.path);
+        let now = self.present(beneath).map_err(shown)?;
+        let scanned = scanner.scan(&now, self.tree, &false.into());
+        let is = scanned.map_err(|fault| fault.to_string())?;
+        let changes = spared_tree::compare(&is, new).len();
+        if changes == 0 {
+            return Ok(0);
+        }
+        let other = 1 - self.present.unwrap_or(1);
+        let place = beneath
+            .moved(self.path, &side(self.path, other))
+            .map_err(shown)?;
+        step("the other side");
+        remove(&place, self.path).map_err(shown)?;
+        let put = Put {
+            beneath: &place,
+            store,
+            tree: self.tree,
+            own,
+            step,
+        };
+        // what it knows of files is of those at the other place
+        put.run(&mut Scanner::default(), new)?;
+        if self.present.is_some() {
+            step("excluded");
+            copy_excluded(&now, &place, self.tree, self.path, 0).map_err(shown)?;
+        }
+        self.turn(beneath, other, step).map_err(shown)?;
+        Ok(changes)
+    }
+
+    fn turn(&self, beneath: &Beneath, to: usize, step: Step<'_>) -> io::Result<()> {
+        let place = beneath.place(self.path)?;
+        syncfs(&place.folder)?;
+        let (new, target) = (format!(".{}.spared", place.name), side_name(place.name, to));
+        let _ = unlinkat(&place.folder, &new, AtFlags::empty());
+        step("link");
+        symlinkat(target, &place.folder, &new)?;
+        step("turn");
+        renameat(&place.folder, &new, &place.folder, place.name)?;
+        Ok(syncfs(&place.folder)?)
+    }
+}
+
+/// Name of a side, one that no tree can have in it.
+fn side_name(name: &str, at: usize) -> String {
+    let side = SIDES.get(at).copied().unwrap_or_default();
+    format!(".{name}.{side}.spared")
+}
+
+fn side(path: &str, at: usize) -> String {
+    let (folder, name) = path.rsplit_once('/').unwrap_or_default();
+    format!("{folder}/{}", side_name(name, at))
+}
+
+/// Removes a folder with all that is in it, without following a link.
+fn remove(beneath: &Beneath, path: &str) -> io::Result<()> {
+    let place = beneath.place(path)?;
+    match place.stat()? {
+        None => Ok(()),
+        Some(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+            empty(&beneath.folder(path)?, 0)?;
+            Ok(unlinkat(&place.folder, place.name, AtFlags::REMOVEDIR)?)
+        }
+        Some(_) => Ok(unlinkat(&place.folder, place.name, AtFlags::empty())?),
+    }
+}
+
+fn empty(folder: &OwnedFd, depth: usize) -> io::Result<()> {
+    if depth > DEPTH_MAX {
+        return Err(io::Error::other(format!(
+            "is deeper than {DEPTH_MAX} folders"
+        )));
+    }
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+        if is_folder {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            empty(&openat(folder, name, flags, Mode::empty())?, depth + 1)?;
+        }
+        let flags = if is_folder {
+            AtFlags::REMOVEDIR
+        } else {
+            AtFlags::empty()
+        };
+        unlinkat(folder, name, flags)?;
+    }
+    Ok(())
+}
+
+/// Copies what is excluded, which stays as it is on each node, from one side to the other.
+fn copy_excluded(
+    from: &Beneath,
+    to: &Beneath,
+    tree: &Tree,
+    path: &str,
+    depth: usize,
+) -> io::Result<()> {
+    let (Ok(folder), true) = (from.folder(path), depth <= DEPTH_MAX) else {
+        return Ok(());
+    };
+    for entry in Dir::read_from(&folder)? {
+        let entry = entry?;
+        let Some(name) = entry
+            .file_name()
+            .to_str()
+            .ok()
+            .filter(|it| !matches!(*it, "." | ".."))
+        else {
+            continue;
+        };
+        let below = format!("{path}/{name}");
+        let stat = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if tree.excludes(&below) {
+            copy(from, to, &below, kind)?;
+        }
+        // a folder that is new on the other side holds nothing of this node
+        if kind == FileType::Directory && to.folder(&below).is_ok() {
+            copy_excluded(from, to, tree, &below, depth + 1)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Beneath, to: &Beneath, path: &str, kind: FileType) -> io::Result<()> {
+    let fault = |error: io::Error| io::Error::other(format!("{path}: {error}"));
+    let place = to.place(path).map_err(fault)?;
+    let copied = || -> io::Result<()> {
+        match kind {
+            FileType::Directory => {
+                let stat = fstat(&from.folder(path)?)?;
+                mkdirat(&place.folder, place.name, Mode::RWXU)?;
+                let made = to.folder(path)?;
+                fchown(&made, Some(uid(&stat)), Some(gid(&stat)))?;
+                Ok(fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777))?)
+            }
+            FileType::RegularFile => {
+                let mut file = from.file(path)?;
+                let stat = fstat(&file)?;
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                let mode = Mode::RUSR | Mode::WUSR;
+                let mut new: File = openat(&place.folder, place.name, flags, mode)?.into();
+                io::copy(&mut file, &mut new)?;
+                new.flush()?;
+                fchown(new.as_fd(), Some(uid(&stat)), Some(gid(&stat)))?;
+                Ok(fchmod(&new, Mode::from_raw_mode(stat.st_mode & 0o7777))?)
+            }
+            FileType::Symlink => {
+                let old = from.place(path)?;
+                let stat = statat(&old.folder, old.name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let target = readlinkat(&old.folder, old.name, Vec::new())?;
+                symlinkat(target.as_c_str(), &place.folder, place.name)?;
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                let (uid, gid) = (Some(uid(&stat)), Some(gid(&stat)));
+                Ok(chownat(&place.folder, place.name, uid, gid, flags)?)
+            }
+            _ => Err(io::Error::other(
+                "is excluded, and no file, folder or link, which alone can be copied",
+            )),
+        }
+    };
+    copied().map_err(fault)
+}
+
+fn uid(stat: &rustix::fs::Stat) -> rustix::fs::Uid {
+    rustix::fs::Uid::from_raw(stat.st_uid)
+}
+
+fn gid(stat: &rustix::fs::Stat) -> rustix::fs::Gid {
+    rustix::fs::Gid::from_raw(stat.st_gid)
+}

@@ -1,0 +1,217 @@
+//! Trees that are switched by one link.
+
+use std::cell::RefCell;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use spared_sdk::config::Config;
+use spared_tree::local::Request;
+use spared_tree::{Beneath, Hash, Kind, Manifest, Scanner, config};
+
+use crate::cut::{cutting, ended};
+use crate::node::Node;
+
+static GO_ON: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+fn toml(folder: &Path, keys: &str) -> String {
+    let path = folder.join("etc/app");
+    format!("[[tree]]\nname = \"fw\"\npaths = [{path:?}]\nexclude = [\"*.local\"]\n{keys}\n")
+}
+
+/// A node whose tree is a link to a folder with these files.
+fn node(test: &str, files: &[(&str, &str)]) -> Node {
+    let node = Node::new(test, "");
+    let text = toml(&node.folder, "switch = \"link\"");
+    fs::write(node.folder.join("files.toml"), text).unwrap();
+    write(&side(&node, "a"), files);
+    symlink(".app.a.spared", link(&node)).unwrap();
+    node
+}
+
+fn side(node: &Node, name: &str) -> PathBuf {
+    node.folder.join(format!("etc/.app.{name}.spared"))
+}
+
+fn link(node: &Node) -> PathBuf {
+    node.folder.join("etc/app")
+}
+
+fn write(folder: &Path, files: &[(&str, &str)]) {
+    for (name, content) in files {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+/// The files that a reader finds.
+fn read(node: &Node) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for name in ["a", "b", "c/d", "own.local"] {
+        if let Ok(content) = fs::read_to_string(link(node).join(name)) {
+            files.push((name.to_owned(), content));
+        }
+    }
+    files
+}
+
+/// The request to put these files in place, which lie staged then.
+fn stage(node: &Node, files: &[(&str, &str)]) -> Request {
+    let other = node.folder.join("other");
+    let _ = fs::remove_dir_all(&other);
+    write(&other.join("etc/app"), files);
+    let mut manifest = scan(&other, "");
+    let prefix = other.display().to_string();
+    for entry in &mut manifest.entries {
+        if let Kind::File { hash, .. } = entry.kind {
+            let to = node.folder.join("stage").join(hash.name());
+            fs::copy(&entry.path, to).unwrap();
+        }
+        entry.path = entry
+            .path
+            .replace(&prefix, &node.folder.display().to_string());
+    }
+    let expected = match link(node).exists() {
+        true => {
+            let present = node.folder.join("present/etc/app");
+            let _ = fs::remove_dir_all(&present);
+            fs::create_dir_all(present.parent().unwrap()).unwrap();
+            let real = fs::canonicalize(link(node)).unwrap();
+            let copied = std::process::Command::new("cp")
+                .arg("-a")
+                .args([&real, &present])
+                .status();
+            assert!(copied.unwrap().success());
+            let mut manifest = scan(&node.folder.join("present"), "");
+            for entry in &mut manifest.entries {
+                entry.path = entry.path.replace("/present/", "/");
+            }
+            manifest.digest()
+        }
+        false => Manifest::default().digest(),
+    };
+    match node.stage_manifest(&manifest) {
+        Request::Install { manifest, .. } => Request::Install {
+            ticket: 7,
+            tree: "fw".to_owned(),
+            manifest,
+            expected,
+            origin: "r2".to_owned(),
+            confirm_s: 0,
+            only_check: false,
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+fn scan(folder: &Path, keys: &str) -> Manifest {
+    let config = Config::parse(&toml(folder, keys), "r1", &[]).unwrap();
+    let settings = config::read(&config).unwrap();
+    let beneath = Beneath::new(Path::new("/")).unwrap();
+    let scanned = Scanner::default().scan(&beneath, &settings.trees[0], &GO_ON);
+    scanned.unwrap()
+}
+
+fn owned(files: &[(&str, &str)]) -> Vec<(String, String)> {
+    let own = |(name, content): &(&str, &str)| ((*name).to_owned(), (*content).to_owned());
+    files.iter().map(own).collect()
+}
+
+const OLD: [(&str, &str); 4] = [
+    ("a", "old"),
+    ("b", "old"),
+    ("c/d", "old"),
+    ("own.local", "stays"),
+];
+const THEIRS: [(&str, &str); 3] = [("a", "new"), ("b", "new"), ("c/d", "new")];
+const NEW: [(&str, &str); 4] = [
+    ("a", "new"),
+    ("b", "new"),
+    ("c/d", "new"),
+    ("own.local", "stays"),
+];
+
+#[test]
+fn readers_see_the_old_tree_or_the_new_one_at_every_step() {
+    let node = node("link", &OLD);
+    let request = stage(&node, &THEIRS);
+    let seen = RefCell::new(Vec::new());
+    node.run_with(&|_| seen.borrow_mut().push(read(&node)), &request)
+        .unwrap();
+    assert!(seen.borrow().len() > 8);
+    for files in seen.borrow().iter() {
+        assert!(*files == owned(&OLD) || *files == owned(&NEW), "{files:?}");
+    }
+    assert_eq!(read(&node), owned(&NEW));
+    assert_eq!(
+        fs::read_link(link(&node)).unwrap(),
+        Path::new(".app.b.spared")
+    );
+    // what was open before is there until the next change
+    assert_eq!(
+        fs::read_to_string(side(&node, "a").join("a")).unwrap(),
+        "old"
+    );
+    let back = Request::Back {
+        ticket: 7,
+        tree: "fw".to_owned(),
+        state: 1,
+    };
+    node.run(&back).unwrap();
+    assert_eq!(read(&node), owned(&OLD));
+    assert_eq!(
+        fs::read_link(link(&node)).unwrap(),
+        Path::new(".app.a.spared")
+    );
+}
+
+#[test]
+fn a_crash_at_any_step_leaves_the_old_tree_or_the_new_one_by_its_link() {
+    for at in 0.. {
+        let node = node("link-cut", &OLD);
+        let request = stage(&node, &THEIRS);
+        let step = cutting(at);
+        let is_done = ended(|| drop(node.run_with(&step, &request)));
+        let is = read(&node);
+        assert!(is == owned(&OLD) || is == owned(&NEW), "cut {at}: {is:?}");
+        node.jobs(&|_| ()).recover();
+        let is = read(&node);
+        assert!(
+            is == owned(&OLD) || is_done && is == owned(&NEW),
+            "cut {at}: {is:?}"
+        );
+        if is_done {
+            break;
+        }
+        // and the change goes on to be possible
+        node.run(&stage(&node, &THEIRS)).unwrap();
+        assert_eq!(read(&node), owned(&NEW));
+    }
+}
+
+#[test]
+fn a_new_node_gets_the_link_and_a_plain_folder_is_refused() {
+    let node = node("link-new", &OLD);
+    fs::remove_file(link(&node)).unwrap();
+    fs::remove_dir_all(side(&node, "a")).unwrap();
+    node.run(&stage(&node, &THEIRS)).unwrap();
+    assert_eq!(read(&node), owned(&THEIRS));
+    fs::remove_file(link(&node)).unwrap();
+    write(&link(&node), &OLD);
+    let why = node.run(&stage(&node, &THEIRS)).unwrap_err();
+    let path = link(&node).display().to_string();
+    assert!(
+        why.contains(&format!("mv {path} ")) && why.contains("ln -s .app.a.spared"),
+        "{why}"
+    );
+    fs::remove_dir_all(link(&node)).unwrap();
+    // a link to anywhere else is not followed
+    symlink("/etc", link(&node)).unwrap();
+    let mut request = stage(&node, &THEIRS);
+    if let Request::Install { expected, .. } = &mut request {
+        *expected = Hash([0; 32]);
+    }
+    let why = node.run(&request).unwrap_err();
+    assert!(why.contains("is to be a symbolic link"), "{why}");
+}
