@@ -15,18 +15,27 @@ use crate::job::Jobs;
 /// A tree as it was at the last look.
 pub struct Scanned {
     tree: Tree,
+    digest: Hash,
     /// A path that has a content, and its size.
     holders: HashMap<Hash, (String, u64)>,
 }
 
 impl Scanned {
-    pub fn new(tree: Tree, manifest: &Manifest) -> Self {
+    pub fn new(tree: Tree, digest: Hash, manifest: &Manifest) -> Self {
         let holder = |entry: &Entry| match entry.kind {
             Kind::File { size, hash } => Some((hash, (entry.path.clone(), size))),
             _ => None,
         };
         let holders = manifest.entries.iter().filter_map(holder).collect();
-        Self { tree, holders }
+        Self {
+            tree,
+            digest,
+            holders,
+        }
+    }
+
+    pub fn is_of(&self, tree: &Tree, digest: Hash) -> bool {
+        self.digest == digest && self.tree == *tree
     }
 }
 
@@ -37,6 +46,11 @@ enum Content {
 }
 
 impl Jobs<'_> {
+    /// Digest of a tree at the last look.
+    pub(crate) fn digest(&self, tree: &str) -> Option<Hash> {
+        self.scanned.get(tree).map(|it| it.digest)
+    }
+
     /// A piece of a content of the last scan; it may have changed since, which its hash will tell.
     pub(crate) fn read(
         &self,

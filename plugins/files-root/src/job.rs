@@ -159,7 +159,7 @@ impl<'j> Jobs<'j> {
             } => {
                 answer(self.waits(tree));
                 match self.tree(tree).and_then(|it| self.present(&it)) {
-                    Ok(present) if known.is_some_and(|it| it == present.digest()) => {
+                    Ok(_) if known.is_some() && *known == self.digest(tree) => {
                         answer(Answer::Unchanged { ticket: *ticket });
                     }
                     Ok(present) => pieces(*ticket, &present.encode(), answer),
@@ -532,8 +532,12 @@ impl<'j> Jobs<'j> {
         let beneath = self.files_of(tree)?;
         let scanned = self.scanner.scan(&beneath, tree, self.stop);
         let manifest = scanned.map_err(|fault| fault.to_string())?;
-        let scanned = Scanned::new(tree.clone(), &manifest);
-        self.scanned.insert(tree.name.clone(), scanned);
+        let digest = manifest.digest();
+        let known = self.scanned.get(&tree.name);
+        if known.is_none_or(|it| !it.is_of(tree, digest)) {
+            let scanned = Scanned::new(tree.clone(), digest, &manifest);
+            self.scanned.insert(tree.name.clone(), scanned);
+        }
         Ok(manifest)
     }
 }

@@ -321,7 +321,7 @@ impl Engine {
                 self.receive(now_ns, name, purpose);
             }
             (Then::Push { token, how }, Ok(_)) => self.push(now_ns, name, token, how),
-            (Then::Offered { ticket, digest, .. }, Ok(own)) if digest == Some(own.digest()) => {
+            (Then::Offered { ticket, digest, .. }, Ok(_)) if self.has(name, digest) => {
                 let result = Ok(vec![receive::nothing()]);
                 self.send(&Message::Report { ticket, result });
             }
@@ -392,6 +392,10 @@ impl Engine {
             ..Reply::default()
         };
         self.actions.push_back(Action::Answer { token, answer });
+    }
+
+    fn has(&self, name: &str, digest: Option<Hash>) -> bool {
+        digest.is_some() && self.tree(name).and_then(TreeInfo::digest) == digest
     }
 
     /// The root half's state; false: nothing can be done.

@@ -59,9 +59,12 @@ impl Manifest {
     /// Hash of everything but the times.
     pub fn digest(&self) -> Hash {
         let mut hasher = Hasher::default();
+        let mut bytes = Vec::new();
         for entry in &self.entries {
             let timeless = (&entry.path, &entry.kind, &entry.access);
-            hasher.add(&postcard::to_stdvec(&timeless).unwrap_or_default());
+            bytes.clear();
+            bytes = postcard::to_extend(&timeless, bytes).unwrap_or_default();
+            hasher.add(&bytes);
         }
         hasher.end()
     }
