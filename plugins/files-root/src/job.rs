@@ -13,7 +13,6 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use rustix::fs::StatVfsMountFlags;
 use spared_sdk::config::Config;
@@ -27,7 +26,7 @@ use crate::command::{self, Failed};
 use crate::contents::{Scanned, with_earlier};
 use crate::link::Sides;
 use crate::put::{Put, Step};
-use crate::store::{Journal, Store, Unconfirmed, now_s};
+use crate::store::{Journal, Store};
 use crate::trial;
 
 /// Where everything is; tests have a root of their own.
@@ -88,50 +87,6 @@ impl<'j> Jobs<'j> {
     /// Changes where everything is; the folders of state are those of the process.
     pub fn move_to(&mut self, places: Places) {
         self.places = places;
-    }
-
-    /// Takes back a change that nobody confirmed in time; what was done, if there was one.
-    pub fn go_back(&mut self) -> Option<Answer> {
-        let now_s = now_s();
-        let all = self.store.unconfirmed().ok()?;
-        let due = all.iter().find(|it| it.left_s(now_s) == 0)?;
-        let text = match self.end_unconfirmed(due) {
-            Ok(()) => "nobody confirmed the change: the old state was put back".to_owned(),
-            Err(why) => format!("nobody confirmed the change, but it does not go back: {why}"),
-        };
-        Some(event(&due.tree, text))
-    }
-
-    /// The same before its time.
-    fn go_back_now(&mut self, tree: &str) -> Result<String, String> {
-        let all = self.store.unconfirmed()?;
-        let waits = all.iter().find(|it| it.tree == tree);
-        let missing = || format!("tree \"{tree}\" does not wait for a confirmation here");
-        self.end_unconfirmed(waits.ok_or_else(missing)?)?;
-        Ok("the old state was put back".to_owned())
-    }
-
-    fn end_unconfirmed(&mut self, change: &Unconfirmed) -> Result<(), String> {
-        let tree = &change.tree;
-        if let Err(why) = self.keep_present(tree) {
-            log::warn!("tree \"{tree}\": its state before it went back is not kept: {why}");
-        }
-        let journal = Journal {
-            tree: tree.clone(),
-            state: change.state,
-        };
-        // from here on it goes back even if this is interrupted
-        self.store.begin(&journal)?;
-        self.forget_unconfirmed(tree)?;
-        self.take_back(&journal)
-    }
-
-    /// Time until a change goes back; None: there is none.
-    pub fn next_timeout(&self) -> Option<Duration> {
-        let now_s = now_s();
-        let all = self.store.unconfirmed().ok()?;
-        let left = all.iter().map(|it| it.left_s(now_s)).min()?;
-        Some(Duration::from_secs(left.into()))
     }
 
     /// Takes back a change that was interrupted; what was done, if there was one.
@@ -281,10 +236,6 @@ impl<'j> Jobs<'j> {
         self.take_back(&journal).map_err(shown)
     }
 
-    pub(crate) fn waits_already(&self, name: &str) -> String {
-        format!("tree \"{name}\" waits for a confirmation: `sparectl files confirm`, or `back`")
-    }
-
     fn change_tree(
         &mut self,
         tree: &Tree,
@@ -352,64 +303,6 @@ impl<'j> Jobs<'j> {
                 Err(again) => format!("{why}; on the way back: {again}"),
             }),
         }
-    }
-
-    fn waits(&self, tree: &str) -> Answer {
-        let now_s = now_s();
-        let all = self.store.unconfirmed().unwrap_or_default();
-        let waits = all.iter().find(|it| it.tree == tree);
-        Answer::Waits {
-            tree: tree.to_owned(),
-            left_s: waits.map(|it| it.left_s(now_s)),
-        }
-    }
-
-    fn confirm(&mut self) -> Result<String, String> {
-        let all = self.store.unconfirmed()?;
-        if all.is_empty() {
-            return Err("nothing waits for a confirmation".to_owned());
-        }
-        self.store.set_unconfirmed(&[])?;
-        let names: Vec<&str> = all.iter().map(|it| it.tree.as_str()).collect();
-        Ok(format!("confirmed: {}", names.join(", ")))
-    }
-
-    pub(crate) fn wait_for_confirmation(
-        &self,
-        journal: &Journal,
-        span_s: u32,
-    ) -> Result<(), String> {
-        if span_s == 0 {
-            return Ok(());
-        }
-        let mut all = self.store.unconfirmed()?;
-        all.push(Unconfirmed {
-            tree: journal.tree.clone(),
-            state: journal.state,
-            until_s: now_s().saturating_add(span_s.into()),
-            span_s,
-        });
-        (self.step)("deadline");
-        self.store.set_unconfirmed(&all)
-    }
-
-    fn forget_unconfirmed(&self, tree: &str) -> Result<(), String> {
-        let mut all = self.store.unconfirmed()?;
-        let count = all.len();
-        all.retain(|it| it.tree != tree);
-        match all.len() == count {
-            true => Ok(()),
-            false => self.store.set_unconfirmed(&all),
-        }
-    }
-
-    pub(crate) fn keep_present(&mut self, name: &str) -> Result<(), String> {
-        let tree = self.tree(name)?;
-        let present = self.present(&tree)?;
-        self.take_present(&tree, &present)?;
-        let why = "before the state that nobody confirmed went back";
-        let own = self.scanner.own(&tree);
-        self.store.keep(name, why, present, own).map(drop)
     }
 
     /// Whether this process may write where the tree is: spared's unit has a read-only view of most folders.
@@ -557,7 +450,7 @@ fn done(ticket: u64, result: Result<String, String>) -> Answer {
     Answer::Done { ticket, result }
 }
 
-fn event(tree: &str, text: String) -> Answer {
+pub(crate) fn event(tree: &str, text: String) -> Answer {
     let tree = tree.to_owned();
     Answer::Event { tree, text }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod command;
+mod confirm;
 mod contents;
 pub mod job;
 mod link;
