@@ -163,12 +163,9 @@ fn a_configuration_that_cuts_the_link_goes_back_on_both_nodes() {
         it.wait_same()?;
         let good = [0, 1].map(|site| it.read(site, "spared.toml"));
         let in_force = [0, 1].map(|site| it.in_force(site));
-        // each node has an address in another network then
-        let [first, second] = [11, 12].map(|host| Wire::Hot.ipv4(host).to_string());
-        let wrong = |text: String| {
-            text.replace(&format!("{first}/24"), "192.0.2.1/30")
-                .replace(&format!("{second}/24"), "192.0.2.9/30")
-        };
+        // an interface that leads nowhere
+        let hot = format!("interface = \"{}\"", Wire::Hot.name());
+        let wrong = |text: String| text.replace(&hot, "interface = \"lo\"");
         it.edit(0, "spared.toml", wrong)?;
         let bad = it.read(0, "spared.toml");
         assert_ne!(bad, good[0]);

@@ -35,6 +35,7 @@ mod fence_off;
 mod files;
 mod files_config;
 mod files_hostile;
+mod files_power;
 mod files_programs;
 mod filtered;
 mod forger;
