@@ -10,6 +10,7 @@ pub mod connections;
 pub mod engine;
 pub mod error;
 pub mod kernel;
+mod memory;
 mod node;
 mod rows;
 pub mod sa;

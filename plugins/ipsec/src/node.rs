@@ -9,7 +9,10 @@ use spared_sdk::{Error, Host, Interest};
 use crate::config::Settings;
 use crate::engine::{Action, Engine, Lacks, TunnelRoute};
 use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence};
+use crate::memory::Memory;
 use crate::vici::Daemon;
+
+const MS: u64 = 1_000_000;
 
 pub struct Node {
     pub kernel: Kernel,
@@ -20,6 +23,7 @@ pub struct Node {
     /// Of the last try at routes, which is told once.
     route_fault: Option<String>,
     hold: Hold,
+    memory: Memory,
 }
 
 impl Node {
@@ -42,6 +46,8 @@ impl Node {
         if !kernel.has_esp() {
             tell_lacking(engine, Lacks::Esp);
         }
+        let memory = Memory::of(host.state_folder().as_deref());
+        engine.handle_kept(host.now() / MS, &memory.read());
         let addresses = Addresses::open().map_err(Error::kernel("watch addresses"))?;
         let (waker, socket) = (host.waker(), settings.adopt.socket.clone());
         let daemon = Daemon::start(socket, move || waker.wake());
@@ -57,6 +63,7 @@ impl Node {
                 .map_err(Error::kernel("open a netlink socket"))?,
             route_fault: None,
             hold: Hold::default(),
+            memory,
         }))
     }
 
@@ -91,6 +98,7 @@ impl Node {
             Action::Routes(routes) => self.route(&routes),
             Action::Stop(ids) => engine.handle_stopped_sas(now_ms, &self.kernel.stop(&ids)),
             Action::Hold(holds) => self.hold(holds),
+            Action::Keep(kept) => self.memory.write(&kept),
         }
         Ok(())
     }

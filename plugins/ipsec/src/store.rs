@@ -7,6 +7,7 @@
 //! numbers on the lane of newest values. Numbers go with a record's value too, so that no SA is ever
 //! kept without; a digest leaves them out.
 
+mod ended;
 mod ends;
 mod held;
 mod index;
@@ -26,6 +27,7 @@ use crate::error::Malformed;
 use crate::sa::{Policy, PolicyId, Sa, SaId};
 use crate::wire::{AllNumbers, Numbers, Origin, TunnelKey, read_policy, read_sa};
 
+pub use ended::Ended;
 pub use ends::Ends;
 pub use held::{Held, HeldSa};
 pub use index::{Index, Record, policy_digest, sa_digest};
@@ -88,6 +90,7 @@ pub struct Tunnels {
     pub put: Put,
     pub proofs: Proofs,
     pub index: Index,
+    pub ended: Ended,
     pub lane: Lane,
     /// What the peer says of all its numbers, and since when they are exact.
     pub peer_unsure: bool,
@@ -112,6 +115,7 @@ impl Tunnels {
             put: Put::default(),
             proofs: Proofs::default(),
             index: Index::default(),
+            ended: Ended::default(),
             lane: Lane::default(),
             peer_unsure: false,
             exact_ms: None,

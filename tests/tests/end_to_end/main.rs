@@ -50,6 +50,7 @@ mod hostile_plugin;
 mod idle;
 mod interfaces;
 mod ipsec_check;
+mod ipsec_ended;
 mod ipsec_failover;
 mod ipsec_farewell;
 mod ipsec_faults;

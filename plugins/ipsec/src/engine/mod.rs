@@ -142,6 +142,8 @@ pub enum Action {
     Hold(bool),
     /// These routes, and no others of this plugin's.
     Routes(BTreeSet<TunnelRoute>),
+    /// The next run of this plugin is to know this: `handle_kept`.
+    Keep(Vec<u8>),
 }
 
 /// What a kernel may have been built without.
@@ -292,6 +294,11 @@ impl Engine {
         self.sort_ends(now_ms);
     }
 
+    /// What [`Action::Keep`] of an earlier run had.
+    pub fn handle_kept(&mut self, now_ms: u64, kept: &[u8]) {
+        self.store.ended.recall(now_ms, kept);
+    }
+
     /// Handles a report of the kernel or of a reading.
     pub fn handle_seen(&mut self, now_ms: u64, seen: XfrmEvent) {
         match seen {
@@ -323,6 +330,9 @@ impl Engine {
         }
         if std::mem::take(&mut self.dirty) {
             self.said = self.lack().map_or(Ok(()), Err);
+            if let Some(kept) = self.store.ended.poll_kept(!self.is_complete) {
+                self.actions.push_back(Action::Keep(kept));
+            }
         }
         self.actions.pop_front()
     }
@@ -390,6 +400,9 @@ impl Engine {
             self.supersede(now_ms);
             self.look_for_tunnels();
             self.route();
+        }
+        if self.is_complete {
+            self.store.ended.expire(now_ms);
         }
     }
 

@@ -183,6 +183,7 @@ impl Engine {
     fn handle_complete(&mut self) {
         self.apart_since_ms = None;
         self.store.fresh_until_ms = 0;
+        self.store.ended.clear();
         self.store.held.sort_ends();
         if self.is_peer_active() {
             self.is_shared = true;
@@ -213,7 +214,9 @@ impl Engine {
             Some(record) => self.store.index.sas.put(*id, record.clone()),
             None => drop(self.store.index.sas.remove(id)),
         }
+        let was_told = was_told(before.as_ref());
         for (key, change) in changes(before, present) {
+            self.note_end(now_ms, key, change, was_told);
             self.replica
                 .changed(now, &mut self.store, SAS, &key, change);
         }
@@ -228,11 +231,28 @@ impl Engine {
             Some(record) => self.store.index.policies.put(*id, record.clone()),
             None => drop(self.store.index.policies.remove(id)),
         }
+        let was_told = was_told(before.as_ref());
         for (key, change) in changes(before, present) {
+            self.note_end(now_ms, key, change, was_told);
             self.replica
                 .changed(now, &mut self.store, POLICIES, &key, change);
         }
     }
+
+    /// The peer may have what ended here, and a later run of this plugin must not take it back from there.
+    fn note_end(&mut self, now_ms: u64, key: TunnelKey, change: Told, was_told: bool) {
+        let ended = &mut self.store.ended;
+        match change {
+            Told::Deleted if was_told && self.store.is_active => ended.note(now_ms, key),
+            Told::Put => ended.forget(&key),
+            Told::Deleted | Told::Ended => {}
+        }
+    }
+}
+
+/// Whether the peer may have a record of this node's.
+fn was_told(record: Option<&Record>) -> bool {
+    record.is_some_and(|it| it.is_local && it.tag.is_shared())
 }
 
 /// What the peer is to hear of a record. That the kernel carries what was kept, or the other way round,

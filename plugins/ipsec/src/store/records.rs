@@ -207,7 +207,9 @@ impl Store for Tunnels {
         let is_fresh = self.now_ms < self.fresh_until_ms;
         match self.is_active && (is_here || is_carried()) {
             // it may have gone while no plugin ran, with nobody to tell why
-            true if is_fresh && self.record(table, key).is_none() => Authority::Both,
+            true if is_fresh && self.record(table, key).is_none() && !self.ended.has(key) => {
+                Authority::Both
+            }
             true => Authority::Ours,
             // what this node has of it is a copy
             false => Authority::Peers,

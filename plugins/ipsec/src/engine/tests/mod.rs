@@ -14,6 +14,7 @@ use kernel::Kernel;
 mod bounds;
 mod connections;
 mod daemon;
+mod ended;
 mod follow;
 mod groups;
 mod kernel;
@@ -166,6 +167,8 @@ struct Node {
     /// Deletions and values that it told.
     deletions: usize,
     values: usize,
+    /// For the next run of the plugin.
+    kept: Vec<u8>,
     /// Readings do not end.
     slow: bool,
     /// So many wait.
@@ -204,6 +207,7 @@ impl Node {
             kinds: Vec::new(),
             deletions: 0,
             values: 0,
+            kept: Vec::new(),
             slow: false,
             readings: 0,
         }
@@ -237,6 +241,7 @@ impl Node {
                 }
                 Action::Hold(holds) => self.holds = holds,
                 Action::Routes(routes) => self.routes = routes,
+                Action::Keep(kept) => self.kept = kept,
             }
         }
         let troubles = spared_sdk::Engine::troubles(&self.engine);
@@ -451,6 +456,24 @@ impl Pair {
         let config = self.next_run(node);
         self.nodes[node] = Node::new(self.now_ms, settings, config);
         self.settle();
+    }
+
+    /// The plugin of a node begins anew, with what its kernel has.
+    fn restart(&mut self, node: usize, is_active: bool) {
+        let linked = self.linked;
+        self.cut();
+        let config = self.next_run(node);
+        let it = &mut self.nodes[node];
+        let settings = it.engine.settings.clone();
+        it.engine = Engine::new(self.now_ms, settings, config);
+        it.engine.handle_kept(self.now_ms, &it.kept);
+        self.settle();
+        if is_active {
+            self.role(node, true);
+        }
+        if linked {
+            self.link();
+        }
     }
 
     /// Everything that happens without time passing.

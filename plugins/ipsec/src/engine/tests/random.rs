@@ -102,11 +102,6 @@ impl World {
             }
             Step::End(number) => {
                 if let Some(name) = self.present.remove(&number) {
-                    // Nobody could tell the backup: if the plugin restarts now, the SA comes back from there,
-                    // without what was received since.
-                    if self.untold.contains(&in_of(name)) {
-                        self.missed.insert(in_of(name));
-                    }
                     self.pair.end(active, name);
                 }
             }
@@ -117,7 +112,9 @@ impl World {
                 self.pair.link();
             }
             // a backup that forgets what the peer never had cannot tell it from others' policies
-            Step::Restart(node) if node == active || self.pair.linked => self.restart(node),
+            Step::Restart(node) if node == active || self.pair.linked => {
+                self.pair.restart(node, node == active);
+            }
             Step::Fault => {
                 self.pair.role(active, false);
                 self.take_over(false);
@@ -232,22 +229,6 @@ impl World {
                 let refused = crate::engine::window::has_received(&sa.replay, *number);
                 assert!(refused, "{number} would be received again");
             }
-        }
-    }
-
-    fn restart(&mut self, node: usize) {
-        let linked = self.pair.linked;
-        self.pair.cut();
-        let config = self.pair.next_run(node);
-        let it = &mut self.pair.nodes[node];
-        let settings = it.engine.settings.clone();
-        it.engine = Engine::new(self.pair.now_ms, settings, config);
-        self.pair.settle();
-        if node == self.active {
-            self.pair.role(node, true);
-        }
-        if linked {
-            self.pair.link();
         }
     }
 

@@ -1,0 +1,69 @@
+//! Tunnels that end while the peer cannot hear of it, and a plugin that is started again before it has.
+
+use super::*;
+
+#[test]
+fn what_ended_while_the_link_was_cut_stays_away_when_the_plugin_is_restarted() {
+    let mut pair = Pair::settled(2);
+    pair.cut();
+    pair.run(S);
+    pair.end(0, 1);
+    pair.restart(0, true);
+    pair.run(S);
+    pair.link();
+    pair.run(5 * S);
+    for node in 0..2 {
+        let there = &pair.nodes[node].engine.store.index;
+        assert_eq!((there.sas.len(), there.policies.len()), (2, 3), "{node}");
+    }
+    assert!(pair.nodes[0].kernel.sa(&in_of(1)).is_none());
+    assert_eq!(pair.nodes[0].kernel.sas().len(), 2);
+    assert_eq!(pair.nodes[0].kept, [0; 0], "the peer has heard of it");
+}
+
+/// Its word was on its way when the link was cut.
+#[test]
+fn what_ended_right_before_the_cut_stays_away_too() {
+    let mut pair = Pair::settled(2);
+    let node = &mut pair.nodes[0];
+    for sa in tunnel(1) {
+        node.kernel.delete_sa(&sa.id, Deleter::Other);
+    }
+    node.act(pair.now_ms);
+    pair.cut();
+    pair.restart(0, true);
+    pair.link();
+    pair.run(5 * S);
+    assert_eq!(pair.nodes[0].kernel.sas().len(), 2);
+    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
+}
+
+/// It was the peer's meanwhile, which had not heard that it ended and went on with it.
+#[test]
+fn what_the_peer_went_on_with_is_followed() {
+    let mut pair = Pair::settled(2);
+    pair.cut();
+    pair.end(0, 1);
+    pair.role(0, false);
+    assert_eq!(pair.nodes[0].kept, [0; 0]);
+    pair.activate(1);
+    pair.restart(0, false);
+    pair.link();
+    pair.run(5 * S);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
+    assert_eq!(pair.nodes[0].engine.store.held.sas.len(), 4);
+}
+
+#[test]
+fn one_that_was_made_again_counts() {
+    let mut pair = Pair::settled(1);
+    pair.cut();
+    pair.end(0, 0);
+    assert_ne!(pair.nodes[0].kept, [0; 0]);
+    pair.establish(0, 0);
+    assert_eq!(pair.nodes[0].kept, [0; 0]);
+    pair.restart(0, true);
+    pair.link();
+    pair.run(5 * S);
+    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
+}

@@ -1,0 +1,97 @@
+//! What a run of the plugin leaves to the next one of this boot, in a file of the plugin's folder.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The file, whose first line is the boot that it is of: another one has another kernel's tunnels.
+#[derive(Debug)]
+pub struct Memory {
+    file: Option<PathBuf>,
+    boot: Vec<u8>,
+}
+
+impl Memory {
+    pub fn of(folder: Option<&Path>) -> Self {
+        Self {
+            file: folder.map(|folder| folder.join("ended")),
+            boot: fs::read(BOOT).unwrap_or_default(),
+        }
+    }
+
+    /// Nothing if there is no file, or one of another boot.
+    pub fn read(&self) -> Vec<u8> {
+        let Some(file) = self.file.as_ref().filter(|_| !self.boot.is_empty()) else {
+            return Vec::new();
+        };
+        match fs::read(file) {
+            Ok(bytes) => bytes
+                .strip_prefix(&self.boot[..])
+                .map(<[u8]>::to_vec)
+                .unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                log::warn!("{}: {error}", file.display());
+                Vec::new()
+            }
+        }
+    }
+
+    /// At one go; nothing removes the file. It need not be on the disk, as it is of this boot only.
+    pub fn write(&self, bytes: &[u8]) {
+        let Some(file) = &self.file else {
+            return;
+        };
+        let done = match bytes.is_empty() {
+            true => remove(file),
+            false => replace(file, &[&self.boot, bytes].concat()),
+        };
+        if let Err(error) = done {
+            log::warn!(
+                "{}: {error}; tunnels that ended may come back if this plugin is restarted",
+                file.display()
+            );
+        }
+    }
+}
+
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = file.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    let open = options.write(true).create(true).truncate(true).mode(0o600);
+    open.open(&new)?.write_all(bytes)?;
+    fs::rename(&new, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_boot_left_is_nothing() {
+        let folder = std::env::temp_dir().join(format!("spared-ended-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let memory = Memory::of(Some(&folder));
+        assert_eq!(memory.read(), b"");
+        memory.write(b"some");
+        assert_eq!(Memory::of(Some(&folder)).read(), b"some");
+        let file = folder.join("ended");
+        fs::write(&file, "another\nsome").unwrap();
+        assert_eq!(memory.read(), b"");
+        for _ in 0..2 {
+            memory.write(b"");
+            assert!(!file.exists());
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
