@@ -187,7 +187,7 @@ impl Engine {
     fn tell(&mut self, now: Now, index: usize, news: Vec<News>) {
         for one in news {
             if let Some(set) = self.store.all.get_mut(index) {
-                set.is_offering = one.is_loaded;
+                set.is_offering = one.is_offered;
             }
             let store = &mut self.store;
             self.replica
@@ -295,11 +295,17 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn handle_role(&mut self, now: Now, group: &str, role: Role) {
-        self.at(now);
+        let now_ms = self.at(now);
+        let was_active = self.is_active();
         match role {
             Role::Active => self.active_groups.insert(group.to_owned()),
             _ => self.active_groups.remove(group),
         };
+        if was_active && !self.is_active() {
+            for set in &mut self.store.all {
+                set.reads.retire(now_ms);
+            }
+        }
         self.replica.handle_groups(self.active_groups.clone());
     }
 

@@ -32,6 +32,9 @@ pub struct Reads {
     /// The set was made anew: what a reading that goes on brings may be of either.
     urgent: bool,
     was_urgent: bool,
+    /// This node stopped being active: what is found from now on may be from before.
+    late: bool,
+    was_late: bool,
     pub scan: Option<(Reading, Cursor)>,
     /// Readings that were ended since the set is known.
     pub count: u32,
@@ -51,6 +54,8 @@ impl Reads {
             doubt: false,
             urgent: false,
             was_urgent: false,
+            late: false,
+            was_late: false,
             scan: None,
             count: 0,
             cost_ms: 0,
@@ -67,6 +72,11 @@ impl Reads {
         self.urgent || self.was_urgent
     }
 
+    /// Elements that come now may have been added while this node was active.
+    pub fn is_late(&self) -> bool {
+        self.late || self.was_late
+    }
+
     pub fn is_due(&self, now_ms: u64) -> bool {
         self.due_ms <= now_ms && !self.running && !self.is_scanning()
     }
@@ -75,6 +85,7 @@ impl Reads {
         self.running = true;
         self.dirty = false;
         self.was_urgent = std::mem::take(&mut self.urgent);
+        self.was_late = std::mem::take(&mut self.late);
     }
 
     pub fn end(&mut self, reading: Option<Reading>) {
@@ -95,6 +106,8 @@ impl Reads {
         let touched = std::mem::take(&mut self.touched);
         self.doubt &= dirty || touched;
         self.was_urgent = false;
+        // a reading that may have passed over elements is not the last one
+        self.late |= std::mem::take(&mut self.was_late) && (touched || self.doubt);
         let pause_ms = match touched || self.doubt {
             _ if self.urgent => 0,
             _ if is_away => AWAY_MS,
@@ -110,6 +123,12 @@ impl Reads {
         self.touched |= self.running;
         let pause_ms = self.cost_ms.saturating_mul(COST_TOUCHED);
         self.due_ms = self.due_ms.min(now_ms.saturating_add(pause_ms));
+    }
+
+    /// This node is not active any more: what it has not seen yet is read soon.
+    pub fn retire(&mut self, now_ms: u64) {
+        self.late = true;
+        self.touch(now_ms, false);
     }
 
     /// The set may be another one by now.

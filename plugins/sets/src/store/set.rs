@@ -29,8 +29,9 @@ const REPEAT_MS: u64 = 1_000;
 pub struct News {
     pub key: Key,
     pub change: Change,
-    /// A ruleset named it when it made the set anew: a backup offers it.
-    pub is_loaded: bool,
+    /// A ruleset named it when it made the set anew, or it was added while this node was active: a
+    /// backup offers it.
+    pub is_offered: bool,
 }
 
 #[derive(Debug)]
@@ -215,7 +216,8 @@ impl Set {
     pub fn see(&mut self, now_ms: u64, elements: Vec<Element>, listed: bool, news: &mut Vec<News>) {
         self.reads.dirty |= !listed;
         let waits = listed && self.shape.is_some_and(|shape| shape.intervals);
-        let is_loaded = self.is_new || self.reads.is_urgent();
+        let reads = &self.reads;
+        let is_offered = self.is_new || reads.is_urgent() || reads.is_late();
         for element in elements {
             let key = element.key.clone();
             let observed = self.table.see(now_ms, element, listed);
@@ -227,7 +229,7 @@ impl Set {
             let one = News {
                 key,
                 change: Change::Put,
-                is_loaded: is_loaded && observed == Observed::New,
+                is_offered: is_offered && observed == Observed::New,
             };
             if waits {
                 self.held.push(one);
@@ -267,7 +269,7 @@ impl Set {
         news.push(News {
             key,
             change,
-            is_loaded: false,
+            is_offered: false,
         });
     }
 

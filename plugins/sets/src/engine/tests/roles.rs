@@ -104,6 +104,31 @@ fn who_takes_over_keeps_all_and_gives_it_back() {
     );
 }
 
+/// Both nodes live: the fence closed on the active one, or its addresses went to the other.
+#[test]
+fn what_was_added_unseen_before_another_took_over_is_kept() {
+    let mut lab = filled();
+    lab.kernel(0).piece = 10;
+    // it is not read before the other node has its role
+    lab.kernel(0).spent_ms = 300;
+    lab.run(10 * S);
+    let before = lab.count(0);
+    // by packets, or with more notifications than the socket holds
+    for number in 300..340 {
+        lab.insert(0, element(number, None));
+    }
+    lab.kernel(0).lose_events();
+    lab.switch(0);
+    lab.run(10 * S);
+    lab.assert_in_sync();
+    assert_eq!(lab.count(1), before + 40);
+    // after that it is a backup as others are
+    lab.insert(0, element(400, None));
+    lab.run(10 * S);
+    lab.assert_in_sync();
+    assert!(!lab.has(0, 400) && !lab.has(1, 400));
+}
+
 #[test]
 fn after_a_split_nothing_is_lost() {
     let mut lab = Lab::in_sync();
