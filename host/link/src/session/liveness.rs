@@ -211,8 +211,8 @@ mod tests {
         let mut liveness = Liveness::new(0);
         liveness.poll_ping(0, 0);
         let mut alone = 0;
-        // the peer pings every 250 ms, this node just as often, 200 ms later at first
-        for asked_ns in (1..=20).map(|n| n * PING_NS + 50 * MS) {
+        // the peer pings every 250 ms, this node just as often, 50 ms later at first
+        for asked_ns in (1..=20).map(|n| n * PING_NS - 50 * MS) {
             while liveness.next_ns(asked_ns - 1) < asked_ns {
                 alone += u32::from(liveness.poll_ping(liveness.next_ping_ns, 0).is_some());
             }
