@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::frame::{Head, Numbered};
 
-/// Limit of bytes in flight, beyond which no further frame is started.
+/// Limit of bytes in flight, beyond which no further frame of a channel is started.
 const UNACKED_MAX: usize = 4 << 20;
 /// Cost of a frame in addition to its piece.
 const FRAME_COST: usize = 64;

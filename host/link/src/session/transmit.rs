@@ -93,9 +93,6 @@ impl Session {
         let sequence = &mut association.sequence;
         while out.len() < bytes {
             if !sequence.has_unsent() {
-                if !sequence.has_room() {
-                    return;
-                }
                 self.turn = self.turn.wrapping_add(1);
                 if !take_turn(self.turn, &mut self.channels, &mut self.words, sequence) {
                     return;
@@ -118,10 +115,13 @@ fn take_turn(
     words: &mut Words,
     sequence: &mut Sequence,
 ) -> bool {
-    // Words of the host go first: they are small, and switchovers wait for them.
+    // Words of the host go first, whatever is in flight: they are few, and switchovers wait for them.
     if let Some((frame, piece)) = words.poll() {
         sequence.push(&frame, Some(piece));
         return true;
+    }
+    if !sequence.has_room() {
+        return false;
     }
     let count = channels.len().max(1);
     let first = turn % count;

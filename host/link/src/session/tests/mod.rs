@@ -317,6 +317,37 @@ fn words_cross_however_long_and_never_longer() {
 }
 
 #[test]
+fn a_word_overtakes_bulk_of_all_channels() {
+    let mut net = up(1);
+    let names = ["a", "b", "c", "d", "e", "f"];
+    for name in names {
+        net.add_channel(name);
+    }
+    net.run_for(50);
+    // nothing of it arrives, so that all that may be in flight is
+    let mut sent = Transmit::default();
+    let mut before = 1;
+    while sent.len() != before {
+        before = sent.len();
+        for name in names {
+            while net.send(0, name, 65_536) {}
+        }
+        let now = net.now(0);
+        let more = sent.len() + (1 << 20);
+        net.sides[0].session.poll_transmit(now, 0, more, &mut sent);
+    }
+    assert!(names.iter().all(|name| !net.send(0, name, 1)));
+    let word = Word::Took { switchover: 77 };
+    net.sides[0].session.say(&word);
+    let (now, mut next) = (net.now(0), Transmit::default());
+    net.sides[0]
+        .session
+        .poll_transmit(now, 0, 40_000, &mut next);
+    let text = serde_json::to_vec(&word).unwrap();
+    assert!(next.parts().any(|part| part == text), "{}", next.len());
+}
+
+#[test]
 fn the_peer_s_clock_is_known() {
     let mut net = up(1);
     net.sides[1].clock_us += 3_000_000;
