@@ -8,8 +8,9 @@ use socket2::Socket;
 
 use crate::session::Transmit;
 
-/// Buffers of one write; the kernel's limit is 1024.
-const PARTS_MAX: usize = 256;
+/// Plaintext of one TLS record (RFC 8446, 5.1). Frames that share one are whole in it, so that the peer reads
+/// them where they were decrypted.
+const RECORD_MAX: usize = 16 << 10;
 
 #[derive(Debug)]
 pub struct Stream {
@@ -130,16 +131,28 @@ impl Stream {
     /// # Errors
     /// Why the connection is at its end.
     pub fn send(&mut self, transmit: &Transmit) -> Result<(), String> {
-        let parts: Vec<IoSlice<'_>> = transmit.parts().map(IoSlice::new).collect();
-        for batch in parts.chunks(PARTS_MAX) {
-            // The queue of TLS has no limit, so that it accepts everything.
-            let written = self.tls.writer().write_vectored(batch);
-            let wanted: usize = batch.iter().map(|part| part.len()).sum();
-            if written.map_err(|error| say(&error))? != wanted {
-                return Err("TLS accepted only a part of the data".to_owned());
+        let (mut record, mut length) = (Vec::new(), 0);
+        for frame in transmit.frames() {
+            let bytes: usize = frame.iter().map(|part| part.len()).sum();
+            if length > 0 && length + bytes > RECORD_MAX {
+                self.encrypt(&record)?;
+                (record, length) = (Vec::new(), 0);
             }
+            record.extend(frame.map(IoSlice::new));
+            length += bytes;
         }
+        self.encrypt(&record)?;
         self.flush()
+    }
+
+    // The queue of TLS has no limit, so that it accepts everything.
+    fn encrypt(&mut self, parts: &[IoSlice<'_>]) -> Result<(), String> {
+        let written = self.tls.writer().write_vectored(parts);
+        let wanted: usize = parts.iter().map(|part| part.len()).sum();
+        match written.map_err(|error| say(&error))? == wanted {
+            true => Ok(()),
+            false => Err("TLS accepted only a part of the data".to_owned()),
+        }
     }
 
     /// # Errors

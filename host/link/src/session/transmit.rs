@@ -174,15 +174,19 @@ impl Transmit {
         self.len() == 0
     }
 
-    /// The bytes, in order.
-    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        let numbered = self.numbered.iter().flat_map(|outgoing| {
+    /// The small frames together, then each numbered one, as two parts that may be empty.
+    pub fn frames(&self) -> impl Iterator<Item = [&[u8]; 2]> {
+        let numbered = self.numbered.iter().map(|outgoing| {
             let piece = outgoing.piece.as_ref().map_or(&[][..], Piece::as_bytes);
             [outgoing.head.as_bytes(), piece]
         });
-        std::iter::once(self.control.as_slice())
-            .chain(numbered)
-            .filter(|part| !part.is_empty())
+        std::iter::once([self.control.as_slice(), &[]]).chain(numbered)
+    }
+
+    /// The bytes, in order.
+    #[cfg(test)]
+    pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.frames().flatten()
     }
 
     pub fn clear(&mut self) {
