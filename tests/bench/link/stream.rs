@@ -10,7 +10,7 @@ use spared_tests::Result;
 use spared_tests::bench::{Bench, Row};
 use spared_tests::clock::{ms, poll};
 use spared_tests::lab::{Lab, Wire, usage};
-use spared_tests::pair::Pair;
+use spared_tests::pair::{Pair, Switchover};
 use spared_tests::router::{Kind, Plan, PluginFile, Spared};
 
 const MESSAGE: usize = 65_536;
@@ -38,7 +38,7 @@ pub fn measures(bench: &Bench) -> Result<Vec<Row>> {
     let per_100_mb = |time: Duration| ms(time) / megabytes * 100.0;
     let round_trip = round_trip(&pair)?;
     let plain_round_trip = plain_round_trip(&pair.lab)?;
-    Ok(vec![
+    let mut rows = vec![
         Row {
             what: "ms per 100 MB between peers, beside plain TCP",
             ours: per_100_mb(link),
@@ -61,8 +61,9 @@ pub fn measures(bench: &Bench) -> Result<Vec<Row>> {
             allowed: None,
             note: String::new(),
         },
-        barrier(&pair)?,
-    ])
+    ];
+    rows.extend(switchovers(&pair, bench.runs)?);
+    Ok(rows)
 }
 
 fn number(pair: &Pair, site: usize, key: &str) -> Result<u64> {
@@ -72,7 +73,11 @@ fn number(pair: &Pair, site: usize, key: &str) -> Result<u64> {
 }
 
 fn command(pair: &Pair, words: &[&str]) -> Result<()> {
-    let output = Spared(&pair.routers()[0]).sparectl(words)?;
+    command_at(pair, 0, words)
+}
+
+fn command_at(pair: &Pair, site: usize, words: &[&str]) -> Result<()> {
+    let output = Spared(&pair.routers()[site]).sparectl(words)?;
     if output.status.success() {
         return Ok(());
     }
@@ -178,23 +183,77 @@ fn plain_round_trip(lab: &Lab) -> Result<f64> {
     Ok(ms(times[ROUNDS / 2]) * 1000.0)
 }
 
-// A switch in the middle of a flood: the barrier waits for what was sent before it, no longer.
-fn barrier(pair: &Pair) -> Result<Row> {
+/// Messages of a flood that outlasts a switchover, about 200 MB.
+const BULK: usize = 3000;
+/// What bulk may add to a switchover, in ms.
+const BULK_MAX_MS: f64 = 20.0;
+
+// Switchovers in turns: in calm, under bulk that the successor can do without, and under bulk that its
+// plugin has to have, which a drain sends first.
+fn switchovers(pair: &Pair, runs: usize) -> Result<Vec<Row>> {
     pair.pause(false);
+    let (mut calm, mut spare, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut lost_spare, mut lost_wanted) = (0, 0);
+    let mut at = 0;
+    for _ in 0..runs {
+        calm.push(ms(switch_under(pair, &mut at, None)?.took));
+        let busy = switch_under(pair, &mut at, Some(&["spare"]))?;
+        spare.push(ms(busy.took));
+        lost_spare += busy.lost;
+        let busy = switch_under(pair, &mut at, Some(&[]))?;
+        wanted.push(ms(busy.took));
+        lost_wanted += busy.lost;
+    }
+    for times in [&mut calm, &mut spare, &mut wanted] {
+        times.sort_by(f64::total_cmp);
+    }
+    let beside = calm[calm.len() / 2];
+    let row = |what, times: &[f64], allowed, lost| Row {
+        what,
+        ours: times[times.len() / 2],
+        beside,
+        allowed,
+        note: format!(
+            "{lost} packets lost in {runs}, {:.1} to {:.1} ms",
+            times[0],
+            times[times.len() - 1]
+        ),
+    };
+    Ok(vec![
+        row(
+            "ms of a switch under bulk, beside one in calm",
+            &spare,
+            Some(beside + BULK_MAX_MS),
+            lost_spare,
+        ),
+        row(
+            "ms of one that 195 MB must be drained for, beside calm",
+            &wanted,
+            None,
+            lost_wanted,
+        ),
+    ])
+}
+
+// One switchover, from the node `at` to its peer, while a flood of that node's lasts.
+fn switch_under(pair: &Pair, at: &mut usize, bulk: Option<&[&str]>) -> Result<Switchover> {
+    let from = *at;
+    *at = 1 - from;
+    let target = 1 - from;
     thread::sleep(Duration::from_millis(500));
-    let calm = pair.switch_over(0, 1)?;
-    thread::sleep(Duration::from_millis(500));
-    pair.switch_over(1, 0)?;
-    thread::sleep(Duration::from_millis(500));
-    // what the plugin still has to send is part of what a switchover waits for
-    command(pair, &["messenger", "flood", "3000", "65000"])?;
-    thread::sleep(Duration::from_millis(20));
-    let busy = pair.switch_over(0, 1)?;
-    Ok(Row {
-        what: "ms of a switch under bulk, beside one in calm",
-        ours: ms(busy.took),
-        beside: ms(calm.took),
-        allowed: None,
-        note: format!("{} packets lost", busy.lost),
-    })
+    let Some(kind) = bulk else {
+        return pair.switch_over(from, target);
+    };
+    let wanted = number(pair, target, "received")? + BULK as u64;
+    let count = BULK.to_string();
+    let words = [&["messenger", "flood", &count, "65000"], kind].concat();
+    command_at(pair, from, &words)?;
+    let busy = pair.switch_over(from, target)?;
+    let arrived = poll(LIMIT, Duration::from_millis(25), || {
+        number(pair, target, "received").is_ok_and(|received| received >= wanted)
+    });
+    match arrived {
+        true => Ok(busy),
+        false => Err("the flood does not arrive after a switch".into()),
+    }
 }

@@ -6,7 +6,7 @@
 //!     label = { r1 = "left", r2 = "right" }
 //!     note = "rack 7"                     # never compared
 //!
-//! `sparectl messenger check bad|good`, `in-sync yes|no`, `say TEXT`, `flood N SIZE`, `ping N`,
+//! `sparectl messenger check bad|good`, `in-sync yes|no`, `say TEXT`, `flood N SIZE [spare]`, `ping N`,
 //! `prove TEXT`, `verify SIGNATURE TEXT`, `status`.
 
 mod message;

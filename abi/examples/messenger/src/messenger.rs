@@ -14,7 +14,7 @@ const GO_ON: u32 = 2;
 /// Messages sent in one callback, so that the loop can do other things.
 const BURST: usize = 256;
 const USAGE: &str = "usage: sparectl messenger check bad|good | in-sync yes|no | say TEXT | \
-                     flood N SIZE | ping N | prove TEXT | verify SIGNATURE TEXT | status";
+                     flood N SIZE [spare] | ping N | prove TEXT | verify SIGNATURE TEXT | status";
 
 pub struct Settings {
     interval: Duration,
@@ -49,6 +49,8 @@ pub struct Messenger {
     waiting: VecDeque<Vec<u8>>,
     /// Number of messages of a flood that are to be sent, and the message.
     flood: (u64, Vec<u8>),
+    /// The peer can do without the flood: a drain does not wait for the rest of it.
+    is_spare: bool,
     pings_left: u64,
     round_trips_us: Vec<u64>,
     draining: Option<Token>,
@@ -76,6 +78,7 @@ impl Plugin for Messenger {
             roles: BTreeMap::new(),
             waiting: VecDeque::new(),
             flood: (0, Vec::new()),
+            is_spare: false,
             pings_left: 0,
             round_trips_us: Vec::new(),
             draining: None,
@@ -183,7 +186,12 @@ impl Messenger {
         for _ in 0..BURST {
             let sent = match self.waiting.front() {
                 Some(message) => self.send(message).map(|()| drop(self.waiting.pop_front())),
-                None if self.flood.0 > 0 => self.send_of_flood(),
+                None if self.flood.0 > 0 => {
+                    if self.is_spare {
+                        self.idle();
+                    }
+                    self.send_of_flood()
+                }
                 None => return self.idle(),
             };
             match sent {
@@ -218,7 +226,7 @@ impl Messenger {
         }
     }
 
-    /// Called when nothing is left to be sent: a drain is complete.
+    /// Called when nothing is left that a drain waits for.
     fn idle(&mut self) {
         if let Some(token) = self.draining.take() {
             self.counters.drained_at = self.counters.last_sent;
@@ -298,7 +306,8 @@ impl Identity for Messenger {
 
 impl Transfer for Messenger {
     fn drain(&mut self, token: Token, _deadline_ns: u64) -> Result<Progress, Error> {
-        if self.wire.is_some() && (self.flood.0 > 0 || !self.waiting.is_empty()) {
+        let is_wanted = self.flood.0 > 0 && !self.is_spare;
+        if self.wire.is_some() && (is_wanted || !self.waiting.is_empty()) {
             self.draining = Some(token);
             return Ok(Progress::Pending);
         }
@@ -327,7 +336,7 @@ impl Query for Messenger {
         Verb::changes(c"check", c"good|bad", c"reports its check"),
         Verb::changes(c"in-sync", c"yes|no", c"reports its synchrony"),
         Verb::changes(c"say", c"TEXT", c"sends the peer a text"),
-        Verb::changes(c"flood", c"COUNT SIZE", c"sends the peer messages"),
+        Verb::changes(c"flood", c"COUNT SIZE [spare]", c"sends the peer messages"),
         Verb::changes(c"ping", c"COUNT", c"measures the way to the peer"),
         Verb::changes(c"prove", c"TEXT", c"has a text signed"),
         Verb::changes(c"verify", c"SIGNATURE TEXT", c"has a signature checked"),
@@ -352,10 +361,11 @@ impl Query for Messenger {
             }
             ["say", words @ ..] => self.say(&words.join(" "))?,
             ["flood" | "ping", ..] if self.wire.is_none() => return Err(SendError::Down.into()),
-            ["flood", count, size] => {
+            ["flood", count, size] | ["flood", count, size, "spare"] => {
                 let size = number(size, LEAST as u64, abi::PEER_MESSAGE_MAX.into())?;
                 let count = number(count, 1, u64::MAX)?;
                 self.flood = (count, (0..size).map(|at| (at * 31) as u8).collect());
+                self.is_spare = argv.len() > 3;
                 self.go_on();
             }
             ["ping", count] => {
