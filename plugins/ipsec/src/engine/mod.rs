@@ -401,9 +401,7 @@ impl Engine {
             self.look_for_tunnels();
             self.route();
         }
-        if self.is_complete {
-            self.store.ended.expire(now_ms);
-        }
+        self.confirm_ends(now_ms);
     }
 
     fn is_active(&self) -> bool {

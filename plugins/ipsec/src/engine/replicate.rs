@@ -192,6 +192,15 @@ impl Engine {
         }
     }
 
+    /// What ended here and the peer has confirmed, no later run has to know.
+    pub(super) fn confirm_ends(&mut self, now_ms: u64) {
+        if self.is_complete {
+            // each age is rounded down
+            let behind_ms = self.replica.behind_ms(now_ms * MS) + 1;
+            self.store.ended.confirm(now_ms, behind_ms);
+        }
+    }
+
     pub(super) fn is_peer_active(&self) -> bool {
         let groups = self.replica.peer_groups();
         self.up && groups.is_some_and(|groups| !groups.is_empty())

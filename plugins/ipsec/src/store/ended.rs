@@ -9,8 +9,6 @@ use spared_replica::{Key, Reader, Value};
 use super::TABLE_MAX;
 use crate::wire::TunnelKey;
 
-/// A deletion that was told so long ago arrived, if the peer is still there.
-const TOLD_MS: u64 = 5_000;
 const KEY_MAX: usize = spared_replica::wire::KEY_MAX;
 
 #[derive(Debug, Default)]
@@ -57,10 +55,10 @@ impl Ended {
         self.keys.clear();
     }
 
-    /// While the peer is there: what it has heard by now.
-    pub fn expire(&mut self, now_ms: u64) {
+    /// The peer has confirmed what ended longer ago than this.
+    pub fn confirm(&mut self, now_ms: u64, behind_ms: u64) {
         self.keys
-            .retain(|_, since_ms| now_ms.saturating_sub(*since_ms) < TOLD_MS);
+            .retain(|_, since_ms| now_ms.saturating_sub(*since_ms) <= behind_ms);
     }
 
     pub fn has(&self, key: &TunnelKey) -> bool {
