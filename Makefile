@@ -41,6 +41,7 @@ test: export SPARED_SKIPPED := $(CURDIR)/target/skipped.txt
 test: build ## every test, then what was skipped, minutes by test file and who needed a second try
 	@$(needs) test
 	@sh tests/kernel/choose.sh build >/dev/null
+	@sh tests/kernel/stock.sh build >/dev/null || :
 	@mkdir -p target && rm -f $(SPARED_SKIPPED)
 	@if cargo nextest --version >/dev/null 2>&1; \
 	then cargo test --quiet --locked --workspace --doc && \

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Sees to the Debian packages that a make target needs: prerequisites.sh build|demo|bench|test|kernel|uml|docs|deb|root ...
+# Sees to the Debian packages that a make target needs: prerequisites.sh build|demo|bench|test|kernel|uml|stock|docs|deb|root ...
 # As root the missing ones are installed; anybody else is told which they are.
 set -eu
 
@@ -14,6 +14,9 @@ packages_for() {
 	ipsec) echo strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins ;;
 	kernel) echo gcc libc6-dev make flex bison bc xz-utils ;;
 	uml)   echo user-mode-linux kmod ;;
+	# before Debian 13 qemu has virtiofsd itself
+	stock) echo qemu-system-x86 busybox-static
+		[ -z "$(apt-cache --names-only search '^virtiofsd$' 2>/dev/null)" ] || echo virtiofsd ;;
 	demo)  packages_for ipsec; echo iproute2 nftables keepalived conntrackd rsync dnsmasq-base iputils-ping procps ;;
 	bench) packages_for demo; packages_for dhcp; echo conntrack ;;
 	test)  packages_for demo; packages_for dhcp; echo conntrack frr tcpdump ;;

@@ -32,13 +32,15 @@ pub use tunnel::{Family, Mode, Suite, Tunnel};
 use crate::Result;
 use crate::lab::{Lab, VIRTUAL, Wire};
 use crate::linked::INTERVAL;
-use crate::machine::{Machine, Node, Parts, wait_settled};
+use crate::machine::{Kernel, Machine, Node, Parts, wait_settled};
 use crate::probe::Pings;
 use crate::router::{Plan, PluginFile, VirtualRouter};
 
 /// Host number of the far gateway on the wan.
 pub const FAR: u8 = 3;
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
+/// For a distributed kernel, whose modules are many.
+const STOCK_MB: u32 = 384;
 
 pub struct Tunnelled<'l> {
     pub lab: &'l Lab,
@@ -57,6 +59,16 @@ impl<'l> Tunnelled<'l> {
         let mut second = router(1);
         second.boot_words = vec![format!("initcall_blacklist={function}")];
         Self::boot_routers(lab, [router(0), second])
+    }
+
+    /// The same with routers that have Debian's kernel as it is distributed.
+    pub fn boot_stock(lab: &'l Lab) -> Result<Self> {
+        let stock = |index| Parts {
+            kernel: Kernel::Stock,
+            memory_mb: STOCK_MB,
+            ..router(index)
+        };
+        Self::boot_routers(lab, [stock(0), stock(1)])
     }
 
     fn boot_routers(lab: &'l Lab, [first, second]: [Parts; 2]) -> Result<Self> {

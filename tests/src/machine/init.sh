@@ -1,4 +1,4 @@
-# First process of a machine. Lines before these set NAME, DIR, TOKEN and CARDS. The root is the host's
+# First process of a machine. Lines before these set NAME, DIR, TOKEN, HARDWARE and CARDS. The root is the host's
 # file system, read-only except for the lab's folder.
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/run/root LANG=C.UTF-8
@@ -21,11 +21,12 @@ done
 mkdir -p /dev/pts /dev/shm $HOME
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
-mount -t hostfs -o "$LAB" none "$LAB"
+# qemu's initramfs has done this.
+[ "$HARDWARE" != uml ] || mount -t hostfs -o "$LAB" none "$LAB"
 
 hostname "$NAME"
-# Debian's kernel has these as modules, and does not find them by itself.
-if [ -e /proc/modules ]; then
+# Debian's user-mode-linux has these as modules, and does not find them by itself.
+if [ "$HARDWARE" = uml ] && [ -e /proc/modules ]; then
 	say loads modules
 	mkdir -p /run/modules/lib
 	ln -s /usr/lib/uml/modules /run/modules/lib/modules
@@ -45,8 +46,9 @@ for setting in accept_dad=0 accept_ra=0 send_redirects=0 accept_redirects=0; do
 done
 ip link set lo up
 number=0
+case $HARDWARE in qemu) device=eth ;; *) device=vec ;; esac
 for card in $CARDS; do
-	ip link set "vec$number" name "$card" up
+	ip link set "$device$number" name "$card" up
 	number=$((number + 1))
 done
 ip -batch "$DIR/addresses"

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::Result;
 use crate::lab::skipped;
 
-/// Exit code of choose.sh if there is no kernel at all.
+/// Exit code of a script if there is no kernel at all.
 const NONE: i32 = 2;
 
 /// Messages after which a kernel will never start.
@@ -17,18 +17,43 @@ const FATAL: [&str; 2] = ["Kernel panic", AMX];
 /// Message of a kernel that does not know the size of a process's registers on processors with AMX.
 const AMX: &str = "ptrace set fp regs failed";
 
+type Chosen = std::result::Result<String, (Option<i32>, String)>;
+
 /// Kernel that all machines boot by default.
 pub fn chosen() -> Result<&'static Path> {
-    static CHOSEN: OnceLock<std::result::Result<PathBuf, (Option<i32>, String)>> = OnceLock::new();
-    match CHOSEN.get_or_init(choose) {
-        Ok(path) => Ok(path),
+    static CHOSEN: OnceLock<Chosen> = OnceLock::new();
+    of_script(CHOSEN.get_or_init(|| choose("choose.sh"))).map(Path::new)
+}
+
+/// Debian's kernel, and what serves it its files.
+pub struct Stock {
+    /// `vmlinuz` and `initramfs`.
+    pub dir: PathBuf,
+    pub virtiofsd: PathBuf,
+}
+
+pub fn stock() -> Result<Stock> {
+    static CHOSEN: OnceLock<Chosen> = OnceLock::new();
+    let text = of_script(CHOSEN.get_or_init(|| choose("stock.sh")))?;
+    let (dir, virtiofsd) = text.split_once('\n').ok_or("stock.sh prints two lines")?;
+    Ok(Stock {
+        dir: dir.into(),
+        virtiofsd: virtiofsd.into(),
+    })
+}
+
+fn of_script(chosen: &'static Chosen) -> Result<&'static str> {
+    match chosen {
+        Ok(text) => Ok(text),
         Err((Some(NONE), why)) => Err(skipped(why)),
         Err((_, why)) => Err(why.clone().into()),
     }
 }
 
-fn choose() -> std::result::Result<PathBuf, (Option<i32>, String)> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("kernel/choose.sh");
+fn choose(script: &str) -> Chosen {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("kernel")
+        .join(script);
     let output = Command::new("sh")
         .arg(&script)
         .stdin(Stdio::null())
@@ -36,7 +61,7 @@ fn choose() -> std::result::Result<PathBuf, (Option<i32>, String)> {
         .map_err(|error| (None, format!("{}: {error}", script.display())))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     match output.status.code() {
-        Some(0) => Ok(text(&output.stdout).into()),
+        Some(0) => Ok(text(&output.stdout)),
         code => Err((code, text(&output.stderr))),
     }
 }

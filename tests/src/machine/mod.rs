@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Machines with their own kernel (user-mode-linux), plugged into the switch of a lab: for functions that
-//! the host's kernel lacks (ESP), and for deaths that leave nothing running.
+//! Machines with their own kernel (user-mode-linux, or Debian's own under qemu), plugged into the switch of a
+//! lab: for functions that the host's kernel lacks (ESP, Landlock), and for deaths that leave nothing running.
 //!
 //! A machine's root is the file system of the host, read-only. The lab's folder is the same inside and
 //! outside, and writable. /run, /tmp, /var/lib and /var/log are its own and end with it. A machine may not
 //! see changes in a file that it has read before: give such a file a new name.
 
 mod console;
+mod hardware;
 mod kernel;
 mod node;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,11 +23,14 @@ use crate::Result;
 use crate::clock::poll;
 use crate::lab::{Daemon, Lab, Wire, is_alive, maps_one_user, signal_to, skipped};
 use console::{Boot, Console};
+use hardware::Hardware;
 use kernel::Printed;
 pub use node::{Node, wait_settled};
 
 /// Longest silence of a starting kernel. It prints its steps, which take milliseconds each.
 const KERNEL_SILENCE: Duration = Duration::from_secs(5);
+/// The same before an emulated processor, which unpacks the kernel in silence.
+const EMULATED_SILENCE: Duration = Duration::from_secs(20);
 /// Longest silence once init runs: it waits for programs, which may be slow on a busy host.
 const INIT_SILENCE: Duration = Duration::from_secs(20);
 /// Longest boot, for a machine that never stops printing.
@@ -36,6 +39,17 @@ const BOOT_LIMIT: Duration = Duration::from_secs(60);
 const INIT_SPEAKS: &str = "init: starts";
 const BOOT_STEP: Duration = Duration::from_millis(20);
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
+
+/// What a machine boots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// The user-mode-linux that tests/kernel/choose.sh names.
+    Chosen,
+    /// Another user-mode-linux.
+    At(PathBuf),
+    /// Debian's kernel as it is distributed, under qemu: tests/kernel/stock.sh.
+    Stock,
+}
 
 /// Configuration of a machine.
 #[derive(Clone, Debug)]
@@ -46,8 +60,7 @@ pub struct Parts {
     /// Its cards, named after the wires.
     pub cards: Vec<Wire>,
     pub memory_mb: u32,
-    /// Another kernel than the one that tests/kernel/choose.sh names.
-    pub kernel: Option<PathBuf>,
+    pub kernel: Kernel,
     /// Further words of the kernel's command line.
     pub boot_words: Vec<String>,
 }
@@ -59,7 +72,7 @@ impl Parts {
             host,
             cards: cards.to_vec(),
             memory_mb: 256,
-            kernel: None,
+            kernel: Kernel::Chosen,
             boot_words: Vec::new(),
         }
     }
@@ -73,6 +86,7 @@ pub struct Machine {
     /// Its files, under the same path inside and outside.
     pub dir: PathBuf,
     kernel: PathBuf,
+    kernel_silence: Duration,
     /// Length of the log of an earlier machine of this name.
     log_start: usize,
     /// True if its nftables has the family netdev; known once it is up.
@@ -99,9 +113,10 @@ impl Machine {
     /// Starts a machine, without waiting.
     pub fn start(lab: &Lab, parts: &Parts) -> Result<Self> {
         require()?;
-        let kernel = match &parts.kernel {
-            Some(kernel) => kernel.clone(),
-            None => kernel::chosen()?.to_owned(),
+        let hardware = match &parts.kernel {
+            Kernel::Chosen => Hardware::Uml(kernel::chosen()?.to_owned()),
+            Kernel::At(kernel) => Hardware::Uml(kernel.clone()),
+            Kernel::Stock => Hardware::Qemu(kernel::stock()?),
         };
         let dir = lab.dir.join(&parts.name);
         fs::create_dir_all(&dir)?;
@@ -111,19 +126,23 @@ impl Machine {
         let token = console::token()?;
         let init = dir.join("init");
         fs::write(dir.join("addresses"), addresses(parts))?;
-        fs::write(&init, init_script(parts, &dir, &token))?;
+        fs::write(&init, init_script(parts, &hardware, &dir, &token))?;
         fs::set_permissions(&init, fs::Permissions::from_mode(0o755))?;
         let log = lab.dir.join(format!("{}-machine.log", parts.name));
         let log_start = fs::metadata(&log).map_or(0, |about| about.len() as usize);
-        let (daemon, pipes) =
-            Daemon::start_piped(&parts.name, command(lab, parts, &kernel, &dir), &log)?;
+        let command = hardware.command(lab, parts, &dir, &log);
+        let (daemon, pipes) = Daemon::start_piped(&parts.name, command, &log)?;
         Ok(Self {
             name: parts.name.clone(),
             host: parts.host,
             cards: parts.cards.clone(),
             console: Mutex::new(Console::new(&parts.name, &dir, token, pipes)),
             dir,
-            kernel,
+            kernel: hardware.kernel(),
+            kernel_silence: match hardware {
+                Hardware::Uml(_) => KERNEL_SILENCE,
+                Hardware::Qemu(_) => EMULATED_SILENCE,
+            },
             log_start,
             netdev: OnceLock::new(),
             daemon: Mutex::new(daemon),
@@ -144,7 +163,7 @@ impl Machine {
             printed.read(&self.daemon().log());
             let silence = match printed.text.contains(INIT_SPEAKS) {
                 true => INIT_SILENCE,
-                false => KERNEL_SILENCE,
+                false => self.kernel_silence,
             };
             let what = if !running {
                 "ended before it was up".to_owned()
@@ -344,11 +363,12 @@ fn plug_in(lab: &Lab, parts: &Parts) -> Result<()> {
     lab.sw.ip(&lines)
 }
 
-fn init_script(parts: &Parts, dir: &Path, token: &str) -> String {
+fn init_script(parts: &Parts, hardware: &Hardware, dir: &Path, token: &str) -> String {
     let mut text = format!(
-        "#!/bin/sh\nNAME={} DIR={} TOKEN={token}\n",
+        "#!/bin/sh\nNAME={} DIR={} TOKEN={token} HARDWARE={}\n",
         parts.name,
-        dir.display()
+        dir.display(),
+        hardware.name()
     );
     let names: Vec<_> = parts.cards.iter().map(|wire| wire.name()).collect();
     text += &format!("CARDS='{}'\n", names.join(" "));
@@ -364,33 +384,4 @@ fn addresses(parts: &Parts) -> String {
             format!("addr add {ipv4}/24 dev {name}\naddr add {ipv6}/64 dev {name} nodad\n")
         })
         .collect()
-}
-
-// The kernel is the first process of a PID namespace, so all its processes end with it; its memory is
-// freed with the last one.
-fn command(lab: &Lab, parts: &Parts, kernel: &Path, dir: &Path) -> Command {
-    let mut command = lab.sw.command("unshare");
-    command.args(["--pid", "--fork", "--kill-child=KILL", "--"]);
-    command.arg(kernel);
-    command.arg(format!("mem={}M", parts.memory_mb));
-    command.arg(format!("uml_dir={}/", dir.display()));
-    command.arg(format!("umid={}", parts.name));
-    command.args(["rootfstype=hostfs", "ro"]);
-    command.arg(format!("init={}", dir.join("init").display()));
-    command.args([
-        "con=null",
-        "con0=null,fd:2",
-        "ssl0=fd:0,fd:1",
-        "console=tty0",
-    ]);
-    command.arg("selinux=0").args(&parts.boot_words);
-    for (number, wire) in parts.cards.iter().enumerate() {
-        let port = port(&parts.name, *wire);
-        let [a, b, c, d, e, f] = wire.mac(parts.host);
-        command.arg(format!(
-            "vec{number}:transport=tap,ifname={port},depth=128,gro=1,\
-             mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}"
-        ));
-    }
-    command
 }

@@ -13,7 +13,7 @@ use spared_tests::ipsec::{
 };
 use spared_tests::lab::{Lab, Wire, is_alive, scenario};
 use spared_tests::linked::peer;
-use spared_tests::machine::{Machine, Parts, wait_settled};
+use spared_tests::machine::{Kernel, Machine, Parts, wait_settled};
 use spared_tests::probe::{Outage, Pings};
 
 const SPACING: Duration = Duration::from_millis(5);
@@ -59,7 +59,7 @@ fn fake(lab: &Lab, name: &str, script: &str) -> Result<Parts> {
     fs::write(&kernel, format!("#!/bin/sh\n{script}\n"))?;
     fs::set_permissions(&kernel, fs::Permissions::from_mode(0o755))?;
     Ok(Parts {
-        kernel: Some(kernel),
+        kernel: Kernel::At(kernel),
         ..Parts::new(name, 11, &[])
     })
 }
@@ -90,7 +90,7 @@ fn a_kernel_that_does_not_start_is_given_up_in_a_sentence() {
     scenario(0, |lab| {
         for (name, script, what, advice) in cases {
             let parts = fake(lab, name, script)?;
-            let kernel = parts.kernel.clone().unwrap_or_default();
+            let kernel = lab.dir.join(format!("kernel-{name}"));
             let begun = Instant::now();
             let error = match Machine::boot(lab, [parts]) {
                 Ok(_) => return Err(format!("{name} is up").into()),

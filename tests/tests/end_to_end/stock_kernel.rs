@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Debian's kernel as it is distributed, in which the fence, Landlock and ESP are side by side: the kernel of the
+//! other machines has no Landlock, and that of a host may have neither.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use spared_tests::Result;
+use spared_tests::clock::Stamp;
+use spared_tests::ipsec::{Family, Mode, Stats, Suite, Tunnel, Tunnelled, following, is_in_clear};
+use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario};
+use spared_tests::machine::{Node, wait_settled};
+use spared_tests::probe::{Asker, Questions, Watch};
+use spared_tests::router::PluginFile;
+
+/// For emulated processors, each a tenth as fast as this one.
+const INTERVAL: Duration = Duration::from_secs(1);
+const SPACING: Duration = Duration::from_millis(20);
+const CALM: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(30);
+/// Two nodes that answer are caught at this pace.
+const ASKED: Duration = Duration::from_millis(100);
+const EACCES: u64 = 13;
+const PROBE: &str = "acme-probe";
+
+#[test]
+fn a_tunnel_goes_on_between_confined_nodes_with_debians_own_kernel() {
+    scenario(0, |lab| {
+        let tunnelled = Tunnelled::boot_stock(lab)?;
+        let mut plan = following("");
+        plan.interval = Some(INTERVAL);
+        plan.plugins.push(probe(lab)?);
+        let first = tunnelled.start_spared(&plan)?;
+        for node in tunnelled.nodes() {
+            assert_confined(node)?;
+        }
+        let tunnel = Tunnel::new(Family::V4, Mode::Tunnel, Suite::GcmEsn);
+        tunnelled.install(&tunnel, first)?;
+        tunnelled.wait_followed(first, 2, 3)?;
+        assert_moves_beside_one_that_hangs(&tunnelled, &tunnel, first)
+    });
+}
+
+/// The kernel goes on with the addresses and SAs of a spared that hangs: only the fence silences it.
+fn assert_moves_beside_one_that_hangs(
+    tunnelled: &Tunnelled,
+    tunnel: &Tunnel,
+    first: usize,
+) -> Result<()> {
+    let gateway = Wire::Wan.ipv4(VIRTUAL);
+    let watch = Watch::of_machines(tunnelled.lab, &tunnelled.routers)?;
+    let questions = Questions {
+        ipv4: vec![gateway],
+        ..Questions::default()
+    };
+    let _asker = Asker::of_machines(tunnelled.lab, &tunnelled.routers, questions, ASKED)?;
+    let recorder = tunnelled.record()?;
+    let pings = tunnelled.pings(tunnel.family, SPACING)?;
+    let steady = pings.outage_of(Stamp::now(), CALM, LIMIT);
+    assert!(steady.is_some(), "no answers through the tunnel");
+
+    let (old, new) = (&tunnelled.routers[first], &tunnelled.routers[1 - first]);
+    let began = Stamp::now();
+    old.ok("pkill -STOP ^spared")?;
+    let outage = pings.outage_of(began, CALM, LIMIT).ok_or("no failover")?;
+    assert_eq!(outage.gaps, 1, "{outage:?}");
+    let runs = watch.runs(began, gateway.into());
+    let sites: Vec<usize> = runs.iter().map(|run| run.site).collect();
+    assert_eq!(sites, [first, 1 - first], "{runs:?}");
+    assert_eq!(recorder.take(is_in_clear).len(), 0);
+
+    old.ok("pkill -CONT ^spared")?;
+    assert_eq!(wait_settled(tunnelled.nodes(), LIMIT)?, 1 - first);
+    tunnelled.wait_followed(1 - first, 2, 3)?;
+    for machine in [new, &tunnelled.far] {
+        assert_eq!(machine.xfrm_errors()?, Stats::new(), "{}", machine.name);
+    }
+    Ok(())
+}
+
+/// A plugin opens what everybody may read only where Landlock lets it, and no step of the confinement failed.
+fn assert_confined(node: Node) -> Result<()> {
+    const SEEN: &str = "/tmp/seen";
+    node.0
+        .ok(&format!("echo seen >{SEEN} && chmod 644 {SEEN}"))?;
+    for (path, error) in [(SEEN, EACCES), ("/usr/lib/os-release", 0)] {
+        let rows = node.rows(&format!("{PROBE} open {path}"))?;
+        let found = rows.get("errno").and_then(serde_json::Value::as_u64);
+        assert_eq!(found, Some(error), "{}: {path}: {rows}", node.0.name);
+    }
+    let log = node.log();
+    let missed = log.lines().find(|line| line.contains(" but without: "));
+    assert_eq!(missed, None, "{}", node.0.name);
+    Ok(())
+}
+
+/// The plugin by which the host's own tests look out of a worker.
+fn probe(lab: &Lab) -> Result<PluginFile> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let file: PathBuf = lab.dir.join("probe.so");
+    let mut command = Command::new("cc");
+    command.args(["-std=c11", "-shared", "-fPIC", "-fvisibility=hidden", "-I"]);
+    command.arg(repository.join("abi/include"));
+    command.arg(format!("-DPROBE_NAME=\"{PROBE}\""));
+    command.arg("-o").arg(&file);
+    command.arg(repository.join("host/worker/tests/plugins/probe.c"));
+    match command.arg("-lpthread").status()?.success() {
+        true => Ok(PluginFile {
+            name: PROBE.to_owned(),
+            toml: String::new(),
+            file: file.display().to_string(),
+        }),
+        false => Err("probe.c does not compile".into()),
+    }
+}
