@@ -16,7 +16,10 @@ use crate::{EXIT_FAILED, ask, output};
 const PAUSE: Duration = Duration::from_millis(500);
 /// Time for a check, a reload, and for what the nodes tell each other then.
 const STEP: Duration = Duration::from_secs(120);
-/// Time between the end of the watch and the way back of a node that nobody confirmed.
+/// Time that a plugin or a link that was restarted by the change has to be there again.
+const LOST: Duration = Duration::from_secs(10);
+/// Time between the end of the watch and the way back of this node, if nobody confirms; the other one has it twice,
+/// as it begins before.
 const SLACK_S: u64 = 30;
 const HERE: &str = "tree.spared.goes_back_in";
 const THERE: &str = "tree.spared.goes_back_on_peer_in";
@@ -62,31 +65,41 @@ fn try_push(args: &Args, push: Push) -> Result<(), String> {
     let there = when_ended(args, there)?;
     say(&format!("{peer}: {there}"));
     let is_same = there.contains("both nodes have the same");
-    let time = format!("{}s", push.watch.as_secs().saturating_add(SLACK_S));
-    let is_new = change(args, HERE, ["apply", "--confirm", &time])?;
-    say(&format!("{node}: the configuration is in force"));
+    // The other node first: what changes the link cuts it until both have it.
     if !is_same {
+        let time = seconds(push.watch, 2 * SLACK_S);
         let words = ["push", "spared", "--confirm", &time];
-        if let Err(why) = change(args, THERE, words.into_iter().chain(anyway)) {
-            return Err(format!("{why}\n{}", back(args, node, is_new)));
+        match change(args, THERE, words.into_iter().chain(anyway)) {
+            Ok(_) => say(&format!("{peer}: the configuration is in force")),
+            Err(why) if is_cut(args) => say(&format!("{why}: perhaps until this node has it, too")),
+            Err(why) => return Err(why),
         }
-        say(&format!("{peer}: the configuration is in force"));
     }
+    let time = seconds(push.watch, SLACK_S);
+    let goes_back = format!(
+        "{peer} goes back by itself within {}",
+        seconds(push.watch, 2 * SLACK_S)
+    );
+    let is_new = change(args, HERE, ["apply", "--confirm", &time])
+        .map_err(|why| format!("{node}: {why}\n{goes_back}"))?;
+    say(&format!("{node}: the configuration is in force"));
     if is_new || !is_same {
-        let seconds = push.watch.as_secs();
+        let time = seconds(push.watch, 0);
         say(&format!(
-            "watching links, groups and {peer} for {seconds} s; without a confirmation both go back"
+            "watching links, groups and {peer} for {time}; without a confirmation both go back"
         ));
         sleep(push.watch);
         let worse = match status(args) {
             Ok(after) => worse(&before, &after),
             Err(why) => vec![why],
         };
+        let worse = match worse.is_empty() && !have_same(args) {
+            true => vec![format!("{peer} has not the same files")],
+            false => worse,
+        };
         if !worse.is_empty() {
-            let back = back(args, node, is_new);
-            let there = format!("{peer} goes back by itself within {SLACK_S} s");
-            let why = worse.join("; ");
-            return Err(format!("worse than before: {why}\n{back}\n{there}"));
+            let (why, back) = (worse.join("; "), back(args, node, is_new));
+            return Err(format!("worse than before: {why}\n{back}\n{goes_back}"));
         }
         confirm(args)?;
     }
@@ -126,8 +139,8 @@ fn change<'w>(
     }
     // The reload may restart the very plugin that would have answered, and a check may last longer than an answer
     // may take: what the nodes say then counts.
-    let until = Instant::now() + STEP;
-    while Instant::now() < until {
+    let begun = Instant::now();
+    while begun.elapsed() < STEP {
         let rows = rows(args).unwrap_or_default();
         if rows.contains_key(row) {
             return Ok(true);
@@ -137,14 +150,31 @@ fn change<'w>(
                 .is_some_and(|it| *it != Value::Text("-".to_owned()))
         };
         let is_known = is_told("tree.spared.digest") && is_told("tree.spared.digest_of_peer");
-        if let (Err(why), true, false) = (&asked, is_known, rows.contains_key("transfer.tree")) {
-            return Err(why.clone());
+        if let (Err(why), false) = (&asked, rows.contains_key("transfer.tree")) {
+            if is_known || begun.elapsed() > LOST {
+                return Err(why.clone());
+            }
         }
         sleep(PAUSE);
     }
     Err(asked
         .err()
         .unwrap_or_else(|| "it did not end: see `sparectl files`".to_owned()))
+}
+
+fn seconds(watch: Duration, slack_s: u64) -> String {
+    format!("{}s", watch.as_secs().saturating_add(slack_s))
+}
+
+fn is_cut(args: &Args) -> bool {
+    let status = status(args);
+    status.is_ok_and(|it| it.peer.is_none_or(|it| !it.up))
+}
+
+fn have_same(args: &Args) -> bool {
+    let rows = rows(args).unwrap_or_default();
+    let digest = rows.get("tree.spared.digest");
+    digest.is_some() && digest == rows.get("tree.spared.digest_of_peer")
 }
 
 /// Takes this node back at once; a sentence.

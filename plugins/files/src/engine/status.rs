@@ -22,6 +22,7 @@ impl Engine {
             .map(|(name, it)| format!("{name}: {}", word(it)))
             .collect();
         match other.as_slice() {
+            [] if all.is_empty() => "no trees but spared's own".to_owned(),
             [] => format!("{same} of {same} trees synchronized"),
             other => format!(
                 "{same} of {} trees synchronized; {}",
