@@ -85,8 +85,8 @@ impl Liveness {
         Some(self.number)
     }
 
-    /// Handles a ping. This node's own goes with the answer if it is due soon: on an idle link both nodes wake half
-    /// as often.
+    /// Handles a ping. This node's own goes with the answer if it is due soon: on an idle link both nodes wake a
+    /// third less often.
     pub fn handle_ping(&mut self, now_ns: u64, number: u32, wall_us: u64) {
         let soon_ns = now_ns + PING_NS / 2;
         if self.next_ping_ns > now_ns && self.next_ping_ns <= soon_ns {

@@ -127,7 +127,7 @@ pub struct Driver {
     receiver: RefCell<Receiver>,
     calls: Cell<u64>,
     /// The host's socket was readable in this round. In most rounds of an elector it is not, and reading it in vain
-    /// would be a tenth of its system calls.
+    /// would be a sixth of its system calls.
     readable: Cell<bool>,
     /// The host does not read, and messages to it wait.
     congested: Cell<bool>,
