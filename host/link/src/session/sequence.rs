@@ -8,6 +8,8 @@ use crate::frame::{Head, Numbered};
 
 /// Limit of bytes in flight, beyond which no further frame of a channel is started.
 const UNACKED_MAX: usize = 4 << 20;
+/// The same for words of the host, so that they overtake channels that reached the limit.
+const UNACKED_WITH_WORDS_MAX: usize = UNACKED_MAX + (1 << 20);
 /// Cost of a frame in addition to its piece.
 const FRAME_COST: usize = 64;
 
@@ -83,6 +85,10 @@ pub enum Verdict {
 impl Sequence {
     pub fn has_room(&self) -> bool {
         self.unacked_bytes < UNACKED_MAX
+    }
+
+    pub fn has_room_for_words(&self) -> bool {
+        self.unacked_bytes < UNACKED_WITH_WORDS_MAX
     }
 
     pub fn backlog(&self) -> usize {

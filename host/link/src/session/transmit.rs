@@ -115,10 +115,12 @@ fn take_turn(
     words: &mut Words,
     sequence: &mut Sequence,
 ) -> bool {
-    // Words of the host go first, whatever is in flight: they are few, and switchovers wait for them.
-    if let Some((frame, piece)) = words.poll() {
-        sequence.push(&frame, Some(piece));
-        return true;
+    // Words of the host go first: they are small, and switchovers wait for them.
+    if sequence.has_room_for_words() {
+        if let Some((frame, piece)) = words.poll() {
+            sequence.push(&frame, Some(piece));
+            return true;
+        }
     }
     if !sequence.has_room() {
         return false;

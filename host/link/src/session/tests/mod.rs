@@ -345,6 +345,19 @@ fn a_word_overtakes_bulk_of_all_channels() {
         .poll_transmit(now, 0, 40_000, &mut next);
     let text = serde_json::to_vec(&word).unwrap();
     assert!(next.parts().any(|part| part == text), "{}", next.len());
+    // and not without bound: the rest waits, and what finds no room is reported
+    let long = Word::Ask {
+        id: 1,
+        request: "x".repeat(100_000),
+    };
+    for _ in 0..100 {
+        net.sides[0].session.say(&long);
+        let (now, mut out) = (net.now(0), Transmit::default());
+        net.sides[0]
+            .session
+            .poll_transmit(now, 0, 1 << 20, &mut out);
+    }
+    assert!(net.state(0).backlog < 9 << 20, "{}", net.state(0).backlog);
 }
 
 #[test]
