@@ -60,6 +60,7 @@ pub mod replicated;
 
 mod alarm;
 mod check;
+mod claims;
 mod engine;
 mod error;
 mod group;
@@ -81,12 +82,10 @@ pub mod export;
 
 pub use alarm::Alarm;
 pub use check::{Checks, Trouble};
+pub use claims::{AddressClaim, Claims, RouteClaim, VirtualRouterClaim};
 pub use engine::{Engine, Io};
 pub use error::Error;
-pub use group::{
-    Additions, AddressClaim, Cause, Claims, Directive, Forced, GroupHandle, Groups, Publication,
-    RouteClaim, VirtualRouterClaim,
-};
+pub use group::{Additions, Cause, Directive, Forced, GroupHandle, Groups, Publication};
 pub use host::{Host, Interest, Ready, Waker};
 pub use identity::{Identity, IdentityError, IdentityHandle};
 pub use interface::{InterfaceEvent, InterfaceHandle, Interfaces, Socket, SocketKind, Sockets};
