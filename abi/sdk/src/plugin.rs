@@ -148,6 +148,28 @@ impl Verb {
         Self::new(abi::VERB_CHANGES, word, usage, summary)
     }
 
+    /// The error for words that fit none of these verbs: the usage of the plugin `name`, like
+    /// "usage: sparectl service [status | retry [NAME]]".
+    pub fn usage(name: &str, verbs: &[Self]) -> Error {
+        let mut words: Vec<String> = verbs.iter().map(Self::words).collect();
+        let count = words.len();
+        words.retain(|it| !it.is_empty());
+        let listed = words.join(" | ");
+        Error::Usage(match words.len() {
+            0 => format!("usage: sparectl {name}"),
+            named if named < count => format!("usage: sparectl {name} [{listed}]"),
+            _ => format!("usage: sparectl {name} {listed}"),
+        })
+    }
+
+    /// The word with its arguments.
+    fn words(&self) -> String {
+        // SAFETY: both are of a static CStr: `new` is the only constructor.
+        let (word, usage) = unsafe { (CStr::from_ptr(self.0.word), CStr::from_ptr(self.0.usage)) };
+        let text = format!("{} {}", word.to_string_lossy(), usage.to_string_lossy());
+        text.trim().to_owned()
+    }
+
     const fn new(
         effect: u32,
         word: &'static CStr,
@@ -396,5 +418,37 @@ impl Answer {
         } else {
             0
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(verbs: &[Verb]) -> String {
+        Verb::usage("thing", verbs).to_string()
+    }
+
+    #[test]
+    fn usage_names_each_verb_with_its_arguments() {
+        let retry = Verb::changes(c"retry", c"[NAME]", c"");
+        let verbs = [Verb::ROWS, Verb::STATUS, retry];
+        assert_eq!(
+            usage(&verbs),
+            "usage: sparectl thing [status | retry [NAME]]"
+        );
+    }
+
+    #[test]
+    fn usage_requires_a_verb_where_the_name_alone_is_none() {
+        let probe = Verb::asks(c"probe", c"NAME", c"");
+        let verbs = [Verb::STATUS, probe];
+        assert_eq!(usage(&verbs), "usage: sparectl thing status | probe NAME");
+    }
+
+    #[test]
+    fn usage_without_verbs_is_the_name() {
+        assert_eq!(usage(&[Verb::ROWS]), "usage: sparectl thing");
+        assert_eq!(usage(&[]), "usage: sparectl thing");
     }
 }

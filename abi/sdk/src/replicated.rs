@@ -22,6 +22,12 @@
 //!         Ok((Self, Replicated::new(host, ["notes"], Map::new(life()))))
 //!     }
 //!
+//!     const VERBS: &'static [Verb] = &[
+//!         Verb::ROWS,
+//!         Verb::STATUS,
+//!         Verb::changes(c"put", c"KEY TEXT", c"adds a note"),
+//!     ];
+//!
 //!     fn query(
 //!         &mut self,
 //!         notes: &mut Self::Engine,
@@ -30,9 +36,9 @@
 //!         answer: &mut Answer,
 //!     ) -> Result<Progress, Error> {
 //!         match argv {
-//!             ["status"] => answer.rows(notes.rows(now_ns))?,
+//!             [] | ["status"] => answer.rows(notes.rows(now_ns))?,
 //!             ["put", key, text] => notes.put(now_ns, (*key).to_owned(), (*text).to_owned())?,
-//!             _ => return Err(Error::Usage("usage: notes put KEY TEXT | status".to_owned())),
+//!             _ => return Err(Verb::usage("notes", Self::VERBS)),
 //!         }
 //!         Ok(Progress::Done)
 //!     }

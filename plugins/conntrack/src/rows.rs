@@ -12,8 +12,6 @@ pub const VERBS: &[Verb] = &[
     Verb::changes(c"resync", c"", c"sends the peer every flow again"),
 ];
 
-const USAGE: &str = "usage: sparectl conntrack [status | diff | resync]";
-
 const NO_RESYNC: &str =
     "no resync: the peer is not connected, or this node is backup (the active one resyncs)";
 
@@ -53,7 +51,7 @@ impl Conntrack {
                 self.comparing = Some(answer.later());
                 return Ok(Progress::Pending);
             }
-            _ => return Err(Error::Usage(USAGE.to_owned())),
+            _ => return Err(Verb::usage("conntrack", VERBS)),
         }
         Ok(Progress::Done)
     }

@@ -43,11 +43,7 @@ impl Servers {
                 engine.handle_diff(now_ms);
                 return Ok(Progress::Pending);
             }
-            _ => {
-                return Err(Error::Usage(
-                    "usage: dhcp [check | diff | conflicts]".to_owned(),
-                ));
-            }
+            _ => return Err(Verb::usage("dhcp", VERBS)),
         }
         Ok(Progress::Done)
     }

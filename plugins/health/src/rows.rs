@@ -11,8 +11,6 @@ pub const VERBS: &[Verb] = &[
     Verb::changes(c"probe", c"NAME", c"runs a check now"),
 ];
 
-const USAGE: &str = "usage: health [status] | probe NAME";
-
 impl Health {
     /// Answers a verb.
     pub(super) fn answer(
@@ -28,7 +26,7 @@ impl Health {
                 engine.probe(now_ns, name).map_err(Error::Usage)?;
                 answer.text(name, "runs now; `sparectl health` shows the result")?;
             }
-            _ => return Err(Error::Usage(USAGE.to_owned())),
+            _ => return Err(Verb::usage("health", VERBS)),
         }
         Ok(Progress::Done)
     }

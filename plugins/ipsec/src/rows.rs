@@ -35,7 +35,7 @@ impl Ipsec {
                 }
                 return Ok(Progress::Pending);
             }
-            _ => return Err(Error::Usage("usage: ipsec [status | check]".to_owned())),
+            _ => return Err(Verb::usage("ipsec", VERBS)),
         }
         answer.rows(engine.rows(now_ns / MS))?;
         Ok(Progress::Done)

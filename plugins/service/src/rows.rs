@@ -12,8 +12,6 @@ pub const VERBS: &[Verb] = &[
     Verb::changes(c"retry", c"[NAME]", c"retries what has failed"),
 ];
 
-const USAGE: &str = "usage: service [status | check] | retry [NAME]";
-
 impl Service {
     /// Answers a verb.
     pub(super) fn answer(
@@ -43,7 +41,7 @@ impl Service {
                 let count = retried.map_err(Error::Usage)?;
                 answer.number("tried_again", u64::try_from(count).unwrap_or(u64::MAX))?;
             }
-            _ => return Err(Error::Usage(USAGE.to_owned())),
+            _ => return Err(Verb::usage("service", VERBS)),
         }
         Ok(Progress::Done)
     }

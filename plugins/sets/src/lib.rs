@@ -15,13 +15,13 @@ pub mod store;
 use std::os::fd::RawFd;
 
 use spared_sdk::config::Config;
-use spared_sdk::{Answer, Applied, Error, Host, Interest, Io, Progress, Ready, Runner, replicated};
+use spared_sdk::{
+    Answer, Applied, Error, Host, Interest, Io, Progress, Ready, Runner, Verb, replicated,
+};
 
 use config::Settings;
 use engine::{Action, Engine, Seen};
 use kernel::{Event, Found, Kernel};
-
-const USAGE: &str = "usage: sets";
 
 /// The plugin's I/O.
 pub struct Sets {
@@ -104,7 +104,7 @@ impl Io for Sets {
         self.hear(engine, now_ns);
     }
 
-    const VERBS: &'static [spared_sdk::Verb] = &[spared_sdk::Verb::ROWS, spared_sdk::Verb::STATUS];
+    const VERBS: &'static [Verb] = &[Verb::ROWS, Verb::STATUS];
 
     fn query(
         &mut self,
@@ -116,7 +116,7 @@ impl Io for Sets {
         match argv {
             [] => {}
             ["status"] => answer.text("summary", &engine.summary(now_ns))?,
-            _ => return Err(Error::Usage(USAGE.to_owned())),
+            _ => return Err(Verb::usage("sets", Self::VERBS)),
         }
         answer.rows(engine.rows(now_ns))?;
         Ok(Progress::Done)

@@ -21,8 +21,6 @@ pub const VERBS: &[Verb] = &[
     Verb::changes(c"retry", c"", c"tries at once to send refused adverts"),
 ];
 
-const USAGE: &str = "usage: vrrp status | virtual-routers | counters | totals | retry";
-
 impl Vrrp {
     /// Answers a verb.
     pub(super) fn answer(&mut self, argv: &[&str], answer: &mut Answer) -> Result<Progress, Error> {
@@ -42,7 +40,7 @@ impl Vrrp {
             return Ok(Progress::Done);
         }
         let Some(table) = Table::named(argv) else {
-            return Err(Error::Usage(USAGE.to_owned()));
+            return Err(Verb::usage("vrrp", VERBS));
         };
         // hundreds of routers fill an answer, and links are few
         let rows = links.rows(now_ns, table).into_iter();

@@ -7,8 +7,6 @@ use spared_sdk::*;
 /// Addresses by name, on both nodes. This is the engine: there is nothing else to decide.
 type Guests = Replicated<Map<String, String>>;
 
-const USAGE: &str = "usage: guests [admit NAME ADDRESS | dismiss NAME | status]";
-
 struct Reception(Option<Checks>);
 
 impl Reception {
@@ -67,7 +65,7 @@ impl Io for Reception {
                     answer.text(&format!("guest.{name}"), address)?;
                 }
             }
-            _ => return Err(Error::Usage(USAGE.into())),
+            _ => return Err(Verb::usage("guests", Self::VERBS)),
         }
         self.report(guests)?;
         Ok(Progress::Done)
