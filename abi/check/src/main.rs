@@ -10,6 +10,7 @@ mod finding;
 mod footprint;
 mod guarded;
 mod host;
+mod lent;
 mod partner;
 mod peer;
 mod trial;

@@ -15,8 +15,8 @@ use spared_worker::settings::Settings;
 use spared_worker::status::{self, INVALID};
 
 use crate::finding::Finding;
-use crate::guarded::Guarded;
 use crate::host::{Record, size};
+use crate::lent::{Lent, guard, leaked};
 
 /// Duration of a callback that is warned about, and one that fails.
 const SLOW: Duration = Duration::from_millis(50);
@@ -503,63 +503,6 @@ impl Trial {
             self.call("writable", |instance| unsafe {
                 writable.map_or(0, |writable| writable(instance))
             });
-        }
-    }
-}
-
-/// A copy of a struct in front of a page that cannot be read.
-fn guard<T: Copy>(value: &T) -> Guarded {
-    // SAFETY: plain structs of the ABI, which have no uninitialised padding.
-    let bytes = unsafe {
-        std::slice::from_raw_parts(std::ptr::from_ref(value).cast::<u8>(), size_of::<T>())
-    };
-    Guarded::new(bytes).unwrap_or_else(|| panic!("no memory"))
-}
-
-fn leaked<T>(memory: Guarded) -> *const T {
-    let start = memory.start().cast_const().cast();
-    std::mem::forget(memory);
-    start
-}
-
-/// A text or bytes, lent for one call.
-struct Lent {
-    memory: Guarded,
-    length: usize,
-    mode: Mode,
-}
-
-impl Lent {
-    fn new(mode: Mode, text: &str) -> Self {
-        Self::of_bytes(mode, text.as_bytes())
-    }
-
-    fn of_bytes(mode: Mode, bytes: &[u8]) -> Self {
-        let memory = Guarded::new(bytes).unwrap_or_else(|| panic!("no memory"));
-        Self {
-            memory,
-            length: bytes.len(),
-            mode,
-        }
-    }
-
-    fn bytes(&self) -> abi::Bytes {
-        abi::Bytes {
-            ptr: self.memory.start().cast_const(),
-            len: self.length,
-        }
-    }
-
-    fn text(&self) -> abi::Str {
-        abi::Str {
-            ptr: self.memory.start().cast_const().cast(),
-            len: self.length,
-        }
-    }
-
-    fn end(self) {
-        if self.mode == Mode::Borrow {
-            self.memory.revoke();
         }
     }
 }
