@@ -39,11 +39,6 @@ impl Group {
         }
     }
 
-    /// True if a running elector has claimed the group.
-    pub fn is_claimed(&self) -> bool {
-        !self.stale
-    }
-
     /// True if the addresses are installed; they answer as long as the fence passes.
     pub fn is_installed(&self) -> bool {
         self.phase == Phase::Installed

@@ -16,8 +16,6 @@ pub const DEVICE_ALIAS: &str = "spared";
 pub const IFA_FLAGS: u16 = 8;
 pub const IFA_PROTO: u16 = 11;
 pub const IFA_F_NODAD: u32 = 0x02;
-pub const IFA_F_DADFAILED: u32 = 0x08;
-pub const IFA_F_TENTATIVE: u32 = 0x40;
 pub const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 
 pub const IFLA_IFALIAS: u16 = 20;
@@ -264,7 +262,6 @@ pub const XFRMA_ALG_CRYPT: u16 = 2;
 pub const XFRMA_ALG_COMP: u16 = 3;
 pub const XFRMA_ENCAP: u16 = 4;
 pub const XFRMA_TMPL: u16 = 5;
-pub const XFRMA_SA: u16 = 6;
 pub const XFRMA_POLICY: u16 = 7;
 pub const XFRMA_SEC_CTX: u16 = 8;
 pub const XFRMA_LTIME_VAL: u16 = 9;

@@ -139,16 +139,6 @@ impl Message {
         )
     }
 
-    /// Changes the MAC address.
-    pub fn set_mac(index: u32, mac: [u8; 6]) -> io::Result<Self> {
-        let mac = attribute(IFLA_ADDRESS, mac.to_vec())?;
-        Self::new(
-            Rtm::Setlink,
-            NlmF::empty(),
-            link_message(index, &[mac], None)?,
-        )
-    }
-
     /// Deletes the device.
     pub fn delete_link(index: u32) -> io::Result<Self> {
         Self::new(Rtm::Dellink, NlmF::empty(), link_message(index, &[], None)?)

@@ -171,11 +171,6 @@ impl Overrides {
         });
     }
 
-    /// Whether there was one.
-    pub fn end_freeze(&mut self) -> bool {
-        self.freeze.take().is_some()
-    }
-
     pub fn next_timeout(&self) -> Option<u64> {
         let maintenance = self.maintenance.as_ref().and_then(|it| it.term);
         let freeze = self.freeze.as_ref().map(|freeze| freeze.term);
