@@ -22,12 +22,6 @@ pub struct Installed {
 }
 
 impl Kernel {
-    /// Installs addresses and routes of a group, as [`Kernel::install_all`].
-    pub fn install(&mut self, group: &str) -> Result<Installed, KernelError> {
-        let mut results = self.install_all(&[group]);
-        results.pop().unwrap_or_else(|| Ok(Installed::default()))
-    }
-
     /// Installs the addresses of these groups in one batch, announces them at once, and schedules the
     /// repetitions; then the routes of each group. Prepared addresses are there already.
     pub fn install_all(&mut self, groups: &[&str]) -> Vec<Result<Installed, KernelError>> {
@@ -84,12 +78,7 @@ impl Kernel {
         })
     }
 
-    /// Removes routes and addresses of a group, in reverse order.
-    pub fn remove(&mut self, group: &str) -> Vec<KernelError> {
-        self.remove_all(&[group])
-    }
-
-    /// The same for several groups: all addresses in one batch.
+    /// Removes routes and addresses of these groups, in reverse order: all addresses in one batch.
     pub fn remove_all(&mut self, groups: &[&str]) -> Vec<KernelError> {
         let mut failures = Vec::new();
         let mut gone = Vec::new();

@@ -16,22 +16,11 @@ struct Grant {
 }
 
 impl Kernel {
-    /// Grants the leases of a group: those of virtual routers with carrier, and that of the group.
-    /// If they were granted before, only those are granted that were revoked for lack of carrier. A
-    /// lease that lapsed means that the elector was late, and only the elector can decide what
-    /// follows.
-    pub fn grant_lease(&mut self, name: &str) -> Result<(), KernelError> {
-        let open = self.known(name)?.open;
-        self.grant(name, !open)
-    }
-
-    /// Grants all leases again, after the elector found that nobody else is active.
-    pub fn reopen_lease(&mut self, name: &str) -> Result<(), KernelError> {
-        self.grant(name, true)
-    }
-
-    /// Grants the leases of these groups in one transaction, each as [`Kernel::grant_lease`], or as
-    /// [`Kernel::reopen_lease`] if that is true.
+    /// Grants the leases of these groups in one transaction: those of virtual routers with carrier, and
+    /// that of the group. If they were granted before, only those are granted that were revoked for
+    /// lack of carrier. A lease that lapsed means that the elector was late, and only the elector can
+    /// decide what follows: with true all leases are granted again, as it found that nobody else is
+    /// active.
     pub fn grant_leases(&mut self, wanted: &[(&str, bool)]) -> Vec<Result<(), String>> {
         let plans: Vec<_> = wanted
             .iter()
@@ -56,15 +45,6 @@ impl Kernel {
             Ok(())
         });
         results.collect()
-    }
-
-    fn grant(&mut self, name: &str, all: bool) -> Result<(), KernelError> {
-        let plan = self.plan_grant(name, all)?;
-        if !plan.leases.is_empty() {
-            self.change_leases(|fence| fence.grant(&plan.leases))?;
-        }
-        self.note_grant(name, plan);
-        Ok(())
     }
 
     fn plan_grant(&self, name: &str, all: bool) -> Result<Grant, KernelError> {
@@ -141,11 +121,6 @@ impl Kernel {
         Ok(())
     }
 
-    /// Revokes the leases of a group.
-    pub fn revoke_lease(&mut self, name: &str) -> Result<(), KernelError> {
-        self.revoke_leases(&[name])
-    }
-
     /// Revokes the leases of these groups in one transaction.
     pub fn revoke_leases(&mut self, names: &[&str]) -> Result<(), KernelError> {
         let (mut keys, mut carried) = (Vec::new(), Vec::new());
@@ -176,7 +151,7 @@ impl Kernel {
 
     // Without a fence an address answers as long as it is installed.
     pub(super) fn fall_silent(&mut self, name: &str) {
-        let failures = self.remove(name);
+        let failures = self.remove_all(&[name]);
         self.warn(failures);
     }
 

@@ -1,7 +1,7 @@
 //! The kernel as the host uses it: interfaces, addresses, routes, virtual-MAC devices, sockets and
 //! the fence, by netlink and without waiting.
 //!
-//! [`Kernel`] is fed by `follow`, `claim`, `grant_lease`, `install` and their reverses, and drained
+//! [`Kernel`] is fed by `follow`, `claim`, `grant_leases`, `install_all` and their reverses, and drained
 //! by [`Kernel::handle_ready`] and [`Kernel::handle_timeout`], which return [`KernelEvent`]s. It
 //! keeps the claims in place against other programs, level-triggered: each event makes it compare
 //! the wanted state with the present one, so interfaces may come, go and be created again.
@@ -311,12 +311,7 @@ impl Kernel {
         Some((event, descriptors))
     }
 
-    /// Announces the addresses again: at once, after 1 s and after 5 s.
-    pub fn announce(&mut self, name: &str) {
-        self.announce_all([name]);
-    }
-
-    /// The same for several groups.
+    /// Announces the addresses of these groups again: at once, after 1 s and after 5 s.
     pub fn announce_all<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
         let now = Instant::now();
         for name in names {
@@ -352,11 +347,6 @@ impl Kernel {
             .enumerate()
             .map(status)
             .collect()
-    }
-
-    /// State of the fence for a group, read from the kernel.
-    pub fn fence_status(&self, name: &str) -> FenceState {
-        self.fence_states().of(name)
     }
 
     /// States of the fence for all groups, in one query of the kernel.

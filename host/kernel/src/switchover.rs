@@ -13,16 +13,10 @@ use super::group::{Desired, Group};
 use super::{Kernel, KernelError, routes};
 
 impl Kernel {
-    /// Installs the addresses of a group behind its blocking fence, without announcing them; no
-    /// effect if they are installed. No routes: the node must not send packets from an address that
-    /// is not answered. For the same reason an address that would add a route to a network in which
-    /// this node has no address waits for [`Kernel::install`]; without a fence all addresses do.
-    pub fn prepare(&mut self, name: &str) -> Result<(), KernelError> {
-        let mut results = self.prepare_all(&[name]);
-        results.pop().unwrap_or(Ok(()))
-    }
-
-    /// The same for several groups: all addresses in one batch.
+    /// Installs the addresses of these groups in one batch behind the blocking fence, without announcing
+    /// them; no effect if they are installed. No routes: the node must not send packets from an address
+    /// that is not answered. For the same reason an address that would add a route to a network in which
+    /// this node has no address waits for [`Kernel::install_all`]; without a fence all addresses do.
     pub fn prepare_all(&mut self, names: &[&str]) -> Vec<Result<(), KernelError>> {
         let mut set = BTreeSet::new();
         let begun = names.iter().map(|name| self.begin_prepare(name, &mut set));
@@ -71,7 +65,7 @@ impl Kernel {
         Ok(Some(failures))
     }
 
-    /// Removes what [`Kernel::prepare`] installed; no effect once the group is installed.
+    /// Removes what [`Kernel::prepare_all`] installed; no effect once the group is installed.
     pub fn unprepare(&mut self, name: &str) -> Vec<KernelError> {
         let group = self.groups.get_mut(name);
         let Some(group) = group.filter(|group| group.prepared) else {
@@ -99,12 +93,6 @@ impl Kernel {
         waiting
     }
 
-    /// Revokes the leases of a group, as [`Kernel::carry_leases`].
-    pub fn carry_lease(&mut self, name: &str) -> Result<(), KernelError> {
-        self.known(name)?;
-        self.carry_leases(&[name])
-    }
-
     /// Revokes the leases of these groups, and carries their packets for a while, in one transaction.
     /// Without a fence their addresses are removed at once, and packets that still come are forwarded as by
     /// any router.
@@ -126,12 +114,7 @@ impl Kernel {
         self.change_leases(|fence| fence.carry_leases(&keys))
     }
 
-    /// Ends what [`Kernel::carry_lease`] still passes.
-    pub fn end_carry(&mut self, name: &str) -> Result<(), KernelError> {
-        self.end_carries(&[name])
-    }
-
-    /// The same for several groups, in one transaction.
+    /// Ends what [`Kernel::carry_leases`] still passes, in one transaction.
     pub fn end_carries(&mut self, names: &[&str]) -> Result<(), KernelError> {
         let keys = self.keys_of(names, |group| std::mem::take(&mut group.carried));
         match keys.is_empty() {

@@ -7,7 +7,7 @@ use spared_kernel::Kernel;
 use spared_message::worker::Claims;
 use spared_tests::probe::{checksum, ethernet, ipv4, ipv6};
 
-use super::{Net, index_of};
+use super::{Net, OneGroup, index_of};
 
 type Mac = [u8; 6];
 

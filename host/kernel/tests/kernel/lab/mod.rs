@@ -4,11 +4,13 @@
 //! stay where they were opened.
 
 mod frames;
+mod one;
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 pub use frames::*;
+pub use one::OneGroup;
 use rustix::event::{PollFd, PollFlags, poll};
 use spared_kernel::{Kernel, KernelEvent};
 use spared_message::worker::{AddressClaim, Claims, Family, VirtualRouterClaim};
