@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use spared_tests::Result;
-use spared_tests::clock::Stamp;
+use spared_tests::clock::{Stamp, poll};
 use spared_tests::ipsec::{Family, Mode, Stats, Suite, Tunnel, Tunnelled, following, is_in_clear};
 use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario};
 use spared_tests::machine::{Node, wait_settled};
@@ -21,6 +21,7 @@ const CALM: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_secs(30);
 /// Two nodes that answer are caught at this pace.
 const ASKED: Duration = Duration::from_millis(100);
+const STEP: Duration = Duration::from_millis(100);
 const EACCES: u64 = 13;
 const PROBE: &str = "acme-probe";
 
@@ -32,10 +33,13 @@ fn a_tunnel_goes_on_between_confined_nodes_with_debians_own_kernel() {
         let mut plan = following("");
         plan.interval = Some(INTERVAL);
         plan.plugins.push(probe(lab)?);
-        let first = tunnelled.start_spared(&plan)?;
+        for node in tunnelled.nodes() {
+            node.start(&plan)?;
+        }
         for node in tunnelled.nodes() {
             assert_confined(node)?;
         }
+        let first = wait_settled(tunnelled.nodes(), LIMIT)?;
         let tunnel = Tunnel::new(Family::V4, Mode::Tunnel, Suite::GcmEsn);
         tunnelled.install(&tunnel, first)?;
         tunnelled.wait_followed(first, 2, 3)?;
@@ -83,6 +87,9 @@ fn assert_moves_beside_one_that_hangs(
 /// A plugin opens what everybody may read only where Landlock lets it, and no step of the confinement failed.
 fn assert_confined(node: Node) -> Result<()> {
     const SEEN: &str = "/tmp/seen";
+    // It has a peer, and nothing that would follow.
+    let says = || matches!(node.sparectl(&format!("{PROBE} in_sync 1 yes")), Ok((0, _)));
+    assert!(poll(LIMIT, STEP, says), "{}", node.log());
     node.0
         .ok(&format!("echo seen >{SEEN} && chmod 644 {SEEN}"))?;
     for (path, error) in [(SEEN, EACCES), ("/usr/lib/os-release", 0)] {
