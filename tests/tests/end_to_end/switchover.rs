@@ -68,54 +68,6 @@ fn a_switch_under_traffic_loses_nothing_from_either_node() {
     });
 }
 
-/// The median of switches there and back, and each time before it what `prepare` does on the active node.
-fn median_of_switches(
-    pair: &Linked<'_>,
-    prepare: impl Fn(usize) -> Result<()>,
-) -> Result<Duration> {
-    let mut times = Vec::new();
-    for _ in 0..5 {
-        let active = pair.at()?;
-        thread::sleep(Duration::from_millis(400));
-        prepare(active)?;
-        let began = Stamp::now();
-        pair.switch(active)?;
-        pair.wait_active(1 - active)?;
-        let adverts = pair.watch.adverts(began, 1 - active, Wire::Lan);
-        let first = adverts.iter().find(|(_, advert)| advert.priority > 0);
-        let (first, _) = first.ok_or("nobody adverts after a switch")?;
-        times.push(first.since(began));
-    }
-    times.sort();
-    Ok(times[2])
-}
-
-#[test]
-fn a_switch_under_bulk_takes_no_longer_than_one_in_calm() {
-    scenario(2, |lab| {
-        let pair = Linked::start(lab, &plan())?;
-        let calm = median_of_switches(&pair, |_| Ok(()))?;
-        // for longer than five switches, from both: some GB that the successor can do without
-        for site in 0..2 {
-            pair.done(site, &["messenger", "flood", "1000000", "60000", "spare"])?;
-        }
-        let busy = median_of_switches(&pair, |active| match pair.peer(active, "to_send") {
-            0 => Err("the flood is over".into()),
-            _ => Ok(()),
-        })?;
-        assert!(
-            busy < calm + Duration::from_millis(100),
-            "{busy:?} beside {calm:?}"
-        );
-        for site in 0..2 {
-            for key in ["gaps", "repeats", "corrupt"] {
-                assert_eq!(pair.peer(site, key), 0, "{key} at r{}", site + 1);
-            }
-        }
-        Ok(())
-    });
-}
-
 #[test]
 fn a_restart_costs_one_switchover_each_way_and_no_packet() {
     scenario(2, |lab| {
