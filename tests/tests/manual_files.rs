@@ -5,7 +5,7 @@
 mod page;
 
 use page::assert_page_names;
-use spared_sdk::config::Config;
+use spared_sdk::config::{Config, local};
 
 #[test]
 fn the_page_of_files_names_every_key_with_its_scope() {
@@ -15,8 +15,9 @@ fn the_page_of_files_names_every_key_with_its_scope() {
         .finish()
         .expect_err("nothing that is required is there");
     assert!(faults.iter().all(|fault| fault.why == "missing"));
-    // the other half's only key
-    let _ = config.root().text(spared_sdk::config::local("trees"));
+    // the other half's keys
+    let _ = config.root().text(local("trees"));
+    let _ = config.root().flag(local("config_from_peer"));
     assert_page_names("spared-files.5.scd", &config);
 }
 

@@ -63,7 +63,7 @@ impl<'l> Bed<'l> {
         });
         let pair = Linked::start(lab, &plan)?;
         let active = pair.at()?;
-        // a transaction of nft stops a processor for seconds where the kernel does not yield, and the
+        // a transaction of nft keeps a processor for seconds where nothing preempts the kernel, and the
         // election is not what is measured
         let forced = Spared(&pair.routers[1 - active]).sparectl(&["force", "backup"])?;
         match forced.status.success() {

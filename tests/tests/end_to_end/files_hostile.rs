@@ -71,9 +71,9 @@ impl Liar {
     fn offer(&mut self, list: &[u8]) -> Result<Report> {
         self.ticket += 1;
         let ticket = self.ticket;
-        let how = (false, true, false, 0u32);
+        let how = (false, true, false, 0u32, false);
         self.speaker.samples.clear();
-        self.say(&(5u32, ticket, "firewall", how));
+        self.say(&(5u32, ticket, "firewall", how, None::<Hash>));
         let mut report = None;
         poll(LIMIT, LOOK, || {
             self.speaker.listen(LOOK);

@@ -109,7 +109,7 @@ fn a_kernel_that_does_not_start_is_given_up_in_a_sentence() {
 fn a_kernel_that_is_slow_and_says_so_is_waited_for() {
     // Longer than it might be silent.
     const SLOW: &str = "for step in 1 2 3 4 5 6 7; do echo step $step >&2; sleep 1; done\n\
-        echo \"$(sed -n 's/.* TOKEN=//p' \"${0%/*}/slow/init\") up\"; exec sleep 60";
+        echo \"$(sed -n 's/.* TOKEN=\\([^ ]*\\).*/\\1/p' \"${0%/*}/slow/init\") up\"; exec sleep 60";
     scenario(0, |lab| {
         let parts = fake(lab, "slow", SLOW)?;
         let begun = Instant::now();
