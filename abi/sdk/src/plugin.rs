@@ -149,7 +149,7 @@ impl Verb {
     }
 
     /// The error for words that fit none of these verbs: the usage of the plugin `name`, like
-    /// "usage: sparectl service [status | retry [NAME]]".
+    /// `usage: sparectl service [status | retry [NAME]]`.
     pub fn usage(name: &str, verbs: &[Self]) -> Error {
         let mut words: Vec<String> = verbs.iter().map(Self::words).collect();
         let count = words.len();
