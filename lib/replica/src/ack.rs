@@ -34,6 +34,7 @@ impl<S: Store> Replica<S> {
                     if number == table.number && matches!(table.phase, Phase::Serving) {
                         table.is_acked = true;
                         table.ages.clear();
+                        table.deleted.clear();
                         table.absences.clear();
                         table.retry.reset();
                         self.again.reset();

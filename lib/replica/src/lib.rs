@@ -211,8 +211,11 @@
 //! - What the decider has no room for stays on the follower: both are short, nothing is lost.
 //! - A backup's change counts as a stray only while the active node is there to ask; made while the
 //!   nodes are apart it is merged.
-//! - What the decider deleted while the nodes were apart is remembered by key: a follower that was
-//!   started again offers it as if it were new.
+//! - What the decider deleted while the nodes were apart is remembered by key until a snapshot is
+//!   complete: a follower that was started again offers it as if it were new.
+//! - What the decider changed while the nodes were apart (65 536 keys of it) is sent as changes, before
+//!   the snapshot comes to it: with a million records that takes minutes on a busy machine, and a channel
+//!   that never lasts so long would keep it back for ever.
 //! - A store whose values tell which of two is later says so itself (`prefers`): an age that the
 //!   values carry outlives a restart, the replica's do not.
 //! - A follower whose records outlive its process may say so (`recall`): it offers nothing then, and

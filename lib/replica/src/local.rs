@@ -36,6 +36,9 @@ impl<S: Store> Replica<S> {
             }
         };
         table.absences.forget(key);
+        if why == Why::Put {
+            table.forget_deletion(key);
+        }
         table.touch(key);
         if let Some(tag) = store.tag(index, key) {
             tag.set(Tag::CHANGED);
@@ -46,7 +49,6 @@ impl<S: Store> Replica<S> {
             table.changes.note(now, key, why);
             self.bound_changes(index);
         } else if why == Why::Put {
-            table.deleted.remove(key);
             table.note_age(now, key);
         } else {
             table.ages.remove(key);

@@ -6,7 +6,7 @@ use crate::inbox::Slot;
 use crate::merge::{Here, Verdict, decide};
 use crate::outbox::Why;
 use crate::session::Replica;
-use crate::store::{Applied, Authority, Change, Key, Store, Tag, Token};
+use crate::store::{Applied, Authority, Change, Key, Store, Table, Tag, Token};
 use crate::table::{Phase, TableState};
 use crate::wire::{Body, Head, Keys, Malformed, Reader, Record, Records, flag, how};
 
@@ -30,7 +30,7 @@ impl<S: Store> Replica<S> {
         }
         match body {
             Body::Offer(records) => self.handle_offer(now, store, index(self)?, records),
-            Body::Offered => self.handle_offered(index(self)?),
+            Body::Offered => self.handle_offered(now, store, index(self)?),
             Body::Begin { number, records } => {
                 self.handle_begin(store, index(self)?, number, records)
             }
@@ -169,6 +169,7 @@ impl<S: Store> Replica<S> {
         let table = &mut self.tables[index];
         table.changes.supersede(key);
         table.absences.forget(key);
+        table.forget_deletion(key);
         let mark = table.mark;
         let tag = store.tag(index, key);
         match applied {
@@ -360,12 +361,13 @@ impl<S: Store> Replica<S> {
         Ok(Slot::Done)
     }
 
-    fn handle_offered(&mut self, index: usize) -> Result<(), Malformed> {
+    fn handle_offered(&mut self, now: Now, store: &mut S, index: usize) -> Result<(), Malformed> {
+        let limit = self.config.changes_max;
         let table = &mut self.tables[index];
         match table.phase {
             Phase::Awaiting => {
                 table.phase = Phase::Due;
-                table.deleted.clear();
+                table.hurry_changes(now, store, index, limit);
                 table.offered = self.inbox.processed;
                 let (count, name) = (table.counters.conflicts, table.config.name.clone());
                 if count > std::mem::replace(&mut table.conflicts_told, count) {
@@ -413,6 +415,30 @@ impl<S: Store> Replica<S> {
 }
 
 impl<S: Store> TableState<S> {
+    /// Changes made while the nodes were apart are sent before the rest of the table, which takes
+    /// long if it is large: a channel that is lost again and again before its end must not keep
+    /// them back.
+    fn hurry_changes(&mut self, now: Now, store: &mut S, index: Table, limit: usize) {
+        let is_changed = |store: &mut S, key: &S::Key| {
+            let tag = store.tag(index, key);
+            tag.is_some_and(|tag| tag.is_changed())
+        };
+        let puts = self.ages.iter().filter(|(key, _)| is_changed(store, key));
+        let mut puts: Vec<(Now, S::Key)> = puts.map(|(key, at)| (*at, key.clone())).collect();
+        puts.sort_by_key(|(at, _)| *at);
+        let room = limit.saturating_sub(self.changes.pending.len());
+        for (at, key) in puts.into_iter().take(room) {
+            self.changes.note(at, &key, Why::Put);
+        }
+        let known = self.deleted.iter().filter(|_| !self.is_void);
+        let gone = known.filter(|key| store.tag(index, key).is_none());
+        let gone: Vec<S::Key> = gone.cloned().collect();
+        let room = limit.saturating_sub(self.changes.pending.len());
+        for key in gone.into_iter().take(room) {
+            self.changes.note(now, &key, Why::Deleted);
+        }
+    }
+
     /// Requests one more snapshot; during one, at most one more waits.
     pub(crate) fn snapshot_again(&mut self) {
         match self.phase {

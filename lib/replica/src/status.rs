@@ -178,7 +178,7 @@ impl<S: Store> Replica<S> {
             return Some("was created again".to_owned());
         }
         match &table.peer {
-            None => return Some("the peer does not have it".to_owned()),
+            None => return Some("the peer does not have it, or has not read it yet".to_owned()),
             Some(peer) if peer.misfit.is_some() => return peer.misfit.clone(),
             Some(_) => {}
         }

@@ -77,7 +77,7 @@ pub(crate) struct TableState<S: Store> {
     /// Times of changes of keys while the nodes were apart.
     pub ages: HashMap<KeyOf<S>, Now>,
     pub absences: Absences<KeyOf<S>>,
-    /// Keys that this node deleted while the nodes were apart.
+    /// Keys that this node deleted while the nodes were apart, until a snapshot is complete.
     pub deleted: HashSet<KeyOf<S>>,
     pub wants: Wants<KeyOf<S>>,
     /// Keys with open verdicts: their number, and whether this node changed the record meanwhile.
@@ -316,6 +316,13 @@ impl<S: Store> TableState<S> {
     pub fn note_deletion(&mut self, key: &KeyOf<S>) {
         if self.deleted.len() < REMEMBERED {
             self.deleted.insert(key.clone());
+        }
+    }
+
+    /// The record is there again.
+    pub fn forget_deletion(&mut self, key: &KeyOf<S>) {
+        if !self.deleted.is_empty() {
+            self.deleted.remove(key);
         }
     }
 

@@ -10,7 +10,7 @@ impl Engine {
     /// Every set, in the order of the file.
     pub fn rows(&self, now: Now) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
-        let tables = self.replica.status(now, &self.store);
+        let tables = self.tables(now);
         for (set, table) in self.store.all.iter().zip(&tables) {
             set_rows(set, table, now / MS, &mut rows);
         }
@@ -26,12 +26,23 @@ impl Engine {
         rows
     }
 
+    /// What the replica knows of each set, and what it cannot know: of lost notifications nobody has told it.
+    fn tables(&self, now: Now) -> Vec<TableStatus> {
+        let mut tables = self.replica.status(now, &self.store);
+        let sets = self.store.all.iter().zip(&mut tables);
+        for (_, table) in sets.filter(|(set, _)| self.is_active() && set.reads.is_doubted()) {
+            let why = "changes were too many to be notified of: the set is being read again";
+            table.lack.get_or_insert_with(|| why.to_owned());
+        }
+        tables
+    }
+
     /// One line for both nodes' table.
     pub fn summary(&self, now: Now) -> String {
         let elements: usize = self.store.all.iter().map(|set| set.table.len()).sum();
         let sets = counted(self.store.all.len(), "set");
         let mut summary = format!("{sets}, {}", counted(elements, "element"));
-        let tables = self.replica.status(now, &self.store);
+        let tables = self.tables(now);
         let is_alone = self.is_active() && self.replica.peer_groups().is_none();
         let sets = self.store.all.iter().zip(&tables);
         let lacks = |(set, table): &(&Set, &TableStatus)| match is_alone {

@@ -4,8 +4,9 @@
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use spared_netlink::constants::*;
 use spared_netlink::{Dump, Progress, Requests};
 
@@ -184,7 +185,7 @@ impl Piecewise {
     }
 
     fn next_piece(&mut self, dump: &mut Dump) -> io::Result<Vec<Element>> {
-        let begun = Instant::now();
+        let begun = processor_time();
         let (mut listed, info) = (Vec::new(), &self.info);
         let progress = dump.read(|_, payload| listed.extend(codec::listed(payload, info)))?;
         self.pieces += usize::from(!listed.is_empty());
@@ -196,7 +197,7 @@ impl Piecewise {
             self.ended = Some(progress);
             self.rest = self.intervals.finish();
         }
-        self.spent += begun.elapsed();
+        self.spent += processor_time().saturating_sub(begun);
         Ok(elements)
     }
 
@@ -212,11 +213,31 @@ impl Piecewise {
     }
 }
 
+/// Of this thread. The pause after a reading is a multiple of it: on a busy machine the reading itself takes
+/// longer, and must not put off the next one as well.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
 fn known(asked: io::Result<()>) -> Result<(), Hindrance> {
     const ENOENT: i32 = 2;
     match asked {
         Ok(()) => Ok(()),
         Err(error) if error.raw_os_error() == Some(ENOENT) => Err(Hindrance::Missing),
         Err(error) => Err(Hindrance::Kernel(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_that_waits_for_a_processor_costs_nothing_meanwhile() {
+        const WAIT: Duration = Duration::from_millis(100);
+        let begun = processor_time();
+        thread::sleep(WAIT);
+        assert!(processor_time().saturating_sub(begun) < WAIT / 2);
     }
 }

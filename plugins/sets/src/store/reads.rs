@@ -6,6 +6,9 @@ use super::table::Cursor;
 const COST: u64 = 10;
 /// At most a third while it is known that something changed.
 const COST_TOUCHED: u64 = 2;
+/// Readings after lost notifications, at most, while others keep changing the set: each one finds most of
+/// what the last passed over, and two that lack an element show that it was deleted.
+const DOUBTED_MAX: u8 = 3;
 /// Pause between looks for a set that is about to be made anew.
 const AWAY_MS: u64 = 50;
 
@@ -27,8 +30,8 @@ pub struct Reads {
     touched: bool,
     /// Others changed elements since it began: a dump passes over some then.
     pub dirty: bool,
-    /// Notifications were lost since the last one in calm.
-    doubt: bool,
+    /// Readings that are due because notifications were lost; one in calm is enough.
+    doubted: u8,
     /// The set was made anew: what a reading that goes on brings may be of either.
     urgent: bool,
     was_urgent: bool,
@@ -51,7 +54,7 @@ impl Reads {
             running: false,
             touched: false,
             dirty: false,
-            doubt: false,
+            doubted: 0,
             urgent: false,
             was_urgent: false,
             late: false,
@@ -75,6 +78,11 @@ impl Reads {
     /// Elements that come now may have been added while this node was active.
     pub fn is_late(&self) -> bool {
         self.late || self.was_late
+    }
+
+    /// Notifications were lost, and what changed then may not be known yet.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted > 0
     }
 
     pub fn is_due(&self, now_ms: u64) -> bool {
@@ -104,11 +112,15 @@ impl Reads {
     pub fn plan(&mut self, now_ms: u64, poll_ms: u64, is_away: bool) {
         let dirty = std::mem::take(&mut self.dirty);
         let touched = std::mem::take(&mut self.touched);
-        self.doubt &= dirty || touched;
+        let is_calm = !dirty && !touched;
+        self.doubted = match is_calm {
+            true => 0,
+            false => self.doubted.saturating_sub(1),
+        };
         self.was_urgent = false;
         // a reading that may have passed over elements is not the last one
-        self.late |= std::mem::take(&mut self.was_late) && (touched || self.doubt);
-        let pause_ms = match touched || self.doubt {
+        self.late |= std::mem::take(&mut self.was_late) && (touched || self.is_doubted());
+        let pause_ms = match touched || self.is_doubted() {
             _ if self.urgent => 0,
             _ if is_away => AWAY_MS,
             true => self.cost_ms.saturating_mul(COST_TOUCHED),
@@ -119,7 +131,10 @@ impl Reads {
 
     /// Somebody changed it in a way that only a reading tells; or notifications were lost.
     pub fn touch(&mut self, now_ms: u64, is_lost: bool) {
-        self.doubt |= is_lost;
+        if is_lost {
+            // the reading that goes on may have passed what changed
+            self.doubted = DOUBTED_MAX + u8::from(self.running);
+        }
         self.touched |= self.running;
         let pause_ms = self.cost_ms.saturating_mul(COST_TOUCHED);
         self.due_ms = self.due_ms.min(now_ms.saturating_add(pause_ms));
@@ -140,5 +155,48 @@ impl Reads {
     /// The next one follows at once.
     pub fn repeat(&mut self) {
         self.due_ms = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COST_MS: u64 = 50_000;
+
+    fn read(reads: &mut Reads, is_dirty: bool) -> u64 {
+        let spent_ms = COST_MS;
+        reads.begin();
+        reads.dirty = is_dirty;
+        reads.end(Some(Reading {
+            certain: false,
+            spent_ms,
+        }));
+        reads.plan(0, 1_000, false);
+        reads.due_ms
+    }
+
+    #[test]
+    fn a_set_that_never_rests_is_doubted_for_a_few_readings_and_not_for_ever() {
+        let mut reads = Reads::new(0);
+        reads.touch(0, true);
+        for _ in 1..DOUBTED_MAX {
+            assert_eq!(read(&mut reads, true), COST_MS * COST_TOUCHED);
+            assert!(reads.is_doubted());
+        }
+        assert_eq!(read(&mut reads, true), COST_MS * COST);
+        assert!(!reads.is_doubted());
+    }
+
+    #[test]
+    fn a_reading_in_calm_ends_all_doubt_unless_it_went_on_when_notifications_were_lost() {
+        let mut reads = Reads::new(0);
+        reads.begin();
+        reads.touch(0, true);
+        reads.end(None);
+        reads.plan(0, 1_000, false);
+        assert!(reads.is_doubted());
+        read(&mut reads, false);
+        assert!(!reads.is_doubted());
     }
 }

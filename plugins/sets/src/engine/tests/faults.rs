@@ -105,7 +105,8 @@ fn a_set_that_the_peer_does_not_name_is_said() {
     lab.role(0, true);
     lab.link();
     lab.run(3 * S);
-    assert_eq!(why(&lab, 1), "inet filter other: the peer does not have it");
+    let sentence = "inet filter other: the peer does not have it, or has not read it yet";
+    assert_eq!(why(&lab, 1), sentence);
 }
 
 #[test]
@@ -176,4 +177,29 @@ fn a_worker_that_knows_not_all_takes_no_absence_for_a_deletion() {
             assert_eq!(after, written, "nothing was deleted for a moment");
         }
     }
+}
+
+fn state(lab: &Lab, node: usize) -> Option<Value> {
+    lab.row(node, "inet filter bans.state")
+}
+
+#[test]
+fn a_change_whose_notification_was_lost_follows_in_time_and_status_tells_until_then() {
+    const READING_MS: u64 = 50_000;
+    let mut lab = Lab::in_sync();
+    lab.kernel(0).spent_ms = READING_MS;
+    lab.run(2 * S);
+    let (now, in_sync) = (lab.now(), state(&lab, 0));
+    lab.insert(0, element(1, None));
+    lab.kernel(0).lose_events();
+    lab.run(S);
+    assert!(!lab.has(1, 1));
+    let why = "changes were too many to be notified of: the set is being read again";
+    assert_eq!(state(&lab, 0), Some(Value::Text(why.to_owned())));
+    while !lab.has(1, 1) {
+        lab.run(S);
+    }
+    assert!(lab.now() - now <= (2 * READING_MS + 2_000) * MS);
+    lab.run(S);
+    assert_eq!(state(&lab, 0), in_sync);
 }
