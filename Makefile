@@ -173,7 +173,8 @@ soak-truth: build ## every broken state that takes longer than `make test` may, 
 soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASES (20000) of each
 	@$(needs) build
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(soak) engines cargo test --locked --release --lib \
-		-p spared-conntrack -p spared-dhcp -p spared-ipsec -p spared-link -p spared-replica -p spared-service -p spared-vrrp random
+		-p spared-conntrack -p spared-dhcp -p spared-files -p spared-group -p spared-ipsec -p spared-link -p spared-replica \
+		-p spared-service -p spared-sets -p spared-vrrp -- random whatever
 
 soak-conntrack: build ## connections through every fault with both nodes active, beside conntrackd, SPARED_ROUNDS of its cases from the SPARED_SEED-th on; ten minutes without a link
 	@$(needs) test

@@ -456,7 +456,9 @@ fn several_failures_at_random_end_with_one_active_node_too() {
         let lasting = [Fault::ForceBackup(0), Fault::ForceBackup(1)];
         !matches!(fault, Fault::Machine(_) | Fault::Terminate(_)) && !lasting.contains(fault)
     });
-    for seed in first..first + 300 {
+    let cases = std::env::var("PROPTEST_CASES").ok();
+    let cases = cases.and_then(|cases| cases.parse().ok()).unwrap_or(300);
+    for seed in first..first + cases {
         let mut random = Random::new(seed);
         let mut pair = Pair::new(&["dmz", "office"], Delays::default());
         pair.delays = Delays {
