@@ -99,8 +99,18 @@ impl<'l> Bed<'l> {
     fn wait_in_sync(&self, count: usize) -> Result<()> {
         match poll(LIMIT, 20 * PAUSE, || self.is_in_sync(count)) {
             true => Ok(()),
-            false => Err(format!("{count} elements are not in sync").into()),
+            false => Err(format!("{count} elements are not in sync:\n{}", self.said()).into()),
         }
+    }
+
+    /// What both nodes know, when something fails: roles, sets, and who was started again.
+    fn said(&self) -> String {
+        let words: [&[&str]; 3] = [&["status"], &["plugins"], &["sets"]];
+        let routers = self.pair.routers.iter();
+        let asked = routers.flat_map(|router| words.map(|it| Spared(router).sparectl(it)));
+        let said = asked.filter_map(Result::ok);
+        let said = said.map(|it| String::from_utf8_lossy(&it.stdout).into_owned());
+        said.collect::<Vec<_>>().join("\n")
     }
 
     fn has(&self, site: usize, element: &str) -> bool {
@@ -157,7 +167,7 @@ fn change(bench: &Bench, count: usize) -> Rows {
         here.nft(&format!("{verb} element inet filter bans {{ {element} }}"))?;
         let begun = Instant::now();
         if !poll(LIMIT, PAUSE, || bed.has(there, &element) == adds) {
-            return Err(format!("{verb} {element} does not follow").into());
+            return Err(format!("{verb} {element} does not follow:\n{}", bed.said()).into());
         }
         changes.push(ms(begun.elapsed()));
         let begun = Instant::now();
