@@ -18,6 +18,7 @@ impl<'l> Beside<'l> {
     /// Both write what they hear of into their kernels at once, as both are active.
     pub fn start(lab: &'l Lab, path: Path, times: Times, rules: &Ruleset) -> Result<Self> {
         times.set(lab)?;
+        be_liberal(lab, true)?;
         let options = Options {
             flows: 65_536,
             external_cache: false,
@@ -51,6 +52,7 @@ impl<'l> Beside<'l> {
         for site in &self.lab.sites {
             site.ns.shell("conntrack -F")?;
         }
+        be_liberal(self.lab, false)?;
         forget_neighbours(self.lab)
     }
 
@@ -89,6 +91,17 @@ impl Stage for Beside<'_> {
         }
         self.move_group(victim, victim)
     }
+}
+
+/// conntrackd tells no windows of TCP: without this a node that gets a connection back drops all of it as invalid,
+/// because it passed the other node meanwhile.
+fn be_liberal(lab: &Lab, is_liberal: bool) -> Result<()> {
+    let value = if is_liberal { "1" } else { "0" };
+    for site in &lab.sites {
+        let key = "net/netfilter/nf_conntrack_tcp_be_liberal";
+        site.ns.set(&[(key, value)])?;
+    }
+    Ok(())
 }
 
 /// As announcements of the new node would.
