@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spared_tree::local::Answer;
+use spared_tree::local::{Answer, ChangeOutcome, Finished};
 
 use crate::job::{Jobs, event};
 use crate::store::{Journal, Unconfirmed, now_s};
@@ -29,12 +29,12 @@ impl Jobs<'_> {
     }
 
     /// The same before its time.
-    pub(crate) fn go_back_now(&mut self, tree: &str) -> Result<String, String> {
+    pub(crate) fn go_back_now(&mut self, tree: &str) -> Result<Finished, String> {
         let all = self.store.unconfirmed()?;
         let waits = all.iter().find(|it| it.tree == tree);
         let missing = || format!("tree \"{tree}\" does not wait for a confirmation here");
         self.end_unconfirmed(waits.ok_or_else(missing)?)?;
-        Ok("the old state was put back".to_owned())
+        Ok(ChangeOutcome::Back.with("the old state was put back"))
     }
 
     fn end_unconfirmed(&mut self, change: &Unconfirmed) -> Result<(), String> {
@@ -66,14 +66,15 @@ impl Jobs<'_> {
         }
     }
 
-    pub(crate) fn confirm(&mut self) -> Result<String, String> {
+    pub(crate) fn confirm(&mut self) -> Result<Finished, String> {
         let all = self.store.unconfirmed()?;
         if all.is_empty() {
             return Err("nothing waits for a confirmation".to_owned());
         }
         self.store.set_unconfirmed(&[])?;
         let names: Vec<&str> = all.iter().map(|it| it.tree.as_str()).collect();
-        Ok(format!("confirmed: {}", names.join(", ")))
+        let names = names.join(", ");
+        Ok(ChangeOutcome::Confirmed.with(format!("confirmed: {names}")))
     }
 
     pub(crate) fn wait_for_confirmation(

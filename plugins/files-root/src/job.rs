@@ -18,7 +18,7 @@ use rustix::fs::StatVfsMountFlags;
 use spared_sdk::config::Config;
 use spared_tree::builtin;
 use spared_tree::config::{self, Settings, Tree};
-use spared_tree::local::{Answer, PIECE, Request, StateInfo};
+use spared_tree::local::{Answer, ChangeOutcome, Finished, PIECE, Request, StateInfo};
 use spared_tree::own::Own;
 use spared_tree::{Beneath, Hash, Manifest, Scanner, fits};
 
@@ -54,6 +54,15 @@ struct Change<'c> {
     /// Seconds after which it goes back unless it is confirmed; 0: it stays.
     confirm_s: u32,
     only_check: bool,
+}
+
+impl Change<'_> {
+    fn outcome(&self) -> ChangeOutcome {
+        match self.expected {
+            Some(_) => ChangeOutcome::Changed,
+            None => ChangeOutcome::Back,
+        }
+    }
 }
 
 pub struct Jobs<'j> {
@@ -207,7 +216,7 @@ impl<'j> Jobs<'j> {
         name: &str,
         change: Change<'_>,
         find: impl FnOnce(&mut Self, &Tree) -> Result<(Manifest, Own), String>,
-    ) -> Result<String, String> {
+    ) -> Result<Finished, String> {
         self.take_back_interrupted()?;
         let tree = self.tree(name)?;
         if change.expected.is_some() {
@@ -241,7 +250,7 @@ impl<'j> Jobs<'j> {
         tree: &Tree,
         change: Change<'_>,
         find: impl FnOnce(&mut Self, &Tree) -> Result<(Manifest, Own), String>,
-    ) -> Result<String, String> {
+    ) -> Result<Finished, String> {
         let name = tree.name.as_str();
         let present = self.present(tree)?;
         if change.expected.is_some_and(|it| it != present.digest()) {
@@ -251,7 +260,7 @@ impl<'j> Jobs<'j> {
         }
         let (new, was_own) = find(self, tree)?;
         if new.digest() == present.digest() {
-            return Ok("nothing to change".to_owned());
+            return Ok(ChangeOutcome::Same.with("nothing to change"));
         }
         fits(&new, tree).map_err(|refused| refused.to_string())?;
         Put::accounts_exist(&new)?;
@@ -271,7 +280,7 @@ impl<'j> Jobs<'j> {
             Failed::Stopped => "spared ends: nothing was changed".to_owned(),
         })?;
         if change.only_check {
-            return Ok("the check accepts the files".to_owned());
+            return Ok(ChangeOutcome::Checked.with("the check accepts the files"));
         }
         let why = format!("before {}", change.why);
         let kept = self.store.keep(name, &why, present, present_own)?;
@@ -291,10 +300,10 @@ impl<'j> Jobs<'j> {
             Ok(count) => {
                 (self.step)("end of the journal");
                 self.store.end()?;
-                Ok(match count {
+                Ok(change.outcome().with(match count {
                     1 => "1 change is in place".to_owned(),
                     count => format!("{count} changes are in place"),
-                })
+                }))
             }
             // the next start takes it back
             Err(Failed::Stopped) => Err("spared ends: it is taken back when it starts".to_owned()),
@@ -446,7 +455,7 @@ fn pieces(ticket: u64, bytes: &[u8], answer: &mut dyn FnMut(Answer)) {
     }
 }
 
-fn done(ticket: u64, result: Result<String, String>) -> Answer {
+fn done(ticket: u64, result: Result<Finished, String>) -> Answer {
     Answer::Done { ticket, result }
 }
 

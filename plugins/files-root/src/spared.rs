@@ -6,6 +6,7 @@ use std::io::Cursor;
 
 use spared_tree::builtin::{self, FOLDER, NAME};
 use spared_tree::config::Tree;
+use spared_tree::local::{ChangeOutcome, Finished};
 use spared_tree::own::{Own, Split, split};
 use spared_tree::{Access, Entry, Hash, Kind, Manifest};
 
@@ -64,7 +65,11 @@ impl Jobs<'_> {
     }
 
     /// Checks the files as they are here, and has the daemon read them; what was in force can come back.
-    pub(crate) fn apply_own(&mut self, confirm_s: u32, only_check: bool) -> Result<String, String> {
+    pub(crate) fn apply_own(
+        &mut self,
+        confirm_s: u32,
+        only_check: bool,
+    ) -> Result<Finished, String> {
         let tree = builtin::tree();
         self.take_back_interrupted()?;
         if self.store.unconfirmed()?.iter().any(|it| it.tree == NAME) {
@@ -79,7 +84,7 @@ impl Jobs<'_> {
             Failed::Stopped => "spared ends".to_owned(),
         })?;
         if only_check {
-            return Ok("the check accepts the files of this node".to_owned());
+            return Ok(ChangeOutcome::Checked.with("the check accepts the files of this node"));
         }
         let loaded = self.loaded()?;
         let before = self.keep_loaded(&tree, &present, loaded.clone())?;
@@ -98,14 +103,12 @@ impl Jobs<'_> {
         let ended = match applied {
             Ok(()) => {
                 (self.step)("end of the journal");
-                let text = if is_same {
-                    "is in force already"
-                } else {
-                    "is in force"
+                let (outcome, text) = match is_same {
+                    true => (ChangeOutcome::Same, "is in force already"),
+                    false => (ChangeOutcome::Changed, "is in force"),
                 };
-                self.store
-                    .end()
-                    .map(|()| format!("the configuration of this node {text}"))
+                let text = format!("the configuration of this node {text}");
+                self.store.end().map(|()| outcome.with(text))
             }
             Err(Failed::Stopped) => Err("spared ends: it is taken back when it starts".to_owned()),
             // the daemon took nothing over: the edit stays, to be mended

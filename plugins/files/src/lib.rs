@@ -167,7 +167,7 @@ impl Io for Files {
         ),
         Verb::changes(
             c"back",
-            c"TREE [STATE]",
+            c"TREE [STATE | --peer]",
             c"puts an earlier state in place here, or what waits for a confirmation back",
         ),
         Verb::changes(

@@ -8,12 +8,14 @@
 //! Offer ─► Report             "ask me, and put it in place"
 //! Stop                        ends what an Offer began
 //! Confirm ─► Report           what waits for it stays in place
+//! GoBack ─► Report            what waits to be confirmed goes back at once
 //! ```
 //!
 //! A ticket is chosen by the node that asks or offers.
 
 use serde::{Deserialize, Serialize};
 use spared_tree::Hash;
+use spared_tree::local::Finished;
 
 /// Names of files in a `State`.
 pub const NAMES_MAX: usize = 3;
@@ -49,7 +51,7 @@ pub enum Message {
     },
     Report {
         ticket: u64,
-        result: Result<Vec<String>, String>,
+        result: Result<Finished, String>,
     },
     Stop {
         ticket: u64,
@@ -59,6 +61,10 @@ pub enum Message {
     },
     Confirm {
         ticket: u64,
+    },
+    GoBack {
+        ticket: u64,
+        tree: String,
     },
 }
 
@@ -115,8 +121,11 @@ pub fn decode(bytes: &[u8]) -> Result<Message, String> {
         },
         Message::Report { ticket, result } => {
             let line = |it: &String| plain(it, WHY_MAX);
-            let lines = |lines: Vec<String>| lines.iter().map(line).collect();
-            let result = result.map(lines).map_err(|why| plain(&why, WHY_MAX));
+            let shown = |it: Finished| Finished {
+                lines: it.lines.iter().map(line).collect(),
+                ..it
+            };
+            let result = result.map(shown).map_err(|why| plain(&why, WHY_MAX));
             Message::Report { ticket, result }
         }
         other => other,
@@ -171,7 +180,7 @@ mod tests {
 
     #[test]
     fn garbage_is_refused_and_texts_of_the_peer_are_cut() {
-        for bytes in [&[][..], &[10], &[1, 0xff], &[7, 5, 0], &[1, 1, 9, b'x']] {
+        for bytes in [&[][..], &[11], &[1, 0xff], &[7, 5, 0], &[1, 1, 9, b'x']] {
             decode(bytes).expect_err("garbage");
         }
         let state = TreeState {

@@ -11,7 +11,7 @@ use spared_files::wire::{How, Message, TreeState, encode};
 use spared_sdk::Engine as _;
 use spared_sdk::config::Config;
 use spared_tree::config::{Settings, read};
-use spared_tree::local::{Answer, Request};
+use spared_tree::local::{Answer, ChangeOutcome, Request};
 use spared_tree::{Access, Entry, Hash, Kind, Manifest, fits};
 
 const TREE: &str = "[[tree]]\nname = \"t\"\npaths = [\"/etc/t\"]\nexclude = [\"*.local\"]\n";
@@ -88,6 +88,7 @@ fn act(engine: &mut Engine) {
                 | Request::Read { ticket, .. }
                 | Request::Back { ticket, .. }
                 | Request::Confirm { ticket }
+                | Request::GoBack { ticket, .. }
                 | Request::Log { ticket, .. },
             ) => {
                 let result = Err("no".to_owned());
@@ -160,13 +161,17 @@ pub fn seeds() -> Vec<Vec<u8>> {
     all.push(Message::Stop { ticket });
     all.push(Message::Taken { ticket });
     all.push(Message::Confirm { ticket });
+    all.push(Message::GoBack {
+        ticket,
+        tree: tree(),
+    });
     all.push(Message::Refuse {
         ticket,
         why: "no".to_owned(),
     });
     let report = Message::Report {
         ticket,
-        result: Ok(vec!["done".to_owned()]),
+        result: Ok(ChangeOutcome::Changed.with("done")),
     };
     all.push(report);
     let framed = |message: &Message| {

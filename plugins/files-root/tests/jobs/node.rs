@@ -182,7 +182,7 @@ impl Node {
         let mut last = None;
         self.jobs(step).handle(request, &mut |it| last = Some(it));
         match last {
-            Some(Answer::Done { ticket: 7, result }) => result,
+            Some(Answer::Done { ticket: 7, result }) => result.map(|it| it.text()),
             other => panic!("{other:?}"),
         }
     }

@@ -3,16 +3,19 @@
 use spared_sdk::Value;
 use spared_sdk::config::parse_duration;
 use spared_tree::builtin;
-use spared_tree::local::Request;
+use spared_tree::local::{Finished, Request};
 
-use super::root::Pending;
+use super::root::{Asker, Pending};
 use super::transfer::Purpose;
 use super::{Action, Engine, Reply, Then};
 use crate::wire::{How, Message};
 
 pub const USAGE: &str = "usage: files [status] | diff TREE | push TREE [OPTION...] | \
-    pull TREE [OPTION...] | confirm | log TREE | back TREE [STATE] | stop | \
+    pull TREE [OPTION...] | confirm | log TREE | back TREE [STATE | --peer] | stop | \
     apply [OPTION...]; options: --dry-run, --check, --anyway, --confirm TIME (10s to 24h)";
+
+/// Word of an answer that comes before the end.
+const LATER: &str = "later";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -22,6 +25,8 @@ pub enum Command {
     Log(String),
     /// None: what waits for a confirmation goes back.
     Back(String, Option<u64>),
+    /// The same on the peer.
+    BackOnPeer(String),
     /// spared's own configuration, as it is here.
     Apply(How),
     Confirm,
@@ -36,6 +41,7 @@ pub fn parse(argv: &[&str]) -> Option<Command> {
         ["pull", tree, ref options @ ..] => Command::Pull(tree.to_owned(), how(options)?),
         ["log", tree] => Command::Log(tree.to_owned()),
         ["back", tree] => Command::Back(tree.to_owned(), None),
+        ["back", tree, "--peer"] => Command::BackOnPeer(tree.to_owned()),
         ["back", tree, state] => Command::Back(tree.to_owned(), Some(state.parse().ok()?)),
         ["apply", ref options @ ..] => Command::Apply(how(options)?),
         ["confirm"] => Command::Confirm,
@@ -75,13 +81,17 @@ impl Engine {
             | Command::Push(tree, _)
             | Command::Pull(tree, _)
             | Command::Log(tree)
-            | Command::Back(tree, _) => tree.clone(),
+            | Command::Back(tree, _)
+            | Command::BackOnPeer(tree) => tree.clone(),
             Command::Apply(_) => builtin::NAME.to_owned(),
         };
         if self.tree(&tree).is_none() {
             let names: Vec<&str> = self.trees.iter().map(|it| it.name()).collect();
             let names = names.join(", ");
             return self.refuse(token, format!("no tree \"{tree}\"; there are {names}"));
+        }
+        if let Command::BackOnPeer(tree) = command {
+            return self.back_on_peer(now_ns, token, tree);
         }
         if !self.has_root() {
             let why = "the plugin files-root does not run: see `sparectl plugins`";
@@ -104,7 +114,7 @@ impl Engine {
                 self.actions.push_back(Action::Request(request));
             }
             Command::Back(_, state) => {
-                let ticket = self.root_changes(token, &tree);
+                let ticket = self.root_changes(now_ns, Asker::Token(token), &tree);
                 let request = match state {
                     Some(state) => Request::Back {
                         ticket,
@@ -117,21 +127,25 @@ impl Engine {
             }
             Command::Apply(how) => {
                 let request = Request::Apply {
-                    ticket: self.root_changes(token, &tree),
+                    ticket: self.root_changes(now_ns, Asker::Token(token), &tree),
                     confirm_s: how.confirm_s,
                     only_check: how.only_check,
                 };
                 self.actions.push_back(Action::Request(request));
             }
-            Command::Stop | Command::Confirm => {}
+            Command::Stop | Command::Confirm | Command::BackOnPeer(_) => {}
         }
     }
 
-    /// Ticket of a change by the root half alone, for somebody here.
-    fn root_changes(&mut self, token: u64, tree: &str) -> u64 {
+    /// Ticket of a change by the root half alone.
+    pub(super) fn root_changes(&mut self, now_ns: u64, by: Asker, tree: &str) -> u64 {
         let ticket = self.ticket();
-        let tree = tree.to_owned();
-        self.pending.insert(ticket, Pending::Back { token, tree });
+        let change = Pending::Back {
+            by: Some(by),
+            tree: tree.to_owned(),
+            began_ns: now_ns,
+        };
+        self.pending.insert(ticket, change);
         ticket
     }
 
@@ -139,7 +153,7 @@ impl Engine {
         if let Some(offer) = &self.offer {
             let ticket = offer.ticket;
             self.send(&Message::Stop { ticket });
-            return self.answer_lines(token, &["asked the peer to stop".to_owned()]);
+            return self.answer_lines(token, None, &["asked the peer to stop".to_owned()]);
         }
         match &self.transfer {
             None => self.refuse(token, "nothing is under way"),
@@ -151,13 +165,17 @@ impl Engine {
             }
             Some(_) => {
                 self.end_transfer(now_ns, Err("stopped".to_owned()));
-                self.answer_lines(token, &["stopped".to_owned()]);
+                self.answer_lines(token, None, &["stopped".to_owned()]);
             }
         }
     }
 
-    /// Lines of a result, as rows.
-    pub(super) fn answer_lines(&mut self, token: u64, lines: &[String]) {
+    pub(super) fn answer_finished(&mut self, token: u64, finished: &Finished) {
+        self.answer_lines(token, Some(finished.outcome.word()), &finished.lines);
+    }
+
+    /// Lines of a result as rows, after them the word by which programs decide.
+    fn answer_lines(&mut self, token: u64, outcome: Option<&str>, lines: &[String]) {
         let row = |(at, line): (usize, &String)| {
             let key = match lines.len() {
                 1 => "result".to_owned(),
@@ -165,8 +183,10 @@ impl Engine {
             };
             (key, Value::Text(line.clone()))
         };
+        let rows = lines.iter().enumerate().map(row);
+        let outcome = outcome.map(|it| ("outcome".to_owned(), Value::Text(it.to_owned())));
         let answer = Reply {
-            rows: lines.iter().enumerate().map(row).collect(),
+            rows: rows.chain(outcome).collect(),
             ..Reply::default()
         };
         self.actions.push_back(Action::Answer { token, answer });
@@ -174,7 +194,7 @@ impl Engine {
 
     pub(super) fn answer_later(&mut self, token: u64) {
         let text = "still under way: see `sparectl files`, and `sparectl files stop`".to_owned();
-        self.answer_lines(token, &[text]);
+        self.answer_lines(token, Some(LATER), &[text]);
     }
 }
 
@@ -194,6 +214,8 @@ mod tests {
         };
         let command = Command::Pull("fw".to_owned(), confirm);
         assert_eq!(parse(&["pull", "fw", "--confirm", "2m"]), Some(command));
+        let back = Command::BackOnPeer("fw".to_owned());
+        assert_eq!(parse(&["back", "fw", "--peer"]), Some(back));
         let push = Command::Push("fw".to_owned(), how);
         assert_eq!(parse(&["push", "fw", "--dry-run"]), Some(push));
         assert_eq!(

@@ -1,15 +1,16 @@
 //! Changes that go back unless somebody confirms them, on the node that received them.
 
-use spared_tree::local::Request;
+use spared_tree::local::{Finished, Request};
 
-use super::root::{Confirmer, Pending};
+use super::root::{Asker, Pending};
 use super::{ANSWER_NS, Action, Engine};
 use crate::wire::Message;
 
-/// Somebody here who waits for the peer to confirm.
+/// Somebody here who waits for the peer to confirm, or to go back.
 #[derive(Debug)]
 pub(super) struct Confirming {
     token: u64,
+    is_back: bool,
     pub(super) ticket: u64,
     pub(super) until_ns: u64,
 }
@@ -22,47 +23,86 @@ impl Engine {
         let theirs = |it: &super::TreeInfo| it.peer.as_ref().is_some_and(|it| it.waits_s.is_some());
         let has_theirs = self.trees.iter().any(theirs);
         if has_own {
-            return self.ask_root_to_confirm(Confirmer::Token(token));
+            return self.ask_root_to_confirm(Asker::Token(token));
         }
         if !has_theirs {
             return self.refuse(token, "nothing waits for a confirmation");
         }
-        if self.confirming.is_some() {
-            return self.refuse(token, "a confirmation is under way already");
-        }
         let ticket = self.ticket();
+        self.ask_peer(now_ns, token, false, &Message::Confirm { ticket }, ticket);
+    }
+
+    /// Has the peer put back what waits for a confirmation there.
+    pub(super) fn back_on_peer(&mut self, now_ns: u64, token: u64, tree: String) {
+        let ticket = self.ticket();
+        self.ask_peer(
+            now_ns,
+            token,
+            true,
+            &Message::GoBack { ticket, tree },
+            ticket,
+        );
+    }
+
+    fn ask_peer(&mut self, now_ns: u64, token: u64, is_back: bool, what: &Message, ticket: u64) {
+        if self.confirming.is_some() {
+            return self.refuse(token, "the peer is asked to confirm or to go back already");
+        }
+        if !self.is_up {
+            let why = format!("{} is not connected", self.peer);
+            return self.refuse(token, why);
+        }
         self.confirming = Some(Confirming {
             token,
+            is_back,
             ticket,
             until_ns: now_ns.saturating_add(ANSWER_NS),
         });
-        self.send(&Message::Confirm { ticket });
+        self.send(what);
     }
 
     /// The peer's answer, or none.
-    pub(super) fn end_confirming(&mut self, result: Result<Vec<String>, String>) {
+    pub(super) fn end_confirming(&mut self, result: Result<Finished, String>) {
         let Some(Confirming { token, .. }) = self.confirming.take() else {
             return;
         };
-        match result {
-            Ok(lines) => self.answer_lines(token, &lines),
-            Err(why) => self.refuse(token, why),
-        }
+        self.end_asked(Asker::Token(token), result);
     }
 
     pub(super) fn check_confirming(&mut self, now_ns: u64) {
-        if self
-            .confirming
-            .as_ref()
-            .is_some_and(|it| it.until_ns <= now_ns)
-        {
-            let why = format!("{} does not answer: see `sparectl files`", self.peer);
-            self.end_confirming(Err(why));
+        let due = self.confirming.take_if(|it| it.until_ns <= now_ns);
+        match due {
+            // its apply may take longer
+            Some(it) if it.is_back => self.answer_later(it.token),
+            Some(it) => {
+                let why = format!("{} does not answer: see `sparectl files`", self.peer);
+                self.refuse(it.token, why);
+            }
+            None => {}
         }
     }
 
+    pub(super) fn handle_peer_back(&mut self, now_ns: u64, ticket: u64, name: &str) {
+        let by = Asker::Ticket(ticket);
+        let mut pending = self.pending.values();
+        let is_asked = pending.any(|it| matches!(it, Pending::Back { .. }));
+        let refusal = match (self.tree(name), is_asked) {
+            (None, _) => Some("there is no such tree"),
+            (_, true) => Some("a change is under way"),
+            (_, false) if !self.has_root() => Some("the plugin files-root does not run"),
+            (Some(_), false) => None,
+        };
+        if let Some(why) = refusal {
+            return self.end_asked(by, Err(why.to_owned()));
+        }
+        let ticket = self.root_changes(now_ns, by, name);
+        let tree = name.to_owned();
+        let request = Request::GoBack { ticket, tree };
+        self.actions.push_back(Action::Request(request));
+    }
+
     pub(super) fn handle_peer_confirm(&mut self, ticket: u64) {
-        let by = Confirmer::Ticket(ticket);
+        let by = Asker::Ticket(ticket);
         let mut pending = self.pending.values();
         // a peer that asks again and again fills nothing
         let is_asked = pending.any(|it| matches!(it, Pending::Confirm { .. }));
@@ -73,7 +113,7 @@ impl Engine {
         }
     }
 
-    fn ask_root_to_confirm(&mut self, by: Confirmer) {
+    fn ask_root_to_confirm(&mut self, by: Asker) {
         if !self.has_root() {
             let why = "the plugin files-root does not run";
             return self.end_confirm(by, Err(why.to_owned()));
@@ -84,15 +124,17 @@ impl Engine {
         self.actions.push_back(Action::Request(request));
     }
 
-    pub(super) fn end_confirm(&mut self, by: Confirmer, result: Result<String, String>) {
+    /// Answers whoever asked.
+    pub(super) fn end_asked(&mut self, by: Asker, result: Result<Finished, String>) {
         match (by, result) {
-            (Confirmer::Ticket(ticket), result) => {
-                let result = result.map(|text| vec![text]);
-                self.send(&Message::Report { ticket, result });
-            }
-            (Confirmer::Token(token), Ok(text)) => self.answer_lines(token, &[text]),
-            (Confirmer::Token(token), Err(why)) => self.refuse(token, why),
+            (Asker::Ticket(ticket), result) => self.send(&Message::Report { ticket, result }),
+            (Asker::Token(token), Ok(finished)) => self.answer_finished(token, &finished),
+            (Asker::Token(token), Err(why)) => self.refuse(token, why),
         }
+    }
+
+    pub(super) fn end_confirm(&mut self, by: Asker, result: Result<Finished, String>) {
+        self.end_asked(by, result);
         // whether anything still waits comes with the next look
         let waits = self.trees.iter().filter(|it| it.own_waits_s.is_some());
         let names: Vec<String> = waits.map(|it| it.name().to_owned()).collect();

@@ -9,7 +9,9 @@ use std::time::Duration;
 use spared_sdk::Role;
 use spared_sdk::config::format_duration;
 use spared_tree::config::{Sync, Tree};
+use spared_tree::local::Finished;
 
+use super::status::LastResult;
 use super::tree::{Relation, TreeInfo};
 use super::{Action, Engine, Offer};
 use crate::wire::{How, Message};
@@ -131,12 +133,7 @@ impl Engine {
     }
 
     /// The peer's word about a tree that was offered without being asked for.
-    pub(super) fn end_follow(
-        &mut self,
-        now_ns: u64,
-        name: &str,
-        result: Result<Vec<String>, String>,
-    ) {
+    pub(super) fn end_follow(&mut self, now_ns: u64, name: &str, result: Result<Finished, String>) {
         let peer = self.peer.clone();
         let Some(tree) = self.tree_mut(name) else {
             return;
@@ -145,8 +142,8 @@ impl Engine {
         match result {
             Ok(_) => {
                 tree.following.handle_done(now_ns, tree.settings.sync);
-                let text = format!("followed to {peer}");
-                self.results.insert(name.to_owned(), (now_ns, text));
+                let last = LastResult::by_itself(now_ns, format!("followed to {peer}"));
+                self.results.insert(name.to_owned(), last);
                 self.actions.push_back(Action::Followed(name.to_owned()));
             }
             Err(why) => {

@@ -31,6 +31,7 @@ use spared_tree::{Hash, Manifest};
 pub use command::{Command, USAGE, parse};
 use root::Pending;
 use serve::Serving;
+use status::LastResult;
 pub use transfer::Piece;
 use transfer::Transfer;
 use tree::{Relation, TreeInfo};
@@ -137,7 +138,7 @@ pub struct Engine {
     outbox: VecDeque<Vec<u8>>,
     actions: VecDeque<Action>,
     /// Result of the last change of each tree, and its time.
-    results: BTreeMap<String, (u64, String)>,
+    results: BTreeMap<String, LastResult>,
 }
 
 impl Engine {
@@ -322,7 +323,7 @@ impl Engine {
             }
             (Then::Push { token, how }, Ok(_)) => self.push(now_ns, name, token, how),
             (Then::Offered { ticket, digest, .. }, Ok(_)) if self.has(name, digest) => {
-                let result = Ok(vec![receive::nothing()]);
+                let result = Ok(receive::nothing());
                 self.send(&Message::Report { ticket, result });
             }
             (Then::Offered { ticket, how, .. }, Ok(_)) => {
@@ -371,6 +372,7 @@ impl Engine {
             Message::Report { ticket, result } => self.handle_report(now_ns, ticket, result),
             Message::Stop { ticket } => self.handle_stop(now_ns, ticket),
             Message::Confirm { ticket } => self.handle_peer_confirm(ticket),
+            Message::GoBack { ticket, tree } => self.handle_peer_back(now_ns, ticket, &tree),
             Message::Taken { ticket } => {
                 if let Some((tree, manifest)) = self.serving.taken(ticket) {
                     self.agree_on(&tree, manifest);
@@ -413,6 +415,7 @@ impl spared_sdk::Engine for Engine {
         due.iter().for_each(|name| self.scan(name));
         self.check_silence(now_ns);
         self.check_confirming(now_ns);
+        self.check_patience(now_ns);
         self.root_due_ns = self.root_due_ns.filter(|it| *it > now_ns);
         if let Some((token, _)) = self.asker.filter(|(_, until_ns)| *until_ns <= now_ns) {
             self.asker = None;
@@ -429,6 +432,7 @@ impl spared_sdk::Engine for Engine {
         let root = self.root_due_ns.filter(|_| !self.has_root());
         let confirming = self.confirming.as_ref().map(|it| it.until_ns);
         let people = asker.into_iter().chain(confirming);
+        let people = people.chain(self.patience_ends_ns());
         scans.chain(silence).chain(people).chain(root).min()
     }
 

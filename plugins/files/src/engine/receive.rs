@@ -1,9 +1,10 @@
 //! A tree of the peer on its way here, and an offer on its way there.
 
-use spared_tree::local::Request;
+use spared_tree::local::{ChangeOutcome, Finished, Request};
 use spared_tree::{Hash, Manifest};
 
 use super::root::Pending;
+use super::status::LastResult;
 use super::transfer::{Purpose, Stage, Transfer, changes, lines};
 use super::tree::Relation;
 use super::{Action, Engine, Offer, SILENCE_NS, Then};
@@ -137,10 +138,14 @@ impl Engine {
         let changes = changes(own, &new);
         let how = transfer.how();
         if changes.is_empty() {
-            return self.end_transfer(now_ns, Ok(vec![nothing()]));
+            return self.end_transfer(now_ns, Ok(nothing()));
         }
         if transfer.purpose == Purpose::Diff || how.is_dry {
-            return self.end_transfer(now_ns, Ok(lines(&changes)));
+            let listed = Finished {
+                outcome: ChangeOutcome::Listed,
+                lines: lines(&changes),
+            };
+            return self.end_transfer(now_ns, Ok(listed));
         }
         if !tree.is_replaceable() && !how.anyway {
             let why = format!(
@@ -211,7 +216,7 @@ impl Engine {
         self.actions.push_back(Action::Request(request));
     }
 
-    pub(super) fn end_transfer(&mut self, now_ns: u64, result: Result<Vec<String>, String>) {
+    pub(super) fn end_transfer(&mut self, now_ns: u64, result: Result<Finished, String>) {
         let Some(transfer) = self.transfer.take() else {
             return;
         };
@@ -220,9 +225,12 @@ impl Engine {
             && !transfer.how().is_dry
             && !transfer.how().only_check
         {
-            let text = result.clone().map(|lines| lines.join("; "));
-            let text = text.map(|it| format!("files of {}: {it}", self.peer));
-            self.note(now_ns, &transfer.tree, &text);
+            let of_peer = |it: Finished| {
+                let text = format!("files of {}: {}", self.peer, it.text());
+                it.outcome.with(text)
+            };
+            let shown = result.clone().map(of_peer);
+            self.note(now_ns, &transfer.tree, &shown);
         }
         let both = transfer.installed.clone();
         let both = both.filter(|_| {
@@ -237,19 +245,19 @@ impl Engine {
         self.scan(&transfer.tree);
     }
 
-    fn answer(&mut self, now_ns: u64, transfer: &Transfer, result: Result<Vec<String>, String>) {
+    fn answer(&mut self, now_ns: u64, transfer: &Transfer, result: Result<Finished, String>) {
         match transfer.purpose {
             Purpose::Offer { ticket, .. } => self.send(&Message::Report { ticket, result }),
             Purpose::Diff | Purpose::Pull(_) => self.end_asker(now_ns, result),
         }
     }
 
-    fn end_asker(&mut self, _now_ns: u64, result: Result<Vec<String>, String>) {
+    fn end_asker(&mut self, _now_ns: u64, result: Result<Finished, String>) {
         let Some((token, _)) = self.asker.take() else {
             return;
         };
         match result {
-            Ok(lines) => self.answer_lines(token, &lines),
+            Ok(finished) => self.answer_finished(token, &finished),
             Err(why) => self.refuse(token, why),
         }
     }
@@ -258,7 +266,7 @@ impl Engine {
         &mut self,
         now_ns: u64,
         ticket: u64,
-        result: Result<Vec<String>, String>,
+        result: Result<Finished, String>,
     ) {
         if self.offer.as_ref().is_some_and(|it| it.ticket == ticket) {
             let shown = |why| format!("{}: {why}", self.peer);
@@ -272,16 +280,16 @@ impl Engine {
         }
     }
 
-    pub(super) fn end_offer(&mut self, now_ns: u64, result: Result<Vec<String>, String>) {
+    pub(super) fn end_offer(&mut self, now_ns: u64, result: Result<Finished, String>) {
         match self.offer.take() {
             Some(offer) if offer.is_automatic => self.end_follow(now_ns, &offer.tree, result),
             // nobody waits for the answer any more
             Some(offer) if self.asker.is_none() => {
-                let text = match result {
-                    Ok(lines) => format!("pushed: {}", lines.join("; ")),
-                    Err(why) => format!("not pushed: {why}"),
-                };
-                self.results.insert(offer.tree, (now_ns, text));
+                let pushed = |it: Finished| it.outcome.with(format!("pushed: {}", it.text()));
+                let shown = result.map(pushed);
+                let shown = shown.map_err(|why| format!("not pushed: {why}"));
+                let last = LastResult::of(now_ns, &shown);
+                self.results.insert(offer.tree, last);
             }
             Some(_) => self.end_asker(now_ns, result),
             None => {}
@@ -315,8 +323,8 @@ impl Engine {
     }
 }
 
-pub(super) fn nothing() -> String {
-    "both nodes have the same".to_owned()
+pub(super) fn nothing() -> Finished {
+    ChangeOutcome::Same.with("both nodes have the same")
 }
 
 fn apart(name: &str) -> String {

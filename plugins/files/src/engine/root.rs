@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use spared_sdk::Value;
-use spared_tree::local::{Answer, Request, StateInfo};
+use spared_tree::local::{Answer, Finished, Request, StateInfo};
 use spared_tree::{MANIFEST_MAX, Manifest};
 
 use super::serve::Wanted;
-use super::{Action, Engine, Reply};
+use super::status::LastResult;
+use super::{ANSWER_NS, Action, Engine, Reply};
 
 /// What a ticket is for.
 #[derive(Debug)]
@@ -19,23 +20,25 @@ pub(super) enum Pending {
     /// A piece for the peer.
     Read,
     Install,
-    /// Somebody here confirms, or the peer by this ticket.
     Confirm {
-        by: Confirmer,
+        by: Asker,
     },
     /// Somebody here wants the states.
     Log {
         token: u64,
     },
-    /// Somebody here goes back.
+    /// A change by the root half alone.
     Back {
-        token: u64,
+        /// None: somebody here was told that it goes on.
+        by: Option<Asker>,
         tree: String,
+        began_ns: u64,
     },
 }
 
+/// Somebody here, or the peer by this ticket.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Confirmer {
+pub(super) enum Asker {
     Token(u64),
     Ticket(u64),
 }
@@ -65,7 +68,12 @@ impl Engine {
                 }
                 Pending::Install => self.end_transfer(now_ns, Err(GONE.to_owned())),
                 Pending::Confirm { by } => self.end_confirm(by, Err(GONE.to_owned())),
-                Pending::Log { token } | Pending::Back { token, .. } => self.refuse(token, GONE),
+                Pending::Log { token } => self.refuse(token, GONE),
+                Pending::Back { by, .. } => {
+                    if let Some(by) = by {
+                        self.end_asked(by, Err(GONE.to_owned()));
+                    }
+                }
             }
         }
     }
@@ -99,7 +107,8 @@ impl Engine {
             Answer::Waits { tree, left_s } => self.handle_waits(&tree, left_s),
             Answer::Event { tree, text } => {
                 self.scan(&tree);
-                self.results.insert(tree, (now_ns, text));
+                self.results
+                    .insert(tree, LastResult::by_itself(now_ns, text));
             }
         }
     }
@@ -130,7 +139,7 @@ impl Engine {
         }
     }
 
-    fn handle_done(&mut self, now_ns: u64, ticket: u64, result: Result<String, String>) {
+    fn handle_done(&mut self, now_ns: u64, ticket: u64, result: Result<Finished, String>) {
         let Some(pending) = self.pending.remove(&ticket) else {
             return;
         };
@@ -144,17 +153,13 @@ impl Engine {
                 let refusal = self.serving.handle_read(Err(why));
                 refusal.iter().for_each(|it| self.send(it));
             }
-            Pending::Install => {
-                let lines = result.map(|text| vec![text]);
-                self.end_transfer(now_ns, lines);
-            }
+            Pending::Install => self.end_transfer(now_ns, result),
             Pending::Confirm { by } => self.end_confirm(by, result),
             Pending::Log { token } => self.refuse(token, result.err().unwrap_or_default()),
-            Pending::Back { token, tree } => {
+            Pending::Back { by, tree, .. } => {
                 self.note(now_ns, &tree, &result);
-                match result {
-                    Ok(text) => self.answer_lines(token, &[text]),
-                    Err(why) => self.refuse(token, why),
+                if let Some(by) = by {
+                    self.end_asked(by, result);
                 }
                 self.scan(&tree);
             }
@@ -173,11 +178,50 @@ impl Engine {
         })
     }
 
+    /// Tells who waits too long for the root half that it goes on; the host would tell them that nothing answers.
+    pub(super) fn check_patience(&mut self, now_ns: u64) {
+        let is_due = |it: &Pending| {
+            matches!(it, Pending::Back { began_ns, by: Some(Asker::Token(_)), .. }
+            if began_ns.saturating_add(ANSWER_NS) <= now_ns)
+        };
+        let mut told = Vec::new();
+        for pending in self.pending.values_mut().filter(|it| is_due(it)) {
+            if let Pending::Back { by, .. } = pending {
+                told.extend(by.take());
+            }
+        }
+        for by in told {
+            if let Asker::Token(token) = by {
+                self.answer_later(token);
+            }
+        }
+    }
+
+    pub(super) fn patience_ends_ns(&self) -> Option<u64> {
+        let ends = self.pending.values().filter_map(|it| match it {
+            Pending::Back {
+                began_ns,
+                by: Some(Asker::Token(_)),
+                ..
+            } => Some(began_ns.saturating_add(ANSWER_NS)),
+            _ => None,
+        });
+        ends.min()
+    }
+
+    /// A tree that the root half alone changes, and since when.
+    pub(super) fn changed_by_root(&self) -> Option<(&str, u64)> {
+        self.pending.values().find_map(|it| match it {
+            Pending::Back { tree, began_ns, .. } => Some((tree.as_str(), *began_ns)),
+            _ => None,
+        })
+    }
+
     /// Remembers how a change of a tree ended, and makes an event of it.
-    pub(super) fn note(&mut self, now_ns: u64, tree: &str, result: &Result<String, String>) {
-        let (Ok(text) | Err(text)) = result;
-        self.results.insert(tree.to_owned(), (now_ns, text.clone()));
-        let event = format!("tree \"{tree}\": {text}");
+    pub(super) fn note(&mut self, now_ns: u64, tree: &str, result: &Result<Finished, String>) {
+        let last = LastResult::of(now_ns, result);
+        let event = format!("tree \"{tree}\": {}", last.text);
+        self.results.insert(tree.to_owned(), last);
         self.actions.push_back(Action::Event(event));
     }
 }

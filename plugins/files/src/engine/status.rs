@@ -4,9 +4,37 @@ use std::time::Duration;
 
 use spared_sdk::{Trouble, Value};
 use spared_tree::config::Sync;
+use spared_tree::local::{ChangeOutcome, Finished};
 
 use super::tree::{Relation, TreeInfo};
 use super::{Engine, short};
+
+/// How the last change of a tree ended.
+#[derive(Debug)]
+pub(super) struct LastResult {
+    at_ns: u64,
+    /// None: it failed, or nobody asked for it.
+    outcome: Option<ChangeOutcome>,
+    pub(super) text: String,
+}
+
+impl LastResult {
+    pub(super) fn of(at_ns: u64, result: &Result<Finished, String>) -> Self {
+        Self {
+            at_ns,
+            outcome: result.as_ref().ok().map(|it| it.outcome),
+            text: result.as_ref().map_or_else(Clone::clone, Finished::text),
+        }
+    }
+
+    pub(super) fn by_itself(at_ns: u64, text: String) -> Self {
+        Self {
+            at_ns,
+            outcome: None,
+            text,
+        }
+    }
+}
 
 impl Engine {
     /// The line of `sparectl status`.
@@ -60,9 +88,12 @@ impl Engine {
                 row("goes_back_on_peer_in", wait(left_s));
             }
             let result = self.results.get(tree.name());
-            row("last", text(result.map_or("-", |(_, text)| text)));
-            if let Some((at_ns, _)) = result {
-                let age = Duration::from_nanos(now_ns.saturating_sub(*at_ns));
+            row("last", text(result.map_or("-", |it| &it.text)));
+            if let Some(outcome) = result.and_then(|it| it.outcome) {
+                row("last_outcome", text(outcome.word()));
+            }
+            if let Some(it) = result {
+                let age = Duration::from_nanos(now_ns.saturating_sub(it.at_ns));
                 row("last_ago", Value::Time(age));
             }
         }
@@ -95,7 +126,14 @@ impl Engine {
                 row("state", Value::Text(format!("{} receives it", self.peer))),
                 row("time", age(it.began_ns)),
             ],
-            None => Vec::new(),
+            None => match self.changed_by_root() {
+                Some((tree, began_ns)) => vec![
+                    row("tree", Value::Text(tree.to_owned())),
+                    row("state", Value::Text("being put in place".to_owned())),
+                    row("time", age(began_ns)),
+                ],
+                None => Vec::new(),
+            },
         }
     }
 

@@ -79,10 +79,10 @@ pub enum Answer {
     Unchanged {
         ticket: u64,
     },
-    /// A sentence: what was done, or why nothing was.
+    /// What was done, or a sentence why nothing was.
     Done {
         ticket: u64,
-        result: Result<String, String>,
+        result: Result<Finished, String>,
     },
     /// Before the answer to each `Scan`: seconds after which the tree goes back unless it is confirmed.
     Waits {
@@ -98,6 +98,56 @@ pub enum Answer {
         tree: String,
         text: String,
     },
+}
+
+/// How a command ended that succeeded: programs decide by this, never by the sentence beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChangeOutcome {
+    /// Files, or the configuration in force, are others now.
+    Changed,
+    /// All was so already.
+    Same,
+    /// The check accepts it; nothing was changed.
+    Checked,
+    /// What would change is listed.
+    Listed,
+    Confirmed,
+    /// An earlier state is in place again.
+    Back,
+}
+
+/// A command that succeeded, with what it says to people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    pub outcome: ChangeOutcome,
+    pub lines: Vec<String>,
+}
+
+impl ChangeOutcome {
+    /// The word of rows.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Same => "same",
+            Self::Checked => "checked",
+            Self::Listed => "listed",
+            Self::Confirmed => "confirmed",
+            Self::Back => "back",
+        }
+    }
+
+    pub fn with(self, line: impl Into<String>) -> Finished {
+        Finished {
+            outcome: self,
+            lines: vec![line.into()],
+        }
+    }
+}
+
+impl Finished {
+    pub fn text(&self) -> String {
+        self.lines.join("; ")
+    }
 }
 
 /// A state of a tree that can be put back.

@@ -1,6 +1,6 @@
 //! Changes that go back unless they are confirmed.
 
-use spared_sdk::Engine as _;
+use spared_sdk::{Engine as _, Value};
 
 use super::super::tree::Relation;
 use super::lab::{Lab, S};
@@ -68,4 +68,21 @@ fn a_new_worker_knows_that_a_change_waits() {
     lab.go_back(1);
     lab.settle();
     assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+}
+
+#[test]
+fn what_waits_on_the_peer_goes_back_when_this_node_asks() {
+    let mut lab = waiting();
+    let back = || Command::BackOnPeer("t".to_owned());
+    let reply = lab.done(0, back());
+    assert_eq!(text(&reply), "put back");
+    let outcome = ("outcome".to_owned(), Value::Text("back".to_owned()));
+    assert!(reply.rows.contains(&outcome), "{reply:?}");
+    assert_eq!(lab.nodes[1].tree["b"], "2");
+    assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+    // once
+    assert_eq!(text(&lab.done(0, back())), "nothing waits");
+    lab.cut();
+    assert_eq!(text(&lab.done(0, back())), "r2 is not connected");
+    lab.assert_answered();
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use spared_sdk::config::Config;
 use spared_sdk::{Engine as _, Role};
 use spared_tree::config::{Settings, read};
-use spared_tree::local::{Answer, PIECE, Request};
+use spared_tree::local::{Answer, ChangeOutcome, Finished, PIECE, Request};
 use spared_tree::{Access, Entry, Hash, Kind, Manifest};
 
 use super::super::tree::Relation;
@@ -115,12 +115,17 @@ impl Node {
 
     /// The root half's work; a change may be one that only `--anyway` allows.
     fn answer(&mut self, request: Request, may: impl Fn(&Tree) -> bool) -> Vec<Answer> {
-        let done = |ticket, result| vec![Answer::Done { ticket, result }];
+        let done = |ticket, result: Result<Finished, String>| vec![Answer::Done { ticket, result }];
         match request {
             // of spared's own configuration, which this tree is not
-            Request::Apply { ticket, .. } | Request::GoBack { ticket, .. } => {
-                done(ticket, Err("is another tree".to_owned()))
-            }
+            Request::Apply { ticket, .. } => done(ticket, Err("is another tree".to_owned())),
+            Request::GoBack { ticket, .. } => match self.unconfirmed.take() {
+                Some(old) => {
+                    self.tree = old;
+                    done(ticket, Ok(ChangeOutcome::Back.with("put back")))
+                }
+                None => done(ticket, Err("nothing waits".to_owned())),
+            },
             Request::Scan {
                 ticket,
                 known,
@@ -184,10 +189,10 @@ impl Node {
                     let name = entry.path.trim_start_matches("/t/").to_owned();
                     self.tree.insert(name, content);
                 }
-                done(ticket, Ok("in place".to_owned()))
+                done(ticket, Ok(ChangeOutcome::Changed.with("in place")))
             }
             Request::Confirm { ticket } => match self.unconfirmed.take() {
-                Some(_) => done(ticket, Ok("confirmed: t".to_owned())),
+                Some(_) => done(ticket, Ok(ChangeOutcome::Confirmed.with("confirmed: t"))),
                 None => done(ticket, Err("nothing waits".to_owned())),
             },
             Request::Back { ticket, .. } => done(ticket, Err("no state".to_owned())),

@@ -1,0 +1,308 @@
+//! `sparectl config push`: this node's /etc/spared to the other node, in force on both or on none.
+//!
+//! The nodes do it, the plugin files with its root half: each checks, has its daemon read the files, and goes back by
+//! itself unless that is confirmed. This program confirms it, if nothing is worse after a while. If it dies, or the
+//! link does, nobody confirms.
+
+mod plugin;
+mod worse;
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use spared_control::Status;
+
+use crate::args::Args;
+use crate::{EXIT_FAILED, output};
+use plugin::{ChangeOutcome, ConfigTree, Said, files, status};
+use worse::worse;
+
+const PAUSE: Duration = Duration::from_millis(500);
+/// Time for a check, a reload, and for what the nodes tell each other then.
+const STEP: Duration = Duration::from_secs(120);
+/// Time that a plugin or a link that was restarted by the change has to be there again, and that a role which
+/// changes at the end of the watch has to arrive. Less than `SLACK_S`.
+const LOST: Duration = Duration::from_secs(10);
+/// Time between the end of the watch and the way back of this node, if nobody confirms; the other one has it twice,
+/// as it begins before.
+const SLACK_S: u64 = 30;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Push {
+    pub dry_run: bool,
+    /// Changes of the other node are lost.
+    pub anyway: bool,
+    /// Time after which nothing may be worse.
+    pub watch: Duration,
+}
+
+/// Prints each step; the exit code.
+pub fn push(args: &Args, push: Push) -> u8 {
+    match try_push(args, push) {
+        Ok(()) => 0,
+        Err(why) => {
+            output::errors(&[why]);
+            EXIT_FAILED
+        }
+    }
+}
+
+fn try_push(args: &Args, push: Push) -> Result<(), String> {
+    if args.node.is_some() {
+        return Err("run config push on the node whose files are to be sent".to_owned());
+    }
+    let before = status(args)?;
+    let peer = before.peer.as_deref().filter(|it| it.up);
+    let peer = peer.ok_or("the other node is not heard over the link")?;
+    if push.dry_run {
+        say(&files(args, ["push", "spared", "--dry-run"])?.text);
+        return Ok(());
+    }
+    let steps = Steps {
+        args,
+        push,
+        node: &before.node,
+        peer: &peer.node,
+    };
+    let is_same = steps.check()?;
+    // The other node first: what changes the link cuts it until both have it.
+    let is_new_there = !is_same && steps.change_there()?;
+    let is_new_here = steps.change_here(is_new_there)?;
+    if is_new_here || is_new_there {
+        steps.watch(&before, is_new_here, is_new_there)?;
+    }
+    say("both nodes have the same configuration in force");
+    Ok(())
+}
+
+/// Both nodes, and what was asked for.
+struct Steps<'p> {
+    args: &'p Args,
+    push: Push,
+    node: &'p str,
+    peer: &'p str,
+}
+
+impl Steps<'_> {
+    /// Whether both nodes have the same files.
+    fn check(&self) -> Result<bool, String> {
+        let here = self.files(&["apply", "--check"])?;
+        say(&format!("{}: {}", self.node, here.text));
+        let there = self.files(&self.with_anyway(&["push", "spared", "--check"]))?;
+        let there = self.when_ended(there)?;
+        say(&format!("{}: {}", self.peer, there.text));
+        Ok(there.outcome == Some(ChangeOutcome::Same))
+    }
+
+    /// Whether the other node has another configuration in force now.
+    fn change_there(&self) -> Result<bool, String> {
+        let time = self.seconds(2 * SLACK_S);
+        let words = self.with_anyway(&["push", "spared", "--confirm", &time]);
+        match self.change(&words, |it| it.waits_there) {
+            Ok(is_new) => {
+                say(&format!("{}: the configuration is in force", self.peer));
+                Ok(is_new)
+            }
+            Err(why) if self.is_cut() => {
+                say(&format!("{why}: perhaps until this node has it, too"));
+                Ok(true)
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Whether this node has another configuration in force now. If it refuses, the other one goes back.
+    fn change_here(&self, is_new_there: bool) -> Result<bool, String> {
+        let time = self.seconds(SLACK_S);
+        let changed = self.change(&["apply", "--confirm", &time], |it| it.waits_here);
+        let is_new = changed.map_err(|why| {
+            let why = format!("{}: {why}", self.node);
+            match is_new_there {
+                true => format!("{why}\n{}", self.back_there()),
+                false => why,
+            }
+        })?;
+        say(&format!("{}: the configuration is in force", self.node));
+        Ok(is_new)
+    }
+
+    /// Something that goes back unless it is confirmed, which a row tells then; false: nothing had to change.
+    fn change(&self, words: &[&str], waits: fn(&ConfigTree) -> bool) -> Result<bool, String> {
+        let asked = self.files(words);
+        if outcome(&asked) == Some(ChangeOutcome::Same) {
+            return Ok(false);
+        }
+        // The reload may restart the very plugin that would have answered, and a check may last longer than an
+        // answer may take: what the nodes say then counts.
+        let begun = Instant::now();
+        while begun.elapsed() < STEP {
+            let tree = ConfigTree::ask(self.args).unwrap_or_default();
+            if waits(&tree) {
+                return Ok(true);
+            }
+            let is_over = !tree.is_under_way && (tree.is_known() || self.is_lost(begun));
+            // what ended last is this change only if nobody was told of its end
+            let ended = match &asked {
+                Err(why) => Some(Err(why.clone())),
+                Ok(it) if it.outcome == Some(ChangeOutcome::Later) => tree.last,
+                Ok(_) => None,
+            };
+            match ended {
+                Some(Err(why)) if is_over => return Err(why),
+                Some(Ok(it)) if is_over && it.outcome == Some(ChangeOutcome::Same) => {
+                    return Ok(false);
+                }
+                _ => sleep(PAUSE),
+            }
+        }
+        Err(asked
+            .err()
+            .unwrap_or_else(|| "it did not end: see `sparectl files`".to_owned()))
+    }
+
+    /// Compares links and groups with before, and confirms the change or takes it back.
+    fn watch(&self, before: &Status, is_new_here: bool, is_new_there: bool) -> Result<(), String> {
+        say(&format!(
+            "watching links, groups and {} for {}; without a confirmation both go back",
+            self.peer,
+            self.seconds(0)
+        ));
+        sleep(self.push.watch);
+        let worse = self.worse(before);
+        if worse.is_empty() {
+            return self.confirm();
+        }
+        let mut lines = vec![format!("worse than before: {}", worse.join("; "))];
+        // The other node first, as long as it can be asked.
+        if is_new_there {
+            lines.push(self.back_there());
+        }
+        if is_new_here {
+            lines.push(self.back_here());
+        }
+        Err(lines.join("\n"))
+    }
+
+    /// What is worse and stays so: roles may be changing at this moment, and a daemon may be starting.
+    fn worse(&self, before: &Status) -> Vec<String> {
+        let begun = Instant::now();
+        loop {
+            let worse = match status(self.args) {
+                Ok(after) => worse(before, &after),
+                Err(why) => vec![why],
+            };
+            let tree = ConfigTree::ask(self.args).unwrap_or_default();
+            let worse = match worse.is_empty() && !tree.is_same() {
+                true => vec![format!("{} has not the same files", self.peer)],
+                false => worse,
+            };
+            if worse.is_empty() || begun.elapsed() > LOST {
+                return worse;
+            }
+            sleep(PAUSE);
+        }
+    }
+
+    fn confirm(&self) -> Result<(), String> {
+        let mut last = String::new();
+        for _ in 0..40 {
+            let tree = ConfigTree::ask(self.args).unwrap_or_default();
+            if tree.is_known() && !tree.waits_here && !tree.waits_there {
+                return Ok(());
+            }
+            // this node first, then the other one; a node tells after its next look
+            if let Err(why) = self.files(&["confirm"]) {
+                last = why;
+            }
+            sleep(PAUSE);
+        }
+        Err(format!(
+            "not confirmed on both nodes: {last}: see `sparectl files`"
+        ))
+    }
+
+    /// Takes this node back at once; a sentence.
+    fn back_here(&self) -> String {
+        let node = self.node;
+        match self.files(&["back", "spared"]) {
+            Ok(said) => format!(
+                "{node}: {}; the edit is a state: `sparectl files log spared`",
+                said.text
+            ),
+            Err(why) => format!("{node} goes back by itself: {why}"),
+        }
+    }
+
+    /// The same on the other node, if it can be asked; else it does that by itself.
+    fn back_there(&self) -> String {
+        let peer = self.peer;
+        let asked = self.files(&["back", "spared", "--peer"]);
+        let by_itself = || {
+            let time = self.seconds(2 * SLACK_S);
+            format!("{peer} goes back by itself within {time}")
+        };
+        let begun = Instant::now();
+        while begun.elapsed() < STEP {
+            let tree = ConfigTree::ask(self.args).unwrap_or_default();
+            if tree.is_known() && !tree.waits_there {
+                return format!("{peer}: the old configuration is in force again");
+            }
+            match &asked {
+                Err(why) if tree.is_known() => return format!("{}: {why}", by_itself()),
+                Err(_) if self.is_cut() => return by_itself(),
+                _ if !tree.is_known() && self.is_lost(begun) => return by_itself(),
+                _ => sleep(PAUSE),
+            }
+        }
+        by_itself()
+    }
+
+    /// The answer, or how it ended if it lasted longer than an answer may.
+    fn when_ended(&self, said: Said) -> Result<Said, String> {
+        let until = Instant::now() + STEP;
+        let mut said = Ok(said);
+        while outcome(&said) == Some(ChangeOutcome::Later) && Instant::now() < until {
+            sleep(PAUSE);
+            let tree = ConfigTree::ask(self.args)?;
+            if let (false, Some(last)) = (tree.is_under_way, tree.last) {
+                said = last;
+            }
+        }
+        match outcome(&said) {
+            Some(ChangeOutcome::Later) => said.and_then(|it| Err(it.text)),
+            _ => said,
+        }
+    }
+
+    /// Whether what does not answer has had its time: the other node is cut off, or the daemon is gone.
+    fn is_lost(&self, since: Instant) -> bool {
+        since.elapsed() > LOST && self.is_cut()
+    }
+
+    fn is_cut(&self) -> bool {
+        let status = status(self.args).ok();
+        let peer = status.as_ref().and_then(|it| it.peer.as_deref());
+        peer.is_none_or(|it| !it.up)
+    }
+
+    fn with_anyway<'w>(&self, words: &[&'w str]) -> Vec<&'w str> {
+        let anyway = self.push.anyway.then_some("--anyway");
+        words.iter().copied().chain(anyway).collect()
+    }
+
+    fn files(&self, words: &[&str]) -> Result<Said, String> {
+        files(self.args, words.iter().copied())
+    }
+
+    fn seconds(&self, slack_s: u64) -> String {
+        format!("{}s", self.push.watch.as_secs().saturating_add(slack_s))
+    }
+}
+
+fn outcome(said: &Result<Said, String>) -> Option<ChangeOutcome> {
+    said.as_ref().ok().and_then(|it| it.outcome)
+}
+
+fn say(line: &str) {
+    output::text(&format!("{}\n", output::harmless(line)));
+}

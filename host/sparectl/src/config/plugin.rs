@@ -1,0 +1,200 @@
+//! The plugin files: what it is asked, and what its rows say.
+
+use std::collections::BTreeMap;
+
+use spared_control::{Answer, Request, Status, Value};
+
+use crate::args::Args;
+use crate::ask;
+
+type Rows = BTreeMap<String, Value>;
+
+/// How a command of the plugin ended, by its row `outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeOutcome {
+    Changed,
+    Same,
+    Checked,
+    Listed,
+    Confirmed,
+    Back,
+    /// It goes on.
+    Later,
+}
+
+/// An answer, with what it says to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// None: a word that this program does not know.
+    pub outcome: Option<ChangeOutcome>,
+    pub text: String,
+}
+
+/// The tree of the configuration, by its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigTree {
+    digest: Option<String>,
+    digest_of_peer: Option<String>,
+    pub waits_here: bool,
+    pub waits_there: bool,
+    pub is_under_way: bool,
+    /// How the last change ended; an error if it failed.
+    pub last: Option<Result<Said, String>>,
+}
+
+impl ConfigTree {
+    /// # Errors
+    /// The daemon or the plugin does not answer.
+    pub fn ask(args: &Args) -> Result<Self, String> {
+        match ask(args, &request([])) {
+            Ok(Answer::Rows { rows, .. }) => Ok(Self::of(&rows)),
+            Ok(other) => Err(refusal(other)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn of(rows: &Rows) -> Self {
+        let text = |key: &str| match rows.get(&format!("tree.spared.{key}")) {
+            Some(Value::Text(text)) if text != "-" => Some(text.clone()),
+            _ => None,
+        };
+        let outcome = text("last_outcome").and_then(|it| ChangeOutcome::of(&it));
+        let last = |text: String| match outcome {
+            Some(_) => Ok(Said { outcome, text }),
+            None => Err(text),
+        };
+        Self {
+            digest: text("digest"),
+            digest_of_peer: text("digest_of_peer"),
+            waits_here: rows.contains_key("tree.spared.goes_back_in"),
+            waits_there: rows.contains_key("tree.spared.goes_back_on_peer_in"),
+            is_under_way: rows.contains_key("transfer.tree"),
+            last: text("last").map(last),
+        }
+    }
+
+    /// Whether both nodes have read their files, and so have told what waits.
+    pub fn is_known(&self) -> bool {
+        self.digest.is_some() && self.digest_of_peer.is_some()
+    }
+
+    pub fn is_same(&self) -> bool {
+        self.is_known() && self.digest == self.digest_of_peer
+    }
+}
+
+impl ChangeOutcome {
+    fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "changed" => Self::Changed,
+            "same" => Self::Same,
+            "checked" => Self::Checked,
+            "listed" => Self::Listed,
+            "confirmed" => Self::Confirmed,
+            "back" => Self::Back,
+            "later" => Self::Later,
+            _ => return None,
+        })
+    }
+}
+
+/// Asks the plugin for something.
+///
+/// # Errors
+/// Why it was not done.
+pub fn files<'w>(args: &Args, words: impl IntoIterator<Item = &'w str>) -> Result<Said, String> {
+    match ask(args, &request(words)) {
+        Ok(Answer::Rows { rows, .. }) => Ok(said(&rows)),
+        Ok(other) => Err(refusal(other)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn said(rows: &Rows) -> Said {
+    let mut said = Said {
+        outcome: None,
+        text: String::new(),
+    };
+    let mut lines = Vec::new();
+    for (key, value) in rows {
+        match value {
+            Value::Text(word) if key == "outcome" => said.outcome = ChangeOutcome::of(word),
+            Value::Text(line) => lines.push(line.as_str()),
+            _ => {}
+        }
+    }
+    said.text = lines.join("\n");
+    said
+}
+
+/// # Errors
+/// The daemon does not answer.
+pub fn status(args: &Args) -> Result<Box<Status>, String> {
+    match ask(args, &Request::Status) {
+        Ok(Answer::Status(status)) => Ok(status),
+        Ok(other) => Err(refusal(other)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn request<'w>(words: impl IntoIterator<Item = &'w str>) -> Request {
+    Request::Plugin {
+        name: "files".to_owned(),
+        argv: words.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+fn refusal(answer: Answer) -> String {
+    match answer {
+        Answer::Error { lines, .. } => lines.join("\n"),
+        _ => "the daemon answered something else".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(of: &[(&str, &str)]) -> Rows {
+        let row = |(key, text): &(&str, &str)| ((*key).to_owned(), Value::Text((*text).to_owned()));
+        of.iter().map(row).collect()
+    }
+
+    #[test]
+    fn an_answer_counts_by_its_outcome_and_not_by_its_words() {
+        let answer = rows(&[
+            ("outcome", "changed"),
+            ("result", "both nodes have the same"),
+        ]);
+        let expected = Said {
+            outcome: Some(ChangeOutcome::Changed),
+            text: "both nodes have the same".to_owned(),
+        };
+        assert_eq!(said(&answer), expected);
+        assert_eq!(said(&rows(&[("result", "already")])).outcome, None);
+    }
+
+    #[test]
+    fn a_tree_is_known_once_both_nodes_have_read_it() {
+        let of = |rows_of: &[(&str, &str)]| ConfigTree::of(&rows(rows_of));
+        let own = ("tree.spared.digest", "aa");
+        let theirs = |text| ("tree.spared.digest_of_peer", text);
+        assert!(!of(&[]).is_known() && !of(&[]).is_same());
+        assert!(!of(&[own, theirs("-")]).is_known());
+        assert!(of(&[own, theirs("bb")]).is_known() && !of(&[own, theirs("bb")]).is_same());
+        assert!(of(&[own, theirs("aa")]).is_same());
+    }
+
+    #[test]
+    fn a_last_change_without_an_outcome_failed() {
+        let last = ("tree.spared.last", "not pushed: r2: no");
+        let failed = ConfigTree::of(&rows(&[last])).last;
+        assert_eq!(failed, Some(Err("not pushed: r2: no".to_owned())));
+        let outcome = ("tree.spared.last_outcome", "checked");
+        let done = ConfigTree::of(&rows(&[last, outcome])).last;
+        assert_eq!(
+            done.and_then(Result::ok).and_then(|it| it.outcome),
+            Some(ChangeOutcome::Checked)
+        );
+    }
+}

@@ -1,0 +1,119 @@
+//! What a change made worse, of links, groups and the other node.
+
+use spared_control::Status;
+
+/// What was good and is not, of links, groups and the other node.
+pub fn worse(before: &Status, after: &Status) -> Vec<String> {
+    let mut worse = Vec::new();
+    // by number: the configuration may name other interfaces on purpose
+    let up = |it: &Status| it.links.iter().filter(|it| it.state == "up").count();
+    let (was, is) = (up(before), up(after));
+    if is < was {
+        worse.push(format!("links that are up: {is}, before: {was}"));
+    }
+    let told = |it: &Status| {
+        let peer = it.peer.as_deref();
+        peer.is_some_and(|it| it.up && it.status.is_some())
+    };
+    if told(before) && !told(after) {
+        let peer = before
+            .peer
+            .as_deref()
+            .map_or("the other node", |it| &it.node);
+        worse.push(format!("{peer} is not heard any more"));
+        return worse;
+    }
+    for group in &before.groups {
+        let name = group.name.as_str();
+        let (was, is) = (roles(before, name), roles(after, name));
+        let actives = |roles: &[&str]| roles.iter().filter(|it| **it == "active").count();
+        let faults = |roles: &[&str]| roles.iter().filter(|it| **it == "fault").count();
+        // a group that is in no file any more was removed on purpose
+        if is.is_empty() {
+            continue;
+        }
+        if actives(&was) == 1 && actives(&is) != 1 {
+            worse.push(format!("{name} is active on {} nodes", actives(&is)));
+        } else if faults(&is) > faults(&was) {
+            worse.push(format!("{name} is in fault on {} of 2 nodes", faults(&is)));
+        }
+    }
+    worse
+}
+
+/// Roles of a group on both nodes.
+fn roles<'s>(status: &'s Status, group: &str) -> Vec<&'s str> {
+    let theirs = status.peer.as_deref().and_then(|it| it.status.as_deref());
+    let nodes = [Some(status), theirs].into_iter().flatten();
+    let groups = nodes.flat_map(|it| it.groups.iter());
+    let meant = groups.filter(|it| it.name == group);
+    meant.map(|it| it.role.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use spared_control::{GroupStatus, LinkStatus, PeerStatus};
+
+    use super::*;
+
+    fn node(role: &str) -> Status {
+        let group = GroupStatus {
+            name: "office".to_owned(),
+            role: role.to_owned(),
+            ..GroupStatus::default()
+        };
+        Status {
+            groups: vec![group],
+            ..Status::default()
+        }
+    }
+
+    fn pair(roles: [&str; 2], link: &str) -> Status {
+        let peer = PeerStatus {
+            node: "r2".to_owned(),
+            up: true,
+            status: Some(Box::new(node(roles[1]))),
+            ..PeerStatus::default()
+        };
+        let link = LinkStatus {
+            interface: "hot".to_owned(),
+            state: link.to_owned(),
+            ..LinkStatus::default()
+        };
+        Status {
+            peer: Some(Box::new(peer)),
+            links: vec![link],
+            ..node(roles[0])
+        }
+    }
+
+    #[test]
+    fn what_is_worse_is_a_link_a_group_or_the_other_node() {
+        let before = pair(["active", "backup"], "up");
+        assert_eq!(worse(&before, &before), [""; 0]);
+        // a switchover is no loss
+        assert_eq!(worse(&before, &pair(["backup", "active"], "up")), [""; 0]);
+        for (roles, link, expected) in [
+            (
+                ["active", "backup"],
+                "down",
+                "links that are up: 0, before: 1",
+            ),
+            (["backup", "backup"], "up", "office is active on 0 nodes"),
+            (["active", "active"], "up", "office is active on 2 nodes"),
+            (
+                ["active", "fault"],
+                "up",
+                "office is in fault on 1 of 2 nodes",
+            ),
+        ] {
+            assert_eq!(worse(&before, &pair(roles, link)), [expected]);
+        }
+        let mut after = before.clone();
+        after.peer.as_mut().expect("a peer").status = None;
+        assert_eq!(worse(&before, &after), ["r2 is not heard any more"]);
+        // what was bad already is nobody's fault
+        let bad = pair(["fault", "fault"], "down");
+        assert_eq!(worse(&bad, &bad), [""; 0]);
+    }
+}
