@@ -47,7 +47,7 @@ pub fn split(file: &[u8]) -> Result<Option<Split>, String> {
         both.extend_from_slice(line);
         let Some(name) = name_of(line) else { continue };
         if own.iter().any(|it| it.name == name) {
-            return Err(format!("has the mark \"spared: own {name}\" twice"));
+            return Err(twice(&name));
         }
         let missing = || format!("has no line after the mark \"spared: own {name}\"");
         let bytes = lines.next().ok_or_else(missing)?.to_vec();
@@ -59,17 +59,20 @@ pub fn split(file: &[u8]) -> Result<Option<Split>, String> {
 /// What both nodes have of a file, with the lines of this node after their marks. None: it has no mark.
 ///
 /// # Errors
-/// This node has no line for a mark.
+/// This node has no line for a mark, a mark is there twice, or the file would be too large to have marks, so that
+/// the next look would take the lines of this node for those of both.
 pub fn join(both: &[u8], own: &[Line]) -> Result<Option<Vec<u8>>, String> {
     if !may_have_marks(both) {
         return Ok(None);
     }
     let mut file = Vec::with_capacity(both.len());
-    let mut count = 0_usize;
+    let mut marks: Vec<String> = Vec::new();
     for line in both.split_inclusive(|byte| *byte == b'\n') {
         file.extend_from_slice(line);
         let Some(name) = name_of(line) else { continue };
-        count = count.saturating_add(1);
+        if marks.contains(&name) {
+            return Err(twice(&name));
+        }
         let own = own.iter().find(|it| it.name == name);
         let Some(own) = own.filter(|_| line.ends_with(b"\n")) else {
             return Err(format!(
@@ -82,8 +85,24 @@ pub fn join(both: &[u8], own: &[Line]) -> Result<Option<Vec<u8>>, String> {
         if !own.bytes.ends_with(b"\n") {
             file.push(b'\n');
         }
+        marks.push(name);
     }
-    Ok((count > 0).then_some(file))
+    let size = file.len();
+    match (marks.is_empty(), fits(size)) {
+        (true, _) => Ok(None),
+        (false, true) => Ok(Some(file)),
+        (false, false) => Err(format!(
+            "has {size} bytes with the lines of this node, allowed with marks {MARKED_MAX}"
+        )),
+    }
+}
+
+fn twice(name: &str) -> String {
+    format!("has the mark \"spared: own {name}\" twice")
+}
+
+fn fits(size: usize) -> bool {
+    u64::try_from(size).is_ok_and(|it| it <= MARKED_MAX)
 }
 
 /// The name in a mark.
@@ -98,8 +117,7 @@ fn name_of(line: &[u8]) -> Option<String> {
 }
 
 fn may_have_marks(file: &[u8]) -> bool {
-    let is_small = u64::try_from(file.len()).is_ok_and(|it| it <= MARKED_MAX);
-    is_small && file.windows(MARK.len()).any(|it| it == MARK)
+    fits(file.len()) && file.windows(MARK.len()).any(|it| it == MARK)
 }
 
 #[cfg(test)]
@@ -159,6 +177,26 @@ mod tests {
             join(b"# spared: own a\n", &own),
             Ok(Some(b"# spared: own a\n1\n".to_vec()))
         );
+    }
+
+    #[test]
+    fn what_could_not_be_taken_apart_again_is_not_joined() {
+        let line = |length: usize| {
+            [Line {
+                name: "a".to_owned(),
+                bytes: [vec![b'x'; length], b"\n".to_vec()].concat(),
+            }]
+        };
+        let mark = b"# spared: own a\n";
+        let twice = [&mark[..], mark].concat();
+        join(&twice, &line(1)).expect_err("a mark twice");
+        let limit = usize::try_from(MARKED_MAX).expect("small");
+        let both = [mark.to_vec(), vec![b'\n'; limit - mark.len() - 3]].concat();
+        let file = join(&both, &line(2)).expect("it fits").expect("marks");
+        assert_eq!(file.len(), limit);
+        assert_eq!(split(&file).expect("no fault").expect("marks").own, line(2));
+        let why = join(&both, &line(3)).expect_err("it would be bytes");
+        assert!(why.starts_with("has 1048577 bytes"), "{why}");
     }
 
     #[test]
