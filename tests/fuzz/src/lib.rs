@@ -10,6 +10,7 @@ pub mod configuration;
 pub mod conntrack_wire;
 pub mod control;
 pub mod dhcp_formats;
+pub mod files_own;
 pub mod files_wire;
 mod folder;
 pub mod heartbeat;
@@ -61,6 +62,7 @@ targets! {
     conntrack_wire: 80_000,
     control: 15_000,
     dhcp_formats: 20_000,
+    files_own: 20_000,
     files_wire: 3_000,
     heartbeat: 10_000,
     icmp: 100_000,

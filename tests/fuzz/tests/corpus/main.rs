@@ -29,6 +29,7 @@ tried! {
     conntrack_wire,
     control,
     dhcp_formats,
+    files_own,
     files_wire,
     heartbeat,
     icmp,
