@@ -5,6 +5,7 @@
 //! Ask ─► Piece.. or Refuse    of a manifest
 //! Fetch ─► Piece.. or Refuse  of a content of that manifest, in order
 //! Taken                       what was asked for is in place: both nodes have had it
+//! Look                        "an Offer of this ticket follows: read the tree meanwhile"
 //! Offer ─► Report             "ask me, and put it in place"
 //! Stop                        ends what an Offer began
 //! Confirm ─► Report           what waits for it stays in place
@@ -63,6 +64,10 @@ pub enum Message {
         ticket: u64,
     },
     GoBack {
+        ticket: u64,
+        tree: String,
+    },
+    Look {
         ticket: u64,
         tree: String,
     },
@@ -180,7 +185,7 @@ mod tests {
 
     #[test]
     fn garbage_is_refused_and_texts_of_the_peer_are_cut() {
-        for bytes in [&[][..], &[11], &[1, 0xff], &[7, 5, 0], &[1, 1, 9, b'x']] {
+        for bytes in [&[][..], &[12], &[1, 0xff], &[7, 5, 0], &[1, 1, 9, b'x']] {
             decode(bytes).expect_err("garbage");
         }
         let state = TreeState {

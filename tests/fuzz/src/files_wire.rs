@@ -147,6 +147,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
             tree: tree(),
         },
         Message::Fetch { ticket, hash },
+        Message::Look {
+            ticket,
+            tree: tree(),
+        },
         Message::Offer {
             ticket,
             tree: tree(),

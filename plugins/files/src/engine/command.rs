@@ -106,7 +106,13 @@ impl Engine {
         match command {
             Command::Diff(_) => self.after_scan(&tree, receive(Purpose::Diff)),
             Command::Pull(_, how) => self.after_scan(&tree, receive(Purpose::Pull(how))),
-            Command::Push(_, how) => self.after_scan(&tree, Then::Push { token, how }),
+            Command::Push(_, how) => {
+                let ticket = self.ticket();
+                // both nodes read at once
+                let look = tree.clone();
+                self.send(&Message::Look { ticket, tree: look });
+                self.after_scan(&tree, Then::Push { token, ticket, how });
+            }
             Command::Log(_) => {
                 let ticket = self.ticket();
                 self.pending.insert(ticket, Pending::Log { token });

@@ -92,8 +92,10 @@ enum Then {
         token: u64,
         purpose: transfer::Purpose,
     },
-    /// Somebody here wants the peer to have this tree.
-    Push { token: u64, how: How },
+    /// Somebody here wants the peer to have this tree, by an offer of this ticket.
+    Push { token: u64, ticket: u64, how: How },
+    /// The peer will offer its tree by this ticket.
+    Looked { ticket: u64 },
     /// The peer offers its tree, of this digest.
     Offered {
         ticket: u64,
@@ -130,6 +132,8 @@ pub struct Engine {
     waiting: Vec<(String, bool, Then)>,
     transfer: Option<Transfer>,
     offer: Option<Offer>,
+    /// Ticket and tree of an offer that the peer announced, once the tree has been read since.
+    looked: Option<(u64, String)>,
     /// Who waits for the end of the transfer or the offer, and until when.
     asker: Option<(u64, u64)>,
     /// Who waits for the peer to confirm.
@@ -164,6 +168,7 @@ impl Engine {
             waiting: Vec::new(),
             transfer: None,
             offer: None,
+            looked: None,
             asker: None,
             confirming: None,
             serving: Serving::default(),
@@ -306,6 +311,8 @@ impl Engine {
                 self.send(&Message::Report { ticket, result });
             }
             Then::Asked { ticket } => self.send(&Message::Refuse { ticket, why }),
+            // the offer is refused when it comes
+            Then::Looked { .. } => {}
         }
     }
 
@@ -321,7 +328,10 @@ impl Engine {
                 self.asker = Some((token, now_ns.saturating_add(ANSWER_NS)));
                 self.receive(now_ns, name, purpose);
             }
-            (Then::Push { token, how }, Ok(_)) => self.push(now_ns, name, token, how),
+            (Then::Push { token, ticket, how }, Ok(_)) => {
+                self.push(now_ns, name, token, ticket, how);
+            }
+            (Then::Looked { ticket }, Ok(_)) => self.looked = Some((ticket, name.to_owned())),
             (Then::Offered { ticket, digest, .. }, Ok(_)) if self.has(name, digest) => {
                 let result = Ok(receive::nothing());
                 self.send(&Message::Report { ticket, result });
@@ -368,7 +378,8 @@ impl Engine {
                 tree,
                 how,
                 digest,
-            } => self.handle_offer(ticket, &tree, how, digest),
+            } => self.handle_offer(now_ns, ticket, &tree, how, digest),
+            Message::Look { ticket, tree } => self.handle_look(ticket, &tree),
             Message::Report { ticket, result } => self.handle_report(now_ns, ticket, result),
             Message::Stop { ticket } => self.handle_stop(now_ns, ticket),
             Message::Confirm { ticket } => self.handle_peer_confirm(ticket),
@@ -465,6 +476,7 @@ impl spared_sdk::Engine for Engine {
         self.is_up = false;
         self.outbox.clear();
         self.serving.clear();
+        self.looked = None;
         self.trees.iter_mut().for_each(|it| it.peer = None);
         self.waiting
             .retain(|(.., then)| matches!(then, Then::Receive { .. } | Then::Push { .. }));

@@ -39,7 +39,7 @@ impl Engine {
     }
 
     /// Has the peer ask for this node's tree.
-    pub(super) fn push(&mut self, now_ns: u64, name: &str, token: u64, how: How) {
+    pub(super) fn push(&mut self, now_ns: u64, name: &str, token: u64, ticket: u64, how: How) {
         if let Some(why) = self.is_busy() {
             return self.refuse(token, why);
         }
@@ -51,7 +51,6 @@ impl Engine {
             }
             _ => {}
         }
-        let ticket = self.ticket();
         self.offer = Some(Offer {
             ticket,
             tree: name.to_owned(),
@@ -74,7 +73,25 @@ impl Engine {
         });
     }
 
-    pub(super) fn handle_offer(&mut self, ticket: u64, name: &str, how: How, digest: Option<Hash>) {
+    /// Reads a tree that the peer is about to offer, while it reads its own.
+    pub(super) fn handle_look(&mut self, ticket: u64, name: &str) {
+        // one at a time: a peer that announces without end fills nothing
+        self.waiting
+            .retain(|(.., then)| !matches!(then, Then::Looked { .. }));
+        self.looked = None;
+        if self.tree(name).is_some() && self.is_busy().is_none() {
+            self.after_scan(name, Then::Looked { ticket });
+        }
+    }
+
+    pub(super) fn handle_offer(
+        &mut self,
+        now_ns: u64,
+        ticket: u64,
+        name: &str,
+        how: How,
+        digest: Option<Hash>,
+    ) {
         let refusal = match (self.is_busy(), self.relation_of(name)) {
             (Some(why), _) => Some(why),
             (None, None) => Some(format!("there is no such tree: {}", apart(name))),
@@ -90,14 +107,32 @@ impl Engine {
                 let result = Err(why);
                 self.send(&Message::Report { ticket, result });
             }
-            None => self.after_scan(
-                name,
-                Then::Offered {
+            None => {
+                let then = Then::Offered {
                     ticket,
                     how,
                     digest,
-                },
-            ),
+                };
+                self.after_look(now_ns, ticket, name, then);
+            }
+        }
+    }
+
+    /// Goes on with a tree that was read since its offer was announced, or has it read.
+    fn after_look(&mut self, now_ns: u64, ticket: u64, name: &str, then: Then) {
+        if self
+            .looked
+            .take_if(|(of, tree)| *of == ticket && tree == name)
+            .is_some()
+        {
+            return self.go_on(now_ns, name, then);
+        }
+        let is_it = |(tree, _, waits): &&mut (String, bool, Then)| {
+            tree == name && matches!(waits, Then::Looked { ticket: of } if *of == ticket)
+        };
+        match self.waiting.iter_mut().find(is_it) {
+            Some((.., waits)) => *waits = then,
+            None => self.after_scan(name, then),
         }
     }
 

@@ -53,6 +53,7 @@ impl Engine {
 
     pub fn handle_root_down(&mut self, now_ns: u64) {
         self.root_since_ns = None;
+        self.looked = None;
         self.root_due_ns = Some(now_ns.saturating_add(super::START_NS));
         for (_, _, then) in std::mem::take(&mut self.waiting) {
             self.give_up(then, GONE);

@@ -28,6 +28,9 @@ pub struct Node {
     /// Requests to put a tree in place.
     pub installs: usize,
     has_root: bool,
+    /// The root half does not answer yet.
+    pub is_slow: bool,
+    pub scans: usize,
     requests: VecDeque<Request>,
     stage: HashMap<Hash, Vec<u8>>,
     part: Vec<u8>,
@@ -98,6 +101,8 @@ impl Node {
             followed: 0,
             installs: 0,
             has_root: false,
+            is_slow: false,
+            scans: 0,
             requests: VecDeque::new(),
             stage: HashMap::new(),
             part: Vec::new(),
@@ -131,6 +136,7 @@ impl Node {
                 known,
                 tree,
             } => {
+                self.scans += 1;
                 let manifest = manifest(&self.tree);
                 let left_s = self.unconfirmed.as_ref().map(|_| 60);
                 let mut answers = vec![Answer::Waits { tree, left_s }];
@@ -380,7 +386,7 @@ impl Lab {
     fn act(&mut self, at: usize) -> bool {
         let (now_ns, theirs, anyway) = (self.now_ns, &self.had[1 - at], self.anyway);
         let node = &mut self.nodes[at];
-        if node.has_root {
+        if node.has_root && !node.is_slow {
             if let Some(request) = node.requests.pop_front() {
                 let answers = node.answer(request, |it| anyway || theirs.contains(it));
                 for answer in answers {

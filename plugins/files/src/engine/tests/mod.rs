@@ -63,6 +63,30 @@ fn a_push_or_a_pull_makes_both_equal() {
 }
 
 #[test]
+fn both_nodes_look_at_a_tree_at_once_when_it_is_pushed() {
+    let mut lab = pair();
+    for is_peer_slower in [false, true] {
+        let before = lab.nodes[1].scans;
+        lab.nodes[0].is_slow = true;
+        lab.nodes[1].is_slow = is_peer_slower;
+        let token = lab.ask(0, push());
+        lab.settle();
+        assert_eq!(lab.nodes[1].scans - before, usize::from(!is_peer_slower));
+        lab.nodes[0].is_slow = false;
+        lab.settle();
+        lab.nodes[1].is_slow = false;
+        lab.settle();
+        let reply = lab.nodes[0].replies.remove(&token).expect("an answer");
+        assert_eq!(text(&reply), "both nodes have the same");
+        assert_eq!(lab.nodes[1].scans - before, 1, "no second look");
+    }
+    // what was read for another offer is not taken for this one
+    lab.nodes[1].tree.insert("b".to_owned(), "hand".to_owned());
+    let why = text(&lab.done(0, push()));
+    assert!(why.contains("r2: tree \"t\" was changed"), "{why}");
+}
+
+#[test]
 fn what_the_receiver_changed_is_replaced_only_anyway() {
     let mut lab = pair();
     lab.nodes[1].tree.insert("b".to_owned(), "hand".to_owned());
