@@ -246,8 +246,7 @@ impl Router {
     /// Starts spared again after its end, with its present files, and the clock of the plan.
     pub fn start_again(&mut self, lab: &Lab, site: &Site, plan: &Plan) -> Result<()> {
         let log = lab.dir.join(format!("{}-spared.log", site.name));
-        let is_ahead = plan.clock_ahead;
-        self.daemons = vec![spared::start_again(site, &self.dir, is_ahead, &log)?];
+        self.daemons = vec![spared::start_again(site, plan, &self.dir, &log)?];
         Ok(())
     }
 

@@ -28,9 +28,15 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     files.begin(site, command, log)
 }
 
-/// Starts spared with its present files, and the machine's clock or one that is ahead.
-pub fn start_again(site: &Site, dir: &Path, clock_ahead: bool, log: &Path) -> Result<Daemon> {
-    Files { dir }.run(site, &build_dir()?, clock_ahead, log)
+/// Starts spared of this build with its present files, and the place and the clock of the plan.
+pub fn start_again(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
+    let (files, build) = (Files { dir }, build_dir()?);
+    if !plan.is_installed {
+        return files.run(site, &build, plan.clock_ahead, log);
+    }
+    let mut command = files.as_installed(site, &build)?;
+    command.arg(build.join("spared"));
+    files.begin(site, command, log)
 }
 
 /// Folder of a plan's programs.

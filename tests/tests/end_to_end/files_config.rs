@@ -11,10 +11,10 @@ use spared_tests::router::{Plan, PluginFile, Spared};
 
 use crate::files::expect;
 
-const PUSH: [&str; 4] = ["config", "push", "--watch", "5s"];
+pub const PUSH: [&str; 4] = ["config", "push", "--watch", "5s"];
 
-struct Nodes<'l> {
-    pair: Linked<'l>,
+pub struct Nodes<'l> {
+    pub pair: Linked<'l>,
 }
 
 fn plan(lab: &Lab, node: &str) -> Plan {
@@ -53,23 +53,36 @@ impl<'l> Nodes<'l> {
         Ok(it)
     }
 
-    fn path(&self, site: usize, name: &str) -> PathBuf {
+    /// Both take each other's configuration, have the same, and keep their names.
+    pub fn ready(lab: &'l Lab) -> Result<Self> {
+        let it = Self::start(lab)?;
+        for site in 0..2 {
+            let opt_in = opt(lab, &format!("r{}", site + 1), true);
+            fs::write(it.path(site, "plugins/files-root.toml"), opt_in)?;
+            it.edit(site, "spared.toml", marked)?;
+            it.pair.done(site, &["reload"])?;
+        }
+        it.wait_same()?;
+        Ok(it)
+    }
+
+    pub fn path(&self, site: usize, name: &str) -> PathBuf {
         let folder = format!("r{}-spared/etc", site + 1);
         self.pair.lab.dir.join(folder).join(name)
     }
 
-    fn read(&self, site: usize, name: &str) -> String {
+    pub fn read(&self, site: usize, name: &str) -> String {
         fs::read_to_string(self.path(site, name)).unwrap_or_default()
     }
 
-    fn edit(&self, site: usize, name: &str, edit: impl Fn(String) -> String) -> Result<()> {
+    pub fn edit(&self, site: usize, name: &str, edit: impl Fn(String) -> String) -> Result<()> {
         Ok(fs::write(
             self.path(site, name),
             edit(self.read(site, name)),
         )?)
     }
 
-    fn row(&self, site: usize, key: &str) -> String {
+    pub fn row(&self, site: usize, key: &str) -> String {
         let key = format!("tree.spared.{key}");
         let row = Spared(&self.pair.routers[site]).row(&["files"], &key);
         row.unwrap_or_default()
@@ -78,17 +91,23 @@ impl<'l> Nodes<'l> {
             .to_owned()
     }
 
-    fn wait_row(&self, site: usize, key: &str, is_it: impl Fn(&str) -> bool) -> Result<()> {
+    pub fn has_row(&self, site: usize, key: &str) -> bool {
+        let key = format!("tree.spared.{key}");
+        let row = Spared(&self.pair.routers[site]).row(&["files"], &key);
+        row.is_ok_and(|it| !it.is_null())
+    }
+
+    pub fn wait_row(&self, site: usize, key: &str, is_it: impl Fn(&str) -> bool) -> Result<()> {
         let what = format!("{key} on r{}", site + 1);
         let waited = self.pair.wait(&what, || is_it(&self.row(site, key)));
         waited.map_err(|error| format!("{error}\nfound {:?}", self.row(site, key)).into())
     }
 
-    fn wait_same(&self) -> Result<()> {
+    pub fn wait_same(&self) -> Result<()> {
         (0..2).try_for_each(|site| self.wait_row(site, "state", |it| it == "synchronized"))
     }
 
-    fn refused(&self, words: &[&str]) -> Result<String> {
+    pub fn refused(&self, words: &[&str]) -> Result<String> {
         match self.pair.said(0, words)? {
             (0, text) => Err(format!("it was done: {text}").into()),
             (_, text) => Ok(text),
@@ -96,7 +115,7 @@ impl<'l> Nodes<'l> {
     }
 
     /// Digest of what is in force.
-    fn in_force(&self, site: usize) -> String {
+    pub fn in_force(&self, site: usize) -> String {
         self.pair.status(site).unwrap_or_default().config
     }
 }
@@ -154,13 +173,7 @@ fn a_configuration_is_in_force_on_both_nodes_or_on_none() {
 #[test]
 fn a_configuration_that_cuts_the_link_goes_back_on_both_nodes() {
     scenario(2, |lab| {
-        let it = Nodes::start(lab)?;
-        fs::write(it.path(1, "plugins/files-root.toml"), opt(lab, "r2", true))?;
-        for site in 0..2 {
-            it.edit(site, "spared.toml", marked)?;
-            it.pair.done(site, &["reload"])?;
-        }
-        it.wait_same()?;
+        let it = Nodes::ready(lab)?;
         let good = [0, 1].map(|site| it.read(site, "spared.toml"));
         let in_force = [0, 1].map(|site| it.in_force(site));
         // an interface that leads nowhere

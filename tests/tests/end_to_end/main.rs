@@ -34,6 +34,7 @@ mod fence;
 mod fence_off;
 mod files;
 mod files_config;
+mod files_config_faults;
 mod files_hostile;
 mod files_power;
 mod files_programs;
