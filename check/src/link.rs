@@ -19,7 +19,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     let ruleset = setup.host.linked().filter(|link| link.chain.is_none());
     let ruleset = ruleset.and_then(|_| ruleset::list());
     findings.extend(ruleset.iter().flat_map(|ruleset| {
-        spared_firewall::obstacles(ruleset, &setup.host.node, link)
+        spared_firewall::obstacles(ruleset, &link.passage(&setup.host.node))
             .into_iter()
             .map(|kept| {
                 let sentence = format!("{}: the link cannot come up", kept.sentence);
@@ -27,7 +27,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
             })
     }));
     findings.extend(ruleset.iter().flat_map(|ruleset| {
-        spared_firewall::interruptions(ruleset, &setup.host.node, link)
+        spared_firewall::interruptions(ruleset, &link.passage(&setup.host.node))
             .into_iter()
             .map(|kept| {
                 let sentence = format!(

@@ -29,6 +29,8 @@ pub enum Mode {
     Worker,
     /// Started by `run` if a peer is configured.
     Link,
+    /// Started by `run` if there is a link.
+    Firewall,
     Version,
     Help,
 }
@@ -48,6 +50,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Mode, Stri
         Some(Value(word)) if word == "report" => options(&mut parser, Mode::Report),
         Some(Value(word)) if word == "worker" => Ok(Mode::Worker),
         Some(Value(word)) if word == "link" => Ok(Mode::Link),
+        Some(Value(word)) if word == "firewall" => Ok(Mode::Firewall),
         Some(other) => Err(other.unexpected().to_string()),
         None => Err("missing command: run or check (see --help)".to_owned()),
     }

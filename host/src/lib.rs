@@ -9,6 +9,7 @@
 pub mod arguments;
 pub mod control;
 pub mod events;
+pub mod firewall;
 pub mod journal;
 pub mod link;
 pub mod notify;

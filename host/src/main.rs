@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Mode::Report(options) => ExitCode::from(spared_report::run(&options)),
         Mode::Worker => spared_worker::run(),
         Mode::Link => spared_link::run(),
+        Mode::Firewall => spared_firewall::run(),
         Mode::Version => say(concat!("spared ", env!("CARGO_PKG_VERSION"))),
         Mode::Help => say(HELP),
     }

@@ -47,7 +47,7 @@ use std::path::Path;
 pub use fault::{Fault, locate};
 pub use host::Host;
 pub use key::LinkKeys;
-pub use link::{Chain, Link};
+pub use link::Link;
 pub use options::{DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options, state_dir};
 pub use order::by_order;
 pub use plugin::{OnFailure, Plugin};

@@ -1,9 +1,8 @@
 //! `[[link]]`: the paths to the peer. Also the keys of both nodes, which need no path.
 
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
+use spared_message::firewall::{Chain, Passage};
 use spared_message::link::LinkPath;
 use spared_sdk::config::{Config, Fault, IpNet, Section, node};
 
@@ -27,15 +26,18 @@ pub struct Link {
     pub chain: Option<Chain>,
 }
 
-/// A chain of the administrator's nftables ruleset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chain {
-    pub family: String,
-    pub table: String,
-    pub name: String,
-}
-
 impl Link {
+    /// The link as a firewall of `node` sees it.
+    pub fn passage(&self, node: &str) -> Passage {
+        Passage {
+            paths: self.paths.clone(),
+            port: self.port,
+            // The node whose name sorts first listens; the other receives only answers.
+            listens: node < self.peer.as_str(),
+            chain: self.chain.clone(),
+        }
+    }
+
     pub fn interfaces(&self) -> impl Iterator<Item = String> + '_ {
         self.paths.iter().map(|path| path.interface.clone())
     }
@@ -198,35 +200,4 @@ fn faults_of(config: &Config) -> Vec<Fault> {
     faults
         .filter(|fault| fault.key.starts_with("link."))
         .collect()
-}
-
-impl FromStr for Chain {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let words: Vec<&str> = text.split_ascii_whitespace().collect();
-        let [family @ ("inet" | "ip" | "ip6"), table, name] = words[..] else {
-            return Err(());
-        };
-        if !is_identifier(table) || !is_identifier(name) {
-            return Err(());
-        }
-        Ok(Self {
-            family: family.to_owned(),
-            table: table.to_owned(),
-            name: name.to_owned(),
-        })
-    }
-}
-
-impl fmt::Display for Chain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.family, self.table, self.name)
-    }
-}
-
-// Whether it is an identifier of nft, which has no quotes for them.
-fn is_identifier(word: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "_-./\\".contains(c);
-    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && word.chars().all(fits)
 }

@@ -25,7 +25,7 @@ pub use status::{
 pub const SOCKET_NAME: &str = "control.sock";
 
 /// Names that no plugin may have: present and possible verbs of sparectl, and processes of the host.
-pub const RESERVED: [&str; 34] = [
+pub const RESERVED: [&str; 35] = [
     "all",
     "backup",
     "check",
@@ -34,6 +34,7 @@ pub const RESERVED: [&str; 34] = [
     "daemon",
     "diff",
     "events",
+    "firewall",
     "force",
     "freeze",
     "group",

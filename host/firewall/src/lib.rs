@@ -1,209 +1,193 @@
-//! The link in the administrator's nftables rules: adds one rule per path to the chain that
+//! `spared firewall`: the link in the administrator's nftables rules. Adds one rule per path to the chain that
 //! `[firewall]` names, or reports which chain drops the link.
 //!
-//! A thread runs `nft`, which may take long with large rulesets, and checks again whenever rules
-//! change. No failover waits for it: VRRP and heartbeats are received by packet sockets.
+//! A process of its own, with CAP_NET_ADMIN alone: it runs `nft`, which may take long with large rulesets, parses
+//! what that prints, and checks again whenever rules change. It reads [`ToFirewall`] from the host. No failover
+//! waits for it: VRRP and heartbeats are received by packet sockets. If it ends, its rules stay.
 
 #![forbid(unsafe_code)]
 
+mod changes;
 mod passage;
 mod rules;
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
-use std::time::Duration;
+use std::process::ExitCode;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use spared_config::Link;
-use spared_netlink::Monitor;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::Signal;
+use spared_message::firewall::{FromFirewall, Passage, RuleState, ToFirewall};
+use spared_process::child::{self, SOCKET_FD};
+use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 
+use changes::Changes;
 use rules::Rules;
 pub use rules::{LISTING, Obstacle, interruptions, obstacles, ruleset_of};
 
-/// linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES.
-const CHANGES: u32 = 7;
-/// Pause without changes before a check, as rulesets are loaded in several transactions.
-const CALM: Duration = Duration::from_millis(200);
-/// Longest wait for the removal of the rules at the end.
-const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// Not started by the host: sysexits' EX_USAGE.
+const EXIT_USAGE: u8 = 64;
+/// The kernel refuses what is needed, or the host sends invalid messages: sysexits' EX_SOFTWARE.
+const EXIT_BROKEN: u8 = 70;
 
-/// State of the rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RuleState {
-    /// The link passes, with or without our rules.
-    Passes,
-    /// Our rules were removed, and are back.
-    PutBack,
-    /// The link is blocked: by what, and what to do.
-    Kept(String),
-    Ended,
+/// Runs until the host says so, or ends. Its socket is descriptor 3.
+pub fn run() -> ExitCode {
+    let Some(socket) = child::inherited_socket() else {
+        eprintln!("spared firewall is started by spared run, not by hand");
+        return ExitCode::from(EXIT_USAGE);
+    };
+    child::close_from(SOCKET_FD + 1);
+    die_with_the_host();
+    match Host::new(socket).serve() {
+        Ok(()) | Err(End::HostIsGone) => ExitCode::SUCCESS,
+        Err(End::Broken(why)) => {
+            eprintln!("spared firewall: {why}");
+            ExitCode::from(EXIT_BROKEN)
+        }
+    }
 }
 
-/// The host's end of the thread.
-pub struct Firewall {
-    orders: Sender<Order>,
-    woken: Arc<OwnedFd>,
-    told: Receiver<RuleState>,
+fn die_with_the_host() {
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
 }
 
-enum Order {
-    Keep(Option<Box<(String, Link)>>),
-    End,
+/// Why the process ends without an order.
+#[derive(Debug)]
+enum End {
+    HostIsGone,
+    Broken(String),
 }
 
-impl Firewall {
-    /// `marker` is a file that exists as long as our rules do.
-    ///
-    /// # Errors
-    /// The kernel's: no thread or descriptor left, or no nftables.
-    pub fn start(marker: PathBuf) -> io::Result<Self> {
-        let monitor = Monitor::netfilter(CHANGES)?;
-        let woken = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let (orders, taken) = channel();
-        let (tell, told) = channel();
-        let watch = Watch {
-            rules: Rules::new(marker),
-            link: None,
-            kept: false,
-            monitor,
-            woken: Arc::clone(&woken),
-            orders: taken,
-            tell,
+/// The socket to the host.
+struct Host {
+    socket: OwnedFd,
+    receiver: Receiver,
+}
+
+impl Host {
+    fn new(socket: OwnedFd) -> Self {
+        let receiver = Receiver::default();
+        Self { socket, receiver }
+    }
+
+    fn serve(mut self) -> Result<(), End> {
+        wait(&[&self.socket])?;
+        let Some(ToFirewall::Begin { account, ours }) = self.receive()? else {
+            return Err(End::Broken("the host did not begin".to_owned()));
         };
-        thread::Builder::new()
-            .name("firewall".into())
-            .spawn(move || watch.turn())?;
-        Ok(Self {
-            orders,
-            woken,
-            told,
+        let missed = spared_worker::confine_for_firewall(account);
+        // A change of the account clears it.
+        die_with_the_host();
+        if !missed.is_empty() {
+            let missed = missed.join(", ");
+            let text = format!("the process of the firewall is confined, but without: {missed}");
+            self.tell(FromFirewall::Warning(text))?;
+        }
+        let changes = Changes::watch()
+            .map_err(|error| End::Broken(format!("cannot watch the firewall: {error}")))?;
+        let keeper = Keeper {
+            host: self,
+            changes,
+            rules: Rules::new(ours),
+            order: 0,
+            passage: None,
+            was_kept: false,
+        };
+        keeper.turn()
+    }
+
+    fn receive(&mut self) -> Result<Option<ToFirewall>, End> {
+        match self.receiver.receive(&self.socket) {
+            Ok(received) => Ok(received.map(|(message, _)| message)),
+            Err(ReceiveError::Closed) => Err(End::HostIsGone),
+            Err(error) => Err(End::Broken(error.to_string())),
+        }
+    }
+
+    fn tell(&self, message: FromFirewall) -> Result<(), End> {
+        codec::send(self.socket.as_fd(), &message, &[]).map_err(|error| match error {
+            SendError::Closed => End::HostIsGone,
+            error => End::Broken(format!("cannot reach the host: {error}")),
         })
     }
-
-    /// Lets this link of `node` pass from now on; with None, removes the rules.
-    pub fn keep(&self, node: &str, link: Option<&Link>) {
-        let link = link.map(|link| Box::new((node.to_owned(), link.clone())));
-        self.order(Order::Keep(link));
-    }
-
-    fn order(&self, order: Order) {
-        // A thread that has ended has reported so.
-        let _ = self.orders.send(order);
-        let _ = rustix::io::write(&*self.woken, &1u64.to_ne_bytes());
-    }
-
-    /// The next report, if there is one; never waits.
-    pub fn poll(&self) -> Option<RuleState> {
-        self.told.try_recv().ok()
-    }
-
-    /// Removes the rules and ends the thread.
-    pub fn end(self) {
-        self.order(Order::End);
-        while let Ok(told) = self.told.recv_timeout(END_TIMEOUT) {
-            if told == RuleState::Ended {
-                return;
-            }
-        }
-        log::warn!("nft timed out: the link's rule may remain in the firewall");
-    }
 }
 
-/// The thread.
-struct Watch {
+/// Keeps the rules as the last order says.
+struct Keeper {
+    host: Host,
+    changes: Changes,
     rules: Rules,
-    link: Option<Box<(String, Link)>>,
+    order: u64,
+    passage: Option<Passage>,
     /// Whether the link was blocked at the last check.
-    kept: bool,
-    monitor: Monitor,
-    woken: Arc<OwnedFd>,
-    orders: Receiver<Order>,
-    tell: Sender<RuleState>,
+    was_kept: bool,
 }
 
-impl Watch {
-    fn turn(mut self) {
-        self.rules.remove_leftovers();
+impl Keeper {
+    fn turn(mut self) -> Result<(), End> {
         loop {
-            if self.wait(None).is_err() {
-                return;
-            }
-            let mut mine = false;
-            let mut drained = [0; 8];
-            let _ = rustix::io::read(&*self.woken, &mut drained);
-            while let Ok(order) = self.orders.try_recv() {
-                match order {
-                    Order::Keep(link) => self.link = link,
-                    Order::End => {
-                        self.rules.remove();
-                        let _ = self.tell.send(RuleState::Ended);
-                        return;
+            wait(&[&self.host.socket, &self.changes])?;
+            let mut is_ordered = false;
+            while let Some(message) = self.host.receive()? {
+                match message {
+                    ToFirewall::Keep { order, passage } => {
+                        (self.order, self.passage) = (order, passage);
+                        is_ordered = true;
+                    }
+                    ToFirewall::Ping => self.host.tell(FromFirewall::Pong)?,
+                    ToFirewall::End => return self.end(),
+                    ToFirewall::Begin { .. } => {
+                        return Err(End::Broken("the host began twice".to_owned()));
                     }
                 }
-                mine = true;
             }
-            if mine || self.is_disturbed() {
-                self.look(mine);
+            if is_ordered || self.changes.settle() {
+                self.look(is_ordered)?;
             }
         }
     }
 
-    fn look(&mut self, ordered: bool) {
-        let told = match self.link.as_deref() {
-            None => {
-                self.rules.remove();
+    fn end(mut self) -> Result<(), End> {
+        if let Err(why) = self.rules.remove() {
+            self.host.tell(FromFirewall::Warning(why))?;
+        }
+        let ours = self.rules.may_exist();
+        self.host.tell(FromFirewall::Ended { ours })
+    }
+
+    fn look(&mut self, is_ordered: bool) -> Result<(), End> {
+        let kept = match &self.passage {
+            None => self.rules.remove().map(|()| RuleState::Passes),
+            Some(passage) => self.rules.keep(passage, is_ordered),
+        };
+        let state = match kept {
+            // Not put back: the chain is new and has our rules for the first time.
+            Ok(RuleState::PutBack) if self.was_kept => RuleState::Passes,
+            Ok(state) => state,
+            Err(why) => {
+                self.host.tell(FromFirewall::Warning(why))?;
                 RuleState::Passes
             }
-            Some((node, link)) => self.rules.keep(node, link, ordered),
         };
-        // Not put back: the chain is new and has our rules for the first time.
-        let told = match told {
-            RuleState::PutBack if self.kept => RuleState::Passes,
-            told => told,
-        };
-        self.kept = matches!(told, RuleState::Kept(_));
-        let _ = self.tell.send(told);
+        self.was_kept = matches!(state, RuleState::Kept(_));
         // Our own changes are no reason for another check.
-        let _ = self.monitor.read_raw(|_, _| {});
-    }
-
-    /// Whether rules were changed. Returns once no change has come for a moment.
-    fn is_disturbed(&mut self) -> bool {
-        let mut disturbed = false;
-        loop {
-            let mut more = false;
-            let read = self
-                .monitor
-                .read_raw(|header, payload| more |= is_of_rules(header.kind, payload));
-            more |= !matches!(read, Ok(Ok(())));
-            if !more {
-                return disturbed;
-            }
-            disturbed = true;
-            thread::sleep(CALM);
-        }
-    }
-
-    fn wait(&self, timeout: Option<&Timespec>) -> Result<(), rustix::io::Errno> {
-        let mut ready = [
-            PollFd::from_borrowed_fd(self.woken.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.monitor.as_fd(), PollFlags::IN),
-        ];
-        match poll(&mut ready, timeout) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(errno) => Err(errno),
-        }
+        self.changes.forget();
+        self.host.tell(FromFirewall::State {
+            order: self.order,
+            state,
+            ours: self.rules.may_exist(),
+        })
     }
 }
 
-// Whether tables, chains or rules have changed, of a family that sees the link. Elements of sets
-// change all the time, and the fence is of the family netdev.
-fn is_of_rules(kind: u16, payload: &[u8]) -> bool {
-    const TABLES_CHAINS_RULES: [u16; 6] = [0, 2, 3, 5, 6, 8];
-    const NETDEV: u8 = 5;
-    TABLES_CHAINS_RULES.contains(&(kind & 0xff)) && payload.first() != Some(&NETDEV)
+/// Waits until one of these is readable.
+fn wait(sources: &[&dyn AsFd]) -> Result<(), End> {
+    let sources = sources.iter();
+    let mut ready: Vec<PollFd<'_>> = sources
+        .map(|it| PollFd::from_borrowed_fd(it.as_fd(), PollFlags::IN))
+        .collect();
+    match poll(&mut ready, None) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(End::Broken(format!("cannot wait: {errno}"))),
+    }
 }

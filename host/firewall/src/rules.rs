@@ -1,16 +1,14 @@
 //! Our rules in a chain of the administrator, by `nft`. They are recognised only by their comment.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
-use spared_config::{Chain, Link, LinkPath};
+use spared_message::firewall::{Chain, Passage, RuleState};
+use spared_message::link::LinkPath;
 use spared_sdk::child::{Child, Program};
 
-use super::RuleState;
 use super::passage::{Way, interruption, obstacle};
 
 const COMMENT: &str = "spared";
@@ -20,8 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const RULESET_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) struct Rules {
-    /// File that exists while our rules may exist, for the next start.
-    marker: PathBuf,
+    /// Whether our rules may exist.
+    ours: bool,
 }
 
 /// A rule that was found.
@@ -34,66 +32,70 @@ struct Found {
 }
 
 impl Rules {
-    pub(super) fn new(marker: PathBuf) -> Self {
-        Self { marker }
+    pub(super) fn new(ours: bool) -> Self {
+        Self { ours }
     }
 
-    /// Removes what an earlier run left.
-    pub(super) fn remove_leftovers(&self) {
-        if self.marker.exists() {
-            self.remove();
-        }
+    pub(super) fn may_exist(&self) -> bool {
+        self.ours
     }
 
-    pub(super) fn remove(&self) {
-        if !self.marker.exists() {
-            return;
+    /// # Errors
+    /// Why the rules may still be there.
+    pub(super) fn remove(&mut self) -> Result<(), String> {
+        if self.ours {
+            list()
+                .and_then(|ruleset| run(&deletions(&ours(&ruleset))))
+                .map_err(|why| format!("cannot remove the link's rule from the firewall: {why}"))?;
+            self.ours = false;
         }
-        let removed = list().and_then(|ruleset| run(&deletions(&ours(&ruleset))));
-        match removed {
-            Ok(()) => drop(fs::remove_file(&self.marker)),
-            Err(why) => log::warn!("cannot remove the link's rule from the firewall: {why}"),
-        }
+        Ok(())
     }
 
     /// Adds, removes and repairs the rules; `anew` if the link may have changed.
-    pub(super) fn keep(&self, node: &str, link: &Link, anew: bool) -> RuleState {
+    ///
+    /// # Errors
+    /// Why rules that are no longer wanted may still be there.
+    pub(super) fn keep(&mut self, passage: &Passage, anew: bool) -> Result<RuleState, String> {
         let ruleset = match list() {
             Ok(ruleset) => ruleset,
-            Err(_) if link.chain.is_none() => return RuleState::Passes,
-            Err(why) => return RuleState::Kept(format!("firewall.chain: {why}")),
+            Err(_) if passage.chain.is_none() => return Ok(RuleState::Passes),
+            Err(why) => return Ok(RuleState::Kept(format!("firewall.chain: {why}"))),
         };
-        let Some(chain) = &link.chain else {
-            let removed = ours(&ruleset);
-            if anew && !removed.is_empty() && self.marker.exists() {
-                self.remove();
+        let Some(chain) = &passage.chain else {
+            if anew {
+                self.remove()?;
             }
-            return told(&ruleset, node, link);
+            return Ok(told(&ruleset, passage));
         };
         let present = ours(&ruleset);
-        let wanted: Vec<&LinkPath> = link.paths.iter().filter(|path| fits(path, chain)).collect();
+        let wanted: Vec<&LinkPath> = passage
+            .paths
+            .iter()
+            .filter(|path| fits(path, chain))
+            .collect();
         let in_place = |found: &Found| {
             (&found.family, &found.table, &found.chain)
                 == (&chain.family, &chain.table, &chain.name)
         };
         if !anew && present.len() == wanted.len() && present.iter().all(in_place) {
-            return told(&ruleset, node, link);
+            return Ok(told(&ruleset, passage));
         }
         let mut script = deletions(&present);
         for path in &wanted {
-            script += &insertion(chain, &rule(&way(node, link, path)));
+            script += &insertion(chain, &rule(&way(passage, path)));
         }
-        let _ = fs::write(&self.marker, "");
-        match run(&script) {
+        self.ours = true;
+        Ok(match run(&script) {
             Err(why) => RuleState::Kept(format!("firewall.chain: \"{chain}\": {why}")),
-            Ok(()) if anew => told_anew(node, link),
+            Ok(()) if anew => told_anew(passage),
             Ok(()) => RuleState::PutBack,
-        }
+        })
     }
 }
 
-fn told_anew(node: &str, link: &Link) -> RuleState {
-    list().map_or(RuleState::Passes, |ruleset| told(&ruleset, node, link))
+fn told_anew(passage: &Passage) -> RuleState {
+    list().map_or(RuleState::Passes, |ruleset| told(&ruleset, passage))
 }
 
 /// What blocks a path of the link.
@@ -104,32 +106,30 @@ pub struct Obstacle {
     pub fix: String,
 }
 
-/// What blocks paths of the link, for `node`.
-pub fn obstacles(ruleset: &Value, node: &str, link: &Link) -> Vec<Obstacle> {
+/// What blocks paths of the link.
+pub fn obstacles(ruleset: &Value, passage: &Passage) -> Vec<Obstacle> {
     let found = |way: &Way| obstacle(ruleset, way);
-    on_paths(node, link, "drops the link", found)
+    on_paths(passage, "drops the link", found)
 }
 
 /// What would block paths that pass now, once connection tracking has forgotten them.
-pub fn interruptions(ruleset: &Value, node: &str, link: &Link) -> Vec<Obstacle> {
+pub fn interruptions(ruleset: &Value, passage: &Passage) -> Vec<Obstacle> {
     let passes = |way: &Way| obstacle(ruleset, way).is_none();
     let found = |way: &Way| interruption(ruleset, way).filter(|_| passes(way));
     on_paths(
-        node,
-        link,
+        passage,
         "drops packets in state invalid before it accepts the link",
         found,
     )
 }
 
 fn on_paths(
-    node: &str,
-    link: &Link,
+    passage: &Passage,
     what: &str,
     found: impl Fn(&Way) -> Option<String>,
 ) -> Vec<Obstacle> {
     let obstacle = |path: &LinkPath| {
-        let way = way(node, link, path);
+        let way = way(passage, path);
         let chain = found(&way)?;
         Some(Obstacle {
             sentence: format!("nftables chain {chain} {what} on {}", path.interface),
@@ -139,11 +139,11 @@ fn on_paths(
             ),
         })
     };
-    link.paths.iter().filter_map(obstacle).collect()
+    passage.paths.iter().filter_map(obstacle).collect()
 }
 
-fn told(ruleset: &Value, node: &str, link: &Link) -> RuleState {
-    let kept = obstacles(ruleset, node, link).into_iter().next();
+fn told(ruleset: &Value, passage: &Passage) -> RuleState {
+    let kept = obstacles(ruleset, passage).into_iter().next();
     kept.map_or(RuleState::Passes, |kept| {
         RuleState::Kept(format!("{}; to fix: {}", kept.sentence, kept.fix))
     })
@@ -155,14 +155,13 @@ fn shell_quoted(rule: &str) -> String {
 }
 
 /// Packets of a path, as this node receives them.
-fn way(node: &str, link: &Link, path: &LinkPath) -> Way {
+fn way(passage: &Passage, path: &LinkPath) -> Way {
     Way {
         interface: path.interface.clone(),
         own: path.own,
         peer: path.peer,
-        port: link.port,
-        // The node whose name sorts first listens; the other receives only answers.
-        listens: node < link.peer.as_str(),
+        port: passage.port,
+        listens: passage.listens,
         is_forgotten: false,
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod clean;
 mod fingerprint;
+pub mod firewall;
 pub mod link;
 pub mod notice;
 pub mod word;

@@ -115,7 +115,7 @@ impl std::fmt::Debug for Keys {
 }
 
 /// A `[[link]]` as this node sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkPath {
     pub interface: String,
     pub own: IpAddr,

@@ -43,6 +43,8 @@ pub struct NodeFacts {
     pub elector_silent: Option<SilentElector>,
     /// The rule that drops the link, and the remedy.
     pub link_filtered: Option<String>,
+    /// Why nobody keeps the link's rule in the firewall, or looks what drops the link.
+    pub firewall_down: Option<String>,
     /// The link's key comes from a passphrase that is easily guessed.
     pub weak_passphrase: bool,
     /// The file that the host cannot write, and the reason: a restart forgets what should be in it.

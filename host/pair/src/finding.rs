@@ -84,6 +84,8 @@ ids! {
     LinkFiltered = "SP-0502",
     /// The link's passphrase is easily guessed.
     WeakPassphrase = "SP-0503",
+    /// The process of the firewall does not run.
+    FirewallDown = "SP-0504",
     /// Groups, VRIDs or addresses differ.
     NoPair = "SP-0601",
     /// Another key that must be equal differs.

@@ -255,6 +255,10 @@ fn links(node: &NodeFacts) -> Vec<Finding> {
         let text = format!("{name}: {}", bare(why));
         found.push(Finding::new(Id::LinkFiltered, name, "firewall", text));
     }
+    if let Some(why) = &node.firewall_down {
+        let text = format!("{name}: {}", bare(why));
+        found.push(Finding::new(Id::FirewallDown, name, "firewall", text));
+    }
     let down = node.links.iter().filter(|link| !link.up);
     found.extend(down.map(|it| link(name, it).todo(left)));
     if node.weak_passphrase {

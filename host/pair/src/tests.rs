@@ -411,6 +411,14 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             bed.own.links[0].up = false;
             bed.own.link_filtered = Some("input drops port 3780".to_owned());
         }),
+        (
+            "no process of the firewall",
+            TAINTED,
+            &["SP-0504 r1"],
+            |bed| {
+                bed.own.firewall_down = Some("the process of the firewall ended".to_owned());
+            },
+        ),
         ("a weak passphrase", TAINTED, &["SP-0503 r1"], |bed| {
             bed.own.weak_passphrase = true;
         }),

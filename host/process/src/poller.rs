@@ -26,6 +26,10 @@ pub enum Key {
     Link(u64),
     /// A process of the link has ended.
     LinkExit(u64),
+    /// The socket of a process of the firewall, by its serial number.
+    Firewall(u64),
+    /// A process of the firewall has ended.
+    FirewallExit(u64),
 }
 
 const EVENTS_MAX: usize = 64;
@@ -91,6 +95,8 @@ impl Key {
             Self::Link(number) => (6, number),
             Self::LinkExit(number) => (7, number),
             Self::Errors(number) => (8, number),
+            Self::Firewall(number) => (9, number),
+            Self::FirewallExit(number) => (10, number),
         };
         number << KIND_BITS | kind
     }
@@ -107,6 +113,8 @@ impl Key {
             6 => Self::Link(number),
             7 => Self::LinkExit(number),
             8 => Self::Errors(number),
+            9 => Self::Firewall(number),
+            10 => Self::FirewallExit(number),
             _ => return None,
         })
     }
@@ -126,6 +134,8 @@ mod tests {
             Key::Client(0),
             Key::Link(3),
             Key::LinkExit(4),
+            Key::Firewall(5),
+            Key::FirewallExit(6),
         ] {
             assert_eq!(Key::decode(key.encode()), Some(key));
         }

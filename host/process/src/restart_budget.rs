@@ -29,6 +29,11 @@ impl Policy {
         longest: Duration::from_secs(2),
         gives_up: false,
     };
+    /// The process of the firewall: never given up; its rules stay meanwhile.
+    pub const FIREWALL: Policy = Policy {
+        longest: Duration::from_secs(30),
+        gives_up: false,
+    };
 }
 
 /// What to do after an end.

@@ -32,6 +32,7 @@ use super::stop::Stop;
 use super::view::{Look, NodeView};
 use crate::control::Server;
 use crate::events::{Kind, Notice};
+use crate::firewall::Firewall;
 use crate::link::Link;
 use crate::supervisor::Supervisor;
 
@@ -51,6 +52,7 @@ pub struct Loop {
     pub(super) groups: Groups,
     pub(super) supervisor: Supervisor,
     pub(super) link: Link,
+    pub(super) firewall: Firewall,
     pub(super) paths: Paths,
     pub(super) pair: Pair,
     pub(super) orders: Orders,
@@ -86,7 +88,9 @@ impl Loop {
         let here = Here::new(options, setup);
         let mut supervisor = Supervisor::new(here.terms(), Accounts::new(), now);
         let exe = supervisor.terms().exe.clone();
-        let link = Link::new(exe, supervisor.account("link"), now);
+        let link = Link::new(exe.clone(), supervisor.account("link"), now);
+        let marker = here.options().runtime_dir.join("firewall");
+        let firewall = Firewall::new(exe, supervisor.account("firewall"), marker, now);
         let mut groups = Groups::new(nanoseconds(here.host().settle), clock::now);
         groups.set_fenced(kernel.is_fenced());
         let history = history::Store::new(state.clone());
@@ -108,6 +112,7 @@ impl Loop {
             groups,
             supervisor,
             link,
+            firewall,
             paths: Paths::default(),
             pair: Pair::default(),
             orders: Orders::new(overrides::Store::new(state, clock::boot_id())),
@@ -182,7 +187,7 @@ impl Loop {
     pub fn close(self) {
         drop(self.supervisor);
         drop(self.link);
-        self.paths.close();
+        self.firewall.end();
         self.network.close();
         self.control.close();
         self.notices.close();
@@ -196,7 +201,7 @@ impl Loop {
             network: &self.network,
             supervisor: &self.supervisor,
             link: &self.link,
-            paths: &self.paths,
+            firewall: &self.firewall,
             pair: &self.pair,
             orders: &self.orders,
             notices: &self.notices,
@@ -214,6 +219,8 @@ impl Loop {
     /// Configures the link at the start and after a reload.
     pub(super) fn configure_link(&mut self, now: Instant) {
         self.paths.configure(&self.here, &mut self.network);
+        let passage = self.here.linked().map(|it| it.passage(self.here.node()));
+        self.firewall.configure(&self.poller, now, passage);
         let (setup, introduction) = (self.here.host().link.clone(), self.here.introduction());
         self.link.configure(&self.poller, now, setup, introduction);
     }
@@ -227,7 +234,8 @@ impl Loop {
             Key::Signal => 2,
             Key::Link(_) | Key::LinkExit(_) => 3,
             Key::Worker(_) | Key::Exit(_) | Key::Errors(_) => 4,
-            Key::Listener | Key::Client(_) => 5,
+            Key::Firewall(_) | Key::FirewallExit(_) => 5,
+            Key::Listener | Key::Client(_) => 6,
         }
     }
 
@@ -244,6 +252,8 @@ impl Loop {
             Key::Exit(serial) => self.supervisor.handle_exit(&self.poller, now, serial),
             Key::Link(serial) => self.link.handle_readable(now, serial),
             Key::LinkExit(serial) => self.link.handle_exit(now, serial),
+            Key::Firewall(serial) => self.firewall.handle_readable(now, serial),
+            Key::FirewallExit(serial) => self.firewall.handle_exit(now, serial),
             Key::Listener => self.control.handle_listener(&self.poller, now),
             Key::Client(number) => {
                 let asked = self.control.handle_client(&self.poller, now, number);
@@ -268,6 +278,8 @@ impl Loop {
     fn settle_down(&mut self) {
         self.sync_channels();
         while self.take_step() {}
+        let notices = self.firewall.take_notices();
+        self.record(notices);
         self.tell_events(Instant::now());
     }
 
@@ -349,6 +361,7 @@ impl Loop {
         let now = Instant::now();
         self.supervisor.handle_timeout(&self.poller, now);
         self.link.handle_timeout(&self.poller, now);
+        self.firewall.handle_timeout(&self.poller, now);
         self.settle_down();
         if self.network.next_timeout().is_some_and(|due| now >= due) {
             let events = self.network.handle_timeout(now);
@@ -393,8 +406,6 @@ impl Loop {
         self.write_second(now, late);
         self.network.check_leases(&mut self.groups);
         self.pair.touch();
-        let notices = self.paths.handle_firewall();
-        self.record(notices);
         self.tell_findings();
         self.ask_for_watchers(now);
         self.settle_down();
@@ -442,6 +453,7 @@ impl Loop {
         let due = [
             self.supervisor.next_timeout(),
             self.link.next_timeout(),
+            self.firewall.next_timeout(),
             self.network.next_timeout(),
             self.reload_timeout(),
             self.stop_timeout(),

@@ -1,6 +1,7 @@
 //! The link between two real hosts: it comes up, comes back, and takes nobody else's word.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -458,6 +459,65 @@ fn a_chain_that_is_named_lets_the_link_in() {
     assert!(one(), "{}", rules(&pair.r1));
     pair.r1.stop();
     assert!(!rules(&pair.r1).contains(ours), "{}", rules(&pair.r1));
+}
+
+/// A field of a process as the kernel shows it.
+fn field(pid: u32, name: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mut lines = status.lines().filter_map(|line| line.split_once(":\t"));
+    let found = lines.find(|(field, _)| *field == name);
+    found.map_or_else(String::new, |(_, value)| value.to_owned())
+}
+
+#[test]
+fn a_rule_outlives_the_process_that_keeps_it_and_is_kept_again() {
+    let Some(mut pair) = Pair::new() else { return };
+    for node in pair.nodes() {
+        close(node);
+    }
+    let chain = "[firewall]\nchain = \"inet filter input\"\n";
+    pair.start(&format!("{}{HOT}{chain}", keyed()));
+    pair.wait_for_link("hot", "up");
+    let node = &pair.r1;
+    let keeper = node.pid_of("firewall").expect("a process of the firewall");
+    // CAP_NET_ADMIN, for itself and for nft, and no way to more.
+    for set in ["CapEff", "CapPrm", "CapBnd", "CapAmb"] {
+        assert_eq!(field(keeper, set), "0000000000001000", "{set}");
+    }
+    assert_eq!(field(keeper, "NoNewPrivs"), "1");
+    assert_ne!(field(keeper, "Uid"), field(node.host_pid(), "Uid"));
+    assert!(!node.log().contains("is confined, but without"));
+
+    // It does not answer: what it does next must not be lost, nor the rule.
+    signal_to(keeper, Signal::KILL).unwrap();
+    let ours = "comment \"spared\"";
+    assert!(rules(node).contains(ours));
+    node.wait("another process", || {
+        node.pid_of("firewall").is_some_and(|pid| pid != keeper)
+    });
+    let died = "the process of the firewall was killed by SIGKILL; restarting in 100 ms";
+    node.wait("the event", || {
+        told(node, "firewall").iter().any(|text| text == died)
+    });
+    let found = |id: &str| {
+        let findings = node.status().verdict.findings;
+        findings
+            .iter()
+            .any(|it| it.id == id && it.node == node.name)
+    };
+    node.wait("no finding", || !found("SP-0504"));
+    assert_eq!(rules(node).matches(ours).count(), 1, "{}", rules(node));
+    assert_eq!(node.link("hot").state, "up");
+
+    assert!(node.inside("nft", &["flush", "ruleset"]).status.success());
+    close(node);
+    node.wait("the rule", || rules(node).contains(ours));
+    // A reload without the key takes it away, and so it does with the process dead at that moment.
+    let keeper = node.pid_of("firewall").unwrap();
+    signal_to(keeper, Signal::KILL).unwrap();
+    pair.write_config(&format!("{}{HOT}", keyed()));
+    node.done(&Request::Reload { anyway: false });
+    node.wait("no rule", || !rules(node).contains(ours));
 }
 
 #[test]

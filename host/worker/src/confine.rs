@@ -111,6 +111,45 @@ pub fn without_plugin(name: &str) -> Vec<String> {
     missed
 }
 
+/// Confines the process that runs `nft`, which inherits all of it; returns the steps that failed.
+pub fn for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
+    const NAME: &str = "firewall";
+    let mut missed = Vec::new();
+    let mut step = |what: &str, result: Result<(), String>| {
+        if let Err(why) = result {
+            missed.push(format!("{what} ({why})"));
+        }
+    };
+    name_process(NAME);
+    step("limits", limits::set(false));
+    step("OOM score", limits::be_killed_before_the_host(NAME, false));
+    step(
+        "limiting the bounding set",
+        privileges::cut_bounding_set(privileges::NET_ADMIN),
+    );
+    if let Some((uid, gid)) = account {
+        step("process limit", limits::set_processes());
+        step(
+            "an account of its own",
+            privileges::change_account(uid, gid),
+        );
+    }
+    step(
+        "dropping capabilities",
+        privileges::keep_only(privileges::NET_ADMIN, 0),
+    );
+    step(
+        "CAP_NET_ADMIN for programs",
+        privileges::pass_on(privileges::NET_ADMIN),
+    );
+    step("no_new_privs", privileges::no_new_privileges());
+    step("file rules", files::restrict_to_programs());
+    privileges::hide_memory();
+    step("system call rules", calls::deny());
+    step("its list of system calls", list::enforce(GROUPS));
+    missed
+}
+
 /// Capabilities needed until loading is done: memory is locked after it, and if its limit cannot be
 /// raised (a container without CAP_SYS_RESOURCE), that takes CAP_IPC_LOCK.
 fn for_loading(load: &Load) -> u64 {

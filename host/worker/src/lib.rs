@@ -40,6 +40,12 @@ pub fn confine_without_plugin(name: &str) -> Vec<String> {
     confine::without_plugin(name)
 }
 
+/// Takes from this process what `spared firewall` does not need: all but CAP_NET_ADMIN, which the programs that it
+/// starts inherit. Returns the steps that failed.
+pub fn confine_for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
+    confine::for_firewall(account)
+}
+
 pub use spared_message::worker as message;
 
 pub use confine::{group_names, is_refusal};

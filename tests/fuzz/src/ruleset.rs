@@ -21,9 +21,10 @@ pub fn run(printed: &[u8]) {
         let link = link.get_or_init(|| node::link(&node::folder("ruleset")));
         // who listens and who does not
         for node in ["r1", "r3"] {
-            let found = obstacles(&ruleset, node, link);
+            let passage = link.passage(node);
+            let found = obstacles(&ruleset, &passage);
             assert!(found.len() <= link.paths.len());
-            interruptions(&ruleset, node, link);
+            interruptions(&ruleset, &passage);
         }
     });
 }

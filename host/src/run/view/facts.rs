@@ -49,7 +49,8 @@ impl NodeView<'_> {
             frozen_until: self.orders.frozen_until(),
             fence_gone: self.network.fence_missing().cloned(),
             elector_silent: self.recorder.silent(Instant::now()),
-            link_filtered: self.paths.filtered(),
+            link_filtered: self.firewall.filtered(),
+            firewall_down: self.firewall.down(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
             unwritten: self.orders.fault().or_else(|| self.notices.fault()),
         }

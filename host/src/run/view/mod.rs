@@ -14,8 +14,8 @@ use super::network::Network;
 use super::notices::Notices;
 use super::orders::Orders;
 use super::pair::Pair;
-use super::paths::Paths;
 use super::recorder::Recorder;
+use crate::firewall::Firewall;
 use crate::link::Link;
 use crate::supervisor::Supervisor;
 pub use look::Look;
@@ -28,7 +28,7 @@ pub struct NodeView<'v> {
     pub network: &'v Network,
     pub supervisor: &'v Supervisor,
     pub link: &'v Link,
-    pub paths: &'v Paths,
+    pub firewall: &'v Firewall,
     pub pair: &'v Pair,
     pub orders: &'v Orders,
     pub notices: &'v Notices,

@@ -163,9 +163,14 @@ impl Node {
 
     /// The process of the link.
     pub fn link_pid(&self) -> Option<u32> {
+        self.pid_of("link")
+    }
+
+    /// The process that was started as `spared WORD`.
+    pub fn pid_of(&self, word: &str) -> Option<u32> {
         self.namespace.processes().into_iter().find(|pid| {
             let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            words.split('\0').nth(1) == Some("link")
+            words.split('\0').nth(1) == Some(word)
         })
     }
 

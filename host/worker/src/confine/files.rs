@@ -69,6 +69,15 @@ pub fn restrict_all() -> Result<(), String> {
     result_of(no_rules().and_then(|rules| Ok(rules.restrict_self()?.ruleset)))
 }
 
+/// Leaves access to programs and libraries, and to what they read.
+///
+/// # Errors
+/// The kernel has no landlock.
+pub fn restrict_to_programs() -> Result<(), String> {
+    let rules = no_rules().and_then(programs);
+    result_of(rules.and_then(|rules| Ok(rules.restrict_self()?.ruleset)))
+}
+
 fn result_of(enforced: Result<RulesetStatus, landlock::RulesetError>) -> Result<(), String> {
     match enforced {
         Ok(RulesetStatus::NotEnforced) => Err("this kernel has no landlock".to_owned()),
@@ -91,22 +100,13 @@ fn enforce(load: &Load) -> Result<RulesetStatus, landlock::RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     // Most programs truncate a setting when they open it, as they do with any file.
     let write = AccessFs::WriteFile | AccessFs::Truncate;
-    let mut rules = no_rules()?;
+    let mut rules = programs(no_rules()?)?;
     // SAFETY: the host placed it there, and it is closed only after loading.
     let plugin = unsafe { BorrowedFd::borrow_raw(PLUGIN_FD) };
     rules = rules.add_rule(PathBeneath::new(
         plugin,
         AccessFs::ReadFile | AccessFs::Execute,
     ))?;
-    for path in PROGRAMS {
-        rules = allow(rules, path, read | AccessFs::Execute)?;
-    }
-    for path in READABLE {
-        rules = allow(rules, path, read)?;
-    }
-    for path in WRITABLE {
-        rules = allow(rules, path, AccessFs::ReadFile | AccessFs::WriteFile)?;
-    }
     if load.capabilities & NET_ADMIN != 0 {
         rules = allow_for_good(rules, NET_SETTINGS, read | write)?;
     }
@@ -120,6 +120,20 @@ fn enforce(load: &Load) -> Result<RulesetStatus, landlock::RulesetError> {
         rules = allow(rules, path, all)?;
     }
     Ok(rules.restrict_self()?.ruleset)
+}
+
+fn programs(mut rules: RulesetCreated) -> Result<RulesetCreated, landlock::RulesetError> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    for path in PROGRAMS {
+        rules = allow(rules, path, read | AccessFs::Execute)?;
+    }
+    for path in READABLE {
+        rules = allow(rules, path, read)?;
+    }
+    for path in WRITABLE {
+        rules = allow(rules, path, AccessFs::ReadFile | AccessFs::WriteFile)?;
+    }
+    Ok(rules)
 }
 
 /// A path that does not exist needs no rule.

@@ -76,6 +76,19 @@ pub fn keep_only(bits: u64, welcome: u64) -> Result<(), String> {
     }
 }
 
+/// Lets programs that this process starts inherit `bits`, which it has.
+///
+/// # Errors
+/// The kernel's.
+pub fn pass_on(bits: u64) -> Result<(), String> {
+    for capability in allowed(bits) {
+        for set in [CapSet::Inheritable, CapSet::Ambient] {
+            caps::raise(None, set, capability).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
 /// # Errors
 /// The kernel's.
 pub fn no_new_privileges() -> Result<(), String> {

@@ -1,0 +1,107 @@
+//! Messages between the host and the process that keeps the link's rule in the administrator's firewall. Neither
+//! keys nor paths of files are among them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::link::LinkPath;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToFirewall {
+    /// The first message. `account` to change to, if the host may change accounts; `ours`: a rule of
+    /// ours may be there, from an earlier process or run.
+    Begin {
+        account: Option<(u32, u32)>,
+        ours: bool,
+    },
+    /// Lets the link pass from now on; None removes the rules. Answered by [`FromFirewall::State`] with the
+    /// same number, and again whenever the state may have changed.
+    Keep {
+        order: u64,
+        passage: Option<Passage>,
+    },
+    /// Removes the rules and ends. Without it, as when the host dies, the rules stay.
+    End,
+    /// Answered by [`FromFirewall::Pong`] when no `nft` runs.
+    Ping,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromFirewall {
+    /// State of the rules after an order. `ours`: a rule of ours may be there.
+    State {
+        order: u64,
+        state: RuleState,
+        ours: bool,
+    },
+    /// For the log.
+    Warning(String),
+    /// The answer to [`ToFirewall::End`].
+    Ended {
+        ours: bool,
+    },
+    Pong,
+}
+
+/// State of the rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RuleState {
+    /// The link passes, with or without our rules.
+    Passes,
+    /// Our rules were removed, and are back.
+    PutBack,
+    /// The link is blocked: by what, and what to do.
+    Kept(String),
+}
+
+/// The link as a firewall sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passage {
+    pub paths: Vec<LinkPath>,
+    pub port: u16,
+    /// Whether the peer connects; else answers to this node's connection arrive.
+    pub listens: bool,
+    /// Chain that gets our rules.
+    pub chain: Option<Chain>,
+}
+
+/// A chain of the administrator's nftables ruleset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chain {
+    pub family: String,
+    pub table: String,
+    pub name: String,
+}
+
+impl FromStr for Chain {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let [family @ ("inet" | "ip" | "ip6"), table, name] = words[..] else {
+            return Err(());
+        };
+        if !is_identifier(table) || !is_identifier(name) {
+            return Err(());
+        }
+        Ok(Self {
+            family: family.to_owned(),
+            table: table.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.family, self.table, self.name)
+    }
+}
+
+// Whether it is an identifier of nft, which has no quotes for them.
+fn is_identifier(word: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_-./\\".contains(c);
+    word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && word.chars().all(fits)
+}
