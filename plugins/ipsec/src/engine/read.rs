@@ -112,7 +112,12 @@ impl Engine {
             return;
         }
         let again = reads.again;
-        self.store.is_read = true;
+        if !std::mem::replace(&mut self.store.is_read, true) {
+            // of an earlier run, which told the peer what nobody knows here
+            let (sas, policies) = (&self.store.sas, &self.store.policies);
+            let ended = &mut self.store.ended;
+            ended.leave_unconfirmed(sas.keys().copied(), policies.keys().copied());
+        }
         self.forget_unseen(now_ms);
         let lane = &mut self.store.lane;
         if !again && std::mem::take(&mut lane.all.unsure) {

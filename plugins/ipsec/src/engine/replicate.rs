@@ -6,7 +6,7 @@ use super::connections::Connections;
 use super::{Change, Engine};
 use crate::error::Malformed;
 use crate::sa::{PolicyId, SaId};
-use crate::store::{Effect, Record};
+use crate::store::{Effect, Record, Tunnels};
 use crate::wire::{LastNumbers, POLICIES, SAS, TunnelKey};
 
 const MS: u64 = 1_000_000;
@@ -23,7 +23,9 @@ impl Engine {
     /// The peer has gone.
     pub fn handle_down(&mut self, now_ms: u64) {
         self.apart_since_ms.get_or_insert(now_ms);
-        self.up = false;
+        if std::mem::take(&mut self.up) {
+            self.leave_unconfirmed();
+        }
         self.connections.handle_down();
         self.messages.clear();
         self.end_resume(now_ms);
@@ -223,7 +225,7 @@ impl Engine {
             Some(record) => self.store.index.sas.put(*id, record.clone()),
             None => drop(self.store.index.sas.remove(id)),
         }
-        let was_told = was_told(before.as_ref());
+        let was_told = self.may_be_told(before.as_ref());
         for (key, change) in changes(before, present) {
             self.note_end(now_ms, key, change, was_told);
             self.replica
@@ -240,12 +242,28 @@ impl Engine {
             Some(record) => self.store.index.policies.put(*id, record.clone()),
             None => drop(self.store.index.policies.remove(id)),
         }
-        let was_told = was_told(before.as_ref());
+        let was_told = self.may_be_told(before.as_ref());
         for (key, change) in changes(before, present) {
             self.note_end(now_ms, key, change, was_told);
             self.replica
                 .changed(now, &mut self.store, POLICIES, &key, change);
         }
+    }
+
+    /// Words of these records may have come to the peer, and its answers not here.
+    fn leave_unconfirmed(&mut self) {
+        let Tunnels { index, ended, .. } = &mut self.store;
+        let sas = index.sas.records().filter(|(_, it)| !it.tag.is_shared());
+        let policies = index.policies.records();
+        let policies = policies.filter(|(_, it)| !it.tag.is_shared());
+        ended.leave_unconfirmed(sas.map(|(id, _)| *id), policies.map(|(id, _)| *id));
+    }
+
+    /// Whether the peer may have a record.
+    fn may_be_told(&self, record: Option<&Record>) -> bool {
+        record.is_some_and(|it| {
+            self.up || it.tag.is_shared() || self.store.ended.is_unconfirmed(&it.key)
+        })
     }
 
     /// The peer may have what ended here, and a later run of this plugin must not take it back from there.
@@ -257,11 +275,6 @@ impl Engine {
             Told::Deleted | Told::Ended => {}
         }
     }
-}
-
-/// Whether the peer may have a record of this node's.
-fn was_told(record: Option<&Record>) -> bool {
-    record.is_some_and(|it| it.is_local && it.tag.is_shared())
 }
 
 /// What the peer is to hear of a record. That the kernel carries what was kept, or the other way round,

@@ -1,12 +1,13 @@
 //! Records that ended here while the peer could not hear of it. A run of the plugin that begins before it has heard
 //! would take them back from there: the driver keeps them for that run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use spared_replica::{Key, Reader, Value};
 
 use super::TABLE_MAX;
+use crate::sa::{PolicyId, SaId};
 use crate::wire::TunnelKey;
 
 const KEY_MAX: usize = spared_replica::wire::KEY_MAX;
@@ -15,6 +16,9 @@ const KEY_MAX: usize = spared_replica::wire::KEY_MAX;
 pub struct Ended {
     /// With the time of the end.
     keys: BTreeMap<TunnelKey, u64>,
+    /// SAs and policies that the peer may have although it has not confirmed them to this run.
+    unconfirmed_sas: BTreeSet<SaId>,
+    unconfirmed_policies: BTreeSet<PolicyId>,
     /// The driver keeps something else.
     is_other: bool,
     is_kept: bool,
@@ -36,6 +40,24 @@ impl Ended {
         }
     }
 
+    /// Their word was on its way to the peer when the link went, or an earlier run of this plugin told of them.
+    pub fn leave_unconfirmed(
+        &mut self,
+        sas: impl Iterator<Item = SaId>,
+        policies: impl Iterator<Item = PolicyId>,
+    ) {
+        self.unconfirmed_sas.extend(sas);
+        self.unconfirmed_policies.extend(policies);
+    }
+
+    pub fn is_unconfirmed(&self, key: &TunnelKey) -> bool {
+        match key {
+            TunnelKey::Sa(id, ..) => self.unconfirmed_sas.contains(id),
+            TunnelKey::Policy(id, _) => self.unconfirmed_policies.contains(id),
+            TunnelKey::AllNumbers => false,
+        }
+    }
+
     /// It is there again.
     pub fn forget(&mut self, key: &TunnelKey) {
         self.is_other |= !self.keys.is_empty() && self.keys.remove(key).is_some();
@@ -53,6 +75,8 @@ impl Ended {
     pub fn clear(&mut self) {
         self.is_other |= !self.keys.is_empty();
         self.keys.clear();
+        self.unconfirmed_sas.clear();
+        self.unconfirmed_policies.clear();
     }
 
     /// The peer has confirmed what ended longer ago than this.

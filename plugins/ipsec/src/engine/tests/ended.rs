@@ -72,3 +72,33 @@ fn one_that_was_made_again_counts() {
     pair.run(5 * S);
     assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
 }
+
+/// The peer had its record, and the answer was lost with the link.
+#[test]
+fn what_ended_before_the_peer_confirmed_it_stays_away() {
+    let mut pair = Pair::settled(1);
+    pair.establish_unconfirmed(1);
+    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4);
+    pair.cut();
+    pair.end(0, 1);
+    pair.restart(0, true);
+    pair.link();
+    pair.run(5 * S);
+    assert_eq!(pair.nodes[0].kernel.sas().len(), 2);
+    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
+}
+
+/// No run of the plugin has told the peer of it, but an earlier one.
+#[test]
+fn what_a_run_without_a_link_saw_end_stays_away_in_the_next_one() {
+    let mut pair = Pair::settled(2);
+    pair.cut();
+    pair.restart(0, true);
+    pair.run(100 * S);
+    pair.end(0, 1);
+    pair.restart(0, true);
+    pair.link();
+    pair.run(5 * S);
+    assert_eq!(pair.nodes[0].kernel.sas().len(), 2);
+    assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2);
+}

@@ -365,6 +365,22 @@ impl Pair {
         self.settle();
     }
 
+    /// The peer has the records of it, and its answers are lost.
+    fn establish_unconfirmed(&mut self, number: u32) {
+        let now_ms = self.now_ms;
+        let [first, second] = &mut self.nodes;
+        for sa in tunnel(number) {
+            first.kernel.add_sa(now_ms, sa);
+        }
+        first.act(now_ms);
+        for message in first.sent.drain(..) {
+            let done = second.engine.handle_message(now_ms, &message);
+            done.expect("a message");
+            second.act(now_ms);
+        }
+        second.sent.clear();
+    }
+
     /// By hand: a daemon does not end what followed.
     fn end(&mut self, node: usize, number: u32) {
         let kernel = &mut self.nodes[node].kernel;

@@ -303,6 +303,16 @@ fn history(refuse: bool, steps: &[Step]) {
     world.check();
 }
 
+/// An SA ended as the kernel refused it, in a run of the plugin that had never told the peer of it.
+#[test]
+fn what_a_kernel_refused_while_the_nodes_were_apart_does_not_come_back_from_the_peer() {
+    use Step::{Cut, Establish, Fault, Lack, Restart};
+    history(
+        false,
+        &[Establish(0), Cut, Restart(0), Fault, Lack(true), Fault],
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
