@@ -191,10 +191,12 @@ soak-dhcp: ## twenty thousand leases of every format
 	@$(needs) build
 	$(soak) dhcp cargo test --locked --release -p spared-dhcp --test formats $(alone) measure
 
-soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on; switchovers without a loss
+soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on; switchovers without a loss; pools
 	@$(needs) test
+	@sh tests/kernel/choose.sh build >/dev/null
 	$(soak) ipsec $(in_lab) end_to_end $(alone) ipsec_orders::
 	$(soak) ipsec-switchover $(in_lab) end_to_end $(alone) ipsec_switchover::
+	$(soak) ipsec-pools $(in_lab) end_to_end -- --nocapture --test-threads=1 ipsec_pools::
 
 soak-stock: build ## a tunnel between nodes with Debian's own kernel under qemu: fence, Landlock and ESP side by side
 	@$(needs) test
@@ -217,6 +219,7 @@ bench-pairs: OPTIONS ?= --quick
 bench-pairs: N ?= 15
 bench-pairs: ## BASE=commit BENCH=name N=15: a bench of two builds in turns, and what changed
 	@$(needs) bench
+	@case "$(BENCH)" in *ipsec*) sh tests/kernel/choose.sh build >/dev/null ;; esac
 	cargo build --locked --release -p spared-tests --bin bench-pairs
 	target/release/bench-pairs "$(BASE)" "$(BENCH)" "$(N)" $(OPTIONS)
 
