@@ -20,6 +20,7 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(20);
 const RUNTIME: &str = "/run/spared";
+const LISTENER: &str = "acquires";
 const REFUSED: &str = "XfrmInStateSeqError";
 
 pub struct Bed<'l> {
@@ -59,6 +60,30 @@ impl Said {
         });
         let log = self.log.display();
         found.ok_or_else(|| format!("{log}: nothing is {words}").into())
+    }
+}
+
+/// A program that hears what an IKE daemon would: the kernel's requests for SAs. It waits and polls nothing.
+pub struct Asks {
+    pid: u32,
+    log: PathBuf,
+    from: usize,
+}
+
+impl Asks {
+    pub fn of(machine: &Machine) -> Result<Self> {
+        let log = machine.log_of(LISTENER);
+        let from = std::fs::read(&log).map_or(0, |it| it.len());
+        let pid = machine.spawn(LISTENER, "ip xfrm monitor acquire")?;
+        Ok(Self { pid, log, from })
+    }
+
+    /// Requests until now; the program ends.
+    pub fn count(self, machine: &Machine) -> Result<usize> {
+        machine.ok(&format!("kill {}", self.pid))?;
+        let bytes = std::fs::read(&self.log)?;
+        let text = String::from_utf8_lossy(bytes.get(self.from..).unwrap_or_default());
+        Ok(text.matches("acquire").count())
     }
 }
 

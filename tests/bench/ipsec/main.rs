@@ -12,6 +12,7 @@
 mod bed;
 mod crowd;
 mod dies;
+mod growth;
 mod lag;
 mod switchover;
 mod within;
@@ -23,6 +24,7 @@ use spared_tests::bench::{Bench, Case, Report, Row, program};
 
 /// SAs of the cases that have many.
 const MANY: u32 = 3000;
+const MORE: u32 = 10_000;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -33,9 +35,10 @@ fn main() -> ExitCode {
     program(report.by("SAs"), &CASES)
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     ("machine dies", "2", |bench| dies::with(bench, 2)),
     ("machine dies", "3000", |bench| dies::with(bench, MANY)),
+    ("machine dies", "10000", |bench| dies::with(bench, MORE)),
     ("switchover", "3000", |bench| switchover::with(bench, MANY)),
     ("10000 packets/s", "2", lag::at_speed),
 ];

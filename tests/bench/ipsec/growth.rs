@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Many SAs, and more of them: their times beside what the kernel needs alone, and beside each other's.
+
+use std::sync::{Mutex, PoisonError};
+
+use spared_tests::Result;
+use spared_tests::bench::{Bench, Row};
+
+use super::dies::{self, Alone, Deaths};
+use super::{MANY, median, row};
+
+/// Aims on machines that are no slower than usual, for the notes.
+const SYNC_MS: f64 = 500.0;
+const INSTALL_MS: f64 = 200.0;
+/// Allowed: so many times what the kernel needs alone.
+const SYNC_TIMES: f64 = 3.0;
+const INSTALL_TIMES: f64 = 2.0;
+/// Allowed for 10 000 SAs: so many times what 3000 need.
+const GROWTH: f64 = 3.5;
+
+/// Medians of the 3000, once for both cases.
+static OF_MANY: Mutex<Option<Times>> = Mutex::new(None);
+
+#[derive(Clone, Copy)]
+struct Times {
+    in_sync: f64,
+    installed: f64,
+}
+
+impl Times {
+    fn of(deaths: &Deaths) -> Self {
+        Self {
+            in_sync: median(&deaths.in_sync),
+            installed: median(&deaths.installed),
+        }
+    }
+}
+
+/// Of the 3000: beside the kernel alone.
+pub fn beside_the_kernel(deaths: &Deaths, alone: &Alone) -> Vec<Row> {
+    let both = median(&alone.listed) + median(&alone.batches);
+    let allowed = Some(SYNC_MS.max(both * SYNC_TIMES));
+    let mut sync = row(IN_SYNC, &deaths.in_sync, &[both], allowed);
+    sync.note += &format!("; aim {SYNC_MS} ms; beside: the kernel alone lists and takes them");
+    let allowed = Some(median(&alone.batches) * INSTALL_TIMES);
+    let mut installed = row(INSTALLED, &deaths.installed, &alone.batches, allowed);
+    installed.note += &format!(
+        "; aim {INSTALL_MS} ms; beside: the kernel alone takes them, by ip -batch in {:.0} ms",
+        median(&alone.ip)
+    );
+    *OF_MANY.lock().unwrap_or_else(PoisonError::into_inner) = Some(Times::of(deaths));
+    vec![sync, installed]
+}
+
+/// Of more: beside the 3000 of the same run, which are measured for it if no case was.
+pub fn beside_many(bench: &Bench, deaths: &Deaths) -> Result<Vec<Row>> {
+    let known = *OF_MANY.lock().unwrap_or_else(PoisonError::into_inner);
+    let many = match known {
+        Some(times) => times,
+        None => Times::of(&dies::measured(bench, MANY)?.0),
+    };
+    let beside = |what, ours: &[f64], many: f64| {
+        let mut row = row(what, ours, &[many], Some(many * GROWTH));
+        row.note += &format!("; beside: {MANY} SAs");
+        row
+    };
+    Ok(vec![
+        beside(IN_SYNC, &deaths.in_sync, many.in_sync),
+        beside(INSTALLED, &deaths.installed, many.installed),
+    ])
+}
+
+const IN_SYNC: &str = "ms until a new backup is in sync";
+const INSTALLED: &str = "ms from its decision to the last SA";
