@@ -32,6 +32,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::PluginSilent,
         "it hangs for a second before it is killed: end_to_end/silent.rs",
     ),
+    (
+        Id::FirewallDown,
+        "until it is started again: host/tests/run/link.rs",
+    ),
     (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 
