@@ -4,11 +4,13 @@
 //! why. Afterwards this node no longer answers, and packets that still arrive are carried until the peer
 //! confirms that it is active, or for one second.
 
+mod cancel;
+
 use std::collections::BTreeSet;
 
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_message::worker::{Cause, Forced, Role};
+use spared_message::worker::{Cause, Role};
 use spared_pair::CauseKind;
 
 use super::{Action, EBUSY, ECANCELED, ENOENT, Groups, Phase, Ticket};
@@ -113,13 +115,6 @@ impl Groups {
     /// True if a switchover to the peer is not confirmed yet.
     pub fn is_switching_over(&self) -> bool {
         self.groups.values().any(|group| group.offer.is_some())
-    }
-
-    /// Cancels every switchover that is not released yet.
-    pub fn cancel_switchovers(&mut self, why: &str) {
-        for name in self.names() {
-            self.cancel(&name, why);
-        }
     }
 
     pub(super) fn offer(
@@ -319,41 +314,6 @@ impl Groups {
         }
     }
 
-    /// Takes an offer back that is not released yet.
-    pub(super) fn cancel(&mut self, name: &str, why: &str) {
-        let Some(group) = self.groups.get_mut(name) else {
-            return;
-        };
-        let active = group.role == Role::Active;
-        let Some(offer) = group.offer.take_if(|offer| offer.stage != Stage::Released) else {
-            return;
-        };
-        let switchover = offer.id;
-        self.actions.push_back(Action::Say(Word::Cancelled {
-            switchover,
-            why: why.to_owned(),
-        }));
-        if offer.stage == Stage::Releasing {
-            self.send_directive(name);
-        }
-        let text = match active {
-            true => format!("not switched over, stays active: {why}"),
-            false => format!("not switched over: {why}"),
-        };
-        self.tell(
-            Notice::warn(Kind::Switchover, text)
-                .of_group(name)
-                .because("not-switched-over"),
-        );
-        if offer.requested {
-            self.actions.push_back(Action::Say(Word::Refused {
-                group: name.to_owned(),
-                why: why.to_owned(),
-            }));
-        }
-        self.fulfil(offer.wishes, &Err(format!("{name}: {why}")));
-    }
-
     /// Ends a stage that has waited too long for the peer or for plugins.
     pub(super) fn end_offer(&mut self, now_ns: u64, name: &str) {
         let group = self.groups.get_mut(name);
@@ -442,30 +402,6 @@ impl Groups {
         });
         self.deliver_role(now_ns, name);
         self.end_leaving(now_ns, name);
-    }
-
-    /// Handles a plugin that ended or lost its channel, so that its peer plugin may lack records.
-    pub(super) fn cancel_without(&mut self, plugin: &str, why: &str) {
-        for name in self.names() {
-            let speaks = self.channels_of(&name).contains(plugin);
-            let group = self.groups.get_mut(&name);
-            let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
-                continue;
-            };
-            if speaks && !offer.anyway {
-                self.cancel(&name, why);
-            } else if let Stage::Draining { waiting, .. } = &mut offer.stage {
-                waiting.remove(plugin);
-                self.end_draining(&name);
-            }
-        }
-    }
-
-    /// Cancels the switchover of a group that an administrator forces active.
-    pub(super) fn cancel_forced(&mut self, name: &str, forced: Forced) {
-        if forced == Forced::Active {
-            self.cancel(name, "it is forced active");
-        }
     }
 
     fn offered(&self, id: u64) -> Option<String> {

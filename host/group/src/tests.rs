@@ -6,7 +6,8 @@ mod performed;
 mod prompt;
 mod switchover;
 
-use spared_message::worker::{AddressClaim, Cause, Family, VirtualRouterClaim};
+use spared_message::worker::{AddressClaim, Cause, Family, Publication, VirtualRouterClaim};
+use spared_pair::CauseKind;
 
 use super::*;
 

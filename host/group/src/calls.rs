@@ -1,0 +1,248 @@
+//! Calls of the elector, which waits for each answer, and results of what the kernel was asked for them.
+
+use spared_message::notice::{Kind, Notice};
+use spared_message::worker::{Cause, Claims, Publication, Role};
+use spared_pair::CauseKind;
+
+use super::{
+    Action, EBUSY, ECANCELED, EIO, ENOENT, ETIMEDOUT, Group, Groups, Phase, Ticket, is_late,
+};
+
+impl Groups {
+    /// Handles a claim: the elector declares, replaces or withdraws a group.
+    pub fn handle_claim(&mut self, ticket: Ticket, name: String, claims: Option<Claims>) {
+        let owner = self.groups.get(&name).map(|group| group.owner.as_str());
+        if owner.is_some_and(|owner| owner != ticket.plugin) {
+            let owner = owner.unwrap_or_default();
+            let text = format!("claim by {} refused: it belongs to {owner}", ticket.plugin);
+            self.tell(Notice::warn(Kind::Plugin, text).of_group(&name));
+            return self.answer(ticket, EBUSY);
+        }
+        match claims {
+            Some(claims) => self.actions.push_back(Action::CheckClaim {
+                ticket,
+                group: name,
+                claims,
+            }),
+            None => self.withdraw(&name, Some(ticket)),
+        }
+    }
+
+    /// Handles the check of a claim. The elector is answered before the claim goes to the kernel, which may
+    /// wait for locks of others: adverts must not wait for it.
+    pub fn handle_checked(
+        &mut self,
+        ticket: Ticket,
+        name: &str,
+        claims: Claims,
+        result: Result<(), String>,
+    ) {
+        if let Err(why) = result {
+            let text = format!("its claim is refused: {why}");
+            self.tell(Notice::warn(Kind::Plugin, text).of_group(name));
+            return self.answer(ticket, -libc::EINVAL);
+        }
+        match self.groups.get_mut(name) {
+            Some(group) => {
+                group.claims = claims.clone();
+                group.stale = false;
+            }
+            None => {
+                let group = Group::new(ticket.plugin.clone(), claims.clone(), self.clock);
+                self.groups.insert(name.to_owned(), group);
+            }
+        }
+        self.answer(ticket, 0);
+        self.actions.push_back(Action::Claim {
+            group: name.to_owned(),
+            claims,
+        });
+    }
+
+    /// Handles the kernel's result of a claim. If it failed, the fence cannot pass for the group.
+    pub fn handle_claimed(&mut self, now_ns: u64, name: &str, result: Result<(), String>) {
+        if let Err(why) = result {
+            let text = format!("its claim is not in the kernel: {why}");
+            self.tell(Notice::warn(Kind::Plugin, text).of_group(name));
+        }
+        if self.inherited.remove(name) {
+            self.hold(now_ns, name);
+        }
+        self.send_directive(name);
+        self.deliver_role(now_ns, name);
+    }
+
+    /// Handles a role that the elector publishes. `now_ns` is the time at which the call was read, not an
+    /// earlier one: this process may have been stopped in between.
+    pub fn handle_publish(
+        &mut self,
+        now_ns: u64,
+        ticket: Ticket,
+        name: &str,
+        publication: Publication,
+    ) {
+        let Publication {
+            role,
+            ref cause,
+            sent_ns,
+            ..
+        } = publication;
+        let closing = self.closing;
+        let Some(group) = self.groups.get_mut(name) else {
+            return self.answer(ticket, ENOENT);
+        };
+        if group.owner != ticket.plugin {
+            return self.answer(ticket, EBUSY);
+        }
+        if role != Role::Active {
+            let releases = role == Role::Backup && !is_late(now_ns, sent_ns);
+            if releases && self.is_releasing(name) {
+                self.note_released(now_ns, name);
+            }
+            return self.resign(now_ns, Some(ticket), name, role, publication.cause);
+        }
+        if is_late(now_ns, sent_ns) || closing {
+            return self.refuse_active(now_ns, ticket, name);
+        }
+        if self.is_stale(now_ns, name, cause) {
+            self.drop_succession(name, Some("it was stopped for a moment"));
+            return self.refuse_active(now_ns, ticket, name);
+        }
+        let Some(group) = self.groups.get_mut(name) else {
+            return self.answer(ticket, ENOENT);
+        };
+        group.decided_ns = if group.role == Role::Active {
+            group.decided_ns
+        } else {
+            sent_ns
+        };
+        self.actions.push_back(Action::GrantLease {
+            ticket,
+            group: name.to_owned(),
+            publication,
+        });
+    }
+
+    /// Handles a more exact cause for the role that the elector published.
+    pub fn handle_explain(&mut self, ticket: Ticket, name: &str, role: Role, cause: Cause) {
+        let group = self.groups.get_mut(name);
+        let Some(group) = group else {
+            return self.answer(ticket, ENOENT);
+        };
+        if group.owner != ticket.plugin {
+            return self.answer(ticket, EBUSY);
+        }
+        if group.role == role {
+            group.cause = cause;
+        }
+        self.answer(ticket, 0);
+    }
+
+    // The elector's call has timed out or is about to, or rests on a switchover that was taken back.
+    fn refuse_active(&mut self, now_ns: u64, ticket: Ticket, name: &str) {
+        let status = if self.closing { ECANCELED } else { ETIMEDOUT };
+        if !self.closing {
+            let text = "its request to become active came too late and is refused";
+            self.tell(
+                Notice::warn(Kind::Fence, text)
+                    .of_group(name)
+                    .because("late"),
+            );
+        }
+        let cause = Cause::new(
+            CauseKind::Late,
+            "the decision to become active came too late",
+        );
+        self.resign(now_ns, None, name, Role::Backup, cause);
+        self.answer(ticket, status);
+    }
+
+    /// Handles the result of granting a lease. `now_ns` is read afterwards: this process may be stopped at any
+    /// time, and no addresses may follow a lease that was granted too late.
+    pub fn handle_lease(
+        &mut self,
+        now_ns: u64,
+        ticket: Ticket,
+        name: &str,
+        publication: Publication,
+        result: Result<(), String>,
+    ) {
+        if let Err(error) = result {
+            let text = format!("the fence cannot pass: {error}");
+            let cause = Cause::new(CauseKind::Kernel, text.clone());
+            self.tell(
+                Notice::warn(Kind::Fence, text)
+                    .of_group(name)
+                    .because("kernel"),
+            );
+            self.drop_succession(name, Some("its fence cannot pass"));
+            self.resign(now_ns, None, name, Role::Backup, cause);
+            return self.answer(ticket, EIO);
+        }
+        if is_late(now_ns, publication.sent_ns) {
+            self.actions.push_back(Action::RevokeLease {
+                group: name.to_owned(),
+            });
+            let text = "the fence passed too late and is blocking again";
+            self.tell(
+                Notice::warn(Kind::Fence, text)
+                    .of_group(name)
+                    .because("late"),
+            );
+            let cause = Cause::new(CauseKind::Late, "the fence passed too late");
+            self.drop_succession(name, Some("its fence passed too late"));
+            self.resign(now_ns, None, name, Role::Backup, cause);
+            return self.answer(ticket, ETIMEDOUT);
+        }
+        self.answer(ticket, 0);
+        self.become_active(now_ns, name, publication.cause);
+    }
+
+    /// Handles the result of installing addresses and routes.
+    pub fn handle_installed(&mut self, now_ns: u64, name: &str, result: Result<String, String>) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        match result {
+            Ok(text) => {
+                group.failures = 0;
+                let took_ms = now_ns.saturating_sub(group.decided_ns) / 1_000_000;
+                let succeeded = group.succeeded.take();
+                let news = Notice::new(Kind::Addresses, text).of_group(name);
+                self.tell(news);
+                let text = format!("active, {took_ms} ms after the decision");
+                self.tell(
+                    Notice::new(Kind::Role, text)
+                        .of_group(name)
+                        .because("installed"),
+                );
+                self.say_took(succeeded);
+                self.end_request_served(now_ns, name);
+            }
+            Err(why) => {
+                group.succeeded = None;
+                let text = format!("addresses are not installed: {why}");
+                self.tell(Notice::warn(Kind::Addresses, text.clone()).of_group(name));
+                self.ask_to_resign(now_ns, name, text);
+            }
+        }
+        self.deliver_role(now_ns, name);
+    }
+
+    /// Handles the elector's wish to announce the addresses again.
+    pub fn handle_announce(&mut self, ticket: Ticket, name: &str) {
+        let Some(group) = self.groups.get(name) else {
+            return self.answer(ticket, ENOENT);
+        };
+        if group.owner != ticket.plugin {
+            return self.answer(ticket, EBUSY);
+        }
+        let installed = group.phase == Phase::Installed;
+        self.answer(ticket, 0);
+        if installed {
+            self.actions.push_back(Action::Announce {
+                group: name.to_owned(),
+            });
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Switchovers that are taken back before the group is released.
+
+use spared_message::notice::{Kind, Notice};
+use spared_message::word::Word;
+use spared_message::worker::{Forced, Role};
+
+use super::Stage;
+use crate::{Action, Groups};
+
+impl Groups {
+    /// Cancels every switchover that is not released yet.
+    pub fn cancel_switchovers(&mut self, why: &str) {
+        for name in self.names() {
+            self.cancel(&name, why);
+        }
+    }
+
+    /// Takes an offer back that is not released yet.
+    pub(crate) fn cancel(&mut self, name: &str, why: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let active = group.role == Role::Active;
+        let Some(offer) = group.offer.take_if(|offer| offer.stage != Stage::Released) else {
+            return;
+        };
+        let switchover = offer.id;
+        self.actions.push_back(Action::Say(Word::Cancelled {
+            switchover,
+            why: why.to_owned(),
+        }));
+        if offer.stage == Stage::Releasing {
+            self.send_directive(name);
+        }
+        let text = match active {
+            true => format!("not switched over, stays active: {why}"),
+            false => format!("not switched over: {why}"),
+        };
+        self.tell(
+            Notice::warn(Kind::Switchover, text)
+                .of_group(name)
+                .because("not-switched-over"),
+        );
+        if offer.requested {
+            self.actions.push_back(Action::Say(Word::Refused {
+                group: name.to_owned(),
+                why: why.to_owned(),
+            }));
+        }
+        self.fulfil(offer.wishes, &Err(format!("{name}: {why}")));
+    }
+
+    /// Handles a plugin that ended or lost its channel, so that its peer plugin may lack records.
+    pub(crate) fn cancel_without(&mut self, plugin: &str, why: &str) {
+        for name in self.names() {
+            let speaks = self.channels_of(&name).contains(plugin);
+            let group = self.groups.get_mut(&name);
+            let Some(offer) = group.and_then(|group| group.offer.as_mut()) else {
+                continue;
+            };
+            if speaks && !offer.anyway {
+                self.cancel(&name, why);
+            } else if let Stage::Draining { waiting, .. } = &mut offer.stage {
+                waiting.remove(plugin);
+                self.end_draining(&name);
+            }
+        }
+    }
+
+    /// Cancels the switchover of a group that an administrator forces active.
+    pub(crate) fn cancel_forced(&mut self, name: &str, forced: Forced) {
+        if forced == Forced::Active {
+            self.cancel(name, "it is forced active");
+        }
+    }
+}
