@@ -174,8 +174,8 @@ fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
 fn names(descriptor: &Descriptor) -> Option<Finding> {
     let is_ours = ["", "spared", "the spared developers"].contains(&descriptor.vendor.as_str());
     (!is_ours && !descriptor.name.contains('-')).then(|| {
-        Finding::warn(format!(
-            "is called {0}: names without a vendor's part are spared's own, as in acme-{0}",
+        Finding::fail(format!(
+            "is called {0}: names without a vendor's part are spared's own; call it acme-{0}, with your company's name",
             descriptor.name
         ))
     })
