@@ -37,7 +37,9 @@ pub use leave::{leave, leave_when_told};
 pub use namespace::{Namespace, find_program};
 pub use process::{Daemon, is_alive, is_stopped, signal_to, urgently, usage, wakeups};
 pub use relay::Relay;
-pub use scenario::{become_root, disturbed, is_disturbed, maps_one_user, scenario, skipped};
+pub use scenario::{
+    become_root, disturbed, is_disturbed, maps_one_user, note_skip, scenario, skipped,
+};
 pub use tap::Tap;
 pub use trace::stop_after_calls;
 pub(crate) use wiring::cable;

@@ -90,8 +90,8 @@ pub fn scenario(routers: usize, test: impl Fn(&Lab) -> Result<()>) {
     }
 }
 
-// The output of a passing test is not shown, so `make test` prints this file at its end.
-fn note_skip(why: &str) {
+/// Notes that a test cannot run here. The output of a passing test is not shown, so `make test` prints this at its end.
+pub fn note_skip(why: &str) {
     let thread = std::thread::current();
     let line = format!("skipped: {}: {why}\n", thread.name().unwrap_or("?"));
     eprint!("{line}");

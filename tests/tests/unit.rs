@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What systemd says of the packaged unit: its exposure does not grow, and SECURITY.md has a reason for each point
+//! that the unit leaves open, and for no other.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+use spared_tests::lab::note_skip;
+
+/// Ten times the exposure that systemd-analyze prints, as its option has it.
+const EXPOSURE_MAX: &str = "--threshold=34";
+const UNIT: &str = "packaging/debian/spared.service";
+const HEADING: &str = "### What the unit leaves open";
+
+/// A line of systemd-analyze.
+#[derive(Deserialize)]
+struct Point {
+    name: String,
+    /// Its part of the exposure; none if the unit closes it, or if it does not apply.
+    exposure: Option<String>,
+}
+
+#[test]
+fn the_exposure_of_the_unit_does_not_grow() {
+    let Some((ended, text)) = analyze(&[EXPOSURE_MAX]) else {
+        return;
+    };
+    assert!(ended, "{}", text.lines().last().unwrap_or_default());
+}
+
+#[test]
+fn every_point_that_the_unit_leaves_open_has_a_reason_and_no_other_has_one() {
+    let Some((_, text)) = analyze(&["--json=short"]) else {
+        return;
+    };
+    let points: Vec<Point> = serde_json::from_str(&text).expect("a list of points");
+    let open = points.iter().filter(|point| point.exposure.is_some());
+    let open: Vec<Vec<String>> = open.map(|point| words_of(&point.name)).collect();
+    assert!(open.len() > 10, "{text}");
+    let reasons = reasons();
+    let has_reason = |point: &[String]| point.iter().any(|word| is_listed(word, &reasons));
+    let missing: Vec<_> = open.iter().filter(|point| !has_reason(point)).collect();
+    assert!(
+        missing.is_empty(),
+        "SECURITY.md has no reason for {missing:?}"
+    );
+
+    let is_open = |reason: &str| open.iter().flatten().any(|word| matches(word, reason));
+    let closed: Vec<_> = reasons.iter().filter(|reason| !is_open(reason)).collect();
+    assert!(closed.is_empty(), "the unit does not leave open {closed:?}");
+}
+
+/// Runs `systemd-analyze security` on the unit, without systemd. Returns whether it succeeded, and its output.
+/// None if there is no program that can.
+fn analyze(words: &[&str]) -> Option<(bool, String)> {
+    let mut command = Command::new("systemd-analyze");
+    command.args(["security", "--no-pager", "--offline=true"]);
+    command.args(words).arg(root().join(UNIT));
+    let output = command.output();
+    let output = output.ok().filter(|output| !output.stdout.is_empty());
+    let Some(output) = output else {
+        note_skip(
+            "needs systemd-analyze of systemd 250 or later, which reads a unit without running it",
+        );
+        return None;
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some((output.status.success(), text))
+}
+
+/// Words of SECURITY.md for a point's name, any of which will do: "CAP_SETUID" and others for
+/// "CapabilityBoundingSet=~CAP_SET(UID|GID|PCAP)", "User" and "DynamicUser" for "User=/DynamicUser=".
+fn words_of(point: &str) -> Vec<String> {
+    let Some((_, value)) = point.split_once("=~") else {
+        let options = point.split('/').map(|option| option.trim_end_matches('='));
+        return options.map(str::to_owned).collect();
+    };
+    match value.split_once('(') {
+        Some((start, ends)) => {
+            let ends = ends.trim_end_matches(')').split('|');
+            ends.map(|end| format!("{start}{end}")).collect()
+        }
+        None => vec![value.to_owned()],
+    }
+}
+
+fn is_listed(word: &str, reasons: &[String]) -> bool {
+    reasons.iter().any(|reason| matches(word, reason))
+}
+
+/// True if they are the same, or the word is the start of it with a star, such as "CAP_DAC_*".
+fn matches(word: &str, reason: &str) -> bool {
+    match word.strip_suffix('*') {
+        Some(start) => reason.starts_with(start),
+        None => word == reason,
+    }
+}
+
+/// First column of the table in SECURITY.md.
+fn reasons() -> Vec<String> {
+    let text = fs::read_to_string(root().join("SECURITY.md")).expect("it is there");
+    let (_, after) = text.split_once(HEADING).expect("its heading is there");
+    let rows = after.lines().skip_while(|line| !line.starts_with("|---"));
+    let rows = rows.skip(1).take_while(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let words = cells.flat_map(|cell| cell.split(',').map(str::trim));
+    words.map(str::to_owned).collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
