@@ -61,14 +61,14 @@ impl<'l> Tunnelled<'l> {
         Self::boot_routers(lab, [router(0), second])
     }
 
-    /// The same with routers that have Debian's kernel as it is distributed.
+    /// The same, but r1 has Debian's kernel as it is distributed.
     pub fn boot_stock(lab: &'l Lab) -> Result<Self> {
-        let stock = |index| Parts {
+        let stock = Parts {
             kernel: Kernel::Stock,
             memory_mb: STOCK_MB,
-            ..router(index)
+            ..router(0)
         };
-        Self::boot_routers(lab, [stock(0), stock(1)])
+        Self::boot_routers(lab, [stock, router(1)])
     }
 
     fn boot_routers(lab: &'l Lab, [first, second]: [Parts; 2]) -> Result<Self> {

@@ -81,7 +81,6 @@ mod sets;
 mod side_by_side;
 mod silent;
 mod sparectl;
-mod stock_kernel;
 mod storm;
 mod strangers;
 mod survivor;
