@@ -248,8 +248,12 @@ fn a_change_while_apart_outranks_a_deletion_and_the_younger_outranks_the_older()
         [both(&lab, 1), both(&lab, 2)],
         [[Some(kept); 2], [Some(younger); 2]]
     );
-    let conflicts = lab.machine(0).replica.conflicts(0).len();
-    assert_eq!(conflicts + lab.machine(1).replica.conflicts(0).len(), 1);
+    let conflicts = |node: usize| lab.machine(node).replica.conflicts(0);
+    assert_eq!(conflicts(0).len() + conflicts(1).len(), 1);
+    for node in [0, 1] {
+        // the second node's value won, whichever decided
+        assert!(conflicts(node).iter().all(|it| it.peer_won == (node == 0)));
+    }
     lab.assert_in_sync();
 }
 
