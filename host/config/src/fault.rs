@@ -9,13 +9,13 @@ use toml::de::{DeTable, DeValue};
 /// Faults of one file that are told, each with its line. A plugin may find as many as fit into a record.
 const TOLD_MAX: usize = 100;
 
-/// One fault: `vrrp.toml:12: group.0.interface.1.vrid: found 300, allowed 1-255`.
+/// One fault: `vrrp.toml:12: group "office" interface "lan2": vrid: found 300, allowed 1-255`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Name of the file, without its folder.
     pub file: String,
     pub line: Option<usize>,
-    /// Empty for the whole file.
+    /// The key as a person finds it in the file; empty for the whole file.
     pub key: String,
     pub why: String,
 }
@@ -33,10 +33,12 @@ impl Fault {
 
     /// A fault of one key of a file with this text.
     pub fn of_key(file: &str, text: &str, key: &str, why: impl Into<String>) -> Self {
+        let (document, _) = DeTable::parse_recoverable(text);
+        let (line, key) = find(text, document.get_ref(), key);
         Self {
             file: file.to_owned(),
-            line: locate(text, key),
-            key: key.to_owned(),
+            line,
+            key,
             why: why.into(),
         }
     }
@@ -50,11 +52,15 @@ impl Fault {
         let more = found.len().saturating_sub(TOLD_MAX);
         // read once: the host does nothing else meanwhile
         let (document, _) = DeTable::parse_recoverable(text);
-        let fault = |(key, why): (String, String)| Self {
-            file: file.to_owned(),
-            line: find(text, document.get_ref(), &key),
-            key,
-            why,
+        let fault = |(key, why): (String, String)| {
+            let (line, key) = find(text, document.get_ref(), &key);
+            let file = file.to_owned();
+            Self {
+                file,
+                line,
+                key,
+                why,
+            }
         };
         let mut faults: Vec<Self> = found.take(TOLD_MAX).map(fault).collect();
         if more > 0 {
@@ -90,20 +96,54 @@ impl fmt::Display for Fault {
 /// missing key is reported at its table.
 pub fn locate(text: &str, key: &str) -> Option<usize> {
     let (document, _) = DeTable::parse_recoverable(text);
-    find(text, document.get_ref(), key)
+    find(text, document.get_ref(), key).0
 }
 
-fn find(text: &str, document: &DeTable<'_>, key: &str) -> Option<usize> {
+// The line of a key, and the key in words, in which entries have names: `group "office": advert_interval`.
+fn find(text: &str, document: &DeTable<'_>, key: &str) -> (Option<usize>, String) {
     let mut found = None;
-    let mut place = Place::Table(document);
+    let mut place = Some(Place::Table(document));
+    let (mut words, mut path) = (String::new(), String::new());
     for part in spared_worker::settings::steps(key) {
-        let Some((start, below)) = place.step(&part) else {
-            break;
-        };
-        found = Some(start);
-        place = below;
+        let step = place.as_ref().and_then(|place| place.step(&part));
+        let entry = step
+            .as_ref()
+            .and_then(|(_, below)| place.as_ref()?.entry(below));
+        match entry {
+            Some(table) => {
+                let space = if words.is_empty() { "" } else { " " };
+                let name = name_of_entry(table, &part);
+                words = format!("{words}{space}{path} {name}");
+                path.clear();
+            }
+            None if path.is_empty() => path = part,
+            None => path = format!("{path}.{part}"),
+        }
+        found = step.as_ref().map(|(start, _)| *start).or(found);
+        place = step.map(|(_, below)| below);
     }
-    found.map(|start| line_at(text, start))
+    let between = match words.is_empty() || path.is_empty() {
+        true => "",
+        false => ": ",
+    };
+    let line = found.map(|start| line_at(text, start));
+    (line, format!("{words}{between}{path}"))
+}
+
+// As differences between the nodes are named: by `name`, else by `interface`, else by position.
+fn name_of_entry(entry: &DeTable<'_>, index: &str) -> String {
+    const NAME_MAX: usize = 64;
+    let text = |key: &str| entry.get(key).and_then(|value| value.get_ref().as_str());
+    match text("name").or_else(|| text("interface")) {
+        Some(name) => {
+            let name = name.chars().filter(|c| !c.is_control());
+            format!("\"{}\"", name.take(NAME_MAX).collect::<String>())
+        }
+        None => index
+            .parse()
+            .map_or(1, |index: usize| index.saturating_add(1))
+            .to_string(),
+    }
 }
 
 enum Place<'d> {
@@ -112,6 +152,14 @@ enum Place<'d> {
 }
 
 impl<'d> Place<'d> {
+    /// The table below, if this is an array and that one of its entries.
+    fn entry(&self, below: &Place<'d>) -> Option<&'d DeTable<'d>> {
+        match (self, below) {
+            (Place::Value(DeValue::Array(_)), Place::Value(DeValue::Table(table))) => Some(table),
+            _ => None,
+        }
+    }
+
     fn step(&self, part: &str) -> Option<(usize, Place<'d>)> {
         let value: &Spanned<DeValue<'_>> = match self {
             Place::Table(table) => return in_table(table, part),

@@ -185,6 +185,27 @@ fn a_key_is_located_at_its_line_and_a_missing_one_at_its_table() {
     assert_eq!(locate("a = [\n1,\n2]", "a.1"), Some(3));
 }
 
+#[test]
+fn a_fault_names_entries_as_the_file_does() {
+    let text = "settle = 1\n[[group]]\nname = \"a\"\n[[group.interface]]\ninterface = \"lan1\"\n\
+                [[group.interface]]\nvrid = 300\n[nodes.r1]\nports = [1, 2]\n";
+    for (key, words) in [
+        (
+            "group.0.interface.0.vrid",
+            "group \"a\" interface \"lan1\": vrid",
+        ),
+        ("group.0.interface.1.vrid", "group \"a\" interface 2: vrid"),
+        ("group.0.interface", "group \"a\": interface"),
+        ("group.0", "group \"a\""),
+        ("group.7.name", "group.7.name"),
+        ("nodes.r1.ports.1", "nodes.r1.ports.1"),
+        ("settle", "settle"),
+        ("", ""),
+    ] {
+        assert_eq!(Fault::of_key("x.toml", text, key, "why").key, words);
+    }
+}
+
 /// A plugin may find so many in one record, and the host does nothing else while it tells them.
 #[test]
 fn of_a_great_many_faults_the_first_are_told() {

@@ -163,7 +163,9 @@ fn check_tells_faults_of_plugins_with_their_lines() {
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert_eq!(checked.status.code(), Some(78), "{said}");
     assert!(
-        said.contains("vrrp.toml:9: group.0.interface.0.vrid: found 300, allowed 1-255"),
+        said.contains(
+            "vrrp.toml:9: group \"office\" interface \"lan\": vrid: found 300, allowed 1-255"
+        ),
         "{said}"
     );
     lab.enable("vrrp", VRRP);

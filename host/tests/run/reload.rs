@@ -69,8 +69,8 @@ fn wrong_files_change_nothing_and_every_fault_is_told() {
     assert_eq!(lines.len(), 3, "{lines:#?}");
     for expected in [
         "counter.toml:1: after: found 5",
-        "vrrp.toml:6: group.0.advert_interval",
-        "vrrp.toml:9: group.0.interface.0.vrid: found 300, allowed 1-255",
+        "vrrp.toml:6: group \"office\": advert_interval",
+        "vrrp.toml:9: group \"office\" interface \"lan\": vrid: found 300, allowed 1-255",
     ] {
         assert!(
             lines.iter().any(|line| line.starts_with(expected)),

@@ -79,7 +79,7 @@ fn a_wrong_file_changes_nothing_on_the_wire() {
         assert!(!output.status.success(), "a wrong file was taken");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(
-            said.contains("group.0.interface.0.vrid: found 300, allowed 1-255"),
+            said.contains("\": vrid: found 300, allowed 1-255"),
             "{said}"
         );
         assert!(said.contains("vrrp.toml:"), "{said}");

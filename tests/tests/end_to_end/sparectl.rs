@@ -159,11 +159,11 @@ fn a_wrong_file_changes_nothing_and_each_fault_has_its_place() {
         let (code, text) = run(&router, &["reload"])?;
         assert_eq!(code, 78, "{text}");
         assert!(
-            text.contains("group.0.interface.0.vrid: found 510, allowed 1-255"),
+            text.contains("\": vrid: found 510, allowed 1-255"),
             "{text}"
         );
         assert!(
-            text.contains("group.0.prompt: unknown key, allowed: "),
+            text.contains("group \"office\": prompt: unknown key, allowed: "),
             "{text}"
         );
         assert_eq!(run(&router, &["probe"])?.0, 0);

@@ -211,7 +211,10 @@ fn addresses_that_cannot_speak_with_each_other_are_refused() {
         ),
     ] {
         let text = nodes() + &link("hot", here, there);
-        assert_eq!(faults(&text), [format!("spared.toml:7: link.0.{fault}")]);
+        assert_eq!(
+            faults(&text),
+            [format!("spared.toml:7: link \"hot\": {fault}")]
+        );
     }
 }
 
@@ -227,11 +230,11 @@ fn every_fault_of_a_link_comes_at_once() {
         [
             "spared.toml:2: port: found 0, allowed 1-65535",
             "spared.toml:7: firewall.chain: found \"filter\", allowed family, table and name of a chain, like \"inet filter input\"",
-            "spared.toml:8: link.0.interface: missing",
-            "spared.toml:9: link.0.address: has no value for node \"r2\"",
-            "spared.toml:11: link.1.interface: allowed the name of an interface, 1-15 bytes",
-            "spared.toml:12: link.1.address: found 10.0.0.1/30 for both nodes, allowed one for each",
-            "spared.toml:13: link.1.mtu: unknown key, allowed: address, interface",
+            "spared.toml:8: link 1: interface: missing",
+            "spared.toml:9: link 1: address: has no value for node \"r2\"",
+            "spared.toml:11: link \"a name too long\": interface: allowed the name of an interface, 1-15 bytes",
+            "spared.toml:12: link \"a name too long\": address: found 10.0.0.1/30 for both nodes, allowed one for each",
+            "spared.toml:13: link \"a name too long\": mtu: unknown key, allowed: address, interface",
         ]
     );
 }
@@ -247,13 +250,15 @@ fn a_second_link_takes_another_way() {
     let same = nodes() + &hot() + &link("hot", "10.0.0.1/30", "10.0.0.2/30");
     assert_eq!(
         faults(&same),
-        ["spared.toml:9: link.1.interface: found that of the first [[link]], allowed another"]
+        [
+            "spared.toml:9: link \"hot\": interface: found that of the first [[link]], allowed another"
+        ]
     );
     let overlap = nodes() + &hot() + &link("hot2", "192.168.1.1/16", "192.168.1.2/16");
     assert_eq!(
         faults(&overlap),
         [
-            "spared.toml:10: link.1.address: found 192.168.1.1/16, allowed another network than that of the first [[link]]"
+            "spared.toml:10: link \"hot2\": address: found 192.168.1.1/16, allowed another network than that of the first [[link]]"
         ]
     );
     let third = link("hot3", "192.168.182.2/24", "192.168.182.3/24");
