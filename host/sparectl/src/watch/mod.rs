@@ -16,7 +16,7 @@ use spared_control::{Answer, Event, Request, Status};
 use crate::args::Args;
 use crate::{EXIT_FAILED, ask, output};
 use rates::Rates;
-use screen::Screen;
+use screen::{Screen, Scroll};
 use terminal::Terminal;
 
 /// Interval of queries to the daemon.
@@ -75,8 +75,14 @@ fn turn(terminal: &mut Terminal, heard: &Receiver<Heard>) -> std::io::Result<()>
             }
         }
         terminal.draw(|size| screen.lines(size))?;
-        if event::poll(KEY_PACE)? && is_end(&event::read()?) {
-            return Ok(());
+        if event::poll(KEY_PACE)? {
+            let input = event::read()?;
+            if is_end(&input) {
+                return Ok(());
+            }
+            if let Some(wish) = scroll(&input) {
+                screen.scroll(wish, crossterm::terminal::size()?.1.into());
+            }
         }
     }
 }
@@ -90,6 +96,22 @@ fn is_end(input: &Input) -> bool {
             KeyCode::Char('c') => control,
             _ => false,
         }
+}
+
+fn scroll(input: &Input) -> Option<Scroll> {
+    let Input::Key(key) = input else { return None };
+    if key.kind == KeyEventKind::Release {
+        return None;
+    }
+    match key.code {
+        KeyCode::Up | KeyCode::Char('k') => Some(Scroll::Up),
+        KeyCode::Down | KeyCode::Char('j') => Some(Scroll::Down),
+        KeyCode::PageUp => Some(Scroll::PageUp),
+        KeyCode::PageDown | KeyCode::Char(' ') => Some(Scroll::PageDown),
+        KeyCode::Home => Some(Scroll::Start),
+        KeyCode::End => Some(Scroll::End),
+        _ => None,
+    }
 }
 
 fn question(args: &Args) -> Heard {

@@ -7,7 +7,7 @@ use super::line::{Line, Size, Style};
 use super::rates::{Rates, readable};
 use crate::render;
 
-const KEYS: &str = " q ends ";
+const KEYS: &str = " arrows scroll, q ends ";
 
 #[derive(Default)]
 pub struct Screen {
@@ -17,6 +17,19 @@ pub struct Screen {
     events: Vec<String>,
     /// Reason why the contents are outdated.
     failure: Option<String>,
+    /// Lines above the screen.
+    top: usize,
+}
+
+/// A wish to see another part of the lines.
+#[derive(Clone, Copy)]
+pub enum Scroll {
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Start,
+    End,
 }
 
 impl Screen {
@@ -36,21 +49,41 @@ impl Screen {
         self.failure = Some(why);
     }
 
-    /// The status first; traffic, then events get the remaining space.
-    pub fn lines(&self, size: Size) -> Vec<Line> {
+    pub fn scroll(&mut self, wish: Scroll, rows: usize) {
+        let page = rows.saturating_sub(2).max(1);
+        self.top = match wish {
+            Scroll::Up => self.top.saturating_sub(1),
+            Scroll::Down => self.top.saturating_add(1),
+            Scroll::PageUp => self.top.saturating_sub(page),
+            Scroll::PageDown => self.top.saturating_add(page),
+            Scroll::Start => 0,
+            Scroll::End => usize::MAX,
+        };
+    }
+
+    /// The status first; traffic, then events get the remaining space. Scrolled, the last row says what part it is.
+    pub fn lines(&mut self, size: Size) -> Vec<Line> {
         let mut lines = self.status_lines(size.columns);
         if !self.traffic.is_empty() {
             lines.push(Line::rule(" traffic of the links ", "", size.columns));
             lines.extend(plain(&self.traffic, size.columns));
         }
-        let hidden = lines.len().saturating_sub(size.rows);
-        if hidden > 0 && size.rows > 1 {
-            lines.truncate(size.rows - 1);
-            let title = format!(" {} more lines ", hidden + 1);
-            lines.push(Line::rule(&title, KEYS, size.columns));
-        }
+        // One row is the footer's, or the title of the events.
+        let room = size.rows.saturating_sub(1);
+        let above_events = lines.len();
         lines.push(Line::rule(" events, newest first ", KEYS, size.columns));
         lines.extend(plain(&self.events, size.columns));
+        // Fewer lines after an answer or a resize must not leave an empty screen.
+        self.top = self.top.min(lines.len().saturating_sub(room));
+        if self.top > 0 && room > 0 {
+            return part(lines, self.top, room, size.columns);
+        }
+        let hidden = above_events.saturating_sub(room);
+        if hidden > 0 && room > 0 {
+            lines.truncate(room);
+            let title = format!(" {hidden} more lines ");
+            lines.push(Line::rule(&title, KEYS, size.columns));
+        }
         lines.truncate(size.rows);
         lines
     }
@@ -74,6 +107,14 @@ impl Screen {
         }
         lines
     }
+}
+
+fn part(lines: Vec<Line>, top: usize, room: usize, columns: usize) -> Vec<Line> {
+    let all = lines.len();
+    let mut shown: Vec<Line> = lines.into_iter().skip(top).take(room).collect();
+    let title = format!(" lines {} to {} of {all} ", top + 1, top + shown.len());
+    shown.push(Line::rule(&title, KEYS, columns));
+    shown
 }
 
 fn plain(texts: &[String], columns: usize) -> impl Iterator<Item = Line> {
@@ -112,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    fn drawn(screen: &Screen, columns: usize, rows: usize) -> String {
+    fn drawn(screen: &mut Screen, columns: usize, rows: usize) -> String {
         let lines = screen.lines(Size { columns, rows });
         assert!(lines.len() <= rows, "{lines:?}");
         lines
@@ -138,7 +179,7 @@ mod tests {
             ..Event::default()
         };
         screen.update(recorded(), vec![event], &Rates::default());
-        let text = drawn(&screen, 100, 50);
+        let text = drawn(&mut screen, 100, 50);
         for part in [
             "r2 is ready",
             "r1 (this node)",
@@ -155,7 +196,7 @@ mod tests {
         let mut screen = Screen::default();
         screen.update(recorded(), Vec::new(), &Rates::default());
         screen.fail("spared is not running".to_owned());
-        let text = drawn(&screen, 100, 50);
+        let text = drawn(&mut screen, 100, 50);
         let gone = text.find("spared is not running");
         let last = text.find("r2 is ready");
         assert!(gone.is_some() && gone < last, "{text}");
@@ -165,7 +206,7 @@ mod tests {
     fn a_terminal_of_80_by_24_has_status_traffic_and_the_keys() {
         let mut screen = Screen::default();
         screen.update(recorded(), Vec::new(), &Rates::default());
-        let text = drawn(&screen, 80, 24);
+        let text = drawn(&mut screen, 80, 24);
         for part in [
             "r2 is ready",
             "last event",
@@ -181,11 +222,49 @@ mod tests {
     fn a_small_terminal_shows_the_sentence_and_how_much_is_missing() {
         let mut screen = Screen::default();
         screen.update(recorded(), Vec::new(), &Rates::default());
-        let text = drawn(&screen, 80, 3);
+        let text = drawn(&mut screen, 80, 3);
         assert!(text.contains("r2 is ready"), "{text}");
         assert!(text.contains(" 21 more lines "), "{text}");
         assert!(text.contains("q ends"), "{text}");
-        assert!(drawn(&screen, 80, 1).contains("r2 is ready"));
-        assert_eq!(drawn(&screen, 0, 0), "");
+        assert!(drawn(&mut screen, 80, 1).contains("r2 is ready"));
+        assert_eq!(drawn(&mut screen, 0, 0), "");
+    }
+
+    #[test]
+    fn scrolling_reaches_the_last_event_and_returns_at_every_size() {
+        for (columns, rows) in [(80, 24), (132, 43), (40, 10), (20, 2)] {
+            let mut screen = Screen::default();
+            let events = (0..60).map(|it| Event {
+                text: format!("e{it}"),
+                ..Event::default()
+            });
+            screen.update(recorded(), events.collect(), &Rates::default());
+            let first = drawn(&mut screen, columns, rows);
+            screen.scroll(Scroll::End, rows);
+            let last = drawn(&mut screen, columns, rows);
+            assert!(last.contains("e0"), "{columns}x{rows}:\n{last}");
+            screen.scroll(Scroll::Down, rows);
+            assert_eq!(drawn(&mut screen, columns, rows), last);
+            screen.scroll(Scroll::Up, rows);
+            assert_ne!(drawn(&mut screen, columns, rows), last);
+            screen.scroll(Scroll::Start, rows);
+            assert_eq!(drawn(&mut screen, columns, rows), first);
+        }
+    }
+
+    #[test]
+    fn the_panel_of_traffic_names_each_link_at_80_by_24_and_132_by_43() {
+        for (columns, rows) in [(80, 24), (132, 43)] {
+            let mut screen = Screen::default();
+            let status = recorded();
+            let links: Vec<String> = status.links.iter().map(|it| it.interface.clone()).collect();
+            screen.update(status, Vec::new(), &Rates::default());
+            let text = drawn(&mut screen, columns, rows);
+            let (_, below) = text.split_once("traffic of the links").expect("the panel");
+            let (panel, _) = below.split_once("events, newest first").expect("its end");
+            for link in links {
+                assert!(panel.contains(&link), "{link}:\n{text}");
+            }
+        }
     }
 }
