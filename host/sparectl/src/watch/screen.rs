@@ -61,7 +61,8 @@ impl Screen {
         };
     }
 
-    /// The status first; traffic, then events get the remaining space. Scrolled, the last row says what part it is.
+    /// The status first; traffic, then events get the remaining space. Scrolled, the first line stays, as it says
+    /// whether anything is wrong or that the rest is old, and the last row says what part is seen.
     pub fn lines(&mut self, size: Size) -> Vec<Line> {
         let mut lines = self.status_lines(size.columns);
         if !self.traffic.is_empty() {
@@ -76,7 +77,8 @@ impl Screen {
         // Fewer lines after an answer or a resize must not leave an empty screen.
         self.top = self.top.min(lines.len().saturating_sub(room));
         if self.top > 0 && room > 0 {
-            return part(lines, self.top, room, size.columns);
+            let kept = usize::from(room > 1);
+            return part(lines, kept, self.top, room, size.columns);
         }
         let hidden = above_events.saturating_sub(room);
         if hidden > 0 && room > 0 {
@@ -109,12 +111,15 @@ impl Screen {
     }
 }
 
-fn part(lines: Vec<Line>, top: usize, room: usize, columns: usize) -> Vec<Line> {
+/// The first `kept` lines, and what follows after leaving out `top` more; `room` in all.
+fn part(mut lines: Vec<Line>, kept: usize, top: usize, room: usize, columns: usize) -> Vec<Line> {
     let all = lines.len();
-    let mut shown: Vec<Line> = lines.into_iter().skip(top).take(room).collect();
-    let title = format!(" lines {} to {} of {all} ", top + 1, top + shown.len());
-    shown.push(Line::rule(&title, KEYS, columns));
-    shown
+    lines.drain(kept..kept + top);
+    lines.truncate(room);
+    let (first, last) = (kept + top + 1, top + lines.len());
+    let title = format!(" lines {first} to {last} of {all} ");
+    lines.push(Line::rule(&title, KEYS, columns));
+    lines
 }
 
 fn plain(texts: &[String], columns: usize) -> impl Iterator<Item = Line> {
@@ -250,6 +255,35 @@ mod tests {
             screen.scroll(Scroll::Start, rows);
             assert_eq!(drawn(&mut screen, columns, rows), first);
         }
+    }
+
+    #[test]
+    fn what_is_wrong_stays_in_view_however_far_the_rest_is_scrolled() {
+        for (columns, rows) in [(80, 24), (132, 43), (60, 5), (60, 3)] {
+            let mut screen = Screen::default();
+            let events = vec![Event::default(); 60];
+            screen.update(recorded(), events, &Rates::default());
+            screen.scroll(Scroll::End, rows);
+            let text = drawn(&mut screen, columns, rows);
+            assert!(text.contains("r2 is ready"), "{columns}x{rows}:\n{text}");
+            screen.fail("spared is not running".to_owned());
+            let text = drawn(&mut screen, columns, rows);
+            assert!(text.contains("is not running"), "{columns}x{rows}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_position_that_a_larger_terminal_or_a_shorter_answer_does_not_have_is_left() {
+        let mut screen = Screen::default();
+        screen.update(recorded(), Vec::new(), &Rates::default());
+        screen.scroll(Scroll::End, 5);
+        assert!(drawn(&mut screen, 80, 5).contains(" lines "));
+        let whole = drawn(&mut screen, 132, 80);
+        assert!(
+            whole.contains("r2 is ready") && !whole.contains(" lines "),
+            "{whole}"
+        );
+        assert!(whole.contains("events, newest first"), "{whole}");
     }
 
     #[test]
