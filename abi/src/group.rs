@@ -47,6 +47,8 @@ pub const DIRECTIVE_PREPARED: u32 = 0x100;
 pub const DIRECTIVE_HELD: u32 = 0x200;
 /// `SPARED_QUALITY_MAX`.
 pub const QUALITY_MAX: u32 = 100;
+/// `SPARED_QUALITY_STEP`: nodes whose qualities differ by less are equally fit.
+pub const QUALITY_STEP: u32 = 5;
 
 /// `SPARED_CAUSE_OTHER`.
 pub const CAUSE_OTHER: u32 = 0;

@@ -16,6 +16,8 @@ pub const LOG_DEBUG: u32 = 4;
 pub const LOG_TRACE: u32 = 5;
 /// `SPARED_LOG_EVENT`: logged as INFO and kept for `sparectl events`.
 pub const LOG_EVENT: u32 = 6;
+/// `SPARED_LOG_CONFLICT`: an elector's event, two routers are active; logged as WARN.
+pub const LOG_CONFLICT: u32 = 7;
 
 /// `SPARED_FD_READ`, the value of `POLLIN`.
 pub const FD_READ: u32 = 0x1;

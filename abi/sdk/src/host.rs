@@ -36,6 +36,12 @@ impl Host {
         self.log(abi::LOG_EVENT, text);
     }
 
+    /// Records an elector's event that another router is active too, or no longer is. `text` begins
+    /// with the group: `"office: 10.1.0.3 is active too"`.
+    pub fn conflict(&self, text: &str) {
+        self.log(abi::LOG_CONFLICT, text);
+    }
+
     /// A handle by which other threads request a call of [`Plugin::woken`](crate::Plugin::woken).
     pub fn waker(&self) -> Waker {
         Waker { raw: self.raw }

@@ -68,6 +68,7 @@ impl Plugin for Thing {
 
     fn start(&mut self, _token: Token) -> Result<Progress, Error> {
         self.host.event("started");
+        self.host.conflict("office: r2 is active too");
         self.host.timer(7, 0)?;
         self.host.watch_fd(5, Interest::READ | Interest::WRITE)?;
         Ok(Progress::Done)
@@ -416,7 +417,15 @@ fn a_handle_of_the_host_calls_its_functions() {
     // SAFETY: as a host does.
     unsafe { assert_eq!(PLUGIN.start.unwrap()(instance, 1), 0) };
     // A time of 0 would cancel the timer: the past is 1.
-    assert_eq!(noted(), ["log 6 started", "timer 7 1", "watch 5 5"]);
+    assert_eq!(
+        noted(),
+        [
+            "log 6 started",
+            "log 7 office: r2 is active too",
+            "timer 7 1",
+            "watch 5 5"
+        ]
+    );
     // SAFETY: as above.
     unsafe { PLUGIN.fd.unwrap()(instance, 5, abi::FD_READ | abi::FD_HANGUP) };
     assert_eq!(noted(), ["fd 5 true false true"]);

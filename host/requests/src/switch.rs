@@ -6,9 +6,6 @@ use spared_control::{Answer, ErrorCode, refusal};
 
 use crate::View;
 
-/// Least difference in quality that changes roles (E9).
-const QUALITY_STEP: u8 = 5;
-
 /// Switchovers in progress, and results of those that ended.
 #[derive(Debug, Default)]
 pub struct Switch {
@@ -191,7 +188,7 @@ impl View<'_> {
             false => (own, there),
         };
         let Move { group, .. } = step;
-        (from >= to.saturating_add(QUALITY_STEP)).then(|| {
+        (u32::from(from) >= u32::from(to) + spared_abi::QUALITY_STEP).then(|| {
             let (giver, taker) = (&step.from, &step.to);
             format!(
                 "{group}: {taker}'s quality is {to} and {giver}'s is {from}: \

@@ -116,7 +116,11 @@ impl Loop {
                 let notice = self.pair.handle_plugin_failed(&plugin, &why);
                 self.record(notice);
             }
-            Report::Line { plugin, text } => self.record_words(&plugin, text),
+            Report::Event {
+                plugin,
+                is_conflict,
+                text,
+            } => self.record_event(&plugin, is_conflict, text),
             Report::Tell(news) => self.notices.record(news),
         }
     }
@@ -177,15 +181,14 @@ impl Loop {
         }
     }
 
-    // "GROUP: text" from the group's elector is an event of the group. If the text begins with "conflict",
-    // the event is of that kind.
-    fn record_words(&mut self, plugin: &str, text: String) {
+    // "GROUP: text" from the group's elector is an event of the group; nobody else knows of conflicts.
+    fn record_event(&mut self, plugin: &str, is_conflict: bool, text: String) {
         let about = text.split_once(": ").filter(|(group, _)| {
             let group = self.groups.get(group);
             group.is_some_and(|group| group.owner == plugin)
         });
         let news = match about {
-            Some((group, words)) if words.starts_with("conflict") => {
+            Some((group, words)) if is_conflict => {
                 Notice::warn(Kind::Conflict, words).of_group(group)
             }
             Some((group, words)) => Notice::new(Kind::Report, words).of_group(group),

@@ -102,8 +102,9 @@ pub enum Report {
         why: String,
     },
     /// An event in a plugin's own words.
-    Line {
+    Event {
         plugin: String,
+        is_conflict: bool,
         text: String,
     },
     Tell(Notice),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN};
+use spared_abi::{LOG_CONFLICT, LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN};
 use spared_process::codec::ReceiveError;
 use spared_process::limit::Limit;
 use spared_process::poller::Poller;
@@ -202,9 +202,12 @@ impl Supervisor {
         if !running.lines.take(now) {
             return;
         }
-        if level == LOG_EVENT {
-            let (plugin, text) = (name.to_owned(), text.to_owned());
-            return self.reports.push_back(Report::Line { plugin, text });
+        if matches!(level, LOG_EVENT | LOG_CONFLICT) {
+            return self.reports.push_back(Report::Event {
+                plugin: name.to_owned(),
+                is_conflict: level == LOG_CONFLICT,
+                text: text.to_owned(),
+            });
         }
         let text = format!("{name}: {text}");
         match level {

@@ -149,6 +149,7 @@ impl Vrrp {
                 }
             }
             Action::Event(text) => self.host.event(&text),
+            Action::Conflict(text) => self.host.conflict(&text),
             Action::Warn(text) => log::warn!("{text}"),
             Action::Info(text) => log::info!("{text}"),
             Action::Listen { interface, on } => self.listen(interface, on),

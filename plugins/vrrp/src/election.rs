@@ -21,7 +21,7 @@ pub const CLAIM: u8 = 254;
 /// E10: forced backup, or in maintenance.
 pub const LEAST: u8 = 1;
 /// E9: a change for quality needs a difference of at least so many points.
-const QUALITY_STEP: u8 = 5;
+const QUALITY_STEP: u8 = spared_sdk::abi::QUALITY_STEP as u8;
 /// E9: the longest hold.
 const HOLD_MAX_NS: u64 = 60_000_000_000;
 const QUALITY_BASE: u8 = 50;

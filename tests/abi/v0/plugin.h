@@ -117,13 +117,15 @@ struct spared_bytes {
 };
 
 /* Levels of log(). EVENT: for what an administrator wants to find in `sparectl events` a week
- * later; also logged as INFO. */
+ * later; also logged as INFO. CONFLICT, by electors alone: an event, logged as WARN, that another
+ * router is active too, or no longer is. An elector's event "GROUP: text" is one of that group. */
 #define SPARED_LOG_ERROR 1u
 #define SPARED_LOG_WARN 2u
 #define SPARED_LOG_INFO 3u
 #define SPARED_LOG_DEBUG 4u
 #define SPARED_LOG_TRACE 5u
 #define SPARED_LOG_EVENT 6u
+#define SPARED_LOG_CONFLICT 7u
 
 /* Bits of watch_fd() and fd(), with the meaning and values of poll(2). */
 #define SPARED_FD_READ 0x1u
@@ -874,6 +876,8 @@ struct spared_group {
 #define SPARED_DIRECTIVE_HELD 0x200u          /* active here until an elector ended; the machine ran on */
 
 #define SPARED_QUALITY_MAX 100u
+/* Nodes whose qualities differ by less are equally fit: no role changes for that. */
+#define SPARED_QUALITY_STEP 5u
 
 struct spared_directive {
 	uint32_t size, flags;

@@ -557,7 +557,7 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	} else if (!strcmp(words[0], "nap")) {
 		nap_us = (uint32_t)atoi(words[1]);
 		return 0;
-	} else if (!strcmp(words[0], "in_sync")) {
+	} else if (!strcmp(words[0], "in_sync") || !strcmp(words[0], "in-sync")) {
 		return peers()->in_sync(host->ctx, (uint32_t)atoi(words[1]), spared_text(words[2]));
 	} else if (!strcmp(words[0], "report")) {
 		return checks()->report(host->ctx, words[1], (uint32_t)atoi(words[2]),
@@ -675,7 +675,15 @@ static const void *extension(const char *id)
 	return strcmp(id, SPARED_GROUP) ? NULL : &group;
 }
 
+/* For a host, which passes on nothing but a plugin's verbs. */
+static const struct spared_verb verbs[] = {
+	SPARED_VERB(SPARED_VERB_ASKS, "in-sync", "YES WHY", "reports that the peer is in sync, or not"),
+	SPARED_VERB(SPARED_VERB_ASKS, "open", "FILE", "opens a file to read"),
+};
+
 SPARED_PLUGIN(
+	.verbs = verbs,
+	.verb_count = sizeof(verbs) / sizeof(verbs[0]),
 	.flags = SPARED_PLUGIN_REALTIME,
 	.wire_min = 1,
 	.wire_max = 2,

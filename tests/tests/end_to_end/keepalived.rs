@@ -7,7 +7,7 @@ use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::lab::{Lab, Wire, scenario};
 use spared_tests::probe::Watch;
-use spared_tests::router::{Kind, Plan, Router, VirtualRouter};
+use spared_tests::router::{Kind, Plan, Router, Spared, VirtualRouter};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
@@ -171,13 +171,19 @@ fn of_two_equal_priorities_the_greater_address_wins() {
             let plan = any(Plan::lan(INTERVAL, 100));
             lab.cut(&lab.sites[0], Wire::Lan)?;
             let start = |site: usize| Router::start(lab, &lab.sites[site], kinds[site], &plan);
-            let _routers = (start(0)?, start(1)?);
+            let (first, _second) = (start(0)?, start(1)?);
             for site in [0, 1] {
                 watch.next_advert(site, Wire::Lan, LIMIT)?;
             }
             // Both are active: 10.1.0.12 stays, 10.1.0.11 gives way.
             lab.join(&lab.sites[0], Wire::Lan)?;
-            watch.wait_active(1, Wire::Lan, INTERVAL * 5, LIMIT)
+            watch.wait_active(1, Wire::Lan, INTERVAL * 5, LIMIT)?;
+            if kinds[0] == Kind::Spared {
+                let events = Spared(&first).sparectl(&["events", "--json"])?;
+                let events = String::from_utf8_lossy(&events.stdout);
+                assert!(events.contains("\"conflict\""), "{events}");
+            }
+            Ok(())
         });
     }
 }

@@ -23,7 +23,7 @@ pub fn log() -> Status {
 
 pub fn events() -> Status {
     for _ in 0..1000 {
-        crate::host::log(abi::LOG_EVENT, Str::of("office: conflict of a flood"));
+        crate::host::log(abi::LOG_CONFLICT, Str::of("office: a flood"));
     }
     again()
 }

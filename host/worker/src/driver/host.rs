@@ -121,7 +121,7 @@ pub(super) use enter;
 
 unsafe extern "C" fn log(ctx: *mut c_void, level: u32, text: abi::Str) {
     let level = match level {
-        abi::LOG_ERROR..=abi::LOG_EVENT => level,
+        abi::LOG_ERROR..=abi::LOG_CONFLICT => level,
         _ => abi::LOG_INFO,
     };
     // SAFETY: the contract: ctx is ours, text is lent; outbound is for any thread.

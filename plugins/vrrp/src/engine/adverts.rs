@@ -159,7 +159,7 @@ impl Group {
                     "{name}: conflict: {rival} is active too, at the same priority {own}; {node} \
                      gives way, as its address is lower{more}"
                 );
-                cx.push(Action::Event(text));
+                cx.push(Action::Conflict(text));
             }
         }
         self.end_tie();

@@ -98,7 +98,7 @@ impl Group {
             "{}: conflict: {rival}{theirs} is active too, heard on {name}; {}{own} (priority {}) stays{more}",
             self.name, cx.node, self.priority
         );
-        cx.push(Action::Event(text));
+        cx.push(Action::Conflict(text));
     }
 
     fn announce(&mut self, cx: &mut Context<'_>) {
@@ -201,7 +201,7 @@ impl Group {
                 conflict.rival,
                 Ms(cx.now_ns.saturating_sub(conflict.since_ns))
             );
-            cx.push(Action::Event(text));
+            cx.push(Action::Conflict(text));
         }
     }
 

@@ -118,6 +118,8 @@ pub enum Action {
     },
     /// For `sparectl events`.
     Event(String),
+    /// An event: another router is active too, or no longer is.
+    Conflict(String),
     Warn(String),
     Info(String),
     /// Start or stop reading the stations' socket of an interface; drop waiting frames.

@@ -637,7 +637,7 @@ impl Lab {
                         .handle_switch_over_answer(now_ns, &group, answer);
                 }
                 Action::Announce { .. } => self.nodes[index].announced += 1,
-                Action::Event(text) => self.nodes[index].events.push(text),
+                Action::Event(text) | Action::Conflict(text) => self.nodes[index].events.push(text),
                 Action::Warn(text) => self.nodes[index].warnings.push(text),
                 Action::Info(_) => {}
                 Action::Listen { interface, on } => {
