@@ -1,4 +1,4 @@
-//! Lines of a screen, each of one style, cut to the width of the terminal.
+//! Lines of a screen, each of one style, no wider than the terminal.
 
 /// Width and height, in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -6,6 +6,9 @@ pub struct Size {
     pub columns: usize,
     pub rows: usize,
 }
+
+/// Longest word for which a line is broken early.
+const WORD: usize = 20;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
@@ -36,6 +39,28 @@ impl Line {
         Self { text, style }
     }
 
+    /// A text of any length, broken between words; what follows the first line is indented.
+    pub fn wrapped(text: &str, style: Style, indent: usize, columns: usize) -> Vec<Self> {
+        let mut lines = Vec::new();
+        let mut rest: Vec<char> = text.chars().collect();
+        // a screen narrower than that has no room for words
+        while rest.len() > columns && columns >= indent + WORD {
+            let own = rest.iter().take_while(|it| **it == ' ').count();
+            let is_gap = |at: &usize| rest[*at] == ' ';
+            let at = (own.max(1)..=columns).rev().find(is_gap);
+            let at = at.filter(|at| *at > own).unwrap_or(columns);
+            let tail = rest.split_off(at);
+            lines.push(Self::new(&String::from_iter(&rest), style, columns));
+            let words = tail.iter().skip_while(|it| **it == ' ');
+            rest = std::iter::repeat_n(&' ', indent)
+                .chain(words)
+                .copied()
+                .collect();
+        }
+        lines.push(Self::new(&String::from_iter(&rest), style, columns));
+        lines
+    }
+
     /// A rule across the screen: a title on its left, a hint on its right.
     pub fn rule(title: &str, hint: &str, columns: usize) -> Self {
         let used = title.chars().count() + hint.chars().count() + 2;
@@ -60,5 +85,33 @@ mod tests {
         }
         assert_eq!(Line::new("abcdef", Style::Plain, 4).text, "abc…");
         assert_eq!(Line::rule(" a ", " b ", 10).text, "─ a ── b ─");
+    }
+    fn wrapped(text: &str, indent: usize, columns: usize) -> Vec<String> {
+        let lines = Line::wrapped(text, Style::Plain, indent, columns);
+        lines.into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn a_text_is_broken_between_words_and_nothing_of_it_is_left_out() {
+        let text = "  1. r1: interface \"wan\" has no carrier. Check its cable.";
+        let lines = [
+            "  1. r1: interface \"wan\"",
+            "     has no carrier. Check",
+            "     its cable.",
+        ];
+        assert_eq!(wrapped(text, 5, 26), lines);
+        assert_eq!(wrapped(text, 5, 100), [text]);
+        let long = "x".repeat(50);
+        assert_eq!(wrapped(&long, 2, 30).concat().matches('x').count(), 50);
+        for columns in 22..70 {
+            for line in wrapped(text, 2, columns) {
+                assert!(line.chars().count() <= columns, "{columns}: {line:?}");
+            }
+            let words: Vec<String> = wrapped(text, 2, columns);
+            let words: Vec<&str> = words.iter().flat_map(|it| it.split_whitespace()).collect();
+            assert_eq!(words, text.split_whitespace().collect::<Vec<_>>());
+        }
+        // no room for words
+        assert_eq!(wrapped("abcdef", 9, 4), ["abc…"]);
     }
 }
