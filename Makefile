@@ -12,7 +12,7 @@ export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo demo-video test matrix check fmt clippy docs book deny bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp \
 	bench-ipsec bench-sets bench-files bench-replica bench-pairs soak soak-fence soak-storm soak-pairs soak-forger soak-conntrack \
-	soak-truth soak-engines soak-sets soak-dhcp soak-ipsec soak-stock soak-machines soak-paused soak-fuzz fuzz fuzz-seeds \
+	soak-truth soak-overload soak-engines soak-sets soak-dhcp soak-ipsec soak-stock soak-machines soak-paused soak-fuzz fuzz fuzz-seeds \
 	release notices \
 	install deb test-deb clean
 
@@ -165,9 +165,12 @@ soak-older: build ## a pair of this build and an older one, whose programs are i
 	@test -x "$$SPARED_OLDER/spared" || { echo "SPARED_OLDER=\"$$SPARED_OLDER\" is no folder of an older build; bench-pairs leaves one in target/pairs/COMMIT/release" >&2; exit 2; }
 	$(soak) older $(in_lab) end_to_end $(alone) older::
 
-soak-truth: build ## every broken state that takes longer than `make test` may, and five minutes of overload
+soak-truth: build ## every broken state that takes longer than `make test` may
 	@$(needs) test
 	$(soak) truth $(in_lab) end_to_end $(alone) truth::
+
+soak-overload: build ## SPARED_SECONDS (300) without processor, memory and disk: a minute later all must run again, by itself
+	@$(needs) test
 	$(soak) overload $(in_lab) end_to_end $(alone) overload::
 
 soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASES (20000) of each

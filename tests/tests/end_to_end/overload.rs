@@ -202,7 +202,7 @@ fn after_half_a_minute_without_processor_memory_and_disk_all_runs_again() {
 }
 
 #[test]
-#[ignore = "long: `make soak-truth`"]
+#[ignore = "long: `make soak-overload`"]
 fn after_five_minutes_without_processor_memory_and_disk_all_runs_again() {
     survives(Duration::from_secs(number("SPARED_SECONDS", 300)), true);
 }
