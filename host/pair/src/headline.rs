@@ -4,7 +4,7 @@ use crate::cause::UNDO;
 use crate::facts::{Forced, GroupFacts, NodeFacts, PairFacts, PeerLife, Role};
 use crate::finding::{Finding, Id};
 use crate::history::Fitness;
-use crate::node::bare;
+use crate::node::{STRANGER, bare};
 use crate::verdict::Word;
 
 /// A headline, and the finding that it represents.
@@ -234,7 +234,8 @@ fn conflict(here: Side<'_>, text: String) -> Said {
         name,
         format!("{name}: {}", bare(&text)),
     );
-    Said::new(Word::Conflict, text).with(found)
+    let todo = "Let them hear each other on any path, or take one off the network.";
+    Said::new(Word::Conflict, text).with(found.todo(todo))
 }
 
 fn third(here: Side<'_>, stranger: &str) -> Said {
@@ -246,7 +247,7 @@ fn third(here: Side<'_>, stranger: &str) -> Said {
         name,
         format!("{name}: {stranger} is active, and is not a node of this pair"),
     );
-    Said::new(Word::Warn, text).with(found)
+    Said::new(Word::Warn, text).with(found.todo(STRANGER))
 }
 
 fn nobody((own, group): Side<'_>) -> Said {
@@ -276,6 +277,7 @@ fn cannot(spare: Side<'_>, text: String) -> Said {
     let (node, name) = (&spare.0.node, &spare.1.name);
     let why = format!("{name}: {node} cannot become active: {}", reason(spare.1));
     let found = Finding::new(Id::CannotTakeOver, node, name, why).since(&spare.1.since);
+    let found = found.todo(format!("See `sparectl why {name}` on {node}."));
     Said::new(Word::Alone, text).with(found)
 }
 

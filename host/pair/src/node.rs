@@ -8,6 +8,9 @@ use crate::finding::{Finding, Id};
 use crate::ready::plugin_lack;
 use crate::time;
 
+/// What to do about a router that is no node of the pair.
+pub(crate) const STRANGER: &str = "Switch it off, or give one of the two groups another VRID.";
+
 /// All findings of a node; `peer` is the name of the other one.
 pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Finding> {
     let name = node.node.as_str();
@@ -109,7 +112,10 @@ fn group(of: &NodeFacts, group: &GroupFacts) -> Vec<Finding> {
     if group.role == Role::Active && group.fence == Fence::Blocking && !group.is_cut_off {
         let text =
             format!("{node}: {name} is active, and its fence blocks it: nobody gets an answer");
-        found.push(Finding::new(Id::FenceBlocking, node, name, text));
+        let finding = Finding::new(Id::FenceBlocking, node, name, text);
+        found.push(finding.todo(format!(
+            "If it lasts, see the load of {node}, and whether a rule drops its adverts."
+        )));
     }
     // an interface that is down has no addresses
     let is_up = |name: &str| !of.interfaces.iter().any(|it| it.name == name);
@@ -145,11 +151,14 @@ fn group(of: &NodeFacts, group: &GroupFacts) -> Vec<Finding> {
         let text = format!(
             "{node}: {name}: {router}: {who} advertises as active, and is not a node of this pair"
         );
-        found.push(Finding::new(Id::StrangerActive, node, name, text));
+        found.push(Finding::new(Id::StrangerActive, node, name, text).todo(STRANGER));
     }
     for (router, why) in &group.muted {
         let text = format!("{node}: {name}: {router}: {}", bare(why));
-        found.push(Finding::new(Id::Muted, node, router, text));
+        let finding = Finding::new(Id::Muted, node, router, text);
+        found.push(finding.todo(format!(
+            "Look for a rule on {node} that drops them; {node} tries again by itself."
+        )));
     }
     if group.forced != Forced::No {
         let forced = group.forced.word();
@@ -170,7 +179,8 @@ fn plugin(node: &str, plugin: &PluginFacts, peer: &str, link_up: bool) -> Vec<Fi
     });
     let unknown = plugin.unknown_groups.iter().map(|group| {
         let text = format!("{node}: {name}.toml: follow: there is no group \"{group}\"");
-        Finding::new(Id::UnknownGroup, node, format!("{name} {group}"), text)
+        let finding = Finding::new(Id::UnknownGroup, node, format!("{name} {group}"), text);
+        finding.todo("Correct the name, then `sparectl reload`.")
     });
     let failed = plugin.failed_roles.iter().map(|(group, why)| {
         let why = bare(why);
@@ -193,7 +203,7 @@ fn plugin_down(node: &str, plugin: &PluginFacts) -> Finding {
     let todo = match state {
         PluginState::Failed => "`sparectl reload` starts it at once.",
         PluginState::Refused => "Fix that, then `sparectl reload`.",
-        _ => "",
+        _ => "If it lasts, the reason is in the journal: journalctl -u spared",
     };
     Finding::new(Id::PluginDown, node, name, text).todo(todo)
 }
@@ -247,20 +257,23 @@ fn links(node: &NodeFacts) -> Vec<Finding> {
     let mut found = Vec::new();
     let up = node.links.iter().filter(|link| link.up).count();
     let left = match up {
-        0 => "No link is left.",
-        1 => "One link is left.",
+        0 => " No link is left.",
+        1 => " One link is left.",
         _ => "",
     };
+    let check = format!("Check its cable, and its address on both nodes.{left}");
     if let Some(why) = &node.link_filtered {
         let text = format!("{name}: {}", bare(why));
-        found.push(Finding::new(Id::LinkFiltered, name, "firewall", text));
+        let finding = Finding::new(Id::LinkFiltered, name, "firewall", text);
+        found.push(finding.todo("Or set `firewall.chain`, then `sparectl reload`."));
     }
     if let Some(why) = &node.firewall_down {
         let text = format!("{name}: {}", bare(why));
-        found.push(Finding::new(Id::FirewallDown, name, "firewall", text));
+        let finding = Finding::new(Id::FirewallDown, name, "firewall", text);
+        found.push(finding.todo("If it lasts, the reason is in the journal: journalctl -u spared"));
     }
     let down = node.links.iter().filter(|link| !link.up);
-    found.extend(down.map(|it| link(name, it).todo(left)));
+    found.extend(down.map(|it| link(name, it).todo(&check)));
     if node.weak_passphrase {
         let text = format!("{name}: secret_file: the passphrase is weak");
         let finding = Finding::new(Id::WeakPassphrase, name, "secret_file", text);

@@ -7,7 +7,10 @@ use crate::time;
 /// The finding about the other node itself, if a group depends on it.
 pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Finding> {
     let peer = &pair.peer;
-    let of = |id: Id, text: String| Some(Finding::new(id, peer, peer, text));
+    let of = |id: Id, text: String| {
+        let todo = format!("Look at {peer}: is it on, and what does `sparectl status` say there?");
+        Some(Finding::new(id, peer, peer, text).todo(todo))
+    };
     let is_heard = own.groups.iter().any(|group| group.other_active.is_some());
     match pair.life {
         _ if own.groups.is_empty() || pair.facts.is_some() => None,
@@ -20,7 +23,10 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
         PeerLife::Unknown if is_heard => None,
         PeerLife::Unknown => {
             let (why, todo) = match pair.has_link {
-                true => ("no link is up, and the elector does not answer", ""),
+                true => (
+                    "no link is up, and the elector does not answer",
+                    "Check the links, and `sparectl plugins`.",
+                ),
                 false => (
                     "neither a link nor a key proves it",
                     "`sparectl keygen` on both nodes prints the keys for [nodes].",

@@ -109,6 +109,9 @@ fn said(bed: &Bed) -> (String, Vec<String>) {
     let ids = verdict.findings.iter();
     let ids = ids.map(|it| format!("{} {}", it.id, it.node)).collect();
     assert_eq!(verdict.word, head.word, "one group");
+    for found in &verdict.findings {
+        assert!(!found.todo.is_empty(), "it does not say what to do: {found:?}");
+    }
     (format!("{}  {}", verdict.word.word(), head.text), ids)
 }
 
@@ -663,7 +666,7 @@ fn a_line_says_since_when_what_to_do_and_its_id() {
     assert_eq!(
         bed.verdict().findings[0].line(NOW),
         "r2 was last heard 2026-11-20 09:41:07 (3 h 12 min ago) on hot0 and lan; it answers no \
-         ping. (SP-0101)"
+         ping. Look at r2: is it on, and what does `sparectl status` say there? (SP-0101)"
     );
 }
 

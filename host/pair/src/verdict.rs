@@ -209,7 +209,8 @@ fn differences(node: &str, pair: &PairFacts) -> Vec<Finding> {
         };
         let thing = format!("{}: {}", it.file, it.key);
         let text = format!("config: {}", it.sentence(&pair.peer));
-        Finding::new(id, node, thing, text)
+        let todo = "Make it equal on both nodes, then `sparectl reload`.";
+        Finding::new(id, node, thing, text).todo(todo)
     };
     pair.differences.iter().map(finding).collect()
 }
