@@ -139,6 +139,29 @@ mod tests {
     }
 
     #[test]
+    fn a_link_whose_interface_is_not_there_is_named_until_it_is() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = Root::new("link-names");
+        root.write("etc/secret", "vCq7-mRz2-Xw9k-Hd4t-Lp8s");
+        let secret = root.system().path("etc/secret");
+        fs::set_permissions(secret, fs::Permissions::from_mode(0o600)).expect("our own file");
+        root.write(
+            "etc/spared.toml",
+            "node.name = \"r1\"\nsecret_file = \"secret\"\n[nodes]\nr1 = {}\nr2 = {}\n[[link]]\n\
+             interface = \"hot\"\naddress = { r1 = \"10.9.0.1/24\", r2 = \"10.9.0.2/24\" }\n",
+        );
+        let setup = Setup::read(&root.system().path("etc/spared.toml")).expect("no fault");
+        let found = |devices: &str| {
+            root.write("proc/net/dev", devices);
+            let found = examine(&root.system(), &setup, &Wanted::default());
+            found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let absent = "warning: link: interface hot is absent; it is used as soon as it appears; to fix: ip link";
+        assert_eq!(found("Inter-|\n face |bytes\n   lan: 0 0\n"), [absent]);
+        assert_eq!(found("Inter-|\n face |bytes\n   hot: 0 0\n"), [""; 0]);
+    }
+
+    #[test]
     fn a_file_of_a_plugin_with_another_end_is_named() {
         let root = Root::new("unread");
         for name in ["vrrp.conf", "dhcp", "sets.toml", "notes.txt", "vrrp.toml"] {

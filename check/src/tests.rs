@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
+use spared_abi::PLUGIN_ROOT;
+use spared_config::Setup;
+use spared_worker::message::Descriptor;
+
 use super::wanted::Interface;
-use super::{Finding, Severity, System, Wanted, settings};
+use super::{Finding, Severity, System, Wanted, rights, settings};
 
 /// A folder with files of /proc and /run, removed at the end.
 pub struct Root(PathBuf);
@@ -177,6 +181,26 @@ fn a_saved_ruleset_must_not_hold_the_fence() {
     };
     assert!(!saved("table inet filter {\n}\n# table netdev spared\n"));
     assert!(saved("table inet filter {\n}\ntable netdev spared {\n}\n"));
+}
+
+/// A plugin's rights are not a fault: whoever takes them away breaks it.
+#[test]
+fn what_a_plugin_may_do_is_a_note_without_advice() {
+    let root = Root::new("rights");
+    root.write("etc/spared.toml", "node.name = \"r1\"\n");
+    root.write("etc/plugins/service.toml", "");
+    let setup = Setup::read(&root.system().path("etc/spared.toml")).expect("no fault");
+    let descriptor = |flags, capabilities| Descriptor {
+        flags,
+        capabilities,
+        ..Descriptor::default()
+    };
+    let said = |descriptor| rights(&setup.plugins[0], &descriptor).map(|it| it.to_string());
+    let root = "note: the plugin service runs as root, and is not confined".to_owned();
+    assert_eq!(said(descriptor(PLUGIN_ROOT, 0)), Some(root));
+    let raw = "note: the plugin service sends and reads raw packets (net_raw)".to_owned();
+    assert_eq!(said(descriptor(0, 1 << 13)), Some(raw));
+    assert_eq!(said(descriptor(0, 0)), None);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What `spared check` finds in a real network namespace: this program runs itself inside one, so
 //! that /proc shows that one's settings and sockets.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -157,6 +158,69 @@ fn a_ruleset_that_drops_vrrp_is_found_with_the_rule_that_mends_it() {
     router.run("nft insert rule inet filter input meta l4proto 112 accept");
     assert!(!router.has("ruleset-input"), "{}", router.findings());
     assert!(router.has("ruleset-output"), "{}", router.findings());
+}
+
+/// Somebody who does all that check says has a router of which it says nothing, and one that still routes.
+#[test]
+fn what_check_advises_can_be_done_as_it_stands_and_breaks_nothing() {
+    let Some(router) = Router::new("advice") else {
+        return;
+    };
+    let own = "ip addr add 192.0.2.7/24 dev in && ip addr add 198.51.100.7/24 dev out";
+    router.run(own);
+    let found = || {
+        let findings = router.findings();
+        let found = findings
+            .lines()
+            .filter_map(|line| line.strip_prefix("found "));
+        let found = found.filter_map(|line| line.split_once(": "));
+        let found = found.map(|(id, line)| (id.to_owned(), line.to_owned()));
+        found.collect::<Vec<(String, String)>>()
+    };
+    let ids = || {
+        found()
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect::<BTreeSet<_>>()
+    };
+    let sound = ids();
+    router.run(
+        "sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 \
+         net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.in.rp_filter=1 net.ipv4.conf.in.arp_ignore=8 \
+         net.ipv4.conf.out.promote_secondaries=0 net.ipv4.conf.all.promote_secondaries=0 \
+         net.ipv6.conf.out.disable_ipv6=1",
+    );
+    router.run("nft add table inet filter");
+    for hook in ["input", "output"] {
+        router.run(&format!(
+            "nft add chain inet filter {hook} '{{ type filter hook {hook} priority 0; policy drop; }}'"
+        ));
+    }
+    let wrong: BTreeSet<String> = ids().difference(&sound).cloned().collect();
+    let wanted = [
+        "arp-ignore",
+        "ipv4-forwarding",
+        "ipv6-disabled",
+        "ipv6-forwarding",
+        "rp-filter",
+        "ruleset-input",
+        "ruleset-output",
+    ];
+    assert!(wanted.iter().all(|id| wrong.contains(*id)), "{wrong:?}");
+    // a setting may be wrong in two places: all, and one interface
+    for _ in 0..2 {
+        for (id, line) in found().iter().filter(|(id, _)| wrong.contains(id)) {
+            let fix = line.split_once("; to fix: ");
+            let (_, fix) = fix.unwrap_or_else(|| panic!("{id} says nothing to do: {line}"));
+            let command = fix.split(" (").next().unwrap_or(fix);
+            assert!(
+                command.starts_with("sysctl -w ") || command.starts_with("nft "),
+                "{line}"
+            );
+            router.run(command);
+        }
+    }
+    assert_eq!(ids(), sound, "{:#?}", found());
 }
 
 #[test]
