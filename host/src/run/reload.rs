@@ -397,7 +397,7 @@ impl Loop {
 fn at_once(old: &Host, new: &Host) -> Vec<String> {
     let mut lines = Vec::new();
     if old.log_level != new.log_level {
-        lines.push(format!("log_level: {}", new.log_level).to_lowercase());
+        lines.push(format!("log.level: {}", new.log_level).to_lowercase());
     }
     if old.settle != new.settle {
         lines.push(format!("settle_ms: {}", new.settle.as_millis()));
@@ -444,3 +444,6 @@ fn later(old: &Setup, new: &Setup) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests;
