@@ -168,9 +168,13 @@ fn check_tells_faults_of_plugins_with_their_lines() {
         ),
         "{said}"
     );
+    let said = || String::from_utf8_lossy(&lab.output("check").stdout).into_owned();
     lab.enable("vrrp", VRRP);
-    let said = String::from_utf8_lossy(&lab.output("check").stdout).into_owned();
-    assert!(said.contains("configuration OK"), "{said}");
+    assert!(said().contains("configuration OK"), "{}", said());
+    let none = "vrrp.toml has no [[group]]: this node is never active";
+    assert!(!said().contains(none), "{}", said());
+    lab.enable("vrrp", "");
+    assert!(said().contains(none), "{}", said());
 }
 
 #[test]
