@@ -74,6 +74,18 @@ pub(super) const STATES: &[State] = &[
         put_back,
     ),
     State::warns(
+        "a plugin that needs root may not have it",
+        On::Active,
+        &[Struck("SP-0401"), Struck("SP-0401")],
+        |bed, at| {
+            let path = bed.etc(at).join("plugins/service.toml");
+            let toml = fs::read_to_string(path)?;
+            bed.reload_with(at, "service", &format!("allow = []\n{toml}"))?;
+            bed.take(at, "web-up")
+        },
+        put_back,
+    ),
+    State::warns(
         "a plugin's program is not installed",
         On::Either,
         &[Struck("SP-0301")],
