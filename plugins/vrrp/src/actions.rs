@@ -12,6 +12,7 @@ use crate::sockets::{Kind, neighbours};
 
 /// A switchover of the group is under way.
 const EALREADY: i32 = Errno::ALREADY.raw_os_error();
+const EHOSTUNREACH: i32 = Errno::HOSTUNREACH.raw_os_error();
 
 impl Vrrp {
     pub(crate) fn tell(&mut self, call: impl FnOnce(&mut Engine, u64)) {
@@ -136,6 +137,11 @@ impl Vrrp {
                 let answer = match self.groups.switch_over(&group, &cause) {
                     Ok(()) => Begun::Yes,
                     Err(Error::Host { errno, .. }) if errno == EALREADY => Begun::Before,
+                    // the findings about the links say so, for as long as none is up
+                    Err(Error::Host { errno, .. }) if errno == EHOSTUNREACH => {
+                        log::debug!("{group}: not switched over: no link is up");
+                        Begun::No
+                    }
                     Err(error) => {
                         log::info!("{group}: {error}");
                         Begun::No
