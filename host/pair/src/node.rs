@@ -14,7 +14,7 @@ pub(crate) const STRANGER: &str = "Switch it off, or give one of the two groups 
 /// All findings of a node; `peer` is the name of the other one.
 pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Finding> {
     let name = node.node.as_str();
-    let groups = node.groups.iter().flat_map(|it| group(node, it));
+    let groups = node.groups.iter().flat_map(|it| group(node, it, peer));
     let plugins = node.plugins.iter();
     let plugins = plugins.flat_map(|it| plugin(name, it, peer, link_up));
     let is_of_interface = |check: &&CheckStatus| is_explained(node, &check.name);
@@ -106,7 +106,7 @@ fn elector(node: &NodeFacts) -> Option<Finding> {
     )))
 }
 
-fn group(of: &NodeFacts, group: &GroupFacts) -> Vec<Finding> {
+fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
     let (node, name) = (of.node.as_str(), &group.name);
     let mut found = Vec::new();
     if group.role == Role::Active && group.fence == Fence::Blocking && !group.is_cut_off {
@@ -140,12 +140,16 @@ fn group(of: &NodeFacts, group: &GroupFacts) -> Vec<Finding> {
         found.push(finding.todo("Give it one."));
     }
     for (interface, rating) in &group.unheard {
+        let side = match rating.as_str() {
+            "good" => format!("other stations answer there, so {node}'s side works"),
+            "bad" => format!("no station answers there, so {node}'s side is at fault"),
+            _ => "whose side is at fault is not known".to_owned(),
+        };
         let text = format!(
-            "{node}: {name}: interface {interface}: the other router is heard elsewhere, not here \
-             (this network is {rating})"
+            "{node}: {name}: {peer} is not heard on interface \"{interface}\", though it is elsewhere ({side})"
         );
         let finding = Finding::new(Id::Unheard, node, interface, text);
-        found.push(finding.todo("Check its switch."));
+        found.push(finding.todo("Check cables and switches between both nodes there."));
     }
     if let Some((router, who)) = group.strangers.first_key_value() {
         let text = format!(
@@ -264,8 +268,7 @@ fn links(node: &NodeFacts) -> Vec<Finding> {
     let check = format!("Check its cable, and its address on both nodes.{left}");
     if let Some(why) = &node.link_filtered {
         let text = format!("{name}: {}", bare(why));
-        let finding = Finding::new(Id::LinkFiltered, name, "firewall", text);
-        found.push(finding.todo("Or set `firewall.chain`, then `sparectl reload`."));
+        found.push(Finding::new(Id::LinkFiltered, name, "firewall", text));
     }
     if let Some(why) = &node.firewall_down {
         let text = format!("{name}: {}", bare(why));

@@ -77,6 +77,36 @@ pub(super) const STATES: &[State] = &[
         |bed, at| bed.nft(at, "delete table inet strict"),
     )
     .slow(),
+    // heartbeats on the links are all that still passes between the nodes
+    State::differs(
+        "a firewall drops the link, and no network carries anything",
+        On::Backup,
+        Some((
+            Word::Warn,
+            &[Struck("SP-0205"), Struck("SP-0205"), Struck("SP-0502")],
+        )),
+        Some((
+            Word::Warn,
+            &[
+                Own("SP-0205"),
+                Own("SP-0205"),
+                Own("SP-0501"),
+                Own("SP-0501"),
+            ],
+        )),
+        |bed, at| {
+            filter(bed, at, "drop")?;
+            let wires = Wire::BOTH.iter();
+            wires
+                .copied()
+                .try_for_each(|wire| bed.pair.lab.cut(bed.site(at), wire))
+        },
+        |bed, at| {
+            let mut wires = Wire::BOTH.iter().copied();
+            wires.try_for_each(|wire| bed.pair.lab.join(bed.site(at), wire))?;
+            bed.nft(at, "delete table inet strict")
+        },
+    ),
     State::is_fine(
         "a fifth of a link's frames is lost",
         On::Backup,
