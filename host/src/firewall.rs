@@ -111,6 +111,11 @@ impl Firewall {
         self.down.clone()
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|it| it.child.pid())
+    }
+
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }

@@ -12,6 +12,7 @@ pub mod control;
 pub mod dhcp_formats;
 pub mod files_own;
 pub mod files_wire;
+pub mod firewall_messages;
 mod folder;
 pub mod heartbeat;
 pub mod icmp;
@@ -29,6 +30,7 @@ pub mod ruleset;
 mod sample;
 pub mod sets_nft;
 pub mod settings;
+mod sleeper;
 pub mod vrrp_engine;
 pub mod vrrp_packet;
 pub mod worker_messages;
@@ -64,6 +66,7 @@ targets! {
     dhcp_formats: 20_000,
     files_own: 20_000,
     files_wire: 3_000,
+    firewall_messages: 25_000,
     heartbeat: 10_000,
     icmp: 100_000,
     ipsec_vici: 100_000,

@@ -6,21 +6,18 @@
 //! socket is taken from it.
 
 use std::cell::RefCell;
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use spared::link::{Link, Report};
 use spared_link::message::{ChannelState, FromLink, PathState, State};
 use spared_link::word::{Introduction, Word};
-use spared_process::child::SOCKET_FD;
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
 
 use crate::folder::Folder;
 use crate::node;
+use crate::sleeper;
 
 // A process for all inputs.
 thread_local! {
@@ -54,21 +51,15 @@ struct Host {
 impl Host {
     fn new() -> Self {
         let folder = node::folder("link");
-        let exe = folder.path().join("link.sh");
-        fs::write(&exe, "#!/bin/sh\nexec sleep 1000\n").expect("a file of the test's own");
-        fs::set_permissions(&exe, fs::Permissions::from_mode(0o755)).expect("its own file");
         let (poller, now) = (Poller::new().expect("an epoll instance"), Instant::now());
-        let mut link = Link::new(exe, None, now);
+        let mut link = Link::new(sleeper::program(&folder), None, now);
         let introduction = Introduction {
             node: "r1".to_owned(),
             ..Introduction::default()
         };
         link.configure(&poller, now, Some(node::link(&folder)), introduction);
         while link.poll_report().is_some() {}
-        let socket = link
-            .pid()
-            .and_then(socket_of)
-            .expect("a process with a socket");
+        let socket = sleeper::socket_of(link.pid());
         Self {
             link,
             poller,
@@ -119,12 +110,6 @@ impl Host {
 
 fn assert_clean(text: &str) {
     assert!(!text.contains(char::is_control), "{text:?}");
-}
-
-fn socket_of(pid: u32) -> Option<OwnedFd> {
-    let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    pidfd_getfd(&pidfd, SOCKET_FD, PidfdGetfdFlags::empty()).ok()
 }
 
 /// Every message of the link's process.

@@ -31,6 +31,7 @@ tried! {
     dhcp_formats,
     files_own,
     files_wire,
+    firewall_messages,
     heartbeat,
     icmp,
     ipsec_vici,
