@@ -4,6 +4,7 @@
 
 mod additions;
 mod end;
+mod firewall;
 mod hostile;
 mod identity;
 mod lab;

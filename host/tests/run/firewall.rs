@@ -1,0 +1,280 @@
+//! The link and the administrator's firewall: what is named, the rule that is added, and who keeps it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use spared::firewall::Firewall;
+use spared_control::{Finding, Request};
+use spared_message::firewall::Passage;
+use spared_message::link::LinkPath;
+use spared_process::poller::{Key, Poller};
+use spared_tests::lab::signal_to;
+
+use crate::lab::{HOT, Node, Pair, SOON, keyed};
+use crate::link::told;
+
+/// Comment of the rules that are spared's.
+const OURS: &str = "comment \"spared\"";
+
+/// What `spared check` finds.
+fn check(node: &Node) -> String {
+    String::from_utf8_lossy(&node.output("check").stdout).into_owned()
+}
+
+/// A firewall that drops what nobody allowed.
+fn close(node: &Node) {
+    for command in [
+        "add table inet filter",
+        "add chain inet filter input { type filter hook input priority 0 ; policy drop ; }",
+        "add rule inet filter input ct state established,related accept",
+    ] {
+        let words: Vec<&str> = command.split(' ').collect();
+        assert!(node.inside("nft", &words).status.success(), "{command}");
+    }
+}
+
+fn rules(node: &Node) -> String {
+    node.prints("nft", &["list", "chain", "inet", "filter", "input"])
+}
+
+/// What keeps the link out.
+fn filtered(node: &Node) -> Option<String> {
+    let mut findings = node.status().verdict.findings.into_iter();
+    let is_its = |it: &Finding| it.id == "SP-0502" && it.node == node.name;
+    findings.find(is_its).map(|it| it.text)
+}
+
+#[test]
+fn a_firewall_that_keeps_the_link_out_is_named_with_the_rule_that_is_missing() {
+    let Some(mut pair) = Pair::new() else { return };
+    close(&pair.r1);
+    pair.start(&(keyed() + HOT));
+    let drops = "nftables chain inet filter input drops the link on hot";
+    pair.r1.wait("the warning", || {
+        let found = filtered(&pair.r1);
+        found.is_some_and(|text| text.contains(drops))
+    });
+    assert!(check(&pair.r1).contains(drops), "{}", check(&pair.r1));
+    // The other node opens the connection, and needs no rule.
+    assert!(!check(&pair.r2).contains("nftables chain"));
+    assert_eq!(pair.r1.link("hot").state, "down");
+
+    // What it says is what helps.
+    let text = filtered(&pair.r1).unwrap();
+    let (_, command) = text.split_once("to fix: nft ").unwrap();
+    let (rule, _) = command.split_once(", or ").unwrap();
+    let nft = format!("nft {rule}");
+    assert!(
+        pair.r1.inside("sh", &["-c", &nft]).status.success(),
+        "{nft}"
+    );
+    pair.wait_for_link("hot", "up");
+    pair.r1.wait("no warning", || filtered(&pair.r1).is_none());
+}
+
+#[test]
+fn a_chain_that_is_named_lets_the_link_in() {
+    let Some(mut pair) = Pair::new() else { return };
+    for node in pair.nodes() {
+        close(node);
+    }
+    let text = format!(
+        "{}{HOT}[firewall]\nchain = \"inet filter input\"\n",
+        keyed()
+    );
+    pair.start(&text);
+    pair.wait_for_link("hot", "up");
+    assert_eq!(
+        rules(&pair.r1).matches(OURS).count(),
+        1,
+        "{}",
+        rules(&pair.r1)
+    );
+
+    // Somebody loads his ruleset anew.
+    assert!(
+        pair.r1
+            .inside("nft", &["flush", "ruleset"])
+            .status
+            .success()
+    );
+    close(&pair.r1);
+    pair.r1.wait("the rule", || rules(&pair.r1).contains(OURS));
+    assert_eq!(rules(&pair.r1).matches(OURS).count(), 1);
+
+    // Killed, its rule is left, and the next start has one again.
+    pair.r1.kill_all();
+    assert!(rules(&pair.r1).contains(OURS));
+    pair.r1.start();
+    pair.wait_for_link("hot", "up");
+    // The old rule lets the link in before the new one takes its place.
+    let one = || rules(&pair.r1).matches(OURS).count() == 1;
+    pair.r1.wait("one rule", one);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(one(), "{}", rules(&pair.r1));
+    pair.r1.stop();
+    assert!(!rules(&pair.r1).contains(OURS), "{}", rules(&pair.r1));
+}
+
+/// A field of a process as the kernel shows it.
+fn field(pid: u32, name: &str) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mut lines = status.lines().filter_map(|line| line.split_once(":\t"));
+    let found = lines.find(|(field, _)| *field == name);
+    found.map_or_else(String::new, |(_, value)| value.to_owned())
+}
+
+#[test]
+fn a_rule_outlives_the_process_that_keeps_it_and_is_kept_again() {
+    let Some(mut pair) = Pair::new() else { return };
+    for node in pair.nodes() {
+        close(node);
+    }
+    let chain = "[firewall]\nchain = \"inet filter input\"\n";
+    pair.start(&format!("{}{HOT}{chain}", keyed()));
+    pair.wait_for_link("hot", "up");
+    let node = &pair.r1;
+    let keeper = node.pid_of("firewall").expect("a process of the firewall");
+    // CAP_NET_ADMIN, for itself and for nft, and no way to more.
+    for set in ["CapEff", "CapPrm", "CapBnd", "CapAmb"] {
+        assert_eq!(field(keeper, set), "0000000000001000", "{set}");
+    }
+    assert_eq!(field(keeper, "NoNewPrivs"), "1");
+    assert_ne!(field(keeper, "Uid"), field(node.host_pid(), "Uid"));
+    assert!(!node.log().contains("is confined, but without"));
+
+    // It does not answer: what it does next must not be lost, nor the rule.
+    signal_to(keeper, Signal::KILL).unwrap();
+    assert!(rules(node).contains(OURS));
+    node.wait("another process", || {
+        node.pid_of("firewall").is_some_and(|pid| pid != keeper)
+    });
+    let died = "the process of the firewall was killed by SIGKILL; restarting in 100 ms";
+    node.wait("the event", || {
+        told(node, "firewall").iter().any(|text| text == died)
+    });
+    let found = |id: &str| {
+        let findings = node.status().verdict.findings;
+        findings
+            .iter()
+            .any(|it| it.id == id && it.node == node.name)
+    };
+    node.wait("no finding", || !found("SP-0504"));
+    assert_eq!(rules(node).matches(OURS).count(), 1, "{}", rules(node));
+    assert_eq!(node.link("hot").state, "up");
+
+    assert!(node.inside("nft", &["flush", "ruleset"]).status.success());
+    close(node);
+    node.wait("the rule", || rules(node).contains(OURS));
+    // A reload without the key takes it away, and so it does with the process dead at that moment.
+    let keeper = node.pid_of("firewall").unwrap();
+    signal_to(keeper, Signal::KILL).unwrap();
+    pair.write_config(&format!("{}{HOT}", keyed()));
+    node.done(&Request::Reload { anyway: false });
+    node.wait("no rule", || !rules(node).contains(OURS));
+}
+
+#[test]
+fn a_chain_that_comes_later_gets_its_rule_then() {
+    let Some(mut pair) = Pair::new() else { return };
+    pair.start(&format!(
+        "{}{HOT}[firewall]\nchain = \"inet filter input\"\n",
+        keyed()
+    ));
+    let about = "firewall.chain: \"inet filter input\": ";
+    let warned = |node: &Node| {
+        let found = filtered(node);
+        found.is_some_and(|text| text.contains(about))
+    };
+    pair.r1.wait("the warning", || warned(&pair.r1));
+    close(&pair.r1);
+    pair.r1.wait("the rule", || rules(&pair.r1).contains(OURS));
+    pair.r1.wait("no warning", || !warned(&pair.r1));
+    assert_eq!(told(&pair.r1, "firewall").len(), 1, "{}", pair.r1.log());
+}
+
+/// The host's side of the process, with times of the test's own, for the minute that a hung one has.
+struct Keeper {
+    firewall: Firewall,
+    poller: Poller,
+    now: Instant,
+}
+
+impl Keeper {
+    /// For a link on hot, with a chain that [`close`] made.
+    fn new(node: &Node) -> Self {
+        let exe = PathBuf::from(env!("CARGO_BIN_EXE_spared"));
+        let (poller, now) = (Poller::new().unwrap(), Instant::now());
+        let mut firewall = Firewall::new(exe, None, node.path("marker"), now);
+        let path = LinkPath {
+            interface: "hot".to_owned(),
+            own: "192.168.180.2".parse().unwrap(),
+            prefix: 24,
+            peer: "192.168.180.3".parse().unwrap(),
+        };
+        let passage = Passage {
+            paths: vec![path],
+            port: 3780,
+            listens: true,
+            chain: "inet filter input".parse().ok(),
+        };
+        firewall.configure(&poller, now, Some(passage));
+        Self {
+            firewall,
+            poller,
+            now,
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        for key in self.poller.wait(Some(Duration::from_millis(20))).unwrap() {
+            match key {
+                Key::Firewall(serial) => self.firewall.handle_readable(self.now, serial),
+                Key::FirewallExit(serial) => self.firewall.handle_exit(self.now, serial),
+                _ => {}
+            }
+        }
+        self.firewall.handle_timeout(&self.poller, self.now);
+    }
+
+    fn wait_until(&mut self, done: impl Fn(&Firewall) -> bool) {
+        let began = Instant::now();
+        while !done(&self.firewall) {
+            assert!(began.elapsed() < SOON);
+            self.pass(Duration::ZERO);
+        }
+    }
+}
+
+#[test]
+fn a_process_that_hangs_is_replaced_and_its_rule_stays() {
+    let Some(node) = Node::new("r1") else { return };
+    close(&node);
+    let hang = || {
+        let mut keeper = Keeper::new(&node);
+        keeper.wait_until(|_| rules(&node).contains(OURS));
+        let old = keeper.firewall.pid().ok_or("no process")?;
+        signal_to(old, Signal::STOP)?;
+        // A ping, and all the time that its answer has.
+        for (seconds, is_left) in [(10, true), (59, true), (1, false)] {
+            keeper.pass(Duration::from_secs(seconds));
+            assert_eq!(keeper.firewall.pid() == Some(old), is_left, "{seconds} s");
+        }
+        let why = "the process of the firewall did not answer for 60 s";
+        assert_eq!(keeper.firewall.down().as_deref(), Some(why));
+        let notices = keeper.firewall.take_notices();
+        let told: Vec<String> = notices.into_iter().map(|it| it.text).collect();
+        assert_eq!(told, [format!("{why}; restarting in 100 ms")]);
+        assert!(rules(&node).contains(OURS), "{}", rules(&node));
+
+        keeper.pass(Duration::from_millis(100));
+        keeper.wait_until(|firewall| firewall.down().is_none());
+        assert!(keeper.firewall.pid().is_some_and(|pid| pid != old));
+        assert_eq!(rules(&node).matches(OURS).count(), 1, "{}", rules(&node));
+        Ok(())
+    };
+    node.namespace.run(hang).unwrap();
+}
