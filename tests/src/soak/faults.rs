@@ -164,6 +164,7 @@ pub const KINDS: &[Kind] = &[
     killed::<4>("service is killed"),
     killed::<5>("health is killed"),
     killed::<6>("the process of the link is killed"),
+    killed::<7>("the process of the firewall is killed"),
     hung::<0>("the elector hangs"),
     hung::<1>("conntrack hangs"),
     hung::<2>("sets hangs"),
@@ -387,7 +388,7 @@ pub const KINDS: &[Kind] = &[
 const BROKEN: &str = "no such words\n";
 
 /// Words by which processes were started.
-const PROCESSES: [&str; 7] = [
+const PROCESSES: [&str; 8] = [
     "vrrp",
     "conntrack",
     "sets",
@@ -395,6 +396,7 @@ const PROCESSES: [&str; 7] = [
     "service",
     "health",
     "link",
+    "firewall",
 ];
 
 const fn killed<const PROCESS: usize>(name: &'static str) -> Kind {

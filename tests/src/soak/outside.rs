@@ -64,7 +64,7 @@ pub fn flaws(world: &World<'_>) -> Result<Flaws> {
 
 fn processes(world: &World<'_>, flaws: &mut Flaws) {
     for site in 0..2 {
-        for name in PLUGINS.iter().chain(&["vrrp", "link"]) {
+        for name in PLUGINS.iter().chain(&["vrrp", "link", "firewall"]) {
             match world.bed.pair.process(site, name) {
                 None => drop(flaws.insert(format!("r{} runs no {name}", site + 1))),
                 Some(pid) if is_stopped(pid) => {
