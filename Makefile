@@ -6,6 +6,9 @@ DESTDIR ?=
 ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
 PLUGINS := vrrp health conntrack sets dhcp ipsec service files files-root
 
+# what the demo starts; all else that the release builds would take longer than the demo
+demo_crates := spared sparectl spared-vrrp spared-conntrack spared-sets spared-dhcp spared-ipsec spared-service spared-tests
+
 needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
@@ -25,8 +28,8 @@ build: ## the programs and plugins, to try out
 
 demo: ## two pairs of routers on this machine, spared and keepalived with conntrackd, broken alike for two minutes
 	@$(needs) build demo
-	cargo build --locked --release --workspace
-	target/release/demo
+	cargo build --locked --profile demo $(addprefix -p ,$(demo_crates)) --lib --bin demo --bin spared --bin sparectl
+	target/demo/demo
 
 demo-video: ## the same as a recording of asciinema's format, and the picture of the README
 	@$(needs) build demo
