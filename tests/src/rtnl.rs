@@ -79,6 +79,13 @@ impl Rtnl {
     }
 }
 
+/// Waits for the lock, and lets it go again.
+pub fn take(socket: &UdpSocket) {
+    // the command, the room for the address, the address
+    let mut request = [ETHTOOL_GPERMADDR, 32, 0, 0, 0, 0, 0, 0, 0, 0];
+    ask(socket, request.as_mut_ptr() as u64);
+}
+
 fn faults() -> io::Result<OwnedFd> {
     // SAFETY: a system call without pointers; the descriptor that it returns is nobody else's.
     unsafe {
@@ -123,6 +130,6 @@ fn ask(socket: &UdpSocket, at: u64) {
         *to = *from as libc::c_char;
     }
     request.ifr_ifru.ifru_data = at as *mut libc::c_char;
-    // SAFETY: the request names two pages that are never unmapped.
+    // SAFETY: the request names two pages that are never unmapped, or a buffer of the caller that is long enough.
     unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
 }

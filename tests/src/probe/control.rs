@@ -1,53 +1,73 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Control threads, one per processor, which only wake at fixed times with the highest possible priority.
-//! When they were late, any router would have been.
+//! When they were late, any router would have been. One more waits for the RTNL lock, which the whole machine
+//! shares: whoever makes or removes namespaces beside a test holds up the addresses of its routers.
 
+use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::clock::Stamp;
-use crate::sys;
+use crate::{rtnl, sys};
 
 const TICK: Duration = Duration::from_millis(1);
+/// Of the thread that takes the lock, which it must not keep busy.
+const LOCK_TICK: Duration = Duration::from_millis(10);
 /// Shorter delays are not recorded.
 const NOTABLE: Duration = Duration::from_millis(1);
 
+type Delays = Arc<Mutex<Vec<(Stamp, Duration)>>>;
+
 pub struct Control {
-    late: Arc<Mutex<Vec<(Stamp, Duration)>>>,
+    late: Delays,
+    locked: Delays,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Control {
     pub fn start() -> Self {
-        let late = Arc::new(Mutex::new(Vec::new()));
+        let (late, locked) = (Delays::default(), Delays::default());
         let stop = Arc::new(AtomicBool::new(false));
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let threads = (0..processors)
-            .map(|cpu| {
-                let (late, stop) = (Arc::clone(&late), Arc::clone(&stop));
-                thread::spawn(move || {
-                    let _ = sys::pin(cpu);
-                    sys::realtime(98);
-                    while !stop.load(Ordering::Relaxed) {
-                        let begin = Instant::now();
-                        thread::sleep(TICK);
-                        let delay = begin.elapsed().saturating_sub(TICK);
-                        if delay > NOTABLE {
-                            let mut late = late.lock().unwrap_or_else(PoisonError::into_inner);
-                            late.push((Stamp::now(), delay));
-                        }
-                    }
-                })
+        let wakers = (0..processors).map(|cpu| {
+            let (late, stop) = (Arc::clone(&late), Arc::clone(&stop));
+            thread::spawn(move || {
+                let _ = sys::pin(cpu);
+                sys::realtime(98);
+                record(&stop, &late, || {
+                    let begin = Instant::now();
+                    thread::sleep(TICK);
+                    begin.elapsed().saturating_sub(TICK)
+                });
             })
-            .collect();
+        });
+        let mut threads: Vec<_> = wakers.collect();
+        if let Ok(socket) = UdpSocket::bind("127.0.0.1:0") {
+            let (locked, stop) = (Arc::clone(&locked), Arc::clone(&stop));
+            threads.push(thread::spawn(move || {
+                sys::realtime(98);
+                record(&stop, &locked, || {
+                    thread::sleep(LOCK_TICK);
+                    let begin = Instant::now();
+                    rtnl::take(&socket);
+                    begin.elapsed()
+                });
+            }));
+        }
         Self {
             late,
+            locked,
             stop,
             threads,
         }
+    }
+
+    /// The longest wait for the RTNL lock that ended after `from`.
+    pub fn locked_since(&self, from: Stamp) -> Duration {
+        worst(&self.locked, from, Stamp(u64::MAX))
     }
 
     /// The longest delay that ended after `from`.
@@ -57,10 +77,25 @@ impl Control {
 
     /// The longest delay that ended in [from, to].
     pub fn worst(&self, from: Stamp, to: Stamp) -> Duration {
-        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
-        let within = late.iter().filter(|(at, _)| (from..=to).contains(at));
-        within.map(|(_, delay)| *delay).max().unwrap_or_default()
+        worst(&self.late, from, to)
     }
+}
+
+/// Records delays until it is told to stop.
+fn record(stop: &AtomicBool, delays: &Delays, mut delay: impl FnMut() -> Duration) {
+    while !stop.load(Ordering::Relaxed) {
+        let delay = delay();
+        if delay > NOTABLE {
+            let mut delays = delays.lock().unwrap_or_else(PoisonError::into_inner);
+            delays.push((Stamp::now(), delay));
+        }
+    }
+}
+
+fn worst(delays: &Delays, from: Stamp, to: Stamp) -> Duration {
+    let delays = delays.lock().unwrap_or_else(PoisonError::into_inner);
+    let within = delays.iter().filter(|(at, _)| (from..=to).contains(at));
+    within.map(|(_, delay)| *delay).max().unwrap_or_default()
 }
 
 impl Drop for Control {

@@ -22,9 +22,14 @@ fn strike(fault: Fault, bound: impl Fn(&Pair) -> Duration) -> Result<()> {
     let pair = Pair::start(Kind::Spared, plans)?;
     let damage = pair.strike(fault)?;
     let bound = bound(&pair);
-    let late = control.worst_since(damage.began);
-    if damage.outage.total > bound && late > Duration::from_millis(20) {
-        return Err(disturbed(format!("control {late:?} late")));
+    let (late, locked) = (
+        control.worst_since(damage.began),
+        control.locked_since(damage.began),
+    );
+    if damage.outage.total > bound && late.max(locked) > Duration::from_millis(20) {
+        return Err(disturbed(format!(
+            "control {late:?} late, the kernel's lock held for {locked:?}"
+        )));
     }
     let lost = ms(damage.outage.total);
     assert!(
