@@ -1,12 +1,49 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Puts the clock of every program that preloads it an hour ahead, its monotonic clock left alone:
-//! what libfaketime cannot be told without an environment, which workers and servers do not have.
+//! Shifts the clock of every program that preloads it, its monotonic clock left alone: what libfaketime
+//! cannot be told without an environment, which workers and servers do not have. By an hour, or by the seconds in
+//! /etc/clock-offset, which may change while the program runs.
 
 use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libc::{c_int, c_void, clockid_t, time_t, timespec, timeval};
 
 const AHEAD_S: time_t = 3600;
+/// Seconds, as the machine has numbers.
+const OFFSET_FILE: &std::ffi::CStr = c"/etc/clock-offset";
+
+/// The file in memory; null without one.
+static OFFSET: AtomicPtr<time_t> = AtomicPtr::new(ptr::null_mut());
+
+/// Called before main(), when the program may still open files.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEGIN: extern "C" fn() = map_offset;
+
+extern "C" fn map_offset() {
+    // SAFETY: a constant path, and a mapping that stays; a file that is too short ends the program.
+    unsafe {
+        let file = libc::open(OFFSET_FILE.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if file < 0 {
+            return;
+        }
+        let (size, shared) = (size_of::<time_t>(), libc::MAP_SHARED);
+        let mapped = libc::mmap(ptr::null_mut(), size, libc::PROT_READ, shared, file, 0);
+        libc::close(file);
+        if mapped != libc::MAP_FAILED {
+            OFFSET.store(mapped.cast(), Ordering::Relaxed);
+        }
+    }
+}
+
+fn ahead_s() -> time_t {
+    let mapped = OFFSET.load(Ordering::Relaxed);
+    match mapped.is_null() {
+        true => AHEAD_S,
+        // SAFETY: mapped for the life of the program; a number that is written at once is read whole.
+        false => unsafe { mapped.read_volatile() },
+    }
+}
 
 /// # Safety
 /// As clock_gettime(2).
@@ -17,7 +54,7 @@ pub unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) ->
     let real = matches!(clock, libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE);
     if result == 0 && real {
         // SAFETY: the kernel has just written there.
-        unsafe { (*time).tv_sec += AHEAD_S };
+        unsafe { (*time).tv_sec += ahead_s() };
     }
     if result == 0 { 0 } else { -1 }
 }
@@ -30,7 +67,7 @@ pub unsafe extern "C" fn gettimeofday(time: *mut timeval, zone: *mut c_void) -> 
     let result = unsafe { libc::syscall(libc::SYS_gettimeofday, time, zone) };
     if result == 0 && !time.is_null() {
         // SAFETY: the kernel has just written there.
-        unsafe { (*time).tv_sec += AHEAD_S };
+        unsafe { (*time).tv_sec += ahead_s() };
     }
     if result == 0 { 0 } else { -1 }
 }

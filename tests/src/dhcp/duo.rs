@@ -15,7 +15,7 @@ use crate::Result;
 use crate::clock::poll;
 use crate::lab::{Lab, VIRTUAL, Wire, disturbed, signal_to};
 use crate::linked::{INTERVAL, Linked};
-use crate::router::{Plan, PluginFile, Router, Spared};
+use crate::router::{Clock, Plan, PluginFile, Router, Spared};
 
 pub struct Duo<'l> {
     pub pair: Linked<'l>,
@@ -91,7 +91,9 @@ impl<'l> Duo<'l> {
     pub fn begin(lab: &'l Lab, servers: [Vec<Server<'l>>; 2], options: Options) -> Result<Self> {
         let plan = Self::plan(&servers, options)?;
         let mut second = plan.clone();
-        second.clock_ahead = options.clock_ahead;
+        if options.clock_ahead {
+            second.clock = Clock::Ahead;
+        }
         let pair = Linked::begin(lab, [plan, second])?;
         Ok(Self {
             pair,

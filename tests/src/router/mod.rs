@@ -9,6 +9,7 @@ mod spared;
 
 use std::fs;
 use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,6 +38,15 @@ impl Kind {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    Machine,
+    /// An hour ahead.
+    Ahead,
+    /// Set by [`Router::set_clock`].
+    Steps,
+}
+
 /// Configuration of a router. The virtual routers of a plan move together.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -54,8 +64,8 @@ pub struct Plan {
     pub plugins: Vec<PluginFile>,
     /// Link between spared's nodes.
     pub link: Option<Link>,
-    /// The clock of spared and all its children is an hour ahead.
-    pub clock_ahead: bool,
+    /// Clock of spared and all its children.
+    pub clock: Clock,
     /// Folder of this machine where spared and its children see one of their own: `own` among the node's files.
     pub own_folder: Option<PathBuf>,
     /// spared and its children see its files in /etc/spared, and its programs in /usr/sbin, as a package has them.
@@ -151,7 +161,7 @@ impl Plan {
             sections: String::new(),
             plugins: Vec::new(),
             link: None,
-            clock_ahead: false,
+            clock: Clock::Machine,
             own_folder: None,
             is_installed: false,
             older: None,
@@ -289,6 +299,14 @@ impl Router {
     /// All its processes.
     pub fn pids(&self) -> Vec<u32> {
         self.daemons.iter().flat_map(Daemon::tree).collect()
+    }
+
+    /// Puts the clock of spared, and of all that it has started, so many seconds ahead of this machine's.
+    pub fn set_clock(&self, ahead_s: i64) -> Result<()> {
+        let path = self.dir.join("ahead/etc/clock-offset");
+        // in place, as programs have it in memory
+        let file = fs::File::options().write(true).open(path)?;
+        Ok(file.write_all_at(&ahead_s.to_ne_bytes(), 0)?)
     }
 
     pub fn log(&self) -> String {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use spared_control::Status;
 
-use super::{Plan, Router, VirtualRouter, link};
+use super::{Clock, Plan, Router, VirtualRouter, link};
 use crate::Result;
 use crate::clock::poll;
 use crate::lab::{Daemon, Site, build_dir, own_dir};
@@ -22,7 +22,7 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
     let mut command = match &plan.own_folder {
         _ if plan.is_installed => files.as_installed(site, &build_of(plan)?)?,
         Some(folder) => files.with_own(site, folder)?,
-        None => return files.run(site, &build_of(plan)?, plan.clock_ahead, log),
+        None => return files.run(site, &build_of(plan)?, plan.clock, log),
     };
     command.arg(build_of(plan)?.join("spared"));
     files.begin(site, command, log)
@@ -32,7 +32,7 @@ pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon>
 pub fn start_again(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
     let (files, build) = (Files { dir }, build_dir()?);
     if !plan.is_installed {
-        return files.run(site, &build, plan.clock_ahead, log);
+        return files.run(site, &build, plan.clock, log);
     }
     let mut command = files.as_installed(site, &build)?;
     command.arg(build.join("spared"));
@@ -53,7 +53,7 @@ pub fn start_copy(site: &Site, of: &Path, dir: &Path, log: &Path) -> Result<Daem
             return Err(format!("{} was not copied", from.display()).into());
         }
     }
-    Files { dir }.run(site, &build_dir()?, false, log)
+    Files { dir }.run(site, &build_dir()?, Clock::Machine, log)
 }
 
 /// Files of a daemon.
@@ -122,15 +122,18 @@ impl Files<'_> {
         Ok(fs::set_permissions(&to, fs::Permissions::from_mode(0o644))?)
     }
 
-    fn run(&self, site: &Site, build: &Path, clock_ahead: bool, log: &Path) -> Result<Daemon> {
+    fn run(&self, site: &Site, build: &Path, clock: Clock, log: &Path) -> Result<Daemon> {
         let program = build.join("spared");
-        let mut command = match clock_ahead {
-            true => self.ahead(site)?,
-            false => site.ns.command(&program),
-        };
-        if clock_ahead {
-            command.arg(&program);
+        if clock == Clock::Machine {
+            return self.begin(site, site.ns.command(&program), log);
         }
+        let offset = self.dir.join("ahead/etc/clock-offset");
+        if clock == Clock::Steps && !offset.exists() {
+            fs::create_dir_all(self.dir.join("ahead/etc"))?;
+            fs::write(offset, 0i64.to_ne_bytes())?;
+        }
+        let mut command = self.ahead(site)?;
+        command.arg(&program);
         self.begin(site, command, log)
     }
 

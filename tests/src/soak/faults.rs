@@ -18,6 +18,7 @@ type Deed = fn(&mut Bed<'_>, usize) -> Result<()>;
 pub enum Place {
     /// The daemon: nothing can be ordered meanwhile.
     Daemon,
+    Clock,
     Plugin(&'static str),
     Wire(Wire),
     Fence,
@@ -324,6 +325,20 @@ pub const KINDS: &[Kind] = &[
         |bed, at| bed.take(at, "check-fails"),
     )
     .found(&["SP-0401"]),
+    Kind::new(
+        "the clock is five minutes ahead",
+        Place::Clock,
+        Must::Ok,
+        |bed, at| bed.set_clock(at, STEP_S),
+        |bed, at| bed.set_clock(at, 0),
+    ),
+    Kind::new(
+        "the clock is five minutes behind",
+        Place::Clock,
+        Must::Ok,
+        |bed, at| bed.set_clock(at, -STEP_S),
+        |bed, at| bed.set_clock(at, 0),
+    ),
     Kind::order(
         "an order to switch",
         Must::Repaired,
@@ -383,6 +398,9 @@ pub const KINDS: &[Kind] = &[
         nothing,
     ),
 ];
+
+/// Less than the life of a lease: one that the server takes for expired is no fault of the pair.
+const STEP_S: i64 = 300;
 
 /// Line that Kea refuses.
 const BROKEN: &str = "no such words\n";

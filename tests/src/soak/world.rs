@@ -11,7 +11,7 @@ use crate::flows::{Ends, Transfer};
 use crate::lab::{CLIENT, Lab, VIRTUAL, Wire};
 use crate::linked::Linked;
 use crate::probe::{Asker, Questions};
-use crate::router::{Link, Plan, PluginFile, Ruleset};
+use crate::router::{Clock, Link, Plan, PluginFile, Ruleset};
 use crate::truth::{Bed, plain};
 
 /// Plugins beside the elector.
@@ -134,6 +134,7 @@ fn plan(folder: &std::path::Path, servers: &[Vec<Server>; 2]) -> Result<Plan> {
         prefer: Some("r1".to_owned()),
         ..Link::default()
     });
+    plan.clock = Clock::Steps;
     plan.sections = format!(
         "[[group]]\nname = \"phones\"\nprefer = \"r2\"\nadvert_interval = \"100ms\"\n\
          failback_delay = \"500ms\"\nhold = \"500ms\"\n\

@@ -36,6 +36,8 @@ pub struct Bed<'l> {
     pub third: Option<Router>,
     /// Programs that run until the state is repaired.
     pub running: Vec<Daemon>,
+    /// How far each node's clock is ahead, in seconds, and since when.
+    pub clocks: [(i64, Instant); 2],
     /// Contents of files to restore, by path.
     pub aside: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -51,6 +53,7 @@ impl<'l> Bed<'l> {
             relays: Vec::new(),
             third: None,
             running: Vec::new(),
+            clocks: [(0, Instant::now()); 2],
             aside: Vec::new(),
         }
     }
@@ -241,6 +244,13 @@ impl<'l> Bed<'l> {
         let dir = self.pair.routers[site].dir.clone();
         Files { dir: &dir }.write_plugin(plugin, toml)?;
         self.tell(site, &["reload"])
+    }
+
+    /// Sets a node's clock, in seconds ahead of this machine's.
+    pub fn set_clock(&mut self, site: usize, ahead_s: i64) -> Result<()> {
+        self.pair.routers[site].set_clock(ahead_s)?;
+        self.clocks[site] = (ahead_s, Instant::now());
+        Ok(())
     }
 
     /// Keeps a file's content for [`Bed::restore`].

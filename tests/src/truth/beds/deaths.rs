@@ -9,7 +9,7 @@ use spared_pair::Word;
 use crate::Result;
 use crate::lab::{Lab, Wire};
 use crate::linked::{INTERVAL, Linked};
-use crate::router::{Kind, Plan, Router};
+use crate::router::{Clock, Kind, Plan, Router};
 use crate::truth::{Bed, Found::*, On, Says, State};
 
 const ALONE: Says = Some((Word::Alone, &[Peer("SP-0101")]));
@@ -108,11 +108,11 @@ pub(super) const STATES: &[State] = &[
         "its clock is an hour ahead",
         On::Backup,
         |bed, at| {
-            bed.pair.plans[at].clock_ahead = true;
+            bed.pair.plans[at].clock = Clock::Ahead;
             bed.restart(at)
         },
         |bed, at| {
-            bed.pair.plans[at].clock_ahead = false;
+            bed.pair.plans[at].clock = Clock::Machine;
             bed.restart(at)
         },
     )
