@@ -16,6 +16,7 @@ pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
     let running = list().map_or_else(Vec::new, |ruleset| {
         let mut found = judge(&ruleset, wanted.unicast);
         found.extend(translation::judge(&ruleset, &wanted.groups));
+        found.extend(translation::judge_own(&ruleset, &wanted.groups));
         found
     });
     running.into_iter().chain(saved(system)).collect()

@@ -1,4 +1,4 @@
-//! nftables rules that translate connections of several groups to one group's address.
+//! nftables rules that translate connections of several groups to one group's address, or a node's own.
 //!
 //! Groups may be active on different nodes. Answers arrive on the node that has the address, so a connection
 //! of another group passes both nodes, and its first answer may arrive before its replicated record.
@@ -14,14 +14,7 @@ use super::{Finding, Severity};
 /// Note if source translation uses an address of one group, and none of another group that has addresses
 /// of the same family.
 pub fn judge(ruleset: &Value, groups: &[Group]) -> Option<Finding> {
-    let objects = ruleset["nftables"].as_array()?;
-    let chains = objects.iter().filter_map(|object| object.get("chain"));
-    let translates =
-        |chain: &&Value| text(chain, "type") == "nat" && text(chain, "hook") == "postrouting";
-    let rules = chains
-        .filter(translates)
-        .flat_map(|chain| rules_from(chain, objects));
-    let addresses: Vec<IpAddr> = rules.filter_map(source).collect();
+    let addresses: Vec<IpAddr> = rules(ruleset).into_iter().filter_map(source).collect();
     let is_used = |group: &Group, family: &IpAddr| {
         let own = group
             .addresses
@@ -36,6 +29,45 @@ pub fn judge(ruleset: &Value, groups: &[Group]) -> Option<Finding> {
             .find(|group| group.addresses.contains(address))?;
         let other = groups.iter().find(|group| !is_used(group, address))?;
         Some(finding(*address, owner, other))
+    })
+}
+
+/// Note if a rule translates whatever leaves an interface to a virtual address: on a backup, answers to the node's
+/// own packets arrive at the other node.
+pub fn judge_own(ruleset: &Value, groups: &[Group]) -> Option<Finding> {
+    let is_virtual = |address: &IpAddr| groups.iter().any(|it| it.addresses.contains(address));
+    let rules = rules(ruleset).into_iter();
+    let mut own = rules.filter(|rule| is_for_all(rule)).filter_map(source);
+    let address = own.find(is_virtual)?;
+    let sentence = format!(
+        "rules translate this node's own packets to {address}, too: while it is backup, answers to its pings, name \
+         queries and downloads arrive at the other node"
+    );
+    let fix = "match the source as well, such as `ip saddr 192.168.200.0/24`";
+    Some(Finding::new("ruleset-translation-own", Severity::Note, sentence).fix(fix))
+}
+
+/// Rules of all chains that translate sources.
+fn rules(ruleset: &Value) -> Vec<&Value> {
+    let Some(objects) = ruleset["nftables"].as_array() else {
+        return Vec::new();
+    };
+    let chains = objects.iter().filter_map(|object| object.get("chain"));
+    let translates =
+        |chain: &&Value| text(chain, "type") == "nat" && text(chain, "hook") == "postrouting";
+    let chains = chains.filter(translates);
+    chains
+        .flat_map(|chain| rules_from(chain, objects))
+        .collect()
+}
+
+/// True if a rule asks for no more than the interface and the family.
+fn is_for_all(rule: &Value) -> bool {
+    const ANY_SOURCE: [&str; 4] = ["oif", "oifname", "nfproto", "protocol"];
+    let mut matches = statements(rule).iter().filter_map(|it| it.get("match"));
+    matches.all(|it| {
+        let key = it["left"]["meta"]["key"].as_str();
+        key.is_some_and(|key| ANY_SOURCE.contains(&key))
     })
 }
 
@@ -91,6 +123,29 @@ mod tests {
         let said = sentence(&ruleset("postrouting", &["192.0.2.1"]), &groups);
         assert!(said.contains("192.0.2.1 of group office"), "{said}");
         assert!(said.contains("no address of guests"), "{said}");
+    }
+
+    #[test]
+    fn a_rule_for_all_that_leaves_is_noted_and_one_for_a_source_is_not() {
+        let groups = [group("office", "192.0.2.1")];
+        let said = |left: Value| {
+            let mut ruleset = ruleset("postrouting", &["192.0.2.1"]);
+            let expr = json!([
+                {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "wan"}},
+                {"match": {"op": "==", "left": left, "right": "any"}},
+                {"snat": {"addr": "192.0.2.1"}}
+            ]);
+            ruleset["nftables"][1]["rule"]["expr"] = expr;
+            judge_own(&ruleset, &groups).map_or(String::new(), |it| it.to_string())
+        };
+        let all = said(json!({"meta": {"key": "nfproto"}}));
+        assert!(all.contains("own packets to 192.0.2.1, too"), "{all}");
+        let source = json!({"payload": {"protocol": "ip", "field": "saddr"}});
+        assert_eq!(said(source), "");
+        assert_eq!(said(json!({"meta": {"key": "iifname"}})), "");
+        let elsewhere = ruleset("postrouting", &["198.51.100.1"]);
+        assert!(judge_own(&elsewhere, &groups).is_none());
+        assert!(judge_own(&json!({"nftables": 3}), &groups).is_none());
     }
 
     #[test]
