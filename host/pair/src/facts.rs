@@ -414,6 +414,11 @@ pub struct Difference {
 impl Difference {
     /// `vrrp.toml: group "office": vrid: here 50, r2 51`; `peer` is the other node's name.
     pub fn sentence(&self, peer: &str) -> String {
+        self.sentence_for_both("here", peer)
+    }
+
+    /// The same with the names of both nodes, for a text that is read on either.
+    pub fn sentence_for_both(&self, own: &str, peer: &str) -> String {
         let Self {
             file,
             key,
@@ -421,7 +426,7 @@ impl Difference {
             there,
         } = self;
         let say = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".to_owned());
-        format!("{file}: {key}: here {}, {peer} {}", say(here), say(there))
+        format!("{file}: {key}: {own} {}, {peer} {}", say(here), say(there))
     }
 }
 

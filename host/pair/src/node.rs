@@ -248,7 +248,7 @@ fn interface(node: &str, interface: &InterfaceFacts) -> Finding {
             "has no carrier",
             "Check its cable or switch port.".to_owned(),
         ),
-        InterfaceLack::Up => ("is down", format!("ip link set {name} up")),
+        InterfaceLack::Up => ("is down", format!("On {node}: ip link set {name} up")),
         InterfaceLack::Existence => ("is absent", "It is used as soon as it is there.".to_owned()),
     };
     let text = format!("{node}: interface \"{name}\" {what}");

@@ -42,7 +42,10 @@ fn last_heard(now: &str, pair: &PairFacts) -> String {
     let node = &pair.peer;
     let ping = match pair.answers_ping {
         Some(true) => "; its machine answers a ping, whether its daemon lives is not known",
-        Some(false) => "; it answers no ping",
+        // the address on the link is there only while the daemon runs
+        Some(false) => {
+            "; no ping is answered on the links: its machine or its daemon is off, or the cables"
+        }
         None => "",
     };
     let Some(at) = &pair.last_heard else {

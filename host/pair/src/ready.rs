@@ -62,7 +62,7 @@ pub fn missing(
         .chain(quality)
         .chain(link)
         .chain(plugins.map(|(_, text)| text))
-        .chain(mismatches.map(|it| it.sentence(peer)))
+        .chain(mismatches.map(|it| it.sentence_for_both(&own.node, peer)))
         .collect()
 }
 

@@ -666,8 +666,82 @@ fn a_line_says_since_when_what_to_do_and_its_id() {
     });
     assert_eq!(
         bed.verdict().findings[0].line(NOW),
-        "r2 was last heard 2026-11-20 09:41:07 (3 h 12 min ago) on hot0 and lan; it answers no \
-         ping. Look at r2: is it on, and what does `sparectl status` say there? (SP-0101)"
+        "r2 was last heard 2026-11-20 09:41:07 (3 h 12 min ago) on hot0 and lan; no ping is \
+         answered on the links: its machine or its daemon is off, or the cables. Look at r2: is it on, and what does `sparectl status` say there? (SP-0101)"
+    );
+}
+
+/// Both nodes print a finding: no word of it may mean one node here and the other there.
+#[test]
+fn what_is_to_be_done_names_the_node_on_both() {
+    // as r1 says it, and as r2 does
+    let both = |change: fn(&mut NodeFacts), there: fn(&mut NodeFacts)| {
+        let bed = Bed::with(|bed| {
+            change(&mut bed.own);
+            there(bed.peer());
+        });
+        let mut other = Bed::new();
+        (other.own, other.pair().peer) = (
+            bed.pair.clone().and_then(|it| it.facts).expect("facts"),
+            "r1".to_owned(),
+        );
+        *other.peer() = bed.own.clone();
+        (bed, other)
+    };
+    let line = |bed: &Bed| {
+        let found = bed.verdict().findings;
+        found
+            .iter()
+            .map(|it| it.line(NOW))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let (one, other) = both(|_| (), |there| there.checks = vec![failed("squid", 0)]);
+    assert!(
+        line(&one).contains(". On r2: see `sparectl "),
+        "{}",
+        line(&one)
+    );
+    assert!(
+        line(&other).contains(". See `sparectl "),
+        "{}",
+        line(&other)
+    );
+
+    let lone = |own: &mut NodeFacts| own.plugins[1].has_peer = false;
+    let (mut one, mut other) = both(lone, |there| drop(there.plugins.pop()));
+    let name = one.own.plugins[1].name.clone();
+    let difference = |here: &str, there: &str| Difference {
+        file: format!("{name}.toml"),
+        key: "the file".to_owned(),
+        here: Some(here.to_owned()),
+        there: Some(there.to_owned()),
+    };
+    one.pair().differences = vec![difference("present", "absent")];
+    other.pair().differences = vec![difference("absent", "present")];
+    for bed in [&one, &other] {
+        let said = line(bed);
+        let todo = format!(
+            "Put {name}.toml on r2, or remove it on r1; then `sparectl reload` there. (SP-0303)"
+        );
+        assert!(said.ends_with(&todo), "{said}");
+        assert!(
+            said.contains("r1 present") && said.contains("r2 absent"),
+            "{said}"
+        );
+        assert!(!said.contains("here "), "{said}");
+    }
+    let key = Difference {
+        file: "vrrp.toml".to_owned(),
+        key: "group \"office\": vrid".to_owned(),
+        here: Some("51".to_owned()),
+        there: Some("50".to_owned()),
+    };
+    // r2's reason is read on r1
+    let lacks = missing(&other.own, "r1", None, &[key]);
+    assert!(
+        lacks.contains(&"vrrp.toml: group \"office\": vrid: r2 51, r1 50".to_owned()),
+        "{lacks:?}"
     );
 }
 
@@ -733,7 +807,7 @@ fn what_is_missing_is_a_sentence_each() {
             "its quality is 0",
             "no link to r1 is up: nothing was heard for 900 ms",
             "dhcp is not running",
-            "vrrp.toml: group \"office\" interface \"lan2\": vrid: here 50, r1 absent",
+            "vrrp.toml: group \"office\" interface \"lan2\": vrid: r2 50, r1 absent",
         ]
     );
 }

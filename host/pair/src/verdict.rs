@@ -136,7 +136,10 @@ pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
     let mut found = node::findings(own, peer, link_up);
     if let Some(pair) = pair {
         let theirs = pair.facts.as_ref();
-        let theirs = theirs.map(|facts| node::findings(facts, &own.node, link_up));
+        let theirs = theirs.map(|facts| {
+            let found = node::findings(facts, &own.node, link_up).into_iter();
+            found.map(on_its_node).collect::<Vec<_>>()
+        });
         merge_links(&mut found, own, pair);
         found.extend(
             theirs
@@ -148,8 +151,19 @@ pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
         merge_forced(&mut found, own, pair);
     }
     drop_consequences(&mut found);
-    merge_lone_plugins(&mut found);
+    merge_lone_plugins(&mut found, &own.node, peer);
     sort(&mut found);
+    found
+}
+
+// What is to be done on the other node says so: the commands of this one answer for this one.
+fn on_its_node(mut found: Finding) -> Finding {
+    if found.todo.contains("sparectl") && !found.todo.contains(&found.node) {
+        let mut todo = found.todo.chars();
+        let first = todo.next().map(|it| it.to_ascii_lowercase());
+        let todo: String = first.into_iter().chain(todo).collect();
+        found.todo = format!("On {}: {todo}", found.node);
+    }
     found
 }
 
@@ -208,7 +222,7 @@ fn differences(node: &str, pair: &PairFacts) -> Vec<Finding> {
             false => Id::KeyDiffers,
         };
         let thing = format!("{}: {}", it.file, it.key);
-        let text = format!("config: {}", it.sentence(&pair.peer));
+        let text = format!("config: {}", it.sentence_for_both(node, &pair.peer));
         let todo = "Make it equal on both nodes, then `sparectl reload`.";
         Finding::new(id, node, thing, text).todo(todo)
     };
@@ -235,7 +249,7 @@ fn merge_forced(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
 }
 
 // A plugin that only one node has does not hear a peer: the difference of the files is the fault.
-fn merge_lone_plugins(found: &mut Vec<Finding>) {
+fn merge_lone_plugins(found: &mut Vec<Finding>, own: &str, peer: &str) {
     let is_of_file = |it: &Finding| it.is(Id::KeyDiffers) && it.thing.ends_with(".toml: the file");
     let lone: Vec<Finding> = found.iter().filter(|it| is_of_file(it)).cloned().collect();
     for file in lone {
@@ -243,7 +257,11 @@ fn merge_lone_plugins(found: &mut Vec<Finding>) {
         let is_unheard = |it: &&mut Finding| it.is(Id::PeerPluginUnheard) && it.thing == name;
         if let Some(unheard) = found.iter_mut().find(is_unheard) {
             unheard.text += &format!(" ({})", file.text);
-            unheard.todo = "Put the file there, or remove it here, and reload.".to_owned();
+            let has = unheard.node.as_str();
+            let lacks = if has == own { peer } else { own };
+            unheard.todo = format!(
+                "Put {name}.toml on {lacks}, or remove it on {has}; then `sparectl reload` there."
+            );
             found.retain(|it| *it != file);
         }
     }

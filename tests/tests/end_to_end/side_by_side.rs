@@ -117,11 +117,11 @@ fn keys_that_differ_are_named_with_both_values() {
             })
         })?;
         let (_, text) = pair.said(0, &["status"])?;
-        let addresses = "vrrp.toml: group \"office\" interface \"lan\": addresses: here \
+        let addresses = "vrrp.toml: group \"office\" interface \"lan\": addresses: r1 \
                          [\"10.1.0.1/24\"], r2 [\"10.1.0.1/25\"]";
         assert!(text.contains(addresses), "{text}");
         assert!(
-            text.contains("messenger.toml: interval: here \"1s\", r2 \"2s\""),
+            text.contains("messenger.toml: interval: r1 \"1s\", r2 \"2s\""),
             "{text}"
         );
         assert!(!text.contains("rack"), "a local key is compared:\n{text}");
