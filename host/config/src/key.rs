@@ -153,7 +153,7 @@ fn pinned(root: &Section<'_>, config: &Config, folder: &Path, known: &[Known]) -
         let (here, listed) = (public_text(&public), listed.join(", "));
         root.fault(
             &key,
-            format!("found {listed}, and this host's key ({shown}) is {here}"),
+            format!("found {listed}, allowed this host's key, {here} ({shown}), on both nodes"),
         );
         return None;
     }

@@ -139,7 +139,7 @@ fn keys_without_a_link_are_checked_as_with_one() {
         .replace("r2", "r1")
         .replace("r0", "r2");
     let fault = format!(
-        "spared.toml:4: nodes.r1.public_key: found {}, and this host's key (key) is {}",
+        "spared.toml:4: nodes.r1.public_key: found {}, allowed this host's key, {} (key), on both nodes",
         public(2),
         public(1)
     );
@@ -301,7 +301,7 @@ fn the_private_key_must_be_this_nodes() {
     assert_eq!(
         faults(&swapped),
         [format!(
-            "spared.toml:3: nodes.r1.public_key: found {}, and this host's key (key) is {}",
+            "spared.toml:3: nodes.r1.public_key: found {}, allowed this host's key, {} (key), on both nodes",
             public(2),
             public(1)
         )]
