@@ -16,7 +16,7 @@ pub enum Hindrance {
 impl fmt::Display for Hindrance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("does not exist here"),
+            Self::Missing => f.write_str("does not exist"),
             Self::Constant => f.write_str("is constant: nothing can be added to it"),
             Self::Verdicts => f.write_str("is a verdict map, which cannot be replicated"),
             Self::Objects => f.write_str("is a map to objects, which cannot be replicated"),

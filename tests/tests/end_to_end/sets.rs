@@ -316,9 +316,9 @@ fn a_set_that_the_backup_lacks_is_said_and_followed_when_it_is_there() {
         sets.there().nft("delete table inet filter")?;
         sets.here()
             .nft("add element inet filter bans { 192.0.2.1 timeout 1h }")?;
-        let sentence = "does not exist here";
+        let sentence = "does not exist";
         sets.wait("the sentence", |sets| sets.state(other, "bans") == sentence)?;
-        let sentence = "inet filter bans: does not exist here";
+        let sentence = "inet filter bans: does not exist";
         // the other node hears of it at most ten times a second
         sets.wait("the finding", |sets| {
             let said = sets.pair.said(active, &["status"]).unwrap_or_default();

@@ -20,8 +20,8 @@ fn a_set_that_is_missing_is_named_once_and_followed_when_it_is_there() {
     lab.role(0, true);
     lab.link();
     lab.run(5 * S);
-    assert_eq!(why(&lab, 1), "inet filter bans: does not exist here");
-    let sentence = "set inet filter bans does not exist here";
+    assert_eq!(why(&lab, 1), "inet filter bans: does not exist");
+    let sentence = "set inet filter bans does not exist";
     assert_eq!(lab.machine(1).warned, [sentence]);
     lab.kernel(1).shape = Some(shape());
     lab.run(1_200 * MS);
@@ -38,7 +38,7 @@ fn a_node_that_serves_tells_what_hinders_it_though_it_lacks_nothing() {
     assert_eq!(troubles(&lab), []);
     lab.kernel(0).shape = None;
     lab.run(5 * S);
-    let trouble = Trouble::new("inet filter bans", "does not exist here");
+    let trouble = Trouble::new("inet filter bans", "does not exist");
     assert_eq!(troubles(&lab), [trouble]);
     lab.kernel(0).shape = Some(shape());
     lab.run(5 * S);

@@ -168,7 +168,7 @@ fn a_set_that_is_gone_for_long_is_left_alone_at_the_peer_and_filled_when_it_is_b
         lab.run(10 * S);
         assert_eq!(lab.count(1 - node), 100);
         let warned = &lab.machine(node).warned;
-        assert_eq!(warned, &["set inet filter bans does not exist here"]);
+        assert_eq!(warned, &["set inet filter bans does not exist"]);
         assert!(lab.machine(1).in_sync.is_err());
         let now = lab.now();
         lab.kernel(node).make(now, &[]);
