@@ -2,7 +2,7 @@
 //! daemon does.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use spared_control::{Answer, Request, Status};
@@ -14,7 +14,7 @@ const INSTALLED: &str = "/usr/sbin/spared";
 
 /// Checks the files here, and with `peer` compares them with those of the other node.
 pub fn run(args: &Args, peer: bool, argv: &[OsString]) -> u8 {
-    let own = own(argv);
+    let own = own(&args.runtime_dir, argv);
     if peer {
         own.max(differences(args))
     } else {
@@ -58,9 +58,11 @@ fn compared(status: &Status) -> Result<Vec<String>, String> {
     Ok(differences.map(|it| it.sentence(&peer.node)).collect())
 }
 
-fn own(argv: &[OsString]) -> u8 {
+fn own(runtime_dir: &Path, argv: &[OsString]) -> u8 {
     let spared = program();
-    match Command::new(&spared).arg("check").args(argv).status() {
+    let mut command = Command::new(&spared);
+    command.arg("check").arg("--runtime-dir").arg(runtime_dir);
+    match command.args(argv).status() {
         Ok(status) => status
             .code()
             .and_then(|code| u8::try_from(code).ok())

@@ -17,6 +17,11 @@ pub fn run(file: &Path, replace: bool) -> u8 {
                 let kept = "exists and was not changed; --replace creates a new one";
                 output::errors(&[format!("keygen: {}: {kept}", file.display())]);
             }
+            if is_new && replace {
+                let todo = "the old key is gone: put this line into [nodes] of spared.toml on both nodes, and \
+                            `sparectl reload` on both. Without it this node does not start again";
+                output::errors(&[format!("keygen: {}: {todo}", file.display())]);
+            }
             output::text(&format!("{}\n", line(&node(file), &key)));
             0
         }

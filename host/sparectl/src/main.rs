@@ -112,8 +112,13 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
         },
         Answer::Error { lines, code } => {
             output::errors(lines);
-            if matches!(code, ErrorCode::Usage) {
-                output::errors(&suggestion(args, request));
+            match (code, request) {
+                (ErrorCode::Usage, _) => output::errors(&suggestion(args, request)),
+                (ErrorCode::Config, Request::Reload { .. }) => {
+                    let kept = "nothing changed: the configuration from before stays in force";
+                    output::errors(&[kept.to_owned()]);
+                }
+                _ => {}
             }
             return exit_code(answer);
         }
@@ -176,6 +181,8 @@ fn down(args: &Args, request: &Request, error: &AskError) -> u8 {
             ));
         }
         if status && gone {
+            let todo = "`journalctl -u spared` says why, `systemctl start spared` starts it";
+            output::errors(&[todo.to_owned()]);
             output::text(&left_over::sentence(&left));
         }
     }

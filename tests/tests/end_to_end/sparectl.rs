@@ -62,6 +62,15 @@ fn a_sound_pair_is_fine_on_both_sides() {
         );
         assert_eq!(code, 0, "{text}");
 
+        let config = first.dir.join("etc/spared.toml").display().to_string();
+        let plugins = first.dir.join("plugins").display().to_string();
+        let (_, text) = run(
+            &first,
+            &["check", "--config", &config, "--plugin-dir", &plugins],
+        )?;
+        assert!(text.contains("configuration OK"), "{text}");
+        assert!(!text.contains("spared is not running"), "{text}");
+
         let (_, text) = run(&first, &["why", "office"])?;
         assert!(text.starts_with("r1 is active because "), "{text}");
         let (_, text) = run(&first, &["events"])?;
@@ -246,6 +255,10 @@ fn a_killed_router_leaves_addresses_which_status_lists() {
         assert_eq!(output.status.code(), Some(4));
         let text = said(&Ok(output));
         assert!(text.contains("spared is not running"), "{text}");
+        assert!(
+            text.contains("`systemctl start spared` starts it"),
+            "{text}"
+        );
         let address = format!("{}/24 on lan", Wire::Lan.ipv4(VIRTUAL));
         assert!(text.contains(&address), "{text}");
         Ok(())
