@@ -30,7 +30,6 @@ const EACCES: u64 = 13;
 const PROBE: &str = "acme-probe";
 
 #[test]
-#[ignore = "needs qemu, whose processor is slow"]
 fn a_tunnel_goes_on_beside_a_confined_node_with_debians_own_kernel() {
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot_stock(lab)?;
