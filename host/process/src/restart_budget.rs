@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Pause that the backoff begins with.
+const SHORTEST: Duration = Duration::from_millis(100);
 const WINDOW: Duration = Duration::from_secs(60);
 /// Number of ends within [`WINDOW`] that use up the budget.
 const BUDGET: usize = 5;
@@ -13,24 +14,30 @@ pub const TRIAL: Duration = Duration::from_secs(20);
 /// Treatment of a process that ends again and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// Pause after an end that follows none within [`WINDOW`].
+    first: Duration,
     longest: Duration,
     gives_up: bool,
 }
 
 impl Policy {
-    /// A plugin's worker: given up when the budget is used up, then tried every 30 s.
+    /// A plugin's worker: started again at once after its first end, as nobody may serve meanwhile;
+    /// given up when the budget is used up, then tried every 30 s.
     pub const WORKER: Policy = Policy {
+        first: Duration::ZERO,
         longest: Duration::from_secs(30),
         gives_up: true,
     };
     /// The link's process: never given up, and started again within 2 s, as the nodes cannot talk
     /// without it.
     pub const LINK: Policy = Policy {
+        first: SHORTEST,
         longest: Duration::from_secs(2),
         gives_up: false,
     };
     /// The process of the firewall: never given up; its rules stay meanwhile.
     pub const FIREWALL: Policy = Policy {
+        first: SHORTEST,
         longest: Duration::from_secs(30),
         gives_up: false,
     };
@@ -108,11 +115,10 @@ impl RestartBudget {
                 false => Next::Restart(self.policy.longest),
             };
         }
-        let pause = match self.pause {
-            Some(pause) if !calm => (pause * 2).min(self.policy.longest),
-            _ => FIRST_PAUSE,
-        };
-        self.pause = Some(pause);
+        let before = self.pause.filter(|_| !calm);
+        let backoff = before.map_or(SHORTEST, |pause| (pause * 2).min(self.policy.longest));
+        self.pause = Some(backoff);
+        let pause = before.map_or(self.policy.first, |_| backoff);
         Next::Restart(pause)
     }
 }

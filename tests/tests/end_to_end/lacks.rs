@@ -21,7 +21,7 @@ use spared_tests::router::{Plan, Spared};
 use spared_tests::rtnl::Rtnl;
 
 const STEP: Duration = Duration::from_millis(20);
-/// Some tries to start what died. It is given up after 1.5 s of them.
+/// Some tries to start what died. It is given up after 1.4 s of them.
 const SHORTAGE: Duration = Duration::from_millis(900);
 /// Time in which sparectl gives up by itself.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -141,14 +141,19 @@ fn a_host_without_descriptors_keeps_its_role_and_starts_what_died_as_soon_as_it_
         let pair = Linked::start(lab, &plan())?;
         let site = pair.at()?;
         let host = host_of(&pair, site);
+        // only after its first end is a worker started again without a pause
+        let first = plugin(&pair, site, "messenger")?.pid;
+        signal_to(first.ok_or("no worker")?, Signal::KILL)?;
+        pair.wait("another worker", || {
+            plugin(&pair, site, "messenger")
+                .is_ok_and(|it| it.state == "running" && it.pid != first)
+        })?;
         kill_two(&pair, site)?;
         // what both of them had is free again, and nothing of it is taken for 100 ms
         let ended = || {
-            pair.routers[site]
-                .log()
-                .matches("restarting in 100 ms")
-                .count()
-                == 2
+            let log = pair.routers[site].log();
+            let pauses = ["restarting in 100 ms", "restarting in 200 ms"];
+            pauses.iter().all(|pause| log.contains(pause))
         };
         poll(SHORTAGE, STEP / 20, ended);
         prlimit(host, &format!("--nofile={}:", next_descriptor(host)))?;
