@@ -72,6 +72,9 @@ docs:
 	python3 packaging/pictures.py --check
 	python3 packaging/plots.py --check
 	python3 packaging/check-links.py
+	rm -rf target/installed-docs # the pages that the package installs without the others
+	install -D -m 644 -t target/installed-docs $$(cat packaging/debian/spared.docs)
+	python3 packaging/check-links.py target/installed-docs
 	$(MAKE) --no-print-directory book
 
 book: ## the manual as HTML with a search: target/book/html/index.html
