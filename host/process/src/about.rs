@@ -15,3 +15,10 @@ pub fn text(pid: u32, file: &str) -> Option<String> {
         .ok()?;
     Some(String::from_utf8_lossy(bytes.get(..count)?).into_owned())
 }
+
+/// User id under which a process runs; None if the process is gone.
+pub fn account(pid: u32) -> Option<u32> {
+    let status = text(pid, "status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}

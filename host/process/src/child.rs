@@ -13,7 +13,12 @@ use std::process::{self, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, Uid, pidfd_open, pidfd_send_signal};
+use rustix::process::{dumpable_behavior, set_dumpable_behavior};
+use rustix::thread::set_thread_res_uid;
+
+use super::about;
 
 /// The socket to the host, in the child.
 pub const SOCKET_FD: RawFd = 3;
@@ -94,8 +99,11 @@ impl Child {
 
     /// Sends SIGKILL; [`exit`](Self::exit) tells when the process has ended.
     pub fn kill(&self) {
-        if self.ended.is_none() {
-            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        if self.ended.is_some() {
+            return;
+        }
+        if pidfd_send_signal(&self.pidfd, Signal::KILL) == Err(Errno::PERM) {
+            let _ = self.kill_as_its_account();
         }
     }
 
@@ -120,6 +128,19 @@ impl Child {
         self.ended.map_or(0, |ended| ended.peak)
     }
 
+    /// The same without CAP_KILL, which the unit of systemd lacks. Only the effective user of this thread changes
+    /// meanwhile, so that the process may not signal or trace this one.
+    fn kill_as_its_account(&self) -> io::Result<()> {
+        let account = about::account(self.pid()).ok_or(Errno::SRCH)?;
+        let dumpable = dumpable_behavior()?;
+        set_effective_user(Uid::from_raw(account))?;
+        let killed = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        set_effective_user(Uid::ROOT)?;
+        // A change of the user clears it, and with it the dump of a crash.
+        set_dumpable_behavior(dumpable)?;
+        Ok(killed?)
+    }
+
     /// Waits for `most`; whether the process has ended.
     fn wait(&self, most: Duration) -> bool {
         let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
@@ -139,6 +160,10 @@ impl Drop for Child {
             let _ = self.exit();
         }
     }
+}
+
+fn set_effective_user(user: Uid) -> rustix::io::Result<()> {
+    set_thread_res_uid(None, user, None)
 }
 
 /// As `try_wait`, which does not tell the memory. Nobody else waits for this child.

@@ -1,7 +1,17 @@
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Child, Killed, Next, Pings, Policy, RestartBudget, Usage};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Signal, dumpable_behavior, geteuid, pidfd_send_signal};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+use super::account::Accounts;
+use super::child::SOCKET_FD;
+use super::{Child, Killed, Next, Pings, Policy, RestartBudget, Usage, codec};
 
 fn millis(next: Next) -> u128 {
     next.pause().as_millis()
@@ -192,4 +202,45 @@ fn who_does_not_answer_is_silent_after_a_second_and_a_half() {
     assert!(!pings.is_silent(at(3_499)) && pings.is_silent(at(3_500)));
     pings.handle_pong(third);
     assert!(!pings.is_silent(at(60_000)));
+}
+
+/// As in the unit of systemd, whose bounding set has no CAP_KILL.
+#[test]
+fn a_process_of_another_account_is_killed_without_the_capability_for_it() {
+    const ACCOUNT: (u32, u32) = (60777, 60777);
+    if Accounts::new().is_none() {
+        eprintln!("skipped: this process may not change its account (not root?)");
+        return;
+    }
+    // Only this thread is without it, and the child dies with the thread.
+    let without = || {
+        let sleep = Path::new("/bin/sleep");
+        let (one, other) = codec::pair().unwrap();
+        let placed = [(other.as_fd(), SOCKET_FD)];
+        let mut child = Child::spawn(sleep, &["60"], Some(ACCOUNT), Stdio::null(), placed).unwrap();
+        let mut sets = capabilities(None).unwrap();
+        sets.effective -= CapabilitySet::KILL;
+        sets.permitted -= CapabilitySet::KILL;
+        set_capabilities(None, sets).unwrap();
+        let killed = pidfd_send_signal(child.pidfd(), Signal::KILL);
+        assert_eq!(killed, Err(Errno::PERM));
+
+        let dumpable = dumpable_behavior().unwrap();
+        child.kill();
+        let mut ended = [PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)];
+        let soon = Timespec {
+            tv_sec: 10,
+            tv_nsec: 0,
+        };
+        poll(&mut ended, Some(&soon)).unwrap();
+        assert_eq!(
+            child.exit_reason().as_deref(),
+            Some("was killed by SIGKILL")
+        );
+        assert!(geteuid().is_root());
+        assert_eq!(capabilities(None).unwrap().effective, sets.effective);
+        assert_eq!(dumpable_behavior().unwrap(), dumpable);
+        drop(one);
+    };
+    thread::spawn(without).join().unwrap();
 }

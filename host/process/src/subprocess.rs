@@ -1,0 +1,198 @@
+//! A part of this program that runs as a process of its own: started, spoken with over a socket, started again when it ends.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::account::Account;
+use crate::child::SOCKET_FD;
+use crate::codec::{self, Receiver};
+use crate::poller::{Key, Poller};
+use crate::{Child, Killed, Policy, RestartBudget};
+
+/// The process, or none. What is told it, whether it answers and what its end means belong to the owner.
+#[derive(Debug)]
+pub struct Subprocess {
+    exe: PathBuf,
+    /// Its word on this program's command line.
+    word: &'static str,
+    /// Account that it is started under; None leaves it root's, or for the process itself to change.
+    account: Option<Account>,
+    /// Keys of its socket and of its end, by its serial number.
+    keys: [fn(u64) -> Key; 2],
+    running: Option<Running>,
+    /// Killed and not yet reaped.
+    dying: Killed,
+    serial: u64,
+    restart_budget: RestartBudget,
+    start_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    socket: OwnedFd,
+    receiver: Receiver,
+}
+
+impl Subprocess {
+    /// No process yet.
+    pub fn new(
+        exe: PathBuf,
+        word: &'static str,
+        account: Option<Account>,
+        keys: [fn(u64) -> Key; 2],
+        policy: Policy,
+    ) -> Self {
+        Self {
+            exe,
+            word,
+            account,
+            keys,
+            running: None,
+            dying: Killed::default(),
+            serial: 0,
+            restart_budget: RestartBudget::new(policy),
+            start_at: None,
+        }
+    }
+
+    // ---- life
+
+    /// Starts a process in place of none; not again before the next end.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn start(&mut self, poller: &Poller) -> io::Result<()> {
+        self.start_at = None;
+        self.serial += 1;
+        let (socket, theirs) = codec::pair()?;
+        let child = Child::spawn(
+            &self.exe,
+            &[self.word],
+            self.account,
+            Stdio::inherit(),
+            [(theirs.as_fd(), SOCKET_FD)],
+        )?;
+        let [readable, exit] = self.keys.map(|key| key(self.serial));
+        poller.watch(&socket, readable)?;
+        poller.watch(child.pidfd(), exit)?;
+        self.running = Some(Running {
+            child,
+            socket,
+            receiver: Receiver::default(),
+        });
+        Ok(())
+    }
+
+    /// Plans the next start after an end, or a start that failed. Returns the pause until then.
+    pub fn plan_start(&mut self, now: Instant) -> Duration {
+        let pause = self.restart_budget.handle_end(now).pause();
+        self.start_at = Some(now + pause);
+        pause
+    }
+
+    /// Plans no start any more.
+    pub fn stay_ended(&mut self) {
+        self.start_at = None;
+    }
+
+    /// Time of the planned start.
+    pub fn start_at(&self) -> Option<Instant> {
+        self.start_at
+    }
+
+    /// Whether the time of the planned start has come.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.start_at.is_some_and(|at| now >= at)
+    }
+
+    /// Why it ended, if it did; waits as [`Child::exit_reason`] does.
+    pub fn exit_reason(&mut self) -> Option<String> {
+        self.running.as_mut()?.child.exit_reason()
+    }
+
+    /// Kills the process. False if none runs.
+    pub fn kill(&mut self, now: Instant) -> bool {
+        let Some(running) = self.running.take() else {
+            return false;
+        };
+        self.dying.add(now, self.serial, running.child);
+        true
+    }
+
+    /// Handles the key of an end. Whether it is that of the process in charge: what it sent last is to be read first.
+    pub fn handle_exit(&mut self, serial: u64) -> bool {
+        !self.dying.handle_exit(serial) && self.is_running(serial)
+    }
+
+    // ---- speaking
+
+    /// Sends at once or not at all; nobody running is no fault.
+    ///
+    /// # Errors
+    /// Why it cannot be reached, as a part of a sentence about it.
+    pub fn send<M: Serialize>(
+        &self,
+        message: &M,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), String> {
+        let record = codec::encode(message).map_err(unreachable)?;
+        self.transmit(&record, descriptors)
+    }
+
+    /// The same for a message that is a record already.
+    ///
+    /// # Errors
+    /// As [`Subprocess::send`].
+    pub fn transmit(&self, record: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), String> {
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
+        codec::transmit(running.socket.as_fd(), record, descriptors).map_err(unreachable)
+    }
+
+    /// Its next message; None if there is none yet, or nobody runs. Descriptors with it are closed.
+    ///
+    /// # Errors
+    /// Why nothing can come any more, as a part of a sentence about it.
+    pub fn receive<M: DeserializeOwned>(&mut self) -> Result<Option<M>, String> {
+        let Some(running) = &mut self.running else {
+            return Ok(None);
+        };
+        let received = running.receiver.receive(&running.socket);
+        received
+            .map(|received| received.map(|(message, _descriptors)| message))
+            .map_err(|error| error.of_it())
+    }
+
+    // ---- facts
+
+    pub fn is_up(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Whether the process with that serial number runs.
+    pub fn is_running(&self, serial: u64) -> bool {
+        self.is_up() && serial == self.serial
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(|it| it.child.pid())
+    }
+
+    /// What is readable when it has sent something.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.running.as_ref().map(|it| it.socket.as_fd())
+    }
+}
+
+fn unreachable(error: codec::SendError) -> String {
+    format!("cannot be reached: {error}")
+}
