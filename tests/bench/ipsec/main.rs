@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 const CASES: [Case; 5] = [
     ("machine dies", "2", |bench| dies::with(bench, 2)),
     ("machine dies", "3000", |bench| dies::with(bench, MANY)),
-    ("machine dies", "10000", |bench| dies::with(bench, MORE)),
+    ("more SAs", "10000", |bench| dies::with(bench, MORE)),
     ("switchover", "3000", |bench| switchover::with(bench, MANY)),
     ("10000 packets/s", "2", lag::at_speed),
 ];
