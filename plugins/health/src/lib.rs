@@ -143,7 +143,9 @@ impl Io for Health {
                 sequence,
                 packet,
             } => {
-                if let Err(error) = self.sockets.send(&via, to, &packet) {
+                if !self.sockets.know(&via) {
+                    engine.handle_no_socket(sequence, &via);
+                } else if let Err(error) = self.sockets.send(&via, to, &packet) {
                     let why = error.to_string().to_lowercase();
                     engine.handle_unsent(now_ns, sequence, &why);
                 }

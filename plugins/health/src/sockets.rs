@@ -65,6 +65,11 @@ impl AllSockets {
         self.sockets.clear();
     }
 
+    /// Whether the host has reported this interface, with its sockets or without.
+    pub fn know(&self, via: &str) -> bool {
+        self.sockets.contains_key(via)
+    }
+
     /// Sends one echo.
     ///
     /// # Errors

@@ -34,7 +34,8 @@ const STAGGER_NS: u64 = 20_000_000;
 /// Actions for the driver.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Send an echo from the socket of `via`, or tell with `handle_unsent` why not.
+    /// Send an echo from the socket of `via`, or tell with `handle_unsent` why not, with
+    /// `handle_no_socket` if none ever came.
     Ping {
         via: String,
         to: IpAddr,
@@ -225,6 +226,24 @@ impl Engine {
     /// An echo did not go out.
     pub fn handle_unsent(&mut self, now_ns: u64, sequence: u16, why: &str) {
         self.answered(now_ns, sequence, ping::Answer::Lost(why.to_owned()));
+    }
+
+    /// The host has given no socket for `via`: nothing is known of the targets, and it is asked again.
+    pub fn handle_no_socket(&mut self, sequence: u16, via: &str) {
+        let Some(sent) = self.echoes.take(sequence) else {
+            return;
+        };
+        self.echoes.drop_run(sent.run);
+        let mut items = self.items.iter_mut();
+        if let Some(item) = items.find(|item| item.is_running(sent.run)) {
+            item.run = None;
+        }
+        let interface = via.to_owned();
+        let ping = true;
+        self.actions.push_back(Action::Unfollow {
+            interface: interface.clone(),
+        });
+        self.actions.push_back(Action::Follow { interface, ping });
     }
 
     fn answered(&mut self, now_ns: u64, sequence: u16, answer: ping::Answer) {

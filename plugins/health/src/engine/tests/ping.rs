@@ -134,3 +134,19 @@ fn round_trips_are_told_every_ten_seconds_at_most() {
         lab.reports
     );
 }
+
+#[test]
+fn without_a_socket_there_is_no_result_and_it_is_asked_for_again() {
+    let mut lab = Lab::new(&format!("{PING}fall = 1\n"));
+    for wait_ns in [0, S, S] {
+        lab.pass(wait_ns);
+        lab.followed.clear();
+        for (_, packet) in std::mem::take(&mut lab.pings) {
+            lab.engine
+                .handle_no_socket(echo_of(&packet).sequence, "@any");
+        }
+        lab.act();
+        assert_eq!(lab.followed, [("@any".to_owned(), true)]);
+    }
+    assert_eq!(lab.state("net"), None);
+}
