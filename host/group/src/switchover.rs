@@ -32,7 +32,11 @@ const EINVAL: i32 = -libc::EINVAL;
 
 /// Causes by which this node already fails some hosts: the peer gets no more time than the settling of a
 /// failover.
-const HURT: [CauseKind; 2] = [CauseKind::InterfaceHurt, CauseKind::UnheardInterface];
+const HURT: [CauseKind; 3] = [
+    CauseKind::Isolated,
+    CauseKind::InterfaceHurt,
+    CauseKind::UnheardInterface,
+];
 
 /// A group that is being switched over.
 #[derive(Debug)]
@@ -91,7 +95,9 @@ impl Groups {
         };
         self.answer(ticket, status);
         if status == 0 {
-            self.offer(now_ns, name, cause, false, Asker::Elector);
+            // E13: nobody serves here, so that a peer in maintenance, forced backup or not ready has to
+            let anyway = cause.kind == CauseKind::Isolated;
+            self.offer(now_ns, name, cause, anyway, Asker::Elector);
         }
     }
 

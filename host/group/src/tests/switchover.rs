@@ -324,6 +324,27 @@ fn a_hurt_node_gives_its_peer_no_more_time_than_a_failover_would() {
     );
 }
 
+/// Whoever declines has nobody else to leave the group to: a peer in maintenance is not ready either.
+#[test]
+fn a_node_that_no_network_carries_gives_the_group_to_a_peer_that_is_not_ready() {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    let now_ns = pair.now_ns();
+    pair.nodes[1].groups.set_maintenance(now_ns, true);
+    let missing = vec!["it is in maintenance".to_owned()];
+    pair.nodes[1].groups.set_missing(missing);
+    let ticket = Ticket {
+        plugin: "vrrp".to_owned(),
+        number: 1,
+        part: 0,
+    };
+    let cause = Cause::new(CauseKind::Isolated, "");
+    let groups = &mut pair.nodes[0].groups;
+    groups.handle_switch_over(now_ns, ticket, "office", cause);
+    pair.perform_all(0);
+    pair.run_for(400 * MS);
+    assert!(pair.answers(1, "office"), "{:?}", pair.nodes[0].told);
+}
+
 #[test]
 fn what_comes_from_an_earlier_run_is_passed_over() {
     let mut pair = Pair::new(&["office"], Delays::default());
