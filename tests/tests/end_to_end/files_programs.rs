@@ -40,6 +40,14 @@ const PROGRAMS: &[Program] = &[
         "bad option",
     ),
     (
+        "strongswan",
+        "/usr/sbin/swanctl",
+        "swanctl/swanctl.conf",
+        "connections { a { remote_addrs = 192.0.2.1 } }\nsecrets { ike-a { secret = not-in-a-log } }\n",
+        "connections { a { remote_addrs = 192.0.2.1 }\n",
+        "syntax error",
+    ),
+    (
         "frr",
         "/usr/bin/vtysh",
         "frr/frr.conf",
@@ -85,6 +93,7 @@ fn the_example_trees_do_what_their_programs_say() {
         for site in 0..2 {
             for folder in [
                 "kea",
+                "swanctl",
                 "frr",
                 "unbound",
                 "nginx",
