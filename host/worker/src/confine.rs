@@ -35,6 +35,9 @@ pub fn before_load(load: &Load) -> Vec<String> {
         step("resetting OOM score and umask", limits::forget_the_hosts());
         return missed;
     }
+    if load.realtime {
+        step("real-time priority", limits::real_time(PRIORITY));
+    }
     step("limits", limits::set(load.realtime));
     if let Some(bytes) = load.memory {
         step("memory limit", limits::set_memory(bytes));
@@ -43,9 +46,6 @@ pub fn before_load(load: &Load) -> Vec<String> {
         "OOM score",
         limits::be_killed_before_the_host(&load.name, load.realtime),
     );
-    if load.realtime {
-        step("real-time priority", limits::real_time(PRIORITY));
-    }
     step(
         "limiting the bounding set",
         privileges::cut_bounding_set(load.capabilities),
@@ -151,7 +151,7 @@ pub fn for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
 }
 
 /// Capabilities needed until loading is done: memory is locked after it, and if its limit cannot be
-/// raised (a container without CAP_SYS_RESOURCE), that takes CAP_IPC_LOCK.
+/// raised (a host without the unit's LimitMEMLOCK or CAP_SYS_RESOURCE), that takes CAP_IPC_LOCK.
 fn for_loading(load: &Load) -> u64 {
     if load.realtime {
         privileges::IPC_LOCK

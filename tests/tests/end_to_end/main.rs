@@ -32,6 +32,7 @@ mod everything;
 mod faults;
 mod fence;
 mod fence_off;
+mod few_rights;
 mod files;
 mod files_config;
 mod files_config_faults;
