@@ -5,20 +5,16 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_message::clean;
 use spared_message::firewall::{FromFirewall, Passage, RuleState, ToFirewall};
 use spared_process::account::Account;
-use spared_process::child::SOCKET_FD;
-use spared_process::codec::{self, Receiver};
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
-use spared_process::{Child, Killed, Policy, RestartBudget};
+use spared_process::{Policy, Subprocess};
 
 use crate::events::{Kind, Notice};
 
@@ -34,20 +30,17 @@ const BUDGET: usize = 64;
 /// The process, or none.
 #[derive(Debug)]
 pub struct Firewall {
-    exe: PathBuf,
+    process: Subprocess,
+    /// Account that the process changes to itself, as it keeps a capability.
     account: Option<Account>,
     /// File that exists while our rules may exist, for the next run.
     marker: PathBuf,
     /// What must pass, once a process is needed.
     wanted: Option<Option<Passage>>,
-    process: Option<Process>,
-    /// Killed and not yet reaped.
-    dying: Killed,
-    serial: u64,
     /// Number of the last order. Answers to older ones say nothing any more.
     order: u64,
-    restart_budget: RestartBudget,
-    start_at: Option<Instant>,
+    pinged_at: Instant,
+    is_pinged: bool,
     /// What filters the link, and what to do about it.
     kept: Option<String>,
     /// Why nobody keeps the rule.
@@ -56,30 +49,18 @@ pub struct Firewall {
     notices: Vec<Notice>,
 }
 
-#[derive(Debug)]
-struct Process {
-    serial: u64,
-    child: Child,
-    socket: OwnedFd,
-    receiver: Receiver,
-    pinged_at: Instant,
-    is_pinged: bool,
-}
-
 impl Firewall {
     /// `account` is None where this process may not change to it.
     pub fn new(exe: PathBuf, account: Option<Account>, marker: PathBuf, now: Instant) -> Self {
+        let keys = [Key::Firewall, Key::FirewallExit];
         Self {
-            exe,
+            process: Subprocess::new(exe, "firewall", None, keys, Policy::FIREWALL),
             account,
             marker,
             wanted: None,
-            process: None,
-            dying: Killed::default(),
-            serial: 0,
             order: 0,
-            restart_budget: RestartBudget::new(Policy::FIREWALL),
-            start_at: None,
+            pinged_at: now,
+            is_pinged: false,
             kept: None,
             down: None,
             lines: Limit::new(5, 50, now),
@@ -94,10 +75,10 @@ impl Firewall {
             return;
         }
         self.wanted = Some(passage);
-        match &self.process {
-            Some(_) => self.tell_wanted(now),
-            None if self.start_at.is_none() => self.start(poller, now),
-            None => {}
+        if self.process.is_up() {
+            self.tell_wanted(now);
+        } else if self.process.start_at().is_none() {
+            self.start(poller, now);
         }
     }
 
@@ -113,7 +94,7 @@ impl Firewall {
 
     /// Its process id.
     pub fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(|it| it.child.pid())
+        self.process.pid()
     }
 
     pub fn take_notices(&mut self) -> Vec<Notice> {
@@ -122,16 +103,16 @@ impl Firewall {
 
     /// Removes the rules and ends the process.
     pub fn end(mut self) {
-        let Some(mut process) = self.process.take() else {
+        if !self.process.is_up() {
             if self.marker.exists() {
                 log::warn!("the link's rule may remain in the firewall: its process does not run");
             }
             return;
-        };
-        let _ = process.send(&ToFirewall::End);
+        }
+        let _ = self.process.send(&ToFirewall::End, &[]);
         let until = Instant::now() + END_TIMEOUT;
-        while process.wait(until) {
-            match process.receive() {
+        while self.wait(until) {
+            match self.process.receive() {
                 Ok(Some(FromFirewall::Ended { ours })) => return self.mark(ours),
                 Ok(Some(message)) => self.handle_message(message),
                 Ok(None) => {}
@@ -141,14 +122,25 @@ impl Firewall {
         log::warn!("nft timed out: the link's rule may remain in the firewall");
     }
 
+    /// Whether something is to be read before that time.
+    fn wait(&self, until: Instant) -> bool {
+        let most = until.saturating_duration_since(Instant::now());
+        let most = Timespec::try_from(most).ok();
+        let Some(socket) = self.process.socket() else {
+            return false;
+        };
+        let mut ready = [PollFd::new(&socket, PollFlags::IN)];
+        matches!(poll(&mut ready, most.as_ref()), Ok(1..))
+    }
+
     // ---- what wakes the loop
 
     pub fn handle_readable(&mut self, now: Instant, serial: u64) {
         for _ in 0..BUDGET {
-            let Some(process) = self.process.as_mut().filter(|it| it.serial == serial) else {
+            if !self.process.is_running(serial) {
                 return;
-            };
-            match process.receive() {
+            }
+            match self.process.receive() {
                 Ok(Some(message)) => self.handle_message(message),
                 Ok(None) => return,
                 Err(why) => return self.handle_ended(now, &why),
@@ -158,38 +150,42 @@ impl Firewall {
 
     /// A process has ended.
     pub fn handle_exit(&mut self, now: Instant, serial: u64) {
-        if self.dying.handle_exit(serial) {
-            return;
+        if self.process.handle_exit(serial) {
+            self.handle_readable(now, serial);
         }
-        self.handle_readable(now, serial);
-        if self.process.as_ref().is_some_and(|it| it.serial == serial) {
+        if self.process.is_running(serial) {
             self.handle_ended(now, "ended");
         }
     }
 
     pub fn next_timeout(&self) -> Option<Instant> {
-        let ping = self.process.as_ref().map(Process::next_timeout);
-        self.start_at.into_iter().chain(ping).min()
+        let ping = self.process.is_up().then(|| self.ping_at());
+        self.process.start_at().into_iter().chain(ping).min()
     }
 
     pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
-        if self.start_at.is_some_and(|at| now >= at) {
+        if self.process.is_due(now) {
             self.start(poller, now);
         }
-        let Some(process) = &mut self.process else {
-            return;
-        };
-        if now < process.next_timeout() {
+        if !self.process.is_up() || now < self.ping_at() {
             return;
         }
-        if process.is_pinged {
+        if self.is_pinged {
             let why = format!("did not answer for {} s", ANSWER_TIMEOUT.as_secs());
             return self.handle_ended(now, &why);
         }
-        (process.pinged_at, process.is_pinged) = (now, true);
-        if let Err(why) = process.send(&ToFirewall::Ping) {
-            self.handle_ended(now, &why);
-        }
+        (self.pinged_at, self.is_pinged) = (now, true);
+        self.send(now, &ToFirewall::Ping);
+    }
+
+    /// Time of the next ping, or at which its answer is overdue.
+    fn ping_at(&self) -> Instant {
+        let pause = if self.is_pinged {
+            ANSWER_TIMEOUT
+        } else {
+            PING_EVERY
+        };
+        self.pinged_at + pause
     }
 
     // It has no rights beyond the firewall: its texts are cleaned, its answers bounded.
@@ -206,11 +202,7 @@ impl Firewall {
                     log::warn!("{}", clean::text(&text));
                 }
             }
-            FromFirewall::Pong => {
-                if let Some(process) = &mut self.process {
-                    process.is_pinged = false;
-                }
-            }
+            FromFirewall::Pong => self.is_pinged = false,
         }
     }
 
@@ -254,116 +246,48 @@ impl Firewall {
     // ---- life
 
     fn start(&mut self, poller: &Poller, now: Instant) {
-        self.start_at = None;
-        self.serial += 1;
-        let spawned = Process::spawn(&self.exe, self.serial, now).and_then(|process| {
-            poller.watch(&process.socket, Key::Firewall(self.serial))?;
-            poller.watch(process.child.pidfd(), Key::FirewallExit(self.serial))?;
-            Ok(process)
-        });
-        match spawned {
-            Ok(process) => {
-                let begin = ToFirewall::Begin {
-                    account: self.account,
-                    ours: self.marker.exists(),
-                };
-                let sent = process.send(&begin);
-                self.process = Some(process);
-                match sent {
-                    Ok(()) => self.tell_wanted(now),
-                    Err(why) => self.handle_ended(now, &why),
-                }
-            }
-            Err(error) => self.plan_start(now, &format!("cannot be started: {error}")),
+        if let Err(error) = self.process.start(poller) {
+            return self.plan_start(now, &format!("cannot be started: {error}"));
         }
+        (self.pinged_at, self.is_pinged) = (now, false);
+        let begin = ToFirewall::Begin {
+            account: self.account,
+            ours: self.marker.exists(),
+        };
+        self.send(now, &begin);
+        self.tell_wanted(now);
     }
 
     fn tell_wanted(&mut self, now: Instant) {
-        let (Some(wanted), Some(process)) = (&self.wanted, &self.process) else {
+        let Some(passage) = self.wanted.clone().filter(|_| self.process.is_up()) else {
             return;
         };
         // Before the rule, so that a run after this one knows of it.
-        if wanted.as_ref().is_some_and(|it| it.chain.is_some()) {
+        if passage.as_ref().is_some_and(|it| it.chain.is_some()) {
             self.mark(true);
         }
         self.order += 1;
-        let message = ToFirewall::Keep {
-            order: self.order,
-            passage: wanted.clone(),
-        };
-        if let Err(why) = process.send(&message) {
+        let order = self.order;
+        self.send(now, &ToFirewall::Keep { order, passage });
+    }
+
+    fn send(&mut self, now: Instant, message: &ToFirewall) {
+        if let Err(why) = self.process.send(message, &[]) {
             self.handle_ended(now, &why);
         }
     }
 
     fn handle_ended(&mut self, now: Instant, why: &str) {
-        let Some(mut process) = self.process.take() else {
-            return;
-        };
-        let reason = process.child.exit_reason();
-        self.dying.add(now, process.serial, process.child);
+        let reason = self.process.exit_reason();
+        self.process.kill(now);
         self.plan_start(now, reason.as_deref().unwrap_or(why));
     }
 
     fn plan_start(&mut self, now: Instant, why: &str) {
-        let pause = self.restart_budget.handle_end(now).pause();
-        self.start_at = Some(now + pause);
-        let ms = pause.as_millis();
+        let ms = self.process.plan_start(now).as_millis();
         self.warn(&format!(
             "the process of the firewall {why}; restarting in {ms} ms"
         ));
         self.down = Some(format!("the process of the firewall {why}"));
-    }
-}
-
-impl Process {
-    fn spawn(exe: &Path, serial: u64, now: Instant) -> io::Result<Self> {
-        let (socket, theirs) = codec::pair()?;
-        // It changes its account itself, as it keeps a capability.
-        let child = Child::spawn(
-            exe,
-            &["firewall"],
-            None,
-            Stdio::inherit(),
-            [(theirs.as_fd(), SOCKET_FD)],
-        )?;
-        Ok(Self {
-            serial,
-            child,
-            socket,
-            receiver: Receiver::default(),
-            pinged_at: now,
-            is_pinged: false,
-        })
-    }
-
-    fn send(&self, message: &ToFirewall) -> Result<(), String> {
-        let sent = codec::send(self.socket.as_fd(), message, &[]);
-        sent.map_err(|error| format!("cannot be reached: {error}"))
-    }
-
-    /// Descriptors from it are closed.
-    fn receive(&mut self) -> Result<Option<FromFirewall>, String> {
-        let received = self.receiver.receive(&self.socket);
-        received
-            .map(|received| received.map(|(message, _descriptors)| message))
-            .map_err(|error| error.of_it())
-    }
-
-    fn next_timeout(&self) -> Instant {
-        let pause = if self.is_pinged {
-            ANSWER_TIMEOUT
-        } else {
-            PING_EVERY
-        };
-        self.pinged_at + pause
-    }
-
-    /// Whether something is to be read before that time.
-    fn wait(&self, until: Instant) -> bool {
-        let most = until.saturating_duration_since(Instant::now());
-        let most = Timespec::try_from(most).ok();
-        let mut ready = [PollFd::new(&self.socket, PollFlags::IN)];
-        matches!(poll(&mut ready, most.as_ref()), Ok(1..))
     }
 }

@@ -5,7 +5,7 @@
 //! says of the network passes through its own types only: the host parses no packet.
 
 mod channels;
-mod process;
+mod message;
 mod state;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -22,10 +22,10 @@ use spared_process::account::Account;
 use spared_process::clock;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
-use spared_process::{Killed, PING_EVERY, Policy, RestartBudget, Usage};
+use spared_process::{PING_EVERY, Pings, Policy, Subprocess, Usage};
 
 use crate::events::{Kind, Notice};
-use process::{Process, printable};
+use message::printable;
 use state::LinkState;
 
 /// Messages that one turn of the loop reads.
@@ -57,16 +57,10 @@ pub enum Report {
 /// The process, or none.
 #[derive(Debug)]
 pub struct Link {
-    exe: PathBuf,
-    account: Option<Account>,
+    process: Subprocess,
+    pings: Pings,
     setup: Option<config::Link>,
     introduction: Introduction,
-    process: Option<Process>,
-    /// Killed and not yet reaped.
-    dying: Killed,
-    serial: u64,
-    restart_budget: RestartBudget,
-    start_at: Option<Instant>,
     pinged_at: Instant,
     /// Whether the process did not answer at the last look.
     was_silent: bool,
@@ -79,16 +73,12 @@ pub struct Link {
 impl Link {
     /// `account` is None where this process may not change to it.
     pub fn new(exe: PathBuf, account: Option<Account>, now: Instant) -> Self {
+        let keys = [Key::Link, Key::LinkExit];
         Self {
-            exe,
-            account,
+            process: Subprocess::new(exe, "link", account, keys, Policy::LINK),
+            pings: Pings::default(),
             setup: None,
             introduction: Introduction::default(),
-            process: None,
-            dying: Killed::default(),
-            serial: 0,
-            restart_budget: RestartBudget::new(Policy::LINK),
-            start_at: None,
             pinged_at: now,
             was_silent: false,
             lines: Limit::new(5, 50, now),
@@ -123,10 +113,10 @@ impl Link {
         }
         (self.setup, self.introduction) = (setup, introduction);
         if self.setup.is_none() {
-            self.start_at = None;
+            self.process.stay_ended();
             self.retire(now, "the configuration names no keys any more");
             self.seen.set_paths(Vec::new());
-        } else if self.process.is_some() {
+        } else if self.process.is_up() {
             self.tell_setup(now);
         } else {
             self.start(poller, now);
@@ -141,10 +131,10 @@ impl Link {
 
     pub fn handle_readable(&mut self, now: Instant, serial: u64) {
         for _ in 0..BUDGET {
-            let Some(process) = self.process.as_mut().filter(|p| p.serial == serial) else {
+            if !self.process.is_running(serial) {
                 return;
-            };
-            match process.receive() {
+            }
+            match self.process.receive() {
                 Ok(Some(message)) => self.handle_message(now, message),
                 Ok(None) => return,
                 Err(why) => return self.handle_ended(now, &why),
@@ -154,25 +144,24 @@ impl Link {
 
     /// A process has ended.
     pub fn handle_exit(&mut self, now: Instant, serial: u64) {
-        if self.dying.handle_exit(serial) {
-            return;
+        if self.process.handle_exit(serial) {
+            // Its last words first.
+            self.handle_readable(now, serial);
         }
-        // Its last words first.
-        self.handle_readable(now, serial);
-        if self.process.as_ref().is_some_and(|p| p.serial == serial) {
+        if self.process.is_running(serial) {
             self.handle_ended(now, "ended");
         }
     }
 
     pub fn next_timeout(&self) -> Option<Instant> {
-        let ping = self.process.as_ref().map(|_| self.pinged_at + PING_EVERY);
-        let silent = self.process.as_ref().and_then(|it| it.pings.silent_at());
-        let silent = silent.filter(|_| !self.was_silent);
-        self.start_at.into_iter().chain(ping).chain(silent).min()
+        let ping = self.process.is_up().then(|| self.pinged_at + PING_EVERY);
+        let silent = self.pings.silent_at().filter(|_| !self.was_silent);
+        let start = self.process.start_at().into_iter();
+        start.chain(ping).chain(silent).min()
     }
 
     pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
-        if self.start_at.is_some_and(|at| now >= at) {
+        if self.process.is_due(now) {
             self.start(poller, now);
         }
         self.was_silent = self.is_silent(now);
@@ -187,15 +176,14 @@ impl Link {
     }
 
     fn ping(&mut self, now: Instant) {
-        let Some(process) = &mut self.process else {
+        let Some(pid) = self.process.pid() else {
             return;
         };
-        let usage = Usage::of(process.pid());
-        let Some(number) = process.pings.next(usage) else {
-            let why = format!("did not answer for {} s", process.pings.missed());
+        let Some(number) = self.pings.next(Usage::of(pid)) else {
+            let why = format!("did not answer for {} s", self.pings.missed());
             return self.handle_ended(now, &why);
         };
-        process.pings.handle_sent(now);
+        self.pings.handle_sent(now);
         self.send(now, &ToLink::Ping { number }, &[]);
     }
 
@@ -233,14 +221,10 @@ impl Link {
             }
             FromLink::Log { level, text } => {
                 if self.lines.take(now) {
-                    process::log(level, &text);
+                    message::log(level, &text);
                 }
             }
-            FromLink::Pong { number } => {
-                if let Some(process) = &mut self.process {
-                    process.pings.handle_pong(number);
-                }
-            }
+            FromLink::Pong { number } => self.pings.handle_pong(number),
         }
     }
 
@@ -262,62 +246,45 @@ impl Link {
     // ---- life
 
     fn start(&mut self, poller: &Poller, now: Instant) {
-        self.start_at = None;
-        self.serial += 1;
-        let spawned = Process::spawn(&self.exe, self.account, self.serial).and_then(|process| {
-            poller.watch(process.socket(), Key::Link(self.serial))?;
-            poller.watch(process.pidfd(), Key::LinkExit(self.serial))?;
-            Ok(process)
-        });
-        match spawned {
-            Ok(process) => {
-                self.process = Some(process);
-                self.pinged_at = now;
-                self.tell_setup(now);
-                self.reports.push_back(Report::Started);
-            }
-            Err(error) => self.plan_start(now, &format!("cannot be started: {error}")),
+        if let Err(error) = self.process.start(poller) {
+            return self.plan_start(now, &format!("cannot be started: {error}"));
         }
+        self.pings = Pings::default();
+        self.pinged_at = now;
+        self.tell_setup(now);
+        self.reports.push_back(Report::Started);
     }
 
     fn tell_setup(&mut self, now: Instant) {
-        let (Some(setup), Some(process)) = (&self.setup, &self.process) else {
+        let Some(setup) = &self.setup else {
             return;
         };
         let interfaces = setup.paths.iter().map(|path| path.interface.clone());
         self.seen.set_paths(interfaces.collect());
-        match process.configure(setup, &self.introduction) {
+        match message::configure(&self.process, setup, &self.introduction) {
             Ok(()) => self.reports.push_back(Report::Configured),
             Err(why) => self.handle_ended(now, &why),
         }
     }
 
     fn handle_ended(&mut self, now: Instant, why: &str) {
-        let why = self
-            .process
-            .as_mut()
-            .and_then(Process::exit_reason)
-            .unwrap_or_else(|| why.to_owned());
+        let why = self.process.exit_reason().unwrap_or_else(|| why.to_owned());
         self.retire(now, &format!("the link's process {why}"));
         self.plan_start(now, &why);
     }
 
     fn retire(&mut self, now: Instant, why: &str) {
-        let Some(process) = self.process.take() else {
+        if !self.process.kill(now) {
             return;
-        };
-        self.dying.add(now, process.serial, process.into_child());
+        }
+        self.pings = Pings::default();
         self.go_down(why.to_owned());
         self.seen.forget(why);
     }
 
     fn plan_start(&mut self, now: Instant, why: &str) {
-        let pause = self.restart_budget.handle_end(now).pause();
-        self.start_at = Some(now + pause);
-        let text = format!(
-            "the link's process {why}; restarting in {} ms",
-            pause.as_millis()
-        );
+        let ms = self.process.plan_start(now).as_millis();
+        let text = format!("the link's process {why}; restarting in {ms} ms");
         self.tell(Notice::warn(Kind::Link, text).because("died"));
     }
 
@@ -329,11 +296,8 @@ impl Link {
 
     /// Sends at once or not at all; a process that does not read is started anew.
     pub fn send(&mut self, now: Instant, message: &ToLink, descriptors: &[BorrowedFd<'_>]) -> bool {
-        let Some(process) = &self.process else {
-            return false;
-        };
-        match process.send(message, descriptors) {
-            Ok(()) => true,
+        match self.process.send(message, descriptors) {
+            Ok(()) => self.process.is_up(),
             Err(why) => {
                 self.handle_ended(now, &why);
                 false
@@ -345,12 +309,12 @@ impl Link {
 
     /// A process runs and has its configuration.
     pub fn is_running(&self) -> bool {
-        self.process.is_some()
+        self.process.is_up()
     }
 
     /// Its process id.
     pub fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(Process::pid)
+        self.process.pid()
     }
 
     /// A session with the peer is there.
@@ -406,8 +370,6 @@ impl Link {
 
     /// Whether its process does not answer: what it said before is not known to be so.
     fn is_silent(&self, now: Instant) -> bool {
-        self.process
-            .as_ref()
-            .is_some_and(|it| it.pings.is_silent(now))
+        self.pings.is_silent(now)
     }
 }

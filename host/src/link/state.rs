@@ -8,7 +8,7 @@ use spared_link::word::Introduction;
 use spared_pair::LinkFacts;
 use spared_process::clock;
 
-use super::process::printable;
+use super::message::printable;
 use crate::events::{Kind, Notice};
 
 #[derive(Debug, Default)]

@@ -144,6 +144,9 @@ impl Loop {
         if !self.network.kernel().is_fenced() {
             log::warn!("the fence is off: a hung daemon keeps its addresses");
         }
+        for fault in &self.here.host().key_faults {
+            log::error!("{fault}: without the link until that is fixed");
+        }
         let now = Instant::now();
         loaded::write(self.here.terms().state_dir.as_deref(), self.here.setup());
         for plugin in self.here.setup().plugins.clone() {

@@ -91,7 +91,7 @@ impl Loop {
             Ok(setup) => setup,
             Err(faults) => return self.refuse_reload(now, faults),
         };
-        let faults = setup.plugin_faults();
+        let faults = setup.faults();
         let checked: Vec<Plugin> = setup
             .plugins
             .iter()

@@ -51,9 +51,15 @@ impl NodeView<'_> {
             elector_silent: self.recorder.silent(Instant::now()),
             link_filtered: self.firewall.filtered(),
             firewall_down: self.firewall.down(),
+            key_faults: self.key_faults(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
             unwritten: self.orders.fault().or_else(|| self.notices.fault()),
         }
+    }
+
+    fn key_faults(&self) -> Vec<String> {
+        let faults = self.here.host().key_faults.iter();
+        faults.map(ToString::to_string).collect()
     }
 
     /// Facts about the other node; None if none is configured.
@@ -61,7 +67,7 @@ impl NodeView<'_> {
         let link_up = self.is_peer_heard();
         Some(PairFacts {
             peer: self.here.pair_name()?.to_owned(),
-            has_link: self.here.linked().is_some(),
+            has_link: self.here.host().has_link,
             link_up,
             life: self.peer_life(look),
             last_heard: self.peer_last_heard(look),

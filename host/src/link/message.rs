@@ -1,0 +1,53 @@
+//! What the link's process is told, and what it says.
+
+use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN};
+use spared_config as config;
+use spared_link::message::{PathSetup, Setup, ToLink};
+use spared_link::word::Introduction;
+use spared_process::{Subprocess, codec};
+use zeroize::Zeroizing;
+
+/// Tells it all that it must know; no copy of a secret is left behind.
+pub(super) fn configure(
+    process: &Subprocess,
+    setup: &config::Link,
+    introduction: &Introduction,
+) -> Result<(), String> {
+    let paths = setup.paths.iter().map(|path| PathSetup {
+        interface: path.interface.clone(),
+        own: path.own,
+        peer: path.peer,
+    });
+    let message = Setup {
+        node: introduction.node.clone(),
+        peer: setup.peer.clone(),
+        port: setup.port,
+        keys: setup.keys.reveal(),
+        paths: paths.collect(),
+        introduction: introduction.clone(),
+    };
+    let message = ToLink::Configure(Box::new(message));
+    let record = codec::encode(&message).map(Zeroizing::new);
+    if let ToLink::Configure(mut setup) = message {
+        setup.keys.wipe();
+    }
+    let record = record.map_err(|error| error.to_string())?;
+    process.transmit(&record, &[])
+}
+
+/// The texts may hold what the network said.
+pub(super) fn log(level: u32, text: &str) {
+    let text = printable(text);
+    match level {
+        LOG_ERROR => log::error!("link: {text}"),
+        LOG_WARN => log::warn!("link: {text}"),
+        LOG_INFO => log::info!("link: {text}"),
+        LOG_DEBUG => log::debug!("link: {text}"),
+        _ => log::trace!("link: {text}"),
+    }
+}
+
+/// Without what draws on terminals or makes one line of log look like two.
+pub(super) fn printable(text: &str) -> String {
+    text.trim_end().replace(char::is_control, " ")
+}
