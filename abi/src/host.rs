@@ -16,7 +16,8 @@ pub const LOG_DEBUG: u32 = 4;
 pub const LOG_TRACE: u32 = 5;
 /// `SPARED_LOG_EVENT`: logged as INFO and kept for `sparectl events`.
 pub const LOG_EVENT: u32 = 6;
-/// `SPARED_LOG_CONFLICT`: an elector's event, two routers are active; logged as WARN.
+/// `SPARED_LOG_CONFLICT`: an elector's event, logged as WARN, that another router is active too, or no
+/// longer is.
 pub const LOG_CONFLICT: u32 = 7;
 
 /// `SPARED_FD_READ`, the value of `POLLIN`.

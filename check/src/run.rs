@@ -74,7 +74,7 @@ fn said(setup: &Setup) -> String {
 
 // `noted` takes findings that are no faults: plugins that run as root, electors without a group.
 fn faults_of(setup: &Setup, plugin_dir: &Path, noted: &mut Vec<Finding>) -> Vec<Fault> {
-    let mut faults = setup.plugin_faults();
+    let mut faults = setup.faults();
     for plugin in setup
         .plugins
         .iter()

@@ -23,6 +23,10 @@ pub struct Host {
     pub settle: Duration,
     /// The peer, if there are keys that identify it; see [`linked`](Self::linked).
     pub link: Option<Link>,
+    /// Faults of the keys: everything but the link runs. See [`Setup::faults`](super::Setup::faults).
+    pub key_faults: Vec<Fault>,
+    /// There is a `[[link]]`, with or without keys.
+    pub has_link: bool,
 }
 
 const FENCE: [(&str, bool); 2] = [("required", true), ("off", false)];
@@ -47,9 +51,20 @@ impl Host {
             node: self.node.clone(),
             nodes: self.nodes.clone(),
             links: self.link.iter().flat_map(Link::interfaces).collect(),
-            peer: self.link.as_ref().map(|link| link.peer.clone()),
+            peer: self.peer_with_keys(),
             state: None,
         }
+    }
+
+    // A node whose own key is wrong has a peer with keys all the same, and must not take the role from it by
+    // adverts, which prove nothing to that peer.
+    fn peer_with_keys(&self) -> Option<String> {
+        if let Some(link) = &self.link {
+            return Some(link.peer.clone());
+        }
+        let mut others = self.nodes.iter().filter(|name| **name != self.node);
+        let other = others.next().filter(|_| !self.key_faults.is_empty());
+        other.cloned()
     }
 
     /// `folder` has the private key of the link.
@@ -67,17 +82,24 @@ impl Host {
         let config = Config::parse(text, &node, &nodes)
             .map_err(|error| vec![Fault::whole(file, error.to_string())])?;
         let mut host = read(&config.root(), node, nodes);
-        let (link, of_peer) = link::read(&config, folder);
-        host.link = link;
+        let read = link::read(&config, folder);
+        host.link = read.link;
+        host.has_link = config.root().has("link");
         let mut found = config.finish().err().unwrap_or_default();
-        let new: Vec<_> = of_peer.into_iter().filter(|f| !found.contains(f)).collect();
+        let of_peer = read.of_peer.into_iter();
+        let new: Vec<_> = of_peer.filter(|f| !found.contains(f)).collect();
         found.extend(new);
-        let found = found.into_iter().map(|fault| (fault.key, fault.why));
-        let mut faults = Fault::of_keys(file, text, found);
+        let located = |found: Vec<spared_sdk::config::Fault>| {
+            let found = found.into_iter().map(|fault| (fault.key, fault.why));
+            Fault::of_keys(file, text, found)
+        };
+        host.key_faults = located(read.of_keys);
+        let mut faults = located(found);
         faults.extend(stranger(file, text, &host));
         if faults.is_empty() {
             Ok(host)
         } else {
+            faults.append(&mut host.key_faults);
             Err(faults)
         }
     }
@@ -122,6 +144,8 @@ fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {
         fenced: root.choice("fence", &FENCE).unwrap_or(true),
         settle: Duration::from_millis(root.integer("settle_ms", 0..=10_000).unwrap_or(200)),
         link: None,
+        key_faults: Vec::new(),
+        has_link: false,
     }
 }
 

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use rustix::fs::fstat;
 use spared_key::{PrivateKey, PublicKey, Strength, parse_public, public_text, rate};
 use spared_message::link::Keys;
-use spared_sdk::config::{Config, Section};
+use spared_sdk::config::{Config, Fault, Section};
 use spared_worker::file::open_checked;
 use zeroize::Zeroizing;
 
@@ -49,21 +49,31 @@ struct Known {
 
 /// Reads `[nodes]` and `secret_file`. If `linked`, there is a `[[link]]`, which needs one of the
 /// two; else they are read only if they are complete for both nodes.
-pub(super) fn read(config: &Config, folder: &Path, linked: bool) -> Option<LinkKeys> {
+///
+/// # Errors
+/// The keys are absent, or not those of both nodes. Faults of the file's form go to its sections.
+pub(super) fn read(
+    config: &Config,
+    folder: &Path,
+    linked: bool,
+) -> Result<Option<LinkKeys>, Vec<Fault>> {
     let root = config.root();
     let known = public_keys(&root, config);
     let is_pair = other_of(config).is_some();
     let Some(file) = root.text("secret_file") else {
         let complete = is_pair && known.iter().filter(|known| !known.keys.is_empty()).count() == 2;
-        return (linked || complete).then(|| pinned(&root, config, folder, &known))?;
+        return match linked || complete {
+            true => pinned(&root, config, folder, &known),
+            false => Ok(None),
+        };
     };
     if known.iter().any(|known| !known.keys.is_empty()) {
         let why = "allowed instead of public keys in [nodes], not beside them";
         root.fault("secret_file", why);
-        return None;
+        return Ok(None);
     }
     if !linked && !is_pair {
-        return None;
+        return Ok(None);
     }
     let (file, shown) = (folder.join(&file), file);
     let secret = read_secret(&file).map_err(|why| format!("found \"{shown}\": {why}"));
@@ -72,14 +82,18 @@ pub(super) fn read(config: &Config, folder: &Path, linked: bool) -> Option<LinkK
         Ok((secret, strength))
     });
     match rated {
-        Ok((secret, strength)) => Some(LinkKeys {
+        Ok((secret, strength)) => Ok(Some(LinkKeys {
             keys: Keys::Secret(secret.to_string()),
             is_weak: strength == Strength::Weak,
-        }),
-        Err(why) => {
-            root.fault("secret_file", why);
-            None
-        }
+        })),
+        Err(why) => Err(vec![fault("secret_file", why)]),
+    }
+}
+
+fn fault(key: &str, why: impl Into<String>) -> Fault {
+    Fault {
+        key: key.to_owned(),
+        why: why.into(),
     }
 }
 
@@ -114,23 +128,28 @@ fn keys_of(section: &Section<'_>) -> Vec<PublicKey> {
     keys.into_iter().map(|Public(key)| key).collect()
 }
 
-fn pinned(root: &Section<'_>, config: &Config, folder: &Path, known: &[Known]) -> Option<LinkKeys> {
+fn pinned(
+    root: &Section<'_>,
+    config: &Config,
+    folder: &Path,
+    known: &[Known],
+) -> Result<Option<LinkKeys>, Vec<Fault>> {
     let path = folder.join("key");
     let shown = path.display();
     let private = read_secret(&path)
         .and_then(|text| PrivateKey::parse(&text).map_err(|error| error.to_string()));
     let mut own = None;
     let mut peer = Vec::new();
+    let mut faults = Vec::new();
     for Known { node, keys } in known {
         let key = format!("nodes.{node}.public_key");
         if keys.is_empty() {
-            if !root
-                .section("nodes")?
-                .section(node.as_str())?
-                .has("public_key")
-            {
+            // one that is no public key is a fault of the file
+            let section = root.section("nodes");
+            let section = section.and_then(|nodes| nodes.section(node.as_str()));
+            if section.is_some_and(|section| !section.has("public_key")) {
                 let why = "missing: `sparectl keygen` on that node prints it (or set secret_file)";
-                root.fault(&key, why);
+                faults.push(fault(&key, why));
             }
         } else if node == config.node() {
             own = Some((key, keys));
@@ -142,35 +161,44 @@ fn pinned(root: &Section<'_>, config: &Config, folder: &Path, known: &[Known]) -
         Ok(private) => private,
         Err(why) => {
             let at = if root.has("link") { "link" } else { "nodes" };
-            root.fault(at, format!("the private key {shown}: {why}"));
-            return None;
+            faults.push(fault(at, format!("the private key {shown}: {why}")));
+            return Err(faults);
         }
     };
-    let (key, listed) = own?;
+    let Some((key, listed)) = own else {
+        return no_keys(faults);
+    };
     let public = private.public();
     if !listed.contains(&public) {
         let listed: Vec<String> = listed.iter().map(public_text).collect();
         let (here, listed) = (public_text(&public), listed.join(", "));
-        root.fault(
-            &key,
-            format!("found {listed}, allowed this host's key, {here} ({shown}), on both nodes"),
-        );
-        return None;
+        let why =
+            format!("found {listed}, allowed this host's key, {here} ({shown}), on both nodes");
+        faults.push(fault(&key, why));
+        return Err(faults);
     }
     if peer.contains(&public) {
-        root.fault(
-            "nodes",
-            "found one key for both nodes, allowed one for each",
-        );
-        return None;
+        let why = "found one key for both nodes, allowed one for each";
+        faults.push(fault("nodes", why));
     }
-    (!peer.is_empty()).then(|| LinkKeys {
+    if !faults.is_empty() || peer.is_empty() {
+        return no_keys(faults);
+    }
+    Ok(Some(LinkKeys {
         keys: Keys::Pinned {
             seed: *private.seed(),
             peer,
         },
         is_weak: false,
-    })
+    }))
+}
+
+// Without a fault of the keys, the file's form has one.
+fn no_keys(faults: Vec<Fault>) -> Result<Option<LinkKeys>, Vec<Fault>> {
+    match faults.is_empty() {
+        true => Ok(None),
+        false => Err(faults),
+    }
 }
 
 /// Text of a file that nobody else may even read, without surrounding white space.

@@ -71,7 +71,8 @@ impl Setup {
     ///
     /// # Errors
     /// All faults of `spared.toml`. Faults in a file of `plugins/` stay with the plugin
-    /// ([`Plugin::faults`]): at a start the other plugins run without it.
+    /// ([`Plugin::faults`]), and faults of the keys with the host ([`Host::key_faults`]): at a start
+    /// the rest runs without it.
     pub fn read(path: &Path) -> Result<Self, Vec<Fault>> {
         let text = file::read(path)
             .map_err(|fault| vec![fault])?
@@ -99,11 +100,14 @@ impl Setup {
         })
     }
 
-    /// Faults in the files of all plugins.
-    pub fn plugin_faults(&self) -> Vec<Fault> {
-        self.plugins
+    /// Faults with which a start goes on, but no reload: of the keys, and in the files of all plugins.
+    pub fn faults(&self) -> Vec<Fault> {
+        let plugins = self.plugins.iter().flat_map(|plugin| &plugin.faults);
+        self.host
+            .key_faults
             .iter()
-            .flat_map(|plugin| plugin.faults.iter().cloned())
+            .chain(plugins)
+            .cloned()
             .collect()
     }
 

@@ -50,36 +50,52 @@ struct End<'c> {
     address: Option<IpNet>,
 }
 
-/// Reads all keys of the link; `folder` has the private key. None if there is neither a `[[link]]`
-/// nor keys of both nodes, or if something is wrong. Most faults go to the sections; those in the
-/// values of the peer are returned.
-pub(super) fn read(config: &Config, folder: &Path) -> (Option<Link>, Vec<Fault>) {
+/// What was read of the link.
+#[derive(Default)]
+pub(super) struct Read {
+    /// None if there is neither a `[[link]]` nor keys of both nodes, or if something is wrong.
+    pub(super) link: Option<Link>,
+    /// Faults in the values of the peer; others go to the sections.
+    pub(super) of_peer: Vec<Fault>,
+    /// Faults of the keys, without which everything but the link runs.
+    pub(super) of_keys: Vec<Fault>,
+}
+
+/// Reads all keys of the link; `folder` has the private key.
+pub(super) fn read(config: &Config, folder: &Path) -> Read {
     let root = config.root();
     let port = root.integer("port", 1..=u64::from(u16::MAX));
     let chain = chain(&root);
     let own = ends(&root);
-    let keys = key::read(config, folder, !own.is_empty());
+    let (keys, of_keys) = match key::read(config, folder, !own.is_empty()) {
+        Ok(keys) => (keys, Vec::new()),
+        Err(faults) => (None, faults),
+    };
+    let mut read = Read {
+        of_keys,
+        ..Read::default()
+    };
     let port = port.and_then(|port| port.try_into().ok()).unwrap_or(PORT);
     if own.is_empty() {
-        let link = other_of(config).zip(keys).map(|(peer, keys)| Link {
+        read.link = other_of(config).zip(keys).map(|(peer, keys)| Link {
             peer,
             port,
             keys,
             paths: Vec::new(),
             chain,
         });
-        return (link, Vec::new());
+        return read;
     }
     if own.len() > PATHS_MAX {
         let why = format!("found {} [[link]], allowed one or two", own.len());
         root.fault("link", why);
     }
     let Some(peer) = peer_of(&root, config) else {
-        return (None, Vec::new());
+        return read;
     };
     // The same file, as the peer reads it.
     let Ok(their_config) = Config::parse(config.text(), &peer, config.nodes()) else {
-        return (None, Vec::new());
+        return read;
     };
     let theirs = ends(&their_config.root());
     let paths: Vec<LinkPath> = own
@@ -88,16 +104,16 @@ pub(super) fn read(config: &Config, folder: &Path) -> (Option<Link>, Vec<Fault>)
         .filter_map(|(own, theirs)| path(own, theirs))
         .collect();
     refuse_doubles(&own);
-    let faults = faults_of(&their_config);
-    let complete = paths.len() == own.len() && faults.is_empty();
-    let link = keys.filter(|_| complete).map(|keys| Link {
+    read.of_peer = faults_of(&their_config);
+    let complete = paths.len() == own.len() && read.of_peer.is_empty();
+    read.link = keys.filter(|_| complete).map(|keys| Link {
         peer,
         port,
         keys,
         paths,
         chain,
     });
-    (link, faults)
+    read
 }
 
 fn chain(root: &Section<'_>) -> Option<Chain> {

@@ -249,7 +249,7 @@ fn a_file_that_others_may_write_is_refused() {
     let writable = fs::Permissions::from_mode(0o666);
     fs::set_permissions(folder.0.join("plugins/vrrp.toml"), writable.clone()).unwrap();
     assert_eq!(
-        said(&folder.setup().unwrap().plugin_faults()),
+        said(&folder.setup().unwrap().faults()),
         [format!(
             "vrrp.toml: is writable by its group and everybody: chmod go-w {}/plugins/vrrp.toml",
             folder.0.display()
@@ -269,7 +269,7 @@ fn a_file_that_others_may_write_is_refused() {
 fn a_file_that_fits_in_no_message_is_refused() {
     let folder = Folder::with(&[("plugins/vrrp.toml", &"#".repeat(200_000))]);
     assert_eq!(
-        said(&folder.setup().unwrap().plugin_faults()),
+        said(&folder.setup().unwrap().faults()),
         ["vrrp.toml: is larger than 163840 bytes"]
     );
 }

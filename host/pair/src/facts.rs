@@ -45,6 +45,9 @@ pub struct NodeFacts {
     pub link_filtered: Option<String>,
     /// Why nobody keeps the link's rule in the firewall, or looks what drops the link.
     pub firewall_down: Option<String>,
+    /// Why this node cannot prove who it is, one sentence each: no link, and no heartbeats.
+    #[serde(skip_serializing_if = "is_default")]
+    pub key_faults: Vec<String>,
     /// The link's key comes from a passphrase that is easily guessed.
     pub weak_passphrase: bool,
     /// The file that the host cannot write, and the reason: a restart forgets what should be in it.

@@ -86,6 +86,8 @@ ids! {
     WeakPassphrase = "SP-0503",
     /// The process of the firewall does not run.
     FirewallDown = "SP-0504",
+    /// The node's key is missing, or is not the one in `[nodes]`.
+    NoKey = "SP-0505",
     /// Groups, VRIDs or addresses differ.
     NoPair = "SP-0601",
     /// Another key that must be equal differs.
@@ -116,6 +118,10 @@ pub struct Finding {
     pub since: Option<String>,
     /// Remedy, in sentences; may be empty.
     pub todo: String,
+    /// The remedy has commands for the node with the fault that do not name it. The other node says
+    /// where they are to be given.
+    #[serde(skip)]
+    pub is_local: bool,
 }
 
 impl Finding {
@@ -132,6 +138,7 @@ impl Finding {
             text: text.into(),
             since: None,
             todo: String::new(),
+            is_local: false,
         }
     }
 
@@ -146,6 +153,14 @@ impl Finding {
         Self {
             todo: todo.into(),
             ..self
+        }
+    }
+
+    /// The same for a remedy with commands for the node with the fault, which it does not name.
+    pub(crate) fn todo_there(self, todo: impl Into<String>) -> Self {
+        Self {
+            is_local: true,
+            ..self.todo(todo)
         }
     }
 

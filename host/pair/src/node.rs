@@ -128,7 +128,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
             missing.restored
         );
         let todo = "`sparectl events` shows whether somebody deletes it.";
-        found.push(Finding::new(Id::AddressMissing, node, address, text).todo(todo));
+        found.push(Finding::new(Id::AddressMissing, node, address, text).todo_there(todo));
     }
     for bare in &group.bare {
         let (interface, family) = (&bare.interface, &bare.family);
@@ -179,18 +179,18 @@ fn plugin(node: &str, plugin: &PluginFacts, peer: &str, link_up: bool) -> Vec<Fi
         Id::PluginDown => plugin_down(node, plugin),
         Id::PluginSilent => plugin_silent(node, name),
         id => Finding::new(id, node, name, format!("{node}: {text}"))
-            .todo(format!("See `sparectl {name}`.")),
+            .todo_there(format!("See `sparectl {name}`.")),
     });
     let unknown = plugin.unknown_groups.iter().map(|group| {
         let text = format!("{node}: {name}.toml: follow: there is no group \"{group}\"");
         let finding = Finding::new(Id::UnknownGroup, node, format!("{name} {group}"), text);
-        finding.todo("Correct the name, then `sparectl reload`.")
+        finding.todo_there("Correct the name, then `sparectl reload`.")
     });
     let failed = plugin.failed_roles.iter().map(|(group, why)| {
         let why = bare(why);
         let text = format!("{node}: {name} did not take the role of {group}: {why}");
         let finding = Finding::new(Id::RoleFailed, node, format!("{name} {group}"), text);
-        finding.todo(format!("See `sparectl {name}`."))
+        finding.todo_there(format!("See `sparectl {name}`."))
     });
     lack.into_iter().chain(unknown).chain(failed).collect()
 }
@@ -209,7 +209,7 @@ fn plugin_down(node: &str, plugin: &PluginFacts) -> Finding {
         PluginState::Refused => "Fix that, then `sparectl reload`.",
         _ => "If it lasts, the reason is in the journal: journalctl -u spared",
     };
-    Finding::new(Id::PluginDown, node, name, text).todo(todo)
+    Finding::new(Id::PluginDown, node, name, text).todo_there(todo)
 }
 
 fn plugin_silent(node: &str, name: &str) -> Finding {
@@ -238,7 +238,7 @@ fn check(node: &str, check: &CheckStatus) -> Finding {
     };
     let text = format!("{node}: check \"{name}\" {verb}{why}");
     let finding = Finding::new(id, node, name, text).since(since);
-    finding.todo(format!("See `sparectl {plugin}`."))
+    finding.todo_there(format!("See `sparectl {plugin}`."))
 }
 
 fn interface(node: &str, interface: &InterfaceFacts) -> Finding {
@@ -273,10 +273,19 @@ fn links(node: &NodeFacts) -> Vec<Finding> {
     if let Some(why) = &node.firewall_down {
         let text = format!("{name}: {}", bare(why));
         let finding = Finding::new(Id::FirewallDown, name, "firewall", text);
-        found.push(finding.todo("If it lasts, the reason is in the journal: journalctl -u spared"));
+        let todo = "If it lasts, the reason is in the journal: journalctl -u spared";
+        found.push(finding.todo_there(todo));
     }
     let down = node.links.iter().filter(|link| !link.up);
     found.extend(down.map(|it| link(name, it).todo(&check)));
+    if !node.key_faults.is_empty() {
+        let faults: Vec<&str> = node.key_faults.iter().map(|it| bare(it)).collect();
+        let text = format!("{name}: no link and no heartbeats: {}", faults.join("; "));
+        let finding = Finding::new(Id::NoKey, name, "key", text);
+        found.push(finding.todo(format!(
+            "Fix that on {name} (`sparectl keygen` prints the line of its key), then `sparectl reload` there."
+        )));
+    }
     if node.weak_passphrase {
         let text = format!("{name}: secret_file: the passphrase is weak");
         let finding = Finding::new(Id::WeakPassphrase, name, "secret_file", text);

@@ -21,6 +21,8 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
         PeerLife::Alive => None,
         PeerLife::Silent => of(Id::PeerSilent, last_heard(now, pair)),
         PeerLife::Unknown if is_heard => None,
+        // that is the fault, and says more
+        PeerLife::Unknown if !own.key_faults.is_empty() => None,
         PeerLife::Unknown => {
             let (why, todo) = match pair.has_link {
                 true => (
@@ -44,7 +46,7 @@ fn last_heard(now: &str, pair: &PairFacts) -> String {
         Some(true) => "; its machine answers a ping, whether its daemon lives is not known",
         // the address on the link is there only while the daemon runs
         Some(false) => {
-            "; no ping is answered on the links: its machine or its daemon is off, or the cables"
+            "; no ping is answered on the links: its machine or its daemon is off, its key is missing, or the cables"
         }
         None => "",
     };

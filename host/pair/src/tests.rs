@@ -253,6 +253,16 @@ fn what_cannot_be_known_stands_in_the_headline() {
             |bed| bed.pair().facts = None,
         ),
         (
+            "this node has no key",
+            "UNKNOWN  office: r1 is active; whether r2 lives cannot be known.",
+            &["SP-0505 r1"],
+            |bed| {
+                bed.unlink(PeerLife::Unknown);
+                bed.own.links.clear();
+                bed.own.key_faults = vec!["spared.toml:2: nodes: no such file".to_owned()];
+            },
+        ),
+        (
             "neither link nor key",
             "UNKNOWN  office: r1 is active; whether r2 lives cannot be known.",
             &["SP-0102 r2"],
@@ -425,6 +435,9 @@ fn what_is_not_so_on_either_node_is_no_ok() {
         ),
         ("a weak passphrase", TAINTED, &["SP-0503 r1"], |bed| {
             bed.own.weak_passphrase = true;
+        }),
+        ("a wrong key", TAINTED, &["SP-0505 r1"], |bed| {
+            bed.own.key_faults = vec!["spared.toml:2: nodes: no such file".to_owned()];
         }),
         ("another key", TAINTED, &["SP-0602 r1"], |bed| {
             bed.pair().differences = vec![Difference {
@@ -667,7 +680,7 @@ fn a_line_says_since_when_what_to_do_and_its_id() {
     assert_eq!(
         bed.verdict().findings[0].line(NOW),
         "r2 was last heard 2026-11-20 09:41:07 (3 h 12 min ago) on hot0 and lan; no ping is \
-         answered on the links: its machine or its daemon is off, or the cables. Look at r2: is it on, and what does `sparectl status` say there? (SP-0101)"
+         answered on the links: its machine or its daemon is off, its key is missing, or the cables. Look at r2: is it on, and what does `sparectl status` say there? (SP-0101)"
     );
 }
 
@@ -696,17 +709,24 @@ fn what_is_to_be_done_names_the_node_on_both() {
             .collect::<Vec<_>>()
             .join("\n")
     };
-    let (one, other) = both(|_| (), |there| there.checks = vec![failed("squid", 0)]);
-    assert!(
-        line(&one).contains(". On r2: see `sparectl "),
-        "{}",
-        line(&one)
-    );
-    assert!(
-        line(&other).contains(". See `sparectl "),
-        "{}",
-        line(&other)
-    );
+    let causes: [fn(&mut NodeFacts); 6] = [
+        |there| there.checks = vec![failed("squid", 0)],
+        // with the node's name in it, which is not in the remedy
+        |there| there.checks = vec![failed("r2", 0)],
+        |there| there.plugins[1].state = PluginState::Refused,
+        |there| there.plugins[1].in_sync = false,
+        |there| there.plugins[1].unknown_groups = vec!["attic".to_owned()],
+        |there| {
+            let failed = &mut there.plugins[1].failed_roles;
+            failed.insert("office".to_owned(), "no such file".to_owned());
+        },
+    ];
+    for cause in causes {
+        let (one, other) = both(|_| (), cause);
+        let (there, here) = (line(&one), line(&other));
+        assert!(there.contains(". On r2: "), "{there}");
+        assert!(!here.contains(" On r2: "), "{here}");
+    }
 
     let lone = |own: &mut NodeFacts| own.plugins[1].has_peer = false;
     let (mut one, mut other) = both(lone, |there| drop(there.plugins.pop()));

@@ -158,7 +158,8 @@ pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
 
 // What is to be done on the other node says so: the commands of this one answer for this one.
 fn on_its_node(mut found: Finding) -> Finding {
-    if found.todo.contains("sparectl") && !found.todo.contains(&found.node) {
+    if found.is_local {
+        found.is_local = false;
         let mut todo = found.todo.chars();
         let first = todo.next().map(|it| it.to_ascii_lowercase());
         let todo: String = first.into_iter().chain(todo).collect();

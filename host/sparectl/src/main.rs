@@ -89,7 +89,14 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
         return exit_code(answer);
     }
     let text = match answer {
-        Answer::Status(status) => render::status(status, args.verbose),
+        Answer::Status(status) => {
+            let text = render::status(status, args.verbose);
+            match args.node {
+                // what is installed there is not known
+                Some(_) => text,
+                None => text + &render::outdated(status, env!("CARGO_PKG_VERSION")),
+            }
+        }
         Answer::Why { groups } => render::why(groups),
         Answer::History { changes, silent } => render::history(changes, silent.as_deref()),
         Answer::Events { events } => render::events(events),

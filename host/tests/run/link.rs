@@ -1,6 +1,7 @@
 //! The link between two real hosts: it comes up, comes back, and takes nobody else's word.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -233,6 +234,52 @@ fn a_wrong_key_is_refused_and_told_on_both() {
     }
     pair.r1
         .wait("its count", || pair.r1.link("hot").refused > 0);
+}
+
+/// Ids of all findings.
+fn found(node: &Node) -> Vec<String> {
+    let findings = node.status().verdict.findings.into_iter();
+    findings.map(|found| found.id).collect()
+}
+
+#[test]
+fn without_a_key_or_with_a_wrong_one_everything_but_the_link_runs() {
+    let Some(mut pair) = Pair::new() else { return };
+    pair.enable("messenger", MESSENGER);
+    let faults = [Some(key(9).to_text()), None];
+    for fault in faults {
+        match &fault {
+            Some(wrong) => pair.r2.write_secret("key", wrong),
+            None => fs::remove_file(pair.r2.path("key")).unwrap(),
+        }
+        pair.start(&(keyed() + HOT));
+        pair.r2.wait_for_plugin("messenger", "running");
+        assert_eq!(found(&pair.r2), ["SP-0505"]);
+        assert_eq!(pair.r2.link_pid(), None);
+        assert!(pair.r2.status().links.is_empty());
+
+        // who asks for it is told, by a check and by a reload
+        let checked = pair.r2.output("check");
+        assert_eq!(checked.status.code(), Some(78), "{checked:?}");
+        let lines = pair.r2.refused(&Request::Reload { anyway: false });
+        let printed = String::from_utf8_lossy(&checked.stdout).into_owned();
+        assert!(printed.contains(&lines[0]), "{printed}: {lines:?}");
+        pair.r2.wait_for_log(&lines[0]);
+
+        pair.r2.write_secret("key", &key(2).to_text());
+        pair.r2.done(&Request::Reload { anyway: false });
+        pair.wait_for_link("hot", "up");
+        wait_for_peers(&pair);
+        pair.r2.wait("no finding", || found(&pair.r2).is_empty());
+
+        // a key that is lost later keeps what runs
+        fs::remove_file(pair.r2.path("key")).unwrap();
+        pair.r2.refused(&Request::Reload { anyway: false });
+        assert_eq!(pair.r2.link("hot").state, "up");
+        pair.r2.write_secret("key", &key(2).to_text());
+        pair.r1.kill_all();
+        pair.r2.kill_all();
+    }
 }
 
 #[test]

@@ -5,6 +5,11 @@
 //! [`World`] is the pair and its clients, [`faults`](self) a list of faults and their undoing, `outside` the
 //! measured truth, `judge` the comparison. What is chosen depends on the seed and on the schedule alone, so
 //! that a run can be repeated.
+//!
+//! Not in it is `ipsec`: the nodes are namespaces of this kernel, which may lack ESP (`ip xfrm state add` says
+//! "Requested type not found", though policies can be added), and without SAs the plugin has nothing to follow.
+//! The faults signal processes and cut cables of namespaces; for nodes in machines, which have ESP, each would have to
+//! be made by other means. `make soak-ipsec` has tunnels in machines, with faults of its own. Nor is `files` in it yet.
 
 mod faults;
 mod judge;

@@ -2,6 +2,7 @@
 //! The link is down, and the networks are well: what begins or crashes then finds one active node,
 //! and leaves one.
 
+use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -69,6 +70,31 @@ fn a_node_that_reboots_without_the_link_joins_as_backup() {
         let runs = pair.watch.runs(killed, Wire::Lan.ipv4(VIRTUAL).into());
         assert!(runs.len() <= 2, "{runs:?}");
         join_in_peace(lab, &pair)
+    });
+}
+
+/// Its adverts prove nothing to a node with the keys: it must not take the role from that one.
+#[test]
+fn a_node_with_a_wrong_key_stays_backup_and_takes_over_from_the_dead() {
+    scenario(2, |lab| {
+        let mut pair = Linked::start(lab, &Plan::linked(INTERVAL, &[Wire::Hot]))?;
+        assert_eq!(pair.at()?, 0, "r1 is preferred");
+        let _asker = Asker::at_gateway(lab)?;
+        let key = pair.routers[0].dir.join("etc/key");
+        pair.routers[0].kill();
+        pair.watch.wait_active(1, Wire::Lan, INTERVAL * 5, LIMIT)?;
+        fs::copy(pair.routers[1].dir.join("etc/key"), key)?;
+        let place = pair.site(0);
+        pair.routers[0].start_again(lab, place, &pair.plans[0])?;
+        assert_eq!(pair.stays(CALM * 5)?, 1, "who serves goes on");
+        let found = pair.status(0)?.verdict.findings;
+        assert!(found.iter().any(|it| it.id == "SP-0505"), "{found:?}");
+
+        pair.routers[1].kill();
+        pair.watch.wait_active(0, Wire::Lan, INTERVAL * 5, LIMIT)?;
+        pair.restart(1)?;
+        assert_eq!(pair.stays(CALM * 5)?, 0, "nor does the other take it back");
+        Ok(())
     });
 }
 

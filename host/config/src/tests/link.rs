@@ -55,7 +55,10 @@ fn faults(text: &str) -> Vec<String> {
 
 fn faults_in(folder: &Folder) -> Vec<String> {
     let place = format!("{}/", folder.0.display());
-    let faults = folder.setup().err().unwrap_or_default();
+    let faults = match folder.setup() {
+        Ok(setup) => setup.faults(),
+        Err(faults) => faults,
+    };
     let shorten = |fault: String| fault.replace(&place, "");
     said(&faults).into_iter().map(shorten).collect()
 }
@@ -134,6 +137,10 @@ fn keys_without_a_link_are_checked_as_with_one() {
         faults_in(&folder),
         ["spared.toml:2: nodes: the private key key: no such file: `sparectl keygen` creates it"]
     );
+    // a plugin knows that there is a peer with keys
+    let host = folder.setup().unwrap().host;
+    assert_eq!((host.link.is_none(), host.has_link), (true, false));
+    assert_eq!(host.surroundings().peer.as_deref(), Some("r2"));
     let swapped = nodes()
         .replace("r1", "r0")
         .replace("r2", "r1")

@@ -8,7 +8,7 @@ mod history;
 mod status;
 
 pub use history::history;
-pub use status::status;
+pub use status::{outdated, status};
 
 pub fn why(groups: &[GroupWhy]) -> String {
     match groups {

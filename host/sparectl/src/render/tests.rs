@@ -55,6 +55,18 @@ fn compare(path: &Path, text: &str, differing: &mut Vec<String>) {
 }
 
 #[test]
+fn another_version_than_the_installed_one_is_said() {
+    let status = spared_control::Status {
+        node: "r1".to_owned(),
+        version: "0.1.0".to_owned(),
+        ..Default::default()
+    };
+    let line = "\nspared 0.2.0 is installed, 0.1.0 runs on r1: restart it while r1 is backup.\n";
+    assert_eq!(super::outdated(&status, "0.2.0"), line);
+    assert_eq!(super::outdated(&status, "0.1.0"), "");
+}
+
+#[test]
 fn recorded_answers_look_as_recorded() {
     let mut differing = Vec::new();
     for case in cases() {

@@ -86,6 +86,7 @@ mod tests {
         assert_eq!(Line::new("abcdef", Style::Plain, 4).text, "abc…");
         assert_eq!(Line::rule(" a ", " b ", 10).text, "─ a ── b ─");
     }
+
     fn wrapped(text: &str, indent: usize, columns: usize) -> Vec<String> {
         let lines = Line::wrapped(text, Style::Plain, indent, columns);
         lines.into_iter().map(|line| line.text).collect()

@@ -104,6 +104,23 @@ pub(super) const STATES: &[State] = &[
         },
     )
     .slow(),
+    State::differs(
+        "it has the other node's key",
+        On::Backup,
+        Some((Word::Warn, &[Struck("SP-0505")])),
+        ALONE,
+        |bed, at| {
+            let path = bed.etc(at).join("key");
+            bed.put_aside(path.clone())?;
+            // as with an image of the other node's disk
+            fs::copy(bed.etc(1 - at).join("key"), path)?;
+            bed.restart(at)
+        },
+        |bed, at| {
+            bed.restore()?;
+            bed.tell(at, &["reload"])
+        },
+    ),
     State::is_fine(
         "its clock is an hour ahead",
         On::Backup,

@@ -33,6 +33,17 @@ pub fn status(status: &Status, verbose: bool) -> String {
     text + &table.render()
 }
 
+/// A line if the daemon is of another version than `installed`, that of this program and its package.
+pub fn outdated(status: &Status, installed: &str) -> String {
+    let (node, runs) = (&status.node, &status.version);
+    if runs == installed || runs.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\nspared {installed} is installed, {runs} runs on {node}: restart it while {node} is backup.\n"
+    )
+}
+
 /// This node, and the other one if it is heard.
 fn nodes(status: &Status) -> Vec<&Status> {
     let peer = status.peer.as_deref();

@@ -21,15 +21,20 @@ fn recorded() -> Status {
     }
 }
 
+fn shown(events: Vec<Event>) -> Screen {
+    let mut screen = Screen::default();
+    screen.update(recorded(), events, &Rates::default());
+    screen
+}
+
 #[test]
 fn status_traffic_and_events_are_on_the_screen() {
-    let mut screen = Screen::default();
     let event = Event {
         at: "2026-11-14T08:12:41.000+01:00".to_owned(),
         text: "r2 joined".to_owned(),
         ..Event::default()
     };
-    screen.update(recorded(), vec![event], &Rates::default());
+    let mut screen = shown(vec![event]);
     let text = drawn(&mut screen, 100, 50);
     for part in [
         "r2 is ready",
@@ -44,8 +49,7 @@ fn status_traffic_and_events_are_on_the_screen() {
 
 #[test]
 fn a_daemon_that_is_gone_is_said_above_what_it_said_last() {
-    let mut screen = Screen::default();
-    screen.update(recorded(), Vec::new(), &Rates::default());
+    let mut screen = shown(Vec::new());
     screen.fail("spared is not running".to_owned());
     let text = drawn(&mut screen, 100, 50);
     let gone = text.find("spared is not running");
@@ -55,8 +59,7 @@ fn a_daemon_that_is_gone_is_said_above_what_it_said_last() {
 
 #[test]
 fn a_terminal_of_80_by_24_has_status_traffic_and_the_keys() {
-    let mut screen = Screen::default();
-    screen.update(recorded(), Vec::new(), &Rates::default());
+    let mut screen = shown(Vec::new());
     let text = drawn(&mut screen, 80, 24);
     for part in [
         "r2 is ready",
@@ -71,8 +74,7 @@ fn a_terminal_of_80_by_24_has_status_traffic_and_the_keys() {
 
 #[test]
 fn a_small_terminal_shows_the_sentence_and_how_much_is_missing() {
-    let mut screen = Screen::default();
-    screen.update(recorded(), Vec::new(), &Rates::default());
+    let mut screen = shown(Vec::new());
     let text = drawn(&mut screen, 80, 3);
     assert!(text.contains("r2 is ready"), "{text}");
     assert!(text.contains(" 21 more lines "), "{text}");
@@ -84,12 +86,11 @@ fn a_small_terminal_shows_the_sentence_and_how_much_is_missing() {
 #[test]
 fn scrolling_reaches_the_last_event_and_returns_at_every_size() {
     for (columns, rows) in [(80, 24), (132, 43), (40, 10), (20, 2)] {
-        let mut screen = Screen::default();
         let events = (0..60).map(|it| Event {
             text: format!("e{it}"),
             ..Event::default()
         });
-        screen.update(recorded(), events.collect(), &Rates::default());
+        let mut screen = shown(events.collect());
         let first = drawn(&mut screen, columns, rows);
         screen.scroll(Scroll::End, rows);
         let last = drawn(&mut screen, columns, rows);
@@ -106,9 +107,8 @@ fn scrolling_reaches_the_last_event_and_returns_at_every_size() {
 #[test]
 fn what_is_wrong_stays_in_view_however_far_the_rest_is_scrolled() {
     for (columns, rows) in [(80, 24), (132, 43), (60, 5), (60, 3)] {
-        let mut screen = Screen::default();
         let events = vec![Event::default(); 60];
-        screen.update(recorded(), events, &Rates::default());
+        let mut screen = shown(events);
         screen.scroll(Scroll::End, rows);
         let text = drawn(&mut screen, columns, rows);
         assert!(text.contains("r2 is ready"), "{columns}x{rows}:\n{text}");
@@ -120,8 +120,7 @@ fn what_is_wrong_stays_in_view_however_far_the_rest_is_scrolled() {
 
 #[test]
 fn a_position_that_a_larger_terminal_or_a_shorter_answer_does_not_have_is_left() {
-    let mut screen = Screen::default();
-    screen.update(recorded(), Vec::new(), &Rates::default());
+    let mut screen = shown(Vec::new());
     screen.scroll(Scroll::End, 5);
     assert!(drawn(&mut screen, 80, 5).contains(" lines "));
     let whole = drawn(&mut screen, 132, 80);
@@ -237,12 +236,11 @@ fn each_panel_has_what_belongs_to_it_in_full_at_80_by_24_and_132_by_43() {
 
 #[test]
 fn a_sound_pair_has_its_panels_on_one_screen_of_80_by_24() {
-    let mut screen = Screen::default();
     let event = Event {
         text: "r2 joined".to_owned(),
         ..Event::default()
     };
-    screen.update(recorded(), vec![event.clone(), event], &Rates::default());
+    let mut screen = shown(vec![event.clone(), event]);
     let text = drawn(&mut screen, 132, 43);
     let lines: Vec<&str> = text.lines().collect();
     let traffic = lines
