@@ -153,7 +153,7 @@ impl Engine {
     /// Whether all tunnels are up that this node has to have.
     pub(super) fn look_for_tunnels(&mut self) {
         let moves = !self.resume.is_none() || self.stopping.has_stopped();
-        let is_settled = self.work.is_done() && !moves;
+        let is_settled = self.is_put() && !moves;
         self.wanted.lack = match self.is_active() {
             true if !is_settled => return,
             true => self.tunnels_down(),

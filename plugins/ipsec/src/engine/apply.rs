@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::{Change, Engine};
 
 /// One request each, in one go: a few milliseconds, as others have their turn between.
-const BATCH_MAX: usize = 100;
+pub(super) const BATCH_MAX: usize = 100;
 const ENOENT: i32 = 2;
 const ESRCH: i32 = 3;
 
@@ -23,6 +23,11 @@ impl Work {
 
     pub fn is_done(&self) -> bool {
         self.pending.is_empty() && self.in_flight == 0
+    }
+
+    /// Less than a batch waits.
+    pub fn is_short(&self) -> bool {
+        self.pending.len() < BATCH_MAX
     }
 
     /// Changes that were not started.

@@ -1,7 +1,8 @@
 //! A failover: everything that is kept goes into the kernel, with numbers that nobody used.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::apply::BATCH_MAX;
 use super::status::{counted, reason};
 use super::stop::Stopping;
 use super::window::{self, Knowledge};
@@ -52,6 +53,16 @@ pub struct Failover {
     refused_told: usize,
     /// Without numbers to send with.
     worn: BTreeSet<SaId>,
+    queue: Queue,
+}
+
+/// SAs that are kept and not yet on their way to the kernel, the next one first. Requests are made as the kernel
+/// takes them: for thousands of SAs at once that takes longer than addresses may wait.
+#[derive(Debug, Default)]
+struct Queue {
+    ids: VecDeque<SaId>,
+    /// Those that have no numbers left, to be told when the last one has gone.
+    worn: Vec<SaId>,
 }
 
 impl Failover {
@@ -85,7 +96,7 @@ impl Engine {
             return true;
         };
         let late = now_ms.saturating_sub(since_ms) >= SETTLE_MS;
-        self.work.is_done() || (late && !self.is_planned(now_ms))
+        self.is_put() || (late && !self.is_planned(now_ms))
     }
 
     /// The peer's numbers are exact.
@@ -129,9 +140,14 @@ impl Engine {
         }
     }
 
-    /// Whether SAs of a failover were put, and none of its readings has found all of them yet.
+    /// Whether SAs of a failover are put, and none of its readings has found all of them yet.
     fn is_putting(&self) -> bool {
-        self.installed.values().any(|it| !it.is_read_back)
+        !self.failover.queue.ids.is_empty() || self.installed.values().any(|it| !it.is_read_back)
+    }
+
+    /// Whether the kernel has answered all that it is to be told.
+    pub(super) fn is_put(&self) -> bool {
+        self.failover.queue.ids.is_empty() && self.work.is_done()
     }
 
     /// All that is kept for this node's ends was put: whether it is there as it was put; then the IKE daemon.
@@ -154,7 +170,11 @@ impl Engine {
     /// What receives still, of an earlier role, is made anew: the peer may have received more.
     fn install_held(&mut self, now_ms: u64, all: bool) {
         let receiving = self.end_retiring(now_ms);
-        self.install(now_ms, all);
+        self.plan(now_ms, all);
+        if receiving.is_empty() {
+            return;
+        }
+        self.install_planned(now_ms, usize::MAX);
         let installed = &self.installed;
         let others = receiving.iter().filter(|id| !installed.contains_key(id));
         for id in others {
@@ -162,11 +182,15 @@ impl Engine {
         }
     }
 
-    /// What is kept for this node's ends, or all of it, and not in the kernel; the busiest first, and of
-    /// these what is sent with.
+    /// What is kept for this node's ends, or all of it, and not in the kernel.
     pub(super) fn install(&mut self, now_ms: u64, all: bool) {
+        self.plan(now_ms, all);
+        self.install_planned(now_ms, usize::MAX);
+    }
+
+    /// What is to be installed: the busiest first, and of these what is sent with.
+    fn plan(&mut self, now_ms: u64, all: bool) {
         self.put_back_all(now_ms);
-        let mut worn = Vec::new();
         let held = self.store.held.by_urgency().into_iter();
         let held = held.filter(|(id, held)| {
             let is_ours = all || self.store.ends.has(&held.local_end());
@@ -174,14 +198,39 @@ impl Engine {
             let waits = !self.resume.is_none() && held.side == Direction::Out && !held.is_own;
             is_ours && !waits && !self.is_tried(id)
         });
-        for id in held.map(|(id, _)| *id).collect::<Vec<_>>() {
-            if !self.install_sa(now_ms, &id, false) {
-                worn.push(id);
+        self.failover.queue.ids = held.map(|(id, _)| *id).collect();
+        self.dirty = true;
+    }
+
+    /// Installs the next ones if the kernel is about to have nothing to do.
+    pub(super) fn install_next(&mut self, now_ms: u64) {
+        if self.work.is_short() {
+            self.install_planned(now_ms, BATCH_MAX);
+        }
+    }
+
+    fn install_planned(&mut self, now_ms: u64, most: usize) {
+        let count = self.failover.queue.ids.len().min(most);
+        for _ in 0..count {
+            let Some(id) = self.failover.queue.ids.pop_front() else {
+                break;
+            };
+            if self.is_to_be_installed(&id) && !self.install_sa(now_ms, &id, false) {
+                self.failover.worn.insert(id);
+                self.failover.queue.worn.push(id);
             }
         }
-        self.tell_worn(&worn);
-        self.failover.worn.extend(worn);
-        self.dirty = true;
+        if self.failover.queue.ids.is_empty() {
+            let worn = std::mem::take(&mut self.failover.queue.worn);
+            self.tell_worn(&worn);
+        }
+    }
+
+    /// Whether that is so still: the peer's words and the addresses here go on.
+    fn is_to_be_installed(&self, id: &SaId) -> bool {
+        let held = self.store.held.sas.get(id);
+        let is_ours = |held: &HeldSa| self.store.ends.has(&held.local_end());
+        held.is_some_and(|it| self.failover.is_settling() || is_ours(it)) && !self.is_tried(id)
     }
 
     /// Whether an SA that is kept was put, or cannot be.
@@ -286,7 +335,7 @@ impl Engine {
 
     /// Time when all SAs were tried.
     pub(super) fn tell_refused(&mut self) {
-        if !self.work.is_done() {
+        if !self.is_put() {
             return;
         }
         let failover = &mut self.failover;
@@ -346,7 +395,7 @@ impl Engine {
         if wanted.is_none_or(|wanted| wanted > self.reads.generation()) {
             return;
         }
-        if !self.work.is_done() {
+        if !self.is_put() {
             self.failover.wanted = Some(self.read_fresh());
             return;
         }

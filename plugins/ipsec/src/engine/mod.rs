@@ -325,6 +325,7 @@ impl Engine {
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {
+        self.install_next(self.store.now_ms);
         if let Some(changes) = self.work.next_batch() {
             return Some(Action::Apply(changes));
         }

@@ -20,6 +20,7 @@ mod groups;
 mod kernel;
 mod last;
 mod orders;
+mod queue;
 mod random;
 mod reqid;
 mod roles;

@@ -1,0 +1,99 @@
+//! What is kept goes to the kernel in batches, and a failover may end between any two.
+
+use super::*;
+use crate::engine::apply::BATCH_MAX;
+
+/// With their two SAs each, some batches.
+const TUNNELS: u32 = 150;
+
+impl Node {
+    /// The kernel answers one batch, no more.
+    fn apply_one(&mut self, now_ms: u64) {
+        match self.engine.poll_action() {
+            Some(Action::Apply(changes)) => {
+                assert!(changes.len() <= BATCH_MAX);
+                let refused = self.kernel.apply(now_ms, &changes);
+                self.engine.handle_applied(now_ms, changes, &refused);
+            }
+            other => panic!("no changes but {other:?}"),
+        }
+    }
+}
+
+/// The second node is to take over, and one batch is in its kernel.
+fn begun() -> Pair {
+    let mut pair = Pair::settled(TUNNELS);
+    pair.kill(0);
+    let (now_ms, node) = (pair.now_ms, &mut pair.nodes[1]);
+    node.engine.handle_settle(now_ms);
+    assert!(
+        node.engine.installed.is_empty(),
+        "the host's call takes as long as all requests take"
+    );
+    node.apply_one(now_ms);
+    let count = node.kernel.sas().len();
+    assert!((1..=BATCH_MAX).contains(&count), "{count}");
+    assert!(!node.engine.is_settled(now_ms));
+    assert!(node.engine.is_settled(now_ms + 15));
+    pair
+}
+
+fn queued(pair: &Pair) -> Vec<SaId> {
+    let engine = &pair.nodes[1].engine;
+    let held = engine.store.held.sas.keys();
+    held.filter(|id| !engine.installed.contains_key(id))
+        .copied()
+        .collect()
+}
+
+fn all() -> usize {
+    2 * TUNNELS as usize
+}
+
+#[test]
+fn a_role_that_comes_between_two_batches_has_all_in_the_end() {
+    let mut pair = begun();
+    pair.role(1, true);
+    let node = &mut pair.nodes[1];
+    assert_eq!(node.kernel.sas().len(), all());
+    assert!(node.in_sync.0, "{}", node.in_sync.1);
+    let told = |text: &&String| text.contains("taken over");
+    assert_eq!(node.events.iter().filter(told).count(), 1);
+}
+
+#[test]
+fn a_failover_that_does_not_come_to_pass_leaves_nothing() {
+    let mut pair = begun();
+    pair.now_ms += 3 * S;
+    let (now_ms, node) = (pair.now_ms, &mut pair.nodes[1]);
+    node.engine.handle_timeout(now_ms);
+    pair.settle();
+    assert_eq!(pair.nodes[1].kernel.sas(), []);
+}
+
+#[test]
+fn a_role_that_goes_between_two_batches_takes_all_of_them() {
+    let mut pair = begun();
+    let (now_ms, node) = (pair.now_ms, &mut pair.nodes[1]);
+    node.engine
+        .handle_endpoints(now_ms, [IpAddr::from(VIP)].into());
+    node.engine.handle_role(now_ms, "office", true);
+    node.apply_one(now_ms);
+    pair.role(1, false);
+    pair.run(2 * S);
+    assert_eq!(pair.nodes[1].kernel.sas(), []);
+    pair.activate(1);
+    assert_eq!(pair.nodes[1].kernel.sas().len(), all());
+}
+
+#[test]
+fn what_the_peer_s_end_ends_meanwhile_is_not_put() {
+    let mut pair = begun();
+    let gone: Vec<SaId> = queued(&pair);
+    let last = *gone.last().expect("batches are left");
+    pair.nodes[1].engine.store.held.sas.remove(&last);
+    pair.role(1, true);
+    let node = &pair.nodes[1];
+    assert_eq!(node.kernel.sas().len(), all() - 1);
+    assert!(!node.events.iter().any(|text| text.contains("sequence")));
+}
