@@ -57,7 +57,7 @@ impl Peering {
 
     /// Applies differences. Sessions whose keys changed prove them again and continue.
     pub fn apply(&mut self, now: Now, setup: Setup) -> Result<(), String> {
-        let trust = Trust::of(&setup)?;
+        let trust = self.trust.renewed(&setup)?;
         if !trust.includes(&self.trust) {
             for path in &mut self.paths {
                 path.close(&mut self.session, now, "keys were changed");

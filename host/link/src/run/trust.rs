@@ -1,16 +1,19 @@
 //! The keys by which this node and its peer authenticate each other, from `[nodes]` or a
 //! passphrase.
 
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use spared_key::{PrivateKey, PublicKey, Signature, derive, verify};
 
 use crate::message::{Keys, Setup};
 use crate::tls::Tls;
 
 /// This node's key and the accepted keys of the peer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Trust {
     own: PrivateKey,
     peer: Vec<PublicKey>,
+    /// Digest of the passphrase and the names from which both were derived.
+    source: Option<[u8; SHA256_OUTPUT_LEN]>,
 }
 
 impl Trust {
@@ -19,18 +22,28 @@ impl Trust {
             Keys::Pinned { seed, peer } => Ok(Self {
                 own: PrivateKey::from_seed(*seed),
                 peer: peer.clone(),
+                source: None,
             }),
             Keys::Secret(passphrase) => {
                 let nodes = [setup.node.as_str(), setup.peer.as_str()];
-                let of = |node: &str| {
-                    derive(passphrase, &nodes, node).map_err(|error| error.to_string())
-                };
+                let [own, peer] = derive(passphrase, nodes).map_err(|error| error.to_string())?;
                 Ok(Self {
-                    own: of(&setup.node)?,
-                    peer: vec![of(&setup.peer)?.public()],
+                    own,
+                    peer: vec![peer.public()],
+                    source: source(setup),
                 })
             }
         }
+    }
+
+    /// The same for another configuration. What a passphrase gave is derived once: the link does nothing else
+    /// meanwhile.
+    pub fn renewed(&self, setup: &Setup) -> Result<Self, String> {
+        let source = source(setup);
+        if source.is_some() && source == self.source {
+            return Ok(self.clone());
+        }
+        Self::of(setup)
     }
 
     /// Whether proofs under `old` are still valid.
@@ -58,6 +71,16 @@ impl Trust {
     }
 }
 
+/// None without a passphrase.
+fn source(setup: &Setup) -> Option<[u8; SHA256_OUTPUT_LEN]> {
+    let Keys::Secret(passphrase) = &setup.keys else {
+        return None;
+    };
+    // no name contains a NUL
+    let text = [setup.node.as_str(), &setup.peer, passphrase].join("\0");
+    digest(&SHA256, text.as_bytes()).as_ref().try_into().ok()
+}
+
 /// `spared NAME`, a NUL, the statement. TLS signs nothing that begins like this (RFC 8446, 4.4.3:
 /// 64 spaces), and no name contains a NUL. So a plugin can obtain neither a signature for a session
 /// nor one of another plugin.
@@ -67,13 +90,17 @@ fn signed_bytes(plugin: &str, statement: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
+    use spared_message::word::Introduction;
 
     fn trust(own: u8, peer: &[u8]) -> Trust {
         let key = |seed: u8| PrivateKey::from_seed([seed; 32]);
         Trust {
             own: key(own),
             peer: peer.iter().map(|seed| key(*seed).public()).collect(),
+            source: None,
         }
     }
 
@@ -102,5 +129,36 @@ mod tests {
         // a statement with a NUL does not belong to another plugin
         let signature = there.sign("vrrp", b"x\0a statement");
         assert!(!here.verify("x", b"a statement", &signature));
+    }
+
+    /// By a passphrase, between r1 and another node.
+    fn setup(peer: &str, passphrase: &str) -> Setup {
+        Setup {
+            node: "r1".to_owned(),
+            peer: peer.to_owned(),
+            port: 0,
+            keys: Keys::Secret(passphrase.to_owned()),
+            paths: Vec::new(),
+            introduction: Introduction::default(),
+        }
+    }
+
+    #[test]
+    fn a_passphrase_that_stays_is_derived_once() {
+        let first = setup("r2", "wet horses battle a stapler");
+        let began = Instant::now();
+        let trust = Trust::of(&first).unwrap();
+        let took = began.elapsed();
+        let began = Instant::now();
+        let same = trust.renewed(&first).unwrap();
+        let again = began.elapsed();
+        assert!(same.includes(&trust) && trust.includes(&same));
+        assert!(again < took / 10, "{again:?} of {took:?}");
+        for other in [
+            setup("r3", "wet horses battle a stapler"),
+            setup("r2", "dry horses battle a stapler"),
+        ] {
+            assert!(!trust.renewed(&other).unwrap().includes(&trust));
+        }
     }
 }
