@@ -1,6 +1,8 @@
 //! Uses up a resource.
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
@@ -76,10 +78,15 @@ pub fn memory() -> Status {
 
 /// The same by children, each within the limit of a process.
 pub fn memory_of_children() -> Status {
-    for _ in 0..20 {
+    const CHILDREN: usize = 20;
+    let Ok((mut full, mut tell)) = UnixStream::pair() else {
+        return 0;
+    };
+    for _ in 0..CHILDREN {
         // SAFETY: the child uses memory of its own and waits for its end.
         if unsafe { libc::fork() } == 0 {
             std::mem::forget(std::hint::black_box(vec![1u8; 4 * PIECE]));
+            let _ = tell.write_all(&[1]);
             // SAFETY: numbers only.
             unsafe {
                 libc::alarm(LIFE_S);
@@ -88,8 +95,12 @@ pub fn memory_of_children() -> Status {
             }
         }
     }
-    thread::sleep(Duration::from_secs(2));
-    say("ALLOWED: as much memory as children can have");
+    drop(tell);
+    thread::spawn(move || {
+        if full.read_exact(&mut [0; CHILDREN]).is_ok() {
+            say("ALLOWED: as much memory as children can have");
+        }
+    });
     0
 }
 
