@@ -386,7 +386,7 @@ impl<'j> Jobs<'j> {
         self.present(&tree)?;
         let own = with_earlier(self.scanner.own(&tree), state.own);
         self.put(&tree, &state.manifest, &own)?;
-        match self.apply(&tree) {
+        match self.apply(&tree.on_the_way_back()) {
             Ok(()) => {}
             Err(Failed::Stopped) => return Err("spared ends".to_owned()),
             Err(Failed::Why(why)) => {

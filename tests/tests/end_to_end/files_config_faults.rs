@@ -220,6 +220,11 @@ fn cut_at(step: Step) {
         let it = Nodes::ready(lab)?;
         let good = [0, 1].map(|site| it.in_force(site));
         it.change(0, 0)?;
+        // a way back that removes an address of an active group
+        let more =
+            |text: String| text.replace("\"10.2.0.1/24\"", "\"10.2.0.1/24\", \"10.2.0.9/24\"");
+        it.edit(0, "plugins/vrrp.toml", more)?;
+        assert!(it.read(0, "plugins/vrrp.toml").contains("10.2.0.9"));
         let mut pushing = Pushing::begin(&it, 0, &PUSH)?;
         pushing.wait_for(&it, step)?;
         lab.cut(&lab.sites[0], Wire::Hot)?;
