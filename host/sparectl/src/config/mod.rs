@@ -25,7 +25,7 @@ const STEP: Duration = Duration::from_secs(120);
 const LOST: Duration = Duration::from_secs(10);
 /// Time between the end of the watch and the way back of this node, if nobody confirms; the other one has it twice,
 /// as it begins before.
-const SLACK_S: u64 = 30;
+const SLACK_S: u64 = 15;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Push {
