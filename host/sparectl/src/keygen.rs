@@ -19,7 +19,7 @@ pub fn run(file: &Path, replace: bool) -> u8 {
             }
             if is_new && replace {
                 let todo = "the old key is gone: put this line into [nodes] of spared.toml on both nodes, and \
-                            `sparectl reload` on both. Without it this node does not start again";
+                            `sparectl reload` on both. Without it this node has no link from its next start on";
                 output::errors(&[format!("keygen: {}: {todo}", file.display())]);
             }
             output::text(&format!("{}\n", line(&node(file), &key)));
