@@ -60,12 +60,19 @@ pub struct Peer {
     differences: Vec<Difference>,
     said: Option<(NodeFacts, Instant)>,
     number: u64,
-    /// Questions to the peer, and when each times out.
-    asked: BTreeMap<u64, Instant>,
+    asked: BTreeMap<u64, Asked>,
     /// Questions of the peer that are not answered yet.
     served: BTreeSet<u64>,
     words: VecDeque<Word>,
     facts_left: Option<Limit>,
+}
+
+/// A question to the peer.
+#[derive(Debug)]
+struct Asked {
+    until: Instant,
+    /// When it is asked once more, and its text.
+    again: Option<(Instant, String)>,
 }
 
 impl Peer {
@@ -239,14 +246,16 @@ impl Peer {
     // ---- questions
 
     /// Asks the peer. The question is answered under this number, or times out. None: the peer is not heard,
-    /// or too many questions are open.
-    pub fn ask(&mut self, until: Instant, request: String) -> Option<u64> {
+    /// or too many questions are open. `again` is when it is asked once more, unless it has been answered: only
+    /// for what may be answered twice.
+    pub fn ask(&mut self, until: Instant, again: Option<Instant>, request: String) -> Option<u64> {
         if !self.up || self.asked.len() >= ASKED_MAX {
             return None;
         }
         self.number += 1;
         let id = self.number;
-        self.asked.insert(id, until);
+        let again = again.map(|at| (at, request.clone()));
+        self.asked.insert(id, Asked { until, again });
         self.words.push_back(Word::Ask { id, request });
         Some(id)
     }
@@ -254,6 +263,11 @@ impl Peer {
     /// True if a client still waits for the answer.
     pub fn handle_answer(&mut self, id: u64) -> bool {
         self.asked.remove(&id).is_some()
+    }
+
+    /// Whether this question of the peer is being answered: it was asked once more.
+    pub fn is_serving(&self, id: u64) -> bool {
+        self.served.contains(&id)
     }
 
     /// Takes a question of the peer; false if it has too many open.
@@ -267,12 +281,17 @@ impl Peer {
         }
     }
 
-    /// Ends and returns the questions that have timed out.
+    /// Ends and returns the questions that have timed out. Asks others once more.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<u64> {
-        let due = |(id, until): (&u64, &Instant)| (now >= *until).then_some(*id);
+        let due = |(id, asked): (&u64, &Asked)| (now >= asked.until).then_some(*id);
         let due: Vec<u64> = self.asked.iter().filter_map(due).collect();
         for id in &due {
             self.asked.remove(id);
+        }
+        for (id, asked) in &mut self.asked {
+            if let Some((_, request)) = asked.again.take_if(|(at, _)| now >= *at) {
+                self.words.push_back(Word::Ask { id: *id, request });
+            }
         }
         due
     }
@@ -283,7 +302,11 @@ impl Peer {
     }
 
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.asked.values().min().copied()
+        let next = |asked: &Asked| {
+            let again = asked.again.as_ref().map(|(at, _)| *at);
+            again.map_or(asked.until, |at| at.min(asked.until))
+        };
+        self.asked.values().map(next).min()
     }
 }
 

@@ -143,7 +143,7 @@ fn what_was_known_ends_with_the_link() {
     pair.nodes[0].handle_down();
     assert!(pair.nodes[0].differences().is_empty());
     assert_eq!(pair.nodes[0].facts(), None);
-    assert_eq!(pair.nodes[0].ask(Instant::now(), String::new()), None);
+    assert_eq!(pair.nodes[0].ask(Instant::now(), None, String::new()), None);
 }
 
 #[test]
@@ -178,8 +178,8 @@ fn a_question_is_answered_once_or_runs_out() {
     let start = Instant::now();
     let mut peer = Peer::default();
     peer.handle_up();
-    let first = peer.ask(start + Duration::from_secs(1), "a".to_owned());
-    let second = peer.ask(start + Duration::from_secs(2), "b".to_owned());
+    let first = peer.ask(start + Duration::from_secs(1), None, "a".to_owned());
+    let second = peer.ask(start + Duration::from_secs(2), None, "b".to_owned());
     assert!(peer.handle_answer(first.unwrap()));
     assert!(!peer.handle_answer(first.unwrap()));
     assert_eq!(peer.next_timeout(), Some(start + Duration::from_secs(2)));
@@ -187,6 +187,42 @@ fn a_question_is_answered_once_or_runs_out() {
     let late = peer.handle_timeout(start + Duration::from_secs(2));
     assert_eq!(late, [second.unwrap()]);
     assert!(!peer.handle_answer(second.unwrap()));
+}
+
+#[test]
+fn a_question_without_an_answer_is_asked_once_more_within_its_time() {
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut peer = Peer::default();
+    peer.handle_up();
+    while peer.poll_word().is_some() {}
+    let mut ask = |text: &str| peer.ask(at(1000), Some(at(500)), text.to_owned()).unwrap();
+    let [lost, answered] = [ask("lost"), ask("answered")];
+    for _ in 0..2 {
+        assert!(matches!(peer.poll_word(), Some(Word::Ask { .. })));
+    }
+    assert!(peer.handle_answer(answered));
+    assert_eq!(peer.next_timeout(), Some(at(500)));
+    assert_eq!(peer.handle_timeout(at(499)), [0; 0]);
+    assert_eq!(peer.poll_word(), None);
+    assert_eq!(peer.handle_timeout(at(500)), [0; 0]);
+    let request = "lost".to_owned();
+    assert_eq!(peer.poll_word(), Some(Word::Ask { id: lost, request }));
+    assert_eq!(peer.next_timeout(), Some(at(1000)));
+    assert_eq!(peer.handle_timeout(at(999)), [0; 0]);
+    assert_eq!(peer.poll_word(), None);
+    assert_eq!(peer.handle_timeout(at(1000)), [lost]);
+}
+
+#[test]
+fn a_question_that_is_asked_once_more_is_served_once() {
+    let mut peer = Peer::default();
+    peer.handle_up();
+    assert!(!peer.is_serving(7));
+    assert!(peer.handle_ask(7));
+    assert!(peer.is_serving(7));
+    peer.answer(7, String::new());
+    assert!(!peer.is_serving(7));
 }
 
 #[test]

@@ -196,13 +196,18 @@ impl Pair {
     // ---- questions across the link
 
     /// Asks the peer; None if it cannot be asked.
-    pub fn ask(&mut self, until: Instant, request: String) -> Option<u64> {
-        self.peer.ask(until, request)
+    pub fn ask(&mut self, until: Instant, again: Option<Instant>, request: String) -> Option<u64> {
+        self.peer.ask(until, again, request)
     }
 
     /// True if somebody still waits for the answer.
     pub fn handle_answer(&mut self, id: u64) -> bool {
         self.peer.handle_answer(id)
+    }
+
+    /// Whether this question of the peer is being answered.
+    pub fn is_serving(&self, id: u64) -> bool {
+        self.peer.is_serving(id)
     }
 
     /// Takes a question of the peer; false if it has too many open.

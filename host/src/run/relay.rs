@@ -12,6 +12,8 @@ use crate::control::refusal;
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longer for a switchover, which is answered when it has ended.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(6);
+/// Time left for the answer to a request that is sent once more.
+const AGAIN_BEFORE_END: Duration = Duration::from_millis(500);
 
 impl Loop {
     /// `sparectl --node NODE ...`
@@ -65,10 +67,15 @@ impl Loop {
         }
     }
 
-    /// Sends the peer a request; None if it cannot be asked.
+    /// Sends the peer a request; None if it cannot be asked. A status or a history is requested once more if
+    /// no answer has come half a second before the end: a busy host drops a word now and then.
     pub(super) fn ask_peer(&mut self, until: Instant, request: &Request) -> Option<u64> {
+        let again = match request {
+            Request::OwnStatus | Request::OwnHistory => until.checked_sub(AGAIN_BEFORE_END),
+            _ => None,
+        };
         let request = serde_json::to_string(request).ok()?;
-        self.pair.ask(until, request)
+        self.pair.ask(until, again, request)
     }
 
     pub(super) fn handle_peer_answer(&mut self, now: Instant, id: u64, answer: &str) {
@@ -92,6 +99,9 @@ impl Loop {
     // ---- requests of the peer
 
     pub(super) fn handle_ask(&mut self, now: Instant, id: u64, request: &str) {
+        if self.pair.is_serving(id) {
+            return;
+        }
         if !self.pair.handle_ask(id) {
             return log::warn!("too many requests from the peer: ignored");
         }
