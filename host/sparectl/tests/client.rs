@@ -142,6 +142,25 @@ fn another_account_is_there() -> bool {
 }
 
 #[test]
+fn keygen_prints_the_same_line_a_second_time_and_succeeds() {
+    let dir = RuntimeDir::new("keygen");
+    let file = dir.0.join("key");
+    let keygen = || {
+        sparectl(
+            &dir.0,
+            &["keygen", "--file", file.to_str().expect("it is UTF-8")],
+        )
+    };
+    let first = keygen();
+    let second = keygen();
+    assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
+    assert_eq!(second.status.code(), Some(0), "{}", stderr(&second));
+    assert!(stdout(&first).contains(".public_key = \"sk1:"));
+    assert_eq!(stdout(&second), stdout(&first));
+    assert!(stderr(&second).contains("was not changed"));
+}
+
+#[test]
 fn an_answer_of_another_version_is_not_taken_for_one() {
     for (number, line) in ["{\"answer\":\"poem\"}", "no json", ""]
         .into_iter()

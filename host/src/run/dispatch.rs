@@ -74,6 +74,7 @@ impl Loop {
                 group,
                 epoch,
                 result,
+                is_superseded,
             } => {
                 let done = match &result {
                     Ok(()) => Ok(()),
@@ -81,7 +82,9 @@ impl Loop {
                 };
                 self.groups
                     .handle_role_done(now_ns, &plugin, &group, epoch, done);
-                self.pair.handle_role(plugin, group, result);
+                if !is_superseded {
+                    self.pair.handle_role(plugin, group, result);
+                }
             }
             Report::Answered { id, result } => self.handle_answered(now, id, result),
             Report::Stopped { plugin } => self.handle_stopped(now, &plugin),

@@ -129,6 +129,8 @@ impl Supervisor {
                 });
             }
             Purpose::Role { group, epoch } => {
+                // the worker ends a role that is pending when a newer one comes
+                let is_superseded = status == -libc::ECANCELED && failures.is_empty();
                 let result = match status < 0 {
                     true => Err(reason(status, &failures)),
                     false => Ok(()),
@@ -138,6 +140,7 @@ impl Supervisor {
                     group,
                     epoch,
                     result,
+                    is_superseded,
                 });
             }
             Purpose::Query { id, .. } => {

@@ -175,6 +175,23 @@ fn what_a_plugin_writes_to_its_error_output_is_logged_with_its_name_and_cut_shor
 }
 
 #[test]
+fn a_plugin_that_refuses_a_role_is_a_finding_with_its_own_sentence() {
+    for fault in ["refuse-role", "refuse-role-late"] {
+        let Some(lab) = with_fault(fault) else { return };
+        let sentence = "r1: faulty did not take the role of office: the lamp has no bulb";
+        lab.wait("the finding", || {
+            let findings = lab.status().verdict.findings;
+            findings.iter().any(|it| it.id == "SP-0306")
+        });
+        let verdict = lab.status().verdict;
+        let texts: Vec<&String> = verdict.findings.iter().map(|it| &it.text).collect();
+        assert!(texts.iter().any(|it| *it == sentence), "{texts:?}");
+        assert_eq!(verdict.word.probe_word(), "degraded", "{fault}");
+        lab.is_undisturbed();
+    }
+}
+
+#[test]
 fn a_plugin_that_never_ends_its_role_holds_up_nobody() {
     let Some(lab) = with_fault("never-done") else {
         return;

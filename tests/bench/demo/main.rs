@@ -39,6 +39,16 @@ use screen::Screen;
 const FRAME: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
+    if std::env::args()
+        .skip(1)
+        .any(|word| word == "--help" || word == "-h")
+    {
+        say!(
+            "usage: demo [--record FILE] [tunnel] [FAULT...]\n\nFaults: {}",
+            faults()
+        );
+        return ExitCode::SUCCESS;
+    }
     match run() {
         Ok(broken) if broken.is_empty() => {
             say!("demo: ok");
@@ -121,9 +131,13 @@ fn arguments() -> Result<Wish> {
 fn fault(word: &str) -> Result<Fault> {
     let fault = Fault::ALL.into_iter().find(|fault| fault.word() == word);
     fault.ok_or_else(|| {
-        let known = Fault::ALL.map(Fault::word).join(", ");
+        let known = faults();
         format!("{word:?} is no fault; allowed: {known}, tunnel, and --record FILE").into()
     })
+}
+
+fn faults() -> String {
+    Fault::ALL.map(Fault::word).join(", ")
 }
 
 /// Runs a pair through all faults, each at the same time as the other pair. A pair that does not come back is given

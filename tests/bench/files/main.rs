@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use spared_tests::Result;
 use spared_tests::bench::{Bench, Case, Report, Row, program};
 use spared_tests::clock::{ms, poll};
-use spared_tests::lab::{Daemon, Lab, Wire};
+use spared_tests::lab::{Daemon, Lab, Wire, find_program};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::router::{Plan, PluginFile, Spared};
 
@@ -161,6 +161,8 @@ fn ours(pair: &Linked<'_>) -> Result<(Duration, Duration)> {
 
 /// The same by rsync, over the link that spared has set up.
 fn beside(lab: &Lab, tree: &Path) -> Result<(Duration, Duration)> {
+    let rsync = find_program(Path::new("rsync"));
+    rsync.ok_or("no rsync here, which this is compared with")?;
     let there = lab.dir.join("rsync");
     fs::create_dir_all(&there)?;
     let config = lab.dir.join("rsyncd.conf");

@@ -43,6 +43,10 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[String]) -> Result<()> {
+    if words.iter().any(|word| word == "--help" || word == "-h") {
+        spared_tests::say!("{USAGE}");
+        return Ok(());
+    }
     let [base, bench, count, options @ ..] = words else {
         return Err(USAGE.into());
     };

@@ -141,7 +141,8 @@ impl Host {
         self.peer.update(self.now, self.own.brief());
         if self.asks {
             let request = to_string(&Request::OwnStatus).unwrap_or_default();
-            self.peer.ask(self.now + Duration::from_secs(1), request);
+            self.peer
+                .ask(self.now + Duration::from_secs(1), None, request);
         }
         self.settle();
         self.said = 0;

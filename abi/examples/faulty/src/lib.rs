@@ -38,11 +38,15 @@ enum Fault {
     NeverDone,
     /// Completes a role only after `after_ms`.
     LateDone,
+    /// Refuses a role, with a sentence.
+    RefuseRole,
+    /// The same with done(), after `after_ms`.
+    RefuseRoleLate,
     /// Sleeps in stop for ever.
     HangInStop,
 }
 
-const FAULTS: [(&str, Fault); 13] = [
+const FAULTS: [(&str, Fault); 15] = [
     ("none", Fault::None),
     ("panic", Fault::Panic),
     ("segfault", Fault::Segfault),
@@ -55,6 +59,8 @@ const FAULTS: [(&str, Fault); 13] = [
     ("leak-descriptors", Fault::LeakDescriptors),
     ("never-done", Fault::NeverDone),
     ("late-done", Fault::LateDone),
+    ("refuse-role", Fault::RefuseRole),
+    ("refuse-role-late", Fault::RefuseRoleLate),
     ("hang-in-stop", Fault::HangInStop),
 ];
 
@@ -133,7 +139,13 @@ impl Faulty {
 
     fn commit(&mut self) -> Result<(), Error> {
         match self.settings.fault {
-            Fault::None | Fault::NeverDone | Fault::HangInStop => Ok(()),
+            Fault::None | Fault::NeverDone | Fault::RefuseRole | Fault::HangInStop => Ok(()),
+            Fault::RefuseRoleLate => {
+                for token in self.late.drain(..) {
+                    self.host.done(token, Err(refused()));
+                }
+                Ok(())
+            }
             Fault::LateDone => {
                 let late = self.late.drain(..);
                 late.for_each(|token| self.host.done(token, Ok(())));
@@ -173,6 +185,10 @@ impl Faulty {
     }
 }
 
+fn refused() -> Error {
+    Error::Plugin("the lamp has no bulb".to_owned())
+}
+
 fn hang() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
@@ -187,7 +203,10 @@ fn segfault() -> ! {
 
 impl Roles for Faulty {
     fn role(&mut self, _event: &RoleEvent<'_>, token: Token) -> Result<Progress, Error> {
-        if self.settings.fault == Fault::LateDone {
+        if self.settings.fault == Fault::RefuseRole {
+            return Err(refused());
+        }
+        if matches!(self.settings.fault, Fault::LateDone | Fault::RefuseRoleLate) {
             self.late.push(token);
             self.again_in(Duration::from_millis(self.settings.after_ms))?;
             return Ok(Progress::Pending);

@@ -290,6 +290,7 @@ impl TestWorker {
                 group,
                 epoch,
                 result,
+                ..
             } => {
                 let (plugin, group) = (plugin.as_str(), group.as_str());
                 let done = match &result {

@@ -176,7 +176,11 @@ impl Driver {
     /// Handles done() of the plugin for a callback.
     pub(super) fn done(&self, token: u64, status: abi::Status) {
         let callback = self.answers.borrow().get(&token).map(|it| it.callback);
-        let Some(callback) = callback else { return };
+        let Some(callback) = callback else {
+            // what it says of a call that was ended before is not of the next one
+            self.failures.borrow_mut().clear();
+            return;
+        };
         let status = status::ended(callback, status).unwrap_or_else(|why| self.distrust(&why));
         match callback {
             // nothing is destroyed within a callback
