@@ -11,6 +11,7 @@
 mod command;
 mod confirm;
 mod follow;
+mod look;
 mod receive;
 mod root;
 mod serve;
@@ -24,11 +25,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use spared_sdk::{Role, Trouble, Value};
-use spared_tree::config::{Settings, Sync};
+use spared_tree::config::Settings;
 use spared_tree::local::Request;
 use spared_tree::{Hash, Manifest};
 
 pub use command::{Command, USAGE, parse};
+use look::Then;
 use root::Pending;
 use serve::Serving;
 use status::LastResult;
@@ -36,10 +38,8 @@ pub use transfer::Piece;
 use transfer::Transfer;
 use tree::{Relation, TreeInfo};
 
-use crate::wire::{How, Message, decode, encode};
+use crate::wire::{Message, decode, encode};
 
-/// Interval between two looks at a tree.
-const SCAN_NS: u64 = 10_000_000_000;
 /// Longest silence of the peer within a transfer.
 const SILENCE_NS: u64 = 30_000_000_000;
 /// Time after which somebody who waits is told that it goes on; the host waits 12 s.
@@ -49,9 +49,6 @@ const START_NS: u64 = 10_000_000_000;
 /// Messages that wait before more is read for the peer.
 const OUTBOX_MAX: usize = 4;
 const OUTBOX_LIMIT: usize = 512;
-/// What may wait for a tree to be read.
-const WAITING_MAX: usize = 16;
-
 pub enum Action {
     /// To the root half.
     Request(Request),
@@ -82,28 +79,6 @@ pub struct Reply {
     pub attention: bool,
     /// Why it was not done.
     pub refused: Option<String>,
-}
-
-/// What waits for a tree to be read.
-#[derive(Clone, Copy, Debug)]
-enum Then {
-    /// Somebody here wants to compare or to have the peer's tree.
-    Receive {
-        token: u64,
-        purpose: transfer::Purpose,
-    },
-    /// Somebody here wants the peer to have this tree, by an offer of this ticket.
-    Push { token: u64, ticket: u64, how: How },
-    /// The peer will offer its tree by this ticket.
-    Looked { ticket: u64 },
-    /// The peer offers its tree, of this digest.
-    Offered {
-        ticket: u64,
-        how: How,
-        digest: Option<Hash>,
-    },
-    /// The peer asks for the manifest.
-    Asked { ticket: u64 },
 }
 
 /// An offer to the peer that it has not reported on.
@@ -198,82 +173,6 @@ impl Engine {
         self.trees.iter_mut().find(|it| it.name() == name)
     }
 
-    /// Has a tree read, and goes on with `then`.
-    fn after_scan(&mut self, name: &str, then: Then) {
-        if !self.has_root() {
-            return self.give_up(then, "the plugin files-root does not run");
-        }
-        if self.waiting.len() >= WAITING_MAX {
-            return self.give_up(then, "too much waits already");
-        }
-        let is_read = self.tree(name).is_some_and(|it| it.scan.ticket.is_none());
-        self.waiting.push((name.to_owned(), is_read, then));
-        self.scan(name);
-    }
-
-    /// Has a tree read, unless it is being read.
-    fn scan(&mut self, name: &str) {
-        if self.root_since_ns.is_none() {
-            return;
-        }
-        let ticket = self.ticket();
-        let Some(tree) = self.tree_mut(name) else {
-            return;
-        };
-        if tree.scan.ticket.is_some() {
-            return;
-        }
-        tree.scan.ticket = Some(ticket);
-        let request = Request::Scan {
-            ticket,
-            tree: name.to_owned(),
-            known: tree.digest(),
-        };
-        let scan = Pending::Scan {
-            tree: name.to_owned(),
-            bytes: Vec::new(),
-        };
-        self.pending.insert(ticket, scan);
-        self.actions.push_back(Action::Request(request));
-    }
-
-    /// Takes the result of a reading.
-    fn handle_scanned(&mut self, now_ns: u64, name: &str, own: Result<Arc<Manifest>, String>) {
-        let Some(tree) = self.tree_mut(name) else {
-            return;
-        };
-        tree.scan.ticket = None;
-        let interval_ns = match tree.settings.sync {
-            Sync::Change => follow::LOOK_NS,
-            Sync::Ask | Sync::Every(_) => SCAN_NS,
-        };
-        tree.scan.due_ns = now_ns.saturating_add(interval_ns);
-        let waits = (tree.own_waits_s, tree.scan.waits_s);
-        tree.own_waits_s = tree.scan.waits_s;
-        let is_news = tree.set_own(now_ns, own);
-        tree.following.handle_look(is_news);
-        if is_news || waits.0 != waits.1 {
-            self.tell(name);
-        }
-        self.agree(name);
-        let mut ready = Vec::new();
-        self.waiting.retain_mut(|(of, is_read, then)| {
-            let is_ready = of == name && *is_read;
-            if is_ready {
-                ready.push(*then);
-            }
-            *is_read |= of == name;
-            !is_ready
-        });
-        for then in ready {
-            self.go_on(now_ns, name, then);
-        }
-        if self.waiting.iter().any(|(of, ..)| of == name) {
-            self.scan(name);
-        }
-        self.follow(now_ns);
-    }
-
     /// Tells the peer what a tree is here.
     fn tell(&mut self, name: &str) {
         if let Some(state) = self.tree(name).and_then(TreeInfo::state) {
@@ -299,48 +198,6 @@ impl Engine {
             self.actions.push_back(Action::Remember { tree, manifest });
             // what is different from it is another number now
             self.tell(name);
-        }
-    }
-
-    fn give_up(&mut self, then: Then, why: &str) {
-        let why = why.to_owned();
-        match then {
-            Then::Receive { token, .. } | Then::Push { token, .. } => self.refuse(token, why),
-            Then::Offered { ticket, .. } => {
-                let result = Err(why);
-                self.send(&Message::Report { ticket, result });
-            }
-            Then::Asked { ticket } => self.send(&Message::Refuse { ticket, why }),
-            // the offer is refused when it comes
-            Then::Looked { .. } => {}
-        }
-    }
-
-    fn go_on(&mut self, now_ns: u64, name: &str, then: Then) {
-        let own = self.tree(name).and_then(|it| it.own.clone());
-        let own = own.unwrap_or_else(|| Err("was not read".to_owned()));
-        match (then, own) {
-            (Then::Receive { token, purpose }, Ok(_)) => {
-                // another may have begun meanwhile, whose asker waits
-                if let Some(why) = self.is_busy() {
-                    return self.refuse(token, why);
-                }
-                self.asker = Some((token, now_ns.saturating_add(ANSWER_NS)));
-                self.receive(now_ns, name, purpose);
-            }
-            (Then::Push { token, ticket, how }, Ok(_)) => {
-                self.push(now_ns, name, token, ticket, how);
-            }
-            (Then::Looked { ticket }, Ok(_)) => self.looked = Some((ticket, name.to_owned())),
-            (Then::Offered { ticket, digest, .. }, Ok(_)) if self.has(name, digest) => {
-                let result = Ok(receive::nothing());
-                self.send(&Message::Report { ticket, result });
-            }
-            (Then::Offered { ticket, how, .. }, Ok(_)) => {
-                self.receive(now_ns, name, transfer::Purpose::Offer { ticket, how });
-            }
-            (Then::Asked { ticket }, Ok(own)) => self.serving.ask(ticket, name, own),
-            (then, Err(why)) => self.give_up(then, &why),
         }
     }
 

@@ -390,7 +390,7 @@ fn questions_without_end_do_not_fill_the_memory() {
             .expect("a message");
     }
     assert!(engine.outbox.len() <= super::OUTBOX_LIMIT);
-    assert!(engine.waiting.len() <= super::WAITING_MAX);
+    assert!(engine.waiting.len() <= super::look::WAITING_MAX);
     lab.settle();
     assert_eq!(relations(&lab)[0], Relation::Same);
 }
