@@ -54,6 +54,7 @@ struct Change<'c> {
     /// Seconds after which it goes back unless it is confirmed; 0: it stays.
     confirm_s: u32,
     only_check: bool,
+    insists: bool,
 }
 
 impl Change<'_> {
@@ -160,12 +161,14 @@ impl<'j> Jobs<'j> {
                 origin,
                 confirm_s,
                 only_check,
+                insists,
             } => {
                 let change = Change {
                     expected: Some(*expected),
                     why: &format!("files of {origin}"),
                     confirm_s: *confirm_s,
                     only_check: *only_check,
+                    insists: *insists,
                 };
                 let staged = |it: &mut Self, _: &Tree| Ok((it.staged(*manifest)?, Own::new()));
                 (*ticket, self.change(tree, change, staged))
@@ -181,6 +184,7 @@ impl<'j> Jobs<'j> {
                     why: &format!("state {state}"),
                     confirm_s: 0,
                     only_check: false,
+                    insists: false,
                 };
                 let kept = |it: &mut Self, tree: &Tree| {
                     let state = it.store.state(&tree.name, *state)?;
@@ -192,7 +196,8 @@ impl<'j> Jobs<'j> {
                 ticket,
                 confirm_s,
                 only_check,
-            } => (*ticket, self.apply_own(*confirm_s, *only_check)),
+                insists,
+            } => (*ticket, self.apply_own(*confirm_s, *only_check, *insists)),
             Request::GoBack { ticket, tree } => (*ticket, self.go_back_now(tree)),
             Request::Log { ticket, tree } => {
                 let ticket = *ticket;
@@ -291,7 +296,8 @@ impl<'j> Jobs<'j> {
         (self.step)("journal");
         self.store.begin(&journal)?;
         let changed = self.put(tree, &new, &own).map_err(Failed::Why);
-        let applied = changed.and_then(|count| self.apply(tree).map(|()| count));
+        let tree = tree.insisting(change.insists);
+        let applied = changed.and_then(|count| self.apply(&tree).map(|()| count));
         let applied = applied.and_then(|count| {
             let waits = self.wait_for_confirmation(&journal, change.confirm_s);
             waits.map(|()| count).map_err(Failed::Why)
@@ -386,7 +392,8 @@ impl<'j> Jobs<'j> {
         self.present(&tree)?;
         let own = with_earlier(self.scanner.own(&tree), state.own);
         self.put(&tree, &state.manifest, &own)?;
-        match self.apply(&tree.on_the_way_back()) {
+        // addresses that came with a change go with it
+        match self.apply(&tree.insisting(true)) {
             Ok(()) => {}
             Err(Failed::Stopped) => return Err("spared ends".to_owned()),
             Err(Failed::Why(why)) => {

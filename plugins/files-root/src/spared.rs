@@ -69,8 +69,9 @@ impl Jobs<'_> {
         &mut self,
         confirm_s: u32,
         only_check: bool,
+        insists: bool,
     ) -> Result<Finished, String> {
-        let tree = builtin::tree();
+        let tree = builtin::tree().insisting(insists);
         self.take_back_interrupted()?;
         if self.store.unconfirmed()?.iter().any(|it| it.tree == NAME) {
             return Err(self.waits_already(NAME));

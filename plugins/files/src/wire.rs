@@ -78,7 +78,7 @@ pub enum Message {
 pub struct How {
     /// Only what would change is said.
     pub is_dry: bool,
-    /// Changes of the receiving node are lost.
+    /// Changes of the receiving node are lost; a configuration of spared may remove addresses of an active group.
     pub anyway: bool,
     /// Nobody asked for it: the active node sends the tree by itself.
     pub is_automatic: bool,

@@ -200,3 +200,24 @@ fn a_configuration_that_cuts_the_link_goes_back_on_both_nodes() {
         )
     });
 }
+
+#[test]
+fn addresses_of_an_active_group_are_removed_only_if_somebody_insists() {
+    const MORE: &str = "\"10.2.0.1/24\", \"10.2.0.9/24\"";
+    const LESS: &str = "\"10.2.0.1/24\"";
+    const FILE: &str = "plugins/vrrp.toml";
+    scenario(2, |lab| {
+        let it = Nodes::ready(lab)?;
+        it.edit(0, FILE, |text| text.replace(LESS, MORE))?;
+        it.pair.done(0, &PUSH)?;
+        it.edit(0, FILE, |text| text.replace(MORE, LESS))?;
+        let before = [0, 1].map(|site| it.in_force(site));
+        expect(&it.refused(&PUSH)?, "use --anyway to override")?;
+        assert_eq!([0, 1].map(|site| it.in_force(site)), before);
+        assert!(it.read(1, FILE).contains(MORE));
+        it.pair.done(0, &[&PUSH[..], &["--anyway"]].concat())?;
+        it.wait_same()?;
+        assert!(!it.read(1, FILE).contains(MORE));
+        Ok(())
+    });
+}

@@ -114,7 +114,8 @@ impl Steps<'_> {
     /// Whether this node has another configuration in force now. If it refuses, the other one goes back.
     fn change_here(&self, is_new_there: bool) -> Result<bool, String> {
         let time = self.seconds(SLACK_S);
-        let changed = self.change(&["apply", "--confirm", &time], |it| it.waits_here);
+        let words = self.with_anyway(&["apply", "--confirm", &time]);
+        let changed = self.change(&words, |it| it.waits_here);
         let is_new = changed.map_err(|why| {
             let why = format!("{}: {why}", self.node);
             match is_new_there {

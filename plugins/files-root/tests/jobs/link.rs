@@ -100,6 +100,7 @@ fn stage(node: &Node, files: &[(&str, &str)]) -> Request {
             origin: "r2".to_owned(),
             confirm_s: 0,
             only_check: false,
+            insists: false,
         },
         other => panic!("{other:?}"),
     }

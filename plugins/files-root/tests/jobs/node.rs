@@ -145,6 +145,7 @@ impl Node {
             origin: "r2".to_owned(),
             confirm_s: 0,
             only_check: false,
+            insists: false,
         }
     }
 

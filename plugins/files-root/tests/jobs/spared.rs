@@ -43,6 +43,7 @@ fn offered(opts_in: bool, here: &str, theirs: &str) -> String {
         origin: "r2".to_owned(),
         confirm_s: 60,
         only_check: false,
+        insists: false,
     };
     let places = Places {
         root: node.folder.clone(),

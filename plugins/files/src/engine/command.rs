@@ -136,6 +136,7 @@ impl Engine {
                     ticket: self.root_changes(now_ns, Asker::Token(token), &tree),
                     confirm_s: how.confirm_s,
                     only_check: how.only_check,
+                    insists: how.anyway,
                 };
                 self.actions.push_back(Action::Request(request));
             }

@@ -246,6 +246,7 @@ impl Engine {
             origin: self.peer.clone(),
             confirm_s: transfer.how().confirm_s,
             only_check: transfer.how().only_check,
+            insists: transfer.how().anyway,
         };
         self.pending.insert(ticket, Pending::Install);
         self.actions.push_back(Action::Request(request));

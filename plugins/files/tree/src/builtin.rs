@@ -48,11 +48,10 @@ impl Tree {
         self.name == NAME
     }
 
-    /// The same tree, to bring back what was there before. The daemon refuses to remove an active group's addresses
-    /// unless somebody insists; those that came with a change go with it.
-    pub fn on_the_way_back(&self) -> Tree {
+    /// The same tree, if somebody insists: without that the daemon refuses to remove addresses of an active group.
+    pub fn insisting(&self, insists: bool) -> Tree {
         let mut tree = self.clone();
-        if self.is_builtin() {
+        if insists && self.is_builtin() {
             tree.apply.push("--anyway".to_owned());
         }
         tree

@@ -45,12 +45,15 @@ pub enum Request {
         confirm_s: u32,
         /// It is checked, and not put in place.
         only_check: bool,
+        /// Of spared's own configuration: the daemon may remove addresses of an active group.
+        insists: bool,
     },
     /// Checks and applies spared's own configuration as it is here; what was in force before can come back.
     Apply {
         ticket: u64,
         confirm_s: u32,
         only_check: bool,
+        insists: bool,
     },
     /// What waits for a confirmation goes back now.
     GoBack { ticket: u64, tree: String },
