@@ -96,6 +96,7 @@ impl Disk {
             origin: "r2".to_owned(),
             confirm_s: 0,
             only_check: false,
+            insists: false,
         })
     }
 
