@@ -266,13 +266,13 @@ impl<I: Io> Running<I> {
         while is_busy && now_ns < until_ns {
             is_busy = self.round(now_ns);
             now_ns = self.host.now();
-            if is_busy && !self.settling.is_empty() && self.engine.is_settled_enough(now_ns) {
-                self.end_settling();
-            }
         }
         self.tell_in_sync();
         self.tell_troubles();
         let next_ns = if is_busy {
+            if !self.settling.is_empty() && self.engine.is_settled_enough(now_ns) {
+                self.end_settling();
+            }
             Some(now_ns)
         } else {
             self.end_calls();

@@ -96,7 +96,9 @@ impl Engine {
             return true;
         };
         let late = now_ms.saturating_sub(since_ms) >= SETTLE_MS;
-        self.is_put() || (late && !self.is_planned(now_ms))
+        // packets that are to wait for SAs do so once the kernel was told
+        let is_done = self.is_put() && self.actions.is_empty();
+        is_done || (late && !self.is_planned(now_ms))
     }
 
     /// The peer's numbers are exact.

@@ -97,3 +97,23 @@ fn what_the_peer_s_end_ends_meanwhile_is_not_put() {
     assert_eq!(node.kernel.sas().len(), all() - 1);
     assert!(!node.events.iter().any(|text| text.contains("sequence")));
 }
+
+#[test]
+fn a_planned_one_is_settled_when_packets_wait_for_their_sas() {
+    let mut pair = Pair::settled(TUNNELS);
+    let now_ms = pair.now_ms;
+    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    pair.settle();
+    let node = &mut pair.nodes[1];
+    node.engine.handle_settle(now_ms);
+    let mut waits = false;
+    while let Some(action) = node.engine.poll_action() {
+        waits |= action == Action::Hold(true);
+        if let Action::Apply(changes) = action {
+            let refused = node.kernel.apply(now_ms, &changes);
+            node.engine.handle_applied(now_ms, changes, &refused);
+        }
+        assert!(waits || !node.engine.is_settled(now_ms));
+    }
+    assert!(waits && node.engine.is_settled(now_ms));
+}
