@@ -137,7 +137,8 @@ impl Groups {
         self.handle_settled_successor(plugin, name, epoch);
     }
 
-    /// Handles a follower that has taken a role, or failed to; a failure is no veto.
+    /// Handles a follower that has taken a role, or failed to; a failure is no veto. False if a newer role is in
+    /// flight to it: only the result of that one counts.
     pub fn handle_role_done(
         &mut self,
         now_ns: u64,
@@ -145,15 +146,15 @@ impl Groups {
         name: &str,
         epoch: u64,
         result: Result<(), &str>,
-    ) {
-        let Some(group) = self.groups.get_mut(name) else {
-            return;
+    ) -> bool {
+        let group = self.groups.get_mut(name);
+        let delivery = group.and_then(|group| group.deliveries.get_mut(plugin));
+        let Some((delivery, (asked, _))) = delivery.and_then(|it| it.pending.map(|at| (it, at)))
+        else {
+            return true;
         };
-        let Some(delivery) = group.deliveries.get_mut(plugin) else {
-            return;
-        };
-        if delivery.pending.is_none_or(|(asked, _)| asked != epoch) {
-            return;
+        if asked != epoch {
+            return false;
         }
         delivery.pending = None;
         if let Err(why) = result {
@@ -166,6 +167,7 @@ impl Groups {
         }
         self.deliver_role(now_ns, name);
         self.end_leaving(now_ns, name);
+        true
     }
 
     /// Followers with `settle`, for which a failover of this group waits.

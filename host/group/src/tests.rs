@@ -479,10 +479,16 @@ fn the_newest_role_replaces_one_that_is_pending() {
     let mut fixture = Fixture::new();
     fixture.settled_follower("dhcp", &[], false);
     fixture.publish(Role::Active);
+    let pending = fixture.groups.groups["office"].deliveries["dhcp"].pending;
+    let (old, _) = pending.expect("a role in flight");
     assert_eq!(
         fixture.publish(Role::Backup),
         ["revoke", "answer 0", "role dhcp backup", "directive"]
     );
+    let (groups, now_ns) = (&mut fixture.groups, fixture.now_ns);
+    let counts = groups.handle_role_done(now_ns, "dhcp", "office", old, Err("canceled"));
+    assert!(!counts, "the newer role's result is to come");
+    assert_eq!(fixture.run(), [""; 0]);
     assert_eq!(fixture.role_done("dhcp"), ["remove"]);
 }
 

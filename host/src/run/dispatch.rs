@@ -74,15 +74,13 @@ impl Loop {
                 group,
                 epoch,
                 result,
-                is_superseded,
             } => {
                 let done = match &result {
                     Ok(()) => Ok(()),
                     Err(why) => Err(why.as_str()),
                 };
-                self.groups
-                    .handle_role_done(now_ns, &plugin, &group, epoch, done);
-                if !is_superseded {
+                let groups = &mut self.groups;
+                if groups.handle_role_done(now_ns, &plugin, &group, epoch, done) {
                     self.pair.handle_role(plugin, group, result);
                 }
             }

@@ -129,8 +129,6 @@ impl Supervisor {
                 });
             }
             Purpose::Role { group, epoch } => {
-                // the worker ends a role that is pending when a newer one comes
-                let is_superseded = status == -libc::ECANCELED && failures.is_empty();
                 let result = match status < 0 {
                     true => Err(reason(status, &failures)),
                     false => Ok(()),
@@ -140,7 +138,6 @@ impl Supervisor {
                     group,
                     epoch,
                     result,
-                    is_superseded,
                 });
             }
             Purpose::Query { id, .. } => {

@@ -56,8 +56,6 @@ pub enum Report {
         group: String,
         epoch: u64,
         result: Result<(), String>,
-        /// A newer role has taken its place: only that one's result says something of the plugin.
-        is_superseded: bool,
     },
     Answered {
         id: u64,

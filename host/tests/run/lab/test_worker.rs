@@ -290,7 +290,6 @@ impl TestWorker {
                 group,
                 epoch,
                 result,
-                ..
             } => {
                 let (plugin, group) = (plugin.as_str(), group.as_str());
                 let done = match &result {
