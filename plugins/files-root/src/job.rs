@@ -296,8 +296,7 @@ impl<'j> Jobs<'j> {
         (self.step)("journal");
         self.store.begin(&journal)?;
         let changed = self.put(tree, &new, &own).map_err(Failed::Why);
-        let tree = tree.insisting(change.insists);
-        let applied = changed.and_then(|count| self.apply(&tree).map(|()| count));
+        let applied = changed.and_then(|count| self.apply(tree, change.insists).map(|()| count));
         let applied = applied.and_then(|count| {
             let waits = self.wait_for_confirmation(&journal, change.confirm_s);
             waits.map(|()| count).map_err(Failed::Why)
@@ -373,9 +372,9 @@ impl<'j> Jobs<'j> {
         put.run(&mut self.scanner, new)
     }
 
-    pub(crate) fn apply(&self, tree: &Tree) -> Result<(), Failed> {
+    pub(crate) fn apply(&self, tree: &Tree, insists: bool) -> Result<(), Failed> {
         (self.step)("apply");
-        match tree.apply.as_slice() {
+        match tree.apply_words(insists).as_slice() {
             [] => Ok(()),
             argv => command::run(argv, self.stop),
         }
@@ -393,7 +392,7 @@ impl<'j> Jobs<'j> {
         let own = with_earlier(self.scanner.own(&tree), state.own);
         self.put(&tree, &state.manifest, &own)?;
         // addresses that came with a change go with it
-        match self.apply(&tree.insisting(true)) {
+        match self.apply(&tree, true) {
             Ok(()) => {}
             Err(Failed::Stopped) => return Err("spared ends".to_owned()),
             Err(Failed::Why(why)) => {

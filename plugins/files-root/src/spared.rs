@@ -71,7 +71,7 @@ impl Jobs<'_> {
         only_check: bool,
         insists: bool,
     ) -> Result<Finished, String> {
-        let tree = builtin::tree().insisting(insists);
+        let tree = builtin::tree();
         self.take_back_interrupted()?;
         if self.store.unconfirmed()?.iter().any(|it| it.tree == NAME) {
             return Err(self.waits_already(NAME));
@@ -96,7 +96,7 @@ impl Jobs<'_> {
         };
         (self.step)("journal");
         self.store.begin(&journal)?;
-        let applied = self.apply(&tree).and_then(|()| {
+        let applied = self.apply(&tree, insists).and_then(|()| {
             // nothing to go back to is no reason to wait
             let waits = self.wait_for_confirmation(&journal, if is_same { 0 } else { confirm_s });
             waits.map_err(Failed::Why)

@@ -49,6 +49,7 @@ const START_NS: u64 = 10_000_000_000;
 /// Messages that wait before more is read for the peer.
 const OUTBOX_MAX: usize = 4;
 const OUTBOX_LIMIT: usize = 512;
+
 pub enum Action {
     /// To the root half.
     Request(Request),

@@ -48,13 +48,10 @@ impl Tree {
         self.name == NAME
     }
 
-    /// The same tree, if somebody insists: without that the daemon refuses to remove addresses of an active group.
-    pub fn insisting(&self, insists: bool) -> Tree {
-        let mut tree = self.clone();
-        if insists && self.is_builtin() {
-            tree.apply.push("--anyway".to_owned());
-        }
-        tree
+    /// Words of *apply*. Unless somebody insists, the daemon refuses to remove addresses of an active group.
+    pub fn apply_words(&self, insists: bool) -> Vec<String> {
+        let anyway = (insists && self.is_builtin()).then(|| "--anyway".to_owned());
+        self.apply.iter().cloned().chain(anyway).collect()
     }
 }
 
