@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use spared_tests::bench::wants_help;
 use spared_tests::lab::{Lab, become_root, leave_when_told, maps_one_user};
 use spared_tests::probe::Control;
 use spared_tests::{Result, say};
@@ -39,10 +40,7 @@ use screen::Screen;
 const FRAME: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    if std::env::args()
-        .skip(1)
-        .any(|word| word == "--help" || word == "-h")
-    {
+    if wants_help(&std::env::args().collect::<Vec<_>>()) {
         say!(
             "usage: demo [--record FILE] [tunnel] [FAULT...]\n\nFaults: {}",
             faults()

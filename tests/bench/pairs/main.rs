@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use spared_tests::Result;
+use spared_tests::bench::wants_help;
 
 use build::Side;
 use rows::Row;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[String]) -> Result<()> {
-    if words.iter().any(|word| word == "--help" || word == "-h") {
+    if wants_help(words) {
         spared_tests::say!("{USAGE}");
         return Ok(());
     }

@@ -7,6 +7,6 @@ mod report;
 mod series;
 
 pub use load::{busy, transitions, transitions_of};
-pub use program::{Case, program, program_with};
+pub use program::{Case, program, program_with, wants_help};
 pub use report::{Report, Row};
 pub use series::{Bench, PRIORITIES, Series, plan};

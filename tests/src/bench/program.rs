@@ -44,6 +44,11 @@ fn usage(name: &str, cases: &[Case]) -> String {
     )
 }
 
+/// Whether a program is asked for its help, and for nothing else then.
+pub fn wants_help(words: &[String]) -> bool {
+    words.iter().any(|word| word == "--help" || word == "-h")
+}
+
 fn run(report: &mut Report, cases: &[Case], farewell: fn()) -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let has = |option: &str| words.iter().any(|word| word == option);
@@ -55,7 +60,7 @@ fn run(report: &mut Report, cases: &[Case], farewell: fn()) -> Result<()> {
         None if has("--quick") => QUICK_RUNS,
         None => RUNS,
     };
-    if has("--help") || has("-h") {
+    if wants_help(&words) {
         crate::say!("{}", usage(report.name, cases));
         return Ok(());
     }
