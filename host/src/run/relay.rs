@@ -68,7 +68,7 @@ impl Loop {
     }
 
     /// Sends the peer a request; None if it cannot be asked. A status or a history is requested once more if
-    /// no answer has come half a second before the end: a busy host drops a word now and then.
+    /// no answer has come half a second before the end.
     pub(super) fn ask_peer(&mut self, until: Instant, request: &Request) -> Option<u64> {
         let again = match request {
             Request::OwnStatus | Request::OwnHistory => until.checked_sub(AGAIN_BEFORE_END),

@@ -59,6 +59,9 @@ fn systemd(bench: &Bench) {
     );
 }
 
+/// Script of a command that has to be killed, with its process id in FILE.
+const HANG: &str = "cd \"$(dirname \"$0\")\"; trap '' TERM; echo $$ >FILE; exec sleep 1000";
+
 fn systemd_unit(unit: &str) -> Service {
     Service::Unit {
         manager: Manager::Systemd,
@@ -150,10 +153,7 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
     );
     assert_eq!(bench.read("log"), wanted, "systemd makes one dollar of two");
 
-    let hang = bench.script(
-        "hang",
-        "cd \"$(dirname \"$0\")\"; trap '' TERM; echo $$ >pid; exec sleep 1000",
-    );
+    let hang = bench.script("hang", &HANG.replace("FILE", "pid"));
     bench.runs.begin(1, command(&[&hang]));
     bench.until("begun", |bench| !bench.read("pid").is_empty());
     let pid = bench.read("pid");
@@ -171,10 +171,7 @@ fn commands_run_outside_where_systemd_is_and_are_killed_as_units() {
     assert!(pid.is_empty() || !is_alive(&pid));
 
     // and at the end of the plugin
-    let last = bench.script(
-        "last",
-        "cd \"$(dirname \"$0\")\"; trap '' TERM; echo $$ >last-pid; exec sleep 1000",
-    );
+    let last = bench.script("last", &HANG.replace("FILE", "last-pid"));
     bench.runs.begin(3, command(&[&last]));
     bench.until("begun", |it| !it.read("last-pid").is_empty());
     let pid = bench.read("last-pid");
