@@ -11,9 +11,9 @@ use crate::Result;
 pub struct Disk(PathBuf);
 
 impl Disk {
-    /// An empty one over a folder, whose files are hidden meanwhile.
-    pub fn over(folder: &Path) -> Result<Self> {
-        Self::mount(folder, "size=64k,mode=711")
+    /// An empty one of a size over a folder, whose files are hidden meanwhile.
+    pub fn over(folder: &Path, size: &str) -> Result<Self> {
+        Self::mount(folder, &format!("size={size},mode=711"))
     }
 
     /// One in the place of a folder, with its files.

@@ -19,24 +19,12 @@ use crate::lab::{Daemon, Site, build_dir, own_dir};
 pub fn start(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
     let files = Files { dir };
     files.write(&site.name, plan)?;
-    let mut command = match &plan.own_folder {
-        _ if plan.is_installed => files.as_installed(site, &build_of(plan)?)?,
-        Some(folder) => files.with_own(site, folder)?,
-        None => return files.run(site, &build_of(plan)?, plan.clock, log),
-    };
-    command.arg(build_of(plan)?.join("spared"));
-    files.begin(site, command, log)
+    files.run(site, &build_of(plan)?, plan, log)
 }
 
 /// Starts spared of this build with its present files, and the place and the clock of the plan.
 pub fn start_again(site: &Site, plan: &Plan, dir: &Path, log: &Path) -> Result<Daemon> {
-    let (files, build) = (Files { dir }, build_dir()?);
-    if !plan.is_installed {
-        return files.run(site, &build, plan.clock, log);
-    }
-    let mut command = files.as_installed(site, &build)?;
-    command.arg(build.join("spared"));
-    files.begin(site, command, log)
+    Files { dir }.run(site, &build_dir()?, plan, log)
 }
 
 /// Folder of a plan's programs.
@@ -53,7 +41,7 @@ pub fn start_copy(site: &Site, of: &Path, dir: &Path, log: &Path) -> Result<Daem
             return Err(format!("{} was not copied", from.display()).into());
         }
     }
-    Files { dir }.run(site, &build_dir()?, Clock::Machine, log)
+    Files { dir }.begin(site, site.ns.command(build_dir()?.join("spared")), log)
 }
 
 /// Files of a daemon.
@@ -122,18 +110,21 @@ impl Files<'_> {
         Ok(fs::set_permissions(&to, fs::Permissions::from_mode(0o644))?)
     }
 
-    fn run(&self, site: &Site, build: &Path, clock: Clock, log: &Path) -> Result<Daemon> {
-        let program = build.join("spared");
-        if clock == Clock::Machine {
-            return self.begin(site, site.ns.command(&program), log);
+    /// Runs the daemon of a build in the place and with the clock of a plan: one mount namespace within the other.
+    fn run(&self, site: &Site, build: &Path, plan: &Plan, log: &Path) -> Result<Daemon> {
+        let mut words = Vec::new();
+        if plan.is_installed {
+            words.extend(self.as_installed(build)?);
         }
-        let offset = self.dir.join("ahead/etc/clock-offset");
-        if clock == Clock::Steps && !offset.exists() {
-            fs::create_dir_all(self.dir.join("ahead/etc"))?;
-            fs::write(offset, 0i64.to_ne_bytes())?;
+        if let Some(folder) = &plan.own_folder {
+            words.extend(self.with_own(folder)?);
         }
-        let mut command = self.ahead(site)?;
-        command.arg(&program);
+        if plan.clock != Clock::Machine {
+            words.extend(self.ahead(plan.clock)?);
+        }
+        words.push(build.join("spared").into());
+        let mut command = site.ns.command(&words[0]);
+        command.args(&words[1..]);
         self.begin(site, command, log)
     }
 
@@ -146,19 +137,16 @@ impl Files<'_> {
 }
 
 impl Files<'_> {
-    /// Command that runs a program that sees a folder of this node's under a path of the machine.
-    fn with_own(&self, site: &Site, folder: &Path) -> Result<Command> {
+    /// Words before a program that sees a folder of this node's under a path of the machine.
+    fn with_own(&self, folder: &Path) -> Result<Vec<OsString>> {
         const SCRIPT: &str = "mount --bind \"$1\" \"$2\"\nshift 2\nexec \"$@\"";
         let own = self.dir.join("own");
         fs::create_dir_all(&own)?;
-        let mut command = site.ns.command("unshare");
-        let words = ["--mount", "--propagation", "private", "sh", "-ec", SCRIPT];
-        command.args(words).arg("sh").arg(own).arg(folder);
-        Ok(command)
+        Ok(among_mounts(SCRIPT, [own, folder.to_owned()]))
     }
 
-    /// Command that runs a program that sees the node's files and programs where a package has them.
-    fn as_installed(&self, site: &Site, build: &Path) -> Result<Command> {
+    /// Words before a program that sees the node's files and programs where a package has them.
+    fn as_installed(&self, build: &Path) -> Result<Vec<OsString>> {
         const SCRIPT: &str = "mount -t overlay -o \"lowerdir=$1/installed/etc:/etc\" overlay /etc\n\
             mount --bind \"$1/etc\" /etc/spared\n\
             mount -t overlay -o \"lowerdir=$1/installed/bin:/usr/sbin\" overlay /usr/sbin\n\
@@ -179,37 +167,42 @@ impl Files<'_> {
             )?;
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
         }
-        let mut command = site.ns.command("unshare");
-        let words = ["--mount", "--propagation", "private", "sh", "-ec", SCRIPT];
-        command.args(words).arg("sh").arg(self.dir);
-        Ok(command)
+        Ok(among_mounts(SCRIPT, [self.dir.to_owned()]))
     }
 
-    /// Command that runs a program with another /etc, which preloads a clock for it and its children.
-    fn ahead(&self, site: &Site) -> Result<Command> {
+    /// Words before a program with another /etc, which preloads a clock for it and its children.
+    fn ahead(&self, clock: Clock) -> Result<Vec<OsString>> {
         const SCRIPT: &str = "cp -a /etc \"$1\" 2>/dev/null || :\n\
             echo \"$2\" >\"$1/etc/ld.so.preload\"\n\
             mount --bind \"$1/etc\" /etc\n\
             shift 2\n\
             exec \"$@\"";
         let dir = self.dir.join("ahead");
-        fs::create_dir_all(&dir)?;
-        let mut command = site.ns.command("unshare");
-        command.args([
-            "--mount",
-            "--propagation",
-            "private",
-            "sh",
-            "-ec",
-            SCRIPT,
-            "sh",
-        ]);
+        let offset = dir.join("etc/clock-offset");
+        if clock == Clock::Steps && !offset.exists() {
+            fs::create_dir_all(dir.join("etc"))?;
+            fs::write(offset, 0i64.to_ne_bytes())?;
+        }
         // a folder that servers can also open after they switch to another user
-        let clock = dir.join("libclock_ahead.so");
-        fs::copy(build_dir()?.join("examples/libclock_ahead.so"), &clock)?;
-        command.arg(dir).arg(clock);
-        Ok(command)
+        let library = dir.join("libclock_ahead.so");
+        fs::create_dir_all(&dir)?;
+        fs::copy(build_dir()?.join("examples/libclock_ahead.so"), &library)?;
+        Ok(among_mounts(SCRIPT, [dir, library]))
     }
+}
+
+/// Words before a program that has mounts of its own: what a script makes of these paths.
+fn among_mounts<const N: usize>(script: &str, paths: [PathBuf; N]) -> Vec<OsString> {
+    let words = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-ec",
+    ];
+    let words = words.into_iter().chain([script, "sh"]).map(OsString::from);
+    words.chain(paths.map(OsString::from)).collect()
 }
 
 /// plugins/vrrp.toml for a plan.

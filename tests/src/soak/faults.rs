@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::Result;
-use crate::lab::{Disk, VIRTUAL, Wire, signal_to};
+use crate::lab::{VIRTUAL, Wire, signal_to};
 use crate::truth::{Bed, plain};
 
 /// Makes a fault on a node (0: r1, 1: r2), or undoes it.
@@ -31,6 +31,7 @@ pub enum Place {
     Leases,
     Orders,
     Files,
+    Tree,
 }
 
 /// What both nodes, as far as they live, must say while a fault lasts.
@@ -164,14 +165,18 @@ pub const KINDS: &[Kind] = &[
     killed::<3>("dhcp is killed"),
     killed::<4>("service is killed"),
     killed::<5>("health is killed"),
-    killed::<6>("the process of the link is killed"),
-    killed::<7>("the process of the firewall is killed"),
+    killed::<6>("files is killed"),
+    killed::<7>("files-root is killed"),
+    killed::<8>("the process of the link is killed"),
+    killed::<9>("the process of the firewall is killed"),
     hung::<0>("the elector hangs"),
     hung::<1>("conntrack hangs"),
     hung::<2>("sets hangs"),
     hung::<3>("dhcp hangs"),
     hung::<4>("service hangs"),
-    hung::<6>("the process of the link hangs"),
+    hung::<6>("files hangs"),
+    hung::<7>("files-root hangs"),
+    hung::<8>("the process of the link hangs"),
     cut::<0>("the lan is cut without a word").found(&["SP-0205"]),
     cut::<1>("the wan is cut without a word").found(&["SP-0205"]),
     cut::<2>("the first link is cut without a word").found(&["SP-0501"]),
@@ -273,27 +278,18 @@ pub const KINDS: &[Kind] = &[
         "the disk of the leases is full",
         Place::Leases,
         Must::Truth,
-        |bed, at| bed.disks[at].fill(),
-        |bed, at| bed.disks[at].empty(),
+        |bed, at| bed.disks[LEASES + at].fill(),
+        |bed, at| bed.disks[LEASES + at].empty(),
     )
     .found(&["SP-0304", "SP-0401"]),
     Kind::new(
         "the disk of the host's state is full",
         Place::State,
         Must::Truth,
-        |bed, at| {
-            let disk = Disk::over(&bed.pair.routers[at].dir.join("state"))?;
-            disk.fill()?;
-            bed.disks.push(disk);
-            Ok(())
-        },
-        |bed, at| {
-            let state = bed.pair.routers[at].dir.join("state");
-            bed.disks.retain(|disk| !disk.is_over(&state));
-            Ok(())
-        },
+        |bed, at| bed.disks[STATES + at].fill(),
+        |bed, at| bed.disks[STATES + at].empty(),
     )
-    .found(&["SP-0801"]),
+    .found(&["SP-0801", "SP-0401"]),
     Kind::new(
         "a service ends and cannot be started",
         Place::Service,
@@ -374,6 +370,17 @@ pub const KINDS: &[Kind] = &[
     )
     .found(&["SP-0703"]),
     Kind::new(
+        "a file is edited",
+        Place::Tree,
+        Must::Repaired,
+        |bed, at| {
+            let page = bed.pair.routers[at].dir.join("own/notes/page");
+            let text = fs::read_to_string(&page)?;
+            Ok(fs::write(page, format!("{text}and on r{}\n", at + 1))?)
+        },
+        nothing,
+    ),
+    Kind::new(
         "a reload without a change",
         Place::Files,
         Must::Ok,
@@ -399,6 +406,9 @@ pub const KINDS: &[Kind] = &[
     ),
 ];
 
+/// Places of the disks of both nodes' leases and states among the bed's.
+const LEASES: usize = 0;
+const STATES: usize = 2;
 /// Less than the life of a lease: one that the server takes for expired is no fault of the pair.
 const STEP_S: i64 = 300;
 
@@ -406,13 +416,15 @@ const STEP_S: i64 = 300;
 const BROKEN: &str = "no such words\n";
 
 /// Words by which processes were started.
-const PROCESSES: [&str; 8] = [
+const PROCESSES: [&str; 10] = [
     "vrrp",
     "conntrack",
     "sets",
     "dhcp",
     "service",
     "health",
+    "files",
+    "files-root",
     "link",
     "firewall",
 ];

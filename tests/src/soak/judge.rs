@@ -58,6 +58,8 @@ pub struct Judge {
     /// End of the latest fault, and begin of the one that had no other beside it.
     ended: Option<Instant>,
     began_alone: Option<Instant>,
+    /// Last moment at which the edited file had not followed: whether it will is not known from outside.
+    open: Instant,
     /// Looks at the findings of one fault alone.
     judged: usize,
     looks: usize,
@@ -85,6 +87,7 @@ impl Judge {
             last: "the start".to_owned(),
             ended: None,
             began_alone: None,
+            open: now,
             judged: 0,
             looks: 0,
             oks: 0,
@@ -123,6 +126,9 @@ impl Judge {
         let flaws = outside::flaws(world)?;
         let now = Instant::now();
         self.note(now, faults, &flaws);
+        if world.pages_differ().is_some() {
+            (self.open, self.troubled) = (now, now);
+        }
         // a daemon that is stopped in its tracks would be waited for
         let is_mute = |site: usize| {
             faults
@@ -235,7 +241,9 @@ impl Judge {
     fn judge_ids(&mut self, now: Instant, site: usize, said: &Said, faults: &[Fault]) {
         let [fault] = faults else { return };
         let is_old = |at: Instant| now.duration_since(at) > NOTICE;
-        let is_alone = is_old(fault.began) && self.ended.is_none_or(|at| is_old(at + NOTICE));
+        let is_alone = is_old(fault.began)
+            && is_old(self.open)
+            && self.ended.is_none_or(|at| is_old(at + NOTICE));
         let other = self.since.keys().any(|name| *name != fault.name());
         if !lasts(fault) || !is_alone || self.began_alone != Some(fault.began) {
             return;

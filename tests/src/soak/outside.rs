@@ -16,6 +16,8 @@ use crate::lab::is_stopped;
 const SPAN: Duration = Duration::from_millis(400);
 /// Time that an element may need to follow.
 const FOLLOWS: Duration = Duration::from_secs(1);
+/// Time that an edited file may need to follow without a word: two looks at it and a transfer.
+const FILE_FOLLOWS: Duration = Duration::from_secs(8);
 /// Span by which a renewal may be older in the backup's file.
 const OLDER_S: i64 = 6;
 /// Time after a step of a clock until a renewal has passed: the file has times of the old clock before.
@@ -61,6 +63,9 @@ pub fn flaws(world: &World<'_>) -> Result<Flaws> {
         flaws.insert(flaw);
     }
     flaws.extend(element(world));
+    if world.pages_differ().is_some_and(|it| it > FILE_FOLLOWS) {
+        flaws.insert("the file differs".to_owned());
+    }
     Ok(flaws)
 }
 

@@ -1,21 +1,31 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The pair of a soak, with everything enabled, and its clients: a transfer through NAT, a DHCP client that
-//! renews, elements of a set.
+//! The pair of a soak, with everything enabled that needs no other kernel, and who uses it: a transfer through NAT,
+//! a DHCP client that renews, elements of a set, a file that an administrator edits.
 
+use std::fs;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::dhcp::{Client, Duo, Identity, Make, Options, Program, Server, Setup};
 use crate::flows::{Ends, Transfer};
-use crate::lab::{CLIENT, Lab, VIRTUAL, Wire};
+use crate::lab::{CLIENT, Disk, Lab, VIRTUAL, Wire};
 use crate::linked::Linked;
 use crate::probe::{Asker, Questions};
 use crate::router::{Clock, Link, Plan, PluginFile, Ruleset};
 use crate::truth::{Bed, plain};
 
 /// Plugins beside the elector.
-pub const PLUGINS: [&str; 5] = ["conntrack", "sets", "dhcp", "service", "health"];
+pub const PLUGINS: [&str; 7] = [
+    "conntrack",
+    "sets",
+    "dhcp",
+    "service",
+    "health",
+    "files",
+    "files-root",
+];
 /// Host number of the second group's address on the lan.
 const PHONES: u8 = 77;
 /// Bytes per second and direction of the transfer.
@@ -24,6 +34,20 @@ const RENEWAL: Duration = Duration::from_secs(3);
 /// Time between two elements.
 const ELEMENT: Duration = Duration::from_secs(2);
 const ELEMENTS: u32 = 200;
+/// A tree that follows by itself.
+const TREE: &str = r#"
+[[tree]]
+name = "notes"
+paths = ["/mnt/notes"]
+sync = "change"
+group = "office"
+check = ["test", "-s", "/mnt/notes/page"]
+apply = ["cp", "/mnt/notes/page", "/mnt/applied"]
+"#;
+/// Time between two edits.
+const EDIT: Duration = Duration::from_secs(20);
+/// Age of an edit that has not followed, at which an administrator brings it to the other node.
+const PATIENCE: Duration = Duration::from_secs(14);
 
 pub struct World<'l> {
     pub bed: Bed<'l>,
@@ -31,6 +55,11 @@ pub struct World<'l> {
     pub client: Client,
     /// The newest element, and the time at which it was added.
     pub element: Option<(Ipv4Addr, Instant)>,
+    /// The edited file on both nodes, and when it last changed on either.
+    pages: ([Vec<u8>; 2], Instant),
+    edited: Instant,
+    edits: u32,
+    pushed: Instant,
     added: u32,
     renewed: Instant,
     _asker: Asker,
@@ -53,10 +82,20 @@ impl<'l> World<'l> {
         let servers = Duo::install(lab, &[setup])?;
         let disks = servers.iter().flatten().map(Server::disk);
         let disks = disks.collect::<Result<Vec<_>>>()?;
-        let plan = plan(&folder, &servers)?;
-        let pair = Linked::begin(lab, [plan.clone(), plan])?;
+        let plans = [
+            plan(lab, 0, &folder, &servers)?,
+            plan(lab, 1, &folder, &servers)?,
+        ];
+        let states = lab.sites.iter().map(|site| state_disk(lab, &site.name));
+        let states = states.collect::<Result<Vec<_>>>()?;
+        for site in 0..2 {
+            fs::create_dir_all(own(lab, site).join("notes"))?;
+            fs::write(page(lab, site), "edit 0\n")?;
+        }
+        let pair = Linked::begin(lab, plans)?;
         let mut bed = Bed::new(pair);
         (bed.servers, bed.disks) = (servers, disks);
+        bed.disks.extend(states);
         bed.wait_ok()?;
         let questions = Questions {
             ipv4: addresses().to_vec(),
@@ -70,6 +109,10 @@ impl<'l> World<'l> {
             bed,
             client,
             element: None,
+            pages: (Default::default(), Instant::now()),
+            edited: Instant::now(),
+            edits: 0,
+            pushed: Instant::now(),
             added: 0,
             renewed: Instant::now(),
             _asker: asker,
@@ -93,7 +136,40 @@ impl<'l> World<'l> {
                 self.element = Some((element, Instant::now()));
             }
         }
+        let pages = [0, 1].map(|site| fs::read(page(self.bed.pair.lab, site)).unwrap_or_default());
+        if pages != self.pages.0 {
+            self.pages = (pages, Instant::now());
+        }
+        match office {
+            Some(site) => self.edit(site),
+            None => Ok(()),
+        }
+    }
+
+    // An edit on the active node. What does not follow, such as a conflict, is decided by hand.
+    fn edit(&mut self, site: usize) -> Result<()> {
+        if self.edited.elapsed() >= EDIT {
+            self.edits += 1;
+            let text = format!("edit {}\n", self.edits);
+            fs::write(page(self.bed.pair.lab, site), text)?;
+            self.edited = Instant::now();
+        }
+        let differs = self.pages_differ().is_some_and(|it| it >= PATIENCE);
+        if differs && self.pushed.elapsed() >= PATIENCE {
+            self.pushed = Instant::now();
+            let words = ["files", "push", "notes", "--anyway"];
+            match self.bed.tell(site, &words) {
+                Ok(()) => crate::say!("    pushed from r{}", site + 1),
+                Err(why) => crate::say!("    not pushed: {}", why.to_string().trim()),
+            }
+        }
         Ok(())
+    }
+
+    /// Time for which the file has been different on both nodes, since its last change; None if it is the same.
+    pub fn pages_differ(&self) -> Option<Duration> {
+        let ([one, other], since) = &self.pages;
+        (one != other).then(|| since.elapsed())
     }
 
     /// Begins the transfer anew.
@@ -108,7 +184,27 @@ fn transfer(lab: &Lab) -> Result<Transfer> {
     Transfer::start(Ends::plain(&lab.lan, &lab.wan, server), RATE)
 }
 
-fn plan(folder: &std::path::Path, servers: &[Vec<Server>; 2]) -> Result<Plan> {
+/// Folder that a node sees as /mnt.
+fn own(lab: &Lab, site: usize) -> PathBuf {
+    dir(lab, &lab.sites[site].name).join("own")
+}
+
+fn dir(lab: &Lab, node: &str) -> PathBuf {
+    lab.dir.join(format!("{node}-spared"))
+}
+
+fn page(lab: &Lab, site: usize) -> PathBuf {
+    own(lab, site).join("notes/page")
+}
+
+// Mounted before the daemon starts, which has mounts of its own.
+fn state_disk(lab: &Lab, node: &str) -> Result<Disk> {
+    let state = dir(lab, node).join("state");
+    fs::create_dir_all(&state)?;
+    Disk::over(&state, "8m")
+}
+
+fn plan(lab: &Lab, site: usize, folder: &Path, servers: &[Vec<Server>; 2]) -> Result<Plan> {
     let services = plain::services(folder);
     let options = Options {
         top: "follow = [\"office\"]\nsave_interval = \"1s\"\n",
@@ -122,13 +218,17 @@ fn plan(folder: &std::path::Path, servers: &[Vec<Server>; 2]) -> Result<Plan> {
     let plugin = |name: &str, toml: String| PluginFile {
         name: name.to_owned(),
         toml,
-        file: format!("libspared_{name}.so"),
+        file: format!("libspared_{}.so", name.replace('-', "_")),
     };
+    let trees = dir(lab, &lab.sites[site].name).join("etc/plugins/files.toml");
     plan.plugins.extend([
         plugin("conntrack", String::new()),
         plugin("sets", plain::SETS.to_owned()),
         plugin("health", plain::health_toml(folder)),
+        plugin("files", TREE.to_owned()),
+        plugin("files-root", format!("trees = {trees:?}\n")),
     ]);
+    plan.own_folder = Some(PathBuf::from("/mnt"));
     plan.link = Some(Link {
         wires: Wire::LINKS.to_vec(),
         prefer: Some("r1".to_owned()),

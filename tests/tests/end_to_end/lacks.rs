@@ -105,7 +105,7 @@ fn nodes_start_and_serve_with_a_full_disk_and_with_a_read_only_one_and_say_so() 
         for site in 0..2 {
             let folder = state_dir(lab, site);
             fs::create_dir_all(&folder)?;
-            disks.push(Disk::over(&folder)?);
+            disks.push(Disk::over(&folder, "64k")?);
         }
         disks[0].fill()?;
         disks[1].remount("ro")?;

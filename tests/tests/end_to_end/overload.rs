@@ -31,7 +31,7 @@ impl Load {
     fn start(pair: &Linked) -> Result<Self> {
         let mut disks = Vec::new();
         for router in &pair.routers {
-            let disk = Disk::over(&router.dir.join("state"))?;
+            let disk = Disk::over(&router.dir.join("state"), "64k")?;
             disk.fill()?;
             disks.push(disk);
         }

@@ -180,7 +180,7 @@ pub(super) const STATES: &[State] = &[
         On::Either,
         &[Struck("SP-0801")],
         |bed, at| {
-            let disk = Disk::over(&bed.pair.routers[at].dir.join("state"))?;
+            let disk = Disk::over(&bed.pair.routers[at].dir.join("state"), "64k")?;
             disk.fill()?;
             bed.disks.push(disk);
             // something to be written
