@@ -16,6 +16,8 @@ use crate::{
 const TIMER: u32 = u32::MAX;
 /// Time after which a callback begins no more actions; the host allows 50 ms in all.
 const SLICE_NS: u64 = 10_000_000;
+/// The same while addresses wait for this plugin: between two slices it is asked whether they may come.
+const SETTLING_SLICE_NS: u64 = 2_000_000;
 /// Messages between two looks at the clock.
 const BURST: usize = 8;
 /// Longest delay of the peer's next message, a bit less than a callback may take.
@@ -258,10 +260,14 @@ fn pending_if(begun: bool) -> Progress {
 }
 
 impl<I: Io> Running<I> {
-    /// Works for up to [`SLICE_NS`]; true if something is left to do.
+    /// Works for a slice of time; true if something is left to do.
     fn work(&mut self) -> bool {
         let mut now_ns = self.host.now();
-        let until_ns = now_ns.saturating_add(SLICE_NS);
+        let slice_ns = match self.settling.is_empty() {
+            true => SLICE_NS,
+            false => SETTLING_SLICE_NS,
+        };
+        let until_ns = now_ns.saturating_add(slice_ns);
         let mut is_busy = true;
         while is_busy && now_ns < until_ns {
             is_busy = self.round(now_ns);
