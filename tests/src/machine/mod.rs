@@ -226,9 +226,10 @@ impl Machine {
             } else {
                 continue;
             };
+            let stance = self.stance();
             self.kill();
             let why = kernel::not_started(&self.name, &self.kernel, &what, &printed.text);
-            return Err(kind(why));
+            return Err(kind(why + &stance));
         }
     }
 
@@ -250,7 +251,13 @@ impl Machine {
     }
 
     pub fn run_within(&self, line: &str, limit: Duration) -> Result<(i32, String)> {
-        self.console().run(line, limit)
+        let done = self.console().run(line, limit);
+        done.map_err(|why| format!("{why}{}", self.stance()).into())
+    }
+
+    /// What the processes of a machine that does not answer do, a line for each.
+    fn stance(&self) -> String {
+        self.daemon().tree().into_iter().map(stance_of).collect()
     }
 
     /// Runs a command line, which must succeed. Returns its output.
@@ -429,4 +436,20 @@ fn addresses(parts: &Parts) -> String {
             format!("addr add {ipv4}/24 dev {name}\naddr add {ipv6}/64 dev {name} nodad\n")
         })
         .collect()
+}
+
+fn stance_of(pid: u32) -> String {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let status = read("status");
+    let wanted = ["State:", "SigPnd:", "ShdPnd:", "SigBlk:"];
+    let lines = status
+        .lines()
+        .filter(|line| wanted.iter().any(|it| line.starts_with(it)));
+    let lines: Vec<&str> = lines.collect();
+    let (place, call) = (read("wchan"), read("syscall"));
+    format!(
+        "\n{pid}: {} in {place} of {}",
+        lines.join(", "),
+        call.trim()
+    )
 }
