@@ -4,7 +4,9 @@
 //! [`Session::poll_transmit`], [`Session::delivery`] and [`Session::poll_event`] drain it. Paths
 //! come and go; numbered frames use one of them at a time, and after a change continue from the
 //! last acknowledged one. An association of two runs ends when either is restarted, or after
-//! [`GRACE_NS`] without a path: then every channel goes down, and queued messages are lost.
+//! [`GRACE_NS`] without a path: then every channel goes down, and queued messages are lost. No two runs associate
+//! twice: a greeting that was long under way can end an association on one side alone, and the other would then
+//! take the next one for the same.
 
 mod channel;
 mod liveness;
@@ -16,7 +18,7 @@ mod tests;
 mod transmit;
 mod words;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use channel::Channel;
@@ -40,6 +42,8 @@ const FEEDBACK_NS: u64 = 10_000_000;
 const FEEDBACK_BYTES: usize = 128 << 10;
 /// Bytes that a channel may send before the next channel's turn.
 const TURN_BYTES: usize = 16 << 10;
+/// Runs of the peer after which this side takes another one itself.
+const ENDED_MAX: usize = 64;
 /// Channels that either side may offer.
 const CHANNELS_MAX: usize = 64;
 
@@ -92,6 +96,8 @@ pub struct Session {
     introduction: Introduction,
     /// This node's run; a new one after each association that it ended itself.
     run: u64,
+    /// Runs of the peer with which this run has had an association.
+    ended: BTreeSet<u64>,
     association: Option<Association>,
     paths: Vec<Path>,
     carrier: Option<usize>,
@@ -124,6 +130,7 @@ impl Session {
             peer: peer.to_owned(),
             introduction,
             run: run.max(1),
+            ended: BTreeSet::new(),
             association: None,
             paths: (0..paths).map(|_| Path::default()).collect(),
             carrier: None,

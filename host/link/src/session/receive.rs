@@ -5,7 +5,7 @@ use super::liveness::Pong;
 use super::path::Path;
 use super::sequence::Verdict;
 use super::words::Words;
-use super::{Association, CHANNELS_MAX, Event, FEEDBACK_BYTES, Now, Session};
+use super::{Association, CHANNELS_MAX, ENDED_MAX, Event, FEEDBACK_BYTES, Now, Session};
 use crate::frame::{self, Frame, Hello, Numbered, plain};
 
 impl Session {
@@ -129,6 +129,14 @@ impl Session {
             .as_ref()
             .map(|association| association.peer_run);
         if known != Some(hello.run) {
+            if self.ended.contains(&hello.run) || self.ended.len() >= ENDED_MAX {
+                let why = format!(
+                    "both nodes begin anew: an old greeting of {} was late",
+                    self.peer
+                );
+                self.end(&why, true);
+                return Err(why);
+            }
             if known.is_some() {
                 self.end(&format!("{} was restarted", self.peer), false);
             }
@@ -193,6 +201,9 @@ impl Session {
         }
         if by_us {
             self.run = self.run.wrapping_add(1).max(1);
+            self.ended.clear();
+        } else {
+            self.ended.insert(association.peer_run);
         }
         let why = why.to_owned();
         self.events.push_back(Event::Down { why });

@@ -5,7 +5,7 @@ mod random;
 
 use net::{MS, Net};
 
-use crate::session::{Event, Now, Session, Transmit, WINDOW, Wire};
+use crate::session::{Event, GRACE_NS, Now, Session, Transmit, WINDOW, Wire};
 use crate::word::{Introduction, Word};
 
 fn up(lines: usize) -> Net {
@@ -184,6 +184,31 @@ fn a_process_started_anew_takes_its_channels_down_and_up() {
         .iter()
         .filter(|e| matches!(e, Event::Down { .. }));
     assert_eq!(downs.count(), 1);
+}
+
+#[test]
+fn a_greeting_that_was_under_way_for_long_leaves_no_association_on_one_side_alone() {
+    let mut net = up(2);
+    net.lines[1].latency_ns = 212 * MS;
+    for line in &mut net.lines {
+        line.cut = true;
+    }
+    while net.lines.iter().any(|line| line.open) {
+        net.run_for(1);
+    }
+    net.run_for(GRACE_NS / MS - 200);
+    // r2 greets over the slow path, gives up its run, and greets over the fast one
+    net.lines[1].cut = false;
+    net.restart(0);
+    net.run_for(210);
+    assert!(!net.sides[1].session.is_up());
+    net.lines[0].cut = false;
+    net.run_for(1000);
+    for side in 0..2 {
+        assert!(net.send(side, "messenger", 100));
+        net.run_for(250);
+        assert_eq!(numbers(&mut net, 1 - side, "messenger"), 1);
+    }
 }
 
 #[test]
