@@ -20,6 +20,9 @@ pub struct Net {
     pub sides: [Side; 2],
     pub lines: Vec<Line>,
     next_run: u64,
+    /// Since when each side has had no path, and the longest such time.
+    pathless_since_ns: [Option<u64>; 2],
+    pub longest_pathless_ns: u64,
 }
 
 pub struct Side {
@@ -86,6 +89,8 @@ impl Net {
             sides: [side("r1", "r2", 100), side("r2", "r1", 200)],
             lines: (0..lines).map(|_| line()).collect(),
             next_run: 1000,
+            pathless_since_ns: [None; 2],
+            longest_pathless_ns: 0,
         }
     }
 
@@ -174,6 +179,7 @@ impl Net {
     fn step(&mut self, end: u64) {
         self.open_lines();
         self.exchange();
+        self.look_for_paths();
         let mut next = end;
         for side in 0..2 {
             if let Some(at) = self.sides[side].session.next_timeout(self.now(side)) {
@@ -191,6 +197,16 @@ impl Net {
             next = pipes.filter_map(Channel::next_at).fold(next, u64::min);
         }
         self.clock.move_to(next.max(self.clock.now_ns() + MS / 20));
+    }
+
+    fn look_for_paths(&mut self) {
+        let now_ns = self.clock.now_ns();
+        for (side, since) in self.sides.iter().zip(&mut self.pathless_since_ns) {
+            let has_path = (0..self.lines.len()).any(|line| side.session.is_joined(line));
+            *since = (!has_path).then(|| since.unwrap_or(now_ns));
+            let lasts_ns = since.map_or(0, |since| now_ns - since);
+            self.longest_pathless_ns = self.longest_pathless_ns.max(lasts_ns);
+        }
     }
 
     fn open_lines(&mut self) {
