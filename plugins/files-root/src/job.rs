@@ -178,13 +178,14 @@ impl<'j> Jobs<'j> {
                 ticket,
                 tree,
                 state,
+                insists,
             } => {
                 let change = Change {
                     expected: None,
                     why: &format!("state {state}"),
                     confirm_s: 0,
                     only_check: false,
-                    insists: false,
+                    insists: *insists,
                 };
                 let kept = |it: &mut Self, tree: &Tree| {
                     let state = it.store.state(&tree.name, *state)?;

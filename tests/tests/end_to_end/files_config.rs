@@ -218,6 +218,15 @@ fn addresses_of_an_active_group_are_removed_only_if_somebody_insists() {
         it.pair.done(0, &[&PUSH[..], &["--anyway"]].concat())?;
         it.wait_same()?;
         assert!(!it.read(1, FILE).contains(MORE));
+
+        // and so on the way back by hand: state 1 is from before the second address
+        it.edit(0, FILE, |text| text.replace(LESS, MORE))?;
+        it.pair.done(0, &PUSH)?;
+        let back = ["files", "back", "spared", "1"];
+        expect(&it.refused(&back)?, "use --anyway to override")?;
+        assert!(it.read(0, FILE).contains(MORE));
+        it.pair.done(0, &[&back[..], &["--anyway"]].concat())?;
+        assert!(!it.read(0, FILE).contains(MORE));
         Ok(())
     });
 }

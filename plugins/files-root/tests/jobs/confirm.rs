@@ -65,6 +65,7 @@ fn what_nobody_confirms_goes_back_and_is_kept() {
         ticket: 7,
         tree: "fw".to_owned(),
         state: last.number,
+        insists: false,
     };
     node.run(&back).unwrap();
     assert_eq!(node.read(), new());
@@ -91,6 +92,7 @@ fn nothing_else_is_put_in_place_meanwhile_but_an_earlier_state() {
         ticket: 7,
         tree: "fw".to_owned(),
         state: 1,
+        insists: false,
     };
     node.run(&back).unwrap();
     expire(&node);
@@ -107,6 +109,7 @@ fn a_way_back_that_fails_leaves_the_state_of_the_deadline() {
         ticket: 7,
         tree: "fw".to_owned(),
         state: 1,
+        insists: false,
     };
     node.run(&back).unwrap_err();
     std::fs::remove_file(node.folder.join("refuse")).unwrap();

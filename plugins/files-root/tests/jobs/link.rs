@@ -158,6 +158,7 @@ fn readers_see_the_old_tree_or_the_new_one_at_every_step() {
         ticket: 7,
         tree: "fw".to_owned(),
         state: 1,
+        insists: false,
     };
     node.run(&back).unwrap();
     assert_eq!(read(&node), owned(&OLD));

@@ -39,6 +39,7 @@ fn lines_of_a_node_stay_and_the_rest_comes() {
         ticket: 7,
         tree: "fw".to_owned(),
         state: 1,
+        insists: false,
     };
     node.run(&back).unwrap();
     assert_eq!(node.read()["fw.conf"], conf("old", "10.0.0.1"));
@@ -106,6 +107,7 @@ fn a_mark_that_this_node_has_no_line_for_is_refused_before_anything_changes() {
         ticket: 7,
         tree: "fw".to_owned(),
         state,
+        insists: false,
     };
     node.run(&back).unwrap();
     assert_eq!(node.read(), old);

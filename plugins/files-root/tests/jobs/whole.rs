@@ -68,6 +68,7 @@ fn a_tree_becomes_the_staged_one_and_an_earlier_state_comes_back() {
         ticket: 7,
         tree: "fw".to_owned(),
         state: 1,
+        insists: false,
     };
     node.run(&back).unwrap();
     assert_eq!(node.read(), without_own(old()));
@@ -223,6 +224,7 @@ fn a_file_mode_is_kept_by_the_way_back() {
         ticket: 7,
         tree,
         state: 1,
+        insists: false,
     };
     node.run(&back).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);

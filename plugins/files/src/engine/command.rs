@@ -11,7 +11,7 @@ use super::{Action, Engine, Reply, Then};
 use crate::wire::{How, Message};
 
 pub const USAGE: &str = "usage: files [status] | diff TREE | push TREE [OPTION...] | \
-    pull TREE [OPTION...] | confirm | log TREE | back TREE [STATE | --peer] | stop | \
+    pull TREE [OPTION...] | confirm | log TREE | back TREE [STATE [--anyway] | --peer] | stop | \
     apply [OPTION...]; options: --dry-run, --check, --anyway, --confirm TIME (10s to 24h)";
 
 /// Word of an answer that comes before the end.
@@ -23,10 +23,16 @@ pub enum Command {
     Push(String, How),
     Pull(String, How),
     Log(String),
-    /// None: what waits for a confirmation goes back.
-    Back(String, Option<u64>),
+    /// An earlier state.
+    Back {
+        tree: String,
+        state: u64,
+        anyway: bool,
+    },
+    /// What waits for a confirmation goes back.
+    GoBack(String),
     /// The same on the peer.
-    BackOnPeer(String),
+    GoBackOnPeer(String),
     /// spared's own configuration, as it is here.
     Apply(How),
     Confirm,
@@ -40,13 +46,22 @@ pub fn parse(argv: &[&str]) -> Option<Command> {
         ["push", tree, ref options @ ..] => Command::Push(tree.to_owned(), how(options)?),
         ["pull", tree, ref options @ ..] => Command::Pull(tree.to_owned(), how(options)?),
         ["log", tree] => Command::Log(tree.to_owned()),
-        ["back", tree] => Command::Back(tree.to_owned(), None),
-        ["back", tree, "--peer"] => Command::BackOnPeer(tree.to_owned()),
-        ["back", tree, state] => Command::Back(tree.to_owned(), Some(state.parse().ok()?)),
+        ["back", tree] => Command::GoBack(tree.to_owned()),
+        ["back", tree, "--peer"] => Command::GoBackOnPeer(tree.to_owned()),
+        ["back", tree, state] => back(tree, state, false)?,
+        ["back", tree, state, "--anyway"] => back(tree, state, true)?,
         ["apply", ref options @ ..] => Command::Apply(how(options)?),
         ["confirm"] => Command::Confirm,
         ["stop"] => Command::Stop,
         _ => return None,
+    })
+}
+
+fn back(tree: &str, state: &str, anyway: bool) -> Option<Command> {
+    Some(Command::Back {
+        tree: tree.to_owned(),
+        state: state.parse().ok()?,
+        anyway,
     })
 }
 
@@ -81,8 +96,9 @@ impl Engine {
             | Command::Push(tree, _)
             | Command::Pull(tree, _)
             | Command::Log(tree)
-            | Command::Back(tree, _)
-            | Command::BackOnPeer(tree) => tree.clone(),
+            | Command::Back { tree, .. }
+            | Command::GoBack(tree)
+            | Command::GoBackOnPeer(tree) => tree.clone(),
             Command::Apply(_) => builtin::NAME.to_owned(),
         };
         if self.tree(&tree).is_none() {
@@ -90,7 +106,7 @@ impl Engine {
             let names = names.join(", ");
             return self.refuse(token, format!("no tree \"{tree}\"; there are {names}"));
         }
-        if let Command::BackOnPeer(tree) = command {
+        if let Command::GoBackOnPeer(tree) = command {
             return self.back_on_peer(now_ns, token, tree);
         }
         if !self.has_root() {
@@ -119,16 +135,18 @@ impl Engine {
                 let request = Request::Log { ticket, tree };
                 self.actions.push_back(Action::Request(request));
             }
-            Command::Back(_, state) => {
-                let ticket = self.root_changes(now_ns, Asker::Token(token), &tree);
-                let request = match state {
-                    Some(state) => Request::Back {
-                        ticket,
-                        tree,
-                        state,
-                    },
-                    None => Request::GoBack { ticket, tree },
+            Command::Back { state, anyway, .. } => {
+                let request = Request::Back {
+                    ticket: self.root_changes(now_ns, Asker::Token(token), &tree),
+                    tree,
+                    state,
+                    insists: anyway,
                 };
+                self.actions.push_back(Action::Request(request));
+            }
+            Command::GoBack(_) => {
+                let ticket = self.root_changes(now_ns, Asker::Token(token), &tree);
+                let request = Request::GoBack { ticket, tree };
                 self.actions.push_back(Action::Request(request));
             }
             Command::Apply(how) => {
@@ -140,7 +158,7 @@ impl Engine {
                 };
                 self.actions.push_back(Action::Request(request));
             }
-            Command::Stop | Command::Confirm | Command::BackOnPeer(_) => {}
+            Command::Stop | Command::Confirm | Command::GoBackOnPeer(_) => {}
         }
     }
 
@@ -221,18 +239,22 @@ mod tests {
         };
         let command = Command::Pull("fw".to_owned(), confirm);
         assert_eq!(parse(&["pull", "fw", "--confirm", "2m"]), Some(command));
-        let back = Command::BackOnPeer("fw".to_owned());
+        let back = Command::GoBackOnPeer("fw".to_owned());
         assert_eq!(parse(&["back", "fw", "--peer"]), Some(back));
         let push = Command::Push("fw".to_owned(), how);
         assert_eq!(parse(&["push", "fw", "--dry-run"]), Some(push));
-        assert_eq!(
-            parse(&["back", "fw", "3"]),
-            Some(Command::Back("fw".to_owned(), Some(3)))
-        );
+        let back = |anyway| Command::Back {
+            tree: "fw".to_owned(),
+            state: 3,
+            anyway,
+        };
+        assert_eq!(parse(&["back", "fw", "3"]), Some(back(false)));
+        assert_eq!(parse(&["back", "fw", "3", "--anyway"]), Some(back(true)));
         for words in [
             &["push"][..],
             &["push", "fw", "now"],
             &["back", "fw", "x"],
+            &["back", "fw", "--anyway"],
             &["push", "fw", "--confirm"],
             &["push", "fw", "--confirm", "9s"],
             &["push", "fw", "--confirm", "25h"],

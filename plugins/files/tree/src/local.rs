@@ -64,6 +64,7 @@ pub enum Request {
         ticket: u64,
         tree: String,
         state: u64,
+        insists: bool,
     },
     /// The states that there are.
     Log { ticket: u64, tree: String },

@@ -73,7 +73,7 @@ fn a_new_worker_knows_that_a_change_waits() {
 #[test]
 fn what_waits_on_the_peer_goes_back_when_this_node_asks() {
     let mut lab = waiting();
-    let back = || Command::BackOnPeer("t".to_owned());
+    let back = || Command::GoBackOnPeer("t".to_owned());
     let reply = lab.done(0, back());
     assert_eq!(text(&reply), "put back");
     let outcome = ("outcome".to_owned(), Value::Text("back".to_owned()));
