@@ -67,7 +67,12 @@ impl Engine {
             // an address that comes later than its role
             self.take_over(now_ms, false);
         }
-        self.sort_ends(now_ms);
+        if is_active {
+            self.sort_ends(now_ms);
+        } else {
+            // the peer's records, whatever addresses come: in a failover they come before the role, one by one
+            self.take_sides(now_ms);
+        }
         self.route();
         self.report_connections();
     }
@@ -80,6 +85,11 @@ impl Engine {
 
     /// Other ends, other SAs and policies that follow.
     pub(super) fn sort_ends(&mut self, now_ms: u64) {
+        self.take_sides(now_ms);
+        self.sort_records(now_ms);
+    }
+
+    fn take_sides(&mut self, now_ms: u64) {
         for (id, known) in &mut self.store.sas {
             let installed = self.installed.get(id).map(|it| it.side);
             let side = installed.or_else(|| self.store.ends.side(&known.sa));
@@ -90,7 +100,6 @@ impl Engine {
         for (id, known) in &mut self.store.policies {
             known.ours = self.store.ends.has_policy(&known.policy) || self.store.put.has(id);
         }
-        self.sort_records(now_ms);
         self.dirty = true;
     }
 

@@ -34,7 +34,7 @@ fn begun() -> Pair {
     let count = node.kernel.sas().len();
     assert!((1..=BATCH_MAX).contains(&count), "{count}");
     assert!(!node.engine.is_settled(now_ms));
-    assert!(node.engine.is_settled(now_ms + 15));
+    assert!(node.engine.is_settled(now_ms + 9));
     pair
 }
 
