@@ -226,10 +226,10 @@ impl Machine {
             } else {
                 continue;
             };
-            let stance = self.stance();
+            let activity = self.activity();
             self.kill();
             let why = kernel::not_started(&self.name, &self.kernel, &what, &printed.text);
-            return Err(kind(why + &stance));
+            return Err(kind(why + &activity));
         }
     }
 
@@ -252,12 +252,12 @@ impl Machine {
 
     pub fn run_within(&self, line: &str, limit: Duration) -> Result<(i32, String)> {
         let done = self.console().run(line, limit);
-        done.map_err(|why| format!("{why}{}", self.stance()).into())
+        done.map_err(|why| format!("{why}{}", self.activity()).into())
     }
 
     /// What the processes of a machine that does not answer do, a line for each.
-    fn stance(&self) -> String {
-        self.daemon().tree().into_iter().map(stance_of).collect()
+    fn activity(&self) -> String {
+        self.daemon().tree().into_iter().map(activity_of).collect()
     }
 
     /// Runs a command line, which must succeed. Returns its output.
@@ -438,7 +438,7 @@ fn addresses(parts: &Parts) -> String {
         .collect()
 }
 
-fn stance_of(pid: u32) -> String {
+fn activity_of(pid: u32) -> String {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
     let status = read("status");
     let wanted = ["State:", "SigPnd:", "ShdPnd:", "SigBlk:"];
