@@ -16,7 +16,7 @@ use crate::store::{EKEYREJECTED, HeldSa};
 const GIVE_UP_MS: u64 = 3_000;
 /// Time for which SAs are put before addresses may come at an unplanned failover. Addresses wait for 15 ms at most:
 /// what is under way then is ended, and the word goes to the host and the elector.
-const SETTLE_MS: u64 = 9;
+const SETTLE_MS: u64 = 7;
 /// More are not named one by one.
 const NAMED_MAX: usize = 10;
 /// The old node's word that its numbers are exact counts for that long.

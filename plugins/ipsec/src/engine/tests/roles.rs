@@ -276,8 +276,8 @@ fn addresses_wait_for_all_sas_at_a_planned_switchover_only() {
         let engine = &mut pair.nodes[1].engine;
         engine.handle_settle(now_ms);
         assert!(!engine.is_settled(now_ms));
-        assert!(!engine.is_settled(now_ms + 8));
-        assert_eq!(engine.is_settled(now_ms + 9), !planned);
+        assert!(!engine.is_settled(now_ms + 6));
+        assert_eq!(engine.is_settled(now_ms + 7), !planned);
         pair.settle();
         assert!(pair.nodes[1].engine.is_settled(now_ms));
     }
