@@ -96,7 +96,7 @@ pub struct Session {
     introduction: Introduction,
     /// This node's run; a new one after each association that it ended itself.
     run: u64,
-    /// Runs of the peer with which this run has had an association.
+    /// Runs of the peer with which this run has had an association; none before it has one.
     ended: BTreeSet<u64>,
     association: Option<Association>,
     paths: Vec<Path>,

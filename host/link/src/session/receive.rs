@@ -129,11 +129,14 @@ impl Session {
             .as_ref()
             .map(|association| association.peer_run);
         if known != Some(hello.run) {
-            if self.ended.contains(&hello.run) || self.ended.len() >= ENDED_MAX {
-                let why = format!(
-                    "both nodes begin anew: an old greeting of {} was late",
-                    self.peer
-                );
+            let was_late = self.ended.contains(&hello.run);
+            if was_late || self.ended.len() >= ENDED_MAX {
+                let what = if was_late {
+                    "an old greeting of it was late"
+                } else {
+                    "it was restarted often"
+                };
+                let why = format!("{} and this node begin anew: {what}", self.peer);
                 self.end(&why, true);
                 return Err(why);
             }
