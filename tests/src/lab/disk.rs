@@ -46,11 +46,6 @@ impl Disk {
         Ok(fs::remove_file(self.0.join("full"))?)
     }
 
-    /// True if it is mounted over this folder.
-    pub fn is_over(&self, folder: &Path) -> bool {
-        self.0 == folder
-    }
-
     /// Mounts again as "ro" or "rw".
     pub fn remount(&self, mode: &str) -> Result<()> {
         run("mount", &["-o", &format!("remount,{mode}")], &self.0)

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::world::PROCESSES;
 use crate::Result;
 use crate::lab::{VIRTUAL, Wire, signal_to};
 use crate::truth::{Bed, plain};
@@ -414,20 +415,6 @@ const STEP_S: i64 = 300;
 
 /// Line that Kea refuses.
 const BROKEN: &str = "no such words\n";
-
-/// Words by which processes were started.
-const PROCESSES: [&str; 10] = [
-    "vrrp",
-    "conntrack",
-    "sets",
-    "dhcp",
-    "service",
-    "health",
-    "files",
-    "files-root",
-    "link",
-    "firewall",
-];
 
 const fn killed<const PROCESS: usize>(name: &'static str) -> Kind {
     Kind::new(

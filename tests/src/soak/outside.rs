@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::world::{PLUGINS, World, addresses};
+use super::world::{PROCESSES, World, addresses};
 use crate::Result;
 use crate::clock::Stamp;
 use crate::elements::has_element;
@@ -71,7 +71,7 @@ pub fn flaws(world: &World<'_>) -> Result<Flaws> {
 
 fn processes(world: &World<'_>, flaws: &mut Flaws) {
     for site in 0..2 {
-        for name in PLUGINS.iter().chain(&["vrrp", "link", "firewall"]) {
+        for name in PROCESSES {
             match world.bed.pair.process(site, name) {
                 None => drop(flaws.insert(format!("r{} runs no {name}", site + 1))),
                 Some(pid) if is_stopped(pid) => {

@@ -16,8 +16,9 @@ use crate::probe::{Asker, Questions};
 use crate::router::{Clock, Link, Plan, PluginFile, Ruleset};
 use crate::truth::{Bed, plain};
 
-/// Plugins beside the elector.
-pub const PLUGINS: [&str; 7] = [
+/// A node's processes, by the words with which they were started: the elector, the other plugins, and the host's own.
+pub const PROCESSES: [&str; 10] = [
+    "vrrp",
     "conntrack",
     "sets",
     "dhcp",
@@ -25,6 +26,8 @@ pub const PLUGINS: [&str; 7] = [
     "health",
     "files",
     "files-root",
+    "link",
+    "firewall",
 ];
 /// Host number of the second group's address on the lan.
 const PHONES: u8 = 77;
