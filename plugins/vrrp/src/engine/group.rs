@@ -71,9 +71,9 @@ pub(super) struct Group {
     pub learned_ns: u64,
     /// E8: the end of the start delay.
     pub not_before_ns: u64,
-    /// E12: time until which another machine with this node's keys, heard by the peer, is assumed
-    /// to exist.
-    pub behind_until_ns: u64,
+    /// E12: time until which another run may be active: of the peer, though its key does not count yet,
+    /// or of this node, on another machine that the peer hears.
+    pub other_run_until_ns: u64,
     pub active_router: Option<ActiveRouter>,
     /// Whether the peer's last advert had priority 0.
     pub active_resigned: bool,
@@ -147,7 +147,7 @@ impl Group {
         Group {
             name: config.name.as_str().into(),
             not_before_ns: now_ns.saturating_add(config.start_delay_ns),
-            behind_until_ns: 0,
+            other_run_until_ns: 0,
             config,
             ports: Vec::new(),
             routers: Vec::new(),

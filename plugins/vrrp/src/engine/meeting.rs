@@ -12,7 +12,7 @@ use super::timers::skew_ns;
 use super::{Action, Context};
 use crate::config::Election;
 use crate::election::{Who, Why};
-use crate::wire::heartbeat::Heartbeat;
+use crate::wire::heartbeat::{Heartbeat, Speaks};
 
 /// E8: time for which a start waits for the peer's first heartbeat.
 pub(super) const LINK_WAIT_NS: u64 = 5_000_000_000;
@@ -82,6 +82,11 @@ impl Group {
             self.lower_since_ns = None;
             self.drop_claim(cx);
         }
+        self.wait_anew(cx);
+    }
+
+    /// Another router is active: its silence begins anew.
+    fn wait_anew(&mut self, cx: &Context<'_>) {
         let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
         if matches!(self.state, State::Promoting { .. }) {
             self.state = State::Backup {
@@ -99,7 +104,7 @@ impl Group {
         };
         self.active_resigned = true;
         self.let_go_ns = Some(cx.now_ns);
-        if self.directive.prepared && cx.now_ns >= self.behind_until_ns {
+        if self.directive.prepared && cx.now_ns >= self.other_run_until_ns {
             return self.inherit(cx);
         }
         let skew_ns = skew_ns(self.config.version, self.priority, self.learned_ns);
@@ -292,14 +297,31 @@ impl Group {
             false => until_ns,
         });
         let started_ns = self.not_before_ns.max(wait_ns.unwrap_or(0));
-        started_ns.max(self.behind_until_ns)
+        started_ns.max(self.other_run_until_ns)
+    }
+
+    /// E12: a run of the peer whose key does not count yet, since the run before was heard lately. What that
+    /// one sent may have waited in a socket while this node was stopped, so the newer run may be active.
+    pub(super) fn handle_second_run(&mut self, cx: &mut Context<'_>, heartbeat: &Heartbeat) {
+        if heartbeat.role != Speaks::Active {
+            return;
+        }
+        self.other_run_until_ns = cx.now_ns.saturating_add(self.active_down_ns());
+        match self.state {
+            _ if self.lapse.is_some() => self.give_way_late(cx),
+            State::Backup { .. } | State::Promoting { .. } => {
+                self.wait_anew(cx);
+                self.republish_backup(cx);
+            }
+            State::Initialize { .. } | State::Lapsed { .. } | State::Active { .. } => {}
+        }
     }
 
     /// E12: the peer hears another run of this node, whose adverts look like this node's own. This
     /// run does not serve until that run has been silent for the failover time.
     pub(super) fn stand_behind(&mut self, cx: &mut Context<'_>) {
         let until_ns = cx.now_ns.saturating_add(self.active_down_ns());
-        self.behind_until_ns = until_ns;
+        self.other_run_until_ns = until_ns;
         match self.state {
             State::Active { .. } | State::Lapsed { .. } | State::Promoting { .. } => {
                 self.listen_again(cx, Why::Second);

@@ -67,11 +67,19 @@ impl Engine {
             return;
         };
         self.with_group(now_ns, index, |group, cx| {
+            if heard.is_news {
+                group.check_late(cx);
+            }
+            if !heard.counts {
+                if heard.is_news {
+                    group.handle_second_run(cx, heard.heartbeat);
+                }
+                return;
+            }
             if let Path::Network(interface, neighbour) = path {
                 group.hear_on(cx, interface, neighbour, heard, own);
             }
             if heard.is_news {
-                group.check_late(cx);
                 if heard.echo.is_second {
                     group.stand_behind(cx);
                 }

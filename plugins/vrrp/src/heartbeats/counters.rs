@@ -48,6 +48,9 @@ impl Counters {
         if !is_heard {
             return;
         }
+        if !opened.counts() {
+            return self.count_dropped(HeartbeatDiscard::SecondRun);
+        }
         self.received += 1;
         self.copies += u64::from(!opened.has_news());
         self.heard_ns = Some(now_ns);

@@ -146,6 +146,7 @@ impl Pairing {
         let reason = match opened {
             Ok(opened) => {
                 self.agreement.handle_heard(now_ns, opened.run());
+                self.news.is_traced |= class == Class::Link && !opened.counts();
                 return Ok(Received::Heartbeat(opened));
             }
             Err(reason) => reason,
@@ -158,7 +159,7 @@ impl Pairing {
                 HeartbeatDiscard::UnknownKey => {
                     let _ = self.agreement.handle_run(now_ns, class, packet.run());
                 }
-                HeartbeatDiscard::Unconfirmed | HeartbeatDiscard::SecondRun => {
+                HeartbeatDiscard::Unconfirmed => {
                     self.agreement.handle_heard(now_ns, packet.run());
                 }
                 _ => {}
@@ -249,7 +250,7 @@ impl Pairing {
 fn is_trace(reason: HeartbeatDiscard, packet: &Packet<'_>, path: u32, own: u64) -> bool {
     let is_unopened = matches!(
         reason,
-        HeartbeatDiscard::UnknownKey | HeartbeatDiscard::Unconfirmed | HeartbeatDiscard::SecondRun
+        HeartbeatDiscard::UnknownKey | HeartbeatDiscard::Unconfirmed
     );
     is_unopened && packet.path() == path && packet.run() != own
 }

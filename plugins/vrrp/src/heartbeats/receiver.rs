@@ -50,6 +50,7 @@ pub struct Opened<'r, 'f> {
     groups: &'f [u8],
     newest: &'r mut Newest,
     heartbeat: &'r mut Heartbeat,
+    counts: bool,
     has_news: bool,
     has_unknown: bool,
 }
@@ -65,6 +66,8 @@ pub struct Heard<'h> {
     pub is_timely: bool,
     /// Not if it is a copy of what another path brought first, or older than that.
     pub is_news: bool,
+    /// Not if another run of the peer was heard lately.
+    pub counts: bool,
 }
 
 impl Receiver {
@@ -185,7 +188,7 @@ impl Receiver {
     ) -> Result<Opened<'r, 'f>, HeartbeatDiscard> {
         let packet = Packet::new_checked(frame).map_err(|_| HeartbeatDiscard::Malformed)?;
         let place = self.admit(now_ns, path, &packet, sent)?;
-        self.confirm(now_ns, place, packet.echo())?;
+        let counts = self.confirm(now_ns, place, packet.echo())?;
         let trusted = self.keys.get_mut(place);
         let trusted = trusted.ok_or(HeartbeatDiscard::UnknownKey)?;
         Ok(Opened {
@@ -195,6 +198,7 @@ impl Receiver {
             groups: packet.groups(),
             newest: &mut trusted.newest,
             heartbeat: &mut self.heartbeat,
+            counts,
             has_news: false,
             has_unknown: false,
         })
@@ -239,10 +243,10 @@ impl Receiver {
     }
 
     /// Whether a key counts, perhaps from now on.
-    fn confirm(&mut self, now_ns: u64, place: usize, echo: Echo) -> Result<(), HeartbeatDiscard> {
+    fn confirm(&mut self, now_ns: u64, place: usize, echo: Echo) -> Result<bool, HeartbeatDiscard> {
         if self.keys.get(place).is_some_and(|one| one.is_current) {
             self.news.is_double |= self.hears_second(now_ns);
-            return Ok(());
+            return Ok(true);
         }
         if echo.number == 0 {
             return Err(HeartbeatDiscard::Unconfirmed);
@@ -253,7 +257,7 @@ impl Receiver {
         };
         if is_heard {
             trusted.echoed_ns.get_or_insert(now_ns);
-            return Err(HeartbeatDiscard::SecondRun);
+            return Ok(false);
         }
         self.news.confirmed = Some(trusted.opens.run());
         self.news.hurries = true;
@@ -261,7 +265,7 @@ impl Receiver {
             trusted.is_current = at == place;
             trusted.echoed_ns = None;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Another run hears this node, and is no short while heard beside the one that counts.
@@ -297,11 +301,17 @@ impl Opened<'_, '_> {
             heartbeat: self.heartbeat,
             is_timely: self.number >= newest[TIMELY - 1],
             is_news,
+            counts: self.counts,
         })
     }
 
     pub fn run(&self) -> u64 {
         self.run
+    }
+
+    /// Not if another run of the peer was heard lately.
+    pub fn counts(&self) -> bool {
+        self.counts
     }
 
     /// Whether any of the groups taken so far was news.

@@ -102,6 +102,7 @@ fn hear_at(
 ) -> Result<Option<u8>, HeartbeatDiscard> {
     let mut opened = receiver.open(now_ns, link, frame, SENT)?;
     match opened.next_group() {
+        Some(heard) if !heard.counts => Err(HeartbeatDiscard::SecondRun),
         Some(heard) => Ok(heard.is_news.then_some(heard.heartbeat.quality)),
         None => Err(HeartbeatDiscard::UnknownGroup),
     }

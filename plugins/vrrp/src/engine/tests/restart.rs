@@ -207,6 +207,35 @@ fn one_that_is_forced_active_meanwhile_listens_as_long() {
     assert_eq!((lab.active(), lab.longest_overlap_ns()), (vec![1], 0));
 }
 
+/// It makes a run of the peer count later than the other group takes over.
+const SLOW: &str = "[[group]]\nname = \"slow\"\nadvert_interval = \"1s\"\n[[group.interface]]\n\
+                    interface = \"lan1\"\nvrid = 8\naddresses = [\"10.1.0.9/24\"]\n";
+
+/// The peer finds heartbeats of the run before in its sockets, and hears that one for a failover time longer.
+#[test]
+fn a_peer_that_was_stopped_meanwhile_never_serves_along_with_it() {
+    for beside in ["", SLOW] {
+        let toml = by_quality("prefer = \"r1\"") + beside;
+        for resumed_ms in (280..=340).step_by(5).chain([500, 1000]) {
+            let mut lab = Lab::linked(&toml, &LINKS);
+            lab.stop(1);
+            lab.run(9 * MS);
+            lab.crash(0);
+            lab.start(0);
+            lab.run(resumed_ms * MS);
+            lab.resume(1);
+            let step = format!("resumed after {resumed_ms} ms, beside {beside:?}");
+            lab.run(8 * SECOND);
+            assert!(
+                lab.longest_overlap_ns() <= CROSSING_NS,
+                "{step}: {:?}",
+                lab.overlaps
+            );
+            assert!(!lab.active().is_empty(), "{step}");
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Crash(usize),

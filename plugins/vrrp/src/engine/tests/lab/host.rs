@@ -50,14 +50,16 @@ pub struct Host {
     pub(super) said: Said,
     /// The peer's runs with which keys were agreed, and when each was heard.
     keys: BTreeMap<u64, Option<u64>>,
-    /// The one that counts, and the newest heartbeat that carried each group.
+    /// The one that counts, and the newest heartbeat of each run that carried each group.
     peer_run: u64,
-    newest: BTreeMap<u64, u64>,
+    newest: BTreeMap<(u64, u64), u64>,
     /// The highest number of each run on each path.
     highest: BTreeMap<(u64, String), u64>,
     pub(super) waiting: Vec<usize>,
     /// What a key agreement begins with waits in a socket.
     pub(super) trace_waits: bool,
+    /// A hello of the peer came while it was stopped, and is in its sockets.
+    pub(super) hello_waits: bool,
     /// A directive is to be told when it runs again.
     pub(super) directive_waits: bool,
     release: bool,
@@ -281,7 +283,8 @@ impl Lab {
         let answers = hears && reached && !other.stopped;
         let reached = reached && !self.nobody_signs;
         let runs = [0, 1].map(|node| self.nodes[node].host.run);
-        let agrees = !lives && reached && !node.stopped && !other.stopped && !other.dead;
+        let says = !lives && reached && !node.stopped && !other.dead;
+        let agrees = says && !other.stopped;
         let ways = [(index, 1 - index), (1 - index, index)];
         let linked = ways.map(|(from, to)| self.links_carry(from, to));
         let now_ns = self.clock.now_ns();
@@ -293,6 +296,8 @@ impl Lab {
         }
         if agrees {
             self.enqueue(self.clock.now_ns() + AGREEMENT_NS, 0, What::Agree(runs));
+        } else if says {
+            self.nodes[1 - index].host.hello_waits = true;
         }
     }
 
@@ -347,18 +352,17 @@ impl Lab {
         self.nodes[index].engine.hurry_round(now_ns);
     }
 
-    /// Whether the key of a heartbeat counts, as [`Receiver`](crate::heartbeats::Receiver) has it.
-    fn admits(&mut self, index: usize, flying: &Flying) -> bool {
+    /// Whether the key of a heartbeat counts, as [`Receiver`](crate::heartbeats::Receiver) has it; None where
+    /// it is dropped.
+    fn admits(&mut self, index: usize, flying: &Flying) -> Option<bool> {
         let now_ns = self.clock.now_ns();
         let node = &mut self.nodes[index];
         let patience_ns = node.engine.longest_silence_ns();
         let host = &mut node.host;
         let current_ns = host.keys.get(&host.peer_run).copied().flatten();
-        let Some(heard_ns) = host.keys.get_mut(&flying.run) else {
-            return false;
-        };
+        let heard_ns = host.keys.get_mut(&flying.run)?;
         if flying.to_run != host.run {
-            return false;
+            return None;
         }
         // a replay, or one that a later one overtook
         let name = match &flying.path {
@@ -367,7 +371,7 @@ impl Lab {
         };
         let highest = host.highest.entry((flying.run, name)).or_default();
         if flying.sequence <= *highest {
-            return false;
+            return None;
         }
         *highest = flying.sequence;
         let is_first = heard_ns.replace(now_ns).is_none();
@@ -375,13 +379,12 @@ impl Lab {
         let confirms = flying.run != host.peer_run && flying.echoes && silent;
         if confirms {
             host.peer_run = flying.run;
-            host.newest.clear();
         }
         let admits = flying.run == host.peer_run;
         if is_first || confirms {
             self.hurry(index);
         }
-        admits
+        (admits || flying.echoes).then_some(admits)
     }
 
     /// What [`Receiver`](crate::heartbeats::Receiver) does: keys that count, and newer heartbeats.
@@ -393,8 +396,11 @@ impl Lab {
             let now_ns = self.clock.now_ns();
             self.nodes[index].engine.handle_trace(now_ns);
         }
-        // what a second run says is dropped
-        if !self.admits(index, &flying) || self.nodes[flying.from].host.is_second {
+        let Some(counts) = self.admits(index, &flying) else {
+            return;
+        };
+        // what another machine of that name says is dropped
+        if self.nodes[flying.from].host.is_second {
             return;
         }
         let now_ns = self.clock.now_ns();
@@ -412,7 +418,8 @@ impl Lab {
         };
         let own = node.host.run;
         for heartbeat in &flying.groups {
-            let newest = node.host.newest.entry(heartbeat.group).or_default();
+            let of_run = (flying.run, heartbeat.group);
+            let newest = node.host.newest.entry(of_run).or_default();
             let heard = Heard {
                 run: flying.run,
                 echo: Echo {
@@ -423,6 +430,7 @@ impl Lab {
                 heartbeat,
                 is_timely: flying.sequence + 2 >= *newest,
                 is_news: flying.sequence > *newest,
+                counts,
             };
             *newest = flying.sequence.max(*newest);
             node.engine.handle_heartbeat(now_ns, path, &heard, own);

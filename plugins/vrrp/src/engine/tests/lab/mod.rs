@@ -305,6 +305,9 @@ impl Lab {
         if std::mem::take(&mut self.nodes[index].host.directive_waits) {
             self.tell_directive(index);
         }
+        if std::mem::take(&mut self.nodes[index].host.hello_waits) {
+            self.greet(1 - index);
+        }
         if self.nodes[index].asked.is_some() {
             return;
         }
