@@ -83,6 +83,7 @@ pub fn run(input: &[u8]) {
                     heartbeat: &heartbeat,
                     is_timely: echo.number % 5 != 0,
                     is_news: echo.number % 3 != 2,
+                    counts: echo.number % 7 != 0,
                 };
                 engine.handle_heartbeat(now_ns, path, &heard, 0);
             }
