@@ -290,10 +290,13 @@ impl Group {
         self.directive.held && !self.is_traced
     }
 
-    /// E8: time before which this node does not take over, whoever forces it.
+    /// E8: time before which this node does not take over, whoever forces it, and however short the interval
+    /// is that anybody advertises.
     pub(super) fn not_before_ns(&self) -> u64 {
+        let interval_ns = self.learned_ns.max(self.config.interval_ns);
+        let brief_ns = self.active_down_of(self.priority, interval_ns);
         let wait_ns = self.link_wait_ns.map(|until_ns| match self.is_brief() {
-            true => until_ns.saturating_sub(LINK_WAIT_NS) + self.active_down_ns(),
+            true => until_ns.saturating_sub(LINK_WAIT_NS) + brief_ns,
             false => until_ns,
         });
         let started_ns = self.not_before_ns.max(wait_ns.unwrap_or(0));

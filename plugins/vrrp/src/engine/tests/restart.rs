@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use spared_sdk::Forced;
 
-use super::lab::{AGREEMENT_NS, Lab, MS, SECOND};
+use super::lab::{AGREEMENT_NS, Forgery, Lab, MS, SECOND};
 use super::linked::{LINKS, by_quality, pair};
 
 const WIRES: [&str; 2] = ["lan1", "lan2"];
@@ -233,6 +233,25 @@ fn a_peer_that_was_stopped_meanwhile_never_serves_along_with_it() {
             );
             assert!(!lab.active().is_empty(), "{step}");
         }
+    }
+}
+
+/// The fence of a node that has just died passes for its whole lease.
+#[test]
+fn a_short_interval_that_somebody_advertises_shortens_no_start() {
+    for phase_ms in (0..200).step_by(10) {
+        let mut lab = pair("prefer = \"r2\"");
+        lab.crash(1);
+        lab.run(600 * MS);
+        assert_eq!(lab.active(), [0]);
+        lab.run(phase_ms * MS);
+        lab.kill(0);
+        lab.forge("lan1", Forgery::Advert(1, 10 * MS), 20);
+        lab.start(1);
+        lab.run(8 * SECOND);
+        let overlap_ns = lab.longest_overlap_ns();
+        assert_eq!(overlap_ns, 0, "{phase_ms} ms: {:?}", lab.overlaps);
+        assert_eq!(lab.active(), [1]);
     }
 }
 
