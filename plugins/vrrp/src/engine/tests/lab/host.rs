@@ -1,6 +1,6 @@
 //! The fixture's links, and the host's part: quality from checks, and switchovers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use spared_sdk::Role;
 
@@ -62,6 +62,8 @@ pub struct Host {
     pub(super) hello_waits: bool,
     /// A directive is to be told when it runs again.
     pub(super) directive_waits: bool,
+    /// Interfaces that changed while the host was asked for a role: it tells of them after its answer.
+    pub(super) changed: BTreeSet<String>,
     release: bool,
     prepared: bool,
     pub unready: bool,

@@ -346,9 +346,12 @@ impl Lab {
     /// An interface changed.
     pub fn tell_interface(&mut self, index: usize, interface: &str, facts: &InterfaceFacts) {
         let now_ns = self.clock.now_ns();
-        self.nodes[index]
-            .engine
-            .handle_interface(now_ns, interface, facts);
+        let node = &mut self.nodes[index];
+        if node.asked.is_some() {
+            node.host.changed.insert(interface.to_owned());
+            return;
+        }
+        node.engine.handle_interface(now_ns, interface, facts);
         self.act(index);
     }
 
@@ -745,6 +748,10 @@ impl Lab {
         node.engine.handle_published(now_ns, &group, role, done);
         self.act(index);
         self.nodes[index].dead |= self.nodes[index].leaving;
+        for interface in std::mem::take(&mut self.nodes[index].host.changed) {
+            let facts = self.nodes[index].facts[&interface].clone();
+            self.tell_interface(index, &interface, &facts);
+        }
         if self.nodes[index].asked.is_none()
             && std::mem::take(&mut self.nodes[index].host.directive_waits)
         {
