@@ -42,7 +42,12 @@ impl Lab {
                 let until_ns = node.leases.get(&key).copied().unwrap_or(0);
                 let passes = until_ns >= self.clock.now_ns() || node.tampered.contains(&key);
                 let is_untold = node.host.changed.contains(&key.0);
-                assert!(passes || is_untold, "{}: {} is called usable", node.name, key.0);
+                assert!(
+                    passes || is_untold,
+                    "{}: {} is called usable",
+                    node.name,
+                    key.0
+                );
             }
         }
     }
