@@ -145,7 +145,11 @@ pub fn wait_settled(nodes: [Node; 2], limit: Duration) -> Result<usize> {
     match active.as_slice() {
         [one] if settled => Ok(*one),
         _ => {
-            let [first, second] = nodes.map(|node| node.sparectl("status").unwrap_or_default().1);
+            // one that does not answer says what its processes do
+            let [first, second] = nodes.map(|node| match node.sparectl("status") {
+                Ok((_, said)) => said,
+                Err(error) => error.to_string(),
+            });
             Err(format!("not both settled after {limit:?}:\n{first}\n{second}").into())
         }
     }

@@ -280,9 +280,11 @@ impl Spared<'_> {
 
     /// Runs `sparectl` with these arguments.
     pub fn sparectl(&self, words: &[&str]) -> Result<Output> {
-        let mut command = std::process::Command::new(build_dir()?.join("sparectl"));
+        let program = build_dir()?.join("sparectl");
+        let mut command = std::process::Command::new(&program);
         command.arg("--runtime-dir").arg(self.runtime_dir());
-        Ok(command.args(words).output()?)
+        let output = command.args(words).output();
+        Ok(output.map_err(|error| format!("{}: {error}", program.display()))?)
     }
 
     pub fn status(&self) -> Result<Status> {
