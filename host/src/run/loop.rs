@@ -353,6 +353,7 @@ impl Loop {
             return;
         }
         if let Some(peer) = self.here.peer_name() {
+            self.pair.note_paths(self.link.status());
             let own = self.view().node_facts(None);
             self.pair.update_missing(&own, peer);
         }
