@@ -45,11 +45,11 @@ impl Counters {
         if opened.has_unknown() {
             self.count_dropped(HeartbeatDiscard::UnknownGroup);
         }
-        if !is_heard {
-            return;
-        }
         if !opened.counts() {
             return self.count_dropped(HeartbeatDiscard::SecondRun);
+        }
+        if !is_heard {
+            return;
         }
         self.received += 1;
         self.copies += u64::from(!opened.has_news());
