@@ -11,7 +11,7 @@ packages_for() {
 	build) echo gcc libc6-dev pkg-config libnftnl-dev libmnl-dev ;;
 	dhcp)  echo kea-dhcp4-server kea-dhcp6-server dnsmasq-base dbus-daemon isc-dhcp-server isc-dhcp-client \
 		wide-dhcpv6-client busybox-static libfaketime ;;
-	ipsec) echo strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins ;;
+	ipsec) echo strongswan-charon charon-systemd strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins ;;
 	kernel) echo gcc libc6-dev make flex bison bc xz-utils ;;
 	uml)   echo user-mode-linux kmod ;;
 	# before Debian 13 qemu has virtiofsd itself
@@ -40,11 +40,12 @@ mask() {
 
 # These are peers in the tests and benches and no services of this machine: their units are masked before
 # they arrive, and nothing starts while apt runs.
-services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client strongswan-charon"
+services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client strongswan-charon charon-systemd"
 
 units_of() {
 	case $1 in
 	strongswan-charon) echo strongswan-starter ipsec ;;
+	charon-systemd) echo strongswan ;;
 	*) echo "$1" ;;
 	esac
 }

@@ -88,6 +88,11 @@ impl<'m> Charon<'m> {
         machine.forget_files()
     }
 
+    /// Writes the files of a router's charon only.
+    pub(super) fn configure_router(machine: &Machine, connection: &Connection) -> Result<()> {
+        Self::configure(machine, &connections(Side::Router, connection))
+    }
+
     /// Writes the files for a router. Returns the path of a script that starts, stops and queries charon as
     /// a service manager would.
     pub fn service(machine: &Machine, connection: &Connection) -> Result<PathBuf> {
@@ -179,7 +184,7 @@ fn load_words(machine: &Machine) -> String {
     format!("--load-all --file {}/swanctl.conf", machine.dir.display())
 }
 
-fn environment(machine: &Machine) -> String {
+pub(super) fn environment(machine: &Machine) -> String {
     format!(
         "STRONGSWAN_CONF={}/strongswan.conf SWANCTL_DIR={}",
         machine.dir.display(),

@@ -18,6 +18,7 @@ mod frames;
 mod pings;
 mod state;
 mod tunnel;
+mod unit;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -28,11 +29,12 @@ pub use frames::{Esp, is_farewell, is_from_far, is_in_clear, is_sent_by_far};
 pub use pings::OwnPings;
 pub use state::{SWITCH_PACKETS_MAX, Sa, Stats, late_packets};
 pub use tunnel::{Family, Mode, Suite, Tunnel};
+pub use unit::{UNIT, UNIT_PROCESS};
 
 use crate::Result;
 use crate::lab::{Lab, VIRTUAL, Wire};
 use crate::linked::INTERVAL;
-use crate::machine::{Kernel, Machine, Node, Parts, wait_settled};
+use crate::machine::{Init, Kernel, Machine, Node, Parts, wait_settled};
 use crate::probe::Pings;
 use crate::router::{Plan, PluginFile, VirtualRouter};
 
@@ -69,6 +71,15 @@ impl<'l> Tunnelled<'l> {
             ..router(0)
         };
         Self::boot_routers(lab, [stock, router(1)])
+    }
+
+    /// The same, but both routers have systemd, without units.
+    pub fn boot_systemd(lab: &'l Lab) -> Result<Self> {
+        let init = Init::Systemd;
+        Self::boot_routers(
+            lab,
+            [router(0), router(1)].map(|parts| Parts { init, ..parts }),
+        )
     }
 
     fn boot_routers(lab: &'l Lab, [first, second]: [Parts; 2]) -> Result<Self> {

@@ -43,6 +43,7 @@ const LAST_BOOT: Patience = Patience {
 /// First output of init.
 const INIT_SPEAKS: &str = "init: starts";
 const BOOT_STEP: Duration = Duration::from_millis(20);
+const SYSTEMD: &str = "/lib/systemd/systemd";
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long a boot is waited for.
@@ -72,6 +73,15 @@ pub enum Kernel {
     Stock,
 }
 
+/// First process of a machine, once it takes commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// A shell that runs commands and no services.
+    Shell,
+    /// systemd, with the units of the folder `units` of the machine's files and no others.
+    Systemd,
+}
+
 /// Configuration of a machine.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -84,6 +94,7 @@ pub struct Parts {
     pub kernel: Kernel,
     /// Further words of the kernel's command line.
     pub boot_words: Vec<String>,
+    pub init: Init,
 }
 
 impl Parts {
@@ -95,6 +106,7 @@ impl Parts {
             memory_mb: 256,
             kernel: Kernel::Chosen,
             boot_words: Vec::new(),
+            init: Init::Shell,
         }
     }
 }
@@ -133,7 +145,7 @@ impl Machine {
 
     /// Starts a machine, without waiting.
     pub fn start(lab: &Lab, parts: &Parts) -> Result<Self> {
-        require()?;
+        require(parts)?;
         let hardware = match &parts.kernel {
             Kernel::Chosen => Hardware::Uml(kernel::chosen()?.to_owned()),
             Kernel::At(kernel) => Hardware::Uml(kernel.clone()),
@@ -389,13 +401,16 @@ impl Drop for Machine {
 }
 
 /// Skips the test if machines cannot run here.
-fn require() -> Result<()> {
+fn require(parts: &Parts) -> Result<()> {
     if maps_one_user()? {
         return Err(skipped(
             "machines have the files of this one's root for theirs",
         ));
     }
-    Ok(())
+    match parts.init == Init::Systemd && !Path::new(SYSTEMD).exists() {
+        true => Err(skipped("systemd is not installed")),
+        false => Ok(()),
+    }
 }
 
 fn port(name: &str, wire: Wire) -> String {
@@ -423,7 +438,11 @@ fn init_script(parts: &Parts, hardware: &Hardware, dir: &Path, token: &str) -> S
         hardware.name()
     );
     let names: Vec<_> = parts.cards.iter().map(|wire| wire.name()).collect();
-    text += &format!("CARDS='{}'\n", names.join(" "));
+    let init = match parts.init {
+        Init::Shell => "shell",
+        Init::Systemd => "systemd",
+    };
+    text += &format!("CARDS='{}' INIT={init}\n", names.join(" "));
     text + include_str!("init.sh")
 }
 

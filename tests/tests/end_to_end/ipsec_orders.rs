@@ -9,7 +9,8 @@ use std::time::Duration;
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::ipsec::{
-    CHILD, Charon, Connection, Family, Sa, Side, Tunnelled, following, is_farewell, is_in_clear,
+    CHILD, Charon, Connection, Family, Sa, Side, Tunnelled, UNIT, UNIT_PROCESS, following,
+    is_farewell, is_in_clear,
 };
 use spared_tests::lab::scenario;
 use spared_tests::probe::Pings;
@@ -32,12 +33,23 @@ enum Fate {
     Stopped,
     /// When the role leaves, and started anew when it is back.
     Killed,
+    /// As well, and again when the role is back, where systemd alone starts it anew.
+    Crashed,
     LeftRunning,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// A script that starts, stops and queries it.
+    Commands,
+    /// systemd and the unit that Debian distributes.
+    Unit,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Order {
     fate: Fate,
+    by: By,
     stop_s: f64,
     away_s: f64,
     /// The plugin hears nothing from the role's return on until the daemon has stopped, and is killed then.
@@ -54,16 +66,29 @@ fn connection() -> Connection {
 fn plan(tunnelled: &Tunnelled, order: Order) -> Result<Plan> {
     let mut plan = following("");
     plan.plugins[0].toml.clear();
-    if order.fate == Fate::LeftRunning {
-        return Ok(plan);
+    let daemon = match order.by {
+        By::Commands => commands(tunnelled, order)?,
+        By::Unit => unit(tunnelled, order)?,
+    };
+    if order.fate != Fate::LeftRunning {
+        plan.plugins.push(PluginFile {
+            name: "service".to_owned(),
+            toml: format!("after = [\"ipsec\"]\n[[service]]\ntimeout = \"100s\"\n{daemon}"),
+            file: "libspared_service.so".to_owned(),
+        });
     }
+    Ok(plan)
+}
+
+/// Lines of a service that a script runs.
+fn commands(tunnelled: &Tunnelled, order: Order) -> Result<String> {
     let mut scripts = Vec::new();
     for router in &tunnelled.routers {
         let path = Charon::service(router, &connection())?;
         let script = fs::read_to_string(&path)?;
         let stop = match order.fate {
-            Fate::Killed => "|| kill -KILL $pid;".to_owned(),
-            _ => format!("|| {{ sleep {}; kill $pid; }};", order.stop_s),
+            Fate::Stopped => format!("|| {{ sleep {}; kill $pid; }};", order.stop_s),
+            _ => "|| kill -KILL $pid;".to_owned(),
         };
         let other = script.replace("|| kill $pid;", &stop);
         assert_ne!(other, script);
@@ -74,15 +99,30 @@ fn plan(tunnelled: &Tunnelled, order: Order) -> Result<Plan> {
         let [first, second] = [&scripts[0], &scripts[1]];
         format!("{verb} = {{ r1 = [{first:?}, {verb:?}], r2 = [{second:?}, {verb:?}] }}\n")
     };
-    let commands: String = ["start", "stop", "status"].map(command).concat();
-    plan.plugins.push(PluginFile {
-        name: "service".to_owned(),
-        toml: format!(
-            "after = [\"ipsec\"]\n[[service]]\nname = \"charon\"\ntimeout = \"100s\"\n{commands}"
-        ),
-        file: "libspared_service.so".to_owned(),
-    });
-    Ok(plan)
+    let commands = ["start", "stop", "status"].map(command).concat();
+    Ok(format!("name = \"charon\"\n{commands}"))
+}
+
+/// Lines of a service that is a unit of the routers.
+fn unit(tunnelled: &Tunnelled, order: Order) -> Result<String> {
+    let stop = match order.fate {
+        Fate::Stopped => format!("ExecStop=sleep {}\nTimeoutStopSec=100", order.stop_s),
+        Fate::Killed | Fate::Crashed => "ExecStop=kill -KILL $MAINPID".to_owned(),
+        Fate::LeftRunning => String::new(),
+    };
+    for router in &tunnelled.routers {
+        Charon::unit(router, &connection(), &stop)?;
+    }
+    Ok(format!("units = [{UNIT:?}]\n"))
+}
+
+fn start<'t>(tunnelled: &'t Tunnelled, router: usize, order: Order) -> Result<Charon<'t>> {
+    let machine = &tunnelled.routers[router];
+    match (order.fate, order.by) {
+        (Fate::LeftRunning, By::Commands) => Charon::start(machine, Side::Router, &connection()),
+        (Fate::LeftRunning, By::Unit) => Charon::start_unit(machine),
+        _ => Charon::of_service(machine),
+    }
 }
 
 fn answers(pings: &Pings) -> bool {
@@ -94,10 +134,7 @@ fn take(tunnelled: &Tunnelled, order: Order) -> Result<()> {
     let first = tunnelled.start_spared(&plan(tunnelled, order)?)?;
     Charon::start(&tunnelled.far, Side::Far, &connection())?;
     let router = &tunnelled.routers[first];
-    let own = match order.fate {
-        Fate::LeftRunning => Charon::start(router, Side::Router, &connection())?,
-        _ => Charon::of_service(router)?,
-    };
+    let own = start(tunnelled, first, order)?;
     own.initiate()?;
     tunnelled.wait_followed(first, 2, 3)?;
     let recorder = tunnelled.record_unprotected()?;
@@ -112,6 +149,12 @@ fn take(tunnelled: &Tunnelled, order: Order) -> Result<()> {
     tunnelled.switch_to(first)?;
     if order.is_deaf {
         router.ok("pkill -STOP -x spared-ipsec")?;
+    }
+    if order.fate == Fate::Crashed {
+        // as soon as it is there again
+        router.ok(&format!(
+            "until pkill -KILL -x {UNIT_PROCESS}; do sleep 0.05; done"
+        ))?;
     }
     assert!(answers(&pings), "no answers, {}", said());
     if order.fate == Fate::LeftRunning {
@@ -135,6 +178,13 @@ fn take(tunnelled: &Tunnelled, order: Order) -> Result<()> {
     };
     assert!(poll(LIMIT, STEP, is_up), "{}", said());
     assert_eq!(router.policies()?.len(), 3, "{}", said());
+    if order.by == By::Unit {
+        let is_active = || {
+            let answer = router.run(&format!("systemctl is-active {UNIT}"));
+            answer.is_ok_and(|(code, _)| code == 0)
+        };
+        assert!(poll(LIMIT, STEP, is_active), "{}", said());
+    }
     let recorded = recorder.take(|it| is_in_clear(it) || is_farewell(it));
     let clear = recorded.iter().filter(|it| is_in_clear(it)).count();
     let farewells = recorded.len() - clear;
@@ -148,13 +198,20 @@ fn take(tunnelled: &Tunnelled, order: Order) -> Result<()> {
 }
 
 fn one(order: Order) {
-    scenario(0, |lab| take(&Tunnelled::boot(lab)?, order));
+    scenario(0, |lab| {
+        let tunnelled = match order.by {
+            By::Commands => Tunnelled::boot(lab)?,
+            By::Unit => Tunnelled::boot_systemd(lab)?,
+        };
+        take(&tunnelled, order)
+    });
 }
 
 #[test]
 fn a_daemon_that_stops_while_the_plugin_hears_nothing_ends_no_tunnel() {
     one(Order {
         fate: Fate::Stopped,
+        by: By::Commands,
         stop_s: 5.0,
         away_s: 0.0,
         is_deaf: true,
@@ -165,6 +222,29 @@ fn a_daemon_that_stops_while_the_plugin_hears_nothing_ends_no_tunnel() {
 fn a_daemon_that_is_left_running_ends_no_tunnel_and_negotiates() {
     one(Order {
         fate: Fate::LeftRunning,
+        by: By::Commands,
+        stop_s: 0.0,
+        away_s: 1.0,
+        is_deaf: false,
+    });
+}
+
+#[test]
+fn a_unit_that_stops_while_the_role_is_back_ends_no_tunnel() {
+    one(Order {
+        fate: Fate::Stopped,
+        by: By::Unit,
+        stop_s: 1.0,
+        away_s: 0.2,
+        is_deaf: false,
+    });
+}
+
+#[test]
+fn a_unit_that_crashes_where_the_role_is_back_ends_no_tunnel() {
+    one(Order {
+        fate: Fate::Crashed,
+        by: By::Unit,
         stop_s: 0.0,
         away_s: 1.0,
         is_deaf: false,
@@ -177,6 +257,7 @@ fn a_tunnel_that_should_be_up_and_is_down_is_told() {
         let tunnelled = Tunnelled::boot(lab)?;
         let order = Order {
             fate: Fate::LeftRunning,
+            by: By::Commands,
             stop_s: 0.0,
             away_s: 0.0,
             is_deaf: false,
@@ -209,17 +290,27 @@ fn a_tunnel_that_should_be_up_and_is_down_is_told() {
     });
 }
 
+fn fates() -> Vec<(By, Fate)> {
+    let by_both = [Fate::Stopped, Fate::Killed, Fate::LeftRunning].into_iter();
+    let mut all: Vec<_> = by_both
+        .flat_map(|fate| [(By::Commands, fate), (By::Unit, fate)])
+        .collect();
+    all.push((By::Unit, Fate::Crashed));
+    all
+}
+
 #[test]
-#[ignore = "two hours: make soak-ipsec"]
+#[ignore = "four hours: make soak-ipsec"]
 fn in_whatever_order_a_role_and_its_daemon_go_and_come_all_tunnels_are_up() {
     let mut orders = Vec::new();
-    for fate in [Fate::Stopped, Fate::Killed, Fate::LeftRunning] {
+    for (by, fate) in fates() {
         let stops = TIMES_S.into_iter();
         for stop_s in stops.filter(|it| fate == Fate::Stopped || *it == 0.0) {
             let deaf = [false, true].into_iter();
             for is_deaf in deaf.filter(|it| fate == Fate::Stopped || !it) {
                 orders.extend(TIMES_S.map(|away_s| Order {
                     fate,
+                    by,
                     stop_s,
                     away_s,
                     is_deaf,
