@@ -130,9 +130,9 @@ impl Receiver {
             let mut parts = [IoSliceMut::new(buffer)];
             match recvmsg(socket, &mut parts, &mut control, flags) {
                 Ok(received) => break received,
-                Err(Errno::INTR) => {}
+                // The other end left something unread: reported once, before the records that it sent.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
                 Err(Errno::AGAIN) => return Ok(None),
-                Err(Errno::CONNRESET) => return Err(ReceiveError::Closed),
                 Err(errno) => return Err(ReceiveError::Kernel(errno.into())),
             }
         };

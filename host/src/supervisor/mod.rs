@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 use spared_config as config;
 use spared_group::Order;
 use spared_process::account::{Account, Accounts};
+use spared_process::codec::SendError;
 use spared_process::poller::{Key, Poller};
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
 use spared_requests::questions::{Answered, Unanswered};
@@ -294,6 +295,8 @@ impl Supervisor {
         };
         match running.worker.send(message, descriptors) {
             Ok(()) => true,
+            // it has ended as it was asked to: what it said last is read first
+            Err(SendError::Closed) if plugin.state == State::Stopping => false,
             Err(error) => {
                 let why = format!("cannot be reached: {error}");
                 self.handle_ended(now, name, Some(why));

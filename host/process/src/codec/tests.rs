@@ -94,6 +94,21 @@ fn the_other_end_being_gone_is_told_after_its_last_word() {
 }
 
 #[test]
+fn the_last_word_of_one_that_left_something_unread_is_received() {
+    let (host, worker) = pair().unwrap();
+    send(worker.as_fd(), &ping(7), &[]).unwrap();
+    send(host.as_fd(), &ping(8), &[]).unwrap();
+    drop(host);
+    let mut receiver = Receiver::default();
+    let (message, _) = receiver.receive::<ToWorker>(&worker).unwrap().unwrap();
+    assert_eq!(message, ping(8));
+    assert!(matches!(
+        receiver.receive::<ToWorker>(&worker),
+        Err(ReceiveError::Closed)
+    ));
+}
+
+#[test]
 fn nonsense_is_malformed_and_never_a_panic() {
     let (host, worker) = pair().unwrap();
     let mut receiver = Receiver::default();
