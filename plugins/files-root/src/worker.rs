@@ -89,40 +89,103 @@ impl Drop for Worker {
 }
 
 fn work(
-    places: Places,
+    mut places: Places,
     next: &Mutex<Option<Places>>,
     stop: &AtomicBool,
     requests: &Receiver<Request>,
     answer: &mut dyn FnMut(Answer),
 ) {
-    let mut jobs = match Jobs::new(places, stop, &|_| ()) {
-        Ok(jobs) => jobs,
-        Err(why) => {
-            log::error!("{why}");
-            let tree = String::new();
-            return answer(Answer::Event { tree, text: why });
-        }
-    };
-    if let Some(recovered) = jobs.recover() {
-        answer(recovered);
+    let mut begun = begin(&places, stop, answer);
+    if let Err(why) = &begun {
+        log::error!("{why}");
     }
     loop {
         // a clock that is set does not tell this thread
-        let left = jobs.next_timeout().map_or(IDLE, |it| it.min(IDLE));
-        let request = requests.recv_timeout(left);
+        let timeout = begun.as_ref().ok().and_then(Jobs::next_timeout);
+        let request = requests.recv_timeout(timeout.map_or(IDLE, |it| it.min(IDLE)));
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        if let Some(places) = next.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            jobs.move_to(places);
+        if let Some(next) = next.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            places = next;
+            if let Ok(jobs) = &mut begun {
+                jobs.move_to(places.clone());
+            }
         }
-        match request {
-            Ok(request) => jobs.handle(&request, answer),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+        if begun.is_err() {
+            begun = begin(&places, stop, answer);
         }
-        if let Some(gone_back) = jobs.go_back() {
+        match (request, &mut begun) {
+            (Ok(request), Ok(jobs)) => jobs.handle(&request, answer),
+            (Ok(request), Err(why)) => answer(Answer::Done {
+                ticket: request.ticket(),
+                result: Err(why.clone()),
+            }),
+            (Err(RecvTimeoutError::Timeout), _) => {}
+            (Err(RecvTimeoutError::Disconnected), _) => return,
+        }
+        if let Some(gone_back) = begun.as_mut().ok().and_then(Jobs::go_back) {
             answer(gone_back);
         }
+    }
+}
+
+/// Opens the folders, and takes back what was interrupted. A disk that is full or read-only may be well again later.
+fn begin<'j>(
+    places: &Places,
+    stop: &'j AtomicBool,
+    answer: &mut dyn FnMut(Answer),
+) -> Result<Jobs<'j>, String> {
+    let mut jobs = Jobs::new(places.clone(), stop, &|_| ())?;
+    if let Some(recovered) = jobs.recover() {
+        answer(recovered);
+    }
+    Ok(jobs)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_the_answer_and_is_tried_again() {
+        let folder = format!("spared-files-root-worker-{}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        fs::create_dir(&folder).unwrap();
+        let state = folder.join("state");
+        fs::write(&state, "a file where the folder belongs").unwrap();
+        let places = Places {
+            root: PathBuf::from("/"),
+            config: folder.join("files.toml"),
+            state: state.clone(),
+            stage: folder.join("stage"),
+            node: "r1".to_owned(),
+            nodes: Vec::new(),
+            config_from_peer: false,
+        };
+        let worker = Worker::start(places, || ()).unwrap();
+        let ask = |ticket| {
+            worker.ask(Request::Confirm { ticket });
+            let answer = worker.answers.as_ref().unwrap().recv_timeout(LIMIT);
+            match answer.unwrap() {
+                Answer::Done { ticket: of, result } if of == ticket => result,
+                other => panic!("{other:?}"),
+            }
+        };
+        let why = ask(1).unwrap_err();
+        assert!(why.contains("state"), "{why}");
+        fs::remove_file(&state).unwrap();
+        let after = ask(2);
+        drop(worker);
+        let was_made = state.is_dir();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(was_made, "{after:?}");
     }
 }

@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Stat, openat2};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, open, openat, statat};
+use rustix::io::Errno;
 
 /// A folder below which all paths are; `/` but for tests.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl Beneath {
     /// The folder cannot be opened.
     pub fn new(root: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = openat2(CWD, root, flags, Mode::empty(), ResolveFlags::empty())?;
+        let root = open(root, flags, Mode::empty())?;
         let moved = None;
         Ok(Self { root, moved })
     }
@@ -64,8 +65,8 @@ impl Beneath {
     /// # Errors
     /// The kernel's; a link anywhere on the way is ELOOP.
     pub fn file(&self, path: &str) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        self.open(path, flags).map(File::from)
+        self.open(path, OFlags::RDONLY | OFlags::NONBLOCK)
+            .map(File::from)
     }
 
     /// The folder that a path is in, and its name there.
@@ -105,18 +106,37 @@ impl Beneath {
         }
     }
 
+    // Name by name, as openat2 would do at once: a unit with RestrictSUIDSGID= has no openat2, whose flags no filter of
+    // system calls can see.
     fn open(&self, path: &str, flags: OFlags) -> io::Result<OwnedFd> {
-        const WITHIN: ResolveFlags = ResolveFlags::BENEATH
-            .union(ResolveFlags::NO_SYMLINKS)
-            .union(ResolveFlags::NO_MAGICLINKS);
         let path = self.real(path);
-        let below = match path.trim_start_matches('/') {
-            "" => ".",
-            below => below,
-        };
-        let flags = flags | OFlags::CLOEXEC;
-        Ok(openat2(&self.root, below, flags, Mode::empty(), WITHIN)?)
+        let mut names: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
+        if names.iter().any(|name| matches!(*name, "." | "..")) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let last = names.pop().unwrap_or(".");
+        let mut folder = self.root.try_clone()?;
+        for name in names {
+            folder = open_name(folder.as_fd(), name, OFlags::PATH | OFlags::DIRECTORY)?;
+        }
+        Ok(open_name(folder.as_fd(), last, flags)?)
     }
+}
+
+/// Opens what has that name in a folder; a link is ELOOP.
+fn open_name(folder: BorrowedFd<'_>, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = openat(folder, name, flags, Mode::empty());
+    opened.map_err(|errno| match errno {
+        // of a link, where a folder was asked for
+        Errno::NOTDIR if is_link(folder, name) => Errno::LOOP,
+        errno => errno,
+    })
+}
+
+fn is_link(folder: BorrowedFd<'_>, name: &str) -> bool {
+    let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    stat.is_ok_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Symlink)
 }
 
 impl Place<'_> {
@@ -125,10 +145,9 @@ impl Place<'_> {
     /// # Errors
     /// The kernel's.
     pub fn stat(&self) -> io::Result<Option<Stat>> {
-        let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-        match rustix::fs::statat(self.folder.as_fd(), self.name, flags) {
+        match statat(&self.folder, self.name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
-            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
     }

@@ -70,6 +70,21 @@ pub enum Request {
     Log { ticket: u64, tree: String },
 }
 
+impl Request {
+    pub fn ticket(&self) -> u64 {
+        match self {
+            Self::Scan { ticket, .. }
+            | Self::Read { ticket, .. }
+            | Self::Install { ticket, .. }
+            | Self::Apply { ticket, .. }
+            | Self::GoBack { ticket, .. }
+            | Self::Confirm { ticket }
+            | Self::Back { ticket, .. }
+            | Self::Log { ticket, .. } => *ticket,
+        }
+    }
+}
+
 /// From `files-root`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
