@@ -22,7 +22,7 @@ addresses = ["10.9.0.1/24"]
 "#,
 );
 
-/// Both run, in sync.
+/// Both run, in sync, and each has heard it of the other: what ends before that is no event.
 fn ready(plugins: &[(&str, &str)]) -> Option<Pair> {
     let mut pair = Pair::new()?;
     for (plugin, text) in plugins {
@@ -38,6 +38,7 @@ fn ready(plugins: &[(&str, &str)]) -> Option<Pair> {
                     .peer()
                     .status
                     .is_some_and(|there| there.missing == Some(Vec::new()))
+                && node.has_event("peer", "ready")
         })
     });
     Some(pair)
