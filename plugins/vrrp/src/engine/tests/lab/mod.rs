@@ -864,18 +864,26 @@ impl Lab {
             .collect()
     }
 
+    /// When two nodes began to answer together, and for how long they did.
+    pub fn spans_of_overlap(&self) -> Vec<(u64, u64)> {
+        let mut spans = BTreeMap::<&Key, Vec<(u64, u64)>>::new();
+        for (from_ns, to_ns, key) in &self.overlaps {
+            let of_key = spans.entry(key).or_default();
+            match of_key.last_mut() {
+                Some(last) if last.1 >= *from_ns => last.1 = *to_ns,
+                _ => of_key.push((*from_ns, *to_ns)),
+            }
+        }
+        let spans = spans.into_values().flatten();
+        spans
+            .map(|(from_ns, to_ns)| (from_ns, to_ns - from_ns))
+            .collect()
+    }
+
     /// The longest time that two nodes answered together.
     pub fn longest_overlap_ns(&self) -> u64 {
-        let (mut longest, mut run) = (0, BTreeMap::<&Key, (u64, u64)>::new());
-        for (from_ns, to_ns, key) in &self.overlaps {
-            let span = run.entry(key).or_insert((*from_ns, *from_ns));
-            if span.1 < *from_ns {
-                *span = (*from_ns, *from_ns);
-            }
-            span.1 = *to_ns;
-            longest = longest.max(span.1 - span.0);
-        }
-        longest
+        let spans = self.spans_of_overlap().into_iter();
+        spans.map(|(_, length_ns)| length_ns).max().unwrap_or(0)
     }
 
     pub fn sent_by(&self, node: usize) -> Vec<Sent> {
