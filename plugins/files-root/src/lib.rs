@@ -91,7 +91,7 @@ impl Io for Root {
             Worker::start(places, move || waker.wake())
         });
         if worker.is_none() {
-            log::warn!("there is no folder for its state: nothing is read or put in place");
+            log::warn!("{NO_STATE}: nothing is read or put in place");
         }
         let root = Self {
             host,
@@ -147,15 +147,17 @@ impl Io for Root {
 
     fn partner_message(&mut self, _: &mut Nothing, _now_ns: u64, _partner: usize, message: &[u8]) {
         match decode::<Request>(message) {
-            Ok(request) => {
-                if let Some(worker) = &self.worker {
-                    worker.ask(request);
-                }
-            }
+            Ok(request) => match &self.worker {
+                Some(worker) => worker.ask(request),
+                None => self.refuse(request.ticket()),
+            },
             Err(why) => log::warn!("the plugin files sent {} bytes: {why}", message.len()),
         }
     }
 }
+
+const NO_STATE: &str =
+    "files-root has no folder for its state: spared was started without STATE_DIRECTORY";
 
 /// None without a folder for its state.
 fn places(host: Host, settings: &Settings) -> Option<Places> {
@@ -172,6 +174,15 @@ fn places(host: Host, settings: &Settings) -> Option<Places> {
 }
 
 impl Root {
+    fn refuse(&mut self, ticket: u64) {
+        let result = Err(NO_STATE.to_owned());
+        // the other half has fewer under way
+        if self.waiting.len() < worker::REQUESTS_MAX {
+            self.waiting
+                .push_back(encode(&Answer::Done { ticket, result }));
+        }
+    }
+
     /// Whether something was sent.
     fn send(&mut self) -> bool {
         let (Some(local), Some(message)) = (self.host.local(), self.waiting.front()) else {

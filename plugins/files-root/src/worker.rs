@@ -11,7 +11,7 @@ use spared_tree::local::{Answer, Request};
 use crate::job::{Jobs, Places};
 
 /// Requests that wait; the other half has fewer under way.
-const REQUESTS_MAX: usize = 256;
+pub const REQUESTS_MAX: usize = 256;
 /// Answers that wait for the other half to take them.
 const ANSWERS_MAX: usize = 32;
 /// Longest time between two looks at the clock.

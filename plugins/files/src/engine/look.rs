@@ -12,6 +12,8 @@ use crate::wire::{How, Message};
 
 /// Interval between two looks at a tree.
 const SCAN_NS: u64 = 10_000_000_000;
+/// Time within which a tree is read again. Commands of a change that is under way may take most of it.
+const FRESH_NS: u64 = 300_000_000_000;
 /// What may wait for a tree to be read.
 pub(super) const WAITING_MAX: usize = 16;
 
@@ -93,6 +95,7 @@ impl Engine {
             Sync::Ask | Sync::Every(_) => SCAN_NS,
         };
         tree.scan.due_ns = now_ns.saturating_add(interval_ns);
+        tree.own_due_ns = Some(now_ns.saturating_add(FRESH_NS));
         let waits = (tree.own_waits_s, tree.scan.waits_s);
         tree.own_waits_s = tree.scan.waits_s;
         let is_news = tree.set_own(now_ns, own);

@@ -46,6 +46,8 @@ const SILENCE_NS: u64 = 30_000_000_000;
 const ANSWER_NS: u64 = 10_000_000_000;
 /// Time that the root half has to start.
 const START_NS: u64 = 10_000_000_000;
+/// Time that each node has to read its trees at first.
+const KNOWN_NS: u64 = 30_000_000_000;
 /// Messages that wait before more is read for the peer.
 const OUTBOX_MAX: usize = 4;
 const OUTBOX_LIMIT: usize = 512;
@@ -101,6 +103,8 @@ pub struct Engine {
     root_since_ns: Option<u64>,
     /// Time at which the root half should be there; None: it is missed already.
     root_due_ns: Option<u64>,
+    /// Time until which a peer that is connected should have said what its trees are; None: that time is over.
+    told_due_ns: Option<u64>,
     tickets: u64,
     /// What the root half was asked for, by ticket.
     pending: BTreeMap<u64, Pending>,
@@ -139,6 +143,7 @@ impl Engine {
             is_up: false,
             root_since_ns: None,
             root_due_ns: Some(now_ns.saturating_add(START_NS)),
+            told_due_ns: None,
             tickets: seed,
             pending: BTreeMap::new(),
             waiting: Vec::new(),
@@ -285,7 +290,12 @@ impl spared_sdk::Engine for Engine {
         self.check_silence(now_ns);
         self.check_confirming(now_ns);
         self.check_patience(now_ns);
-        self.root_due_ns = self.root_due_ns.filter(|it| *it > now_ns);
+        let is_ahead = |it: &u64| *it > now_ns;
+        self.root_due_ns = self.root_due_ns.filter(is_ahead);
+        self.told_due_ns = self.told_due_ns.filter(is_ahead);
+        for tree in &mut self.trees {
+            tree.own_due_ns = tree.own_due_ns.filter(is_ahead);
+        }
         if let Some((token, _)) = self.asker.filter(|(_, until_ns)| *until_ns <= now_ns) {
             self.asker = None;
             self.answer_later(token);
@@ -299,10 +309,13 @@ impl spared_sdk::Engine for Engine {
         let silence = transfer.map(|it| it.moved_ns.saturating_add(SILENCE_NS));
         let asker = self.asker.map(|(_, until_ns)| until_ns);
         let root = self.root_due_ns.filter(|_| !self.has_root());
+        let unread = self.trees.iter().filter_map(|it| it.own_due_ns);
+        let unknown = unread.chain(self.told_due_ns);
         let confirming = self.confirming.as_ref().map(|it| it.until_ns);
         let people = asker.into_iter().chain(confirming);
         let people = people.chain(self.patience_ends_ns());
-        scans.chain(silence).chain(people).chain(root).min()
+        let waits = scans.chain(silence).chain(people);
+        waits.chain(root).chain(unknown).min()
     }
 
     fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {
@@ -323,15 +336,16 @@ impl spared_sdk::Engine for Engine {
         self.take_role(now_ns, group, role);
     }
 
-    fn handle_up(&mut self, _now_ns: u64, _wire: u32) {
+    fn handle_up(&mut self, now_ns: u64, _wire: u32) {
         self.is_up = true;
+        self.told_due_ns = Some(now_ns.saturating_add(KNOWN_NS));
         self.outbox.clear();
         let names: Vec<String> = self.trees.iter().map(|it| it.name().to_owned()).collect();
         names.iter().for_each(|name| self.tell(name));
     }
 
     fn handle_down(&mut self, now_ns: u64) {
-        self.is_up = false;
+        (self.is_up, self.told_due_ns) = (false, None);
         self.outbox.clear();
         self.serving.clear();
         self.looked = None;

@@ -8,7 +8,7 @@ use spared_tree::{MANIFEST_MAX, Manifest};
 
 use super::serve::Wanted;
 use super::status::LastResult;
-use super::{ANSWER_NS, Action, Engine, Reply};
+use super::{ANSWER_NS, Action, Engine, KNOWN_NS, Reply};
 
 /// What a ticket is for.
 #[derive(Debug)]
@@ -48,7 +48,10 @@ const GONE: &str = "the plugin files-root has ended: see `sparectl events`";
 impl Engine {
     pub fn handle_root_up(&mut self, now_ns: u64) {
         self.root_since_ns = Some(now_ns);
-        self.trees.iter_mut().for_each(|it| it.scan.due_ns = now_ns);
+        for tree in &mut self.trees {
+            tree.scan.due_ns = now_ns;
+            tree.own_due_ns = Some(now_ns.saturating_add(KNOWN_NS));
+        }
     }
 
     pub fn handle_root_down(&mut self, now_ns: u64) {

@@ -141,7 +141,13 @@ impl Engine {
     fn sentence(&self, tree: &TreeInfo) -> String {
         let (name, peer) = (tree.name(), &self.peer);
         match tree.relation() {
-            Relation::Unknown(why) => format!("not known: {why}"),
+            Relation::Unread if !self.has_root() => "not known: files-root does not run".to_owned(),
+            Relation::Unread => match tree.own {
+                None => "not known: not read yet".to_owned(),
+                Some(_) => "not known: files-root has not read it for minutes".to_owned(),
+            },
+            Relation::Untold if self.is_up => format!("not known: {peer} has not said what it has"),
+            Relation::Untold => format!("not known: {peer} is not connected"),
             Relation::Fault(why) => format!("error: {why}"),
             Relation::PeerFault(why) => format!("error on {peer}: {why}"),
             Relation::Apart => {
@@ -205,8 +211,11 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
     }
     for tree in &engine.trees {
         let is_ours = match tree.relation() {
+            Relation::Fault(_) => true,
+            Relation::Unread => engine.has_root() && tree.own_due_ns.is_none(),
+            Relation::Untold => engine.is_up && engine.told_due_ns.is_none(),
             _ if tree.settings.is_builtin() => false,
-            Relation::Fault(_) | Relation::Apart | Relation::Conflict => true,
+            Relation::Apart | Relation::Conflict => true,
             Relation::Ours => {
                 let follows = tree.settings.sync != Sync::Ask && engine.leads(tree.name());
                 !follows || tree.following.failed.is_some()
@@ -250,7 +259,7 @@ fn count(number: usize, first: Option<&str>) -> String {
 
 fn word(relation: &Relation) -> &'static str {
     match relation {
-        Relation::Unknown(_) => "not known",
+        Relation::Unread | Relation::Untold => "not known",
         Relation::Fault(_) | Relation::PeerFault(_) | Relation::Apart => "error",
         Relation::Same => "synchronized",
         Relation::Ours | Relation::Theirs => "pending",

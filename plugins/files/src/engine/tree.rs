@@ -11,8 +11,10 @@ use crate::wire::{NAMES_MAX, TreeState};
 /// How the two nodes' trees are to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// Why that is not known.
-    Unknown(&'static str),
+    /// It was not read here, or not for too long.
+    Unread,
+    /// The peer has not said what it has.
+    Untold,
     /// It cannot be read here.
     Fault(String),
     /// It cannot be read on the peer.
@@ -32,6 +34,8 @@ pub struct TreeInfo {
     pub settings: Tree,
     /// As last read; None: not yet.
     pub own: Option<Result<Arc<Manifest>, String>>,
+    /// Time until which it should be read, or read again; None: that time is over.
+    pub own_due_ns: Option<u64>,
     digest: Option<Hash>,
     /// What both nodes last had.
     pub base: Option<Arc<Manifest>>,
@@ -60,6 +64,7 @@ impl TreeInfo {
         Self {
             settings,
             own: None,
+            own_due_ns: None,
             digest: None,
             base: base.map(Arc::new),
             peer: None,
@@ -108,12 +113,13 @@ impl TreeInfo {
 
     pub fn relation(&self) -> Relation {
         let own = match &self.own {
-            None => return Relation::Unknown("not read yet"),
+            None => return Relation::Unread,
+            Some(_) if self.own_due_ns.is_none() => return Relation::Unread,
             Some(Err(why)) => return Relation::Fault(why.clone()),
             Some(Ok(own)) => own,
         };
         let Some(peer) = &self.peer else {
-            return Relation::Unknown("the peer is not connected");
+            return Relation::Untold;
         };
         if peer.scope != self.settings.scope() {
             return Relation::Apart;

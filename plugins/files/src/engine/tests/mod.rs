@@ -441,3 +441,36 @@ fn an_offer_of_what_a_node_has_is_answered_without_a_list_of_files() {
         assert_eq!(sent.iter().any(is_report), !asks, "{sent:?}");
     }
 }
+
+#[test]
+fn what_is_not_read_or_not_told_for_too_long_is_not_known_and_a_trouble() {
+    let why = |lab: &Lab, at: usize| -> Vec<String> {
+        let troubles = lab.nodes[at].engine.troubles().into_iter();
+        troubles.map(|it| it.why).collect()
+    };
+    let mut lab = pair();
+    lab.nodes[1].is_slow = true;
+    lab.pass(280 * S);
+    assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
+    assert!(why(&lab, 1).is_empty());
+    lab.pass(30 * S);
+    assert_eq!(relations(&lab)[1], Relation::Unread);
+    let unread = "not known: files-root has not read it for minutes";
+    assert_eq!(why(&lab, 1), [unread]);
+    lab.restart(1);
+    lab.link();
+    lab.pass(29 * S);
+    assert_eq!(relations(&lab), [Relation::Untold, Relation::Unread]);
+    assert!(why(&lab, 0).is_empty() && why(&lab, 1).is_empty());
+    lab.pass(2 * S);
+    assert_eq!(why(&lab, 0), ["not known: r2 has not said what it has"]);
+    assert_eq!(why(&lab, 1), ["not known: not read yet"]);
+    lab.nodes[1].is_slow = false;
+    lab.pass(S);
+    assert_eq!(relations(&lab), [Relation::Same, Relation::Same]);
+    assert!(why(&lab, 0).is_empty() && why(&lab, 1).is_empty());
+    lab.cut();
+    lab.pass(60 * S);
+    assert_eq!(relations(&lab), [Relation::Untold, Relation::Untold]);
+    assert!(why(&lab, 0).is_empty(), "the link's fault");
+}
