@@ -145,7 +145,8 @@ fn negotiate_only(
         let outage = pings
             .outage_of(started, CALM, LIMIT)
             .ok_or("no end of it")?;
-        assert!(outage.gaps <= 1 && outage.longest < ANSWER, "{outage:?}");
+        // one gap of each direction, as their SAs are not complete in the same moment
+        assert!(outage.gaps <= 2 && outage.total < ANSWER, "{outage:?}");
     }
     let policies = router.policies()?;
     assert_eq!(policies.len(), 3 * children, "{policies:?}");
