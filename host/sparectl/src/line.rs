@@ -199,7 +199,7 @@ pub enum Config {
         /// Show what would change
         #[arg(long)]
         dry_run: bool,
-        /// Also replace what was changed on the other node
+        /// Also replace what was changed on the other node, and let addresses of an active group go
         #[arg(long)]
         anyway: bool,
         /// For how long nothing may be worse, 5s to 10m
