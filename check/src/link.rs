@@ -31,7 +31,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
             .into_iter()
             .map(|kept| {
                 let sentence = format!(
-                    "{}: `conntrack -F` may interrupt it for seconds",
+                    "{}: `conntrack -F` may interrupt it for up to two seconds",
                     kept.sentence
                 );
                 Finding::new("ruleset-link-invalid", Severity::Warning, sentence).fix(kept.fix)

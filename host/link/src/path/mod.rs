@@ -23,6 +23,9 @@ const PENDING_MAX: usize = 4;
 /// Pause between attempts to connect, doubled from the first to the second value.
 const RETRY_FIRST_NS: u64 = 100_000_000;
 const RETRY_LAST_NS: u64 = 2_000_000_000;
+/// Silence after which a second connection is tried beside the one that is silent: a firewall that has forgotten that
+/// one lets a new one through. Before the path no longer counts as up.
+const SECOND_NS: u64 = 1_200_000_000;
 /// Pause between attempts to listen, while the interface or the port is not available.
 const LISTEN_NS: u64 = 500_000_000;
 /// Bytes encrypted at once.
@@ -190,10 +193,15 @@ impl Path {
         if self.usable && now.ns >= self.again_ns {
             if self.listens {
                 self.listen(now);
-            } else if self.current.is_none() && self.pending.is_empty() {
+            } else if self.pending.is_empty() && self.is_needed(session, now) {
                 self.connect(now, tls);
             }
         }
+    }
+
+    /// Whether there is no connection, or none that the peer answers on.
+    fn is_needed(&self, session: &Session, now: Now) -> bool {
+        self.current.is_none() || session.silence_ns(self.index, now) >= SECOND_NS
     }
 
     fn listen(&mut self, now: Now) {
@@ -343,7 +351,11 @@ impl Path {
         }
         if stream.is_open() {
             let stream = self.pending.remove(at);
-            self.drop_current(session, now, "the peer reconnected");
+            let why = match self.listens {
+                true => "the peer reconnected",
+                false => "it was silent, and a second connection is not",
+            };
+            self.drop_current(session, now, why);
             self.current = Some(stream);
             session.handle_opened(now, self.index);
             // The greeting is sent before any answer to the peer.
@@ -423,15 +435,23 @@ impl Path {
         frame::append(&mut last_words, &Frame::Refused(why));
         stream.close(&last_words);
         session.handle_closed(now, self.index, why);
+        if !self.listens {
+            // of a second one that nobody answers: a first one asks again, and sooner
+            self.pending.retain(Stream::is_connected);
+        }
         // Soon enough for the session to continue; a peer that breaks each connection costs little.
         self.again_ns = now.ns + RETRY_FIRST_NS;
     }
 
     fn refuse(&mut self, now: Now, why: &str) {
-        self.state.refused += 1;
         if !self.listens {
             self.retry_later(now, why);
+            if self.current.is_some() {
+                // a second one, which nothing depends on
+                return;
+            }
         }
+        self.state.refused += 1;
         if self.current.is_none() {
             why.clone_into(&mut self.state.why);
         }

@@ -283,6 +283,12 @@ impl Session {
         silent.map(|(index, _)| index).collect()
     }
 
+    /// Time for which the peer has not answered over a path with a session.
+    pub fn silence_ns(&self, path: usize, now: Now) -> u64 {
+        let joined = self.paths.get(path).filter(|path| path.is_joined());
+        joined.map_or(0, |path| path.liveness.silence_ns(now.ns))
+    }
+
     /// The worker has taken it.
     pub fn handle_delivered(&mut self, now: Now, plugin: &str) {
         if let Some(channel) = self.channels.get_mut(plugin) {
