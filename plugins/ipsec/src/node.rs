@@ -99,6 +99,7 @@ impl Node {
             Action::Stop(ids) => engine.handle_stopped_sas(now_ms, &self.kernel.stop(&ids)),
             Action::Hold(holds) => self.hold(holds),
             Action::Keep(kept) => self.memory.write(&kept),
+            Action::Yield => {}
         }
         Ok(())
     }

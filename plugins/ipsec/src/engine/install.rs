@@ -55,6 +55,8 @@ pub struct Failover {
     /// Without numbers to send with.
     worn: BTreeSet<SaId>,
     queue: Queue,
+    /// SAs that the kernel has taken, of which this node takes note when none is left to be put.
+    added: BTreeMap<SaId, Sa>,
 }
 
 /// SAs that are kept and not yet on their way to the kernel, the next one first. Requests are made as the kernel
@@ -74,6 +76,11 @@ impl Failover {
 
     pub fn is_settling(&self) -> bool {
         self.settled_ms.is_some()
+    }
+
+    /// The kernel has it no more.
+    pub fn forget_added(&mut self, id: &SaId) {
+        self.added.remove(id);
     }
 }
 
@@ -98,7 +105,7 @@ impl Engine {
         };
         let late = now_ms.saturating_sub(since_ms) >= SETTLE_MS;
         // packets that are to wait for SAs do so once the kernel was told
-        let is_done = self.is_put() && self.actions.is_empty();
+        let is_done = self.is_told() && self.actions.is_empty();
         is_done || (late && !self.is_planned(now_ms))
     }
 
@@ -149,8 +156,13 @@ impl Engine {
     }
 
     /// Whether the kernel has answered all that it is to be told.
-    pub(super) fn is_put(&self) -> bool {
+    fn is_told(&self) -> bool {
         self.failover.queue.ids.is_empty() && self.work.is_done()
+    }
+
+    /// The same, and this node has taken note of it.
+    pub(super) fn is_put(&self) -> bool {
+        self.is_told() && self.failover.added.is_empty()
     }
 
     /// All that is kept for this node's ends was put: whether it is there as it was put; then the IKE daemon.
@@ -303,9 +315,36 @@ impl Engine {
         }
         self.counters.installed += 1;
         self.failover.put_ms = now_ms;
+        self.failover.added.insert(id, sa);
+    }
+
+    /// Takes note of some of what the kernel has; whether there was any.
+    pub(super) fn note_added(&mut self, now_ms: u64) -> bool {
+        let next = self.failover.added.keys().take(BATCH_MAX);
+        let ids: Vec<SaId> = next.copied().collect();
+        for id in &ids {
+            self.note_added_sa(now_ms, id);
+        }
+        let any = !ids.is_empty();
+        if any {
+            self.tell_refused();
+        }
+        any
+    }
+
+    /// Of all of it, before a role or an address goes.
+    pub(super) fn note_all_added(&mut self, now_ms: u64) {
+        while self.note_added(now_ms) {}
+    }
+
+    /// The same of one, before something newer of it.
+    pub(super) fn note_added_sa(&mut self, now_ms: u64, id: &SaId) {
+        let Some(sa) = self.failover.added.remove(id) else {
+            return;
+        };
         self.place_sa(now_ms, sa);
-        if self.is_carried(&id) {
-            self.store.held.sas.remove(&id);
+        if self.is_carried(id) {
+            self.store.held.sas.remove(id);
         }
     }
 
@@ -355,6 +394,7 @@ impl Engine {
 
     /// The failover did not come to pass, or not of these.
     pub(super) fn take_back(&mut self, now_ms: u64) {
+        self.note_all_added(now_ms);
         self.drop_resume();
         if self.is_active() {
             self.failover.settled_ms = None;

@@ -9,6 +9,7 @@ use crate::wire::BODY_MAX;
 impl Engine {
     pub(super) fn see_sa(&mut self, now_ms: u64, sa: Sa) {
         let id = sa.id;
+        self.note_added_sa(now_ms, &id);
         if self.reads.was_deleted(&id) && !self.installed.contains_key(&id) {
             return self.reads.read_again();
         }
@@ -61,6 +62,7 @@ impl Engine {
         mut replay: Replay,
         life: Option<Life>,
     ) {
+        self.note_added_sa(now_ms, id);
         let reading = self.reads.is_running();
         let gives = self.is_followed;
         let Some(known) = self.store.sas.get_mut(id) else {
@@ -113,6 +115,7 @@ impl Engine {
     }
 
     pub(super) fn drop_sa(&mut self, now_ms: u64, id: &SaId) {
+        self.failover.forget_added(id);
         if self
             .store
             .sas

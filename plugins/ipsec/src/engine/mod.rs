@@ -144,6 +144,8 @@ pub enum Action {
     Routes(BTreeSet<TunnelRoute>),
     /// The next run of this plugin is to know this: `handle_kept`.
     Keep(Vec<u8>),
+    /// Nothing: there is more to do, and others may have their turn before it.
+    Yield,
 }
 
 /// What a kernel may have been built without.
@@ -335,7 +337,8 @@ impl Engine {
                 self.actions.push_back(Action::Keep(kept));
             }
         }
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        action.or_else(|| self.note_added(self.store.now_ms).then_some(Action::Yield))
     }
 
     pub fn next_timeout(&self, now_ms: u64) -> u64 {

@@ -44,6 +44,7 @@ pub struct Merge {
 impl Engine {
     /// Gives tunnels away: all of them, or those whose address is not here any more.
     pub(super) fn retire(&mut self, now_ms: u64, all: bool) {
+        self.note_all_added(now_ms);
         let store = &mut self.store;
         store.ended.retain(|end| !all && store.ends.stays(end));
         let gone = self.leaving_sas(all);

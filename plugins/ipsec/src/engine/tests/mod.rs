@@ -243,6 +243,7 @@ impl Node {
                 Action::Hold(holds) => self.holds = holds,
                 Action::Routes(routes) => self.routes = routes,
                 Action::Keep(kept) => self.kept = kept,
+                Action::Yield => {}
             }
         }
         let troubles = spared_sdk::Engine::troubles(&self.engine);
