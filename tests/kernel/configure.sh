@@ -7,6 +7,9 @@ set -eu
 without="MODULES SOUND UML_SOUND DEBUG_KERNEL MAGIC_SYSRQ FTRACE EXT4_FS REISERFS_FS QUOTA AUTOFS_FS ISO9660_FS UML_NET_SLIP
 	UML_NET_SLIRP UML_NET_MCAST UML_NET_DAEMON"
 
+# With stacks of vmalloc a machine may stand still for good (README.md).
+without="$without VMAP_STACK"
+
 # The root is the host's file system.
 files="HOSTFS TMPFS TMPFS_POSIX_ACL TMPFS_XATTR DEVTMPFS PROC_FS SYSFS OVERLAY_FS INOTIFY_USER FANOTIFY"
 
@@ -61,5 +64,6 @@ make -s ARCH=um olddefconfig
 set_options --enable $wanted $if_there
 make -s ARCH=um olddefconfig
 
+! grep -qx "CONFIG_VMAP_STACK=y" .config || { echo "this source has no other stacks than those of vmalloc" >&2; exit 1; }
 dropped=$(for option in $wanted; do grep -qx "CONFIG_$option=y" .config || echo "$option"; done | tr '\n' ' ')
 [ -z "$dropped" ] || { echo "this source does not have, or does not let us set: $dropped" >&2; exit 1; }

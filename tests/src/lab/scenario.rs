@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{Lab, Namespace};
 use crate::Result;
+use crate::machine::standstill;
 
 const ATTEMPTS: u32 = 3;
 
@@ -69,9 +70,14 @@ pub fn scenario(routers: usize, test: impl Fn(&Lab) -> Result<()>) {
             Err(error) => panic!("no lab: {error}"),
         };
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| test(&lab)));
+        let stood = standstill::take();
         let error = match outcome {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
+            Ok(Err(error)) => stood.map_or(error, disturbed),
+            Err(_) if stood.is_some() && attempt < ATTEMPTS => {
+                eprintln!("attempt {attempt}: {}", stood.unwrap_or_default());
+                continue;
+            }
             Err(cause) => {
                 eprintln!("{}", lab.logs());
                 panic::resume_unwind(cause);

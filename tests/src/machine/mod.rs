@@ -10,6 +10,7 @@ mod console;
 mod hardware;
 mod kernel;
 mod node;
+pub mod standstill;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -31,7 +32,7 @@ pub use node::{Node, wait_settled};
 const KERNEL_SILENCE: Duration = Duration::from_secs(5);
 /// The same before an emulated processor, which unpacks the kernel in silence.
 const EMULATED_SILENCE: Duration = Duration::from_secs(20);
-/// Rarely the init of a user-mode-linux stands still, for good. The machine is booted once more, with more patience.
+/// An init may stand still for good, for the reason in `standstill`. The machine is booted once more, with more patience.
 const FIRST_BOOT: Patience = Patience {
     init_silence: Duration::from_secs(8),
     limit: Duration::from_secs(15),
@@ -197,6 +198,8 @@ impl Machine {
         // `make test` names a test that says so
         eprintln!("attempt 1: {why}");
         *self = Self::start(lab, parts)?;
+        // that of the first one, which the test has nothing of
+        standstill::take();
         self.wait_up(&LAST_BOOT).map_err(|it| match it {
             NotUp::Still(why) | NotUp::Failed(why) => why.into(),
         })
@@ -396,6 +399,10 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        let kernel = self.daemon().tree().get(1).copied();
+        if kernel.is_some_and(standstill::lasts) {
+            standstill::note(&self.name);
+        }
         self.kill();
     }
 }
