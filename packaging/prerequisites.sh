@@ -19,7 +19,7 @@ packages_for() {
 		[ -z "$(apt-cache --names-only search '^virtiofsd$' 2>/dev/null)" ] || echo virtiofsd ;;
 	demo)  packages_for ipsec; echo iproute2 nftables keepalived conntrackd rsync dnsmasq-base iputils-ping procps ;;
 	bench) packages_for demo; packages_for dhcp; echo conntrack ;;
-	test)  packages_for demo; packages_for dhcp; echo conntrack frr tcpdump ;;
+	test)  packages_for demo; packages_for dhcp; echo conntrack frr tcpdump openssl wireguard-tools ;;
 	docs)  echo scdoc mandoc python3-sphinx python3-myst-parser furo ;;
 	deb)   packages_for docs; echo dpkg-dev debhelper lintian ;;
 	root)  echo mmdebstrap ;;

@@ -37,6 +37,7 @@ mod files;
 mod files_config;
 mod files_config_faults;
 mod files_hostile;
+mod files_machines;
 mod files_power;
 mod files_programs;
 mod filtered;
