@@ -62,7 +62,7 @@ pub fn run_as(name: &str, argv: &[String], stop: &AtomicBool) -> Result<(), Fail
                 Some(code) => format!("exit code {code}"),
                 None => "a signal".to_owned(),
             };
-            Err(Failed::Why(match first_lines(&ended.text) {
+            Err(Failed::Why(match told(&ended.text) {
                 words if words.is_empty() => format!("{name} ended with {how}"),
                 words => format!("{name} ended with {how}: {words}"),
             }))
@@ -89,20 +89,22 @@ pub fn find(name: &str) -> Result<PathBuf, String> {
     Ok(found)
 }
 
-/// What a program says first, in one line; of nft, for one, the first line only names a file.
-fn first_lines(text: &[u8]) -> String {
-    const LINES_MAX: usize = 3;
-    const LENGTH_MAX: usize = 300;
+/// What a program says, in one line: its first lines, as of nft, whose very first only names a file; and its last, as of
+/// swanctl, which first names all plugins that it has not.
+fn told(text: &[u8]) -> String {
+    const FIRST: usize = 2;
+    const LAST: usize = 3;
+    const LENGTH_MAX: usize = 350;
     let text = String::from_utf8_lossy(text);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let lines: Vec<&str> = lines.take(LINES_MAX).collect();
+    let lines: Vec<&str> = lines.collect();
+    let (first, rest) = lines.split_at(FIRST.min(lines.len()));
+    let last = &rest[rest.len().saturating_sub(LAST)..];
+    let gap = (last.len() < rest.len()).then_some("...");
+    let parts = first.iter().copied().chain(gap).chain(last.iter().copied());
     let plain = |c: &char| !c.is_control();
-    lines
-        .join("; ")
-        .chars()
-        .filter(plain)
-        .take(LENGTH_MAX)
-        .collect()
+    let line = parts.collect::<Vec<_>>().join("; ");
+    line.chars().filter(plain).take(LENGTH_MAX).collect()
 }
 
 fn wait(argv: &[String], stop: &AtomicBool) -> Result<Ended, Failed> {
@@ -189,11 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_fails_says_its_first_lines() {
+    fn a_command_that_fails_says_its_first_and_its_last_lines() {
         let stop = AtomicBool::new(false);
         assert_eq!(run(&words("true"), &stop), Ok(()));
         let failed = run(&words("sh|-c|echo no luck; echo; echo more; exit 3"), &stop);
         let why = "sh ended with exit code 3: no luck; more".to_owned();
+        assert_eq!(failed, Err(Failed::Why(why)));
+        let failed = run(&words("sh|-c|seq 9; exit 1"), &stop);
+        let why = "sh ended with exit code 1: 1; 2; ...; 7; 8; 9".to_owned();
         assert_eq!(failed, Err(Failed::Why(why)));
     }
 
