@@ -1,4 +1,4 @@
-//! What a run of the plugin leaves to the next one of this boot, in a file of the plugin's folder.
+//! What a run of the plugin leaves to the next one of this boot, in files of the plugin's folder.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -7,19 +7,27 @@ use std::path::{Path, PathBuf};
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The file, whose first line is the boot that it is of: another one has another kernel's tunnels.
+/// A file, whose first line is the boot that it is of: another one has another kernel's tunnels.
 #[derive(Debug)]
 pub struct Memory {
     file: Option<PathBuf>,
     boot: Vec<u8>,
+    /// What comes of it where it cannot be written.
+    risk: &'static str,
 }
 
 impl Memory {
-    pub fn of(folder: Option<&Path>) -> Self {
-        Self {
-            file: folder.map(|folder| folder.join("ended")),
+    /// Of what ended, and of what the IKE daemon is still to establish.
+    pub fn both(folder: Option<&Path>) -> [Self; 2] {
+        let of = |name, risk| Self {
+            file: folder.map(|folder| folder.join(name)),
             boot: fs::read(BOOT).unwrap_or_default(),
-        }
+            risk,
+        };
+        [
+            of("ended", "tunnels that ended may come back"),
+            of("unadopted", "tunnels that followed may end with their keys"),
+        ]
     }
 
     /// Nothing if there is no file, or one of another boot.
@@ -51,8 +59,9 @@ impl Memory {
         };
         if let Err(error) = done {
             log::warn!(
-                "{}: {error}; tunnels that ended may come back if this plugin is restarted",
-                file.display()
+                "{}: {error}; {} if this plugin is restarted",
+                file.display(),
+                self.risk
             );
         }
     }
@@ -81,10 +90,11 @@ mod tests {
     fn what_another_boot_left_is_nothing() {
         let folder = std::env::temp_dir().join(format!("spared-ended-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let memory = Memory::of(Some(&folder));
+        let [memory, other] = Memory::both(Some(&folder));
         assert_eq!(memory.read(), b"");
         memory.write(b"some");
-        assert_eq!(Memory::of(Some(&folder)).read(), b"some");
+        let [again, _] = Memory::both(Some(&folder));
+        assert_eq!((again.read(), other.read()), (b"some".to_vec(), Vec::new()));
         let file = folder.join("ended");
         fs::write(&file, "another\nsome").unwrap();
         assert_eq!(memory.read(), b"");

@@ -23,7 +23,9 @@ pub struct Node {
     /// Of the last try at routes, which is told once.
     route_fault: Option<String>,
     hold: Hold,
-    memory: Memory,
+    /// What ended, and what the IKE daemon is still to establish.
+    ended: Memory,
+    unadopted: Memory,
 }
 
 impl Node {
@@ -46,8 +48,10 @@ impl Node {
         if !kernel.has_esp() {
             tell_lacking(engine, Lacks::Esp);
         }
-        let memory = Memory::of(host.state_folder().as_deref());
-        engine.handle_kept(host.now() / MS, &memory.read());
+        let folder = host.state_folder();
+        let [ended, unadopted] = Memory::both(folder.as_deref());
+        engine.handle_kept(host.now() / MS, &ended.read());
+        engine.handle_left(host.now() / MS, &unadopted.read());
         let addresses = Addresses::open().map_err(Error::kernel("watch addresses"))?;
         let (waker, socket) = (host.waker(), settings.adopt.socket.clone());
         let daemon = Daemon::start(socket, move || waker.wake());
@@ -63,7 +67,8 @@ impl Node {
                 .map_err(Error::kernel("open a netlink socket"))?,
             route_fault: None,
             hold: Hold::default(),
-            memory,
+            ended,
+            unadopted,
         }))
     }
 
@@ -98,7 +103,8 @@ impl Node {
             Action::Routes(routes) => self.route(&routes),
             Action::Stop(ids) => engine.handle_stopped_sas(now_ms, &self.kernel.stop(&ids)),
             Action::Hold(holds) => self.hold(holds),
-            Action::Keep(kept) => self.memory.write(&kept),
+            Action::Keep(kept) => self.ended.write(&kept),
+            Action::Leave(left) => self.unadopted.write(&left),
             Action::Yield => {}
         }
         Ok(())

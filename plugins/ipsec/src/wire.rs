@@ -41,7 +41,10 @@ use crate::sa::{
 };
 
 pub use last::{LAST_MAX, LastNumbers, outbound};
-pub use read::{accept_preface, read_all_numbers, read_numbers, read_policy, read_sa};
+pub use read::{
+    accept_preface, address as read_address, name as read_name, read_all_numbers, read_numbers,
+    read_policy, read_sa,
+};
 
 /// Of an SA or a policy; the kernel's own limits on keys are far below.
 pub const BODY_MAX: usize = 4096;
@@ -214,11 +217,13 @@ pub fn put_sa(out: &mut Value<'_>, numbers: &Numbers, sa: &Sa, name: Option<&Chi
     }
     match name {
         None => out.u8(0),
-        Some(name) => {
-            put_text(out, &name.ike);
-            put_text(out, &name.child);
-        }
+        Some(name) => put_name(out, name),
     }
+}
+
+pub fn put_name(out: &mut Value<'_>, name: &ChildName) {
+    put_text(out, &name.ike);
+    put_text(out, &name.child);
 }
 
 pub fn put_policy(out: &mut Value<'_>, policy: &Policy) {
@@ -263,7 +268,7 @@ pub fn put_all_numbers(out: &mut Value<'_>, all: AllNumbers) {
     out.u8(u8::from(all.exact));
 }
 
-fn put_address(out: &mut Value<'_>, address: IpAddr) {
+pub fn put_address(out: &mut Value<'_>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             out.u8(4);

@@ -53,6 +53,8 @@ impl Engine {
     /// The IKE daemon established a child anew, or did not.
     pub fn handle_adopted(&mut self, _now_ms: u64, name: &ChildName, result: Result<(), String>) {
         let ChildName { ike, child } = name;
+        self.left.note();
+        self.dirty = true;
         match result {
             Ok(()) => {
                 self.wanted.names.remove(name);
@@ -89,7 +91,12 @@ impl Wanted {
         self.lack.as_ref()
     }
 
-    fn add(&mut self, names: Vec<(ChildName, IpAddr)>) {
+    /// With the address that is this node's end.
+    pub fn all(&self) -> impl Iterator<Item = (&ChildName, &IpAddr)> {
+        self.names.iter()
+    }
+
+    pub fn add(&mut self, names: Vec<(ChildName, IpAddr)>) {
         for (name, end) in names {
             // one more is an order of its own
             self.is_ordered &= self.names.insert(name, end).is_some();
@@ -106,6 +113,7 @@ impl Engine {
         let names = ours.filter_map(|it| Some((it.name.clone()?, it.local_end())));
         let names = names.collect();
         self.wanted.add(names);
+        self.left.note();
     }
 
     /// Has the daemon establish all that is wanted, beside what is there of another's making.
@@ -113,8 +121,11 @@ impl Engine {
         if self.wanted.is_empty() || std::mem::replace(&mut self.wanted.is_ordered, true) {
             return;
         }
-        let followed = self.installed.keys().map(|id| id.spi);
-        let known = followed.chain(self.wanted.ended.iter().copied()).collect();
+        let installed = self.installed.keys().map(|id| id.spi);
+        // of a run before this one, too
+        let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
+        let known = installed.chain(followed.map(|(id, _)| id.spi));
+        let known = known.chain(self.wanted.ended.iter().copied()).collect();
         let names = self.wanted.names.keys().cloned().collect();
         self.actions.push_back(Action::Adopt(names, known));
     }
@@ -131,6 +142,7 @@ impl Engine {
         let names = named.filter(|(_, end)| store.ends.has(end)).collect();
         let ended = ours().map(|(id, _)| id.spi).collect();
         self.wanted.add(names);
+        self.left.note();
         self.wanted.ended = ended;
         self.wanted.is_ordered = false;
         self.order_adoption();
@@ -141,6 +153,7 @@ impl Engine {
         let (ends, wanted) = (&self.store.ends, &mut self.wanted);
         let before = wanted.names.len();
         wanted.names.retain(|_, end| !all && ends.stays(end));
+        self.left.note();
         if wanted.names.len() < before && std::mem::take(&mut wanted.is_ordered) {
             match wanted.is_empty() {
                 true => self.actions.push_back(Action::Forget),

@@ -466,6 +466,7 @@ impl Engine {
     }
 
     fn adopt(&mut self, now_ms: u64) {
+        self.left.note();
         let installed = counted(self.installed.len(), "SA");
         let failover = &self.failover;
         let read_ms = now_ms.saturating_sub(failover.active_ms);

@@ -39,7 +39,8 @@ impl Engine {
         let mut known = LocalSa::new(now_ms, sa, side);
         known.reading = self.reads.generation();
         let before = self.store.sas.remove(&id);
-        let name = self.names.get(&id.spi).cloned();
+        let name = self.names.get(&id.spi);
+        let name = name.or_else(|| self.left.name(id.spi)).cloned();
         let name = name.or_else(|| installed.and_then(|it| it.name.clone()));
         known.name = name.or_else(|| before.as_ref().and_then(|it| it.name.clone()));
         if let Some(before) = before.filter(|it| it.side == side) {

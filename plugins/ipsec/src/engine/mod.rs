@@ -42,6 +42,7 @@ mod status;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod unadopted;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -66,6 +67,7 @@ use retire::{Merge, Retiring};
 use routes::Routes;
 use silence::Silence;
 use stop::Stopping;
+use unadopted::Left;
 
 pub use crate::sa::ChildName;
 pub use daemon::{DaemonWord, Deleter};
@@ -144,6 +146,8 @@ pub enum Action {
     Routes(BTreeSet<TunnelRoute>),
     /// The next run of this plugin is to know this: `handle_kept`.
     Keep(Vec<u8>),
+    /// The next run is to know this as well: `handle_left`.
+    Leave(Vec<u8>),
     /// Nothing: there is more to do, and others may have their turn before it.
     Yield,
 }
@@ -202,6 +206,7 @@ pub struct Engine {
     served: Served,
     daemon: Daemon,
     wanted: Wanted,
+    left: Left,
     blocks: Blocks,
     silence: Silence,
     connections: Connections,
@@ -265,6 +270,7 @@ impl Engine {
             messages: VecDeque::new(),
             served: Served::default(),
             wanted: Wanted::default(),
+            left: Left::default(),
             blocks: Blocks::default(),
             silence: Silence::default(),
             connections: Connections::default(),
@@ -336,6 +342,7 @@ impl Engine {
             if let Some(kept) = self.store.ended.poll_kept(!self.is_complete) {
                 self.actions.push_back(Action::Keep(kept));
             }
+            self.leave_unadopted();
         }
         let action = self.actions.pop_front();
         action.or_else(|| self.note_added(self.store.now_ms).then_some(Action::Yield))

@@ -127,6 +127,7 @@ impl Engine {
         self.complete_policies(now_ms);
         self.complete_blocks();
         self.read_back(now_ms);
+        self.want_left(now_ms);
         self.unite_windows();
         self.change_reqids();
         let retired = self.reads.generation;

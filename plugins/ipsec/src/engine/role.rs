@@ -37,6 +37,7 @@ impl Engine {
         if active {
             self.store.ends.confirm();
             self.take_over(now_ms, !was_active);
+            self.want_left(now_ms);
         } else {
             self.left_ms = Some(now_ms);
             self.stopping = Stopping::default();

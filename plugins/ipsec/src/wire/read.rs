@@ -207,7 +207,7 @@ fn interface_name(reader: &mut Reader<'_>) -> Result<InterfaceName, Malformed> {
     InterfaceName::new(&name).ok_or(Malformed::Field("interface"))
 }
 
-fn name(reader: &mut Reader<'_>) -> Result<Option<ChildName>, Malformed> {
+pub fn name(reader: &mut Reader<'_>) -> Result<Option<ChildName>, Malformed> {
     let Some(ike) = text(reader, "name")? else {
         return Ok(None);
     };
@@ -215,7 +215,7 @@ fn name(reader: &mut Reader<'_>) -> Result<Option<ChildName>, Malformed> {
     Ok(Some(ChildName { ike, child }))
 }
 
-fn address(reader: &mut Reader<'_>) -> Result<IpAddr, Malformed> {
+pub fn address(reader: &mut Reader<'_>) -> Result<IpAddr, Malformed> {
     end(reader)?.ok_or(Malformed::Field("family"))
 }
 

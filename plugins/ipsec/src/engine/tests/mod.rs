@@ -26,6 +26,7 @@ mod reqid;
 mod roles;
 mod routes;
 mod states;
+mod unadopted;
 
 const S: u64 = 1_000;
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -170,6 +171,7 @@ struct Node {
     values: usize,
     /// For the next run of the plugin.
     kept: Vec<u8>,
+    left: Vec<u8>,
     /// Readings do not end.
     slow: bool,
     /// So many wait.
@@ -209,6 +211,7 @@ impl Node {
             deletions: 0,
             values: 0,
             kept: Vec::new(),
+            left: Vec::new(),
             slow: false,
             readings: 0,
         }
@@ -243,6 +246,7 @@ impl Node {
                 Action::Hold(holds) => self.holds = holds,
                 Action::Routes(routes) => self.routes = routes,
                 Action::Keep(kept) => self.kept = kept,
+                Action::Leave(left) => self.left = left,
                 Action::Yield => {}
             }
         }
@@ -485,6 +489,7 @@ impl Pair {
         let settings = it.engine.settings.clone();
         it.engine = Engine::new(self.now_ms, settings, config);
         it.engine.handle_kept(self.now_ms, &it.kept);
+        it.engine.handle_left(self.now_ms, &it.left);
         self.settle();
         if is_active {
             self.role(node, true);

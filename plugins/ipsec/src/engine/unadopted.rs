@@ -1,0 +1,143 @@
+//! Children that the IKE daemon is still to establish, for the next run of this plugin: one that begins in the midst of
+//! it finds their SAs in the kernel, without a name, and without a word that the daemon does not know them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use spared_replica::{Reader, Value};
+
+use super::{Action, Engine};
+use crate::codec::body::OURS;
+use crate::error::Malformed;
+use crate::sa::ChildName;
+use crate::wire;
+
+/// A run that finds no role within this has nothing to establish.
+const LEFT_MS: u64 = 60_000;
+/// An entry is two names, an address, and the SPIs of a child's SAs.
+const ENTRY_MAX: usize = 8_192;
+const SPIS_MAX: usize = 255;
+
+/// A child that an earlier run has not seen established.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Unadopted {
+    name: ChildName,
+    end: IpAddr,
+    /// Of its SAs that followed.
+    spis: BTreeSet<u32>,
+}
+
+#[derive(Debug, Default)]
+pub struct Left {
+    /// By the run before this one.
+    found: Vec<Unadopted>,
+    /// Of SAs that the daemon does not know.
+    names: BTreeMap<u32, ChildName>,
+    until_ms: u64,
+    /// The driver keeps something else, or anything at all.
+    is_other: bool,
+    is_kept: bool,
+}
+
+impl Left {
+    pub fn name(&self, spi: u32) -> Option<&ChildName> {
+        self.names.get(&spi)
+    }
+
+    /// Other children than before are wanted, or they have other SAs.
+    pub fn note(&mut self) {
+        self.is_other = true;
+    }
+}
+
+impl Engine {
+    /// What [`Action::Leave`] of the run before this one had.
+    pub fn handle_left(&mut self, now_ms: u64, bytes: &[u8]) {
+        let mut reader = Reader(bytes);
+        let mut found = Vec::new();
+        while let Ok(it) = read(&mut reader) {
+            found.push(it);
+        }
+        let names = found.iter().flat_map(|it: &Unadopted| {
+            let spis = it.spis.iter();
+            spis.map(|spi| (*spi, it.name.clone()))
+        });
+        self.left = Left {
+            names: names.collect(),
+            is_kept: !bytes.is_empty(),
+            until_ms: now_ms + LEFT_MS,
+            found,
+            is_other: false,
+        };
+    }
+
+    /// What the kernel has was read, or a role is here: with both, what was left is wanted again.
+    pub(super) fn want_left(&mut self, now_ms: u64) {
+        let is_over = now_ms > self.left.until_ms;
+        if self.left.found.is_empty() || !(is_over || self.is_active() && self.store.is_read) {
+            return;
+        }
+        self.left.note();
+        let ends = &self.store.ends;
+        let found = std::mem::take(&mut self.left.found).into_iter();
+        let here = found.filter(|it| !is_over && ends.has(&it.end));
+        self.wanted.add(here.map(|it| (it.name, it.end)).collect());
+        self.order_adoption();
+    }
+
+    /// What the driver is to keep, if that is something else.
+    pub(super) fn leave_unadopted(&mut self) {
+        if !self.left.found.is_empty() || !std::mem::take(&mut self.left.is_other) {
+            return;
+        }
+        let bytes = self.unadopted();
+        let was_kept = std::mem::replace(&mut self.left.is_kept, !bytes.is_empty());
+        if was_kept || !bytes.is_empty() {
+            self.actions.push_back(Action::Leave(bytes));
+        }
+    }
+
+    fn unadopted(&self) -> Vec<u8> {
+        let mut spis: BTreeMap<&ChildName, BTreeSet<u32>> = BTreeMap::new();
+        let installed = self.installed.iter().map(|(id, it)| (id.spi, &it.name));
+        let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
+        let followed = followed.map(|(id, it)| (id.spi, &it.name));
+        for (spi, name) in installed.chain(followed) {
+            if let Some(name) = name {
+                spis.entry(name).or_default().insert(spi);
+            }
+        }
+        let mut bytes = Vec::new();
+        for (name, end) in self.wanted.all() {
+            let spis = spis.get(name).into_iter().flatten().take(SPIS_MAX);
+            let it = Unadopted {
+                name: name.clone(),
+                end: *end,
+                spis: spis.copied().collect(),
+            };
+            Value::write_to(&mut bytes, ENTRY_MAX, |out| write(&it, out));
+        }
+        bytes
+    }
+}
+
+fn write(it: &Unadopted, out: &mut Value<'_>) {
+    wire::put_name(out, &it.name);
+    wire::put_address(out, it.end);
+    out.u8(it.spis.len() as u8);
+    for spi in &it.spis {
+        out.u32(*spi);
+    }
+}
+
+fn read(reader: &mut Reader<'_>) -> Result<Unadopted, Malformed> {
+    let name = wire::read_name(reader)?.ok_or(Malformed::Field("name"))?;
+    let end = wire::read_address(reader)?;
+    let count = reader.u8()?;
+    let spis: Result<_, _> = (0..count).map(|_| reader.u32()).collect();
+    Ok(Unadopted {
+        name,
+        end,
+        spis: spis?,
+    })
+}
