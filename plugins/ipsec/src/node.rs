@@ -105,7 +105,7 @@ impl Node {
             Action::Hold(holds) => self.hold(holds),
             Action::Keep(kept) => self.ended.write(&kept),
             Action::Leave(left) => self.unadopted.write(&left),
-            Action::Yield => {}
+            Action::Pause => {}
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ fn trees(names: &[&str]) -> Result<String> {
 
 impl Pair {
     fn start(lab: &Lab) -> Result<Self> {
-        for program in PROGRAMS.iter().filter(|it| !Path::new(it).exists()) {
+        if let Some(program) = PROGRAMS.iter().find(|it| !Path::new(it).exists()) {
             return Err(skipped(format!("there is no {program}")));
         }
         let cards = [Wire::Lan, Wire::Wan, Wire::Hot];

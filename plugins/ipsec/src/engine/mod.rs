@@ -149,7 +149,7 @@ pub enum Action {
     /// The next run is to know this as well: `handle_left`.
     Leave(Vec<u8>),
     /// Nothing: there is more to do, and others may have their turn before it.
-    Yield,
+    Pause,
 }
 
 /// What a kernel may have been built without.
@@ -345,7 +345,7 @@ impl Engine {
             self.leave_unadopted();
         }
         let action = self.actions.pop_front();
-        action.or_else(|| self.note_added(self.store.now_ms).then_some(Action::Yield))
+        action.or_else(|| self.note_added(self.store.now_ms).then_some(Action::Pause))
     }
 
     pub fn next_timeout(&self, now_ms: u64) -> u64 {

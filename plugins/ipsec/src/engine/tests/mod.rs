@@ -247,7 +247,7 @@ impl Node {
                 Action::Routes(routes) => self.routes = routes,
                 Action::Keep(kept) => self.kept = kept,
                 Action::Leave(left) => self.left = left,
-                Action::Yield => {}
+                Action::Pause => {}
             }
         }
         let troubles = spared_sdk::Engine::troubles(&self.engine);
