@@ -15,6 +15,7 @@ mod diff;
 mod driven;
 mod leases;
 mod reading;
+mod receive;
 mod role;
 mod save;
 mod status;

@@ -1,0 +1,95 @@
+//! A lease of the peer arrives: whether it is the later one, and what becomes of it here.
+
+use spared_replica::Applied;
+
+use super::book::{is_living, is_same};
+use super::conflict::{self, Conflict};
+use super::leases::Leases;
+use super::status::client;
+use crate::codec;
+use crate::lease::Lease;
+
+impl Leases {
+    /// Whether the later lease of an address is the one that the peer offers.
+    pub fn prefers(&mut self, now_ms: i64, theirs: &Lease, given: bool) -> bool {
+        let key = theirs.key;
+        let Some(entry) = self.book.entry(&key) else {
+            let gone_ms = self.book.gone_ms(&key);
+            let is_gone = gone_ms.is_some_and(|it| it >= theirs.committed_ms);
+            return is_living(now_ms, theirs) && !is_gone;
+        };
+        let peer_won = conflict::is_later(theirs, &entry.lease);
+        if given && entry.given {
+            let ours = entry.lease.clone();
+            self.note_rivals(now_ms, &ours, theirs, peer_won);
+        }
+        self.preferred = peer_won.then_some(key);
+        peer_won
+    }
+
+    /// Puts a lease of the peer; `serves`: servers of this node give leases, too.
+    pub fn take(&mut self, now_ms: i64, lease: Lease, given: bool, serves: bool) -> Applied {
+        self.counters.received += 1;
+        let was_preferred = self.preferred.take() == Some(lease.key);
+        if let Some(entry) = self.book.entry(&lease.key) {
+            if is_same(&entry.lease, &lease) {
+                return Applied::Same;
+            }
+            if serves && given && entry.given && !was_preferred {
+                let ours = entry.lease.clone();
+                self.note_rivals(now_ms, &ours, &lease, true);
+            }
+        }
+        self.adopt(lease)
+    }
+
+    pub fn take_identity(&mut self, identity: &[u8]) -> Applied {
+        if !codec::is_identity(identity) {
+            self.counters.last_refused = Some("an invalid identity of a server".to_owned());
+            return Applied::Refused;
+        }
+        match self.book.set_identity(Some(identity.to_vec())) {
+            true => {
+                self.book.identity_unfiled = true;
+                Applied::Done
+            }
+            false => Applied::Same,
+        }
+    }
+
+    /// Takes what somebody else than the server says; it has to be written.
+    fn adopt(&mut self, lease: Lease) -> Applied {
+        let key = lease.key;
+        if !self.admits(&lease) {
+            return Applied::Refused;
+        }
+        self.book.put(lease, false);
+        self.unfile(key);
+        Applied::Done
+    }
+
+    fn note_rivals(&mut self, now_ms: i64, ours: &Lease, theirs: &Lease, peer_won: bool) {
+        if !conflict::are_rivals(now_ms, ours, theirs) {
+            return;
+        }
+        let (kept, lost) = if peer_won {
+            (theirs, ours)
+        } else {
+            (ours, theirs)
+        };
+        self.twice.push(format!(
+            "{}: {} was given twice: {} keeps it, {} has lost it",
+            self.settings.name,
+            ours.key,
+            client(kept),
+            client(lost)
+        ));
+        self.conflicts.note(Conflict {
+            at_ms: now_ms,
+            key: ours.key,
+            kept: kept.clone(),
+            lost: lost.clone(),
+            peer_won,
+        });
+    }
+}
