@@ -1,8 +1,12 @@
-//! E7: another router is active too, and loses.
+//! E7: another router is active too: which of the two stays, and what is told of one that loses.
+
+use spared_sdk::Role;
 
 use super::group::{Group, State};
+use super::peer::{Contact, Peer};
+use super::switchover::LATENCY_NS;
 use super::{Action, Context};
-use crate::election::{Ms, Who};
+use crate::election::{Ms, Who, Why};
 use crate::wire::frame::Advert;
 
 /// A rival that has not given way yet.
@@ -33,6 +37,74 @@ impl Announcements {
 }
 
 impl Group {
+    pub(super) fn heartbeat_while_active(&mut self, cx: &mut Context<'_>) {
+        let Some(peer) = &self.peer else { return };
+        if !peer.is_active() {
+            let with_peer = |conflict: &Conflict| matches!(conflict.rival, Who::Node(_));
+            if self.conflict.as_ref().is_some_and(with_peer) {
+                self.end_conflict(cx);
+            }
+            self.note_unheard_there(cx);
+            return self.weigh(cx);
+        }
+        self.rival_heartbeats(cx);
+    }
+
+    /// E7: the score decides; a peer that hears nothing cannot give way.
+    fn rival_heartbeats(&mut self, cx: &mut Context<'_>) {
+        // sent before it released the group, and overtaken by its priority 0
+        let stale = |at_ns: u64| cx.now_ns.saturating_sub(at_ns) < LATENCY_NS;
+        if self.let_go_ns.is_some_and(stale) {
+            return;
+        }
+        let Some(peer) = &self.peer else { return };
+        let (priority, interval_ns) = (peer.heartbeat.priority, peer.heartbeat.advert_interval_ns);
+        let wins = self.wins_over(cx, peer);
+        let who = self.who_is_peer(cx);
+        let mutual = self.contact == Contact::Mutual;
+        if mutual && !wins {
+            return self.give_way(cx, who, priority);
+        }
+        self.note_conflict(cx, who.clone(), priority, None, interval_ns);
+        let deaf_ns = 2 * self.active_down_ns();
+        let lasts = |since_ns| cx.now_ns.saturating_sub(since_ns) >= deaf_ns;
+        let conflict = self.conflict.as_ref();
+        if !mutual && conflict.is_some_and(|conflict| lasts(conflict.since_ns)) {
+            return self.give_way(cx, who, priority);
+        }
+        self.answer(cx);
+    }
+
+    fn give_way(&mut self, cx: &mut Context<'_>, peer: Who, theirs: u8) {
+        let down_ns = cx.now_ns.saturating_add(self.active_down_ns());
+        let state = State::Backup {
+            down_ns,
+            since_ns: cx.now_ns,
+        };
+        let own = self.priority;
+        self.step_down(
+            cx,
+            Role::Backup,
+            Why::PeerActive { peer, theirs, own },
+            state,
+        );
+        self.speaking.go_until_ns = 0;
+    }
+
+    /// E7: an advert of the peer is judged by its score, one of others as the RFC has it.
+    pub(super) fn peer_outscores(&self, cx: &Context<'_>) -> Option<bool> {
+        let peer = self.mutual_peer(cx.now_ns)?;
+        Some(!self.wins_over(cx, peer))
+    }
+
+    /// E7: whether this node stays, of two that are active.
+    fn wins_over(&self, cx: &Context<'_>, peer: &Peer) -> bool {
+        let by_priority = self.by_priority(cx.now_ns);
+        let first = cx.peer.is_none_or(|name| cx.node < &**name);
+        let own = self.standing(cx.now_ns).rival_score(by_priority, first);
+        own > peer.standing().rival_score(by_priority, !first)
+    }
+
     /// A losing advert was heard.
     pub(super) fn note_rival(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
         let port = self.routers.get(router).map(|router| router.port);
