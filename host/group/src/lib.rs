@@ -7,18 +7,19 @@
 //! An elector waits for the answer to its call, and cannot send adverts meanwhile: the call is answered as
 //! soon as it is decided, before any slower work in the kernel.
 //!
-//! A failover: publish ACTIVE, grant the lease, answer, settle the followers, install, roles.
-//! A resignation: publish BACKUP, revoke the lease, answer, roles in reverse, remove.
+//! A failover (`activate.rs`): publish ACTIVE, grant the lease, answer, settle the followers, install, roles.
+//! A resignation (`leaving.rs`): publish BACKUP, revoke the lease, answer, roles in reverse, remove.
 //! A switchover: `switchover.rs` on the active node, `successor.rs` on the successor.
 
 #![forbid(unsafe_code)]
 
 mod actions;
+mod activate;
 mod batch;
 mod calls;
 mod directive;
 mod follow;
-mod order;
+mod leaving;
 mod state;
 mod successor;
 mod switchover;

@@ -388,28 +388,6 @@ impl Groups {
         self.fulfil(offer.wishes, &Err(format!("{name}: {text}")));
     }
 
-    /// Stops carrying packets at its end; followers leave, then the addresses are removed.
-    pub(super) fn end_carrying(&mut self, now_ns: u64, name: &str) {
-        let settle_ns = self.settle_ns;
-        let Some(group) = self.groups.get_mut(name) else {
-            return;
-        };
-        let Phase::Carrying { until_ns } = group.phase else {
-            return;
-        };
-        if now_ns < until_ns {
-            return;
-        }
-        group.phase = Phase::Leaving {
-            until_ns: now_ns.saturating_add(settle_ns),
-        };
-        self.actions.push_back(Action::EndCarry {
-            group: name.to_owned(),
-        });
-        self.deliver_role(now_ns, name);
-        self.end_leaving(now_ns, name);
-    }
-
     fn offered(&self, id: u64) -> Option<String> {
         let mut groups = self.groups.iter();
         let found = groups.find(|(_, group)| group.offer.as_ref().is_some_and(|o| o.id == id));

@@ -1,6 +1,6 @@
-//! Steps by which a group becomes active, resigns and is withdrawn.
+//! A group leaves this node: it resigns, carries what still arrives, its followers leave, and then its addresses
+//! are removed.
 
-use spared_message::notice::{Kind, Notice};
 use spared_message::worker::{Cause, Role};
 use spared_pair::CauseKind;
 
@@ -8,88 +8,6 @@ use super::switchover::Offer;
 use super::{Action, Groups, Phase, Ticket};
 
 impl Groups {
-    pub(super) fn become_active(&mut self, now_ns: u64, name: &str, cause: Cause) {
-        self.epoch += 1;
-        let epoch = self.epoch;
-        let succeeded = self.complete_succession(name);
-        let mut waiting = self.settlers(name);
-        let settle_ns = self.settle_ns;
-        let Some(group) = self.groups.get_mut(name) else {
-            return;
-        };
-        if group.role == Role::Active
-            && matches!(group.phase, Phase::Settling { .. } | Phase::Installed)
-        {
-            group.cause = cause;
-            return;
-        }
-        // Followers on a successor have settled already, and those of a group that is carried are still active.
-        let carried = matches!(group.phase, Phase::Carrying { .. });
-        if succeeded.is_some() || carried {
-            waiting.clear();
-        }
-        group.succeeded = succeeded;
-        let taken_back = group.offer.take();
-        let given = group.given.take();
-        let from = group.role;
-        group.take_role(Role::Active, cause.clone());
-        let lease_ms = group.claims.lease_ns / 1_000_000;
-        let until_ns = now_ns.saturating_add(settle_ns);
-        group.phase = Phase::Settling {
-            epoch,
-            waiting: waiting.clone(),
-            until_ns,
-        };
-        self.take_back(name, given, taken_back);
-        self.note_change(name, from, Role::Active, cause);
-        if self.fenced {
-            self.tell(
-                Notice::new(Kind::Fence, format!("fence passing, {lease_ms} ms")).of_group(name),
-            );
-        }
-        if !carried {
-            self.end_missed_roles(now_ns, name);
-        }
-        for plugin in waiting {
-            self.actions.push_back(Action::Settle {
-                plugin,
-                group: name.to_owned(),
-                epoch,
-                deadline_ns: until_ns,
-            });
-        }
-        self.end_settling(now_ns, name);
-    }
-
-    pub(super) fn end_settling(&mut self, now_ns: u64, name: &str) {
-        let Some(group) = self.groups.get_mut(name) else {
-            return;
-        };
-        let Phase::Settling {
-            waiting, until_ns, ..
-        } = &group.phase
-        else {
-            return;
-        };
-        if !waiting.is_empty() && now_ns < *until_ns {
-            return;
-        }
-        let late: Vec<String> = waiting.iter().cloned().collect();
-        group.phase = Phase::Installed;
-        group.installed = true;
-        if !late.is_empty() {
-            let text = format!("continued without {}: not settled in time", late.join(", "));
-            self.tell(
-                Notice::warn(Kind::Plugin, text)
-                    .of_group(name)
-                    .because("late"),
-            );
-        }
-        self.actions.push_back(Action::Install {
-            group: name.to_owned(),
-        });
-    }
-
     pub(super) fn resign(
         &mut self,
         now_ns: u64,
@@ -160,6 +78,28 @@ impl Groups {
                 group: name.to_owned(),
             });
         }
+    }
+
+    /// Stops carrying packets at its end; followers leave, then the addresses are removed.
+    pub(super) fn end_carrying(&mut self, now_ns: u64, name: &str) {
+        let settle_ns = self.settle_ns;
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        let Phase::Carrying { until_ns } = group.phase else {
+            return;
+        };
+        if now_ns < until_ns {
+            return;
+        }
+        group.phase = Phase::Leaving {
+            until_ns: now_ns.saturating_add(settle_ns),
+        };
+        self.actions.push_back(Action::EndCarry {
+            group: name.to_owned(),
+        });
+        self.deliver_role(now_ns, name);
+        self.end_leaving(now_ns, name);
     }
 
     pub(super) fn withdraw(&mut self, name: &str, ticket: Option<Ticket>) {
