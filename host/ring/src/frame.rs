@@ -3,7 +3,7 @@
 //! ```text
 //!  0       4        8         16       24
 //!  +-------+--------+---------+--------+----------+
-//!  | SPr1  | length | number  | hash   | text ... |   little-endian, at a multiple of 8
+//!  | SPr1  | length | number  | hash   | text ... |   big-endian, at a multiple of 8
 //!  +-------+--------+---------+--------+----------+
 //! ```
 //!
@@ -55,9 +55,9 @@ impl Cursor {
         }
         let mut bytes = Vec::with_capacity(HEAD + text.len() + ALIGN);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(&self.number.to_le_bytes());
-        bytes.extend_from_slice(&hash(self.number, text).to_le_bytes());
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(&self.number.to_be_bytes());
+        bytes.extend_from_slice(&hash(self.number, text).to_be_bytes());
         bytes.extend_from_slice(text.as_bytes());
         bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
         if self.at + bytes.len() > SIZE {
@@ -87,11 +87,11 @@ fn frame(bytes: &[u8], at: usize) -> Option<Frame> {
     }
     let (length, head) = head.split_first_chunk()?;
     let (number, head) = head.split_first_chunk()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    let number = u64::from_le_bytes(*number);
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let number = u64::from_be_bytes(*number);
     let text = rest.get(..length).filter(|text| text.len() <= TEXT_MAX)?;
     let text = std::str::from_utf8(text).ok()?;
-    (head == hash(number, text).to_le_bytes()).then(|| Frame {
+    (head == hash(number, text).to_be_bytes()).then(|| Frame {
         number,
         end: (at + HEAD + length).next_multiple_of(ALIGN),
         text: text.to_owned(),
@@ -175,7 +175,7 @@ mod tests {
         fn no_bytes_do_harm(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), at in 0_usize..40, length in any::<u32>()) {
             if let Some(place) = bytes.get_mut(at * ALIGN..at * ALIGN + 8) {
                 place[..4].copy_from_slice(MAGIC);
-                place[4..].copy_from_slice(&length.to_le_bytes());
+                place[4..].copy_from_slice(&length.to_be_bytes());
             }
             prop_assert!(frames(&bytes).is_empty());
             let mut cursor = Cursor::behind(&bytes);

@@ -20,7 +20,7 @@ pub const LOCAL_RECORD_MAX: usize = 1 + LOCAL_MESSAGE_MAX as usize;
 /// Longest record.
 pub const RECORD_MAX: usize = 1 + PEER_MESSAGE_MAX as usize;
 
-/// From the link: the peer is up. Four bytes follow, the wire version, little-endian.
+/// From the link: the peer is up. Four bytes follow, the wire version, big-endian.
 pub const UP: u8 = 1;
 /// From the link: the peer is gone, and what was queued is lost.
 pub const DOWN: u8 = 2;
@@ -28,7 +28,7 @@ pub const DOWN: u8 = 2;
 pub const MESSAGE: u8 = 3;
 
 /// From the worker: request for this node's signature. The ticket follows, eight bytes,
-/// little-endian, then the statement.
+/// big-endian, then the statement.
 pub const SIGN: u8 = 4;
 /// From the worker: question whether the peer signed a statement. The ticket follows, a signature
 /// of [`SIGNATURE_SIZE`] bytes, and the statement.

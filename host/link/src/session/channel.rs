@@ -140,7 +140,7 @@ impl Channel {
     pub fn go_up(&mut self, wire: u32) {
         self.go_down();
         self.wire = Some(wire);
-        let record = [&[UP][..], &wire.to_le_bytes()].concat();
+        let record = [&[UP][..], &wire.to_be_bytes()].concat();
         self.inbox.push_back(Delivery::Record(record));
     }
 

@@ -11,11 +11,11 @@ const STATEMENT: &[u8] = b"the run 7 has the key ...";
 const MOMENT: Duration = Duration::from_millis(300);
 
 fn sign(worker: &Worker, ticket: u64, statement: &[u8]) {
-    worker.put(&[&[SIGN][..], &ticket.to_le_bytes(), statement].concat());
+    worker.put(&[&[SIGN][..], &ticket.to_be_bytes(), statement].concat());
 }
 
 fn verify(worker: &Worker, ticket: u64, statement: &[u8], signature: &[u8]) {
-    let ticket = ticket.to_le_bytes();
+    let ticket = ticket.to_be_bytes();
     worker.put(&[&[VERIFY][..], &ticket, signature, statement].concat());
 }
 

@@ -376,7 +376,7 @@ impl Worker {
                 Some(match buffer[0] {
                     UP => {
                         self.ups.set(self.ups.get() + 1);
-                        Record::Up(u32::from_le_bytes(buffer[1..5].try_into().unwrap()))
+                        Record::Up(u32::from_be_bytes(buffer[1..5].try_into().unwrap()))
                     }
                     DOWN => Record::Down,
                     MESSAGE => Record::Message(buffer[1..length].to_vec()),
@@ -416,7 +416,7 @@ impl Worker {
 }
 
 fn ticket(record: &[u8]) -> u64 {
-    u64::from_le_bytes(record[1..9].try_into().unwrap())
+    u64::from_be_bytes(record[1..9].try_into().unwrap())
 }
 
 /// Until readable, or so long.

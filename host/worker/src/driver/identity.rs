@@ -17,7 +17,7 @@ impl Driver {
         }
         self.ask(&[
             IoSlice::new(&[SIGN]),
-            IoSlice::new(&ticket.to_le_bytes()),
+            IoSlice::new(&ticket.to_be_bytes()),
             IoSlice::new(statement),
         ])
     }
@@ -28,7 +28,7 @@ impl Driver {
         }
         self.ask(&[
             IoSlice::new(&[VERIFY]),
-            IoSlice::new(&ticket.to_le_bytes()),
+            IoSlice::new(&ticket.to_be_bytes()),
             IoSlice::new(signature),
             IoSlice::new(statement),
         ])
@@ -48,7 +48,7 @@ impl Driver {
             return Err("signature of the wrong length");
         }
         if let Some(signature) = self.plugin.identity.signature {
-            let (ticket, bytes) = (u64::from_le_bytes(*ticket), abi::Bytes::of(bytes));
+            let (ticket, bytes) = (u64::from_be_bytes(*ticket), abi::Bytes::of(bytes));
             // SAFETY: the plugin's contract for a created instance; the bytes live through the call.
             self.tell("signature", |instance| unsafe {
                 signature(instance, ticket, bytes)
@@ -61,7 +61,7 @@ impl Driver {
     /// As above.
     pub(super) fn verified(&self, answer: &[u8]) -> Result<(), &'static str> {
         let (ticket, yes) = match answer.split_first_chunk() {
-            Some((ticket, [yes @ 0..=1])) => (u64::from_le_bytes(*ticket), u32::from(*yes)),
+            Some((ticket, [yes @ 0..=1])) => (u64::from_be_bytes(*ticket), u32::from(*yes)),
             _ => return Err("invalid verdict"),
         };
         if let Some(verified) = self.plugin.identity.verified {

@@ -212,7 +212,7 @@ impl Driver {
             [UP, a, b, c, d] => {
                 self.peer_is_gone();
                 self.peer.ups.set(self.peer.ups.get().wrapping_add(1));
-                self.peer_is_there(u32::from_le_bytes([*a, *b, *c, *d]));
+                self.peer_is_there(u32::from_be_bytes([*a, *b, *c, *d]));
                 Ok(())
             }
             [DOWN] => {

@@ -20,7 +20,7 @@ fn proof(host: &mut Host) -> String {
 }
 
 fn record(kind: u8, ticket: u64, rest: &[u8]) -> Vec<u8> {
-    [&[kind][..], &ticket.to_le_bytes(), rest].concat()
+    [&[kind][..], &ticket.to_be_bytes(), rest].concat()
 }
 
 fn expect(host: &mut Host, said: &str) {
