@@ -33,7 +33,9 @@ impl Engine {
         };
         let names = names.into_iter();
         let names = names.filter(|it| fits(&it.name.ike) && fits(&it.name.child));
-        self.names = names.map(|it| (it.spi, it.name)).collect();
+        let names: Vec<Named> = names.collect();
+        self.claimed.set(&names);
+        self.names = names.into_iter().map(|it| (it.spi, it.name)).collect();
         let mut renamed = Vec::new();
         for (id, known) in &mut self.store.sas {
             // a daemon that starts anew knows less, and not better
@@ -190,7 +192,7 @@ impl Engine {
             return Some(format!("{count} of {all} down, first {ike}/{child}"));
         }
         match self.blocking_policies(&reqids) {
-            0 => self.tunnels_gone(),
+            0 => self.tunnels_gone().or_else(|| self.claimed_in_vain()),
             1 => Some("1 replicated policy blocks because it has no SA".to_owned()),
             count => Some(format!(
                 "{count} replicated policies block because they have no SA"

@@ -111,6 +111,10 @@ impl Daemon {
         }
     }
 
+    pub fn is_there(&self) -> bool {
+        self.presence == Presence::There
+    }
+
     /// A daemon that nobody can ask may be there.
     pub fn has_ended(&self) -> bool {
         matches!(self.presence, Presence::Ended { .. })
@@ -281,8 +285,7 @@ impl Engine {
 
     fn ask(&mut self) {
         let daemon = &mut self.daemon;
-        let is_there = daemon.presence == Presence::There;
-        if is_there && daemon.asked.is_empty() && !daemon.next.is_empty() {
+        if daemon.is_there() && daemon.asked.is_empty() && !daemon.next.is_empty() {
             daemon.asked = std::mem::take(&mut daemon.next);
             self.actions.push_back(Action::Greet);
         }

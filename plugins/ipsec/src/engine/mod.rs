@@ -21,6 +21,7 @@
 mod adopt;
 mod apply;
 mod blocks;
+mod claimed;
 mod connections;
 mod daemon;
 mod drain;
@@ -56,6 +57,7 @@ use crate::store::Tunnels;
 use adopt::Wanted;
 use apply::Work;
 use blocks::Blocks;
+use claimed::Claimed;
 use connections::Connections;
 use daemon::Daemon;
 use drain::Drain;
@@ -118,6 +120,8 @@ pub enum Change {
 pub struct Named {
     pub spi: u32,
     pub name: ChildName,
+    /// The daemon calls its child up.
+    pub is_up: bool,
 }
 
 /// Actions for the driver.
@@ -216,6 +220,7 @@ pub struct Engine {
     reads: Reads,
     work: Work,
     names: BTreeMap<u32, ChildName>,
+    claimed: Claimed,
     counters: Counters,
     actions: VecDeque<Action>,
     /// Whether this node could take over, as it was found last.
@@ -280,6 +285,7 @@ impl Engine {
             reads: Reads::new(now_ms),
             work: Work::default(),
             names: BTreeMap::new(),
+            claimed: Claimed::default(),
             counters: Counters::default(),
             actions: VecDeque::new(),
             said: Err("not read yet".to_owned()),
@@ -409,6 +415,7 @@ impl Engine {
         if self.is_active() {
             self.measure(now_ms);
             self.supersede(now_ms);
+            self.look_for_claimed(now_ms);
             self.look_for_tunnels();
             self.route();
         }

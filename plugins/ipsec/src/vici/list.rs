@@ -182,12 +182,13 @@ impl Sas {
     pub fn names(&self) -> Vec<Named> {
         let each = self.children.iter().flat_map(|child| {
             let spis = child.spis.iter().flatten().filter(|spi| **spi != 0);
-            spis.map(|spi| (*spi, &child.name))
+            spis.map(move |spi| (*spi, child))
         });
-        let by_spi: BTreeMap<u32, &ChildName> = each.collect();
-        let names = by_spi.into_iter().map(|(spi, name)| Named {
+        let by_spi: BTreeMap<u32, &Child> = each.collect();
+        let names = by_spi.into_iter().map(|(spi, child)| Named {
             spi,
-            name: name.clone(),
+            name: child.name.clone(),
+            is_up: child.is_installed,
         });
         names.collect()
     }
@@ -238,6 +239,7 @@ mod tests {
         let named = |spi| Named {
             spi,
             name: name("net"),
+            is_up: true,
         };
         let names = sas("ESTABLISHED", &[]).names();
         assert_eq!(names, [named(0xc267_4071), named(0xcd42_54c5)]);

@@ -27,6 +27,7 @@ pub fn name_all(pair: &mut Pair, tunnels: u32) {
         [in_of(number).spi, out_of(number).spi].map(|spi| Named {
             spi,
             name: name.clone(),
+            is_up: true,
         })
     });
     let now_ms = pair.now_ms;
@@ -208,6 +209,29 @@ fn policies_that_no_sa_serves_fail_a_check_though_nobody_named_them() {
         down.as_deref(),
         Some("1 replicated policy blocks because it has no SA")
     );
+}
+
+#[test]
+fn sas_that_a_hand_deleted_below_a_daemon_fail_a_check() {
+    let mut pair = Pair::settled(2);
+    name_all(&mut pair, 2);
+    daemon(&mut pair, 0, DaemonWord::Came);
+    pair.run(3 * S);
+    assert_eq!(pair.nodes[0].down, None);
+    for sa in tunnel(1) {
+        pair.nodes[0].kernel.delete_sa(&sa.id, Deleter::Other);
+    }
+    // the list may be older than the deletion
+    pair.settle();
+    assert_eq!(pair.nodes[0].down, None);
+    pair.run(3 * S);
+    let down = pair.nodes[0].down.clone();
+    let none = "tunnel office/net1 has no SA in the kernel, and charon does not know: terminate and initiate it (swanctl)";
+    assert_eq!(down.as_deref(), Some(none));
+    // it does know now
+    name_all(&mut pair, 1);
+    pair.run(2 * S);
+    assert_eq!(pair.nodes[0].down, None);
 }
 
 #[test]

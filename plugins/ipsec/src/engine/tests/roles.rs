@@ -402,6 +402,7 @@ fn names_travel_and_are_adopted_after_a_failover() {
     let names = [in_of(0).spi, out_of(0).spi].map(|spi| Named {
         spi,
         name: name.clone(),
+        is_up: true,
     });
     let now_ms = pair.now_ms;
     pair.nodes[0].engine.handle_names(now_ms, names.into());

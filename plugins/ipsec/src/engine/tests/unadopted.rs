@@ -18,6 +18,7 @@ fn taken_over() -> Pair {
         [in_of(number), out_of(number)].map(|id| Named {
             spi: id.spi,
             name: child.clone(),
+            is_up: true,
         })
     });
     let named = named.collect();

@@ -1,0 +1,69 @@
+//! Tunnels that the IKE daemon here calls up although the kernel has no outbound SA of them: somebody deleted
+//! it by hand, of which no daemon hears. Its policy blocks, and nobody but an administrator ends that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Engine, Named};
+use crate::sa::{ChildName, Direction};
+
+/// A daemon's list is this much older than what it did last.
+const LIST_MS: u64 = 1_000;
+
+/// What the daemon claims, as of its last list.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// Numbers of both directions.
+    up: BTreeMap<ChildName, BTreeSet<u32>>,
+    /// Those without an outbound SA, and since when.
+    empty: BTreeMap<ChildName, u64>,
+}
+
+impl Claimed {
+    pub fn set(&mut self, names: &[Named]) {
+        self.up.clear();
+        for named in names.iter().filter(|it| it.is_up) {
+            let spis = self.up.entry(named.name.clone()).or_default();
+            spis.insert(named.spi);
+        }
+    }
+
+    fn look(&mut self, now_ms: u64, outbound: &BTreeSet<u32>) {
+        let empty = self.up.iter();
+        let empty = empty.filter(|(_, spis)| spis.is_disjoint(outbound));
+        let before = std::mem::take(&mut self.empty);
+        self.empty = empty
+            .map(|(name, _)| (name.clone(), *before.get(name).unwrap_or(&now_ms)))
+            .collect();
+    }
+}
+
+impl Engine {
+    pub(super) fn look_for_claimed(&mut self, now_ms: u64) {
+        if !self.daemon.is_there() {
+            self.claimed.empty.clear();
+            return;
+        }
+        let sas = self.store.sas.iter();
+        let outbound = sas.filter(|(_, it)| match it.side {
+            Some(side) => side == Direction::Out,
+            // of an address that does not move
+            None => it.sa.direction != Some(Direction::In),
+        });
+        let outbound = outbound.map(|(id, _)| id.spi).collect();
+        self.claimed.look(now_ms, &outbound);
+    }
+
+    pub(super) fn claimed_in_vain(&self) -> Option<String> {
+        let empty = self.claimed.empty.iter();
+        let is_late = |since_ms: u64| self.store.now_ms.saturating_sub(since_ms) >= LIST_MS;
+        let mut late = empty.filter(|(_, since_ms)| is_late(**since_ms));
+        let ChildName { ike, child } = late.next()?.0;
+        let tunnels = match 1 + late.count() {
+            1 => format!("tunnel {ike}/{child} has no SA in the kernel"),
+            count => format!("{count} tunnels have no SA in the kernel, first {ike}/{child}"),
+        };
+        Some(format!(
+            "{tunnels}, and charon does not know: terminate and initiate it (swanctl)"
+        ))
+    }
+}
