@@ -13,6 +13,13 @@ pub enum Hindrance {
     Kernel(io::Error),
 }
 
+impl Hindrance {
+    /// As long as the set is what it is.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Self::Constant | Self::Verdicts | Self::Objects)
+    }
+}
+
 impl fmt::Display for Hindrance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -63,8 +63,13 @@ impl Io for Sets {
         old: &Settings,
         new: &Settings,
     ) -> Result<Applied, Error> {
-        if new.names() != old.names() {
-            return Ok(Applied::Restart);
+        let names = new.names();
+        if names != old.names() {
+            let unfit = kernel::unfit(&names).map_err(Error::kernel("look at the sets"))?;
+            return match unfit {
+                Some((name, why)) => Err(Error::config("set", format!("{name} {why}"))),
+                None => Ok(Applied::Restart),
+            };
         }
         engine.configure(now_ns, new.clone());
         Ok(Applied::Live)

@@ -343,7 +343,7 @@ fn a_set_that_the_backup_lacks_is_said_and_followed_when_it_is_there() {
 }
 
 #[test]
-fn a_verdict_map_is_named_by_check() {
+fn a_verdict_map_is_refused_by_check_and_reload() {
     scenario(1, |lab| {
         let site = &lab.sites[0];
         site.ns.nft(SETS)?;
@@ -368,6 +368,22 @@ fn a_verdict_map_is_named_by_check() {
         let named = "inet filter doors is a verdict map and cannot be replicated";
         assert!(code == Some(69) && text.contains(named), "{code:?}: {text}");
         assert!(!text.contains("bans"), "{text}");
+        let said = |words: &[&str]| -> Result<(bool, String)> {
+            let output = Spared(&router).sparectl(words)?;
+            let text = [output.stdout, output.stderr].concat();
+            Ok((
+                output.status.success(),
+                String::from_utf8_lossy(&text).into_owned(),
+            ))
+        };
+        let (is_done, text) = said(&["reload"])?;
+        let refused = "inet filter doors is a verdict map, which cannot be replicated";
+        assert!(!is_done && text.contains(refused), "{text}");
+        let names = said(&["sets"])?.1;
+        assert!(
+            names.contains("bans") && !names.contains("doors"),
+            "{names}"
+        );
         Ok(())
     });
 }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 use spared_netlink::constants::*;
-use spared_netlink::{Monitor, Overrun, Transactions, namespace_cookie};
+use spared_netlink::{Monitor, Overrun, Requests, Transactions, namespace_cookie};
 
 use crate::codec::{self, Intervals, SetInfo};
 use crate::element::{Element, Key, SetName};
@@ -129,6 +129,21 @@ impl Kernel {
         };
         writer::write(&mut self.transactions, name, info, edits)
     }
+}
+
+/// The first of these sets that exists and can never be replicated, such as a verdict map.
+///
+/// # Errors
+/// No socket.
+pub fn unfit(names: &[SetName]) -> io::Result<Option<(SetName, Hindrance)>> {
+    let mut requests = Requests::open_netfilter()?;
+    for name in names {
+        match reader::info(&mut requests, name) {
+            Err(why) if why.is_lasting() => return Ok(Some((name.clone(), why))),
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Content of a notification about our sets.

@@ -78,6 +78,27 @@ impl Drop for Reader {
     }
 }
 
+/// The kernel's present information on the set. The table's handle is read first: a set found
+/// after it belongs to that table, or the handles differ the next time.
+pub fn info(requests: &mut Requests, name: &SetName) -> Result<SetInfo, Hindrance> {
+    let mut table = 0;
+    let asked = requests.dump(codec::get_table(name), |kind, payload| {
+        if kind == codec::message_type(NFT_MSG_NEWTABLE) {
+            table = codec::table_handle(payload);
+        }
+    });
+    known(asked)?;
+    let mut found = Err(Hindrance::Missing);
+    let asked = requests.dump(codec::get_set(name), |kind, payload| {
+        if kind == codec::message_type(NFT_MSG_NEWSET) {
+            found = codec::info(payload);
+        }
+    });
+    let mut info = known(asked).and(found)?;
+    info.handles.table = table;
+    Ok(info)
+}
+
 /// State of the thread.
 struct Work {
     sets: Vec<SetName>,
@@ -132,28 +153,11 @@ impl Work {
         }
     }
 
-    /// The kernel's present information on the set. The table's handle is read first: a set found
-    /// after it belongs to that table, or the handles differ the next time.
     fn info(&mut self, set: usize) -> Result<SetInfo, Hindrance> {
-        let Some(name) = self.sets.get(set) else {
-            return Err(Hindrance::Missing);
-        };
-        let mut table = 0;
-        let asked = self.requests.dump(codec::get_table(name), |kind, payload| {
-            if kind == codec::message_type(NFT_MSG_NEWTABLE) {
-                table = codec::table_handle(payload);
-            }
-        });
-        known(asked)?;
-        let mut found = Err(Hindrance::Missing);
-        let asked = self.requests.dump(codec::get_set(name), |kind, payload| {
-            if kind == codec::message_type(NFT_MSG_NEWSET) {
-                found = codec::info(payload);
-            }
-        });
-        let mut info = known(asked).and(found)?;
-        info.handles.table = table;
-        Ok(info)
+        match self.sets.get(set) {
+            Some(name) => info(&mut self.requests, name),
+            None => Err(Hindrance::Missing),
+        }
     }
 
     fn begin(&mut self, set: usize) -> Result<Piecewise, Hindrance> {
