@@ -7,6 +7,7 @@
 
 pub mod half;
 mod mask;
+pub mod secret_keys;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -20,7 +21,8 @@ use spared_firewall::LISTING;
 use spared_process::clock;
 use spared_sdk::child::{Child, Ended, Program};
 
-use mask::{Secrets, configuration};
+use mask::{Declared, Secrets, configuration};
+use secret_keys::SecretKeys;
 
 /// Longest report of a node, as JSON.
 pub const SIZE_MAX: usize = 4 * 1024 * 1024;
@@ -191,6 +193,7 @@ impl<'o> Gathering<'o> {
             }
         }
         paths.sort_by(|(a, _), (b, _)| (a != "spared", a).cmp(&(b != "spared", b)));
+        let secret_keys = SecretKeys::read(&self.options.runtime_dir);
         let mut plugins = Vec::new();
         for (stem, path) in paths {
             let shown = path.display().to_string();
@@ -201,13 +204,24 @@ impl<'o> Gathering<'o> {
                     continue;
                 }
             };
+            let mut declared = Declared::Keys(&[]);
             if path == config {
                 self.report.node = key_of(&text, &["node", "name"]).unwrap_or_default();
                 self.secret_file(folder, &text);
             } else {
                 plugins.push(stem.clone());
+                declared = match secret_keys.of(&stem) {
+                    Some(keys) => Declared::Keys(keys),
+                    None => {
+                        self.missing(format!(
+                            "{shown}: its texts are masked: {stem} has not run since the machine started, so \
+                             which of its keys are secret is not known"
+                        ));
+                        Declared::Unknown
+                    }
+                };
             }
-            match configuration(&text, &mut self.secrets) {
+            match configuration(&text, declared, &mut self.secrets) {
                 Ok(masked) => self.add(&format!("config/{stem}.toml"), masked),
                 Err(why) => self.missing(format!("{shown}: left out: not TOML ({why})")),
             }

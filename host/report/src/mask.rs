@@ -24,6 +24,15 @@ const WORDS: [&str; 7] = [
     "private",
 ];
 
+/// Which keys of a file are secret, besides those whose names say so.
+#[derive(Clone, Copy)]
+pub enum Declared<'k> {
+    /// Those of the plugin's scopes, such as "server.community".
+    Keys(&'k [String]),
+    /// The plugin has not said: every text may be one.
+    Unknown,
+}
+
 /// The known secrets.
 #[derive(Default)]
 pub struct Secrets(Vec<String>);
@@ -57,10 +66,17 @@ impl Secrets {
 ///
 /// # Errors
 /// It is not TOML, so its secrets cannot be found.
-pub fn configuration(text: &str, secrets: &mut Secrets) -> Result<String, String> {
+pub fn configuration(
+    text: &str,
+    declared: Declared<'_>,
+    secrets: &mut Secrets,
+) -> Result<String, String> {
     let document = DeTable::parse(text).map_err(|error| error.message().replace('\n', ", "))?;
-    let mut found = Found::default();
-    found.table(document.get_ref(), false);
+    let mut found = Found {
+        declared,
+        parts: Vec::new(),
+    };
+    found.table(document.get_ref(), "", false);
     found.parts.sort_by_key(|part| part.span.start);
     let (mut masked, mut done) = (String::new(), 0);
     for part in &found.parts {
@@ -103,26 +119,36 @@ struct Part {
     whole: bool,
 }
 
-#[derive(Default)]
-struct Found {
+struct Found<'k> {
+    declared: Declared<'k>,
     parts: Vec<Part>,
 }
 
-impl Found {
-    fn table(&mut self, table: &DeTable<'_>, secret: bool) {
+impl Found<'_> {
+    // `path` names the table as scopes do: "server.client"
+    fn table(&mut self, table: &DeTable<'_>, path: &str, secret: bool) {
         for (key, value) in table {
             self.push(key.span(), None, false);
-            self.value(value, secret || names_secret(key.get_ref()));
+            let key = key.get_ref();
+            let path = match path {
+                "" => key.to_string(),
+                above => format!("{above}.{key}"),
+            };
+            let is_declared = match self.declared {
+                Declared::Keys(keys) => keys.contains(&path),
+                Declared::Unknown => self.hides(value),
+            };
+            self.value(value, &path, secret || is_declared || names_secret(key));
         }
     }
 
-    fn value(&mut self, value: &Spanned<DeValue<'_>>, secret: bool) {
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, path: &str, secret: bool) {
         match value.get_ref() {
-            DeValue::Table(table) => self.table(table, secret),
+            DeValue::Table(table) => self.table(table, path, secret),
             DeValue::Array(array) => {
                 let mut follows = false;
                 for entry in array {
-                    self.value(entry, secret || follows);
+                    self.value(entry, path, secret || follows || self.hides(entry));
                     let word = entry.get_ref().as_str();
                     follows = word.is_some_and(|it| it.starts_with('-') && names_secret(it));
                 }
@@ -138,6 +164,10 @@ impl Found {
             DeValue::Integer(_) if secret => self.push(value.span(), Some(Vec::new()), true),
             _ => self.push(value.span(), None, false),
         }
+    }
+
+    fn hides(&self, value: &Spanned<DeValue<'_>>) -> bool {
+        matches!(self.declared, Declared::Unknown) && value.get_ref().as_str().is_some()
     }
 
     fn push(&mut self, span: Range<usize>, secret: Option<Vec<String>>, whole: bool) {
@@ -207,6 +237,9 @@ fn without_comments(between: &str) -> String {
 mod tests {
     use super::*;
 
+    const NONE: Declared<'_> = Declared::Keys(&[]);
+    const SNMP: &str =
+        "[[server]]\naddress = \"10.0.0.1\"\ncommunity = \"PLANTED\"\nlist = [\"kept\", 7]\n";
     const FILE: &str = r##"# the old one was PLANTED-1
 interval = "100ms" # PLANTED-2
 public_key = "sk1:abc#def"
@@ -232,7 +265,7 @@ list = [ # PLANTED-12
     #[test]
     fn a_configuration_keeps_its_lines_and_loses_its_secrets() {
         let mut secrets = Secrets::default();
-        let masked = configuration(FILE, &mut secrets).unwrap();
+        let masked = configuration(FILE, NONE, &mut secrets).unwrap();
         assert!(!masked.contains("PLANTED"), "{masked}");
         assert!(!masked.contains("734734"), "{masked}");
         let lines = masked.lines().count();
@@ -255,7 +288,7 @@ list = [ # PLANTED-12
     #[test]
     fn what_was_found_is_struck_everywhere_else() {
         let mut secrets = Secrets::default();
-        configuration(FILE, &mut secrets).unwrap();
+        configuration(FILE, NONE, &mut secrets).unwrap();
         secrets.add("PLANTED-14\n");
         let said: Vec<String> = [3, 4, 5, 6, 7, 9, 11, 14]
             .map(|n| format!("the answer was PLANTED-{n}."))
@@ -268,20 +301,36 @@ list = [ # PLANTED-12
     }
 
     #[test]
+    fn a_key_that_its_plugin_declares_secret_is_masked() {
+        let declared = ["server.community".to_owned()];
+        let mut secrets = Secrets::default();
+        let masked = configuration(SNMP, Declared::Keys(&declared), &mut secrets).unwrap();
+        assert_eq!(masked, SNMP.replace("PLANTED", MASK));
+        assert_eq!(secrets.strike("it answered PLANTED"), "it answered ***");
+    }
+
+    #[test]
+    fn no_text_of_a_plugin_that_has_not_run_is_shown() {
+        let masked = configuration(SNMP, Declared::Unknown, &mut Secrets::default()).unwrap();
+        let wanted = "[[server]]\naddress = \"***\"\ncommunity = \"***\"\nlist = [\"***\", 7]\n";
+        assert_eq!(masked, wanted);
+    }
+
+    #[test]
     fn what_is_no_toml_is_not_shown() {
-        let why = configuration("password = PLANTED", &mut Secrets::default()).unwrap_err();
+        let why = configuration("password = PLANTED", NONE, &mut Secrets::default()).unwrap_err();
         assert!(!why.contains("PLANTED"), "{why}");
     }
 
     proptest::proptest! {
         #[test]
         fn no_file_does_harm(text in ".*", at in 0_usize..800, with in "[\"'#=\\[\\]{}\\n\\\\é]{0,4}") {
-            let _ = configuration(&text, &mut Secrets::default());
+            let _ = configuration(&text, Declared::Unknown, &mut Secrets::default());
             let mut file = FILE.to_owned();
             if file.is_char_boundary(at.min(file.len())) {
                 file.insert_str(at.min(file.len()), &with);
             }
-            let _ = configuration(&file, &mut Secrets::default());
+            let _ = configuration(&file, NONE, &mut Secrets::default());
         }
     }
 }

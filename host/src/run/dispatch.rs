@@ -112,6 +112,7 @@ impl Loop {
             Report::InSync { plugin, yes, why } => self.pair.handle_in_sync(&plugin, yes, &why),
             Report::Scopes { plugin, scopes } => {
                 self.pair.handle_scopes(&self.here, &plugin, scopes);
+                self.note_secret_keys(&plugin);
             }
             Report::Refused { plugin, why } => {
                 let notice = self.pair.handle_plugin_failed(&plugin, &why);
@@ -139,10 +140,21 @@ impl Loop {
         self.supervisor.connect_partners(now, plugin);
         self.network.remove_stale_additions(&self.groups, plugin);
         self.pair.handle_plugin_up(now, &self.here, plugin);
+        self.note_secret_keys(plugin);
         self.groups
             .handle_plugin_up(clock::monotonic_ns(), plugin, follower);
         if !is_on_trial {
             self.note_recovered(plugin);
+        }
+    }
+
+    /// Notes for a report which keys of the plugin's file are secret.
+    fn note_secret_keys(&mut self, plugin: &str) {
+        if !self.secret_keys.set(plugin, self.pair.scopes_of(plugin)) {
+            return;
+        }
+        if let Err(error) = self.secret_keys.write(&self.here.options().runtime_dir) {
+            log::warn!("{plugin}: its secret keys are not noted for a report: {error}");
         }
     }
 

@@ -10,6 +10,7 @@ use spared_process::account::Accounts;
 use spared_process::clock;
 use spared_process::poller::{Key, Poller};
 use spared_report::half::OwnHalf;
+use spared_report::secret_keys::SecretKeys;
 use spared_requests::questions::Questions;
 use spared_requests::watchers::Watchers;
 use spared_ring::Writer;
@@ -61,6 +62,7 @@ pub struct Loop {
     pub(super) questions: Questions,
     pub(super) watchers: Watchers,
     pub(super) own_half: OwnHalf,
+    pub(super) secret_keys: SecretKeys,
     pub(super) reload: Reload,
     pub(super) stop: Option<Stop>,
 }
@@ -121,6 +123,7 @@ impl Loop {
             questions: Questions::default(),
             watchers: Watchers::default(),
             own_half: OwnHalf::default(),
+            secret_keys: SecretKeys::read(&here.options().runtime_dir),
             reload: Reload::default(),
             stop: None,
             here,

@@ -253,6 +253,11 @@ impl Pair {
         self.compare_files(here);
     }
 
+    /// Scopes of keys in a plugin's file that are not the pair's.
+    pub fn scopes_of(&self, plugin: &str) -> &[(String, Scope)] {
+        self.scopes.get(plugin).map_or(&[], Vec::as_slice)
+    }
+
     /// Handles that a plugin runs: it has read its configuration, so its scopes are known.
     pub fn handle_plugin_up(&mut self, now: Instant, here: &Here, plugin: &str) {
         self.scopes.entry(plugin.to_owned()).or_default();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{Wire, build_dir, scenario};
-use spared_tests::linked::{INTERVAL, Linked};
+use spared_tests::linked::{INTERVAL, Linked, peer};
 use spared_tests::pair::Fault;
 use spared_tests::router::{Plan, PluginFile};
 
@@ -87,6 +87,10 @@ fn leaky() -> Plan {
         ),
         file: "libspared_health.so".to_owned(),
     });
+    let mut messenger = peer("");
+    messenger.toml = "label = \"kept\"\ncommunity = \"PLANTED-community\"\n".to_owned();
+    plan.plugins.push(messenger);
+    // it does not run
     plan.plugins.push(PluginFile {
         name: "other".to_owned(),
         toml: "enabled = false\nsecret_file = \"/kept/path\"\n[account]\npassword = \"PLANTED-value\" # PLANTED-remark\n\
@@ -149,7 +153,12 @@ fn a_bundle_has_both_nodes_and_none_of_their_secrets() {
             assert!(files[&format!("{node}/nft/fence.txt")].contains("table netdev spared"));
             let other = &files[&format!("{node}/config/other.toml")];
             assert!(other.contains("password = \"***\"\n"), "{other}");
-            assert!(other.contains("\"/kept/path\""), "{other}");
+            assert!(
+                !other.contains("kept"),
+                "nobody knows which are secret: {other}"
+            );
+            let messenger = &files[&format!("{node}/config/messenger.toml")];
+            assert_eq!(messenger, "label = \"kept\"\ncommunity = \"***\"\n");
             let modes = &files[&format!("{node}/config/modes.txt")];
             assert!(modes.contains("100600"), "{modes}");
             let ring = &files[&format!("{node}/ring.txt")];

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use spared_sdk::config::{Config, local, node};
+use spared_sdk::config::{Config, local, node, secret};
 use spared_sdk::*;
 
 use crate::message::{BULK, LEAST, PING, PONG, SAID, open, seal};
@@ -92,6 +92,8 @@ impl Plugin for Messenger {
         let intervals = Duration::from_millis(10)..=Duration::from_secs(3600);
         // For people; the nodes do not compare it.
         root.text(local("note"));
+        // Compared by its digest, and masked in a report.
+        root.text(secret("community"));
         Ok(Settings {
             interval: root
                 .duration("interval", intervals)
