@@ -474,6 +474,36 @@ fn what_was_frozen_stays() {
     }
 }
 
+/// A later host takes the structs of the oldest plugin: what it requires is what these had.
+#[test]
+fn what_a_host_requires_is_the_size_of_the_first_version() {
+    use abi::FromPlugin as _;
+    let first = root().join("../tests/abi/v0/layout.txt");
+    let (fields, _) = frozen(&std::fs::read_to_string(first).unwrap());
+    for (name, required) in [
+        ("spared_verb", abi::Verb::SIZE_MIN),
+        ("spared_interface_plugin", abi::InterfacePlugin::SIZE_MIN),
+        ("spared_group_plugin", abi::GroupPlugin::SIZE_MIN),
+        ("spared_peer_plugin", abi::PeerPlugin::SIZE_MIN),
+        ("spared_identity_plugin", abi::IdentityPlugin::SIZE_MIN),
+        ("spared_local_plugin", abi::LocalPlugin::SIZE_MIN),
+        ("spared_watch_plugin", abi::WatchPlugin::SIZE_MIN),
+        (
+            "spared_virtual_router_claim",
+            abi::VirtualRouterClaim::SIZE_MIN,
+        ),
+        ("spared_address_claim", abi::AddressClaim::SIZE_MIN),
+        ("spared_route_claim", abi::RouteClaim::SIZE_MIN),
+        ("spared_claims", abi::Claims::SIZE_MIN),
+        ("spared_cause", abi::Cause::SIZE_MIN),
+        ("spared_group_claim", abi::GroupClaim::SIZE_MIN),
+        ("spared_publication", abi::Publication::SIZE_MIN),
+    ] {
+        let found = fields.iter().find(|(inside, _, _)| inside == name);
+        assert_eq!(found.map(|it| it.1), Some(required), "{name}");
+    }
+}
+
 #[test]
 fn layout_txt_forgets_nothing_of_the_header() {
     let listed: BTreeSet<String> = layout_txt()

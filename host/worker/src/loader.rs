@@ -11,10 +11,11 @@ use std::ptr;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use spared_abi as abi;
+use spared_abi::FromPlugin;
 
 use crate::capabilities;
 use crate::confine;
-use crate::driver::{sized_array, slice};
+use crate::driver::{sized, sized_array, slice};
 use crate::message::{Descriptor, Verb};
 
 const NAME_MAX: usize = 32;
@@ -168,12 +169,12 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
     validate(name, &table, &descriptor)?;
     // SAFETY: the contract: extension takes a C string, and answers NULL or its half.
     unsafe {
-        let interface = half(&table, abi::INTERFACE);
-        let group: abi::GroupPlugin = half(&table, abi::GROUP);
-        let peer: abi::PeerPlugin = half(&table, abi::PEER);
-        let identity: abi::IdentityPlugin = half(&table, abi::IDENTITY);
-        let local: abi::LocalPlugin = half(&table, abi::LOCAL);
-        let watch: abi::WatchPlugin = half(&table, abi::STATUS);
+        let interface = half(name, &table, abi::INTERFACE)?;
+        let group: abi::GroupPlugin = half(name, &table, abi::GROUP)?;
+        let peer: abi::PeerPlugin = half(name, &table, abi::PEER)?;
+        let identity: abi::IdentityPlugin = half(name, &table, abi::IDENTITY)?;
+        let local: abi::LocalPlugin = half(name, &table, abi::LOCAL)?;
+        let watch: abi::WatchPlugin = half(name, &table, abi::STATUS)?;
         let partners = partners(name, &local).map_err(|why| format!("{name}.so: {why}"))?;
         let provides_groups = group.directive.is_some();
         let has_peer = peer.up.is_some() || peer.message.is_some();
@@ -220,16 +221,21 @@ pub(crate) unsafe fn copy_sized<T>(from: *const T, size: u32) -> T {
 
 /// The plugin's half of an extension, zero if it has none.
 ///
+/// # Errors
+/// It is shorter than in the first version: most likely its size was not set.
+///
 /// # Safety
-/// As for [`copy_sized`], for what `extension` answers; every half starts with its size.
-unsafe fn half<T>(table: &abi::Plugin, id: &CStr) -> T {
+/// What `extension` answers is NULL, or leads to a struct of the size that it says.
+unsafe fn half<T: FromPlugin>(name: &str, table: &abi::Plugin, id: &CStr) -> Result<T, String> {
     // SAFETY: the caller's promise.
     unsafe {
         let found: *const c_void = table.extension.map_or(ptr::null(), |ask| ask(id.as_ptr()));
         if found.is_null() {
-            return std::mem::zeroed();
+            return Ok(std::mem::zeroed());
         }
-        copy_sized(found.cast(), found.cast::<u32>().read_unaligned())
+        let half = format!("its half of {}", id.to_string_lossy());
+        sized(found.cast(), &half)
+            .map_err(|why| format!("{name}.so: {why}: its author must set size"))
     }
 }
 
@@ -367,9 +373,9 @@ unsafe fn verbs(table: &abi::Plugin) -> Result<Vec<Verb>, String> {
     if count > 0 && table.query.is_none() {
         return Err("the plugin has verbs and no query: its author must set both".to_owned());
     }
-    let least = size_of::<abi::Verb>();
+    let least = abi::Verb::SIZE_MIN;
     // SAFETY: the caller's promise.
-    let raw = unsafe { sized_array(table.verbs, count, least) };
+    let raw = unsafe { sized_array(table.verbs, count) };
     let raw = raw.ok_or_else(|| format!("a verb has less than {least} bytes"))?;
     let mut verbs: Vec<Verb> = Vec::with_capacity(raw.len());
     for raw in raw {

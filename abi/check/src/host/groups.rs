@@ -37,7 +37,7 @@ unsafe extern "C" fn publish(
 ) -> abi::Status {
     let record = enter!(ctx, "publish");
     // SAFETY: the contract: the array is lent.
-    let elements = unsafe { sized_array(first, count, size_of::<abi::Publication>()) };
+    let elements = unsafe { sized_array(first, count) };
     let Some(elements) = elements else {
         return misuse(
             record,

@@ -4,7 +4,6 @@ use spared_abi as abi;
 use spared_pair::CauseKind;
 
 use super::lent;
-use crate::loader::copy_sized;
 use crate::message::Cause;
 
 /// # Errors
@@ -18,14 +17,7 @@ pub unsafe fn read(raw: *const abi::Cause) -> Result<Cause, String> {
     }
     // SAFETY: the caller's promise, for the struct and its texts.
     unsafe {
-        let size = (*raw).size;
-        let least = size_of::<abi::Cause>();
-        if (size as usize) < least {
-            return Err(format!(
-                "spared_cause has {size} bytes, at least {least} are needed"
-            ));
-        }
-        let raw: abi::Cause = copy_sized(raw, size);
+        let raw = lent::sized(raw, "spared_cause")?;
         lent::check_flags("spared_cause", raw.flags)?;
         let text = |text| lent::text(text).into_owned();
         Ok(Cause {

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use spared_abi as abi;
 
 use super::lent;
-use crate::loader::copy_sized;
 use crate::message::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 
 /// Maximum number of claims of a kind; more are a mistake of the plugin.
@@ -19,14 +18,7 @@ const CLAIMS_MAX: u32 = 4096;
 pub unsafe fn read(raw: *const abi::Claims) -> Result<Claims, String> {
     // SAFETY: the caller's promise, for the struct, its arrays, and their texts.
     unsafe {
-        let size = (*raw).size;
-        let least = size_of::<abi::Claims>();
-        if (size as usize) < least {
-            return Err(format!(
-                "spared_claims has {size} bytes, at least {least} are needed"
-            ));
-        }
-        let raw: abi::Claims = copy_sized(raw, size);
+        let raw = lent::sized(raw, "spared_claims")?;
         lent::check_flags("spared_claims", raw.flags)?;
         for (what, count) in [
             ("virtual routers", raw.virtual_router_count),
@@ -65,9 +57,13 @@ pub unsafe fn read(raw: *const abi::Claims) -> Result<Claims, String> {
 
 /// # Safety
 /// As for [`lent::sized_array`].
-unsafe fn array<T>(first: *const T, count: u32, what: &str) -> Result<Vec<T>, String> {
+unsafe fn array<T: abi::FromPlugin>(
+    first: *const T,
+    count: u32,
+    what: &str,
+) -> Result<Vec<T>, String> {
     // SAFETY: the caller's promise.
-    unsafe { lent::sized_array(first, count, size_of::<T>()) }
+    unsafe { lent::sized_array(first, count) }
         .ok_or_else(|| format!("a {what} claim without its size"))
 }
 
@@ -282,7 +278,7 @@ mod tests {
         };
         let array = [later(1), later(2), later(3)];
         // SAFETY: three elements of the size that they say.
-        let copies = unsafe { lent::sized_array(&raw const array[0].known, 3, 40) }.unwrap();
+        let copies = unsafe { lent::sized_array(&raw const array[0].known, 3) }.unwrap();
         let vrids: Vec<u32> = copies
             .iter()
             .map(|copy: &abi::VirtualRouterClaim| copy.vrid)

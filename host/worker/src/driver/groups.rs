@@ -148,11 +148,11 @@ fn check<T>(first: *const T, count: u32) -> Result<(), String> {
 
 /// # Safety
 /// As for [`lent::sized_array`].
-unsafe fn sized<T>(first: *const T, count: u32) -> Result<Vec<T>, String> {
+unsafe fn sized<T: abi::FromPlugin>(first: *const T, count: u32) -> Result<Vec<T>, String> {
     check(first, count)?;
-    let least = size_of::<T>();
+    let least = T::SIZE_MIN;
     // SAFETY: the caller's promise.
-    let elements = unsafe { lent::sized_array(first, count, least) };
+    let elements = unsafe { lent::sized_array(first, count) };
     elements.ok_or_else(|| format!("an element with less than its {least} bytes"))
 }
 

@@ -5,6 +5,8 @@ use std::ffi::{CStr, c_char};
 
 use spared_abi as abi;
 
+use crate::loader::copy_sized;
+
 /// Longest text of a plugin; longer ones are cut.
 const TEXT_MAX: usize = 64 * 1024;
 
@@ -51,13 +53,33 @@ pub unsafe fn slice<'a, T>(first: *const T, length: usize) -> &'a [T] {
     unsafe { std::slice::from_raw_parts(first, length) }
 }
 
-/// Copies of the sized structs of an array, each as long as its size field says. None if one says
-/// less than `least` bytes: with a size of 0 the walk would not end.
+/// A copy of a sized struct, which may be shorter than `T`, as of an older plugin, or longer.
+///
+/// # Errors
+/// It says less than the header's first version has; the name is for the message.
 ///
 /// # Safety
-/// Unless NULL, `first` leads to `count` structs of the sizes that they say; `T` is `repr(C)`,
-/// starts with its `u32` size, and all its fields may be zero.
-pub unsafe fn sized_array<T>(first: *const T, count: u32, least: usize) -> Option<Vec<T>> {
+/// `raw` leads to a struct of the size that it says.
+pub unsafe fn sized<T: abi::FromPlugin>(raw: *const T, name: &str) -> Result<T, String> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let size = raw.cast::<u32>().read_unaligned();
+        if (size as usize) < T::SIZE_MIN {
+            let least = T::SIZE_MIN;
+            return Err(format!(
+                "{name} has {size} bytes, at least {least} are needed"
+            ));
+        }
+        Ok(copy_sized(raw, size))
+    }
+}
+
+/// Copies of the sized structs of an array, each as long as its size field says. None if one says
+/// less than the header's first version has: with a size of 0 the walk would not end.
+///
+/// # Safety
+/// Unless NULL, `first` leads to `count` structs of the sizes that they say.
+pub unsafe fn sized_array<T: abi::FromPlugin>(first: *const T, count: u32) -> Option<Vec<T>> {
     if first.is_null() {
         return (count == 0).then(Vec::new);
     }
@@ -67,12 +89,69 @@ pub unsafe fn sized_array<T>(first: *const T, count: u32, least: usize) -> Optio
         // SAFETY: the caller's promise: one more element is here, and starts with its size.
         unsafe {
             let size = next.cast::<u32>().read_unaligned();
-            if (size as usize) < least {
+            if (size as usize) < T::SIZE_MIN {
                 return None;
             }
-            copies.push(crate::loader::copy_sized(next.cast(), size));
+            copies.push(copy_sized(next.cast(), size));
             next = next.add(size as usize);
         }
     }
     Some(copies)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A publication as a host of a later minor has it.
+    #[repr(C)]
+    struct Later {
+        known: abi::Publication,
+        more: u64,
+    }
+
+    // SAFETY: as the publication.
+    unsafe impl abi::FromPlugin for Later {
+        const SIZE_MIN: usize = <abi::Publication as abi::FromPlugin>::SIZE_MIN;
+    }
+
+    fn publication(role: u32) -> abi::Publication {
+        abi::Publication {
+            size: size_of::<abi::Publication>() as u32,
+            flags: 0,
+            group: abi::Str::of("office"),
+            role,
+            reserved: 0,
+            cause: std::ptr::null(),
+        }
+    }
+
+    #[test]
+    fn structs_of_an_older_plugin_are_taken_and_end_with_zeros() {
+        let array = [publication(1), publication(2)];
+        let first = array.as_ptr().cast::<Later>();
+        // SAFETY: two elements of the size that they say.
+        let (copies, one) =
+            unsafe { (sized_array(first, 2).unwrap(), sized(first, "it").unwrap()) };
+        let roles: Vec<u32> = copies.iter().map(|copy| copy.known.role).collect();
+        assert_eq!((roles, copies[1].more), (vec![1, 2], 0));
+        assert_eq!((one.known.role, one.more), (1, 0));
+    }
+
+    #[test]
+    fn a_struct_shorter_than_in_the_first_version_is_refused() {
+        let short = abi::Publication {
+            size: size_of::<abi::Publication>() as u32 - 1,
+            ..publication(1)
+        };
+        // SAFETY: no more is read than it has.
+        unsafe {
+            assert!(sized_array(&raw const short, 1).is_none());
+            let why = sized(&raw const short, "spared_publication").unwrap_err();
+            assert_eq!(
+                why,
+                "spared_publication has 39 bytes, at least 40 are needed"
+            );
+        }
+    }
 }

@@ -44,7 +44,7 @@ use spared_process::monotonic::now_ns;
 use self::callback::Answer;
 use self::host::errno;
 use self::interfaces::Interface;
-pub use self::lent::{sized_array, slice};
+pub use self::lent::{sized, sized_array, slice};
 use self::local::Partner;
 pub use self::misbehaviour::is_misbehaviour;
 pub use self::outbound::Outbound;

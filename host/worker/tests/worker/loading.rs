@@ -318,6 +318,38 @@ fn a_plugin_that_would_be_root_may_not_have_a_peer() {
 }
 
 #[test]
+fn a_half_of_an_extension_without_its_size_is_refused_by_the_extensions_name() {
+    for (id, half, name) in [
+        ("PEER", "struct spared_peer_plugin", "spared.peer/1"),
+        ("LOCAL", "struct spared_local_plugin", "spared.local/1"),
+        ("STATUS", "struct spared_watch_plugin", "spared.status/1"),
+        (
+            "INTERFACE",
+            "struct spared_interface_plugin",
+            "spared.interface/1",
+        ),
+        ("GROUP", "struct spared_group_plugin", "spared.group/1"),
+        (
+            "IDENTITY",
+            "struct spared_identity_plugin",
+            "spared.identity/1",
+        ),
+    ] {
+        let extension = format!(
+            "static const void *extension(const char *id)\n\
+             {{ static const {half} half; return strcmp(id, SPARED_{id}) ? NULL : &half; }}\n\
+             SPARED_EXPORT"
+        );
+        let fields = ".extension = extension,";
+        let text = plugin("spared_plugin_v0", fields).replace("SPARED_EXPORT", &extension);
+        let why = refusal(&text, &[]);
+        let wanted = format!("vendor.so: its half of {name} has 0 bytes, at least ");
+        assert!(why.starts_with(&wanted), "{why}");
+        assert!(why.ends_with("its author must set size"), "{why}");
+    }
+}
+
+#[test]
 fn not_one_byte_beyond_the_size_is_read() {
     let lab = Lab::new();
     // The descriptor ends where a page ends that may not be read.
