@@ -295,7 +295,12 @@ fn assertions() -> String {
     c.push_str(
         "int has(const struct spared_host *host);\n\
          int has(const struct spared_host *host)\n\
-         { return SPARED_HAS(host, extension) && SPARED_HAS(host, size); }\n",
+         { return SPARED_HAS(host, extension) && SPARED_HAS(host, size); }\n\
+         int shown(const struct spared_pair_status *status);\n\
+         int shown(const struct spared_pair_status *status)\n\
+         { const struct spared_finding *it = status->findings; int count = 0; uint32_t i;\n\
+           for (i = 0; i < status->finding_count; i++, it = SPARED_NEXT(it)) count += it->text.len > 0;\n\
+           return count; }\n",
     );
     c
 }
@@ -325,6 +330,8 @@ fn compile(compiler: &str, standard: &str, source: &Path) -> String {
             "-Wall",
             "-Wextra",
             "-pedantic",
+            "-Wconversion",
+            "-Wshadow",
             "-Werror",
             "-fsyntax-only",
             "-I",

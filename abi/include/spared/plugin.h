@@ -38,9 +38,16 @@
  *  - NULL: create and destroy are required. Without configure every configuration is
  *    accepted; without drain, settle or role the host does not wait for the plugin. Any
  *    other callback that is NULL is not called.
- *  - Sizes: every struct starts with its size, as its author compiled it. Minor versions
- *    only append. Use SPARED_HAS before you read a field of the host's that a later minor
- *    appended. Walk an array of sized structs by each element's size.
+ *  - Sizes: every struct but spared_str and spared_bytes starts with its size, as its author
+ *    compiled it. Set it in all that you pass, also in your half of an extension: less than
+ *    the header's first version has is refused. Minor versions only append. Use SPARED_HAS
+ *    before you read a field of the host's that a later minor appended. Walk an array of
+ *    sized structs by SPARED_NEXT.
+ *  - Zero: set flags that you do not use, and fields named reserved, to 0. Nobody reads what
+ *    is reserved.
+ *  - Text: what the host passes is UTF-8. Bytes of yours that are not are replaced, and a name
+ *    or key that is not counts as empty. A text is cut at 64 KiB.
+ *  - Tokens of callbacks are never 0, and none comes twice in a process.
  *  - Unknown values: tolerate unknown roles, kinds and states. Of unknown flags the low 16
  *    bits may be ignored; the high 16 (SPARED_FLAGS_REQUIRED) must be understood: a host
  *    function that gets an unknown one logs it and returns -EINVAL, and the host sets one
@@ -86,6 +93,11 @@ extern "C" {
 #define SPARED_HAS(p, field) \
 	((p)->size >= offsetof(__typeof__(*(p)), field) + sizeof((p)->field))
 
+/* The element behind p in an array of sized structs of the host, which may be longer than yours:
+ *     const struct spared_finding *it = status->findings;
+ *     for (uint32_t i = 0; i < status->finding_count; i++, it = SPARED_NEXT(it)) ... */
+#define SPARED_NEXT(p) ((__typeof__(p))(const void *)((const char *)(p) + (p)->size))
+
 /* Result of a callback or a host function. 0: done; negative: -errno, down to -4095; positive: one
  * of the values below, from the callbacks that may return it.
  *
@@ -99,7 +111,9 @@ extern "C" {
  *
  * Any other number is logged with the names of plugin and callback, and treated as -EPROTO.
  * Host functions return 0 or -errno. Besides the errors listed with each: -EINVAL for an invalid
- * argument, -EPERM from [loop] functions on another thread, -EPIPE after the host has died. */
+ * argument, -EPERM from [loop] functions on another thread, -EPIPE after the host has died. One that
+ * waits for the host, which its comment says, waits for up to 100 ms: -ETIMEDOUT, the host may have
+ * done it, or may do it yet; -EBUSY, 1024 messages of the host wait for the plugin to return. */
 typedef int32_t spared_status;
 #define SPARED_PENDING 1
 #define SPARED_RESTART 2
@@ -264,8 +278,9 @@ struct spared_host {
 	/* [loop] Length of an array. -ENOENT, -ENOTDIR. */
 	spared_status (*config_len)(void *ctx, const char *key, uint32_t *n);
 	/* [loop] Makes the host call fd() whenever the descriptor is ready (level-triggered) for one of
-	 * events, and for ERROR and HANGUP always; 0 ends that. The descriptor stays the plugin's.
-	 * -EBADF; -ENOSPC: more than 4096 descriptors. */
+	 * events, and for ERROR and HANGUP always; 0 ends that: before the descriptor is closed, as its
+	 * number may come again. The descriptor stays the plugin's. -EBADF; -EPERM: of a file or a
+	 * folder, which are always ready; -ENOSPC: more than 4096 descriptors. */
 	spared_status (*watch_fd)(void *ctx, int fd, uint32_t events);
 	/* [loop] Sets the one-shot timer id to a monotonic time in ns, in place of an earlier time; 0
 	 * cancels it. -ENOSPC: more than 4096 timers. */
@@ -275,10 +290,12 @@ struct spared_host {
 	/* [loop] Completes the callback that returned SPARED_PENDING under this token, or is about to.
 	 * A stale token is ignored. */
 	spared_status (*done)(void *ctx, uint64_t token, spared_status status);
-	/* [loop] Adds a row to the answer to query(); key is like "virtual_router.lan2.received". Rows
-	 * keep their order. A text is one line: control characters in it become spaces. -EMSGSIZE: the
-	 * answer is full (64 KiB), and the user is told that rows are missing. -ENOENT: the answer has
-	 * ended, or was given up. */
+	/* [loop] Adds a row to the answer to query(); key is like "virtual_router.lan2.received". Each
+	 * key once: sparectl sorts rows by key, and of two with one key shows the later. sparectl status
+	 * shows the row "summary" under the plugin's name alone, and rows whose key has a dot only with
+	 * --verbose. A text is one line: control characters in it become spaces. -EMSGSIZE: the answer is
+	 * full (64 KiB), and the user is told that rows are missing. -ENOENT: the answer has ended, or was
+	 * given up. */
 	spared_status (*put_text)(void *ctx, uint64_t token, const char *key, struct spared_str value);
 	/* [loop] Adds a row with a number; kind is SPARED_ROW_*. */
 	spared_status (*put_u64)(void *ctx, uint64_t token, const char *key, uint32_t kind,
@@ -309,7 +326,8 @@ struct spared_plugin {
 	const char *brand;   /* fork of spared whose extensions it requires; NULL: none */
 
 	/* [loop] Allocates an instance. No I/O, no threads. host outlives the instance. *self is passed
-	 * to all other callbacks; a plugin without state may leave it unset. */
+	 * to all other callbacks; if a plugin without state leaves it NULL, they get a pointer that leads
+	 * nowhere. */
 	spared_status (*create)(const struct spared_host *host, void **self);
 	/* [loop] Frees the instance. Nothing is called afterwards. */
 	void (*destroy)(void *self);
@@ -518,7 +536,7 @@ struct spared_group_status {
 };
 
 struct spared_finding {
-	uint32_t size, flags;
+	uint32_t size, flags;    /* none yet */
 	struct spared_str id;    /* "SP-0401", which never changes */
 	struct spared_str node;  /* with the fault */
 	struct spared_str thing; /* a check, an interface, a plugin, a group, a key */
@@ -555,7 +573,8 @@ struct spared_event {
 
 struct spared_watch {
 	uint32_t size, reserved;
-	/* [loop] Requests what status() and event() are called for; 0 ends that. */
+	/* [loop] Requests what status() and event() are called for, SPARED_WATCH_*, in place of an earlier
+	 * request; 0 ends that. Waits for the host. */
 	spared_status (*watch)(void *ctx, uint32_t what);
 };
 
@@ -592,8 +611,8 @@ struct spared_scope {
 
 /* Sets of sockets that follow() requests. */
 #define SPARED_SOCKETS_NONE 0x0u
-#define SPARED_SOCKETS_VRRP 0x1u
-#define SPARED_SOCKETS_HEARTBEAT 0x2u
+#define SPARED_SOCKETS_VRRP 0x1u      /* for the elector alone */
+#define SPARED_SOCKETS_HEARTBEAT 0x2u /* for the elector alone */
 #define SPARED_SOCKETS_PING 0x4u
 
 /* Kinds of descriptors in an event. All are non-blocking.
@@ -659,9 +678,10 @@ struct spared_interface_event {
 struct spared_interface {
 	uint32_t size, reserved;
 	/* [loop] Makes the host call changed(), once with the present state and then at each change,
-	 * also for a name that does not exist yet. */
+	 * also for a name that does not exist yet. Waits for the host. -EPERM: sockets for the elector
+	 * alone; -ENOSPC: more than 1024 interfaces. */
 	spared_status (*follow)(void *ctx, const char *name, uint32_t sockets);
-	/* [loop] Ends that, and closes the sockets. */
+	/* [loop] Ends that, and closes the sockets. Waits for the host. -ENOENT: it is not followed. */
 	spared_status (*unfollow)(void *ctx, const char *name);
 };
 
@@ -692,18 +712,18 @@ struct spared_virtual_router_claim {
 #define SPARED_NO_VIRTUAL_ROUTER 0xffffffffu
 
 struct spared_address_claim {
-	uint32_t size, flags;
+	uint32_t size, flags;    /* SPARED_ADDRESS_SOURCE */
 	uint32_t virtual_router; /* index into virtual_routers, or SPARED_NO_VIRTUAL_ROUTER */
 	uint32_t family, prefix;
 	uint32_t reserved;
 	struct spared_str interface;
-	uint8_t octets[16];
+	uint8_t octets[16]; /* network order; IPv4 in the first four, also below */
 };
 
 #define SPARED_ADDRESS_SOURCE 0x1u /* source address of the node's own packets to that network */
 
 struct spared_route_claim {
-	uint32_t size, flags;
+	uint32_t size, flags;         /* none yet */
 	uint32_t family, prefix;      /* of the destination */
 	uint32_t metric, table;       /* 0: the kernel's default; 0: main */
 	struct spared_str interface;  /* may be empty if there is a gateway */
@@ -714,7 +734,7 @@ struct spared_route_claim {
 
 /* Everything that a group claims; replaces earlier claims. Installed while the group is active. */
 struct spared_claims {
-	uint32_t size, flags;
+	uint32_t size, flags; /* none yet */
 	const struct spared_virtual_router_claim *virtual_routers;
 	const struct spared_address_claim *addresses;
 	const struct spared_route_claim *routes;
@@ -801,7 +821,7 @@ struct spared_cause {
 
 /* An element of claim(). */
 struct spared_group_claim {
-	uint32_t size, flags;
+	uint32_t size, flags; /* none yet */
 	struct spared_str group;
 	const struct spared_claims *claims; /* NULL withdraws the group */
 };
@@ -849,7 +869,7 @@ struct spared_group {
 	/* [loop] On the active node: the peer is fitter, switch the group over to it. Followers drain,
 	 * the peer applies and prepares; then SPARED_DIRECTIVE_RELEASE is set here and the group moves.
 	 * If that fails nothing changes, and the host has logged why: ask again after some seconds.
-	 * -EALREADY: one is under way; -EHOSTUNREACH: no link. */
+	 * Waits for the host, for the start alone. -EALREADY: one is under way; -EHOSTUNREACH: no link. */
 	spared_status (*switch_over)(void *ctx, const char *group, const struct spared_cause *cause);
 	/* [loop] Replaces the cause of a published role, as long as the group has that role. Returns
 	 * without waiting for the host: for a cause that follows the facts while adverts must not
@@ -906,8 +926,9 @@ struct spared_addition {
 	 * own, before role(), and answer only while the group's fence is passing. The group may come
 	 * later. Of claims, virtual_routers is empty, and refresh_s and lease_ns are ignored. They stay
 	 * when the worker ends; what the next one has not added again when it has started is removed.
-	 * -EPERM: the plugin has not CAP_NET_ADMIN; -EINVAL, with the reason logged: invalid, or claimed
-	 * already. */
+	 * Waits for the host. -EPERM: the plugin has not CAP_NET_ADMIN; -EINVAL, with the reason logged:
+	 * invalid, claimed already, more than SPARED_ADDITIONS_MAX, or for more than SPARED_GROUPS_MAX
+	 * groups. */
 	spared_status (*add)(void *ctx, const char *group, const struct spared_claims *claims);
 };
 
