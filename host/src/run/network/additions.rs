@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use spared_abi::ADDITIONS_MAX;
+use spared_abi::{ADDITIONS_MAX, GROUPS_MAX};
 use spared_group::{Groups, Ticket};
 use spared_worker::message::Claims;
 
@@ -31,6 +31,12 @@ impl Additions {
             }
         }
         claims
+    }
+
+    /// Whether a plugin may add to this group: groups that do not exist are remembered, too.
+    fn has_room(&self, plugin: &str, group: &str) -> bool {
+        let others = self.0.keys().filter(|(to, of)| of == plugin && to != group);
+        others.count() < GROUPS_MAX as usize
     }
 
     /// Marks what the worker of a plugin, which has ended, added.
@@ -87,6 +93,9 @@ impl Network {
         let old = self.additions.0.remove(&key);
         let result = claims.map_or(Ok(()), |claims| {
             check(&claims)?;
+            if !self.additions.has_room(plugin, &group) {
+                return Err(format!("to more than {GROUPS_MAX} groups"));
+            }
             let is_stale = false;
             self.additions
                 .0
@@ -163,5 +172,28 @@ impl Network {
         for group in self.additions.remove(plugin, false) {
             self.claim_again(groups, &group);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_adds_to_a_bounded_number_of_groups() {
+        let mut additions = Additions::default();
+        for number in 0..GROUPS_MAX {
+            let group = format!("group{number}");
+            assert!(additions.has_room("acme-vpn", &group));
+            let claims = Claims::default();
+            let is_stale = false;
+            additions.0.insert(
+                (group, "acme-vpn".to_owned()),
+                Addition { claims, is_stale },
+            );
+        }
+        assert!(!additions.has_room("acme-vpn", "another"));
+        assert!(additions.has_room("acme-vpn", "group0"));
+        assert!(additions.has_room("acme-lamp", "another"));
     }
 }
