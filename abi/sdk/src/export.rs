@@ -16,6 +16,7 @@ use crate::shim;
 ///     summary: "decides who is active",
 ///     vendor: "spared",              // optional; the crate's authors
 ///     brand: "acme",                 // optional; the fork of spared that it requires
+///     needs_minor: 1,                // optional; older hosts refuse it, so only if it cannot do without
 ///     capabilities: [],              // optional; numbers of <linux/capability.h>, like libc's
 ///     flags: REALTIME,               // optional; of REALTIME, FILES, WRITE, ROOT: FILES | WRITE
 ///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; may be read, after a + also written
@@ -34,6 +35,7 @@ macro_rules! export {
         summary: $summary:literal
         $(, vendor: $vendor:literal)?
         $(, brand: $brand:literal)?
+        $(, needs_minor: $needs_minor:expr)?
         $(, capabilities: [$($capability:expr),* $(,)?])?
         $(, flags: $($flag:ident)|+)?
         $(, paths: [$($path:literal),* $(,)?])?
@@ -82,6 +84,7 @@ macro_rules! export {
                 plugin,
                 $crate::export::text(concat!($brand, "\0")),
             );)?
+            $(let plugin = $crate::export::needs_minor(plugin, $needs_minor);)?
             $($(let plugin = $crate::export::capability(plugin, $capability as u64);)*)?
             $($(let plugin = $crate::export::flag(plugin, $crate::export::$flag);)+)?
             $(let plugin = $crate::export::paths(plugin, {
@@ -178,6 +181,12 @@ pub const fn vendor(mut plugin: abi::Plugin, vendor: *const c_char) -> abi::Plug
 /// Sets the fork of spared that is required.
 pub const fn brand(mut plugin: abi::Plugin, brand: *const c_char) -> abi::Plugin {
     plugin.brand = brand;
+    plugin
+}
+
+/// Sets the minor version without which it cannot work.
+pub const fn needs_minor(mut plugin: abi::Plugin, minor: u32) -> abi::Plugin {
+    plugin.needs_minor = minor;
     plugin
 }
 

@@ -264,6 +264,7 @@ impl fmt::Display for Role {
 
 /// A group's role, as followers are told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RoleEvent<'a> {
     /// The configured name.
     pub group: &'a str,

@@ -111,6 +111,7 @@ impl fmt::Display for Verdict {
 
 /// State of the pair.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PairStatus<'a> {
     /// The worst of all groups.
     pub verdict: Verdict,
@@ -134,6 +135,7 @@ pub struct PairStatus<'a> {
 
 /// State of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GroupStatus<'a> {
     /// Its state.
     pub verdict: Verdict,
@@ -147,6 +149,7 @@ pub struct GroupStatus<'a> {
 
 /// A fault, or a state that is not as configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding<'a> {
     /// "SP-0401".
     pub id: Cow<'a, str>,
@@ -162,6 +165,7 @@ pub struct Finding<'a> {
 
 /// An event, as in `sparectl events`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Event<'a> {
     /// `abi::LOG_ERROR`, `abi::LOG_WARN` or `abi::LOG_INFO`.
     pub level: u32,

@@ -181,6 +181,7 @@ export!(Thing {
     name: "thing",
     summary: "a thing to test",
     vendor: "tests",
+    needs_minor: abi::MINOR,
     capabilities: [10, 13],
     flags: REALTIME | FILES | WRITE,
     paths: ["/etc/thing", "+/var/lib/thing"],
@@ -307,6 +308,7 @@ fn the_descriptor_says_what_export_was_given() {
     assert_eq!(c_text(PLUGIN.name), "thing");
     assert_eq!(c_text(PLUGIN.version), env!("CARGO_PKG_VERSION"));
     assert_eq!(c_text(PLUGIN.vendor), "tests");
+    assert_eq!(PLUGIN.needs_minor, abi::MINOR);
     assert_eq!(c_text(PLUGIN.summary), "a thing to test");
     assert_eq!(PLUGIN.capabilities, 1 << 10 | 1 << 13);
     assert_eq!(
