@@ -14,3 +14,4 @@ mod loading;
 mod messenger;
 mod peer;
 mod pending;
+mod sessions;

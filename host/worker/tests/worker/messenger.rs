@@ -17,7 +17,7 @@ fn started(plugin: &Path) -> Host {
 }
 
 /// Each end's UP is in the other's socket before either worker has it.
-fn tie(one: &Host, other: &Host) {
+pub fn tie(one: &Host, other: &Host) {
     let (a, b) = codec::pair().unwrap();
     for end in [&a, &b] {
         rustix::io::write(end, &[UP, 2, 0, 0, 0]).unwrap();
