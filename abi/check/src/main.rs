@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use finding::{Finding, Level};
 
-const USAGE: &str = "usage: spared-plugin-check FILE.so [--config FILE]";
+const USAGE: &str = "usage: spared-plugin-check FILE.so [--config FILE] [--only CHECK]";
 const EXIT_FAILED: u8 = 1;
 const EXIT_USAGE: u8 = 64;
 

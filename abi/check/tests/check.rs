@@ -144,6 +144,31 @@ fn the_smallest_example_passes_and_one_warning_says_what_would_be_better() {
 }
 
 #[test]
+fn the_example_that_replicates_passes_without_a_warning() {
+    let lab = Lab::new();
+    let source = repository().join("abi/examples/sessions/sessions.c");
+    let strict = ["-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"];
+    let (code, said) = check(&lab.compile("sessions", &source, &strict), &[]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.lines().all(|line| line.starts_with("ok")), "{said}");
+}
+
+#[test]
+fn a_plugin_that_logs_much_does_not_hide_the_findings() {
+    let lab = Lab::new();
+    let body = "static spared_status role(void *self, uint64_t token, const struct spared_role *event)\n\
+                { (void)self, (void)token; spared_logf(host, 3, \"role %u\", event->role); return 0; }";
+    let output = Command::new(env!("CARGO_BIN_EXE_spared-plugin-check"))
+        .args(["--only", "roles"])
+        .arg(lab.plugin(body, ".role = role,"))
+        .output()
+        .unwrap();
+    let logged = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(logged.lines().count(), 21, "{logged}");
+    assert!(logged.ends_with("more lines of its log are not shown\n"));
+}
+
+#[test]
 fn the_useful_example_passes_with_its_configuration_and_asks_for_it_without() {
     let lab = Lab::new();
     let source = repository().join("abi/examples/unit/unit.c");
