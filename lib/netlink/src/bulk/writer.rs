@@ -113,7 +113,9 @@ impl Writer {
         let sent = self.socket.send(&self.batch, Msg::empty()).map(drop);
         let result = sent.and_then(|()| self.verdicts(each));
         self.first = self.first.wrapping_add(self.count as u32);
-        self.batch.zeroize(); // there may be keys in it
+        // there may be keys in it, and not behind it
+        self.batch.as_mut_slice().zeroize();
+        self.batch.clear();
         self.count = 0;
         result
     }

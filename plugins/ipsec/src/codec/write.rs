@@ -31,7 +31,8 @@ pub struct Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.payload.zeroize();
+        // nothing was written behind it
+        self.payload.as_mut_slice().zeroize();
     }
 }
 
