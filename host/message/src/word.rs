@@ -18,10 +18,10 @@ pub enum Word {
     Answer { id: u64, answer: String },
     /// The sender's configuration: a digest per file, of the keys that the pair must share.
     Digests { files: BTreeMap<String, String> },
-    /// The keys of a file whose digests differ, as text.
+    /// The keys of a file whose digests differ, in words.
     Keys {
         file: String,
-        keys: BTreeMap<String, String>,
+        keys: BTreeMap<String, ConfigValue>,
     },
     /// Request for the keys of these files.
     WantKeys { files: Vec<String> },
@@ -62,6 +62,20 @@ pub enum Word {
     Freeze { for_ms: u64, by: String },
     #[serde(other)]
     Unknown,
+}
+
+/// A value of the configuration, as both nodes compare it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConfigValue {
+    pub text: String,
+    /// Its key makes the nodes no pair if it differs: a group, its VRIDs or its addresses.
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_of_group: bool,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The first word of a session.

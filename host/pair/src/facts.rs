@@ -203,10 +203,22 @@ pub struct GroupFacts {
     pub unheard: BTreeMap<String, String>,
     /// Virtual routers for which a router outside the pair advertises, and that router.
     #[serde(skip_serializing_if = "is_default")]
-    pub strangers: BTreeMap<String, String>,
+    pub strangers: Vec<RouterFault>,
     /// Virtual routers whose adverts cannot leave, and the reason.
     #[serde(skip_serializing_if = "is_default")]
-    pub muted: BTreeMap<String, String>,
+    pub muted: Vec<RouterFault>,
+}
+
+/// A fault of a virtual router.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouterFault {
+    /// The virtual router, as the elector names it.
+    pub router: String,
+    /// Its interface; empty if the elector does not name it.
+    pub interface: String,
+    /// The fault.
+    pub why: String,
 }
 
 /// A router that is active for a group.
@@ -404,6 +416,10 @@ pub struct Maintenance {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Difference {
+    /// The plugin whose file it is; None: the host's.
+    pub plugin: Option<String>,
+    /// What differs.
+    pub kind: DifferenceKind,
     /// "vrrp.toml".
     pub file: String,
     /// `group "office" interface "lan2": addresses`.
@@ -412,6 +428,19 @@ pub struct Difference {
     pub here: Option<String>,
     /// Value on the other node.
     pub there: Option<String>,
+}
+
+/// What differs between the files of both nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DifferenceKind {
+    /// A key that makes the nodes no pair: a group, its VRIDs or its addresses.
+    Group,
+    /// The whole file, which only one node has.
+    File,
+    /// Another key.
+    #[default]
+    Key,
 }
 
 impl Difference {
@@ -427,6 +456,7 @@ impl Difference {
             key,
             here,
             there,
+            ..
         } = self;
         let say = |value: &Option<String>| value.clone().unwrap_or_else(|| "absent".to_owned());
         format!("{file}: {key}: {own} {}, {peer} {}", say(here), say(there))

@@ -30,12 +30,12 @@ mod verdict;
 
 pub use cause::{Cause, CauseKind, UNDO};
 pub use facts::{
-    AddressStatus, BareInterface, CheckStatus, Difference, Fence, Forced, GroupFacts,
-    InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, NodeFacts, OtherActive, PairFacts,
-    PeerLife, PluginFacts, PluginState, Role, STATE_UNKNOWN, SilentElector,
+    AddressStatus, BareInterface, CheckStatus, Difference, DifferenceKind, Fence, Forced,
+    GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, NodeFacts, OtherActive,
+    PairFacts, PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN, SilentElector,
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};
 pub use lasting::Lasting;
-pub use ready::{is_mismatch, missing};
+pub use ready::missing;
 pub use verdict::{Headline, Verdict, Word, findings, verdict};

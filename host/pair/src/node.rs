@@ -2,7 +2,7 @@
 
 use crate::facts::{
     CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, NodeFacts,
-    PluginFacts, PluginState, Role, STATE_UNKNOWN,
+    PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN,
 };
 use crate::finding::{Finding, Id};
 use crate::ready::plugin_lack;
@@ -75,8 +75,8 @@ fn is_explained(node: &NodeFacts, name: &str) -> bool {
     let mut down = node.interfaces.iter();
     let hurts = |group: &GroupFacts| {
         let is_bare = group.bare.iter().any(|bare| bare.interface == name);
-        let is_muted = |router: &String| router.contains(&format!(".{name}."));
-        is_bare || group.unheard.contains_key(name) || group.muted.keys().any(is_muted)
+        let is_muted = group.muted.iter().any(|it| it.interface == name);
+        is_bare || is_muted || group.unheard.contains_key(name)
     };
     down.any(|it| it.name == name) || node.groups.iter().any(hurts)
 }
@@ -151,13 +151,13 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
         let finding = Finding::new(Id::Unheard, node, interface, text);
         found.push(finding.todo("Check cables and switches between both nodes there."));
     }
-    if let Some((router, who)) = group.strangers.first_key_value() {
+    if let Some(RouterFault { router, why, .. }) = group.strangers.first() {
         let text = format!(
-            "{node}: {name}: {router}: {who} advertises as active, and is not a node of this pair"
+            "{node}: {name}: {router}: {why} advertises as active, and is not a node of this pair"
         );
         found.push(Finding::new(Id::StrangerActive, node, name, text).todo(STRANGER));
     }
-    for (router, why) in &group.muted {
+    for RouterFault { router, why, .. } in &group.muted {
         let text = format!("{node}: {name}: {router}: {}", bare(why));
         let finding = Finding::new(Id::Muted, node, router, text);
         found.push(finding.todo(format!(

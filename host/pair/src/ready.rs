@@ -1,6 +1,6 @@
 //! Readiness: what a node lacks for a failover to it without loss, one sentence each.
 
-use crate::facts::{Difference, Forced, NodeFacts, PluginFacts, PluginState};
+use crate::facts::{Difference, DifferenceKind, Forced, NodeFacts, PluginFacts, PluginState};
 use crate::finding::Id;
 
 /// Reason why a plugin keeps its node from being ready.
@@ -55,7 +55,8 @@ pub fn missing(
     });
     let plugins = own.plugins.iter();
     let plugins = plugins.filter_map(|it| plugin_lack(it, peer, link_down.is_none()));
-    let mismatches = differences.iter().filter(|it| is_mismatch(it));
+    let mismatches = differences.iter();
+    let mismatches = mismatches.filter(|it| it.kind == DifferenceKind::Group);
     maintenance
         .into_iter()
         .chain(forced)
@@ -64,19 +65,4 @@ pub fn missing(
         .chain(plugins.map(|(_, text)| text))
         .chain(mismatches.map(|it| it.sentence_for_both(&own.node, peer)))
         .collect()
-}
-
-/// True if the difference is one of groups, VRIDs or addresses.
-pub fn is_mismatch(found: &Difference) -> bool {
-    let key = found.key.as_str();
-    match key.rsplit_once(": ") {
-        Some((_, last)) => ["name", "vrid", "addresses"].contains(&last),
-        // a whole group, virtual router or address that only one node has
-        None => {
-            let words = key.split(" \"").next().unwrap_or(key);
-            let last = key.rsplit_once(" \"").map_or(key, |(above, _)| above);
-            let last = last.rsplit(' ').next().unwrap_or(last);
-            words == "group" && ["group", "interface", "address"].contains(&last)
-        }
-    }
 }

@@ -373,7 +373,16 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             |bed| {
                 let group = &mut bed.own.groups[0];
                 group.unheard.insert("lan".to_owned(), "good".to_owned());
-                group.muted.insert("lan.50".to_owned(), String::new());
+                group.muted.push(muted("lan"));
+            },
+        ),
+        (
+            "a muted VLAN, and its check, beside a failed check",
+            TAINTED,
+            &["SP-0206 r1", "SP-0401 r1"],
+            |bed| {
+                bed.own.groups[0].muted.push(muted("lan.50"));
+                bed.own.checks = vec![failed("lan.50", 0), failed("50", 0)];
             },
         ),
         ("a worker that is silent", TAINTED, &["SP-0308 r2"], |bed| {
@@ -441,6 +450,7 @@ fn what_is_not_so_on_either_node_is_no_ok() {
         }),
         ("another key", TAINTED, &["SP-0602 r1"], |bed| {
             bed.pair().differences = vec![Difference {
+                plugin: Some("sets".to_owned()),
                 file: "sets.toml".to_owned(),
                 key: "after".to_owned(),
                 ..Difference::default()
@@ -521,6 +531,14 @@ fn a_spare_that_cannot_take_over_is_named_with_its_reason() {
     ]);
 }
 
+fn muted(interface: &str) -> RouterFault {
+    RouterFault {
+        router: format!("virtual_router.{interface}.51.IPv4"),
+        interface: interface.to_owned(),
+        why: "its adverts do not leave".to_owned(),
+    }
+}
+
 fn cut_off(node: &mut NodeFacts) {
     node.groups[0].is_cut_off = true;
     node.interfaces = vec![InterfaceFacts {
@@ -543,6 +561,7 @@ fn one_fault_is_one_finding() {
                 peer.missing = missing(peer, "r1", None, &[]);
                 bed.own.plugins[1].has_peer = false;
                 bed.pair().differences = vec![Difference {
+                    plugin: Some("sets".to_owned()),
                     file: "sets.toml".to_owned(),
                     key: "set \"bans\"".to_owned(),
                     ..Difference::default()
@@ -559,6 +578,8 @@ fn one_fault_is_one_finding() {
                 peer.plugins[1].has_peer = false;
                 peer.missing = missing(peer, "r1", None, &[]);
                 bed.pair().differences = vec![Difference {
+                    plugin: Some("sets".to_owned()),
+                    kind: DifferenceKind::File,
                     file: "sets.toml".to_owned(),
                     key: "the file".to_owned(),
                     ..Difference::default()
@@ -606,8 +627,10 @@ fn one_fault_is_one_finding() {
                         true => &mut bed.own,
                         false => bed.peer(),
                     };
-                    let who = "10.0.0.9 (priority 254)".to_owned();
-                    node.groups[0].strangers.insert("lan.51".to_owned(), who);
+                    node.groups[0].strangers.push(RouterFault {
+                        why: "10.0.0.9 (priority 254)".to_owned(),
+                        ..muted("lan")
+                    });
                 }
             },
         ),
@@ -732,10 +755,13 @@ fn what_is_to_be_done_names_the_node_on_both() {
     let (mut one, mut other) = both(lone, |there| drop(there.plugins.pop()));
     let name = one.own.plugins[1].name.clone();
     let difference = |here: &str, there: &str| Difference {
+        plugin: Some(name.clone()),
+        kind: DifferenceKind::File,
         file: format!("{name}.toml"),
         key: "the file".to_owned(),
         here: Some(here.to_owned()),
         there: Some(there.to_owned()),
+        ..Difference::default()
     };
     one.pair().differences = vec![difference("present", "absent")];
     other.pair().differences = vec![difference("absent", "present")];
@@ -752,10 +778,12 @@ fn what_is_to_be_done_names_the_node_on_both() {
         assert!(!said.contains("here "), "{said}");
     }
     let key = Difference {
+        kind: DifferenceKind::Group,
         file: "vrrp.toml".to_owned(),
         key: "group \"office\": vrid".to_owned(),
         here: Some("51".to_owned()),
         there: Some("50".to_owned()),
+        ..Difference::default()
     };
     // r2's reason is read on r1
     let lacks = missing(&other.own, "r1", None, &[key]);
@@ -809,10 +837,12 @@ fn what_is_missing_is_a_sentence_each() {
         plugin("sets"),
     ];
     let difference = Difference {
+        kind: DifferenceKind::Group,
         file: "vrrp.toml".to_owned(),
         key: "group \"office\" interface \"lan2\": vrid".to_owned(),
         here: Some("50".to_owned()),
         there: None,
+        ..Difference::default()
     };
     assert_eq!(
         missing(
@@ -833,22 +863,20 @@ fn what_is_missing_is_a_sentence_each() {
 }
 
 #[test]
-fn names_ids_and_addresses_make_a_pair() {
-    let is = |key: &str| {
-        is_mismatch(&Difference {
-            key: key.to_owned(),
+fn a_difference_has_the_finding_of_its_kind_whatever_its_words_are() {
+    for (kind, id) in [
+        (DifferenceKind::Group, "SP-0601 r1"),
+        (DifferenceKind::File, "SP-0602 r1"),
+        (DifferenceKind::Key, "SP-0602 r1"),
+    ] {
+        let mut bed = Bed::new();
+        bed.pair().differences = vec![Difference {
+            kind,
+            key: "unit \"squid.toml: the file\": name".to_owned(),
             ..Difference::default()
-        })
-    };
-    assert!(is("group \"office\": name"));
-    assert!(is("group \"office\" interface \"lan2\": vrid"));
-    assert!(is("group \"office\" address \"wan1\": addresses"));
-    assert!(is("group \"office\""));
-    assert!(is("group \"office\" interface \"lan2\""));
-    assert!(!is("group \"office\": advert_interval"));
-    assert!(!is("group \"office\" track \"lan2\""));
-    assert!(!is("unit \"router\""));
-    assert!(!is("after"));
+        }];
+        assert_eq!(said(&bed).1, [id], "{kind:?}");
+    }
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Difference, Forced, NodeFacts, PairFacts, PeerLife, PluginState};
+use crate::facts::{
+    Difference, DifferenceKind, Forced, NodeFacts, PairFacts, PeerLife, PluginState,
+};
 use crate::finding::{Finding, Id};
 use crate::headline::{self, Said};
 use crate::node;
 use crate::peer;
-use crate::ready::is_mismatch;
 
 /// State of the pair, from best to worst.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -147,11 +148,9 @@ pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
                 .flatten()
                 .filter(|it| is_theirs(it, pair)),
         );
-        found.extend(differences(&own.node, pair));
+        add_differences(&mut found, &own.node, pair);
         merge_forced(&mut found, own, pair);
     }
-    drop_consequences(&mut found);
-    merge_lone_plugins(&mut found, &own.node, peer);
     sort(&mut found);
     found
 }
@@ -216,18 +215,48 @@ fn is_theirs(found: &Finding, pair: &PairFacts) -> bool {
     !found.is(Id::LinkDown) || links.any(|it| it.interface == found.thing && it.is_local)
 }
 
-fn differences(node: &str, pair: &PairFacts) -> Vec<Finding> {
-    let finding = |it: &Difference| {
-        let id = match is_mismatch(it) {
-            true => Id::NoPair,
-            false => Id::KeyDiffers,
-        };
-        let thing = format!("{}: {}", it.file, it.key);
-        let text = format!("config: {}", it.sentence_for_both(node, &pair.peer));
-        let todo = "Make it equal on both nodes, then `sparectl reload`.";
-        Finding::new(id, node, thing, text).todo(todo)
+// If a plugin does not run, its peer hears nothing and its file cannot be compared: that is the
+// fault.
+fn add_differences(found: &mut Vec<Finding>, own: &str, pair: &PairFacts) {
+    let down = found.iter().filter(|it| it.is(Id::PluginDown));
+    let down: Vec<String> = down.map(|it| it.thing.clone()).collect();
+    found.retain(|it| !it.is(Id::PeerPluginUnheard) || !down.contains(&it.thing));
+    for it in &pair.differences {
+        let is_down = it.plugin.as_ref().is_some_and(|it| down.contains(it));
+        if !is_down && !explains(it, found, own, &pair.peer) {
+            found.push(difference(it, own, &pair.peer));
+        }
+    }
+}
+
+fn difference(it: &Difference, own: &str, peer: &str) -> Finding {
+    let id = match it.kind {
+        DifferenceKind::Group => Id::NoPair,
+        DifferenceKind::File | DifferenceKind::Key => Id::KeyDiffers,
     };
-    pair.differences.iter().map(finding).collect()
+    let thing = format!("{}: {}", it.file, it.key);
+    let text = format!("config: {}", it.sentence_for_both(own, peer));
+    let todo = "Make it equal on both nodes, then `sparectl reload`.";
+    Finding::new(id, own, thing, text).todo(todo)
+}
+
+// A plugin that only one node has does not hear a peer: the finding about that names the file, too.
+fn explains(it: &Difference, found: &mut [Finding], own: &str, peer: &str) -> bool {
+    let name = it
+        .plugin
+        .as_ref()
+        .filter(|_| it.kind == DifferenceKind::File);
+    let Some(name) = name else { return false };
+    let is_its = |it: &&mut Finding| it.is(Id::PeerPluginUnheard) && it.thing == *name;
+    let Some(unheard) = found.iter_mut().find(is_its) else {
+        return false;
+    };
+    let (has, file) = (unheard.node.as_str(), &it.file);
+    let lacks = if has == own { peer } else { own };
+    unheard.todo =
+        format!("Put {file} on {lacks}, or remove it on {has}; then `sparectl reload` there.");
+    unheard.text += &format!(" ({})", difference(it, own, peer).text);
+    true
 }
 
 // Both nodes can be forced only while no link is up, which would refuse the second force.
@@ -247,41 +276,6 @@ fn merge_forced(found: &mut Vec<Finding>, own: &NodeFacts, pair: &PairFacts) {
         let finding = Finding::new(Id::BothForced, &own.node, name, text);
         found.push(finding.todo(format!("On one of them: sparectl force reset {name}")));
     }
-}
-
-// A plugin that only one node has does not hear a peer: the difference of the files is the fault.
-fn merge_lone_plugins(found: &mut Vec<Finding>, own: &str, peer: &str) {
-    let is_of_file = |it: &Finding| it.is(Id::KeyDiffers) && it.thing.ends_with(".toml: the file");
-    let lone: Vec<Finding> = found.iter().filter(|it| is_of_file(it)).cloned().collect();
-    for file in lone {
-        let name = file.thing.trim_end_matches(".toml: the file");
-        let is_unheard = |it: &&mut Finding| it.is(Id::PeerPluginUnheard) && it.thing == name;
-        if let Some(unheard) = found.iter_mut().find(is_unheard) {
-            unheard.text += &format!(" ({})", file.text);
-            let has = unheard.node.as_str();
-            let lacks = if has == own { peer } else { own };
-            unheard.todo = format!(
-                "Put {name}.toml on {lacks}, or remove it on {has}; then `sparectl reload` there."
-            );
-            found.retain(|it| *it != file);
-        }
-    }
-}
-
-// If a plugin does not run, its peer hears nothing and its file cannot be compared: that is the
-// fault.
-fn drop_consequences(found: &mut Vec<Finding>) {
-    let down = found.iter().filter(|it| it.is(Id::PluginDown));
-    let down: Vec<String> = down.map(|it| it.thing.clone()).collect();
-    let is_down = |name: &str| down.iter().any(|it| it == name);
-    found.retain(|it| {
-        if it.is(Id::PeerPluginUnheard) {
-            return !is_down(&it.thing);
-        }
-        let file = it.thing.split_once(".toml: ").map(|(file, _)| file);
-        let differs = it.is(Id::NoPair) || it.is(Id::KeyDiffers);
-        !differs || !file.is_some_and(is_down)
-    });
 }
 
 fn without_groups(own: &NodeFacts) -> Headline {

@@ -8,21 +8,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spared_control::Difference;
 use spared_message::fingerprint;
+use spared_message::word::ConfigValue;
 use spared_message::worker::Scope;
+use spared_pair::DifferenceKind;
 use toml::{Table, Value};
+
+use crate::scopes;
 
 /// Keys of one file. Further ones are compared as a single key.
 pub const KEYS_MAX: usize = 1000;
 /// Longest key, and longest value that is sent in full.
 const TEXT_MAX: usize = 240;
-/// Most bytes of a file's keys and values, so that they fit into one word.
+/// Most bytes of a file's keys and values, so that they fit into one word, and what the word adds to each.
 const BYTES_MAX: usize = 96 * 1024;
+const ADDED: usize = 40;
 const DIFFERENCES_MAX: usize = 64;
+/// The host's own file.
+const HOST_FILE: &str = "spared.toml";
 /// The value of a table or an entry.
 const PRESENT: &str = "present";
 
 /// Keys of a file in words, with their values.
-pub type Keys = BTreeMap<String, String>;
+pub type Keys = BTreeMap<String, ConfigValue>;
 
 /// Keys of a file whose scope is the pair. Text that is no TOML has none.
 pub fn flatten(text: &str, scopes: &[(String, Scope)]) -> Keys {
@@ -43,7 +50,7 @@ pub fn flatten(text: &str, scopes: &[(String, Scope)]) -> Keys {
 
 /// Digest of keys and values.
 pub fn digest(keys: &Keys) -> String {
-    let texts = keys.iter().flat_map(|(key, value)| [key, value]);
+    let texts = keys.iter().flat_map(|(key, value)| [key, &value.text]);
     format!("{:016x}", fingerprint(texts.map(String::as_str)))
 }
 
@@ -54,22 +61,22 @@ pub fn differences(file: &str, here: &Keys, there: &Keys) -> Vec<Difference> {
     let all: BTreeSet<&String> = here.keys().chain(there.keys()).collect();
     for key in all {
         let (own, other) = (here.get(key), there.get(key));
-        if own == other || absent.iter().any(|above| is_below(key, above)) {
+        let [here, there] = [own, other].map(|it| it.map(|it| it.text.clone()));
+        if here == there || absent.iter().any(|above| is_below(key, above)) {
             continue;
         }
         if found.len() >= DIFFERENCES_MAX {
             break;
         }
-        let is_entry = |value: Option<&String>| value.is_some_and(|value| value == PRESENT);
-        if is_entry(own) || is_entry(other) {
+        let is_entry = |value: &Option<String>| value.as_deref() == Some(PRESENT);
+        if is_entry(&here) || is_entry(&there) {
             absent.push(key);
         }
-        found.push(Difference {
-            file: file.to_owned(),
-            key: key.clone(),
-            here: own.cloned(),
-            there: other.cloned(),
-        });
+        let kind = match own.or(other).is_some_and(|it| it.is_of_group) {
+            true => DifferenceKind::Group,
+            false => DifferenceKind::Key,
+        };
+        found.push(difference(file, kind, key.clone(), (here, there)));
     }
     found
 }
@@ -81,9 +88,26 @@ pub fn lone_file(file: &str, is_here: bool) -> Difference {
         true => (present, None),
         false => (None, present),
     };
+    difference(
+        file,
+        DifferenceKind::File,
+        "the file".to_owned(),
+        (here, there),
+    )
+}
+
+fn difference(
+    file: &str,
+    kind: DifferenceKind,
+    key: String,
+    (here, there): (Option<String>, Option<String>),
+) -> Difference {
+    let plugin = file.strip_suffix(".toml").filter(|_| file != HOST_FILE);
     Difference {
+        plugin: plugin.map(str::to_owned),
+        kind,
         file: file.to_owned(),
-        key: "the file".to_owned(),
+        key,
         here,
         there,
     }
@@ -93,7 +117,10 @@ pub fn lone_file(file: &str, is_here: bool) -> Difference {
 pub fn clean(keys: Keys) -> Keys {
     keys.into_iter()
         .take(KEYS_MAX + 1)
-        .map(|(key, value)| (printable(&key), printable(&value)))
+        .map(|(key, value)| {
+            let text = printable(&value.text);
+            (printable(&key), ConfigValue { text, ..value })
+        })
         .collect()
 }
 
@@ -124,7 +151,7 @@ impl Flat<'_> {
             match value {
                 Value::Table(below) => {
                     let words = join(words, key, " ");
-                    self.put(scope, words.clone(), PRESENT.to_owned());
+                    self.put(scope, &path, words.clone(), PRESENT.to_owned());
                     self.table(below, &path, &words, scope);
                 }
                 Value::Array(entries) if is_of_tables(entries) => {
@@ -132,7 +159,7 @@ impl Flat<'_> {
                 }
                 value => {
                     let value = told(value, scope == Scope::Secret || is_secret(key));
-                    self.put(scope, join(words, key, ": "), value);
+                    self.put(scope, &path, join(words, key, ": "), value);
                 }
             }
         }
@@ -149,31 +176,33 @@ impl Flat<'_> {
                 1 => format!("{words} {name}"),
                 times => format!("{words} {name} ({times})"),
             };
-            self.put(scope, words.clone(), PRESENT.to_owned());
+            self.put(scope, path, words.clone(), PRESENT.to_owned());
             self.table(table, path, &words, scope);
         }
     }
 
-    fn put(&mut self, scope: Scope, words: String, value: String) {
+    fn put(&mut self, scope: Scope, path: &str, words: String, text: String) {
         if !matches!(scope, Scope::Pair | Scope::Secret) {
             return;
         }
         let words = printable(&words);
-        let bytes = words.len() + value.len();
+        let bytes = words.len() + text.len() + ADDED;
         if self.keys.len() >= KEYS_MAX || self.bytes + bytes > BYTES_MAX {
-            self.rest.extend([words, value]);
+            self.rest.extend([words, text]);
             return;
         }
         self.bytes += bytes;
-        self.keys.insert(words, value);
+        let is_of_group = scopes::is_of_group(path);
+        self.keys.insert(words, ConfigValue { text, is_of_group });
     }
 
     fn finish(mut self) -> Keys {
         if !self.rest.is_empty() {
-            let value = format!(
-                "digest {:016x}",
-                fingerprint(self.rest.iter().map(String::as_str))
-            );
+            let digest = fingerprint(self.rest.iter().map(String::as_str));
+            let value = ConfigValue {
+                text: format!("digest {digest:016x}"),
+                ..ConfigValue::default()
+            };
             self.keys.insert("all further keys".to_owned(), value);
         }
         self.keys
@@ -308,6 +337,40 @@ mod tests {
     }
 
     #[test]
+    fn a_difference_names_its_plugin_and_its_kind() {
+        let kind = |file: &str, from: &str, to: &str| {
+            let (here, there) = (HERE.to_owned(), HERE.replace(from, to));
+            // the peer's keys cross the link
+            let there = serde_json::to_string(&flatten(&there, &scopes())).unwrap();
+            let there = serde_json::from_str(&there).unwrap();
+            let found = differences(file, &flatten(&here, &scopes()), &there);
+            let found = found.into_iter();
+            found.map(|it| (it.plugin, it.kind)).collect::<Vec<_>>()
+        };
+        let of = |plugin: &str, kind| vec![(Some(plugin.to_owned()), kind)];
+        let (group, key) = (DifferenceKind::Group, DifferenceKind::Key);
+        assert_eq!(
+            kind("vrrp.toml", "vrid = 51", "vrid = 52"),
+            of("vrrp", group)
+        );
+        assert_eq!(kind("vrrp.toml", "200.1/24", "200.1/25"), of("vrrp", group));
+        let attic =
+            "[[group]]\nname = \"attic\"\n[[group.interface]]\ninterface = \"lan4\"\n[maintenance]";
+        assert_eq!(kind("vrrp.toml", "[maintenance]", attic), of("vrrp", group));
+        assert_eq!(kind("vrrp.toml", "\"dhcp\"", ""), of("vrrp", key));
+        let named = "[[unit]]\nname = \"x\"";
+        assert_eq!(
+            kind("service.toml", "[[unit]]", named)[1].1,
+            key,
+            "no group"
+        );
+        assert_eq!(kind("spared.toml", "\"dhcp\"", ""), [(None, key)]);
+        let lone = lone_file("sets.toml", true);
+        assert_eq!(lone.plugin.as_deref(), Some("sets"));
+        assert_eq!(lone.kind, DifferenceKind::File);
+    }
+
+    #[test]
     fn keys_of_a_node_and_comments_do_not_differ() {
         assert_eq!(changed("r1 = 200", "r1 = 10"), [""; 0]);
         assert_eq!(changed("after", "# new\n after"), [""; 0]);
@@ -334,11 +397,13 @@ mod tests {
         let declared = [("server.community".to_owned(), Scope::Secret)];
         let flat = flatten("[server]\ncommunity = \"swordfish\"", &declared);
         assert!(
-            flat["server: community"].starts_with("a secret, digest "),
+            flat["server: community"]
+                .text
+                .starts_with("a secret, digest "),
             "{flat:?}"
         );
         let flat = flatten("secret_file = \"/etc/spared/secret\"", &[]);
-        assert_eq!(flat["secret_file"], "\"/etc/spared/secret\"");
+        assert_eq!(flat["secret_file"].text, "\"/etc/spared/secret\"");
     }
 
     #[test]
@@ -352,7 +417,7 @@ mod tests {
         assert!(here.len() <= KEYS_MAX + 1);
         assert_eq!(differences("x.toml", &here, &there).len(), 1);
         let long = |end: &str| flatten(&format!("key = \"{}{end}\"", "x".repeat(5000)), &[]);
-        assert!(long("a")["key"].len() < 400);
+        assert!(long("a")["key"].text.len() < 400);
         assert_eq!(differences("x.toml", &long("a"), &long("b")).len(), 1);
     }
 
@@ -360,14 +425,18 @@ mod tests {
     fn what_the_other_node_says_is_cleaned() {
         let mut said = Keys::new();
         for number in 0..5000 {
-            said.insert(format!("{number}\u{1b}[2J"), "x".repeat(10_000));
+            let value = ConfigValue {
+                text: "x".repeat(10_000),
+                ..ConfigValue::default()
+            };
+            said.insert(format!("{number}\u{1b}[2J"), value);
         }
         let clean = clean(said);
         assert!(clean.len() <= KEYS_MAX + 1);
         assert!(
             clean
                 .iter()
-                .all(|(k, v)| !k.contains('\u{1b}') && v.len() < 400)
+                .all(|(k, v)| !k.contains('\u{1b}') && v.text.len() < 400)
         );
     }
 }

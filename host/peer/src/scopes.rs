@@ -1,4 +1,5 @@
-//! Scopes of the host's own keys: those that may differ between the nodes. Plugins declare theirs.
+//! Scopes of the host's own keys: those that may differ between the nodes. Plugins declare theirs. And the
+//! keys that say what a group is.
 
 use spared_message::worker::Scope;
 
@@ -13,6 +14,23 @@ const LOCAL: [&str; 6] = [
 ];
 /// Keys of `spared.toml` that take a table by node name.
 const NODE: [&str; 2] = ["link.interface", "link.address"];
+
+/// Keys of an elector's file that make the nodes no pair if they differ.
+const GROUP: [&str; 8] = [
+    "group",
+    "group.name",
+    "group.vrid",
+    "group.interface",
+    "group.interface.vrid",
+    "group.interface.addresses",
+    "group.address",
+    "group.address.addresses",
+];
+
+/// True if a key makes the nodes no pair if it differs.
+pub fn is_of_group(path: &str) -> bool {
+    GROUP.contains(&path)
+}
 
 pub fn of_host() -> Vec<(String, Scope)> {
     let local = LOCAL.iter().map(|key| ((*key).to_owned(), Scope::Local));

@@ -1,3 +1,4 @@
+use spared_message::word::ConfigValue;
 use spared_pair::{GroupFacts, NodeFacts};
 
 use super::*;
@@ -247,10 +248,11 @@ fn a_lying_node_costs_a_bounded_amount() {
     peer.set_files(read(&[("vrrp.toml", "a = 1")]));
     peer.handle_up();
     let many = |n: usize| (0..n).map(|n| (format!("file{n}.toml"), "x".to_owned()));
+    let keys = |n: usize| many(n).map(|(key, _)| (key, ConfigValue::default()));
     peer.handle_digests(many(10_000).collect());
-    peer.handle_keys("other.toml".to_owned(), many(10).collect());
+    peer.handle_keys("other.toml".to_owned(), keys(10).collect());
     assert!(peer.theirs.is_empty());
-    peer.handle_keys("vrrp.toml".to_owned(), many(100_000).collect());
+    peer.handle_keys("vrrp.toml".to_owned(), keys(100_000).collect());
     assert!(peer.differences().len() <= DIFFERENCES_MAX);
     let groups = many(100_000).map(|(name, _)| GroupFacts {
         name,

@@ -8,7 +8,7 @@ use spared_group::Group;
 use spared_kernel::FenceState;
 use spared_pair::{
     BareInterface, Fence, Forced, GroupFacts, InterfaceFacts, NodeFacts, OtherActive, PairFacts,
-    PeerLife, PluginFacts, Role, Verdict,
+    PeerLife, PluginFacts, Role, RouterFault, Verdict,
 };
 use spared_process::clock;
 use spared_requests::rows::Details;
@@ -139,12 +139,8 @@ impl NodeView<'_> {
                     let interface = interface.trim_start_matches("interface.");
                     facts.unheard.insert(interface.to_owned(), text);
                 }
-                Some((router, "stranger")) => {
-                    facts.strangers.insert(router.to_owned(), text);
-                }
-                Some((router, "muted")) => {
-                    facts.muted.insert(router.to_owned(), text);
-                }
+                Some((router, "stranger")) => facts.strangers.push(router_fault(router, text)),
+                Some((router, "muted")) => facts.muted.push(router_fault(router, text)),
                 _ => {}
             }
         }
@@ -277,6 +273,20 @@ impl IntoFact for message::Forced {
     }
 }
 
+fn router_fault(router: &str, why: String) -> RouterFault {
+    RouterFault {
+        router: router.to_owned(),
+        interface: interface_of(router).unwrap_or_default().to_owned(),
+        why,
+    }
+}
+
+/// Interface of a virtual router, from its name in an elector's rows: "virtual_router.lan2.50.IPv4".
+pub fn interface_of(router: &str) -> Option<&str> {
+    let mut parts = router.strip_prefix("virtual_router.")?.rsplitn(3, '.');
+    parts.nth(2)
+}
+
 pub fn quality_of(details: &Details) -> Option<u8> {
     match details.get("quality")? {
         Value::Number(quality) => Some(u8::try_from(*quality).unwrap_or(100)),
@@ -288,5 +298,18 @@ fn text_of<'d>(details: &'d Details, key: &str) -> Option<&'d str> {
     match details.get(key)? {
         Value::Text(text) => Some(text),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interface_of_a_virtual_router_may_have_dots() {
+        let is_of = |router: &str| router_fault(router, String::new()).interface;
+        assert_eq!(is_of("virtual_router.lan2.50.IPv4"), "lan2");
+        assert_eq!(is_of("virtual_router.lan2.7.50.IPv6"), "lan2.7");
+        assert_eq!(is_of("another elector's name"), "");
     }
 }

@@ -11,7 +11,7 @@ use spared_requests::rows::Details;
 use spared_worker::message::Forced;
 
 use super::NodeView;
-use super::facts::quality_of;
+use super::facts::{interface_of, quality_of};
 use super::look::Look;
 
 impl NodeView<'_> {
@@ -98,9 +98,8 @@ impl NodeView<'_> {
         {
             let peer = details.get("peer");
             for (key, value) in details {
-                let router = key.strip_prefix("virtual_router.");
-                let router = router.and_then(|rest| rest.strip_suffix(".heard"));
-                let interface = router.and_then(|router| router.rsplitn(3, '.').last());
+                let router = key.strip_suffix(".heard");
+                let interface = router.and_then(interface_of);
                 let Some(interface) = interface.filter(|_| Some(value) == peer) else {
                     continue;
                 };
