@@ -7,7 +7,7 @@ use spared_tests::truth::{BEDS, Says, State};
 
 fn main() -> ExitCode {
     spared_tests::say!(
-        "{:<48} {:<7} {:<26} {:<26}",
+        "{:<58} {:<7} {:<34} {:<34}",
         "state",
         "node",
         "r1 (active)",
@@ -24,22 +24,24 @@ fn main() -> ExitCode {
         }
     }
     spared_tests::say!(
-        "\n{count} states. Each cell: word, exit code, findings. (*) is made by `make soak-truth` alone."
+        "\n{count} states. Each cell: word, exit code, findings; a node whose daemon is dead or stopped is not asked. \
+         (+): and what the nodes have mended is looked at. (*): by `make soak-truth` alone."
     );
     ExitCode::SUCCESS
 }
 
 fn print(state: &State, struck: usize) {
     let [first, second] = [0, 1].map(|site| cell(state.says(struck, site), struck, site));
+    let mended = state.mended.map_or("", |_| " (+)");
     let long = if state.is_quick { "" } else { " (*)" };
-    let name = format!("  {}{long}", state.name);
+    let name = format!("  {}{mended}{long}", state.name);
     let on = state.on.word(struck);
-    spared_tests::say!("{name:<48} {on:<7} {first:<26} {second:<26}");
+    spared_tests::say!("{name:<58} {on:<7} {first:<34} {second:<34}");
 }
 
 fn cell(says: Says, struck: usize, site: usize) -> String {
     let Some((word, found)) = says else {
-        return "does not answer".to_owned();
+        return "(not asked)".to_owned();
     };
     let mut cell = format!("{} {}", word.word(), word.exit_code());
     for finding in found {

@@ -13,7 +13,7 @@ use super::{Says, State};
 use crate::Result;
 use crate::clock::poll;
 use crate::dhcp::Server;
-use crate::lab::{Daemon, Disk, Relay, Site};
+use crate::lab::{Daemon, Disk, Relay, Site, is_alive, is_stopped};
 use crate::linked::Linked;
 use crate::router::{Files, Router};
 
@@ -40,6 +40,8 @@ pub struct Bed<'l> {
     pub clocks: [(i64, Instant); 2],
     /// Contents of files to restore, by path.
     pub aside: Vec<(PathBuf, Vec<u8>)>,
+    /// Addresses of DHCP clients, IPv4 and IPv6, the last one last.
+    pub leased: Vec<[String; 2]>,
 }
 
 impl<'l> Bed<'l> {
@@ -55,6 +57,7 @@ impl<'l> Bed<'l> {
             running: Vec::new(),
             clocks: [(0, Instant::now()); 2],
             aside: Vec::new(),
+            leased: Vec::new(),
         }
     }
 
@@ -78,18 +81,44 @@ impl<'l> Bed<'l> {
         (word.trim().to_owned(), code)
     }
 
+    /// Headline of `sparectl status`, and the exit code.
+    fn headline(&self, site: usize) -> (String, i32) {
+        let (code, text) = self.pair.said(site, &["status"]).unwrap_or_default();
+        (text.lines().next().unwrap_or_default().to_owned(), code)
+    }
+
     fn is_said(&self, site: usize, struck: usize, says: Says) -> bool {
         let Some((word, found)) = says else {
-            // it is not asked, as that may take long
-            return true;
+            // it is not asked, as that may take long: so it must have no daemon that runs
+            return !self.lives(site);
         };
         let mut wanted: Vec<String> = found.iter().map(|it| it.of(struck, site)).collect();
         wanted.sort();
         self.found(site) == wanted && self.probe(site) == expected(word)
     }
 
-    fn are_said(&self, state: &State, struck: usize) -> bool {
-        (0..2).all(|site| self.is_said(site, struck, state.says(struck, site)))
+    /// Compares the first line for people, which is made from the report by another path than `probe`.
+    fn is_shown(&self, site: usize, says: Says, part: &str) -> bool {
+        let Some((word, _)) = says else { return true };
+        let (line, code) = self.headline(site);
+        let first = line.split(' ').next().unwrap_or_default();
+        first == word.word() && code == i32::from(word.exit_code()) && line.contains(part)
+    }
+
+    /// True if the daemon runs, neither dead nor stopped.
+    fn lives(&self, site: usize) -> bool {
+        let daemons = self.pair.routers[site].daemons.iter().map(Daemon::pid);
+        daemons
+            .into_iter()
+            .any(|pid| is_alive(pid) && !is_stopped(pid))
+    }
+
+    fn is_as_expected(&self, state: &State, struck: usize) -> bool {
+        let is_right = |site| {
+            let says = state.says(struck, site);
+            self.is_said(site, struck, says) && self.is_shown(site, says, state.headline)
+        };
+        (0..2).all(is_right) && state.mended.is_none_or(|is_mended| is_mended(self, struck))
     }
 
     /// Waits until both nodes say OK and r1 is active.
@@ -143,7 +172,8 @@ impl<'l> Bed<'l> {
         let made = (state.make)(self, struck);
         let judged = match made {
             Ok(()) if !self.settles(state, struck) => {
-                Err(format!("not as expected:\n{}", self.both()).into())
+                let mended = state.mended.map(|is_mended| is_mended(self, struck));
+                Err(format!("not as expected (mended: {mended:?}):\n{}", self.both()).into())
             }
             Ok(()) => self.same_from_afar(),
             Err(why) => Err(why),
@@ -157,12 +187,12 @@ impl<'l> Bed<'l> {
     /// the way.
     fn settles(&self, state: &State, struck: usize) -> bool {
         let mut since = None;
-        let holds = match state.is_quick {
+        let holds = match state.is_quick && state.mended.is_none() {
             true => HOLDS,
             false => HOLDS * 5,
         };
         poll(LIMIT, STEP, || {
-            since = match self.are_said(state, struck) {
+            since = match self.is_as_expected(state, struck) {
                 true => since.or_else(|| Some(Instant::now())),
                 false => None,
             };

@@ -9,6 +9,9 @@ use crate::Result;
 /// Makes a state on a node (0: r1, 1: r2), or repairs it.
 pub type Deed = fn(&mut Bed<'_>, usize) -> Result<()>;
 
+/// True if something is as it should be, by what is looked at without a word of the daemons: kernels, files.
+pub type Look = fn(&Bed<'_>, usize) -> bool;
+
 /// Node that is struck. r1 is active, r2 is its backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
@@ -81,7 +84,7 @@ impl Found {
     }
 }
 
-/// Report of a node; the exit code follows from the word. None: no daemon answers.
+/// Report of a node; the exit code follows from the word. None: its daemon is dead or stopped, and is not asked.
 pub type Says = Option<(Word, &'static [Found])>;
 
 /// A broken state.
@@ -95,6 +98,10 @@ pub struct State {
     pub there: Says,
     pub make: Deed,
     pub fix: Deed,
+    /// What the nodes mend by themselves, beside which the report must hold.
+    pub mended: Option<Look>,
+    /// Part of the headline of both nodes.
+    pub headline: &'static str,
     /// Part of `make test`; the others run in `make soak-truth`.
     pub is_quick: bool,
 }
@@ -116,6 +123,8 @@ impl State {
             there: Some((word, found)),
             make,
             fix,
+            mended: None,
+            headline: "",
             is_quick: true,
         }
     }
@@ -131,9 +140,23 @@ impl State {
         Self::new(name, on, Word::Warn, found, make, fix)
     }
 
-    /// A state without a lasting fault: a report of one would be a false alarm.
+    /// A state without a fault: a report of one would be a false alarm.
     pub const fn is_fine(name: &'static str, on: On, make: Deed, fix: Deed) -> Self {
         Self::new(name, on, Word::Ok, &[], make, fix)
+    }
+
+    /// A fault that the nodes mend by themselves: OK alone would not tell whether they did.
+    pub const fn is_mended(
+        name: &'static str,
+        on: On,
+        make: Deed,
+        mended: Look,
+        fix: Deed,
+    ) -> Self {
+        Self {
+            mended: Some(mended),
+            ..Self::is_fine(name, on, make, fix)
+        }
     }
 
     /// A state that the two nodes report differently.
@@ -150,6 +173,11 @@ impl State {
             there,
             ..Self::new(name, on, Word::Ok, &[], make, fix)
         }
+    }
+
+    /// The same, with a part of the headline, which follows the name of the group.
+    pub const fn reads(self, headline: &'static str) -> Self {
+        Self { headline, ..self }
     }
 
     /// The same, but too slow for `make test`.

@@ -46,6 +46,8 @@ tables! {
     links = "links",
     orders = "orders",
     files = "files",
+    trees = "trees",
+    two_groups = "two groups",
     deaths = "deaths",
     without_a_link = "without a link",
     without_keys = "without keys",

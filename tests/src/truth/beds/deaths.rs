@@ -2,12 +2,14 @@
 //! Nodes that are dead, stopped or unreachable, and routers outside the pair.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use spared_pair::Word;
 
 use crate::Result;
-use crate::lab::{Lab, Wire};
+use crate::lab::{Direction, Lab, Traffic, Wire, build_dir};
 use crate::linked::{INTERVAL, Linked};
 use crate::router::{Clock, Kind, Plan, Router};
 use crate::truth::{Bed, Found::*, On, Says, State};
@@ -25,10 +27,11 @@ pub(super) const STATES: &[State] = &[
             Ok(())
         },
         |bed, at| bed.pair.restart(at),
-    ),
+    )
+    .reads("is active and nobody is known to stand by."),
     State::differs(
         "its daemon is stopped",
-        On::Backup,
+        On::Either,
         None,
         ALONE,
         |bed, at| bed.pair.routers[at].shut_down(),
@@ -42,6 +45,15 @@ pub(super) const STATES: &[State] = &[
         |bed, at| bed.pair.routers[at].hang(),
         |bed, at| bed.pair.routers[at].resume(),
     ),
+    State::differs(
+        "its daemon is stopped in its tracks",
+        On::Active,
+        None,
+        ALONE,
+        |bed, at| bed.pair.routers[at].hang(),
+        |bed, at| bed.pair.routers[at].resume(),
+    )
+    .slow(),
     State::differs(
         "no cable of it carries anything",
         On::Either,
@@ -88,14 +100,19 @@ pub(super) const STATES: &[State] = &[
         },
     ),
     State::differs(
-        "its key is another one",
-        On::Backup,
-        None,
+        "its key is one that the other node does not know",
+        On::Either,
+        Some((Word::Warn, &[Peer("SP-0101")])),
         ALONE,
         |bed, at| {
-            let key = bed.etc(at).join("key");
+            let [key, host] = ["key", "spared.toml"].map(|name| bed.etc(at).join(name));
             bed.put_aside(key.clone())?;
-            fs::copy(bed.etc(1 - at).join("key"), key)?;
+            bed.put_aside(host.clone())?;
+            let old = public_key(&key)?;
+            fs::remove_file(&key)?;
+            let new = public_key(&key)?;
+            let text = fs::read_to_string(&host)?;
+            fs::write(host, text.replace(&old, &new))?;
             bed.restart(at)
         },
         |bed, at| {
@@ -106,7 +123,7 @@ pub(super) const STATES: &[State] = &[
     .slow(),
     State::differs(
         "it has the other node's key",
-        On::Backup,
+        On::Either,
         Some((Word::Warn, &[Struck("SP-0505")])),
         ALONE,
         |bed, at| {
@@ -123,7 +140,7 @@ pub(super) const STATES: &[State] = &[
     ),
     State::is_fine(
         "its clock is an hour ahead",
-        On::Backup,
+        On::Either,
         |bed, at| {
             bed.pair.plans[at].clock = Clock::Ahead;
             bed.restart(at)
@@ -150,28 +167,58 @@ pub(super) const UNLINKED: &[State] = &[State::differs(
 )];
 
 /// States of a pair without keys too, in which nothing proves life.
-pub(super) const KEYLESS: &[State] = &[State::differs(
-    "nothing proves that the other node lives",
-    On::Active,
-    Some((Word::Unknown, &[Peer("SP-0102")])),
-    Some((Word::Ok, &[])),
-    |bed, _| {
-        for site in 0..2 {
-            let name = &bed.site(site).name;
-            let text = format!("node.name = \"{name}\"\n[nodes]\nr1 = {{}}\nr2 = {{}}\n");
-            fs::write(bed.etc(site).join("spared.toml"), text)?;
-            bed.restart(site)?;
-        }
-        Ok(())
-    },
-    |bed, _| {
-        for site in 0..2 {
-            bed.pair.routers[site].kill();
-            bed.pair.restart(site)?;
-        }
-        Ok(())
-    },
-)];
+pub(super) const KEYLESS: &[State] = &[
+    State::differs(
+        "it does not hear the active node, and is active, too",
+        On::Backup,
+        // who hears nobody cannot know
+        Some((Word::Ok, &[])),
+        Some((Word::Conflict, &[Own("SP-0105")])),
+        |bed, at| {
+            let (lab, place) = (bed.pair.lab, bed.site(at));
+            let mut wires = Wire::BOTH.into_iter();
+            wires.try_for_each(|wire| lab.filter(place, wire, Traffic::Adverts, Direction::To))
+        },
+        |bed, at| {
+            let (lab, place) = (bed.pair.lab, bed.site(at));
+            let mut wires = Wire::BOTH.into_iter();
+            wires.try_for_each(|wire| lab.unfilter(place, wire))
+        },
+    ),
+    State::differs(
+        "nothing proves that the other node lives",
+        On::Active,
+        Some((Word::Unknown, &[Peer("SP-0102")])),
+        Some((Word::Ok, &[])),
+        |bed, _| {
+            for site in 0..2 {
+                let name = &bed.site(site).name;
+                let text = format!("node.name = \"{name}\"\n[nodes]\nr1 = {{}}\nr2 = {{}}\n");
+                fs::write(bed.etc(site).join("spared.toml"), text)?;
+                bed.restart(site)?;
+            }
+            Ok(())
+        },
+        |bed, _| {
+            for site in 0..2 {
+                bed.pair.routers[site].kill();
+                bed.pair.restart(site)?;
+            }
+            Ok(())
+        },
+    ),
+];
+
+/// Public key of a private one, which is made if it is not there.
+fn public_key(file: &Path) -> Result<String> {
+    let mut command = Command::new(build_dir()?.join("sparectl"));
+    let output = command.arg("keygen").arg("--file").arg(file).output()?;
+    let said = String::from_utf8(output.stdout)?;
+    let quoted = said.split('"').nth(1);
+    quoted
+        .map(str::to_owned)
+        .ok_or_else(|| format!("keygen: {said}").into())
+}
 
 pub(super) fn start_unlinked(lab: &Lab) -> Result<Bed<'_>> {
     let plan = Plan::linked(INTERVAL, &[]);

@@ -21,22 +21,36 @@ pub(super) const KEA: &[State] = &[
     truncated::<1>("the DHCPv6 server's file is cut to nothing").slow(),
     moved::<1>("the DHCPv6 server's file is moved away").slow(),
     full::<1>("the DHCPv6 server's disk is full").slow(),
+    read_only::<1>("the DHCPv6 server's disk is read-only").slow(),
     gone::<1>("the DHCPv6 server's file is deleted").slow(),
 ];
 
 /// The same for other servers.
-pub(super) const OTHERS: &[State] = &[
-    dead::<0>("the DHCPv4 server is dead and does not start").slow(),
-    truncated::<0>("the DHCPv4 server's file is cut to nothing").slow(),
-    moved::<0>("the DHCPv4 server's file is moved away").slow(),
-    full::<0>("the DHCPv4 server's disk is full").slow(),
-    gone::<0>("the DHCPv4 server's file is deleted").slow(),
-    dead::<1>("the DHCPv6 server is dead and does not start").slow(),
-    truncated::<1>("the DHCPv6 server's file is cut to nothing").slow(),
-    moved::<1>("the DHCPv6 server's file is moved away").slow(),
-    full::<1>("the DHCPv6 server's disk is full").slow(),
-    gone::<1>("the DHCPv6 server's file is deleted").slow(),
+macro_rules! others {
+    ($($first:expr),*) => {
+        &[
+            $($first,)*
+            dead::<0>("the DHCPv4 server is dead and does not start").slow(),
+            truncated::<0>("the DHCPv4 server's file is cut to nothing").slow(),
+            moved::<0>("the DHCPv4 server's file is moved away").slow(),
+            full::<0>("the DHCPv4 server's disk is full").slow(),
+            gone::<0>("the DHCPv4 server's file is deleted").slow(),
+            dead::<1>("the DHCPv6 server is dead and does not start").slow(),
+            truncated::<1>("the DHCPv6 server's file is cut to nothing").slow(),
+            moved::<1>("the DHCPv6 server's file is moved away").slow(),
+            full::<1>("the DHCPv6 server's disk is full").slow(),
+            gone::<1>("the DHCPv6 server's file is deleted").slow(),
+        ]
+    };
+}
+
+pub(super) const DNSMASQ: &[State] = others![
+    read_only::<0>("the DHCPv4 server's disk is read-only").slow(),
+    read_only::<1>("the DHCPv6 server's disk is read-only").slow()
 ];
+
+/// Without read-only disks: a backup keeps the files of dhcpd open.
+pub(super) const DHCPD: &[State] = others![];
 
 pub(super) fn start_kea(lab: &Lab) -> Result<Bed<'_>> {
     start(lab, [Make::Kea4, Make::Kea6])
@@ -54,7 +68,12 @@ fn start(lab: &Lab, makes: [Make; 2]) -> Result<Bed<'_>> {
     let servers = Duo::install(lab, &makes.map(Setup::new))?;
     let disks = servers.iter().flatten().map(Server::disk);
     let disks = disks.collect::<Result<Vec<_>>>()?;
-    let mut duo = Duo::begin(lab, servers, Options::default())?;
+    // a backup's file has what the plugin knows, soon enough to be looked at
+    let options = Options {
+        top: "save_interval = \"1s\"\n",
+        ..Options::default()
+    };
+    let mut duo = Duo::begin(lab, servers, options)?;
     duo.wait_ready()?;
     if duo.at()? != 0 {
         duo.switch_over()?;
@@ -62,16 +81,26 @@ fn start(lab: &Lab, makes: [Make; 2]) -> Result<Bed<'_>> {
     let Duo { pair, servers, .. } = duo;
     let mut bed = Bed::new(pair);
     (bed.servers, bed.disks) = (servers, disks);
-    come(&bed, 0)?;
+    come(&mut bed)?;
     bed.wait_ok()?;
     Ok(bed)
 }
 
-/// Lets a client of each family get a lease.
-fn come(bed: &Bed<'_>, number: u32) -> Result<()> {
-    Guests4::new(bed.pair.lab)?.lease(&Host4::number(number))?;
-    Guests6::new(bed.pair.lab)?.lease(&Host6::number(number))?;
+/// Lets a client of each family that was not here before get a lease.
+fn come(bed: &mut Bed<'_>) -> Result<()> {
+    let number = bed.leased.len() as u32;
+    let first = Guests4::new(bed.pair.lab)?.lease(&Host4::number(number))?;
+    let second = Guests6::new(bed.pair.lab)?.lease(&Host6::number(number))?;
+    let addresses = [first.address.to_string(), second.address.to_string()];
+    bed.leased.push(addresses);
     Ok(())
+}
+
+/// True if the other node's file has the last lease.
+fn is_followed<const SERVER: usize>(bed: &Bed<'_>, at: usize) -> bool {
+    let server = &bed.servers[1 - at][SERVER];
+    let last = bed.leased.last();
+    last.is_some_and(|addresses| server.ends(&addresses[SERVER]).is_some())
 }
 
 fn disk<'b>(bed: &'b Bed<'_>, at: usize, server: usize) -> &'b Disk {
@@ -104,27 +133,29 @@ const fn dead<const SERVER: usize>(name: &'static str) -> State {
 }
 
 const fn truncated<const SERVER: usize>(name: &'static str) -> State {
-    State::is_fine(
+    State::is_mended(
         name,
         On::Active,
         |bed, at| {
             let file = File::options().write(true).open(leases(bed, at, SERVER))?;
             file.set_len(0)?;
-            come(bed, 1)
+            come(bed)
         },
+        is_followed::<SERVER>,
         |_, _| Ok(()),
     )
 }
 
 const fn moved<const SERVER: usize>(name: &'static str) -> State {
-    State::is_fine(
+    State::is_mended(
         name,
         On::Active,
         |bed, at| {
             let file = leases(bed, at, SERVER);
             fs::rename(&file, away(&file))?;
-            come(bed, 2)
+            come(bed)
         },
+        is_followed::<SERVER>,
         |bed, at| {
             let file = leases(bed, at, SERVER);
             Ok(fs::rename(away(&file), &file)?)
@@ -133,13 +164,14 @@ const fn moved<const SERVER: usize>(name: &'static str) -> State {
 }
 
 const fn gone<const SERVER: usize>(name: &'static str) -> State {
-    State::is_fine(
+    State::is_mended(
         name,
         On::Active,
         |bed, at| {
             fs::remove_file(leases(bed, at, SERVER))?;
-            come(bed, 3)
+            come(bed)
         },
+        is_followed::<SERVER>,
         |_, _| Ok(()),
     )
 }
@@ -151,7 +183,7 @@ const fn full<const SERVER: usize>(name: &'static str) -> State {
         &[Struck("SP-0304")],
         |bed, at| {
             disk(bed, at, SERVER).fill()?;
-            let _ = come(bed, 4);
+            let _ = come(bed);
             Ok(())
         },
         |bed, at| disk(bed, at, SERVER).empty(),
@@ -165,7 +197,7 @@ const fn read_only<const SERVER: usize>(name: &'static str) -> State {
         &[Struck("SP-0304")],
         |bed, at| {
             disk(bed, at, SERVER).remount("ro")?;
-            let _ = come(bed, 5);
+            let _ = come(bed);
             Ok(())
         },
         |bed, at| disk(bed, at, SERVER).remount("rw"),

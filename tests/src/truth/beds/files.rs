@@ -19,18 +19,19 @@ pub(super) const STATES: &[State] = &[
     ),
     State::is_fine(
         "a key of a node's own differs",
-        On::Backup,
+        On::Either,
         |bed, at| bed.reload_with(at, "messenger", "weight = 0\nlabel = \"left\"\n"),
         put_back,
     ),
     State::is_fine(
         "a key that is never compared differs",
-        On::Backup,
+        On::Either,
         |bed, at| bed.reload_with(at, "messenger", "weight = 0\nnote = \"rack 7\"\n"),
         put_back,
     ),
     State::warns(
         "an address of the group differs",
+        // the active node refuses to lose one
         On::Backup,
         &[Own("SP-0601")],
         |bed, at| {
@@ -102,7 +103,7 @@ pub(super) const STATES: &[State] = &[
     ),
     State::warns(
         "a plugin of another version",
-        On::Backup,
+        On::Either,
         &[R1("SP-0302")],
         |bed, at| {
             let program = bed.pair.routers[at].dir.join("plugins/messenger.so");

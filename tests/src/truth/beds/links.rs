@@ -34,12 +34,16 @@ pub(super) const STATES: &[State] = &[
         |bed, at| bed.pair.lab.unplug(bed.site(at), Wire::Warm),
         |bed, at| bed.pair.lab.plug(bed.site(at), Wire::Warm),
     ),
-    State::is_fine(
+    State::is_mended(
         "the address of a link is deleted and put back",
         On::Either,
         |bed, at| {
             let address = Wire::Warm.ipv4(bed.site(at).host());
             bed.ip(at, &format!("addr del {address}/24 dev warm"))
+        },
+        |bed, at| {
+            let address = Wire::Warm.ipv4(bed.site(at).host());
+            bed.site(at).ns.holds(&address.to_string())
         },
         |_, _| Ok(()),
     ),
@@ -59,7 +63,8 @@ pub(super) const STATES: &[State] = &[
                 .copied()
                 .try_for_each(|wire| bed.pair.lab.join(bed.site(at), wire))
         },
-    ),
+    )
+    .reads("No link is up: "),
     State::differs(
         "a firewall drops the link",
         On::Either,

@@ -16,7 +16,8 @@ pub(super) const STATES: &[State] = &[
         &[Struck("SP-0403")],
         |bed, at| bed.ip(at, "link set wan down"),
         |bed, at| bed.ip(at, "link set wan up"),
-    ),
+    )
+    .reads("can take over but is less fit ("),
     State::warns(
         "an interface has no carrier",
         On::Either,
@@ -63,7 +64,7 @@ pub(super) const STATES: &[State] = &[
     ),
     State::new(
         "no interface has an address of its own",
-        On::Backup,
+        On::Either,
         Word::Alone,
         &[Struck("SP-0204"), Struck("SP-0204")],
         |bed, at| {
@@ -83,27 +84,29 @@ pub(super) const STATES: &[State] = &[
             )
         },
     ),
-    State::is_fine(
+    State::is_mended(
         "a virtual address is deleted and put back",
         On::Active,
         |bed, at| {
             let address = Wire::Wan.ipv4(VIRTUAL);
             bed.ip(at, &format!("addr del {address}/24 dev wan"))
         },
+        |bed, at| bed.site(at).ns.holds(&Wire::Wan.ipv4(VIRTUAL).to_string()),
         |_, _| Ok(()),
     ),
-    State::is_fine(
+    State::is_mended(
         "the ruleset is flushed and the fence put back",
         On::Either,
         |bed, at| {
             bed.nft(at, "flush ruleset")?;
             bed.nft(at, super::plain::SET)
         },
+        |bed, at| has_fence(bed.site(at)),
         |_, _| Ok(()),
     ),
     State::warns(
         "the fence's table is held by another program",
-        On::Backup,
+        On::Either,
         &[Struck("SP-0201")],
         hold_fence,
         |_, _| Ok(()),
@@ -111,7 +114,7 @@ pub(super) const STATES: &[State] = &[
     .slow(),
     State::is_fine(
         "the fence is off by configuration",
-        On::Backup,
+        On::Either,
         |bed, at| {
             let path = bed.etc(at).join("spared.toml");
             bed.put_aside(path.clone())?;
@@ -192,6 +195,11 @@ pub(super) const STATES: &[State] = &[
         },
     ),
 ];
+
+fn has_fence(site: &Site) -> bool {
+    let table = site.ns.shell("nft list table netdev spared");
+    table.is_ok_and(|rules| rules.contains("drop"))
+}
 
 fn own(site: &Site) -> std::net::Ipv4Addr {
     Wire::Wan.ipv4(site.host())

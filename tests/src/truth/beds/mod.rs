@@ -4,11 +4,13 @@
 mod deaths;
 mod dhcp;
 mod files;
+mod groups;
 mod links;
 mod machine;
 mod orders;
 pub(crate) mod plain;
 mod plugins;
+mod trees;
 
 use super::{Bed, State};
 use crate::Result;
@@ -56,6 +58,18 @@ pub const BEDS: &[Kind] = &[
         states: files::STATES,
     },
     Kind {
+        name: "trees",
+        routers: 2,
+        start: trees::start,
+        states: trees::STATES,
+    },
+    Kind {
+        name: "two groups",
+        routers: 2,
+        start: groups::start,
+        states: groups::STATES,
+    },
+    Kind {
         name: "deaths",
         routers: 3,
         start: plain::start,
@@ -89,12 +103,12 @@ pub const BEDS: &[Kind] = &[
         name: "dnsmasq",
         routers: 2,
         start: dhcp::start_dnsmasq,
-        states: dhcp::OTHERS,
+        states: dhcp::DNSMASQ,
     },
     Kind {
         name: "dhcpd",
         routers: 2,
         start: dhcp::start_dhcpd,
-        states: dhcp::OTHERS,
+        states: dhcp::DHCPD,
     },
 ];

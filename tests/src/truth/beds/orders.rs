@@ -14,7 +14,8 @@ pub(super) const STATES: &[State] = &[
         &[Struck("SP-0701")],
         |bed, at| bed.tell(at, &["maintenance", "on"]),
         |bed, at| bed.tell(at, &["maintenance", "off"]),
-    ),
+    )
+    .reads("is in maintenance."),
     State::warns(
         "frozen",
         On::Either,

@@ -21,7 +21,7 @@ cd "$(dirname "$0")/$1" || exit 9
 [ ! -e "$2-$3-fails" ] || { echo "no luck today"; exit 1; }
 case $3 in
 status) [ -e "$2-up" ] || exit 3;;
-start) : >"$2-up";;
+start) [ -e "$2-vanishes" ] || : >"$2-up";;
 stop) rm -f "$2-up";;
 esac
 "#;

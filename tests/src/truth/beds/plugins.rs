@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Faults of plugins and of what they watch.
 
+use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -9,7 +10,8 @@ use spared_pair::Word;
 use super::plain::SET;
 use crate::Result;
 use crate::clock::poll;
-use crate::lab::signal_to;
+use crate::lab::{build_dir, signal_to};
+use crate::router::Files;
 use crate::truth::{Bed, Found::*, On, State};
 
 const NO_SET: &str = "delete set inet filter bans";
@@ -22,7 +24,8 @@ pub(super) const STATES: &[State] = &[
         &[Struck("SP-0401")],
         |bed, at| bed.tell(at, &["messenger", "check", "bad"]),
         |bed, at| bed.tell(at, &["messenger", "check", "good"]),
-    ),
+    )
+    .reads("can take over; not all is as configured."),
     State::warns(
         "a health check fails",
         On::Either,
@@ -48,6 +51,19 @@ pub(super) const STATES: &[State] = &[
         },
         |bed, at| {
             bed.take(at, "web-start-fails")?;
+            bed.tell(at, &["service", "retry"])
+        },
+    ),
+    State::warns(
+        "a service ends as often as it is started",
+        On::Active,
+        &[Struck("SP-0401")],
+        |bed, at| {
+            bed.put(at, "web-vanishes")?;
+            bed.take(at, "web-up")
+        },
+        |bed, at| {
+            bed.take(at, "web-vanishes")?;
             bed.tell(at, &["service", "retry"])
         },
     ),
@@ -91,13 +107,30 @@ pub(super) const STATES: &[State] = &[
         &[Struck("SP-0304")],
         |bed, at| bed.nft(at, NO_SET),
         |bed, at| bed.nft(at, SET),
-    ),
+    )
+    .reads("r1 is active, r2 is not ready: sets is not yet in sync"),
     State::warns(
         "a set is gone",
         On::Active,
         &[Struck("SP-0401")],
         |bed, at| bed.nft(at, NO_SET),
         |bed, at| bed.nft(at, SET),
+    ),
+    State::warns(
+        "a plugin refuses its role",
+        On::Either,
+        &[Struck("SP-0306"), Own("SP-0602")],
+        |bed, at| {
+            let dir = &bed.pair.routers[at].dir;
+            let program = build_dir()?.join("libspared_example_faulty.so");
+            fs::copy(program, dir.join("plugins/faulty.so"))?;
+            Files { dir }.write_plugin("faulty", "fault = \"refuse-role\"\n")?;
+            bed.tell(at, &["reload"])
+        },
+        |bed, at| {
+            fs::remove_file(bed.etc(at).join("plugins/faulty.toml"))?;
+            bed.tell(at, &["reload"])
+        },
     ),
     State::is_fine(
         "a plugin is killed once and runs again",
