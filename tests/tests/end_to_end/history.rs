@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Why a group moved is still known when all is well again, on both nodes, over the end of a daemon.
+//! Why a group moved is still known when all is well again, on both nodes, over the end of a daemon. A fault is
+//! an event as well, and what the scripts of docs/examples make of it is what monitoring sees.
 
 use std::fs;
+use std::process::{Command, Output};
 
 use spared_control::{Answer, RoleChange};
 use spared_tests::Result;
-use spared_tests::lab::{Wire, scenario};
-use spared_tests::linked::{INTERVAL, Linked};
+use spared_tests::lab::{Wire, build_dir, scenario};
+use spared_tests::linked::{INTERVAL, Linked, peer};
 use spared_tests::pair::Fault;
 use spared_tests::router::Plan;
 
@@ -28,6 +30,55 @@ fn changes(pair: &Linked, site: usize) -> Result<Vec<RoleChange>> {
             silent: None,
         } => Ok(changes),
         other => Err(format!("{other:?}").into()),
+    }
+}
+
+/// Ids of the findings among the events of a node.
+fn told(pair: &Linked, site: usize) -> Result<Vec<String>> {
+    match answer(pair, site, &["events"])? {
+        Answer::Events { events } => {
+            let findings = events.into_iter().filter(|it| it.event == "finding");
+            Ok(findings.filter_map(|it| it.reason).collect())
+        }
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+/// Runs a script of docs/examples with words for it, and those by which its `sparectl` finds a node.
+fn script(pair: &Linked, site: usize, name: &str, words: &[&str]) -> Result<Output> {
+    let file = format!("{}/../docs/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = Command::new("sh")
+        .arg(file)
+        .args(words)
+        .arg("--runtime-dir")
+        .arg(pair.routers[site].dir.join("run"))
+        .env("PATH", format!("{}:{path}", build_dir()?.display()))
+        .output()?;
+    Ok(output)
+}
+
+/// Exit code of check_spared, and its first line.
+fn check(pair: &Linked, site: usize) -> Result<(Option<i32>, String)> {
+    let output = script(pair, site, "check_spared", &[])?;
+    let text = String::from_utf8(output.stdout)?;
+    Ok((output.status.code(), text))
+}
+
+/// Lines that spared-textfile leaves for the collector.
+fn metrics(pair: &Linked, site: usize) -> Result<Vec<String>> {
+    let folder = &pair.lab.dir;
+    let output = script(pair, site, "spared-textfile", &[&folder.to_string_lossy()])?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    let text = fs::read_to_string(folder.join("spared.prom"))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+fn expect(lines: &[String], wanted: &[&str]) {
+    for line in wanted {
+        assert!(lines.iter().any(|it| it == line), "{line}: {lines:#?}");
     }
 }
 
@@ -124,6 +175,47 @@ fn a_history_that_is_damaged_is_set_aside_and_delays_nothing() {
         let (here, there) = (changes(&pair, old)?, changes(&pair, new)?);
         assert_eq!(here, there, "what the other remembers");
         assert!(here.iter().all(|it| it.own.node != format!("r{}", old + 1)));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_check_that_fails_is_an_event_with_its_id_and_monitoring_sees_it() {
+    scenario(2, |lab| {
+        let mut plan = plan();
+        let mut messenger = peer("");
+        messenger.toml = "weight = 0\n".to_owned();
+        plan.plugins.push(messenger);
+        let mut pair = Linked::start(lab, &plan)?;
+        pair.wait("OK", || check(&pair, 1).is_ok_and(|it| it.0 == Some(0)))?;
+        assert!(check(&pair, 1)?.1.starts_with("OK "));
+        let fine = ["spared_up 1", "spared_findings 0", "spared_ready 1"];
+        expect(&metrics(&pair, 1)?, &fine);
+        expect(&metrics(&pair, 1)?, &["spared_verdict{word=\"ok\"} 1"]);
+
+        pair.done(0, &["messenger", "check", "bad"])?;
+        for site in [0, 1] {
+            pair.wait("an event on both nodes", || {
+                told(&pair, site).is_ok_and(|ids| ids.contains(&"SP-0401".to_owned()))
+            })?;
+            let (code, text) = check(&pair, site)?;
+            assert_eq!(code, Some(1), "a warning: {text}");
+            assert!(
+                text.starts_with("WARN ") && text.contains("(SP-0401)"),
+                "{text}"
+            );
+            let lines = metrics(&pair, site)?;
+            expect(
+                &lines,
+                &["spared_verdict{word=\"degraded\"} 1", "spared_findings 1"],
+            );
+            let found = "spared_finding{id=\"SP-0401\",node=\"r1\",thing=";
+            assert!(lines.iter().any(|it| it.starts_with(found)), "{lines:#?}");
+        }
+
+        pair.routers[0].kill();
+        assert_eq!(check(&pair, 0)?.0, Some(2), "critical: no daemon");
+        expect(&metrics(&pair, 0)?, &["spared_up 0"]);
         Ok(())
     });
 }
