@@ -52,6 +52,21 @@ pub struct NodeFacts {
     pub weak_passphrase: bool,
     /// The file that the host cannot write, and the reason: a restart forgets what should be in it.
     pub unwritten: Option<String>,
+    /// Findings about this node whose begin no other fact tells.
+    #[serde(skip_serializing_if = "is_default")]
+    pub first_found: Vec<FirstFound>,
+}
+
+/// Time at which a node first had a finding about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FirstFound {
+    /// Id of the finding.
+    pub id: String,
+    /// Object of the finding.
+    pub thing: String,
+    /// The time.
+    pub since: String,
 }
 
 /// An elector that does not answer.
@@ -179,6 +194,9 @@ pub struct GroupFacts {
     /// Role that an administrator forced here.
     #[serde(skip_serializing_if = "is_default")]
     pub forced: Forced,
+    /// Since when.
+    #[serde(skip_serializing_if = "is_default")]
+    pub forced_since: String,
     /// The node's quality for this group.
     pub quality: u8,
     /// Fence of its addresses.

@@ -102,6 +102,21 @@ ids! {
     Unwritten = "SP-0801",
 }
 
+/// Findings whose sentence goes on with "since".
+const GOES_ON: [Id; 9] = [
+    Id::CannotTakeOver,
+    Id::PeerPluginUnheard,
+    Id::NotInSync,
+    Id::ElectorSilent,
+    Id::CheckFails,
+    Id::CheckUnknown,
+    Id::InterfaceDown,
+    Id::LinkDown,
+    Id::Maintenance,
+];
+/// Findings whose sentence says when they began.
+const SAYS_TIME: [Id; 1] = [Id::PeerSilent];
+
 /// A fault, or a state that is not as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -114,7 +129,7 @@ pub struct Finding {
     pub thing: String,
     /// The fault, without a full stop.
     pub text: String,
-    /// Begin of the fault, if known.
+    /// Begin of the fault. A finding that is shown has one: see [`Lasting`](crate::Lasting).
     pub since: Option<String>,
     /// Remedy, in sentences; may be empty.
     pub todo: String,
@@ -178,13 +193,22 @@ impl Finding {
             todo,
             ..
         } = self;
-        let since = since.as_ref().map_or(String::new(), |since| {
-            format!(" since {}", time::since(since, now))
-        });
+        let is_any = |ids: &[Id]| ids.iter().any(|id| self.is(*id));
+        let (mut goes_on, mut lasts) = (String::new(), String::new());
+        match since {
+            Some(since) if is_any(&GOES_ON) => {
+                goes_on = format!(" since {}", time::since(since, now));
+            }
+            Some(since) if !is_any(&SAYS_TIME) => {
+                let passed = time::between(since, now);
+                lasts = passed.map_or(String::new(), |passed| format!(", for {passed}"));
+            }
+            _ => {}
+        }
         let todo = match todo.as_str() {
             "" => String::new(),
             todo => format!(" {todo}"),
         };
-        format!("{text}{since}.{todo} ({id})")
+        format!("{text}{goes_on}.{todo} ({id}){lasts}")
     }
 }

@@ -1,35 +1,67 @@
-//! Findings that last: one is told when it has lasted for a while, and when it ends.
+//! Findings that last: since when each is there; one that has lasted for a while is told, and so is its end.
+//!
+//! Once a second [`Lasting::update`] takes the findings that are known without asking the plugins.
+//! [`Lasting::date`] takes all findings of a verdict that is shown, made with a look at the plugins' rows.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::Finding;
+use crate::facts::FirstFound;
+use crate::finding::Finding;
 
 /// Least duration of a finding that becomes an event.
 const LASTING: Duration = Duration::from_secs(2);
+/// Interval of looks while only a look can tell what is wrong.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Findings whose begin the other node is told.
+const FIRST_MAX: usize = 64;
 
-/// Findings at the last look, with the time since which each has lasted.
+/// Id, node and object of a finding.
+type Key = [String; 3];
+
+/// Findings of the last second, and of the last look, with the time since which each has lasted.
 #[derive(Debug, Default)]
 pub struct Lasting {
-    seen: BTreeMap<[String; 3], Seen>,
+    seen: BTreeMap<Key, Seen>,
+    /// Findings that only the last look found.
+    looked: BTreeMap<Key, Begin>,
+    /// When the next look is due.
+    look_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Seen {
     since: Instant,
+    begin: Begin,
     is_told: bool,
     finding: Finding,
 }
 
+/// Begin of a finding, as people read it.
+#[derive(Clone, Debug)]
+struct Begin {
+    at: String,
+    /// No fact tells it: the finding was first found then.
+    is_found: bool,
+}
+
 impl Lasting {
-    /// Takes the findings of now. Returns those that have lasted and were not told yet, and those that
-    /// were told and have ended.
-    pub fn update(&mut self, now: Instant, found: Vec<Finding>) -> (Vec<Finding>, Vec<Finding>) {
+    /// Takes the findings of now, and the time as people read it. Returns those that have lasted and were
+    /// not told yet, and those that were told and have ended.
+    pub fn update(
+        &mut self,
+        now: Instant,
+        at: &str,
+        found: Vec<Finding>,
+    ) -> (Vec<Finding>, Vec<Finding>) {
         let mut old = std::mem::take(&mut self.seen);
         let mut begun = Vec::new();
         for finding in found {
-            let key = [&finding.id, &finding.node, &finding.thing].map(String::clone);
+            let key = key(&finding);
             let known = old.remove(&key);
+            let looked = self.looked.remove(&key);
+            let begin = known.as_ref().map(|known| &known.begin);
+            let begin = Begin::of(&finding, begin.or(looked.as_ref()), at);
             let since = known.as_ref().map_or(now, |known| known.since);
             let was_told = known.is_some_and(|known| known.is_told);
             let is_told = was_told || now.saturating_duration_since(since) >= LASTING;
@@ -38,6 +70,7 @@ impl Lasting {
             }
             let seen = Seen {
                 since,
+                begin,
                 is_told,
                 finding,
             };
@@ -46,6 +79,73 @@ impl Lasting {
         let ended = old.into_values().filter(|seen| seen.is_told);
         (begun, ended.map(|seen| seen.finding).collect())
     }
+
+    /// Gives all findings of a verdict at the time `at` their begin.
+    pub fn date(&mut self, at: &str, findings: &mut [Finding]) {
+        let mut looked = BTreeMap::new();
+        for finding in findings {
+            let key = key(finding);
+            let begin = match self.seen.get(&key) {
+                Some(seen) => Begin::of(finding, Some(&seen.begin), at),
+                None => {
+                    // between two looks the finding may have ended and begun anew: then a fact is newer
+                    let known = self.looked.get(&key).filter(|it| it.is_found);
+                    let begin = Begin::of(finding, known, at);
+                    looked.entry(key).or_insert(begin).clone()
+                }
+            };
+            finding.since = Some(begin.at);
+        }
+        self.looked = looked;
+    }
+
+    /// True if a look is due: the last one found what only looks find, or `is_doubtful`: without a look
+    /// it is not known whether something is wrong.
+    pub fn wants_look(&mut self, now: Instant, is_doubtful: bool) -> bool {
+        if !is_doubtful && self.looked.is_empty() {
+            self.look_at = None;
+            return false;
+        }
+        // what passes by itself, as a failover does, is not disturbed
+        if now < *self.look_at.get_or_insert(now + LASTING) {
+            return false;
+        }
+        self.look_at = Some(now + LOOK_EVERY);
+        true
+    }
+
+    /// Findings about a node whose begin no fact tells.
+    pub fn first_found(&self, node: &str) -> Vec<FirstFound> {
+        let seen = self.seen.values();
+        let seen = seen.filter(|it| it.begin.is_found && it.finding.node == node);
+        let first = seen.take(FIRST_MAX).map(|it| FirstFound {
+            id: it.finding.id.clone(),
+            thing: it.finding.thing.clone(),
+            since: it.begin.at.clone(),
+        });
+        first.collect()
+    }
+}
+
+impl Begin {
+    // A finding keeps its begin, unless a fact corrects the time at which it was found.
+    fn of(finding: &Finding, known: Option<&Self>, now: &str) -> Self {
+        match (known, &finding.since) {
+            (Some(known), since) if !known.is_found || since.is_none() => known.clone(),
+            (_, Some(since)) => Self {
+                at: since.clone(),
+                is_found: false,
+            },
+            (_, None) => Self {
+                at: now.to_owned(),
+                is_found: true,
+            },
+        }
+    }
+}
+
+fn key(finding: &Finding) -> Key {
+    [&finding.id, &finding.node, &finding.thing].map(String::clone)
 }
 
 #[cfg(test)]
@@ -67,7 +167,7 @@ mod tests {
         let mut watched = Lasting::default();
         let mut look = |after: Duration, things: &[&str]| {
             let found = things.iter().map(|it| finding(it)).collect();
-            let (begun, ended) = watched.update(start + after, found);
+            let (begun, ended) = watched.update(start + after, "", found);
             (begun.len(), ended.len())
         };
         assert_eq!(look(Duration::ZERO, &["a", "b"]), (0, 0));
@@ -76,5 +176,81 @@ mod tests {
         assert_eq!(look(LASTING * 2, &["a", "b"]), (1, 0));
         assert_eq!(look(LASTING * 3, &["a"]), (0, 1));
         assert_eq!(look(LASTING * 4, &[]), (0, 1));
+    }
+
+    /// The begin of the only finding.
+    fn shown(lasting: &mut Lasting, at: &str, finding: &Finding) -> String {
+        let mut found = vec![finding.clone()];
+        lasting.date(at, &mut found);
+        found.remove(0).since.unwrap_or_default()
+    }
+
+    #[test]
+    fn a_finding_keeps_its_begin_until_it_ends() {
+        let start = Instant::now();
+        let fault = finding("a");
+        let mut lasting = Lasting::default();
+        lasting.update(start, "10:00:00", vec![fault.clone()]);
+        assert_eq!(shown(&mut lasting, "10:00:05", &fault), "10:00:00");
+        lasting.update(start, "10:00:06", vec![fault.clone()]);
+        assert_eq!(shown(&mut lasting, "10:00:07", &fault), "10:00:00");
+        lasting.update(start, "10:00:08", Vec::new());
+        lasting.update(start, "10:00:09", vec![fault.clone()]);
+        assert_eq!(shown(&mut lasting, "10:00:10", &fault), "10:00:09");
+    }
+
+    #[test]
+    fn facts_know_a_begin_better_and_do_not_move_it() {
+        let start = Instant::now();
+        let at = |since: &str| finding("a").since(since);
+        let mut lasting = Lasting::default();
+        lasting.update(start, "10:00:00", vec![at("09:00:00")]);
+        // a check that fails in another way
+        lasting.update(start, "10:00:01", vec![at("10:00:01")]);
+        assert_eq!(shown(&mut lasting, "10:00:02", &at("10:00:01")), "09:00:00");
+        assert_eq!(lasting.first_found("r1"), []);
+
+        let mut lasting = Lasting::default();
+        lasting.update(start, "10:00:00", vec![finding("a")]);
+        let first = lasting.first_found("r1");
+        assert_eq!((first.len(), first[0].since.as_str()), (1, "10:00:00"));
+        assert_eq!(lasting.first_found("r2"), []);
+        lasting.update(start, "10:00:01", vec![at("09:00:00")]);
+        assert_eq!(shown(&mut lasting, "10:00:02", &finding("a")), "09:00:00");
+    }
+
+    #[test]
+    fn what_only_a_look_finds_is_looked_for_until_it_ends() {
+        let start = Instant::now();
+        let mut lasting = Lasting::default();
+        assert!(!lasting.wants_look(start, false));
+        assert!(!lasting.wants_look(start, true), "it may pass");
+        assert!(lasting.wants_look(start + LASTING, true));
+        assert_eq!(shown(&mut lasting, "10:00:00", &finding("a")), "10:00:00");
+        lasting.update(start, "10:00:01", Vec::new());
+        assert!(!lasting.wants_look(start + LOOK_EVERY, false));
+        assert!(lasting.wants_look(start + LASTING + LOOK_EVERY, false));
+        assert_eq!(shown(&mut lasting, "10:00:10", &finding("a")), "10:00:00");
+        // heard in between
+        let silent = |at: &str| finding("b").since(at);
+        assert_eq!(
+            shown(&mut lasting, "10:00:11", &silent("10:00:01")),
+            "10:00:01"
+        );
+        assert_eq!(
+            shown(&mut lasting, "10:00:20", &silent("10:00:15")),
+            "10:00:15"
+        );
+        lasting.date("10:00:21", &mut []);
+        assert!(!lasting.wants_look(start + LOOK_EVERY * 3, false));
+    }
+
+    #[test]
+    fn what_a_look_found_first_keeps_its_begin_in_the_next_second() {
+        let mut lasting = Lasting::default();
+        shown(&mut lasting, "10:00:00", &finding("a"));
+        lasting.update(Instant::now(), "10:00:01", vec![finding("a")]);
+        assert_eq!(shown(&mut lasting, "10:00:02", &finding("a")), "10:00:00");
+        assert!(lasting.looked.is_empty());
     }
 }

@@ -30,9 +30,10 @@ mod verdict;
 
 pub use cause::{Cause, CauseKind, UNDO};
 pub use facts::{
-    AddressStatus, BareInterface, CheckStatus, Difference, DifferenceKind, Fence, Forced,
-    GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, NodeFacts, OtherActive,
-    PairFacts, PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN, SilentElector,
+    AddressStatus, BareInterface, CheckStatus, Difference, DifferenceKind, Fence, FirstFound,
+    Forced, GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, NodeFacts,
+    OtherActive, PairFacts, PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN,
+    SilentElector,
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};

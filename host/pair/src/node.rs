@@ -168,7 +168,8 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
         let forced = group.forced.word();
         let text = format!("{name}: {node} is forced {forced}");
         let finding = Finding::new(Id::Forced, node, name, text);
-        found.push(finding.todo(format!("Undo on {node}: sparectl force reset {name}")));
+        let todo = format!("Undo on {node}: sparectl force reset {name}");
+        found.push(finding.since(&group.forced_since).todo(todo));
     }
     found
 }

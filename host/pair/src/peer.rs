@@ -19,7 +19,10 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
             format!("{peer} is connected but has not reported its state yet"),
         ),
         PeerLife::Alive => None,
-        PeerLife::Silent => of(Id::PeerSilent, last_heard(now, pair)),
+        PeerLife::Silent => {
+            let since = pair.last_heard.as_deref().unwrap_or_default();
+            of(Id::PeerSilent, last_heard(now, pair)).map(|found| found.since(since))
+        }
         PeerLife::Unknown if is_heard => None,
         // that is the fault, and says more
         PeerLife::Unknown if !own.key_faults.is_empty() => None,

@@ -1,5 +1,7 @@
 //! States of a pair, each with its headline and findings.
 
+use std::time::Instant;
+
 use super::*;
 
 const NOW: &str = "2026-11-20T12:53:12+01:00";
@@ -109,11 +111,30 @@ fn said(bed: &Bed) -> (String, Vec<String>) {
     let ids = verdict.findings.iter();
     let ids = ids.map(|it| format!("{} {}", it.id, it.node)).collect();
     assert_eq!(verdict.word, head.word, "one group");
+    assert_begun(&verdict);
     for found in &verdict.findings {
         let says = !found.todo.is_empty() || found.text.contains("to fix: ");
         assert!(says, "it does not say what to do: {found:?}");
     }
     (format!("{}  {}", verdict.word.word(), head.text), ids)
+}
+
+/// Each finding has a begin once it is shown, and keeps it.
+fn assert_begun(verdict: &Verdict) {
+    let mut lasting = Lasting::default();
+    let mut shown = |at: &str| {
+        let mut found = verdict.findings.clone();
+        lasting.date(at, &mut found);
+        let begins = found.into_iter();
+        begins
+            .map(|it| it.since.expect("a begin"))
+            .collect::<Vec<_>>()
+    };
+    let first = shown(SINCE);
+    for (begin, found) in first.iter().zip(&verdict.findings) {
+        assert_eq!(begin, found.since.as_deref().unwrap_or(SINCE), "{found:?}");
+    }
+    assert_eq!(shown(NOW), first);
 }
 
 /// A state: its name, headline and findings, and the change that makes it.
@@ -705,6 +726,47 @@ fn a_line_says_since_when_what_to_do_and_its_id() {
         "r2 was last heard 2026-11-20 09:41:07 (3 h 12 min ago) on hot0 and lan; no ping is \
          answered on the links: its machine or its daemon is off, its key is missing, or the cables. Look at r2: is it on, and what does `sparectl status` say there? (SP-0101)"
     );
+}
+
+#[test]
+fn each_line_says_for_how_long() {
+    let line = |change: fn(&mut Bed)| {
+        let mut found = Bed::with(change).verdict().findings;
+        Lasting::default().date(SINCE, &mut found);
+        found.remove(0).line(NOW)
+    };
+    let gone = line(|bed| bed.own.fence_gone = Some("flushed".to_owned()));
+    assert!(gone.ends_with(". (SP-0201), for 12 min"), "{gone}");
+    let behind = line(|bed| bed.own.plugins[1].in_sync = false);
+    let wanted =
+        "r1: sets is not yet in sync since 12:41:12 (12 min). See `sparectl sets`. (SP-0304)";
+    assert_eq!(behind, wanted);
+}
+
+#[test]
+fn the_other_node_tells_since_when_it_has_a_finding() {
+    let mut bed = Bed::with(|bed| bed.peer().fence_gone = Some("flushed".to_owned()));
+    assert_eq!(bed.verdict().findings[0].since, None);
+    let mut there = Lasting::default();
+    there.update(Instant::now(), SINCE, bed.verdict().findings);
+    bed.peer().first_found = there.first_found("r2");
+    assert_eq!(bed.verdict().findings[0].since.as_deref(), Some(SINCE));
+    // what it first found is no begin of another finding
+    bed.peer().fence_gone = None;
+    bed.peer().unwritten = Some("no space left".to_owned());
+    assert_eq!(bed.verdict().findings[0].since, None);
+}
+
+#[test]
+fn facts_tell_since_when_the_peer_is_silent_and_a_group_forced() {
+    let bed = Bed::with(|bed| bed.unlink(PeerLife::Silent));
+    let heard = bed.pair.as_ref().and_then(|pair| pair.last_heard.clone());
+    assert_eq!(bed.verdict().findings[0].since, heard);
+    let bed = Bed::with(|bed| {
+        bed.own.groups[0].forced = Forced::Active;
+        bed.own.groups[0].forced_since = SINCE.to_owned();
+    });
+    assert_eq!(bed.verdict().findings[0].since.as_deref(), Some(SINCE));
 }
 
 /// Both nodes print a finding: no word of it may mean one node here and the other there.

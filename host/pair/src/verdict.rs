@@ -139,7 +139,8 @@ pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
         let theirs = pair.facts.as_ref();
         let theirs = theirs.map(|facts| {
             let found = node::findings(facts, &own.node, link_up).into_iter();
-            found.map(on_its_node).collect::<Vec<_>>()
+            let found = found.map(|it| dated(it, facts)).map(on_its_node);
+            found.collect::<Vec<_>>()
         });
         merge_links(&mut found, own, pair);
         found.extend(
@@ -153,6 +154,16 @@ pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
     }
     sort(&mut found);
     found
+}
+
+// The other node knows best since when it has a finding about itself.
+fn dated(found: Finding, by: &NodeFacts) -> Finding {
+    let mut first = by.first_found.iter();
+    let first = first.find(|it| (&it.id, &it.thing) == (&found.id, &found.thing));
+    match first.filter(|_| found.since.is_none()) {
+        Some(first) => found.since(&first.since),
+        None => found,
+    }
 }
 
 // What is to be done on the other node says so: the commands of this one answer for this one.

@@ -413,8 +413,8 @@ impl Loop {
         self.write_second(now, late);
         self.network.check_leases(&mut self.groups);
         self.pair.touch();
-        self.tell_findings();
-        self.ask_for_watchers(now);
+        let is_doubtful = self.tell_findings();
+        self.ask_for_watchers(now, is_doubtful);
         self.settle_down();
         self.control.handle_timeout(now);
         self.own_half.handle_timeout(now);
@@ -439,14 +439,18 @@ impl Loop {
         }
     }
 
-    fn tell_findings(&mut self) {
+    // True if there may be more findings, which only the plugins' rows tell.
+    fn tell_findings(&mut self) -> bool {
         if self.stop.is_some() {
-            return;
+            return false;
         }
         let view = self.view();
-        let pair = view.pair_facts(&Look::default());
-        let found = spared_pair::findings(&view.node_facts(None), pair.as_ref());
+        let (own, pair) = (view.node_facts(None), view.pair_facts(&Look::default()));
+        let found = spared_pair::findings(&own, pair.as_ref());
+        let all = spared_pair::verdict(&clock::now(), &own, pair.as_ref()).findings;
+        let is_doubtful = all.iter().any(|it| !found.contains(it));
         self.notices.handle_findings(Instant::now(), found);
+        is_doubtful
     }
 
     fn tick_interval(&self) -> Duration {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use spared_control::Event;
-use spared_pair::{Finding, Fitness, Lasting, RoleChange};
+use spared_pair::{Finding, FirstFound, Fitness, Lasting, RoleChange, Verdict};
 use spared_process::clock;
 use spared_process::limit::Limit;
 use spared_state::memory::Memory;
@@ -72,7 +72,7 @@ impl Notices {
     /// Runs once a second. Each node records the findings of the pair in its own journal. Limited in rate:
     /// some findings come from the peer, which may lie.
     pub fn handle_findings(&mut self, now: Instant, found: Vec<Finding>) {
-        let (begun, ended) = self.findings.update(now, found);
+        let (begun, ended) = self.findings.update(now, &clock::now(), found);
         for finding in begun {
             let text = format!("{} ({})", finding.text, finding.id);
             let notice = Notice::warn(Kind::Finding, text).because(&finding.id);
@@ -83,6 +83,22 @@ impl Notices {
             let notice = Notice::new(Kind::Finding, text).because(&finding.id);
             self.record_of_peer(now, notice);
         }
+    }
+
+    /// Gives the findings of a verdict the time since which each is there.
+    pub fn date(&mut self, mut verdict: Verdict) -> Verdict {
+        self.findings.date(&clock::now(), &mut verdict.findings);
+        verdict
+    }
+
+    /// Whether the plugins are to be asked, to know what is wrong, and since when.
+    pub fn wants_look(&mut self, now: Instant, is_doubtful: bool) -> bool {
+        self.findings.wants_look(now, is_doubtful)
+    }
+
+    /// Findings about this node whose begin no fact tells.
+    pub fn first_found(&self, node: &str) -> Vec<FirstFound> {
+        self.findings.first_found(node)
     }
 
     // ---- history

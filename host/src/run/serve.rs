@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use spared_control::{Answer, ErrorCode, Request};
+use spared_control::{Answer, ErrorCode, Request, Verdict};
 use spared_pair::CauseKind;
 use spared_process::clock;
 use spared_requests::questions::{Answered, Asker, Asking, Question, STATUS_TIMEOUT, Unanswered};
@@ -191,7 +191,7 @@ impl Loop {
                 }
                 let mut status = self.view().status(&look);
                 if let Some(there) = there {
-                    status.verdict = self.view().verdict(&look);
+                    status.verdict = self.verdict(&look);
                     status.peer = self.view().peer_status(&look, there);
                 }
                 status.rows = look.rows;
@@ -272,15 +272,25 @@ impl Loop {
 
     // ---- plugins that watch the pair
 
-    /// Runs once a second: asks for the status, as for a client, if a plugin watches it.
-    pub(super) fn ask_for_watchers(&mut self, now: Instant) {
-        if self.stop.is_none() && self.watchers.ask() {
+    /// Runs once a second: asks for the status, as for a client, if a plugin watches it, or if only that
+    /// tells what is wrong.
+    pub(super) fn ask_for_watchers(&mut self, now: Instant, is_doubtful: bool) {
+        if self.stop.is_some() {
+            return;
+        }
+        let is_wanted = self.notices.wants_look(now, is_doubtful);
+        if self.watchers.ask() || is_wanted {
             self.ask_status(now, Asker::Watchers, false);
         }
     }
 
-    fn tell_watchers(&mut self, now: Instant, look: &Look) {
+    fn verdict(&mut self, look: &Look) -> Verdict {
         let verdict = self.view().verdict(look);
+        self.notices.date(verdict)
+    }
+
+    fn tell_watchers(&mut self, now: Instant, look: &Look) {
+        let verdict = self.verdict(look);
         let status = with_verdict(self.view().pair_status(), &verdict, &self.groups);
         for (plugin, message) in self.watchers.handle_status(&status) {
             self.supervisor.send(now, &plugin, &message, &[]);

@@ -54,6 +54,7 @@ impl NodeView<'_> {
             key_faults: self.key_faults(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
             unwritten: self.orders.fault().or_else(|| self.notices.fault()),
+            first_found: self.notices.first_found(self.here.node()),
         }
     }
 
@@ -116,6 +117,7 @@ impl NodeView<'_> {
             since: group.since.clone(),
             cause: group.cause.clone(),
             forced: group.forced.into_fact(),
+            forced_since: self.forced_since(name),
             quality: quality_of(details).unwrap_or(self.pair.quality().number()),
             fence: self.fence_fact(name, look),
             bare: self.bare_interfaces(group),
@@ -145,6 +147,11 @@ impl NodeView<'_> {
             }
         }
         facts
+    }
+
+    fn forced_since(&self, group: &str) -> String {
+        let forced = self.orders.forced().get(group);
+        forced.map(|it| it.since.clone()).unwrap_or_default()
     }
 
     // Leases are read from the kernel once a second only: without a look, `lapsed` stands for them.
