@@ -98,6 +98,7 @@ impl Node {
             Action::Event(text) => host.event(&text),
             Action::Adopt(names, known) => self.daemon.adopt(names, known),
             Action::Forget => self.daemon.forget(),
+            Action::Withhold(addresses) => self.daemon.withhold(addresses),
             Action::Greet => self.daemon.greet(),
             Action::Silence(ends) => self.silence(host, ends),
             Action::Routes(routes) => self.route(&routes),

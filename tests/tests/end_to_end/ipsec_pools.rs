@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Virtual addresses of road warriors: with a half of the pool on each node a failover gives no living client's
-//! address away, and one pool on both nodes is named.
+//! Virtual addresses of road warriors: with a half of the pool on each node no living client's address is given
+//! away, neither in a failover nor by a charon that starts anew, and one pool on both nodes is named.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,6 +15,7 @@ const STEP: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(30);
 const SPACING: Duration = Duration::from_millis(50);
 const HALVES: [&str; 2] = ["10.3.0.0/25", "10.3.0.128/25"];
+const CLIENTS: [&str; 4] = ["first", "second", "third", "fourth"];
 
 /// A router that gives addresses of a pool to whoever calls.
 fn router(pool: &str) -> String {
@@ -33,7 +34,7 @@ fn router(pool: &str) -> String {
     )
 }
 
-/// Two road warriors in one machine.
+/// Road warriors in one machine.
 fn clients() -> String {
     let (other, network) = (Family::V4.gateway(), Family::V4.lan_network());
     let client = |name: &str| {
@@ -47,9 +48,8 @@ fn clients() -> String {
         )
     };
     format!(
-        "connections {{\n{}{}}}\nsecrets {{\n ike-lab {{\n secret = \"{SECRET}\"\n }}\n}}\n",
-        client("first"),
-        client("second")
+        "connections {{\n{}}}\nsecrets {{\n ike-lab {{\n secret = \"{SECRET}\"\n }}\n}}\n",
+        CLIENTS.map(client).concat()
     )
 }
 
@@ -73,6 +73,67 @@ fn virtual_addresses(far: &Machine) -> Result<Vec<IpAddr>> {
     Ok(addresses
         .filter(|ip: &IpAddr| ip.to_string().starts_with("10.3.0."))
         .collect())
+}
+
+/// Calls until the router's charon is there; the address that the client gets.
+fn call(far: &Charon, client: &str) -> Result<IpAddr> {
+    let before = virtual_addresses(far.machine)?;
+    let called = poll(LIMIT, STEP, || far.initiate_child(client).is_ok());
+    assert!(called, "the {client} client is not let in");
+    let mut all = virtual_addresses(far.machine)?;
+    all.retain(|ip| !before.contains(ip));
+    match all[..] {
+        [address] => Ok(address),
+        // the machine has a second client's once
+        [] => Err(format!("the {client} client gets one of {before:?}").into()),
+        _ => Err(format!("the {client} client gets {all:?}").into()),
+    }
+}
+
+/// Pings from this client's address, whose answers must come by this SA of the client's.
+fn is_reached(far: &Machine, client: IpAddr, spi: u32) -> Result<bool> {
+    let before = far.sa(spi)?.packets;
+    let to = Family::V4.client();
+    let reached = || far.run(&format!("ping -c 1 -W 1 -I {client} {to}"));
+    let answered = poll(LIMIT, STEP, || reached().is_ok_and(|(code, _)| code == 0));
+    Ok(answered && far.sa(spi)?.packets > before)
+}
+
+#[test]
+fn a_charon_that_starts_anew_gives_no_living_clients_address() {
+    scenario(0, |lab| {
+        let tunnelled = Tunnelled::boot(lab)?;
+        let active = start(&tunnelled, HALVES)?;
+        let far = Charon::start_with(&tunnelled.far, &clients())?;
+        let living = call(&far, "first")?;
+        tunnelled.wait_followed(active, 2, 3)?;
+        let to_far = Family::V4.far();
+        let sas = tunnelled.far.sas()?;
+        let inbound = sas.iter().find(|sa| sa.destination == Some(to_far));
+        let spi = inbound.ok_or("the first client has no SA")?.spi;
+        assert!(is_reached(&tunnelled.far, living, spi)?, "at first");
+
+        tunnelled.switch_to(1 - active)?;
+        call(&far, "second")?;
+        tunnelled.wait_followed(1 - active, 4, 6)?;
+        tunnelled.switch_to(active)?;
+        call(&far, "third")?;
+        assert!(
+            is_reached(&tunnelled.far, living, spi)?,
+            "after two switches"
+        );
+
+        tunnelled.wait_followed(active, 6, 9)?;
+        tunnelled.routers[active].ok("kill -KILL $(pidof charon)")?;
+        call(&far, "fourth")?;
+        assert!(
+            is_reached(&tunnelled.far, living, spi)?,
+            "after charon died"
+        );
+        let trouble = tunnelled.nodes()[active].sparectl("status")?.1;
+        assert!(!trouble.contains("pools"), "{trouble}");
+        Ok(())
+    });
 }
 
 #[test]

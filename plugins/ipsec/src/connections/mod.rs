@@ -4,11 +4,13 @@
 //! Without I/O: [`Listed`] is what charon told, [`Told`] what the peer told of its own; [`findings`] and
 //! [`differences`] name what is wrong, with the line to write.
 
+mod pool;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+pub use pool::{Pool, shared_pools};
 pub use wire::CONNECTIONS;
 
 /// Connections that are named in one sentence.
@@ -29,14 +31,6 @@ pub struct Connection {
     pub unique: String,
     /// As its IKE SAs show it; None if none does.
     pub mobike: Option<bool>,
-}
-
-/// A pool of virtual addresses that the daemon gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pool {
-    pub name: String,
-    pub base: IpAddr,
-    pub size: u64,
 }
 
 /// Connections of this node's daemon.
@@ -202,25 +196,6 @@ pub fn unseen_mobike(listed: &Listed, place: &Place) -> Option<String> {
     })
 }
 
-/// Pools that give the same addresses on both nodes.
-pub fn shared_pools(here: &[Pool], there: &[Pool]) -> Vec<Finding> {
-    let finding = |pool: &Pool| {
-        let other = there.iter().find(|other| pool.overlaps(other))?;
-        let sentence = format!(
-            "both nodes give addresses from {} on ({} here, {} at the peer): after a failover a client gets one \
-             that another has",
-            pool.base.max(other.base),
-            pool.name,
-            other.name
-        );
-        Some(
-            Finding::new(&pool.name, "pool", sentence)
-                .write("one half of it into addrs on each node"),
-        )
-    };
-    here.iter().filter_map(finding).collect()
-}
-
 /// Differences between the connections of both nodes' daemons.
 pub fn differences(here: &Listed, there: &Told) -> Vec<Finding> {
     let (ours, is_whole) = wire::digests(here);
@@ -242,21 +217,6 @@ pub fn differences(here: &Listed, there: &Told) -> Vec<Finding> {
         differs(name, "only the peer's charon has this connection");
     }
     found
-}
-
-impl Pool {
-    fn overlaps(&self, other: &Self) -> bool {
-        let extent = |pool: &Self| {
-            let first = match pool.base {
-                IpAddr::V4(ip) => u128::from(u32::from(ip)),
-                IpAddr::V6(ip) => u128::from(ip),
-            };
-            (first, first.saturating_add(u128::from(pool.size)))
-        };
-        let ((first, end), (other_first, other_end)) = (extent(self), extent(other));
-        let is_same_family = self.base.is_ipv4() == other.base.is_ipv4();
-        is_same_family && first < other_end && other_first < end
-    }
 }
 
 /// "far, near and 3 more".

@@ -20,6 +20,7 @@ impl Engine {
             ViciEvent::Adopted(name, result) => self.handle_adopted(now_ms, &name, result),
             ViciEvent::Daemon(word) => self.handle_daemon(now_ms, word),
             ViciEvent::Listed(listed) => self.handle_listed(listed),
+            ViciEvent::Withheld(fault) => self.handle_withheld(fault),
             ViciEvent::Note(text) => return Some(text),
         }
         None
@@ -50,6 +51,7 @@ impl Engine {
         for id in renamed {
             self.sort_sa(now_ms, &id);
         }
+        self.withhold();
     }
 
     /// The IKE daemon established a child anew, or did not.
@@ -167,13 +169,17 @@ impl Engine {
 
     /// Whether all tunnels are up that this node has to have.
     pub(super) fn look_for_tunnels(&mut self) {
-        let moves = !self.resume.is_none() || self.stopping.has_stopped();
-        let is_settled = self.is_put() && !moves;
         self.wanted.lack = match self.is_active() {
-            true if !is_settled => return,
+            true if !self.is_settled_role() => return,
             true => self.tunnels_down(),
             false => None,
         };
+    }
+
+    /// Whether the SAs of this role are all in the kernel.
+    pub(super) fn is_settled_role(&self) -> bool {
+        let moves = !self.resume.is_none() || self.stopping.has_stopped();
+        self.is_put() && !moves
     }
 
     fn tunnels_down(&self) -> Option<String> {

@@ -161,6 +161,7 @@ impl Engine {
                 self.undo(now_ms);
             }
         }
+        self.withhold();
         self.dirty = true;
     }
 

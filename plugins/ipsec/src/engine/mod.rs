@@ -45,6 +45,7 @@ mod stop;
 mod tests;
 mod unadopted;
 mod window;
+mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -70,6 +71,7 @@ use routes::Routes;
 use silence::Silence;
 use stop::Stopping;
 use unadopted::Left;
+use withheld::Withheld;
 
 pub use crate::sa::ChildName;
 pub use daemon::{DaemonWord, Deleter};
@@ -138,6 +140,8 @@ pub enum Action {
     Adopt(Vec<ChildName>, BTreeSet<u32>),
     /// Nothing is to be adopted any more.
     Forget,
+    /// The IKE daemon here must not assign these, and may assign all others.
+    Withhold(BTreeSet<IpAddr>),
     /// Whether the IKE daemon here still answers: `handle_daemon`.
     Greet,
     /// From these addresses, and no others, no request of IKE leaves that could end a tunnel.
@@ -214,6 +218,7 @@ pub struct Engine {
     blocks: Blocks,
     silence: Silence,
     connections: Connections,
+    withheld: Withheld,
     routes: Routes,
     retiring: Option<Retiring>,
     merge: Merge,
@@ -279,6 +284,7 @@ impl Engine {
             blocks: Blocks::default(),
             silence: Silence::default(),
             connections: Connections::default(),
+            withheld: Withheld::default(),
             routes: Routes::default(),
             retiring: None,
             merge: Merge::default(),
@@ -357,7 +363,8 @@ impl Engine {
     pub fn next_timeout(&self, now_ms: u64) -> u64 {
         let is_empty = self.store.sas.is_empty() && self.store.policies.is_empty();
         let has_tunnels = !is_empty || !self.blocks.is_empty();
-        let has_work = has_tunnels || !self.wanted.is_empty() || !self.routes.is_empty();
+        let has_orders = !self.wanted.is_empty() || !self.withheld.is_empty();
+        let has_work = has_tunnels || has_orders || !self.routes.is_empty();
         let tick = match self.is_active() && has_work {
             true => self.tick_ms,
             false => u64::MAX,
@@ -418,6 +425,7 @@ impl Engine {
             self.look_for_claimed(now_ms);
             self.look_for_tunnels();
             self.route();
+            self.withhold();
         }
         self.confirm_ends(now_ms);
     }

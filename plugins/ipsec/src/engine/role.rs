@@ -47,6 +47,7 @@ impl Engine {
         self.sort_ends(now_ms);
         self.leave(now_ms);
         self.route();
+        self.withhold();
         self.report_connections();
     }
 

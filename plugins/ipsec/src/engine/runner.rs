@@ -63,6 +63,7 @@ impl spared_sdk::Engine for Engine {
             ("kernel", lacks.map(Lacks::words)),
             ("tunnels", self.wanted.lack().map(String::as_str)),
             ("connections", self.connections.wrong().map(String::as_str)),
+            ("pools", self.withheld.fault()),
         ];
         let troubles = found
             .into_iter()

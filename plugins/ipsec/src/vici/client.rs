@@ -75,12 +75,12 @@ impl Client {
         answer.map(drop)
     }
 
-    /// A command without words, and its answer.
+    /// A command, and its answer.
     ///
     /// # Errors
     /// It was not done.
-    pub fn request(&mut self, command: &str) -> Result<Section, Fault> {
-        let deadline = self.begin(command, Section::new())?;
+    pub fn request(&mut self, command: &str, message: Section) -> Result<Section, Fault> {
+        let deadline = self.begin(command, message)?;
         self.answer(command, deadline, |_, _| {})
     }
 

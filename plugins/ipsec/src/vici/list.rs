@@ -1,7 +1,8 @@
-//! Charon's lists: loaded connections, and SAs.
+//! Charon's lists: loaded connections, SAs, and pools.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
+use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
 
@@ -93,26 +94,55 @@ pub fn all(client: &mut Client) -> Result<Listed, Fault> {
     });
     Ok(Listed {
         connections: each.collect(),
-        pools: pools(client)?,
+        pools: pools(client)?.into_iter().map(|(pool, _)| pool).collect(),
     })
 }
 
-/// None of a charon without pools.
-fn pools(client: &mut Client) -> Result<Vec<Pool>, Fault> {
-    let all = match client.request("get-pools") {
+/// Pools, and the number of leases that charon has given of each; none of a charon without pools.
+///
+/// # Errors
+/// It could not be asked.
+pub fn pools(client: &mut Client) -> Result<Vec<(Pool, u64)>, Fault> {
+    let all = match client.request("get-pools", Section::new()) {
         Ok(all) => all,
         Err(Fault::Refused(_)) => return Ok(Vec::new()),
         Err(fault) => return Err(fault),
     };
     let pools = all.sections().filter_map(|(name, section)| {
         let number = |name| section.text(name)?.parse::<u64>().ok();
-        Some(Pool {
+        let pool = Pool {
             name: name.to_owned(),
             base: section.text("base")?.parse().ok()?,
             size: number("size").filter(|size| *size > 0)?,
-        })
+        };
+        let leases = ["online", "offline"].map(|status| number(status).unwrap_or_default());
+        Some((pool, leases[0].saturating_add(leases[1])))
     });
     Ok(pools.take(MAX).collect())
+}
+
+/// Addresses of a pool that charon has given to clients which it still has.
+///
+/// # Errors
+/// It could not be asked.
+pub fn given(client: &mut Client, pool: &str) -> Result<BTreeSet<IpAddr>, Fault> {
+    let wanted = Section::new().value("leases", "yes").value("name", pool);
+    let all = client.request("get-pools", wanted)?;
+    let pools = all.sections().filter(|(name, _)| *name == pool);
+    let leases = pools.flat_map(|(_, pool)| pool.sections_of("leases"));
+    let online = leases.filter(|(_, lease)| lease.text("status") == Some("online"));
+    let addresses = online.filter_map(|(_, lease)| lease.text("address")?.parse().ok());
+    Ok(addresses.collect())
+}
+
+/// Puts a pool of this range in the place of the one of its name.
+///
+/// # Errors
+/// It was not done, as when a client has an address of the one that is there.
+pub fn load_pool(client: &mut Client, pool: &Pool) -> Result<(), Fault> {
+    let addrs = Section::new().value("addrs", pool.range());
+    let message = Section::new().section(&pool.name, addrs);
+    client.request("load-pool", message).map(drop)
 }
 
 fn connection(section: &Section) -> Connection {

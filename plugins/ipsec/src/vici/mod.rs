@@ -2,7 +2,8 @@
 //! anew after a failover, on a thread of their own.
 //!
 //! `run` is the thread; `client` speaks with charon (`stream` of `codec`'s packets), `list` is what
-//! it has, `listing` when that is read for the check, and `adopt` decides what it is asked for.
+//! it has, `listing` when that is read for the check, `adopt` decides what it is asked for, and `withhold`
+//! which addresses it must not assign.
 
 mod adopt;
 mod client;
@@ -12,10 +13,12 @@ mod list;
 mod listing;
 mod run;
 mod stream;
+mod withhold;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,6 +50,8 @@ pub enum ViciEvent {
     /// Its connections and pools, where they changed; in answer to [`Daemon::list`] always, and None
     /// where it could not be asked.
     Listed(Option<Listed>),
+    /// Why it may assign an address that a client has already, where that changed.
+    Withheld(Option<String>),
     /// A line for whoever reads the log.
     Note(String),
 }
@@ -103,6 +108,11 @@ impl Daemon {
     /// Asks charon for an answer: one that is being stopped gives none.
     pub fn greet(&self) {
         self.order(Order::Greet);
+    }
+
+    /// It must not assign these. Takes the place of what was said before.
+    pub fn withhold(&self, addresses: BTreeSet<IpAddr>) {
+        self.order(Order::Withhold(addresses));
     }
 
     /// Asks charon for its connections and pools; false where nobody is ever asked.

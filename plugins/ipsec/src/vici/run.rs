@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::mem;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use crate::connections::Pool;
 use crate::engine::{ChildName, DaemonWord, Named};
 
 use super::ViciEvent;
@@ -20,6 +22,7 @@ use super::codec::Section;
 use super::end::End;
 use super::list::{self, Connections, Sas};
 use super::listing::Listing;
+use super::withhold::{Step, Withholding};
 
 /// For one command, a list of all SAs among them.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,6 +39,9 @@ const HURRY: Duration = Duration::from_millis(500);
 /// Events come in swarms.
 const COALESCE: Duration = Duration::from_millis(50);
 
+/// Leases in one answer; of more, charon would send none.
+const LEASES_MAX: u64 = 1_000;
+
 const EVENTS: [&str; 4] = ["child-updown", "child-rekey", "ike-updown", "ike-rekey"];
 
 pub enum Order {
@@ -43,6 +49,7 @@ pub enum Order {
     Forget,
     Greet,
     List,
+    Withhold(BTreeSet<IpAddr>),
 }
 
 pub struct Thread {
@@ -70,6 +77,7 @@ pub struct Thread {
     /// The connections, and the time of their listing.
     connections: Option<(Instant, Connections)>,
     listing: Listing,
+    withholding: Withholding,
     initiations: Vec<Initiation>,
 }
 
@@ -109,6 +117,7 @@ impl Thread {
             adopt_at: now,
             connections: None,
             listing: Listing::new(now),
+            withholding: Withholding::new(now),
             initiations: Vec::new(),
         }
     }
@@ -132,6 +141,7 @@ impl Thread {
             Order::Forget => None,
             Order::Greet => return self.greets = true,
             Order::List => return self.order_list(now),
+            Order::Withhold(addresses) => return self.order_withholding(now, addresses),
         };
         self.initiations.clear();
         self.adoption = adoption;
@@ -149,12 +159,20 @@ impl Thread {
         }
     }
 
+    fn order_withholding(&mut self, now: Instant, addresses: BTreeSet<IpAddr>) {
+        self.withholding.order(now, addresses);
+        if self.client.is_none() {
+            self.connect_at = self.connect_at.min(self.look_at(now, LOOK));
+        }
+    }
+
     fn work(&mut self) -> Result<(), Fault> {
         self.note_missing();
         if self.client.is_none() && self.connect_at <= Instant::now() {
             self.connect()?;
         }
         if self.client.is_some() {
+            self.withhold()?;
             self.answer_greeting()?;
             self.hear()?;
             self.hear_initiations();
@@ -186,6 +204,7 @@ impl Thread {
         self.fault = None;
         self.adopt_at = Instant::now();
         self.listing.begin(self.adopt_at);
+        self.withholding.begin(self.adopt_at);
         if !self.is_there {
             (self.is_there, self.is_told) = (true, true);
             self.note("connected to charon".to_owned());
@@ -229,11 +248,65 @@ impl Thread {
         let Some(client) = self.client.as_mut().filter(|_| self.listing.due() <= now) else {
             return Ok(());
         };
-        let listed = list::all(client)?;
+        let mut listed = list::all(client)?;
+        for pool in &mut listed.pools {
+            *pool = self.withholding.whole(pool.clone());
+        }
         if let Some(listed) = self.listing.handle_listed(now, listed) {
             self.say(ViciEvent::Listed(Some(listed)));
         }
         Ok(())
+    }
+
+    /// Keeps charon from assigning what others have, where it is time.
+    fn withhold(&mut self) -> Result<(), Fault> {
+        let now = Instant::now();
+        let is_due = self.withholding.due().is_some_and(|due| due <= now);
+        let Some(client) = self.client.as_mut().filter(|_| is_due) else {
+            return Ok(());
+        };
+        let mut pools = list::pools(client)?;
+        pools.retain(|(pool, _)| self.withholding.concerns(pool));
+        let mut faults = Vec::new();
+        for (pool, leases) in pools {
+            faults.extend(self.withhold_of(&pool, leases)?);
+        }
+        let fault = faults.into_iter().next();
+        if let Some(news) = self.withholding.handle_looked(now, fault) {
+            self.say(ViciEvent::Withheld(news));
+        }
+        Ok(())
+    }
+
+    /// The same of one pool; why it cannot be.
+    fn withhold_of(&mut self, pool: &Pool, leases: u64) -> Result<Option<String>, Fault> {
+        let Some(client) = &mut self.client else {
+            return Ok(None);
+        };
+        let given = match leases <= LEASES_MAX {
+            true => Some(list::given(client, &pool.name)?),
+            false => None,
+        };
+        let part = match self.withholding.handle_pool(pool, given.as_ref()) {
+            None => return Ok(None),
+            Some(Step::Fault(why)) => return Ok(Some(why)),
+            Some(Step::Replace(part)) => part,
+        };
+        match list::load_pool(client, &part) {
+            Ok(()) => {
+                let (name, range) = (&pool.name, part.range());
+                self.note(format!(
+                    "pool {name} assigns {range} only: replicated clients have others"
+                ));
+                self.withholding.handle_replaced(pool, part);
+                Ok(None)
+            }
+            Err(Fault::Refused(why)) => Ok(Some(format!(
+                "pool {} may assign addresses twice: {why}",
+                pool.name
+            ))),
+            Err(fault) => Err(fault),
+        }
     }
 
     fn tell_names(&mut self, sas: &Sas) {
@@ -323,8 +396,17 @@ impl Thread {
         }
     }
 
+    /// Time of the next try to connect, at the latest after this.
+    fn look_at(&self, now: Instant, latest: Duration) -> Instant {
+        let sooner = self.withholding.connect_after(now);
+        now + sooner.map_or(latest, |it| it.min(latest))
+    }
+
     /// After a fault, which is told once for all tries that end in it.
     fn lose(&mut self, why: String) {
+        if self.is_there {
+            self.withholding.expect(Instant::now());
+        }
         self.disconnect(RETRY);
         if self.end.is_said() {
             return;
@@ -375,7 +457,7 @@ impl Thread {
             adoption.handle_lost();
         }
         self.list_at = None;
-        self.connect_at = Instant::now() + again;
+        self.connect_at = self.look_at(Instant::now(), again);
     }
 
     fn note(&mut self, line: String) {
@@ -414,6 +496,7 @@ impl Thread {
             self.list_at,
             adopts.then_some(self.adopt_at),
             Some(self.listing.due()),
+            self.withholding.due(),
         ];
         let due = due.into_iter().flatten().chain(deadlines).min();
         due.unwrap_or_else(|| Instant::now() + LOOK)

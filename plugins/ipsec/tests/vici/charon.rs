@@ -203,3 +203,42 @@ fn a_charon_tells_its_connections() {
     assert!(other.iter().all(|it| it.waits && it.digest != far.digest));
     near.kill();
 }
+
+#[test]
+fn a_charon_assigns_no_address_that_is_withheld() {
+    let Some(lab) = Lab::new() else { return };
+    let here = Fixture::start(&lab.socket(Side::Near));
+    let taken = |texts: &[&str]| texts.iter().map(|it| it.parse().unwrap()).collect();
+    here.daemon.withhold(taken(&["10.3.0.1", "10.3.0.5"]));
+    let near = lab.start(Side::Near);
+    assert_eq!(here.note(), "connected to charon");
+    near.load_pool("10.3.0.0/25");
+    let said = here.note();
+    assert!(
+        said.starts_with("pool road assigns 10.3.0.6-10.3.0.125 only"),
+        "{said}"
+    );
+    assert!(near.pools().contains("10.3.0.6"), "{}", near.pools());
+    // the peer is told of all of it
+    let pools = here.listed().unwrap_or_default().pools;
+    assert_eq!(
+        (pools[0].base.to_string().as_str(), pools[0].size),
+        ("10.3.0.0", 126)
+    );
+    // whoever loads it again
+    near.load_pool("10.3.0.0/25");
+    let said = here.note();
+    assert!(said.starts_with("pool road assigns 10.3.0.6-"), "{said}");
+    near.load_pool("10.3.0.5-10.3.0.5");
+    let fault = here.until(|said| match said {
+        ViciEvent::Withheld(fault) => Some(fault.clone()),
+        _ => None,
+    });
+    let fault = fault.unwrap_or_default();
+    assert!(
+        fault.starts_with("pool road: 10.3.0.5 may be assigned twice"),
+        "{fault}"
+    );
+    here.daemon.withhold(taken(&["10.3.0.1"]));
+    here.until(|said| (*said == ViciEvent::Withheld(None)).then_some(()));
+}

@@ -142,6 +142,23 @@ impl Charon {
         assert!(self.ask(&format!("--load-all --file {}", file.display())));
     }
 
+    /// The pool "road" alone.
+    pub fn load_pool(&self, addrs: &str) {
+        let file = self.folder.join("swanctl.conf");
+        fs::write(
+            &file,
+            format!("pools {{\n road {{\n addrs = {addrs}\n }}\n}}\n"),
+        )
+        .unwrap();
+        assert!(self.ask(&format!("--load-pools --file {}", file.display())));
+    }
+
+    /// As swanctl lists them.
+    pub fn pools(&self) -> String {
+        let output = self.swanctl("--list-pools").output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     pub fn rekey(&self) {
         assert!(self.ask("--rekey --child net"));
     }
@@ -157,13 +174,18 @@ impl Charon {
 
     /// Whether swanctl succeeded.
     fn ask(&self, words: &str) -> bool {
+        let output = self.swanctl(words).output();
+        output.unwrap().status.success()
+    }
+
+    fn swanctl(&self, words: &str) -> Command {
         let uri = format!("unix://{}/vici", self.folder.display());
-        let output = Command::new("swanctl")
+        let mut command = Command::new("swanctl");
+        command
             .args(words.split(' '))
             .args(["--uri", &uri])
-            .env("STRONGSWAN_CONF", self.folder.join("strongswan.conf"))
-            .output();
-        output.unwrap().status.success()
+            .env("STRONGSWAN_CONF", self.folder.join("strongswan.conf"));
+        command
     }
 
     fn end(&mut self) {

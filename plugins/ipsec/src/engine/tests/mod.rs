@@ -27,6 +27,7 @@ mod roles;
 mod routes;
 mod states;
 mod unadopted;
+mod withheld;
 
 const S: u64 = 1_000;
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -151,6 +152,8 @@ struct Node {
     events: Vec<String>,
     /// What the IKE daemon is asked for.
     adopts: Option<Vec<ChildName>>,
+    /// Addresses that it must not assign.
+    withheld: BTreeSet<IpAddr>,
     /// No request of IKE that could end a tunnel leaves from these.
     silent: BTreeSet<IpAddr>,
     /// Why not all tunnels are up.
@@ -200,6 +203,7 @@ impl Node {
             warned: Vec::new(),
             events: Vec::new(),
             adopts: None,
+            withheld: BTreeSet::new(),
             silent: BTreeSet::new(),
             down: None,
             wrong: None,
@@ -237,6 +241,7 @@ impl Node {
                 Action::Event(text) => self.events.push(text),
                 Action::Adopt(names, _) => self.adopts = Some(names),
                 Action::Forget => self.adopts = None,
+                Action::Withhold(addresses) => self.withheld = addresses,
                 Action::Greet => self.greeted += 1,
                 Action::Silence(ends) => self.silent = ends,
                 Action::Stop(ids) => {

@@ -1,0 +1,94 @@
+//! Virtual addresses that the IKE daemon here must not assign: of clients whose SAs are in the kernel, by replication or
+//! from a run of the daemon before, and which the daemon of now does not know.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{Action, Engine};
+use crate::codec::body::selected;
+use crate::sa::{Direction, Policy};
+
+#[derive(Debug, Default)]
+pub struct Withheld {
+    /// As it was ordered last.
+    addresses: BTreeSet<IpAddr>,
+    /// Reason why the daemon may assign one of them.
+    fault: Option<String>,
+}
+
+impl Withheld {
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
+    }
+
+    /// Of one with nothing to withhold there is none.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref().filter(|_| !self.is_empty())
+    }
+}
+
+impl Engine {
+    /// The daemon may assign one of them, for this reason; or no more.
+    pub fn handle_withheld(&mut self, fault: Option<String>) {
+        self.withheld.fault = fault;
+        self.dirty = true;
+    }
+
+    /// Has the daemon withhold what clients have now.
+    pub(super) fn withhold(&mut self) {
+        let addresses = match self.is_active() {
+            true => self.assigned_by_others(),
+            false => BTreeSet::new(),
+        };
+        if self.withheld.addresses != addresses {
+            if self.withheld.is_empty() {
+                self.withheld.fault = None;
+            }
+            self.withheld.addresses.clone_from(&addresses);
+            self.actions.push_back(Action::Withhold(addresses));
+        }
+    }
+
+    /// Those of a group that is active on the peer among them, as the kernel has one policy of an address.
+    fn assigned_by_others(&self) -> BTreeSet<IpAddr> {
+        let policies = self.store.policies.values().filter(|it| it.ours);
+        let clients = policies.filter_map(|it| Some((&it.policy, client(&it.policy)?)));
+        let mut clients = clients.peekable();
+        if clients.peek().is_none() {
+            return BTreeSet::new();
+        }
+        let (own, all) = self.outbound_reqids();
+        let leads_to = |policy: &Policy, reqids: &BTreeSet<u32>| {
+            let mut templates = policy.templates.iter();
+            templates.any(|it| reqids.contains(&it.reqid))
+        };
+        let is_held = |policy: &Policy| self.store.held.policies.contains_key(&policy.id);
+        // until then SAs are on their way into the kernel
+        let is_settled = self.is_settled_role();
+        let lives = |policy| !is_settled || is_held(policy) || leads_to(policy, &all);
+        let others = clients.filter(|(it, _)| !leads_to(it, &own) && lives(it));
+        others.map(|(_, client)| client).collect()
+    }
+
+    /// Of the SAs that the daemon of now calls by name, and of all.
+    fn outbound_reqids(&self) -> (BTreeSet<u32>, BTreeSet<u32>) {
+        let sas = self.store.sas.iter();
+        let out = sas.filter(|(_, it)| it.side == Some(Direction::Out));
+        let is_own = |spi| self.daemon.is_there() && self.names.contains_key(spi);
+        let (mut own, mut all) = (BTreeSet::new(), BTreeSet::new());
+        for (id, known) in out {
+            all.insert(known.sa.reqid);
+            if is_own(&id.spi) {
+                own.insert(known.sa.reqid);
+            }
+        }
+        (own, all)
+    }
+}
+
+/// The single address beyond, of a client that has one.
+fn client(policy: &Policy) -> Option<IpAddr> {
+    let (_, (to, prefix)) = selected(&policy.id.selector).filter(|_| policy.id.is_outbound())?;
+    let bits = if to.is_ipv4() { 32 } else { 128 };
+    (prefix == bits).then_some(to)
+}

@@ -1,0 +1,254 @@
+//! Virtual addresses that charon must not assign, and when its pools are looked at for them; sans I/O.
+//!
+//! charon keeps in memory which addresses of a pool it has assigned. One that starts anew does not know the clients whose
+//! SAs the kernel still has, and would assign their addresses again. So a pool that has such an address is replaced by
+//! the largest part of it that has none, as soon as it is loaded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::connections::Pool;
+
+/// Pools are loaded just before connections, and who calls then is given an address a round trip later.
+const LOOK_LOADING: Duration = Duration::from_millis(20);
+const LOADING: Duration = Duration::from_secs(10);
+/// Somebody may load pools anew at any time.
+const LOOK_LATER: Duration = Duration::from_secs(1);
+
+/// Between tries to connect to a charon that is expected, and later.
+const CONNECT_FIRST: Duration = Duration::from_millis(50);
+const EXPECTED: Duration = Duration::from_secs(60);
+const CONNECT_LATER: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub struct Withholding {
+    addresses: BTreeSet<IpAddr>,
+    at: Instant,
+    /// charon may still be loading.
+    loading_until: Instant,
+    /// charon is to start soon.
+    expected_until: Instant,
+    /// Pools as they were loaded, and the part that took their place.
+    parts: BTreeMap<String, (Pool, Pool)>,
+    told: Option<String>,
+}
+
+/// What is to be done about a pool.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Load this one in its place.
+    Replace(Pool),
+    /// It cannot be helped, in a sentence.
+    Fault(String),
+}
+
+impl Withholding {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            addresses: BTreeSet::new(),
+            at: now,
+            loading_until: now,
+            expected_until: now,
+            parts: BTreeMap::new(),
+            told: None,
+        }
+    }
+
+    /// Clients have these, and charon may not know of it.
+    pub fn order(&mut self, now: Instant, addresses: BTreeSet<IpAddr>) {
+        if self.addresses.is_empty() {
+            self.expect(now);
+            self.told = None;
+        }
+        self.addresses = addresses;
+        self.at = now;
+    }
+
+    /// charon is to start.
+    pub fn expect(&mut self, now: Instant) {
+        self.expected_until = now + EXPECTED;
+    }
+
+    /// charon is there, and loads its pools.
+    pub fn begin(&mut self, now: Instant) {
+        self.parts.clear();
+        (self.at, self.loading_until) = (now, now + LOADING);
+    }
+
+    /// Time until the next try to connect, if something depends on it.
+    pub fn connect_after(&self, now: Instant) -> Option<Duration> {
+        let again = match now < self.expected_until {
+            true => CONNECT_FIRST,
+            false => CONNECT_LATER,
+        };
+        (!self.addresses.is_empty()).then_some(again)
+    }
+
+    /// Time of the next look at the pools.
+    pub fn due(&self) -> Option<Instant> {
+        (!self.addresses.is_empty()).then_some(self.at)
+    }
+
+    /// Whether a pool has an address that charon must not assign.
+    pub fn concerns(&self, pool: &Pool) -> bool {
+        self.taken(pool).next().is_some()
+    }
+
+    fn taken<'a>(&'a self, pool: &'a Pool) -> impl Iterator<Item = &'a IpAddr> {
+        let is_part = self.parts.get(&pool.name).is_some_and(|(_, it)| it == pool);
+        let gives = move |ip: &&IpAddr| match is_part {
+            true => pool.covers(ip),
+            false => pool.gives(ip),
+        };
+        self.addresses.iter().filter(gives)
+    }
+
+    /// As it was loaded, before a part took its place.
+    pub fn whole(&self, pool: Pool) -> Pool {
+        match self.parts.get(&pool.name) {
+            Some((whole, part)) if *part == pool => whole.clone(),
+            _ => pool,
+        }
+    }
+
+    /// What is to be done about a pool of which clients of charon's own have these addresses; None: too many to tell.
+    pub fn handle_pool(&self, pool: &Pool, given: Option<&BTreeSet<IpAddr>>) -> Option<Step> {
+        let is_own = |ip: &IpAddr| given.is_some_and(|given| given.contains(ip));
+        let mut taken = self.taken(pool).filter(|ip| !is_own(ip));
+        let first = taken.next()?;
+        let named = match taken.count() {
+            0 => first.to_string(),
+            more => format!("{first} and {more} more"),
+        };
+        let (name, fault) = (&pool.name, Step::Fault);
+        let fault = |why| fault(format!("pool {name}: {named} may be assigned twice: {why}"));
+        if given.is_none_or(|given| !given.is_empty()) {
+            return Some(fault(
+                "charon replaces no pool of which a client has an address; terminate its clients",
+            ));
+        }
+        let part = self.whole(pool.clone());
+        let part = part.largest_part_without(&self.addresses);
+        Some(part.map_or_else(|| fault("none is free; add addresses"), Step::Replace))
+    }
+
+    /// This part took its place.
+    pub fn handle_replaced(&mut self, pool: &Pool, part: Pool) {
+        let whole = self.whole(pool.clone());
+        self.parts.insert(pool.name.clone(), (whole, part));
+    }
+
+    /// All pools were looked at; what is to be told of the first fault, where that is news.
+    pub fn handle_looked(&mut self, now: Instant, fault: Option<String>) -> Option<Option<String>> {
+        self.at = match now < self.loading_until {
+            true => now + LOOK_LOADING,
+            false => now + LOOK_LATER,
+        };
+        let is_news = self.told != fault;
+        self.told.clone_from(&fault);
+        is_news.then_some(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ips(texts: &[&str]) -> BTreeSet<IpAddr> {
+        let ips = texts.iter().map(|it| it.parse().expect("an address"));
+        ips.collect()
+    }
+
+    fn network() -> Pool {
+        Pool {
+            name: "road".to_owned(),
+            base: "10.3.0.0".parse().expect("an address"),
+            size: 126,
+        }
+    }
+
+    fn withholding(texts: &[&str]) -> (Instant, Withholding) {
+        let now = Instant::now();
+        let mut withholding = Withholding::new(now);
+        withholding.order(now, ips(texts));
+        withholding.begin(now);
+        (now, withholding)
+    }
+
+    fn part(step: Option<Step>) -> Pool {
+        match step {
+            Some(Step::Replace(part)) => part,
+            step => panic!("{step:?}"),
+        }
+    }
+
+    fn fault(step: Option<Step>) -> String {
+        match step {
+            Some(Step::Fault(why)) => why,
+            step => panic!("{step:?}"),
+        }
+    }
+
+    #[test]
+    fn a_pool_with_a_living_clients_address_is_replaced_once_by_a_part_without() {
+        let (_, mut withholding) = withholding(&["10.3.0.1", "10.4.0.1"]);
+        let first = part(withholding.handle_pool(&network(), Some(&ips(&[]))));
+        assert_eq!(first.range(), "10.3.0.2-10.3.0.125");
+        withholding.handle_replaced(&network(), first.clone());
+        assert!(!withholding.concerns(&first));
+        assert_eq!(withholding.whole(first.clone()), network());
+        // one more, and the first has gone
+        withholding.order(Instant::now(), ips(&["10.3.0.2"]));
+        let second = part(withholding.handle_pool(&first, Some(&ips(&[]))));
+        assert_eq!(second.range(), "10.3.0.3-10.3.0.125");
+        withholding.handle_replaced(&first, second.clone());
+        assert_eq!(withholding.whole(second), network());
+        // somebody loads all of it again
+        assert!(withholding.concerns(&network()));
+    }
+
+    #[test]
+    fn what_charon_itself_has_given_is_no_fault_and_what_it_may_give_is() {
+        let (_, withholding) = withholding(&["10.3.0.1", "10.3.0.2"]);
+        let both = ips(&["10.3.0.1", "10.3.0.2"]);
+        assert_eq!(withholding.handle_pool(&network(), Some(&both)), None);
+        let one = ips(&["10.3.0.1"]);
+        for given in [Some(&one), None] {
+            let why = fault(withholding.handle_pool(&network(), given));
+            assert!(why.contains("terminate its clients"), "{why}");
+        }
+        let full = Pool {
+            base: "10.3.0.1".parse().expect("an address"),
+            size: 2,
+            ..network()
+        };
+        let why = fault(withholding.handle_pool(&full, Some(&ips(&[]))));
+        let said =
+            "pool road: 10.3.0.1 and 1 more may be assigned twice: none is free; add addresses";
+        assert_eq!(why, said);
+    }
+
+    #[test]
+    fn pools_are_looked_at_often_while_charon_loads_them_and_never_for_nothing() {
+        let (now, mut withholding) = withholding(&["10.3.0.1"]);
+        assert_eq!(withholding.connect_after(now), Some(CONNECT_FIRST));
+        assert_eq!(
+            withholding.connect_after(now + EXPECTED),
+            Some(CONNECT_LATER)
+        );
+        assert_eq!(withholding.due(), Some(now));
+        let why = Some("no".to_owned());
+        assert_eq!(
+            withholding.handle_looked(now, why.clone()),
+            Some(why.clone())
+        );
+        assert_eq!(withholding.due(), Some(now + LOOK_LOADING));
+        let later = now + LOADING;
+        assert_eq!(withholding.handle_looked(later, why), None);
+        assert_eq!(withholding.due(), Some(later + LOOK_LATER));
+        withholding.order(later, ips(&[]));
+        assert_eq!(withholding.connect_after(later), None);
+        assert_eq!(withholding.due(), None);
+    }
+}
