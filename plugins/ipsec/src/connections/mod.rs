@@ -180,6 +180,15 @@ pub fn is_open(address: &str) -> bool {
     address.starts_with("%any") || address.contains('/') || is_range || is_unspecified
 }
 
+/// The daemon runs on a backup, which has no address of a connection that moves.
+pub fn left_running(listed: &Listed, place: &Place) -> Option<Finding> {
+    let mut connections = listed.connections.iter();
+    let moves = connections.any(|it| !stays(it, place));
+    let sentence = "it runs on the backup: it deletes tunnels that are replicated, and negotiates without an address";
+    let line = "after = [\"ipsec\"] and its unit into service.toml";
+    moves.then(|| Finding::new("charon", "service", sentence).write(line))
+}
+
 /// Connections whose MOBIKE nobody can see yet, in one sentence.
 pub fn unseen_mobike(listed: &Listed, place: &Place) -> Option<String> {
     let connections = listed.connections.iter();

@@ -7,12 +7,15 @@ use spared_sdk::Value;
 
 use super::Engine;
 use crate::connections::{
-    CONNECTIONS, Finding, Listed, Place, Told, differences, findings, shared_pools, unseen_mobike,
+    CONNECTIONS, Finding, Listed, Place, Told, differences, findings, left_running, shared_pools,
+    unseen_mobike,
 };
 use crate::error::Malformed;
 
 /// The wire's version from which on connections are told.
 const WIRE_MIN: u32 = 3;
+/// A backup's daemon is being stopped so long at most.
+const STOPS_MS: u64 = 30_000;
 
 #[derive(Debug, Default)]
 pub struct Connections {
@@ -30,9 +33,16 @@ pub struct Connections {
     is_offered: bool,
     /// The first thing that is wrong, in words.
     wrong: Option<String>,
+    /// Time until which a backup's daemon may be being stopped; None: it is over.
+    stops_until_ms: Option<u64>,
 }
 
 impl Connections {
+    /// A role begins, or a daemon: on a backup it is stopped.
+    pub fn begin(&mut self, now_ms: u64) {
+        self.stops_until_ms = Some(now_ms + STOPS_MS);
+    }
+
     pub fn handle_up(&mut self, wire: u32) {
         self.is_heard = wire >= WIRE_MIN;
         self.tell();
@@ -113,11 +123,32 @@ impl Engine {
             return Vec::new();
         };
         let mut found = findings(here, &self.place());
+        if self.is_idle() && self.connections.stops_until_ms.is_none() {
+            found.extend(left_running(here, &self.place()));
+        }
         if let Some(there) = there {
             found.extend(shared_pools(&here.pools, &there.pools));
             found.extend(differences(here, there));
         }
         found
+    }
+
+    /// A backup on which the daemon runs.
+    fn is_idle(&self) -> bool {
+        !self.is_active() && self.daemon.is_there()
+    }
+
+    /// Time at which a daemon that still runs is a fault.
+    pub(super) fn stops_until_ms(&self) -> u64 {
+        let until_ms = self.connections.stops_until_ms.filter(|_| self.is_idle());
+        until_ms.unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn time_connections(&mut self, now_ms: u64) {
+        if self.stops_until_ms() <= now_ms {
+            self.connections.stops_until_ms = None;
+            self.report_connections();
+        }
     }
 
     fn place(&self) -> Place {

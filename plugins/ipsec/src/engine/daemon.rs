@@ -145,6 +145,7 @@ impl Engine {
         match word {
             DaemonWord::Came => {
                 self.daemon.presence = Presence::There;
+                self.connections.begin(now_ms);
                 self.ask();
             }
             DaemonWord::Answered => self.believe(now_ms),
@@ -162,6 +163,7 @@ impl Engine {
             }
         }
         self.withhold();
+        self.report_connections();
         self.dirty = true;
     }
 

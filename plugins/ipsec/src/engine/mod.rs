@@ -380,6 +380,7 @@ impl Engine {
             self.store.put.next_ms(),
             self.store.proofs.next_ms(),
             self.silence.next_ms(),
+            self.stops_until_ms(),
             self.replica_ms(now_ms),
             self.retiring.as_ref().map_or(u64::MAX, |it| it.until_ms),
         ];
@@ -404,6 +405,7 @@ impl Engine {
         self.put_back(now_ms);
         self.prove_again(now_ms);
         self.time_silence(now_ms);
+        self.time_connections(now_ms);
         if self
             .retiring
             .as_ref()

@@ -29,6 +29,7 @@ impl Engine {
         self.stopping.forget_question();
         self.store.lane.all.exact = false;
         self.daemon.handle_role(now_ms, self.store.is_active);
+        self.connections.begin(now_ms);
         self.enter(now_ms);
         self.replica.handle_groups(self.active_groups.clone());
         if was_active != self.is_active() {

@@ -104,3 +104,25 @@ fn without_mobike_the_addresses_that_stay_go_on_speaking() {
     pair.switch_over(0);
     assert_eq!(pair.nodes[0].silent, [IpAddr::from(VIP)].into());
 }
+
+#[test]
+fn a_daemon_that_nobody_stops_on_the_backup_is_named() {
+    let mut pair = pair();
+    let now_ms = pair.now_ms;
+    pair.nodes[1].engine.handle_daemon(now_ms, DaemonWord::Came);
+    list(&mut pair, 1, 1, false);
+    pair.run(20 * S);
+    assert_eq!(pair.nodes[1].wrong, None, "it may be being stopped");
+    pair.run(20 * S);
+    let wrong = pair.nodes[1].wrong.clone().unwrap_or_default();
+    assert!(
+        wrong.starts_with("charon: it runs on the backup"),
+        "{wrong}"
+    );
+    let now_ms = pair.now_ms;
+    pair.nodes[1]
+        .engine
+        .handle_daemon(now_ms, DaemonWord::Ended);
+    pair.settle();
+    assert_eq!(pair.nodes[1].wrong, None);
+}
