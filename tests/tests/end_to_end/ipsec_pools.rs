@@ -189,6 +189,10 @@ fn one_pool_on_both_nodes_is_named() {
         for at in [0, 1] {
             let named = || pool(at).contains("both nodes give addresses from 10.3.0.128 on");
             assert!(poll(LIMIT, STEP, named), "{at}: {}", pool(at));
+            let checked = tunnelled.nodes()[at].check()?;
+            let warned = "warning: ipsec: pool.pool: both nodes give addresses from 10.3.0.128 on";
+            let is_warned = checked.lines().any(|line| line.starts_with(warned));
+            assert!(is_warned, "{at}: {checked}");
         }
         let status = tunnelled.nodes()[1 - active].sparectl("status")?.1;
         assert!(status.contains("sparectl ipsec check"), "{status}");
