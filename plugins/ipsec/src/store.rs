@@ -29,7 +29,7 @@ use crate::wire::{AllNumbers, Numbers, Origin, TunnelKey, read_policy, read_sa};
 
 pub use ended::Ended;
 pub use ends::Ends;
-pub use held::{Held, HeldSa};
+pub use held::{Held, HeldSa, Room};
 pub use index::{Index, Record, policy_digest, sa_digest};
 pub use local::{LocalPolicy, LocalSa};
 pub use proofs::{AGAIN_MS, EKEYREJECTED, GOOD_FOR_MS, ProofState, Proofs};

@@ -73,7 +73,7 @@ impl Engine {
 
     fn applied(&mut self, now_ms: u64, change: Change) {
         match change {
-            Change::AddSa(sa) => self.handle_added_sa(now_ms, *sa),
+            Change::AddSa(sa) => self.handle_added_sa(now_ms, sa),
             Change::DeleteSa(id) => self.drop_sa(now_ms, &id),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
                 self.handle_put_policy(now_ms, &policy);

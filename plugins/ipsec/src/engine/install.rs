@@ -9,7 +9,7 @@ use super::window::{self, Knowledge};
 use super::{Change, Engine};
 use crate::codec::body::local_end;
 use crate::codec::body::shifted_sa;
-use crate::sa::{ChildName, Direction, Replay, Sa, SaId};
+use crate::sa::{ChildName, Direction, Sa, SaId};
 use crate::store::{EKEYREJECTED, HeldSa};
 
 /// A failover that did not come to pass is undone.
@@ -28,7 +28,9 @@ pub struct Installed {
     pub side: Direction,
     /// Equal to the installed one.
     pub reqid: u32,
-    pub replay: Replay,
+    /// Numbers that it was put with.
+    pub oseq: u64,
+    pub seq: u64,
     pub name: Option<ChildName>,
     /// Deletions that the kernel still reports, though it was made anew.
     pub echoes: u32,
@@ -56,7 +58,7 @@ pub struct Failover {
     worn: BTreeSet<SaId>,
     queue: Queue,
     /// SAs that the kernel has taken, of which this node takes note when none is left to be put.
-    added: BTreeMap<SaId, Sa>,
+    added: BTreeMap<SaId, Box<Sa>>,
 }
 
 /// SAs that are kept and not yet on their way to the kernel, the next one first. Requests are made as the kernel
@@ -260,16 +262,18 @@ impl Engine {
     /// Puts one SA that is kept; `stopped`: nobody else sends with it, and its last number is known. False
     /// where it has none left.
     pub(super) fn install_sa(&mut self, now_ms: u64, id: &SaId, stopped: bool) -> bool {
-        let Some(held) = self.store.held.sas.get(id) else {
+        let planned = self.is_planned(now_ms);
+        let Some(held) = self.store.held.sas.get_mut(id) else {
             return false;
         };
+        held.room.free();
         let apart_ms = self
             .apart_since_ms
             .map_or(0, |it| now_ms.saturating_sub(it));
         let knowledge = Knowledge {
             pace: held.pace,
             silent_ms: now_ms.saturating_sub(held.told_ms),
-            planned: self.is_planned(now_ms),
+            planned,
             stopped,
             own: held.is_own,
             apart_ms,
@@ -278,21 +282,23 @@ impl Engine {
         let Some(replay) = window::installed(&held.sa, side, knowledge, &self.settings) else {
             return false;
         };
+        let (oseq, seq) = (replay.oseq, replay.seq);
         let sa = Sa {
-            replay: replay.clone(),
+            replay,
             life: held.life(now_ms),
             ..shifted_sa(&held.sa)
         };
         let installed = Installed {
             side,
             reqid: sa.reqid,
-            replay,
+            oseq,
+            seq,
             name: held.name.clone(),
             echoes: 0,
             retried: false,
             is_read_back: false,
         };
-        self.installed.insert(*id, installed);
+        self.installed.insert(*id, Box::new(installed));
         self.work.push(Change::AddSa(Box::new(sa)));
         true
     }
@@ -308,7 +314,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn handle_added_sa(&mut self, now_ms: u64, sa: Sa) {
+    pub(super) fn handle_added_sa(&mut self, now_ms: u64, sa: Box<Sa>) {
         let id = sa.id;
         if !self.installed.contains_key(&id) {
             return;
@@ -342,7 +348,7 @@ impl Engine {
         let Some(sa) = self.failover.added.remove(id) else {
             return;
         };
-        self.place_sa(now_ms, sa);
+        self.place_sa(now_ms, *sa);
         if self.is_carried(id) {
             self.store.held.sas.remove(id);
         }
@@ -449,8 +455,7 @@ impl Engine {
                 continue;
             }
             let there = self.store.sas.get(id).map(|it| &it.sa.replay);
-            let put = &installed.replay;
-            if there.is_none_or(|it| it.oseq < put.oseq || it.seq < put.seq) {
+            if there.is_none_or(|it| it.oseq < installed.oseq || it.seq < installed.seq) {
                 differing.push(*id);
             }
         }

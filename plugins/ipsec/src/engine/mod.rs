@@ -36,6 +36,7 @@ mod reqids;
 mod resume;
 mod retire;
 mod role;
+mod rooms;
 mod routes;
 mod runner;
 mod silence;
@@ -67,6 +68,7 @@ use read::Reads;
 use reqids::Served;
 use resume::Resume;
 use retire::{Merge, Retiring};
+use rooms::Rooms;
 use routes::Routes;
 use silence::Silence;
 use stop::Stopping;
@@ -202,9 +204,10 @@ pub struct Engine {
     /// Time since which the two may differ.
     apart_since_ms: Option<u64>,
     /// Of the kernel's SAs, what was put there from the peer's words.
-    installed: BTreeMap<SaId, Installed>,
+    installed: BTreeMap<SaId, Box<Installed>>,
     drain: Drain,
     failover: Failover,
+    rooms: Rooms,
     resume: Resume,
     stopping: Stopping,
     /// Of the last question for last numbers.
@@ -274,6 +277,7 @@ impl Engine {
             installed: BTreeMap::new(),
             drain: Drain::default(),
             failover: Failover::default(),
+            rooms: Rooms::default(),
             resume: Resume::default(),
             stopping: Stopping::default(),
             round: 0,
@@ -375,6 +379,7 @@ impl Engine {
             self.store.ends.next_ms(),
             self.drain.deadline_ms(),
             self.failover.give_up_ms(),
+            self.rooms.next_ms(),
             self.resume.next_ms(),
             self.stopping.next_ms(),
             self.store.put.next_ms(),
@@ -403,6 +408,7 @@ impl Engine {
         }
         self.time_stop(now_ms);
         self.put_back(now_ms);
+        self.make_room(now_ms);
         self.prove_again(now_ms);
         self.time_silence(now_ms);
         self.time_connections(now_ms);

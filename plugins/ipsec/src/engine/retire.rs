@@ -12,7 +12,7 @@ use super::{Change, Engine};
 use crate::codec::body::local_end;
 use crate::codec::body::shifted_policy;
 use crate::sa::{Direction, PolicyId, Replay, SaId};
-use crate::store::HeldSa;
+use crate::store::{HeldSa, Room};
 use crate::wire::{Numbers, Origin};
 
 /// A reading that takes longer is not waited for.
@@ -124,8 +124,10 @@ impl Engine {
             life_ms: known.life_ms,
             is_own: true,
             proof: None,
+            room: Room::default(),
         };
         self.store.held.sas.insert(id, held);
+        self.rooms.want(self.store.now_ms, id);
     }
 
     /// Without them packets would leave in clear text.

@@ -30,6 +30,32 @@ pub struct HeldSa {
     pub is_own: bool,
     /// Features needed of the kernel here.
     pub proof: Option<u64>,
+    pub room: Room,
+}
+
+/// Memory that installing an SA takes: written to while there is time for it, and free for that when the SA is
+/// installed. A page costs most when it is touched first, and thousands of SAs take hundreds of pages.
+#[derive(Debug, Default)]
+pub struct Room(Vec<u8>);
+
+impl Room {
+    /// An SA, and its entries in the lists of what was put.
+    const BYTES: usize = size_of::<Sa>() + 384;
+
+    pub fn touch(&mut self) {
+        // zeros might come as pages that nobody has touched yet
+        self.0 = vec![1; Self::BYTES];
+    }
+
+    /// Gives the memory back to the allocator, from which the next objects take it.
+    pub fn free(&mut self) {
+        self.0 = Vec::new();
+    }
+
+    #[cfg(test)]
+    pub fn is_free(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl HeldSa {
@@ -44,6 +70,7 @@ impl HeldSa {
             side: told.side,
             name: told.name,
             proof: None,
+            room: Room::default(),
         }
     }
 

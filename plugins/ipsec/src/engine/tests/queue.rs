@@ -23,6 +23,7 @@ impl Node {
 /// The second node is to take over, and one batch is in its kernel.
 fn begun() -> Pair {
     let mut pair = Pair::settled(TUNNELS);
+    pair.run(5 * S);
     pair.kill(0);
     let (now_ms, node) = (pair.now_ms, &mut pair.nodes[1]);
     node.engine.handle_settle(now_ms);
@@ -116,4 +117,17 @@ fn a_planned_one_is_settled_when_packets_wait_for_their_sas() {
         assert!(waits || !node.engine.is_settled(now_ms));
     }
     assert!(waits && node.engine.is_settled(now_ms));
+}
+
+#[test]
+fn memory_for_an_sa_is_touched_before_the_failover_and_free_when_it_is_put() {
+    let pair = begun();
+    let engine = &pair.nodes[1].engine;
+    let (mut put, mut kept) = (0, 0);
+    for (id, held) in &engine.store.held.sas {
+        let is_put = engine.installed.contains_key(id);
+        assert_eq!(held.room.is_free(), is_put);
+        (put, kept) = (put + usize::from(is_put), kept + usize::from(!is_put));
+    }
+    assert!(put > 0 && kept > 0, "{put} put, {kept} kept");
 }
