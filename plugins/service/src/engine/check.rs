@@ -76,6 +76,14 @@ impl Item {
             let weight = if active { needed } else { 0 };
             return (weight, Some(0), fault.clone());
         }
+        if let Some(why) = self.unanswered.lasting() {
+            // whether it is as its role wants is not known; as far as anybody knows, it is
+            return (
+                0,
+                Some(0),
+                format!("nobody can tell whether it runs: {why}"),
+            );
+        }
         if needed > 0 && self.blamed_until_ns.is_some() {
             let last = self.last_fault.clone().unwrap_or_default();
             let why = format!("failed here while active: {last}");

@@ -35,6 +35,7 @@ pub(super) struct Item {
     pub(super) status: Option<Status>,
     /// At the last look nobody could tell how it is; `status` is what was done, or seen before.
     pub(super) unseen: bool,
+    pub(super) unanswered: Unanswered,
     pub(super) changed_ns: u64,
     pub(super) job: Option<Running>,
     pub(super) retry_ns: Option<u64>,
@@ -57,6 +58,27 @@ pub(super) struct Item {
     pub(super) reported: Option<(u32, Option<u8>, String)>,
     /// A check that failed while active stays so for a while.
     pub(super) blamed_until_ns: Option<u64>,
+}
+
+/// Looks in a row that told nothing of a service that can be asked for its state, and why the last one did not.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered {
+    looks: u32,
+    why: String,
+}
+
+impl Unanswered {
+    /// One look may come in a bad moment.
+    const TOLERATED: u32 = 1;
+
+    pub(super) fn note(&mut self, why: &str) {
+        self.looks = self.looks.saturating_add(1);
+        why.clone_into(&mut self.why);
+    }
+
+    pub(super) fn lasting(&self) -> Option<&str> {
+        (self.looks > Self::TOLERATED).then_some(&self.why)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +116,7 @@ impl Item {
             done: false,
             status: None,
             unseen: false,
+            unanswered: Unanswered::default(),
             changed_ns: now_ns,
             job: None,
             retry_ns: None,

@@ -5,13 +5,17 @@ use std::time::Duration;
 use spared_sdk::config::format_duration;
 
 use super::goal::Goal;
-use super::item::{Item, STEADY_NS};
+use super::item::{Item, STEADY_NS, Unanswered};
 use super::tell::Topic;
-use crate::job::Status;
+use crate::job::{Service, Status};
 
 impl Item {
     /// A look at it.
     pub(super) fn see(&mut self, now_ns: u64, status: Status) {
+        match &status {
+            Status::Unknown(why) if self.can_be_asked() => self.unanswered.note(why),
+            _ => self.unanswered = Unanswered::default(),
+        }
         self.unseen = matches!(status, Status::Unknown(_));
         if self.unseen && self.status.is_some() {
             return;
@@ -51,10 +55,20 @@ impl Item {
 
     /// Nobody answered.
     pub(super) fn see_nothing(&mut self, now_ns: u64) {
+        const WHY: &str = "its service manager does not answer";
         self.look.asked_ns = None;
+        self.unanswered.note(WHY);
         if self.status.is_none() {
-            let why = "its service manager does not answer".to_owned();
-            self.set_status(now_ns, Status::Unknown(why));
+            self.set_status(now_ns, Status::Unknown(WHY.to_owned()));
+        }
+    }
+
+    /// The administrator's own commands may have none for this.
+    fn can_be_asked(&self) -> bool {
+        match &self.service {
+            Some(Service::Commands { status, .. }) => !status.is_empty(),
+            Some(Service::Unit { .. }) => true,
+            None => false,
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Sim {
     pub armed: bool,
     /// Nobody can tell how it is.
     pub silent: bool,
+    /// Nobody answers the question how it is.
+    pub mute: bool,
     /// Its manager starts it again and again, in vain.
     pub looping: bool,
     pub start: Way,
@@ -50,6 +52,7 @@ impl Default for Sim {
             ends: false,
             armed: false,
             silent: false,
+            mute: false,
             looping: false,
             start: Way::Takes(100 * MS),
             stop: Way::Takes(50 * MS),
@@ -227,6 +230,9 @@ impl Sim {
         }
         if self.silent {
             return Status::Unknown("has no status command".to_owned());
+        }
+        if self.mute {
+            return Status::Unknown("/status: No such file or directory".to_owned());
         }
         if self.looping {
             return Status::Starting;

@@ -133,3 +133,32 @@ fn items_that_are_as_they_should_be_are_ok() {
         }
     }
 }
+
+#[test]
+fn a_service_of_whose_state_nobody_tells_any_more_is_not_ok() {
+    for is_active in [true, false] {
+        let text = "[[service]]\nname = \"thing\"\nstart = [\"/up\"]\nstop = [\"/down\"]\nstatus = [\"/status\"]\n";
+        let mut lab = Lab::new(text);
+        lab.role(
+            "office",
+            match is_active {
+                true => Role::Active,
+                false => Role::Backup,
+            },
+        );
+        lab.pass(20 * S);
+        assert_fine("service", &report(&lab).on(is_active));
+        lab.sim("thing").mute = true;
+        lab.pass(30 * S);
+        let said = report(&lab).on(is_active);
+        assert_told(
+            "service",
+            &said,
+            "service.thing",
+            "its status command is gone",
+        );
+        lab.sim("thing").mute = false;
+        lab.pass(20 * S);
+        assert_fine("service", &report(&lab).on(is_active));
+    }
+}
