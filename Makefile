@@ -147,9 +147,11 @@ alone := -- --ignored --nocapture --test-threads=1
 
 # Ctrl-C ends it without a trace.
 soak: MINUTES ?= 60
-soak: build ## everything enabled, a fault every 5 s for MINUTES (60), and each verdict compared with the truth; SPARED_SEED repeats a run
+soak: build ## everything enabled, a fault every 5 s for MINUTES (60), then as many faults of a tunnel, and each verdict compared with the truth; SPARED_SEED repeats a run
 	@$(needs) test
+	@sh tests/kernel/choose.sh build >/dev/null
 	SPARED_MINUTES=$(MINUTES) $(soak) all tests/as-root.sh target/debug/soak
+	SPARED_ROUNDS=$${SPARED_ROUNDS:-$(MINUTES)} $(soak) ipsec-truth $(in_lab) end_to_end $(alone) ipsec_truth::
 
 soak-fence: build ## routers that are stopped at random moments for random times, SPARED_ROUNDS (100) for each kind
 	@$(needs) test
@@ -201,12 +203,13 @@ soak-dhcp: ## twenty thousand leases of every format
 	@$(needs) build
 	$(soak) dhcp cargo test --locked --release -p spared-dhcp --test formats $(alone) measure
 
-soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on; switchovers without a loss; pools
+soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on; switchovers without a loss; pools; verdicts beside faults
 	@$(needs) test
 	@sh tests/kernel/choose.sh build >/dev/null
 	$(soak) ipsec $(in_lab) end_to_end $(alone) ipsec_orders::
 	$(soak) ipsec-switchover $(in_lab) end_to_end $(alone) ipsec_switchover::
 	$(soak) ipsec-pools $(in_lab) end_to_end -- --nocapture --test-threads=1 ipsec_pools::
+	$(soak) ipsec-truth $(in_lab) end_to_end $(alone) ipsec_truth::
 
 soak-machines: build ## what test machines carry, in packets and SAs
 	@$(needs) test

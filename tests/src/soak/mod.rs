@@ -9,7 +9,8 @@
 //! Not in it is `ipsec`: the nodes are namespaces of this kernel, which may lack ESP (`ip xfrm state add` says
 //! "Requested type not found", though policies can be added), and without SAs the plugin has nothing to follow.
 //! The faults signal processes and cut cables of namespaces; for nodes in machines, which have ESP, each would have to
-//! be made by other means. `make soak-ipsec` has tunnels in machines, with faults of its own. Nor is `files` in it yet.
+//! be made by other means. Tunnels have a soak of their own, in machines, which `make soak` runs afterwards
+//! (`tests/end_to_end/ipsec_truth.rs`).
 
 mod faults;
 mod judge;

@@ -62,6 +62,7 @@ mod ipsec_orders;
 mod ipsec_pools;
 mod ipsec_routes;
 mod ipsec_switchover;
+mod ipsec_truth;
 mod keepalived;
 mod lab;
 mod lacks;
