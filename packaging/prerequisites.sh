@@ -18,8 +18,9 @@ packages_for() {
 	stock) echo qemu-system-x86 busybox-static
 		[ -z "$(apt-cache --names-only search '^virtiofsd$' 2>/dev/null)" ] || echo virtiofsd ;;
 	demo)  packages_for ipsec; echo iproute2 nftables keepalived conntrackd rsync dnsmasq-base iputils-ping procps ;;
-	bench) packages_for demo; packages_for dhcp; echo conntrack ;;
-	test)  packages_for demo; packages_for dhcp; echo conntrack frr tcpdump openssl wireguard-tools ;;
+	ssh)   echo openssh-server openssh-client ;;
+	bench) packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack ;;
+	test)  packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack frr tcpdump openssl wireguard-tools ;;
 	docs)  echo scdoc mandoc python3-sphinx python3-myst-parser furo ;;
 	deb)   packages_for docs; echo dpkg-dev debhelper lintian ;;
 	root)  echo mmdebstrap ;;
@@ -40,12 +41,13 @@ mask() {
 
 # These are peers in the tests and benches and no services of this machine: their units are masked before
 # they arrive, and nothing starts while apt runs.
-services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client strongswan-charon charon-systemd"
+services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client strongswan-charon charon-systemd openssh-server"
 
 units_of() {
 	case $1 in
 	strongswan-charon) echo strongswan-starter ipsec ;;
 	charon-systemd) echo strongswan ;;
+	openssh-server) echo ssh ;;
 	*) echo "$1" ;;
 	esac
 }

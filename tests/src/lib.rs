@@ -23,6 +23,7 @@ pub mod pair;
 pub mod probe;
 pub mod random;
 pub mod router;
+pub mod rsync;
 #[allow(unsafe_code)]
 pub mod rtnl;
 pub mod say;
