@@ -1,12 +1,11 @@
 //! Looks at trees: when one is read, and what goes on once it was.
 
-use std::sync::Arc;
-
+use spared_tree::Hash;
 use spared_tree::config::Sync;
 use spared_tree::local::Request;
-use spared_tree::{Hash, Manifest};
 
 use super::root::Pending;
+use super::tree::Digested;
 use super::{ANSWER_NS, Action, Engine, follow, receive, transfer};
 use crate::wire::{How, Message};
 
@@ -84,7 +83,7 @@ impl Engine {
         &mut self,
         now_ns: u64,
         name: &str,
-        own: Result<Arc<Manifest>, String>,
+        own: Result<Digested, String>,
     ) {
         let Some(tree) = self.tree_mut(name) else {
             return;
@@ -159,7 +158,7 @@ impl Engine {
             (Then::Offered { ticket, how, .. }, Ok(_)) => {
                 self.receive(now_ns, name, transfer::Purpose::Offer { ticket, how });
             }
-            (Then::Asked { ticket }, Ok(own)) => self.serving.ask(ticket, name, own),
+            (Then::Asked { ticket }, Ok(own)) => self.serving.ask(ticket, name, own.manifest),
             (then, Err(why)) => self.give_up(then, &why),
         }
     }

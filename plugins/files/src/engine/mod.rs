@@ -36,7 +36,7 @@ use serve::Serving;
 use status::LastResult;
 pub use transfer::Piece;
 use transfer::Transfer;
-use tree::{Relation, TreeInfo};
+use tree::{Digested, Relation, TreeInfo};
 
 use crate::wire::{Message, decode, encode};
 
@@ -191,16 +191,16 @@ impl Engine {
         let tree = self.tree(name);
         // what goes back unless it is confirmed counts once it is
         let tree = tree.filter(|it| it.relation() == Relation::Same && it.waits_s().is_none());
-        if let Some(both) = tree.and_then(TreeInfo::manifest).cloned() {
+        if let Some(both) = tree.and_then(TreeInfo::own).cloned() {
             self.agree_on(name, both);
         }
     }
 
     /// Remembers that both nodes had this at once.
-    fn agree_on(&mut self, name: &str, both: Arc<Manifest>) {
-        let is_new = |it: &mut TreeInfo| it.agree(Arc::clone(&both));
-        if self.tree_mut(name).is_some_and(is_new) {
-            let (tree, manifest) = (name.to_owned(), both);
+    fn agree_on(&mut self, name: &str, both: Digested) {
+        let manifest = Arc::clone(&both.manifest);
+        if self.tree_mut(name).is_some_and(|it| it.agree(both)) {
+            let tree = name.to_owned();
             self.actions.push_back(Action::Remember { tree, manifest });
             // what is different from it is another number now
             self.tell(name);
@@ -249,7 +249,7 @@ impl Engine {
             Message::GoBack { ticket, tree } => self.handle_peer_back(now_ns, ticket, &tree),
             Message::Taken { ticket } => {
                 if let Some((tree, manifest)) = self.serving.taken(ticket) {
-                    self.agree_on(&tree, manifest);
+                    self.agree_on(&tree, Digested::new(manifest));
                 }
             }
         }

@@ -6,7 +6,7 @@ use spared_tree::{Hash, Manifest};
 use super::root::Pending;
 use super::status::LastResult;
 use super::transfer::{Purpose, Stage, Transfer, changes, lines};
-use super::tree::Relation;
+use super::tree::{Digested, Relation};
 use super::{Action, Engine, Offer, SILENCE_NS, Then};
 use crate::wire::{How, Message};
 
@@ -275,7 +275,7 @@ impl Engine {
         if let Some(both) = both {
             let ticket = transfer.ticket;
             self.send(&Message::Taken { ticket });
-            self.agree_on(&transfer.tree, both);
+            self.agree_on(&transfer.tree, Digested::new(both));
         }
         self.answer(now_ns, &transfer, result);
         self.scan(&transfer.tree);

@@ -6,8 +6,9 @@ use spared_sdk::Value;
 use spared_tree::local::{Answer, Finished, Request, StateInfo};
 use spared_tree::{MANIFEST_MAX, Manifest};
 
-use super::serve::Wanted;
+use super::serve::{Read, Wanted};
 use super::status::LastResult;
+use super::tree::Digested;
 use super::{ANSWER_NS, Action, Engine, KNOWN_NS, Reply};
 
 /// What a ticket is for.
@@ -18,7 +19,7 @@ pub(super) enum Pending {
         bytes: Vec<u8>,
     },
     /// A piece for the peer.
-    Read,
+    Read(Read),
     Install,
     Confirm {
         by: Asker,
@@ -66,8 +67,8 @@ impl Engine {
         for pending in pending.into_values() {
             match pending {
                 Pending::Scan { .. } => {}
-                Pending::Read => {
-                    let refusal = self.serving.handle_read(Err(GONE.to_owned()));
+                Pending::Read(read) => {
+                    let refusal = self.serving.handle_read(read, Err(GONE.to_owned()));
                     refusal.iter().for_each(|it| self.send(it));
                 }
                 Pending::Install => self.end_transfer(now_ns, Err(GONE.to_owned())),
@@ -129,16 +130,16 @@ impl Engine {
                     return;
                 }
             }
-            Some(Pending::Read) => {
+            Some(Pending::Read(read)) => {
+                let piece = self.serving.handle_read(*read, Ok((bytes, is_last)));
                 self.pending.remove(&ticket);
-                let piece = self.serving.handle_read(Ok((bytes, is_last)));
                 piece.iter().for_each(|it| self.send(it));
                 return;
             }
             _ => return,
         }
         if let Some(Pending::Scan { tree, bytes }) = self.pending.remove(&ticket) {
-            let own = Manifest::decode(&bytes).map(Arc::new);
+            let own = Manifest::decode(&bytes).map(Arc::new).map(Digested::new);
             self.handle_scanned(now_ns, &tree, own);
         }
     }
@@ -152,9 +153,9 @@ impl Engine {
                 let why = result.err().unwrap_or_else(|| "was not read".to_owned());
                 self.handle_scanned(now_ns, &tree, Err(why));
             }
-            Pending::Read => {
+            Pending::Read(read) => {
                 let why = result.err().unwrap_or_else(|| "was not read".to_owned());
-                let refusal = self.serving.handle_read(Err(why));
+                let refusal = self.serving.handle_read(read, Err(why));
                 refusal.iter().for_each(|it| self.send(it));
             }
             Pending::Install => self.end_transfer(now_ns, result),
@@ -173,7 +174,7 @@ impl Engine {
     /// Asks for a piece of a content, for the peer.
     pub(super) fn read(&mut self, wanted: Wanted) -> Action {
         let ticket = self.ticket();
-        self.pending.insert(ticket, Pending::Read);
+        self.pending.insert(ticket, Pending::Read(wanted.read));
         Action::Request(Request::Read {
             ticket,
             tree: wanted.tree,

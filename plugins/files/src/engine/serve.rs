@@ -12,16 +12,32 @@ use crate::wire::Message;
 const ASKS_MAX: usize = 4;
 /// Contents that wait; the peer asks for fewer at a time.
 const FETCHES_MAX: usize = 64;
+/// Pieces that the root half is asked for at a time, so that it reads while others are sent.
+const READS_MAX: usize = 8;
 
 #[derive(Debug, Default)]
 pub struct Serving {
     asks: VecDeque<Ask>,
-    fetches: VecDeque<(u64, Hash)>,
-    /// Bytes of the first content that were sent.
-    offset: u64,
-    /// The root half was asked for a piece.
-    pub is_reading: bool,
+    fetches: VecDeque<Fetch>,
+    /// Number of the last fetch, also of those before a connection was lost.
+    fetched: u64,
+    /// Pieces that the root half was asked for and has not answered, also of fetches that are gone.
+    reads: usize,
 }
+
+#[derive(Debug)]
+struct Fetch {
+    number: u64,
+    ticket: u64,
+    hash: Hash,
+    size: u64,
+    /// Bytes that the root half was asked for; None: not yet for the first.
+    asked: Option<u64>,
+}
+
+/// A piece that the root half was asked for: number of its fetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read(u64);
 
 #[derive(Debug)]
 struct Ask {
@@ -36,6 +52,7 @@ struct Ask {
 /// A piece that the root half is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
+    pub read: Read,
     pub tree: String,
     pub hash: Hash,
     pub offset: u64,
@@ -60,13 +77,19 @@ impl Serving {
     pub fn fetch(&mut self, ticket: u64, hash: Hash) -> Result<(), String> {
         let ask = self.asks.iter().find(|it| it.ticket == ticket);
         let ask = ask.ok_or("the list of files is too old: try again")?;
-        if !ask.contents.contains_key(&hash) {
-            return Err("the list of files has no such content".to_owned());
-        }
+        let size = ask.contents.get(&hash).copied();
+        let size = size.ok_or("the list of files has no such content")?;
         if self.fetches.len() >= FETCHES_MAX {
             return Err(format!("more than {FETCHES_MAX} contents at a time"));
         }
-        self.fetches.push_back((ticket, hash));
+        self.fetched = self.fetched.wrapping_add(1);
+        self.fetches.push_back(Fetch {
+            number: self.fetched,
+            ticket,
+            hash,
+            size,
+            asked: None,
+        });
         Ok(())
     }
 
@@ -97,32 +120,38 @@ impl Serving {
 
     /// The next piece of a content to ask the root half for.
     pub fn poll_wanted(&mut self) -> Option<Wanted> {
-        if self.is_reading {
+        if self.reads >= READS_MAX {
             return None;
         }
-        let (ticket, hash) = *self.fetches.front()?;
-        let ask = self.asks.iter().find(|it| it.ticket == ticket);
-        let Some(ask) = ask else {
-            self.fetches.pop_front();
-            return None;
-        };
-        self.is_reading = true;
+        let asks = &self.asks;
+        self.fetches
+            .retain(|it| asks.iter().any(|ask| ask.ticket == it.ticket));
+        let fetch = self.fetches.iter_mut().find(|it| it.is_unasked())?;
+        let ask = asks.iter().find(|ask| ask.ticket == fetch.ticket)?;
+        let offset = fetch.asked.unwrap_or(0);
+        fetch.asked = Some(offset.saturating_add(PIECE as u64));
+        self.reads = self.reads.saturating_add(1);
         Some(Wanted {
+            read: Read(fetch.number),
             tree: ask.tree.clone(),
-            hash,
-            offset: self.offset,
+            hash: fetch.hash,
+            offset,
         })
     }
 
-    /// The root half's answer, for the peer.
-    pub fn handle_read(&mut self, read: Result<(Vec<u8>, bool), String>) -> Option<Message> {
-        self.is_reading = false;
-        let (ticket, _) = *self.fetches.front()?;
-        Some(match read {
+    /// The root half's answer, for the peer. Answers come in the order of the questions; those of a content that has
+    /// become shorter, or of which a piece could not be read, are for nobody.
+    pub fn handle_read(
+        &mut self,
+        read: Read,
+        result: Result<(Vec<u8>, bool), String>,
+    ) -> Option<Message> {
+        self.reads = self.reads.saturating_sub(1);
+        let fetch = self.fetches.front().filter(|it| it.number == read.0)?;
+        let ticket = fetch.ticket;
+        Some(match result {
             Ok((bytes, is_last)) => {
-                self.offset = self.offset.saturating_add(bytes.len() as u64);
                 if is_last {
-                    self.offset = 0;
                     self.fetches.pop_front();
                 }
                 Message::Piece {
@@ -132,14 +161,21 @@ impl Serving {
                 }
             }
             Err(why) => {
-                self.offset = 0;
-                self.fetches.retain(|(its, _)| *its != ticket);
+                self.fetches.retain(|it| it.ticket != ticket);
                 Message::Refuse { ticket, why }
             }
         })
     }
 
+    /// Forgets what the peer asked for.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.asks.clear();
+        self.fetches.clear();
+    }
+}
+
+impl Fetch {
+    fn is_unasked(&self) -> bool {
+        self.asked.is_none_or(|it| it < self.size)
     }
 }

@@ -30,15 +30,21 @@ pub enum Relation {
     Conflict,
 }
 
+/// A manifest and its digest, which is computed once: each look asks for it several times.
+#[derive(Clone, Debug)]
+pub struct Digested {
+    pub manifest: Arc<Manifest>,
+    digest: Hash,
+}
+
 pub struct TreeInfo {
     pub settings: Tree,
     /// As last read; None: not yet.
-    pub own: Option<Result<Arc<Manifest>, String>>,
+    pub own: Option<Result<Digested, String>>,
     /// Time until which it should be read, or read again; None: that time is over.
     pub own_due_ns: Option<u64>,
-    digest: Option<Hash>,
     /// What both nodes last had.
-    pub base: Option<Arc<Manifest>>,
+    pub base: Option<Digested>,
     /// What the peer says; None while it is not connected.
     pub peer: Option<TreeState>,
     /// Time of the last change of `own`.
@@ -59,14 +65,20 @@ pub struct Scan {
     pub waits_s: Option<u32>,
 }
 
+impl Digested {
+    pub fn new(manifest: Arc<Manifest>) -> Self {
+        let digest = manifest.digest();
+        Self { manifest, digest }
+    }
+}
+
 impl TreeInfo {
     pub fn new(settings: Tree, base: Option<Manifest>) -> Self {
         Self {
             settings,
             own: None,
             own_due_ns: None,
-            digest: None,
-            base: base.map(Arc::new),
+            base: base.map(Arc::new).map(Digested::new),
             peer: None,
             changed_ns: None,
             scan: Scan::default(),
@@ -80,31 +92,34 @@ impl TreeInfo {
     }
 
     pub fn manifest(&self) -> Option<&Arc<Manifest>> {
-        self.own.as_ref()?.as_ref().ok()
+        self.own().map(|it| &it.manifest)
     }
 
     pub fn digest(&self) -> Option<Hash> {
-        self.digest
+        self.own().map(|it| it.digest)
+    }
+
+    pub fn own(&self) -> Option<&Digested> {
+        self.own.as_ref()?.as_ref().ok()
     }
 
     /// Takes what was read; whether it is news.
-    pub fn set_own(&mut self, now_ns: u64, own: Result<Arc<Manifest>, String>) -> bool {
-        let digest = own.as_ref().ok().map(|it| it.digest());
-        let fault = |own: &Option<Result<_, String>>| own.as_ref()?.as_ref().err().cloned();
-        let own = Some(own);
-        let is_news =
-            self.own.is_none() || digest != self.digest || fault(&own) != fault(&self.own);
-        if is_news && self.own.is_some() {
+    pub fn set_own(&mut self, now_ns: u64, own: Result<Digested, String>) -> bool {
+        let is_same = match (&self.own, &own) {
+            (Some(Ok(was)), Ok(is)) => was.digest == is.digest,
+            (Some(Err(was)), Err(is)) => was == is,
+            _ => false,
+        };
+        if !is_same && self.own.is_some() {
             self.changed_ns = Some(now_ns);
         }
-        (self.own, self.digest) = (own, digest);
-        is_news
+        self.own = Some(own);
+        !is_same
     }
 
     /// Both have this, or had it at once: true if that is new.
-    pub fn agree(&mut self, both: Arc<Manifest>) -> bool {
-        let base = self.base.as_ref();
-        let is_new = base.is_none_or(|it| it.digest() != both.digest());
+    pub fn agree(&mut self, both: Digested) -> bool {
+        let is_new = self.base_digest() != Some(both.digest);
         if is_new {
             self.base = Some(both);
         }
@@ -128,12 +143,12 @@ impl TreeInfo {
             Err(why) => return Relation::PeerFault(why.clone()),
             Ok(digest) => *digest,
         };
-        if self.digest == Some(theirs) {
+        if own.digest == theirs {
             return Relation::Same;
         }
         if let Some(base) = self.common() {
-            return match self.digest {
-                own if own == Some(base) => Relation::Theirs,
+            return match own.digest {
+                own if own == base => Relation::Theirs,
                 _ if theirs == base => Relation::Ours,
                 _ => Relation::Conflict,
             };
@@ -141,7 +156,7 @@ impl TreeInfo {
         // a new node has nothing that could be lost
         let is_empty = theirs == Manifest::default().digest();
         match (&self.base, peer.base) {
-            (None, _) if own.entries.is_empty() => Relation::Theirs,
+            (None, _) if own.manifest.entries.is_empty() => Relation::Theirs,
             (_, None) if is_empty => Relation::Ours,
             _ => Relation::Conflict,
         }
@@ -149,9 +164,9 @@ impl TreeInfo {
 
     /// Whether all that is here was there as well, so that it may be replaced.
     pub fn is_replaceable(&self) -> bool {
-        match (self.manifest(), &self.base) {
-            (Some(_), Some(_)) => self.digest.is_some() && self.digest == self.common(),
-            (Some(own), None) => own.entries.is_empty(),
+        match (self.own(), &self.base) {
+            (Some(own), Some(_)) => Some(own.digest) == self.common(),
+            (Some(own), None) => own.manifest.entries.is_empty(),
             (None, _) => false,
         }
     }
@@ -170,18 +185,18 @@ impl TreeInfo {
     }
 
     pub fn base_digest(&self) -> Option<Hash> {
-        self.base.as_ref().map(|it| it.digest())
+        self.base.as_ref().map(|it| it.digest)
     }
 
     /// Differences from what both last had; None if they never were equal.
     pub fn changes(&self) -> Option<Vec<Change>> {
         let (own, base) = (self.manifest()?, self.base.as_ref()?);
-        Some(compare(base, own))
+        Some(compare(&base.manifest, own))
     }
 
     pub fn state(&self) -> Option<TreeState> {
         let digest = match self.own.as_ref()? {
-            Ok(_) => Ok(self.digest?),
+            Ok(own) => Ok(own.digest),
             Err(why) => Err(why.clone()),
         };
         let changes = self.changes();

@@ -118,6 +118,14 @@ impl Node {
         self.engine.trees[0].relation()
     }
 
+    /// Pieces that the root half is asked for.
+    pub fn reads(&self) -> usize {
+        let reads = self.requests.iter();
+        reads
+            .filter(|it| matches!(it, Request::Read { .. }))
+            .count()
+    }
+
     /// The root half's work; a change may be one that only `--anyway` allows.
     fn answer(&mut self, request: Request, may: impl Fn(&Tree) -> bool) -> Vec<Answer> {
         let done = |ticket, result: Result<Finished, String>| vec![Answer::Done { ticket, result }];
