@@ -1,6 +1,6 @@
 //! Contents: what the other half asks for, what it staged, and what is of this node only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -15,28 +15,49 @@ use crate::job::Jobs;
 /// A tree as it was at the last look.
 pub struct Scanned {
     tree: Tree,
+    manifest: Manifest,
     digest: Hash,
-    /// A path that has a content, and its size.
-    holders: HashMap<Hash, (String, u64)>,
+    /// Number of an entry that has a content.
+    holders: HashMap<Hash, usize>,
 }
 
 impl Scanned {
-    pub fn new(tree: Tree, digest: Hash, manifest: &Manifest) -> Self {
-        let holder = |entry: &Entry| match entry.kind {
-            Kind::File { size, hash } => Some((hash, (entry.path.clone(), size))),
+    pub fn new(tree: Tree, manifest: Manifest) -> Self {
+        let holder = |(at, entry): (usize, &Entry)| match entry.kind {
+            Kind::File { hash, .. } => Some((hash, at)),
             _ => None,
         };
-        let holders = manifest.entries.iter().filter_map(holder).collect();
+        let holders = manifest.entries.iter().enumerate().filter_map(holder);
         Self {
+            holders: holders.collect(),
+            digest: manifest.digest(),
             tree,
-            digest,
-            holders,
+            manifest,
         }
     }
 
-    pub fn is_of(&self, tree: &Tree, digest: Hash) -> bool {
-        self.digest == digest && self.tree == *tree
+    /// Whether nothing has changed since. Comparing is faster than a digest.
+    pub fn is(&self, tree: &Tree, manifest: &Manifest) -> bool {
+        self.manifest == *manifest && self.tree == *tree
     }
+
+    /// Path and size of a file that has a content.
+    fn holder(&self, hash: Hash) -> Option<(&str, u64)> {
+        let entry = self.manifest.entries.get(*self.holders.get(&hash)?)?;
+        match entry.kind {
+            Kind::File { size, .. } => Some((&entry.path, size)),
+            _ => None,
+        }
+    }
+}
+
+/// A content of which pieces are read one after the other.
+pub struct Reading {
+    tree: String,
+    hash: Hash,
+    /// Where the next piece begins.
+    offset: u64,
+    content: Content,
 }
 
 /// What is read of a file for others.
@@ -53,23 +74,40 @@ impl Jobs<'_> {
 
     /// A piece of a content of the last scan; it may have changed since, which its hash will tell.
     pub(crate) fn read(
-        &self,
+        &mut self,
         name: &str,
         hash: Hash,
         offset: u64,
     ) -> Result<(Vec<u8>, bool), String> {
+        let begun = self.reading.take();
+        let begun = begun.filter(|it| it.tree == name && it.hash == hash && it.offset == offset);
         let scanned = self.scanned.get(name);
-        let held = scanned.and_then(|it| Some((&it.tree, it.holders.get(&hash)?)));
+        let held = scanned.and_then(|it| Some((&it.tree, it.holder(hash)?)));
         let missing = || format!("tree \"{name}\" has no content {hash}");
         let (tree, (path, size)) = held.ok_or_else(missing)?;
         let shown = |error: io::Error| format!("{path}: {error}");
-        let mut file = self.open(&self.files_of(tree)?, path).map_err(shown)?;
-        file.seek(SeekFrom::Start(offset)).map_err(shown)?;
+        let mut content = match begun {
+            Some(it) => it.content,
+            None => {
+                let mut content = self.open(&self.files_of(tree)?, path).map_err(shown)?;
+                content.seek(SeekFrom::Start(offset)).map_err(shown)?;
+                content
+            }
+        };
         let mut bytes = Vec::with_capacity(PIECE);
         let limit = PIECE as u64;
-        file.take(limit).read_to_end(&mut bytes).map_err(shown)?;
+        let read = content.by_ref().take(limit).read_to_end(&mut bytes);
+        read.map_err(shown)?;
         let end = offset.saturating_add(bytes.len() as u64);
-        let is_last = bytes.len() < PIECE || end >= *size;
+        let is_last = bytes.len() < PIECE || end >= size;
+        if !is_last {
+            self.reading = Some(Reading {
+                tree: name.to_owned(),
+                hash,
+                offset: end,
+                content,
+            });
+        }
         Ok((bytes, is_last))
     }
 
@@ -113,20 +151,32 @@ impl Jobs<'_> {
             if let Kind::File { size, hash } = entry.kind {
                 let open = || self.open(&beneath, &entry.path);
                 let taken = self.store.take(hash, size, open);
-                taken.map_err(|why| format!("{}: {why}", entry.path))?;
+                taken
+                    .map(drop)
+                    .map_err(|why| format!("{}: {why}", entry.path))?;
             }
         }
         Ok(())
     }
 
-    /// Takes in what is not here yet. Of an earlier state all is, and there may be no stage.
-    pub(crate) fn take_staged(&self, new: &Manifest) -> Result<(), String> {
-        let open = |hash: Hash| {
-            let stage = self.open_stage().map_err(io::Error::other)?;
-            stage.file(&hash.name())
+    /// Takes in what is not here yet, and returns that. Of an earlier state all is, and there may be no stage.
+    pub(crate) fn take_staged(&self, new: &Manifest) -> Result<BTreeSet<Hash>, String> {
+        let stage = self.open_stage();
+        let open = |hash: Hash| match &stage {
+            Ok(stage) => stage.file(&hash.name()),
+            Err(why) => Err(io::Error::other(why.clone())),
         };
-        let take = |(hash, size)| self.store.take(hash, size, || open(hash));
-        new.contents().into_iter().try_for_each(take)
+        let mut taken = BTreeSet::new();
+        for (hash, size) in new.contents() {
+            if self.store.take(hash, size, || open(hash))? {
+                taken.insert(hash);
+            }
+            if let Ok(stage) = &stage {
+                // what is deleted need not be written to the disk
+                let _ = stage.remove(&hash.name());
+            }
+        }
+        Ok(taken)
     }
 
     pub(crate) fn staged(&mut self, hash: Hash) -> Result<Manifest, String> {
@@ -139,7 +189,7 @@ impl Jobs<'_> {
         Manifest::decode(&bytes)
     }
 
-    // The other half owns the folder: it is opened anew each time, and nothing in it is a link.
+    // The other half owns the folder: it is opened anew for each request, and nothing in it is a link.
     fn open_stage(&self) -> Result<Beneath, String> {
         let path: &Path = &self.places.stage;
         Beneath::new(path).map_err(|error| format!("{}: {error}", path.display()))

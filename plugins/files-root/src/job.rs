@@ -9,7 +9,7 @@
 //! | a deadline, if it is to be confirmed | the same |
 //! | journal removed | the new state is there; one that nobody confirms goes back at its deadline |
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +23,7 @@ use spared_tree::own::Own;
 use spared_tree::{Beneath, Hash, Manifest, Scanner, fits};
 
 use crate::command::{self, Failed};
-use crate::contents::{Scanned, with_earlier};
+use crate::contents::{Reading, Scanned, with_earlier};
 use crate::link::Sides;
 use crate::put::{Put, Step};
 use crate::store::{Journal, Store};
@@ -73,6 +73,8 @@ pub struct Jobs<'j> {
     pub(crate) scanner: Scanner,
     /// Trees as they were at the last look, by name.
     pub(crate) scanned: HashMap<String, Scanned>,
+    /// What the peer fetches.
+    pub(crate) reading: Option<Reading>,
     pub(crate) stop: &'j AtomicBool,
     pub(crate) step: Step<'j>,
 }
@@ -88,6 +90,7 @@ impl<'j> Jobs<'j> {
             store: Store::open(&places.state)?,
             scanner: Scanner::default(),
             scanned: HashMap::new(),
+            reading: None,
             places,
             stop,
             step,
@@ -116,6 +119,10 @@ impl<'j> Jobs<'j> {
 
     /// Does what is asked; the answer comes in one piece or more.
     pub fn handle(&mut self, request: &Request, answer: &mut dyn FnMut(Answer)) {
+        // an open file keeps its file system from being unmounted
+        if !matches!(request, Request::Read { .. }) {
+            self.reading = None;
+        }
         match request {
             Request::Scan {
                 ticket,
@@ -272,7 +279,7 @@ impl<'j> Jobs<'j> {
         Put::accounts_exist(&new)?;
         self.writable(tree)?;
         self.take_present(tree, &present)?;
-        self.take_staged(&new)?;
+        let taken = self.take_staged(&new)?;
         let present_own = self.scanner.own(tree);
         let own = with_earlier(present_own.clone(), was_own);
         self.own_is_complete(&present, &new, &own)?;
@@ -296,7 +303,7 @@ impl<'j> Jobs<'j> {
         };
         (self.step)("journal");
         self.store.begin(&journal)?;
-        let changed = self.put(tree, &new, &own).map_err(Failed::Why);
+        let changed = self.put(tree, &new, &own, &taken).map_err(Failed::Why);
         let applied = changed.and_then(|count| self.apply(tree, change.insists).map(|()| count));
         let applied = applied.and_then(|count| {
             let waits = self.wait_for_confirmation(&journal, change.confirm_s);
@@ -357,7 +364,14 @@ impl<'j> Jobs<'j> {
         }
     }
 
-    fn put(&mut self, tree: &Tree, new: &Manifest, own: &Own) -> Result<usize, String> {
+    /// Makes a tree so; `taken` are contents that were hashed in this change.
+    fn put(
+        &mut self,
+        tree: &Tree,
+        new: &Manifest,
+        own: &Own,
+        taken: &BTreeSet<Hash>,
+    ) -> Result<usize, String> {
         if tree.by_link {
             let sides = Sides::of(&self.beneath, tree)?;
             let (step, scanner) = (self.step, &mut self.scanner);
@@ -368,6 +382,7 @@ impl<'j> Jobs<'j> {
             store: &self.store,
             tree,
             own,
+            spare: self.store.spare(taken, new),
             step: self.step,
         };
         put.run(&mut self.scanner, new)
@@ -391,7 +406,7 @@ impl<'j> Jobs<'j> {
         let state = self.store.state(&journal.tree, journal.state)?;
         self.present(&tree)?;
         let own = with_earlier(self.scanner.own(&tree), state.own);
-        self.put(&tree, &state.manifest, &own)?;
+        self.put(&tree, &state.manifest, &own, &BTreeSet::new())?;
         // addresses that came with a change go with it
         match self.apply(&tree, true) {
             Ok(()) => {}
@@ -441,10 +456,9 @@ impl<'j> Jobs<'j> {
         let beneath = self.files_of(tree)?;
         let scanned = self.scanner.scan(&beneath, tree, self.stop);
         let manifest = scanned.map_err(|fault| fault.to_string())?;
-        let digest = manifest.digest();
         let known = self.scanned.get(&tree.name);
-        if known.is_none_or(|it| !it.is_of(tree, digest)) {
-            let scanned = Scanned::new(tree.clone(), digest, &manifest);
+        if known.is_none_or(|it| !it.is(tree, &manifest)) {
+            let scanned = Scanned::new(tree.clone(), manifest.clone());
             self.scanned.insert(tree.name.clone(), scanned);
         }
         Ok(manifest)

@@ -3,6 +3,7 @@
 //! The path is a link to one of two folders beside it, its sides. A change makes the other side anew and turns the
 //! link by a rename. The side of before stays until the next change, for programs that are still in it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -99,6 +100,7 @@ impl<'t> Sides<'t> {
             store,
             tree: self.tree,
             own,
+            spare: BTreeSet::new(),
             step,
         };
         // what it knows of files is of those at the other place

@@ -12,9 +12,10 @@ use std::sync::atomic::AtomicBool;
 
 use rustix::fs::{
     AtFlags, Dir, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, chownat,
-    fchmod, fchown, flistxattr, fremovexattr, fsetxattr, fstat, futimens, mkdirat, openat,
+    fchmod, fchown, flistxattr, fremovexattr, fsetxattr, fstat, fsync, futimens, mkdirat, openat,
     renameat, symlinkat, syncfs, unlinkat,
 };
+use rustix::io::Errno;
 use spared_tree::config::Tree;
 use spared_tree::own::Own;
 use spared_tree::{
@@ -22,7 +23,7 @@ use spared_tree::{
     is_ours, travels,
 };
 
-use crate::store::Store;
+use crate::store::{FLUSHED_EACH, Store};
 
 /// Called before each step, with its name; tests end there.
 pub type Step<'s> = &'s dyn Fn(&str);
@@ -33,6 +34,8 @@ pub struct Put<'p> {
     pub tree: &'p Tree,
     /// Lines of this node.
     pub own: &'p Own,
+    /// Contents that are moved to their place instead of copied.
+    pub spare: BTreeSet<Hash>,
     pub step: Step<'p>,
 }
 
@@ -52,10 +55,12 @@ impl Put<'_> {
             self.make_folder(entry)?;
         }
         let rest = || placed.iter().filter(|it| it.kind != Kind::Folder);
+        let is_few = changes.len() <= FLUSHED_EACH;
         for entry in rest() {
-            self.prepare(entry).map_err(at(&entry.path))?;
+            self.prepare(scanner, entry, is_few)
+                .map_err(at(&entry.path))?;
         }
-        self.flush()?;
+        self.flush(&changes)?;
         for entry in rest() {
             self.swap(entry).map_err(at(&entry.path))?;
         }
@@ -64,7 +69,7 @@ impl Put<'_> {
                 .map_err(at(&entry.path))?;
         }
         self.set_folders(&changes, new)?;
-        self.flush()?;
+        self.flush(&changes)?;
         let is = self.scan(scanner)?.digest();
         match is == new.digest() {
             true => Ok(changes.len()),
@@ -139,8 +144,8 @@ impl Put<'_> {
         made().map_err(at(&entry.path))
     }
 
-    /// Writes what will be renamed.
-    fn prepare(&self, entry: &Entry) -> io::Result<()> {
+    /// Writes what will be renamed, and flushes it if it is one of few.
+    fn prepare(&self, scanner: &mut Scanner, entry: &Entry, is_flushed: bool) -> io::Result<()> {
         let place = self.beneath.place(&entry.path)?;
         let name = ours(place.name);
         (self.step)("prepare");
@@ -153,11 +158,7 @@ impl Put<'_> {
                 Ok(chownat(&place.folder, &name, Some(uid), Some(gid), flags)?)
             }
             Kind::File { hash, .. } => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-                let flags = flags | OFlags::CLOEXEC;
-                let mode = Mode::RUSR | Mode::WUSR;
-                let file: File = openat(&place.folder, &name, flags, mode)?.into();
-                self.fill(&file, &entry.path, *hash)?;
+                let (file, is_moved) = self.make_file(&place, &name, &entry.path, *hash)?;
                 set_access(file.as_fd(), &entry.access)?;
                 let (tv_sec, nanoseconds) = entry.modified;
                 let tv_nsec = nanoseconds.into();
@@ -166,18 +167,50 @@ impl Put<'_> {
                     last_access: modified,
                     last_modification: modified,
                 };
-                Ok(futimens(&file, &times)?)
+                futimens(&file, &times)?;
+                // it was hashed when it was stored, where only root can change it
+                if is_moved {
+                    scanner.wrote(&entry.path, &file, *hash)?;
+                }
+                match is_flushed {
+                    true => file.sync_all(),
+                    false => Ok(()),
+                }
             }
         }
     }
 
-    fn fill(&self, mut file: &File, path: &str, hash: Hash) -> io::Result<()> {
+    /// A new file with a content, and whether the content was moved there.
+    fn make_file(
+        &self,
+        place: &Place<'_>,
+        name: &str,
+        path: &str,
+        hash: Hash,
+    ) -> io::Result<(File, bool)> {
         let own = self.own.get(path).map_or(&[][..], Vec::as_slice);
-        if let Some(bytes) = self.store.with_own(hash, own).map_err(io::Error::other)? {
-            return file.write_all(&bytes);
+        let joined = self.store.with_own(hash, own).map_err(io::Error::other)?;
+        let is_moved = joined.is_none()
+            && self.spare.contains(&hash)
+            && self.store.give(hash, &place.folder, name)?;
+        let made = match is_moved {
+            true => OFlags::empty(),
+            false => OFlags::CREATE | OFlags::EXCL,
+        };
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | made;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let mut file: File = openat(&place.folder, name, flags, mode)?.into();
+        match joined {
+            Some(bytes) => file.write_all(&bytes)?,
+            None if is_moved => {}
+            None => self.copy(hash, &mut file)?,
         }
+        Ok((file, is_moved))
+    }
+
+    fn copy(&self, hash: Hash, to: &mut File) -> io::Result<()> {
         let mut content = self.store.content(hash).map_err(io::Error::other)?;
-        io::copy(&mut content, &mut file).map(drop)
+        io::copy(&mut content, to).map(drop)
     }
 
     fn swap(&self, entry: &Entry) -> io::Result<()> {
@@ -215,9 +248,15 @@ impl Put<'_> {
         Ok(())
     }
 
-    /// Flushes the file systems that the tree is on.
-    fn flush(&self) -> Result<(), String> {
+    /// Flushes the folders of few changes, or the file systems that the tree is on.
+    fn flush(&self, changes: &[Change]) -> Result<(), String> {
         (self.step)("flush");
+        if changes.len() <= FLUSHED_EACH {
+            let folders = changes.iter().map(|it| it.path.as_str());
+            return folders
+                .into_iter()
+                .try_for_each(|it| self.flush_folders(it).map_err(at(it)));
+        }
         let mut flushed = BTreeSet::new();
         for top in &self.tree.paths {
             let Ok(place) = self.beneath.place(top) else {
@@ -227,6 +266,24 @@ impl Put<'_> {
             flush_once(&folder, &mut flushed).map_err(at(top))?;
         }
         Ok(())
+    }
+
+    /// Flushes the folder that a path is in, and what is there if that is a folder.
+    fn flush_folders(&self, path: &str) -> io::Result<()> {
+        let place = match self.beneath.place(path) {
+            Err(error) => match Errno::from_io_error(&error) {
+                // the folder was removed, or is a file or a link now: a change of its own
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+                _ => return Err(error),
+            },
+            Ok(place) => place,
+        };
+        fsync(&place.folder)?;
+        let stat = place.stat()?;
+        match stat.is_some_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory) {
+            true => Ok(fsync(self.beneath.folder(path)?)?),
+            false => Ok(()),
+        }
     }
 }
 

@@ -6,10 +6,13 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::{CWD, flistxattr, renameat, syncfs};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use spared_sdk::file::{Access, remove, replace};
 use spared_tree::local::StateInfo;
@@ -20,6 +23,8 @@ const JOURNAL: &str = "journal";
 const UNCONFIRMED: &str = "unconfirmed";
 const CONTENTS: &str = "contents";
 const STATES: &str = "states";
+/// Files that are flushed one by one. For more, the file system flushes all that it has, also of others.
+pub const FLUSHED_EACH: usize = 16;
 
 pub struct Store {
     folder: PathBuf,
@@ -125,7 +130,7 @@ impl Store {
         String::from_utf8(bytes).map_err(|_| format!("content {hash} is no text"))
     }
 
-    /// Takes a content in, unless it is there.
+    /// Takes a content in, unless it is there; whether it was taken in.
     ///
     /// # Errors
     /// A sentence; it is not of this hash, for one.
@@ -134,10 +139,10 @@ impl Store {
         hash: Hash,
         size: u64,
         open: impl FnOnce() -> io::Result<R>,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let path = self.content_path(hash);
         if fs::metadata(&path).is_ok_and(|it| it.len() == size) {
-            return Ok(());
+            return Ok(false);
         }
         let part = path.with_extension("part");
         let copied = open().and_then(|from| copy(from, &part, size));
@@ -145,10 +150,49 @@ impl Store {
             true => fs::rename(&part, &path),
             false => Err(io::Error::other("is not what was announced")),
         });
-        copied.map_err(|error| {
+        copied.map(|()| true).map_err(|error| {
             let _ = fs::remove_file(&part);
             format!("content {hash}: {error}")
         })
+    }
+
+    /// Contents among these that one file of a new state needs, and no kept state.
+    pub fn spare(&self, taken: &BTreeSet<Hash>, new: &Manifest) -> BTreeSet<Hash> {
+        let (mut once, mut again) = (BTreeSet::new(), BTreeSet::new());
+        for entry in &new.entries {
+            match entry.kind {
+                Kind::File { hash, .. } if taken.contains(&hash) => {
+                    if !once.insert(hash) {
+                        again.insert(hash);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if !once.is_empty() {
+            let needed = self.needed();
+            once.retain(|it| !again.contains(it) && !needed.contains(&it.name()));
+        }
+        once
+    }
+
+    /// Moves a content to where a file is made; false if only a copy can be there: on another file system, or with a label,
+    /// which a file has of the folder that it is made in.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn give(&self, hash: Hash, folder: &OwnedFd, name: &str) -> io::Result<bool> {
+        let path = self.content_path(hash);
+        let mut labels = [0_u8; 1];
+        match flistxattr(File::open(&path)?, &mut labels) {
+            Ok(0) | Err(Errno::OPNOTSUPP) => {}
+            _ => return Ok(false),
+        }
+        match renameat(CWD, &path, folder, name) {
+            Ok(()) => Ok(true),
+            Err(Errno::XDEV) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Keeps a state of a tree, all contents of which are here.
@@ -173,8 +217,7 @@ impl Store {
             own,
         };
         let bytes = postcard::to_stdvec(&state).map_err(|error| error.to_string())?;
-        // the contents, too: the state promises them
-        self.flush()?;
+        self.flush(&state.manifest)?;
         let path = folder.join(state.number.to_string());
         replace(&path, &bytes, Access::Private, || Ok(()))?;
         Ok(state)
@@ -285,9 +328,24 @@ impl Store {
         replace(&path, &bytes, Access::Private, || Ok(()))
     }
 
-    fn flush(&self) -> Result<(), String> {
-        let flushed = File::open(&self.folder).and_then(|it| Ok(rustix::fs::syncfs(&it)?));
-        flushed.map_err(|error| format!("{}: {error}", self.folder.display()))
+    /// Flushes the contents that a state promises, and the folders on the way to them and to the state.
+    fn flush(&self, promised: &Manifest) -> Result<(), String> {
+        let contents = promised.contents();
+        let own = [CONTENTS, STATES].map(|it| self.folder.join(it));
+        let folders = own.iter().map(PathBuf::as_path);
+        let folders = folders.chain(self.folder.ancestors().take(2));
+        let flushed = || -> io::Result<()> {
+            if contents.len() > FLUSHED_EACH {
+                return Ok(syncfs(File::open(&self.folder)?)?);
+            }
+            for hash in contents.keys() {
+                File::open(self.content_path(*hash))?.sync_all()?;
+            }
+            folders
+                .into_iter()
+                .try_for_each(|it| File::open(it)?.sync_all())
+        };
+        flushed().map_err(|error| format!("{}: {error}", self.folder.display()))
     }
 
     fn content_path(&self, hash: Hash) -> PathBuf {
@@ -324,13 +382,16 @@ impl Store {
     }
 }
 
+/// Bytes that are copied at a time.
+const COPIED: usize = 128 << 10;
+
 /// Copies up to `size` bytes; returns their hash.
 fn copy(mut from: impl Read, to: &Path, size: u64) -> io::Result<Hash> {
     let mut options = File::options();
     let options = options.write(true).create(true).truncate(true).mode(0o600);
     let mut to = options.open(to)?;
     let mut hasher = Hasher::default();
-    let mut buffer = vec![0; 128 << 10];
+    let mut buffer = vec![0; usize::try_from(size).map_or(COPIED, |it| it.clamp(1, COPIED))];
     let mut left = size;
     loop {
         let length = from.read(&mut buffer)?;

@@ -1,6 +1,7 @@
 //! The check of a new state before it is in place: its files are laid over the present ones, in a mount
 //! namespace that ends with the command.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
@@ -108,6 +109,7 @@ fn make(
         store,
         tree,
         own,
+        spare: BTreeSet::new(),
         step: &|_| (),
     };
     put.run(&mut Scanner::default(), new)?;

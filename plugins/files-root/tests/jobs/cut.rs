@@ -98,7 +98,8 @@ fn a_change_that_was_cut_off_goes_back_before_the_next() {
     let request = node.stage(&new());
     let step = cutting(17);
     assert!(!ended(|| drop(node.run_with(&step, &request))));
-    // the other half expects the tree as it was
+    // the other half has staged anew, and expects the tree as it was
+    node.stage(&new());
     let done = node.run(&request);
     assert!(done.is_ok(), "{done:?}");
     assert_eq!(node.read(), new());

@@ -5,6 +5,7 @@
 mod confirm;
 mod cut;
 mod link;
+mod moved;
 mod node;
 mod own;
 mod refused;

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, open, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, open, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 /// A folder below which all paths are; `/` but for tests.
@@ -82,6 +82,17 @@ impl Beneath {
             .ok_or(io::ErrorKind::InvalidInput)?;
         let folder = self.folder(folder)?;
         Ok(Place { folder, name })
+    }
+
+    /// Removes a file or a link right below the folder.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match name.contains('/') {
+            true => Err(io::ErrorKind::InvalidInput.into()),
+            false => Ok(unlinkat(&self.root, name, AtFlags::empty())?),
+        }
     }
 
     /// What is there; None: nothing.

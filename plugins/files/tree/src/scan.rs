@@ -38,6 +38,14 @@ pub struct Fault {
 pub struct Scanner {
     accounts: Accounts,
     known: HashMap<String, Known>,
+    written: HashMap<String, Written>,
+}
+
+/// A file whose content was hashed when it was written: device, inode, size and time of the content.
+#[derive(Debug)]
+struct Written {
+    print: (u64, u64, u64, (i64, u64)),
+    hash: Hash,
 }
 
 /// A file that was read.
@@ -79,10 +87,11 @@ impl Scanner {
             files: 0,
             bytes: 0,
         };
-        for top in &tree.paths {
-            walk.top(top)?;
-        }
+        let walked = tree.paths.iter().try_for_each(|top| walk.top(top));
         let (mut entries, files) = (walk.entries, walk.files);
+        // numbers of inodes are used again
+        self.written.clear();
+        walked?;
         entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let manifest = Manifest { entries };
         // more are known than there are: some are gone
@@ -92,6 +101,19 @@ impl Scanner {
                 .retain(|path, _| !is_of_it(path) || manifest.find(path).is_some());
         }
         Ok(manifest)
+    }
+
+    /// Takes the hash of a file that was just written for this path: the next look, and only that, does not read it if nobody has
+    /// changed it since.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn wrote(&mut self, path: &str, file: &File, hash: Hash) -> io::Result<()> {
+        let (device, inode, size, modified, _) = print(&fstat(file)?);
+        let print = (device, inode, size, modified);
+        self.written
+            .insert(path.to_owned(), Written { print, hash });
+        Ok(())
     }
 
     /// Lines of this node in the files of a tree, as they were at the last look.
@@ -234,7 +256,13 @@ impl Walk<'_> {
         let changed = (stat.st_ctime, nanoseconds(stat.st_ctime_nsec));
         let has_rested = now.is_ok_and(|now| has_rested(changed, now));
         let access = self.access(file.as_fd(), &stat)?;
-        let (size, hash, own) = content(file, print.2, self.stop)?;
+        let (device, inode, size, modified, _) = print;
+        let written = self.scanner.written.remove(path);
+        let written = written.filter(|it| it.print == (device, inode, size, modified));
+        let (size, hash, own) = match written {
+            Some(it) => (size, it.hash, Vec::new()),
+            None => content(file, size, self.stop)?,
+        };
         if self::print(&fstat(file)?) != print {
             return Ok(None);
         }

@@ -84,3 +84,16 @@ fn no_path_leads_upwards() {
         assert_eq!(kind, io::ErrorKind::InvalidInput, "{path}");
     }
 }
+
+#[test]
+fn only_a_name_in_the_folder_itself_is_removed_and_never_what_a_link_leads_to() {
+    let folder = Folder::new("removed");
+    let inside = folder.inside();
+    inside.remove("link").unwrap();
+    for name in ["deep/file", "../outside/file", "folder/file", "/deep/file"] {
+        inside.remove(name).unwrap_err();
+    }
+    assert!(!folder.0.join("inside/link").exists());
+    assert!(folder.0.join("inside/deep/file").exists());
+    assert!(folder.0.join("outside/file").exists());
+}

@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use spared_sdk::config::Config;
 use spared_tree::config::{Tree, read};
-use spared_tree::{Beneath, Kind, Manifest, Scanner, What, compare, fits};
+use spared_tree::{Beneath, Hash, Kind, Manifest, Scanner, What, compare, fits};
 
 struct Folder(std::path::PathBuf);
 
@@ -190,4 +190,40 @@ fn lines_of_a_node_are_no_part_of_what_both_have() {
         why.starts_with("/etc/fw/a: has no line after the mark"),
         "{why}"
     );
+}
+
+#[test]
+fn a_file_that_was_written_is_not_read_at_the_next_look_unless_somebody_changed_it() {
+    let folder = Folder::new("written");
+    let path = folder.0.join("etc/fw/a");
+    // a hash that no reading would give
+    let claimed = Hash::of(b"claimed");
+    let write = |scanner: &mut Scanner| {
+        folder.write("etc/fw/a", "content");
+        let file = File::open(&path).unwrap();
+        scanner.wrote("/etc/fw/a", &file, claimed).unwrap();
+    };
+    let hash = |scanner: &mut Scanner| {
+        let manifest = folder.scan(scanner).unwrap();
+        match manifest.find("/etc/fw/a").unwrap().kind {
+            Kind::File { hash, .. } => hash,
+            _ => panic!("no file"),
+        }
+    };
+    let scanner = &mut Scanner::default();
+    write(scanner);
+    assert_eq!(hash(scanner), claimed);
+    write(scanner);
+    folder.write("etc/fw/a", "another");
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_modified(later).unwrap();
+    assert_eq!(hash(scanner), Hash::of(b"another"));
+    // a look that does not come to it, and an inode that is used again
+    write(scanner);
+    let away = folder.0.join("away");
+    fs::rename(&path, &away).unwrap();
+    folder.scan(scanner).unwrap();
+    fs::rename(&away, &path).unwrap();
+    assert_eq!(hash(scanner), Hash::of(b"content"));
 }

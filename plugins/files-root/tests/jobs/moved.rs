@@ -1,0 +1,101 @@
+//! Contents that are moved to their place instead of copied.
+
+use std::fs;
+
+use crate::cut::{cutting, ended};
+use crate::node::{Files, Node, files};
+
+const SIZE: usize = 2 << 20;
+
+fn with(letter: &str) -> Files {
+    files(&[("fw/large", &letter.repeat(SIZE)), ("fw/small", letter)])
+}
+
+fn contents(node: &Node) -> usize {
+    fs::read_dir(node.folder.join("state/contents"))
+        .unwrap()
+        .count()
+}
+
+#[test]
+fn a_content_that_one_file_needs_is_in_place_and_nowhere_else() {
+    let node = Node::new("large", "");
+    node.write(&with("a"));
+    let seen = std::cell::Cell::new(usize::MAX);
+    let step = |name: &str| {
+        if name == "apply" {
+            seen.set(contents(&node));
+        }
+    };
+    node.run_with(&step, &node.stage(&with("b"))).unwrap();
+    assert_eq!(node.read(), with("b"));
+    assert_eq!(seen.get(), 2, "those of the old state");
+    let staged = fs::read_dir(node.folder.join("stage")).unwrap().count();
+    assert_eq!(staged, 1, "the list of files");
+}
+
+#[test]
+fn a_content_that_two_files_need_is_copied() {
+    let node = Node::new("twice", "");
+    node.write(&with("a"));
+    let mut new = with("b");
+    new.insert("fw/again".to_owned(), "b".repeat(SIZE));
+    node.run(&node.stage(&new)).unwrap();
+    assert_eq!(node.read(), new);
+    fs::write(node.folder.join("etc/fw/again"), "other").unwrap();
+    assert_eq!(node.read()["fw/large"], new["fw/large"]);
+}
+
+#[test]
+fn a_content_of_a_kept_state_stays_kept() {
+    let node = Node::new("kept", "");
+    node.write(&with("a"));
+    node.run(&node.stage(&with("b"))).unwrap();
+    // state 2 has b, which the tree has once more after a
+    node.run(&node.stage(&with("a"))).unwrap();
+    node.run(&node.stage(&with("b"))).unwrap();
+    fs::write(node.folder.join("etc/fw/large"), "by hand").unwrap();
+    let back = spared_tree::local::Request::Back {
+        ticket: 7,
+        tree: "fw".to_owned(),
+        state: 2,
+        insists: false,
+    };
+    node.run(&back).unwrap();
+    assert_eq!(node.read(), with("b"));
+}
+
+#[test]
+fn a_content_that_is_there_from_before_is_hashed_before_it_counts() {
+    let node = Node::new("before", "");
+    node.write(&with("a"));
+    let request = node.stage(&with("b"));
+    // a power cut left another content of this size under its name
+    let hash = spared_tree::Hash::of("b".repeat(SIZE).as_bytes());
+    let kept = node.folder.join("state/contents");
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(kept.join(hash.name()), "x".repeat(SIZE)).unwrap();
+    node.run(&request).unwrap_err();
+    assert_eq!(node.read(), with("a"));
+}
+
+#[test]
+fn a_crash_at_any_step_leaves_the_old_large_file_or_the_new() {
+    for at in 0.. {
+        let node = Node::new("cut-large", "");
+        node.write(&with("a"));
+        let request = node.stage(&with("b"));
+        let step = cutting(at);
+        let is_done = ended(|| drop(node.run_with(&step, &request)));
+        node.jobs(&|_| ()).recover();
+        let is = node.read();
+        assert!(is == with("a") || is == with("b"), "cut {at}");
+        assert_eq!(node.leftovers(), [""; 0], "cut {at}");
+        if is_done {
+            assert!(at > 5, "{at}");
+            break;
+        }
+        node.run(&node.stage(&with("b"))).unwrap();
+        assert!(node.read() == with("b"), "cut {at}: again");
+    }
+}
