@@ -34,6 +34,7 @@ mod fence;
 mod fence_off;
 mod few_rights;
 mod files;
+mod files_beside_rsync;
 mod files_config;
 mod files_config_faults;
 mod files_hostile;
