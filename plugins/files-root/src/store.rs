@@ -158,15 +158,14 @@ impl Store {
 
     /// Contents among these that one file of a new state needs, and no kept state.
     pub fn spare(&self, taken: &BTreeSet<Hash>, new: &Manifest) -> BTreeSet<Hash> {
+        let hashes = new.entries.iter().filter_map(|it| match it.kind {
+            Kind::File { hash, .. } => Some(hash),
+            _ => None,
+        });
         let (mut once, mut again) = (BTreeSet::new(), BTreeSet::new());
-        for entry in &new.entries {
-            match entry.kind {
-                Kind::File { hash, .. } if taken.contains(&hash) => {
-                    if !once.insert(hash) {
-                        again.insert(hash);
-                    }
-                }
-                _ => {}
+        for hash in hashes.filter(|it| taken.contains(it)) {
+            if !once.insert(hash) {
+                again.insert(hash);
             }
         }
         if !once.is_empty() {
