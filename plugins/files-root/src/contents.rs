@@ -189,7 +189,7 @@ impl Jobs<'_> {
         Manifest::decode(&bytes)
     }
 
-    // The other half owns the folder: it is opened anew for each request, and nothing in it is a link.
+    // The other half owns the folder: it is opened anew for each request, and neither it nor anything in it is a link.
     fn open_stage(&self) -> Result<Beneath, String> {
         let path: &Path = &self.places.stage;
         Beneath::new(path).map_err(|error| format!("{}: {error}", path.display()))

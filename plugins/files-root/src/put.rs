@@ -168,8 +168,8 @@ impl Put<'_> {
                     last_modification: modified,
                 };
                 futimens(&file, &times)?;
-                // it was hashed when it was stored, where only root can change it
-                if is_moved {
+                // it was hashed when it was stored, and here as there only root can change it
+                if is_moved && is_roots(&entry.access) {
                     scanner.wrote(&entry.path, &file, *hash)?;
                 }
                 match is_flushed {
@@ -342,6 +342,11 @@ fn owner(access: &Access) -> io::Result<(Uid, Gid)> {
     let uid = Accounts::uid(&access.owner).map_err(io::Error::other)?;
     let gid = Accounts::gid(&access.group).map_err(io::Error::other)?;
     Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
+}
+
+/// Whether nobody but root may write a file. Others could set its time back after they have changed it.
+fn is_roots(access: &Access) -> bool {
+    access.owner == "root" && access.mode & 0o022 == 0 && access.xattrs.is_empty()
 }
 
 fn set_access(fd: BorrowedFd<'_>, access: &Access) -> io::Result<()> {

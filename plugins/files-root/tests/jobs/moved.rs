@@ -99,3 +99,53 @@ fn a_crash_at_any_step_leaves_the_old_large_file_or_the_new() {
         assert!(node.read() == with("b"), "cut {at}: again");
     }
 }
+
+#[test]
+fn a_file_that_others_may_write_is_read_once_more_before_the_change_counts() {
+    let node = Node::new("others", "");
+    node.write(&with("a"));
+    let mut manifest = node.manifest_of(&with("b"));
+    let is_it = |it: &&mut spared_tree::Entry| it.path.ends_with("/large");
+    let entry = manifest.entries.iter_mut().find(is_it).unwrap();
+    entry.access.mode = 0o666;
+    let prepared = node.folder.join("etc/fw/.large.spared");
+    let is_done = std::cell::Cell::new(false);
+    let step = |name: &str| {
+        if name == "rename" && prepared.exists() && !is_done.replace(true) {
+            let modified = fs::metadata(&prepared).unwrap().modified().unwrap();
+            fs::write(&prepared, "x".repeat(SIZE)).unwrap();
+            let file = fs::File::options().write(true).open(&prepared).unwrap();
+            file.set_modified(modified).unwrap();
+        }
+    };
+    let why = node
+        .run_with(&step, &node.stage_manifest(&manifest))
+        .unwrap_err();
+    assert!(why.contains("was changed by others meanwhile"), "{why}");
+    assert!(node.read() == with("a"));
+}
+
+#[test]
+fn a_stage_that_became_a_link_leads_to_nothing_that_is_kept() {
+    let node = Node::new("led", "");
+    node.write(&with("a"));
+    node.run(&node.stage(&with("b"))).unwrap();
+    let request = node.stage(&with("a"));
+    let (stage, kept) = (
+        node.folder.join("stage"),
+        node.folder.join("state/contents"),
+    );
+    let before = contents(&node);
+    for staged in fs::read_dir(&stage).unwrap() {
+        let staged = staged.unwrap();
+        // the list of files alone is not there already
+        if !kept.join(staged.file_name()).exists() {
+            fs::copy(staged.path(), kept.join(staged.file_name())).unwrap();
+        }
+    }
+    fs::remove_dir_all(&stage).unwrap();
+    std::os::unix::fs::symlink(&kept, &stage).unwrap();
+    node.run(&request).unwrap_err();
+    assert_eq!(contents(&node), before);
+    assert!(node.read() == with("b"));
+}

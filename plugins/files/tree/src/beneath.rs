@@ -27,9 +27,9 @@ pub struct Place<'p> {
 
 impl Beneath {
     /// # Errors
-    /// The folder cannot be opened.
+    /// The folder cannot be opened, or is a link: others own some of the folders around.
     pub fn new(root: &Path) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let root = open(root, flags, Mode::empty())?;
         let moved = None;
         Ok(Self { root, moved })
