@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spared_sdk::child::{Child, Ended, Program, trusted};
+use spared_tree::local::OUTPUT;
 
 /// Longest time of a check or an apply.
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -31,7 +32,7 @@ pub enum Failed {
 /// Runs a command to its end.
 ///
 /// # Errors
-/// It does not run, takes too long, or its exit code is not 0.
+/// It does not run, takes too long, or its exit code is not 0; what it said stands behind [`OUTPUT`].
 pub fn run(argv: &[String], stop: &AtomicBool) -> Result<(), Failed> {
     run_as(argv.first().map_or("", String::as_str), argv, stop)
 }
@@ -64,7 +65,7 @@ pub fn run_as(name: &str, argv: &[String], stop: &AtomicBool) -> Result<(), Fail
             };
             Err(Failed::Why(match told(&ended.text) {
                 words if words.is_empty() => format!("{name} ended with {how}"),
-                words => format!("{name} ended with {how}: {words}"),
+                words => format!("{name} ended with {how}{OUTPUT}{words}"),
             }))
         }
     }
@@ -195,10 +196,10 @@ mod tests {
         let stop = AtomicBool::new(false);
         assert_eq!(run(&words("true"), &stop), Ok(()));
         let failed = run(&words("sh|-c|echo no luck; echo; echo more; exit 3"), &stop);
-        let why = "sh ended with exit code 3: no luck; more".to_owned();
+        let why = "sh ended with exit code 3\nno luck; more".to_owned();
         assert_eq!(failed, Err(Failed::Why(why)));
         let failed = run(&words("sh|-c|seq 9; exit 1"), &stop);
-        let why = "sh ended with exit code 1: 1; 2; ...; 7; 8; 9".to_owned();
+        let why = "sh ended with exit code 1\n1; 2; ...; 7; 8; 9".to_owned();
         assert_eq!(failed, Err(Failed::Why(why)));
     }
 

@@ -17,7 +17,7 @@ impl Jobs<'_> {
             Ok(()) => "nobody confirmed the change: the old state was put back".to_owned(),
             Err(why) => format!("nobody confirmed the change, but it does not go back: {why}"),
         };
-        Some(event(&due.tree, text))
+        Some(event(&due.tree, &text))
     }
 
     /// Time until a change goes back; None: there is none.

@@ -18,7 +18,9 @@ use rustix::fs::StatVfsMountFlags;
 use spared_sdk::config::Config;
 use spared_tree::builtin;
 use spared_tree::config::{self, Settings, Tree};
-use spared_tree::local::{Answer, ChangeOutcome, Finished, PIECE, Request, StateInfo};
+use spared_tree::local::{
+    Answer, ChangeOutcome, Finished, PIECE, Request, StateInfo, without_output,
+};
 use spared_tree::own::Own;
 use spared_tree::{Beneath, Hash, Manifest, Scanner, fits};
 
@@ -107,13 +109,16 @@ impl<'j> Jobs<'j> {
         let journal = match self.store.journal() {
             Ok(None) => return None,
             Ok(Some(journal)) => journal,
-            Err(why) => return Some(event("", why)),
+            Err(why) => return Some(event("", &why)),
         };
         let tree = &journal.tree;
         let dropped = self.forget_unconfirmed(tree);
         Some(match dropped.and_then(|()| self.take_back(&journal)) {
-            Ok(()) => event(tree, "an interrupted change was taken back".to_owned()),
-            Err(why) => event(tree, format!("an interrupted change stays as it is: {why}")),
+            Ok(()) => event(tree, "an interrupted change was taken back"),
+            Err(why) => event(
+                tree,
+                &format!("an interrupted change stays as it is: {why}"),
+            ),
         })
     }
 
@@ -480,7 +485,10 @@ fn done(ticket: u64, result: Result<Finished, String>) -> Answer {
     Answer::Done { ticket, result }
 }
 
-pub(crate) fn event(tree: &str, text: String) -> Answer {
-    let tree = tree.to_owned();
-    Answer::Event { tree, text }
+/// Everybody may read it.
+pub(crate) fn event(tree: &str, text: &str) -> Answer {
+    Answer::Event {
+        tree: tree.to_owned(),
+        text: without_output(text).to_owned(),
+    }
 }

@@ -16,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 use spared_tree::Hash;
-use spared_tree::local::Finished;
+use spared_tree::local::{Finished, OUTPUT};
 
 /// Names of files in a `State`.
 pub const NAMES_MAX: usize = 3;
@@ -130,7 +130,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, String> {
                 lines: it.lines.iter().map(line).collect(),
                 ..it
             };
-            let result = result.map(shown).map_err(|why| plain(&why, WHY_MAX));
+            let result = result.map(shown).map_err(|why| reason(&why));
             Message::Report { ticket, result }
         }
         other => other,
@@ -145,6 +145,13 @@ fn cut(mut state: TreeState) -> TreeState {
     }
     state.digest = state.digest.map_err(|why| plain(&why, WHY_MAX));
     state
+}
+
+/// A reason of the peer; what a program said stays apart.
+fn reason(why: &str) -> String {
+    let parts: Vec<String> = why.split(OUTPUT).map(|it| plain(it, WHY_MAX)).collect();
+    let separator = OUTPUT.to_string();
+    parts.join(&separator).chars().take(WHY_MAX).collect()
 }
 
 /// A text of the peer as it may be shown: in one line, and not longer than this.
@@ -188,6 +195,19 @@ mod tests {
         for bytes in [&[][..], &[12], &[1, 0xff], &[7, 5, 0], &[1, 1, 9, b'x']] {
             decode(bytes).expect_err("garbage");
         }
+        let why = format!("\x1b said{OUTPUT}it\r{}", "x".repeat(1000));
+        let report = encode(&Message::Report {
+            ticket: 1,
+            result: Err(why),
+        });
+        let Ok(Message::Report { result, .. }) = decode(&report) else {
+            panic!("no report");
+        };
+        let why = result.expect_err("a reason");
+        assert!(
+            why.len() == WHY_MAX && why.starts_with("? said\nit?x"),
+            "{why}"
+        );
         let state = TreeState {
             tree: "fw".to_owned(),
             scope: Hash([0; 32]),

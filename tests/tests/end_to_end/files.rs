@@ -203,6 +203,20 @@ fn a_firewall_that_the_receiver_refuses_is_in_place_nowhere() {
             &why,
             "r2: the check refused it, nothing was changed: nft ended with exit code 1",
         )?;
+        // the words of a file are for who asked: a group may read the rows, and logs go anywhere
+        expect(&why, "http-or-so")?;
+        for site in [0, 1] {
+            let mut published = it.pair.routers[site].log();
+            for words in [
+                &["files"][..],
+                &["events"],
+                &["status"],
+                &["files", "log", "firewall"],
+            ] {
+                published.push_str(&it.pair.said(site, words)?.1);
+            }
+            assert!(!published.contains("http-or-so"), "{published}");
+        }
         assert_eq!(it.read(1, "fw.d/10-web.nft"), Some(rule(81)));
         expect(&it.rules(1), "tcp dport 81 drop")?;
         let leftovers = leftovers(&own(lab, 1));

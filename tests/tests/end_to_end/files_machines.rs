@@ -139,7 +139,8 @@ fn peers_of_wireguard_are_in_the_other_kernel_and_stay_there_if_a_file_is_wrong(
         expect(&peers()?, &second)?;
         expect(&peers()?, &first)?;
 
-        for wrong in ["[Peer\n", "[Interface]\nNoSuchKey = 1\n"] {
+        let no_key = "[Interface]\nPrivateKey = planted-secret\n";
+        for wrong in ["[Peer\n", "[Interface]\nNoSuchKey = 1\n", no_key] {
             pair.write(file, wrong)?;
             let (code, said) = pair.said("wireguard")?;
             assert_ne!(code, 0, "{said}");
@@ -147,9 +148,16 @@ fn peers_of_wireguard_are_in_the_other_kernel_and_stay_there_if_a_file_is_wrong(
             expect(&peers()?, &second)?;
             expect(&peers()?, &first)?;
         }
-        // no key is told to anybody
-        let logs = pair.nodes().map(|node| node.log()).concat();
-        assert!(!logs.contains(&own));
+        // only who asked is told what wg printed
+        expect(&pair.said("wireguard")?.1, "planted-secret")?;
+        let mut published = pair.nodes().map(|node| node.log()).concat();
+        for node in pair.nodes() {
+            for words in ["files", "events", "status"] {
+                published.push_str(&node.sparectl(words)?.1);
+            }
+        }
+        assert!(!published.contains(&own));
+        assert!(!published.contains("planted-secret"), "{published}");
         Ok(())
     });
 }

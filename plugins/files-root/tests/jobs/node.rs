@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use spared_files_root::job::{Jobs, Places};
 use spared_sdk::config::Config;
-use spared_tree::local::{Answer, Request, StateInfo, decode, encode};
+use spared_tree::local::{Answer, Request, StateInfo, decode, encode, with_output};
 use spared_tree::{Beneath, Hash, Manifest, Scanner, config};
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
@@ -183,7 +183,9 @@ impl Node {
         let mut last = None;
         self.jobs(step).handle(request, &mut |it| last = Some(it));
         match last {
-            Some(Answer::Done { ticket: 7, result }) => result.map(|it| it.text()),
+            Some(Answer::Done { ticket: 7, result }) => {
+                result.map(|it| it.text()).map_err(|why| with_output(&why))
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use spared_sdk::Role;
 use spared_sdk::config::format_duration;
 use spared_tree::config::{Sync, Tree};
-use spared_tree::local::Finished;
+use spared_tree::local::{Finished, without_output};
 
 use super::status::LastResult;
 use super::tree::{Relation, TreeInfo};
@@ -147,6 +147,7 @@ impl Engine {
                 self.actions.push_back(Action::Followed(name.to_owned()));
             }
             Err(why) => {
+                let why = without_output(&why).to_owned();
                 let is_news = tree.following.failed.as_ref() != Some(&why);
                 tree.following.handle_failure(now_ns, why.clone());
                 event = is_news.then(|| format!("tree \"{name}\" did not follow: {why}"));

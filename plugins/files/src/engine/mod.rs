@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use spared_sdk::{Role, Trouble, Value};
 use spared_tree::config::Settings;
-use spared_tree::local::Request;
+use spared_tree::local::{Request, with_output};
 use spared_tree::{Hash, Manifest};
 
 pub use command::{Command, USAGE, parse};
@@ -262,7 +262,7 @@ impl Engine {
     }
 
     fn refuse(&mut self, token: u64, why: impl Into<String>) {
-        let refused = Some(why.into());
+        let refused = Some(with_output(&why.into()));
         let answer = Reply {
             refused,
             ..Reply::default()

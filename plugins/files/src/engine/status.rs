@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use spared_sdk::{Trouble, Value};
 use spared_tree::config::Sync;
-use spared_tree::local::{ChangeOutcome, Finished};
+use spared_tree::local::{ChangeOutcome, Finished, without_output};
 
 use super::tree::{Relation, TreeInfo};
 use super::{Engine, short};
@@ -23,7 +23,11 @@ impl LastResult {
         Self {
             at_ns,
             outcome: result.as_ref().ok().map(|it| it.outcome),
-            text: result.as_ref().map_or_else(Clone::clone, Finished::text),
+            text: match result {
+                Ok(finished) => finished.text(),
+                // the group spared may read it
+                Err(why) => without_output(why).to_owned(),
+            },
         }
     }
 

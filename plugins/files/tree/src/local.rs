@@ -169,6 +169,19 @@ impl Finished {
     }
 }
 
+/// Between the sentence of a reason and what a program said, which may hold secrets of the files: that is only for those who asked.
+pub const OUTPUT: char = '\n';
+
+/// A reason as it may be logged and shown to everybody: without what programs said.
+pub fn without_output(why: &str) -> &str {
+    why.split(OUTPUT).next().unwrap_or_default()
+}
+
+/// All of a reason in one line, for those who may read the files.
+pub fn with_output(why: &str) -> String {
+    why.replace(OUTPUT, ": ")
+}
+
 /// A state of a tree that can be put back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateInfo {

@@ -25,6 +25,7 @@ pub struct Node {
     /// What it goes back to unless that is confirmed.
     unconfirmed: Option<Tree>,
     pub followed: usize,
+    pub events: Vec<String>,
     /// Requests to put a tree in place.
     pub installs: usize,
     has_root: bool,
@@ -99,6 +100,7 @@ impl Node {
             refuses: None,
             unconfirmed: None,
             followed: 0,
+            events: Vec::new(),
             installs: 0,
             has_root: false,
             is_slow: false,
@@ -408,7 +410,8 @@ impl Lab {
         };
         match action {
             Action::Request(request) if node.has_root => node.requests.push_back(request),
-            Action::Request(_) | Action::Event(_) => {}
+            Action::Request(_) => {}
+            Action::Event(text) => node.events.push(text),
             Action::Followed(_) => node.followed += 1,
             Action::Store(piece) => {
                 node.part.extend_from_slice(&piece.bytes);

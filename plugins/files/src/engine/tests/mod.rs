@@ -4,6 +4,7 @@ mod confirm;
 mod follow;
 mod lab;
 mod random;
+mod secret;
 mod serve;
 
 use std::collections::VecDeque;
