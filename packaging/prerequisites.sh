@@ -20,7 +20,8 @@ packages_for() {
 	demo)  packages_for ipsec; echo iproute2 nftables keepalived conntrackd rsync dnsmasq-base iputils-ping procps ;;
 	ssh)   echo openssh-server openssh-client ;;
 	bench) packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack ;;
-	test)  packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack frr tcpdump openssl wireguard-tools ;;
+	test)  packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack frr tcpdump openssl wireguard-tools \
+		nginx-light unbound ;;
 	docs)  echo scdoc mandoc python3-sphinx python3-myst-parser furo ;;
 	deb)   packages_for docs; echo dpkg-dev debhelper lintian ;;
 	root)  echo mmdebstrap ;;
@@ -41,13 +42,14 @@ mask() {
 
 # These are peers in the tests and benches and no services of this machine: their units are masked before
 # they arrive, and nothing starts while apt runs.
-services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client strongswan-charon charon-systemd openssh-server"
+services="keepalived conntrackd frr kea-dhcp4-server kea-dhcp6-server isc-dhcp-server wide-dhcpv6-client strongswan-charon charon-systemd openssh-server nginx-light unbound"
 
 units_of() {
 	case $1 in
 	strongswan-charon) echo strongswan-starter ipsec ;;
 	charon-systemd) echo strongswan ;;
 	openssh-server) echo ssh ;;
+	nginx-light) echo nginx ;;
 	*) echo "$1" ;;
 	esac
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use spared_tests::Result;
-use spared_tests::lab::scenario;
+use spared_tests::lab::{note_skip, scenario};
 use spared_tests::linked::Linked;
 
 use crate::files::{expect, own, plan};
@@ -88,7 +88,7 @@ fn the_example_trees_do_what_their_programs_say() {
         let is_here = |it: &&Program| Path::new(it.1).exists();
         let programs: Vec<&Program> = PROGRAMS.iter().filter(is_here).collect();
         for (_, program, ..) in PROGRAMS.iter().filter(|it| !is_here(it)) {
-            println!("skipped: there is no {program}");
+            note_skip(&format!("there is no {program}"));
         }
         for site in 0..2 {
             for folder in [
