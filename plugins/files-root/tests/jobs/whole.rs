@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use spared_tree::Accounts;
 use spared_tree::local::Request;
 
 use crate::node::{Files, Node, files};
@@ -90,7 +91,10 @@ fn times_and_attributes_come_with_a_content() {
         .unwrap();
     entry.modified = (1_000_000_000, 5);
     entry.access.mode = 0o640;
-    let xattrs = vec![("user.origin".to_owned(), b"r2".to_vec())];
+    let xattrs = vec![
+        ("system.posix_acl_access".to_owned(), access_list()),
+        ("user.origin".to_owned(), b"r2".to_vec()),
+    ];
     entry.access.xattrs = xattrs.clone();
     let done = node.run(&node.stage_manifest(&manifest));
     if done.as_ref().is_err_and(|it| it.contains("not supported")) {
@@ -108,6 +112,54 @@ fn times_and_attributes_come_with_a_content() {
         .find(|it| it.path.ends_with("/a"))
         .unwrap();
     assert_eq!(entry.access.xattrs, xattrs);
+}
+
+/// A POSIX access list as the kernel stores it (`linux/posix_acl_xattr.h`): version 2, then tag, rights and number of each entry.
+/// The owner may read and write, user 12345 and the group may read; the mask, which is the group's part of the mode, is to read.
+fn access_list() -> Vec<u8> {
+    const NOBODY_IN_PARTICULAR: u32 = u32::MAX;
+    let entries = [
+        (0x01, 6, NOBODY_IN_PARTICULAR),
+        (0x02, 4, 12_345),
+        (0x04, 4, NOBODY_IN_PARTICULAR),
+        (0x10, 4, NOBODY_IN_PARTICULAR),
+        (0x20, 0, NOBODY_IN_PARTICULAR),
+    ];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, number) in entries {
+        list.extend(u16::to_le_bytes(tag));
+        list.extend(u16::to_le_bytes(rights));
+        list.extend(u32::to_le_bytes(number));
+    }
+    list
+}
+
+#[test]
+fn a_file_of_another_account_belongs_to_the_account_of_that_name() {
+    let node = Node::new("owner", "");
+    if fs::metadata(&node.folder).unwrap().uid() != 0 {
+        eprintln!("skipped: only root gives files away");
+        return;
+    }
+    let numbers = Accounts::uid("nobody").and_then(|uid| Ok((uid, Accounts::gid("nogroup")?)));
+    let (uid, gid) = numbers.unwrap();
+    assert!(uid != 0 && gid != 0);
+    // small, and large enough to be moved to its place
+    let files = files(&[("fw/a", "one"), ("fw/b", &"x".repeat(2 << 20))]);
+    node.write(&files);
+    let mut manifest = node.manifest_of(&files);
+    for entry in &mut manifest.entries {
+        if matches!(entry.kind, spared_tree::Kind::File { .. }) {
+            (entry.access.owner, entry.access.group) = ("nobody".to_owned(), "nogroup".to_owned());
+        }
+    }
+    node.run(&node.stage_manifest(&manifest)).unwrap();
+    for name in ["a", "b"] {
+        let about = fs::metadata(node.folder.join("etc/fw").join(name)).unwrap();
+        assert_eq!((about.uid(), about.gid()), (uid, gid), "{name}");
+    }
+    assert_eq!(fs::metadata(node.folder.join("etc/fw")).unwrap().uid(), 0);
+    assert_eq!(node.scan("etc").digest(), manifest.digest());
 }
 
 #[test]

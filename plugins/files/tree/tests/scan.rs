@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use spared_sdk::config::Config;
 use spared_tree::config::{Tree, read};
@@ -226,4 +228,37 @@ fn a_file_that_was_written_is_not_read_at_the_next_look_unless_somebody_changed_
     folder.scan(scanner).unwrap();
     fs::rename(&away, &path).unwrap();
     assert_eq!(hash(scanner), Hash::of(b"content"));
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_a_fault_until_it_rests() {
+    const SIZE: usize = 16 << 20;
+    let folder = Folder::new("growing");
+    folder.write("etc/fw/large", &"x".repeat(SIZE));
+    let path = folder.0.join("etc/fw/large");
+    let is_read = AtomicBool::new(false);
+    let scanner = &mut Scanner::default();
+    let why = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = File::options().append(true).open(&path).unwrap();
+            while !is_read.load(Ordering::Relaxed) {
+                file.write_all(b"y").unwrap();
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        });
+        // a thread that does not run meanwhile appends nothing
+        let why = (0..100).find_map(|_| folder.scan(scanner).err());
+        is_read.store(true, Ordering::Relaxed);
+        why
+    });
+    assert_eq!(
+        why.as_deref(),
+        Some("/etc/fw/large: changes while it is read")
+    );
+    let manifest = folder.scan(scanner).unwrap();
+    let content = fs::read(&path).unwrap();
+    let (size, hash) = (content.len() as u64, Hash::of(&content));
+    assert!(content.len() > SIZE);
+    let found = &manifest.find("/etc/fw/large").unwrap().kind;
+    assert_eq!(*found, Kind::File { size, hash });
 }

@@ -22,6 +22,8 @@ pub struct Node {
     pub tree: Tree,
     /// What the root half refuses to put in place.
     pub refuses: Option<String>,
+    /// Why the tree cannot be read.
+    pub unreadable: Option<&'static str>,
     /// What it goes back to unless that is confirmed.
     unconfirmed: Option<Tree>,
     pub followed: usize,
@@ -98,6 +100,7 @@ impl Node {
             engine: Engine::new(S, 0, peer, &settings(sync), BTreeMap::new()),
             tree,
             refuses: None,
+            unreadable: None,
             unconfirmed: None,
             followed: 0,
             events: Vec::new(),
@@ -147,6 +150,9 @@ impl Node {
                 tree,
             } => {
                 self.scans += 1;
+                if let Some(why) = self.unreadable {
+                    return done(ticket, Err(why.to_owned()));
+                }
                 let manifest = manifest(&self.tree);
                 let left_s = self.unconfirmed.as_ref().map(|_| 60);
                 let mut answers = vec![Answer::Waits { tree, left_s }];

@@ -6,6 +6,7 @@ mod lab;
 mod random;
 mod secret;
 mod serve;
+mod states;
 
 use std::collections::VecDeque;
 
