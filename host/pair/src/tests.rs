@@ -823,7 +823,6 @@ fn what_is_to_be_done_names_the_node_on_both() {
         key: "the file".to_owned(),
         here: Some(here.to_owned()),
         there: Some(there.to_owned()),
-        ..Difference::default()
     };
     one.pair().differences = vec![difference("present", "absent")];
     other.pair().differences = vec![difference("absent", "present")];
