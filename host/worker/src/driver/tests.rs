@@ -192,7 +192,7 @@ fn messages_of_the_peer_are_served_and_answered_without_one_allocation() {
     driver.channel(vec![channel]);
     let peer = std::thread::spawn(move || {
         let mut buffer = vec![crate::channel::MESSAGE; 1000];
-        rustix::io::write(&link, &[crate::channel::UP, 1, 0, 0, 0]).unwrap();
+        rustix::io::write(&link, &[crate::channel::UP, 0, 0, 0, 1]).unwrap();
         // One message at a time, until the channel is closed.
         while rustix::io::write(&link, &buffer).is_ok() {
             let _ = poll(&mut [PollFd::new(&link, PollFlags::IN)], None);
@@ -261,7 +261,7 @@ fn most_between_timers(count: usize, nap: Duration) -> usize {
     };
     driver.instance.set((&raw mut flooded).cast());
     let (link, channel) = codec::pair().unwrap();
-    rustix::io::write(&link, &[crate::channel::UP, 1, 0, 0, 0]).unwrap();
+    rustix::io::write(&link, &[crate::channel::UP, 0, 0, 0, 1]).unwrap();
     for _ in 0..count {
         rustix::io::write(&link, &[crate::channel::MESSAGE, 1, 2, 3]).unwrap();
     }

@@ -20,7 +20,7 @@ fn started(plugin: &Path) -> Host {
 pub fn tie(one: &Host, other: &Host) {
     let (a, b) = codec::pair().unwrap();
     for end in [&a, &b] {
-        rustix::io::write(end, &[UP, 2, 0, 0, 0]).unwrap();
+        rustix::io::write(end, &[UP, 0, 0, 0, 2]).unwrap();
     }
     one.send(&ToWorker::Channel, &[a.as_fd()]);
     other.send(&ToWorker::Channel, &[b.as_fd()]);
@@ -148,6 +148,10 @@ fn its_check_its_synchrony_and_the_scopes_of_its_keys_reach_the_host() {
     let key = |key: &str, scope| (key.to_owned(), scope);
     assert_eq!(
         scopes,
-        [key("label", Scope::Node), key("note", Scope::Local)]
+        [
+            key("community", Scope::Secret),
+            key("label", Scope::Node),
+            key("note", Scope::Local)
+        ]
     );
 }

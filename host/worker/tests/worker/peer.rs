@@ -16,7 +16,7 @@ const EAGAIN: i32 = -11;
 const EMSGSIZE: i32 = -90;
 const ENOTCONN: i32 = -107;
 
-const UP_2: [u8; 5] = [UP, 2, 0, 0, 0];
+const UP_2: [u8; 5] = [UP, 0, 0, 0, 2];
 const MESSAGE_MAX: usize = RECORD_MAX - 1;
 
 fn started(lab: &Lab) -> Host {
