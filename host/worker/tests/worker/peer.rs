@@ -46,7 +46,7 @@ pub fn put(link: &OwnedFd, record: &[u8]) -> Result<(), Errno> {
 fn numbered(number: u64, length: usize) -> Vec<u8> {
     let mut record = vec![0; 1 + length];
     record[0] = MESSAGE;
-    record[1..9].copy_from_slice(&number.to_be_bytes());
+    record[1..9].copy_from_slice(&number.to_le_bytes());
     record
 }
 
@@ -155,7 +155,7 @@ fn a_full_channel_says_so_and_says_when_it_is_not() {
     for wanted in 0..COUNT {
         let record = take(&link).unwrap();
         assert_eq!(record.len(), 20_001);
-        assert_eq!(record[1..9], wanted.to_be_bytes(), "each once, in order");
+        assert_eq!(record[1..9], wanted.to_le_bytes(), "each once, in order");
     }
     let after = host.query("messenger");
     assert_eq!(after.number("sent"), COUNT);

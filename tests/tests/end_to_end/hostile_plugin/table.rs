@@ -38,6 +38,7 @@ pub const REFUSED: &[Row] = &[
     ("partners-self", "name of another plugin"),
     ("partners-path", "name of another plugin"),
     ("partners-unmapped", "crashed while it was checked"),
+    ("half-of-nothing", "has 0 bytes, at least"),
     ("half-unmapped", "crashed while it was checked"),
     ("segv-in-load", "crashed while it was checked"),
     ("exit-0-in-load", "crashed while it was checked"),
@@ -184,7 +185,6 @@ pub const POINTERS: &[Row] = &[
     ("group-steal", "refused"),
     ("group-same-address", "refused"),
     ("size-endless", "runs"),
-    ("half-of-nothing", "runs"),
     ("half-endless", "runs"),
     ("paths-of-the-host", "runs"),
 ];
