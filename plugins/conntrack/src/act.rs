@@ -77,6 +77,14 @@ impl Conntrack {
         let _ = self.host.timer(PROXIES, now_ns + PROXIES_EVERY_NS);
     }
 
+    /// Somebody may set the kernel's setting back, such as `sysctl --system`.
+    pub(super) fn keep_events(&mut self, engine: &mut Engine) {
+        match kernel::enable_events() {
+            Ok(is_anew) => engine.handle_hearing(is_anew),
+            Err(why) => engine.handle_deaf(why),
+        }
+    }
+
     /// Follows the interfaces of `dynamic_nat`, and no longer those that were.
     pub(super) fn follow(&self, before: &[String]) -> Result<(), Error> {
         let Some(interfaces) = self.host.interfaces() else {

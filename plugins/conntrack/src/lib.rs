@@ -124,7 +124,10 @@ impl Io for Conntrack {
         match id {
             LISTEN => self.listen(),
             GO_ON => self.read_dump(engine, now_ns),
-            PROXIES => self.look_for_proxies(engine, now_ns),
+            PROXIES => {
+                self.keep_events(engine);
+                self.look_for_proxies(engine, now_ns);
+            }
             _ => {}
         }
     }

@@ -111,6 +111,22 @@ fn flows_made_after_the_start_cause_events_whatever_the_kernel_s_setting_was() {
 }
 
 #[test]
+fn events_that_somebody_disables_meanwhile_are_enabled_again() {
+    scenario(2, |lab| {
+        let pair = Synced::start(lab, &plan(""), &Ruleset::default())?;
+        let active = pair.at()?;
+        let ns = &lab.sites[active].ns;
+        ns.set(&[("net/netfilter/nf_conntrack_events", "0")])?;
+        Crowd::udp(10).create(ns)?;
+        // a resync finds those that began meanwhile
+        pair.wait_holds(1 - active, 10, Crowd::has)?;
+        let said = ns.shell("cat /proc/sys/net/netfilter/nf_conntrack_events")?;
+        assert_eq!(said.trim(), "1");
+        Ok(())
+    });
+}
+
+#[test]
 fn flows_younger_than_min_age_cost_nothing() {
     scenario(2, |lab| {
         let pair = Synced::start(lab, &plan("min_age = \"2s\"\n"), &Ruleset::default())?;

@@ -2,7 +2,7 @@
 
 use spared_sdk::{Trouble, Value};
 
-use super::Engine;
+use super::{Action, Engine};
 use super::local::seconds;
 
 impl Engine {
@@ -95,6 +95,18 @@ impl Engine {
     /// The kernel does not tell of flows as they change; resyncs alone find them.
     pub fn handle_deaf(&mut self, why: String) {
         self.deaf = Some(why);
+    }
+
+    /// The kernel tells of flows. `is_anew`: it did not until now, as somebody had changed its setting while this
+    /// plugin ran. A resync finds the flows that began meanwhile.
+    pub fn handle_hearing(&mut self, is_anew: bool) {
+        self.deaf = None;
+        if is_anew {
+            self.wanted.resync = true;
+            let text = "net.netfilter.nf_conntrack_events was changed while spared ran, so that the kernel told of no new \
+                        connection: set to 1 again";
+            self.actions.push_back(Action::Event(text.to_owned()));
+        }
     }
 
     /// Faults other than those of the sync state.

@@ -8,11 +8,14 @@ use crate::engine::restore::{DCCP_NAMES, SCTP_NAMES, TCP_NAMES};
 const DIR: &str = "/proc/sys/net/netfilter/nf_conntrack_";
 
 /// With 2, the default, a flow that is created while nobody listens is never told of: not when it
-/// changes, not when it ends.
-pub fn enable_events() -> Result<(), String> {
+/// changes, not when it ends. With 0 no flow is. True if the kernel had another value.
+///
+/// # Errors
+/// What it means that the kernel does not take it.
+pub fn enable_events() -> Result<bool, String> {
     let file = format!("{DIR}events");
     match number("events") {
-        Some(1) => return Ok(()),
+        Some(1) => return Ok(false),
         None => {
             return Err(format!(
                 "{file} does not exist: the kernel reports no connections"
@@ -20,7 +23,7 @@ pub fn enable_events() -> Result<(), String> {
         }
         Some(_) => {}
     }
-    fs::write(&file, "1\n").map_err(|error| {
+    fs::write(&file, "1\n").map(|()| true).map_err(|error| {
         format!(
             "cannot set net.netfilter.nf_conntrack_events=1 ({error}): flows that are older than \
              spared are only found by resyncs"

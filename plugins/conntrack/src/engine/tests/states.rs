@@ -32,6 +32,19 @@ fn a_kernel_that_tells_of_no_flow_is_no_ok_on_either_node() {
 }
 
 #[test]
+fn a_kernel_that_tells_of_flows_again_is_ok_after_a_resync() {
+    let mut pair = Pair::started();
+    pair.nodes[0].engine.handle_deaf("not permitted".to_owned());
+    pair.nodes[0].engine.handle_hearing(false);
+    assert_fine("conntrack", &reports(&pair));
+    let resyncs = pair.nodes[0].engine.counters.resyncs;
+    pair.nodes[0].engine.handle_hearing(true);
+    pair.settle();
+    assert_fine("conntrack", &reports(&pair));
+    assert_eq!(pair.nodes[0].engine.counters.resyncs, resyncs + 1);
+}
+
+#[test]
 fn a_backup_that_has_just_come_is_no_ok() {
     let mut pair = Pair::started();
     pair.restart(1, false);
