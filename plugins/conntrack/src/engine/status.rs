@@ -2,8 +2,8 @@
 
 use spared_sdk::{Trouble, Value};
 
-use super::{Action, Engine};
 use super::local::seconds;
+use super::{Action, Engine};
 
 impl Engine {
     /// For `sparectl status`.
