@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
-use spared_tests::ipsec::{Charon, Connection, Family, Side, Tunnelled, asking, is_in_clear};
+use spared_tests::ipsec::{
+    CHILD, Charon, Connection, Family, Side, Tunnelled, asking, is_in_clear,
+};
 use spared_tests::lab::scenario;
 use spared_tests::probe::Pings;
 use spared_tests::random::{Random, number};
@@ -103,9 +105,10 @@ impl Soak<'_> {
         match fault {
             Fault::SasDeleted => {
                 let charon = Charon::of_service(&self.tunnelled.routers[active])?;
-                // it does not know
-                charon.swanctl("--terminate --force --ike far")?;
-                charon.initiate()
+                // it does not know; to terminate it would take the policies away, too
+                charon
+                    .swanctl(&format!("--rekey --child {CHILD}"))
+                    .map(drop)
             }
             Fault::BackupStopped => {
                 let node = self.tunnelled.nodes()[1 - active];

@@ -63,7 +63,7 @@ impl Engine {
             count => format!("{count} tunnels have no SA in the kernel, first {ike}/{child}"),
         };
         Some(format!(
-            "{tunnels}, and charon does not know: terminate and initiate it (swanctl)"
+            "{tunnels}, and charon does not know: rekey it (swanctl --rekey --child {child})"
         ))
     }
 }
