@@ -12,6 +12,7 @@
 #![deny(missing_docs)]
 
 mod cause;
+mod difference;
 mod facts;
 mod finding;
 mod headline;
@@ -29,11 +30,11 @@ pub mod time;
 mod verdict;
 
 pub use cause::{Cause, CauseKind, UNDO};
+pub use difference::{Difference, DifferenceKind};
 pub use facts::{
-    AddressStatus, BareInterface, CheckStatus, Difference, DifferenceKind, Fence, FirstFound,
-    Forced, GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, NodeFacts,
-    OtherActive, PairFacts, PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN,
-    SilentElector,
+    AddressStatus, BareInterface, CheckStatus, Fence, FirstFound, Forced, GroupFacts,
+    InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, NodeFacts, OtherActive, PairFacts,
+    PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN, SilentElector,
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};

@@ -1,6 +1,7 @@
 //! Readiness: what a node lacks for a failover to it without loss, one sentence each.
 
-use crate::facts::{Difference, DifferenceKind, Forced, NodeFacts, PluginFacts, PluginState};
+use crate::difference::{Difference, DifferenceKind};
+use crate::facts::{Forced, NodeFacts, PluginFacts, PluginState};
 use crate::finding::Id;
 
 /// Reason why a plugin keeps its node from being ready.

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{
-    Difference, DifferenceKind, Forced, NodeFacts, PairFacts, PeerLife, PluginState,
-};
+use crate::difference::{Difference, DifferenceKind};
+use crate::facts::{Forced, NodeFacts, PairFacts, PeerLife, PluginState};
 use crate::finding::{Finding, Id};
 use crate::headline::{self, Said};
 use crate::node;
