@@ -40,4 +40,4 @@ pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};
 pub use lasting::Lasting;
 pub use ready::missing;
-pub use verdict::{Headline, Verdict, Word, findings, verdict};
+pub use verdict::{Headline, Verdict, Word, findings, verdict, verdict_with};

@@ -92,7 +92,16 @@ pub struct Verdict {
 /// The verdict at the time `now`, by the facts of one node; `pair` is None without a configured
 /// peer.
 pub fn verdict(now: &str, own: &NodeFacts, pair: Option<&PairFacts>) -> Verdict {
-    let mut findings = findings(own, pair);
+    verdict_with(findings(own, pair), now, own, pair)
+}
+
+/// The same for who has the [`findings`] of these facts already.
+pub fn verdict_with(
+    mut findings: Vec<Finding>,
+    now: &str,
+    own: &NodeFacts,
+    pair: Option<&PairFacts>,
+) -> Verdict {
     let is_clean = findings.is_empty();
     findings.extend(pair.and_then(|pair| peer::finding(now, own, pair)));
     let mut headlines = Vec::new();

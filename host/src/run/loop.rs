@@ -447,8 +447,9 @@ impl Loop {
         let view = self.view();
         let (own, pair) = (view.node_facts(None), view.pair_facts(&Look::default()));
         let found = spared_pair::findings(&own, pair.as_ref());
-        let all = spared_pair::verdict(&clock::now(), &own, pair.as_ref()).findings;
-        let is_doubtful = all.iter().any(|it| !found.contains(it));
+        let now = clock::now();
+        let verdict = spared_pair::verdict_with(found.clone(), &now, &own, pair.as_ref());
+        let is_doubtful = verdict.findings.iter().any(|it| !found.contains(it));
         self.notices.handle_findings(Instant::now(), found);
         is_doubtful
     }
