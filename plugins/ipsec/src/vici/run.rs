@@ -1,5 +1,7 @@
 //! The thread: sleeps until charon tells of a change, or somebody wants something of it.
 
+mod pools;
+
 use std::collections::BTreeSet;
 use std::mem;
 use std::net::IpAddr;
@@ -12,7 +14,6 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::connections::Pool;
 use crate::engine::{ChildName, DaemonWord, Named};
 
 use super::ViciEvent;
@@ -22,7 +23,7 @@ use super::codec::Section;
 use super::end::End;
 use super::list::{self, Connections, Sas};
 use super::listing::Listing;
-use super::withhold::{Step, Withholding};
+use super::withhold::Withholding;
 
 /// For one command, a list of all SAs among them.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,9 +39,6 @@ const RETRY: Duration = Duration::from_secs(1);
 const HURRY: Duration = Duration::from_millis(500);
 /// Events come in swarms.
 const COALESCE: Duration = Duration::from_millis(50);
-
-/// Leases in one answer; of more, charon would send none.
-const LEASES_MAX: u64 = 1_000;
 
 const EVENTS: [&str; 4] = ["child-updown", "child-rekey", "ike-updown", "ike-rekey"];
 
@@ -159,13 +157,6 @@ impl Thread {
         }
     }
 
-    fn order_withholding(&mut self, now: Instant, addresses: BTreeSet<IpAddr>) {
-        self.withholding.order(now, addresses);
-        if self.client.is_none() {
-            self.connect_at = self.connect_at.min(self.look_at(now, LOOK));
-        }
-    }
-
     fn work(&mut self) -> Result<(), Fault> {
         self.note_missing();
         if self.client.is_none() && self.connect_at <= Instant::now() {
@@ -256,57 +247,6 @@ impl Thread {
             self.say(ViciEvent::Listed(Some(listed)));
         }
         Ok(())
-    }
-
-    /// Keeps charon from assigning what others have, where it is time.
-    fn withhold(&mut self) -> Result<(), Fault> {
-        let now = Instant::now();
-        let is_due = self.withholding.due().is_some_and(|due| due <= now);
-        let Some(client) = self.client.as_mut().filter(|_| is_due) else {
-            return Ok(());
-        };
-        let mut pools = list::pools(client)?;
-        pools.retain(|(pool, _)| self.withholding.concerns(pool));
-        let mut faults = Vec::new();
-        for (pool, leases) in pools {
-            faults.extend(self.withhold_of(&pool, leases)?);
-        }
-        let fault = faults.into_iter().next();
-        if let Some(news) = self.withholding.handle_looked(now, fault) {
-            self.say(ViciEvent::Withheld(news));
-        }
-        Ok(())
-    }
-
-    /// The same of one pool; why it cannot be.
-    fn withhold_of(&mut self, pool: &Pool, leases: u64) -> Result<Option<String>, Fault> {
-        let Some(client) = &mut self.client else {
-            return Ok(None);
-        };
-        let given = match leases <= LEASES_MAX {
-            true => Some(list::given(client, &pool.name)?),
-            false => None,
-        };
-        let part = match self.withholding.handle_pool(pool, given.as_ref()) {
-            None => return Ok(None),
-            Some(Step::Fault(why)) => return Ok(Some(why)),
-            Some(Step::Replace(part)) => part,
-        };
-        match list::load_pool(client, &part) {
-            Ok(()) => {
-                let (name, range) = (&pool.name, part.range());
-                self.note(format!(
-                    "pool {name} assigns {range} only: replicated clients have others"
-                ));
-                self.withholding.handle_replaced(pool, part);
-                Ok(None)
-            }
-            Err(Fault::Refused(why)) => Ok(Some(format!(
-                "pool {} may assign addresses twice: {why}",
-                pool.name
-            ))),
-            Err(fault) => Err(fault),
-        }
     }
 
     fn tell_names(&mut self, sas: &Sas) {

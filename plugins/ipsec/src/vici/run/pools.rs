@@ -1,0 +1,75 @@
+//! Pools of charon, looked at and replaced as [`Withholding`](super::Withholding) has it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use super::super::ViciEvent;
+use super::super::client::Fault;
+use super::super::list;
+use super::super::withhold::Step;
+use super::{LOOK, Thread};
+use crate::connections::Pool;
+
+/// Leases in one answer; of more, charon would send none.
+const LEASES_MAX: u64 = 1_000;
+
+impl Thread {
+    pub(super) fn order_withholding(&mut self, now: Instant, addresses: BTreeSet<IpAddr>) {
+        self.withholding.order(now, addresses);
+        if self.client.is_none() {
+            self.connect_at = self.connect_at.min(self.look_at(now, LOOK));
+        }
+    }
+
+    /// Keeps charon from assigning what others have, where it is time.
+    pub(super) fn withhold(&mut self) -> Result<(), Fault> {
+        let now = Instant::now();
+        let is_due = self.withholding.due().is_some_and(|due| due <= now);
+        let Some(client) = self.client.as_mut().filter(|_| is_due) else {
+            return Ok(());
+        };
+        let mut pools = list::pools(client)?;
+        pools.retain(|(pool, _)| self.withholding.concerns(pool));
+        let mut faults = Vec::new();
+        for (pool, leases) in pools {
+            faults.extend(self.withhold_of(&pool, leases)?);
+        }
+        let fault = faults.into_iter().next();
+        if let Some(news) = self.withholding.handle_looked(now, fault) {
+            self.say(ViciEvent::Withheld(news));
+        }
+        Ok(())
+    }
+
+    /// The same of one pool; why it cannot be.
+    fn withhold_of(&mut self, pool: &Pool, leases: u64) -> Result<Option<String>, Fault> {
+        let Some(client) = &mut self.client else {
+            return Ok(None);
+        };
+        let given = match leases <= LEASES_MAX {
+            true => Some(list::given(client, &pool.name)?),
+            false => None,
+        };
+        let part = match self.withholding.handle_pool(pool, given.as_ref()) {
+            None => return Ok(None),
+            Some(Step::Fault(why)) => return Ok(Some(why)),
+            Some(Step::Replace(part)) => part,
+        };
+        match list::load_pool(client, &part) {
+            Ok(()) => {
+                let (name, range) = (&pool.name, part.range());
+                self.note(format!(
+                    "pool {name} assigns {range} only: replicated clients have others"
+                ));
+                self.withholding.handle_replaced(pool, part);
+                Ok(None)
+            }
+            Err(Fault::Refused(why)) => Ok(Some(format!(
+                "pool {} may assign addresses twice: {why}",
+                pool.name
+            ))),
+            Err(fault) => Err(fault),
+        }
+    }
+}
