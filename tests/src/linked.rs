@@ -294,6 +294,24 @@ impl<'l> Linked<'l> {
     }
 }
 
+/// A node of a pair with trees that follow, as files.toml names them; the node sees a folder of its own as /mnt.
+pub fn with_trees(lab: &Lab, node: &str, trees: &str) -> Plan {
+    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    plan.own_folder = Some(PathBuf::from("/mnt"));
+    let config = lab
+        .dir
+        .join(format!("{node}-spared/etc/plugins/files.toml"));
+    let root = format!("trees = {config:?}\n");
+    for (name, toml) in [("files", trees), ("files-root", root.as_str())] {
+        plan.plugins.push(PluginFile {
+            name: name.to_owned(),
+            toml: toml.to_owned(),
+            file: format!("libspared_{}.so", name.replace('-', "_")),
+        });
+    }
+    plan
+}
+
 /// The example plugin that speaks with its peer: "" is the present version, "next" and "later" are those
 /// after it.
 pub fn peer(version: &str) -> PluginFile {

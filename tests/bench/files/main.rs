@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 use spared_tests::Result;
 use spared_tests::bench::{Bench, Case, Report, Row, program};
 use spared_tests::clock::{ms, poll};
-use spared_tests::lab::{Lab, Wire};
-use spared_tests::linked::{INTERVAL, Linked};
-use spared_tests::router::{Plan, PluginFile, Spared};
+use spared_tests::lab::Lab;
+use spared_tests::linked::{Linked, with_trees};
+use spared_tests::router::{Plan, Spared};
 use spared_tests::rsync::Rsync;
 
 const TREE: &str = "[[tree]]\nname = \"bench\"\npaths = [\"/mnt/tree\"]\n";
@@ -79,20 +79,8 @@ fn noise(seed: usize, length: usize) -> Vec<u8> {
 }
 
 fn plan(lab: &Lab, node: &str) -> Plan {
-    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    let mut plan = with_trees(lab, node, TREE);
     plan.without_preference();
-    plan.own_folder = Some(PathBuf::from("/mnt"));
-    let config = lab
-        .dir
-        .join(format!("{node}-spared/etc/plugins/files.toml"));
-    let root = format!("trees = {config:?}\n");
-    for (name, toml) in [("files", TREE), ("files-root", root.as_str())] {
-        plan.plugins.push(PluginFile {
-            name: name.to_owned(),
-            toml: toml.to_owned(),
-            file: format!("libspared_{}.so", name.replace('-', "_")),
-        });
-    }
     plan
 }
 

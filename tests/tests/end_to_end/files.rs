@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use spared_tests::Result;
-use spared_tests::lab::{Lab, Wire, scenario};
-use spared_tests::linked::{INTERVAL, Linked};
-use spared_tests::router::{Plan, PluginFile, Spared};
+use spared_tests::lab::{Lab, scenario};
+use spared_tests::linked::{Linked, with_trees};
+use spared_tests::router::{Plan, Spared};
 
 pub const TREE: &str = r#"
 [[tree]]
@@ -26,20 +26,8 @@ struct Firewalls<'l> {
 }
 
 pub fn plan(lab: &Lab, node: &str, toml: &str) -> Plan {
-    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    let mut plan = with_trees(lab, node, toml);
     plan.without_preference();
-    plan.own_folder = Some(PathBuf::from("/mnt"));
-    let config = lab
-        .dir
-        .join(format!("{node}-spared/etc/plugins/files.toml"));
-    let root = format!("trees = {config:?}\n");
-    for (name, toml) in [("files", toml), ("files-root", root.as_str())] {
-        plan.plugins.push(PluginFile {
-            name: name.to_owned(),
-            toml: toml.to_owned(),
-            file: format!("libspared_{}.so", name.replace('-', "_")),
-        });
-    }
     plan
 }
 

@@ -13,7 +13,7 @@ const EINVAL: i32 = -22;
 const EMSGSIZE: i32 = -90;
 const ECANCELED: i32 = -125;
 
-fn role(group: &str, role: Role) -> impl FnOnce(u64) -> ToWorker {
+pub fn role(group: &str, role: Role) -> impl FnOnce(u64) -> ToWorker {
     let group = group.to_owned();
     move |token| ToWorker::Role {
         token,

@@ -2,28 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use spared_worker::message::{Cause, Role, ToWorker};
+use spared_worker::message::{Role, ToWorker};
 
 use crate::lab::{Host, Lab, Returned, eventually, load};
+use crate::life::role;
 use crate::messenger::tie;
 
 fn library(lab: &Lab) -> PathBuf {
     lab.compile("sessions", "abi/examples/sessions/sessions.c", &[])
 }
 
-fn started(plugin: &Path, role: Role) -> Host {
+fn started(plugin: &Path, of: Role) -> Host {
     let mut host = Host::started(plugin, &load("sessions"), "");
-    let told = host.ask(|token| ToWorker::Role {
-        token,
-        group: "office".to_owned(),
-        role,
-        maintenance: false,
-        before: None,
-        epoch: 1,
-        why: "because".to_owned(),
-        cause: Cause::default(),
-        deadline_ns: u64::MAX,
-    });
+    let told = host.ask(role("office", of));
     assert_eq!(told.status, 0);
     host
 }

@@ -2,16 +2,12 @@
 //! Trees of files that follow when somebody asks.
 
 use std::fs;
-use std::path::PathBuf;
 
 use crate::Result;
-use crate::lab::{Lab, Wire};
-use crate::linked::{INTERVAL, Linked};
-use crate::router::{Plan, PluginFile};
+use crate::lab::Lab;
+use crate::linked::{Linked, with_trees};
 use crate::truth::{Bed, Found::*, On, State};
 
-/// Folder that each node sees as one of its own.
-const FOLDER: &str = "/mnt";
 const TREE: &str = "[[tree]]\nname = \"motd\"\npaths = [\"/mnt/motd\"]\n";
 
 pub(super) const STATES: &[State] = &[
@@ -43,26 +39,9 @@ pub(super) fn start(lab: &Lab) -> Result<Bed<'_>> {
         fs::create_dir_all(&own)?;
         fs::write(own.join("motd"), "old\n")?;
     }
-    let pair = Linked::begin(lab, ["r1", "r2"].map(|node| plan(lab, node)))?;
+    let pair = Linked::begin(lab, ["r1", "r2"].map(|node| with_trees(lab, node, TREE)))?;
     pair.wait_settled()?;
     let bed = Bed::new(pair);
     bed.wait_ok()?;
     Ok(bed)
-}
-
-fn plan(lab: &Lab, node: &str) -> Plan {
-    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
-    plan.own_folder = Some(PathBuf::from(FOLDER));
-    let config = lab
-        .dir
-        .join(format!("{node}-spared/etc/plugins/files.toml"));
-    let root = format!("trees = {config:?}\n");
-    for (name, toml) in [("files", TREE), ("files-root", root.as_str())] {
-        plan.plugins.push(PluginFile {
-            name: name.to_owned(),
-            toml: toml.to_owned(),
-            file: format!("libspared_{}.so", name.replace('-', "_")),
-        });
-    }
-    plan
 }
