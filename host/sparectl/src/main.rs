@@ -12,6 +12,7 @@ use crate::args::{Args, Command, Probe};
 mod args;
 mod check;
 mod config;
+mod diff;
 mod force;
 mod keygen;
 mod left_over;
@@ -49,10 +50,17 @@ fn run(args: &Args) -> u8 {
             output::text(&args::completions(*shell));
             0
         }
-        Command::Ask(request) => match ask(args, request) {
-            Ok(answer) => show(args, request, &answer),
-            Err(error) => down(args, request, &error),
+        Command::Ask(request) => match diff::of(args, request) {
+            Some(diff) => diff::run(args, diff),
+            None => answered(args, request),
         },
+    }
+}
+
+fn answered(args: &Args, request: &Request) -> u8 {
+    match ask(args, request) {
+        Ok(answer) => show(args, request, &answer),
+        Err(error) => down(args, request, &error),
     }
 }
 

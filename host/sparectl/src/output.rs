@@ -35,7 +35,7 @@ pub fn usage(error: &clap::Error) -> u8 {
 /// Removes control sequences, which text of plugins and packets may contain.
 pub fn harmless(text: &str) -> String {
     let shown = |c: char| {
-        if c.is_control() && c != '\n' {
+        if c.is_control() && !matches!(c, '\n' | '\t') {
             '\u{fffd}'
         } else {
             c
@@ -69,6 +69,6 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_not_passed_on() {
-        assert_eq!(harmless("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\nc");
+        assert_eq!(harmless("a\u{1b}[2Jb\n\tc"), "a\u{fffd}[2Jb\n\tc");
     }
 }

@@ -65,6 +65,11 @@ impl Disk {
         self.remove_stage();
     }
 
+    /// Folder of the stage.
+    pub fn stage_path(&self) -> Option<PathBuf> {
+        self.folder().ok().map(|it| it.join(STAGE))
+    }
+
     /// What both nodes last had, of these trees.
     pub fn bases<'t>(&self, trees: impl Iterator<Item = &'t str>) -> BTreeMap<String, Manifest> {
         let base = |name: &str| {

@@ -11,7 +11,9 @@ pub mod wire;
 use std::collections::{BTreeMap, VecDeque};
 
 use spared_sdk::config::Config;
-use spared_sdk::{Answer, Applied, Error, Host, Io, Partner, Progress, Runner, SendError, Verb};
+use spared_sdk::{
+    Answer, Applied, Error, Host, Io, Partner, Progress, Runner, SendError, Value, Verb,
+};
 use spared_tree::config::{self, Settings};
 use spared_tree::{builtin, local};
 
@@ -98,7 +100,11 @@ impl Io for Files {
                 return self.disk.follow(&tree).map_err(Error::Plugin);
             }
             Action::Event(text) => self.host.event(&text),
-            Action::Answer { token, answer } => {
+            Action::Answer { token, mut answer } => {
+                if let Some(stage) = self.disk.stage_path().filter(|_| answer.is_staged) {
+                    let path = Value::Text(stage.display().to_string());
+                    answer.rows.push(("stage".to_owned(), path));
+                }
                 if let Some(kept) = self.answers.remove(&token) {
                     put(kept, answer);
                 }
@@ -154,6 +160,11 @@ impl Io for Files {
         Verb::ROWS,
         Verb::STATUS,
         Verb::asks(c"diff", c"TREE", c"shows which files differ on the peer"),
+        Verb::changes(
+            c"show",
+            c"TREE | --end",
+            c"has contents of the peer's files here for a while: see files diff",
+        ),
         Verb::asks(c"log", c"TREE", c"shows earlier states"),
         Verb::changes(
             c"push",

@@ -21,8 +21,8 @@ apply = ["nft", "-f", "/mnt/fw.conf"]
 pub const FW: &str = "table inet files\ndelete table inet files\ntable inet files {\n\
     include \"/mnt/fw.d/*.nft\"\n}\n";
 
-struct Firewalls<'l> {
-    pair: Linked<'l>,
+pub struct Firewalls<'l> {
+    pub pair: Linked<'l>,
 }
 
 pub fn plan(lab: &Lab, node: &str, toml: &str) -> Plan {
@@ -37,11 +37,11 @@ pub fn rule(port: u16) -> String {
 
 impl<'l> Firewalls<'l> {
     /// r1 has a firewall, r2 none.
-    fn start(lab: &'l Lab) -> Result<Self> {
+    pub fn start(lab: &'l Lab) -> Result<Self> {
         Self::start_with(lab, TREE)
     }
 
-    fn start_with(lab: &'l Lab, toml: &str) -> Result<Self> {
+    pub fn start_with(lab: &'l Lab, toml: &str) -> Result<Self> {
         let own = own(lab, 0);
         fs::create_dir_all(own.join("fw.d"))?;
         fs::create_dir_all(self::own(lab, 1))?;
@@ -54,21 +54,21 @@ impl<'l> Firewalls<'l> {
         Ok(Self { pair })
     }
 
-    fn write(&self, site: usize, name: &str, content: &str) -> Result<()> {
+    pub fn write(&self, site: usize, name: &str, content: &str) -> Result<()> {
         Ok(fs::write(own(self.pair.lab, site).join(name), content)?)
     }
 
-    fn read(&self, site: usize, name: &str) -> Option<String> {
+    pub fn read(&self, site: usize, name: &str) -> Option<String> {
         fs::read_to_string(own(self.pair.lab, site).join(name)).ok()
     }
 
-    fn state(&self, site: usize) -> String {
+    pub fn state(&self, site: usize) -> String {
         let row = Spared(&self.pair.routers[site]).row(&["files"], "tree.firewall.state");
         let row = row.unwrap_or_default();
         row.as_str().unwrap_or_default().to_owned()
     }
 
-    fn wait_state(&self, site: usize, start: &str) -> Result<()> {
+    pub fn wait_state(&self, site: usize, start: &str) -> Result<()> {
         let what = format!("{start:?} on r{}", site + 1);
         let waited = self
             .pair
@@ -76,13 +76,13 @@ impl<'l> Firewalls<'l> {
         waited.map_err(|error| format!("{error}\nfound {:?}", self.state(site)).into())
     }
 
-    fn wait_same(&self) -> Result<()> {
+    pub fn wait_same(&self) -> Result<()> {
         self.wait_state(0, "synchronized")?;
         self.wait_state(1, "synchronized")
     }
 
     /// What nft has in a node's kernel.
-    fn rules(&self, site: usize) -> String {
+    pub fn rules(&self, site: usize) -> String {
         let ns = &self.pair.site(site).ns;
         ns.shell("nft list table inet files").unwrap_or_default()
     }

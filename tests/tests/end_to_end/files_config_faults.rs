@@ -34,13 +34,13 @@ const STEPS: [Step; 4] = [
 ];
 
 /// A push under way, with the node from which it goes.
-struct Pushing {
+pub struct Pushing {
     from: usize,
     program: Child,
 }
 
 impl Pushing {
-    fn begin(nodes: &Nodes<'_>, from: usize, words: &[&str]) -> Result<Self> {
+    pub fn begin(nodes: &Nodes<'_>, from: usize, words: &[&str]) -> Result<Self> {
         let mut command = Command::new(build_dir()?.join("sparectl"));
         let folder = Spared(&nodes.pair.routers[from]).runtime_dir();
         command.arg("--runtime-dir").arg(folder).args(words);
@@ -68,8 +68,13 @@ impl Pushing {
         Ok(())
     }
 
+    /// Until both nodes have it in force, or it has ended.
+    pub fn wait_for_both(&mut self, nodes: &Nodes<'_>) -> Result<()> {
+        self.wait_for(nodes, Step::InForceOnBoth)
+    }
+
     /// Exit code, and what it said.
-    fn end(self) -> Result<(Option<i32>, String)> {
+    pub fn end(self) -> Result<(Option<i32>, String)> {
         let output = self.program.wait_with_output()?;
         let text = [output.stdout.as_slice(), &output.stderr].concat();
         let text = String::from_utf8_lossy(&text).into_owned();

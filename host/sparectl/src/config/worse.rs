@@ -1,6 +1,6 @@
 //! What a change made worse, of links, groups and the other node.
 
-use spared_control::Status;
+use spared_control::{GroupStatus, Status};
 
 /// What was good and is not, of links, groups and the other node.
 pub fn worse(before: &Status, after: &Status) -> Vec<String> {
@@ -25,34 +25,36 @@ pub fn worse(before: &Status, after: &Status) -> Vec<String> {
     }
     for group in &before.groups {
         let name = group.name.as_str();
-        let (was, is) = (roles(before, name), roles(after, name));
-        let actives = |roles: &[&str]| roles.iter().filter(|it| **it == "active").count();
-        let faults = |roles: &[&str]| roles.iter().filter(|it| **it == "fault").count();
+        let (was, is) = (on_both(before, name), on_both(after, name));
+        let actives = |of: &[&GroupStatus]| of.iter().filter(|it| it.role == "active").count();
+        // a backup without quality says so by its role only once it would have to take over
+        let is_unfit = |it: &&&GroupStatus| it.role == "fault" || it.quality == 0;
+        let unfit = |of: &[&GroupStatus]| of.iter().filter(is_unfit).count();
         // a group that is in no file any more was removed on purpose
         if is.is_empty() {
             continue;
         }
         if actives(&was) == 1 && actives(&is) != 1 {
             worse.push(format!("{name} is active on {} nodes", actives(&is)));
-        } else if faults(&is) > faults(&was) {
-            worse.push(format!("{name} is in fault on {} of 2 nodes", faults(&is)));
+        } else if unfit(&is) > unfit(&was) {
+            let count = unfit(&is);
+            worse.push(format!("{name} cannot be active on {count} of 2 nodes"));
         }
     }
     worse
 }
 
-/// Roles of a group on both nodes.
-fn roles<'s>(status: &'s Status, group: &str) -> Vec<&'s str> {
+/// A group on both nodes.
+fn on_both<'s>(status: &'s Status, group: &str) -> Vec<&'s GroupStatus> {
     let theirs = status.peer.as_deref().and_then(|it| it.status.as_deref());
     let nodes = [Some(status), theirs].into_iter().flatten();
     let groups = nodes.flat_map(|it| it.groups.iter());
-    let meant = groups.filter(|it| it.name == group);
-    meant.map(|it| it.role.as_str()).collect()
+    groups.filter(|it| it.name == group).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use spared_control::{GroupStatus, LinkStatus, PeerStatus};
+    use spared_control::{LinkStatus, PeerStatus};
 
     use super::*;
 
@@ -60,6 +62,7 @@ mod tests {
         let group = GroupStatus {
             name: "office".to_owned(),
             role: role.to_owned(),
+            quality: 100,
             ..GroupStatus::default()
         };
         Status {
@@ -104,11 +107,16 @@ mod tests {
             (
                 ["active", "fault"],
                 "up",
-                "office is in fault on 1 of 2 nodes",
+                "office cannot be active on 1 of 2 nodes",
             ),
         ] {
             assert_eq!(worse(&before, &pair(roles, link)), [expected]);
         }
+        let mut after = before.clone();
+        let there = after.peer.as_mut().and_then(|it| it.status.as_deref_mut());
+        there.expect("a status").groups[0].quality = 0;
+        let unfit = "office cannot be active on 1 of 2 nodes";
+        assert_eq!(worse(&before, &after), [unfit]);
         let mut after = before.clone();
         after.peer.as_mut().expect("a peer").status = None;
         assert_eq!(worse(&before, &after), ["r2 is not heard any more"]);

@@ -20,6 +20,10 @@ const LATER: &str = "later";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Diff(String),
+    /// Contents for `sparectl files diff`.
+    Show(String),
+    /// It has read them.
+    EndShow,
     Push(String, How),
     Pull(String, How),
     Log(String),
@@ -43,6 +47,8 @@ pub enum Command {
 pub fn parse(argv: &[&str]) -> Option<Command> {
     Some(match *argv {
         ["diff", tree] => Command::Diff(tree.to_owned()),
+        ["show", "--end"] => Command::EndShow,
+        ["show", tree] => Command::Show(tree.to_owned()),
         ["push", tree, ref options @ ..] => Command::Push(tree.to_owned(), how(options)?),
         ["pull", tree, ref options @ ..] => Command::Pull(tree.to_owned(), how(options)?),
         ["log", tree] => Command::Log(tree.to_owned()),
@@ -92,7 +98,12 @@ impl Engine {
         let tree = match &command {
             Command::Stop => return self.stop(now_ns, token),
             Command::Confirm => return self.confirm(now_ns, token),
+            Command::EndShow => {
+                self.end_show();
+                return self.answer_lines(token, None, &["removed".to_owned()]);
+            }
             Command::Diff(tree)
+            | Command::Show(tree)
             | Command::Push(tree, _)
             | Command::Pull(tree, _)
             | Command::Log(tree)
@@ -121,6 +132,7 @@ impl Engine {
         let receive = |purpose| Then::Receive { token, purpose };
         match command {
             Command::Diff(_) => self.after_scan(&tree, receive(Purpose::Diff)),
+            Command::Show(_) => self.after_scan(&tree, receive(Purpose::Show)),
             Command::Pull(_, how) => self.after_scan(&tree, receive(Purpose::Pull(how))),
             Command::Push(_, how) => {
                 let ticket = self.ticket();
@@ -158,7 +170,7 @@ impl Engine {
                 };
                 self.actions.push_back(Action::Request(request));
             }
-            Command::Stop | Command::Confirm | Command::GoBackOnPeer(_) => {}
+            Command::Stop | Command::EndShow | Command::Confirm | Command::GoBackOnPeer(_) => {}
         }
     }
 
@@ -199,19 +211,9 @@ impl Engine {
         self.answer_lines(token, Some(finished.outcome.word()), &finished.lines);
     }
 
-    /// Lines of a result as rows, after them the word by which programs decide.
     fn answer_lines(&mut self, token: u64, outcome: Option<&str>, lines: &[String]) {
-        let row = |(at, line): (usize, &String)| {
-            let key = match lines.len() {
-                1 => "result".to_owned(),
-                _ => format!("change.{}", at + 1),
-            };
-            (key, Value::Text(line.clone()))
-        };
-        let rows = lines.iter().enumerate().map(row);
-        let outcome = outcome.map(|it| ("outcome".to_owned(), Value::Text(it.to_owned())));
         let answer = Reply {
-            rows: rows.chain(outcome).collect(),
+            rows: rows_of(outcome, lines),
             ..Reply::default()
         };
         self.actions.push_back(Action::Answer { token, answer });
@@ -221,6 +223,20 @@ impl Engine {
         let text = "still under way: see `sparectl files`, and `sparectl files stop`".to_owned();
         self.answer_lines(token, Some(LATER), &[text]);
     }
+}
+
+/// Lines of a result as rows, after them the word by which programs decide.
+pub(super) fn rows_of(outcome: Option<&str>, lines: &[String]) -> Vec<(String, Value)> {
+    let row = |(at, line): (usize, &String)| {
+        let key = match lines.len() {
+            1 => "result".to_owned(),
+            _ => format!("change.{}", at + 1),
+        };
+        (key, Value::Text(line.clone()))
+    };
+    let rows = lines.iter().enumerate().map(row);
+    let outcome = outcome.map(|it| ("outcome".to_owned(), Value::Text(it.to_owned())));
+    rows.chain(outcome).collect()
 }
 
 #[cfg(test)]

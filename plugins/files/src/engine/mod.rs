@@ -15,6 +15,7 @@ mod look;
 mod receive;
 mod root;
 mod serve;
+mod show;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,8 @@ pub enum Action {
 pub struct Reply {
     pub rows: Vec<(String, Value)>,
     pub attention: bool,
+    /// Contents are in the stage for who asked.
+    pub is_staged: bool,
     /// Why it was not done.
     pub refused: Option<String>,
 }
@@ -116,6 +119,8 @@ pub struct Engine {
     looked: Option<(u64, String)>,
     /// Who waits for the end of the transfer or the offer, and until when.
     asker: Option<(u64, u64)>,
+    /// Time until which contents stay in the stage for somebody who compares.
+    shown_until_ns: Option<u64>,
     /// Who waits for the peer to confirm.
     confirming: Option<confirm::Confirming>,
     serving: Serving,
@@ -151,6 +156,7 @@ impl Engine {
             offer: None,
             looked: None,
             asker: None,
+            shown_until_ns: None,
             confirming: None,
             serving: Serving::default(),
             outbox: VecDeque::new(),
@@ -290,6 +296,7 @@ impl spared_sdk::Engine for Engine {
         self.check_silence(now_ns);
         self.check_confirming(now_ns);
         self.check_patience(now_ns);
+        self.check_show(now_ns);
         let is_ahead = |it: &u64| *it > now_ns;
         self.root_due_ns = self.root_due_ns.filter(is_ahead);
         self.told_due_ns = self.told_due_ns.filter(is_ahead);
@@ -314,6 +321,7 @@ impl spared_sdk::Engine for Engine {
         let confirming = self.confirming.as_ref().map(|it| it.until_ns);
         let people = asker.into_iter().chain(confirming);
         let people = people.chain(self.patience_ends_ns());
+        let people = people.chain(self.shown_until_ns);
         let waits = scans.chain(silence).chain(people);
         waits.chain(root).chain(unknown).min()
     }

@@ -1,9 +1,10 @@
 //! A tree of the peer on its way here, and an offer on its way there.
 
 use spared_tree::local::{ChangeOutcome, Finished, Request};
-use spared_tree::{Hash, Manifest};
+use spared_tree::{Change, Hash, Manifest};
 
 use super::root::Pending;
+use super::show::Shown;
 use super::status::LastResult;
 use super::transfer::{Purpose, Stage, Transfer, changes, lines};
 use super::tree::{Digested, Relation};
@@ -30,6 +31,7 @@ impl Engine {
             (None, _) => None,
         };
         let transfer = Transfer::new(now_ns, ticket, name, purpose);
+        self.end_show();
         if let Some(why) = refusal {
             return self.answer(now_ns, &transfer, Err(why));
         }
@@ -176,11 +178,11 @@ impl Engine {
             return self.end_transfer(now_ns, Ok(nothing()));
         }
         if transfer.purpose == Purpose::Diff || how.is_dry {
-            let listed = Finished {
-                outcome: ChangeOutcome::Listed,
-                lines: lines(&changes),
-            };
-            return self.end_transfer(now_ns, Ok(listed));
+            return self.end_transfer(now_ns, Ok(listed(&changes)));
+        }
+        if transfer.purpose == Purpose::Show {
+            transfer.fetch_shown(Shown::new(&changes, &new), new);
+            return self.fetch(now_ns);
         }
         if !tree.is_replaceable() && !how.anyway {
             let why = format!(
@@ -195,7 +197,7 @@ impl Engine {
     }
 
     /// Asks for contents, and has the whole tree put in place once there is nothing more to ask for.
-    fn fetch(&mut self, _now_ns: u64) {
+    fn fetch(&mut self, now_ns: u64) {
         let Some(transfer) = &mut self.transfer else {
             return;
         };
@@ -205,6 +207,9 @@ impl Engine {
             wanted.push(hash);
         }
         let complete = transfer.complete();
+        if complete.is_some() && transfer.purpose == Purpose::Show {
+            return self.show(now_ns);
+        }
         if let Some(manifest) = complete {
             self.actions.push_back(Action::Stage(manifest.encode()));
             transfer.installed = Some(manifest);
@@ -257,7 +262,7 @@ impl Engine {
             return;
         };
         self.actions.push_back(Action::Unstage);
-        if !matches!(transfer.purpose, Purpose::Diff)
+        if !matches!(transfer.purpose, Purpose::Diff | Purpose::Show)
             && !transfer.how().is_dry
             && !transfer.how().only_check
         {
@@ -284,7 +289,7 @@ impl Engine {
     fn answer(&mut self, now_ns: u64, transfer: &Transfer, result: Result<Finished, String>) {
         match transfer.purpose {
             Purpose::Offer { ticket, .. } => self.send(&Message::Report { ticket, result }),
-            Purpose::Diff | Purpose::Pull(_) => self.end_asker(now_ns, result),
+            Purpose::Diff | Purpose::Show | Purpose::Pull(_) => self.end_asker(now_ns, result),
         }
     }
 
@@ -356,6 +361,13 @@ impl Engine {
 
     fn relation_of(&self, name: &str) -> Option<Relation> {
         self.tree(name).map(super::TreeInfo::relation)
+    }
+}
+
+pub(super) fn listed(changes: &[Change]) -> Finished {
+    Finished {
+        outcome: ChangeOutcome::Listed,
+        lines: lines(changes),
     }
 }
 

@@ -1,11 +1,12 @@
 //! One tree on its way to this node: its manifest, the contents that are missing here, and the root half's work.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use spared_tree::config::Tree;
 use spared_tree::{Change, Hash, MANIFEST_MAX, Manifest, compare, fits};
 
+use super::show::Shown;
 use crate::wire::How;
 
 /// Contents that are asked for at a time.
@@ -16,6 +17,8 @@ const WINDOW: usize = 16;
 pub enum Purpose {
     /// Somebody here, who compares.
     Diff,
+    /// The same, with contents of what differs.
+    Show,
     /// Somebody here.
     Pull(How),
     /// Somebody on the peer, by this offer.
@@ -54,6 +57,8 @@ pub struct Transfer {
     pub expected: Option<Hash>,
     /// What is being put in place.
     pub installed: Option<Arc<Manifest>>,
+    /// What somebody is shown.
+    pub shown: Option<Shown>,
 }
 
 /// A piece of a content, as it is stored.
@@ -77,12 +82,13 @@ impl Transfer {
             bytes: (0, 0),
             expected: None,
             installed: None,
+            shown: None,
         }
     }
 
     pub fn how(&self) -> How {
         match self.purpose {
-            Purpose::Diff => How::default(),
+            Purpose::Diff | Purpose::Show => How::default(),
             Purpose::Pull(how) | Purpose::Offer { how, .. } => how,
         }
     }
@@ -117,9 +123,18 @@ impl Transfer {
         self.expected = Some(own.digest());
         let here = own.contents();
         let missing = manifest.contents().into_iter();
-        let missing: VecDeque<_> = missing
-            .filter(|(hash, _)| !here.contains_key(hash))
-            .collect();
+        let missing = missing.filter(|(hash, _)| !here.contains_key(hash));
+        self.fetch_these(missing.collect(), manifest);
+    }
+
+    /// Begins to fetch what somebody is shown.
+    pub fn fetch_shown(&mut self, shown: Shown, manifest: Manifest) {
+        let contents: BTreeMap<Hash, u64> = shown.contents().collect();
+        self.shown = Some(shown);
+        self.fetch_these(contents.into_iter().collect(), manifest);
+    }
+
+    fn fetch_these(&mut self, missing: VecDeque<(Hash, u64)>, manifest: Manifest) {
         let bytes = missing.iter().map(|(_, size)| size);
         self.bytes.1 = bytes.fold(0, |sum, size| sum.saturating_add(*size));
         self.files.1 = missing.len();

@@ -34,3 +34,6 @@ pub use scan::{Fault, Scanner};
 
 /// Longest encoded manifest: [`FILES_MAX`] entries of 300 bytes each, and more than enough for less.
 pub const MANIFEST_MAX: usize = 16 << 20;
+
+/// Largest content that `sparectl files diff` shows.
+pub const SHOWN_MAX: u64 = 256 << 10;

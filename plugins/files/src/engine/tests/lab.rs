@@ -123,6 +123,11 @@ impl Node {
         self.engine.trees[0].relation()
     }
 
+    /// A content in the stage.
+    pub fn staged(&self, hash: Hash) -> Option<&[u8]> {
+        self.stage.get(&hash).map(Vec::as_slice)
+    }
+
     /// Pieces that the root half is asked for.
     pub fn reads(&self) -> usize {
         let reads = self.requests.iter();

@@ -6,6 +6,7 @@ mod lab;
 mod random;
 mod secret;
 mod serve;
+mod show;
 mod states;
 
 use std::collections::VecDeque;

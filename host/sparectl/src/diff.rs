@@ -1,0 +1,324 @@
+//! `sparectl files diff`: what `files pull` would change here, with contents for who may read the files.
+//!
+//! Contents come by no answer of the daemon. The plugin brings what differs into its stage, which only root may enter, and
+//! names it by hash: this program opens the stage and the present files with the rights of whoever runs it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use similar::TextDiff;
+use spared_control::{Answer, ErrorCode, Request, Value};
+use spared_tree::{Hash, SHOWN_MAX, own};
+
+use crate::args::Args;
+use crate::{ask, down, exit_code, output, render, show};
+
+const SECRETS: &str = "--secrets";
+/// Lines around a change.
+const CONTEXT: usize = 3;
+/// Longest time for the shortest difference of a file; after it a longer one is shown.
+const LIMIT: Duration = Duration::from_millis(500);
+
+/// What somebody wants to compare.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Diff<'r> {
+    tree: &'r str,
+    /// Also files that only their owner may read.
+    with_secrets: bool,
+}
+
+/// A file whose content on the peer is in the stage.
+struct Staged {
+    path: String,
+    /// Name in the stage.
+    content: String,
+    mode: u32,
+}
+
+/// Why a content is not shown.
+enum Hidden {
+    Kernel(io::Error),
+    Why(&'static str),
+}
+
+/// The present content of a file, and its mode; None: there is no file.
+type Present = Option<(Vec<u8>, u32)>;
+
+/// None: another request, or one whose answer this program cannot complete: of the other node, or as JSON.
+pub fn of<'r>(args: &Args, request: &'r Request) -> Option<Diff<'r>> {
+    let Request::Plugin { name, argv } = request else {
+        return None;
+    };
+    let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+    let (tree, with_secrets) = match words.as_slice() {
+        ["diff", tree] => (*tree, false),
+        ["diff", tree, SECRETS] | ["diff", SECRETS, tree] => (*tree, true),
+        _ => return None,
+    };
+    let is_here = name == "files" && args.node.is_none() && !args.json;
+    is_here.then_some(Diff { tree, with_secrets })
+}
+
+pub fn run(args: &Args, diff: Diff<'_>) -> u8 {
+    let request = files(&["show", diff.tree]);
+    match ask(args, &request) {
+        Ok(Answer::Rows { mut rows, .. }) => {
+            let staged = staged(&mut rows);
+            let stage = text(rows.remove("stage")).map(PathBuf::from);
+            output::text(&render::rows(&rows, &BTreeMap::new(), false));
+            if let Some(stage) = stage {
+                for file in &staged {
+                    output::text(&file.shown(&stage, diff.with_secrets));
+                }
+                // what is not removed now goes by itself
+                let _ = ask(args, &files(&["show", "--end"]));
+            }
+            0
+        }
+        Ok(Answer::Error {
+            code: ErrorCode::Permission,
+            ..
+        }) => paths(args, diff.tree),
+        Ok(answer) => show(args, &request, &answer),
+        Err(error) => down(args, &request, &error),
+    }
+}
+
+/// For those whom the daemon does not let change anything.
+fn paths(args: &Args, tree: &str) -> u8 {
+    let request = files(&["diff", tree]);
+    match ask(args, &request) {
+        Ok(answer) => {
+            let code = show(args, &request, &answer);
+            if exit_code(&answer) == 0 {
+                output::text("contents are shown to who may read the files here and there: root\n");
+            }
+            code
+        }
+        Err(error) => down(args, &request, &error),
+    }
+}
+
+impl Staged {
+    /// The difference, or why there is none to be seen.
+    fn shown(&self, stage: &Path, with_secrets: bool) -> String {
+        let there = read(&stage.join(&self.content));
+        let shown = self.compare(present(&self.path), there, with_secrets);
+        shown.unwrap_or_else(|hidden| match hidden {
+            Hidden::Why(why) => format!("{}: differs, and {why}\n", self.path),
+            Hidden::Kernel(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let path = &self.path;
+                format!("{path}: differs, and contents are shown to who may read the file\n")
+            }
+            Hidden::Kernel(error) => format!("{}: differs: {error}\n", self.path),
+        })
+    }
+
+    fn compare(
+        &self,
+        here: Result<Present, Hidden>,
+        there: Result<(Vec<u8>, u32), Hidden>,
+        with_secrets: bool,
+    ) -> Result<String, Hidden> {
+        let (here, (there, _)) = (here?, there?);
+        if Hash::of(&there).name() != self.content {
+            return Err(Hidden::Why("is not what was announced: try again"));
+        }
+        let mode = here
+            .as_ref()
+            .map_or(self.mode, |(_, mode)| mode & self.mode);
+        let is_there = here.is_some();
+        let here = here.map_or_else(Vec::new, |(bytes, _)| bytes);
+        if !with_secrets && (is_owners(mode) || has_key(&here) || has_key(&there)) {
+            return Err(Hidden::Why("is a secret: --secrets shows it"));
+        }
+        let here = match own::split(&here) {
+            Ok(Some(split)) => split.both,
+            _ => here,
+        };
+        let (Some(here), Some(there)) = (plain(&here), plain(&there)) else {
+            return Err(Hidden::Why("is no text"));
+        };
+        Ok(unified(&self.path, is_there, here, there))
+    }
+}
+
+fn files(words: &[&str]) -> Request {
+    Request::Plugin {
+        name: "files".to_owned(),
+        argv: words.iter().map(|it| (*it).to_owned()).collect(),
+    }
+}
+
+fn text(value: Option<Value>) -> Option<String> {
+    match value {
+        Some(Value::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// Takes the rows that are for this program.
+fn staged(rows: &mut BTreeMap<String, Value>) -> Vec<Staged> {
+    let mut staged = Vec::new();
+    for number in 1.. {
+        let mut row = |key: &str| text(rows.remove(&format!("file.{number}.{key}")));
+        let (Some(path), Some(content), Some(mode)) = (row("path"), row("content"), row("mode"))
+        else {
+            break;
+        };
+        // a name, and not a way out of the stage
+        let is_name = content.bytes().all(|it| it.is_ascii_hexdigit());
+        if let (true, Ok(mode)) = (is_name, u32::from_str_radix(&mode, 8)) {
+            staged.push(Staged {
+                path,
+                content,
+                mode,
+            });
+        }
+    }
+    staged
+}
+
+fn present(path: &str) -> Result<Present, Hidden> {
+    match read(Path::new(path)) {
+        Ok(file) => Ok(Some(file)),
+        Err(Hidden::Kernel(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(hidden) => Err(hidden),
+    }
+}
+
+/// A file's content and mode.
+fn read(path: &Path) -> Result<(Vec<u8>, u32), Hidden> {
+    // neither a link nor a pipe keeps this program from its end
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    let file: File = opened.map_err(|it| Hidden::Kernel(it.into()))?.into();
+    let about = file.metadata().map_err(Hidden::Kernel)?;
+    if !about.is_file() {
+        return Err(Hidden::Why("is no file here"));
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(SHOWN_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(Hidden::Kernel)?;
+    match bytes.len() as u64 > SHOWN_MAX {
+        true => Err(Hidden::Why("is too large to be shown")),
+        false => Ok((bytes, about.mode())),
+    }
+}
+
+/// Whether only its owner may read a file.
+fn is_owners(mode: u32) -> bool {
+    mode & 0o044 == 0
+}
+
+fn has_key(bytes: &[u8]) -> bool {
+    const MARK: &[u8] = b"PRIVATE KEY-----";
+    bytes.windows(MARK.len()).any(|it| it == MARK)
+}
+
+fn plain(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes)
+        .ok()
+        .filter(|it| !it.contains('\0'))
+}
+
+fn unified(path: &str, is_there: bool, here: &str, there: &str) -> String {
+    let diff = TextDiff::configure().timeout(LIMIT).diff_lines(here, there);
+    let mut unified = diff.unified_diff();
+    let old = if is_there { path } else { "/dev/null" };
+    let new = format!("{path} on the peer");
+    unified
+        .context_radius(CONTEXT)
+        .header(old, &new)
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "one\ntwo\n";
+    const NEW: &str = "one\nthree\n";
+
+    fn compare(here: Present, there: &str, mode: u32, with_secrets: bool) -> String {
+        let staged = Staged {
+            path: "/etc/a".to_owned(),
+            content: Hash::of(there.as_bytes()).name(),
+            mode,
+        };
+        let there = Ok((there.as_bytes().to_vec(), 0o600));
+        match staged.compare(Ok(here), there, with_secrets) {
+            Ok(text) => text,
+            Err(Hidden::Why(why)) => why.to_owned(),
+            Err(Hidden::Kernel(error)) => error.to_string(),
+        }
+    }
+
+    fn file(text: &str, mode: u32) -> Present {
+        Some((text.as_bytes().to_vec(), mode))
+    }
+
+    #[test]
+    fn texts_are_shown_as_what_a_pull_would_change() {
+        let text = compare(file(OLD, 0o644), NEW, 0o644, false);
+        let expected = "--- /etc/a\n+++ /etc/a on the peer\n@@ -1,2 +1,2 @@\n one\n-two\n+three\n";
+        assert_eq!(text, expected);
+        let added = compare(None, OLD, 0o644, false);
+        assert!(added.starts_with("--- /dev/null\n"), "{added}");
+        assert!(added.ends_with("+one\n+two\n"), "{added}");
+    }
+
+    #[test]
+    fn secrets_and_other_bytes_are_only_named() {
+        for (here, there) in [(0o600, 0o644), (0o644, 0o600)] {
+            let text = compare(file(OLD, here), NEW, there, false);
+            assert!(text.contains("secret"), "{text}");
+            let text = compare(file(OLD, here), NEW, there, true);
+            assert!(text.contains("+three"), "{text}");
+        }
+        let key = "-----BEGIN PRIVATE KEY-----\n";
+        let text = compare(file(OLD, 0o644), key, 0o644, false);
+        assert!(text.contains("secret"), "{text}");
+        let text = compare(file("a\0b", 0o644), NEW, 0o644, true);
+        assert_eq!(text, "is no text");
+    }
+
+    #[test]
+    fn lines_of_this_node_are_no_difference() {
+        let here = "# spared: own a\nlisten r1\nrest\n";
+        let text = compare(file(here, 0o644), "# spared: own a\nmore\n", 0o644, false);
+        assert!(!text.contains("listen r1"), "{text}");
+        assert!(text.contains("-rest\n+more\n"), "{text}");
+    }
+
+    #[test]
+    fn a_content_that_is_not_of_its_hash_is_not_shown() {
+        let staged = Staged {
+            path: "/etc/a".to_owned(),
+            content: Hash::of(b"other").name(),
+            mode: 0o644,
+        };
+        let there = Ok((NEW.as_bytes().to_vec(), 0o600));
+        let compared = staged.compare(Ok(file(OLD, 0o644)), there, false);
+        assert!(matches!(compared, Err(Hidden::Why(why)) if why.contains("announced")));
+    }
+
+    #[test]
+    fn names_in_the_stage_are_hashes() {
+        let row = |(key, text): (&str, &str)| (key.to_owned(), Value::Text(text.to_owned()));
+        let file = |content| {
+            [
+                ("file.1.path", "/etc/a"),
+                ("file.1.content", content),
+                ("file.1.mode", "644"),
+            ]
+        };
+        let of = |content| staged(&mut file(content).map(row).into_iter().collect()).len();
+        assert_eq!((of("00ff"), of("../etc/shadow")), (1, 0));
+    }
+}

@@ -1,0 +1,107 @@
+//! Contents of files that differ on the peer, in the stage for somebody here who compares.
+//!
+//! Rows name them by hash, and have no word of them: who may enter the stage, which is root, reads them there.
+
+use spared_sdk::Value;
+use spared_tree::{Change, Hash, Kind, Manifest, What};
+
+use super::command::rows_of;
+use super::receive::listed;
+use super::{Action, Engine, Reply};
+
+/// Time that a reader has.
+const SHOWN_NS: u64 = 30_000_000_000;
+/// Files that are shown; rows have to fit an answer.
+const FILES_MAX: usize = 50;
+const EACH_MAX: u64 = spared_tree::SHOWN_MAX;
+const BYTES_MAX: u64 = 4 << 20;
+
+/// What differs, and whose contents are shown of it.
+#[derive(Debug)]
+pub struct Shown {
+    changes: Vec<Change>,
+    files: Vec<File>,
+}
+
+#[derive(Debug)]
+struct File {
+    path: String,
+    hash: Hash,
+    size: u64,
+    mode: u32,
+}
+
+impl Shown {
+    pub fn new(changes: &[Change], new: &Manifest) -> Self {
+        let mut left = BYTES_MAX;
+        let has_content = |it: &&Change| matches!(it.what, What::Added | What::Content);
+        let entries = changes.iter().filter(has_content);
+        let entries = entries.filter_map(|it| new.find(&it.path));
+        let files = entries.filter_map(|it| match it.kind {
+            Kind::File { size, hash } if size <= EACH_MAX.min(left) => {
+                left = left.saturating_sub(size);
+                Some(File {
+                    path: it.path.clone(),
+                    hash,
+                    size,
+                    mode: it.access.mode,
+                })
+            }
+            _ => None,
+        });
+        Self {
+            files: files.take(FILES_MAX).collect(),
+            changes: changes.to_vec(),
+        }
+    }
+
+    pub fn contents(&self) -> impl Iterator<Item = (Hash, u64)> {
+        self.files.iter().map(|it| (it.hash, it.size))
+    }
+
+    fn rows(&self) -> Vec<(String, Value)> {
+        let listed = listed(&self.changes);
+        let mut rows = rows_of(Some(listed.outcome.word()), &listed.lines);
+        for (at, file) in self.files.iter().enumerate() {
+            let mut row = |key: &str, text| {
+                rows.push((format!("file.{}.{key}", at + 1), Value::Text(text)));
+            };
+            row("path", file.path.clone());
+            row("content", file.hash.name());
+            row("mode", format!("{:o}", file.mode));
+        }
+        rows
+    }
+}
+
+impl Engine {
+    /// All contents are in the stage: their reader is told, and has a while.
+    pub(super) fn show(&mut self, now_ns: u64) {
+        let shown = self.transfer.take().and_then(|it| it.shown);
+        let (Some(shown), Some((token, _))) = (shown, self.asker.take()) else {
+            // nobody waits any more
+            return self.actions.push_back(Action::Unstage);
+        };
+        self.shown_until_ns = Some(now_ns.saturating_add(SHOWN_NS));
+        let answer = Reply {
+            rows: shown.rows(),
+            is_staged: true,
+            ..Reply::default()
+        };
+        self.actions.push_back(Action::Answer { token, answer });
+    }
+
+    /// Removes what is shown, if there is something.
+    pub(super) fn end_show(&mut self) {
+        if self.shown_until_ns.take().is_some() {
+            self.actions.push_back(Action::Unstage);
+        }
+    }
+
+    /// The same if the reader has not said that it has read.
+    pub(super) fn check_show(&mut self, now_ns: u64) {
+        if self.shown_until_ns.is_some_and(|it| it <= now_ns) {
+            self.end_show();
+        }
+    }
+}
