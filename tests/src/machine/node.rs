@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use spared_control::{GroupStatus, Status};
+use spared_control::{Answer, GroupStatus, RoleChange, Status};
 
 use super::Machine;
 use crate::Result;
@@ -116,6 +116,15 @@ impl Node<'_> {
             Some(rows) => rows.take(),
             None => answer,
         })
+    }
+
+    /// Changes that this node knows of, of both nodes.
+    pub fn history(&self) -> Result<Vec<RoleChange>> {
+        let text = self.done("--json history")?;
+        match serde_json::from_str(&text)? {
+            Answer::History { changes, .. } => Ok(changes),
+            other => Err(format!("{}: {other:?}", self.0.name).into()),
+        }
     }
 
     pub fn log(&self) -> String {

@@ -13,7 +13,7 @@ use spared_tests::ipsec::{
 };
 use spared_tests::lab::{Lab, Wire, is_alive, scenario};
 use spared_tests::linked::peer;
-use spared_tests::machine::{Kernel, Machine, Parts, wait_settled};
+use spared_tests::machine::{Kernel, Machine, Node, Parts, wait_settled};
 use spared_tests::probe::{Outage, Pings};
 
 const SPACING: Duration = Duration::from_millis(5);
@@ -211,6 +211,13 @@ fn frames_that_are_sent_once_more_reach_the_router_and_are_refused() {
     });
 }
 
+/// "TIME ROLE" of each change of a node's own that it knows of, the oldest first.
+fn own_changes(node: Node<'_>) -> Result<Vec<String>> {
+    let changes = node.history()?.into_iter();
+    let own = changes.filter(|it| it.own.node == node.0.name);
+    Ok(own.map(|it| format!("{} {:?}", it.at, it.to)).collect())
+}
+
 #[test]
 fn two_spareds_in_machines_elect_one_and_survive_its_death() {
     scenario(0, |lab| {
@@ -223,6 +230,8 @@ fn two_spareds_in_machines_elect_one_and_survive_its_death() {
         pings
             .outage_of(Stamp::now(), Duration::from_millis(300), LIMIT)
             .ok_or("no answers through the active router")?;
+        let before = own_changes(tunnelled.nodes()[first])?;
+        assert!(!before.is_empty());
         let killed = Stamp::now();
         tunnelled.routers[first].kill();
         let outage = pings
@@ -235,6 +244,13 @@ fn two_spareds_in_machines_elect_one_and_survive_its_death() {
         let [old, new] = [second, first].map(|at| tunnelled.nodes()[at]);
         new.start(&plan)?;
         assert_eq!(wait_settled(tunnelled.nodes(), SETTLE_LIMIT)?, second);
+        // what it became before it lost its power
+        let known = own_changes(new)?;
+        assert_eq!(
+            known.get(..before.len()),
+            Some(before.as_slice()),
+            "{known:?}"
+        );
         old.stop()?;
         new.wait_role("active", LIMIT)?;
         new.kill()?;
