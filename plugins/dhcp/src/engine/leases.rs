@@ -97,7 +97,6 @@ impl Leases {
 
     /// Handles reports of the server's thread, except results of commands.
     pub fn handle_event(&mut self, now_ms: i64, event: Event) {
-        self.save.is_touched |= matches!(event, Event::Reading { .. } | Event::Changes(_));
         match event {
             Event::Place(file) => self.facts.file = file,
             Event::Unread(unread) => self.handle_unread(unread),

@@ -15,7 +15,7 @@ const RETRY_ACTIVE_MS: i64 = 1_000;
 const RETRY_BACKUP_MS: i64 = 10_000;
 /// Leases that the server refused, or has with other values.
 const ASIDE_MS: i64 = 60_000;
-/// Between looks at the room on the disk, while something waits to be written.
+/// Between looks at the room on the disk, of an active node, and of a backup that has something to write.
 const PROBE_MS: i64 = 1_000;
 /// Changes of one command.
 const CHANGES_MAX: usize = 1_000;
@@ -35,8 +35,6 @@ pub struct Save {
     /// Reason why waiting leases could not be written.
     pub no_room: Option<String>,
     probed_ms: Option<i64>,
-    /// The server's file was changed since the last look at its disk.
-    pub is_touched: bool,
     said: Option<String>,
     /// Reason why the server could not be told whether to answer.
     pub unsilenced: Option<String>,
@@ -171,15 +169,22 @@ impl Leases {
     }
 
     /// Whether the room on the disk matters: to a backup that is to write its file, and to a server
-    /// that gives leases also when it cannot write them.
+    /// that answers clients. Without room one gives leases that it cannot write, another gives none,
+    /// and neither tells anybody.
     fn is_probed(&self, purpose: Purpose) -> bool {
         let is_found = self.facts.known && self.facts.file.is_some();
-        let is_touched = self.save.is_touched || self.save.no_room.is_some();
         is_found
             && match purpose.active {
-                true => self.settings.format == Format::Dnsmasq && is_touched,
+                true => self.facts.runs,
                 false => !self.facts.runs && self.has_unwritten(),
             }
+    }
+
+    /// Leases that the active server gave and could not write: nobody can read them. Only dnsmasq gives
+    /// such.
+    pub fn unwritten_by_server(&self) -> Option<&String> {
+        let is_dnsmasq = self.settings.format == Format::Dnsmasq;
+        self.save.no_room.as_ref().filter(|_| is_dnsmasq)
     }
 
     fn probe_ms(&self) -> i64 {
@@ -281,8 +286,9 @@ impl Leases {
         match writes {
             true if self.facts.runs => Some(self.apply()),
             true => Some(self.replace(purpose)),
-            false if is_probed && now_ms >= self.probe_ms() => Some(self.probe(now_ms)),
-            false => silence.map(|silent| self.say_silence(silent)),
+            // a client waits for the server, and nobody for the disk
+            false if silence.is_some() => silence.map(|silent| self.say_silence(silent)),
+            false => (is_probed && now_ms >= self.probe_ms()).then(|| self.probe(now_ms)),
         }
     }
 
@@ -293,7 +299,6 @@ impl Leases {
 
     fn probe(&mut self, now_ms: i64) -> Command {
         self.save.probed_ms = Some(now_ms);
-        self.save.is_touched = false;
         let serial = self.save.command(Doing::Probing);
         let leases = self.book.len();
         Command::Probe { serial, leases }

@@ -109,7 +109,8 @@ impl Engine {
         faults.map(row).collect()
     }
 
-    /// Faults of the servers of an active node; those of a backup are in its sync state.
+    /// Faults of the servers of an active node; those of a backup are in its sync state, as is what a backup
+    /// cannot follow.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         if !self.acts() {
             return Vec::new();
@@ -118,7 +119,8 @@ impl Engine {
         let troubles = servers.filter_map(|leases| {
             let name = leases.name();
             if let Some(why) = leases.trouble() {
-                return Some(Trouble::new(name, why));
+                let is_told = self.replica.peer_groups().is_some() && leases.untold().is_some();
+                return (!is_told).then(|| Trouble::new(name, why));
             }
             if !leases.facts.known {
                 return Some(Trouble::unknown(name, "its leases are not read yet"));
@@ -206,10 +208,10 @@ impl Leases {
 
     /// Reason why leases of the active server may be unknown here, and so at the peer.
     pub fn untold(&self) -> Option<String> {
-        let (facts, save) = (&self.facts, &self.save);
+        let facts = &self.facts;
         // of a file that was never there, writing makes one
         let fault = facts.fault.as_ref().filter(|_| !self.is_to_be_written());
-        if let Some(why) = fault.or(save.no_room.as_ref()) {
+        if let Some(why) = fault.or(self.unwritten_by_server()) {
             return Some(format!("cannot be followed: {why}"));
         }
         let why = facts.unread.why.as_ref()?;

@@ -4,6 +4,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use spared_pair::Word;
+
 use crate::Result;
 use crate::dhcp::{Duo, Guests4, Guests6, Host4, Host6, Make, Options, Server, Setup};
 use crate::lab::{Disk, Lab};
@@ -15,12 +17,14 @@ pub(super) const KEA: &[State] = &[
     truncated::<0>("the DHCPv4 server's file is cut to nothing"),
     moved::<0>("the DHCPv4 server's file is moved away"),
     full::<0>("the DHCPv4 server's disk is full"),
+    served_full::<0>("the DHCPv4 server's disk is full"),
     read_only::<0>("the DHCPv4 server's disk is read-only"),
     gone::<0>("the DHCPv4 server's file is deleted"),
     dead::<1>("the DHCPv6 server is dead and does not start").slow(),
     truncated::<1>("the DHCPv6 server's file is cut to nothing").slow(),
     moved::<1>("the DHCPv6 server's file is moved away").slow(),
     full::<1>("the DHCPv6 server's disk is full").slow(),
+    served_full::<1>("the DHCPv6 server's disk is full").slow(),
     read_only::<1>("the DHCPv6 server's disk is read-only").slow(),
     gone::<1>("the DHCPv6 server's file is deleted").slow(),
 ];
@@ -45,12 +49,17 @@ macro_rules! others {
 }
 
 pub(super) const DNSMASQ: &[State] = others![
+    served_unwritten::<0>("the DHCPv4 server's disk is full").slow(),
+    served_unwritten::<1>("the DHCPv6 server's disk is full").slow(),
     read_only::<0>("the DHCPv4 server's disk is read-only").slow(),
     read_only::<1>("the DHCPv6 server's disk is read-only").slow()
 ];
 
 /// Without read-only disks: a backup keeps the files of dhcpd open.
-pub(super) const DHCPD: &[State] = others![];
+pub(super) const DHCPD: &[State] = others![
+    served_full::<0>("the DHCPv4 server's disk is full").slow(),
+    served_full::<1>("the DHCPv6 server's disk is full").slow()
+];
 
 pub(super) fn start_kea(lab: &Lab) -> Result<Bed<'_>> {
     start(lab, [Make::Kea4, Make::Kea6])
@@ -188,6 +197,26 @@ const fn full<const SERVER: usize>(name: &'static str) -> State {
         },
         |bed, at| disk(bed, at, SERVER).empty(),
     )
+}
+
+/// No client needs to come: a server that could not write the next lease is a fault before that.
+const fn served_full<const SERVER: usize>(name: &'static str) -> State {
+    State::warns(
+        name,
+        On::Active,
+        &[Struck("SP-0401")],
+        |bed, at| disk(bed, at, SERVER).fill(),
+        |bed, at| disk(bed, at, SERVER).empty(),
+    )
+}
+
+/// The same of a server that gives leases which it cannot write: the other node could not know them.
+const fn served_unwritten<const SERVER: usize>(name: &'static str) -> State {
+    State {
+        here: Some((Word::Warn, &[Spared("SP-0304")])),
+        there: Some((Word::Warn, &[Spared("SP-0304")])),
+        ..served_full::<SERVER>(name)
+    }
 }
 
 const fn read_only<const SERVER: usize>(name: &'static str) -> State {

@@ -176,7 +176,6 @@ fn a_backup_whose_disk_has_no_room_is_not_ready_at_the_next_change() {
     let probed = lab.nodes[1].servers[0].probed;
     lab.run(HOUR);
     assert_eq!(lab.nodes[1].servers[0].probed, probed, "nothing waits");
-    assert_eq!(lab.nodes[0].servers[0].probed, 0, "its server knows");
 }
 
 #[test]
@@ -192,6 +191,7 @@ fn a_server_that_gives_what_it_cannot_write_cannot_be_followed() {
     lab.run(5 * S);
     lab.nodes[0].servers[0].no_room = Some("/ has 0 kB free".to_owned());
     lab.commit(0, 6, 1);
+    lab.run(S);
     let (yes, why) = &lab.nodes[1].in_sync;
     assert!(
         !yes && why.contains("cannot be followed: / has 0 kB"),
@@ -214,4 +214,23 @@ fn a_backup_whose_file_is_gone_makes_it_again() {
     lab.run(61 * S);
     assert!(lab.filed(1, 5).is_some());
     assert!(lab.nodes[1].in_sync.0, "{:?}", lab.nodes[1].in_sync);
+}
+
+#[test]
+fn an_active_server_that_could_write_no_lease_is_told_of() {
+    let mut lab = Lab::settled();
+    lab.commit(0, 5, 1);
+    let troubles = |lab: &Lab| {
+        let troubles = lab.nodes[0].engine.troubles().into_iter();
+        let troubles = troubles.map(|it| format!("{} {}", it.thing, it.why));
+        troubles.collect::<Vec<String>>()
+    };
+    lab.nodes[0].servers[0].no_room = Some("/ has 0 kB free".to_owned());
+    lab.run(2 * S);
+    assert_eq!(troubles(&lab), ["kea4 cannot be written: / has 0 kB free"]);
+    // it gives no lease that it cannot write
+    assert!(lab.nodes[1].in_sync.0, "{:?}", lab.nodes[1].in_sync);
+    lab.nodes[0].servers[0].no_room = None;
+    lab.run(2 * S);
+    assert_eq!(troubles(&lab), [""; 0]);
 }
