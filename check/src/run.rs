@@ -1,8 +1,10 @@
 //! `spared check`: prints the faults of the configuration, what this machine lacks for it, and what the
 //! plugins of the running daemon find in other programs.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use spared_config::Options;
 use spared_config::exit;
@@ -17,6 +19,13 @@ use crate::{Finding, Severity, asking};
 /// Prints what it finds and returns the exit code.
 pub fn run(options: &Options) -> u8 {
     let path = options.config();
+    if let Some(closed) = closed(&path) {
+        println!(
+            "{}: may not be read: `spared check` is for root",
+            closed.display()
+        );
+        return exit::PERMISSION;
+    }
     if options.config.is_some() && !path.exists() {
         println!("{}: no such file", path.display());
         return exit::NO_INPUT;
@@ -57,6 +66,22 @@ pub fn run(options: &Options) -> u8 {
         (true, true) => exit::UNAVAILABLE,
         (false, _) => exit::CONFIG,
     }
+}
+
+/// A file of the configuration, or its folder, that this user may not read.
+fn closed(config: &Path) -> Option<PathBuf> {
+    let folder = config.parent().unwrap_or(Path::new("."));
+    let plugins = folder.join("plugins");
+    let entries = plugins.read_dir().into_iter().flatten().flatten();
+    let files = entries.map(|entry| entry.path());
+    let files = files.filter(|path| path.extension().is_some_and(|it| it == "toml"));
+    let mut all = [config.to_owned(), folder.join("key"), plugins.clone()]
+        .into_iter()
+        .chain(files);
+    all.find(|path| {
+        let opened = File::open(path);
+        opened.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    })
 }
 
 fn said(setup: &Setup) -> String {

@@ -17,7 +17,7 @@ spared: high availability for a pair of Linux routers.
     --plugin-dir DIR   default /usr/lib/spared/plugins
 
 Exit codes: 0 success, 64 wrong arguments, 66 no such file, 69 not available here,
-71 system error, 78 wrong configuration. See spared(8).";
+71 system error, 77 no permission, 78 wrong configuration. See spared(8).";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {

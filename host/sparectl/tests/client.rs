@@ -104,7 +104,7 @@ fn a_stopped_daemon_is_given_up_after_a_while() {
 }
 
 #[test]
-fn who_may_not_open_the_socket_learns_which_group_to_join() {
+fn who_may_not_learns_who_may() {
     if !another_account_is_there() {
         eprintln!("skipped: only root of the machine can become somebody else");
         return;
@@ -117,20 +117,23 @@ fn who_may_not_open_the_socket_learns_which_group_to_join() {
     let open = RuntimeDir::new("program");
     let program = open.0.join("sparectl");
     fs::copy(env!("CARGO_BIN_EXE_sparectl"), &program).expect("a copy");
-    let output = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(&program)
-        .arg("--runtime-dir")
-        .arg(&dir.0)
-        .arg("status")
-        .output()
-        .expect("setpriv is of util-linux");
-    assert_eq!(output.status.code(), Some(77), "{}", stderr(&output));
-    assert!(
-        stderr(&output).contains("usermod -aG spared"),
-        "{}",
-        stderr(&output)
-    );
+    let key = dir.0.join("key").display().to_string();
+    for (words, advice) in [
+        (&["status"][..], "usermod -aG spared"),
+        (&["keygen", "--file", &key], "keygen is for root"),
+    ] {
+        let output = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&program)
+            .arg("--runtime-dir")
+            .arg(&dir.0)
+            .args(words)
+            .output()
+            .expect("setpriv is of util-linux");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(77), "{words:?}: {said}");
+        assert!(said.contains(advice), "{words:?}: {said}");
+    }
 }
 
 fn another_account_is_there() -> bool {

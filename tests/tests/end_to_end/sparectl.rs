@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What `sparectl` says, and with which exit code, about real routers in each of their moods.
 
-use std::process::Output;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::poll;
-use spared_tests::lab::{Lab, VIRTUAL, Wire, build_dir, scenario};
+use spared_tests::lab::{Lab, VIRTUAL, Wire, build_dir, scenario, skipped};
 use spared_tests::router::{Kind, Plan, Router, Spared, vrrp_toml};
 
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -133,22 +135,35 @@ fn who_is_nobody_may_not_even_ask() {
     scenario(1, |lab| {
         let plan = Plan::lan(INTERVAL, 200);
         let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
-        Spared(&router).wait_role("active", LIMIT)?;
+        let spared = Spared(&router);
+        spared.wait_role("active", LIMIT)?;
+        // the build folder may be closed to others
         let open = std::env::temp_dir().join(format!("sparectl{}", std::process::id()));
-        std::fs::copy(build_dir()?.join("sparectl"), &open)?;
-        let output = std::process::Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg(&open)
-            .arg("--runtime-dir")
-            .arg(Spared(&router).runtime_dir())
-            .arg("status")
-            .output()?;
-        std::fs::remove_file(&open)?;
-        if said(&Ok(output.clone())).contains("setresuid failed") {
-            eprintln!("skipped: only root of the machine can become somebody else");
-            return Ok(());
+        fs::create_dir(&open)?;
+        for program in ["sparectl", "spared"] {
+            fs::copy(build_dir()?.join(program), open.join(program))?;
         }
-        assert_eq!(output.status.code(), Some(77), "{}", said(&Ok(output)));
+        let config = router.dir.join("etc/spared.toml");
+        fs::set_permissions(&config, Permissions::from_mode(0o600))?;
+        let config = config.display().to_string();
+        let said = [&["status"][..], &["check", "--config", &config]].map(|words| {
+            let output = Command::new("setpriv")
+                .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+                .arg(open.join("sparectl"))
+                .arg("--runtime-dir")
+                .arg(spared.runtime_dir())
+                .args(words)
+                .output();
+            let code = output.as_ref().ok().and_then(|it| it.status.code());
+            (code, said(&output.map_err(Into::into)))
+        });
+        fs::remove_dir_all(&open)?;
+        if said[0].1.contains("setresuid failed") {
+            return Err(skipped("only root of the machine can become somebody else"));
+        }
+        assert_eq!(said[0].0, Some(77), "{}", said[0].1);
+        assert_eq!(said[1].0, Some(77), "{}", said[1].1);
+        assert!(said[1].1.contains("spared.toml"), "{}", said[1].1);
         Ok(())
     });
 }
@@ -176,6 +191,11 @@ fn a_wrong_file_changes_nothing_and_each_fault_has_its_place() {
             "{text}"
         );
         assert_eq!(run(&router, &["probe"])?.0, 0);
+        spared.write_plugin("vrrp", &good.replace("vrid = 51", "vrid = 510"))?;
+        assert_eq!(run(&router, &["reload"])?.0, 78);
+        let (_, events) = run(&router, &["events"])?;
+        let counts = ["2 faults", "1 fault"].map(|count| format!("reload refused, {count}: "));
+        assert!(counts.iter().all(|it| events.contains(it)), "{events}");
 
         let more = good.replace("/24\"]", "/24\", \"10.1.0.77/24\"]");
         spared.write_plugin("vrrp", &more)?;

@@ -81,10 +81,12 @@ fn verbs_take_their_own_words() {
             anyway: false
         })
     );
-    assert_eq!(
-        request_of("sparectl freeze 30s"),
-        Some(Request::Freeze { for_ms: 30_000 })
-    );
+    for (line, for_ms) in [
+        ("sparectl freeze 30s", 30_000),
+        ("sparectl freeze 2h", 7_200_000),
+    ] {
+        assert_eq!(request_of(line), Some(Request::Freeze { for_ms }));
+    }
     assert_eq!(command_of("sparectl watch"), Some(Command::Watch));
     assert_eq!(
         command_of("sparectl keygen --file /x --replace"),
@@ -147,6 +149,18 @@ fn wrong_words_are_refused_by_name() {
         ("sparectl freeze", "<TIME|off>"),
         (
             "sparectl --json watch",
+            "--json: only an answer of the daemon",
+        ),
+        (
+            "sparectl --json probe",
+            "--json: only an answer of the daemon",
+        ),
+        (
+            "sparectl --json check",
+            "--json: only an answer of the daemon",
+        ),
+        (
+            "sparectl --json keygen",
             "--json: only an answer of the daemon",
         ),
     ] {
