@@ -297,6 +297,11 @@ impl Supervisor {
             Ok(()) => true,
             // it has ended as it was asked to: what it said last is read first
             Err(SendError::Closed) if plugin.state == State::Stopping => false,
+            // it has ended: how says more than that it cannot be reached
+            Err(SendError::Closed) => {
+                self.handle_ended(now, name, None);
+                false
+            }
             Err(error) => {
                 let why = format!("cannot be reached: {error}");
                 self.handle_ended(now, name, Some(why));
