@@ -18,6 +18,9 @@ const TIMER: u32 = u32::MAX;
 const SLICE_NS: u64 = 10_000_000;
 /// The same while addresses wait for this plugin: between two slices it is asked whether they may come.
 const SETTLING_SLICE_NS: u64 = 2_000_000;
+/// Least time between two reasons why it is not in sync: each has both hosts judge the pair anew, at the cost
+/// of what brings it in sync.
+const REASONS_NS: u64 = 250_000_000;
 /// Messages between two looks at the clock.
 const BURST: usize = 8;
 /// Longest delay of the peer's next message, a bit less than a callback may take.
@@ -38,7 +41,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// nothing is left it completes a drain or settle ([`Engine::is_drained`], [`Engine::is_settled`]) and
 /// sets a timer for [`Engine::next_timeout`] or [`Io::next_timeout`], whichever is earlier. A settle
 /// may be complete before ([`Engine::is_settled_enough`]). After each callback it reads
-/// [`Engine::in_sync`] and [`Engine::troubles`], and reports them to the host if they changed.
+/// [`Engine::in_sync`] and [`Engine::troubles`], and reports them to the host if they changed: another
+/// reason why it is not in sync at most every 250 ms, everything else at once.
 pub struct Runner<I: Io> {
     host: Host,
     /// None until `configure`.
@@ -58,6 +62,10 @@ struct Running<I: Io> {
     is_full: bool,
     /// `in_sync` as last reported to the host; None: not since the last `up` or `down`.
     told: Option<Result<(), String>>,
+    /// Time from which another reason may be reported.
+    reason_ns: u64,
+    /// One waits for that.
+    has_reason: bool,
     /// None on a host without `spared.check/1`.
     checks: Option<Checks>,
     /// Troubles as last reported to the host.
@@ -107,6 +115,8 @@ impl<I: Io> Plugin for Runner<I> {
             peer: self.host.peer(),
             is_full: false,
             told: None,
+            reason_ns: 0,
+            has_reason: false,
             checks: self.host.checks(),
             troubles: Vec::new(),
             draining: Vec::new(),
@@ -273,7 +283,7 @@ impl<I: Io> Running<I> {
             is_busy = self.round(now_ns);
             now_ns = self.host.now();
         }
-        self.tell_in_sync();
+        self.tell_in_sync(now_ns);
         self.tell_troubles();
         let next_ns = if is_busy {
             if !self.settling.is_empty() && self.engine.is_settled_enough(now_ns) {
@@ -282,7 +292,9 @@ impl<I: Io> Running<I> {
             Some(now_ns)
         } else {
             self.end_calls();
-            let times = [self.engine.next_timeout(now_ns), self.io.next_timeout()];
+            let reason_ns = self.has_reason.then_some(self.reason_ns);
+            let next_ns = self.engine.next_timeout(now_ns);
+            let times = [next_ns, self.io.next_timeout(), reason_ns];
             times.into_iter().flatten().min()
         };
         self.alarm.set(next_ns);
@@ -328,13 +340,17 @@ impl<I: Io> Running<I> {
         true
     }
 
-    fn tell_in_sync(&mut self) {
+    fn tell_in_sync(&mut self, now_ns: u64) {
         let (Some(peer), Some(said)) = (self.peer, self.engine.in_sync()) else {
             return;
         };
-        if self.told.as_ref() == Some(&said) {
+        let is_new = self.told.as_ref() != Some(&said);
+        let is_reason = said.is_err() && matches!(self.told, Some(Err(_)));
+        self.has_reason = is_new && is_reason && now_ns < self.reason_ns;
+        if !is_new || self.has_reason {
             return;
         }
+        self.reason_ns = now_ns.saturating_add(REASONS_NS);
         let why = said.as_ref().err().map_or("", String::as_str);
         match peer.in_sync(said.is_ok(), why) {
             Ok(()) => self.told = Some(said),

@@ -28,6 +28,8 @@ thread_local! {
     /// What was done to the host, in order.
     static NOTED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     static NOW_NS: Cell<u64> = const { Cell::new(0) };
+    /// When the I/O wants its turn.
+    static IO_DUE_NS: Cell<u64> = const { Cell::new(99) };
     /// What send answers.
     static CHANNEL: Cell<abi::Status> = const { Cell::new(0) };
     /// Pieces that the I/O may still read.
@@ -81,6 +83,7 @@ impl Engine for Letters {
                 '0'..='9' => self.messages.push_back(letter.to_string().into_bytes()),
                 'y' => self.in_sync = Some(Ok(())),
                 'n' => self.in_sync = Some(Err("it lacks some".to_owned())),
+                'N' => self.in_sync = Some(Err("it lacks others".to_owned())),
                 'M' => self.troubles = vec![Trouble::new("squid", "is missing")],
                 'K' => self.troubles = vec![Trouble::unknown("squid", "is looked at")],
                 'O' => self.troubles.clear(),
@@ -175,7 +178,7 @@ impl Io for Hands {
     }
 
     fn next_timeout(&self) -> Option<u64> {
-        Some(99)
+        Some(IO_DUE_NS.get())
     }
 
     fn timer(&mut self, _engine: &mut Letters, _now_ns: u64, id: u32) {
@@ -408,6 +411,23 @@ fn in_sync_is_told_where_it_changed_and_anew_to_each_channel() {
     assert_eq!(it.hear("y"), ["in_sync 1 "]);
     assert_eq!(it.down(), ["in_sync 1 "]);
     assert_eq!(it.up(), ["in_sync 1 "]);
+}
+
+#[test]
+fn another_reason_waits_for_a_quarter_of_a_second_and_in_sync_for_nothing() {
+    let it = Running::start();
+    IO_DUE_NS.set(u64::MAX);
+    let calm = format!("timer {}", u64::MAX);
+    let due = format!("timer {}", 250 * MS);
+    assert_eq!(it.hear("n"), ["in_sync 0 it lacks some", &calm]);
+    assert_eq!(it.hear("N"), [due.as_str()]);
+    assert_eq!(it.hear("n"), [calm.as_str()], "it is told already");
+    assert_eq!(it.hear("y"), ["in_sync 1 "]);
+    assert_eq!(it.hear("n"), ["in_sync 0 it lacks some"]);
+    assert_eq!(it.hear("N"), [due.as_str()]);
+    NOW_NS.set(250 * MS);
+    let told = it.timer(RUNNERS_TIMER);
+    assert_eq!(told, ["timeout", "in_sync 0 it lacks others", &calm]);
 }
 
 #[test]
