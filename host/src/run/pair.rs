@@ -167,7 +167,7 @@ impl Pair {
             (known, true) => {
                 let since = self.up_at.map(|at| at.elapsed().as_secs_f64());
                 let text = match since.filter(|_| known.is_none()) {
-                    Some(s) => format!("{peer} joined, in sync after {s:.1} s"),
+                    Some(s) => format!("{peer} joined, in sync after {s:.2} s"),
                     None => format!("{peer} is ready"),
                 };
                 Notice::new(Kind::Peer, text).because("ready")
