@@ -11,7 +11,7 @@ use spared_tests::clock::{Stamp, ms};
 use spared_tests::probe::Control;
 
 use super::bed::{Asks, Bed, LIMIT, SPACING, Said, plan, tunnel, with_bed};
-use super::{MANY, MORE, Rows, crowd, growth, median, most, row, runs, within};
+use super::{FEW, MANY, MORE, Rows, crowd, growth, median, most, row, runs, within};
 
 const ADDED_MS: f64 = 20.0;
 /// Addresses wait no longer for SAs after a death.
@@ -60,7 +60,10 @@ pub fn with(bench: &Bench, sas: u32) -> Rows {
     let (deaths, without, alone) = measured(bench, sas)?;
     let mut rows = shared(&deaths, &without);
     match sas {
-        MANY => rows.extend(growth::beside_the_kernel(&deaths, &alone)),
+        FEW => {
+            growth::note_few(&deaths);
+        }
+        MANY => rows.extend(growth::beside_the_kernel(bench, &deaths, &alone)?),
         MORE => rows.extend(growth::beside_many(bench, &deaths)?),
         _ => {}
     }

@@ -7,7 +7,7 @@ use spared_tests::Result;
 use spared_tests::bench::{Bench, Row};
 
 use super::dies::{self, Alone, Deaths};
-use super::{MANY, median, row};
+use super::{FEW, MANY, median, row};
 
 /// Aims on machines that are no slower than usual, for the notes.
 const SYNC_MS: f64 = 500.0;
@@ -15,9 +15,13 @@ const INSTALL_MS: f64 = 200.0;
 /// Allowed: so many times what the kernel needs alone.
 const SYNC_TIMES: f64 = 3.0;
 const INSTALL_TIMES: f64 = 2.0;
+/// The same of what many SAs add to the time until a new backup with one tunnel is in sync: that of its own start.
+const ADDED_TIMES: f64 = 2.0;
 /// Allowed for 10 000 SAs: so many times what 3000 need.
 const GROWTH: f64 = 3.5;
 
+/// Until a new backup with one tunnel is in sync, once for all cases.
+static OF_FEW: Mutex<Option<f64>> = Mutex::new(None);
 /// Medians of the 3000, once for both cases.
 static OF_MANY: Mutex<Option<Times>> = Mutex::new(None);
 
@@ -36,12 +40,31 @@ impl Times {
     }
 }
 
+/// Of one tunnel: what the others are compared with.
+pub fn note_few(deaths: &Deaths) -> f64 {
+    let in_sync = median(&deaths.in_sync);
+    *OF_FEW.lock().unwrap_or_else(PoisonError::into_inner) = Some(in_sync);
+    in_sync
+}
+
+fn few(bench: &Bench) -> Result<f64> {
+    let known = *OF_FEW.lock().unwrap_or_else(PoisonError::into_inner);
+    match known {
+        Some(in_sync) => Ok(in_sync),
+        None => Ok(note_few(&dies::measured(bench, FEW)?.0)),
+    }
+}
+
 /// Of the 3000: beside the kernel alone.
-pub fn beside_the_kernel(deaths: &Deaths, alone: &Alone) -> Vec<Row> {
+pub fn beside_the_kernel(bench: &Bench, deaths: &Deaths, alone: &Alone) -> Result<Vec<Row>> {
     let both = median(&alone.listed) + median(&alone.batches);
     let allowed = Some(SYNC_MS.max(both * SYNC_TIMES));
     let mut sync = row(IN_SYNC, &deaths.in_sync, &[both], allowed);
     sync.note += &format!("; aim {SYNC_MS} ms; beside: the kernel alone lists and takes them");
+    let few = few(bench)?;
+    let added: Vec<f64> = deaths.in_sync.iter().map(|it| it - few).collect();
+    let mut added = row(ADDED, &added, &[both], Some(both * ADDED_TIMES));
+    added.note += &format!("; with {FEW} SAs it is in sync after {few:.0} ms");
     let allowed = Some(median(&alone.batches) * INSTALL_TIMES);
     let mut installed = row(INSTALLED, &deaths.installed, &alone.batches, allowed);
     installed.note += &format!(
@@ -49,7 +72,7 @@ pub fn beside_the_kernel(deaths: &Deaths, alone: &Alone) -> Vec<Row> {
         median(&alone.ip)
     );
     *OF_MANY.lock().unwrap_or_else(PoisonError::into_inner) = Some(Times::of(deaths));
-    vec![sync, installed]
+    Ok(vec![sync, added, installed])
 }
 
 /// Of more: beside the 3000 of the same run, which are measured for it if no case was.
@@ -71,4 +94,5 @@ pub fn beside_many(bench: &Bench, deaths: &Deaths) -> Result<Vec<Row>> {
 }
 
 const IN_SYNC: &str = "ms until a new backup is in sync";
+const ADDED: &str = "ms that these SAs add to that";
 const INSTALLED: &str = "ms from its decision to the last SA";

@@ -22,7 +22,8 @@ use std::process::ExitCode;
 use spared_tests::Result;
 use spared_tests::bench::{Bench, Case, Report, Row, program};
 
-/// SAs of the cases that have many.
+/// SAs of the cases: those of one tunnel, and many.
+const FEW: u32 = 2;
 const MANY: u32 = 3000;
 const MORE: u32 = 10_000;
 
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 const CASES: [Case; 5] = [
-    ("machine dies", "2", |bench| dies::with(bench, 2)),
+    ("machine dies", "2", |bench| dies::with(bench, FEW)),
     ("machine dies", "3000", |bench| dies::with(bench, MANY)),
     ("more SAs", "10000", |bench| dies::with(bench, MORE)),
     ("switchover", "3000", |bench| switchover::with(bench, MANY)),
