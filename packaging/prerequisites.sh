@@ -20,7 +20,7 @@ packages_for() {
 	demo)  packages_for ipsec; echo iproute2 nftables keepalived conntrackd rsync dnsmasq-base iputils-ping procps ;;
 	ssh)   echo openssh-server openssh-client ;;
 	bench) packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack ;;
-	test)  packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack frr tcpdump openssl wireguard-tools \
+	test)  packages_for demo; packages_for dhcp; packages_for ssh; echo conntrack frr frr-pythontools tcpdump openssl wireguard-tools \
 		nginx-light unbound ;;
 	docs)  echo scdoc mandoc python3-sphinx python3-myst-parser furo ;;
 	deb)   packages_for docs; echo dpkg-dev debhelper lintian ;;

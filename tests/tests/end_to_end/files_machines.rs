@@ -22,8 +22,8 @@ const PROGRAMS: [&str; 3] = [
 ];
 
 /// Two nodes with the example's trees for programs whose state is in the kernel, or in a daemon.
-struct Pair {
-    machines: [Machine; 2],
+pub struct Pair {
+    pub machines: [Machine; 2],
 }
 
 /// The trees of the example by these names.
@@ -45,16 +45,24 @@ impl Pair {
         if let Some(program) = PROGRAMS.iter().find(|it| !Path::new(it).exists()) {
             return Err(skipped(format!("there is no {program}")));
         }
+        Self::start_with(
+            lab,
+            &["strongswan", "wireguard"],
+            "for it in wireguard swanctl; do mount -t tmpfs none /etc/$it; done
+            ip link add wg0 type wireguard",
+        )
+    }
+
+    /// With these trees of the example, after this script in each machine, whose folders are the host's, read-only.
+    pub fn start_with(lab: &Lab, names: &[&str], prepare: &str) -> Result<Self> {
         let cards = [Wire::Lan, Wire::Wan, Wire::Hot];
         let parts = [("r1", 11), ("r2", 12)].map(|(name, host)| Parts::new(name, host, &cards));
         let pair = Self {
             machines: Machine::boot(lab, parts)?,
         };
-        let toml = trees(&["strongswan", "wireguard"])?;
+        let toml = trees(names)?;
         for machine in &pair.machines {
-            // the host's folders are read-only in a machine
-            machine.ok("for it in wireguard swanctl; do mount -t tmpfs none /etc/$it; done")?;
-            machine.ok("ip link add wg0 type wireguard")?;
+            machine.ok(prepare)?;
             // which udev makes
             machine.ok("[ -e /dev/stdin ] || ln -s /proc/self/fd/0 /dev/stdin")?;
             let mut plan = plan(lab, &machine.name, &toml);
@@ -69,18 +77,18 @@ impl Pair {
         Ok(pair)
     }
 
-    fn nodes(&self) -> [Node<'_>; 2] {
+    pub fn nodes(&self) -> [Node<'_>; 2] {
         [Node(&self.machines[0]), Node(&self.machines[1])]
     }
 
     /// Writes a file on r1.
-    fn write(&self, path: &str, text: &str) -> Result<()> {
+    pub fn write(&self, path: &str, text: &str) -> Result<()> {
         let line = format!("mkdir -p $(dirname {path}); cat >{path} <<'END'\n{text}END\n");
         self.machines[0].ok(&line).map(drop)
     }
 
     /// Puts r1's tree in place on r2, as soon as r1 has read it.
-    fn push(&self, tree: &str) -> Result<()> {
+    pub fn push(&self, tree: &str) -> Result<()> {
         let mut said = (0, String::new());
         let done = poll(LIMIT, STEP, || {
             said = self.said(tree).unwrap_or_else(|why| (-1, why.to_string()));
@@ -92,12 +100,12 @@ impl Pair {
         }
     }
 
-    fn said(&self, tree: &str) -> Result<(i32, String)> {
+    pub fn said(&self, tree: &str) -> Result<(i32, String)> {
         self.nodes()[0].sparectl(&format!("files push {tree} --anyway"))
     }
 
     /// What a command says on r2.
-    fn there(&self, line: &str) -> Result<String> {
+    pub fn there(&self, line: &str) -> Result<String> {
         self.machines[1].ok(line)
     }
 }
