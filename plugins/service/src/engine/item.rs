@@ -4,7 +4,7 @@ use spared_sdk::Role;
 use spared_sdk::config::format_duration;
 
 use super::goal::{Deed, Goal};
-use super::seen::{is_blind, is_down};
+use super::seen::{Falls, is_blind, is_down};
 use super::tell::{Tellings, Topic};
 use crate::config::{self, Kind};
 use crate::job::{Manager, Service, Status};
@@ -42,6 +42,7 @@ pub(super) struct Item {
     pub(super) in_a_row: u32,
     /// It ended soon after a start: a running state counts only after a while.
     pub(super) unsteady: bool,
+    pub(super) falls: Falls,
     pub(super) look: Look,
     pub(super) started_ns: Option<u64>,
     /// Time when the last job began.
@@ -122,6 +123,7 @@ impl Item {
             retry_ns: None,
             in_a_row: 0,
             unsteady: false,
+            falls: Falls::default(),
             started_ns: None,
             begun_ns: None,
             repaired_ns: None,
@@ -388,7 +390,7 @@ impl Item {
         if self.fault.is_none() {
             return false;
         }
-        self.unsteady = false;
+        (self.unsteady, self.falls) = (false, Falls::default());
         (self.retry_ns, self.in_a_row, self.blamed_until_ns) = (None, 0, None);
         self.todo = matches!(self.goal, Goal::Once(_) | Goal::Kept(_));
         true

@@ -9,6 +9,28 @@ use super::item::{Item, STEADY_NS, Unanswered};
 use super::tell::Topic;
 use crate::job::{Service, Status};
 
+/// Ends of a service that its manager started again, without a minute between them.
+#[derive(Debug, Default)]
+pub(super) struct Falls {
+    count: u32,
+    at_ns: u64,
+}
+
+impl Falls {
+    /// An administrator may restart it, and once more.
+    const TOLERATED: u32 = 2;
+
+    /// True if it was one too many.
+    fn note(&mut self, now_ns: u64) -> bool {
+        if now_ns.saturating_sub(self.at_ns) >= STEADY_NS {
+            self.count = 0;
+        }
+        self.count = self.count.saturating_add(1);
+        self.at_ns = now_ns;
+        self.count > Self::TOLERATED
+    }
+}
+
 impl Item {
     /// A look at it.
     pub(super) fn see(&mut self, now_ns: u64, status: Status) {
@@ -39,7 +61,12 @@ impl Item {
             Goal::Running if was_up && !self.open && is_dead => {
                 self.see_dead(now_ns, &status);
             }
-            Goal::Running if status == Status::Starting => self.see_starting(now_ns),
+            Goal::Running if status == Status::Starting => {
+                if old == Some(Status::Running) && !self.open {
+                    self.see_fall(now_ns);
+                }
+                self.see_starting(now_ns);
+            }
             Goal::Stopped if was_down && !self.open && is_up => self.see_started(now_ns, &status),
             Goal::Stopped if old.is_none() && is_up => {
                 let (name, role) = (&self.spec.name, self.role_word());
@@ -119,6 +146,23 @@ impl Item {
                 self.role_word()
             )
         };
+        self.tell(now_ns, Topic::Died, text);
+    }
+
+    /// It ran, and its manager starts it: by its own configuration, or for an administrator.
+    fn see_fall(&mut self, now_ns: u64) {
+        if !self.falls.note(now_ns) || self.fault.is_some() {
+            return;
+        }
+        let (count, time) = (Falls::TOLERATED + 1, Duration::from_nanos(STEADY_NS));
+        let why = format!(
+            "ended {count} times within {} and was started again by its manager",
+            format_duration(time)
+        );
+        let text = format!("{} {why}", self.spec.name);
+        self.failures = self.failures.saturating_add(1);
+        self.last_fault = Some(why.clone());
+        (self.fault, self.unsteady) = (Some(why), true);
         self.tell(now_ns, Topic::Died, text);
     }
 

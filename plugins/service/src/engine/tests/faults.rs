@@ -315,6 +315,31 @@ fn a_daemon_that_systemd_starts_again_and_again_in_vain_has_failed() {
 }
 
 #[test]
+fn a_daemon_that_runs_now_and_then_does_not_run() {
+    let mut lab = Lab::new(ONE).rested();
+    lab.active();
+    lab.pass(10 * S);
+    let flap = |lab: &mut Lab| {
+        (lab.sim("squid").running, lab.sim("squid").looping) = (false, true);
+        lab.pass(6 * S);
+        (lab.sim("squid").running, lab.sim("squid").looping) = (true, false);
+        lab.pass(6 * S);
+    };
+    // an administrator may do so
+    flap(&mut lab);
+    flap(&mut lab);
+    assert_eq!(check(&lab), Some((100, "running")));
+    flap(&mut lab);
+    let why = "ended 3 times within 1m and was started again by its manager";
+    assert_eq!(check(&lab), Some((0, why)));
+    lab.pass(50 * S);
+    assert_eq!(check(&lab), Some((0, why)), "it may end again");
+    lab.pass(20 * S);
+    assert_eq!(check(&lab), Some((100, "running")));
+    assert_eq!(lab.count("start squid"), 1, "systemd does that");
+}
+
+#[test]
 fn what_is_yet_to_be_stopped_is_known_in_its_order() {
     let mut lab = Lab::new(THREE).rested();
     assert!(lab.engine.unstopped().is_empty());
