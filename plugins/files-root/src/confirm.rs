@@ -46,8 +46,10 @@ impl Jobs<'_> {
             tree: tree.clone(),
             state: change.state,
         };
+        (self.step)("journal");
         // from here on it goes back even if this is interrupted
         self.store.begin(&journal)?;
+        (self.step)("end of the deadline");
         self.forget_unconfirmed(tree)?;
         self.take_back(&journal)
     }

@@ -422,6 +422,7 @@ impl<'j> Jobs<'j> {
                 return Err(format!("its files are back, but {why}"));
             }
         }
+        (self.step)("end of the journal");
         self.store.end()
     }
 

@@ -7,7 +7,7 @@ use crate::cut::{cutting, ended, expected};
 use crate::node::Node;
 use crate::whole::{APPLY, new, old};
 
-fn staged(node: &Node, span_s: u32) -> Request {
+pub fn staged(node: &Node, span_s: u32) -> Request {
     let mut request = node.stage(&new());
     if let Request::Install { confirm_s, .. } = &mut request {
         *confirm_s = span_s;
@@ -16,7 +16,7 @@ fn staged(node: &Node, span_s: u32) -> Request {
 }
 
 /// The deadline has passed.
-fn expire(node: &Node) {
+pub fn expire(node: &Node) {
     let store = Store::open(&node.places().state).unwrap();
     let mut all = store.unconfirmed().unwrap();
     all.iter_mut().for_each(|it| it.until_s = 0);

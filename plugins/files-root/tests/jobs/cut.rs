@@ -1,10 +1,15 @@
 //! The process ends at each step of a change, and at each step of the way back.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
 
 use spared_tree::local::Answer;
 
+use crate::confirm::{expire, staged};
+use crate::link;
 use crate::node::{Files, Node};
 use crate::whole::{APPLY, new, old};
 
@@ -34,6 +39,36 @@ pub fn expected() -> [Files; 2] {
     let mut old = old();
     old.remove("fw/own.local");
     [old, new()]
+}
+
+/// Names of all steps in the sources.
+fn steps() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = fs::read_dir(folder).unwrap().flatten();
+    let texts = files.map(|it| fs::read_to_string(it.path()).unwrap());
+    let names = |text: String| -> Vec<String> {
+        let calls = text.split("step)(\"").skip(1);
+        let calls = calls.chain(text.split(" step(\"").skip(1));
+        let name = |call: &str| call.split('"').next().unwrap_or_default().to_owned();
+        calls.map(name).collect()
+    };
+    texts.flat_map(names).collect()
+}
+
+/// The tests that cut change by change have each of these steps before them at some time.
+#[test]
+fn changes_that_are_cut_at_every_step_have_all_steps_that_there_are() {
+    let seen = RefCell::new(BTreeSet::new());
+    let step = |name: &str| drop(seen.borrow_mut().insert(name.to_owned()));
+    let node = Node::new("steps", APPLY);
+    node.write(&old());
+    node.run_with(&step, &staged(&node, 60)).unwrap();
+    expire(&node);
+    node.jobs(&step).go_back().unwrap();
+    let node = link::node("steps-link", &link::OLD);
+    node.run_with(&step, &link::stage(&node, &link::THEIRS))
+        .unwrap();
+    assert_eq!(seen.into_inner(), steps());
 }
 
 #[test]

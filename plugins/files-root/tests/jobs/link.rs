@@ -20,7 +20,7 @@ fn toml(folder: &Path, keys: &str) -> String {
 }
 
 /// A node whose tree is a link to a folder with these files.
-fn node(test: &str, files: &[(&str, &str)]) -> Node {
+pub fn node(test: &str, files: &[(&str, &str)]) -> Node {
     let node = Node::new(test, "");
     let text = toml(&node.folder, "switch = \"link\"");
     fs::write(node.folder.join("files.toml"), text).unwrap();
@@ -57,7 +57,7 @@ fn read(node: &Node) -> Vec<(String, String)> {
 }
 
 /// The request to put these files in place, which lie staged then.
-fn stage(node: &Node, files: &[(&str, &str)]) -> Request {
+pub fn stage(node: &Node, files: &[(&str, &str)]) -> Request {
     let other = node.folder.join("other");
     let _ = fs::remove_dir_all(&other);
     write(&other.join("etc/app"), files);
@@ -119,13 +119,13 @@ fn owned(files: &[(&str, &str)]) -> Vec<(String, String)> {
     files.iter().map(own).collect()
 }
 
-const OLD: [(&str, &str); 4] = [
+pub const OLD: [(&str, &str); 4] = [
     ("a", "old"),
     ("b", "old"),
     ("c/d", "old"),
     ("own.local", "stays"),
 ];
-const THEIRS: [(&str, &str); 3] = [("a", "new"), ("b", "new"), ("c/d", "new")];
+pub const THEIRS: [(&str, &str); 3] = [("a", "new"), ("b", "new"), ("c/d", "new")];
 const NEW: [(&str, &str); 4] = [
     ("a", "new"),
     ("b", "new"),
