@@ -82,7 +82,7 @@ impl Engine {
         }
     }
 
-    fn take_new(&mut self, now_ns: u64, hash: u64, flow: Flow) {
+    pub(super) fn take_new(&mut self, now_ns: u64, hash: u64, flow: Flow) {
         if !self.refused.is_empty() {
             self.refused.remove(&hash);
         }

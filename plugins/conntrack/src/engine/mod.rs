@@ -39,6 +39,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
+use apply::Room;
 pub use compare::{Fault, Rows};
 pub use counters::Counters;
 pub use evidence::Question;
@@ -171,6 +172,8 @@ pub struct Engine {
     short: u64,
     /// This kernel's table was full: nothing is asked for until then.
     full_until_ns: u64,
+    /// What finds out that it is not any more.
+    room: Room,
     /// Copies must be made ready for a failover: `loosen`.
     loosening: bool,
     /// Reason why the kernel does not report changes of flows.
@@ -257,6 +260,7 @@ impl Engine {
             complete: false,
             short: 0,
             full_until_ns: 0,
+            room: Room::default(),
             loosening: false,
             deaf: None,
             said_synchrony: None,
@@ -368,6 +372,7 @@ impl Engine {
         self.ripen(now_ns);
         self.end_endings(now_ns);
         self.keep_again(now_ns);
+        self.try_for_room(now_ns);
         if now_ns >= self.resync_at_ns {
             self.wanted.resync = self.speaks(now_ns);
             self.resync_at_ns = match self.wanted.resync {
@@ -396,6 +401,7 @@ impl Engine {
             self.session.next_timeout(now_ns),
             self.next_ripe_ns(),
             self.next_ending_ns(),
+            self.next_try_ns(),
             Some(self.pulse_at_ns),
         ]
         .into_iter()
