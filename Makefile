@@ -15,7 +15,7 @@ export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo demo-video test matrix check fmt clippy docs book deny bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp \
 	bench-ipsec bench-sets bench-files bench-replica bench-pairs soak soak-fence soak-storm soak-pairs soak-forger soak-conntrack \
-	soak-truth soak-overload soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-fuzz fuzz fuzz-seeds \
+	soak-truth soak-overload soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-files soak-fuzz fuzz fuzz-seeds \
 	release notices \
 	install deb test-deb clean
 
@@ -176,7 +176,8 @@ soak-older: build ## a pair of this build and an older one, whose programs are i
 
 soak-truth: build ## every broken state that takes longer than `make test` may
 	@$(needs) test
-	$(soak) truth $(in_lab) end_to_end $(alone) truth::
+	@sh tests/kernel/choose.sh build >/dev/null
+	$(soak) truth $(in_lab) end_to_end $(alone) truth:: units::
 
 soak-overload: build ## SPARED_SECONDS (300) without processor, memory and disk: a minute later all must run again, by itself
 	@$(needs) test
@@ -218,6 +219,12 @@ soak-machines: build ## what test machines carry, in packets and SAs
 soak-paused: build ## machines that stand still for up to half a minute
 	@$(needs) test
 	$(soak) paused $(in_lab) end_to_end $(alone) machines_that_are_paused
+
+soak-files: build ## 10 000 files and 1 GB to the other node, compared by others; power cut at every step of every change
+	@$(needs) test
+	@sh tests/kernel/choose.sh build >/dev/null
+	$(soak) files $(in_lab) end_to_end $(alone) files_large::
+	$(soak) files-power $(in_lab) end_to_end $(alone) files_power::
 
 soak-fuzz: ## every fuzz target for FUZZ_SECONDS (3600)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-3600} $(soak) fuzz sh packaging/fuzz.sh

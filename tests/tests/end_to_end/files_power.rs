@@ -4,12 +4,14 @@
 
 use std::cell::Cell;
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::thread::sleep;
 use std::time::Duration;
 
 use spared_files_root::job::{Jobs, Places};
+use spared_files_root::store::Store;
 use spared_sdk::config::Config;
 use spared_tests::Result;
 use spared_tests::clock::poll;
@@ -18,12 +20,18 @@ use spared_tests::machine::{Machine, Parts};
 use spared_tree::local::{Answer, Request};
 use spared_tree::{Beneath, Hash, Kind, Manifest, Scanner, config};
 
-/// Folder of the disk, and the step: set for the program in the machine.
+/// Folder of the disk, the change and the step: set for the program in the machine.
 const DISK: &str = "SPARED_POWER_DISK";
+const CHANGE: &str = "SPARED_POWER_CHANGE";
 const STEP: &str = "SPARED_POWER_STEP";
 /// Machines at a time, and steps between two cuts: which of them differs from run to run.
 const MACHINES: usize = 4;
 const EACH: usize = 3;
+/// Steps of the shortest change, and of one by a link, most of which are beside the tree.
+const STEPS: usize = 14;
+const LINK_STEPS: usize = 21;
+/// Time to confirm, longer than any test.
+const CONFIRM_S: u32 = 3600;
 const LIMIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 const ALL: [&str; 6] = ["fw.conf", "fw/a", "fw/b", "fw/sub/c", "fw/sub/d", "fw/e"];
@@ -43,26 +51,53 @@ const NEW: [(&str, &str); 5] = [
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
+/// What is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// Each file by a rename.
+    Files,
+    /// All files by one link.
+    Link,
+    /// As files, with a deadline.
+    Confirm,
+    /// Back from that.
+    Back,
+}
+
+const CHANGES: [Change; 4] = [Change::Files, Change::Link, Change::Confirm, Change::Back];
+
 /// What a machine has on its disk: the tree, what is staged, and the state of the root half.
-struct Disk(PathBuf);
+struct Disk {
+    folder: PathBuf,
+    change: Change,
+}
 
 impl Disk {
-    fn make(folder: PathBuf) -> Result<Self> {
-        let disk = Self(folder);
+    fn make(folder: PathBuf, change: Change) -> Result<Self> {
+        let disk = Self { folder, change };
         for name in ["etc", "state", "stage", "other"] {
-            fs::create_dir_all(disk.0.join(name))?;
+            fs::create_dir_all(disk.folder.join(name))?;
         }
-        write(&disk.0.join("etc"), &OLD)?;
-        write(&disk.0.join("other"), &NEW)?;
-        fs::write(disk.0.join("files.toml"), disk.toml("etc"))?;
+        let etc = disk.folder.join("etc");
+        write(&etc, &OLD)?;
+        write(&disk.folder.join("other"), &NEW)?;
+        if change == Change::Link {
+            fs::rename(etc.join("fw"), etc.join(".fw.a.spared"))?;
+            symlink(".fw.a.spared", etc.join("fw"))?;
+        }
+        fs::write(disk.folder.join("files.toml"), disk.toml("etc"))?;
         Ok(disk)
     }
 
     fn toml(&self, etc: &str) -> String {
-        let (disk, etc) = (self.0.display(), self.0.join(etc));
+        let (disk, etc) = (self.folder.display(), self.folder.join(etc));
         let etc = etc.display();
+        let paths = match self.change {
+            Change::Link => format!("paths = [\"{etc}/fw\"]\nswitch = \"link\""),
+            _ => format!("paths = [\"{etc}/fw\", \"{etc}/fw.conf\"]"),
+        };
         format!(
-            "[[tree]]\nname = \"fw\"\npaths = [\"{etc}/fw\", \"{etc}/fw.conf\"]\n\
+            "[[tree]]\nname = \"fw\"\n{paths}\n\
              apply = [\"sh\", \"-c\", \"cat {disk}/etc/fw.conf >>{disk}/applied\"]\n"
         )
     }
@@ -70,7 +105,12 @@ impl Disk {
     fn manifest(&self, etc: &str) -> Result<Manifest> {
         let config = Config::parse(&self.toml(etc), "r1", &[]).map_err(|it| it.to_string())?;
         let settings = config::read(&config).ok_or("a fault in files.toml")?;
-        let beneath = Beneath::new(Path::new("/"))?;
+        let mut beneath = Beneath::new(Path::new("/"))?;
+        let fw = self.folder.join(etc).join("fw");
+        if let Ok(side) = fs::read_link(&fw) {
+            let [path, side] = [&fw, &fw.with_file_name(side)].map(|it| it.display().to_string());
+            beneath = beneath.moved(&path, &side)?;
+        }
         let scanned = Scanner::default().scan(&beneath, &settings.trees[0], &GO_ON);
         Ok(scanned.map_err(|it| it.to_string())?)
     }
@@ -78,23 +118,26 @@ impl Disk {
     /// Stages the new files; the request to put them in place.
     fn stage(&self) -> Result<Request> {
         let mut manifest = self.manifest("other")?;
-        let [from, to] = ["other", "etc"].map(|it| self.0.join(it).display().to_string());
+        let [from, to] = ["other", "etc"].map(|it| self.folder.join(it).display().to_string());
         for entry in &mut manifest.entries {
             if let Kind::File { hash, .. } = entry.kind {
-                fs::copy(&entry.path, self.0.join("stage").join(hash.name()))?;
+                fs::copy(&entry.path, self.folder.join("stage").join(hash.name()))?;
             }
             entry.path = entry.path.replace(&from, &to);
         }
         let bytes = manifest.encode();
         let hash = Hash::of(&bytes);
-        fs::write(self.0.join("stage").join(hash.name()), bytes)?;
+        fs::write(self.folder.join("stage").join(hash.name()), bytes)?;
         Ok(Request::Install {
             ticket: 7,
             tree: "fw".to_owned(),
             manifest: hash,
             expected: self.manifest("etc")?.digest(),
             origin: "r2".to_owned(),
-            confirm_s: 0,
+            confirm_s: match self.change {
+                Change::Confirm | Change::Back => CONFIRM_S,
+                Change::Files | Change::Link => 0,
+            },
             only_check: false,
             insists: false,
         })
@@ -103,9 +146,9 @@ impl Disk {
     fn jobs<'j>(&self, step: &'j dyn Fn(&str)) -> Result<Jobs<'j>> {
         let places = Places {
             root: PathBuf::from("/"),
-            config: self.0.join("files.toml"),
-            state: self.0.join("state"),
-            stage: self.0.join("stage"),
+            config: self.folder.join("files.toml"),
+            state: self.folder.join("state"),
+            stage: self.folder.join("stage"),
             node: "r1".to_owned(),
             nodes: Vec::new(),
             config_from_peer: false,
@@ -113,16 +156,32 @@ impl Disk {
         Ok(Jobs::new(places, &GO_ON, step)?)
     }
 
+    /// Whether a change waits for a confirmation.
+    fn waits(&self) -> Result<bool> {
+        let store = Store::open(&self.folder.join("state"))?;
+        Ok(!store.unconfirmed()?.is_empty())
+    }
+
     fn read(&self) -> Vec<(&'static str, String)> {
         let one = |name: &&'static str| {
-            let content = fs::read_to_string(self.0.join("etc").join(name)).ok()?;
+            let content = fs::read_to_string(self.folder.join("etc").join(name)).ok()?;
             Some((*name, content))
         };
         ALL.iter().filter_map(one).collect()
     }
 
+    fn ask(&self, step: &dyn Fn(&str), request: &Request) -> Result<()> {
+        let mut said = None;
+        let mut jobs = self.jobs(step)?;
+        jobs.handle(request, &mut |it| said = Some(it));
+        match said {
+            Some(Answer::Done { result: Ok(_), .. }) => Ok(()),
+            said => Err(format!("{said:?}").into()),
+        }
+    }
+
     fn told(&self, word: &str) -> bool {
-        self.0.join(word).exists()
+        self.folder.join(word).exists()
     }
 }
 
@@ -150,100 +209,148 @@ fn in_a_machine() {
     else {
         return;
     };
-    let disk = Disk(disk.into());
+    let change = of(CHANGE).unwrap_or_default();
+    let is_it = |it: &&Change| format!("{it:?}") == change;
+    let change = *CHANGES.iter().find(is_it).expect("a change");
+    let folder = PathBuf::from(disk);
+    let disk = Disk { folder, change };
+    let mut request = disk.stage().expect("a request");
+    if change == Change::Back {
+        disk.ask(&|_| (), &request).expect("in place");
+        request = Request::GoBack {
+            ticket: 8,
+            tree: "fw".to_owned(),
+        };
+    }
     let left = Cell::new(at);
     let step = |_: &str| match left.get() {
         0 => {
-            tell(&disk.0, "cut");
+            tell(&disk.folder, "cut");
             sleep(LIMIT * 10);
         }
         more => left.set(more - 1),
     };
-    let request = disk.stage().expect("a request");
-    let mut said = None;
-    let mut jobs = disk.jobs(&step).expect("a store");
-    jobs.handle(&request, &mut |it| said = Some(it));
-    let is_done = matches!(&said, Some(Answer::Done { result: Ok(_), .. }));
-    assert!(is_done, "{said:?}");
-    tell(&disk.0, "done");
+    disk.ask(&step, &request).expect("done");
+    tell(&disk.folder, "done");
 }
 
-/// Cuts the power of machines at these steps; true if one came to the end of the change before.
-fn cut(lab: &Lab, round: usize, steps: [usize; MACHINES]) -> Result<bool> {
+/// Cuts the power of machines at these steps; those that came to the end of the change before.
+fn cut(lab: &Lab, round: usize, cuts: [(Change, usize); MACHINES]) -> Result<usize> {
     let program = std::env::current_exe()?;
     let mut host = 10;
-    let parts = steps.map(|step| {
+    let parts = cuts.map(|(_, step)| {
         host += 1;
-        Parts::new(&format!("m{round}-{step}"), host, &[])
+        Parts::new(&format!("m{round}-{host}-{step}"), host, &[])
     });
     let machines = Machine::boot(lab, parts)?;
     let mut disks = Vec::new();
-    for (machine, step) in machines.iter().zip(steps) {
-        let disk = Disk::make(machine.dir.join("disk"))?;
+    for (machine, (change, step)) in machines.iter().zip(cuts) {
+        let disk = Disk::make(machine.dir.join("disk"), change)?;
         let words = format!(
-            "env {DISK}={} {STEP}={step} {} --ignored --exact files_power::in_a_machine --nocapture",
-            disk.0.display(),
+            "env {DISK}={} {CHANGE}={change:?} {STEP}={step} {} --ignored --exact files_power::in_a_machine --nocapture",
+            disk.folder.display(),
             program.display()
         );
         machine.spawn("change", &words)?;
         disks.push(disk);
     }
-    let mut is_done = false;
-    for ((machine, disk), step) in machines.iter().zip(&disks).zip(steps) {
+    let mut done = 0;
+    for ((machine, disk), (change, step)) in machines.iter().zip(&disks).zip(cuts) {
         let is_there = poll(LIMIT, PAUSE, || disk.told("cut") || disk.told("done"));
         machine.kill();
         if !is_there {
             let log = fs::read_to_string(machine.log_of("change")).unwrap_or_default();
-            return Err(format!("step {step}: {log}").into());
+            return Err(format!("{change:?}, step {step}: {log}").into());
         }
-        is_done |= disk.told("done");
-        check(disk).map_err(|error| format!("power lost at step {step}: {error}"))?;
+        done += usize::from(disk.told("done"));
+        let checked = check(disk);
+        checked.map_err(|error| format!("{change:?}, power lost at step {step}: {error}"))?;
     }
-    Ok(is_done)
+    Ok(done)
 }
 
 /// The next life.
 fn check(disk: &Disk) -> Result<()> {
     disk.jobs(&|_| ())?.recover();
-    let is = disk.read();
+    let (is, waits) = (disk.read(), disk.waits()?);
     let of = |files: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
-        let in_order = ALL
-            .iter()
-            .filter_map(|name| files.iter().find(|it| it.0 == *name));
-        in_order
-            .map(|(name, content)| (*name, (*content).to_owned()))
-            .collect()
+        let content = |name: &'static str| match (disk.change, name) {
+            // of no tree
+            (Change::Link, "fw.conf") => Some("old;"),
+            _ => files.iter().find(|it| it.0 == name).map(|it| it.1),
+        };
+        let in_order = ALL.iter();
+        let in_order = in_order.filter_map(|name| Some((*name, content(name)?.to_owned())));
+        in_order.collect()
     };
     let (old, new) = (of(&OLD), of(&NEW));
-    let fits = if disk.told("done") {
-        is == new
-    } else {
-        is == old
+    let fits = match (disk.change, disk.told("done")) {
+        (Change::Files | Change::Link, true) => is == new && !waits,
+        (Change::Confirm, true) => is == new && waits,
+        // before the journal the change waits as before
+        (Change::Back, false) => is == old && !waits || is == new && waits,
+        (Change::Files | Change::Link | Change::Confirm, false) | (Change::Back, true) => {
+            is == old && !waits
+        }
     };
     if !fits {
-        return Err(format!("{is:?}").into());
+        return Err(format!("{is:?}, waits for a confirmation: {waits}").into());
+    }
+    if waits {
+        return Ok(());
     }
     // and the change goes on to be possible
-    let mut said = None;
     let request = disk.stage()?;
-    disk.jobs(&|_| ())?
-        .handle(&request, &mut |it| said = Some(it));
-    match (disk.read() == new, said) {
-        (true, Some(Answer::Done { result: Ok(_), .. })) => Ok(()),
-        (_, said) => Err(format!("afterwards: {said:?}, {:?}", disk.read()).into()),
+    disk.ask(&|_| (), &request)?;
+    match disk.read() == new {
+        true => Ok(()),
+        false => Err(format!("afterwards: {:?}", disk.read()).into()),
     }
+}
+
+/// Cuts a change at each of these steps, until one comes to its end before.
+fn cut_until_done(lab: &Lab, change: Change, first: usize, each: usize) -> Result<()> {
+    for round in 0.. {
+        let cuts = std::array::from_fn(|at| (change, first + each * (MACHINES * round + at)));
+        let done = cut(lab, round, cuts)?;
+        if done > 0 {
+            let count = MACHINES * (round + 1) - done;
+            println!("{change:?}: cut at {count} steps, one of {each}");
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn some_step(of: usize) -> usize {
+    std::process::id() as usize % of
 }
 
 #[test]
 fn a_power_cut_at_a_step_of_a_change_leaves_the_old_tree_whole() {
     scenario(0, |lab| {
-        let first = std::process::id() as usize % EACH;
-        for round in 0.. {
-            let steps = std::array::from_fn(|at| first + EACH * (MACHINES * round + at));
-            if cut(lab, round, steps)? {
-                return Ok(());
-            }
-        }
-        Ok(())
+        cut_until_done(lab, Change::Files, some_step(EACH), EACH)
     });
+}
+
+#[test]
+fn a_power_cut_at_a_step_by_a_link_with_a_deadline_or_back_leaves_a_whole_tree() {
+    scenario(0, |lab| {
+        let step = some_step(STEPS);
+        let cuts = [
+            (Change::Link, STEPS + step % (LINK_STEPS - STEPS)),
+            (Change::Link, step),
+            (Change::Confirm, step),
+            (Change::Back, step),
+        ];
+        cut(lab, 0, cuts).map(drop)
+    });
+}
+
+#[test]
+#[ignore = "for as long as one likes"]
+fn a_power_cut_at_every_step_of_every_change_leaves_a_whole_tree() {
+    for change in CHANGES {
+        scenario(0, |lab| cut_until_done(lab, change, 0, 1));
+    }
 }

@@ -41,6 +41,7 @@ mod files_config_worse;
 mod files_diff;
 mod files_follow;
 mod files_hostile;
+mod files_large;
 mod files_machines;
 mod files_power;
 mod files_programs;
