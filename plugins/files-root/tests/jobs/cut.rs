@@ -59,7 +59,7 @@ fn steps() -> BTreeSet<String> {
 #[test]
 fn changes_that_are_cut_at_every_step_have_all_steps_that_there_are() {
     let seen = RefCell::new(BTreeSet::new());
-    let step = |name: &str| drop(seen.borrow_mut().insert(name.to_owned()));
+    let step = |name: &str| seen.borrow_mut().extend([name.to_owned()]);
     let node = Node::new("steps", APPLY);
     node.write(&old());
     node.run_with(&step, &staged(&node, 60)).unwrap();
