@@ -77,8 +77,16 @@ pub enum Mode {
 pub enum Suite {
     /// AES-GCM with 128 bits, sequence numbers of 64 bits, a window of 128.
     GcmEsn,
-    /// AES-CBC with 128 bits and HMAC-SHA-256, sequence numbers of 32 bits, a window of 32.
+    /// The same with sequence numbers of 32 bits, a window of 32.
+    Gcm,
+    /// AES-CBC with 128 bits and HMAC-SHA-256, sequence numbers of 64 bits, a window of 128.
+    CbcSha256Esn,
+    /// The same with sequence numbers of 32 bits, a window of 32.
     CbcSha256,
+}
+
+impl Suite {
+    pub const ALL: [Self; 4] = [Self::GcmEsn, Self::Gcm, Self::CbcSha256Esn, Self::CbcSha256];
 }
 
 /// A pair of SAs and its policies.
@@ -158,8 +166,8 @@ impl Tunnel {
     fn algorithms(&self, spi: u32) -> String {
         let key = |bytes: usize| format!("{spi:08x}").repeat(bytes / 4);
         match self.suite {
-            Suite::GcmEsn => format!("aead rfc4106(gcm(aes)) 0x{} 128", key(20)),
-            Suite::CbcSha256 => format!(
+            Suite::GcmEsn | Suite::Gcm => format!("aead rfc4106(gcm(aes)) 0x{} 128", key(20)),
+            Suite::CbcSha256Esn | Suite::CbcSha256 => format!(
                 "auth-trunc hmac(sha256) 0x{} 128 enc cbc(aes) 0x{}",
                 key(32),
                 key(16)
@@ -172,10 +180,10 @@ impl Tunnel {
         let which = if leaving { "oseq" } else { "seq" };
         let (low, high) = (self.sent & 0xffff_ffff, self.sent >> 32);
         match self.suite {
-            Suite::GcmEsn => {
+            Suite::GcmEsn | Suite::CbcSha256Esn => {
                 format!("replay-window 128 flag esn replay-{which} {low} replay-{which}-hi {high}")
             }
-            Suite::CbcSha256 => format!("replay-window 32 replay-{which} {low}"),
+            Suite::Gcm | Suite::CbcSha256 => format!("replay-window 32 replay-{which} {low}"),
         }
     }
 
