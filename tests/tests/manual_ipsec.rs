@@ -4,8 +4,19 @@
 
 mod page;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::IpAddr;
+
 use page::assert_page_names;
+use spared_ipsec::connections::{
+    Connection, Finding, Listed, Place, Pool, Told, differences, findings, left_running,
+    shared_pools, unseen_mobike,
+};
 use spared_sdk::config::Config;
+
+/// Steps of the manual at most.
+const STEPS_MAX: usize = 5;
 
 #[test]
 fn the_page_of_ipsec_names_every_key_with_its_scope() {
@@ -33,4 +44,80 @@ fn an_empty_file_is_enough() {
     let settings = spared_ipsec::config::read(&config);
     assert_eq!(config.finish(), Ok(()));
     assert_eq!(settings, Some(spared_ipsec::config::Settings::default()));
+}
+
+/// The steps of SETTING UP.
+fn steps() -> Vec<String> {
+    let page = page::docs().join("man/spared-ipsec.5.scd");
+    let text = fs::read_to_string(page).expect("the page");
+    let (_, section) = text.split_once("# SETTING UP").expect("the section");
+    let section = section.split("\n# ").next().unwrap_or_default();
+    let steps = section.lines().filter_map(|line| line.strip_prefix(". "));
+    steps.map(str::to_owned).collect()
+}
+
+fn of(found: impl IntoIterator<Item = Finding>) -> BTreeSet<&'static str> {
+    found.into_iter().map(|it| it.of).collect()
+}
+
+/// As strongSwan's defaults have it, with one pool.
+fn distributed() -> Listed {
+    let connection = Connection {
+        name: "office".to_owned(),
+        unique: "UNIQUE_NO".to_owned(),
+        mobike: Some(true),
+        ..Connection::default()
+    };
+    let pool = Pool {
+        name: "road".to_owned(),
+        base: IpAddr::from([10, 3, 0, 0]),
+        size: 254,
+    };
+    Listed {
+        connections: vec![connection],
+        pools: vec![pool],
+    }
+}
+
+#[test]
+fn the_manual_has_five_steps_at_most_and_the_check_names_what_each_lacks() {
+    let listed = distributed();
+    let place = Place {
+        moved: BTreeSet::from([IpAddr::from([203, 0, 113, 1])]),
+        ..Place::default()
+    };
+    let other = Told {
+        is_whole: true,
+        ..Told::default()
+    };
+    let mut unseen = listed.clone();
+    unseen.connections[0].mobike = None;
+    let lacks = [
+        ("service.toml", of(left_running(&listed, &place))),
+        ("mobike = no", of(findings(&listed, &place))),
+        ("same connections", of(differences(&listed, &other))),
+        (
+            "half of a pool",
+            of(shared_pools(&listed.pools, &listed.pools)),
+        ),
+        // what nobody can see before
+        (
+            "sparectl switch",
+            unseen_mobike(&unseen, &place)
+                .map(|_| "unseen")
+                .into_iter()
+                .collect(),
+        ),
+    ];
+    let steps = steps();
+    assert!(steps.len() <= STEPS_MAX, "{steps:?}");
+    assert_eq!(steps.len(), lacks.len(), "{steps:?}");
+    for (step, (word, lacks)) in steps.iter().zip(&lacks) {
+        assert!(step.contains(word), "{word}: {step}");
+        assert!(!lacks.is_empty(), "nothing of it is named: {step}");
+    }
+    assert_eq!(
+        lacks[1].1,
+        BTreeSet::from(["local_addrs", "mobike", "unique"])
+    );
 }
