@@ -138,7 +138,7 @@ impl<'l> Bed<'l> {
                 .far
                 .ok("ip xfrm state flush; ip xfrm policy flush")?;
             self.tunnelled.install(&tunnel(), self.at)?;
-            self.router(self.at).ip(&crowd::lines(sas - 2))?;
+            crowd::install(self.router(self.at), sas - 2)?;
         }
         self.wait_ready()
     }

@@ -13,6 +13,7 @@ use spared_tests::probe::Control;
 use super::bed::{Asks, Bed, LIMIT, SPACING, Said, plan, tunnel, with_bed};
 use super::{FEW, MANY, MORE, Rows, crowd, growth, median, most, row, runs, within};
 
+const INSTALL_LIMIT: Duration = Duration::from_secs(60);
 const ADDED_MS: f64 = 20.0;
 /// Addresses wait no longer for SAs after a death.
 const WAIT_MS: f64 = 15.0;
@@ -212,7 +213,8 @@ fn alone(bench: &Bench, bed: &Bed, sas: u32) -> Result<Alone> {
     for _ in 0..runs(bench) {
         far.ok("ip xfrm state flush")?;
         let file = file.display();
-        let text = far.ok(&format!("date +%s%N; ip -batch {file}; date +%s%N"))?;
+        let line = format!("date +%s%N; ip -batch {file}; date +%s%N");
+        let (_, text) = far.run_within(&line, INSTALL_LIMIT)?;
         let stamps: Vec<u64> = text.lines().filter_map(|line| line.parse().ok()).collect();
         let [begun, ended] = stamps.as_slice() else {
             return Err(format!("ip -batch: {text}").into());
