@@ -192,18 +192,24 @@ pub(super) fn environment(machine: &Machine) -> String {
     )
 }
 
-// Few plugins, for a quick start.
+/// Few plugins, for a quick start.
+pub const PLUGINS: &str =
+    "random nonce openssl aes sha1 sha2 hmac gcm kdf kernel-netlink socket-default vici";
+
+// What a test has written before into the machine's charon.conf comes last and counts.
 fn settings(machine: &Machine) -> String {
     let log = machine.log_of("charon-ike");
     format!(
         "charon {{\n\
-           load = random nonce openssl aes sha1 sha2 hmac gcm kdf kernel-netlink socket-default vici\n\
+           load = {PLUGINS}\n\
            filelog {{\n\
              lab {{\n path = {}\n default = 1\n flush_line = yes\n time_format = %s\n }}\n\
            }}\n\
+           include {}/charon.con[f]\n\
          }}\n\
          swanctl {{\n load = random openssl\n}}\n",
-        log.display()
+        log.display(),
+        machine.dir.display()
     )
 }
 

@@ -23,7 +23,7 @@ mod unit;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub use charon::{CHILD, CONNECTION, Charon, Connection, SECRET, Side};
+pub use charon::{CHILD, CONNECTION, Charon, Connection, PLUGINS, SECRET, Side};
 pub use follow::{asking, following, services};
 pub use frames::{Esp, is_farewell, is_from_far, is_in_clear, is_sent_by_far};
 pub use pings::OwnPings;
