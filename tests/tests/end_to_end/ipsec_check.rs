@@ -120,6 +120,31 @@ fn strongswan_as_distributed_is_named_and_a_switchover_with_it_costs_no_more_tha
 }
 
 #[test]
+#[ignore = "a daemon has half a minute to end: make soak-ipsec"]
+fn a_charon_that_runs_on_the_backup_is_named() {
+    scenario(0, |lab| {
+        let tunnelled = Tunnelled::boot(lab)?;
+        // without the service that would stop it
+        let first = tunnelled.start_spared(&asking())?;
+        for router in &tunnelled.routers {
+            Charon::start(router, Side::Router, &fit())?;
+        }
+        let node = tunnelled.nodes()[1 - first];
+        let limit = Duration::from_secs(60);
+        let is_named = || named(node).is_ok_and(|it| it.0.contains(&"charon.service".to_owned()));
+        let checked = poll(limit, STEP, is_named);
+        assert!(checked, "{:?}", node.sparectl("ipsec check"));
+        let checked = node.check()?;
+        let is_warned = |it: &str| {
+            let begins = it.starts_with("warning: ipsec: charon.service: it runs on the backup");
+            begins && it.ends_with("write after = [\"ipsec\"] and its unit into service.toml")
+        };
+        assert!(checked.lines().any(is_warned), "{checked}");
+        Ok(())
+    });
+}
+
+#[test]
 fn connections_as_the_manual_has_them_are_fine_and_others_of_the_peer_are_named() {
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
