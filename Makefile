@@ -15,7 +15,7 @@ export RUSTDOCFLAGS ?= -D warnings
 
 .PHONY: help build demo demo-video test matrix check fmt clippy docs book deny bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp \
 	bench-ipsec bench-sets bench-files bench-replica bench-pairs soak soak-fence soak-storm soak-pairs soak-forger soak-conntrack \
-	soak-truth soak-overload soak-engines soak-sets soak-dhcp soak-ipsec soak-machines soak-paused soak-files soak-fuzz fuzz fuzz-seeds \
+	soak-truth soak-overload soak-engines soak-sets soak-dhcp soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz fuzz fuzz-seeds \
 	release notices \
 	install deb test-deb clean
 
@@ -204,13 +204,22 @@ soak-dhcp: ## twenty thousand leases of every format
 	@$(needs) build
 	$(soak) dhcp cargo test --locked --release -p spared-dhcp --test formats $(alone) measure
 
-soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on; switchovers without a loss; pools; verdicts beside faults
+soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 seconds, SPARED_ROUNDS of them from the SPARED_SEED-th on, in SPARED_SHARDS (10) processes at once; pools; verdicts beside faults; then switchovers without a loss
 	@$(needs) test
 	@sh tests/kernel/choose.sh build >/dev/null
-	$(soak) ipsec $(in_lab) end_to_end $(alone) ipsec_orders::
-	$(soak) ipsec-switchover $(in_lab) end_to_end $(alone) ipsec_switchover::
-	$(soak) ipsec-pools $(in_lab) end_to_end -- --nocapture --test-threads=1 ipsec_pools::
-	$(soak) ipsec-truth $(in_lab) end_to_end $(alone) ipsec_truth::
+	code=0; \
+	$(MAKE) --no-print-directory --keep-going -j3 soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth || code=1; \
+	$(soak) ipsec-switchover $(in_lab) end_to_end $(alone) ipsec_switchover:: && exit $$code
+
+# these mostly wait
+soak-ipsec-orders:
+	$(soak) ipsec sh tests/shards.sh $${SPARED_SHARDS:-10} $(in_lab) end_to_end $(alone) ipsec_orders::in_whatever
+
+soak-ipsec-pools:
+	$(soak) ipsec-pools $(in_lab) end_to_end -- --include-ignored --nocapture --test-threads=1 ipsec_pools:: a_charon_that_runs
+
+soak-ipsec-truth:
+	SPARED_ROUNDS=$${SPARED_ROUNDS:-20} $(soak) ipsec-truth $(in_lab) end_to_end $(alone) ipsec_truth::
 
 soak-machines: build ## what test machines carry, in packets and SAs
 	@$(needs) test

@@ -13,7 +13,7 @@ code=$({ { "$@" 2>&1; echo $? >&3; } | tee "$log" >&2; } 3>&1)
 took=$(($(date +%s) - began))
 
 # What a run was told by its environment, for whoever repeats it.
-told=$(env | grep -E '^(SPARED_(SEED|ROUNDS|MINUTES|SECONDS|INTERVAL_MS|VMAC)|SETS_ELEMENTS|PROPTEST_CASES|FUZZ_SECONDS)=' | sort | tr '\n' ' ')
+told=$(env | grep -E '^(SPARED_(SEED|ROUNDS|SHARDS|MINUTES|SECONDS|INTERVAL_MS|VMAC)|SETS_ELEMENTS|PROPTEST_CASES|FUZZ_SECONDS)=' | sort | tr '\n' ' ')
 case $code in
 0) result=ok ;;
 *) result="FAILED ($code)" ;;
@@ -22,10 +22,10 @@ esac
 # The tests' own words, without cargo's and libtest's. Rounds are counted, and the last ones of a failure shown.
 figures() {
 	grep -c '^round ' "$log" | sed -n 's/^\([1-9].*\)/\1 rounds/p'
-	hidden=$([ "$code" = 0 ] && echo 'round ' || echo 'running ')
+	hidden=$([ "$code" = 0 ] && echo 'round |passed: ' || echo 'running ')
 	sed 's/^test [^ ]* \.\.\. //' "$log" |
 		grep -vE "^($hidden|running |test result: |ok\$|FAILED\$|failures:\$|warning|#[0-9]|INFO|[[:space:]]|\$)" |
-		tail -n 20
+		tail -n 40
 }
 
 {
