@@ -11,6 +11,8 @@ use crate::wire::vrrp::{Form, Version};
 
 pub(super) const ZERO: Duration = Duration::ZERO;
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
+/// All are claimed at once.
+const GROUPS_MAX: usize = spared_sdk::abi::GROUPS_MAX as usize;
 /// Intervals for which RFC 5798 peers wait; they do not know `advert_loss`.
 const RFC_ADVERT_LOSS: u32 = 3;
 
@@ -18,6 +20,11 @@ const RFC_ADVERT_LOSS: u32 = 3;
 /// noted faults.
 pub fn read(config: &Config, tick: Duration) -> Option<Settings> {
     let sections = config.root().sections("group");
+    if sections.len() > GROUPS_MAX {
+        let found = sections.len();
+        let why = format!("found {found} groups, allowed at most {GROUPS_MAX}");
+        config.root().fault("group", why);
+    }
     let groups: Vec<_> = sections
         .iter()
         .map(|section| group(config, section, tick))

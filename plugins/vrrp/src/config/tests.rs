@@ -462,3 +462,17 @@ fn the_manual_lists_every_key() {
         );
     }
 }
+
+#[test]
+fn more_groups_than_can_be_served_are_one_fault() {
+    let group = |number: usize| {
+        let (lan, vrid) = (number / 250, number % 250 + 1);
+        format!(
+            "[[group]]\nname = \"g{number}\"\n[[group.interface]]\ninterface = \"lan{lan}\"\n\
+             vrid = {vrid}\naddresses = [\"10.{lan}.{vrid}.1/24\"]\n"
+        )
+    };
+    let toml: String = (0..1025).map(group).collect();
+    let found = faults(&toml);
+    assert_eq!(found, ["group: found 1025 groups, allowed at most 1024"]);
+}
