@@ -63,6 +63,8 @@ pub struct Finding {
     pub text: Str,
     /// Remedy; may be empty.
     pub todo: Str,
+    /// Local time; empty: not known.
+    pub since: Str,
 }
 
 /// `struct spared_pair_status`.

@@ -122,7 +122,7 @@ fn mirror() -> String {
         "spared_check" Check { size, reserved, report, forget }
         "spared_scope" Scope { size, reserved, declare }
         "spared_group_status" GroupStatus { size, verdict, group, headline, role, reserved }
-        "spared_finding" Finding { size, flags, id, node, thing, text, todo }
+        "spared_finding" Finding { size, flags, id, node, thing, text, todo, since }
         "spared_pair_status" PairStatus {
             size, flags, verdict, quality, node, peer, groups, findings, group_count, finding_count,
             left_out, reserved

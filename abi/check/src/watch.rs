@@ -48,6 +48,7 @@ fn tell_status(trial: &mut Trial, verdict: u32, count: usize) {
         thing: text,
         text,
         todo: abi::Str::EMPTY,
+        since: abi::Str::EMPTY,
     };
     let (groups, findings) = (vec![group; count], vec![finding; count]);
     let raw = abi::PairStatus {

@@ -542,6 +542,7 @@ struct spared_finding {
 	struct spared_str thing; /* a check, an interface, a plugin, a group, a key */
 	struct spared_str text;
 	struct spared_str todo;  /* remedy; may be empty */
+	struct spared_str since; /* local time, as at of struct spared_event; empty: not known */
 };
 
 /* Flags of struct spared_pair_status. */

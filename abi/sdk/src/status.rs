@@ -161,6 +161,8 @@ pub struct Finding<'a> {
     pub text: Cow<'a, str>,
     /// Remedy; may be empty.
     pub todo: Cow<'a, str>,
+    /// Local time; empty: not known.
+    pub since: Cow<'a, str>,
 }
 
 /// An event, as in `sparectl events`.
@@ -234,6 +236,7 @@ impl<'a> Finding<'a> {
                 thing: text::read(raw.thing),
                 text: text::read(raw.text),
                 todo: text::read(raw.todo),
+                since: text::read(raw.since),
             }
         }
     }

@@ -362,6 +362,8 @@ pub struct FindingRecord {
     pub thing: String,
     pub text: String,
     pub todo: String,
+    /// Local time; empty: not known.
+    pub since: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

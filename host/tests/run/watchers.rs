@@ -36,7 +36,10 @@ fn a_plugin_is_told_what_sparectl_says_and_when_it_changes() {
     lab.ip("link set lan down");
     lab.wait("another verdict", || {
         let shown = shown(&lab, "verdict");
-        shown.starts_with("NONE\n") && shown.contains("SP-0403")
+        let first = verdict().findings.into_iter().find(|it| it.id == "SP-0403");
+        let since = first.and_then(|it| it.since);
+        let is_dated = since.is_some_and(|since| shown.contains(&format!(" since {since}\n")));
+        shown.starts_with("NONE\n") && is_dated
     });
     lab.wait("the event", || shown(&lab, "events").contains("lan"));
 }

@@ -68,7 +68,8 @@ impl Watch for Lamp {
             let _ = writeln!(text, "{} {}", group.verdict, group.headline);
         }
         for finding in &status.findings {
-            let _ = writeln!(text, "{} {}: {}", finding.id, finding.node, finding.text);
+            let (id, node) = (&finding.id, &finding.node);
+            let _ = writeln!(text, "{id} {node}: {} since {}", finding.text, finding.since);
         }
         self.write("verdict", &text);
     }

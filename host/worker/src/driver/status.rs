@@ -92,5 +92,6 @@ fn finding(record: &FindingRecord) -> abi::Finding {
         thing: abi::Str::of(&record.thing),
         text: abi::Str::of(&record.text),
         todo: abi::Str::of(&record.todo),
+        since: abi::Str::of(&record.since),
     }
 }
