@@ -12,6 +12,9 @@ use spared_tests::lab::{Lab, become_root, leave_when_told};
 use spared_tests::random::number;
 use spared_tests::soak;
 
+/// A run in which more than this part was not judged proves nothing.
+const VOID_PART: u32 = 20;
+
 fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -38,6 +41,9 @@ fn run() -> Result<bool> {
     spared_tests::say!("seed {seed}: to repeat it, SPARED_SEED={seed}");
     for line in outcome.figures.iter().chain(&outcome.wrong) {
         spared_tests::say!("{line}");
+    }
+    if outcome.stood > time / VOID_PART {
+        return Err(format!("void: the machine stood still for {:.0?}", outcome.stood).into());
     }
     Ok(outcome.wrong.is_empty())
 }

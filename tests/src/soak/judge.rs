@@ -67,6 +67,8 @@ pub struct Judge {
     /// Longest false reports that are allowed: OK, and anything else.
     longest: [Duration; 2],
     stalls: usize,
+    /// Time that the machine stood still in all.
+    stood: Duration,
     wrong: Vec<String>,
     began: Instant,
 }
@@ -93,6 +95,7 @@ impl Judge {
             oks: 0,
             longest: [Duration::ZERO; 2],
             stalls: 0,
+            stood: Duration::ZERO,
             wrong: Vec::new(),
             began: now,
         }
@@ -141,6 +144,7 @@ impl Judge {
         });
         if spacing > STALL || now.elapsed() > STALL {
             self.stalls += 1;
+            self.stood += spacing.max(now.elapsed());
             self.troubled = Instant::now();
             self.false_since = [None; 2];
             self.word_since = [None; 2];
@@ -324,10 +328,14 @@ impl Judge {
                     "the findings of one fault alone were compared {} times",
                     self.judged
                 ),
-                format!("the machine stood still {} times", self.stalls),
+                format!(
+                    "the machine stood still {} times, {:.0?} in all",
+                    self.stalls, self.stood
+                ),
             ],
             wrong: self.wrong,
             stalls: self.stalls,
+            stood: self.stood,
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Outcome {
     pub wrong: Vec<String>,
     /// Number of times at which the machine was late.
     pub stalls: usize,
+    /// Time that it was late in all, in which nothing was judged.
+    pub stood: Duration,
 }
 
 /// Runs for some time. Prints each fault.
