@@ -10,38 +10,35 @@ use std::time::Duration;
 use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::poll;
-use spared_tests::lab::{Disk, Wire, scenario, signal_to};
+use spared_tests::lab::{Disk, Wire, note_skip, scenario, signal_to};
 use spared_tests::linked::{INTERVAL, Linked, peer};
 use spared_tests::random::number;
-use spared_tests::router::{Plan, PluginFile, Spared};
+use spared_tests::router::{Plan, Spared};
+use spared_tests::soak::World;
+use spared_tests::truth::Bed;
 
 const BUSY: usize = 40;
 /// After so much quiet nothing is left of it.
 const QUIET: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(100);
 
-/// Processes that do nothing, as fast as they can, and two that take all memory of a group.
-struct Load {
+/// Processes that do nothing, as fast as they can, and two that take all memory of a group; full disks.
+struct Load<'w, 'l> {
+    bed: &'w Bed<'l>,
     children: Vec<Child>,
     memory: Option<MemoryGroup>,
-    _disks: Vec<Disk>,
 }
 
-impl Load {
-    fn start(pair: &Linked) -> Result<Self> {
-        let mut disks = Vec::new();
-        for router in &pair.routers {
-            let disk = Disk::over(&router.dir.join("state"), "64k")?;
-            disk.fill()?;
-            disks.push(disk);
-        }
+impl<'w, 'l> Load<'w, 'l> {
+    fn start(bed: &'w Bed<'l>) -> Result<Self> {
         let mut load = Self {
+            bed,
             children: Vec::new(),
             memory: MemoryGroup::new(),
-            _disks: disks,
         };
+        bed.disks.iter().try_for_each(Disk::fill)?;
         if let Some(group) = &load.memory {
-            for pid in pair.routers.iter().flat_map(|it| it.pids()) {
+            for pid in bed.pair.routers.iter().flat_map(|it| it.pids()) {
                 group.take(pid)?;
             }
         }
@@ -70,11 +67,14 @@ impl Load {
     }
 }
 
-impl Drop for Load {
+impl Drop for Load<'_, '_> {
     fn drop(&mut self) {
         for child in &mut self.children {
             let _ = child.kill();
             let _ = child.wait();
+        }
+        for disk in &self.bed.disks {
+            let _ = disk.empty();
         }
     }
 }
@@ -90,30 +90,38 @@ impl MemoryGroup {
     const LIMIT: &str = "67108864";
 
     fn new() -> Option<Self> {
-        let root = Path::new("/sys/fs/cgroup/memory");
-        let all = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let own = |line: &&str| line.split(':').nth(1) == Some("memory");
-        let path = all
-            .lines()
-            .find(own)
-            .and_then(|it| it.splitn(3, ':').nth(2));
-        let path = path.unwrap_or("/").trim_start_matches('/');
-        // what is mounted may be a part of the tree alone
-        let before = [root.join(path), root.to_owned()];
-        let before = before
-            .into_iter()
-            .find(|it| it.join("cgroup.procs").exists());
-        let made = before.and_then(|before| {
-            let folder = before.join(format!("spared-overload-{}", id()));
-            fs::create_dir(&folder).ok()?;
-            let group = Self { folder, before };
-            fs::write(group.folder.join("memory.limit_in_bytes"), Self::LIMIT).ok()?;
-            Some(group)
-        });
+        let made = Self::by_controller().or_else(Self::unified);
         if made.is_none() {
-            eprintln!("no cgroup with the controller memory: nothing takes memory away");
+            note_skip("no cgroup with the controller memory: nothing takes memory away");
         }
         made
+    }
+
+    /// The first version of cgroups, which has a tree for each controller.
+    fn by_controller() -> Option<Self> {
+        let root = Path::new("/sys/fs/cgroup/memory");
+        // what is mounted may be a part of the tree alone
+        let before = [root.join(own_group("memory")?), root.to_owned()];
+        let before = before
+            .into_iter()
+            .find(|it| it.join("cgroup.procs").exists())?;
+        Self::limited(&before.clone(), before, "memory.limit_in_bytes")
+    }
+
+    /// The second version. A group below that of this process could have no controller, as that one has
+    /// processes.
+    fn unified() -> Option<Self> {
+        let root = Path::new("/sys/fs/cgroup");
+        let before = root.join(own_group("")?);
+        Self::limited(root, before, "memory.max")
+    }
+
+    fn limited(parent: &Path, before: PathBuf, limit: &str) -> Option<Self> {
+        let folder = parent.join(format!("spared-overload-{}", id()));
+        fs::create_dir(&folder).ok()?;
+        let group = Self { folder, before };
+        fs::write(group.folder.join(limit), Self::LIMIT).ok()?;
+        Some(group)
     }
 
     fn procs(&self) -> PathBuf {
@@ -123,6 +131,15 @@ impl MemoryGroup {
     fn take(&self, pid: u32) -> Result<()> {
         Ok(fs::write(self.procs(), pid.to_string())?)
     }
+}
+
+/// This process's group in the tree of a controller, relative to its root. "": the unified tree.
+fn own_group(controller: &str) -> Option<String> {
+    let all = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = |line: &&str| line.split(':').nth(1) == Some(controller);
+    let line = all.lines().find(own)?;
+    let path = line.splitn(3, ':').nth(2)?;
+    Some(path.trim_start_matches('/').to_owned())
 }
 
 impl Drop for MemoryGroup {
@@ -149,11 +166,6 @@ fn plan() -> Plan {
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
     plan.without_preference();
     plan.plugins.push(peer(""));
-    plan.plugins.push(PluginFile {
-        name: "conntrack".to_owned(),
-        toml: String::new(),
-        file: "libspared_conntrack.so".to_owned(),
-    });
     plan
 }
 
@@ -177,18 +189,19 @@ fn restarts(pair: &Linked, site: usize) -> Vec<(String, u64)> {
     plugins.map(|it| (it.name, it.restarts)).collect()
 }
 
-/// Nobody says `reload`.
+/// Everything is enabled, with a DHCP server and clients, and nobody says `reload`.
 fn survives(time: Duration, may_restart: bool) {
     scenario(2, |lab| {
-        let pair = Linked::start(lab, &plan())?;
-        wait_ok(&pair)?;
-        let load = Load::start(&pair)?;
+        let world = World::start(lab)?;
+        let pair = &world.bed.pair;
+        let before = [0, 1].map(|site| restarts(pair, site));
+        let load = Load::start(&world.bed)?;
         thread::sleep(time);
         drop(load);
-        wait_ok(&pair)?;
-        for site in 0..2 {
-            let restarts = restarts(&pair, site);
-            let is_calm = may_restart || restarts.iter().all(|it| it.1 == 0);
+        wait_ok(pair)?;
+        for (site, before) in before.into_iter().enumerate() {
+            let restarts = restarts(pair, site);
+            let is_calm = may_restart || restarts == before;
             assert!(is_calm, "{site}: {restarts:?}");
             println!("r{}: {restarts:?}", site + 1);
         }

@@ -9,6 +9,8 @@ use crate::Result;
 use crate::lab::{Disk, Site, VIRTUAL, Wire};
 use crate::truth::{Bed, Found::*, On, State};
 
+const FLOW_EVENTS: &str = "/proc/sys/net/netfilter/nf_conntrack_events";
+
 pub(super) const STATES: &[State] = &[
     State::warns(
         "an interface is down",
@@ -177,6 +179,21 @@ pub(super) const STATES: &[State] = &[
         &[R1("SP-0205")],
         |bed, at| bed.pair.lab.cut(bed.site(at), Wire::Wan),
         |bed, at| bed.pair.lab.join(bed.site(at), Wire::Wan),
+    ),
+    State::is_mended(
+        "the kernel is told to report no flow, and told to again",
+        On::Either,
+        |bed, at| {
+            bed.site(at)
+                .ns
+                .shell(&format!("echo 0 >{FLOW_EVENTS}"))
+                .map(drop)
+        },
+        |bed, at| {
+            let value = bed.site(at).ns.shell(&format!("cat {FLOW_EVENTS}"));
+            value.is_ok_and(|it| it.trim() == "1")
+        },
+        |_, _| Ok(()),
     ),
     State::warns(
         "the disk of the host's state is full",

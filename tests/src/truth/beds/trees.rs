@@ -27,6 +27,22 @@ pub(super) const STATES: &[State] = &[
         |bed, _| (0..2).try_for_each(|at| write(bed, at, "old\n")),
     )
     .slow(),
+    State::warns(
+        "the half of files that writes is not enabled",
+        On::Either,
+        &[Struck("SP-0401"), Own("SP-0602")],
+        |bed, at| {
+            let path = bed.etc(at).join("plugins/files-root.toml");
+            bed.put_aside(path.clone())?;
+            fs::remove_file(path)?;
+            bed.tell(at, &["reload"])
+        },
+        |bed, at| {
+            bed.restore()?;
+            bed.tell(at, &["reload"])
+        },
+    )
+    .slow(),
 ];
 
 fn write(bed: &Bed<'_>, at: usize, text: &str) -> Result<()> {
