@@ -7,7 +7,7 @@ use std::process::{Child, Command, id};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, setrlimit};
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{Disk, Wire, note_skip, scenario, signal_to};
@@ -22,39 +22,16 @@ const BUSY: usize = 40;
 const QUIET: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(100);
 
-/// Processes that do nothing, as fast as they can, and two that take all memory of a group; full disks.
-struct Load<'w, 'l> {
-    bed: &'w Bed<'l>,
-    children: Vec<Child>,
-    memory: Option<MemoryGroup>,
-}
+/// Processes that end with this value.
+#[derive(Default)]
+struct Crowd(Vec<Child>);
 
-impl<'w, 'l> Load<'w, 'l> {
-    fn start(bed: &'w Bed<'l>) -> Result<Self> {
-        let mut load = Self {
-            bed,
-            children: Vec::new(),
-            memory: MemoryGroup::new(),
-        };
-        bed.disks.iter().try_for_each(Disk::fill)?;
-        if let Some(group) = &load.memory {
-            for pid in bed.pair.routers.iter().flat_map(|it| it.pids()) {
-                group.take(pid)?;
-            }
-        }
-        for _ in 0..BUSY {
-            load.run("while :; do :; done")?;
-        }
-        if let Some(procs) = load.memory.as_ref().map(MemoryGroup::procs) {
-            // the kernel kills these when it finds no memory
-            let eater = format!(
-                "echo 1000 >/proc/self/oom_score_adj; echo $$ >{}; while :; do tail /dev/zero; done",
-                procs.display()
-            );
-            load.run(&eater)?;
-            load.run(&eater)?;
-        }
-        Ok(load)
+impl Crowd {
+    /// Processes that do nothing, as fast as they can.
+    fn busy() -> Result<Self> {
+        let mut crowd = Self::default();
+        (0..BUSY).try_for_each(|_| crowd.run("while :; do :; done"))?;
+        Ok(crowd)
     }
 
     fn run(&mut self, script: &str) -> Result<()> {
@@ -62,17 +39,57 @@ impl<'w, 'l> Load<'w, 'l> {
         command
             .args(["-c", script])
             .stderr(std::process::Stdio::null());
-        self.children.push(command.spawn()?);
+        self.0.push(command.spawn()?);
         Ok(())
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Busy processes, two that take all memory of a group, and full disks.
+struct Load<'w, 'l> {
+    bed: &'w Bed<'l>,
+    _crowd: Crowd,
+    _memory: Option<MemoryGroup>,
+}
+
+impl<'w, 'l> Load<'w, 'l> {
+    fn start(bed: &'w Bed<'l>) -> Result<Self> {
+        let memory = MemoryGroup::new();
+        if let Some(group) = &memory {
+            for pid in bed.pair.routers.iter().flat_map(|it| it.pids()) {
+                group.take(pid)?;
+            }
+        }
+        let mut crowd = Crowd::busy()?;
+        if let Some(procs) = memory.as_ref().map(MemoryGroup::procs) {
+            // the kernel kills these when it finds no memory
+            let eater = format!(
+                "echo 1000 >/proc/self/oom_score_adj; echo $$ >{}; while :; do tail /dev/zero; done",
+                procs.display()
+            );
+            crowd.run(&eater)?;
+            crowd.run(&eater)?;
+        }
+        let load = Self {
+            bed,
+            _crowd: crowd,
+            _memory: memory,
+        };
+        bed.disks.iter().try_for_each(Disk::fill)?;
+        Ok(load)
     }
 }
 
 impl Drop for Load<'_, '_> {
     fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
         for disk in &self.bed.disks {
             let _ = disk.empty();
         }
@@ -189,9 +206,20 @@ fn restarts(pair: &Linked, site: usize) -> Vec<(String, u64)> {
     plugins.map(|it| (it.name, it.restarts)).collect()
 }
 
+/// Lifts the limit, as the unit does. Without locked memory the elector has the kernel look for memory for it, for
+/// longer than a real-time process may compute.
+fn may_lock_memory() -> bool {
+    let all = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    setrlimit(Resource::Memlock, all).is_ok()
+}
+
 /// Everything is enabled, with a DHCP server and clients, and nobody says `reload`.
 fn survives(time: Duration, may_restart: bool) {
     scenario(2, |lab| {
+        let is_locked = may_lock_memory();
         let world = World::start(lab)?;
         let pair = &world.bed.pair;
         let before = [0, 1].map(|site| restarts(pair, site));
@@ -201,7 +229,9 @@ fn survives(time: Duration, may_restart: bool) {
         wait_ok(pair)?;
         for (site, before) in before.into_iter().enumerate() {
             let restarts = restarts(pair, site);
-            let is_calm = may_restart || restarts == before;
+            let is_excused = |name: &str| may_restart || name == "vrrp" && !is_locked;
+            let mut pairs = restarts.iter().zip(&before);
+            let is_calm = pairs.all(|(now, then)| now == then || is_excused(&now.0));
             assert!(is_calm, "{site}: {restarts:?}");
             println!("r{}: {restarts:?}", site + 1);
         }
@@ -218,6 +248,27 @@ fn after_half_a_minute_without_processor_memory_and_disk_all_runs_again() {
 #[ignore = "long: `make soak-overload`"]
 fn after_five_minutes_without_processor_memory_and_disk_all_runs_again() {
     survives(Duration::from_secs(number("SPARED_SECONDS", 300)), true);
+}
+
+/// A key that takes half a second of a free processor to derive: nobody takes that for a link that hangs.
+#[test]
+#[ignore = "long: `make soak-overload`"]
+fn a_passphrase_joins_nodes_that_have_no_time_for_it() {
+    scenario(2, |lab| {
+        let crowd = Crowd::busy()?;
+        let mut plan = plan();
+        if let Some(link) = &mut plan.link {
+            link.secret = Some("a passphrase of many words".to_owned());
+        }
+        let pair = Linked::start(lab, &plan)?;
+        drop(crowd);
+        wait_ok(&pair)?;
+        for router in &pair.routers {
+            let log = router.log();
+            assert!(!log.contains("did not answer"), "{log}");
+        }
+        Ok(())
+    });
 }
 
 /// Whatever it was that killed a plugin until it was given up: when that is over, so is all of it.

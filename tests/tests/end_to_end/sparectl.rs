@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{Lab, VIRTUAL, Wire, build_dir, scenario, skipped};
-use spared_tests::router::{Kind, Plan, Router, Spared, vrrp_toml};
+use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared, vrrp_toml};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(10);
@@ -238,6 +238,44 @@ fn check_reads_what_the_daemon_reads() {
         let (code, text) = check()?;
         assert_eq!(code, Some(78), "{text}");
         assert!(text.contains("vrrp.toml"), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn check_names_servers_whose_leases_cannot_follow() {
+    scenario(1, |lab| {
+        let mut plan = Plan::lan(INTERVAL, 200);
+        let kea = lab.dir.join("kea.conf");
+        let absent = lab.dir.join("absent.conf");
+        fs::write(
+            &kea,
+            "{ \"Dhcp4\": { \"lease-database\": { \"type\": \"mysql\" } } }\n",
+        )?;
+        plan.plugins.push(PluginFile {
+            name: "dhcp".to_owned(),
+            toml: format!(
+                "[[server]]\nkind = \"kea4\"\nconfig = {kea:?}\n\
+                 [[server]]\nkind = \"kea6\"\nconfig = {absent:?}\n"
+            ),
+            file: "libspared_dhcp.so".to_owned(),
+        });
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
+        let spared = Spared(&router);
+        spared.wait_role("active", LIMIT)?;
+        let mut command = lab.sites[0].ns.command(build_dir()?.join("sparectl"));
+        command.arg("--runtime-dir").arg(spared.runtime_dir());
+        command
+            .args(["check", "--config"])
+            .arg(router.dir.join("etc/spared.toml"));
+        command.arg("--plugin-dir").arg(router.dir.join("plugins"));
+        let output = command.output()?;
+        let text = said(&Ok(output));
+        let named = [
+            "leases in a database (mysql) cannot be replicated".to_owned(),
+            format!("{}: ", absent.display()),
+        ];
+        assert!(named.iter().all(|it| text.contains(it)), "{text}");
         Ok(())
     });
 }
