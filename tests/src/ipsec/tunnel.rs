@@ -68,8 +68,8 @@ impl Family {
 pub enum Mode {
     /// Between the networks.
     Tunnel,
-    /// Between the two gateways themselves. Over IPv6 for echoes only, as neighbour discovery has to stay in
-    /// clear text.
+    /// Between the two gateways themselves. Over IPv6 for echoes and UDP only, as neighbour discovery has to
+    /// stay in clear text.
     Transport,
 }
 
@@ -227,9 +227,11 @@ impl Tunnel {
 
     fn uppers(&self) -> &'static [&'static str] {
         match (self.mode, self.family) {
-            (Mode::Transport, Family::V6) => {
-                &["proto ipv6-icmp type 128", "proto ipv6-icmp type 129"]
-            }
+            (Mode::Transport, Family::V6) => &[
+                "proto ipv6-icmp type 128",
+                "proto ipv6-icmp type 129",
+                "proto udp",
+            ],
             _ => &[""],
         }
     }
