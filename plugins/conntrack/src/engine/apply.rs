@@ -21,42 +21,10 @@ const ORPHANS_MAX: usize = 4096;
 const REFUSED_MAX: usize = 4096;
 const WARN_EVERY_NS: u64 = 60 * SECOND_NS;
 
-/// A flow for which the kernel's table had no room.
-#[derive(Debug, Default)]
-pub(super) struct Room {
-    refused: Option<Flow>,
-    /// Time of its next try; None: it is being tried.
-    next_ns: Option<u64>,
-}
-
-impl Room {
-    /// Between two tries. If there is room again, all that is missing comes after it, at the cost of a resync.
-    const PAUSE_NS: u64 = 10 * SECOND_NS;
-
-    fn lack(&mut self, now_ns: u64, flow: &Flow) {
-        self.refused = Some(flow.clone());
-        self.next_ns = Some(now_ns.saturating_add(Self::PAUSE_NS));
-    }
-
-    fn begin(&mut self) -> Option<Flow> {
-        self.next_ns = None;
-        self.refused.clone()
-    }
-
-    fn is_tried_by(&self, flow: &Flow) -> bool {
-        let refused = self.refused.as_ref().filter(|_| self.next_ns.is_none());
-        refused.is_some_and(|refused| refused.original == flow.original)
-    }
-}
-
 impl Engine {
     /// The kernel took a batch of so many, less those that it refused.
     pub fn handle_written(&mut self, change: &Change) {
-        if self.room.is_tried_by(&change.flow) {
-            // there is room for one: for the rest the peer is asked
-            (self.room, self.full_until_ns) = (Room::default(), 0);
-            self.session.split().0.ask_again();
-        }
+        self.room.see_written(change);
         let counters = &mut self.counters;
         match change.how {
             How::Create { .. } => counters.created += 1,
@@ -196,26 +164,6 @@ impl Engine {
             self.tell_synchrony(now_ns);
         } else {
             log::debug!("{}: {:?}: errno {errno}", change.flow.original, change.how);
-        }
-    }
-
-    /// Time at which a flow that found no room is tried again.
-    pub(super) fn next_try_ns(&self) -> Option<u64> {
-        self.room.next_ns.filter(|_| !self.complete)
-    }
-
-    /// One flow tells whether the kernel has room by now; a resync for it would name them all.
-    pub(super) fn try_for_room(&mut self, now_ns: u64) {
-        if self.next_try_ns().is_none_or(|at_ns| now_ns < at_ns) {
-            return;
-        }
-        let Some(flow) = self.room.begin() else {
-            return;
-        };
-        let hash = self.table.hash(&flow);
-        match self.table.find(hash) {
-            None if self.peer_is_active() => self.take_new(now_ns, hash, flow),
-            _ => self.room = Room::default(),
         }
     }
 

@@ -31,6 +31,7 @@ pub mod queue;
 pub mod restore;
 mod resync;
 mod role;
+mod room;
 mod session;
 mod status;
 pub mod table;
@@ -39,7 +40,6 @@ mod tests;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use apply::Room;
 pub use compare::{Fault, Rows};
 pub use counters::Counters;
 pub use evidence::Question;
@@ -56,6 +56,7 @@ use compare::Comparison;
 use gone::Ending;
 use pass::{Pass, Wanted};
 use queue::Queue;
+use room::Room;
 use table::Table;
 
 pub const SECOND_NS: u64 = 1_000_000_000;

@@ -186,6 +186,28 @@ fn a_full_table_is_said_and_filled_when_there_is_room() {
 }
 
 #[test]
+fn a_full_table_whose_flows_come_and_go_is_no_storm_of_resyncs() {
+    let mut pair = Pair::started();
+    pair.nodes[1].kernel.limit = 10;
+    (0..30).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let resyncs = pair.nodes[0].engine.counters.resyncs;
+    for second in 0..300 {
+        pair.end(0, &tcp(second));
+        pair.traffic(0, &tcp(30 + second));
+        pair.pass_ms(1_000);
+    }
+    assert_eq!(pair.nodes[1].in_sync, Some(false));
+    // by themselves every 40 s; for each flow that found room two more
+    let resyncs = pair.nodes[0].engine.counters.resyncs - resyncs;
+    assert!(resyncs <= 30, "{resyncs}");
+    pair.nodes[1].kernel.limit = usize::MAX;
+    pair.pass_ms(45_000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+}
+
+#[test]
 fn what_the_kernel_refuses_for_ever_keeps_nobody_from_being_ready() {
     let mut pair = Pair::started();
     let odd = [tcp(3), translated(50)];

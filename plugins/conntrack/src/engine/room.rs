@@ -1,0 +1,116 @@
+//! A kernel's table that was full: when it has room again, what is missing is asked for.
+
+use super::{Change, Engine, How, SECOND_NS};
+use crate::flow::Flow;
+
+/// Whether the kernel's table has room again, by one flow for which it had none.
+#[derive(Debug)]
+pub(super) struct Room {
+    refused: Option<Flow>,
+    /// Time of its next try.
+    next_ns: Option<u64>,
+    pause_ns: u64,
+    is_tried: bool,
+    /// The kernel took it.
+    is_there: bool,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            refused: None,
+            next_ns: None,
+            pause_ns: Self::PAUSE_NS,
+            is_tried: false,
+            is_there: false,
+        }
+    }
+}
+
+impl Room {
+    const PAUSE_NS: u64 = 10 * SECOND_NS;
+
+    /// What is tried is the newest one: an older one may have ended.
+    pub(super) fn lack(&mut self, now_ns: u64, flow: &Flow) {
+        if self.is_tried && !self.is_of(flow) {
+            return;
+        }
+        self.next_ns = self.next_ns.filter(|_| !self.is_tried);
+        self.next_ns = self.next_ns.or(Some(now_ns.saturating_add(self.pause_ns)));
+        (self.is_tried, self.is_there) = (false, false);
+        self.refused = Some(flow.clone());
+    }
+
+    fn is_of(&self, flow: &Flow) -> bool {
+        let refused = self.refused.as_ref();
+        refused.is_some_and(|refused| refused.original == flow.original)
+    }
+
+    /// A change that the kernel took.
+    pub(super) fn see_written(&mut self, change: &Change) {
+        let is_new = matches!(change.how, How::Create { .. });
+        self.is_there |= self.is_tried && is_new && self.is_of(&change.flow);
+    }
+
+    /// The flow to try; another try follows if nothing is heard of this one.
+    fn begin(&mut self, now_ns: u64) -> Option<Flow> {
+        self.next_ns = Some(now_ns.saturating_add(self.pause_ns));
+        self.is_tried = true;
+        self.refused.clone()
+    }
+
+    /// All that is missing is asked for. Where flows come and go, room for one is not room for all, and each time
+    /// costs resyncs.
+    fn end(&mut self, longest_ns: u64) {
+        self.pause_ns = self
+            .pause_ns
+            .saturating_mul(2)
+            .min(longest_ns)
+            .max(Self::PAUSE_NS);
+        (self.is_tried, self.is_there) = (false, false);
+    }
+}
+
+impl Engine {
+    /// Time at which a flow that found no room is tried again. What it finds is heard of by the next pulse.
+    pub(super) fn next_try_ns(&self) -> Option<u64> {
+        let room = &self.room;
+        room.next_ns.filter(|_| !room.is_there && self.lacks())
+    }
+
+    /// One flow tells whether the kernel has room by now; a resync for it would name them all.
+    pub(super) fn try_for_room(&mut self, now_ns: u64) {
+        if self.complete && self.room.refused.is_some() {
+            self.room = Room::default();
+        }
+        if self.room.is_there && self.lacks() {
+            return self.ask_for_the_rest(now_ns);
+        }
+        if self.next_try_ns().is_none_or(|at_ns| now_ns < at_ns) {
+            return;
+        }
+        let Some(flow) = self.room.begin(now_ns) else {
+            return;
+        };
+        let hash = self.table.hash(&flow);
+        match self.table.find(hash) {
+            None => self.take_new(now_ns, hash, flow),
+            // the peer has told of it again, and it has been written
+            Some(_) => self.ask_for_the_rest(now_ns),
+        }
+    }
+
+    fn lacks(&self) -> bool {
+        !self.complete && self.peer_is_active()
+    }
+
+    /// The peer answers for one flow by a resync, which names all others.
+    fn ask_for_the_rest(&mut self, now_ns: u64) {
+        let longest_ns = self.resync_interval_ns();
+        self.room.end(longest_ns);
+        self.full_until_ns = 0;
+        let tried = self.room.refused.as_ref().map(|flow| self.table.hash(flow));
+        self.lost.extend(tried);
+        self.send_lost(now_ns);
+    }
+}
