@@ -96,6 +96,8 @@ pub enum Job {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     Running,
+    /// The same; since the last answer it has ended, and its manager has started it again by itself.
+    Restarted,
     Stopped,
     /// It does not run, or its last run failed, but the named unit (a socket, a timer, a path) will
     /// start it. That counts as running if it should run; otherwise the unit has to be stopped.

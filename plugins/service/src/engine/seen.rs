@@ -9,7 +9,7 @@ use super::item::{Item, STEADY_NS, Unanswered};
 use super::tell::Topic;
 use crate::job::{Service, Status};
 
-/// Ends of a service that its manager started again, without a minute between them.
+/// Looks at which its manager had started it anew, without a minute between them.
 #[derive(Debug, Default)]
 pub(super) struct Falls {
     count: u32,
@@ -17,7 +17,7 @@ pub(super) struct Falls {
 }
 
 impl Falls {
-    /// An administrator may restart it, and once more.
+    /// What ends once in a while is what its manager is for.
     const TOLERATED: u32 = 2;
 
     /// True if it was one too many.
@@ -43,7 +43,16 @@ impl Item {
             return;
         }
         let old = self.status.clone();
+        let is_restarted = status == Status::Restarted;
+        let status = if is_restarted {
+            Status::Running
+        } else {
+            status
+        };
         self.set_status(now_ns, status.clone());
+        if is_restarted && self.goal == Goal::Running {
+            self.see_fall(now_ns);
+        }
         if let Status::Missing(why) = &status {
             return self.see_missing(now_ns, old.as_ref(), why);
         }
@@ -61,12 +70,7 @@ impl Item {
             Goal::Running if was_up && !self.open && is_dead => {
                 self.see_dead(now_ns, &status);
             }
-            Goal::Running if status == Status::Starting => {
-                if old == Some(Status::Running) && !self.open {
-                    self.see_fall(now_ns);
-                }
-                self.see_starting(now_ns);
-            }
+            Goal::Running if status == Status::Starting => self.see_starting(now_ns),
             Goal::Stopped if was_down && !self.open && is_up => self.see_started(now_ns, &status),
             Goal::Stopped if old.is_none() && is_up => {
                 let (name, role) = (&self.spec.name, self.role_word());
@@ -149,15 +153,18 @@ impl Item {
         self.tell(now_ns, Topic::Died, text);
     }
 
-    /// It ran, and its manager starts it: by its own configuration, or for an administrator.
+    /// Its manager has started it anew.
     fn see_fall(&mut self, now_ns: u64) {
-        if !self.falls.note(now_ns) || self.fault.is_some() {
+        let is_many = self.falls.note(now_ns);
+        if is_many || self.unsteady {
+            self.started_ns = Some(now_ns);
+        }
+        if !is_many || self.fault.is_some() {
             return;
         }
-        let (count, time) = (Falls::TOLERATED + 1, Duration::from_nanos(STEADY_NS));
+        let time = format_duration(Duration::from_nanos(STEADY_NS));
         let why = format!(
-            "ended {count} times within {} and was started again by its manager",
-            format_duration(time)
+            "ends again and again, with less than {time} between, and its manager starts it"
         );
         let text = format!("{} {why}", self.spec.name);
         self.failures = self.failures.saturating_add(1);

@@ -108,7 +108,7 @@ impl Item {
             return "not seen yet".to_owned();
         };
         match status {
-            Status::Running => "running".to_owned(),
+            Status::Running | Status::Restarted => "running".to_owned(),
             Status::Stopped => "stopped".to_owned(),
             Status::Armed(by) => format!("waits for {by}"),
             Status::Ends => "ends by itself".to_owned(),

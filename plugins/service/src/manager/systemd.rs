@@ -6,7 +6,7 @@ use super::{Judged, Question, argv, unclear};
 use crate::job::{Service, Status, Verb};
 
 const PROPERTIES: &str = "--property=Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,\
-     RemainAfterExit,UnitFileState,TriggeredBy,ExecMainStatus";
+     RemainAfterExit,UnitFileState,TriggeredBy,ExecMainStatus,NRestarts";
 const KINDS: [&str; 11] = [
     "service",
     "socket",
@@ -21,12 +21,14 @@ const KINDS: [&str; 11] = [
     "scope",
 ];
 
-/// Units that would start stopped services: learnt from answers, and needed to keep them stopped.
+/// Learnt from answers: units that would start stopped services, needed to keep them stopped, and how often
+/// systemd has started each anew.
 #[derive(Debug, Default)]
 pub struct Triggers {
     of: BTreeMap<String, Vec<Trigger>>,
     /// Stopped here, so started again here.
     stopped: BTreeMap<String, BTreeSet<String>>,
+    restarts: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,6 +39,12 @@ struct Trigger {
 }
 
 impl Triggers {
+    /// Whether a unit that runs was started anew since the last answer. A start by somebody begins at 0.
+    fn is_restarted(&mut self, unit: &str, restarts: u64) -> bool {
+        let before = self.restarts.insert(unit.to_owned(), restarts);
+        before.is_some_and(|before| before < restarts)
+    }
+
     fn names(&self, unit: &str) -> impl Iterator<Item = &str> {
         let known = self.of.get(unit).into_iter().flatten();
         known.map(|trigger| trigger.name.as_str())
@@ -196,16 +204,23 @@ pub(super) fn judge(
     if unseen && !again {
         return Judged::Ask(next);
     }
-    let status = |service: &Service| {
+    let mut status = |service: &Service| {
         let name = name_of(service).unwrap_or_default();
+        let Some(block) = found(&name) else {
+            return Status::Unknown("systemd says nothing about it".to_owned());
+        };
         let armed = triggers.of.get(&name).into_iter().flatten();
-        let armed = armed.filter(|trigger| trigger.active);
-        match found(&name) {
-            Some(block) => status(block, armed.map(|trigger| trigger.name.as_str()).next()),
-            None => Status::Unknown("systemd says nothing about it".to_owned()),
+        let mut armed = armed.filter(|trigger| trigger.active);
+        let status = status(block, armed.next().map(|trigger| trigger.name.as_str()));
+        let restarts = block.get("NRestarts").and_then(|it| it.parse().ok());
+        match (&status, restarts) {
+            (Status::Running, Some(restarts)) if triggers.is_restarted(&name, restarts) => {
+                Status::Restarted
+            }
+            _ => status,
         }
     };
-    Judged::Known(question.services.iter().map(status).collect())
+    Judged::Known(question.services.iter().map(&mut status).collect())
 }
 
 fn properties(block: &str) -> Properties<'_> {

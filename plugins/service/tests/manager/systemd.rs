@@ -20,6 +20,7 @@ fn block(id: &str, changes: &str) -> String {
         ("SubState", "dead"),
         ("UnitFileState", "disabled"),
         ("LoadError", ""),
+        ("NRestarts", "0"),
     ];
     for change in changes.split("; ").filter(|change| !change.is_empty()) {
         let (key, value) = change.split_once('=').expect("a pair");
@@ -255,4 +256,28 @@ fn what_would_start_a_unit_again_is_stopped_and_started_with_it() {
          systemctl --no-ask-password --job-mode=replace start -- cups.path cups.socket\n\
          systemctl --no-ask-password --job-mode=replace start -- cups.service"
     );
+}
+
+#[test]
+fn a_unit_that_systemd_has_started_anew_is_told_from_one_that_runs_on() {
+    let services = [unit(Manager::Systemd, "squid")];
+    let mut triggers = Triggers::default();
+    let mut ask = |changes: &str| {
+        let (questions, _) = manager::questions(Path::new("/"), &services, &triggers);
+        let answer = block("squid.service", changes);
+        match manager::judge(&questions[0], Some(0), &answer, true, &mut triggers) {
+            Judged::Known(statuses) => statuses[0].clone(),
+            again => panic!("{again:?}"),
+        }
+    };
+    let runs = |restarts: u32| format!("ActiveState=active; NRestarts={restarts}");
+    // what was before this worker is no news
+    assert_eq!(ask(&runs(7)), Status::Running);
+    assert_eq!(ask(&runs(7)), Status::Running);
+    assert_eq!(ask(&runs(9)), Status::Restarted);
+    let waits = "ActiveState=activating; SubState=auto-restart; NRestarts=10";
+    assert_eq!(ask(waits), Status::Starting);
+    assert_eq!(ask(&runs(10)), Status::Restarted);
+    assert_eq!(ask(&runs(10)), Status::Running);
+    assert_eq!(ask(&runs(0)), Status::Running, "somebody has started it");
 }

@@ -319,18 +319,17 @@ fn a_daemon_that_runs_now_and_then_does_not_run() {
     let mut lab = Lab::new(ONE).rested();
     lab.active();
     lab.pass(10 * S);
-    let flap = |lab: &mut Lab| {
-        (lab.sim("squid").running, lab.sim("squid").looping) = (false, true);
+    let fall = |lab: &mut Lab| {
+        lab.sim("squid").restarted = true;
         lab.pass(6 * S);
-        (lab.sim("squid").running, lab.sim("squid").looping) = (true, false);
+        lab.sim("squid").restarted = false;
         lab.pass(6 * S);
     };
-    // an administrator may do so
-    flap(&mut lab);
-    flap(&mut lab);
+    fall(&mut lab);
+    fall(&mut lab);
     assert_eq!(check(&lab), Some((100, "running")));
-    flap(&mut lab);
-    let why = "ended 3 times within 1m and was started again by its manager";
+    fall(&mut lab);
+    let why = "ends again and again, with less than 1m between, and its manager starts it";
     assert_eq!(check(&lab), Some((0, why)));
     lab.pass(50 * S);
     assert_eq!(check(&lab), Some((0, why)), "it may end again");

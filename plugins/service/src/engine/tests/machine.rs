@@ -30,6 +30,8 @@ pub struct Sim {
     pub mute: bool,
     /// Its manager starts it again and again, in vain.
     pub looping: bool,
+    /// It runs, and has ended since the last look.
+    pub restarted: bool,
     pub start: Way,
     pub stop: Way,
     pending: Option<Pending>,
@@ -54,6 +56,7 @@ impl Default for Sim {
             silent: false,
             mute: false,
             looping: false,
+            restarted: false,
             start: Way::Takes(100 * MS),
             stop: Way::Takes(50 * MS),
             pending: None,
@@ -245,6 +248,7 @@ impl Sim {
             _ => {}
         }
         match (self.running, self.armed, self.ends) {
+            (true, ..) if self.restarted => Status::Restarted,
             (true, ..) => Status::Running,
             (_, true, _) => Status::Armed("its socket".to_owned()),
             (.., true) => Status::Ends,
