@@ -254,9 +254,11 @@ impl Leases {
         self.facts.known && !self.is_busy(now_ms, purpose)
     }
 
-    /// A command is to end, or to be given.
+    /// A command is to end, or to be given. Nobody waits for a look at the disk, which may hang.
     pub fn is_busy(&self, now_ms: i64, purpose: Purpose) -> bool {
-        self.save.doing.is_some() || self.save.is_reading() || self.save_ms(purpose) <= now_ms
+        let doing = self.save.doing.as_ref();
+        let does = doing.is_some_and(|(_, doing)| !matches!(doing, Doing::Probing));
+        does || self.save.is_reading() || self.save_ms(purpose) <= now_ms
     }
 
     pub fn next_command(&mut self, now_ms: i64, purpose: Purpose) -> Option<Command> {

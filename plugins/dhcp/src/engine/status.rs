@@ -119,7 +119,8 @@ impl Engine {
         let troubles = servers.filter_map(|leases| {
             let name = leases.name();
             if let Some(why) = leases.trouble() {
-                let is_told = self.replica.peer_groups().is_some() && leases.untold().is_some();
+                let is_followed = self.replica.peer_groups().is_some() && !self.peer_acts();
+                let is_told = is_followed && leases.untold().is_some();
                 return (!is_told).then(|| Trouble::new(name, why));
             }
             if !leases.facts.known {
