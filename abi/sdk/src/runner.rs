@@ -341,6 +341,7 @@ impl<I: Io> Running<I> {
     }
 
     fn tell_in_sync(&mut self, now_ns: u64) {
+        self.has_reason = false;
         let (Some(peer), Some(said)) = (self.peer, self.engine.in_sync()) else {
             return;
         };
@@ -350,10 +351,12 @@ impl<I: Io> Running<I> {
         if !is_new || self.has_reason {
             return;
         }
-        self.reason_ns = now_ns.saturating_add(REASONS_NS);
         let why = said.as_ref().err().map_or("", String::as_str);
         match peer.in_sync(said.is_ok(), why) {
-            Ok(()) => self.told = Some(said),
+            Ok(()) => {
+                self.reason_ns = now_ns.saturating_add(REASONS_NS);
+                self.told = Some(said);
+            }
             Err(error) => log::warn!("{error}"),
         }
     }

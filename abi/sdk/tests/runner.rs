@@ -83,6 +83,7 @@ impl Engine for Letters {
                 '0'..='9' => self.messages.push_back(letter.to_string().into_bytes()),
                 'y' => self.in_sync = Some(Ok(())),
                 'n' => self.in_sync = Some(Err("it lacks some".to_owned())),
+                'z' => self.in_sync = None,
                 'N' => self.in_sync = Some(Err("it lacks others".to_owned())),
                 'M' => self.troubles = vec![Trouble::new("squid", "is missing")],
                 'K' => self.troubles = vec![Trouble::unknown("squid", "is looked at")],
@@ -428,6 +429,10 @@ fn another_reason_waits_for_a_quarter_of_a_second_and_in_sync_for_nothing() {
     NOW_NS.set(250 * MS);
     let told = it.timer(RUNNERS_TIMER);
     assert_eq!(told, ["timeout", "in_sync 0 it lacks others", &calm]);
+    // nothing waits any more when nothing is known
+    let due = format!("timer {}", 500 * MS);
+    assert_eq!(it.hear("n"), [due.as_str()]);
+    assert_eq!(it.hear("z"), [calm.as_str()]);
 }
 
 #[test]
