@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use similar::TextDiff;
@@ -21,8 +22,8 @@ use crate::{ask, down, exit_code, output, render, show};
 const SECRETS: &str = "--secrets";
 /// Lines around a change.
 const CONTEXT: usize = 3;
-/// Longest time for the shortest difference of a file; after it a longer one is shown.
-const LIMIT: Duration = Duration::from_millis(500);
+/// Longest time for the shortest differences of all files; after it longer ones are shown. The stage stays for 30 s.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// What somebody wants to compare.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,21 +68,25 @@ pub fn of<'r>(args: &Args, request: &'r Request) -> Option<Diff<'r>> {
 pub fn run(args: &Args, diff: Diff<'_>) -> u8 {
     let request = files(&["show", diff.tree]);
     match ask(args, &request) {
-        Ok(Answer::Rows { mut rows, .. }) => {
+        Ok(Answer::Rows {
+            mut rows, missing, ..
+        }) => {
             let staged = staged(&mut rows);
             let stage = text(rows.remove("stage")).map(PathBuf::from);
-            output::text(&render::rows(&rows, &BTreeMap::new(), false));
+            output::text(&render::rows(&rows, &BTreeMap::new(), missing));
             if let Some(stage) = stage {
+                let until = Instant::now() + LIMIT;
                 for file in &staged {
-                    output::text(&file.shown(&stage, diff.with_secrets));
+                    output::text(&file.shown(&stage, diff.with_secrets, until));
                 }
                 // what is not removed now goes by itself
                 let _ = ask(args, &files(&["show", "--end"]));
             }
             0
         }
+        // who may not, and a daemon that is older
         Ok(Answer::Error {
-            code: ErrorCode::Permission,
+            code: ErrorCode::Permission | ErrorCode::Usage,
             ..
         }) => paths(args, diff.tree),
         Ok(answer) => show(args, &request, &answer),
@@ -106,17 +111,22 @@ fn paths(args: &Args, tree: &str) -> u8 {
 
 impl Staged {
     /// The difference, or why there is none to be seen.
-    fn shown(&self, stage: &Path, with_secrets: bool) -> String {
+    fn shown(&self, stage: &Path, with_secrets: bool, until: Instant) -> String {
         let there = read(&stage.join(&self.content));
-        let shown = self.compare(present(&self.path), there, with_secrets);
+        let shown = self.compare(present(&self.path), there, with_secrets, until);
+        let path = self.shown_path();
         shown.unwrap_or_else(|hidden| match hidden {
-            Hidden::Why(why) => format!("{}: differs, and {why}\n", self.path),
+            Hidden::Why(why) => format!("{path}: differs, and {why}\n"),
             Hidden::Kernel(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let path = &self.path;
                 format!("{path}: differs, and contents are shown to who may read the file\n")
             }
-            Hidden::Kernel(error) => format!("{}: differs: {error}\n", self.path),
+            Hidden::Kernel(error) => format!("{path}: differs: {error}\n"),
         })
+    }
+
+    /// Without the line ends and other controls that the peer may have put into a name, to be taken for our words.
+    fn shown_path(&self) -> String {
+        self.path.replace(char::is_control, "\u{fffd}")
     }
 
     fn compare(
@@ -124,6 +134,7 @@ impl Staged {
         here: Result<Present, Hidden>,
         there: Result<(Vec<u8>, u32), Hidden>,
         with_secrets: bool,
+        until: Instant,
     ) -> Result<String, Hidden> {
         let (here, (there, _)) = (here?, there?);
         if Hash::of(&there).name() != self.content {
@@ -144,7 +155,7 @@ impl Staged {
         let (Some(here), Some(there)) = (plain(&here), plain(&there)) else {
             return Err(Hidden::Why("is no text"));
         };
-        Ok(unified(&self.path, is_there, here, there))
+        Ok(unified(&self.shown_path(), is_there, [here, there], until))
     }
 }
 
@@ -194,14 +205,16 @@ fn present(path: &str) -> Result<Present, Hidden> {
 
 /// A file's content and mode.
 fn read(path: &Path) -> Result<(Vec<u8>, u32), Hidden> {
-    // neither a link nor a pipe keeps this program from its end
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(path, flags, Mode::empty());
-    let file: File = opened.map_err(|it| Hidden::Kernel(it.into()))?.into();
-    let about = file.metadata().map_err(Hidden::Kernel)?;
+    // the peer names the path: no link is followed, and no pipe or device opened
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = rustix::fs::open(path, flags, Mode::empty());
+    let found = File::from(found.map_err(|it| Hidden::Kernel(it.into()))?);
+    let about = found.metadata().map_err(Hidden::Kernel)?;
     if !about.is_file() {
         return Err(Hidden::Why("is no file here"));
     }
+    let same = format!("/proc/self/fd/{}", found.as_raw_fd());
+    let file = File::open(same).map_err(Hidden::Kernel)?;
     let mut bytes = Vec::new();
     let read = file.take(SHOWN_MAX + 1).read_to_end(&mut bytes);
     read.map_err(Hidden::Kernel)?;
@@ -227,8 +240,10 @@ fn plain(bytes: &[u8]) -> Option<&str> {
         .filter(|it| !it.contains('\0'))
 }
 
-fn unified(path: &str, is_there: bool, here: &str, there: &str) -> String {
-    let diff = TextDiff::configure().timeout(LIMIT).diff_lines(here, there);
+fn unified(path: &str, is_there: bool, [here, there]: [&str; 2], until: Instant) -> String {
+    let diff = TextDiff::configure()
+        .deadline(until)
+        .diff_lines(here, there);
     let mut unified = diff.unified_diff();
     let old = if is_there { path } else { "/dev/null" };
     let new = format!("{path} on the peer");
@@ -252,7 +267,7 @@ mod tests {
             mode,
         };
         let there = Ok((there.as_bytes().to_vec(), 0o600));
-        match staged.compare(Ok(here), there, with_secrets) {
+        match staged.compare(Ok(here), there, with_secrets, Instant::now() + LIMIT) {
             Ok(text) => text,
             Err(Hidden::Why(why)) => why.to_owned(),
             Err(Hidden::Kernel(error)) => error.to_string(),
@@ -304,8 +319,27 @@ mod tests {
             mode: 0o644,
         };
         let there = Ok((NEW.as_bytes().to_vec(), 0o600));
-        let compared = staged.compare(Ok(file(OLD, 0o644)), there, false);
+        let until = Instant::now() + LIMIT;
+        let compared = staged.compare(Ok(file(OLD, 0o644)), there, false, until);
         assert!(matches!(compared, Err(Hidden::Why(why)) if why.contains("announced")));
+    }
+
+    #[test]
+    fn a_path_is_one_line() {
+        let staged = Staged {
+            path: "/etc/a\n--- /etc/b".to_owned(),
+            content: Hash::of(NEW.as_bytes()).name(),
+            mode: 0o644,
+        };
+        let there = Ok((NEW.as_bytes().to_vec(), 0o600));
+        let until = Instant::now() + LIMIT;
+        let text = staged.compare(Ok(None), there, false, until);
+        let text = text.unwrap_or_default();
+        assert!(!text.contains("\n--- /etc/b"), "{text}");
+        assert!(
+            text.contains("+++ /etc/a\u{fffd}--- /etc/b on the peer\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -32,14 +32,14 @@ pub fn usage(error: &clap::Error) -> u8 {
     EXIT_USAGE
 }
 
-/// Removes control sequences, which text of plugins and packets may contain.
+/// Removes control sequences, which text of plugins, packets and files may contain, and marks that change the order of what
+/// is shown.
 pub fn harmless(text: &str) -> String {
-    let shown = |c: char| {
-        if c.is_control() && !matches!(c, '\n' | '\t') {
-            '\u{fffd}'
-        } else {
-            c
-        }
+    let is_order = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        c if c.is_control() || is_order(c) => '\u{fffd}',
+        c => c,
     };
     text.chars().map(shown).collect()
 }
@@ -70,5 +70,6 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_not_passed_on() {
         assert_eq!(harmless("a\u{1b}[2Jb\n\tc"), "a\u{fffd}[2Jb\n\tc");
+        assert_eq!(harmless("if \u{202e}x"), "if \u{fffd}x");
     }
 }

@@ -103,7 +103,8 @@ impl Io for Files {
             Action::Answer { token, mut answer } => {
                 if let Some(stage) = self.disk.stage_path().filter(|_| answer.is_staged) {
                     let path = Value::Text(stage.display().to_string());
-                    answer.rows.push(("stage".to_owned(), path));
+                    // without it no other row is of use
+                    answer.rows.insert(0, ("stage".to_owned(), path));
                 }
                 if let Some(kept) = self.answers.remove(&token) {
                     put(kept, answer);
@@ -129,6 +130,12 @@ impl Io for Files {
             }
         }
         !self.is_full
+    }
+
+    fn stop(mut self, engine: Engine) {
+        if engine.is_showing() {
+            self.disk.unstage();
+        }
     }
 
     const PARTNERS: &'static [Partner] = &[Partner::named(c"files-root")];
@@ -224,8 +231,8 @@ fn put(mut kept: Answer, reply: Reply) {
     if reply.attention {
         kept.attention();
     }
-    let put = kept.rows(reply.rows);
-    kept.done(put);
+    kept.rows_that_fit(reply.rows);
+    kept.done(Ok(()));
 }
 
 spared_sdk::export!(Runner<Files> {

@@ -91,6 +91,11 @@ impl Engine {
         self.actions.push_back(Action::Answer { token, answer });
     }
 
+    /// Whether contents are in the stage for a reader.
+    pub fn is_showing(&self) -> bool {
+        self.shown_until_ns.is_some()
+    }
+
     /// Removes what is shown, if there is something.
     pub(super) fn end_show(&mut self) {
         if self.shown_until_ns.take().is_some() {
