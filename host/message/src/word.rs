@@ -58,8 +58,14 @@ pub enum Word {
     },
     /// The sender declines a request to switch a group over.
     Refused { group: String, why: String },
-    /// No role changes because of quality or preference for this time.
-    Freeze { for_ms: u64, by: String },
+    /// No role changes because of quality or preference for this time; 0: no longer so.
+    Freeze {
+        for_ms: u64,
+        by: String,
+        /// Time since the administrator said so: the newer word counts.
+        #[serde(default)]
+        age_ms: u64,
+    },
     #[serde(other)]
     Unknown,
 }

@@ -409,9 +409,9 @@ impl Loop {
     fn handle_link_up(&mut self, now: Instant) {
         self.pair.handle_link_up();
         self.groups.handle_link_up();
-        // A peer that was not heard when the pair was frozen is told now.
-        if let Some((for_ms, by)) = self.orders.freeze_left() {
-            self.link.say(now, Word::Freeze { for_ms, by });
+        // A peer that was not heard when the pair was frozen, or no longer, is told now.
+        if let Some(word) = self.orders.freeze_word() {
+            self.link.say(now, word);
         }
     }
 
@@ -432,8 +432,8 @@ impl Loop {
                 let peer = self.here.peer();
                 self.pair.handle_facts(*facts, peer, &mut self.notices);
             }
-            Some(Word::Freeze { for_ms, by }) if self.notices.may_peer(now) => {
-                self.handle_freeze(for_ms, &clean::text(&by));
+            Some(Word::Freeze { for_ms, by, age_ms }) if self.notices.may_peer(now) => {
+                self.handle_freeze(for_ms, &clean::text(&by), age_ms);
             }
             Some(Word::Freeze { .. }) => log::warn!("the peer freezes too often: ignored"),
             Some(word) => {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use spared_group::Groups;
+use spared_link::word::Word;
 use spared_pair::Maintenance;
 use spared_process::clock;
 use spared_state::overrides::{self, Ended, Overrides, Store};
@@ -74,9 +75,10 @@ impl Orders {
 
     // ---- freeze
 
-    /// Freezes the pair, or ends that with a duration of zero. Returns the event, whose text is the answer.
-    pub fn freeze(&mut self, lasts: Duration, by: &str) -> Notice {
-        self.overrides.begin_freeze(clock_now(), lasts, by);
+    /// Freezes the pair, or ends that with a duration of zero; somebody said so some time ago. Returns the event,
+    /// whose text is the answer.
+    pub fn freeze(&mut self, lasts: Duration, by: &str, age: Duration) -> Notice {
+        self.overrides.begin_freeze(clock_now(), lasts, by, age);
         let (text, reason) = match lasts.is_zero() {
             true => (format!("no longer frozen, by {by}"), "off"),
             false => {
@@ -90,12 +92,33 @@ impl Orders {
         Notice::new(Kind::Freeze, text).because(reason)
     }
 
-    /// The rest of a freeze in ms, and who began it.
-    pub fn freeze_left(&self) -> Option<(u64, String)> {
-        let freeze = self.overrides.freeze()?;
-        let left = freeze.term.left(clock_now());
-        let for_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-        Some((for_ms, freeze.by.clone()))
+    /// The last order about freezing, for the other node.
+    pub fn freeze_word(&self) -> Option<Word> {
+        let now = clock_now();
+        let (freeze, thaw) = (self.overrides.freeze(), self.overrides.thaw());
+        let last = freeze.or(thaw)?;
+        let left = freeze.map_or(Duration::ZERO, |freeze| freeze.term.left(now));
+        Some(Word::Freeze {
+            for_ms: milliseconds(left),
+            by: last.by.clone(),
+            age_ms: milliseconds(last.term.age(now)),
+        })
+    }
+
+    /// Whether an order of the other node counts: it is given just now, or newer than the last one here. Both have
+    /// the same one from the node that was asked, each with its own time.
+    pub fn is_news(&self, for_ms: u64, age_ms: u64) -> bool {
+        const SAME_MS: u64 = 1_000;
+        match self.freeze_word() {
+            _ if age_ms == 0 => true,
+            Some(Word::Freeze {
+                for_ms: own_for_ms,
+                age_ms: own_age_ms,
+                ..
+            }) if (own_for_ms > 0) == (for_ms > 0) => own_age_ms > age_ms.saturating_add(SAME_MS),
+            Some(Word::Freeze { age_ms: own_ms, .. }) => own_ms > age_ms,
+            _ => for_ms > 0,
+        }
     }
 
     pub fn frozen_until(&self) -> Option<String> {
@@ -181,6 +204,10 @@ impl Orders {
     pub fn fault(&self) -> Option<String> {
         self.store.fault()
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn clock_now() -> overrides::Now {

@@ -139,11 +139,12 @@ impl Loop {
         if lasts > FREEZE_MAX {
             return refusal(ErrorCode::Usage, "allowed: up to 1 hour, or off");
         }
-        let mut lines = vec![self.set_freeze(lasts, by)];
+        let mut lines = vec![self.set_freeze(lasts, by, Duration::ZERO)];
         let node = self.here.node();
         let said = Word::Freeze {
             for_ms,
             by: format!("{by} on {node}"),
+            age_ms: 0,
         };
         if let Some(peer) = self.here.peer_name() {
             lines.push(match self.link.say(now, said) {
@@ -155,16 +156,20 @@ impl Loop {
         Answer::Done { lines }
     }
 
-    /// Freezes as the peer's administrator asked.
-    pub(super) fn handle_freeze(&mut self, for_ms: u64, by: &str) {
-        self.set_freeze(Duration::from_millis(for_ms).min(FREEZE_MAX), by);
+    /// Freezes as the peer's administrator asked, unless somebody has said something here since.
+    pub(super) fn handle_freeze(&mut self, for_ms: u64, by: &str, age_ms: u64) {
+        if !self.orders.is_news(for_ms, age_ms) {
+            return;
+        }
+        let lasts = Duration::from_millis(for_ms).min(FREEZE_MAX);
+        self.set_freeze(lasts, by, Duration::from_millis(age_ms));
         if let Some(line) = self.orders.keep() {
             log::warn!("{line}");
         }
     }
 
-    fn set_freeze(&mut self, lasts: Duration, by: &str) -> String {
-        let notice = self.orders.freeze(lasts, by);
+    fn set_freeze(&mut self, lasts: Duration, by: &str, age: Duration) -> String {
+        let notice = self.orders.freeze(lasts, by, age);
         self.pair.touch();
         let text = notice.text.clone();
         self.notices.record(notice);

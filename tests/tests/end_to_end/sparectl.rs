@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{Lab, VIRTUAL, Wire, build_dir, scenario, skipped};
+use spared_tests::linked::Linked;
 use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared, vrrp_toml};
 
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -107,6 +108,28 @@ fn what_is_forced_happens_and_is_undone() {
 
         assert_eq!(run(&second, &["force", "reset", "office"])?.0, 0);
         Spared(&first).wait_role("active", LIMIT)
+    });
+}
+
+#[test]
+fn a_freeze_that_was_lifted_while_the_other_node_was_away_stays_lifted() {
+    scenario(2, |lab| {
+        let mut pair = Linked::start(lab, &Plan::linked(INTERVAL, &[Wire::Hot]))?;
+        let frozen = |pair: &Linked<'_>| {
+            [0, 1].map(|site| pair.status(site).unwrap_or_default().frozen_until.is_some())
+        };
+        pair.done(0, &["freeze", "10m"])?;
+        pair.wait("frozen", || frozen(&pair) == [true; 2])?;
+        pair.routers[1].kill();
+        pair.done(0, &["freeze", "off"])?;
+        let plan = &pair.plans[1];
+        pair.routers[1].start_again(lab, &lab.sites[1], plan)?;
+        pair.wait_settled()?;
+        pair.wait("not frozen", || frozen(&pair) == [false; 2])?;
+        // what is said when the link comes up has been said
+        std::thread::sleep(INTERVAL * 5);
+        assert_eq!(frozen(&pair), [false; 2]);
+        Ok(())
     });
 }
 

@@ -38,6 +38,9 @@ pub struct Overrides {
     forced: BTreeMap<String, Forced>,
     maintenance: Option<Maintenance>,
     freeze: Option<Freeze>,
+    /// The last freeze was ended by hand. Remembered for as long as the other node, which may not have heard
+    /// it, may be frozen.
+    thaw: Option<Freeze>,
 }
 
 /// `sparectl force active|backup`.
@@ -94,6 +97,11 @@ impl Term {
         }
     }
 
+    /// Time since it began.
+    pub fn age(&self, now: Now) -> Duration {
+        self.lasts.saturating_sub(self.left(now))
+    }
+
     pub fn left(&self, now: Now) -> Duration {
         Duration::from_nanos(self.until_ns.saturating_sub(now.monotonic_ns))
     }
@@ -132,6 +140,11 @@ impl Overrides {
         self.freeze.as_ref()
     }
 
+    /// End of the last freeze by hand, not longer ago than a freeze may last.
+    pub fn thaw(&self) -> Option<&Freeze> {
+        self.thaw.as_ref()
+    }
+
     /// Without `forced` the election decides again.
     pub fn force(&mut self, group: &str, forced: Option<Forced>) {
         match forced {
@@ -162,19 +175,29 @@ impl Overrides {
         self.maintenance.take().is_some()
     }
 
-    /// Freezes for [`FREEZE_MAX`] at most; a duration of zero ends the freeze.
-    pub fn begin_freeze(&mut self, now: Now, lasts: Duration, by: &str) {
-        let lasts = lasts.min(FREEZE_MAX);
-        self.freeze = (lasts > Duration::ZERO).then(|| Freeze {
-            by: short(by),
-            term: Term::new(now, lasts),
-        });
+    /// Freezes for [`FREEZE_MAX`] at most; a duration of zero ends the freeze. `age` is the time since somebody
+    /// said so.
+    pub fn begin_freeze(&mut self, now: Now, lasts: Duration, by: &str, age: Duration) {
+        let order = |left: Duration| {
+            let left = left.min(FREEZE_MAX);
+            let term = Term::of(now, left, left.saturating_add(age).min(FREEZE_MAX));
+            term.map(|term| Freeze {
+                by: short(by),
+                term,
+            })
+        };
+        self.freeze = order(lasts);
+        self.thaw = match self.freeze {
+            Some(_) => None,
+            None => order(FREEZE_MAX.saturating_sub(age)),
+        };
     }
 
     pub fn next_timeout(&self) -> Option<u64> {
         let maintenance = self.maintenance.as_ref().and_then(|it| it.term);
         let freeze = self.freeze.as_ref().map(|freeze| freeze.term);
-        let terms = maintenance.into_iter().chain(freeze);
+        let thaw = self.thaw.as_ref().map(|thaw| thaw.term);
+        let terms = maintenance.into_iter().chain(freeze).chain(thaw);
         terms.map(|term| term.until_ns).min()
     }
 
@@ -190,12 +213,17 @@ impl Overrides {
             self.freeze = None;
             ended.push(Ended::Freeze);
         }
+        self.thaw.take_if(|it| over(&it.term));
         ended
     }
 
     /// Contents of the file; `boot` is the kernel's id of this boot.
     pub fn to_text(&self, boot: &str) -> String {
         let write = |term: Term| WrittenTerm::new(term, boot);
+        let order = |it: &Freeze| WrittenFreeze {
+            by: it.by.clone(),
+            term: write(it.term),
+        };
         let written = Written {
             forced: self.forced.clone(),
             maintenance: self.maintenance.as_ref().map(|it| WrittenMaintenance {
@@ -203,10 +231,8 @@ impl Overrides {
                 since: it.since.clone(),
                 term: it.term.map(write),
             }),
-            freeze: self.freeze.as_ref().map(|freeze| WrittenFreeze {
-                by: freeze.by.clone(),
-                term: write(freeze.term),
-            }),
+            freeze: self.freeze.as_ref().map(order),
+            thaw: self.thaw.as_ref().map(order),
         };
         serde_json::to_string_pretty(&written).unwrap_or_default()
     }
@@ -230,6 +256,7 @@ struct Written {
     forced: BTreeMap<String, Forced>,
     maintenance: Option<WrittenMaintenance>,
     freeze: Option<WrittenFreeze>,
+    thaw: Option<WrittenFreeze>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -285,7 +312,8 @@ impl Written {
         let maintenance = self.maintenance.iter();
         let mut others = maintenance
             .flat_map(|it| [&it.by, &it.since])
-            .chain(self.freeze.iter().map(|freeze| &freeze.by));
+            .chain(self.freeze.iter().map(|freeze| &freeze.by))
+            .chain(self.thaw.iter().map(|thaw| &thaw.by));
         let odd = |text: &String| is_odd(text);
         match texts.any(odd) || others.any(odd) || self.forced.len() > FORCED_MAX {
             true => Err("contains invalid names".to_owned()),
@@ -305,16 +333,17 @@ impl Written {
                 term,
             })
         });
-        let freeze = self.freeze.and_then(|freeze| {
+        let order = |it: WrittenFreeze| {
             Some(Freeze {
-                term: freeze.term.restore(now, boot, FREEZE_MAX)?,
-                by: freeze.by,
+                term: it.term.restore(now, boot, FREEZE_MAX)?,
+                by: it.by,
             })
-        });
+        };
         Overrides {
             forced: self.forced,
             maintenance,
-            freeze,
+            freeze: self.freeze.and_then(order),
+            thaw: self.thaw.and_then(order),
         }
     }
 }

@@ -34,7 +34,7 @@ fn overrides() -> Overrides {
     overrides.force("office", Some(forced));
     let hours = Some(Duration::from_secs(2 * 3600));
     overrides.begin_maintenance(START, hours, "root", "now".to_owned());
-    overrides.begin_freeze(START, Duration::from_secs(30), "root");
+    overrides.begin_freeze(START, Duration::from_secs(30), "root", Duration::ZERO);
     overrides
 }
 
@@ -203,10 +203,10 @@ fn terms_end_by_themselves_in_their_order() {
 #[test]
 fn a_freeze_is_cut_to_an_hour_and_nothing_ends_it() {
     let mut overrides = Overrides::default();
-    overrides.begin_freeze(START, Duration::MAX, "root");
+    overrides.begin_freeze(START, Duration::MAX, "root", Duration::ZERO);
     let until_ns = START.monotonic_ns + ns(FREEZE_MAX);
     assert_eq!(overrides.freeze().unwrap().term.until_ns, until_ns);
-    overrides.begin_freeze(START, Duration::ZERO, "root");
+    overrides.begin_freeze(START, Duration::ZERO, "root", Duration::ZERO);
     assert_eq!(overrides.freeze(), None);
 }
 
@@ -232,7 +232,7 @@ fn maintenance_said_again_keeps_its_beginning() {
 fn whatever_is_written_can_be_read() {
     let mut overrides = Overrides::default();
     let long = "\u{1b}[2J\u{20ac}".repeat(1000);
-    overrides.begin_freeze(START, FREEZE_MAX, &long);
+    overrides.begin_freeze(START, FREEZE_MAX, &long, Duration::ZERO);
     overrides.begin_maintenance(START, None, &long, "now".to_owned());
     for group in ["office", &long] {
         let forced = Forced {
@@ -266,4 +266,25 @@ proptest::proptest! {
             proptest::prop_assert!(freeze.is_none_or(|it| it.term.until_ns <= latest));
         }
     }
+}
+
+#[test]
+fn the_end_of_a_freeze_by_hand_is_remembered_for_as_long_as_the_peer_may_be_frozen() {
+    let mut overrides = Overrides::default();
+    overrides.begin_freeze(
+        START,
+        Duration::from_secs(60),
+        "root",
+        Duration::from_secs(5),
+    );
+    let age = overrides.freeze().map(|it| it.term.age(START));
+    assert_eq!(age, Some(Duration::from_secs(5)));
+    overrides.begin_freeze(START, Duration::ZERO, "root", Duration::ZERO);
+    assert_eq!(overrides.freeze(), None);
+    let restored = Overrides::from_text(&overrides.to_text("boot"), START, "boot");
+    assert_eq!(restored.as_ref().map(|it| it.thaw()), Ok(overrides.thaw()));
+    assert!(overrides.thaw().is_some());
+    let hour_ns = u64::try_from(FREEZE_MAX.as_nanos()).unwrap();
+    assert_eq!(overrides.handle_timeout(START.monotonic_ns + hour_ns), []);
+    assert_eq!(overrides.thaw(), None);
 }

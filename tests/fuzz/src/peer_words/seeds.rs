@@ -75,6 +75,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Word::Freeze {
             for_ms: 9,
             by: why.clone(),
+            age_ms: 5,
         },
         Word::Declined {
             switchover: 1,
