@@ -190,7 +190,7 @@ fn record_of(finding: &Finding) -> FindingRecord {
         thing: cut(&finding.thing),
         text: cut(&finding.text),
         todo: cut(&finding.todo),
-        since: finding.since.clone().unwrap_or_default(),
+        since: cut(finding.since.as_deref().unwrap_or_default()),
     }
 }
 

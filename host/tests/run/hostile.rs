@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use spared::supervisor::{Report, Supervisor, Terms};
 use spared_config::Setup;
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
-use spared_worker::message::{FromWorker, Surroundings};
+use spared_worker::message::{FromWorker, Surroundings, ToWorker};
 
 /// A supervisor whose workers are this script.
 struct Fixture {
@@ -128,6 +129,25 @@ fn a_worker_that_ends_at_once_is_given_up_after_five_times() {
     let why = fixture.giving_up();
     assert!(known.contains(&&*why), "{why}");
     assert!(fixture.supervisor.is_settled());
+}
+
+#[test]
+fn a_worker_whose_end_is_noticed_by_a_message_is_told_of_with_its_signal() {
+    let mut fixture = Fixture::new("gone", "exec sleep 100");
+    let pid = fixture.supervisor.status()[0].pid.expect("it runs");
+    let pid = Pid::from_raw(pid as i32).expect("a process");
+    kill_process(pid, Signal::KILL).unwrap();
+    let ping = ToWorker::Ping { number: 1 };
+    let mut reaches = || {
+        let now = Instant::now();
+        fixture.supervisor.send(now, "rogue", &ping, &[])
+    };
+    let since = Instant::now();
+    while reaches() {
+        assert!(since.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(fixture.death(), "rogue was killed by SIGKILL");
 }
 
 #[test]
