@@ -6,6 +6,7 @@ set -u
 
 shards=$1
 shift
+[ "$shards" -ge 1 ] || exit 2
 mkdir -p target
 folder=$(mktemp -d target/shards.XXXXXX)
 trap 'rm -rf "$folder"' EXIT
@@ -22,4 +23,5 @@ for shard in $(seq "$shards"); do
 	[ "$(cat "$folder/$shard.code")" = 0 ] || code=1
 done
 cat "$folder"/*[0-9] | sed -n 's/^passed: //p' | sort | uniq -c | sed 's/^ *\([0-9]*\) \(.*\)/\2: \1 passed/'
+grep -q '^passed: ' "$folder"/*[0-9] || { echo "no case has run" >&2; code=1; }
 exit $code

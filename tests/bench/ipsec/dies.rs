@@ -213,7 +213,7 @@ fn alone(bench: &Bench, bed: &Bed, sas: u32) -> Result<Alone> {
     for _ in 0..runs(bench) {
         far.ok("ip xfrm state flush")?;
         let file = file.display();
-        let line = format!("date +%s%N; ip -batch {file}; date +%s%N");
+        let line = format!("date +%s%N && ip -batch {file} && date +%s%N");
         let (_, text) = far.run_within(&line, INSTALL_LIMIT)?;
         let stamps: Vec<u64> = text.lines().filter_map(|line| line.parse().ok()).collect();
         let [begun, ended] = stamps.as_slice() else {

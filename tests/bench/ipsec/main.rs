@@ -53,7 +53,13 @@ fn share(values: &[f64], share: f64) -> f64 {
 }
 
 fn median(values: &[f64]) -> f64 {
-    share(values, 0.5)
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match (values.get(middle.wrapping_sub(1)), values.get(middle)) {
+        (Some(low), Some(high)) if values.len() % 2 == 0 => (low + high) / 2.0,
+        (_, middle) => middle.copied().unwrap_or(f64::NAN),
+    }
 }
 
 fn most(values: &[f64]) -> f64 {
