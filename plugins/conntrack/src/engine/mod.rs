@@ -402,7 +402,7 @@ impl Engine {
             self.session.next_timeout(now_ns),
             self.next_ripe_ns(),
             self.next_ending_ns(),
-            self.next_try_ns(),
+            self.next_try_ns(now_ns),
             Some(self.pulse_at_ns),
         ]
         .into_iter()

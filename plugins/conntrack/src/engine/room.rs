@@ -72,10 +72,12 @@ impl Room {
 }
 
 impl Engine {
-    /// Time at which a flow that found no room is tried again. What it finds is heard of by the next pulse.
-    pub(super) fn next_try_ns(&self) -> Option<u64> {
+    /// Time at which a flow that found no room is tried again. What it finds is heard of by the next pulse, as is a
+    /// time that passed while the peer was not active.
+    pub(super) fn next_try_ns(&self, now_ns: u64) -> Option<u64> {
         let room = &self.room;
-        room.next_ns.filter(|_| !room.is_there && self.lacks())
+        let due_ns = room.next_ns.filter(|due_ns| *due_ns > now_ns);
+        due_ns.filter(|_| !room.is_there && self.lacks())
     }
 
     /// One flow tells whether the kernel has room by now; a resync for it would name them all.
@@ -86,7 +88,8 @@ impl Engine {
         if self.room.is_there && self.lacks() {
             return self.ask_for_the_rest(now_ns);
         }
-        if self.next_try_ns().is_none_or(|at_ns| now_ns < at_ns) {
+        let is_due = self.room.next_ns.is_some_and(|due_ns| now_ns >= due_ns);
+        if !is_due || !self.lacks() {
             return;
         }
         let Some(flow) = self.room.begin(now_ns) else {
