@@ -69,7 +69,11 @@ impl Watch for Lamp {
         }
         for finding in &status.findings {
             let (id, node) = (&finding.id, &finding.node);
-            let _ = writeln!(text, "{id} {node}: {} since {}", finding.text, finding.since);
+            let _ = writeln!(
+                text,
+                "{id} {node}: {} since {}",
+                finding.text, finding.since
+            );
         }
         self.write("verdict", &text);
     }
