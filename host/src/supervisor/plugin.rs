@@ -1,8 +1,8 @@
 //! One plugin: its settings, its descriptor, and the steps of its start.
 
-use std::fs::Permissions;
+use std::fs::DirBuilder;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -261,9 +261,9 @@ impl Supervisor {
     // Its state folder, created here because the worker may not.
     fn state_dir(&self, name: &str, account: Option<Account>) -> Option<String> {
         let path = self.state_folder(name)?;
-        std::fs::create_dir_all(&path).ok()?;
         // what plugins keep, and what of the peer's files waits there, is nobody else's
-        std::fs::set_permissions(&path, Permissions::from_mode(0o700)).ok()?;
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&path).ok()?;
         // The folder of a plugin that runs as root belongs to root, so that nobody else can write
         // there.
         let own = || (geteuid().as_raw(), getegid().as_raw());
