@@ -64,8 +64,6 @@ struct Running<I: Io> {
     told: Option<Result<(), String>>,
     /// Time from which another reason may be reported.
     reason_ns: u64,
-    /// One waits for that.
-    has_reason: bool,
     /// None on a host without `spared.check/1`.
     checks: Option<Checks>,
     /// Troubles as last reported to the host.
@@ -116,7 +114,6 @@ impl<I: Io> Plugin for Runner<I> {
             is_full: false,
             told: None,
             reason_ns: 0,
-            has_reason: false,
             checks: self.host.checks(),
             troubles: Vec::new(),
             draining: Vec::new(),
@@ -283,7 +280,7 @@ impl<I: Io> Running<I> {
             is_busy = self.round(now_ns);
             now_ns = self.host.now();
         }
-        self.tell_in_sync(now_ns);
+        let reason_ns = self.tell_in_sync(now_ns);
         self.tell_troubles();
         let next_ns = if is_busy {
             if !self.settling.is_empty() && self.engine.is_settled_enough(now_ns) {
@@ -292,7 +289,6 @@ impl<I: Io> Running<I> {
             Some(now_ns)
         } else {
             self.end_calls();
-            let reason_ns = self.has_reason.then_some(self.reason_ns);
             let next_ns = self.engine.next_timeout(now_ns);
             let times = [next_ns, self.io.next_timeout(), reason_ns];
             times.into_iter().flatten().min()
@@ -340,16 +336,15 @@ impl<I: Io> Running<I> {
         true
     }
 
-    fn tell_in_sync(&mut self, now_ns: u64) {
-        self.has_reason = false;
-        let (Some(peer), Some(said)) = (self.peer, self.engine.in_sync()) else {
-            return;
-        };
-        let is_new = self.told.as_ref() != Some(&said);
+    /// Time at which another reason may be reported, if one waits for that.
+    fn tell_in_sync(&mut self, now_ns: u64) -> Option<u64> {
+        let (peer, said) = (self.peer?, self.engine.in_sync()?);
+        if self.told.as_ref() == Some(&said) {
+            return None;
+        }
         let is_reason = said.is_err() && matches!(self.told, Some(Err(_)));
-        self.has_reason = is_new && is_reason && now_ns < self.reason_ns;
-        if !is_new || self.has_reason {
-            return;
+        if is_reason && now_ns < self.reason_ns {
+            return Some(self.reason_ns);
         }
         let why = said.as_ref().err().map_or("", String::as_str);
         match peer.in_sync(said.is_ok(), why) {
@@ -359,6 +354,7 @@ impl<I: Io> Running<I> {
             }
             Err(error) => log::warn!("{error}"),
         }
+        None
     }
 
     fn tell_troubles(&mut self) {
