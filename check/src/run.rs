@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use spared_config::Options;
 use spared_config::exit;
-use spared_config::{Fault, Plugin, Setup};
+use spared_config::{Fault, Plugin, Setup, plugin_names};
 use spared_process::account;
 use spared_worker::file::open_plugin;
 use spared_worker::message::Descriptor;
@@ -72,9 +72,10 @@ pub fn run(options: &Options) -> u8 {
 fn closed(config: &Path) -> Option<PathBuf> {
     let folder = config.parent().unwrap_or(Path::new("."));
     let plugins = folder.join("plugins");
-    let entries = plugins.read_dir().into_iter().flatten().flatten();
-    let files = entries.map(|entry| entry.path());
-    let files = files.filter(|path| path.extension().is_some_and(|it| it == "toml"));
+    let names = plugin_names(&plugins).unwrap_or_default();
+    let files = names
+        .iter()
+        .map(|name| plugins.join(format!("{name}.toml")));
     let mut all = [config.to_owned(), folder.join("key"), plugins.clone()]
         .into_iter()
         .chain(files);

@@ -35,6 +35,9 @@ pub fn read(path: &Path) -> Result<Option<String>, Fault> {
 }
 
 /// Names of the files `NAME.toml` in a folder, sorted; none if there is no folder.
+///
+/// # Errors
+/// The folder cannot be read.
 pub fn plugin_names(folder: &Path) -> Result<Vec<String>, Fault> {
     let entries = match folder.read_dir() {
         Ok(entries) => entries,

@@ -45,6 +45,7 @@ mod tests;
 use std::path::Path;
 
 pub use fault::{Fault, locate};
+pub use file::plugin_names;
 pub use host::Host;
 pub use key::LinkKeys;
 pub use link::Link;
