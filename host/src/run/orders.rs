@@ -94,31 +94,17 @@ impl Orders {
 
     /// The last order about freezing, for the other node.
     pub fn freeze_word(&self) -> Option<Word> {
-        let now = clock_now();
-        let (freeze, thaw) = (self.overrides.freeze(), self.overrides.thaw());
-        let last = freeze.or(thaw)?;
-        let left = freeze.map_or(Duration::ZERO, |freeze| freeze.term.left(now));
+        let order = self.overrides.freeze_order(clock_now())?;
         Some(Word::Freeze {
-            for_ms: milliseconds(left),
-            by: last.by.clone(),
-            age_ms: milliseconds(last.term.age(now)),
+            for_ms: milliseconds(order.left),
+            by: order.by.to_owned(),
+            age_ms: milliseconds(order.age),
         })
     }
 
-    /// Whether an order of the other node counts: it is given just now, or newer than the last one here. Both have
-    /// the same one from the node that was asked, each with its own time.
-    pub fn is_news(&self, for_ms: u64, age_ms: u64) -> bool {
-        const SAME_MS: u64 = 1_000;
-        match self.freeze_word() {
-            _ if age_ms == 0 => true,
-            Some(Word::Freeze {
-                for_ms: own_for_ms,
-                age_ms: own_age_ms,
-                ..
-            }) if (own_for_ms > 0) == (for_ms > 0) => own_age_ms > age_ms.saturating_add(SAME_MS),
-            Some(Word::Freeze { age_ms: own_ms, .. }) => own_ms > age_ms,
-            _ => for_ms > 0,
-        }
+    /// Whether an order of the other node counts.
+    pub fn is_news(&self, lasts: Duration, age: Duration) -> bool {
+        self.overrides.is_news(clock_now(), lasts, age)
     }
 
     pub fn frozen_until(&self) -> Option<String> {

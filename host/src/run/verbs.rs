@@ -158,11 +158,12 @@ impl Loop {
 
     /// Freezes as the peer's administrator asked, unless somebody has said something here since.
     pub(super) fn handle_freeze(&mut self, for_ms: u64, by: &str, age_ms: u64) {
-        if !self.orders.is_news(for_ms, age_ms) {
+        let lasts = Duration::from_millis(for_ms).min(FREEZE_MAX);
+        let age = Duration::from_millis(age_ms);
+        if !self.orders.is_news(lasts, age) {
             return;
         }
-        let lasts = Duration::from_millis(for_ms).min(FREEZE_MAX);
-        self.set_freeze(lasts, by, Duration::from_millis(age_ms));
+        self.set_freeze(lasts, by, age);
         if let Some(line) = self.orders.keep() {
             log::warn!("{line}");
         }

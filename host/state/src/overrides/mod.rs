@@ -70,6 +70,16 @@ pub struct Freeze {
     pub term: Term,
 }
 
+/// What an administrator said last about freezing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreezeOrder<'o> {
+    /// Rest of the freeze; zero: it was ended.
+    pub left: Duration,
+    pub by: &'o str,
+    /// Time since it was said.
+    pub age: Duration,
+}
+
 /// End of an override that ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term {
@@ -140,9 +150,27 @@ impl Overrides {
         self.freeze.as_ref()
     }
 
-    /// End of the last freeze by hand, not longer ago than a freeze may last.
-    pub fn thaw(&self) -> Option<&Freeze> {
-        self.thaw.as_ref()
+    /// The last order about freezing, if it may still matter to the other node.
+    pub fn freeze_order(&self, now: Now) -> Option<FreezeOrder<'_>> {
+        let (freeze, thaw) = (self.freeze.as_ref(), self.thaw.as_ref());
+        let last = freeze.or(thaw)?;
+        Some(FreezeOrder {
+            left: freeze.map_or(Duration::ZERO, |freeze| freeze.term.left(now)),
+            by: &last.by,
+            age: last.term.age(now),
+        })
+    }
+
+    /// Whether an order of the other node counts: it is given just now, or newer than the last one here. Both nodes
+    /// have the same one from the node that was asked, each with its own time.
+    pub fn is_news(&self, now: Now, left: Duration, age: Duration) -> bool {
+        const SAME: Duration = Duration::from_secs(1);
+        match self.freeze_order(now) {
+            _ if age.is_zero() => true,
+            Some(own) if own.left.is_zero() == left.is_zero() => own.age > age.saturating_add(SAME),
+            Some(own) => own.age > age,
+            None => !left.is_zero(),
+        }
     }
 
     /// Without `forced` the election decides again.

@@ -282,9 +282,34 @@ fn the_end_of_a_freeze_by_hand_is_remembered_for_as_long_as_the_peer_may_be_froz
     overrides.begin_freeze(START, Duration::ZERO, "root", Duration::ZERO);
     assert_eq!(overrides.freeze(), None);
     let restored = Overrides::from_text(&overrides.to_text("boot"), START, "boot");
-    assert_eq!(restored.as_ref().map(|it| it.thaw()), Ok(overrides.thaw()));
-    assert!(overrides.thaw().is_some());
+    assert_eq!(restored.as_ref().map(|it| &it.thaw), Ok(&overrides.thaw));
+    assert!(overrides.thaw.is_some());
     let hour_ns = u64::try_from(FREEZE_MAX.as_nanos()).unwrap();
     assert_eq!(overrides.handle_timeout(START.monotonic_ns + hour_ns), []);
-    assert_eq!(overrides.thaw(), None);
+    assert_eq!(overrides.thaw, None);
+}
+
+#[test]
+fn the_newer_of_two_orders_about_freezing_counts() {
+    let s = Duration::from_secs;
+    let later = |seconds: u64| Now {
+        monotonic_ns: START.monotonic_ns + seconds * 1_000_000_000,
+        wall_ms: START.wall_ms + seconds * 1_000,
+    };
+    let none = Overrides::default();
+    assert!(none.is_news(START, s(60), s(5)));
+    assert!(!none.is_news(START, Duration::ZERO, s(5)), "nothing ends");
+    let mut frozen = Overrides::default();
+    frozen.begin_freeze(START, s(600), "root", Duration::ZERO);
+    let mut thawed = frozen.clone();
+    thawed.begin_freeze(later(10), Duration::ZERO, "root", Duration::ZERO);
+    // the nodes meet after a minute, and tell each other
+    let now = later(60);
+    let [of_frozen, of_thawed] = [&frozen, &thawed].map(|it| it.freeze_order(now).unwrap());
+    assert!(frozen.is_news(now, of_thawed.left, of_thawed.age));
+    assert!(!thawed.is_news(now, of_frozen.left, of_frozen.age));
+    // the same order on both is none
+    assert!(!frozen.is_news(now, of_frozen.left, of_frozen.age));
+    // what is said just now always counts
+    assert!(thawed.is_news(now, s(60), Duration::ZERO));
 }
