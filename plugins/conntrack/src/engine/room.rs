@@ -35,8 +35,8 @@ impl Room {
         if self.is_tried && !self.is_of(flow) {
             return;
         }
-        self.next_ns = self.next_ns.filter(|_| !self.is_tried);
-        self.next_ns = self.next_ns.or(Some(now_ns.saturating_add(self.pause_ns)));
+        let next_ns = now_ns.saturating_add(self.pause_ns);
+        self.next_ns.get_or_insert(next_ns);
         (self.is_tried, self.is_there) = (false, false);
         self.refused = Some(flow.clone());
     }
