@@ -17,7 +17,7 @@ use spared_control::{Answer, ErrorCode, Request, Value};
 use spared_tree::{Hash, SHOWN_MAX, own};
 
 use crate::args::Args;
-use crate::{ask, down, exit_code, output, render, show};
+use crate::{answered, ask, down, output, render, show};
 
 const SECRETS: &str = "--secrets";
 /// Lines around a change.
@@ -96,17 +96,11 @@ pub fn run(args: &Args, diff: Diff<'_>) -> u8 {
 
 /// For those whom the daemon does not let change anything.
 fn paths(args: &Args, tree: &str) -> u8 {
-    let request = files(&["diff", tree]);
-    match ask(args, &request) {
-        Ok(answer) => {
-            let code = show(args, &request, &answer);
-            if exit_code(&answer) == 0 {
-                output::text("contents are shown to who may read the files here and there: root\n");
-            }
-            code
-        }
-        Err(error) => down(args, &request, &error),
+    let code = answered(args, &files(&["diff", tree]));
+    if code == 0 {
+        output::text("contents are shown to who may read the files here and there: root\n");
     }
+    code
 }
 
 impl Staged {
