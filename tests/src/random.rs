@@ -33,3 +33,18 @@ impl Random {
         Duration::from_micros(self.below(below_ms * 1000) as u64)
     }
 }
+
+/// Bytes that differ for each seed, and that nothing can compress.
+pub fn noise(seed: usize, length: usize) -> Vec<u8> {
+    let mut state = seed as u64 + 0x9e37_79b9_7f4a_7c15;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}

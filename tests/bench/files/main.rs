@@ -25,6 +25,7 @@ use spared_tests::bench::{Bench, Case, Report, Row, program};
 use spared_tests::clock::{ms, poll};
 use spared_tests::lab::Lab;
 use spared_tests::linked::{Linked, with_trees};
+use spared_tests::random::noise;
 use spared_tests::router::{Plan, Spared};
 use spared_tests::rsync::Rsync;
 
@@ -62,21 +63,6 @@ const CASES: [Case; 2] = [
         })
     }),
 ];
-
-/// Bytes that differ for each seed, and that nothing can compress.
-fn noise(seed: usize, length: usize) -> Vec<u8> {
-    let mut state = seed as u64 + 0x9e37_79b9_7f4a_7c15;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        // xorshift64
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend(state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
 
 fn plan(lab: &Lab, node: &str) -> Plan {
     let mut plan = with_trees(lab, node, TREE);

@@ -76,6 +76,13 @@ impl<'l> Firewalls<'l> {
         waited.map_err(|error| format!("{error}\nfound {:?}", self.state(site)).into())
     }
 
+    /// r1's firewall is on both nodes.
+    pub fn push_first(&self) -> Result<()> {
+        self.wait_state(0, "pending: ")?;
+        self.pair.done(0, &["files", "push", "firewall"])?;
+        self.wait_same()
+    }
+
     pub fn wait_same(&self) -> Result<()> {
         self.wait_state(0, "synchronized")?;
         self.wait_state(1, "synchronized")
@@ -103,6 +110,13 @@ pub fn expect(text: &str, part: &str) -> Result<()> {
     match text.contains(part) {
         true => Ok(()),
         false => Err(format!("{part:?} is not in {text}").into()),
+    }
+}
+
+pub fn lacks(text: &str, part: &str) -> Result<()> {
+    match text.contains(part) {
+        false => Ok(()),
+        true => Err(format!("{part:?} is in {text}").into()),
     }
 }
 
@@ -155,9 +169,7 @@ fn a_firewall_follows_in_both_directions_and_comes_back() {
 fn what_both_changed_is_a_conflict_until_somebody_decides() {
     scenario(2, |lab| {
         let it = Firewalls::start(lab)?;
-        it.wait_state(0, "pending: ")?;
-        it.pair.done(0, &["files", "push", "firewall"])?;
-        it.wait_same()?;
+        it.push_first()?;
         it.write(0, "fw.d/10-web.nft", &rule(82))?;
         it.write(1, "fw.d/10-web.nft", &rule(83))?;
         it.wait_state(0, "conflict: /mnt/fw.d/10-web.nft changed here")?;
@@ -177,9 +189,7 @@ fn what_both_changed_is_a_conflict_until_somebody_decides() {
 fn a_firewall_that_the_receiver_refuses_is_in_place_nowhere() {
     scenario(2, |lab| {
         let it = Firewalls::start(lab)?;
-        it.wait_state(0, "pending: ")?;
-        it.pair.done(0, &["files", "push", "firewall"])?;
-        it.wait_same()?;
+        it.push_first()?;
         it.write(
             0,
             "fw.d/10-web.nft",
@@ -226,9 +236,7 @@ fn a_node_that_dies_while_files_are_put_in_place_has_the_old_ones_when_it_is_bac
         let slow = r#"apply = ["sh", "-c", "while [ -e /mnt/wait ]; do sleep 0.1; done; nft -f /mnt/fw.conf"]"#;
         let toml = TREE.replace(r#"apply = ["nft", "-f", "/mnt/fw.conf"]"#, slow);
         let mut it = Firewalls::start_with(lab, &toml)?;
-        it.wait_state(0, "pending: ")?;
-        it.pair.done(0, &["files", "push", "firewall"])?;
-        it.wait_same()?;
+        it.push_first()?;
         it.write(0, "fw.d/10-web.nft", &rule(82))?;
         it.write(1, "wait", "")?;
         let late = it.pair.done(0, &["files", "push", "firewall"])?;
@@ -280,9 +288,7 @@ fn a_tree_follows_from_the_active_node_and_after_a_switchover_from_the_other() {
 fn what_nobody_confirms_goes_back_although_plugin_and_node_died_meanwhile() {
     scenario(2, |lab| {
         let mut it = Firewalls::start(lab)?;
-        it.wait_state(0, "pending: ")?;
-        it.pair.done(0, &["files", "push", "firewall"])?;
-        it.wait_same()?;
+        it.push_first()?;
         it.write(0, "fw.d/10-web.nft", &rule(82))?;
         let push = ["files", "push", "firewall", "--confirm", "12s"];
         it.pair.done(0, &push)?;
@@ -312,9 +318,7 @@ fn what_nobody_confirms_goes_back_although_plugin_and_node_died_meanwhile() {
 fn what_is_of_one_node_stays_its_own_whatever_follows() {
     scenario(2, |lab| {
         let it = Firewalls::start(lab)?;
-        it.wait_state(0, "pending: ")?;
-        it.pair.done(0, &["files", "push", "firewall"])?;
-        it.wait_same()?;
+        it.push_first()?;
         it.write(1, "fw.d/this.local", "r2's own")?;
         it.write(1, "fw.d/only.local", "on r2 alone")?;
         let owns = || -> Result<()> {

@@ -10,7 +10,7 @@ use spared_tests::Result;
 use spared_tests::lab::{build_dir, note_skip, scenario};
 use spared_tests::router::Spared;
 
-use crate::files::{Firewalls, expect, own, rule};
+use crate::files::{Firewalls, expect, lacks, own, rule};
 
 const DIFF: [&str; 3] = ["files", "diff", "firewall"];
 
@@ -47,20 +47,11 @@ impl Drop for Program {
     }
 }
 
-fn lacks(text: &str, part: &str) -> Result<()> {
-    match text.contains(part) {
-        false => Ok(()),
-        true => Err(format!("{part:?} is in {text}").into()),
-    }
-}
-
 #[test]
 fn contents_are_shown_to_root_and_paths_to_a_member_of_the_group() {
     scenario(2, |lab| {
         let it = Firewalls::start(lab)?;
-        it.wait_state(0, "pending: ")?;
-        it.pair.done(0, &["files", "push", "firewall"])?;
-        it.wait_same()?;
+        it.push_first()?;
         it.write(
             1,
             "fw.d/10-web.nft",

@@ -12,12 +12,13 @@ use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::scenario;
 use spared_tests::linked::Linked;
+use spared_tests::random::noise;
 use spared_tests::router::Spared;
 
 use crate::files::{own, plan};
 
 const TREE: &str = "[[tree]]\nname = \"large\"\npaths = [\"/mnt/tree\"]\n";
-const FILES: u32 = 10_000;
+const FILES: usize = 10_000;
 const BYTES: usize = 2000;
 const LARGE: usize = 1 << 30;
 const MODES: [u32; 5] = [0o644, 0o600, 0o640, 0o755, 0o444];
@@ -42,23 +43,8 @@ fn list(folder: &Path) -> Result<String> {
     }
 }
 
-/// Bytes that no other file has.
-fn noise(seed: u32, length: usize) -> Vec<u8> {
-    let mut state = u64::from(seed) + 0x9e37_79b9_7f4a_7c15;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        // xorshift64
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend(state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
-
 fn make(tree: &Path) -> Result<()> {
-    let of = |number: u32| number as usize % MODES.len();
+    let of = |number: usize| number % MODES.len();
     for number in 0..FILES {
         let folder = tree.join((number / 100).to_string());
         let path = folder.join(number.to_string());
@@ -76,7 +62,7 @@ fn make(tree: &Path) -> Result<()> {
     let mut large = File::create(tree.join("large"))?;
     const PART: usize = 1 << 24;
     for part in 0..LARGE / PART {
-        large.write_all(&noise(FILES + u32::try_from(part)?, PART))?;
+        large.write_all(&noise(FILES + part, PART))?;
     }
     Ok(())
 }

@@ -21,9 +21,7 @@ const STEP: Duration = Duration::from_millis(5);
 fn a_push_that_is_stopped_leaves_the_old_tree_whole_and_says_so() {
     scenario(2, |lab| {
         let it = Firewalls::start_with(lab, TREE)?;
-        it.wait_state(0, "pending: ")?;
-        it.pair.done(0, &["files", "push", "firewall"])?;
-        it.wait_same()?;
+        it.push_first()?;
         let old = it.read(1, "fw.conf");
         it.write(0, "fw.conf", "new\n")?;
         File::create(own(lab, 0).join("fw.d/large"))?.set_len(LARGE)?;

@@ -189,19 +189,29 @@ fn is_reached(far: &Machine, client: IpAddr, spi: u32) -> Result<bool> {
     Ok(answered && far.sa(spi)?.packets > before)
 }
 
+/// The address of a client that is reached, and the SPI by which.
+fn first_client(
+    tunnelled: &Tunnelled<'_>,
+    far: &Charon<'_>,
+    active: usize,
+) -> Result<(IpAddr, u32)> {
+    let living = call(far, "first")?;
+    tunnelled.wait_followed(active, 2, 3)?;
+    let to_far = Family::V4.far();
+    let sas = tunnelled.far.sas()?;
+    let inbound = sas.iter().find(|sa| sa.destination == Some(to_far));
+    let spi = inbound.ok_or("the first client has no SA")?.spi;
+    assert!(is_reached(&tunnelled.far, living, spi)?, "at first");
+    Ok((living, spi))
+}
+
 #[test]
 fn a_charon_that_starts_anew_gives_no_living_clients_address() {
     scenario(0, |lab| {
         let tunnelled = Tunnelled::boot(lab)?;
         let active = start(&tunnelled, HALVES)?;
         let far = Charon::start_with(&tunnelled.far, &clients())?;
-        let living = call(&far, "first")?;
-        tunnelled.wait_followed(active, 2, 3)?;
-        let to_far = Family::V4.far();
-        let sas = tunnelled.far.sas()?;
-        let inbound = sas.iter().find(|sa| sa.destination == Some(to_far));
-        let spi = inbound.ok_or("the first client has no SA")?.spi;
-        assert!(is_reached(&tunnelled.far, living, spi)?, "at first");
+        let (living, spi) = first_client(&tunnelled, &far, active)?;
 
         tunnelled.switch_to(1 - active)?;
         call(&far, "second")?;
@@ -302,13 +312,7 @@ fn a_dhcp_server_whose_leases_follow_gives_no_living_clients_address() {
             Wire::Lan.ipv4(VIRTUAL)
         ))?;
         let far = Charon::start_with(&tunnelled.far, &clients())?;
-        let living = call(&far, "first")?;
-        tunnelled.wait_followed(active, 2, 3)?;
-        let to_far = Family::V4.far();
-        let sas = tunnelled.far.sas()?;
-        let inbound = sas.iter().find(|sa| sa.destination == Some(to_far));
-        let spi = inbound.ok_or("the first client has no SA")?.spi;
-        assert!(is_reached(&tunnelled.far, living, spi)?, "at first");
+        let (living, spi) = first_client(&tunnelled, &far, active)?;
         let leases = |at: usize| tunnelled.routers[at].ok(&format!("cat {LEASES}"));
         let has = |text: &str, ip: IpAddr| text.contains(&format!(" {ip} "));
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What `sparectl` says, and with which exit code, about real routers in each of their moods.
 
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
@@ -230,6 +231,16 @@ fn a_wrong_file_changes_nothing_and_each_fault_has_its_place() {
     });
 }
 
+/// Exit code of `sparectl WORDS... check` for a router's files, and what it said.
+fn check(lab: &Lab, router: &Router, words: &[&OsStr]) -> Result<(Option<i32>, String)> {
+    let mut command = lab.sites[0].ns.command(build_dir()?.join("sparectl"));
+    command.args(words).args(["check", "--config"]);
+    command.arg(router.dir.join("etc/spared.toml"));
+    command.arg("--plugin-dir").arg(router.dir.join("plugins"));
+    let output = command.output()?;
+    Ok((output.status.code(), said(&Ok(output))))
+}
+
 #[test]
 fn check_reads_what_the_daemon_reads() {
     scenario(1, |lab| {
@@ -237,18 +248,7 @@ fn check_reads_what_the_daemon_reads() {
         let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
         let spared = Spared(&router);
         spared.wait_role("active", LIMIT)?;
-        let check = || -> Result<(Option<i32>, String)> {
-            let mut command = lab.sites[0].ns.command(build_dir()?.join("sparectl"));
-            command
-                .arg("check")
-                .arg("--config")
-                .arg(router.dir.join("etc/spared.toml"));
-            let output = command
-                .arg("--plugin-dir")
-                .arg(router.dir.join("plugins"))
-                .output()?;
-            Ok((output.status.code(), said(&Ok(output))))
-        };
+        let check = || check(lab, &router, &[]);
         let (code, text) = check()?;
         assert_eq!(code, Some(0), "{text}");
         assert!(text.contains("configuration OK"), "{text}");
@@ -286,14 +286,9 @@ fn check_names_servers_whose_leases_cannot_follow() {
         let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan)?;
         let spared = Spared(&router);
         spared.wait_role("active", LIMIT)?;
-        let mut command = lab.sites[0].ns.command(build_dir()?.join("sparectl"));
-        command.arg("--runtime-dir").arg(spared.runtime_dir());
-        command
-            .args(["check", "--config"])
-            .arg(router.dir.join("etc/spared.toml"));
-        command.arg("--plugin-dir").arg(router.dir.join("plugins"));
-        let output = command.output()?;
-        let text = said(&Ok(output));
+        let runtime_dir = spared.runtime_dir();
+        let around = ["--runtime-dir".as_ref(), runtime_dir.as_os_str()];
+        let (_, text) = check(lab, &router, &around)?;
         let named = [
             "leases in a database (mysql) cannot be replicated".to_owned(),
             format!("{}: ", absent.display()),
