@@ -151,9 +151,11 @@ fn a_rule_outlives_the_process_that_keeps_it_and_is_kept_again() {
     node.wait("another process", || {
         node.pid_of("firewall").is_some_and(|pid| pid != keeper)
     });
-    let died = "the process of the firewall was killed by SIGKILL; restarting in 100 ms";
+    // A kernel that is late lets the closed connection be seen first.
+    let died = ["was killed by SIGKILL", "closed its connection"]
+        .map(|how| format!("the process of the firewall {how}; restarting in 100 ms"));
     node.wait("the event", || {
-        told(node, "firewall").iter().any(|text| text == died)
+        told(node, "firewall").iter().any(|text| died.contains(text))
     });
     let found = |id: &str| {
         let findings = node.status().verdict.findings;
