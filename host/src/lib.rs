@@ -1,7 +1,7 @@
 //! The spared host: runs plugins, holds addresses and the fence.
 //!
 //! The host loads no foreign code and parses no packet. [`run`] is one epoll loop over the workers
-//! ([`supervisor`]), the kernel and the control socket ([`control`]); [`spared_group`] decides the order of
+//! ([`spared_supervisor`]), the kernel and the control socket ([`control`]); [`spared_group`] decides the order of
 //! steps, without input or output of its own.
 
 #![forbid(unsafe_code)]
@@ -14,4 +14,3 @@ pub mod journal;
 pub mod link;
 pub mod notify;
 pub mod run;
-pub mod supervisor;

@@ -13,12 +13,12 @@ use spared_link::word::Word;
 use spared_message::clean;
 use spared_pair::quality::{self, CheckReport, Refused};
 use spared_process::clock;
+use spared_supervisor::Report;
 use spared_worker::message::{Call, ToWorker};
 
 use super::r#loop::Loop;
 use crate::events::{Kind, Notice};
 use crate::link;
-use crate::supervisor::Report;
 
 impl Loop {
     pub(super) fn handle_report(&mut self, report: Report) {

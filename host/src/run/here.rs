@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use spared_config::{Host, Link, Options, Setup};
 use spared_link::word::Introduction;
 use spared_process::clock;
-
-use crate::supervisor::Terms;
+use spared_supervisor::Terms;
 
 /// Options and configuration. Only a reload replaces the configuration.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use spared_requests::watchers::Watchers;
 use spared_ring::Writer;
 use spared_state::memory::Memory;
 use spared_state::{history, overrides};
+use spared_supervisor::Supervisor;
 
 use super::Failure;
 use super::here::Here;
@@ -35,7 +36,6 @@ use crate::control::Server;
 use crate::events::{Kind, Notice};
 use crate::firewall::Firewall;
 use crate::link::Link;
-use crate::supervisor::Supervisor;
 
 /// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
 const TICK: Duration = Duration::from_secs(1);

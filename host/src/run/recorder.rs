@@ -13,9 +13,9 @@ use spared_process::clock;
 use spared_requests::questions::{Answered, Unanswered};
 use spared_requests::rows::{Details, split_rows};
 use spared_ring::{Second, Writer};
+use spared_supervisor::Supervisor;
 
 use super::view::NodeView;
-use crate::supervisor::Supervisor;
 
 const TOTALS: &str = "totals";
 /// Time for the elector to answer.

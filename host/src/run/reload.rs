@@ -10,12 +10,12 @@ use spared_config::{Fault, Host, Link, Plugin, Setup};
 use spared_control::{Answer, ErrorCode};
 use spared_process::clock;
 use spared_requests::lost;
+use spared_supervisor::Returned;
 use spared_worker::message::Role;
 
 use super::loaded;
 use super::r#loop::{Loop, nanoseconds};
 use crate::events::{Kind, Notice};
-use crate::supervisor::Returned;
 
 const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use spared_config::by_order;
 use spared_process::clock;
+use spared_supervisor::STOP_TIMEOUT;
 
 use super::r#loop::Loop;
 use crate::events::{Kind, Notice};
-use crate::supervisor::STOP_TIMEOUT;
 
 /// Longest wait for switchovers to the peer.
 const SWITCHOVER_TIMEOUT: Duration = Duration::from_millis(1500);

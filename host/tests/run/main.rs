@@ -5,11 +5,9 @@
 mod additions;
 mod end;
 mod firewall;
-mod hostile;
 mod identity;
 mod lab;
 mod link;
-mod messages;
 mod pair;
 mod partners;
 mod plugins;

@@ -9,11 +9,11 @@ use std::cell::RefCell;
 
 use spared_worker::message::{Descriptor, FromWorker, Verb};
 
-#[path = "../../../host/tests/run/lab/choices.rs"]
+#[path = "../../../host/supervisor/tests/workers/choices.rs"]
 mod choices;
 // of the host's tests, where a folder that cannot be made ends the test
 #[allow(clippy::unwrap_used)]
-#[path = "../../../host/tests/run/lab/test_worker.rs"]
+#[path = "../../../host/supervisor/tests/workers/test_worker.rs"]
 mod test_worker;
 
 use choices::Choices;

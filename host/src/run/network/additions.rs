@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use spared_abi::{ADDITIONS_MAX, GROUPS_MAX};
 use spared_group::{Groups, Ticket};
+use spared_supervisor::Supervisor;
 use spared_worker::message::Claims;
 
 use super::Network;
-use crate::supervisor::Supervisor;
 
 /// What was added, by group and plugin.
 #[derive(Debug, Default)]

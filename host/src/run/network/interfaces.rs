@@ -7,12 +7,12 @@ use std::time::Instant;
 use spared_kernel::ANY;
 use spared_pair::InterfaceLack;
 use spared_process::clock;
+use spared_supervisor::Supervisor;
 use spared_worker::message::{InterfaceEvent, ToWorker};
 
 use super::Network;
 use super::follows::Parcel;
 use crate::events::{Kind, Notice};
-use crate::supervisor::Supervisor;
 
 /// State of an interface, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]

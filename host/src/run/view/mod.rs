@@ -7,6 +7,7 @@ mod why;
 
 use spared_group::Groups;
 use spared_requests::View;
+use spared_supervisor::Supervisor;
 use spared_worker::message::PairStatus;
 
 use super::here::Here;
@@ -17,7 +18,6 @@ use super::pair::Pair;
 use super::recorder::Recorder;
 use crate::firewall::Firewall;
 use crate::link::Link;
-use crate::supervisor::Supervisor;
 pub use look::Look;
 
 /// The owners of all state, to be read.

@@ -2,11 +2,9 @@
 
 mod alone;
 mod asked;
-pub mod choices;
 mod library;
 mod node;
 mod pair;
-pub mod test_worker;
 
 pub use alone::{Alone, VRRP};
 pub use node::{Node, SOON};

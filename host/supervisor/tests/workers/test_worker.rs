@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
-use spared::supervisor::{Report, Supervisor, Terms};
 use spared_config::Setup;
 use spared_group::{Action, Follower, Groups, Order, Ticket};
 use spared_pair::quality::{self, Quality};
@@ -19,6 +18,7 @@ use spared_peer::keys::flatten;
 use spared_process::child::SOCKET_FD;
 use spared_process::codec::{self, Receiver};
 use spared_process::poller::{Key, Poller};
+use spared_supervisor::{Report, Supervisor, Terms};
 use spared_worker::message::{Call, Cause, Descriptor, FromWorker, Role, Surroundings, ToWorker};
 
 use super::choices::Choices;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
-use crate::lab::choices::{Choices, STATUSES};
-use crate::lab::test_worker::{TestWorker, returned};
+use crate::choices::{Choices, STATUSES};
+use crate::test_worker::{TestWorker, returned};
 
 #[test]
 fn every_invalid_status_of_every_callback_is_a_failure_that_names_it() {

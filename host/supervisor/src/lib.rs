@@ -6,6 +6,8 @@
 //!
 //! `handle_*` feed it, [`Supervisor::poll_report`] drains it. Nothing here waits.
 
+#![forbid(unsafe_code)]
+
 mod calls;
 mod cgroup;
 mod check;
@@ -37,7 +39,6 @@ use spared_requests::questions::{Answered, Unanswered};
 use spared_worker::message::{Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
-use crate::events::{Kind, Notice};
 use calls::Calls;
 use cgroup::ControlGroups;
 use check::Check;
@@ -45,6 +46,7 @@ use partners::Partners;
 use plugin::{Plugin, State};
 use purpose::Purpose;
 pub use report::{Report, Returned};
+use spared_message::notice::{Kind, Notice};
 use worker::Running;
 
 /// Messages that one turn of the loop reads from one worker, so that none starves the others.

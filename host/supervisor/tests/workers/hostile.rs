@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use spared::supervisor::{Report, Supervisor, Terms};
 use spared_config::Setup;
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
+use spared_supervisor::{Report, Supervisor, Terms};
 use spared_worker::message::{FromWorker, Surroundings, ToWorker};
 
 /// A supervisor whose workers are this script.

@@ -4,7 +4,7 @@ use spared_config::Fault;
 use spared_requests::questions::{Answered, Unanswered};
 use spared_worker::message::{Call, Scope};
 
-use crate::events::Notice;
+use spared_message::notice::Notice;
 
 #[derive(Debug)]
 pub enum Report {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_abi::{LOG_CONFLICT, LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN};
+use spared_message::notice::{Kind, Notice};
 use spared_process::codec::ReceiveError;
 use spared_process::limit::Limit;
 use spared_process::poller::Poller;
@@ -18,7 +19,6 @@ use super::plugin::State;
 use super::purpose::Purpose;
 use super::share::Share;
 use super::{Answered, Report, Supervisor};
-use crate::events::{Kind, Notice};
 
 /// Maximum number of reads of the error output of a worker that has ended.
 const LAST_LOOKS: u32 = 5;
