@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use spared_config::{Options, Setup, state_dir};
+use spared_control_server::Server;
 use spared_group::Groups;
 use spared_kernel::Kernel;
 use spared_process::account::Accounts;
@@ -32,7 +33,6 @@ use super::service::Service;
 use super::signals::Signals;
 use super::stop::Stop;
 use super::view::{Look, NodeView};
-use crate::control::Server;
 use crate::events::{Kind, Notice};
 use crate::firewall::Firewall;
 use crate::link::Link;

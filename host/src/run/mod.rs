@@ -25,10 +25,10 @@ use std::io;
 use std::path::PathBuf;
 
 use spared_config::{Fault, Host, Options, Setup, exit};
+use spared_control_server::{Claim, Server};
 use spared_kernel::Kernel;
 
 use self::r#loop::Loop;
-use crate::control::{Claim, Server};
 use crate::journal;
 use signals::Signals;
 

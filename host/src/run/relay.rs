@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request};
 use spared_requests::Caller;
 use spared_requests::questions::{Asker, Asking, Question};
 
 use super::r#loop::Loop;
-use crate::control::refusal;
 
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longer for a switchover, which is answered when it has ended.

@@ -67,7 +67,7 @@ impl Loop {
     /// Requests a reload, for SIGHUP or for a client that waits for the result.
     pub(super) fn request_reload(&mut self, now: Instant, client: Option<u64>, anyway: bool) {
         if self.stop.is_some() {
-            let answer = crate::control::refusal(ErrorCode::Refused, "spared is stopping");
+            let answer = spared_control::refusal(ErrorCode::Refused, "spared is stopping");
             return client.map_or((), |client| self.answer(now, client, &answer));
         }
         if !matches!(self.reload.stage, Stage::Idle) {

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request, Verdict};
+use spared_control_server::Asked;
 use spared_pair::CauseKind;
 use spared_process::clock;
 use spared_requests::questions::{Answered, Asker, Asking, Question, STATUS_TIMEOUT, Unanswered};
@@ -14,7 +16,6 @@ use spared_worker::message::Cause;
 
 use super::r#loop::Loop;
 use super::view::Look;
-use crate::control::{Asked, refusal};
 use crate::events::Recorded;
 
 impl Loop {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Force};
 use spared_link::word::Word;
 use spared_process::clock;
@@ -9,7 +10,6 @@ use spared_state::overrides::{FREEZE_MAX, MAINTENANCE_MAX};
 use spared_worker::message::{Forced, Role};
 
 use super::r#loop::Loop;
-use crate::control::refusal;
 use crate::events::{Kind, Notice};
 
 impl Loop {

@@ -155,7 +155,9 @@ fn a_rule_outlives_the_process_that_keeps_it_and_is_kept_again() {
     let died = ["was killed by SIGKILL", "closed its connection"]
         .map(|how| format!("the process of the firewall {how}; restarting in 100 ms"));
     node.wait("the event", || {
-        told(node, "firewall").iter().any(|text| died.contains(text))
+        told(node, "firewall")
+            .iter()
+            .any(|text| died.contains(text))
     });
     let found = |id: &str| {
         let findings = node.status().verdict.findings;

@@ -12,9 +12,10 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use serde_json::{from_slice, to_string};
-use spared::control::{Asked, Caller, Server};
 use spared_control::{Answer, Force, Request, SOCKET_NAME};
+use spared_control_server::{Asked, Server};
 use spared_process::poller::{Key, Poller};
+use spared_requests::Caller;
 
 use crate::folder::Folder;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::{Value, to_string};
-use spared::control::{Caller, refusal};
+use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request};
 use spared_group::{Action, Follower, Groups, Ticket};
 use spared_link::word::{WORD_MAX, Word};
@@ -18,6 +18,7 @@ use spared_message::clean;
 use spared_pair::{Fitness, GroupFacts, History, NodeFacts, PairFacts, PeerLife, RoleChange};
 use spared_peer::keys::flatten;
 use spared_peer::{File, Peer, answer, scopes};
+use spared_requests::Caller;
 use spared_worker::message::{
     AddressClaim, Cause, Claims, Family, Publication, Role, VirtualRouterClaim,
 };

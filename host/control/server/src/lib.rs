@@ -3,6 +3,8 @@
 //! Root and the user who runs the host may send all requests. Members of group `spared`, who may open the
 //! socket by its mode, may send the read-only ones.
 
+#![forbid(unsafe_code)]
+
 mod claim;
 mod client;
 #[cfg(test)]
@@ -16,11 +18,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-pub use spared_control::refusal;
-use spared_control::{Answer, ErrorCode, Request, SOCKET_NAME};
+use spared_control::{Answer, ErrorCode, Request, SOCKET_NAME, refusal};
 use spared_process::account;
 use spared_process::poller::{Key, Poller};
-pub use spared_requests::Caller;
+use spared_requests::Caller;
 
 pub use claim::Claim;
 use client::{Client, Line};
