@@ -7,9 +7,5 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
-pub mod events;
-pub mod firewall;
-pub mod journal;
-pub mod link;
 pub mod notify;
 pub mod run;

@@ -10,15 +10,15 @@ use spared_config::OnFailure;
 use spared_group::{Follower, Ticket};
 use spared_kernel::KernelEvent;
 use spared_link::word::Word;
+use spared_link_process as link;
 use spared_message::clean;
+use spared_message::notice::{Kind, Notice};
 use spared_pair::quality::{self, CheckReport, Refused};
 use spared_process::clock;
 use spared_supervisor::Report;
 use spared_worker::message::{Call, ToWorker};
 
 use super::r#loop::Loop;
-use crate::events::{Kind, Notice};
-use crate::link;
 
 impl Loop {
     pub(super) fn handle_report(&mut self, report: Report) {

@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 
 use spared_config::{Options, Setup, state_dir};
 use spared_control_server::Server;
+use spared_firewall_process::Firewall;
 use spared_group::Groups;
+use spared_journal::Notices;
 use spared_kernel::Kernel;
+use spared_link_process::Link;
+use spared_message::notice::{Kind, Notice};
 use spared_process::account::Accounts;
 use spared_process::clock;
 use spared_process::poller::{Key, Poller};
@@ -23,7 +27,6 @@ use super::Failure;
 use super::here::Here;
 use super::loaded;
 use super::network::Network;
-use super::notices::Notices;
 use super::orders::Orders;
 use super::pair::Pair;
 use super::paths::Paths;
@@ -33,9 +36,6 @@ use super::service::Service;
 use super::signals::Signals;
 use super::stop::Stop;
 use super::view::{Look, NodeView};
-use crate::events::{Kind, Notice};
-use crate::firewall::Firewall;
-use crate::link::Link;
 
 /// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
 const TICK: Duration = Duration::from_secs(1);

@@ -5,7 +5,6 @@ mod here;
 mod loaded;
 mod r#loop;
 mod network;
-mod notices;
 mod orders;
 mod pair;
 mod paths;
@@ -29,7 +28,6 @@ use spared_control_server::{Claim, Server};
 use spared_kernel::Kernel;
 
 use self::r#loop::Loop;
-use crate::journal;
 use signals::Signals;
 
 /// Runs until SIGTERM or SIGINT.
@@ -37,7 +35,7 @@ use signals::Signals;
 /// # Errors
 /// Why the host cannot start; later only a failure of epoll.
 pub fn run(options: &Options) -> Result<(), Failure> {
-    journal::start();
+    spared_journal::start();
     let signals = Signals::catch().map_err(Failure::System)?;
     let setup = read_setup(options)?;
     log::set_max_level(setup.host.log_level);
@@ -56,7 +54,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     host.begin(leftovers);
     let result = host.turn_until_stopped();
     host.close();
-    journal::flush();
+    spared_journal::flush();
     result.map_err(Failure::System)
 }
 

@@ -11,7 +11,7 @@ use spared_process::clock;
 use spared_state::overrides::{self, Ended, Overrides, Store};
 use spared_worker::message::Forced;
 
-use crate::events::{Kind, Notice};
+use spared_message::notice::{Kind, Notice};
 
 /// The overrides in force, and their file.
 #[derive(Debug)]

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use spared_control::{Answer, Difference, LinkStatus};
 use spared_group::Groups;
+use spared_journal::Notices;
 use spared_link::word::Word;
 use spared_message::clean;
+use spared_message::notice::{Kind, Notice};
 use spared_pair::quality::{self, Change, CheckReport, Quality, Refused};
 use spared_pair::{Fitness, NodeFacts};
 use spared_peer::joining::Joining;
@@ -19,9 +21,7 @@ use spared_requests::questions::STATUS_TIMEOUT;
 use spared_worker::message::Scope;
 
 use super::here::Here;
-use super::notices::Notices;
 use super::orders::Orders;
-use crate::events::{Kind, Notice};
 
 /// State that concerns both nodes.
 #[derive(Debug, Default)]

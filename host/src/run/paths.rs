@@ -4,10 +4,10 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use spared_link::message::ToLink;
+use spared_link_process::Link;
 
 use super::here::Here;
 use super::network::Network;
-use crate::link::Link;
 
 /// Paths of the link.
 #[derive(Default)]

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use spared_group::Action;
 use spared_kernel::{Installed, KernelError};
+use spared_message::notice::{Kind, Notice};
 use spared_process::clock;
 use spared_worker::message::ToWorker;
 
 use super::r#loop::Loop;
-use crate::events::{Kind, Notice};
 
 impl Loop {
     pub(super) fn perform(&mut self, action: Action) {

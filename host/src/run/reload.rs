@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use spared_config::{Fault, Host, Link, Plugin, Setup};
 use spared_control::{Answer, ErrorCode};
+use spared_message::notice::{Kind, Notice};
 use spared_process::clock;
 use spared_requests::lost;
 use spared_supervisor::Returned;
@@ -15,7 +16,6 @@ use spared_worker::message::Role;
 
 use super::loaded;
 use super::r#loop::{Loop, nanoseconds};
-use crate::events::{Kind, Notice};
 
 const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use spared_config::by_order;
+use spared_message::notice::{Kind, Notice};
 use spared_process::clock;
 use spared_supervisor::STOP_TIMEOUT;
 
 use super::r#loop::Loop;
-use crate::events::{Kind, Notice};
 
 /// Longest wait for switchovers to the peer.
 const SWITCHOVER_TIMEOUT: Duration = Duration::from_millis(1500);

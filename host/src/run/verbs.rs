@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Force};
 use spared_link::word::Word;
+use spared_message::notice::{Kind, Notice};
 use spared_process::clock;
 use spared_state::overrides::{FREEZE_MAX, MAINTENANCE_MAX};
 use spared_worker::message::{Forced, Role};
 
 use super::r#loop::Loop;
-use crate::events::{Kind, Notice};
 
 impl Loop {
     pub(super) fn force(

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared::firewall::Firewall;
 use spared_control::{Finding, Request};
+use spared_firewall_process::Firewall;
 use spared_message::firewall::Passage;
 use spared_message::link::LinkPath;
 use spared_process::poller::{Key, Poller};

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use spared::firewall::Firewall;
+use spared_firewall_process::Firewall;
 use spared_message::firewall::{FromFirewall, Passage, RuleState};
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};

@@ -9,9 +9,9 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use spared::link::{Link, Report};
 use spared_link::message::{ChannelState, FromLink, PathState, State};
 use spared_link::word::{Introduction, Word};
+use spared_link_process::{Link, Report};
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
 

@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use spared_kernel::ANY;
+use spared_message::notice::{Kind, Notice};
 use spared_pair::InterfaceLack;
 use spared_process::clock;
 use spared_supervisor::Supervisor;
@@ -12,7 +13,6 @@ use spared_worker::message::{InterfaceEvent, ToWorker};
 
 use super::Network;
 use super::follows::Parcel;
-use crate::events::{Kind, Notice};
 
 /// State of an interface, for the status.
 #[derive(Clone, Debug, PartialEq, Eq)]

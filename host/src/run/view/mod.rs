@@ -5,19 +5,19 @@ mod look;
 mod status;
 mod why;
 
+use spared_firewall_process::Firewall;
 use spared_group::Groups;
+use spared_journal::Notices;
+use spared_link_process::Link;
 use spared_requests::View;
 use spared_supervisor::Supervisor;
 use spared_worker::message::PairStatus;
 
 use super::here::Here;
 use super::network::Network;
-use super::notices::Notices;
 use super::orders::Orders;
 use super::pair::Pair;
 use super::recorder::Recorder;
-use crate::firewall::Firewall;
-use crate::link::Link;
 pub use look::Look;
 
 /// The owners of all state, to be read.

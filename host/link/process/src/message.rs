@@ -2,8 +2,8 @@
 
 use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN};
 use spared_config as config;
-use spared_link::message::{PathSetup, Setup, ToLink};
-use spared_link::word::Introduction;
+use spared_message::link::{PathSetup, Setup, ToLink};
+use spared_message::word::Introduction;
 use spared_process::{Subprocess, codec};
 use zeroize::Zeroizing;
 

@@ -4,6 +4,8 @@
 //! `handle_*` feed it, [`Link::poll_report`] drains it. Nothing here ever waits. What the process
 //! says of the network passes through its own types only: the host parses no packet.
 
+#![forbid(unsafe_code)]
+
 mod channels;
 mod message;
 mod state;
@@ -15,8 +17,8 @@ use std::time::Instant;
 
 use spared_config as config;
 use spared_control::LinkStatus;
-use spared_link::message::{FromLink, State, ToLink};
-use spared_link::word::{Introduction, Word};
+use spared_message::link::{FromLink, State, ToLink};
+use spared_message::word::{Introduction, Word};
 use spared_pair::LinkFacts;
 use spared_process::account::Account;
 use spared_process::clock;
@@ -24,8 +26,8 @@ use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
 use spared_process::{PING_EVERY, Pings, Policy, Subprocess, Usage};
 
-use crate::events::{Kind, Notice};
 use message::printable;
+use spared_message::notice::{Kind, Notice};
 use state::LinkState;
 
 /// Messages that one turn of the loop reads.

@@ -3,10 +3,10 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
-use spared_link::message::ToLink;
-use spared_link::word::Word;
+use spared_message::link::ToLink;
+use spared_message::word::Word;
+use spared_message::worker::Descriptor;
 use spared_process::codec;
-use spared_worker::message::Descriptor;
 
 use super::Link;
 

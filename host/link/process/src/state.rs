@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spared_control::LinkStatus;
-use spared_link::message::{PathState, State};
-use spared_link::word::Introduction;
+use spared_message::link::{PathState, State};
+use spared_message::notice::{Kind, Notice};
+use spared_message::word::Introduction;
 use spared_pair::LinkFacts;
 use spared_process::clock;
 
 use super::message::printable;
-use crate::events::{Kind, Notice};
 
 #[derive(Debug, Default)]
 pub(super) struct LinkState {

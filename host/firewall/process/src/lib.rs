@@ -3,6 +3,8 @@
 //!
 //! `handle_*` feed it, [`Firewall::take_notices`] drains it. Nothing waits but [`Firewall::end`].
 
+#![forbid(unsafe_code)]
+
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +18,7 @@ use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
 use spared_process::{Policy, Subprocess};
 
-use crate::events::{Kind, Notice};
+use spared_message::notice::{Kind, Notice};
 
 /// Interval of pings, of which one at a time waits for its answer.
 const PING_EVERY: Duration = Duration::from_secs(10);

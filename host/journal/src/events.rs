@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use spared_control::Event;
-pub use spared_message::notice::{Kind, Notice};
+use spared_message::notice::Notice;
 use spared_process::clock;
 
 use crate::journal;
@@ -67,6 +67,8 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
+    use spared_message::notice::Kind;
+
     use super::*;
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
-use crate::events::Notice;
+use spared_message::notice::Notice;
 
 const QUEUE_MAX: usize = 1024;
 const IDENTIFIER: &str = "spared";

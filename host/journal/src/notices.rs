@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use spared_control::Event;
+use spared_message::notice::{Kind, Notice};
+use spared_message::worker::{Cause, Role};
 use spared_pair::{Finding, FirstFound, Fitness, Lasting, RoleChange, Verdict};
 use spared_process::clock;
 use spared_process::limit::Limit;
 use spared_state::memory::Memory;
-use spared_worker::message::{Cause, Role};
 
-use crate::events::{Events, Kind, Notice, Recorded};
+use crate::events::{Events, Recorded};
 
 /// Rate limit of events that the peer causes. The burst leaves room for a configuration that differs in
 /// many keys.
