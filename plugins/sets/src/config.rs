@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use spared_sdk::config::{Config, Section};
 
+use crate::MS;
 use crate::element::{Family, SetName};
 
 /// The kernel's limit, its NUL left out.
@@ -44,6 +45,14 @@ pub struct Settings {
 impl Settings {
     pub fn names(&self) -> Vec<SetName> {
         self.sets.iter().map(|set| set.name.clone()).collect()
+    }
+
+    pub fn poll_ns(&self) -> u64 {
+        self.poll_ms.saturating_mul(MS)
+    }
+
+    pub fn resync_ns(&self) -> u64 {
+        self.resync_ms.saturating_mul(MS)
     }
 }
 

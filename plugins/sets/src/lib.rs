@@ -23,6 +23,9 @@ use config::Settings;
 use engine::{Action, Engine, Seen};
 use kernel::{Event, Found, Kernel};
 
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MS;
+
 /// The plugin's I/O.
 pub struct Sets {
     host: Host,

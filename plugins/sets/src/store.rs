@@ -42,22 +42,22 @@ pub struct Origin {
 pub struct Sets {
     pub all: Vec<Set>,
     /// The time of what is called next.
-    pub now_ms: u64,
+    pub now_ns: u64,
 }
 
 impl Sets {
     /// The next batch of any set, for the kernel.
     pub fn poll_batch(&mut self) -> Option<Batch> {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         let mut sets = self.all.iter_mut().enumerate();
-        sets.find_map(|(index, set)| set.poll_batch(now_ms, index))
+        sets.find_map(|(index, set)| set.poll_batch(now_ns, index))
     }
 
     /// Result in the kernel: refusals by key and errno.
     pub fn finish(&mut self, batch: Batch, refused: Vec<(Key, i32)>) -> Outcome {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         match self.all.get_mut(batch.set) {
-            Some(set) => set.finish(now_ms, batch, refused),
+            Some(set) => set.finish(now_ns, batch, refused),
             None => Outcome::default(),
         }
     }
@@ -80,15 +80,15 @@ impl Store for Sets {
     }
 
     fn snapshot(&mut self, table: usize, at: &mut Option<Key>, sink: &mut Sink<'_, Key>) -> Step {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         let Some(set) = self.all.get_mut(table) else {
             return Step::Done;
         };
         let (mut last, mut step) = (None, Step::Done);
         for (key, entry) in set.table.range_mut(at.as_ref()) {
-            if !entry.is_over(now_ms) {
+            if !entry.is_over(now_ns) {
                 let (mut tag, digest) = (entry.tag, Some(entry.digest()));
-                let taken = sink.record(key, &mut tag, digest, |out| entry.encode(now_ms, out));
+                let taken = sink.record(key, &mut tag, digest, |out| entry.encode(now_ns, out));
                 entry.tag = tag;
                 if !taken {
                     step = Step::More;
@@ -105,10 +105,10 @@ impl Store for Sets {
     }
 
     fn encode(&mut self, table: usize, key: &Key, out: &mut Value<'_>) -> bool {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         let set = self.all.get_mut(table);
         let entry = set.and_then(|set| set.table.get_mut(key));
-        entry.map(|entry| entry.encode(now_ms, out)).is_some()
+        entry.map(|entry| entry.encode(now_ns, out)).is_some()
     }
 
     fn apply(
@@ -118,7 +118,7 @@ impl Store for Sets {
         value: &[u8],
         token: Token,
     ) -> Result<Applied, Malformed> {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         let element = entry::decode(key, value)?;
         let Some(set) = self.all.get_mut(table) else {
             return Ok(Applied::Refused);
@@ -129,15 +129,15 @@ impl Store for Sets {
         let round = set.table.round;
         match set.table.get_mut(key) {
             Some(entry) => {
-                let is_there = !entry.waits && !entry.is_over(now_ms);
-                if is_there && entry.is_same(now_ms, &element) {
+                let is_there = !entry.waits && !entry.is_over(now_ns);
+                if is_there && entry.is_same(now_ns, &element) {
                     return Ok(Applied::Same);
                 }
-                entry.replace(now_ms, element);
+                entry.replace(now_ns, element);
                 (entry.waits, entry.seen) = (true, round);
             }
             None => {
-                let mut entry = Entry::new(now_ms, element);
+                let mut entry = Entry::new(now_ns, element);
                 entry.waits = true;
                 set.table.insert(key.clone(), entry);
                 set.counters.added += 1;
@@ -169,7 +169,7 @@ impl Store for Sets {
     fn holds(&self, table: usize, key: &Key, value: &[u8]) -> bool {
         let entry = self.entry(table, key);
         let element = entry::decode(key, value).ok();
-        entry.is_some_and(|entry| element.is_some_and(|it| entry.is_same(self.now_ms, &it)))
+        entry.is_some_and(|entry| element.is_some_and(|it| entry.is_same(self.now_ns, &it)))
     }
 
     fn digest(&self, table: usize, key: &Key) -> Option<u64> {
@@ -251,7 +251,7 @@ impl Sets {
     /// An entry that has not ended.
     fn entry(&self, table: usize, key: &Key) -> Option<&Entry> {
         let entry = self.all.get(table)?.table.get(key)?;
-        (!entry.is_over(self.now_ms)).then_some(entry)
+        (!entry.is_over(self.now_ns)).then_some(entry)
     }
 }
 

@@ -15,9 +15,10 @@ mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 
-use spared_replica::{Config, Drain, Now, Replica};
+use spared_replica::{Config, Drain, Replica};
 use spared_sdk::{Role, Trouble};
 
+use crate::SECOND;
 use crate::codec::SetInfo;
 use crate::config::Settings;
 use crate::element::{Element, Key};
@@ -25,13 +26,12 @@ use crate::error::Hindrance;
 use crate::store::{Batch, News, Origin, Reading, Set, Sets, digest};
 use role::{Draining, Synchrony};
 
-const MS: Now = 1_000_000;
 /// Entries of old sets that are freed in one call.
 const SLICE: usize = 10_000;
 /// Changes of a set that wait: beyond, all of it is compared. A ruleset may load a million.
 const CHANGES_MAX: usize = 1 << 20;
 /// Pause between looks at what need not be looked at after each event.
-const LOOK: Now = 1_000 * MS;
+const LOOK_NS: u64 = SECOND;
 
 /// Actions for the driver.
 #[derive(Debug)]
@@ -67,58 +67,57 @@ pub struct Engine {
     synchrony: Synchrony,
     actions: VecDeque<Action>,
     /// Times of the next complete comparison, and of small periodic tasks.
-    resync_due: Now,
-    look_due: Now,
+    resync_due_ns: u64,
+    look_due_ns: u64,
 }
 
 impl Engine {
     /// `boot` names the kernel's run and the network namespace; `config` has a table for each set.
-    pub fn new(now: Now, settings: Settings, mut config: Config, boot: &str) -> Self {
+    pub fn new(now_ns: u64, settings: Settings, mut config: Config, boot: &str) -> Self {
         config.changes_max = CHANGES_MAX;
         let origin = Origin {
             boot: digest(&[boot.as_bytes()]),
             run: config.run,
         };
-        let now_ms = now / MS;
         let sets = settings.sets.iter();
-        let sets = sets.map(|it| Set::new(it.name.clone(), it.reload, origin, now_ms));
+        let sets = sets.map(|it| Set::new(it.name.clone(), it.reload, origin, now_ns));
         let all = sets.collect();
         Self {
-            store: Sets { all, now_ms },
+            store: Sets { all, now_ns },
             replica: Replica::new(config),
             active_groups: BTreeSet::new(),
             up: false,
             draining: Draining::default(),
             synchrony: Synchrony::default(),
             actions: VecDeque::new(),
-            resync_due: now.saturating_add(settings.resync_ms.saturating_mul(MS)),
-            look_due: now,
+            resync_due_ns: now_ns.saturating_add(settings.resync_ns()),
+            look_due_ns: now_ns,
             settings,
         }
     }
 
     /// Takes other intervals and what becomes of sets made anew; other sets need another engine.
-    pub fn configure(&mut self, now: Now, settings: Settings) {
-        let now_ms = self.at(now);
+    pub fn configure(&mut self, now_ns: u64, settings: Settings) {
+        self.at(now_ns);
+        let poll_due_ns = now_ns.saturating_add(settings.poll_ns());
         for (set, wanted) in self.store.all.iter_mut().zip(&settings.sets) {
             set.reload = wanted.reload;
-            set.reads.due_ms = set.reads.due_ms.min(now_ms + settings.poll_ms);
+            set.reads.due_ns = set.reads.due_ns.min(poll_due_ns);
         }
-        let resync = settings.resync_ms.saturating_mul(MS);
-        self.resync_due = self.resync_due.min(now.saturating_add(resync));
+        let resync_due_ns = now_ns.saturating_add(settings.resync_ns());
+        self.resync_due_ns = self.resync_due_ns.min(resync_due_ns);
         self.settings = settings;
     }
 
     /// The store's time is that of the call.
-    fn at(&mut self, now: Now) -> u64 {
-        self.store.now_ms = now / MS;
-        self.store.now_ms
+    fn at(&mut self, now_ns: u64) {
+        self.store.now_ns = now_ns;
     }
 
     /// The kernel has the set, or it has not.
-    pub fn handle_info(&mut self, now: Now, set: usize, found: Result<SetInfo, Hindrance>) {
-        let now_ms = self.at(now);
-        let poll_ms = self.settings.poll_ms;
+    pub fn handle_info(&mut self, now_ns: u64, set: usize, found: Result<SetInfo, Hindrance>) {
+        self.at(now_ns);
+        let poll_ns = self.settings.poll_ns();
         let Some(set) = self.store.all.get_mut(set) else {
             return;
         };
@@ -126,98 +125,97 @@ impl Engine {
             Ok(info) => set.find(&info),
             Err(hindrance) => {
                 set.end_reading(None);
-                set.miss(now_ms, hindrance);
-                set.read_again(now_ms, poll_ms);
+                set.miss(now_ns, hindrance);
+                set.read_again(now_ns, poll_ns);
             }
         }
         for token in set.take_dropped() {
-            self.replica.verdict(now, &mut self.store, token, false);
+            self.replica.verdict(now_ns, &mut self.store, token, false);
         }
     }
 
     /// A part of what a reading finds.
-    pub fn handle_elements(&mut self, now: Now, set: usize, elements: Vec<Element>) {
-        let now_ms = self.at(now);
+    pub fn handle_elements(&mut self, now_ns: u64, set: usize, elements: Vec<Element>) {
+        self.at(now_ns);
         let mut news = Vec::new();
         if let Some(set) = self.store.all.get_mut(set) {
-            set.see(now_ms, elements, true, &mut news);
+            set.see(now_ns, elements, true, &mut news);
         }
-        self.tell(now, set, news);
+        self.tell(now_ns, set, news);
     }
 
     /// The end of a reading; None if it failed on its way.
-    pub fn handle_read(&mut self, now: Now, set: usize, reading: Option<Reading>) {
-        let now_ms = self.at(now);
-        let poll_ms = self.settings.poll_ms;
+    pub fn handle_read(&mut self, now_ns: u64, set: usize, reading: Option<Reading>) {
+        self.at(now_ns);
+        let poll_ns = self.settings.poll_ns();
         if let Some(set) = self.store.all.get_mut(set) {
             set.end_reading(reading);
-            set.read_again(now_ms, poll_ms);
+            set.read_again(now_ns, poll_ns);
         }
-        self.scan(now);
+        self.scan(now_ns);
     }
 
     /// Somebody else did something to a set.
-    pub fn handle_event(&mut self, now: Now, index: usize, seen: Seen) {
-        let now_ms = self.at(now);
+    pub fn handle_event(&mut self, now_ns: u64, index: usize, seen: Seen) {
+        self.at(now_ns);
         let Some(set) = self.store.all.get_mut(index) else {
             return;
         };
         let mut news = Vec::new();
         match seen {
             Seen::Added(elements) if set.shape().is_some() => {
-                set.see(now_ms, elements, false, &mut news);
+                set.see(now_ns, elements, false, &mut news);
             }
             Seen::Added(_) => {}
-            Seen::Deleted(keys) => set.observe_deletions(now_ms, keys, &mut news),
-            Seen::Touched => set.reads.touch(now_ms, false),
-            Seen::Remade => set.reads.hurry(now_ms),
+            Seen::Deleted(keys) => set.observe_deletions(now_ns, keys, &mut news),
+            Seen::Touched => set.reads.touch(now_ns, false),
+            Seen::Remade => set.reads.hurry(now_ns),
         }
-        self.tell(now, index, news);
+        self.tell(now_ns, index, news);
     }
 
     /// Notifications were lost.
-    pub fn handle_loss(&mut self, now: Now) {
-        let now_ms = self.at(now);
+    pub fn handle_loss(&mut self, now_ns: u64) {
+        self.at(now_ns);
         for set in &mut self.store.all {
-            set.reads.touch(now_ms, true);
+            set.reads.touch(now_ns, true);
         }
     }
 
     /// Tells the replica what this node's kernel changed.
-    fn tell(&mut self, now: Now, index: usize, news: Vec<News>) {
+    fn tell(&mut self, now_ns: u64, index: usize, news: Vec<News>) {
         for one in news {
             if let Some(set) = self.store.all.get_mut(index) {
                 set.is_offering = one.is_offered;
             }
             let store = &mut self.store;
             self.replica
-                .changed(now, store, index, &one.key, one.change);
+                .changed(now_ns, store, index, &one.key, one.change);
         }
         if let Some(set) = self.store.all.get_mut(index) {
             set.is_offering = false;
         }
     }
 
-    fn scan(&mut self, now: Now) {
-        let now_ms = self.store.now_ms;
+    fn scan(&mut self, now_ns: u64) {
         for index in 0..self.store.all.len() {
             let mut news = Vec::new();
             if let Some(set) = self.store.all.get_mut(index) {
-                set.scan(now_ms, &mut news);
+                set.scan(now_ns, &mut news);
             }
-            self.tell(now, index, news);
+            self.tell(now_ns, index, news);
         }
         self.drain_if_read();
     }
 
     /// Refusals of the kernel for a batch: keys and errnos.
-    pub fn handle_written(&mut self, now: Now, batch: Batch, refused: Vec<(Key, i32)>) {
-        self.at(now);
+    pub fn handle_written(&mut self, now_ns: u64, batch: Batch, refused: Vec<(Key, i32)>) {
+        self.at(now_ns);
         let index = batch.set;
         let outcome = self.store.finish(batch, refused);
         for (token, is_applied) in outcome.verdicts {
             self.replica
-                .verdict(now, &mut self.store, token, is_applied);
+                .verdict(now_ns, &mut self.store, token, is_applied);
         }
         if let (Some(set), Some(errno)) = (self.store.all.get_mut(index), outcome.refused) {
             set.trouble = Some(errno);
@@ -225,8 +223,8 @@ impl Engine {
     }
 
     /// A backup has all of each set compared.
-    fn resync(&mut self, now: Now) {
-        let status = self.replica.status(now, &self.store);
+    fn resync(&mut self, now_ns: u64) {
+        let status = self.replica.status(now_ns, &self.store);
         for (index, table) in status.iter().enumerate() {
             if table.is_decider == Some(false) && table.lack.is_none() {
                 self.replica.resync(index);
@@ -235,8 +233,8 @@ impl Engine {
     }
 
     /// Looks whether what was refused was taken since.
-    fn look(&mut self, now: Now) {
-        let status = self.replica.status(now, &self.store);
+    fn look(&mut self, now_ns: u64) {
+        let status = self.replica.status(now_ns, &self.store);
         for (set, table) in self.store.all.iter_mut().zip(status) {
             if table.refused.0 == 0 {
                 set.trouble = None;
@@ -248,54 +246,53 @@ impl Engine {
 impl spared_sdk::Engine for Engine {
     type Action = Action;
 
-    fn handle_timeout(&mut self, now: Now) {
-        let now_ms = self.at(now);
-        self.scan(now);
+    fn handle_timeout(&mut self, now_ns: u64) {
+        self.at(now_ns);
+        self.scan(now_ns);
         for (index, set) in self.store.all.iter_mut().enumerate() {
-            if set.reads.is_due(now_ms) {
+            if set.reads.is_due(now_ns) {
                 set.begin_reading();
                 self.actions.push_back(Action::Read(index));
             }
             set.table.dispose(SLICE);
         }
-        self.replica.handle_timeout(now, &mut self.store);
-        if self.look_due <= now {
-            self.look_due = now.saturating_add(LOOK);
-            self.look(now);
+        self.replica.handle_timeout(now_ns, &mut self.store);
+        if self.look_due_ns <= now_ns {
+            self.look_due_ns = now_ns.saturating_add(LOOK_NS);
+            self.look(now_ns);
         }
-        if self.resync_due <= now {
-            let pause = self.settings.resync_ms.saturating_mul(MS);
-            self.resync_due = now.saturating_add(pause);
-            self.resync(now);
+        if self.resync_due_ns <= now_ns {
+            self.resync_due_ns = now_ns.saturating_add(self.settings.resync_ns());
+            self.resync(now_ns);
         }
     }
 
-    fn next_timeout(&self, now: Now) -> Option<Now> {
+    fn next_timeout(&self, now_ns: u64) -> Option<u64> {
         let of_set = |set: &Set| {
             let reads = &set.reads;
             if reads.is_scanning() || set.table.is_untidy() {
-                return Some(now);
+                return Some(now_ns);
             }
-            (!reads.running).then_some(reads.due_ms.saturating_mul(MS))
+            (!reads.running).then_some(reads.due_ns)
         };
         let sets = self.store.all.iter().filter_map(of_set);
-        let replica = self.replica.next_timeout(now);
-        let own = [self.look_due, self.resync_due];
+        let replica = self.replica.next_timeout(now_ns);
+        let own = [self.look_due_ns, self.resync_due_ns];
         let due = self.synchrony.due();
         sets.chain(replica).chain(own).chain(due).min()
     }
 
-    fn poll_action(&mut self, now: Now) -> Option<Action> {
-        self.at(now);
+    fn poll_action(&mut self, now_ns: u64) -> Option<Action> {
+        self.at(now_ns);
         if self.actions.is_empty() {
-            self.review(now);
+            self.review(now_ns);
         }
         let action = self.actions.pop_front();
         action.or_else(|| self.store.poll_batch().map(Action::Write))
     }
 
-    fn handle_role(&mut self, now: Now, group: &str, role: Role) {
-        let now_ms = self.at(now);
+    fn handle_role(&mut self, now_ns: u64, group: &str, role: Role) {
+        self.at(now_ns);
         let was_active = self.is_active();
         match role {
             Role::Active => self.active_groups.insert(group.to_owned()),
@@ -303,29 +300,31 @@ impl spared_sdk::Engine for Engine {
         };
         if was_active && !self.is_active() {
             for set in &mut self.store.all {
-                set.reads.retire(now_ms);
+                set.reads.retire(now_ns);
             }
         }
         self.replica.handle_groups(self.active_groups.clone());
     }
 
-    fn handle_up(&mut self, now: Now, _wire: u32) {
-        self.at(now);
+    fn handle_up(&mut self, now_ns: u64, _wire: u32) {
+        self.at(now_ns);
         self.up = true;
         self.synchrony = Synchrony::default();
         self.replica.handle_up(&mut self.store);
     }
 
-    fn handle_down(&mut self, now: Now) {
-        self.at(now);
+    fn handle_down(&mut self, now_ns: u64) {
+        self.at(now_ns);
         self.up = false;
         self.synchrony = Synchrony::default();
         self.replica.handle_down(&mut self.store);
     }
 
-    fn handle_message(&mut self, now: Now, message: &[u8]) -> Result<(), String> {
-        self.at(now);
-        let done = self.replica.handle_message(now, &mut self.store, message);
+    fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), String> {
+        self.at(now_ns);
+        let done = self
+            .replica
+            .handle_message(now_ns, &mut self.store, message);
         done.map_err(|why| why.to_string())
     }
 
@@ -333,12 +332,12 @@ impl spared_sdk::Engine for Engine {
         self.replica.wants(&self.store)
     }
 
-    fn poll_message(&mut self, now: Now) -> Option<&[u8]> {
-        self.at(now);
-        self.replica.poll_message(now, &mut self.store)
+    fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
+        self.at(now_ns);
+        self.replica.poll_message(now_ns, &mut self.store)
     }
 
-    fn message_sent(&mut self, _now: Now) {
+    fn message_sent(&mut self, _now_ns: u64) {
         self.replica.sent();
     }
 
@@ -350,8 +349,8 @@ impl spared_sdk::Engine for Engine {
         self.troubles()
     }
 
-    fn start_drain(&mut self, now: Now, deadline: Now) {
-        self.begin_drain(now, deadline);
+    fn start_drain(&mut self, now_ns: u64, deadline_ns: u64) {
+        self.begin_drain(now_ns, deadline_ns);
     }
 
     fn is_drained(&self) -> bool {

@@ -1,13 +1,13 @@
 //! The switchover that waits until everything is told, and what the host hears of synchrony.
 
-use spared_replica::Now;
 use spared_sdk::Trouble;
 
-use super::{Action, Engine, MS};
+use super::{Action, Engine};
+use crate::SECOND;
 use crate::store::Set;
 
 /// Time for which changes in transit do not count as missing.
-const PATIENCE: Now = 1_000 * MS;
+const PATIENCE_NS: u64 = SECOND;
 
 /// Progress of the drain before a switchover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,31 +25,32 @@ pub enum Draining {
 pub struct Synchrony {
     pub verdict: Result<(), String>,
     /// Time since which something is missing.
-    lacks: Option<Now>,
+    lacks_since_ns: Option<u64>,
 }
 
 impl Default for Synchrony {
     fn default() -> Self {
         Self {
             verdict: Err("the peer has not said hello yet".to_owned()),
-            lacks: None,
+            lacks_since_ns: None,
         }
     }
 }
 
 impl Synchrony {
     /// Time when a missing part is reported.
-    pub fn due(&self) -> Option<Now> {
-        self.lacks.map(|since| since.saturating_add(PATIENCE))
+    pub fn due(&self) -> Option<u64> {
+        self.lacks_since_ns
+            .map(|since_ns| since_ns.saturating_add(PATIENCE_NS))
     }
 
-    fn judge(&mut self, now: Now, found: Result<(), String>) {
-        let since = match (&found, &self.verdict) {
-            (Err(_), Ok(())) => *self.lacks.get_or_insert(now),
+    fn judge(&mut self, now_ns: u64, found: Result<(), String>) {
+        let since_ns = match (&found, &self.verdict) {
+            (Err(_), Ok(())) => *self.lacks_since_ns.get_or_insert(now_ns),
             _ => 0,
         };
-        if since == 0 || now.saturating_sub(since) >= PATIENCE {
-            (self.lacks, self.verdict) = (None, found);
+        if since_ns == 0 || now_ns.saturating_sub(since_ns) >= PATIENCE_NS {
+            (self.lacks_since_ns, self.verdict) = (None, found);
         }
     }
 }
@@ -61,13 +62,13 @@ impl Engine {
 
     /// Before a switchover: what the packets added since the last reading is read and sent, too, where
     /// that is quick.
-    pub(super) fn begin_drain(&mut self, now: Now, deadline: Now) {
-        let now_ms = self.at(now);
-        let left_ms = (deadline / MS).saturating_sub(now_ms);
+    pub(super) fn begin_drain(&mut self, now_ns: u64, deadline_ns: u64) {
+        self.at(now_ns);
+        let left_ns = deadline_ns.saturating_sub(now_ns);
         for set in self.store.all.iter_mut().filter(|_| self.up) {
-            if set.is_ready() && !set.is_away() && set.reads.cost_ms < left_ms / 8 {
+            if set.is_ready() && !set.is_away() && set.reads.cost_ns < left_ns / 8 {
                 set.reads.drains = true;
-                set.reads.due_ms = now_ms;
+                set.reads.due_ns = now_ns;
             }
         }
         self.draining = Draining::Reading;
@@ -98,7 +99,7 @@ impl Engine {
     }
 
     /// Says what changed for the host and for people.
-    pub(super) fn review(&mut self, now: Now) {
+    pub(super) fn review(&mut self, now_ns: u64) {
         for set in &mut self.store.all {
             self.actions.extend(say_hindrance(set));
         }
@@ -109,7 +110,7 @@ impl Engine {
             true => Ok(()),
             false => self.replica.ready(&self.store),
         };
-        self.synchrony.judge(now, found);
+        self.synchrony.judge(now_ns, found);
     }
 }
 

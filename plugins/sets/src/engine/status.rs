@@ -1,18 +1,19 @@
 //! The rows of `sparectl sets`.
 
-use spared_replica::{Now, TableStatus};
+use spared_replica::TableStatus;
 use spared_sdk::{Value, replicated};
 
-use super::{Engine, MS};
+use super::Engine;
 use crate::store::Set;
+use crate::{MS, SECOND};
 
 impl Engine {
     /// Every set, in the order of the file.
-    pub fn rows(&self, now: Now) -> Vec<(String, Value)> {
+    pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
-        let tables = self.tables(now);
+        let tables = self.tables(now_ns);
         for (set, table) in self.store.all.iter().zip(&tables) {
-            set_rows(set, table, now / MS, &mut rows);
+            set_rows(set, table, now_ns, &mut rows);
         }
         let word = |active| if active { "active" } else { "backup" };
         let peer = self.replica.peer_groups();
@@ -27,8 +28,8 @@ impl Engine {
     }
 
     /// What the replica knows of each set, and what it cannot know: of lost notifications nobody has told it.
-    fn tables(&self, now: Now) -> Vec<TableStatus> {
-        let mut tables = self.replica.status(now, &self.store);
+    fn tables(&self, now_ns: u64) -> Vec<TableStatus> {
+        let mut tables = self.replica.status(now_ns, &self.store);
         let sets = self.store.all.iter().zip(&mut tables);
         for (_, table) in sets.filter(|(set, _)| self.is_active() && set.reads.is_doubted()) {
             let why = "changes were too many to be notified of: the set is being read again";
@@ -38,11 +39,11 @@ impl Engine {
     }
 
     /// One line for both nodes' table.
-    pub fn summary(&self, now: Now) -> String {
+    pub fn summary(&self, now_ns: u64) -> String {
         let elements: usize = self.store.all.iter().map(|set| set.table.len()).sum();
         let sets = counted(self.store.all.len(), "set");
         let mut summary = format!("{sets}, {}", counted(elements, "element"));
-        let tables = self.tables(now);
+        let tables = self.tables(now_ns);
         let is_alone = self.is_active() && self.replica.peer_groups().is_none();
         let sets = self.store.all.iter().zip(&tables);
         let lacks = |(set, table): &(&Set, &TableStatus)| match is_alone {
@@ -57,17 +58,17 @@ impl Engine {
     }
 }
 
-fn set_rows(set: &Set, table: &TableStatus, now_ms: u64, rows: &mut Vec<(String, Value)>) {
+fn set_rows(set: &Set, table: &TableStatus, now_ns: u64, rows: &mut Vec<(String, Value)>) {
     rows.extend(replicated::rows(table));
     let name = &set.name;
     let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
     put("added", Value::Counter(set.counters.added));
     put("deleted", Value::Counter(set.counters.deleted));
-    if let Some(changed_ms) = set.counters.changed_ms {
-        let age_s = now_ms.saturating_sub(changed_ms) / 1000;
+    if let Some(changed_ns) = set.counters.changed_ns {
+        let age_s = now_ns.saturating_sub(changed_ns) / SECOND;
         put("changed_s_ago", Value::Number(age_s));
     }
-    put("read_ms", Value::Number(set.reads.cost_ms));
+    put("read_ms", Value::Number(set.reads.cost_ns / MS));
 }
 
 fn counted(count: usize, word: &str) -> String {

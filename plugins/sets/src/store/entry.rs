@@ -3,15 +3,16 @@
 use spared_replica::{Malformed, Reader, Tag, Value};
 
 use crate::element::{Element, Key, Life};
+use crate::{MS, SECOND};
 
 /// Lives that differ by less are the same: the kernel's ticks, and the way between the nodes.
-const SLACK_MS: u64 = 2_000;
+const SLACK_NS: u64 = 2 * SECOND;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     life: Option<Until>,
     /// Its end as known by the peer.
-    told_ends_ms: u64,
+    told_ends_ns: u64,
     extra: Option<Box<Extra>>,
     pub tag: Tag,
     /// Number of the reading in which the kernel had it last.
@@ -34,15 +35,15 @@ struct Extra {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Until {
     timeout_ms: u64,
-    ends_ms: u64,
+    ends_ns: u64,
 }
 
 impl Entry {
-    pub fn new(now_ms: u64, element: Element) -> Self {
-        let life = element.life.map(|life| until(now_ms, life));
+    pub fn new(now_ns: u64, element: Element) -> Self {
+        let life = element.life.map(|life| until(now_ns, life));
         Self {
             life,
-            told_ends_ms: life.map_or(0, |life| life.ends_ms),
+            told_ends_ns: life.map_or(0, |life| life.ends_ns),
             extra: extra(element.data, element.comment),
             tag: Tag::default(),
             seen: 0,
@@ -53,9 +54,9 @@ impl Entry {
     }
 
     /// Takes what the kernel shows; false if the peer need not hear of it.
-    pub fn see(&mut self, now_ms: u64, element: Element) -> bool {
-        let same = self.is_like(&element) && self.lives_as_told(now_ms, element.life);
-        self.life = element.life.map(|life| until(now_ms, life));
+    pub fn see(&mut self, now_ns: u64, element: Element) -> bool {
+        let same = self.is_like(&element) && self.lives_as_told(now_ns, element.life);
+        self.life = element.life.map(|life| until(now_ns, life));
         if !same {
             self.extra = extra(element.data, element.comment);
         }
@@ -63,21 +64,21 @@ impl Entry {
     }
 
     /// Takes the peer's value.
-    pub fn replace(&mut self, now_ms: u64, element: Element) {
-        self.life = element.life.map(|life| until(now_ms, life));
-        self.told_ends_ms = self.life.map_or(0, |life| life.ends_ms);
+    pub fn replace(&mut self, now_ns: u64, element: Element) {
+        self.life = element.life.map(|life| until(now_ns, life));
+        self.told_ends_ns = self.life.map_or(0, |life| life.ends_ns);
         self.extra = extra(element.data, element.comment);
     }
 
     /// Whether the kernel has let it go by itself; a tick too early is right.
-    pub fn is_over(&self, now_ms: u64) -> bool {
-        self.life.is_some_and(|life| life.ends_ms <= now_ms)
+    pub fn is_over(&self, now_ns: u64) -> bool {
+        self.life.is_some_and(|life| life.ends_ns <= now_ns)
     }
 
     /// Whether the peer's element says the same.
-    pub fn is_same(&self, now_ms: u64, other: &Element) -> bool {
-        let ends_ms = self.life.map_or(0, |life| life.ends_ms);
-        let near = self.is_near(now_ms, other.life, ends_ms, |slack_ms| slack_ms);
+    pub fn is_same(&self, now_ns: u64, other: &Element) -> bool {
+        let ends_ns = self.life.map_or(0, |life| life.ends_ns);
+        let near = self.is_near(now_ns, other.life, ends_ns, |slack_ns| slack_ns);
         self.is_like(other) && near
     }
 
@@ -96,32 +97,32 @@ impl Entry {
 
     /// Whether the peer need not hear of this life. More patient than [`is_same`](Self::is_same):
     /// what is told has to count there.
-    fn lives_as_told(&self, now_ms: u64, other: Option<Life>) -> bool {
-        let more = |slack_ms| slack_ms + slack_ms / 4;
-        self.is_near(now_ms, other, self.told_ends_ms, more)
+    fn lives_as_told(&self, now_ns: u64, other: Option<Life>) -> bool {
+        let more = |slack_ns| slack_ns + slack_ns / 4;
+        self.is_near(now_ns, other, self.told_ends_ns, more)
     }
 
     fn is_near(
         &self,
-        now_ms: u64,
+        now_ns: u64,
         other: Option<Life>,
-        ends_ms: u64,
+        ends_ns: u64,
         patience: impl Fn(u64) -> u64,
     ) -> bool {
         match (self.life, other) {
             (None, None) => true,
             (Some(own), Some(other)) if own.timeout_ms == other.timeout_ms => {
-                let other_ends_ms = until(now_ms, other).ends_ms;
-                ends_ms.abs_diff(other_ends_ms) < patience(slack_ms(own.timeout_ms))
+                let other_ends_ns = until(now_ns, other).ends_ns;
+                ends_ns.abs_diff(other_ends_ns) < patience(slack_ns(own.timeout_ms))
             }
             _ => false,
         }
     }
 
     /// Its remaining time; at least a millisecond.
-    fn life(&self, now_ms: u64) -> Option<Life> {
+    fn life(&self, now_ns: u64) -> Option<Life> {
         self.life.map(|life| {
-            let left_ms = life.ends_ms.saturating_sub(now_ms).max(1);
+            let left_ms = (life.ends_ns.saturating_sub(now_ns) / MS).max(1);
             Life {
                 timeout_ms: life.timeout_ms.max(left_ms),
                 left_ms,
@@ -130,11 +131,11 @@ impl Entry {
     }
 
     /// The element as it is now.
-    pub fn element(&self, now_ms: u64, key: &Key) -> Element {
+    pub fn element(&self, now_ns: u64, key: &Key) -> Element {
         let (data, comment) = self.rest();
         Element {
             key: key.clone(),
-            life: self.life(now_ms),
+            life: self.life(now_ns),
             data: data.into(),
             comment: comment.into(),
         }
@@ -147,9 +148,9 @@ impl Entry {
     /// 2 bytes  length of the data           data     what a map has for the key
     /// the rest  nft's comment and marks
     /// ```
-    pub fn encode(&mut self, now_ms: u64, out: &mut Value<'_>) {
-        self.told_ends_ms = self.life.map_or(0, |life| life.ends_ms);
-        match self.life(now_ms) {
+    pub fn encode(&mut self, now_ns: u64, out: &mut Value<'_>) {
+        self.told_ends_ns = self.life.map_or(0, |life| life.ends_ns);
+        match self.life(now_ns) {
             Some(life) => {
                 out.u8(1);
                 out.u64(life.timeout_ms);
@@ -206,19 +207,61 @@ pub fn digest(parts: &[&[u8]]) -> u64 {
     (state ^ (state >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-fn until(now_ms: u64, life: Life) -> Until {
+fn until(now_ns: u64, life: Life) -> Until {
     Until {
         timeout_ms: life.timeout_ms,
-        ends_ms: now_ms.saturating_add(life.left_ms),
+        ends_ns: now_ns.saturating_add(life.left_ms.saturating_mul(MS)),
     }
 }
 
 /// 2 s or 5 %, and never so much that a busy element's short life ends before it is told on.
-fn slack_ms(timeout_ms: u64) -> u64 {
-    SLACK_MS.max(timeout_ms / 20).min(timeout_ms / 4).max(1)
+fn slack_ns(timeout_ms: u64) -> u64 {
+    let timeout_ns = timeout_ms.saturating_mul(MS);
+    SLACK_NS.max(timeout_ns / 20).min(timeout_ns / 4).max(MS)
 }
 
 fn extra(data: Box<[u8]>, comment: Box<[u8]>) -> Option<Box<Extra>> {
     let empty = data.is_empty() && comment.is_empty();
     (!empty).then(|| Box::new(Extra { data, comment }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        Key([1, 2, 3, 4].into())
+    }
+
+    fn element(timeout_ms: u64, left_ms: u64) -> Element {
+        let life = Life {
+            timeout_ms,
+            left_ms,
+        };
+        Element {
+            key: key(),
+            life: Some(life),
+            data: Box::default(),
+            comment: Box::default(),
+        }
+    }
+
+    #[test]
+    fn a_life_longer_than_the_clock_counts_goes_on_and_stays_the_same() {
+        let endless = element(u64::MAX, u64::MAX);
+        let entry = Entry::new(SECOND, endless.clone());
+        assert!(!entry.is_over(1_000_000 * SECOND));
+        assert!(entry.is_same(2 * SECOND, &endless));
+        let life = entry.element(SECOND, &key()).life;
+        assert_eq!(life.map(|life| life.timeout_ms), Some(u64::MAX));
+    }
+
+    #[test]
+    fn less_than_a_millisecond_is_told_as_one() {
+        let entry = Entry::new(0, element(5_000, 2));
+        let left_ms = |now_ns| entry.element(now_ns, &key()).life.map(|life| life.left_ms);
+        let left = [0, MS, 2 * MS - 1].map(left_ms);
+        assert_eq!(left, [Some(2), Some(1), Some(1)]);
+        assert!(!entry.is_over(2 * MS - 1) && entry.is_over(2 * MS));
+    }
 }

@@ -1,6 +1,7 @@
 //! Schedule of reading a set, so that reading takes only its share of the processor.
 
 use super::table::Cursor;
+use crate::MS;
 
 /// Reading takes at most a tenth of the processor, however large the set is.
 const COST: u64 = 10;
@@ -10,7 +11,7 @@ const COST_TOUCHED: u64 = 2;
 /// what the last passed over, and two that lack an element show that it was deleted.
 const DOUBTED_MAX: u8 = 3;
 /// Pause between looks for a set that is about to be made anew.
-const AWAY_MS: u64 = 50;
+const AWAY_NS: u64 = 50 * MS;
 
 /// End of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +20,12 @@ pub struct Reading {
     /// gone. Longer ones may skip elements while others come and go.
     pub certain: bool,
     /// Processor time of the reading.
-    pub spent_ms: u64,
+    pub spent_ns: u64,
 }
 
 #[derive(Debug)]
 pub struct Reads {
-    pub due_ms: u64,
+    pub due_ns: u64,
     pub running: bool,
     /// A change since its start that only another reading shows.
     touched: bool,
@@ -42,15 +43,15 @@ pub struct Reads {
     /// Readings that were ended since the set is known.
     pub count: u32,
     /// Processor time of one reading.
-    pub cost_ms: u64,
+    pub cost_ns: u64,
     /// A switchover waits for the next one.
     pub drains: bool,
 }
 
 impl Reads {
-    pub fn new(now_ms: u64) -> Self {
+    pub fn new(now_ns: u64) -> Self {
         Self {
-            due_ms: now_ms,
+            due_ns: now_ns,
             running: false,
             touched: false,
             dirty: false,
@@ -61,7 +62,7 @@ impl Reads {
             was_late: false,
             scan: None,
             count: 0,
-            cost_ms: 0,
+            cost_ns: 0,
             drains: false,
         }
     }
@@ -85,8 +86,8 @@ impl Reads {
         self.doubted > 0
     }
 
-    pub fn is_due(&self, now_ms: u64) -> bool {
-        self.due_ms <= now_ms && !self.running && !self.is_scanning()
+    pub fn is_due(&self, now_ns: u64) -> bool {
+        self.due_ns <= now_ns && !self.running && !self.is_scanning()
     }
 
     pub fn begin(&mut self) {
@@ -101,7 +102,7 @@ impl Reads {
         match reading {
             Some(reading) => {
                 self.count = self.count.saturating_add(1);
-                self.cost_ms = reading.spent_ms;
+                self.cost_ns = reading.spent_ns;
                 self.scan = Some((reading, Cursor::default()));
             }
             None => self.drains = false,
@@ -109,7 +110,7 @@ impl Reads {
     }
 
     /// Sets the time of the next one.
-    pub fn plan(&mut self, now_ms: u64, poll_ms: u64, is_away: bool) {
+    pub fn plan(&mut self, now_ns: u64, poll_ns: u64, is_away: bool) {
         let dirty = std::mem::take(&mut self.dirty);
         let touched = std::mem::take(&mut self.touched);
         let is_calm = !dirty && !touched;
@@ -120,60 +121,61 @@ impl Reads {
         self.was_urgent = false;
         // a reading that may have passed over elements is not the last one
         self.late |= std::mem::take(&mut self.was_late) && (touched || self.is_doubted());
-        let pause_ms = match touched || self.is_doubted() {
+        let pause_ns = match touched || self.is_doubted() {
             _ if self.urgent => 0,
-            _ if is_away => AWAY_MS,
-            true => self.cost_ms.saturating_mul(COST_TOUCHED),
-            false => poll_ms.max(self.cost_ms.saturating_mul(COST)),
+            _ if is_away => AWAY_NS,
+            true => self.cost_ns.saturating_mul(COST_TOUCHED),
+            false => poll_ns.max(self.cost_ns.saturating_mul(COST)),
         };
-        self.due_ms = now_ms.saturating_add(pause_ms);
+        self.due_ns = now_ns.saturating_add(pause_ns);
     }
 
     /// Somebody changed it in a way that only a reading tells; or notifications were lost.
-    pub fn touch(&mut self, now_ms: u64, is_lost: bool) {
+    pub fn touch(&mut self, now_ns: u64, is_lost: bool) {
         if is_lost {
             // the reading that goes on may have passed what changed
             self.doubted = DOUBTED_MAX + u8::from(self.running);
         }
         self.touched |= self.running;
-        let pause_ms = self.cost_ms.saturating_mul(COST_TOUCHED);
-        self.due_ms = self.due_ms.min(now_ms.saturating_add(pause_ms));
+        let pause_ns = self.cost_ns.saturating_mul(COST_TOUCHED);
+        self.due_ns = self.due_ns.min(now_ns.saturating_add(pause_ns));
     }
 
     /// This node is not active any more: what it has not seen yet is read soon.
-    pub fn retire(&mut self, now_ms: u64) {
+    pub fn retire(&mut self, now_ns: u64) {
         self.late = true;
-        self.touch(now_ms, false);
+        self.touch(now_ns, false);
     }
 
     /// The set may be another one by now.
-    pub fn hurry(&mut self, now_ms: u64) {
+    pub fn hurry(&mut self, now_ns: u64) {
         self.urgent = true;
-        self.due_ms = now_ms;
+        self.due_ns = now_ns;
     }
 
     /// The next one follows at once.
     pub fn repeat(&mut self) {
-        self.due_ms = 0;
+        self.due_ns = 0;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SECOND;
 
-    const COST_MS: u64 = 50_000;
+    const COST_NS: u64 = 50 * SECOND;
 
     fn read(reads: &mut Reads, is_dirty: bool) -> u64 {
-        let spent_ms = COST_MS;
+        let spent_ns = COST_NS;
         reads.begin();
         reads.dirty = is_dirty;
         reads.end(Some(Reading {
             certain: false,
-            spent_ms,
+            spent_ns,
         }));
-        reads.plan(0, 1_000, false);
-        reads.due_ms
+        reads.plan(0, SECOND, false);
+        reads.due_ns
     }
 
     #[test]
@@ -181,10 +183,10 @@ mod tests {
         let mut reads = Reads::new(0);
         reads.touch(0, true);
         for _ in 1..DOUBTED_MAX {
-            assert_eq!(read(&mut reads, true), COST_MS * COST_TOUCHED);
+            assert_eq!(read(&mut reads, true), COST_NS * COST_TOUCHED);
             assert!(reads.is_doubted());
         }
-        assert_eq!(read(&mut reads, true), COST_MS * COST);
+        assert_eq!(read(&mut reads, true), COST_NS * COST);
         assert!(!reads.is_doubted());
     }
 
@@ -194,7 +196,7 @@ mod tests {
         reads.begin();
         reads.touch(0, true);
         reads.end(None);
-        reads.plan(0, 1_000, false);
+        reads.plan(0, SECOND, false);
         assert!(reads.is_doubted());
         read(&mut reads, false);
         assert!(!reads.is_doubted());

@@ -16,13 +16,14 @@ use crate::codec::{Handles, SetInfo};
 use crate::config::Reload;
 use crate::element::{Element, Key, SetName, Shape};
 use crate::error::{Hindrance, Trouble};
+use crate::{MS, SECOND};
 
 /// A set that is made anew in two steps is waited for; then it is gone.
-const GRACE_MS: u64 = 2_000;
+const GRACE_NS: u64 = 2 * SECOND;
 /// An element that ends so soon was not deleted, but ended.
-const TICKS_MS: u64 = 100;
+const TICKS_NS: u64 = 100 * MS;
 /// A reading that took longer is not repeated only to be certain.
-const REPEAT_MS: u64 = 1_000;
+const REPEAT_NS: u64 = SECOND;
 
 /// Changes of a set in this node's kernel, for the replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub struct Set {
     shape: Option<Shape>,
     handles: Option<Handles>,
     /// Time since which the kernel does not have it.
-    away_ms: Option<u64>,
+    away_since_ns: Option<u64>,
     is_gone: bool,
     /// Made anew, and not read since.
     is_new: bool,
@@ -81,16 +82,16 @@ pub struct Counters {
     pub added: u64,
     pub deleted: u64,
     pub refused: u64,
-    pub changed_ms: Option<u64>,
+    pub changed_ns: Option<u64>,
 }
 
 impl Set {
-    pub fn new(name: SetName, reload: Reload, origin: Origin, now_ms: u64) -> Self {
+    pub fn new(name: SetName, reload: Reload, origin: Origin, now_ns: u64) -> Self {
         Self {
             name,
             reload,
             table: Table::default(),
-            reads: Reads::new(now_ms),
+            reads: Reads::new(now_ns),
             counters: Counters::default(),
             hindrance: None,
             trouble: None,
@@ -104,7 +105,7 @@ impl Set {
             life: None,
             shape: None,
             handles: None,
-            away_ms: None,
+            away_since_ns: None,
             is_gone: false,
             is_new: false,
             held: Vec::new(),
@@ -127,7 +128,7 @@ impl Set {
 
     /// The kernel does not have it for now.
     pub fn is_away(&self) -> bool {
-        self.away_ms.is_some()
+        self.away_since_ns.is_some()
     }
 
     /// The kernel's refusal, as a sentence without the set's name.
@@ -153,17 +154,17 @@ impl Set {
         }
         self.shape = Some(info.shape);
         self.hindrance = None;
-        self.away_ms = None;
+        self.away_since_ns = None;
     }
 
     /// The kernel does not have it, or none that can be followed.
-    pub fn miss(&mut self, now_ms: u64, hindrance: Hindrance) {
+    pub fn miss(&mut self, now_ns: u64, hindrance: Hindrance) {
         self.reads.scan = None;
-        let since_ms = *self.away_ms.get_or_insert(now_ms);
+        let since_ns = *self.away_since_ns.get_or_insert(now_ns);
         let is_known = self.life.is_some() && !self.is_gone;
         match hindrance {
             Hindrance::Missing | Hindrance::Kernel(_) => {
-                if is_known && now_ms.saturating_sub(since_ms) < GRACE_MS {
+                if is_known && now_ns.saturating_sub(since_ns) < GRACE_NS {
                     return;
                 }
                 if self.reload == Reload::Flush {
@@ -178,9 +179,9 @@ impl Set {
     }
 
     /// A write met no set: it is read again, and what was to be written waits.
-    pub fn set_away(&mut self, now_ms: u64) {
-        self.away_ms.get_or_insert(now_ms);
-        self.reads.hurry(now_ms);
+    pub fn set_away(&mut self, now_ns: u64) {
+        self.away_since_ns.get_or_insert(now_ns);
+        self.reads.hurry(now_ns);
     }
 
     /// Nothing is known any more.
@@ -213,19 +214,19 @@ impl Set {
     }
 
     /// Elements that the kernel listed, or that somebody else added.
-    pub fn see(&mut self, now_ms: u64, elements: Vec<Element>, listed: bool, news: &mut Vec<News>) {
+    pub fn see(&mut self, now_ns: u64, elements: Vec<Element>, listed: bool, news: &mut Vec<News>) {
         self.reads.dirty |= !listed;
         let waits = listed && self.shape.is_some_and(|shape| shape.intervals);
         let reads = &self.reads;
         let is_offered = self.is_new || reads.is_urgent() || reads.is_late();
         for element in elements {
             let key = element.key.clone();
-            let observed = self.table.see(now_ms, element, listed);
+            let observed = self.table.see(now_ns, element, listed);
             if observed == Observed::Same || self.life.is_none() {
                 continue;
             }
             self.counters.added += u64::from(observed == Observed::New);
-            self.counters.changed_ms = Some(now_ms);
+            self.counters.changed_ns = Some(now_ns);
             let one = News {
                 key,
                 change: Change::Put,
@@ -240,7 +241,7 @@ impl Set {
     }
 
     /// Keys that somebody else deleted.
-    pub fn observe_deletions(&mut self, now_ms: u64, keys: Vec<Key>, news: &mut Vec<News>) {
+    pub fn observe_deletions(&mut self, now_ns: u64, keys: Vec<Key>, news: &mut Vec<News>) {
         self.reads.dirty = true;
         for key in keys {
             if let Some(entry) = self.table.get_mut(&key).filter(|it| it.waits) {
@@ -249,22 +250,22 @@ impl Set {
                 continue;
             }
             if let Some(entry) = self.table.remove(&key) {
-                self.note_loss(now_ms, key, &entry, news);
+                self.note_loss(now_ns, key, &entry, news);
             }
         }
     }
 
-    fn note_loss(&mut self, now_ms: u64, key: Key, entry: &Entry, news: &mut Vec<News>) {
+    fn note_loss(&mut self, now_ns: u64, key: Key, entry: &Entry, news: &mut Vec<News>) {
         if self.life.is_none() {
             return;
         }
-        let change = match entry.is_over(now_ms + TICKS_MS) {
+        let change = match entry.is_over(now_ns.saturating_add(TICKS_NS)) {
             true => Change::Ended,
             false => Change::Deleted,
         };
         if change == Change::Deleted {
             self.counters.deleted += 1;
-            self.counters.changed_ms = Some(now_ms);
+            self.counters.changed_ns = Some(now_ns);
         }
         news.push(News {
             key,
@@ -285,7 +286,7 @@ impl Set {
     }
 
     /// Goes on with that.
-    pub fn scan(&mut self, now_ms: u64, news: &mut Vec<News>) {
+    pub fn scan(&mut self, now_ns: u64, news: &mut Vec<News>) {
         let Some((reading, mut cursor)) = self.reads.scan.take() else {
             return;
         };
@@ -295,7 +296,7 @@ impl Set {
             if entry.waits {
                 return false;
             }
-            if entry.is_over(now_ms) {
+            if entry.is_over(now_ns) {
                 return true;
             }
             if entry.seen == round {
@@ -309,7 +310,7 @@ impl Set {
         };
         for key in self.table.scan(&mut cursor, SLICE, ends) {
             if let Some(entry) = self.table.remove(&key) {
-                self.note_loss(now_ms, key, &entry, news);
+                self.note_loss(now_ns, key, &entry, news);
             }
         }
         match cursor.done {
@@ -322,7 +323,7 @@ impl Set {
         self.reads.drains = false;
         if self.life.is_none() {
             // elements that a dump passed over would count as deleted
-            let is_slow = reading.spent_ms > REPEAT_MS;
+            let is_slow = reading.spent_ns > REPEAT_NS;
             let is_certain = reading.certain || (self.reads.count >= 2 && !is_slow);
             if is_certain || is_slow {
                 self.begin_life(is_certain);
@@ -355,8 +356,8 @@ impl Set {
     }
 
     /// Time of the next reading, after a reading or an attempt.
-    pub fn read_again(&mut self, now_ms: u64, poll_ms: u64) {
+    pub fn read_again(&mut self, now_ns: u64, poll_ns: u64) {
         let waits = self.is_away() && !self.is_gone;
-        self.reads.plan(now_ms, poll_ms, waits);
+        self.reads.plan(now_ns, poll_ns, waits);
     }
 }

@@ -83,7 +83,7 @@ impl Table {
     }
 
     /// An element that the kernel has, listed by a reading or told by a notification.
-    pub fn see(&mut self, now_ms: u64, element: Element, listed: bool) -> Observed {
+    pub fn see(&mut self, now_ns: u64, element: Element, listed: bool) -> Observed {
         if listed && self.gone.contains(&element.key) {
             return Observed::Same;
         }
@@ -91,7 +91,7 @@ impl Table {
         let Some(entry) = self.entries.get_mut(&element.key) else {
             let key = element.key.clone();
             self.gone.remove(&key);
-            let mut entry = Entry::new(now_ms, element);
+            let mut entry = Entry::new(now_ns, element);
             (entry.seen, entry.written) = (round, number);
             self.entries.insert(key, entry);
             return Observed::New;
@@ -102,7 +102,7 @@ impl Table {
             return Observed::Same;
         }
         (entry.seen, entry.written, entry.misses) = (round, number, 0);
-        match entry.see(now_ms, element) {
+        match entry.see(now_ns, element) {
             true => Observed::Changed,
             false => Observed::Same,
         }

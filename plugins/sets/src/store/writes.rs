@@ -61,7 +61,7 @@ impl Set {
     }
 
     /// The next batch.
-    pub(super) fn poll_batch(&mut self, now_ms: u64, set: usize) -> Option<Batch> {
+    pub(super) fn poll_batch(&mut self, now_ns: u64, set: usize) -> Option<Batch> {
         if self.is_away() {
             return None;
         }
@@ -74,23 +74,23 @@ impl Set {
         };
         if self.queue.is_empty() {
             let refill = self.refill.take()?;
-            self.refill_batch(now_ms, &mut batch, refill);
+            self.refill_batch(now_ns, &mut batch, refill);
         }
         while batch.items.len() < BATCH {
             let Some(item) = self.queue.pop_front() else {
                 break;
             };
-            self.compose(now_ms, &mut batch, &item);
+            self.compose(now_ns, &mut batch, &item);
             batch.items.push(item);
         }
         Some(batch)
     }
 
     /// Elements that the set had before it was created again and does not have now.
-    fn refill_batch(&mut self, now_ms: u64, batch: &mut Batch, mut cursor: Cursor) {
+    fn refill_batch(&mut self, now_ns: u64, batch: &mut Batch, mut cursor: Cursor) {
         let number = self.table.number;
         let lacks =
-            |it: &mut super::entry::Entry| it.written != number && !it.waits && !it.is_over(now_ms);
+            |it: &mut super::entry::Entry| it.written != number && !it.waits && !it.is_over(now_ns);
         let mut keys = Vec::new();
         for _ in 0..LOOKS {
             keys = self.table.scan(&mut cursor, BATCH, lacks);
@@ -104,7 +104,7 @@ impl Set {
         batch.is_refill = true;
         for key in keys {
             let entry = self.table.get(&key);
-            let add = entry.map(|entry| entry.element(now_ms, &key));
+            let add = entry.map(|entry| entry.element(now_ns, &key));
             batch.edits.push(Edit {
                 key,
                 delete: false,
@@ -113,7 +113,7 @@ impl Set {
         }
     }
 
-    fn compose(&mut self, now_ms: u64, batch: &mut Batch, item: &Item) {
+    fn compose(&mut self, now_ns: u64, batch: &mut Batch, item: &Item) {
         let number = self.table.number;
         let was_there = !self.deleting.is_empty() && self.deleting.remove(&item.key);
         let Some(entry) = self.table.get_mut(&item.key) else {
@@ -132,7 +132,7 @@ impl Set {
             batch.edits.push(Edit {
                 key: item.key.clone(),
                 delete: was_there || entry.written == number,
-                add: Some(entry.element(now_ms, &item.key)),
+                add: Some(entry.element(now_ns, &item.key)),
             });
         }
     }
@@ -140,7 +140,7 @@ impl Set {
     /// Result of a batch in the kernel: all but the refused changes are applied.
     pub(super) fn finish(
         &mut self,
-        now_ms: u64,
+        now_ns: u64,
         batch: Batch,
         refused: Vec<(Key, i32)>,
     ) -> Outcome {
@@ -148,7 +148,7 @@ impl Set {
         let (number, round) = (self.table.number, self.table.round);
         let refused: HashMap<Key, i32> = refused.into_iter().collect();
         if !batch.edits.is_empty() {
-            self.counters.changed_ms = Some(now_ms);
+            self.counters.changed_ns = Some(now_ns);
         }
         for edit in &batch.edits {
             match refused.get(&edit.key).copied() {
@@ -161,7 +161,7 @@ impl Set {
                     outcome.is_away = true;
                     self.restore(edit);
                 }
-                Some(EBUSY | EEXIST) if batch.is_refill => self.reads.touch(now_ms, false),
+                Some(EBUSY | EEXIST) if batch.is_refill => self.reads.touch(now_ns, false),
                 Some(errno) => {
                     outcome.refused = Some(errno);
                     self.counters.refused += 1;
@@ -170,7 +170,7 @@ impl Set {
             }
         }
         if outcome.is_away {
-            self.set_away(now_ms);
+            self.set_away(now_ns);
         }
         if batch.is_refill {
             self.finish_refill(&outcome);

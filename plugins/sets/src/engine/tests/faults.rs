@@ -100,8 +100,8 @@ fn a_set_that_the_peer_does_not_name_is_said() {
         ..bans()
     };
     let config = Config::new(7, 7, ["inet filter other"]);
-    let now = lab.now();
-    lab.at(1).engine = Engine::new(now, other, config, "boot");
+    let now_ns = lab.now_ns();
+    lab.at(1).engine = Engine::new(now_ns, other, config, "boot");
     lab.role(0, true);
     lab.link();
     lab.run(3 * S);
@@ -112,9 +112,9 @@ fn a_set_that_the_peer_does_not_name_is_said() {
 #[test]
 fn garbage_is_counted_and_costs_nothing() {
     let mut lab = Lab::in_sync();
-    let now = lab.now();
+    let now_ns = lab.now_ns();
     for bytes in [&[][..], &[99], &[4, 1, 1, b't', 200], &[0xff; 300]] {
-        let said = lab.at(1).engine.handle_message(now, bytes);
+        let said = lab.at(1).engine.handle_message(now_ns, bytes);
         assert!(said.is_err());
     }
     lab.add(0, element(1, None));
@@ -134,7 +134,7 @@ fn nobody_is_active_and_both_have_all() {
     lab.run(3 * S);
     lab.assert_in_sync();
     assert_eq!(
-        lab.machine(1).engine.summary(lab.now()),
+        lab.machine(1).engine.summary(lab.now_ns()),
         "1 set, 2 elements"
     );
 }
@@ -142,12 +142,12 @@ fn nobody_is_active_and_both_have_all() {
 #[test]
 fn nothing_gathers_while_the_peer_takes_nothing() {
     let mut lab = Lab::in_sync();
-    let now = lab.now();
+    let now_ns = lab.now_ns();
     for number in 0..2_000 {
         lab.add(0, element(number, None));
         lab.at(0)
             .engine
-            .handle_role(now, "other", role_of(number % 2 == 0));
+            .handle_role(now_ns, "other", role_of(number % 2 == 0));
     }
     // two messages on the way, one that waits
     lab.run(MS);
@@ -159,20 +159,20 @@ fn nothing_gathers_while_the_peer_takes_nothing() {
 
 #[test]
 fn a_worker_that_knows_not_all_takes_no_absence_for_a_deletion() {
-    for (node, spent_ms) in [(0, 1), (1, 1), (0, 5_000), (1, 5_000)] {
+    for (node, spent_ns) in [(0, MS), (1, MS), (0, 5 * S), (1, 5 * S)] {
         let mut lab = Lab::in_sync();
         for number in 0..100 {
             lab.add(0, element(number, None));
         }
         lab.run(S);
         let kernel = lab.kernel(node);
-        (kernel.piece, kernel.has_holes, kernel.spent_ms) = (10, true, spent_ms);
+        (kernel.piece, kernel.has_holes, kernel.spent_ns) = (10, true, spent_ns);
         let written = [0, 1].map(|node| lab.machine(node).kernel.written);
         lab.restart(node);
         lab.run(5 * S);
         assert_eq!([lab.count(0), lab.count(1)], [100; 2], "node {node}");
         lab.assert_in_sync();
-        if spent_ms == 1 {
+        if spent_ns == MS {
             let after = [0, 1].map(|node| lab.machine(node).kernel.written);
             assert_eq!(after, written, "nothing was deleted for a moment");
         }
@@ -185,11 +185,11 @@ fn state(lab: &Lab, node: usize) -> Option<Value> {
 
 #[test]
 fn a_change_whose_notification_was_lost_follows_in_time_and_status_tells_until_then() {
-    const READING_MS: u64 = 50_000;
+    const READING_NS: u64 = 50 * S;
     let mut lab = Lab::in_sync();
-    lab.kernel(0).spent_ms = READING_MS;
+    lab.kernel(0).spent_ns = READING_NS;
     lab.run(2 * S);
-    let (now, in_sync) = (lab.now(), state(&lab, 0));
+    let (now_ns, in_sync) = (lab.now_ns(), state(&lab, 0));
     lab.insert(0, element(1, None));
     lab.kernel(0).lose_events();
     lab.run(S);
@@ -199,7 +199,7 @@ fn a_change_whose_notification_was_lost_follows_in_time_and_status_tells_until_t
     while !lab.has(1, 1) {
         lab.run(S);
     }
-    assert!(lab.now() - now <= (2 * READING_MS + 2_000) * MS);
+    assert!(lab.now_ns() - now_ns <= 2 * READING_NS + 2 * S);
     lab.run(S);
     assert_eq!(state(&lab, 0), in_sync);
 }

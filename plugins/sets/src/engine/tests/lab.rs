@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
+use spared_replica::Config;
 use spared_replica::wire::{Body, Message, flag};
-use spared_replica::{Config, Now};
 use spared_sdk::{Engine as _, Role};
 use spared_sim::{Channel, Clock, Node, Random};
 
+pub(crate) use crate::MS;
 use crate::codec::{Handles, SetInfo};
 use crate::config::{Reload, SetSettings, Settings};
 use crate::element::{Element, Family, Key, Life, SetName, Shape};
@@ -15,8 +16,7 @@ use crate::engine::{Action, Engine, Seen};
 use crate::error::Hindrance;
 use crate::store::{Edit, Reading};
 
-pub const MS: Now = 1_000_000;
-pub const S: Now = 1_000 * MS;
+pub const S: u64 = crate::SECOND;
 /// Events at one moment, beyond which something turns in a circle.
 const TURNS_MAX: usize = 200_000;
 const ENOENT: i32 = 2;
@@ -69,7 +69,7 @@ pub fn element(number: u32, life: Option<(u64, u64)>) -> Element {
 pub struct Kernel {
     pub shape: Option<Shape>,
     handles: Handles,
-    pub elements: BTreeMap<Key, (Element, Now)>,
+    pub elements: BTreeMap<Key, (Element, u64)>,
     pub room: usize,
     events: VecDeque<Option<Seen>>,
     /// Keys that the plugin wrote or deleted.
@@ -81,7 +81,7 @@ pub struct Kernel {
     /// A reading in several pieces passes over some elements, the next over others.
     pub has_holes: bool,
     /// What a reading takes.
-    pub spent_ms: u64,
+    pub spent_ns: u64,
     readings: usize,
 }
 
@@ -118,23 +118,23 @@ impl Kernel {
             reading: None,
             piece: usize::MAX,
             has_holes: false,
-            spent_ms: 1,
+            spent_ns: MS,
             readings: 0,
         }
     }
 
     /// Packets add an element: nobody is told.
-    pub fn insert(&mut self, now: Now, element: Element) {
+    pub fn insert(&mut self, now_ns: u64, element: Element) {
         let ends = element
             .life
-            .map_or(Now::MAX, |life| now + life.left_ms * MS);
+            .map_or(u64::MAX, |life| now_ns + life.left_ms * MS);
         self.elements.insert(element.key.clone(), (element, ends));
     }
 
     /// A ruleset is loaded anew, in one transaction, and names these elements.
-    pub fn reload(&mut self, now: Now, file: &[Element]) {
+    pub fn reload(&mut self, now_ns: u64, file: &[Element]) {
         self.remove();
-        self.make(now, file);
+        self.make(now_ns, file);
     }
 
     /// The set is deleted.
@@ -145,12 +145,12 @@ impl Kernel {
     }
 
     /// The set is made.
-    pub fn make(&mut self, now: Now, file: &[Element]) {
+    pub fn make(&mut self, now_ns: u64, file: &[Element]) {
         self.shape = Some(shape());
         self.handles.table += 1;
         self.events.push_back(Some(Seen::Remade));
         for element in file {
-            self.insert(now, element.clone());
+            self.insert(now_ns, element.clone());
         }
         if !file.is_empty() {
             self.events.push_back(Some(Seen::Added(file.to_vec())));
@@ -162,7 +162,7 @@ impl Kernel {
         self.events = VecDeque::from([None]);
     }
 
-    fn write(&mut self, now: Now, edits: &[Edit]) -> Vec<(Key, i32)> {
+    fn write(&mut self, now_ns: u64, edits: &[Edit]) -> Vec<(Key, i32)> {
         let mut refused = Vec::new();
         for edit in edits {
             if self.shape.is_none() {
@@ -189,13 +189,13 @@ impl Kernel {
                 continue;
             }
             self.written += 1;
-            self.insert(now, element.clone());
+            self.insert(now_ns, element.clone());
         }
         refused
     }
 
-    fn expire(&mut self, now: Now) {
-        self.elements.retain(|_, (_, ends)| *ends > now);
+    fn expire(&mut self, now_ns: u64) {
+        self.elements.retain(|_, (_, ends)| *ends > now_ns);
     }
 
     fn info(&self) -> Result<SetInfo, Hindrance> {
@@ -219,14 +219,14 @@ impl Kernel {
         found
     }
 
-    fn piece(&self, now: Now, after: Option<&Key>) -> Vec<Element> {
+    fn piece(&self, now_ns: u64, after: Option<&Key>) -> Vec<Element> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let all = self.elements.range((from, Bound::Unbounded));
         all.take(self.piece)
             .map(|(_, (element, ends))| {
                 let mut element = element.clone();
                 if let Some(life) = &mut element.life {
-                    life.left_ms = ends.saturating_sub(now) / MS;
+                    life.left_ms = ends.saturating_sub(now_ns) / MS;
                 }
                 element
             })
@@ -235,14 +235,14 @@ impl Kernel {
 }
 
 impl Machine {
-    fn new(now: Now, settings: &Settings, number: u64, runs: u64) -> Self {
+    fn new(now_ns: u64, settings: &Settings, number: u64, runs: u64) -> Self {
         let names = settings.names().into_iter().map(|it| it.to_string());
         let names: Vec<String> = names.collect();
         let tables = names.iter().map(String::as_str);
         let config = Config::new(number * 1000 + runs, number, tables);
         let boot = format!("boot {number}");
         Self {
-            engine: Engine::new(now, settings.clone(), config, &boot),
+            engine: Engine::new(now_ns, settings.clone(), config, &boot),
             kernel: Kernel::new(),
             active: false,
             in_sync: Ok(()),
@@ -253,52 +253,52 @@ impl Machine {
     }
 
     /// What the kernel has to say: notifications, then a step of a reading.
-    fn hear(&mut self, now: Now) -> bool {
-        self.kernel.expire(now);
+    fn hear(&mut self, now_ns: u64) -> bool {
+        self.kernel.expire(now_ns);
         let event = self.kernel.events.pop_front();
         match event {
-            Some(Some(seen)) => self.engine.handle_event(now, 0, seen),
-            Some(None) => self.engine.handle_loss(now),
-            None => return self.read(now),
+            Some(Some(seen)) => self.engine.handle_event(now_ns, 0, seen),
+            Some(None) => self.engine.handle_loss(now_ns),
+            None => return self.read(now_ns),
         }
         true
     }
 
-    fn read(&mut self, now: Now) -> bool {
+    fn read(&mut self, now_ns: u64) -> bool {
         let Some((handles, after, pieces)) = self.kernel.reading.take() else {
             return false;
         };
-        let found = self.kernel.piece(now, after.as_ref());
+        let found = self.kernel.piece(now_ns, after.as_ref());
         if self.kernel.shape.is_some() && !found.is_empty() {
             let last = found.last().map(|it| it.key.clone());
             let found = self.kernel.without_holes(found);
-            self.engine.handle_elements(now, 0, found);
+            self.engine.handle_elements(now_ns, 0, found);
             self.kernel.reading = Some((handles, last, pieces + 1));
             return true;
         }
         let same = self.kernel.shape.is_some() && handles == self.kernel.handles;
         let reading = Reading {
             certain: pieces <= 1,
-            spent_ms: self.kernel.spent_ms,
+            spent_ns: self.kernel.spent_ns,
         };
         self.kernel.readings += 1;
-        self.engine.handle_read(now, 0, same.then_some(reading));
+        self.engine.handle_read(now_ns, 0, same.then_some(reading));
         true
     }
 
-    fn act(&mut self, now: Now) -> bool {
+    fn act(&mut self, now_ns: u64) -> bool {
         let mut busy = false;
-        while let Some(action) = self.engine.poll_action(now) {
+        while let Some(action) = self.engine.poll_action(now_ns) {
             busy = true;
             match action {
                 Action::Read(_) => {
                     let info = self.kernel.info();
                     self.kernel.reading = info.as_ref().ok().map(|it| (it.handles, None, 0));
-                    self.engine.handle_info(now, 0, info);
+                    self.engine.handle_info(now_ns, 0, info);
                 }
                 Action::Write(batch) => {
-                    let refused = self.kernel.write(now, &batch.edits);
-                    self.engine.handle_written(now, batch, refused);
+                    let refused = self.kernel.write(now_ns, &batch.edits);
+                    self.engine.handle_written(now_ns, batch, refused);
                     break;
                 }
                 Action::Warn(text) => self.warned.push(text),
@@ -340,7 +340,7 @@ impl Lab {
         lab
     }
 
-    pub fn now(&self) -> Now {
+    pub fn now_ns(&self) -> u64 {
         self.clock.now_ns()
     }
 
@@ -360,10 +360,10 @@ impl Lab {
 
     /// As nft does it: the plugin is told.
     pub fn add(&mut self, node: usize, element: Element) {
-        let now = self.now();
+        let now_ns = self.now_ns();
         let kernel = self.kernel(node);
         if kernel.shape.is_some() {
-            kernel.insert(now, element.clone());
+            kernel.insert(now_ns, element.clone());
             kernel.events.push_back(Some(Seen::Added(vec![element])));
         }
     }
@@ -388,20 +388,22 @@ impl Lab {
     }
 
     pub fn insert(&mut self, node: usize, element: Element) {
-        let now = self.now();
-        self.kernel(node).insert(now, element);
+        let now_ns = self.now_ns();
+        self.kernel(node).insert(now_ns, element);
     }
 
     pub fn reload(&mut self, node: usize, file: &[Element]) {
-        let now = self.now();
-        self.kernel(node).reload(now, file);
+        let now_ns = self.now_ns();
+        self.kernel(node).reload(now_ns, file);
     }
 
     pub fn role(&mut self, node: usize, active: bool) {
-        let now = self.now();
+        let now_ns = self.now_ns();
         let machine = self.at(node);
         machine.active = active;
-        machine.engine.handle_role(now, "office", role_of(active));
+        machine
+            .engine
+            .handle_role(now_ns, "office", role_of(active));
     }
 
     pub fn switch(&mut self, from: usize) {
@@ -410,35 +412,36 @@ impl Lab {
     }
 
     pub fn link(&mut self) {
-        let now = self.now();
+        let now_ns = self.now_ns();
         self.linked = true;
         for node in [0, 1] {
             self.channels[node].link();
-            self.at(node).engine.handle_up(now, 1);
+            self.at(node).engine.handle_up(now_ns, 1);
         }
     }
 
     pub fn cut(&mut self) {
-        let now = self.now();
+        let now_ns = self.now_ns();
         self.linked = false;
         for node in [0, 1] {
             self.channels[node].cut();
             let machine = self.at(node);
-            machine.engine.handle_down(now);
+            machine.engine.handle_down(now_ns);
         }
     }
 
     /// The worker is started again; the kernel stays, and what it said meanwhile is lost.
     pub fn restart(&mut self, node: usize) {
-        let (now, was_linked) = (self.now(), self.linked);
+        let (now_ns, was_linked) = (self.now_ns(), self.linked);
         self.cut();
         let old = self.nodes[node].die().expect("it runs");
-        let mut new = Machine::new(now, &self.settings, old.number, old.runs + 1);
+        let mut new = Machine::new(now_ns, &self.settings, old.number, old.runs + 1);
         new.kernel = old.kernel;
         new.kernel.events.clear();
         new.kernel.reading = None;
         new.active = old.active;
-        new.engine.handle_role(now, "office", role_of(old.active));
+        new.engine
+            .handle_role(now_ns, "office", role_of(old.active));
         self.nodes[node].start(new);
         if was_linked {
             self.link();
@@ -447,16 +450,16 @@ impl Lab {
 
     // ---- time
 
-    pub fn run(&mut self, span: Now) {
-        let end = self.now() + span;
+    pub fn run(&mut self, span_ns: u64) {
+        let end = self.now_ns() + span_ns;
         let mut turns = 0;
         loop {
             while self.turn() {
                 turns += 1;
-                assert!(turns < TURNS_MAX, "turns in a circle at {}", self.now());
+                assert!(turns < TURNS_MAX, "turns in a circle at {}", self.now_ns());
             }
             let next = self.next_at();
-            if next > self.now() {
+            if next > self.now_ns() {
                 turns = 0;
             }
             if next > end {
@@ -466,17 +469,17 @@ impl Lab {
         }
     }
 
-    fn next_at(&mut self) -> Now {
-        let now = self.now();
-        let mut next = Now::MAX;
+    fn next_at(&mut self) -> u64 {
+        let now_ns = self.now_ns();
+        let mut next = u64::MAX;
         for node in [0, 1] {
             let arrives = self.channels[1 - node].next_at();
             let machine = self.at(node);
             let arrives = arrives.filter(|_| machine.engine.wants_message());
-            let timeout = machine.engine.next_timeout(now);
-            next = timeout.into_iter().chain(arrives).fold(next, Now::min);
+            let timeout = machine.engine.next_timeout(now_ns);
+            next = timeout.into_iter().chain(arrives).fold(next, u64::min);
         }
-        next.max(now)
+        next.max(now_ns)
     }
 
     /// One event of each node; false if nothing happened.
@@ -484,41 +487,45 @@ impl Lab {
         let mut busy = false;
         for node in [0, 1] {
             busy |= self.receive(node);
-            let now = self.now();
+            let now_ns = self.now_ns();
             let machine = self.at(node);
-            busy |= machine.hear(now);
-            if machine.engine.next_timeout(now).is_some_and(|at| at <= now) {
-                machine.engine.handle_timeout(now);
+            busy |= machine.hear(now_ns);
+            if machine
+                .engine
+                .next_timeout(now_ns)
+                .is_some_and(|at| at <= now_ns)
+            {
+                machine.engine.handle_timeout(now_ns);
                 busy = true;
             }
-            busy |= machine.act(now);
+            busy |= machine.act(now_ns);
             busy |= self.send(node);
         }
         busy
     }
 
     fn receive(&mut self, node: usize) -> bool {
-        let now = self.now();
+        let now_ns = self.now_ns();
         if !self.at(node).engine.wants_message() {
             return false;
         }
-        let Some(message) = self.channels[1 - node].receive(now) else {
+        let Some(message) = self.channels[1 - node].receive(now_ns) else {
             return false;
         };
-        let _ = self.at(node).engine.handle_message(now, &message);
+        let _ = self.at(node).engine.handle_message(now_ns, &message);
         true
     }
 
     fn send(&mut self, node: usize) -> bool {
-        let now = self.now();
+        let now_ns = self.now_ns();
         let machine = self.nodes[node].running().expect("the node runs");
-        let Some(message) = machine.engine.poll_message(now).map(<[u8]>::to_vec) else {
+        let Some(message) = machine.engine.poll_message(now_ns).map(<[u8]>::to_vec) else {
             return false;
         };
         let count = puts(&message);
-        let sent = self.channels[node].send(now, &mut self.random, message);
+        let sent = self.channels[node].send(now_ns, &mut self.random, message);
         if sent.is_ok() {
-            machine.engine.message_sent(now);
+            machine.engine.message_sent(now_ns);
             self.puts[node] += count;
         }
         sent.is_ok()
@@ -545,7 +552,7 @@ impl Lab {
     pub fn left_s(&self, node: usize, number: u32) -> Option<u64> {
         let (element, ends) = self.machine(node).kernel.elements.get(&key(number))?;
         element.life?;
-        Some((ends - self.now()).div_ceil(S))
+        Some((ends - self.now_ns()).div_ceil(S))
     }
 
     pub fn assert_in_sync(&self) {
@@ -560,7 +567,7 @@ impl Lab {
     }
 
     pub fn row(&self, node: usize, wanted: &str) -> Option<spared_sdk::Value> {
-        let rows = self.machine(node).engine.rows(self.now());
+        let rows = self.machine(node).engine.rows(self.now_ns());
         let found = rows.into_iter().find(|(key, _)| key == wanted);
         found.map(|(_, value)| value)
     }

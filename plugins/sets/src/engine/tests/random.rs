@@ -145,10 +145,10 @@ fn take(lab: &mut Lab, step: Step) {
 /// A worker that ends while its set is not whole takes the memory of it along: the other node has to
 /// have all then.
 fn restart(lab: &mut Lab, node: usize) {
-    let now = lab.now();
+    let now_ns = lab.now_ns();
     for one in [0, 1] {
         if lab.kernel(one).shape.is_none() {
-            lab.kernel(one).make(now, &[]);
+            lab.kernel(one).make(now_ns, &[]);
         }
     }
     lab.run(5 * S);
@@ -174,10 +174,10 @@ fn play(seed: u64, steps: &[Step]) {
 
 /// Everything works from now on, and nobody changes anything.
 fn heal(lab: &mut Lab, is_named: bool) {
-    let now = lab.now();
+    let now_ns = lab.now_ns();
     for node in [0, 1] {
         if lab.kernel(node).shape.is_none() {
-            lab.kernel(node).make(now, &[]);
+            lab.kernel(node).make(now_ns, &[]);
         }
         lab.role(node, node == 0);
     }

@@ -76,9 +76,9 @@ fn twice_within_a_second_and_in_two_steps_and_in_pieces() {
                 lab.kernel(*node).remove();
             }
             lab.run(pause * MS);
-            let now = lab.now();
+            let now_ns = lab.now_ns();
             for node in nodes {
-                lab.kernel(*node).make(now, &[element(1, None)]);
+                lab.kernel(*node).make(now_ns, &[element(1, None)]);
             }
             lab.run(pause * MS);
             for node in nodes {
@@ -170,8 +170,8 @@ fn a_set_that_is_gone_for_long_is_left_alone_at_the_peer_and_filled_when_it_is_b
         let warned = &lab.machine(node).warned;
         assert_eq!(warned, &["set inet filter bans does not exist"]);
         assert!(lab.machine(1).in_sync.is_err());
-        let now = lab.now();
-        lab.kernel(node).make(now, &[]);
+        let now_ns = lab.now_ns();
+        lab.kernel(node).make(now_ns, &[]);
         lab.run(3 * S);
         assert_whole(&lab, 100);
     }
@@ -217,8 +217,8 @@ fn what_waits_to_be_written_into_a_set_that_does_not_come_back_holds_up_nothing(
     lab.run(10 * MS);
     lab.cut();
     lab.run(3 * S);
-    let now = lab.now();
-    lab.kernel(1).make(now, &[]);
+    let now_ns = lab.now_ns();
+    lab.kernel(1).make(now_ns, &[]);
     lab.run(S);
     lab.link();
     lab.run(3 * S);

@@ -110,7 +110,7 @@ fn what_was_added_unseen_before_another_took_over_is_kept() {
     let mut lab = filled();
     lab.kernel(0).piece = 10;
     // it is not read before the other node has its role
-    lab.kernel(0).spent_ms = 300;
+    lab.kernel(0).spent_ns = 300 * MS;
     lab.run(10 * S);
     let before = lab.count(0);
     // by packets, or with more notifications than the socket holds
@@ -177,24 +177,24 @@ fn what_was_deleted_while_a_worker_was_restarted_goes_from_the_other_node_too() 
 fn a_drain_reads_what_packets_added_and_ends_when_the_peer_has_it() {
     let mut lab = filled();
     lab.insert(0, element(300, None));
-    let now = lab.now();
-    lab.at(0).engine.start_drain(now, now + 2 * S);
+    let now_ns = lab.now_ns();
+    lab.at(0).engine.start_drain(now_ns, now_ns + 2 * S);
     assert!(!lab.at(0).engine.is_drained());
     lab.run(100 * MS);
     assert!(lab.has(1, 300));
     assert!(lab.at(0).engine.is_drained());
     // without a peer there is nobody to wait for
     lab.cut();
-    let now = lab.now();
-    lab.at(0).engine.start_drain(now, now + 2 * S);
+    let now_ns = lab.now_ns();
+    lab.at(0).engine.start_drain(now_ns, now_ns + 2 * S);
     assert!(lab.at(0).engine.is_drained());
 }
 
 #[test]
 fn a_drain_ends_when_the_peer_goes() {
     let mut lab = filled();
-    let now = lab.now();
-    lab.at(0).engine.start_drain(now, now + 2 * S);
+    let now_ns = lab.now_ns();
+    lab.at(0).engine.start_drain(now_ns, now_ns + 2 * S);
     lab.run(MS);
     lab.cut();
     lab.run(10 * MS);
@@ -204,9 +204,11 @@ fn a_drain_ends_when_the_peer_goes() {
 #[test]
 fn a_node_that_is_active_for_any_group_is_active() {
     let mut lab = filled();
-    let now = lab.now();
-    lab.at(0).engine.handle_role(now, "other", role_of(true));
-    lab.at(0).engine.handle_role(now, "office", role_of(false));
+    let now_ns = lab.now_ns();
+    lab.at(0).engine.handle_role(now_ns, "other", role_of(true));
+    lab.at(0)
+        .engine
+        .handle_role(now_ns, "office", role_of(false));
     lab.run(S);
     lab.add(0, element(400, None));
     lab.run(S);
