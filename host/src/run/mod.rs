@@ -4,7 +4,6 @@ mod dispatch;
 mod here;
 mod loaded;
 mod r#loop;
-mod network;
 mod orders;
 mod pair;
 mod paths;

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use spared_link::message::ToLink;
 use spared_link_process::Link;
+use spared_network::Network;
 
 use super::here::Here;
-use super::network::Network;
 
 /// Paths of the link.
 #[derive(Default)]

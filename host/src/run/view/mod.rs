@@ -9,12 +9,12 @@ use spared_firewall_process::Firewall;
 use spared_group::Groups;
 use spared_journal::Notices;
 use spared_link_process::Link;
+use spared_network::Network;
 use spared_requests::View;
 use spared_supervisor::Supervisor;
 use spared_worker::message::PairStatus;
 
 use super::here::Here;
-use super::network::Network;
 use super::orders::Orders;
 use super::pair::Pair;
 use super::recorder::Recorder;

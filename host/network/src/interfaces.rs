@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use spared_kernel::ANY;
 use spared_message::notice::{Kind, Notice};
+use spared_message::worker::{InterfaceEvent, ToWorker};
 use spared_pair::InterfaceLack;
 use spared_process::clock;
 use spared_supervisor::Supervisor;
-use spared_worker::message::{InterfaceEvent, ToWorker};
 
 use super::Network;
 use super::follows::Parcel;

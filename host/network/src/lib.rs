@@ -1,5 +1,7 @@
 //! The network of this node: the kernel, the interfaces that plugins follow, and what they add to groups.
 
+#![forbid(unsafe_code)]
+
 mod additions;
 mod fences;
 mod follows;

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use spared_abi::{ADDITIONS_MAX, GROUPS_MAX};
 use spared_group::{Groups, Ticket};
+use spared_message::worker::Claims;
 use spared_supervisor::Supervisor;
-use spared_worker::message::Claims;
 
 use super::Network;
 
