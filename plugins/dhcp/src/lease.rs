@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
+const SECOND: i64 = signed(crate::SECOND);
 /// A valid lifetime without end.
 pub const INFINITE_S: u32 = u32::MAX;
 
@@ -61,7 +62,7 @@ pub enum State {
     Free,
 }
 
-/// Times are of this node's monotonic clock in ms, so that clocks may differ between nodes, and
+/// Times are of this node's monotonic clock in ns, so that clocks may differ between nodes, and
 /// jump; they may lie before its zero.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -75,8 +76,8 @@ pub struct Lease {
     /// DHCPv6 only.
     pub preferred_s: u32,
     /// None: never.
-    pub expires_ms: Option<i64>,
-    pub committed_ms: i64,
+    pub expires_ns: Option<i64>,
+    pub committed_ns: i64,
     /// Fields specific to this format: name and text ("subnet_id", "1").
     pub extra: BTreeMap<String, String>,
 }
@@ -88,7 +89,7 @@ pub enum Change {
     /// Released, or deleted by hand.
     Gone {
         key: Key,
-        committed_ms: i64,
+        committed_ns: i64,
     },
 }
 
@@ -118,27 +119,35 @@ impl Set {
     }
 }
 
+/// A time or a span of the host's clock among times of leases.
+pub const fn signed(ns: u64) -> i64 {
+    if ns > i64::MAX.unsigned_abs() {
+        return i64::MAX;
+    }
+    ns as i64
+}
+
 /// Both clocks of this node at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
-    pub monotonic_ms: i64,
-    pub unix_ms: i64,
+    pub monotonic_ns: i64,
+    pub unix_ns: i64,
 }
 
 impl Clock {
-    /// The monotonic time of a server's time in seconds since 1970.
+    /// The monotonic time of a server's time in seconds since 1970; none is later than the year 2262.
     pub fn monotonic(self, unix_s: i64) -> i64 {
-        let unix_ms = unix_s.saturating_mul(1000);
-        unix_ms
-            .saturating_sub(self.unix_ms)
-            .saturating_add(self.monotonic_ms)
+        let unix_ns = unix_s.saturating_mul(SECOND);
+        unix_ns
+            .saturating_sub(self.unix_ns)
+            .saturating_add(self.monotonic_ns)
     }
 
     /// The reverse, rounded to the nearest second.
-    pub fn unix_s(self, monotonic_ms: i64) -> i64 {
-        let unix_ms = monotonic_ms
-            .saturating_sub(self.monotonic_ms)
-            .saturating_add(self.unix_ms);
-        unix_ms.saturating_add(500).div_euclid(1000)
+    pub fn unix_s(self, monotonic_ns: i64) -> i64 {
+        let unix_ns = monotonic_ns
+            .saturating_sub(self.monotonic_ns)
+            .saturating_add(self.unix_ns);
+        unix_ns.saturating_add(SECOND / 2).div_euclid(SECOND)
     }
 }

@@ -25,9 +25,12 @@ use spared_sdk::{
 };
 
 use config::Settings;
-use engine::{Action, Engine, ms};
+use engine::{Action, Engine};
 use memory::Memory;
 use server::Server;
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MS;
 
 /// Time limit of a stop: the host waits 2 s.
 const STOPPING: Duration = Duration::from_millis(1_500);
@@ -60,7 +63,7 @@ impl Io for Servers {
             .map_err(Error::kernel("remember whom it follows"))?;
         let names = settings.servers.iter().map(|it| it.name.as_str());
         let replica = replicated::config(host, names);
-        let engine = Engine::new(ms(host.now()), settings.clone(), replica, &memory.recall());
+        let engine = Engine::new(host.now(), settings.clone(), replica, &memory.recall());
         let servers = servers.map_err(Error::kernel("watch lease files"))?;
         let answers = Vec::new();
         Ok((
@@ -84,20 +87,20 @@ impl Io for Servers {
         if new.servers != old.servers {
             return Ok(Applied::Restart);
         }
-        engine.configure(ms(now_ns), new);
+        engine.configure(now_ns, new);
         Ok(Applied::Live)
     }
 
     /// Writes known leases that are not written yet.
     fn stop(mut self, mut engine: Engine) {
         let begun = Instant::now();
-        engine.handle_stop(ms(self.host.now()));
+        engine.handle_stop(self.host.now());
         while begun.elapsed() < STOPPING {
             let now_ns = self.host.now();
             if let Some(action) = engine.next_action() {
                 let _ = self.perform(&mut engine, now_ns, action);
             } else if !self.poll(&mut engine, now_ns) {
-                if !engine.is_writing(ms(now_ns)) {
+                if !engine.is_writing(now_ns) {
                     return;
                 }
                 std::thread::sleep(PAUSE);
@@ -127,7 +130,7 @@ impl Io for Servers {
         for (position, server) in self.servers.iter().enumerate() {
             if let Some(event) = server.poll() {
                 heard = true;
-                engine.handle_event(ms(now_ns), position, event);
+                engine.handle_event(now_ns, position, event);
             }
         }
         heard
@@ -141,7 +144,7 @@ impl Io for Servers {
         token: Token,
     ) -> Result<Progress, Error> {
         let is_active = event.role == Role::Active;
-        engine.handle_role(ms(now_ns), token.into(), event.group, is_active);
+        engine.handle_role(now_ns, token.into(), event.group, is_active);
         Ok(Progress::Pending)
     }
 

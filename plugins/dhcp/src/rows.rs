@@ -3,7 +3,7 @@
 use spared_sdk::{Answer, Error, Progress, Verb};
 
 use crate::Servers;
-use crate::engine::{Difference, Engine, ms};
+use crate::engine::{Difference, Engine};
 
 pub const VERBS: &[Verb] = &[
     Verb::ROWS,
@@ -26,10 +26,9 @@ impl Servers {
         argv: &[&str],
         answer: &mut Answer,
     ) -> Result<Progress, Error> {
-        let now_ms = ms(now_ns);
         match argv {
-            [] => answer.rows(engine.rows(now_ms))?,
-            ["status"] => answer.rows(engine.summary(now_ms))?,
+            [] => answer.rows(engine.rows(now_ns))?,
+            ["status"] => answer.rows(engine.summary(now_ns))?,
             ["check"] => {
                 let faults = engine.faults();
                 if !faults.is_empty() {
@@ -37,10 +36,10 @@ impl Servers {
                 }
                 answer.rows(faults)?;
             }
-            ["conflicts"] => answer.rows(engine.conflicts(now_ms))?,
+            ["conflicts"] => answer.rows(engine.conflicts(now_ns))?,
             ["diff"] => {
                 self.answers.push(answer.later());
-                engine.handle_diff(now_ms);
+                engine.handle_diff(now_ns);
                 return Ok(Progress::Pending);
             }
             _ => return Err(Verb::usage("dhcp", VERBS)),

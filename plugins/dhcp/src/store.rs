@@ -19,14 +19,14 @@ use spared_replica::{
 
 use crate::config;
 use crate::engine::Leases;
-use crate::lease::Key;
+use crate::lease::{Key, signed};
 use crate::wire::{self, RecordKey};
 
 /// The servers of dhcp.toml, in its order.
 pub struct Tables {
     pub servers: Vec<Leases>,
     /// Monotonic time of the present call.
-    pub now_ms: i64,
+    pub now_ns: u64,
     /// This node's servers are those that give.
     pub acts: bool,
     /// The peer's are.
@@ -36,10 +36,10 @@ pub struct Tables {
 }
 
 impl Tables {
-    pub fn new(now_ms: i64, run: u64, servers: Vec<Leases>) -> Self {
+    pub fn new(now_ns: u64, run: u64, servers: Vec<Leases>) -> Self {
         Self {
             servers,
-            now_ms,
+            now_ns,
             acts: false,
             peer_acts: false,
             run,
@@ -76,7 +76,7 @@ impl Store for Tables {
         at: &mut Self::Cursor,
         sink: &mut Sink<'_, RecordKey>,
     ) -> Step {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         let Some(server) = self.servers.get_mut(table) else {
             return Step::Done;
         };
@@ -95,7 +95,7 @@ impl Store for Tables {
             let (lease, given) = (&entry.lease, entry.given);
             let digest = wire::digest(lease);
             let key = RecordKey::Lease(*key);
-            let write = |out: &mut Value<'_>| out.put(&wire::write_lease(now_ms, lease, given));
+            let write = |out: &mut Value<'_>| out.put(&wire::write_lease(now_ns, lease, given));
             if !sink.record(&key, &mut entry.tag, Some(digest), write) {
                 return Step::More;
             }
@@ -110,7 +110,7 @@ impl Store for Tables {
             RecordKey::Lease(key) => {
                 let server = self.servers.get(table);
                 let entry = server.and_then(|it| it.book.entry(key));
-                entry.map(|it| wire::write_lease(self.now_ms, &it.lease, it.given))
+                entry.map(|it| wire::write_lease(self.now_ns, &it.lease, it.given))
             }
         };
         value.map(|value| out.put(&value)).is_some()
@@ -123,23 +123,23 @@ impl Store for Tables {
         value: &[u8],
         _token: Token,
     ) -> Result<Applied, Malformed> {
-        let (now_ms, acts) = (self.now_ms, self.acts);
+        let (now_ns, acts) = (self.now_ns, self.acts);
         let server = self.servers.get_mut(table);
         let server = server.ok_or(Malformed::Field("server"))?;
         match key {
             RecordKey::Identity => Ok(server.take_identity(value)),
             RecordKey::Lease(key) => {
-                let (lease, given) = wire::read_lease(now_ms, *key, value)?;
-                Ok(server.take(now_ms, lease, given, acts))
+                let (lease, given) = wire::read_lease(now_ns, *key, value)?;
+                Ok(server.take(now_ns, lease, given, acts))
             }
         }
     }
 
     fn delete(&mut self, table: Table, key: &RecordKey) {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         // a server is never without an identity that it had
         if let (Some(server), RecordKey::Lease(key)) = (self.servers.get_mut(table), key) {
-            server.drop_lease(key, now_ms);
+            server.drop_lease(key, signed(now_ns));
         }
     }
 
@@ -155,7 +155,7 @@ impl Store for Tables {
         let RecordKey::Lease(key) = key else {
             return self.identity(table).is_some_and(|it| it == value);
         };
-        let Ok((theirs, _)) = wire::read_lease(self.now_ms, *key, value) else {
+        let Ok((theirs, _)) = wire::read_lease(self.now_ns, *key, value) else {
             return false;
         };
         let server = self.servers.get(table);
@@ -216,13 +216,13 @@ impl Store for Tables {
     }
 
     fn prefers(&mut self, table: Table, key: &RecordKey, offered: &[u8]) -> Option<bool> {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         let RecordKey::Lease(key) = key else {
             return Some(self.identity(table).is_none());
         };
-        let (theirs, given) = wire::read_lease(now_ms, *key, offered).ok()?;
+        let (theirs, given) = wire::read_lease(now_ns, *key, offered).ok()?;
         let server = self.servers.get_mut(table)?;
-        Some(server.prefers(now_ms, &theirs, given))
+        Some(server.prefers(now_ns, &theirs, given))
     }
 
     /// Clients know the identity of a server that gives: only one that does not takes another.

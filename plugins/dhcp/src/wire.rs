@@ -36,7 +36,7 @@ use std::net::IpAddr;
 use siphasher::sip::SipHasher13;
 use spared_replica::{Key as ReplicaKey, Malformed, Reader, Value};
 
-use crate::lease::{Client, Key, Kind, Lease, State};
+use crate::lease::{Client, Key, Kind, Lease, State, signed};
 
 pub use message::{Listed, Message};
 
@@ -44,6 +44,7 @@ pub use message::{Listed, Message};
 const ID_MAX: usize = 255;
 /// All fields of a lease that only such servers know.
 const EXTRA_MAX: usize = 5_000;
+const MS: i64 = signed(crate::MS);
 /// An infinite lease has no remaining time; all others are shorter.
 const TIME_MAX_MS: i64 = u32::MAX as i64 * 1_000;
 
@@ -119,16 +120,17 @@ impl ReplicaKey for RecordKey {
 }
 
 /// A lease's value; `given`: by a server of this node.
-pub fn write_lease(now_ms: i64, lease: &Lease, given: bool) -> Vec<u8> {
-    let left_ms = lease.expires_ms.map(|it| clamp(it.saturating_sub(now_ms)));
-    let age_ms = now_ms.saturating_sub(lease.committed_ms);
+pub fn write_lease(now_ns: u64, lease: &Lease, given: bool) -> Vec<u8> {
+    let now_ms = ms(signed(now_ns));
+    let left_ms = lease.expires_ns.map(|it| clamp(ms(it) - now_ms));
+    let age_ms = now_ms - ms(lease.committed_ns);
     write(lease, left_ms, age_ms.clamp(0, TIME_MAX_MS), given)
 }
 
 /// The same number on both nodes if the leases differ in their times at most: what of those differs
 /// is a commit, and that a value was acknowledged since is told by the record's flags.
 pub fn digest(lease: &Lease) -> u64 {
-    let left_ms = lease.expires_ms.map(|_| 0);
+    let left_ms = lease.expires_ns.map(|_| 0);
     let mut hasher = SipHasher13::new();
     hasher.write(&write(lease, left_ms, 0, false));
     hasher.finish()
@@ -170,7 +172,7 @@ fn write(lease: &Lease, left_ms: Option<i64>, age_ms: i64, given: bool) -> Vec<u
 ///
 /// # Errors
 /// It is none.
-pub fn read_lease(now_ms: i64, key: Key, value: &[u8]) -> Result<(Lease, bool), Malformed> {
+pub fn read_lease(now_ns: u64, key: Key, value: &[u8]) -> Result<(Lease, bool), Malformed> {
     let mut reader = Reader(value);
     let flags = reader.u8()?;
     if flags & !(ENDLESS | GIVEN) != 0 {
@@ -186,6 +188,7 @@ pub fn read_lease(now_ms: i64, key: Key, value: &[u8]) -> Result<(Lease, bool), 
     let left_ms = clamp(read_signed(&mut reader)?);
     let age_ms = read_signed(&mut reader)?.clamp(0, TIME_MAX_MS);
     let (hardware_type, iaid) = (reader.u16()?, reader.u32()?);
+    let now_ms = ms(signed(now_ns));
     let mut field = || reader.short().map(<[u8]>::to_vec);
     let (hardware, id, hostname) = (field()?, field()?, field()?);
     let lease = Lease {
@@ -200,8 +203,8 @@ pub fn read_lease(now_ms: i64, key: Key, value: &[u8]) -> Result<(Lease, bool), 
         state,
         valid_s,
         preferred_s,
-        expires_ms: (flags & ENDLESS == 0).then(|| now_ms.saturating_add(left_ms)),
-        committed_ms: now_ms.saturating_sub(age_ms),
+        expires_ns: (flags & ENDLESS == 0).then(|| ns(now_ms + left_ms)),
+        committed_ns: ns(now_ms - age_ms),
         extra: read_extra(reader)?,
     };
     Ok((lease, flags & GIVEN != 0))
@@ -230,6 +233,15 @@ pub fn is_short(lease: &Lease) -> bool {
     let sum: usize = extra.map(|(name, text)| name.len() + text.len() + 3).sum();
     let names = lease.extra.keys().all(|name| name.len() <= ID_MAX);
     names && ids.iter().all(|id| id.len() <= ID_MAX) && sum <= EXTRA_MAX
+}
+
+/// A time in whole ms: a commit that was told and is told back is not a later one.
+fn ms(ns: i64) -> i64 {
+    ns.div_euclid(MS)
+}
+
+fn ns(ms: i64) -> i64 {
+    ms.saturating_mul(MS)
 }
 
 fn clamp(ms: i64) -> i64 {

@@ -9,8 +9,8 @@ use spared_dhcp::lease::{Clock, Key, Kind, Set};
 use spared_dhcp::wire::{Listed, Message, RecordKey, read_lease, write_lease};
 
 const CLOCK: Clock = Clock {
-    monotonic_ms: 3_600_000,
-    unix_ms: 1_795_197_600_000,
+    monotonic_ns: 3_600_000_000_000,
+    unix_ns: 1_795_197_600_000_000_000,
 };
 const FORMATS: [Format; 5] = [
     Format::Kea4,

@@ -103,7 +103,7 @@ fn of_kea(lease: &Lease) -> Result<(), &'static str> {
     if lease.valid_s == 0 {
         return Err("its valid lifetime is 0, which deletes it");
     }
-    if (lease.valid_s == INFINITE_S) != lease.expires_ms.is_none() {
+    if (lease.valid_s == INFINITE_S) != lease.expires_ns.is_none() {
         return Err("its valid lifetime and its end disagree");
     }
     let extra = lease.extra.iter();

@@ -86,7 +86,7 @@ impl Reader {
         }
     }
 
-    /// dnsmasq does not say when it gave a lease: `committed_ms` is then the clock's, so that a
+    /// dnsmasq does not say when it gave a lease: `committed_ns` is then the clock's, so that a
     /// clock as it stood when the file was last changed is the better one.
     pub fn feed(&mut self, bytes: &[u8], clock: Clock) -> Found {
         let mut found = Found::default();

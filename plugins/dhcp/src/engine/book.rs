@@ -5,14 +5,15 @@ use std::ops::Bound;
 
 use spared_replica::Tag;
 
-use crate::lease::{Key, Lease, Set, State};
+use crate::SECOND;
+use crate::lease::{Key, Lease, Set, State, signed};
 
 /// Limit of leases of a server; smaller in tests.
 pub const LEASES_MAX: usize = if cfg!(test) { 20_480 } else { 262_144 };
 /// Smallest difference of times that counts: servers count in seconds.
-const SAME_MS: i64 = 2_000;
+const SAME_NS: u64 = 2 * SECOND;
 /// Time for which a deleted lease is remembered.
-const GONE_MS: i64 = 3_600_000;
+const GONE_NS: i64 = signed(3_600 * SECOND);
 
 #[derive(Debug, Default)]
 pub struct Book {
@@ -59,7 +60,7 @@ impl Book {
         self.leases.get_mut(key).map(|entry| &mut entry.tag)
     }
 
-    pub fn gone_ms(&self, key: &Key) -> Option<i64> {
+    pub fn gone_ns(&self, key: &Key) -> Option<i64> {
         self.gone.get(key).copied()
     }
 
@@ -75,9 +76,9 @@ impl Book {
         self.has_room() || self.leases.contains_key(key)
     }
 
-    pub fn has_living(&self, now_ms: i64) -> bool {
+    pub fn has_living(&self, now_ns: u64) -> bool {
         let mut leases = self.leases.values();
-        leases.any(|entry| is_living(now_ms, &entry.lease))
+        leases.any(|entry| is_living(now_ns, &entry.lease))
     }
 
     /// Leases after a key, in order.
@@ -115,17 +116,17 @@ impl Book {
     }
 
     /// The same lease was committed again.
-    pub fn touch(&mut self, key: &Key, committed_ms: i64) {
+    pub fn touch(&mut self, key: &Key, committed_ns: i64) {
         if let Some(entry) = self.leases.get_mut(key) {
-            entry.lease.committed_ms = entry.lease.committed_ms.max(committed_ms);
+            entry.lease.committed_ns = entry.lease.committed_ns.max(committed_ns);
         }
     }
 
     /// False where there was none.
-    pub fn remove(&mut self, key: &Key, gone_ms: i64) -> bool {
+    pub fn remove(&mut self, key: &Key, gone_ns: i64) -> bool {
         let was = self.leases.remove(key).is_some();
         if self.gone.len() < LEASES_MAX || self.gone.contains_key(key) {
-            self.gone.insert(*key, gone_ms);
+            self.gone.insert(*key, gone_ns);
         }
         was
     }
@@ -145,9 +146,9 @@ impl Book {
         differs
     }
 
-    pub fn forget_old(&mut self, now_ms: i64) {
-        let since_ms = now_ms.saturating_sub(GONE_MS);
-        self.gone.retain(|_, gone_ms| *gone_ms > since_ms);
+    pub fn forget_old(&mut self, now_ns: u64) {
+        let since_ns = signed(now_ns).saturating_sub(GONE_NS);
+        self.gone.retain(|_, gone_ns| *gone_ns > since_ns);
     }
 }
 
@@ -156,14 +157,14 @@ fn bound(after: Option<Key>) -> Bound<Key> {
 }
 
 /// Somebody may use it.
-pub fn is_living(now_ms: i64, lease: &Lease) -> bool {
-    lease.state != State::Free && lease.expires_ms.is_none_or(|it| it > now_ms)
+pub fn is_living(now_ns: u64, lease: &Lease) -> bool {
+    lease.state != State::Free && lease.expires_ns.is_none_or(|it| it > signed(now_ns))
 }
 
 /// The commit may be another, but nothing follows from it.
 pub fn is_same(one: &Lease, other: &Lease) -> bool {
-    let ends = match (one.expires_ms, other.expires_ms) {
-        (Some(one), Some(other)) => one.abs_diff(other) < SAME_MS.unsigned_abs(),
+    let ends = match (one.expires_ns, other.expires_ns) {
+        (Some(one), Some(other)) => one.abs_diff(other) < SAME_NS,
         (one, other) => one == other,
     };
     ends && one.key == other.key

@@ -2,21 +2,21 @@
 
 use spared_replica::{CopyState, Malformed};
 
-use super::{Action, Engine, ns};
+use super::{Action, Engine};
 use crate::wire::Message;
 
 impl Engine {
     /// The peer is there.
-    pub fn handle_up(&mut self, now_ms: i64) {
-        self.tables.now_ms = now_ms;
+    pub fn handle_up(&mut self, now_ns: u64) {
+        self.tables.now_ns = now_ns;
         self.told = vec![None; self.tables.servers.len()];
         self.replica.handle_up(&mut self.tables);
-        self.proceed(now_ms);
+        self.proceed(now_ns);
     }
 
     /// The peer has gone.
-    pub fn handle_down(&mut self, now_ms: i64) {
-        self.tables.now_ms = now_ms;
+    pub fn handle_down(&mut self, now_ns: u64) {
+        self.tables.now_ns = now_ns;
         self.replica.handle_down(&mut self.tables);
         self.own = None;
         self.told = Vec::new();
@@ -25,38 +25,38 @@ impl Engine {
         }
         self.forget_question();
         self.fail_diff("the peer has gone");
-        self.proceed(now_ms);
+        self.proceed(now_ns);
     }
 
     /// The peer's bytes.
     ///
     /// # Errors
     /// They are no message; all of it is compared again.
-    pub fn handle_message(&mut self, now_ms: i64, bytes: &[u8]) -> Result<(), Malformed> {
-        self.tables.now_ms = now_ms;
+    pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
+        self.tables.now_ns = now_ns;
         let heard = match Message::is_own(bytes) {
-            true => Message::parse(bytes).and_then(|message| self.handle_own(now_ms, message)),
+            true => Message::parse(bytes).and_then(|message| self.handle_own(now_ns, message)),
             false => {
                 let tables = &mut self.tables;
-                self.replica.handle_message(ns(now_ms), tables, bytes)
+                self.replica.handle_message(now_ns, tables, bytes)
             }
         };
         if heard.is_err() {
             self.malformed += 1;
         }
-        self.proceed(now_ms);
+        self.proceed(now_ns);
         heard
     }
 
-    fn handle_own(&mut self, now_ms: i64, message: Message<'_>) -> Result<(), Malformed> {
+    fn handle_own(&mut self, now_ns: u64, message: Message<'_>) -> Result<(), Malformed> {
         match message {
             Message::Ask { id } => self.handle_ask(id),
             Message::Listed {
                 id,
                 server,
                 records,
-            } => return self.handle_listed(now_ms, id, server, &records),
-            Message::Told { id } => self.handle_told(now_ms, id),
+            } => return self.handle_listed(now_ns, id, server, &records),
+            Message::Told { id } => self.handle_told(now_ns, id),
             Message::Untold { server, why } => self.handle_untold(server, why),
         }
         Ok(())
@@ -86,17 +86,17 @@ impl Engine {
     }
 
     /// The next message for the peer, the same until [`message_sent`](Self::message_sent).
-    pub fn poll_message(&mut self, now_ms: i64) -> Option<&[u8]> {
-        self.tables.now_ms = now_ms;
+    pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
+        self.tables.now_ns = now_ns;
         // a full channel must not hold it up
         self.own = self.own.take().or_else(|| self.next_untold());
         let replica = &mut self.replica;
-        if self.own.is_none() && replica.poll_message(ns(now_ms), &mut self.tables).is_none() {
-            self.own = self.next_of_diff(now_ms);
+        if self.own.is_none() && replica.poll_message(now_ns, &mut self.tables).is_none() {
+            self.own = self.next_of_diff(now_ns);
         }
         match &self.own {
             Some(message) => Some(message),
-            None => self.replica.poll_message(ns(now_ms), &mut self.tables),
+            None => self.replica.poll_message(now_ns, &mut self.tables),
         }
     }
 
@@ -106,14 +106,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn handle_replica_timeout(&mut self, now_ms: i64) {
-        self.tables.now_ms = now_ms;
-        self.replica.handle_timeout(ns(now_ms), &mut self.tables);
+    pub(super) fn handle_replica_timeout(&mut self, now_ns: u64) {
+        self.tables.now_ns = now_ns;
+        self.replica.handle_timeout(now_ns, &mut self.tables);
     }
 
     /// Changes by servers of this node.
-    pub(super) fn tell_replica(&mut self, now_ms: i64) {
-        self.tables.now_ms = now_ms;
+    pub(super) fn tell_replica(&mut self, now_ns: u64) {
+        self.tables.now_ns = now_ns;
         for server in 0..self.tables.servers.len() {
             let changed = match self.tables.servers.get_mut(server) {
                 Some(leases) => std::mem::take(&mut leases.changed),
@@ -121,8 +121,7 @@ impl Engine {
             };
             for (key, change) in changed {
                 let tables = &mut self.tables;
-                self.replica
-                    .changed(ns(now_ms), tables, server, &key, change);
+                self.replica.changed(now_ns, tables, server, &key, change);
             }
         }
     }

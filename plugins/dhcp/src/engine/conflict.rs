@@ -10,7 +10,7 @@ const KEPT: usize = 64;
 /// One address, two clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    pub at_ms: i64,
+    pub at_ns: u64,
     pub key: Key,
     pub kept: Lease,
     pub lost: Lease,
@@ -42,17 +42,17 @@ impl Conflicts {
 }
 
 /// Whether two leases of one address are of two clients that both may use it.
-pub fn are_rivals(now_ms: i64, one: &Lease, other: &Lease) -> bool {
-    let both_live = is_living(now_ms, one) && is_living(now_ms, other);
+pub fn are_rivals(now_ns: u64, one: &Lease, other: &Lease) -> bool {
+    let both_live = is_living(now_ns, one) && is_living(now_ns, other);
     both_live && !is_one(&one.client, &other.client)
 }
 
 /// A file that does not say for how long it was given does not say when, either; what ends later was
 /// given later.
 pub fn is_later(theirs: &Lease, ours: &Lease) -> bool {
-    match (theirs.expires_ms, ours.expires_ms) {
-        (Some(theirs), Some(ours_ms)) if ours.valid_s == 0 => theirs > ours_ms,
-        _ => theirs.committed_ms > ours.committed_ms,
+    match (theirs.expires_ns, ours.expires_ns) {
+        (Some(theirs), Some(ours_ns)) if ours.valid_s == 0 => theirs > ours_ns,
+        _ => theirs.committed_ns > ours.committed_ns,
     }
 }
 

@@ -12,13 +12,14 @@ use super::book::{is_living, is_same};
 use super::leases::Leases;
 use super::status::describe;
 use super::{Action, Engine};
-use crate::lease::{Key, Lease};
+use crate::SECOND;
+use crate::lease::{Key, Lease, signed};
 use crate::wire::{self, Listed, Message, RecordKey};
 
 /// The host waits 12 s.
-const PATIENCE_MS: i64 = 10_000;
+const PATIENCE_NS: u64 = 10 * SECOND;
 /// Later commits may be in transit.
-const YOUNG_MS: i64 = 2_000;
+const YOUNG_NS: i64 = signed(2 * SECOND);
 /// An answer has 64 KiB.
 const ROWS_MAX: usize = 200;
 
@@ -27,7 +28,7 @@ pub struct Diff {
     /// Somebody waits for an answer.
     is_asked: bool,
     id: u32,
-    until_ms: i64,
+    until_ns: u64,
     /// The peer's leases, for each server.
     theirs: Vec<BTreeMap<Key, Lease>>,
     /// A question of this node is to be sent.
@@ -61,17 +62,17 @@ impl Diff {
         self.theirs.iter().map(BTreeMap::len).sum()
     }
 
-    pub fn next_ms(&self) -> i64 {
+    pub fn next_ns(&self) -> u64 {
         match self.is_asked {
-            true => self.until_ms,
-            false => i64::MAX,
+            true => self.until_ns,
+            false => u64::MAX,
         }
     }
 }
 
 impl Engine {
     /// Compares with the peer; one [`Action::Answer`] follows for all who ask until then.
-    pub fn handle_diff(&mut self, now_ms: i64) {
+    pub fn handle_diff(&mut self, now_ns: u64) {
         if std::mem::replace(&mut self.diff.is_asked, true) {
             return;
         }
@@ -79,7 +80,7 @@ impl Engine {
             return self.fail_diff("the peer is not connected");
         }
         self.diff.id = self.diff.id.wrapping_add(1);
-        self.diff.until_ms = now_ms.saturating_add(PATIENCE_MS);
+        self.diff.until_ns = now_ns.saturating_add(PATIENCE_NS);
         let servers = self.tables.servers.iter();
         self.diff.theirs = servers.map(|_| BTreeMap::new()).collect();
         self.diff.is_due = true;
@@ -97,7 +98,7 @@ impl Engine {
     }
 
     /// The next message of a comparison, where there is one.
-    pub(super) fn next_of_diff(&mut self, now_ms: i64) -> Option<Vec<u8>> {
+    pub(super) fn next_of_diff(&mut self, now_ns: u64) -> Option<Vec<u8>> {
         if std::mem::take(&mut self.diff.is_due) {
             return Some(Message::ask(self.diff.id));
         }
@@ -112,7 +113,7 @@ impl Engine {
                 is_last = false;
                 break;
             }
-            let value = wire::write_lease(now_ms, &entry.lease, entry.given);
+            let value = wire::write_lease(now_ns, &entry.lease, entry.given);
             listed.put(RecordKey::Lease(*key), &value);
             asked.after = Some(*key);
         }
@@ -125,7 +126,7 @@ impl Engine {
 
     pub(super) fn handle_listed(
         &mut self,
-        now_ms: i64,
+        now_ns: u64,
         id: u32,
         server: &str,
         records: &[(RecordKey, &[u8])],
@@ -138,7 +139,7 @@ impl Engine {
         };
         for (key, value) in records {
             let RecordKey::Lease(key) = key else { continue };
-            let (lease, _) = wire::read_lease(now_ms, *key, value)?;
+            let (lease, _) = wire::read_lease(now_ns, *key, value)?;
             if theirs.len() < super::book::LEASES_MAX && wire::is_short(&lease) {
                 theirs.insert(*key, lease);
             }
@@ -146,7 +147,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn handle_told(&mut self, now_ms: i64, id: u32) {
+    pub(super) fn handle_told(&mut self, now_ns: u64, id: u32) {
         if !self.diff.is_asked || id != self.diff.id {
             return;
         }
@@ -160,7 +161,7 @@ impl Engine {
                 found += 1;
                 continue;
             }
-            for row in leases.differences(now_ms, &theirs) {
+            for row in leases.differences(now_ns, &theirs) {
                 found += 1;
                 if rows.len() < ROWS_MAX {
                     rows.push(row);
@@ -178,8 +179,8 @@ impl Engine {
         self.actions.push_back(Action::Answer(found));
     }
 
-    pub(super) fn end_late_diff(&mut self, now_ms: i64) {
-        if now_ms >= self.diff.until_ms {
+    pub(super) fn end_late_diff(&mut self, now_ns: u64) {
+        if now_ns >= self.diff.until_ns {
             self.fail_diff("the peer does not answer");
         }
     }
@@ -193,30 +194,29 @@ impl Engine {
 }
 
 impl Leases {
-    fn differences(&self, now_ms: i64, theirs: &BTreeMap<Key, Lease>) -> Vec<(String, Value)> {
-        let is_young = |lease: Option<&Lease>| {
-            lease.is_some_and(|it| it.committed_ms.saturating_add(YOUNG_MS) > now_ms)
-        };
+    fn differences(&self, now_ns: u64, theirs: &BTreeMap<Key, Lease>) -> Vec<(String, Value)> {
+        let since_ns = signed(now_ns).saturating_sub(YOUNG_NS);
+        let is_young = |lease: Option<&Lease>| lease.is_some_and(|it| it.committed_ns > since_ns);
         let only_theirs = theirs.keys().filter(|key| self.book.get(key).is_none());
         let keys = self.book.keys().chain(only_theirs);
         let mut rows = Vec::new();
         for key in keys {
             let (here, there) = (self.book.get(key), theirs.get(key));
             // a lease that has just gone leaves nothing that could be young
-            let gone = self.book.gone_ms(key).unwrap_or(i64::MIN);
-            if is_young(here) || is_young(there) || gone.saturating_add(YOUNG_MS) > now_ms {
+            let is_gone = self.book.gone_ns(key).is_some_and(|it| it > since_ns);
+            if is_young(here) || is_young(there) || is_gone {
                 continue;
             }
-            let living = |lease: &&Lease| is_living(now_ms, lease);
+            let living = |lease: &&Lease| is_living(now_ns, lease);
             let text = match (here.filter(living), there.filter(living)) {
                 (Some(here), Some(there)) if is_same(here, there) => continue,
                 (None, None) => continue,
                 (Some(here), Some(there)) => {
-                    let (here, there) = (describe(now_ms, here), describe(now_ms, there));
+                    let (here, there) = (describe(now_ns, here), describe(now_ns, there));
                     format!("here {here}; at the peer {there}")
                 }
-                (Some(here), None) => format!("only here: {}", describe(now_ms, here)),
-                (None, Some(there)) => format!("only at the peer: {}", describe(now_ms, there)),
+                (Some(here), None) => format!("only here: {}", describe(now_ns, here)),
+                (None, Some(there)) => format!("only at the peer: {}", describe(now_ns, there)),
             };
             rows.push((format!("{}.{key}", self.name()), Value::Text(text)));
         }

@@ -1,19 +1,18 @@
-//! The engine as the SDK's runner drives it, whose clock counts in ns.
+//! The engine as the SDK's runner drives it.
 
 use spared_sdk::Trouble;
 
-use super::{Action, Engine, NS, ms};
+use super::{Action, Engine};
 
 impl spared_sdk::Engine for Engine {
     type Action = Action;
 
     fn handle_timeout(&mut self, now_ns: u64) {
-        self.handle_timeout(ms(now_ns));
+        self.handle_timeout(now_ns);
     }
 
     fn next_timeout(&self, now_ns: u64) -> Option<u64> {
-        let at_ms = self.next_timeout(ms(now_ns));
-        Some(u64::try_from(at_ms).map_or(now_ns, |at_ms| at_ms.saturating_mul(NS)))
+        Some(self.next_timeout(now_ns))
     }
 
     fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {
@@ -21,20 +20,20 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn handle_up(&mut self, now_ns: u64, _wire: u32) {
-        self.handle_up(ms(now_ns));
+        self.handle_up(now_ns);
     }
 
     fn handle_down(&mut self, now_ns: u64) {
-        self.handle_down(ms(now_ns));
+        self.handle_down(now_ns);
     }
 
     fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), String> {
-        let heard = self.handle_message(ms(now_ns), message);
+        let heard = self.handle_message(now_ns, message);
         heard.map_err(|why| why.to_string())
     }
 
     fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
-        self.poll_message(ms(now_ns))
+        self.poll_message(now_ns)
     }
 
     fn message_sent(&mut self, _now_ns: u64) {
@@ -50,7 +49,7 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn start_drain(&mut self, now_ns: u64, _deadline_ns: u64) {
-        self.start_drain(ms(now_ns));
+        self.start_drain(now_ns);
     }
 
     fn is_drained(&self) -> bool {

@@ -7,9 +7,10 @@ use spared_replica::Change as Changed;
 use super::book::{Book, is_living, is_same};
 use super::conflict::Conflicts;
 use super::save::Save;
+use crate::MS;
 use crate::codec::{self, Format};
 use crate::config::Server;
-use crate::lease::{Change, Key, Lease};
+use crate::lease::{Change, Key, Lease, signed};
 use crate::server::{Event, Unread};
 use crate::wire::{self, RecordKey};
 
@@ -96,14 +97,14 @@ impl Leases {
     }
 
     /// Handles reports of the server's thread, except results of commands.
-    pub fn handle_event(&mut self, now_ms: i64, event: Event) {
+    pub fn handle_event(&mut self, now_ns: u64, event: Event) {
         match event {
             Event::Place(file) => self.facts.file = file,
             Event::Unread(unread) => self.handle_unread(unread),
             Event::Astray(is_astray) => self.handle_astray(is_astray),
             Event::Reading { set, broken } => {
                 let is_first = !self.facts.known;
-                self.handle_reading(now_ms, set, broken);
+                self.handle_reading(now_ns, set, broken);
                 if is_first {
                     self.begin_life();
                 }
@@ -111,8 +112,8 @@ impl Leases {
             Event::Changes(changes) => {
                 for change in changes {
                     match self.of_peer {
-                        true => self.compare(now_ms, change),
-                        false => self.commit(now_ms, change),
+                        true => self.compare(now_ns, change),
+                        false => self.commit(now_ns, change),
                     }
                 }
             }
@@ -144,19 +145,21 @@ impl Leases {
     }
 
     /// A commit that the server has just made: later than all known ones.
-    fn commit(&mut self, now_ms: i64, change: Change) {
+    fn commit(&mut self, now_ns: u64, change: Change) {
         self.counters.commits += 1;
         let key = change.key();
-        let known_ms = self.book.get(&key).map(|it| it.committed_ms);
-        let known_ms = known_ms.max(self.book.gone_ms(&key));
-        let after_ms = known_ms.map_or(i64::MIN, |it| it.saturating_add(1));
+        let known_ns = self.book.get(&key).map(|it| it.committed_ns);
+        let known_ns = known_ns.max(self.book.gone_ns(&key));
+        // messages count in ms
+        let after_ns = known_ns.map_or(i64::MIN, |it| it.saturating_add(signed(MS)));
+        let now_ns = signed(now_ns);
         match change {
             Change::Put(mut lease) => {
-                lease.committed_ms = lease.committed_ms.min(now_ms).max(after_ms);
+                lease.committed_ns = lease.committed_ns.min(now_ns).max(after_ns);
                 self.learn(lease);
             }
-            Change::Gone { committed_ms, .. } => {
-                self.lose(key, committed_ms.min(now_ms).max(after_ms));
+            Change::Gone { committed_ns, .. } => {
+                self.lose(key, committed_ns.min(now_ns).max(after_ns));
             }
         }
     }
@@ -172,7 +175,7 @@ impl Leases {
         }
         self.note_filed(key);
         match self.book.get(&key) {
-            Some(known) if is_same(known, &lease) => self.book.touch(&key, lease.committed_ms),
+            Some(known) if is_same(known, &lease) => self.book.touch(&key, lease.committed_ns),
             _ => {
                 self.book.put(lease, true);
                 self.note_changed(RecordKey::Lease(key), Changed::Put);
@@ -180,10 +183,10 @@ impl Leases {
         }
     }
 
-    pub(super) fn lose(&mut self, key: Key, gone_ms: i64) {
+    pub(super) fn lose(&mut self, key: Key, gone_ns: i64) {
         self.note_filed(key);
         if self.book.get(&key).is_some() {
-            self.book.remove(&key, gone_ms);
+            self.book.remove(&key, gone_ns);
             self.note_changed(RecordKey::Lease(key), Changed::Deleted);
         }
     }
@@ -196,8 +199,8 @@ impl Leases {
         }
     }
 
-    pub fn drop_lease(&mut self, key: &Key, gone_ms: i64) {
-        if self.book.remove(key, gone_ms) {
+    pub fn drop_lease(&mut self, key: &Key, gone_ns: i64) {
+        if self.book.remove(key, gone_ns) {
             self.unfile(*key);
         }
     }
@@ -235,14 +238,14 @@ impl Leases {
     }
 
     /// Leases that it gave nevertheless, or that expired.
-    fn compare(&mut self, now_ms: i64, change: Change) {
+    fn compare(&mut self, now_ns: u64, change: Change) {
         let key = change.key();
         let known = self.book.get(&key);
-        let living = known.is_some_and(|known| is_living(now_ms, known));
+        let living = known.is_some_and(|known| is_living(now_ns, known));
         let differs = match &change {
             Change::Put(lease) => match known {
-                Some(known) => !is_same(known, lease) && (living || is_living(now_ms, lease)),
-                None => is_living(now_ms, lease),
+                Some(known) => !is_same(known, lease) && (living || is_living(now_ns, lease)),
+                None => is_living(now_ns, lease),
             },
             Change::Gone { .. } => living,
         };

@@ -6,7 +6,8 @@
 //! [`handle_event`](Engine::handle_event) (what a server's thread tells),
 //! [`handle_diff`](Engine::handle_diff) and [`handle_stop`](Engine::handle_stop).
 //!
-//! Times are of this node's monotonic clock in ms, as what files say may lie before its zero.
+//! Times are of this node's monotonic clock in ns; those of leases are signed, as what files say may lie
+//! before its zero.
 
 mod book;
 mod channel;
@@ -25,8 +26,9 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use spared_replica::{Config, Now, Replica};
+use spared_replica::{Config, Replica};
 
+use crate::SECOND;
 use crate::config::Settings;
 use crate::server::{Command, Event};
 use crate::store::Tables;
@@ -38,8 +40,7 @@ pub use diff::Difference;
 pub use leases::Leases;
 
 /// Interval at which old deletions are forgotten.
-const TIDY_MS: i64 = 60_000;
-const NS: u64 = 1_000_000;
+const TIDY_NS: u64 = 60 * SECOND;
 
 /// Actions for the driver.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,7 +70,7 @@ pub enum Action {
 pub struct Engine {
     tables: Tables,
     replica: Replica<Tables>,
-    save_ms: i64,
+    save_interval_ns: u64,
     roles: Roles,
     diff: Diff,
     actions: VecDeque<Action>,
@@ -78,14 +79,14 @@ pub struct Engine {
     /// Last report to the peer on servers that cannot be followed.
     told: Vec<Option<String>>,
     malformed: u64,
-    tidied_ms: i64,
+    tidied_ns: u64,
 }
 
 impl Engine {
     /// The tables of `config` are the servers, in their order; `lineage` is what
     /// [`Action::Lineage`] left, for each.
-    pub fn new(now_ms: i64, settings: Settings, config: Config, lineage: &[Option<u64>]) -> Self {
-        let save_ms = span_ms(settings.save_interval);
+    pub fn new(now_ns: u64, settings: Settings, config: Config, lineage: &[Option<u64>]) -> Self {
+        let save_interval_ns = span_ns(settings.save_interval);
         let run = config.run;
         let mut replica = Replica::new(config);
         let mut servers = Vec::new();
@@ -97,27 +98,27 @@ impl Engine {
             servers.push(Leases::new(server, life));
         }
         Self {
-            tables: Tables::new(now_ms, run, servers),
+            tables: Tables::new(now_ns, run, servers),
             replica,
-            save_ms,
+            save_interval_ns,
             roles: Roles::default(),
             diff: Diff::default(),
             actions: VecDeque::new(),
             own: None,
             told: Vec::new(),
             malformed: 0,
-            tidied_ms: now_ms,
+            tidied_ns: now_ns,
         }
     }
 
     /// Takes another interval; other servers need another engine.
-    pub fn configure(&mut self, now_ms: i64, settings: &Settings) {
-        self.save_ms = span_ms(settings.save_interval);
-        self.proceed(now_ms);
+    pub fn configure(&mut self, now_ns: u64, settings: &Settings) {
+        self.save_interval_ns = span_ns(settings.save_interval);
+        self.proceed(now_ns);
     }
 
     /// Report of a server's thread.
-    pub fn handle_event(&mut self, now_ms: i64, server: usize, event: Event) {
+    pub fn handle_event(&mut self, now_ns: u64, server: usize, event: Event) {
         let active = self.acts();
         let Some(leases) = self.tables.servers.get_mut(server) else {
             return;
@@ -127,53 +128,53 @@ impl Engine {
                 serial,
                 result,
                 refused,
-            } => leases.handle_done(now_ms, serial, result, refused, active),
-            event => leases.handle_event(now_ms, event),
+            } => leases.handle_done(now_ns, serial, result, refused, active),
+            event => leases.handle_event(now_ns, event),
         }
-        self.tell_replica(now_ms);
-        self.proceed(now_ms);
+        self.tell_replica(now_ns);
+        self.proceed(now_ns);
     }
 
-    pub fn next_timeout(&self, now_ms: i64) -> i64 {
+    pub fn next_timeout(&self, now_ns: u64) -> u64 {
         let purpose = self.purpose();
         let servers = self.tables.servers.iter();
-        let of_servers = servers.map(|it| it.due_ms(purpose)).min();
-        let of_replica = self.replica.next_timeout(ns(now_ms));
+        let of_servers = servers.map(|it| it.due_ns(purpose)).min();
+        let of_replica = self.replica.next_timeout(now_ns);
         let due = [
-            of_servers.unwrap_or(i64::MAX),
-            of_replica.map_or(i64::MAX, |at| ms_from(at, now_ms)),
-            self.roles.next_ms(),
-            self.diff.next_ms(),
+            of_servers.unwrap_or(u64::MAX),
+            of_replica.unwrap_or(u64::MAX),
+            self.roles.next_ns(),
+            self.diff.next_ns(),
         ];
-        let tidy_ms = self.tidied_ms.saturating_add(TIDY_MS);
-        due.into_iter().fold(tidy_ms, i64::min)
+        let tidy_ns = self.tidied_ns.saturating_add(TIDY_NS);
+        due.into_iter().fold(tidy_ns, u64::min)
     }
 
-    pub fn handle_timeout(&mut self, now_ms: i64) {
-        if now_ms >= self.tidied_ms.saturating_add(TIDY_MS) {
-            self.tidied_ms = now_ms;
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        if now_ns >= self.tidied_ns.saturating_add(TIDY_NS) {
+            self.tidied_ns = now_ns;
             for leases in &mut self.tables.servers {
-                leases.book.forget_old(now_ms);
+                leases.book.forget_old(now_ns);
             }
         }
-        self.end_late_diff(now_ms);
-        self.handle_replica_timeout(now_ms);
-        self.proceed(now_ms);
+        self.end_late_diff(now_ns);
+        self.handle_replica_timeout(now_ns);
+        self.proceed(now_ns);
     }
 
     /// The plugin ends: a backup writes what it has not yet written.
-    pub fn handle_stop(&mut self, now_ms: i64) {
+    pub fn handle_stop(&mut self, now_ns: u64) {
         for leases in &mut self.tables.servers {
             leases.save.hurry = leases.has_unwritten() && !leases.is_receiving;
         }
-        self.proceed(now_ms);
+        self.proceed(now_ns);
     }
 
     /// Whether a command of [`handle_stop`](Self::handle_stop) is still to end.
-    pub fn is_writing(&self, now_ms: i64) -> bool {
+    pub fn is_writing(&self, now_ns: u64) -> bool {
         let purpose = self.purpose();
         let mut servers = self.tables.servers.iter();
-        servers.any(|leases| !leases.is_settled(now_ms, purpose))
+        servers.any(|leases| !leases.is_settled(now_ns, purpose))
     }
 
     pub fn next_action(&mut self) -> Option<Action> {
@@ -186,21 +187,21 @@ impl Engine {
             answers: self.answers(),
             entering: self.roles.is_entering(),
             told: self.roles.is_told(),
-            interval_ms: self.save_ms,
+            interval_ns: self.save_interval_ns,
         }
     }
 
     /// Everything that follows from what has just come.
-    fn proceed(&mut self, now_ms: i64) {
+    fn proceed(&mut self, now_ns: u64) {
         self.observe_replica();
         let purpose = self.purpose();
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
             leases.make_missing_file();
-            while let Some(command) = leases.next_command(now_ms, purpose) {
+            while let Some(command) = leases.next_command(now_ns, purpose) {
                 self.actions.push_back(Action::Command { server, command });
             }
         }
-        self.proceed_roles(now_ms);
+        self.proceed_roles(now_ns);
         self.tell_people();
     }
 
@@ -230,24 +231,6 @@ impl Engine {
     }
 }
 
-/// The engine's time of the host's.
-pub fn ms(now_ns: u64) -> i64 {
-    i64::try_from(now_ns / NS).unwrap_or(i64::MAX)
-}
-
-/// The replica's time.
-fn ns(now_ms: i64) -> Now {
-    now_ms.max(0).unsigned_abs().saturating_mul(NS)
-}
-
-/// At that time, or at once if it has passed.
-fn ms_from(at: Now, now_ms: i64) -> i64 {
-    match at <= ns(now_ms) {
-        true => now_ms,
-        false => i64::try_from(at.div_ceil(NS)).unwrap_or(i64::MAX),
-    }
-}
-
-fn span_ms(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+fn span_ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

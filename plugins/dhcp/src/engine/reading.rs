@@ -6,11 +6,11 @@
 use super::book::{is_living, is_same};
 use super::leases::Leases;
 use super::status::{counted, entries};
-use crate::lease::{Key, Lease, Set};
+use crate::lease::{Key, Lease, Set, signed};
 use crate::server::Unread;
 
 impl Leases {
-    pub(super) fn handle_reading(&mut self, now_ms: i64, set: Set, broken: Option<String>) {
+    pub(super) fn handle_reading(&mut self, now_ns: u64, set: Set, broken: Option<String>) {
         self.facts.known = true;
         if set.identity.is_some() {
             self.handle_identity(set.identity.clone());
@@ -21,23 +21,23 @@ impl Leases {
         let whole = broken.is_none();
         self.facts.broken.clone_from(&broken);
         if self.of_peer {
-            return self.compare_all(now_ms, set, whole);
+            return self.compare_all(now_ns, set, whole);
         }
         if let Some(broken) = broken {
             return self.read_broken(set, &broken);
         }
         let is_empty = set.leases.is_empty();
-        if is_empty && !self.settings.allow_empty && self.book.has_living(now_ms) {
+        if is_empty && !self.settings.allow_empty && self.book.has_living(now_ns) {
             return self.keep_all();
         }
         // a server that runs says what it takes back
         let is_served = self.facts.runs && !is_empty;
-        let living = |key: &Key| self.book.get(key).is_some_and(|it| is_living(now_ms, it));
+        let living = |key: &Key| self.book.get(key).is_some_and(|it| is_living(now_ns, it));
         let missing = self.missing(&set).into_iter();
         let (kept, gone): (Vec<Key>, Vec<Key>) = missing.partition(|key| is_served && living(key));
         for key in gone {
             if !self.is_unfiled(&key) {
-                self.lose(key, now_ms);
+                self.lose(key, signed(now_ns));
             }
         }
         self.keep(kept, "its file was replaced while its server runs");
@@ -124,13 +124,13 @@ impl Leases {
     fn is_known_better(&self, lease: &Lease) -> bool {
         let known = self.book.get(&lease.key);
         let differs = known.is_none_or(|known| !is_same(known, lease));
-        let known_ms = known.map(|it| it.committed_ms);
-        let known_ms = known_ms.or_else(|| self.book.gone_ms(&lease.key));
-        (differs || self.save.is_replacing()) && known_ms.is_some_and(|it| it >= lease.committed_ms)
+        let known_ns = known.map(|it| it.committed_ns);
+        let known_ns = known_ns.or_else(|| self.book.gone_ns(&lease.key));
+        (differs || self.save.is_replacing()) && known_ns.is_some_and(|it| it >= lease.committed_ns)
     }
 
     /// The file of a server that is not to give anything.
-    fn compare_all(&mut self, now_ms: i64, set: Set, whole: bool) {
+    fn compare_all(&mut self, now_ns: u64, set: Set, whole: bool) {
         let differs = |key: &&Key| match (self.book.get(key), set.leases.get(key)) {
             (Some(known), Some(filed)) => !is_same(known, filed),
             _ => true,
@@ -142,7 +142,7 @@ impl Leases {
         }
         self.save.rewrite |= !whole;
         for (key, lease) in &set.leases {
-            if self.book.get(key).is_none() && is_living(now_ms, lease) {
+            if self.book.get(key).is_none() && is_living(now_ns, lease) {
                 self.book.unfiled.insert(*key);
             }
         }

@@ -11,24 +11,24 @@ use crate::lease::Lease;
 
 impl Leases {
     /// Whether the later lease of an address is the one that the peer offers.
-    pub fn prefers(&mut self, now_ms: i64, theirs: &Lease, given: bool) -> bool {
+    pub fn prefers(&mut self, now_ns: u64, theirs: &Lease, given: bool) -> bool {
         let key = theirs.key;
         let Some(entry) = self.book.entry(&key) else {
-            let gone_ms = self.book.gone_ms(&key);
-            let is_gone = gone_ms.is_some_and(|it| it >= theirs.committed_ms);
-            return is_living(now_ms, theirs) && !is_gone;
+            let gone_ns = self.book.gone_ns(&key);
+            let is_gone = gone_ns.is_some_and(|it| it >= theirs.committed_ns);
+            return is_living(now_ns, theirs) && !is_gone;
         };
         let peer_won = conflict::is_later(theirs, &entry.lease);
         if given && entry.given {
             let ours = entry.lease.clone();
-            self.note_rivals(now_ms, &ours, theirs, peer_won);
+            self.note_rivals(now_ns, &ours, theirs, peer_won);
         }
         self.preferred = peer_won.then_some(key);
         peer_won
     }
 
     /// Puts a lease of the peer; `serves`: servers of this node give leases, too.
-    pub fn take(&mut self, now_ms: i64, lease: Lease, given: bool, serves: bool) -> Applied {
+    pub fn take(&mut self, now_ns: u64, lease: Lease, given: bool, serves: bool) -> Applied {
         self.counters.received += 1;
         let was_preferred = self.preferred.take() == Some(lease.key);
         if let Some(entry) = self.book.entry(&lease.key) {
@@ -37,7 +37,7 @@ impl Leases {
             }
             if serves && given && entry.given && !was_preferred {
                 let ours = entry.lease.clone();
-                self.note_rivals(now_ms, &ours, &lease, true);
+                self.note_rivals(now_ns, &ours, &lease, true);
             }
         }
         self.adopt(lease)
@@ -68,8 +68,8 @@ impl Leases {
         Applied::Done
     }
 
-    fn note_rivals(&mut self, now_ms: i64, ours: &Lease, theirs: &Lease, peer_won: bool) {
-        if !conflict::are_rivals(now_ms, ours, theirs) {
+    fn note_rivals(&mut self, now_ns: u64, ours: &Lease, theirs: &Lease, peer_won: bool) {
+        if !conflict::are_rivals(now_ns, ours, theirs) {
             return;
         }
         let (kept, lost) = if peer_won {
@@ -85,7 +85,7 @@ impl Leases {
             client(lost)
         ));
         self.conflicts.note(Conflict {
-            at_ms: now_ms,
+            at_ns: now_ns,
             key: ours.key,
             kept: kept.clone(),
             lost: lost.clone(),

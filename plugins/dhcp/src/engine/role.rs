@@ -10,15 +10,16 @@ use spared_replica::Drain;
 
 use super::leases::Leases;
 use super::status::counted;
-use super::{Action, Engine, ns};
+use super::{Action, Engine};
+use crate::SECOND;
 
 /// After the peer asked for a drain its role is waited for.
-const HANDING_MS: i64 = 10_000;
-const LAST_MS: i64 = 5_000;
+const HANDING_NS: u64 = 10 * SECOND;
+const LAST_NS: u64 = 5 * SECOND;
 /// Time limit for reading the tail of a file.
-const LEAVING_MS: i64 = 3_000;
+const LEAVING_NS: u64 = 3 * SECOND;
 /// The host waits 10 s.
-const ENTERING_MS: i64 = 8_000;
+const ENTERING_NS: u64 = 8 * SECOND;
 /// Groups for the replica: the servers of a node give leases while it is active for any.
 const ACTIVE: &str = "active";
 
@@ -31,7 +32,7 @@ pub struct Roles {
     /// Calls to be ended with the phase.
     tickets: Vec<u64>,
     /// A drain is to be ended, then at the latest.
-    draining_ms: Option<i64>,
+    drain_until_ns: Option<u64>,
     /// The replica drains what was read.
     drains: bool,
 }
@@ -42,16 +43,16 @@ enum Phase {
     Backup,
     /// Becoming active: waiting for the peer's last report.
     Awaiting {
-        until_ms: i64,
+        until_ns: u64,
     },
     /// Active; servers are about to have their files.
     Entering {
-        until_ms: i64,
+        until_ns: u64,
     },
     Active,
     /// Becoming backup: servers are disabled, then the last commits are read and sent.
     Leaving {
-        until_ms: i64,
+        until_ns: u64,
         silent: bool,
     },
 }
@@ -69,14 +70,14 @@ impl Roles {
         self.phase == Phase::Active
     }
 
-    pub fn next_ms(&self) -> i64 {
+    pub fn next_ns(&self) -> u64 {
         let of_phase = match self.phase {
-            Phase::Awaiting { until_ms }
-            | Phase::Entering { until_ms }
-            | Phase::Leaving { until_ms, .. } => until_ms,
-            Phase::Backup | Phase::Active => i64::MAX,
+            Phase::Awaiting { until_ns }
+            | Phase::Entering { until_ns }
+            | Phase::Leaving { until_ns, .. } => until_ns,
+            Phase::Backup | Phase::Active => u64::MAX,
         };
-        of_phase.min(self.draining_ms.unwrap_or(i64::MAX))
+        of_phase.min(self.drain_until_ns.unwrap_or(u64::MAX))
     }
 }
 
@@ -103,14 +104,14 @@ impl Engine {
     }
 
     /// The peer has asked for a drain a short while ago: its role is about to go.
-    fn is_handing(&self, now_ms: i64) -> bool {
-        let since = ns(now_ms.saturating_sub(HANDING_MS));
+    fn is_handing(&self, now_ns: u64) -> bool {
+        let since_ns = now_ns.saturating_sub(HANDING_NS);
         let heard = self.replica.drain_heard();
-        self.peer_acts() && heard.is_some_and(|heard| heard > since)
+        self.peer_acts() && heard.is_some_and(|heard_ns| heard_ns > since_ns)
     }
 
     /// A group's role; [`Action::Done`] follows.
-    pub fn handle_role(&mut self, now_ms: i64, ticket: u64, group: &str, active: bool) {
+    pub fn handle_role(&mut self, now_ns: u64, ticket: u64, group: &str, active: bool) {
         match active {
             true => drop(self.roles.groups.insert(group.to_owned())),
             false => drop(self.roles.groups.remove(group)),
@@ -120,11 +121,11 @@ impl Engine {
         self.roles.tickets.push(ticket);
         match (self.roles.phase, wanted) {
             (Phase::Backup, true) => {
-                if self.is_handing(now_ms) {
-                    let until_ms = now_ms.saturating_add(LAST_MS);
-                    self.roles.phase = Phase::Awaiting { until_ms };
+                if self.is_handing(now_ns) {
+                    let until_ns = now_ns.saturating_add(LAST_NS);
+                    self.roles.phase = Phase::Awaiting { until_ns };
                 } else {
-                    self.enter(now_ms.saturating_add(ENTERING_MS));
+                    self.enter(now_ns.saturating_add(ENTERING_NS));
                 }
             }
             (Phase::Leaving { .. }, true) => {
@@ -132,14 +133,14 @@ impl Engine {
                 self.forget_reads();
             }
             (Phase::Awaiting { .. }, false) => self.roles.phase = Phase::Backup,
-            (Phase::Entering { .. } | Phase::Active, false) => self.leave(now_ms),
+            (Phase::Entering { .. } | Phase::Active, false) => self.leave(now_ns),
             _ => {}
         }
-        self.proceed(now_ms);
+        self.proceed(now_ns);
     }
 
     /// Before a switchover: the peer gets what the files hold, and learns what is about to come.
-    pub fn start_drain(&mut self, now_ms: i64) {
+    pub fn start_drain(&mut self, now_ns: u64) {
         if !self.acts() || self.replica.peer_groups().is_none() || self.peer_acts() {
             return;
         }
@@ -147,21 +148,21 @@ impl Engine {
         self.replica.start_drain();
         self.read_tails();
         self.roles.drains = false;
-        self.roles.draining_ms = Some(now_ms.saturating_add(LEAVING_MS));
-        self.proceed(now_ms);
+        self.roles.drain_until_ns = Some(now_ns.saturating_add(LEAVING_NS));
+        self.proceed(now_ns);
     }
 
     pub fn is_drained(&self) -> bool {
-        self.roles.draining_ms.is_none()
+        self.roles.drain_until_ns.is_none()
     }
 
     /// The wait for the peer counts against the time limit of the role.
-    fn enter_late(&mut self, awaited_ms: i64) {
-        self.enter(awaited_ms.saturating_add(ENTERING_MS - LAST_MS));
+    fn enter_late(&mut self, awaited_ns: u64) {
+        self.enter(awaited_ns.saturating_add(ENTERING_NS - LAST_NS));
     }
 
-    fn enter(&mut self, until_ms: i64) {
-        self.roles.phase = Phase::Entering { until_ms };
+    fn enter(&mut self, until_ns: u64) {
+        self.roles.phase = Phase::Entering { until_ns };
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
             leases.handle_active();
             let life = None;
@@ -177,19 +178,19 @@ impl Engine {
         self.replica.handle_groups(groups.into_iter().collect());
     }
 
-    fn leave(&mut self, now_ms: i64) {
-        let until_ms = now_ms.saturating_add(LEAVING_MS);
+    fn leave(&mut self, now_ns: u64) {
+        let until_ns = now_ns.saturating_add(LEAVING_NS);
         let silent = false;
-        self.roles.phase = Phase::Leaving { until_ms, silent };
+        self.roles.phase = Phase::Leaving { until_ns, silent };
         self.roles.drains = false;
-        self.read_if_silent(until_ms);
+        self.read_if_silent(until_ns);
     }
 
     /// The commits of servers are read when none of them gives leases any more.
-    fn read_if_silent(&mut self, until_ms: i64) {
+    fn read_if_silent(&mut self, until_ns: u64) {
         if self.all_silent() {
             let silent = true;
-            self.roles.phase = Phase::Leaving { until_ms, silent };
+            self.roles.phase = Phase::Leaving { until_ns, silent };
             self.read_tails();
         }
     }
@@ -233,27 +234,27 @@ impl Engine {
         self.replica.drained() != Drain::Pending
     }
 
-    pub(super) fn proceed_roles(&mut self, now_ms: i64) {
-        let draining_ms = self.roles.draining_ms;
-        if draining_ms.is_some_and(|until_ms| now_ms >= until_ms || self.all_told()) {
-            self.roles.draining_ms = None;
+    pub(super) fn proceed_roles(&mut self, now_ns: u64) {
+        let drain_until_ns = self.roles.drain_until_ns;
+        if drain_until_ns.is_some_and(|until_ns| now_ns >= until_ns || self.all_told()) {
+            self.roles.drain_until_ns = None;
         }
         match self.roles.phase {
-            Phase::Awaiting { until_ms } if !self.peer_acts() => {
-                self.enter_late(until_ms);
-                self.proceed(now_ms);
+            Phase::Awaiting { until_ns } if !self.peer_acts() => {
+                self.enter_late(until_ns);
+                self.proceed(now_ns);
             }
-            Phase::Awaiting { until_ms } if now_ms >= until_ms => {
+            Phase::Awaiting { until_ns } if now_ns >= until_ns => {
                 let text =
                     "the peer did not report its last leases in time: taking over without them";
                 self.actions.push_back(Action::Warn(text.to_owned()));
-                self.enter_late(until_ms);
-                self.proceed(now_ms);
+                self.enter_late(until_ns);
+                self.proceed(now_ns);
             }
-            Phase::Entering { until_ms } => {
+            Phase::Entering { until_ns } => {
                 let purpose = self.purpose();
-                let settled = |leases: &Leases| leases.is_settled(now_ms, purpose);
-                if now_ms >= until_ms || self.tables.servers.iter().all(settled) {
+                let settled = |leases: &Leases| leases.is_settled(now_ns, purpose);
+                if now_ns >= until_ns || self.tables.servers.iter().all(settled) {
                     self.roles.phase = Phase::Active;
                     for leases in &mut self.tables.servers {
                         leases.tell_late();
@@ -261,11 +262,11 @@ impl Engine {
                     self.end_tickets();
                 }
             }
-            Phase::Leaving { until_ms, silent } => {
-                if now_ms >= until_ms || silent && self.all_told() {
-                    self.end_leaving(now_ms);
+            Phase::Leaving { until_ns, silent } => {
+                if now_ns >= until_ns || silent && self.all_told() {
+                    self.end_leaving(now_ns);
                 } else if !silent {
-                    self.read_if_silent(until_ms);
+                    self.read_if_silent(until_ns);
                 }
             }
             Phase::Awaiting { .. } => {}
@@ -273,9 +274,9 @@ impl Engine {
         }
     }
 
-    fn end_leaving(&mut self, now_ms: i64) {
+    fn end_leaving(&mut self, now_ns: u64) {
         self.roles.phase = Phase::Backup;
-        self.roles.draining_ms = None;
+        self.roles.drain_until_ns = None;
         self.forget_reads();
         for leases in &mut self.tables.servers {
             // what waited for the server to stop
@@ -284,7 +285,7 @@ impl Engine {
         }
         self.tell_role();
         self.end_tickets();
-        self.proceed(now_ms);
+        self.proceed(now_ns);
     }
 
     fn end_tickets(&mut self) {

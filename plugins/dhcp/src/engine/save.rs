@@ -6,17 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::book::Book;
 use super::leases::Leases;
 use super::status::counted;
+use crate::SECOND;
 use crate::codec::Format;
 use crate::lease::{Change, Key};
 use crate::server::Command;
 
 /// Retry interval of writes: on the active node, on a backup.
-const RETRY_ACTIVE_MS: i64 = 1_000;
-const RETRY_BACKUP_MS: i64 = 10_000;
+const RETRY_ACTIVE_NS: u64 = SECOND;
+const RETRY_BACKUP_NS: u64 = 10 * SECOND;
 /// Leases that the server refused, or has with other values.
-const ASIDE_MS: i64 = 60_000;
+const ASIDE_NS: u64 = 60 * SECOND;
 /// Between looks at the room on the disk, of an active node, and of a backup that has something to write.
-const PROBE_MS: i64 = 1_000;
+const PROBE_NS: u64 = SECOND;
 /// Changes of one command.
 const CHANGES_MAX: usize = 1_000;
 
@@ -34,20 +35,20 @@ pub struct Save {
     pub failed: Option<String>,
     /// Reason why waiting leases could not be written.
     pub no_room: Option<String>,
-    probed_ms: Option<i64>,
+    probed_ns: Option<u64>,
     said: Option<String>,
     /// Reason why the server could not be told whether to answer.
     pub unsilenced: Option<String>,
-    saved_ms: Option<i64>,
-    retry_ms: i64,
-    silence_retry_ms: i64,
+    saved_ns: Option<u64>,
+    retry_ns: u64,
+    silence_retry_ns: u64,
     /// Last order to the server.
     silent: Option<bool>,
     /// The tail of the file was read for the next writing.
     looked: bool,
     /// Leases that the server refused, with the reason, or has with other values.
     pub aside: BTreeMap<Key, Option<String>>,
-    aside_ms: i64,
+    aside_ns: u64,
 }
 
 #[derive(Debug)]
@@ -74,7 +75,7 @@ pub struct Purpose {
     pub entering: bool,
     /// Before its first role a node that was started again may be the active one.
     pub told: bool,
-    pub interval_ms: i64,
+    pub interval_ns: u64,
 }
 
 impl Save {
@@ -88,7 +89,7 @@ impl Save {
     }
 
     pub fn try_now(&mut self) {
-        (self.retry_ms, self.silence_retry_ms) = (i64::MIN, i64::MIN);
+        (self.retry_ns, self.silence_retry_ns) = (0, 0);
     }
 
     pub fn is_writing(&self, key: &Key) -> bool {
@@ -160,12 +161,12 @@ impl Leases {
     }
 
     /// Time of the next work.
-    pub fn due_ms(&self, purpose: Purpose) -> i64 {
-        let probe_ms = match self.is_probed(purpose) && self.save.doing.is_none() {
-            true => self.probe_ms(),
-            false => i64::MAX,
+    pub fn due_ns(&self, purpose: Purpose) -> u64 {
+        let probe_ns = match self.is_probed(purpose) && self.save.doing.is_none() {
+            true => self.probe_ns(),
+            false => u64::MAX,
         };
-        self.save_ms(purpose).min(probe_ms)
+        self.save_ns(purpose).min(probe_ns)
     }
 
     /// Whether the room on the disk matters: to a backup that is to write its file, and to a server
@@ -187,46 +188,46 @@ impl Leases {
         self.save.no_room.as_ref().filter(|_| is_dnsmasq)
     }
 
-    fn probe_ms(&self) -> i64 {
-        let probed_ms = self.save.probed_ms;
-        probed_ms.map_or(i64::MIN, |it| it.saturating_add(PROBE_MS))
+    fn probe_ns(&self) -> u64 {
+        let probed_ns = self.save.probed_ns;
+        probed_ns.map_or(0, |it| it.saturating_add(PROBE_NS))
     }
 
     /// Time of the next possible write.
-    pub fn save_ms(&self, purpose: Purpose) -> i64 {
-        let write_ms = match self.has_unwritten() && self.save.doing.is_none() {
-            true => self.write_ms(purpose).unwrap_or(i64::MAX),
-            false => i64::MAX,
+    pub fn save_ns(&self, purpose: Purpose) -> u64 {
+        let write_ns = match self.has_unwritten() && self.save.doing.is_none() {
+            true => self.write_ns(purpose).unwrap_or(u64::MAX),
+            false => u64::MAX,
         };
-        let silence_ms = match self.silence(purpose).is_some() && self.save.doing.is_none() {
-            true => self.save.silence_retry_ms,
-            false => i64::MAX,
+        let silence_ns = match self.silence(purpose).is_some() && self.save.doing.is_none() {
+            true => self.save.silence_retry_ns,
+            false => u64::MAX,
         };
-        let aside_ms = match self.save.aside.is_empty() {
-            true => i64::MAX,
-            false => self.save.aside_ms.saturating_add(ASIDE_MS),
+        let aside_ns = match self.save.aside.is_empty() {
+            true => u64::MAX,
+            false => self.save.aside_ns.saturating_add(ASIDE_NS),
         };
-        write_ms.min(silence_ms).min(aside_ms)
+        write_ns.min(silence_ns).min(aside_ns)
     }
 
     /// None: not as things are.
-    fn write_ms(&self, purpose: Purpose) -> Option<i64> {
+    fn write_ns(&self, purpose: Purpose) -> Option<u64> {
         if !self.facts.known || self.is_nowhere() {
             return None;
         }
         if self.facts.runs {
             let takes = self.facts.live && (purpose.active || self.settings.warm);
-            return (takes && !self.book.unfiled.is_empty()).then_some(self.save.retry_ms);
+            return (takes && !self.book.unfiled.is_empty()).then_some(self.save.retry_ns);
         }
         if purpose.active || self.save.hurry {
-            return Some(self.save.retry_ms);
+            return Some(self.save.retry_ns);
         }
         if self.is_receiving {
             return None;
         }
-        let next_ms = |saved_ms: i64| saved_ms.saturating_add(purpose.interval_ms);
-        let due_ms = self.save.saved_ms.map_or(i64::MIN, next_ms);
-        Some(due_ms.max(self.save.retry_ms))
+        let next_ns = |saved_ns: u64| saved_ns.saturating_add(purpose.interval_ns);
+        let due_ns = self.save.saved_ns.map_or(0, next_ns);
+        Some(due_ns.max(self.save.retry_ns))
     }
 
     /// Nobody knows where its leases are.
@@ -250,18 +251,18 @@ impl Leases {
     }
 
     /// Nothing more can be done before the server may answer.
-    pub fn is_settled(&self, now_ms: i64, purpose: Purpose) -> bool {
-        self.facts.known && !self.is_busy(now_ms, purpose)
+    pub fn is_settled(&self, now_ns: u64, purpose: Purpose) -> bool {
+        self.facts.known && !self.is_busy(now_ns, purpose)
     }
 
     /// A command is to end, or to be given. Nobody waits for a look at the disk, which may hang.
-    pub fn is_busy(&self, now_ms: i64, purpose: Purpose) -> bool {
+    pub fn is_busy(&self, now_ns: u64, purpose: Purpose) -> bool {
         let doing = self.save.doing.as_ref();
         let does = doing.is_some_and(|(_, doing)| !matches!(doing, Doing::Probing));
-        does || self.save.is_reading() || self.save_ms(purpose) <= now_ms
+        does || self.save.is_reading() || self.save_ns(purpose) <= now_ns
     }
 
-    pub fn next_command(&mut self, now_ms: i64, purpose: Purpose) -> Option<Command> {
+    pub fn next_command(&mut self, now_ns: u64, purpose: Purpose) -> Option<Command> {
         if self.save.doing.is_some() {
             return None;
         }
@@ -273,24 +274,24 @@ impl Leases {
         if !is_probed {
             self.save.no_room = None;
         }
-        if !self.save.aside.is_empty() && now_ms >= self.save.aside_ms.saturating_add(ASIDE_MS) {
-            self.save.aside_ms = now_ms;
+        if !self.save.aside.is_empty() && now_ns >= self.save.aside_ns.saturating_add(ASIDE_NS) {
+            self.save.aside_ns = now_ns;
             let aside = std::mem::take(&mut self.save.aside);
             self.book.unfiled.extend(aside.into_keys());
         }
         let silence = self.silence(purpose);
-        let silence = silence.filter(|_| now_ms >= self.save.silence_retry_ms);
+        let silence = silence.filter(|_| now_ns >= self.save.silence_retry_ns);
         // on a backup before anything else, on the active node when it has all leases
         if silence == Some(true) {
             return Some(self.say_silence(true));
         }
-        let writes = self.has_unwritten() && self.write_ms(purpose).is_some_and(|it| now_ms >= it);
+        let writes = self.has_unwritten() && self.write_ns(purpose).is_some_and(|it| now_ns >= it);
         match writes {
             true if self.facts.runs => Some(self.apply()),
             true => Some(self.replace(purpose)),
             // a client waits for the server, and nobody for the disk
             false if silence.is_some() => silence.map(|silent| self.say_silence(silent)),
-            false => (is_probed && now_ms >= self.probe_ms()).then(|| self.probe(now_ms)),
+            false => (is_probed && now_ns >= self.probe_ns()).then(|| self.probe(now_ns)),
         }
     }
 
@@ -299,8 +300,8 @@ impl Leases {
         Command::Silence { serial, silent }
     }
 
-    fn probe(&mut self, now_ms: i64) -> Command {
-        self.save.probed_ms = Some(now_ms);
+    fn probe(&mut self, now_ns: u64) -> Command {
+        self.save.probed_ns = Some(now_ns);
         let serial = self.save.command(Doing::Probing);
         let leases = self.book.len();
         Command::Probe { serial, leases }
@@ -315,7 +316,7 @@ impl Leases {
             Some(lease) => Change::Put(lease.clone()),
             None => Change::Gone {
                 key: *key,
-                committed_ms: self.book.gone_ms(key).unwrap_or(0),
+                committed_ns: self.book.gone_ns(key).unwrap_or(0),
             },
         });
         let changes = changes.collect();
@@ -348,7 +349,7 @@ impl Leases {
     /// The end of a command.
     pub fn handle_done(
         &mut self,
-        now_ms: i64,
+        now_ns: u64,
         serial: u64,
         result: Result<(), String>,
         refused: Vec<(Key, String)>,
@@ -360,9 +361,9 @@ impl Leases {
         let Some((_, doing)) = self.save.doing.take_if(|(doing, _)| *doing == serial) else {
             return;
         };
-        let retry_ms = now_ms.saturating_add(match active {
-            true => RETRY_ACTIVE_MS,
-            false => RETRY_BACKUP_MS,
+        let retry_ns = now_ns.saturating_add(match active {
+            true => RETRY_ACTIVE_NS,
+            false => RETRY_BACKUP_NS,
         });
         match (doing, result) {
             (Doing::Looking, _) => self.save.looked = true,
@@ -380,22 +381,22 @@ impl Leases {
                 // it may have done so, with its answer lost
                 self.save.silent = None;
                 self.save.unsilenced = Some(why);
-                self.save.silence_retry_ms = retry_ms;
+                self.save.silence_retry_ns = retry_ns;
             }
             (Doing::Applying(_), Ok(())) => {
                 self.save.failed = None;
                 self.save.owed &= !self.book.unfiled.is_empty();
-                self.put_aside(now_ms, refused);
+                self.put_aside(now_ns, refused);
             }
             (Doing::Applying(keys), Err(why)) => {
                 self.book.unfiled.extend(keys);
                 self.save.failed = Some(why);
-                self.save.retry_ms = retry_ms;
+                self.save.retry_ns = retry_ns;
             }
             (Doing::Replacing { leases, .. }, Ok(())) => {
                 self.save.failed = None;
                 self.save.owed = false;
-                self.save.saved_ms = Some(now_ms);
+                self.save.saved_ns = Some(now_ns);
                 self.save.aside.clear();
                 self.facts.broken = None;
                 if active {
@@ -417,14 +418,14 @@ impl Leases {
                 self.book.identity_unfiled |= identity;
                 self.save.rewrite |= rewrite;
                 self.save.failed = Some(why);
-                self.save.retry_ms = retry_ms;
+                self.save.retry_ns = retry_ns;
             }
         }
     }
 
-    fn put_aside(&mut self, now_ms: i64, refused: Vec<(Key, String)>) {
+    fn put_aside(&mut self, now_ns: u64, refused: Vec<(Key, String)>) {
         if self.save.aside.is_empty() {
-            self.save.aside_ms = now_ms;
+            self.save.aside_ns = now_ns;
         }
         for (key, why) in refused {
             // newer words about it may wait already

@@ -3,18 +3,19 @@
 use spared_replica::TableStatus;
 use spared_sdk::{Trouble, Value, hex, replicated};
 
+use super::Engine;
 use super::leases::Leases;
-use super::{Engine, ns};
-use crate::lease::{Lease, State};
+use crate::SECOND;
+use crate::lease::{Lease, State, signed};
 
 /// More is late, and said in a line.
 const LATE_MS: u64 = 1_000;
 
 impl Engine {
     /// Every server, in the order of the file.
-    pub fn rows(&self, now_ms: i64) -> Vec<(String, Value)> {
+    pub fn rows(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
-        for (server, status) in self.statuses(now_ms).into_iter().enumerate() {
+        for (server, status) in self.statuses(now_ns).into_iter().enumerate() {
             let Some(leases) = self.tables.servers.get(server) else {
                 break;
             };
@@ -36,8 +37,8 @@ impl Engine {
     }
 
     /// The replica's rows, with what this plugin knows better: whether its server could take over.
-    fn statuses(&self, now_ms: i64) -> Vec<TableStatus> {
-        let mut statuses = self.replica.status(ns(now_ms), &self.tables);
+    fn statuses(&self, now_ns: u64) -> Vec<TableStatus> {
+        let mut statuses = self.replica.status(now_ns, &self.tables);
         for (server, status) in statuses.iter_mut().enumerate() {
             let Some(leases) = self.tables.servers.get(server) else {
                 break;
@@ -52,8 +53,8 @@ impl Engine {
     }
 
     /// A line of each server for both nodes' table: its key, and the words.
-    pub fn summary(&self, now_ms: i64) -> Vec<(String, Value)> {
-        let statuses = self.replica.status(ns(now_ms), &self.tables);
+    pub fn summary(&self, now_ns: u64) -> Vec<(String, Value)> {
+        let statuses = self.replica.status(now_ns, &self.tables);
         let servers = self.tables.servers.iter().zip(statuses).enumerate();
         let line = |(server, (leases, status)): (usize, (&Leases, TableStatus))| {
             let mut line = counted(leases.book.len(), "lease");
@@ -76,13 +77,13 @@ impl Engine {
     }
 
     /// The latest addresses that two clients had.
-    pub fn conflicts(&self, now_ms: i64) -> Vec<(String, Value)> {
+    pub fn conflicts(&self, now_ns: u64) -> Vec<(String, Value)> {
         let mut rows = Vec::new();
         for leases in &self.tables.servers {
             let name = leases.name();
             let count = Value::Number(leases.conflicts.count);
             for conflict in &leases.conflicts.latest {
-                let age_s = now_ms.saturating_sub(conflict.at_ms).max(0) / 1_000;
+                let age_s = now_ns.saturating_sub(conflict.at_ns) / SECOND;
                 let text = format!(
                     "{age_s} s ago: {} keeps it{}, {} has lost it",
                     client(&conflict.kept),
@@ -289,15 +290,18 @@ pub fn client(lease: &Lease) -> String {
     }
 }
 
-pub fn describe(now_ms: i64, lease: &Lease) -> String {
+pub fn describe(now_ns: u64, lease: &Lease) -> String {
     let state = match lease.state {
         State::Leased => "",
         State::Declined => ", declined",
         State::Free => ", free",
     };
-    let left = match lease.expires_ms {
+    let left = match lease.expires_ns {
         None => "without end".to_owned(),
-        Some(ends_ms) => format!("{} s left", ends_ms.saturating_sub(now_ms).max(0) / 1_000),
+        Some(ends_ns) => {
+            let left_ns = ends_ns.saturating_sub(signed(now_ns)).max(0);
+            format!("{} s left", left_ns / signed(SECOND))
+        }
     };
     format!("{}{state}, {left}", client(lease))
 }

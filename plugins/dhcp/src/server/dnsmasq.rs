@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use spared_sdk::hex;
 
-use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, Set, State};
+use crate::SECOND;
+use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, Set, State, signed};
 
 use super::End;
 use super::clock::clock;
@@ -158,11 +159,11 @@ fn hardware(lease: &Lease) -> String {
 }
 
 fn left_s(lease: &Lease) -> u32 {
-    let Some(expires_ms) = lease.expires_ms else {
+    let Some(expires_ns) = lease.expires_ns else {
         return INFINITE_S;
     };
-    let left_ms = expires_ms.saturating_sub(clock().monotonic_ms).max(0);
+    let left_ns = expires_ns.saturating_sub(clock().monotonic_ns).max(0);
     // nearest, and never without end
-    let left_s = left_ms.saturating_add(500) / 1000;
+    let left_s = left_ns.saturating_add(signed(SECOND / 2)) / signed(SECOND);
     u32::try_from(left_s).map_or(INFINITE_S - 1, |left| left.min(INFINITE_S - 1))
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::SECOND;
 use crate::lease::{Change, Key, Lease};
 
 /// A server writes before it answers; a file that is written anew may be read a second later.
 const FOR: Duration = Duration::from_secs(60);
 /// Servers count in seconds, and take their own clock's for the beginning.
-const TOLERANCE_MS: u64 = 2000;
+const TOLERANCE_NS: u64 = 2 * SECOND;
 
 #[derive(Debug, Default)]
 pub struct Echoes {
@@ -48,8 +49,8 @@ impl Echoes {
 
 /// The same client has it for as long.
 pub fn is_same(a: &Lease, b: &Lease) -> bool {
-    let ends_alike = match (a.expires_ms, b.expires_ms) {
-        (Some(a), Some(b)) => a.abs_diff(b) < TOLERANCE_MS,
+    let ends_alike = match (a.expires_ns, b.expires_ns) {
+        (Some(a), Some(b)) => a.abs_diff(b) < TOLERANCE_NS,
         (None, None) => true,
         _ => false,
     };
@@ -62,10 +63,11 @@ pub fn is_same(a: &Lease, b: &Lease) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lease::{Client, Kind, State};
+    use crate::MS;
+    use crate::lease::{Client, Kind, State, signed};
     use std::net::{IpAddr, Ipv4Addr};
 
-    fn lease(host: u8, expires_ms: i64) -> Lease {
+    fn lease(host: u8, expires_ms: u64) -> Lease {
         Lease {
             key: Key {
                 kind: Kind::V4,
@@ -77,8 +79,8 @@ mod tests {
             state: State::Leased,
             valid_s: 600,
             preferred_s: 0,
-            expires_ms: Some(expires_ms),
-            committed_ms: 0,
+            expires_ns: Some(signed(expires_ms * MS)),
+            committed_ns: 0,
             extra: std::collections::BTreeMap::new(),
         }
     }
@@ -87,7 +89,7 @@ mod tests {
         let key = lease(host, 0).key;
         Change::Gone {
             key,
-            committed_ms: 0,
+            committed_ns: 0,
         }
     }
 

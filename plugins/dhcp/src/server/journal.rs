@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::SECOND;
 use crate::codec::{Format, Found, Reader};
-use crate::lease::{Change, Lease, Set};
+use crate::lease::{Change, Lease, Set, signed};
 
 use super::clock::clock;
 use super::opened::{Id, Opened, id_of};
@@ -25,7 +26,7 @@ use super::{End, Unread};
 const ABSENT_MAX: Duration = Duration::from_millis(500);
 const TRIES: usize = 5;
 /// Amount by which the clock of a running node may be set back.
-const AHEAD_MS: i64 = 60_000;
+const AHEAD_NS: i64 = signed(60 * SECOND);
 
 #[derive(Debug)]
 pub struct Journal {
@@ -274,12 +275,12 @@ impl Journal {
 /// No server gives a lease in the future. One that seems to be of it was given by another clock
 /// than this node has just booted with: nobody knows when, but it does not last longer than it was
 /// given for, and whoever gave its address since knows better.
-fn bounded(mut lease: Lease, now_ms: i64) -> Lease {
-    let valid_ms = i64::from(lease.valid_s).saturating_mul(1000);
-    if lease.committed_ms > now_ms.saturating_add(AHEAD_MS) {
-        lease.committed_ms = now_ms.saturating_sub(valid_ms);
-        let ends_ms = now_ms.saturating_add(valid_ms);
-        lease.expires_ms = lease.expires_ms.map(|known_ms| known_ms.min(ends_ms));
+fn bounded(mut lease: Lease, now_ns: i64) -> Lease {
+    let valid_ns = signed(u64::from(lease.valid_s) * SECOND);
+    if lease.committed_ns > now_ns.saturating_add(AHEAD_NS) {
+        lease.committed_ns = now_ns.saturating_sub(valid_ns);
+        let ends_ns = now_ns.saturating_add(valid_ns);
+        lease.expires_ns = lease.expires_ns.map(|known_ns| known_ns.min(ends_ns));
     }
     lease
 }
@@ -305,7 +306,7 @@ impl All {
 
     fn apply(&mut self, change: Change) {
         let change = match change {
-            Change::Put(lease) => Change::Put(bounded(lease, clock().monotonic_ms)),
+            Change::Put(lease) => Change::Put(bounded(lease, clock().monotonic_ns)),
             gone @ Change::Gone { .. } => gone,
         };
         if !apply_bounded(&mut self.set, change) {

@@ -300,8 +300,8 @@ fn arguments(lease: &Lease) -> Map<String, Value> {
         }
     }
     put("valid-lft", lease.valid_s.into());
-    if let Some(expires_ms) = lease.expires_ms.filter(|_| lease.valid_s != INFINITE_S) {
-        put("expire", clock().unix_s(expires_ms).into());
+    if let Some(expires_ns) = lease.expires_ns.filter(|_| lease.valid_s != INFINITE_S) {
+        put("expire", clock().unix_s(expires_ns).into());
     }
     if !lease.hostname.is_empty() {
         put("hostname", String::from_utf8_lossy(&lease.hostname).into());

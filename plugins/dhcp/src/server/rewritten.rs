@@ -157,7 +157,7 @@ fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
     let count = found.skipped;
     let is_complete = count == 0;
     let (set, why) = collect(found);
-    let now_ms = clock().monotonic_ms;
+    let now_ns = clock().monotonic_ns;
     let mut news = FileChanges {
         identity: set
             .identity
@@ -175,7 +175,7 @@ fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
     let missing: Vec<Key> = missing.copied().collect();
     if !missing.is_empty() && !is_certain {
         news.again = Some(QUIET);
-    } else if is_complete && set.leases.is_empty() && has_living(known, now_ms) {
+    } else if is_complete && set.leases.is_empty() && has_living(known, now_ns) {
         known.leases.clear();
         known.identity = news.identity.take().or(known.identity.take());
         return FileChanges {
@@ -185,7 +185,7 @@ fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
     } else if is_complete {
         let gone = missing.into_iter().map(|key| Change::Gone {
             key,
-            committed_ms: now_ms,
+            committed_ns: now_ns,
         });
         news.changes.extend(gone);
     }
@@ -196,7 +196,7 @@ fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
     // the file does not say when, but it was just now
     news.changes.extend(put.map(|lease| {
         Change::Put(Lease {
-            committed_ms: now_ms,
+            committed_ns: now_ns,
             ..lease
         })
     }));
@@ -207,9 +207,9 @@ fn compare(known: &mut Set, found: Found, is_certain: bool) -> FileChanges {
     news
 }
 
-fn has_living(known: &Set, now_ms: i64) -> bool {
+fn has_living(known: &Set, now_ns: i64) -> bool {
     let mut leases = known.leases.values();
-    leases.any(|lease| lease.expires_ms.is_none_or(|ends_ms| ends_ms > now_ms))
+    leases.any(|lease| lease.expires_ns.is_none_or(|ends_ns| ends_ns > now_ns))
 }
 
 fn is_new(known: &BTreeMap<Key, Lease>, lease: &Lease) -> bool {
@@ -223,14 +223,14 @@ fn clock_of(file: &File) -> io::Result<Clock> {
     let now = clock();
     let written = file.metadata()?.modified()?;
     let written = written.duration_since(SystemTime::UNIX_EPOCH);
-    let unix_ms = written.map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    let unix_ns = written.map_or(0, |since| {
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
     });
-    let age_ms = now.unix_ms.saturating_sub(unix_ms).max(0);
+    let age_ns = now.unix_ns.saturating_sub(unix_ns).max(0);
     Ok(Clock {
-        monotonic_ms: now.monotonic_ms.saturating_sub(age_ms),
+        monotonic_ns: now.monotonic_ns.saturating_sub(age_ns),
         // also where that is ahead: then it is this node's clock that is wrong
-        unix_ms,
+        unix_ns,
     })
 }
 

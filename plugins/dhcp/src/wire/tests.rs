@@ -1,6 +1,7 @@
 use spared_sdk::hex;
 
 use super::*;
+use crate::SECOND;
 
 fn lease(octet: u8) -> Lease {
     Lease {
@@ -19,8 +20,8 @@ fn lease(octet: u8) -> Lease {
         state: State::Leased,
         valid_s: 600,
         preferred_s: 0,
-        expires_ms: Some(500_000),
-        committed_ms: -100_000,
+        expires_ns: Some(500_000 * MS),
+        committed_ns: -100_000 * MS,
         extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
     }
 }
@@ -63,29 +64,29 @@ fn keys_have_these_bytes() {
 #[test]
 fn times_follow_though_clocks_differ() {
     let value = write_lease(0, &lease(5), false);
-    let (there, given) = read_lease(9_000_000, lease(5).key, &value).expect("a lease");
-    assert_eq!(there.expires_ms, Some(9_500_000));
-    assert_eq!(there.committed_ms, 8_900_000);
+    let (there, given) = read_lease(9_000 * SECOND, lease(5).key, &value).expect("a lease");
+    assert_eq!(there.expires_ns, Some(signed(9_500 * SECOND)));
+    assert_eq!(there.committed_ns, signed(8_900 * SECOND));
     assert!(!given);
 }
 
 #[test]
 fn a_lease_without_end_has_none_there() {
     let mut endless = lease(5);
-    endless.expires_ms = None;
+    endless.expires_ns = None;
     let value = write_lease(0, &endless, false);
     let (there, _) = read_lease(0, endless.key, &value).expect("a lease");
-    assert_eq!(there.expires_ms, None);
+    assert_eq!(there.expires_ns, None);
 }
 
 #[test]
 fn times_of_a_liar_overflow_nothing() {
     for (left_ms, age_ms) in [(i64::MAX, i64::MIN), (i64::MIN, i64::MAX)] {
         let value = write(&lease(5), Some(left_ms), age_ms, false);
-        for now_ms in [i64::MIN, 0, i64::MAX] {
-            let (there, _) = read_lease(now_ms, lease(5).key, &value).expect("a lease");
-            assert!(there.committed_ms <= now_ms);
-            write_lease(now_ms.saturating_neg(), &there, false);
+        for now_ns in [0, u64::MAX] {
+            let (there, _) = read_lease(now_ns, lease(5).key, &value).expect("a lease");
+            assert!(there.committed_ns <= signed(now_ns));
+            write_lease(u64::MAX - now_ns, &there, false);
         }
     }
 }
@@ -93,12 +94,12 @@ fn times_of_a_liar_overflow_nothing() {
 #[test]
 fn a_digest_is_of_all_but_the_times() {
     let mut later = lease(5);
-    (later.expires_ms, later.committed_ms) = (Some(9), 7);
+    (later.expires_ns, later.committed_ns) = (Some(9), 7);
     assert_eq!(digest(&later), digest(&lease(5)));
     later.hostname.push(b'x');
     assert_ne!(digest(&later), digest(&lease(5)));
     let mut endless = lease(5);
-    endless.expires_ms = None;
+    endless.expires_ns = None;
     assert_ne!(digest(&endless), digest(&lease(5)));
 }
 
@@ -204,4 +205,16 @@ fn whatever_the_bytes_what_is_a_lease_is_written_as_it_was_read() {
         read += 1;
     }
     assert!(read > 1_000, "{read}");
+}
+
+#[test]
+fn a_commit_that_is_told_back_at_once_is_not_a_later_one() {
+    let mut ours = lease(5);
+    ours.committed_ns = 123_456;
+    let (here_ns, there_ns) = (10_900_000, 5_100_000);
+    let value = write_lease(here_ns, &ours, false);
+    let (theirs, _) = read_lease(there_ns, ours.key, &value).expect("a lease");
+    let value = write_lease(there_ns, &theirs, false);
+    let (back, _) = read_lease(here_ns, ours.key, &value).expect("a lease");
+    assert!(back.committed_ns <= ours.committed_ns);
 }

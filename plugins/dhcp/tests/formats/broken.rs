@@ -148,8 +148,8 @@ fn a_lease_of_kea_for_ever_never_expires() {
     let text = kea4("192.0.2.9,02:00:00:00:00:09,,4294967295,6090164646,1,0,0,,0,\n");
     let found = read(Format::Kea4, &text);
     let lease = &leases(&found)[0];
-    assert_eq!((lease.valid_s, lease.expires_ms), (INFINITE_S, None));
-    assert_eq!(CLOCK.unix_s(lease.committed_ms), 1_795_197_351);
+    assert_eq!((lease.valid_s, lease.expires_ns), (INFINITE_S, None));
+    assert_eq!(CLOCK.unix_s(lease.committed_ns), 1_795_197_351);
     assert_eq!(write(Format::Kea4, &set_of(&found), b"", CLOCK), text);
 }
 
@@ -318,7 +318,7 @@ fn only_what_the_server_can_have_leased_fits() {
     assert!(refused(&|lease| lease.hostname = vec![b'a'; 256]));
     assert!(refused(&|lease| lease.valid_s = 0));
     assert!(refused(&|lease| lease.valid_s = INFINITE_S));
-    assert!(refused(&|lease| lease.expires_ms = None));
+    assert!(refused(&|lease| lease.expires_ns = None));
     assert!(refused(&|lease| drop(lease.extra.remove("subnet_id"))));
     assert!(refused(&|lease| drop(
         lease.extra.insert("subnet_id".into(), "0".into())

@@ -22,8 +22,8 @@ const FORMATS: [Format; 5] = [
 
 /// A node that has been up for an hour at 2026-11-20 18:00:00.
 const CLOCK: Clock = Clock {
-    monotonic_ms: 3_600_000,
-    unix_ms: 1_795_197_600_000,
+    monotonic_ns: 3_600_000_000_000,
+    unix_ns: 1_795_197_600_000_000_000,
 };
 
 /// The files one after the other.
@@ -66,7 +66,7 @@ fn leases(found: &Found) -> Vec<Lease> {
 /// One line a change, times in seconds since 1970.
 fn render(found: &Found) -> String {
     let mut text = String::new();
-    let unix_s = |ms| CLOCK.unix_s(ms);
+    let unix_s = |ns| CLOCK.unix_s(ns);
     for change in &found.changes {
         let key = change.key();
         let _ = write!(text, "{:?} {}/{}", key.kind, key.address, key.prefix);
@@ -84,13 +84,13 @@ fn render(found: &Found) -> String {
                     lease.state,
                     lease.valid_s,
                     lease.preferred_s,
-                    lease.expires_ms.map(unix_s),
-                    unix_s(lease.committed_ms),
+                    lease.expires_ns.map(unix_s),
+                    unix_s(lease.committed_ns),
                     lease.extra,
                 );
             }
-            Change::Gone { committed_ms, .. } => {
-                let _ = writeln!(text, " gone committed={}", unix_s(*committed_ms));
+            Change::Gone { committed_ns, .. } => {
+                let _ = writeln!(text, " gone committed={}", unix_s(*committed_ns));
             }
         }
     }

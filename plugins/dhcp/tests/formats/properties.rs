@@ -105,9 +105,9 @@ fn lease(format: Format) -> impl Strategy<Value = Lease> {
                 state: if dnsmasq { State::Leased } else { state },
                 valid_s: if dnsmasq && !infinite { 0 } else { valid_s },
                 preferred_s: if v4 || dnsmasq { 0 } else { valid_s / 2 },
-                expires_ms: (!infinite).then(|| CLOCK.monotonic(expires_s)),
-                committed_ms: match format {
-                    Format::Dnsmasq => CLOCK.monotonic_ms,
+                expires_ns: (!infinite).then(|| CLOCK.monotonic(expires_s)),
+                committed_ns: match format {
+                    Format::Dnsmasq => CLOCK.monotonic_ns,
                     _ if infinite => CLOCK.monotonic(1_795_190_000),
                     _ => CLOCK.monotonic(expires_s - i64::from(valid_s)),
                 },
@@ -127,7 +127,7 @@ fn set(format: Format) -> impl Strategy<Value = Set> {
         for mut lease in leases {
             if format == Format::Dhcpd6 {
                 // an association has one time of commit
-                lease.committed_ms = CLOCK.monotonic(1_795_190_000);
+                lease.committed_ns = CLOCK.monotonic(1_795_190_000);
             }
             set.leases.insert(lease.key, lease);
         }
@@ -235,8 +235,8 @@ fn many(format: Format) -> Set {
             state: State::Leased,
             valid_s: 3600,
             preferred_s: 1800,
-            expires_ms: Some(CLOCK.monotonic(1_795_200_000)),
-            committed_ms: CLOCK.monotonic(1_795_196_400),
+            expires_ns: Some(CLOCK.monotonic(1_795_200_000)),
+            committed_ns: CLOCK.monotonic(1_795_196_400),
             extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
         };
         set.leases.insert(lease.key, lease);

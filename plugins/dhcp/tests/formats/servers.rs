@@ -104,17 +104,17 @@ fn alive(mut set: Set) -> Set {
     let now_s = std::time::UNIX_EPOCH
         .elapsed()
         .map_or(0, |age| age.as_secs());
-    let now_ms = CLOCK.monotonic(i64::try_from(now_s).unwrap_or(0));
+    let now_ns = CLOCK.monotonic(i64::try_from(now_s).unwrap_or(0));
     for lease in set.leases.values_mut() {
         let free = lease.state == State::Free;
-        if let Some(expires_ms) = lease.expires_ms.as_mut().filter(|_| !free) {
-            *expires_ms = now_ms + 3_600_000;
+        if let Some(expires_ns) = lease.expires_ns.as_mut().filter(|_| !free) {
+            *expires_ns = now_ns + 3_600_000_000_000;
         }
         if lease.valid_s != spared_dhcp::lease::INFINITE_S && lease.valid_s != 0 {
             lease.valid_s = 7200;
-            lease.committed_ms = lease
-                .expires_ms
-                .map_or(now_ms, |expires| expires - 7_200_000);
+            lease.committed_ns = lease
+                .expires_ns
+                .map_or(now_ns, |expires| expires - 7_200_000_000_000);
         }
     }
     set
@@ -214,7 +214,7 @@ fn kea(format: Format, program: &str, name: &str, number: u8, sample_name: &str)
         let told = told.iter().find(|told| told["ip-address"] == *address);
         let told = told.ok_or_else(|| format!("{address} is missing"))?;
         assert_eq!(told["valid-lft"], lease.valid_s, "{address}");
-        assert_eq!(told["cltt"], CLOCK.unix_s(lease.committed_ms), "{address}");
+        assert_eq!(told["cltt"], CLOCK.unix_s(lease.committed_ns), "{address}");
         if let Ok(hostname) = std::str::from_utf8(&lease.hostname) {
             assert_eq!(told["hostname"], hostname);
         }

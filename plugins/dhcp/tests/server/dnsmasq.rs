@@ -73,11 +73,11 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
     let mut changes: Vec<_> = (150..=159).map(|host| Change::Put(put(host))).collect();
     changes.push(Change::Gone {
         key: key4(151),
-        committed_ms: 0,
+        committed_ns: 0,
     });
     changes.push(Change::Gone {
         key: key4(77),
-        committed_ms: 0,
+        committed_ns: 0,
     });
     let answer = fixture.apply(changes);
     assert_eq!((answer.result, answer.refused), (Ok(()), vec![]));

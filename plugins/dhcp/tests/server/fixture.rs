@@ -257,9 +257,9 @@ pub fn signs(changes: &[Change]) -> Vec<i32> {
     changes.iter().map(sign).collect()
 }
 
-pub fn monotonic_ms() -> i64 {
+pub fn monotonic_ns() -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
 pub fn lease4(key: Key, left_s: u32) -> Lease {
@@ -267,7 +267,7 @@ pub fn lease4(key: Key, left_s: u32) -> Lease {
         std::net::IpAddr::V4(address) => address.octets(),
         std::net::IpAddr::V6(_) => unreachable!(),
     };
-    let now_ms = monotonic_ms();
+    let now_ns = monotonic_ns();
     Lease {
         key,
         client: Client {
@@ -280,8 +280,8 @@ pub fn lease4(key: Key, left_s: u32) -> Lease {
         state: State::Leased,
         valid_s: left_s,
         preferred_s: 0,
-        expires_ms: Some(now_ms + i64::from(left_s) * 1000),
-        committed_ms: now_ms,
+        expires_ns: Some(now_ns + i64::from(left_s) * 1_000_000_000),
+        committed_ns: now_ns,
         extra: [("subnet_id".to_owned(), "1".to_owned())].into(),
     }
 }

@@ -9,7 +9,7 @@ use spared_dhcp::codec::Format;
 use spared_dhcp::server::{Command, Event};
 
 use crate::fixture::{
-    Fixture, HEADER4, appear, append, gone_row, hosts, key4, lease4, monotonic_ms, row, set_of,
+    Fixture, HEADER4, appear, append, gone_row, hosts, key4, lease4, monotonic_ns, row, set_of,
     settings, signs, unix_s,
 };
 use crate::scratch::Folder;
@@ -434,14 +434,15 @@ fn a_reading_by_a_clock_that_is_years_behind_makes_no_lease_longer_or_newer() {
         aged_row(2, -2),
         aged_row(3, -2_000_000_000)
     ));
-    let now_ms = monotonic_ms();
+    let now_ns = monotonic_ns();
     let (set, broken) = fixture.reading();
     assert_eq!((hosts(&set), broken), (vec![1, 2, 3], None));
     let said = |host| {
         let lease = &set.leases[&key4(host)];
-        let ends_ms = lease.expires_ms.unwrap();
+        let ends_ns = lease.expires_ns.unwrap();
         // in seconds, from about now
-        [ends_ms, lease.committed_ms].map(|ms| (ms - now_ms + 5_000).div_euclid(10_000) * 10)
+        [ends_ns, lease.committed_ns]
+            .map(|ns| (ns - now_ns + 5_000_000_000).div_euclid(10_000_000_000) * 10)
     };
     assert_eq!(said(1), [500, -100]);
     assert_eq!(said(2), [600, 0]);

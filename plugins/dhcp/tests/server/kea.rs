@@ -128,7 +128,7 @@ fn kea4_is_heard_served_silenced_and_started_with_other_leases() {
         .insert("subnet_id".to_owned(), "9".to_owned());
     let gone = |host| Change::Gone {
         key: key4(host),
-        committed_ms: 0,
+        committed_ns: 0,
     };
     let mut changes: Vec<_> = (150..=159)
         .map(|host| Change::Put(lease4(key4(host), 500)))
@@ -236,7 +236,7 @@ fn kea6_takes_leases_in_bulk_and_another_identity() {
     changes.push(Change::Put(other_subnet));
     changes.push(Change::Gone {
         key: lease6(700).key,
-        committed_ms: 0,
+        committed_ns: 0,
     });
     let mut prefix = lease6(602);
     prefix.key = Key {
@@ -253,7 +253,7 @@ fn kea6_takes_leases_in_bulk_and_another_identity() {
     fixture.quiet();
     let answer = fixture.apply(vec![Change::Gone {
         key: prefix_key,
-        committed_ms: 0,
+        committed_ns: 0,
     }]);
     assert!(answer.refused.is_empty() && answer.result.is_ok());
     fixture.quiet();

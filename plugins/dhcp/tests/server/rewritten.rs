@@ -9,7 +9,7 @@ use spared_dhcp::codec::Format;
 use spared_dhcp::server::{Command, Event};
 
 use crate::fixture::{
-    Fixture, hosts, key4, lease4, line, monotonic_ms, set_of, settings, signs, unix_s,
+    Fixture, hosts, key4, lease4, line, monotonic_ns, set_of, settings, signs, unix_s,
 };
 use crate::scratch::Folder;
 
@@ -210,7 +210,7 @@ fn a_reading_by_a_clock_that_is_behind_counts_from_the_files_last_writing() {
     drop(file);
     let fixture = Fixture::open(settings(Format::Dnsmasq, &path));
     let (set, _) = fixture.reading();
-    let left_ms = set.leases[&key4(1)].expires_ms.unwrap() - monotonic_ms();
+    let left_ms = (set.leases[&key4(1)].expires_ns.unwrap() - monotonic_ns()) / 1_000_000;
     assert!((590_000..=601_000).contains(&left_ms), "{left_ms}");
 }
 

@@ -97,7 +97,7 @@ struct Fields {
 fn lease(address: &[u8], body: &[u8], clock: Clock) -> Result<Lease, Fault> {
     let address: Ipv4Addr = parse(address).ok_or("its address is invalid")?;
     let fields = Fields::parse(body)?;
-    let expires_ms = fields.expires_ms(clock)?;
+    let expires_ns = fields.expires_ns(clock)?;
     let valid_s = match (fields.starts, fields.ends) {
         (Some(Date::At(starts)), Some(Date::At(ends))) => seconds(ends.saturating_sub(starts)),
         (_, Some(Date::Never)) => INFINITE_S,
@@ -119,8 +119,8 @@ fn lease(address: &[u8], body: &[u8], clock: Clock) -> Result<Lease, Fault> {
         state: fields.state.ok_or("it has no state")?,
         valid_s,
         preferred_s: 0,
-        expires_ms,
-        committed_ms: clock.monotonic(committed.unwrap_or(0)),
+        expires_ns,
+        committed_ns: clock.monotonic(committed.unwrap_or(0)),
         extra: fields.extra,
     })
 }
@@ -148,20 +148,20 @@ fn association(
                     state: fields.state.ok_or("it has no state")?,
                     valid_s: fields.max_s.unwrap_or(0),
                     preferred_s: fields.preferred_s,
-                    expires_ms: fields.expires_ms(clock)?,
-                    committed_ms: 0,
+                    expires_ns: fields.expires_ns(clock)?,
+                    committed_ns: 0,
                     extra: fields.extra,
                 });
             }
             _ => {}
         }
     }
-    let committed_ms = clock.monotonic(committed_s);
+    let committed_ns = clock.monotonic(committed_s);
     let said = said.into_iter();
     Ok(said
         .map(|lease| {
             Declared::Lease(Lease {
-                committed_ms,
+                committed_ns,
                 ..lease
             })
         })
@@ -283,7 +283,7 @@ impl Fields {
         Ok(())
     }
 
-    fn expires_ms(&self, clock: Clock) -> Result<Option<i64>, Fault> {
+    fn expires_ns(&self, clock: Clock) -> Result<Option<i64>, Fault> {
         match self.ends {
             Some(Date::At(at)) => Ok(Some(clock.monotonic(at))),
             Some(Date::Never) => Ok(None),

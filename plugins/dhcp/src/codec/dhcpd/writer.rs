@@ -41,8 +41,8 @@ pub fn write(family: Family, set: &Set, before: &[u8], clock: Clock) -> Vec<u8> 
 }
 
 fn lease4(out: &mut Vec<u8>, lease: &Lease, clock: Clock) {
-    let committed_s = clock.unix_s(lease.committed_ms);
-    let ends_s = lease.expires_ms.map(|expires_ms| clock.unix_s(expires_ms));
+    let committed_s = clock.unix_s(lease.committed_ns);
+    let ends_s = lease.expires_ns.map(|expires_ns| clock.unix_s(expires_ns));
     let starts_s = ends_s.map_or(committed_s, |ends| {
         ends.saturating_sub(i64::from(lease.valid_s))
     });
@@ -103,11 +103,11 @@ fn association6(
     escape(out, &order.bytes(iaid));
     escape(out, duid);
     out.extend_from_slice(b"\" {\n");
-    let committed_ms = leases.iter().map(|lease| lease.committed_ms).max();
+    let committed_ns = leases.iter().map(|lease| lease.committed_ns).max();
     dated(
         out,
         "  cltt ",
-        Date::At(clock.unix_s(committed_ms.unwrap_or(clock.monotonic_ms))),
+        Date::At(clock.unix_s(committed_ns.unwrap_or(clock.monotonic_ns))),
     );
     for lease in leases {
         match kind {
@@ -123,8 +123,8 @@ fn association6(
         line(out, format_args!("  preferred-life {};", lease.preferred_s));
         line(out, format_args!("  max-life {};", lease.valid_s));
         let ends = lease
-            .expires_ms
-            .map(|expires_ms| Date::At(clock.unix_s(expires_ms)));
+            .expires_ns
+            .map(|expires_ns| Date::At(clock.unix_s(expires_ns)));
         dated(out, "  ends ", ends.unwrap_or(Date::Never));
         extras(out, lease);
         out.extend_from_slice(b"  }\n");
@@ -216,8 +216,8 @@ fn identity(before: &[u8]) -> Option<Vec<u8>> {
     let mut lines = before.split_inclusive(|byte| *byte == b'\n');
     let line = lines.rfind(|line| line.starts_with(b"server-duid "))?;
     let clock = Clock {
-        monotonic_ms: 0,
-        unix_ms: 0,
+        monotonic_ns: 0,
+        unix_ns: 0,
     };
     Reader::new(Format::Dhcpd6).feed(line, clock).identity
 }

@@ -80,8 +80,8 @@ fn lease(words: [&[u8]; 5], clock: Clock) -> Result<Lease, &'static str> {
         state: State::Leased,
         valid_s: if expires == 0 { INFINITE_S } else { 0 },
         preferred_s: 0,
-        expires_ms: (expires != 0).then(|| clock.monotonic(expires)),
-        committed_ms: clock.monotonic_ms,
+        expires_ns: (expires != 0).then(|| clock.monotonic(expires)),
+        committed_ns: clock.monotonic_ns,
         extra: BTreeMap::new(),
     })
 }

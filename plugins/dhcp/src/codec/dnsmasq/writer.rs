@@ -36,7 +36,9 @@ pub fn write(set: &Set, before: &[u8], clock: Clock) -> Vec<u8> {
 
 fn line(out: &mut Vec<u8>, lease: &Lease, clock: Clock) {
     // 0 would be a lease without end
-    let expires_s = lease.expires_ms.map_or(0, |ms| clock.unix_s(ms).max(1));
+    let expires_s = lease
+        .expires_ns
+        .map_or(0, |expires_ns| clock.unix_s(expires_ns).max(1));
     push(out, expires_s);
     out.push(b' ');
     let client = &lease.client;

@@ -175,9 +175,9 @@ impl Row {
     fn finish(mut self, family: Family, clock: Clock) -> Result<Change, &'static str> {
         let key = self.key(family)?;
         let expire_s = i64::try_from(self.expire_s).map_err(|_| "it ends too late")?;
-        let committed_ms = clock.monotonic(expire_s.saturating_sub(i64::from(self.valid_s)));
+        let committed_ns = clock.monotonic(expire_s.saturating_sub(i64::from(self.valid_s)));
         if self.valid_s == 0 {
-            return Ok(Change::Gone { key, committed_ms });
+            return Ok(Change::Gone { key, committed_ns });
         }
         if family == Family::V4 {
             // Kea knows no other there
@@ -204,8 +204,8 @@ impl Row {
             state,
             valid_s: self.valid_s,
             preferred_s: self.preferred_s,
-            expires_ms: (self.valid_s != INFINITE_S).then(|| clock.monotonic(expire_s)),
-            committed_ms,
+            expires_ns: (self.valid_s != INFINITE_S).then(|| clock.monotonic(expire_s)),
+            committed_ns,
             extra: self.extra,
         }))
     }

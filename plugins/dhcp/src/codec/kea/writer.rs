@@ -70,10 +70,10 @@ fn push(out: &mut Vec<u8>, value: impl std::fmt::Display) {
 }
 
 fn expire_s(lease: &Lease, clock: Clock) -> i64 {
-    let expire_s = match lease.expires_ms {
-        Some(expires_ms) => clock.unix_s(expires_ms),
+    let expire_s = match lease.expires_ns {
+        Some(expires_ns) => clock.unix_s(expires_ns),
         None => {
-            let committed_s = clock.unix_s(lease.committed_ms);
+            let committed_s = clock.unix_s(lease.committed_ns);
             committed_s.saturating_add(i64::from(lease.valid_s))
         }
     };

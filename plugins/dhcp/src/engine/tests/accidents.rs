@@ -16,7 +16,7 @@ fn broken(lab: &mut Lab, leases: BTreeMap<Key, Lease>) {
 }
 
 fn leases(lab: &Lab) -> BTreeMap<Key, Lease> {
-    lab.nodes[0].servers[0].leases(lab.nodes[0].at(lab.now_ms()))
+    lab.nodes[0].servers[0].leases(lab.nodes[0].at(lab.now_ns()))
 }
 
 fn says(lab: &Lab, node: usize, words: &str) -> usize {
@@ -84,7 +84,7 @@ fn a_server_whose_file_has_lost_its_name_keeps_all_leases_when_it_stops() {
     // what the name leads to has the first alone
     lab.nodes[0].servers[0].file().remove(&key(6));
     lab.stop(0, 0);
-    let clock = lab.nodes[0].at(lab.now_ms());
+    let clock = lab.nodes[0].at(lab.now_ns());
     let fake = &mut lab.nodes[0].servers[0];
     fake.events.push_back(Event::Astray(false));
     fake.tell_all(clock);
@@ -209,7 +209,7 @@ fn a_backup_whose_file_is_gone_makes_it_again() {
     lab.run(S);
     let fake = &mut lab.nodes[1].servers[0];
     fake.file = None;
-    let clock = lab.nodes[1].at(lab.now_ms());
+    let clock = lab.nodes[1].at(lab.now_ns());
     lab.nodes[1].servers[0].tell_all(clock);
     lab.run(61 * S);
     assert!(lab.filed(1, 5).is_some());

@@ -67,9 +67,9 @@ impl Fake {
     }
 
     pub fn put(&mut self, clock: Clock, lease: &Lease) {
-        let ends_s = lease.expires_ms.map_or(i64::MAX, |it| clock.unix_s(it));
-        let committed_s = clock.unix_s(lease.committed_ms);
-        self.changed_s = self.changed_s.map(|_| clock.unix_s(clock.monotonic_ms));
+        let ends_s = lease.expires_ns.map_or(i64::MAX, |it| clock.unix_s(it));
+        let committed_s = clock.unix_s(lease.committed_ns);
+        self.changed_s = self.changed_s.map(|_| clock.unix_s(clock.monotonic_ns));
         let entry = (lease.clone(), ends_s, committed_s);
         if let Some(named) = self.named.as_mut().filter(|_| !self.is_astray) {
             named.insert(lease.key, entry.clone());
@@ -118,8 +118,8 @@ impl Fake {
         let filed = self.file.iter().flatten();
         let leases = filed.map(|(key, (lease, ends_s, committed_s))| {
             let lease = Lease {
-                expires_ms: lease.expires_ms.map(|_| clock.monotonic(*ends_s)),
-                committed_ms: clock.monotonic(self.changed_s.unwrap_or(*committed_s)),
+                expires_ns: lease.expires_ns.map(|_| clock.monotonic(*ends_s)),
+                committed_ns: clock.monotonic(self.changed_s.unwrap_or(*committed_s)),
                 ..lease.clone()
             };
             (*key, lease)

@@ -9,9 +9,9 @@ use crate::wire::{self, Listed, RecordKey};
 fn nonsense_is_counted_and_everything_is_compared_again() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
-    let now_ms = lab.nodes[1].at(lab.now_ms()).monotonic_ms;
+    let now_ns = lab.nodes[1].at(lab.now_ns()).now_ns();
     for _ in 0..3 {
-        let result = lab.nodes[1].engine.handle_message(now_ms, &[0x7f; 40]);
+        let result = lab.nodes[1].engine.handle_message(now_ns, &[0x7f; 40]);
         assert!(result.is_err());
     }
     assert!(!lab.nodes[1].in_sync.0 || lab.nodes[1].engine.lack(0).is_some());
@@ -29,8 +29,8 @@ fn nonsense_is_counted_and_everything_is_compared_again() {
 fn nonsense_beside_the_replica_s_messages_is_counted_and_ends_nothing() {
     let mut lab = Lab::settled();
     lab.nodes[0].messages.clear();
-    let now_ms = lab.nodes[1].at(lab.now_ms()).monotonic_ms;
-    let result = lab.nodes[1].engine.handle_message(now_ms, &[0xff; 40]);
+    let now_ns = lab.nodes[1].at(lab.now_ns()).now_ns();
+    let result = lab.nodes[1].engine.handle_message(now_ns, &[0xff; 40]);
     assert!(result.is_err());
     lab.run(5 * S);
     assert_eq!(lab.nodes[0].sent(BEGIN), 0);
@@ -40,7 +40,7 @@ fn nonsense_beside_the_replica_s_messages_is_counted_and_ends_nothing() {
 
 /// A node's plugin believes that its server gave this.
 fn believe(lab: &mut Lab, node: usize, change: impl FnOnce(&mut Lease)) {
-    let now_ms = lab.nodes[node].at(lab.now_ms()).monotonic_ms;
+    let clock = lab.nodes[node].at(lab.now_ns());
     let mut lease = Lease {
         key: key(99),
         client: client(9),
@@ -48,8 +48,8 @@ fn believe(lab: &mut Lab, node: usize, change: impl FnOnce(&mut Lease)) {
         state: State::Leased,
         valid_s: 600,
         preferred_s: 0,
-        expires_ms: Some(now_ms + 600 * S),
-        committed_ms: now_ms,
+        expires_ns: Some(clock.monotonic_ns + 600 * S),
+        committed_ns: clock.monotonic_ns,
         extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
     };
     change(&mut lease);
@@ -58,7 +58,7 @@ fn believe(lab: &mut Lab, node: usize, change: impl FnOnce(&mut Lease)) {
     let key = RecordKey::Lease(lease.key);
     leases.book.put(lease, true);
     leases.changed.push((key, Changed::Put));
-    engine.tell_replica(now_ms);
+    engine.tell_replica(clock.now_ns());
     lab.settle();
 }
 
@@ -246,7 +246,7 @@ fn a_backup_that_starts_alone_has_what_it_saved() {
 #[test]
 fn no_more_leases_than_there_is_room_for() {
     let mut lab = Lab::settled();
-    let clock = lab.nodes[0].at(lab.now_ms());
+    let clock = lab.nodes[0].at(lab.now_ns());
     let lease = |number: u32| Lease {
         key: Key {
             address: IpAddr::from((0x0b00_0000 + number).to_be_bytes()),
@@ -257,8 +257,8 @@ fn no_more_leases_than_there_is_room_for() {
         state: State::Leased,
         valid_s: 600,
         preferred_s: 0,
-        expires_ms: Some(clock.monotonic_ms + 600 * S),
-        committed_ms: clock.monotonic_ms,
+        expires_ns: Some(clock.monotonic_ns + 600 * S),
+        committed_ns: clock.monotonic_ns,
         extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
     };
     let changes: Vec<Change> = (0..20_486).map(|it| Change::Put(lease(it))).collect();
@@ -287,17 +287,17 @@ fn a_comparison_finds_what_differs_and_nothing_else() {
     lab.commit(0, 6, 2);
     lab.run(10 * S);
     let compare = |lab: &mut Lab, node: usize| {
-        let now_ms = lab.nodes[node].at(lab.now_ms()).monotonic_ms;
-        lab.nodes[node].engine.handle_diff(now_ms);
+        let now_ns = lab.nodes[node].at(lab.now_ns()).now_ns();
+        lab.nodes[node].engine.handle_diff(now_ns);
         lab.settle();
         lab.nodes[node].answers.pop().expect("an answer")
     };
     for node in [0, 1] {
         assert_eq!(compare(&mut lab, node), Ok(no_difference()));
     }
-    let now_ms = lab.nodes[1].at(lab.now_ms()).monotonic_ms;
+    let now_ns = lab.nodes[1].at(lab.now_ns()).now_ns();
     let book = &mut lab.nodes[1].engine.tables.servers[0].book;
-    book.remove(&key(5), now_ms - 10 * S);
+    book.remove(&key(5), signed(now_ns) - 10 * S);
     let mut other = book.get(&key(6)).expect("it is there").clone();
     other.client = client(3);
     book.put(other, false);
@@ -326,19 +326,19 @@ fn a_comparison_finds_what_differs_and_nothing_else() {
 fn a_comparison_keeps_nothing_that_no_lease_is() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
-    let clock = lab.nodes[1].at(lab.now_ms());
+    let clock = lab.nodes[1].at(lab.now_ns());
     let value = {
         let book = &lab.nodes[1].engine.tables.servers[0].book;
-        wire::write_lease(clock.monotonic_ms, book.get(&key(5)).expect("it"), true)
+        wire::write_lease(clock.now_ns(), book.get(&key(5)).expect("it"), true)
     };
     let engine = &mut lab.nodes[1].engine;
-    engine.handle_diff(clock.monotonic_ms);
+    engine.handle_diff(clock.now_ns());
     let id = engine.diff.id();
     let mut say = |id: u32, value: &[u8]| {
         let mut listed = Listed::new(id, "kea4");
         listed.put(RecordKey::Identity, &[1, 2, 3]);
         listed.put(RecordKey::Lease(key(5)), value);
-        let heard = engine.handle_message(clock.monotonic_ms, &listed.bytes());
+        let heard = engine.handle_message(clock.now_ns(), &listed.bytes());
         (heard.is_ok(), engine.diff.kept())
     };
     assert_eq!(say(id + 1, &value), (true, 0), "another question");
@@ -352,12 +352,12 @@ fn a_comparison_of_many_leases_takes_several_messages() {
     for number in 0..2_000 {
         believe(&mut lab, 0, |it| {
             it.key = key(number);
-            it.committed_ms -= 10 * S;
+            it.committed_ns -= 10 * S;
         });
     }
     lab.nodes[1].messages.clear();
-    let now_ms = lab.nodes[0].at(lab.now_ms()).monotonic_ms;
-    lab.nodes[0].engine.handle_diff(now_ms);
+    let now_ns = lab.nodes[0].at(lab.now_ns()).now_ns();
+    lab.nodes[0].engine.handle_diff(now_ns);
     lab.settle();
     assert_eq!(lab.nodes[0].answers.pop(), Some(Ok(no_difference())));
     let listed = lab.nodes[1].messages.iter();
@@ -367,18 +367,19 @@ fn a_comparison_of_many_leases_takes_several_messages() {
 #[test]
 fn a_comparison_without_a_peer_fails_at_once_and_with_a_mute_one_in_time() {
     let mut lab = Lab::settled();
-    let now_ms = lab.nodes[0].at(lab.now_ms()).monotonic_ms;
-    lab.nodes[0].engine.handle_diff(now_ms);
+    let now_ns = lab.nodes[0].at(lab.now_ns()).now_ns();
+    lab.nodes[0].engine.handle_diff(now_ns);
     // the channel takes it, and nobody hears it
-    lab.nodes[0].speak(now_ms - lab.nodes[0].clock.monotonic_ms);
+    let lab_ns = lab.now_ns();
+    lab.nodes[0].speak(lab_ns);
     lab.run(9 * S);
     assert!(lab.nodes[0].answers.is_empty());
     lab.run(2 * S);
     let found = lab.nodes[0].answers.pop().expect("an answer");
     assert_eq!(found, Err("the peer does not answer".to_owned()));
     lab.cut();
-    let now_ms = lab.nodes[0].at(lab.now_ms()).monotonic_ms;
-    lab.nodes[0].engine.handle_diff(now_ms);
+    let now_ns = lab.nodes[0].at(lab.now_ns()).now_ns();
+    lab.nodes[0].engine.handle_diff(now_ns);
     lab.settle();
     let found = lab.nodes[0].answers.pop().expect("an answer");
     assert_eq!(found, Err("the peer is not connected".to_owned()));
@@ -391,7 +392,7 @@ fn the_summary_is_a_line_for_each_server() {
     let line = |node: usize| {
         let node = &lab.nodes[node];
         node.engine
-            .summary(node.at(lab.now_ms()).monotonic_ms)
+            .summary(node.at(lab.now_ns()).now_ns())
             .remove(0)
     };
     let one = ("kea4".to_owned(), Value::Text("1 lease".to_owned()));

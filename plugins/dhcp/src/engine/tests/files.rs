@@ -49,8 +49,8 @@ fn people_are_told_where_the_file_is_or_why_nobody_knows() {
     let mut lab = Lab::settled();
     let row = |lab: &Lab| {
         let node = &lab.nodes[0];
-        let now_ms = node.at(lab.now_ms()).monotonic_ms;
-        let mut rows = node.engine.rows(now_ms).into_iter();
+        let now_ns = node.at(lab.now_ns()).now_ns();
+        let mut rows = node.engine.rows(now_ns).into_iter();
         rows.find_map(|(key, value)| (key == "kea4.file").then_some(value))
     };
     let file = Value::Text("/leases".to_owned());
@@ -83,8 +83,8 @@ fn a_server_whose_leases_are_nowhere_is_not_followed_and_not_written() {
         assert_eq!(lab.text(node, "kea4.last_fault"), why);
         let state = format!("cannot be followed: {why}");
         assert!(lab.text(node, "kea4.state").contains(&state));
-        let now_ms = lab.nodes[node].at(lab.now_ms()).monotonic_ms;
-        let rows = lab.nodes[node].engine.rows(now_ms);
+        let now_ns = lab.nodes[node].at(lab.now_ns()).now_ns();
+        let rows = lab.nodes[node].engine.rows(now_ns);
         assert!(!rows.iter().any(|(key, _)| key == "kea4.file"), "{rows:?}");
         let (yes, said) = &lab.nodes[1].in_sync;
         assert!(!yes && said.contains(&state), "{said}");
@@ -98,11 +98,11 @@ fn a_backup_that_stops_saves() {
     lab.run(S);
     lab.commit(0, 6, 1);
     assert!(lab.filed(1, 6).is_none());
-    let now_ms = lab.nodes[1].at(lab.now_ms()).monotonic_ms;
-    lab.nodes[1].engine.handle_stop(now_ms);
-    assert!(lab.nodes[1].engine.is_writing(now_ms));
+    let now_ns = lab.nodes[1].at(lab.now_ns()).now_ns();
+    lab.nodes[1].engine.handle_stop(now_ns);
+    assert!(lab.nodes[1].engine.is_writing(now_ns));
     lab.settle();
-    assert!(!lab.nodes[1].engine.is_writing(now_ms));
+    assert!(!lab.nodes[1].engine.is_writing(now_ns));
     assert!(lab.filed(1, 6).is_some());
 }
 
@@ -233,10 +233,10 @@ fn a_commit_that_is_read_while_the_file_is_replaced_is_written_again() {
     let serial = lab.nodes[1].engine.tables.servers[0].save.serial();
     lab.nodes[1].servers[0].hangs = false;
     // the server's thread read this before it wrote
-    let clock = lab.nodes[0].at(lab.now_ms());
+    let clock = lab.nodes[0].at(lab.now_ns());
     let mut lease = lab.nodes[0].servers[0].leases(clock)[&key(5)].clone();
     lease.key = key(7);
-    lease.expires_ms = None;
+    lease.expires_ns = None;
     lease.valid_s = u32::MAX;
     let fake = &mut lab.nodes[1].servers[0];
     fake.events
@@ -256,7 +256,7 @@ fn a_warm_server_that_has_it_otherwise_is_no_quarrel() {
     let mut lab = warm_pair();
     lab.commit(0, 5, 1);
     for _ in 0..5 {
-        let clock = lab.nodes[1].at(lab.now_ms());
+        let clock = lab.nodes[1].at(lab.now_ns());
         let mut lease = lab.nodes[1].servers[0].leases(clock)[&key(5)].clone();
         lease.hostname = b"otherwise".to_vec();
         let event = Event::Changes(vec![Change::Put(lease)]);
@@ -384,7 +384,7 @@ fn an_active_server_that_lost_its_file_does_not_empty_the_backup() {
     lab.commit(0, 6, 2);
     lab.run(61 * S);
     lab.nodes[0].servers[0].file = Some(BTreeMap::new());
-    let clock = lab.nodes[0].at(lab.now_ms());
+    let clock = lab.nodes[0].at(lab.now_ns());
     lab.nodes[0].servers[0].tell_all(clock);
     lab.run(61 * S);
     assert_eq!(lab.clients(1).len(), 2);
@@ -420,7 +420,7 @@ fn with_allow_empty_an_emptied_file_empties_the_backup() {
     lab.commit(0, 5, 1);
     lab.run(61 * S);
     lab.nodes[0].servers[0].file = Some(BTreeMap::new());
-    let clock = lab.nodes[0].at(lab.now_ms());
+    let clock = lab.nodes[0].at(lab.now_ns());
     lab.nodes[0].servers[0].tell_all(clock);
     lab.run(61 * S);
     assert_eq!(lab.filed_clients(1).len(), 0);
@@ -431,7 +431,7 @@ fn a_broken_reading_adds_and_never_removes() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
     lab.commit(0, 6, 2);
-    let clock = lab.nodes[0].at(lab.now_ms());
+    let clock = lab.nodes[0].at(lab.now_ns());
     let mut leases = lab.nodes[0].servers[0].leases(clock);
     leases.remove(&key(5));
     let mut new = leases[&key(6)].clone();
@@ -456,7 +456,7 @@ fn a_whole_reading_removes_what_it_lacks() {
     lab.commit(0, 6, 2);
     let tell = |lab: &mut Lab| {
         lab.nodes[0].servers[0].file().remove(&key(5));
-        let clock = lab.nodes[0].at(lab.now_ms());
+        let clock = lab.nodes[0].at(lab.now_ns());
         lab.nodes[0].servers[0].tell_all(clock);
         lab.settle();
     };
@@ -476,7 +476,7 @@ fn a_foreign_file_on_the_backup_is_put_right() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
     lab.run(61 * S);
-    let clock = lab.nodes[1].at(lab.now_ms());
+    let clock = lab.nodes[1].at(lab.now_ns());
     lab.nodes[1].servers[0].file().clear();
     lab.nodes[1].servers[0].tell_all(clock);
     lab.run(61 * S);
@@ -505,10 +505,10 @@ fn a_foreign_running_identity_on_a_warm_backup_is_said() {
 fn what_the_peer_offered_before_the_file_was_read_waits_for_nothing() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
-    let clock = lab.nodes[0].at(lab.now_ms());
+    let clock = lab.nodes[0].at(lab.now_ns());
     let book = &mut lab.nodes[0].engine.tables.servers[0].book;
     // the same lease, whose age was on its way for a moment
-    book.touch(&key(5), clock.monotonic_ms + 5);
+    book.touch(&key(5), clock.monotonic_ns + signed(5 * MS));
     book.unfiled.insert(key(5));
     assert_eq!(lab.number(0, "kea4.waiting"), 1);
     lab.nodes[0].servers[0].tell_all(clock);

@@ -61,8 +61,8 @@ fn an_address_that_is_given_again_and_again_is_sent_as_it_is_last() {
 fn clocks_that_jump_change_nothing_at_the_peer() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
-    lab.nodes[0].clock.unix_ms += HOUR;
-    lab.nodes[1].clock.unix_ms -= 5 * HOUR;
+    lab.nodes[0].clock.unix_ns += HOUR;
+    lab.nodes[1].clock.unix_ns -= 5 * HOUR;
     lab.run(100 * S);
     assert_eq!(lab.lease(1, 5), Some((client(1), 500)));
     lab.commit(0, 6, 2);
@@ -79,7 +79,7 @@ fn a_file_that_was_written_before_the_clock_was_set_is_written_again() {
     lab.commit(0, 5, 1);
     lab.run(100 * S);
     assert_eq!(lab.filed(1, 5), Some((client(1), 500)));
-    lab.nodes[1].clock.unix_ms += HOUR;
+    lab.nodes[1].clock.unix_ns += HOUR;
     for node in &mut lab.nodes {
         node.servers[0].events.push_back(Event::ClockSet);
     }
@@ -97,10 +97,10 @@ fn a_commit_counts_though_the_clock_was_set_back() {
     lab.commit(0, 5, 1);
     lab.run(S);
     // what the file says of the next commit lies before the first
-    let clock = lab.nodes[0].at(lab.now_ms());
+    let clock = lab.nodes[0].at(lab.now_ns());
     let mut lease = lab.nodes[0].servers[0].leases(clock)[&key(5)].clone();
     lease.client = client(2);
-    lease.committed_ms -= HOUR;
+    lease.committed_ns -= HOUR;
     let fake = &mut lab.nodes[0].servers[0];
     fake.events
         .push_back(Event::Changes(vec![Change::Put(lease)]));
@@ -108,11 +108,11 @@ fn a_commit_counts_though_the_clock_was_set_back() {
     assert_eq!(lab.lease(1, 5).map(|it| it.0), Some(client(2)));
     lab.assert_equal();
     // and is the later one, too, where somebody has only the first
-    let now_ms = lab.nodes[1].at(lab.now_ms()).monotonic_ms;
+    let clock = lab.nodes[1].at(lab.now_ns());
     let book = &mut lab.nodes[1].engine.tables.servers[0].book;
     let mut first = book.get(&key(5)).expect("it is there").clone();
     first.client = client(1);
-    first.committed_ms = now_ms - S;
+    first.committed_ns = clock.monotonic_ns - S;
     book.put(first, false);
     lab.cut();
     lab.activate(1);
@@ -126,7 +126,7 @@ fn a_commit_counts_though_the_clock_was_set_back() {
 fn a_settled_pair_says_nothing() {
     let mut lab = Lab::settled();
     // files know seconds only
-    lab.run(333);
+    lab.run(signed(333 * MS));
     for number in 0..50 {
         lab.commit(0, number, 1);
     }
@@ -135,9 +135,9 @@ fn a_settled_pair_says_nothing() {
         node.messages.clear();
     }
     // the server rewrites its file with the same
-    let clock = lab.nodes[0].at(lab.now_ms());
+    let clock = lab.nodes[0].at(lab.now_ns());
     lab.nodes[0].servers[0].tell_all(clock);
-    let clock = lab.nodes[1].at(lab.now_ms());
+    let clock = lab.nodes[1].at(lab.now_ns());
     lab.nodes[1].servers[0].tell_all(clock);
     let replaced = lab.nodes[1].servers[0].replaced;
     lab.run(2 * HOUR);
@@ -168,12 +168,12 @@ fn twenty_thousand_come_in_parts_and_changes_go_between() {
     let mut lab = Lab::new(settings());
     lab.activate(0);
     for number in 0..20_000 {
-        let clock = lab.nodes[0].at(lab.now_ms());
+        let clock = lab.nodes[0].at(lab.now_ns());
         let mut lease = lease_of(clock, number);
         lease.hostname = vec![b'x'; 60];
         lab.nodes[0].servers[0].put(clock, &lease);
     }
-    let clock = lab.nodes[0].at(lab.now_ms());
+    let clock = lab.nodes[0].at(lab.now_ns());
     lab.nodes[0].servers[0].tell_all(clock);
     lab.settle();
     lab.nodes[0].messages.clear();
@@ -193,8 +193,8 @@ fn lease_of(clock: Clock, number: u16) -> Lease {
         state: State::Leased,
         valid_s: 600,
         preferred_s: 0,
-        expires_ms: Some(clock.monotonic_ms + 600 * S),
-        committed_ms: clock.monotonic_ms,
+        expires_ns: Some(clock.monotonic_ns + 600 * S),
+        committed_ns: clock.monotonic_ns,
         extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
     }
 }

@@ -14,7 +14,7 @@ pub struct Lab {
 
 pub fn channels(delay_ms: u64) -> [Channel<Vec<u8>>; 2] {
     [(); 2].map(|()| {
-        let mut channel = Channel::ordered(delay_ms * NS, usize::MAX);
+        let mut channel = Channel::ordered(delay_ms * MS, usize::MAX);
         channel.cut();
         channel
     })
@@ -25,12 +25,12 @@ impl Lab {
     pub fn new(settings: Settings) -> Self {
         let clocks = [
             Clock {
-                monotonic_ms: 10 * S,
-                unix_ms: 1_700_000_000 * S,
+                monotonic_ns: 10 * S,
+                unix_ns: 1_700_000_000 * S,
             },
             Clock {
-                monotonic_ms: 900 * HOUR,
-                unix_ms: 1_700_000_000 * S + HOUR,
+                monotonic_ns: 900 * HOUR,
+                unix_ns: 1_700_000_000 * S + HOUR,
             },
         ];
         let mut lab = Self {
@@ -63,39 +63,39 @@ impl Lab {
         Self::settled_with(settings())
     }
 
-    pub fn now_ms(&self) -> i64 {
-        (self.clock.now_ns() / NS) as i64
+    pub fn now_ns(&self) -> i64 {
+        signed(self.clock.now_ns())
     }
 
     pub fn link(&mut self) {
         self.linked = true;
-        let now_ms = self.now_ms();
+        let now_ns = self.now_ns();
         for (node, channel) in self.nodes.iter_mut().zip(&mut self.channels) {
             channel.link();
-            node.engine.handle_up(node.at(now_ms).monotonic_ms);
+            node.engine.handle_up(node.at(now_ns).now_ns());
         }
         self.settle();
     }
 
     pub fn cut(&mut self) {
         self.linked = false;
-        let now = self.now_ms();
+        let lab_ns = self.now_ns();
         for (node, channel) in self.nodes.iter_mut().zip(&mut self.channels) {
             channel.cut();
-            let now_ms = node.at(now).monotonic_ms;
-            node.engine.handle_down(now_ms);
+            let now_ns = node.at(lab_ns).now_ns();
+            node.engine.handle_down(now_ns);
         }
         self.settle();
     }
 
     /// The host tells; a ticket.
     pub fn tell_role(&mut self, node: usize, active: bool) -> u64 {
-        let now = self.now_ms();
+        let lab_ns = self.now_ns();
         let node = &mut self.nodes[node];
-        let now_ms = node.at(now).monotonic_ms;
+        let now_ns = node.at(lab_ns).now_ns();
         node.ticket += 1;
         let ticket = node.ticket;
-        node.engine.handle_role(now_ms, ticket, "office", active);
+        node.engine.handle_role(now_ns, ticket, "office", active);
         self.settle();
         ticket
     }
@@ -125,7 +125,7 @@ impl Lab {
         self.drain(from);
         let to = 1 - from;
         let ticket = self.tell_role(to, true);
-        self.run(200);
+        self.run(S / 5);
         self.deactivate(from);
         assert!(self.nodes[to].is_done(ticket), "the role is not done");
         for server in 0..self.nodes[to].servers.len() {
@@ -134,8 +134,8 @@ impl Lab {
     }
 
     pub fn drain(&mut self, node: usize) {
-        let now_ms = self.nodes[node].at(self.now_ms()).monotonic_ms;
-        self.nodes[node].engine.start_drain(now_ms);
+        let now_ns = self.nodes[node].at(self.now_ns()).now_ns();
+        self.nodes[node].engine.start_drain(now_ns);
         self.settle();
         // the peer has to say that it has everything
         for _ in 0..4 {
@@ -161,7 +161,7 @@ impl Lab {
     }
 
     pub fn run_server(&mut self, node: usize, server: usize, runs: bool) {
-        let clock = self.nodes[node].at(self.now_ms());
+        let clock = self.nodes[node].at(self.now_ns());
         let fake = &mut self.nodes[node].servers[server];
         if fake.runs != runs {
             fake.runs = runs;
@@ -181,8 +181,8 @@ impl Lab {
     }
 
     pub fn commit_for(&mut self, node: usize, number: u16, who: u8, valid_s: Option<u32>) {
-        let clock = self.nodes[node].at(self.now_ms());
-        let valid_ms = valid_s.map(|valid_s| i64::from(valid_s) * S);
+        let clock = self.nodes[node].at(self.now_ns());
+        let valid_ns = valid_s.map(|valid_s| i64::from(valid_s) * S);
         let lease = Lease {
             key: key(number),
             client: client(who),
@@ -193,8 +193,8 @@ impl Lab {
                 _ => valid_s.unwrap_or(u32::MAX),
             },
             preferred_s: 0,
-            expires_ms: valid_ms.map(|valid_ms| clock.monotonic_ms + valid_ms),
-            committed_ms: clock.monotonic_ms,
+            expires_ns: valid_ns.map(|valid_ns| clock.monotonic_ns + valid_ns),
+            committed_ns: clock.monotonic_ns,
             extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
         };
         let fake = &mut self.nodes[node].servers[0];
@@ -205,12 +205,12 @@ impl Lab {
     }
 
     pub fn release(&mut self, node: usize, number: u16) {
-        let committed_ms = self.nodes[node].at(self.now_ms()).monotonic_ms;
+        let committed_ns = self.nodes[node].at(self.now_ns()).monotonic_ns;
         let fake = &mut self.nodes[node].servers[0];
         fake.remove(&key(number));
         let gone = Change::Gone {
             key: key(number),
-            committed_ms,
+            committed_ns,
         };
         fake.events.push_back(Event::Changes(vec![gone]));
         self.settle();
@@ -218,27 +218,27 @@ impl Lab {
 
     /// The plugin ends and begins: `killed` without a word.
     pub fn restart(&mut self, node: usize, killed: bool, active: bool) {
-        let now_ms = self.now_ms();
+        let now_ns = self.now_ns();
         self.runs += 1;
         let it = &mut self.nodes[node];
-        let clock = it.at(now_ms);
+        let clock = it.at(now_ns);
         if !killed {
-            it.engine.handle_stop(clock.monotonic_ms);
-            it.act(now_ms);
+            it.engine.handle_stop(clock.now_ns());
+            it.act(now_ns);
         }
         let (settings, lineage) = (it.settings.clone(), it.lineage.clone());
-        it.engine = machine::engine(clock.monotonic_ms, &settings, self.runs, &lineage);
+        it.engine = machine::engine(clock.now_ns(), &settings, self.runs, &lineage);
         it.in_sync = (false, String::new());
         for fake in &mut it.servers {
             fake.events.clear();
             fake.tell_all(clock);
         }
         // what the servers say comes first
-        it.act(now_ms);
+        it.act(now_ns);
         it.ticket += 1;
         let ticket = it.ticket;
         it.engine
-            .handle_role(clock.monotonic_ms, ticket, "office", active);
+            .handle_role(clock.now_ns(), ticket, "office", active);
         // channels end with the process
         if self.linked {
             self.cut();
@@ -258,53 +258,53 @@ impl Lab {
     }
 
     pub fn turn(&mut self) -> bool {
-        let (now_ns, now_ms) = (self.clock.now_ns(), self.now_ms());
+        let now_ns = self.now_ns();
         let mut busy = false;
         for from in [0, 1] {
-            busy |= self.nodes[from].act(now_ms);
-            for message in self.nodes[from].speak(now_ms) {
+            busy |= self.nodes[from].act(now_ns);
+            for message in self.nodes[from].speak(now_ns) {
                 busy = true;
                 // a channel that is down takes nothing
-                let _ = self.channels[from].send(now_ns, &mut self.random, message);
+                let _ = self.channels[from].send(self.clock.now_ns(), &mut self.random, message);
             }
-            if let Some(bytes) = self.channels[from].receive(now_ns) {
+            if let Some(bytes) = self.channels[from].receive(self.clock.now_ns()) {
                 let to = &mut self.nodes[1 - from];
-                let now_ms = to.at(now_ms).monotonic_ms;
-                to.engine.handle_message(now_ms, &bytes).expect("a message");
+                let now_ns = to.at(now_ns).now_ns();
+                to.engine.handle_message(now_ns, &bytes).expect("a message");
                 busy = true;
             }
         }
         busy
     }
 
-    pub fn run(&mut self, time_ms: i64) {
+    pub fn run(&mut self, time_ns: i64) {
         self.settle();
-        let end_ms = self.now_ms() + time_ms;
-        while self.now_ms() < end_ms {
+        let end_ns = self.now_ns() + time_ns;
+        while self.now_ns() < end_ns {
             // nothing happens by itself between, but what the engines ask for
-            let now_ms = self.now_ms();
+            let now_ns = self.now_ns();
             let arrives = self.channels.iter().filter_map(Channel::next_at).min();
-            let arrives_ms = arrives.map_or(i64::MAX, |at| at.div_ceil(NS) as i64);
+            let arrives_ns = arrives.map_or(i64::MAX, signed);
             let wants = |node: &Machine| {
-                let now_ms = node.at(now_ms).monotonic_ms;
-                let timeout_ms = node.engine.next_timeout(now_ms);
-                timeout_ms.saturating_sub(node.clock.monotonic_ms)
+                let now_ns = node.at(now_ns).now_ns();
+                let timeout_ns = signed(node.engine.next_timeout(now_ns));
+                timeout_ns.saturating_sub(node.clock.monotonic_ns)
             };
-            let next_ms = wants(&self.nodes[0]).min(wants(&self.nodes[1]));
-            let next_ms = next_ms.min(arrives_ms).clamp(now_ms + 1, end_ms);
-            self.clock.move_to(next_ms.unsigned_abs() * NS);
+            let next_ns = wants(&self.nodes[0]).min(wants(&self.nodes[1]));
+            let next_ns = next_ns.min(arrives_ns).clamp(now_ns + 1, end_ns);
+            self.clock.move_to(next_ns.unsigned_abs());
             self.settle();
         }
     }
 
     /// Who has an address in the engine, and for how many seconds.
     pub fn lease(&self, node: usize, number: u16) -> Option<(Client, i64)> {
-        let now_ms = self.nodes[node].at(self.now_ms()).monotonic_ms;
+        let now_ns = self.nodes[node].at(self.now_ns()).monotonic_ns;
         let lease = self.nodes[node].engine.tables.servers[0]
             .book
             .get(&key(number))?;
-        let left_ms = lease.expires_ms.map_or(i64::MAX, |it| it - now_ms);
-        Some((lease.client.clone(), left_ms / S))
+        let left_ns = lease.expires_ns.map_or(i64::MAX, |it| it - now_ns);
+        Some((lease.client.clone(), left_ns / S))
     }
 
     pub fn has(&self, node: usize, number: u16) -> bool {
@@ -314,11 +314,11 @@ impl Lab {
     /// Who has an address in the server's file, and for how many seconds.
     pub fn filed(&self, node: usize, number: u16) -> Option<(Client, i64)> {
         let it = &self.nodes[node];
-        let clock = it.at(self.now_ms());
+        let clock = it.at(self.now_ns());
         let (lease, ends_s, _) = it.servers[0].file.as_ref()?.get(&key(number))?;
         Some((
             lease.client.clone(),
-            ends_s - clock.unix_s(clock.monotonic_ms),
+            ends_s - clock.unix_s(clock.monotonic_ns),
         ))
     }
 
@@ -342,14 +342,14 @@ impl Lab {
     }
 
     pub fn number(&self, node: usize, row: &str) -> u64 {
-        match self.nodes[node].row(self.now_ms(), row) {
+        match self.nodes[node].row(self.now_ns(), row) {
             Value::Number(number) | Value::Counter(number) => number,
             other => panic!("{row} is {other:?}"),
         }
     }
 
     pub fn text(&self, node: usize, row: &str) -> String {
-        match self.nodes[node].row(self.now_ms(), row) {
+        match self.nodes[node].row(self.now_ns(), row) {
             Value::Text(text) => text,
             other => panic!("{row} is {other:?}"),
         }

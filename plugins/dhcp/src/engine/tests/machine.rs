@@ -20,26 +20,26 @@ pub struct Machine {
 }
 
 /// An engine, and nobody knows which of two runs has the greater key.
-pub fn engine(now_ms: i64, settings: &Settings, run: u64, lineage: &[Option<u64>]) -> Engine {
+pub fn engine(now_ns: u64, settings: &Settings, run: u64, lineage: &[Option<u64>]) -> Engine {
     let node = run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let names = settings.servers.iter().map(|server| server.name.as_str());
     let config = Config::new(run, node, names);
-    Engine::new(now_ms, settings.clone(), config, lineage)
+    Engine::new(now_ns, settings.clone(), config, lineage)
 }
 
 impl Machine {
-    pub fn new(now_ms: i64, clock: Clock, settings: Settings, run: u64) -> Self {
+    pub fn new(now_ns: i64, clock: Clock, settings: Settings, run: u64) -> Self {
         let mut servers: Vec<Fake> = settings.servers.iter().map(|_| Fake::new()).collect();
         let begun = Clock {
-            monotonic_ms: clock.monotonic_ms + now_ms,
-            unix_ms: clock.unix_ms + now_ms,
+            monotonic_ns: clock.monotonic_ns + now_ns,
+            unix_ns: clock.unix_ns + now_ns,
         };
         for (server, settings) in servers.iter_mut().zip(&settings.servers) {
             server.changed_s = (settings.format == Format::Dnsmasq).then_some(0);
             server.tell_all(begun);
         }
         Self {
-            engine: engine(begun.monotonic_ms, &settings, run, &[]),
+            engine: engine(begun.now_ns(), &settings, run, &[]),
             lineage: vec![None; settings.servers.len()],
             settings,
             servers,
@@ -54,19 +54,19 @@ impl Machine {
         }
     }
 
-    pub fn at(&self, now_ms: i64) -> Clock {
+    pub fn at(&self, now_ns: i64) -> Clock {
         Clock {
-            monotonic_ms: self.clock.monotonic_ms + now_ms,
-            unix_ms: self.clock.unix_ms + now_ms,
+            monotonic_ns: self.clock.monotonic_ns + now_ns,
+            unix_ns: self.clock.unix_ns + now_ns,
         }
     }
 
     /// What is to be done now; false where nothing was.
-    pub fn act(&mut self, now_ms: i64) -> bool {
-        let clock = self.at(now_ms);
+    pub fn act(&mut self, now_ns: i64) -> bool {
+        let clock = self.at(now_ns);
         let mut busy = false;
-        if self.engine.next_timeout(clock.monotonic_ms) <= clock.monotonic_ms {
-            self.engine.handle_timeout(clock.monotonic_ms);
+        if self.engine.next_timeout(clock.now_ns()) <= clock.now_ns() {
+            self.engine.handle_timeout(clock.now_ns());
             busy = true;
         }
         while let Some(action) = self.engine.next_action() {
@@ -83,7 +83,7 @@ impl Machine {
         for server in 0..self.servers.len() {
             while let Some(event) = self.servers[server].events.pop_front() {
                 busy = true;
-                self.engine.handle_event(clock.monotonic_ms, server, event);
+                self.engine.handle_event(clock.now_ns(), server, event);
             }
         }
         let why = self.engine.readiness().err();
@@ -92,10 +92,10 @@ impl Machine {
     }
 
     /// What it has to say; the replica may find that there is more to do.
-    pub fn speak(&mut self, now_ms: i64) -> Vec<Vec<u8>> {
-        let now_ms = self.at(now_ms).monotonic_ms;
+    pub fn speak(&mut self, now_ns: i64) -> Vec<Vec<u8>> {
+        let now_ns = self.at(now_ns).now_ns();
         let mut messages = Vec::new();
-        while let Some(message) = self.engine.poll_message(now_ms) {
+        while let Some(message) = self.engine.poll_message(now_ns) {
             messages.push(message.to_vec());
             self.engine.message_sent();
         }
@@ -114,8 +114,8 @@ impl Machine {
         self.done.contains(&ticket)
     }
 
-    pub fn row(&self, now_ms: i64, name: &str) -> Value {
-        let rows = self.engine.rows(self.at(now_ms).monotonic_ms);
+    pub fn row(&self, now_ns: i64, name: &str) -> Value {
+        let rows = self.engine.rows(self.at(now_ns).now_ns());
         let row = rows.iter().find(|(key, _)| key == name);
         row.unwrap_or_else(|| panic!("no row {name}: {rows:?}"))
             .1

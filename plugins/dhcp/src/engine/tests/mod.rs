@@ -19,14 +19,15 @@ use spared_sdk::Value;
 use spared_sim::{Channel, Random};
 
 use super::*;
+use crate::MS;
 use crate::codec::Format;
 use crate::config::Server;
-use crate::lease::{Change, Client, Clock, Key, Kind, Lease, Set, State};
+use crate::lease::{Change, Client, Clock, Key, Kind, Lease, Set, State, signed};
 use fake::Fake;
 use lab::{Lab, channels};
 use machine::Machine;
 
-const S: i64 = 1_000;
+const S: i64 = signed(SECOND);
 /// Kinds of the replica's messages.
 const OFFER: u8 = 3;
 const BEGIN: u8 = 5;
@@ -35,6 +36,12 @@ const ACK: u8 = 9;
 /// For people, a second later.
 const COUNT: u8 = 14;
 const HOUR: i64 = 3_600 * S;
+
+impl Clock {
+    fn now_ns(self) -> u64 {
+        self.monotonic_ns.unsigned_abs()
+    }
+}
 
 fn key(number: u16) -> Key {
     let [high, low] = number.to_be_bytes();

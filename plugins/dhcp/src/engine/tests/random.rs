@@ -124,16 +124,16 @@ impl World {
                 let free = has.is_none_or(|(it, left_s)| it == client(who) || left_s <= 0);
                 if free {
                     self.lab.commit(node, number, who);
-                    let end_ms = self.lab.now_ms() + 600 * S;
+                    let end_ns = self.lab.now_ns() + 600 * S;
                     self.last
-                        .insert(number, (self.lab.now_ms(), Some(who), end_ms));
+                        .insert(number, (self.lab.now_ns(), Some(who), end_ns));
                 }
             }
             Step::Release { node, number }
                 if self.is_sender(node) && self.lab.filed(node, number).is_some() =>
             {
                 self.lab.release(node, number);
-                self.last.insert(number, (self.lab.now_ms(), None, 0));
+                self.last.insert(number, (self.lab.now_ns(), None, 0));
             }
             Step::Switch => self.switch(),
             Step::Role { node, active } => self.role(node, active),
@@ -172,7 +172,7 @@ impl World {
                     *committed_s += hours * 3600;
                 }
                 fake.changed_s = fake.changed_s.map(|it| it + hours * 3600);
-                self.lab.nodes[node].clock.unix_ms += hours * HOUR;
+                self.lab.nodes[node].clock.unix_ns += hours * HOUR;
             }
             Step::Pass { seconds } => self.lab.run(seconds * S),
             _ => {}
@@ -239,11 +239,11 @@ impl World {
         let it = &self.lab.nodes[backup];
         assert!(it.in_sync.0, "{:?}", it.in_sync);
         let clients = self.lab.clients(active);
-        for (number, (_, who, end_ms)) in &self.last {
+        for (number, (_, who, end_ns)) in &self.last {
             let Some(who) = who else { continue };
-            if *end_ms > self.lab.now_ms() + 5 * S {
+            if *end_ns > self.lab.now_ns() + 5 * S {
                 assert_eq!(clients.get(&key(*number)), Some(&client(*who)), "{number}");
-                let left_s = (end_ms - self.lab.now_ms()) / S;
+                let left_s = (end_ns - self.lab.now_ns()) / S;
                 for node in [0, 1] {
                     let (_, has_s) = self.lab.lease(node, *number).expect("it is there");
                     assert!(

@@ -157,11 +157,11 @@ fn a_mute_peer_and_a_server_that_hangs_delay_a_role_by_one_bound() {
 fn each_drain_ends() {
     let mut lab = Lab::settled();
     lab.nodes[0].servers[0].hangs = true;
-    let clock = lab.nodes[0].at(lab.now_ms());
-    lab.nodes[0].engine.start_drain(clock.monotonic_ms);
+    let clock = lab.nodes[0].at(lab.now_ns());
+    lab.nodes[0].engine.start_drain(clock.now_ns());
     lab.run(S);
     assert!(!lab.nodes[0].engine.is_drained());
-    lab.nodes[0].engine.start_drain(clock.monotonic_ms + S);
+    lab.nodes[0].engine.start_drain(clock.now_ns() + SECOND);
     lab.run(4 * S);
     assert!(lab.nodes[0].engine.is_drained());
 }
@@ -169,22 +169,22 @@ fn each_drain_ends() {
 #[test]
 fn a_drain_without_a_peer_has_nothing_to_do() {
     let mut lab = Lab::settled();
-    let clock = lab.nodes[1].at(lab.now_ms());
-    lab.nodes[1].engine.start_drain(clock.monotonic_ms);
+    let clock = lab.nodes[1].at(lab.now_ns());
+    lab.nodes[1].engine.start_drain(clock.now_ns());
     assert!(lab.nodes[1].engine.is_drained(), "a backup");
     lab.cut();
-    let clock = lab.nodes[0].at(lab.now_ms());
-    lab.nodes[0].engine.start_drain(clock.monotonic_ms);
+    let clock = lab.nodes[0].at(lab.now_ns());
+    lab.nodes[0].engine.start_drain(clock.now_ns());
     assert!(lab.nodes[0].engine.is_drained());
 }
 
 #[test]
 fn groups_of_one_node_make_it_active_together() {
     let mut lab = Lab::settled();
-    let now_ms = lab.nodes[0].at(lab.now_ms()).monotonic_ms;
+    let now_ns = lab.nodes[0].at(lab.now_ns()).now_ns();
     let engine = &mut lab.nodes[0].engine;
-    engine.handle_role(now_ms, 900, "guests", true);
-    engine.handle_role(now_ms, 901, "office", false);
+    engine.handle_role(now_ns, 900, "guests", true);
+    engine.handle_role(now_ns, 901, "office", false);
     lab.settle();
     assert!(lab.nodes[0].is_done(900) && lab.nodes[0].is_done(901));
     lab.commit(0, 5, 1);
@@ -228,7 +228,7 @@ fn who_was_active_offers_what_the_other_does_not_know() {
     // the server there runs and cannot be told
     assert_eq!(lab.number(1, "kea4.waiting"), 2);
     // that its file is as it was changes nothing
-    let clock = lab.nodes[1].at(lab.now_ms());
+    let clock = lab.nodes[1].at(lab.now_ns());
     lab.nodes[1].servers[0].tell_all(clock);
     lab.run(S);
     assert_eq!(lab.number(1, "kea4.waiting"), 2);
@@ -266,8 +266,8 @@ fn a_partition_resolves_by_the_later_commit_whoever_stays_active() {
         // with both active, either decides
         let decided = |node: &usize| lab.number(*node, "kea4.conflicts") == 2;
         let decider = [0, 1].into_iter().find(decided).expect("one has both");
-        let now_ms = lab.nodes[decider].at(lab.now_ms()).monotonic_ms;
-        let listed = lab.nodes[decider].engine.conflicts(now_ms);
+        let now_ns = lab.nodes[decider].at(lab.now_ns()).now_ns();
+        let listed = lab.nodes[decider].engine.conflicts(now_ns);
         assert_eq!(listed.len(), 3, "{listed:?}");
         let told = lab.nodes[decider].events.iter();
         assert_eq!(told.filter(|it| it.contains("given twice")).count(), 2);
@@ -281,10 +281,10 @@ fn a_boot_loader_is_the_client_that_it_boots() {
     lab.cut();
     lab.activate(1);
     lab.run(5 * S);
-    let clock = lab.nodes[1].at(lab.now_ms());
+    let clock = lab.nodes[1].at(lab.now_ns());
     let mut lease = lab.nodes[1].servers[0].leases(clock)[&key(5)].clone();
     lease.client.id = vec![9, 9, 9];
-    lease.committed_ms = clock.monotonic_ms;
+    lease.committed_ns = clock.monotonic_ns;
     let change = Event::Changes(vec![Change::Put(lease)]);
     lab.nodes[1].servers[0].events.push_back(change);
     lab.deactivate(0);
@@ -314,7 +314,7 @@ fn a_commit_that_is_read_between_two_roles_is_not_lost() {
         if is_offered(&lab) {
             break;
         }
-        lab.run(20);
+        lab.run(signed(20 * MS));
     }
     assert!(is_offered(&lab));
     lab.commit(0, 6, 2);
@@ -328,9 +328,9 @@ fn what_a_backup_only_knew_of_is_no_conflict() {
     lab.commit(0, 5, 1);
     lab.run(S);
     // given back, and given to somebody else, while the plugin is being started again
-    let clock = lab.nodes[0].at(lab.now_ms());
+    let clock = lab.nodes[0].at(lab.now_ns());
     let mut lease = lab.nodes[0].servers[0].leases(clock)[&key(5)].clone();
-    (lease.client, lease.committed_ms) = (client(2), clock.monotonic_ms);
+    (lease.client, lease.committed_ns) = (client(2), clock.monotonic_ns);
     lab.nodes[0].servers[0].put(clock, &lease);
     lab.restart(0, true, true);
     lab.run(S);
