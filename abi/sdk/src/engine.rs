@@ -102,7 +102,7 @@ pub trait Engine {
         true
     }
 
-    /// Whether addresses may move before all of it is applied. Asked while there is more to do.
+    /// Whether addresses may move before all of it is applied. Asked after each action.
     fn is_settled_enough(&self, now_ns: u64) -> bool {
         let _ = now_ns;
         false

@@ -16,7 +16,7 @@ use crate::{
 const TIMER: u32 = u32::MAX;
 /// Time after which a callback begins no more actions; the host allows 50 ms in all.
 const SLICE_NS: u64 = 10_000_000;
-/// The same while addresses wait for this plugin: between two slices it is asked whether they may come.
+/// The same while addresses wait for this plugin: the role is the host's next word, and others come before it.
 const SETTLING_SLICE_NS: u64 = 2_000_000;
 /// Least time between two reasons why it is not in sync: each has both hosts judge the pair anew, at the cost
 /// of what brings it in sync.
@@ -279,13 +279,11 @@ impl<I: Io> Running<I> {
         while is_busy && now_ns < until_ns {
             is_busy = self.round(now_ns);
             now_ns = self.host.now();
+            self.end_settling_early(now_ns);
         }
         let reason_ns = self.tell_in_sync(now_ns);
         self.tell_troubles();
         let next_ns = if is_busy {
-            if !self.settling.is_empty() && self.engine.is_settled_enough(now_ns) {
-                self.end_settling();
-            }
             Some(now_ns)
         } else {
             self.end_calls();
@@ -380,6 +378,13 @@ impl<I: Io> Running<I> {
             }
         }
         if !self.settling.is_empty() && self.engine.is_settled() {
+            self.end_settling();
+        }
+    }
+
+    /// Addresses wait for no action after the last that they must wait for.
+    fn end_settling_early(&mut self, now_ns: u64) {
+        if !self.settling.is_empty() && self.engine.is_settled_enough(now_ns) {
             self.end_settling();
         }
     }
