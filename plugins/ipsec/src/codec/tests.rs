@@ -121,7 +121,7 @@ fn an_sa_is_taken_apart_into_what_stays_and_what_ages() {
 #[test]
 fn an_sa_is_put_together_with_the_numbers_and_the_clock_of_the_other_node() {
     let sa = parsed();
-    let (add, none) = requests(&Change::AddSa(Box::new(sa.clone())), &mut Other);
+    let (add, none) = requests(&Change::AddSa(Box::new(sa.clone()), 7), &mut Other);
     assert!(none.is_none());
     let mut theirs = Only;
     // as the other kernel would list it, whose clock is at 50 000
@@ -138,6 +138,8 @@ fn an_sa_is_put_together_with_the_numbers_and_the_clock_of_the_other_node() {
     assert!(listed.windows(ltime.len()).any(|it| it == ltime));
     let device = attribute(28, &[9, 0, 0, 0, 2, 0, 0, 0]);
     assert!(listed.windows(device.len()).any(|it| it == device));
+    let threshold = attribute(11, &7_u32.to_ne_bytes());
+    assert!(listed.windows(threshold.len()).any(|it| it == threshold));
     let Some(XfrmEvent::Sa(again)) = read(16, 0, &listed, &mut theirs) else {
         panic!("no SA");
     };

@@ -49,8 +49,10 @@ impl Request {
 /// The requests of a change: one, or two of which the first one's verdict counts.
 pub fn requests(change: &Change, place: &mut impl Place) -> (Request, Option<Request>) {
     let one = match change {
-        Change::AddSa(sa) => {
-            Request::new(XFRM_MSG_NEWSA, NLM_F_CREATE | NLM_F_EXCL, add(sa, place))
+        Change::AddSa(sa, threshold) => {
+            let mut bytes = add(sa, place);
+            append(&mut bytes, XFRMA_REPLAY_THRESH, &threshold.to_ne_bytes());
+            Request::new(XFRM_MSG_NEWSA, NLM_F_CREATE | NLM_F_EXCL, bytes)
         }
         Change::DeleteSa(id) => deletion(id),
         Change::AddPolicy(policy) => {

@@ -35,7 +35,7 @@ impl Work {
         let adds = |change: &Change| {
             matches!(
                 change,
-                Change::AddSa(_) | Change::SetReplay(..) | Change::SetThreshold(..)
+                Change::AddSa(..) | Change::SetReplay(..) | Change::SetThreshold(..)
             )
         };
         self.pending.retain(|change| !adds(change));
@@ -43,7 +43,7 @@ impl Work {
 
     pub fn next_batch(&mut self) -> Option<Vec<Change>> {
         let mut count = self.pending.len().min(BATCH_MAX);
-        if let (Some(Change::DeleteSa(gone)), Some(Change::AddSa(anew))) = (
+        if let (Some(Change::DeleteSa(gone)), Some(Change::AddSa(anew, _))) = (
             count.checked_sub(1).and_then(|it| self.pending.get(it)),
             self.pending.get(count),
         ) {
@@ -73,7 +73,7 @@ impl Engine {
 
     fn applied(&mut self, now_ms: u64, change: Change) {
         match change {
-            Change::AddSa(sa) => self.handle_added_sa(now_ms, sa),
+            Change::AddSa(sa, threshold) => self.handle_added_sa(now_ms, sa, threshold),
             Change::DeleteSa(id) => self.drop_sa(now_ms, &id),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
                 self.handle_put_policy(now_ms, &policy);
@@ -87,7 +87,7 @@ impl Engine {
 
     fn refused(&mut self, now_ms: u64, change: Change, errno: i32) {
         match change {
-            Change::AddSa(sa) => self.handle_refused_sa(now_ms, sa, errno),
+            Change::AddSa(sa, threshold) => self.handle_refused_sa(now_ms, (sa, threshold), errno),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
                 self.handle_refused_policy(now_ms, &policy, errno);
             }

@@ -9,8 +9,8 @@ use super::window::{self, Knowledge};
 use super::{Change, Engine};
 use crate::codec::body::local_end;
 use crate::codec::body::shifted_sa;
-use crate::sa::{ChildName, Direction, Sa, SaId};
-use crate::store::{EKEYREJECTED, HeldSa};
+use crate::sa::{ChildName, Direction, Pace, Sa, SaId};
+use crate::store::{EKEYREJECTED, HeldSa, THRESHOLD_FIRST};
 
 /// A failover that did not come to pass is undone.
 const GIVE_UP_MS: u64 = 3_000;
@@ -57,8 +57,8 @@ pub struct Failover {
     /// Without numbers to send with.
     worn: BTreeSet<SaId>,
     queue: Queue,
-    /// SAs that the kernel has taken, of which this node takes note when none is left to be put.
-    added: BTreeMap<SaId, Box<Sa>>,
+    /// SAs that the kernel has taken, with their thresholds, of which this node takes note when none is left to be put.
+    added: BTreeMap<SaId, (Box<Sa>, u32)>,
 }
 
 /// SAs that are kept and not yet on their way to the kernel, the next one first. Requests are made as the kernel
@@ -299,7 +299,8 @@ impl Engine {
             is_read_back: false,
         };
         self.installed.insert(*id, Box::new(installed));
-        self.work.push(Change::AddSa(Box::new(sa)));
+        let threshold = threshold(knowledge.pace);
+        self.work.push(Change::AddSa(Box::new(sa), threshold));
         true
     }
 
@@ -314,14 +315,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn handle_added_sa(&mut self, now_ms: u64, sa: Box<Sa>) {
+    pub(super) fn handle_added_sa(&mut self, now_ms: u64, sa: Box<Sa>, threshold: u32) {
         let id = sa.id;
         if !self.installed.contains_key(&id) {
             return;
         }
         self.counters.installed += 1;
         self.failover.put_ms = now_ms;
-        self.failover.added.insert(id, sa);
+        self.failover.added.insert(id, (sa, threshold));
     }
 
     /// Takes note of some of what the kernel has; whether there was any.
@@ -345,10 +346,10 @@ impl Engine {
 
     /// The same of one, before something newer of it.
     pub(super) fn note_added_sa(&mut self, now_ms: u64, id: &SaId) {
-        let Some(sa) = self.failover.added.remove(id) else {
+        let Some((sa, threshold)) = self.failover.added.remove(id) else {
             return;
         };
-        self.place_sa(now_ms, *sa);
+        self.place_sa(now_ms, *sa, threshold);
         if self.is_carried(id) {
             self.store.held.sas.remove(id);
         }
@@ -359,7 +360,12 @@ impl Engine {
         self.store.index.sas.get(id).is_some_and(|it| it.is_local)
     }
 
-    pub(super) fn handle_refused_sa(&mut self, now_ms: u64, sa: Box<Sa>, errno: i32) {
+    pub(super) fn handle_refused_sa(
+        &mut self,
+        now_ms: u64,
+        (sa, threshold): (Box<Sa>, u32),
+        errno: i32,
+    ) {
         const EEXIST: i32 = 17;
         let Some(installed) = self.installed.get_mut(&sa.id) else {
             return;
@@ -367,7 +373,7 @@ impl Engine {
         if errno == EEXIST && !std::mem::replace(&mut installed.retried, true) {
             installed.echoes += 1;
             self.work.push(Change::DeleteSa(sa.id));
-            self.work.push(Change::AddSa(sa));
+            self.work.push(Change::AddSa(sa, threshold));
             return;
         }
         self.installed.remove(&sa.id);
@@ -480,5 +486,17 @@ impl Engine {
             "{installed} taken over within {took_ms} ms, read back after {read_ms} ms"
         ));
         self.order_adoption();
+    }
+}
+
+/// That fits the traffic of the old node, as `Rate` has it: to set another one of each SA later would keep a new peer
+/// waiting.
+fn threshold(pace: Pace) -> u32 {
+    match pace {
+        Pace {
+            packets_per_s: 0, ..
+        } => 1,
+        Pace { threshold: 0, .. } => THRESHOLD_FIRST,
+        Pace { threshold, .. } => threshold,
     }
 }

@@ -21,12 +21,12 @@ impl Engine {
                 let (replay, life) = (sa.replay, sa.life);
                 self.see_counters(now_ms, &id, replay, Some(life));
             }
-            _ => self.place_sa(now_ms, sa),
+            _ => self.place_sa(now_ms, sa, 0),
         }
     }
 
-    /// The kernel has it, new or other than before.
-    pub(super) fn place_sa(&mut self, now_ms: u64, sa: Sa) {
+    /// The kernel has it, new or other than before; `threshold` is that of [`LocalSa`].
+    pub(super) fn place_sa(&mut self, now_ms: u64, sa: Sa, threshold: u32) {
         let id = sa.id;
         if sa.body.bytes().len() > BODY_MAX {
             let text = format!("SA {:08x} is too large to be replicated", id.spi);
@@ -38,6 +38,7 @@ impl Engine {
             .or_else(|| self.store.ends.side(&sa));
         let mut known = LocalSa::new(now_ms, sa, side);
         known.reading = self.reads.generation();
+        known.threshold = threshold;
         let before = self.store.sas.remove(&id);
         let name = self.names.get(&id.spi);
         let name = name.or_else(|| self.left.name(id.spi)).cloned();
@@ -205,7 +206,8 @@ impl Engine {
         if !self.is_followed {
             return;
         }
-        if let Some(known) = self.store.sas.get_mut(id) {
+        let known = self.store.sas.get_mut(id);
+        if let Some(known) = known.filter(|it| it.threshold == 0) {
             known.threshold = THRESHOLD_FIRST;
             self.work.push(Change::SetThreshold(*id, THRESHOLD_FIRST));
         }

@@ -102,8 +102,9 @@ pub enum XfrmEvent {
 /// A change of the kernel's tables, one request each.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// With these numbers and this age from its first moment on. EEXIST where it is there.
-    AddSa(Box<Sa>),
+    /// With these numbers, this age and a notification each so many packets from its first moment on. EEXIST where
+    /// it is there.
+    AddSa(Box<Sa>, u32),
     DeleteSa(SaId),
     /// EEXIST where one with its id is there.
     AddPolicy(Policy),

@@ -119,7 +119,8 @@ impl Engine {
             installed.echoes += 1;
             let sa = sa_with_reqid(&known.sa, reqid);
             self.work.push(Change::DeleteSa(id));
-            self.work.push(Change::AddSa(Box::new(sa)));
+            self.work
+                .push(Change::AddSa(Box::new(sa), known.threshold.max(1)));
         }
     }
 

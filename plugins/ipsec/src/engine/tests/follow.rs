@@ -52,6 +52,26 @@ fn a_busy_sa_has_a_threshold_of_its_packets_in_half_the_exposure() {
 }
 
 #[test]
+fn a_new_peer_waits_for_no_threshold_of_sas_that_were_taken_over() {
+    let mut pair = Pair::settled(2);
+    pair.run(5 * S);
+    pair.kill(0);
+    pair.activate(1);
+    let kernel = &pair.nodes[1].kernel;
+    for id in [in_of(0), out_of(0), in_of(1), out_of(1)] {
+        assert_eq!(kernel.threshold(&id), Some(1), "as at the old node");
+    }
+    let before = kernel.done.len();
+    pair.link();
+    assert!(pair.nodes[0].in_sync.0, "{}", pair.nodes[0].in_sync.1);
+    let after = &pair.nodes[1].kernel.done[before..];
+    assert!(after.is_empty(), "{after:?}");
+    let held = pair.nodes[0].engine.store.held.sas.values();
+    let told: Vec<u32> = held.map(|it| it.pace.threshold).collect();
+    assert_eq!(told, [1; 4]);
+}
+
+#[test]
 fn a_tunnel_of_an_address_that_stays_is_not_told() {
     let mut pair = Pair::settled(1);
     let own = Sample {

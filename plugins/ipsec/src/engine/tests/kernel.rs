@@ -195,10 +195,11 @@ impl Kernel {
 
     fn change(&mut self, now_ms: u64, change: &Change) -> Result<(), i32> {
         match change {
-            Change::AddSa(sa) => {
+            Change::AddSa(sa, threshold) => {
                 self.can(sa)?;
                 let added = self.add_sa(now_ms, (**sa).clone());
-                added.then_some(()).ok_or(EEXIST)
+                added.then_some(()).ok_or(EEXIST)?;
+                self.change(now_ms, &Change::SetThreshold(sa.id, *threshold))
             }
             Change::DeleteSa(id) => self
                 .delete_sa(id, Deleter::Other)

@@ -20,7 +20,7 @@ fn a_failover_installs_all_that_was_held_outbound_first() {
     pair.kill(0);
     pair.activate(1);
     let added = pair.nodes[1].kernel.done.iter().filter_map(|it| match it {
-        Change::AddSa(sa) => Some(sa.id),
+        Change::AddSa(sa, _) => Some(sa.id),
         _ => None,
     });
     let expected = [out_of(0), out_of(1), in_of(0), in_of(1)];
@@ -41,7 +41,7 @@ fn settling_installs_before_the_role_comes() {
     let before = pair.nodes[1].kernel.done.len();
     pair.role(1, true);
     let after = &pair.nodes[1].kernel.done[before..];
-    assert!(!after.iter().any(|it| matches!(it, Change::AddSa(_))));
+    assert!(!after.iter().any(|it| matches!(it, Change::AddSa(..))));
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn the_busiest_is_installed_first() {
     pair.kill(0);
     pair.activate(1);
     let mut added = pair.nodes[1].kernel.done.iter().filter_map(|it| match it {
-        Change::AddSa(sa) => Some(sa.id),
+        Change::AddSa(sa, _) => Some(sa.id),
         _ => None,
     });
     assert_eq!(added.next(), Some(in_of(1)));
