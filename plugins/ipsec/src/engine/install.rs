@@ -17,6 +17,8 @@ const GIVE_UP_MS: u64 = 3_000;
 /// Time for which SAs are put before addresses may come at an unplanned failover. Addresses wait for 15 ms at most:
 /// what is under way then is ended, and the word goes to the host and the elector.
 const SETTLE_MS: u64 = 7;
+/// SAs of a batch until then: what is under way then is over soon.
+pub(super) const AWAITED_MAX: usize = 25;
 /// More are not named one by one.
 const NAMED_MAX: usize = 10;
 /// The old node's word that its numbers are exact counts for that long.
@@ -97,6 +99,11 @@ impl Engine {
             self.prepare_resume(now_ms);
             self.install_held(now_ms, true);
         }
+    }
+
+    /// Addresses wait for no more than a time, not for all.
+    fn is_awaited(&self, now_ms: u64) -> bool {
+        !self.is_settled(now_ms) && !self.is_planned(now_ms)
     }
 
     /// Addresses may come: at a planned switchover when all is in the kernel, as the old node serves until
@@ -222,7 +229,11 @@ impl Engine {
     /// Installs the next ones if the kernel is about to have nothing to do.
     pub(super) fn install_next(&mut self, now_ms: u64) {
         if self.work.is_short() {
-            self.install_planned(now_ms, BATCH_MAX);
+            let most = match self.is_awaited(now_ms) {
+                true => AWAITED_MAX,
+                false => BATCH_MAX,
+            };
+            self.install_planned(now_ms, most);
         }
     }
 

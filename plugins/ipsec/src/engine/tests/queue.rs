@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::apply::BATCH_MAX;
+use crate::engine::install::AWAITED_MAX;
 
 /// With their two SAs each, some batches.
 const TUNNELS: u32 = 150;
@@ -33,10 +34,22 @@ fn begun() -> Pair {
     );
     node.apply_one(now_ms);
     let count = node.kernel.sas().len();
-    assert!((1..=BATCH_MAX).contains(&count), "{count}");
+    assert!((1..=AWAITED_MAX).contains(&count), "{count}");
     assert!(!node.engine.is_settled(now_ms));
     assert!(node.engine.is_settled(now_ms + 9));
     pair
+}
+
+#[test]
+fn batches_grow_when_addresses_wait_no_longer() {
+    let mut pair = begun();
+    let (now_ms, node) = (pair.now_ms, &mut pair.nodes[1]);
+    node.apply_one(now_ms);
+    assert!(node.kernel.sas().len() <= 2 * AWAITED_MAX);
+    let before = node.kernel.sas().len();
+    node.engine.enter(now_ms + 9);
+    node.apply_one(now_ms + 9);
+    assert_eq!(node.kernel.sas().len(), before + BATCH_MAX);
 }
 
 fn queued(pair: &Pair) -> Vec<SaId> {
