@@ -33,6 +33,14 @@ pub struct Bed<'l> {
     pub at: usize,
 }
 
+/// How long a new node took, in ms.
+pub struct Joined {
+    /// From the link's first word, before its plugins run, until it was in sync, as the active node says.
+    pub in_sync: f64,
+    /// From hearing the peer's plugin until it had all SAs, as it says itself.
+    pub followed: f64,
+}
+
 /// Lines of a node's log, from some time on. A bench that asked the node again and again would cost it what
 /// it measures.
 pub struct Said {
@@ -175,17 +183,20 @@ impl<'l> Bed<'l> {
         struck
     }
 
-    /// The router that died comes back, with no memory of anything; how long until it was in sync, in ms, as
-    /// the active node says.
-    pub fn revive(&mut self) -> Result<f64> {
+    /// The router that died comes back, with no memory of anything.
+    pub fn revive(&mut self) -> Result<Joined> {
         self.tunnelled.reboot(1 - self.at)?;
         let new = self.router(1 - self.at);
         warm_up(new)?;
-        let said = Said::by(self.router(self.at));
+        let said = [self.at, 1 - self.at].map(|at| Said::by(self.router(at)));
         Node(new).start(&self.plan)?;
-        let seconds = said.wait_number("joined, in sync after")?;
+        let in_sync = said[0].wait_number("joined, in sync after")? * 1e3;
+        let followed = match self.sas {
+            0 => 0.0,
+            _ => said[1].wait_number("SAs followed within")?,
+        };
         self.wait_ready()?;
-        Ok(seconds * 1e3)
+        Ok(Joined { in_sync, followed })
     }
 
     /// Packets that the far gateway and those routers refused for their numbers, so far.

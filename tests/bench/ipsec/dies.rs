@@ -46,6 +46,8 @@ pub struct Deaths {
     threshold: Vec<f64>,
     /// From hearing its peer until it could take over.
     pub in_sync: Vec<f64>,
+    /// The same of the plugin alone, from when it heard the peer's.
+    pub followed: Vec<f64>,
 }
 
 /// What a kernel needs alone, in ms.
@@ -154,8 +156,9 @@ fn repeat(bench: &Bench, bed: &mut Bed, sas: u32) -> Result<Deaths> {
     let control = Control::start();
     for _ in 0..runs(bench) {
         die(bed, sas, &control, &mut deaths)?;
-        let in_sync = bed.revive()?;
-        deaths.in_sync.push(in_sync);
+        let joined = bed.revive()?;
+        deaths.in_sync.push(joined.in_sync);
+        deaths.followed.push(joined.followed);
     }
     Ok(deaths)
 }

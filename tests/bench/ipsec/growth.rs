@@ -17,6 +17,8 @@ const SYNC_TIMES: f64 = 3.0;
 const INSTALL_TIMES: f64 = 2.0;
 /// The same of what many SAs add to the time until a new backup with one tunnel is in sync: that of its own start.
 const ADDED_TIMES: f64 = 2.0;
+/// And of the time from when the plugins hear each other until a new backup has all SAs.
+const FOLLOW_TIMES: f64 = 2.0;
 /// Allowed for 10 000 SAs: so many times what 3000 need.
 const GROWTH: f64 = 3.5;
 
@@ -28,6 +30,7 @@ static OF_MANY: Mutex<Option<Times>> = Mutex::new(None);
 #[derive(Clone, Copy)]
 struct Times {
     in_sync: f64,
+    followed: f64,
     installed: f64,
 }
 
@@ -35,6 +38,7 @@ impl Times {
     fn of(deaths: &Deaths) -> Self {
         Self {
             in_sync: median(&deaths.in_sync),
+            followed: median(&deaths.followed),
             installed: median(&deaths.installed),
         }
     }
@@ -65,6 +69,9 @@ pub fn beside_the_kernel(bench: &Bench, deaths: &Deaths, alone: &Alone) -> Resul
     let added: Vec<f64> = deaths.in_sync.iter().map(|it| it - few).collect();
     let mut added = row(ADDED, &added, &[both], Some(both * ADDED_TIMES));
     added.note += &format!("; with {FEW} SAs it is in sync after {few:.0} ms");
+    let allowed = Some(both * FOLLOW_TIMES);
+    let mut followed = row(FOLLOWED, &deaths.followed, &[both], allowed);
+    followed.note += "; beside: the kernel alone lists and takes them";
     let allowed = Some(median(&alone.batches) * INSTALL_TIMES);
     let mut installed = row(INSTALLED, &deaths.installed, &alone.batches, allowed);
     installed.note += &format!(
@@ -72,7 +79,7 @@ pub fn beside_the_kernel(bench: &Bench, deaths: &Deaths, alone: &Alone) -> Resul
         median(&alone.ip)
     );
     *OF_MANY.lock().unwrap_or_else(PoisonError::into_inner) = Some(Times::of(deaths));
-    Ok(vec![sync, added, installed])
+    Ok(vec![sync, added, followed, installed])
 }
 
 /// Of more: beside the 3000 of the same run, which are measured for it if no case was.
@@ -89,10 +96,12 @@ pub fn beside_many(bench: &Bench, deaths: &Deaths) -> Result<Vec<Row>> {
     };
     Ok(vec![
         beside(IN_SYNC, &deaths.in_sync, many.in_sync),
+        beside(FOLLOWED, &deaths.followed, many.followed),
         beside(INSTALLED, &deaths.installed, many.installed),
     ])
 }
 
 const IN_SYNC: &str = "ms until a new backup is in sync";
 const ADDED: &str = "ms that these SAs add to that";
+const FOLLOWED: &str = "ms of these from plugin to plugin";
 const INSTALLED: &str = "ms from its decision to the last SA";

@@ -192,6 +192,8 @@ pub struct Engine {
     store: Tunnels,
     replica: Replica<Tunnels>,
     up: bool,
+    /// Time when the peer was heard, until this node has all that it has.
+    heard_ms: Option<u64>,
     /// Both nodes had the same at the end of the last snapshot, and the peer is still there.
     is_complete: bool,
     /// The peer kept SAs of this node's own ends, of a run of this plugin before this one.
@@ -269,6 +271,7 @@ impl Engine {
             active_groups: BTreeSet::new(),
             left_ms: None,
             up: false,
+            heard_ms: None,
             is_complete: false,
             is_recalled: false,
             is_shared: false,
@@ -356,6 +359,7 @@ impl Engine {
         }
         if std::mem::take(&mut self.dirty) {
             self.said = self.lack().map_or(Ok(()), Err);
+            self.tell_followed();
             if let Some(kept) = self.store.ended.poll_kept(!self.is_complete) {
                 self.actions.push_back(Action::Keep(kept));
             }

@@ -14,7 +14,7 @@ const MS: u64 = 1_000_000;
 impl Engine {
     /// The peer is there.
     pub fn handle_up(&mut self, now_ms: u64) {
-        self.up = true;
+        (self.up, self.heard_ms) = (true, Some(now_ms));
         self.enter(now_ms);
         self.replica.handle_up(&mut self.store);
         self.leave(now_ms);
@@ -26,6 +26,7 @@ impl Engine {
         if std::mem::take(&mut self.up) {
             self.leave_unconfirmed();
         }
+        self.heard_ms = None;
         self.connections.handle_down();
         self.messages.clear();
         self.end_resume(now_ms);

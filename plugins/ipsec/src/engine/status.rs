@@ -163,6 +163,26 @@ impl Engine {
         asked.then(|| "SAs are not yet tried here".to_owned())
     }
 
+    /// A backup that heard its peer has everything now.
+    pub(super) fn tell_followed(&mut self) {
+        if self.is_active() {
+            self.heard_ms = None;
+        }
+        let Some(heard_ms) = self.heard_ms.take_if(|_| self.said.is_ok()) else {
+            return;
+        };
+        let count = self.store.held.sas.len();
+        if count > 0 {
+            let (sas, took_ms) = (
+                counted(count, "SA"),
+                self.store.now_ms.saturating_sub(heard_ms),
+            );
+            self.event(format!(
+                "{sas} followed within {took_ms} ms of hearing the peer"
+            ));
+        }
+    }
+
     fn refusal(&self) -> Option<String> {
         if self.store.proofs.lack_esp() {
             return Some("this kernel has no ESP".to_owned());

@@ -52,6 +52,25 @@ fn a_busy_sa_has_a_threshold_of_its_packets_in_half_the_exposure() {
 }
 
 #[test]
+fn a_backup_says_once_how_long_it_took_until_it_had_all() {
+    let mut pair = Pair::settled(2);
+    let said = |pair: &Pair| {
+        let events = pair.nodes.iter().flat_map(|it| &it.events);
+        let followed = events.filter(|it| it.contains("followed"));
+        followed.cloned().collect::<Vec<_>>()
+    };
+    let before = said(&pair);
+    pair.kill(1);
+    pair.link();
+    pair.run(3 * S);
+    let expected = "4 SAs followed within 0 ms of hearing the peer";
+    assert_eq!(
+        (before.as_slice(), said(&pair)),
+        (&[][..], vec![expected.to_owned()])
+    );
+}
+
+#[test]
 fn a_new_peer_waits_for_no_threshold_of_sas_that_were_taken_over() {
     let mut pair = Pair::settled(2);
     pair.run(5 * S);
