@@ -148,6 +148,12 @@ impl Tunnels {
         carried.or_else(held)
     }
 
+    /// An SA of the peer that the kernel here has not: whoever has its address, its record is that of what is kept.
+    pub fn is_kept_alone(&self, id: &SaId) -> bool {
+        let has_record = self.index.sas.get(id).is_some_and(|it| !it.is_local);
+        has_record && self.held.sas.contains_key(id) && !self.sas.contains_key(id)
+    }
+
     /// The record that a policy makes now.
     pub fn present_policy(&self, id: &PolicyId) -> Option<Record> {
         let record = |policy: &Policy, is_local| Record {

@@ -116,7 +116,8 @@ impl Engine {
         let store = &self.store;
         let sas = store.index.sas.ids().chain(store.sas.keys());
         let sas = sas.chain(store.held.sas.keys());
-        for id in sas.copied().collect::<BTreeSet<SaId>>() {
+        let other = sas.copied().filter(|id| !store.is_kept_alone(id));
+        for id in other.collect::<BTreeSet<SaId>>() {
             self.sort_sa(now_ms, &id);
         }
     }
