@@ -67,7 +67,7 @@ pub fn with(bench: &Bench, sas: u32) -> Rows {
             growth::note_few(&deaths);
         }
         MANY => rows.extend(growth::beside_the_kernel(bench, &deaths, &alone)?),
-        MORE => rows.extend(growth::beside_many(bench, &deaths)?),
+        MORE => rows.extend(growth::beside_many(bench, &deaths, &alone)?),
         _ => {}
     }
     Ok(rows)

@@ -83,7 +83,7 @@ pub fn beside_the_kernel(bench: &Bench, deaths: &Deaths, alone: &Alone) -> Resul
 }
 
 /// Of more: beside the 3000 of the same run, which are measured for it if no case was.
-pub fn beside_many(bench: &Bench, deaths: &Deaths) -> Result<Vec<Row>> {
+pub fn beside_many(bench: &Bench, deaths: &Deaths, alone: &Alone) -> Result<Vec<Row>> {
     let known = *OF_MANY.lock().unwrap_or_else(PoisonError::into_inner);
     let many = match known {
         Some(times) => times,
@@ -94,11 +94,16 @@ pub fn beside_many(bench: &Bench, deaths: &Deaths) -> Result<Vec<Row>> {
         row.note += &format!("; beside: {MANY} SAs");
         row
     };
-    Ok(vec![
-        beside(IN_SYNC, &deaths.in_sync, many.in_sync),
-        beside(FOLLOWED, &deaths.followed, many.followed),
-        beside(INSTALLED, &deaths.installed, many.installed),
-    ])
+    let (listed, taken) = (median(&alone.listed), median(&alone.batches));
+    let mut followed = beside(FOLLOWED, &deaths.followed, many.followed);
+    followed.note += &format!(
+        "; the kernel alone lists and takes them in {:.0} ms",
+        listed + taken
+    );
+    let mut installed = beside(INSTALLED, &deaths.installed, many.installed);
+    installed.note += &format!("; the kernel alone takes them in {taken:.0} ms");
+    let sync = beside(IN_SYNC, &deaths.in_sync, many.in_sync);
+    Ok(vec![sync, followed, installed])
 }
 
 const IN_SYNC: &str = "ms until a new backup is in sync";
