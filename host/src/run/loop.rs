@@ -12,6 +12,11 @@ use spared_kernel::Kernel;
 use spared_link_process::Link;
 use spared_message::notice::{Kind, Notice};
 use spared_network::Network;
+use spared_node::Here;
+use spared_node::Orders;
+use spared_node::Pair;
+use spared_node::recorder::{self, Recorder};
+use spared_node::{Look, NodeView};
 use spared_process::account::Accounts;
 use spared_process::clock;
 use spared_process::poller::{Key, Poller};
@@ -25,17 +30,12 @@ use spared_state::{history, overrides};
 use spared_supervisor::Supervisor;
 
 use super::Failure;
-use super::here::Here;
 use super::loaded;
-use super::orders::Orders;
-use super::pair::Pair;
 use super::paths::Paths;
-use super::recorder::{self, Recorder};
 use super::reload::Reload;
 use super::service::Service;
 use super::signals::Signals;
 use super::stop::Stop;
-use super::view::{Look, NodeView};
 
 /// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
 const TICK: Duration = Duration::from_secs(1);

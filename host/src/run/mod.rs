@@ -1,14 +1,10 @@
 //! `spared run`: opens everything, runs one loop, closes everything in reverse order.
 
 mod dispatch;
-mod here;
 mod loaded;
 mod r#loop;
-mod orders;
-mod pair;
 mod paths;
 mod perform;
-mod recorder;
 mod relay;
 mod reload;
 mod serve;
@@ -16,7 +12,6 @@ mod service;
 mod signals;
 mod stop;
 mod verbs;
-mod view;
 
 use std::fmt;
 use std::io;

@@ -7,7 +7,7 @@ use spared_link::message::ToLink;
 use spared_link_process::Link;
 use spared_network::Network;
 
-use super::here::Here;
+use spared_node::Here;
 
 /// Paths of the link.
 #[derive(Default)]

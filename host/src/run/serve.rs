@@ -7,6 +7,7 @@ use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request, Verdict};
 use spared_control_server::Asked;
 use spared_journal::Recorded;
+use spared_node::Look;
 use spared_pair::CauseKind;
 use spared_process::clock;
 use spared_requests::questions::{Answered, Asker, Asking, Question, STATUS_TIMEOUT, Unanswered};
@@ -16,7 +17,6 @@ use spared_requests::{Caller, words};
 use spared_worker::message::Cause;
 
 use super::r#loop::Loop;
-use super::view::Look;
 
 impl Loop {
     pub(super) fn handle_asked(&mut self, now: Instant, asked: Option<Asked>) {

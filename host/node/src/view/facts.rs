@@ -6,13 +6,13 @@ use spared_control::Value;
 use spared_fence::is_link_local;
 use spared_group::Group;
 use spared_kernel::FenceState;
+use spared_message::worker::{self, Family};
 use spared_pair::{
     BareInterface, Fence, Forced, GroupFacts, InterfaceFacts, NodeFacts, OtherActive, PairFacts,
     PeerLife, PluginFacts, Role, RouterFault, Verdict,
 };
 use spared_process::clock;
 use spared_requests::rows::Details;
-use spared_worker::message::{self, Family};
 
 use super::NodeView;
 use super::look::Look;
@@ -268,7 +268,7 @@ pub trait IntoFact {
     fn into_fact(self) -> Self::Fact;
 }
 
-impl IntoFact for message::Forced {
+impl IntoFact for worker::Forced {
     type Fact = Forced;
 
     fn into_fact(self) -> Forced {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use spared_control::{GroupStatus, InterfaceStatus, PeerStatus, Status, Value, Verdict};
 use spared_group::{Group, name_of};
 use spared_kernel::FenceState;
+use spared_message::worker::Forced;
 use spared_process::clock;
 use spared_requests::rows::Details;
-use spared_worker::message::Forced;
 
 use super::NodeView;
 use super::facts::{interface_of, quality_of};

@@ -2,9 +2,9 @@
 
 use spared_control::{Answer, GroupWhy};
 use spared_group::Group;
+use spared_message::worker::{Cause, Forced, Role};
 use spared_pair::{Fitness, UNDO, history};
 use spared_requests::questions::There;
-use spared_worker::message::{Cause, Forced, Role};
 
 use super::NodeView;
 /// Changes that `sparectl history` shows.

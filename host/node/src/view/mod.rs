@@ -9,15 +9,15 @@ use spared_firewall_process::Firewall;
 use spared_group::Groups;
 use spared_journal::Notices;
 use spared_link_process::Link;
+use spared_message::worker::PairStatus;
 use spared_network::Network;
 use spared_requests::View;
 use spared_supervisor::Supervisor;
-use spared_worker::message::PairStatus;
 
-use super::here::Here;
-use super::orders::Orders;
-use super::pair::Pair;
-use super::recorder::Recorder;
+use crate::here::Here;
+use crate::orders::Orders;
+use crate::pair::Pair;
+use crate::recorder::Recorder;
 pub use look::Look;
 
 /// The owners of all state, to be read.

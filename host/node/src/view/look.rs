@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use spared_kernel::{FenceState, FenceStates};
+use spared_message::worker::Row;
 use spared_requests::rows::{Details, split_rows};
-use spared_worker::message::Row;
 
 use super::NodeView;
 

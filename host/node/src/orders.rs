@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use spared_group::Groups;
-use spared_link::word::Word;
+use spared_message::word::Word;
+use spared_message::worker::Forced;
 use spared_pair::Maintenance;
 use spared_process::clock;
 use spared_state::overrides::{self, Ended, Overrides, Store};
-use spared_worker::message::Forced;
 
 use spared_message::notice::{Kind, Notice};
 

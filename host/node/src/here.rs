@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use spared_config::{Host, Link, Options, Setup};
-use spared_link::word::Introduction;
+use spared_message::word::Introduction;
 use spared_process::clock;
 use spared_supervisor::Terms;
 

@@ -1,0 +1,18 @@
+//! What this node knows: its configuration, the pair, the standing orders of the administrator, the record of each
+//! second. [`NodeView`] reads these and all other owners, and makes facts for the verdict, the status and causes.
+//!
+//! No owner here changes another, and nothing waits.
+
+#![forbid(unsafe_code)]
+
+mod here;
+mod orders;
+mod pair;
+pub mod recorder;
+mod view;
+
+pub use here::Here;
+pub use orders::Orders;
+pub use pair::Pair;
+pub use recorder::Recorder;
+pub use view::{Look, NodeView};
