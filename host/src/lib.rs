@@ -1,11 +1,11 @@
 //! The spared host: runs plugins, holds addresses and the fence.
 //!
 //! The host loads no foreign code and parses no packet. [`run`] is one epoll loop over the workers
-//! ([`spared_supervisor`]), the kernel and the control socket ([`spared_control_server`]); [`spared_group`] decides the order of
-//! steps, without input or output of its own.
+//! ([`spared_supervisor`]), the kernel ([`spared_network`]), the control socket ([`spared_control_server`]) and two
+//! processes of its own; [`spared_group`] decides the order of steps, without input or output. Here is what joins
+//! them; each has its state to itself.
 
 #![forbid(unsafe_code)]
 
 pub mod arguments;
-pub mod notify;
 pub mod run;

@@ -1,53 +1,90 @@
-//! The service as systemd sees it: ready, reloading, stopping, alive, and a line of status.
+//! The service as systemd sees it: ready, reloading, stopping, alive, and a line of status. sd_notify(3), without
+//! its library.
 
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use crate::notify::Notify;
+use spared_process::clock;
 
-/// The service, and the line that systemd was last told.
+/// The notification socket, and the line that systemd was last told. Without a socket, nothing is sent.
 #[derive(Debug)]
 pub struct Service {
-    notify: Notify,
+    socket: Option<UnixDatagram>,
+    /// Interval of the watchdog: systemd kills a service that is silent for longer.
+    watchdog: Option<Duration>,
     line: String,
 }
 
 impl Service {
     pub fn from_environment() -> Self {
+        let path = std::env::var("NOTIFY_SOCKET").ok();
         Self {
-            notify: Notify::from_environment(),
+            socket: path.as_deref().and_then(connect),
+            watchdog: watchdog(),
             line: String::new(),
         }
     }
 
     pub fn ready(&self, line: &str) {
-        self.notify.ready(line);
+        self.send(&format!("READY=1\nSTATUS={line}\n"));
     }
 
+    /// Both variables in one message, as systemd 253 and later require.
     pub fn reloading(&self) {
-        self.notify.reloading();
+        let usec = clock::monotonic_ns() / 1_000;
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={usec}\n"));
     }
 
     pub fn stopping(&self) {
-        self.notify.stopping();
+        self.send("STOPPING=1\n");
     }
 
     /// Tells the line if it has changed.
     pub fn status(&mut self, line: String) {
         if line != self.line {
-            self.notify.status(&line);
+            self.send(&format!("STATUS={line}\n"));
             self.line = line;
         }
     }
 
     /// Holds off systemd's watchdog, if there is one.
     pub fn alive(&self) {
-        if self.notify.watchdog.is_some() {
-            self.notify.alive();
+        if self.watchdog.is_some() {
+            self.send("WATCHDOG=1\n");
         }
     }
 
     /// Longest time between two calls of [`alive`](Self::alive), if there is a watchdog.
     pub fn watchdog(&self) -> Option<Duration> {
-        Some(self.notify.watchdog? / 2)
+        Some(self.watchdog? / 2)
     }
+
+    fn send(&self, state: &str) {
+        if let Some(socket) = &self.socket {
+            // A failed send is ignored: nothing here depends on it.
+            let _ = socket.send(state.as_bytes());
+        }
+    }
+}
+
+fn connect(path: &str) -> Option<UnixDatagram> {
+    let socket = UnixDatagram::unbound().ok()?;
+    let address = match path.strip_prefix('@') {
+        Some(name) => SocketAddr::from_abstract_name(name).ok()?,
+        None => SocketAddr::from_pathname(path).ok()?,
+    };
+    socket.connect_addr(&address).ok()?;
+    socket.set_nonblocking(true).ok()?;
+    Some(socket)
+}
+
+fn watchdog() -> Option<Duration> {
+    if let Ok(pid) = std::env::var("WATCHDOG_PID") {
+        if pid.parse() != Ok(std::process::id()) {
+            return None;
+        }
+    }
+    let usec: u64 = std::env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
+    (usec > 0).then(|| Duration::from_micros(usec))
 }

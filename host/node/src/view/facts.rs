@@ -116,7 +116,7 @@ impl NodeView<'_> {
             role: group.role,
             since: group.since.clone(),
             cause: group.cause.clone(),
-            forced: group.forced.into_fact(),
+            forced: forced_fact(group.forced),
             forced_since: self.forced_since(name),
             quality: quality_of(details).unwrap_or(self.pair.quality().number()),
             fence: self.fence_fact(name, look),
@@ -262,21 +262,11 @@ impl NodeView<'_> {
     }
 }
 
-/// Conversion from the types of the worker's socket to those of the verdict.
-pub trait IntoFact {
-    type Fact;
-    fn into_fact(self) -> Self::Fact;
-}
-
-impl IntoFact for worker::Forced {
-    type Fact = Forced;
-
-    fn into_fact(self) -> Forced {
-        match self {
-            Self::No => Forced::No,
-            Self::Active => Forced::Active,
-            Self::Backup => Forced::Backup,
-        }
+fn forced_fact(forced: worker::Forced) -> Forced {
+    match forced {
+        worker::Forced::No => Forced::No,
+        worker::Forced::Active => Forced::Active,
+        worker::Forced::Backup => Forced::Backup,
     }
 }
 
