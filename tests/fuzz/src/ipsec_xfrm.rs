@@ -45,7 +45,7 @@ pub fn run(input: &[u8]) {
             let id = sa.id;
             let replay = sa.replay.clone();
             for change in [
-                Change::AddSa(Box::new(sa.clone())),
+                Change::AddSa(Box::new(sa.clone()), 1),
                 Change::Probe(Box::new(sa)),
                 Change::SetReplay(id, replay),
                 Change::DeleteSa(id),
