@@ -231,7 +231,10 @@ fn an_sa_that_is_added_again_is_the_same_with_its_numbers_and_its_age() {
             age_s: 1_800,
             used_s: Some(1_700),
         };
-        let changes = [Change::DeleteSa(sa.id), Change::AddSa(Box::new(sa.clone()))];
+        let changes = [
+            Change::DeleteSa(sa.id),
+            Change::AddSa(Box::new(sa.clone()), 1),
+        ];
         assert_eq!(kernel.apply(&changes), [], "{sa:?}");
         let again = find(&read(&mut kernel).0, sa.id.spi);
         assert!((1_800..1_810).contains(&again.life.age_s), "{again:?}");
@@ -249,7 +252,7 @@ fn an_sa_that_is_added_again_is_the_same_with_its_numbers_and_its_age() {
         assert_eq!(Sa { life, ..again }, sa);
         check_sa(sa.body.bytes()).expect("one that may come from the peer");
         assert!(!hides_keys(&sa));
-        let twice = kernel.apply(&[Change::AddSa(Box::new(sa))]);
+        let twice = kernel.apply(&[Change::AddSa(Box::new(sa), 1)]);
         assert_eq!(twice, [(0, EEXIST)]);
     }
 }
@@ -368,7 +371,7 @@ fn what_others_change_is_told_and_what_we_change_is_not() {
         ]
     );
     let back = [
-        Change::AddSa(Box::new(sa.clone())),
+        Change::AddSa(Box::new(sa.clone()), 1),
         Change::AddPolicy(policy.clone()),
         Change::SetThreshold(sa.id, 5),
     ];
@@ -436,7 +439,7 @@ fn three_thousand_sas_come_and_go() {
         other
     };
     let many: Vec<Sa> = (0x1000..0x1000 + 3000).map(other).collect();
-    let add = many.iter().map(|sa| Change::AddSa(Box::new(sa.clone())));
+    let add = many.iter().map(|sa| Change::AddSa(Box::new(sa.clone()), 1));
     let add: Vec<Change> = add.collect();
     let begun = Instant::now();
     assert_eq!(kernel.apply(&add), []);
