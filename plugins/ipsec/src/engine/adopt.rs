@@ -51,6 +51,9 @@ impl Engine {
         for id in renamed {
             self.sort_sa(now_ms, &id);
         }
+        if std::mem::take(&mut self.served.is_unsure) {
+            self.read_fresh();
+        }
         self.withhold();
     }
 

@@ -26,6 +26,7 @@ mod connections;
 mod daemon;
 mod drain;
 mod foreign;
+mod inherit;
 mod install;
 mod local;
 mod policies;

@@ -129,6 +129,7 @@ impl Engine {
         self.read_back(now_ms);
         self.want_left(now_ms);
         self.unite_windows();
+        self.inherit();
         self.change_reqids();
         let retired = self.reads.generation;
         if self

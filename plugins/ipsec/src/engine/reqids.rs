@@ -11,7 +11,7 @@ use super::status::counted;
 use super::{Change, Engine};
 use crate::codec::body::OURS;
 use crate::codec::body::sa_with_reqid;
-use crate::sa::{Direction, Policy, PolicyId, SaId};
+use crate::sa::{Direction, Policy, PolicyId, SaId, Template};
 use crate::store::LocalSa;
 
 const IN: u8 = 0;
@@ -25,6 +25,8 @@ pub struct Served {
     by_reqid: BTreeMap<u32, BTreeSet<PolicyId>>,
     other: BTreeMap<SaId, u32>,
     wanted: u32,
+    /// An earlier run's SA is led past, by which policies the daemon's names may tell.
+    pub is_unsure: bool,
 }
 
 impl Served {
@@ -35,11 +37,21 @@ impl Served {
             served.insert(policy.id);
         }
     }
+
+    /// Others are in the place of those that led to it.
+    pub fn replaced(&mut self, reqid: u32, policies: Vec<PolicyId>) {
+        self.by_reqid.entry(reqid).or_default().extend(policies);
+    }
+
+    /// An SA is to get this reqid; whether that is news.
+    pub fn change(&mut self, id: SaId, reqid: u32) -> bool {
+        self.other.insert(id, reqid) != Some(reqid)
+    }
 }
 
 /// Common identity of the SAs of one tunnel, in both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Tunnel {
+pub struct Tunnel {
     local: IpAddr,
     remote: IpAddr,
     mode: u8,
@@ -48,7 +60,7 @@ struct Tunnel {
 }
 
 impl Tunnel {
-    fn of(known: &LocalSa) -> Option<Self> {
+    pub fn of(known: &LocalSa) -> Option<Self> {
         let sa = &known.sa;
         let (local, remote) = match known.side? {
             Direction::In => (sa.id.destination, sa.source),
@@ -61,6 +73,20 @@ impl Tunnel {
             protocol: sa.id.protocol,
             if_id: sa.if_id,
         })
+    }
+
+    pub fn of_template(id: &PolicyId, template: &Template) -> Self {
+        let (local, remote) = match id.is_outbound() {
+            true => (template.source, template.destination),
+            false => (template.destination, template.source),
+        };
+        Self {
+            local,
+            remote,
+            mode: template.mode,
+            protocol: template.protocol,
+            if_id: id.if_id,
+        }
     }
 }
 
@@ -75,9 +101,7 @@ impl Engine {
 
     /// A policy that somebody else put in the place of an installed one.
     pub(super) fn handle_other_reqid(&mut self, _now_ms: u64, policy: &Policy) {
-        let is_held = self.store.held.policies.contains_key(&policy.id);
-        let is_put = self.store.put.has(&policy.id) && !is_held;
-        if !self.is_active() || policy.id.is_outbound() || !is_put {
+        if policy.id.is_outbound() || !self.takes_place(policy) {
             return;
         }
         let Some(before) = self.store.policies.get(&policy.id) else {
@@ -97,10 +121,17 @@ impl Engine {
             });
             let concerned: Vec<SaId> = concerned.map(|(id, _)| *id).collect();
             for id in concerned {
-                concerns |= self.served.other.insert(id, new) != Some(new);
+                concerns |= self.served.change(id, new);
             }
         }
         if concerns {
+            self.served.wanted = self.read_fresh();
+        }
+    }
+
+    /// After a reading that begins now.
+    pub(super) fn change_reqids_later(&mut self) {
+        if !self.served.other.is_empty() {
             self.served.wanted = self.read_fresh();
         }
     }

@@ -47,6 +47,9 @@ impl Engine {
         }
         self.sort_ends(now_ms);
         self.leave(now_ms);
+        if active {
+            self.inherit_with_role();
+        }
         self.route();
         self.withhold();
         self.report_connections();

@@ -15,6 +15,12 @@ fn taken_over() -> Pair {
 
 /// The daemon's own SAs for the same tunnel; its reqids begin with 1.
 fn establish_anew(pair: &mut Pair) -> [SaId; 2] {
+    let ids = establish_unseen(pair);
+    pair.settle();
+    ids
+}
+
+fn establish_unseen(pair: &mut Pair) -> [SaId; 2] {
     let now_ms = pair.now_ms;
     let kernel = &mut pair.nodes[1].kernel;
     let mut ids = Vec::new();
@@ -33,7 +39,6 @@ fn establish_anew(pair: &mut Pair) -> [SaId; 2] {
     for direction in [1, 0, 2] {
         kernel.put_policy(policy(0, direction, 1));
     }
-    pair.settle();
     [ids[0], ids[1]]
 }
 
@@ -136,4 +141,89 @@ fn an_sa_under_another_reqid_is_another() {
     let sa = sa_with_reqid(&engine.store.sas[&id].sa, reqid);
     engine.handle_seen(now_ms, XfrmEvent::Sa(sa));
     assert_eq!(engine.store.sas[&id].sa.reqid, reqid);
+}
+
+#[test]
+fn an_old_inbound_sa_whose_policy_was_replaced_while_no_run_looked_gets_its_reqid() {
+    let mut pair = taken_over();
+    let [inbound, outbound] = establish_unseen(&mut pair);
+    let _ = pair.nodes[1].kernel.notifications();
+    pair.restart(1, true);
+    pair.run(S);
+    let old = pair.nodes[1].kernel.sa(&in_of(0)).expect("it is there");
+    assert_eq!(old.reqid, 1);
+    // and they go as those of a run that saw it
+    pair.run(40 * S);
+    assert_eq!(pair.nodes[1].kernel.sas(), [inbound, outbound]);
+}
+
+#[test]
+fn the_next_run_gives_an_old_inbound_sa_the_reqid_of_a_new_policy_too() {
+    let mut pair = taken_over();
+    pair.restart(1, true);
+    pair.run(S);
+    let [inbound, outbound] = establish_anew(&mut pair);
+    let old = pair.nodes[1].kernel.sa(&in_of(0)).expect("it is there");
+    assert_eq!(old.reqid, 1);
+    pair.run(40 * S);
+    assert_eq!(pair.nodes[1].kernel.sas(), [inbound, outbound]);
+}
+
+#[test]
+fn of_two_children_between_the_same_ends_the_name_tells_which_policy_is_meant() {
+    let mut pair = Pair::settled(2);
+    let name = |child: &str| ChildName {
+        ike: "office".to_owned(),
+        child: child.to_owned(),
+    };
+    let named = |ids: [SaId; 2], child: &str| {
+        ids.map(|id| Named {
+            spi: id.spi,
+            name: name(child),
+            is_up: true,
+        })
+    };
+    let now_ms = pair.now_ms;
+    let both = [
+        named([in_of(0), out_of(0)], "net0"),
+        named([in_of(1), out_of(1)], "net1"),
+    ];
+    pair.nodes[0].engine.handle_names(now_ms, both.concat());
+    pair.run(S);
+    pair.kill(0);
+    pair.activate(1);
+    pair.run(S);
+    // of each child, in another order than before
+    for number in [1, 0] {
+        let kernel = &mut pair.nodes[1].kernel;
+        for (spi, out) in [(0xe000_0000 + number, false), (0xf000_0000 + number, true)] {
+            let sa = Sample {
+                source: if out { VIP } else { PEER },
+                destination: if out { PEER } else { VIP },
+                spi,
+                reqid: 2 - number,
+                ..Sample::default()
+            };
+            kernel.add_sa(now_ms, sa.sa());
+        }
+        for direction in [1, 0, 2] {
+            kernel.put_policy(policy(number, direction, 2 - number));
+        }
+    }
+    let _ = pair.nodes[1].kernel.notifications();
+    pair.restart(1, true);
+    let of = |number: u32| {
+        let spis = [0xe000_0000 + number, 0xf000_0000 + number];
+        spis.map(|spi| Named {
+            spi,
+            name: name(&format!("net{number}")),
+            is_up: true,
+        })
+    };
+    let now_ms = pair.now_ms;
+    let engine = &mut pair.nodes[1].engine;
+    engine.handle_names(now_ms, [of(0), of(1)].concat());
+    pair.run(10 * S);
+    let reqid = |number| pair.nodes[1].kernel.sa(&in_of(number)).map(|it| it.reqid);
+    assert_eq!((reqid(0), reqid(1)), (Some(2), Some(1)));
 }
