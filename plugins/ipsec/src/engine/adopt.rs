@@ -51,8 +51,8 @@ impl Engine {
         for id in renamed {
             self.sort_sa(now_ms, &id);
         }
-        if std::mem::take(&mut self.served.is_unsure) {
-            self.read_fresh();
+        if self.served.is_unsure {
+            self.inherit_what_was_read();
         }
         self.withhold();
     }

@@ -21,8 +21,8 @@ struct Own<'a> {
 }
 
 impl Engine {
-    /// With a role: what was read before it came is this node's from now on.
-    pub(super) fn inherit_with_role(&mut self) {
+    /// What was read before is this node's from now on: a role is here, or names tell more.
+    pub(super) fn inherit_what_was_read(&mut self) {
         if self.store.is_read {
             self.inherit();
             self.change_reqids_later();
@@ -34,21 +34,29 @@ impl Engine {
         if !self.is_active() {
             return;
         }
+        let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
+        let new = followed.filter(|(id, _)| !self.installed.contains_key(id));
+        let new = new.filter_map(|(id, known)| Some((*id, Box::new(found(known)?))));
+        let new: Vec<_> = new.collect();
+        // a failover ends here, as this run puts its SAs
+        if new.is_empty() && !self.served.is_unsure {
+            return;
+        }
+        self.installed.extend(new);
+        self.serve_more();
+        let unled = self.unled();
+        self.served.is_unsure = !self.lead(&unled);
+    }
+
+    /// SAs that followed, and that no policy leads to.
+    fn unled(&self) -> Vec<SaId> {
         let led = self.led();
         let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
-        let (mut new, mut unled) = (Vec::new(), Vec::new());
-        for (id, known) in followed {
-            let Some(side) = known.side else { continue };
-            if !self.installed.contains_key(id) {
-                new.push((*id, Box::new(found(known, side))));
-            }
-            if !led.contains(&(side, known.sa.reqid)) {
-                unled.push(*id);
-            }
-        }
-        let is_first = !new.is_empty();
-        self.installed.extend(new);
-        self.served.is_unsure = !self.lead(&unled) && is_first;
+        let unled = followed.filter(|(_, it)| {
+            let side = it.side.map(|side| (side, it.sa.reqid));
+            side.is_some_and(|it| !led.contains(&it))
+        });
+        unled.map(|(id, _)| *id).collect()
     }
 
     /// What the policies lead to.
@@ -127,10 +135,10 @@ fn side_of(policy: &PolicyId) -> Direction {
     }
 }
 
-fn found(known: &LocalSa, side: Direction) -> Installed {
+fn found(known: &LocalSa) -> Option<Installed> {
     let sa = &known.sa;
-    Installed {
-        side,
+    Some(Installed {
+        side: known.side?,
         reqid: sa.reqid,
         oseq: sa.replay.oseq,
         seq: sa.replay.seq,
@@ -138,5 +146,5 @@ fn found(known: &LocalSa, side: Direction) -> Installed {
         echoes: 0,
         retried: true,
         is_read_back: true,
-    }
+    })
 }

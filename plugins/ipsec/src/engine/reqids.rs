@@ -25,7 +25,7 @@ pub struct Served {
     by_reqid: BTreeMap<u32, BTreeSet<PolicyId>>,
     other: BTreeMap<SaId, u32>,
     wanted: u32,
-    /// An earlier run's SA is led past, by which policies the daemon's names may tell.
+    /// An earlier run's SA is led past, and by which policies is not known yet: the daemon's names may tell.
     pub is_unsure: bool,
 }
 
@@ -94,6 +94,11 @@ impl Engine {
     /// After a failover: which policies lead to what was installed.
     pub(super) fn serve(&mut self) {
         self.served = Served::default();
+        self.serve_more();
+    }
+
+    /// The same of SAs that were installed before, and are this run's from now on.
+    pub(super) fn serve_more(&mut self) {
         for known in self.store.policies.values() {
             self.served.lead(&known.policy);
         }

@@ -48,7 +48,7 @@ impl Engine {
         self.sort_ends(now_ms);
         self.leave(now_ms);
         if active {
-            self.inherit_with_role();
+            self.inherit_what_was_read();
         }
         self.route();
         self.withhold();
