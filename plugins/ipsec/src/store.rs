@@ -34,7 +34,7 @@ pub use index::{Index, Record, policy_digest, sa_digest};
 pub use local::{LocalPolicy, LocalSa};
 pub use proofs::{AGAIN_MS, EKEYREJECTED, GOOD_FOR_MS, ProofState, Proofs};
 pub use put::Put;
-pub use rate::THRESHOLD_FIRST;
+pub use rate::{THRESHOLD_FIRST, threshold_of};
 
 /// Of SAs, and of policies: what is beyond is refused.
 pub const TABLE_MAX: usize = 65_536;

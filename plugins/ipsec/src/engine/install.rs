@@ -9,8 +9,8 @@ use super::window::{self, Knowledge};
 use super::{Change, Engine};
 use crate::codec::body::local_end;
 use crate::codec::body::shifted_sa;
-use crate::sa::{ChildName, Direction, Pace, Sa, SaId};
-use crate::store::{EKEYREJECTED, HeldSa, THRESHOLD_FIRST};
+use crate::sa::{ChildName, Direction, Sa, SaId};
+use crate::store::{EKEYREJECTED, HeldSa, threshold_of};
 
 /// A failover that did not come to pass is undone.
 const GIVE_UP_MS: u64 = 3_000;
@@ -310,7 +310,7 @@ impl Engine {
             is_read_back: false,
         };
         self.installed.insert(*id, Box::new(installed));
-        let threshold = threshold(knowledge.pace);
+        let threshold = threshold_of(knowledge.pace);
         self.work.push(Change::AddSa(Box::new(sa), threshold));
         true
     }
@@ -497,17 +497,5 @@ impl Engine {
             "{installed} taken over within {took_ms} ms, read back after {read_ms} ms"
         ));
         self.order_adoption();
-    }
-}
-
-/// That fits the traffic of the old node, as `Rate` has it: to set another one of each SA later would keep a new peer
-/// waiting.
-fn threshold(pace: Pace) -> u32 {
-    match pace {
-        Pace {
-            packets_per_s: 0, ..
-        } => 1,
-        Pace { threshold: 0, .. } => THRESHOLD_FIRST,
-        Pace { threshold, .. } => threshold,
     }
 }

@@ -75,3 +75,15 @@ impl Rate {
         }
     }
 }
+
+/// That an SA is put with, as fits the traffic of the old node: to set another one of each SA later would keep a new
+/// peer waiting.
+pub fn threshold_of(pace: Pace) -> u32 {
+    match pace {
+        Pace {
+            packets_per_s: 0, ..
+        } => 1,
+        Pace { threshold: 0, .. } => THRESHOLD_FIRST,
+        Pace { threshold, .. } => threshold,
+    }
+}
