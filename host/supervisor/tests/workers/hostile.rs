@@ -1,16 +1,16 @@
 //! Workers that speak nonsense: shell scripts in the place of the program that workers run.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use spared_config::Setup;
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
-use spared_supervisor::{Report, Supervisor, Terms};
-use spared_worker::message::{FromWorker, Surroundings, ToWorker};
+use spared_supervisor::{Report, Supervisor};
+use spared_worker::message::{FromWorker, ToWorker};
+
+use super::test_worker::prepared;
 
 /// A supervisor whose workers are this script.
 struct Fixture {
@@ -22,24 +22,7 @@ struct Fixture {
 
 impl Fixture {
     fn new(name: &str, script: &str) -> Self {
-        let folder =
-            std::env::temp_dir().join(format!("spared-hostile-{name}-{}", std::process::id()));
-        fs::create_dir_all(folder.join("plugins")).unwrap();
-        let exe = folder.join("worker.sh");
-        fs::write(&exe, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&exe, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(folder.join("spared.toml"), "node.name = \"r1\"").unwrap();
-        for file in ["rogue.so", "plugins/rogue.toml"] {
-            fs::write(folder.join(file), "").unwrap();
-        }
-        let setup = Setup::read(&folder.join("spared.toml")).unwrap();
-        let terms = Terms {
-            exe,
-            plugin_dir: folder.clone(),
-            surroundings: Surroundings::default(),
-            realtime: false,
-            state_dir: None,
-        };
+        let (folder, setup, terms) = prepared(name, script, "");
         let poller = Poller::new().unwrap();
         let mut supervisor = Supervisor::new(terms, None, Instant::now());
         for plugin in setup.plugins {

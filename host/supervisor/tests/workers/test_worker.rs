@@ -46,23 +46,7 @@ pub struct TestWorker {
 
 impl TestWorker {
     pub fn new(name: &str) -> Self {
-        let folder = format!("spared-test-worker-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(folder);
-        fs::create_dir_all(folder.join("plugins")).unwrap();
-        let exe = folder.join("worker.sh");
-        fs::write(&exe, "#!/bin/sh\nexec sleep 1000\n").unwrap();
-        fs::set_permissions(&exe, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(folder.join("spared.toml"), "node.name = \"r1\"").unwrap();
-        fs::write(folder.join(format!("{NAME}.so")), "").unwrap();
-        fs::write(folder.join(format!("plugins/{NAME}.toml")), TEXT).unwrap();
-        let setup = Setup::read(&folder.join("spared.toml")).unwrap();
-        let terms = Terms {
-            exe,
-            plugin_dir: folder.clone(),
-            surroundings: Surroundings::default(),
-            realtime: false,
-            state_dir: None,
-        };
+        let (folder, setup, terms) = prepared(name, "exec sleep 1000", TEXT);
         let now = Instant::now();
         let mut worker = Self {
             supervisor: Supervisor::new(terms, None, now),
@@ -437,6 +421,28 @@ impl Drop for TestWorker {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A folder with a plugin NAME of this text, whose worker is this script.
+pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms) {
+    let folder = format!("spared-test-worker-{name}-{}", std::process::id());
+    let folder = std::env::temp_dir().join(folder);
+    fs::create_dir_all(folder.join("plugins")).unwrap();
+    let exe = folder.join("worker.sh");
+    fs::write(&exe, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&exe, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(folder.join("spared.toml"), "node.name = \"r1\"").unwrap();
+    fs::write(folder.join(format!("{NAME}.so")), "").unwrap();
+    fs::write(folder.join(format!("plugins/{NAME}.toml")), text).unwrap();
+    let setup = Setup::read(&folder.join("spared.toml")).unwrap();
+    let terms = Terms {
+        exe,
+        plugin_dir: folder.clone(),
+        surroundings: Surroundings::default(),
+        realtime: false,
+        state_dir: None,
+    };
+    (folder, setup, terms)
 }
 
 pub fn returned(token: u64, status: i32) -> FromWorker {
