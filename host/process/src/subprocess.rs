@@ -40,6 +40,46 @@ struct Running {
     receiver: Receiver,
 }
 
+/// Messages that one turn of the loop reads.
+const BUDGET: usize = 64;
+
+/// Whoever has such a process: hears what it says, and that it ended.
+pub trait Owner {
+    type Said: DeserializeOwned;
+
+    fn process(&mut self) -> &mut Subprocess;
+
+    fn handle_message(&mut self, now: Instant, said: Self::Said);
+
+    /// It ended, or nothing can come of it any more; why, as a part of a sentence about it.
+    fn handle_ended(&mut self, now: Instant, why: &str);
+
+    /// The key of its socket.
+    fn handle_readable(&mut self, now: Instant, serial: u64) {
+        for _ in 0..BUDGET {
+            if !self.process().is_running(serial) {
+                return;
+            }
+            match self.process().receive() {
+                Ok(Some(said)) => self.handle_message(now, said),
+                Ok(None) => return,
+                Err(why) => return self.handle_ended(now, &why),
+            }
+        }
+    }
+
+    /// The key of its end.
+    fn handle_exit(&mut self, now: Instant, serial: u64) {
+        if self.process().handle_exit(serial) {
+            // Its last words first.
+            self.handle_readable(now, serial);
+        }
+        if self.process().is_running(serial) {
+            self.handle_ended(now, "ended");
+        }
+    }
+}
+
 impl Subprocess {
     /// No process yet.
     pub fn new(

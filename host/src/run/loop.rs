@@ -17,6 +17,7 @@ use spared_node::Orders;
 use spared_node::Pair;
 use spared_node::recorder::{self, Recorder};
 use spared_node::{Look, NodeView};
+use spared_process::Owner;
 use spared_process::account::Accounts;
 use spared_process::clock;
 use spared_process::poller::{Key, Poller};

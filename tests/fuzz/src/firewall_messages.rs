@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use spared_firewall_process::Firewall;
 use spared_message::firewall::{FromFirewall, Passage, RuleState};
+use spared_process::Owner;
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use spared_link::message::{ChannelState, FromLink, PathState, State};
 use spared_link::word::{Introduction, Word};
 use spared_link_process::{Link, Report};
+use spared_process::Owner;
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
 

@@ -16,7 +16,7 @@ use spared_message::firewall::{FromFirewall, Passage, RuleState, ToFirewall};
 use spared_process::account::Account;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
-use spared_process::{Policy, Subprocess};
+use spared_process::{Owner, Policy, Subprocess};
 
 use spared_message::notice::{Kind, Notice};
 
@@ -26,8 +26,6 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for the removal of the rules at the end.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
-/// Messages that one turn of the loop reads.
-const BUDGET: usize = 64;
 
 /// The process, or none.
 #[derive(Debug)]
@@ -116,7 +114,7 @@ impl Firewall {
         while self.wait(until) {
             match self.process.receive() {
                 Ok(Some(FromFirewall::Ended { ours })) => return self.mark(ours),
-                Ok(Some(message)) => self.handle_message(message),
+                Ok(Some(message)) => self.handle_message(Instant::now(), message),
                 Ok(None) => {}
                 Err(_) => break,
             }
@@ -136,29 +134,6 @@ impl Firewall {
     }
 
     // ---- what wakes the loop
-
-    pub fn handle_readable(&mut self, now: Instant, serial: u64) {
-        for _ in 0..BUDGET {
-            if !self.process.is_running(serial) {
-                return;
-            }
-            match self.process.receive() {
-                Ok(Some(message)) => self.handle_message(message),
-                Ok(None) => return,
-                Err(why) => return self.handle_ended(now, &why),
-            }
-        }
-    }
-
-    /// A process has ended.
-    pub fn handle_exit(&mut self, now: Instant, serial: u64) {
-        if self.process.handle_exit(serial) {
-            self.handle_readable(now, serial);
-        }
-        if self.process.is_running(serial) {
-            self.handle_ended(now, "ended");
-        }
-    }
 
     pub fn next_timeout(&self) -> Option<Instant> {
         let ping = self.process.is_up().then(|| self.ping_at());
@@ -188,24 +163,6 @@ impl Firewall {
             PING_EVERY
         };
         self.pinged_at + pause
-    }
-
-    // It has no rights beyond the firewall: its texts are cleaned, its answers bounded.
-    fn handle_message(&mut self, message: FromFirewall) {
-        match message {
-            FromFirewall::State { order, state, ours } if order == self.order => {
-                self.down = None;
-                self.mark(ours);
-                self.handle_state(state);
-            }
-            FromFirewall::State { .. } | FromFirewall::Ended { .. } => {}
-            FromFirewall::Warning(text) => {
-                if self.lines.take(Instant::now()) {
-                    log::warn!("{}", clean::text(&text));
-                }
-            }
-            FromFirewall::Pong => self.is_pinged = false,
-        }
     }
 
     fn handle_state(&mut self, state: RuleState) {
@@ -279,17 +236,43 @@ impl Firewall {
         }
     }
 
-    fn handle_ended(&mut self, now: Instant, why: &str) {
-        let reason = self.process.exit_reason();
-        self.process.kill(now);
-        self.plan_start(now, reason.as_deref().unwrap_or(why));
-    }
-
     fn plan_start(&mut self, now: Instant, why: &str) {
         let ms = self.process.plan_start(now).as_millis();
         self.warn(&format!(
             "the process of the firewall {why}; restarting in {ms} ms"
         ));
         self.down = Some(format!("the process of the firewall {why}"));
+    }
+}
+
+impl Owner for Firewall {
+    type Said = FromFirewall;
+
+    fn process(&mut self) -> &mut Subprocess {
+        &mut self.process
+    }
+
+    // It has no rights beyond the firewall: its texts are cleaned, its answers bounded.
+    fn handle_message(&mut self, now: Instant, said: FromFirewall) {
+        match said {
+            FromFirewall::State { order, state, ours } if order == self.order => {
+                self.down = None;
+                self.mark(ours);
+                self.handle_state(state);
+            }
+            FromFirewall::State { .. } | FromFirewall::Ended { .. } => {}
+            FromFirewall::Warning(text) => {
+                if self.lines.take(now) {
+                    log::warn!("{}", clean::text(&text));
+                }
+            }
+            FromFirewall::Pong => self.is_pinged = false,
+        }
+    }
+
+    fn handle_ended(&mut self, now: Instant, why: &str) {
+        let reason = self.process.exit_reason();
+        self.process.kill(now);
+        self.plan_start(now, reason.as_deref().unwrap_or(why));
     }
 }

@@ -24,14 +24,11 @@ use spared_process::account::Account;
 use spared_process::clock;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
-use spared_process::{PING_EVERY, Pings, Policy, Subprocess, Usage};
+use spared_process::{Owner, PING_EVERY, Pings, Policy, Subprocess, Usage};
 
 use message::printable;
 use spared_message::notice::{Kind, Notice};
 use state::LinkState;
-
-/// Messages that one turn of the loop reads.
-const BUDGET: usize = 64;
 
 /// What the host does about the link.
 #[derive(Debug)]
@@ -131,30 +128,6 @@ impl Link {
 
     // ---- what wakes the loop
 
-    pub fn handle_readable(&mut self, now: Instant, serial: u64) {
-        for _ in 0..BUDGET {
-            if !self.process.is_running(serial) {
-                return;
-            }
-            match self.process.receive() {
-                Ok(Some(message)) => self.handle_message(now, message),
-                Ok(None) => return,
-                Err(why) => return self.handle_ended(now, &why),
-            }
-        }
-    }
-
-    /// A process has ended.
-    pub fn handle_exit(&mut self, now: Instant, serial: u64) {
-        if self.process.handle_exit(serial) {
-            // Its last words first.
-            self.handle_readable(now, serial);
-        }
-        if self.process.is_running(serial) {
-            self.handle_ended(now, "ended");
-        }
-    }
-
     pub fn next_timeout(&self) -> Option<Instant> {
         let ping = self.process.is_up().then(|| self.pinged_at + PING_EVERY);
         let silent = self.pings.silent_at().filter(|_| !self.was_silent);
@@ -187,47 +160,6 @@ impl Link {
         };
         self.pings.handle_sent(now);
         self.send(now, &ToLink::Ping { number }, &[]);
-    }
-
-    fn handle_message(&mut self, now: Instant, message: FromLink) {
-        match message {
-            FromLink::Up(introduction) => {
-                let introduction = state::clean(introduction);
-                let text = format!(
-                    "{} is heard: spared {}",
-                    introduction.node, introduction.version
-                );
-                self.seen.up();
-                self.tell(Notice::new(Kind::Link, text).because("peer-up"));
-                self.reports.push_back(Report::Up);
-            }
-            FromLink::Down { why } => self.go_down(printable(&why)),
-            FromLink::Heard(word) => {
-                self.seen.last_heard = Some(clock::now());
-                self.reports.push_back(Report::Heard(Box::new(word)));
-            }
-            FromLink::Wire { plugin, agreed } => self.handle_wire(plugin, agreed),
-            FromLink::Marked { id, channel } => {
-                self.reports.push_back(Report::Marked { id, channel });
-            }
-            FromLink::State(state) => {
-                for news in self.seen.update(state) {
-                    self.tell(news);
-                }
-            }
-            FromLink::Event { reason, text } => {
-                if self.lines.take(now) {
-                    let news = Notice::warn(Kind::Link, printable(&text));
-                    self.tell(news.because(&printable(&reason)));
-                }
-            }
-            FromLink::Log { level, text } => {
-                if self.lines.take(now) {
-                    message::log(level, &text);
-                }
-            }
-            FromLink::Pong { number } => self.pings.handle_pong(number),
-        }
     }
 
     fn handle_wire(&mut self, plugin: String, agreed: Result<u32, String>) {
@@ -267,12 +199,6 @@ impl Link {
             Ok(()) => self.reports.push_back(Report::Configured),
             Err(why) => self.handle_ended(now, &why),
         }
-    }
-
-    fn handle_ended(&mut self, now: Instant, why: &str) {
-        let why = self.process.exit_reason().unwrap_or_else(|| why.to_owned());
-        self.retire(now, &format!("the link's process {why}"));
-        self.plan_start(now, &why);
     }
 
     fn retire(&mut self, now: Instant, why: &str) {
@@ -373,5 +299,60 @@ impl Link {
     /// Whether its process does not answer: what it said before is not known to be so.
     fn is_silent(&self, now: Instant) -> bool {
         self.pings.is_silent(now)
+    }
+}
+
+impl Owner for Link {
+    type Said = FromLink;
+
+    fn process(&mut self) -> &mut Subprocess {
+        &mut self.process
+    }
+
+    fn handle_message(&mut self, now: Instant, said: FromLink) {
+        match said {
+            FromLink::Up(introduction) => {
+                let introduction = state::clean(introduction);
+                let text = format!(
+                    "{} is heard: spared {}",
+                    introduction.node, introduction.version
+                );
+                self.seen.up();
+                self.tell(Notice::new(Kind::Link, text).because("peer-up"));
+                self.reports.push_back(Report::Up);
+            }
+            FromLink::Down { why } => self.go_down(printable(&why)),
+            FromLink::Heard(word) => {
+                self.seen.last_heard = Some(clock::now());
+                self.reports.push_back(Report::Heard(Box::new(word)));
+            }
+            FromLink::Wire { plugin, agreed } => self.handle_wire(plugin, agreed),
+            FromLink::Marked { id, channel } => {
+                self.reports.push_back(Report::Marked { id, channel });
+            }
+            FromLink::State(state) => {
+                for news in self.seen.update(state) {
+                    self.tell(news);
+                }
+            }
+            FromLink::Event { reason, text } => {
+                if self.lines.take(now) {
+                    let news = Notice::warn(Kind::Link, printable(&text));
+                    self.tell(news.because(&printable(&reason)));
+                }
+            }
+            FromLink::Log { level, text } => {
+                if self.lines.take(now) {
+                    message::log(level, &text);
+                }
+            }
+            FromLink::Pong { number } => self.pings.handle_pong(number),
+        }
+    }
+
+    fn handle_ended(&mut self, now: Instant, why: &str) {
+        let why = self.process.exit_reason().unwrap_or_else(|| why.to_owned());
+        self.retire(now, &format!("the link's process {why}"));
+        self.plan_start(now, &why);
     }
 }
