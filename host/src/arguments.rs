@@ -4,17 +4,20 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
-use spared_config::{DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options};
+use spared_config::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options};
+use spared_process::account::Account;
+use spared_starter::Files;
 
 pub const HELP: &str = "\
 spared: high availability for a pair of Linux routers.
 
-    spared run [--config FILE] [--runtime-dir DIR] [--plugin-dir DIR]
+    spared run [--config FILE] [--runtime-dir DIR] [--plugin-dir DIR] [--starter SOCKET]
     spared check [--config FILE] [--plugin-dir DIR]
 
     --config FILE      default /etc/spared/spared.toml; plugins/NAME.toml beside it
     --runtime-dir DIR  default /run/spared
     --plugin-dir DIR   default /usr/lib/spared/plugins
+    --starter SOCKET   of spared-starter.socket, for a run that is not root; default: starts one itself
 
 Exit codes: 0 success, 64 wrong arguments, 66 no such file, 69 not available here,
 71 system error, 77 no permission, 78 wrong configuration. See spared(8).";
@@ -25,12 +28,14 @@ pub enum Mode {
     Check(Options),
     /// Started by `sparectl report`, and by `run` when the peer asks for this node's half.
     Report(Options),
-    /// Started by `run`, one per plugin.
+    /// Started by `run`, or by systemd for it.
+    Starter(Files),
+    /// Started by `starter`, as are the next two, one per plugin.
     Worker,
-    /// Started by `run` if a peer is configured.
+    /// If a peer is configured.
     Link,
-    /// Started by `run` if there is a link.
-    Firewall,
+    /// If there is a link; the account that it changes to.
+    Firewall(Option<Account>),
     Version,
     Help,
 }
@@ -50,7 +55,8 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Mode, Stri
         Some(Value(word)) if word == "report" => options(&mut parser, Mode::Report),
         Some(Value(word)) if word == "worker" => Ok(Mode::Worker),
         Some(Value(word)) if word == "link" => Ok(Mode::Link),
-        Some(Value(word)) if word == "firewall" => Ok(Mode::Firewall),
+        Some(Value(word)) if word == "firewall" => account(&mut parser).map(Mode::Firewall),
+        Some(Value(word)) if word == "starter" => files(&mut parser),
         Some(other) => Err(other.unexpected().to_string()),
         None => Err("missing command: run or check (see --help)".to_owned()),
     }
@@ -62,17 +68,53 @@ fn options(parser: &mut lexopt::Parser, mode: fn(Options) -> Mode) -> Result<Mod
         config: None,
         runtime_dir: PathBuf::from(DEFAULT_RUNTIME_DIR),
         plugin_dir: PathBuf::from(DEFAULT_PLUGIN_DIR),
+        starter: None,
     };
     while let Some(argument) = parser.next().map_err(say)? {
         match argument {
             Long("config") => options.config = Some(parser.value().map_err(say)?.into()),
             Long("runtime-dir") => options.runtime_dir = parser.value().map_err(say)?.into(),
             Long("plugin-dir") => options.plugin_dir = parser.value().map_err(say)?.into(),
+            Long("starter") => options.starter = Some(parser.value().map_err(say)?.into()),
             Long("help") | Short('h') => return Ok(Mode::Help),
             other => return Err(other.unexpected().to_string()),
         }
     }
     Ok(mode(options))
+}
+
+fn files(parser: &mut lexopt::Parser) -> Result<Mode, String> {
+    let say = |error: lexopt::Error| error.to_string();
+    let mut files = Files {
+        config: PathBuf::from(DEFAULT_CONFIG),
+        plugin_dir: PathBuf::from(DEFAULT_PLUGIN_DIR),
+        state_dir: None,
+    };
+    while let Some(argument) = parser.next().map_err(say)? {
+        match argument {
+            Long("config") => files.config = parser.value().map_err(say)?.into(),
+            Long("plugin-dir") => files.plugin_dir = parser.value().map_err(say)?.into(),
+            Long("state-dir") => files.state_dir = Some(parser.value().map_err(say)?.into()),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    Ok(Mode::Starter(files))
+}
+
+// Both its ids, or none.
+fn account(parser: &mut lexopt::Parser) -> Result<Option<Account>, String> {
+    let mut ids = Vec::new();
+    while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
+        match argument {
+            Value(id) => ids.push(id.parse().map_err(|error| error.to_string())?),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    match ids[..] {
+        [] => Ok(None),
+        [uid, gid] => Ok(Some((uid, gid))),
+        _ => Err("an account has two ids".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,8 @@ fn main() -> ExitCode {
         Mode::Report(options) => ExitCode::from(spared_report::run(&options)),
         Mode::Worker => spared_worker::run(),
         Mode::Link => spared_link::run(),
-        Mode::Firewall => spared_firewall::run(),
+        Mode::Firewall(account) => spared_firewall::run(account),
+        Mode::Starter(files) => spared_starter::run(files),
         Mode::Version => say(concat!("spared ", env!("CARGO_PKG_VERSION"))),
         Mode::Help => say(HELP),
     }

@@ -9,6 +9,8 @@ pub struct Options {
     pub config: Option<PathBuf>,
     pub runtime_dir: PathBuf,
     pub plugin_dir: PathBuf,
+    /// Socket of the starter; None: a child of the host.
+    pub starter: Option<PathBuf>,
 }
 
 impl Options {

@@ -25,7 +25,7 @@ pub use status::{
 pub const SOCKET_NAME: &str = "control.sock";
 
 /// Names that no plugin may have: present and possible verbs of sparectl, and processes of the host.
-pub const RESERVED: [&str; 35] = [
+pub const RESERVED: [&str; 36] = [
     "all",
     "backup",
     "check",
@@ -56,6 +56,7 @@ pub const RESERVED: [&str; 35] = [
     "reload",
     "report",
     "spared",
+    "starter",
     "status",
     "switch",
     "watch",

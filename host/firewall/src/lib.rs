@@ -30,15 +30,16 @@ const EXIT_USAGE: u8 = 64;
 /// The kernel refuses what is needed, or the host sends invalid messages: sysexits' EX_SOFTWARE.
 const EXIT_BROKEN: u8 = 70;
 
-/// Runs until the host says so, or ends. Its socket is descriptor 3.
-pub fn run() -> ExitCode {
+/// Runs until the host says so, or ends. Its socket is descriptor 3. It changes to `account` itself, as it keeps a
+/// capability.
+pub fn run(account: Option<(u32, u32)>) -> ExitCode {
     let Some(socket) = child::inherited_socket() else {
         eprintln!("spared firewall is started by spared run, not by hand");
         return ExitCode::from(EXIT_USAGE);
     };
     child::close_from(SOCKET_FD + 1);
     die_with_the_host();
-    match Host::new(socket).serve() {
+    match Host::new(socket).serve(account) {
         Ok(()) | Err(End::HostIsGone) => ExitCode::SUCCESS,
         Err(End::Broken(why)) => {
             eprintln!("spared firewall: {why}");
@@ -70,9 +71,9 @@ impl Host {
         Self { socket, receiver }
     }
 
-    fn serve(mut self) -> Result<(), End> {
+    fn serve(mut self, account: Option<(u32, u32)>) -> Result<(), End> {
         wait(&[&self.socket])?;
-        let Some(ToFirewall::Begin { account, ours }) = self.receive()? else {
+        let Some(ToFirewall::Begin { ours }) = self.receive()? else {
             return Err(End::Broken("the host did not begin".to_owned()));
         };
         let missed = spared_worker::confine_for_firewall(account);

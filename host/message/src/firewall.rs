@@ -10,12 +10,8 @@ use crate::link::LinkPath;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToFirewall {
-    /// The first message. `account` to change to, if the host may change accounts; `ours`: a rule of
-    /// ours may be there, from an earlier process or run.
-    Begin {
-        account: Option<(u32, u32)>,
-        ours: bool,
-    },
+    /// The first message. `ours`: a rule of ours may be there, from an earlier process or run.
+    Begin { ours: bool },
     /// Lets the link pass from now on; None removes the rules. Answered by [`FromFirewall::State`] with the
     /// same number, and again whenever the state may have changed.
     Keep {

@@ -8,6 +8,7 @@ mod fingerprint;
 pub mod firewall;
 pub mod link;
 pub mod notice;
+pub mod starter;
 pub mod word;
 pub mod worker;
 

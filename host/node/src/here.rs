@@ -93,9 +93,6 @@ impl Here {
     pub fn terms(&self) -> Terms {
         let host = self.host();
         Terms {
-            // The very program that runs, even after an upgrade replaced its file.
-            exe: PathBuf::from("/proc/self/exe"),
-            plugin_dir: self.options.plugin_dir.clone(),
             surroundings: host.surroundings(),
             realtime: host.realtime,
             state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),

@@ -1,5 +1,5 @@
 //! Starts this program in another mode, as a child process with its descriptors in place; in the
-//! child, finds these descriptors.
+//! child, finds these descriptors. A process that the starter has started is handled alike.
 //!
 //! The SDK's `child` runs other programs for their output, in safe Rust. This module places
 //! descriptors and gives up privileges between fork and exec, which is `unsafe`, and keeps no
@@ -17,8 +17,10 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, Uid, pidfd_open, pidfd_send_signal};
 use rustix::process::{dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::set_thread_res_uid;
+use spared_message::starter::Reaped;
 
 use super::about;
+use super::starter::Starter;
 
 /// The socket to the host, in the child.
 pub const SOCKET_FD: RawFd = 3;
@@ -26,18 +28,25 @@ pub const SOCKET_FD: RawFd = 3;
 /// PATH of the child. From the host's environment it gets only SPARED_LOG and RUST_BACKTRACE.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A child process. Dropped alive, it is killed.
+/// A process of this one's, or of the starter's. Dropped alive, it is killed.
 #[derive(Debug)]
 pub struct Child {
-    child: process::Child,
+    process: Process,
     pidfd: OwnedFd,
     ended: Option<Ended>,
+}
+
+#[derive(Debug)]
+enum Process {
+    Own(process::Child),
+    Started { pid: u32, by: Starter },
 }
 
 /// What the kernel told when the process was reaped.
 #[derive(Clone, Copy, Debug)]
 struct Ended {
-    status: ExitStatus,
+    /// None if the starter that could have told it is gone.
+    status: Option<ExitStatus>,
     /// Most memory that it had at once, in bytes.
     peak: u64,
 }
@@ -79,9 +88,22 @@ impl Child {
         // SAFETY: between fork and exec only system calls on numbers are made.
         unsafe { command.pre_exec(prepare) };
         let child = command.spawn()?;
-        let pidfd = open_pidfd(&child)?;
+        let pidfd = open_pidfd(child.id())?;
         Ok(Self {
-            child,
+            process: Process::Own(child),
+            pidfd,
+            ended: None,
+        })
+    }
+
+    /// A process that the starter has started, and reaps only when told to, so that its id stays its own.
+    ///
+    /// # Errors
+    /// The kernel's: no descriptor left.
+    pub fn started(pid: u32, by: Starter) -> io::Result<Self> {
+        let pidfd = open_pidfd(pid).inspect_err(|_| by.borrow_mut().kill(pid))?;
+        Ok(Self {
+            process: Process::Started { pid, by },
             pidfd,
             ended: None,
         })
@@ -89,7 +111,10 @@ impl Child {
 
     /// Process id, for logs and status.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        match &self.process {
+            Process::Own(child) => child.id(),
+            Process::Started { pid, .. } => *pid,
+        }
     }
 
     /// Readable once the process has ended.
@@ -102,8 +127,13 @@ impl Child {
         if self.ended.is_some() {
             return;
         }
-        if pidfd_send_signal(&self.pidfd, Signal::KILL) == Err(Errno::PERM) {
-            let _ = self.kill_as_its_account();
+        match &self.process {
+            Process::Started { pid, by } => by.borrow_mut().kill(*pid),
+            Process::Own(_) => {
+                if pidfd_send_signal(&self.pidfd, Signal::KILL) == Err(Errno::PERM) {
+                    let _ = self.kill_as_its_account();
+                }
+            }
         }
     }
 
@@ -112,15 +142,31 @@ impl Child {
     pub fn exit_reason(&mut self) -> Option<String> {
         const BEHIND: Duration = Duration::from_millis(2);
         self.wait(BEHIND);
-        self.exit().map(sentence)
+        match self.reap()?.status {
+            Some(status) => Some(sentence(status)),
+            None => Some("ended with the process that had started it".to_owned()),
+        }
     }
 
-    /// Exit status; None while it runs. Never waits.
+    /// Whether it has ended and is reaped. Never waits.
+    pub fn has_ended(&mut self) -> bool {
+        self.reap().is_some()
+    }
+
+    /// Exit status, as wait(2) gives it; None while it runs, and if nobody knows it. Never waits.
     pub fn exit(&mut self) -> Option<ExitStatus> {
+        self.reap()?.status
+    }
+
+    fn reap(&mut self) -> Option<Ended> {
         if self.ended.is_none() {
-            self.ended = reap(&self.child);
+            self.ended = match &self.process {
+                Process::Own(child) => reap(child.id()),
+                Process::Started { .. } if !self.wait(Duration::ZERO) => None,
+                Process::Started { pid, by } => reaped(by.borrow_mut().reap(*pid)),
+            };
         }
-        Some(self.ended?.status)
+        self.ended
     }
 
     /// Most memory that it or a child of its had at once, in bytes; 0 while it runs.
@@ -142,7 +188,7 @@ impl Child {
     }
 
     /// Waits for `most`; whether the process has ended.
-    fn wait(&self, most: Duration) -> bool {
+    pub fn wait(&self, most: Duration) -> bool {
         let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
         let most = Timespec::try_from(most).ok();
         matches!(poll(&mut ended, most.as_ref()), Ok(1..))
@@ -153,11 +199,8 @@ impl Drop for Child {
     fn drop(&mut self) {
         const MOMENT: Duration = Duration::from_millis(20);
         self.kill();
-        if self.exit().is_some() {
-            return;
-        }
-        if self.wait(MOMENT) {
-            let _ = self.exit();
+        if !self.has_ended() && self.wait(MOMENT) {
+            self.reap();
         }
     }
 }
@@ -167,17 +210,31 @@ fn set_effective_user(user: Uid) -> rustix::io::Result<()> {
 }
 
 /// As `try_wait`, which does not tell the memory. Nobody else waits for this child.
-fn reap(child: &process::Child) -> Option<Ended> {
-    let pid = libc::pid_t::try_from(child.id()).ok()?;
+fn reap(pid: u32) -> Option<Ended> {
+    let pid = libc::pid_t::try_from(pid).ok()?;
     let mut status = 0;
     // SAFETY: a plain struct of numbers.
     let mut used: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: both are written by the call and live through it; it does not wait.
     let found = unsafe { libc::wait4(pid, &raw mut status, libc::WNOHANG, &raw mut used) };
     (found == pid).then(|| Ended {
-        status: ExitStatus::from_raw(status),
+        status: Some(ExitStatus::from_raw(status)),
         peak: u64::try_from(used.ru_maxrss).unwrap_or(0) * 1024,
     })
+}
+
+fn reaped(reaped: Reaped) -> Option<Ended> {
+    match reaped {
+        Reaped::Running => None,
+        Reaped::Ended { status, peak } => Some(Ended {
+            status: Some(ExitStatus::from_raw(status)),
+            peak,
+        }),
+        Reaped::Unknown => Some(Ended {
+            status: None,
+            peak: 0,
+        }),
+    }
 }
 
 fn sentence(status: ExitStatus) -> String {
@@ -191,8 +248,8 @@ fn sentence(status: ExitStatus) -> String {
     }
 }
 
-fn open_pidfd(child: &process::Child) -> io::Result<OwnedFd> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| io::Error::other("a process without id"))?;
     Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }

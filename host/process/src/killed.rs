@@ -19,7 +19,7 @@ impl Killed {
     /// Kills a process and keeps it until it has ended.
     pub fn add(&mut self, now: Instant, serial: u64, mut child: Child) {
         child.kill();
-        if child.exit().is_none() {
+        if !child.has_ended() {
             self.children.insert(serial, (child, now));
         }
     }
@@ -29,7 +29,7 @@ impl Killed {
         let Some((child, _)) = self.children.get_mut(&serial) else {
             return false;
         };
-        if child.exit().is_some() {
+        if child.has_ended() {
             self.children.remove(&serial);
         }
         true

@@ -2,7 +2,7 @@
 //!
 //! `Child` starts a process with its descriptors in place and gives its exit reason; `Pings` finds
 //! one that hangs; `RestartBudget` decides when it is started again; `Killed` keeps killed
-//! processes until they are reaped; `Subprocess` does this for a part of this program, and its `Owner` hears it. [`codec`] carries messages and descriptors, [`account`] chooses the
+//! processes until they are reaped; [`starter`] is who starts them; `Subprocess` does this for a part of this program, and its `Owner` hears it. [`codec`] carries messages and descriptors, [`account`] chooses the
 //! account that a process runs as, [`limit`] bounds what it sends, [`pace`] how often costly work is done, and [`poller`] says who has sent
 //! something. The messages themselves, and what follows from an end, belong to the owner.
 //!
@@ -20,6 +20,7 @@ pub mod pace;
 mod pings;
 pub mod poller;
 mod restart_budget;
+pub mod starter;
 mod subprocess;
 #[cfg(test)]
 mod tests;

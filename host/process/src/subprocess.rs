@@ -2,27 +2,22 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use spared_message::starter::{NotStarted, Start};
 
-use crate::account::Account;
-use crate::child::SOCKET_FD;
 use crate::codec::{self, Receiver};
 use crate::poller::{Key, Poller};
+use crate::starter::{Started, Starter};
 use crate::{Child, Killed, Policy, RestartBudget};
 
 /// The process, or none. What is told it, whether it answers and what its end means belong to the owner.
 #[derive(Debug)]
 pub struct Subprocess {
-    exe: PathBuf,
-    /// Its word on this program's command line.
-    word: &'static str,
-    /// Account that it is started under; None leaves it root's, or for the process itself to change.
-    account: Option<Account>,
+    starter: Starter,
+    what: Start,
     /// Keys of its socket and of its end, by its serial number.
     keys: [fn(u64) -> Key; 2],
     running: Option<Running>,
@@ -82,17 +77,10 @@ pub trait Owner {
 
 impl Subprocess {
     /// No process yet.
-    pub fn new(
-        exe: PathBuf,
-        word: &'static str,
-        account: Option<Account>,
-        keys: [fn(u64) -> Key; 2],
-        policy: Policy,
-    ) -> Self {
+    pub fn new(starter: Starter, what: Start, keys: [fn(u64) -> Key; 2], policy: Policy) -> Self {
         Self {
-            exe,
-            word,
-            account,
+            starter,
+            what,
             keys,
             running: None,
             dying: Killed::default(),
@@ -107,18 +95,15 @@ impl Subprocess {
     /// Starts a process in place of none; not again before the next end.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The kernel's, or why the starter started none.
     pub fn start(&mut self, poller: &Poller) -> io::Result<()> {
         self.start_at = None;
         self.serial += 1;
-        let (socket, theirs) = codec::pair()?;
-        let child = Child::spawn(
-            &self.exe,
-            &[self.word],
-            self.account,
-            Stdio::inherit(),
-            [(theirs.as_fd(), SOCKET_FD)],
-        )?;
+        let started = self.starter.borrow_mut().start(&self.what);
+        let Started { pid, socket, .. } = started.map_err(|error| match error {
+            NotStarted::Refused(why) | NotStarted::Failed(why) => io::Error::other(why),
+        })?;
+        let child = Child::started(pid, self.starter.clone())?;
         let [readable, exit] = self.keys.map(|key| key(self.serial));
         poller.watch(&socket, readable)?;
         poller.watch(child.pidfd(), exit)?;

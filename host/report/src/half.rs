@@ -185,6 +185,7 @@ mod tests {
             config: None,
             runtime_dir: "/nowhere".into(),
             plugin_dir: "/nowhere".into(),
+            starter: None,
         };
         let now = Instant::now();
         let mut bundle = OwnHalf::None;

@@ -18,9 +18,9 @@ use spared_node::Pair;
 use spared_node::recorder::{self, Recorder};
 use spared_node::{Look, NodeView};
 use spared_process::Owner;
-use spared_process::account::Accounts;
 use spared_process::clock;
 use spared_process::poller::{Key, Poller};
+use spared_process::starter::Starter;
 use spared_report::half::OwnHalf;
 use spared_report::secret_keys::SecretKeys;
 use spared_requests::questions::Questions;
@@ -52,6 +52,7 @@ pub struct Loop {
     pub(super) control: Server,
     pub(super) network: Network,
     pub(super) groups: Groups,
+    pub(super) starter: Starter,
     pub(super) supervisor: Supervisor,
     pub(super) link: Link,
     pub(super) firewall: Firewall,
@@ -75,6 +76,7 @@ impl Loop {
         signals: Signals,
         control: Server,
         kernel: Kernel,
+        starter: Starter,
     ) -> Result<Self, Failure> {
         let now = Instant::now();
         let poller = Poller::new().map_err(Failure::System)?;
@@ -89,11 +91,10 @@ impl Loop {
         }
         let state = state_dir(&options);
         let here = Here::new(options, setup);
-        let mut supervisor = Supervisor::new(here.terms(), Accounts::new(), now);
-        let exe = supervisor.terms().exe.clone();
-        let link = Link::new(exe.clone(), supervisor.account("link"), now);
+        let supervisor = Supervisor::new(here.terms(), starter.clone(), now);
+        let link = Link::new(starter.clone(), now);
         let marker = here.options().runtime_dir.join("firewall");
-        let firewall = Firewall::new(exe, supervisor.account("firewall"), marker, now);
+        let firewall = Firewall::new(starter.clone(), marker, now);
         let mut groups = Groups::new(nanoseconds(here.host().settle), clock::now);
         groups.set_fenced(kernel.is_fenced());
         let history = history::Store::new(state.clone());
@@ -113,6 +114,7 @@ impl Loop {
             control,
             network: Network::new(kernel),
             groups,
+            starter,
             supervisor,
             link,
             firewall,

@@ -13,13 +13,17 @@ mod signals;
 mod stop;
 mod verbs;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use spared_config::{Fault, Host, Options, Setup, exit};
 use spared_control_server::{Claim, Server};
 use spared_kernel::Kernel;
+use spared_process::starter::Starter;
+use spared_starter::{Files, Remote, Whose};
 
 use self::r#loop::Loop;
 use signals::Signals;
@@ -44,7 +48,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let leftovers = kernel
         .remove_leftovers()
         .map_err(|error| Failure::Unavailable(error.to_string()))?;
-    let mut host = Loop::new(options.clone(), setup, signals, control, kernel)?;
+    let starter = find_starter(options).map_err(Failure::Unavailable)?;
+    let mut host = Loop::new(options.clone(), setup, signals, control, kernel, starter)?;
     host.begin(leftovers);
     let result = host.turn_until_stopped();
     host.close();
@@ -58,6 +63,18 @@ fn read_setup(options: &Options) -> Result<Setup, Failure> {
         return Err(Failure::NoConfig(path));
     }
     Setup::read(&path).map_err(Failure::Config)
+}
+
+fn find_starter(options: &Options) -> Result<Starter, String> {
+    let whose = match &options.starter {
+        Some(socket) => Whose::At(socket.clone()),
+        None => Whose::Own(Files {
+            config: options.config(),
+            plugin_dir: options.plugin_dir.clone(),
+            state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
+        }),
+    };
+    Ok(Rc::new(RefCell::new(Remote::new(whose)?)))
 }
 
 // The host grants fence leases, so it must run in time. Its priority is below the elector's; its

@@ -200,6 +200,9 @@ impl Loop {
         log::set_max_level(setup.host.log_level);
         self.groups.set_settle(nanoseconds(setup.host.settle));
         self.supervisor.set_terms(self.here.terms());
+        if let Err(why) = self.starter.borrow_mut().configure() {
+            log::warn!("processes start with the rights of before: {why}");
+        }
         self.reload.stage = Stage::Applying {
             waiting: BTreeSet::new(),
             started: Vec::new(),

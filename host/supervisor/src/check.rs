@@ -1,14 +1,13 @@
 //! Throw-away workers that check a plugin's new configuration while everything else keeps running.
 
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use spared_config::Fault;
+use spared_message::starter::{NotStarted, Start};
 use spared_process::codec::ReceiveError;
 use spared_process::poller::Poller;
 use spared_worker::errors::Errors;
-use spared_worker::file::open_plugin;
-use spared_worker::message::{Failure, FromWorker, Load, Surroundings, ToWorker};
+use spared_worker::message::{Failure, FromWorker, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use super::failure::{faults, status_of};
@@ -61,19 +60,14 @@ impl Supervisor {
         settings: config::Plugin,
         host: &config::Host,
     ) -> Result<(), String> {
-        let file = open_plugin(&self.terms.plugin_dir, &settings.name)?;
-        let load = Load {
-            name: settings.name.clone(),
-            check_only: true,
-            uid_gid: self.account(&settings.name),
-            memory: Some(settings.memory()),
-            ..Load::default()
+        let start = Start::Check {
+            plugin: settings.name.clone(),
+            memory: settings.memory(),
         };
-        let mut worker = Worker::spawn_heard(&self.terms.exe, &load, file.as_fd())
-            .map_err(|error| format!("cannot start a worker: {error}"))?;
-        let serial = self
-            .watch(poller, &mut worker)
-            .map_err(|error| format!("cannot start a worker: {error}"))?;
+        let (serial, worker) = self.start(poller, &start).map_err(|error| match error {
+            NotStarted::Refused(why) => why,
+            NotStarted::Failed(why) => format!("cannot start a worker: {why}"),
+        })?;
         let check = Check {
             settings,
             surroundings: host.surroundings(),

@@ -9,10 +9,8 @@
 #![forbid(unsafe_code)]
 
 mod calls;
-mod cgroup;
 mod check;
 mod failure;
-mod files;
 mod memory;
 mod partners;
 mod plugin;
@@ -25,22 +23,21 @@ mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use spared_config as config;
 use spared_group::Order;
-use spared_process::account::{Account, Accounts};
+use spared_message::starter::Groups;
 use spared_process::codec::SendError;
 use spared_process::poller::{Key, Poller};
+use spared_process::starter::Starter;
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
 use spared_requests::questions::{Answered, Unanswered};
 use spared_worker::message::{Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use calls::Calls;
-use cgroup::ControlGroups;
 use check::Check;
 use partners::Partners;
 use plugin::{Plugin, State};
@@ -61,9 +58,6 @@ const STOP_MAX: Duration = Duration::from_secs(3);
 /// Settings common to all workers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// File of this program.
-    pub exe: PathBuf,
-    pub plugin_dir: PathBuf,
     pub surroundings: Surroundings,
     pub realtime: bool,
     /// Parent of the plugins' state folders.
@@ -74,10 +68,9 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Supervisor {
     terms: Terms,
-    /// None if this process cannot change to them.
-    accounts: Option<Accounts>,
+    starter: Starter,
     /// Control groups for workers, or why there are none.
-    groups: Result<ControlGroups, String>,
+    groups: Groups,
     plugins: BTreeMap<String, Plugin>,
     /// Throw-away workers that check a new configuration.
     checks: BTreeMap<u64, Check>,
@@ -92,11 +85,12 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    pub fn new(terms: Terms, accounts: Option<Accounts>, now: Instant) -> Self {
+    pub fn new(terms: Terms, starter: Starter, now: Instant) -> Self {
+        let groups = starter.borrow().groups();
         Self {
             terms,
-            accounts,
-            groups: ControlGroups::open(),
+            starter,
+            groups,
             plugins: BTreeMap::new(),
             checks: BTreeMap::new(),
             dying: Killed::default(),
@@ -109,22 +103,9 @@ impl Supervisor {
         }
     }
 
-    pub fn terms(&self) -> &Terms {
-        &self.terms
-    }
-
     /// Sets new terms after a reload, for workers that start from now on.
     pub fn set_terms(&mut self, terms: Terms) {
         self.terms = terms;
-    }
-
-    /// Account of the process with this name; None if it runs as this process does.
-    pub fn account(&mut self, name: &str) -> Option<Account> {
-        let folder = self.state_folder(name);
-        let owner = folder
-            .and_then(|it| std::fs::metadata(it).ok())
-            .map(|it| it.uid());
-        Some(self.accounts.as_mut()?.of(name, owner))
     }
 
     /// Why workers have no control groups, if they have none.

@@ -1,26 +1,21 @@
 //! One plugin: its settings, its descriptor, and the steps of its start.
 
-use std::fs::DirBuilder;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use rustix::process::{getegid, geteuid};
-use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME, PLUGIN_ROOT, PLUGIN_WRITE};
-use spared_process::account::Account;
+use spared_abi::PLUGIN_ROOT;
+use spared_message::starter::{Asks, NotStarted, Start};
 use spared_process::poller::Poller;
 use spared_process::{Policy, RestartBudget, TRIAL};
 use spared_worker::capabilities;
-use spared_worker::file::open_plugin;
 use spared_worker::group_names;
-use spared_worker::message::{Descriptor, Load, Surroundings, ToWorker};
+use spared_worker::message::{Descriptor, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use super::memory::Memory;
 use super::purpose::Purpose;
 use super::worker::Running;
-use super::{Supervisor, config, files};
+use super::{Supervisor, config};
 
 #[derive(Debug)]
 pub(super) struct Plugin {
@@ -30,8 +25,6 @@ pub(super) struct Plugin {
     /// Why it is not running.
     pub(super) why: String,
     pub(super) running: Option<Running>,
-    /// The opened `.so`, so that the file that was checked is the one that is loaded.
-    file: Option<OwnedFd>,
     pub(super) restart_budget: RestartBudget,
     pub(super) restarts: u64,
 }
@@ -75,7 +68,6 @@ impl Plugin {
             state: State::Disabled,
             why: String::new(),
             running: None,
-            file: None,
             restart_budget: RestartBudget::new(Policy::WORKER),
             restarts: 0,
         }
@@ -161,22 +153,6 @@ impl Plugin {
 impl Supervisor {
     /// The first step of every start.
     pub(super) fn begin(&mut self, poller: &Poller, now: Instant, name: &str) {
-        let file = match open_plugin(&self.terms.plugin_dir, name) {
-            Ok(file) => file,
-            // it was right before, and may be so again: its package is being replaced, or there is no
-            // descriptor to open it
-            Err(why) if self.is_started_again(name) => {
-                return self.plan_restart(
-                    now,
-                    name,
-                    format!("{name}: cannot start a worker: {why}"),
-                );
-            }
-            Err(why) => return self.refuse(name, vec![format!("{name}: {why}")]),
-        };
-        if let Some(plugin) = self.plugins.get_mut(name) {
-            plugin.file = Some(file);
-        }
         self.spawn(poller, now, name, true);
     }
 
@@ -186,23 +162,33 @@ impl Supervisor {
     }
 
     fn spawn(&mut self, poller: &Poller, now: Instant, name: &str, check_only: bool) {
-        let account = self.account(name);
         let Some(plugin) = self.plugins.get(name) else {
             return;
         };
-        let Some(file) = &plugin.file else { return };
-        let load = self.load(plugin, account, check_only);
-        let memory = Memory::new(load.memory, self.kills(name));
-        let spawned = Worker::spawn_heard(&self.terms.exe, &load, file.as_fd())
-            .and_then(|mut worker| Ok((self.watch(poller, &mut worker)?, worker)));
-        let (serial, worker) = match spawned {
-            Ok(spawned) => spawned,
+        let memory = plugin.settings.memory();
+        let plugin = name.to_owned();
+        let start = match self.descriptor(name).filter(|_| !check_only) {
+            None => Start::Check { plugin, memory },
+            Some(descriptor) => Start::Worker {
+                plugin,
+                asks: Asks::of(descriptor),
+            },
+        };
+        let is_root = !check_only && self.plugins.get(name).is_some_and(Plugin::is_root);
+        let memory = Memory::new((!is_root).then_some(memory), self.kills(name));
+        let (serial, worker) = match self.start(poller, &start) {
+            Ok(started) => started,
+            // it was right before, and may be so again: its package is being replaced, or there is no
+            // descriptor to open it
+            Err(NotStarted::Refused(why)) if !self.is_started_again(name) => {
+                return self.refuse(name, vec![format!("{name}: {why}")]);
+            }
             // A resource is missing, or it died before its first message: the next try may succeed.
-            Err(error) => {
+            Err(NotStarted::Refused(why) | NotStarted::Failed(why)) => {
                 return self.plan_restart(
                     now,
                     name,
-                    format!("{name}: cannot start a worker: {error}"),
+                    format!("{name}: cannot start a worker: {why}"),
                 );
             }
         };
@@ -217,59 +203,21 @@ impl Supervisor {
         };
     }
 
-    fn load(&self, plugin: &Plugin, account: Option<Account>, check_only: bool) -> Load {
-        let descriptor = plugin.descriptor.as_ref().filter(|_| !check_only);
-        let has = |flag| descriptor.is_some_and(|descriptor| descriptor.flags & flag != 0);
-        let root = !check_only && plugin.is_root();
-        let account = account.filter(|_| !root);
-        let private = files::Private::new(self.terms.state_dir.as_deref());
-        let mut opened = files::Opened::default();
-        if has(PLUGIN_FILES) {
-            let write = has(PLUGIN_WRITE);
-            opened.add_named(&private, &plugin.settings.text, write);
-        }
-        if let Some(descriptor) = descriptor {
-            opened.add_asked(&private, &descriptor.paths);
-        }
-        let memory = plugin.settings.memory();
-        let groups = self.groups.as_ref().ok().filter(|_| !root);
-        let group = groups.and_then(|groups| groups.prepare(plugin.name(), memory));
-        Load {
-            name: plugin.name().to_owned(),
-            check_only,
-            capabilities: if check_only { 0 } else { plugin.capabilities() },
-            realtime: has(PLUGIN_REALTIME) && self.terms.realtime && !root,
-            root,
-            uid_gid: account,
-            state_dir: if check_only {
-                None
-            } else {
-                self.state_dir(plugin.name(), account)
-            },
-            files: opened.to_read,
-            writable: opened.to_write,
-            memory: (!root).then_some(memory),
-            calls: descriptor.map_or(0, |descriptor| descriptor.calls),
-            control_group: group.and_then(|group| group.to_str().map(str::to_owned)),
-        }
+    /// Has the starter start a worker, and watches it.
+    pub(super) fn start(
+        &mut self,
+        poller: &Poller,
+        start: &Start,
+    ) -> Result<(u64, Worker), NotStarted> {
+        let failed = |error: std::io::Error| NotStarted::Failed(error.to_string());
+        let started = self.starter.borrow_mut().start(start)?;
+        let mut worker = Worker::started(started, self.starter.clone()).map_err(failed)?;
+        let serial = self.watch(poller, &mut worker).map_err(failed)?;
+        Ok((serial, worker))
     }
 
     pub(super) fn state_folder(&self, name: &str) -> Option<PathBuf> {
         Some(self.terms.state_dir.as_ref()?.join(name))
-    }
-
-    // Its state folder, created here because the worker may not.
-    fn state_dir(&self, name: &str, account: Option<Account>) -> Option<String> {
-        let path = self.state_folder(name)?;
-        // what plugins keep, and what of the peer's files waits there, is nobody else's
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(&path).ok()?;
-        // The folder of a plugin that runs as root belongs to root, so that nobody else can write
-        // there.
-        let own = || (geteuid().as_raw(), getegid().as_raw());
-        let (uid, gid) = account.unwrap_or_else(own);
-        std::os::unix::fs::chown(&path, Some(uid), Some(gid)).ok()?;
-        path.to_str().map(str::to_owned)
     }
 
     pub(super) fn handle_loaded(

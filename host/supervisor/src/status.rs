@@ -2,12 +2,12 @@
 
 use spared_abi::PLUGIN_REALTIME;
 use spared_control::{PluginStatus, PluginVerb};
+use spared_message::starter::CONTROLLERS;
 use spared_pair::PluginState;
 use spared_worker::capabilities;
 use spared_worker::message::Descriptor;
 
 use super::Supervisor;
-use super::cgroup::CONTROLLERS;
 use super::memory::used_mib;
 use super::plugin::{Plugin, State};
 
@@ -45,7 +45,7 @@ impl Supervisor {
         let (capabilities, rights) = match plugin.is_root() {
             true => (
                 vec!["root".to_owned()],
-                vec!["does whatever the daemon may (root)".to_owned()],
+                vec!["does whatever root may".to_owned()],
             ),
             false => (
                 capabilities::names(plugin.capabilities()),
@@ -82,8 +82,8 @@ impl Supervisor {
         match &self.groups {
             _ if plugin.is_root() => "none: it runs as root".to_owned(),
             Err(why) => format!("none: {why}"),
-            Ok(groups) if groups.missing().is_empty() => CONTROLLERS.join(", "),
-            Ok(groups) => format!("without {}: not delegated", groups.missing().join(", ")),
+            Ok(groups) if groups.missing.is_empty() => CONTROLLERS.join(", "),
+            Ok(groups) => format!("without {}: not delegated", groups.missing.join(", ")),
         }
     }
 

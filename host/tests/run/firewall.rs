@@ -1,7 +1,9 @@
 //! The link and the administrator's firewall: what is named, the rule that is added, and who keeps it.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -11,6 +13,7 @@ use spared_message::firewall::Passage;
 use spared_message::link::LinkPath;
 use spared_process::Owner;
 use spared_process::poller::{Key, Poller};
+use spared_starter::{Files, Launcher};
 use spared_tests::lab::signal_to;
 
 use crate::lab::{HOT, Node, Pair, SOON, keyed};
@@ -210,9 +213,15 @@ struct Keeper {
 impl Keeper {
     /// For a link on hot, with a chain that [`close`] made.
     fn new(node: &Node) -> Self {
+        let files = Files {
+            config: node.path("spared.toml"),
+            plugin_dir: node.path("plugins"),
+            state_dir: None,
+        };
         let exe = PathBuf::from(env!("CARGO_BIN_EXE_spared"));
+        let starter = Rc::new(RefCell::new(Launcher::with_program(exe, files)));
         let (poller, now) = (Poller::new().unwrap(), Instant::now());
-        let mut firewall = Firewall::new(exe, None, node.path("marker"), now);
+        let mut firewall = Firewall::new(starter, node.path("marker"), now);
         let path = LinkPath {
             interface: "hot".to_owned(),
             own: "192.168.180.2".parse().unwrap(),

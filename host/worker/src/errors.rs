@@ -27,8 +27,7 @@ impl Errors {
     pub(crate) fn pair() -> io::Result<(Self, OwnedFd)> {
         let (pipe, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&pipe, true)?;
-        let begun = Vec::new();
-        Ok((Self { pipe, begun }, theirs))
+        Ok((Self::from(pipe), theirs))
     }
 
     /// Number of bytes read, and the lines that they complete; None after the end.
@@ -57,6 +56,19 @@ impl Errors {
             self.begun
                 .drain(..length + usize::from(end == Some(length)));
         }
+    }
+}
+
+impl From<OwnedFd> for Errors {
+    fn from(pipe: OwnedFd) -> Self {
+        let begun = Vec::new();
+        Self { pipe, begun }
+    }
+}
+
+impl From<Errors> for OwnedFd {
+    fn from(errors: Errors) -> Self {
+        errors.pipe
     }
 }
 

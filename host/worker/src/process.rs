@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_process::child::{Child, SOCKET_FD};
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
+use spared_process::starter::{Started, Starter};
 
 use crate::errors::Errors;
 use crate::message::{
@@ -42,19 +43,27 @@ impl Worker {
     /// # Errors
     /// The kernel's: no process or descriptor left, or `exe` is not there.
     pub fn spawn(exe: &Path, load: &Load, plugin: BorrowedFd<'_>) -> io::Result<Self> {
-        Self::begin(exe, load, plugin, (None, Stdio::inherit()))
+        Self::spawn_unheard(exe, load, plugin, Stdio::inherit())
     }
 
-    /// As [`spawn`](Self::spawn), with an error output that [`errors`](Self::errors) reads. A
-    /// plugin that runs as root keeps the error output of the host, as its children outlive it and
-    /// write there too.
+    /// The same with an error output of the caller's choice.
+    ///
+    /// # Errors
+    /// As for [`spawn`](Self::spawn).
+    pub fn spawn_unheard(
+        exe: &Path,
+        load: &Load,
+        plugin: BorrowedFd<'_>,
+        errors: Stdio,
+    ) -> io::Result<Self> {
+        Self::begin(exe, load, plugin, (None, errors))
+    }
+
+    /// As [`spawn`](Self::spawn), with an error output that [`errors`](Self::errors) reads.
     ///
     /// # Errors
     /// As for [`spawn`](Self::spawn).
     pub fn spawn_heard(exe: &Path, load: &Load, plugin: BorrowedFd<'_>) -> io::Result<Self> {
-        if load.root {
-            return Self::spawn(exe, load, plugin);
-        }
         let (errors, theirs) = Errors::pair()?;
         Self::begin(exe, load, plugin, (Some(errors), theirs.into()))
     }
@@ -79,6 +88,29 @@ impl Worker {
             .send(&ToWorker::Load(load.clone()), &[])
             .map_err(|error| io::Error::other(error.to_string()))?;
         Ok(worker)
+    }
+
+    /// A worker that the starter has started: it has its [`Load`] already.
+    ///
+    /// # Errors
+    /// The kernel's: no descriptor left.
+    pub fn started(started: Started, by: Starter) -> io::Result<Self> {
+        Ok(Self {
+            child: Child::started(started.pid, by)?,
+            socket: started.socket,
+            receiver: Receiver::default(),
+            errors: started.errors.map(Errors::from),
+        })
+    }
+
+    /// What the starter passes on: the process, which it keeps, and the host's ends.
+    pub fn into_parts(self) -> (Child, Started) {
+        let started = Started {
+            pid: self.child.pid(),
+            socket: self.socket,
+            errors: self.errors.map(OwnedFd::from),
+        };
+        (self.child, started)
     }
 
     /// Sends a message, at once or not at all. On [`SendError::Full`] the worker has not read for

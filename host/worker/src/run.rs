@@ -14,7 +14,7 @@ use spared_process::codec::Receiver;
 use crate::confine;
 use crate::driver::{Driver, End, Outbound};
 use crate::loader;
-use crate::message::{FromWorker, Load, ToWorker};
+use crate::message::{Descriptor, FromWorker, Load, ToWorker};
 use crate::process::PLUGIN_FD;
 
 /// Longest wait for the host to say what to load.
@@ -69,6 +69,10 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
             return Ok(End::Stopped);
         }
     };
+    if let Some(why) = excess(load, &plugin.descriptor) {
+        outbound.send(&FromWorker::Loaded(Err(why)));
+        return Ok(End::Stopped);
+    }
     confine::after_load(load, &mut missed);
     outbound.send(&FromWorker::Loaded(Ok(plugin.descriptor.clone())));
     if !missed.is_empty() && !load.check_only {
@@ -80,7 +84,19 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
     Ok(driver.run())
 }
 
-/// Asks for SIGTERM when the host dies. The signal must not end the process, as the plugin has to
+/// What this process was given without its plugin having asked for it: the host said so, or the file is another one
+/// than the host saw.
+fn excess(load: &Load, descriptor: &Descriptor) -> Option<String> {
+    let more = load.capabilities & !descriptor.capabilities;
+    let is_root = load.root && descriptor.flags & abi::PLUGIN_ROOT == 0;
+    let is_fast = load.realtime && descriptor.flags & abi::PLUGIN_REALTIME == 0;
+    (more != 0 || is_root || is_fast).then(|| {
+        "was started with rights that it does not ask for: its file was replaced meanwhile"
+            .to_owned()
+    })
+}
+
+/// Asks for SIGTERM when the starter dies, which ends with the host. The signal must not end the process, as the plugin has to
 /// resign first, once the loop finds the socket closed: its handler only limits the time.
 fn die_with_the_host() {
     // SAFETY: alarm is async-signal-safe, and all that the handler does.

@@ -350,7 +350,7 @@ impl<'j> Jobs<'j> {
             let about = about.map_err(|error| format!("{path}: {error}"))?;
             if about.f_flag.contains(StatVfsMountFlags::RDONLY) {
                 return Err(format!(
-                    "{path} is read-only for spared: `systemctl edit spared`, lines [Service] and \
+                    "{path} is read-only for spared: `systemctl edit spared-starter`, lines [Service] and \
                      ReadWritePaths={path}, then a restart"
                 ));
             }

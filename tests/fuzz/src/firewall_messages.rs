@@ -56,8 +56,8 @@ impl Host {
     fn new() -> Self {
         let folder = Folder::new("firewall");
         let (poller, now) = (Poller::new().expect("an epoll instance"), Instant::now());
-        let program = sleeper::program(&folder);
-        let mut firewall = Firewall::new(program, None, folder.path().join("marker"), now);
+        let starter = sleeper::starter(&folder);
+        let mut firewall = Firewall::new(starter, folder.path().join("marker"), now);
         let passage = Passage {
             paths: Vec::new(),
             port: 3780,

@@ -53,7 +53,7 @@ impl Host {
     fn new() -> Self {
         let folder = node::folder("link");
         let (poller, now) = (Poller::new().expect("an epoll instance"), Instant::now());
-        let mut link = Link::new(sleeper::program(&folder), None, now);
+        let mut link = Link::new(sleeper::starter(&folder), now);
         let introduction = Introduction {
             node: "r1".to_owned(),
             ..Introduction::default()

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The daemon with the limits and the capabilities of the packaged unit, in a machine whose root may raise limits:
+//! The daemon, with its starter, within the limits and the capabilities of the starter's packaged unit, in a machine whose root may raise limits:
 //! it is in time, in locked memory, and ends what hangs.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use spared_tests::router::Plan;
 const INTERVAL: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(200);
-const UNIT: &str = include_str!("../../../packaging/debian/spared.service");
+const UNIT: &str = include_str!("../../../packaging/debian/spared.spared-starter.service");
 
 /// Values of a setting of the unit.
 fn setting(name: &str) -> Vec<&'static str> {
@@ -22,7 +22,7 @@ fn setting(name: &str) -> Vec<&'static str> {
     values.flat_map(|(_, value)| value.split(' ')).collect()
 }
 
-/// What systemd does before it starts the host.
+/// What systemd does before it starts it.
 fn as_in_the_unit() -> String {
     let names = setting("CapabilityBoundingSet").into_iter();
     let names = names.filter_map(|name| name.strip_prefix("CAP_"));

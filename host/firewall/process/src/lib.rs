@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_message::clean;
 use spared_message::firewall::{FromFirewall, Passage, RuleState, ToFirewall};
-use spared_process::account::Account;
+use spared_message::starter::Start;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
+use spared_process::starter::Starter;
 use spared_process::{Owner, Policy, Subprocess};
 
 use spared_message::notice::{Kind, Notice};
@@ -31,8 +32,6 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Firewall {
     process: Subprocess,
-    /// Account that the process changes to itself, as it keeps a capability.
-    account: Option<Account>,
     /// File that exists while our rules may exist, for the next run.
     marker: PathBuf,
     /// What must pass, once a process is needed.
@@ -50,12 +49,10 @@ pub struct Firewall {
 }
 
 impl Firewall {
-    /// `account` is None where this process may not change to it.
-    pub fn new(exe: PathBuf, account: Option<Account>, marker: PathBuf, now: Instant) -> Self {
+    pub fn new(starter: Starter, marker: PathBuf, now: Instant) -> Self {
         let keys = [Key::Firewall, Key::FirewallExit];
         Self {
-            process: Subprocess::new(exe, "firewall", None, keys, Policy::FIREWALL),
-            account,
+            process: Subprocess::new(starter, Start::Firewall, keys, Policy::FIREWALL),
             marker,
             wanted: None,
             order: 0,
@@ -209,10 +206,8 @@ impl Firewall {
             return self.plan_start(now, &format!("cannot be started: {error}"));
         }
         (self.pinged_at, self.is_pinged) = (now, false);
-        let begin = ToFirewall::Begin {
-            account: self.account,
-            ours: self.marker.exists(),
-        };
+        let ours = self.marker.exists();
+        let begin = ToFirewall::Begin { ours };
         self.send(now, &begin);
         self.tell_wanted(now);
     }

@@ -12,18 +12,18 @@ mod state;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use spared_config as config;
 use spared_control::LinkStatus;
 use spared_message::link::{FromLink, State, ToLink};
+use spared_message::starter::Start;
 use spared_message::word::{Introduction, Word};
 use spared_pair::LinkFacts;
-use spared_process::account::Account;
 use spared_process::clock;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
+use spared_process::starter::Starter;
 use spared_process::{Owner, PING_EVERY, Pings, Policy, Subprocess, Usage};
 
 use message::printable;
@@ -70,11 +70,10 @@ pub struct Link {
 }
 
 impl Link {
-    /// `account` is None where this process may not change to it.
-    pub fn new(exe: PathBuf, account: Option<Account>, now: Instant) -> Self {
+    pub fn new(starter: Starter, now: Instant) -> Self {
         let keys = [Key::Link, Key::LinkExit];
         Self {
-            process: Subprocess::new(exe, "link", account, keys, Policy::LINK),
+            process: Subprocess::new(starter, Start::Link, keys, Policy::LINK),
             pings: Pings::default(),
             setup: None,
             introduction: Introduction::default(),

@@ -22,9 +22,9 @@ struct Fixture {
 
 impl Fixture {
     fn new(name: &str, script: &str) -> Self {
-        let (folder, setup, terms) = prepared(name, script, "");
+        let (folder, setup, terms, starter) = prepared(name, script, "");
         let poller = Poller::new().unwrap();
-        let mut supervisor = Supervisor::new(terms, None, Instant::now());
+        let mut supervisor = Supervisor::new(terms, starter, Instant::now());
         for plugin in setup.plugins {
             supervisor.add(&poller, Instant::now(), plugin);
         }

@@ -4,10 +4,12 @@
 //!
 //! Used by the tests of this folder and by the fuzz target `worker_messages`.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -18,6 +20,8 @@ use spared_peer::keys::flatten;
 use spared_process::child::SOCKET_FD;
 use spared_process::codec::{self, Receiver};
 use spared_process::poller::{Key, Poller};
+use spared_process::starter::{Starter, Starts};
+use spared_starter::{Files, Launcher};
 use spared_supervisor::{Report, Supervisor, Terms};
 use spared_worker::message::{Call, Cause, Descriptor, FromWorker, Role, Surroundings, ToWorker};
 
@@ -46,10 +50,10 @@ pub struct TestWorker {
 
 impl TestWorker {
     pub fn new(name: &str) -> Self {
-        let (folder, setup, terms) = prepared(name, "exec sleep 1000", TEXT);
+        let (folder, setup, terms, starter) = prepared(name, "exec sleep 1000", TEXT);
         let now = Instant::now();
         let mut worker = Self {
-            supervisor: Supervisor::new(terms, None, now),
+            supervisor: Supervisor::new(terms, starter, now),
             poller: Poller::new().unwrap(),
             folder,
             groups: Groups::new(200_000_000, String::new),
@@ -424,7 +428,7 @@ impl Drop for TestWorker {
 }
 
 /// A folder with a plugin NAME of this text, whose worker is this script.
-pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms) {
+pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms, Starter) {
     let folder = format!("spared-test-worker-{name}-{}", std::process::id());
     let folder = std::env::temp_dir().join(folder);
     fs::create_dir_all(folder.join("plugins")).unwrap();
@@ -436,13 +440,18 @@ pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms)
     fs::write(folder.join(format!("plugins/{NAME}.toml")), text).unwrap();
     let setup = Setup::read(&folder.join("spared.toml")).unwrap();
     let terms = Terms {
-        exe,
-        plugin_dir: folder.clone(),
         surroundings: Surroundings::default(),
         realtime: false,
         state_dir: None,
     };
-    (folder, setup, terms)
+    let files = Files {
+        config: folder.join("spared.toml"),
+        plugin_dir: folder.clone(),
+        state_dir: None,
+    };
+    let mut launcher = Launcher::with_program(exe, files);
+    launcher.configure().unwrap();
+    (folder, setup, terms, Rc::new(RefCell::new(launcher)))
 }
 
 pub fn returned(token: u64, status: i32) -> FromWorker {

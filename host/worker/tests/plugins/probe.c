@@ -22,6 +22,10 @@
 #define PROBE_NAME "probe"
 #endif
 
+#ifndef PROBE_CAPABILITIES
+#define PROBE_CAPABILITIES (1 << 10)
+#endif
+
 static const struct spared_host *host;
 static char *const argv_of_none[] = { 0 };
 static char state_dir[256];
@@ -662,7 +666,7 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	return -EINVAL;
 }
 
-static const void *extension(const char *id)
+__attribute__((unused)) static const void *extension(const char *id)
 {
 	static const struct spared_interface_plugin interface = { .size = sizeof(interface),
 		                                                  .changed = changed };
@@ -693,10 +697,15 @@ static const struct spared_verb verbs[] = {
 SPARED_PLUGIN(
 	.verbs = verbs,
 	.verb_count = sizeof(verbs) / sizeof(verbs[0]),
+#ifdef PROBE_ROOT
+	.flags = SPARED_PLUGIN_ROOT,
+#else
 	.flags = SPARED_PLUGIN_REALTIME,
 	.wire_min = 1,
 	.wire_max = 2,
-	.capabilities = 1 << 10,
+	.extension = extension,
+#endif
+	.capabilities = PROBE_CAPABILITIES,
 	.name = PROBE_NAME,
 	.version = "0.1",
 	.vendor = "tests",
@@ -711,5 +720,4 @@ SPARED_PLUGIN(
 	.fd = fd,
 	.timer = timer,
 	.woken = woken,
-	.query = query,
-	.extension = extension);
+	.query = query);

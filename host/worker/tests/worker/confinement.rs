@@ -146,12 +146,25 @@ fn a_capability_that_is_allowed_survives_the_change_of_account() {
     let lab = Lab::new();
     let mut load = as_nobody(&lab);
     load.capabilities = NET_RAW;
-    let mut host = Host::started(&lab.probe(), &load, "");
+    let mut host = Host::started(&lab.probe_for(&load), &load, "");
     let found = host.query("confinement");
     for key in ["permitted", "effective", "bounding"] {
         assert_eq!(found.number(key), NET_RAW, "{key}");
     }
     assert_eq!(found.number("ambient"), 0);
+}
+
+/// Whoever said so to the starter, or exchanged the file.
+#[test]
+fn a_plugin_does_not_run_with_more_than_it_asks_for() {
+    let lab = Lab::new();
+    let (mut capable, mut root) = (load("probe"), load("probe"));
+    capable.capabilities = NET_RAW;
+    root.root = true;
+    for load in [capable, root] {
+        let why = Host::spawn(&lab.probe(), &load).loaded().unwrap_err();
+        assert!(why.contains("rights that it does not ask for"), "{why}");
+    }
 }
 
 #[test]
@@ -227,7 +240,7 @@ fn only_who_may_set_up_the_network_writes_its_settings() {
     };
     let mut admin = as_nobody(&lab);
     admin.capabilities = NET_ADMIN;
-    let mut host = Host::started(&lab.probe(), &admin, "");
+    let mut host = Host::started(&lab.probe_for(&admin), &admin, "");
     assert_eq!(to_write(&mut host, SETTING), 0, "{:?}", missed(&host));
     // The rule lasts as long as the kernel remembers the folder: dropping its caches (echo 2 >
     // /proc/sys/vm/drop_caches) ends one that nobody has open.
@@ -242,7 +255,7 @@ fn only_who_may_set_up_the_network_writes_its_settings() {
     ] {
         let mut root = load("probe");
         root.capabilities = capabilities;
-        let mut host = Host::started(&lab.probe(), &root, "");
+        let mut host = Host::started(&lab.probe_for(&root), &root, "");
         if missed(&host).is_none() {
             assert_eq!(to_write(&mut host, path), EACCES, "{path}");
         }
@@ -289,7 +302,7 @@ fn root_keeps_what_the_host_has() {
     let lab = Lab::new();
     let mut load = load("probe");
     load.root = true;
-    let mut host = Host::started(&lab.probe(), &load, "");
+    let mut host = Host::started(&lab.probe_for(&load), &load, "");
     assert_eq!(missed(&host), None);
     let ours = |key: &str| {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -320,7 +333,7 @@ fn children_of_root_are_ordinary_processes() {
     let lab = Lab::new();
     let mut load = load("probe");
     load.root = true;
-    let mut host = Host::started(&lab.probe(), &load, "");
+    let mut host = Host::started(&lab.probe_for(&load), &load, "");
     let said = lab.dir.join("said");
     let script = lab.dir.join("script");
     let text = format!(

@@ -1,25 +1,25 @@
-//! Control groups of the workers, below the host's own, if systemd delegates that one.
+//! Control groups of the workers, below the starter's own, if systemd delegates that one.
 //!
-//! A group with processes of its own can have no controllers for groups below it, so the host and
+//! A group with processes of its own can have no controllers for groups below it, so the starter and
 //! its other children move to one below, too.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Group of the host itself, of `spared link`, of short-lived checks, and of plugins that run as
+use spared_message::starter::{CONTROLLERS, Delegated};
+
+/// Group of the starter itself, of `spared link`, of short-lived checks, and of plugins that run as
 /// root, which have no limits.
-const HOST: &str = "host";
+const STARTER: &str = "starter";
 /// Attributes by which systemd marks a delegated group; the second from version 251 on.
 const MARKS: [&str; 2] = ["trusted.delegate", "user.delegate"];
-/// Not cpu: a kernel with CONFIG_RT_GROUP_SCHED would take the real-time priority from host and elector.
-pub(super) const CONTROLLERS: [&str; 2] = ["memory", "pids"];
 /// As the limit of the account: the group's also counts threads of programs with another account.
 const PROCESSES: u32 = 512;
 
 /// A delegated group and what can be limited below it.
 #[derive(Debug)]
-pub(super) struct ControlGroups {
+pub(crate) struct ControlGroups {
     folder: PathBuf,
     controllers: Vec<&'static str>,
 }
@@ -29,11 +29,11 @@ impl ControlGroups {
     ///
     /// # Errors
     /// Why there are no groups for workers.
-    pub(super) fn open() -> Result<Self, String> {
+    pub(crate) fn open() -> Result<Self, String> {
         let own = own_group().ok_or("this system has no cgroup2 hierarchy")?;
         let folder = match own.parent() {
             // systemd's DelegateSubgroup, or an earlier life of this process
-            Some(parent) if own.ends_with(HOST) && is_delegated(parent) => parent.to_owned(),
+            Some(parent) if own.ends_with(STARTER) && is_delegated(parent) => parent.to_owned(),
             _ if is_delegated(&own) => own,
             _ => return Err("systemd does not delegate its control group".to_owned()),
         };
@@ -42,11 +42,11 @@ impl ControlGroups {
     }
 
     fn below(folder: PathBuf) -> io::Result<Self> {
-        let host = folder.join(HOST);
-        make(&host)?;
+        let starter = folder.join(STARTER);
+        make(&starter)?;
         for pid in fs::read_to_string(folder.join("cgroup.procs"))?.lines() {
             // one that has ended meanwhile needs no group
-            let _ = fs::write(host.join("cgroup.procs"), pid);
+            let _ = fs::write(starter.join("cgroup.procs"), pid);
         }
         let control = folder.join("cgroup.subtree_control");
         let enable = |name: &&str| fs::write(&control, format!("+{name}")).is_ok();
@@ -58,8 +58,8 @@ impl ControlGroups {
     }
 
     /// Makes the group of a worker, which it joins itself before it loads anything.
-    pub(super) fn prepare(&self, name: &str, memory: u64) -> Option<PathBuf> {
-        let group = self.of(name);
+    pub(crate) fn prepare(&self, name: &str, memory: u64) -> Option<PathBuf> {
+        let group = self.delegated().of(name);
         make(&group).ok()?;
         for (file, value) in [
             ("memory.max", memory.to_string()),
@@ -72,22 +72,14 @@ impl ControlGroups {
         Some(group)
     }
 
-    /// Number of times that the kernel killed in the group of a worker as it was full.
-    pub(super) fn kills(&self, name: &str) -> u64 {
-        let events = fs::read_to_string(self.of(name).join("memory.events"));
-        let events = events.unwrap_or_default();
-        let count = |line: &str| line.strip_prefix("oom_kill ")?.parse().ok();
-        events.lines().find_map(count).unwrap_or(0)
-    }
-
-    /// Controllers that the kernel does not grant here.
-    pub(super) fn missing(&self) -> Vec<&'static str> {
+    /// What the host is told of them.
+    pub(crate) fn delegated(&self) -> Delegated {
         let is_missing = |name: &&str| !self.controllers.contains(name);
-        CONTROLLERS.into_iter().filter(is_missing).collect()
-    }
-
-    fn of(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("worker-{name}"))
+        let missing = CONTROLLERS.into_iter().filter(is_missing);
+        Delegated {
+            folder: self.folder.clone(),
+            missing: missing.map(str::to_owned).collect(),
+        }
     }
 }
 

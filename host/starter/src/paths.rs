@@ -11,12 +11,12 @@ const RUNTIME: &str = "/run/spared";
 
 /// Folders that hold secrets, or that only the host may write.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Private<'p> {
+pub(crate) struct Private<'p> {
     state_dir: Option<&'p Path>,
 }
 
 impl<'p> Private<'p> {
-    pub(super) fn new(state_dir: Option<&'p Path>) -> Self {
+    pub(crate) fn new(state_dir: Option<&'p Path>) -> Self {
         Self { state_dir }
     }
 
@@ -38,15 +38,15 @@ impl<'p> Private<'p> {
 
 /// Paths that Landlock lets a worker open.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Opened {
-    pub(super) to_read: Vec<String>,
-    pub(super) to_write: Vec<String>,
+pub(crate) struct Opened {
+    pub(crate) to_read: Vec<String>,
+    pub(crate) to_write: Vec<String>,
 }
 
 impl Opened {
     /// Adds every absolute path among the values of `text`, and its folder, since a file that is
     /// replaced is a new inode. Folders that contain private ones are left out.
-    pub(super) fn add_named(&mut self, private: &Private<'_>, text: &str, write: bool) {
+    pub(crate) fn add_named(&mut self, private: &Private<'_>, text: &str, write: bool) {
         let Ok(table) = text.parse::<toml::Table>() else {
             return;
         };
@@ -66,7 +66,7 @@ impl Opened {
     }
 
     /// Adds a descriptor's paths, which the loader has checked, except private ones.
-    pub(super) fn add_asked(&mut self, private: &Private<'_>, paths: &[String]) {
+    pub(crate) fn add_asked(&mut self, private: &Private<'_>, paths: &[String]) {
         for asked in paths {
             let path = asked.strip_prefix('+').unwrap_or(asked);
             let (path, write) = (Path::new(path), path != asked);

@@ -1,0 +1,281 @@
+//! Starts processes with the rights that the configuration leaves them, and keeps them until they are reaped.
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Gid, Mode, OFlags, Uid, fchown, open};
+use rustix::process::{getegid, geteuid};
+use spared_config::Setup;
+use spared_message::starter::{Asks, Groups, NotStarted, Reaped, Start};
+use spared_message::worker::Load;
+use spared_process::account::{Account, Accounts};
+use spared_process::child::SOCKET_FD;
+use spared_process::starter::{Started, Starts};
+use spared_process::{Child, codec};
+use spared_worker::file::open_plugin;
+use spared_worker::process::Worker;
+
+use crate::control_groups::ControlGroups;
+use crate::rights::Rights;
+
+/// Longest time for workers to end once the host is gone.
+const RESIGN: Duration = Duration::from_secs(2);
+
+/// Where root keeps what decides over processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    pub config: PathBuf,
+    pub plugin_dir: PathBuf,
+    /// Parent of the plugins' state folders, if they have any.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// The starter itself. A process that tests or fuzzes the host has one within.
+#[derive(Debug)]
+pub struct Launcher {
+    /// This program, even after an upgrade replaced its file.
+    exe: PathBuf,
+    files: Files,
+    /// The configuration that was read last without a fault.
+    setup: Option<Setup>,
+    /// None if this process cannot change to them.
+    accounts: Option<Accounts>,
+    groups: Result<ControlGroups, String>,
+    /// The host's error output, for processes without one of their own.
+    errors: Option<OwnedFd>,
+    /// Why this host gets no process.
+    unfit: Option<String>,
+    children: BTreeMap<u32, Child>,
+}
+
+impl Launcher {
+    pub fn new(files: Files) -> Self {
+        Self {
+            accounts: Accounts::new(),
+            ..Self::with_program(PathBuf::from("/proc/self/exe"), files)
+        }
+    }
+
+    /// Starts another program in place of this one, under the account of this process.
+    pub fn with_program(exe: PathBuf, files: Files) -> Self {
+        Self {
+            exe,
+            files,
+            setup: None,
+            accounts: None,
+            groups: ControlGroups::open(),
+            errors: None,
+            unfit: None,
+            children: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn set_errors(&mut self, errors: Option<OwnedFd>) {
+        self.errors = errors;
+    }
+
+    pub(crate) fn set_host_version(&mut self, version: &str) {
+        const OWN: &str = env!("CARGO_PKG_VERSION");
+        self.unfit = (version != OWN).then(|| {
+            format!(
+                "spared starter is version {OWN}, the daemon {version}: systemctl restart spared"
+            )
+        });
+    }
+
+    /// The host is gone. Workers notice it themselves, resign and end; what does not is killed.
+    pub(crate) fn end(self) {
+        let until = Instant::now() + RESIGN;
+        for child in self.children.values() {
+            child.wait(until.saturating_duration_since(Instant::now()));
+        }
+    }
+
+    pub(crate) fn is_realtime(&self) -> bool {
+        self.setup.as_ref().is_some_and(|setup| setup.host.realtime)
+    }
+
+    fn check(&mut self, plugin: &str, memory: u64) -> Result<(Child, Started), NotStarted> {
+        let load = Load {
+            name: plugin.to_owned(),
+            check_only: true,
+            uid_gid: self.account(plugin),
+            memory: Some(memory),
+            ..Load::default()
+        };
+        self.worker(&load)
+    }
+
+    fn plugin(&mut self, plugin: &str, asks: &Asks) -> Result<(Child, Started), NotStarted> {
+        let setup = self.setup.as_ref().filter(|it| {
+            let settings = it.plugin(plugin);
+            settings.is_some_and(|it| it.enabled && it.faults.is_empty())
+        });
+        let settings = setup.and_then(|it| it.plugin(plugin).cloned().zip(Some(it.host.realtime)));
+        let Some((settings, realtime)) = settings else {
+            let why = format!("plugins/{plugin}.toml does not enable it: reload the configuration");
+            return Err(NotStarted::Failed(why));
+        };
+        let rights = Rights::new(&settings, asks, realtime);
+        let account = self.account(plugin).filter(|_| !rights.root);
+        let state_dir = self.state_dir(plugin, account);
+        let memory = settings.memory();
+        let groups = self.groups.as_ref().ok().filter(|_| !rights.root);
+        let group = groups.and_then(|groups| groups.prepare(plugin, memory));
+        let opened = rights.paths(&settings, asks, self.files.state_dir.as_deref());
+        let load = Load {
+            name: plugin.to_owned(),
+            check_only: false,
+            capabilities: rights.capabilities,
+            realtime: rights.realtime,
+            root: rights.root,
+            uid_gid: account,
+            state_dir,
+            files: opened.to_read,
+            writable: opened.to_write,
+            memory: (!rights.root).then_some(memory),
+            calls: asks.calls,
+            control_group: group.and_then(|group| group.to_str().map(str::to_owned)),
+        };
+        self.worker(&load)
+    }
+
+    // A plugin that runs as root keeps the error output of the host, as its children outlive it and write there too.
+    fn worker(&self, load: &Load) -> Result<(Child, Started), NotStarted> {
+        if !spared_worker::is_name(&load.name) {
+            let why = "allowed names: a-z, then a-z, 0-9 and -, at most 32";
+            return Err(NotStarted::Refused(why.to_owned()));
+        }
+        let file = open_plugin(&self.files.plugin_dir, &load.name).map_err(NotStarted::Refused)?;
+        let worker = match load.root {
+            true => Worker::spawn_unheard(
+                &self.exe,
+                load,
+                file.as_fd(),
+                self.errors().map_err(failed)?,
+            ),
+            false => Worker::spawn_heard(&self.exe, load, file.as_fd()),
+        };
+        Ok(worker.map_err(failed)?.into_parts())
+    }
+
+    fn link(&mut self) -> io::Result<(Child, Started)> {
+        let account = self.account("link");
+        self.part(&["link"], account)
+    }
+
+    // It changes its account itself, as it keeps a capability.
+    fn firewall(&mut self) -> io::Result<(Child, Started)> {
+        match self.account("firewall") {
+            None => self.part(&["firewall"], None),
+            Some((uid, gid)) => self.part(&["firewall", &uid.to_string(), &gid.to_string()], None),
+        }
+    }
+
+    fn part(&self, words: &[&str], account: Option<Account>) -> io::Result<(Child, Started)> {
+        let (socket, theirs) = codec::pair()?;
+        let placed = [(theirs.as_fd(), SOCKET_FD)];
+        let child = Child::spawn(&self.exe, words, account, self.errors()?, placed)?;
+        let started = Started {
+            pid: child.pid(),
+            socket,
+            errors: None,
+        };
+        Ok((child, started))
+    }
+
+    fn errors(&self) -> io::Result<Stdio> {
+        match &self.errors {
+            Some(errors) => Ok(errors.try_clone()?.into()),
+            None => Ok(Stdio::inherit()),
+        }
+    }
+
+    /// Account of the process with this name; None if it runs as this process does.
+    fn account(&mut self, name: &str) -> Option<Account> {
+        let folder = self.files.state_dir.as_ref().map(|it| it.join(name));
+        let owner = folder.and_then(|it| std::fs::symlink_metadata(it).ok());
+        Some(self.accounts.as_mut()?.of(name, owner.map(|it| it.uid())))
+    }
+
+    // Its state folder, made here because the worker may not. That of a plugin that runs as root belongs to root, so
+    // that nobody else can write there.
+    fn state_dir(&self, name: &str, account: Option<Account>) -> Option<String> {
+        let path = self.files.state_dir.as_ref()?.join(name);
+        let own = || (geteuid().as_raw(), getegid().as_raw());
+        make_folder(&path, account.unwrap_or_else(own)).ok()?;
+        path.to_str().map(str::to_owned)
+    }
+}
+
+/// What plugins keep, and what of the peer's files waits there, is nobody else's. The folder above may belong to the
+/// host's account: a link that it puts there is not followed.
+pub(crate) fn make_folder(path: &Path, (uid, gid): Account) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let folder = open(path, flags, Mode::empty())?;
+    fchown(&folder, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    Ok(())
+}
+
+impl Starts for Launcher {
+    fn configure(&mut self) -> Result<(), String> {
+        let setup = Setup::read(&self.files.config).map_err(|faults| {
+            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            faults.join("; ")
+        })?;
+        self.setup = Some(setup);
+        self.unfit.clone().map_or(Ok(()), Err)
+    }
+
+    fn groups(&self) -> Groups {
+        let groups = self.groups.as_ref().map_err(Clone::clone)?;
+        Ok(groups.delegated())
+    }
+
+    fn start(&mut self, start: &Start) -> Result<Started, NotStarted> {
+        if let Some(why) = &self.unfit {
+            return Err(NotStarted::Failed(why.clone()));
+        }
+        let (child, started) = match start {
+            Start::Check { plugin, memory } => self.check(plugin, *memory)?,
+            Start::Worker { plugin, asks } => self.plugin(plugin, asks)?,
+            Start::Link => self.link().map_err(failed)?,
+            Start::Firewall => self.firewall().map_err(failed)?,
+        };
+        self.children.insert(child.pid(), child);
+        Ok(started)
+    }
+
+    fn kill(&mut self, pid: u32) {
+        if let Some(child) = self.children.get(&pid) {
+            child.kill();
+        }
+    }
+
+    fn reap(&mut self, pid: u32) -> Reaped {
+        let Some(child) = self.children.get_mut(&pid) else {
+            return Reaped::Unknown;
+        };
+        let Some(status) = child.exit() else {
+            return Reaped::Running;
+        };
+        let peak = child.peak();
+        self.children.remove(&pid);
+        Reaped::Ended {
+            status: status.into_raw(),
+            peak,
+        }
+    }
+}
+
+fn failed(error: io::Error) -> NotStarted {
+    NotStarted::Failed(error.to_string())
+}

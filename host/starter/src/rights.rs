@@ -1,0 +1,46 @@
+//! What a worker may do: what its plugin asks for, as far as the administrator allows it and spared can grant it.
+
+use std::path::Path;
+
+use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME, PLUGIN_ROOT, PLUGIN_WRITE};
+use spared_config::Plugin;
+use spared_message::starter::Asks;
+use spared_worker::capabilities;
+
+use crate::paths::{Opened, Private};
+
+/// Rights of a worker that runs a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rights {
+    /// Everything, unconfined.
+    pub(crate) root: bool,
+    /// Capabilities if it is not root, as bits `1 << CAP_...`.
+    pub(crate) capabilities: u64,
+    pub(crate) realtime: bool,
+}
+
+impl Rights {
+    /// `realtime`: spared.toml permits real-time priority.
+    pub(crate) fn new(settings: &Plugin, asks: &Asks, realtime: bool) -> Self {
+        let allow = settings.allow;
+        let root = asks.flags & PLUGIN_ROOT != 0 && allow.root;
+        Self {
+            root,
+            capabilities: capabilities::grantable(asks.capabilities) & allow.capabilities,
+            realtime: asks.flags & PLUGIN_REALTIME != 0 && realtime && !root,
+        }
+    }
+
+    /// Files that it may open: those that its configuration names, which only root writes, and those that its
+    /// descriptor asks for.
+    pub(crate) fn paths(self, settings: &Plugin, asks: &Asks, state_dir: Option<&Path>) -> Opened {
+        let private = Private::new(state_dir);
+        let mut opened = Opened::default();
+        if asks.flags & PLUGIN_FILES != 0 {
+            let write = asks.flags & PLUGIN_WRITE != 0;
+            opened.add_named(&private, &settings.text, write);
+        }
+        opened.add_asked(&private, &asks.paths);
+        opened
+    }
+}

@@ -1,0 +1,191 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use spared_abi::{PLUGIN_REALTIME, PLUGIN_ROOT};
+use spared_config::Setup;
+use spared_message::starter::{Asks, NotStarted, Reaped, Start};
+use spared_process::starter::Starts;
+
+use crate::rights::Rights;
+use crate::{Files, Launcher};
+
+const NET_ADMIN: u64 = 1 << 12;
+const NET_RAW: u64 = 1 << 13;
+
+/// A folder with a configuration, and a program that takes the place of this one.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let folder = format!("spared-starter-{name}-{}", std::process::id());
+        let scratch = Self(std::env::temp_dir().join(folder));
+        fs::create_dir_all(scratch.0.join("plugins")).unwrap();
+        scratch.write("spared.toml", "node.name = \"r1\"");
+        scratch.write("sleeper", "#!/bin/sh\nexec sleep 60\n");
+        let program = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(scratch.0.join("sleeper"), program).unwrap();
+        scratch
+    }
+
+    /// A plugin with this file.
+    fn plugin(self, name: &str, text: &str) -> Self {
+        self.write(&format!("{name}.so"), "");
+        self.write(&format!("plugins/{name}.toml"), text);
+        self
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.0.join(file), text).unwrap();
+    }
+
+    fn files(&self) -> Files {
+        Files {
+            config: self.0.join("spared.toml"),
+            plugin_dir: self.0.clone(),
+            state_dir: Some(self.0.join("state")),
+        }
+    }
+
+    fn launcher(&self) -> Launcher {
+        let mut launcher = Launcher::with_program(self.0.join("sleeper"), self.files());
+        launcher.configure().unwrap();
+        launcher
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn worker(plugin: &str) -> Start {
+    Start::Worker {
+        plugin: plugin.to_owned(),
+        asks: Asks::default(),
+    }
+}
+
+fn why(started: Result<impl Sized, NotStarted>) -> String {
+    match started {
+        Err(NotStarted::Refused(why) | NotStarted::Failed(why)) => why,
+        Ok(_) => panic!("it was started"),
+    }
+}
+
+fn rights(text: &str, asks: &Asks, realtime: bool) -> Rights {
+    let scratch = Scratch::new("rights").plugin("acme", text);
+    let setup = Setup::read(&scratch.files().config).unwrap();
+    Rights::new(setup.plugin("acme").unwrap(), asks, realtime)
+}
+
+#[test]
+fn a_worker_gets_what_its_plugin_asks_for_and_its_file_allows() {
+    let asks = Asks {
+        flags: PLUGIN_ROOT | PLUGIN_REALTIME,
+        capabilities: NET_ADMIN | NET_RAW,
+        ..Asks::default()
+    };
+    assert!(rights("", &asks, true).root);
+    let allowed = rights("allow = [\"net_raw\"]", &asks, true);
+    let wanted = Rights {
+        root: false,
+        capabilities: NET_RAW,
+        realtime: true,
+    };
+    assert_eq!(allowed, wanted);
+    assert!(!rights("allow = []", &asks, false).realtime);
+    let nothing = Rights {
+        root: false,
+        capabilities: 0,
+        realtime: false,
+    };
+    assert_eq!(rights("", &Asks::default(), true), nothing);
+}
+
+#[test]
+fn only_what_the_configuration_enables_is_started() {
+    let scratch = Scratch::new("enabled")
+        .plugin("on", "")
+        .plugin("off", "enabled = false")
+        .plugin("wrong", "enabled = 7");
+    let mut launcher = scratch.launcher();
+    launcher.start(&worker("on")).unwrap();
+    for name in ["off", "wrong", "absent"] {
+        let why = why(launcher.start(&worker(name)));
+        assert!(why.contains(&format!("plugins/{name}.toml")), "{why}");
+    }
+    // of its file nothing is run before root has enabled it; its descriptor may be read
+    let check = |plugin: &str| Start::Check {
+        plugin: plugin.to_owned(),
+        memory: 1 << 30,
+    };
+    launcher.start(&check("off")).unwrap();
+    for name in ["../on", "/etc/passwd", "", "On"] {
+        let why = why(launcher.start(&check(name)));
+        assert!(why.contains("allowed names"), "{name}: {why}");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_wrong_leaves_the_one_before_in_force() {
+    let scratch = Scratch::new("before").plugin("on", "");
+    let mut launcher = scratch.launcher();
+    scratch.write("spared.toml", "node.name = ");
+    assert!(launcher.configure().is_err());
+    launcher.start(&worker("on")).unwrap();
+}
+
+#[test]
+fn a_process_is_killed_and_reaped_and_one_of_somebody_else_is_neither() {
+    let scratch = Scratch::new("reaped").plugin("on", "");
+    let mut launcher = scratch.launcher();
+    let pid = launcher.start(&worker("on")).unwrap().pid;
+    assert_eq!(launcher.reap(pid), Reaped::Running);
+    launcher.kill(std::process::id());
+    assert_eq!(launcher.reap(std::process::id()), Reaped::Unknown);
+    launcher.kill(pid);
+    let until = Instant::now() + Duration::from_secs(10);
+    let reaped = loop {
+        match launcher.reap(pid) {
+            Reaped::Running => assert!(Instant::now() < until),
+            reaped => break reaped,
+        }
+    };
+    assert!(
+        matches!(reaped, Reaped::Ended { status: 9, .. }),
+        "{reaped:?}"
+    );
+    assert_eq!(launcher.reap(pid), Reaped::Unknown);
+}
+
+#[test]
+fn a_state_folder_that_is_a_link_is_not_given_away() {
+    let scratch = Scratch::new("link").plugin("on", "");
+    let (state, secret) = (scratch.0.join("state"), scratch.0.join("secret"));
+    fs::create_dir_all(&state).unwrap();
+    fs::create_dir(&secret).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink(&secret, state.join("on")).unwrap();
+    assert!(crate::launcher::make_folder(&state.join("on"), (60777, 60777)).is_err());
+    assert_eq!(owner(&secret), rustix::process::geteuid().as_raw());
+}
+
+#[test]
+fn a_host_of_another_version_is_told_so() {
+    let scratch = Scratch::new("version").plugin("on", "");
+    let mut launcher = scratch.launcher();
+    launcher.set_host_version("0.0.1");
+    let why = why(launcher.start(&worker("on")));
+    assert!(
+        why.contains("the daemon 0.0.1: systemctl restart spared"),
+        "{why}"
+    );
+}
+
+fn owner(path: &Path) -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).unwrap().uid()
+}
