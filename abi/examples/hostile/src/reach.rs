@@ -11,14 +11,22 @@ use spared_abi::Status;
 
 use crate::host::{must_fail, say};
 
-/// The host and its other children.
+/// The host, the starter and its other children.
 fn others() -> Vec<i32> {
     // SAFETY: numbers only.
-    let (own, host) = unsafe { (libc::getpid(), libc::getppid()) };
+    let (own, starter) = unsafe { (libc::getpid(), libc::getppid()) };
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let children = pids.filter(|pid| *pid != own && parent(*pid) == Some(host));
-    std::iter::once(host).chain(children).collect()
+    let children = pids.filter(|pid| *pid != own && parent(*pid) == Some(starter));
+    let above = host().into_iter().chain([starter]);
+    above.chain(children).collect()
+}
+
+/// The host, which has started the starter if systemd has not.
+fn host() -> Option<i32> {
+    // SAFETY: numbers only.
+    let starter = unsafe { libc::getppid() };
+    parent(starter)
 }
 
 // The name between parentheses may itself hold blanks.
@@ -153,8 +161,7 @@ fn number<T, E>(result: &Result<T, E>) -> i64 {
 
 /// Paths of the host's command line: `--config`, `--runtime-dir`, `--plugin-dir`.
 fn lab_files() -> Vec<PathBuf> {
-    // SAFETY: numbers only.
-    let host = unsafe { libc::getppid() };
+    let host = host().unwrap_or_default();
     let line = fs::read(format!("/proc/{host}/cmdline")).unwrap_or_default();
     let words = line.split(|byte| *byte == 0);
     let words = words.map(|word| String::from_utf8_lossy(word).into_owned());
