@@ -144,7 +144,7 @@ impl Child {
         self.wait(BEHIND);
         match self.reap()?.status {
             Some(status) => Some(sentence(status)),
-            None => Some("ended with the process that had started it".to_owned()),
+            None => Some("ended with spared starter".to_owned()),
         }
     }
 

@@ -158,7 +158,9 @@ impl Remote {
 
     /// Forgets a starter with which nothing can be done any more.
     fn lose(&mut self, why: &str) -> String {
-        self.connection = None;
+        if self.connection.take().is_some() {
+            log::warn!("spared starter {why}, and all workers end with it");
+        }
         format!("spared starter {why}")
     }
 
@@ -166,9 +168,7 @@ impl Remote {
     fn ask_any(&mut self, what: &Asked) -> Result<Received, String> {
         if self.connection.is_some() {
             match self.ask(what.clone(), &[], PATIENCE) {
-                Err(why) if self.connection.is_none() => {
-                    log::warn!("{why}, and with it all workers: it is started again");
-                }
+                Err(_) if self.connection.is_none() => {}
                 answered => return answered,
             }
         }

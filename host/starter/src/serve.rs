@@ -8,15 +8,11 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with, sockopt};
 use rustix::process::Signal;
 use spared_message::starter::{Answer, Answered, Asked, Request};
-use spared_process::account;
 use spared_process::child::{self, SOCKET_FD};
 use spared_process::codec::{self, ReceiveError, Receiver};
 use spared_process::starter::{Started, Starts};
 
 use crate::{Files, Launcher};
-
-/// Account of the host in the package.
-const HOST: &str = "spared-host";
 
 /// Not started by the host or by systemd: sysexits' EX_USAGE.
 const EXIT_USAGE: u8 = 64;
@@ -49,14 +45,8 @@ fn host(socket: OwnedFd) -> Result<OwnedFd, String> {
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
         return Ok(socket);
     }
-    let host = accept_with(&socket, SocketFlags::CLOEXEC).map_err(|errno| errno.to_string())?;
-    let uid = sockopt::socket_peercred(&host).map_err(|errno| errno.to_string())?;
-    let uid = uid.uid.as_raw();
-    let is_host = uid == 0 || account::user(HOST).is_some_and(|(host, _)| host == uid);
-    match is_host {
-        true => Ok(host),
-        false => Err(format!("user {uid} is not {HOST}")),
-    }
+    // Owner and mode of its file decide who may.
+    accept_with(&socket, SocketFlags::CLOEXEC).map_err(|errno| errno.to_string())
 }
 
 fn serve(host: &OwnedFd, mut launcher: Launcher) -> Result<(), String> {

@@ -12,5 +12,6 @@ mod pair;
 mod partners;
 mod plugins;
 mod reload;
+mod starter;
 mod systemd;
 mod watchers;

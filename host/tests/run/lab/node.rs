@@ -24,6 +24,9 @@ pub struct Node {
     dir: PathBuf,
     host: Option<Daemon>,
     environment: Vec<(String, String)>,
+    /// Program and words that start the host, if not itself, and options beside the usual ones.
+    starts: Vec<String>,
+    options: Vec<String>,
 }
 
 impl Node {
@@ -38,6 +41,8 @@ impl Node {
             dir: std::env::temp_dir().join(dir),
             host: None,
             environment: Vec::new(),
+            starts: Vec::new(),
+            options: Vec::new(),
         };
         for folder in ["plugins", "lib"] {
             fs::create_dir_all(node.path(folder)).unwrap();
@@ -96,9 +101,20 @@ impl Node {
             .push((variable.to_owned(), value.to_owned()));
     }
 
+    /// Has the host started by these words, and with these options.
+    pub fn start_by(&mut self, words: &[&str], options: &[&str]) {
+        self.starts = words.iter().map(|it| (*it).to_owned()).collect();
+        self.options = options.iter().map(|it| (*it).to_owned()).collect();
+    }
+
     fn command(&self, verb: &str) -> Command {
-        let mut command = self.namespace.command(env!("CARGO_BIN_EXE_spared"));
-        command.arg(verb);
+        const EXE: &str = env!("CARGO_BIN_EXE_spared");
+        let mut words = self.starts.iter().map(String::as_str).chain([EXE]);
+        let mut command = self.namespace.command(words.next().unwrap_or(EXE));
+        command.args(words).arg(verb);
+        if verb == "run" {
+            command.args(&self.options);
+        }
         command.arg("--config").arg(self.path("spared.toml"));
         command.arg("--plugin-dir").arg(self.path("lib"));
         if verb == "run" {

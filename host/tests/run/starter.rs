@@ -1,0 +1,145 @@
+//! The process that starts the others: gone, hung, and apart from a host that is not root.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use spared_control::Request;
+use spared_process::about::account;
+use spared_process::account::Accounts;
+use spared_tests::lab::{Daemon, signal_to};
+
+use crate::lab::{Alone, Node, VRRP};
+
+/// Neither an account nor one of a worker.
+const HOST: u32 = 60601;
+
+fn starter(node: &Node) -> u32 {
+    node.pid_of("starter").expect("a starter runs")
+}
+
+fn is_there(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+#[test]
+fn when_the_starter_is_killed_the_host_goes_on_with_another_and_all_workers_come_back() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    for _ in 0..2 {
+        lab.wait_until_active();
+        let (old, worker) = (starter(&lab), lab.plugin("vrrp").pid.unwrap());
+        signal_to(old, Signal::KILL).unwrap();
+        lab.wait("the worker's end", || !is_there(worker));
+        lab.wait("another starter", || {
+            lab.pid_of("starter").is_some_and(|new| new != old)
+        });
+        lab.wait_for_plugin("vrrp", "running");
+    }
+    lab.wait_until_active();
+    lab.wait_for_log("and all workers end with it");
+    assert!(lab.stop().success());
+    assert_eq!(lab.traces(), "", "{}", lab.log());
+}
+
+#[test]
+fn a_starter_that_hangs_holds_the_host_up_for_a_bounded_time_and_the_group_stays_active() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.enable("counter", "");
+    lab.start();
+    lab.wait_until_active();
+    lab.wait_for_plugin("counter", "running");
+    signal_to(starter(&lab), Signal::STOP).unwrap();
+    signal_to(lab.plugin("counter").pid.unwrap(), Signal::KILL).unwrap();
+    lab.wait_for_log("spared starter does not answer");
+    for _ in 0..10 {
+        let since = Instant::now();
+        assert_eq!(lab.role(), "active", "{}", lab.log());
+        assert!(since.elapsed() < Duration::from_secs(3), "{}", lab.log());
+    }
+    signal_to(starter(&lab), Signal::CONT).unwrap();
+    lab.wait_for_plugin("counter", "running");
+    assert!(lab.stop().success());
+}
+
+#[test]
+fn when_the_host_is_killed_its_starter_ends_after_what_it_started() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    let (starter, worker) = (starter(&lab), lab.plugin("vrrp").pid.unwrap());
+    // It neither resigns nor ends by itself.
+    signal_to(worker, Signal::STOP).unwrap();
+    signal_to(lab.host_pid(), Signal::KILL).unwrap();
+    lab.wait_for_end();
+    lab.wait("the starter's end", || !is_there(starter));
+    assert!(!is_there(worker));
+}
+
+/// As under systemd: a socket, and a host with a user of its own and four capabilities.
+#[test]
+fn a_host_that_is_not_root_has_workers_addresses_and_the_fence() {
+    let Some(mut lab) = Alone::new() else { return };
+    if Accounts::new().is_none() {
+        eprintln!("skipped: this process may not change its account (not root?)");
+        return;
+    }
+    lab.enable("vrrp", VRRP);
+    let [socket, state, run] = ["starter.sock", "state", "run"].map(|it| lab.path(it));
+    for folder in [&state, &run] {
+        fs::create_dir_all(folder).unwrap();
+        chown(folder, Some(HOST), Some(HOST)).unwrap();
+    }
+    let mut listens = lab.namespace.command("systemd-socket-activate");
+    listens.args(["--seqpacket", "--listen"]).arg(&socket);
+    listens.arg(env!("CARGO_BIN_EXE_spared")).arg("starter");
+    listens.arg("--config").arg(lab.path("spared.toml"));
+    listens.arg("--plugin-dir").arg(lab.path("lib"));
+    listens.arg("--state-dir").arg(&state);
+    listens.stdin(Stdio::null());
+    let mut listens = Daemon::start("starter", listens, &lab.path("starter.log")).unwrap();
+    lab.wait("the socket", || socket.exists());
+    chown(&socket, Some(HOST), Some(HOST)).unwrap();
+    let user = HOST.to_string();
+    let capabilities = "-all,+net_admin,+net_raw,+net_bind_service,+dac_read_search";
+    lab.start_by(
+        &[
+            "setpriv",
+            "--reuid",
+            &user,
+            "--regid",
+            &user,
+            "--clear-groups",
+            "--inh-caps",
+            capabilities,
+            "--ambient-caps",
+            capabilities,
+            "--bounding-set",
+            capabilities,
+            "--no-new-privs",
+        ],
+        &["--starter", socket.to_str().unwrap()],
+    );
+    lab.set("STATE_DIRECTORY", state.to_str().unwrap());
+    lab.start();
+    lab.wait_until_active();
+    assert!(lab.pings(), "{}", lab.log());
+    let worker = lab.plugin("vrrp").pid.unwrap();
+    let [host, starter] = [lab.host_pid(), starter(&lab)].map(|pid| account(pid).unwrap());
+    assert_eq!([host, starter], [HOST, 0]);
+    assert!(![0, HOST].contains(&account(worker).unwrap()));
+    lab.done(&Request::Reload { anyway: false });
+    signal_to(worker, Signal::STOP).unwrap();
+    lab.wait("the end of what hung", || !is_there(worker));
+    lab.wait_until_active();
+    assert!(lab.stop().success());
+    assert_eq!(lab.traces(), "", "{}", lab.log());
+    lab.wait("the starter's end", || lab.pid_of("starter").is_none());
+    let _ = listens.wait(Duration::from_secs(5));
+}
