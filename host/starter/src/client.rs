@@ -76,7 +76,8 @@ impl Remote {
         let connection = match &self.whose {
             Whose::Own(files) => own(files).map_err(|error| format!("cannot start: {error}")),
             Whose::At(path) => {
-                connected(path).map_err(|error| format!("{}: {error}", path.display()))
+                let todo = "systemctl start spared-starter.socket";
+                connected(path).map_err(|error| format!("{}: {error}: {todo}", path.display()))
             }
         };
         self.connection = Some(connection.map_err(|why| format!("spared starter: {why}"))?);

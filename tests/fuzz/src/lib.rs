@@ -31,6 +31,7 @@ mod sample;
 pub mod sets_nft;
 pub mod settings;
 mod sleeper;
+pub mod starter_requests;
 pub mod vrrp_engine;
 pub mod vrrp_packet;
 pub mod worker_messages;
@@ -81,6 +82,7 @@ targets! {
     ruleset: 10_000,
     sets_nft: 80_000,
     settings: 20_000,
+    starter_requests: 10_000,
     vrrp_engine: 12_000,
     vrrp_packet: 100_000,
     worker_messages: 250,

@@ -46,6 +46,7 @@ tried! {
     ruleset,
     sets_nft,
     settings,
+    starter_requests,
     vrrp_engine,
     vrrp_packet,
     worker_messages,

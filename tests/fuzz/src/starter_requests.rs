@@ -1,0 +1,93 @@
+//! Requests of the daemon to the starter, which is root: whoever speaks for a daemon that was broken into gets no
+//! process that root has not enabled, and reaps and kills nobody else's.
+//!
+//! Input: records, each with its length in two bytes before it. No plugin is there, so nothing may start; the link and
+//! the firewall, which anybody may have, are left out.
+
+use std::cell::RefCell;
+
+use spared_message::starter::{Asked, Asks, Reaped, Request, Start};
+use spared_process::starter::Starts;
+use spared_starter::{Files, Launcher};
+
+use crate::folder::Folder;
+
+// A starter for all inputs.
+thread_local! {
+    static STARTER: RefCell<(Launcher, Folder)> = RefCell::new(starter());
+}
+
+fn starter() -> (Launcher, Folder) {
+    let folder = Folder::new("starter");
+    let files = Files {
+        config: folder.path().join("spared.toml"),
+        plugin_dir: folder.path().to_owned(),
+        state_dir: Some(folder.path().join("state")),
+    };
+    let mut launcher = Launcher::with_program("/bin/false".into(), files);
+    launcher.configure().expect("no file is an empty one");
+    (launcher, folder)
+}
+
+pub fn run(input: &[u8]) {
+    STARTER.with_borrow_mut(|(launcher, _)| {
+        let mut rest = input;
+        while let [high, low, tail @ ..] = rest {
+            let length = usize::from(u16::from_be_bytes([*high, *low])).min(tail.len());
+            let (record, after) = tail.split_at(length);
+            rest = after;
+            if let Ok(request) = postcard::from_bytes::<Request>(record) {
+                ask(launcher, request.what);
+            }
+        }
+    });
+}
+
+fn ask(launcher: &mut Launcher, asked: Asked) {
+    match asked {
+        Asked::Configure { .. } => launcher.configure().expect("the files are as they were"),
+        Asked::Start(Start::Link | Start::Firewall) => {}
+        Asked::Start(start) => {
+            let started = launcher.start(&start);
+            assert!(started.is_err(), "{start:?} has started something");
+        }
+        Asked::Kill { pid } => launcher.kill(pid),
+        Asked::Reap { pid } => assert_eq!(launcher.reap(pid), Reaped::Unknown),
+    }
+}
+
+/// Every request.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let plugin = || "vrrp".to_owned();
+    let asks = Asks {
+        flags: u32::MAX,
+        capabilities: u64::MAX,
+        calls: 7,
+        paths: vec!["+/etc".to_owned(), "/".to_owned()],
+    };
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let check = |plugin: &str| Start::Check {
+        plugin: plugin.to_owned(),
+        memory: 1 << 30,
+    };
+    let worker = Start::Worker {
+        plugin: plugin(),
+        asks,
+    };
+    let requests = [
+        Asked::Configure { version },
+        Asked::Start(check("vrrp")),
+        Asked::Start(check("../../../etc/passwd")),
+        Asked::Start(worker),
+        Asked::Kill { pid: 1 },
+        Asked::Reap { pid: 1 },
+    ];
+    let all = requests.into_iter().zip(1..).map(|(what, number)| {
+        let request = Request { number, what };
+        let record = postcard::to_stdvec(&request).expect("a short message");
+        let length = u16::try_from(record.len()).expect("a short message");
+        [&length.to_be_bytes()[..], &record].concat()
+    });
+    let all: Vec<Vec<u8>> = all.collect();
+    all.iter().cloned().chain([all.concat()]).collect()
+}
