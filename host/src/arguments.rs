@@ -30,7 +30,7 @@ pub enum Mode {
     Report(Options),
     /// Started by `run`, or by systemd for it.
     Starter(Files),
-    /// Started by `starter`, as are the next two, one per plugin.
+    /// Started by `starter`, as are the next two. One per plugin.
     Worker,
     /// If a peer is configured.
     Link,

@@ -284,13 +284,7 @@ impl<'l> Linked<'l> {
 
     /// Process of a node that was started as `spared WORD ...`, such as "link".
     pub fn process(&self, site: usize, word: &str) -> Option<u32> {
-        let pids = self.routers[site].pids();
-        pids.into_iter().find(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.split(|byte| *byte == 0)
-                .skip(1)
-                .any(|argument| argument == word.as_bytes())
-        })
+        self.routers[site].process(word)
     }
 }
 

@@ -2,7 +2,6 @@
 //! State that no hostile party may change: processes, roles, and the punctuality of every advert, as seen
 //! on the network.
 
-use std::fs;
 use std::time::Duration;
 
 use crate::Result;
@@ -37,6 +36,7 @@ struct Node {
 #[derive(Debug, PartialEq, Eq)]
 struct Processes {
     host: u32,
+    starter: Option<u32>,
     link: Option<u32>,
     elector: Option<u32>,
 }
@@ -124,17 +124,10 @@ fn processes(router: &Router) -> Result<Processes> {
     if !is_alive(host) {
         return Err(format!("r{}: the daemon is gone", router.site + 1).into());
     }
-    let find = |word| pids.iter().copied().find(|pid| has_word(*pid, word));
     Ok(Processes {
         host,
-        link: find("link"),
-        elector: find("vrrp"),
+        starter: router.process("starter"),
+        link: router.process("link"),
+        elector: router.process("vrrp"),
     })
-}
-
-/// True for a process that was started as `spared ... WORD`.
-fn has_word(pid: u32, word: &str) -> bool {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let mut words = line.split(|byte| *byte == 0).skip(1);
-    words.any(|it| it == word.as_bytes())
 }

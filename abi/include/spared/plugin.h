@@ -167,9 +167,9 @@ struct spared_bytes {
 #define SPARED_PLUGIN_REALTIME 0x1u /* wants real-time priority and locked memory */
 #define SPARED_PLUGIN_FILES 0x2u    /* reads and runs files that its configuration names */
 #define SPARED_PLUGIN_WRITE 0x4u    /* with FILES: also writes them */
-/* Runs as root, unconfined, with the host's capabilities, since its children are services of the
- * machine; not if the administrator's `allow` leaves out "root". Such a plugin has no peer: root
- * never parses data from the network. */
+/* Runs as root, unconfined, with the capabilities of the starter, since its children are services
+ * of the machine; not if the administrator's `allow` leaves out "root". Such a plugin has no peer:
+ * root never parses data from the network. */
 #define SPARED_PLUGIN_ROOT 0x8u
 
 /* Groups of system calls, for the field calls. With any of them, the plugin is held to a list: to

@@ -22,7 +22,7 @@ impl Options {
 
 pub const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/spared";
-pub const DEFAULT_STATE_DIR: &str = "/var/lib/spared";
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/spared/host";
 pub const DEFAULT_PLUGIN_DIR: &str = "/usr/lib/spared/plugins";
 
 /// Folder of state that outlives a reboot: overrides and history. With another runtime folder than the

@@ -39,7 +39,7 @@ pub struct Plugin {
 pub struct Allow {
     /// Capabilities, as bits `1 << CAP_...`.
     pub capabilities: u64,
-    /// Whether it may run as root, with all privileges of the host.
+    /// Whether it may run as root, with all privileges of the starter.
     pub root: bool,
 }
 

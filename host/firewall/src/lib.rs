@@ -34,7 +34,7 @@ const EXIT_BROKEN: u8 = 70;
 /// capability.
 pub fn run(account: Option<(u32, u32)>) -> ExitCode {
     let Some(socket) = child::inherited_socket() else {
-        eprintln!("spared firewall is started by spared run, not by hand");
+        eprintln!("spared firewall is started by spared starter, not by hand");
         return ExitCode::from(EXIT_USAGE);
     };
     child::close_from(SOCKET_FD + 1);
@@ -72,13 +72,13 @@ impl Host {
     }
 
     fn serve(mut self, account: Option<(u32, u32)>) -> Result<(), End> {
+        let missed = spared_worker::confine_for_firewall(account);
+        // A change of the account clears it.
+        die_with_the_host();
         wait(&[&self.socket])?;
         let Some(ToFirewall::Begin { ours }) = self.receive()? else {
             return Err(End::Broken("the host did not begin".to_owned()));
         };
-        let missed = spared_worker::confine_for_firewall(account);
-        // A change of the account clears it.
-        die_with_the_host();
         if !missed.is_empty() {
             let missed = missed.join(", ");
             let text = format!("the process of the firewall is confined, but without: {missed}");

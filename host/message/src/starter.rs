@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::worker::Descriptor;
+use crate::worker::Asks;
 
 /// A request. Each is answered by an [`Answer`] of the same number, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,29 +15,31 @@ pub struct Request {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asked {
-    /// The first request, and another after each reload: read the configuration. The host's error output travels with
-    /// it, for processes that have none of their own.
+    /// The first request, and another after each reload: read the configuration.
     Configure {
         /// The host's. Another one refuses all that follows: the encoding carries no version.
         version: String,
+        /// Of the files that are in force.
+        digest: String,
     },
+    /// The number of the request is the number of the process.
     Start(Start),
     Kill {
-        pid: u32,
+        process: u64,
     },
     /// Reap a process that has ended.
     Reap {
-        pid: u32,
+        process: u64,
     },
 }
 
 /// A process. What it may do is not for the host to say: root's configuration does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Start {
-    /// A worker that reads the plugin's descriptor or checks a configuration, without any privilege.
+    /// A worker that reads the plugin's descriptor or checks a configuration, and does nothing else.
     Check {
         plugin: String,
-        /// Bytes that each of its processes may have.
+        /// Bytes that each of its processes may have: a new configuration may need more than the present one allows.
         memory: u64,
     },
     /// A worker that runs an enabled plugin, with what that asks for and its file allows.
@@ -46,26 +48,6 @@ pub enum Start {
     Link,
     /// `spared firewall`.
     Firewall,
-}
-
-/// What a plugin asks for in its descriptor. The worker refuses to run if it got more than its plugin asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asks {
-    pub flags: u32,
-    pub capabilities: u64,
-    pub calls: u32,
-    pub paths: Vec<String>,
-}
-
-impl Asks {
-    pub fn of(descriptor: &Descriptor) -> Self {
-        Self {
-            flags: descriptor.flags,
-            capabilities: descriptor.capabilities,
-            calls: descriptor.calls,
-            paths: descriptor.paths.clone(),
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,11 +59,15 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answered {
     Configured {
-        groups: Groups,
+        about: About,
         /// Why the configuration of before stays in force.
         fault: Option<String>,
     },
-    /// Its socket travels with the answer, and what reads its error output, if it has one of its own.
+    /// The host is of another version: whoever starts it has to start it again.
+    Outdated {
+        own: String,
+    },
+    /// Its socket travels with the answer, and what reads its error output, if the host does.
     Started {
         pid: u32,
     },
@@ -112,6 +98,14 @@ pub enum Reaped {
     },
     /// Not a process that this starter has: an earlier one had it, and ended.
     Unknown,
+}
+
+/// What the host has to know of its starter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Parent of the plugins' state folders, if they have any.
+    pub state_dir: Option<PathBuf>,
+    pub groups: Groups,
 }
 
 /// Controllers of the workers' control groups. Not cpu: a kernel with CONFIG_RT_GROUP_SCHED would take the real-time

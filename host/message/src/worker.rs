@@ -156,8 +156,34 @@ pub struct Load {
     pub memory: Option<u64>,
     /// Groups of system calls that it is held to, `CALLS_*`; 0 for no list.
     pub calls: u32,
+    /// What all of this was made of: a plugin that asks for anything else is refused. None if whoever starts it
+    /// has read no descriptor before.
+    pub asks: Option<Asks>,
     /// Folder of the control group that it joins.
     pub control_group: Option<String>,
+}
+
+/// What a plugin asks for in its descriptor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asks {
+    pub flags: u32,
+    /// As bits `1 << CAP_...`.
+    pub capabilities: u64,
+    /// Groups of system calls that it is held to, `CALLS_*`; 0 for no list.
+    pub calls: u32,
+    /// Files and folders beyond those of its configuration; a leading `+` asks to write there.
+    pub paths: Vec<String>,
+}
+
+impl Asks {
+    pub fn of(descriptor: &Descriptor) -> Self {
+        Self {
+            flags: descriptor.flags,
+            capabilities: descriptor.capabilities,
+            calls: descriptor.calls,
+            paths: descriptor.paths.clone(),
+        }
+    }
 }
 
 /// The host's keys of the configuration.

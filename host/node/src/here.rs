@@ -1,7 +1,5 @@
 //! This node: how it was started, and the configuration in force.
 
-use std::path::PathBuf;
-
 use spared_config::{Host, Link, Options, Setup};
 use spared_message::word::Introduction;
 use spared_process::clock;
@@ -95,7 +93,6 @@ impl Here {
         Terms {
             surroundings: host.surroundings(),
             realtime: host.realtime,
-            state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
         }
     }
 }

@@ -25,7 +25,7 @@ use super::starter::Starter;
 /// The socket to the host, in the child.
 pub const SOCKET_FD: RawFd = 3;
 
-/// PATH of the child. From the host's environment it gets only SPARED_LOG and RUST_BACKTRACE.
+/// PATH of the child. From this process's environment it gets only SPARED_LOG and RUST_BACKTRACE.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A process of this one's, or of the starter's. Dropped alive, it is killed.
@@ -39,7 +39,7 @@ pub struct Child {
 #[derive(Debug)]
 enum Process {
     Own(process::Child),
-    Started { pid: u32, by: Starter },
+    Started { number: u64, pid: u32, by: Starter },
 }
 
 /// What the kernel told when the process was reaped.
@@ -100,10 +100,10 @@ impl Child {
     ///
     /// # Errors
     /// The kernel's: no descriptor left.
-    pub fn started(pid: u32, by: Starter) -> io::Result<Self> {
-        let pidfd = open_pidfd(pid).inspect_err(|_| by.borrow_mut().kill(pid))?;
+    pub fn started(number: u64, pid: u32, by: Starter) -> io::Result<Self> {
+        let pidfd = open_pidfd(pid).inspect_err(|_| by.borrow_mut().kill(number))?;
         Ok(Self {
-            process: Process::Started { pid, by },
+            process: Process::Started { number, pid, by },
             pidfd,
             ended: None,
         })
@@ -128,7 +128,7 @@ impl Child {
             return;
         }
         match &self.process {
-            Process::Started { pid, by } => by.borrow_mut().kill(*pid),
+            Process::Started { number, by, .. } => by.borrow_mut().kill(*number),
             Process::Own(_) => {
                 if pidfd_send_signal(&self.pidfd, Signal::KILL) == Err(Errno::PERM) {
                     let _ = self.kill_as_its_account();
@@ -163,7 +163,7 @@ impl Child {
             self.ended = match &self.process {
                 Process::Own(child) => reap(child.id()),
                 Process::Started { .. } if !self.wait(Duration::ZERO) => None,
-                Process::Started { pid, by } => reaped(by.borrow_mut().reap(*pid)),
+                Process::Started { number, by, .. } => reaped(by.borrow_mut().reap(*number)),
             };
         }
         self.ended

@@ -10,7 +10,7 @@ use spared_message::starter::{NotStarted, Start};
 
 use crate::codec::{self, Receiver};
 use crate::poller::{Key, Poller};
-use crate::starter::{Started, Starter};
+use crate::starter::Starter;
 use crate::{Child, Killed, Policy, RestartBudget};
 
 /// The process, or none. What is told it, whether it answers and what its end means belong to the owner.
@@ -100,10 +100,11 @@ impl Subprocess {
         self.start_at = None;
         self.serial += 1;
         let started = self.starter.borrow_mut().start(&self.what);
-        let Started { pid, socket, .. } = started.map_err(|error| match error {
+        let started = started.map_err(|error| match error {
             NotStarted::Refused(why) | NotStarted::Failed(why) => io::Error::other(why),
         })?;
-        let child = Child::started(pid, self.starter.clone())?;
+        let socket = started.socket;
+        let child = Child::started(started.process, started.pid, self.starter.clone())?;
         let [readable, exit] = self.keys.map(|key| key(self.serial));
         poller.watch(&socket, readable)?;
         poller.watch(child.pidfd(), exit)?;

@@ -73,7 +73,14 @@ const PROGRAMS: [(&str, &[&str]); 12] = [
     ("nft/ruleset.txt", &["nft", "-a", "-t", LISTING]),
     (
         "systemd.txt",
-        &["systemctl", "--no-pager", "--lines=0", "status", "spared"],
+        &[
+            "systemctl",
+            "--no-pager",
+            "--lines=0",
+            "status",
+            "spared",
+            "spared-starter",
+        ],
     ),
     ("packages.txt", &["dpkg-query", "-W", "spared*"]),
     (
@@ -82,6 +89,8 @@ const PROGRAMS: [(&str, &[&str]); 12] = [
             "journalctl",
             "-u",
             "spared",
+            "-u",
+            "spared-starter",
             "-n",
             "1500",
             "-o",

@@ -20,6 +20,7 @@ use spared_node::{Look, NodeView};
 use spared_process::Owner;
 use spared_process::clock;
 use spared_process::poller::{Key, Poller};
+use spared_process::service::Service;
 use spared_process::starter::Starter;
 use spared_report::half::OwnHalf;
 use spared_report::secret_keys::SecretKeys;
@@ -31,10 +32,8 @@ use spared_state::{history, overrides};
 use spared_supervisor::Supervisor;
 
 use super::Failure;
-use super::loaded;
 use super::paths::Paths;
 use super::reload::Reload;
-use super::service::Service;
 use super::signals::Signals;
 use super::stop::Stop;
 
@@ -154,7 +153,6 @@ impl Loop {
             log::error!("{fault}: without the link until that is fixed");
         }
         let now = Instant::now();
-        loaded::write(self.here.terms().state_dir.as_deref(), self.here.setup());
         for plugin in self.here.setup().plugins.clone() {
             self.supervisor.add(&self.poller, now, plugin);
         }
@@ -424,9 +422,17 @@ impl Loop {
         if self.supervisor.is_well(now) {
             self.service.alive();
         }
+        self.give_way();
         if self.stop.is_none() {
             let line = self.view().summary();
             self.service.status(line);
+        }
+    }
+
+    // The package was replaced, and the old version's starter is gone: whoever started this process starts the new one.
+    fn give_way(&mut self) {
+        if self.stop.is_none() && self.starter.borrow().is_outdated() {
+            self.begin_stop(Instant::now());
         }
     }
 

@@ -1,14 +1,12 @@
 //! `spared run`: opens everything, runs one loop, closes everything in reverse order.
 
 mod dispatch;
-mod loaded;
 mod r#loop;
 mod paths;
 mod perform;
 mod relay;
 mod reload;
 mod serve;
-mod service;
 mod signals;
 mod stop;
 mod verbs;
@@ -48,7 +46,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let leftovers = kernel
         .remove_leftovers()
         .map_err(|error| Failure::Unavailable(error.to_string()))?;
-    let starter = find_starter(options).map_err(Failure::Unavailable)?;
+    let starter = find_starter(options, &setup.digest).map_err(Failure::Unavailable)?;
     let mut host = Loop::new(options.clone(), setup, signals, control, kernel, starter)?;
     host.begin(leftovers);
     let result = host.turn_until_stopped();
@@ -65,7 +63,7 @@ fn read_setup(options: &Options) -> Result<Setup, Failure> {
     Setup::read(&path).map_err(Failure::Config)
 }
 
-fn find_starter(options: &Options) -> Result<Starter, String> {
+fn find_starter(options: &Options, digest: &str) -> Result<Starter, String> {
     let whose = match &options.starter {
         Some(socket) => Whose::At(socket.clone()),
         None => Whose::Own(Files {
@@ -74,7 +72,7 @@ fn find_starter(options: &Options) -> Result<Starter, String> {
             state_dir: std::env::var_os("STATE_DIRECTORY").map(PathBuf::from),
         }),
     };
-    Ok(Rc::new(RefCell::new(Remote::new(whose)?)))
+    Ok(Rc::new(RefCell::new(Remote::new(whose, digest)?)))
 }
 
 // The host grants fence leases, so it must run in time. Its priority is below the elector's; its

@@ -14,7 +14,6 @@ use spared_requests::lost;
 use spared_supervisor::Returned;
 use spared_worker::message::Role;
 
-use super::loaded;
 use super::r#loop::{Loop, nanoseconds};
 
 const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -196,11 +195,10 @@ impl Loop {
     fn apply(&mut self, now: Instant, setup: Setup) {
         let old = self.here.replace(setup);
         let setup = self.here.setup().clone();
-        loaded::write(self.here.terms().state_dir.as_deref(), &setup);
         log::set_max_level(setup.host.log_level);
         self.groups.set_settle(nanoseconds(setup.host.settle));
         self.supervisor.set_terms(self.here.terms());
-        if let Err(why) = self.starter.borrow_mut().configure() {
+        if let Err(why) = self.starter.borrow_mut().configure(&setup.digest) {
             log::warn!("processes start with the rights of before: {why}");
         }
         self.reload.stage = Stage::Applying {

@@ -3,7 +3,7 @@
 //! A starter that has ended is replaced at the next start; what it had started ended with it.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -11,12 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-use spared_message::starter::{
-    Answer, Answered, Asked, Groups, NotStarted, Reaped, Request, Start,
-};
+use spared_message::starter::{About, Answer, Answered, Asked, NotStarted, Reaped, Request, Start};
 use spared_process::Child;
 use spared_process::child::SOCKET_FD;
-use spared_process::codec::{self, Receiver, SendError};
+use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 use spared_process::starter::{Started, Starts};
 
 use crate::Files;
@@ -25,6 +23,11 @@ use crate::Files;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Longest wait for the first answer, before which the starter itself has to start.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Pause after an attempt to reach one that failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Longest wait for its end, when all that it started is killed.
+const END: Duration = Duration::from_secs(1);
 
 /// Where the starter is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,10 +42,18 @@ pub enum Whose {
 #[derive(Debug)]
 pub struct Remote {
     whose: Whose,
+    /// Of the files that are in force.
+    digest: String,
     connection: Option<Connection>,
     /// Number of the last request.
     number: u64,
-    groups: Groups,
+    /// A request that it has not answered in time: it is asked nothing until it has.
+    overdue: Option<u64>,
+    /// Time of the last attempt to reach one, and why that failed.
+    failed: Option<(Instant, String)>,
+    about: About,
+    /// It is of another version.
+    is_outdated: bool,
 }
 
 #[derive(Debug)]
@@ -50,29 +61,47 @@ struct Connection {
     socket: OwnedFd,
     receiver: Receiver,
     /// The process, if it is the host's own.
-    _own: Option<Child>,
+    own: Option<Child>,
 }
 
 /// What an answer carries.
 type Received = (Answered, Vec<OwnedFd>);
 
 impl Remote {
-    /// Starts or finds it, and has it read the configuration.
+    /// Starts or finds it, and has it read the configuration, of which `digest` is in force.
     ///
     /// # Errors
     /// Why there is none.
-    pub fn new(whose: Whose) -> Result<Self, String> {
+    pub fn new(whose: Whose, digest: &str) -> Result<Self, String> {
         let mut remote = Self {
             whose,
+            digest: digest.to_owned(),
             connection: None,
             number: 0,
-            groups: Err("nothing is known of them yet".to_owned()),
+            overdue: None,
+            failed: None,
+            about: About {
+                state_dir: None,
+                groups: Err("nothing is known of them yet".to_owned()),
+            },
+            is_outdated: false,
         };
         remote.connect()?;
         Ok(remote)
     }
 
+    /// Finds one in place of none.
     fn connect(&mut self) -> Result<(), String> {
+        if let Some((_, why)) = self.failed.as_ref().filter(|it| it.0.elapsed() < PAUSE) {
+            return Err(why.clone());
+        }
+        let connected = self.try_connect();
+        let failed = connected.as_ref().err();
+        self.failed = failed.map(|why| (Instant::now(), why.clone()));
+        connected
+    }
+
+    fn try_connect(&mut self) -> Result<(), String> {
         let connection = match &self.whose {
             Whose::Own(files) => own(files).map_err(|error| format!("cannot start: {error}")),
             Whose::At(path) => {
@@ -80,8 +109,11 @@ impl Remote {
                 connected(path).map_err(|error| format!("{}: {error}: {todo}", path.display()))
             }
         };
+        self.overdue = None;
         self.connection = Some(connection.map_err(|why| format!("spared starter: {why}"))?);
-        if let Some(fault) = self.tell_configuration(FIRST_PATIENCE)? {
+        let fault = self.tell_configuration(FIRST_PATIENCE);
+        let fault = fault.inspect_err(|_| self.connection = None)?;
+        if let Some(fault) = fault {
             log::warn!("spared starter: {fault}");
         }
         Ok(())
@@ -89,78 +121,102 @@ impl Remote {
 
     /// Returns why an earlier configuration stays in force.
     fn tell_configuration(&mut self, patience: Duration) -> Result<Option<String>, String> {
-        let what = Asked::Configure {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let errors = io::stderr();
-        match self.ask(what, &[errors.as_fd()], patience)? {
-            (Answered::Configured { groups, fault }, _) => {
-                self.groups = groups;
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let digest = self.digest.clone();
+        match self.ask(Asked::Configure { version, digest }, patience)?.0 {
+            Answered::Configured { about, fault } => {
+                self.about = about;
                 Ok(fault)
+            }
+            Answered::Outdated { own } => {
+                self.is_outdated = true;
+                Err(format!(
+                    "spared starter is of version {own}, unlike this daemon"
+                ))
             }
             _ => Err(self.lose("gave a wrong answer")),
         }
     }
 
     /// Asks a starter that is there.
-    fn ask(
-        &mut self,
-        what: Asked,
-        descriptors: &[BorrowedFd<'_>],
-        patience: Duration,
-    ) -> Result<Received, String> {
-        self.number += 1;
-        let number = self.number;
-        self.say(&Request { number, what }, descriptors)?;
-        let until = Instant::now() + patience;
-        loop {
-            let (answer, descriptors) = self.receive(until)?;
-            if answer.number == number {
-                return Ok((answer.what, descriptors));
-            }
-            // Of a request that was given up.
-            if let Answered::Started { pid } = answer.what {
-                self.number += 1;
-                let what = Asked::Kill { pid };
-                let number = self.number;
-                self.say(&Request { number, what }, &[])?;
-            }
+    fn ask(&mut self, what: Asked, patience: Duration) -> Result<Received, String> {
+        self.take_overdue()?;
+        let number = self.say(what)?;
+        let received = self.receive(number, Instant::now() + patience);
+        if received.is_err() && self.connection.is_some() {
+            self.overdue = Some(number);
+        }
+        received
+    }
+
+    /// Takes an answer that was late, if it has come by now.
+    fn take_overdue(&mut self) -> Result<(), String> {
+        let Some(number) = self.overdue else {
+            return Ok(());
+        };
+        let (answer, _) = self.receive(number, Instant::now())?;
+        self.overdue = None;
+        self.forget(number, &answer);
+        Ok(())
+    }
+
+    /// A process that nobody waits for any more.
+    fn forget(&mut self, number: u64, answer: &Answered) {
+        if matches!(answer, Answered::Started { .. }) {
+            self.kill(number);
         }
     }
 
-    fn say(&mut self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<(), String> {
+    /// Returns the number of the request.
+    fn say(&mut self, what: Asked) -> Result<u64, String> {
         let Some(connection) = &self.connection else {
-            return Err(self.lose("has ended"));
+            return Err("spared starter has ended".to_owned());
         };
-        match codec::send(connection.socket.as_fd(), request, descriptors) {
-            Ok(()) => Ok(()),
+        self.number += 1;
+        let number = self.number;
+        match codec::send(connection.socket.as_fd(), &Request { number, what }, &[]) {
+            Ok(()) => Ok(number),
             Err(SendError::Closed) => Err(self.lose("has ended")),
             Err(error) => Err(format!("spared starter cannot be reached: {error}")),
         }
     }
 
-    fn receive(&mut self, until: Instant) -> Result<(Answer, Vec<OwnedFd>), String> {
+    /// The answer to that request; those to others before it are nobody's.
+    fn receive(&mut self, number: u64, until: Instant) -> Result<Received, String> {
         loop {
             let Some(connection) = &mut self.connection else {
-                return Err(self.lose("has ended"));
+                return Err("spared starter has ended".to_owned());
             };
-            match connection.receiver.receive(&connection.socket) {
-                Ok(Some(received)) => return Ok(received),
-                Ok(None) => {}
+            let left = until.saturating_duration_since(Instant::now());
+            match connection.receiver.receive::<Answer>(&connection.socket) {
+                Ok(Some((answer, descriptors))) if answer.number == number => {
+                    return Ok((answer.what, descriptors));
+                }
+                Ok(Some((answer, _))) => self.forget(answer.number, &answer.what),
+                Ok(None) if left.is_zero() => {
+                    return Err("spared starter does not answer".to_owned());
+                }
+                Ok(None) => wait(&connection.socket, left),
+                // no descriptor is left here: what came with the answer is closed
+                Err(ReceiveError::Malformed(_)) => {
+                    let why = "no descriptor is left for what spared starter has started";
+                    return Ok((
+                        Answered::NotStarted(NotStarted::Failed(why.to_owned())),
+                        Vec::new(),
+                    ));
+                }
                 Err(error) => return Err(self.lose(&error.of_it())),
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err("spared starter does not answer".to_owned());
-            }
-            wait(&connection.socket, left);
         }
     }
 
     /// Forgets a starter with which nothing can be done any more.
     fn lose(&mut self, why: &str) -> String {
-        if self.connection.take().is_some() {
+        if let Some(connection) = self.connection.take() {
             log::warn!("spared starter {why}, and all workers end with it");
+            if let Some(own) = connection.own {
+                own.kill();
+            }
         }
         format!("spared starter {why}")
     }
@@ -168,34 +224,37 @@ impl Remote {
     /// The same from one that may have ended meanwhile, in whose place there is another then.
     fn ask_any(&mut self, what: &Asked) -> Result<Received, String> {
         if self.connection.is_some() {
-            match self.ask(what.clone(), &[], PATIENCE) {
+            match self.ask(what.clone(), PATIENCE) {
                 Err(_) if self.connection.is_none() => {}
                 answered => return answered,
             }
         }
         self.connect()?;
-        self.ask(what.clone(), &[], PATIENCE)
+        self.ask(what.clone(), PATIENCE)
     }
 }
 
 impl Starts for Remote {
-    fn configure(&mut self) -> Result<(), String> {
+    fn configure(&mut self, digest: &str) -> Result<(), String> {
+        digest.clone_into(&mut self.digest);
         if self.connection.is_none() {
             return self.connect();
         }
         self.tell_configuration(PATIENCE)?.map_or(Ok(()), Err)
     }
 
-    fn groups(&self) -> Groups {
-        self.groups.clone()
+    fn about(&self) -> About {
+        self.about.clone()
     }
 
     fn start(&mut self, start: &Start) -> Result<Started, NotStarted> {
         let answered = self.ask_any(&Asked::Start(start.clone()));
         let (answered, descriptors) = answered.map_err(NotStarted::Failed)?;
+        let process = self.number;
         let mut descriptors = descriptors.into_iter();
         match (answered, descriptors.next(), descriptors.next()) {
             (Answered::Started { pid }, Some(socket), errors) => Ok(Started {
+                process,
                 pid,
                 socket,
                 errors,
@@ -205,16 +264,30 @@ impl Starts for Remote {
         }
     }
 
-    fn kill(&mut self, pid: u32) {
-        if let Err(why) = self.ask(Asked::Kill { pid }, &[], PATIENCE) {
-            log::warn!("{why}: process {pid} is not killed");
+    fn kill(&mut self, process: u64) {
+        // Its answer is nobody's. If it cannot be said, the starter has ended, and with it the process.
+        let _ = self.say(Asked::Kill { process });
+    }
+
+    fn reap(&mut self, process: u64) -> Reaped {
+        match self.ask(Asked::Reap { process }, PATIENCE) {
+            Ok((Answered::Reaped(reaped), _)) => reaped,
+            _ if self.connection.is_some() => Reaped::Running,
+            _ => Reaped::Unknown,
         }
     }
 
-    fn reap(&mut self, pid: u32) -> Reaped {
-        match self.ask(Asked::Reap { pid }, &[], PATIENCE) {
-            Ok((Answered::Reaped(reaped), _)) => reaped,
-            _ => Reaped::Unknown,
+    fn is_outdated(&self) -> bool {
+        self.is_outdated
+    }
+}
+
+impl Drop for Remote {
+    /// What it was told last it still does, and then ends.
+    fn drop(&mut self) {
+        if let Some(Connection { socket, own, .. }) = self.connection.take() {
+            drop(socket);
+            own.map(|own| own.wait(END));
         }
     }
 }
@@ -243,7 +316,7 @@ fn own(files: &Files) -> io::Result<Connection> {
     Ok(Connection {
         socket,
         receiver: Receiver::default(),
-        _own: Some(child),
+        own: Some(child),
     })
 }
 
@@ -254,7 +327,7 @@ fn connected(path: &Path) -> io::Result<Connection> {
     Ok(Connection {
         socket,
         receiver: Receiver::default(),
-        _own: None,
+        own: None,
     })
 }
 

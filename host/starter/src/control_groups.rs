@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use spared_message::starter::{CONTROLLERS, Delegated};
 
-/// Group of the starter itself, of `spared link`, of short-lived checks, and of plugins that run as
+/// Group of the starter itself, of `spared link` and `spared firewall`, of short-lived checks, and of plugins that run as
 /// root, which have no limits.
 const STARTER: &str = "starter";
 /// Attributes by which systemd marks a delegated group; the second from version 251 on.

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Gid, Mode, OFlags, Uid, fchown, open};
+use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, open};
 use rustix::process::{getegid, geteuid};
 use spared_config::Setup;
-use spared_message::starter::{Asks, Groups, NotStarted, Reaped, Start};
-use spared_message::worker::Load;
+use spared_control::RESERVED;
+use spared_message::starter::{About, NotStarted, Reaped, Start};
+use spared_message::worker::{Asks, Load};
 use spared_process::account::{Account, Accounts};
 use spared_process::child::SOCKET_FD;
 use spared_process::starter::{Started, Starts};
@@ -23,10 +24,16 @@ use spared_worker::file::open_plugin;
 use spared_worker::process::Worker;
 
 use crate::control_groups::ControlGroups;
+use crate::loaded;
 use crate::rights::Rights;
 
 /// Longest time for workers to end once the host is gone.
 const RESIGN: Duration = Duration::from_secs(2);
+/// Processes at once: several for each of more plugins than anybody has.
+const CHILDREN_MAX: usize = 256;
+
+/// A process, the host's end of its socket, and what reads its error output.
+type Parts = (Child, OwnedFd, Option<OwnedFd>);
 
 /// Where root keeps what decides over processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,11 +55,9 @@ pub struct Launcher {
     /// None if this process cannot change to them.
     accounts: Option<Accounts>,
     groups: Result<ControlGroups, String>,
-    /// The host's error output, for processes without one of their own.
-    errors: Option<OwnedFd>,
-    /// Why this host gets no process.
-    unfit: Option<String>,
-    children: BTreeMap<u32, Child>,
+    children: BTreeMap<u64, Child>,
+    /// Number of the last process, where this process chooses it.
+    last: u64,
 }
 
 impl Launcher {
@@ -71,23 +76,31 @@ impl Launcher {
             setup: None,
             accounts: None,
             groups: ControlGroups::open(),
-            errors: None,
-            unfit: None,
             children: BTreeMap::new(),
+            last: 0,
         }
     }
 
-    pub(crate) fn set_errors(&mut self, errors: Option<OwnedFd>) {
-        self.errors = errors;
-    }
-
-    pub(crate) fn set_host_version(&mut self, version: &str) {
-        const OWN: &str = env!("CARGO_PKG_VERSION");
-        self.unfit = (version != OWN).then(|| {
-            format!(
-                "spared starter is version {OWN}, the daemon {version}: systemctl restart spared"
-            )
-        });
+    /// Starts a process that has this number from then on.
+    pub(crate) fn start_as(&mut self, number: u64, start: &Start) -> Result<Started, NotStarted> {
+        if self.children.len() >= CHILDREN_MAX {
+            let why = format!("{CHILDREN_MAX} processes were started and have not ended");
+            return Err(NotStarted::Failed(why));
+        }
+        let (child, socket, errors) = match start {
+            Start::Check { plugin, memory } => self.check(plugin, *memory)?,
+            Start::Worker { plugin, asks } => self.plugin(plugin, asks)?,
+            Start::Link => self.link().map_err(failed)?,
+            Start::Firewall => self.firewall().map_err(failed)?,
+        };
+        let started = Started {
+            process: number,
+            pid: child.pid(),
+            socket,
+            errors,
+        };
+        self.children.insert(number, child);
+        Ok(started)
     }
 
     /// The host is gone. Workers notice it themselves, resign and end; what does not is killed.
@@ -102,7 +115,8 @@ impl Launcher {
         self.setup.as_ref().is_some_and(|setup| setup.host.realtime)
     }
 
-    fn check(&mut self, plugin: &str, memory: u64) -> Result<(Child, Started), NotStarted> {
+    fn check(&mut self, plugin: &str, memory: u64) -> Result<Parts, NotStarted> {
+        let file = self.library(plugin)?;
         let load = Load {
             name: plugin.to_owned(),
             check_only: true,
@@ -110,10 +124,10 @@ impl Launcher {
             memory: Some(memory),
             ..Load::default()
         };
-        self.worker(&load)
+        self.worker(&load, &file)
     }
 
-    fn plugin(&mut self, plugin: &str, asks: &Asks) -> Result<(Child, Started), NotStarted> {
+    fn plugin(&mut self, plugin: &str, asks: &Asks) -> Result<Parts, NotStarted> {
         let setup = self.setup.as_ref().filter(|it| {
             let settings = it.plugin(plugin);
             settings.is_some_and(|it| it.enabled && it.faults.is_empty())
@@ -123,6 +137,7 @@ impl Launcher {
             let why = format!("plugins/{plugin}.toml does not enable it: reload the configuration");
             return Err(NotStarted::Failed(why));
         };
+        let file = self.library(plugin)?;
         let rights = Rights::new(&settings, asks, realtime);
         let account = self.account(plugin).filter(|_| !rights.root);
         let state_dir = self.state_dir(plugin, account);
@@ -142,60 +157,45 @@ impl Launcher {
             writable: opened.to_write,
             memory: (!rights.root).then_some(memory),
             calls: asks.calls,
+            asks: Some(asks.clone()),
             control_group: group.and_then(|group| group.to_str().map(str::to_owned)),
         };
-        self.worker(&load)
+        self.worker(&load, &file)
     }
 
-    // A plugin that runs as root keeps the error output of the host, as its children outlive it and write there too.
-    fn worker(&self, load: &Load) -> Result<(Child, Started), NotStarted> {
-        if !spared_worker::is_name(&load.name) {
-            let why = "allowed names: a-z, then a-z, 0-9 and -, at most 32";
+    // Before anything is remembered of a name that somebody may have invented.
+    fn library(&self, plugin: &str) -> Result<OwnedFd, NotStarted> {
+        if !spared_worker::is_name(plugin) || RESERVED.contains(&plugin) {
+            let why =
+                "allowed names: a-z, then a-z, 0-9 and -, at most 32, no word of spared's own";
             return Err(NotStarted::Refused(why.to_owned()));
         }
-        let file = open_plugin(&self.files.plugin_dir, &load.name).map_err(NotStarted::Refused)?;
-        let worker = match load.root {
-            true => Worker::spawn_unheard(
-                &self.exe,
-                load,
-                file.as_fd(),
-                self.errors().map_err(failed)?,
-            ),
-            false => Worker::spawn_heard(&self.exe, load, file.as_fd()),
-        };
-        Ok(worker.map_err(failed)?.into_parts())
+        open_plugin(&self.files.plugin_dir, plugin).map_err(NotStarted::Refused)
     }
 
-    fn link(&mut self) -> io::Result<(Child, Started)> {
+    fn worker(&self, load: &Load, file: &OwnedFd) -> Result<Parts, NotStarted> {
+        let worker = Worker::spawn_heard(&self.exe, load, file.as_fd()).map_err(failed)?;
+        Ok(worker.into_parts())
+    }
+
+    fn link(&mut self) -> io::Result<Parts> {
         let account = self.account("link");
         self.part(&["link"], account)
     }
 
     // It changes its account itself, as it keeps a capability.
-    fn firewall(&mut self) -> io::Result<(Child, Started)> {
+    fn firewall(&mut self) -> io::Result<Parts> {
         match self.account("firewall") {
             None => self.part(&["firewall"], None),
             Some((uid, gid)) => self.part(&["firewall", &uid.to_string(), &gid.to_string()], None),
         }
     }
 
-    fn part(&self, words: &[&str], account: Option<Account>) -> io::Result<(Child, Started)> {
+    fn part(&self, words: &[&str], account: Option<Account>) -> io::Result<Parts> {
         let (socket, theirs) = codec::pair()?;
         let placed = [(theirs.as_fd(), SOCKET_FD)];
-        let child = Child::spawn(&self.exe, words, account, self.errors()?, placed)?;
-        let started = Started {
-            pid: child.pid(),
-            socket,
-            errors: None,
-        };
-        Ok((child, started))
-    }
-
-    fn errors(&self) -> io::Result<Stdio> {
-        match &self.errors {
-            Some(errors) => Ok(errors.try_clone()?.into()),
-            None => Ok(Stdio::inherit()),
-        }
+        let child = Child::spawn(&self.exe, words, account, Stdio::inherit(), placed)?;
+        Ok((child, socket, None))
     }
 
     /// Account of the process with this name; None if it runs as this process does.
@@ -215,60 +215,57 @@ impl Launcher {
     }
 }
 
-/// What plugins keep, and what of the peer's files waits there, is nobody else's. The folder above may belong to the
-/// host's account: a link that it puts there is not followed.
+/// What plugins keep, and what of the peer's files waits there, is nobody else's. A link in its place is not followed.
 pub(crate) fn make_folder(path: &Path, (uid, gid): Account) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let folder = open(path, flags, Mode::empty())?;
     fchown(&folder, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    fchmod(&folder, Mode::RWXU)?;
     Ok(())
 }
 
 impl Starts for Launcher {
-    fn configure(&mut self) -> Result<(), String> {
+    fn configure(&mut self, digest: &str) -> Result<(), String> {
         let setup = Setup::read(&self.files.config).map_err(|faults| {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
             faults.join("; ")
         })?;
+        if setup.digest == digest {
+            loaded::write(self.files.state_dir.as_deref(), &setup);
+        }
         self.setup = Some(setup);
-        self.unfit.clone().map_or(Ok(()), Err)
+        Ok(())
     }
 
-    fn groups(&self) -> Groups {
-        let groups = self.groups.as_ref().map_err(Clone::clone)?;
-        Ok(groups.delegated())
+    fn about(&self) -> About {
+        let groups = self.groups.as_ref().map(ControlGroups::delegated);
+        About {
+            state_dir: self.files.state_dir.clone(),
+            groups: groups.map_err(Clone::clone),
+        }
     }
 
     fn start(&mut self, start: &Start) -> Result<Started, NotStarted> {
-        if let Some(why) = &self.unfit {
-            return Err(NotStarted::Failed(why.clone()));
-        }
-        let (child, started) = match start {
-            Start::Check { plugin, memory } => self.check(plugin, *memory)?,
-            Start::Worker { plugin, asks } => self.plugin(plugin, asks)?,
-            Start::Link => self.link().map_err(failed)?,
-            Start::Firewall => self.firewall().map_err(failed)?,
-        };
-        self.children.insert(child.pid(), child);
-        Ok(started)
+        self.last += 1;
+        self.start_as(self.last, start)
     }
 
-    fn kill(&mut self, pid: u32) {
-        if let Some(child) = self.children.get(&pid) {
+    fn kill(&mut self, process: u64) {
+        if let Some(child) = self.children.get(&process) {
             child.kill();
         }
     }
 
-    fn reap(&mut self, pid: u32) -> Reaped {
-        let Some(child) = self.children.get_mut(&pid) else {
+    fn reap(&mut self, process: u64) -> Reaped {
+        let Some(child) = self.children.get_mut(&process) else {
             return Reaped::Unknown;
         };
         let Some(status) = child.exit() else {
             return Reaped::Running;
         };
         let peak = child.peak();
-        self.children.remove(&pid);
+        self.children.remove(&process);
         Reaped::Ended {
             status: status.into_raw(),
             peak,

@@ -10,6 +10,7 @@
 mod client;
 mod control_groups;
 mod launcher;
+mod loaded;
 mod paths;
 mod rights;
 mod serve;

@@ -65,12 +65,13 @@ impl Opened {
         }
     }
 
-    /// Adds a descriptor's paths, which the loader has checked, except private ones.
+    /// Adds a descriptor's paths, except private ones. The host says which they are: it may lie.
     pub(crate) fn add_asked(&mut self, private: &Private<'_>, paths: &[String]) {
         for asked in paths {
             let path = asked.strip_prefix('+').unwrap_or(asked);
-            let (path, write) = (Path::new(path), path != asked);
-            if !private.is_beneath(path) && !private.is_around(path) {
+            let (is_plain, write) = (is_plain(path), path != asked);
+            let path = Path::new(path);
+            if is_plain && !private.is_beneath(path) && !private.is_around(path) {
                 self.add(path, write);
             }
         }
@@ -193,6 +194,8 @@ mod tests {
             "+/var/lib",
             "+/var/lib/spared/other",
             "/",
+            "+/srv/../etc",
+            "relative",
         ];
         opened.add_asked(&private(), &asked.map(str::to_owned));
         assert_eq!(opened.to_read, ["/etc/kea"]);

@@ -1,15 +1,19 @@
-//! The process: answers one host after the other's request, until the host is gone.
+//! The process: answers the requests of one host, until that is gone.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with, sockopt};
+use rustix::net::{SocketAddrUnix, SocketFlags, accept_with, getsockname, sockopt};
 use rustix::process::Signal;
 use spared_message::starter::{Answer, Answered, Asked, Request};
 use spared_process::child::{self, SOCKET_FD};
-use spared_process::codec::{self, ReceiveError, Receiver};
+use spared_process::codec::{self, ReceiveError, Receiver, SendError};
+use spared_process::service::Service;
 use spared_process::starter::{Started, Starts};
 
 use crate::{Files, Launcher};
@@ -29,7 +33,10 @@ pub fn run(files: Files) -> ExitCode {
     };
     child::close_from(SOCKET_FD + 1);
     let _ = rustix::thread::set_name(c"spared-starter");
-    let served = host(socket).and_then(|host| serve(&host, Launcher::new(files)));
+    let service = Service::from_environment();
+    let mut launcher = Launcher::new(files);
+    let served = host(socket).and_then(|host| serve(&host, &mut launcher, &service));
+    launcher.end();
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -45,64 +52,82 @@ fn host(socket: OwnedFd) -> Result<OwnedFd, String> {
         let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
         return Ok(socket);
     }
-    // Owner and mode of its file decide who may.
-    accept_with(&socket, SocketFlags::CLOEXEC).map_err(|errno| errno.to_string())
+    let say = |errno: Errno| format!("cannot be connected to: {errno}");
+    let owner = owner(&socket).ok_or("its socket has no file")?;
+    loop {
+        let host = accept_with(&socket, SocketFlags::CLOEXEC).map_err(say)?;
+        let uid = sockopt::socket_peercred(&host).map_err(say)?.uid.as_raw();
+        if uid != 0 && uid != owner {
+            eprintln!("spared starter: user {uid} is refused: its socket belongs to user {owner}");
+        } else if !is_gone(&host) {
+            return Ok(host);
+        }
+    }
 }
 
-fn serve(host: &OwnedFd, mut launcher: Launcher) -> Result<(), String> {
+/// Who owns the file of a socket.
+fn owner(socket: &OwnedFd) -> Option<u32> {
+    let address = SocketAddrUnix::try_from(getsockname(socket).ok()?).ok()?;
+    let path = PathBuf::from(address.path()?.to_str().ok()?);
+    Some(fs::metadata(path).ok()?.uid())
+}
+
+/// A host that has waited for too long, and is gone.
+fn is_gone(host: &OwnedFd) -> bool {
+    let mut found = [PollFd::new(host, PollFlags::RDHUP)];
+    let at_once = Timespec::default();
+    poll(&mut found, Some(&at_once)).is_ok_and(|count| count > 0)
+}
+
+fn serve(host: &OwnedFd, launcher: &mut Launcher, service: &Service) -> Result<(), String> {
     let mut receiver = Receiver::default();
     loop {
-        wait(host)?;
-        let (request, descriptors) = match receiver.receive::<Request>(host) {
-            Ok(Some(received)) => received,
-            Ok(None) => continue,
-            Err(ReceiveError::Closed) => {
-                launcher.end();
-                return Ok(());
+        let request = match receiver.receive::<Request>(host) {
+            Ok(Some((request, _))) => request,
+            Ok(None) => {
+                service.alive();
+                wait(host, service)?;
+                continue;
             }
+            Err(ReceiveError::Closed) => return Ok(()),
             Err(error) => return Err(format!("the host {}", error.of_it())),
         };
-        let (what, started) = handle(&mut launcher, request.what, descriptors);
-        let answer = Answer {
-            number: request.number,
-            what,
-        };
-        let parts = started.iter().flat_map(|it| {
-            let errors = it.errors.iter().map(AsFd::as_fd);
-            [it.socket.as_fd()].into_iter().chain(errors)
-        });
-        let parts: Vec<_> = parts.collect();
-        match codec::send(host.as_fd(), &answer, &parts) {
+        let (number, (what, started)) = (request.number, handle(launcher, request));
+        let descriptors: Vec<_> = started.iter().flat_map(descriptors).collect();
+        match codec::send(host.as_fd(), &Answer { number, what }, &descriptors) {
             Ok(()) => {}
-            Err(codec::SendError::Closed) => return Ok(()),
+            Err(SendError::Closed) => return Ok(()),
             Err(error) => return Err(error.to_string()),
         }
     }
 }
 
-fn handle(
-    launcher: &mut Launcher,
-    asked: Asked,
-    descriptors: Vec<OwnedFd>,
-) -> (Answered, Option<Started>) {
-    let answered = match asked {
-        Asked::Configure { version } => {
-            launcher.set_errors(descriptors.into_iter().next());
-            launcher.set_host_version(&version);
-            let fault = launcher.configure().err();
+fn descriptors(started: &Started) -> impl Iterator<Item = BorrowedFd<'_>> {
+    let errors = started.errors.iter().map(AsFd::as_fd);
+    std::iter::once(started.socket.as_fd()).chain(errors)
+}
+
+fn handle(launcher: &mut Launcher, request: Request) -> (Answered, Option<Started>) {
+    const OWN: &str = env!("CARGO_PKG_VERSION");
+    let answered = match request.what {
+        Asked::Configure { version, .. } if version != OWN => Answered::Outdated {
+            own: OWN.to_owned(),
+        },
+        Asked::Configure { digest, .. } => {
+            let fault = launcher.configure(&digest).err();
             keep_pace(launcher);
-            let groups = launcher.groups();
-            Answered::Configured { groups, fault }
+            let about = launcher.about();
+            Answered::Configured { about, fault }
         }
-        Asked::Start(start) => match launcher.start(&start) {
+        Asked::Start(start) => match launcher.start_as(request.number, &start) {
             Ok(started) => return (Answered::Started { pid: started.pid }, Some(started)),
             Err(why) => Answered::NotStarted(why),
         },
-        Asked::Kill { pid } => {
-            launcher.kill(pid);
+        Asked::Kill { process } => {
+            launcher.kill(process);
             Answered::Killed
         }
-        Asked::Reap { pid } => Answered::Reaped(launcher.reap(pid)),
+        Asked::Reap { process } => Answered::Reaped(launcher.reap(process)),
     };
     (answered, None)
 }
@@ -115,8 +140,11 @@ fn keep_pace(launcher: &Launcher) {
     }
 }
 
-fn wait(socket: &OwnedFd) -> Result<(), String> {
-    match poll(&mut [PollFd::new(socket, PollFlags::IN)], None) {
+fn wait(socket: &OwnedFd, service: &Service) -> Result<(), String> {
+    let most = service
+        .watchdog()
+        .and_then(|it| Timespec::try_from(it).ok());
+    match poll(&mut [PollFd::new(socket, PollFlags::IN)], most.as_ref()) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(format!("cannot wait: {errno}")),
     }

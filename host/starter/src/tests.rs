@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use spared_abi::{PLUGIN_REALTIME, PLUGIN_ROOT};
 use spared_config::Setup;
-use spared_message::starter::{Asks, NotStarted, Reaped, Start};
+use spared_message::starter::{NotStarted, Reaped, Start};
+use spared_message::worker::Asks;
 use spared_process::starter::Starts;
 
 use crate::rights::Rights;
@@ -50,7 +51,7 @@ impl Scratch {
 
     fn launcher(&self) -> Launcher {
         let mut launcher = Launcher::with_program(self.0.join("sleeper"), self.files());
-        launcher.configure().unwrap();
+        launcher.configure("").unwrap();
         launcher
     }
 }
@@ -134,7 +135,7 @@ fn a_configuration_that_is_wrong_leaves_the_one_before_in_force() {
     let scratch = Scratch::new("before").plugin("on", "");
     let mut launcher = scratch.launcher();
     scratch.write("spared.toml", "node.name = ");
-    assert!(launcher.configure().is_err());
+    assert!(launcher.configure("").is_err());
     launcher.start(&worker("on")).unwrap();
 }
 
@@ -142,23 +143,46 @@ fn a_configuration_that_is_wrong_leaves_the_one_before_in_force() {
 fn a_process_is_killed_and_reaped_and_one_of_somebody_else_is_neither() {
     let scratch = Scratch::new("reaped").plugin("on", "");
     let mut launcher = scratch.launcher();
-    let pid = launcher.start(&worker("on")).unwrap().pid;
-    assert_eq!(launcher.reap(pid), Reaped::Running);
-    launcher.kill(std::process::id());
-    assert_eq!(launcher.reap(std::process::id()), Reaped::Unknown);
-    launcher.kill(pid);
+    let process = launcher.start(&worker("on")).unwrap().process;
+    assert_eq!(launcher.reap(process), Reaped::Running);
+    let other = process + 1;
+    launcher.kill(other);
+    assert_eq!(launcher.reap(other), Reaped::Unknown);
+    launcher.kill(process);
     let until = Instant::now() + Duration::from_secs(10);
     let reaped = loop {
-        match launcher.reap(pid) {
+        match launcher.reap(process) {
             Reaped::Running => assert!(Instant::now() < until),
             reaped => break reaped,
         }
     };
-    assert!(
-        matches!(reaped, Reaped::Ended { status: 9, .. }),
-        "{reaped:?}"
-    );
-    assert_eq!(launcher.reap(pid), Reaped::Unknown);
+    let killed = matches!(reaped, Reaped::Ended { status: 9, .. });
+    assert!(killed, "{reaped:?}");
+    assert_eq!(launcher.reap(process), Reaped::Unknown);
+}
+
+#[test]
+fn there_is_an_end_to_starting() {
+    let scratch = Scratch::new("many").plugin("on", "");
+    let mut launcher = scratch.launcher();
+    let started: Vec<_> = (0..300).map(|_| launcher.start(&worker("on"))).collect();
+    let (some, none) = started.split_at(256);
+    assert!(some.iter().all(Result::is_ok));
+    for refused in none {
+        assert!(matches!(refused, Err(NotStarted::Failed(_))));
+    }
+}
+
+/// Who goes back to them does so as root: they are root's own reading, and only if it is what the host has loaded.
+#[test]
+fn the_files_in_force_are_kept_if_they_are_in_force() {
+    let scratch = Scratch::new("loaded").plugin("on", "x = 1");
+    let setup = Setup::read(&scratch.files().config).unwrap();
+    let mut launcher = scratch.launcher();
+    let loaded = scratch.0.join("state/loaded");
+    assert!(!loaded.exists());
+    launcher.configure(&setup.digest).unwrap();
+    assert!(fs::read_to_string(&loaded).unwrap().contains("x = 1"));
 }
 
 #[test]
@@ -171,18 +195,6 @@ fn a_state_folder_that_is_a_link_is_not_given_away() {
     std::os::unix::fs::symlink(&secret, state.join("on")).unwrap();
     assert!(crate::launcher::make_folder(&state.join("on"), (60777, 60777)).is_err());
     assert_eq!(owner(&secret), rustix::process::geteuid().as_raw());
-}
-
-#[test]
-fn a_host_of_another_version_is_told_so() {
-    let scratch = Scratch::new("version").plugin("on", "");
-    let mut launcher = scratch.launcher();
-    launcher.set_host_version("0.0.1");
-    let why = why(launcher.start(&worker("on")));
-    assert!(
-        why.contains("the daemon 0.0.1: systemctl restart spared"),
-        "{why}"
-    );
 }
 
 fn owner(path: &Path) -> u32 {

@@ -23,12 +23,11 @@ mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use spared_config as config;
 use spared_group::Order;
-use spared_message::starter::Groups;
+use spared_message::starter::About;
 use spared_process::codec::SendError;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
@@ -60,8 +59,6 @@ const STOP_MAX: Duration = Duration::from_secs(3);
 pub struct Terms {
     pub surroundings: Surroundings,
     pub realtime: bool,
-    /// Parent of the plugins' state folders.
-    pub state_dir: Option<PathBuf>,
 }
 
 /// All plugins.
@@ -69,8 +66,7 @@ pub struct Terms {
 pub struct Supervisor {
     terms: Terms,
     starter: Starter,
-    /// Control groups for workers, or why there are none.
-    groups: Groups,
+    about: About,
     plugins: BTreeMap<String, Plugin>,
     /// Throw-away workers that check a new configuration.
     checks: BTreeMap<u64, Check>,
@@ -86,11 +82,11 @@ pub struct Supervisor {
 
 impl Supervisor {
     pub fn new(terms: Terms, starter: Starter, now: Instant) -> Self {
-        let groups = starter.borrow().groups();
+        let about = starter.borrow().about();
         Self {
             terms,
             starter,
-            groups,
+            about,
             plugins: BTreeMap::new(),
             checks: BTreeMap::new(),
             dying: Killed::default(),
@@ -110,7 +106,7 @@ impl Supervisor {
 
     /// Why workers have no control groups, if they have none.
     pub fn without_groups(&self) -> Option<&str> {
-        self.groups.as_ref().err().map(String::as_str)
+        self.about.groups.as_ref().err().map(String::as_str)
     }
 
     pub fn poll_report(&mut self) -> Option<Report> {

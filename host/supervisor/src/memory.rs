@@ -100,7 +100,9 @@ impl Supervisor {
 
     /// Kills in the control group of a worker so far.
     pub(super) fn kills(&self, name: &str) -> u64 {
-        let Ok(groups) = &self.groups else { return 0 };
+        let Ok(groups) = &self.about.groups else {
+            return 0;
+        };
         let events = std::fs::read_to_string(groups.of(name).join("memory.events"));
         let events = events.unwrap_or_default();
         let count = |line: &str| line.strip_prefix("oom_kill ")?.parse().ok();

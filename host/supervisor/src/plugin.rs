@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use spared_abi::PLUGIN_ROOT;
-use spared_message::starter::{Asks, NotStarted, Start};
+use spared_message::starter::{NotStarted, Start};
 use spared_process::poller::Poller;
 use spared_process::{Policy, RestartBudget, TRIAL};
 use spared_worker::capabilities;
 use spared_worker::group_names;
-use spared_worker::message::{Descriptor, Surroundings, ToWorker};
+use spared_worker::message::{Asks, Descriptor, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use super::memory::Memory;
@@ -151,7 +151,7 @@ impl Plugin {
 }
 
 impl Supervisor {
-    /// The first step of every start.
+    /// The first step of every start: a throw-away worker reads the descriptor.
     pub(super) fn begin(&mut self, poller: &Poller, now: Instant, name: &str) {
         self.spawn(poller, now, name, true);
     }
@@ -217,7 +217,7 @@ impl Supervisor {
     }
 
     pub(super) fn state_folder(&self, name: &str) -> Option<PathBuf> {
-        Some(self.terms.state_dir.as_ref()?.join(name))
+        Some(self.about.state_dir.as_ref()?.join(name))
     }
 
     pub(super) fn handle_loaded(
@@ -238,6 +238,10 @@ impl Supervisor {
                     other.name
                 );
                 return self.refuse_loaded(now, name, why);
+            }
+            // it could be read before: its file is being replaced
+            Err(why) if plugin.state == State::Loading => {
+                return self.handle_ended(now, name, Some(why));
             }
             Err(why) => return self.refuse_loaded(now, name, format!("{name}: {why}")),
         };

@@ -79,7 +79,7 @@ impl Supervisor {
     }
 
     fn control_group(&self, plugin: &Plugin) -> String {
-        match &self.groups {
+        match &self.about.groups {
             _ if plugin.is_root() => "none: it runs as root".to_owned(),
             Err(why) => format!("none: {why}"),
             Ok(groups) if groups.missing.is_empty() => CONTROLLERS.join(", "),

@@ -43,27 +43,19 @@ impl Worker {
     /// # Errors
     /// The kernel's: no process or descriptor left, or `exe` is not there.
     pub fn spawn(exe: &Path, load: &Load, plugin: BorrowedFd<'_>) -> io::Result<Self> {
-        Self::spawn_unheard(exe, load, plugin, Stdio::inherit())
+        Self::begin(exe, load, plugin, (None, Stdio::inherit()))
     }
 
-    /// The same with an error output of the caller's choice.
-    ///
-    /// # Errors
-    /// As for [`spawn`](Self::spawn).
-    pub fn spawn_unheard(
-        exe: &Path,
-        load: &Load,
-        plugin: BorrowedFd<'_>,
-        errors: Stdio,
-    ) -> io::Result<Self> {
-        Self::begin(exe, load, plugin, (None, errors))
-    }
-
-    /// As [`spawn`](Self::spawn), with an error output that [`errors`](Self::errors) reads.
+    /// As [`spawn`](Self::spawn), with an error output that [`errors`](Self::errors) reads. A
+    /// plugin that runs as root keeps that of the caller, as its children outlive it and write
+    /// there too.
     ///
     /// # Errors
     /// As for [`spawn`](Self::spawn).
     pub fn spawn_heard(exe: &Path, load: &Load, plugin: BorrowedFd<'_>) -> io::Result<Self> {
+        if load.root {
+            return Self::spawn(exe, load, plugin);
+        }
         let (errors, theirs) = Errors::pair()?;
         Self::begin(exe, load, plugin, (Some(errors), theirs.into()))
     }
@@ -96,21 +88,16 @@ impl Worker {
     /// The kernel's: no descriptor left.
     pub fn started(started: Started, by: Starter) -> io::Result<Self> {
         Ok(Self {
-            child: Child::started(started.pid, by)?,
+            child: Child::started(started.process, started.pid, by)?,
             socket: started.socket,
             receiver: Receiver::default(),
             errors: started.errors.map(Errors::from),
         })
     }
 
-    /// What the starter passes on: the process, which it keeps, and the host's ends.
-    pub fn into_parts(self) -> (Child, Started) {
-        let started = Started {
-            pid: self.child.pid(),
-            socket: self.socket,
-            errors: self.errors.map(OwnedFd::from),
-        };
-        (self.child, started)
+    /// What the starter keeps, and what it passes on: the host's ends of its socket and its error output.
+    pub fn into_parts(self) -> (Child, OwnedFd, Option<OwnedFd>) {
+        (self.child, self.socket, self.errors.map(OwnedFd::from))
     }
 
     /// Sends a message, at once or not at all. On [`SendError::Full`] the worker has not read for

@@ -14,10 +14,10 @@ use spared_process::codec::Receiver;
 use crate::confine;
 use crate::driver::{Driver, End, Outbound};
 use crate::loader;
-use crate::message::{Descriptor, FromWorker, Load, ToWorker};
+use crate::message::{Asks, Descriptor, FromWorker, Load, ToWorker};
 use crate::process::PLUGIN_FD;
 
-/// Longest wait for the host to say what to load.
+/// Longest wait for the starter to say what to load.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest time for a plugin to resign once the host is gone.
@@ -25,13 +25,13 @@ const RESIGN_S: u32 = 2;
 
 /// The plugin is broken, or refused: sysexits' EX_SOFTWARE.
 const EXIT_BROKEN: u8 = 70;
-/// Not started by the host: sysexits' EX_USAGE.
+/// Not started by the starter: sysexits' EX_USAGE.
 const EXIT_USAGE: u8 = 64;
 
 /// Runs one plugin: the socket is descriptor 3, the plugin's file descriptor 4.
 pub fn run() -> ExitCode {
     let Some(socket) = child::inherited_socket() else {
-        eprintln!("spared worker is started by spared run, not by hand");
+        eprintln!("spared worker is started by spared starter, not by hand");
         return ExitCode::from(EXIT_USAGE);
     };
     die_with_the_host();
@@ -69,7 +69,7 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
             return Ok(End::Stopped);
         }
     };
-    if let Some(why) = excess(load, &plugin.descriptor) {
+    if let Some(why) = mismatch(load, &plugin.descriptor) {
         outbound.send(&FromWorker::Loaded(Err(why)));
         return Ok(End::Stopped);
     }
@@ -84,16 +84,13 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
     Ok(driver.run())
 }
 
-/// What this process was given without its plugin having asked for it: the host said so, or the file is another one
-/// than the host saw.
-fn excess(load: &Load, descriptor: &Descriptor) -> Option<String> {
-    let more = load.capabilities & !descriptor.capabilities;
-    let is_root = load.root && descriptor.flags & abi::PLUGIN_ROOT == 0;
-    let is_fast = load.realtime && descriptor.flags & abi::PLUGIN_REALTIME == 0;
-    (more != 0 || is_root || is_fast).then(|| {
-        "was started with rights that it does not ask for: its file was replaced meanwhile"
-            .to_owned()
-    })
+/// Why the plugin does not run with what this process was given: it was made of a descriptor that is not this one.
+/// Somebody replaced the file after it had been read, or speaks for a host that was broken into.
+fn mismatch(load: &Load, descriptor: &Descriptor) -> Option<String> {
+    let asked = load.asks.as_ref()?;
+    let differs = *asked != Asks::of(descriptor);
+    differs
+        .then(|| "asks for other rights than it was started with: its file was replaced".to_owned())
 }
 
 /// Asks for SIGTERM when the starter dies, which ends with the host. The signal must not end the process, as the plugin has to

@@ -102,7 +102,7 @@ fn name(pid: u32) -> String {
     let program = program.rsplit('/').next().unwrap_or_default();
     match (program, words.next(), words.next()) {
         (_, Some("worker"), Some(plugin)) => format!("worker {plugin}"),
-        (_, Some(word @ ("link" | "run")), _) => format!("spared {word}"),
+        (_, Some(word @ ("link" | "run" | "starter")), _) => format!("spared {word}"),
         _ => program.to_owned(),
     }
 }

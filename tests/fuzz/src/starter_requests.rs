@@ -6,7 +6,8 @@
 
 use std::cell::RefCell;
 
-use spared_message::starter::{Asked, Asks, Reaped, Request, Start};
+use spared_message::starter::{Asked, Reaped, Request, Start};
+use spared_message::worker::Asks;
 use spared_process::starter::Starts;
 use spared_starter::{Files, Launcher};
 
@@ -25,7 +26,7 @@ fn starter() -> (Launcher, Folder) {
         state_dir: Some(folder.path().join("state")),
     };
     let mut launcher = Launcher::with_program("/bin/false".into(), files);
-    launcher.configure().expect("no file is an empty one");
+    launcher.configure("").expect("no file is an empty one");
     (launcher, folder)
 }
 
@@ -45,14 +46,18 @@ pub fn run(input: &[u8]) {
 
 fn ask(launcher: &mut Launcher, asked: Asked) {
     match asked {
-        Asked::Configure { .. } => launcher.configure().expect("the files are as they were"),
+        Asked::Configure { digest, .. } => {
+            launcher
+                .configure(&digest)
+                .expect("the files are as they were");
+        }
         Asked::Start(Start::Link | Start::Firewall) => {}
         Asked::Start(start) => {
             let started = launcher.start(&start);
             assert!(started.is_err(), "{start:?} has started something");
         }
-        Asked::Kill { pid } => launcher.kill(pid),
-        Asked::Reap { pid } => assert_eq!(launcher.reap(pid), Reaped::Unknown),
+        Asked::Kill { process } => launcher.kill(process),
+        Asked::Reap { process } => assert_eq!(launcher.reap(process), Reaped::Unknown),
     }
 }
 
@@ -75,12 +80,15 @@ pub fn seeds() -> Vec<Vec<u8>> {
         asks,
     };
     let requests = [
-        Asked::Configure { version },
+        Asked::Configure {
+            version,
+            digest: "00000000".to_owned(),
+        },
         Asked::Start(check("vrrp")),
         Asked::Start(check("../../../etc/passwd")),
         Asked::Start(worker),
-        Asked::Kill { pid: 1 },
-        Asked::Reap { pid: 1 },
+        Asked::Kill { process: 1 },
+        Asked::Reap { process: 1 },
     ];
     let all = requests.into_iter().zip(1..).map(|(what, number)| {
         let request = Request { number, what };

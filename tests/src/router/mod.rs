@@ -301,6 +301,15 @@ impl Router {
         self.daemons.iter().flat_map(Daemon::tree).collect()
     }
 
+    /// A process that was started as `spared ... WORD ...`, such as "link".
+    pub fn process(&self, word: &str) -> Option<u32> {
+        self.pids().into_iter().find(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut words = line.split(|byte| *byte == 0).skip(1);
+            words.any(|it| it == word.as_bytes())
+        })
+    }
+
     /// Puts the clock of spared, and of all that it has started, so many seconds ahead of this machine's.
     pub fn set_clock(&self, ahead_s: i64) -> Result<()> {
         let path = self.dir.join("ahead/etc/clock-offset");

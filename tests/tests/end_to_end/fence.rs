@@ -95,8 +95,7 @@ fn a_worker_stopped_between_any_two_calls_of_a_round_never_answers_beside_its_su
         for calls in 1..CALLS_MAX {
             let began = Stamp::now();
             let router = &routers[active(&watch)?];
-            let pids = Victim::Worker.pids(router);
-            let worker = *pids.first().ok_or("no worker")?;
+            let worker = router.process("vrrp").ok_or("no worker")?;
             if !stop_after_calls(worker, calls)? {
                 println!("{} calls in a round", calls - 1);
                 assert!(calls > CALLS_MIN, "a round is more than {calls} calls");

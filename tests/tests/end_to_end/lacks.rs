@@ -230,7 +230,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // whatever the host has started is there as well
+        // whatever it has started is there as well
         let inside = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
         for pid in inside.lines().chain([self.host.to_string().as_str()]) {
             let _ = fs::write(self.before.join("cgroup.procs"), pid);
@@ -246,7 +246,8 @@ fn a_host_without_processes_keeps_its_role_and_starts_what_died_as_soon_as_it_ma
     scenario(2, |lab| {
         let pair = Linked::start(lab, &plan())?;
         let site = pair.at()?;
-        let cgroup = Cgroup::of(host_of(&pair, site))?;
+        let starter = pair.process(site, "starter").ok_or("no starter")?;
+        let cgroup = Cgroup::of(starter)?;
         cgroup.allow("1")?;
         kill_two(&pair, site)?;
         thread::sleep(SHORTAGE);

@@ -97,12 +97,7 @@ fn a_killed_elector_is_replaced_and_its_group_lives_on() {
         let first = start(lab, &watch)?;
         let second = Router::start(lab, &lab.sites[1], Kind::Spared, &Plan::lan(INTERVAL, 100))?;
         Spared(&second).wait_role("backup", LIMIT)?;
-        let host = first.daemons[0].pid();
-        let worker = first
-            .pids()
-            .into_iter()
-            .find(|pid| *pid != host)
-            .ok_or("no worker")?;
+        let worker = first.process("worker").ok_or("no worker")?;
         let _asker = ask(lab)?;
         let began = Stamp::now();
         signal_to(worker, Signal::KILL)?;

@@ -44,7 +44,7 @@ const EXIT_BROKEN: u8 = 70;
 /// Runs until the host ends. Its socket is descriptor 3.
 pub fn run() -> ExitCode {
     let Some(socket) = child::inherited_socket() else {
-        eprintln!("spared link is started by spared run, not by hand");
+        eprintln!("spared link is started by spared starter, not by hand");
         return ExitCode::from(EXIT_USAGE);
     };
     child::close_from(SOCKET_FD + 1);

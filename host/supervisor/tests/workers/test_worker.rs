@@ -442,7 +442,6 @@ pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms,
     let terms = Terms {
         surroundings: Surroundings::default(),
         realtime: false,
-        state_dir: None,
     };
     let files = Files {
         config: folder.join("spared.toml"),
@@ -450,7 +449,7 @@ pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms,
         state_dir: None,
     };
     let mut launcher = Launcher::with_program(exe, files);
-    launcher.configure().unwrap();
+    launcher.configure(&setup.digest).unwrap();
     (folder, setup, terms, Rc::new(RefCell::new(launcher)))
 }
 

@@ -1,4 +1,4 @@
-//! Control group of the worker, which the host has made for it.
+//! Control group of the worker, which the starter has made for it.
 
 use std::path::Path;
 

@@ -25,14 +25,14 @@ const PROCESSES: u64 = 512;
 /// The first limit that could not be set.
 pub fn set(realtime: bool) -> Result<(), String> {
     lower(Resource::Core, 0, 0)?;
-    // the host's unit allows it, for the host and for the elector
+    // the starter's unit allows it, for the starter and for the elector
     lower(Resource::Rtprio, 0, 0)?;
     lower(Resource::Nofile, DESCRIPTORS, DESCRIPTORS)?;
     if realtime {
         lower(Resource::Rttime, RTTIME_SOFT_US, RTTIME_HARD_US)?;
         lift_memory_limit();
     } else {
-        // the host's unit allows more, for itself and for the elector
+        // the starter's unit allows more, for the elector
         lower(Resource::Memlock, LOCKED_BYTES, LOCKED_BYTES)?;
     }
     Ok(())

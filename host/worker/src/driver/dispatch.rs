@@ -24,8 +24,11 @@ impl Driver {
                 check,
                 surroundings,
             } => {
-                self.configure(token, &toml, check, &surroundings);
+                self.configure(token, &toml, check || self.check_only, &surroundings);
             }
+            ToWorker::Ping { number } => self.pong(number),
+            // A plugin that is only checked runs nothing.
+            _ if self.check_only => {}
             ToWorker::Start { token } => self.start(token),
             ToWorker::Stop { token } => {
                 self.expect(token, "stop", To::Stop);
@@ -99,7 +102,6 @@ impl Driver {
             ToWorker::Partner { plugin } => self.partner(&plugin, descriptors),
             ToWorker::Status(status) => self.tell_status(&status),
             ToWorker::Event(event) => self.tell_event(&event),
-            ToWorker::Ping { number } => self.pong(number),
             // A second Load is invalid; an Answer outside a call comes too late.
             ToWorker::Load(_) | ToWorker::Answer { .. } => {}
         }

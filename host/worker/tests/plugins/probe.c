@@ -22,10 +22,6 @@
 #define PROBE_NAME "probe"
 #endif
 
-#ifndef PROBE_CAPABILITIES
-#define PROBE_CAPABILITIES (1 << 10)
-#endif
-
 static const struct spared_host *host;
 static char *const argv_of_none[] = { 0 };
 static char state_dir[256];
@@ -666,7 +662,7 @@ static spared_status query(void *self, uint64_t token, const struct spared_str *
 	return -EINVAL;
 }
 
-__attribute__((unused)) static const void *extension(const char *id)
+static const void *extension(const char *id)
 {
 	static const struct spared_interface_plugin interface = { .size = sizeof(interface),
 		                                                  .changed = changed };
@@ -697,15 +693,10 @@ static const struct spared_verb verbs[] = {
 SPARED_PLUGIN(
 	.verbs = verbs,
 	.verb_count = sizeof(verbs) / sizeof(verbs[0]),
-#ifdef PROBE_ROOT
-	.flags = SPARED_PLUGIN_ROOT,
-#else
 	.flags = SPARED_PLUGIN_REALTIME,
 	.wire_min = 1,
 	.wire_max = 2,
-	.extension = extension,
-#endif
-	.capabilities = PROBE_CAPABILITIES,
+	.capabilities = 1 << 10,
 	.name = PROBE_NAME,
 	.version = "0.1",
 	.vendor = "tests",
@@ -720,4 +711,5 @@ SPARED_PLUGIN(
 	.fd = fd,
 	.timer = timer,
 	.woken = woken,
-	.query = query);
+	.query = query,
+	.extension = extension);

@@ -2,7 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use spared_worker::message::FromWorker;
+use spared_abi::PLUGIN_ROOT;
+use spared_worker::message::{Asks, FromWorker, ToWorker};
 
 use crate::lab::{Host, Lab, load};
 
@@ -146,7 +147,7 @@ fn a_capability_that_is_allowed_survives_the_change_of_account() {
     let lab = Lab::new();
     let mut load = as_nobody(&lab);
     load.capabilities = NET_RAW;
-    let mut host = Host::started(&lab.probe_for(&load), &load, "");
+    let mut host = Host::started(&lab.probe(), &load, "");
     let found = host.query("confinement");
     for key in ["permitted", "effective", "bounding"] {
         assert_eq!(found.number(key), NET_RAW, "{key}");
@@ -156,15 +157,52 @@ fn a_capability_that_is_allowed_survives_the_change_of_account() {
 
 /// Whoever said so to the starter, or exchanged the file.
 #[test]
-fn a_plugin_does_not_run_with_more_than_it_asks_for() {
+fn a_plugin_does_not_run_with_what_another_asks_for() {
     let lab = Lab::new();
-    let (mut capable, mut root) = (load("probe"), load("probe"));
-    capable.capabilities = NET_RAW;
-    root.root = true;
-    for load in [capable, root] {
+    let mut load = load("probe");
+    let asked = Asks::of(&Host::spawn(&lab.probe(), &load).loaded().unwrap());
+    load.asks = Some(asked.clone());
+    Host::spawn(&lab.probe(), &load).loaded().unwrap();
+    let others = [
+        Asks {
+            flags: asked.flags | PLUGIN_ROOT,
+            ..asked.clone()
+        },
+        Asks {
+            capabilities: NET_RAW,
+            ..asked.clone()
+        },
+        Asks {
+            calls: asked.calls ^ 1,
+            ..asked.clone()
+        },
+        Asks {
+            paths: vec!["+/etc".to_owned()],
+            ..asked
+        },
+    ];
+    for other in others {
+        load.asks = Some(other);
         let why = Host::spawn(&lab.probe(), &load).loaded().unwrap_err();
-        assert!(why.contains("rights that it does not ask for"), "{why}");
+        assert!(why.contains("asks for other rights"), "{why}");
     }
+}
+
+/// It is there to be read, whoever asks for more.
+#[test]
+fn a_plugin_that_is_only_checked_does_not_start() {
+    let lab = Lab::new();
+    let mut load = load("probe");
+    load.check_only = true;
+    let mut host = Host::spawn(&lab.probe(), &load);
+    host.loaded().unwrap();
+    host.worker
+        .send(&ToWorker::Start { token: 7 }, &[])
+        .unwrap();
+    let checked = host.configure("", false);
+    assert_eq!(checked.status, 0, "{checked:?}");
+    let started = |it: &FromWorker| matches!(it, FromWorker::Returned { token: 7, .. });
+    assert!(!host.received.iter().any(started));
 }
 
 #[test]
@@ -240,7 +278,7 @@ fn only_who_may_set_up_the_network_writes_its_settings() {
     };
     let mut admin = as_nobody(&lab);
     admin.capabilities = NET_ADMIN;
-    let mut host = Host::started(&lab.probe_for(&admin), &admin, "");
+    let mut host = Host::started(&lab.probe(), &admin, "");
     assert_eq!(to_write(&mut host, SETTING), 0, "{:?}", missed(&host));
     // The rule lasts as long as the kernel remembers the folder: dropping its caches (echo 2 >
     // /proc/sys/vm/drop_caches) ends one that nobody has open.
@@ -255,7 +293,7 @@ fn only_who_may_set_up_the_network_writes_its_settings() {
     ] {
         let mut root = load("probe");
         root.capabilities = capabilities;
-        let mut host = Host::started(&lab.probe_for(&root), &root, "");
+        let mut host = Host::started(&lab.probe(), &root, "");
         if missed(&host).is_none() {
             assert_eq!(to_write(&mut host, path), EACCES, "{path}");
         }
@@ -302,7 +340,7 @@ fn root_keeps_what_the_host_has() {
     let lab = Lab::new();
     let mut load = load("probe");
     load.root = true;
-    let mut host = Host::started(&lab.probe_for(&load), &load, "");
+    let mut host = Host::started(&lab.probe(), &load, "");
     assert_eq!(missed(&host), None);
     let ours = |key: &str| {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -333,7 +371,7 @@ fn children_of_root_are_ordinary_processes() {
     let lab = Lab::new();
     let mut load = load("probe");
     load.root = true;
-    let mut host = Host::started(&lab.probe_for(&load), &load, "");
+    let mut host = Host::started(&lab.probe(), &load, "");
     let said = lab.dir.join("said");
     let script = lab.dir.join("script");
     let text = format!(

@@ -86,22 +86,7 @@ impl Lab {
     }
 
     pub fn probe(&self) -> PathBuf {
-        self.probe_that("")
-    }
-
-    /// The same that asks for all that it is given.
-    pub fn probe_for(&self, load: &Load) -> PathBuf {
-        match load.root {
-            true => self.probe_that("-DPROBE_ROOT"),
-            false => self.probe_that(&format!("-DPROBE_CAPABILITIES={}", load.capabilities)),
-        }
-    }
-
-    fn probe_that(&self, asks: &str) -> PathBuf {
-        let source = "host/worker/tests/plugins/probe.c";
-        let asks = Some(asks).filter(|asks| !asks.is_empty());
-        let arguments: Vec<&str> = ["-lpthread"].into_iter().chain(asks).collect();
-        self.compile("probe", source, &arguments)
+        self.compile("probe", "host/worker/tests/plugins/probe.c", &["-lpthread"])
     }
 
     /// Builds an example plugin in Rust and copies it to NAME.so.

@@ -1,11 +1,11 @@
-//! The service as systemd sees it: ready, reloading, stopping, alive, and a line of status. sd_notify(3), without
-//! its library.
+//! A service as systemd sees it: ready, reloading, stopping, alive, and a line of status. sd_notify(3), without its
+//! library.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use spared_process::clock;
+use crate::clock;
 
 /// The notification socket, and the line that systemd was last told. Without a socket, nothing is sent.
 #[derive(Debug)]

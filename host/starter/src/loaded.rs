@@ -1,4 +1,5 @@
-//! The files that are in force, beside the state of the plugins: who changes them can go back to what runs.
+//! The files that are in force, beside the state of the plugins: who changes them can go back to what runs. As root,
+//! who goes back to them is.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -12,10 +13,10 @@ const NAME: &str = "loaded";
 
 /// Writes the texts of all files, by their path below the folder of spared.toml. It need not survive a power cut:
 /// the next start writes it before any plugin runs.
-pub fn write(state: Option<&Path>, setup: &Setup) {
+pub(crate) fn write(state: Option<&Path>, setup: &Setup) {
     let Some(state) = state else { return };
     if let Err(error) = try_write(state, setup) {
-        log::warn!("{}: {error}", state.join(NAME).display());
+        eprintln!("spared starter: {}: {error}", state.join(NAME).display());
     }
 }
 
