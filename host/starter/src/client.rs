@@ -2,6 +2,9 @@
 //!
 //! A starter that has ended is replaced at the next start; what it had started ended with it.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};

@@ -1,0 +1,120 @@
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+
+use rustix::net::{bind, listen};
+
+use super::*;
+
+/// A starter that says what a test wants, one list of answers for each connection; each after a pause.
+fn says(name: &str, connections: Vec<Vec<(Duration, Answered)>>) -> (PathBuf, JoinHandle<()>) {
+    let file = format!("spared-client-{name}-{}.sock", std::process::id());
+    let path = std::env::temp_dir().join(file);
+    let _ = std::fs::remove_file(&path);
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+    bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    listen(&socket, 8).unwrap();
+    let file = path.clone();
+    let starter = thread::spawn(move || {
+        for answers in connections {
+            let host = rustix::net::accept(&socket).unwrap();
+            answers.into_iter().for_each(|it| answer(&host, it));
+        }
+        std::fs::remove_file(file).unwrap();
+    });
+    (path, starter)
+}
+
+fn answer(host: &OwnedFd, (pause, what): (Duration, Answered)) {
+    let mut receiver = Receiver::default();
+    let number = loop {
+        wait(host, Duration::from_secs(10));
+        match receiver.receive::<Request>(host).unwrap() {
+            // nobody waits for its answer
+            Some((request, _)) if matches!(request.what, Asked::Kill { .. }) => {}
+            Some((request, _)) => break request.number,
+            None => {}
+        }
+    };
+    thread::sleep(pause);
+    let (one, _other) = codec::pair().unwrap();
+    let is_started = matches!(what, Answered::Started { .. });
+    let descriptors = is_started.then(|| one.as_fd());
+    codec::send(
+        host.as_fd(),
+        &Answer { number, what },
+        descriptors.as_slice(),
+    )
+    .unwrap();
+}
+
+fn configured() -> (Duration, Answered) {
+    let about = About {
+        state_dir: None,
+        groups: Err(String::new()),
+    };
+    (Duration::ZERO, Answered::Configured { about, fault: None })
+}
+
+fn why(started: Result<Started, NotStarted>) -> String {
+    match started {
+        Err(NotStarted::Failed(why) | NotStarted::Refused(why)) => why,
+        Ok(_) => panic!("it was started"),
+    }
+}
+
+const AT_ONCE: Duration = Duration::ZERO;
+
+#[test]
+fn a_starter_that_is_replaced_by_one_of_another_version_makes_the_host_give_way() {
+    let own = "0.0.1".to_owned();
+    let second = vec![(AT_ONCE, Answered::Outdated { own })];
+    let (path, starter) = says("version", vec![vec![configured()], second]);
+    let mut remote = Remote::new(Whose::At(path), "").unwrap();
+    assert!(!remote.is_outdated());
+    let why = why(remote.start(&Start::Link));
+    assert!(why.contains("version 0.0.1"), "{why}");
+    assert!(remote.is_outdated());
+    drop(remote);
+    starter.join().unwrap();
+}
+
+#[test]
+fn an_answer_that_is_late_is_waited_for_once_and_its_process_is_nobodys() {
+    let late = Duration::from_millis(1500);
+    let (one, other) = (Answered::Started { pid: 1 }, Answered::Started { pid: 1 });
+    let answers = vec![configured(), (late, one), (AT_ONCE, other)];
+    let (path, starter) = says("late", vec![answers]);
+    let mut remote = Remote::new(Whose::At(path), "").unwrap();
+    let since = Instant::now();
+    for _ in 0..20 {
+        let why = why(remote.start(&Start::Link));
+        assert!(why.contains("does not answer"), "{why}");
+    }
+    assert!(since.elapsed() < late, "{:?}", since.elapsed());
+    assert_eq!(remote.reap(7), Reaped::Running, "it may live");
+    thread::sleep(late);
+    let started = remote.start(&Start::Link).unwrap();
+    assert_eq!(started.process, remote.number);
+    drop(remote);
+    starter.join().unwrap();
+}
+
+#[test]
+fn without_a_starter_it_is_said_what_to_do_and_tried_no_more_often_than_once_a_second() {
+    let nowhere = Whose::At(PathBuf::from("/nowhere/starter.sock"));
+    let why = Remote::new(nowhere, "").unwrap_err();
+    assert!(
+        why.contains("systemctl start spared-starter.socket"),
+        "{why}"
+    );
+    let (path, starter) = says("gone", vec![vec![configured()]]);
+    let mut remote = Remote::new(Whose::At(path), "").unwrap();
+    starter.join().unwrap();
+    for _ in 0..3 {
+        let why = self::why(remote.start(&Start::Firewall));
+        assert!(why.contains("starter.socket"), "{why}");
+    }
+    assert_eq!(remote.reap(1), Reaped::Unknown);
+}
