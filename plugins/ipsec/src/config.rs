@@ -33,7 +33,7 @@ pub struct Adopt {
 pub struct Settings {
     pub inbound: Inbound,
     /// Maximum age of a busy SA's replicated counters.
-    pub exposure_ms: u64,
+    pub exposure_ns: u64,
     /// The least by which outbound numbers jump at a failover.
     pub jump: u64,
     /// Local ends that follow, beside the addresses that spared moves.
@@ -55,7 +55,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             inbound: Inbound::default(),
-            exposure_ms: EXPOSURE.as_millis() as u64,
+            exposure_ns: EXPOSURE.as_nanos() as u64,
             jump: JUMP,
             endpoints: Vec::new(),
             adopt: Adopt {
@@ -68,13 +68,13 @@ impl Default for Settings {
 
 impl Settings {
     /// A busy SA is told of so often: half of the exposure.
-    pub fn interval_us(&self) -> u64 {
-        self.exposure_ms.saturating_mul(1000) / 2
+    pub fn interval_ns(&self) -> u64 {
+        self.exposure_ns / 2
     }
 
     /// Time for the transfer to the peer: the other half.
-    pub fn under_way_us(&self) -> u64 {
-        self.interval_us()
+    pub fn under_way_ns(&self) -> u64 {
+        self.interval_ns()
     }
 }
 
@@ -86,7 +86,7 @@ pub fn read(config: &Config) -> Option<Settings> {
     let exposure = root.duration("exposure", exposure).unwrap_or(EXPOSURE);
     Some(Settings {
         inbound: root.choice("inbound", &Inbound::ALL).unwrap_or_default(),
-        exposure_ms: exposure.as_millis() as u64,
+        exposure_ns: exposure.as_nanos() as u64,
         jump: root.integer("jump", 1..=1 << 24).unwrap_or(JUMP),
         endpoints: root
             .list("endpoints", "IP addresses")

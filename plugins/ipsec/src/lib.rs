@@ -32,6 +32,7 @@ use node::Node;
 use vici::ViciEvent;
 
 const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MS;
 /// CAP_NET_ADMIN for the kernel's tables, CAP_DAC_OVERRIDE for the IKE daemon's socket, which is root's.
 const CAP_DAC_OVERRIDE: u32 = 1;
 const CAP_NET_ADMIN: u32 = 12;
@@ -55,10 +56,10 @@ impl Io for Ipsec {
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
         let replica = replicated::config(host, wire::TABLES);
-        let mut engine = Engine::new(host.now() / MS, settings.clone(), replica);
+        let mut engine = Engine::new(host.now(), settings.clone(), replica);
         let node = Node::open(host, settings, &mut engine)?;
         if node.is_some() {
-            engine.handle_silent(host.now() / MS, Silence::left());
+            engine.handle_silent(host.now(), Silence::left());
         }
         let answers = Vec::new();
         let mut io = Self {
@@ -80,7 +81,7 @@ impl Io for Ipsec {
         if new.adopt != old.adopt || new.routing_table != old.routing_table {
             return Ok(Applied::Restart);
         }
-        engine.configure(now_ns / MS, new.clone());
+        engine.configure(now_ns, new.clone());
         Ok(Applied::Live)
     }
 
@@ -92,7 +93,7 @@ impl Io for Ipsec {
 
     fn perform(&mut self, engine: &mut Engine, now_ns: u64, action: Action) -> Result<(), Error> {
         match &mut self.node {
-            Some(node) => node.perform(self.host, engine, now_ns / MS, action),
+            Some(node) => node.perform(self.host, engine, now_ns, action),
             None => Ok(()),
         }
     }
@@ -101,24 +102,23 @@ impl Io for Ipsec {
         let Some(node) = &mut self.node else {
             return false;
         };
-        let now_ms = now_ns / MS;
         if let Some(said) = node.daemon.poll() {
             if matches!(said, ViciEvent::Daemon(_)) {
                 // what it deleted before it said so
-                node.catch_up(engine, now_ms);
+                node.catch_up(engine, now_ns);
             }
             if let ViciEvent::Listed(listed) = said {
                 let was_asked = listed.is_some();
                 engine.handle_listed(listed);
                 self.end_answers(engine, was_asked);
-            } else if let Some(text) = engine.handle_vici(now_ms, said) {
+            } else if let Some(text) = engine.handle_vici(now_ns, said) {
                 log::info!("{text}");
             }
             return true;
         }
         match node.kernel.poll() {
-            Some(Found::Entries(entries)) => engine.handle_all(now_ms, entries),
-            Some(Found::End(complete)) => engine.handle_read(now_ms, complete),
+            Some(Found::Entries(entries)) => engine.handle_all(now_ns, entries),
+            Some(Found::End(complete)) => engine.handle_read(now_ns, complete),
             None => return false,
         }
         true
@@ -130,7 +130,7 @@ impl Io for Ipsec {
             Some(node) if fd == node.addresses.fd() => self.look_around(engine, now_ns),
             Some(node) if Some(fd) == node.silence.fd() => node.mend_silence(),
             Some(node) => {
-                if let Err(error) = node.hear(engine, now_ns / MS) {
+                if let Err(error) = node.hear(engine, now_ns) {
                     log::error!("cannot receive change notifications, reading continues: {error}");
                     self.host.unwatch_fd(fd);
                 }
@@ -153,7 +153,7 @@ impl Io for Ipsec {
     fn settle(&mut self, engine: &mut Engine, now_ns: u64, deadline_ns: u64) {
         // of its own deletions, before the same is put there again
         if let Some(node) = &mut self.node {
-            node.catch_up(engine, now_ns / MS);
+            node.catch_up(engine, now_ns);
         }
         spared_sdk::Engine::start_settle(engine, now_ns, deadline_ns);
     }
@@ -177,9 +177,15 @@ impl Ipsec {
         let node = self.node.as_mut();
         if let Some([ours, others]) = node.and_then(|it| it.addresses.read()) {
             engine.handle_own_addresses(others);
-            engine.handle_endpoints(now_ns / MS, ours);
+            engine.handle_endpoints(now_ns, ours);
         }
     }
+}
+
+/// Between two times, in ms for people and for the peer. Whole ms are counted at both ends: what is told on and on
+/// would be younger each time if the rest were cut off.
+fn ms_between(since_ns: u64, now_ns: u64) -> u64 {
+    (now_ns / MS).saturating_sub(since_ns / MS)
 }
 
 spared_sdk::export!(Runner<Ipsec> {

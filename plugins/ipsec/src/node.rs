@@ -12,8 +12,6 @@ use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence};
 use crate::memory::Memory;
 use crate::vici::Daemon;
 
-const MS: u64 = 1_000_000;
-
 pub struct Node {
     pub kernel: Kernel,
     pub addresses: Addresses,
@@ -50,8 +48,8 @@ impl Node {
         }
         let folder = host.state_folder();
         let [ended, unadopted] = Memory::both(folder.as_deref());
-        engine.handle_kept(host.now() / MS, &ended.read());
-        engine.handle_left(host.now() / MS, &unadopted.read());
+        engine.handle_kept(host.now(), &ended.read());
+        engine.handle_left(host.now(), &unadopted.read());
         let addresses = Addresses::open().map_err(Error::kernel("watch addresses"))?;
         let (waker, socket) = (host.waker(), settings.adopt.socket.clone());
         let daemon = Daemon::start(socket, move || waker.wake());
@@ -80,19 +78,19 @@ impl Node {
         &mut self,
         host: Host,
         engine: &mut Engine,
-        now_ms: u64,
+        now_ns: u64,
         action: Action,
     ) -> Result<(), Error> {
         match action {
             Action::Read => {
                 return self.kernel.read().map_err(|error| {
-                    engine.handle_read(now_ms, false);
+                    engine.handle_read(now_ns, false);
                     Error::kernel("read its tunnels")(error)
                 });
             }
             Action::Apply(changes) => {
                 let refused = self.kernel.apply(&changes);
-                engine.handle_applied(now_ms, changes, &refused);
+                engine.handle_applied(now_ns, changes, &refused);
             }
             Action::Warn(text) => log::warn!("{text}"),
             Action::Event(text) => host.event(&text),
@@ -102,7 +100,7 @@ impl Node {
             Action::Greet => self.daemon.greet(),
             Action::Silence(ends) => self.silence(host, ends),
             Action::Routes(routes) => self.route(&routes),
-            Action::Stop(ids) => engine.handle_stopped_sas(now_ms, &self.kernel.stop(&ids)),
+            Action::Stop(ids) => engine.handle_stopped_sas(now_ns, &self.kernel.stop(&ids)),
             Action::Hold(holds) => self.hold(holds),
             Action::Keep(kept) => self.ended.write(&kept),
             Action::Leave(left) => self.unadopted.write(&left),
@@ -115,14 +113,14 @@ impl Node {
     ///
     /// # Errors
     /// Of the socket.
-    pub fn hear(&mut self, engine: &mut Engine, now_ms: u64) -> io::Result<()> {
-        engine.handle_all(now_ms, self.kernel.events()?);
+    pub fn hear(&mut self, engine: &mut Engine, now_ns: u64) -> io::Result<()> {
+        engine.handle_all(now_ns, self.kernel.events()?);
         Ok(())
     }
 
     /// The same, before something that came after them.
-    pub fn catch_up(&mut self, engine: &mut Engine, now_ms: u64) {
-        if let Err(error) = self.hear(engine, now_ms) {
+    pub fn catch_up(&mut self, engine: &mut Engine, now_ns: u64) {
+        if let Err(error) = self.hear(engine, now_ns) {
             log::warn!("cannot receive change notifications: {error}");
         }
     }

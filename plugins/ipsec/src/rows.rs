@@ -2,8 +2,8 @@
 
 use spared_sdk::{Answer, Error, Progress, Verb};
 
+use crate::Ipsec;
 use crate::engine::Engine;
-use crate::{Ipsec, MS};
 
 pub const VERBS: &[Verb] = &[
     Verb::ROWS,
@@ -37,7 +37,7 @@ impl Ipsec {
             }
             _ => return Err(Verb::usage("ipsec", VERBS)),
         }
-        answer.rows(engine.rows(now_ns / MS))?;
+        answer.rows(engine.rows(now_ns))?;
         Ok(Progress::Done)
     }
 

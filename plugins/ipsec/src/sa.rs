@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::SECOND;
+
 /// A mark and the bits of it that count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark {
@@ -150,8 +152,8 @@ pub struct Life {
 
 impl Life {
     /// The same life after a while in which nothing was sent.
-    pub fn later(self, ms: u64) -> Self {
-        let s = ms / 1000;
+    pub fn later(self, ns: u64) -> Self {
+        let s = ns / SECOND;
         Self {
             age_s: self.age_s.saturating_add(s),
             used_s: self.used_s.map(|used_s| used_s.saturating_add(s)),

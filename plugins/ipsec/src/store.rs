@@ -32,7 +32,7 @@ pub use ends::Ends;
 pub use held::{Held, HeldSa, Room};
 pub use index::{Index, Record, policy_digest, sa_digest};
 pub use local::{LocalPolicy, LocalSa};
-pub use proofs::{AGAIN_MS, EKEYREJECTED, GOOD_FOR_MS, ProofState, Proofs};
+pub use proofs::{AGAIN_NS, EKEYREJECTED, GOOD_FOR_NS, ProofState, Proofs};
 pub use put::Put;
 pub use rate::{THRESHOLD_FIRST, threshold_of};
 
@@ -66,7 +66,7 @@ pub struct Lane {
     pub all: AllNumbers,
     /// What this node received last, told again with each pair of roles for a while.
     pub last_words: BTreeMap<SaId, Numbers>,
-    pub last_until_ms: u64,
+    pub last_until_ns: u64,
 }
 
 /// The store.
@@ -74,9 +74,9 @@ pub struct Lane {
 pub struct Tunnels {
     life: u64,
     /// The time, as of the call of the replica that is under way.
-    pub now_ms: u64,
+    pub now_ns: u64,
     /// Until then this run may not know of its own what the peer keeps for it.
-    pub fresh_until_ms: u64,
+    pub fresh_until_ns: u64,
     /// All that the kernel has was seen once.
     pub is_read: bool,
     /// This node is active for any group.
@@ -94,7 +94,7 @@ pub struct Tunnels {
     pub lane: Lane,
     /// What the peer says of all its numbers, and since when they are exact.
     pub peer_unsure: bool,
-    pub exact_ms: Option<u64>,
+    pub exact_ns: Option<u64>,
     pub effects: VecDeque<Effect>,
 }
 
@@ -104,8 +104,8 @@ impl Tunnels {
     pub fn new(life: u64, settings: &Settings) -> Self {
         Self {
             life,
-            now_ms: 0,
-            fresh_until_ms: 0,
+            now_ns: 0,
+            fresh_until_ns: 0,
             is_read: false,
             is_active: false,
             ends: Ends::new(settings),
@@ -118,7 +118,7 @@ impl Tunnels {
             ended: Ended::default(),
             lane: Lane::default(),
             peer_unsure: false,
-            exact_ms: None,
+            exact_ns: None,
             effects: VecDeque::new(),
         }
     }
@@ -181,7 +181,7 @@ impl Tunnels {
             return Ok(Applied::Refused);
         }
         let is_copy = told.numbers.origin == Origin::Copy;
-        let mut held = HeldSa::told(self.now_ms, told);
+        let mut held = HeldSa::told(self.now_ns, told);
         let (proof, is_new) = self.proofs.of(&held.sa);
         held.proof = Some(proof);
         if is_new {
@@ -192,7 +192,7 @@ impl Tunnels {
             held.keep_numbers(before);
         }
         self.held.sas.insert(id, held);
-        self.exact_ms = None;
+        self.exact_ns = None;
         if let Some(record) = self.present_sa(&id) {
             self.index.sas.put(id, record);
         }
@@ -234,7 +234,7 @@ impl Tunnels {
             return Ok(Applied::Same);
         }
         self.held.policies.insert(id, policy);
-        self.exact_ms = None;
+        self.exact_ns = None;
         if let Some(record) = self.present_policy(&id) {
             self.index.policies.put(id, record);
         }

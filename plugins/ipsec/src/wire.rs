@@ -34,6 +34,7 @@ use std::net::IpAddr;
 
 use spared_replica::{Key, Reader, Table, Value};
 
+use crate::MS;
 use crate::codec::body::{self, around_reqid, local_end, selector_ends};
 use crate::error::Malformed;
 use crate::sa::{
@@ -171,6 +172,13 @@ pub struct Numbers {
     pub replay: Replay,
     pub life: Life,
     pub pace: Pace,
+}
+
+impl Numbers {
+    /// Time at which the sender knew them, by the clock here.
+    pub fn known_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(u64::from(self.silent_ms) * MS)
+    }
 }
 
 /// What is so of all numbers of the sender.

@@ -19,6 +19,7 @@ use spared_replica::{Config, Key, Reader, Value};
 
 use crate::{ipsec_xfrm, sample};
 
+const MS: u64 = 1_000_000;
 const LATEST: u8 = 10;
 const RECORDS: u8 = 6;
 
@@ -36,27 +37,27 @@ pub fn run(input: &[u8]) {
         preface: Vec::new(),
     };
     peer.pair(0, &mut engine);
-    let mut now_ms = 0;
+    let mut now_ns = 0;
     while let [how, low, high, tail @ ..] = rest {
         let length = usize::from(u16::from_le_bytes([*low, *high]));
         let (bytes, after) = tail.split_at(length.min(tail.len()));
         rest = after;
-        now_ms += 300;
+        now_ns += 300 * MS;
         read(bytes);
         let message = peer.record(*how, bytes);
-        let _ = engine.handle_message(now_ms, &message);
-        if flags & 2 != 0 && now_ms % 2100 == 0 {
-            engine.handle_settle(now_ms);
-            engine.handle_role(now_ms, "office", now_ms % 4200 == 0);
+        let _ = engine.handle_message(now_ns, &message);
+        if flags & 2 != 0 && now_ns % (2_100 * MS) == 0 {
+            engine.handle_settle(now_ns);
+            engine.handle_role(now_ns, "office", now_ns % (4_200 * MS) == 0);
         }
-        engine.handle_timeout(now_ms);
-        act(&mut engine, now_ms);
-        peer.pair(now_ms, &mut engine);
+        engine.handle_timeout(now_ns);
+        act(&mut engine, now_ns);
+        peer.pair(now_ns, &mut engine);
     }
     let _ = (
-        engine.rows(now_ms),
+        engine.rows(now_ns),
         engine.summary(),
-        engine.next_timeout(now_ms),
+        engine.next_timeout(now_ns),
     );
 }
 
@@ -80,11 +81,11 @@ fn read(bytes: &[u8]) {
     );
 }
 
-fn act(engine: &mut Engine, now_ms: u64) {
+fn act(engine: &mut Engine, now_ns: u64) {
     while let Some(action) = engine.poll_action() {
         match action {
-            Action::Read => engine.handle_read(now_ms, true),
-            Action::Apply(changes) => engine.handle_applied(now_ms, changes, &[]),
+            Action::Read => engine.handle_read(now_ns, true),
+            Action::Apply(changes) => engine.handle_applied(now_ns, changes, &[]),
             _ => {}
         }
     }
@@ -98,11 +99,11 @@ struct Peer {
 
 impl Peer {
     /// Hears what the engine says, and pairs with it again if the pair ended.
-    fn pair(&mut self, now_ms: u64, engine: &mut Engine) {
+    fn pair(&mut self, now_ns: u64, engine: &mut Engine) {
         for _ in 0..3 {
             let mut answers = Vec::new();
             for _ in 0..50 {
-                let Some(message) = engine.poll_message(now_ms) else {
+                let Some(message) = engine.poll_message(now_ns) else {
                     break;
                 };
                 let message = Message::parse(message).expect("a replica writes messages");
@@ -128,7 +129,7 @@ impl Peer {
                 engine.message_sent();
             }
             for answer in answers {
-                let _ = engine.handle_message(now_ms, &answer);
+                let _ = engine.handle_message(now_ns, &answer);
             }
         }
     }

@@ -14,11 +14,11 @@ const NAME_MAX: usize = 255;
 
 impl Engine {
     /// A report of the IKE daemon here; a text for the log.
-    pub fn handle_vici(&mut self, now_ms: u64, said: ViciEvent) -> Option<String> {
+    pub fn handle_vici(&mut self, now_ns: u64, said: ViciEvent) -> Option<String> {
         match said {
-            ViciEvent::Names(names) => self.handle_names(now_ms, names),
-            ViciEvent::Adopted(name, result) => self.handle_adopted(now_ms, &name, result),
-            ViciEvent::Daemon(word) => self.handle_daemon(now_ms, word),
+            ViciEvent::Names(names) => self.handle_names(now_ns, names),
+            ViciEvent::Adopted(name, result) => self.handle_adopted(now_ns, &name, result),
+            ViciEvent::Daemon(word) => self.handle_daemon(now_ns, word),
             ViciEvent::Listed(listed) => self.handle_listed(listed),
             ViciEvent::Withheld(fault) => self.handle_withheld(fault),
             ViciEvent::Note(text) => return Some(text),
@@ -27,7 +27,7 @@ impl Engine {
     }
 
     /// All SAs that the IKE daemon here has named.
-    pub fn handle_names(&mut self, now_ms: u64, names: Vec<Named>) {
+    pub fn handle_names(&mut self, now_ns: u64, names: Vec<Named>) {
         let fits = |name: &str| {
             let shown = !name.chars().any(char::is_control);
             (1..=NAME_MAX).contains(&name.len()) && shown
@@ -49,7 +49,7 @@ impl Engine {
             }
         }
         for id in renamed {
-            self.sort_sa(now_ms, &id);
+            self.sort_sa(now_ns, &id);
         }
         if self.served.is_unsure {
             self.inherit_what_was_read();
@@ -58,7 +58,7 @@ impl Engine {
     }
 
     /// The IKE daemon established a child anew, or did not.
-    pub fn handle_adopted(&mut self, _now_ms: u64, name: &ChildName, result: Result<(), String>) {
+    pub fn handle_adopted(&mut self, _now_ns: u64, name: &ChildName, result: Result<(), String>) {
         let ChildName { ike, child } = name;
         self.left.note();
         self.dirty = true;

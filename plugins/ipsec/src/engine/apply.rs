@@ -58,12 +58,12 @@ impl Work {
 
 impl Engine {
     /// An [`Action::Apply`](super::Action::Apply) is done, but for these: positions and errnos.
-    pub fn handle_applied(&mut self, now_ms: u64, changes: Vec<Change>, refused: &[(usize, i32)]) {
+    pub fn handle_applied(&mut self, now_ns: u64, changes: Vec<Change>, refused: &[(usize, i32)]) {
         let refused: BTreeMap<usize, i32> = refused.iter().copied().collect();
         for (position, change) in changes.into_iter().enumerate() {
             match refused.get(&position) {
-                None => self.applied(now_ms, change),
-                Some(errno) => self.refused(now_ms, change, *errno),
+                None => self.applied(now_ns, change),
+                Some(errno) => self.refused(now_ns, change, *errno),
             }
         }
         self.work.in_flight = self.work.in_flight.saturating_sub(1);
@@ -71,30 +71,30 @@ impl Engine {
         self.dirty = true;
     }
 
-    fn applied(&mut self, now_ms: u64, change: Change) {
+    fn applied(&mut self, now_ns: u64, change: Change) {
         match change {
-            Change::AddSa(sa, threshold) => self.handle_added_sa(now_ms, sa, threshold),
-            Change::DeleteSa(id) => self.drop_sa(now_ms, &id),
+            Change::AddSa(sa, threshold) => self.handle_added_sa(now_ns, sa, threshold),
+            Change::DeleteSa(id) => self.drop_sa(now_ns, &id),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
-                self.handle_put_policy(now_ms, &policy);
+                self.handle_put_policy(now_ns, &policy);
             }
-            Change::DeletePolicy(id) => self.drop_policy(now_ms, &id),
-            Change::SetReplay(id, replay) => self.see_counters(now_ms, &id, replay, None),
+            Change::DeletePolicy(id) => self.drop_policy(now_ns, &id),
+            Change::SetReplay(id, replay) => self.see_counters(now_ns, &id, replay, None),
             Change::SetThreshold(..) => {}
-            Change::Probe(sa) => self.handle_proof(now_ms, &sa, None),
+            Change::Probe(sa) => self.handle_proof(now_ns, &sa, None),
         }
     }
 
-    fn refused(&mut self, now_ms: u64, change: Change, errno: i32) {
+    fn refused(&mut self, now_ns: u64, change: Change, errno: i32) {
         match change {
-            Change::AddSa(sa, threshold) => self.handle_refused_sa(now_ms, (sa, threshold), errno),
+            Change::AddSa(sa, threshold) => self.handle_refused_sa(now_ns, (sa, threshold), errno),
             Change::AddPolicy(policy) | Change::PutPolicy(policy) => {
-                self.handle_refused_policy(now_ms, &policy, errno);
+                self.handle_refused_policy(now_ns, &policy, errno);
             }
             // it is not there
-            Change::DeleteSa(id) if errno == ESRCH => self.drop_sa(now_ms, &id),
-            Change::DeletePolicy(id) if errno == ENOENT => self.drop_policy(now_ms, &id),
-            Change::Probe(sa) => self.handle_proof(now_ms, &sa, Some(errno)),
+            Change::DeleteSa(id) if errno == ESRCH => self.drop_sa(now_ns, &id),
+            Change::DeletePolicy(id) if errno == ENOENT => self.drop_policy(now_ns, &id),
+            Change::Probe(sa) => self.handle_proof(now_ns, &sa, Some(errno)),
             Change::SetThreshold(id, _) => {
                 if let Some(known) = self.store.sas.get_mut(&id) {
                     // tried again

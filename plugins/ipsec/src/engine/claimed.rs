@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Engine, Named};
+use crate::SECOND;
 use crate::sa::{ChildName, Direction};
 
 /// A daemon's list is this much older than what it did last.
-const LIST_MS: u64 = 1_000;
+const LIST_NS: u64 = SECOND;
 
 /// What the daemon claims, as of its last list.
 #[derive(Debug, Default)]
@@ -27,18 +28,18 @@ impl Claimed {
         }
     }
 
-    fn look(&mut self, now_ms: u64, outbound: &BTreeSet<u32>) {
+    fn look(&mut self, now_ns: u64, outbound: &BTreeSet<u32>) {
         let empty = self.up.iter();
         let empty = empty.filter(|(_, spis)| spis.is_disjoint(outbound));
         let before = std::mem::take(&mut self.empty);
         self.empty = empty
-            .map(|(name, _)| (name.clone(), *before.get(name).unwrap_or(&now_ms)))
+            .map(|(name, _)| (name.clone(), *before.get(name).unwrap_or(&now_ns)))
             .collect();
     }
 }
 
 impl Engine {
-    pub(super) fn look_for_claimed(&mut self, now_ms: u64) {
+    pub(super) fn look_for_claimed(&mut self, now_ns: u64) {
         if !self.daemon.is_there() {
             self.claimed.empty.clear();
             return;
@@ -50,13 +51,13 @@ impl Engine {
             None => it.sa.direction != Some(Direction::In),
         });
         let outbound = outbound.map(|(id, _)| id.spi).collect();
-        self.claimed.look(now_ms, &outbound);
+        self.claimed.look(now_ns, &outbound);
     }
 
     pub(super) fn claimed_in_vain(&self) -> Option<String> {
         let empty = self.claimed.empty.iter();
-        let is_late = |since_ms: u64| self.store.now_ms.saturating_sub(since_ms) >= LIST_MS;
-        let mut late = empty.filter(|(_, since_ms)| is_late(**since_ms));
+        let is_late = |since_ns: u64| self.store.now_ns.saturating_sub(since_ns) >= LIST_NS;
+        let mut late = empty.filter(|(_, since_ns)| is_late(**since_ns));
         let ChildName { ike, child } = late.next()?.0;
         let tunnels = match 1 + late.count() {
             1 => format!("tunnel {ike}/{child} has no SA in the kernel"),

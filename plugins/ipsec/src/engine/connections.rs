@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use spared_sdk::Value;
 
 use super::Engine;
+use crate::SECOND;
 use crate::connections::{
     CONNECTIONS, Finding, Listed, Place, Told, differences, findings, left_running, shared_pools,
     unseen_mobike,
@@ -15,7 +16,7 @@ use crate::error::Malformed;
 /// The wire's version from which on connections are told.
 const WIRE_MIN: u32 = 3;
 /// A backup's daemon is being stopped so long at most.
-const STOPS_MS: u64 = 30_000;
+const STOPS_NS: u64 = 30 * SECOND;
 
 #[derive(Debug, Default)]
 pub struct Connections {
@@ -34,13 +35,13 @@ pub struct Connections {
     /// The first thing that is wrong, in words.
     wrong: Option<String>,
     /// Time until which a backup's daemon may be being stopped; None: it is over.
-    stops_until_ms: Option<u64>,
+    stops_until_ns: Option<u64>,
 }
 
 impl Connections {
     /// A role begins, or a daemon: on a backup it is stopped.
-    pub fn begin(&mut self, now_ms: u64) {
-        self.stops_until_ms = Some(now_ms + STOPS_MS);
+    pub fn begin(&mut self, now_ns: u64) {
+        self.stops_until_ns = Some(now_ns + STOPS_NS);
     }
 
     pub fn handle_up(&mut self, wire: u32) {
@@ -123,7 +124,7 @@ impl Engine {
             return Vec::new();
         };
         let mut found = findings(here, &self.place());
-        if self.is_idle() && self.connections.stops_until_ms.is_none() {
+        if self.is_idle() && self.connections.stops_until_ns.is_none() {
             found.extend(left_running(here, &self.place()));
         }
         if let Some(there) = there {
@@ -139,14 +140,14 @@ impl Engine {
     }
 
     /// Time at which a daemon that still runs is a fault.
-    pub(super) fn stops_until_ms(&self) -> u64 {
-        let until_ms = self.connections.stops_until_ms.filter(|_| self.is_idle());
-        until_ms.unwrap_or(u64::MAX)
+    pub(super) fn stops_until_ns(&self) -> u64 {
+        let until_ns = self.connections.stops_until_ns.filter(|_| self.is_idle());
+        until_ns.unwrap_or(u64::MAX)
     }
 
-    pub(super) fn time_connections(&mut self, now_ms: u64) {
-        if self.stops_until_ms() <= now_ms {
-            self.connections.stops_until_ms = None;
+    pub(super) fn time_connections(&mut self, now_ns: u64) {
+        if self.stops_until_ns() <= now_ns {
+            self.connections.stops_until_ns = None;
             self.report_connections();
         }
     }

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | time, an administrator | counts | counts |
 //! | a daemon that is there, or not known yet | undone | doubted: policies undone, until it has answered |
-//! | a daemon that ended within [`ENDED_MS`] | undone | undone |
+//! | a daemon that ended within [`ENDED_NS`] | undone | undone |
 //! | another one, as none answers the socket | undone | counts |
 //!
 //! A policy that the daemon puts in the place of one that followed is its own from then on. Doubted deletions
@@ -20,13 +20,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Action, Change, Engine};
+use crate::SECOND;
 use crate::codec::body::{OURS, local_end, shifted_policy};
 use crate::config::Settings;
 use crate::sa::{Policy, PolicyId, SaId};
 
 /// Deletions of a daemon that has ended may be heard so late; a reading that misses something so soon
 /// after a change of roles was preceded by a daemon.
-const ENDED_MS: u64 = 5_000;
+const ENDED_NS: u64 = 5 * SECOND;
 
 /// Origin of a deletion, as far as the kernel tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ enum Presence {
     Absent,
     There,
     Ended {
-        until_ms: u64,
+        until_ns: u64,
     },
 }
 
@@ -72,7 +73,7 @@ enum Verdict {
 pub struct Daemon {
     presence: Presence,
     /// A change of roles, or the end of the daemon, is so recent.
-    recent_until_ms: u64,
+    recent_until_ns: u64,
     /// Deleted by the daemon before the question that is under way, and since.
     asked: Doubts,
     next: Doubts,
@@ -104,8 +105,8 @@ impl Daemon {
     }
 
     /// Another role begins. What a node doubts goes to the peer with its tunnels.
-    pub fn handle_role(&mut self, now_ms: u64, is_active: bool) {
-        self.recent_until_ms = now_ms + ENDED_MS;
+    pub fn handle_role(&mut self, now_ns: u64, is_active: bool) {
+        self.recent_until_ns = now_ns + ENDED_NS;
         if !is_active {
             (self.asked, self.next) = (Doubts::default(), Doubts::default());
         }
@@ -120,12 +121,12 @@ impl Daemon {
         matches!(self.presence, Presence::Ended { .. })
     }
 
-    fn verdict(&self, now_ms: u64, by: Deleter, followed: bool) -> Verdict {
+    fn verdict(&self, now_ns: u64, by: Deleter, followed: bool) -> Verdict {
         match (by, self.presence) {
             (Deleter::Other, _) => Verdict::Counts,
             (Deleter::Daemon, _) if followed => Verdict::Undone,
             (_, Presence::Unknown | Presence::There) => Verdict::Doubted,
-            (_, Presence::Ended { until_ms }) if now_ms < until_ms => Verdict::Undone,
+            (_, Presence::Ended { until_ns }) if now_ns < until_ns => Verdict::Undone,
             (_, Presence::Ended { .. } | Presence::Absent) => Verdict::Counts,
         }
     }
@@ -141,25 +142,25 @@ impl Daemon {
 
 impl Engine {
     /// What the IKE daemon here shows of itself.
-    pub fn handle_daemon(&mut self, now_ms: u64, word: DaemonWord) {
+    pub fn handle_daemon(&mut self, now_ns: u64, word: DaemonWord) {
         match word {
             DaemonWord::Came => {
                 self.daemon.presence = Presence::There;
-                self.connections.begin(now_ms);
+                self.connections.begin(now_ns);
                 self.ask();
             }
-            DaemonWord::Answered => self.believe(now_ms),
+            DaemonWord::Answered => self.believe(now_ns),
             DaemonWord::Ended => {
-                let until_ms = now_ms + ENDED_MS;
-                self.daemon.recent_until_ms = until_ms;
-                self.daemon.presence = Presence::Ended { until_ms };
+                let until_ns = now_ns + ENDED_NS;
+                self.daemon.recent_until_ns = until_ns;
+                self.daemon.presence = Presence::Ended { until_ns };
                 self.end_silence();
-                self.undo(now_ms);
+                self.undo(now_ns);
                 self.adopt_anew();
             }
             DaemonWord::Absent => {
                 self.daemon.presence = Presence::Absent;
-                self.undo(now_ms);
+                self.undo(now_ns);
             }
         }
         self.withhold();
@@ -168,10 +169,10 @@ impl Engine {
     }
 
     /// Of what follows, or whose address went: the peer has it, though nobody has said so yet.
-    fn verdict(&self, now_ms: u64, by: Deleter, end: Option<IpAddr>, followed: bool) -> Verdict {
+    fn verdict(&self, now_ns: u64, by: Deleter, end: Option<IpAddr>, followed: bool) -> Verdict {
         let is_away = end.is_some_and(|it| self.store.ends.is_lost(&it));
         match self.is_active() {
-            true => self.daemon.verdict(now_ms, by, followed || is_away),
+            true => self.daemon.verdict(now_ns, by, followed || is_away),
             false => Verdict::Counts,
         }
     }
@@ -189,14 +190,14 @@ impl Engine {
 
     /// Keeps an SA that is not in the kernel any more: there, or in mind until the daemon has answered;
     /// false where its deletion counts.
-    pub(super) fn restore_sa(&mut self, now_ms: u64, id: &SaId, by: Deleter) -> bool {
+    pub(super) fn restore_sa(&mut self, now_ns: u64, id: &SaId, by: Deleter) -> bool {
         let known = self.store.sas.get(id);
         let Some(end) = known.and_then(|it| Some(it.sa.local_end(it.side?))) else {
             return false;
         };
-        match self.verdict(now_ms, by, Some(end), self.has_followed(id)) {
+        match self.verdict(now_ns, by, Some(end), self.has_followed(id)) {
             Verdict::Counts => false,
-            Verdict::Undone => self.make_anew(now_ms, id),
+            Verdict::Undone => self.make_anew(now_ns, id),
             Verdict::Doubted => {
                 // one of a rekey, in the kernel once more, would be sent with
                 self.daemon.next.sas.insert(*id);
@@ -212,12 +213,12 @@ impl Engine {
         daemon.asked.sas.contains(id) || daemon.next.sas.contains(id)
     }
 
-    fn make_anew(&mut self, now_ms: u64, id: &SaId) -> bool {
-        self.make_all_anew(now_ms, &BTreeSet::from([*id])) == 1
+    fn make_anew(&mut self, now_ns: u64, id: &SaId) -> bool {
+        self.make_all_anew(now_ns, &BTreeSet::from([*id])) == 1
     }
 
     /// Puts SAs into the kernel once more, with numbers ahead; how many of them can be.
-    fn make_all_anew(&mut self, now_ms: u64, ids: &BTreeSet<SaId>) -> usize {
+    fn make_all_anew(&mut self, now_ns: u64, ids: &BTreeSet<SaId>) -> usize {
         for id in ids {
             let known = self.store.sas.get(id);
             if let Some(side) = known.and_then(|it| it.side) {
@@ -225,7 +226,7 @@ impl Engine {
                 self.installed.remove(id);
             }
         }
-        self.install(now_ms, false);
+        self.install(now_ns, false);
         let mut made = 0;
         for id in ids {
             if self.installed.contains_key(id) {
@@ -233,7 +234,7 @@ impl Engine {
             } else if self.store.sas.contains_key(id) {
                 // it is worn
                 self.store.held.sas.remove(id);
-                self.drop_sa(now_ms, id);
+                self.drop_sa(now_ns, id);
             }
         }
         self.counters.restored += made as u64;
@@ -241,10 +242,10 @@ impl Engine {
     }
 
     /// Puts a policy of a moving end back; false where its deletion counts.
-    pub(super) fn restore_policy(&mut self, now_ms: u64, id: &PolicyId, by: Deleter) -> bool {
+    pub(super) fn restore_policy(&mut self, now_ns: u64, id: &PolicyId, by: Deleter) -> bool {
         let known = self.store.policies.get(id).filter(|it| it.ours);
         let end = known.and_then(|it| local_end(&it.policy));
-        let verdict = self.verdict(now_ms, by, end, self.policy_has_followed(id));
+        let verdict = self.verdict(now_ns, by, end, self.policy_has_followed(id));
         let Some(known) = known.filter(|_| verdict != Verdict::Counts) else {
             return false;
         };
@@ -253,7 +254,7 @@ impl Engine {
             Verdict::Undone => shifted_policy(&known.policy),
             _ => known.policy.clone(),
         };
-        self.put_policy(now_ms, Change::PutPolicy(policy));
+        self.put_policy(now_ns, Change::PutPolicy(policy));
         self.counters.restored += 1;
         if verdict == Verdict::Doubted {
             self.daemon.next.policies.insert(*id);
@@ -264,14 +265,14 @@ impl Engine {
 
     /// What a reading did not find soon after a change of roles, or after the daemon's end: who deleted it
     /// nobody knows.
-    pub(super) fn restore_unseen_sa(&mut self, now_ms: u64, id: &SaId) -> bool {
-        let is_recent = now_ms < self.daemon.recent_until_ms;
-        self.is_doubted(id) || is_recent && self.restore_sa(now_ms, id, Deleter::Daemon)
+    pub(super) fn restore_unseen_sa(&mut self, now_ns: u64, id: &SaId) -> bool {
+        let is_recent = now_ns < self.daemon.recent_until_ns;
+        self.is_doubted(id) || is_recent && self.restore_sa(now_ns, id, Deleter::Daemon)
     }
 
-    pub(super) fn restore_unseen_policy(&mut self, now_ms: u64, id: &PolicyId) -> bool {
-        let is_recent = now_ms < self.daemon.recent_until_ms;
-        is_recent && self.restore_policy(now_ms, id, Deleter::Daemon)
+    pub(super) fn restore_unseen_policy(&mut self, now_ns: u64, id: &PolicyId) -> bool {
+        let is_recent = now_ns < self.daemon.recent_until_ns;
+        is_recent && self.restore_policy(now_ns, id, Deleter::Daemon)
     }
 
     /// Whether a daemon puts a policy of its own in the place of one that followed.
@@ -295,11 +296,11 @@ impl Engine {
     }
 
     /// The daemon lives, and meant what it deleted.
-    fn believe(&mut self, now_ms: u64) {
+    fn believe(&mut self, now_ns: u64) {
         let Doubts { sas, policies } = std::mem::take(&mut self.daemon.asked);
         for id in sas {
             self.installed.remove(&id);
-            self.drop_sa(now_ms, &id);
+            self.drop_sa(now_ns, &id);
         }
         for id in policies {
             self.store.put.forget(&id);
@@ -309,13 +310,13 @@ impl Engine {
     }
 
     /// The daemon ended while it deleted: the tunnels go on.
-    fn undo(&mut self, now_ms: u64) {
+    fn undo(&mut self, now_ns: u64) {
         let Doubts { sas, policies } = self.daemon.take_doubts();
-        self.make_all_anew(now_ms, &sas);
+        self.make_all_anew(now_ns, &sas);
         for id in policies {
             if let Some(known) = self.store.policies.get(&id) {
                 let policy = shifted_policy(&known.policy);
-                self.put_policy(now_ms, Change::PutPolicy(policy));
+                self.put_policy(now_ns, Change::PutPolicy(policy));
             }
         }
     }

@@ -9,22 +9,22 @@ pub enum Drain {
     #[default]
     None,
     /// This reading finds them.
-    Reading { wanted: u32, deadline_ms: u64 },
+    Reading { wanted: u32, deadline_ns: u64 },
     /// They were sent.
-    Telling { deadline_ms: u64 },
+    Telling { deadline_ns: u64 },
 }
 
 impl Drain {
-    pub fn deadline_ms(&self) -> u64 {
+    pub fn deadline_ns(&self) -> u64 {
         match self {
             Self::None => u64::MAX,
-            Self::Reading { deadline_ms, .. } | Self::Telling { deadline_ms } => *deadline_ms,
+            Self::Reading { deadline_ns, .. } | Self::Telling { deadline_ns } => *deadline_ns,
         }
     }
 
     /// The switchover goes on without the exact numbers.
-    pub fn give_up(&mut self, now_ms: u64) {
-        if self.deadline_ms() <= now_ms {
+    pub fn give_up(&mut self, now_ns: u64) {
+        if self.deadline_ns() <= now_ns {
             *self = Self::None;
         }
     }
@@ -32,22 +32,22 @@ impl Drain {
 
 impl Engine {
     /// Before a switchover: says the exact numbers.
-    pub fn handle_drain(&mut self, now_ms: u64, deadline_ms: u64) {
-        self.silence_roaming(now_ms);
+    pub fn handle_drain(&mut self, now_ns: u64, deadline_ns: u64) {
+        self.silence_roaming(now_ns);
         if self.is_followed {
             let wanted = self.read_fresh();
             self.drain = Drain::Reading {
                 wanted,
-                deadline_ms,
+                deadline_ns,
             };
         }
     }
 
     /// A reading is done: what it found is exact.
-    pub(super) fn drain_numbers(&mut self, now_ms: u64) {
+    pub(super) fn drain_numbers(&mut self, now_ns: u64) {
         let Drain::Reading {
             wanted,
-            deadline_ms,
+            deadline_ns,
         } = self.drain
         else {
             return;
@@ -55,13 +55,13 @@ impl Engine {
         if wanted > self.reads.generation() {
             return;
         }
-        self.drain = Drain::Telling { deadline_ms };
+        self.drain = Drain::Telling { deadline_ns };
         let store = &mut self.store;
         let carried = store.index.sas.records().filter(|(_, it)| it.is_local);
         store.lane.due = carried.map(|(id, _)| *id).collect();
         store.lane.all.exact = true;
         store.lane.all_due = true;
-        self.leave(now_ms);
+        self.leave(now_ns);
         self.replica.start_drain();
     }
 

@@ -12,7 +12,7 @@ impl Engine {
             return;
         };
         let end = held.local_end();
-        self.rooms.want(self.store.now_ms, id);
+        self.rooms.want(self.store.now_ns, id);
         let is_other_end = self.store.held.ends.insert(end);
         let is_ours = self.is_active() && self.store.ends.has(&end);
         // with both active, both would send with it

@@ -11,18 +11,19 @@ use crate::codec::body::local_end;
 use crate::codec::body::shifted_sa;
 use crate::sa::{ChildName, Direction, Sa, SaId};
 use crate::store::{EKEYREJECTED, HeldSa, threshold_of};
+use crate::{MS, SECOND, ms_between};
 
 /// A failover that did not come to pass is undone.
-const GIVE_UP_MS: u64 = 3_000;
+const GIVE_UP_NS: u64 = 3 * SECOND;
 /// Time for which SAs are put before addresses may come at an unplanned failover. Addresses wait for 15 ms at most:
 /// what is under way then is ended, and the word goes to the host and the elector.
-const SETTLE_MS: u64 = 7;
+const SETTLE_NS: u64 = 7 * MS;
 /// SAs of a batch until then: what is under way then is over soon.
 pub(super) const AWAITED_MAX: usize = 25;
 /// More are not named one by one.
 const NAMED_MAX: usize = 10;
 /// The old node's word that its numbers are exact counts for that long.
-const EXACT_MS: u64 = 5_000;
+const EXACT_NS: u64 = 5 * SECOND;
 
 /// An SA of the peer in the kernel here.
 #[derive(Debug)]
@@ -45,12 +46,12 @@ pub struct Installed {
 #[derive(Debug, Default)]
 pub struct Failover {
     /// Everything was put, for a role that has not come.
-    settled_ms: Option<u64>,
+    settled_ns: Option<u64>,
     /// Time when this node became active.
-    pub active_ms: u64,
+    pub active_ns: u64,
     /// When it began to put what it keeps into the kernel, before or with its role, and when the last was there.
-    begun_ms: u64,
-    put_ms: u64,
+    begun_ns: u64,
+    put_ns: u64,
     /// The reading that is compared with what was put.
     wanted: Option<u32>,
     /// What the kernel did not take, and how many of them were spoken of.
@@ -73,13 +74,13 @@ struct Queue {
 }
 
 impl Failover {
-    pub fn give_up_ms(&self) -> u64 {
-        self.settled_ms
-            .map_or(u64::MAX, |it| it.saturating_add(GIVE_UP_MS))
+    pub fn give_up_ns(&self) -> u64 {
+        self.settled_ns
+            .map_or(u64::MAX, |it| it.saturating_add(GIVE_UP_NS))
     }
 
     pub fn is_settling(&self) -> bool {
-        self.settled_ms.is_some()
+        self.settled_ns.is_some()
     }
 
     /// The kernel has it no more.
@@ -91,46 +92,46 @@ impl Failover {
 impl Engine {
     /// Puts everything that is kept for a failover into the kernel. Which groups come nobody has said
     /// yet: what turns out to stay with the peer is taken back.
-    pub fn handle_settle(&mut self, now_ms: u64) {
+    pub fn handle_settle(&mut self, now_ns: u64) {
         if !self.is_active() || !self.store.held.sas.is_empty() {
-            self.failover.settled_ms = Some(now_ms);
-            self.failover.begun_ms = now_ms;
+            self.failover.settled_ns = Some(now_ns);
+            self.failover.begun_ns = now_ns;
             self.stopping = Stopping::default();
-            self.prepare_resume(now_ms);
-            self.install_held(now_ms, true);
+            self.prepare_resume(now_ns);
+            self.install_held(now_ns, true);
         }
     }
 
     /// Addresses wait for no more than a time, not for all.
-    fn is_awaited(&self, now_ms: u64) -> bool {
-        !self.is_settled(now_ms) && !self.is_planned(now_ms)
+    fn is_awaited(&self, now_ns: u64) -> bool {
+        !self.is_settled(now_ns) && !self.is_planned(now_ns)
     }
 
     /// Addresses may come: at a planned switchover when all is in the kernel, as the old node serves until
     /// then; after a death soon, as what has no SA yet is dropped, and everything else waits.
-    pub fn is_settled(&self, now_ms: u64) -> bool {
-        let Some(since_ms) = self.failover.settled_ms else {
+    pub fn is_settled(&self, now_ns: u64) -> bool {
+        let Some(since_ns) = self.failover.settled_ns else {
             return true;
         };
-        let late = now_ms.saturating_sub(since_ms) >= SETTLE_MS;
+        let late = now_ns.saturating_sub(since_ns) >= SETTLE_NS;
         // packets that are to wait for SAs do so once the kernel was told
         let is_done = self.is_told() && self.actions.is_empty();
-        is_done || (late && !self.is_planned(now_ms))
+        is_done || (late && !self.is_planned(now_ns))
     }
 
     /// The peer's numbers are exact.
-    pub(super) fn is_planned(&self, now_ms: u64) -> bool {
-        let exact_ms = self.store.exact_ms;
-        exact_ms.is_some_and(|it| now_ms.saturating_sub(it) < EXACT_MS)
+    pub(super) fn is_planned(&self, now_ns: u64) -> bool {
+        let exact_ns = self.store.exact_ns;
+        exact_ns.is_some_and(|it| now_ns.saturating_sub(it) < EXACT_NS)
     }
 
     /// A role has come, and with it what is kept for it.
-    pub(super) fn take_over(&mut self, now_ms: u64, is_first: bool) {
+    pub(super) fn take_over(&mut self, now_ns: u64, is_first: bool) {
         let goes_on = self.failover.is_settling() || self.is_putting();
         if !goes_on {
-            self.failover.begun_ms = now_ms;
+            self.failover.begun_ns = now_ns;
         }
-        self.install_held(now_ms, false);
+        self.install_held(now_ns, false);
         self.want_held();
         let refused = &self.failover.refused;
         let store = &mut self.store;
@@ -144,16 +145,16 @@ impl Engine {
             .retain(|_, it| local_end(it).is_some_and(|end| !ends.has(&end)));
         store.put.keep_missing(&store.held.policies);
         if is_first || self.is_putting() {
-            self.failover.active_ms = now_ms;
+            self.failover.active_ns = now_ns;
         }
         if self.is_peer_active() {
             // of groups that stay there
-            self.take_back_foreign(now_ms);
+            self.take_back_foreign(now_ns);
         }
         if self.foreign_installed().is_empty() {
-            self.failover.settled_ms = None;
+            self.failover.settled_ns = None;
         }
-        self.ask_last_numbers(now_ms);
+        self.ask_last_numbers(now_ns);
         if self.resume.is_none() {
             self.begin_service();
         }
@@ -185,20 +186,20 @@ impl Engine {
     }
 
     /// This node carries what the peer has kept for it, and the kernel may have lost it while no plugin ran.
-    pub(super) fn recall(&mut self, now_ms: u64) {
+    pub(super) fn recall(&mut self, now_ns: u64) {
         self.want_held();
-        self.install(now_ms, false);
+        self.install(now_ns, false);
         self.order_adoption();
     }
 
     /// What receives still, of an earlier role, is made anew: the peer may have received more.
-    fn install_held(&mut self, now_ms: u64, all: bool) {
-        let receiving = self.end_retiring(now_ms);
-        self.plan(now_ms, all);
+    fn install_held(&mut self, now_ns: u64, all: bool) {
+        let receiving = self.end_retiring(now_ns);
+        self.plan(now_ns, all);
         if receiving.is_empty() {
             return;
         }
-        self.install_planned(now_ms, usize::MAX);
+        self.install_planned(now_ns, usize::MAX);
         let installed = &self.installed;
         let others = receiving.iter().filter(|id| !installed.contains_key(id));
         for id in others {
@@ -207,14 +208,14 @@ impl Engine {
     }
 
     /// What is kept for this node's ends, or all of it, and not in the kernel.
-    pub(super) fn install(&mut self, now_ms: u64, all: bool) {
-        self.plan(now_ms, all);
-        self.install_planned(now_ms, usize::MAX);
+    pub(super) fn install(&mut self, now_ns: u64, all: bool) {
+        self.plan(now_ns, all);
+        self.install_planned(now_ns, usize::MAX);
     }
 
     /// What is to be installed: the busiest first, and of these what is sent with.
-    fn plan(&mut self, now_ms: u64, all: bool) {
-        self.put_back_all(now_ms);
+    fn plan(&mut self, now_ns: u64, all: bool) {
+        self.put_back_all(now_ns);
         let held = self.store.held.by_urgency().into_iter();
         let held = held.filter(|(id, held)| {
             let is_ours = all || self.store.ends.has(&held.local_end());
@@ -227,23 +228,23 @@ impl Engine {
     }
 
     /// Installs the next ones if the kernel is about to have nothing to do.
-    pub(super) fn install_next(&mut self, now_ms: u64) {
+    pub(super) fn install_next(&mut self, now_ns: u64) {
         if self.work.is_short() {
-            let most = match self.is_awaited(now_ms) {
+            let most = match self.is_awaited(now_ns) {
                 true => AWAITED_MAX,
                 false => BATCH_MAX,
             };
-            self.install_planned(now_ms, most);
+            self.install_planned(now_ns, most);
         }
     }
 
-    fn install_planned(&mut self, now_ms: u64, most: usize) {
+    fn install_planned(&mut self, now_ns: u64, most: usize) {
         let count = self.failover.queue.ids.len().min(most);
         for _ in 0..count {
             let Some(id) = self.failover.queue.ids.pop_front() else {
                 break;
             };
-            if self.is_to_be_installed(&id) && !self.install_sa(now_ms, &id, false) {
+            if self.is_to_be_installed(&id) && !self.install_sa(now_ns, &id, false) {
                 self.failover.worn.insert(id);
                 self.failover.queue.worn.push(id);
             }
@@ -272,22 +273,22 @@ impl Engine {
 
     /// Puts one SA that is kept; `stopped`: nobody else sends with it, and its last number is known. False
     /// where it has none left.
-    pub(super) fn install_sa(&mut self, now_ms: u64, id: &SaId, stopped: bool) -> bool {
-        let planned = self.is_planned(now_ms);
+    pub(super) fn install_sa(&mut self, now_ns: u64, id: &SaId, stopped: bool) -> bool {
+        let planned = self.is_planned(now_ns);
         let Some(held) = self.store.held.sas.get_mut(id) else {
             return false;
         };
         held.room.free();
-        let apart_ms = self
-            .apart_since_ms
-            .map_or(0, |it| now_ms.saturating_sub(it));
+        let apart_ns = self
+            .apart_since_ns
+            .map_or(0, |it| now_ns.saturating_sub(it));
         let knowledge = Knowledge {
             pace: held.pace,
-            silent_ms: now_ms.saturating_sub(held.told_ms),
+            silent_ns: now_ns.saturating_sub(held.told_ns),
             planned,
             stopped,
             own: held.is_own,
-            apart_ms,
+            apart_ns,
         };
         let side = held.side;
         let Some(replay) = window::installed(&held.sa, side, knowledge, &self.settings) else {
@@ -296,7 +297,7 @@ impl Engine {
         let (oseq, seq) = (replay.oseq, replay.seq);
         let sa = Sa {
             replay,
-            life: held.life(now_ms),
+            life: held.life(now_ns),
             ..shifted_sa(&held.sa)
         };
         let installed = Installed {
@@ -326,22 +327,22 @@ impl Engine {
         }
     }
 
-    pub(super) fn handle_added_sa(&mut self, now_ms: u64, sa: Box<Sa>, threshold: u32) {
+    pub(super) fn handle_added_sa(&mut self, now_ns: u64, sa: Box<Sa>, threshold: u32) {
         let id = sa.id;
         if !self.installed.contains_key(&id) {
             return;
         }
         self.counters.installed += 1;
-        self.failover.put_ms = now_ms;
+        self.failover.put_ns = now_ns;
         self.failover.added.insert(id, (sa, threshold));
     }
 
     /// Takes note of some of what the kernel has; whether there was any.
-    pub(super) fn note_added(&mut self, now_ms: u64) -> bool {
+    pub(super) fn note_added(&mut self, now_ns: u64) -> bool {
         let next = self.failover.added.keys().take(BATCH_MAX);
         let ids: Vec<SaId> = next.copied().collect();
         for id in &ids {
-            self.note_added_sa(now_ms, id);
+            self.note_added_sa(now_ns, id);
         }
         let any = !ids.is_empty();
         if any {
@@ -351,16 +352,16 @@ impl Engine {
     }
 
     /// Of all of it, before a role or an address goes.
-    pub(super) fn note_all_added(&mut self, now_ms: u64) {
-        while self.note_added(now_ms) {}
+    pub(super) fn note_all_added(&mut self, now_ns: u64) {
+        while self.note_added(now_ns) {}
     }
 
     /// The same of one, before something newer of it.
-    pub(super) fn note_added_sa(&mut self, now_ms: u64, id: &SaId) {
+    pub(super) fn note_added_sa(&mut self, now_ns: u64, id: &SaId) {
         let Some((sa, threshold)) = self.failover.added.remove(id) else {
             return;
         };
-        self.place_sa(now_ms, *sa, threshold);
+        self.place_sa(now_ns, *sa, threshold);
         if self.is_carried(id) {
             self.store.held.sas.remove(id);
         }
@@ -373,7 +374,7 @@ impl Engine {
 
     pub(super) fn handle_refused_sa(
         &mut self,
-        now_ms: u64,
+        now_ns: u64,
         (sa, threshold): (Box<Sa>, u32),
         errno: i32,
     ) {
@@ -392,7 +393,7 @@ impl Engine {
         let is_ours = held.is_some_and(|it| self.store.ends.has(&it.local_end()));
         if self.is_active() && is_ours {
             self.store.held.sas.remove(&sa.id);
-            self.sort_sa(now_ms, &sa.id);
+            self.sort_sa(now_ns, &sa.id);
         }
         self.counters.refused += 1;
         self.failover.refused.insert(sa.id, errno);
@@ -416,23 +417,23 @@ impl Engine {
     }
 
     /// The failover did not come to pass, or not of these.
-    pub(super) fn take_back(&mut self, now_ms: u64) {
-        self.note_all_added(now_ms);
+    pub(super) fn take_back(&mut self, now_ns: u64) {
+        self.note_all_added(now_ns);
         self.drop_resume();
         if self.is_active() {
-            self.failover.settled_ms = None;
+            self.failover.settled_ns = None;
         } else {
             self.failover = Failover::default();
             self.work.cancel_additions();
         }
-        self.take_back_foreign(now_ms);
+        self.take_back_foreign(now_ns);
         self.dirty = true;
     }
 
-    fn take_back_foreign(&mut self, now_ms: u64) {
+    fn take_back_foreign(&mut self, now_ns: u64) {
         for (_, id) in self.foreign_installed() {
             self.uninstall(id);
-            self.sort_sa(now_ms, &id);
+            self.sort_sa(now_ns, &id);
         }
     }
 
@@ -456,7 +457,7 @@ impl Engine {
     }
 
     /// After a failover's reading: whether the kernel has what it was told; then the IKE daemon.
-    pub(super) fn read_back(&mut self, now_ms: u64) {
+    pub(super) fn read_back(&mut self, now_ns: u64) {
         let wanted = self.failover.wanted;
         if wanted.is_none_or(|wanted| wanted > self.reads.generation()) {
             return;
@@ -484,15 +485,15 @@ impl Engine {
             self.counters.differing += differing.len() as u64;
             self.event(text);
         }
-        self.adopt(now_ms);
+        self.adopt(now_ns);
     }
 
-    fn adopt(&mut self, now_ms: u64) {
+    fn adopt(&mut self, now_ns: u64) {
         self.left.note();
         let installed = counted(self.installed.len(), "SA");
         let failover = &self.failover;
-        let read_ms = now_ms.saturating_sub(failover.active_ms);
-        let took_ms = failover.put_ms.saturating_sub(failover.begun_ms);
+        let read_ms = ms_between(failover.active_ns, now_ns);
+        let took_ms = ms_between(failover.begun_ns, failover.put_ns);
         self.event(format!(
             "{installed} taken over within {took_ms} ms, read back after {read_ms} ms"
         ));

@@ -7,9 +7,9 @@ use crate::store::{LocalPolicy, LocalSa, THRESHOLD_FIRST};
 use crate::wire::BODY_MAX;
 
 impl Engine {
-    pub(super) fn see_sa(&mut self, now_ms: u64, sa: Sa) {
+    pub(super) fn see_sa(&mut self, now_ns: u64, sa: Sa) {
         let id = sa.id;
-        self.note_added_sa(now_ms, &id);
+        self.note_added_sa(now_ns, &id);
         if self.reads.was_deleted(&id) && !self.installed.contains_key(&id) {
             return self.reads.read_again();
         }
@@ -19,14 +19,14 @@ impl Engine {
             Some(known) if known.is_like(&sa) => {
                 known.reading = reading;
                 let (replay, life) = (sa.replay, sa.life);
-                self.see_counters(now_ms, &id, replay, Some(life));
+                self.see_counters(now_ns, &id, replay, Some(life));
             }
-            _ => self.place_sa(now_ms, sa, 0),
+            _ => self.place_sa(now_ns, sa, 0),
         }
     }
 
     /// The kernel has it, new or other than before; `threshold` is that of [`LocalSa`].
-    pub(super) fn place_sa(&mut self, now_ms: u64, sa: Sa, threshold: u32) {
+    pub(super) fn place_sa(&mut self, now_ns: u64, sa: Sa, threshold: u32) {
         let id = sa.id;
         if sa.body.bytes().len() > BODY_MAX {
             let text = format!("SA {:08x} is too large to be replicated", id.spi);
@@ -36,7 +36,7 @@ impl Engine {
         let side = installed
             .map(|it| it.side)
             .or_else(|| self.store.ends.side(&sa));
-        let mut known = LocalSa::new(now_ms, sa, side);
+        let mut known = LocalSa::new(now_ns, sa, side);
         known.reading = self.reads.generation();
         known.threshold = threshold;
         let before = self.store.sas.remove(&id);
@@ -46,10 +46,10 @@ impl Engine {
         known.name = name.or_else(|| before.as_ref().and_then(|it| it.name.clone()));
         if let Some(before) = before.filter(|it| it.side == side) {
             known.rate = before.rate;
-            known.since_ms = before.since_ms;
+            known.since_ns = before.since_ns;
         }
         self.store.sas.insert(id, known);
-        self.sort_sa(now_ms, &id);
+        self.sort_sa(now_ns, &id);
         if side.is_some() {
             self.note_numbers(&id);
             self.set_first_threshold(&id);
@@ -59,12 +59,12 @@ impl Engine {
 
     pub(super) fn see_counters(
         &mut self,
-        now_ms: u64,
+        now_ns: u64,
         id: &SaId,
         mut replay: Replay,
         life: Option<Life>,
     ) {
-        self.note_added_sa(now_ms, id);
+        self.note_added_sa(now_ns, id);
         let reading = self.reads.is_running();
         let gives = self.is_followed;
         let Some(known) = self.store.sas.get_mut(id) else {
@@ -84,15 +84,15 @@ impl Engine {
         let bounded = std::mem::take(&mut known.threshold_before) > 0;
         let moved = known.sa.replay != replay || bounded;
         if let Some(life) = life {
-            (known.sa.life, known.life_ms) = (life, now_ms);
+            (known.sa.life, known.life_ns) = (life, now_ns);
         }
-        known.heard_ms = now_ms;
+        known.heard_ns = now_ns;
         known.sa.replay = replay;
         if known.side.is_none() || !(moved || used) {
             return;
         }
         let position = known.position();
-        known.rate.measure(now_ms, position);
+        known.rate.measure(now_ns, position);
         let missed = position.saturating_sub(before) / 4 > u64::from(known.threshold);
         if reading && gives && known.threshold > 0 && missed {
             self.counters.unheard += 1;
@@ -100,7 +100,7 @@ impl Engine {
         self.note_numbers(id);
     }
 
-    pub(super) fn lose_sa(&mut self, now_ms: u64, id: &SaId, by: Deleter) {
+    pub(super) fn lose_sa(&mut self, now_ns: u64, id: &SaId, by: Deleter) {
         if let Some(installed) = self.installed.get_mut(id) {
             if installed.echoes > 0 {
                 // it was made anew meanwhile
@@ -108,15 +108,15 @@ impl Engine {
                 return;
             }
         }
-        if self.restore_sa(now_ms, id, by) {
+        if self.restore_sa(now_ns, id, by) {
             return;
         }
         self.installed.remove(id);
         self.reads.note_deleted(*id);
-        self.drop_sa(now_ms, id);
+        self.drop_sa(now_ns, id);
     }
 
-    pub(super) fn drop_sa(&mut self, now_ms: u64, id: &SaId) {
+    pub(super) fn drop_sa(&mut self, now_ns: u64, id: &SaId) {
         self.failover.forget_added(id);
         if self
             .store
@@ -124,12 +124,12 @@ impl Engine {
             .remove(id)
             .is_some_and(|it| it.side.is_some())
         {
-            self.sort_sa(now_ms, id);
+            self.sort_sa(now_ns, id);
             self.dirty = true;
         }
     }
 
-    pub(super) fn see_policy(&mut self, now_ms: u64, policy: Policy) {
+    pub(super) fn see_policy(&mut self, now_ns: u64, policy: Policy) {
         const FORWARD: u8 = 2;
         let id = policy.id;
         if let Some(below) = blocks_below(&id) {
@@ -138,11 +138,11 @@ impl Engine {
         if id.direction > FORWARD || policy.body.bytes().len() > BODY_MAX {
             return;
         }
-        self.handle_other_reqid(now_ms, &policy);
+        self.handle_other_reqid(now_ns, &policy);
         if self.is_active() {
             self.served.lead(&policy);
         }
-        self.handle_replaced(now_ms, &policy);
+        self.handle_replaced(now_ns, &policy);
         let ours = self.store.ends.has_policy(&policy) || self.store.put.has(&id);
         let reading = self.reads.generation();
         if let Some(known) = self.store.policies.get_mut(&id) {
@@ -159,39 +159,39 @@ impl Engine {
         let before = self.store.policies.insert(id, known);
         self.block_again(&id);
         if ours || before.is_some_and(|it| it.ours) {
-            self.sort_policy(now_ms, &id);
+            self.sort_policy(now_ns, &id);
             self.dirty = true;
         }
     }
 
-    pub(super) fn drop_policy(&mut self, now_ms: u64, id: &PolicyId) {
+    pub(super) fn drop_policy(&mut self, now_ns: u64, id: &PolicyId) {
         if self.store.policies.remove(id).is_some_and(|it| it.ours) {
-            self.sort_policy(now_ms, id);
+            self.sort_policy(now_ns, id);
             self.dirty = true;
         }
         self.unblock(id);
     }
 
     /// Rates, and thresholds that fit them.
-    pub(super) fn measure(&mut self, now_ms: u64) {
+    pub(super) fn measure(&mut self, now_ns: u64) {
         let ours = self.store.sas.values_mut().filter(|it| it.side.is_some());
         let mut busy = 0;
         for known in ours {
             let position = known.position();
-            known.rate.measure(now_ms, position);
+            known.rate.measure(now_ns, position);
             busy += usize::from(known.rate.is_busy());
         }
         if !self.is_followed {
             return;
         }
-        let interval_us = self.settings.interval_us();
+        let interval_ns = self.settings.interval_ns();
         for (id, known) in &mut self.store.sas {
             if known.side.is_none() {
                 continue;
             }
             let other = match known.threshold {
                 0 => Some(THRESHOLD_FIRST),
-                present => known.rate.other_threshold(present, interval_us, busy),
+                present => known.rate.other_threshold(present, interval_ns, busy),
             };
             if let Some(threshold) = other {
                 known.set_threshold(threshold);

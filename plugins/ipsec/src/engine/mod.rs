@@ -54,6 +54,7 @@ use std::net::IpAddr;
 
 use spared_replica::{Config, Replica};
 
+use crate::SECOND;
 use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::Tunnels;
@@ -81,9 +82,9 @@ pub use daemon::{DaemonWord, Deleter};
 pub use routes::TunnelRoute;
 
 /// Interval of measuring rates, and of periodic work.
-const TICK_MS: u64 = 1_000;
+const TICK_NS: u64 = SECOND;
 /// A plugin that begins anew hears of its peer within this.
-const FRESH_MS: u64 = 60_000;
+const FRESH_NS: u64 = 60 * SECOND;
 
 /// A report of the kernel, by notification or in a reading.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,12 +190,12 @@ pub struct Engine {
     lacks: Option<Lacks>,
     active_groups: BTreeSet<String>,
     /// Time when a group last left this node, with its addresses.
-    left_ms: Option<u64>,
+    left_ns: Option<u64>,
     store: Tunnels,
     replica: Replica<Tunnels>,
     up: bool,
     /// Time when the peer was heard, until this node has all that it has.
-    heard_ms: Option<u64>,
+    heard_ns: Option<u64>,
     /// Both nodes had the same at the end of the last snapshot, and the peer is still there.
     is_complete: bool,
     /// The peer kept SAs of this node's own ends, of a run of this plugin before this one.
@@ -204,9 +205,9 @@ pub struct Engine {
     /// The peer is there and hears of this node's tunnels.
     is_followed: bool,
     /// Time since which both nodes are active.
-    both_since_ms: Option<u64>,
+    both_since_ns: Option<u64>,
     /// Time since which the two may differ.
-    apart_since_ms: Option<u64>,
+    apart_since_ns: Option<u64>,
     /// Of the kernel's SAs, what was put there from the peer's words.
     installed: BTreeMap<SaId, Box<Installed>>,
     drain: Drain,
@@ -239,7 +240,7 @@ pub struct Engine {
     said: Result<(), String>,
     /// Something changed that people or the host may have to know.
     dirty: bool,
-    tick_ms: u64,
+    tick_ns: u64,
 }
 
 /// For `sparectl ipsec`.
@@ -260,9 +261,9 @@ struct Counters {
 
 impl Engine {
     /// An engine that knows nothing yet; `config` names the store's [`TABLES`](crate::wire::TABLES).
-    pub fn new(now_ms: u64, settings: Settings, config: Config) -> Self {
+    pub fn new(now_ns: u64, settings: Settings, config: Config) -> Self {
         let mut store = Tunnels::new(config.run, &settings);
-        store.fresh_until_ms = now_ms + FRESH_MS;
+        store.fresh_until_ns = now_ns + FRESH_NS;
         Self {
             store,
             replica: Replica::new(config),
@@ -270,15 +271,15 @@ impl Engine {
             settings,
             lacks: None,
             active_groups: BTreeSet::new(),
-            left_ms: None,
+            left_ns: None,
             up: false,
-            heard_ms: None,
+            heard_ns: None,
             is_complete: false,
             is_recalled: false,
             is_shared: false,
             is_followed: false,
-            both_since_ms: None,
-            apart_since_ms: Some(now_ms),
+            both_since_ns: None,
+            apart_since_ns: Some(now_ns),
             installed: BTreeMap::new(),
             drain: Drain::default(),
             failover: Failover::default(),
@@ -297,7 +298,7 @@ impl Engine {
             routes: Routes::default(),
             retiring: None,
             merge: Merge::default(),
-            reads: Reads::new(now_ms),
+            reads: Reads::new(now_ns),
             work: Work::default(),
             names: BTreeMap::new(),
             claimed: Claimed::default(),
@@ -305,7 +306,7 @@ impl Engine {
             actions: VecDeque::new(),
             said: Err("not read yet".to_owned()),
             dirty: true,
-            tick_ms: now_ms + TICK_MS,
+            tick_ns: now_ns + TICK_NS,
         }
     }
 
@@ -317,44 +318,44 @@ impl Engine {
         }
     }
 
-    pub fn configure(&mut self, now_ms: u64, settings: Settings) {
+    pub fn configure(&mut self, now_ns: u64, settings: Settings) {
         self.store.ends.configure(&settings);
         self.settings = settings;
-        self.sort_ends(now_ms);
+        self.sort_ends(now_ns);
     }
 
     /// What [`Action::Keep`] of an earlier run had.
-    pub fn handle_kept(&mut self, now_ms: u64, kept: &[u8]) {
-        self.store.ended.recall(now_ms, kept);
+    pub fn handle_kept(&mut self, now_ns: u64, kept: &[u8]) {
+        self.store.ended.recall(now_ns, kept);
     }
 
     /// Handles a report of the kernel or of a reading.
-    pub fn handle_seen(&mut self, now_ms: u64, seen: XfrmEvent) {
+    pub fn handle_seen(&mut self, now_ns: u64, seen: XfrmEvent) {
         match seen {
-            XfrmEvent::Sa(sa) => self.see_sa(now_ms, sa),
-            XfrmEvent::SaGone(id, by) => self.lose_sa(now_ms, &id, by),
-            XfrmEvent::Counters(id, replay, life) => self.see_counters(now_ms, &id, replay, life),
+            XfrmEvent::Sa(sa) => self.see_sa(now_ns, sa),
+            XfrmEvent::SaGone(id, by) => self.lose_sa(now_ns, &id, by),
+            XfrmEvent::Counters(id, replay, life) => self.see_counters(now_ns, &id, replay, life),
             XfrmEvent::Policy(policy) => {
                 let (id, takes_place) = (policy.id, self.takes_place(&policy));
-                self.see_policy(now_ms, policy);
+                self.see_policy(now_ns, policy);
                 if takes_place {
                     self.store.put.forget(&id);
                 }
             }
-            XfrmEvent::PolicyGone(id, by) => self.lose_policy(now_ms, &id, by),
-            XfrmEvent::Unsure => self.doubt(now_ms),
+            XfrmEvent::PolicyGone(id, by) => self.lose_policy(now_ns, &id, by),
+            XfrmEvent::Unsure => self.doubt(now_ns),
         }
     }
 
     /// The same of several.
-    pub fn handle_all(&mut self, now_ms: u64, seen: Vec<XfrmEvent>) {
+    pub fn handle_all(&mut self, now_ns: u64, seen: Vec<XfrmEvent>) {
         for seen in seen {
-            self.handle_seen(now_ms, seen);
+            self.handle_seen(now_ns, seen);
         }
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.install_next(self.store.now_ms);
+        self.install_next(self.store.now_ns);
         if let Some(changes) = self.work.next_batch() {
             return Some(Action::Apply(changes));
         }
@@ -367,81 +368,81 @@ impl Engine {
             self.leave_unadopted();
         }
         let action = self.actions.pop_front();
-        action.or_else(|| self.note_added(self.store.now_ms).then_some(Action::Pause))
+        action.or_else(|| self.note_added(self.store.now_ns).then_some(Action::Pause))
     }
 
-    pub fn next_timeout(&self, now_ms: u64) -> u64 {
+    pub fn next_timeout(&self, now_ns: u64) -> u64 {
         let is_empty = self.store.sas.is_empty() && self.store.policies.is_empty();
         let has_tunnels = !is_empty || !self.blocks.is_empty();
         let has_orders = !self.wanted.is_empty() || !self.withheld.is_empty();
         let has_work = has_tunnels || has_orders || !self.routes.is_empty();
         let tick = match self.is_active() && has_work {
-            true => self.tick_ms,
+            true => self.tick_ns,
             false => u64::MAX,
         };
         let times = [
             tick,
-            self.reads.next_ms(),
-            self.store.ends.next_ms(),
-            self.drain.deadline_ms(),
-            self.failover.give_up_ms(),
-            self.rooms.next_ms(),
-            self.resume.next_ms(),
-            self.stopping.next_ms(),
-            self.store.put.next_ms(),
-            self.store.proofs.next_ms(),
-            self.silence.next_ms(),
-            self.stops_until_ms(),
-            self.replica_ms(now_ms),
-            self.retiring.as_ref().map_or(u64::MAX, |it| it.until_ms),
+            self.reads.next_ns(),
+            self.store.ends.next_ns(),
+            self.drain.deadline_ns(),
+            self.failover.give_up_ns(),
+            self.rooms.next_ns(),
+            self.resume.next_ns(),
+            self.stopping.next_ns(),
+            self.store.put.next_ns(),
+            self.store.proofs.next_ns(),
+            self.silence.next_ns(),
+            self.stops_until_ns(),
+            self.replica_ns(now_ns),
+            self.retiring.as_ref().map_or(u64::MAX, |it| it.until_ns),
         ];
         times.into_iter().min().unwrap_or(u64::MAX)
     }
 
-    pub fn handle_timeout(&mut self, now_ms: u64) {
-        if self.reads.is_due(now_ms) {
+    pub fn handle_timeout(&mut self, now_ns: u64) {
+        if self.reads.is_due(now_ns) {
             self.begin_reading();
         }
-        if self.store.ends.expire(now_ms) {
-            self.leave_lost(now_ms);
+        if self.store.ends.expire(now_ns) {
+            self.leave_lost(now_ns);
         }
-        self.drain.give_up(now_ms);
-        if self.failover.give_up_ms() <= now_ms {
-            self.take_back(now_ms);
+        self.drain.give_up(now_ns);
+        if self.failover.give_up_ns() <= now_ns {
+            self.take_back(now_ns);
         }
-        if self.resume.next_ms() <= now_ms {
-            self.end_resume(now_ms);
+        if self.resume.next_ns() <= now_ns {
+            self.end_resume(now_ns);
         }
-        self.time_stop(now_ms);
-        self.put_back(now_ms);
-        self.make_room(now_ms);
-        self.prove_again(now_ms);
-        self.time_silence(now_ms);
-        self.time_connections(now_ms);
+        self.time_stop(now_ns);
+        self.put_back(now_ns);
+        self.make_room(now_ns);
+        self.prove_again(now_ns);
+        self.time_silence(now_ns);
+        self.time_connections(now_ns);
         if self
             .retiring
             .as_ref()
-            .is_some_and(|it| it.until_ms <= now_ms)
+            .is_some_and(|it| it.until_ns <= now_ns)
         {
-            self.finish_retiring(now_ms);
+            self.finish_retiring(now_ns);
         }
-        if self.tick_ms <= now_ms {
-            self.tick_ms = now_ms + TICK_MS;
-            self.tick(now_ms);
+        if self.tick_ns <= now_ns {
+            self.tick_ns = now_ns + TICK_NS;
+            self.tick(now_ns);
         }
-        self.time_replica(now_ms);
+        self.time_replica(now_ns);
     }
 
-    fn tick(&mut self, now_ms: u64) {
+    fn tick(&mut self, now_ns: u64) {
         if self.is_active() {
-            self.measure(now_ms);
-            self.supersede(now_ms);
-            self.look_for_claimed(now_ms);
+            self.measure(now_ns);
+            self.supersede(now_ns);
+            self.look_for_claimed(now_ns);
             self.look_for_tunnels();
             self.route();
             self.withhold();
         }
-        self.confirm_ends(now_ms);
+        self.confirm_ends(now_ns);
     }
 
     fn is_active(&self) -> bool {

@@ -8,59 +8,59 @@ const EEXIST: i32 = 17;
 
 impl Engine {
     /// The peer told of a policy.
-    pub(super) fn hold_policy(&mut self, now_ms: u64, id: PolicyId) {
+    pub(super) fn hold_policy(&mut self, now_ns: u64, id: PolicyId) {
         let Some(policy) = self.store.held.policies.get(&id).cloned() else {
-            return self.answer_policy(now_ms, &id, true);
+            return self.answer_policy(now_ns, &id, true);
         };
         let there = self.store.policies.get(&id).map(|it| &it.policy);
         if !self.store.put.has(&id) {
-            self.put_policy(now_ms, Change::AddPolicy(policy));
+            self.put_policy(now_ns, Change::AddPolicy(policy));
         } else if there != Some(&policy) {
-            self.put_policy(now_ms, Change::PutPolicy(policy));
+            self.put_policy(now_ns, Change::PutPolicy(policy));
         } else {
-            self.answer_policy(now_ms, &id, true);
+            self.answer_policy(now_ns, &id, true);
         }
     }
 
     /// The kernel has answered what the peer waits for.
-    fn answer_policy(&mut self, now_ms: u64, id: &PolicyId, is_applied: bool) {
+    fn answer_policy(&mut self, now_ns: u64, id: &PolicyId, is_applied: bool) {
         if let Some(tokens) = self.store.put.tokens.remove(id) {
-            self.give_verdicts(now_ms, tokens, is_applied);
+            self.give_verdicts(now_ns, tokens, is_applied);
         }
         self.dirty = true;
     }
 
-    pub(super) fn put_policy(&mut self, now_ms: u64, change: Change) {
+    pub(super) fn put_policy(&mut self, now_ns: u64, change: Change) {
         if let Change::AddPolicy(policy) | Change::PutPolicy(policy) = &change {
             let id = policy.id;
             self.block_below(policy);
             self.store.put.there.insert(id);
-            self.store.put.put_ms.insert(id, now_ms);
+            self.store.put.put_ns.insert(id, now_ns);
             self.store.put.missing.remove(&id);
             self.work.push(change);
         }
     }
 
-    pub(super) fn release_policy(&mut self, now_ms: u64, id: &PolicyId) {
-        self.answer_policy(now_ms, id, true);
+    pub(super) fn release_policy(&mut self, now_ns: u64, id: &PolicyId) {
+        self.answer_policy(now_ns, id, true);
         if self.store.put.forget(id) {
             self.work.push(Change::DeletePolicy(*id));
         }
     }
 
-    pub(super) fn lose_policy(&mut self, now_ms: u64, id: &PolicyId, by: Deleter) {
+    pub(super) fn lose_policy(&mut self, now_ns: u64, id: &PolicyId, by: Deleter) {
         if let Some(below) = blocks_below(id) {
             return self.lose_block(&below);
         }
-        if self.restore_policy(now_ms, id, by) {
+        if self.restore_policy(now_ns, id, by) {
             return;
         }
-        self.drop_policy(now_ms, id);
+        self.drop_policy(now_ns, id);
         if !self.store.put.has(id) {
             return;
         }
         if self.store.held.policies.contains_key(id) {
-            self.store.put.miss(now_ms, *id);
+            self.store.put.miss(now_ns, *id);
         } else if self.is_active() {
             self.store.put.forget(id);
         }
@@ -68,7 +68,7 @@ impl Engine {
 
     /// One that leads elsewhere, where one of the peer's should be: a failover's SAs would not serve
     /// it.
-    pub(super) fn handle_replaced(&mut self, now_ms: u64, policy: &Policy) {
+    pub(super) fn handle_replaced(&mut self, now_ns: u64, policy: &Policy) {
         let id = policy.id;
         if !self.store.put.has(&id) {
             return;
@@ -79,36 +79,36 @@ impl Engine {
         if held.templates == policy.templates {
             self.store.put.missing.remove(&id);
         } else {
-            self.store.put.miss(now_ms, id);
+            self.store.put.miss(now_ns, id);
         }
     }
 
-    pub(super) fn put_back(&mut self, now_ms: u64) {
-        if self.store.put.next_ms() <= now_ms {
-            self.put_missing(now_ms, now_ms);
+    pub(super) fn put_back(&mut self, now_ns: u64) {
+        if self.store.put.next_ns() <= now_ns {
+            self.put_missing(now_ns, now_ns);
         }
     }
 
     /// A failover waits for no second: its SAs serve these policies.
-    pub(super) fn put_back_all(&mut self, now_ms: u64) {
-        self.put_missing(now_ms, u64::MAX);
+    pub(super) fn put_back_all(&mut self, now_ns: u64) {
+        self.put_missing(now_ns, u64::MAX);
     }
 
-    fn put_missing(&mut self, now_ms: u64, due_until_ms: u64) {
+    fn put_missing(&mut self, now_ns: u64, due_until_ns: u64) {
         let due = self.store.put.missing.iter();
-        let due = due.filter(|(_, due_ms)| **due_ms <= due_until_ms);
+        let due = due.filter(|(_, due_ns)| **due_ns <= due_until_ns);
         for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.store.put.missing.remove(&id);
             let held = self.store.held.policies.get(&id);
             if let Some(policy) = held.cloned() {
                 // it may be there: the word of its end may be older than what it was made of
-                self.put_policy(now_ms, Change::PutPolicy(policy));
+                self.put_policy(now_ns, Change::PutPolicy(policy));
             }
         }
     }
 
     /// After a reading: what is missing, and what was in the way.
-    pub(super) fn complete_policies(&mut self, now_ms: u64) {
+    pub(super) fn complete_policies(&mut self, now_ns: u64) {
         let mut changes = Vec::new();
         for (id, held) in &self.store.held.policies {
             let there = self.store.policies.get(id);
@@ -127,11 +127,11 @@ impl Engine {
             }
         }
         for change in changes {
-            self.put_policy(now_ms, change);
+            self.put_policy(now_ns, change);
         }
     }
 
-    pub(super) fn handle_refused_policy(&mut self, now_ms: u64, policy: &Policy, errno: i32) {
+    pub(super) fn handle_refused_policy(&mut self, now_ns: u64, policy: &Policy, errno: i32) {
         let id = policy.id;
         if let Some(below) = blocks_below(&id) {
             self.counters.refused += 1;
@@ -140,24 +140,24 @@ impl Engine {
         if errno != EEXIST {
             self.store.put.there.remove(&id);
             self.store.put.refused.insert(id, errno);
-            return self.answer_policy(now_ms, &id, false);
+            return self.answer_policy(now_ns, &id, false);
         }
         let there = self.store.policies.get(&id);
         if there.is_some_and(|it| is_of_same_end(&it.policy, policy)) {
-            self.put_policy(now_ms, Change::PutPolicy(policy.clone()));
+            self.put_policy(now_ns, Change::PutPolicy(policy.clone()));
         } else {
             // somebody else's: a reading may tell more
             self.store.put.forget(&id);
-            self.answer_policy(now_ms, &id, true);
+            self.answer_policy(now_ns, &id, true);
         }
     }
 
-    pub(super) fn handle_put_policy(&mut self, now_ms: u64, policy: &Policy) {
+    pub(super) fn handle_put_policy(&mut self, now_ns: u64, policy: &Policy) {
         self.store.put.refused.remove(&policy.id);
         if self.store.put.has(&policy.id) {
-            self.see_policy(now_ms, policy.clone());
+            self.see_policy(now_ns, policy.clone());
         }
-        self.answer_policy(now_ms, &policy.id, true);
+        self.answer_policy(now_ns, &policy.id, true);
     }
 }
 

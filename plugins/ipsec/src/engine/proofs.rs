@@ -2,16 +2,16 @@
 
 use super::{Change, Engine};
 use crate::sa::{Sa, SaId};
-use crate::store::{AGAIN_MS, GOOD_FOR_MS, ProofState};
+use crate::store::{AGAIN_NS, GOOD_FOR_NS, ProofState};
 use crate::wire::SAS;
 
 impl Engine {
-    pub(super) fn prove_again(&mut self, now_ms: u64) {
-        if self.store.proofs.next_ms() > now_ms {
+    pub(super) fn prove_again(&mut self, now_ns: u64) {
+        if self.store.proofs.next_ns() > now_ns {
             return;
         }
         let due = self.store.proofs.list.iter();
-        let due = due.filter(|(_, it)| it.due_ms <= now_ms);
+        let due = due.filter(|(_, it)| it.due_ns <= now_ns);
         for position in due.map(|(position, _)| *position).collect::<Vec<u64>>() {
             let mut held = self.store.held.sas.values();
             let Some(held) = held.find(|it| it.proof == Some(position)) else {
@@ -20,22 +20,22 @@ impl Engine {
             };
             self.work.push(Change::Probe(Box::new(held.sa.clone())));
             if let Some(proof) = self.store.proofs.list.get_mut(&position) {
-                proof.due_ms = u64::MAX;
+                proof.due_ns = u64::MAX;
             }
         }
     }
 
-    pub(super) fn handle_proof(&mut self, now_ms: u64, sa: &Sa, errno: Option<i32>) {
+    pub(super) fn handle_proof(&mut self, now_ns: u64, sa: &Sa, errno: Option<i32>) {
         let Some(proof) = self.store.proofs.tried(sa) else {
             return;
         };
         let before = proof.state;
-        (proof.state, proof.due_ms) = match errno {
-            None => (ProofState::Good, now_ms + GOOD_FOR_MS),
-            Some(errno) => (ProofState::Refused(errno), now_ms + AGAIN_MS),
+        (proof.state, proof.due_ns) = match errno {
+            None => (ProofState::Good, now_ns + GOOD_FOR_NS),
+            Some(errno) => (ProofState::Refused(errno), now_ns + AGAIN_NS),
         };
         let tokens = std::mem::take(&mut proof.tokens);
-        self.give_verdicts(now_ms, tokens, errno.is_none());
+        self.give_verdicts(now_ns, tokens, errno.is_none());
         if errno.is_none() && matches!(before, ProofState::Refused(_)) {
             // what was refused is welcome now
             self.replica.resync(SAS);

@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use super::{Action, Engine};
 use crate::sa::{PolicyId, SaId};
+use crate::{MS, SECOND};
 
 /// Longest delay until a missed change is found.
-const COMPARE_MS: u64 = 30_000;
+const COMPARE_NS: u64 = 30 * SECOND;
 /// After a reading that did not see all.
-const AGAIN_MS: u64 = 100;
+const AGAIN_NS: u64 = 100 * MS;
 
 #[derive(Debug)]
 pub struct Reads {
-    due_ms: u64,
+    due_ns: u64,
     running: bool,
     /// Of the reading that runs, or ran last.
     generation: u32,
@@ -23,9 +24,9 @@ pub struct Reads {
 }
 
 impl Reads {
-    pub fn new(now_ms: u64) -> Self {
+    pub fn new(now_ns: u64) -> Self {
         Self {
-            due_ms: now_ms,
+            due_ns: now_ns,
             running: false,
             generation: 0,
             again: false,
@@ -41,14 +42,14 @@ impl Reads {
         self.generation
     }
 
-    pub fn is_due(&self, now_ms: u64) -> bool {
-        !self.running && self.due_ms <= now_ms
+    pub fn is_due(&self, now_ns: u64) -> bool {
+        !self.running && self.due_ns <= now_ns
     }
 
-    pub fn next_ms(&self) -> u64 {
+    pub fn next_ns(&self) -> u64 {
         match self.running {
             true => u64::MAX,
-            false => self.due_ms,
+            false => self.due_ns,
         }
     }
 
@@ -89,7 +90,7 @@ impl Engine {
     }
 
     /// The kernel's words are missing some.
-    pub(super) fn doubt(&mut self, _now_ms: u64) {
+    pub(super) fn doubt(&mut self, _now_ns: u64) {
         self.counters.overruns += 1;
         if self.is_followed {
             self.store.lane.all.unsure = true;
@@ -100,15 +101,15 @@ impl Engine {
     }
 
     /// The end of a reading that [`Action::Read`] asked for, and whether it saw all.
-    pub fn handle_read(&mut self, now_ms: u64, complete: bool) {
+    pub fn handle_read(&mut self, now_ns: u64, complete: bool) {
         let reads = &mut self.reads;
         if !std::mem::take(&mut reads.running) {
             return;
         }
-        reads.due_ms = now_ms + COMPARE_MS;
+        reads.due_ns = now_ns + COMPARE_NS;
         if !complete {
             reads.again = false;
-            reads.due_ms = now_ms + AGAIN_MS;
+            reads.due_ns = now_ns + AGAIN_NS;
             return;
         }
         let again = reads.again;
@@ -118,16 +119,16 @@ impl Engine {
             let ended = &mut self.store.ended;
             ended.leave_unconfirmed(sas.keys().copied(), policies.keys().copied());
         }
-        self.forget_unseen(now_ms);
+        self.forget_unseen(now_ns);
         let lane = &mut self.store.lane;
         if !again && std::mem::take(&mut lane.all.unsure) {
             lane.all_due = true;
         }
-        self.drain_numbers(now_ms);
-        self.complete_policies(now_ms);
+        self.drain_numbers(now_ns);
+        self.complete_policies(now_ns);
         self.complete_blocks();
-        self.read_back(now_ms);
-        self.want_left(now_ms);
+        self.read_back(now_ns);
+        self.want_left(now_ns);
         self.unite_windows();
         self.inherit();
         self.change_reqids();
@@ -137,7 +138,7 @@ impl Engine {
             .as_ref()
             .is_some_and(|it| it.wanted <= retired)
         {
-            self.finish_retiring(now_ms);
+            self.finish_retiring(now_ns);
         }
         self.route();
         if again && !self.reads.running {
@@ -147,7 +148,7 @@ impl Engine {
     }
 
     /// What the reading did not find is not there.
-    fn forget_unseen(&mut self, now_ms: u64) {
+    fn forget_unseen(&mut self, now_ns: u64) {
         let generation = self.reads.generation;
         let sas = self
             .store
@@ -159,13 +160,13 @@ impl Engine {
         let policies = policies.filter(|(_, it)| it.reading != generation);
         let policies: Vec<PolicyId> = policies.map(|(id, _)| *id).collect();
         for id in &sas {
-            if !self.restore_unseen_sa(now_ms, id) {
-                self.drop_sa(now_ms, id);
+            if !self.restore_unseen_sa(now_ns, id) {
+                self.drop_sa(now_ns, id);
             }
         }
         for id in &policies {
-            if !self.restore_unseen_policy(now_ms, id) {
-                self.drop_policy(now_ms, id);
+            if !self.restore_unseen_policy(now_ns, id) {
+                self.drop_policy(now_ns, id);
             }
         }
     }

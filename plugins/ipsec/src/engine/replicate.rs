@@ -1,93 +1,92 @@
 //! The replica and what it has the engine do; which records this node tells of.
 
-use spared_replica::{Change as Told, Now, Token};
+use spared_replica::{Change as Told, Token};
 
 use super::connections::Connections;
 use super::{Change, Engine};
+use crate::MS;
 use crate::error::Malformed;
 use crate::sa::{PolicyId, SaId};
 use crate::store::{Effect, Record, Tunnels};
 use crate::wire::{LastNumbers, POLICIES, SAS, TunnelKey};
 
-const MS: u64 = 1_000_000;
-
 impl Engine {
     /// The peer is there.
-    pub fn handle_up(&mut self, now_ms: u64) {
-        (self.up, self.heard_ms) = (true, Some(now_ms));
-        self.enter(now_ms);
+    pub fn handle_up(&mut self, now_ns: u64) {
+        (self.up, self.heard_ns) = (true, Some(now_ns));
+        self.enter(now_ns);
         self.replica.handle_up(&mut self.store);
-        self.leave(now_ms);
+        self.leave(now_ns);
     }
 
     /// The peer has gone.
-    pub fn handle_down(&mut self, now_ms: u64) {
-        self.apart_since_ms.get_or_insert(now_ms);
+    pub fn handle_down(&mut self, now_ns: u64) {
+        self.apart_since_ns.get_or_insert(now_ns);
         if std::mem::take(&mut self.up) {
             self.leave_unconfirmed();
         }
-        self.heard_ms = None;
+        self.heard_ns = None;
         self.connections.handle_down();
         self.messages.clear();
-        self.end_resume(now_ms);
-        self.return_stopped(now_ms);
-        self.finish_retiring(now_ms);
-        self.enter(now_ms);
+        self.end_resume(now_ns);
+        self.return_stopped(now_ns);
+        self.finish_retiring(now_ns);
+        self.enter(now_ns);
         self.replica.handle_down(&mut self.store);
         let lane = &mut self.store.lane;
         lane.due.clear();
         lane.last_words.clear();
         lane.all.exact = false;
         self.store.peer_unsure = false;
-        self.leave(now_ms);
+        self.leave(now_ns);
     }
 
     /// The peer's bytes.
     ///
     /// # Errors
     /// They are no message.
-    pub fn handle_message(&mut self, now_ms: u64, bytes: &[u8]) -> Result<(), Malformed> {
+    pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
         if Connections::is_own(bytes) {
             return self.handle_told_connections(bytes);
         }
-        let now = self.enter(now_ms);
+        self.enter(now_ns);
         if LastNumbers::is_own(bytes) {
             let message = LastNumbers::read(bytes)?;
-            self.handle_last_numbers(now_ms, message);
+            self.handle_last_numbers(now_ns, message);
             return Ok(());
         }
-        let done = self.replica.handle_message(now, &mut self.store, bytes);
-        self.leave(now_ms);
+        let done = self.replica.handle_message(now_ns, &mut self.store, bytes);
+        self.leave(now_ns);
         done
     }
 
-    fn handle_last_numbers(&mut self, now_ms: u64, message: LastNumbers) {
+    fn handle_last_numbers(&mut self, now_ns: u64, message: LastNumbers) {
         match message {
             LastNumbers::Stop {
                 round,
                 keys,
                 is_end,
-            } => self.handle_stop(now_ms, round, keys, is_end),
+            } => self.handle_stop(now_ns, round, keys, is_end),
             LastNumbers::Stopped {
                 round,
                 numbers,
                 is_end,
-            } => self.handle_stopped(now_ms, round, numbers, is_end),
+            } => self.handle_stopped(now_ns, round, numbers, is_end),
         }
     }
 
     /// What is to be said to the peer, the same until [`message_sent`](Self::message_sent); keys are
     /// in it.
-    pub fn poll_message(&mut self, now_ms: u64) -> Option<&[u8]> {
+    pub fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
         if self.messages.front().is_some_and(|_| self.up) {
             return self.messages.front().map(Vec::as_slice);
         }
-        let now = self.enter(now_ms);
+        self.enter(now_ns);
         self.put_on_lane();
-        let waits = self.replica.poll_message(now, &mut self.store).is_some();
-        self.leave(now_ms);
+        let waits = self.replica.poll_message(now_ns, &mut self.store).is_some();
+        self.leave(now_ns);
         match waits && !self.connections.is_offered() {
-            true => self.replica.poll_message(now, &mut self.store),
+            true => self.replica.poll_message(now_ns, &mut self.store),
             false => self.connections.poll_message(),
         }
     }
@@ -98,31 +97,29 @@ impl Engine {
         }
     }
 
-    pub(super) fn replica_ms(&self, now_ms: u64) -> u64 {
-        let at = self.replica.next_timeout(now_ms * MS);
-        at.map_or(u64::MAX, |at| at.div_ceil(MS))
+    pub(super) fn replica_ns(&self, now_ns: u64) -> u64 {
+        self.replica.next_timeout(now_ns).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn time_replica(&mut self, now_ms: u64) {
-        if self.replica_ms(now_ms) <= now_ms {
-            let now = self.enter(now_ms);
-            self.replica.handle_timeout(now, &mut self.store);
-            self.leave(now_ms);
+    pub(super) fn time_replica(&mut self, now_ns: u64) {
+        if self.replica_ns(now_ns) <= now_ns {
+            self.enter(now_ns);
+            self.replica.handle_timeout(now_ns, &mut self.store);
+            self.leave(now_ns);
         }
     }
 
-    pub(super) fn enter(&mut self, now_ms: u64) -> Now {
-        self.store.now_ms = now_ms;
-        now_ms * MS
+    pub(super) fn enter(&mut self, now_ns: u64) {
+        self.store.now_ns = now_ns;
     }
 
     /// After the replica: what it wrote, and what it knows now.
-    pub(super) fn leave(&mut self, now_ms: u64) {
+    pub(super) fn leave(&mut self, now_ns: u64) {
         while let Some(effect) = self.store.effects.pop_front() {
-            self.follow(now_ms, effect);
+            self.follow(now_ns, effect);
         }
         if std::mem::take(&mut self.is_recalled) {
-            self.recall(now_ms);
+            self.recall(now_ns);
         }
         self.put_on_lane();
         while let Some(text) = self.replica.poll_event() {
@@ -137,17 +134,17 @@ impl Engine {
         self.is_complete = is_complete;
         let is_followed = self.is_active() && self.replica.peer_groups().is_some();
         if is_followed && !std::mem::replace(&mut self.is_followed, is_followed) {
-            self.measure(now_ms);
+            self.measure(now_ns);
         }
         self.is_followed = is_followed;
-        self.both_since_ms = match self.is_active() && self.is_peer_active() {
-            true => self.both_since_ms.or(Some(now_ms)),
+        self.both_since_ns = match self.is_active() && self.is_peer_active() {
+            true => self.both_since_ns.or(Some(now_ns)),
             false => None,
         };
         self.dirty = true;
     }
 
-    fn follow(&mut self, now_ms: u64, effect: Effect) {
+    fn follow(&mut self, now_ns: u64, effect: Effect) {
         match effect {
             Effect::Held(id) => self.handle_held(id),
             Effect::Released(id) => {
@@ -156,9 +153,9 @@ impl Engine {
                 }
             }
             Effect::Prove(sa) => self.work.push(Change::Probe(sa)),
-            Effect::PolicyHeld(id) => self.hold_policy(now_ms, id),
-            Effect::PolicyReleased(id) => self.release_policy(now_ms, &id),
-            Effect::LastWord(id, numbers) => self.handle_last_word(now_ms, id, *numbers),
+            Effect::PolicyHeld(id) => self.hold_policy(now_ns, id),
+            Effect::PolicyReleased(id) => self.release_policy(now_ns, &id),
+            Effect::LastWord(id, numbers) => self.handle_last_word(now_ns, id, *numbers),
         }
     }
 
@@ -184,8 +181,8 @@ impl Engine {
 
     /// A complete snapshot is here, or at the peer.
     fn handle_complete(&mut self) {
-        self.apart_since_ms = None;
-        self.store.fresh_until_ms = 0;
+        self.apart_since_ns = None;
+        self.store.fresh_until_ns = 0;
         self.store.ended.clear();
         self.store.held.sort_ends();
         if self.is_peer_active() {
@@ -196,11 +193,11 @@ impl Engine {
     }
 
     /// What ended here and the peer has confirmed, no later run has to know.
-    pub(super) fn confirm_ends(&mut self, now_ms: u64) {
+    pub(super) fn confirm_ends(&mut self, now_ns: u64) {
         if self.is_complete {
-            // each age is rounded down
-            let behind_ms = self.replica.behind_ms(now_ms * MS) + 1;
-            self.store.ended.confirm(now_ms, behind_ms);
+            // that age is rounded down
+            let behind_ns = (self.replica.behind_ms(now_ns) + 1).saturating_mul(MS);
+            self.store.ended.confirm(now_ns, behind_ns);
         }
     }
 
@@ -209,17 +206,17 @@ impl Engine {
         self.up && groups.is_some_and(|groups| !groups.is_empty())
     }
 
-    pub(super) fn give_verdicts(&mut self, now_ms: u64, tokens: Vec<Token>, is_applied: bool) {
-        let now = self.enter(now_ms);
+    pub(super) fn give_verdicts(&mut self, now_ns: u64, tokens: Vec<Token>, is_applied: bool) {
+        self.enter(now_ns);
         for token in tokens {
             self.replica
-                .verdict(now, &mut self.store, token, is_applied);
+                .verdict(now_ns, &mut self.store, token, is_applied);
         }
     }
 
     /// An SA is new, other, elsewhere or gone: so is its record.
-    pub(super) fn sort_sa(&mut self, now_ms: u64, id: &SaId) {
-        let now = self.enter(now_ms);
+    pub(super) fn sort_sa(&mut self, now_ns: u64, id: &SaId) {
+        self.enter(now_ns);
         let before = self.store.index.sas.get(id).cloned();
         let present = self.store.present_sa(id);
         match &present {
@@ -228,15 +225,15 @@ impl Engine {
         }
         let was_told = self.may_be_told(before.as_ref());
         for (key, change) in changes(before, present) {
-            self.note_end(now_ms, key, change, was_told);
+            self.note_end(now_ns, key, change, was_told);
             self.replica
-                .changed(now, &mut self.store, SAS, &key, change);
+                .changed(now_ns, &mut self.store, SAS, &key, change);
         }
     }
 
     /// The same of a policy.
-    pub(super) fn sort_policy(&mut self, now_ms: u64, id: &PolicyId) {
-        let now = self.enter(now_ms);
+    pub(super) fn sort_policy(&mut self, now_ns: u64, id: &PolicyId) {
+        self.enter(now_ns);
         let before = self.store.index.policies.get(id).cloned();
         let present = self.store.present_policy(id);
         match &present {
@@ -245,9 +242,9 @@ impl Engine {
         }
         let was_told = self.may_be_told(before.as_ref());
         for (key, change) in changes(before, present) {
-            self.note_end(now_ms, key, change, was_told);
+            self.note_end(now_ns, key, change, was_told);
             self.replica
-                .changed(now, &mut self.store, POLICIES, &key, change);
+                .changed(now_ns, &mut self.store, POLICIES, &key, change);
         }
     }
 
@@ -268,10 +265,10 @@ impl Engine {
     }
 
     /// The peer may have what ended here, and a later run of this plugin must not take it back from there.
-    fn note_end(&mut self, now_ms: u64, key: TunnelKey, change: Told, was_told: bool) {
+    fn note_end(&mut self, now_ns: u64, key: TunnelKey, change: Told, was_told: bool) {
         let ended = &mut self.store.ended;
         match change {
-            Told::Deleted if was_told && self.store.is_active => ended.note(now_ms, key),
+            Told::Deleted if was_told && self.store.is_active => ended.note(now_ns, key),
             Told::Put => ended.forget(&key),
             Told::Deleted | Told::Ended => {}
         }

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use super::status::counted;
 use super::{Change, Engine};
+use crate::SECOND;
 use crate::codec::body::OURS;
 use crate::codec::body::sa_with_reqid;
 use crate::sa::{Direction, Policy, PolicyId, SaId, Template};
@@ -17,7 +18,7 @@ use crate::store::LocalSa;
 const IN: u8 = 0;
 const OUT: u8 = 1;
 /// Age at which an SA counts as used.
-const USED_MS: u64 = 30_000;
+const USED_NS: u64 = 30 * SECOND;
 
 /// Which policies lead to installed SAs, and which of these are to get another reqid.
 #[derive(Debug, Default)]
@@ -105,7 +106,7 @@ impl Engine {
     }
 
     /// A policy that somebody else put in the place of an installed one.
-    pub(super) fn handle_other_reqid(&mut self, _now_ms: u64, policy: &Policy) {
+    pub(super) fn handle_other_reqid(&mut self, _now_ns: u64, policy: &Policy) {
         if policy.id.is_outbound() || !self.takes_place(policy) {
             return;
         }
@@ -161,11 +162,11 @@ impl Engine {
     }
 
     /// Deletes what an IKE daemon's own SAs carry on.
-    pub(super) fn supersede(&mut self, now_ms: u64) {
+    pub(super) fn supersede(&mut self, now_ns: u64) {
         if self.installed.is_empty() {
             return;
         }
-        let carrying = self.carrying(now_ms);
+        let carrying = self.carrying(now_ns);
         if carrying.is_empty() {
             return;
         }
@@ -195,13 +196,13 @@ impl Engine {
     }
 
     /// Tunnels with SAs that somebody made since the failover, and that packets came in by.
-    fn carrying(&self, now_ms: u64) -> BTreeSet<(Tunnel, u32)> {
+    fn carrying(&self, now_ns: u64) -> BTreeSet<(Tunnel, u32)> {
         let native = self.store.sas.iter();
         let native = native.filter(|(id, _)| !self.installed.contains_key(id));
         let native = native.map(|(_, it)| it).filter(|it| {
             let used = it.sa.replay.seq > 0 || it.sa.life.packets > 0;
-            let old = now_ms.saturating_sub(it.since_ms) >= USED_MS;
-            let made_since = it.since_ms >= self.failover.active_ms;
+            let old = now_ns.saturating_sub(it.since_ns) >= USED_NS;
+            let made_since = it.since_ns >= self.failover.active_ns;
             it.side == Some(Direction::In) && made_since && it.sa.reqid != 0 && (used || old)
         });
         native

@@ -8,12 +8,13 @@
 use std::collections::BTreeSet;
 
 use super::{Action, Change, Engine};
+use crate::MS;
 use crate::sa::{Direction, SaId};
 use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
 
 /// Time limit for the old node's last numbers: as long as it carries packets that still arrive
 /// there.
-const ANSWER_MS: u64 = 200;
+const ANSWER_NS: u64 = 200 * MS;
 
 /// How far outbound SAs are that are to begin where the old node's end.
 #[derive(Debug, Default)]
@@ -27,14 +28,14 @@ pub enum Resume {
     Asked {
         round: u64,
         waiting: BTreeSet<SaId>,
-        until_ms: u64,
+        until_ns: u64,
     },
 }
 
 impl Resume {
-    pub fn next_ms(&self) -> u64 {
+    pub fn next_ns(&self) -> u64 {
         match self {
-            Self::Asked { until_ms, .. } => *until_ms,
+            Self::Asked { until_ns, .. } => *until_ns,
             _ => u64::MAX,
         }
     }
@@ -46,16 +47,16 @@ impl Resume {
 
 impl Engine {
     /// What is settled now is planned: outbound SAs are to wait.
-    pub(super) fn prepare_resume(&mut self, now_ms: u64) {
-        self.end_resume(now_ms);
-        if self.up && self.is_planned(now_ms) {
+    pub(super) fn prepare_resume(&mut self, now_ns: u64) {
+        self.end_resume(now_ns);
+        if self.up && self.is_planned(now_ns) {
             self.resume = Resume::Prepared;
             self.actions.push_back(Action::Hold(true));
         }
     }
 
     /// The role is here, and whoever sends into these tunnels knows soon: the old node is to stop.
-    pub(super) fn ask_last_numbers(&mut self, now_ms: u64) {
+    pub(super) fn ask_last_numbers(&mut self, now_ns: u64) {
         if !matches!(self.resume, Resume::Prepared) {
             return;
         }
@@ -67,13 +68,14 @@ impl Engine {
         let keys = asked.map(|(_, held)| TunnelKey::sa(&held.sa, held.side));
         let keys: Vec<TunnelKey> = keys.collect();
         if keys.is_empty() {
-            return self.end_resume(now_ms);
+            return self.end_resume(now_ns);
         }
-        self.round = now_ms.max(self.round + 1);
+        // ms are enough to differ from the rounds of an earlier run
+        self.round = (now_ns / MS).max(self.round + 1);
         self.resume = Resume::Asked {
             round: self.round,
             waiting: keys.iter().filter_map(outbound).collect(),
-            until_ms: now_ms + ANSWER_MS,
+            until_ns: now_ns + ANSWER_NS,
         };
         let count = keys.len().div_ceil(LAST_MAX);
         for (number, keys) in keys.chunks(LAST_MAX).enumerate() {
@@ -88,7 +90,7 @@ impl Engine {
     /// The old node sends no more with these.
     pub(super) fn handle_stopped(
         &mut self,
-        now_ms: u64,
+        now_ns: u64,
         answered: u64,
         numbers: Vec<(TunnelKey, u64)>,
         is_end: bool,
@@ -107,35 +109,35 @@ impl Engine {
         let is_end = is_end || waiting.is_empty();
         let mut resumed = BTreeSet::new();
         for (id, oseq) in stopped {
-            if self.resume_sa(now_ms, &id, oseq) {
+            if self.resume_sa(now_ns, &id, oseq) {
                 resumed.insert(id);
             }
         }
         self.send_waiting(&resumed);
         if is_end {
-            self.end_resume(now_ms);
+            self.end_resume(now_ns);
         }
     }
 
     /// Puts an SA with the number that follows the old node's last.
-    fn resume_sa(&mut self, now_ms: u64, id: &SaId, oseq: u64) -> bool {
+    fn resume_sa(&mut self, now_ns: u64, id: &SaId, oseq: u64) -> bool {
         let held = self.store.held.sas.get_mut(id);
         // a smaller one than was told before is not the last
         let Some(held) = held.filter(|it| it.sa.replay.oseq <= oseq) else {
             return false;
         };
         held.sa.replay.oseq = oseq;
-        held.told_ms = now_ms;
-        self.install_sa(now_ms, id, true)
+        held.told_ns = now_ns;
+        self.install_sa(now_ns, id, true)
     }
 
     /// The rest has no last number: it jumps.
-    pub(super) fn end_resume(&mut self, now_ms: u64) {
+    pub(super) fn end_resume(&mut self, now_ns: u64) {
         match std::mem::take(&mut self.resume) {
             Resume::None => return,
             Resume::Prepared => {}
             Resume::Asked { waiting, .. } => {
-                self.install(now_ms, false);
+                self.install(now_ns, false);
                 self.send_waiting(&waiting);
                 self.begin_service();
             }

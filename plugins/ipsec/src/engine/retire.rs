@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::install::Failover;
 use super::window::united;
 use super::{Change, Engine};
+use crate::SECOND;
 use crate::codec::body::local_end;
 use crate::codec::body::shifted_policy;
 use crate::sa::{Direction, PolicyId, Replay, SaId};
@@ -16,16 +17,16 @@ use crate::store::{HeldSa, Room};
 use crate::wire::{Numbers, Origin};
 
 /// A reading that takes longer is not waited for.
-const READING_MS: u64 = 1_000;
+const READING_NS: u64 = SECOND;
 /// The old node's last word counts so long after a failover.
-const LAST_MS: u64 = 10_000;
+const LAST_NS: u64 = 10 * SECOND;
 
 /// SAs with which the kernel still receives, until their numbers were read once more.
 #[derive(Debug)]
 pub struct Retiring {
     inbound: Vec<SaId>,
     pub wanted: u32,
-    pub until_ms: u64,
+    pub until_ns: u64,
 }
 
 impl Retiring {
@@ -43,8 +44,8 @@ pub struct Merge {
 
 impl Engine {
     /// Gives tunnels away: all of them, or those whose address is not here any more.
-    pub(super) fn retire(&mut self, now_ms: u64, all: bool) {
-        self.note_all_added(now_ms);
+    pub(super) fn retire(&mut self, now_ns: u64, all: bool) {
+        self.note_all_added(now_ns);
         let store = &mut self.store;
         store.ended.retain(|end| !all && store.ends.stays(end));
         let gone = self.leaving_sas(all);
@@ -58,7 +59,7 @@ impl Engine {
         } else if gone.is_empty() && policies.is_empty() {
             return;
         }
-        self.finish_retiring(now_ms);
+        self.finish_retiring(now_ns);
         let mut inbound = Vec::new();
         for (id, side) in gone {
             self.keep(id, side);
@@ -81,10 +82,10 @@ impl Engine {
         self.retiring = Some(Retiring {
             inbound,
             wanted,
-            until_ms: now_ms + READING_MS,
+            until_ns: now_ns + READING_NS,
         });
         if !self.up {
-            self.finish_retiring(now_ms);
+            self.finish_retiring(now_ns);
         }
     }
 
@@ -120,14 +121,14 @@ impl Engine {
             side,
             pace: known.pace(),
             name: known.name.clone(),
-            told_ms: self.apart_since_ms.unwrap_or(u64::MAX).min(known.heard_ms),
-            life_ms: known.life_ms,
+            told_ns: self.apart_since_ns.unwrap_or(u64::MAX).min(known.heard_ns),
+            life_ns: known.life_ns,
             is_own: true,
             proof: None,
             room: Room::default(),
         };
         self.store.held.sas.insert(id, held);
-        self.rooms.want(self.store.now_ms, id);
+        self.rooms.want(self.store.now_ns, id);
     }
 
     /// Without them packets would leave in clear text.
@@ -150,22 +151,22 @@ impl Engine {
     }
 
     /// Tells what was received, and receives no more.
-    pub(super) fn finish_retiring(&mut self, now_ms: u64) {
-        for id in self.end_retiring(now_ms) {
+    pub(super) fn finish_retiring(&mut self, now_ns: u64) {
+        for id in self.end_retiring(now_ns) {
             self.store.sas.remove(&id);
-            self.sort_sa(now_ms, &id);
+            self.sort_sa(now_ns, &id);
             self.work.push(Change::DeleteSa(id));
         }
     }
 
     /// Tells what was received; these receive still.
-    pub(super) fn end_retiring(&mut self, now_ms: u64) -> Vec<SaId> {
+    pub(super) fn end_retiring(&mut self, now_ns: u64) -> Vec<SaId> {
         let Some(mut retiring) = self.retiring.take() else {
             return Vec::new();
         };
         let store = &mut self.store;
         store.lane.last_words.clear();
-        store.lane.last_until_ms = now_ms + LAST_MS;
+        store.lane.last_until_ns = now_ns + LAST_NS;
         retiring.inbound.retain(|id| store.sas.contains_key(id));
         for id in &retiring.inbound {
             let Some(known) = store.sas.get(id) else {
@@ -177,7 +178,7 @@ impl Engine {
             if self.up {
                 let numbers = Numbers {
                     origin: Origin::LastWord,
-                    ..known.numbers(now_ms)
+                    ..known.numbers(now_ns)
                 };
                 store.lane.last_words.insert(*id, numbers);
                 store.lane.due.insert(*id);
@@ -189,9 +190,9 @@ impl Engine {
     }
 
     /// The old node's last word: what it received is not to be received here again.
-    pub(super) fn handle_last_word(&mut self, now_ms: u64, id: SaId, numbers: Numbers) {
-        let since_ms = now_ms.saturating_sub(self.failover.active_ms);
-        let is_recent = self.is_active() && since_ms < LAST_MS;
+    pub(super) fn handle_last_word(&mut self, now_ns: u64, id: SaId, numbers: Numbers) {
+        let since_ns = now_ns.saturating_sub(self.failover.active_ns);
+        let is_recent = self.is_active() && since_ns < LAST_NS;
         let installed = self.installed.get(&id);
         let receives = installed.is_some_and(|it| it.side == Direction::In);
         if receives && (is_recent || self.failover.is_settling()) {
@@ -202,7 +203,7 @@ impl Engine {
         }
         let is_carried = self.is_carried(&id);
         if let Some(held) = self.store.held.sas.get_mut(&id).filter(|_| !is_carried) {
-            held.count(now_ms, numbers);
+            held.count(now_ns, numbers);
         }
     }
 

@@ -8,13 +8,14 @@ use std::net::IpAddr;
 
 use super::stop::Stopping;
 use super::{Drain, Engine};
+use crate::SECOND;
 use crate::sa::{PolicyId, SaId};
 
 /// Addresses that go so soon after a group go with it.
-const LEAVING_MS: u64 = 15_000;
+const LEAVING_NS: u64 = 15 * SECOND;
 
 impl Engine {
-    pub fn handle_role(&mut self, now_ms: u64, group: &str, active: bool) {
+    pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) {
         let is_other = match active {
             true => self.active_groups.insert(group.to_owned()),
             false => self.active_groups.remove(group),
@@ -28,25 +29,25 @@ impl Engine {
         self.drain = Drain::None;
         self.stopping.forget_question();
         self.store.lane.all.exact = false;
-        self.daemon.handle_role(now_ms, self.store.is_active);
-        self.connections.begin(now_ms);
-        self.enter(now_ms);
+        self.daemon.handle_role(now_ns, self.store.is_active);
+        self.connections.begin(now_ns);
+        self.enter(now_ns);
         self.replica.handle_groups(self.active_groups.clone());
         if was_active != self.is_active() {
             (self.is_shared, self.is_complete) = (false, false);
         }
         if active {
             self.store.ends.confirm();
-            self.take_over(now_ms, !was_active);
-            self.want_left(now_ms);
+            self.take_over(now_ns, !was_active);
+            self.want_left(now_ns);
         } else {
-            self.left_ms = Some(now_ms);
+            self.left_ns = Some(now_ns);
             self.stopping = Stopping::default();
-            self.retire(now_ms, !self.is_active());
-            self.silence_daemon(now_ms);
+            self.retire(now_ns, !self.is_active());
+            self.silence_daemon(now_ns);
         }
-        self.sort_ends(now_ms);
-        self.leave(now_ms);
+        self.sort_ends(now_ns);
+        self.leave(now_ns);
         if active {
             self.inherit_what_was_read();
         }
@@ -56,51 +57,51 @@ impl Engine {
     }
 
     /// The addresses that spared put on interfaces of this node.
-    pub fn handle_endpoints(&mut self, now_ms: u64, endpoints: BTreeSet<IpAddr>) {
+    pub fn handle_endpoints(&mut self, now_ns: u64, endpoints: BTreeSet<IpAddr>) {
         let is_leaving = self
-            .left_ms
-            .is_some_and(|it| now_ms.saturating_sub(it) < LEAVING_MS);
+            .left_ns
+            .is_some_and(|it| now_ns.saturating_sub(it) < LEAVING_NS);
         let is_active = self.is_active();
         let prepares = is_active && self.failover.is_settling();
         let lingers = is_active && !is_leaving;
-        self.store.ends.set(now_ms, endpoints, prepares, lingers);
+        self.store.ends.set(now_ns, endpoints, prepares, lingers);
         if is_active && is_leaving {
-            self.retire(now_ms, false);
-        } else if self.store.ends.next_ms() < u64::MAX {
-            self.silence_daemon(now_ms);
+            self.retire(now_ns, false);
+        } else if self.store.ends.next_ns() < u64::MAX {
+            self.silence_daemon(now_ns);
         }
         if is_active && !prepares && !self.is_peer_active() {
             // an address that comes later than its role
-            self.take_over(now_ms, false);
+            self.take_over(now_ns, false);
         }
         if is_active {
-            self.sort_ends(now_ms);
+            self.sort_ends(now_ns);
         } else {
             // the peer's records, whatever addresses come: in a failover they come before the role, one by one
-            self.take_sides(now_ms);
+            self.take_sides(now_ns);
         }
         self.route();
         self.report_connections();
     }
 
     /// Addresses went, and the host's word for it has not come: it waits for a plugin that stops something.
-    pub(super) fn leave_lost(&mut self, now_ms: u64) {
-        self.retire(now_ms, false);
-        self.sort_ends(now_ms);
+    pub(super) fn leave_lost(&mut self, now_ns: u64) {
+        self.retire(now_ns, false);
+        self.sort_ends(now_ns);
     }
 
     /// Other ends, other SAs and policies that follow.
-    pub(super) fn sort_ends(&mut self, now_ms: u64) {
-        self.take_sides(now_ms);
-        self.sort_records(now_ms);
+    pub(super) fn sort_ends(&mut self, now_ns: u64) {
+        self.take_sides(now_ns);
+        self.sort_records(now_ns);
     }
 
-    fn take_sides(&mut self, now_ms: u64) {
+    fn take_sides(&mut self, now_ns: u64) {
         for (id, known) in &mut self.store.sas {
             let installed = self.installed.get(id).map(|it| it.side);
             let side = installed.or_else(|| self.store.ends.side(&known.sa));
             if side != known.side {
-                known.set_side(now_ms, side);
+                known.set_side(now_ns, side);
             }
         }
         for (id, known) in &mut self.store.policies {
@@ -109,19 +110,19 @@ impl Engine {
         self.dirty = true;
     }
 
-    fn sort_records(&mut self, now_ms: u64) {
+    fn sort_records(&mut self, now_ns: u64) {
         let store = &self.store;
         let policies = store.index.policies.ids().chain(store.policies.keys());
         let policies = policies.chain(store.held.policies.keys());
         for id in policies.copied().collect::<BTreeSet<PolicyId>>() {
-            self.sort_policy(now_ms, &id);
+            self.sort_policy(now_ns, &id);
         }
         let store = &self.store;
         let sas = store.index.sas.ids().chain(store.sas.keys());
         let sas = sas.chain(store.held.sas.keys());
         let other = sas.copied().filter(|id| !store.is_kept_alone(id));
         for id in other.collect::<BTreeSet<SaId>>() {
-            self.sort_sa(now_ms, &id);
+            self.sort_sa(now_ns, &id);
         }
     }
 }

@@ -1,42 +1,40 @@
-//! The engine as the SDK's runner drives it. Within, time is in milliseconds, as the kernel's is.
+//! The engine as the SDK's runner drives it.
 
 use spared_sdk::{Role, Trouble};
 
 use super::{Action, Engine, Lacks};
 
-const MS: u64 = 1_000_000;
-
 impl spared_sdk::Engine for Engine {
     type Action = Action;
 
     fn handle_timeout(&mut self, now_ns: u64) {
-        self.handle_timeout(now_ns / MS);
+        self.handle_timeout(now_ns);
     }
 
     fn next_timeout(&self, now_ns: u64) -> Option<u64> {
-        self.next_timeout(now_ns / MS).checked_mul(MS)
+        Some(self.next_timeout(now_ns)).filter(|at_ns| *at_ns < u64::MAX)
     }
 
     fn poll_action(&mut self, now_ns: u64) -> Option<Action> {
-        self.enter(now_ns / MS);
+        self.enter(now_ns);
         self.poll_action()
     }
 
     fn handle_role(&mut self, now_ns: u64, group: &str, role: Role) {
-        self.handle_role(now_ns / MS, group, role == Role::Active);
+        self.handle_role(now_ns, group, role == Role::Active);
     }
 
     fn handle_up(&mut self, now_ns: u64, wire: u32) {
         self.connections.handle_up(wire);
-        self.handle_up(now_ns / MS);
+        self.handle_up(now_ns);
     }
 
     fn handle_down(&mut self, now_ns: u64) {
-        self.handle_down(now_ns / MS);
+        self.handle_down(now_ns);
     }
 
     fn handle_message(&mut self, now_ns: u64, message: &[u8]) -> Result<(), String> {
-        let done = self.handle_message(now_ns / MS, message);
+        let done = self.handle_message(now_ns, message);
         done.map_err(|why| why.to_string())
     }
 
@@ -45,7 +43,7 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn poll_message(&mut self, now_ns: u64) -> Option<&[u8]> {
-        self.poll_message(now_ns / MS)
+        self.poll_message(now_ns)
     }
 
     fn message_sent(&mut self, _now_ns: u64) {
@@ -72,7 +70,7 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn start_drain(&mut self, now_ns: u64, deadline_ns: u64) {
-        self.handle_drain(now_ns / MS, deadline_ns / MS);
+        self.handle_drain(now_ns, deadline_ns);
     }
 
     fn is_drained(&self) -> bool {
@@ -80,14 +78,14 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn start_settle(&mut self, now_ns: u64, _deadline_ns: u64) {
-        self.handle_settle(now_ns / MS);
+        self.handle_settle(now_ns);
     }
 
     fn is_settled(&self) -> bool {
-        self.is_settled(self.store.now_ms)
+        self.is_settled(self.store.now_ns)
     }
 
     fn is_settled_enough(&self, now_ns: u64) -> bool {
-        self.is_settled(now_ns / MS)
+        self.is_settled(now_ns)
     }
 }

@@ -13,33 +13,34 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Action, Engine};
+use crate::SECOND;
 
 /// Longer than service managers wait before they kill: 90 s is systemd's own.
-const STOP_MS: u64 = 100_000;
+const STOP_NS: u64 = 100 * SECOND;
 
 #[derive(Debug, Default)]
 pub struct Silence {
     ends: BTreeSet<IpAddr>,
-    until_ms: Option<u64>,
+    until_ns: Option<u64>,
 }
 
 impl Silence {
-    pub fn next_ms(&self) -> u64 {
-        self.until_ms.unwrap_or(u64::MAX)
+    pub fn next_ns(&self) -> u64 {
+        self.until_ns.unwrap_or(u64::MAX)
     }
 }
 
 impl Engine {
     /// A run of the plugin before this one left these addresses silent.
-    pub fn handle_silent(&mut self, now_ms: u64, ends: BTreeSet<IpAddr>) {
+    pub fn handle_silent(&mut self, now_ns: u64, ends: BTreeSet<IpAddr>) {
         if !ends.is_empty() {
-            self.silence_for(now_ms, ends);
+            self.silence_for(now_ns, ends);
         }
     }
 
     /// A role left, and with it the addresses of what is kept now; or addresses did, and the role's leaving
     /// has not been told yet.
-    pub(super) fn silence_daemon(&mut self, now_ms: u64) {
+    pub(super) fn silence_daemon(&mut self, now_ns: u64) {
         if self.daemon.has_ended() {
             return;
         }
@@ -50,21 +51,21 @@ impl Engine {
         let lost = carried.filter(|end| store.ends.is_lost(end));
         let ends = kept.chain(lost).chain(self.connections.roaming());
         let ends = ends.chain(self.silence.ends.iter().copied());
-        self.silence_for(now_ms, ends.collect());
+        self.silence_for(now_ns, ends.collect());
     }
 
     /// A switchover begins. A daemon with MOBIKE moves its tunnels as soon as it finds their address gone, and
     /// the role's leaving is heard only when services have been stopped.
-    pub(super) fn silence_roaming(&mut self, now_ms: u64) {
+    pub(super) fn silence_roaming(&mut self, now_ns: u64) {
         let mut ends: BTreeSet<IpAddr> = self.connections.roaming().collect();
         if !ends.is_empty() && !self.daemon.has_ended() {
             ends.extend(&self.silence.ends);
-            self.silence_for(now_ms, ends);
+            self.silence_for(now_ns, ends);
         }
     }
 
-    fn silence_for(&mut self, now_ms: u64, ends: BTreeSet<IpAddr>) {
-        self.silence.until_ms = Some(now_ms + STOP_MS);
+    fn silence_for(&mut self, now_ns: u64, ends: BTreeSet<IpAddr>) {
+        self.silence.until_ns = Some(now_ns + STOP_NS);
         if ends != self.silence.ends {
             self.silence.ends.clone_from(&ends);
             self.actions.push_back(Action::Silence(ends));
@@ -73,14 +74,14 @@ impl Engine {
 
     /// The daemon has ended, or has had its time.
     pub(super) fn end_silence(&mut self) {
-        self.silence.until_ms = None;
+        self.silence.until_ns = None;
         if !std::mem::take(&mut self.silence.ends).is_empty() {
             self.actions.push_back(Action::Silence(BTreeSet::new()));
         }
     }
 
-    pub(super) fn time_silence(&mut self, now_ms: u64) {
-        if self.silence.next_ms() <= now_ms {
+    pub(super) fn time_silence(&mut self, now_ns: u64) {
+        if self.silence.next_ns() <= now_ns {
             self.end_silence();
         }
     }

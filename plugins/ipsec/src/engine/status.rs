@@ -8,19 +8,19 @@ use super::{Engine, Lacks};
 use crate::codec::body::algorithms;
 use crate::sa::{Direction, Sa, SaId};
 use crate::store::EKEYREJECTED;
+use crate::{SECOND, ms_between};
 
 /// SAs that are shown one by one; an answer has at most 64 KiB.
 const SHOWN_MAX: usize = 200;
 /// Two nodes that are active for so long are so for different groups.
-const SWITCHOVER_MS: u64 = 2_000;
-const MS: u64 = 1_000_000;
+const SWITCHOVER_NS: u64 = 2 * SECOND;
 
 type Rows = Vec<(String, Value)>;
 
 impl Engine {
-    pub fn rows(&self, now_ms: u64) -> Rows {
+    pub fn rows(&self, now_ns: u64) -> Rows {
         let mut rows = self.totals();
-        let tables = self.replica.status(now_ms * MS, &self.store);
+        let tables = self.replica.status(now_ns, &self.store);
         rows.extend(tables.iter().flat_map(spared_sdk::replicated::rows));
         let mut count = 0;
         for (id, known) in &self.store.sas {
@@ -31,8 +31,8 @@ impl Engine {
                 continue;
             }
             let behind = known.position().saturating_sub(known.told);
-            let age_s = known.life(now_ms).age_s;
-            let heard_ms = now_ms.saturating_sub(known.heard_ms);
+            let age_s = known.life(now_ns).age_s;
+            let heard_ms = ms_between(known.heard_ns, now_ns);
             put_sa(&mut rows, &known.sa, side, (age_s, behind, heard_ms));
             put(&mut rows, id, "peer", Value::Text(self.at_peer(id)));
         }
@@ -41,8 +41,8 @@ impl Engine {
             if count > SHOWN_MAX {
                 continue;
             }
-            let told_ms = now_ms.saturating_sub(held.told_ms);
-            let age_s = held.life(now_ms).age_s;
+            let told_ms = ms_between(held.told_ns, now_ns);
+            let age_s = held.life(now_ns).age_s;
             let behind = u64::from(held.pace.threshold);
             put_sa(&mut rows, &held.sa, held.side, (age_s, behind, told_ms));
             let ready = match self.store.proofs.errno(held.proof) {
@@ -138,8 +138,8 @@ impl Engine {
         }
         let follows = self.is_peer_active();
         // in a switchover both are active for a moment, and nobody asks who could take over
-        let both_ms = self.both_since_ms.unwrap_or(self.store.now_ms);
-        let is_moment = self.store.now_ms.saturating_sub(both_ms) < SWITCHOVER_MS;
+        let both_ns = self.both_since_ns.unwrap_or(self.store.now_ns);
+        let is_moment = self.store.now_ns.saturating_sub(both_ns) < SWITCHOVER_NS;
         if self.is_active() && (!follows || is_moment) {
             return None;
         }
@@ -166,17 +166,15 @@ impl Engine {
     /// A backup that heard its peer has everything now.
     pub(super) fn tell_followed(&mut self) {
         if self.is_active() {
-            self.heard_ms = None;
+            self.heard_ns = None;
         }
-        let Some(heard_ms) = self.heard_ms.take_if(|_| self.said.is_ok()) else {
+        let Some(heard_ns) = self.heard_ns.take_if(|_| self.said.is_ok()) else {
             return;
         };
         let count = self.store.held.sas.len();
         if count > 0 {
-            let (sas, took_ms) = (
-                counted(count, "SA"),
-                self.store.now_ms.saturating_sub(heard_ms),
-            );
+            let sas = counted(count, "SA");
+            let took_ms = ms_between(heard_ns, self.store.now_ns);
             self.event(format!(
                 "{sas} followed within {took_ms} ms of hearing the peer"
             ));

@@ -5,15 +5,16 @@ use std::collections::VecDeque;
 
 use super::drain::Drain;
 use super::{Action, Engine};
+use crate::MS;
 use crate::sa::{Direction, SaId};
 use crate::wire::{LastNumbers, TunnelKey, outbound};
 
 /// Time for which last packets arrive here after the peer has announced itself.
-const LINGER_MS: u64 = 3;
+const LINGER_NS: u64 = 3 * MS;
 /// SAs that are stopped in one go.
 const BATCH_MAX: usize = 100;
 /// So long a peer that has become active may take to say so as well to the replica.
-const AGREED_MS: u64 = 500;
+const AGREED_NS: u64 = 500 * MS;
 
 /// The peer's request, and its progress.
 #[derive(Debug, Default)]
@@ -23,15 +24,15 @@ pub struct Stopping {
     keys: VecDeque<TunnelKey>,
     is_asked: bool,
     is_end: bool,
-    due_ms: u64,
+    due_ns: u64,
     /// Some are, in this role; and when to look whether it is still going.
-    look_ms: Option<u64>,
+    look_ns: Option<u64>,
 }
 
 impl Stopping {
-    pub fn next_ms(&self) -> u64 {
-        let due_ms = if self.is_asked { self.due_ms } else { u64::MAX };
-        due_ms.min(self.look_ms.unwrap_or(u64::MAX))
+    pub fn next_ns(&self) -> u64 {
+        let due_ns = if self.is_asked { self.due_ns } else { u64::MAX };
+        due_ns.min(self.look_ns.unwrap_or(u64::MAX))
     }
 
     /// Another switchover, or none: who asked for this one waits in vain.
@@ -42,7 +43,7 @@ impl Stopping {
 
     /// Nothing is sent with some SAs, and the role is here.
     pub fn has_stopped(&self) -> bool {
-        self.look_ms.is_some()
+        self.look_ns.is_some()
     }
 }
 
@@ -50,7 +51,7 @@ impl Engine {
     /// The peer is active, and is to begin where this node ends.
     pub(super) fn handle_stop(
         &mut self,
-        now_ms: u64,
+        now_ns: u64,
         round: u64,
         keys: Vec<TunnelKey>,
         is_end: bool,
@@ -67,22 +68,22 @@ impl Engine {
         let stopping = &mut self.stopping;
         if !stopping.is_asked || stopping.round != round {
             stopping.keys.clear();
-            stopping.due_ms = now_ms + LINGER_MS;
+            stopping.due_ns = now_ns + LINGER_NS;
         }
         (stopping.round, stopping.is_asked, stopping.is_end) = (round, true, is_end);
         stopping.keys.extend(keys);
     }
 
-    pub(super) fn time_stop(&mut self, now_ms: u64) {
-        if self.stopping.is_asked && self.stopping.due_ms <= now_ms {
+    pub(super) fn time_stop(&mut self, now_ns: u64) {
+        if self.stopping.is_asked && self.stopping.due_ns <= now_ns {
             self.stop_next();
         }
-        if self.stopping.look_ms.is_some_and(|it| it <= now_ms) {
-            self.stopping.look_ms = Some(now_ms + AGREED_MS);
+        if self.stopping.look_ns.is_some_and(|it| it <= now_ns) {
+            self.stopping.look_ns = Some(now_ns + AGREED_NS);
             let theirs = self.replica.peer_groups();
             // while a group moves, both have it
             if theirs.is_none_or(|theirs| theirs.is_disjoint(&self.active_groups)) {
-                self.return_stopped(now_ms);
+                self.return_stopped(now_ns);
             }
         }
     }
@@ -101,8 +102,8 @@ impl Engine {
 
     /// [`Action::Stop`] is done: these are not in the kernel any more, and their last numbers, where it said
     /// them.
-    pub fn handle_stopped_sas(&mut self, now_ms: u64, stopped: &[(SaId, Option<u64>)]) {
-        self.stopping.look_ms.get_or_insert(now_ms + AGREED_MS);
+    pub fn handle_stopped_sas(&mut self, now_ns: u64, stopped: &[(SaId, Option<u64>)]) {
+        self.stopping.look_ns.get_or_insert(now_ns + AGREED_NS);
         let mut numbers = Vec::new();
         for (id, oseq) in stopped {
             let Some(known) = self.store.sas.get_mut(id) else {
@@ -117,7 +118,7 @@ impl Engine {
             self.installed.remove(id);
             self.reads.note_deleted(*id);
             self.store.sas.remove(id);
-            self.sort_sa(now_ms, id);
+            self.sort_sa(now_ns, id);
         }
         let (round, is_end) = (self.stopping.round, self.stopping.keys.is_empty());
         self.tell(&LastNumbers::Stopped {
@@ -133,10 +134,10 @@ impl Engine {
 
     /// The peer is not active after all: a role that comes back says no word. What was stopped goes on, ahead of
     /// what the peer may have sent since.
-    pub(super) fn return_stopped(&mut self, now_ms: u64) {
+    pub(super) fn return_stopped(&mut self, now_ns: u64) {
         let stopping = std::mem::take(&mut self.stopping);
         if stopping.has_stopped() && self.is_active() {
-            self.install(now_ms, false);
+            self.install(now_ns, false);
         }
     }
 }

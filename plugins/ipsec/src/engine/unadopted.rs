@@ -7,13 +7,14 @@ use std::net::IpAddr;
 use spared_replica::{Reader, Value};
 
 use super::{Action, Engine};
+use crate::SECOND;
 use crate::codec::body::OURS;
 use crate::error::Malformed;
 use crate::sa::ChildName;
 use crate::wire;
 
 /// A run that finds no role within this has nothing to establish.
-const LEFT_MS: u64 = 60_000;
+const LEFT_NS: u64 = 60 * SECOND;
 /// An entry is two names, an address, and the SPIs of a child's SAs.
 const ENTRY_MAX: usize = 8_192;
 const SPIS_MAX: usize = 255;
@@ -33,7 +34,7 @@ pub struct Left {
     found: Vec<Unadopted>,
     /// Of SAs that the daemon does not know.
     names: BTreeMap<u32, ChildName>,
-    until_ms: u64,
+    until_ns: u64,
     /// The driver keeps something else, or anything at all.
     is_other: bool,
     is_kept: bool,
@@ -52,7 +53,7 @@ impl Left {
 
 impl Engine {
     /// What [`Action::Leave`] of the run before this one had.
-    pub fn handle_left(&mut self, now_ms: u64, bytes: &[u8]) {
+    pub fn handle_left(&mut self, now_ns: u64, bytes: &[u8]) {
         let mut reader = Reader(bytes);
         let mut found = Vec::new();
         while let Ok(it) = read(&mut reader) {
@@ -65,15 +66,15 @@ impl Engine {
         self.left = Left {
             names: names.collect(),
             is_kept: !bytes.is_empty(),
-            until_ms: now_ms + LEFT_MS,
+            until_ns: now_ns + LEFT_NS,
             found,
             is_other: false,
         };
     }
 
     /// What the kernel has was read, or a role is here: with both, what was left is wanted again.
-    pub(super) fn want_left(&mut self, now_ms: u64) {
-        let is_over = now_ms > self.left.until_ms;
+    pub(super) fn want_left(&mut self, now_ns: u64) {
+        let is_over = now_ns > self.left.until_ns;
         if self.left.found.is_empty() || !(is_over || self.is_active() && self.store.is_read) {
             return;
         }

@@ -3,6 +3,7 @@
 
 use crate::config::{Inbound, Settings};
 use crate::sa::{Direction, Pace, Replay, ReplayForm, Sa};
+use crate::{MS, SECOND};
 
 /// So many numbers of 32 bits are left for the old node's last packets and for the IKE daemon's work.
 const RESERVE: u64 = 1 << 20;
@@ -13,7 +14,7 @@ const LAST_32: u64 = u32::MAX as u64;
 pub struct Knowledge {
     pub pace: Pace,
     /// Time since its last report.
-    pub silent_ms: u64,
+    pub silent_ns: u64,
     /// The counters are exact.
     pub planned: bool,
     /// It sends no more, and its last number is known.
@@ -21,7 +22,7 @@ pub struct Knowledge {
     /// They are from when this node was active itself: another may have taken over since.
     pub own: bool,
     /// For so long the nodes have not had the same.
-    pub apart_ms: u64,
+    pub apart_ns: u64,
 }
 
 /// The state to install, which reuses no number; None where none is left.
@@ -45,12 +46,13 @@ pub fn installed(
 /// Two nodes that do not hear of each other may take over in turns, and each jumps: who comes later
 /// must come out further on than all of them, so the jump grows with the time that they are apart.
 fn jumped(oseq: u64, esn: bool, knowledge: Knowledge, settings: &Settings) -> Option<u64> {
-    const APART_MS: u64 = 250;
+    const APART_NS: u64 = 250 * MS;
     const APART_MAX_32: u64 = 1000;
-    let at_risk_ms = knowledge.silent_ms.saturating_add(1000);
+    // in ns a fast SA would be beyond 64 bits after some hours of silence
+    let at_risk_ms = knowledge.silent_ns.div_ceil(MS).saturating_add(1000);
     let packets = u64::from(knowledge.pace.packets_per_s).saturating_mul(at_risk_ms) / 1000;
     let once = settings.jump.max(packets.saturating_mul(10));
-    let turns = knowledge.apart_ms / APART_MS;
+    let turns = knowledge.apart_ns / APART_NS;
     let turns = if esn { turns } else { turns.min(APART_MAX_32) };
     let jump = match knowledge.stopped {
         true => 0,
@@ -73,7 +75,7 @@ fn refuse(replay: &mut Replay, esn: bool, pace: Pace, settings: &Settings) {
     if replay.window == 0 {
         return;
     }
-    let under_way = u64::from(pace.packets_per_s) * settings.under_way_us() / 1_000_000;
+    let under_way = u64::from(pace.packets_per_s) * settings.under_way_ns() / SECOND;
     replay.seq = replay
         .seq
         .saturating_add(u64::from(pace.threshold.max(1)) + under_way);
@@ -148,4 +150,26 @@ fn ring_position(replay: &Replay, behind: u64) -> usize {
     let window = u64::from(replay.window.max(1));
     let top = u64::from((replay.seq as u32).wrapping_sub(1)) % window;
     ((top + window - behind % window) % window) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fast_sa_that_was_silent_for_a_day_jumps_beyond_all_that_it_may_have_sent() {
+        let knowledge = Knowledge {
+            pace: Pace {
+                threshold: 0,
+                packets_per_s: 1_000_000,
+            },
+            silent_ns: 86_400 * SECOND,
+            planned: false,
+            stopped: false,
+            own: false,
+            apart_ns: 0,
+        };
+        let jumped = jumped(0, true, knowledge, &Settings::default());
+        assert_eq!(jumped, Some(86_401 * 1_000_000 * 10));
+    }
 }

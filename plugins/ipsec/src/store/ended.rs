@@ -26,17 +26,17 @@ pub struct Ended {
 
 impl Ended {
     /// What the last run of this plugin left.
-    pub fn recall(&mut self, now_ms: u64, bytes: &[u8]) {
+    pub fn recall(&mut self, now_ns: u64, bytes: &[u8]) {
         let mut reader = Reader(bytes);
         while let Ok(key) = TunnelKey::read(&mut reader) {
             self.is_kept = true;
-            self.keys.insert(key, now_ms);
+            self.keys.insert(key, now_ns);
         }
     }
 
-    pub fn note(&mut self, now_ms: u64, key: TunnelKey) {
+    pub fn note(&mut self, now_ns: u64, key: TunnelKey) {
         if self.keys.len() < TABLE_MAX {
-            self.is_other |= self.keys.insert(key, now_ms).is_none();
+            self.is_other |= self.keys.insert(key, now_ns).is_none();
         }
     }
 
@@ -80,9 +80,9 @@ impl Ended {
     }
 
     /// The peer has confirmed what ended longer ago than this.
-    pub fn confirm(&mut self, now_ms: u64, behind_ms: u64) {
+    pub fn confirm(&mut self, now_ns: u64, behind_ns: u64) {
         self.keys
-            .retain(|_, since_ms| now_ms.saturating_sub(*since_ms) <= behind_ms);
+            .retain(|_, since_ns| now_ns.saturating_sub(*since_ns) <= behind_ns);
     }
 
     pub fn has(&self, key: &TunnelKey) -> bool {

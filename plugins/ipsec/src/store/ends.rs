@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::SECOND;
 use crate::codec::body::local_end;
 use crate::config::Settings;
 use crate::sa::{Direction, Policy, Sa};
 
 /// An active node that loses an address may be about to become backup: until then its tunnels are
 /// told of as before.
-const LINGER_MS: u64 = 5_000;
+const LINGER_NS: u64 = 5 * SECOND;
 
 #[derive(Debug, Default)]
 pub struct Ends {
@@ -36,11 +37,11 @@ impl Ends {
 
     /// The addresses that are here now. New ones do not count before the role while `preparing`, and
     /// lost ones count for a while if they `linger`.
-    pub fn set(&mut self, now_ms: u64, here: BTreeSet<IpAddr>, preparing: bool, linger: bool) {
+    pub fn set(&mut self, now_ns: u64, here: BTreeSet<IpAddr>, preparing: bool, linger: bool) {
         self.lost.retain(|end, _| !here.contains(end));
         if linger {
             let lost = self.moved.difference(&here);
-            self.lost.extend(lost.map(|end| (*end, now_ms + LINGER_MS)));
+            self.lost.extend(lost.map(|end| (*end, now_ns + LINGER_NS)));
         }
         let held_back = |end: &&IpAddr| {
             let waits = preparing || self.prepared.contains(*end);
@@ -57,13 +58,13 @@ impl Ends {
     }
 
     /// Whether some lingered for long enough.
-    pub fn expire(&mut self, now_ms: u64) -> bool {
+    pub fn expire(&mut self, now_ns: u64) -> bool {
         let before = self.lost.len();
-        self.lost.retain(|_, until_ms| *until_ms > now_ms);
+        self.lost.retain(|_, until_ns| *until_ns > now_ns);
         self.lost.len() != before
     }
 
-    pub fn next_ms(&self) -> u64 {
+    pub fn next_ns(&self) -> u64 {
         self.lost.values().copied().min().unwrap_or(u64::MAX)
     }
 

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::ms_between;
 use crate::sa::{ChildName, Direction, Life, Pace, Policy, PolicyId, Sa, SaId};
 use crate::wire::{Numbers, Origin, ToldSa};
 
@@ -23,9 +24,9 @@ pub struct HeldSa {
     pub pace: Pace,
     pub name: Option<ChildName>,
     /// Time of the report of its numbers.
-    pub told_ms: u64,
+    pub told_ns: u64,
     /// When its life was.
-    pub life_ms: u64,
+    pub life_ns: u64,
     /// This node's own, from when it was active: the peer has told no numbers of it since.
     pub is_own: bool,
     /// Features needed of the kernel here.
@@ -59,12 +60,12 @@ impl Room {
 }
 
 impl HeldSa {
-    pub fn told(now_ms: u64, told: ToldSa) -> Self {
+    pub fn told(now_ns: u64, told: ToldSa) -> Self {
         let numbers = &told.numbers;
         Self {
             pace: numbers.pace,
-            told_ms: now_ms.saturating_sub(numbers.silent_ms.into()),
-            life_ms: now_ms,
+            told_ns: numbers.known_ns(now_ns),
+            life_ns: now_ns,
             is_own: numbers.origin == Origin::Copy,
             sa: told.sa,
             side: told.side,
@@ -74,14 +75,14 @@ impl HeldSa {
         }
     }
 
-    pub fn count(&mut self, now_ms: u64, numbers: Numbers) {
+    pub fn count(&mut self, now_ns: u64, numbers: Numbers) {
         if numbers.replay.form.capacity() != self.sa.replay.form.capacity() {
             return;
         }
-        self.told_ms = now_ms.saturating_sub(numbers.silent_ms.into());
+        self.told_ns = numbers.known_ns(now_ns);
         self.is_own = false;
         (self.sa.replay, self.sa.life) = (numbers.replay, numbers.life);
-        (self.pace, self.life_ms) = (numbers.pace, now_ms);
+        (self.pace, self.life_ns) = (numbers.pace, now_ns);
     }
 
     /// Takes the numbers of another record of the same SA where they are further on.
@@ -91,7 +92,7 @@ impl HeldSa {
         if further && there.form.capacity() == here.form.capacity() {
             self.sa.replay.clone_from(there);
             self.sa.life = other.sa.life;
-            (self.pace, self.told_ms, self.life_ms) = (other.pace, other.told_ms, other.life_ms);
+            (self.pace, self.told_ns, self.life_ns) = (other.pace, other.told_ns, other.life_ns);
             self.is_own = other.is_own;
         }
     }
@@ -100,18 +101,18 @@ impl HeldSa {
         self.sa.local_end(self.side)
     }
 
-    pub fn life(&self, now_ms: u64) -> Life {
-        self.sa.life.later(now_ms.saturating_sub(self.life_ms))
+    pub fn life(&self, now_ns: u64) -> Life {
+        self.sa.life.later(now_ns.saturating_sub(self.life_ns))
     }
 
     /// As a copy of them is told.
-    pub fn numbers(&self, now_ms: u64) -> Numbers {
-        let silent_ms = now_ms.saturating_sub(self.told_ms);
+    pub fn numbers(&self, now_ns: u64) -> Numbers {
+        let silent_ms = ms_between(self.told_ns, now_ns);
         Numbers {
             origin: Origin::Copy,
             silent_ms: u32::try_from(silent_ms).unwrap_or(u32::MAX),
             replay: self.sa.replay.clone(),
-            life: self.life(now_ms),
+            life: self.life(now_ns),
             pace: self.pace,
         }
     }

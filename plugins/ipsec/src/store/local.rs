@@ -17,10 +17,10 @@ pub struct LocalSa {
     /// Its numbers at the last report to the peer.
     pub told: u64,
     /// Time when its numbers were read.
-    pub heard_ms: u64,
+    pub heard_ns: u64,
     /// When its life was.
-    pub life_ms: u64,
-    pub since_ms: u64,
+    pub life_ns: u64,
+    pub since_ns: u64,
     /// The last reading that found it.
     pub reading: u32,
     pub name: Option<ChildName>,
@@ -36,27 +36,27 @@ pub struct LocalPolicy {
 }
 
 impl LocalSa {
-    pub fn new(now_ms: u64, sa: Sa, side: Option<Direction>) -> Self {
+    pub fn new(now_ns: u64, sa: Sa, side: Option<Direction>) -> Self {
         let mut it = Self {
             sa,
             side,
-            rate: Rate::new(now_ms, 0),
+            rate: Rate::new(now_ns, 0),
             threshold: 0,
             threshold_before: 0,
             told: 0,
-            heard_ms: now_ms,
-            life_ms: now_ms,
-            since_ms: now_ms,
+            heard_ns: now_ns,
+            life_ns: now_ns,
+            since_ns: now_ns,
             reading: 0,
             name: None,
         };
-        it.set_side(now_ms, side);
+        it.set_side(now_ns, side);
         it
     }
 
-    pub fn set_side(&mut self, now_ms: u64, side: Option<Direction>) {
+    pub fn set_side(&mut self, now_ns: u64, side: Option<Direction>) {
         self.side = side;
-        self.rate = Rate::new(now_ms, self.position());
+        self.rate = Rate::new(now_ns, self.position());
     }
 
     /// The number that moves on.
@@ -72,12 +72,12 @@ impl LocalSa {
     }
 
     /// As they are told: of this node's own kernel.
-    pub fn numbers(&self, now_ms: u64) -> Numbers {
+    pub fn numbers(&self, now_ns: u64) -> Numbers {
         Numbers {
             origin: Origin::Kernel,
             silent_ms: 0,
             replay: self.sa.replay.clone(),
-            life: self.life(now_ms),
+            life: self.life(now_ns),
             pace: self.pace(),
         }
     }
@@ -88,8 +88,8 @@ impl LocalSa {
     }
 
     /// As it would be told now: its age goes on.
-    pub fn life(&self, now_ms: u64) -> Life {
-        self.sa.life.later(now_ms.saturating_sub(self.life_ms))
+    pub fn life(&self, now_ns: u64) -> Life {
+        self.sa.life.later(now_ns.saturating_sub(self.life_ns))
     }
 
     pub fn is_like(&self, sa: &Sa) -> bool {

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use spared_replica::Token;
 
+use crate::SECOND;
 use crate::codec::body::suite;
 use crate::codec::hides_keys;
 use crate::sa::Sa;
 
-pub const GOOD_FOR_MS: u64 = 600_000;
+pub const GOOD_FOR_NS: u64 = 600 * SECOND;
 /// A module may be loaded at any time.
-pub const AGAIN_MS: u64 = 60_000;
+pub const AGAIN_NS: u64 = 60 * SECOND;
 /// Kinds at most: the peer decides how many it names.
 const KINDS_MAX: usize = 4_096;
 const ESP: u8 = 50;
@@ -30,7 +31,7 @@ pub struct Proofs {
 pub struct Proof {
     esp: bool,
     pub state: ProofState,
-    pub due_ms: u64,
+    pub due_ns: u64,
     /// What the peer waits for, until the kernel has answered.
     pub tokens: Vec<Token>,
 }
@@ -43,8 +44,8 @@ pub enum ProofState {
 }
 
 impl Proofs {
-    pub fn next_ms(&self) -> u64 {
-        let due = self.list.values().map(|it| it.due_ms);
+    pub fn next_ns(&self) -> u64 {
+        let due = self.list.values().map(|it| it.due_ns);
         due.min().unwrap_or(u64::MAX)
     }
 
@@ -93,7 +94,7 @@ impl Proofs {
         let proof = Proof {
             esp: sa.id.protocol == ESP,
             state,
-            due_ms: u64::MAX,
+            due_ns: u64::MAX,
             tokens: Vec::new(),
         };
         self.list.insert(self.last, proof);
@@ -105,7 +106,7 @@ impl Proofs {
         self.list.entry(0).or_insert(Proof {
             esp: false,
             state: ProofState::Refused(ENOSPC),
-            due_ms: u64::MAX,
+            due_ns: u64::MAX,
             tokens: Vec::new(),
         });
         0

@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spared_replica::Token;
 
+use crate::SECOND;
 use crate::sa::{Policy, PolicyId};
 
 /// Limit of restoring policies that others delete.
-const PUT_BACK_MS: u64 = 1_000;
+const PUT_BACK_NS: u64 = SECOND;
 
 /// Policies in the kernel that are of this plugin's making.
 #[derive(Debug, Default)]
 pub struct Put {
     pub there: BTreeSet<PolicyId>,
     /// When it was put.
-    pub put_ms: BTreeMap<PolicyId, u64>,
+    pub put_ns: BTreeMap<PolicyId, u64>,
     /// Deleted or replaced by somebody else, and when to put it back.
     pub missing: BTreeMap<PolicyId, u64>,
     /// By the kernel, with an errno.
@@ -28,7 +29,7 @@ impl Put {
         self.there.contains(id)
     }
 
-    pub fn next_ms(&self) -> u64 {
+    pub fn next_ns(&self) -> u64 {
         self.missing.values().copied().min().unwrap_or(u64::MAX)
     }
 
@@ -36,10 +37,10 @@ impl Put {
         self.there.insert(id);
     }
 
-    pub fn miss(&mut self, now_ms: u64, id: PolicyId) {
-        let put_ms = self.put_ms.get(&id).copied().unwrap_or(0);
-        let due_ms = now_ms.max(put_ms + PUT_BACK_MS);
-        self.missing.insert(id, due_ms);
+    pub fn miss(&mut self, now_ns: u64, id: PolicyId) {
+        let put_ns = self.put_ns.get(&id).copied().unwrap_or(0);
+        let due_ns = now_ns.max(put_ns + PUT_BACK_NS);
+        self.missing.insert(id, due_ns);
     }
 
     /// At a failover it is to be as it is held.
@@ -50,12 +51,12 @@ impl Put {
     /// A failover needs no others any more.
     pub fn keep_missing(&mut self, held: &BTreeMap<PolicyId, Policy>) {
         self.missing.retain(|id, _| held.contains_key(id));
-        self.put_ms.retain(|id, _| held.contains_key(id));
+        self.put_ns.retain(|id, _| held.contains_key(id));
         self.refused.retain(|id, _| held.contains_key(id));
     }
 
     pub fn forget(&mut self, id: &PolicyId) -> bool {
-        self.put_ms.remove(id);
+        self.put_ns.remove(id);
         self.missing.remove(id);
         self.refused.remove(id);
         self.there.remove(id)

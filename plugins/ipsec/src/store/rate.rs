@@ -1,50 +1,52 @@
 //! Rate of an SA, and of the kernel's notifications of it.
 
 use crate::sa::Pace;
+use crate::{MS, SECOND};
 
 /// Until an SA's rate is known.
 pub const THRESHOLD_FIRST: u32 = 32;
 /// All SAs together cause at most 5000 notifications a second.
-const PER_NOTIFICATION_US: u64 = 200;
-const MEASURE_MS: u64 = 200;
+const PER_NOTIFICATION_NS: u64 = MS / 5;
+const MEASURE_NS: u64 = 200 * MS;
 /// A peak counts for once or twice that long.
-const PEAK_MS: u64 = 5_000;
+const PEAK_NS: u64 = 5 * SECOND;
 
 /// Packets a second, from counters as they are seen.
 #[derive(Clone, Debug)]
 pub struct Rate {
-    since_ms: u64,
+    since_ns: u64,
     from: u64,
     now: u64,
     peak: u64,
     peak_before: u64,
-    peak_ms: u64,
+    peak_ns: u64,
 }
 
 impl Rate {
-    pub fn new(now_ms: u64, position: u64) -> Self {
+    pub fn new(now_ns: u64, position: u64) -> Self {
         Self {
-            since_ms: now_ms,
+            since_ns: now_ns,
             from: position,
             now: 0,
             peak: 0,
             peak_before: 0,
-            peak_ms: now_ms,
+            peak_ns: now_ns,
         }
     }
 
-    pub fn measure(&mut self, now_ms: u64, position: u64) {
-        let elapsed_ms = now_ms.saturating_sub(self.since_ms);
-        if elapsed_ms < MEASURE_MS {
+    pub fn measure(&mut self, now_ns: u64, position: u64) {
+        let elapsed_ns = now_ns.saturating_sub(self.since_ns);
+        if elapsed_ns < MEASURE_NS {
             return;
         }
         let packets = position.saturating_sub(self.from);
-        let measured = packets.saturating_mul(1000) / elapsed_ms;
+        let measured = u128::from(packets) * u128::from(SECOND) / u128::from(elapsed_ns);
+        let measured = u64::try_from(measured).unwrap_or(u64::MAX);
         // a notification may be due only after the measurement
         self.now = measured.max(self.now / 2);
-        (self.since_ms, self.from) = (now_ms, position);
-        if now_ms.saturating_sub(self.peak_ms) >= PEAK_MS {
-            (self.peak_before, self.peak, self.peak_ms) = (self.peak, 0, now_ms);
+        (self.since_ns, self.from) = (now_ns, position);
+        if now_ns.saturating_sub(self.peak_ns) >= PEAK_NS {
+            (self.peak_before, self.peak, self.peak_ns) = (self.peak, 0, now_ns);
         }
         self.peak = self.peak.max(measured);
     }
@@ -59,10 +61,11 @@ impl Rate {
     }
 
     /// A threshold that fits, where the present one does not by a factor of two.
-    pub fn other_threshold(&self, present: u32, interval_us: u64, busy: usize) -> Option<u32> {
-        let shared_us = PER_NOTIFICATION_US.saturating_mul(busy as u64);
-        let interval_us = interval_us.max(shared_us);
-        let fits = self.now.saturating_mul(interval_us) / 1_000_000;
+    pub fn other_threshold(&self, present: u32, interval_ns: u64, busy: usize) -> Option<u32> {
+        let shared_ns = PER_NOTIFICATION_NS.saturating_mul(busy as u64);
+        let interval_ns = interval_ns.max(shared_ns);
+        // what is too much for 64 bits is too much for the threshold
+        let fits = self.now.saturating_mul(interval_ns) / SECOND;
         let fits = u32::try_from(fits).unwrap_or(u32::MAX).max(1);
         let far = fits / 2 >= present || present / 2 >= fits;
         far.then_some(fits)

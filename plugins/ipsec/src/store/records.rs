@@ -15,18 +15,18 @@ use crate::wire::{
 fn write_sa(
     sas: &mut BTreeMap<SaId, LocalSa>,
     held: &Held,
-    now_ms: u64,
+    now_ns: u64,
     (id, is_local): (&SaId, bool),
     out: &mut Value<'_>,
 ) -> bool {
     if let Some(known) = sas.get_mut(id).filter(|_| is_local) {
         known.told = known.position();
-        let numbers = known.numbers(now_ms);
+        let numbers = known.numbers(now_ns);
         wire::put_sa(out, &numbers, &known.sa, known.name.as_ref());
         return true;
     }
     let held = held.sas.get(id);
-    held.map(|it| wire::put_sa(out, &it.numbers(now_ms), &it.sa, it.name.as_ref()))
+    held.map(|it| wire::put_sa(out, &it.numbers(now_ns), &it.sa, it.name.as_ref()))
         .is_some()
 }
 
@@ -76,7 +76,7 @@ impl Store for Tunnels {
             held,
             index,
             lane,
-            now_ms,
+            now_ns,
             ..
         } = self;
         let after = match at {
@@ -88,7 +88,7 @@ impl Store for Tunnels {
             let (key, is_local) = (record.key, record.is_local);
             let taken = sink.record(&key, &mut record.tag, Some(record.digest), |out| {
                 is_told = true;
-                write_sa(sas, held, *now_ms, (id, is_local), out);
+                write_sa(sas, held, *now_ns, (id, is_local), out);
             });
             if !taken {
                 return Step::More;
@@ -105,9 +105,9 @@ impl Store for Tunnels {
         let Some(is_local) = self.record(table, key).map(|it| it.is_local) else {
             return false;
         };
-        let (held, now_ms) = (&self.held, self.now_ms);
+        let (held, now_ns) = (&self.held, self.now_ns);
         match key {
-            TunnelKey::Sa(id, ..) => write_sa(&mut self.sas, held, now_ms, (id, is_local), out),
+            TunnelKey::Sa(id, ..) => write_sa(&mut self.sas, held, now_ns, (id, is_local), out),
             TunnelKey::Policy(id, _) => write_policy(&self.policies, held, (id, is_local), out),
             TunnelKey::AllNumbers => false,
         }
@@ -131,7 +131,7 @@ impl Store for Tunnels {
         if self.record(table, key).is_none_or(|it| it.is_local) {
             return;
         }
-        self.exact_ms = None;
+        self.exact_ns = None;
         match key {
             TunnelKey::Sa(id, ..) => {
                 self.index.sas.remove(id);
@@ -204,7 +204,7 @@ impl Store for Tunnels {
         let end = key.local_end();
         let is_here = end.is_some_and(|end| self.ends.has_address(&end));
         let is_carried = || self.record(table, key).is_some_and(|it| it.is_local);
-        let is_fresh = self.now_ms < self.fresh_until_ms;
+        let is_fresh = self.now_ns < self.fresh_until_ns;
         match self.is_active && (is_here || is_carried()) {
             // it may have gone while no plugin ran, with nobody to tell why
             true if is_fresh && self.record(table, key).is_none() && !self.ended.has(key) => {
@@ -226,12 +226,12 @@ impl Store for Tunnels {
             }
         };
         let is_local = self.record(SAS, key).is_some_and(|it| it.is_local);
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         let last_word = self.lane.last_words.get(id).cloned();
-        let last_word = last_word.filter(|_| now_ms < self.lane.last_until_ms);
+        let last_word = last_word.filter(|_| now_ns < self.lane.last_until_ns);
         let carried = self.sas.get_mut(id).filter(|_| is_local).map(|known| {
             known.told = known.position();
-            known.numbers(now_ms)
+            known.numbers(now_ns)
         });
         let numbers = carried.or(last_word);
         numbers.map(|it| wire::put_numbers(out, &it)).is_some()
@@ -247,7 +247,7 @@ impl Store for Tunnels {
             TunnelKey::AllNumbers => {
                 let all = read_all_numbers(value)?;
                 self.peer_unsure = all.unsure;
-                self.exact_ms = all.exact.then_some(self.now_ms);
+                self.exact_ns = all.exact.then_some(self.now_ns);
                 return Ok(());
             }
             TunnelKey::Sa(id, ..) if key.is_of(table) => *id,
@@ -259,7 +259,7 @@ impl Store for Tunnels {
             let last_word = Effect::LastWord(id, Box::new(numbers));
             self.effects.push_back(last_word);
         } else if let Some(held) = self.held.sas.get_mut(&id).filter(|_| !is_ours) {
-            held.count(self.now_ms, numbers);
+            held.count(self.now_ns, numbers);
         }
         Ok(())
     }

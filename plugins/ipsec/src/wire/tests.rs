@@ -8,6 +8,7 @@ use spared_sdk::hex;
 
 use super::*;
 use crate::sa::Body;
+use crate::{SECOND, ms_between};
 
 fn id() -> SaId {
     SaId {
@@ -270,6 +271,21 @@ fn numbers_are_these_bytes() {
                     0000000000000000 0000000000000000 0000000000000000 00 00000014 000003e8";
     assert_eq!(hex::text(&bytes, ""), expected.replace(' ', ""));
     assert_eq!(read_numbers(&bytes), Ok(numbers));
+}
+
+#[test]
+fn numbers_that_are_told_on_and_on_age_as_time_passes() {
+    let (mut now_ns, mut silent_ms) = (SECOND, 0);
+    for _ in 0..10 {
+        let numbers = Numbers {
+            silent_ms,
+            ..Numbers::default()
+        };
+        let known_ns = numbers.known_ns(now_ns);
+        now_ns += 700_000;
+        silent_ms = u32::try_from(ms_between(known_ns, now_ns)).expect("some ms");
+    }
+    assert_eq!(silent_ms, 7);
 }
 
 #[test]

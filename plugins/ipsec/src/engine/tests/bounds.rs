@@ -9,7 +9,7 @@ fn own_roles_gather_nothing_while_the_channel_is_full() {
         engine.message_sent();
     }
     for number in 0..1_000_u64 {
-        engine.handle_role(S + number, "office", number % 2 == 0);
+        engine.handle_role(S + number * MS, "office", number % 2 == 0);
     }
     let next = || {
         let message = engine.poll_message(S)?.to_vec();

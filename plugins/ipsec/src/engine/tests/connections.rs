@@ -108,8 +108,8 @@ fn without_mobike_the_addresses_that_stay_go_on_speaking() {
 #[test]
 fn a_daemon_that_nobody_stops_on_the_backup_is_named() {
     let mut pair = pair();
-    let now_ms = pair.now_ms;
-    pair.nodes[1].engine.handle_daemon(now_ms, DaemonWord::Came);
+    let now_ns = pair.now_ns;
+    pair.nodes[1].engine.handle_daemon(now_ns, DaemonWord::Came);
     list(&mut pair, 1, 1, false);
     pair.run(20 * S);
     assert_eq!(pair.nodes[1].wrong, None, "it may be being stopped");
@@ -119,10 +119,10 @@ fn a_daemon_that_nobody_stops_on_the_backup_is_named() {
         wrong.starts_with("charon: it runs on the backup"),
         "{wrong}"
     );
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     pair.nodes[1]
         .engine
-        .handle_daemon(now_ms, DaemonWord::Ended);
+        .handle_daemon(now_ns, DaemonWord::Ended);
     pair.settle();
     assert_eq!(pair.nodes[1].wrong, None);
 }

@@ -13,7 +13,7 @@ fn returned(tunnels: u32) -> Pair {
     daemon(&mut pair, 0, DaemonWord::Came);
     pair.run(10 * S);
     pair.switch_over(0);
-    pair.run(500);
+    pair.run(500 * MS);
     pair.switch_over(1);
     pair
 }
@@ -30,14 +30,14 @@ pub fn name_all(pair: &mut Pair, tunnels: u32) {
             is_up: true,
         })
     });
-    let now_ms = pair.now_ms;
-    pair.nodes[0].engine.handle_names(now_ms, named.collect());
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_names(now_ns, named.collect());
     pair.settle();
 }
 
 pub fn daemon(pair: &mut Pair, node: usize, word: DaemonWord) {
-    let now_ms = pair.now_ms;
-    pair.nodes[node].engine.handle_daemon(now_ms, word);
+    let now_ns = pair.now_ns;
+    pair.nodes[node].engine.handle_daemon(now_ns, word);
     pair.settle();
 }
 
@@ -94,9 +94,9 @@ fn numbers_of_what_is_put_back_are_never_used_again() {
 
 #[test]
 fn an_administrator_s_deletions_count_at_any_time() {
-    for calm_ms in [0, 10 * S] {
+    for calm_ns in [0, 10 * S] {
         let mut pair = returned(2);
-        pair.run(calm_ms);
+        pair.run(calm_ns);
         delete(&mut pair, 0, 2, Deleter::Other);
         pair.run(S);
         assert_up(&pair, 0, 0);
@@ -126,8 +126,8 @@ fn a_living_daemon_s_deletions_of_its_own_count_when_it_has_answered() {
 #[test]
 fn what_followed_is_no_daemon_s_to_delete_however_alive_it_is() {
     let mut pair = returned(3);
-    for calm_ms in [0, 200, 6 * S, 90 * S] {
-        pair.run(calm_ms);
+    for calm_ns in [0, 200 * MS, 6 * S, 90 * S] {
+        pair.run(calm_ns);
         let told = pair.nodes[0].deletions;
         delete(&mut pair, 0, 3, Deleter::Daemon);
         daemon(&mut pair, 0, DaemonWord::Answered);
@@ -138,7 +138,7 @@ fn what_followed_is_no_daemon_s_to_delete_however_alive_it_is() {
     // the same by a run of the plugin that has not put them there
     pair.nodes[0].engine = {
         let (settings, config) = (Settings::default(), pair.next_run(0));
-        Engine::new(pair.now_ms, settings, config)
+        Engine::new(pair.now_ns, settings, config)
     };
     pair.cut();
     pair.role(0, true);
@@ -242,7 +242,7 @@ fn tunnels_that_went_while_no_plugin_ran_nor_a_peer_fail_a_check() {
     delete(&mut pair, 0, 2, Deleter::Daemon);
     pair.nodes[0].kernel.deaf = false;
     let (settings, config) = (Settings::default(), pair.next_run(0));
-    pair.nodes[0].engine = Engine::new(pair.now_ms, settings, config);
+    pair.nodes[0].engine = Engine::new(pair.now_ns, settings, config);
     pair.role(0, true);
     pair.run(10 * S);
     let down = pair.nodes[0].down.clone();
@@ -295,8 +295,8 @@ fn deletions_that_a_reading_finds_within_a_farewell_are_put_back() {
     pair.nodes[0].kernel.deaf = true;
     delete(&mut pair, 0, 2, Deleter::Daemon);
     pair.nodes[0].kernel.deaf = false;
-    let now_ms = pair.now_ms;
-    pair.nodes[0].engine.handle_seen(now_ms, XfrmEvent::Unsure);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_seen(now_ns, XfrmEvent::Unsure);
     pair.settle();
     assert_up(&pair, 0, 2);
 }
@@ -318,7 +318,7 @@ fn before_the_daemon_is_known_its_deletions_wait() {
         let mut pair = Pair::settled(2);
         pair.cut();
         let (settings, config) = (Settings::default(), pair.next_run(0));
-        pair.nodes[0].engine = Engine::new(pair.now_ms, settings, config);
+        pair.nodes[0].engine = Engine::new(pair.now_ns, settings, config);
         pair.role(0, true);
         pair.link();
         pair.run(3 * S);
@@ -348,7 +348,7 @@ fn what_an_administrator_deletes_blocks_no_more() {
     let stray = block_of(&policies(0)[0]).expect("it has no user");
     pair.nodes[1].kernel.put_policy(stray);
     let (settings, config) = (Settings::default(), pair.next_run(1));
-    pair.nodes[1].engine = Engine::new(pair.now_ms, settings, config);
+    pair.nodes[1].engine = Engine::new(pair.now_ns, settings, config);
     pair.link();
     pair.run(40 * S);
     assert!(pair.nodes[1].kernel.policy(&block).is_none());
@@ -371,7 +371,7 @@ proptest! {
         daemon(&mut pair, 0, DaemonWord::Came);
         pair.run(10 * S);
         pair.switch_over(0);
-        let begun_ms = pair.now_ms;
+        let begun_ns = pair.now_ns;
         let mut events: Vec<(u64, Option<u32>)> = deletions
             .iter()
             .map(|(share, number)| (stop_ms * share / 100, Some(*number)))
@@ -380,7 +380,7 @@ proptest! {
         events.push((stop_ms, Some(u32::MAX)));
         events.sort_by_key(|(at_ms, what)| (*at_ms, what.is_some(), *what));
         for (at_ms, what) in events {
-            pair.run((begun_ms + at_ms).saturating_sub(pair.now_ms));
+            pair.run((begun_ns + at_ms * MS).saturating_sub(pair.now_ns));
             match what {
                 None => pair.switch_over(1),
                 Some(u32::MAX) => daemon(&mut pair, 0, DaemonWord::Ended),

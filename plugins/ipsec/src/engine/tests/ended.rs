@@ -30,10 +30,10 @@ fn what_ended_right_before_the_cut_stays_away_too() {
         node.kernel.delete_sa(&sa.id, Deleter::Other);
     }
     for _ in 0..20 {
-        node.engine.handle_timeout(pair.now_ms);
-        node.act(pair.now_ms);
+        node.engine.handle_timeout(pair.now_ns);
+        node.act(pair.now_ns);
         node.sent.clear();
-        pair.now_ms += S;
+        pair.now_ns += S;
     }
     pair.cut();
     pair.restart(0, true);

@@ -27,7 +27,7 @@ fn counters_reach_the_backup_within_the_threshold() {
     let id = in_of(0);
     for _ in 0..500 {
         pair.carry(0, &id, 1);
-        pair.now_ms += 1;
+        pair.now_ns += MS;
         let here = pair.replay(0, &id).expect("it is there").seq;
         let held = &pair.nodes[1].engine.store.held.sas[&id];
         let behind = here - held.sa.replay.seq;
@@ -41,7 +41,7 @@ fn a_busy_sa_has_a_threshold_of_its_packets_in_half_the_exposure() {
     let id = in_of(0);
     for _ in 0..300 {
         pair.carry(0, &id, 50);
-        pair.now_ms += 10;
+        pair.now_ns += 10 * MS;
     }
     pair.run(S / 10);
     let threshold = pair.nodes[0].kernel.threshold(&id).expect("it is there");
@@ -106,9 +106,9 @@ fn a_tunnel_of_an_address_that_stays_is_not_told() {
 #[test]
 fn an_address_that_is_lost_for_long_takes_its_tunnel_along_and_brings_it_back() {
     let mut pair = Pair::settled(1);
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[0].engine;
-    engine.handle_endpoints(now_ms, BTreeSet::new());
+    engine.handle_endpoints(now_ns, BTreeSet::new());
     pair.run(4 * S);
     assert_eq!(pair.nodes[0].kernel.sas().len(), 2);
     pair.run(3 * S);
@@ -118,9 +118,9 @@ fn an_address_that_is_lost_for_long_takes_its_tunnel_along_and_brings_it_back() 
         assert_eq!(node.engine.store.held.sas.len(), 2);
         assert_eq!(node.kernel.policies().len(), 3);
     }
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[0].engine;
-    engine.handle_endpoints(now_ms, [IpAddr::from(VIP)].into());
+    engine.handle_endpoints(now_ns, [IpAddr::from(VIP)].into());
     pair.run(S);
     assert_up(&pair, 0, 1);
 }
@@ -144,7 +144,7 @@ fn a_suite_that_the_kernel_lacks_is_told_beforehand() {
         "the kernel here lacks rfc4543(gcm(aes)) for SA c2674071: function not implemented"
     );
     let row = |pair: &Pair, key: &str| {
-        let rows = pair.nodes[0].engine.rows(pair.now_ms);
+        let rows = pair.nodes[0].engine.rows(pair.now_ns);
         let mut rows = rows.into_iter().filter(|(name, _)| name == key);
         rows.next().map(|(_, value)| value)
     };
@@ -210,15 +210,15 @@ fn lost_notifications_make_the_backup_not_ready_until_a_reading() {
     pair.carry(0, &id, 1000);
     pair.establish(0, 1);
     pair.nodes[0].kernel.deaf = false;
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     pair.nodes[0].slow = true;
-    pair.nodes[0].engine.handle_seen(now_ms, XfrmEvent::Unsure);
+    pair.nodes[0].engine.handle_seen(now_ns, XfrmEvent::Unsure);
     pair.settle();
     assert_eq!(
         pair.nodes[1].in_sync.1,
         "counters may be older than their bound"
     );
-    pair.nodes[0].finish_readings(now_ms);
+    pair.nodes[0].finish_readings(now_ns);
     pair.settle();
     let held = &pair.nodes[1].engine.store.held.sas;
     assert_eq!(held.len(), 4);
@@ -232,7 +232,7 @@ fn a_policy_that_somebody_deletes_at_the_backup_is_put_back_once_a_second() {
     let id = policies(0)[0].id;
     for _ in 0..50 {
         pair.nodes[1].kernel.delete_policy(&id, Deleter::Daemon);
-        pair.run(100);
+        pair.run(100 * MS);
     }
     let puts = pair.nodes[1].kernel.done.iter();
     let puts = puts.filter(|it| matches!(it, Change::PutPolicy(policy) if policy.id == id));
@@ -266,12 +266,12 @@ fn a_failover_puts_back_at_once_what_a_daemon_has_just_deleted() {
     let mut pair = Pair::settled(1);
     let id = policies(0)[0].id;
     pair.nodes[1].kernel.delete_policy(&id, Deleter::Daemon);
-    pair.run(200);
+    pair.run(200 * MS);
     assert!(
         pair.nodes[1].kernel.delete_policy(&id, Deleter::Daemon),
         "it was put back"
     );
-    pair.run(200);
+    pair.run(200 * MS);
     assert!(pair.nodes[1].kernel.policy(&id).is_none());
     pair.kill(0);
     pair.activate(1);
@@ -308,7 +308,7 @@ fn policies_that_a_killed_plugin_left_are_taken_over_or_deleted() {
     let settings = Settings::default();
     pair.cut();
     let config = pair.next_run(1);
-    pair.nodes[1].engine = Engine::new(pair.now_ms, settings, config);
+    pair.nodes[1].engine = Engine::new(pair.now_ns, settings, config);
     pair.end(0, 1);
     pair.link();
     pair.run(S);
@@ -341,9 +341,9 @@ fn a_shunt_that_both_nodes_have_is_left_alone() {
 #[test]
 fn garbage_from_the_peer_is_counted_and_warned_of_once() {
     let mut pair = Pair::settled(1);
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     for _ in 0..3 {
-        let said = pair.nodes[1].engine.handle_message(now_ms, &[4, 1]);
+        let said = pair.nodes[1].engine.handle_message(now_ns, &[4, 1]);
         assert!(said.is_err());
         pair.settle();
     }
@@ -359,16 +359,16 @@ fn garbage_from_the_peer_is_counted_and_warned_of_once() {
 #[test]
 fn a_deletion_during_a_reading_counts_although_the_reading_lists_it() {
     let mut pair = Pair::settled(1);
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     let node = &mut pair.nodes[0];
-    let listed = node.kernel.dump(now_ms);
+    let listed = node.kernel.dump(now_ns);
     node.engine.read_fresh();
     assert_eq!(node.engine.poll_action(), Some(Action::Read));
     node.kernel.delete_sa(&in_of(0), Deleter::Daemon);
     for seen in node.kernel.notifications().into_iter().chain(listed) {
-        node.engine.handle_seen(now_ms, seen);
+        node.engine.handle_seen(now_ns, seen);
     }
-    node.engine.handle_read(now_ms, true);
+    node.engine.handle_read(now_ns, true);
     assert!(!node.engine.store.sas.contains_key(&in_of(0)));
     pair.settle();
     assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 1);
@@ -377,11 +377,11 @@ fn a_deletion_during_a_reading_counts_although_the_reading_lists_it() {
 #[test]
 fn numbers_never_go_back_by_a_reading_that_is_older() {
     let mut pair = Pair::settled(1);
-    let now_ms = pair.now_ms;
-    let listed = pair.nodes[0].kernel.dump(now_ms);
+    let now_ns = pair.now_ns;
+    let listed = pair.nodes[0].kernel.dump(now_ns);
     pair.carry(0, &in_of(0), 64);
     for seen in listed {
-        pair.nodes[0].engine.handle_seen(now_ms, seen);
+        pair.nodes[0].engine.handle_seen(now_ns, seen);
     }
     pair.settle();
     assert_eq!(

@@ -59,10 +59,10 @@ impl Groups {
     }
 
     fn establish(&mut self, group: usize, number: u32) {
-        let (now_ms, at) = (self.pair.now_ms, self.at[group]);
+        let (now_ns, at) = (self.pair.now_ns, self.at[group]);
         let kernel = &mut self.pair.nodes[at].kernel;
         for sa in tunnel_of(group, number) {
-            kernel.add_sa(now_ms, sa);
+            kernel.add_sa(now_ns, sa);
         }
         for policy in policies_of(group, number) {
             kernel.put_policy(policy);
@@ -85,15 +85,15 @@ impl Groups {
     fn addresses(&mut self, node: usize, more: Option<usize>) {
         let here = (0..2).filter(|group| self.at[*group] == node || more == Some(*group));
         let here = here.map(|group| IpAddr::from(VIPS[group])).collect();
-        let now_ms = self.pair.now_ms;
-        self.pair.nodes[node].engine.handle_endpoints(now_ms, here);
+        let now_ns = self.pair.now_ns;
+        self.pair.nodes[node].engine.handle_endpoints(now_ns, here);
         self.pair.settle();
     }
 
     fn role(&mut self, node: usize, group: usize, active: bool) {
-        let now_ms = self.pair.now_ms;
+        let now_ns = self.pair.now_ns;
         let engine = &mut self.pair.nodes[node].engine;
-        engine.handle_role(now_ms, NAMES[group], active);
+        engine.handle_role(now_ns, NAMES[group], active);
         self.pair.settle();
     }
 
@@ -106,17 +106,17 @@ impl Groups {
     /// Planned, in the order of the host: the addresses are on both for a while.
     fn switch_over(&mut self, group: usize) {
         let (from, to) = (self.at[group], 1 - self.at[group]);
-        let now_ms = self.pair.now_ms;
+        let now_ns = self.pair.now_ns;
         let engine = &mut self.pair.nodes[from].engine;
-        engine.handle_drain(now_ms, now_ms + S);
+        engine.handle_drain(now_ns, now_ns + S);
         self.pair.settle();
         assert!(self.pair.nodes[from].engine.is_drained());
         self.pair.prepare(to);
         self.addresses(to, Some(group));
-        self.pair.run(100);
+        self.pair.run(100 * MS);
         self.at[group] = to;
         self.role(to, group, true);
-        self.pair.run(200);
+        self.pair.run(200 * MS);
         self.role(from, group, false);
         self.addresses(from, None);
     }
@@ -124,7 +124,7 @@ impl Groups {
     /// A node dies, the other takes its groups, and it is back with nothing.
     fn kill(&mut self, node: usize) {
         self.pair.kill(node);
-        self.pair.run(500);
+        self.pair.run(500 * MS);
         self.pair.prepare(1 - node);
         for group in 0..2 {
             if self.at[group] == node {
@@ -322,7 +322,7 @@ impl World {
                 groups.pair.run(S);
                 self.untold.clear();
             }
-            Step::Pass(ms) => groups.pair.run(ms),
+            Step::Pass(ms) => groups.pair.run(ms * MS),
             _ => {}
         }
         self.groups.pair.settle();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::SECOND;
 use crate::codec::body::{blocked_by, blocks_below, suite};
 use crate::engine::window::has_received;
 use crate::engine::{Change, Deleter, XfrmEvent};
@@ -30,7 +31,7 @@ pub struct Kernel {
 
 struct There {
     sa: Sa,
-    added_ms: u64,
+    added_ns: u64,
     threshold: u32,
     untold: u32,
 }
@@ -79,20 +80,20 @@ impl Kernel {
         self.lacks.insert(suite(body), errno);
     }
 
-    pub fn dump(&self, now_ms: u64) -> Vec<XfrmEvent> {
-        let sas = self.sas.values().map(|it| XfrmEvent::Sa(it.at(now_ms)));
+    pub fn dump(&self, now_ns: u64) -> Vec<XfrmEvent> {
+        let sas = self.sas.values().map(|it| XfrmEvent::Sa(it.at(now_ns)));
         let policies = self.policies.values().cloned().map(XfrmEvent::Policy);
         sas.chain(policies).collect()
     }
 
-    pub fn add_sa(&mut self, now_ms: u64, sa: Sa) -> bool {
+    pub fn add_sa(&mut self, now_ns: u64, sa: Sa) -> bool {
         if self.sas.contains_key(&sa.id) {
             return false;
         }
-        let added_ms = now_ms - sa.life.age_s * 1000;
+        let added_ns = now_ns - sa.life.age_s * SECOND;
         let there = There {
             sa: sa.clone(),
-            added_ms,
+            added_ns,
             threshold: 2,
             untold: 0,
         };
@@ -182,24 +183,24 @@ impl Kernel {
         }
     }
 
-    pub fn apply(&mut self, now_ms: u64, changes: &[Change]) -> Vec<(usize, i32)> {
+    pub fn apply(&mut self, now_ns: u64, changes: &[Change]) -> Vec<(usize, i32)> {
         let mut refused = Vec::new();
         for (position, change) in changes.iter().enumerate() {
             self.done.push(change.clone());
-            if let Err(errno) = self.change(now_ms, change) {
+            if let Err(errno) = self.change(now_ns, change) {
                 refused.push((position, errno));
             }
         }
         refused
     }
 
-    fn change(&mut self, now_ms: u64, change: &Change) -> Result<(), i32> {
+    fn change(&mut self, now_ns: u64, change: &Change) -> Result<(), i32> {
         match change {
             Change::AddSa(sa, threshold) => {
                 self.can(sa)?;
-                let added = self.add_sa(now_ms, (**sa).clone());
+                let added = self.add_sa(now_ns, (**sa).clone());
                 added.then_some(()).ok_or(EEXIST)?;
-                self.change(now_ms, &Change::SetThreshold(sa.id, *threshold))
+                self.change(now_ns, &Change::SetThreshold(sa.id, *threshold))
             }
             Change::DeleteSa(id) => self
                 .delete_sa(id, Deleter::Other)
@@ -235,9 +236,9 @@ impl Kernel {
 }
 
 impl There {
-    fn at(&self, now_ms: u64) -> Sa {
+    fn at(&self, now_ns: u64) -> Sa {
         let mut sa = self.sa.clone();
-        sa.life.age_s = (now_ms - self.added_ms) / 1000;
+        sa.life.age_s = (now_ns - self.added_ns) / SECOND;
         sa
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// How long the new node waits for the old one's last numbers.
-const ANSWER_MS: u64 = 200;
+const ANSWER_NS: u64 = 200 * MS;
 
 /// Drained, settled, and the role is there; the old node has not heard of it.
 fn taking(tunnels: u32) -> Pair {
@@ -14,8 +14,8 @@ fn taking(tunnels: u32) -> Pair {
     for number in 0..tunnels {
         pair.carry(0, &out_of(number), 10);
     }
-    let now_ms = pair.now_ms;
-    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.settle();
     assert!(pair.nodes[0].engine.is_drained());
     pair.activate(1);
@@ -39,7 +39,7 @@ fn the_new_node_begins_where_the_old_one_ended() {
     assert_eq!(sent(&pair, 1), None, "two would send with one key");
     // still on its way to the old node
     pair.carry(0, &out_of(0), 7);
-    pair.pass(5);
+    pair.pass(5 * MS);
     assert_eq!(sent(&pair, 0), None);
     assert_eq!(sent(&pair, 1), Some(17));
     assert_eq!(pair.replay(1, &out_of(1)).map(|it| it.oseq), Some(10));
@@ -57,7 +57,7 @@ fn the_new_node_begins_where_the_old_one_ended() {
 fn packets_that_waited_are_sent_once_their_sa_is_there() {
     let mut pair = taking(1);
     let before = pair.nodes[1].kernel.done.len();
-    pair.pass(5);
+    pair.pass(5 * MS);
     let done = &pair.nodes[1].kernel.done[before..];
     let added = done.iter().position(|it| matches!(it, Change::AddSa(..)));
     let put = done
@@ -80,7 +80,7 @@ fn there_and_back_no_number_is_left_out() {
 #[test]
 fn more_tunnels_than_a_message_has_are_all_asked_for() {
     let mut pair = taking(700);
-    pair.pass(5);
+    pair.pass(5 * MS);
     assert_eq!(pair.nodes[0].kernel.sas().len(), 700);
     assert_eq!(pair.nodes[1].kernel.sas().len(), 1400);
     let exact = (0..700).all(|number| {
@@ -105,16 +105,16 @@ fn an_old_node_that_dies_before_it_answers_costs_a_jump() {
 fn an_old_node_that_is_silent_costs_a_jump_and_its_late_word_nothing() {
     let mut pair = taking(1);
     // it is stopped, and hears of nothing
-    for _ in 0..=ANSWER_MS {
-        pair.now_ms += 1;
-        let now_ms = pair.now_ms;
-        pair.nodes[1].engine.handle_timeout(now_ms);
-        pair.nodes[1].act(now_ms);
+    for _ in 0..=ANSWER_NS / MS {
+        pair.now_ns += MS;
+        let now_ns = pair.now_ns;
+        pair.nodes[1].engine.handle_timeout(now_ns);
+        pair.nodes[1].act(now_ns);
     }
     let jumped = sent(&pair, 1).expect("it does not wait for ever");
     assert!(jumped >= 65_546, "{jumped}");
     assert!(!pair.nodes[1].holds);
-    pair.pass(10);
+    pair.pass(10 * MS);
     assert_eq!(sent(&pair, 0), None);
     assert_eq!(sent(&pair, 1), Some(jumped));
 }
@@ -123,7 +123,7 @@ fn an_old_node_that_is_silent_costs_a_jump_and_its_late_word_nothing() {
 fn a_last_number_that_nobody_heard_costs_a_jump() {
     let mut pair = taking(1);
     pair.nodes[0].kernel.deaf = true;
-    pair.pass(5);
+    pair.pass(5 * MS);
     assert_eq!(sent(&pair, 0), None);
     assert!(sent(&pair, 1).is_some_and(|it| it >= 65_546));
 }
@@ -132,10 +132,10 @@ fn a_last_number_that_nobody_heard_costs_a_jump() {
 fn without_a_switchover_of_its_own_a_node_sends_on() {
     let mut pair = taking(1);
     // cancelled here, while the other became active all the same
-    let now_ms = pair.now_ms;
-    pair.nodes[0].engine.handle_role(now_ms, "lab", true);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_role(now_ns, "lab", true);
     pair.settle();
-    pair.pass(ANSWER_MS + 5);
+    pair.pass(ANSWER_NS + 5 * MS);
     assert!(sent(&pair, 0).is_some());
     assert!(sent(&pair, 1).is_some_and(|it| it >= 65_546));
 }
@@ -144,7 +144,7 @@ fn without_a_switchover_of_its_own_a_node_sends_on() {
 fn a_new_node_that_dies_leaves_the_old_one_ahead_of_it() {
     for told in [false, true] {
         let mut pair = taking(1);
-        pair.pass(5);
+        pair.pass(5 * MS);
         pair.carry(1, &out_of(0), 200);
         if told {
             pair.run(S / 5);
@@ -161,7 +161,7 @@ fn a_new_node_that_dies_leaves_the_old_one_ahead_of_it() {
 #[test]
 fn a_new_node_that_resigns_leaves_the_old_one_ahead_of_it() {
     let mut pair = taking(1);
-    pair.pass(5);
+    pair.pass(5 * MS);
     pair.carry(1, &out_of(0), 200);
     pair.role(1, false);
     let last = last(&pair);
@@ -176,15 +176,15 @@ fn a_role_that_leaves_before_the_answer_takes_the_question_back() {
     let mut pair = taking(1);
     pair.role(1, false);
     assert!(!pair.nodes[1].holds);
-    pair.pass(5);
+    pair.pass(5 * MS);
     assert_eq!(sent(&pair, 1), None);
 }
 
 #[test]
 fn a_switchover_that_is_cancelled_leaves_the_old_node_sending() {
     let mut pair = Pair::settled(1);
-    let now_ms = pair.now_ms;
-    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.settle();
     pair.prepare(1);
     assert!(pair.nodes[1].holds);
@@ -264,7 +264,7 @@ fn history(steps: &[Step]) {
                 }
                 pair.settle();
             }
-            Step::Pass(ms) => pair.pass(ms),
+            Step::Pass(ms) => pair.pass(ms * MS),
             Step::Kill(node) => pair.kill(node),
             Step::Leave(node) => pair.role(node, false),
             Step::Cut if pair.linked => pair.cut(),

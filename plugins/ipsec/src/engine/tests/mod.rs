@@ -6,6 +6,7 @@ use spared_replica::wire::{Body as Said, MESSAGE_MAX, Message, OWN, flag};
 use spared_sim::{Channel, Random};
 
 use super::*;
+use crate::MS;
 use crate::codec::body::{parse_policy, parse_sa};
 use crate::sa::{Body, ReplayForm};
 use crate::wire::{LastNumbers, TABLES};
@@ -29,7 +30,7 @@ mod states;
 mod unadopted;
 mod withheld;
 
-const S: u64 = 1_000;
+const S: u64 = SECOND;
 const VIP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// Addresses of two groups.
 const VIPS: [Ipv4Addr; 2] = [VIP, Ipv4Addr::new(192, 0, 2, 2)];
@@ -182,7 +183,7 @@ struct Node {
 }
 
 struct Pair {
-    now_ms: u64,
+    now_ns: u64,
     nodes: [Node; 2],
     /// From the first node to the second, and back.
     channels: [Channel<Vec<u8>>; 2],
@@ -193,9 +194,9 @@ struct Pair {
 
 impl Node {
     /// Without an IKE daemon that could be asked.
-    fn new(now_ms: u64, settings: Settings, config: Config) -> Self {
-        let mut engine = Engine::new(now_ms, settings, config);
-        engine.handle_daemon(now_ms, DaemonWord::Absent);
+    fn new(now_ns: u64, settings: Settings, config: Config) -> Self {
+        let mut engine = Engine::new(now_ns, settings, config);
+        engine.handle_daemon(now_ns, DaemonWord::Absent);
         Self {
             engine,
             kernel: Kernel::default(),
@@ -221,21 +222,21 @@ impl Node {
         }
     }
 
-    fn act(&mut self, now_ms: u64) {
+    fn act(&mut self, now_ns: u64) {
         loop {
             for seen in self.kernel.notifications() {
-                self.engine.handle_seen(now_ms, seen);
+                self.engine.handle_seen(now_ns, seen);
             }
             let Some(action) = self.engine.poll_action() else {
                 break;
             };
             match action {
                 Action::Read if self.slow => self.readings += 1,
-                Action::Read => self.read(now_ms),
+                Action::Read => self.read(now_ns),
                 Action::Apply(changes) => {
                     assert!(changes.len() <= 500);
-                    let refused = self.kernel.apply(now_ms, &changes);
-                    self.engine.handle_applied(now_ms, changes, &refused);
+                    let refused = self.kernel.apply(now_ns, &changes);
+                    self.engine.handle_applied(now_ns, changes, &refused);
                 }
                 Action::Warn(text) => self.warned.push(text),
                 Action::Event(text) => self.events.push(text),
@@ -246,7 +247,7 @@ impl Node {
                 Action::Silence(ends) => self.silent = ends,
                 Action::Stop(ids) => {
                     let stopped = self.kernel.stop(&ids);
-                    self.engine.handle_stopped_sas(now_ms, &stopped);
+                    self.engine.handle_stopped_sas(now_ns, &stopped);
                 }
                 Action::Hold(holds) => self.holds = holds,
                 Action::Routes(routes) => self.routes = routes,
@@ -265,7 +266,7 @@ impl Node {
             Ok(()) => (true, String::new()),
             Err(why) => (false, why.clone()),
         };
-        while let Some(message) = self.engine.poll_message(now_ms).map(<[u8]>::to_vec) {
+        while let Some(message) = self.engine.poll_message(now_ns).map(<[u8]>::to_vec) {
             self.engine.message_sent();
             assert!(message.len() <= MESSAGE_MAX);
             self.kinds.push(message[0]);
@@ -285,18 +286,18 @@ impl Node {
         }
     }
 
-    fn finish_readings(&mut self, now_ms: u64) {
+    fn finish_readings(&mut self, now_ns: u64) {
         self.slow = false;
         for _ in 0..std::mem::take(&mut self.readings) {
-            self.read(now_ms);
+            self.read(now_ns);
         }
     }
 
-    fn read(&mut self, now_ms: u64) {
-        for seen in self.kernel.dump(now_ms) {
-            self.engine.handle_seen(now_ms, seen);
+    fn read(&mut self, now_ns: u64) {
+        for seen in self.kernel.dump(now_ns) {
+            self.engine.handle_seen(now_ns, seen);
         }
-        self.engine.handle_read(now_ms, true);
+        self.engine.handle_read(now_ns, true);
     }
 
     fn count(&self, key: &str) -> u64 {
@@ -327,7 +328,7 @@ impl Pair {
             Node::new(S, settings.clone(), config)
         };
         Self {
-            now_ms: S,
+            now_ns: S,
             nodes: keys.map(node),
             channels: [(); 2].map(|()| Channel::ordered(0, usize::MAX)),
             random: Random::new(1),
@@ -340,10 +341,6 @@ impl Pair {
     fn next_run(&mut self, node: usize) -> Config {
         self.runs += 1;
         Config::new(self.runs, 1 + node as u64, TABLES)
-    }
-
-    fn now_ns(&self) -> u64 {
-        self.now_ms * 1_000_000
     }
 
     /// Linked, the first active with so many tunnels, both in sync.
@@ -365,10 +362,10 @@ impl Pair {
 
     /// As an IKE daemon does it.
     fn establish(&mut self, node: usize, number: u32) {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         let kernel = &mut self.nodes[node].kernel;
         for sa in tunnel(number) {
-            kernel.add_sa(now_ms, sa);
+            kernel.add_sa(now_ns, sa);
         }
         for policy in policies(number) {
             kernel.put_policy(policy);
@@ -378,16 +375,16 @@ impl Pair {
 
     /// The peer has the records of it, and its answers are lost.
     fn establish_unconfirmed(&mut self, number: u32) {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         let [first, second] = &mut self.nodes;
         for sa in tunnel(number) {
-            first.kernel.add_sa(now_ms, sa);
+            first.kernel.add_sa(now_ns, sa);
         }
-        first.act(now_ms);
+        first.act(now_ns);
         for message in first.sent.drain(..) {
-            let done = second.engine.handle_message(now_ms, &message);
+            let done = second.engine.handle_message(now_ns, &message);
             done.expect("a message");
-            second.act(now_ms);
+            second.act(now_ns);
         }
         second.sent.clear();
     }
@@ -413,7 +410,7 @@ impl Pair {
         self.linked = true;
         self.channels.iter_mut().for_each(Channel::link);
         for node in &mut self.nodes {
-            node.engine.handle_up(self.now_ms);
+            node.engine.handle_up(self.now_ns);
         }
     }
 
@@ -422,7 +419,7 @@ impl Pair {
         self.channels.iter_mut().for_each(Channel::cut);
         for node in &mut self.nodes {
             node.sent.clear();
-            node.engine.handle_down(self.now_ms);
+            node.engine.handle_down(self.now_ns);
         }
         self.settle();
     }
@@ -434,17 +431,17 @@ impl Pair {
     }
 
     fn prepare(&mut self, node: usize) {
-        self.nodes[node].engine.handle_settle(self.now_ms);
+        self.nodes[node].engine.handle_settle(self.now_ns);
         self.settle();
-        assert!(self.nodes[node].engine.is_settled(self.now_ms));
+        assert!(self.nodes[node].engine.is_settled(self.now_ns));
     }
 
     fn role(&mut self, node: usize, active: bool) {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         let engine = &mut self.nodes[node].engine;
         let ends = active.then_some(IpAddr::from(VIP));
-        engine.handle_endpoints(now_ms, ends.into_iter().collect());
-        engine.handle_role(now_ms, "office", active);
+        engine.handle_endpoints(now_ns, ends.into_iter().collect());
+        engine.handle_role(now_ns, "office", active);
         self.settle();
     }
 
@@ -456,22 +453,22 @@ impl Pair {
 
     /// A planned switchover, until the old node hears that its role has left.
     fn move_addresses(&mut self, from: usize) {
-        let now_ms = self.now_ms;
+        let now_ns = self.now_ns;
         let engine = &mut self.nodes[from].engine;
-        engine.handle_drain(now_ms, now_ms + S);
+        engine.handle_drain(now_ns, now_ns + S);
         self.settle();
         assert!(self.nodes[from].engine.is_drained());
         self.activate(1 - from);
-        self.pass(10);
-        let now_ms = self.now_ms;
+        self.pass(10 * MS);
+        let now_ns = self.now_ns;
         let engine = &mut self.nodes[from].engine;
-        engine.handle_endpoints(now_ms, BTreeSet::new());
+        engine.handle_endpoints(now_ns, BTreeSet::new());
     }
 
     /// Milliseconds, one by one.
-    fn pass(&mut self, time_ms: u64) {
-        for _ in 0..time_ms {
-            self.now_ms += 1;
+    fn pass(&mut self, time_ns: u64) {
+        for _ in 0..time_ns / MS {
+            self.now_ns += MS;
             self.settle();
         }
     }
@@ -481,7 +478,7 @@ impl Pair {
         let settings = self.nodes[node].engine.settings.clone();
         self.cut();
         let config = self.next_run(node);
-        self.nodes[node] = Node::new(self.now_ms, settings, config);
+        self.nodes[node] = Node::new(self.now_ns, settings, config);
         self.settle();
     }
 
@@ -492,9 +489,9 @@ impl Pair {
         let config = self.next_run(node);
         let it = &mut self.nodes[node];
         let settings = it.engine.settings.clone();
-        it.engine = Engine::new(self.now_ms, settings, config);
-        it.engine.handle_kept(self.now_ms, &it.kept);
-        it.engine.handle_left(self.now_ms, &it.left);
+        it.engine = Engine::new(self.now_ns, settings, config);
+        it.engine.handle_kept(self.now_ns, &it.kept);
+        it.engine.handle_left(self.now_ns, &it.left);
         self.settle();
         if is_active {
             self.role(node, true);
@@ -507,15 +504,15 @@ impl Pair {
     /// Everything that happens without time passing.
     fn settle(&mut self) {
         for _ in 0..10_000 {
-            let now_ms = self.now_ms;
+            let now_ns = self.now_ns;
             let mut quiet = true;
             for from in [0, 1] {
                 let node = &mut self.nodes[from];
-                if node.engine.next_timeout(now_ms) <= now_ms {
-                    node.engine.handle_timeout(now_ms);
+                if node.engine.next_timeout(now_ns) <= now_ns {
+                    node.engine.handle_timeout(now_ns);
                     quiet = false;
                 }
-                node.act(now_ms);
+                node.act(now_ns);
                 quiet &= !self.carry_message(from);
             }
             if quiet {
@@ -527,7 +524,7 @@ impl Pair {
 
     /// What a node says goes into the channel, and the first message of it arrives.
     fn carry_message(&mut self, from: usize) -> bool {
-        let (now_ms, now_ns) = (self.now_ms, self.now_ns());
+        let now_ns = self.now_ns;
         for message in std::mem::take(&mut self.nodes[from].sent) {
             // nothing goes where there is no channel
             let _ = self.channels[from].send(now_ns, &mut self.random, message);
@@ -537,17 +534,17 @@ impl Pair {
         };
         let to = &mut self.nodes[1 - from];
         to.engine
-            .handle_message(now_ms, &message)
+            .handle_message(now_ns, &message)
             .expect("a message");
-        to.act(now_ms);
+        to.act(now_ns);
         true
     }
 
-    fn run(&mut self, time_ms: u64) {
+    fn run(&mut self, time_ns: u64) {
         self.settle();
-        let end_ms = self.now_ms + time_ms;
-        while self.now_ms < end_ms {
-            self.now_ms += 100;
+        let end_ns = self.now_ns + time_ns;
+        while self.now_ns < end_ns {
+            self.now_ns += 100 * MS;
             self.settle();
         }
     }

@@ -3,12 +3,12 @@
 use super::daemon::{assert_up, daemon, name_all};
 use super::*;
 
-const TIMES_MS: [u64; 5] = [0, 200, S, 5 * S, 90 * S];
+const TIMES_NS: [u64; 5] = [0, 200 * MS, S, 5 * S, 90 * S];
 const TUNNELS: u32 = 2;
 /// The host gives up on a plugin before.
-const LATE_MS: u64 = 12 * S;
+const LATE_NS: u64 = 12 * S;
 /// Between the first half of what a daemon deletes and the second, and until it hangs up.
-const FLUSH_MS: u64 = 50;
+const FLUSH_NS: u64 = 50 * MS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -45,8 +45,8 @@ enum Crash {
 struct Order {
     fate: Fate,
     begin: Begin,
-    stop_ms: u64,
-    away_ms: u64,
+    stop_ns: u64,
+    away_ns: u64,
     crash: Crash,
     /// The host says that the role left long after the addresses did: another plugin took its time.
     is_late: bool,
@@ -80,14 +80,14 @@ impl Order {
         ];
         let all = fates.into_iter().flat_map(move |fate| {
             begins.into_iter().flat_map(move |begin| {
-                TIMES_MS.into_iter().flat_map(move |stop_ms| {
-                    TIMES_MS.into_iter().flat_map(move |away_ms| {
+                TIMES_NS.into_iter().flat_map(move |stop_ns| {
+                    TIMES_NS.into_iter().flat_map(move |away_ns| {
                         crashes.into_iter().flat_map(move |crash| {
                             [false, true].into_iter().map(move |is_late| Self {
                                 fate,
                                 begin,
-                                stop_ms,
-                                away_ms,
+                                stop_ns,
+                                away_ns,
                                 crash,
                                 is_late,
                             })
@@ -104,32 +104,32 @@ impl Order {
     }
 
     fn events(&self) -> Vec<(u64, Event)> {
-        const LEAVE_MS: u64 = S;
-        let back_ms = LEAVE_MS + self.away_ms;
-        let begun_ms = match self.begin {
-            Begin::Before => LEAVE_MS - 150,
-            Begin::WithTheRole => LEAVE_MS,
-            Begin::After => back_ms,
+        const LEAVE_NS: u64 = S;
+        let back_ns = LEAVE_NS + self.away_ns;
+        let begun_ns = match self.begin {
+            Begin::Before => LEAVE_NS - 150 * MS,
+            Begin::WithTheRole => LEAVE_NS,
+            Begin::After => back_ns,
         };
-        let at_ms = begun_ms + self.stop_ms;
-        let told_ms = if self.is_late { LATE_MS } else { 0 };
+        let at_ns = begun_ns + self.stop_ns;
+        let told_ns = if self.is_late { LATE_NS } else { 0 };
         let mut events = vec![
-            (LEAVE_MS, Event::Leave),
-            (back_ms.min(LEAVE_MS + told_ms), Event::Told),
-            (back_ms, Event::Return),
+            (LEAVE_NS, Event::Leave),
+            (back_ns.min(LEAVE_NS + told_ns), Event::Told),
+            (back_ns, Event::Return),
         ];
         if self.fate != Fate::Killed {
-            events.push((at_ms, Event::Delete { half: 0 }));
-            events.push((at_ms + FLUSH_MS, Event::Delete { half: 1 }));
+            events.push((at_ns, Event::Delete { half: 0 }));
+            events.push((at_ns + FLUSH_NS, Event::Delete { half: 1 }));
         }
         if self.fate != Fate::LeftRunning {
-            let ended_ms = at_ms + 2 * FLUSH_MS;
-            events.push((ended_ms, Event::End));
-            events.push((ended_ms.max(back_ms) + 500, Event::Come));
+            let ended_ns = at_ns + 2 * FLUSH_NS;
+            events.push((ended_ns, Event::End));
+            events.push((ended_ns.max(back_ns) + 500 * MS, Event::Come));
         }
         match self.crash {
-            Crash::WhileAway => events.push((LEAVE_MS + self.away_ms / 2, Event::Crash)),
-            Crash::InTheEnd => events.push((back_ms.max(at_ms) + 2 * S, Event::Crash)),
+            Crash::WhileAway => events.push((LEAVE_NS + self.away_ns / 2, Event::Crash)),
+            Crash::InTheEnd => events.push((back_ns.max(at_ns) + 2 * S, Event::Crash)),
             Crash::Never | Crash::BesideTheDaemon => {}
         }
         events.sort_unstable();
@@ -172,9 +172,9 @@ impl World {
     }
 
     fn run(&mut self) {
-        let start_ms = self.pair.now_ms;
-        for (at_ms, event) in self.order.events() {
-            self.pass((start_ms + at_ms).saturating_sub(self.pair.now_ms));
+        let start_ns = self.pair.now_ns;
+        for (at_ns, event) in self.order.events() {
+            self.pass((start_ns + at_ns).saturating_sub(self.pair.now_ns));
             self.carry();
             self.take(event);
             self.assert_closed();
@@ -188,16 +188,16 @@ impl World {
     }
 
     /// Calm times in larger steps.
-    fn pass(&mut self, time_ms: u64) {
-        let end_ms = self.pair.now_ms + time_ms;
-        let calm_ms = self.pair.now_ms + 3 * S;
-        while self.pair.now_ms < end_ms {
-            let step_ms = if self.pair.now_ms < calm_ms {
-                50
+    fn pass(&mut self, time_ns: u64) {
+        let end_ns = self.pair.now_ns + time_ns;
+        let calm_ns = self.pair.now_ns + 3 * S;
+        while self.pair.now_ns < end_ns {
+            let step_ns = if self.pair.now_ns < calm_ns {
+                50 * MS
             } else {
-                2_000
+                2 * S
             };
-            self.pair.now_ms = end_ms.min(self.pair.now_ms + step_ms);
+            self.pair.now_ns = end_ns.min(self.pair.now_ns + step_ns);
             self.pair.settle();
         }
     }
@@ -288,11 +288,11 @@ impl World {
     fn crash(&mut self) {
         self.pair.cut();
         let config = self.pair.next_run(0);
-        let now_ms = self.pair.now_ms;
+        let now_ns = self.pair.now_ns;
         let silent = self.pair.nodes[0].silent.clone();
         let engine = &mut self.pair.nodes[0].engine;
-        *engine = Engine::new(now_ms, settings(self.order), config);
-        engine.handle_silent(now_ms, silent);
+        *engine = Engine::new(now_ns, settings(self.order), config);
+        engine.handle_silent(now_ns, silent);
         self.pair.settle();
         if self.is_active {
             self.pair.role(0, true);

@@ -9,12 +9,12 @@ const TUNNELS: u32 = 150;
 
 impl Node {
     /// The kernel answers one batch, no more.
-    fn apply_one(&mut self, now_ms: u64) {
+    fn apply_one(&mut self, now_ns: u64) {
         match self.engine.poll_action() {
             Some(Action::Apply(changes)) => {
                 assert!(changes.len() <= BATCH_MAX);
-                let refused = self.kernel.apply(now_ms, &changes);
-                self.engine.handle_applied(now_ms, changes, &refused);
+                let refused = self.kernel.apply(now_ns, &changes);
+                self.engine.handle_applied(now_ns, changes, &refused);
             }
             other => panic!("no changes but {other:?}"),
         }
@@ -26,29 +26,29 @@ fn begun() -> Pair {
     let mut pair = Pair::settled(TUNNELS);
     pair.run(5 * S);
     pair.kill(0);
-    let (now_ms, node) = (pair.now_ms, &mut pair.nodes[1]);
-    node.engine.handle_settle(now_ms);
+    let (now_ns, node) = (pair.now_ns, &mut pair.nodes[1]);
+    node.engine.handle_settle(now_ns);
     assert!(
         node.engine.installed.is_empty(),
         "the host's call takes as long as all requests take"
     );
-    node.apply_one(now_ms);
+    node.apply_one(now_ns);
     let count = node.kernel.sas().len();
     assert!((1..=AWAITED_MAX).contains(&count), "{count}");
-    assert!(!node.engine.is_settled(now_ms));
-    assert!(node.engine.is_settled(now_ms + 9));
+    assert!(!node.engine.is_settled(now_ns));
+    assert!(node.engine.is_settled(now_ns + 9 * MS));
     pair
 }
 
 #[test]
 fn batches_grow_when_addresses_wait_no_longer() {
     let mut pair = begun();
-    let (now_ms, node) = (pair.now_ms, &mut pair.nodes[1]);
-    node.apply_one(now_ms);
+    let (now_ns, node) = (pair.now_ns, &mut pair.nodes[1]);
+    node.apply_one(now_ns);
     assert!(node.kernel.sas().len() <= 2 * AWAITED_MAX);
     let before = node.kernel.sas().len();
-    node.engine.enter(now_ms + 9);
-    node.apply_one(now_ms + 9);
+    node.engine.enter(now_ns + 9 * MS);
+    node.apply_one(now_ns + 9 * MS);
     assert_eq!(node.kernel.sas().len(), before + BATCH_MAX);
 }
 
@@ -78,9 +78,9 @@ fn a_role_that_comes_between_two_batches_has_all_in_the_end() {
 #[test]
 fn a_failover_that_does_not_come_to_pass_leaves_nothing() {
     let mut pair = begun();
-    pair.now_ms += 3 * S;
-    let (now_ms, node) = (pair.now_ms, &mut pair.nodes[1]);
-    node.engine.handle_timeout(now_ms);
+    pair.now_ns += 3 * S;
+    let (now_ns, node) = (pair.now_ns, &mut pair.nodes[1]);
+    node.engine.handle_timeout(now_ns);
     pair.settle();
     assert_eq!(pair.nodes[1].kernel.sas(), []);
 }
@@ -88,11 +88,11 @@ fn a_failover_that_does_not_come_to_pass_leaves_nothing() {
 #[test]
 fn a_role_that_goes_between_two_batches_takes_all_of_them() {
     let mut pair = begun();
-    let (now_ms, node) = (pair.now_ms, &mut pair.nodes[1]);
+    let (now_ns, node) = (pair.now_ns, &mut pair.nodes[1]);
     node.engine
-        .handle_endpoints(now_ms, [IpAddr::from(VIP)].into());
-    node.engine.handle_role(now_ms, "office", true);
-    node.apply_one(now_ms);
+        .handle_endpoints(now_ns, [IpAddr::from(VIP)].into());
+    node.engine.handle_role(now_ns, "office", true);
+    node.apply_one(now_ns);
     pair.role(1, false);
     pair.run(2 * S);
     assert_eq!(pair.nodes[1].kernel.sas(), []);
@@ -115,21 +115,21 @@ fn what_the_peer_s_end_ends_meanwhile_is_not_put() {
 #[test]
 fn a_planned_one_is_settled_when_packets_wait_for_their_sas() {
     let mut pair = Pair::settled(TUNNELS);
-    let now_ms = pair.now_ms;
-    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.settle();
     let node = &mut pair.nodes[1];
-    node.engine.handle_settle(now_ms);
+    node.engine.handle_settle(now_ns);
     let mut waits = false;
     while let Some(action) = node.engine.poll_action() {
         waits |= action == Action::Hold(true);
         if let Action::Apply(changes) = action {
-            let refused = node.kernel.apply(now_ms, &changes);
-            node.engine.handle_applied(now_ms, changes, &refused);
+            let refused = node.kernel.apply(now_ns, &changes);
+            node.engine.handle_applied(now_ns, changes, &refused);
         }
-        assert!(waits || !node.engine.is_settled(now_ms));
+        assert!(waits || !node.engine.is_settled(now_ns));
     }
-    assert!(waits && node.engine.is_settled(now_ms));
+    assert!(waits && node.engine.is_settled(now_ns));
 }
 
 #[test]

@@ -138,10 +138,10 @@ impl World {
                 self.pair.nodes[active].kernel.deaf = true;
                 self.carry(number, packets, false);
                 self.pair.nodes[active].kernel.deaf = false;
-                let now_ms = self.pair.now_ms;
+                let now_ns = self.pair.now_ns;
                 self.pair.nodes[active]
                     .engine
-                    .handle_seen(now_ms, XfrmEvent::Unsure);
+                    .handle_seen(now_ns, XfrmEvent::Unsure);
                 self.pair.settle();
             }
             Step::Lack(lacks) => {
@@ -153,7 +153,7 @@ impl World {
                     self.pair.nodes[backup].kernel.lack(&body, 38);
                 }
             }
-            Step::Pass(ms) => self.pair.run(ms),
+            Step::Pass(ms) => self.pair.run(ms * MS),
             _ => {}
         }
         self.pair.settle();
@@ -193,7 +193,7 @@ impl World {
 
     fn take_over(&mut self, dead: bool) {
         self.missed.extend(std::mem::take(&mut self.untold));
-        self.pair.run(500);
+        self.pair.run(500 * MS);
         self.active = 1 - self.active;
         self.pair.activate(self.active);
         if dead || !self.pair.linked {

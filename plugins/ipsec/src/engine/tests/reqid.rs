@@ -21,7 +21,7 @@ fn establish_anew(pair: &mut Pair) -> [SaId; 2] {
 }
 
 fn establish_unseen(pair: &mut Pair) -> [SaId; 2] {
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     let kernel = &mut pair.nodes[1].kernel;
     let mut ids = Vec::new();
     for (spi, out) in [(0xe000_0000, false), (0xf000_0000, true)] {
@@ -34,7 +34,7 @@ fn establish_unseen(pair: &mut Pair) -> [SaId; 2] {
         }
         .sa();
         ids.push(sa.id);
-        kernel.add_sa(now_ms, sa);
+        kernel.add_sa(now_ns, sa);
     }
     for direction in [1, 0, 2] {
         kernel.put_policy(policy(0, direction, 1));
@@ -105,8 +105,8 @@ fn nothing_is_superseded_without_a_policy_that_leads_elsewhere() {
         ..Sample::default()
     }
     .sa();
-    let now_ms = pair.now_ms;
-    pair.nodes[1].kernel.add_sa(now_ms, stray.clone());
+    let now_ns = pair.now_ns;
+    pair.nodes[1].kernel.add_sa(now_ns, stray.clone());
     pair.carry(1, &stray.id, 10);
     pair.run(60 * S);
     assert_eq!(pair.nodes[1].kernel.sas().len(), 3);
@@ -135,11 +135,11 @@ fn the_peer_gets_the_new_ones_and_loses_the_old_ones() {
 #[test]
 fn an_sa_under_another_reqid_is_another() {
     let mut pair = Pair::settled(1);
-    let (id, now_ms) = (out_of(0), pair.now_ms);
+    let (id, now_ns) = (out_of(0), pair.now_ns);
     let engine = &mut pair.nodes[0].engine;
     let reqid = engine.store.sas[&id].sa.reqid + 76;
     let sa = sa_with_reqid(&engine.store.sas[&id].sa, reqid);
-    engine.handle_seen(now_ms, XfrmEvent::Sa(sa));
+    engine.handle_seen(now_ns, XfrmEvent::Sa(sa));
     assert_eq!(engine.store.sas[&id].sa.reqid, reqid);
 }
 
@@ -183,12 +183,12 @@ fn of_two_children_between_the_same_ends_the_name_tells_which_policy_is_meant() 
             is_up: true,
         })
     };
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     let both = [
         named([in_of(0), out_of(0)], "net0"),
         named([in_of(1), out_of(1)], "net1"),
     ];
-    pair.nodes[0].engine.handle_names(now_ms, both.concat());
+    pair.nodes[0].engine.handle_names(now_ns, both.concat());
     pair.run(S);
     pair.kill(0);
     pair.activate(1);
@@ -204,7 +204,7 @@ fn of_two_children_between_the_same_ends_the_name_tells_which_policy_is_meant() 
                 reqid: 2 - number,
                 ..Sample::default()
             };
-            kernel.add_sa(now_ms, sa.sa());
+            kernel.add_sa(now_ns, sa.sa());
         }
         for direction in [1, 0, 2] {
             kernel.put_policy(policy(number, direction, 2 - number));
@@ -220,9 +220,9 @@ fn of_two_children_between_the_same_ends_the_name_tells_which_policy_is_meant() 
             is_up: true,
         })
     };
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[1].engine;
-    engine.handle_names(now_ms, [of(0), of(1)].concat());
+    engine.handle_names(now_ns, [of(0), of(1)].concat());
     pair.run(10 * S);
     let reqid = |number| pair.nodes[1].kernel.sa(&in_of(number)).map(|it| it.reqid);
     assert_eq!((reqid(0), reqid(1)), (Some(2), Some(1)));

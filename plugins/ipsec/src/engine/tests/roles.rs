@@ -69,8 +69,8 @@ fn a_role_that_returns_while_the_last_packets_are_still_received_keeps_all_sas()
     pair.prepare(0);
     pair.cut();
     pair.role(0, true);
-    let now_ms = pair.now_ms;
-    pair.nodes[0].finish_readings(now_ms);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].finish_readings(now_ns);
     pair.run(3 * S);
     let out = pair
         .replay(0, &out_of(0))
@@ -120,8 +120,8 @@ fn a_role_that_returns_without_a_word_of_the_peer_leads_policies_to_their_sas() 
             pair.prepare(0);
         }
         pair.role(0, true);
-        let now_ms = pair.now_ms;
-        pair.nodes[0].finish_readings(now_ms);
+        let now_ns = pair.now_ns;
+        pair.nodes[0].finish_readings(now_ns);
         pair.run(3 * S);
         assert_eq!(pair.nodes[0].kernel.sas().len(), 4, "{linked} {settled}");
         assert_led(&pair, 0);
@@ -145,7 +145,7 @@ fn an_outbound_number_jumps_by_the_least_jump_or_ten_times_what_may_have_been_se
     let mut pair = Pair::settled_with(1, settings);
     for _ in 0..100 {
         pair.carry(0, &id, 100);
-        pair.now_ms += 10;
+        pair.now_ns += 10 * MS;
     }
     let sent = pair.replay(0, &id).expect("it is there").oseq;
     pair.kill(0);
@@ -212,7 +212,7 @@ fn refuses_what_was_received(esn: bool) {
     pair.run(3 * S);
     for _ in 0..200 {
         pair.carry(0, &id, 7);
-        pair.now_ms += 3;
+        pair.now_ns += 3 * MS;
     }
     let received = pair.nodes[0].kernel.received[&id].clone();
     pair.kill(0);
@@ -242,8 +242,8 @@ fn a_switchover_refuses_nothing_and_replays_nothing() {
     let mut pair = Pair::settled(1);
     let id = in_of(0);
     pair.carry(0, &id, 1000);
-    let now_ms = pair.now_ms;
-    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.settle();
     assert!(pair.nodes[0].engine.is_drained());
     assert_eq!(pair.said(0, DRAIN), 1);
@@ -267,19 +267,19 @@ fn a_switchover_refuses_nothing_and_replays_nothing() {
 fn addresses_wait_for_all_sas_at_a_planned_switchover_only() {
     for planned in [false, true] {
         let mut pair = Pair::settled(1);
-        let now_ms = pair.now_ms;
+        let now_ns = pair.now_ns;
         if planned {
-            pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+            pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
             pair.settle();
         }
         // whose kernel does not come to it
         let engine = &mut pair.nodes[1].engine;
-        engine.handle_settle(now_ms);
-        assert!(!engine.is_settled(now_ms));
-        assert!(!engine.is_settled(now_ms + 6));
-        assert_eq!(engine.is_settled(now_ms + 7), !planned);
+        engine.handle_settle(now_ns);
+        assert!(!engine.is_settled(now_ns));
+        assert!(!engine.is_settled(now_ns + 6 * MS));
+        assert_eq!(engine.is_settled(now_ns + 7 * MS), !planned);
         pair.settle();
-        assert!(pair.nodes[1].engine.is_settled(now_ms));
+        assert!(pair.nodes[1].engine.is_settled(now_ns));
     }
 }
 
@@ -288,7 +288,7 @@ fn the_busiest_is_installed_first() {
     let mut pair = Pair::settled(3);
     for _ in 0..100 {
         pair.carry(0, &in_of(1), 20);
-        pair.now_ms += 10;
+        pair.now_ns += 10 * MS;
     }
     pair.run(2 * S);
     pair.carry(0, &in_of(1), 20);
@@ -306,17 +306,17 @@ fn the_busiest_is_installed_first() {
 fn a_drain_without_a_peer_is_done_at_once() {
     let mut pair = Pair::settled(1);
     pair.cut();
-    let now_ms = pair.now_ms;
-    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     assert!(pair.nodes[0].engine.is_drained());
 }
 
 #[test]
 fn a_drain_ends_at_its_deadline() {
     let mut pair = Pair::settled(1);
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     pair.nodes[0].slow = true;
-    pair.nodes[0].engine.handle_drain(now_ms, now_ms + S);
+    pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.run(S / 2);
     assert!(!pair.nodes[0].engine.is_drained());
     pair.run(S);
@@ -404,8 +404,8 @@ fn names_travel_and_are_adopted_after_a_failover() {
         name: name.clone(),
         is_up: true,
     });
-    let now_ms = pair.now_ms;
-    pair.nodes[0].engine.handle_names(now_ms, names.into());
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_names(now_ns, names.into());
     pair.settle();
     pair.kill(0);
     pair.activate(1);
@@ -441,9 +441,9 @@ fn a_rekey_in_the_middle_of_a_snapshot_is_followed() {
     }
     pair.join();
     for _ in 0..3 {
-        let now_ms = pair.now_ms;
+        let now_ns = pair.now_ns;
         for from in [0, 1] {
-            pair.nodes[from].act(now_ms);
+            pair.nodes[from].act(now_ns);
             while pair.carry_message(from) {}
         }
         pair.end(0, 7);

@@ -64,7 +64,7 @@ fn a_run_that_begins_leaves_routes_until_it_knows_better() {
     let kernel = std::mem::take(&mut pair.nodes[1].kernel);
     let routes = std::mem::take(&mut pair.nodes[1].routes);
     pair.cut();
-    pair.nodes[1] = Node::new(pair.now_ms, settings, config);
+    pair.nodes[1] = Node::new(pair.now_ns, settings, config);
     (pair.nodes[1].kernel, pair.nodes[1].routes) = (kernel, routes.clone());
     pair.settle();
     assert_eq!(pair.nodes[1].routes, routes, "no role was told yet");

@@ -12,7 +12,7 @@ fn name(child: &str) -> ChildName {
 /// The second node has taken over two tunnels, whose daemon is still to establish them.
 fn taken_over() -> Pair {
     let mut pair = Pair::settled(2);
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     let named = (0..2).flat_map(|number| {
         let child = name(&format!("net{number}"));
         [in_of(number), out_of(number)].map(|id| Named {
@@ -22,7 +22,7 @@ fn taken_over() -> Pair {
         })
     });
     let named = named.collect();
-    pair.nodes[0].engine.handle_names(now_ms, named);
+    pair.nodes[0].engine.handle_names(now_ns, named);
     pair.run(S);
     pair.kill(0);
     pair.activate(1);
@@ -40,16 +40,16 @@ fn restarted(pair: &mut Pair) -> &mut Node {
 #[test]
 fn what_a_run_did_not_see_established_the_next_one_has_established() {
     let mut pair = taken_over();
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     // the peer, which knows the names, is dead
     let node = restarted(&mut pair);
     assert_eq!(node.adopts, Some(vec![name("net0"), name("net1")]));
     assert_eq!(node.down, None, "they are up, as before");
-    node.engine.handle_adopted(now_ms, &name("net0"), Ok(()));
+    node.engine.handle_adopted(now_ns, &name("net0"), Ok(()));
     pair.run(S);
     let node = restarted(&mut pair);
     assert_eq!(node.adopts, Some(vec![name("net1")]));
-    node.engine.handle_adopted(now_ms, &name("net1"), Ok(()));
+    node.engine.handle_adopted(now_ns, &name("net1"), Ok(()));
     pair.run(S);
     assert_eq!(pair.nodes[1].left, [0; 0]);
     assert_eq!(restarted(&mut pair).adopts, None);

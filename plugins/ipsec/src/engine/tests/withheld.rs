@@ -4,10 +4,10 @@ use super::*;
 
 /// The first tunnel's policies lead to one client.
 fn establish_client(pair: &mut Pair, node: usize, number: u32) {
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     let kernel = &mut pair.nodes[node].kernel;
     for sa in tunnel(number) {
-        kernel.add_sa(now_ms, sa);
+        kernel.add_sa(now_ns, sa);
     }
     for mut policy in policies(number) {
         policy.id.selector[42] = 32;
@@ -39,11 +39,11 @@ fn pair() -> Pair {
     let mut pair = Pair::settled(2);
     pair.nodes[0]
         .engine
-        .handle_daemon(pair.now_ms, DaemonWord::Came);
+        .handle_daemon(pair.now_ns, DaemonWord::Came);
     establish_client(&mut pair, 0, 7);
     pair.nodes[0]
         .engine
-        .handle_names(pair.now_ms, vec![named(7)]);
+        .handle_names(pair.now_ns, vec![named(7)]);
     pair.run(2 * S);
     pair
 }
@@ -67,13 +67,13 @@ fn a_followed_clients_address_is_withheld_from_the_role_on_until_it_ends() {
     assert_eq!(pair.nodes[0].withheld, [].into());
     // its policy becomes the daemon's own
     let engine = &mut pair.nodes[1].engine;
-    engine.handle_daemon(pair.now_ms, DaemonWord::Came);
+    engine.handle_daemon(pair.now_ns, DaemonWord::Came);
     establish_client(&mut pair, 1, 8);
     pair.run(2 * S);
     assert_eq!(pair.nodes[1].withheld, [client(7), client(8)].into());
     pair.nodes[1]
         .engine
-        .handle_names(pair.now_ms, vec![named(8)]);
+        .handle_names(pair.now_ns, vec![named(8)]);
     pair.settle();
     assert_eq!(pair.nodes[1].withheld, [client(7)].into());
     pair.switch_over(1);
@@ -83,14 +83,14 @@ fn a_followed_clients_address_is_withheld_from_the_role_on_until_it_ends() {
 #[test]
 fn what_a_daemon_that_died_had_assigned_is_withheld_from_the_next_one() {
     let mut pair = pair();
-    let now_ms = pair.now_ms;
+    let now_ns = pair.now_ns;
     pair.nodes[0]
         .engine
-        .handle_daemon(now_ms, DaemonWord::Ended);
+        .handle_daemon(now_ns, DaemonWord::Ended);
     pair.settle();
     assert_eq!(pair.nodes[0].withheld, [client(7)].into());
-    pair.nodes[0].engine.handle_daemon(now_ms, DaemonWord::Came);
-    pair.nodes[0].engine.handle_names(now_ms, Vec::new());
+    pair.nodes[0].engine.handle_daemon(now_ns, DaemonWord::Came);
+    pair.nodes[0].engine.handle_names(now_ns, Vec::new());
     pair.settle();
     assert_eq!(pair.nodes[0].withheld, [client(7)].into());
 }
