@@ -149,7 +149,7 @@ impl Round {
 struct Pair {
     nodes: [Replica<Flat>; 2],
     stores: [Flat; 2],
-    now: u64,
+    now_ns: u64,
     bytes: u64,
 }
 
@@ -168,7 +168,7 @@ impl Pair {
         Self {
             nodes: [replica(0), replica(1)],
             stores: [Flat(full.collect()), Flat(empty)],
-            now: 1_000_000_000,
+            now_ns: 1_000_000_000,
             bytes: 0,
         }
     }
@@ -186,21 +186,24 @@ impl Pair {
         let mut busy = true;
         while busy {
             busy = false;
-            self.now += 1_000;
+            self.now_ns += 1_000;
             for side in 0..2 {
                 let begun = Instant::now();
                 let (node, store) = (&mut self.nodes[side], &mut self.stores[side]);
                 while let Some(message) = channels[1 - side].pop_front() {
                     let message: Vec<u8> = message;
-                    node.handle_message(self.now, store, &message)
+                    node.handle_message(self.now_ns, store, &message)
                         .expect("the peer writes messages");
                     busy = true;
                 }
-                if node.next_timeout(self.now).is_some_and(|at| at <= self.now) {
-                    node.handle_timeout(self.now, store);
+                if node
+                    .next_timeout(self.now_ns)
+                    .is_some_and(|at| at <= self.now_ns)
+                {
+                    node.handle_timeout(self.now_ns, store);
                 }
                 while channels[side].len() < DEPTH {
-                    let Some(message) = node.poll_message(self.now, store) else {
+                    let Some(message) = node.poll_message(self.now_ns, store) else {
                         break;
                     };
                     self.bytes += message.len() as u64;
@@ -208,7 +211,7 @@ impl Pair {
                     node.sent();
                     busy = true;
                 }
-                busy |= node.next_timeout(self.now) == Some(self.now);
+                busy |= node.next_timeout(self.now_ns) == Some(self.now_ns);
                 spent[side] += begun.elapsed().as_nanos() as u64;
             }
         }
@@ -224,7 +227,13 @@ impl Pair {
                 if let Some(entry) = &mut self.stores[0].0[key as usize] {
                     entry.0 += 1;
                 }
-                self.nodes[0].changed(self.now, &mut self.stores[0], 0, &Number(key), Change::Put);
+                self.nodes[0].changed(
+                    self.now_ns,
+                    &mut self.stores[0],
+                    0,
+                    &Number(key),
+                    Change::Put,
+                );
             }
             spent[0] += begun.elapsed().as_nanos() as u64;
             let pumped = self.pump();

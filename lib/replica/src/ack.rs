@@ -1,11 +1,11 @@
 //! Verdicts of the peer on sent records, and the drain that waits for all of them.
 
+use crate::Drain;
 use crate::outbox::Flight;
 use crate::session::Replica;
 use crate::store::{Store, Tag};
 use crate::table::{Phase, TableState};
 use crate::wire::{Malformed, Ordinals, RECORDS_MAX, kind};
-use crate::{Drain, Now};
 
 impl<S: Store> Replica<S> {
     pub(crate) fn handle_ack(
@@ -63,8 +63,8 @@ impl<S: Store> Replica<S> {
     }
 
     /// Time of the peer's last drain in this channel: its role is about to end.
-    pub fn drain_heard(&self) -> Option<Now> {
-        self.drain_heard
+    pub fn drain_heard(&self) -> Option<u64> {
+        self.drain_heard_ns
     }
 
     pub(crate) fn make_drain(&mut self) -> bool {

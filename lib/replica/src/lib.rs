@@ -45,6 +45,8 @@
 //!    [`poll_event`](Replica::poll_event), [`in_sync`](Replica::in_sync) for people and
 //!    [`ready`](Replica::ready) for the host.
 //!
+//! Times, `now_ns`, are nanoseconds of a monotonic clock; no two nodes have the same.
+//!
 //! Every call does a bounded part of the work and none blocks. One message waits at most; what
 //! waits to be said is remembered by key and said as it is when the channel takes it.
 //!
@@ -113,9 +115,9 @@
 //! nodes[0].handle_groups(["office".to_owned()].into());
 //!
 //! // a record that somebody puts at the active node
-//! let now = 1_000_000_000;
+//! let now_ns = 1_000_000_000;
 //! stores[0].put(0, 42, 7);
-//! nodes[0].changed(now, &mut stores[0], 0, &Number(42), Change::Put);
+//! nodes[0].changed(now_ns, &mut stores[0], 0, &Number(42), Change::Put);
 //!
 //! // the channel comes, and carries whatever the nodes have to say
 //! for (node, store) in nodes.iter_mut().zip(&mut stores) {
@@ -125,10 +127,10 @@
 //! while !quiet {
 //!     quiet = true;
 //!     for (from, to) in [(0, 1), (1, 0)] {
-//!         while let Some(message) = nodes[from].poll_message(now, &mut stores[from]) {
+//!         while let Some(message) = nodes[from].poll_message(now_ns, &mut stores[from]) {
 //!             let message = message.to_vec();
 //!             nodes[from].sent();
-//!             nodes[to].handle_message(now, &mut stores[to], &message).unwrap();
+//!             nodes[to].handle_message(now_ns, &mut stores[to], &message).unwrap();
 //!             quiet = false;
 //!         }
 //!     }
@@ -258,10 +260,7 @@ pub use store::{Applied, Authority, Change, Key, Mark, Step, Store, Strays, Tabl
 pub use table::Conflict;
 pub use wire::{Malformed, Reader};
 
-/// Nanoseconds of a monotonic clock; no two nodes have the same.
-pub type Now = u64;
-
-pub(crate) const SECOND: Now = 1_000_000_000;
+pub(crate) const SECOND: u64 = 1_000_000_000;
 
 /// Configuration of a replica.
 #[derive(Clone, Debug)]

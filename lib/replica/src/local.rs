@@ -1,6 +1,5 @@
 //! Changes made on this node: sent, undone, or in collision with a write of the peer's value.
 
-use crate::Now;
 use crate::fault::Fault;
 use crate::outbox::Why;
 use crate::session::Replica;
@@ -11,7 +10,14 @@ use crate::wire::how;
 impl<S: Store> Replica<S> {
     /// Reports a change on this node that the replica did not make. The store has it already: the
     /// record is there, or gone.
-    pub fn changed(&mut self, now: Now, store: &mut S, index: usize, key: &S::Key, change: Change) {
+    pub fn changed(
+        &mut self,
+        now_ns: u64,
+        store: &mut S,
+        index: usize,
+        key: &S::Key,
+        change: Change,
+    ) {
         // a new incarnation of the store is not a change of the old one
         self.refresh(store);
         let Some(table) = self.tables.get_mut(index) else {
@@ -46,10 +52,10 @@ impl<S: Store> Replica<S> {
             tag.mark = table.mark;
         }
         if self.up && (table.peer.is_none() || table.is_common()) {
-            table.changes.note(now, key, why);
+            table.changes.note(now_ns, key, why);
             self.bound_changes(index);
         } else if why == Why::Put {
-            table.note_age(now, key);
+            table.note_age(now_ns, key);
         } else {
             table.ages.remove(key);
             table.note_deletion(key);
@@ -124,12 +130,12 @@ impl<S: Store> TableState<S> {
 
     /// A write of the peer's value and a change of this node collided in the store, in an unknown
     /// order: the decider's value wins.
-    pub(crate) fn repair(&mut self, now: Now, store: &mut S, index: usize, key: &S::Key) {
+    pub(crate) fn repair(&mut self, now_ns: u64, store: &mut S, index: usize, key: &S::Key) {
         let tag = store.tag(index, key);
         if self.is_decider {
             let asked = self.changes.pending.get(key);
             if asked.is_some_and(|it| it.why == Why::Answer) {
-                return self.changes.note(now, key, Why::Answer);
+                return self.changes.note(now_ns, key, Why::Answer);
             }
             let why = if tag.is_some() {
                 Why::Put
@@ -139,7 +145,7 @@ impl<S: Store> TableState<S> {
             if let Some(tag) = tag {
                 tag.set(Tag::CHANGED);
             }
-            return self.changes.note(now, key, why);
+            return self.changes.note(now_ns, key, why);
         }
         self.changes.remove(key);
         if let Some(tag) = tag {

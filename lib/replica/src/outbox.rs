@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::Now;
 use crate::store::Store;
 
 /// Limit of sent records without a verdict, beyond which the sender waits.
@@ -11,7 +10,7 @@ pub(crate) const WINDOW: usize = 65_536;
 /// A counted record without a verdict.
 #[derive(Clone, Debug)]
 pub(crate) enum Flight<K> {
-    Record { table: usize, key: K, since: Now },
+    Record { table: usize, key: K, since_ns: u64 },
     End { table: usize, number: u32 },
 }
 
@@ -37,8 +36,8 @@ pub(crate) struct Pending {
     /// Ordinal of its last record, 0 before the first.
     pub ordinal: u64,
     /// Times when it began to wait and was last changed.
-    pub since: Now,
-    pub changed: Now,
+    pub since_ns: u64,
+    pub changed_ns: u64,
 }
 
 impl Pending {
@@ -94,15 +93,15 @@ impl<K: crate::Key> Changes<K> {
         }
     }
 
-    pub fn note(&mut self, now: Now, key: &K, why: Why) {
+    pub fn note(&mut self, now_ns: u64, key: &K, why: Why) {
         if let Some(known) = self.pending.get_mut(key) {
-            known.changed = now;
+            known.changed_ns = now_ns;
             // a waiting own change includes the answer
             if why != Why::Answer || !known.dirty {
                 known.why = why;
             }
             if !known.dirty {
-                (known.dirty, known.since) = (true, now);
+                (known.dirty, known.since_ns) = (true, now_ns);
                 self.queue.push_back(key.clone());
             }
             return;
@@ -111,8 +110,8 @@ impl<K: crate::Key> Changes<K> {
             why,
             dirty: true,
             ordinal: 0,
-            since: now,
-            changed: now,
+            since_ns: now_ns,
+            changed_ns: now_ns,
         };
         self.pending.insert(key.clone(), pending);
         self.queue.push_back(key.clone());
@@ -130,20 +129,20 @@ impl<K: crate::Key> Changes<K> {
     /// A new pair has begun: records without a verdict are sent again.
     pub fn rewind(&mut self) {
         self.pending.retain(|_, it| it.why != Why::Answer);
-        let mut keys: Vec<(Now, K)> = Vec::new();
+        let mut keys: Vec<(u64, K)> = Vec::new();
         for (key, pending) in &mut self.pending {
             (pending.dirty, pending.ordinal) = (true, 0);
-            keys.push((pending.since, key.clone()));
+            keys.push((pending.since_ns, key.clone()));
         }
-        keys.sort_by_key(|(since, _)| *since);
+        keys.sort_by_key(|(since_ns, _)| *since_ns);
         self.queue = keys.into_iter().map(|(_, key)| key).collect();
     }
 
     /// Time when the oldest of them began to wait.
-    pub fn oldest(&self) -> Option<Now> {
+    pub fn oldest_ns(&self) -> Option<u64> {
         let waiting = self.queue.iter().filter_map(|key| self.pending.get(key));
         let mut waiting = waiting.filter(|it| it.dirty);
-        waiting.next().map(|it| it.since)
+        waiting.next().map(|it| it.since_ns)
     }
 }
 

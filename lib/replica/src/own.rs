@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::Now;
 use crate::session::{Replica, peer_speaks};
 use crate::store::Store;
 use crate::wire::Malformed;
@@ -13,7 +12,7 @@ impl<S: Store> Replica<S> {
     /// while a repeat of the peer's garbage has not been requested yet: no answer counts until
     /// then.
     pub fn serial(&self) -> Option<u32> {
-        self.again.due.is_none().then_some(self.serial)
+        self.again.due_ns.is_none().then_some(self.serial)
     }
 
     /// The peer's role: its serial, for answers, and the groups that are active there. None before
@@ -44,8 +43,8 @@ impl<S: Store> Replica<S> {
 
     /// Reports an invalid message of the owner's own. It is handled like one of the replica's:
     /// counted, logged once, and requested again.
-    pub fn reject(&mut self, now: Now, why: Malformed) {
-        self.drop_garbage(now, why);
+    pub fn reject(&mut self, now_ns: u64, why: Malformed) {
+        self.drop_garbage(now_ns, why);
     }
 
     /// Requests everything from the peer again, by AGAIN, after a loss here.

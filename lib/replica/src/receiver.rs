@@ -1,6 +1,5 @@
 //! Handling of the peer's records: changes, offers, snapshots, and the deletion of stale records.
 
-use crate::Now;
 use crate::fault::Fault;
 use crate::inbox::Slot;
 use crate::merge::{Here, Verdict, decide};
@@ -14,7 +13,7 @@ impl<S: Store> Replica<S> {
     /// A message of the present pair.
     pub(crate) fn handle_body(
         &mut self,
-        now: Now,
+        now_ns: u64,
         store: &mut S,
         head: Head,
         body: Body<'_>,
@@ -29,14 +28,16 @@ impl<S: Store> Replica<S> {
             return Ok(());
         }
         match body {
-            Body::Offer(records) => self.handle_offer(now, store, index(self)?, records),
-            Body::Offered => self.handle_offered(now, store, index(self)?),
+            Body::Offer(records) => self.handle_offer(now_ns, store, index(self)?, records),
+            Body::Offered => self.handle_offered(now_ns, store, index(self)?),
             Body::Begin { number, records } => {
                 self.handle_begin(store, index(self)?, number, records)
             }
-            Body::Records(records) => self.handle_records(now, store, head, index(self)?, records),
-            Body::End { .. } => self.handle_end(now, store, index(self)?),
-            Body::Request(keys) => self.handle_request(now, store, index(self)?, keys),
+            Body::Records(records) => {
+                self.handle_records(now_ns, store, head, index(self)?, records)
+            }
+            Body::End { .. } => self.handle_end(now_ns, store, index(self)?),
+            Body::Request(keys) => self.handle_request(now_ns, store, index(self)?, keys),
             Body::Ack { applied, ordinals } => self.handle_ack(store, applied, ordinals),
             Body::Latest(records) => {
                 let table = index(self)?;
@@ -47,7 +48,7 @@ impl<S: Store> Replica<S> {
                 Ok(())
             }
             Body::Drain { id } => {
-                self.drain_heard = Some(now);
+                self.drain_heard_ns = Some(now_ns);
                 self.inbox.drain = Some((id, self.inbox.processed));
                 self.answer_drain();
                 Ok(())
@@ -67,7 +68,7 @@ impl<S: Store> Replica<S> {
 
     fn handle_records(
         &mut self,
-        now: Now,
+        now_ns: u64,
         store: &mut S,
         head: Head,
         index: usize,
@@ -76,9 +77,9 @@ impl<S: Store> Replica<S> {
         for record in records {
             let key = read_key::<S>(&record)?;
             if record.has(flag::SAME) {
-                self.handle_same(now, store, index, &key, record.digest());
+                self.handle_same(now_ns, store, index, &key, record.digest());
             } else {
-                let slot = self.handle_change(now, store, head, index, &key, &record)?;
+                let slot = self.handle_change(now_ns, store, head, index, &key, &record)?;
                 self.push_slot(index, slot);
             }
         }
@@ -108,7 +109,7 @@ impl<S: Store> Replica<S> {
 
     fn handle_change(
         &mut self,
-        now: Now,
+        now_ns: u64,
         store: &mut S,
         head: Head,
         index: usize,
@@ -136,7 +137,7 @@ impl<S: Store> Replica<S> {
             if !same {
                 table.counters.denied += 1;
                 if !record.has(flag::CORRECTION) {
-                    table.changes.note(now, key, Why::Correction);
+                    table.changes.note(now_ns, key, Why::Correction);
                 }
             }
             if let Some(tag) = store.tag(index, key) {
@@ -149,13 +150,13 @@ impl<S: Store> Replica<S> {
             store.delete(index, key);
             return Ok(Slot::Done);
         }
-        self.put(now, store, index, key, record.value)
+        self.put(now_ns, store, index, key, record.value)
     }
 
     /// Puts a record of the peer into the store.
     fn put(
         &mut self,
-        now: Now,
+        now_ns: u64,
         store: &mut S,
         index: usize,
         key: &S::Key,
@@ -182,7 +183,7 @@ impl<S: Store> Replica<S> {
                     table.ages.remove(key);
                 }
                 if Fault::Echo.is_planted() {
-                    self.changed(now, store, index, key, Change::Put);
+                    self.changed(now_ns, store, index, key, Change::Put);
                 }
                 Ok(Slot::Done)
             }
@@ -208,9 +209,9 @@ impl<S: Store> Replica<S> {
     }
 
     /// The verdict on a record for which the store said [`Applied::Later`].
-    pub fn verdict(&mut self, now: Now, store: &mut S, token: Token, is_applied: bool) {
+    pub fn verdict(&mut self, now_ns: u64, store: &mut S, token: Token, is_applied: bool) {
         if token.pair != self.pair || !self.is_paired {
-            return self.handle_orphan(now, token, is_applied);
+            return self.handle_orphan(now_ns, token, is_applied);
         }
         let Some(slot) = self.inbox.get_mut(token.ordinal) else {
             return;
@@ -237,7 +238,7 @@ impl<S: Store> Replica<S> {
         let refused = table.counters.refused_here;
         table.counters.refused_here = refused.saturating_add(u32::from(!is_applied));
         if table.close(&key) {
-            table.repair(now, store, index, &key);
+            table.repair(now_ns, store, index, &key);
         }
         self.inbox.settle();
         self.begin_prune();
@@ -245,19 +246,19 @@ impl<S: Store> Replica<S> {
     }
 
     /// The verdict on a write of an earlier pair.
-    fn handle_orphan(&mut self, now: Now, token: Token, is_applied: bool) {
+    fn handle_orphan(&mut self, now_ns: u64, token: Token, is_applied: bool) {
         let Some((index, key)) = self.orphans.remove(&token) else {
             return;
         };
         let changes = &mut self.tables[index].changes;
         if is_applied && changes.pending.contains_key(&key) {
             // the waiting change is outdated
-            changes.note(now, &key, Why::Put);
+            changes.note(now_ns, &key, Why::Put);
         }
         self.begin_pair_if_due();
     }
 
-    fn handle_same(&mut self, now: Now, store: &mut S, index: usize, key: &S::Key, digest: u64) {
+    fn handle_same(&mut self, now_ns: u64, store: &mut S, index: usize, key: &S::Key, digest: u64) {
         let table = &mut self.tables[index];
         if table.is_decider || !matches!(table.phase, Phase::Receiving) {
             return;
@@ -281,7 +282,7 @@ impl<S: Store> Replica<S> {
         if is_here == Some(digest) {
             tag.equal();
         } else if store.authority(index, key) == Authority::Ours {
-            table.changes.note(now, key, Why::Correction);
+            table.changes.note(now_ns, key, Why::Correction);
         } else {
             table.wants.note(how::SEND, key);
         }
@@ -289,7 +290,7 @@ impl<S: Store> Replica<S> {
 
     fn handle_offer(
         &mut self,
-        now: Now,
+        now_ns: u64,
         store: &mut S,
         index: usize,
         records: Records<'_>,
@@ -302,7 +303,7 @@ impl<S: Store> Replica<S> {
                 return Err(Malformed::Field("flag"));
             }
             let key = read_key::<S>(&record)?;
-            let slot = self.decide(now, store, index, &key, &record)?;
+            let slot = self.decide(now_ns, store, index, &key, &record)?;
             self.push_slot(index, slot);
         }
         Ok(())
@@ -310,15 +311,15 @@ impl<S: Store> Replica<S> {
 
     fn decide(
         &mut self,
-        now: Now,
+        now_ns: u64,
         store: &mut S,
         index: usize,
         key: &S::Key,
         record: &Record<'_>,
     ) -> Result<Slot<S::Key>, Malformed> {
         let table = &mut self.tables[index];
-        let pending = table.changes.pending.get(key).map(|it| it.changed);
-        let changed = pending.or_else(|| table.ages.get(key).copied());
+        let pending = table.changes.pending.get(key).map(|it| it.changed_ns);
+        let changed_ns = pending.or_else(|| table.ages.get(key).copied());
         let tag = store.tag(index, key).copied();
         let both = store.authority(index, key) == Authority::Both;
         if tag.is_none() && both && !record.has(flag::CHANGED) && table.was_deleted(key) {
@@ -327,7 +328,7 @@ impl<S: Store> Replica<S> {
         let here = tag.map(|tag| Here {
             tag,
             is_equal: store.holds(index, key, record.value),
-            age_ms: changed.map(|at| now.saturating_sub(at) / 1_000_000),
+            age_ms: changed_ns.map(|at_ns| now_ns.saturating_sub(at_ns) / 1_000_000),
         });
         let authority = store.authority(index, key);
         let is_equal = here.as_ref().is_some_and(|here| here.is_equal);
@@ -344,7 +345,7 @@ impl<S: Store> Replica<S> {
             table.note_conflict(key, verdict == Verdict::Take);
         }
         match verdict {
-            Verdict::Take => return self.put(now, store, index, key, record.value),
+            Verdict::Take => return self.put(now_ns, store, index, key, record.value),
             Verdict::Equal => {
                 table.changes.supersede(key);
                 if let Some(tag) = store.tag(index, key) {
@@ -361,13 +362,18 @@ impl<S: Store> Replica<S> {
         Ok(Slot::Done)
     }
 
-    fn handle_offered(&mut self, now: Now, store: &mut S, index: usize) -> Result<(), Malformed> {
+    fn handle_offered(
+        &mut self,
+        now_ns: u64,
+        store: &mut S,
+        index: usize,
+    ) -> Result<(), Malformed> {
         let limit = self.config.changes_max;
         let table = &mut self.tables[index];
         match table.phase {
             Phase::Awaiting => {
                 table.phase = Phase::Due;
-                table.hurry_changes(now, store, index, limit);
+                table.hurry_changes(now_ns, store, index, limit);
                 table.offered = self.inbox.processed;
                 let (count, name) = (table.counters.conflicts, table.config.name.clone());
                 if count > std::mem::replace(&mut table.conflicts_told, count) {
@@ -383,7 +389,7 @@ impl<S: Store> Replica<S> {
 
     fn handle_request(
         &mut self,
-        now: Now,
+        now_ns: u64,
         store: &mut S,
         index: usize,
         keys: Keys<'_>,
@@ -407,7 +413,7 @@ impl<S: Store> Replica<S> {
             if how == how::DELETED && is_equal && !is_own && !is_ours {
                 store.delete(index, &key);
             }
-            table.changes.note(now, &key, Why::Answer);
+            table.changes.note(now_ns, &key, Why::Answer);
         }
         self.bound_changes(index);
         Ok(())
@@ -418,24 +424,24 @@ impl<S: Store> TableState<S> {
     /// Changes made while the nodes were apart are sent before the rest of the table, which takes
     /// long if it is large: a channel that is lost again and again before its end must not keep
     /// them back.
-    fn hurry_changes(&mut self, now: Now, store: &mut S, index: Table, limit: usize) {
+    fn hurry_changes(&mut self, now_ns: u64, store: &mut S, index: Table, limit: usize) {
         let is_changed = |store: &mut S, key: &S::Key| {
             let tag = store.tag(index, key);
             tag.is_some_and(|tag| tag.is_changed())
         };
         let puts = self.ages.iter().filter(|(key, _)| is_changed(store, key));
-        let mut puts: Vec<(Now, S::Key)> = puts.map(|(key, at)| (*at, key.clone())).collect();
-        puts.sort_by_key(|(at, _)| *at);
+        let mut puts: Vec<(u64, S::Key)> = puts.map(|(key, at_ns)| (*at_ns, key.clone())).collect();
+        puts.sort_by_key(|(at_ns, _)| *at_ns);
         let room = limit.saturating_sub(self.changes.pending.len());
-        for (at, key) in puts.into_iter().take(room) {
-            self.changes.note(at, &key, Why::Put);
+        for (at_ns, key) in puts.into_iter().take(room) {
+            self.changes.note(at_ns, &key, Why::Put);
         }
         let known = self.deleted.iter().filter(|_| !self.is_void);
         let gone = known.filter(|key| store.tag(index, key).is_none());
         let gone: Vec<S::Key> = gone.cloned().collect();
         let room = limit.saturating_sub(self.changes.pending.len());
         for key in gone.into_iter().take(room) {
-            self.changes.note(now, &key, Why::Deleted);
+            self.changes.note(now_ns, &key, Why::Deleted);
         }
     }
 

@@ -1,6 +1,5 @@
 //! The next message to the peer, made from the present state.
 
-use crate::Now;
 use crate::SECOND;
 use crate::outbox::{Flight, Why};
 use crate::session::Replica;
@@ -19,15 +18,15 @@ const CHANGES_MAX: usize = if cfg!(test) { 2 } else { RECORDS_MAX };
 impl<S: Store> Replica<S> {
     /// The message that waits for the channel: the same one until [`sent`](Self::sent) is called.
     /// None: there is nothing to send now.
-    pub fn poll_message(&mut self, now: Now, store: &mut S) -> Option<&[u8]> {
+    pub fn poll_message(&mut self, now_ns: u64, store: &mut S) -> Option<&[u8]> {
         if !self.up {
             return None;
         }
         self.refresh(store);
         if self.out.is_empty() {
             self.is_busy = false;
-            self.prune(now, store);
-            self.make(now, store);
+            self.prune(now_ns, store);
+            self.make(now_ns, store);
         }
         (!self.out.is_empty()).then(|| self.out.bytes())
     }
@@ -37,7 +36,7 @@ impl<S: Store> Replica<S> {
         self.out.clear();
     }
 
-    fn make(&mut self, now: Now, store: &mut S) {
+    fn make(&mut self, now_ns: u64, store: &mut S) {
         if std::mem::take(&mut self.hello_due) {
             return self.make_hello(store);
         }
@@ -59,10 +58,10 @@ impl<S: Store> Replica<S> {
             return self.out.put(&id.to_be_bytes());
         }
         let made = self.make_request();
-        let made = made || self.make_turn(now, store);
+        let made = made || self.make_turn(now_ns, store);
         let made = made || self.make_drain();
         if !made {
-            self.make_count(now, store);
+            self.make_count(now_ns, store);
         }
     }
 
@@ -145,12 +144,12 @@ impl<S: Store> Replica<S> {
     }
 
     /// Changes, walks and newest values take turns.
-    fn make_turn(&mut self, now: Now, store: &mut S) -> bool {
+    fn make_turn(&mut self, now_ns: u64, store: &mut S) -> bool {
         for _ in 0..3 {
             self.turn = (self.turn + 1) % 3;
             let made = match self.turn {
-                0 => self.make_changes(now, store),
-                1 => self.make_walk(now, store),
+                0 => self.make_changes(now_ns, store),
+                1 => self.make_walk(now_ns, store),
                 _ => self.make_latest(store),
             };
             if made {
@@ -160,7 +159,7 @@ impl<S: Store> Replica<S> {
         false
     }
 
-    fn make_changes(&mut self, now: Now, store: &mut S) -> bool {
+    fn make_changes(&mut self, now_ns: u64, store: &mut S) -> bool {
         if !self.outbox.has_room() {
             return false;
         }
@@ -174,7 +173,7 @@ impl<S: Store> Replica<S> {
                 let Some(key) = self.tables[index].changes.queue.pop_front() else {
                     break;
                 };
-                count += usize::from(self.put_change(now, store, index, key));
+                count += usize::from(self.put_change(now_ns, store, index, key));
             }
             if count > 0 {
                 return true;
@@ -185,7 +184,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Puts one change; false if it is no longer needed.
-    fn put_change(&mut self, now: Now, store: &mut S, index: usize, key: S::Key) -> bool {
+    fn put_change(&mut self, now_ns: u64, store: &mut S, index: usize, key: S::Key) -> bool {
         let table = &mut self.tables[index];
         let Some(pending) = table.changes.pending.get_mut(&key) else {
             return false;
@@ -232,12 +231,12 @@ impl<S: Store> Replica<S> {
         self.outbox.flight.push_back(Flight::Record {
             table: index,
             key,
-            since: now.min(pending.since),
+            since_ns: now_ns.min(pending.since_ns),
         });
         true
     }
 
-    fn make_walk(&mut self, now: Now, store: &mut S) -> bool {
+    fn make_walk(&mut self, now_ns: u64, store: &mut S) -> bool {
         for index in 0..self.tables.len() {
             let table = &mut self.tables[index];
             let made = match table.phase {
@@ -246,7 +245,7 @@ impl<S: Store> Replica<S> {
                 Phase::Due => self.make_begin(store, index),
                 Phase::EndDue => self.make_end(index),
                 Phase::OfferDue => self.make_offered(index),
-                Phase::Walking(_) | Phase::Offering(_) => self.make_portion(now, store, index),
+                Phase::Walking(_) | Phase::Offering(_) => self.make_portion(now_ns, store, index),
                 _ => false,
             };
             if made || self.tables[index].is_walking() {
@@ -288,7 +287,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Puts a portion of an offer or a snapshot; false if it is empty.
-    fn make_portion(&mut self, now: Now, store: &mut S, index: usize) -> bool {
+    fn make_portion(&mut self, now_ns: u64, store: &mut S, index: usize) -> bool {
         if !self.outbox.has_room() {
             return false;
         }
@@ -311,7 +310,7 @@ impl<S: Store> Replica<S> {
         let table = &mut self.tables[index];
         let mut sink = Sink {
             walk,
-            now,
+            now_ns,
             table: index,
             first: self.outbox.next(),
             out: &mut self.out,
@@ -386,11 +385,11 @@ impl<S: Store> Replica<S> {
         false
     }
 
-    fn make_count(&mut self, now: Now, store: &mut S) {
-        if now < self.count_due {
+    fn make_count(&mut self, now_ns: u64, store: &mut S) {
+        if now_ns < self.count_due_ns {
             return;
         }
-        self.count_due = now.saturating_add(SECOND);
+        self.count_due_ns = now_ns.saturating_add(SECOND);
         for index in 0..self.tables.len() {
             let table = &mut self.tables[index];
             let count = (store.len(index) as u64, table.counters.refused_here);
@@ -400,7 +399,7 @@ impl<S: Store> Replica<S> {
                 self.out.put(&count.0.to_be_bytes());
                 self.out.put(&count.1.to_be_bytes());
                 // the next table's turn comes at once
-                self.count_due = now;
+                self.count_due_ns = now_ns;
                 return;
             }
         }

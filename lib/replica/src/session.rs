@@ -10,7 +10,7 @@ use crate::outbox::{Outbox, WINDOW, Why};
 use crate::store::{Store, Token};
 use crate::table::{Backoff, PeerTable, Phase, TableState};
 use crate::wire::{Body, Hello, Malformed, Message, VERSION, kind};
-use crate::{Config, Drain, Now};
+use crate::{Config, Drain};
 
 /// Limit of sentences that wait for the owner.
 const EVENTS_MAX: usize = 64;
@@ -46,8 +46,8 @@ pub struct Replica<S: Store> {
     pub(crate) drain_told: bool,
     pub(crate) drained_due: Option<u32>,
     /// Time of the peer's last drain.
-    pub(crate) drain_heard: Option<Now>,
-    pub(crate) count_due: Now,
+    pub(crate) drain_heard_ns: Option<u64>,
+    pub(crate) count_due_ns: u64,
     pub(crate) again: Backoff,
     pub(crate) again_due: bool,
     /// Garbage counted by the peer, from AGAIN.
@@ -97,8 +97,8 @@ impl<S: Store> Replica<S> {
             drain_id: 0,
             drain_told: false,
             drained_due: None,
-            drain_heard: None,
-            count_due: 0,
+            drain_heard_ns: None,
+            count_due_ns: 0,
             again: Backoff::new(30),
             again_due: false,
             asked_again: false,
@@ -129,10 +129,10 @@ impl<S: Store> Replica<S> {
         }
         self.up = false;
         self.peer = None;
-        self.drain_heard = None;
+        self.drain_heard_ns = None;
         self.role_told = None;
         self.hello_due = false;
-        self.again.due = None;
+        self.again.due_ns = None;
         self.again_due = false;
         self.halt();
         if self.drain == Drain::Pending {
@@ -142,7 +142,7 @@ impl<S: Store> Replica<S> {
             let pending = std::mem::take(&mut table.changes.pending);
             for (key, pending) in &pending {
                 match pending.why {
-                    Why::Put => table.note_age(pending.changed, key),
+                    Why::Put => table.note_age(pending.changed_ns, key),
                     Why::Deleted => table.note_deletion(key),
                     _ => {}
                 }
@@ -253,7 +253,7 @@ impl<S: Store> Replica<S> {
     /// The message is invalid, for the owner's log; the replica has counted it already.
     pub fn handle_message(
         &mut self,
-        now: Now,
+        now_ns: u64,
         store: &mut S,
         bytes: &[u8],
     ) -> Result<(), Malformed> {
@@ -262,13 +262,13 @@ impl<S: Store> Replica<S> {
         }
         self.refresh(store);
         let read = Message::parse(bytes);
-        let done = read.and_then(|message| self.handle_parsed(now, store, message));
-        done.inspect_err(|why| self.drop_garbage(now, *why))
+        let done = read.and_then(|message| self.handle_parsed(now_ns, store, message));
+        done.inspect_err(|why| self.drop_garbage(now_ns, *why))
     }
 
     fn handle_parsed(
         &mut self,
-        now: Now,
+        now_ns: u64,
         store: &mut S,
         message: Message<'_>,
     ) -> Result<(), Malformed> {
@@ -291,18 +291,18 @@ impl<S: Store> Replica<S> {
                 if !counts && !Fault::PairIgnored.is_planted() {
                     return Ok(());
                 }
-                self.handle_body(now, store, head, body)
+                self.handle_body(now_ns, store, head, body)
             }
         }
     }
 
-    pub(crate) fn drop_garbage(&mut self, now: Now, why: Malformed) {
+    pub(crate) fn drop_garbage(&mut self, now_ns: u64, why: Malformed) {
         self.garbage = self.garbage.saturating_add(1);
         if !std::mem::replace(&mut self.warned, true) {
             self.tell(format!("the peer's {why}; more are counted"));
         }
         self.halt();
-        self.again.arm(now);
+        self.again.arm(now_ns);
     }
 
     fn handle_hello(&mut self, store: &mut S, hello: Hello<'_>) -> Result<(), Malformed> {
@@ -364,7 +364,7 @@ impl<S: Store> Replica<S> {
     /// A pair begins when the writes of the last one have their verdicts, because changing records
     /// cannot be compared.
     pub(crate) fn begin_pair_if_due(&mut self) {
-        let free = self.orphans.is_empty() && self.again.due.is_none();
+        let free = self.orphans.is_empty() && self.again.due_ns.is_none();
         if self.pair_due && free {
             self.pair_due = false;
             self.begin_pair();
@@ -424,22 +424,22 @@ impl<S: Store> Replica<S> {
     }
 
     /// Handles due retries after garbage and refusals.
-    pub fn handle_timeout(&mut self, now: Now, store: &mut S) {
+    pub fn handle_timeout(&mut self, now_ns: u64, store: &mut S) {
         self.is_busy = false;
         if !self.up {
             return;
         }
         self.refresh(store);
-        if self.again.fire(now) {
+        if self.again.fire(now_ns) {
             self.again_due = true;
             self.bump();
         }
         let mut bump = false;
         for table in &mut self.tables {
             if table.counters.refused_here > 0 && self.is_paired {
-                table.retry.arm(now);
+                table.retry.arm(now_ns);
             }
-            if table.retry.fire(now) && self.is_paired && table.is_common() {
+            if table.retry.fire(now_ns) && self.is_paired && table.is_common() {
                 // records that the decider refused go to it in a new offer
                 bump |= table.is_decider;
                 table.wants.all |= !table.is_decider;
@@ -448,23 +448,23 @@ impl<S: Store> Replica<S> {
         if bump {
             self.bump();
         }
-        self.prune(now, store);
+        self.prune(now_ns, store);
     }
 
-    /// Time of the next [`handle_timeout`](Self::handle_timeout); `now` if there is more to do at
+    /// Time of the next [`handle_timeout`](Self::handle_timeout); `now_ns` if there is more to do at
     /// once.
-    pub fn next_timeout(&self, now: Now) -> Option<Now> {
+    pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
         if !self.up {
             return None;
         }
         if self.is_busy {
-            return Some(now);
+            return Some(now_ns);
         }
-        let retries = self.tables.iter().filter_map(|table| table.retry.due);
+        let retries = self.tables.iter().filter_map(|table| table.retry.due_ns);
         let counts = self.is_paired && !self.tables.is_empty();
         let idle = counts && self.out.is_empty();
-        let count = idle.then_some(self.count_due);
-        retries.chain(self.again.due).chain(count).min()
+        let count = idle.then_some(self.count_due_ns);
+        retries.chain(self.again.due_ns).chain(count).min()
     }
 
     /// Requests a whole table again, or sends it: a repair by hand or by a timer.

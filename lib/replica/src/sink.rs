@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::Now;
 use crate::buffer::{Outgoing, Value};
 use crate::outbox::{Flight, Pending};
 use crate::store::{Key, Mark, Tag};
@@ -25,12 +24,12 @@ pub(crate) enum Walk {
 /// Destination of records in [`Store::snapshot`](crate::Store::snapshot).
 pub struct Sink<'a, K> {
     pub(crate) walk: Walk,
-    pub(crate) now: Now,
+    pub(crate) now_ns: u64,
     pub(crate) table: usize,
     pub(crate) out: &'a mut Outgoing,
     pub(crate) flight: &'a mut VecDeque<Flight<K>>,
     pub(crate) pending: &'a mut HashMap<K, Pending>,
-    pub(crate) ages: &'a HashMap<K, Now>,
+    pub(crate) ages: &'a HashMap<K, u64>,
     /// Keys with open verdicts.
     pub(crate) open: &'a HashMap<K, (u32, bool)>,
     /// Ordinal of the first record put.
@@ -115,13 +114,13 @@ impl<K: Key> Sink<'_, K> {
         self.flight.push_back(Flight::Record {
             table: self.table,
             key: key.clone(),
-            since: self.now,
+            since_ns: self.now_ns,
         });
     }
 
     fn age_ms(&self, key: &K) -> Option<u32> {
-        let pending = self.pending.get(key).map(|it| it.since);
-        let since = pending.or_else(|| self.ages.get(key).copied())?;
-        u32::try_from(self.now.saturating_sub(since) / 1_000_000).ok()
+        let pending = self.pending.get(key).map(|it| it.since_ns);
+        let since_ns = pending.or_else(|| self.ages.get(key).copied())?;
+        u32::try_from(self.now_ns.saturating_sub(since_ns) / 1_000_000).ok()
     }
 }

@@ -1,6 +1,5 @@
 //! A snapshot on the follower: stamps, and the deletion of stale records.
 
-use crate::Now;
 use crate::fault::Fault;
 use crate::inbox::Slot;
 use crate::outbox::Why;
@@ -40,7 +39,7 @@ impl<S: Store> Replica<S> {
         table.counters.refused_here = 0;
         table.counters.expected = records;
         table.counters.got = 0;
-        table.retry.due = None;
+        table.retry.due_ns = None;
         if was_ended {
             self.begin_prune();
         }
@@ -49,7 +48,7 @@ impl<S: Store> Replica<S> {
 
     pub(crate) fn handle_end(
         &mut self,
-        now: Now,
+        now_ns: u64,
         store: &mut S,
         index: usize,
     ) -> Result<(), Malformed> {
@@ -59,7 +58,7 @@ impl<S: Store> Replica<S> {
         }
         table.phase = Phase::Pruning(S::Cursor::default());
         self.inbox.push(Slot::End { table: index });
-        self.prune(now, store);
+        self.prune(now_ns, store);
         Ok(())
     }
 
@@ -75,7 +74,7 @@ impl<S: Store> Replica<S> {
     }
 
     /// Continues to delete stale records.
-    pub(crate) fn prune(&mut self, now: Now, store: &mut S) {
+    pub(crate) fn prune(&mut self, now_ns: u64, store: &mut S) {
         self.begin_prune();
         let Some(index) = self.inbox.ended() else {
             return;
@@ -86,7 +85,7 @@ impl<S: Store> Replica<S> {
         };
         let mut keys = Vec::new();
         let done = store.stale(index, table.mark, cursor, SLICE, &mut keys);
-        table.delete_stale(now, store, index, keys);
+        table.delete_stale(now_ns, store, index, keys);
         if done {
             table.phase = Phase::Following;
             table.absences.clear();
@@ -124,7 +123,7 @@ impl<S: Store> TableState<S> {
         }
     }
 
-    fn delete_stale(&mut self, now: Now, store: &mut S, index: usize, keys: Vec<S::Key>) {
+    fn delete_stale(&mut self, now_ns: u64, store: &mut S, index: usize, keys: Vec<S::Key>) {
         for key in keys {
             if self.changes.pending.contains_key(&key) {
                 continue;
@@ -135,7 +134,7 @@ impl<S: Store> TableState<S> {
                 continue;
             }
             match store.authority(index, &key) {
-                Authority::Ours => self.changes.note(now, &key, Why::Put),
+                Authority::Ours => self.changes.note(now_ns, &key, Why::Put),
                 _ => store.delete(index, &key),
             }
         }

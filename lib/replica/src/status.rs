@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::Now;
 use crate::outbox::Flight;
 use crate::session::Replica;
 use crate::store::Store;
 use crate::table::{Conflict, Phase, TableState};
 use crate::wire::VERSION;
 
-const MS: Now = 1_000_000;
+const MS: u64 = 1_000_000;
 
 /// Status of a table, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +151,7 @@ impl<S: Store> Replica<S> {
                     "the peer speaks version {version}, this node {VERSION}"
                 ))
             }
-            Some(_) if self.again.due.is_some() => {
+            Some(_) if self.again.due_ns.is_some() => {
                 Some("a message of the peer was not understood; asking again".to_owned())
             }
             Some(_) if !self.orphans.is_empty() => {
@@ -230,26 +229,28 @@ impl<S: Store> Replica<S> {
     }
 
     /// Milliseconds that the oldest change waits for its verdict, 0 if none waits.
-    pub fn behind_ms(&self, now: Now) -> u64 {
+    pub fn behind_ms(&self, now_ns: u64) -> u64 {
         let tables = 0..self.tables.len();
-        let waits = tables.map(|table| self.table_behind_ms(now, table));
+        let waits = tables.map(|table| self.table_behind_ms(now_ns, table));
         waits.max().unwrap_or(0)
     }
 
-    fn table_behind_ms(&self, now: Now, index: usize) -> u64 {
+    fn table_behind_ms(&self, now_ns: u64, index: usize) -> u64 {
         let flights = self.outbox.flight.iter();
         let mut flights = flights.filter_map(|it| match it {
-            Flight::Record { table, since, .. } if *table == index => Some(*since),
+            Flight::Record {
+                table, since_ns, ..
+            } if *table == index => Some(*since_ns),
             _ => None,
         });
         let flight = flights.next();
-        let waiting = self.tables.get(index).and_then(|it| it.changes.oldest());
-        let oldest = flight.into_iter().chain(waiting).min();
-        oldest.map_or(0, |since| now.saturating_sub(since) / MS)
+        let waiting = self.tables.get(index).and_then(|it| it.changes.oldest_ns());
+        let oldest_ns = flight.into_iter().chain(waiting).min();
+        oldest_ns.map_or(0, |since_ns| now_ns.saturating_sub(since_ns) / MS)
     }
 
     /// Every table, for people.
-    pub fn status(&self, now: Now, store: &S) -> Vec<TableStatus> {
+    pub fn status(&self, now_ns: u64, store: &S) -> Vec<TableStatus> {
         let session = self.session_lack();
         let tables = self.tables.iter().enumerate();
         tables
@@ -258,7 +259,7 @@ impl<S: Store> Replica<S> {
                 is_decider: self.is_paired.then_some(table.is_decider),
                 here: store.len(index),
                 there: table.counters.at_peer.map(|(records, _)| records),
-                behind_ms: self.table_behind_ms(now, index),
+                behind_ms: self.table_behind_ms(now_ns, index),
                 resyncs: table.counters.resyncs,
                 refused: (table.counters.refused_here, table.counters.refused_there),
                 denied: table.counters.denied,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::outbox::{Changes, KeyOf, Latest};
 use crate::store::{Mark, Store, Table};
-use crate::{Now, TableConfig};
+use crate::{SECOND, TableConfig};
 
 /// Limit of remembered keys of each kind while the nodes may differ, beyond which nothing is known
 /// of a key.
@@ -75,7 +75,7 @@ pub(crate) struct TableState<S: Store> {
     pub changes: Changes<KeyOf<S>>,
     pub latest: Latest<KeyOf<S>>,
     /// Times of changes of keys while the nodes were apart.
-    pub ages: HashMap<KeyOf<S>, Now>,
+    pub ages: HashMap<KeyOf<S>, u64>,
     pub absences: Absences<KeyOf<S>>,
     /// Keys that this node deleted while the nodes were apart, until a snapshot is complete.
     pub deleted: HashSet<KeyOf<S>>,
@@ -204,41 +204,41 @@ pub(crate) struct Counters {
 /// Time until the next try: 1 s, doubled each time.
 #[derive(Debug)]
 pub(crate) struct Backoff {
-    pause: Now,
-    longest: Now,
-    pub due: Option<Now>,
+    pause_ns: u64,
+    longest_ns: u64,
+    pub due_ns: Option<u64>,
 }
 
 impl Backoff {
-    const FIRST: Now = 1_000_000_000;
+    const FIRST_NS: u64 = SECOND;
 
     pub fn new(longest_s: u64) -> Self {
         Self {
-            pause: Self::FIRST,
-            longest: longest_s * 1_000_000_000,
-            due: None,
+            pause_ns: Self::FIRST_NS,
+            longest_ns: longest_s * SECOND,
+            due_ns: None,
         }
     }
 
     /// Sets the next try, if none is set.
-    pub fn arm(&mut self, now: Now) {
-        if self.due.is_none() {
-            self.due = Some(now.saturating_add(self.pause));
-            self.pause = (self.pause * 2).min(self.longest);
+    pub fn arm(&mut self, now_ns: u64) {
+        if self.due_ns.is_none() {
+            self.due_ns = Some(now_ns.saturating_add(self.pause_ns));
+            self.pause_ns = (self.pause_ns * 2).min(self.longest_ns);
         }
     }
 
     /// Whether the try is due; it is unset then.
-    pub fn fire(&mut self, now: Now) -> bool {
-        let due = self.due.is_some_and(|due| due <= now);
+    pub fn fire(&mut self, now_ns: u64) -> bool {
+        let due = self.due_ns.is_some_and(|due_ns| due_ns <= now_ns);
         if due {
-            self.due = None;
+            self.due_ns = None;
         }
         due
     }
 
     pub fn reset(&mut self) {
-        (self.pause, self.due) = (Self::FIRST, None);
+        (self.pause_ns, self.due_ns) = (Self::FIRST_NS, None);
     }
 }
 
@@ -307,9 +307,9 @@ impl<S: Store> TableState<S> {
         self.mark = self.mark.checked_add(1).unwrap_or(1);
     }
 
-    pub fn note_age(&mut self, now: Now, key: &KeyOf<S>) {
+    pub fn note_age(&mut self, now_ns: u64, key: &KeyOf<S>) {
         if self.ages.len() < REMEMBERED || self.ages.contains_key(key) {
-            self.ages.insert(key.clone(), now);
+            self.ages.insert(key.clone(), now_ns);
         }
     }
 

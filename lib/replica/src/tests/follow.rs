@@ -185,7 +185,7 @@ fn values_that_tell_which_is_later_decide_whatever_was_forgotten() {
 fn a_follower_hears_of_the_drain_and_of_the_role_that_goes() {
     let mut lab = filled();
     assert_eq!(lab.machine(1).replica.drain_heard(), None);
-    let asked = lab.now();
+    let asked = lab.now_ns();
     lab.machine_mut(0).unwrap().replica.start_drain();
     lab.run(S);
     let heard = lab.machine(1).replica.drain_heard();
@@ -342,7 +342,7 @@ fn an_acknowledgement_waits_for_the_verdict() {
     lab.run(S);
     let it = lab.machine(0);
     assert!(it.replica.in_sync(&it.store).is_err());
-    assert!(it.replica.behind_ms(lab.now()) >= 999);
+    assert!(it.replica.behind_ms(lab.now_ns()) >= 999);
     assert!(!lab.machine(1).replica.is_settled());
     lab.finish(1, 1);
     lab.run(S);

@@ -11,12 +11,14 @@ use crate::{Change, Config, Replica};
 fn garbage_is_dropped_told_once_and_answered_after_a_second() {
     let mut lab = Lab::in_sync();
     lab.put(0, 0, 1);
-    let now = lab.now();
+    let now_ns = lab.now_ns();
     let it = lab.machine_mut(1).unwrap();
-    let dropped = it.replica.handle_message(now, &mut it.store, &[200, 1, 2]);
+    let dropped = it
+        .replica
+        .handle_message(now_ns, &mut it.store, &[200, 1, 2]);
     assert_eq!(dropped, Err(Malformed::Kind(200)).or(Err(Malformed::Short)));
     assert!(it.replica.poll_event().is_some());
-    let _ = it.replica.handle_message(now, &mut it.store, &[]);
+    let _ = it.replica.handle_message(now_ns, &mut it.store, &[]);
     assert_eq!(it.replica.poll_event(), None);
     lab.run(S / 2);
     assert_eq!(lab.get(1, 1), None);
@@ -37,9 +39,9 @@ fn garbage_is_dropped_told_once_and_answered_after_a_second() {
 fn the_pause_after_garbage_doubles_to_30_s() {
     let mut lab = Lab::in_sync();
     for _ in 0..1000 {
-        let now = lab.now();
+        let now_ns = lab.now_ns();
         if let Some(it) = lab.machine_mut(1) {
-            let _ = it.replica.handle_message(now, &mut it.store, &[200]);
+            let _ = it.replica.handle_message(now_ns, &mut it.store, &[200]);
         }
         lab.run(S / 10);
     }
@@ -95,11 +97,11 @@ fn a_message_cut_anywhere_is_none() {
     for key in 0..5 {
         lab.put(0, 0, key);
     }
-    let now = lab.now();
+    let now_ns = lab.now_ns();
     let it = lab.machine_mut(0).unwrap();
     let message = it
         .replica
-        .poll_message(now, &mut it.store)
+        .poll_message(now_ns, &mut it.store)
         .unwrap()
         .to_vec();
     assert!(Message::parse(&message).is_ok());
@@ -127,13 +129,13 @@ fn no_bytes_panic_and_no_message_grows() {
         if let Some(first) = bytes.first_mut() {
             *first = random.below(15) as u8;
         }
-        let now = round * 10_000_000;
-        let _ = replica.handle_message(now, &mut store, &bytes);
+        let now_ns = round * 10_000_000;
+        let _ = replica.handle_message(now_ns, &mut store, &bytes);
         let key = Number(random.below(50) as u32);
         store.put(0, key.0, length as u32);
-        replica.changed(now, &mut store, 0, &key, Change::Put);
-        replica.handle_timeout(now, &mut store);
-        if let Some(message) = replica.poll_message(now, &mut store) {
+        replica.changed(now_ns, &mut store, 0, &key, Change::Put);
+        replica.handle_timeout(now_ns, &mut store);
+        if let Some(message) = replica.poll_message(now_ns, &mut store) {
             assert!(message.len() <= MESSAGE_MAX);
             assert!(Message::parse(message).is_ok());
             replica.sent();

@@ -6,10 +6,10 @@ use spared_sim::{Channel, Clock, Node, Random};
 
 use super::watch::Watch;
 use crate::toy::{Number, Toy};
-use crate::{Change, Config, Now, Replica, Tag};
+use crate::{Change, Config, Replica, Tag};
 
-pub const MS: Now = 1_000_000;
-pub const S: Now = 1_000 * MS;
+pub const MS: u64 = 1_000_000;
+pub const S: u64 = 1_000 * MS;
 const TABLES: [&str; 2] = ["first", "second"];
 /// Events at one moment, beyond which something turns in a circle.
 const TURNS_MAX: usize = 20_000;
@@ -85,7 +85,7 @@ impl Lab {
         lab
     }
 
-    pub fn now(&self) -> Now {
+    pub fn now_ns(&self) -> u64 {
         self.clock.now_ns()
     }
 
@@ -121,36 +121,36 @@ impl Lab {
     // ---- what people do
 
     pub fn put(&mut self, node: usize, table: usize, key: u32) -> u32 {
-        let (now, value) = (self.now(), self.next_value());
+        let (now_ns, value) = (self.now_ns(), self.next_value());
         if let Some(it) = self.nodes[node].running() {
             it.store.put(table, key, value);
             let is_stray = it.replica.is_stray(&it.store, table);
             self.watch.put(node, table, key, &it.store, is_stray);
             it.replica
-                .changed(now, &mut it.store, table, &Number(key), Change::Put);
+                .changed(now_ns, &mut it.store, table, &Number(key), Change::Put);
         }
         value
     }
 
     pub fn delete(&mut self, node: usize, table: usize, key: u32) {
-        let now = self.now();
+        let now_ns = self.now_ns();
         if let Some(it) = self.nodes[node].running() {
             if it.store.remove(table, key) {
                 self.watch.delete(node, table, key);
                 it.replica
-                    .changed(now, &mut it.store, table, &Number(key), Change::Deleted);
+                    .changed(now_ns, &mut it.store, table, &Number(key), Change::Deleted);
             }
         }
     }
 
     pub fn end(&mut self, node: usize, table: usize, key: u32) {
-        let now = self.now();
+        let now_ns = self.now_ns();
         if let Some(it) = self.nodes[node].running() {
             let value = it.store.get(table, key);
             if it.store.remove(table, key) {
                 self.watch.end(table, key, value);
                 it.replica
-                    .changed(now, &mut it.store, table, &Number(key), Change::Ended);
+                    .changed(now_ns, &mut it.store, table, &Number(key), Change::Ended);
             }
         }
     }
@@ -231,7 +231,7 @@ impl Lab {
 
     /// Verdicts of a slow store.
     pub fn finish(&mut self, node: usize, count: usize) {
-        let now = self.now();
+        let now_ns = self.now_ns();
         for _ in 0..count {
             let Some(it) = self.nodes[node].running() else {
                 return;
@@ -242,7 +242,7 @@ impl Lab {
                 if let Some(write) = waits {
                     self.watch.finish(node, write.table, write.key.0);
                 }
-                it.replica.verdict(now, &mut it.store, token, is_applied);
+                it.replica.verdict(now_ns, &mut it.store, token, is_applied);
             }
             self.check();
         }
@@ -264,16 +264,16 @@ impl Lab {
     // ---- time
 
     /// Lets a span pass, with all that happens in it.
-    pub fn run(&mut self, span: Now) {
-        let end = self.now() + span;
+    pub fn run(&mut self, span_ns: u64) {
+        let end = self.now_ns() + span_ns;
         let mut turns = 0;
         loop {
             while self.turn() {
                 turns += 1;
-                assert!(turns < TURNS_MAX, "turns in a circle at {}", self.now());
+                assert!(turns < TURNS_MAX, "turns in a circle at {}", self.now_ns());
             }
             let next = self.next_at();
-            if next > self.now() {
+            if next > self.now_ns() {
                 turns = 0;
             }
             if next > end {
@@ -284,19 +284,19 @@ impl Lab {
         }
     }
 
-    fn next_at(&mut self) -> Now {
-        let now = self.now();
-        let mut next = Now::MAX;
+    fn next_at(&mut self) -> u64 {
+        let now_ns = self.now_ns();
+        let mut next = u64::MAX;
         for node in [0, 1] {
             let Some(it) = self.nodes[node].running() else {
                 continue;
             };
-            let timeout = it.replica.next_timeout(now);
+            let timeout = it.replica.next_timeout(now_ns);
             let arrives = self.channels[1 - node].next_at();
             let arrives = arrives.filter(|_| it.replica.wants(&it.store));
-            next = timeout.into_iter().chain(arrives).fold(next, Now::min);
+            next = timeout.into_iter().chain(arrives).fold(next, u64::min);
         }
-        next.max(now)
+        next.max(now_ns)
     }
 
     /// One event of each node; false if nothing happened.
@@ -312,39 +312,43 @@ impl Lab {
     }
 
     fn receive(&mut self, node: usize) -> bool {
-        let now = self.now();
+        let now_ns = self.now_ns();
         let Some(it) = self.nodes[node].running() else {
             return false;
         };
         if !it.replica.wants(&it.store) {
             return false;
         }
-        let Some(message) = self.channels[1 - node].receive(now) else {
+        let Some(message) = self.channels[1 - node].receive(now_ns) else {
             return false;
         };
         self.watch.received(node, &message);
-        let _ = it.replica.handle_message(now, &mut it.store, &message);
+        let _ = it.replica.handle_message(now_ns, &mut it.store, &message);
         while it.replica.poll_event().is_some() {}
         self.watch.applied(node, &mut it.store);
         true
     }
 
     fn timeout(&mut self, node: usize) {
-        let now = self.now();
+        let now_ns = self.now_ns();
         if let Some(it) = self.nodes[node].running() {
-            if it.replica.next_timeout(now).is_some_and(|at| at <= now) {
-                it.replica.handle_timeout(now, &mut it.store);
+            if it
+                .replica
+                .next_timeout(now_ns)
+                .is_some_and(|at| at <= now_ns)
+            {
+                it.replica.handle_timeout(now_ns, &mut it.store);
                 self.watch.applied(node, &mut it.store);
             }
         }
     }
 
     fn send(&mut self, node: usize) -> bool {
-        let now = self.now();
+        let now_ns = self.now_ns();
         let Some(it) = self.nodes[node].running() else {
             return false;
         };
-        let Some(message) = it.replica.poll_message(now, &mut it.store) else {
+        let Some(message) = it.replica.poll_message(now_ns, &mut it.store) else {
             self.watch.applied(node, &mut it.store);
             return false;
         };
@@ -356,7 +360,7 @@ impl Lab {
             self.made[node].clone_from(&message);
         }
         let kind = usize::from(message[0] % 16);
-        let taken = self.channels[node].send(now, &mut self.random, message);
+        let taken = self.channels[node].send(now_ns, &mut self.random, message);
         if taken.is_err() {
             return false;
         }
@@ -400,7 +404,7 @@ impl Lab {
         for node in [0, 1] {
             let it = self.machine(node);
             assert_eq!(it.replica.in_sync(&it.store), Ok(()), "node {node}");
-            assert_eq!(it.replica.behind_ms(self.now()), 0);
+            assert_eq!(it.replica.behind_ms(self.now_ns()), 0);
         }
         for table in 0..TABLES.len() {
             assert_eq!(

@@ -2,11 +2,11 @@
 
 use crate::map::{Map, Unfit};
 use crate::wire::{KEY_MAX, VALUE_MAX};
-use crate::{Change, Config, Now, Replica, Store, Token};
+use crate::{Change, Config, Replica, Store, Token};
 
 type Texts = Map<String, String>;
 
-const S: Now = 1_000_000_000;
+const S: u64 = 1_000_000_000;
 
 struct Node {
     replica: Replica<Texts>,

@@ -3,10 +3,10 @@
 use super::lab::{MS, S};
 use crate::map::Map;
 use crate::wire::Malformed;
-use crate::{Config, Drain, Now, Replica};
+use crate::{Config, Drain, Replica};
 
 struct Pair {
-    now: Now,
+    now_ns: u64,
     nodes: [Replica<Map>; 2],
     /// Never asked for anything.
     nowhere: Map,
@@ -16,7 +16,7 @@ impl Pair {
     fn new() -> Self {
         let node = |node| Replica::new(Config::new(100 - node, node, []));
         Self {
-            now: S,
+            now_ns: S,
             nodes: [node(1), node(2)],
             nowhere: Map::new(0),
         }
@@ -44,12 +44,12 @@ impl Pair {
 
     /// Whether a node had anything to say.
     fn send(&mut self, from: usize) -> bool {
-        let message = self.nodes[from].poll_message(self.now, &mut self.nowhere);
+        let message = self.nodes[from].poll_message(self.now_ns, &mut self.nowhere);
         let Some(message) = message.map(<[u8]>::to_vec) else {
             return false;
         };
         self.nodes[from].sent();
-        let heard = self.nodes[1 - from].handle_message(self.now, &mut self.nowhere, &message);
+        let heard = self.nodes[1 - from].handle_message(self.now_ns, &mut self.nowhere, &message);
         assert_eq!(heard, Ok(()));
         true
     }
@@ -63,18 +63,18 @@ impl Pair {
         panic!("they never come to an end");
     }
 
-    fn pass(&mut self, span: Now) {
-        let until = self.now + span;
-        while self.now < until {
+    fn pass(&mut self, span_ns: u64) {
+        let until = self.now_ns + span_ns;
+        while self.now_ns < until {
             let timers = self
                 .nodes
                 .iter()
-                .filter_map(|node| node.next_timeout(self.now));
+                .filter_map(|node| node.next_timeout(self.now_ns));
             let next = timers.min().unwrap_or(until);
-            assert!(next > self.now, "a timer that is always due");
-            self.now = next.min(until);
+            assert!(next > self.now_ns, "a timer that is always due");
+            self.now_ns = next.min(until);
             for node in &mut self.nodes {
-                node.handle_timeout(self.now, &mut self.nowhere);
+                node.handle_timeout(self.now_ns, &mut self.nowhere);
             }
             self.exchange();
         }
@@ -105,7 +105,7 @@ fn who_the_peer_is_and_what_is_active_there_is_known_without_tables() {
     assert_eq!(pair.nodes[1].ready(&pair.nowhere), Ok(()));
     pair.assert_answers();
     // nothing is to be done, and nobody is woken for it
-    assert_eq!(pair.nodes[0].next_timeout(pair.now), None);
+    assert_eq!(pair.nodes[0].next_timeout(pair.now_ns), None);
 }
 
 #[test]
@@ -129,9 +129,9 @@ fn a_role_and_a_renewal_have_new_serials_that_the_peer_hears() {
 fn an_own_message_that_is_none_is_asked_for_again() {
     let mut pair = Pair::linked();
     let before = pair.nodes[1].serial();
-    let now = pair.now;
-    pair.nodes[1].reject(now, Malformed::Field("flow"));
-    pair.nodes[1].reject(now, Malformed::Field("flow"));
+    let now_ns = pair.now_ns;
+    pair.nodes[1].reject(now_ns, Malformed::Field("flow"));
+    pair.nodes[1].reject(now_ns, Malformed::Field("flow"));
     let told = pair.nodes[1].poll_event();
     assert_eq!(
         told.as_deref(),
