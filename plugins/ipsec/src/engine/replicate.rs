@@ -125,6 +125,7 @@ impl Engine {
         while let Some(text) = self.replica.poll_event() {
             self.event(text);
         }
+        self.give_lost(now_ns);
         let is_complete = [POLICIES, SAS]
             .iter()
             .all(|it| self.replica.is_complete(*it));

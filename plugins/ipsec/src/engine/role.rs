@@ -8,11 +8,14 @@ use std::net::IpAddr;
 
 use super::stop::Stopping;
 use super::{Drain, Engine};
-use crate::SECOND;
 use crate::sa::{PolicyId, SaId};
+use crate::{MS, SECOND};
 
 /// Addresses that go so soon after a group go with it.
 const LEAVING_NS: u64 = 15 * SECOND;
+/// Addresses that went to a peer that is active linger no longer: by then it has asked for last numbers, or does so
+/// no more.
+const GIVEN_NS: u64 = 500 * MS;
 
 impl Engine {
     pub fn handle_role(&mut self, now_ns: u64, group: &str, active: bool) {
@@ -65,6 +68,7 @@ impl Engine {
         let prepares = is_active && self.failover.is_settling();
         let lingers = is_active && !is_leaving;
         self.store.ends.set(now_ns, endpoints, prepares, lingers);
+        self.give_lost(now_ns);
         if is_active && is_leaving {
             self.retire(now_ns, false);
         } else if self.store.ends.next_ns() < u64::MAX {
@@ -84,10 +88,28 @@ impl Engine {
         self.report_connections();
     }
 
+    /// The peer is active for a group of this node's: addresses that went are there. What is negotiated there is
+    /// to follow, whenever the host's word comes.
+    pub(super) fn give_lost(&mut self, now_ns: u64) {
+        if self.is_moving() {
+            self.store.ends.hurry(now_ns + GIVEN_NS);
+        }
+    }
+
+    /// Whether both nodes have a group: it moves.
+    pub(super) fn is_moving(&self) -> bool {
+        let theirs = self.replica.peer_groups().filter(|_| self.up);
+        theirs.is_some_and(|it| !it.is_disjoint(&self.active_groups))
+    }
+
     /// Addresses went, and the host's word for it has not come: it waits for a plugin that stops something.
     pub(super) fn leave_lost(&mut self, now_ns: u64) {
         self.retire(now_ns, false);
         self.sort_ends(now_ns);
+        if self.is_moving() {
+            // until now this node took no word of what is new there
+            self.replica.renew();
+        }
     }
 
     /// Other ends, other SAs and policies that follow.

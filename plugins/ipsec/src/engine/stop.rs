@@ -80,9 +80,7 @@ impl Engine {
         }
         if self.stopping.look_ns.is_some_and(|it| it <= now_ns) {
             self.stopping.look_ns = Some(now_ns + AGREED_NS);
-            let theirs = self.replica.peer_groups();
-            // while a group moves, both have it
-            if theirs.is_none_or(|theirs| theirs.is_disjoint(&self.active_groups)) {
+            if !self.is_moving() {
                 self.return_stopped(now_ns);
             }
         }

@@ -64,6 +64,13 @@ impl Ends {
         self.lost.len() != before
     }
 
+    /// What lingers does so until then at most.
+    pub fn hurry(&mut self, until_ns: u64) {
+        for lost_ns in self.lost.values_mut() {
+            *lost_ns = until_ns.min(*lost_ns);
+        }
+    }
+
     pub fn next_ns(&self) -> u64 {
         self.lost.values().copied().min().unwrap_or(u64::MAX)
     }

@@ -125,6 +125,48 @@ fn an_address_that_is_lost_for_long_takes_its_tunnel_along_and_brings_it_back() 
     assert_up(&pair, 0, 1);
 }
 
+/// The host says that a role left when those have let go of it that leave before, which may take long.
+#[test]
+fn what_the_peer_negotiates_before_the_word_of_a_role_that_left_follows() {
+    for keys in [[1, 2], [2, 1]] {
+        for (is_planned, after_ms) in [(true, 20), (true, 400), (true, 2000), (false, 20)] {
+            let mut pair = Pair::by_keys(keys, Settings::default());
+            pair.link();
+            pair.activate(0);
+            pair.establish(0, 0);
+            pair.run(3 * S);
+            if is_planned {
+                pair.move_addresses(0);
+            } else {
+                let now_ns = pair.now_ns;
+                let engine = &mut pair.nodes[0].engine;
+                engine.handle_endpoints(now_ns, BTreeSet::new());
+                pair.activate(1);
+            }
+            pair.pass(after_ms * MS);
+            // as a daemon does it that begins there
+            pair.end(1, 0);
+            pair.establish(1, 1);
+            pair.pass(S);
+            let held = &pair.nodes[0].engine.store.held;
+            let sas: Vec<SaId> = held.sas.keys().copied().collect();
+            let case = format!("{keys:?}, planned {is_planned}, after {after_ms} ms");
+            assert_eq!(sas, [in_of(1), out_of(1)], "{case}");
+            assert_eq!(held.policies.len(), 3, "{case}");
+            assert_eq!(pair.nodes[0].kernel.sas(), [], "{case}");
+            // the peer dies, and both changes of the role are heard of at once
+            pair.kill(1);
+            pair.role(0, false);
+            pair.activate(0);
+            pair.run(S);
+            let sas = pair.nodes[0].kernel.sas();
+            assert_eq!(sas, [in_of(1), out_of(1)], "{case}");
+            assert_eq!(pair.nodes[0].kernel.policies().len(), 3, "{case}");
+            roles::assert_led(&pair, 0);
+        }
+    }
+}
+
 #[test]
 fn a_suite_that_the_kernel_lacks_is_told_beforehand() {
     const ENOSYS: i32 = 38;
