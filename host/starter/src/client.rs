@@ -200,13 +200,10 @@ impl Remote {
                     return Err("spared starter does not answer".to_owned());
                 }
                 Ok(None) => wait(&connection.socket, left),
-                // no descriptor is left here: what came with the answer is closed
+                // what came with the answer is closed
                 Err(ReceiveError::Malformed(_)) => {
-                    let why = "no descriptor is left for what spared starter has started";
-                    return Ok((
-                        Answered::NotStarted(NotStarted::Failed(why.to_owned())),
-                        Vec::new(),
-                    ));
+                    let why = NotStarted::Failed(io::Error::from(Errno::MFILE).to_string());
+                    return Ok((Answered::NotStarted(why), Vec::new()));
                 }
                 Err(error) => return Err(self.lose(&error.of_it())),
             }

@@ -19,6 +19,9 @@ use spared_tests::random::number;
 use spared_tests::router::{Plan, PluginFile};
 
 const SPACING: Duration = Duration::from_millis(5);
+/// The plugin's word that it asks the daemon, and how soon it has its names then.
+const CONNECTED: &str = "ipsec: connected to charon";
+const NAMED: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(30);
 /// Longer than any daemon here is being stopped, and the next one negotiates.
@@ -356,6 +359,10 @@ fn a_tunnel_that_should_be_up_and_is_down_is_told() {
             assert!(poll(LIMIT, STEP, told), "not {text:?}: {:?}", status());
         };
         says(0, "");
+        // only the daemon can tell which tunnel is to be up
+        let asks = || tunnelled.nodes()[active].log().contains(CONNECTED);
+        assert!(poll(LIMIT, STEP, asks), "charon is not asked");
+        thread::sleep(NAMED);
 
         far.kill()?;
         own.kill()?;
