@@ -1,5 +1,7 @@
 //! A failover: everything that is kept goes into the kernel, with numbers that nobody used.
 
+mod read_back;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::apply::BATCH_MAX;
@@ -11,7 +13,7 @@ use crate::codec::body::local_end;
 use crate::codec::body::shifted_sa;
 use crate::sa::{ChildName, Direction, Sa, SaId};
 use crate::store::{EKEYREJECTED, HeldSa, threshold_of};
-use crate::{MS, SECOND, ms_between};
+use crate::{MS, SECOND};
 
 /// A failover that did not come to pass is undone.
 const GIVE_UP_NS: u64 = 3 * SECOND;
@@ -454,49 +456,5 @@ impl Engine {
     pub(super) fn uninstall(&mut self, id: SaId) {
         self.installed.remove(&id);
         self.work.push(Change::DeleteSa(id));
-    }
-
-    /// After a failover's reading: whether the kernel has what it was told; then the IKE daemon.
-    pub(super) fn read_back(&mut self, now_ns: u64) {
-        let wanted = self.failover.wanted;
-        if wanted.is_none_or(|wanted| wanted > self.reads.generation()) {
-            return;
-        }
-        if !self.is_put() {
-            self.failover.wanted = Some(self.read_fresh());
-            return;
-        }
-        self.failover.wanted = None;
-        let mut differing = Vec::new();
-        for (id, installed) in &mut self.installed {
-            if std::mem::replace(&mut installed.is_read_back, true) {
-                continue;
-            }
-            let there = self.store.sas.get(id).map(|it| &it.sa.replay);
-            if there.is_none_or(|it| it.oseq < installed.oseq || it.seq < installed.seq) {
-                differing.push(*id);
-            }
-        }
-        let sas = &self.store.sas;
-        self.installed.retain(|id, _| sas.contains_key(id));
-        if let Some(first) = differing.first() {
-            let sas = counted(differing.len(), "SA");
-            let text = format!("{sas} not as installed, first {:08x}", first.spi);
-            self.counters.differing += differing.len() as u64;
-            self.event(text);
-        }
-        self.adopt(now_ns);
-    }
-
-    fn adopt(&mut self, now_ns: u64) {
-        self.left.note();
-        let installed = counted(self.installed.len(), "SA");
-        let failover = &self.failover;
-        let read_ms = ms_between(failover.active_ns, now_ns);
-        let took_ms = ms_between(failover.begun_ns, failover.put_ns);
-        self.event(format!(
-            "{installed} taken over within {took_ms} ms, read back after {read_ms} ms"
-        ));
-        self.order_adoption();
     }
 }

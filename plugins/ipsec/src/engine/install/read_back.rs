@@ -1,0 +1,50 @@
+//! After a failover: what was put is read, compared, and told.
+
+use super::{Engine, counted};
+use crate::ms_between;
+
+impl Engine {
+    /// After a failover's reading: whether the kernel has what it was told; then the IKE daemon.
+    pub(in crate::engine) fn read_back(&mut self, now_ns: u64) {
+        let wanted = self.failover.wanted;
+        if wanted.is_none_or(|wanted| wanted > self.reads.generation()) {
+            return;
+        }
+        if !self.is_put() {
+            self.failover.wanted = Some(self.read_fresh());
+            return;
+        }
+        self.failover.wanted = None;
+        let mut differing = Vec::new();
+        for (id, installed) in &mut self.installed {
+            if std::mem::replace(&mut installed.is_read_back, true) {
+                continue;
+            }
+            let there = self.store.sas.get(id).map(|it| &it.sa.replay);
+            if there.is_none_or(|it| it.oseq < installed.oseq || it.seq < installed.seq) {
+                differing.push(*id);
+            }
+        }
+        let sas = &self.store.sas;
+        self.installed.retain(|id, _| sas.contains_key(id));
+        if let Some(first) = differing.first() {
+            let sas = counted(differing.len(), "SA");
+            let text = format!("{sas} not as installed, first {:08x}", first.spi);
+            self.counters.differing += differing.len() as u64;
+            self.event(text);
+        }
+        self.adopt(now_ns);
+    }
+
+    fn adopt(&mut self, now_ns: u64) {
+        self.left.note();
+        let installed = counted(self.installed.len(), "SA");
+        let failover = &self.failover;
+        let read_ms = ms_between(failover.active_ns, now_ns);
+        let took_ms = ms_between(failover.begun_ns, failover.put_ns);
+        self.event(format!(
+            "{installed} taken over within {took_ms} ms, read back after {read_ms} ms"
+        ));
+        self.order_adoption();
+    }
+}
