@@ -7,6 +7,7 @@ pub mod clean;
 mod fingerprint;
 pub mod firewall;
 pub mod link;
+mod load;
 pub mod notice;
 pub mod starter;
 pub mod word;
