@@ -12,7 +12,6 @@ use std::path::Path;
 use std::process::{self, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, Uid, pidfd_open, pidfd_send_signal};
 use rustix::process::{dumpable_behavior, set_dumpable_behavior};
@@ -20,6 +19,7 @@ use rustix::thread::set_thread_res_uid;
 use spared_message::starter::Reaped;
 
 use super::about;
+use super::poller::is_readable;
 use super::starter::Starter;
 
 /// The socket to the host, in the child.
@@ -189,9 +189,7 @@ impl Child {
 
     /// Waits for `most`; whether the process has ended.
     pub fn wait(&self, most: Duration) -> bool {
-        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        let most = Timespec::try_from(most).ok();
-        matches!(poll(&mut ended, most.as_ref()), Ok(1..))
+        is_readable(&self.pidfd, most)
     }
 }
 

@@ -5,7 +5,15 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+
+/// Waits for one descriptor, for `most`; whether it is readable.
+pub fn is_readable(fd: impl AsFd, most: Duration) -> bool {
+    let fd = fd.as_fd();
+    let most = Timespec::try_from(most).ok();
+    let ready = poll(&mut [PollFd::new(&fd, PollFlags::IN)], most.as_ref());
+    matches!(ready, Ok(1..))
+}
 
 /// A source of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_process::child::{Child, SOCKET_FD};
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
+use spared_process::poller::is_readable;
 use spared_process::starter::{Started, Starter};
 
 use crate::errors::Errors;
@@ -281,15 +281,6 @@ pub(crate) fn clean(text: &mut String, keep: fn(char) -> bool) {
     }
 }
 
-fn wait_readable(descriptors: &[BorrowedFd<'_>], timeout: Duration) -> bool {
-    let mut polled: Vec<_> = descriptors
-        .iter()
-        .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
-        .collect();
-    let timeout = Timespec::try_from(timeout).ok();
-    matches!(poll(&mut polled, timeout.as_ref()), Ok(1..))
-}
-
 /// A configuration to check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
@@ -383,12 +374,12 @@ impl Check {
                     CHECK_TIMEOUT.as_secs()
                 )));
             }
-            wait_readable(&[self.worker.as_fd()], left);
+            is_readable(&self.worker, left);
         }
     }
 
     fn crashed(&mut self, doing: &str) -> CheckError {
-        wait_readable(&[self.worker.pidfd()], Duration::from_millis(200));
+        is_readable(self.worker.pidfd(), Duration::from_millis(200));
         CheckError::Crashed(match self.worker.exit() {
             Some(status) => format!("{doing} ended the process ({status})"),
             None => format!("{doing} broke the connection"),

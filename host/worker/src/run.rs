@@ -93,8 +93,8 @@ fn mismatch(load: &Load, descriptor: &Descriptor) -> Option<String> {
         .then(|| "asks for other rights than it was started with: its file was replaced".to_owned())
 }
 
-/// Asks for SIGTERM when the starter dies, which ends with the host. The signal must not end the process, as the plugin has to
-/// resign first, once the loop finds the socket closed: its handler only limits the time.
+/// Asks for SIGTERM when the starter dies, which ends with the host. The signal must not end the process, as the
+/// plugin has to resign first, once the loop finds the socket closed: its handler only limits the time.
 fn die_with_the_host() {
     // SAFETY: alarm is async-signal-safe, and all that the handler does.
     let handler = unsafe { signal_hook::low_level::register(SIGTERM, limit_remaining_time) };

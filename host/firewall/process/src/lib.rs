@@ -10,12 +10,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_message::clean;
 use spared_message::firewall::{FromFirewall, Passage, RuleState, ToFirewall};
 use spared_message::starter::Start;
 use spared_process::limit::Limit;
-use spared_process::poller::{Key, Poller};
+use spared_process::poller::{Key, Poller, is_readable};
 use spared_process::starter::Starter;
 use spared_process::{Owner, Policy, Subprocess};
 
@@ -122,12 +121,8 @@ impl Firewall {
     /// Whether something is to be read before that time.
     fn wait(&self, until: Instant) -> bool {
         let most = until.saturating_duration_since(Instant::now());
-        let most = Timespec::try_from(most).ok();
-        let Some(socket) = self.process.socket() else {
-            return false;
-        };
-        let mut ready = [PollFd::new(&socket, PollFlags::IN)];
-        matches!(poll(&mut ready, most.as_ref()), Ok(1..))
+        let socket = self.process.socket();
+        socket.is_some_and(|socket| is_readable(socket, most))
     }
 
     // ---- what wakes the loop
