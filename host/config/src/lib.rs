@@ -51,7 +51,7 @@ pub use key::LinkKeys;
 pub use link::Link;
 pub use options::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options, state_dir};
 pub use order::by_order;
-pub use plugin::{OnFailure, Plugin};
+pub use plugin::{Allow, OnFailure, Plugin};
 use spared_message::fingerprint;
 pub use spared_message::link::LinkPath;
 

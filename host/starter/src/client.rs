@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use spared_message::starter::{About, Answer, Answered, Asked, NotStarted, Reaped, Request, Start};
 use spared_process::Child;
 use spared_process::child::SOCKET_FD;
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
+use spared_process::poller::is_readable;
 use spared_process::starter::{Started, Starts};
 
 use crate::Files;
@@ -26,7 +26,6 @@ use crate::Files;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Longest wait for the first answer, before which the starter itself has to start.
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
-
 /// Pause after an attempt to reach one that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Longest wait for its end, when all that it started is killed.
@@ -67,8 +66,8 @@ struct Connection {
     own: Option<Child>,
 }
 
-/// What an answer carries.
-type Received = (Answered, Vec<OwnedFd>);
+/// What an answer carries, and the number of its request.
+type Received = (u64, Answered, Vec<OwnedFd>);
 
 impl Remote {
     /// Starts or finds it, and has it read the configuration, of which `digest` is in force.
@@ -126,7 +125,7 @@ impl Remote {
     fn tell_configuration(&mut self, patience: Duration) -> Result<Option<String>, String> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let digest = self.digest.clone();
-        match self.ask(Asked::Configure { version, digest }, patience)?.0 {
+        match self.ask(Asked::Configure { version, digest }, patience)?.1 {
             Answered::Configured { about, fault } => {
                 self.about = about;
                 Ok(fault)
@@ -157,7 +156,7 @@ impl Remote {
         let Some(number) = self.overdue else {
             return Ok(());
         };
-        let (answer, _) = self.receive(number, Instant::now())?;
+        let (_, answer, _) = self.receive(number, Instant::now())?;
         self.overdue = None;
         self.forget(number, &answer);
         Ok(())
@@ -193,17 +192,20 @@ impl Remote {
             let left = until.saturating_duration_since(Instant::now());
             match connection.receiver.receive::<Answer>(&connection.socket) {
                 Ok(Some((answer, descriptors))) if answer.number == number => {
-                    return Ok((answer.what, descriptors));
+                    return Ok((number, answer.what, descriptors));
                 }
                 Ok(Some((answer, _))) => self.forget(answer.number, &answer.what),
                 Ok(None) if left.is_zero() => {
                     return Err("spared starter does not answer".to_owned());
                 }
-                Ok(None) => wait(&connection.socket, left),
+                Ok(None) => {
+                    // or the time is over: the next look tells
+                    is_readable(&connection.socket, left);
+                }
                 // what came with the answer is closed
                 Err(ReceiveError::Malformed(_)) => {
                     let why = NotStarted::Failed(io::Error::from(Errno::MFILE).to_string());
-                    return Ok((Answered::NotStarted(why), Vec::new()));
+                    return Ok((number, Answered::NotStarted(why), Vec::new()));
                 }
                 Err(error) => return Err(self.lose(&error.of_it())),
             }
@@ -249,8 +251,7 @@ impl Starts for Remote {
 
     fn start(&mut self, start: &Start) -> Result<Started, NotStarted> {
         let answered = self.ask_any(&Asked::Start(start.clone()));
-        let (answered, descriptors) = answered.map_err(NotStarted::Failed)?;
-        let process = self.number;
+        let (process, answered, descriptors) = answered.map_err(NotStarted::Failed)?;
         let mut descriptors = descriptors.into_iter();
         match (answered, descriptors.next(), descriptors.next()) {
             (Answered::Started { pid }, Some(socket), errors) => Ok(Started {
@@ -271,7 +272,7 @@ impl Starts for Remote {
 
     fn reap(&mut self, process: u64) -> Reaped {
         match self.ask(Asked::Reap { process }, PATIENCE) {
-            Ok((Answered::Reaped(reaped), _)) => reaped,
+            Ok((_, Answered::Reaped(reaped), _)) => reaped,
             _ if self.connection.is_some() => Reaped::Running,
             _ => Reaped::Unknown,
         }
@@ -329,10 +330,4 @@ fn connected(path: &Path) -> io::Result<Connection> {
         receiver: Receiver::default(),
         own: None,
     })
-}
-
-fn wait(socket: &OwnedFd, most: Duration) {
-    let most = Timespec::try_from(most).ok();
-    // Interrupted or not: the caller looks again.
-    let _: Result<usize, Errno> = poll(&mut [PollFd::new(socket, PollFlags::IN)], most.as_ref());
 }

@@ -19,10 +19,7 @@ const PROCESSES: u32 = 512;
 
 /// A delegated group and what can be limited below it.
 #[derive(Debug)]
-pub(crate) struct ControlGroups {
-    folder: PathBuf,
-    controllers: Vec<&'static str>,
-}
+pub(crate) struct ControlGroups(Delegated);
 
 impl ControlGroups {
     /// Moves this process into a group of its own below the delegated one.
@@ -49,17 +46,15 @@ impl ControlGroups {
             let _ = fs::write(starter.join("cgroup.procs"), pid);
         }
         let control = folder.join("cgroup.subtree_control");
-        let enable = |name: &&str| fs::write(&control, format!("+{name}")).is_ok();
-        let controllers = CONTROLLERS.into_iter().filter(enable).collect();
-        Ok(Self {
-            folder,
-            controllers,
-        })
+        let is_missing = |name: &&str| fs::write(&control, format!("+{name}")).is_err();
+        let missing = CONTROLLERS.into_iter().filter(is_missing);
+        let missing = missing.map(str::to_owned).collect();
+        Ok(Self(Delegated { folder, missing }))
     }
 
     /// Makes the group of a worker, which it joins itself before it loads anything.
     pub(crate) fn prepare(&self, name: &str, memory: u64) -> Option<PathBuf> {
-        let group = self.delegated().of(name);
+        let group = self.0.of(name);
         make(&group).ok()?;
         for (file, value) in [
             ("memory.max", memory.to_string()),
@@ -74,12 +69,7 @@ impl ControlGroups {
 
     /// What the host is told of them.
     pub(crate) fn delegated(&self) -> Delegated {
-        let is_missing = |name: &&str| !self.controllers.contains(name);
-        let missing = CONTROLLERS.into_iter().filter(is_missing);
-        Delegated {
-            folder: self.folder.clone(),
-            missing: missing.map(str::to_owned).collect(),
-        }
+        self.0.clone()
     }
 }
 

@@ -138,7 +138,7 @@ impl Launcher {
             return Err(NotStarted::Failed(why));
         };
         let file = self.library(plugin)?;
-        let rights = Rights::new(&settings, asks, realtime);
+        let rights = Rights::new(settings.allow, asks.flags, asks.capabilities, realtime);
         let account = self.account(plugin).filter(|_| !rights.root);
         let state_dir = self.state_dir(plugin, account);
         let memory = settings.memory();

@@ -19,4 +19,5 @@ mod tests;
 
 pub use client::{Remote, Whose};
 pub use launcher::{Files, Launcher};
+pub use rights::Rights;
 pub use serve::run;

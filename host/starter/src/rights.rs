@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME, PLUGIN_ROOT, PLUGIN_WRITE};
-use spared_config::Plugin;
+use spared_config::{Allow, Plugin};
 use spared_message::worker::Asks;
 use spared_worker::capabilities;
 
@@ -11,23 +11,22 @@ use crate::paths::{Opened, Private};
 
 /// Rights of a worker that runs a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rights {
+pub struct Rights {
     /// Everything, unconfined.
-    pub(crate) root: bool,
+    pub root: bool,
     /// Capabilities if it is not root, as bits `1 << CAP_...`.
-    pub(crate) capabilities: u64,
-    pub(crate) realtime: bool,
+    pub capabilities: u64,
+    pub realtime: bool,
 }
 
 impl Rights {
-    /// `realtime`: spared.toml permits real-time priority.
-    pub(crate) fn new(settings: &Plugin, asks: &Asks, realtime: bool) -> Self {
-        let allow = settings.allow;
-        let root = asks.flags & PLUGIN_ROOT != 0 && allow.root;
+    /// Of what a descriptor asks for by its flags and capabilities. `realtime`: spared.toml permits real-time priority.
+    pub fn new(allow: Allow, flags: u32, capabilities: u64, realtime: bool) -> Self {
+        let root = flags & PLUGIN_ROOT != 0 && allow.root;
         Self {
             root,
-            capabilities: capabilities::grantable(asks.capabilities) & allow.capabilities,
-            realtime: asks.flags & PLUGIN_REALTIME != 0 && realtime && !root,
+            capabilities: capabilities::grantable(capabilities) & allow.capabilities,
+            realtime: flags & PLUGIN_REALTIME != 0 && realtime && !root,
         }
     }
 

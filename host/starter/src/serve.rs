@@ -76,7 +76,7 @@ fn owner(socket: &OwnedFd) -> Option<u32> {
 fn is_gone(host: &OwnedFd) -> bool {
     let mut found = [PollFd::new(host, PollFlags::RDHUP)];
     let at_once = Timespec::default();
-    poll(&mut found, Some(&at_once)).is_ok_and(|count| count > 0)
+    matches!(poll(&mut found, Some(&at_once)), Ok(1..))
 }
 
 fn serve(host: &OwnedFd, launcher: &mut Launcher, service: &Service) -> Result<(), String> {

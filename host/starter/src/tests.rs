@@ -79,7 +79,8 @@ fn why(started: Result<impl Sized, NotStarted>) -> String {
 fn rights(text: &str, asks: &Asks, realtime: bool) -> Rights {
     let scratch = Scratch::new("rights").plugin("acme", text);
     let setup = Setup::read(&scratch.files().config).unwrap();
-    Rights::new(setup.plugin("acme").unwrap(), asks, realtime)
+    let allow = setup.plugin("acme").unwrap().allow;
+    Rights::new(allow, asks.flags, asks.capabilities, realtime)
 }
 
 #[test]

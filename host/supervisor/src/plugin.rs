@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use spared_abi::PLUGIN_ROOT;
 use spared_message::starter::{NotStarted, Start};
 use spared_process::poller::Poller;
 use spared_process::{Policy, RestartBudget, TRIAL};
-use spared_worker::capabilities;
+use spared_starter::Rights;
 use spared_worker::group_names;
 use spared_worker::message::{Asks, Descriptor, Surroundings, ToWorker};
 use spared_worker::process::Worker;
@@ -92,17 +91,21 @@ impl Plugin {
         self.is_preparing() && self.restart_budget.is_full()
     }
 
+    /// What the starter grants it, as far as spared.toml permits real-time priority.
+    pub(super) fn rights(&self) -> Rights {
+        let asked = self.descriptor.as_ref();
+        let (flags, capabilities) = asked.map_or((0, 0), |it| (it.flags, it.capabilities));
+        Rights::new(self.settings.allow, flags, capabilities, true)
+    }
+
     /// Whether it runs as root: it asks to, and the administrator allows it.
     pub(super) fn is_root(&self) -> bool {
-        let asks = |descriptor: &Descriptor| descriptor.flags & PLUGIN_ROOT != 0;
-        self.descriptor.as_ref().is_some_and(asks) && self.settings.allow.root
+        self.rights().root
     }
 
     /// Capabilities of a plugin that is not root, as bits `1 << CAP_...`.
     pub(super) fn capabilities(&self) -> u64 {
-        let wanted = self.descriptor.as_ref();
-        let wanted = wanted.map_or(0, |descriptor| descriptor.capabilities);
-        capabilities::grantable(wanted) & self.settings.allow.capabilities
+        self.rights().capabilities
     }
 
     /// Groups of system calls that it is held to.

@@ -1,6 +1,5 @@
 //! Plugins as `sparectl plugins` shows them.
 
-use spared_abi::PLUGIN_REALTIME;
 use spared_control::{PluginStatus, PluginVerb};
 use spared_message::starter::CONTROLLERS;
 use spared_pair::PluginState;
@@ -88,11 +87,7 @@ impl Supervisor {
     }
 
     fn scheduling(&self, plugin: &Plugin, pid: Option<u32>) -> String {
-        let wants = plugin
-            .descriptor
-            .as_ref()
-            .is_some_and(|d| d.flags & PLUGIN_REALTIME != 0)
-            && !plugin.is_root();
+        let wants = plugin.rights().realtime;
         let Some(pid) = pid else { return String::new() };
         match (wants, self.terms.realtime, is_realtime(pid)) {
             (_, _, true) => "real-time",

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::chown;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use rustix::process::Signal;
 use spared_control::Request;
 use spared_process::about::account;
 use spared_process::account::Accounts;
-use spared_tests::lab::{Daemon, signal_to};
+use spared_tests::lab::{Daemon, is_alive, signal_to};
 
 use crate::lab::{Alone, Node, VRRP};
 
@@ -19,10 +18,6 @@ const HOST: u32 = 60601;
 
 fn starter(node: &Node) -> u32 {
     node.pid_of("starter").expect("a starter runs")
-}
-
-fn is_there(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
 }
 
 #[test]
@@ -34,7 +29,7 @@ fn when_the_starter_is_killed_the_host_goes_on_with_another_and_all_workers_come
         lab.wait_until_active();
         let (old, worker) = (starter(&lab), lab.plugin("vrrp").pid.unwrap());
         signal_to(old, Signal::KILL).unwrap();
-        lab.wait("the worker's end", || !is_there(worker));
+        lab.wait("the worker's end", || !is_alive(worker));
         lab.wait("another starter", || {
             lab.pid_of("starter").is_some_and(|new| new != old)
         });
@@ -78,8 +73,8 @@ fn when_the_host_is_killed_its_starter_ends_after_what_it_started() {
     signal_to(worker, Signal::STOP).unwrap();
     signal_to(lab.host_pid(), Signal::KILL).unwrap();
     lab.wait_for_end();
-    lab.wait("the starter's end", || !is_there(starter));
-    assert!(!is_there(worker));
+    lab.wait("the starter's end", || !is_alive(starter));
+    assert!(!is_alive(worker));
 }
 
 /// As under systemd: a socket, and a host with a user of its own and four capabilities.
@@ -136,7 +131,7 @@ fn a_host_that_is_not_root_has_workers_addresses_and_the_fence() {
     assert!(![0, HOST].contains(&account(worker).unwrap()));
     lab.done(&Request::Reload { anyway: false });
     signal_to(worker, Signal::STOP).unwrap();
-    lab.wait("the end of what hung", || !is_there(worker));
+    lab.wait("the end of what hung", || !is_alive(worker));
     lab.wait_until_active();
     assert!(lab.stop().success());
     assert_eq!(lab.traces(), "", "{}", lab.log());

@@ -29,7 +29,7 @@ fn says(name: &str, connections: Vec<Vec<(Duration, Answered)>>) -> (PathBuf, Jo
 fn answer(host: &OwnedFd, (pause, what): (Duration, Answered)) {
     let mut receiver = Receiver::default();
     let number = loop {
-        wait(host, Duration::from_secs(10));
+        is_readable(host, Duration::from_secs(10));
         match receiver.receive::<Request>(host).unwrap() {
             // nobody waits for its answer
             Some((request, _)) if matches!(request.what, Asked::Kill { .. }) => {}
