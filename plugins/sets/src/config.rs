@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spared_sdk::config::{Config, Section};
 
-use crate::MS;
+use crate::SECOND;
 use crate::element::{Family, SetName};
 
 /// The kernel's limit, its NUL left out.
@@ -38,21 +38,13 @@ pub struct SetSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub sets: Vec<SetSettings>,
-    pub poll_ms: u64,
-    pub resync_ms: u64,
+    pub poll_ns: u64,
+    pub resync_ns: u64,
 }
 
 impl Settings {
     pub fn names(&self) -> Vec<SetName> {
         self.sets.iter().map(|set| set.name.clone()).collect()
-    }
-
-    pub fn poll_ns(&self) -> u64 {
-        self.poll_ms.saturating_mul(MS)
-    }
-
-    pub fn resync_ns(&self) -> u64 {
-        self.resync_ms.saturating_mul(MS)
     }
 }
 
@@ -60,8 +52,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             sets: Vec::new(),
-            poll_ms: 1_000,
-            resync_ms: 60_000,
+            poll_ns: SECOND,
+            resync_ns: 60 * SECOND,
         }
     }
 }
@@ -86,8 +78,8 @@ pub fn read(config: &Config) -> Option<Settings> {
     refuse_repeats(&sections, &sets);
     Some(Settings {
         sets: sets.into_iter().collect::<Option<_>>()?,
-        poll_ms: poll.map_or(defaults.poll_ms, ms),
-        resync_ms: resync.map_or(defaults.resync_ms, ms),
+        poll_ns: poll.map_or(defaults.poll_ns, ns),
+        resync_ns: resync.map_or(defaults.resync_ns, ns),
     })
 }
 
@@ -127,8 +119,8 @@ fn refuse_repeats(sections: &[Section<'_>], sets: &[Option<SetSettings>]) {
     }
 }
 
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -150,7 +142,8 @@ mod tests {
         let config = Config::parse(SET, "r1", &[]).expect("TOML");
         let settings = read(&config).expect("no fault");
         assert_eq!(config.finish(), Ok(()));
-        assert_eq!((settings.poll_ms, settings.resync_ms), (1_000, 60_000));
+        assert_eq!(settings.poll_ns, SECOND);
+        assert_eq!(settings.resync_ns, 60 * SECOND);
         assert_eq!(settings.sets[0].name.to_string(), "inet filter bans");
         assert_eq!(settings.sets[0].reload, Reload::Refill);
     }

@@ -90,7 +90,7 @@ impl Engine {
             draining: Draining::default(),
             synchrony: Synchrony::default(),
             actions: VecDeque::new(),
-            resync_due_ns: now_ns.saturating_add(settings.resync_ns()),
+            resync_due_ns: now_ns.saturating_add(settings.resync_ns),
             look_due_ns: now_ns,
             settings,
         }
@@ -99,12 +99,12 @@ impl Engine {
     /// Takes other intervals and what becomes of sets made anew; other sets need another engine.
     pub fn configure(&mut self, now_ns: u64, settings: Settings) {
         self.at(now_ns);
-        let poll_due_ns = now_ns.saturating_add(settings.poll_ns());
+        let poll_due_ns = now_ns.saturating_add(settings.poll_ns);
         for (set, wanted) in self.store.all.iter_mut().zip(&settings.sets) {
             set.reload = wanted.reload;
             set.reads.due_ns = set.reads.due_ns.min(poll_due_ns);
         }
-        let resync_due_ns = now_ns.saturating_add(settings.resync_ns());
+        let resync_due_ns = now_ns.saturating_add(settings.resync_ns);
         self.resync_due_ns = self.resync_due_ns.min(resync_due_ns);
         self.settings = settings;
     }
@@ -117,7 +117,7 @@ impl Engine {
     /// The kernel has the set, or it has not.
     pub fn handle_info(&mut self, now_ns: u64, set: usize, found: Result<SetInfo, Hindrance>) {
         self.at(now_ns);
-        let poll_ns = self.settings.poll_ns();
+        let poll_ns = self.settings.poll_ns;
         let Some(set) = self.store.all.get_mut(set) else {
             return;
         };
@@ -147,7 +147,7 @@ impl Engine {
     /// The end of a reading; None if it failed on its way.
     pub fn handle_read(&mut self, now_ns: u64, set: usize, reading: Option<Reading>) {
         self.at(now_ns);
-        let poll_ns = self.settings.poll_ns();
+        let poll_ns = self.settings.poll_ns;
         if let Some(set) = self.store.all.get_mut(set) {
             set.end_reading(reading);
             set.read_again(now_ns, poll_ns);
@@ -262,7 +262,7 @@ impl spared_sdk::Engine for Engine {
             self.look(now_ns);
         }
         if self.resync_due_ns <= now_ns {
-            self.resync_due_ns = now_ns.saturating_add(self.settings.resync_ns());
+            self.resync_due_ns = now_ns.saturating_add(self.settings.resync_ns);
             self.resync(now_ns);
         }
     }
