@@ -1,14 +1,14 @@
 //! The checks, each of which relies on those before it.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spared_abi as abi;
 
-use spared_worker::message::{Descriptor, Verb};
+use spared_worker::message::Verb;
 
 use crate::confined;
-use crate::elf;
+use crate::descriptor;
 use crate::finding::{Finding, Level};
 use crate::footprint::Footprint;
 use crate::trial::{Mode, Trial, load};
@@ -29,13 +29,13 @@ pub const ALL: [Check; 13] = [
         name: "descriptor",
         passed: "loads with every symbol bound, and describes itself",
         needed: true,
-        run: descriptor,
+        run: descriptor::check,
     },
     Check {
         name: "symbols",
         passed: "exports spared_plugin_v0 and nothing else",
         needed: false,
-        run: symbols,
+        run: descriptor::symbols,
     },
     Check {
         name: "life",
@@ -105,7 +105,6 @@ pub const ALL: [Check; 13] = [
     },
 ];
 
-const LOAD_MAX: Duration = Duration::from_millis(100);
 const INSTANCES: usize = 100;
 const ROLES: u32 = 300;
 /// How long a role may be pending.
@@ -116,102 +115,6 @@ const ROLE_USUAL: Duration = Duration::from_secs(1);
 const STATUS_MAX: Duration = Duration::from_secs(1);
 /// Growth of resident memory that 100 instances may leave, as the allocator keeps some.
 const GROWTH_KB_MAX: u64 = 1024;
-
-fn descriptor(path: &Path, _toml: &str) -> Vec<Finding> {
-    let begin = Instant::now();
-    let plugin = match load(path) {
-        Ok(plugin) => plugin,
-        Err(why) => return vec![Finding::fail(why)],
-    };
-    let took = begin.elapsed();
-    let mut findings = Vec::new();
-    if took > LOAD_MAX {
-        let text = format!("loading took {} ms, limit is 100 ms", took.as_millis());
-        findings.push(Finding::warn(text));
-    }
-    let known = [
-        ("version", &plugin.descriptor.version),
-        ("vendor", &plugin.descriptor.vendor),
-        ("summary", &plugin.descriptor.summary),
-    ];
-    for (field, text) in known {
-        if text.is_empty() {
-            findings.push(Finding::warn(format!(
-                "has no {field}, which sparectl plugins shows"
-            )));
-        }
-    }
-    if plugin.descriptor.has_peer && plugin.descriptor.wire_max == 0 {
-        findings.push(Finding::warn(
-            "has a peer, but no versions of its messages (wire_min, wire_max)",
-        ));
-    }
-    let flags = plugin.descriptor.flags;
-    if flags & abi::PLUGIN_WRITE != 0 && flags & abi::PLUGIN_FILES == 0 {
-        findings.push(Finding::warn(
-            "SPARED_PLUGIN_WRITE has no effect without SPARED_PLUGIN_FILES",
-        ));
-    }
-    findings.extend(names(&plugin.descriptor));
-    if plugin.table.query.is_some() && plugin.descriptor.verbs.is_empty() {
-        findings.push(Finding::fail(
-            "has a query, but no verbs: sparectl cannot ask it",
-        ));
-    }
-    let least = size_of::<abi::Plugin>();
-    if plugin.table.minor == abi::MINOR && (plugin.table.size as usize) < least {
-        let text = format!(
-            "says {} bytes for minor {}, which has {least}",
-            plugin.table.size,
-            abi::MINOR
-        );
-        findings.push(Finding::fail(text));
-    }
-    findings
-}
-
-/// A name without a vendor's part, which a later plugin or verb of spared could have.
-fn names(descriptor: &Descriptor) -> Option<Finding> {
-    let is_ours = ["", "spared", "the spared developers"].contains(&descriptor.vendor.as_str());
-    (!is_ours && !descriptor.name.contains('-')).then(|| {
-        Finding::fail(format!(
-            "is called {0}: names without a vendor's part are spared's own; call it acme-{0}, with your company's name",
-            descriptor.name
-        ))
-    })
-}
-
-fn symbols(path: &Path, _toml: &str) -> Vec<Finding> {
-    let file = std::fs::read(path).unwrap_or_default();
-    let Some(exported) = elf::exported(&file) else {
-        return vec![Finding::warn("its symbol table cannot be read")];
-    };
-    let is_ours = |name: &&String| name.starts_with("spared_plugin_v");
-    let ours: Vec<&String> = exported.iter().filter(is_ours).collect();
-    let others: Vec<&str> = exported
-        .iter()
-        .filter(|name| !is_ours(name))
-        .map(String::as_str)
-        .collect();
-    let mut findings = Vec::new();
-    if ours.len() != 1 {
-        let text = format!("exports {} descriptors of spared: {ours:?}", ours.len());
-        findings.push(Finding::warn(text));
-    }
-    if !others.is_empty() {
-        let shown = others
-            .iter()
-            .take(5)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(", ");
-        findings.push(Finding::warn(format!(
-            "exports {} other symbols ({shown}): build with -fvisibility=hidden",
-            others.len()
-        )));
-    }
-    findings
-}
 
 fn life(path: &Path, _toml: &str) -> Vec<Finding> {
     let plugin = match load(path) {

@@ -5,6 +5,7 @@
 
 mod checks;
 mod confined;
+mod descriptor;
 mod elf;
 mod finding;
 mod footprint;

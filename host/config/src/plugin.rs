@@ -90,7 +90,7 @@ impl Plugin {
     pub(super) fn parse(name: &str, text: &str, host: &Host) -> Self {
         let file = format!("{name}.toml");
         let mut plugin = Self::empty(name, text);
-        if !is_plugin_name(name) {
+        if !spared_worker::is_name(name) {
             let why = "allowed names: a-z, then a-z, 0-9 and -, at most 32";
             plugin.faults.push(Fault::whole(&file, why));
         }
@@ -180,13 +180,6 @@ fn memory_of(meminfo: &str) -> u64 {
 fn is_ours(key: &str) -> bool {
     let top = key.split('.').next().unwrap_or(key);
     HOST_KEYS.contains(&top)
-}
-
-fn is_plugin_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    name.len() <= 32
-        && bytes.next().is_some_and(|byte| byte.is_ascii_lowercase())
-        && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// A word of `allow`: "root", or a capability, of which "net_admin" and "CAP_NET_ADMIN" are the
