@@ -6,7 +6,6 @@
 
 mod against;
 mod caller;
-mod lost;
 pub mod questions;
 pub mod rows;
 pub mod switch;
@@ -17,5 +16,4 @@ pub mod watchers;
 pub mod words;
 
 pub use caller::Caller;
-pub use lost::lost;
 pub use view::View;

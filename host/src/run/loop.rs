@@ -22,6 +22,7 @@ use spared_process::clock;
 use spared_process::poller::{Key, Poller};
 use spared_process::service::Service;
 use spared_process::starter::Starter;
+use spared_reload::Reload;
 use spared_report::half::OwnHalf;
 use spared_report::secret_keys::SecretKeys;
 use spared_requests::questions::Questions;
@@ -33,7 +34,6 @@ use spared_supervisor::Supervisor;
 
 use super::Failure;
 use super::paths::Paths;
-use super::reload::Reload;
 use super::signals::Signals;
 use super::stop::Stop;
 
@@ -476,7 +476,7 @@ impl Loop {
             self.link.next_timeout(),
             self.firewall.next_timeout(),
             self.network.next_timeout(),
-            self.reload_timeout(),
+            self.reload.next_timeout(),
             self.stop_timeout(),
             self.pair.next_timeout(),
             self.orders.next_timeout(),

@@ -2,38 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
+use spared_config::Setup;
 use spared_key::{PrivateKey, public_text};
 
-use super::*;
-
-/// A folder with r1's key.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("spared-reload-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a temporary folder");
-        let key = path.join("key");
-        fs::write(&key, PrivateKey::from_seed([1; 32]).to_text()).expect("our own folder");
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("our own file");
-        Self(path)
-    }
-
-    fn setup(&self, text: &str) -> Setup {
-        let path = self.0.join("spared.toml");
-        let text = format!("node.name = \"r1\"\n{text}");
-        fs::write(&path, &text).expect("our own folder");
-        Setup::read(&path).unwrap_or_else(|faults| panic!("{faults:?}:\n{text}"))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use super::Folder;
+use crate::changes::{at_once, later};
 
 /// r1 and its peer, whose key is of that number.
 fn nodes(peer: &str, key: u8) -> String {
@@ -49,10 +23,19 @@ fn link(peer: &str, interface: &str) -> String {
     )
 }
 
+/// The host of r1, with its key.
+fn setup(text: &str) -> Setup {
+    let folder = Folder::new();
+    folder.write("key", &PrivateKey::from_seed([1; 32]).to_text());
+    let key = folder.0.join("key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("our own file");
+    folder.write("spared.toml", &format!("node.name = \"r1\"\n{text}"));
+    folder.read()
+}
+
 /// What a reload from the first text to the second says, at once and of a restart.
 fn said(old: &str, new: &str) -> Vec<String> {
-    let folder = Folder::new();
-    let (old, new) = (folder.setup(old), folder.setup(new));
+    let (old, new) = (setup(old), setup(new));
     let mut lines = at_once(&old.host, &new.host);
     lines.extend(later(&old, &new));
     lines

@@ -1,0 +1,79 @@
+//! What is in force when a reload decides.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use spared_config::{Plugin, Setup};
+
+use crate::lost::lost;
+
+/// The configuration in force, the plugins that run with it, and the groups that are active here.
+#[derive(Clone, Debug)]
+pub struct InForce<'f> {
+    pub setup: &'f Setup,
+    /// All plugins that the host knows, by name.
+    pub plugins: BTreeMap<String, KnownPlugin<'f>>,
+    pub active: Vec<ActiveGroup<'f>>,
+}
+
+/// A plugin as the host knows it.
+#[derive(Clone, Debug)]
+pub struct KnownPlugin<'f> {
+    /// Its file, as it was last given to it.
+    pub settings: &'f Plugin,
+    pub is_running: bool,
+    /// It has a worker, in any state.
+    pub has_worker: bool,
+    /// Why it does not run.
+    pub why: String,
+}
+
+/// A group that is active on this node.
+#[derive(Clone, Debug)]
+pub struct ActiveGroup<'f> {
+    pub name: &'f str,
+    /// Plugin that elects for it.
+    pub owner: &'f str,
+    pub addresses: Vec<IpAddr>,
+}
+
+impl InForce<'_> {
+    pub(crate) fn is_running(&self, name: &str) -> bool {
+        self.plugins.get(name).is_some_and(|it| it.is_running)
+    }
+
+    fn settings(&self, name: &str) -> Option<&Plugin> {
+        Some(self.plugins.get(name)?.settings)
+    }
+
+    /// Plugins of the new configuration that are checked first: those that would run with something new.
+    pub(crate) fn to_check(&self, new: &Setup) -> Vec<Plugin> {
+        let is_other = new.host.surroundings() != self.setup.host.surroundings();
+        let is_changed = |plugin: &Plugin| {
+            is_other
+                || !self.is_running(&plugin.name)
+                || self.settings(&plugin.name) != Some(plugin)
+        };
+        let plugins = new.plugins.iter();
+        plugins
+            .filter(|it| it.enabled && it.faults.is_empty() && is_changed(it))
+            .cloned()
+            .collect()
+    }
+
+    /// A sentence for each active group with addresses that are in the old file and not in the new one.
+    pub(crate) fn lost_addresses(&self, new: &Setup) -> Vec<String> {
+        let node = &self.setup.host.node;
+        let lost = self.active.iter().filter_map(|group| {
+            let old = &self.settings(group.owner)?.text;
+            let new = new.plugin(group.owner).filter(|it| it.enabled);
+            let held = group.addresses.iter().copied();
+            let lost = lost(held, old, new.map_or("", |plugin| &plugin.text));
+            (!lost.is_empty()).then(|| {
+                let (name, lost) = (group.name, lost.join(", "));
+                format!("{name}: {node} is active, and would lose {lost} at once")
+            })
+        });
+        lost.collect()
+    }
+}

@@ -1,0 +1,106 @@
+//! What a checked configuration does to each plugin.
+
+use std::collections::BTreeSet;
+
+use spared_config::{Plugin, Setup};
+
+use crate::changes::{at_once, later};
+use crate::reload::Step;
+use crate::{InForce, KnownPlugin};
+
+/// Steps from the configuration in force to a new one, and what is waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub steps: Vec<Step>,
+    /// Plugins whose `configure` or `stop` has to return.
+    pub waiting: BTreeSet<String>,
+    /// Plugins that are started, and should run at the end.
+    pub started: Vec<String>,
+    /// Lines of the answer.
+    pub lines: Vec<String>,
+}
+
+impl Plan {
+    pub fn new(in_force: &InForce<'_>, new: &Setup) -> Self {
+        let old = in_force.setup;
+        let mut plan = Self {
+            lines: [at_once(&old.host, &new.host), later(old, new)].concat(),
+            ..Self::default()
+        };
+        for (name, known) in &in_force.plugins {
+            if new.plugin(name).is_none_or(|plugin| !plugin.enabled) {
+                plan.end(name, known);
+            }
+        }
+        plan.steps.push(Step::ConfigureLink);
+        let renamed = old.host.surroundings() != new.host.surroundings();
+        for plugin in &new.plugins {
+            let known = in_force.plugins.get(&plugin.name);
+            match plugin.enabled {
+                true => plan.run(plugin, known, renamed),
+                false => plan.list(plugin, known),
+            }
+        }
+        plan
+    }
+
+    /// Ends a plugin that is not to run any more.
+    fn end(&mut self, name: &str, known: &KnownPlugin<'_>) {
+        match known.has_worker {
+            true => self.stop(name),
+            false => self.steps.push(Step::Remove(name.to_owned())),
+        }
+    }
+
+    // One that still has a worker is listed when that has stopped.
+    fn list(&mut self, plugin: &Plugin, known: Option<&KnownPlugin<'_>>) {
+        if known.is_none_or(|it| !it.has_worker) {
+            self.steps.push(Step::Add(Box::new(plugin.clone())));
+        }
+    }
+
+    fn run(&mut self, plugin: &Plugin, known: Option<&KnownPlugin<'_>>, renamed: bool) {
+        let name = &plugin.name;
+        match known {
+            Some(known) if known.is_running => {
+                if known.settings != plugin || renamed {
+                    self.change(known.settings, plugin);
+                }
+            }
+            // Its worker is still starting: it starts again with the new file.
+            Some(known) if known.has_worker => {
+                self.steps.push(Step::Set(Box::new(plugin.clone())));
+                self.steps.push(Step::Restart(name.clone()));
+            }
+            _ => {
+                self.started.push(name.clone());
+                self.steps.push(Step::Add(Box::new(plugin.clone())));
+            }
+        }
+    }
+
+    fn change(&mut self, old: &Plugin, new: &Plugin) {
+        let name = &new.name;
+        self.steps.push(Step::Set(Box::new(new.clone())));
+        // The process has these from its start on.
+        let other = match new.allow == old.allow {
+            false => Some("changed capabilities"),
+            true => (new.memory_mib != old.memory_mib).then_some("a changed memory limit"),
+        };
+        match other {
+            Some(other) => {
+                self.lines.push(format!("{name}: restarted with {other}"));
+                self.stop(name);
+            }
+            None => {
+                self.waiting.insert(name.clone());
+                self.steps.push(Step::Reconfigure(name.clone()));
+            }
+        }
+    }
+
+    fn stop(&mut self, name: &str) {
+        self.waiting.insert(name.to_owned());
+        self.steps.push(Step::Stop(name.to_owned()));
+    }
+}

@@ -1,0 +1,341 @@
+//! The reload in progress, and the request for the next one.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use spared_config::{Fault, Host, Plugin, Setup};
+use spared_control::{Answer, ErrorCode};
+use spared_message::notice::{Kind, Notice};
+
+use crate::InForce;
+use crate::plan::Plan;
+
+/// Longest wait for the plugins to answer and to start.
+pub(crate) const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Something to do for a reload.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Read the files; [`Reload::handle_files`] gets them.
+    Read,
+    /// Check a plugin's file in a process of its own, with the new file of the host; [`Reload::handle_checked`]
+    /// gets the faults.
+    Check(Box<Plugin>, Box<Host>),
+    /// Put the configuration in force, as far as it concerns the host.
+    Take(Box<Setup>),
+    ConfigureLink,
+    /// Start a plugin, or list it if it is disabled.
+    Add(Box<Plugin>),
+    /// Replace the file of a plugin, which is told by another step.
+    Set(Box<Plugin>),
+    /// Give a plugin its new file; [`Reload::handle_taken`] or [`Reload::handle_refused`] follows.
+    Reconfigure(String),
+    /// Kill a worker and start another.
+    Restart(String),
+    /// Ask a plugin to stop; [`Reload::handle_stopped`] follows.
+    Stop(String),
+    /// Forget a plugin.
+    Remove(String),
+    Tell(Notice),
+    /// The reload is over: its answers follow.
+    End,
+    Answer(u64, Answer),
+}
+
+/// The reload in progress, its steps, and the request for the next one.
+#[derive(Debug, Default)]
+pub struct Reload {
+    stage: Stage,
+    wish: Wish,
+    /// Requests that came after the files were read.
+    next: Option<Wish>,
+    steps: VecDeque<Step>,
+}
+
+/// Clients that wait for a reload.
+#[derive(Debug, Default)]
+struct Wish {
+    clients: Vec<u64>,
+    /// One of them wants the reload even if an active group loses addresses.
+    anyway: bool,
+}
+
+impl Wish {
+    fn join(&mut self, client: Option<u64>, anyway: bool) {
+        self.clients.extend(client);
+        self.anyway |= anyway;
+    }
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Idle,
+    /// The files are to be read.
+    Reading,
+    Checking {
+        setup: Box<Setup>,
+        waiting: BTreeSet<String>,
+        faults: Vec<Fault>,
+    },
+    Applying(Applying),
+}
+
+#[derive(Debug)]
+struct Applying {
+    /// Plugins whose `configure` or `stop` has not returned.
+    waiting: BTreeSet<String>,
+    /// Plugins that were started, and should run at the end.
+    started: Vec<String>,
+    lines: Vec<String>,
+    faults: Vec<String>,
+    digest: String,
+    until: Instant,
+}
+
+impl Reload {
+    /// Requests a reload, for a signal or for a client that waits for the result.
+    pub fn request(&mut self, client: Option<u64>, anyway: bool) {
+        match self.stage {
+            Stage::Idle => {
+                self.wish.join(client, anyway);
+                self.begin();
+            }
+            Stage::Reading => self.wish.join(client, anyway),
+            Stage::Checking { .. } | Stage::Applying(_) => {
+                self.next.get_or_insert_default().join(client, anyway);
+            }
+        }
+    }
+
+    pub fn poll_step(&mut self) -> Option<Step> {
+        self.steps.pop_front()
+    }
+
+    /// Time at which plugins that have not answered are waited for no longer.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Applying(applying) => Some(applying.until),
+            _ => None,
+        }
+    }
+
+    fn begin(&mut self) {
+        self.stage = Stage::Reading;
+        self.steps.push_back(Step::Read);
+    }
+
+    // ---- the check
+
+    /// Handles the files that were read: checks what would run with something new.
+    pub fn handle_files(
+        &mut self,
+        now: Instant,
+        files: Result<Setup, Vec<Fault>>,
+        in_force: &InForce<'_>,
+    ) {
+        let setup = match files {
+            Ok(setup) => setup,
+            Err(faults) => return self.refuse_faults(&faults),
+        };
+        let faults = setup.faults();
+        let checked = in_force.to_check(&setup);
+        let waiting = checked.iter().map(|plugin| plugin.name.clone()).collect();
+        for plugin in checked {
+            let host = Box::new(setup.host.clone());
+            self.steps.push_back(Step::Check(Box::new(plugin), host));
+        }
+        self.stage = Stage::Checking {
+            setup: Box::new(setup),
+            waiting,
+            faults,
+        };
+        self.end_checking(now, in_force);
+    }
+
+    /// Handles the faults that the check of a plugin has found.
+    pub fn handle_checked(
+        &mut self,
+        now: Instant,
+        plugin: &str,
+        found: Vec<Fault>,
+        in_force: &InForce<'_>,
+    ) {
+        if let Stage::Checking {
+            waiting, faults, ..
+        } = &mut self.stage
+        {
+            waiting.remove(plugin);
+            faults.extend(found);
+            self.end_checking(now, in_force);
+        }
+    }
+
+    fn end_checking(&mut self, now: Instant, in_force: &InForce<'_>) {
+        if !matches!(&self.stage, Stage::Checking { waiting, .. } if waiting.is_empty()) {
+            return;
+        }
+        let Stage::Checking { setup, faults, .. } = std::mem::take(&mut self.stage) else {
+            return;
+        };
+        if !faults.is_empty() {
+            return self.refuse_faults(&faults);
+        }
+        let lost = in_force.lost_addresses(&setup);
+        match lost.is_empty() || self.wish.anyway {
+            true => self.apply(now, setup, in_force),
+            false => self.refuse_loss(lost),
+        }
+    }
+
+    fn refuse_faults(&mut self, faults: &[Fault]) {
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        for line in &lines {
+            log::error!("{line}");
+        }
+        let count = match lines.len() {
+            1 => "1 fault".to_owned(),
+            count => format!("{count} faults"),
+        };
+        self.tell_refused(&count, &lines);
+        let code = ErrorCode::Config;
+        self.end(&Answer::Error { code, lines });
+    }
+
+    fn refuse_loss(&mut self, mut lines: Vec<String>) {
+        self.tell_refused("an active group would lose addresses", &lines);
+        lines.push("use --anyway to override".to_owned());
+        let code = ErrorCode::Refused;
+        self.end(&Answer::Error { code, lines });
+    }
+
+    fn tell_refused(&mut self, why: &str, lines: &[String]) {
+        let lines = lines.join("; ");
+        let text = format!("reload refused, {why}: nothing changed. {lines}");
+        let notice = Notice::warn(Kind::Reload, text).because("refused");
+        self.steps.push_back(Step::Tell(notice));
+    }
+
+    // ---- the change
+
+    fn apply(&mut self, now: Instant, setup: Box<Setup>, in_force: &InForce<'_>) {
+        let plan = Plan::new(in_force, &setup);
+        self.stage = Stage::Applying(Applying {
+            waiting: plan.waiting,
+            started: plan.started,
+            lines: plan.lines,
+            faults: Vec::new(),
+            digest: setup.digest.clone(),
+            until: now + APPLY_TIMEOUT,
+        });
+        self.steps.push_back(Step::Take(setup));
+        self.steps.extend(plan.steps);
+    }
+
+    /// Handles a plugin that took its new file, or that needs a restart for it.
+    pub fn handle_taken(&mut self, plugin: &str, needs_restart: bool) {
+        if needs_restart {
+            // Stopped first, so that an elector resigns instead of falling silent.
+            self.note(format!("{plugin}: restarted for its new configuration"));
+            return self.steps.push_back(Step::Stop(plugin.to_owned()));
+        }
+        self.note(format!("{plugin}: new configuration in force"));
+        self.no_longer_wait_for(plugin);
+    }
+
+    /// Handles a plugin that refused its new file, although the check found no fault.
+    pub fn handle_refused(&mut self, plugin: &str, faults: Vec<String>) {
+        for line in &faults {
+            log::error!("{line}");
+        }
+        if let Stage::Applying(applying) = &mut self.stage {
+            applying.faults.extend(faults);
+        }
+        self.no_longer_wait_for(plugin);
+    }
+
+    /// Handles a plugin that has stopped, to be removed or to be restarted with its new configuration.
+    /// `configured` is its file, if it has one.
+    pub fn handle_stopped(&mut self, plugin: &str, configured: Option<&Plugin>) {
+        let name = plugin.to_owned();
+        match configured {
+            Some(it) if it.enabled => self.steps.push_back(Step::Restart(name)),
+            left => {
+                self.note(format!("{plugin}: stopped"));
+                self.steps.push_back(Step::Remove(name));
+                let disabled = left.map(|it| Step::Add(Box::new(it.clone())));
+                self.steps.extend(disabled);
+            }
+        }
+        self.no_longer_wait_for(plugin);
+    }
+
+    /// True if all plugins have answered and started, or had the time for it. `is_settled`: no start is in progress.
+    pub fn is_over(&self, now: Instant, is_settled: bool) -> bool {
+        match &self.stage {
+            Stage::Applying(it) => now >= it.until || it.waiting.is_empty() && is_settled,
+            _ => false,
+        }
+    }
+
+    /// Ends a reload that is over.
+    pub fn handle_over(&mut self, in_force: &InForce<'_>) {
+        let Stage::Applying(applying) = std::mem::take(&mut self.stage) else {
+            return;
+        };
+        let text = format!("reloaded, configuration {}", applying.digest);
+        let notice = Notice::new(Kind::Reload, text.clone()).because("reloaded");
+        self.steps.push_back(Step::Tell(notice));
+        self.end(&applying.answer(text, in_force));
+    }
+
+    fn end(&mut self, answer: &Answer) {
+        self.stage = Stage::Idle;
+        self.steps.push_back(Step::End);
+        for client in std::mem::take(&mut self.wish).clients {
+            self.steps.push_back(Step::Answer(client, answer.clone()));
+        }
+        if let Some(next) = self.next.take() {
+            self.wish = next;
+            self.begin();
+        }
+    }
+
+    fn note(&mut self, line: String) {
+        if let Stage::Applying(applying) = &mut self.stage {
+            applying.lines.push(line);
+        }
+    }
+
+    fn no_longer_wait_for(&mut self, plugin: &str) {
+        if let Stage::Applying(applying) = &mut self.stage {
+            applying.waiting.remove(plugin);
+        }
+    }
+}
+
+impl Applying {
+    fn answer(self, last: String, in_force: &InForce<'_>) -> Answer {
+        let (mut lines, mut faults) = (self.lines, self.faults);
+        let silent = self.waiting.iter();
+        faults.extend(silent.map(|name| format!("{name}: does not answer")));
+        for name in self.started {
+            match in_force.plugins.get(&name) {
+                Some(known) if known.is_running => lines.push(format!("{name}: started")),
+                Some(known) => faults.push(known.why.clone()),
+                None => faults.push(format!("{name} is not running yet")),
+            }
+        }
+        if !faults.is_empty() {
+            return Answer::Error {
+                code: ErrorCode::Failed,
+                lines: faults,
+            };
+        }
+        if lines.is_empty() {
+            lines.push("nothing changed".to_owned());
+        }
+        lines.push(last);
+        Answer::Done { lines }
+    }
+}

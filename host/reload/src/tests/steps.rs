@@ -1,0 +1,427 @@
+//! A host that performs the steps of a reload, without processes: plugins run at once, and return when a test says so.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use spared_config::{Fault, Plugin, Setup};
+use spared_control::{Answer, ErrorCode};
+
+use super::Folder;
+use crate::reload::APPLY_TIMEOUT;
+use crate::{ActiveGroup, InForce, KnownPlugin, Reload, Step};
+
+/// A plugin of this host.
+struct Known {
+    settings: Plugin,
+    is_running: bool,
+    has_worker: bool,
+}
+
+struct Host {
+    folder: Folder,
+    setup: Setup,
+    plugins: BTreeMap<String, Known>,
+    reload: Reload,
+    now: Instant,
+    /// vrrp is active for "office" with this address.
+    held: Option<&'static str>,
+    /// A plugin that is started does not run.
+    fails: bool,
+    /// Steps with plugins, since the last look.
+    done: Vec<String>,
+    answers: Vec<(u64, Answer)>,
+}
+
+impl Host {
+    /// A host that runs these plugins, whose files are enabled.
+    fn new(plugins: &[&str]) -> Self {
+        let folder = Folder::new();
+        folder.write("spared.toml", "node.name = \"r1\"\n");
+        for name in plugins {
+            folder.write(&format!("plugins/{name}.toml"), "enabled = true\n");
+        }
+        let setup = folder.read();
+        let runs = |plugin: &Plugin| Known {
+            settings: plugin.clone(),
+            is_running: true,
+            has_worker: true,
+        };
+        let plugins = setup.plugins.iter();
+        Self {
+            plugins: plugins.map(|it| (it.name.clone(), runs(it))).collect(),
+            folder,
+            setup,
+            reload: Reload::default(),
+            now: Instant::now(),
+            held: None,
+            fails: false,
+            done: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    fn write(&self, plugin: &str, text: &str) {
+        self.folder.write(&format!("plugins/{plugin}.toml"), text);
+    }
+
+    fn request(&mut self, client: u64, anyway: bool) {
+        self.reload.request(Some(client), anyway);
+        self.perform();
+    }
+
+    /// Requests a reload, and ends the checks without faults.
+    fn reload(&mut self, client: u64) -> Vec<String> {
+        self.request(client, false);
+        let done = self.take_done();
+        for name in done.iter().filter_map(|it| it.strip_prefix("check ")) {
+            self.checked(name, Vec::new());
+        }
+        done.into_iter().chain(self.take_done()).collect()
+    }
+
+    fn checked(&mut self, plugin: &str, faults: Vec<Fault>) {
+        let (mut reload, now) = (std::mem::take(&mut self.reload), self.now);
+        reload.handle_checked(now, plugin, faults, &self.in_force());
+        self.reload = reload;
+        self.perform();
+    }
+
+    fn stopped(&mut self, plugin: &str) -> Vec<String> {
+        if let Some(known) = self.plugins.get_mut(plugin) {
+            (known.is_running, known.has_worker) = (false, false);
+        }
+        self.reload
+            .handle_stopped(plugin, self.setup.plugin(plugin));
+        self.perform();
+        self.take_done()
+    }
+
+    fn end_if_over(&mut self) {
+        if self.reload.is_over(self.now, true) {
+            let mut reload = std::mem::take(&mut self.reload);
+            reload.handle_over(&self.in_force());
+            self.reload = reload;
+            self.perform();
+        }
+    }
+
+    /// The lines of the answer to this client, whom nobody else was answered before.
+    fn answer(&mut self, client: u64) -> (Option<ErrorCode>, Vec<String>) {
+        self.end_if_over();
+        assert!(!self.answers.is_empty(), "no answer");
+        let (to, answer) = self.answers.remove(0);
+        assert_eq!(to, client);
+        match answer {
+            Answer::Done { lines } => (None, lines),
+            Answer::Error { code, lines } => (Some(code), lines),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The line that ends a reload.
+    fn reloaded(&self) -> String {
+        format!("reloaded, configuration {}", self.setup.digest)
+    }
+
+    fn take_done(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.done)
+    }
+
+    fn in_force(&self) -> InForce<'_> {
+        let known = |it: &'_ Known| (it.is_running, it.has_worker);
+        let plugins = self.plugins.iter().map(|(name, it)| {
+            let (is_running, has_worker) = known(it);
+            let known = KnownPlugin {
+                settings: &it.settings,
+                is_running,
+                has_worker,
+                why: format!("{name} crashed"),
+            };
+            (name.clone(), known)
+        });
+        let active = self.held.iter().map(|address| ActiveGroup {
+            name: "office",
+            owner: "vrrp",
+            addresses: vec![address.parse().expect("an address")],
+        });
+        InForce {
+            setup: &self.setup,
+            plugins: plugins.collect(),
+            active: active.collect(),
+        }
+    }
+
+    fn perform(&mut self) {
+        while let Some(step) = self.reload.poll_step() {
+            match step {
+                Step::Read => {
+                    let (mut reload, now) = (std::mem::take(&mut self.reload), self.now);
+                    let files = Setup::read(&self.folder.0.join("spared.toml"));
+                    reload.handle_files(now, files, &self.in_force());
+                    self.reload = reload;
+                }
+                Step::Check(plugin, _) => self.done.push(format!("check {}", plugin.name)),
+                Step::Take(setup) => self.setup = *setup,
+                Step::Add(plugin) => self.add(*plugin),
+                Step::Set(plugin) => {
+                    let known = self.plugins.get_mut(&plugin.name);
+                    known.expect("a known plugin").settings = *plugin;
+                }
+                Step::Reconfigure(name) => self.done.push(format!("reconfigure {name}")),
+                Step::Restart(name) => {
+                    self.done.push(format!("restart {name}"));
+                    let known = self.plugins.get_mut(&name).expect("a known plugin");
+                    (known.is_running, known.has_worker) = (true, true);
+                }
+                Step::Stop(name) => self.done.push(format!("stop {name}")),
+                Step::Remove(name) => {
+                    self.done.push(format!("remove {name}"));
+                    self.plugins.remove(&name);
+                }
+                Step::Answer(client, answer) => self.answers.push((client, answer)),
+                Step::ConfigureLink | Step::Tell(_) | Step::End => {}
+            }
+        }
+    }
+
+    fn add(&mut self, settings: Plugin) {
+        let name = settings.name.clone();
+        let runs = settings.enabled && !self.fails;
+        self.done.push(match settings.enabled {
+            true => format!("add {name}"),
+            false => format!("list {name}"),
+        });
+        let known = Known {
+            settings,
+            is_running: runs,
+            has_worker: runs,
+        };
+        self.plugins.insert(name, known);
+    }
+}
+
+#[test]
+fn a_reload_without_changes_says_so() {
+    let mut host = Host::new(&["sets", "vrrp"]);
+    assert_eq!(host.reload(1), [""; 0]);
+    let lines = vec!["nothing changed".to_owned(), host.reloaded()];
+    assert_eq!(host.answer(1), (None, lines));
+}
+
+#[test]
+fn a_changed_file_is_checked_then_given_to_the_plugin_alone() {
+    let mut host = Host::new(&["sets", "vrrp"]);
+    host.write("sets", "a = 1\n");
+    assert_eq!(host.reload(1), ["check sets", "reconfigure sets"]);
+    host.end_if_over();
+    assert!(host.answers.is_empty(), "sets has not answered");
+    host.reload.handle_taken("sets", false);
+    let lines = vec![
+        "sets: new configuration in force".to_owned(),
+        host.reloaded(),
+    ];
+    assert_eq!(host.answer(1), (None, lines));
+}
+
+#[test]
+fn a_plugin_that_cannot_take_its_file_live_is_stopped_and_started_again() {
+    let mut host = Host::new(&["sets"]);
+    host.write("sets", "a = 1\n");
+    host.reload(1);
+    host.reload.handle_taken("sets", true);
+    host.perform();
+    assert_eq!(host.take_done(), ["stop sets"]);
+    host.end_if_over();
+    assert!(host.answers.is_empty(), "sets has not stopped");
+    assert_eq!(host.stopped("sets"), ["restart sets"]);
+    let line = "sets: restarted for its new configuration".to_owned();
+    assert_eq!(host.answer(1), (None, vec![line, host.reloaded()]));
+}
+
+#[test]
+fn a_plugin_is_restarted_if_what_its_process_may_do_has_changed() {
+    for (text, why) in [
+        ("allow = [\"net_admin\"]\n", "changed capabilities"),
+        ("memory_mib = 64\n", "a changed memory limit"),
+    ] {
+        let mut host = Host::new(&["sets", "vrrp"]);
+        host.write("sets", text);
+        assert_eq!(host.reload(1), ["check sets", "stop sets"]);
+        assert_eq!(host.stopped("sets"), ["restart sets"]);
+        let lines = vec![format!("sets: restarted with {why}"), host.reloaded()];
+        assert_eq!(host.answer(1), (None, lines));
+    }
+}
+
+#[test]
+fn one_fault_refuses_all_and_every_fault_is_told() {
+    let mut host = Host::new(&["sets", "vrrp"]);
+    host.write("sets", "after = 5\n");
+    host.write("vrrp", "a = 1\n");
+    host.write("new", "b = 1\n");
+    host.request(1, false);
+    assert_eq!(host.take_done(), ["check new", "check vrrp"]);
+    host.checked("new", vec![Fault::whole("new.toml", "no such plugin")]);
+    assert!(host.answers.is_empty(), "vrrp is still checked");
+    host.checked("vrrp", Vec::new());
+    let (code, lines) = host.answer(1);
+    assert_eq!(code, Some(ErrorCode::Config));
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("sets.toml:1: after"), "{lines:?}");
+    assert_eq!(lines[1], "new.toml: no such plugin");
+    assert_eq!(host.take_done(), [""; 0]);
+    // once the files are right, the same host takes them
+    host.write("sets", "enabled = true\n");
+    assert_eq!(
+        host.reload(2),
+        ["check new", "check vrrp", "add new", "reconfigure vrrp"]
+    );
+}
+
+#[test]
+fn a_file_of_the_host_that_cannot_be_read_refuses_all() {
+    let mut host = Host::new(&["sets"]);
+    host.folder.write("spared.toml", "settle_ms = -1\n");
+    host.write("sets", "a = 1\n");
+    assert_eq!(host.reload(1), [""; 0]);
+    assert_eq!(host.answer(1).0, Some(ErrorCode::Config));
+}
+
+#[test]
+fn a_reload_that_arrives_while_one_runs_is_done_once_more_for_all_who_asked() {
+    let mut host = Host::new(&["sets"]);
+    host.write("sets", "a = 1\n");
+    host.request(1, false);
+    assert_eq!(host.take_done(), ["check sets"]);
+    host.request(2, false);
+    host.request(3, false);
+    host.write("sets", "a = 2\n");
+    host.checked("sets", Vec::new());
+    host.request(4, false);
+    assert_eq!(host.take_done(), ["reconfigure sets"]);
+    host.reload.handle_taken("sets", false);
+    assert_eq!(host.answer(1).1[0], "sets: new configuration in force");
+    assert_eq!(host.take_done(), ["check sets"], "the newest file");
+    host.checked("sets", Vec::new());
+    host.reload.handle_taken("sets", false);
+    for client in [2, 3, 4] {
+        let line = &host.answer(client).1[0];
+        assert_eq!(line, "sets: new configuration in force");
+    }
+    assert!(host.reload.next_timeout().is_none(), "all is done");
+    host.request(5, false);
+    assert_eq!(host.answer(5).1[0], "nothing changed");
+}
+
+#[test]
+fn a_request_that_comes_with_an_answer_is_joined_to_the_one_that_waits() {
+    let mut host = Host::new(&["sets"]);
+    host.reload(1);
+    host.request(2, false);
+    assert!(host.reload.is_over(host.now, true));
+    let mut reload = std::mem::take(&mut host.reload);
+    reload.handle_over(&host.in_force());
+    host.reload = reload;
+    // the first answer is sent, and its client asks again at once
+    host.request(3, false);
+    for client in [1, 2, 3] {
+        assert_eq!(host.answer(client).1[0], "nothing changed");
+    }
+}
+
+#[test]
+fn a_plugin_that_does_not_answer_is_told_after_ten_seconds() {
+    let mut host = Host::new(&["sets"]);
+    host.write("sets", "a = 1\n");
+    host.reload(1);
+    assert_eq!(host.reload.next_timeout(), Some(host.now + APPLY_TIMEOUT));
+    host.now += Duration::from_millis(9_999);
+    host.end_if_over();
+    assert!(host.answers.is_empty());
+    host.now += Duration::from_millis(1);
+    let lines = vec!["sets: does not answer".to_owned()];
+    assert_eq!(host.answer(1), (Some(ErrorCode::Failed), lines));
+    // its answer, which comes late, is no answer to the next reload
+    host.reload.handle_taken("sets", false);
+    host.perform();
+    assert!(host.answers.is_empty());
+}
+
+#[test]
+fn a_plugin_that_refuses_its_file_or_does_not_start_is_told() {
+    let mut host = Host::new(&["sets"]);
+    host.fails = true;
+    host.write("sets", "a = 1\n");
+    host.write("new", "");
+    let done = host.reload(1);
+    assert_eq!(
+        done,
+        ["check new", "check sets", "add new", "reconfigure sets"]
+    );
+    host.reload
+        .handle_refused("sets", vec!["sets: the set is gone".to_owned()]);
+    let lines = ["sets: the set is gone", "new crashed"].map(str::to_owned);
+    assert_eq!(host.answer(1), (Some(ErrorCode::Failed), lines.to_vec()));
+}
+
+#[test]
+fn a_disabled_plugin_is_stopped_and_listed_and_one_without_a_file_is_forgotten() {
+    let mut host = Host::new(&["files", "sets", "vrrp"]);
+    host.write("sets", "enabled = false\n");
+    std::fs::remove_file(host.folder.0.join("plugins/files.toml")).expect("our own file");
+    assert_eq!(host.reload(1), ["stop files", "stop sets"]);
+    assert_eq!(host.stopped("sets"), ["remove sets", "list sets"]);
+    assert_eq!(host.stopped("files"), ["remove files"]);
+    let lines = ["sets: stopped", "files: stopped", &host.reloaded()].map(str::to_owned);
+    assert_eq!(host.answer(1), (None, lines.to_vec()));
+    // one that is disabled already is listed again
+    assert_eq!(host.reload(2), ["remove sets", "list sets"]);
+}
+
+#[test]
+fn a_worker_that_is_still_starting_starts_again_with_the_new_file() {
+    let mut host = Host::new(&["sets"]);
+    host.plugins
+        .get_mut("sets")
+        .expect("it is known")
+        .is_running = false;
+    host.write("sets", "a = 1\n");
+    assert_eq!(host.reload(1), ["check sets", "restart sets"]);
+    assert_eq!(host.plugins["sets"].settings.text, "a = 1\n");
+}
+
+#[test]
+fn a_new_name_of_the_node_is_given_to_all_plugins() {
+    let mut host = Host::new(&["sets", "vrrp"]);
+    host.folder.write("spared.toml", "node.name = \"r9\"\n");
+    let done = host.reload(1);
+    assert_eq!(
+        done,
+        [
+            "check sets",
+            "check vrrp",
+            "reconfigure sets",
+            "reconfigure vrrp"
+        ]
+    );
+}
+
+#[test]
+fn an_active_group_keeps_its_addresses_unless_somebody_insists() {
+    let mut host = Host::new(&[]);
+    host.write("vrrp", "address = \"192.0.2.1/24\"\n");
+    host.reload(1);
+    assert_eq!(host.answer(1).1[0], "vrrp: started");
+    host.held = Some("192.0.2.1");
+    host.write("vrrp", "address = \"192.0.2.2/24\"\n");
+    assert_eq!(host.reload(2), ["check vrrp"]);
+    let lines = [
+        "office: r1 is active, and would lose 192.0.2.1 at once",
+        "use --anyway to override",
+    ];
+    let lines = lines.map(str::to_owned).to_vec();
+    assert_eq!(host.answer(2), (Some(ErrorCode::Refused), lines));
+    host.request(3, true);
+    host.checked("vrrp", Vec::new());
+    assert_eq!(host.take_done(), ["check vrrp", "reconfigure vrrp"]);
+}
