@@ -77,6 +77,12 @@ impl Here {
         self.setup.plugins.iter().any(|plugin| plugin.enabled)
     }
 
+    /// True if a plugin of this name is installed, enabled or not.
+    pub fn has_library(&self, name: &str) -> bool {
+        let library = self.options.plugin_dir.join(format!("{name}.so"));
+        !name.contains(['/', '.']) && library.is_file()
+    }
+
     /// What the peer is told first.
     pub fn introduction(&self) -> Introduction {
         Introduction {

@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod here;
-mod orders;
+pub mod orders;
 mod pair;
 pub mod recorder;
 mod view;

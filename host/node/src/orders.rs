@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use spared_control::{Answer, ErrorCode, Force, refusal};
 use spared_group::Groups;
+use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
 use spared_message::worker::Forced;
 use spared_pair::Maintenance;
 use spared_process::clock;
-use spared_state::overrides::{self, Ended, Overrides, Store};
-
-use spared_message::notice::{Kind, Notice};
+use spared_requests::ForcePlan;
+use spared_state::overrides::{self, Ended, FREEZE_MAX, MAINTENANCE_MAX, Overrides, Store};
 
 /// The overrides in force, and their file.
 #[derive(Debug)]
@@ -36,16 +37,39 @@ impl Orders {
         self.overrides.forced()
     }
 
-    /// Forces groups active or backup, or ends that (None).
-    pub fn force(&mut self, groups: &[String], active: Option<bool>, by: &str, at: &str) {
-        for name in groups {
+    /// Forces a group or all, as planned, or ends that. Returns the answer.
+    pub fn force(&mut self, groups: &mut Groups, plan: ForcePlan, to: Force, by: &str) -> Answer {
+        let names = match plan {
+            ForcePlan::Groups(names) => names,
+            ForcePlan::Forget(name) => {
+                self.overrides.force(&name, None);
+                let line = format!("{name}: no longer forced if it is configured again");
+                return self.done(vec![line]);
+            }
+        };
+        let (role, active) = match to {
+            Force::Active => (Forced::Active, Some(true)),
+            Force::Backup => (Forced::Backup, Some(false)),
+            Force::Reset => (Forced::No, None),
+        };
+        let at = clock::now();
+        let mut lines = Vec::new();
+        for name in &names {
             let forced = active.map(|active| overrides::Forced {
                 active,
                 by: by.to_owned(),
-                since: at.to_owned(),
+                since: at.clone(),
             });
             self.overrides.force(name, forced);
+            match groups.handle_force(Some(name), role, by, &clock::brief(&at)) {
+                Ok(said) => lines.extend(said),
+                Err(why) => return refusal(ErrorCode::Usage, why),
+            }
         }
+        if active.is_some() {
+            lines.push("this holds across restarts".to_owned());
+        }
+        self.done(lines)
     }
 
     // ---- maintenance
@@ -54,14 +78,23 @@ impl Orders {
         self.overrides.maintenance().is_some()
     }
 
-    pub fn begin_maintenance(&mut self, lasts: Option<Duration>, by: &str) {
+    /// Begins maintenance of this node. Returns the event, whose text is the first line of the answer.
+    pub fn begin_maintenance(&mut self, lasts: Option<Duration>, node: &str, by: &str) -> Notice {
         self.overrides
             .begin_maintenance(clock_now(), lasts, by, clock::now());
+        let until = match lasts {
+            Some(lasts) => format!("until {}", clock::brief(&clock::after(lasts))),
+            None => "until `sparectl maintenance off`, across restarts".to_owned(),
+        };
+        let text = format!("{node} is in maintenance {until}, by {by}");
+        Notice::warn(Kind::Maintenance, text).because("on")
     }
 
-    /// False if this node was not in maintenance.
-    pub fn end_maintenance(&mut self) -> bool {
-        self.overrides.end_maintenance()
+    /// Ends maintenance. Returns the event, as above; None if this node was not in maintenance.
+    pub fn end_maintenance(&mut self, node: &str, by: &str) -> Option<Notice> {
+        let text = format!("{node} is no longer in maintenance, by {by}");
+        let notice = || Notice::new(Kind::Maintenance, text).because("off");
+        self.overrides.end_maintenance().then(notice)
     }
 
     pub fn maintenance(&self) -> Option<Maintenance> {
@@ -102,9 +135,11 @@ impl Orders {
         })
     }
 
-    /// Whether an order of the other node counts.
-    pub fn is_news(&self, lasts: Duration, age: Duration) -> bool {
-        self.overrides.is_news(clock_now(), lasts, age)
+    /// Freezes as the peer's administrator asked. None if somebody has said something here since.
+    pub fn handle_freeze(&mut self, lasts: Duration, by: &str, age: Duration) -> Option<Notice> {
+        let lasts = lasts.min(FREEZE_MAX);
+        let is_news = self.overrides.is_news(clock_now(), lasts, age);
+        is_news.then(|| self.freeze(lasts, by, age))
     }
 
     pub fn frozen_until(&self) -> Option<String> {
@@ -180,6 +215,12 @@ impl Orders {
         Some(Instant::now() + Duration::from_nanos(left_ns))
     }
 
+    /// Writes the orders. Returns the answer of these lines.
+    pub fn done(&mut self, mut lines: Vec<String>) -> Answer {
+        lines.extend(self.keep());
+        Answer::Done { lines }
+    }
+
     /// Writes the orders. A line for the client if that failed.
     pub fn keep(&mut self) -> Option<String> {
         let why = self.store.write(&self.overrides).err()?;
@@ -192,6 +233,33 @@ impl Orders {
     }
 }
 
+/// Time of a maintenance; None: until somebody ends it.
+///
+/// # Errors
+/// It is too short or too long.
+pub fn maintenance_time(for_s: Option<u64>) -> Result<Option<Duration>, Answer> {
+    let lasts = for_s.map(Duration::from_secs);
+    match lasts.is_some_and(|lasts| lasts.is_zero() || lasts > MAINTENANCE_MAX) {
+        true => {
+            let why = "allowed times: 1 second to 366 days";
+            Err(refusal(ErrorCode::Usage, why))
+        }
+        false => Ok(lasts),
+    }
+}
+
+/// Time of a freeze; zero ends it.
+///
+/// # Errors
+/// It is too long.
+pub fn freeze_time(for_ms: u64) -> Result<Duration, Answer> {
+    let lasts = Duration::from_millis(for_ms);
+    match lasts > FREEZE_MAX {
+        true => Err(refusal(ErrorCode::Usage, "allowed: up to 1 hour, or off")),
+        false => Ok(lasts),
+    }
+}
+
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -200,5 +268,30 @@ fn clock_now() -> overrides::Now {
     overrides::Now {
         monotonic_ns: clock::monotonic_ns(),
         wall_ms: clock::wall_ms(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_maintenance_lasts_a_second_to_a_leap_year_or_until_it_is_ended() {
+        assert_eq!(maintenance_time(None), Ok(None));
+        for (for_s, is_allowed) in [
+            (0, false),
+            (1, true),
+            (31_622_400, true),
+            (31_622_401, false),
+        ] {
+            assert_eq!(maintenance_time(Some(for_s)).is_ok(), is_allowed, "{for_s}");
+        }
+    }
+
+    #[test]
+    fn a_freeze_lasts_an_hour_at_most_and_zero_ends_it() {
+        for (for_ms, is_allowed) in [(0, true), (3_600_000, true), (3_600_001, false)] {
+            assert_eq!(freeze_time(for_ms).is_ok(), is_allowed, "{for_ms}");
+        }
     }
 }

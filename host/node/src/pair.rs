@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use spared_control::{Answer, Difference, LinkStatus};
+use spared_control::{Answer, Difference, ErrorCode, LinkStatus, Request, refusal};
 use spared_group::Groups;
 use spared_journal::Notices;
 use spared_message::clean;
@@ -22,6 +22,9 @@ use spared_requests::questions::STATUS_TIMEOUT;
 
 use super::here::Here;
 use super::orders::Orders;
+
+/// Time left for the answer to a request that is sent once more.
+const AGAIN_BEFORE_END: Duration = Duration::from_millis(500);
 
 /// State that concerns both nodes.
 #[derive(Debug, Default)]
@@ -195,24 +198,39 @@ impl Pair {
 
     // ---- questions across the link
 
-    /// Asks the peer; None if it cannot be asked.
-    pub fn ask(&mut self, until: Instant, again: Option<Instant>, request: String) -> Option<u64> {
+    /// Asks the peer; None if it cannot be asked. A status or a history is requested once more if no answer has
+    /// come half a second before the end.
+    pub fn ask(&mut self, until: Instant, request: &Request) -> Option<u64> {
+        let again = match request {
+            Request::OwnStatus | Request::OwnHistory => until.checked_sub(AGAIN_BEFORE_END),
+            _ => None,
+        };
+        let request = serde_json::to_string(request).ok()?;
         self.peer.ask(until, again, request)
     }
 
-    /// True if somebody still waits for the answer.
-    pub fn handle_answer(&mut self, id: u64) -> bool {
-        self.peer.handle_answer(id)
+    /// The peer's answer, from its text; None if nobody waits for it any more.
+    pub fn handle_answer(&mut self, id: u64, text: &str) -> Option<Answer> {
+        let answer = self
+            .peer
+            .handle_answer(id)
+            .then(|| spared_peer::answer(text))?;
+        Some(answer.unwrap_or_else(|why| {
+            let why = format!("the peer's answer is invalid: {why}");
+            refusal(ErrorCode::Failed, why)
+        }))
     }
 
-    /// Whether this question of the peer is being answered.
-    pub fn is_serving(&self, id: u64) -> bool {
-        self.peer.is_serving(id)
-    }
-
-    /// Takes a question of the peer; false if it has too many open.
+    /// Takes a question of the peer; false if it is being answered already, or if too many are.
     pub fn handle_ask(&mut self, id: u64) -> bool {
-        self.peer.handle_ask(id)
+        if self.peer.is_serving(id) {
+            return false;
+        }
+        let is_taken = self.peer.handle_ask(id);
+        if !is_taken {
+            log::warn!("too many requests from the peer: ignored");
+        }
+        is_taken
     }
 
     pub fn answer(&mut self, id: u64, answer: &Answer) {

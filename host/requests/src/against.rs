@@ -7,7 +7,7 @@ use crate::View;
 
 impl View<'_> {
     /// What is against forcing these groups; empty if nothing is.
-    pub fn against_force(&self, groups: &[String], to: Force, anyway: bool) -> Vec<String> {
+    pub(crate) fn against_force(&self, groups: &[String], to: Force, anyway: bool) -> Vec<String> {
         let against = groups.iter().flat_map(|name| match to {
             Force::Active => self.against_active(name, anyway),
             Force::Backup if !anyway => self.against_backup(name),
@@ -54,7 +54,7 @@ impl View<'_> {
     }
 
     /// Reasons against leaving a group that is active here: the peer is not ready for it.
-    pub fn against_leaving(&self, group: &str) -> Vec<String> {
+    pub(crate) fn against_leaving(&self, group: &str) -> Vec<String> {
         let Some(peer) = self.peer.filter(|_| self.is_active_here(group)) else {
             return Vec::new();
         };

@@ -6,7 +6,9 @@
 
 mod against;
 mod caller;
+mod orders;
 pub mod questions;
+mod relay;
 pub mod rows;
 pub mod switch;
 #[cfg(test)]
@@ -16,4 +18,6 @@ pub mod watchers;
 pub mod words;
 
 pub use caller::Caller;
+pub use orders::ForcePlan;
+pub use relay::Relay;
 pub use view::View;

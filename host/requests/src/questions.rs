@@ -9,7 +9,7 @@ use spared_message::worker::Row;
 use spared_pair::RoleChange;
 
 use crate::rows::{kind, value};
-use crate::switch::Switch;
+use crate::switch::{Planned, Switch};
 
 /// Time for the peer's half of an answer, and for the rows of all plugins in `status`.
 pub const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -189,6 +189,21 @@ impl Questions {
         (queries, self.begin(question))
     }
 
+    /// Keeps a question until switchovers have ended. Returns the number and the group of each, and the
+    /// question, if none begins.
+    pub fn begin_switch(
+        &mut self,
+        asker: Asker,
+        planned: Planned,
+    ) -> (Vec<(u64, String)>, Option<Question>) {
+        let switch = Switch::begin(planned, || self.next_number());
+        let begun = switch.groups();
+        (
+            begun,
+            self.begin(Question::new(asker, Asking::Switch(switch))),
+        )
+    }
+
     /// Handles a plugin's answer to the query of this number.
     pub fn handle_answered(
         &mut self,
@@ -316,23 +331,27 @@ mod tests {
     #[test]
     fn a_switch_ends_with_its_last_switchover() {
         let mut questions = Questions::default();
-        let mut switch = Switch::default();
-        for (wish, group) in [(10, "lan"), (11, "wan")] {
-            let step = Move {
-                group: group.to_owned(),
-                from: "r1".to_owned(),
-                to: "r2".to_owned(),
-            };
-            switch.begin(wish, step, None);
-        }
-        assert!(questions.begin(question(Asking::Switch(switch))).is_none());
+        let moves = ["lan", "wan"].map(|group| Move {
+            group: group.to_owned(),
+            from: "r1".to_owned(),
+            to: "r2".to_owned(),
+        });
+        let planned = Planned {
+            moves: moves.to_vec(),
+            ..Planned::default()
+        };
+        let (begun, ended) = questions.begin_switch(Asker::Client(1), planned);
+        assert!(ended.is_none());
+        let [(lan, _), (wan, _)] = begun[..] else {
+            panic!("{begun:?}");
+        };
         let said = |group: &str| Ok(vec![format!("{group}: switched over")]);
-        assert!(questions.handle_switched(10, said("lan")).is_none());
+        assert!(questions.handle_switched(lan, said("lan")).is_none());
         assert!(
-            questions.handle_switched(10, said("lan")).is_none(),
+            questions.handle_switched(lan, said("lan")).is_none(),
             "twice"
         );
-        let ended = questions.handle_switched(11, said("wan"));
+        let ended = questions.handle_switched(wan, said("wan"));
         assert!(matches!(ended.map(|it| it.kind), Some(Asking::Switch(_))));
     }
 }

@@ -24,9 +24,18 @@ pub struct Move {
     pub to: String,
 }
 
+/// Switchovers to begin, and lines of their answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Planned {
+    pub moves: Vec<Move>,
+    /// Lines about groups that need no switchover.
+    pub lines: Vec<String>,
+    /// Lines about groups that will go back.
+    pub hints: Vec<String>,
+}
+
 /// What a request means for one group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Plan {
+enum Plan {
     Move(Move),
     /// The group is active there already.
     Already(String),
@@ -34,15 +43,23 @@ pub enum Plan {
 }
 
 impl Switch {
-    /// A switchover that begins under the number `wish`, with a line that follows its result.
-    pub fn begin(&mut self, wish: u64, step: Move, hint: Option<String>) {
-        self.hints.extend(hint);
-        self.wishes.insert(wish, step);
+    /// Switchovers that begin, each under the number that `wish` gives.
+    pub fn begin(planned: Planned, mut wish: impl FnMut() -> u64) -> Self {
+        let moves = planned.moves.into_iter();
+        Self {
+            wishes: moves.map(|step| (wish(), step)).collect(),
+            lines: planned.lines,
+            hints: planned.hints,
+            faults: Vec::new(),
+        }
     }
 
-    /// A line about a group that needs no switchover.
-    pub fn add_line(&mut self, line: String) {
-        self.lines.push(line);
+    /// The group of each switchover that has not ended, by its number.
+    pub fn groups(&self) -> Vec<(u64, String)> {
+        let wishes = self.wishes.iter();
+        wishes
+            .map(|(wish, step)| (*wish, step.group.clone()))
+            .collect()
     }
 
     pub fn awaits(&self, wish: u64) -> bool {
@@ -92,7 +109,7 @@ impl View<'_> {
         group: Option<&str>,
         to: Option<&str>,
         anyway: bool,
-    ) -> Result<Vec<Plan>, Answer> {
+    ) -> Result<Planned, Answer> {
         let names = self.groups_named(group)?;
         let Some(peer) = self.peer else {
             let why = "there is no [[link]]: a switch needs one";
@@ -106,15 +123,19 @@ impl View<'_> {
             return Err(refusal(ErrorCode::Refused, why));
         }
         let plans = names.iter().map(|name| self.plan_move(name, to, peer));
-        let plans: Vec<Plan> = plans.map(|plan| self.look_at(plan, peer, anyway)).collect();
-        let mut against: Vec<String> = Vec::new();
-        for plan in &plans {
-            if let Plan::Refused(lines) = plan {
-                against.extend(lines.iter().cloned());
+        let (mut planned, mut against) = (Planned::default(), Vec::new());
+        for plan in plans.map(|plan| self.look_at(plan, peer, anyway)) {
+            match plan {
+                Plan::Move(step) => {
+                    planned.hints.extend(self.goes_back(&step));
+                    planned.moves.push(step);
+                }
+                Plan::Already(line) => planned.lines.push(line),
+                Plan::Refused(lines) => against.extend(lines),
             }
         }
         if against.is_empty() {
-            return Ok(plans);
+            return Ok(planned);
         }
         Err(Answer::Error {
             code: ErrorCode::Refused,
@@ -180,7 +201,7 @@ impl View<'_> {
 
     /// Line about a switchover that the election will reverse.
     // A switch does not overrule the election, unlike `force`: by quality the group would go back.
-    pub fn goes_back(&self, step: &Move) -> Option<String> {
+    fn goes_back(&self, step: &Move) -> Option<String> {
         let own = self.quality;
         let there = self.there?.quality;
         let (from, to) = match step.to == self.own {

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 
-use spared_control::{Answer, Force};
+use spared_control::{Answer, ErrorCode, Force, Request};
 use spared_group::{Follower, Groups, Ticket};
-use spared_message::worker::Claims;
+use spared_message::worker::{Cause, Claims, Publication};
 use spared_pair::{Forced, GroupFacts, NodeFacts, Role};
 
-use super::View;
-use super::switch::Plan;
+use super::switch::Planned;
+use super::{Caller, ForcePlan, Relay, View};
 
 /// Groups of r1 with the group "office", which is backup.
 fn groups() -> Groups {
@@ -20,6 +20,22 @@ fn groups() -> Groups {
     groups.handle_checked(ticket, "office", Claims::default(), Ok(()));
     groups.handle_claimed(0, "office", Ok(()));
     groups
+}
+
+/// "office" becomes active on r1.
+fn become_active(groups: &mut Groups) {
+    let ticket = Ticket {
+        plugin: "vrrp".to_owned(),
+        number: 2,
+        part: 0,
+    };
+    let publication = Publication {
+        role: spared_message::worker::Role::Active,
+        reopens: false,
+        cause: Cause::default(),
+        sent_ns: 0,
+    };
+    groups.handle_lease(0, ticket, "office", publication, Ok(()));
 }
 
 /// r2 as it reports itself: active in "office".
@@ -59,14 +75,19 @@ fn refusal(view: &View<'_>, to: Option<&str>, anyway: bool) -> String {
 #[test]
 fn a_group_that_is_active_there_moves_here() {
     let (groups, there) = (groups(), r2());
-    let plans = view(&groups, &there).plan_switch(None, Some("r1"), false);
-    let Ok([Plan::Move(step)]) = plans.as_deref() else {
-        panic!("{plans:?}");
+    let planned = view(&groups, &there).plan_switch(None, Some("r1"), false);
+    let moves = planned.map(|it| it.moves);
+    let Ok([step]) = moves.as_deref() else {
+        panic!("{moves:?}");
     };
     assert_eq!((step.from.as_str(), step.to.as_str()), ("r2", "r1"));
     let already = view(&groups, &there).plan_switch(None, Some("r2"), false);
-    let line = "office: r2 is active already".to_owned();
-    assert_eq!(already, Ok(vec![Plan::Already(line)]));
+    let lines = vec!["office: r2 is active already".to_owned()];
+    let planned = Planned {
+        lines,
+        ..Planned::default()
+    };
+    assert_eq!(already, Ok(planned));
 }
 
 #[test]
@@ -132,11 +153,9 @@ fn a_switch_to_the_worse_node_says_that_it_goes_back() {
             quality,
             ..view(&groups, &there)
         };
-        let plans = asked.plan_switch(None, None, false).expect("r1 is ready");
-        let [Plan::Move(step)] = &plans[..] else {
-            panic!("{plans:?}");
-        };
-        assert_eq!(asked.goes_back(step).is_some(), is_told, "{quality}");
+        let planned = asked.plan_switch(None, None, false).expect("r1 is ready");
+        assert_eq!(planned.moves.len(), 1);
+        assert_eq!(!planned.hints.is_empty(), is_told, "{quality}");
     }
 }
 
@@ -156,4 +175,114 @@ fn nobody_is_forced_active_beside_a_forced_node_or_unready() {
     assert_eq!(against(&there, &["joining".to_owned()], true), 0);
     there.groups[0].forced = Forced::Active;
     assert_eq!(against(&there, &[], true), 1);
+}
+
+#[test]
+fn a_force_of_a_group_that_is_gone_can_only_be_forgotten() {
+    let (groups, there) = (groups(), r2());
+    let asked = View {
+        forced: BTreeMap::from([("guests", true)]),
+        ..view(&groups, &there)
+    };
+    let forget = ForcePlan::Forget("guests".to_owned());
+    let plan = |group, to| asked.plan_force(Some(group), to, false);
+    assert_eq!(plan("guests", Force::Reset), Ok(forget));
+    for (group, to) in [("guests", Force::Active), ("nobody", Force::Reset)] {
+        let why = format!("there is no group \"{group}\"");
+        let refused = spared_control::refusal(ErrorCode::Usage, why);
+        assert_eq!(plan(group, to), Err(refused));
+    }
+    let office = ForcePlan::Groups(vec!["office".to_owned()]);
+    assert_eq!(plan("office", Force::Active), Ok(office));
+}
+
+#[test]
+fn a_node_leaves_for_maintenance_what_it_is_active_for_if_the_peer_is_ready() {
+    let (mut groups, mut there) = (groups(), r2());
+    let lines = view(&groups, &there).plan_maintenance(false);
+    assert_eq!(lines, Ok(Vec::new()), "r2 is active");
+    become_active(&mut groups);
+    there.groups[0].role = Role::Backup;
+    let line = "office: r1 switches it over to r2".to_owned();
+    let lines = view(&groups, &there).plan_maintenance(false);
+    assert_eq!(lines, Ok(vec![line.clone()]));
+    there.missing = vec!["joining".to_owned()];
+    let refused = view(&groups, &there).plan_maintenance(false);
+    let Err(Answer::Error { code, lines }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!((code, lines.len()), (ErrorCode::Refused, 3));
+    let lines = view(&groups, &there).plan_maintenance(true);
+    assert_eq!(lines, Ok(vec![line]));
+}
+
+#[test]
+fn a_request_for_a_node_is_answered_there_if_it_may_pass() {
+    let (groups, there) = (groups(), r2());
+    let view = view(&groups, &there);
+    let refused = |node: &str, request: &Request| match view.relay(node, request) {
+        Relay::Refused(Answer::Error { lines, .. }) => lines.join("\n"),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(view.relay("r1", &Request::Status), Relay::Here);
+    // what does not cross the link may still be asked of this node by name
+    let reload = Request::Reload { anyway: false };
+    assert_eq!(view.relay("r1", &reload), Relay::Here);
+    let why = "not a read-only command: run it on r2 itself";
+    assert_eq!(refused("r2", &reload), why);
+    let why = "there is no node \"r3\": r1, r2";
+    assert_eq!(refused("r3", &reload), why);
+    let nested = Request::Node {
+        node: "r2".to_owned(),
+        request: Box::new(Request::Status),
+    };
+    assert_eq!(refused("r1", &nested), "a request can name only one node");
+    let switch = Request::Switch {
+        group: None,
+        to: None,
+        anyway: false,
+    };
+    let times = [&Request::Status, &switch].map(|request| match view.relay("r2", request) {
+        Relay::There(time) => time,
+        other => panic!("{other:?}"),
+    });
+    assert!(times[0] < times[1], "a switchover takes longer");
+}
+
+#[test]
+fn the_peer_may_ask_what_passes_and_nothing_else() {
+    let (groups, there) = (groups(), r2());
+    let view = view(&groups, &there);
+    let asked = |request: &Request| {
+        let text = serde_json::to_string(request).expect("plain data");
+        view.request_of_peer(&text)
+    };
+    assert_eq!(asked(&Request::OwnStatus), Ok(Request::OwnStatus));
+    let freeze = Request::Freeze { for_ms: 1 };
+    assert!(!Caller::passes(&freeze));
+    let why = "not a read-only command: run it on r1 itself";
+    let refused = spared_control::refusal(ErrorCode::Permission, why);
+    assert_eq!(asked(&freeze), Err(refused));
+    let Err(Answer::Error { code, .. }) = view.request_of_peer("{}") else {
+        panic!("it is no request");
+    };
+    assert_eq!(code, ErrorCode::Usage);
+}
+
+#[test]
+fn a_silent_peer_is_told_from_one_that_is_not_heard() {
+    let (groups, there) = (groups(), r2());
+    let deaf = View {
+        is_peer_up: false,
+        ..view(&groups, &there)
+    };
+    for (view, code) in [
+        (view(&groups, &there), ErrorCode::Failed),
+        (deaf, ErrorCode::Refused),
+    ] {
+        let Answer::Error { code: found, .. } = view.no_answer() else {
+            panic!("it has no answer");
+        };
+        assert_eq!(found, code);
+    }
 }

@@ -28,16 +28,22 @@ pub struct View<'v> {
 }
 
 impl View<'_> {
+    /// The refusal of a request about a group that does not exist.
+    pub fn unknown_group(&self, group: Option<&str>) -> Option<Answer> {
+        let unknown = group.filter(|name| self.groups.get(name).is_none())?;
+        let why = format!("there is no group \"{unknown}\"");
+        Some(refusal(ErrorCode::Usage, why))
+    }
+
     /// One group, or all.
     ///
     /// # Errors
     /// There is no such group, or none at all.
     pub fn groups_named(&self, group: Option<&str>) -> Result<Vec<String>, Answer> {
+        if let Some(answer) = self.unknown_group(group) {
+            return Err(answer);
+        }
         let names: Vec<String> = match group {
-            Some(name) if self.groups.get(name).is_none() => {
-                let why = format!("there is no group \"{name}\"");
-                return Err(refusal(ErrorCode::Usage, why));
-            }
             Some(name) => vec![name.to_owned()],
             None => self
                 .groups

@@ -8,6 +8,20 @@ use crate::Caller;
 /// The verb that the host answers for each plugin.
 const HELP: &str = "help";
 
+/// The answer about a name that no plugin here has. One that is installed lacks only its file.
+pub fn no_plugin(name: &str, is_installed: bool) -> Answer {
+    let why = match is_installed {
+        true => format!("{name} is not enabled: there is no plugins/{name}.toml"),
+        false => format!("there is no plugin \"{name}\""),
+    };
+    refusal(ErrorCode::Usage, why)
+}
+
+/// The answer for a plugin that cannot be asked.
+pub fn not_running(name: &str) -> Answer {
+    refusal(ErrorCode::Refused, format!("{name} is not running"))
+}
+
 /// The answer, if the plugin need not be asked.
 pub fn answer(
     descriptor: &Descriptor,

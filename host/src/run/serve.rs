@@ -11,7 +11,6 @@ use spared_node::Look;
 use spared_pair::CauseKind;
 use spared_process::clock;
 use spared_requests::questions::{Answered, Asker, Asking, Question, STATUS_TIMEOUT, Unanswered};
-use spared_requests::switch::{Plan, Switch};
 use spared_requests::watchers::with_verdict;
 use spared_requests::{Caller, words};
 use spared_worker::message::Cause;
@@ -91,7 +90,8 @@ impl Loop {
 
     /// Asks the plugins for rows, and, if `whole`, the peer for its half.
     pub(super) fn ask_status(&mut self, now: Instant, asker: Asker, whole: bool) {
-        let there = whole.then(|| self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnStatus));
+        let until = now + STATUS_TIMEOUT;
+        let there = whole.then(|| self.pair.ask(until, &Request::OwnStatus));
         let question = Question::new(asker, Asking::Status(whole.then_some(None)));
         let question = question.asks_peer(there.flatten());
         let status = ["status".to_owned()];
@@ -113,16 +113,11 @@ impl Loop {
         name: String,
         argv: Vec<String>,
     ) {
-        let refused = match self.supervisor.descriptor(&name) {
-            None if self.supervisor.settings(&name).is_none() => {
-                Some(refusal(ErrorCode::Usage, self.no_plugin(&name)))
-            }
-            _ if !self.supervisor.is_running(&name) => Some(refusal(
-                ErrorCode::Refused,
-                format!("{name} is not running"),
-            )),
-            Some(descriptor) => words::answer(descriptor, caller, self.here.node(), &argv),
-            None => None,
+        let descriptor = self.supervisor.descriptor(&name);
+        let refused = match self.supervisor.settings(&name) {
+            None => Some(words::no_plugin(&name, self.here.has_library(&name))),
+            Some(_) if !self.supervisor.is_running(&name) => Some(words::not_running(&name)),
+            Some(_) => descriptor.and_then(|it| words::answer(it, caller, self.here.node(), &argv)),
         };
         match refused {
             Some(answer) => self.reply(now, asker, &answer),
@@ -130,16 +125,6 @@ impl Loop {
                 let question = Question::new(asker, Asking::Plugin);
                 self.ask(now, question, BTreeSet::from([name]), &argv);
             }
-        }
-    }
-
-    // A plugin that is installed lacks only its file.
-    fn no_plugin(&self, name: &str) -> String {
-        let is_name = !name.contains(['/', '.']);
-        let library = self.here.options().plugin_dir.join(format!("{name}.so"));
-        match is_name && library.is_file() {
-            true => format!("{name} is not enabled: there is no plugins/{name}.toml"),
-            false => format!("there is no plugin \"{name}\""),
         }
     }
 
@@ -201,7 +186,9 @@ impl Loop {
             Asking::History(there) => self.view().history(there),
             Asking::Why(group, there) => self.view().why(group.as_deref(), there),
             Asking::Plugin => question.into_rows(),
-            Asking::Node(answer) => answer.unwrap_or_else(|| self.no_answer()),
+            Asking::Node(answer) => {
+                answer.unwrap_or_else(|| self.view().for_requests().no_answer())
+            }
             Asking::Switch(switch) => switch.answer(),
             Asking::Refused(answer) => answer,
         };
@@ -209,17 +196,15 @@ impl Loop {
     }
 
     fn ask_why(&mut self, now: Instant, asker: Asker, group: Option<String>) {
-        let known = |name: &&String| self.groups.get(name).is_none();
-        if let Some(name) = group.as_ref().filter(known) {
-            let why = format!("there is no group \"{name}\"");
-            return self.reply(now, asker, &refusal(ErrorCode::Usage, why));
+        match self.view().for_requests().unknown_group(group.as_deref()) {
+            Some(answer) => self.reply(now, asker, &answer),
+            None => self.ask_both(now, Question::new(asker, Asking::Why(group, None))),
         }
-        self.ask_both(now, Question::new(asker, Asking::Why(group, None)));
     }
 
     // Asks the peer for its history too.
     fn ask_both(&mut self, now: Instant, question: Question) {
-        let there = self.ask_peer(now + STATUS_TIMEOUT, &Request::OwnHistory);
+        let there = self.pair.ask(now + STATUS_TIMEOUT, &Request::OwnHistory);
         self.await_answers(now, question.asks_peer(there));
     }
 
@@ -234,26 +219,13 @@ impl Loop {
         anyway: bool,
         by: &str,
     ) {
-        let moves = match self.view().for_requests().plan_switch(group, to, anyway) {
-            Ok(moves) => moves,
+        let planned = match self.view().for_requests().plan_switch(group, to, anyway) {
+            Ok(planned) => planned,
             Err(answer) => return self.reply(now, asker, &answer),
         };
-        let mut switch = Switch::default();
         let now_ns = clock::monotonic_ns();
-        let mut begun = Vec::new();
-        for plan in moves {
-            match plan {
-                Plan::Move(step) => {
-                    let hint = self.view().for_requests().goes_back(&step);
-                    let wish = self.questions.next_number();
-                    begun.push((wish, step.group.clone()));
-                    switch.begin(wish, step, hint);
-                }
-                Plan::Already(line) => switch.add_line(line),
-                Plan::Refused(_) => {}
-            }
-        }
-        self.await_answers(now, Question::new(asker, Asking::Switch(switch)));
+        let (begun, ended) = self.questions.begin_switch(asker, planned);
+        self.end(now, ended);
         for (wish, group) in begun {
             let cause = Cause::new(CauseKind::Asked, format!("{by} switched it"));
             self.groups.handle_wish(now_ns, wish, &group, cause, anyway);

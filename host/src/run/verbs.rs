@@ -2,13 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use spared_control::refusal;
-use spared_control::{Answer, ErrorCode, Force};
+use spared_control::{Answer, Force};
 use spared_link::word::Word;
-use spared_message::notice::{Kind, Notice};
-use spared_process::clock;
-use spared_state::overrides::{FREEZE_MAX, MAINTENANCE_MAX};
-use spared_worker::message::{Forced, Role};
+use spared_message::notice::Notice;
+use spared_node::orders::{freeze_time, maintenance_time};
 
 use super::r#loop::Loop;
 
@@ -20,45 +17,10 @@ impl Loop {
         anyway: bool,
         by: &str,
     ) -> Answer {
-        let view = self.view().for_requests();
-        let names = match view.groups_named(group) {
-            Ok(names) => names,
-            Err(answer) => return self.forget_forced(group, to).unwrap_or(answer),
-        };
-        let lines = view.against_force(&names, to, anyway);
-        if !lines.is_empty() {
-            let code = ErrorCode::Refused;
-            return Answer::Error { code, lines };
+        match self.view().for_requests().plan_force(group, to, anyway) {
+            Ok(plan) => self.orders.force(&mut self.groups, plan, to, by),
+            Err(answer) => answer,
         }
-        let (forced, active) = match to {
-            Force::Active => (Forced::Active, Some(true)),
-            Force::Backup => (Forced::Backup, Some(false)),
-            Force::Reset => (Forced::No, None),
-        };
-        let at = clock::now();
-        self.orders.force(&names, active, by, &at);
-        let at = clock::brief(&at);
-        let mut lines = match self.groups.handle_force(group, forced, by, &at) {
-            Ok(lines) => lines,
-            Err(why) => return refusal(ErrorCode::Usage, why),
-        };
-        if active.is_some() {
-            lines.push("this holds across restarts".to_owned());
-        }
-        lines.extend(self.orders.keep());
-        Answer::Done { lines }
-    }
-
-    // Orders may contain a group that is no longer configured.
-    fn forget_forced(&mut self, group: Option<&str>, to: Force) -> Option<Answer> {
-        let known = |name: &&str| to == Force::Reset && self.orders.forced().contains_key(*name);
-        let name = group.filter(known)?.to_owned();
-        let mut lines = vec![format!(
-            "{name}: no longer forced if it is configured again"
-        )];
-        self.orders.force(&[name], None, "", "");
-        lines.extend(self.orders.keep());
-        Some(Answer::Done { lines })
     }
 
     pub(super) fn maintain(
@@ -69,111 +31,76 @@ impl Loop {
         by: &str,
     ) -> Answer {
         match on {
-            true => self.begin_maintenance(for_s.map(Duration::from_secs), anyway, by),
+            true => self
+                .begin_maintenance(for_s, anyway, by)
+                .unwrap_or_else(|refused| refused),
             false => self.end_maintenance(by),
         }
     }
 
-    fn begin_maintenance(&mut self, lasts: Option<Duration>, anyway: bool, by: &str) -> Answer {
-        if lasts.is_some_and(|lasts| lasts.is_zero() || lasts > MAINTENANCE_MAX) {
-            let why = "allowed times: 1 second to 366 days";
-            return refusal(ErrorCode::Usage, why);
-        }
-        let view = self.view().for_requests();
-        let names: Vec<&str> = self.groups.iter().map(|(name, _)| name).collect();
-        if !anyway {
-            let lines = names.iter().flat_map(|name| view.against_leaving(name));
-            let lines: Vec<String> = lines.collect();
-            if !lines.is_empty() {
-                let code = ErrorCode::Refused;
-                return Answer::Error { code, lines };
-            }
-        }
-        let leaving: Vec<String> = names
-            .iter()
-            .filter_map(|it| self.leaving_line(it))
-            .collect();
-        self.orders.begin_maintenance(lasts, by);
-        self.pair.touch();
-        let node = self.here.node();
-        let until = match lasts {
-            Some(lasts) => format!("until {}", clock::brief(&clock::after(lasts))),
-            None => "until `sparectl maintenance off`, across restarts".to_owned(),
-        };
-        let text = format!("{node} is in maintenance {until}, by {by}");
-        let mut lines = vec![text.clone()];
-        lines.extend(leaving);
-        let notice = Notice::warn(Kind::Maintenance, text).because("on");
-        self.notices.record(notice);
-        lines.extend(self.orders.keep());
-        Answer::Done { lines }
-    }
-
-    fn leaving_line(&self, group: &str) -> Option<String> {
-        let active = self.groups.get(group);
-        active.filter(|it| it.role == Role::Active)?;
-        let node = self.here.node();
-        Some(match self.here.peer_name() {
-            Some(peer) => format!("{group}: {node} switches it over to {peer}"),
-            None => format!("{group}: {node} gives up being active"),
-        })
+    fn begin_maintenance(
+        &mut self,
+        for_s: Option<u64>,
+        anyway: bool,
+        by: &str,
+    ) -> Result<Answer, Answer> {
+        let lasts = maintenance_time(for_s)?;
+        let leaving = self.view().for_requests().plan_maintenance(anyway)?;
+        let notice = self.orders.begin_maintenance(lasts, self.here.node(), by);
+        Ok(self.ordered(notice, leaving))
     }
 
     fn end_maintenance(&mut self, by: &str) -> Answer {
         let node = self.here.node();
-        if !self.orders.end_maintenance() {
-            let lines = vec![format!("{node} is not in maintenance")];
-            return Answer::Done { lines };
+        match self.orders.end_maintenance(node, by) {
+            Some(notice) => self.ordered(notice, Vec::new()),
+            None => Answer::Done {
+                lines: vec![format!("{node} is not in maintenance")],
+            },
         }
-        let text = format!("{node} is no longer in maintenance, by {by}");
-        let mut lines = vec![text.clone()];
-        let notice = Notice::new(Kind::Maintenance, text).because("off");
-        self.notices.record(notice);
-        self.pair.touch();
-        lines.extend(self.orders.keep());
-        Answer::Done { lines }
     }
 
     pub(super) fn freeze(&mut self, now: Instant, for_ms: u64, by: &str) -> Answer {
-        let lasts = Duration::from_millis(for_ms);
-        if lasts > FREEZE_MAX {
-            return refusal(ErrorCode::Usage, "allowed: up to 1 hour, or off");
-        }
-        let mut lines = vec![self.set_freeze(lasts, by, Duration::ZERO)];
-        let node = self.here.node();
-        let said = Word::Freeze {
+        let lasts = match freeze_time(for_ms) {
+            Ok(lasts) => lasts,
+            Err(refused) => return refused,
+        };
+        let notice = self.orders.freeze(lasts, by, Duration::ZERO);
+        let there = self.freeze_there(now, for_ms, by);
+        self.ordered(notice, there.into_iter().collect())
+    }
+
+    fn freeze_there(&mut self, now: Instant, for_ms: u64, by: &str) -> Option<String> {
+        let (node, peer) = (self.here.node(), self.here.peer_name()?);
+        let word = Word::Freeze {
             for_ms,
             by: format!("{by} on {node}"),
             age_ms: 0,
         };
-        if let Some(peer) = self.here.peer_name() {
-            lines.push(match self.link.say(now, said) {
-                true => format!("the same on {peer}"),
-                false => format!("on {node} only: {peer} is not heard"),
-            });
-        }
-        lines.extend(self.orders.keep());
-        Answer::Done { lines }
+        Some(match self.link.say(now, word) {
+            true => format!("the same on {peer}"),
+            false => format!("on {node} only: {peer} is not heard"),
+        })
     }
 
-    /// Freezes as the peer's administrator asked, unless somebody has said something here since.
+    /// Freezes as the peer's administrator asked.
     pub(super) fn handle_freeze(&mut self, for_ms: u64, by: &str, age_ms: u64) {
-        let lasts = Duration::from_millis(for_ms).min(FREEZE_MAX);
-        let age = Duration::from_millis(age_ms);
-        if !self.orders.is_news(lasts, age) {
+        let [lasts, age] = [for_ms, age_ms].map(Duration::from_millis);
+        let Some(notice) = self.orders.handle_freeze(lasts, by, age) else {
             return;
-        }
-        self.set_freeze(lasts, by, age);
+        };
+        self.pair.touch();
+        self.notices.record(notice);
         if let Some(line) = self.orders.keep() {
             log::warn!("{line}");
         }
     }
 
-    fn set_freeze(&mut self, lasts: Duration, by: &str, age: Duration) -> String {
-        let notice = self.orders.freeze(lasts, by, age);
+    // The text of the event is the first line of the answer.
+    fn ordered(&mut self, notice: Notice, more: Vec<String>) -> Answer {
         self.pair.touch();
-        let text = notice.text.clone();
+        let lines = [vec![notice.text.clone()], more].concat();
         self.notices.record(notice);
-        text
+        self.orders.done(lines)
     }
 }

@@ -1,0 +1,69 @@
+//! Orders of an administrator: the groups that are concerned, or what is against it.
+
+use spared_control::{Answer, ErrorCode, Force};
+use spared_message::worker::Role;
+
+use crate::View;
+
+/// What `sparectl force` does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ForcePlan {
+    /// Forces these groups, or lets the election decide about them again.
+    Groups(Vec<String>),
+    /// Forgets the order about a group that is no longer configured.
+    Forget(String),
+}
+
+impl View<'_> {
+    /// Plans a force of a group, or of all.
+    ///
+    /// # Errors
+    /// What is against it.
+    pub fn plan_force(
+        &self,
+        group: Option<&str>,
+        to: Force,
+        anyway: bool,
+    ) -> Result<ForcePlan, Answer> {
+        let names = match self.groups_named(group) {
+            Ok(names) => names,
+            Err(answer) => {
+                let known = |it: &&str| to == Force::Reset && self.forced.contains_key(it);
+                let forgotten = group.filter(known).ok_or(answer)?;
+                return Ok(ForcePlan::Forget(forgotten.to_owned()));
+            }
+        };
+        refuse(self.against_force(&names, to, anyway))?;
+        Ok(ForcePlan::Groups(names))
+    }
+
+    /// Plans maintenance of this node. Returns a line for each group that is active here.
+    ///
+    /// # Errors
+    /// What is against it.
+    pub fn plan_maintenance(&self, anyway: bool) -> Result<Vec<String>, Answer> {
+        let names = self.groups.iter().map(|(name, _)| name);
+        if !anyway {
+            let against = names.flat_map(|name| self.against_leaving(name));
+            refuse(against.collect())?;
+        }
+        let active = self.groups.iter().filter(|it| it.1.role == Role::Active);
+        Ok(active.map(|(name, _)| self.leaves(name)).collect())
+    }
+
+    fn leaves(&self, group: &str) -> String {
+        let own = self.own;
+        match self.peer {
+            Some(peer) => format!("{group}: {own} switches it over to {peer}"),
+            None => format!("{group}: {own} gives up being active"),
+        }
+    }
+}
+
+fn refuse(lines: Vec<String>) -> Result<(), Answer> {
+    let code = ErrorCode::Refused;
+    match lines.is_empty() {
+        true => Ok(()),
+        false => Err(Answer::Error { code, lines }),
+    }
+}

@@ -1,0 +1,74 @@
+//! Requests across the link: what is sent to the peer, and what the peer may ask.
+
+use std::time::Duration;
+
+use spared_control::{Answer, ErrorCode, Request, refusal};
+
+use crate::{Caller, View};
+
+const NODE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longer for a switchover, which is answered when it has ended.
+const SWITCH_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Who answers a request of `sparectl --node NODE`.
+#[derive(Debug, PartialEq)]
+pub enum Relay {
+    Here,
+    /// The peer, within this time.
+    There(Duration),
+    Refused(Answer),
+}
+
+impl View<'_> {
+    /// Who answers a request for a node.
+    pub fn relay(&self, node: &str, request: &Request) -> Relay {
+        if matches!(request, Request::Node { .. }) {
+            let why = "a request can name only one node";
+            return Relay::Refused(refusal(ErrorCode::Usage, why));
+        }
+        if node == self.own {
+            return Relay::Here;
+        }
+        if self.peer != Some(node) {
+            return Relay::Refused(refusal(ErrorCode::Usage, self.no_such_node(node)));
+        }
+        if !Caller::passes(request) {
+            return Relay::Refused(refusal(ErrorCode::Refused, not_across(node)));
+        }
+        Relay::There(match request {
+            Request::Switch { .. } => SWITCH_TIMEOUT,
+            _ => NODE_TIMEOUT,
+        })
+    }
+
+    /// The answer for one who asked a silent peer.
+    pub fn no_answer(&self) -> Answer {
+        let peer = self.peer.unwrap_or("the peer");
+        match self.is_peer_up {
+            true => refusal(ErrorCode::Failed, format!("{peer} does not answer")),
+            false => refusal(
+                ErrorCode::Refused,
+                format!("{peer} is not heard: no link is up"),
+            ),
+        }
+    }
+
+    /// A request of the peer, from its text.
+    ///
+    /// # Errors
+    /// It is none, or none that the peer may ask.
+    pub fn request_of_peer(&self, text: &str) -> Result<Request, Answer> {
+        match serde_json::from_str::<Request>(text) {
+            Ok(request) if Caller::passes(&request) => Ok(request),
+            Ok(_) => Err(refusal(ErrorCode::Permission, not_across(self.own))),
+            Err(error) => {
+                let why = format!("not a request: {error}");
+                Err(refusal(ErrorCode::Usage, why))
+            }
+        }
+    }
+}
+
+fn not_across(node: &str) -> String {
+    format!("not a read-only command: run it on {node} itself")
+}
