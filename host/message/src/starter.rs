@@ -31,6 +31,8 @@ pub enum Asked {
     Reap {
         process: u64,
     },
+    /// Show that it can be asked.
+    Look,
 }
 
 /// A process. What it may do is not for the host to say: root's configuration does.
@@ -75,6 +77,7 @@ pub enum Answered {
     /// The signal is sent, or nobody is there to get it.
     Killed,
     Reaped(Reaped),
+    Here,
 }
 
 /// Why a process was not started, in a sentence.

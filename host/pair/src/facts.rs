@@ -42,6 +42,9 @@ pub struct NodeFacts {
     /// An elector that does not answer, so that the faults that it alone knows are not known.
     #[serde(skip_serializing_if = "is_default")]
     pub elector_silent: Option<SilentElector>,
+    /// The process that starts the others does not answer.
+    #[serde(skip_serializing_if = "is_default")]
+    pub starter_silent: bool,
     /// The rule that drops the link, and the remedy.
     pub link_filtered: Option<String>,
     /// Why nobody keeps the link's rule in the firewall, or looks what drops the link.

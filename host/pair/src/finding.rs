@@ -72,6 +72,8 @@ ids! {
     ElectorSilent = "SP-0307",
     /// A plugin does not answer: what it reported before is not known to be so.
     PluginSilent = "SP-0308",
+    /// The process that starts the others does not answer: what ends stays away.
+    StarterSilent = "SP-0309",
     /// An object that a plugin watches has a fault.
     CheckFails = "SP-0401",
     /// An object that a plugin watches has no result yet.

@@ -25,6 +25,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
     fence(node)
         .into_iter()
         .chain(elector(node))
+        .chain(starter(node))
         .chain(groups)
         .chain(plugins)
         .chain(checks.iter().map(|it| check(name, it)))
@@ -104,6 +105,14 @@ fn elector(node: &NodeFacts) -> Option<Finding> {
     Some(finding.todo(format!(
         "If it lasts, see `sparectl {plugin}` and the load of {name}."
     )))
+}
+
+fn starter(node: &NodeFacts) -> Option<Finding> {
+    let name = &node.node;
+    let text = format!("{name}: spared starter does not answer: what ends is not started again");
+    let finding = Finding::new(Id::StarterSilent, name, "starter", text);
+    let todo = "systemd ends one that hangs after 10 s; if it lasts, `systemctl restart spared`.";
+    node.starter_silent.then(|| finding.todo_there(todo))
 }
 
 fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {

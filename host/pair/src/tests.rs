@@ -416,6 +416,14 @@ fn what_is_not_so_on_either_node_is_no_ok() {
                 since: SINCE.to_owned(),
             });
         }),
+        (
+            "a starter that is silent",
+            TAINTED,
+            &["SP-0309 r2"],
+            |bed| {
+                bed.peer().starter_silent = true;
+            },
+        ),
         ("one object, two plugins", TAINTED, &["SP-0401 r1"], |bed| {
             let of_dhcp = CheckStatus {
                 plugin: "dhcp".to_owned(),

@@ -34,6 +34,11 @@ pub trait Starts: fmt::Debug {
     /// Reaps the process of that number, if it has ended.
     fn reap(&mut self, process: u64) -> Reaped;
 
+    /// Looks whether it could be asked for something, without waiting for it. True if it does not answer.
+    fn is_silent(&mut self) -> bool {
+        false
+    }
+
     /// Whether it serves this host no more, as it is of another version: its package was replaced.
     fn is_outdated(&self) -> bool {
         false

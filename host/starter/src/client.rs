@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const FIRST_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause after an attempt to reach one that failed.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Interval of looks whether it answers, and how long one that does not has time until that is told.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(2);
 /// Longest wait for its end, when all that it started is killed.
 const END: Duration = Duration::from_secs(1);
 
@@ -50,12 +53,29 @@ pub struct Remote {
     /// Number of the last request.
     number: u64,
     /// A request that it has not answered in time: it is asked nothing until it has.
-    overdue: Option<u64>,
+    overdue: Option<Waiting>,
+    /// The last look whether it answers: nobody waits for that.
+    look: Option<Waiting>,
+    looked: Option<Instant>,
     /// Time of the last attempt to reach one, and why that failed.
     failed: Option<(Instant, String)>,
     about: About,
     /// It is of another version.
     is_outdated: bool,
+}
+
+/// A request without an answer yet.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    number: u64,
+    since: Instant,
+}
+
+impl Waiting {
+    fn new(number: u64) -> Self {
+        let since = Instant::now();
+        Self { number, since }
+    }
 }
 
 #[derive(Debug)]
@@ -81,6 +101,8 @@ impl Remote {
             connection: None,
             number: 0,
             overdue: None,
+            look: None,
+            looked: None,
             failed: None,
             about: About {
                 state_dir: None,
@@ -111,7 +133,7 @@ impl Remote {
                 connected(path).map_err(|error| format!("{}: {error}: {todo}", path.display()))
             }
         };
-        self.overdue = None;
+        (self.overdue, self.look) = (None, None);
         self.connection = Some(connection.map_err(|why| format!("spared starter: {why}"))?);
         let fault = self.tell_configuration(FIRST_PATIENCE);
         let fault = fault.inspect_err(|_| self.connection = None)?;
@@ -146,14 +168,14 @@ impl Remote {
         let number = self.say(what)?;
         let received = self.receive(number, Instant::now() + patience);
         if received.is_err() && self.connection.is_some() {
-            self.overdue = Some(number);
+            self.overdue = Some(Waiting::new(number));
         }
         received
     }
 
     /// Takes an answer that was late, if it has come by now.
     fn take_overdue(&mut self) -> Result<(), String> {
-        let Some(number) = self.overdue else {
+        let Some(Waiting { number, .. }) = self.overdue else {
             return Ok(());
         };
         let (_, answer, _) = self.receive(number, Instant::now())?;
@@ -162,10 +184,21 @@ impl Remote {
         Ok(())
     }
 
-    /// A process that nobody waits for any more.
+    /// What nobody waits for: a process, or no more than that it answers.
     fn forget(&mut self, number: u64, answer: &Answered) {
         if matches!(answer, Answered::Started { .. }) {
             self.kill(number);
+        }
+        self.look.take_if(|look| look.number == number);
+    }
+
+    /// Takes what has come of what nobody waits for.
+    fn take_late(&mut self) {
+        let _ = self.take_overdue();
+        if let Some(Waiting { number, .. }) = self.look
+            && self.receive(number, Instant::now()).is_ok()
+        {
+            self.look = None;
         }
     }
 
@@ -214,6 +247,7 @@ impl Remote {
 
     /// Forgets a starter with which nothing can be done any more.
     fn lose(&mut self, why: &str) -> String {
+        (self.overdue, self.look) = (None, None);
         if let Some(connection) = self.connection.take() {
             log::warn!("spared starter {why}, and all workers end with it");
             if let Some(own) = connection.own {
@@ -276,6 +310,17 @@ impl Starts for Remote {
             _ if self.connection.is_some() => Reaped::Running,
             _ => Reaped::Unknown,
         }
+    }
+
+    fn is_silent(&mut self) -> bool {
+        self.take_late();
+        let is_due = self.looked.is_none_or(|it| it.elapsed() >= LOOK_INTERVAL);
+        if is_due && self.overdue.is_none() && self.look.is_none() {
+            self.looked = Some(Instant::now());
+            self.look = self.say(Asked::Look).ok().map(Waiting::new);
+        }
+        let mut waiting = self.overdue.iter().chain(&self.look);
+        waiting.any(|it| it.since.elapsed() >= SILENCE)
     }
 
     fn is_outdated(&self) -> bool {

@@ -128,6 +128,7 @@ fn handle(launcher: &mut Launcher, request: Request) -> (Answered, Option<Starte
             Answered::Killed
         }
         Asked::Reap { process } => Answered::Reaped(launcher.reap(process)),
+        Asked::Look => Answered::Here,
     };
     (answered, None)
 }

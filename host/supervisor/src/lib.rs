@@ -66,6 +66,7 @@ pub struct Terms {
 pub struct Supervisor {
     terms: Terms,
     starter: Starter,
+    is_starter_silent: bool,
     about: About,
     plugins: BTreeMap<String, Plugin>,
     /// Throw-away workers that check a new configuration.
@@ -86,6 +87,7 @@ impl Supervisor {
         Self {
             terms,
             starter,
+            is_starter_silent: false,
             about,
             plugins: BTreeMap::new(),
             checks: BTreeMap::new(),
@@ -107,6 +109,11 @@ impl Supervisor {
     /// Why workers have no control groups, if they have none.
     pub fn without_groups(&self) -> Option<&str> {
         self.about.groups.as_ref().err().map(String::as_str)
+    }
+
+    /// Whether whoever starts workers does not answer.
+    pub fn is_starter_silent(&self) -> bool {
+        self.is_starter_silent
     }
 
     pub fn poll_report(&mut self) -> Option<Report> {
@@ -229,6 +236,7 @@ impl Supervisor {
             self.pinged_at = now;
             self.ping_all(now);
             self.report_suppressed();
+            self.is_starter_silent = self.starter.borrow_mut().is_silent();
         }
         self.report_silence(now);
         let due = |plugin: &&Plugin| plugin.start_at().is_some_and(|at| now >= at);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use spared_control::Request;
+use spared_pair::Id;
 use spared_process::about::account;
 use spared_process::account::Accounts;
 use spared_tests::lab::{Daemon, is_alive, signal_to};
@@ -41,6 +42,11 @@ fn when_the_starter_is_killed_the_host_goes_on_with_another_and_all_workers_come
     assert_eq!(lab.traces(), "", "{}", lab.log());
 }
 
+fn is_told_silent(lab: &Alone) -> bool {
+    let findings = lab.status().verdict.findings;
+    findings.iter().any(|it| it.id == Id::StarterSilent.code())
+}
+
 #[test]
 fn a_starter_that_hangs_holds_the_host_up_for_a_bounded_time_and_the_group_stays_active() {
     let Some(mut lab) = Alone::new() else { return };
@@ -50,6 +56,7 @@ fn a_starter_that_hangs_holds_the_host_up_for_a_bounded_time_and_the_group_stays
     lab.wait_until_active();
     lab.wait_for_plugin("counter", "running");
     signal_to(starter(&lab), Signal::STOP).unwrap();
+    lab.wait("the finding", || is_told_silent(&lab));
     signal_to(lab.plugin("counter").pid.unwrap(), Signal::KILL).unwrap();
     lab.wait_for_log("spared starter does not answer");
     for _ in 0..10 {
@@ -59,6 +66,7 @@ fn a_starter_that_hangs_holds_the_host_up_for_a_bounded_time_and_the_group_stays
     }
     signal_to(starter(&lab), Signal::CONT).unwrap();
     lab.wait_for_plugin("counter", "running");
+    lab.wait("its end", || !is_told_silent(&lab));
     assert!(lab.stop().success());
 }
 

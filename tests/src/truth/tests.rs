@@ -25,6 +25,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         "it hangs for a second before it is killed: end_to_end/silent.rs",
     ),
     (
+        Id::StarterSilent,
+        "until systemd ends it: host/tests/run/starter.rs",
+    ),
+    (
         Id::FirewallDown,
         "until it is started again: host/tests/run/link.rs",
     ),

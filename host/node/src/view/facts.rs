@@ -49,6 +49,7 @@ impl NodeView<'_> {
             frozen_until: self.orders.frozen_until(),
             fence_gone: self.network.fence_missing().cloned(),
             elector_silent: self.recorder.silent(Instant::now()),
+            starter_silent: self.supervisor.is_starter_silent(),
             link_filtered: self.firewall.filtered(),
             firewall_down: self.firewall.down(),
             key_faults: self.key_faults(),

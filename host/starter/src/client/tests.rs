@@ -118,3 +118,23 @@ fn without_a_starter_it_is_said_what_to_do_and_tried_no_more_often_than_once_a_s
     }
     assert_eq!(remote.reap(1), Reaped::Unknown);
 }
+
+#[test]
+fn a_starter_that_does_not_answer_a_look_is_silent_until_it_does_and_a_request_waits_for_no_look() {
+    let late = SILENCE + Duration::from_secs(1);
+    let answers = vec![
+        configured(),
+        (late, Answered::Here),
+        (AT_ONCE, Answered::Started { pid: 1 }),
+    ];
+    let (path, starter) = says("silent", vec![answers]);
+    let mut remote = Remote::new(Whose::At(path), "").unwrap();
+    assert!(!remote.is_silent(), "it was asked this moment");
+    thread::sleep(SILENCE);
+    assert!(remote.is_silent());
+    thread::sleep(late - SILENCE / 2);
+    assert!(!remote.is_silent());
+    assert!(remote.start(&Start::Link).is_ok());
+    drop(remote);
+    starter.join().unwrap();
+}
