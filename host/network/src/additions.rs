@@ -127,7 +127,7 @@ impl Network {
 
     /// What the kernel is to have of a group: all additions, unless they contradict the elector, who
     /// comes first.
-    pub fn with_additions(&self, group: &str, claims: Claims) -> Claims {
+    pub(super) fn with_additions(&self, group: &str, claims: Claims) -> Claims {
         let merged = self.additions.merged(group, claims.clone());
         if merged == claims {
             return claims;

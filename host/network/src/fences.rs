@@ -13,11 +13,6 @@ use super::Network;
 const LAPSED_MAX: u32 = 4;
 
 impl Network {
-    /// Notes that the fence is missing, and why, or that it is back.
-    pub fn set_fence_missing(&mut self, why: Option<String>) {
-        self.fence_missing = why;
-    }
-
     /// Why the fence is missing, if it is.
     pub fn fence_missing(&self) -> Option<&String> {
         self.fence_missing.as_ref()

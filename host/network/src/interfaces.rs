@@ -88,7 +88,7 @@ impl Network {
     }
 
     /// Handles a change of an interface. Returns the event about it.
-    pub fn handle_interface(
+    pub(super) fn handle_interface(
         &mut self,
         now: Instant,
         supervisor: &mut Supervisor,

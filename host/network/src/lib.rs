@@ -1,11 +1,15 @@
-//! The network of this node: the kernel, the interfaces that plugins follow, and what they add to groups.
+//! The network of this node: the kernel, what the groups do there, the interfaces that plugins and the link follow, and
+//! what plugins add to groups.
 
 #![forbid(unsafe_code)]
 
+mod actions;
 mod additions;
+mod events;
 mod fences;
 mod follows;
 mod interfaces;
+mod paths;
 mod socket_rights;
 
 use std::collections::BTreeMap;
@@ -16,6 +20,7 @@ use spared_kernel::{Kernel, KernelEvent};
 use additions::Additions;
 use follows::Follows;
 pub use interfaces::InterfaceState;
+use paths::Paths;
 
 /// The kernel, and what is known beside it.
 pub struct Network {
@@ -25,6 +30,8 @@ pub struct Network {
     follows: Follows,
     seen: BTreeMap<String, InterfaceState>,
     additions: Additions,
+    /// Paths of the link.
+    paths: Paths,
     /// Why the fence is missing, if it is.
     fence_missing: Option<String>,
     /// Groups without a fence lease at the last check, with the number of checks in a row.
@@ -39,6 +46,7 @@ impl Network {
             follows: Follows::default(),
             seen: BTreeMap::new(),
             additions: Additions::default(),
+            paths: Paths::default(),
             fence_missing: None,
             lapsed: BTreeMap::new(),
         }

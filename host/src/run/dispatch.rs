@@ -334,44 +334,9 @@ impl Loop {
     // ---- the kernel
 
     pub(super) fn handle_kernel(&mut self, now: Instant, events: Vec<KernelEvent>) {
-        for event in events {
-            match event {
-                KernelEvent::Interface { name } => {
-                    let supervisor = &mut self.supervisor;
-                    let notice = self.network.handle_interface(now, supervisor, &name);
-                    self.record(notice);
-                }
-                KernelEvent::Restored {
-                    group,
-                    address,
-                    interface,
-                    count,
-                } => {
-                    let text = format!(
-                        "{address} on {interface} was deleted by another program and restored ({count} times so far)"
-                    );
-                    let news = Notice::warn(Kind::Restored, text).of_group(&group);
-                    self.notices.record(news.because("deleted"));
-                }
-                KernelEvent::Contested { group, why } => {
-                    self.groups
-                        .handle_contested(clock::monotonic_ns(), &group, why);
-                }
-                KernelEvent::FenceMissing { why } => {
-                    let text = format!("the fence is gone: {why}");
-                    self.notices
-                        .record(Notice::warn(Kind::Fence, text).because("missing"));
-                    self.network.set_fence_missing(Some(why));
-                }
-                KernelEvent::FenceRestored { after } => {
-                    let text = format!("the fence is back after {} ms", after.as_millis());
-                    self.notices
-                        .record(Notice::warn(Kind::Fence, text).because("restored"));
-                    self.network.set_fence_missing(None);
-                }
-                KernelEvent::Warning { text } => log::warn!("{text}"),
-            }
-        }
+        let (supervisor, groups) = (&mut self.supervisor, &mut self.groups);
+        let notices = self.network.handle_events(now, supervisor, groups, events);
+        self.record(notices);
     }
 
     // ---- the link
@@ -379,7 +344,7 @@ impl Loop {
     pub(super) fn handle_link(&mut self, now: Instant, report: link::Report) {
         match report {
             link::Report::Started => self.connect_peers(now),
-            link::Report::Configured => self.paths.forget_usable(),
+            link::Report::Configured => self.network.forget_usable_paths(),
             link::Report::Up => self.handle_link_up(now),
             link::Report::Down { why } => self.handle_link_down(now, why),
             link::Report::Heard(word) => self.handle_word(now, *word),

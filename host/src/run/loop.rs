@@ -33,7 +33,6 @@ use spared_state::{history, overrides};
 use spared_supervisor::Supervisor;
 
 use super::Failure;
-use super::paths::Paths;
 use super::signals::Signals;
 use super::stop::Stop;
 
@@ -55,7 +54,6 @@ pub struct Loop {
     pub(super) supervisor: Supervisor,
     pub(super) link: Link,
     pub(super) firewall: Firewall,
-    pub(super) paths: Paths,
     pub(super) pair: Pair,
     pub(super) orders: Orders,
     pub(super) notices: Notices,
@@ -117,7 +115,6 @@ impl Loop {
             supervisor,
             link,
             firewall,
-            paths: Paths::default(),
             pair: Pair::default(),
             orders: Orders::new(overrides::Store::new(state, clock::boot_id())),
             notices: Notices::new(now, history),
@@ -225,7 +222,7 @@ impl Loop {
 
     /// Configures the link at the start and after a reload.
     pub(super) fn configure_link(&mut self, now: Instant) {
-        self.paths.configure(&self.here, &mut self.network);
+        self.network.configure_paths(self.here.linked());
         let passage = self.here.linked().map(|it| it.passage(self.here.node()));
         self.firewall.configure(&self.poller, now, passage);
         let (setup, introduction) = (self.here.host().link.clone(), self.here.introduction());
@@ -302,10 +299,7 @@ impl Loop {
             self.handle_link(now, report);
         } else if let Some(action) = self.groups.poll_action() {
             self.perform(action);
-        } else if self
-            .paths
-            .tell(now, &self.here, &self.network, &mut self.link)
-        {
+        } else if self.tell_paths(now) {
             // Paths were sent: look again.
         } else if let Some(word) = self.pair.poll_word() {
             self.link.say(now, word);
@@ -326,6 +320,11 @@ impl Loop {
         if self.groups.channels() != self.link.channels_up() {
             self.groups.set_channels(self.link.channels_up().clone());
         }
+    }
+
+    fn tell_paths(&mut self, now: Instant) -> bool {
+        let setup = self.here.host().link.as_ref();
+        self.network.tell_paths(now, setup, &mut self.link)
     }
 
     fn refresh_pair(&mut self, now: Instant) {

@@ -2,7 +2,6 @@
 
 mod dispatch;
 mod r#loop;
-mod paths;
 mod perform;
 mod relay;
 mod reload;

@@ -3,14 +3,14 @@
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use spared_link::message::ToLink;
+use spared_config::Link as Setup;
 use spared_link_process::Link;
-use spared_network::Network;
+use spared_message::link::ToLink;
 
-use spared_node::Here;
+use super::Network;
 
 /// Paths of the link.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Paths {
     /// Interfaces of the paths, which the host follows itself.
     interfaces: Vec<String>,
@@ -18,42 +18,42 @@ pub struct Paths {
     usable: Vec<bool>,
 }
 
-impl Paths {
-    /// Forgets what the link's process was told: it is a new one.
-    pub fn forget_usable(&mut self) {
-        self.usable.clear();
+impl Network {
+    /// Forgets what the link's process was told of the paths: it is a new one.
+    pub fn forget_usable_paths(&mut self) {
+        self.paths.usable.clear();
     }
 
     /// Takes the configuration at the start and after a reload: the host follows these itself, in case no plugin does.
-    pub fn configure(&mut self, here: &Here, network: &mut Network) {
-        let link = here.linked();
-        let paths = link.map(|link| link.paths.clone()).unwrap_or_default();
-        let port = link.map_or(0, |link| link.port);
+    pub fn configure_paths(&mut self, setup: Option<&Setup>) {
+        let paths = setup.map(|setup| setup.paths.clone()).unwrap_or_default();
+        let port = setup.map_or(0, |setup| setup.port);
         let new: Vec<String> = paths.iter().map(|path| path.interface.clone()).collect();
-        let kernel = network.kernel_mut();
+        let old = std::mem::replace(&mut self.paths.interfaces, new.clone());
+        let kernel = self.kernel_mut();
         for interface in &new {
             if let Err(error) = kernel.follow(interface, 0) {
                 log::error!("link {interface}: {error}");
             }
         }
-        for interface in std::mem::replace(&mut self.interfaces, new) {
+        for interface in old {
             kernel.unfollow(&interface);
         }
         kernel.set_links(paths, port);
     }
 
     /// Tells the link's process which paths are usable; false if nothing changed.
-    pub fn tell(&mut self, now: Instant, here: &Here, network: &Network, link: &mut Link) -> bool {
-        let Some(setup) = here.host().link.as_ref().filter(|_| link.is_running()) else {
+    pub fn tell_paths(&mut self, now: Instant, setup: Option<&Setup>, link: &mut Link) -> bool {
+        let Some(setup) = setup.filter(|_| link.is_running()) else {
             return false;
         };
-        let kernel = network.kernel();
+        let kernel = &self.kernel;
         let usable = setup.paths.iter();
         let usable: Vec<bool> = usable.map(|path| kernel.is_link_usable(path)).collect();
-        if usable == self.usable {
+        if usable == self.paths.usable {
             return false;
         }
-        let old = std::mem::replace(&mut self.usable, usable.clone());
+        let old = std::mem::replace(&mut self.paths.usable, usable.clone());
         for (index, (path, usable)) in setup.paths.iter().zip(usable).enumerate() {
             if old.get(index) == Some(&usable) {
                 continue;
