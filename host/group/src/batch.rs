@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::mem::discriminant;
 
-use spared_message::worker::{Claims, Publication};
+use spared_abi::GROUPS_MAX;
+use spared_message::worker::{Call, Claims, Publication};
 
 use super::{Action, Groups, Ticket};
 
@@ -13,7 +14,64 @@ pub type Checked = (Ticket, String, Claims, Result<(), String>);
 /// A publication of ACTIVE, its group, and what came of its lease.
 pub type Granted = (Ticket, String, Publication, Result<(), String>);
 
+/// Number of groups that a call of an elector names.
+pub fn count_of(call: &Call) -> usize {
+    names_of(call).len()
+}
+
+fn names_of(call: &Call) -> Vec<&str> {
+    match call {
+        Call::Claim { groups } => groups.iter().map(|(name, _)| name.as_str()).collect(),
+        Call::Publish { groups } => groups.iter().map(|(name, _)| name.as_str()).collect(),
+        Call::Announce { groups } => groups.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+// The worker has refused what is refused here, but may be compromised.
+fn status_of(names: &[&str]) -> Option<i32> {
+    let is_long = names.len() > GROUPS_MAX as usize;
+    if is_long || names.iter().collect::<BTreeSet<_>>().len() != names.len() {
+        return Some(-libc::EINVAL);
+    }
+    names.is_empty().then_some(0)
+}
+
 impl Groups {
+    /// Handles a call of an elector about several groups. Each is answered by itself, unless a status is returned,
+    /// which is that of all: the call names too many groups, or one twice, or none.
+    pub fn handle_call(
+        &mut self,
+        now_ns: u64,
+        plugin: &str,
+        number: u64,
+        call: Call,
+    ) -> Option<i32> {
+        if let Some(status) = status_of(&names_of(&call)) {
+            return Some(status);
+        }
+        let tickets = (0..).map(|part| Ticket {
+            plugin: plugin.to_owned(),
+            number,
+            part,
+        });
+        match call {
+            Call::Claim { groups } => {
+                let claims = tickets.zip(groups);
+                let claims = claims.map(|(ticket, (name, claims))| (ticket, name, claims));
+                self.handle_claims(claims.collect());
+            }
+            Call::Publish { groups } => {
+                let roles = tickets.zip(groups);
+                let roles = roles.map(|(ticket, (name, role))| (ticket, name, role));
+                self.handle_publications(now_ns, roles.collect());
+            }
+            Call::Announce { groups } => self.handle_announcements(tickets.zip(groups).collect()),
+            _ => {}
+        }
+        None
+    }
+
     /// Handles claims of one call, as [`handle_claim`](Self::handle_claim).
     pub fn handle_claims(&mut self, claims: Vec<(Ticket, String, Option<Claims>)>) {
         self.together(|groups| {

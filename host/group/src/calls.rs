@@ -198,6 +198,22 @@ impl Groups {
         self.become_active(now_ns, name, publication.cause);
     }
 
+    /// The event that a plugin reports. "GROUP: text" from the group's elector is one of the group; nobody else
+    /// knows of conflicts.
+    pub fn event_of(&self, plugin: &str, is_conflict: bool, text: &str) -> Notice {
+        let about = text.split_once(": ").filter(|(group, _)| {
+            let group = self.groups.get(*group);
+            group.is_some_and(|group| group.owner == plugin)
+        });
+        match about {
+            Some((group, words)) if is_conflict => {
+                Notice::warn(Kind::Conflict, words).of_group(group)
+            }
+            Some((group, words)) => Notice::new(Kind::Report, words).of_group(group),
+            None => Notice::new(Kind::Report, format!("{plugin}: {text}")),
+        }
+    }
+
     /// Handles the result of installing addresses and routes.
     pub fn handle_installed(&mut self, now_ns: u64, name: &str, result: Result<String, String>) {
         let Some(group) = self.groups.get_mut(name) else {

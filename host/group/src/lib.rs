@@ -33,6 +33,7 @@ use spared_message::notice::Notice;
 use spared_message::worker::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Role};
 
 pub use actions::{Action, Order, Ticket};
+pub use batch::count_of;
 pub use follow::Follower;
 
 use directive::Condition;

@@ -1,13 +1,11 @@
 //! What has happened, and to whom it goes: reports of workers and of the link, events of the kernel, words of
 //! the peer.
 
-use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use spared_abi::GROUPS_MAX;
 use spared_config::OnFailure;
-use spared_group::{Follower, Ticket};
+use spared_group::{Follower, Ticket, count_of};
 use spared_kernel::KernelEvent;
 use spared_link::word::Word;
 use spared_link_process as link;
@@ -122,7 +120,10 @@ impl Loop {
                 plugin,
                 is_conflict,
                 text,
-            } => self.record_event(&plugin, is_conflict, text),
+            } => {
+                let notice = self.groups.event_of(&plugin, is_conflict, &text);
+                self.notices.record(notice);
+            }
             Report::Tell(news) => self.notices.record(news),
         }
     }
@@ -194,22 +195,6 @@ impl Loop {
         }
     }
 
-    // "GROUP: text" from the group's elector is an event of the group; nobody else knows of conflicts.
-    fn record_event(&mut self, plugin: &str, is_conflict: bool, text: String) {
-        let about = text.split_once(": ").filter(|(group, _)| {
-            let group = self.groups.get(group);
-            group.is_some_and(|group| group.owner == plugin)
-        });
-        let news = match about {
-            Some((group, words)) if is_conflict => {
-                Notice::warn(Kind::Conflict, words).of_group(group)
-            }
-            Some((group, words)) => Notice::new(Kind::Report, words).of_group(group),
-            None => Notice::new(Kind::Report, format!("{plugin}: {text}")),
-        };
-        self.notices.record(news);
-    }
-
     fn handle_call(&mut self, now: Instant, plugin: String, number: u64, call: Call) {
         let ticket = Ticket {
             plugin: plugin.clone(),
@@ -266,50 +251,24 @@ impl Loop {
 
     /// Handles a call of an elector about groups.
     fn handle_group_call(&mut self, now: Instant, plugin: &str, number: u64, call: Call) {
-        let names: Vec<String> = match &call {
-            Call::Claim { groups } => groups.iter().map(|(name, _)| name.clone()).collect(),
-            Call::Publish { groups } => groups.iter().map(|(name, _)| name.clone()).collect(),
-            Call::Announce { groups } => groups.clone(),
-            _ => return,
-        };
-        let ticket = |part| Ticket {
-            plugin: plugin.to_owned(),
-            number,
-            part,
-        };
-        self.supervisor.begin_call(plugin, number, names.len());
-        // The worker has refused what is refused here, but may be compromised.
-        let is_long = names.len() > GROUPS_MAX as usize;
-        let refused = match self.supervisor.provides_groups(plugin) {
+        let count = count_of(&call);
+        self.supervisor.begin_call(plugin, number, count);
+        let status = match self.supervisor.provides_groups(plugin) {
+            true => {
+                let now_ns = clock::monotonic_ns();
+                self.groups.handle_call(now_ns, plugin, number, call)
+            }
             // The extension is offered to all plugins; only electors may call it.
             false => Some(-libc::EPERM),
-            true if is_long || names.iter().collect::<BTreeSet<_>>().len() != names.len() => {
-                Some(-libc::EINVAL)
-            }
-            true => None,
         };
-        if let Some(status) = refused.or(names.is_empty().then_some(0)) {
-            (0..names.len().max(1))
-                .for_each(|part| self.supervisor.answer_call(now, &ticket(part), status));
-            return;
-        }
-        let tickets = (0..names.len()).map(ticket);
-        match call {
-            Call::Claim { groups } => {
-                let claims = tickets.zip(groups);
-                let claims = claims.map(|(ticket, (name, claims))| (ticket, name, claims));
-                self.groups.handle_claims(claims.collect());
-            }
-            Call::Publish { groups } => {
-                let now_ns = clock::monotonic_ns();
-                let roles = tickets.zip(groups);
-                let roles = roles.map(|(ticket, (name, role))| (ticket, name, role));
-                self.groups.handle_publications(now_ns, roles.collect());
-            }
-            _ => {
-                let groups = tickets.zip(names).collect();
-                self.groups.handle_announcements(groups);
-            }
+        let Some(status) = status else { return };
+        for part in 0..count.max(1) {
+            let ticket = Ticket {
+                plugin: plugin.to_owned(),
+                number,
+                part,
+            };
+            self.supervisor.answer_call(now, &ticket, status);
         }
     }
 

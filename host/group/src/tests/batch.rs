@@ -1,6 +1,8 @@
 //! Several groups in one call.
 
+use spared_message::notice::Kind;
 use spared_message::word::Word;
+use spared_message::worker::Call;
 
 use super::*;
 
@@ -155,4 +157,60 @@ fn groups_that_are_offered_together_are_prepared_in_one_step() {
         assert!(fixture.groups.gathers());
     }
     assert_eq!(steps(&mut fixture), [("prepare", 3)]);
+}
+
+#[test]
+fn a_call_that_names_no_group_or_one_twice_or_too_many_has_one_answer() {
+    let mut fixture = fixture();
+    let announce = |groups: Vec<String>| Call::Announce { groups };
+    let named = |names: &[&str]| announce(names.iter().map(|it| (*it).to_owned()).collect());
+    let many = (0..=spared_abi::GROUPS_MAX).map(|it| it.to_string());
+    for (call, status) in [
+        (named(&[]), 0),
+        (named(&["office", "lab", "office"]), -libc::EINVAL),
+        (announce(many.collect()), -libc::EINVAL),
+    ] {
+        let answered = fixture.groups.handle_call(0, "vrrp", 9, call);
+        assert_eq!(answered, Some(status));
+        assert!(fixture.groups.poll_action().is_none());
+    }
+}
+
+#[test]
+fn each_group_of_a_call_is_answered_by_itself() {
+    let mut fixture = fixture();
+    let groups = ["office", "nobody"].map(str::to_owned).to_vec();
+    let call = Call::Announce { groups };
+    assert_eq!(super::count_of(&call), 2);
+    assert_eq!(fixture.groups.handle_call(0, "vrrp", 9, call), None);
+    let mut answers = Vec::new();
+    while let Some(action) = fixture.groups.poll_action() {
+        if let Action::Answer { ticket, status } = action {
+            answers.push((ticket.part, status));
+        }
+    }
+    assert_eq!(answers, [(0, 0), (1, ENOENT)]);
+}
+
+#[test]
+fn only_the_elector_of_a_group_reports_its_events() {
+    let fixture = fixture();
+    let event = |plugin, is_conflict, text| {
+        let notice = fixture.groups.event_of(plugin, is_conflict, text);
+        (notice.kind, notice.group, notice.text)
+    };
+    let office = || Some("office".to_owned());
+    let text = "office: another router";
+    assert_eq!(
+        event("vrrp", true, text),
+        (Kind::Conflict, office(), "another router".to_owned())
+    );
+    assert_eq!(
+        event("vrrp", false, text),
+        (Kind::Report, office(), "another router".to_owned())
+    );
+    for (plugin, text) in [("sets", text), ("vrrp", "nobody: text"), ("vrrp", "text")] {
+        let whole = format!("{plugin}: {text}");
+        assert_eq!(event(plugin, true, text), (Kind::Report, None, whole));
+    }
 }
