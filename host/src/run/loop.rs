@@ -13,10 +13,10 @@ use spared_link_process::Link;
 use spared_message::notice::{Kind, Notice};
 use spared_network::Network;
 use spared_node::Here;
+use spared_node::{Look, NodeView};
 use spared_node::Orders;
 use spared_node::Pair;
 use spared_node::recorder::{self, Recorder};
-use spared_node::{Look, NodeView};
 use spared_process::Owner;
 use spared_process::clock;
 use spared_process::poller::{Key, Poller};
@@ -30,11 +30,11 @@ use spared_requests::watchers::Watchers;
 use spared_ring::Writer;
 use spared_state::memory::Memory;
 use spared_state::{history, overrides};
+use spared_stop::Stop;
 use spared_supervisor::Supervisor;
 
 use super::Failure;
 use super::signals::Signals;
-use super::stop::Stop;
 
 /// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
 const TICK: Duration = Duration::from_secs(1);
@@ -476,7 +476,7 @@ impl Loop {
             self.firewall.next_timeout(),
             self.network.next_timeout(),
             self.reload.next_timeout(),
-            self.stop_timeout(),
+            self.stop.as_ref().map(Stop::next_timeout),
             self.pair.next_timeout(),
             self.orders.next_timeout(),
             self.notices.next_timeout(),

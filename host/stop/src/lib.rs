@@ -1,0 +1,169 @@
+//! The stop of the host: switch over if there is a peer, resign, then stop plugins in reverse order. Each step is
+//! bounded in time.
+//!
+//! [`Stop::advance`] gets the time and what [`Remains`], [`Stop::handle_stopped`] each plugin that has stopped;
+//! [`Stop::poll_step`] gives out what to do. No input or output, and no clock.
+
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Longest wait for switchovers to the peer.
+pub const SWITCHOVER_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Longest wait for the electors to resign, and for the followers to stop.
+pub const PLUGINS_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait for followers to become backup, for which services must end. The peer is active by then.
+pub const LEAVING_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// What still has to end.
+#[derive(Clone, Debug, Default)]
+pub struct Remains {
+    pub is_switching_over: bool,
+    /// Electors that have a worker.
+    pub electors: BTreeSet<String>,
+    /// No follower is changing its role.
+    pub is_quiet: bool,
+    /// Other plugins that run, in the order of `after`: the last one stops first.
+    pub followers: Vec<String>,
+}
+
+/// Something to do for the stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// End the switchovers in progress, and let no group become active any more.
+    Close,
+    /// Ask a plugin to stop; [`Stop::handle_stopped`] follows.
+    Stop(String),
+}
+
+/// A stop in progress.
+#[derive(Debug)]
+pub struct Stop {
+    stage: Stage,
+    until: Instant,
+    hurried: bool,
+    steps: VecDeque<Step>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    /// Groups that are active here are switched over to the peer.
+    SwitchingOver,
+    /// Electors publish backup and send priority 0.
+    Resigning {
+        waiting: BTreeSet<String>,
+    },
+    /// Followers become backup.
+    Leaving,
+    /// Followers stop one after the other, from the end of the list.
+    Stopping {
+        left: Vec<String>,
+    },
+    Done,
+}
+
+impl Stop {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            stage: Stage::SwitchingOver,
+            until: now + SWITCHOVER_TIMEOUT,
+            hurried: false,
+            steps: VecDeque::new(),
+        }
+    }
+
+    /// Handles a second signal: only the resignation is waited for, which helps the peer.
+    pub fn hurry(&mut self, now: Instant) {
+        match self.stage {
+            Stage::SwitchingOver => (self.hurried, self.until) = (true, now),
+            Stage::Resigning { .. } => self.hurried = true,
+            _ => self.stage = Stage::Done,
+        }
+    }
+
+    pub fn poll_step(&mut self) -> Option<Step> {
+        self.steps.pop_front()
+    }
+
+    /// Time at which the present stage ends in any case.
+    pub fn next_timeout(&self) -> Instant {
+        self.until
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    /// Handles a plugin that has stopped, died, or not answered in time.
+    pub fn handle_stopped(&mut self, plugin: &str) {
+        match &mut self.stage {
+            Stage::Resigning { waiting } => {
+                waiting.remove(plugin);
+            }
+            Stage::Stopping { left } if left.last().is_some_and(|last| last == plugin) => {
+                left.pop();
+                self.stop_last();
+            }
+            _ => {}
+        }
+    }
+
+    /// Enters the next stage if this one is over. False if it is not. The steps of a stage come before the next one.
+    pub fn advance(&mut self, now: Instant, remains: &Remains) -> bool {
+        let is_late = now >= self.until;
+        match &self.stage {
+            Stage::SwitchingOver if is_late || !remains.is_switching_over => {
+                self.enter_resigning(now, &remains.electors);
+                return true;
+            }
+            Stage::Resigning { waiting } if is_late || waiting.is_empty() => {
+                self.until = now + LEAVING_TIMEOUT;
+                self.stage = match self.hurried {
+                    true => Stage::Done,
+                    false => Stage::Leaving,
+                };
+            }
+            // a follower that is late is stopped all the same
+            Stage::Leaving if is_late || remains.is_quiet => {
+                self.enter_stopping(now, &remains.followers);
+            }
+            Stage::Stopping { .. } if is_late => self.stage = Stage::Done,
+            _ => return false,
+        }
+        if is_late {
+            log::warn!("plugins take too long to stop: continuing without them");
+        }
+        true
+    }
+
+    // Groups that are not being switched over by now end here.
+    fn enter_resigning(&mut self, now: Instant, electors: &BTreeSet<String>) {
+        self.steps.push_back(Step::Close);
+        self.steps.extend(electors.iter().cloned().map(Step::Stop));
+        self.until = now + PLUGINS_TIMEOUT;
+        self.stage = Stage::Resigning {
+            waiting: electors.clone(),
+        };
+    }
+
+    fn enter_stopping(&mut self, now: Instant, followers: &[String]) {
+        self.until = now + PLUGINS_TIMEOUT;
+        self.stage = Stage::Stopping {
+            left: followers.to_vec(),
+        };
+        self.stop_last();
+    }
+
+    fn stop_last(&mut self) {
+        if let Stage::Stopping { left } = &self.stage {
+            match left.last() {
+                Some(name) => self.steps.push_back(Step::Stop(name.clone())),
+                None => self.stage = Stage::Done,
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A stop with one elector and three followers.
+
+use super::*;
+
+struct Fixture {
+    stop: Stop,
+    now: Instant,
+    remains: Remains,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let now = Instant::now();
+        let followers = ["sets", "dhcp", "service"].map(str::to_owned);
+        Self {
+            stop: Stop::new(now),
+            now,
+            remains: Remains {
+                is_switching_over: true,
+                electors: BTreeSet::from(["vrrp".to_owned()]),
+                is_quiet: false,
+                followers: followers.to_vec(),
+            },
+        }
+    }
+
+    /// A stop whose groups have been switched over.
+    fn resigning() -> Self {
+        let mut fixture = Self::new();
+        fixture.remains.is_switching_over = false;
+        assert_eq!(fixture.go_on(), ["close", "vrrp"]);
+        fixture
+    }
+
+    /// A stop whose elector has resigned.
+    fn leaving() -> Self {
+        let mut fixture = Self::resigning();
+        fixture.stop.handle_stopped("vrrp");
+        fixture.remains.electors.clear();
+        assert_eq!(fixture.go_on(), [""; 0]);
+        fixture
+    }
+
+    /// Goes on as far as possible. Returns the plugins that are asked to stop.
+    fn go_on(&mut self) -> Vec<String> {
+        while self.stop.advance(self.now, &self.remains) {}
+        let mut steps = Vec::new();
+        while let Some(step) = self.stop.poll_step() {
+            steps.push(match step {
+                Step::Close => "close".to_owned(),
+                Step::Stop(plugin) => plugin,
+            });
+        }
+        steps
+    }
+
+    fn stopped(&mut self, plugin: &str) -> Vec<String> {
+        self.stop.handle_stopped(plugin);
+        self.go_on()
+    }
+
+    fn wait(&mut self, time: Duration) -> Vec<String> {
+        assert_eq!(self.stop.next_timeout(), self.now + time);
+        self.now += time - Duration::from_millis(1);
+        assert_eq!(self.go_on(), [""; 0], "too early");
+        self.now += Duration::from_millis(1);
+        self.go_on()
+    }
+}
+
+#[test]
+fn electors_resign_before_followers_stop_from_the_last_to_the_first() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.go_on(), [""; 0], "the peer takes over");
+    fixture.remains.is_switching_over = false;
+    assert_eq!(fixture.go_on(), ["close", "vrrp"]);
+    assert_eq!(fixture.stopped("vrrp"), [""; 0], "followers become backup");
+    fixture.remains.is_quiet = true;
+    assert_eq!(fixture.go_on(), ["service"]);
+    assert_eq!(fixture.stopped("sets"), [""; 0], "it is not its turn");
+    assert_eq!(fixture.stopped("service"), ["dhcp"]);
+    assert_eq!(fixture.stopped("dhcp"), ["sets"]);
+    assert!(!fixture.stop.is_done());
+    assert_eq!(fixture.stopped("sets"), [""; 0]);
+    assert!(fixture.stop.is_done());
+}
+
+#[test]
+fn a_host_without_plugins_stops_at_once() {
+    let mut fixture = Fixture::new();
+    fixture.remains = Remains {
+        is_quiet: true,
+        ..Remains::default()
+    };
+    assert_eq!(fixture.go_on(), ["close"]);
+    assert!(fixture.stop.is_done());
+}
+
+#[test]
+fn nobody_is_waited_for_longer_than_each_stage_lasts() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.wait(SWITCHOVER_TIMEOUT), ["close", "vrrp"]);
+    assert_eq!(fixture.wait(PLUGINS_TIMEOUT), [""; 0]);
+    assert_eq!(fixture.wait(LEAVING_TIMEOUT), ["service"]);
+    assert_eq!(fixture.wait(PLUGINS_TIMEOUT), [""; 0]);
+    assert!(fixture.stop.is_done());
+}
+
+#[test]
+fn a_second_signal_waits_for_the_resignation_alone() {
+    let mut fixture = Fixture::new();
+    fixture.stop.hurry(fixture.now);
+    assert_eq!(fixture.go_on(), ["close", "vrrp"]);
+    assert!(!fixture.stop.is_done());
+    fixture.stopped("vrrp");
+    assert!(fixture.stop.is_done());
+
+    let mut fixture = Fixture::resigning();
+    fixture.stop.hurry(fixture.now);
+    assert_eq!(fixture.go_on(), [""; 0]);
+    assert!(!fixture.stop.is_done());
+    fixture.stopped("vrrp");
+    assert!(fixture.stop.is_done());
+
+    let mut fixture = Fixture::leaving();
+    fixture.stop.hurry(fixture.now);
+    assert!(fixture.stop.is_done());
+}
