@@ -120,9 +120,11 @@ impl Network {
         }
     }
 
-    /// Marks what the worker of a plugin, which has ended, added.
-    pub fn note_additions_stale(&mut self, plugin: &str) {
+    /// Handles the end of a plugin's worker, which follows nothing any more. What it added stays until the next one
+    /// has started.
+    pub fn handle_plugin_down(&mut self, plugin: &str) {
         self.additions.note_down(plugin);
+        self.unfollow_all(plugin);
     }
 
     /// What the kernel is to have of a group: all additions, unless they contradict the elector, who
@@ -167,11 +169,12 @@ impl Network {
         }
     }
 
-    /// Removes all that a plugin added, which is no longer configured.
-    pub fn remove_additions(&mut self, groups: &Groups, plugin: &str) {
+    /// Removes all that a plugin followed and added, which is no longer configured.
+    pub fn handle_plugin_removed(&mut self, groups: &Groups, plugin: &str) {
         for group in self.additions.remove(plugin, false) {
             self.claim_again(groups, &group);
         }
+        self.unfollow_all(plugin);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
+use spared_group::Ticket;
 use spared_kernel::ANY;
 use spared_message::notice::{Kind, Notice};
 use spared_message::worker::{InterfaceEvent, ToWorker};
@@ -34,14 +35,42 @@ impl Network {
         &self.seen
     }
 
-    /// True if a plugin follows an interface.
-    pub fn is_followed(&self, plugin: &str, interface: &str) -> bool {
-        self.follows.sockets(interface, plugin).is_some()
+    /// Handles a call of a plugin that follows an interface. Returns the event about a change that nobody has noticed.
+    pub fn handle_follow(
+        &mut self,
+        now: Instant,
+        supervisor: &mut Supervisor,
+        ticket: &Ticket,
+        interface: &str,
+        sockets: u32,
+    ) -> Option<Notice> {
+        let plugin = &ticket.plugin;
+        let is_elector = supervisor.provides_groups(plugin);
+        let status = self.may_follow(plugin, is_elector, interface, sockets);
+        // The plugin waits for the answer, so slow work is done after it is sent.
+        supervisor.answer_call(now, ticket, status);
+        match status {
+            0 => self.follow(now, supervisor, plugin, interface, sockets),
+            _ => None,
+        }
     }
 
-    /// Follows an interface for a plugin, which is sent its state if it runs. Returns the event
-    /// about a change that nobody has noticed.
-    pub fn follow(
+    /// Handles a call of a plugin that no longer follows an interface.
+    pub fn handle_unfollow(
+        &mut self,
+        now: Instant,
+        supervisor: &mut Supervisor,
+        ticket: &Ticket,
+        interface: &str,
+    ) {
+        let is_followed = self.follows.sockets(interface, &ticket.plugin).is_some();
+        let status = if is_followed { 0 } else { -libc::ENOENT };
+        supervisor.answer_call(now, ticket, status);
+        self.unfollow(&ticket.plugin, interface);
+    }
+
+    /// Follows an interface for a plugin, which is sent its state if it runs.
+    fn follow(
         &mut self,
         now: Instant,
         supervisor: &mut Supervisor,
@@ -65,7 +94,7 @@ impl Network {
         notice
     }
 
-    pub fn unfollow(&mut self, plugin: &str, interface: &str) {
+    fn unfollow(&mut self, plugin: &str, interface: &str) {
         if self.follows.remove(interface, plugin) {
             self.kernel.unfollow(interface);
         }
@@ -74,7 +103,7 @@ impl Network {
         }
     }
 
-    pub fn unfollow_all(&mut self, plugin: &str) {
+    pub(super) fn unfollow_all(&mut self, plugin: &str) {
         for interface in self.follows.of(plugin) {
             self.unfollow(plugin, &interface);
         }

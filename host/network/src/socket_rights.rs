@@ -12,7 +12,13 @@ const KNOWN: u32 = SOCKETS_VRRP | SOCKETS_HEARTBEAT | SOCKETS_PING;
 
 impl Network {
     /// 0 if a plugin may follow an interface with these sockets, else -errno.
-    pub fn may_follow(&self, plugin: &str, is_elector: bool, interface: &str, sockets: u32) -> i32 {
+    pub(super) fn may_follow(
+        &self,
+        plugin: &str,
+        is_elector: bool,
+        interface: &str,
+        sockets: u32,
+    ) -> i32 {
         if interface.is_empty() || interface.len() > NAME_MAX || interface.contains('/') {
             return -libc::EINVAL;
         }

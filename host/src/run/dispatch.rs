@@ -34,9 +34,8 @@ impl Loop {
                 self.supervisor.disconnect_partners(&plugin);
                 self.supervisor.forget_calls(&plugin);
                 self.watchers.forget(&plugin);
-                self.network.note_additions_stale(&plugin);
                 self.pair.handle_plugin_down(&plugin);
-                self.network.unfollow_all(&plugin);
+                self.network.handle_plugin_down(&plugin);
                 self.groups.handle_plugin_down(now_ns, &plugin, &why);
             }
             Report::Silence => self.pair.touch(),
@@ -46,9 +45,8 @@ impl Loop {
                 self.note_recovered(&plugin);
             }
             Report::Removed { plugin } => {
-                self.network.remove_additions(&self.groups, &plugin);
+                self.network.handle_plugin_removed(&self.groups, &plugin);
                 self.supervisor.disconnect_partners(&plugin);
-                self.network.unfollow_all(&plugin);
                 self.groups.handle_fit(&plugin);
                 self.groups.handle_plugin_removed(now_ns, &plugin);
                 let notice = self.pair.handle_plugin_removed(&self.here, &plugin);
@@ -201,26 +199,16 @@ impl Loop {
             number,
             part: 0,
         };
-        // The plugin waits for the answer, so slow work is done after it is sent.
         match call {
             Call::Follow { interface, sockets } => {
-                let is_elector = self.supervisor.provides_groups(&plugin);
-                let status = self
-                    .network
-                    .may_follow(&plugin, is_elector, &interface, sockets);
-                self.supervisor.answer_call(now, &ticket, status);
-                if status == 0 {
-                    let supervisor = &mut self.supervisor;
-                    let network = &mut self.network;
-                    let notice = network.follow(now, supervisor, &plugin, &interface, sockets);
-                    self.record(notice);
-                }
+                let (network, supervisor) = (&mut self.network, &mut self.supervisor);
+                let notice = network.handle_follow(now, supervisor, &ticket, &interface, sockets);
+                self.record(notice);
             }
             Call::Unfollow { interface } => {
-                let known = self.network.is_followed(&plugin, &interface);
-                let status = if known { 0 } else { -libc::ENOENT };
-                self.supervisor.answer_call(now, &ticket, status);
-                self.network.unfollow(&plugin, &interface);
+                let supervisor = &mut self.supervisor;
+                self.network
+                    .handle_unfollow(now, supervisor, &ticket, &interface);
             }
             Call::Add { group, claims } => {
                 let (supervisor, groups) = (&mut self.supervisor, &self.groups);
