@@ -13,7 +13,7 @@ use spared_link_process::Link;
 use spared_message::notice::{Kind, Notice};
 use spared_network::Network;
 use spared_node::Here;
-use spared_node::{Look, NodeView};
+use spared_node::NodeView;
 use spared_node::Orders;
 use spared_node::Pair;
 use spared_node::recorder::{self, Recorder};
@@ -452,12 +452,7 @@ impl Loop {
         if self.stop.is_some() {
             return false;
         }
-        let view = self.view();
-        let (own, pair) = (view.node_facts(None), view.pair_facts(&Look::default()));
-        let found = spared_pair::findings(&own, pair.as_ref());
-        let now = clock::now();
-        let verdict = spared_pair::verdict_with(found.clone(), &now, &own, pair.as_ref());
-        let is_doubtful = verdict.findings.iter().any(|it| !found.contains(it));
+        let (found, is_doubtful) = self.view().findings();
         self.notices.handle_findings(Instant::now(), found);
         is_doubtful
     }

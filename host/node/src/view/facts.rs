@@ -8,8 +8,8 @@ use spared_group::Group;
 use spared_kernel::FenceState;
 use spared_message::worker::{self, Family};
 use spared_pair::{
-    BareInterface, Fence, Forced, GroupFacts, InterfaceFacts, NodeFacts, OtherActive, PairFacts,
-    PeerLife, PluginFacts, Role, RouterFault, Verdict,
+    BareInterface, Fence, Finding, Forced, GroupFacts, InterfaceFacts, NodeFacts, OtherActive,
+    PairFacts, PeerLife, PluginFacts, Role, RouterFault, Verdict,
 };
 use spared_process::clock;
 use spared_requests::rows::Details;
@@ -25,6 +25,15 @@ impl NodeView<'_> {
         let own = self.node_facts(Some(look));
         let pair = self.pair_facts(look);
         spared_pair::verdict(&clock::now(), &own, pair.as_ref())
+    }
+
+    /// Findings without a look at the plugins' rows. True: those may tell more.
+    pub fn findings(&self) -> (Vec<Finding>, bool) {
+        let (own, pair) = (self.node_facts(None), self.pair_facts(&Look::default()));
+        let found = spared_pair::findings(&own, pair.as_ref());
+        let verdict = spared_pair::verdict_with(found.clone(), &clock::now(), &own, pair.as_ref());
+        let is_doubtful = verdict.findings.iter().any(|it| !found.contains(it));
+        (found, is_doubtful)
     }
 
     /// Facts about this node. Without a look, of those that only the elector knows the faults alone are
