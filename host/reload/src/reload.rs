@@ -16,28 +16,29 @@ pub(crate) const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Something to do for a reload.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Read the files; [`Reload::handle_files`] gets them.
+    /// Files are to be read; [`Reload::handle_files`] gets them.
     Read,
-    /// Check a plugin's file in a process of its own, with the new file of the host; [`Reload::handle_checked`]
-    /// gets the faults.
+    /// A plugin's new file is to be checked in a process of its own, with the new file of the host;
+    /// [`Reload::handle_checked`] gets the faults.
     Check(Box<Plugin>, Box<Host>),
-    /// Put the configuration in force, as far as it concerns the host.
+    /// The new configuration, which is in force for the host from here on.
     Take(Box<Setup>),
+    /// The link gets the configuration in force.
     ConfigureLink,
-    /// Start a plugin, or list it if it is disabled.
+    /// A plugin to start, or to list if it is disabled.
     Add(Box<Plugin>),
-    /// Replace the file of a plugin, which is told by another step.
+    /// The new file of a plugin, of which the plugin hears by another step.
     Set(Box<Plugin>),
-    /// Give a plugin its new file; [`Reload::handle_taken`] or [`Reload::handle_refused`] follows.
+    /// A plugin to be given its new file; [`Reload::handle_taken`] or [`Reload::handle_refused`] follows.
     Reconfigure(String),
-    /// Kill a worker and start another.
+    /// A plugin whose worker is to be killed and started again.
     Restart(String),
-    /// Ask a plugin to stop; [`Reload::handle_stopped`] follows.
+    /// A plugin to stop; [`Reload::handle_stopped`] follows.
     Stop(String),
-    /// Forget a plugin.
+    /// A plugin to forget.
     Remove(String),
     Tell(Notice),
-    /// The reload is over: its answers follow.
+    /// End of the reload; its answers follow.
     End,
     Answer(u64, Answer),
 }

@@ -34,9 +34,9 @@ pub struct Remains {
 /// Something to do for the stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// End the switchovers in progress, and let no group become active any more.
+    /// Switchovers in progress end, and no group becomes active any more.
     Close,
-    /// Ask a plugin to stop; [`Stop::handle_stopped`] follows.
+    /// A plugin to stop; [`Stop::handle_stopped`] follows.
     Stop(String),
 }
 
