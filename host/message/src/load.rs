@@ -15,6 +15,8 @@ pub struct Load {
     pub realtime: bool,
     /// Whether it runs as root and unconfined, without real time.
     pub root: bool,
+    /// Configuration of a plugin that runs as root, which it takes from root alone.
+    pub roots: Option<RootsFile>,
     /// Account to run as; None if the host cannot change accounts.
     pub uid_gid: Option<(u32, u32)>,
     /// The plugin's own folder, writable.
@@ -32,6 +34,14 @@ pub struct Load {
     pub asks: Option<Asks>,
     /// Folder of the control group that it joins.
     pub control_group: Option<String>,
+}
+
+/// A file of root's, by which a plugin is configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootsFile {
+    pub path: String,
+    /// What was in it when it was read for a start or a reload: that may be in force.
+    pub texts: Vec<String>,
 }
 
 /// What a plugin asks for in its descriptor.

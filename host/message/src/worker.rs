@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 pub use spared_pair::{Cause, Role};
 
-pub use crate::load::{Asks, Load};
+pub use crate::load::{Asks, Load, RootsFile};
 
 /// Largest record in bytes. A longer one is an error of the sender, and is not sent.
 pub const MESSAGE_MAX: usize = 192 * 1024;

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, open};
 use rustix::process::{getegid, geteuid};
-use spared_config::Setup;
+use spared_config::{Plugin, Setup};
 use spared_control::RESERVED;
 use spared_message::starter::{About, NotStarted, Reaped, Start};
-use spared_message::worker::{Asks, Load};
+use spared_message::worker::{Asks, Load, MESSAGE_MAX, RootsFile};
 use spared_process::account::{Account, Accounts};
 use spared_process::child::SOCKET_FD;
 use spared_process::starter::{Started, Starts};
@@ -31,6 +31,9 @@ use crate::rights::Rights;
 const RESIGN: Duration = Duration::from_secs(2);
 /// Processes at once: several for each of more plugins than anybody has.
 const CHILDREN_MAX: usize = 256;
+
+/// Length of texts that a worker can be started with: its message has more.
+const TEXTS_MAX: usize = MESSAGE_MAX - 16 * 1024;
 
 /// A process, the host's end of its socket, and what reads its error output.
 type Parts = (Child, OwnedFd, Option<OwnedFd>);
@@ -145,12 +148,14 @@ impl Launcher {
         let groups = self.groups.as_ref().ok().filter(|_| !rights.root);
         let group = groups.and_then(|groups| groups.prepare(plugin, memory));
         let opened = rights.paths(&settings, asks, self.files.state_dir.as_deref());
+        let roots = rights.root.then(|| self.roots_file(&settings));
         let load = Load {
             name: plugin.to_owned(),
             check_only: false,
             capabilities: rights.capabilities,
             realtime: rights.realtime,
             root: rights.root,
+            roots,
             uid_gid: account,
             state_dir,
             files: opened.to_read,
@@ -161,6 +166,22 @@ impl Launcher {
             control_group: group.and_then(|group| group.to_str().map(str::to_owned)),
         };
         self.worker(&load, &file)
+    }
+
+    /// The host may have in force what was loaded last, although its file has changed since.
+    pub(crate) fn roots_file(&self, settings: &Plugin) -> RootsFile {
+        let file = loaded::file_of(&settings.name);
+        let mut texts = vec![settings.text.clone()];
+        let loaded = loaded::read(self.files.state_dir.as_deref()).remove(&file);
+        let is_other = |it: &String| *it != settings.text;
+        // both have to fit into one message
+        let fits = |it: &String| it.len() + settings.text.len() <= TEXTS_MAX;
+        texts.extend(loaded.filter(|it| is_other(it) && fits(it)));
+        let folder = self.files.config.parent().unwrap_or(Path::new("."));
+        RootsFile {
+            path: folder.join(file).display().to_string(),
+            texts,
+        }
     }
 
     // Before anything is remembered of a name that somebody may have invented.

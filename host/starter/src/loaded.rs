@@ -11,6 +11,19 @@ use spared_config::Setup;
 /// Name in the folder of states; plugins/files-root reads it.
 const NAME: &str = "loaded";
 
+/// Path of a plugin's file, below the folder of spared.toml.
+pub(crate) fn file_of(plugin: &str) -> String {
+    format!("plugins/{plugin}.toml")
+}
+
+/// The texts of all files, by their path below the folder of spared.toml, as they were written last; none if they
+/// cannot be read.
+pub(crate) fn read(state: Option<&Path>) -> BTreeMap<String, String> {
+    let text = state.and_then(|it| std::fs::read_to_string(it.join(NAME)).ok());
+    text.and_then(|it| serde_json::from_str(&it).ok())
+        .unwrap_or_default()
+}
+
 /// Writes the texts of all files, by their path below the folder of spared.toml. It need not survive a power cut:
 /// the next start writes it before any plugin runs.
 pub(crate) fn write(state: Option<&Path>, setup: &Setup) {
@@ -23,7 +36,7 @@ pub(crate) fn write(state: Option<&Path>, setup: &Setup) {
 fn try_write(state: &Path, setup: &Setup) -> std::io::Result<()> {
     let mut texts = BTreeMap::from([("spared.toml".to_owned(), &setup.text)]);
     for plugin in &setup.plugins {
-        texts.insert(format!("plugins/{}.toml", plugin.name), &plugin.text);
+        texts.insert(file_of(&plugin.name), &plugin.text);
     }
     std::fs::create_dir_all(state)?;
     let new = state.join(format!(".{NAME}.spared"));

@@ -187,6 +187,20 @@ fn the_files_in_force_are_kept_if_they_are_in_force() {
 }
 
 #[test]
+fn a_plugin_that_runs_as_root_may_have_what_was_loaded_last_although_its_file_has_changed_since() {
+    let scratch = Scratch::new("roots").plugin("acme", "text = 1");
+    let digest = Setup::read(&scratch.files().config).unwrap().digest;
+    scratch.launcher().configure(&digest).unwrap();
+    scratch.write("plugins/acme.toml", "text = 2");
+    let launcher = scratch.launcher();
+    let setup = Setup::read(&scratch.files().config).unwrap();
+    let file = launcher.roots_file(setup.plugin("acme").unwrap());
+    assert_eq!(file.texts, ["text = 2", "text = 1"]);
+    let path = scratch.0.join("plugins/acme.toml");
+    assert_eq!(file.path, path.to_str().unwrap());
+}
+
+#[test]
 fn a_state_folder_that_is_a_link_is_not_given_away() {
     let scratch = Scratch::new("link").plugin("on", "");
     let (state, secret) = (scratch.0.join("state"), scratch.0.join("secret"));

@@ -378,7 +378,7 @@ impl Supervisor {
         let Some(plugin) = self.plugins.get(name) else {
             return;
         };
-        let message = self.configure_message(plugin, false);
+        let message = self.configure_message(plugin);
         if !self.ask(now, name, Purpose::Reconfigure, message) {
             let result = Err(vec![format!("{name} is not running")]);
             self.reports.push_back(Report::Reconfigured {

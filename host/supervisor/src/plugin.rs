@@ -257,7 +257,7 @@ impl Supervisor {
             }
             State::Loading => {
                 plugin.state = State::Configuring;
-                let message = self.configure_message_of(name, false);
+                let message = self.configure_message_of(name);
                 if let Some(message) = message {
                     self.ask(now, name, Purpose::Configure, message);
                 }
@@ -276,30 +276,25 @@ impl Supervisor {
         self.refuse(name, vec![why]);
     }
 
-    fn configure_message_of(
-        &self,
-        name: &str,
-        check: bool,
-    ) -> Option<impl FnOnce(u64) -> ToWorker + use<>> {
-        Some(self.configure_message(self.plugins.get(name)?, check))
+    fn configure_message_of(&self, name: &str) -> Option<impl FnOnce(u64) -> ToWorker + use<>> {
+        Some(self.configure_message(self.plugins.get(name)?))
     }
 
     pub(super) fn configure_message(
         &self,
         plugin: &Plugin,
-        check: bool,
     ) -> impl FnOnce(u64) -> ToWorker + use<> {
         let toml = plugin.settings.text.clone();
         let folder = self.state_folder(plugin.name());
         let folder = folder.and_then(|folder| folder.to_str().map(str::to_owned));
         let surroundings = Surroundings {
-            state: folder.filter(|_| !check),
+            state: folder,
             ..self.terms.surroundings.clone()
         };
         move |token| ToWorker::Configure {
             token,
             toml,
-            check,
+            check: false,
             surroundings,
         }
     }

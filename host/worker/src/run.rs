@@ -80,7 +80,7 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
         let text = format!("{how}, but without: {}", missed.join(", "));
         outbound.log(abi::LOG_WARN, &text);
     }
-    let driver = Driver::new(outbound, receiver, plugin, load.check_only).map_err(kernel)?;
+    let driver = Driver::new(outbound, receiver, plugin, load).map_err(kernel)?;
     Ok(driver.run())
 }
 

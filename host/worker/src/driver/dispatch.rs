@@ -122,7 +122,9 @@ impl Driver {
         check: bool,
         surroundings: &Surroundings,
     ) -> abi::Status {
-        let settings = match Settings::parse(toml, surroundings) {
+        let settings = self.roots.check(toml);
+        let surroundings = &self.roots.surroundings(surroundings);
+        let settings = match settings.and_then(|()| Settings::parse(toml, surroundings)) {
             Ok(settings) => settings,
             Err(why) => {
                 self.note_failure("", &why);

@@ -19,6 +19,7 @@ mod local;
 mod misbehaviour;
 mod outbound;
 mod peer;
+mod roots;
 mod slow;
 mod status;
 #[cfg(test)]
@@ -49,11 +50,14 @@ use self::local::Partner;
 pub use self::misbehaviour::is_misbehaviour;
 pub use self::outbound::Outbound;
 use self::peer::Peer;
+use self::roots::Roots;
 use self::slow::Slow;
 use self::timers::Timers;
 use self::watches::{Source, Watches};
 use crate::loader::Loaded;
-use crate::message::{CALL_TIMEOUT_MS, Call, Cause, Failure, FromWorker, Role, Scope, ToWorker};
+use crate::message::{
+    CALL_TIMEOUT_MS, Call, Cause, Failure, FromWorker, Load, Role, Scope, ToWorker,
+};
 use crate::settings::Settings;
 
 /// Messages handled between two looks at timers and descriptors.
@@ -104,6 +108,7 @@ pub struct Driver {
     /// The host died.
     gone: Cell<bool>,
     check_only: bool,
+    roots: Roots,
     timers: RefCell<Timers>,
     timer_fd: OwnedFd,
     armed_ns: Cell<Option<u64>>,
@@ -141,7 +146,7 @@ impl Driver {
         outbound: Outbound,
         receiver: Receiver,
         plugin: Loaded,
-        check_only: bool,
+        load: &Load,
     ) -> Result<&'static Self, Errno> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer_fd = timerfd_create(TimerfdClockId::Monotonic, flags)?;
@@ -160,7 +165,8 @@ impl Driver {
             begun: Cell::new(false),
             stopped: Cell::new(None),
             gone: Cell::new(false),
-            check_only,
+            check_only: load.check_only,
+            roots: Roots::of(load),
             timers: RefCell::default(),
             timer_fd,
             armed_ns: Cell::new(None),

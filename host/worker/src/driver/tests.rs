@@ -131,7 +131,13 @@ fn plugin_of_nothing() -> Loaded {
 fn timers_and_descriptors_are_served_without_one_allocation() {
     let (_host, worker) = codec::pair().unwrap();
     let outbound = Outbound::new(worker).unwrap();
-    let driver = Driver::new(outbound, Receiver::default(), elector_plugin(), false).unwrap();
+    let driver = Driver::new(
+        outbound,
+        Receiver::default(),
+        elector_plugin(),
+        &Load::default(),
+    )
+    .unwrap();
     let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::NONBLOCK).unwrap();
     let mut elector = Elector {
         host: driver.table.get().unwrap(),
@@ -180,7 +186,7 @@ fn messages_of_the_peer_are_served_and_answered_without_one_allocation() {
     let outbound = Outbound::new(worker).unwrap();
     let mut plugin = plugin_of_nothing();
     plugin.peer.message = Some(echo_message);
-    let driver = Driver::new(outbound, Receiver::default(), plugin, false).unwrap();
+    let driver = Driver::new(outbound, Receiver::default(), plugin, &Load::default()).unwrap();
     let mut echo = Echo {
         host: driver.table.get().unwrap(),
         messages: 0,
@@ -251,7 +257,7 @@ fn most_between_timers(count: usize, nap: Duration) -> usize {
     let mut plugin = plugin_of_nothing();
     plugin.table.timer = Some(flooded_timer);
     plugin.peer.message = Some(flooded_message);
-    let driver = Driver::new(outbound, Receiver::default(), plugin, false).unwrap();
+    let driver = Driver::new(outbound, Receiver::default(), plugin, &Load::default()).unwrap();
     let mut flooded = Flooded {
         host: driver.table.get().unwrap(),
         nap,

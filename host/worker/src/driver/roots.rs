@@ -1,0 +1,46 @@
+//! Whose word a configuration is: a plugin that runs as root takes root's alone. The host, which need not be root,
+//! repeats it.
+
+use crate::message::{Load, RootsFile, Surroundings};
+
+/// What whoever starts this process says of the plugin's configuration.
+#[derive(Debug, Default)]
+pub struct Roots {
+    /// None for a plugin that is not root.
+    file: Option<RootsFile>,
+    state_dir: Option<String>,
+}
+
+impl Roots {
+    pub fn of(load: &Load) -> Self {
+        Self {
+            file: load.roots.clone(),
+            state_dir: load.state_dir.clone(),
+        }
+    }
+
+    /// # Errors
+    /// The text is not root's, and what to do.
+    pub fn check(&self, toml: &str) -> Result<(), String> {
+        let Some(RootsFile { path, texts }) = &self.file else {
+            return Ok(());
+        };
+        // after a change, until this process is started anew
+        let is_there = || std::fs::read_to_string(path).is_ok_and(|text| text == toml);
+        if texts.iter().any(|text| text == toml) || is_there() {
+            return Ok(());
+        }
+        Err(format!(
+            "runs as root, and this is not what {path} says: reload the configuration"
+        ))
+    }
+
+    /// The host's surroundings, with the state folder that root has made.
+    pub fn surroundings(&self, host: &Surroundings) -> Surroundings {
+        let mut surroundings = host.clone();
+        if self.file.is_some() {
+            surroundings.state.clone_from(&self.state_dir);
+        }
+        surroundings
+    }
+}
