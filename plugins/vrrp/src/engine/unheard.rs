@@ -16,6 +16,8 @@ use crate::wire::{Mac, heartbeat, is_virtual_mac, neighbour};
 /// Time for stations to answer: a cut behind a switch costs this in addition to the failover time,
 /// and live stations answer within milliseconds.
 pub(super) const WINDOW_NS: u64 = 300_000_000;
+/// Interval of probes meanwhile: one frame that a loaded network loses is no verdict.
+const PROBE_NS: u64 = 100_000_000;
 /// Interval of probing a network again that was not good.
 pub(super) const AGAIN_NS: u64 = 5_000_000_000;
 /// Duration of a claim.
@@ -47,7 +49,16 @@ pub(super) struct UnheardInterface {
     since_ns: u64,
     asked: usize,
     asking_until_ns: Option<u64>,
+    /// Next probe while it asks.
+    probe_ns: u64,
     ask_again_ns: u64,
+}
+
+impl UnheardInterface {
+    fn next_ns(&self) -> u64 {
+        let asking_ns = self.asking_until_ns.map(|it| it.min(self.probe_ns));
+        asking_ns.unwrap_or(self.ask_again_ns)
+    }
 }
 
 impl Group {
@@ -57,7 +68,7 @@ impl Group {
             return None;
         }
         let at = |(index, port): (usize, &Port)| match port.unheard {
-            Some(unheard) => Some(unheard.asking_until_ns.unwrap_or(unheard.ask_again_ns)),
+            Some(unheard) => Some(unheard.next_ns()),
             None => self.quiet_at_ns(index, port),
         };
         let unheard_timeout_ns = self.ports.iter().enumerate().filter_map(at).min();
@@ -132,6 +143,7 @@ impl Group {
                 }
                 Some(unheard) => match unheard.asking_until_ns {
                     Some(until_ns) if cx.now_ns >= until_ns => self.end_window(cx, index),
+                    Some(_) if cx.now_ns >= unheard.probe_ns => self.probe(cx, index),
                     None if cx.now_ns >= unheard.ask_again_ns => self.ask(cx, index),
                     _ => {}
                 },
@@ -151,6 +163,7 @@ impl Group {
             since_ns: cx.now_ns,
             asked: 0,
             asking_until_ns: None,
+            probe_ns: cx.now_ns,
             ask_again_ns,
         });
         let interface = port.interface;
@@ -202,6 +215,17 @@ impl Group {
             interface,
             on: true,
         });
+        self.probe(cx, index);
+    }
+
+    fn probe(&mut self, cx: &mut Context<'_>, index: usize) {
+        let Some(port) = self.ports.get_mut(index) else {
+            return;
+        };
+        if let Some(unheard) = &mut port.unheard {
+            unheard.probe_ns = cx.now_ns.saturating_add(PROBE_NS);
+        }
+        let interface = port.interface;
         cx.push(Action::FindNeighbours { interface });
     }
 

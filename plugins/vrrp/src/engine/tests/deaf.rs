@@ -53,6 +53,18 @@ fn a_deaf_active_node_hands_the_group_to_who_hears() {
 }
 
 #[test]
+fn a_probe_or_two_that_are_lost_move_nothing() {
+    for mut lab in pairs() {
+        reaches(&mut lab, &[0]);
+        lab.lost_probes = 2;
+        lab.cut_one_way("lan1", 1, 0);
+        lab.run(60 * SECOND);
+        assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
+        assert_eq!(lab.lost_probes, 0, "it asked");
+    }
+}
+
+#[test]
 fn the_preferred_node_gets_it_back_once_it_hears_again() {
     for mut lab in pairs().into_iter().skip(1) {
         reaches(&mut lab, &[1]);

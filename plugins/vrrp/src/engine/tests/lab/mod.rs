@@ -123,6 +123,8 @@ pub struct Lab {
     cuts: BTreeSet<(String, usize, usize)>,
     /// (wire, node) that reach other stations.
     pub stations: BTreeSet<(String, usize)>,
+    /// So many probes are lost before one comes through.
+    pub lost_probes: u32,
     pub latency_ns: u64,
     pub jitter_ns: u64,
     pub loss_percent: u64,
@@ -170,6 +172,7 @@ impl Lab {
             agenda: Agenda::default(),
             cuts: BTreeSet::new(),
             stations: BTreeSet::new(),
+            lost_probes: 0,
             latency_ns: MS / 10,
             jitter_ns: 0,
             loss_percent: 0,
@@ -662,6 +665,10 @@ impl Lab {
                 }
                 Action::Probe { interface, frame } => {
                     self.nodes[index].probes += 1;
+                    if self.lost_probes > 0 {
+                        self.lost_probes -= 1;
+                        continue;
+                    }
                     let name = self.nodes[index].interface(interface);
                     let answered_ns = now_ns + 2 * self.latency_ns;
                     if let Some(mac) = self.answerer(index, &name, &frame) {
