@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod command;
+mod config;
 mod confirm;
 mod contents;
 pub mod job;
@@ -19,25 +20,16 @@ mod worker;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use spared_sdk::config::{Config, local};
+use spared_sdk::config::Config;
 use spared_sdk::{Applied, Engine, Error, Host, Io, Partner, Runner, SendError};
 use spared_tree::local::{Answer, FILES, Request, STAGE, decode, encode};
 
+use config::Settings;
 use job::Places;
 use worker::Worker;
 
 /// The only partner.
 const OTHER_HALF: usize = 0;
-const CONFIG: &str = "/etc/spared/plugins/files.toml";
-
-/// The plugin's own file: where that of the other half is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    trees: PathBuf,
-    config_from_peer: bool,
-    node: String,
-    nodes: Vec<String>,
-}
 
 pub struct Root {
     host: Host,
@@ -70,19 +62,7 @@ impl Io for Root {
     type Engine = Nothing;
 
     fn read(config: &Config) -> Result<Settings, Error> {
-        let trees = config.root().text(local("trees"));
-        let trees = PathBuf::from(trees.as_deref().unwrap_or(CONFIG));
-        let config_from_peer = config.root().flag(local("config_from_peer"));
-        let config_from_peer = config_from_peer.unwrap_or(false);
-        if !trees.is_absolute() {
-            config.root().fault("trees", "allowed is an absolute path");
-        }
-        Ok(Settings {
-            trees,
-            config_from_peer,
-            node: config.node().to_owned(),
-            nodes: config.nodes().to_vec(),
-        })
+        Ok(config::read(config))
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Nothing), Error> {

@@ -6,19 +6,18 @@
 
 mod disk;
 pub mod engine;
+mod verbs;
 pub mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use spared_sdk::config::Config;
-use spared_sdk::{
-    Answer, Applied, Error, Host, Io, Partner, Progress, Runner, SendError, Value, Verb,
-};
+use spared_sdk::{Answer, Applied, Error, Host, Io, Partner, Progress, Runner, SendError, Verb};
 use spared_tree::config::{self, Settings};
 use spared_tree::{builtin, local};
 
 use disk::Disk;
-use engine::{Action, Engine, Reply, parse};
+use engine::{Action, Engine, parse};
 
 /// The only partner.
 const ROOT_HALF: usize = 0;
@@ -100,14 +99,9 @@ impl Io for Files {
                 return self.disk.follow(&tree).map_err(Error::Plugin);
             }
             Action::Event(text) => self.host.event(&text),
-            Action::Answer { token, mut answer } => {
-                if let Some(stage) = self.disk.stage_path().filter(|_| answer.is_staged) {
-                    let path = Value::Text(stage.display().to_string());
-                    // without it no other row is of use
-                    answer.rows.insert(0, ("stage".to_owned(), path));
-                }
+            Action::Answer { token, answer } => {
                 if let Some(kept) = self.answers.remove(&token) {
-                    put(kept, answer);
+                    verbs::put(kept, answer, self.disk.stage_path());
                 }
             }
         }
@@ -163,39 +157,7 @@ impl Io for Files {
         }
     }
 
-    const VERBS: &'static [Verb] = &[
-        Verb::ROWS,
-        Verb::STATUS,
-        Verb::asks(c"diff", c"TREE", c"shows which files differ on the peer"),
-        Verb::changes(
-            c"show",
-            c"TREE | --end",
-            c"has contents of the peer's files here for a while: see files diff",
-        ),
-        Verb::asks(c"log", c"TREE", c"shows earlier states"),
-        Verb::changes(
-            c"push",
-            c"TREE [--dry-run] [--anyway] [--confirm TIME]",
-            c"puts this node's files in place on the peer",
-        ),
-        Verb::changes(
-            c"pull",
-            c"TREE [--dry-run] [--anyway] [--confirm TIME]",
-            c"puts the peer's files in place here",
-        ),
-        Verb::changes(
-            c"back",
-            c"TREE [STATE | --peer]",
-            c"puts an earlier state in place here, or what waits for a confirmation back",
-        ),
-        Verb::changes(
-            c"apply",
-            c"[--check] [--confirm TIME]",
-            c"puts spared's own configuration of this node in force: see sparectl config push",
-        ),
-        Verb::changes(c"confirm", c"", c"keeps what would go back, on both nodes"),
-        Verb::changes(c"stop", c"", c"ends a push or a pull that is under way"),
-    ];
+    const VERBS: &'static [Verb] = &verbs::ALL;
 
     fn query(
         &mut self,
@@ -222,17 +184,6 @@ impl Io for Files {
         }
         Ok(Progress::Done)
     }
-}
-
-fn put(mut kept: Answer, reply: Reply) {
-    if let Some(why) = reply.refused {
-        return kept.done(Err(Error::Plugin(why)));
-    }
-    if reply.attention {
-        kept.attention();
-    }
-    kept.rows_that_fit(reply.rows);
-    kept.done(Ok(()));
 }
 
 spared_sdk::export!(Runner<Files> {

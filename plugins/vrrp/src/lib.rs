@@ -38,6 +38,7 @@ use config::Settings;
 use engine::Engine;
 use links::Links;
 use second_machine::SecondMachine;
+use settings::Read;
 use sockets::{FRAME_MAX, Sockets};
 
 const TIMER: u32 = 1;
@@ -65,12 +66,6 @@ pub struct Vrrp {
     alarm: Alarm,
     /// Groups whose directives the engine knows, and whose actions wait for those of others.
     directed: Vec<String>,
-}
-
-/// The file, and whose node it was read for.
-pub struct Read {
-    settings: Settings,
-    node: String,
 }
 
 impl Plugin for Vrrp {

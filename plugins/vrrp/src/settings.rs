@@ -11,6 +11,12 @@ use crate::config::Settings;
 use crate::engine::Engine;
 use crate::wire::heartbeat::group_id;
 
+/// The file, and whose node it was read for.
+pub struct Read {
+    pub(crate) settings: Settings,
+    pub(crate) node: String,
+}
+
 impl Vrrp {
     /// Brings claims, interfaces and engine to a new configuration; only differences are told.
     pub(crate) fn apply(&mut self, settings: Settings) -> Result<(), Error> {

@@ -58,6 +58,7 @@ fn ask(launcher: &mut Launcher, asked: Asked) {
         }
         Asked::Kill { process } => launcher.kill(process),
         Asked::Reap { process } => assert_eq!(launcher.reap(process), Reaped::Unknown),
+        Asked::Look => {}
     }
 }
 
@@ -89,6 +90,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Asked::Start(worker),
         Asked::Kill { process: 1 },
         Asked::Reap { process: 1 },
+        Asked::Look,
     ];
     let all = requests.into_iter().zip(1..).map(|(what, number)| {
         let request = Request { number, what };

@@ -1,0 +1,59 @@
+//! What people may ask of the plugin, and how they get an answer that was promised.
+
+use std::path::PathBuf;
+
+use spared_sdk::{Answer, Error, Value, Verb};
+
+use crate::engine::Reply;
+
+/// Verbs of `sparectl files`.
+pub const ALL: [Verb; 11] = [
+    Verb::ROWS,
+    Verb::STATUS,
+    Verb::asks(c"diff", c"TREE", c"shows which files differ on the peer"),
+    Verb::changes(
+        c"show",
+        c"TREE | --end",
+        c"has contents of the peer's files here for a while: see files diff",
+    ),
+    Verb::asks(c"log", c"TREE", c"shows earlier states"),
+    Verb::changes(
+        c"push",
+        c"TREE [--dry-run] [--anyway] [--confirm TIME]",
+        c"puts this node's files in place on the peer",
+    ),
+    Verb::changes(
+        c"pull",
+        c"TREE [--dry-run] [--anyway] [--confirm TIME]",
+        c"puts the peer's files in place here",
+    ),
+    Verb::changes(
+        c"back",
+        c"TREE [STATE | --peer]",
+        c"puts an earlier state in place here, or what waits for a confirmation back",
+    ),
+    Verb::changes(
+        c"apply",
+        c"[--check] [--confirm TIME]",
+        c"puts spared's own configuration of this node in force: see sparectl config push",
+    ),
+    Verb::changes(c"confirm", c"", c"keeps what would go back, on both nodes"),
+    Verb::changes(c"stop", c"", c"ends a push or a pull that is under way"),
+];
+
+/// Gives an answer that was promised. `stage` is where the contents are that it may speak of.
+pub fn put(mut kept: Answer, mut reply: Reply, stage: Option<PathBuf>) {
+    if let Some(stage) = stage.filter(|_| reply.is_staged) {
+        let path = Value::Text(stage.display().to_string());
+        // without it no other row is of use
+        reply.rows.insert(0, ("stage".to_owned(), path));
+    }
+    if let Some(why) = reply.refused {
+        return kept.done(Err(Error::Plugin(why)));
+    }
+    if reply.attention {
+        kept.attention();
+    }
+    kept.rows_that_fit(reply.rows);
+    kept.done(Ok(()));
+}
