@@ -257,6 +257,10 @@ fn mishaps_of(plan: &Plan, rounds: u32, seed: u64) {
 }
 
 fn befall(pair: &mut Linked<'_>, random: &mut Random, mishap: Mishap, victim: usize) -> Result<()> {
+    if pair.active().len() != 1 {
+        // workers end some time after a starter that the round before has killed
+        pair.wait_settled()?;
+    }
     let active = pair.active();
     let [active] = active.as_slice() else {
         return Err(format!("active: {active:?}").into());
