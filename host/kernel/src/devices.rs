@@ -127,6 +127,10 @@ impl Kernel {
             if !present || key.find(&self.interfaces).is_some() {
                 continue;
             }
+            self.read_links();
+            if key.find(&self.interfaces).is_some() {
+                continue;
+            }
             // ARP requests of the parent have only its own addresses as their source.
             let _ = self
                 .borrowed
@@ -139,6 +143,14 @@ impl Kernel {
             }
         }
         result
+    }
+
+    // The notification of a new device comes without the alias that marks it as ours, and while it is down the kernel
+    // sends none for the alias.
+    fn read_links(&mut self) {
+        for link in self.requests.links().unwrap_or_default() {
+            self.interfaces.apply(Event::Link(link));
+        }
     }
 
     // Devices come up only behind the fence; without one, only while their group is installed.

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use spared_kernel::{FenceState, Kernel};
 use spared_message::worker::Claims;
-use spared_tests::clock::poll;
 
 use crate::lab::*;
 
@@ -66,8 +65,7 @@ fn a_virtual_mac_is_up_while_its_group_is_installed() {
     assert!(!is_up());
     for _ in 0..2 {
         kernel.install("office").unwrap();
-        let up = poll(Duration::from_secs(1), Duration::from_millis(20), is_up);
-        assert!(up, "{}", net.output("ip", "link"));
+        assert!(is_up(), "{}", net.output("ip", "link"));
         assert!(net.pings("10.0.0.1"));
         kernel.revoke_lease("office").unwrap();
         assert!(!is_up());
