@@ -268,7 +268,8 @@ impl Group {
             .get_mut(index)
             .and_then(|port| port.unheard.as_mut())
         {
-            unheard.asked = asked;
+            // who was asked before counts, also where the kernel has forgotten that neighbour since
+            unheard.asked = unheard.asked.max(asked);
         }
     }
 
