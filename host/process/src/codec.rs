@@ -175,6 +175,13 @@ pub enum SendError {
     Kernel(io::Error),
 }
 
+impl SendError {
+    /// What that says of the other end, to follow its name: "rogue cannot be reached: ...".
+    pub fn of_it(&self) -> String {
+        format!("cannot be reached: {self}")
+    }
+}
+
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

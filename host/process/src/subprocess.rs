@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use spared_message::starter::{NotStarted, Start};
 
-use crate::codec::{self, Receiver};
+use crate::codec::{self, Receiver, SendError};
 use crate::poller::{Key, Poller};
 use crate::starter::Starter;
 use crate::{Child, Killed, Policy, RestartBudget};
@@ -168,19 +168,19 @@ impl Subprocess {
         message: &M,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), String> {
-        let record = codec::encode(message).map_err(unreachable)?;
-        self.transmit(&record, descriptors)
+        let sent = codec::encode(message).and_then(|record| self.transmit(&record, descriptors));
+        sent.map_err(|error| error.of_it())
     }
 
     /// The same for a message that is a record already.
     ///
     /// # Errors
-    /// As [`Subprocess::send`].
-    pub fn transmit(&self, record: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), String> {
+    /// See [`SendError`]: of a full socket the owner may think otherwise.
+    pub fn transmit(&self, record: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), SendError> {
         let Some(running) = &self.running else {
             return Ok(());
         };
-        codec::transmit(running.socket.as_fd(), record, descriptors).map_err(unreachable)
+        codec::transmit(running.socket.as_fd(), record, descriptors)
     }
 
     /// Its next message; None if there is none yet, or nobody runs. Descriptors with it are closed.
@@ -217,8 +217,4 @@ impl Subprocess {
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.running.as_ref().map(|it| it.socket.as_fd())
     }
-}
-
-fn unreachable(error: codec::SendError) -> String {
-    format!("cannot be reached: {error}")
 }

@@ -290,7 +290,7 @@ impl Supervisor {
                 false
             }
             Err(error) => {
-                let why = format!("cannot be reached: {error}");
+                let why = error.of_it();
                 self.handle_ended(now, name, Some(why));
                 false
             }

@@ -7,13 +7,20 @@ use spared_message::link::ToLink;
 use spared_message::word::Word;
 use spared_message::worker::Descriptor;
 use spared_process::codec;
+use zeroize::Zeroizing;
 
 use super::Link;
 
 impl Link {
-    /// Sends a word to the peer's host; false if no link is up.
+    /// Sends a word to the peer's host; false if no link is up, or too many wait for the link's process.
     pub fn say(&mut self, now: Instant, word: Word) -> bool {
-        self.is_up() && self.send(now, &ToLink::Say(word), &[])
+        if !self.is_up() {
+            return false;
+        }
+        let record = codec::encode(&ToLink::Say(word)).map(Zeroizing::new);
+        let sent = record.and_then(|record| self.outbox.send_word(&self.process, record));
+        let is_taken = matches!(sent, Ok(true));
+        self.settle(now, sent.map(|_| ())) && is_taken
     }
 
     /// Puts a mark into each of these channels, behind all that their workers have queued so far.

@@ -8,11 +8,14 @@
 
 mod channels;
 mod message;
+mod outbox;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::BorrowedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spared_config as config;
 use spared_control::LinkStatus;
@@ -21,14 +24,20 @@ use spared_message::starter::Start;
 use spared_message::word::{Introduction, Word};
 use spared_pair::LinkFacts;
 use spared_process::clock;
+use spared_process::codec::{self, SendError};
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
 use spared_process::{Owner, PING_EVERY, Pings, Policy, Subprocess, Usage};
 
 use message::printable;
+use outbox::Outbox;
 use spared_message::notice::{Kind, Notice};
 use state::LinkState;
+use zeroize::Zeroizing;
+
+/// Time after which a process that had no room for a message is tried again.
+const FLUSH_EVERY: Duration = Duration::from_millis(5);
 
 /// What the host does about the link.
 #[derive(Debug)]
@@ -57,6 +66,9 @@ pub enum Report {
 #[derive(Debug)]
 pub struct Link {
     process: Subprocess,
+    outbox: Outbox,
+    /// When what waits there is tried again.
+    flush_at: Option<Instant>,
     pings: Pings,
     setup: Option<config::Link>,
     introduction: Introduction,
@@ -74,6 +86,8 @@ impl Link {
         let keys = [Key::Link, Key::LinkExit];
         Self {
             process: Subprocess::new(starter, Start::Link, keys, Policy::LINK),
+            outbox: Outbox::default(),
+            flush_at: None,
             pings: Pings::default(),
             setup: None,
             introduction: Introduction::default(),
@@ -131,12 +145,16 @@ impl Link {
         let ping = self.process.is_up().then(|| self.pinged_at + PING_EVERY);
         let silent = self.pings.silent_at().filter(|_| !self.was_silent);
         let start = self.process.start_at().into_iter();
-        start.chain(ping).chain(silent).min()
+        start.chain(ping).chain(silent).chain(self.flush_at).min()
     }
 
     pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
         if self.process.is_due(now) {
             self.start(poller, now);
+        }
+        if self.flush_at.is_some_and(|at| now >= at) {
+            let flushed = self.outbox.flush(&self.process);
+            self.settle(now, flushed);
         }
         self.was_silent = self.is_silent(now);
         if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
@@ -194,9 +212,9 @@ impl Link {
         };
         let interfaces = setup.paths.iter().map(|path| path.interface.clone());
         self.seen.set_paths(interfaces.collect());
-        match message::configure(&self.process, setup, &self.introduction) {
-            Ok(()) => self.reports.push_back(Report::Configured),
-            Err(why) => self.handle_ended(now, &why),
+        let record = message::setup(setup, &self.introduction);
+        if self.send_record(now, record, &[]) {
+            self.reports.push_back(Report::Configured);
         }
     }
 
@@ -205,6 +223,7 @@ impl Link {
             return;
         }
         self.pings = Pings::default();
+        (self.outbox, self.flush_at) = (Outbox::default(), None);
         self.go_down(why.to_owned());
         self.seen.forget(why);
     }
@@ -221,15 +240,33 @@ impl Link {
 
     // ---- speaking
 
-    /// Sends at once or not at all; a process that does not read is started anew.
+    /// Sends now, or when the process has room again. False if none runs.
     pub fn send(&mut self, now: Instant, message: &ToLink, descriptors: &[BorrowedFd<'_>]) -> bool {
-        match self.process.send(message, descriptors) {
-            Ok(()) => self.process.is_up(),
-            Err(why) => {
-                self.handle_ended(now, &why);
-                false
-            }
+        self.send_record(now, codec::encode(message).map(Zeroizing::new), descriptors)
+    }
+
+    fn send_record(
+        &mut self,
+        now: Instant,
+        record: Result<Zeroizing<Vec<u8>>, SendError>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> bool {
+        let sent = record.and_then(|it| self.outbox.send(&self.process, it, descriptors));
+        self.settle(now, sent)
+    }
+
+    /// What follows from an attempt to send: a process that cannot be reached is started anew. Whether one runs.
+    fn settle(&mut self, now: Instant, sent: Result<(), SendError>) -> bool {
+        if let Err(error) = sent {
+            self.handle_ended(now, &error.of_it());
+            return false;
         }
+        self.flush_at = (!self.outbox.is_empty()).then(|| now + FLUSH_EVERY);
+        let lost = self.outbox.take_lost();
+        if lost > 0 {
+            log::warn!("link: {lost} messages to the peer's host were lost: the link was busy");
+        }
+        self.process.is_up()
     }
 
     // ---- facts

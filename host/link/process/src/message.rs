@@ -4,15 +4,17 @@ use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN};
 use spared_config as config;
 use spared_message::link::{PathSetup, Setup, ToLink};
 use spared_message::word::Introduction;
-use spared_process::{Subprocess, codec};
+use spared_process::codec::{self, SendError};
 use zeroize::Zeroizing;
 
-/// Tells it all that it must know; no copy of a secret is left behind.
-pub(super) fn configure(
-    process: &Subprocess,
+/// All that it must know, as a record; no other copy of a secret is left behind.
+///
+/// # Errors
+/// It is too long.
+pub(super) fn setup(
     setup: &config::Link,
     introduction: &Introduction,
-) -> Result<(), String> {
+) -> Result<Zeroizing<Vec<u8>>, SendError> {
     let paths = setup.paths.iter().map(|path| PathSetup {
         interface: path.interface.clone(),
         own: path.own,
@@ -31,8 +33,7 @@ pub(super) fn configure(
     if let ToLink::Configure(mut setup) = message {
         setup.keys.wipe();
     }
-    let record = record.map_err(|error| error.to_string())?;
-    process.transmit(&record, &[])
+    record
 }
 
 /// The texts may hold what the network said.

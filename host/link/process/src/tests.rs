@@ -1,0 +1,199 @@
+use std::cell::RefCell;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use spared_message::link::{FromLink, ToLink};
+use spared_message::starter::{About, NotStarted, Reaped, Start};
+use spared_message::word::{Introduction, Word};
+use spared_process::codec::{self, Receiver};
+use spared_process::poller::{Key, Poller};
+use spared_process::starter::{Started, Starter, Starts};
+use spared_process::{Owner, PING_EVERY};
+
+use crate::{FLUSH_EVERY, Link, Report};
+
+/// Starts a program that only sleeps, and keeps its end of the socket for the test.
+#[derive(Debug, Default)]
+struct Sleepers {
+    children: Vec<Child>,
+    ends: Vec<OwnedFd>,
+}
+
+impl Starts for Sleepers {
+    fn configure(&mut self, _digest: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn about(&self) -> About {
+        About {
+            state_dir: None,
+            groups: Err("a test needs none".to_owned()),
+        }
+    }
+
+    fn start(&mut self, _start: &Start) -> Result<Started, NotStarted> {
+        let (socket, theirs) = codec::pair().unwrap();
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let (process, pid) = (self.children.len() as u64, child.id());
+        self.children.push(child);
+        self.ends.push(theirs);
+        Ok(Started {
+            process,
+            pid,
+            socket,
+            errors: None,
+        })
+    }
+
+    fn kill(&mut self, process: u64) {
+        self.children[process as usize].kill().unwrap();
+    }
+
+    fn reap(&mut self, _process: u64) -> Reaped {
+        Reaped::Running
+    }
+}
+
+/// A link whose peer is heard, and the process's part, played by the test.
+struct Bed {
+    link: Link,
+    poller: Poller,
+    sleepers: Rc<RefCell<Sleepers>>,
+    receiver: Receiver,
+    now: Instant,
+    folder: PathBuf,
+}
+
+impl Bed {
+    fn new(name: &str) -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("spared-link-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let secret = folder.join("secret");
+        fs::write(&secret, "correct horse battery staple 2026\n").unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let file = folder.join("spared.toml");
+        let text = "node.name = \"r1\"\nsecret_file = \"secret\"\n[nodes.r1]\n[nodes.r2]\n";
+        fs::write(&file, text).unwrap();
+        let setup = spared_config::Setup::read(&file).unwrap().host.link;
+        assert!(setup.is_some());
+        let (sleepers, now) = (Rc::new(RefCell::new(Sleepers::default())), Instant::now());
+        let starter: Starter = sleepers.clone();
+        let mut bed = Self {
+            link: Link::new(starter, now),
+            poller: Poller::new().unwrap(),
+            sleepers,
+            receiver: Receiver::default(),
+            now,
+            folder,
+        };
+        let introduction = Introduction {
+            node: "r1".to_owned(),
+            ..Introduction::default()
+        };
+        bed.link.configure(&bed.poller, now, setup, introduction);
+        assert!(matches!(bed.take(), Some(ToLink::Configure(_))));
+        bed.hear(&FromLink::Up(Introduction::default()));
+        assert!(bed.link.is_up());
+        bed
+    }
+
+    /// The process says something.
+    fn hear(&mut self, message: &FromLink) {
+        codec::send(self.sleepers.borrow().ends[0].as_fd(), message, &[]).unwrap();
+        for key in self.poller.wait(Some(Duration::ZERO)).unwrap() {
+            if let Key::Link(serial) = key {
+                self.link.handle_readable(self.now, serial);
+            }
+        }
+    }
+
+    /// The process reads a message.
+    fn take(&mut self) -> Option<ToLink> {
+        let sleepers = self.sleepers.borrow();
+        let received = self.receiver.receive(&sleepers.ends[0]).unwrap();
+        received.map(|(message, _)| message)
+    }
+
+    /// The process reads until nothing more comes: numbers of the words, and whether a ping was among them.
+    fn take_all(&mut self) -> (Vec<u64>, bool) {
+        let (mut numbers, mut is_pinged) = (Vec::new(), false);
+        loop {
+            match self.take() {
+                Some(ToLink::Say(Word::Answer { id, .. })) => numbers.push(id),
+                Some(ToLink::Ping { .. }) => is_pinged = true,
+                Some(_) => {}
+                None => {
+                    self.now += FLUSH_EVERY;
+                    let waited = self.link.next_timeout().is_some_and(|at| at <= self.now);
+                    self.link.handle_timeout(&self.poller, self.now);
+                    if !waited {
+                        return (numbers, is_pinged);
+                    }
+                }
+            }
+        }
+    }
+
+    fn starts(&self) -> usize {
+        self.sleepers.borrow().children.len()
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        for child in &mut self.sleepers.borrow_mut().children {
+            let _ = child.kill().and_then(|()| child.wait());
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn answer(id: u64) -> Word {
+    Word::Answer {
+        id,
+        answer: "a".repeat(6000),
+    }
+}
+
+/// The answers to a peer that asked three thousand times at once, while the process hears it.
+#[test]
+fn words_that_the_process_has_no_room_for_wait_and_beyond_a_bound_are_dropped_and_it_runs_on() {
+    let mut bed = Bed::new("full");
+    let taken: Vec<u64> = (0..3000)
+        .filter(|id| bed.link.say(bed.now, answer(*id)))
+        .collect();
+    assert!(taken.len() > 300 && taken.len() < 3000, "{}", taken.len());
+    bed.now += PING_EVERY;
+    bed.link.handle_timeout(&bed.poller, bed.now);
+    // in order, the ping behind them
+    assert_eq!(bed.take_all(), (taken, true));
+    assert!(bed.link.say(bed.now, answer(7000)));
+    assert_eq!(bed.take_all().0, [7000]);
+    assert_eq!(bed.starts(), 1);
+    let ended = |report| matches!(report, Report::Down { .. });
+    assert!(!std::iter::from_fn(|| bed.link.poll_report()).any(ended));
+}
+
+/// What waited for it is not told to its successor.
+#[test]
+fn a_process_that_reads_nothing_and_answers_no_ping_is_started_anew_with_nothing_that_waited() {
+    let mut bed = Bed::new("hung");
+    while bed.link.say(bed.now, answer(1)) {}
+    for _ in 0..62 {
+        bed.now += PING_EVERY;
+        bed.link.handle_timeout(&bed.poller, bed.now);
+        if bed.starts() > 1 {
+            break;
+        }
+    }
+    assert_eq!(bed.starts(), 2);
+    bed.sleepers.borrow_mut().ends.remove(0);
+    assert!(matches!(bed.take(), Some(ToLink::Configure(_))));
+    assert!(bed.take().is_none());
+}
