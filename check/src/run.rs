@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use spared_config::Options;
 use spared_config::exit;
-use spared_config::{Fault, Plugin, Setup, plugin_names};
+use spared_config::{Fault, Plugin, Setup, Unread, plugin_names};
 use spared_process::account;
 use spared_worker::file::open_plugin;
 use spared_worker::message::Descriptor;
@@ -26,17 +26,17 @@ pub fn run(options: &Options) -> u8 {
         );
         return exit::PERMISSION;
     }
-    if options.config.is_some() && !path.exists() {
-        println!("{}: no such file", path.display());
-        return exit::NO_INPUT;
-    }
     let mut noted = Vec::new();
-    let (faults, setup) = match Setup::read(&path) {
+    let (faults, setup) = match options.read() {
         Ok(setup) => {
             let faults = faults_of(&setup, &options.plugin_dir, &mut noted);
             (faults, Some(setup))
         }
-        Err(faults) => (faults, None),
+        Err(Unread::Faults(faults)) => (faults, None),
+        Err(unread @ Unread::NoFile(_)) => {
+            println!("{unread}");
+            return unread.code();
+        }
     };
     for fault in &faults {
         println!("{fault}");

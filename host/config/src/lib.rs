@@ -49,7 +49,9 @@ pub use file::plugin_names;
 pub use host::Host;
 pub use key::LinkKeys;
 pub use link::Link;
-pub use options::{DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options, state_dir};
+pub use options::{
+    DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options, Unread, state_dir,
+};
 pub use order::by_order;
 pub use plugin::{Allow, OnFailure, Plugin};
 use spared_message::fingerprint;

@@ -1,6 +1,10 @@
-//! Paths from the command line, and their defaults.
+//! Paths from the command line, their defaults, and the configuration that they name.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+use crate::fault::Fault;
+use crate::{Setup, exit};
 
 /// Paths from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +22,56 @@ impl Options {
         let default = || PathBuf::from(DEFAULT_CONFIG);
         self.config.clone().unwrap_or_else(default)
     }
+
+    /// Reads the configuration. The default's file may be absent.
+    ///
+    /// # Errors
+    /// See [`Unread`].
+    pub fn read(&self) -> Result<Setup, Unread> {
+        let path = self.config();
+        if self.config.is_some() && !path.exists() {
+            return Err(Unread::NoFile(path));
+        }
+        Setup::read(&path).map_err(Unread::Faults)
+    }
 }
 
 pub const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/spared";
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/spared/host";
 pub const DEFAULT_PLUGIN_DIR: &str = "/usr/lib/spared/plugins";
+
+/// Why a configuration is not in force. As text: a line for each fault.
+#[derive(Debug)]
+pub enum Unread {
+    /// The file that was asked for does not exist.
+    NoFile(PathBuf),
+    Faults(Vec<Fault>),
+}
+
+impl Unread {
+    /// Exit code of a program that ends for it.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::NoFile(_) => exit::NO_INPUT,
+            Self::Faults(_) => exit::CONFIG,
+        }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFile(path) => write!(f, "{}: no such file", path.display()),
+            Self::Faults(faults) => {
+                let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join("\n"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for Unread {}
 
 /// Folder of state that outlives a reboot: overrides and history. With another runtime folder than the
 /// default (a second host, a trial) the state is kept in that, apart from the installed host's.
@@ -35,4 +83,22 @@ pub fn state_dir(options: &Options) -> PathBuf {
             false => options.runtime_dir.clone(),
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_asked_for_has_to_be_there() {
+        let options = Options {
+            config: Some(PathBuf::from("/nowhere/spared.toml")),
+            runtime_dir: PathBuf::from(DEFAULT_RUNTIME_DIR),
+            plugin_dir: PathBuf::from(DEFAULT_PLUGIN_DIR),
+            starter: None,
+        };
+        let unread = options.read().unwrap_err();
+        assert_eq!(unread.to_string(), "/nowhere/spared.toml: no such file");
+        assert_eq!(unread.code(), exit::NO_INPUT);
+    }
 }
