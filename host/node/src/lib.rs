@@ -9,10 +9,12 @@ mod here;
 pub mod orders;
 mod pair;
 pub mod recorder;
+mod under_way;
 mod view;
 
 pub use here::Here;
 pub use orders::Orders;
 pub use pair::Pair;
 pub use recorder::Recorder;
+pub use under_way::{in_force, remains};
 pub use view::{Look, NodeView};

@@ -90,11 +90,17 @@ impl Orders {
         Notice::warn(Kind::Maintenance, text).because("on")
     }
 
-    /// Ends maintenance. Returns the event, as above; None if this node was not in maintenance.
-    pub fn end_maintenance(&mut self, node: &str, by: &str) -> Option<Notice> {
+    /// Ends maintenance. Returns the event, as above.
+    ///
+    /// # Errors
+    /// The answer where this node was not in maintenance.
+    pub fn end_maintenance(&mut self, node: &str, by: &str) -> Result<Notice, Answer> {
+        if !self.overrides.end_maintenance() {
+            let lines = vec![format!("{node} is not in maintenance")];
+            return Err(Answer::Done { lines });
+        }
         let text = format!("{node} is no longer in maintenance, by {by}");
-        let notice = || Notice::new(Kind::Maintenance, text).because("off");
-        self.overrides.end_maintenance().then(notice)
+        Ok(Notice::new(Kind::Maintenance, text).because("off"))
     }
 
     pub fn maintenance(&self) -> Option<Maintenance> {

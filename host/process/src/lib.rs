@@ -2,9 +2,10 @@
 //!
 //! `Child` starts a process with its descriptors in place and gives its exit reason; `Pings` finds
 //! one that hangs; `RestartBudget` decides when it is started again; `Killed` keeps killed
-//! processes until they are reaped; [`starter`] is who starts them; [`service`] tells systemd; `Subprocess` does this for a part of this program, and its `Owner` hears it. [`codec`] carries messages and descriptors, [`account`] chooses the
-//! account that a process runs as, [`limit`] bounds what it sends, [`pace`] how often costly work is done, and [`poller`] says who has sent
-//! something. The messages themselves, and what follows from an end, belong to the owner.
+//! processes until they are reaped; [`starter`] is who starts them; [`service`] tells systemd; `Subprocess`
+//! does this for a part of this program, and its `Owner` hears it. [`codec`] carries messages and descriptors,
+//! [`account`] chooses the account that a process runs as, [`limit`] bounds what it sends, [`pace`] how often costly
+//! work is done, and [`poller`] says who has sent something; [`signals`] are the host's own. The messages themselves, and what follows from an end, belong to the owner.
 //!
 //! Nothing here waits but a start and a reaping, for the starter's answer; time is an argument.
 
@@ -21,6 +22,7 @@ mod pings;
 pub mod poller;
 mod restart_budget;
 pub mod service;
+pub mod signals;
 pub mod starter;
 mod subprocess;
 #[cfg(test)]

@@ -22,17 +22,31 @@ impl SecretKeys {
         Self(serde_json::from_str(&text).unwrap_or_default())
     }
 
-    /// Notes what a plugin declares. True if that is new.
-    pub fn set(&mut self, plugin: &str, scopes: &[(String, Scope)]) -> bool {
+    /// Notes what a plugin declares, in the file as well if that is new.
+    ///
+    /// # Errors
+    /// The file cannot be replaced.
+    pub fn note(
+        &mut self,
+        plugin: &str,
+        of: &[(String, Scope)],
+        runtime_dir: &Path,
+    ) -> io::Result<()> {
+        match self.set(plugin, of) {
+            true => self.write(runtime_dir),
+            false => Ok(()),
+        }
+    }
+
+    // True if that is new.
+    fn set(&mut self, plugin: &str, scopes: &[(String, Scope)]) -> bool {
         let secret = scopes.iter().filter(|(_, scope)| *scope == Scope::Secret);
         let keys: Vec<String> = secret.map(|(key, _)| key.clone()).collect();
         let before = self.0.insert(plugin.to_owned(), keys.clone());
         before.as_ref() != Some(&keys)
     }
 
-    /// # Errors
-    /// The file cannot be replaced.
-    pub fn write(&self, runtime_dir: &Path) -> io::Result<()> {
+    fn write(&self, runtime_dir: &Path) -> io::Result<()> {
         let new = runtime_dir.join(format!("{NAME}.new"));
         let mut options = fs::OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);

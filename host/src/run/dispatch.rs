@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use spared_config::OnFailure;
-use spared_group::{Follower, Ticket, count_of};
+use spared_group::{Ticket, count_of};
 use spared_kernel::KernelEvent;
 use spared_link::word::Word;
 use spared_link_process as link;
@@ -71,10 +71,7 @@ impl Loop {
                 epoch,
                 result,
             } => {
-                let done = match &result {
-                    Ok(()) => Ok(()),
-                    Err(why) => Err(why.as_str()),
-                };
+                let done = result.as_ref().copied().map_err(String::as_str);
                 let groups = &mut self.groups;
                 if groups.handle_role_done(now_ns, &plugin, &group, epoch, done) {
                     self.pair.handle_role(plugin, group, result);
@@ -132,7 +129,7 @@ impl Loop {
         if !is_on_trial {
             self.tell_up(plugin, "runs");
         }
-        let follower = self.follower(plugin);
+        let follower = self.supervisor.follower(plugin);
         self.network
             .replay_interfaces(now, &mut self.supervisor, plugin);
         self.connect_peer(now, plugin);
@@ -147,12 +144,10 @@ impl Loop {
         }
     }
 
-    /// Notes for a report which keys of the plugin's file are secret.
     fn note_secret_keys(&mut self, plugin: &str) {
-        if !self.secret_keys.set(plugin, self.pair.scopes_of(plugin)) {
-            return;
-        }
-        if let Err(error) = self.secret_keys.write(&self.here.options().runtime_dir) {
+        let (scopes, options) = (self.pair.scopes_of(plugin), self.here.options());
+        let noted = self.secret_keys.note(plugin, scopes, &options.runtime_dir);
+        if let Err(error) = noted {
             log::warn!("{plugin}: its secret keys are not noted for a report: {error}");
         }
     }
@@ -168,20 +163,6 @@ impl Loop {
         let notice = self.pair.handle_plugin_recovered(plugin);
         self.record(notice);
         self.groups.handle_fit(plugin);
-    }
-
-    pub(super) fn follower(&self, plugin: &str) -> Follower {
-        let settings = self.supervisor.settings(plugin);
-        let descriptor = self.supervisor.descriptor(plugin);
-        Follower {
-            after: settings
-                .map(|settings| settings.after.clone())
-                .unwrap_or_default(),
-            follow: settings.and_then(|settings| settings.follow.clone()),
-            has_role: descriptor.is_some_and(|descriptor| descriptor.has_role),
-            has_drain: descriptor.is_some_and(|descriptor| descriptor.has_drain),
-            has_settle: descriptor.is_some_and(|descriptor| descriptor.has_settle),
-        }
     }
 
     fn handle_given_up(&mut self, plugin: &str, why: String) {
@@ -249,14 +230,8 @@ impl Loop {
             // The extension is offered to all plugins; only electors may call it.
             false => Some(-libc::EPERM),
         };
-        let Some(status) = status else { return };
-        for part in 0..count.max(1) {
-            let ticket = Ticket {
-                plugin: plugin.to_owned(),
-                number,
-                part,
-            };
-            self.supervisor.answer_call(now, &ticket, status);
+        if let Some(status) = status {
+            self.supervisor.end_call(now, plugin, number, count, status);
         }
     }
 

@@ -21,6 +21,7 @@ use spared_process::Owner;
 use spared_process::clock;
 use spared_process::poller::{Key, Poller};
 use spared_process::service::Service;
+use spared_process::signals::Signals;
 use spared_process::starter::Starter;
 use spared_reload::Reload;
 use spared_report::half::OwnHalf;
@@ -34,7 +35,6 @@ use spared_stop::Stop;
 use spared_supervisor::Supervisor;
 
 use super::Failure;
-use super::signals::Signals;
 
 /// Interval of periodic work: watchdog, findings, leases, clients that do not read their answers.
 const TICK: Duration = Duration::from_secs(1);
@@ -76,16 +76,7 @@ impl Loop {
         starter: Starter,
     ) -> Result<Self, Failure> {
         let now = Instant::now();
-        let poller = Poller::new().map_err(Failure::System)?;
-        poller
-            .watch(&signals, Key::Signal)
-            .map_err(Failure::System)?;
-        control.watch(&poller).map_err(Failure::System)?;
-        for descriptor in kernel.descriptors() {
-            poller
-                .watch(descriptor, Key::Kernel)
-                .map_err(Failure::System)?;
-        }
+        let poller = watch(&signals, &control, &kernel).map_err(Failure::System)?;
         let state = state_dir(&options);
         let here = Here::new(options, setup);
         let supervisor = Supervisor::new(here.terms(), starter.clone(), now);
@@ -483,6 +474,15 @@ impl Loop {
         let groups = groups.map(|due_ns| Duration::from_nanos(due_ns.saturating_sub(now_ns)));
         due.into_iter().chain(groups).min()
     }
+}
+
+fn watch(signals: &Signals, control: &Server, kernel: &Kernel) -> io::Result<Poller> {
+    let poller = Poller::new()?;
+    poller.watch(signals, Key::Signal)?;
+    control.watch(&poller)?;
+    let mut descriptors = kernel.descriptors().into_iter();
+    descriptors.try_for_each(|it| poller.watch(it, Key::Kernel))?;
+    Ok(poller)
 }
 
 pub(super) fn nanoseconds(time: Duration) -> u64 {

@@ -6,7 +6,6 @@ mod perform;
 mod relay;
 mod reload;
 mod serve;
-mod signals;
 mod stop;
 mod verbs;
 
@@ -16,14 +15,14 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use spared_config::{Fault, Host, Options, Setup, exit};
+use spared_config::{Host, Options, Unread, exit};
 use spared_control_server::{Claim, Server};
 use spared_kernel::Kernel;
+use spared_process::signals::Signals;
 use spared_process::starter::Starter;
 use spared_starter::{Files, Remote, Whose};
 
 use self::r#loop::Loop;
-use signals::Signals;
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -32,7 +31,7 @@ use signals::Signals;
 pub fn run(options: &Options) -> Result<(), Failure> {
     spared_journal::start();
     let signals = Signals::catch().map_err(Failure::System)?;
-    let setup = read_setup(options)?;
+    let setup = options.read().map_err(Failure::Config)?;
     log::set_max_level(setup.host.log_level);
     let _claim = Claim::take(&options.runtime_dir).map_err(Failure::Unavailable)?;
     let control = Server::open(&options.runtime_dir).map_err(Failure::Unavailable)?;
@@ -52,14 +51,6 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     host.close();
     spared_journal::flush();
     result.map_err(Failure::System)
-}
-
-fn read_setup(options: &Options) -> Result<Setup, Failure> {
-    let path = options.config();
-    if options.config.is_some() && !path.exists() {
-        return Err(Failure::NoConfig(path));
-    }
-    Setup::read(&path).map_err(Failure::Config)
 }
 
 fn find_starter(options: &Options, digest: &str) -> Result<Starter, String> {
@@ -91,10 +82,7 @@ fn lock_down(host: &Host) {
 /// Why `spared run` ended with an error.
 #[derive(Debug)]
 pub enum Failure {
-    /// The file of `--config` does not exist.
-    NoConfig(PathBuf),
-    /// Every fault of the configuration.
-    Config(Vec<Fault>),
+    Config(Unread),
     /// Another host runs here, or the kernel refuses what is needed.
     Unavailable(String),
     System(io::Error),
@@ -103,8 +91,7 @@ pub enum Failure {
 impl Failure {
     pub fn code(&self) -> u8 {
         match self {
-            Self::NoConfig(_) => exit::NO_INPUT,
-            Self::Config(_) => exit::CONFIG,
+            Self::Config(why) => why.code(),
             Self::Unavailable(_) => exit::UNAVAILABLE,
             Self::System(_) => exit::OS_ERROR,
         }
@@ -114,11 +101,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoConfig(path) => write!(f, "{}: no such file", path.display()),
-            Self::Config(faults) => {
-                let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                f.write_str(&lines.join("\n"))
-            }
+            Self::Config(why) => write!(f, "{why}"),
             Self::Unavailable(why) => f.write_str(why),
             Self::System(error) => write!(f, "{error}"),
         }

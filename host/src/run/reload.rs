@@ -4,12 +4,10 @@ use std::time::Instant;
 
 use spared_config::{Fault, Setup};
 use spared_control::ErrorCode;
-use spared_group::Groups;
-use spared_node::Here;
+use spared_node::in_force;
 use spared_process::clock;
-use spared_reload::{ActiveGroup, InForce, KnownPlugin, Step};
-use spared_supervisor::{Returned, Supervisor};
-use spared_worker::message::Role;
+use spared_reload::Step;
+use spared_supervisor::Returned;
 
 use super::r#loop::{Loop, nanoseconds};
 
@@ -38,7 +36,7 @@ impl Loop {
     ) {
         match result {
             Ok(Returned::Live) => {
-                let follower = self.follower(name);
+                let follower = self.supervisor.follower(name);
                 self.groups
                     .handle_follower_changed(clock::monotonic_ns(), name, follower);
                 self.reload.handle_taken(name, false);
@@ -114,28 +112,5 @@ impl Loop {
         if let Err(why) = self.starter.borrow_mut().configure(digest) {
             log::warn!("processes start with the rights of before: {why}");
         }
-    }
-}
-
-fn in_force<'f>(here: &'f Here, groups: &'f Groups, supervisor: &'f Supervisor) -> InForce<'f> {
-    let plugins = supervisor.names().into_iter().filter_map(|name| {
-        let known = KnownPlugin {
-            settings: supervisor.settings(&name)?,
-            is_running: supervisor.is_running(&name),
-            has_worker: supervisor.has_worker(&name),
-            why: supervisor.why(&name),
-        };
-        Some((name, known))
-    });
-    let active = groups.iter().filter(|it| it.1.role == Role::Active);
-    let active = active.map(|(name, group)| ActiveGroup {
-        name,
-        owner: &group.owner,
-        addresses: group.claims.addresses.iter().map(|it| it.address).collect(),
-    });
-    InForce {
-        setup: here.setup(),
-        plugins: plugins.collect(),
-        active: active.collect(),
     }
 }

@@ -95,13 +95,7 @@ impl Loop {
         let question = Question::new(asker, Asking::Status(whole.then_some(None)));
         let question = question.asks_peer(there.flatten());
         let status = ["status".to_owned()];
-        let names = self.supervisor.names().into_iter();
-        let plugins = names.filter(|name| {
-            let descriptor = self.supervisor.descriptor(name);
-            self.supervisor.is_running(name)
-                && descriptor.is_some_and(|it| it.verb(&status).is_some())
-        });
-        let plugins = plugins.collect();
+        let plugins = self.supervisor.with_verb(&status);
         self.ask(now, question, plugins, &status);
     }
 

@@ -2,12 +2,11 @@
 
 use std::time::Instant;
 
-use spared_config::{Setup, by_order};
-use spared_group::Groups;
 use spared_message::notice::{Kind, Notice};
+use spared_node::remains;
 use spared_process::clock;
-use spared_stop::{PLUGINS_TIMEOUT, Remains, Step, Stop};
-use spared_supervisor::{STOP_TIMEOUT, Supervisor};
+use spared_stop::{PLUGINS_TIMEOUT, Step, Stop};
+use spared_supervisor::STOP_TIMEOUT;
 
 use super::r#loop::Loop;
 
@@ -60,25 +59,6 @@ impl Loop {
                 Step::Stop(plugin) => self.supervisor.stop(now, &plugin),
             }
         }
-    }
-}
-
-fn remains(setup: &Setup, groups: &Groups, supervisor: &Supervisor) -> Remains {
-    let names = supervisor.names().into_iter();
-    let electors =
-        names.filter(|name| supervisor.provides_groups(name) && supervisor.has_worker(name));
-    let plugins = setup.plugins.iter();
-    let plugins: Vec<(&str, &[String])> = plugins
-        .map(|plugin| (plugin.name.as_str(), plugin.after.as_slice()))
-        .collect();
-    let followers = by_order(&plugins)
-        .into_iter()
-        .filter(|name| supervisor.is_running(name) && !supervisor.provides_groups(name));
-    Remains {
-        is_switching_over: groups.is_switching_over(),
-        electors: electors.collect(),
-        is_quiet: groups.is_quiet(),
-        followers: followers.map(str::to_owned).collect(),
     }
 }
 

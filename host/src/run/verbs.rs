@@ -30,34 +30,30 @@ impl Loop {
         anyway: bool,
         by: &str,
     ) -> Answer {
-        match on {
-            true => self
-                .begin_maintenance(for_s, anyway, by)
-                .unwrap_or_else(|refused| refused),
-            false => self.end_maintenance(by),
+        let done = match on {
+            true => self.begin_maintenance(for_s, anyway, by),
+            false => self
+                .orders
+                .end_maintenance(self.here.node(), by)
+                .map(|it| (it, Vec::new())),
+        };
+        match done {
+            Ok((notice, more)) => self.ordered(notice, more),
+            Err(answer) => answer,
         }
     }
 
+    // What follows, as lines of the answer, stands beside the event.
     fn begin_maintenance(
         &mut self,
         for_s: Option<u64>,
         anyway: bool,
         by: &str,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<(Notice, Vec<String>), Answer> {
         let lasts = maintenance_time(for_s)?;
         let leaving = self.view().for_requests().plan_maintenance(anyway)?;
         let notice = self.orders.begin_maintenance(lasts, self.here.node(), by);
-        Ok(self.ordered(notice, leaving))
-    }
-
-    fn end_maintenance(&mut self, by: &str) -> Answer {
-        let node = self.here.node();
-        match self.orders.end_maintenance(node, by) {
-            Some(notice) => self.ordered(notice, Vec::new()),
-            None => Answer::Done {
-                lines: vec![format!("{node} is not in maintenance")],
-            },
-        }
+        Ok((notice, leaving))
     }
 
     pub(super) fn freeze(&mut self, now: Instant, for_ms: u64, by: &str) -> Answer {

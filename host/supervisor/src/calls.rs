@@ -50,6 +50,19 @@ impl Supervisor {
         self.calls.forget(plugin);
     }
 
+    /// Answers each element of a call alike.
+    pub fn end_call(&mut self, now: Instant, plugin: &str, number: u64, count: usize, status: i32) {
+        for part in 0..count.max(1) {
+            let plugin = plugin.to_owned();
+            let ticket = Ticket {
+                plugin,
+                number,
+                part,
+            };
+            self.answer_call(now, &ticket, status);
+        }
+    }
+
     /// Answers a call, when the status of each of its elements is known.
     pub fn answer_call(&mut self, now: Instant, ticket: &Ticket, status: i32) {
         let Some(statuses) = self.calls.answer(ticket, status) else {

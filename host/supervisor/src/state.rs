@@ -1,8 +1,10 @@
 //! What the host asks about its plugins.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use spared_config as config;
+use spared_group::Follower;
 use spared_worker::message::Descriptor;
 
 use super::Supervisor;
@@ -47,6 +49,28 @@ impl Supervisor {
     pub fn is_silent(&self, name: &str, now: Instant) -> bool {
         let running = self.plugins.get(name).and_then(|it| it.running.as_ref());
         running.is_some_and(|running| running.pings.is_silent(now))
+    }
+
+    /// What the groups have to know of it: when it is told of roles, and what it takes part in.
+    pub fn follower(&self, name: &str) -> Follower {
+        let (settings, descriptor) = (self.settings(name), self.descriptor(name));
+        Follower {
+            after: settings.map(|it| it.after.clone()).unwrap_or_default(),
+            follow: settings.and_then(|it| it.follow.clone()),
+            has_role: descriptor.is_some_and(|it| it.has_role),
+            has_drain: descriptor.is_some_and(|it| it.has_drain),
+            has_settle: descriptor.is_some_and(|it| it.has_settle),
+        }
+    }
+
+    /// The plugins that run and have a verb of these words.
+    pub fn with_verb(&self, argv: &[String]) -> BTreeSet<String> {
+        let has = |it: &Descriptor| it.verb(argv).is_some();
+        let names = self
+            .plugins
+            .keys()
+            .filter(|name| self.is_running(name) && self.descriptor(name).is_some_and(has));
+        names.cloned().collect()
     }
 
     pub fn provides_groups(&self, name: &str) -> bool {

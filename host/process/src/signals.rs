@@ -1,4 +1,4 @@
-//! Signals as flags, and one descriptor that wakes the loop.
+//! Signals of the host's process as flags, and one descriptor that wakes its loop.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
+/// SIGHUP, SIGTERM and SIGINT.
 #[derive(Debug)]
 pub struct Signals {
     reader: UnixStream,
@@ -17,6 +18,10 @@ pub struct Signals {
 }
 
 impl Signals {
+    /// Catches them from now on.
+    ///
+    /// # Errors
+    /// The kernel's: no descriptors left.
     pub fn catch() -> io::Result<Self> {
         let (reader, writer) = UnixStream::pair()?;
         reader.set_nonblocking(true)?;

@@ -1,0 +1,54 @@
+//! What a reload and a stop are decided from.
+
+use spared_config::{Setup, by_order};
+use spared_group::Groups;
+use spared_message::worker::Role;
+use spared_reload::{ActiveGroup, InForce, KnownPlugin};
+use spared_stop::Remains;
+use spared_supervisor::Supervisor;
+
+use crate::here::Here;
+
+/// What a reload starts from: the configuration, how its plugins are, and the groups that are active.
+pub fn in_force<'f>(here: &'f Here, groups: &'f Groups, supervisor: &'f Supervisor) -> InForce<'f> {
+    let plugins = supervisor.names().into_iter().filter_map(|name| {
+        let known = KnownPlugin {
+            settings: supervisor.settings(&name)?,
+            is_running: supervisor.is_running(&name),
+            has_worker: supervisor.has_worker(&name),
+            why: supervisor.why(&name),
+        };
+        Some((name, known))
+    });
+    let active = groups.iter().filter(|it| it.1.role == Role::Active);
+    let active = active.map(|(name, group)| ActiveGroup {
+        name,
+        owner: &group.owner,
+        addresses: group.claims.addresses.iter().map(|it| it.address).collect(),
+    });
+    InForce {
+        setup: here.setup(),
+        plugins: plugins.collect(),
+        active: active.collect(),
+    }
+}
+
+/// What a stop has to wait for: groups, electors, and plugins that follow them, in the order of `after`.
+pub fn remains(setup: &Setup, groups: &Groups, supervisor: &Supervisor) -> Remains {
+    let names = supervisor.names().into_iter();
+    let electors =
+        names.filter(|name| supervisor.provides_groups(name) && supervisor.has_worker(name));
+    let plugins = setup.plugins.iter();
+    let plugins: Vec<(&str, &[String])> = plugins
+        .map(|plugin| (plugin.name.as_str(), plugin.after.as_slice()))
+        .collect();
+    let followers = by_order(&plugins)
+        .into_iter()
+        .filter(|name| supervisor.is_running(name) && !supervisor.provides_groups(name));
+    Remains {
+        is_switching_over: groups.is_switching_over(),
+        electors: electors.collect(),
+        is_quiet: groups.is_quiet(),
+        followers: followers.map(str::to_owned).collect(),
+    }
+}
