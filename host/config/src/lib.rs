@@ -33,8 +33,8 @@ pub mod exit;
 mod fault;
 mod file;
 mod host;
-mod key;
 mod link;
+mod link_keys;
 mod options;
 mod order;
 mod plugin;
@@ -47,8 +47,8 @@ use std::path::Path;
 pub use fault::{Fault, locate};
 pub use file::plugin_names;
 pub use host::Host;
-pub use key::LinkKeys;
 pub use link::Link;
+pub use link_keys::LinkKeys;
 pub use options::{
     DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options, Unread, state_dir,
 };

@@ -6,7 +6,7 @@ use spared_message::firewall::{Chain, Passage};
 use spared_message::link::LinkPath;
 use spared_sdk::config::{Config, Fault, IpNet, Section, node};
 
-use super::key::{self, LinkKeys};
+use super::link_keys::{self, LinkKeys};
 use super::subnet::{is_link_local, unfit};
 
 /// Default port of the link, TCP and UDP.
@@ -67,7 +67,7 @@ pub(super) fn read(config: &Config, folder: &Path) -> Read {
     let port = root.integer("port", 1..=u64::from(u16::MAX));
     let chain = chain(&root);
     let own = ends(&root);
-    let (keys, of_keys) = match key::read(config, folder, !own.is_empty()) {
+    let (keys, of_keys) = match link_keys::read(config, folder, !own.is_empty()) {
         Ok(keys) => (keys, Vec::new()),
         Err(faults) => (None, faults),
     };

@@ -1,5 +1,5 @@
 //! Which plugin may have which sockets of the host, which it gets with the interfaces that it follows. A plugin opens
-//! raw sockets of its own only with CAP_NET_RAW, which its configuration can deny (host/supervisor/src/plugin.rs).
+//! raw sockets of its own only with CAP_NET_RAW, which its configuration can deny (host/starter/src/rights.rs).
 
 use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
 use spared_kernel::ANY;
