@@ -231,6 +231,8 @@ pub struct Policy {
     pub body: Body,
     /// SA templates for matching packets; none: they pass, or are blocked.
     pub templates: Vec<Template>,
+    /// The end of its tunnels on the node that has it.
+    pub end: Option<IpAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,17 +244,6 @@ pub struct Template {
     pub protocol: u8,
     pub mode: u8,
     pub reqid: u32,
-}
-
-impl Policy {
-    /// The end of its tunnels on the node that has it.
-    pub fn local_end(&self) -> Option<IpAddr> {
-        let outer = self.templates.last()?;
-        Some(match self.id.is_outbound() {
-            true => outer.source,
-            false => outer.destination,
-        })
-    }
 }
 
 /// The IKE daemon's name of a child of a connection.

@@ -35,7 +35,7 @@ use std::net::IpAddr;
 use spared_replica::{Key, Reader, Table, Value};
 
 use crate::MS;
-use crate::codec::body::{self, around_reqid, local_end, selector_ends};
+use crate::codec::body::{self, around_reqid, selector_ends};
 use crate::error::Malformed;
 use crate::sa::{
     ChildName, Direction, Life, Mark, Pace, Policy, PolicyId, Replay, ReplayForm, Sa, SaId,
@@ -76,7 +76,7 @@ impl TunnelKey {
     }
 
     pub fn policy(policy: &Policy) -> Self {
-        Self::Policy(policy.id, local_end(policy))
+        Self::Policy(policy.id, policy.end)
     }
 
     /// Whether a table may have a record with this key.

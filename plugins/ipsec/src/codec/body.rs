@@ -58,19 +58,20 @@ pub fn parse_policy(body: Body) -> Result<Policy, Malformed> {
     let attrs = bytes.get(POLICY_LEN..).ok_or(Malformed::Short)?;
     let at = At(bytes);
     let templates = find(attrs, XFRMA_TMPL).unwrap_or_default();
+    let id = PolicyId {
+        selector: at.chunk(0)?,
+        interface: Default::default(),
+        direction: at.u8(160)?,
+        kind: find(attrs, XFRMA_POLICY_TYPE).map_or(Ok(0), |it| At(it).u8(0))?,
+        mark: mark(attrs)?,
+        if_id: number(attrs, XFRMA_IF_ID)?,
+    };
+    let templates = templates.chunks(TEMPLATE_LEN).map(template);
+    let templates: Vec<Template> = templates.collect::<Result<_, _>>()?;
     Ok(Policy {
-        id: PolicyId {
-            selector: at.chunk(0)?,
-            interface: Default::default(),
-            direction: at.u8(160)?,
-            kind: find(attrs, XFRMA_POLICY_TYPE).map_or(Ok(0), |it| At(it).u8(0))?,
-            mark: mark(attrs)?,
-            if_id: number(attrs, XFRMA_IF_ID)?,
-        },
-        templates: templates
-            .chunks(TEMPLATE_LEN)
-            .map(template)
-            .collect::<Result<_, _>>()?,
+        end: local_end(&id, &templates),
+        id,
+        templates,
         body,
     })
 }
@@ -178,7 +179,11 @@ pub fn shifted_sa(sa: &Sa) -> Sa {
 }
 
 pub fn shifted_policy(policy: &Policy) -> Policy {
-    policy_with_reqids(policy, shifted)
+    let mut reqids = policy.templates.iter().map(|it| it.reqid);
+    match reqids.all(|it| shifted(it) == it) {
+        true => policy.clone(),
+        false => policy_with_reqids(policy, shifted),
+    }
 }
 
 // ---- blocking policies: the same selector of a user of this plugin's, which matches the same packets
@@ -214,6 +219,7 @@ pub fn block_of(policy: &Policy) -> Option<Policy> {
         id,
         body: Body::new(bytes),
         templates: Vec::new(),
+        end: None,
     })
 }
 
@@ -256,16 +262,18 @@ pub fn selected(selector: &[u8; 56]) -> Option<((IpAddr, u8), (IpAddr, u8))> {
 }
 
 /// The end of a policy's tunnels on the node that has it; transport mode leaves it to the selector.
-pub fn local_end(policy: &Policy) -> Option<IpAddr> {
-    let end = policy.local_end()?;
+fn local_end(id: &PolicyId, templates: &[Template]) -> Option<IpAddr> {
+    let near = |source, destination| match id.is_outbound() {
+        true => source,
+        false => destination,
+    };
+    let outer = templates.last()?;
+    let end = near(outer.source, outer.destination);
     if !end.is_unspecified() {
         return Some(end);
     }
-    let (source, destination) = selector_ends(&policy.id.selector)?;
-    Some(match policy.id.is_outbound() {
-        true => source,
-        false => destination,
-    })
+    let (source, destination) = selector_ends(&id.selector)?;
+    Some(near(source, destination))
 }
 
 fn find(attrs: &[u8], wanted: u16) -> Option<&[u8]> {

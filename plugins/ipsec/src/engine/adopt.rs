@@ -1,11 +1,11 @@
 //! Names of SAs at IKE daemons, here and after a failover.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::status::counted;
 use super::{Action, Engine, Named};
-use crate::codec::body::{OURS, local_end};
+use crate::codec::body::OURS;
 use crate::sa::{ChildName, Direction, Policy};
 use crate::vici::{ViciEvent, WAITS};
 
@@ -81,7 +81,7 @@ impl Engine {
 #[derive(Debug, Default)]
 pub struct Wanted {
     /// With the address that is this node's end.
-    names: BTreeMap<ChildName, IpAddr>,
+    names: HashMap<ChildName, IpAddr>,
     /// Numbers of SAs that a daemon had when it ended.
     ended: BTreeSet<u32>,
     is_ordered: bool,
@@ -98,15 +98,23 @@ impl Wanted {
         self.lack.as_ref()
     }
 
-    /// With the address that is this node's end.
-    pub fn all(&self) -> impl Iterator<Item = (&ChildName, &IpAddr)> {
-        self.names.iter()
+    /// With the address that is this node's end, in the order of their names.
+    pub fn all(&self) -> Vec<(&ChildName, &IpAddr)> {
+        let mut all: Vec<_> = self.names.iter().collect();
+        all.sort_unstable();
+        all
     }
 
-    pub fn add(&mut self, names: Vec<(ChildName, IpAddr)>) {
+    pub fn add<'a>(&mut self, names: impl Iterator<Item = (&'a ChildName, IpAddr)>) {
         for (name, end) in names {
-            // one more is an order of its own
-            self.is_ordered &= self.names.insert(name, end).is_some();
+            // both SAs of a child have its name
+            if let Some(known) = self.names.get_mut(name) {
+                *known = end;
+            } else {
+                self.names.insert(name.clone(), end);
+                // one more is an order of its own
+                self.is_ordered = false;
+            }
         }
     }
 }
@@ -117,8 +125,7 @@ impl Engine {
         let store = &self.store;
         let held = store.held.sas.values();
         let ours = held.filter(|it| store.ends.has(&it.local_end()));
-        let names = ours.filter_map(|it| Some((it.name.clone()?, it.local_end())));
-        let names = names.collect();
+        let names = ours.filter_map(|it| Some((it.name.as_ref()?, it.local_end())));
         self.wanted.add(names);
         self.left.note();
     }
@@ -133,7 +140,8 @@ impl Engine {
         let followed = self.store.sas.iter().filter(|(_, it)| it.sa.reqid >= OURS);
         let known = installed.chain(followed.map(|(id, _)| id.spi));
         let known = known.chain(self.wanted.ended.iter().copied()).collect();
-        let names = self.wanted.names.keys().cloned().collect();
+        let names = self.wanted.all().into_iter();
+        let names = names.map(|(name, _)| name.clone()).collect();
         self.actions.push_back(Action::Adopt(names, known));
     }
 
@@ -145,8 +153,8 @@ impl Engine {
         let store = &self.store;
         let ours = || store.sas.iter().filter(|(_, it)| it.side.is_some());
         let named =
-            ours().filter_map(|(_, it)| Some((it.name.clone()?, it.sa.local_end(it.side?))));
-        let names = named.filter(|(_, end)| store.ends.has(end)).collect();
+            ours().filter_map(|(_, it)| Some((it.name.as_ref()?, it.sa.local_end(it.side?))));
+        let names = named.filter(|(_, end)| store.ends.has(end));
         let ended = ours().map(|(id, _)| id.spi).collect();
         self.wanted.add(names);
         self.left.note();
@@ -194,10 +202,10 @@ impl Engine {
             reqids.insert(known.sa.reqid);
         }
         let names = self.wanted.names.keys();
-        let mut down = names.filter(|it| !up.contains(it));
-        if let Some(ChildName { ike, child }) = down.next() {
+        let down: Vec<&ChildName> = names.filter(|it| !up.contains(it)).collect();
+        if let Some(ChildName { ike, child }) = down.iter().min() {
             let all = counted(self.wanted.names.len(), "tunnel");
-            let count = 1 + down.count();
+            let count = down.len();
             return Some(format!("{count} of {all} down, first {ike}/{child}"));
         }
         match self.blocking_policies(&reqids) {
@@ -227,8 +235,7 @@ impl Engine {
         let policies = policies.filter(|(id, _)| !store.held.policies.contains_key(id));
         let policies = policies.map(|(_, it)| &it.policy);
         let is_here = |end| store.ends.has(&end);
-        let policies =
-            policies.filter(|it| it.id.is_outbound() && local_end(it).is_some_and(is_here));
+        let policies = policies.filter(|it| it.id.is_outbound() && it.end.is_some_and(is_here));
         let blocks = |it: &&Policy| {
             let mut templates = it.templates.iter();
             templates.any(|it| it.reqid >= OURS && !reqids.contains(&it.reqid))

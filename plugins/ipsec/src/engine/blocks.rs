@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::{Change, Engine};
-use crate::codec::body::{block_of, blocked_by, local_end};
+use crate::codec::body::{block_of, blocked_by};
 use crate::sa::{Policy, PolicyId};
 
 /// Blocking policies in the kernel, by what they are below, and the last reading that found each.
@@ -25,7 +25,7 @@ impl Blocks {
 impl Engine {
     /// A policy is in the kernel, or on its way there.
     pub(super) fn block_below(&mut self, policy: &Policy) {
-        let end = local_end(policy).filter(|_| policy.id.is_outbound());
+        let end = policy.end.filter(|_| policy.id.is_outbound());
         let is_held = self.store.held.policies.contains_key(&policy.id);
         let moves = end.is_some_and(|end| is_held || self.store.ends.has(&end));
         if !moves || self.blocks.0.contains_key(&policy.id) {

@@ -21,7 +21,7 @@ use std::net::IpAddr;
 
 use super::{Action, Change, Engine};
 use crate::SECOND;
-use crate::codec::body::{OURS, local_end, shifted_policy};
+use crate::codec::body::{OURS, shifted_policy};
 use crate::config::Settings;
 use crate::sa::{Policy, PolicyId, SaId};
 
@@ -244,7 +244,7 @@ impl Engine {
     /// Puts a policy of a moving end back; false where its deletion counts.
     pub(super) fn restore_policy(&mut self, now_ns: u64, id: &PolicyId, by: Deleter) -> bool {
         let known = self.store.policies.get(id).filter(|it| it.ours);
-        let end = known.and_then(|it| local_end(&it.policy));
+        let end = known.and_then(|it| it.policy.end);
         let verdict = self.verdict(now_ns, by, end, self.policy_has_followed(id));
         let Some(known) = known.filter(|_| verdict != Verdict::Counts) else {
             return false;

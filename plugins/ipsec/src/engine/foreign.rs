@@ -2,7 +2,6 @@
 //! one key use a number twice.
 
 use super::{Change, Engine};
-use crate::codec::body::local_end;
 use crate::sa::{Direction, Sa, SaId};
 
 impl Engine {
@@ -73,7 +72,7 @@ impl Engine {
         let is_there = |end: &_| store.held.ends.contains(end) && !store.ends.is_here(end);
         let left = store.policies.iter();
         let left = left.filter(|(id, _)| !store.held.policies.contains_key(id));
-        let left = left.filter(|(_, it)| local_end(&it.policy).as_ref().is_some_and(is_there));
+        let left = left.filter(|(_, it)| it.policy.end.as_ref().is_some_and(is_there));
         for id in left.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.store.put.forget(&id);
             self.work.push(Change::DeletePolicy(id));

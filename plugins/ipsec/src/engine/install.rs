@@ -9,7 +9,6 @@ use super::status::{counted, reason};
 use super::stop::Stopping;
 use super::window::{self, Knowledge};
 use super::{Change, Engine};
-use crate::codec::body::local_end;
 use crate::codec::body::shifted_sa;
 use crate::sa::{ChildName, Direction, Sa, SaId};
 use crate::store::{EKEYREJECTED, HeldSa, threshold_of};
@@ -141,10 +140,7 @@ impl Engine {
         let is_done = |id: &SaId| sas.contains_key(id) || refused.contains_key(id);
         let stays = |id: &SaId, it: &HeldSa| !is_done(id) || !ends.has(&it.local_end());
         store.held.sas.retain(|id, it| stays(id, it));
-        store
-            .held
-            .policies
-            .retain(|_, it| local_end(it).is_some_and(|end| !ends.has(&end)));
+        store.held.policies.retain(|_, it| !ends.has_policy(it));
         store.put.keep_missing(&store.held.policies);
         if is_first || self.is_putting() {
             self.failover.active_ns = now_ns;
@@ -218,14 +214,13 @@ impl Engine {
     /// What is to be installed: the busiest first, and of these what is sent with.
     fn plan(&mut self, now_ns: u64, all: bool) {
         self.put_back_all(now_ns);
-        let held = self.store.held.by_urgency().into_iter();
-        let held = held.filter(|(id, held)| {
+        let planned = self.store.held.by_urgency(|id, held| {
             let is_ours = all || self.store.ends.has(&held.local_end());
             // its last number is still to come
             let waits = !self.resume.is_none() && held.side == Direction::Out && !held.is_own;
-            is_ours && !waits && !self.is_tried(id)
+            is_ours && !waits && !self.is_tried(id, held)
         });
-        self.failover.queue.ids = held.map(|(id, _)| *id).collect();
+        self.failover.queue.ids = planned.map(|(id, _)| *id).collect();
         self.dirty = true;
     }
 
@@ -261,14 +256,14 @@ impl Engine {
     fn is_to_be_installed(&self, id: &SaId) -> bool {
         let held = self.store.held.sas.get(id);
         let is_ours = |held: &HeldSa| self.store.ends.has(&held.local_end());
-        held.is_some_and(|it| self.failover.is_settling() || is_ours(it)) && !self.is_tried(id)
+        let held = held.filter(|it| self.failover.is_settling() || is_ours(it));
+        held.is_some_and(|it| !self.is_tried(id, it))
     }
 
     /// Whether an SA that is kept was put, or cannot be.
-    pub(super) fn is_tried(&self, id: &SaId) -> bool {
+    pub(super) fn is_tried(&self, id: &SaId, held: &HeldSa) -> bool {
         let failover = &self.failover;
-        let proof = self.store.held.sas.get(id).and_then(|it| it.proof);
-        let hidden = self.store.proofs.errno(proof) == Some(EKEYREJECTED);
+        let hidden = self.store.proofs.errno(held.proof) == Some(EKEYREJECTED);
         let is_refused = failover.refused.contains_key(id) || failover.worn.contains(id);
         hidden || is_refused || self.installed.contains_key(id)
     }

@@ -1,7 +1,7 @@
 //! Policies of the peer, in the kernel of a backup: nothing leaves in clear text after a failover.
 
 use super::{Change, Deleter, Engine};
-use crate::codec::body::{blocks_below, local_end};
+use crate::codec::body::blocks_below;
 use crate::sa::{Policy, PolicyId};
 
 const EEXIST: i32 = 17;
@@ -162,6 +162,6 @@ impl Engine {
 }
 
 fn is_of_same_end(here: &Policy, there: &Policy) -> bool {
-    let end = local_end(here);
-    end.is_some() && end == local_end(there)
+    let end = here.end;
+    end.is_some() && end == there.end
 }

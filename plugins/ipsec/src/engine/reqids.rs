@@ -23,7 +23,8 @@ const USED_NS: u64 = 30 * SECOND;
 /// Which policies lead to installed SAs, and which of these are to get another reqid.
 #[derive(Debug, Default)]
 pub struct Served {
-    by_reqid: BTreeMap<u32, BTreeSet<PolicyId>>,
+    /// Each list in order.
+    by_reqid: BTreeMap<u32, Vec<PolicyId>>,
     other: BTreeMap<SaId, u32>,
     wanted: u32,
     /// An earlier run's SA is led past, and by which policies is not known yet: the daemon's names may tell.
@@ -34,14 +35,22 @@ impl Served {
     /// A policy that is in the kernel leads to installed SAs, or does not.
     pub fn lead(&mut self, policy: &Policy) {
         for template in policy.templates.iter().filter(|it| it.reqid >= OURS) {
-            let served = self.by_reqid.entry(template.reqid).or_default();
-            served.insert(policy.id);
+            self.note(template.reqid, policy.id);
+        }
+    }
+
+    fn note(&mut self, reqid: u32, id: PolicyId) {
+        let served = self.by_reqid.entry(reqid).or_default();
+        if let Err(place) = served.binary_search(&id) {
+            served.insert(place, id);
         }
     }
 
     /// Others are in the place of those that led to it.
     pub fn replaced(&mut self, reqid: u32, policies: Vec<PolicyId>) {
-        self.by_reqid.entry(reqid).or_default().extend(policies);
+        for id in policies {
+            self.note(reqid, id);
+        }
     }
 
     /// An SA is to get this reqid; whether that is news.

@@ -60,10 +60,9 @@ impl Engine {
         if !matches!(self.resume, Resume::Prepared) {
             return;
         }
-        let held = self.store.held.by_urgency().into_iter();
-        let asked = held.filter(|(id, held)| {
+        let asked = self.store.held.by_urgency(|id, held| {
             let is_ours = self.store.ends.has(&held.local_end());
-            is_ours && held.side == Direction::Out && !held.is_own && !self.is_tried(id)
+            is_ours && held.side == Direction::Out && !held.is_own && !self.is_tried(id, held)
         });
         let keys = asked.map(|(_, held)| TunnelKey::sa(&held.sa, held.side));
         let keys: Vec<TunnelKey> = keys.collect();

@@ -10,7 +10,6 @@ use super::install::Failover;
 use super::window::united;
 use super::{Change, Engine};
 use crate::SECOND;
-use crate::codec::body::local_end;
 use crate::codec::body::shifted_policy;
 use crate::sa::{Direction, PolicyId, Replay, SaId};
 use crate::store::{HeldSa, Room};
@@ -104,7 +103,7 @@ impl Engine {
         let store = &self.store;
         let carried = store.policies.iter().filter(|(id, known)| {
             let is_carried = store.index.policies.get(id).is_some_and(|it| it.is_local);
-            let end = local_end(&known.policy);
+            let end = known.policy.end;
             let is_gone = is_carried && end.is_some_and(|end| !store.ends.stays(&end));
             known.ours && (all || is_gone)
         });
@@ -138,7 +137,7 @@ impl Engine {
                 continue;
             };
             let mut policy = known.policy.clone();
-            if local_end(&policy).is_some() {
+            if policy.end.is_some() {
                 self.store.put.claim(id);
                 // by a failover it leads to SAs that were installed
                 policy = shifted_policy(&policy);

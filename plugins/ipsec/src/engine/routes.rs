@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Action, Engine};
-use crate::codec::body::{OURS, local_end, selected};
+use crate::codec::body::{OURS, selected};
 use crate::sa::Policy;
 
 const MAIN: u8 = 0;
@@ -78,11 +78,13 @@ impl Engine {
     /// As charon does: none for a port, a protocol, an interface of XFRM or transport mode.
     fn route_of(&self, policy: &Policy) -> Option<TunnelRoute> {
         let id = &policy.id;
-        let template = policy.templates.last()?;
-        let near = local_end(policy).filter(|end| self.store.ends.has(end))?;
         let is_plain = id.is_outbound() && id.kind == MAIN && id.if_id == 0;
+        let template = policy.templates.last().filter(|_| is_plain)?;
         let has_followed = template.reqid >= OURS && template.mode == TUNNEL;
-        let (from, to) = selected(&id.selector).filter(|_| is_plain && has_followed)?;
+        let near = policy
+            .end
+            .filter(|end| has_followed && self.store.ends.has(end))?;
+        let (from, to) = selected(&id.selector)?;
         Some(TunnelRoute {
             to,
             from,

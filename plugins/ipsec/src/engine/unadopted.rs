@@ -80,9 +80,9 @@ impl Engine {
         }
         self.left.note();
         let ends = &self.store.ends;
-        let found = std::mem::take(&mut self.left.found).into_iter();
-        let here = found.filter(|it| !is_over && ends.has(&it.end));
-        self.wanted.add(here.map(|it| (it.name, it.end)).collect());
+        let found = std::mem::take(&mut self.left.found);
+        let here = found.iter().filter(|it| !is_over && ends.has(&it.end));
+        self.wanted.add(here.map(|it| (&it.name, it.end)));
         self.order_adoption();
     }
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::SECOND;
-use crate::codec::body::local_end;
 use crate::config::Settings;
 use crate::sa::{Direction, Policy, Sa};
 
@@ -123,6 +122,6 @@ impl Ends {
     }
 
     pub fn has_policy(&self, policy: &Policy) -> bool {
-        local_end(policy).is_none_or(|end| self.has(&end))
+        policy.end.is_none_or(|end| self.has(&end))
     }
 }

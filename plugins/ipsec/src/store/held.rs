@@ -119,11 +119,17 @@ impl HeldSa {
 }
 
 impl Held {
-    /// The busiest first; of those alike what is sent with.
-    pub fn by_urgency(&self) -> Vec<(&SaId, &HeldSa)> {
-        let mut sas: Vec<(&SaId, &HeldSa)> = self.sas.iter().collect();
-        sas.sort_by_key(|(_, it)| (Reverse(it.pace.packets_per_s), it.side == Direction::In));
-        sas
+    /// Some of them, the busiest first; of those alike what is sent with.
+    pub fn by_urgency(
+        &self,
+        is_wanted: impl Fn(&SaId, &HeldSa) -> bool,
+    ) -> impl Iterator<Item = (&SaId, &HeldSa)> {
+        let wanted = self.sas.iter().filter(|(id, it)| is_wanted(id, it));
+        let urgency = |it: &HeldSa| (Reverse(it.pace.packets_per_s), it.side == Direction::In);
+        // beside what it sorts, as the SAs are all over the memory
+        let mut sas: Vec<_> = wanted.map(|(id, it)| (urgency(it), (id, it))).collect();
+        sas.sort_by_key(|(urgency, _)| *urgency);
+        sas.into_iter().map(|(_, it)| it)
     }
 
     pub fn sort_ends(&mut self) {

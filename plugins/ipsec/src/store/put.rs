@@ -50,6 +50,12 @@ impl Put {
 
     /// A failover needs no others any more.
     pub fn keep_missing(&mut self, held: &BTreeMap<PolicyId, Policy>) {
+        if held.is_empty() {
+            self.missing.clear();
+            self.put_ns.clear();
+            self.refused.clear();
+            return;
+        }
         self.missing.retain(|id, _| held.contains_key(id));
         self.put_ns.retain(|id, _| held.contains_key(id));
         self.refused.retain(|id, _| held.contains_key(id));

@@ -63,7 +63,9 @@ fn what_followed_is_known_for_that_to_the_next_run() {
     engine.wanted = Wanted::default();
     engine.want_held();
     let followed: BTreeSet<u32> = engine.store.sas.keys().map(|id| id.spi).collect();
-    engine.wanted.add(vec![(name("net0"), IpAddr::from(VIP))]);
+    engine
+        .wanted
+        .add([(&name("net0"), IpAddr::from(VIP))].into_iter());
     engine.order_adoption();
     let known = engine.actions.iter().find_map(|action| match action {
         Action::Adopt(_, known) => Some(known.clone()),
