@@ -16,6 +16,7 @@ mod proofs;
 mod put;
 mod rate;
 mod records;
+mod unsorted;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -125,13 +126,9 @@ impl Tunnels {
 
     /// The record that an SA makes now: of the kernel, if this node carries it; else as it is kept.
     pub fn present_sa(&self, id: &SaId) -> Option<Record> {
-        let known = self.sas.get(id).filter(|_| self.is_active);
-        let carried = known.and_then(|it| {
-            let side = it
-                .side
-                .filter(|side| self.ends.has(&it.sa.local_end(*side)))?;
+        let carried = self.sas.get(id).and_then(|it| {
             Some(Record {
-                key: TunnelKey::sa(&it.sa, side),
+                key: self.carried_sa(it)?,
                 tag: Tag::default(),
                 digest: sa_digest(&it.sa, it.name.as_ref()),
                 is_local: true,
@@ -148,24 +145,20 @@ impl Tunnels {
         carried.or_else(held)
     }
 
-    /// An SA of the peer that the kernel here has not: whoever has its address, its record is that of what is kept.
-    pub fn is_kept_alone(&self, id: &SaId) -> bool {
-        let has_record = self.index.sas.get(id).is_some_and(|it| !it.is_local);
-        has_record && self.held.sas.contains_key(id) && !self.sas.contains_key(id)
-    }
-
     /// The record that a policy makes now.
     pub fn present_policy(&self, id: &PolicyId) -> Option<Record> {
-        let record = |policy: &Policy, is_local| Record {
-            key: TunnelKey::policy(policy),
+        let record = |key, policy: &Policy, is_local| Record {
+            key,
             tag: Tag::default(),
             digest: policy_digest(policy),
             is_local,
         };
-        let known = self.policies.get(id).filter(|_| self.is_active);
-        let carried = known.filter(|it| self.ends.has_policy(&it.policy));
-        let carried = carried.map(|it| record(&it.policy, true));
-        carried.or_else(|| self.held.policies.get(id).map(|it| record(it, false)))
+        let carried = self.policies.get(id).and_then(|it| {
+            let key = self.carried_policy(it)?;
+            Some(record(key, &it.policy, true))
+        });
+        let held = || self.held.policies.get(id);
+        carried.or_else(|| held().map(|it| record(TunnelKey::policy(it), it, false)))
     }
 
     fn apply_sa(

@@ -10,7 +10,7 @@ use super::stop::Stopping;
 use super::window::{self, Knowledge};
 use super::{Change, Engine};
 use crate::codec::body::shifted_sa;
-use crate::sa::{ChildName, Direction, Sa, SaId};
+use crate::sa::{ChildName, Direction, Policy, PolicyId, Sa, SaId};
 use crate::store::{EKEYREJECTED, HeldSa, threshold_of};
 use crate::{MS, SECOND};
 
@@ -63,6 +63,8 @@ pub struct Failover {
     queue: Queue,
     /// SAs that the kernel has taken, with their thresholds, of which this node takes note when none is left to be put.
     added: BTreeMap<SaId, (Box<Sa>, u32)>,
+    /// What was kept and is this node's now: to free thousands of policies takes time, and SAs wait for none.
+    taken: Vec<BTreeMap<PolicyId, Policy>>,
 }
 
 /// SAs that are kept and not yet on their way to the kernel, the next one first. Requests are made as the kernel
@@ -82,6 +84,11 @@ impl Failover {
 
     pub fn is_settling(&self) -> bool {
         self.settled_ns.is_some()
+    }
+
+    /// Frees what is of no use any more, when nothing waits for that.
+    pub fn free_taken(&mut self) {
+        self.taken = Vec::new();
     }
 
     /// The kernel has it no more.
@@ -136,11 +143,8 @@ impl Engine {
         self.want_held();
         let refused = &self.failover.refused;
         let store = &mut self.store;
-        let (sas, ends) = (&store.sas, &store.ends);
-        let is_done = |id: &SaId| sas.contains_key(id) || refused.contains_key(id);
-        let stays = |id: &SaId, it: &HeldSa| !is_done(id) || !ends.has(&it.local_end());
-        store.held.sas.retain(|id, it| stays(id, it));
-        store.held.policies.retain(|_, it| !ends.has_policy(it));
+        store.take_sas(|id| refused.contains_key(id));
+        self.failover.taken.push(store.take_policies());
         store.put.keep_missing(&store.held.policies);
         if is_first || self.is_putting() {
             self.failover.active_ns = now_ns;

@@ -359,6 +359,7 @@ impl Engine {
         if let Some(changes) = self.work.next_batch() {
             return Some(Action::Apply(changes));
         }
+        self.failover.free_taken();
         if std::mem::take(&mut self.dirty) {
             self.said = self.lack().map_or(Ok(()), Err);
             self.tell_followed();

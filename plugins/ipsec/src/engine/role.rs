@@ -8,7 +8,6 @@ use std::net::IpAddr;
 
 use super::stop::Stopping;
 use super::{Drain, Engine};
-use crate::sa::{PolicyId, SaId};
 use crate::{MS, SECOND};
 
 /// Addresses that go so soon after a group go with it.
@@ -133,17 +132,11 @@ impl Engine {
     }
 
     fn sort_records(&mut self, now_ns: u64) {
-        let store = &self.store;
-        let policies = store.index.policies.ids().chain(store.policies.keys());
-        let policies = policies.chain(store.held.policies.keys());
-        for id in policies.copied().collect::<BTreeSet<PolicyId>>() {
+        self.enter(now_ns);
+        for id in self.store.unsorted_policies() {
             self.sort_policy(now_ns, &id);
         }
-        let store = &self.store;
-        let sas = store.index.sas.ids().chain(store.sas.keys());
-        let sas = sas.chain(store.held.sas.keys());
-        let other = sas.copied().filter(|id| !store.is_kept_alone(id));
-        for id in other.collect::<BTreeSet<SaId>>() {
+        for id in self.store.unsorted_sas() {
             self.sort_sa(now_ns, &id);
         }
     }

@@ -52,10 +52,6 @@ impl<Id: Ord + Copy> Records<Id> {
         self.0.len()
     }
 
-    pub fn ids(&self) -> impl Iterator<Item = &Id> {
-        self.0.keys()
-    }
-
     pub fn records(&self) -> impl Iterator<Item = (&Id, &Record)> {
         self.0.iter()
     }
@@ -125,6 +121,19 @@ pub fn sa_digest(sa: &Sa, name: Option<&ChildName>) -> u64 {
     hash.write(&sa.replay.window.to_be_bytes());
     hash.write(&sa.replay.form.capacity().to_be_bytes());
     hash.finish()
+}
+
+/// Whether both have one digest, as they have what it is made of.
+pub fn is_same_sa(
+    (one, name): (&Sa, Option<&ChildName>),
+    (other, other_name): (&Sa, Option<&ChildName>),
+) -> bool {
+    one.body == other.body
+        && shifted(one.reqid) == shifted(other.reqid)
+        && one.interfaces == other.interfaces
+        && name == other_name
+        && one.replay.window == other.replay.window
+        && one.replay.form.capacity() == other.replay.form.capacity()
 }
 
 /// As above.

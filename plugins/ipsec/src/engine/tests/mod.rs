@@ -27,6 +27,7 @@ mod reqid;
 mod roles;
 mod routes;
 mod states;
+mod takeover;
 mod unadopted;
 mod withheld;
 
@@ -442,6 +443,7 @@ impl Pair {
         let ends = active.then_some(IpAddr::from(VIP));
         engine.handle_endpoints(now_ns, ends.into_iter().collect());
         engine.handle_role(now_ns, "office", active);
+        engine.check_records();
         self.settle();
     }
 

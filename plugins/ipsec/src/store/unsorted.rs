@@ -1,0 +1,155 @@
+//! Other ends, and what that changes of the records: at a takeover all of them are looked at, and nearly all stay as
+//! they are. So each map is walked once, side by side with the others, and digests are left to what did change.
+//!
+//! That holds as whatever changes what a record is made of sorts it at once.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+
+use super::index::{Records, is_same_sa};
+use super::{LocalPolicy, LocalSa, Record, Tunnels};
+use crate::sa::{Policy, PolicyId, SaId};
+use crate::wire::TunnelKey;
+
+/// Entries in the order of their ids, beside those of other maps.
+struct Along<I: Iterator>(Peekable<I>);
+
+impl<'a, Id, V, I> Along<I>
+where
+    Id: Ord + 'a,
+    I: Iterator<Item = (&'a Id, V)>,
+{
+    fn new(entries: impl IntoIterator<IntoIter = I, Item = I::Item>) -> Self {
+        Self(entries.into_iter().peekable())
+    }
+
+    fn id(&mut self) -> Option<&'a Id> {
+        self.0.peek().map(|(id, _)| *id)
+    }
+
+    /// What has that id, which comes after all that were asked for.
+    fn at(&mut self, id: &Id) -> Option<V> {
+        loop {
+            match self.id()?.cmp(id) {
+                Ordering::Less => drop(self.0.next()),
+                Ordering::Equal => return self.0.next().map(|(_, it)| it),
+                Ordering::Greater => return None,
+            }
+        }
+    }
+}
+
+impl Tunnels {
+    /// The key of an SA that the kernel has, where this node tells of it.
+    pub fn carried_sa(&self, known: &LocalSa) -> Option<TunnelKey> {
+        let side = known.side.filter(|_| self.is_active)?;
+        let is_here = self.ends.has(&known.sa.local_end(side));
+        is_here.then(|| TunnelKey::sa(&known.sa, side))
+    }
+
+    /// The same of a policy.
+    pub fn carried_policy(&self, known: &LocalPolicy) -> Option<TunnelKey> {
+        let is_here = self.is_active && self.ends.has_policy(&known.policy);
+        is_here.then(|| TunnelKey::policy(&known.policy))
+    }
+
+    /// SAs whose record is not that of what is there.
+    pub fn unsorted_sas(&self) -> Vec<SaId> {
+        let (known, held) = (&self.sas, &self.held.sas);
+        unsorted(&self.index.sas, known, held, |it| self.carried_sa(it))
+    }
+
+    /// The same of policies.
+    pub fn unsorted_policies(&self) -> Vec<PolicyId> {
+        let (known, held) = (&self.policies, &self.held.policies);
+        let carried = |it: &LocalPolicy| self.carried_policy(it);
+        unsorted(&self.index.policies, known, held, carried)
+    }
+
+    /// SAs of this node's ends are kept no more where the kernel has them, or refused them. The record of one that it
+    /// has as it was kept stays, and is this node's.
+    pub fn take_sas(&mut self, is_refused: impl Fn(&SaId) -> bool) {
+        let Self { ends, sas, .. } = self;
+        let mut records = Along::new(self.index.sas.after(None));
+        let mut known = Along::new(&*sas);
+        self.held.sas.retain(|id, kept| {
+            let known = known.at(id);
+            let is_done = known.is_some() || is_refused(id);
+            let stays = !is_done || !ends.has(&kept.local_end());
+            if let (Some(known), false) = (known, stays) {
+                let key = known.side.map(|side| TunnelKey::sa(&known.sa, side));
+                let kept = (&kept.sa, kept.name.as_ref());
+                let is_same = is_same_sa((&known.sa, known.name.as_ref()), kept);
+                take(records.at(id).filter(|it| is_same && key == Some(it.key)));
+            }
+            stays
+        });
+    }
+
+    /// The same of policies, which the kernel has or not; those that are kept no more.
+    pub fn take_policies(&mut self) -> BTreeMap<PolicyId, Policy> {
+        let Self { ends, policies, .. } = self;
+        let mut records = Along::new(self.index.policies.after(None));
+        let mut known = Along::new(&*policies);
+        let (mut goes_any, mut stays_any) = (false, false);
+        for (id, kept) in &self.held.policies {
+            let goes = ends.has_policy(kept);
+            (goes_any, stays_any) = (goes_any | goes, stays_any | !goes);
+            // which all of a policy but its id is read from
+            let body = known.at(id).map(|it| &it.policy.body);
+            if goes && body == Some(&kept.body) {
+                take(records.at(id));
+            }
+        }
+        if !goes_any {
+            return BTreeMap::new();
+        }
+        let held = std::mem::take(&mut self.held.policies);
+        if !stays_any {
+            return held;
+        }
+        let stay = held.into_iter().filter(|(_, it)| !ends.has_policy(it));
+        self.held.policies = stay.collect();
+        BTreeMap::new()
+    }
+}
+
+fn take(record: Option<&mut Record>) {
+    if let Some(record) = record {
+        record.is_local = true;
+    }
+}
+
+/// Those whose record is of another source or key than what is there now, has no source, or is missing.
+fn unsorted<Id: Ord + Copy, L, H>(
+    records: &Records<Id>,
+    known: &BTreeMap<Id, L>,
+    held: &BTreeMap<Id, H>,
+    carried: impl Fn(&L) -> Option<TunnelKey>,
+) -> Vec<Id> {
+    let (mut records, mut known, mut held) = (
+        Along::new(records.records()),
+        Along::new(known),
+        Along::new(held),
+    );
+    let mut unsorted = Vec::new();
+    while let Some(id) = [records.id(), known.id(), held.id()]
+        .into_iter()
+        .flatten()
+        .min()
+    {
+        let record = records.at(id);
+        let carried = known.at(id).and_then(&carried);
+        let is_held = held.at(id).is_some();
+        let is_sorted = match (record, carried) {
+            (Some(record), Some(key)) => record.is_local && record.key == key,
+            (Some(record), None) => !record.is_local && is_held,
+            (None, carried) => carried.is_none() && !is_held,
+        };
+        if !is_sorted {
+            unsorted.push(*id);
+        }
+    }
+    unsorted
+}
