@@ -11,10 +11,13 @@ use super::End;
 use crate::message::{FromLink, State, ToLink};
 use crate::word::Word;
 
-/// Limit of waiting records. A host with more of them hangs or was killed.
-const WAITING_MAX: usize = 8192;
 /// Number of waiting records beyond which dispensable messages are dropped.
 const SPARE_MAX: usize = 512;
+/// Number of waiting records from which on nothing more is heard of the peer, so that it cannot make more of them than
+/// the host reads.
+const BEHIND_MIN: usize = 4096;
+/// Limit of waiting records: far beyond those that a turn's frames of the peer make.
+const WAITING_MAX: usize = 1 << 16;
 
 #[derive(Debug)]
 pub struct Host {
@@ -41,6 +44,11 @@ impl Host {
 
     pub fn is_blocked(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// Whether the peer has to wait until the host has read.
+    pub fn is_behind(&self) -> bool {
+        self.waiting.len() >= BEHIND_MIN
     }
 
     pub fn tell(&mut self, message: &FromLink) {

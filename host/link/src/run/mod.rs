@@ -196,13 +196,14 @@ impl Link {
                 );
             }
             let up = peering.session.is_up();
+            let hears = !self.host.is_behind();
             for (index, path) in peering.paths.iter().enumerate() {
                 // In reverse order, because handling one may move those after it.
                 for (source, fd, reads, writes) in path.sources(up).into_iter().rev() {
                     watch(
                         Ready::Path(index, (source, false, false)),
                         fd,
-                        reads,
+                        reads && hears,
                         writes,
                     );
                 }

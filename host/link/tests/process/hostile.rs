@@ -230,3 +230,33 @@ fn a_silent_peer_s_machine_is_asked_whether_it_lives() {
     node.wait_state("nothing answers", |state| state.answers_ping == Some(false));
     assert!(!node.state.paths[0].up);
 }
+
+/// More marks than a socket and a queue hold. Where too many come at once, the session takes some of them for garbage.
+#[test]
+fn a_peer_whose_marks_come_faster_than_the_host_reads_waits_and_the_process_lives() {
+    const MARKS: u64 = 20_000;
+    const MOMENT: Duration = Duration::from_millis(50);
+    let Some(lab) = Lab::new(1) else { return };
+    let mut nodes = lab.pair(1);
+    let _workers = peers("messenger", &nodes);
+    let mark = |node: &Node, id: u64| {
+        let channels = vec!["messenger".to_owned()];
+        node.tell_in_time(&ToLink::Mark { id, channels });
+    };
+    (0..MARKS).for_each(|id| mark(&nodes[1], id));
+    let (end, mut came) = (Instant::now() + Duration::from_secs(15), Vec::new());
+    while came.last().is_none_or(|id| *id < MARKS) {
+        assert!(Instant::now() < end, "no mark after {:?}", came.last());
+        // one that comes when nothing is in its way
+        mark(&nodes[1], MARKS);
+        let marked = |message: &FromLink| match message {
+            FromLink::Marked { id, .. } => Some(*id),
+            _ => None,
+        };
+        came.extend(std::iter::from_fn(|| {
+            nodes[0].expect_within(MOMENT, "a mark", marked)
+        }));
+    }
+    assert!(came.is_sorted());
+    assert!(came.len() as u64 > MARKS / 2, "{} marks", came.len());
+}

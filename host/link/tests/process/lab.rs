@@ -16,7 +16,7 @@ use spared_key::PrivateKey;
 use spared_link::message::{FromLink, Keys, PathSetup, Setup, State, ToLink};
 use spared_link::word::Introduction;
 use spared_process::child::Child;
-use spared_process::codec::{self, Receiver};
+use spared_process::codec::{self, Receiver, SendError};
 use spared_tests::lab::Namespace;
 use spared_worker::channel::{
     DOWN, MESSAGE, RECORD_MAX, SIGNATURE_SIZE, SIGNED, UP, VERIFIED, message_kind,
@@ -193,6 +193,16 @@ pub struct Node {
 impl Node {
     pub fn tell(&self, message: &ToLink) {
         codec::send(self.socket.as_fd(), message, &[]).unwrap();
+    }
+
+    /// The same when the process has room for it.
+    pub fn tell_in_time(&self, message: &ToLink) {
+        let end = Instant::now() + PATIENCE;
+        while let Err(error) = codec::send(self.socket.as_fd(), message, &[]) {
+            assert!(matches!(error, SendError::Full), "{error}");
+            assert!(Instant::now() < end, "the process does not read");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub fn tell_with(&self, message: &ToLink, descriptor: impl AsFd) {
