@@ -1,4 +1,4 @@
-//! Other ends, and what that changes of the records: at a takeover all of them are looked at, and nearly all stay as
+//! Other ends, and what that changes of the records: at a failover all of them are looked at, and nearly all stay as
 //! they are. So each map is walked once, side by side with the others, and digests are left to what did change.
 //!
 //! That holds as whatever changes what a record is made of sorts it at once.

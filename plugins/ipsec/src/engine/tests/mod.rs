@@ -27,8 +27,8 @@ mod reqid;
 mod roles;
 mod routes;
 mod states;
-mod takeover;
 mod unadopted;
+mod unsorted;
 mod withheld;
 
 const S: u64 = SECOND;

@@ -1,4 +1,4 @@
-//! What a takeover leaves as it is: with thousands of SAs and policies, nothing is made anew that has not changed, and
+//! What a failover leaves as it is: with thousands of SAs and policies, nothing is made anew that has not changed, and
 //! what has changed is not missed.
 
 use spared_replica::Tag;
@@ -43,7 +43,7 @@ fn settled_backup(tunnels: u32) -> Pair {
 }
 
 #[test]
-fn a_takeover_makes_no_record_anew() {
+fn a_failover_makes_no_record_anew() {
     let mut pair = settled_backup(20);
     let engine = &mut pair.nodes[1].engine;
     let ends = BTreeSet::from([IpAddr::from(VIP)]);
