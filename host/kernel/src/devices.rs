@@ -122,13 +122,11 @@ impl Kernel {
             let _ = self.requests.run_one(Message::delete_link(index));
             self.forget_link(index);
         }
-        for key in &wanted {
-            let present = self.interfaces.link(&key.interface).is_some();
-            if !present || key.find(&self.interfaces).is_some() {
-                continue;
-            }
+        if wanted.iter().any(|key| self.lacks(key)) {
             self.read_links();
-            if key.find(&self.interfaces).is_some() {
+        }
+        for key in &wanted {
+            if !self.lacks(key) {
                 continue;
             }
             // ARP requests of the parent have only its own addresses as their source.
@@ -143,6 +141,11 @@ impl Kernel {
             }
         }
         result
+    }
+
+    // Whether its parent is there, and it is not known.
+    fn lacks(&self, key: &RouterId) -> bool {
+        self.interfaces.link(&key.interface).is_some() && key.find(&self.interfaces).is_none()
     }
 
     // The notification of a new device comes without the alias that marks it as ours, and while it is down the kernel
