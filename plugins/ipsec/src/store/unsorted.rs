@@ -109,9 +109,9 @@ impl Tunnels {
         if !stays_any {
             return held;
         }
-        let stay = held.into_iter().filter(|(_, it)| !ends.has_policy(it));
-        self.held.policies = stay.collect();
-        BTreeMap::new()
+        let (gone, kept) = held.into_iter().partition(|(_, it)| ends.has_policy(it));
+        self.held.policies = kept;
+        gone
     }
 }
 
