@@ -13,7 +13,7 @@ log=$built.log
 
 # Loaded before init runs, with what they need: virtio first, for the root file system.
 modules="virtio_pci virtiofs virtio_net dummy macvlan veth tun nf_tables nf_conntrack_netlink nft_ct nft_objref nft_reject_inet
-	nft_chain_nat xfrm_user xfrm_interface esp4 esp6 aesni_intel gcm ccm ctr cbc hmac sha256_generic sha512_generic ghash-generic seqiv
+	nft_chain_nat nft_fib_inet nft_queue nfnetlink_queue xfrm_user xfrm_interface esp4 esp6 aesni_intel gcm ccm ctr cbc hmac sha256_generic sha512_generic ghash-generic seqiv
 	echainiv authenc authencesn drbg"
 
 none() {

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use spared_ipsec::codec::{check_policy, check_sa, hides_keys};
 use spared_ipsec::engine::{Change, Deleter, XfrmEvent};
-use spared_ipsec::kernel::{Found, Kernel, Silence};
+use spared_ipsec::kernel::{Found, Hold, Kernel, Silence};
 use spared_ipsec::sa::{Body, Life, Policy, Replay, ReplayForm, Sa};
+use spared_netlink::PacketQueue;
+use spared_tests::Result;
 use spared_tests::lab::{Namespace, scenario};
-use spared_tests::machine::{Machine, Parts};
+use spared_tests::machine::{Kernel as KernelOf, Machine, Parts};
 
 const EEXIST: i32 = 17;
 
@@ -28,9 +30,161 @@ fn a_kernel_with_esp_does_as_told() {
         let (code, said) = machine.run_within(&line, Duration::from_secs(90))?;
         println!("{said}");
         assert_eq!(code, 0, "{said}");
-        assert!(said.contains("test result: ok. 8 passed"), "{said}");
+        assert!(said.contains("test result: ok. 9 passed"), "{said}");
         Ok(())
     });
+}
+
+/// The kernel of other machines may have no queues for packets.
+#[test]
+fn debians_own_kernel_keeps_what_waits_for_an_sa() {
+    scenario(0, |lab| {
+        let stock = Parts {
+            kernel: KernelOf::Stock,
+            memory_mb: 512,
+            ..Parts::new("r1", 11, &[])
+        };
+        let [machine] = Machine::boot(lab, [stock])?;
+        let program = std::env::current_exe()?;
+        let line = format!(
+            "{} --ignored --exact --nocapture {WAITING}",
+            program.display()
+        );
+        let (code, said) = machine.run_within(&line, Duration::from_secs(90))?;
+        println!("{said}");
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains(KEPT), "{said}");
+        Ok(())
+    });
+}
+
+const WAITING: &str = "what_is_passed_on_waits_and_goes_on_in_its_order";
+const KEPT: &str = "kept: 200";
+
+/// A router between two networks, each with one host.
+struct Passage {
+    near: Namespace,
+    router: Namespace,
+    far: Namespace,
+}
+
+impl Passage {
+    const NEAR: &str = "10.1.0.2";
+    const FAR: &str = "10.2.0.2";
+
+    fn new() -> Result<Self> {
+        let [near, router, far] = ["near", "router", "far"].map(Namespace::new);
+        let passage = Self {
+            near: near?,
+            router: router?,
+            far: far?,
+        };
+        let Self { near, router, far } = &passage;
+        for (host, interface, network) in [(near, "lan", "10.1.0"), (far, "wan", "10.2.0")] {
+            router.add_cable(interface, host, "eth0")?;
+            router.ip(&format!(
+                "address add {network}.1/24 dev {interface}\nlink set {interface} up\n"
+            ))?;
+            host.ip(&format!(
+                "address add {network}.2/24 dev eth0\nlink set eth0 up\nroute add default via {network}.1\n"
+            ))?;
+        }
+        router.set(&[("net/ipv4/ip_forward", "1")])?;
+        Ok(passage)
+    }
+
+    /// Sockets of the two hosts.
+    fn sockets(&self) -> Result<[UdpSocket; 2]> {
+        let open = |host: &Namespace, address: &str| {
+            host.run(|| {
+                let socket = UdpSocket::bind((address, 7))?;
+                socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+                Ok(socket)
+            })
+        };
+        Ok([open(&self.near, Self::NEAR)?, open(&self.far, Self::FAR)?])
+    }
+}
+
+/// Numbers that arrive before half a second passes without one.
+fn arriving(socket: &UdpSocket) -> Vec<u32> {
+    let mut room = [0; 4];
+    let mut numbers = Vec::new();
+    while socket.recv(&mut room).is_ok() {
+        numbers.push(u32::from_be_bytes(room));
+    }
+    numbers
+}
+
+#[test]
+#[ignore = "for a machine"]
+fn what_is_passed_on_waits_and_goes_on_in_its_order() {
+    // twice of what the kernel keeps by itself, and as many as the receiver has room for
+    const COUNT: u32 = 200;
+    let passage = Passage::new().expect("namespaces");
+    let [near, far] = passage.sockets().expect("sockets");
+    let send = |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            let sent = near.send_to(&number.to_be_bytes(), (Passage::FAR, 7));
+            sent.expect("a datagram leaves");
+        }
+    };
+    let ways = [("10.1.0.0/24", "10.2.0.0/24"), ("fd01::/64", "::/0")];
+    let ways = ways.map(|(from, to)| {
+        let net = |text: &str| text.parse().expect("a network");
+        (net(from), net(to))
+    });
+    let work = || {
+        const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
+        if let Err(error) = PacketQueue::open(1, 1) {
+            println!("skipped: no queue for packets: {error}");
+            return Ok(());
+        }
+        let mut hold = Hold::open()?;
+        send(0..1);
+        assert_eq!(arriving(&far), [0], "nothing waits without a switchover");
+
+        hold.begin(&ways)?;
+        println!("{}", passage.router.shell("nft list ruleset")?);
+        send(1..COUNT);
+        assert_eq!(arriving(&far), Vec::<u32>::new(), "all wait");
+        far.send_to(&[0; 4], (Passage::NEAR, 7))?;
+        assert_eq!(arriving(&near), [0], "nothing waits on the way back");
+        passage.near.shell("ping -c 1 -W 2 10.1.0.1")?;
+        passage.near.shell("ping -c 1 -W 2 10.2.0.1")?;
+
+        // chains of others come and go: theirs, of a daemon that is silent from other addresses
+        let mut silence = Silence::open()?;
+        for silent in ["10.2.0.1", "10.2.0.7"] {
+            silence.set(BTreeSet::from([silent.parse()?]))?;
+        }
+        hold.let_go();
+        send(COUNT..COUNT + 1);
+        while !hold.end()? {}
+        send(COUNT + 1..COUNT + 2);
+        let numbers = arriving(&far);
+        println!("kept: {}", numbers.len() - 1);
+        assert_eq!(numbers, Vec::from_iter(1..COUNT + 2));
+        assert_eq!(std::fs::read_to_string(DROPS)?.trim(), "1");
+
+        // a switchover, and an end in the midst of it
+        hold.begin(&ways)?;
+        send(0..COUNT);
+        hold.close()?;
+        assert_eq!(arriving(&far).len(), COUNT as usize);
+        silence.set(BTreeSet::new())?;
+        assert_eq!(passage.router.shell("nft list ruleset")?, "");
+
+        // a run that is killed: nobody has its queue
+        hold.begin(&ways)?;
+        drop(hold);
+        send(0..1);
+        assert_eq!(arriving(&far), [0]);
+        Hold::open()?;
+        assert_eq!(passage.router.shell("nft list ruleset")?, "");
+        Ok(())
+    };
+    passage.router.run(work).expect("the kernel does as told");
 }
 
 /// Exchanges of IKE (RFC 7296 §3.1, RFC 2408 §3.1).

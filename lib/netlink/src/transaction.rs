@@ -14,6 +14,7 @@ const RECEIVE_BYTES: usize = 32 * 1024;
 
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
+const NLM_F_CREATE: u16 = 0x400;
 const NLMSG_ERROR: u16 = 2;
 
 /// A socket for transactions.
@@ -74,6 +75,19 @@ impl Transactions {
         append(&mut batch, NFNL_MSG_BATCH_END, 0, self.sequence, &MARK);
         self.socket.send(&batch, Msg::empty())?;
         self.refusals(begin, count)
+    }
+
+    /// The same of messages that create or delete, each a type and the bytes after the header; all or nothing.
+    ///
+    /// # Errors
+    /// The first refusal, or of the transaction as a whole.
+    pub fn commit_all(&mut self, changes: &[(u16, Vec<u8>)]) -> io::Result<()> {
+        let changes = changes.iter();
+        let changes = changes.map(|(kind, payload)| (*kind, NLM_F_CREATE, payload.as_slice()));
+        match self.commit(changes)?.first() {
+            Some((_, errno)) => Err(io::Error::from_raw_os_error(*errno)),
+            None => Ok(()),
+        }
     }
 
     /// The kernel answered before `send` returned: nothing here waits.

@@ -64,7 +64,7 @@ impl Node {
             routes: Routes::open(settings.routing_table)
                 .map_err(Error::kernel("open a netlink socket"))?,
             route_fault: None,
-            hold: Hold::default(),
+            hold: Hold::open().map_err(Error::kernel("open a netlink socket"))?,
             ended,
             unadopted,
         }))
@@ -101,7 +101,13 @@ impl Node {
             Action::Silence(ends) => self.silence(host, ends),
             Action::Routes(routes) => self.route(&routes),
             Action::Stop(ids) => engine.handle_stopped_sas(now_ns, &self.kernel.stop(&ids)),
-            Action::Hold(holds) => self.hold(holds),
+            Action::Hold(ways) => tell_unheld(self.hold.begin(&ways)),
+            Action::LetGo => self.hold.let_go(),
+            Action::EndHold => match self.hold.end() {
+                Ok(true) => {}
+                Ok(false) => engine.handle_still_held(),
+                Err(error) => tell_unheld(Err(error)),
+            },
             Action::Keep(kept) => self.ended.write(&kept),
             Action::Leave(left) => self.unadopted.write(&left),
             Action::Pause => {}
@@ -153,20 +159,19 @@ impl Node {
         self.route_fault = fault;
     }
 
-    /// Packets that find no SA wait for it, or do not.
-    pub fn hold(&mut self, holds: bool) {
-        if let Err(error) = self.hold.set(holds) {
-            log::warn!("packets of a switchover's first milliseconds may be lost: {error}");
-        }
-    }
-
     pub fn close(mut self, host: Host) {
         self.silence(host, BTreeSet::new());
-        self.hold(false);
+        tell_unheld(self.hold.close());
         for fd in [self.kernel.fd(), self.addresses.fd()] {
             host.unwatch_fd(fd);
         }
         self.daemon.stop();
+    }
+}
+
+fn tell_unheld(done: io::Result<()>) {
+    if let Err(error) = done {
+        log::warn!("packets of a switchover's first milliseconds may be lost: {error}");
     }
 }
 

@@ -252,13 +252,22 @@ pub fn selector_ends(selector: &[u8; 56]) -> Option<(IpAddr, IpAddr)> {
     Some((at.address(16, family).ok()?, at.address(0, family).ok()?))
 }
 
-/// The networks of `struct xfrm_selector`, source and destination, if it takes every packet between them.
-pub fn selected(selector: &[u8; 56]) -> Option<((IpAddr, u8), (IpAddr, u8))> {
-    const PORTS: std::ops::Range<usize> = 32..40;
+/// A network, by one of its addresses and the length of its prefix.
+type Network = (IpAddr, u8);
+
+/// The networks of `struct xfrm_selector`, source and destination.
+pub fn networks(selector: &[u8; 56]) -> Option<(Network, Network)> {
     let (source, destination) = selector_ends(selector)?;
-    let [to, from, protocol] = [42, 43, 44].map(|at| selector[at]);
-    let takes_all = protocol == 0 && selector[PORTS] == [0; 8];
-    takes_all.then_some(((source, from), (destination, to)))
+    let [to, from] = [42, 43].map(|at| selector[at]);
+    Some(((source, from), (destination, to)))
+}
+
+/// The same, if it takes every packet between them.
+pub fn selected(selector: &[u8; 56]) -> Option<(Network, Network)> {
+    const PORTS: std::ops::Range<usize> = 32..40;
+    const PROTOCOL: usize = 44;
+    let takes_all = selector[PROTOCOL] == 0 && selector[PORTS] == [0; 8];
+    networks(selector).filter(|_| takes_all)
 }
 
 /// The end of a policy's tunnels on the node that has it; transport mode leaves it to the selector.

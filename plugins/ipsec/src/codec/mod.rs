@@ -4,6 +4,8 @@
 
 pub mod body;
 mod check;
+mod expression;
+pub mod held;
 mod read;
 pub mod ruleset;
 #[cfg(test)]

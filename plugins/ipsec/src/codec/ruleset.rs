@@ -24,7 +24,11 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use spared_netlink::constants::*;
-use spared_netlink::{Message, attributes, put, put_nested, put_text, text};
+use spared_netlink::{Message, attributes, text};
+
+use super::expression::{
+    and, base_chain, compare, load, meta, named, payload, rule, rules, verdict,
+};
 
 const TABLE: &str = "spared-ipsec";
 const FAREWELL: &str = "farewell";
@@ -47,24 +51,29 @@ const IKEV2: Header = ([0xff, 0x20], [37, 0]);
 const IKEV1: Header = ([0xff, 0x00], [5, 0]);
 
 /// The transaction, by type and payload, after which requests from these addresses alone are kept back;
-/// without any, there is no table.
+/// without any, there is no table. With a hook that goes the kernel drops what waits in queues: so the chains of a
+/// table that is there stay.
 pub fn silence(addresses: &BTreeSet<IpAddr>) -> Vec<(u16, Vec<u8>)> {
     let table = || named(&[(NFTA_TABLE_NAME, TABLE)]);
-    let mut changes = vec![(NFT_MSG_NEWTABLE, table()), (NFT_MSG_DELTABLE, table())];
+    let mut changes = vec![(NFT_MSG_NEWTABLE, table())];
     if addresses.is_empty() {
+        changes.push((NFT_MSG_DELTABLE, table()));
         return changes;
     }
-    changes.push((NFT_MSG_NEWTABLE, table()));
+    let output = base_chain(TABLE, OUTPUT, NF_INET_LOCAL_OUT, PRIORITY);
     changes.push((NFT_MSG_NEWCHAIN, chain(FAREWELL)));
+    changes.push((NFT_MSG_NEWCHAIN, output));
+    for chain in [OUTPUT, FAREWELL] {
+        changes.push((NFT_MSG_DELRULE, rules(TABLE, chain)));
+    }
     for port in [IKE_PORT, NAT_PORT] {
         for header in [IKEV2, IKEV1] {
-            let drops = rule(FAREWELL, |out| drop_request(out, port, header));
+            let drops = rule(TABLE, FAREWELL, |out| drop_request(out, port, header));
             changes.push((NFT_MSG_NEWRULE, drops));
         }
     }
-    changes.push((NFT_MSG_NEWCHAIN, output_chain()));
     for address in addresses {
-        let jumps = rule(OUTPUT, |out| jump_from(out, *address));
+        let jumps = rule(TABLE, OUTPUT, |out| jump_from(out, *address));
         changes.push((NFT_MSG_NEWRULE, jumps));
     }
     changes
@@ -102,33 +111,8 @@ pub fn is_deletion(kind: u16, payload: &[u8]) -> bool {
     deletes.contains(&kind) && payload.first() == Some(&NFPROTO_INET) && attributes.any(is_ours)
 }
 
-fn named(names: &[(u16, &str)]) -> Vec<u8> {
-    // struct nfgenmsg
-    let mut payload = vec![NFPROTO_INET, 0, 0, 0];
-    for (kind, name) in names {
-        put_text(&mut payload, *kind, name);
-    }
-    payload
-}
-
 fn chain(name: &str) -> Vec<u8> {
     named(&[(NFTA_CHAIN_TABLE, TABLE), (NFTA_CHAIN_NAME, name)])
-}
-
-fn output_chain() -> Vec<u8> {
-    let mut payload = chain(OUTPUT);
-    put_nested(&mut payload, NFTA_CHAIN_HOOK, |out| {
-        number(out, NFTA_HOOK_HOOKNUM, NF_INET_LOCAL_OUT);
-        put(out, NFTA_HOOK_PRIORITY, &PRIORITY.to_be_bytes());
-    });
-    put_text(&mut payload, NFTA_CHAIN_TYPE, "filter");
-    payload
-}
-
-fn rule(chain: &str, expressions: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut payload = named(&[(NFTA_RULE_TABLE, TABLE), (NFTA_RULE_CHAIN, chain)]);
-    put_nested(&mut payload, NFTA_RULE_EXPRESSIONS, expressions);
-    payload
 }
 
 fn jump_from(out: &mut Vec<u8>, source: IpAddr) {
@@ -155,79 +139,6 @@ fn drop_request(out: &mut Vec<u8>, port: u16, (mask, header): Header) {
     verdict(out, NF_DROP, None);
 }
 
-// ---- expressions, all in the first register
-
-/// Goes on where a property of the packet is this byte.
-fn meta(out: &mut Vec<u8>, key: u32, value: u8) {
-    expression(out, "meta", |out| {
-        number(out, NFTA_META_DREG, NFT_REG_1);
-        number(out, NFTA_META_KEY, key);
-    });
-    compare(out, &[value]);
-}
-
-/// Goes on where a packet has these bytes there.
-fn payload(out: &mut Vec<u8>, base: u32, offset: u32, value: &[u8]) {
-    load(out, base, offset, value.len());
-    compare(out, value);
-}
-
-fn load(out: &mut Vec<u8>, base: u32, offset: u32, length: usize) {
-    expression(out, "payload", |out| {
-        number(out, NFTA_PAYLOAD_DREG, NFT_REG_1);
-        number(out, NFTA_PAYLOAD_BASE, base);
-        number(out, NFTA_PAYLOAD_OFFSET, offset);
-        number(out, NFTA_PAYLOAD_LEN, length as u32);
-    });
-}
-
-fn and(out: &mut Vec<u8>, mask: &[u8]) {
-    expression(out, "bitwise", |out| {
-        number(out, NFTA_BITWISE_SREG, NFT_REG_1);
-        number(out, NFTA_BITWISE_DREG, NFT_REG_1);
-        number(out, NFTA_BITWISE_LEN, mask.len() as u32);
-        value(out, NFTA_BITWISE_MASK, mask);
-        value(out, NFTA_BITWISE_XOR, &vec![0; mask.len()]);
-    });
-}
-
-fn compare(out: &mut Vec<u8>, bytes: &[u8]) {
-    expression(out, "cmp", |out| {
-        number(out, NFTA_CMP_SREG, NFT_REG_1);
-        number(out, NFTA_CMP_OP, NFT_CMP_EQ);
-        value(out, NFTA_CMP_DATA, bytes);
-    });
-}
-
-fn verdict(out: &mut Vec<u8>, code: i32, chain: Option<&str>) {
-    expression(out, "immediate", |out| {
-        number(out, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
-        put_nested(out, NFTA_IMMEDIATE_DATA, |out| {
-            put_nested(out, NFTA_DATA_VERDICT, |out| {
-                put(out, NFTA_VERDICT_CODE, &code.to_be_bytes());
-                if let Some(chain) = chain {
-                    put_text(out, NFTA_VERDICT_CHAIN, chain);
-                }
-            });
-        });
-    });
-}
-
-fn expression(out: &mut Vec<u8>, name: &str, data: impl FnOnce(&mut Vec<u8>)) {
-    put_nested(out, NFTA_LIST_ELEM, |out| {
-        put_text(out, NFTA_EXPR_NAME, name);
-        put_nested(out, NFTA_EXPR_DATA, data);
-    });
-}
-
-fn number(out: &mut Vec<u8>, kind: u16, value: u32) {
-    put(out, kind, &value.to_be_bytes());
-}
-
-fn value(out: &mut Vec<u8>, kind: u16, bytes: &[u8]) {
-    put_nested(out, kind, |out| put(out, NFTA_DATA_VALUE, bytes));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +160,10 @@ mod tests {
         let kind = |message| NFNL_SUBSYS_NFTABLES << 8 | message;
         let table = named(&[(NFTA_TABLE_NAME, TABLE)]);
         assert!(is_deletion(kind(NFT_MSG_DELTABLE), &table));
-        assert!(is_deletion(kind(NFT_MSG_DELRULE), &rule(OUTPUT, |_| {})));
+        assert!(is_deletion(
+            kind(NFT_MSG_DELRULE),
+            &rule(TABLE, OUTPUT, |_| {})
+        ));
         assert!(!is_deletion(kind(NFT_MSG_NEWTABLE), &table));
         assert!(!is_deletion(
             kind(NFT_MSG_DELTABLE),
@@ -260,7 +174,9 @@ mod tests {
 
     #[test]
     fn no_bytes_at_all_panic() {
-        let mut rule = rule(OUTPUT, |out| jump_from(out, Ipv4Addr::LOCALHOST.into()));
+        let mut rule = rule(TABLE, OUTPUT, |out| {
+            jump_from(out, Ipv4Addr::LOCALHOST.into())
+        });
         for length in 0..rule.len() {
             let _ = address(&rule[..length]);
         }

@@ -57,6 +57,8 @@ use spared_replica::{Config, Replica};
 use crate::SECOND;
 use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
+use ipnet::IpNet;
+
 use crate::store::Tunnels;
 use adopt::Wanted;
 use apply::Work;
@@ -153,8 +155,13 @@ pub enum Action {
     Silence(BTreeSet<IpAddr>),
     /// Deletes these, of which something may be sent until then: `handle_stopped_sas` with the last numbers.
     Stop(Vec<SaId>),
-    /// Packets whose policy finds no SA wait for one, up to 100 of each policy; or they are dropped again.
-    Hold(bool),
+    /// Packets whose policy finds no SA wait for one: up to 100 of each policy, and many more where they are passed
+    /// on between these networks.
+    Hold(Vec<(IpNet, IpNet)>),
+    /// Those go on now, and what comes after them waits.
+    LetGo,
+    /// Packets whose policy finds no SA are dropped again, when all that waited has gone on: `handle_still_held` until then.
+    EndHold,
     /// These routes, and no others of this plugin's.
     Routes(BTreeSet<TunnelRoute>),
     /// The next run of this plugin is to know this: `handle_kept`.

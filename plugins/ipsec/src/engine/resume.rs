@@ -7,8 +7,11 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
+
 use super::{Action, Change, Engine};
 use crate::MS;
+use crate::codec::body::networks;
 use crate::sa::{Direction, SaId};
 use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
 
@@ -51,7 +54,7 @@ impl Engine {
         self.end_resume(now_ns);
         if self.up && self.is_planned(now_ns) {
             self.resume = Resume::Prepared;
-            self.actions.push_back(Action::Hold(true));
+            self.actions.push_back(Action::Hold(self.held_ways()));
         }
     }
 
@@ -141,18 +144,29 @@ impl Engine {
                 self.begin_service();
             }
         }
-        self.actions.push_back(Action::Hold(false));
+        self.actions.push_back(Action::EndHold);
     }
 
     /// The role went before, or never came.
     pub(super) fn drop_resume(&mut self) {
         if !std::mem::take(&mut self.resume).is_none() {
-            self.actions.push_back(Action::Hold(false));
+            self.actions.push_back(Action::EndHold);
+        }
+    }
+
+    /// [`Action::EndHold`] is to be done again: it takes the kernel time to pass on what waited.
+    pub fn handle_still_held(&mut self) {
+        // a switchover that has begun since holds again, and ends it
+        if self.resume.is_none() {
+            self.actions.push_back(Action::EndHold);
         }
     }
 
     /// A policy that is put again sends what waits behind it, at once; else that takes the kernel 100 ms.
     fn send_waiting(&mut self, ids: &BTreeSet<SaId>) {
+        if ids.is_empty() {
+            return;
+        }
         let installed = ids.iter().filter_map(|id| self.installed.get(id));
         let reqids: BTreeSet<u32> = installed.map(|it| it.reqid).collect();
         let policies = self.store.policies.values().map(|it| &it.policy);
@@ -161,6 +175,23 @@ impl Engine {
                 self.work.push(Change::PutPolicy(policy.clone()));
             }
         }
+        self.actions.push_back(Action::LetGo);
+    }
+
+    /// Networks between which packets go into tunnels that are kept. Not from anywhere to anywhere: that is what
+    /// interfaces of tunnels have, and other packets would wait with theirs.
+    fn held_ways(&self) -> Vec<(IpNet, IpNet)> {
+        let policies = self.store.held.policies.values();
+        let policies = policies.filter(|it| it.id.is_outbound() && !it.templates.is_empty());
+        let ways = policies.filter_map(|policy| {
+            let ((from, from_len), (to, to_len)) = networks(&policy.id.selector)?;
+            let way = (
+                IpNet::new(from, from_len).ok()?,
+                IpNet::new(to, to_len).ok()?,
+            );
+            (from_len + to_len > 0).then_some(way)
+        });
+        ways.collect()
     }
 
     pub(super) fn tell(&mut self, message: &LastNumbers) {

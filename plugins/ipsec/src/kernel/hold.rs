@@ -1,32 +1,133 @@
-//! Whether packets that a policy sends into a tunnel without an SA wait for it: the kernel keeps up to 100 of
-//! each policy, or drops them, as it does unless it is told otherwise.
+//! Packets that find no SA wait for one, or are dropped. The kernel keeps up to 100 behind each policy if it is told to;
+//! what is passed on waits in a queue before it comes to its policy.
 
 use std::fs;
 use std::io;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use spared_netlink::{PacketQueue, Transactions};
+
+use crate::codec::held;
 
 const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
+/// What comes in 100 ms at 160 000 packets a second. A packet of 1500 bytes takes 2 kB in the kernel.
+const PACKETS_MAX: u32 = 16_384;
 
-#[derive(Default)]
+/// To let go what came within this took the kernel: then it is as fast as the packets come.
+const CAUGHT_UP: Duration = Duration::from_millis(2);
+/// A kernel that carries no more than what comes never catches up.
+const CATCH_UP_MAX: Duration = Duration::from_secs(2);
+
 pub struct Hold {
+    transactions: Transactions,
     /// The previous value.
     before: Option<String>,
+    queue: Option<PacketQueue>,
+    /// Since when what waits is let go, and what comes meanwhile waits behind it.
+    ending: Option<Instant>,
 }
 
 impl Hold {
+    /// Also removes what an earlier run left.
+    ///
     /// # Errors
-    /// The setting cannot be read or written.
-    pub fn set(&mut self, holds: bool) -> io::Result<()> {
-        match (holds, self.before.take()) {
-            (true, None) => {
-                self.before = Some(fs::read_to_string(DROPS)?);
-                fs::write(DROPS, "0")
-            }
-            (true, before) => {
-                self.before = before;
-                Ok(())
-            }
-            (false, Some(before)) => fs::write(DROPS, before.trim()),
-            (false, None) => Ok(()),
+    /// No socket.
+    pub fn open() -> io::Result<Self> {
+        let mut hold = Self {
+            transactions: Transactions::open()?,
+            before: None,
+            queue: None,
+            ending: None,
+        };
+        if let Err(error) = hold.commit(held::remove()) {
+            log::debug!("no nf_tables: {error}");
         }
+        Ok(hold)
+    }
+
+    /// # Errors
+    /// The setting of the kernel cannot be read or written.
+    pub fn begin(&mut self, ways: &[(IpNet, IpNet)]) -> io::Result<()> {
+        self.ending = None;
+        // a table that is made anew drops what is in the queue
+        self.let_go();
+        if self.before.is_none() {
+            self.before = Some(fs::read_to_string(DROPS)?);
+            fs::write(DROPS, "0")?;
+        }
+        if !ways.is_empty() {
+            if let Err(error) = self.queue(ways) {
+                log::info!(
+                    "a switchover keeps up to 100 packets for each tunnel, and no more: {error}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, ways: &[(IpNet, IpNet)]) -> io::Result<()> {
+        // before the rule, which lets pass what nobody takes
+        if self.queue.is_none() {
+            self.queue = Some(PacketQueue::open(held::QUEUE, PACKETS_MAX)?);
+        }
+        self.commit(held::hold(ways))
+            .inspect_err(|_| self.queue = None)
+    }
+
+    /// What waits in the queue goes on.
+    pub fn let_go(&mut self) {
+        let let_go = self.queue.as_mut().map_or(Ok(()), PacketQueue::let_go);
+        if let Err(error) = let_go {
+            log::warn!("packets that waited for their tunnels are lost: {error}");
+            self.queue = None;
+        }
+    }
+
+    /// Lets go what waits, in its order: so what comes before the kernel is through with it waits behind it, where there
+    /// is more room than in the queues of network cards. False while it is to be called again.
+    ///
+    /// # Errors
+    /// The setting of the kernel cannot be written.
+    pub fn end(&mut self) -> io::Result<bool> {
+        let begun = Instant::now();
+        self.let_go();
+        let since = *self.ending.get_or_insert(begun);
+        let goes_on = begun.elapsed() > CAUGHT_UP && since.elapsed() < CATCH_UP_MAX;
+        if self.queue.is_some() && goes_on {
+            return Ok(false);
+        }
+        self.drop_again().map(|()| true)
+    }
+
+    fn drop_again(&mut self) -> io::Result<()> {
+        self.ending = None;
+        if self.queue.is_some() {
+            if let Err(error) = self.commit(held::end()) {
+                log::debug!("the table of a switchover is gone: {error}");
+            }
+            // what has come meanwhile
+            self.let_go();
+            self.queue = None;
+        }
+        let before = self.before.take();
+        before.map_or(Ok(()), |it| fs::write(DROPS, it.trim()))
+    }
+
+    /// The plugin ends.
+    ///
+    /// # Errors
+    /// As [`end`](Self::end).
+    pub fn close(&mut self) -> io::Result<()> {
+        self.let_go();
+        let ended = self.drop_again();
+        if let Err(error) = self.commit(held::remove()) {
+            log::debug!("no nf_tables: {error}");
+        }
+        ended
+    }
+
+    fn commit(&mut self, changes: held::Changes) -> io::Result<()> {
+        self.transactions.commit_all(&changes)
     }
 }

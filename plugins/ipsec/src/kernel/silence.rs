@@ -10,8 +10,6 @@ use spared_netlink::{Monitor, Requests, Transactions};
 
 use crate::codec::ruleset;
 
-const NLM_F_CREATE: u16 = 0x400;
-
 pub struct Silence {
     transactions: Transactions,
     silent: BTreeSet<IpAddr>,
@@ -87,13 +85,7 @@ impl Silence {
     }
 
     fn put(&mut self) -> io::Result<()> {
-        let changes = ruleset::silence(&self.silent);
-        let changes = changes.iter();
-        let changes = changes.map(|(kind, payload)| (*kind, NLM_F_CREATE, payload.as_slice()));
-        let refused = self.transactions.commit(changes)?;
-        let error = refused.first();
-        error.map_or(Ok(()), |(_, errno)| {
-            Err(io::Error::from_raw_os_error(*errno))
-        })
+        self.transactions
+            .commit_all(&ruleset::silence(&self.silent))
     }
 }

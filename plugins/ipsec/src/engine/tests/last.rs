@@ -35,7 +35,7 @@ fn last(pair: &Pair) -> u64 {
 #[test]
 fn the_new_node_begins_where_the_old_one_ended() {
     let mut pair = taking(3);
-    assert!(pair.nodes[1].holds, "what comes now waits");
+    assert!(pair.nodes[1].holds.is_some(), "what comes now waits");
     assert_eq!(sent(&pair, 1), None, "two would send with one key");
     // still on its way to the old node
     pair.carry(0, &out_of(0), 7);
@@ -43,7 +43,7 @@ fn the_new_node_begins_where_the_old_one_ended() {
     assert_eq!(sent(&pair, 0), None);
     assert_eq!(sent(&pair, 1), Some(17));
     assert_eq!(pair.replay(1, &out_of(1)).map(|it| it.oseq), Some(10));
-    assert!(!pair.nodes[1].holds);
+    assert_eq!(pair.nodes[1].holds, None);
     pair.carry(1, &out_of(0), 3);
     pair.role(0, false);
     pair.run(S);
@@ -98,7 +98,7 @@ fn an_old_node_that_dies_before_it_answers_costs_a_jump() {
     pair.kill(0);
     pair.settle();
     assert!(sent(&pair, 1).is_some_and(|it| it >= last + 60_000));
-    assert!(!pair.nodes[1].holds);
+    assert_eq!(pair.nodes[1].holds, None);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn an_old_node_that_is_silent_costs_a_jump_and_its_late_word_nothing() {
     }
     let jumped = sent(&pair, 1).expect("it does not wait for ever");
     assert!(jumped >= 65_546, "{jumped}");
-    assert!(!pair.nodes[1].holds);
+    assert_eq!(pair.nodes[1].holds, None);
     pair.pass(10 * MS);
     assert_eq!(sent(&pair, 0), None);
     assert_eq!(sent(&pair, 1), Some(jumped));
@@ -175,9 +175,46 @@ fn a_new_node_that_resigns_leaves_the_old_one_ahead_of_it() {
 fn a_role_that_leaves_before_the_answer_takes_the_question_back() {
     let mut pair = taking(1);
     pair.role(1, false);
-    assert!(!pair.nodes[1].holds);
+    assert_eq!(pair.nodes[1].holds, None);
     pair.pass(5 * MS);
     assert_eq!(sent(&pair, 1), None);
+}
+
+#[test]
+fn what_waits_is_let_go_with_each_answer_and_between_all_networks_nothing_waits_in_a_queue() {
+    let mut pair = Pair::settled(2);
+    let of_an_interface = policy(5, 1, 6);
+    let (from, to) = ("10.0.0.1/32".parse(), "0.0.0.1/32".parse());
+    let held = &mut pair.nodes[1].engine.store.held.policies;
+    for policy in held.values_mut().filter(|it| it.id.is_outbound()) {
+        policy.id.selector[42..44].fill(32);
+    }
+    held.insert(of_an_interface.id, of_an_interface);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
+    pair.settle();
+    pair.activate(1);
+    let ways = pair.nodes[1].holds.clone().expect("packets wait");
+    assert!(
+        ways.contains(&(from.expect("a network"), to.expect("a network"))),
+        "{ways:?}"
+    );
+    assert_eq!(ways.len(), 2, "{ways:?}");
+    pair.pass(5 * MS);
+    assert_eq!((pair.nodes[1].let_go, &pair.nodes[1].holds), (1, &None));
+}
+
+#[test]
+fn a_hold_that_ends_slowly_does_not_end_the_next_one() {
+    let mut pair = taking(1);
+    pair.pass(5 * MS);
+    let engine = &mut pair.nodes[1].engine;
+    engine.handle_still_held();
+    assert_eq!(engine.poll_action(), Some(Action::EndHold));
+    let mut pair = taking(1);
+    let engine = &mut pair.nodes[1].engine;
+    engine.handle_still_held();
+    assert_ne!(engine.poll_action(), Some(Action::EndHold));
 }
 
 #[test]
@@ -187,11 +224,11 @@ fn a_switchover_that_is_cancelled_leaves_the_old_node_sending() {
     pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.settle();
     pair.prepare(1);
-    assert!(pair.nodes[1].holds);
+    assert!(pair.nodes[1].holds.is_some());
     pair.carry(0, &out_of(0), 20);
     pair.run(4 * S);
     assert_eq!(pair.nodes[1].kernel.sas(), []);
-    assert!(!pair.nodes[1].holds);
+    assert_eq!(pair.nodes[1].holds, None);
     pair.carry(0, &out_of(0), 20);
     assert_eq!(sent(&pair, 0), Some(40));
 }

@@ -163,8 +163,10 @@ struct Node {
     /// What is wrong with the daemons' connections.
     wrong: Option<String>,
     routes: BTreeSet<TunnelRoute>,
-    /// Packets without an SA wait for it.
-    holds: bool,
+    /// Packets without an SA wait for it, those that are passed on between these networks in a queue.
+    holds: Option<Vec<(IpNet, IpNet)>>,
+    /// So often what waited went on.
+    let_go: usize,
     /// So often the daemon was asked whether it still answers.
     greeted: usize,
     /// For the channel.
@@ -210,7 +212,8 @@ impl Node {
             down: None,
             wrong: None,
             routes: BTreeSet::new(),
-            holds: false,
+            holds: None,
+            let_go: 0,
             greeted: 0,
             sent: VecDeque::new(),
             kinds: Vec::new(),
@@ -250,7 +253,9 @@ impl Node {
                     let stopped = self.kernel.stop(&ids);
                     self.engine.handle_stopped_sas(now_ns, &stopped);
                 }
-                Action::Hold(holds) => self.holds = holds,
+                Action::Hold(ways) => self.holds = Some(ways),
+                Action::LetGo => self.let_go += 1,
+                Action::EndHold => self.holds = None,
                 Action::Routes(routes) => self.routes = routes,
                 Action::Keep(kept) => self.kept = kept,
                 Action::Leave(left) => self.left = left,

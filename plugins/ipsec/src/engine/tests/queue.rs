@@ -122,7 +122,7 @@ fn a_planned_one_is_settled_when_packets_wait_for_their_sas() {
     node.engine.handle_settle(now_ns);
     let mut waits = false;
     while let Some(action) = node.engine.poll_action() {
-        waits |= action == Action::Hold(true);
+        waits |= matches!(action, Action::Hold(_));
         if let Action::Apply(changes) = action {
             let refused = node.kernel.apply(now_ns, &changes);
             node.engine.handle_applied(now_ns, changes, &refused);

@@ -273,7 +273,7 @@ impl World {
             policies.map(|it| it.id).collect()
         };
         assert_eq!(policies(a), policies(b));
-        assert!(!a.holds && !b.holds);
+        assert!(a.holds.is_none() && b.holds.is_none());
         // calm: nobody says anything any more, but at most what time does to thresholds
         self.pair.run(5 * S);
         let before = [0, 1].map(|node| self.pair.nodes[node].kinds.len());

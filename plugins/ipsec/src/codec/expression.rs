@@ -1,0 +1,133 @@
+//! Chains and rules of tables of the family inet. All expressions use the first register.
+
+use spared_netlink::constants::*;
+use spared_netlink::{put, put_nested, put_text};
+
+pub(super) fn named(names: &[(u16, &str)]) -> Vec<u8> {
+    // struct nfgenmsg
+    let mut payload = vec![NFPROTO_INET, 0, 0, 0];
+    for (kind, name) in names {
+        put_text(&mut payload, *kind, name);
+    }
+    payload
+}
+
+/// A chain that filters at a hook (`NF_INET_*`), with its priority.
+pub(super) fn base_chain(table: &str, chain: &str, hook: u32, priority: i32) -> Vec<u8> {
+    let mut payload = named(&[(NFTA_CHAIN_TABLE, table), (NFTA_CHAIN_NAME, chain)]);
+    put_nested(&mut payload, NFTA_CHAIN_HOOK, |out| {
+        number(out, NFTA_HOOK_HOOKNUM, hook);
+        put(out, NFTA_HOOK_PRIORITY, &priority.to_be_bytes());
+    });
+    put_text(&mut payload, NFTA_CHAIN_TYPE, "filter");
+    payload
+}
+
+pub(super) fn rule(table: &str, chain: &str, expressions: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut payload = named(&[(NFTA_RULE_TABLE, table), (NFTA_RULE_CHAIN, chain)]);
+    put_nested(&mut payload, NFTA_RULE_EXPRESSIONS, expressions);
+    payload
+}
+
+/// Names all rules of a chain, for their deletion.
+pub(super) fn rules(table: &str, chain: &str) -> Vec<u8> {
+    named(&[(NFTA_RULE_TABLE, table), (NFTA_RULE_CHAIN, chain)])
+}
+
+/// Goes on where a property of the packet is this byte.
+pub(super) fn meta(out: &mut Vec<u8>, key: u32, value: u8) {
+    expression(out, "meta", |out| {
+        number(out, NFTA_META_DREG, NFT_REG_1);
+        number(out, NFTA_META_KEY, key);
+    });
+    compare(out, &[value]);
+}
+
+/// Goes on where a packet has these bytes there.
+pub(super) fn payload(out: &mut Vec<u8>, base: u32, offset: u32, value: &[u8]) {
+    load(out, base, offset, value.len());
+    compare(out, value);
+}
+
+pub(super) fn load(out: &mut Vec<u8>, base: u32, offset: u32, length: usize) {
+    expression(out, "payload", |out| {
+        number(out, NFTA_PAYLOAD_DREG, NFT_REG_1);
+        number(out, NFTA_PAYLOAD_BASE, base);
+        number(out, NFTA_PAYLOAD_OFFSET, offset);
+        number(out, NFTA_PAYLOAD_LEN, length as u32);
+    });
+}
+
+pub(super) fn and(out: &mut Vec<u8>, mask: &[u8]) {
+    expression(out, "bitwise", |out| {
+        number(out, NFTA_BITWISE_SREG, NFT_REG_1);
+        number(out, NFTA_BITWISE_DREG, NFT_REG_1);
+        number(out, NFTA_BITWISE_LEN, mask.len() as u32);
+        value(out, NFTA_BITWISE_MASK, mask);
+        value(out, NFTA_BITWISE_XOR, &vec![0; mask.len()]);
+    });
+}
+
+pub(super) fn compare(out: &mut Vec<u8>, bytes: &[u8]) {
+    expression(out, "cmp", |out| {
+        number(out, NFTA_CMP_SREG, NFT_REG_1);
+        number(out, NFTA_CMP_OP, NFT_CMP_EQ);
+        value(out, NFTA_CMP_DATA, bytes);
+    });
+}
+
+pub(super) fn verdict(out: &mut Vec<u8>, code: i32, chain: Option<&str>) {
+    expression(out, "immediate", |out| {
+        number(out, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+        put_nested(out, NFTA_IMMEDIATE_DATA, |out| {
+            put_nested(out, NFTA_DATA_VERDICT, |out| {
+                put(out, NFTA_VERDICT_CODE, &code.to_be_bytes());
+                if let Some(chain) = chain {
+                    put_text(out, NFTA_VERDICT_CHAIN, chain);
+                }
+            });
+        });
+    });
+}
+
+pub(super) fn expression(out: &mut Vec<u8>, name: &str, data: impl FnOnce(&mut Vec<u8>)) {
+    put_nested(out, NFTA_LIST_ELEM, |out| {
+        put_text(out, NFTA_EXPR_NAME, name);
+        put_nested(out, NFTA_EXPR_DATA, data);
+    });
+}
+
+pub(super) fn number(out: &mut Vec<u8>, kind: u16, value: u32) {
+    put(out, kind, &value.to_be_bytes());
+}
+
+pub(super) fn value(out: &mut Vec<u8>, kind: u16, bytes: &[u8]) {
+    put_nested(out, kind, |out| put(out, NFTA_DATA_VALUE, bytes));
+}
+
+/// Goes on where the bytes that were loaded are in a set.
+pub(super) fn lookup(out: &mut Vec<u8>, set: &str) {
+    expression(out, "lookup", |out| {
+        put_text(out, NFTA_LOOKUP_SET, set);
+        number(out, NFTA_LOOKUP_SREG, NFT_REG_1);
+    });
+}
+
+/// Goes on where the packet's destination is no address of this node's, and no group.
+pub(super) fn passes_on(out: &mut Vec<u8>) {
+    expression(out, "fib", |out| {
+        number(out, NFTA_FIB_DREG, NFT_REG_1);
+        number(out, NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+        number(out, NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR);
+    });
+    compare(out, &RTN_UNICAST.to_ne_bytes());
+}
+
+/// Hands packets to a queue of user space, and lets them pass where nobody has it.
+pub(super) fn enqueue(out: &mut Vec<u8>, queue: u16) {
+    expression(out, "queue", |out| {
+        put(out, NFTA_QUEUE_NUM, &queue.to_be_bytes());
+        put(out, NFTA_QUEUE_TOTAL, &1u16.to_be_bytes());
+        put(out, NFTA_QUEUE_FLAGS, &NFT_QUEUE_FLAG_BYPASS.to_be_bytes());
+    });
+}
