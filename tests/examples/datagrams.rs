@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! UDP without a state, within a test's machine: `datagrams echo ADDRESS` answers at an address, which may
 //! not be there yet; `datagrams ask ADDRESS MICROSECONDS SECONDS` asks it for so many seconds, one numbered
-//! question each so many microseconds, and then says how many were asked, and how many not answered within
-//! 300 ms.
+//! question each so many microseconds, and then says how many were asked, how many were not answered until
+//! nothing was for 300 ms, and which of them were the first and the last.
 
 #![forbid(unsafe_code)]
 
@@ -64,10 +64,21 @@ fn ask(address: SocketAddr, spacing: Duration, time: Duration) -> io::Result<()>
         count += 1;
         thread::sleep((spacing * count).saturating_sub(begun.elapsed()));
     }
-    thread::sleep(FLIGHT);
+    let answers = || {
+        let answered = answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.iter().filter(|it| **it).count()
+    };
+    let mut heard = usize::MAX;
+    while heard != answers() {
+        heard = answers();
+        thread::sleep(FLIGHT);
+    }
     let answered = answered.lock().unwrap_or_else(PoisonError::into_inner);
-    let lost = answered.iter().filter(|it| !**it).count();
-    println!("asked {count} lost {lost}");
+    let lost = answered.iter().enumerate().filter(|(_, it)| !**it);
+    let lost: Vec<usize> = lost.map(|(number, _)| number).collect();
+    let bounds = [lost.first(), lost.last()].map(|it| it.copied().unwrap_or_default());
+    let [first, last] = bounds;
+    println!("asked {count} lost {} from {first} to {last}", lost.len());
     Ok(())
 }
 

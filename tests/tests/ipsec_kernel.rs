@@ -7,6 +7,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use spared_ipsec::codec::held::Ways;
 use spared_ipsec::codec::{check_policy, check_sa, hides_keys};
 use spared_ipsec::engine::{Change, Deleter, XfrmEvent};
 use spared_ipsec::kernel::{Found, Hold, Kernel, Silence};
@@ -129,11 +130,14 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
             sent.expect("a datagram leaves");
         }
     };
-    let ways = [("10.1.0.0/24", "10.2.0.0/24"), ("fd01::/64", "::/0")];
-    let ways = ways.map(|(from, to)| {
-        let net = |text: &str| text.parse().expect("a network");
-        (net(from), net(to))
-    });
+    let net = |text: &str| text.parse().expect("a network");
+    let ways = Ways {
+        forwarded: vec![
+            (net("10.1.0.0/24"), net("10.2.0.0/24")),
+            (net("fd01::/64"), net("::/0")),
+        ],
+        sent: vec![(net("10.2.0.1/32"), net("10.2.0.2/32"))],
+    };
     let work = || {
         const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
         if let Err(error) = PacketQueue::open(1, 1) {
@@ -153,18 +157,23 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         passage.near.shell("ping -c 1 -W 2 10.1.0.1")?;
         passage.near.shell("ping -c 1 -W 2 10.2.0.1")?;
 
+        let own = UdpSocket::bind(("10.2.0.1", 7))?;
+        own.send_to(&u32::MAX.to_be_bytes(), (Passage::FAR, 7))?;
+        assert_eq!(arriving(&far), Vec::<u32>::new(), "what is sent waits");
+
         // chains of others come and go: theirs, of a daemon that is silent from other addresses
         let mut silence = Silence::open()?;
         for silent in ["10.2.0.1", "10.2.0.7"] {
             silence.set(BTreeSet::from([silent.parse()?]))?;
         }
         hold.let_go();
+        let numbers = arriving(&far);
+        println!("kept: {}", numbers.len() + 1);
+        assert_eq!(numbers, Vec::from_iter(1..COUNT));
         send(COUNT..COUNT + 1);
         while !hold.end()? {}
         send(COUNT + 1..COUNT + 2);
-        let numbers = arriving(&far);
-        println!("kept: {}", numbers.len() - 1);
-        assert_eq!(numbers, Vec::from_iter(1..COUNT + 2));
+        assert_eq!(arriving(&far), [u32::MAX, COUNT, COUNT + 1]);
         assert_eq!(std::fs::read_to_string(DROPS)?.trim(), "1");
 
         // a switchover, and an end in the midst of it

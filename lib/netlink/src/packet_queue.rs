@@ -48,15 +48,19 @@ impl PacketQueue {
         Ok(queue)
     }
 
-    /// Everything that is in it goes on, in its order.
+    /// Everything that is in it goes on, in its order. With another mark than before the kernel looks for its route
+    /// once more, if it is on its way out.
     ///
     /// # Errors
     /// Of the socket.
-    pub fn let_go(&mut self) -> io::Result<()> {
+    pub fn let_go(&mut self, mark: Option<u32>) -> io::Result<()> {
         let mut payload = self.header();
         let mut verdict = NF_ACCEPT.to_be_bytes().to_vec();
         verdict.extend(LAST_ID.to_be_bytes());
         put(&mut payload, NFQA_VERDICT_HDR, &verdict);
+        if let Some(mark) = mark {
+            put(&mut payload, NFQA_MARK, &mark.to_be_bytes());
+        }
         // no verdict of the kernel's: it would be behind a note for each packet
         self.send(NFQNL_MSG_VERDICT_BATCH, &payload, false)
     }

@@ -36,11 +36,33 @@ pub(super) fn rules(table: &str, chain: &str) -> Vec<u8> {
 
 /// Goes on where a property of the packet is this byte.
 pub(super) fn meta(out: &mut Vec<u8>, key: u32, value: u8) {
+    load_meta(out, key);
+    compare(out, &[value]);
+}
+
+/// Goes on where a packet has this mark.
+pub(super) fn marked(out: &mut Vec<u8>, mark: u32) {
+    load_meta(out, NFT_META_MARK);
+    compare(out, &mark.to_ne_bytes());
+}
+
+fn load_meta(out: &mut Vec<u8>, key: u32) {
     expression(out, "meta", |out| {
         number(out, NFTA_META_DREG, NFT_REG_1);
         number(out, NFTA_META_KEY, key);
     });
-    compare(out, &[value]);
+}
+
+/// Takes the packet's mark away.
+pub(super) fn unmark(out: &mut Vec<u8>) {
+    expression(out, "immediate", |out| {
+        number(out, NFTA_IMMEDIATE_DREG, NFT_REG_1);
+        value(out, NFTA_IMMEDIATE_DATA, &[0; 4]);
+    });
+    expression(out, "meta", |out| {
+        number(out, NFTA_META_KEY, NFT_META_MARK);
+        number(out, NFTA_META_SREG, NFT_REG_1);
+    });
 }
 
 /// Goes on where a packet has these bytes there.

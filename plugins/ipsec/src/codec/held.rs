@@ -1,15 +1,32 @@
-//! The table of nf_tables that hands packets on their way into tunnels to a queue, in which they wait for SAs.
+//! The table of nf_tables that hands packets on their way into tunnels to queues, in which they wait for SAs.
 //!
-//! It sees them before their route is looked for, and with it the policy and the SA: what is let go finds those of
-//! then. What arrives for this node itself passes.
+//! It sees what is passed on before its route is looked for, and with it the policy and the SA: what is let go finds those
+//! of then. What arrives for this node itself passes. What a program of this node sends has a route already; when it is
+//! let go it gets a mark, by which the kernel looks for its route anew, and loses it again. What comes of it, ESP, passes by
+//! there once more. Only the ends of transport
+//! mode send so: with others' addresses as well, the words between the nodes might wait for themselves.
 //!
 //! ```text
 //! table inet spared-ipsec-hold {
 //!     set ip-from { type ipv4_addr; flags interval; elements = { 10.1.0.0/16 } }
 //!     set ip-to { type ipv4_addr; flags interval; elements = { 10.2.0.0/16 } }
-//!     chain prerouting {
+//!     set ip-near { type ipv4_addr; flags interval; elements = { 192.0.2.1 } }
+//!     set ip-far { type ipv4_addr; flags interval; elements = { 198.51.100.1 } }
+//!     chain forwarded {
 //!         type filter hook prerouting priority -450
 //!         meta nfproto ipv4 ip saddr @ip-from ip daddr @ip-to fib daddr type unicast queue flags bypass to 20563
+//!     }
+//!     chain sent {
+//!         type filter hook output priority -450
+//!         meta l4proto esp accept
+//!         meta l4proto ah accept
+//!         udp sport 500 accept
+//!         udp sport 4500 accept
+//!         meta nfproto ipv4 meta mark 0 ip saddr @ip-near ip daddr @ip-far queue flags bypass to 20564
+//!     }
+//!     chain let-go {
+//!         type filter hook output priority -449
+//!         meta mark 0x73706172 meta mark set 0
 //!     }
 //! }
 //! ```
@@ -21,25 +38,51 @@ use spared_netlink::constants::*;
 use spared_netlink::put_nested;
 
 use super::expression::{
-    base_chain, enqueue, load, lookup, meta, named, number, passes_on, rule, rules, value,
+    base_chain, enqueue, load, lookup, marked, meta, named, number, passes_on, payload, rule,
+    rules, unmark, value, verdict,
 };
 
 const TABLE: &str = "spared-ipsec-hold";
-const PREROUTING: &str = "prerouting";
+const FORWARDED: &str = "forwarded";
+const SENT: &str = "sent";
+const LET_GO: &str = "let-go";
 /// Before fragments are put together, which is -400, and before all connection tracking.
 const PRIORITY: i32 = -450;
-/// Of the kernel's 65536: one that nobody is known to use.
-pub const QUEUE: u16 = 20563;
+/// Of the kernel's 65536: two that nobody is known to use.
+pub const FORWARDED_QUEUE: u16 = 20563;
+pub const SENT_QUEUE: u16 = 20564;
+/// Of what is let go of the second.
+pub const MARK: u32 = 0x7370_6172;
 /// Elements of a message, whose list is below 64 KiB.
 const CHUNK: usize = 1000;
+
+const ESP: u8 = 50;
+const AH: u8 = 51;
+const UDP: u8 = 17;
+const IKE: u16 = 500;
+const NAT: u16 = 4500;
 
 /// Changes of a transaction, by type and payload.
 pub type Changes = Vec<(u16, Vec<u8>)>;
 
+/// Networks between which packets go into tunnels.
+pub type Way = (IpNet, IpNet);
+
+/// What waits for SAs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// What is passed on so.
+    pub forwarded: Vec<Way>,
+    /// What this node sends itself.
+    pub sent: Vec<Way>,
+}
+
 /// One family's part of the table.
+#[derive(Clone, Copy)]
 struct Family {
     protocol: u8,
-    sets: [&'static str; 2],
+    forwarded: [&'static str; 2],
+    sent: [&'static str; 2],
     /// nft's number of the type, for its listing; bytes of an address.
     key: (u32, u32),
     /// Where its header has the source and the destination.
@@ -48,42 +91,58 @@ struct Family {
 
 const IPV4: Family = Family {
     protocol: NFPROTO_IPV4,
-    sets: ["ip-from", "ip-to"],
+    forwarded: ["ip-from", "ip-to"],
+    sent: ["ip-near", "ip-far"],
     key: (7, 4),
     offsets: [12, 16],
 };
 const IPV6: Family = Family {
     protocol: NFPROTO_IPV6,
-    sets: ["ip6-from", "ip6-to"],
+    forwarded: ["ip6-from", "ip6-to"],
+    sent: ["ip6-near", "ip6-far"],
     key: (8, 16),
     offsets: [8, 24],
 };
 
-/// The table as it is to be while packets wait on their way from one network to another, of which either may be here.
-/// An earlier one is replaced.
-pub fn hold(ways: &[(IpNet, IpNet)]) -> Changes {
+/// The table as it is to be while packets wait. An earlier one is replaced.
+pub fn hold(ways: &Ways) -> Changes {
     let mut changes = remove();
     changes.push((NFT_MSG_NEWTABLE, named(&[(NFTA_TABLE_NAME, TABLE)])));
-    let chain = base_chain(TABLE, PREROUTING, NF_INET_PRE_ROUTING, PRIORITY);
-    changes.push((NFT_MSG_NEWCHAIN, chain));
-    for family in [IPV4, IPV6] {
-        let is_of = |net: &IpNet| matches!(net, IpNet::V4(_)) == (family.protocol == NFPROTO_IPV4);
-        let ways = ways.iter().filter(|(from, to)| is_of(from) && is_of(to));
-        let (from, to): (Vec<IpNet>, Vec<IpNet>) = ways.copied().unzip();
-        if from.is_empty() {
-            continue;
-        }
-        for (name, nets) in family.sets.into_iter().zip([from, to]) {
-            add_set(&mut changes, name, family.key, &nets);
-        }
-        changes.push((NFT_MSG_NEWRULE, family.rule()));
+    for (chain, hook, priority) in [
+        (FORWARDED, NF_INET_PRE_ROUTING, PRIORITY),
+        (SENT, NF_INET_LOCAL_OUT, PRIORITY),
+        (LET_GO, NF_INET_LOCAL_OUT, PRIORITY + 1),
+    ] {
+        changes.push((NFT_MSG_NEWCHAIN, base_chain(TABLE, chain, hook, priority)));
     }
+    for passes in [
+        pass_protocol(ESP),
+        pass_protocol(AH),
+        pass_port(IKE),
+        pass_port(NAT),
+    ] {
+        changes.push((NFT_MSG_NEWRULE, passes));
+    }
+    for family in [IPV4, IPV6] {
+        if family.add_sets(&mut changes, family.forwarded, &ways.forwarded) {
+            changes.push((NFT_MSG_NEWRULE, family.forwarded_rule()));
+        }
+        if family.add_sets(&mut changes, family.sent, &ways.sent) {
+            changes.push((NFT_MSG_NEWRULE, family.sent_rule()));
+        }
+    }
+    let let_go = rule(TABLE, LET_GO, |out| {
+        marked(out, MARK);
+        unmark(out);
+    });
+    changes.push((NFT_MSG_NEWRULE, let_go));
     changes
 }
 
-/// Nothing more waits. The chain stays: with a hook the kernel drops what is in any queue.
+/// Nothing more waits. The chains stay: with a hook the kernel drops what is in any queue.
 pub fn end() -> Changes {
-    vec![(NFT_MSG_DELRULE, rules(TABLE, PREROUTING))]
+    let end = |chain| (NFT_MSG_DELRULE, rules(TABLE, chain));
+    vec![end(FORWARDED), end(SENT)]
 }
 
 /// No table, whether there was one or not.
@@ -92,18 +151,60 @@ pub fn remove() -> Changes {
     vec![(NFT_MSG_NEWTABLE, table()), (NFT_MSG_DELTABLE, table())]
 }
 
+fn pass_protocol(protocol: u8) -> Vec<u8> {
+    rule(TABLE, SENT, |out| {
+        meta(out, NFT_META_L4PROTO, protocol);
+        verdict(out, NF_ACCEPT, None);
+    })
+}
+
+/// IKE, and ESP in UDP.
+fn pass_port(port: u16) -> Vec<u8> {
+    rule(TABLE, SENT, |out| {
+        meta(out, NFT_META_L4PROTO, UDP);
+        payload(out, NFT_PAYLOAD_TRANSPORT_HEADER, 0, &port.to_be_bytes());
+        verdict(out, NF_ACCEPT, None);
+    })
+}
+
 impl Family {
-    fn rule(&self) -> Vec<u8> {
-        rule(TABLE, PREROUTING, |out| {
+    /// The sources and the destinations of ways of this family; false where there is none.
+    fn add_sets(&self, changes: &mut Changes, names: [&str; 2], ways: &[Way]) -> bool {
+        let is_of = |net: &IpNet| matches!(net, IpNet::V4(_)) == (self.protocol == NFPROTO_IPV4);
+        let ways = ways.iter().filter(|(from, to)| is_of(from) && is_of(to));
+        let (from, to): (Vec<IpNet>, Vec<IpNet>) = ways.copied().unzip();
+        let any = !from.is_empty();
+        if any {
+            add_set(changes, names[0], self.key, &from);
+            add_set(changes, names[1], self.key, &to);
+        }
+        any
+    }
+
+    fn forwarded_rule(&self) -> Vec<u8> {
+        rule(TABLE, FORWARDED, |out| {
             meta(out, NFT_META_NFPROTO, self.protocol);
-            let (_, length) = self.key;
-            for (set, offset) in self.sets.into_iter().zip(self.offsets) {
-                load(out, NFT_PAYLOAD_NETWORK_HEADER, offset, length as usize);
-                lookup(out, set);
-            }
+            self.between(out, self.forwarded);
             passes_on(out);
-            enqueue(out, QUEUE);
+            enqueue(out, FORWARDED_QUEUE);
         })
+    }
+
+    fn sent_rule(&self) -> Vec<u8> {
+        rule(TABLE, SENT, |out| {
+            meta(out, NFT_META_NFPROTO, self.protocol);
+            marked(out, 0);
+            self.between(out, self.sent);
+            enqueue(out, SENT_QUEUE);
+        })
+    }
+
+    fn between(&self, out: &mut Vec<u8>, sets: [&str; 2]) {
+        let (_, length) = self.key;
+        for (set, offset) in sets.into_iter().zip(self.offsets) {
+            load(out, NFT_PAYLOAD_NETWORK_HEADER, offset, length as usize);
+            lookup(out, set);
+        }
     }
 }
 

@@ -55,10 +55,9 @@ use std::net::IpAddr;
 use spared_replica::{Config, Replica};
 
 use crate::SECOND;
+use crate::codec::held::Ways;
 use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
-use ipnet::IpNet;
-
 use crate::store::Tunnels;
 use adopt::Wanted;
 use apply::Work;
@@ -155,10 +154,9 @@ pub enum Action {
     Silence(BTreeSet<IpAddr>),
     /// Deletes these, of which something may be sent until then: `handle_stopped_sas` with the last numbers.
     Stop(Vec<SaId>),
-    /// Packets whose policy finds no SA wait for one: up to 100 of each policy, and many more where they are passed
-    /// on between these networks.
-    Hold(Vec<(IpNet, IpNet)>),
-    /// Those go on now, and what comes after them waits.
+    /// Packets whose policy finds no SA wait for one: up to 100 of each policy, and many more on these ways.
+    Hold(Ways),
+    /// Those that are passed on go on now, and what comes after them waits.
     LetGo,
     /// Packets whose policy finds no SA are dropped again, when all that waited has gone on: `handle_still_held` until then.
     EndHold,

@@ -12,12 +12,16 @@ use ipnet::IpNet;
 use super::{Action, Change, Engine};
 use crate::MS;
 use crate::codec::body::networks;
-use crate::sa::{Direction, SaId};
+use crate::codec::held::{Way, Ways};
+use crate::sa::{Direction, PolicyId, SaId};
 use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
 
 /// Time limit for the old node's last numbers: as long as it carries packets that still arrive
 /// there.
 const ANSWER_NS: u64 = 200 * MS;
+
+/// XFRM_MODE_TRANSPORT.
+const TRANSPORT: u8 = 0;
 
 /// How far outbound SAs are that are to begin where the old node's end.
 #[derive(Debug, Default)]
@@ -180,21 +184,61 @@ impl Engine {
 
     /// Networks between which packets go into tunnels that are kept. Not from anywhere to anywhere: that is what
     /// interfaces of tunnels have, and other packets would wait with theirs.
-    fn held_ways(&self) -> Vec<(IpNet, IpNet)> {
+    fn held_ways(&self) -> Ways {
+        let mut ways = Ways::default();
         let policies = self.store.held.policies.values();
-        let policies = policies.filter(|it| it.id.is_outbound() && !it.templates.is_empty());
-        let ways = policies.filter_map(|policy| {
-            let ((from, from_len), (to, to_len)) = networks(&policy.id.selector)?;
-            let way = (
-                IpNet::new(from, from_len).ok()?,
-                IpNet::new(to, to_len).ok()?,
-            );
-            (from_len + to_len > 0).then_some(way)
-        });
-        ways.collect()
+        for policy in policies.filter(|it| it.id.is_outbound()) {
+            let (Some(way), Some(inner)) = (way_of(&policy.id), policy.templates.first()) else {
+                continue;
+            };
+            match inner.mode == TRANSPORT {
+                true => ways.sent.push(way),
+                false => ways.forwarded.push(way),
+            }
+        }
+        ways
     }
 
     pub(super) fn tell(&mut self, message: &LastNumbers) {
         self.messages.push_back(message.bytes());
+    }
+}
+
+fn way_of(id: &PolicyId) -> Option<Way> {
+    let ((from, from_len), (to, to_len)) = networks(&id.selector)?;
+    let way = (
+        IpNet::new(from, from_len).ok()?,
+        IpNet::new(to, to_len).ok()?,
+    );
+    ((from_len, to_len) != (0, 0)).then_some(way)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sa::{InterfaceName, Mark};
+
+    #[test]
+    fn a_way_is_between_networks_that_are_not_everything() {
+        const AF_INET6: u16 = 10;
+        let way = |from: u8, to: u8| {
+            let mut selector = [0; 56];
+            selector[40..42].copy_from_slice(&AF_INET6.to_ne_bytes());
+            (selector[42], selector[43]) = (to, from);
+            let id = PolicyId {
+                selector,
+                interface: InterfaceName::default(),
+                direction: 1,
+                kind: 0,
+                mark: Mark::default(),
+                if_id: 0,
+            };
+            way_of(&id).map(|(from, to)| (from.prefix_len(), to.prefix_len()))
+        };
+        assert_eq!(way(128, 128), Some((128, 128)));
+        assert_eq!(way(0, 64), Some((0, 64)));
+        assert_eq!(way(64, 0), Some((64, 0)));
+        assert_eq!(way(0, 0), None);
+        assert_eq!(way(129, 0), None);
     }
 }

@@ -5,10 +5,9 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
 use spared_netlink::{PacketQueue, Transactions};
 
-use crate::codec::held;
+use crate::codec::held::{self, Changes, Ways};
 
 const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
 /// What comes in 100 ms at 160 000 packets a second. A packet of 1500 bytes takes 2 kB in the kernel.
@@ -19,11 +18,16 @@ const CAUGHT_UP: Duration = Duration::from_millis(2);
 /// A kernel that carries no more than what comes never catches up.
 const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 
+struct Queues {
+    forwarded: PacketQueue,
+    sent: PacketQueue,
+}
+
 pub struct Hold {
     transactions: Transactions,
     /// The previous value.
     before: Option<String>,
-    queue: Option<PacketQueue>,
+    queues: Option<Queues>,
     /// Since when what waits is let go, and what comes meanwhile waits behind it.
     ending: Option<Instant>,
 }
@@ -37,7 +41,7 @@ impl Hold {
         let mut hold = Self {
             transactions: Transactions::open()?,
             before: None,
-            queue: None,
+            queues: None,
             ending: None,
         };
         if let Err(error) = hold.commit(held::remove()) {
@@ -48,39 +52,53 @@ impl Hold {
 
     /// # Errors
     /// The setting of the kernel cannot be read or written.
-    pub fn begin(&mut self, ways: &[(IpNet, IpNet)]) -> io::Result<()> {
+    pub fn begin(&mut self, ways: &Ways) -> io::Result<()> {
         self.ending = None;
-        // a table that is made anew drops what is in the queue
-        self.let_go();
+        // a table that is made anew drops what is in the queues
+        self.let_all_go();
         if self.before.is_none() {
             self.before = Some(fs::read_to_string(DROPS)?);
             fs::write(DROPS, "0")?;
         }
-        if !ways.is_empty() {
-            if let Err(error) = self.queue(ways) {
-                log::info!(
-                    "a switchover keeps up to 100 packets for each tunnel, and no more: {error}"
-                );
-            }
+        if let Err(error) = self.queue(ways) {
+            log::info!(
+                "a switchover keeps up to 100 packets for each tunnel, and no more: {error}"
+            );
         }
         Ok(())
     }
 
-    fn queue(&mut self, ways: &[(IpNet, IpNet)]) -> io::Result<()> {
-        // before the rule, which lets pass what nobody takes
-        if self.queue.is_none() {
-            self.queue = Some(PacketQueue::open(held::QUEUE, PACKETS_MAX)?);
+    fn queue(&mut self, ways: &Ways) -> io::Result<()> {
+        if *ways == Ways::default() {
+            return Ok(());
+        }
+        // before the rules, which let pass what nobody takes
+        if self.queues.is_none() {
+            self.queues = Some(Queues {
+                forwarded: PacketQueue::open(held::FORWARDED_QUEUE, PACKETS_MAX)?,
+                sent: PacketQueue::open(held::SENT_QUEUE, PACKETS_MAX)?,
+            });
         }
         self.commit(held::hold(ways))
-            .inspect_err(|_| self.queue = None)
+            .inspect_err(|_| self.queues = None)
     }
 
-    /// What waits in the queue goes on.
+    /// What waits to be passed on is. What is sent has no second chance to wait, if its SA is still to come.
     pub fn let_go(&mut self) {
-        let let_go = self.queue.as_mut().map_or(Ok(()), PacketQueue::let_go);
-        if let Err(error) = let_go {
+        self.say(|queues| queues.forwarded.let_go(None));
+    }
+
+    fn let_all_go(&mut self) {
+        self.say(|queues| {
+            queues.sent.let_go(Some(held::MARK))?;
+            queues.forwarded.let_go(None)
+        });
+    }
+
+    fn say(&mut self, word: impl FnOnce(&mut Queues) -> io::Result<()>) {
+        if let Err(error) = self.queues.as_mut().map_or(Ok(()), word) {
             log::warn!("packets that waited for their tunnels are lost: {error}");
-            self.queue = None;
+            self.queues = None;
         }
     }
 
@@ -91,10 +109,10 @@ impl Hold {
     /// The setting of the kernel cannot be written.
     pub fn end(&mut self) -> io::Result<bool> {
         let begun = Instant::now();
-        self.let_go();
+        self.let_all_go();
         let since = *self.ending.get_or_insert(begun);
         let goes_on = begun.elapsed() > CAUGHT_UP && since.elapsed() < CATCH_UP_MAX;
-        if self.queue.is_some() && goes_on {
+        if self.queues.is_some() && goes_on {
             return Ok(false);
         }
         self.drop_again().map(|()| true)
@@ -102,13 +120,13 @@ impl Hold {
 
     fn drop_again(&mut self) -> io::Result<()> {
         self.ending = None;
-        if self.queue.is_some() {
+        if self.queues.is_some() {
             if let Err(error) = self.commit(held::end()) {
                 log::debug!("the table of a switchover is gone: {error}");
             }
             // what has come meanwhile
-            self.let_go();
-            self.queue = None;
+            self.let_all_go();
+            self.queues = None;
         }
         let before = self.before.take();
         before.map_or(Ok(()), |it| fs::write(DROPS, it.trim()))
@@ -119,7 +137,7 @@ impl Hold {
     /// # Errors
     /// As [`end`](Self::end).
     pub fn close(&mut self) -> io::Result<()> {
-        self.let_go();
+        self.let_all_go();
         let ended = self.drop_again();
         if let Err(error) = self.commit(held::remove()) {
             log::debug!("no nf_tables: {error}");
@@ -127,7 +145,7 @@ impl Hold {
         ended
     }
 
-    fn commit(&mut self, changes: held::Changes) -> io::Result<()> {
+    fn commit(&mut self, changes: Changes) -> io::Result<()> {
         self.transactions.commit_all(&changes)
     }
 }

@@ -184,22 +184,23 @@ fn a_role_that_leaves_before_the_answer_takes_the_question_back() {
 fn what_waits_is_let_go_with_each_answer_and_between_all_networks_nothing_waits_in_a_queue() {
     let mut pair = Pair::settled(2);
     let of_an_interface = policy(5, 1, 6);
-    let (from, to) = ("10.0.0.1/32".parse(), "0.0.0.1/32".parse());
+    let net = |text: &str| text.parse().expect("a network");
     let held = &mut pair.nodes[1].engine.store.held.policies;
-    for policy in held.values_mut().filter(|it| it.id.is_outbound()) {
+    let outbound = held.values_mut().filter(|it| it.id.is_outbound());
+    for (policy, mode) in outbound.zip([1, 0]) {
         policy.id.selector[42..44].fill(32);
+        policy.templates[0].mode = mode;
     }
     held.insert(of_an_interface.id, of_an_interface);
     let now_ns = pair.now_ns;
     pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.settle();
     pair.activate(1);
-    let ways = pair.nodes[1].holds.clone().expect("packets wait");
-    assert!(
-        ways.contains(&(from.expect("a network"), to.expect("a network"))),
-        "{ways:?}"
-    );
-    assert_eq!(ways.len(), 2, "{ways:?}");
+    let ways = Ways {
+        forwarded: vec![(net("10.0.0.1/32"), net("0.0.0.0/32"))],
+        sent: vec![(net("10.0.0.1/32"), net("0.0.0.1/32"))],
+    };
+    assert_eq!(pair.nodes[1].holds, Some(ways));
     pair.pass(5 * MS);
     assert_eq!((pair.nodes[1].let_go, &pair.nodes[1].holds), (1, &None));
 }

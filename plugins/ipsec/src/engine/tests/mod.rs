@@ -163,8 +163,8 @@ struct Node {
     /// What is wrong with the daemons' connections.
     wrong: Option<String>,
     routes: BTreeSet<TunnelRoute>,
-    /// Packets without an SA wait for it, those that are passed on between these networks in a queue.
-    holds: Option<Vec<(IpNet, IpNet)>>,
+    /// Packets without an SA wait for it, on these ways in queues.
+    holds: Option<Ways>,
     /// So often what waited went on.
     let_go: usize,
     /// So often the daemon was asked whether it still answers.
