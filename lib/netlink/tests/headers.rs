@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-const HEADERS: [&str; 11] = [
+const HEADERS: [&str; 12] = [
     "linux/if_addr.h",
     "linux/if_link.h",
     "linux/in.h",
@@ -12,6 +12,7 @@ const HEADERS: [&str; 11] = [
     "linux/netfilter/nf_tables.h",
     "linux/netfilter/nfnetlink.h",
     "linux/netfilter/nfnetlink_conntrack.h",
+    "linux/netfilter/nfnetlink_queue.h",
     "linux/rtnetlink.h",
     "linux/xfrm.h",
 ];
