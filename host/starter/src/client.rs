@@ -31,6 +31,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Interval of looks whether it answers, and how long one that does not has time until that is told.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(2);
+/// One of the host's own that is silent for so long hangs. systemd ends that which it starts after as long.
+const HUNG: Duration = Duration::from_secs(10);
+/// A host that has not looked for so long did not run itself.
+const LOOKED_LATE: Duration = Duration::from_secs(3);
 /// Longest wait for its end, when all that it started is killed.
 const END: Duration = Duration::from_secs(1);
 
@@ -57,6 +61,8 @@ pub struct Remote {
     /// The last look whether it answers: nobody waits for that.
     look: Option<Waiting>,
     looked: Option<Instant>,
+    /// Since when it is silent, and when this was found last.
+    silence: Option<(Instant, Instant)>,
     /// Time of the last attempt to reach one, and why that failed.
     failed: Option<(Instant, String)>,
     about: About,
@@ -103,6 +109,7 @@ impl Remote {
             overdue: None,
             look: None,
             looked: None,
+            silence: None,
             failed: None,
             about: About {
                 state_dir: None,
@@ -257,6 +264,23 @@ impl Remote {
         format!("spared starter {why}")
     }
 
+    /// Whether it is one of the host's own that was silent for too long: that is killed, and the next start finds another.
+    fn is_ended(&mut self) -> bool {
+        let now = Instant::now();
+        let since = match self.silence {
+            Some((since, found)) if now - found < LOOKED_LATE => since,
+            _ => now,
+        };
+        self.silence = Some((since, now));
+        let own = self.connection.as_ref().and_then(|it| it.own.as_ref());
+        let is_hung = own.is_some() && now - since >= HUNG - SILENCE;
+        if is_hung {
+            self.silence = None;
+            self.lose("has not answered for 10 s and is killed");
+        }
+        is_hung
+    }
+
     /// The same from one that may have ended meanwhile, in whose place there is another then.
     fn ask_any(&mut self, what: &Asked) -> Result<Received, String> {
         if self.connection.is_some() {
@@ -320,7 +344,14 @@ impl Starts for Remote {
             self.look = self.say(Asked::Look).ok().map(Waiting::new);
         }
         let mut waiting = self.overdue.iter().chain(&self.look);
-        waiting.any(|it| it.since.elapsed() >= SILENCE)
+        let is_silent = waiting.any(|it| it.since.elapsed() >= SILENCE);
+        match is_silent {
+            true => !self.is_ended(),
+            false => {
+                self.silence = None;
+                false
+            }
+        }
     }
 
     fn is_outdated(&self) -> bool {

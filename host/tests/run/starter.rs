@@ -71,6 +71,25 @@ fn a_starter_that_hangs_holds_the_host_up_for_a_bounded_time_and_the_group_stays
 }
 
 #[test]
+fn a_starter_that_hangs_for_good_is_killed_and_all_workers_come_back() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    let old = starter(&lab);
+    signal_to(old, Signal::STOP).unwrap();
+    lab.wait("the finding", || is_told_silent(&lab));
+    lab.wait("another starter", || {
+        lab.pid_of("starter").is_some_and(|new| new != old)
+    });
+    lab.wait_for_log("spared starter has not answered for 10 s and is killed");
+    lab.wait_until_active();
+    lab.wait("its end", || !is_told_silent(&lab));
+    assert!(lab.stop().success());
+    assert_eq!(lab.traces(), "", "{}", lab.log());
+}
+
+#[test]
 fn when_the_host_is_killed_its_starter_ends_after_what_it_started() {
     let Some(mut lab) = Alone::new() else { return };
     lab.enable("vrrp", VRRP);
