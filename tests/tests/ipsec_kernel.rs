@@ -7,7 +7,7 @@ use std::net::{IpAddr, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use spared_ipsec::codec::held::Ways;
+use spared_ipsec::codec::hold::Ways;
 use spared_ipsec::codec::{check_policy, check_sa, hides_keys};
 use spared_ipsec::engine::{Change, Deleter, XfrmEvent};
 use spared_ipsec::kernel::{Found, Hold, Kernel, Silence};

@@ -264,8 +264,8 @@ impl Remote {
         format!("spared starter {why}")
     }
 
-    /// Whether it is one of the host's own that was silent for too long: that is killed, and the next start finds another.
-    fn is_ended(&mut self) -> bool {
+    /// Kills one of the host's own that was silent for too long, and whether it did: the next start finds another.
+    fn end_hung(&mut self) -> bool {
         let now = Instant::now();
         let since = match self.silence {
             Some((since, found)) if now - found < LOOKED_LATE => since,
@@ -345,13 +345,10 @@ impl Starts for Remote {
         }
         let mut waiting = self.overdue.iter().chain(&self.look);
         let is_silent = waiting.any(|it| it.since.elapsed() >= SILENCE);
-        match is_silent {
-            true => !self.is_ended(),
-            false => {
-                self.silence = None;
-                false
-            }
+        if !is_silent {
+            self.silence = None;
         }
+        is_silent && !self.end_hung()
     }
 
     fn is_outdated(&self) -> bool {

@@ -3,6 +3,11 @@
 use spared_netlink::constants::*;
 use spared_netlink::{put, put_nested, put_text};
 
+/// Of IKE, and of IKE and ESP behind NAT.
+pub(super) const IKE_PORT: u16 = 500;
+pub(super) const NAT_PORT: u16 = 4500;
+const UDP: u8 = 17;
+
 pub(super) fn named(names: &[(u16, &str)]) -> Vec<u8> {
     // struct nfgenmsg
     let mut payload = vec![NFPROTO_INET, 0, 0, 0];
@@ -69,6 +74,12 @@ pub(super) fn unmark(out: &mut Vec<u8>) {
 pub(super) fn payload(out: &mut Vec<u8>, base: u32, offset: u32, value: &[u8]) {
     load(out, base, offset, value.len());
     compare(out, value);
+}
+
+/// Goes on where UDP is sent from this port.
+pub(super) fn udp_from(out: &mut Vec<u8>, port: u16) {
+    meta(out, NFT_META_L4PROTO, UDP);
+    payload(out, NFT_PAYLOAD_TRANSPORT_HEADER, 0, &port.to_be_bytes());
 }
 
 pub(super) fn load(out: &mut Vec<u8>, base: u32, offset: u32, length: usize) {

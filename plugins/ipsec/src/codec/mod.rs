@@ -5,9 +5,9 @@
 pub mod body;
 mod check;
 mod expression;
-pub mod held;
+pub mod hold;
 mod read;
-pub mod ruleset;
+pub mod silence;
 #[cfg(test)]
 mod tests;
 mod write;

@@ -55,7 +55,7 @@ use std::net::IpAddr;
 use spared_replica::{Config, Replica};
 
 use crate::SECOND;
-use crate::codec::held::Ways;
+use crate::codec::hold::Ways;
 use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::Tunnels;

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::{Action, Change, Engine};
 use crate::MS;
 use crate::codec::body::networks;
-use crate::codec::held::{Way, Ways};
+use crate::codec::hold::{Way, Ways};
 use crate::sa::{Direction, PolicyId, SaId};
 use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use spared_netlink::{PacketQueue, Transactions};
 
-use crate::codec::held::{self, Changes, Ways};
+use crate::codec::hold::{self, Changes, Ways};
 
 const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
 /// What comes in 100 ms at 160 000 packets a second. A packet of 1500 bytes takes 2 kB in the kernel.
@@ -38,16 +38,14 @@ impl Hold {
     /// # Errors
     /// No socket.
     pub fn open() -> io::Result<Self> {
-        let mut hold = Self {
+        let mut opened = Self {
             transactions: Transactions::open()?,
             before: None,
             queues: None,
             ending: None,
         };
-        if let Err(error) = hold.commit(held::remove()) {
-            log::debug!("no nf_tables: {error}");
-        }
-        Ok(hold)
+        opened.remove_table();
+        Ok(opened)
     }
 
     /// # Errors
@@ -61,8 +59,9 @@ impl Hold {
             fs::write(DROPS, "0")?;
         }
         if let Err(error) = self.queue(ways) {
+            let (forwarded, sent) = (hold::FORWARDED_QUEUE, hold::SENT_QUEUE);
             log::info!(
-                "a switchover keeps up to 100 packets for each tunnel, and no more: {error}"
+                "a switchover keeps up to 100 packets for each tunnel, and no more: queues {forwarded} and {sent} of nfnetlink_queue: {error}"
             );
         }
         Ok(())
@@ -75,11 +74,11 @@ impl Hold {
         // before the rules, which let pass what nobody takes
         if self.queues.is_none() {
             self.queues = Some(Queues {
-                forwarded: PacketQueue::open(held::FORWARDED_QUEUE, PACKETS_MAX)?,
-                sent: PacketQueue::open(held::SENT_QUEUE, PACKETS_MAX)?,
+                forwarded: PacketQueue::open(hold::FORWARDED_QUEUE, PACKETS_MAX)?,
+                sent: PacketQueue::open(hold::SENT_QUEUE, PACKETS_MAX)?,
             });
         }
-        self.commit(held::hold(ways))
+        self.commit(hold::hold(ways))
             .inspect_err(|_| self.queues = None)
     }
 
@@ -90,7 +89,7 @@ impl Hold {
 
     fn let_all_go(&mut self) {
         self.say(|queues| {
-            queues.sent.let_go(Some(held::MARK))?;
+            queues.sent.let_go(Some(hold::MARK))?;
             queues.forwarded.let_go(None)
         });
     }
@@ -121,7 +120,7 @@ impl Hold {
     fn drop_again(&mut self) -> io::Result<()> {
         self.ending = None;
         if self.queues.is_some() {
-            if let Err(error) = self.commit(held::end()) {
+            if let Err(error) = self.commit(hold::end()) {
                 log::debug!("the table of a switchover is gone: {error}");
             }
             // what has come meanwhile
@@ -137,12 +136,15 @@ impl Hold {
     /// # Errors
     /// As [`end`](Self::end).
     pub fn close(&mut self) -> io::Result<()> {
-        self.let_all_go();
         let ended = self.drop_again();
-        if let Err(error) = self.commit(held::remove()) {
+        self.remove_table();
+        ended
+    }
+
+    fn remove_table(&mut self) {
+        if let Err(error) = self.commit(hold::remove()) {
             log::debug!("no nf_tables: {error}");
         }
-        ended
     }
 
     fn commit(&mut self, changes: Changes) -> io::Result<()> {

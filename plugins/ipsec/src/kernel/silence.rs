@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use spared_netlink::constants::NFNLGRP_NFTABLES;
 use spared_netlink::{Monitor, Requests, Transactions};
 
-use crate::codec::ruleset;
+use crate::codec::silence;
 
 pub struct Silence {
     transactions: Transactions,
@@ -32,8 +32,8 @@ impl Silence {
     pub fn left() -> BTreeSet<IpAddr> {
         let mut left = BTreeSet::new();
         let dump = |mut requests: Requests| {
-            requests.dump(ruleset::get_addresses(), |_, rule| {
-                left.extend(ruleset::address(rule));
+            requests.dump(silence::get_addresses(), |_, rule| {
+                left.extend(silence::address(rule));
             })
         };
         if let Err(error) = Requests::open_netfilter().and_then(dump) {
@@ -76,7 +76,7 @@ impl Silence {
         };
         let mut is_deleted = false;
         let read = monitor.read_raw(|header, payload| {
-            is_deleted |= ruleset::is_deletion(header.kind, payload);
+            is_deleted |= silence::is_deletion(header.kind, payload);
         })?;
         match is_deleted || read.is_err() {
             true => self.put(),
@@ -86,6 +86,6 @@ impl Silence {
 
     fn put(&mut self) -> io::Result<()> {
         self.transactions
-            .commit_all(&ruleset::silence(&self.silent))
+            .commit_all(&silence::silence(&self.silent))
     }
 }

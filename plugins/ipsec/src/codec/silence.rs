@@ -27,7 +27,8 @@ use spared_netlink::constants::*;
 use spared_netlink::{Message, attributes, text};
 
 use super::expression::{
-    and, base_chain, compare, load, meta, named, payload, rule, rules, verdict,
+    IKE_PORT, NAT_PORT, and, base_chain, compare, load, meta, named, payload, rule, rules,
+    udp_from, verdict,
 };
 
 const TABLE: &str = "spared-ipsec";
@@ -36,10 +37,7 @@ const OUTPUT: &str = "output";
 /// nft's name for it is "raw".
 const PRIORITY: i32 = -300;
 
-const UDP: u8 = 17;
 const UDP_HEADER_LEN: u32 = 8;
-const IKE_PORT: u16 = 500;
-const NAT_PORT: u16 = 4500;
 const NON_ESP_MARKER: [u8; 4] = [0; 4];
 /// Exchange type and flags in the header of IKE (RFC 7296 §3.1).
 const EXCHANGE: u32 = 18;
@@ -127,8 +125,7 @@ fn jump_from(out: &mut Vec<u8>, source: IpAddr) {
 
 fn drop_request(out: &mut Vec<u8>, port: u16, (mask, header): Header) {
     let mut ike = UDP_HEADER_LEN;
-    meta(out, NFT_META_L4PROTO, UDP);
-    payload(out, NFT_PAYLOAD_TRANSPORT_HEADER, 0, &port.to_be_bytes());
+    udp_from(out, port);
     if port == NAT_PORT {
         payload(out, NFT_PAYLOAD_TRANSPORT_HEADER, ike, &NON_ESP_MARKER);
         ike += NON_ESP_MARKER.len() as u32;

@@ -1,10 +1,11 @@
 //! The table of nf_tables that hands packets on their way into tunnels to queues, in which they wait for SAs.
 //!
 //! It sees what is passed on before its route is looked for, and with it the policy and the SA: what is let go finds those
-//! of then. What arrives for this node itself passes. What a program of this node sends has a route already; when it is
-//! let go it gets a mark, by which the kernel looks for its route anew, and loses it again. What comes of it, ESP, passes by
-//! there once more. Only the ends of transport
-//! mode send so: with others' addresses as well, the words between the nodes might wait for themselves.
+//! of then. What arrives for this node itself passes.
+//!
+//! What a program of this node sends has a route already; when it is let go it gets a mark, by which the kernel looks for
+//! its route anew, and loses it again. What comes of it, ESP, passes by there once more. Only the ends of transport mode
+//! send so: with others' addresses as well, the words between the nodes might wait for themselves.
 //!
 //! ```text
 //! table inet spared-ipsec-hold {
@@ -33,13 +34,13 @@
 
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use spared_netlink::constants::*;
 use spared_netlink::put_nested;
 
 use super::expression::{
-    base_chain, enqueue, load, lookup, marked, meta, named, number, passes_on, payload, rule,
-    rules, unmark, value, verdict,
+    IKE_PORT, NAT_PORT, base_chain, enqueue, load, lookup, marked, meta, named, number, passes_on,
+    rule, rules, udp_from, unmark, value, verdict,
 };
 
 const TABLE: &str = "spared-ipsec-hold";
@@ -58,9 +59,6 @@ const CHUNK: usize = 1000;
 
 const ESP: u8 = 50;
 const AH: u8 = 51;
-const UDP: u8 = 17;
-const IKE: u16 = 500;
-const NAT: u16 = 4500;
 
 /// Changes of a transaction, by type and payload.
 pub type Changes = Vec<(u16, Vec<u8>)>;
@@ -118,8 +116,8 @@ pub fn hold(ways: &Ways) -> Changes {
     for passes in [
         pass_protocol(ESP),
         pass_protocol(AH),
-        pass_port(IKE),
-        pass_port(NAT),
+        pass_port(IKE_PORT),
+        pass_port(NAT_PORT),
     ] {
         changes.push((NFT_MSG_NEWRULE, passes));
     }
@@ -161,8 +159,7 @@ fn pass_protocol(protocol: u8) -> Vec<u8> {
 /// IKE, and ESP in UDP.
 fn pass_port(port: u16) -> Vec<u8> {
     rule(TABLE, SENT, |out| {
-        meta(out, NFT_META_L4PROTO, UDP);
-        payload(out, NFT_PAYLOAD_TRANSPORT_HEADER, 0, &port.to_be_bytes());
+        udp_from(out, port);
         verdict(out, NF_ACCEPT, None);
     })
 }
@@ -215,7 +212,9 @@ fn add_set(changes: &mut Changes, name: &str, (kind, length): (u32, u32), nets: 
     number(&mut set, NFTA_SET_KEY_LEN, length);
     number(&mut set, NFTA_SET_ID, changes.len() as u32);
     changes.push((NFT_MSG_NEWSET, set));
-    let bounds: Vec<(IpAddr, bool)> = merged(nets).iter().flat_map(bounds).collect();
+    // none of which overlaps another
+    let nets = IpNet::aggregate(&nets.to_vec());
+    let bounds: Vec<(IpAddr, bool)> = nets.iter().flat_map(bounds).collect();
     for bounds in bounds.chunks(CHUNK) {
         changes.push((NFT_MSG_NEWSETELEM, elements(name, bounds)));
     }
@@ -241,22 +240,6 @@ fn elements(set: &str, bounds: &[(IpAddr, bool)]) -> Vec<u8> {
         }
     });
     payload
-}
-
-/// Networks of one family, none of which overlaps another.
-fn merged(nets: &[IpNet]) -> Vec<IpNet> {
-    let v4 = nets.iter().filter_map(|net| match net {
-        IpNet::V4(net) => Some(*net),
-        IpNet::V6(_) => None,
-    });
-    let v6 = nets.iter().filter_map(|net| match net {
-        IpNet::V6(net) => Some(*net),
-        IpNet::V4(_) => None,
-    });
-    let v4 = Ipv4Net::aggregate(&v4.collect());
-    let v6 = Ipv6Net::aggregate(&v6.collect());
-    let v4 = v4.into_iter().map(IpNet::V4);
-    v4.chain(v6.into_iter().map(IpNet::V6)).collect()
 }
 
 /// Its first address, and the one behind its last, if there is one.
