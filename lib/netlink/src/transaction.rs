@@ -15,6 +15,7 @@ const RECEIVE_BYTES: usize = 32 * 1024;
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NLM_F_CREATE: u16 = 0x400;
+const NLM_F_APPEND: u16 = 0x800;
 const NLMSG_ERROR: u16 = 2;
 
 /// A socket for transactions.
@@ -83,7 +84,10 @@ impl Transactions {
     /// The first refusal, or of the transaction as a whole.
     pub fn commit_all(&mut self, changes: &[(u16, Vec<u8>)]) -> io::Result<()> {
         let changes = changes.iter();
-        let changes = changes.map(|(kind, payload)| (*kind, NLM_F_CREATE, payload.as_slice()));
+        let changes = changes.map(|(kind, payload)| {
+            // a rule comes behind those before it
+            (*kind, NLM_F_CREATE | NLM_F_APPEND, payload.as_slice())
+        });
         match self.commit(changes)?.first() {
             Some((_, errno)) => Err(io::Error::from_raw_os_error(*errno)),
             None => Ok(()),
