@@ -31,7 +31,7 @@ pub use link::Link;
 pub use message::Message;
 pub use monitor::{Event, Monitor, Overrun};
 pub use packet::{PacketSocket, join_groups, link_state, raw_ip_socket};
-pub use packet_queue::PacketQueue;
+pub use packet_queue::{PacketQueue, Waiting};
 pub use reason::reason;
 pub use route::Route;
 pub use socket::{Header, Requests, messages, receive};

@@ -105,7 +105,7 @@ impl Node {
             Action::LetGo => self.hold.let_go(),
             Action::EndHold => match self.hold.end() {
                 Ok(true) => {}
-                Ok(false) => engine.handle_still_held(),
+                Ok(false) => engine.handle_still_held(now_ns),
                 Err(error) => tell_unheld(Err(error)),
             },
             Action::Keep(kept) => self.ended.write(&kept),

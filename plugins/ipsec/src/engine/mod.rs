@@ -219,6 +219,8 @@ pub struct Engine {
     failover: Failover,
     rooms: Rooms,
     resume: Resume,
+    /// When more of what waited in a switchover goes on.
+    held_ns: Option<u64>,
     stopping: Stopping,
     /// Of the last question for last numbers.
     round: u64,
@@ -290,6 +292,7 @@ impl Engine {
             failover: Failover::default(),
             rooms: Rooms::default(),
             resume: Resume::default(),
+            held_ns: None,
             stopping: Stopping::default(),
             round: 0,
             messages: VecDeque::new(),
@@ -394,6 +397,7 @@ impl Engine {
             self.failover.give_up_ns(),
             self.rooms.next_ns(),
             self.resume.next_ns(),
+            self.held_ns.unwrap_or(u64::MAX),
             self.stopping.next_ns(),
             self.store.put.next_ns(),
             self.store.proofs.next_ns(),
@@ -419,6 +423,7 @@ impl Engine {
         if self.resume.next_ns() <= now_ns {
             self.end_resume(now_ns);
         }
+        self.time_hold(now_ns);
         self.time_stop(now_ns);
         self.put_back(now_ns);
         self.make_room(now_ns);

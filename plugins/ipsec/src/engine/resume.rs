@@ -16,12 +16,12 @@ use crate::codec::hold::{Way, Ways};
 use crate::sa::{Direction, PolicyId, SaId};
 use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
 
-/// Time limit for the old node's last numbers: as long as it carries packets that still arrive
-/// there.
-const ANSWER_NS: u64 = 200 * MS;
+/// Time limit for the old node's last numbers: it carries packets that still arrive there for 200 ms, and then its answer
+/// is on its way.
+const ANSWER_NS: u64 = 300 * MS;
 
 /// XFRM_MODE_TRANSPORT.
-const TRANSPORT: u8 = 0;
+pub(super) const TRANSPORT: u8 = 0;
 
 /// How far outbound SAs are that are to begin where the old node's end.
 #[derive(Debug, Default)]
@@ -120,8 +120,9 @@ impl Engine {
             }
         }
         self.send_waiting(&resumed);
-        if is_end {
-            self.end_resume(now_ns);
+        match is_end {
+            true => self.end_resume(now_ns),
+            false => self.actions.push_back(Action::LetGo),
         }
     }
 
@@ -158,11 +159,18 @@ impl Engine {
         }
     }
 
-    /// [`Action::EndHold`] is to be done again: it takes the kernel time to pass on what waited.
-    pub fn handle_still_held(&mut self) {
-        // a switchover that has begun since holds again, and ends it
-        if self.resume.is_none() {
-            self.actions.push_back(Action::EndHold);
+    /// [`Action::EndHold`] is to be done again: what waited goes on in steps.
+    pub fn handle_still_held(&mut self, now_ns: u64) {
+        self.held_ns = Some(now_ns + MS);
+    }
+
+    /// The next step. A switchover that has begun since holds again, and ends it.
+    pub(super) fn time_hold(&mut self, now_ns: u64) {
+        if self.held_ns.is_some_and(|it| it <= now_ns) {
+            self.held_ns = None;
+            if self.resume.is_none() {
+                self.actions.push_back(Action::EndHold);
+            }
         }
     }
 
@@ -179,7 +187,6 @@ impl Engine {
                 self.work.push(Change::PutPolicy(policy.clone()));
             }
         }
-        self.actions.push_back(Action::LetGo);
     }
 
     /// Networks between which packets go into tunnels that are kept. Not from anywhere to anywhere: that is what

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::drain::Drain;
+use super::resume::TRANSPORT;
 use super::{Action, Engine};
 use crate::MS;
 use crate::sa::{Direction, SaId};
@@ -11,6 +12,9 @@ use crate::wire::{LastNumbers, TunnelKey, outbound};
 
 /// Time for which last packets arrive here after the peer has announced itself.
 const LINGER_NS: u64 = 3 * MS;
+/// Time for a program of this node to answer the last that arrived for it. It may wait for a processor, which a
+/// switchover needs as well.
+const ANSWERING_NS: u64 = 50 * MS;
 /// SAs that are stopped in one go.
 const BATCH_MAX: usize = 100;
 /// So long a peer that has become active may take to say so as well to the replica.
@@ -22,16 +26,18 @@ pub struct Stopping {
     round: u64,
     /// Not stopped yet, in the peer's order.
     keys: VecDeque<TunnelKey>,
+    /// In transport mode, with which programs of this node send.
+    answering: VecDeque<TunnelKey>,
     is_asked: bool,
     is_end: bool,
-    due_ns: u64,
+    asked_ns: u64,
     /// Some are, in this role; and when to look whether it is still going.
     look_ns: Option<u64>,
 }
 
 impl Stopping {
     pub fn next_ns(&self) -> u64 {
-        let due_ns = if self.is_asked { self.due_ns } else { u64::MAX };
+        let due_ns = if self.is_asked { self.due_ns() } else { u64::MAX };
         due_ns.min(self.look_ns.unwrap_or(u64::MAX))
     }
 
@@ -39,6 +45,22 @@ impl Stopping {
     pub fn forget_question(&mut self) {
         self.is_asked = false;
         self.keys.clear();
+        self.answering.clear();
+    }
+
+    fn due_ns(&self) -> u64 {
+        let only_answers = self.keys.is_empty() && !self.answering.is_empty();
+        let after_ns = if only_answers { ANSWERING_NS } else { LINGER_NS };
+        self.asked_ns + after_ns
+    }
+
+    fn next_batch(&mut self) -> Vec<TunnelKey> {
+        let from = match self.keys.is_empty() {
+            true => &mut self.answering,
+            false => &mut self.keys,
+        };
+        let count = from.len().min(BATCH_MAX);
+        from.drain(..count).collect()
     }
 
     /// Nothing is sent with some SAs, and the role is here.
@@ -65,17 +87,23 @@ impl Engine {
                 is_end: true,
             });
         }
+        let is_answering = |key: &TunnelKey| {
+            let known = outbound(key).and_then(|id| self.store.sas.get(&id));
+            known.is_some_and(|it| it.sa.mode == TRANSPORT)
+        };
+        let (answering, keys): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_answering);
         let stopping = &mut self.stopping;
         if !stopping.is_asked || stopping.round != round {
-            stopping.keys.clear();
-            stopping.due_ns = now_ns + LINGER_NS;
+            stopping.forget_question();
+            stopping.asked_ns = now_ns;
         }
         (stopping.round, stopping.is_asked, stopping.is_end) = (round, true, is_end);
         stopping.keys.extend(keys);
+        stopping.answering.extend(answering);
     }
 
     pub(super) fn time_stop(&mut self, now_ns: u64) {
-        if self.stopping.is_asked && self.stopping.due_ns <= now_ns {
+        if self.stopping.is_asked && self.stopping.due_ns() <= now_ns {
             self.stop_next();
         }
         if self.stopping.look_ns.is_some_and(|it| it <= now_ns) {
@@ -87,8 +115,7 @@ impl Engine {
     }
 
     fn stop_next(&mut self) {
-        let count = self.stopping.keys.len().min(BATCH_MAX);
-        let keys: Vec<TunnelKey> = self.stopping.keys.drain(..count).collect();
+        let keys = self.stopping.next_batch();
         self.stopping.is_asked = false;
         let sends = |id: &SaId| {
             let known = self.store.sas.get(id);
@@ -118,7 +145,9 @@ impl Engine {
             self.store.sas.remove(id);
             self.sort_sa(now_ns, id);
         }
-        let (round, is_end) = (self.stopping.round, self.stopping.keys.is_empty());
+        let stopping = &self.stopping;
+        let is_end = stopping.keys.is_empty() && stopping.answering.is_empty();
+        let round = stopping.round;
         self.tell(&LastNumbers::Stopped {
             round,
             numbers,

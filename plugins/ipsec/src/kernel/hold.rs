@@ -13,14 +13,46 @@ const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
 /// What comes in 100 ms at 160 000 packets a second. A packet of 1500 bytes takes 2 kB in the kernel.
 const PACKETS_MAX: u32 = 16_384;
 
-/// To let go what came within this took the kernel: then it is as fast as the packets come.
-const CAUGHT_UP: Duration = Duration::from_millis(2);
+/// Packets that go on in one step, and then the kernel sends them: more than a network card takes at a time it would put
+/// into a queue, and some of them into the wrong order, or drop.
+const STEP: u32 = 64;
+/// Of what waits, where that is more: less and less do, unless eight ms bring more than that.
+const SHARE: u32 = 8;
 /// A kernel that carries no more than what comes never catches up.
 const CATCH_UP_MAX: Duration = Duration::from_secs(2);
 
 struct Queues {
     forwarded: PacketQueue,
     sent: PacketQueue,
+}
+
+impl Queues {
+    /// Whether something still waits after that.
+    fn step(&mut self) -> io::Result<bool> {
+        let [sent, forwarded] = [
+            step(&mut self.sent, Some(hold::MARK))?,
+            step(&mut self.forwarded, None)?,
+        ];
+        Ok(sent || forwarded)
+    }
+}
+
+fn step(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<bool> {
+    let waiting = queue.waiting()?;
+    let count = STEP.max(waiting.count / SHARE);
+    queue.let_go(waiting, count, mark)?;
+    Ok(waiting.count > count)
+}
+
+/// All that waits now.
+fn let_all_go(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<()> {
+    let mut left = queue.waiting()?.count;
+    while left > 0 {
+        let waiting = queue.waiting()?;
+        queue.let_go(waiting, STEP, mark)?;
+        left = left.saturating_sub(STEP).min(waiting.count);
+    }
+    Ok(())
 }
 
 pub struct Hold {
@@ -84,34 +116,33 @@ impl Hold {
 
     /// What waits to be passed on is. What is sent has no second chance to wait, if its SA is still to come.
     pub fn let_go(&mut self) {
-        self.say(|queues| queues.forwarded.let_go(None));
+        self.say(|queues| let_all_go(&mut queues.forwarded, None));
     }
 
     fn let_all_go(&mut self) {
         self.say(|queues| {
-            queues.sent.let_go(Some(hold::MARK))?;
-            queues.forwarded.let_go(None)
+            let_all_go(&mut queues.sent, Some(hold::MARK))?;
+            let_all_go(&mut queues.forwarded, None)
         });
     }
 
-    fn say(&mut self, word: impl FnOnce(&mut Queues) -> io::Result<()>) {
-        if let Err(error) = self.queues.as_mut().map_or(Ok(()), word) {
+    fn say<T: Default>(&mut self, word: impl FnOnce(&mut Queues) -> io::Result<T>) -> T {
+        let said = self.queues.as_mut().map_or_else(|| Ok(T::default()), word);
+        said.unwrap_or_else(|error| {
             log::warn!("packets that waited for their tunnels are lost: {error}");
             self.queues = None;
-        }
+            T::default()
+        })
     }
 
-    /// Lets go what waits, in its order: so what comes before the kernel is through with it waits behind it, where there
-    /// is more room than in the queues of network cards. False while it is to be called again.
+    /// Lets go some of what waits, in its order. What comes before the kernel is through with it waits behind it. False
+    /// while it is to be called again, a ms later.
     ///
     /// # Errors
     /// The setting of the kernel cannot be written.
     pub fn end(&mut self) -> io::Result<bool> {
-        let begun = Instant::now();
-        self.let_all_go();
-        let since = *self.ending.get_or_insert(begun);
-        let goes_on = begun.elapsed() > CAUGHT_UP && since.elapsed() < CATCH_UP_MAX;
-        if self.queues.is_some() && goes_on {
+        let since = *self.ending.get_or_insert_with(Instant::now);
+        if self.say(Queues::step) && since.elapsed() < CATCH_UP_MAX {
             return Ok(false);
         }
         self.drop_again().map(|()| true)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// How long the new node waits for the old one's last numbers.
-const ANSWER_NS: u64 = 200 * MS;
+const ANSWER_NS: u64 = 300 * MS;
 
 /// Drained, settled, and the role is there; the old node has not heard of it.
 fn taking(tunnels: u32) -> Pair {
@@ -64,6 +64,26 @@ fn packets_that_waited_are_sent_once_their_sa_is_there() {
         .iter()
         .position(|it| matches!(it, Change::PutPolicy(policy) if policy.id.direction == 1));
     assert!(added.is_some() && added < put, "{done:?}");
+}
+
+#[test]
+fn a_program_of_the_old_node_has_time_for_its_answers() {
+    let mut pair = Pair::settled(2);
+    let old = &mut pair.nodes[0].engine.store.sas;
+    old.get_mut(&out_of(1)).expect("an SA").sa.mode = 0;
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
+    pair.settle();
+    pair.activate(1);
+    pair.pass(10 * MS);
+    let begun = |pair: &Pair| [0, 1].map(|it| pair.replay(1, &out_of(it)).map(|it| it.oseq));
+    assert_eq!(begun(&pair), [Some(0), None]);
+    assert!(pair.nodes[1].holds.is_some(), "others wait for their number");
+    assert_eq!(pair.nodes[1].let_go, 1, "and who has it goes on");
+    pair.carry(0, &out_of(1), 7);
+    pair.pass(45 * MS);
+    assert_eq!(begun(&pair), [Some(0), Some(7)]);
+    assert_eq!(pair.nodes[1].holds, None);
 }
 
 #[test]
@@ -181,7 +201,7 @@ fn a_role_that_leaves_before_the_answer_takes_the_question_back() {
 }
 
 #[test]
-fn what_waits_is_let_go_with_each_answer_and_between_all_networks_nothing_waits_in_a_queue() {
+fn what_is_forwarded_and_what_is_sent_wait_apart_and_between_all_networks_nothing_does() {
     let mut pair = Pair::settled(2);
     let of_an_interface = policy(5, 1, 6);
     let net = |text: &str| text.parse().expect("a network");
@@ -202,19 +222,24 @@ fn what_waits_is_let_go_with_each_answer_and_between_all_networks_nothing_waits_
     };
     assert_eq!(pair.nodes[1].holds, Some(ways));
     pair.pass(5 * MS);
-    assert_eq!((pair.nodes[1].let_go, &pair.nodes[1].holds), (1, &None));
+    assert_eq!(pair.nodes[1].holds, None);
 }
 
 #[test]
 fn a_hold_that_ends_slowly_does_not_end_the_next_one() {
     let mut pair = taking(1);
     pair.pass(5 * MS);
+    let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[1].engine;
-    engine.handle_still_held();
+    engine.handle_still_held(now_ns);
+    assert_eq!(engine.next_timeout(now_ns), now_ns + MS);
+    engine.handle_timeout(now_ns + MS);
     assert_eq!(engine.poll_action(), Some(Action::EndHold));
     let mut pair = taking(1);
+    let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[1].engine;
-    engine.handle_still_held();
+    engine.handle_still_held(now_ns);
+    engine.handle_timeout(now_ns + MS);
     assert_ne!(engine.poll_action(), Some(Action::EndHold));
 }
 
