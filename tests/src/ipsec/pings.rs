@@ -67,9 +67,16 @@ impl<'m> OwnPings<'m> {
     }
 
     fn answers(&self) -> Vec<Answer> {
-        let text = fs::read_to_string(&self.log).unwrap_or_default();
-        text.lines().filter_map(parse).collect()
+        answers(&fs::read_to_string(&self.log).unwrap_or_default())
     }
+}
+
+/// In the order of their questions: one that another overtakes is not lost.
+fn answers(text: &str) -> Vec<Answer> {
+    let mut answers: Vec<Answer> = text.lines().filter_map(parse).collect();
+    answers.sort_by_key(|it| it.number);
+    answers.dedup_by_key(|it| it.number);
+    answers
 }
 
 /// "[1795209853.123456] 64 bytes from 10.2.0.1: icmp_seq=1 ttl=64 time=0.3 ms"
@@ -108,9 +115,11 @@ mod tests {
             [100.000] 64 bytes from 10.2.0.1: icmp_seq=1 ttl=64 time=0.3 ms\n\
             [100.010] From 10.2.0.1 icmp_seq=2 Destination Host Unreachable\n\
             [100.030] 64 bytes from 10.2.0.1: icmp_seq=4 ttl=64 time=0.3 ms\n\
-            [100.040] 64 bytes from 10.2.0.1: icmp_seq=5 ttl=64 time=0.3 ms\n";
-        let answers: Vec<_> = text.lines().filter_map(parse).collect();
-        let outage = outage(&answers);
+            [100.040] 64 bytes from 10.2.0.1: icmp_seq=6 ttl=64 time=0.3 ms\n\
+            [100.041] 64 bytes from 10.2.0.1: icmp_seq=5 ttl=64 time=0.3 ms\n\
+            [100.042] 64 bytes from 10.2.0.1: icmp_seq=5 ttl=64 time=0.3 ms (DUP!)\n\
+            [100.060] 64 bytes from 10.2.0.1: icmp_seq=7 ttl=64 time=0.3 ms\n";
+        let outage = outage(&answers(text));
         assert_eq!((outage.gaps, outage.lost), (1, 2));
         assert_eq!(outage.longest.as_millis(), 30);
     }

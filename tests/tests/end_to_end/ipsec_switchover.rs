@@ -169,7 +169,8 @@ impl Bed<'_> {
         }
         for router in [first, second] {
             router.ok(&format!("echo 1 >/proc/sys/net/{sysctl}/ip_nonlocal_bind"))?;
-            router.spawn("echo", &format!("{program} echo {to}"))?;
+            // at once, as a kernel would: what a switchover computes is no part of the answer
+            router.spawn("echo", &format!("chrt -f 1 {program} echo {to}"))?;
         }
         let mut costs = Vec::new();
         for round in 0..rounds {
@@ -303,7 +304,7 @@ fn a_switchover_loses_no_packet() {
         let costs = bed.pinged(3, SLOW)?;
         if costs.iter().any(|it| it.left_out > JUMP) {
             return Err(disturbed(
-                "a router took more than 200 ms for its last numbers",
+                "a router took more than 300 ms for its last numbers",
             ));
         }
         assert_free(&costs);
