@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, bind, connect, ipproto};
 
 use crate::attach_filter;
-use crate::filter::set_option;
+use crate::filter::{NOTHING, set_option};
 use crate::packet::bind_to_device;
 
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
@@ -25,7 +25,6 @@ pub struct Ends {
 /// A UDP socket that sends to the peer by this interface and receives nothing; its datagrams may be
 /// fragmented.
 pub fn datagram_sender(index: u32, interface: &str, ends: Ends) -> io::Result<OwnedFd> {
-    const NOTHING: [crate::Instruction; 1] = [(0x06, 0, 0, 0)];
     const NEVER: i32 = 0;
     let family = family(ends.own);
     let socket = rustix::net::socket_with(family, SocketType::DGRAM, FLAGS, None)?;

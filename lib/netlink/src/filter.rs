@@ -6,6 +6,9 @@ use std::os::fd::AsRawFd;
 /// One instruction of a classic BPF program: code, jump if true, jump if false, operand.
 pub type Instruction = (u16, u8, u8, u32);
 
+/// Lets nothing in.
+pub(crate) const NOTHING: [Instruction; 1] = [(0x06, 0, 0, 0)];
+
 /// Attaches a filter. Nobody can change or remove a locked one.
 pub fn attach_filter(socket: &impl AsRawFd, program: &[Instruction], lock: bool) -> io::Result<()> {
     let program: Vec<libc::sock_filter> = program

@@ -5,8 +5,6 @@ use std::{fs, io};
 use crate::constants::*;
 use crate::{Message, Requests, put};
 
-/// The kernel's note of a packet, with what it reckons for the buffer itself. Nobody reads these notes.
-const NOTE_BYTES: usize = 1024;
 /// A line for each queue of the network namespace.
 const FILE: &str = "/proc/thread-self/net/netfilter/nfnetlink_queue";
 
@@ -53,7 +51,6 @@ impl PacketQueue {
     /// EBUSY: another program has this number; EINVAL where the kernel has no such queues; EPERM.
     pub fn open(number: u16, packets: u32) -> io::Result<Self> {
         let requests = Requests::open_netfilter()?;
-        requests.set_room(packets as usize * NOTE_BYTES);
         let mut queue = Self { requests, number };
         let mut payload = queue.header();
         put(&mut payload, NFQA_CFG_CMD, &[NFQNL_CFG_CMD_BIND, 0, 0, 0]);
@@ -70,6 +67,8 @@ impl PacketQueue {
         put(&mut payload, NFQA_CFG_FLAGS, &flags);
         let configures = Self::message(NFQNL_MSG_CONFIG, &payload);
         queue.requests.run_one(Ok(configures))?;
+        // the notes of packets, which would fill it
+        queue.requests.hear_nothing()?;
         Ok(queue)
     }
 

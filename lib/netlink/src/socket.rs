@@ -8,6 +8,7 @@ use neli::socket::NlSocket;
 use neli::utils::Groups;
 
 use crate::Message;
+use crate::filter::{NOTHING, attach_filter};
 
 /// Requests of one system call: their verdicts fit the default receive buffer.
 const BATCH_MAX: usize = 64;
@@ -76,9 +77,9 @@ impl Requests {
         self.socket.send(&bytes, Msg::empty()).map(drop)
     }
 
-    /// Room for what the kernel sends of itself.
-    pub(crate) fn set_room(&self, bytes: usize) {
-        set_receive_buffer(&self.socket, bytes);
+    /// From now on what the kernel sends is as if it were received, and is not kept. A request gets no verdict.
+    pub(crate) fn hear_nothing(&self) -> io::Result<()> {
+        attach_filter(&self.socket, &NOTHING, true)
     }
 
     fn run_chunk(

@@ -16,8 +16,7 @@ use crate::codec::hold::{Way, Ways};
 use crate::sa::{Direction, PolicyId, SaId};
 use crate::wire::{LAST_MAX, LastNumbers, TunnelKey, outbound};
 
-/// Time limit for the old node's last numbers: it carries packets that still arrive there for 200 ms, and then its answer
-/// is on its way.
+/// Time limit for the old node's last numbers. It has its role for 200 ms more, and without it answers that it has none.
 const ANSWER_NS: u64 = 300 * MS;
 
 /// XFRM_MODE_TRANSPORT.
@@ -58,6 +57,7 @@ impl Engine {
         self.end_resume(now_ns);
         if self.up && self.is_planned(now_ns) {
             self.resume = Resume::Prepared;
+            self.held_ns = None;
             self.actions.push_back(Action::Hold(self.held_ways()));
         }
     }
@@ -120,10 +120,22 @@ impl Engine {
             }
         }
         self.send_waiting(&resumed);
-        match is_end {
-            true => self.end_resume(now_ns),
-            false => self.actions.push_back(Action::LetGo),
+        if is_end {
+            return self.end_resume(now_ns);
         }
+        self.actions.push_back(Action::LetGo);
+        if self.is_rest_sent() {
+            self.held_ns = Some(now_ns + MS);
+        }
+    }
+
+    /// All that still wait are in transport mode: nothing is forwarded with them.
+    fn is_rest_sent(&self) -> bool {
+        let Resume::Asked { waiting, .. } = &self.resume else {
+            return false;
+        };
+        let held = waiting.iter().filter_map(|id| self.store.held.sas.get(id));
+        held.into_iter().all(|it| it.sa.mode == TRANSPORT)
     }
 
     /// Puts an SA with the number that follows the old node's last.
@@ -164,12 +176,19 @@ impl Engine {
         self.held_ns = Some(now_ns + MS);
     }
 
-    /// The next step. A switchover that has begun since holds again, and ends it.
+    /// The next step, or what is forwarded goes on while programs wait.
     pub(super) fn time_hold(&mut self, now_ns: u64) {
-        if self.held_ns.is_some_and(|it| it <= now_ns) {
-            self.held_ns = None;
-            if self.resume.is_none() {
-                self.actions.push_back(Action::EndHold);
+        if self.held_ns.is_none_or(|it| it > now_ns) {
+            return;
+        }
+        self.held_ns = None;
+        match self.resume {
+            Resume::None => self.actions.push_back(Action::EndHold),
+            // one that has begun since holds again, and ends it
+            Resume::Prepared => {}
+            Resume::Asked { .. } => {
+                self.actions.push_back(Action::LetGo);
+                self.held_ns = Some(now_ns + MS);
             }
         }
     }

@@ -29,7 +29,7 @@ impl Engine {
         let was_active = self.is_active();
         self.store.is_active = !self.active_groups.is_empty();
         self.drain = Drain::None;
-        self.stopping.forget_question();
+        self.drop_question();
         self.store.lane.all.exact = false;
         self.daemon.handle_role(now_ns, self.store.is_active);
         self.connections.begin(now_ns);

@@ -12,8 +12,8 @@ use crate::wire::{LastNumbers, TunnelKey, outbound};
 
 /// Time for which last packets arrive here after the peer has announced itself.
 const LINGER_NS: u64 = 3 * MS;
-/// Time for a program of this node to answer the last that arrived for it. It may wait for a processor, which a
-/// switchover needs as well.
+/// Time for a program of this node to answer the last that arrived for it, in transport mode. It may wait for a
+/// processor, which a switchover needs as well.
 const ANSWERING_NS: u64 = 50 * MS;
 /// SAs that are stopped in one go.
 const BATCH_MAX: usize = 100;
@@ -37,20 +37,28 @@ pub struct Stopping {
 
 impl Stopping {
     pub fn next_ns(&self) -> u64 {
-        let due_ns = if self.is_asked { self.due_ns() } else { u64::MAX };
+        let due_ns = if self.is_asked {
+            self.due_ns()
+        } else {
+            u64::MAX
+        };
         due_ns.min(self.look_ns.unwrap_or(u64::MAX))
     }
 
     /// Another switchover, or none: who asked for this one waits in vain.
-    pub fn forget_question(&mut self) {
-        self.is_asked = false;
+    fn forget_question(&mut self) {
+        (self.round, self.is_asked) = (0, false);
         self.keys.clear();
         self.answering.clear();
     }
 
     fn due_ns(&self) -> u64 {
         let only_answers = self.keys.is_empty() && !self.answering.is_empty();
-        let after_ns = if only_answers { ANSWERING_NS } else { LINGER_NS };
+        let after_ns = if only_answers {
+            ANSWERING_NS
+        } else {
+            LINGER_NS
+        };
         self.asked_ns + after_ns
     }
 
@@ -80,12 +88,7 @@ impl Engine {
     ) {
         // without a switchover of this node's both would be active
         if !self.is_active() || !matches!(self.drain, Drain::Telling { .. }) {
-            let numbers = Vec::new();
-            return self.tell(&LastNumbers::Stopped {
-                round,
-                numbers,
-                is_end: true,
-            });
+            return self.refuse(round);
         }
         let is_answering = |key: &TunnelKey| {
             let known = outbound(key).and_then(|id| self.store.sas.get(&id));
@@ -93,13 +96,30 @@ impl Engine {
         };
         let (answering, keys): (Vec<_>, Vec<_>) = keys.into_iter().partition(is_answering);
         let stopping = &mut self.stopping;
-        if !stopping.is_asked || stopping.round != round {
+        if stopping.round != round {
             stopping.forget_question();
             stopping.asked_ns = now_ns;
         }
         (stopping.round, stopping.is_asked, stopping.is_end) = (round, true, is_end);
         stopping.keys.extend(keys);
         stopping.answering.extend(answering);
+    }
+
+    /// It need not wait for numbers of this node.
+    fn refuse(&mut self, round: u64) {
+        self.tell(&LastNumbers::Stopped {
+            round,
+            numbers: Vec::new(),
+            is_end: true,
+        });
+    }
+
+    /// A role went or came: what was asked before is not answered any more.
+    pub(super) fn drop_question(&mut self) {
+        if self.stopping.is_asked {
+            self.refuse(self.stopping.round);
+        }
+        self.stopping.forget_question();
     }
 
     pub(super) fn time_stop(&mut self, now_ns: u64) {

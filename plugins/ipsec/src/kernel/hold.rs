@@ -1,9 +1,7 @@
 //! Packets that find no SA wait for one, or are dropped. The kernel keeps up to 100 behind each policy if it is told to;
 //! what is passed on waits in a queue before it comes to its policy.
 
-use std::fs;
-use std::io;
-use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use spared_netlink::{PacketQueue, Transactions};
 
@@ -13,13 +11,14 @@ const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
 /// What comes in 100 ms at 160 000 packets a second. A packet of 1500 bytes takes 2 kB in the kernel.
 const PACKETS_MAX: u32 = 16_384;
 
-/// Packets that go on in one step, and then the kernel sends them: more than a network card takes at a time it would put
-/// into a queue, and some of them into the wrong order, or drop.
+/// Packets that go on in one step, and then the kernel sends them: a network card takes so many at a time. More of them
+/// it would put into a queue, and drop some.
 const STEP: u32 = 64;
-/// Of what waits, where that is more: less and less do, unless eight ms bring more than that.
-const SHARE: u32 = 8;
-/// A kernel that carries no more than what comes never catches up.
-const CATCH_UP_MAX: Duration = Duration::from_secs(2);
+const STEP_MAX: u32 = 256;
+/// A greater step is such a part of what waits.
+const PART: u32 = 8;
+/// Steps after which fewer should wait than ever before. Else as many come as go on.
+const STALLED_MAX: u32 = 20;
 
 struct Queues {
     forwarded: PacketQueue,
@@ -27,21 +26,18 @@ struct Queues {
 }
 
 impl Queues {
-    /// Whether something still waits after that.
-    fn step(&mut self) -> io::Result<bool> {
-        let [sent, forwarded] = [
-            step(&mut self.sent, Some(hold::MARK))?,
-            step(&mut self.forwarded, None)?,
-        ];
-        Ok(sent || forwarded)
+    /// How many still wait after that.
+    fn step(&mut self) -> io::Result<u32> {
+        let sent = step(&mut self.sent, Some(hold::MARK))?;
+        Ok(sent + step(&mut self.forwarded, None)?)
     }
 }
 
-fn step(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<bool> {
+fn step(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<u32> {
     let waiting = queue.waiting()?;
-    let count = STEP.max(waiting.count / SHARE);
+    let count = (waiting.count / PART).clamp(STEP, STEP_MAX);
     queue.let_go(waiting, count, mark)?;
-    Ok(waiting.count > count)
+    Ok(waiting.count.saturating_sub(count))
 }
 
 /// All that waits now.
@@ -55,13 +51,31 @@ fn let_all_go(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<()> {
     Ok(())
 }
 
+/// What waits is let go, and what comes meanwhile waits behind it.
+struct Ending {
+    least: u32,
+    stalled: u32,
+}
+
+impl Ending {
+    /// After a step that left so many. Whether the next is worth it.
+    fn goes_on(&mut self, left: u32) -> bool {
+        self.stalled = if left < self.least {
+            0
+        } else {
+            self.stalled + 1
+        };
+        self.least = self.least.min(left);
+        left > 0 && self.stalled < STALLED_MAX
+    }
+}
+
 pub struct Hold {
     transactions: Transactions,
     /// The previous value.
     before: Option<String>,
     queues: Option<Queues>,
-    /// Since when what waits is let go, and what comes meanwhile waits behind it.
-    ending: Option<Instant>,
+    ending: Option<Ending>,
 }
 
 impl Hold {
@@ -105,10 +119,13 @@ impl Hold {
         }
         // before the rules, which let pass what nobody takes
         if self.queues.is_none() {
-            self.queues = Some(Queues {
+            let queues = Queues {
                 forwarded: PacketQueue::open(hold::FORWARDED_QUEUE, PACKETS_MAX)?,
                 sent: PacketQueue::open(hold::SENT_QUEUE, PACKETS_MAX)?,
-            });
+            };
+            // from where it cannot be read it could not be let go
+            queues.forwarded.waiting()?;
+            self.queues = Some(queues);
         }
         self.commit(hold::hold(ways))
             .inspect_err(|_| self.queues = None)
@@ -141,8 +158,12 @@ impl Hold {
     /// # Errors
     /// The setting of the kernel cannot be written.
     pub fn end(&mut self) -> io::Result<bool> {
-        let since = *self.ending.get_or_insert_with(Instant::now);
-        if self.say(Queues::step) && since.elapsed() < CATCH_UP_MAX {
+        let left = self.say(Queues::step);
+        let ending = self.ending.get_or_insert(Ending {
+            least: u32::MAX,
+            stalled: 0,
+        });
+        if ending.goes_on(left) {
             return Ok(false);
         }
         self.drop_again().map(|()| true)
@@ -180,5 +201,26 @@ impl Hold {
 
     fn commit(&mut self, changes: Changes) -> io::Result<()> {
         self.transactions.commit_all(&changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_let_go_until_nothing_does_or_as_much_comes() {
+        let mut ending = Ending {
+            least: u32::MAX,
+            stalled: 0,
+        };
+        assert!(ending.goes_on(200) && ending.goes_on(100));
+        assert!(!ending.goes_on(0));
+        let mut ending = Ending {
+            least: u32::MAX,
+            stalled: 0,
+        };
+        let steps = (0..).take_while(|it| ending.goes_on(800 + it % 7)).count();
+        assert_eq!(steps, STALLED_MAX as usize);
     }
 }

@@ -71,6 +71,8 @@ fn a_program_of_the_old_node_has_time_for_its_answers() {
     let mut pair = Pair::settled(2);
     let old = &mut pair.nodes[0].engine.store.sas;
     old.get_mut(&out_of(1)).expect("an SA").sa.mode = 0;
+    let kept = &mut pair.nodes[1].engine.store.held.sas;
+    kept.get_mut(&out_of(1)).expect("a record").sa.mode = 0;
     let now_ns = pair.now_ns;
     pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.settle();
@@ -78,12 +80,24 @@ fn a_program_of_the_old_node_has_time_for_its_answers() {
     pair.pass(10 * MS);
     let begun = |pair: &Pair| [0, 1].map(|it| pair.replay(1, &out_of(it)).map(|it| it.oseq));
     assert_eq!(begun(&pair), [Some(0), None]);
-    assert!(pair.nodes[1].holds.is_some(), "others wait for their number");
-    assert_eq!(pair.nodes[1].let_go, 1, "and who has it goes on");
+    assert!(
+        pair.nodes[1].holds.is_some(),
+        "others wait for their number"
+    );
+    assert!(pair.nodes[1].let_go > 2, "and what is forwarded goes on");
     pair.carry(0, &out_of(1), 7);
     pair.pass(45 * MS);
     assert_eq!(begun(&pair), [Some(0), Some(7)]);
     assert_eq!(pair.nodes[1].holds, None);
+}
+
+#[test]
+fn an_old_node_that_loses_its_role_before_it_stops_costs_a_jump_at_once() {
+    let mut pair = taking(1);
+    pair.pass(MS);
+    pair.role(0, false);
+    pair.pass(MS);
+    assert!(sent(&pair, 1).is_some_and(|it| it >= 65_546));
 }
 
 #[test]
