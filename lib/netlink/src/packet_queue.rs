@@ -72,6 +72,8 @@ impl PacketQueue {
         Ok(queue)
     }
 
+    /// What is in it now.
+    ///
     /// # Errors
     /// The kernel does not say.
     pub fn waiting(&self) -> io::Result<Waiting> {
@@ -79,8 +81,8 @@ impl PacketQueue {
         Waiting::read(&lines, self.number).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// So many of them, which came first, go on in their order. With another mark than before the kernel looks for the
-    /// route of each once more, if it is on its way out.
+    /// Of those that were waiting, the first ones, up to so many, go on in their order. With another mark than before the
+    /// kernel looks for the route of each once more, if it is on its way out.
     ///
     /// # Errors
     /// Of the socket.
@@ -95,7 +97,6 @@ impl PacketQueue {
         if let Some(mark) = mark {
             put(&mut payload, NFQA_MARK, &mark.to_be_bytes());
         }
-        // no verdict of the kernel's: it would be behind a note for each packet
         let lets_go = Self::message(NFQNL_MSG_VERDICT_BATCH, &payload);
         self.requests.say(&lets_go)
     }

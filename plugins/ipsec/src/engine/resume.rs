@@ -134,8 +134,8 @@ impl Engine {
         let Resume::Asked { waiting, .. } = &self.resume else {
             return false;
         };
-        let held = waiting.iter().filter_map(|id| self.store.held.sas.get(id));
-        held.into_iter().all(|it| it.sa.mode == TRANSPORT)
+        let mut held = waiting.iter().filter_map(|id| self.store.held.sas.get(id));
+        held.all(|it| it.sa.mode == TRANSPORT)
     }
 
     /// Puts an SA with the number that follows the old node's last.

@@ -42,11 +42,9 @@ fn step(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<u32> {
 
 /// All that waits now.
 fn let_all_go(queue: &mut PacketQueue, mark: Option<u32>) -> io::Result<()> {
-    let mut left = queue.waiting()?.count;
-    while left > 0 {
-        let waiting = queue.waiting()?;
-        queue.let_go(waiting, STEP, mark)?;
-        left = left.saturating_sub(STEP).min(waiting.count);
+    let waiting = queue.waiting()?;
+    for count in (STEP..waiting.count + STEP).step_by(STEP as usize) {
+        queue.let_go(waiting, count, mark)?;
     }
     Ok(())
 }
@@ -58,6 +56,11 @@ struct Ending {
 }
 
 impl Ending {
+    const NEW: Self = Self {
+        least: u32::MAX,
+        stalled: 0,
+    };
+
     /// After a step that left so many. Whether the next is worth it.
     fn goes_on(&mut self, left: u32) -> bool {
         self.stalled = if left < self.least {
@@ -159,11 +162,7 @@ impl Hold {
     /// The setting of the kernel cannot be written.
     pub fn end(&mut self) -> io::Result<bool> {
         let left = self.say(Queues::step);
-        let ending = self.ending.get_or_insert(Ending {
-            least: u32::MAX,
-            stalled: 0,
-        });
-        if ending.goes_on(left) {
+        if self.ending.get_or_insert(Ending::NEW).goes_on(left) {
             return Ok(false);
         }
         self.drop_again().map(|()| true)
@@ -210,16 +209,10 @@ mod tests {
 
     #[test]
     fn what_waits_is_let_go_until_nothing_does_or_as_much_comes() {
-        let mut ending = Ending {
-            least: u32::MAX,
-            stalled: 0,
-        };
+        let mut ending = Ending::NEW;
         assert!(ending.goes_on(200) && ending.goes_on(100));
         assert!(!ending.goes_on(0));
-        let mut ending = Ending {
-            least: u32::MAX,
-            stalled: 0,
-        };
+        let mut ending = Ending::NEW;
         let steps = (0..).take_while(|it| ending.goes_on(800 + it % 7)).count();
         assert_eq!(steps, STALLED_MAX as usize);
     }
