@@ -142,9 +142,22 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
         if let Err(error) = PacketQueue::open(1, 1) {
             println!("skipped: no queue for packets: {error}");
+            let room = Hold::open()?.room();
+            assert!(
+                room.starts_with("100 packets of each tunnel, as "),
+                "{room}"
+            );
             return Ok(());
         }
+        let taken = PacketQueue::open(20563, 1)?;
+        let room = Hold::open()?.room();
+        assert!(
+            room.starts_with("100 packets of each tunnel, as queues 20563 and 20564"),
+            "{room}"
+        );
+        drop(taken);
         let mut hold = Hold::open()?;
+        assert_eq!(hold.room(), "16384 packets");
         send(0..1);
         assert_eq!(arriving(&far), [0], "nothing waits without a switchover");
 

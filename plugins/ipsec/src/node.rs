@@ -8,7 +8,7 @@ use spared_sdk::{Error, Host, Interest};
 
 use crate::config::Settings;
 use crate::engine::{Action, Engine, Lacks, TunnelRoute};
-use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence};
+use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence, forwarded};
 use crate::memory::Memory;
 use crate::vici::Daemon;
 
@@ -101,6 +101,12 @@ impl Node {
             Action::Silence(ends) => self.silence(host, ends),
             Action::Routes(routes) => self.route(&routes),
             Action::Stop(ids) => engine.handle_stopped_sas(now_ns, &self.kernel.stop(&ids)),
+            Action::CountForwarded => {
+                let forwarded = forwarded().inspect_err(|error| {
+                    log::warn!("packets that come late may be lost, as forwarded ones cannot be counted: {error}");
+                });
+                engine.handle_forwarded(now_ns, forwarded.ok());
+            }
             Action::Hold(ways) => tell_unheld(self.hold.begin(&ways)),
             Action::LetGo => self.hold.let_go(),
             Action::EndHold => match self.hold.end() {
@@ -113,6 +119,11 @@ impl Node {
             Action::Pause => {}
         }
         Ok(())
+    }
+
+    /// Packets of a switchover that wait at most, in words.
+    pub fn hold_room(&self) -> String {
+        self.hold.room()
     }
 
     /// Changes that the kernel tells of.

@@ -1,9 +1,10 @@
 //! Verbs and rows of `sparectl ipsec`.
 
-use spared_sdk::{Answer, Error, Progress, Verb};
+use spared_sdk::{Answer, Error, Progress, Value, Verb};
 
 use crate::Ipsec;
 use crate::engine::Engine;
+use crate::node::Node;
 
 pub const VERBS: &[Verb] = &[
     Verb::ROWS,
@@ -37,7 +38,10 @@ impl Ipsec {
             }
             _ => return Err(Verb::usage("ipsec", VERBS)),
         }
-        answer.rows(engine.rows(now_ns))?;
+        let mut rows = engine.rows(now_ns);
+        let room = self.node.as_ref().map(Node::hold_room);
+        rows.extend(room.map(|it| ("all.switchover_keeps".to_owned(), Value::Text(it))));
+        answer.rows(rows)?;
         Ok(Progress::Done)
     }
 

@@ -154,6 +154,8 @@ pub enum Action {
     Silence(BTreeSet<IpAddr>),
     /// Deletes these, of which something may be sent until then: `handle_stopped_sas` with the last numbers.
     Stop(Vec<SaId>),
+    /// `handle_forwarded` with the packets that this node has forwarded so far.
+    CountForwarded,
     /// Packets whose policy finds no SA wait for one: up to 100 of each policy, and many more on these ways.
     Hold(Ways),
     /// Those that are passed on go on now, and what comes after them waits.

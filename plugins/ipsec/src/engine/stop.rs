@@ -10,8 +10,14 @@ use crate::MS;
 use crate::sa::{Direction, SaId};
 use crate::wire::{LastNumbers, TunnelKey, outbound};
 
-/// Time for which last packets arrive here after the peer has announced itself.
-const LINGER_NS: u64 = 3 * MS;
+/// Nothing was forwarded for so long: the last packets that came here, after the peer had announced itself, have gone
+/// through.
+const STILL_NS: u64 = 10 * MS;
+/// What is forwarded for longer than this does not go through tunnels that moved.
+const LATE_NS: u64 = 50 * MS;
+const LOOK_NS: u64 = MS;
+/// A look that is later than this shows nothing.
+const LATE_LOOK_NS: u64 = 3 * MS;
 /// Time for a program of this node to answer the last that arrived for it, in transport mode. It may wait for a
 /// processor, which a switchover needs as well.
 const ANSWERING_NS: u64 = 50 * MS;
@@ -31,8 +37,39 @@ pub struct Stopping {
     is_asked: bool,
     is_end: bool,
     asked_ns: u64,
+    late: Late,
     /// Some are, in this role; and when to look whether it is still going.
     look_ns: Option<u64>,
+}
+
+/// What this node still forwards after it was asked: its cards may be read late, where it has little of a processor.
+#[derive(Debug, Default)]
+struct Late {
+    /// Packets that the node has forwarded.
+    forwarded: Option<u64>,
+    /// Since when no more of them were.
+    still_ns: u64,
+    look_ns: u64,
+    is_over: bool,
+}
+
+impl Late {
+    fn since(now_ns: u64) -> Self {
+        Self {
+            still_ns: now_ns,
+            look_ns: now_ns,
+            ..Self::default()
+        }
+    }
+
+    /// Whoever looks late had no processor, and the kernel may have had none for the cards either. Without a number it is
+    /// as if nothing came.
+    fn note(&mut self, now_ns: u64, forwarded: Option<u64>) {
+        if self.forwarded != forwarded || now_ns > self.look_ns + LATE_LOOK_NS {
+            (self.forwarded, self.still_ns) = (forwarded, now_ns);
+        }
+        self.look_ns = now_ns + LOOK_NS;
+    }
 }
 
 impl Stopping {
@@ -53,13 +90,10 @@ impl Stopping {
     }
 
     fn due_ns(&self) -> u64 {
-        let only_answers = self.keys.is_empty() && !self.answering.is_empty();
-        let after_ns = if only_answers {
-            ANSWERING_NS
-        } else {
-            LINGER_NS
-        };
-        self.asked_ns + after_ns
+        if self.keys.is_empty() && !self.answering.is_empty() {
+            return self.asked_ns + ANSWERING_NS;
+        }
+        self.late.look_ns
     }
 
     fn next_batch(&mut self) -> Vec<TunnelKey> {
@@ -99,6 +133,7 @@ impl Engine {
         if stopping.round != round {
             stopping.forget_question();
             stopping.asked_ns = now_ns;
+            stopping.late = Late::since(now_ns);
         }
         (stopping.round, stopping.is_asked, stopping.is_end) = (round, true, is_end);
         stopping.keys.extend(keys);
@@ -124,13 +159,35 @@ impl Engine {
 
     pub(super) fn time_stop(&mut self, now_ns: u64) {
         if self.stopping.is_asked && self.stopping.due_ns() <= now_ns {
-            self.stop_next();
+            self.stop_when_still(now_ns);
         }
         if self.stopping.look_ns.is_some_and(|it| it <= now_ns) {
             self.stopping.look_ns = Some(now_ns + AGREED_NS);
             if !self.is_moving() {
                 self.return_stopped(now_ns);
             }
+        }
+    }
+
+    fn stop_when_still(&mut self, now_ns: u64) {
+        let stopping = &mut self.stopping;
+        if stopping.keys.is_empty() || stopping.late.is_over {
+            return self.stop_next();
+        }
+        self.actions.push_back(Action::CountForwarded);
+    }
+
+    /// Packets that this node has forwarded since its kernel began; None where it does not say.
+    pub fn handle_forwarded(&mut self, now_ns: u64, forwarded: Option<u64>) {
+        let stopping = &mut self.stopping;
+        if !stopping.is_asked || stopping.keys.is_empty() {
+            return;
+        }
+        stopping.late.note(now_ns, forwarded);
+        let is_still = now_ns >= stopping.late.still_ns + STILL_NS;
+        if is_still || now_ns >= stopping.asked_ns + LATE_NS {
+            stopping.late.is_over = true;
+            self.stop_next();
         }
     }
 

@@ -26,6 +26,16 @@ struct Queues {
 }
 
 impl Queues {
+    fn open() -> io::Result<Self> {
+        let queues = Self {
+            forwarded: PacketQueue::open(hold::FORWARDED_QUEUE, PACKETS_MAX)?,
+            sent: PacketQueue::open(hold::SENT_QUEUE, PACKETS_MAX)?,
+        };
+        // from where it cannot be read it could not be let go
+        queues.forwarded.waiting()?;
+        Ok(queues)
+    }
+
     /// How many still wait after that.
     fn step(&mut self) -> io::Result<u32> {
         let sent = step(&mut self.sent, Some(hold::MARK))?;
@@ -78,11 +88,13 @@ pub struct Hold {
     /// The previous value.
     before: Option<String>,
     queues: Option<Queues>,
+    /// Why there were none when they were last opened.
+    fault: Option<String>,
     ending: Option<Ending>,
 }
 
 impl Hold {
-    /// Also removes what an earlier run left.
+    /// Also removes what an earlier run left, and tries whether the kernel has queues.
     ///
     /// # Errors
     /// No socket.
@@ -91,10 +103,32 @@ impl Hold {
             transactions: Transactions::open()?,
             before: None,
             queues: None,
+            fault: None,
             ending: None,
         };
         opened.remove_table();
+        if let Err(error) = Queues::open() {
+            opened.note_fault(&error);
+        }
         Ok(opened)
+    }
+
+    /// Packets that wait at most, in words.
+    pub fn room(&self) -> String {
+        match &self.fault {
+            None => format!("{PACKETS_MAX} packets"),
+            Some(why) => format!("100 packets of each tunnel, as {why}"),
+        }
+    }
+
+    fn note_fault(&mut self, error: &io::Error) {
+        let (forwarded, sent) = (hold::FORWARDED_QUEUE, hold::SENT_QUEUE);
+        let why =
+            format!("queues {forwarded} and {sent} of nfnetlink_queue cannot be had: {error}");
+        if self.fault.as_ref() != Some(&why) {
+            log::info!("a switchover keeps up to 100 packets of each tunnel, and no more: {why}");
+        }
+        self.fault = Some(why);
     }
 
     /// # Errors
@@ -107,28 +141,20 @@ impl Hold {
             self.before = Some(fs::read_to_string(DROPS)?);
             fs::write(DROPS, "0")?;
         }
-        if let Err(error) = self.queue(ways) {
-            let (forwarded, sent) = (hold::FORWARDED_QUEUE, hold::SENT_QUEUE);
-            log::info!(
-                "a switchover keeps up to 100 packets for each tunnel, and no more: queues {forwarded} and {sent} of nfnetlink_queue: {error}"
-            );
+        if *ways == Ways::default() {
+            return Ok(());
+        }
+        match self.queue(ways) {
+            Ok(()) => self.fault = None,
+            Err(error) => self.note_fault(&error),
         }
         Ok(())
     }
 
     fn queue(&mut self, ways: &Ways) -> io::Result<()> {
-        if *ways == Ways::default() {
-            return Ok(());
-        }
         // before the rules, which let pass what nobody takes
         if self.queues.is_none() {
-            let queues = Queues {
-                forwarded: PacketQueue::open(hold::FORWARDED_QUEUE, PACKETS_MAX)?,
-                sent: PacketQueue::open(hold::SENT_QUEUE, PACKETS_MAX)?,
-            };
-            // from where it cannot be read it could not be let go
-            queues.forwarded.waiting()?;
-            self.queues = Some(queues);
+            self.queues = Some(Queues::open()?);
         }
         self.commit(hold::hold(ways))
             .inspect_err(|_| self.queues = None)

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod esp;
+mod forwarded;
 mod hold;
 mod node;
 mod routes;
@@ -21,6 +22,7 @@ use crate::engine::{Change, XfrmEvent};
 use node::Here;
 
 pub use addresses::Addresses;
+pub use forwarded::forwarded;
 pub use hold::Hold;
 pub use routes::Routes;
 pub use silence::Silence;

@@ -27,6 +27,7 @@ pub struct Kernel {
     /// Of all SAs with that id that ever were here: the highest that was sent, all that was received.
     pub sent: BTreeMap<SaId, u64>,
     pub received: BTreeMap<SaId, Vec<u64>>,
+    pub forwarded: u64,
 }
 
 struct There {
@@ -144,6 +145,7 @@ impl Kernel {
         }
         there.sa.replay.oseq += 1;
         there.sa.life.packets += 1;
+        self.forwarded += 1;
         let sent = self.sent.entry(*id).or_default();
         let oseq = there.sa.replay.oseq;
         assert!(oseq > *sent, "{oseq} is sent again");

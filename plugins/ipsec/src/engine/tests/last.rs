@@ -39,7 +39,7 @@ fn the_new_node_begins_where_the_old_one_ended() {
     assert_eq!(sent(&pair, 1), None, "two would send with one key");
     // still on its way to the old node
     pair.carry(0, &out_of(0), 7);
-    pair.pass(5 * MS);
+    pair.pass(12 * MS);
     assert_eq!(sent(&pair, 0), None);
     assert_eq!(sent(&pair, 1), Some(17));
     assert_eq!(pair.replay(1, &out_of(1)).map(|it| it.oseq), Some(10));
@@ -57,7 +57,7 @@ fn the_new_node_begins_where_the_old_one_ended() {
 fn packets_that_waited_are_sent_once_their_sa_is_there() {
     let mut pair = taking(1);
     let before = pair.nodes[1].kernel.done.len();
-    pair.pass(5 * MS);
+    pair.pass(12 * MS);
     let done = &pair.nodes[1].kernel.done[before..];
     let added = done.iter().position(|it| matches!(it, Change::AddSa(..)));
     let put = done
@@ -77,7 +77,7 @@ fn a_program_of_the_old_node_has_time_for_its_answers() {
     pair.nodes[0].engine.handle_drain(now_ns, now_ns + S);
     pair.settle();
     pair.activate(1);
-    pair.pass(10 * MS);
+    pair.pass(12 * MS);
     let begun = |pair: &Pair| [0, 1].map(|it| pair.replay(1, &out_of(it)).map(|it| it.oseq));
     assert_eq!(begun(&pair), [Some(0), None]);
     assert!(
@@ -89,6 +89,37 @@ fn a_program_of_the_old_node_has_time_for_its_answers() {
     pair.pass(45 * MS);
     assert_eq!(begun(&pair), [Some(0), Some(7)]);
     assert_eq!(pair.nodes[1].holds, None);
+}
+
+#[test]
+fn the_old_node_sends_what_comes_late_and_no_other_traffic_keeps_it() {
+    let mut pair = taking(1);
+    for _ in 0..4 {
+        pair.carry(0, &out_of(0), 1);
+        pair.pass(8 * MS);
+    }
+    assert_eq!((sent(&pair, 0), sent(&pair, 1)), (Some(14), None));
+    pair.pass(4 * MS);
+    assert_eq!((sent(&pair, 0), sent(&pair, 1)), (None, Some(14)));
+    let mut pair = taking(1);
+    for _ in 0..51 {
+        pair.nodes[0].kernel.forwarded += 1;
+        pair.pass(MS);
+    }
+    assert_eq!((sent(&pair, 0), sent(&pair, 1)), (None, Some(10)));
+}
+
+#[test]
+fn an_old_node_that_had_no_processor_looks_again_for_what_came() {
+    let mut pair = taking(1);
+    pair.pass(5 * MS);
+    pair.now_ns += 20 * MS;
+    pair.settle();
+    pair.carry(0, &out_of(0), 20);
+    pair.pass(5 * MS);
+    assert_eq!((sent(&pair, 0), sent(&pair, 1)), (Some(30), None));
+    pair.pass(7 * MS);
+    assert_eq!((sent(&pair, 0), sent(&pair, 1)), (None, Some(30)));
 }
 
 #[test]
@@ -114,7 +145,7 @@ fn there_and_back_no_number_is_left_out() {
 #[test]
 fn more_tunnels_than_a_message_has_are_all_asked_for() {
     let mut pair = taking(700);
-    pair.pass(5 * MS);
+    pair.pass(12 * MS);
     assert_eq!(pair.nodes[0].kernel.sas().len(), 700);
     assert_eq!(pair.nodes[1].kernel.sas().len(), 1400);
     let exact = (0..700).all(|number| {
@@ -157,7 +188,7 @@ fn an_old_node_that_is_silent_costs_a_jump_and_its_late_word_nothing() {
 fn a_last_number_that_nobody_heard_costs_a_jump() {
     let mut pair = taking(1);
     pair.nodes[0].kernel.deaf = true;
-    pair.pass(5 * MS);
+    pair.pass(12 * MS);
     assert_eq!(sent(&pair, 0), None);
     assert!(sent(&pair, 1).is_some_and(|it| it >= 65_546));
 }
@@ -178,7 +209,7 @@ fn without_a_switchover_of_its_own_a_node_sends_on() {
 fn a_new_node_that_dies_leaves_the_old_one_ahead_of_it() {
     for told in [false, true] {
         let mut pair = taking(1);
-        pair.pass(5 * MS);
+        pair.pass(12 * MS);
         pair.carry(1, &out_of(0), 200);
         if told {
             pair.run(S / 5);
@@ -195,7 +226,7 @@ fn a_new_node_that_dies_leaves_the_old_one_ahead_of_it() {
 #[test]
 fn a_new_node_that_resigns_leaves_the_old_one_ahead_of_it() {
     let mut pair = taking(1);
-    pair.pass(5 * MS);
+    pair.pass(12 * MS);
     pair.carry(1, &out_of(0), 200);
     pair.role(1, false);
     let last = last(&pair);
@@ -210,7 +241,7 @@ fn a_role_that_leaves_before_the_answer_takes_the_question_back() {
     let mut pair = taking(1);
     pair.role(1, false);
     assert_eq!(pair.nodes[1].holds, None);
-    pair.pass(5 * MS);
+    pair.pass(12 * MS);
     assert_eq!(sent(&pair, 1), None);
 }
 
@@ -235,14 +266,14 @@ fn what_is_forwarded_and_what_is_sent_wait_apart_and_between_all_networks_nothin
         sent: vec![(net("10.0.0.1/32"), net("0.0.0.1/32"))],
     };
     assert_eq!(pair.nodes[1].holds, Some(ways));
-    pair.pass(5 * MS);
+    pair.pass(12 * MS);
     assert_eq!(pair.nodes[1].holds, None);
 }
 
 #[test]
 fn a_hold_that_ends_slowly_does_not_end_the_next_one() {
     let mut pair = taking(1);
-    pair.pass(5 * MS);
+    pair.pass(12 * MS);
     let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[1].engine;
     engine.handle_still_held(now_ns);

@@ -253,6 +253,10 @@ impl Node {
                     let stopped = self.kernel.stop(&ids);
                     self.engine.handle_stopped_sas(now_ns, &stopped);
                 }
+                Action::CountForwarded => {
+                    let forwarded = Some(self.kernel.forwarded);
+                    self.engine.handle_forwarded(now_ns, forwarded);
+                }
                 Action::Hold(ways) => self.holds = Some(ways),
                 Action::LetGo => self.let_go += 1,
                 Action::EndHold => self.holds = None,
