@@ -24,7 +24,7 @@ use spared_tests::bench::{PRIORITIES, plan};
 use spared_tests::clock::poll;
 use spared_tests::conntrackd::{Conntrackd, Options};
 use spared_tests::flows::{self, Crowd, Entry, Packets, Sent, Transport};
-use spared_tests::lab::{Namespace, Wire, urgently, usage};
+use spared_tests::lab::{Counters, Namespace, Wire, urgently, usage};
 use spared_tests::pair::Pair;
 use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared};
 
@@ -394,17 +394,6 @@ pub fn is_of_crowd(source: IpAddr) -> bool {
 
 /// Bytes that the link's interface sent and received.
 fn wire(ns: &Namespace) -> Result<u64> {
-    let text = ns.run(|| Ok(fs::read_to_string("/proc/thread-self/net/dev")?))?;
-    let line = text
-        .lines()
-        .find_map(|line| line.trim_start().strip_prefix("hot:"));
-    let fields: Vec<u64> = line
-        .unwrap_or_default()
-        .split_whitespace()
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    match (fields.first(), fields.get(8)) {
-        (Some(received), Some(sent)) => Ok(received + sent),
-        _ => Err("no counters of the link's interface".into()),
-    }
+    let counters = Counters::of(ns, "hot")?;
+    Ok(counters.received_bytes + counters.sent_bytes)
 }

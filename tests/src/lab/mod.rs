@@ -14,6 +14,7 @@
 //! In a lab of four, r3 and r4 are joined in the same way, over the same bridges.
 
 mod cable;
+mod counters;
 mod disk;
 mod filter;
 mod leave;
@@ -31,6 +32,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use counters::Counters;
 pub use disk::Disk;
 pub use filter::{Direction, Traffic};
 pub use leave::{leave, leave_when_told};
