@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     )
 }
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 16] = [
     ("silent cut", "10ms", |bench| {
         bench.fault(Fault::SilentCut, Some(10 * MS))
     }),
@@ -64,6 +64,11 @@ const CASES: [Case; 15] = [
     ("200 addresses", "100ms", |bench| {
         bench.addresses(200, 100 * MS)
     }),
-    ("busy loops", "10ms", |bench| transitions(bench, 10 * MS)),
+    ("8 busy loops", "10ms", |bench| {
+        transitions(bench, 8, 10 * MS)
+    }),
+    ("40 busy loops", "10ms", |bench| {
+        transitions(bench, 40, 10 * MS)
+    }),
     ("idle cost", "10ms", |bench| cost::idle(bench, 10 * MS)),
 ];

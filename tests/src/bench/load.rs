@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Short intervals beside eight busy loops: a router that lives must stay active.
+//! Short intervals beside busy loops: a router that lives must stay active.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,59 +16,114 @@ use crate::router::{Kind, Plan};
 use super::report::Row;
 use super::series::{Bench, PRIORITIES, plan};
 
-const LOOPS: usize = 8;
-const STALL: Duration = Duration::from_millis(25);
+const SPAN: Duration = Duration::from_secs(60);
+/// With `--quick`.
+const QUICK_SPAN: Duration = Duration::from_secs(8);
 
-pub fn transitions(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
+/// What happened while the loops ran.
+#[derive(Default)]
+struct Run {
+    ours: usize,
+    theirs: usize,
+    /// Of spared's transitions those before which the control threads were punctual.
+    unexplained: usize,
+    /// The longest delay of a control thread.
+    late: Duration,
+}
+
+/// Transitions beside so many busy loops, at this interval.
+pub fn transitions(bench: &Bench, loops: usize, interval: Duration) -> Result<Vec<Row>> {
     let plans = PRIORITIES.map(|priority| plan(Some(interval), priority));
-    transitions_of(bench, plans, interval, Duration::from_secs(30))
+    transitions_of(bench, plans, loops, interval)
 }
 
 /// The same with given plans for spared.
 pub fn transitions_of(
     bench: &Bench,
     plans: [Plan; 2],
+    loops: usize,
     interval: Duration,
-    span: Duration,
 ) -> Result<Vec<Row>> {
-    let span = if bench.runs > 3 { span } else { span / 4 };
+    let ours = Pair::start(Kind::Spared, plans)?;
     let theirs = PRIORITIES.map(|priority| plan(Some(interval), priority));
-    let routers = [(Kind::Spared, plans), (Kind::Keepalived, theirs)];
-    let [ours, theirs] = routers.map(|(kind, plans)| {
-        if !bench.measures(kind) {
-            return Ok((f64::NAN, Duration::ZERO));
+    let theirs = bench
+        .measures(Kind::Keepalived)
+        .then(|| Pair::start(Kind::Keepalived, theirs))
+        .transpose()?;
+    let span = if bench.runs > 3 { SPAN } else { QUICK_SPAN };
+    let mut runs = Vec::new();
+    while runs.len() < bench.runs {
+        // both below the same loops, at the same time
+        for pair in [&ours].into_iter().chain(&theirs) {
+            pair.pause(false);
+            pair.settle()?;
+            pair.pause(true);
         }
-        let pair = Pair::start(kind, plans)?;
-        pair.pause(true);
         let from = Stamp::now();
-        busy(span);
-        let stall = bench.control.worst_since(from);
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>((
-            changes(&pair.watch, from) as f64,
-            stall,
-        ))
-    });
-    let ((ours, our_stall), (theirs, their_stall)) = (ours?, theirs?);
-    Ok(vec![Row {
-        what: "transitions (a count)",
-        ours,
-        beside: theirs,
-        // Nothing is promised while the machine itself stalls.
-        allowed: (our_stall <= STALL).then_some(0.0),
-        note: format!(
-            "{} s, control at most {:.1} ms late; {:.1}",
-            span.as_secs(),
-            ms(our_stall),
-            ms(their_stall)
-        ),
-    }])
+        busy(loops, span);
+        let sudden = |at: &&Stamp| !is_explained(bench, **at, ours.failover(), interval);
+        let moved = changes(&ours.watch, from);
+        runs.push(Run {
+            ours: moved.len(),
+            theirs: theirs
+                .as_ref()
+                .map_or(0, |it| changes(&it.watch, from).len()),
+            unexplained: moved.iter().filter(sudden).count(),
+            late: bench.control.worst_since(from),
+        });
+    }
+    Ok(rows(&runs, span))
 }
 
-/// Eight loops that never pause.
-pub fn busy(span: Duration) {
+fn rows(runs: &[Run], span: Duration) -> Vec<Row> {
+    let sum = |of: fn(&Run) -> usize| runs.iter().map(of).sum::<usize>() as f64;
+    let late: Vec<String> = runs
+        .iter()
+        .map(|it| format!("{:.1}", ms(it.late)))
+        .collect();
+    let note = format!(
+        "{} runs of {} s, control at most {} ms late",
+        runs.len(),
+        span.as_secs(),
+        late.join(", ")
+    );
+    let row = |what, ours, beside, allowed| Row {
+        what,
+        ours,
+        beside,
+        allowed,
+        note: note.clone(),
+    };
+    let (ours, theirs) = (sum(|it| it.ours), sum(|it| it.theirs));
+    let worse = sum(|it| usize::from(it.ours > it.theirs));
+    vec![
+        row("transitions (a count)", ours, theirs, None),
+        row(
+            "of them with a punctual control",
+            sum(|it| it.unexplained),
+            f64::NAN,
+            Some(0.0),
+        ),
+        row(
+            "runs with more than keepalived's",
+            worse,
+            f64::NAN,
+            Some(0.0),
+        ),
+    ]
+}
+
+/// Whether a control thread was late for as long as an advert may be, shortly before.
+fn is_explained(bench: &Bench, at: Stamp, failover: Duration, interval: Duration) -> bool {
+    let before = Stamp(at.0 - (failover * 2).as_nanos() as u64);
+    bench.control.worst(before, at) >= failover - interval
+}
+
+/// Loops that never pause.
+pub fn busy(loops: usize, span: Duration) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        for _ in 0..LOOPS {
+        for _ in 0..loops {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     spin_loop();
@@ -80,14 +135,15 @@ pub fn busy(span: Duration) {
     });
 }
 
-/// Number of times that the router that advertises on the lan changed.
-fn changes(watch: &Watch, from: Stamp) -> usize {
-    let senders: Vec<usize> = watch
+/// When the router that advertises on the lan changed.
+fn changes(watch: &Watch, from: Stamp) -> Vec<Stamp> {
+    let senders: Vec<(usize, Stamp)> = watch
         .since(from)
         .into_iter()
         .filter(|seen| seen.wire == Wire::Lan)
         .filter(|seen| matches!(&seen.sight, Sight::Advert(advert) if advert.priority > 0))
-        .map(|seen| seen.site)
+        .map(|seen| (seen.site, seen.at))
         .collect();
-    senders.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    let pairs = senders.windows(2).filter(|pair| pair[0].0 != pair[1].0);
+    pairs.map(|pair| pair[1].1).collect()
 }
