@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A backup joins a router that has a million flows, of TCP: they are there before it starts.
+//! A backup joins a router that has many flows, of TCP: they are there before it starts.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,19 +7,24 @@ use std::time::{Duration, Instant};
 use spared_tests::Result;
 use spared_tests::bench::{Bench, Row};
 use spared_tests::clock::{ms, poll};
-use spared_tests::flows::Crowd;
+use spared_tests::flows::{self, Crowd};
+use spared_tests::lab::{Namespace, urgently};
 use spared_tests::router::Spared;
 
 use super::bed::{Bed, Buffer, Make};
 use super::duel::Duel;
+use super::limits;
 
-const FLOWS: u32 = 1_000_000;
 /// Slow enough for both makes to see each flow.
 const RATE: u32 = 50_000;
+/// The same in this part of the time that a kernel needs to be given all of them.
+const OF_KERNEL: f64 = 1.2;
 /// conntrackd sends a million flows for more than a minute.
 const LIMIT: Duration = Duration::from_secs(240);
 
 struct Joined {
+    /// What the kernel of this run takes for as many that are only given to it.
+    kernel: Duration,
     /// From the start of its process until it speaks with its peer.
     greeted: Duration,
     /// From then on, until its kernel has all.
@@ -31,11 +36,17 @@ struct Joined {
     resident: [f64; 2],
 }
 
-pub fn join(bench: &Bench) -> Result<Vec<Row>> {
-    let duel = Duel::run(bench, 3, Make::Conntrackd { cache: false }, measure)?;
-    let per_flow = |bytes: f64| bytes / f64::from(FLOWS);
+pub fn join(bench: &Bench, flows: u32) -> Result<Vec<Row>> {
+    let theirs = Make::Conntrackd { cache: false };
+    let duel = Duel::run(bench, 3, theirs, |make| measure(make, flows))?;
+    let per_flow = |bytes: f64| bytes / f64::from(flows);
     Ok(vec![
         duel.row("ms until in sync", Some(4000.0), |run| ms(run.in_sync)),
+        duel.row(
+            "in sync, by the kernel's own time",
+            Some(OF_KERNEL),
+            |run| ms(run.in_sync) / ms(run.kernel),
+        ),
         duel.row("ms until the backup's kernel has all", None, |run| {
             ms(run.full)
         }),
@@ -52,17 +63,18 @@ pub fn join(bench: &Bench) -> Result<Vec<Row>> {
     ])
 }
 
-fn measure(make: Make) -> Result<Joined> {
-    let mut bed = Bed::start(make, FLOWS, Buffer::Configured)?;
+fn measure(make: Make, flows: u32) -> Result<Joined> {
+    let kernel = kernel_alone(flows)?;
+    let mut bed = Bed::start(make, flows, Buffer::Configured)?;
     bed.hush()?;
     let empty = bed.read()?;
     bed.leave()?;
     bed.ns(1).shell("conntrack -F")?;
     bed.make(Crowd {
         rate: Some(RATE),
-        ..Crowd::tcp(FLOWS)
+        ..Crowd::tcp(flows)
     })?;
-    wait_seen(&bed, make)?;
+    wait_seen(&bed, make, flows)?;
     thread::sleep(Duration::from_secs(2));
     let started = Instant::now();
     bed.join()?;
@@ -77,7 +89,7 @@ fn measure(make: Make) -> Result<Joined> {
             begun
         }
     };
-    let full = bed.wait_count(FLOWS, asked, LIMIT);
+    let full = bed.wait_count(flows, asked, LIMIT);
     let in_sync = match make {
         Make::Spared => wait("in sync", || bed.is_in_sync())?,
         Make::Nobody | Make::Conntrackd { .. } => asked + full,
@@ -87,6 +99,7 @@ fn measure(make: Make) -> Result<Joined> {
     let wrong = bed.wait_same(Duration::from_secs(30))?;
     bed.end()?;
     Ok(Joined {
+        kernel,
         greeted: asked - started,
         full,
         in_sync: in_sync - asked,
@@ -95,12 +108,23 @@ fn measure(make: Make) -> Result<Joined> {
     })
 }
 
+/// They are written by somebody who does nothing else, 500 to a system call.
+fn kernel_alone(flows: u32) -> Result<Duration> {
+    limits::make_room(flows)?;
+    let ns = Namespace::new("kernel")?;
+    let begun = Instant::now();
+    urgently(|| Crowd::tcp(flows).create(&ns))?;
+    let took = begun.elapsed();
+    flows::flush(&ns)?;
+    Ok(took)
+}
+
 /// Until the active router's conntrackd knows all its flows; spared reads them when somebody asks.
-fn wait_seen(bed: &Bed, make: Make) -> Result<()> {
+fn wait_seen(bed: &Bed, make: Make, flows: u32) -> Result<()> {
     if let Make::Conntrackd { .. } = make {
         wait("told of all flows", || {
             let cached = bed.daemon(0).and_then(|daemon| daemon.cached("internal"));
-            cached.is_ok_and(|cached| cached >= u64::from(FLOWS))
+            cached.is_ok_and(|cached| cached >= u64::from(flows))
         })?;
     }
     Ok(())

@@ -29,11 +29,13 @@ fn main() -> ExitCode {
     program_with(report.by("flows"), &CASES, limits::restore)
 }
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 8] = [
     ("follow", "200k", cost::follow),
     ("wire", "200k", cost::wire),
     ("rate", "20k/s", cost::rate),
     ("commit", "200k", commit::failover),
     ("burst", "300k", burst::burst),
-    ("bulk", "1M", bulk::join),
+    ("bulk", "100k", |bench| bulk::join(bench, 100_000)),
+    ("bulk", "300k", |bench| bulk::join(bench, 300_000)),
+    ("bulk", "1M", |bench| bulk::join(bench, 1_000_000)),
 ];

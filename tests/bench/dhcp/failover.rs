@@ -21,7 +21,7 @@ const ALLOWED_MS: f64 = 1000.0;
 pub fn dies(bench: &Bench, make: Make) -> Rows {
     let lab = Lab::new(2)?;
     let alone = alone(bench, make)?;
-    let mut duo = filled(&lab, make)?;
+    let mut duo = filled(&lab, make, MANY)?;
     let mut guests = Guests4::new(&lab)?;
     guests.patience = PATIENCE;
     let lease = some_lease();

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     program(report.by("server"), &CASES)
 }
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 12] = [
     ("visible", "kea4", |bench| visible::ipv4(bench, Make::Kea4)),
     ("visible", "dnsmasq4", |bench| {
         visible::ipv4(bench, Make::Dnsmasq4)
@@ -35,11 +35,21 @@ const CASES: [Case; 10] = [
     ("visible", "dhcpd4", |bench| {
         visible::ipv4(bench, Make::Dhcpd4)
     }),
-    ("sync", "kea4", |bench| bulk::sync(bench, Make::Kea4)),
-    ("sync", "dnsmasq4", |bench| {
-        bulk::sync(bench, Make::Dnsmasq4)
+    ("sync of 2000", "kea4", |bench| {
+        bulk::sync(bench, Make::Kea4, 2000)
     }),
-    ("sync", "dhcpd4", |bench| bulk::sync(bench, Make::Dhcpd4)),
+    ("sync of 20000", "kea4", |bench| {
+        bulk::sync(bench, Make::Kea4, MANY)
+    }),
+    ("sync of 50000", "kea4", |bench| {
+        bulk::sync(bench, Make::Kea4, 50_000)
+    }),
+    ("sync of 20000", "dnsmasq4", |bench| {
+        bulk::sync(bench, Make::Dnsmasq4, MANY)
+    }),
+    ("sync of 20000", "dhcpd4", |bench| {
+        bulk::sync(bench, Make::Dhcpd4, MANY)
+    }),
     ("failover", "kea4", |bench| {
         failover::dies(bench, Make::Kea4)
     }),

@@ -25,7 +25,7 @@ const SET: &str = "table inet filter { set bans { type ipv4_addr; flags timeout;
 const TOML: &str = "[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"bans\"\n";
 const LIMIT: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(1);
-/// What the issue promises: of the time to load and to list the set, and of single changes.
+/// Allowed: of the time to load and to list the set, and of single changes.
 const SHARE: f64 = 1.5;
 const CHANGE_MS: f64 = 100.0;
 const BACK_MS: f64 = 1_000.0;
@@ -35,8 +35,9 @@ fn main() -> ExitCode {
     program(report.by("elements"), &CASES)
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     ("load", "10k", |_| load(10_000)),
+    ("load", "100k", |_| load(100_000)),
     ("load", "1M", |_| load(1_000_000)),
     ("change", "100k", |bench| change(bench, 100_000)),
     ("change", "1M", |bench| change(bench, 1_000_000)),
