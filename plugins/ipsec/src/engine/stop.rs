@@ -159,7 +159,7 @@ impl Engine {
 
     pub(super) fn time_stop(&mut self, now_ns: u64) {
         if self.stopping.is_asked && self.stopping.due_ns() <= now_ns {
-            self.stop_when_still(now_ns);
+            self.stop_when_still();
         }
         if self.stopping.look_ns.is_some_and(|it| it <= now_ns) {
             self.stopping.look_ns = Some(now_ns + AGREED_NS);
@@ -169,7 +169,7 @@ impl Engine {
         }
     }
 
-    fn stop_when_still(&mut self, now_ns: u64) {
+    fn stop_when_still(&mut self) {
         let stopping = &mut self.stopping;
         if stopping.keys.is_empty() || stopping.late.is_over {
             return self.stop_next();
