@@ -20,6 +20,8 @@ pub struct Node {
     pub routes: Routes,
     /// Of the last try at routes, which is told once.
     route_fault: Option<String>,
+    /// Of the last count of forwarded packets.
+    forward_fault: Option<String>,
     hold: Hold,
     /// What ended, and what the IKE daemon is still to establish.
     ended: Memory,
@@ -64,6 +66,7 @@ impl Node {
             routes: Routes::open(settings.routing_table)
                 .map_err(Error::kernel("open a netlink socket"))?,
             route_fault: None,
+            forward_fault: None,
             hold: Hold::open().map_err(Error::kernel("open a netlink socket"))?,
             ended,
             unadopted,
@@ -102,10 +105,7 @@ impl Node {
             Action::Routes(routes) => self.route(&routes),
             Action::Stop(ids) => engine.handle_stopped_sas(now_ns, &self.kernel.stop(&ids)),
             Action::CountForwarded => {
-                let forwarded = forwarded().inspect_err(|error| {
-                    log::warn!("packets that come late may be lost, as forwarded ones cannot be counted: {error}");
-                });
-                engine.handle_forwarded(now_ns, forwarded.ok());
+                engine.handle_forwarded(now_ns, self.forwarded());
             }
             Action::Hold(ways) => tell_unheld(self.hold.begin(&ways)),
             Action::LetGo => self.hold.let_go(),
@@ -119,6 +119,21 @@ impl Node {
             Action::Pause => {}
         }
         Ok(())
+    }
+
+    /// Packets that this node has forwarded, where its kernel says so; that it does not is told once.
+    fn forwarded(&mut self) -> Option<u64> {
+        let (count, fault) = match forwarded() {
+            Ok(count) => (Some(count), None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        if let Some(why) = fault.as_ref().filter(|_| self.forward_fault != fault) {
+            log::warn!(
+                "packets that come late in a switchover may be lost, as forwarded ones cannot be counted: {why}"
+            );
+        }
+        self.forward_fault = fault;
+        count
     }
 
     /// Packets of a switchover that wait at most, in words.

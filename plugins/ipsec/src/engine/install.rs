@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::apply::BATCH_MAX;
 use super::status::{counted, reason};
-use super::stop::Stopping;
 use super::window::{self, Knowledge};
 use super::{Change, Engine};
 use crate::codec::body::shifted_sa;
@@ -104,7 +103,7 @@ impl Engine {
         if !self.is_active() || !self.store.held.sas.is_empty() {
             self.failover.settled_ns = Some(now_ns);
             self.failover.begun_ns = now_ns;
-            self.stopping = Stopping::default();
+            self.drop_question();
             self.prepare_resume(now_ns);
             self.install_held(now_ns, true);
         }
@@ -221,8 +220,11 @@ impl Engine {
         let planned = self.store.held.by_urgency(|id, held| {
             let is_ours = all || self.store.ends.has(&held.local_end());
             // its last number is still to come
-            let waits = !self.resume.is_none() && held.side == Direction::Out && !held.is_own;
-            is_ours && !waits && !self.is_tried(id, held)
+            let is_out = held.side == Direction::Out;
+            let waits = is_out && !self.resume.is_none() && !held.is_own;
+            // the peer sends with it, while this node still has the address
+            let is_stopped = is_out && held.is_own && self.stopping.has_stopped();
+            is_ours && !waits && !is_stopped && !self.is_tried(id, held)
         });
         self.failover.queue.ids = planned.map(|(id, _)| *id).collect();
         self.dirty = true;

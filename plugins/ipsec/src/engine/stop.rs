@@ -120,8 +120,9 @@ impl Engine {
         keys: Vec<TunnelKey>,
         is_end: bool,
     ) {
-        // without a switchover of this node's both would be active
-        if !self.is_active() || !matches!(self.drain, Drain::Telling { .. }) {
+        // without a switchover of this node's both would be active; a part of what was begun is answered like the others
+        let is_known = self.stopping.round == round;
+        if !self.is_active() || !(is_known || matches!(self.drain, Drain::Telling { .. })) {
             return self.refuse(round);
         }
         let is_answering = |key: &TunnelKey| {

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::drain::Drain;
 
 /// How long the new node waits for the old one's last numbers.
 const ANSWER_NS: u64 = 300 * MS;
@@ -120,6 +121,29 @@ fn an_old_node_that_had_no_processor_looks_again_for_what_came() {
     assert_eq!((sent(&pair, 0), sent(&pair, 1)), (Some(30), None));
     pair.pass(7 * MS);
     assert_eq!((sent(&pair, 0), sent(&pair, 1)), (None, Some(30)));
+}
+
+#[test]
+fn what_the_old_node_has_stopped_stays_stopped_while_another_group_comes_to_it() {
+    let mut pair = taking(1);
+    pair.pass(12 * MS);
+    assert_eq!((sent(&pair, 0), sent(&pair, 1)), (None, Some(10)));
+    let now_ns = pair.now_ns;
+    pair.nodes[0].engine.handle_settle(now_ns);
+    pair.settle();
+    assert_eq!(sent(&pair, 0), None, "both would send");
+}
+
+#[test]
+fn a_part_that_comes_after_the_drain_is_answered_like_the_first() {
+    let mut pair = taking(1);
+    pair.settle();
+    let (round, now_ns) = (pair.nodes[1].engine.round, pair.now_ns);
+    let old = &mut pair.nodes[0].engine;
+    old.drain = Drain::None;
+    old.handle_stop(now_ns, round, Vec::new(), true);
+    pair.pass(12 * MS);
+    assert_eq!((sent(&pair, 0), sent(&pair, 1)), (None, Some(10)));
 }
 
 #[test]
