@@ -24,9 +24,9 @@ const CALM: Duration = Duration::from_millis(500);
 const LONG: Duration = Duration::from_secs(1);
 /// What the plugin installs has its reqids from here on.
 const OURS: u32 = 0x4000_0000;
-/// The last message of a negotiation is on its way and understood within this, on a machine that others use as well
-/// (215 and 255 ms were seen). One that is lost costs charon's 4 s.
-const ANSWER: Duration = Duration::from_millis(500);
+/// The last message of a negotiation is on its way and understood within this, on a machine that
+/// others use as well.
+const ANSWER: Duration = Duration::from_millis(150);
 
 /// The plugin as it is without a file.
 fn asking() -> Plan {
