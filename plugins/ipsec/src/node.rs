@@ -12,16 +12,29 @@ use crate::kernel::{Addresses, Hold, Kernel, Routes, Silence, forwarded};
 use crate::memory::Memory;
 use crate::vici::Daemon;
 
+/// Why something failed when it was last tried, which is told once.
+#[derive(Default)]
+struct Fault(Option<String>);
+
+impl Fault {
+    fn note<T>(&mut self, what: &str, done: io::Result<T>) -> Option<T> {
+        let why = done.as_ref().err().map(ToString::to_string);
+        if let Some(text) = why.as_ref().filter(|_| self.0 != why) {
+            log::warn!("{what}: {text}");
+        }
+        self.0 = why;
+        done.ok()
+    }
+}
+
 pub struct Node {
     pub kernel: Kernel,
     pub addresses: Addresses,
     pub daemon: Daemon,
     pub silence: Silence,
     pub routes: Routes,
-    /// Of the last try at routes, which is told once.
-    route_fault: Option<String>,
-    /// Of the last count of forwarded packets.
-    forward_fault: Option<String>,
+    route_fault: Fault,
+    forward_fault: Fault,
     hold: Hold,
     /// What ended, and what the IKE daemon is still to establish.
     ended: Memory,
@@ -65,8 +78,8 @@ impl Node {
             silence: Silence::open().map_err(Error::kernel("open a netlink socket"))?,
             routes: Routes::open(settings.routing_table)
                 .map_err(Error::kernel("open a netlink socket"))?,
-            route_fault: None,
-            forward_fault: None,
+            route_fault: Fault::default(),
+            forward_fault: Fault::default(),
             hold: Hold::open().map_err(Error::kernel("open a netlink socket"))?,
             ended,
             unadopted,
@@ -104,9 +117,7 @@ impl Node {
             Action::Silence(ends) => self.silence(host, ends),
             Action::Routes(routes) => self.route(&routes),
             Action::Stop(ids) => engine.handle_stopped_sas(now_ns, &self.kernel.stop(&ids)),
-            Action::CountForwarded => {
-                engine.handle_forwarded(now_ns, self.forwarded());
-            }
+            Action::CountForwarded => engine.handle_forwarded(now_ns, self.forwarded()),
             Action::Hold(ways) => tell_unheld(self.hold.begin(&ways)),
             Action::LetGo => self.hold.let_go(),
             Action::EndHold => match self.hold.end() {
@@ -123,17 +134,8 @@ impl Node {
 
     /// Packets that this node has forwarded, where its kernel says so; that it does not is told once.
     fn forwarded(&mut self) -> Option<u64> {
-        let (count, fault) = match forwarded() {
-            Ok(count) => (Some(count), None),
-            Err(error) => (None, Some(error.to_string())),
-        };
-        if let Some(why) = fault.as_ref().filter(|_| self.forward_fault != fault) {
-            log::warn!(
-                "packets that come late in a switchover may be lost, as forwarded ones cannot be counted: {why}"
-            );
-        }
-        self.forward_fault = fault;
-        count
+        const WHAT: &str = "packets that come late in a switchover may be lost, as forwarded ones cannot be counted";
+        self.forward_fault.note(WHAT, forwarded())
     }
 
     /// Packets of a switchover that wait at most, in words.
@@ -178,11 +180,9 @@ impl Node {
 
     /// These lead into tunnels.
     pub fn route(&mut self, routes: &BTreeSet<TunnelRoute>) {
-        let fault = self.routes.set(routes).err().map(|it| it.to_string());
-        if let Some(why) = fault.as_ref().filter(|_| self.route_fault != fault) {
-            log::warn!("routes into tunnels are missing: {why}");
-        }
-        self.route_fault = fault;
+        let done = self.routes.set(routes);
+        self.route_fault
+            .note("routes into tunnels are missing", done);
     }
 
     pub fn close(mut self, host: Host) {
