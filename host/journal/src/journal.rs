@@ -158,8 +158,9 @@ impl Sink {
         } else {
             String::new()
         };
-        // A closed standard error is no fault of ours.
-        let _ = writeln!(std::io::stderr(), "{prefix}{}", line.text);
+        // One call: lines of other processes come before it or after it. A closed standard error is no fault of ours.
+        let text = format!("{prefix}{}\n", line.text);
+        let _ = std::io::stderr().write_all(text.as_bytes());
     }
 
     fn report_suppressed(&mut self) {

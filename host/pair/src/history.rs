@@ -116,18 +116,27 @@ impl History {
     /// too many groups.
     pub fn push(&mut self, change: RoleChange) {
         self.changes.push(change);
-        let mut beyond = self.changes.len().saturating_sub(KEPT_MAX);
-        if beyond == 0 {
+        let Some(leaves) = self.changes.len().checked_sub(KEPT_MAX + 1) else {
             return;
+        };
+        for index in self.superseded(leaves).into_iter().rev() {
+            self.changes.remove(index);
         }
-        let mut stays = is_newest_of_its_group(&self.changes).into_iter();
-        self.changes.retain(|_| {
-            let is_beyond = beyond > 0;
-            beyond = beyond.saturating_sub(1);
-            stays.next().unwrap_or_default() || !is_beyond
-        });
         let excess = self.changes.len().saturating_sub(ALL_MAX);
         self.changes.drain(..excess);
+    }
+
+    /// The one at `leaves` is not among the newest any more. All before it were the last of their groups until
+    /// the latest change.
+    fn superseded(&self, leaves: usize) -> Vec<usize> {
+        let (older, newest) = self.changes.split_at(leaves + 1);
+        let latest = newest.last().map(|it| &it.group);
+        let is_told = |it: &RoleChange| newest.iter().any(|newer| newer.group == it.group);
+        let gone = older
+            .iter()
+            .enumerate()
+            .filter(|(index, it)| latest == Some(&it.group) || *index == leaves && is_told(it));
+        gone.map(|(index, _)| index).collect()
     }
 
     /// Adds the checks of the other node's report at `now` to changes shortly before it that have its
