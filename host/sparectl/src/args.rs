@@ -64,6 +64,11 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Err
     if line.json && !matches!(command, Command::Ask(_)) {
         return Err(refused("--json: only an answer of the daemon can be JSON"));
     }
+    if line.node.is_some() && runs_here(&command) {
+        return Err(refused(
+            "--node: this command is about the machine on which it runs; run it on the other node",
+        ));
+    }
     Ok(Args {
         runtime_dir: line.runtime_dir,
         json: line.json,
@@ -155,6 +160,18 @@ fn command(verb: Verb) -> Result<Command, clap::Error> {
         Verb::Completions { shell } => Command::Completions(shell),
         Verb::Plugin { words } | Verb::External(words) => Command::Ask(plugin(words)?),
     })
+}
+
+/// The link brings no answer of the other node to these.
+fn runs_here(command: &Command) -> bool {
+    match command {
+        Command::Ask(_) | Command::Watch | Command::Probe(_) => false,
+        Command::Check { .. }
+        | Command::Report { .. }
+        | Command::Keygen { .. }
+        | Command::ConfigPush(_)
+        | Command::Completions(_) => true,
+    }
 }
 
 fn force(role: Forced) -> Force {

@@ -163,6 +163,13 @@ fn wrong_words_are_refused_by_name() {
             "sparectl --json keygen",
             "--json: only an answer of the daemon",
         ),
+        ("sparectl --node r2 check", "--node: this command is about"),
+        ("sparectl report --node r2", "--node: this command is about"),
+        ("sparectl --node r2 keygen", "--node: this command is about"),
+        (
+            "sparectl --node r2 config push",
+            "--node: this command is about",
+        ),
     ] {
         let refused = parsed(line).expect_err(line);
         assert!(refused.contains(why), "{line}: {refused}");

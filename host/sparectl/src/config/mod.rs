@@ -48,9 +48,6 @@ pub fn push(args: &Args, push: Push) -> u8 {
 }
 
 fn try_push(args: &Args, push: Push) -> Result<(), String> {
-    if args.node.is_some() {
-        return Err("run config push on the node whose files are to be sent".to_owned());
-    }
     let before = status(args)?;
     let peer = before.peer.as_deref().filter(|it| it.up);
     let peer = peer.ok_or("the other node is not heard over the link")?;
