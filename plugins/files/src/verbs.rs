@@ -19,25 +19,29 @@ pub const ALL: [Verb; 11] = [
     Verb::asks(c"log", c"TREE", c"shows earlier states"),
     Verb::changes(
         c"push",
-        c"TREE [--dry-run] [--anyway] [--confirm TIME]",
+        c"TREE [--dry-run] [--check] [--anyway] [--confirm TIME]",
         c"puts this node's files in place on the peer",
     ),
     Verb::changes(
         c"pull",
-        c"TREE [--dry-run] [--anyway] [--confirm TIME]",
+        c"TREE [--dry-run] [--check] [--anyway] [--confirm TIME]",
         c"puts the peer's files in place here",
     ),
     Verb::changes(
         c"back",
-        c"TREE [STATE | --peer]",
+        c"TREE [STATE [--anyway] | --peer]",
         c"puts an earlier state in place here, or what waits for a confirmation back",
     ),
     Verb::changes(
         c"apply",
-        c"[--check] [--confirm TIME]",
+        c"[--check] [--anyway] [--confirm TIME]",
         c"puts spared's own configuration of this node in force: see sparectl config push",
     ),
-    Verb::changes(c"confirm", c"", c"keeps what would go back, on both nodes"),
+    Verb::changes(
+        c"confirm",
+        c"",
+        c"keeps what would go back here, or else on the peer",
+    ),
     Verb::changes(c"stop", c"", c"ends a push or a pull that is under way"),
 ];
 
