@@ -425,6 +425,11 @@ impl Engine {
         self.drop_resume();
         if self.is_active() {
             self.failover.settled_ns = None;
+            if self.store.ends.confirm() {
+                // addresses that came later than the role that this was for
+                self.take_over(now_ns, false);
+                self.sort_ends(now_ns);
+            }
         } else {
             self.failover = Failover::default();
             self.work.cancel_additions();

@@ -73,7 +73,7 @@ impl Engine {
         } else if self.store.ends.next_ns() < u64::MAX {
             self.silence_daemon(now_ns);
         }
-        if is_active && !prepares && !self.is_peer_active() {
+        if is_active && !prepares && !self.is_moving() {
             // an address that comes later than its role
             self.take_over(now_ns, false);
         }

@@ -51,9 +51,11 @@ impl Ends {
         self.prepared = prepared;
     }
 
-    /// The role has come: what was prepared counts.
-    pub fn confirm(&mut self) {
+    /// The role has come: what was prepared counts. Whether there was something.
+    pub fn confirm(&mut self) -> bool {
+        let had = !self.prepared.is_empty();
         self.moved.append(&mut self.prepared);
+        had
     }
 
     /// Whether some lingered for long enough.

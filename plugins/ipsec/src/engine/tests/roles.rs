@@ -57,6 +57,35 @@ fn a_failover_that_is_given_up_leaves_no_sa() {
     assert_eq!(pair.nodes[1].kernel.sas().len(), 4);
 }
 
+/// An interface was down when the role came, or refused the address.
+#[test]
+fn an_address_that_comes_later_than_its_role_brings_its_tunnels() {
+    for (is_dead, after_ms) in [(true, 0), (true, 1000), (true, 4000), (false, 1000)] {
+        let mut pair = Pair::settled(1);
+        let now_ns = pair.now_ns;
+        if is_dead {
+            pair.kill(0);
+            pair.prepare(1);
+        } else {
+            // which stays active for another group
+            pair.nodes[0].engine.handle_role(now_ns, "attic", true);
+            pair.prepare(1);
+            pair.role(0, false);
+        }
+        let now_ns = pair.now_ns;
+        pair.nodes[1].engine.handle_role(now_ns, "office", true);
+        pair.run(after_ms * MS);
+        let now_ns = pair.now_ns;
+        let engine = &mut pair.nodes[1].engine;
+        engine.handle_endpoints(now_ns, [IpAddr::from(VIP)].into());
+        pair.run(10 * S);
+        let node = &pair.nodes[1];
+        let held = node.engine.store.held.sas.len();
+        let found = (node.kernel.sas().len(), node.count("sas"), held);
+        assert_eq!(found, (2, 2, 0), "dead: {is_dead}, {after_ms} ms");
+    }
+}
+
 #[test]
 fn a_role_that_returns_while_the_last_packets_are_still_received_keeps_all_sas() {
     let mut pair = Pair::settled(1);
