@@ -116,6 +116,14 @@ impl Daemon {
         self.presence == Presence::There
     }
 
+    fn may_be_there(&self) -> bool {
+        matches!(self.presence, Presence::Unknown | Presence::There)
+    }
+
+    fn is_recent(&self, now_ns: u64) -> bool {
+        now_ns < self.recent_until_ns
+    }
+
     /// A daemon that nobody can ask may be there.
     pub fn has_ended(&self) -> bool {
         matches!(self.presence, Presence::Ended { .. })
@@ -263,16 +271,18 @@ impl Engine {
         true
     }
 
-    /// What a reading did not find soon after a change of roles, or after the daemon's end: who deleted it
-    /// nobody knows.
+    /// What a reading did not find, and no notification told of: who deleted it nobody knows. Soon after a change of
+    /// roles, or after the daemon's end, it was the daemon. One that is there is asked about its own.
     pub(super) fn restore_unseen_sa(&mut self, now_ns: u64, id: &SaId) -> bool {
-        let is_recent = now_ns < self.daemon.recent_until_ns;
-        self.is_doubted(id) || is_recent && self.restore_sa(now_ns, id, Deleter::Daemon)
+        let is_asked = self.daemon.may_be_there() && !self.has_followed(id);
+        let may_be_daemons = self.daemon.is_recent(now_ns) || is_asked;
+        self.is_doubted(id) || may_be_daemons && self.restore_sa(now_ns, id, Deleter::Daemon)
     }
 
+    /// The same. One that followed stays: in doubt nothing leaves in clear text.
     pub(super) fn restore_unseen_policy(&mut self, now_ns: u64, id: &PolicyId) -> bool {
-        let is_recent = now_ns < self.daemon.recent_until_ns;
-        is_recent && self.restore_policy(now_ns, id, Deleter::Daemon)
+        let may_be_daemons = self.daemon.is_recent(now_ns) || self.daemon.may_be_there();
+        may_be_daemons && self.restore_policy(now_ns, id, Deleter::Daemon)
     }
 
     /// Whether a daemon puts a policy of its own in the place of one that followed.

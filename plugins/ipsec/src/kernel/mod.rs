@@ -33,6 +33,8 @@ const SOCKET_BYTES: usize = 16 << 20;
 const ECHO_BYTES: usize = 1 << 20;
 /// Datagrams that are read before others have their turn.
 const READS_MAX: usize = 16;
+/// Notifications that a reading waits for at its end: the burst for which there is room, and more.
+const EVENTS_MAX: usize = 20_000;
 const EIO: i32 = 5;
 
 /// Progress of a reading.
@@ -140,6 +142,7 @@ impl Kernel {
         match complete {
             Ok(complete) if stage == Stage::Policies || !complete => {
                 self.reading = Some(Stage::End { complete });
+                entries.extend(self.events_until_now());
             }
             Ok(_) => self.reading = Some(Stage::Policies),
             Err(error) => {
@@ -148,6 +151,19 @@ impl Kernel {
             }
         }
         Some(Found::Entries(entries))
+    }
+
+    /// What was deleted before a table was read is said before the reading ends: by whom only the notification says.
+    fn events_until_now(&mut self) -> Vec<XfrmEvent> {
+        let mut all = Vec::new();
+        while all.len() < EVENTS_MAX {
+            match self.events() {
+                Ok(events) if !events.is_empty() => all.extend(events),
+                // an error is said by who waits for the socket
+                _ => break,
+            }
+        }
+        all
     }
 
     fn read_policies(&mut self) -> io::Result<bool> {

@@ -301,6 +301,31 @@ fn deletions_that_a_reading_finds_within_a_farewell_are_put_back() {
     assert_up(&pair, 0, 2);
 }
 
+/// Its notifications were lost, and the daemon has said nothing yet.
+#[test]
+fn deletions_that_only_a_reading_finds_are_asked_about() {
+    for (word, left) in [(DaemonWord::Ended, 2), (DaemonWord::Answered, 0)] {
+        let mut pair = Pair::settled(2);
+        name_all(&mut pair, 2);
+        daemon(&mut pair, 0, DaemonWord::Came);
+        pair.run(20 * S);
+        pair.nodes[0].kernel.deaf = true;
+        delete(&mut pair, 0, 2, Deleter::Daemon);
+        pair.nodes[0].kernel.deaf = false;
+        let now_ns = pair.now_ns;
+        pair.nodes[0].engine.handle_seen(now_ns, XfrmEvent::Unsure);
+        pair.settle();
+        let kernel = &pair.nodes[0].kernel;
+        assert_eq!((kernel.policies().len(), pair.nodes[0].greeted), (6, 1));
+        assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 4);
+        // what it deleted meanwhile, too
+        daemon(&mut pair, 0, word);
+        daemon(&mut pair, 0, word);
+        pair.run(S);
+        assert_up(&pair, 0, left);
+    }
+}
+
 #[test]
 fn where_no_daemon_answers_its_deletions_of_its_own_count_at_once() {
     let mut pair = Pair::settled(2);
