@@ -39,7 +39,7 @@ pub fn read(kind: u16, port: u32, payload: &[u8], node: &mut impl Node) -> Optio
         XFRM_MSG_NEWPOLICY | XFRM_MSG_UPDPOLICY => policy(payload, node).map(XfrmEvent::Policy),
         XFRM_MSG_DELPOLICY => policy_gone(payload, by, node),
         XFRM_MSG_POLEXPIRE => policy_expired(payload, node),
-        XFRM_MSG_FLUSHSA | XFRM_MSG_FLUSHPOLICY => Some(XfrmEvent::Unsure),
+        XFRM_MSG_FLUSHSA | XFRM_MSG_FLUSHPOLICY => Some(XfrmEvent::Flushed(by)),
         _ => None,
     }
 }

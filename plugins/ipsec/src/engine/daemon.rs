@@ -74,6 +74,8 @@ pub struct Daemon {
     presence: Presence,
     /// A change of roles, or the end of the daemon, is so recent.
     recent_until_ns: u64,
+    /// An administrator has deleted everything: what the next reading misses counts.
+    is_flushed: bool,
     /// Deleted by the daemon before the question that is under way, and since.
     asked: Doubts,
     next: Doubts,
@@ -116,8 +118,18 @@ impl Daemon {
         self.presence == Presence::There
     }
 
-    fn may_be_there(&self) -> bool {
-        matches!(self.presence, Presence::Unknown | Presence::There)
+    pub fn note_flush(&mut self, by: Deleter) {
+        self.is_flushed |= by == Deleter::Other;
+    }
+
+    /// A reading that began after all flushes has ended.
+    pub fn forget_flush(&mut self) {
+        self.is_flushed = false;
+    }
+
+    /// Whether it may have deleted what a reading misses.
+    fn may_have_deleted(&self) -> bool {
+        !self.is_flushed && matches!(self.presence, Presence::Unknown | Presence::There)
     }
 
     fn is_recent(&self, now_ns: u64) -> bool {
@@ -274,14 +286,14 @@ impl Engine {
     /// What a reading did not find, and no notification told of: who deleted it nobody knows. Soon after a change of
     /// roles, or after the daemon's end, it was the daemon. One that is there is asked about its own.
     pub(super) fn restore_unseen_sa(&mut self, now_ns: u64, id: &SaId) -> bool {
-        let is_asked = self.daemon.may_be_there() && !self.has_followed(id);
+        let is_asked = self.daemon.may_have_deleted() && !self.has_followed(id);
         let may_be_daemons = self.daemon.is_recent(now_ns) || is_asked;
         self.is_doubted(id) || may_be_daemons && self.restore_sa(now_ns, id, Deleter::Daemon)
     }
 
     /// The same. One that followed stays: in doubt nothing leaves in clear text.
     pub(super) fn restore_unseen_policy(&mut self, now_ns: u64, id: &PolicyId) -> bool {
-        let may_be_daemons = self.daemon.is_recent(now_ns) || self.daemon.may_be_there();
+        let may_be_daemons = self.daemon.is_recent(now_ns) || self.daemon.may_have_deleted();
         may_be_daemons && self.restore_policy(now_ns, id, Deleter::Daemon)
     }
 

@@ -98,6 +98,8 @@ pub enum XfrmEvent {
     Counters(SaId, Replay, Option<Life>),
     Policy(Policy),
     PolicyGone(PolicyId, Deleter),
+    /// All SAs or policies were deleted in one go; a reading tells which are there now.
+    Flushed(Deleter),
     /// Only a reading tells what is so now.
     Unsure,
 }
@@ -353,6 +355,10 @@ impl Engine {
                 }
             }
             XfrmEvent::PolicyGone(id, by) => self.lose_policy(now_ns, &id, by),
+            XfrmEvent::Flushed(by) => {
+                self.daemon.note_flush(by);
+                self.doubt(now_ns);
+            }
             XfrmEvent::Unsure => self.doubt(now_ns),
         }
     }

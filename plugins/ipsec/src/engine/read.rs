@@ -120,6 +120,9 @@ impl Engine {
             ended.leave_unconfirmed(sas.keys().copied(), policies.keys().copied());
         }
         self.forget_unseen(now_ns);
+        if !again {
+            self.daemon.forget_flush();
+        }
         let lane = &mut self.store.lane;
         if !again && std::mem::take(&mut lane.all.unsure) {
             lane.all_due = true;

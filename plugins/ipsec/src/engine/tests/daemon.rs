@@ -326,6 +326,25 @@ fn deletions_that_only_a_reading_finds_are_asked_about() {
     }
 }
 
+/// `ip xfrm state flush; ip xfrm policy flush`, of which the kernel says no more than that.
+#[test]
+fn what_an_administrator_flushes_is_gone() {
+    let mut pair = Pair::settled(2);
+    daemon(&mut pair, 0, DaemonWord::Came);
+    pair.switch_over(0);
+    pair.run(20 * S);
+    daemon(&mut pair, 1, DaemonWord::Came);
+    pair.nodes[1].kernel.deaf = true;
+    delete(&mut pair, 1, 2, Deleter::Other);
+    pair.nodes[1].kernel.deaf = false;
+    let now_ns = pair.now_ns;
+    let flushed = XfrmEvent::Flushed(Deleter::Other);
+    pair.nodes[1].engine.handle_seen(now_ns, flushed);
+    pair.run(S);
+    assert_up(&pair, 1, 0);
+    assert_eq!(pair.nodes[1].kernel.policies().len(), 0);
+}
+
 #[test]
 fn where_no_daemon_answers_its_deletions_of_its_own_count_at_once() {
     let mut pair = Pair::settled(2);
