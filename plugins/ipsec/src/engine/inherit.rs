@@ -143,7 +143,6 @@ fn found(known: &LocalSa) -> Option<Installed> {
         oseq: sa.replay.oseq,
         seq: sa.replay.seq,
         name: known.name.clone(),
-        echoes: 0,
         retried: true,
         is_read_back: true,
     })

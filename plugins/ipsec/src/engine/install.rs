@@ -35,8 +35,6 @@ pub struct Installed {
     pub oseq: u64,
     pub seq: u64,
     pub name: Option<ChildName>,
-    /// Deletions that the kernel still reports, though it was made anew.
-    pub echoes: u32,
     /// It was there, and is made anew: once.
     pub retried: bool,
     /// A reading has found it since.
@@ -309,7 +307,6 @@ impl Engine {
             oseq,
             seq,
             name: held.name.clone(),
-            echoes: 0,
             retried: false,
             is_read_back: false,
         };
@@ -386,7 +383,6 @@ impl Engine {
             return;
         };
         if errno == EEXIST && !std::mem::replace(&mut installed.retried, true) {
-            installed.echoes += 1;
             self.work.push(Change::DeleteSa(sa.id));
             self.work.push(Change::AddSa(sa, threshold));
             return;

@@ -101,13 +101,6 @@ impl Engine {
     }
 
     pub(super) fn lose_sa(&mut self, now_ns: u64, id: &SaId, by: Deleter) {
-        if let Some(installed) = self.installed.get_mut(id) {
-            if installed.echoes > 0 {
-                // it was made anew meanwhile
-                installed.echoes -= 1;
-                return;
-            }
-        }
         if self.restore_sa(now_ns, id, by) {
             return;
         }

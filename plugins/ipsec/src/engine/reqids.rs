@@ -157,12 +157,10 @@ impl Engine {
             return;
         }
         for (id, reqid) in std::mem::take(&mut self.served.other) {
-            let (Some(known), Some(installed)) =
-                (self.store.sas.get(&id), self.installed.get_mut(&id))
-            else {
+            let known = self.store.sas.get(&id);
+            let Some(known) = known.filter(|_| self.installed.contains_key(&id)) else {
                 continue;
             };
-            installed.echoes += 1;
             let sa = sa_with_reqid(&known.sa, reqid);
             self.work.push(Change::DeleteSa(id));
             self.work

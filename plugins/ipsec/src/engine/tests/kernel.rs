@@ -185,7 +185,9 @@ impl Kernel {
         }
     }
 
+    /// Others hear of it, who asks for it does not.
     pub fn apply(&mut self, now_ns: u64, changes: &[Change]) -> Vec<(usize, i32)> {
+        let said = self.said.len();
         let mut refused = Vec::new();
         for (position, change) in changes.iter().enumerate() {
             self.done.push(change.clone());
@@ -193,6 +195,7 @@ impl Kernel {
                 refused.push((position, errno));
             }
         }
+        self.said.truncate(said);
         refused
     }
 

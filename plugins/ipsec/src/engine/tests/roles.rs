@@ -120,6 +120,26 @@ fn a_role_that_returns_while_the_last_packets_are_still_received_keeps_all_sas()
     assert_led(&pair, 0);
 }
 
+/// The daemon of the earlier role is still being stopped.
+#[test]
+fn what_was_made_anew_is_put_back_like_any_other() {
+    let mut pair = Pair::settled(1);
+    pair.nodes[0].slow = true;
+    pair.role(0, false);
+    pair.prepare(0);
+    pair.cut();
+    pair.role(0, true);
+    let now_ns = pair.now_ns;
+    pair.nodes[0].finish_readings(now_ns);
+    pair.settle();
+    for id in [in_of(0), out_of(0)] {
+        let kernel = &mut pair.nodes[0].kernel;
+        assert!(kernel.delete_sa(&id, Deleter::Daemon));
+        pair.settle();
+        assert!(pair.replay(0, &id).is_some(), "{id:?}");
+    }
+}
+
 /// Policies lead to the SAs that are there.
 #[track_caller]
 pub fn assert_led(pair: &Pair, node: usize) {
