@@ -118,6 +118,7 @@ impl Io for Ipsec {
         }
         match node.kernel.poll() {
             Some(Found::Entries(entries)) => engine.handle_all(now_ns, entries),
+            Some(Found::Told(told)) => engine.handle_told(now_ns, told),
             Some(Found::End(complete)) => engine.handle_read(now_ns, complete),
             None => return false,
         }

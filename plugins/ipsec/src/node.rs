@@ -148,7 +148,7 @@ impl Node {
     /// # Errors
     /// Of the socket.
     pub fn hear(&mut self, engine: &mut Engine, now_ns: u64) -> io::Result<()> {
-        engine.handle_all(now_ns, self.kernel.events()?);
+        engine.handle_told(now_ns, self.kernel.events()?);
         Ok(())
     }
 

@@ -151,6 +151,18 @@ impl Daemon {
         }
     }
 
+    /// Somebody has put it again: no answer to an earlier question is about it.
+    pub fn trust_sa(&mut self, id: &SaId) {
+        self.asked.sas.remove(id);
+        self.next.sas.remove(id);
+    }
+
+    /// The same. Whether it was doubted.
+    fn trust_policy(&mut self, id: &PolicyId) -> bool {
+        let was_asked = self.asked.policies.remove(id);
+        self.next.policies.remove(id) || was_asked
+    }
+
     fn take_doubts(&mut self) -> Doubts {
         let mut all = std::mem::take(&mut self.asked);
         let mut next = std::mem::take(&mut self.next);
@@ -307,6 +319,14 @@ impl Engine {
             .iter()
             .any(|it| (1..OURS).contains(&it.reqid));
         self.is_active() && followed && is_own && !is_held
+    }
+
+    /// A policy that was doubted is the daemon's own again, whichever of the two the kernel has.
+    pub(super) fn end_doubt(&mut self, policy: &Policy) {
+        if self.daemon.trust_policy(&policy.id) {
+            self.store.put.forget(&policy.id);
+            self.work.push(Change::PutPolicy(policy.clone()));
+        }
     }
 
     fn ask(&mut self) {

@@ -363,7 +363,19 @@ impl Engine {
         }
     }
 
-    /// The same of several.
+    /// Handles notifications of what others do.
+    pub fn handle_told(&mut self, now_ns: u64, told: Vec<XfrmEvent>) {
+        for told in told {
+            match &told {
+                XfrmEvent::Sa(sa) => self.daemon.trust_sa(&sa.id),
+                XfrmEvent::Policy(policy) => self.end_doubt(policy),
+                _ => {}
+            }
+            self.handle_seen(now_ns, told);
+        }
+    }
+
+    /// Handles entries of a reading.
     pub fn handle_all(&mut self, now_ns: u64, seen: Vec<XfrmEvent>) {
         for seen in seen {
             self.handle_seen(now_ns, seen);

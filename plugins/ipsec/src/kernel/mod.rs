@@ -42,6 +42,7 @@ const EIO: i32 = 5;
 enum Stage {
     Sas,
     Policies,
+    Read { complete: bool },
     End { complete: bool },
 }
 
@@ -49,6 +50,8 @@ enum Stage {
 #[derive(Debug)]
 pub enum Found {
     Entries(Vec<XfrmEvent>),
+    /// What happened before the reading ends, as notifications tell: by whom only they say.
+    Told(Vec<XfrmEvent>),
     /// Both tables are read; false where they may have holes.
     End(bool),
 }
@@ -122,9 +125,16 @@ impl Kernel {
     /// The next piece of a reading, where one goes on.
     pub fn poll(&mut self) -> Option<Found> {
         let stage = self.reading?;
-        if let Stage::End { complete } = stage {
-            self.reading = None;
-            return Some(Found::End(complete));
+        match stage {
+            Stage::Sas | Stage::Policies => {}
+            Stage::Read { complete } => {
+                self.reading = Some(Stage::End { complete });
+                return Some(Found::Told(self.events_until_now()));
+            }
+            Stage::End { complete } => {
+                self.reading = None;
+                return Some(Found::End(complete));
+            }
         }
         let mut entries = Vec::new();
         self.here.age();
@@ -141,8 +151,7 @@ impl Kernel {
         };
         match complete {
             Ok(complete) if stage == Stage::Policies || !complete => {
-                self.reading = Some(Stage::End { complete });
-                entries.extend(self.events_until_now());
+                self.reading = Some(Stage::Read { complete });
             }
             Ok(_) => self.reading = Some(Stage::Policies),
             Err(error) => {
@@ -153,7 +162,6 @@ impl Kernel {
         Some(Found::Entries(entries))
     }
 
-    /// What was deleted before a table was read is said before the reading ends: by whom only the notification says.
     fn events_until_now(&mut self) -> Vec<XfrmEvent> {
         let mut all = Vec::new();
         while all.len() < EVENTS_MAX {

@@ -301,6 +301,41 @@ fn deletions_that_a_reading_finds_within_a_farewell_are_put_back() {
     assert_up(&pair, 0, 2);
 }
 
+/// Terminated and initiated again, before the plugin has the answer to its question.
+#[test]
+fn what_a_daemon_deletes_and_puts_again_is_there() {
+    for (reqid, heard_between) in [(1, true), (7, true), (1, false), (7, false)] {
+        let mut pair = Pair::settled(1);
+        name_all(&mut pair, 1);
+        daemon(&mut pair, 0, DaemonWord::Came);
+        pair.run(20 * S);
+        let [policy, again] = [1, reqid].map(|it| policy(0, 1, it));
+        let sa = &tunnel(0)[0];
+        let kernel = &mut pair.nodes[0].kernel;
+        kernel.delete_policy(&policy.id, Deleter::Daemon);
+        kernel.delete_sa(&sa.id, Deleter::Daemon);
+        if heard_between {
+            pair.settle();
+        }
+        let now_ns = pair.now_ns;
+        let kernel = &mut pair.nodes[0].kernel;
+        kernel.put_policy(again.clone());
+        kernel.add_sa(now_ns, sa.clone());
+        pair.settle();
+        for _ in 0..2 {
+            daemon(&mut pair, 0, DaemonWord::Answered);
+        }
+        pair.run(S);
+        let node = &pair.nodes[0];
+        let case = (reqid, heard_between);
+        assert_eq!(node.kernel.policy(&policy.id), Some(&again), "{case:?}");
+        assert!(node.kernel.blocks(&policy.id), "{case:?}");
+        assert_eq!(node.count("sas"), 2, "{case:?}");
+        assert_eq!(pair.nodes[1].engine.store.held.sas.len(), 2, "{case:?}");
+        assert_eq!(pair.nodes[1].kernel.policies().len(), 3, "{case:?}");
+    }
+}
+
 /// Its notifications were lost, and the daemon has said nothing yet.
 #[test]
 fn deletions_that_only_a_reading_finds_are_asked_about() {

@@ -228,9 +228,8 @@ impl Node {
 
     fn act(&mut self, now_ns: u64) {
         loop {
-            for seen in self.kernel.notifications() {
-                self.engine.handle_seen(now_ns, seen);
-            }
+            let told = self.kernel.notifications();
+            self.engine.handle_told(now_ns, told);
             let Some(action) = self.engine.poll_action() else {
                 break;
             };
