@@ -21,13 +21,6 @@ impl Drain {
             Self::Reading { deadline_ns, .. } | Self::Telling { deadline_ns } => *deadline_ns,
         }
     }
-
-    /// The switchover goes on without the exact numbers.
-    pub fn give_up(&mut self, now_ns: u64) {
-        if self.deadline_ns() <= now_ns {
-            *self = Self::None;
-        }
-    }
 }
 
 impl Engine {
@@ -63,6 +56,17 @@ impl Engine {
         store.lane.all_due = true;
         self.leave(now_ns);
         self.replica.start_drain();
+    }
+
+    /// The switchover goes on without the exact numbers, or has not come: they are exact no longer.
+    pub(super) fn end_drain(&mut self, now_ns: u64) {
+        if self.drain.deadline_ns() > now_ns {
+            return;
+        }
+        self.drain = Drain::None;
+        let lane = &mut self.store.lane;
+        lane.all_due |= std::mem::take(&mut lane.all.exact);
+        self.dirty = true;
     }
 
     pub fn is_drained(&self) -> bool {

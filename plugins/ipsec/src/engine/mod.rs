@@ -436,7 +436,7 @@ impl Engine {
         if self.store.ends.expire(now_ns) {
             self.leave_lost(now_ns);
         }
-        self.drain.give_up(now_ns);
+        self.end_drain(now_ns);
         if self.failover.give_up_ns() <= now_ns {
             self.take_back(now_ns);
         }

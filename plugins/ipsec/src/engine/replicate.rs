@@ -38,6 +38,8 @@ impl Engine {
         lane.last_words.clear();
         lane.all.exact = false;
         self.store.peer_unsure = false;
+        // it may have received more since
+        self.store.exact_ns = None;
         self.leave(now_ns);
     }
 

@@ -120,6 +120,32 @@ fn a_role_that_returns_while_the_last_packets_are_still_received_keeps_all_sas()
     assert_led(&pair, 0);
 }
 
+/// The old node dies right before its role moves, or the switchover is called off and it dies later.
+#[test]
+fn numbers_that_were_exact_before_a_switchover_that_did_not_come_are_not() {
+    let is_planned = |pair: &Pair| pair.nodes[1].engine.is_planned(pair.now_ns);
+    for is_dead in [true, false] {
+        let mut pair = Pair::settled(1);
+        let now_ns = pair.now_ns;
+        let engine = &mut pair.nodes[0].engine;
+        engine.handle_drain(now_ns, now_ns + 2 * S);
+        pair.settle();
+        assert!(is_planned(&pair));
+        if is_dead {
+            pair.kill(0);
+        } else {
+            pair.run(3 * S);
+            assert!(!is_planned(&pair));
+            // each overrun tells of all numbers
+            let now_ns = pair.now_ns;
+            let engine = &mut pair.nodes[0].engine;
+            engine.handle_seen(now_ns, XfrmEvent::Unsure);
+            pair.settle();
+        }
+        assert!(!is_planned(&pair), "dead: {is_dead}");
+    }
+}
+
 /// The daemon of the earlier role is still being stopped.
 #[test]
 fn what_was_made_anew_is_put_back_like_any_other() {
