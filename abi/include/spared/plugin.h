@@ -804,7 +804,8 @@ struct spared_claims {
 #define SPARED_CAUSE_STARTED 68u      /* started: the previous run ended abnormally */
 
 /* spared_cause.flags */
-#define SPARED_CAUSE_BY_SWITCHOVER 0x1u  /* the group was switched over to peer, for this reason */
+#define SPARED_CAUSE_BY_SWITCHOVER 0x1u  /* backup: switched over to peer, for this reason; active: the
+                                         * peer switched over, and this is why this node serves */
 #define SPARED_CAUSE_OWN_PREFERRED 0x2u
 #define SPARED_CAUSE_PEER_PREFERRED 0x4u
 #define SPARED_CAUSE_READY 0x8u          /* this node is ready */

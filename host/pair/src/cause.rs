@@ -153,6 +153,11 @@ impl Cause {
         self.kind == CauseKind::Switchover || self.has(spared_abi::CAUSE_BY_SWITCHOVER)
     }
 
+    /// The node that says this has switched over to the peer, not the peer to it.
+    fn gives_away(&self, role: Role) -> bool {
+        role != Role::Active && self.has(spared_abi::CAUSE_BY_SWITCHOVER)
+    }
+
     fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
@@ -227,7 +232,7 @@ impl Cause {
             peer,
         };
         let although = match self.kind {
-            _ if self.is_by_switchover() => false,
+            _ if self.gives_away(role) => false,
             CauseKind::Failback => true,
             CauseKind::Quality => match self.is_fitter(role) {
                 Some(is_fitter) => !is_fitter,
@@ -277,7 +282,7 @@ struct Clause<'a> {
 impl Display for Clause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cause = self.cause;
-        if cause.has(spared_abi::CAUSE_BY_SWITCHOVER) {
+        if cause.gives_away(self.role) {
             write!(f, "it switched over to {}: ", cause.who())?;
         }
         let (peer, own, theirs) = (cause.who(), cause.own, cause.theirs);

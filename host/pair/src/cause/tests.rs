@@ -372,6 +372,12 @@ fn qualities_are_compared_as_the_role_has_it() {
             "switchover",
             "because it switched over to r2: its quality is 73 and r2's is 100",
         ),
+        (
+            active,
+            compared(100, 73, BY_SWITCHOVER),
+            "switchover",
+            "because its quality is 100 and r2's is 73",
+        ),
     ] {
         let wanted = format!("r1 is {} {wanted}", role.word());
         check(role, &cause, word, &wanted);

@@ -84,6 +84,10 @@ pub enum Why {
     SwitchedOver {
         peer: Who,
     },
+    /// Active: the other switched over, and this is why this node is the one to serve.
+    Inherits {
+        why: Box<Why>,
+    },
     /// Backup: it switched over to the other.
     SwitchesOver {
         peer: Who,
@@ -262,6 +266,13 @@ impl Why {
                 }
             }
             Why::SwitchedOver { peer } => other(abi::CAUSE_SWITCHOVER, peer),
+            Why::Inherits { why } => {
+                let cause = why.cause();
+                Cause {
+                    flags: cause.flags | abi::CAUSE_BY_SWITCHOVER,
+                    ..cause
+                }
+            }
             Why::SwitchesOver { peer, why } => {
                 let cause = why.cause();
                 Cause {

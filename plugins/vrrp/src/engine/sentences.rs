@@ -239,7 +239,8 @@ impl Group {
         }
     }
 
-    /// The peer let go of the group.
+    /// The peer let go of the group: whatever the reason, the host must be able to tell such a role from one that
+    /// this node takes by itself, as the peer may have taken the group back.
     pub(super) fn inheriting_sentence(&self, cx: &Context<'_>) -> Why {
         let who = self.who_is_peer(cx);
         let Some(said) = self.facts_of_both(cx.now_ns) else {
@@ -248,7 +249,8 @@ impl Group {
         let (own, peer) = (said.own, said.peer);
         let by_priority = self.by_priority(cx.now_ns);
         if own.score(by_priority, false) > peer.score(by_priority, false) {
-            self.active_sentence(cx, &own, &peer)
+            let why = Box::new(self.active_sentence(cx, &own, &peer));
+            Why::Inherits { why }
         } else {
             Why::SwitchedOver { peer: who }
         }

@@ -28,6 +28,32 @@ fn a_switch_moves_the_group_and_carries_packets_until_the_new_one_is_heard() {
 }
 
 #[test]
+fn whatever_the_reason_a_group_that_was_switched_over_is_told_from_one_that_was_taken() {
+    let aside = Directive {
+        maintenance: true,
+        ..Directive::default()
+    };
+    for (prefer, directive) in [
+        ("", quality(73)),
+        ("", aside.clone()),
+        ("", Directive::default()),
+        ("prefer = \"r2\"", aside),
+    ] {
+        let mut lab = pair(prefer);
+        let from = lab.active()[0];
+        lab.switch(from);
+        lab.directive(from, directive);
+        lab.run(500 * MS);
+        moved_once(&lab, 1 - from);
+        assert!(lab.nodes[1 - from].is_planned, "{}", lab.why(1 - from));
+        lab.kill(1 - from);
+        lab.run(5 * SECOND);
+        assert_eq!(lab.active(), [from]);
+        assert!(!lab.nodes[from].is_planned, "{}", lab.why(from));
+    }
+}
+
+#[test]
 fn a_refused_switchover_changes_nothing_and_is_asked_for_again_ever_later() {
     let mut lab = pair("");
     lab.nodes[1].host.declines = true;

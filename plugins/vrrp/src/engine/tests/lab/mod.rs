@@ -75,6 +75,8 @@ pub struct Node {
     pub roles: Vec<(u64, Role, String)>,
     pub events: Vec<String>,
     pub warnings: Vec<String>,
+    /// The latest role was published as moved by a switchover.
+    pub is_planned: bool,
     pub announced: u32,
     pub probes: u32,
     pub host: Host,
@@ -581,6 +583,7 @@ impl Lab {
         while let Some(action) = self.nodes[index].engine.poll_action() {
             match action {
                 Action::Publish { group, role, cause } => {
+                    self.nodes[index].is_planned = fact(cause.clone()).is_by_switchover();
                     let why = self.sentence(index, role, cause);
                     if self.ask(index, group.to_string(), role, why, false) {
                         return;
@@ -945,6 +948,7 @@ impl Node {
             roles: Vec::new(),
             events: Vec::new(),
             warnings: Vec::new(),
+            is_planned: false,
             announced: 0,
             probes: 0,
             host: Host::default(),
