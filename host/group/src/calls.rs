@@ -105,7 +105,7 @@ impl Groups {
             return self.refuse_active(now_ns, ticket, name);
         }
         if self.is_stale(now_ns, name, cause) {
-            self.drop_succession(name, Some("it was stopped for a moment"));
+            self.drop_stalled(now_ns, name);
             return self.refuse_active(now_ns, ticket, name);
         }
         let Some(group) = self.groups.get_mut(name) else {

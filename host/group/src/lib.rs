@@ -129,7 +129,7 @@ pub struct Group {
     succeeded: Option<u64>,
     /// Id of a switchover that was released, and that the peer has not confirmed.
     given: Option<u64>,
-    /// Time until which no switchover makes the group active, because the peer took one back.
+    /// Time until which no switchover makes the group active, because the peer took one back or may have.
     revoked_until_ns: u64,
 }
 

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
 use spared_message::worker::{Cause, Forced, Role};
-use spared_pair::CauseKind;
 
 use super::{Action, Groups, Phase};
 
@@ -16,7 +15,7 @@ pub const PREPARED_NS: u64 = 3_000_000_000;
 const ALIVE_NS: u64 = 50_000_000;
 /// Time without that check after which words of the peer may be old: it may have taken the group back.
 const STALL_NS: u64 = 150_000_000;
-/// Time after the peer took a group back in which no word of the switchover makes it active here.
+/// Time after the peer took a group back, or may have, in which no word of the switchover makes it active here.
 const REVOKED_NS: u64 = 1_000_000_000;
 /// Upper bound of an offer's time, whatever the peer says.
 const WITHIN_MAX_MS: u64 = 10_000;
@@ -235,9 +234,7 @@ impl Groups {
     /// Handles an offer that the peer took back.
     pub(super) fn handle_cancelled(&mut self, now_ns: u64, id: u64, why: &str) {
         if let Some(name) = self.succession(id) {
-            if let Some(group) = self.groups.get_mut(&name) {
-                group.revoked_until_ns = now_ns.saturating_add(REVOKED_NS);
-            }
+            self.revoke(now_ns, &name);
             let text = format!("the peer stays active: {why}");
             self.tell(
                 Notice::new(Kind::Switchover, text)
@@ -245,6 +242,19 @@ impl Groups {
                     .because("not-switched-over"),
             );
             self.drop_succession(&name, None);
+        }
+    }
+
+    /// Gives up a succession because this node was stopped: the peer may have taken the group back meanwhile, and
+    /// its release may wait in a socket of the elector.
+    pub(super) fn drop_stalled(&mut self, now_ns: u64, name: &str) {
+        self.revoke(now_ns, name);
+        self.drop_succession(name, Some("it was stopped for a moment"));
+    }
+
+    fn revoke(&mut self, now_ns: u64, name: &str) {
+        if let Some(group) = self.groups.get_mut(name) {
+            group.revoked_until_ns = now_ns.saturating_add(REVOKED_NS);
         }
     }
 
@@ -310,7 +320,7 @@ impl Groups {
             return;
         };
         if successor.has_stalled(now_ns) {
-            return self.drop_succession(name, Some("it was stopped for a moment"));
+            return self.drop_stalled(now_ns, name);
         }
         successor.alive_ns = now_ns;
         if now_ns < successor.until_ns {
@@ -355,7 +365,7 @@ impl Groups {
             .successor
             .as_ref()
             .is_some_and(|h| h.has_stalled(now_ns));
-        stalled || (cause.kind == CauseKind::Switchover && now_ns < group.revoked_until_ns)
+        stalled || (cause.is_by_switchover() && now_ns < group.revoked_until_ns)
     }
 
     /// Ends a succession when the group becomes active. Its id, if it was prepared completely.

@@ -377,6 +377,69 @@ fn what_comes_from_an_earlier_run_is_passed_over() {
     }
 }
 
+/// A successor that was prepared, and was then stopped for longer than the active node waits.
+fn stopped_successor() -> Pair {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    begin(&mut pair, Begin::Switch, &["office"]);
+    let end_ns = pair.now_ns() + 1_000 * MS;
+    while !pair.elector(1, "office").successor {
+        assert!(pair.step(end_ns), "it is never prepared");
+    }
+    pair.clock.move_to(end_ns + 500 * MS);
+    pair
+}
+
+/// Whether node 1 lets its elector become active for this cause.
+fn lets_be_active(pair: &mut Pair, cause: Cause) -> bool {
+    let now_ns = pair.now_ns();
+    let ticket = Ticket {
+        plugin: "vrrp".to_owned(),
+        number: u64::MAX,
+        part: 0,
+    };
+    let publication = Publication {
+        role: Role::Active,
+        reopens: false,
+        cause,
+        sent_ns: now_ns,
+    };
+    let groups = &mut pair.nodes[1].groups;
+    groups.handle_publish(now_ns, ticket, "office", publication);
+    let mut actions = std::iter::from_fn(|| groups.poll_action());
+    actions.any(|action| matches!(action, Action::GrantLease { .. }))
+}
+
+#[test]
+fn a_successor_that_was_stopped_believes_no_release_of_before() {
+    let fitter = Cause {
+        flags: spared_abi::CAUSE_BY_SWITCHOVER,
+        ..Cause::new(CauseKind::Quality, "")
+    };
+    for inherits in [Cause::new(CauseKind::Switchover, ""), fitter] {
+        // its timers are looked at before any socket is read
+        let mut pair = stopped_successor();
+        let now_ns = pair.now_ns();
+        pair.nodes[1].groups.handle_timeout(now_ns);
+        assert!(!lets_be_active(&mut pair, inherits.clone()));
+        // the elector is heard first, and asks again
+        let mut pair = stopped_successor();
+        for _ in 0..2 {
+            assert!(!lets_be_active(&mut pair, inherits.clone()));
+        }
+        pair.clock.move_to(now_ns + 1_000 * MS);
+        assert!(lets_be_active(&mut pair, inherits));
+    }
+}
+
+#[test]
+fn a_successor_that_was_stopped_takes_over_from_a_peer_that_is_dead() {
+    let mut pair = stopped_successor();
+    let now_ns = pair.now_ns();
+    pair.nodes[1].groups.handle_timeout(now_ns);
+    let silent = Cause::new(CauseKind::PeerSilent, "");
+    assert!(lets_be_active(&mut pair, silent));
+}
+
 /// All faults.
 fn faults() -> Vec<Fault> {
     let mut faults = vec![Fault::None, Fault::Lost, Fault::Twice, Fault::LinkDown];
