@@ -44,9 +44,18 @@ impl Vrrp {
     }
 
     pub(crate) fn perform_all(&mut self) {
-        while let Some(action) = self.engine.as_mut().and_then(Engine::poll_action) {
+        while let Some(action) = self.next_action() {
             self.perform(action);
         }
+    }
+
+    // Whoever became active meanwhile, or took the group back, waits in the sockets.
+    fn next_action(&mut self) -> Option<Action> {
+        let engine = self.engine.as_ref()?;
+        if engine.asks_to_be_active() {
+            self.hear_all();
+        }
+        self.engine.as_mut()?.poll_action()
     }
 
     fn perform(&mut self, action: Action) {

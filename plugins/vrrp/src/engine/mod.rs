@@ -5,8 +5,9 @@
 //! [`Engine::handle_published`], [`Engine::handle_unsent`], [`Engine::handle_heartbeat`],
 //! [`Engine::handle_switch_over_answer`] and [`Engine::handle_timeout`]. After each call drain [`Engine::poll_action`] until it is empty, then arm a timer for
 //! [`Engine::next_timeout`]. Before `handle_timeout` takes something over ([`Engine::takes_over`]),
-//! and before `handle_published` says that the fence is passing, pass in every frame that waits in a
-//! socket: what was heard counts, however late the loop is.
+//! before `poll_action` asks the host to be active ([`Engine::asks_to_be_active`]), and before `handle_published`
+//! says that the fence is passing, pass in every frame that waits in a socket: what was heard counts, however
+//! late the loop is.
 //!
 //! Times are nanoseconds of the monotonic clock.
 
@@ -136,6 +137,18 @@ pub enum Action {
         interface: usize,
         frame: Vec<u8>,
     },
+}
+
+impl Action {
+    fn is_request(&self) -> bool {
+        matches!(
+            self,
+            Action::Publish {
+                role: Role::Active,
+                ..
+            }
+        )
+    }
 }
 
 /// One of the prebuilt packets.
@@ -312,7 +325,12 @@ impl Engine {
         });
     }
 
-    /// Whether [`Action::Reopen`] still holds, with what was heard since.
+    /// Whether the next action asks the host to be active: then pass in the frames waiting in the sockets first.
+    pub fn asks_to_be_active(&self) -> bool {
+        self.actions.front().is_some_and(Action::is_request)
+    }
+
+    /// Whether a request to be active still holds, with what was heard since.
     pub fn wants_active(&self, group: &str) -> bool {
         let group = self.groups.iter().find(|it| *it.name == *group);
         group.is_some_and(|group| {
@@ -399,18 +417,32 @@ impl Engine {
 
     /// The next action.
     pub fn poll_action(&mut self) -> Option<Action> {
-        let action = self.actions.pop()?;
-        self.note_polled(&action);
-        Some(action)
+        loop {
+            let action = self.actions.pop()?;
+            if self.still_holds(&action) {
+                self.note_polled(&action);
+                return Some(action);
+            }
+        }
     }
 
     /// The roles of other groups to be published in one call with that of `group`, which was polled.
     pub fn poll_publications(&mut self, group: &str) -> Vec<Action> {
-        let actions = self.actions.pop_publications(group);
+        let mut actions = self.actions.pop_publications(group);
+        actions.retain(|action| self.still_holds(action));
         for action in &actions {
             self.note_polled(action);
         }
         actions
+    }
+
+    /// False if a group that asked to be active has heard since that another node is: it is backup, as the host
+    /// knows it.
+    fn still_holds(&self, action: &Action) -> bool {
+        match action {
+            Action::Publish { group, .. } if action.is_request() => self.wants_active(group),
+            _ => true,
+        }
     }
 
     fn note_polled(&mut self, action: &Action) {

@@ -37,6 +37,10 @@ impl Queue {
         self.actions.push_back(action);
     }
 
+    pub fn front(&self) -> Option<&Action> {
+        self.actions.front()
+    }
+
     pub fn pop(&mut self) -> Option<Action> {
         let action = self.actions.pop_front()?;
         if matches!(action, Action::Heartbeat) {

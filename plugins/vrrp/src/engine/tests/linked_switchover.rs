@@ -161,6 +161,26 @@ fn a_switchover_over_links_slower_than_the_wires_does_not_return() {
 }
 
 #[test]
+fn a_successor_that_was_stopped_reads_on_after_a_release_of_before() {
+    let mut lab = pair("");
+    lab.switch(0);
+    lab.run_until(SECOND, |lab| lab.nodes[1].host.is_prepared())
+        .expect("a successor");
+    lab.stop(1);
+    lab.release_anyway(0);
+    lab.run_until(100 * MS, |lab| lab.active().is_empty())
+        .expect("a release");
+    lab.run_until(3 * SECOND, |lab| lab.active() == [0])
+        .expect("taken back");
+    lab.run(SECOND);
+    lab.forget();
+    lab.resume(1);
+    lab.run(SECOND);
+    assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
+    assert_eq!(lab.overlaps, []);
+}
+
+#[test]
 fn with_the_links_cut_the_networks_let_the_successor_go_ahead() {
     let mut lab = pair("");
     lab.switch(0);

@@ -298,11 +298,15 @@ impl Lab {
     pub fn resume(&mut self, index: usize) {
         self.nodes[index].stopped = false;
         let now_ns = self.clock.now_ns();
-        for (interface, frame) in std::mem::take(&mut self.nodes[index].waiting) {
-            self.deliver(index, &interface, &frame);
+        for _ in 0..self.nodes[index].waiting.len() {
+            if let Some((interface, frame)) = first(&mut self.nodes[index].waiting) {
+                self.deliver(index, &interface, &frame);
+            }
         }
-        for number in std::mem::take(&mut self.nodes[index].host.waiting) {
-            self.deliver_heartbeat(index, number);
+        for _ in 0..self.nodes[index].host.waiting.len() {
+            if let Some(number) = first(&mut self.nodes[index].host.waiting) {
+                self.deliver_heartbeat(index, number);
+            }
         }
         if std::mem::take(&mut self.nodes[index].host.trace_waits) {
             self.nodes[index].engine.handle_trace(now_ns);
@@ -580,7 +584,7 @@ impl Lab {
 
     fn act(&mut self, index: usize) {
         let now_ns = self.clock.now_ns();
-        while let Some(action) = self.nodes[index].engine.poll_action() {
+        while let Some(action) = self.next_action(index) {
             match action {
                 Action::Publish { group, role, cause } => {
                     self.nodes[index].is_planned = fact(cause.clone()).is_by_switchover();
@@ -686,6 +690,30 @@ impl Lab {
         }
     }
 
+    fn next_action(&mut self, index: usize) -> Option<Action> {
+        if self.nodes[index].engine.asks_to_be_active() {
+            self.hear_all(index);
+        }
+        self.nodes[index].engine.poll_action()
+    }
+
+    /// Gives every frame that waits to the engine, and leaves its actions for later.
+    fn hear_all(&mut self, index: usize) {
+        let now_ns = self.clock.now_ns();
+        let node = &mut self.nodes[index];
+        for (interface, frame) in std::mem::take(&mut node.waiting) {
+            if let Some(at) = node.engine.interface_index(&interface) {
+                node.engine.handle_frame(now_ns, at, &frame);
+            }
+        }
+        if std::mem::take(&mut node.host.trace_waits) {
+            node.engine.handle_trace(now_ns);
+        }
+        for number in std::mem::take(&mut node.host.waiting) {
+            self.hear_heartbeat(index, number);
+        }
+    }
+
     /// As people read it.
     fn sentence(&self, index: usize, role: Role, cause: Cause) -> String {
         let role = match role {
@@ -743,17 +771,7 @@ impl Lab {
         if node.dead {
             return;
         }
-        for (interface, frame) in std::mem::take(&mut node.waiting) {
-            if let Some(at) = node.engine.interface_index(&interface) {
-                node.engine.handle_frame(now_ns, at, &frame);
-            }
-        }
-        if std::mem::take(&mut node.host.trace_waits) {
-            node.engine.handle_trace(now_ns);
-        }
-        for number in std::mem::take(&mut node.host.waiting) {
-            self.hear_heartbeat(index, number);
-        }
+        self.hear_all(index);
         let node = &mut self.nodes[index];
         node.engine.handle_published(now_ns, &group, role, done);
         self.act(index);
@@ -1033,6 +1051,10 @@ impl Node {
 }
 
 /// As the host has it from the ABI.
+fn first<T>(waiting: &mut Vec<T>) -> Option<T> {
+    (!waiting.is_empty()).then(|| waiting.remove(0))
+}
+
 fn fact(cause: Cause) -> spared_pair::Cause {
     spared_pair::Cause {
         kind: cause.kind.into(),
