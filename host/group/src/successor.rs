@@ -7,6 +7,7 @@ use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
 use spared_message::worker::{Cause, Forced, Role};
 
+use super::switchover::plugins_ns;
 use super::{Action, Groups, Phase};
 
 /// Time that a prepared node waits for the peer to release the group or to take its offer back.
@@ -67,13 +68,7 @@ impl Groups {
         self.epoch += 1;
         let epoch = self.epoch;
         let within_ns = offered.within_ms.min(WITHIN_MAX_MS) * 1_000_000;
-        // With `anyway`, a plugin that does not settle must leave time for the remaining steps.
-        let apply_ns = if offered.anyway {
-            within_ns / 4 * 3
-        } else {
-            within_ns
-        };
-        let until_ns = now_ns.saturating_add(apply_ns);
+        let until_ns = now_ns.saturating_add(plugins_ns(within_ns));
         let settlers = self.settlers(&name);
         let marked = |plugin: &String| {
             offered.channels.contains(plugin)

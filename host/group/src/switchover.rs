@@ -26,6 +26,12 @@ pub const CARRY_MAX_NS: u64 = 1_000_000_000;
 /// Time for which packets are carried after that, as neighbours may learn late.
 pub const CARRY_AFTER_NS: u64 = 200_000_000;
 
+/// Part of that time in which the plugins of both nodes must be done. The rest is for the addresses, and for the name of
+/// a plugin that is late to come here before this node gives up without one.
+pub(super) const fn plugins_ns(within_ns: u64) -> u64 {
+    within_ns / 4 * 3
+}
+
 const EALREADY: i32 = -libc::EALREADY;
 const EHOSTUNREACH: i32 = -libc::EHOSTUNREACH;
 const EINVAL: i32 = -libc::EINVAL;
@@ -146,7 +152,11 @@ impl Groups {
         };
         let deadline_ns = now_ns.saturating_add(within_ns);
         // With `anyway`, a follower that does not drain must leave time for the remaining steps.
-        let drain_ns = if anyway { within_ns / 2 } else { within_ns };
+        let drain_ns = if anyway {
+            within_ns / 2
+        } else {
+            plugins_ns(within_ns)
+        };
         let until_ns = now_ns.saturating_add(drain_ns);
         let offer = group.offer.insert(Offer {
             id,
@@ -345,7 +355,8 @@ impl Groups {
                 }
                 text
             }
-            Stage::Waiting => "the peer was not prepared in time".to_owned(),
+            // Said on both nodes.
+            Stage::Waiting => "no answer came in time".to_owned(),
             Stage::Releasing => "the elector did not release it in time".to_owned(),
             Stage::Released => return self.end_unheard(name),
         };
