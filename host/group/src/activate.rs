@@ -28,7 +28,9 @@ impl Groups {
         }
         group.succeeded = succeeded;
         let taken_back = group.offer.take();
+        // Who switched the group over to this node had taken it.
         let given = group.given.take();
+        let given = given.filter(|given| given.is_open(now_ns) && succeeded.is_none());
         let from = group.role;
         group.take_role(Role::Active, cause.clone());
         let lease_ms = group.claims.lease_ns / 1_000_000;

@@ -39,7 +39,7 @@ pub use follow::Follower;
 use directive::Condition;
 use follow::Delivery;
 use successor::Successor;
-use switchover::Offer;
+use switchover::{Given, Offer};
 use wish::Requested;
 
 const CALL_TIMEOUT_NS: u64 = CALL_TIMEOUT_MS * 1_000_000;
@@ -127,8 +127,8 @@ pub struct Group {
     /// Id of the switchover by which the group became active; the peer is told when the addresses are
     /// installed.
     succeeded: Option<u64>,
-    /// Id of a switchover that was released, and that the peer has not confirmed.
-    given: Option<u64>,
+    /// A switchover that was released, and that the peer has not confirmed.
+    given: Option<Given>,
     /// Time until which no switchover makes the group active, because the peer took one back or may have.
     revoked_until_ns: u64,
 }

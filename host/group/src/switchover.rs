@@ -13,6 +13,7 @@ use spared_message::word::Word;
 use spared_message::worker::{Cause, Role};
 use spared_pair::CauseKind;
 
+use super::successor::PREPARED_NS;
 use super::{Action, EBUSY, ECANCELED, ENOENT, Groups, Phase, Ticket};
 
 /// Time in which the peer must be prepared in a planned switchover.
@@ -76,6 +77,14 @@ pub(super) enum Stage {
     Releasing,
     /// The elector has published BACKUP; the peer is to become active.
     Released,
+}
+
+/// A release that the peer may still act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Given {
+    pub(super) id: u64,
+    /// Time from which the peer no longer waits for it.
+    until_ns: u64,
 }
 
 /// Origin of a switchover.
@@ -283,7 +292,7 @@ impl Groups {
     /// Handles that the peer is active.
     pub(super) fn handle_took(&mut self, now_ns: u64, id: u64) {
         let Some(name) = self.offered(id) else {
-            return;
+            return self.forget_given(id);
         };
         let Some(group) = self.groups.get_mut(&name) else {
             return;
@@ -298,7 +307,6 @@ impl Groups {
         let Some(offer) = group.offer.take() else {
             return;
         };
-        group.given = None;
         if let Phase::Carrying { until_ns } = &mut group.phase {
             *until_ns = (*until_ns).min(now_ns.saturating_add(CARRY_AFTER_NS));
         }
@@ -365,7 +373,8 @@ impl Groups {
 
     /// Tells the peer that a group which was released is active here again, so that it does not become
     /// active there.
-    pub(super) fn take_back(&mut self, name: &str, given: Option<u64>, offer: Option<Offer>) {
+    pub(super) fn take_back(&mut self, name: &str, given: Option<Given>, offer: Option<Offer>) {
+        let given = given.map(|given| given.id);
         let Some(switchover) = offer.as_ref().map(|offer| offer.id).or(given) else {
             return;
         };
@@ -389,7 +398,10 @@ impl Groups {
         let Some(offer) = group.offer.take_if(|offer| offer.stage == Stage::Released) else {
             return;
         };
-        group.given = Some(offer.id);
+        group.given = Some(Given {
+            id: offer.id,
+            until_ns: offer.until_ns.saturating_add(PREPARED_NS),
+        });
         let text = "released, but the peer does not confirm that it took over";
         self.tell(
             Notice::warn(Kind::Switchover, text)
@@ -397,6 +409,13 @@ impl Groups {
                 .because("unheard"),
         );
         self.fulfil(offer.wishes, &Err(format!("{name}: {text}")));
+    }
+
+    // The peer says late that it took over.
+    fn forget_given(&mut self, id: u64) {
+        for group in self.groups.values_mut() {
+            group.given.take_if(|given| given.id == id);
+        }
     }
 
     fn offered(&self, id: u64) -> Option<String> {
@@ -411,6 +430,12 @@ impl Groups {
             Asker::Elector if HURT.contains(&cause.kind) => self.settle_ns,
             _ => PLANNED_NS,
         }
+    }
+}
+
+impl Given {
+    pub(super) fn is_open(&self, now_ns: u64) -> bool {
+        now_ns < self.until_ns
     }
 }
 

@@ -440,6 +440,57 @@ fn a_successor_that_was_stopped_takes_over_from_a_peer_that_is_dead() {
     assert!(lets_be_active(&mut pair, silent));
 }
 
+/// A switchover that node 0 has released, and that node 1 has not confirmed yet.
+fn released() -> Pair {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    begin(&mut pair, Begin::Switch, &["office"]);
+    let end_ns = pair.now_ns() + 1_000 * MS;
+    while pair.nodes[0].groups.groups["office"].role == Role::Active {
+        assert!(pair.step(end_ns), "it is never released");
+    }
+    pair
+}
+
+#[test]
+fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
+    let says = |pair: &Pair| {
+        let mut told = pair.nodes[0].told.iter();
+        told.any(|text| text.starts_with("the peer did not take over"))
+    };
+    // node 1 serves, and dies
+    let mut pair = released();
+    pair.inject(Fault::LinkDown);
+    pair.run_for(60_000 * MS);
+    assert!(pair.answers(1, "office"));
+    pair.inject(Fault::Machine(1));
+    pair.run_for(1_000 * MS);
+    assert!(pair.answers(0, "office"));
+    assert!(!says(&pair), "{:?}", pair.nodes[0].told);
+
+    // node 1 says late that it took over, or switches the group back at once
+    let mut pair = released();
+    pair.inject(Fault::LinkDown);
+    let given = |pair: &Pair| pair.nodes[0].groups.groups["office"].given;
+    let id = given(&pair).expect("not confirmed").id;
+    let now_ns = pair.now_ns();
+    let took = Word::Took { switchover: id };
+    pair.nodes[0].groups.handle_peer_word(now_ns, took);
+    assert_eq!(given(&pair), None);
+
+    let mut pair = released();
+    pair.inject(Fault::LinkDown);
+    pair.run_for(1_500 * MS);
+    pair.link_up();
+    let now_ns = pair.now_ns();
+    pair.nodes[0]
+        .groups
+        .handle_wish(now_ns, WISH, "office", cause(), true);
+    pair.perform_all(0);
+    pair.run_for(500 * MS);
+    assert!(pair.answers(0, "office"), "{:?}", pair.nodes[0].told);
+    assert!(!says(&pair), "{:?}", pair.nodes[0].told);
+}
+
 /// All faults.
 fn faults() -> Vec<Fault> {
     let mut faults = vec![Fault::None, Fault::Lost, Fault::Twice, Fault::LinkDown];
