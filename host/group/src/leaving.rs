@@ -104,6 +104,7 @@ impl Groups {
 
     pub(super) fn withdraw(&mut self, name: &str, ticket: Option<Ticket>) {
         self.cancel(name, "it is no longer configured");
+        self.end_unheard(name);
         self.drop_succession(name, Some("it is no longer configured there"));
         let group = self.groups.remove(name);
         if group

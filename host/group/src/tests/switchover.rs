@@ -491,6 +491,26 @@ fn a_release_that_was_not_confirmed_is_not_taken_back_days_later() {
     assert!(!says(&pair), "{:?}", pair.nodes[0].told);
 }
 
+#[test]
+fn whoever_wished_a_switchover_of_a_group_that_is_withdrawn_is_told_its_end() {
+    for mut pair in [released(), Pair::new(&["office"], Delays::default())] {
+        let now_ns = pair.now_ns();
+        let groups = &mut pair.nodes[0].groups;
+        if groups.groups["office"].offer.is_none() {
+            groups.handle_wish(now_ns, WISH, "office", cause(), false);
+        }
+        let ticket = Ticket {
+            plugin: "vrrp".to_owned(),
+            number: u64::MAX,
+            part: 0,
+        };
+        groups.handle_claim(ticket, "office".to_owned(), None);
+        pair.perform_all(0);
+        let ended = &pair.nodes[0].ended;
+        assert!(matches!(ended[..], [(WISH, Err(_))]), "{ended:?}");
+    }
+}
+
 /// All faults.
 fn faults() -> Vec<Fault> {
     let mut faults = vec![Fault::None, Fault::Lost, Fault::Twice, Fault::LinkDown];
