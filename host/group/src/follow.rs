@@ -384,25 +384,21 @@ impl Groups {
         };
         group.stale = true;
         group.resign = None;
-        let from = group.role;
+        let (from, cause) = (group.role, Cause::new(CauseKind::ElectorDied, why));
+        if from == Role::Active {
+            group.take_role(Role::Backup, cause.clone());
+            group.phase = Phase::Idle;
+            group.installed = false;
+            let group = || name.to_owned();
+            self.actions
+                .push_back(Action::RevokeLease { group: group() });
+            self.actions.push_back(Action::Remove { group: group() });
+            self.note_change(name, from, Role::Backup, cause);
+        } else {
+            group.cause = cause;
+        }
         self.cancel(name, why);
         self.drop_succession(name, Some(why));
-        let Some(group) = self.groups.get_mut(name) else {
-            return;
-        };
-        let cause = Cause::new(CauseKind::ElectorDied, why);
-        if from != Role::Active {
-            group.cause = cause;
-            return;
-        }
-        group.take_role(Role::Backup, cause.clone());
-        group.phase = Phase::Idle;
-        group.installed = false;
-        let group = || name.to_owned();
-        self.actions
-            .push_back(Action::RevokeLease { group: group() });
-        self.actions.push_back(Action::Remove { group: group() });
-        self.note_change(name, from, Role::Backup, cause);
     }
 
     fn owned(&self, plugin: &str, which: impl Fn(&Group) -> bool) -> Vec<String> {

@@ -103,33 +103,38 @@ impl Groups {
     }
 
     pub(super) fn withdraw(&mut self, name: &str, ticket: Option<Ticket>) {
+        let from = self.close_withdrawn(name);
+        if let Some(ticket) = ticket {
+            self.answer(ticket, 0);
+        }
+        let Some(from) = from else {
+            return;
+        };
+        if from == Role::Active {
+            let cause = Cause::new(CauseKind::Withdrawn, "");
+            self.note_change(name, from, Role::Backup, cause);
+        }
         self.cancel(name, "it is no longer configured");
         self.end_unheard(name);
         self.drop_succession(name, Some("it is no longer configured there"));
-        let group = self.groups.remove(name);
-        if group
-            .as_ref()
-            .is_some_and(|group| group.phase != Phase::Idle)
-        {
+        self.actions.push_back(Action::Release {
+            group: name.to_owned(),
+        });
+        if let Some(group) = self.groups.remove(name) {
+            self.dismiss(name, &group);
+        }
+    }
+
+    // The role that the group had. None if there is no such group.
+    fn close_withdrawn(&mut self, name: &str) -> Option<Role> {
+        let group = self.groups.get_mut(name)?;
+        let from = group.role;
+        group.take_role(Role::Backup, Cause::new(CauseKind::Withdrawn, ""));
+        if std::mem::replace(&mut group.phase, Phase::Idle) != Phase::Idle {
             self.actions.push_back(Action::RevokeLease {
                 group: name.to_owned(),
             });
         }
-        if let Some(ticket) = ticket {
-            self.answer(ticket, 0);
-        }
-        let Some(mut group) = group else {
-            return;
-        };
-        let from = group.role;
-        let cause = Cause::new(CauseKind::Withdrawn, "");
-        if from == Role::Active {
-            self.note_change(name, from, Role::Backup, cause.clone());
-        }
-        self.actions.push_back(Action::Release {
-            group: name.to_owned(),
-        });
-        group.take_role(Role::Backup, cause);
-        self.dismiss(name, &group);
+        Some(from)
     }
 }

@@ -230,7 +230,7 @@ impl Groups {
     pub(super) fn handle_cancelled(&mut self, now_ns: u64, id: u64, why: &str) {
         if let Some(name) = self.succession(id) {
             self.revoke(now_ns, &name);
-            let text = format!("the peer stays active: {why}");
+            let text = format!("the peer takes its offer back: {why}");
             self.tell(
                 Notice::new(Kind::Switchover, text)
                     .of_group(&name)

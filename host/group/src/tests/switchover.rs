@@ -511,6 +511,42 @@ fn whoever_wished_a_switchover_of_a_group_that_is_withdrawn_is_told_its_end() {
     }
 }
 
+/// What node 0 was told of an active group from which it took an offer back.
+fn told_of(give_up: impl Fn(&mut Groups, u64)) -> Vec<String> {
+    let mut pair = Pair::new(&["office"], Delays::default());
+    begin(&mut pair, Begin::Switch, &["office"]);
+    pair.nodes[0].told.clear();
+    let now_ns = pair.now_ns();
+    give_up(&mut pair.nodes[0].groups, now_ns);
+    pair.perform_all(0);
+    pair.run_for(10 * MS);
+    let told = &pair.nodes[1].told;
+    let last = told.last().map(String::as_str).unwrap_or_default();
+    assert!(
+        last.starts_with("the peer takes its offer back: "),
+        "{told:?}"
+    );
+    std::mem::take(&mut pair.nodes[0].told)
+}
+
+#[test]
+fn a_node_that_gives_a_group_up_does_not_say_that_it_stays_active() {
+    let died = "vrrp was killed by signal 9";
+    let told = told_of(|groups, now_ns| groups.handle_plugin_down(now_ns, "vrrp", died));
+    let wanted = [
+        format!("active -> backup: {died}"),
+        format!("not switched over: {died}"),
+    ];
+    assert_eq!(told, wanted);
+
+    let told = told_of(|groups, _| groups.withdraw("office", None));
+    let wanted = [
+        "active -> backup: the group is no longer configured",
+        "not switched over: it is no longer configured",
+    ];
+    assert_eq!(told, wanted);
+}
+
 /// All faults.
 fn faults() -> Vec<Fault> {
     let mut faults = vec![Fault::None, Fault::Lost, Fault::Twice, Fault::LinkDown];
