@@ -148,15 +148,25 @@ impl Groups {
         result: Result<(), &str>,
     ) -> bool {
         let group = self.groups.get_mut(name);
-        let delivery = group.and_then(|group| group.deliveries.get_mut(plugin));
-        let Some((delivery, (asked, _))) = delivery.and_then(|it| it.pending.map(|at| (it, at)))
-        else {
+        let Some(delivery) = group.and_then(|group| group.deliveries.get_mut(plugin)) else {
+            // A farewell, which nobody waits for.
+            self.tell_failed_role(plugin, name, result);
+            return true;
+        };
+        let Some((asked, _)) = delivery.pending else {
             return true;
         };
         if asked != epoch {
             return false;
         }
         delivery.pending = None;
+        self.tell_failed_role(plugin, name, result);
+        self.deliver_role(now_ns, name);
+        self.end_leaving(now_ns, name);
+        true
+    }
+
+    fn tell_failed_role(&mut self, plugin: &str, name: &str, result: Result<(), &str>) {
         if let Err(why) = result {
             let text = format!("{plugin} failed to follow: {why}");
             self.tell(
@@ -165,9 +175,12 @@ impl Groups {
                     .because("role-failed"),
             );
         }
-        self.deliver_role(now_ns, name);
-        self.end_leaving(now_ns, name);
-        true
+    }
+
+    /// Whether there is such a group, and a running plugin follows it.
+    pub fn is_followed(&self, plugin: &str, name: &str) -> bool {
+        let follower = self.followers.get(plugin);
+        self.groups.contains_key(name) && follower.is_some_and(|known| known.follows(name))
     }
 
     /// Followers with `settle`, for which a failover of this group waits.

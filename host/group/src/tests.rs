@@ -657,6 +657,24 @@ fn a_withdrawn_group_that_is_active_is_closed_and_left_first() {
 }
 
 #[test]
+fn a_follower_that_fails_to_leave_a_group_that_is_gone_is_named() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("dhcp", &[], false);
+    fixture.publish(Role::Active);
+    fixture.role_done("dhcp");
+    let ticket = fixture.ticket();
+    let (groups, now_ns) = (&mut fixture.groups, fixture.now_ns);
+    groups.handle_claim(ticket, "office".to_owned(), None);
+    let epoch = groups.epoch;
+    while groups.poll_action().is_some() {}
+    groups.handle_role_done(now_ns, "dhcp", "office", epoch, Err("it hangs"));
+    let Some(Action::Tell(news)) = groups.poll_action() else {
+        panic!("nothing is told");
+    };
+    assert_eq!(news.text, "dhcp failed to follow: it hangs");
+}
+
+#[test]
 fn another_plugin_can_neither_claim_nor_publish_a_group() {
     let mut fixture = Fixture::new();
     let other = |number| Ticket {

@@ -110,10 +110,11 @@ impl Pair {
         self.in_sync.get(plugin).cloned().unwrap_or_default()
     }
 
-    /// Why a plugin did not take a role, by group.
-    pub fn failed_roles(&self, plugin: &str) -> BTreeMap<String, String> {
+    /// Why a plugin did not take a role, by group. A group that it no longer follows, or that is gone, has none.
+    pub fn failed_roles(&self, plugin: &str, groups: &Groups) -> BTreeMap<String, String> {
         let failed = self.failed_roles.iter();
-        let failed = failed.filter(|((name, _), _)| name == plugin);
+        let failed =
+            failed.filter(|((name, group), _)| name == plugin && groups.is_followed(plugin, group));
         let failed = failed.map(|((_, group), why)| (group.clone(), why.clone()));
         failed.collect()
     }
@@ -462,3 +463,6 @@ impl Pair {
         (notice, self.peer.handle_timeout(now + patience))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -245,7 +245,7 @@ impl NodeView<'_> {
             refused: self.link.wire_refusal(name).map(str::to_owned),
             in_sync,
             lack,
-            failed_roles: self.pair.failed_roles(name),
+            failed_roles: self.pair.failed_roles(name, self.groups),
             unknown_groups: self.unknown_groups(name),
         }
     }

@@ -1,0 +1,50 @@
+//! Roles that plugins did not take.
+
+use spared_group::{Action, Follower, Ticket};
+use spared_message::worker::Claims;
+
+use super::*;
+
+fn claim(groups: &mut Groups, claims: Option<Claims>) {
+    let ticket = Ticket {
+        plugin: "vrrp".to_owned(),
+        number: 1,
+        part: 0,
+    };
+    groups.handle_claim(ticket, "dmz".to_owned(), claims);
+    while let Some(action) = groups.poll_action() {
+        if let Action::CheckClaim {
+            ticket,
+            group,
+            claims,
+        } = action
+        {
+            groups.handle_checked(ticket, &group, claims, Ok(()));
+        }
+    }
+}
+
+fn follower(groups: &[&str]) -> Follower {
+    Follower {
+        follow: Some(groups.iter().map(|&group| group.to_owned()).collect()),
+        ..Follower::default()
+    }
+}
+
+#[test]
+fn a_role_is_missing_only_while_the_plugin_follows_the_group() {
+    let mut groups = Groups::new(0, String::new);
+    let mut pair = Pair::default();
+    claim(&mut groups, Some(Claims::default()));
+    groups.handle_plugin_up(0, "service", follower(&["dmz"]));
+    let (plugin, group) = ("service".to_owned(), "dmz".to_owned());
+    pair.handle_role(plugin, group, Err("named is masked".to_owned()));
+    let failed = |pair: &Pair, groups: &Groups| pair.failed_roles("service", groups).len();
+    assert_eq!(failed(&pair, &groups), 1);
+    groups.handle_follower_changed(0, "service", follower(&["office"]));
+    assert_eq!(failed(&pair, &groups), 0);
+    groups.handle_follower_changed(0, "service", follower(&["dmz"]));
+    assert_eq!(failed(&pair, &groups), 1);
+    claim(&mut groups, None);
+    assert_eq!(failed(&pair, &groups), 0);
+}
