@@ -1,18 +1,22 @@
 //! Changes that go back unless somebody confirms them.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use spared_tree::local::{Answer, ChangeOutcome, Finished};
 
+use crate::clock::Now;
 use crate::job::{Jobs, event};
-use crate::store::{Journal, Unconfirmed, now_s};
+use crate::store::{Journal, Unconfirmed};
+
+/// When changes go back by the steady clock, by tree and state.
+pub type Ends = HashMap<(String, u64), Instant>;
 
 impl Jobs<'_> {
     /// Takes back a change that nobody confirmed in time; what was done, if there was one.
-    pub fn go_back(&mut self) -> Option<Answer> {
-        let now_s = now_s();
-        let all = self.store.unconfirmed().ok()?;
-        let due = all.iter().find(|it| it.left_s(now_s) == 0)?;
+    pub fn go_back(&mut self, now: Now) -> Option<Answer> {
+        let all = self.unconfirmed(now).ok()?;
+        let (due, _) = all.iter().find(|(_, left)| left.is_zero())?;
         let text = match self.end_unconfirmed(due) {
             Ok(()) => "nobody confirmed the change: the old state was put back".to_owned(),
             Err(why) => format!("nobody confirmed the change, but it does not go back: {why}"),
@@ -21,11 +25,9 @@ impl Jobs<'_> {
     }
 
     /// Time until a change goes back; None: there is none.
-    pub fn next_timeout(&self) -> Option<Duration> {
-        let now_s = now_s();
-        let all = self.store.unconfirmed().ok()?;
-        let left = all.iter().map(|it| it.left_s(now_s)).min()?;
-        Some(Duration::from_secs(left.into()))
+    pub fn next_timeout(&mut self, now: Now) -> Option<Duration> {
+        let all = self.unconfirmed(now).ok()?;
+        all.iter().map(|(_, left)| *left).min()
     }
 
     /// The same before its time.
@@ -58,13 +60,12 @@ impl Jobs<'_> {
         format!("tree \"{name}\" waits for a confirmation: `sparectl files confirm`, or `back`")
     }
 
-    pub(crate) fn waits(&self, tree: &str) -> Answer {
-        let now_s = now_s();
-        let all = self.store.unconfirmed().unwrap_or_default();
-        let waits = all.iter().find(|it| it.tree == tree);
+    pub(crate) fn waits(&mut self, tree: &str) -> Answer {
+        let all = self.unconfirmed(Now::read()).unwrap_or_default();
+        let waits = all.iter().find(|(it, _)| it.tree == tree);
         Answer::Waits {
             tree: tree.to_owned(),
-            left_s: waits.map(|it| it.left_s(now_s)),
+            left_s: waits.map(|(_, left)| rounded_up_s(*left)),
         }
     }
 
@@ -91,7 +92,7 @@ impl Jobs<'_> {
         all.push(Unconfirmed {
             tree: journal.tree.clone(),
             state: journal.state,
-            until_s: now_s().saturating_add(span_s.into()),
+            until_s: Now::read().wall_s.saturating_add(span_s.into()),
             span_s,
         });
         (self.step)("deadline");
@@ -116,4 +117,27 @@ impl Jobs<'_> {
         let own = self.scanner.own(&tree);
         self.store.keep(name, why, present, own).map(drop)
     }
+
+    /// What waits, and the time until it goes back: by the wall clock, or by the steady one since it was seen first,
+    /// which no clock that is set back makes longer.
+    fn unconfirmed(&mut self, now: Now) -> Result<Vec<(Unconfirmed, Duration)>, String> {
+        let waiting = self.store.unconfirmed()?;
+        let known = std::mem::take(&mut self.ends);
+        let mut all = Vec::new();
+        for it in waiting {
+            let by_wall = Duration::from_secs(it.left_s(now.wall_s).into());
+            let key = (it.tree.clone(), it.state);
+            let end = known.get(&key).copied();
+            let end = end.unwrap_or_else(|| now.steady + by_wall);
+            self.ends.insert(key, end);
+            let by_steady = end.saturating_duration_since(now.steady);
+            all.push((it, by_wall.min(by_steady)));
+        }
+        Ok(all)
+    }
+}
+
+fn rounded_up_s(time: Duration) -> u32 {
+    let whole_s = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+    whole_s.saturating_add(u32::from(time.subsec_nanos() > 0))
 }

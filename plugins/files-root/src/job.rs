@@ -25,6 +25,7 @@ use spared_tree::own::Own;
 use spared_tree::{Beneath, Hash, Manifest, Scanner, fits};
 
 use crate::command::{self, Failed};
+use crate::confirm::Ends;
 use crate::contents::{Reading, Scanned, with_earlier};
 use crate::link::Sides;
 use crate::put::{Put, Step};
@@ -77,6 +78,7 @@ pub struct Jobs<'j> {
     pub(crate) scanned: HashMap<String, Scanned>,
     /// What the peer fetches.
     pub(crate) reading: Option<Reading>,
+    pub(crate) ends: Ends,
     pub(crate) stop: &'j AtomicBool,
     pub(crate) step: Step<'j>,
 }
@@ -93,6 +95,7 @@ impl<'j> Jobs<'j> {
             scanner: Scanner::default(),
             scanned: HashMap::new(),
             reading: None,
+            ends: Ends::new(),
             places,
             stop,
             step,

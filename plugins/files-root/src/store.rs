@@ -9,7 +9,6 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{CWD, flistxattr, renameat, syncfs};
 use rustix::io::Errno;
@@ -18,6 +17,8 @@ use spared_sdk::file::{Access, remove, replace};
 use spared_tree::local::StateInfo;
 use spared_tree::own::{Line, MARKED_MAX, Own, join};
 use spared_tree::{Hash, Hasher, Kind, Manifest};
+
+use crate::clock::Now;
 
 const JOURNAL: &str = "journal";
 const UNCONFIRMED: &str = "unconfirmed";
@@ -66,11 +67,6 @@ impl Unconfirmed {
         let left_s = u32::try_from(left_s).unwrap_or(u32::MAX);
         left_s.min(self.span_s)
     }
-}
-
-pub fn now_s() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |it| it.as_secs())
 }
 
 impl Store {
@@ -210,7 +206,7 @@ impl Store {
         let last = self.numbers(tree).last().copied().unwrap_or(0);
         let state = State {
             number: last.saturating_add(1),
-            kept_s: now_s(),
+            kept_s: Now::read().wall_s,
             why: why.to_owned(),
             manifest,
             own,

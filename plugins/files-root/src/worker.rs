@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use spared_tree::local::{Answer, Request};
 
+use crate::clock::Now;
 use crate::job::{Jobs, Places};
 
 /// Requests that wait; the other half has fewer under way.
@@ -101,7 +102,8 @@ fn work(
     }
     loop {
         // a clock that is set does not tell this thread
-        let timeout = begun.as_ref().ok().and_then(Jobs::next_timeout);
+        let next_timeout = |jobs: &mut Jobs<'_>| jobs.next_timeout(Now::read());
+        let timeout = begun.as_mut().ok().and_then(next_timeout);
         let request = requests.recv_timeout(timeout.map_or(IDLE, |it| it.min(IDLE)));
         if stop.load(Ordering::Relaxed) {
             return;
@@ -124,7 +126,8 @@ fn work(
             (Err(RecvTimeoutError::Timeout), _) => {}
             (Err(RecvTimeoutError::Disconnected), _) => return,
         }
-        if let Some(gone_back) = begun.as_mut().ok().and_then(Jobs::go_back) {
+        let go_back = |jobs: &mut Jobs<'_>| jobs.go_back(Now::read());
+        if let Some(gone_back) = begun.as_mut().ok().and_then(go_back) {
             answer(gone_back);
         }
     }

@@ -1,5 +1,8 @@
 //! Changes that go back unless they are confirmed.
 
+use std::time::Duration;
+
+use spared_files_root::clock::Now;
 use spared_files_root::store::Store;
 use spared_tree::local::{Answer, Request};
 
@@ -48,18 +51,18 @@ fn waiting(test: &str, keys: &str) -> Node {
 #[test]
 fn what_nobody_confirms_goes_back_and_is_kept() {
     let node = waiting("goes-back", APPLY);
-    assert!(node.jobs(&|_| ()).next_timeout().is_some());
-    assert_eq!(node.jobs(&|_| ()).go_back(), None);
+    assert!(node.jobs(&|_| ()).next_timeout(Now::read()).is_some());
+    assert_eq!(node.jobs(&|_| ()).go_back(Now::read()), None);
     expire(&node);
     // in whatever life of the plugin it is
-    let Some(Answer::Event { text, .. }) = node.jobs(&|_| ()).go_back() else {
+    let Some(Answer::Event { text, .. }) = node.jobs(&|_| ()).go_back(Now::read()) else {
         panic!("nothing");
     };
     assert!(text.contains("the old state was put back"), "{text}");
     assert_eq!(node.read(), expected()[0]);
     assert_eq!(node.applied(), "new;old;");
     assert_eq!(left_s(&node), None);
-    assert_eq!(node.jobs(&|_| ()).go_back(), None);
+    assert_eq!(node.jobs(&|_| ()).go_back(Now::read()), None);
     let last = node.log().pop().unwrap();
     let back = Request::Back {
         ticket: 7,
@@ -77,7 +80,7 @@ fn what_is_confirmed_stays() {
     let confirmed = node.run(&Request::Confirm { ticket: 7 });
     assert_eq!(confirmed.as_deref(), Ok("confirmed: fw"));
     expire(&node);
-    assert_eq!(node.jobs(&|_| ()).go_back(), None);
+    assert_eq!(node.jobs(&|_| ()).go_back(Now::read()), None);
     assert_eq!(node.read(), new());
     let why = node.run(&Request::Confirm { ticket: 7 }).unwrap_err();
     assert_eq!(why, "nothing waits for a confirmation");
@@ -96,7 +99,7 @@ fn nothing_else_is_put_in_place_meanwhile_but_an_earlier_state() {
     };
     node.run(&back).unwrap();
     expire(&node);
-    assert_eq!(node.jobs(&|_| ()).go_back(), None);
+    assert_eq!(node.jobs(&|_| ()).go_back(Now::read()), None);
 }
 
 #[test]
@@ -114,18 +117,58 @@ fn a_way_back_that_fails_leaves_the_state_of_the_deadline() {
     node.run(&back).unwrap_err();
     std::fs::remove_file(node.folder.join("refuse")).unwrap();
     expire(&node);
-    node.jobs(&|_| ()).go_back();
+    node.jobs(&|_| ()).go_back(Now::read());
     assert_eq!(node.read(), expected()[0]);
+}
+
+/// Both clocks some time after `start`, the wall clock set back by then.
+fn later(start: Now, passed_s: u64, set_back_s: u64) -> Now {
+    Now {
+        wall_s: start.wall_s + passed_s - set_back_s,
+        steady: start.steady + Duration::from_secs(passed_s),
+    }
 }
 
 #[test]
 fn a_clock_that_is_set_back_gives_no_more_time_than_was_asked_for() {
-    let node = waiting("clock", "");
-    let store = Store::open(&node.places().state).unwrap();
-    let mut all = store.unconfirmed().unwrap();
-    all[0].until_s += 86_400;
-    store.set_unconfirmed(&all).unwrap();
-    assert_eq!(left_s(&node), Some(60));
+    const YEAR_S: u64 = 31_557_600;
+    // before files-root starts, or when 50 of 60 s are over, by years or by seconds
+    for (at_first_s, then_s) in [(YEAR_S, YEAR_S), (0, YEAR_S), (0, 40)] {
+        let node = waiting("clock", "");
+        let step = |_: &str| ();
+        let mut jobs = node.jobs(&step);
+        let start = Now::read();
+        let first = jobs.next_timeout(later(start, 0, at_first_s));
+        assert!(first.is_some_and(|it| it <= Duration::from_secs(60)));
+        for passed_s in [50, 55, 58] {
+            let now = later(start, passed_s, then_s);
+            assert_eq!(jobs.go_back(now), None, "{passed_s} s");
+            let left = jobs.next_timeout(now).unwrap();
+            assert!(left <= Duration::from_secs(60 - passed_s), "{left:?}");
+        }
+        assert!(jobs.go_back(later(start, 60, then_s)).is_some());
+        assert_eq!(node.read(), expected()[0]);
+    }
+}
+
+#[test]
+fn a_change_after_another_that_was_confirmed_has_its_own_time() {
+    let node = waiting("own-time", "");
+    let step = |_: &str| ();
+    let mut jobs = node.jobs(&step);
+    let start = Now::read();
+    assert_eq!(jobs.go_back(start), None);
+    node.run(&Request::Confirm { ticket: 7 }).unwrap();
+    let mut request = node.stage(&old());
+    if let Request::Install { confirm_s, .. } = &mut request {
+        *confirm_s = 60;
+    }
+    node.run(&request).unwrap();
+    // by the steady clock alone
+    assert_eq!(jobs.go_back(later(start, 50, 50)), None);
+    assert_eq!(jobs.go_back(later(start, 100, 100)), None);
+    assert!(jobs.go_back(later(start, 110, 110)).is_some());
+    assert_eq!(node.read(), new());
 }
 
 #[test]
@@ -155,9 +198,9 @@ fn a_crash_at_any_step_of_the_way_back_leaves_the_old_tree() {
         let node = waiting("cut-back", APPLY);
         expire(&node);
         let step = cutting(at);
-        let is_done = ended(|| drop(node.jobs(&step).go_back()));
+        let is_done = ended(|| drop(node.jobs(&step).go_back(Now::read())));
         node.jobs(&|_| ()).recover();
-        node.jobs(&|_| ()).go_back();
+        node.jobs(&|_| ()).go_back(Now::read());
         assert_eq!(node.read(), expected()[0], "cut {at}");
         assert_eq!(left_s(&node), None, "cut {at}");
         assert_eq!(node.leftovers(), [""; 0]);

@@ -6,6 +6,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
+use spared_files_root::clock::Now;
 use spared_tree::local::Answer;
 
 use crate::confirm::{expire, staged};
@@ -64,7 +65,7 @@ fn changes_that_are_cut_at_every_step_have_all_steps_that_there_are() {
     node.write(&old());
     node.run_with(&step, &staged(&node, 60)).unwrap();
     expire(&node);
-    node.jobs(&step).go_back().unwrap();
+    node.jobs(&step).go_back(Now::read()).unwrap();
     let node = link::node("steps-link", &link::OLD);
     node.run_with(&step, &link::stage(&node, &link::THEIRS))
         .unwrap();

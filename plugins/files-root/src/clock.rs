@@ -1,0 +1,21 @@
+//! The time, by two clocks.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The wall clock goes on while the machine is off, but may be set. The steady one is never set, but begins anew.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Seconds since 1970.
+    pub wall_s: u64,
+    pub steady: Instant,
+}
+
+impl Now {
+    pub fn read() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            wall_s: since.map_or(0, |it| it.as_secs()),
+            steady: Instant::now(),
+        }
+    }
+}
