@@ -6,56 +6,13 @@ use std::time::{Duration, Instant};
 use spared_tree::local::{Answer, ChangeOutcome, Finished};
 
 use crate::clock::Now;
-use crate::job::{Jobs, event};
+use crate::job::Jobs;
 use crate::store::{Journal, Unconfirmed};
 
 /// When changes go back by the steady clock, by tree and state.
 pub type Ends = HashMap<(String, u64), Instant>;
 
 impl Jobs<'_> {
-    /// Takes back a change that nobody confirmed in time; what was done, if there was one.
-    pub fn go_back(&mut self, now: Now) -> Option<Answer> {
-        let all = self.unconfirmed(now).ok()?;
-        let (due, _) = all.iter().find(|(_, left)| left.is_zero())?;
-        let text = match self.end_unconfirmed(due) {
-            Ok(()) => "nobody confirmed the change: the old state was put back".to_owned(),
-            Err(why) => format!("nobody confirmed the change, but it does not go back: {why}"),
-        };
-        Some(event(&due.tree, &text))
-    }
-
-    /// Time until a change goes back; None: there is none.
-    pub fn next_timeout(&mut self, now: Now) -> Option<Duration> {
-        let all = self.unconfirmed(now).ok()?;
-        all.iter().map(|(_, left)| *left).min()
-    }
-
-    /// The same before its time.
-    pub(crate) fn go_back_now(&mut self, tree: &str) -> Result<Finished, String> {
-        let all = self.store.unconfirmed()?;
-        let waits = all.iter().find(|it| it.tree == tree);
-        let missing = || format!("tree \"{tree}\" does not wait for a confirmation here");
-        self.end_unconfirmed(waits.ok_or_else(missing)?)?;
-        Ok(ChangeOutcome::Back.with("the old state was put back"))
-    }
-
-    fn end_unconfirmed(&mut self, change: &Unconfirmed) -> Result<(), String> {
-        let tree = &change.tree;
-        if let Err(why) = self.keep_present(tree) {
-            log::warn!("tree \"{tree}\": its state before it went back is not kept: {why}");
-        }
-        let journal = Journal {
-            tree: tree.clone(),
-            state: change.state,
-        };
-        (self.step)("journal");
-        // from here on it goes back even if this is interrupted
-        self.store.begin(&journal)?;
-        (self.step)("end of the deadline");
-        self.forget_unconfirmed(tree)?;
-        self.take_back(&journal)
-    }
-
     pub(crate) fn waits_already(&self, name: &str) -> String {
         format!("tree \"{name}\" waits for a confirmation: `sparectl files confirm`, or `back`")
     }
@@ -75,6 +32,7 @@ impl Jobs<'_> {
             return Err("nothing waits for a confirmation".to_owned());
         }
         self.store.set_unconfirmed(&[])?;
+        self.hindered.clear();
         let names: Vec<&str> = all.iter().map(|it| it.tree.as_str()).collect();
         let names = names.join(", ");
         Ok(ChangeOutcome::Confirmed.with(format!("confirmed: {names}")))
@@ -120,7 +78,7 @@ impl Jobs<'_> {
 
     /// What waits, and the time until it goes back: by the wall clock, or by the steady one since it was seen first,
     /// which no clock that is set back makes longer.
-    fn unconfirmed(&mut self, now: Now) -> Result<Vec<(Unconfirmed, Duration)>, String> {
+    pub(crate) fn unconfirmed(&mut self, now: Now) -> Result<Vec<(Unconfirmed, Duration)>, String> {
         let waiting = self.store.unconfirmed()?;
         let known = std::mem::take(&mut self.ends);
         let mut all = Vec::new();

@@ -24,6 +24,7 @@ use spared_tree::local::{
 use spared_tree::own::Own;
 use spared_tree::{Beneath, Hash, Manifest, Scanner, fits};
 
+use crate::back::Hindered;
 use crate::command::{self, Failed};
 use crate::confirm::Ends;
 use crate::contents::{Reading, Scanned, with_earlier};
@@ -79,6 +80,7 @@ pub struct Jobs<'j> {
     /// What the peer fetches.
     pub(crate) reading: Option<Reading>,
     pub(crate) ends: Ends,
+    pub(crate) hindered: Hindered,
     pub(crate) stop: &'j AtomicBool,
     pub(crate) step: Step<'j>,
 }
@@ -96,6 +98,7 @@ impl<'j> Jobs<'j> {
             scanned: HashMap::new(),
             reading: None,
             ends: Ends::new(),
+            hindered: Hindered::new(),
             places,
             stop,
             step,
@@ -250,6 +253,7 @@ impl<'j> Jobs<'j> {
         let changed = self.change_tree(&tree, change, find);
         if is_unconfirmed && changed.is_ok() {
             self.forget_unconfirmed(name)?;
+            self.hindered.remove(name);
         }
         // also what a refused change brought: a peer may offer without end
         self.store.prune(name, tree.keep);

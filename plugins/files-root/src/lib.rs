@@ -5,6 +5,7 @@
 //! manual.
 #![forbid(unsafe_code)]
 
+mod back;
 pub mod clock;
 pub mod command;
 mod config;

@@ -1,5 +1,6 @@
 //! Changes that go back unless they are confirmed.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use spared_files_root::clock::Now;
@@ -46,6 +47,13 @@ fn waiting(test: &str, keys: &str) -> Node {
     assert_eq!(node.read(), new());
     assert!(left_s(&node).is_some_and(|it| (50..=60).contains(&it)));
     node
+}
+
+fn told(answer: Option<Answer>) -> String {
+    match answer {
+        Some(Answer::Event { text, .. }) => text,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
@@ -169,6 +177,39 @@ fn a_change_after_another_that_was_confirmed_has_its_own_time() {
     assert_eq!(jobs.go_back(later(start, 100, 100)), None);
     assert!(jobs.go_back(later(start, 110, 110)).is_some());
     assert_eq!(node.read(), new());
+}
+
+#[test]
+fn a_deadline_that_no_journal_can_be_written_for_is_tried_again_after_a_rest() {
+    let node = waiting("rest", "");
+    // where the journal is written first
+    let hindrance = node.folder.join("state/.journal.spared");
+    std::fs::create_dir(&hindrance).unwrap();
+    let tries = Cell::new(0);
+    let step = |name: &str| tries.set(tries.get() + u32::from(name == "journal"));
+    let mut jobs = node.jobs(&step);
+    let start = Now::read();
+    let told = told(jobs.go_back(later(start, 60, 0)));
+    assert!(told.contains("does not go back yet"), "{told}");
+    let states = node.log().len();
+    let mut passed_s = 60;
+    for rest_s in [5, 10, 20, 40, 60, 60] {
+        let now = later(start, passed_s, 0);
+        let left = jobs.next_timeout(now).unwrap();
+        let rest = Duration::from_secs(rest_s);
+        assert!(left >= rest && left < rest * 2, "{left:?}");
+        let before = tries.get();
+        assert_eq!((jobs.go_back(now), tries.get()), (None, before), "it rests");
+        passed_s += rest_s + 1;
+        let again = jobs.go_back(later(start, passed_s, 0));
+        assert_eq!((again, tries.get()), (None, before + 1), "it is no news");
+    }
+    assert_eq!((node.read(), node.log().len()), (new(), states));
+    std::fs::remove_dir(&hindrance).unwrap();
+    let now = later(start, passed_s + 61, 0);
+    assert!(jobs.go_back(now).is_some());
+    assert_eq!(node.read(), expected()[0]);
+    assert_eq!(jobs.next_timeout(now), None);
 }
 
 #[test]
