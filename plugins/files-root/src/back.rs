@@ -1,9 +1,10 @@
 //! Ways back that nobody asks for; one that fails is tried again.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use spared_tree::local::{Answer, ChangeOutcome, Finished};
+use spared_tree::local::{Answer, ChangeOutcome, Finished, without_output};
 
 use crate::clock::Now;
 use crate::job::{Jobs, event};
@@ -12,6 +13,30 @@ use crate::store::{Journal, Unconfirmed};
 /// Time after a way back that failed, which doubles with each: a tree that fills the disk is written each time.
 const REST: Duration = Duration::from_secs(5);
 const REST_MAX: Duration = Duration::from_secs(60);
+
+/// Why a tree goes back.
+#[derive(Clone, Copy)]
+enum Cause {
+    Unconfirmed,
+    Interrupted,
+}
+
+impl Cause {
+    fn went_back(self) -> &'static str {
+        match self {
+            Self::Unconfirmed => "nobody confirmed the change: the old state was put back",
+            Self::Interrupted => "an interrupted change was taken back",
+        }
+    }
+
+    /// The beginning of a sentence.
+    fn it(self) -> &'static str {
+        match self {
+            Self::Unconfirmed => "nobody confirmed the change, but it",
+            Self::Interrupted => "an interrupted change",
+        }
+    }
+}
 
 /// Trees whose way back failed and is tried again, by name.
 pub type Hindered = HashMap<String, Hindrance>;
@@ -23,28 +48,44 @@ pub struct Hindrance {
 }
 
 impl Jobs<'_> {
-    /// Takes back a change that nobody confirmed in time; what was done, if that is news.
+    /// Takes back a change that was interrupted; what was done, if there was one.
+    pub fn recover(&mut self) -> Option<Answer> {
+        let journal = match self.store.journal() {
+            Ok(None) => return None,
+            Ok(Some(journal)) => journal,
+            Err(why) => return Some(event("", &why)),
+        };
+        let done = self.resume(&journal);
+        let text = self.told(&journal.tree, Cause::Interrupted, done, Instant::now())?;
+        Some(event(&journal.tree, &text))
+    }
+
+    /// Takes back a change that nobody confirmed in time, or one whose way back has failed; what was done, if that is news.
     pub fn go_back(&mut self, now: Now) -> Option<Answer> {
-        let all = self.unconfirmed(now).ok()?;
-        let is_due =
-            |it: &Unconfirmed, left: Duration| left.max(self.rest(&it.tree, now)).is_zero();
-        let (due, _) = all.iter().find(|(it, left)| is_due(it, *left))?;
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.forget_hindrances();
         let began = Instant::now();
-        let text = match self.end_unconfirmed(due) {
-            Ok(()) => "nobody confirmed the change: the old state was put back".to_owned(),
-            Err(why) if self.is_left(&due.tree) => {
-                let ended = now.steady + began.elapsed();
-                let is_news = self.hinder(&due.tree, &why, ended);
-                is_news.then(|| {
-                    format!("nobody confirmed the change, but it does not go back yet: {why}")
-                })?
+        // a deadline first: no other tree that fails again and again holds it up
+        let (tree, cause, done) = match self.due(now) {
+            Some(due) => {
+                let cause = match due.is_set_aside() {
+                    true => Cause::Interrupted,
+                    false => Cause::Unconfirmed,
+                };
+                let done = self.end_unconfirmed(&due);
+                (due.tree, cause, done)
             }
-            Err(why) => {
-                self.hindered.remove(&due.tree);
-                format!("nobody confirmed the change, but it does not go back: {why}")
+            None => {
+                let journal = self.store.journal().ok().flatten();
+                let journal = journal.filter(|it| self.rest(&it.tree, now).is_zero())?;
+                let done = self.resume(&journal);
+                (journal.tree, Cause::Interrupted, done)
             }
         };
-        Some(event(&due.tree, &text))
+        let text = self.told(&tree, cause, done, now.steady + began.elapsed())?;
+        Some(event(&tree, &text))
     }
 
     /// The same before its time.
@@ -63,6 +104,37 @@ impl Jobs<'_> {
         all.iter().map(left).min()
     }
 
+    /// What was interrupted goes back before anything else changes.
+    pub(crate) fn take_back_interrupted(&mut self) -> Result<(), String> {
+        let Some(journal) = self.store.journal()? else {
+            return Ok(());
+        };
+        let of = &journal.tree;
+        let shown =
+            |why| format!("first an interrupted change of tree \"{of}\" must go back: {why}");
+        self.resume(&journal).map_err(shown)
+    }
+
+    /// # Errors
+    /// The tree is between two states: it is neither sent nor replaced.
+    pub(crate) fn is_whole(&self, tree: &str) -> Result<(), String> {
+        match self.hindered.get(tree) {
+            None => Ok(()),
+            Some(it) => Err(format!("the old state does not go back yet: {}", it.why)),
+        }
+    }
+
+    fn due(&mut self, now: Now) -> Option<Unconfirmed> {
+        let all = self.unconfirmed(now).ok()?.into_iter();
+        let mut due = all.filter(|(_, left)| left.is_zero()).map(|(it, _)| it);
+        due.find(|it| self.rest(&it.tree, now).is_zero())
+    }
+
+    fn resume(&mut self, journal: &Journal) -> Result<(), String> {
+        self.forget_unconfirmed(&journal.tree)?;
+        self.take_back(journal)
+    }
+
     fn end_unconfirmed(&mut self, change: &Unconfirmed) -> Result<(), String> {
         let tree = &change.tree;
         // once, not at each try
@@ -71,6 +143,7 @@ impl Jobs<'_> {
         {
             log::warn!("tree \"{tree}\": its state before it went back is not kept: {why}");
         }
+        self.set_aside(tree)?;
         let journal = Journal {
             tree: tree.clone(),
             state: change.state,
@@ -79,10 +152,51 @@ impl Jobs<'_> {
         // from here on it goes back even if this is interrupted
         self.store.begin(&journal)?;
         (self.step)("end of the deadline");
-        self.forget_unconfirmed(tree)?;
-        self.take_back(&journal)?;
-        self.hindered.remove(tree);
-        Ok(())
+        self.resume(&journal)
+    }
+
+    /// Makes room in the journal: another tree whose way back has failed waits as if its deadline had passed.
+    fn set_aside(&self, tree: &str) -> Result<(), String> {
+        let journal = self.store.journal().ok().flatten();
+        let Some(other) = journal.filter(|it| it.tree != tree) else {
+            return Ok(());
+        };
+        let mut all = self.store.unconfirmed()?;
+        all.retain(|it| it.tree != other.tree);
+        all.push(Unconfirmed::set_aside(other));
+        self.store.set_unconfirmed(&all)
+    }
+
+    /// What is said of a way back, if it is news; one that has failed is tried again.
+    fn told(
+        &mut self,
+        tree: &str,
+        cause: Cause,
+        done: Result<(), String>,
+        now: Instant,
+    ) -> Option<String> {
+        let it = cause.it();
+        match done {
+            Err(why) if self.is_left(tree) => {
+                let is_news = self.hinder(tree, without_output(&why), now);
+                is_news.then(|| format!("{it} does not go back yet: {why}"))
+            }
+            Err(why) => {
+                self.hindered.remove(tree);
+                Some(format!("{it} does not go back: {why}"))
+            }
+            Ok(()) => Some(match self.hindered.remove(tree) {
+                None => cause.went_back().to_owned(),
+                Some(_) => "the old state was put back".to_owned(),
+            }),
+        }
+    }
+
+    /// Forgets what hindered trees that somebody put back, or confirmed.
+    fn forget_hindrances(&mut self) {
+        let mut hindered = std::mem::take(&mut self.hindered);
+        hindered.retain(|tree, _| self.is_left(tree));
+        self.hindered = hindered;
     }
 
     /// Remembers a way back that is to be tried again; whether its reason is news.
@@ -107,9 +221,13 @@ impl Jobs<'_> {
         })
     }
 
-    /// Whether a tree is still to go back.
+    /// Whether a tree is still to go back; also if that cannot be read.
     fn is_left(&self, tree: &str) -> bool {
-        let all = self.store.unconfirmed();
-        all.map_or(true, |all| all.iter().any(|it| it.tree == tree))
+        match (self.store.journal(), self.store.unconfirmed()) {
+            (Ok(journal), Ok(all)) => {
+                journal.is_some_and(|it| it.tree == tree) || all.iter().any(|it| it.tree == tree)
+            }
+            _ => true,
+        }
     }
 }

@@ -14,12 +14,18 @@ pub type Ends = HashMap<(String, u64), Instant>;
 
 impl Jobs<'_> {
     pub(crate) fn waits_already(&self, name: &str) -> String {
-        format!("tree \"{name}\" waits for a confirmation: `sparectl files confirm`, or `back`")
+        match self.is_whole(name) {
+            Ok(()) => format!(
+                "tree \"{name}\" waits for a confirmation: `sparectl files confirm`, or `back`"
+            ),
+            Err(why) => format!("tree \"{name}\": {why}"),
+        }
     }
 
     pub(crate) fn waits(&mut self, tree: &str) -> Answer {
         let all = self.unconfirmed(Now::read()).unwrap_or_default();
-        let waits = all.iter().find(|(it, _)| it.tree == tree);
+        let waits = |it: &Unconfirmed| it.tree == tree && !it.is_set_aside();
+        let waits = all.iter().find(|(it, _)| waits(it));
         Answer::Waits {
             tree: tree.to_owned(),
             left_s: waits.map(|(_, left)| rounded_up_s(*left)),
@@ -27,13 +33,17 @@ impl Jobs<'_> {
     }
 
     pub(crate) fn confirm(&mut self) -> Result<Finished, String> {
+        let journal = self.store.journal()?;
+        let goes_back = |it: &Unconfirmed| {
+            it.is_set_aside() || journal.as_ref().is_some_and(|of| of.tree == it.tree)
+        };
         let all = self.store.unconfirmed()?;
-        if all.is_empty() {
+        let (going, confirmed): (Vec<_>, Vec<_>) = all.into_iter().partition(goes_back);
+        if confirmed.is_empty() {
             return Err("nothing waits for a confirmation".to_owned());
         }
-        self.store.set_unconfirmed(&[])?;
-        self.hindered.clear();
-        let names: Vec<&str> = all.iter().map(|it| it.tree.as_str()).collect();
+        self.store.set_unconfirmed(&going)?;
+        let names: Vec<&str> = confirmed.iter().map(|it| it.tree.as_str()).collect();
         let names = names.join(", ");
         Ok(ChangeOutcome::Confirmed.with(format!("confirmed: {names}")))
     }

@@ -110,24 +110,6 @@ impl<'j> Jobs<'j> {
         self.places = places;
     }
 
-    /// Takes back a change that was interrupted; what was done, if there was one.
-    pub fn recover(&mut self) -> Option<Answer> {
-        let journal = match self.store.journal() {
-            Ok(None) => return None,
-            Ok(Some(journal)) => journal,
-            Err(why) => return Some(event("", &why)),
-        };
-        let tree = &journal.tree;
-        let dropped = self.forget_unconfirmed(tree);
-        Some(match dropped.and_then(|()| self.take_back(&journal)) {
-            Ok(()) => event(tree, "an interrupted change was taken back"),
-            Err(why) => event(
-                tree,
-                &format!("an interrupted change stays as it is: {why}"),
-            ),
-        })
-    }
-
     /// Does what is asked; the answer comes in one piece or more.
     pub fn handle(&mut self, request: &Request, answer: &mut dyn FnMut(Answer)) {
         // an open file keeps its file system from being unmounted
@@ -141,7 +123,8 @@ impl<'j> Jobs<'j> {
                 known,
             } => {
                 answer(self.waits(tree));
-                match self.tree(tree).and_then(|it| self.present(&it)) {
+                let found = self.is_whole(tree).and_then(|()| self.tree(tree));
+                match found.and_then(|it| self.present(&it)) {
                     Ok(_) if known.is_some() && *known == self.digest(tree) => {
                         answer(Answer::Unchanged { ticket: *ticket });
                     }
@@ -253,21 +236,10 @@ impl<'j> Jobs<'j> {
         let changed = self.change_tree(&tree, change, find);
         if is_unconfirmed && changed.is_ok() {
             self.forget_unconfirmed(name)?;
-            self.hindered.remove(name);
         }
         // also what a refused change brought: a peer may offer without end
         self.store.prune(name, tree.keep);
         changed
-    }
-
-    pub(crate) fn take_back_interrupted(&mut self) -> Result<(), String> {
-        let Some(journal) = self.store.journal()? else {
-            return Ok(());
-        };
-        let of = &journal.tree;
-        let shown =
-            |why| format!("first an interrupted change of tree \"{of}\" must go back: {why}");
-        self.take_back(&journal).map_err(shown)
     }
 
     fn change_tree(

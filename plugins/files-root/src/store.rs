@@ -62,6 +62,21 @@ pub struct Unconfirmed {
 }
 
 impl Unconfirmed {
+    /// A way back that has begun, and waits for another: nobody can confirm it any more.
+    pub fn set_aside(journal: Journal) -> Self {
+        Self {
+            tree: journal.tree,
+            state: journal.state,
+            until_s: 0,
+            span_s: 0,
+        }
+    }
+
+    /// A change that waits for a confirmation has some time for it.
+    pub fn is_set_aside(&self) -> bool {
+        self.span_s == 0
+    }
+
     pub fn left_s(&self, now_s: u64) -> u32 {
         let left_s = self.until_s.saturating_sub(now_s);
         let left_s = u32::try_from(left_s).unwrap_or(u32::MAX);

@@ -40,7 +40,7 @@ fn left_s(node: &Node) -> Option<u32> {
     }
 }
 
-fn waiting(test: &str, keys: &str) -> Node {
+pub fn waiting(test: &str, keys: &str) -> Node {
     let node = Node::new(test, keys);
     node.write(&old());
     node.run(&staged(&node, 60)).unwrap();
@@ -49,7 +49,7 @@ fn waiting(test: &str, keys: &str) -> Node {
     node
 }
 
-fn told(answer: Option<Answer>) -> String {
+pub fn told(answer: Option<Answer>) -> String {
     match answer {
         Some(Answer::Event { text, .. }) => text,
         other => panic!("{other:?}"),
@@ -130,7 +130,7 @@ fn a_way_back_that_fails_leaves_the_state_of_the_deadline() {
 }
 
 /// Both clocks some time after `start`, the wall clock set back by then.
-fn later(start: Now, passed_s: u64, set_back_s: u64) -> Now {
+pub fn later(start: Now, passed_s: u64, set_back_s: u64) -> Now {
     Now {
         wall_s: start.wall_s + passed_s - set_back_s,
         steady: start.steady + Duration::from_secs(passed_s),
