@@ -8,7 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use rustix::fs::{FileType, fstat};
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 use spared_tree::config::Tree;
 use spared_tree::own::Own;
 use spared_tree::{Beneath, Manifest, Scanner};
@@ -114,17 +114,18 @@ fn make(
     };
     put.run(&mut Scanner::default(), new)?;
     for top in &tree.paths {
-        copy_excluded(beneath, tree, top, view, 0)?;
+        copy_excluded(beneath, &there, tree, top, 0)?;
     }
     Ok(())
 }
 
-/// Copies the excluded files of a folder, which stay as they are.
+/// Copies the excluded files of a folder, which stay as they are. What is a folder here may be a link in the new state, which
+/// leads anywhere.
 fn copy_excluded(
     beneath: &Beneath,
+    there: &Beneath,
     tree: &Tree,
     path: &str,
-    view: &Path,
     depth: usize,
 ) -> Result<(), String> {
     let shown = |error: std::io::Error| format!("{path}: {error}");
@@ -132,8 +133,7 @@ fn copy_excluded(
         let stat = beneath.stat(path).ok().flatten();
         stat.is_some_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory)
     };
-    let to = format!("{}{path}", view.display());
-    if !is_folder(path) || depth > DEPTH_MAX {
+    if !is_folder(path) || there.folder(path).is_err() || depth > DEPTH_MAX {
         return Ok(());
     }
     let folder = beneath.folder(path).map_err(shown)?;
@@ -149,24 +149,27 @@ fn copy_excluded(
         };
         let below = format!("{path}/{name}");
         if is_folder(&below) {
-            copy_excluded(beneath, tree, &below, view, depth + 1)?;
-        } else if tree.excludes(&below) && Path::new(&to).is_dir() {
-            copy(beneath, &below, Path::new(&format!("{to}/{name}"))).map_err(shown)?;
+            copy_excluded(beneath, there, tree, &below, depth + 1)?;
+        } else if tree.excludes(&below) {
+            copy(beneath, there, &below).map_err(shown)?;
         }
     }
     Ok(())
 }
 
-fn copy(beneath: &Beneath, from: &str, to: &Path) -> std::io::Result<()> {
+fn copy(beneath: &Beneath, there: &Beneath, path: &str) -> std::io::Result<()> {
     // links and pipes are passed over: no check needs those of the node
-    let Ok(mut file) = beneath.file(from) else {
+    let Ok(mut file) = beneath.file(path) else {
         return Ok(());
     };
     let stat = fstat(file.as_fd())?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Ok(());
     }
-    let mut copy = fs::File::create(to)?;
+    let place = there.place(path)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let mut copy: fs::File = openat(&place.folder, place.name, flags, mode)?.into();
     std::io::copy(&mut file, &mut copy)?;
     let mode = std::os::unix::fs::PermissionsExt::from_mode(stat.st_mode & 0o777);
     copy.set_permissions(mode)?;

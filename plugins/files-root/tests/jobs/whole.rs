@@ -258,6 +258,27 @@ fn a_check_sees_a_file_that_is_not_there_yet() {
     assert_eq!(node.read(), new());
 }
 
+#[test]
+fn a_link_of_the_new_state_leads_no_file_of_this_node_anywhere() {
+    let node = Node::new("led-check", "check = [\"true\"]");
+    node.write(&files(&[
+        ("fw/current/a", "one"),
+        ("fw/current/own.local", "of this node"),
+    ]));
+    let outside = node.folder.join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("own.local"), "of others").unwrap();
+    let target = format!("-> {}", outside.display());
+    let mut request = node.stage(&files(&[("fw/current", &target)]));
+    if let Request::Install { only_check, .. } = &mut request {
+        *only_check = true;
+    }
+    let done = node.run(&request);
+    assert!(done.is_ok() || !can_mount(), "{done:?}");
+    let is = fs::read_to_string(outside.join("own.local")).unwrap();
+    assert_eq!(is, "of others");
+}
+
 fn can_mount() -> bool {
     let mut command = std::process::Command::new("unshare");
     let output = command.args(["--mount", "true"]).output();
