@@ -153,9 +153,8 @@ impl Put<'_> {
             Kind::Folder => Ok(()),
             Kind::Link { target } => {
                 symlinkat(target, &place.folder, &name)?;
-                let (uid, gid) = owner(&entry.access)?;
-                let flags = AtFlags::SYMLINK_NOFOLLOW;
-                Ok(chownat(&place.folder, &name, Some(uid), Some(gid), flags)?)
+                (self.step)("link made");
+                give_link(&place.folder, &name, &entry.access)
             }
             Kind::File { hash, .. } => {
                 let (file, is_moved) = self.make_file(&place, &name, &entry.path, *hash)?;
@@ -190,22 +189,20 @@ impl Put<'_> {
     ) -> io::Result<(File, bool)> {
         let own = self.own.get(path).map_or(&[][..], Vec::as_slice);
         let joined = self.store.with_own(hash, own).map_err(io::Error::other)?;
-        let is_moved = joined.is_none()
-            && self.spare.contains(&hash)
-            && self.store.give(hash, &place.folder, name)?;
-        let made = match is_moved {
-            true => OFlags::empty(),
-            false => OFlags::CREATE | OFlags::EXCL,
-        };
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | made;
+        let may_move = joined.is_none() && self.spare.contains(&hash);
+        if may_move && let Some(file) = self.store.give(hash, &place.folder, name)? {
+            (self.step)("moved");
+            return Ok((file, true));
+        }
+        let flags = OFlags::CREATE | OFlags::EXCL;
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | flags;
         let mode = Mode::RUSR | Mode::WUSR;
         let mut file: File = openat(&place.folder, name, flags, mode)?.into();
         match joined {
             Some(bytes) => file.write_all(&bytes)?,
-            None if is_moved => {}
             None => self.copy(hash, &mut file)?,
         }
-        Ok((file, is_moved))
+        Ok((file, false))
     }
 
     fn copy(&self, hash: Hash, to: &mut File) -> io::Result<()> {
@@ -342,6 +339,20 @@ fn owner(access: &Access) -> io::Result<(Uid, Gid)> {
     let uid = Accounts::uid(&access.owner).map_err(io::Error::other)?;
     let gid = Accounts::gid(&access.group).map_err(io::Error::other)?;
     Ok((Uid::from_raw(uid), Gid::from_raw(gid)))
+}
+
+/// Gives a new link to its owner. Others may have put a file of root under its name, which nobody is given.
+fn give_link(folder: &OwnedFd, name: &str, access: &Access) -> io::Result<()> {
+    let (uid, gid) = owner(access)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let link = openat(folder, name, flags, Mode::empty())?;
+    match FileType::from_raw_mode(fstat(&link)?.st_mode) {
+        FileType::Symlink => {
+            let flags = AtFlags::EMPTY_PATH;
+            Ok(chownat(&link, "", Some(uid), Some(gid), flags)?)
+        }
+        _ => Err(io::Error::other("was changed by others meanwhile")),
+    }
 }
 
 /// Whether nobody but root may write a file. Others could set its time back after they have changed it.

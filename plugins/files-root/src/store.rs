@@ -186,21 +186,23 @@ impl Store {
         once
     }
 
-    /// Moves a content to where a file is made; false if only a copy can be there: on another file system, or with a label,
+    /// Moves a content to where a file is made; None if only a copy can be there: on another file system, or with a label,
     /// which a file has of the folder that it is made in.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn give(&self, hash: Hash, folder: &OwnedFd, name: &str) -> io::Result<bool> {
+    pub fn give(&self, hash: Hash, folder: &OwnedFd, name: &str) -> io::Result<Option<File>> {
         let path = self.content_path(hash);
+        // opened here: where it goes, others may put something else under its name
+        let content = File::options().write(true).open(&path)?;
         let mut labels = [0_u8; 1];
-        match flistxattr(File::open(&path)?, &mut labels) {
+        match flistxattr(&content, &mut labels) {
             Ok(0) | Err(Errno::OPNOTSUPP) => {}
-            _ => return Ok(false),
+            _ => return Ok(None),
         }
         match renameat(CWD, &path, folder, name) {
-            Ok(()) => Ok(true),
-            Err(Errno::XDEV) => Ok(false),
+            Ok(()) => Ok(Some(content)),
+            Err(Errno::XDEV) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
     }

@@ -1,6 +1,7 @@
 //! Contents that are moved to their place instead of copied.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use crate::cut::{cutting, ended};
 use crate::node::{Files, Node, files};
@@ -123,6 +124,49 @@ fn a_file_that_others_may_write_is_read_once_more_before_the_change_counts() {
         .unwrap_err();
     assert!(why.contains("was changed by others meanwhile"), "{why}");
     assert!(node.read() == with("a"));
+}
+
+/// Who owns a folder of the tree may rename what is in it, also files of root.
+#[test]
+fn a_file_that_others_put_in_the_place_of_a_new_one_stays_as_it_is() {
+    for (name, after) in [("large", "moved"), ("link", "link made")] {
+        let node = Node::new(&format!("swapped-{name}"), "");
+        node.write(&with("a"));
+        let mut new = with("b");
+        new.insert("fw/link".to_owned(), "-> small".to_owned());
+        let mut manifest = node.manifest_of(&new);
+        let is_it = |it: &&mut spared_tree::Entry| it.path.ends_with(name);
+        let entry = manifest.entries.iter_mut().find(is_it).unwrap();
+        if is_root(&node) {
+            entry.access.owner = "nobody".to_owned();
+        }
+        let roots = node.folder.join("etc/fw/of-root.local");
+        fs::write(&roots, "secret").unwrap();
+        fs::set_permissions(&roots, fs::Permissions::from_mode(0o600)).unwrap();
+        // by its descriptor, as the way back removes it by its name
+        let file = fs::File::open(&roots).unwrap();
+        let about = || {
+            let about = file.metadata().unwrap();
+            (about.uid(), about.mode(), about.mtime())
+        };
+        let before = about();
+        let prepared = node.folder.join(format!("etc/fw/.{name}.spared"));
+        let step = |step: &str| {
+            if step == after && fs::symlink_metadata(&prepared).is_ok() && roots.exists() {
+                fs::rename(&roots, &prepared).unwrap();
+            }
+        };
+        let done = node.run_with(&step, &node.stage_manifest(&manifest));
+        let why = done.unwrap_err();
+        assert!(why.contains("was changed by others meanwhile"), "{why}");
+        assert!(!roots.exists(), "it was put there");
+        assert_eq!(about(), before);
+        assert!(node.read()["fw/large"] == with("a")["fw/large"]);
+    }
+}
+
+fn is_root(node: &Node) -> bool {
+    fs::metadata(&node.folder).unwrap().uid() == 0
 }
 
 #[test]
