@@ -1,8 +1,8 @@
-//! The queue of actions for the driver.
+//! The queue of actions for the driver, and what of it still holds when it is polled.
 
 use std::collections::VecDeque;
 
-use super::Action;
+use super::{Action, Engine, Role};
 
 /// Actions that wait for the driver.
 #[cfg_attr(test, derive(Clone))]
@@ -94,5 +94,64 @@ impl Queue {
     pub fn drop_adverts(&mut self, group: usize) {
         let is_advert = |action: &Action| matches!(action, Action::Transmit(id) if id.group == group && !id.resign);
         self.actions.retain(|action| !is_advert(action));
+    }
+}
+
+impl Action {
+    fn is_request(&self) -> bool {
+        matches!(
+            self,
+            Action::Publish {
+                role: Role::Active,
+                ..
+            }
+        )
+    }
+}
+
+impl Engine {
+    /// Whether the next action asks the host to be active: then pass in the frames waiting in the sockets first.
+    pub fn asks_to_be_active(&self) -> bool {
+        self.actions.front().is_some_and(Action::is_request)
+    }
+
+    /// The next action.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        loop {
+            let action = self.actions.pop()?;
+            if self.still_holds(&action) {
+                self.note_polled(&action);
+                return Some(action);
+            }
+        }
+    }
+
+    /// The roles of other groups to be published in one call with that of `group`, which was polled.
+    pub fn poll_publications(&mut self, group: &str) -> Vec<Action> {
+        let mut actions = self.actions.pop_publications(group);
+        actions.retain(|action| self.still_holds(action));
+        for action in &actions {
+            self.note_polled(action);
+        }
+        actions
+    }
+
+    /// False if a group that asked to be active has heard since that another node is: it is backup, as the host
+    /// knows it.
+    fn still_holds(&self, action: &Action) -> bool {
+        match action {
+            Action::Publish { group, .. } if action.is_request() => self.wants_active(group),
+            _ => true,
+        }
+    }
+
+    fn note_polled(&mut self, action: &Action) {
+        if let Action::Publish { group, role, .. } = action {
+            let groups = &mut self.groups;
+            let group = groups.iter_mut().find(|it| it.name == *group);
+            if let Some(group) = group.filter(|_| *role != Role::Active) {
+                group.speaking.blocks = false;
+            }
+        }
     }
 }

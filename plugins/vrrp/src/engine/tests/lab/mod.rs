@@ -1050,11 +1050,11 @@ impl Node {
     }
 }
 
-/// As the host has it from the ABI.
 fn first<T>(waiting: &mut Vec<T>) -> Option<T> {
     (!waiting.is_empty()).then(|| waiting.remove(0))
 }
 
+/// As the host has it from the ABI.
 fn fact(cause: Cause) -> spared_pair::Cause {
     spared_pair::Cause {
         kind: cause.kind.into(),
