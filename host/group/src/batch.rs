@@ -167,7 +167,7 @@ impl Groups {
 
     /// Orders the actions of several groups: first what their call waits for, kind by kind, then the
     /// answers, then the rest as it came, then what takes the kernel long.
-    fn together(&mut self, handle: impl FnOnce(&mut Self)) {
+    pub(super) fn together(&mut self, handle: impl FnOnce(&mut Self)) {
         self.sorted_by(step_of_call, handle);
     }
 
@@ -175,6 +175,11 @@ impl Groups {
     /// before the roles that follow it or after those that it follows.
     pub(super) fn together_in_time(&mut self, handle: impl FnOnce(&mut Self)) {
         self.sorted_by(step_in_time, handle);
+    }
+
+    /// Orders the actions of an elector's groups at its end: all of them close before anything else is done.
+    pub(super) fn together_at_end(&mut self, handle: impl FnOnce(&mut Self)) {
+        self.sorted_by(step_at_end, handle);
     }
 
     fn sorted_by(&mut self, step: fn(&Action) -> u8, handle: impl FnOnce(&mut Self)) {
@@ -195,6 +200,14 @@ fn step_in_time(action: &Action) -> u8 {
     }
 }
 
+fn step_at_end(action: &Action) -> u8 {
+    match action {
+        Action::RevokeLease { .. } => 0,
+        Action::Remove { .. } => 1,
+        _ => 2,
+    }
+}
+
 fn step_of_call(action: &Action) -> u8 {
     match action {
         Action::RevokeLease { .. } => 0,
@@ -202,9 +215,11 @@ fn step_of_call(action: &Action) -> u8 {
         Action::GrantLease { .. } => 2,
         Action::CheckClaim { .. } => 3,
         Action::Answer { .. } => 4,
-        Action::Remove { .. } => 6,
-        Action::Install { .. } => 7,
-        _ => 5,
+        Action::Unprepare { .. } => 5,
+        Action::Release { .. } => 6,
+        Action::Remove { .. } => 8,
+        Action::Install { .. } => 9,
+        _ => 7,
     }
 }
 
@@ -215,6 +230,7 @@ fn group_of(action: &Action) -> Option<&str> {
         | Action::GrantLease { group, .. }
         | Action::CheckClaim { group, .. }
         | Action::Claim { group, .. }
+        | Action::Release { group }
         | Action::CarryLease { group }
         | Action::EndCarry { group }
         | Action::Remove { group }

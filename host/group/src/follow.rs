@@ -55,10 +55,11 @@ impl Groups {
     /// Handles a plugin that has started: it is sent the role of every group that it follows.
     pub fn handle_plugin_up(&mut self, now_ns: u64, plugin: &str, follower: Follower) {
         self.followers.insert(plugin.to_owned(), follower);
-        let abandoned: Vec<String> = self.owned(plugin, |group| group.stale);
-        for name in abandoned {
-            self.withdraw(&name, None);
-        }
+        self.together(|groups| {
+            for name in groups.owned(plugin, |group| group.stale) {
+                groups.withdraw(&name, None);
+            }
+        });
         for name in self.names() {
             self.send_directive(&name);
         }
@@ -90,32 +91,35 @@ impl Groups {
                 waiting.remove(plugin);
             }
         }
-        for name in self.owned(plugin, |_| true) {
-            if self
-                .get(&name)
-                .is_some_and(|group| group.role == Role::Active)
-            {
-                self.hold(now_ns, &name);
-            }
-            self.abandon(&name, why);
+        for name in self.owned(plugin, |group| group.role == Role::Active) {
+            self.hold(now_ns, &name);
         }
+        self.together_at_end(|groups| {
+            for name in groups.owned(plugin, |_| true) {
+                groups.abandon(&name, why);
+            }
+        });
         self.handle_timeout(now_ns);
     }
 
     /// Handles an elector that was asked to stop: groups that it left active become backup.
     pub fn handle_elector_stopped(&mut self, now_ns: u64, plugin: &str) {
-        for name in self.owned(plugin, |group| group.role == Role::Active) {
-            self.abandon(&name, "spared is stopping");
-        }
+        self.together_at_end(|groups| {
+            for name in groups.owned(plugin, |group| group.role == Role::Active) {
+                groups.abandon(&name, "spared is stopping");
+            }
+        });
         self.handle_timeout(now_ns);
     }
 
     /// Handles the removal of a plugin: its groups are withdrawn.
     pub fn handle_plugin_removed(&mut self, now_ns: u64, plugin: &str) {
         self.handle_plugin_down(now_ns, plugin, &format!("the plugin {plugin} was removed"));
-        for name in self.owned(plugin, |_| true) {
-            self.withdraw(&name, None);
-        }
+        self.together(|groups| {
+            for name in groups.owned(plugin, |_| true) {
+                groups.withdraw(&name, None);
+            }
+        });
     }
 
     /// Handles a follower that has applied what it received.

@@ -189,11 +189,6 @@ impl Kernel {
         self.announce_due(now);
     }
 
-    /// Withdraws a group.
-    pub fn release(&mut self, name: &str) {
-        self.release_all(&[name]);
-    }
-
     /// Withdraws these groups, with one change of devices and fence.
     pub fn release_all(&mut self, names: &[&str]) {
         let failures = self.remove_all(names);

@@ -13,6 +13,7 @@ use super::Network;
 struct Batch {
     checks: Vec<(Ticket, String, Claims)>,
     claims: Vec<(String, Claims)>,
+    released: Vec<String>,
     grants: Vec<(Ticket, String, Publication)>,
     revoked: Vec<String>,
     carried: Vec<String>,
@@ -34,6 +35,7 @@ impl Batch {
                     claims,
                 } => batch.checks.push((ticket, group, claims)),
                 Action::Claim { group, claims } => batch.claims.push((group, claims)),
+                Action::Release { group } => batch.released.push(group),
                 Action::GrantLease {
                     ticket,
                     group,
@@ -57,16 +59,9 @@ impl Network {
     /// Performs an action that concerns the kernel, and those like it that follow at once. The groups get the
     /// results. Returns the events.
     pub fn perform(&mut self, groups: &mut Groups, action: Action) -> Vec<Notice> {
-        match action {
-            Action::Release { group } => {
-                self.kernel_mut().release(&group);
-                return Vec::new();
-            }
-            Action::Unprepare { group } => {
-                self.unprepare(&group);
-                return Vec::new();
-            }
-            _ => {}
+        if let Action::Unprepare { group } = action {
+            self.unprepare(&group);
+            return Vec::new();
         }
         let batch = Batch::new(groups.poll_alike(action));
         self.check(groups, batch.checks);
@@ -79,6 +74,7 @@ impl Network {
         self.install(groups, &batch.installed);
         self.remove(&batch.removed);
         self.announce(&batch.announced);
+        self.release(&batch.released);
         notices
     }
 
@@ -185,6 +181,12 @@ impl Network {
     fn remove(&mut self, groups: &[String]) {
         for failure in self.kernel_mut().remove_all(&refs(groups)) {
             log::warn!("{failure}");
+        }
+    }
+
+    fn release(&mut self, groups: &[String]) {
+        if !groups.is_empty() {
+            self.kernel_mut().release_all(&refs(groups));
         }
     }
 

@@ -14,6 +14,16 @@ fn fixture() -> Fixture {
     fixture
 }
 
+/// With all groups active.
+fn active() -> Fixture {
+    let mut fixture = fixture();
+    let active = publications(&mut fixture, Role::Active);
+    let now_ns = fixture.now_ns;
+    fixture.groups.handle_publications(now_ns, active);
+    drop(fixture.run());
+    fixture
+}
+
 fn publications(fixture: &mut Fixture, role: Role) -> Vec<(Ticket, String, Publication)> {
     let sent_ns = fixture.now_ns;
     let publication = |name: &&str| {
@@ -42,6 +52,7 @@ fn steps(fixture: &mut Fixture) -> Vec<(&'static str, usize)> {
             Action::Install { .. } => "install",
             Action::Prepare { .. } => "prepare",
             Action::Remove { .. } => "remove",
+            Action::Release { .. } => "release",
             _ => continue,
         };
         steps.push((kind, alike.len()));
@@ -122,6 +133,41 @@ fn claims_are_checked_and_answered_before_any_of_them_is_in_the_kernel() {
         ("claim", 3),
     ];
     assert_eq!(steps(&mut fixture), expected);
+}
+
+#[test]
+fn groups_that_are_withdrawn_together_are_released_in_one_step() {
+    let mut fixture = active();
+    let gone = NAMES.map(|name| (fixture.ticket(), name.to_owned(), None));
+    fixture.groups.handle_claims(gone.to_vec());
+    let answers = [("answer", 1); 3];
+    assert_eq!(
+        steps(&mut fixture),
+        [&[("revoke", 3)], &answers[..], &[("release", 3)]].concat()
+    );
+}
+
+#[test]
+fn the_groups_of_an_elector_that_died_no_longer_answer_before_anything_else_is_done() {
+    let mut fixture = active();
+    let now_ns = fixture.now_ns;
+    fixture
+        .groups
+        .handle_plugin_down(now_ns, "vrrp", "vrrp died");
+    assert_eq!(steps(&mut fixture), [("revoke", 3), ("remove", 3)]);
+    let started = Follower::default();
+    fixture.groups.handle_plugin_up(now_ns, "vrrp", started);
+    assert_eq!(steps(&mut fixture), [("release", 3)]);
+}
+
+#[test]
+fn the_groups_of_an_elector_that_is_stopped_or_removed_leave_together() {
+    let mut fixture = active();
+    let now_ns = fixture.now_ns;
+    fixture.groups.handle_elector_stopped(now_ns, "vrrp");
+    assert_eq!(steps(&mut fixture), [("revoke", 3), ("remove", 3)]);
+    fixture.groups.handle_plugin_removed(now_ns, "vrrp");
+    assert_eq!(steps(&mut fixture), [("release", 3)]);
 }
 
 #[test]

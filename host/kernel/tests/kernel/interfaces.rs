@@ -117,7 +117,7 @@ fn the_vrrp_socket_hears_the_routers_that_are_claimed_as_claims_change() {
     kernel.claim("office", claimed).unwrap();
     let after = kernel.interface("lan2").unwrap().0.generation;
     assert_eq!(after, event.generation);
-    kernel.release("office");
+    kernel.release_all(&["office"]);
     assert!(heard(&kernel).is_empty());
 }
 

@@ -388,7 +388,7 @@ fn what_waits_goes_with_its_claims_and_with_the_host() {
     assert!(!has("10.0.0.1/24") && !has("10.0.0.9/24"));
     kernel.prepare("office").unwrap();
     assert!(has("10.0.0.9/24"));
-    kernel.release("office");
+    kernel.release_all(&["office"]);
     assert!(!has("10.0.0.9/24"));
     kernel
         .claim("office", claims(&["10.0.0.1/24"], LONG))

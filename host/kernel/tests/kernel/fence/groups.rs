@@ -117,7 +117,7 @@ fn two_groups_on_one_interface_have_leases_and_lease_times_of_their_own() {
     assert_eq!(kernel.fence_status("branch"), FenceState::Blocking);
     assert!(net.pings("10.0.0.1"));
     assert!(net.ignores("10.0.0.9"));
-    kernel.release("office");
+    kernel.release_all(&["office"]);
     assert_eq!(drive_for(&mut kernel, Duration::from_millis(100)), []);
     assert!(net.ignores("10.0.0.1"));
     assert!(!net.output("nft", "list ruleset").contains("10.0.0.1"));
