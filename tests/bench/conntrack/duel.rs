@@ -36,6 +36,15 @@ impl<T> Duel<T> {
         Self::run_beside(true, bench, most, theirs, measure)
     }
 
+    /// spared once, and nobody beside it.
+    pub fn once(measure: impl Fn(Make) -> Result<T>) -> Result<Self> {
+        Ok(Self {
+            ours: vec![measure(Make::Spared)?],
+            theirs: Vec::new(),
+            alone: Vec::new(),
+        })
+    }
+
     fn run_beside(
         nobody: bool,
         bench: &Bench,

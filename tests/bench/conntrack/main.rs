@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     program_with(report.by("flows"), &CASES, limits::restore)
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     ("follow", "200k", cost::follow),
     ("wire", "200k", cost::wire),
     ("rate", "20k/s", cost::rate),
@@ -38,4 +38,5 @@ const CASES: [Case; 8] = [
     ("bulk", "100k", |bench| bulk::join(bench, 100_000)),
     ("bulk", "300k", |bench| bulk::join(bench, 300_000)),
     ("bulk", "1M", |bench| bulk::join(bench, 1_000_000)),
+    ("bulk", "10M", |_| bulk::join_once(10_000_000)),
 ];

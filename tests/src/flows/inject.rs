@@ -127,7 +127,7 @@ impl Crowd {
     /// The original direction of a flow.
     pub fn tuple(&self, number: u32) -> Tuple {
         // Flows with the same translated port differ in their destination, and ports repeat only after every
-        // client: no two numbers below two million have the same tuple, translated or not.
+        // client: no two numbers below 200 million have the same tuple, translated or not.
         let client = number % 4096;
         let source_port = 1024 + ((number / 4096).wrapping_mul(7919) + client * 13) % 64_000;
         let host = ((number / 60_000) * 3571 + number % 60_000) % (1 << 17);
