@@ -84,8 +84,7 @@ impl Loop {
     }
 
     pub(super) fn answer(&mut self, now: Instant, client: u64, answer: &Answer) {
-        let asked = self.control.answer(&self.poller, now, client, answer);
-        self.handle_asked(now, asked);
+        self.control.answer(&self.poller, now, client, answer);
     }
 
     /// Asks the plugins for rows, and, if `whole`, the peer for its half.

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Client {
     stream: UnixStream,
     pub(super) caller: Caller,
-    input: Vec<u8>,
+    pub(super) input: Vec<u8>,
     output: Vec<u8>,
     /// A request is in progress.
     busy: bool,
@@ -54,17 +54,16 @@ impl Client {
 
     /// Reads what is there, up to one line that is too long.
     pub(super) fn read(&mut self, now: Instant) -> io::Result<()> {
-        if self.ended {
-            // Woken to write, or because the client has closed its reading half too.
-            let gone = self.output.is_empty();
-            return if gone {
-                Err(ErrorKind::UnexpectedEof.into())
-            } else {
+        if !self.reads() {
+            // Woken to write, for its next line, or because the client has closed its reading half too.
+            return if self.has_output() || self.has_line() {
                 Ok(())
+            } else {
+                Err(ErrorKind::UnexpectedEof.into())
             };
         }
         let mut part = [0; 4096];
-        while self.input.len() <= LINE_MAX {
+        while self.reads() {
             match self.stream.read(&mut part) {
                 Ok(0) => {
                     self.ended = true;
@@ -133,13 +132,19 @@ impl Client {
         !self.output.is_empty()
     }
 
-    /// True if the client will ask no more and has all its answers.
-    pub(super) fn is_done(&self) -> bool {
-        self.ended && self.is_idle() && !self.input.contains(&b'\n')
+    /// A request waits and none is in progress.
+    pub(super) fn has_line(&self) -> bool {
+        !self.busy && self.input.contains(&b'\n')
     }
 
-    pub(super) fn may_write(&self) -> bool {
-        !self.ended
+    /// True if the client will ask no more and has all its answers.
+    pub(super) fn is_done(&self) -> bool {
+        self.ended && self.is_idle() && !self.has_line()
+    }
+
+    /// It may write more, and there is room for it.
+    pub(super) fn reads(&self) -> bool {
+        !self.ended && self.input.len() <= LINE_MAX
     }
 
     pub(super) fn is_idle(&self) -> bool {

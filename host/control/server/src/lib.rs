@@ -102,30 +102,23 @@ impl Server {
         }
     }
 
-    /// Handles a client that wrote, can be written to, or is gone.
+    /// Handles a client that wrote, can be written to, has a request that waits, or is gone. One line is taken at
+    /// a time, however many came: others have their turn before the next.
     pub fn handle_client(&mut self, poller: &Poller, now: Instant, number: u64) -> Option<Asked> {
         let client = self.clients.get_mut(&number)?;
         if client.read(now).is_err() || client.write(now).is_err() {
             self.clients.remove(&number);
             return None;
         }
-        self.serve(poller, now, number)
+        let asked = self.next_request(now, number);
+        self.rewatch(poller, number);
+        asked
     }
 
-    /// Sends an answer. Returns the next request of the client, if there is one.
-    pub fn answer(
-        &mut self,
-        poller: &Poller,
-        now: Instant,
-        number: u64,
-        answer: &Answer,
-    ) -> Option<Asked> {
-        let client = self.clients.get_mut(&number)?;
-        if client.answer(now, answer).is_err() {
-            self.clients.remove(&number);
-            return None;
-        }
-        self.serve(poller, now, number)
+    /// Sends an answer.
+    pub fn answer(&mut self, poller: &Poller, now: Instant, number: u64, answer: &Answer) {
+        self.send(now, number, answer);
+        self.rewatch(poller, number);
     }
 
     /// Drops clients that do not read their answers.
@@ -154,7 +147,7 @@ impl Server {
         None
     }
 
-    fn next_request(&mut self, poller: &Poller, now: Instant, number: u64) -> Option<Asked> {
+    fn next_request(&mut self, now: Instant, number: u64) -> Option<Asked> {
         let client = self.clients.get_mut(&number)?;
         let refusal = match client.next_line() {
             Line::None => return None,
@@ -176,19 +169,30 @@ impl Server {
             }
             Line::Wrong(why) => refusal(ErrorCode::Usage, why),
         };
-        self.answer(poller, now, number, &refusal)
+        self.send(now, number, &refusal);
+        None
     }
 
-    fn serve(&mut self, poller: &Poller, now: Instant, number: u64) -> Option<Asked> {
-        let asked = self.next_request(poller, now, number);
-        let client = self.clients.get(&number)?;
+    fn send(&mut self, now: Instant, number: u64, answer: &Answer) {
+        let Some(client) = self.clients.get_mut(&number) else {
+            return;
+        };
+        if client.answer(now, answer).is_err() {
+            self.clients.remove(&number);
+        }
+    }
+
+    // A client whose next line waits is woken like one that can be written to.
+    fn rewatch(&mut self, poller: &Poller, number: u64) {
+        let Some(client) = self.clients.get(&number) else {
+            return;
+        };
         if client.is_done() {
             self.clients.remove(&number);
-            return asked;
+            return;
         }
-        let (reads, writes) = (client.may_write(), client.has_output());
-        let _ = poller.rewatch(client.stream(), Key::Client(number), reads, writes);
-        asked
+        let writes = client.has_output() || client.has_line();
+        let _ = poller.rewatch(client.stream(), Key::Client(number), client.reads(), writes);
     }
 
     fn drop_idle(&mut self) {

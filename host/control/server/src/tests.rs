@@ -92,7 +92,7 @@ fn nonsense_is_refused_and_the_connection_goes_on() {
     let mut fixture = Fixture::new("nonsense");
     let mut stream = fixture.connect();
     stream.write_all(b"hello\n{\"verb\":\"status\"}\n").unwrap();
-    let asked = fixture.turns(2);
+    let asked = fixture.turns(3);
     assert_eq!(asked[0].request, Request::Status);
     assert!(line(&stream).contains("not a request"));
 }
@@ -124,8 +124,66 @@ fn a_second_request_waits_for_the_answer_to_the_first() {
     assert_eq!(asked.len(), 1);
     let answer = Answer::Done { lines: Vec::new() };
     let server = fixture.server.as_mut().unwrap();
-    let next = server.answer(&fixture.poller, Instant::now(), asked[0].client, &answer);
-    assert_eq!(next.unwrap().request, Request::Plugins);
+    server.answer(&fixture.poller, Instant::now(), asked[0].client, &answer);
+    let next = fixture.turns(2);
+    assert_eq!(next.len(), 1);
+    assert_eq!(next[0].request, Request::Plugins);
+}
+
+#[test]
+fn of_ten_thousands_of_lines_at_once_one_is_taken_in_a_turn() {
+    let mut fixture = Fixture::new("lines");
+    let mut stream = fixture.connect();
+    stream.write_all(&[b'\n'; 60_000]).unwrap();
+    stream.write_all(b"{\"verb\":\"status\"}\n").unwrap();
+    fixture.turn();
+    let waiting = |fixture: &Fixture| {
+        let clients = &fixture.server.as_ref().unwrap().clients;
+        clients.values().next().unwrap().input.len()
+    };
+    fixture.turn();
+    let first = waiting(&fixture);
+    fixture.turn();
+    assert_eq!(waiting(&fixture) + 1, first);
+    drop(stream.shutdown(std::net::Shutdown::Write));
+    let reader = std::thread::spawn(move || {
+        let answers = BufReader::new(stream).lines();
+        answers.map_while(Result::ok).count()
+    });
+    let mut asked = Vec::new();
+    while asked.is_empty() {
+        asked = fixture.turn();
+    }
+    assert_eq!(asked[0].request, Request::Status);
+    let answer = Answer::Done { lines: Vec::new() };
+    let server = fixture.server.as_mut().unwrap();
+    server.answer(&fixture.poller, Instant::now(), asked[0].client, &answer);
+    while !fixture.server.as_ref().unwrap().clients.is_empty() {
+        fixture.turn();
+    }
+    assert_eq!(reader.join().unwrap(), 60_001);
+}
+
+#[test]
+fn who_writes_more_than_fits_while_it_waits_keeps_nobody_busy() {
+    let mut fixture = Fixture::new("room");
+    let mut stream = fixture.connect();
+    stream.set_nonblocking(true).unwrap();
+    let request = b"{\"verb\":\"status\"}\n".repeat(400);
+    while stream.write(&request).is_ok() {
+        fixture.turn();
+    }
+    assert!(
+        fixture
+            .poller
+            .wait(Some(Duration::ZERO))
+            .unwrap()
+            .is_empty()
+    );
+    // and one that has gone meanwhile is noticed
+    drop(stream);
+    fixture.turns(2);
+    assert!(fixture.server.as_ref().unwrap().clients.is_empty());
 }
 
 #[test]
