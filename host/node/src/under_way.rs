@@ -15,6 +15,7 @@ pub fn in_force<'f>(here: &'f Here, groups: &'f Groups, supervisor: &'f Supervis
         let known = KnownPlugin {
             settings: supervisor.settings(&name)?,
             is_running: supervisor.is_running(&name),
+            has_refused: !supervisor.refused_file(&name).is_empty(),
             has_worker: supervisor.has_worker(&name),
             why: supervisor.why(&name),
         };

@@ -300,6 +300,9 @@ pub struct PluginFacts {
     pub in_sync: bool,
     /// Reason why it is not in sync.
     pub lack: String,
+    /// Fault of its file, which it refused at the last reload: it runs with the file before.
+    #[serde(skip_serializing_if = "is_default")]
+    pub refused_file: String,
     /// Groups whose role it did not take, and the reasons.
     pub failed_roles: BTreeMap<String, String>,
     /// Configured groups to follow that do not exist.

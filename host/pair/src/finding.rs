@@ -74,6 +74,8 @@ ids! {
     PluginSilent = "SP-0308",
     /// The process that starts the others does not answer: what ends stays away.
     StarterSilent = "SP-0309",
+    /// A plugin refused its newest file, and runs with the one before.
+    FileRefused = "SP-0310",
     /// An object that a plugin watches has a fault.
     CheckFails = "SP-0401",
     /// An object that a plugin watches has no result yet.

@@ -196,13 +196,23 @@ fn plugin(node: &str, plugin: &PluginFacts, peer: &str, link_up: bool) -> Vec<Fi
         let finding = Finding::new(Id::UnknownGroup, node, format!("{name} {group}"), text);
         finding.todo_there("Correct the name, then `sparectl reload`.")
     });
+    let refused = (!plugin.refused_file.is_empty()).then(|| file_refused(node, plugin));
     let failed = plugin.failed_roles.iter().map(|(group, why)| {
         let why = bare(why);
         let text = format!("{node}: {name} did not take the role of {group}: {why}");
         let finding = Finding::new(Id::RoleFailed, node, format!("{name} {group}"), text);
         finding.todo_there(format!("See `sparectl {name}`."))
     });
-    lack.into_iter().chain(unknown).chain(failed).collect()
+    let found = lack.into_iter().chain(refused).chain(unknown);
+    found.chain(failed).collect()
+}
+
+fn file_refused(node: &str, plugin: &PluginFacts) -> Finding {
+    let (name, why) = (&plugin.name, bare(&plugin.refused_file));
+    let text =
+        format!("{node}: {name} runs with the file of before, as it refused the new one: {why}");
+    let finding = Finding::new(Id::FileRefused, node, name, text);
+    finding.todo_there("Fix that, then `sparectl reload`.")
 }
 
 fn plugin_down(node: &str, plugin: &PluginFacts) -> Finding {

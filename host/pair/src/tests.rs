@@ -447,6 +447,9 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             bed.own.plugins[1].unknown_groups = vec!["attic".to_owned()];
             bed.peer().plugins[1].unknown_groups = vec!["attic".to_owned()];
         }),
+        ("a file that was refused", TAINTED, &["SP-0310 r1"], |bed| {
+            bed.own.plugins[1].refused_file = "sets.toml:3: no such set".to_owned();
+        }),
         ("a role that failed", TAINTED, &["SP-0306 r1"], |bed| {
             let failed = &mut bed.own.plugins[1].failed_roles;
             failed.insert("office".to_owned(), "no such file".to_owned());

@@ -22,6 +22,8 @@ pub struct KnownPlugin<'f> {
     /// Its file, as it was last given to it.
     pub settings: &'f Plugin,
     pub is_running: bool,
+    /// It refused that file and runs with the one before.
+    pub has_refused: bool,
     /// It has a worker, in any state.
     pub has_worker: bool,
     /// Why it does not run.
@@ -37,9 +39,18 @@ pub struct ActiveGroup<'f> {
     pub addresses: Vec<IpAddr>,
 }
 
+impl KnownPlugin<'_> {
+    /// Whether this is the file with which its worker runs.
+    pub(crate) fn runs_with(&self, file: &Plugin) -> bool {
+        self.settings == file && !self.has_refused
+    }
+}
+
 impl InForce<'_> {
-    pub(crate) fn is_running(&self, name: &str) -> bool {
-        self.plugins.get(name).is_some_and(|it| it.is_running)
+    /// Whether the plugin runs with this file.
+    fn runs_with(&self, plugin: &Plugin) -> bool {
+        let known = self.plugins.get(&plugin.name);
+        known.is_some_and(|it| it.is_running && it.runs_with(plugin))
     }
 
     fn settings(&self, name: &str) -> Option<&Plugin> {
@@ -49,11 +60,7 @@ impl InForce<'_> {
     /// Plugins of the new configuration that are checked first: those that would run with something new.
     pub(crate) fn to_check(&self, new: &Setup) -> Vec<Plugin> {
         let is_other = new.host.surroundings() != self.setup.host.surroundings();
-        let is_changed = |plugin: &Plugin| {
-            is_other
-                || !self.is_running(&plugin.name)
-                || self.settings(&plugin.name) != Some(plugin)
-        };
+        let is_changed = |plugin: &Plugin| is_other || !self.runs_with(plugin);
         let plugins = new.plugins.iter();
         plugins
             .filter(|it| it.enabled && it.faults.is_empty() && is_changed(it))

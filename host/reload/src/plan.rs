@@ -63,7 +63,7 @@ impl Plan {
         let name = &plugin.name;
         match known {
             Some(known) if known.is_running => {
-                if known.settings != plugin || renamed {
+                if renamed || !known.runs_with(plugin) {
                     self.change(known.settings, plugin);
                 }
             }

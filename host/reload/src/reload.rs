@@ -285,9 +285,16 @@ impl Reload {
             return;
         };
         let text = format!("reloaded, configuration {}", applying.digest);
-        let notice = Notice::new(Kind::Reload, text.clone()).because("reloaded");
-        self.steps.push_back(Step::Tell(notice));
-        self.end(&applying.answer(text, in_force));
+        let answer = applying.answer(text.clone(), in_force);
+        let notice = match &answer {
+            Answer::Error { lines, .. } => {
+                let why = lines.join("; ");
+                Notice::warn(Kind::Reload, format!("{text}, not wholly in force: {why}"))
+            }
+            _ => Notice::new(Kind::Reload, text),
+        };
+        self.steps.push_back(Step::Tell(notice.because("reloaded")));
+        self.end(&answer);
     }
 
     fn end(&mut self, answer: &Answer) {

@@ -98,6 +98,9 @@ impl Supervisor {
                     0.. => Ok(Returned::Live),
                     _ => Err(self.fault_lines(name, status, &failures)),
                 };
+                if let Some(running) = self.running(name) {
+                    running.refused = result.clone().err().unwrap_or_default();
+                }
                 self.reports
                     .push_back(Report::Reconfigured { plugin, result });
             }

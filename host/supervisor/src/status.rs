@@ -39,6 +39,12 @@ impl Supervisor {
         (state, plugin.why.clone())
     }
 
+    /// Faults of a running plugin's file, with which it does not run: it refused that at the last reload.
+    pub fn refused_file(&self, name: &str) -> &[String] {
+        let running = self.plugins.get(name).and_then(|it| it.running.as_ref());
+        running.map_or(&[], |it| it.refused.as_slice())
+    }
+
     fn status_of(&self, plugin: &Plugin) -> PluginStatus {
         let descriptor = plugin.descriptor.as_ref();
         let (capabilities, rights) = match plugin.is_root() {

@@ -40,6 +40,8 @@ pub(super) struct Running {
     pub(super) pings: Pings,
     /// Whether the host was told that it does not answer.
     is_silent: bool,
+    /// Faults of its newest file, which the plugin refused: it runs with the file before.
+    pub(super) refused: Vec<String>,
     /// Number of callbacks that took longer than allowed.
     pub(super) slow_calls: u64,
     pub(super) share: Share,
@@ -65,6 +67,7 @@ impl Running {
             pending: BTreeMap::new(),
             pings: Pings::default(),
             is_silent: false,
+            refused: Vec::new(),
             slow_calls: 0,
             share: Share::new(now),
             memory,

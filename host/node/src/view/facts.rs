@@ -245,6 +245,7 @@ impl NodeView<'_> {
             refused: self.link.wire_refusal(name).map(str::to_owned),
             in_sync,
             lack,
+            refused_file: self.supervisor.refused_file(name).join("; "),
             failed_roles: self.pair.failed_roles(name, self.groups),
             unknown_groups: self.unknown_groups(name),
         }

@@ -14,6 +14,7 @@ use crate::{ActiveGroup, InForce, KnownPlugin, Reload, Step};
 struct Known {
     settings: Plugin,
     is_running: bool,
+    has_refused: bool,
     has_worker: bool,
 }
 
@@ -30,6 +31,8 @@ struct Host {
     /// Steps with plugins, since the last look.
     done: Vec<String>,
     answers: Vec<(u64, Answer)>,
+    /// Texts of its events.
+    told: Vec<String>,
 }
 
 impl Host {
@@ -44,6 +47,7 @@ impl Host {
         let runs = |plugin: &Plugin| Known {
             settings: plugin.clone(),
             is_running: true,
+            has_refused: false,
             has_worker: true,
         };
         let plugins = setup.plugins.iter();
@@ -57,6 +61,7 @@ impl Host {
             fails: false,
             done: Vec::new(),
             answers: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -128,13 +133,12 @@ impl Host {
     }
 
     fn in_force(&self) -> InForce<'_> {
-        let known = |it: &'_ Known| (it.is_running, it.has_worker);
         let plugins = self.plugins.iter().map(|(name, it)| {
-            let (is_running, has_worker) = known(it);
             let known = KnownPlugin {
                 settings: &it.settings,
-                is_running,
-                has_worker,
+                is_running: it.is_running,
+                has_refused: it.has_refused,
+                has_worker: it.has_worker,
                 why: format!("{name} crashed"),
             };
             (name.clone(), known)
@@ -179,7 +183,8 @@ impl Host {
                     self.plugins.remove(&name);
                 }
                 Step::Answer(client, answer) => self.answers.push((client, answer)),
-                Step::ConfigureLink | Step::Tell(_) | Step::End => {}
+                Step::Tell(notice) => self.told.push(notice.text),
+                Step::ConfigureLink | Step::End => {}
             }
         }
     }
@@ -194,6 +199,7 @@ impl Host {
         let known = Known {
             settings,
             is_running: runs,
+            has_refused: false,
             has_worker: runs,
         };
         self.plugins.insert(name, known);
@@ -362,6 +368,19 @@ fn a_plugin_that_refuses_its_file_or_does_not_start_is_told() {
         .handle_refused("sets", vec!["sets: the set is gone".to_owned()]);
     let lines = ["sets: the set is gone", "new crashed"].map(str::to_owned);
     assert_eq!(host.answer(1), (Some(ErrorCode::Failed), lines.to_vec()));
+}
+
+#[test]
+fn a_file_that_was_refused_is_given_to_the_plugin_again_though_it_has_not_changed() {
+    let mut host = Host::new(&["sets"]);
+    host.write("sets", "a = 1\n");
+    host.reload(1);
+    host.plugins.get_mut("sets").expect("it runs").has_refused = true;
+    host.reload
+        .handle_refused("sets", vec!["sets: the set is gone".to_owned()]);
+    assert_eq!(host.answer(1).0, Some(ErrorCode::Failed));
+    assert!(host.told[0].contains("not wholly in force: sets: the set is gone"));
+    assert_eq!(host.reload(2), ["check sets", "reconfigure sets"]);
 }
 
 #[test]

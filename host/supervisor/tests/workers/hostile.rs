@@ -12,6 +12,9 @@ use spared_worker::message::{FromWorker, ToWorker};
 
 use super::test_worker::prepared;
 
+/// More than a worker may be silent that gets no processor, on a machine that is as busy as that.
+const PATIENCE: Duration = Duration::from_secs(90);
+
 /// A supervisor whose workers are this script.
 struct Fixture {
     supervisor: Supervisor,
@@ -58,7 +61,7 @@ impl Fixture {
                 self.reports.push(report);
             }
             assert!(
-                since.elapsed() < Duration::from_secs(20),
+                since.elapsed() < PATIENCE,
                 "{:#?}",
                 self.reports
             );
