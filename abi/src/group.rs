@@ -251,8 +251,8 @@ pub struct Cause {
     pub text: Str,
 }
 
-/// `SPARED_GROUPS_MAX`: longest array of `claim`, `publish` and `announce`.
-pub const GROUPS_MAX: u32 = 1024;
+/// `SPARED_GROUPS_MAX`: groups of a node, and so the longest array of `claim`, `publish` and `announce`.
+pub const GROUPS_MAX: u32 = 255;
 
 /// `struct spared_group_claim`: an element of `claim`.
 #[repr(C)]

@@ -839,8 +839,8 @@ struct spared_publication {
 	const struct spared_cause *cause;
 };
 
-/* Longest array of claim(), publish() and announce(). */
-#define SPARED_GROUPS_MAX 1024u
+/* Groups of a node, and so the longest array of claim(), publish() and announce(). */
+#define SPARED_GROUPS_MAX 255u
 
 /* claim(), publish() and announce() take arrays, as a failure may move hundreds of groups at once: one
  * call waits for the host once, for up to 100 ms. Each element has a status of its own, and one that

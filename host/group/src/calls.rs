@@ -8,6 +8,9 @@ use super::{
     Action, EBUSY, ECANCELED, EIO, ENOENT, ETIMEDOUT, Group, Groups, Phase, Ticket, is_late,
 };
 
+// Keys of their leases, and lists of the facts, are for no more.
+const GROUPS_MAX: usize = spared_abi::GROUPS_MAX as usize;
+
 impl Groups {
     /// Handles a claim: the elector declares, replaces or withdraws a group.
     pub fn handle_claim(&mut self, ticket: Ticket, name: String, claims: Option<Claims>) {
@@ -42,10 +45,16 @@ impl Groups {
             self.tell(Notice::warn(Kind::Plugin, text).of_group(name));
             return self.answer(ticket, -libc::EINVAL);
         }
+        let is_full = self.groups.len() >= GROUPS_MAX;
         match self.groups.get_mut(name) {
             Some(group) => {
                 group.claims = claims.clone();
                 group.stale = false;
+            }
+            None if is_full => {
+                let text = format!("its claim is refused: a node has at most {GROUPS_MAX} groups");
+                self.tell(Notice::warn(Kind::Plugin, text).of_group(name));
+                return self.answer(ticket, -libc::EINVAL);
             }
             None => {
                 let group = Group::new(ticket.plugin.clone(), claims.clone(), self.clock);

@@ -171,6 +171,27 @@ fn the_groups_of_an_elector_that_is_stopped_or_removed_leave_together() {
 }
 
 #[test]
+fn a_node_has_no_more_groups_than_there_are_leases_for() {
+    let mut fixture = Fixture::new();
+    let most = spared_abi::GROUPS_MAX as usize;
+    let claim = |fixture: &mut Fixture, name: String| {
+        let claims = vec![(fixture.ticket(), name, Some(claims()))];
+        fixture.groups.handle_claims(claims);
+        fixture.run()
+    };
+    for number in fixture.groups.groups.len()..most {
+        let done = claim(&mut fixture, format!("g{number}"));
+        assert!(done.contains(&"answer 0".to_owned()), "{done:?}");
+    }
+    let refused = format!("answer {}", -libc::EINVAL);
+    assert!(claim(&mut fixture, "beyond".to_owned()).contains(&refused));
+    assert_eq!(fixture.groups.groups.len(), most);
+    // one that is there is replaced
+    let done = claim(&mut fixture, "g7".to_owned());
+    assert!(done.contains(&"answer 0".to_owned()), "{done:?}");
+}
+
+#[test]
 fn one_that_fails_prevents_no_other() {
     let mut fixture = fixture();
     let mut active = publications(&mut fixture, Role::Active);
