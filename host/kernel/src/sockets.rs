@@ -195,6 +195,10 @@ fn advert_receiver(index: u32, filter: &[Instruction]) -> io::Result<OwnedFd> {
     Ok(link.into())
 }
 
+fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 fn vrrp(place: Place<'_>, filter: &[Instruction]) -> io::Result<Open> {
     const STATIONS_BYTES: usize = 32 * 1024;
 
@@ -206,9 +210,11 @@ fn vrrp(place: Place<'_>, filter: &[Instruction]) -> io::Result<Open> {
         (SOCKET_VRRP_LINK, link),
         (SOCKET_VRRP_IPV4, raw_ip_socket(false, name)?),
     ];
-    // An address family that the system lacks is left out.
-    if let Ok(socket) = raw_ip_socket(true, name) {
-        open.push((SOCKET_VRRP_IPV6, socket));
+    match raw_ip_socket(true, name) {
+        Ok(socket) => open.push((SOCKET_VRRP_IPV6, socket)),
+        Err(error) if lacks_descriptors(&error) => return Err(error),
+        // An address family that the system lacks is left out.
+        Err(_) => {}
     }
     open.push((SOCKET_STATIONS, stations.into()));
     // A separate socket, so that a flood of adverts in the other one does not displace heartbeats.

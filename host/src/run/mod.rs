@@ -45,6 +45,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         .remove_leftovers()
         .map_err(|error| Failure::Unavailable(error.to_string()))?;
     let starter = find_starter(options, &setup.digest).map_err(Failure::Unavailable)?;
+    // After that: a starter of its own, and whatever that starts, has the limit of before.
+    spared_worker::lift_descriptor_limit_for_host();
     let mut host = Loop::new(options.clone(), setup, signals, control, kernel, starter)?;
     host.begin(leftovers);
     let result = host.turn_until_stopped();

@@ -98,6 +98,29 @@ fn a_number_that_is_no_status_is_named_and_ends_nobody_from_any_callback() {
     assert!(lab.log().contains(line), "{}", lab.log());
 }
 
+/// Soft and hard limit of open files.
+fn open_files(pid: u32) -> Vec<String> {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words = line.unwrap().split_whitespace();
+    words.skip(3).take(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_router_of_many_interfaces_has_descriptors_for_their_sockets() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    let host = open_files(lab.host_pid());
+    assert_eq!(host[0], host[1], "all that it may have");
+    let most: u64 = host[1].parse().unwrap();
+    let elector = lab.plugin("vrrp").pid.unwrap();
+    assert_eq!(open_files(elector)[0], most.min(8192).to_string());
+}
+
 #[test]
 fn a_plugin_that_spins_at_real_time_priority_is_restarted_and_given_up() {
     let Some(lab) = with_fault("spin") else {

@@ -34,6 +34,12 @@ pub fn lock_memory_for_host() -> Result<(), String> {
     confine::lock_memory()
 }
 
+/// Lets the host have as many descriptors as its unit allows: it keeps seven sockets for each interface with a virtual
+/// router.
+pub fn lift_descriptor_limit_for_host() {
+    confine::lift_descriptor_limit();
+}
+
 /// Takes from this process what `spared link` does not need: capabilities, files, system calls.
 /// Returns the steps that failed.
 pub fn confine_without_plugin(name: &str) -> Vec<String> {

@@ -12,6 +12,9 @@ const RTTIME_HARD_US: u64 = 400_000;
 
 const DESCRIPTORS: u64 = 1024;
 
+/// Of the elector: five sockets for each of 1024 interfaces.
+const ELECTOR_DESCRIPTORS: u64 = 8192;
+
 /// The kernel's default of locked memory.
 const LOCKED_BYTES: u64 = 8 << 20;
 
@@ -27,7 +30,12 @@ pub fn set(realtime: bool) -> Result<(), String> {
     lower(Resource::Core, 0, 0)?;
     // the starter's unit allows it, for the starter and for the elector
     lower(Resource::Rtprio, 0, 0)?;
-    lower(Resource::Nofile, DESCRIPTORS, DESCRIPTORS)?;
+    let descriptors = if realtime {
+        ELECTOR_DESCRIPTORS
+    } else {
+        DESCRIPTORS
+    };
+    lower(Resource::Nofile, descriptors, descriptors)?;
     if realtime {
         lower(Resource::Rttime, RTTIME_SOFT_US, RTTIME_HARD_US)?;
         lift_memory_limit();
@@ -94,6 +102,16 @@ pub fn lift_memory_limit() {
         maximum: None,
     };
     let _ = setrlimit(Resource::Memlock, unlimited);
+}
+
+/// Uses all descriptors that whoever started this process allows; systemd gives a service 1024 at first.
+pub fn lift_descriptor_limit() {
+    let now = getrlimit(Resource::Nofile);
+    let lifted = Rlimit {
+        current: now.maximum,
+        ..now
+    };
+    let _ = setrlimit(Resource::Nofile, lifted);
 }
 
 fn lower(resource: Resource, soft: u64, hard: u64) -> Result<(), String> {
