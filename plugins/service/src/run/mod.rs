@@ -375,16 +375,20 @@ impl Runs {
             Purpose::Question {
                 question, again, ..
             } => {
-                self.answer(question, again, exit);
+                let output = String::from_utf8_lossy(&exit.text);
+                let (code, output) = match running.unit {
+                    Some(_) => outside::answer(exit.code, &output),
+                    None => (exit.code, output.into_owned()),
+                };
+                self.answer(question, again, code, &output);
                 self.ask();
             }
             Purpose::Dying { .. } | Purpose::Killer { .. } => {}
         }
     }
 
-    fn answer(&mut self, question: Question, again: bool, exit: &Exit) {
-        let output = String::from_utf8_lossy(&exit.text);
-        match manager::judge(&question, exit.code, &output, again, &mut self.triggers) {
+    fn answer(&mut self, question: Question, again: bool, code: Option<i32>, output: &str) {
+        match manager::judge(&question, code, output, again, &mut self.triggers) {
             Judged::Ask(more) => self.waiting.push_front((more, true)),
             Judged::Known(statuses) => {
                 let services = question.services.into_iter();

@@ -22,6 +22,11 @@ const END_WAIT: Duration = Duration::from_millis(400);
 /// Prefix of the names of its units.
 const UNITS: &str = "spared-run-";
 
+/// What systemd-run says of its own beside a command's words: at the start, and at the end.
+const BEGUN: &str = "Running as unit: ";
+const FINISHED: &str = "Finished with result: ";
+const FAILED: i32 = 1;
+
 #[derive(Debug)]
 pub(super) struct Outside {
     systemd: bool,
@@ -60,16 +65,21 @@ impl Outside {
         }
         self.count = self.count.saturating_add(1);
         let unit = format!("{UNITS}{:x}-{}.service", self.birth_ns, self.count);
-        let mut words: Vec<String> = ["systemd-run", "--quiet", "--collect", "--no-ask-password"]
-            .map(str::to_owned)
-            .into();
+        // of a question it has to tell whose the exit code is
+        let says: &[&str] = if quiet { &[] } else { &["--quiet"] };
         let how: &[&str] = if bus {
             &["--wait", "--pipe"]
         } else {
             // the start of a oneshot ends when it does
             &["--service-type=oneshot"]
         };
-        words.extend(how.iter().map(|word| (*word).to_owned()));
+        let parts = [
+            &["systemd-run"],
+            says,
+            &["--collect", "--no-ask-password"],
+            how,
+        ];
+        let mut words: Vec<String> = parts.concat().into_iter().map(str::to_owned).collect();
         words.push(format!("--unit={unit}"));
         words.push("--property=KillMode=process".to_owned());
         // while the machine goes down nothing is started that it would stop: a backup's hooks, for one
@@ -123,6 +133,18 @@ impl Outside {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// The exit code and the words of a question's command. systemd-run fails with a code by which many
+/// commands say that a service is dead: that one counts only where it says that the command ended so.
+pub(super) fn answer(code: Option<i32>, text: &str) -> (Option<i32>, String) {
+    let (said, result) = text.rsplit_once(FINISHED).unwrap_or((text, ""));
+    let result = result.lines().next().unwrap_or("");
+    let is_theirs = code != Some(FAILED) || result == "exit-code";
+    let said = said.lines().filter(|line| !line.starts_with(BEGUN));
+    let why = (!is_theirs && !result.is_empty()).then(|| format!("its command failed: {result}"));
+    let lines: Vec<&str> = said.chain(why.as_deref()).collect();
+    (code.filter(|_| is_theirs), lines.join("\n"))
 }
 
 /// Whether this router lives in a network namespace of its own: what systemd starts is not in it. A

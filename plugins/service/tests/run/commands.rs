@@ -182,3 +182,63 @@ fn a_question_is_asked_once_at_a_time_and_not_for_ever() {
         }
     }
 }
+
+#[test]
+fn a_systemd_run_that_fails_by_itself_says_nothing_of_the_service() {
+    let Some(mut bench) = Bench::new("bus", "FOLDER/root") else {
+        return;
+    };
+    bench.script(
+        "bin/systemd-run",
+        r#"cd "$(dirname "$0")/.."
+        [ ! -e lost ] || { echo "Failed to connect to bus: Connection refused" >&2; exit 1; }
+        [ ! -e full ] || { echo "Finished with result: resources" >&2; exit 1; }
+        for word; do
+            case $word in --quiet) quiet=yes;; --unit=*) unit=${word#--unit=};; esac
+        done
+        while [ "$1" != -- ]; do shift; done; shift
+        [ "$quiet" ] || echo "Running as unit: $unit" >&2
+        "$@"; code=$?
+        [ $code = 0 ] && result=success || result=exit-code
+        [ "$quiet" ] || {
+            echo "Finished with result: $result" >&2
+            echo "Main processes terminated with: code=exited/status=$code" >&2
+        }
+        exit $code"#,
+    );
+    let status = bench.script(
+        "status",
+        "cd \"$(dirname \"$0\")\"; cat said 2>/dev/null; exit $(cat code)",
+    );
+    let portal = [Service::Commands {
+        name: "portal".to_owned(),
+        start: Vec::new(),
+        stop: Vec::new(),
+        status: vec![status],
+        reload: Vec::new(),
+    }];
+    let write = |bench: &Bench, name: &str, text: &str| {
+        fs::write(bench.folder.join(name), text).expect("our own folder");
+    };
+    let failed = |why: &str| Status::Failed(why.to_owned());
+    for (code, status) in [
+        ("0", Status::Running),
+        ("1", failed("does not run")),
+        ("3", Status::Stopped),
+    ] {
+        write(&bench, "code", code);
+        assert_eq!(bench.observe(&portal), [status]);
+    }
+    write(&bench, "code", "1");
+    write(&bench, "said", "Failed to connect to the portal\n");
+    let dead = failed("Failed to connect to the portal");
+    assert_eq!(bench.observe(&portal), [dead]);
+
+    let unknown = |why: &str| Status::Unknown(why.to_owned());
+    write(&bench, "full", "");
+    let why = unknown("its command failed: resources");
+    assert_eq!(bench.observe(&portal), [why]);
+    write(&bench, "lost", "");
+    let why = unknown("Failed to connect to bus: Connection refused");
+    assert_eq!(bench.observe(&portal), [why]);
+}
