@@ -24,6 +24,9 @@ impl From<&RoleEvent<'_>> for RoleChange {
     }
 }
 
+/// Word of the record for hooks of which some have not run.
+const CUT: &str = "cut";
+
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) role: Role,
@@ -47,8 +50,11 @@ pub(super) struct Hooks {
     pub(super) run: Option<HookRun>,
     /// Role whose hooks ran last, partly or completely.
     pub(super) told: Option<Role>,
-    /// In part: the role went before the last of them.
+    /// In part: the role, or the worker, went before the last of them.
     pub(super) is_cut: bool,
+    /// They run again because a worker went before them: they count as run from the first on, as one
+    /// of them may be what ends each worker.
+    pub(super) is_again: bool,
     pub(super) previous: Option<Role>,
     pub(super) failures: u64,
     pub(super) last_fault: Option<String>,
@@ -62,18 +68,15 @@ pub(super) struct HookRun {
 }
 
 impl Group {
-    pub(super) fn new(now_ns: u64, news: &RoleChange, told: Option<Role>) -> Self {
+    /// `recorded` is what a worker before this one kept of its hooks.
+    pub(super) fn new(now_ns: u64, news: &RoleChange, recorded: &str) -> Self {
         Self {
             role: news.role,
             why: news.why.clone(),
             ticket: None,
             since_ns: now_ns,
             unsaid: true,
-            hooks: Hooks {
-                due: true,
-                told,
-                ..Hooks::default()
-            },
+            hooks: Hooks::recorded(recorded),
         }
     }
 
@@ -90,12 +93,37 @@ impl Group {
 }
 
 impl Hooks {
+    fn recorded(text: &str) -> Self {
+        let mut words = text.split(' ');
+        let told = words.next().and_then(role_named);
+        let is_cut = words.next() == Some(CUT);
+        Self {
+            due: true,
+            told,
+            is_cut,
+            is_again: is_cut,
+            previous: words.next().and_then(role_named),
+            ..Self::default()
+        }
+    }
+
+    /// The text for the next worker: which were run last, and whether all of them were.
+    pub(super) fn record(&self) -> Option<String> {
+        let told = self.told?;
+        let left = self.asked || !self.queue.is_empty() || self.run.is_some();
+        if self.is_again || !(left || self.is_cut) {
+            return Some(told.to_string());
+        }
+        let previous = self.previous.map(|role| format!(" {role}"));
+        Some(format!("{told} {CUT}{}", previous.unwrap_or_default()))
+    }
+
     pub(super) fn are_through(&self) -> bool {
         !self.due && !self.asked && self.queue.is_empty() && self.run.is_none()
     }
 }
 
-pub(super) fn role_named(word: &str) -> Option<Role> {
+fn role_named(word: &str) -> Option<Role> {
     let roles = [Role::Active, Role::Backup, Role::Fault];
     roles.into_iter().find(|role| role.to_string() == word)
 }

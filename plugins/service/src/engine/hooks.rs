@@ -49,7 +49,7 @@ impl Engine {
             let role = group.role;
             let is_known = group.hooks.told == Some(role);
             // A role that went before its hooks had their turn was not told, nor is its end; one that
-            // is back before all of them ran is told from the first on.
+            // is back before all of them ran is told from the first on, and so is one whose worker went.
             if is_known && !std::mem::take(&mut group.hooks.is_cut) {
                 return;
             }
@@ -57,9 +57,8 @@ impl Engine {
             group.hooks.asked = true;
             if !is_known {
                 group.hooks.previous = group.hooks.told.replace(role);
+                group.hooks.is_again = false;
             }
-            let key = format!("hooks {name:?}");
-            self.memory.set(&key, role.to_string());
             self.actions.push_back(Action::Hooks {
                 group: name.to_owned(),
                 role,
@@ -69,6 +68,15 @@ impl Engine {
         }
         if let Some(path) = group.hooks.queue.pop_front() {
             self.begin_hook(now_ns, name, path);
+        }
+    }
+
+    /// Before the first hook of a role begins, and when the last one has ended.
+    pub(super) fn remember_hooks(&mut self) {
+        for (name, group) in &self.groups {
+            if let Some(record) = group.hooks.record() {
+                self.memory.set(&memory_key(name), record);
+            }
         }
     }
 
@@ -145,6 +153,10 @@ impl Engine {
             .map(|(key, value)| (key.to_owned(), value.replace('\0', "")))
             .to_vec()
     }
+}
+
+pub(super) fn memory_key(group: &str) -> String {
+    format!("hooks {group:?}")
 }
 
 fn word(role: Option<Role>) -> String {

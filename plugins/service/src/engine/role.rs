@@ -2,7 +2,8 @@
 
 use spared_sdk::Role;
 
-use super::group::{Group, RoleChange, role_named};
+use super::group::{Group, RoleChange};
+use super::hooks::memory_key;
 use super::{Action, Engine, goal};
 
 /// After its start the host tells the roles of all groups one by one. What follows all of them leaves
@@ -32,10 +33,9 @@ impl Engine {
                 _ => Gather::Until(now_ns.saturating_add(GATHER_NS)),
             };
         }
-        let told = self.memory.get(&format!("hooks {:?}", news.group));
-        let told = told.and_then(role_named);
+        let recorded = self.memory.get(&memory_key(&news.group)).unwrap_or("");
         let group = self.groups.entry(news.group.clone());
-        let group = group.or_insert_with(|| Group::new(now_ns, news, told));
+        let group = group.or_insert_with(|| Group::new(now_ns, news, recorded));
         group.take(now_ns, news);
         let older = group.ticket.replace(ticket);
         // An item of all groups waits for the roles of the other groups; so does the host's role

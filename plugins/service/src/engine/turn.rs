@@ -29,6 +29,7 @@ impl Engine {
                 self.conclude(now_ns, &name);
             }
         }
+        self.remember_hooks();
         self.look(now_ns);
         self.report(now_ns);
         let text = self.memory.poll_text();

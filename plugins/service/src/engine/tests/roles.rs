@@ -332,6 +332,58 @@ fn a_role_that_is_back_before_all_its_hooks_ran_has_them_run_again() {
 }
 
 #[test]
+fn hooks_that_a_restart_of_the_plugin_cuts_off_run_again_once() {
+    let mut lab = Lab::new("").rested();
+    let hooks = vec!["/a".to_owned(), "/b".to_owned()];
+    lab.hooks.insert(Role::Active, (hooks, Vec::new()));
+    let all = ["/a", "/b"].map(|path| format!("run {path} office active backup"));
+    lab.machine.ways.insert(all[0].clone(), Way::Hangs);
+    lab.active();
+    lab.pass(S);
+    assert_eq!(lab.jobs(), all[..1]);
+    lab.machine.ways.clear();
+    let roles = [("office", Role::Active)];
+    lab.restart(&roles);
+    lab.pass(S);
+    assert_eq!(lab.jobs(), all, "what was before is known, too");
+    lab.restart(&roles);
+    lab.pass(S);
+    assert_eq!(lab.begun, []);
+
+    // the last one counts as run when it has ended
+    lab.machine.ways.insert(all[1].clone(), Way::Hangs);
+    lab.backup();
+    lab.pass(S);
+    lab.active();
+    lab.pass(S);
+    lab.machine.ways.clear();
+    lab.restart(&roles);
+    lab.pass(S);
+    assert_eq!(lab.jobs(), all);
+}
+
+#[test]
+fn a_hook_that_ends_the_plugin_does_so_twice_at_most_for_a_role() {
+    let mut lab = Lab::new("").rested();
+    let hooks = vec!["/a".to_owned(), "/b".to_owned()];
+    lab.hooks.insert(Role::Active, (hooks, Vec::new()));
+    let deadly = "run /a office active backup".to_owned();
+    lab.machine.ways.insert(deadly.clone(), Way::Hangs);
+    for _ in 0..2 {
+        lab.active();
+        let mut count = lab.count(&deadly);
+        for _ in 0..5 {
+            lab.restart(&[("office", Role::Active)]);
+            lab.pass(S);
+            count += lab.count(&deadly);
+        }
+        assert_eq!(count, 2);
+        lab.backup();
+        lab.pass(S);
+    }
+}
+
+#[test]
 fn keepalived_arguments_are_in_its_order() {
     let mut lab = Lab::new("notify = \"keepalived\"\nhooks = \"/h\"\n");
     for role in [Role::Active, Role::Backup, Role::Fault] {
