@@ -4,9 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::kernel::{set_link, take_down};
+use super::routes::Routes;
 
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 const MARK: &str = "bounce.";
+/// Time between two tries to put back routes, and tries: until an IPv6 address is known to be no
+/// duplicate, for which the interface must have a carrier.
+const ROUTES_NS: u64 = 500_000_000;
+const ROUTES_TRIES: u32 = 20;
 
 #[derive(Debug)]
 pub(super) struct Bounces {
@@ -21,6 +26,9 @@ struct Bounce {
     number: Option<u64>,
     interface: String,
     until_ns: u64,
+    /// Its routes that are yet to be put back.
+    routes: Routes,
+    tries: u32,
 }
 
 impl Bounces {
@@ -50,27 +58,48 @@ impl Bounces {
         until_ns: u64,
     ) -> Result<bool, String> {
         let mark = self.mark(interface);
-        let begun = take_down(interface, || {
+        let taken = take_down(interface, || {
             let boot = fs::read_to_string(BOOT).unwrap_or_default();
             if let Some(Err(error)) = mark.map(|mark| fs::write(mark, boot)) {
                 log::warn!("{interface}: a worker that dies would leave it down: {error}");
             }
         })?;
-        if begun {
-            self.list.push(Bounce {
-                number: Some(number),
-                interface: interface.to_owned(),
-                until_ns,
-            });
-        }
-        Ok(begun)
+        let older = self.take(interface);
+        let routes = match (taken, older) {
+            (Some(mut routes), older) => {
+                routes.add(older.map(|older| older.routes).unwrap_or_default());
+                routes
+            }
+            (None, Some(older)) => older.routes,
+            (None, None) => return Ok(false),
+        };
+        self.list.push(Bounce {
+            number: Some(number),
+            interface: interface.to_owned(),
+            until_ns,
+            routes,
+            tries: 0,
+        });
+        Ok(true)
     }
 
-    /// Somebody else decides about the interface now; the job whose bounce that was.
-    pub(super) fn end(&mut self, interface: &str) -> Option<u64> {
+    /// Somebody else decides about the interface now; the job whose bounce that was. Routes come back
+    /// only with the interface.
+    pub(super) fn end(&mut self, interface: &str, up: bool) -> Option<u64> {
+        let mut bounce = self.take(interface)?;
+        let number = bounce.number.take();
+        if up {
+            bounce.until_ns = 0;
+            self.list.push(bounce);
+        } else {
+            self.unmark(interface);
+        }
+        number
+    }
+
+    fn take(&mut self, interface: &str) -> Option<Bounce> {
         let at = self.list.iter().position(|it| it.interface == interface)?;
-        self.unmark(interface);
-        self.list.swap_remove(at).number
+        Some(self.list.swap_remove(at))
     }
 
     pub(super) fn forget(&mut self, number: u64) {
@@ -89,20 +118,34 @@ impl Bounces {
         let (over, going): (Vec<Bounce>, _) =
             std::mem::take(&mut self.list).into_iter().partition(due);
         self.list = going;
-        for bounce in over {
-            let result = self.raise(&bounce.interface);
-            match bounce.number {
-                Some(number) => ended.push((number, result)),
-                None => result.unwrap_or_else(|why| log::warn!("{why}")),
+        for mut bounce in over {
+            // later it is somebody else's, who may have set it down
+            let result = match bounce.tries {
+                0 => self.raise(&bounce.interface),
+                _ => Ok(()),
+            };
+            let left = bounce.routes.put_back();
+            match (bounce.number.take(), result) {
+                (Some(number), result) => ended.push((number, result)),
+                (None, result) => result.unwrap_or_else(|why| log::warn!("{why}")),
+            }
+            bounce.tries = bounce.tries.saturating_add(1);
+            if left > 0 && bounce.tries < ROUTES_TRIES {
+                bounce.until_ns = now_ns.saturating_add(ROUTES_NS);
+                self.list.push(bounce);
+            } else {
+                bounce.lose(left);
             }
         }
         ended
     }
 
     pub(super) fn end_all(&mut self) {
-        for bounce in std::mem::take(&mut self.list) {
+        for mut bounce in std::mem::take(&mut self.list) {
             self.raise(&bounce.interface)
                 .unwrap_or_else(|why| log::warn!("{why}"));
+            let left = bounce.routes.put_back();
+            bounce.lose(left);
         }
     }
 
@@ -131,5 +174,13 @@ impl Bounces {
         entries
             .filter_map(|entry| interface(entry.path()))
             .collect()
+    }
+}
+
+impl Bounce {
+    fn lose(&self, left: usize) {
+        if left > 0 {
+            log::warn!("{}: {left} routes could not be put back", self.interface);
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! Links and routes.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
 use spared_netlink::constants::FOLLOWING_ROUTE_PROTOCOL;
 use spared_netlink::{Link, Message, Requests, Route as KernelRoute};
 
+use super::routes::Routes;
+use super::setting;
 use crate::job::Route;
 
 const SCOPE_UNIVERSE: u8 = 0;
@@ -24,19 +27,40 @@ pub(super) fn set_link(interface: &str, up: bool) -> Result<(), String> {
     set(&mut requests, &link, up)
 }
 
-/// Sets an interface down; false where it was down, and so has nothing to come back to.
+/// Sets an interface down, and tells the routes that it loses by that; None where it was down, and so
+/// has nothing to come back to. Its IPv6 addresses stay, unless they end by themselves.
 ///
 /// # Errors
 /// Why not, in a sentence.
-pub(super) fn take_down(interface: &str, before: impl FnOnce()) -> Result<bool, String> {
+pub(super) fn take_down(interface: &str, before: impl FnOnce()) -> Result<Option<Routes>, String> {
     let mut requests = open()?;
     let link = link(&mut requests, interface)?;
     if !link.up {
-        return Ok(false);
+        return Ok(None);
     }
     before();
-    set(&mut requests, &link, false)?;
-    Ok(true)
+    let routes = Routes::of(&mut requests, link.index);
+    keep_addresses(interface, || set(&mut requests, &link, false))?;
+    Ok(Some(routes))
+}
+
+/// Runs something that must not cost an interface its IPv6 addresses. Where there is no IPv6 there are
+/// none; where somebody has decided that they go with the interface, they do.
+fn keep_addresses<T>(interface: &str, run: impl FnOnce() -> T) -> T {
+    let key = format!("net/ipv6/conf/{interface}/keep_addr_on_down");
+    let set = |value| {
+        let set = setting::write(Path::new("/"), &key, value);
+        set.unwrap_or_else(|why| log::warn!("{why}"));
+    };
+    let is_default = setting::read(Path::new("/"), &key).is_some_and(|now| now == "0");
+    if is_default {
+        set("1");
+    }
+    let result = run();
+    if is_default {
+        set("0");
+    }
+    result
 }
 
 fn set(requests: &mut Requests, link: &Link, up: bool) -> Result<(), String> {

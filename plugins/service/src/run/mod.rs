@@ -5,6 +5,7 @@ mod copy;
 mod hooks;
 mod kernel;
 mod outside;
+mod routes;
 mod running;
 mod setting;
 mod step;
@@ -137,11 +138,11 @@ impl Runs {
                 Err(why) => Err(why),
             },
             Job::Link { interface, up } => {
-                self.end_bounce(&interface);
+                self.end_bounce(&interface, up);
                 kernel::set_link(&interface, up)
             }
             Job::Bounce { interface, down_ms } => {
-                self.end_bounce(&interface);
+                self.end_bounce(&interface, true);
                 let down_ns = down_ms.saturating_mul(1_000_000);
                 let until_ns = self.watcher.now_ns().saturating_add(down_ns);
                 match self.bounces.begin(number, &interface, until_ns) {
@@ -398,8 +399,8 @@ impl Runs {
         }
     }
 
-    fn end_bounce(&mut self, interface: &str) {
-        if let Some(number) = self.bounces.end(interface) {
+    fn end_bounce(&mut self, interface: &str, up: bool) {
+        if let Some(number) = self.bounces.end(interface, up) {
             self.ended.push_back(Ended::Job(number, Ok(())));
         }
     }

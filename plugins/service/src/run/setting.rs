@@ -19,6 +19,12 @@ pub(super) fn write(root: &Path, key: &str, value: &str) -> Result<(), String> {
     std::io::Write::write_all(&mut file, format!("{value}\n").as_bytes()).map_err(shown)
 }
 
+/// None where there is no such setting.
+pub(super) fn read(root: &Path, key: &str) -> Option<String> {
+    let text = fs::read_to_string(path(root, key)?).ok()?;
+    Some(text.trim().to_owned())
+}
+
 /// sysctl(8): the first separator decides; between dots a slash stands for a dot of a name, as in
 /// net.ipv4.conf.eth0/5.forwarding, and between slashes a dot is one.
 fn path(root: &Path, key: &str) -> Option<PathBuf> {

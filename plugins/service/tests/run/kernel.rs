@@ -58,6 +58,7 @@ fn links_settings_rules_and_routes_follow_in_a_namespace() {
     settings(&mut bench);
     rules(&mut bench);
     routes(&mut bench);
+    bounced(&mut bench);
     println!("done inside");
 }
 
@@ -246,4 +247,78 @@ fn routes(bench: &mut Bench) {
     };
     assert_eq!(set(true), Err("there is no interface wan9".to_owned()));
     assert_eq!(set(false), Ok(()));
+}
+
+/// Addresses and static routes of wan0, as they are told.
+fn belongings() -> Vec<String> {
+    let told = [
+        output("ip -4 route show dev wan0"),
+        output("ip -6 route show dev wan0"),
+        output("ip -6 -o addr show dev wan0 scope global -tentative"),
+    ];
+    let mut lines: Vec<String> = told
+        .iter()
+        .flat_map(|text| text.lines())
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    lines.sort();
+    lines
+}
+
+fn bounced(bench: &mut Bench) {
+    output("ip -4 route flush dev wan0 proto 214");
+    output("ip -6 addr add 2001:db8:5::1/64 dev wan0");
+    bench.until("no duplicate", |_| {
+        belongings()
+            .iter()
+            .any(|it| it.contains("2001:db8:5::1/64"))
+    });
+    for route in [
+        "-4 route add 10.0.0.0/8 via 172.16.0.1 mtu 1400",
+        "-4 route add 10.1.0.0/16 via 172.16.9.9 onlink",
+        "-4 route add 10.2.0.0/16 src 192.0.2.1 metric 7 proto static",
+        "-4 route add 10.2.0.0/16 metric 9 table 1000",
+        "-6 route add 2001:db8:6::/48 via 2001:db8:5::2 metric 5",
+        "-6 route add 2001:db8:7::/48 src 2001:db8:5::1",
+        "-6 route add default via fe80::1",
+    ] {
+        let (family, rest) = route.split_once(' ').expect("a family");
+        if route.contains("10.0.0.0/8") {
+            output("ip route add 172.16.0.1 dev wan0");
+        }
+        output(&format!("ip {family} {rest} dev wan0"));
+    }
+    let before = belongings();
+    output("ip route add 10.3.0.0/16 dev wan0 proto bird");
+    let bounce = Job::Bounce {
+        interface: "wan0".to_owned(),
+        down_ms: 100,
+    };
+    assert_eq!(bench.job(bounce.clone()), Ok(()));
+    let kept = output("ip -6 addr show dev wan0 scope global");
+    assert!(kept.contains("2001:db8:5::1/64"), "{kept}");
+    bench.until("as before", |_| belongings() == before);
+    let other = output("ip route show table 1000");
+    assert!(other.contains("10.2.0.0/16"), "{other}");
+    let key = "/proc/sys/net/ipv6/conf/wan0/keep_addr_on_down";
+    assert_eq!(fs::read_to_string(key).expect("a setting"), "0\n");
+    bench.until("at rest", |it| it.runs.next_timeout().is_none());
+
+    // one who wants it up earlier, and the end of the plugin
+    bench.runs.begin(1, bounce.clone());
+    bench.runs.begin(
+        2,
+        Job::Link {
+            interface: "wan0".to_owned(),
+            up: true,
+        },
+    );
+    bench.until("as before", |_| belongings() == before);
+    bench.runs.begin(3, bounce);
+    bench.runs.end_all(&[]);
+    let left = belongings();
+    let is_left = |line: &&String| line.contains("10.") || line.contains("2001:db8:6::");
+    let routes =
+        |lines: &[String]| -> Vec<String> { lines.iter().filter(is_left).cloned().collect() };
+    assert_eq!(routes(&left), routes(&before));
 }

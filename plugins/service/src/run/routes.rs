@@ -1,0 +1,95 @@
+//! Static routes of an interface, which the kernel deletes when it is set down.
+
+use spared_netlink::{Message, Requests, Route, attributes, put};
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+const NLM_F_DUMP: u16 = 0x300;
+const NLM_F_CREATE: u16 = 0x400;
+const NLM_F_APPEND: u16 = 0x800;
+const RTA_OIF: u16 = 4;
+const RTA_CACHEINFO: u16 = 12;
+const RTA_NH_ID: u16 = 30;
+const RTNH_F_ONLINK: u32 = 4;
+const EEXIST: i32 = 17;
+
+/// RTPROT_BOOT and RTPROT_STATIC. Whoever learns routes by a protocol sees the interface go and come,
+/// and alone knows which of them it still wants.
+const STATIC: [u8; 2] = [3, 4];
+
+/// Routes as the kernel told them, with all that it knows of them.
+#[derive(Debug, Default)]
+pub(super) struct Routes(Vec<Vec<u8>>);
+
+impl Routes {
+    /// Those through an interface.
+    pub(super) fn of(requests: &mut Requests, index: u32) -> Self {
+        let mut found = Vec::new();
+        for family in [AF_INET, AF_INET6] {
+            let mut question = vec![family];
+            question.resize(12, 0);
+            put(&mut question, RTA_OIF, &index.to_ne_bytes());
+            let question = Message::request(RTM_GETROUTE, NLM_F_DUMP, &question);
+            let told = requests.dump(question, |kind, payload| {
+                if kind == RTM_NEWROUTE && is_kept(payload, index) {
+                    found.extend(addition(payload));
+                }
+            });
+            // a kernel without IPv6 does not support its dump
+            if let (Err(error), AF_INET) = (told, family) {
+                log::warn!("routes of interface {index}: {error}");
+            }
+        }
+        Self(found)
+    }
+
+    pub(super) fn add(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
+    /// Puts back those that are missing; how many cannot be yet. An IPv6 address is the source of
+    /// none while the kernel looks for a duplicate of it.
+    pub(super) fn put_back(&mut self) -> usize {
+        let Ok(mut requests) = Requests::open() else {
+            return self.0.len();
+        };
+        let mut is_refused = |route: &Vec<u8>| {
+            let flags = NLM_F_CREATE | NLM_F_APPEND;
+            let message = Message::request(RTM_NEWROUTE, flags, route);
+            let added = requests.run_one(Ok(message));
+            added.is_err_and(|error| error.raw_os_error() != Some(EEXIST))
+        };
+        // again while that helps: the way to a gateway may come after the route by that gateway
+        loop {
+            let before = self.0.len();
+            self.0.retain(&mut is_refused);
+            if self.0.is_empty() || self.0.len() == before {
+                return self.0.len();
+            }
+        }
+    }
+}
+
+/// Of several next hops the kernel keeps the others; one that ends or is a next hop's object cannot be
+/// put back by what is told of it.
+fn is_kept(payload: &[u8], index: u32) -> bool {
+    let fits = |route: Route| route.index == Some(index) && STATIC.contains(&route.protocol);
+    let lasts = |(kind, value): (u16, &[u8])| match kind {
+        RTA_NH_ID => false,
+        RTA_CACHEINFO => value.get(8..12) == Some(&[0; 4]),
+        _ => true,
+    };
+    let rest = payload.get(12..).unwrap_or_default();
+    Route::parse(payload).is_some_and(fits) && attributes(rest).all(lasts)
+}
+
+/// The request for what the kernel told: without the flags that tell of its state.
+fn addition(told: &[u8]) -> Option<Vec<u8>> {
+    let mut route = told.to_vec();
+    let flags = route.get_mut(8..12)?;
+    let asked = u32::from_ne_bytes(flags.try_into().ok()?) & RTNH_F_ONLINK;
+    flags.copy_from_slice(&asked.to_ne_bytes());
+    Some(route)
+}
