@@ -29,6 +29,12 @@ impl Memory {
         self.done.get(name).map(String::as_str)
     }
 
+    /// All of which this was done last.
+    pub(super) fn names<'m>(&'m self, done: &'m str) -> impl Iterator<Item = &'m str> {
+        let done = self.done.iter().filter(move |(_, it)| *it == done);
+        done.map(|(name, _)| name.as_str())
+    }
+
     pub(super) fn set(&mut self, name: &str, done: String) {
         if !self.has(name, &done) {
             self.done.insert(name.to_owned(), done);

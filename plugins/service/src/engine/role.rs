@@ -6,12 +6,15 @@ use super::group::{Group, RoleChange};
 use super::hooks::memory_key;
 use super::{Action, Engine, goal};
 
-/// After its start the host tells the roles of all groups one by one. What follows all of them leaves
-/// the role active only when the last was told.
+/// After its start the host tells the roles of all groups at once, but for active ones whose turn comes
+/// after that of other plugins. What follows all groups leaves the role active only when the last was told.
 const GATHER_NS: u64 = 500_000_000;
 
 /// Longer than the host waits for the plugins whose roles come before ours.
 const STRANGERS_NS: u64 = 15_000_000_000;
+
+/// Prefix of the names of recorded roles.
+const ROLE: &str = "role ";
 
 /// Whether the roles of all groups are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,35 +29,58 @@ impl Engine {
     pub fn handle_role(&mut self, now_ns: u64, ticket: u64, news: &RoleChange) {
         self.maintenance = news.maintenance;
         let is_new = !self.groups.contains_key(&news.group);
-        if is_new {
-            self.expect_strangers(now_ns);
-            self.gather = match self.gather {
-                Gather::Over => Gather::Over,
-                _ => Gather::Until(now_ns.saturating_add(GATHER_NS)),
-            };
-        }
         let recorded = self.memory.get(&memory_key(&news.group)).unwrap_or("");
         let group = self.groups.entry(news.group.clone());
         let group = group.or_insert_with(|| Group::new(now_ns, news, recorded));
         group.take(now_ns, news);
         let older = group.ticket.replace(ticket);
-        // An item of all groups waits for the roles of the other groups; so does the host's role
-        // call.
+        // An item of all groups waits for the roles of the other groups; plugins that leave this one
+        // after us need not.
         let at_once = is_new && news.role != Role::Active;
         let newer = group.ticket.take_if(|_| at_once);
         let done = older.into_iter().chain(newer);
         self.actions
             .extend(done.map(|ticket| Action::Done { ticket }));
+        self.memory
+            .set(&role_key(&news.group), news.role.to_string());
+        if is_new {
+            self.expect_strangers(now_ns);
+            self.gather(now_ns);
+        }
         self.look_at_all();
         self.set_goals(now_ns);
         self.step(now_ns);
     }
 
+    /// Waits for the roles of further groups; longer for one that a worker before this one knew as active.
+    fn gather(&mut self, now_ns: u64) {
+        let wait_ns = match self.active_before().is_empty() {
+            true => GATHER_NS,
+            false => STRANGERS_NS,
+        };
+        if self.gather != Gather::Over {
+            self.gather = Gather::Until(now_ns.saturating_add(wait_ns));
+        }
+    }
+
     pub(super) fn end_gathering(&mut self, now_ns: u64) {
         if matches!(self.gather, Gather::Until(until_ns) if now_ns >= until_ns) {
             self.gather = Gather::Over;
+            for gone in self.active_before() {
+                self.memory.forget(&gone);
+            }
             self.set_goals(now_ns);
         }
+    }
+
+    /// Recorded roles of groups that were active, and whose role was not told since.
+    fn active_before(&self) -> Vec<String> {
+        let known: Vec<String> = self.groups.keys().map(|name| role_key(name)).collect();
+        let active = Role::Active.to_string();
+        let before = self.memory.names(&active);
+        let before = before.filter(|name| name.starts_with(ROLE));
+        let before = before.filter(|name| !known.iter().any(|known| known == name));
+        before.map(str::to_owned).collect()
     }
 
     /// Looks for items of groups that nobody knows, when all roles must have been told.
@@ -129,4 +155,8 @@ impl Engine {
         let roles = [Role::Backup, Role::Fault];
         roles.into_iter().find(|role| has(*role))
     }
+}
+
+fn role_key(group: &str) -> String {
+    format!("{ROLE}{group:?}")
 }

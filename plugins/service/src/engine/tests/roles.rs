@@ -159,6 +159,44 @@ fn the_first_roles_keep_nobody_waiting_for_the_roles_of_other_groups() {
 }
 
 #[test]
+fn a_restarted_worker_waits_for_the_group_that_was_active_before_it() {
+    let mut lab = Lab::new(THREE);
+    for role in [Role::Backup, Role::Active] {
+        lab.role("a", role);
+        lab.role("b", Role::Backup);
+        lab.pass(3 * S);
+    }
+    let all = ["kea", "postfix", "squid"];
+    assert_eq!(lab.runs(), all);
+    // a plugin that is told before this one has started again with it, and takes its time
+    lab.restart(&[("b", Role::Backup)]);
+    lab.pass(9 * S);
+    let ticket = lab.role("a", Role::Active);
+    lab.pass(10 * S);
+    assert_eq!(lab.begun, []);
+    assert!(lab.is_done(ticket));
+
+    // it is backup meanwhile, or gone
+    lab.restart(&[("a", Role::Backup), ("b", Role::Backup)]);
+    lab.pass(3 * S);
+    assert!(lab.runs().is_empty());
+    lab.role("a", Role::Active);
+    lab.pass(3 * S);
+    lab.restart(&[("b", Role::Backup)]);
+    lab.pass(14 * S);
+    assert_eq!(lab.runs(), all);
+    lab.pass(3 * S);
+    assert!(lab.runs().is_empty());
+    lab.sim("kea").running = true;
+    lab.restart(&[("b", Role::Backup)]);
+    lab.pass(S);
+    assert!(
+        lab.runs().is_empty(),
+        "what is gone is not waited for twice"
+    );
+}
+
+#[test]
 fn a_worker_that_dies_changes_nothing_that_is_right() {
     let text = &format!(
         "{THREE}[[service]]\nname = \"c\"\nstart = [\"/c\"]\nstop = [\"/c\"]\n\
