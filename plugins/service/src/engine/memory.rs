@@ -1,4 +1,4 @@
-//! Record of one-time work for the next worker, which must not repeat it after a crash.
+//! Record for the next worker: one-time work, which must not be repeated after a crash, and roles.
 
 use std::collections::BTreeMap;
 
