@@ -5,9 +5,9 @@
 //! holds only fields that are known here, so that a lease from the peer can say nothing else.
 
 pub(crate) mod dhcpd;
-mod dnsmasq;
+pub(crate) mod dnsmasq;
 mod fits;
-mod kea;
+pub(crate) mod kea;
 mod lines;
 
 pub use fits::{fits, is_identity};

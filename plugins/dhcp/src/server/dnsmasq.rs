@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use spared_sdk::hex;
 
 use crate::SECOND;
+use crate::codec::dnsmasq::is_name;
 use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, Set, State, signed};
 
 use super::End;
@@ -141,12 +142,20 @@ fn add(lease: &Lease) -> Result<Body, String> {
     let mut body = Body::default();
     body.text(&lease.key.address.to_string());
     body.text(&hardware(lease));
-    body.bytes(&lease.hostname);
+    body.bytes(&hostname(lease));
     body.bytes(&lease.client.id);
     body.number(left_s(lease));
     body.number(iaid);
     body.flag(is_temporary);
     Ok(body)
+}
+
+/// dnsmasq copies it up to a NUL, without regard to its length.
+fn hostname(lease: &Lease) -> Vec<u8> {
+    match is_name(&lease.hostname) {
+        true => [lease.hostname.as_slice(), &[0]].concat(),
+        false => Vec::new(),
+    }
 }
 
 /// As in its file, with the type if that is not Ethernet.

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use spared_sdk::hex;
 
 use crate::codec::Format;
+use crate::codec::kea::is_writable;
 use crate::lease::{Change, INFINITE_S, Key, Kind, Lease, State};
 
 use super::End;
@@ -303,7 +304,8 @@ fn arguments(lease: &Lease) -> Map<String, Value> {
     if let Some(expires_ns) = lease.expires_ns.filter(|_| lease.valid_s != INFINITE_S) {
         put("expire", clock().unix_s(expires_ns).into());
     }
-    if !lease.hostname.is_empty() {
+    // Kea would write it as it is, and not read it back
+    if !lease.hostname.is_empty() && is_writable(&lease.hostname) {
         put("hostname", String::from_utf8_lossy(&lease.hostname).into());
     }
     put(

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use spared_dhcp::codec::Format;
-use spared_dhcp::lease::{Change, Key};
+use spared_dhcp::lease::{Change, Client, Key, Kind, Lease};
 use spared_dhcp::server::Event;
 
 use crate::fixture::{Fixture, key4, lease4, set_of, settings};
@@ -31,6 +31,7 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
     let _bus = bus(&folder, &address);
     let config = format!(
         "port=0\nuser=root\ninterface=srv\nbind-interfaces\ndhcp-range=192.0.2.10,192.0.2.99,10m\n\
+         dhcp-range=2001:db8::100,2001:db8::1ff,10m\n\
          dhcp-leasefile={}\npid-file={}\nenable-dbus\nno-ping\n",
         leases.display(),
         folder.path("pid").display(),
@@ -79,14 +80,19 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
         key: key4(77),
         committed_ns: 0,
     });
+    changes.push(Change::Put(lease6()));
     let answer = fixture.apply(changes);
     assert_eq!((answer.result, answer.refused), (Ok(()), vec![]));
     fixture.quiet();
     let text = fs::read_to_string(&leases).unwrap();
     assert!(
-        text.contains("192.0.2.155 h155") && !text.contains("192.0.2.151"),
+        text.contains("192.0.2.155 h155 ") && !text.contains("192.0.2.151"),
         "{text}"
     );
+    assert!(text.contains("2001:db8::101 name 00:03:"), "{text}");
+    let (set, broken) = Fixture::open(settings.clone()).reading();
+    assert_eq!(broken, None);
+    assert_eq!(set.leases[&lease6().key].hostname, b"name");
 
     client.signal(Signal::USR2);
     assert_eq!(fixture.signs_behind(&got), [-got[0]]);
@@ -116,6 +122,25 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
     fixture.quiet();
     server.stop();
     assert_eq!(Fixture::open(settings).reading().0.leases.len(), 950);
+}
+
+/// What follows its name among the arguments is a line feed, the length of its DUID.
+fn lease6() -> Lease {
+    Lease {
+        key: Key {
+            kind: Kind::Na,
+            address: [0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x101].into(),
+            prefix: 128,
+        },
+        client: Client {
+            id: vec![0, 3, 0, 1, 2, 0, 0, 0, 0, 1],
+            iaid: 7,
+            ..Client::default()
+        },
+        hostname: b"name".to_vec(),
+        extra: std::collections::BTreeMap::new(),
+        ..lease4(key4(1), 500)
+    }
 }
 
 fn bus(folder: &Folder, address: &str) -> Process {

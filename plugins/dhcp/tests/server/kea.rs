@@ -133,7 +133,14 @@ fn kea4_is_heard_served_silenced_and_started_with_other_leases() {
     let mut changes: Vec<_> = (150..=159)
         .map(|host| Change::Put(lease4(key4(host), 500)))
         .collect();
-    changes.extend([Change::Put(other_subnet), gone(151), gone(77)]);
+    let mut odd = lease4(key4(161), 500);
+    odd.hostname = b"h\n161".to_vec();
+    changes.extend([
+        Change::Put(other_subnet),
+        Change::Put(odd),
+        gone(151),
+        gone(77),
+    ]);
     let answer = fixture.apply(changes);
     assert_eq!(answer.result, Ok(()));
     let refused: Vec<Key> = answer.refused.iter().map(|(key, _)| *key).collect();
@@ -151,6 +158,8 @@ fn kea4_is_heard_served_silenced_and_started_with_other_leases() {
         "{}",
         kea.ask(get)
     );
+    let set = Fixture::open(kea.settings()).reading().0;
+    assert_eq!(set.leases[&key4(161)].hostname, b"");
 
     client.signal(Signal::USR1);
     assert_eq!(fixture.signs_behind(&[]), got);

@@ -6,7 +6,7 @@ mod reader;
 mod writer;
 
 pub use reader::line;
-pub use writer::write;
+pub use writer::{is_name, write};
 
 /// Placeholder for a missing value.
 const NONE: &[u8] = b"*";

@@ -74,7 +74,7 @@ fn line(out: &mut Vec<u8>, lease: &Lease, clock: Clock) {
 }
 
 /// Whether dnsmasq accepts it as a host name.
-fn is_name(name: &[u8]) -> bool {
+pub fn is_name(name: &[u8]) -> bool {
     let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     (1..=LONGEST_NAME).contains(&name.len()) && name.iter().all(legal)
 }

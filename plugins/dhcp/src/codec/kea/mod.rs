@@ -6,6 +6,7 @@ mod escape;
 mod reader;
 mod writer;
 
+pub use escape::is_writable;
 pub use reader::Reader;
 pub use writer::write;
 
