@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::str;
 
 use super::{Files, Places};
 
@@ -101,6 +102,10 @@ impl Options {
                     value
                 };
                 self.places.bus_name = Some(String::from_utf8_lossy(name).into_owned());
+            }
+            b"dhcp-lease-max" => {
+                let number = str::from_utf8(value).ok().and_then(|it| it.parse().ok());
+                self.places.leases_max = number.unwrap_or(self.places.leases_max);
             }
             b"leasefile-ro" => self.read_only = Some(path.to_owned()),
             b"conf-file" if !value.is_empty() => {

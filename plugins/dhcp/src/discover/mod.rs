@@ -12,6 +12,8 @@ use crate::codec::Format;
 
 /// More than any configuration is; its files together may be no longer.
 const LONGEST: u64 = 16 * 1024 * 1024;
+/// dnsmasq's own default.
+pub const LEASES_MAX: usize = 1000;
 /// A file that includes itself ends there.
 const DEEPEST: u32 = 10;
 
@@ -27,6 +29,8 @@ pub struct Places {
     pub bus_name: Option<String>,
     /// Kea's file with the DUID of a DHCPv6 server.
     pub server_id: Option<PathBuf>,
+    /// dnsmasq's `dhcp-lease-max`.
+    pub leases_max: usize,
 }
 
 impl Places {
@@ -37,6 +41,7 @@ impl Places {
             has_lease_commands: false,
             bus_name: None,
             server_id: None,
+            leases_max: LEASES_MAX,
         }
     }
 }

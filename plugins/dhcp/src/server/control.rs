@@ -35,7 +35,8 @@ impl Control {
                     })
             }
             Format::Dnsmasq => places.bus_name.as_deref().map_or(Self::None, |name| {
-                Self::Dnsmasq(Dnsmasq::new(name, settings.bus.as_deref(), end))
+                let (address, max) = (settings.bus.as_deref(), places.leases_max);
+                Self::Dnsmasq(Dnsmasq::new(name, address, max, end))
             }),
             Format::Dhcpd4 | Format::Dhcpd6 => Self::None,
         }

@@ -17,9 +17,9 @@ const PATH: &str = "/uk/org/thekelleys/dnsmasq";
 /// Not the name on the bus, which may be another.
 const INTERFACE: &str = "uk.org.thekelleys.dnsmasq";
 const AT_ONCE: usize = 32;
-/// dnsmasq 2.90 crashes when it is given one lease more than `dhcp-lease-max`, which is 1000 unless
-/// it is told otherwise; its clients may take some meanwhile.
-const LEASES_SAFE: usize = 950;
+/// Part of `dhcp-lease-max` that is left to its clients: dnsmasq 2.90 crashes when it is given one lease
+/// more, and they may take some meanwhile.
+const SPARE: usize = 20;
 /// The bus says them where there is no dnsmasq, or no longer.
 const GONE: [&str; 3] = ["NameHasNoOwner", "ServiceUnknown", "NoReply"];
 
@@ -27,6 +27,8 @@ const GONE: [&str; 3] = ["NameHasNoOwner", "ServiceUnknown", "NoReply"];
 pub struct Dnsmasq {
     name: String,
     address: String,
+    /// Leases that it may have before it is given another.
+    leases_safe: usize,
     end: End,
     bus: Option<Bus>,
     /// Given, and not seen in its file yet.
@@ -34,10 +36,11 @@ pub struct Dnsmasq {
 }
 
 impl Dnsmasq {
-    pub fn new(name: &str, address: Option<&str>, end: &End) -> Self {
+    pub fn new(name: &str, address: Option<&str>, leases_max: usize, end: &End) -> Self {
         Self {
             name: name.to_owned(),
             address: address.unwrap_or(SYSTEM_BUS).to_owned(),
+            leases_safe: leases_max.saturating_sub(leases_max.div_ceil(SPARE)),
             end: end.clone(),
             bus: None,
             given: BTreeSet::new(),
@@ -101,9 +104,10 @@ impl Dnsmasq {
         if known.leases.contains_key(&key) || self.given.contains(&key) {
             return Ok(());
         }
-        if known.leases.len().saturating_add(self.given.len()) >= LEASES_SAFE {
+        let safe = self.leases_safe;
+        if known.leases.len().saturating_add(self.given.len()) >= safe {
             return Err(format!(
-                "more than {LEASES_SAFE} leases might crash a dnsmasq that runs"
+                "more than {safe} leases might crash a dnsmasq that runs, by its dhcp-lease-max"
             ));
         }
         self.given.insert(key);

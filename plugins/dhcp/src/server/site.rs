@@ -174,6 +174,7 @@ pub fn places(settings: &config::Server) -> Result<Places, String> {
             has_lease_commands: settings.socket.is_some(),
             bus_name: None,
             server_id: None,
+            leases_max: discover::LEASES_MAX,
         },
         (Err(why), None) => return Err(why),
     };
@@ -184,6 +185,7 @@ pub fn places(settings: &config::Server) -> Result<Places, String> {
         has_lease_commands: found.has_lease_commands,
         bus_name: settings.bus_name.clone().or(found.bus_name),
         server_id: instead(&settings.server_id, found.server_id),
+        leases_max: found.leases_max,
     })
 }
 

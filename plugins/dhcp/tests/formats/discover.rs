@@ -146,6 +146,9 @@ fn dnsmasqs_lines_are_taken_as_it_takes_them() {
     assert_eq!(of("").leases, Path::new("/var/lib/misc/dnsmasq.leases"));
     assert_eq!(of(" dhcp-leasefile = /x#1 # c\n").leases, Path::new("/x#1"));
     assert_eq!(of("dhcp-leasefile=\"/x #1\"\n").leases, Path::new("/x #1"));
+    assert_eq!(of("").leases_max, 1000);
+    assert_eq!(of("dhcp-lease-max=20\n").leases_max, 20);
+    assert_eq!(of("dhcp-lease-max=20\ndhcp-lease-max = x\n").leases_max, 20);
     assert_eq!(of("enable-dbus=a.b\n").bus_name.as_deref(), Some("a.b"));
 }
 

@@ -1,11 +1,12 @@
 //! dnsmasq of Debian, on a bus of its own.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
 use spared_dhcp::codec::Format;
+use spared_dhcp::config;
 use spared_dhcp::lease::{Change, Client, Key, Kind, Lease};
 use spared_dhcp::server::Event;
 
@@ -13,42 +14,63 @@ use crate::fixture::{Fixture, key4, lease4, set_of, settings};
 use crate::lab::{Lab, Process, wait_for, wait_for_text};
 use crate::scratch::Folder;
 
-const NAME: &str = "uk.org.thekelleys.dnsmasq";
+struct Dnsmasq {
+    _bus: Process,
+    lab: Lab,
+    folder: Folder,
+    address: String,
+}
 
-#[test]
-fn dnsmasq_is_heard_served_and_started_with_other_leases() {
-    let programs = [
-        "/usr/sbin/dnsmasq",
-        "/usr/bin/dbus-daemon",
-        "/usr/bin/busybox",
-    ];
-    let Some(lab) = Lab::new(&programs) else {
-        return;
-    };
-    let folder = Folder::new("server");
-    let leases = folder.path("leases");
-    let address = format!("unix:path={}", folder.path("bus").display());
-    let _bus = bus(&folder, &address);
-    let config = format!(
-        "port=0\nuser=root\ninterface=srv\nbind-interfaces\ndhcp-range=192.0.2.10,192.0.2.99,10m\n\
-         dhcp-range=2001:db8::100,2001:db8::1ff,10m\n\
-         dhcp-leasefile={}\npid-file={}\nenable-dbus\nno-ping\n",
-        leases.display(),
-        folder.path("pid").display(),
-    );
-    fs::write(folder.path("dnsmasq.conf"), config).unwrap();
-    let option = format!("--conf-file={}", folder.path("dnsmasq.conf").display());
-    let words = ["/usr/sbin/dnsmasq", "--keep-in-foreground", &option];
-    let environment = [("DBUS_SYSTEM_BUS_ADDRESS", Path::new(&address))];
-    let start = || lab.serve(&words, &environment, &folder.path("log"));
+impl Dnsmasq {
+    /// `more`: lines of its configuration.
+    fn new(more: &str) -> Option<Self> {
+        let programs = [
+            "/usr/sbin/dnsmasq",
+            "/usr/bin/dbus-daemon",
+            "/usr/bin/busybox",
+        ];
+        let lab = Lab::new(&programs)?;
+        let folder = Folder::new("server");
+        let address = format!("unix:path={}", folder.path("bus").display());
+        let config = format!(
+            "port=0\nuser=root\ninterface=srv\nbind-interfaces\ndhcp-range=192.0.2.10,192.0.2.99,10m\n\
+             dhcp-range=2001:db8::100,2001:db8::1ff,10m\n\
+             dhcp-leasefile={}\npid-file={}\nenable-dbus\nno-ping\n{more}",
+            folder.path("leases").display(),
+            folder.path("pid").display(),
+        );
+        fs::write(folder.path("dnsmasq.conf"), config).unwrap();
+        Some(Self {
+            _bus: bus(&folder, &address),
+            lab,
+            folder,
+            address,
+        })
+    }
 
-    let server = start();
-    wait_for(&leases);
-    let mut settings = settings(Format::Dnsmasq, &leases);
-    settings.bus = Some(address.clone());
-    settings.bus_name = Some(NAME.to_owned());
-    let mut fixture = Fixture::open(settings.clone());
-    // its file is believed only after a while, as long as it runs
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path(name)
+    }
+
+    fn start(&self) -> Process {
+        let option = format!("--conf-file={}", self.path("dnsmasq.conf").display());
+        let words = ["/usr/sbin/dnsmasq", "--keep-in-foreground", &option];
+        let environment = [("DBUS_SYSTEM_BUS_ADDRESS", Path::new(&self.address))];
+        let process = self.lab.serve(&words, &environment, &self.path("log"));
+        wait_for(&self.path("leases"));
+        process
+    }
+
+    fn settings(&self) -> config::Server {
+        let mut settings = settings(Format::Dnsmasq, &self.path("leases"));
+        settings.config = self.path("dnsmasq.conf");
+        settings.bus = Some(self.address.clone());
+        settings
+    }
+}
+
+/// Its file is believed only after a while, as long as it runs.
+fn wait_until_ready(fixture: &Fixture) {
     let (mut is_read, mut is_live) = (false, false);
     fixture.until(|event| {
         is_read |= matches!(event, Event::Reading { .. });
@@ -59,11 +81,21 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
             };
         (is_read && is_live).then_some(())
     });
+}
 
-    let client = lab.ask(1, &folder.path("client"));
+#[test]
+fn dnsmasq_is_heard_served_and_started_with_other_leases() {
+    let Some(dnsmasq) = Dnsmasq::new("") else {
+        return;
+    };
+    let server = dnsmasq.start();
+    let mut fixture = Fixture::open(dnsmasq.settings());
+    wait_until_ready(&fixture);
+
+    let client = dnsmasq.lab.ask(1, &dnsmasq.path("client"));
     let got = fixture.signs_behind(&[]);
     assert!(matches!(got[..], [10..100]), "{got:?}");
-    wait_for_text(&folder.path("client"), "obtained");
+    wait_for_text(&dnsmasq.path("client"), "obtained");
     fixture.rest();
 
     let put = |host| {
@@ -84,13 +116,13 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
     let answer = fixture.apply(changes);
     assert_eq!((answer.result, answer.refused), (Ok(()), vec![]));
     fixture.quiet();
-    let text = fs::read_to_string(&leases).unwrap();
+    let text = fs::read_to_string(dnsmasq.path("leases")).unwrap();
     assert!(
         text.contains("192.0.2.155 h155 ") && !text.contains("192.0.2.151"),
         "{text}"
     );
     assert!(text.contains("2001:db8::101 name 00:03:"), "{text}");
-    let (set, broken) = Fixture::open(settings.clone()).reading();
+    let (set, broken) = Fixture::open(dnsmasq.settings()).reading();
     assert_eq!(broken, None);
     assert_eq!(set.leases[&lease6().key].hostname, b"name");
 
@@ -111,7 +143,7 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
         lease
     };
     fixture.replace(set_of((0..940).map(numbered))).unwrap();
-    let server = start();
+    let server = dnsmasq.start();
     fixture.runs((true, true));
     fixture.quiet();
     // at 1001 it would crash
@@ -121,7 +153,29 @@ fn dnsmasq_is_heard_served_and_started_with_other_leases() {
     assert!(answer.refused[0].1.contains("might crash"));
     fixture.quiet();
     server.stop();
-    assert_eq!(Fixture::open(settings).reading().0.leases.len(), 950);
+    let (set, _) = Fixture::open(dnsmasq.settings()).reading();
+    assert_eq!(set.leases.len(), 950);
+}
+
+#[test]
+fn dnsmasq_gets_no_more_leases_than_it_is_configured_to_take() {
+    let Some(dnsmasq) = Dnsmasq::new("dhcp-lease-max=20\n") else {
+        return;
+    };
+    let _server = dnsmasq.start();
+    let mut fixture = Fixture::open(dnsmasq.settings());
+    wait_until_ready(&fixture);
+    let put = |host| {
+        let mut lease = lease4(key4(host), 500);
+        lease.extra.clear();
+        Change::Put(lease)
+    };
+    let answer = fixture.apply((101..=130).map(put).collect());
+    assert_eq!((answer.result, answer.refused.len()), (Ok(()), 11));
+    fixture.quiet();
+    let answer = fixture.apply(vec![put(101)]);
+    assert_eq!((answer.result, answer.refused), (Ok(()), vec![]));
+    fixture.quiet();
 }
 
 /// What follows its name among the arguments is a line feed, the length of its DUID.
