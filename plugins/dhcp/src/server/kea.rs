@@ -18,6 +18,8 @@ use super::call::Call;
 use super::clock::clock;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Limit of `config-reload`, for which Kea reads all of its leases. It does nothing else meanwhile.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 const ANSWER_MAX: usize = 16 << 20;
 /// Commands on their way at once: Kea takes one after the other, but need not wait for the next.
 const AT_ONCE: usize = 8;
@@ -65,7 +67,7 @@ impl Kea {
 
     /// Whether it takes leases.
     pub fn is_live(&self) -> Result<bool, String> {
-        let answer = self.one(&json!({ "command": "list-commands" }))?;
+        let answer = self.one(&json!({ "command": "list-commands" }), TIMEOUT)?;
         let wanted = self.command("update");
         let commands = answer.arguments.as_array();
         Ok(commands.is_some_and(|all| all.iter().any(|name| *name == *wanted)))
@@ -96,7 +98,7 @@ impl Kea {
     fn reload(&self) -> Result<(), String> {
         let mut why = String::new();
         for _ in 0..RELOADS {
-            let answer = self.one(&json!({ "command": "config-reload" }))?;
+            let answer = self.one(&json!({ "command": "config-reload" }), RELOAD_TIMEOUT)?;
             why = match answer.result {
                 SUCCESS => match self.occupied()? {
                     None => return Ok(()),
@@ -115,7 +117,7 @@ impl Kea {
 
     /// Reason why it does not listen on an interface. An interface without an address is no fault.
     fn occupied(&self) -> Result<Option<String>, String> {
-        let answer = self.one(&json!({ "command": "status-get" }))?;
+        let answer = self.one(&json!({ "command": "status-get" }), TIMEOUT)?;
         // older ones do not say
         let sockets = answer.arguments.get("sockets");
         let errors = sockets.and_then(|sockets| sockets.get("errors"));
@@ -126,7 +128,8 @@ impl Kea {
     }
 
     fn must(&self, command: &str, arguments: &Value) -> Result<(), String> {
-        let answer = self.one(&json!({ "command": command, "arguments": arguments }))?;
+        let whole = json!({ "command": command, "arguments": arguments });
+        let answer = self.one(&whole, TIMEOUT)?;
         match answer.result {
             SUCCESS => Ok(()),
             _ => Err(format!("{command}: {}", answer.text)),
@@ -155,7 +158,7 @@ impl Kea {
                 .iter()
                 .map(|change| self.lease_command(change))
                 .collect();
-            for (change, answer) in few.iter().zip(self.several(&commands)?) {
+            for (change, answer) in few.iter().zip(self.several(&commands, TIMEOUT)?) {
                 let is_gone = matches!(change, Change::Gone { .. });
                 let done = answer.result == SUCCESS || (is_gone && answer.result == EMPTY);
                 if !done {
@@ -182,8 +185,8 @@ impl Kea {
                 arguments.insert(key.to_owned(), list.into());
             }
         }
-        let answer =
-            self.one(&json!({ "command": "lease6-bulk-apply", "arguments": arguments }))?;
+        let command = json!({ "command": "lease6-bulk-apply", "arguments": arguments });
+        let answer = self.one(&command, TIMEOUT)?;
         let failed = |key: &str| answer.arguments.get(key).and_then(Value::as_array);
         let has_failed = failed("failed-leases").is_some_and(|list| !list.is_empty());
         // one that is not there is gone
@@ -211,8 +214,8 @@ impl Kea {
         format!("lease{family}-{verb}")
     }
 
-    fn one(&self, command: &Value) -> Result<Answer, String> {
-        let answers = self.several(std::slice::from_ref(command))?;
+    fn one(&self, command: &Value, limit: Duration) -> Result<Answer, String> {
+        let answers = self.several(std::slice::from_ref(command), limit)?;
         answers
             .into_iter()
             .next()
@@ -220,7 +223,8 @@ impl Kea {
     }
 
     /// Each on a connection of its own; Kea takes them in this order.
-    fn several(&self, commands: &[Value]) -> Result<Vec<Answer>, String> {
+    /// `limit`: for each answer.
+    fn several(&self, commands: &[Value], limit: Duration) -> Result<Vec<Answer>, String> {
         let fault = |error: String| self.fault(&error);
         let address =
             SocketAddrUnix::new(&self.socket).map_err(|error| fault(error.to_string()))?;
@@ -231,7 +235,7 @@ impl Kea {
             calls.push(call);
         }
         let answers = calls.into_iter().map(|mut call| {
-            call.extend(TIMEOUT);
+            call.extend(limit);
             let mut bytes = Vec::new();
             while call.read(&mut bytes, ANSWER_MAX)? {}
             Answer::parse(&bytes)
@@ -364,6 +368,14 @@ mod tests {
     /// What it is told, where it answers this to each `config-reload` and then `status-get` in turn,
     /// and in the end to every, and what came of it.
     fn told(answers: &'static [[&str; 2]]) -> (Vec<String>, Result<(), String>) {
+        told_late(answers, Duration::ZERO)
+    }
+
+    /// The same, where a `config-reload` takes so long.
+    fn told_late(
+        answers: &'static [[&str; 2]],
+        late: Duration,
+    ) -> (Vec<String>, Result<(), String>) {
         let folder = Folder::new("kea");
         let socket = folder.path("socket");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -378,7 +390,10 @@ mod tests {
                     return commands;
                 };
                 let command = value["command"].as_str().unwrap().to_owned();
-                reloads += usize::from(command == "config-reload");
+                if command == "config-reload" {
+                    reloads += 1;
+                    thread::sleep(late);
+                }
                 let answer = match command.as_str() {
                     "dhcp-enable" => DONE,
                     command => {
@@ -387,7 +402,8 @@ mod tests {
                     }
                 };
                 commands.push(command);
-                stream.write_all(answer.as_bytes()).unwrap();
+                // who asked may have left
+                let _ = stream.write_all(answer.as_bytes());
             }
         });
         let result = Kea::new(Format::Kea4, &socket, &End::new().unwrap()).silence(false);
@@ -410,6 +426,14 @@ mod tests {
         let why = result.unwrap_err();
         assert!(why.contains("Address already in use"), "{why}");
         assert_eq!(reloads(&commands), RELOADS);
+    }
+
+    #[test]
+    fn a_server_that_reads_its_leases_for_long_is_configured_once() {
+        let late = TIMEOUT + Duration::from_millis(500);
+        let (commands, result) = told_late(&[[DONE, READY]], late);
+        assert_eq!(result, Ok(()));
+        assert_eq!(reloads(&commands), 1);
     }
 
     #[test]
