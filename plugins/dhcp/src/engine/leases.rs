@@ -158,9 +158,8 @@ impl Leases {
                 lease.committed_ns = lease.committed_ns.min(now_ns).max(after_ns);
                 self.learn(lease);
             }
-            Change::Gone { committed_ns, .. } => {
-                self.lose(key, committed_ns.min(now_ns).max(after_ns));
-            }
+            // when it went nobody says: Kea writes when it gave it
+            Change::Gone { .. } => self.lose(key, now_ns.max(after_ns)),
         }
     }
 

@@ -214,12 +214,13 @@ fn a_plugin_that_starts_again_on_a_clean_backup_stays_clean() {
 #[test]
 fn what_was_released_is_not_brought_back_by_a_node_that_forgot_whom_it_followed() {
     let mut lab = Lab::settled();
-    lab.commit(0, 5, 1);
-    lab.commit(0, 6, 2);
+    for (number, who) in [(5, 1), (6, 2)] {
+        lab.commit_for(0, number, who, Some(86_400));
+    }
     lab.run(S);
     lab.cut();
     lab.activate(1);
-    lab.run(S);
+    lab.run(2 * HOUR);
     lab.release(1, 5);
     lab.run(100 * S);
     lab.restart(0, true, true);

@@ -204,9 +204,12 @@ impl Lab {
         self.settle();
     }
 
+    /// As Kea says it, which writes when it gave what is released.
     pub fn release(&mut self, node: usize, number: u16) {
-        let committed_ns = self.nodes[node].at(self.now_ns()).monotonic_ns;
+        let clock = self.nodes[node].at(self.now_ns());
         let fake = &mut self.nodes[node].servers[0];
+        let given = fake.leases(clock).remove(&key(number));
+        let committed_ns = given.map_or(clock.monotonic_ns, |it| it.committed_ns);
         fake.remove(&key(number));
         let gone = Change::Gone {
             key: key(number),
