@@ -203,9 +203,9 @@ impl Leases {
             true => self.save.silence_retry_ns,
             false => u64::MAX,
         };
-        let aside_ns = match self.save.aside.is_empty() {
-            true => u64::MAX,
-            false => self.save.aside_ns.saturating_add(ASIDE_NS),
+        let aside_ns = match !self.save.aside.is_empty() && self.save.doing.is_none() {
+            true => self.save.aside_ns.saturating_add(ASIDE_NS),
+            false => u64::MAX,
         };
         write_ns.min(silence_ns).min(aside_ns)
     }

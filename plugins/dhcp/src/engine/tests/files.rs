@@ -209,6 +209,18 @@ fn what_a_warm_server_refuses_is_said_and_tried_again() {
 }
 
 #[test]
+fn a_command_that_takes_long_is_waited_for_though_more_is_due() {
+    let mut lab = warm_pair();
+    lab.nodes[1].servers[0].refuses = true;
+    lab.commit(0, 5, 1);
+    lab.nodes[1].servers[0].hangs = true;
+    lab.commit(0, 6, 2);
+    lab.run(61 * S);
+    let now_ns = lab.nodes[1].at(lab.now_ns()).now_ns();
+    assert!(lab.nodes[1].engine.next_timeout(now_ns) > now_ns);
+}
+
+#[test]
 fn what_a_warm_server_did_not_hear_is_said_again() {
     let mut lab = warm_pair();
     lab.nodes[1].servers[0].live = false;
