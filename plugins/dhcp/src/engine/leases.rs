@@ -20,6 +20,8 @@ pub struct Leases {
     pub book: Book,
     pub save: Save,
     pub facts: ServerState,
+    /// The book has what the file or the peer had, and not only what came since a fault.
+    pub is_filled: bool,
     /// The book has the peer's leases, not those of the server here.
     pub of_peer: bool,
     /// Incarnation of the active peer's leases of which all were here, since when this node was not
@@ -79,6 +81,7 @@ impl Leases {
             book: Book::default(),
             save: Save::default(),
             facts: ServerState::default(),
+            is_filled: false,
             of_peer: false,
             lineage,
             is_whole: false,
@@ -103,10 +106,12 @@ impl Leases {
             Event::Unread(unread) => self.handle_unread(unread),
             Event::Astray(is_astray) => self.handle_astray(is_astray),
             Event::Reading { set, broken } => {
-                let is_first = !self.facts.known;
+                // a fault of before has begun the replica's table
+                let is_begun = self.facts.known;
+                let is_first = !std::mem::replace(&mut self.is_filled, true);
                 self.handle_reading(now_ns, set, broken);
                 if is_first {
-                    self.begin_life();
+                    self.begin_life(is_begun);
                 }
             }
             Event::Changes(changes) => {
@@ -136,9 +141,12 @@ impl Leases {
 
     /// What the file has when the plugin starts was there before the replica: no change. Where this
     /// node only followed, it is the peer's.
-    fn begin_life(&mut self) {
-        self.changed.clear();
-        if self.lineage.is_some() {
+    fn begin_life(&mut self, is_begun: bool) {
+        let follows = self.lineage.is_some();
+        if follows || !is_begun {
+            self.changed.clear();
+        }
+        if follows && !self.of_peer {
             self.book.recall();
             self.of_peer = true;
         }
@@ -265,6 +273,7 @@ impl Leases {
 
     /// Everything that the active node has is here.
     pub fn handle_whole(&mut self) {
+        self.is_filled = true;
         // a server may refuse to start without its file
         self.save.rewrite |= self.facts.fault.is_some();
         self.save.hurry = self.has_unwritten();

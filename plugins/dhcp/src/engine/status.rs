@@ -145,7 +145,7 @@ impl Engine {
             return Some(format!("{name} {trouble}"));
         }
         let delay = || leases.delay().map(|why| format!("{name} {why}"));
-        let known = leases.lineage.is_some() && leases.facts.known;
+        let known = leases.lineage.is_some() && leases.is_filled;
         match self.replica.peer_groups() {
             None if known => return delay(),
             None => return Some(format!("{name}: the peer is not connected")),

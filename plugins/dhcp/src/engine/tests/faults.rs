@@ -233,6 +233,55 @@ fn what_was_released_is_not_brought_back_by_a_node_that_forgot_whom_it_followed(
 }
 
 #[test]
+fn a_fault_before_the_first_reading_does_not_forget_whom_a_node_follows() {
+    let mut lab = Lab::settled();
+    lab.commit_for(0, 5, 1, Some(86_400));
+    lab.run(S);
+    lab.cut();
+    lab.release(0, 5);
+    lab.run(2 * HOUR);
+    let file = lab.nodes[1].servers[0].file.take();
+    lab.restart(1, true, false);
+    assert!(!lab.nodes[1].in_sync.0);
+    let clock = lab.nodes[1].at(lab.now_ns());
+    let fake = &mut lab.nodes[1].servers[0];
+    fake.file = file;
+    fake.events.push_back(Event::Fault(None));
+    fake.tell_all(clock);
+    lab.run(S);
+    assert!(lab.has(1, 5));
+    assert!(lab.nodes[1].in_sync.0, "{:?}", lab.nodes[1].in_sync);
+    lab.link();
+    lab.run(S);
+    assert!(!lab.has(0, 5) && !lab.has(1, 5));
+    assert_eq!(lab.nodes[1].sent(OFFER), 0);
+}
+
+#[test]
+fn a_node_that_had_to_make_its_file_is_not_ready_alone() {
+    let mut lab = Lab::settled_with(Settings {
+        servers: vec![Server {
+            format: Format::Dhcpd4,
+            ..server("dhcpd4")
+        }],
+        ..settings()
+    });
+    lab.cut();
+    assert!(lab.nodes[1].in_sync.0, "{:?}", lab.nodes[1].in_sync);
+    lab.nodes[1].servers[0].file = None;
+    lab.restart(1, true, false);
+    lab.run(S);
+    assert!(lab.nodes[1].servers[0].file.is_some());
+    let why = "dhcpd4: the peer is not connected";
+    assert_eq!(lab.nodes[1].in_sync, (false, why.to_owned()));
+    lab.link();
+    lab.run(S);
+    assert!(lab.nodes[1].in_sync.0, "{:?}", lab.nodes[1].in_sync);
+    lab.cut();
+    assert!(lab.nodes[1].in_sync.0, "{:?}", lab.nodes[1].in_sync);
+}
+
+#[test]
 fn a_backup_that_starts_alone_has_what_it_saved() {
     let mut lab = Lab::settled();
     lab.commit(0, 5, 1);
