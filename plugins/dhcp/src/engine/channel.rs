@@ -135,7 +135,9 @@ impl Engine {
             leases.is_receiving = copy == Some(CopyState::Received);
             let is_whole = copy == Some(CopyState::Whole);
             // until then, what this node's server gave is on its way to the peer
-            leases.of_peer |= is_whole || leases.is_receiving;
+            if is_whole || leases.is_receiving {
+                leases.follow();
+            }
             if is_whole && !std::mem::replace(&mut leases.is_whole, is_whole) {
                 leases.handle_whole();
             }

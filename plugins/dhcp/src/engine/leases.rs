@@ -1,10 +1,11 @@
 //! One server of this node: what its files say, and what became of that.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use spared_replica::Change as Changed;
 
-use super::book::{Book, is_living, is_same};
+use super::book::{Book, LEASES_MAX, is_living, is_same};
 use super::conflict::Conflicts;
 use super::save::Save;
 use crate::MS;
@@ -31,6 +32,8 @@ pub struct Leases {
     pub is_whole: bool,
     /// It was sent in part.
     pub is_receiving: bool,
+    /// Leases that the server here gave, and that fit no such server or found no room.
+    pub untaken: BTreeSet<Key>,
     /// Changed by this node's server, and not told the replica.
     pub changed: Vec<(RecordKey, Changed)>,
     pub conflicts: Conflicts,
@@ -67,8 +70,7 @@ pub struct ServerState {
 
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Leases that fit no such server, or found no room.
-    pub refused: u64,
+    /// The last lease that fitted no such server, or found no room, with the reason.
     pub last_refused: Option<String>,
     pub commits: u64,
     pub received: u64,
@@ -86,6 +88,7 @@ impl Leases {
             lineage,
             is_whole: false,
             is_receiving: false,
+            untaken: BTreeSet::new(),
             changed: Vec::new(),
             conflicts: Conflicts::default(),
             counters: Counters::default(),
@@ -148,7 +151,14 @@ impl Leases {
         }
         if follows && !self.of_peer {
             self.book.recall();
-            self.of_peer = true;
+            self.follow();
+        }
+    }
+
+    /// From now on the book has what the peer has.
+    pub(super) fn follow(&mut self) {
+        if !std::mem::replace(&mut self.of_peer, true) {
+            self.untaken.clear();
         }
     }
 
@@ -178,8 +188,9 @@ impl Leases {
     pub(super) fn learn(&mut self, lease: Lease) {
         let key = lease.key;
         if !self.admits(&lease) {
-            return;
+            return self.note_untaken(key);
         }
+        self.untaken.remove(&key);
         self.note_filed(key);
         match self.book.get(&key) {
             Some(known) if is_same(known, &lease) => self.book.touch(&key, lease.committed_ns),
@@ -190,7 +201,14 @@ impl Leases {
         }
     }
 
+    fn note_untaken(&mut self, key: Key) {
+        if self.untaken.len() < LEASES_MAX {
+            self.untaken.insert(key);
+        }
+    }
+
     pub(super) fn lose(&mut self, key: Key, gone_ns: i64) {
+        self.untaken.remove(&key);
         self.note_filed(key);
         if self.book.get(&key).is_some() {
             self.book.remove(&key, gone_ns);
@@ -227,7 +245,6 @@ impl Leases {
             }
             Ok(()) => return true,
         };
-        self.counters.refused += 1;
         self.counters.last_refused = Some(why);
         false
     }

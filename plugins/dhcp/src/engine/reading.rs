@@ -41,6 +41,9 @@ impl Leases {
             }
         }
         self.keep(kept, "its file was replaced while its server runs");
+        if !is_served {
+            self.untaken.clear();
+        }
         for lease in set.leases.into_values() {
             self.read(lease);
         }

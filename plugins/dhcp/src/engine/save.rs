@@ -398,6 +398,7 @@ impl Leases {
                 self.save.owed = false;
                 self.save.saved_ns = Some(now_ns);
                 self.save.aside.clear();
+                self.untaken.clear();
                 self.facts.broken = None;
                 if active {
                     let leases = counted(leases, "lease");

@@ -171,8 +171,8 @@ impl Leases {
     fn rows(&self, rows: &mut Vec<(String, Value)>) {
         let mut put = |key: &str, value| rows.push((format!("{}.{key}", self.name()), value));
         put("waiting", Value::Number(self.waiting() as u64));
-        let refused = self.save.aside.values().flatten().count() as u64;
-        put("refused", Value::Number(self.counters.refused + refused));
+        let refused = self.save.aside.values().flatten().count() + self.untaken.len();
+        put("refused", Value::Number(refused as u64));
         put("commits", Value::Counter(self.counters.commits));
         put("received", Value::Counter(self.counters.received));
         let runs = match (self.facts.runs, self.save.is_silent()) {
@@ -216,7 +216,9 @@ impl Leases {
         if let Some(why) = fault.or(self.unwritten_by_server()) {
             return Some(format!("cannot be followed: {why}"));
         }
-        let why = facts.unread.why.as_ref()?;
+        let Some(why) = facts.unread.why.as_ref() else {
+            return self.untaken_in_words();
+        };
         Some(match facts.unread.count {
             0 => format!("cannot be followed as a whole: {why}"),
             count => format!(
@@ -225,6 +227,19 @@ impl Leases {
                 entries(count)
             ),
         })
+    }
+
+    /// Which they are changes with each renewal, and is not told the peer.
+    fn untaken_in_words(&self) -> Option<String> {
+        let (verb, other) = match self.untaken.len() {
+            0 => return None,
+            1 => ("finds", "fits"),
+            _ => ("find", "fit"),
+        };
+        let leases = counted(self.untaken.len(), "lease");
+        Some(format!(
+            "cannot be followed as a whole: {leases} {verb} no room, or {other} no such server"
+        ))
     }
 
     fn is_to_be_written(&self) -> bool {

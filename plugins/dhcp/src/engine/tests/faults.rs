@@ -311,16 +311,33 @@ fn no_more_leases_than_there_is_room_for() {
         committed_ns: clock.monotonic_ns,
         extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
     };
-    let changes: Vec<Change> = (0..20_486).map(|it| Change::Put(lease(it))).collect();
-    lab.nodes[0].servers[0]
-        .events
-        .push_back(Event::Changes(changes));
-    lab.settle();
+    let tell = |lab: &mut Lab, changes: Vec<Change>| {
+        let events = &mut lab.nodes[0].servers[0].events;
+        events.push_back(Event::Changes(changes));
+        lab.settle();
+    };
+    let changes = (0..20_486).map(|it| Change::Put(lease(it)));
+    tell(&mut lab, changes.collect());
     assert_eq!(lab.number(0, "kea4.records_here"), 20_480);
     assert_eq!(lab.number(1, "kea4.records_here"), 20_480);
     assert_eq!(lab.number(0, "kea4.refused"), 6);
     let fault = "11.0.80.5: there is no room for more leases";
     assert_eq!(lab.text(0, "kea4.last_fault"), fault);
+    let state = "cannot be followed as a whole: 6 leases find no room, or fit no such server";
+    assert!(lab.text(0, "kea4.state").contains(state));
+    let why = format!("kea4 {state} on the active node");
+    assert_eq!(lab.nodes[1].in_sync, (false, why));
+    tell(&mut lab, vec![Change::Put(lease(20_485))]);
+    assert_eq!(lab.number(0, "kea4.refused"), 6, "renewed, and the same");
+    let gone = |number: u32| Change::Gone {
+        key: lease(number).key,
+        committed_ns: clock.monotonic_ns,
+    };
+    tell(&mut lab, vec![gone(0), Change::Put(lease(20_485))]);
+    assert_eq!(lab.number(0, "kea4.refused"), 5);
+    tell(&mut lab, (20_480..20_485).map(gone).collect());
+    assert_eq!(lab.number(0, "kea4.refused"), 0);
+    assert!(lab.nodes[1].in_sync.0, "{:?}", lab.nodes[1].in_sync);
 }
 
 fn no_difference() -> Difference {
