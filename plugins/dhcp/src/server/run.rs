@@ -231,6 +231,12 @@ impl Thread {
 
     /// Finds the server's places anew, and reads everything that was not read.
     fn open(&mut self) {
+        if self.is_ahead() {
+            self.look(false, false);
+            self.see_server(true);
+            self.due.open.get_or_insert(Instant::now() + RETRY);
+            return;
+        }
         self.due = Due::default();
         let mut before = self.site.take();
         match Site::open(&self.settings, &self.end, &mut before) {
@@ -277,6 +283,15 @@ impl Thread {
         let open = self.site.as_ref().map(|site| &site.places);
         // one that is just being edited may say nothing
         places(&self.settings).is_ok_and(|places| Some(&places) != open)
+    }
+
+    /// The server's configuration names a file that it will have when it is started again.
+    fn is_ahead(&self) -> bool {
+        let Some(site) = &self.site else {
+            return false;
+        };
+        let places = places(&self.settings);
+        places.is_ok_and(|places| places.leases != site.places.leases) && site.goes_on()
     }
 
     fn look(&mut self, replaced: bool, quiet: bool) {

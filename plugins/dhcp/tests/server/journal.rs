@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use spared_dhcp::codec::Format;
 use spared_dhcp::server::{Command, Event};
@@ -371,6 +372,47 @@ fn a_server_that_was_cut_off_is_followed_and_nothing_is_taken_away() {
         assert_eq!(signs(&fixture.changes()), [4, -3]);
         fixture.quiet();
     }
+}
+
+#[test]
+fn a_server_is_followed_until_it_takes_the_file_that_its_configuration_names() {
+    let folder = Folder::new("server");
+    let config = |name: &str| {
+        let path = folder.path(name);
+        let path = path.display();
+        let text = format!(
+            r#"{{ "Dhcp4": {{ "lease-database": {{ "type": "memfile", "name": "{path}" }} }} }}"#
+        );
+        appear(&folder.path("kea.conf"), &text);
+    };
+    config("leases.csv");
+    fs::write(folder.path("leases.csv"), HEADER4).unwrap();
+    let mut settings = settings(Format::Kea4, &folder.path("leases.csv"));
+    settings.config = folder.path("kea.conf");
+    settings.leases = None;
+    let fixture = Fixture::open(settings);
+    let mut server = File::options()
+        .append(true)
+        .open(folder.path("leases.csv"))
+        .unwrap();
+    fixture.runs((true, false));
+    config("other.csv");
+    fixture.quiet();
+    server.write_all(row(2, 100).as_bytes()).unwrap();
+    assert_eq!(signs(&fixture.changes()), [2]);
+    drop(server);
+    let place = |event| match event {
+        Event::Place(place) => place,
+        _ => None,
+    };
+    let began = Instant::now();
+    assert_eq!(fixture.until(place), folder.path("other.csv"));
+    assert!(began.elapsed() < Duration::from_secs(2), "{began:?}");
+    appear(
+        &folder.path("other.csv"),
+        &(HEADER4.to_owned() + &row(3, 100)),
+    );
+    assert_eq!(hosts(&fixture.reading().0), [3]);
 }
 
 #[test]

@@ -55,6 +55,10 @@ impl Thread {
             self.due.probe = None;
         }
         self.tell_server();
+        if !runs && before == Some(true) && self.due.open.is_some() {
+            // it may have left the file that its configuration does not name any more
+            self.due.open = Some(Instant::now());
+        }
         if !runs && before != Some(false) {
             // what it left, which nobody changes any more
             self.look(false, true);
