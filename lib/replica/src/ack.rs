@@ -33,6 +33,7 @@ impl<S: Store> Replica<S> {
                     let table = &mut self.tables[table];
                     if number == table.number && matches!(table.phase, Phase::Serving) {
                         table.is_acked = true;
+                        table.is_whole = true;
                         table.ages.clear();
                         table.deleted.clear();
                         table.absences.clear();

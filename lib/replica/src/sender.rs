@@ -260,6 +260,7 @@ impl<S: Store> Replica<S> {
         table.number = table.number.wrapping_add(1);
         table.phase = Phase::Walking(S::Cursor::default());
         table.is_acked = false;
+        table.is_whole &= table.counters.refused_there == 0;
         table.counters.refused_there = 0;
         table.counters.resyncs += 1;
         let number = table.number;

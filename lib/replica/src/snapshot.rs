@@ -36,6 +36,7 @@ impl<S: Store> Replica<S> {
         }
         table.stamp_own(store, index);
         table.counters.resyncs += 1;
+        table.is_whole &= table.counters.refused_here == 0;
         table.counters.refused_here = 0;
         table.counters.expected = records;
         table.counters.got = 0;
@@ -88,6 +89,7 @@ impl<S: Store> Replica<S> {
         table.delete_stale(now_ns, store, index, keys);
         if done {
             table.phase = Phase::Following;
+            table.is_whole = true;
             table.absences.clear();
             table.ages.clear();
             table.deleted.clear();

@@ -184,6 +184,7 @@ impl<S: Store> Replica<S> {
         let counters = &table.counters;
         match &table.phase {
             Phase::Following | Phase::Walking(_) | Phase::EndDue | Phase::Serving => {}
+            Phase::Receiving | Phase::Pruning(_) if table.is_whole => {}
             Phase::Receiving | Phase::Pruning(_) => {
                 let percent = counters.got.saturating_mul(100) / counters.expected.max(1);
                 // in steps, so that the sentence does not change all the time
@@ -210,6 +211,7 @@ impl<S: Store> Replica<S> {
         match &table.phase {
             Phase::Following => {}
             Phase::Serving if table.is_acked => {}
+            _ if table.is_whole => {}
             _ => return Some("the peer is receiving all records".to_owned()),
         }
         let counters = &table.counters;

@@ -91,6 +91,9 @@ pub(crate) struct TableState<S: Store> {
     pub again: u32,
     /// Whether the peer has the complete last snapshot.
     pub is_acked: bool,
+    /// Whether a snapshot of this pair was complete, at the follower and with all changes since: the
+    /// next one is a comparison, and misses nothing until it finds something.
+    pub is_whole: bool,
     pub counters: Counters,
     pub retry: Backoff,
     pub conflicts: Vec<Conflict>,
@@ -265,6 +268,7 @@ impl<S: Store> TableState<S> {
             number: 0,
             again: 0,
             is_acked: false,
+            is_whole: false,
             counters: Counters::default(),
             retry: Backoff::new(60),
             conflicts: Vec::new(),
@@ -350,6 +354,7 @@ impl<S: Store> TableState<S> {
         self.deleted.clear();
         self.wants.clear();
         self.phase = Phase::Idle;
+        self.is_whole = false;
     }
 
     /// A pair has ended.
@@ -358,6 +363,7 @@ impl<S: Store> TableState<S> {
         self.wants.clear();
         self.again = 0;
         self.is_acked = false;
+        self.is_whole = false;
         self.open = HashMap::new();
         self.offered = 0;
     }

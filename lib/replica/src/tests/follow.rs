@@ -2,7 +2,7 @@
 
 use super::lab::{Lab, MS, S};
 use crate::wire::kind;
-use crate::{Authority, Drain, Store, Strays};
+use crate::{Authority, CopyState, Drain, Store, Strays};
 
 fn both(lab: &Lab, key: u32) -> [Option<u32>; 2] {
     [0, 1].map(|node| lab.get(node, key))
@@ -392,6 +392,59 @@ fn a_resync_mends_what_changed_unseen() {
     lab.run(S);
     assert_eq!([both(&lab, 4), both(&lab, 50)], [[value; 2], [None; 2]]);
     lab.assert_in_sync();
+}
+
+/// What the follower says of its readiness while its copy is compared.
+fn said_while_compared(lab: &mut Lab) -> Vec<Result<(), String>> {
+    lab.machine_mut(1).unwrap().replica.resync(0);
+    let mut said = Vec::new();
+    for _ in 0..1_000 {
+        lab.run(MS / 10);
+        let it = lab.machine(1);
+        if it.replica.copy(0) == Some(CopyState::Received) {
+            said.push(it.replica.ready(&it.store));
+        }
+    }
+    assert!(!said.is_empty(), "it takes a while");
+    said
+}
+
+#[test]
+fn a_whole_copy_is_ready_while_it_is_compared() {
+    let mut lab = filled();
+    for key in 0..300 {
+        lab.put(0, 0, key);
+    }
+    lab.run(S);
+    for said in said_while_compared(&mut lab) {
+        assert_eq!(said, Ok(()));
+    }
+    let in_sync = lab.machine(1).replica.in_sync(&lab.machine(1).store);
+    assert_eq!(in_sync, Ok(()));
+    // a new pair knows nothing of it
+    lab.cut();
+    lab.link();
+    let mut lacks = Vec::new();
+    for _ in 0..1_000 {
+        lab.run(MS / 10);
+        let it = lab.machine(1);
+        if it.replica.copy(0) == Some(CopyState::Received) {
+            lacks.push(it.replica.lack(&it.store, 0));
+        }
+    }
+    assert!(!lacks.is_empty() && lacks.iter().all(Option::is_some));
+}
+
+#[test]
+fn a_copy_that_lacks_what_was_refused_is_not_ready_while_that_is_tried_again() {
+    let mut lab = filled();
+    lab.store(1).capacity = 100;
+    for key in 0..300 {
+        lab.put(0, 0, key);
+    }
+    lab.run(S / 2);
+    let said = said_while_compared(&mut lab);
+    assert!(said.iter().all(Result::is_err));
 }
 
 #[test]
