@@ -82,6 +82,7 @@ fn element(key: &[u8], life: Option<(u64, u64)>) -> Element {
         }),
         data: Box::default(),
         comment: Box::default(),
+        metered: false,
     }
 }
 
@@ -254,6 +255,42 @@ fn others_are_heard_and_our_own_changes_and_packets_are_not() {
         assert_eq!(lives, [Some(9_000), None]);
         assert_eq!(deleted, [Key(Box::new([10, 0, 0, 2]))]);
         assert!(touched.iter().all(|set| *set == 1) && !touched.is_empty());
+        Ok(())
+    });
+}
+
+#[test]
+fn what_a_rule_gave_a_limit_is_told_apart_from_what_the_set_gives_one() {
+    let sets = "set a { type ipv4_addr; flags timeout,dynamic; size 100; }
+                set b { type ipv4_addr; flags timeout,dynamic; size 100; limit rate over 10/second; }
+                set c { type ipv4_addr; flags dynamic; size 100; counter; }";
+    with_sets(sets, &["a", "b", "c"], |namespace, kernel| {
+        nft(
+            namespace,
+            "add element FAMILY t a { 192.0.2.1 limit rate over 10/second }
+             add element FAMILY t a { 192.0.2.2 limit rate over 5/second timeout 1h }
+             add element FAMILY t a { 192.0.2.3 counter, 192.0.2.4 }
+             add element FAMILY t b { 192.0.2.1 timeout 1h }
+             add element FAMILY t c { 192.0.2.1 }",
+        )?;
+        let mut metered = |set| {
+            let (shape, mut all, _) = read(kernel, set);
+            all.sort_by(|a, b| a.key.cmp(&b.key));
+            let all: Vec<bool> = all.iter().map(|it| it.metered).collect();
+            (shape.is_some_and(|shape| shape.metered), all)
+        };
+        assert_eq!(metered(0), (false, vec![true, true, false, false]));
+        assert_eq!(metered(1), (true, vec![false]));
+        assert_eq!(metered(2), (false, vec![false]));
+        // an element that is written into a set gets what the set defines
+        let copy = add(element(&[192, 0, 2, 9], Some((90_000, 90_000))), false);
+        assert_eq!(kernel.write(1, &[copy]), []);
+        let text = namespace.shell(&format!("nft list set {} t b", family().0))?;
+        assert_eq!(
+            text.matches("limit rate over 10/second").count(),
+            3,
+            "{text}"
+        );
         Ok(())
     });
 }

@@ -103,6 +103,9 @@ pub struct Element {
     pub data: Box<[u8]>,
     /// nft's comment and marks, as it wrote them.
     pub comment: Box<[u8]>,
+    /// A rule gave it a limit, a quota or a count of connections, which the set does not define. It
+    /// stays on its node: a copy has none, and a rule without a limit matches every packet.
+    pub metered: bool,
 }
 
 /// Type of a set's elements.
@@ -114,6 +117,8 @@ pub struct Shape {
     pub data_len: u32,
     pub timeouts: bool,
     pub intervals: bool,
+    /// The kernel gives each element a limit, a quota or a count of connections that the set defines.
+    pub metered: bool,
 }
 
 impl Shape {
@@ -132,7 +137,8 @@ impl fmt::Display for Shape {
         }
         let with = |yes| if yes { "with" } else { "without" };
         write!(f, ", {} timeouts", with(self.timeouts))?;
-        write!(f, ", {} intervals)", with(self.intervals))
+        write!(f, ", {} intervals", with(self.intervals))?;
+        f.write_str(if self.metered { ", with limits)" } else { ")" })
     }
 }
 

@@ -206,7 +206,8 @@ impl Store for Sets {
             out.u32(shape.key_type);
             out.u32(shape.key_len);
             out.u32(shape.data_len);
-            out.u8(u8::from(shape.timeouts) | u8::from(shape.intervals) << 1);
+            let (intervals, metered) = (u8::from(shape.intervals), u8::from(shape.metered));
+            out.u8(u8::from(shape.timeouts) | intervals << 1 | metered << 2);
         }
     }
 
@@ -265,5 +266,6 @@ fn read_shape(preface: &[u8]) -> Result<Shape, Malformed> {
         data_len,
         timeouts: flags & 1 != 0,
         intervals: flags & 2 != 0,
+        metered: flags & 4 != 0,
     })
 }

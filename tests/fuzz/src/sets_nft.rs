@@ -17,6 +17,7 @@ const SHAPE: Shape = Shape {
     data_len: 0,
     timeouts: true,
     intervals: true,
+    metered: false,
 };
 
 pub fn run(input: &[u8]) {
@@ -90,6 +91,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
                 }),
                 data: vec![5; data as usize].into(),
                 comment: [0, 2, b'x', 0].into(),
+                metered: false,
             };
             let payload = codec::change(&set, &info, &element.key, Some(&element));
             seeds.push([&[0], &payload[..]].concat());

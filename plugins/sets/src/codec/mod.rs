@@ -14,6 +14,8 @@ const NLM_F_ACK: u16 = 4;
 pub const NLM_F_CREATE: u16 = 0x400;
 /// Limit that fits a message between the peers.
 const COMMENT_MAX: usize = 255;
+/// Expressions of an element that only note what they see; others decide whether a packet matches.
+const NOTES: [&str; 2] = ["counter", "last"];
 
 /// A type of message with its subsystem.
 pub const fn message_type(kind: u16) -> u16 {
@@ -90,6 +92,8 @@ pub fn info(payload: &[u8]) -> Result<SetInfo, Hindrance> {
             data_len: number(NFTA_SET_DATA_LEN),
             timeouts: flags & NFT_SET_TIMEOUT != 0,
             intervals: flags & NFT_SET_INTERVAL != 0,
+            metered: find(payload, NFTA_SET_EXPR).is_some_and(is_meter)
+                || find(payload, NFTA_SET_EXPRESSIONS).is_some_and(has_meter),
         },
         default_timeout_ms: timeout.unwrap_or(0),
         concatenated: flags & NFT_SET_CONCAT != 0,
@@ -167,10 +171,23 @@ fn one(attribute: &[u8], info: &SetInfo) -> Option<Listed> {
                 .unwrap_or_default()
                 .into(),
             comment: comment.unwrap_or_default().into(),
+            metered: !info.shape.metered
+                && (value(NFTA_SET_ELEM_EXPR).is_some_and(is_meter)
+                    || value(NFTA_SET_ELEM_EXPRESSIONS).is_some_and(has_meter)),
         },
         ends_interval: flags & NFT_SET_ELEM_INTERVAL_END != 0,
         whole: !info.shape.intervals || to.is_some() || catch_all,
     })
+}
+
+fn has_meter(list: &[u8]) -> bool {
+    attributes(list).any(|(_, expression)| is_meter(expression))
+}
+
+/// Whether an expression decides by what it has counted.
+fn is_meter(expression: &[u8]) -> bool {
+    let name = first(expression, NFTA_EXPR_NAME).map(text);
+    name.is_none_or(|name| !NOTES.contains(&&*name))
 }
 
 // The kernel leaves out a timeout that is the set's own.

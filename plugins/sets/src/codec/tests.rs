@@ -10,6 +10,7 @@ fn info_of(intervals: bool) -> SetInfo {
             data_len: 0,
             timeouts: true,
             intervals,
+            metered: false,
         },
         default_timeout_ms: 60_000,
         concatenated: false,
@@ -34,6 +35,7 @@ fn element(key: &[u8], life: Option<(u64, u64)>) -> Element {
         }),
         data: Box::default(),
         comment: Box::default(),
+        metered: false,
     }
 }
 
@@ -118,6 +120,62 @@ fn a_timeout_of_the_set_s_own_is_left_out_by_the_kernel() {
     });
     let wanted = element(&[1, 2, 3, 4], Some((60_000, 7_000)));
     assert_eq!(read(&payload, &info_of(false)), [wanted]);
+}
+
+/// One element with these expressions.
+fn with_expressions(names: &[&str]) -> Vec<u8> {
+    let mut payload = get_elements(&bans());
+    let put_named = |out: &mut Vec<u8>, kind, name: &str| {
+        put_nested(out, kind, |out| put_text(out, NFTA_EXPR_NAME, name));
+    };
+    put_nested(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, |list| {
+        put_nested(list, LIST_ELEMENT, |out| {
+            put_key(out, NFTA_SET_ELEM_KEY, &[1, 2, 3, 4]);
+            match names {
+                [name] => put_named(out, NFTA_SET_ELEM_EXPR, name),
+                names => put_nested(out, NFTA_SET_ELEM_EXPRESSIONS, |list| {
+                    names
+                        .iter()
+                        .for_each(|it| put_named(list, NFTA_LIST_ELEM, it));
+                }),
+            }
+        });
+    });
+    payload
+}
+
+#[test]
+fn what_a_rule_gave_a_limit_is_told_apart_from_what_is_counted_only() {
+    let mut info = info_of(false);
+    let metered = |names, info: &SetInfo| read(&with_expressions(names), info)[0].metered;
+    for notes in [&[][..], &["counter"], &["counter", "last"]] {
+        assert!(!metered(notes, &info), "{notes:?}");
+    }
+    for meters in [&["limit"][..], &["connlimit"], &["counter", "quota"]] {
+        assert!(metered(meters, &info), "{meters:?}");
+    }
+    info.shape.metered = true;
+    assert!(!metered(&["limit"], &info));
+}
+
+#[test]
+fn a_set_that_gives_its_elements_a_limit_says_so() {
+    for (name, wanted) in [("counter", false), ("limit", true)] {
+        let mut one = header(Family::Ip);
+        put_nested(&mut one, NFTA_SET_EXPR, |out| {
+            put_text(out, NFTA_EXPR_NAME, name);
+        });
+        let mut list = header(Family::Ip);
+        put_nested(&mut list, NFTA_SET_EXPRESSIONS, |list| {
+            put_nested(list, NFTA_LIST_ELEM, |out| {
+                put_text(out, NFTA_EXPR_NAME, name)
+            });
+        });
+        for payload in [one, list] {
+            let metered = info(&payload).map(|info| info.shape.metered).ok();
+            assert_eq!(metered, Some(wanted), "{name}");
+        }
+    }
 }
 
 #[test]

@@ -102,6 +102,7 @@ impl Engine {
     pub(super) fn review(&mut self, now_ns: u64) {
         for set in &mut self.store.all {
             self.actions.extend(say_hindrance(set));
+            self.actions.extend(say_left_out(set));
         }
         while let Some(text) = self.replica.poll_event() {
             self.actions.push_back(Action::Warn(text));
@@ -112,6 +113,16 @@ impl Engine {
         };
         self.synchrony.judge(now_ns, found);
     }
+}
+
+fn say_left_out(set: &mut Set) -> Option<Action> {
+    set.tells_left_out().then(|| {
+        Action::Warn(format!(
+            "set {} has elements with a limit, a quota or a count of connections that a rule gave \
+             them: these are not replicated",
+            set.name
+        ))
+    })
 }
 
 /// A sentence if something hinders, once; and one when nothing does any more.

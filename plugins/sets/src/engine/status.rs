@@ -68,6 +68,7 @@ fn set_rows(set: &Set, table: &TableStatus, now_ns: u64, rows: &mut Vec<(String,
         let age_s = now_ns.saturating_sub(changed_ns) / SECOND;
         put("changed_s_ago", Value::Number(age_s));
     }
+    put("left_out", Value::Number(set.left_out() as u64));
     put("read_ms", Value::Number(set.reads.cost_ns / MS));
 }
 

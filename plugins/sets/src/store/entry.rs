@@ -138,6 +138,7 @@ impl Entry {
             life: self.life(now_ns),
             data: data.into(),
             comment: comment.into(),
+            metered: false,
         }
     }
 
@@ -195,6 +196,7 @@ pub fn decode(key: &Key, value: &[u8]) -> Result<Element, Malformed> {
         life,
         data,
         comment,
+        metered: false,
     })
 }
 
@@ -243,6 +245,7 @@ mod tests {
             life: Some(life),
             data: Box::default(),
             comment: Box::default(),
+            metered: false,
         }
     }
 

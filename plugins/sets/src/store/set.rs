@@ -67,6 +67,16 @@ pub struct Set {
     is_new: bool,
     /// Intervals that came: told after those that went, which they may overlap.
     held: Vec<News>,
+    metered: Metered,
+}
+
+/// Elements that stay on this node, see [`Element::metered`].
+#[derive(Debug, Default)]
+struct Metered {
+    /// Of the last reading, and so far of the one that goes on.
+    count: usize,
+    listed: usize,
+    is_said: bool,
 }
 
 /// A key whose entry, or absence, is to be written.
@@ -109,6 +119,7 @@ impl Set {
             is_gone: false,
             is_new: false,
             held: Vec::new(),
+            metered: Metered::default(),
         }
     }
 
@@ -220,6 +231,7 @@ impl Set {
         let reads = &self.reads;
         let is_offered = self.is_new || reads.is_urgent() || reads.is_late();
         for element in elements {
+            self.metered.listed += usize::from(listed && element.metered);
             let key = element.key.clone();
             let observed = self.table.see(now_ns, element, listed);
             if observed == Observed::Same || self.life.is_none() {
@@ -277,12 +289,26 @@ impl Set {
     pub fn begin_reading(&mut self) {
         self.reads.begin();
         self.table.begin_reading();
+        self.metered.listed = 0;
     }
 
     /// A reading ended; what it lacks is looked for in slices.
     pub fn end_reading(&mut self, reading: Option<Reading>) {
         self.table.end_reading();
+        if reading.is_some() {
+            self.metered.count = self.metered.listed;
+        }
         self.reads.end(reading);
+    }
+
+    /// Elements that are not replicated because a rule gave them a limit.
+    pub fn left_out(&self) -> usize {
+        self.metered.count
+    }
+
+    /// Whether there are such and nobody was told; once.
+    pub fn tells_left_out(&mut self) -> bool {
+        self.metered.count > 0 && !std::mem::replace(&mut self.metered.is_said, true)
     }
 
     /// Goes on with that.

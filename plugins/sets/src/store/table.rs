@@ -89,6 +89,9 @@ impl Table {
         }
         let (round, number) = (self.round, self.number);
         let Some(entry) = self.entries.get_mut(&element.key) else {
+            if element.metered {
+                return Observed::Same;
+            }
             let key = element.key.clone();
             self.gone.remove(&key);
             let mut entry = Entry::new(now_ns, element);
@@ -102,6 +105,10 @@ impl Table {
             return Observed::Same;
         }
         (entry.seen, entry.written, entry.misses) = (round, number, 0);
+        if element.metered {
+            // the kernel leaves an element as it is that is added once more
+            return Observed::Same;
+        }
         match entry.see(now_ns, element) {
             true => Observed::Changed,
             false => Observed::Same,
@@ -181,6 +188,7 @@ mod tests {
             }),
             data: Box::default(),
             comment: Box::default(),
+            metered: false,
         }
     }
 

@@ -1,6 +1,9 @@
 //! Elements follow: added, renewed, deleted, by whomever.
 
+use spared_sdk::Value;
+
 use super::lab::*;
+use crate::element::Element;
 
 #[test]
 fn what_nft_adds_is_there_at_once_with_its_life() {
@@ -169,5 +172,49 @@ fn a_flush_of_the_set_by_name_follows() {
     lab.run(100 * MS);
     assert_eq!(lab.count(1), 0);
     lab.run(5 * S);
+    lab.assert_in_sync();
+}
+
+/// `update @flood { ip saddr limit rate over 10/second } drop`: without its limit an element makes the
+/// rule drop all that its address sends.
+#[test]
+fn what_a_rule_gave_a_limit_is_neither_told_nor_put_back_and_that_is_said_once() {
+    let mut lab = Lab::in_sync();
+    let metered = |number| Element {
+        metered: true,
+        ..element(number, Some((600, 600)))
+    };
+    lab.add(0, metered(1));
+    lab.insert(0, metered(2));
+    lab.add(0, element(3, Some((600, 600))));
+    lab.run(3 * S);
+    assert_eq!(lab.keys(1), [key(3)]);
+    lab.reload(0, &[]);
+    lab.run(3 * S);
+    assert_eq!(lab.keys(0), [key(3)]);
+    lab.assert_in_sync();
+    let sentence = "set inet filter bans has elements with a limit, a quota or a count of \
+                    connections that a rule gave them: these are not replicated";
+    assert_eq!(lab.machine(0).warned, [sentence]);
+}
+
+#[test]
+fn what_a_rule_of_the_backup_gave_a_limit_is_not_written_again_and_again() {
+    let mut lab = Lab::in_sync();
+    let metered = Element {
+        metered: true,
+        ..element(1, None)
+    };
+    lab.insert(1, metered);
+    lab.run(3 * S);
+    assert_eq!(
+        lab.row(1, "inet filter bans.left_out"),
+        Some(Value::Number(1))
+    );
+    lab.add(0, element(1, Some((600, 600))));
+    lab.run(S);
+    let puts = lab.puts;
+    lab.run(30 * S);
+    assert_eq!(lab.puts, puts);
     lab.assert_in_sync();
 }

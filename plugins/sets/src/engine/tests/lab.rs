@@ -37,6 +37,7 @@ pub fn shape() -> Shape {
         data_len: 0,
         timeouts: true,
         intervals: false,
+        metered: false,
     }
 }
 
@@ -62,6 +63,7 @@ pub fn element(number: u32, life: Option<(u64, u64)>) -> Element {
         }),
         data: Box::default(),
         comment: Box::default(),
+        metered: false,
     }
 }
 
