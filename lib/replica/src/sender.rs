@@ -393,7 +393,7 @@ impl<S: Store> Replica<S> {
         self.count_due_ns = now_ns.saturating_add(SECOND);
         for index in 0..self.tables.len() {
             let table = &mut self.tables[index];
-            let count = (store.len(index) as u64, table.counters.refused_here);
+            let count = (store.len(index) as u64, table.refused_here(store, index));
             if table.is_common() && table.told != Some(count) {
                 table.told = Some(count);
                 self.begin(kind::COUNT, index);

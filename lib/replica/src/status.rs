@@ -215,7 +215,7 @@ impl<S: Store> Replica<S> {
             _ => return Some("the peer is receiving all records".to_owned()),
         }
         let counters = &table.counters;
-        if counters.refused_there > 0 {
+        if counters.refused_there > 0 || counters.at_peer.is_some_and(|it| it.1 > 0) {
             return Some("the peer refuses records".to_owned());
         }
         if counters.too_long > 0 {
@@ -263,7 +263,10 @@ impl<S: Store> Replica<S> {
                 there: table.counters.at_peer.map(|(records, _)| records),
                 behind_ms: self.table_behind_ms(now_ns, index),
                 resyncs: table.counters.resyncs,
-                refused: (table.counters.refused_here, table.counters.refused_there),
+                refused: (
+                    table.refused_here(store, index),
+                    table.counters.refused_there,
+                ),
                 denied: table.counters.denied,
                 too_long: table.counters.too_long,
                 conflicts: table.counters.conflicts,

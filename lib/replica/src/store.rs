@@ -257,6 +257,12 @@ pub trait Store {
         usize::MAX
     }
 
+    /// Records that the store has, but whose owner could not write them where they belong: they
+    /// count as refused here.
+    fn refused(&self, _table: Table) -> u32 {
+        0
+    }
+
     /// A reason outside the replica why the table is not in sync, as a sentence without the table's
     /// name.
     fn shortage(&self, _table: Table) -> Option<String> {

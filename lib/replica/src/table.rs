@@ -283,6 +283,12 @@ impl<S: Store> TableState<S> {
         self.incarnation.is_some() && peer.is_some_and(|peer| peer.misfit.is_none())
     }
 
+    /// Records of the peer that are not there here, or only in the store.
+    pub fn refused_here(&self, store: &S, index: Table) -> u32 {
+        let refused = store.refused(index);
+        self.counters.refused_here.saturating_add(refused)
+    }
+
     /// Whether changes may go: not before the decider knows what the follower has.
     pub fn is_open(&self) -> bool {
         !matches!(

@@ -235,6 +235,10 @@ impl Store for Sets {
         WAITING_MAX.saturating_sub(waiting)
     }
 
+    fn refused(&self, table: usize) -> u32 {
+        self.all.get(table).map_or(0, Set::refused)
+    }
+
     fn shortage(&self, table: usize) -> Option<String> {
         let set = self.all.get(table)?;
         if let Some(hindrance) = &set.hindrance {

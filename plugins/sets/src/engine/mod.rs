@@ -236,7 +236,7 @@ impl Engine {
     fn look(&mut self, now_ns: u64) {
         let status = self.replica.status(now_ns, &self.store);
         for (set, table) in self.store.all.iter_mut().zip(status) {
-            if table.refused.0 == 0 {
+            if table.refused.0 == 0 && !set.is_refilling() {
                 set.trouble = None;
             }
         }
@@ -276,10 +276,15 @@ impl spared_sdk::Engine for Engine {
             (!reads.running).then_some(reads.due_ns)
         };
         let sets = self.store.all.iter().filter_map(of_set);
+        let retries = self.store.all.iter().filter_map(Set::retry_due);
         let replica = self.replica.next_timeout(now_ns);
         let own = [self.look_due_ns, self.resync_due_ns];
         let due = self.synchrony.due();
-        sets.chain(replica).chain(own).chain(due).min()
+        sets.chain(retries)
+            .chain(replica)
+            .chain(own)
+            .chain(due)
+            .min()
     }
 
     fn poll_action(&mut self, now_ns: u64) -> Option<Action> {

@@ -10,7 +10,8 @@ use spared_replica::{Change, Token};
 
 use super::entry::{Entry, digest};
 use super::reads::{Reading, Reads};
-use super::table::{Cursor, Observed, Table};
+use super::table::{Observed, Table};
+use super::writes::Refill;
 use super::{Origin, SLICE};
 use crate::codec::{Handles, SetInfo};
 use crate::config::Reload;
@@ -52,7 +53,7 @@ pub struct Set {
     pub(super) queue: VecDeque<Item>,
     /// Keys that the kernel has and that wait to be deleted.
     pub(super) deleting: BTreeSet<Key>,
-    pub(super) refill: Option<Cursor>,
+    pub(super) refill: Option<Refill>,
     /// Verdicts on what is not to be written any more are owed.
     dropped: Vec<Token>,
     origin: Origin,
@@ -91,7 +92,6 @@ pub struct Item {
 pub struct Counters {
     pub added: u64,
     pub deleted: u64,
-    pub refused: u64,
     pub changed_ns: Option<u64>,
 }
 
@@ -316,7 +316,8 @@ impl Set {
         let Some((reading, mut cursor)) = self.reads.scan.take() else {
             return;
         };
-        let round = self.table.round;
+        let (round, number) = (self.table.round, self.table.number);
+        let is_refilling = self.refill.is_some();
         let (is_new, keeps) = (self.is_new, self.reload == Reload::Refill);
         let ends = |entry: &mut Entry| {
             if entry.waits {
@@ -330,6 +331,10 @@ impl Set {
             }
             if is_new {
                 return !keeps;
+            }
+            if is_refilling && entry.written != number {
+                // it is still to be written
+                return false;
             }
             entry.misses = entry.misses.saturating_add(1);
             reading.certain || entry.misses >= 2
@@ -357,7 +362,7 @@ impl Set {
                 self.reads.repeat();
             }
         } else if std::mem::take(&mut self.is_new) && self.reload == Reload::Refill {
-            self.refill = Some(Cursor::default());
+            self.refill = Some(Refill::default());
         }
         self.is_gone = self.life.is_none();
         news.append(&mut self.held);
@@ -371,14 +376,6 @@ impl Set {
         let numbers = [self.origin.boot, handles.table, handles.set, run];
         let bytes = numbers.map(u64::to_be_bytes);
         self.life = Some(digest(&[&bytes[0], &bytes[1], &bytes[2], &bytes[3]]));
-    }
-
-    /// The new set has no room for the elements: that is another incarnation.
-    pub(super) fn begin_other_life(&mut self) {
-        self.table.reset_tags();
-        self.begin_life(false);
-        let (life, number) = (self.life.unwrap_or(0), u64::from(self.table.number));
-        self.life = Some(life ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }
 
     /// Time of the next reading, after a reading or an attempt.

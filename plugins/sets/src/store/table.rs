@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use spared_replica::Tag;
-
 use super::entry::Entry;
 use crate::element::{Element, Key};
 
@@ -163,13 +161,6 @@ impl Table {
         }
         cursor.done = cursor.after.is_none();
         found
-    }
-
-    /// Forgets what the replica knew of every entry: the set begins another life.
-    pub fn reset_tags(&mut self) {
-        for entry in self.entries.values_mut() {
-            entry.tag = Tag::default();
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use spared_replica::Token;
 
 use super::set::{Item, Set};
 use super::table::Cursor;
+use crate::SECOND;
 use crate::element::{Element, Key};
 
 /// Keys of one batch.
@@ -18,6 +19,9 @@ const LOOKS: usize = 10;
 const ENOENT: i32 = 2;
 const EBUSY: i32 = 16;
 const EEXIST: i32 = 17;
+/// Pause before what the kernel refused is written again: doubled each time.
+const PAUSE_NS: u64 = SECOND;
+const PAUSE_MAX_NS: u64 = 60 * SECOND;
 
 /// One key of a set. Both happen at once: there is no moment without the element.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +39,48 @@ pub struct Batch {
     items: Vec<Item>,
     /// Keys of `items` that are gone although nobody deleted them.
     lost: Vec<Key>,
-    is_refill: bool,
+    refill: Option<Refill>,
+}
+
+/// Passes through what a set made anew lacks. What the kernel refuses stays known and is tried again:
+/// there may be no peer that has it.
+#[derive(Debug)]
+pub(super) struct Refill {
+    cursor: Cursor,
+    due_ns: u64,
+    pause_ns: u64,
+    /// Refused in this pass, and in the one before.
+    refused: u32,
+    before: u32,
+}
+
+impl Default for Refill {
+    fn default() -> Self {
+        Self {
+            cursor: Cursor::default(),
+            due_ns: 0,
+            pause_ns: PAUSE_NS,
+            refused: 0,
+            before: 0,
+        }
+    }
+}
+
+impl Refill {
+    /// What has to be tried again is at the end of the pass; None: nothing has.
+    fn go_on(mut self, now_ns: u64) -> Option<Self> {
+        if !self.cursor.done {
+            return Some(self);
+        }
+        let again = Self {
+            cursor: Cursor::default(),
+            due_ns: now_ns.saturating_add(self.pause_ns),
+            pause_ns: (self.pause_ns * 2).min(PAUSE_MAX_NS),
+            refused: 0,
+            before: std::mem::take(&mut self.refused),
+        };
+        (again.before > 0).then_some(again)
+    }
 }
 
 /// Result of a batch.
@@ -60,6 +105,18 @@ impl Set {
         !self.is_away() && (!self.queue.is_empty() || self.refill.is_some())
     }
 
+    /// Time when what the kernel refused is written again.
+    pub fn retry_due(&self) -> Option<u64> {
+        let refill = self.refill.as_ref().filter(|_| !self.is_away());
+        refill.map(|refill| refill.due_ns)
+    }
+
+    /// Elements that are known and that the kernel refused.
+    pub(super) fn refused(&self) -> u32 {
+        let refill = self.refill.as_ref();
+        refill.map_or(0, |refill| refill.refused.max(refill.before))
+    }
+
     /// The next batch.
     pub(super) fn poll_batch(&mut self, now_ns: u64, set: usize) -> Option<Batch> {
         if self.is_away() {
@@ -70,10 +127,10 @@ impl Set {
             edits: Vec::new(),
             items: Vec::new(),
             lost: Vec::new(),
-            is_refill: false,
+            refill: None,
         };
         if self.queue.is_empty() {
-            let refill = self.refill.take()?;
+            let refill = self.refill.take_if(|it| it.due_ns <= now_ns)?;
             self.refill_batch(now_ns, &mut batch, refill);
         }
         while batch.items.len() < BATCH {
@@ -87,21 +144,18 @@ impl Set {
     }
 
     /// Elements that the set had before it was created again and does not have now.
-    fn refill_batch(&mut self, now_ns: u64, batch: &mut Batch, mut cursor: Cursor) {
+    fn refill_batch(&mut self, now_ns: u64, batch: &mut Batch, mut refill: Refill) {
         let number = self.table.number;
         let lacks =
             |it: &mut super::entry::Entry| it.written != number && !it.waits && !it.is_over(now_ns);
         let mut keys = Vec::new();
         for _ in 0..LOOKS {
-            keys = self.table.scan(&mut cursor, BATCH, lacks);
-            if !keys.is_empty() || cursor.done {
+            keys = self.table.scan(&mut refill.cursor, BATCH, lacks);
+            if !keys.is_empty() || refill.cursor.done {
                 break;
             }
         }
-        if !cursor.done {
-            self.refill = Some(cursor);
-        }
-        batch.is_refill = true;
+        batch.refill = Some(refill);
         for key in keys {
             let entry = self.table.get(&key);
             let add = entry.map(|entry| entry.element(now_ns, &key));
@@ -141,7 +195,7 @@ impl Set {
     pub(super) fn finish(
         &mut self,
         now_ns: u64,
-        batch: Batch,
+        mut batch: Batch,
         refused: Vec<(Key, i32)>,
     ) -> Outcome {
         let mut outcome = Outcome::default();
@@ -161,19 +215,24 @@ impl Set {
                     outcome.is_away = true;
                     self.restore(edit);
                 }
-                Some(EBUSY | EEXIST) if batch.is_refill => self.reads.touch(now_ns, false),
+                Some(EBUSY | EEXIST) if batch.refill.is_some() => self.reads.touch(now_ns, false),
                 Some(errno) => {
                     outcome.refused = Some(errno);
-                    self.counters.refused += 1;
-                    self.table.remove(&edit.key);
+                    match &mut batch.refill {
+                        Some(refill) => refill.refused = refill.refused.saturating_add(1),
+                        None => drop(self.table.remove(&edit.key)),
+                    }
                 }
             }
         }
         if outcome.is_away {
             self.set_away(now_ns);
         }
-        if batch.is_refill {
-            self.finish_refill(&outcome);
+        if let Some(refill) = batch.refill.take() {
+            self.refill = match outcome.is_away {
+                true => Some(Refill::default()),
+                false => refill.go_on(now_ns),
+            };
         }
         self.settle_items(batch, outcome, &refused)
     }
@@ -185,14 +244,6 @@ impl Set {
         }
         if let Some(entry) = self.table.get_mut(&edit.key) {
             entry.written = 0;
-        }
-    }
-
-    fn finish_refill(&mut self, outcome: &Outcome) {
-        if outcome.is_away {
-            self.refill = Some(Cursor::default());
-        } else if outcome.refused.is_some() {
-            self.begin_other_life();
         }
     }
 

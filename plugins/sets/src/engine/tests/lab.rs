@@ -93,6 +93,7 @@ pub struct Machine {
     pub active: bool,
     pub in_sync: Result<(), String>,
     pub warned: Vec<String>,
+    pub events: Vec<String>,
     number: u64,
     runs: u64,
 }
@@ -249,6 +250,7 @@ impl Machine {
             active: false,
             in_sync: Ok(()),
             warned: Vec::new(),
+            events: Vec::new(),
             number,
             runs,
         }
@@ -304,7 +306,7 @@ impl Machine {
                     break;
                 }
                 Action::Warn(text) => self.warned.push(text),
-                Action::Event(_) => {}
+                Action::Event(text) => self.events.push(text),
             }
         }
         self.in_sync = self.engine.in_sync().expect("it always says");

@@ -1,5 +1,7 @@
 //! A ruleset is loaded anew: sets lose what was added at run time, and get it back.
 
+use spared_sdk::{Trouble, Value};
+
 use super::lab::*;
 use crate::config::Reload;
 
@@ -191,6 +193,46 @@ fn a_smaller_set_keeps_what_fits_and_the_other_node_keeps_all() {
         lab.run(130 * S);
         assert_whole(&lab, 100);
     }
+}
+
+#[test]
+fn a_smaller_set_without_a_peer_gets_back_what_does_not_fit_once_there_is_room() {
+    let mut lab = filled(Reload::Refill);
+    lab.cut();
+    lab.kernel(0).room = 60;
+    lab.reload(0, &[]);
+    lab.run(10 * S);
+    assert_eq!(lab.count(0), 60);
+    let full = "is full here: there is no room for more elements";
+    let trouble = Trouble::new("inet filter bans", full);
+    assert_eq!(lab.machine(0).engine.troubles(), [trouble]);
+    assert_eq!(lab.machine(0).events, [""; 0]);
+    let row = lab.row(0, "inet filter bans.refused_here");
+    assert_eq!(row, Some(Value::Number(40)));
+    lab.kernel(0).room = 1000;
+    lab.run(10 * S);
+    assert_eq!(lab.count(0), 100);
+    assert_eq!(lab.machine(0).events, ["set inet filter bans: recovered"]);
+    assert_eq!(lab.machine(0).engine.troubles(), []);
+    lab.link();
+    lab.run(3 * S);
+    assert_whole(&lab, 100);
+}
+
+#[test]
+fn what_a_smaller_set_without_a_peer_has_no_room_for_goes_to_the_peer() {
+    let mut lab = filled(Reload::Refill);
+    lab.cut();
+    lab.kernel(0).room = 60;
+    lab.reload(0, &[]);
+    lab.run(10 * S);
+    // the other machine begins with nothing
+    lab.restart(1);
+    lab.reload(1, &[]);
+    lab.run(S);
+    lab.link();
+    lab.run(10 * S);
+    assert_eq!([lab.count(0), lab.count(1)], [60, 100]);
 }
 
 #[test]
