@@ -205,7 +205,7 @@ impl Engine {
             }
             self.tell(now_ns, index, news);
         }
-        self.drain_if_read();
+        self.drain_if_read(now_ns);
     }
 
     /// Refusals of the kernel for a batch: keys and errnos.
@@ -280,6 +280,7 @@ impl spared_sdk::Engine for Engine {
         let replica = self.replica.next_timeout(now_ns);
         let own = [self.look_due_ns, self.resync_due_ns];
         let due = self.synchrony.due();
+        let due = due.into_iter().chain(self.draining.due());
         sets.chain(retries)
             .chain(replica)
             .chain(own)
@@ -361,7 +362,7 @@ impl spared_sdk::Engine for Engine {
     fn is_drained(&self) -> bool {
         match self.draining {
             Draining::Idle => true,
-            Draining::Reading => !self.up,
+            Draining::Reading(_) => !self.up,
             Draining::Asked => self.replica.drained() != Drain::Pending,
         }
     }

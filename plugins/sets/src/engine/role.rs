@@ -14,10 +14,20 @@ const PATIENCE_NS: u64 = SECOND;
 pub enum Draining {
     #[default]
     Idle,
-    /// Reads elements that packets added first.
-    Reading,
+    /// Reads elements that packets added first, until this time at most.
+    Reading(u64),
     /// The peer is asked whether it has all.
     Asked,
+}
+
+impl Draining {
+    /// Time when nothing more is read.
+    pub fn due(&self) -> Option<u64> {
+        match self {
+            Self::Reading(until_ns) => Some(*until_ns),
+            Self::Idle | Self::Asked => None,
+        }
+    }
 }
 
 /// Whether this node has what it needs to be active, and why not.
@@ -61,24 +71,39 @@ impl Engine {
     }
 
     /// Before a switchover: what the packets added since the last reading is read and sent, too, where
-    /// that is quick.
+    /// that is quick. The sets are read one after another: a reading that goes on, and may take long,
+    /// would hold up the others.
     pub(super) fn begin_drain(&mut self, now_ns: u64, deadline_ns: u64) {
         self.at(now_ns);
         let left_ns = deadline_ns.saturating_sub(now_ns);
+        let sets = self.store.all.iter();
+        let running = sets.filter(|set| set.reads.running);
+        let running_ns: Option<u64> = running.map(|set| set.reads.known_cost()).sum();
+        let mut room_ns = running_ns.map_or(0, |ns| (left_ns / 2).saturating_sub(ns));
         for set in self.store.all.iter_mut().filter(|_| self.up) {
-            if set.is_ready() && !set.is_away() && set.reads.cost_ns < left_ns / 8 {
+            let cost_ns = set.reads.cost_ns;
+            let is_quick = cost_ns < room_ns.min(left_ns / 8);
+            if is_quick && set.is_ready() && !set.is_away() {
+                room_ns -= cost_ns;
                 set.reads.drains = true;
                 set.reads.due_ns = now_ns;
             }
         }
-        self.draining = Draining::Reading;
-        self.drain_if_read();
+        self.draining = Draining::Reading(now_ns.saturating_add(left_ns / 2));
+        self.drain_if_read(now_ns);
     }
 
-    /// Asks the peer once all was read.
-    pub(super) fn drain_if_read(&mut self) {
+    /// Asks the peer once all was read, or when that takes too long.
+    pub(super) fn drain_if_read(&mut self, now_ns: u64) {
+        let Draining::Reading(until_ns) = self.draining else {
+            return;
+        };
         let reads = |set: &Set| set.reads.drains;
-        if self.draining == Draining::Reading && !self.store.all.iter().any(reads) {
+        if until_ns <= now_ns || !self.store.all.iter().any(reads) {
+            self.store
+                .all
+                .iter_mut()
+                .for_each(|set| set.reads.drains = false);
             self.replica.start_drain();
             self.draining = Draining::Asked;
         }

@@ -109,6 +109,11 @@ impl Reads {
         }
     }
 
+    /// Processor time that a reading takes; None before the first has ended.
+    pub fn known_cost(&self) -> Option<u64> {
+        (self.count > 0).then_some(self.cost_ns)
+    }
+
     /// Sets the time of the next one.
     pub fn plan(&mut self, now_ns: u64, poll_ns: u64, is_away: bool) {
         let dirty = std::mem::take(&mut self.dirty);
