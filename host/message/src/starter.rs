@@ -27,6 +27,10 @@ pub enum Asked {
     Kill {
         process: u64,
     },
+    /// Kill a process that the host cannot take up, and reap it without another word.
+    Abandon {
+        process: u64,
+    },
     /// Reap a process that has ended.
     Reap {
         process: u64,

@@ -101,7 +101,7 @@ impl Child {
     /// # Errors
     /// The kernel's: no descriptor left.
     pub fn started(number: u64, pid: u32, by: Starter) -> io::Result<Self> {
-        let pidfd = open_pidfd(pid).inspect_err(|_| by.borrow_mut().kill(number))?;
+        let pidfd = open_pidfd(pid).inspect_err(|_| by.borrow_mut().abandon(number))?;
         Ok(Self {
             process: Process::Started { number, pid, by },
             pidfd,
@@ -197,8 +197,11 @@ impl Drop for Child {
     fn drop(&mut self) {
         const MOMENT: Duration = Duration::from_millis(20);
         self.kill();
-        if !self.has_ended() && self.wait(MOMENT) {
-            self.reap();
+        if self.has_ended() || self.wait(MOMENT) && self.has_ended() {
+            return;
+        }
+        if let Process::Started { number, by, .. } = &self.process {
+            by.borrow_mut().abandon(*number);
         }
     }
 }

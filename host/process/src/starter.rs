@@ -31,6 +31,9 @@ pub trait Starts: fmt::Debug {
     /// Sends SIGKILL to the process of that number.
     fn kill(&mut self, process: u64);
 
+    /// Kills the process of that number, which nobody will ask to be reaped: it is reaped once it has ended.
+    fn abandon(&mut self, process: u64);
+
     /// Reaps the process of that number, if it has ended.
     fn reap(&mut self, process: u64) -> Reaped;
 

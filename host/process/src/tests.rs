@@ -1,6 +1,8 @@
+use std::cell::RefCell;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Stdio;
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,9 +10,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, dumpable_behavior, geteuid, pidfd_send_signal};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+use spared_message::starter::{About, NotStarted, Reaped, Start};
 
 use super::account::Accounts;
 use super::child::SOCKET_FD;
+use super::starter::{Started, Starts};
 use super::{Child, Killed, Next, Pings, Policy, RestartBudget, Usage, codec};
 
 fn millis(next: Next) -> u128 {
@@ -243,4 +247,46 @@ fn a_process_of_another_account_is_killed_without_the_capability_for_it() {
         drop(one);
     };
     thread::spawn(without).join().unwrap();
+}
+
+/// Notes whom it is told to abandon, and answers nothing of use.
+#[derive(Debug, Default)]
+struct Notes(Vec<u64>);
+
+impl Starts for Notes {
+    fn configure(&mut self, _digest: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn about(&self) -> About {
+        About {
+            state_dir: None,
+            groups: Err(String::new()),
+        }
+    }
+
+    fn start(&mut self, _start: &Start) -> Result<Started, NotStarted> {
+        Err(NotStarted::Failed(String::new()))
+    }
+
+    fn kill(&mut self, _process: u64) {}
+
+    fn abandon(&mut self, process: u64) {
+        self.0.push(process);
+    }
+
+    fn reap(&mut self, _process: u64) -> Reaped {
+        Reaped::Running
+    }
+}
+
+#[test]
+fn a_process_that_cannot_be_taken_up_or_does_not_end_in_time_is_left_to_the_starter() {
+    let starter = Rc::new(RefCell::new(Notes::default()));
+    let nobody = i32::MAX.unsigned_abs();
+    assert!(Child::started(7, nobody, starter.clone()).is_err());
+    assert_eq!(starter.borrow().0, [7]);
+    let own = std::process::id();
+    drop(Child::started(8, own, starter.clone()).unwrap());
+    assert_eq!(starter.borrow().0, [7, 8]);
 }

@@ -194,7 +194,7 @@ impl Remote {
     /// What nobody waits for: a process, or no more than that it answers.
     fn forget(&mut self, number: u64, answer: &Answered) {
         if matches!(answer, Answered::Started { .. }) {
-            self.kill(number);
+            self.abandon(number);
         }
         self.look.take_if(|look| look.number == number);
     }
@@ -242,8 +242,9 @@ impl Remote {
                     // or the time is over: the next look tells
                     is_readable(&connection.socket, left);
                 }
-                // what came with the answer is closed
+                // what came with the answer is closed, and the process nobody's
                 Err(ReceiveError::Malformed(_)) => {
+                    self.abandon(number);
                     let why = NotStarted::Failed(io::Error::from(Errno::MFILE).to_string());
                     return Ok((number, Answered::NotStarted(why), Vec::new()));
                 }
@@ -326,6 +327,11 @@ impl Starts for Remote {
     fn kill(&mut self, process: u64) {
         // Its answer is nobody's. If it cannot be said, the starter has ended, and with it the process.
         let _ = self.say(Asked::Kill { process });
+    }
+
+    fn abandon(&mut self, process: u64) {
+        // as above
+        let _ = self.say(Asked::Abandon { process });
     }
 
     fn reap(&mut self, process: u64) -> Reaped {

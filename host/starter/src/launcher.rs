@@ -59,6 +59,8 @@ pub struct Launcher {
     accounts: Option<Accounts>,
     groups: Result<ControlGroups, String>,
     children: BTreeMap<u64, Child>,
+    /// Killed, and reaped here: the host does not ask for them.
+    abandoned: Vec<Child>,
     /// Number of the last process, where this process chooses it.
     last: u64,
 }
@@ -80,13 +82,15 @@ impl Launcher {
             accounts: None,
             groups: ControlGroups::open(),
             children: BTreeMap::new(),
+            abandoned: Vec::new(),
             last: 0,
         }
     }
 
     /// Starts a process that has this number from then on.
     pub(crate) fn start_as(&mut self, number: u64, start: &Start) -> Result<Started, NotStarted> {
-        if self.children.len() >= CHILDREN_MAX {
+        self.abandoned.retain_mut(|child| !child.has_ended());
+        if self.children.len() + self.abandoned.len() >= CHILDREN_MAX {
             let why = format!("{CHILDREN_MAX} processes were started and have not ended");
             return Err(NotStarted::Failed(why));
         }
@@ -275,6 +279,13 @@ impl Starts for Launcher {
     fn kill(&mut self, process: u64) {
         if let Some(child) = self.children.get(&process) {
             child.kill();
+        }
+    }
+
+    fn abandon(&mut self, process: u64) {
+        if let Some(child) = self.children.remove(&process) {
+            child.kill();
+            self.abandoned.push(child);
         }
     }
 

@@ -127,6 +127,10 @@ fn handle(launcher: &mut Launcher, request: Request) -> (Answered, Option<Starte
             launcher.kill(process);
             Answered::Killed
         }
+        Asked::Abandon { process } => {
+            launcher.abandon(process);
+            Answered::Killed
+        }
         Asked::Reap { process } => Answered::Reaped(launcher.reap(process)),
         Asked::Look => Answered::Here,
     };

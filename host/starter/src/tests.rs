@@ -174,6 +174,18 @@ fn there_is_an_end_to_starting() {
     }
 }
 
+/// The host has no free descriptor, and tries again and again.
+#[test]
+fn what_the_host_cannot_take_up_does_not_use_up_the_starts() {
+    let scratch = Scratch::new("abandoned").plugin("on", "");
+    let mut launcher = scratch.launcher();
+    for _ in 0..300 {
+        let started = launcher.start(&worker("on")).unwrap();
+        launcher.abandon(started.process);
+        assert_eq!(launcher.reap(started.process), Reaped::Unknown);
+    }
+}
+
 /// Who goes back to them does so as root: they are root's own reading, and only if it is what the host has loaded.
 #[test]
 fn the_files_in_force_are_kept_if_they_are_in_force() {

@@ -54,6 +54,10 @@ impl Starts for Sleepers {
         self.children[process as usize].kill().unwrap();
     }
 
+    fn abandon(&mut self, process: u64) {
+        self.kill(process);
+    }
+
     fn reap(&mut self, _process: u64) -> Reaped {
         Reaped::Running
     }

@@ -6,8 +6,15 @@ use rustix::net::{bind, listen};
 
 use super::*;
 
-/// A starter that says what a test wants, one list of answers for each connection; each after a pause.
-fn says(name: &str, connections: Vec<Vec<(Duration, Answered)>>) -> (PathBuf, JoinHandle<()>) {
+/// Returns the processes that it was told to abandon.
+type Said = JoinHandle<Vec<u64>>;
+
+/// A starter that says what a test wants, one list of answers for each connection; each after a pause. None is a record
+/// that is cut off, as an answer is whose descriptors the host has no room for.
+fn says<A>(name: &str, connections: Vec<Vec<(Duration, A)>>) -> (PathBuf, Said)
+where
+    A: Into<Option<Answered>> + Send + 'static,
+{
     let file = format!("spared-client-{name}-{}.sock", std::process::id());
     let path = std::env::temp_dir().join(file);
     let _ = std::fs::remove_file(&path);
@@ -17,27 +24,41 @@ fn says(name: &str, connections: Vec<Vec<(Duration, Answered)>>) -> (PathBuf, Jo
     listen(&socket, 8).unwrap();
     let file = path.clone();
     let starter = thread::spawn(move || {
+        let mut abandoned = Vec::new();
         for answers in connections {
             let host = rustix::net::accept(&socket).unwrap();
-            answers.into_iter().for_each(|it| answer(&host, it));
+            for (pause, what) in answers {
+                let number = hear(&host, &mut abandoned);
+                thread::sleep(pause);
+                answer(&host, number, what.into());
+            }
         }
         std::fs::remove_file(file).unwrap();
+        abandoned
     });
     (path, starter)
 }
 
-fn answer(host: &OwnedFd, (pause, what): (Duration, Answered)) {
+/// The number of the next request whose answer is waited for.
+fn hear(host: &OwnedFd, abandoned: &mut Vec<u64>) -> u64 {
     let mut receiver = Receiver::default();
-    let number = loop {
+    loop {
         is_readable(host, Duration::from_secs(10));
-        match receiver.receive::<Request>(host).unwrap() {
-            // nobody waits for its answer
-            Some((request, _)) if matches!(request.what, Asked::Kill { .. }) => {}
-            Some((request, _)) => break request.number,
-            None => {}
+        let Some((request, _)) = receiver.receive::<Request>(host).unwrap() else {
+            continue;
+        };
+        match request.what {
+            Asked::Kill { .. } => {}
+            Asked::Abandon { process } => abandoned.push(process),
+            _ => return request.number,
         }
+    }
+}
+
+fn answer(host: &OwnedFd, number: u64, what: Option<Answered>) {
+    let Some(what) = what else {
+        return codec::transmit(host.as_fd(), b"\xff", &[]).unwrap();
     };
-    thread::sleep(pause);
     let (one, _other) = codec::pair().unwrap();
     let is_started = matches!(what, Answered::Started { .. });
     let descriptors = is_started.then(|| one.as_fd());
@@ -98,7 +119,21 @@ fn an_answer_that_is_late_is_waited_for_once_and_its_process_is_nobodys() {
     let started = remote.start(&Start::Link).unwrap();
     assert_eq!(started.process, remote.number);
     drop(remote);
-    starter.join().unwrap();
+    assert_eq!(starter.join().unwrap(), [2]);
+}
+
+#[test]
+fn a_process_whose_descriptors_do_not_fit_is_nobodys() {
+    let (_, configured) = configured();
+    let started = Answered::Started { pid: 1 };
+    let answers = [Some(configured), None, Some(started)].map(|it| (AT_ONCE, it));
+    let (path, starter) = says("unfit", vec![answers.to_vec()]);
+    let mut remote = Remote::new(Whose::At(path), "").unwrap();
+    let why = why(remote.start(&Start::Link));
+    assert!(why.contains("Too many open files"), "{why}");
+    assert!(remote.start(&Start::Link).is_ok());
+    drop(remote);
+    assert_eq!(starter.join().unwrap(), [2]);
 }
 
 #[test]
