@@ -35,6 +35,11 @@ impl Killed {
         true
     }
 
+    /// Reaps those whose end was reported while the starter did not answer.
+    pub fn reap(&mut self) {
+        self.children.retain(|_, (child, _)| !child.has_ended());
+    }
+
     /// Whether one of these has not ended in time.
     pub fn is_lingering(&self, now: Instant) -> bool {
         let lingers = |since: &Instant| now.saturating_duration_since(*since) >= LINGERING;

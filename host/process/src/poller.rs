@@ -43,7 +43,7 @@ pub enum Key {
 const EVENTS_MAX: usize = 64;
 const KIND_BITS: u32 = 4;
 
-/// An epoll instance, level-triggered: what is not read is reported again.
+/// An epoll instance, level-triggered but for the ends of processes: what is not read is reported again.
 #[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
@@ -59,6 +59,14 @@ impl Poller {
     pub fn watch(&self, fd: impl AsFd, key: Key) -> io::Result<()> {
         let data = epoll::EventData::new_u64(key.encode());
         Ok(epoll::add(&self.epoll, fd, data, epoll::EventFlags::IN)?)
+    }
+
+    /// Watches a process for its end, which is reported once: until it is reaped it stays readable, and whoever reaps
+    /// it may not answer for a while.
+    pub fn watch_end(&self, pidfd: impl AsFd, key: Key) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(key.encode());
+        let once = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
+        Ok(epoll::add(&self.epoll, pidfd, data, once)?)
     }
 
     /// Changes the events for which a descriptor is watched.

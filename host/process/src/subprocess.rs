@@ -107,7 +107,7 @@ impl Subprocess {
         let child = Child::started(started.process, started.pid, self.starter.clone())?;
         let [readable, exit] = self.keys.map(|key| key(self.serial));
         poller.watch(&socket, readable)?;
-        poller.watch(child.pidfd(), exit)?;
+        poller.watch_end(child.pidfd(), exit)?;
         self.running = Some(Running {
             child,
             socket,
@@ -155,6 +155,11 @@ impl Subprocess {
     /// Handles the key of an end. Whether it is that of the process in charge: what it sent last is to be read first.
     pub fn handle_exit(&mut self, serial: u64) -> bool {
         !self.dying.handle_exit(serial) && self.is_running(serial)
+    }
+
+    /// Reaps what was killed and could not be reaped at its end. To be called at each turn of the loop.
+    pub fn handle_timeout(&mut self) {
+        self.dying.reap();
     }
 
     // ---- speaking

@@ -237,6 +237,7 @@ impl Supervisor {
             self.ping_all(now);
             self.report_suppressed();
             self.is_starter_silent = self.starter.borrow_mut().is_silent();
+            self.dying.reap();
         }
         self.report_silence(now);
         let due = |plugin: &&Plugin| plugin.start_at().is_some_and(|at| now >= at);
@@ -431,7 +432,7 @@ impl Supervisor {
         if let Some(errors) = worker.errors() {
             poller.watch(errors, Key::Errors(serial))?;
         }
-        poller.watch(worker.pidfd(), Key::Exit(serial))?;
+        poller.watch_end(worker.pidfd(), Key::Exit(serial))?;
         Ok(serial)
     }
 

@@ -133,6 +133,7 @@ impl Firewall {
     }
 
     pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
+        self.process.handle_timeout();
         if self.process.is_due(now) {
             self.start(poller, now);
         }

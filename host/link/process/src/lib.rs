@@ -149,6 +149,7 @@ impl Link {
     }
 
     pub fn handle_timeout(&mut self, poller: &Poller, now: Instant) {
+        self.process.handle_timeout();
         if self.process.is_due(now) {
             self.start(poller, now);
         }

@@ -22,6 +22,8 @@ use crate::{FLUSH_EVERY, Link, Report};
 struct Sleepers {
     children: Vec<Child>,
     ends: Vec<OwnedFd>,
+    /// How often it was asked to reap one, which it never has.
+    asked: usize,
 }
 
 impl Starts for Sleepers {
@@ -59,6 +61,7 @@ impl Starts for Sleepers {
     }
 
     fn reap(&mut self, _process: u64) -> Reaped {
+        self.asked += 1;
         Reaped::Running
     }
 }
@@ -200,4 +203,26 @@ fn a_process_that_reads_nothing_and_answers_no_ping_is_started_anew_with_nothing
     bed.sleepers.borrow_mut().ends.remove(0);
     assert!(matches!(bed.take(), Some(ToLink::Configure(_))));
     assert!(bed.take().is_none());
+}
+
+/// The first end is reported once, at which nobody could reap it.
+#[test]
+fn a_process_that_could_not_be_reaped_at_its_end_is_reaped_later() {
+    let mut bed = Bed::new("reaped");
+    bed.link.handle_ended(bed.now, "is replaced");
+    let asked = || bed.sleepers.borrow().asked;
+    let mut exits = 0;
+    for _ in 0..20 {
+        let ready = bed.poller.wait(Some(Duration::from_millis(20))).unwrap();
+        for key in ready {
+            if let Key::LinkExit(serial) = key {
+                bed.link.handle_exit(bed.now, serial);
+                exits += 1;
+            }
+        }
+    }
+    assert_eq!(exits, 1);
+    let before = asked();
+    bed.link.handle_timeout(&bed.poller, bed.now);
+    assert_eq!(asked(), before + 1);
 }

@@ -5,4 +5,5 @@
 mod choices;
 mod hostile;
 mod messages;
+mod reaping;
 mod test_worker;
