@@ -11,7 +11,8 @@ use spared_worker::message::{Failure, FromWorker, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use super::failure::{faults, status_of};
-use super::{Report, Supervisor, config};
+use super::output::Output;
+use super::{BUDGET, Report, Supervisor, config};
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -21,6 +22,7 @@ pub(super) struct Check {
     surroundings: Surroundings,
     worker: Worker,
     deadline: Instant,
+    output: Output,
 }
 
 impl Check {
@@ -73,13 +75,18 @@ impl Supervisor {
             surroundings: host.surroundings(),
             worker,
             deadline: now + CHECK_TIMEOUT,
+            output: Output::new(now),
         };
         self.checks.insert(serial, check);
         Ok(())
     }
 
+    /// Reads up to [`BUDGET`] messages: a check that never stops sending ends at its deadline.
     pub(super) fn read_check(&mut self, now: Instant, serial: u64) {
-        while let Some(check) = self.checks.get_mut(&serial) {
+        for _ in 0..BUDGET {
+            let Some(check) = self.checks.get_mut(&serial) else {
+                return;
+            };
             let step = match check.worker.receive() {
                 Ok(None) => return,
                 Ok(Some(message)) => check.step(message),
@@ -89,6 +96,17 @@ impl Supervisor {
             if let Step::End(faults) = step {
                 self.end_check(now, serial, faults);
             }
+        }
+    }
+
+    pub(super) fn read_errors_of_check(&mut self, now: Instant, serial: u64) {
+        let Some(check) = self.checks.get_mut(&serial) else {
+            return;
+        };
+        if check.log_errors(now)
+            && let Step::End(faults) = check.fail("flooded its error output while it was checked")
+        {
+            self.end_check(now, serial, faults);
         }
     }
 
@@ -113,7 +131,8 @@ impl Supervisor {
 
     fn end_check(&mut self, now: Instant, serial: u64, faults: Vec<Fault>) {
         if let Some(mut check) = self.checks.remove(&serial) {
-            check.log_errors();
+            check.log_errors(now);
+            check.report_suppressed();
             let plugin = check.settings.name;
             self.discard(now, serial, check.worker);
             self.reports.push_back(Report::Validated { plugin, faults });
@@ -122,14 +141,27 @@ impl Supervisor {
 }
 
 impl Check {
-    /// Logs what one read of its error output finds. Not rate-limited: a check lasts three seconds
-    /// at most.
-    pub(super) fn log_errors(&mut self) {
-        let Some((_, lines)) = self.worker.errors().and_then(Errors::read) else {
-            return self.worker.close_errors();
+    /// Logs what one read of its error output finds, as much as a plugin may log. Whether it is a flood.
+    fn log_errors(&mut self, now: Instant) -> bool {
+        let Some((length, lines)) = self.worker.errors().and_then(Errors::read) else {
+            self.worker.close_errors();
+            return false;
         };
         for line in lines {
-            log::warn!("{} (configuration check): {line}", self.settings.name);
+            if self.output.lines.take(now) {
+                log::warn!("{} (configuration check): {line}", self.settings.name);
+            }
+        }
+        length > 0 && self.output.is_flood(now, length)
+    }
+
+    fn report_suppressed(&mut self) {
+        let (name, count) = (
+            &self.settings.name,
+            self.output.lines.take_suppressed_count(),
+        );
+        if count > 0 {
+            log::warn!("{name} (configuration check): {count} more log lines suppressed");
         }
     }
 

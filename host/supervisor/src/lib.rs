@@ -12,6 +12,7 @@ mod calls;
 mod check;
 mod failure;
 mod memory;
+mod output;
 mod partners;
 mod plugin;
 mod purpose;
@@ -192,8 +193,8 @@ impl Supervisor {
 
     /// A worker has written to its error output.
     pub fn handle_errors(&mut self, now: Instant, serial: u64) {
-        if let Some(check) = self.checks.get_mut(&serial) {
-            return check.log_errors();
+        if self.checks.contains_key(&serial) {
+            return self.read_errors_of_check(now, serial);
         }
         if let Some(name) = self.name_of(serial) {
             self.read_errors(now, &name);

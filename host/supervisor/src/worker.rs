@@ -6,7 +6,6 @@ use std::time::Instant;
 use spared_abi::{LOG_CONFLICT, LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN};
 use spared_message::notice::{Kind, Notice};
 use spared_process::codec::ReceiveError;
-use spared_process::limit::Limit;
 use spared_process::poller::Poller;
 use spared_process::{Next, Pings, TRIAL, Usage};
 use spared_worker::errors::Errors;
@@ -15,6 +14,7 @@ use spared_worker::process::Worker;
 
 use super::failure::faults;
 use super::memory::Memory;
+use super::output::Output;
 use super::plugin::State;
 use super::purpose::Purpose;
 use super::share::Share;
@@ -24,12 +24,6 @@ use super::{Answered, Report, Supervisor};
 const LAST_LOOKS: u32 = 5;
 /// Maximum number of messages read from a worker that has ended; a socket holds about as many.
 const READ_AT_END: usize = 1024;
-
-/// Bytes of error output that a worker may write, a second and at once.
-const ERRORS_PER_S: u32 = 100 << 10;
-const ERRORS_BURST: u32 = 1000 << 10;
-/// Weight of the shortest read of it: the host wakes up for each.
-const ERRORS_READ: usize = 1 << 10;
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -46,17 +40,7 @@ pub(super) struct Running {
     pub(super) slow_calls: u64,
     pub(super) share: Share,
     pub(super) memory: Memory,
-    lines: Limit,
-    /// Bytes of its error output, a read counted as at least [`ERRORS_READ`].
-    errors: Limit,
-}
-
-/// Whether a read of the error output is one too many. Bytes count, so that a busy host, which reads much
-/// at once, finds a flood as soon as an idle one, which reads line by line.
-fn is_flood(limit: &mut Limit, now: Instant, length: usize) -> bool {
-    let weight = u32::try_from(length.max(ERRORS_READ)).unwrap_or(u32::MAX);
-    limit.charge(now, weight.into());
-    limit.debt().is_some()
+    output: Output,
 }
 
 impl Running {
@@ -71,8 +55,7 @@ impl Running {
             slow_calls: 0,
             share: Share::new(now),
             memory,
-            lines: Limit::new(20, 200, now),
-            errors: Limit::new(ERRORS_PER_S, ERRORS_BURST, now),
+            output: Output::new(now),
         }
     }
 }
@@ -112,7 +95,7 @@ impl Supervisor {
     pub(super) fn read_errors(&mut self, now: Instant, name: &str) {
         let length = self.log_errors(now, name);
         let running = self.running(name).filter(|_| length > 0);
-        if running.is_some_and(|running| is_flood(&mut running.errors, now, length)) {
+        if running.is_some_and(|running| running.output.is_flood(now, length)) {
             let why = "flooded its error output".to_owned();
             self.handle_ended(now, name, Some(why));
         }
@@ -202,7 +185,7 @@ impl Supervisor {
         let Some(running) = self.running(name) else {
             return;
         };
-        if !running.lines.take(now) {
+        if !running.output.lines.take(now) {
             return;
         }
         if matches!(level, LOG_EVENT | LOG_CONFLICT) {
@@ -226,7 +209,7 @@ impl Supervisor {
     /// the plugin's own limit.
     pub fn may_log(&mut self, now: Instant, name: &str) -> bool {
         let running = self.running(name);
-        running.is_some_and(|running| running.lines.take(now))
+        running.is_some_and(|running| running.output.lines.take(now))
     }
 
     pub(super) fn report_suppressed(&mut self) {
@@ -234,7 +217,7 @@ impl Supervisor {
             let suppressed = plugin
                 .running
                 .as_mut()
-                .map_or(0, |running| running.lines.take_suppressed_count());
+                .map_or(0, |running| running.output.lines.take_suppressed_count());
             if suppressed > 0 {
                 log::warn!("{name}: {suppressed} more log lines suppressed");
             }
@@ -397,22 +380,5 @@ impl Supervisor {
                 None => std::mem::take(&mut plugin.why),
             };
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_of_errors_is_found_by_its_bytes_however_they_are_read() {
-        let now = Instant::now();
-        let count = |length| {
-            let mut limit = Limit::new(ERRORS_PER_S, ERRORS_BURST, now);
-            (1..).find(|_| is_flood(&mut limit, now, length))
-        };
-        // a line at a time, or as much as a read takes
-        assert_eq!(count(20), Some(1001));
-        assert_eq!(count(16 << 10), Some(63));
     }
 }

@@ -180,6 +180,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("flood-records", flood::records),
     ("flood-large", flood::large),
     ("flood-small", flood::small),
+    ("flood-endless", flood::endless),
     // its own records on the host's socket
     ("record-random", records::random),
     ("record-empty", records::empty),

@@ -161,6 +161,13 @@ pub fn large() -> Status {
     })
 }
 
+/// The same without an end: it never returns.
+pub fn endless() -> Status {
+    loop {
+        large();
+    }
+}
+
 /// Short records, each of which has the host do something.
 pub fn small() -> Status {
     fill(&FromWorker::ForgetCheck {

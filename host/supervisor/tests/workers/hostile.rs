@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use spared_config::Setup;
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
 use spared_supervisor::{Report, Supervisor};
@@ -49,6 +50,7 @@ impl Fixture {
                     Key::Worker(serial) => {
                         self.supervisor.handle_readable(&self.poller, now, serial)
                     }
+                    Key::Errors(serial) => self.supervisor.handle_errors(now, serial),
                     Key::Exit(serial) => self.supervisor.handle_exit(&self.poller, now, serial),
                     _ => {}
                 }
@@ -193,4 +195,66 @@ fn a_question_to_a_dead_worker_is_answered() {
         _ => None,
     });
     assert_eq!(rogue, "rogue does not answer");
+}
+
+/// Checks its configuration, of which nothing but the script decides.
+fn checked(name: &str, script: &str) -> Fixture {
+    let mut fixture = Fixture::new(name, script);
+    let setup = Setup::read(&fixture.folder.join("spared.toml")).unwrap();
+    let (plugin, now) = (setup.plugins[0].clone(), Instant::now());
+    let (supervisor, poller) = (&mut fixture.supervisor, &fixture.poller);
+    supervisor.stop(now, "rogue");
+    supervisor.remove(now, "rogue");
+    supervisor.validate(poller, now, plugin, &setup.host);
+    fixture
+}
+
+fn faults(report: &Report) -> Option<String> {
+    match report {
+        Report::Validated { faults, .. } => Some(
+            faults
+                .iter()
+                .map(|it| it.to_string())
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_check_is_read_as_little_at_once_as_any_worker() {
+    // thirty answers to pings, and then that the configuration is right
+    let script = "for i in 1 2 3 4 5 6 7 8 9 10; do
+        for j in 1 2 3; do printf '\\011\\000\\000' >&3; done
+    done
+    printf '\\001\\001\\000\\000\\000\\000' >&3; : > $0.said; exec sleep 100";
+    let mut fixture = checked("checked", script);
+    let since = Instant::now();
+    while !fixture.folder.join("worker.sh.said").exists() {
+        assert!(since.elapsed() < Duration::from_secs(20));
+    }
+    let ready = fixture.poller.wait(Some(Duration::ZERO)).unwrap();
+    let serial = ready.iter().find_map(|key| match key {
+        Key::Worker(serial) => Some(*serial),
+        _ => None,
+    });
+    let serial = serial.unwrap();
+    let mut is_over = || {
+        let (supervisor, poller) = (&mut fixture.supervisor, &fixture.poller);
+        supervisor.handle_readable(poller, Instant::now(), serial);
+        std::iter::from_fn(|| supervisor.poll_report()).find_map(|report| faults(&report))
+    };
+    assert_eq!(is_over(), None);
+    assert_eq!(is_over().as_deref(), Some(""));
+}
+
+#[test]
+fn a_check_that_floods_its_error_output_is_ended() {
+    let mut fixture = checked("errors", "exec yes >&2");
+    let why = fixture.wait(faults);
+    assert!(
+        why.contains("flooded its error output while it was checked"),
+        "{why}"
+    );
 }

@@ -49,6 +49,8 @@ pub const REFUSED: &[Row] = &[
     ("spin-in-create", "hung while it was checked"),
     ("segv-in-check", "crashed while it was checked"),
     ("hang-in-check", "hung while it was checked"),
+    ("flood-endless-in-check", "hung while it was checked"),
+    ("flood-errors-endless-in-check", "flooded its error output"),
     ("status-77-in-check", "not a valid status"),
     ("status-eio-in-check", "Input/output error"),
     ("status-eio-in-create", "Input/output error"),

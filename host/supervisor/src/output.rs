@@ -1,0 +1,53 @@
+//! What a worker may write to the log and to its error output.
+
+use std::time::Instant;
+
+use spared_process::limit::Limit;
+
+/// Bytes of error output that a worker may write, a second and at once.
+const ERRORS_PER_S: u32 = 100 << 10;
+const ERRORS_BURST: u32 = 1000 << 10;
+/// Weight of the shortest read of it: the host wakes up for each.
+const ERRORS_READ: usize = 1 << 10;
+
+#[derive(Debug)]
+pub(super) struct Output {
+    /// Lines, however they come.
+    pub(super) lines: Limit,
+    /// Bytes of its error output, a read counted as at least [`ERRORS_READ`].
+    errors: Limit,
+}
+
+impl Output {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            lines: Limit::new(20, 200, now),
+            errors: Limit::new(ERRORS_PER_S, ERRORS_BURST, now),
+        }
+    }
+
+    /// Whether a read of the error output is one too many. Bytes count, so that a busy host, which reads much
+    /// at once, finds a flood as soon as an idle one, which reads line by line.
+    pub(super) fn is_flood(&mut self, now: Instant, length: usize) -> bool {
+        let weight = u32::try_from(length.max(ERRORS_READ)).unwrap_or(u32::MAX);
+        self.errors.charge(now, weight.into());
+        self.errors.debt().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_errors_is_found_by_its_bytes_however_they_are_read() {
+        let now = Instant::now();
+        let count = |length| {
+            let mut output = Output::new(now);
+            (1..).find(|_| output.is_flood(now, length))
+        };
+        // a line at a time, or as much as a read takes
+        assert_eq!(count(20), Some(1001));
+        assert_eq!(count(16 << 10), Some(63));
+    }
+}
