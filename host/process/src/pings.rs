@@ -22,6 +22,9 @@ const SILENT: Duration = Duration::from_millis(1_500);
 pub struct Pings {
     number: u64,
     answered: u64,
+    /// Number of the last ping before a call that has not returned. The process does one after the other: an answer to
+    /// a later ping is forged.
+    before_call: Option<u64>,
     /// Own time of the process since its last answer.
     own: Duration,
     /// Usage at the last ping.
@@ -64,7 +67,17 @@ impl Pings {
         self.asked = Some((first, now));
     }
 
-    /// Handles an answer. One that was given before is ignored.
+    /// Notes that the process was told something that it has to do before it answers the pings from now on.
+    pub fn begin_call(&mut self) {
+        self.before_call = Some(self.number);
+    }
+
+    /// Notes that it has done so.
+    pub fn end_call(&mut self) {
+        self.before_call = None;
+    }
+
+    /// Handles an answer. One that was given before, or cannot be given yet, is ignored.
     pub fn handle_pong(&mut self, number: u64) {
         if self.is_open(number) {
             self.answered = number;
@@ -86,7 +99,7 @@ impl Pings {
 
     /// Whether this ping waits for its answer.
     pub fn is_open(&self, number: u64) -> bool {
-        number > self.answered && number <= self.number
+        number > self.answered && number <= self.before_call.unwrap_or(self.number)
     }
 
     /// Number of unanswered pings.

@@ -128,6 +128,22 @@ fn a_late_answer_is_one_too() {
     assert_eq!((first, pings.missed()), (1, 1));
 }
 
+/// A thread of its own may answer for it, but not for what it has not done yet.
+#[test]
+fn an_answer_that_overtakes_a_call_is_none() {
+    let mut pings = Pings::default();
+    let before = pings.next(None).unwrap();
+    pings.begin_call();
+    let during = pings.next(None).unwrap();
+    pings.handle_pong(during);
+    assert_eq!(pings.missed(), 2);
+    pings.handle_pong(before);
+    assert_eq!(pings.missed(), 1);
+    pings.end_call();
+    pings.handle_pong(during);
+    assert_eq!(pings.missed(), 0);
+}
+
 #[test]
 fn a_process_that_gets_no_processor_is_given_a_minute() {
     let mut pings = Pings::default();

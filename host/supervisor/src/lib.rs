@@ -406,7 +406,7 @@ impl Supervisor {
             .plugins
             .get_mut(name)
             .and_then(|plugin| plugin.running.as_mut());
-        running.is_some_and(|running| running.pending.insert(token, purpose).is_none())
+        running.is_some_and(|running| running.add(token, purpose))
     }
 
     fn tell(&mut self, news: Notice) {

@@ -58,6 +58,11 @@ impl Purpose {
         }
     }
 
+    /// Whether others wait until it has returned, so that a worker that does not must be found by its pings.
+    pub(super) fn is_of_start(&self) -> bool {
+        matches!(self, Self::Configure | Self::Start { .. })
+    }
+
     pub(super) fn until(&self) -> Option<Instant> {
         match self {
             Self::Query { until, .. } | Self::Stop { until, .. } => Some(*until),
@@ -78,10 +83,7 @@ impl Supervisor {
         answered: Answered,
     ) {
         // An unknown token is stale or forged, and has no effect.
-        let Some(purpose) = self
-            .running(name)
-            .and_then(|running| running.pending.remove(&token))
-        else {
+        let Some(purpose) = self.running(name).and_then(|running| running.take(token)) else {
             return;
         };
         let status = status_of(name, purpose.callback(), status, &mut failures);
@@ -169,7 +171,10 @@ impl Supervisor {
         };
         match running.pending.get_mut(&token) {
             // only the first one counts, so that the wait is bounded
-            Some(Purpose::Start { until }) => *until = until.or(Some(now + START_MAX)),
+            Some(Purpose::Start { until }) => {
+                *until = until.or(Some(now + START_MAX));
+                running.pings.end_call();
+            }
             Some(Purpose::Stop { until, longest }) => *until = *longest,
             _ => {}
         }

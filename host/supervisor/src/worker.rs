@@ -45,11 +45,14 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn new(serial: u64, worker: Worker, memory: Memory, now: Instant) -> Self {
+        let mut pings = Pings::default();
+        // it loads the plugin first
+        pings.begin_call();
         Self {
             serial,
             worker,
             pending: BTreeMap::new(),
-            pings: Pings::default(),
+            pings,
             is_silent: false,
             refused: Vec::new(),
             slow_calls: 0,
@@ -57,6 +60,23 @@ impl Running {
             memory,
             output: Output::new(now),
         }
+    }
+
+    /// Notes a question that was sent; false if there was one of that token.
+    pub(super) fn add(&mut self, token: u64, purpose: Purpose) -> bool {
+        if purpose.is_of_start() {
+            self.pings.begin_call();
+        }
+        self.pending.insert(token, purpose).is_none()
+    }
+
+    /// Takes a question that is answered.
+    pub(super) fn take(&mut self, token: u64) -> Option<Purpose> {
+        let purpose = self.pending.remove(&token)?;
+        if purpose.is_of_start() {
+            self.pings.end_call();
+        }
+        Some(purpose)
     }
 }
 

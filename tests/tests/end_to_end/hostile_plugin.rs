@@ -236,8 +236,10 @@ fn part(steady: &Steady, guests: &Guests) -> Result<()> {
 /// Followers start after all are configured: whoever never is must not keep the elector waiting.
 #[test]
 fn plugins_that_hang_while_they_are_loaded_keep_nobody_from_the_start() {
-    const HANGING: [&str; 6] = [
+    const HANGING: [&str; 8] = [
         "hang-in-load",
+        "pong-for-ever-in-load",
+        "pong-for-ever-in-configure",
         "hang-in-describe",
         "spin-in-create",
         "hang-in-configure",

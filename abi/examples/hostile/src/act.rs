@@ -194,6 +194,7 @@ pub const ACTS: &[(&str, Act)] = &[
     ("record-check", records::check),
     ("record-scopes", records::scopes),
     ("record-pong", records::pong),
+    ("pong-for-ever", records::pong_for_ever),
     ("record-log", records::log),
     ("socket-closed", records::socket_closed),
     ("socket-shut", records::socket_shut),

@@ -1,6 +1,8 @@
 //! Its own records on the host's socket, and misuse of that socket.
 
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use spared_abi::{self as abi, Status};
 use spared_process::child::SOCKET_FD;
@@ -247,6 +249,21 @@ pub fn pong() -> Status {
         });
     }
     end::hang()
+}
+
+/// Answers all pings while the callback does not return.
+pub fn pong_for_ever() -> Status {
+    let since = Instant::now();
+    loop {
+        let passed = since.elapsed().as_secs();
+        for number in passed..passed + 20 {
+            send(&FromWorker::Pong {
+                slow_calls: 0,
+                number,
+            });
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 pub fn log() -> Status {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use spared_worker::message::FromWorker;
 
 use crate::choices::{Choices, STATUSES};
-use crate::test_worker::{TestWorker, returned};
+use crate::test_worker::{TestWorker, descriptor, returned};
 
 #[test]
 fn every_invalid_status_of_every_callback_is_a_failure_that_names_it() {
@@ -79,4 +80,33 @@ fn records_that_are_no_message_end_the_worker_alone() {
 
 fn deterministic(config: &Config) -> proptest::test_runner::TestRng {
     proptest::test_runner::TestRng::deterministic_rng(config.rng_algorithm)
+}
+
+/// The others, and among them the elector, start when all are configured.
+#[test]
+fn who_does_not_get_through_its_start_and_answers_every_ping_is_taken_for_one_that_hangs() {
+    let pong = |number| FromWorker::Pong {
+        number,
+        slow_calls: 0,
+    };
+    let loaded = FromWorker::Loaded(Ok(descriptor()));
+    for (name, said, returns) in [
+        ("loading", &pong(0), false),
+        ("configuring", &loaded, false),
+        ("starting", &loaded, true),
+    ] {
+        let mut worker = TestWorker::new(name);
+        worker.begin_with(said);
+        if returns {
+            worker.send(&returned(worker.token, 0));
+        }
+        worker.reported.clear();
+        let is_down = |_: &usize| {
+            (1..20).for_each(|number| worker.send(&pong(number)));
+            worker.pass(Duration::from_secs(1));
+            worker.reported.contains(&"down")
+        };
+        assert_eq!((1..10).find(is_down), Some(4), "{name}");
+        assert_eq!(worker.why(), "rogue did not answer for 3 s", "{name}");
+    }
 }

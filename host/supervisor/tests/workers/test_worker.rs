@@ -129,7 +129,6 @@ impl TestWorker {
     }
 
     /// Starts a new worker that reports this descriptor, or why there is none.
-    #[allow(dead_code)] // only by the fuzz target
     pub fn begin_with(&mut self, loaded: &FromWorker) {
         self.supervisor.restart(&self.poller, self.now, NAME);
         for _ in 0..2 {
@@ -490,7 +489,7 @@ fn follower() -> Follower {
     }
 }
 
-fn descriptor() -> Descriptor {
+pub fn descriptor() -> Descriptor {
     Descriptor {
         name: NAME.to_owned(),
         version: "1".to_owned(),

@@ -101,6 +101,8 @@ pub const STANDSTILLS: &[Row] = &[
     ("hang-in-query", AGAIN),
     ("hang-in-changed", AGAIN),
     ("record-pong", AGAIN),
+    ("pong-for-ever-in-configure", AGAIN),
+    ("pong-for-ever-in-start", AGAIN),
     ("socket-shut", "closed its connection"),
     ("socket-closed", "closed its connection"),
     (
