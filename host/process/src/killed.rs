@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::Child;
 
-/// Time that the kernel may take to end a process. Longer means that something is wrong with the
-/// machine.
-const LINGERING: Duration = Duration::from_secs(10);
+/// Time that the kernel may take to end a process. Longer means that it waits in a system call that
+/// nothing interrupts, such as one for a disk that hangs.
+const LINGERING: Duration = Duration::from_secs(2);
 
 /// Killed processes, by the serial number under which their exit is watched.
 #[derive(Debug, Default)]
@@ -40,9 +40,9 @@ impl Killed {
         self.children.retain(|_, (child, _)| !child.has_ended());
     }
 
-    /// Whether one of these has not ended in time.
-    pub fn is_lingering(&self, now: Instant) -> bool {
-        let lingers = |since: &Instant| now.saturating_duration_since(*since) >= LINGERING;
-        self.children.values().any(|(_, since)| lingers(since))
+    /// Whether this one has not ended in time.
+    pub fn is_lingering(&self, now: Instant, serial: u64) -> bool {
+        let child = self.children.get(&serial);
+        child.is_some_and(|(_, since)| now.saturating_duration_since(*since) >= LINGERING)
     }
 }

@@ -172,7 +172,8 @@ fn what_was_killed_is_kept_until_it_is_reaped() {
     let (mut killed, now) = (Killed::default(), Instant::now());
     let pid = child.pid();
     killed.add(now, 7, child);
-    assert!(!killed.is_lingering(now + Duration::from_secs(9)));
+    assert!(!killed.is_lingering(now + Duration::from_secs(1), 7));
+    assert!(killed.is_lingering(now + Duration::from_secs(2), 7));
     assert!(!killed.handle_exit(8));
     let deadline = now + Duration::from_secs(10);
     while std::fs::exists(format!("/proc/{pid}")).unwrap() {
@@ -181,7 +182,7 @@ fn what_was_killed_is_kept_until_it_is_reaped() {
         killed.handle_exit(7);
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(!killed.is_lingering(now + Duration::from_secs(60)));
+    assert!(!killed.is_lingering(now + Duration::from_secs(60), 7));
 }
 
 #[test]

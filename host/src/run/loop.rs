@@ -409,9 +409,7 @@ impl Loop {
         self.settle_down();
         self.control.handle_timeout(now);
         self.own_half.handle_timeout(now);
-        if self.supervisor.is_well(now) {
-            self.service.alive();
-        }
+        self.service.alive();
         self.give_way();
         if self.stop.is_none() {
             let line = self.view().summary();

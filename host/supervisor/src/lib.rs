@@ -249,21 +249,13 @@ impl Supervisor {
             .map(|plugin| plugin.name().to_owned())
             .collect();
         for name in due {
-            if let Some(plugin) = self.plugins.get_mut(&name) {
-                plugin.restarts += 1;
-            }
-            self.begin(poller, now, &name);
+            self.begin_again(poller, now, &name);
         }
         self.end_pauses(poller, now);
         self.end_trials(now);
         self.end_questions(now);
         self.end_checks(now);
         self.start_configured();
-    }
-
-    /// Whether every killed worker has ended in time. (Workers that hang are killed by the pings.)
-    pub fn is_well(&self, now: Instant) -> bool {
-        !self.dying.is_lingering(now)
     }
 
     // ---- messages to workers
@@ -443,6 +435,9 @@ impl Supervisor {
         let Some(running) = running else {
             return;
         };
+        if let Some(plugin) = self.plugins.get_mut(name) {
+            plugin.killed = Some(running.serial);
+        }
         self.discard(now, running.serial, running.worker);
         for purpose in running.pending.into_values() {
             if matches!(purpose, Purpose::Query { .. }) {

@@ -24,6 +24,8 @@ pub(super) struct Plugin {
     /// Why it is not running.
     pub(super) why: String,
     pub(super) running: Option<Running>,
+    /// Serial number of the worker before, which was killed.
+    pub(super) killed: Option<u64>,
     pub(super) restart_budget: RestartBudget,
     pub(super) restarts: u64,
 }
@@ -67,6 +69,7 @@ impl Plugin {
             state: State::Disabled,
             why: String::new(),
             running: None,
+            killed: None,
             restart_budget: RestartBudget::new(Policy::WORKER),
             restarts: 0,
         }
@@ -157,6 +160,21 @@ impl Supervisor {
     /// The first step of every start: a throw-away worker reads the descriptor.
     pub(super) fn begin(&mut self, poller: &Poller, now: Instant, name: &str) {
         self.spawn(poller, now, name, true);
+    }
+
+    /// A start after a pause. While the kernel cannot end the worker before, as one that waits for a disk that
+    /// hangs, another one would only join it.
+    pub(super) fn begin_again(&mut self, poller: &Poller, now: Instant, name: &str) {
+        let Some(plugin) = self.plugins.get_mut(name) else {
+            return;
+        };
+        let before = plugin.killed;
+        if before.is_some_and(|serial| self.dying.is_lingering(now, serial)) {
+            let why = format!("{name}: its killed worker does not end: it may wait for a disk");
+            return self.plan_restart(now, name, why);
+        }
+        plugin.restarts += 1;
+        self.begin(poller, now, name);
     }
 
     fn is_started_again(&self, name: &str) -> bool {

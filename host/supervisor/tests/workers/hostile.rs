@@ -62,11 +62,7 @@ impl Fixture {
                 }
                 self.reports.push(report);
             }
-            assert!(
-                since.elapsed() < PATIENCE,
-                "{:#?}",
-                self.reports
-            );
+            assert!(since.elapsed() < PATIENCE, "{:#?}", self.reports);
         }
     }
 
