@@ -6,6 +6,7 @@
 
 use super::local::{By, seconds};
 use super::merge::is_over;
+use super::outbox::PULSE_NS;
 use super::table::{Entry, flag};
 use super::{Engine, SECOND_NS};
 use crate::flow::{Flow, TCP};
@@ -13,15 +14,17 @@ use crate::wire::Why;
 
 /// A new flow of the same ends comes within that time, or not at all.
 const WAIT_NS: u64 = SECOND_NS;
-/// Flows that wait for that; more are told at once.
+/// Flows that wait with all that is told of them; of more only hashes wait, and the peer hears of their end by a
+/// resync.
 const WAITING_MAX: usize = 16_384;
 
-/// A flow that the kernel dropped before its time.
+/// A flow that the kernel dropped before its time. An interface that goes down takes all flows with it that were
+/// masqueraded there, and then the role goes, too: the peer keeps its copies until it is clear that this node stays.
 #[derive(Clone, Debug)]
 pub struct Ending {
     until_ns: u64,
-    flow: Flow,
-    why: Why,
+    hash: u64,
+    last: Option<Box<(Flow, Why)>>,
 }
 
 impl Engine {
@@ -42,6 +45,11 @@ impl Engine {
             self.observe(now_ns, slot, &before, &flow);
         }
         let entry = *self.table.get(slot);
+        let is_known = entry.has(flag::SENT) && entry.is_own(seconds(now_ns));
+        let may_return = has_time_left && by == By::Traffic && is_known;
+        if may_return && !self.active {
+            return self.lack_dropped(now_ns, hash);
+        }
         if !self.speaks(now_ns) {
             // The peer holds that it is here. If it is right, it sends it again.
             self.drop_entry(hash);
@@ -52,9 +60,7 @@ impl Engine {
             return;
         }
         let why = reason(&entry, &flow, by, seconds(now_ns));
-        let is_known = entry.has(flag::SENT) && entry.is_own(seconds(now_ns));
-        let may_return = has_time_left && by == By::Traffic && is_known;
-        match may_return && !self.draining && self.endings.len() < WAITING_MAX {
+        match may_return {
             true => self.wait_for_another(now_ns, slot, flow, why),
             false => self.forget_flow(now_ns, slot, flow, why),
         }
@@ -64,46 +70,100 @@ impl Engine {
         let entry = self.table.get_mut(slot);
         entry.set(flag::ENDING, true);
         flow.incarnation = entry.incarnation();
-        let waiting = entry.stop_waiting();
+        let (hash, waiting) = (entry.hash, entry.stop_waiting());
         self.unqueue(waiting);
+        let is_told = self.endings.len() < WAITING_MAX;
         self.endings.push_back(Ending {
             until_ns: now_ns + WAIT_NS,
-            flow,
-            why,
+            hash,
+            last: is_told.then(|| Box::new((flow, why))),
         });
     }
 
-    /// Tells of those that no new flow followed; of all of them before a switchover.
+    /// Tells of those that no new flow followed.
     pub(super) fn end_endings(&mut self, now_ns: u64) {
+        if self.is_draining() {
+            self.hold_endings(now_ns, WAIT_NS + PULSE_NS);
+        }
         while let Some(ending) = self.endings.front() {
-            if now_ns < ending.until_ns && !self.draining {
+            if now_ns < ending.until_ns.max(self.endings_held_ns) {
                 return;
             }
-            let Some(Ending { flow, why, .. }) = self.endings.pop_front() else {
-                return;
-            };
-            let is_same =
-                |entry: &Entry| entry.has(flag::ENDING) && entry.incarnation() == flow.incarnation;
-            let slot = self.table.find(self.table.hash(&flow));
-            if let Some(slot) = slot.filter(|slot| is_same(self.table.get(*slot))) {
-                self.forget_flow(now_ns, slot, flow, why);
+            if let Some(ending) = self.endings.pop_front() {
+                self.end(now_ns, ending);
             }
         }
     }
 
+    fn end(&mut self, now_ns: u64, ending: Ending) {
+        let Some(slot) = self.ending_slot(ending.hash) else {
+            return;
+        };
+        match ending.last.map(|last| *last) {
+            Some((flow, why)) if flow.incarnation == self.table.get(slot).incarnation() => {
+                self.forget_flow(now_ns, slot, flow, why);
+            }
+            Some(_) => {}
+            None => self.drop_entry(ending.hash),
+        }
+    }
+
+    /// The role is about to go, or a part of it has gone: what packets pass the peer from now on decides.
+    pub(super) fn hold_endings(&mut self, now_ns: u64, hold_ns: u64) {
+        let until_ns = now_ns.saturating_add(hold_ns);
+        self.endings_held_ns = self.endings_held_ns.max(until_ns);
+    }
+
     pub(super) fn next_ending_ns(&self) -> Option<u64> {
-        self.endings.front().map(|ending| ending.until_ns)
+        let ending = self.endings.front()?;
+        Some(ending.until_ns.max(self.endings_held_ns))
+    }
+
+    /// Flows of which the peer is not to hear yet that they are gone.
+    pub(super) fn tell_endings_alive(&mut self, now_ns: u64) {
+        let hashes: Vec<u64> = self.endings.iter().map(|ending| ending.hash).collect();
+        for hash in hashes {
+            let slot = self.ending_slot(hash);
+            if slot.is_some_and(|slot| self.table.get(slot).has(flag::SENT)) {
+                self.tell_alive(now_ns, hash);
+            }
+        }
+    }
+
+    /// This node carries nothing any more: what its kernel dropped lives at the peer.
+    pub(super) fn give_endings(&mut self, now_ns: u64) {
+        for ending in std::mem::take(&mut self.endings) {
+            if self.ending_slot(ending.hash).is_some() {
+                self.lack_dropped(now_ns, ending.hash);
+            }
+        }
+    }
+
+    /// A node that carries nothing has dropped a flow which it carried.
+    fn lack_dropped(&mut self, now_ns: u64, hash: u64) {
+        self.drop_entry(hash);
+        if self.peer.is_some() {
+            self.counters.lost += 1;
+            self.lose(now_ns, hash);
+            if std::mem::take(&mut self.complete) {
+                self.tell_synchrony(now_ns);
+            }
+        }
     }
 
     /// Nobody is there to be told.
     pub(super) fn forget_endings(&mut self) {
+        self.endings_held_ns = 0;
         for ending in std::mem::take(&mut self.endings) {
-            let hash = self.table.hash(&ending.flow);
-            let slot = self.table.find(hash);
-            if slot.is_some_and(|slot| self.table.get(slot).has(flag::ENDING)) {
-                self.drop_entry(hash);
+            if self.ending_slot(ending.hash).is_some() {
+                self.drop_entry(ending.hash);
             }
         }
+    }
+
+    fn ending_slot(&self, hash: u64) -> Option<u32> {
+        let slot = self.table.find(hash)?;
+        self.table.get(slot).has(flag::ENDING).then_some(slot)
     }
 }
 

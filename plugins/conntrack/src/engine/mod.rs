@@ -199,6 +199,8 @@ pub struct Engine {
     round: u8,
     /// Flows that the kernel dropped before their time.
     endings: VecDeque<Ending>,
+    /// None of them ends before.
+    endings_held_ns: u64,
     /// Without a peer: when its flows are renewed next, and until when.
     keep_at_ns: u64,
     keep_until_ns: u64,
@@ -277,6 +279,7 @@ impl Engine {
             former: None,
             round: 0,
             endings: VecDeque::new(),
+            endings_held_ns: 0,
             keep_at_ns: 0,
             keep_until_ns: 0,
             restored: false,

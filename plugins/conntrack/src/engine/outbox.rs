@@ -13,7 +13,7 @@ pub const WAITING_MAX: usize = 16_384;
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Full batches go at once.
 const BATCH_FULL: usize = 2000;
-const PULSE_NS: u64 = SECOND_NS;
+pub(super) const PULSE_NS: u64 = SECOND_NS;
 /// Time by which the peer's copy outlives the resyncs that refresh it.
 const RESYNCS_PER_LEASE: u64 = 3;
 /// Two links that fall silent are given up one after the other, 5 s each; only then is the peer known to be

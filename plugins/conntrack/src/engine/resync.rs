@@ -132,7 +132,7 @@ impl Engine {
         seconds - 2 * self.lease_lacks_s()
     }
 
-    fn tell_alive(&mut self, now_ns: u64, hash: u64) {
+    pub(super) fn tell_alive(&mut self, now_ns: u64, hash: u64) {
         self.counters.sent_alive += 1;
         let Some(pass) = &mut self.pass else { return };
         pass.alive.extend(hash.to_be_bytes());
@@ -165,6 +165,9 @@ impl Engine {
             return;
         }
         self.pass = Some(pass);
+        if first {
+            self.tell_endings_alive(now_ns);
+        }
         self.send_alive(now_ns);
         if first && self.settings.expectations {
             if let Some(pass) = &mut self.pass {

@@ -69,6 +69,7 @@ impl Engine {
                 // its flows may come back, and their windows will have stood still
                 false => {
                     self.restored = false;
+                    self.hold_endings(now_ns, self.resync_interval_ns());
                     self.begin_loosening();
                 }
             }
@@ -155,6 +156,7 @@ impl Engine {
             self.offering_until_ns = now_ns + OFFERING_NS;
             self.complete = !std::mem::take(&mut self.split);
         }
+        self.give_endings(now_ns);
         self.ask_for_kept(now_ns);
         if std::mem::take(&mut self.unsettled) {
             // what this kernel has is not what the peer was told

@@ -1,6 +1,7 @@
 //! Failovers, switchovers, and two that were both active.
 
 use super::super::local::Event;
+use super::groups::{alive, carry, shared};
 use super::*;
 
 #[test]
@@ -439,4 +440,97 @@ fn after_a_channel_stood_still_marks_are_those_of_the_node_that_stays_active() {
         pair.pass_ms(20_000);
         assert_marks(&pair, 10 + winner as u32);
     }
+}
+
+/// What an interface that goes down does to flows masqueraded there.
+fn drop_by_kernel(pair: &mut Pair, at: usize, flows: &[Flow]) {
+    let now_s = pair.now_s();
+    let kernel = &mut pair.nodes[at].kernel;
+    let drop = |flow| kernel.destroy(Some(now_s), flow, By::Traffic);
+    flows.iter().for_each(drop);
+    pair.step();
+}
+
+#[test]
+fn what_an_interface_takes_with_it_lives_on_the_node_that_takes_over() {
+    // more than wait with their last word
+    let many: Vec<Flow> = (0..17_000).map(tcp).collect();
+    let few: Vec<Flow> = (0..20).map(translated).collect();
+    for (flows, drained_first) in [(&few, false), (&few, true), (&many, false)] {
+        let mut pair = Pair::started();
+        flows.iter().for_each(|flow| pair.traffic(0, flow));
+        pair.settle();
+        if !drained_first {
+            drop_by_kernel(&mut pair, 0, flows);
+        }
+        assert!(!pair.nodes[0].engine.drain(pair.now_ns));
+        pair.step();
+        if drained_first {
+            drop_by_kernel(&mut pair, 0, flows);
+        }
+        pair.role(1, true);
+        pair.role(0, false);
+        pair.pass_ms(3000);
+        assert_eq!(alive(&pair, 1, flows), flows.len(), "{drained_first}");
+        pair.assert_equal();
+        assert_eq!([0, 1].map(|at| pair.nodes[at].in_sync), [Some(true); 2]);
+        pair.pass_ms(45_000);
+        assert_eq!(alive(&pair, 1, flows), flows.len());
+    }
+}
+
+#[test]
+fn what_the_address_takes_with_it_after_a_switchover_comes_back_and_is_missed_until_then() {
+    let mut pair = Pair::started();
+    let flows: Vec<Flow> = (0..20).map(translated).collect();
+    flows.iter().for_each(|flow| pair.traffic(0, flow));
+    pair.settle();
+    pair.role(1, true);
+    pair.role(0, false);
+    pair.settle();
+    pair.room = 0;
+    drop_by_kernel(&mut pair, 0, &flows);
+    assert_eq!(pair.nodes[0].in_sync, Some(false));
+    pair.room = usize::MAX;
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [20, 20]);
+    assert_eq!(pair.nodes[0].in_sync, Some(true));
+}
+
+#[test]
+fn what_the_kernel_drops_without_a_switchover_ends_on_both() {
+    let many: Vec<Flow> = (0..17_000).map(tcp).collect();
+    let few: Vec<Flow> = (0..20).map(translated).collect();
+    for (flows, drains) in [(&few, false), (&few, true), (&many, false)] {
+        let mut pair = Pair::started();
+        flows.iter().for_each(|flow| pair.traffic(0, flow));
+        pair.settle();
+        drop_by_kernel(&mut pair, 0, flows);
+        if drains {
+            assert!(!pair.nodes[0].engine.drain(pair.now_ns));
+        }
+        pair.pass_ms(if flows.len() > 20 { 45_000 } else { 4000 });
+        assert_eq!(alive(&pair, 1, flows), 0, "{drains}");
+        assert_eq!(pair.nodes[1].in_sync, Some(true));
+    }
+}
+
+#[test]
+fn what_an_interface_takes_from_a_group_lives_where_the_group_went_though_the_node_stays_active() {
+    let mut pair = shared();
+    pair.role_of("home", 0, true);
+    let flows: Vec<Flow> = (0..10).map(translated).collect();
+    flows.iter().for_each(|flow| pair.traffic(0, flow));
+    pair.pass_ms(50_000);
+    drop_by_kernel(&mut pair, 0, &flows);
+    assert!(!pair.nodes[0].engine.drain(pair.now_ns));
+    pair.step();
+    pair.role_of("home", 1, true);
+    pair.role_of("home", 0, false);
+    pair.pass_ms(20_000);
+    assert_eq!(alive(&pair, 1, &flows), 10);
+    carry(&mut pair, 1, &flows, 60);
+    assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [10, 10]);
+    pair.assert_equal();
 }
