@@ -60,6 +60,11 @@ impl Engine {
                 self.drop_entry(before.hash);
                 None
             }
+            (None, Some(found)) if change.whole && found.reply != change.flow.reply => {
+                self.settle_translation(now_ns, change, &before, found);
+                None
+            }
+            (None, Some(_)) if !self.speaks(now_ns) => Some(change),
             (None, Some(found)) => self.put_together(now_ns, change, &before, &found),
             (None, None) => self.make_anew(now_ns, change),
         }
@@ -141,7 +146,7 @@ impl Engine {
         entry.learn(&flow);
         entry.set(flag::STALE, is_untold || entry.has(flag::STALE));
         if change.whole {
-            entry.extra = super::table::digest(&flow.extra);
+            entry.extra = super::table::digest(&flow);
         }
         self.settle_times(slot);
         self.counters.merged += 1;
@@ -163,6 +168,26 @@ impl Engine {
         flow.timeout_s = writes_time.then_some(change.timeout_s);
         change.flow = flow;
         Some(change)
+    }
+
+    /// One of both nodes missed that the flow ended and began again: no entry's translation changes while it lives.
+    /// Where packets pass both, the greater key decides.
+    fn settle_translation(&mut self, now_ns: u64, change: Change, before: &Entry, found: Flow) {
+        let Some(slot) = self.table.find(before.hash) else {
+            return;
+        };
+        self.observe(now_ns, slot, before, &found);
+        let entry = self.table.get(slot);
+        // of what was found when they met nobody knows whether packets pass
+        let is_met = self.peer.as_ref().is_some_and(|peer| peer.is_met);
+        let is_carried = entry.is_own(seconds(now_ns)) && (entry.is_busy() || !is_met);
+        let is_greater = self.session.replica().is_greater();
+        if self.is_sole() || self.is_shared() && is_carried && is_greater {
+            self.counters.kept += 1;
+            self.settle_times(slot);
+            return self.tell_again(now_ns, slot, found, Kind::Whole);
+        }
+        self.begin_anew(now_ns, slot, Kind::Whole, change.flow);
     }
 
     /// Whether mark and attributes here hold against the peer's: it carries nothing, or both changed

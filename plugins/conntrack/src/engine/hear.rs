@@ -5,7 +5,7 @@ use spared_replica::Malformed;
 use super::local::seconds;
 use super::merge::{self, Life};
 use super::table::{APART_S, Entry, digest, flag, next_round};
-use super::{Change, Engine, How};
+use super::{Action, Change, Engine, How};
 use crate::flow::{Flow, status};
 use crate::wire::{self, Kind, Message, Why};
 
@@ -88,7 +88,7 @@ impl Engine {
         }
         let slot = self.table.insert(Entry::new(hash, 0));
         self.know(now_ns, slot, &flow);
-        self.table.get_mut(slot).extra = digest(&flow.extra);
+        self.table.get_mut(slot).extra = digest(&flow);
         let timeout_s = self.lease_of(&flow);
         let exclusive = self.active;
         self.write_record(How::Create { exclusive }, flow, timeout_s, true);
@@ -116,12 +116,18 @@ impl Engine {
             return self.question(change, before, None);
         }
         self.know(now_ns, slot, &flow);
-        let timeout_s = self.lease_of(&flow);
-        if whole {
-            self.table.get_mut(slot).extra = digest(&flow.extra);
+        let change = self.change(How::Update { with_status: true }, flow, whole);
+        if whole && self.may_be_another(&before, &change.flow) {
+            self.table.get_mut(slot).extra = digest(&change.flow);
+            return self.question(change, before, None);
         }
-        let update = How::Update { with_status: true };
-        self.write_record(update, flow, timeout_s, whole);
+        self.actions.push_back(Action::Write(change));
+    }
+
+    /// Whether the flow may have ended and begun again, translated otherwise, without a word of that.
+    fn may_be_another(&self, before: &Entry, flow: &Flow) -> bool {
+        let is_met = self.peer.as_ref().is_some_and(|peer| peer.is_met);
+        before.extra != digest(flow) || !is_met && !flow.is_plain()
     }
 
     /// The peer knows less of it: it is told all.
@@ -132,7 +138,7 @@ impl Engine {
     }
 
     /// The tuple is used again: whatever is in the kernel belongs to what was.
-    fn begin_anew(&mut self, now_ns: u64, slot: u32, kind: Kind, flow: Flow) {
+    pub(super) fn begin_anew(&mut self, now_ns: u64, slot: u32, kind: Kind, flow: Flow) {
         let hash = self.table.get(slot).hash;
         self.drop_entry(hash);
         if kind != Kind::Whole {

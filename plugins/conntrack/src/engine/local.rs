@@ -52,7 +52,7 @@ impl Engine {
         let Some(entry) = entry.filter(|_| self.peer_is_active()) else {
             return;
         };
-        if entry.extra != digest(&flow.extra) {
+        if entry.extra != digest(&flow) {
             // the peer's word takes no attribute away: it is made anew
             self.drop_entry(entry.hash);
             self.write(How::Delete, flow, 0);
@@ -339,9 +339,9 @@ pub(super) fn differs(entry: &Entry, flow: &Flow) -> bool {
     !flow.extra.is_empty() || differs_beside_attributes(entry, flow)
 }
 
-/// The same of a whole flow, whose attributes are always there.
+/// The same of a whole flow, whose attributes and translation are always there.
 pub(super) fn differs_as_a_whole(entry: &Entry, flow: &Flow) -> bool {
-    entry.extra != digest(&flow.extra) || differs_beside_attributes(entry, flow)
+    entry.extra != digest(flow) || differs_beside_attributes(entry, flow)
 }
 
 fn differs_beside_attributes(entry: &Entry, flow: &Flow) -> bool {

@@ -114,7 +114,7 @@ impl Engine {
         entry.stop_waiting();
         entry.flags = entry.flags & !flag::STALE | flag::SENT;
         match change.kind {
-            Kind::Whole => entry.extra = digest(&change.flow.extra),
+            Kind::Whole => entry.extra = digest(&change.flow),
             // an event says which attributes there are now, but not which there were
             _ if !change.flow.extra.is_empty() => entry.flags |= flag::STALE,
             _ => {}

@@ -54,7 +54,7 @@ pub struct Entry {
     pub peer_s: u32,
     /// State and status, four bits each: see [`Entry::learn`].
     pub word: u8,
-    /// Hash of the attributes in a whole record; 0 without any.
+    /// [`digest`] of the last whole record.
     pub extra: u8,
     /// Incarnation (three bits) and the round of the peer's resyncs that named it last (five).
     life: u8,
@@ -203,14 +203,17 @@ pub fn status_bits(byte: u8) -> u32 {
     u32::from(byte & 7) | fixed
 }
 
-/// Tells whether attributes have changed; 0 of none.
-pub fn digest(extra: &[u8]) -> u8 {
+/// Tells whether attributes or the translation have changed; 0 without either.
+pub fn digest(flow: &Flow) -> u8 {
     const PRIME: u32 = 0x0100_0193;
     let mix = |sum: u32, byte: &u8| (sum ^ u32::from(*byte)).wrapping_mul(PRIME);
-    match extra {
-        [] => 0,
-        extra => (extra.iter().fold(0x811c_9dc5, mix) >> 24).max(1) as u8,
+    if flow.is_plain() && flow.extra.is_empty() {
+        return 0;
     }
+    let reply = [flow.reply.source, flow.reply.destination];
+    let reply = reply.iter().flatten().chain(&flow.reply.ends);
+    let reply = reply.filter(|_| !flow.is_plain());
+    (reply.chain(&flow.extra).fold(0x811c_9dc5, mix) >> 24).max(1) as u8
 }
 
 #[derive(Debug, Default)]

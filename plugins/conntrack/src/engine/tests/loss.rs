@@ -3,6 +3,7 @@
 use spared_replica::wire::OWN;
 
 use super::super::local::Event;
+use super::groups::shared;
 use super::*;
 use crate::codec::parse::attribute;
 
@@ -435,5 +436,60 @@ fn a_resync_that_must_be_repeated_begins_anew_once_the_burst_is_over() {
     assert!(node.engine.resyncing());
     pair.pass_ms(300);
     assert_eq!(resyncs(&pair), before + 2, "and that one is enough");
+    pair.assert_equal();
+}
+
+/// The same ends, translated to another port.
+fn translated_anew(number: u32) -> Flow {
+    let mut flow = translated(number);
+    flow.reply.ends = [0, 80, 9, number as u8];
+    flow
+}
+
+/// The flow ends and begins again.
+fn begin_anew(pair: &mut Pair, number: u32) {
+    pair.expire(0, &translated(number));
+    pair.traffic(0, &translated_anew(number));
+}
+
+#[test]
+fn a_flow_that_began_again_unheard_gets_its_new_translation() {
+    for is_shared in [false, true] {
+        let start = || match is_shared {
+            true => shared(),
+            false => Pair::started(),
+        };
+        let mut pair = start();
+        (0..8).for_each(|number| pair.traffic(0, &translated(number)));
+        pair.settle();
+        pair.cut();
+        (0..4).for_each(|number| begin_anew(&mut pair, number));
+        pair.pass_ms(20_000);
+        pair.connect();
+        pair.pass_ms(1000);
+        pair.assert_equal();
+        // and where only a resync finds it
+        (4..8).for_each(|number| begin_anew(&mut pair, number));
+        pair.nodes[0].kernel.events.clear();
+        pair.pass_ms(85_000);
+        pair.assert_equal();
+        pair.pass_ms(45_000);
+        pair.assert_equal();
+        assert_eq!([0, 1].map(|at| pair.nodes[at].in_sync), [Some(true); 2]);
+    }
+}
+
+#[test]
+fn of_two_translations_of_one_flow_that_of_the_greater_key_stays_on_both() {
+    let mut pair = shared();
+    pair.cut();
+    pair.traffic(0, &translated(1));
+    pair.traffic(1, &translated_anew(1));
+    pair.settle();
+    pair.connect();
+    pair.settle();
+    pair.assert_equal();
+    assert_eq!(pair.nodes[0].kernel.flows.len(), 1);
+    pair.pass_ms(100_000);
     pair.assert_equal();
 }

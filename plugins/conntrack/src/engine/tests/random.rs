@@ -43,18 +43,33 @@ fn shape(number: u32, mark: u32) -> Flow {
     let flow = match number % 3 {
         0 => tcp(number),
         1 => udp(number),
-        _ => translated(number),
+        _ => through(mark as u8, number),
     };
     Flow { mark, ..flow }
 }
 
+/// Translated to one of some ports of its own.
+fn through(port: u8, number: u32) -> Flow {
+    let mut flow = translated(number);
+    flow.reply.ends = [0, 80, port, number as u8];
+    flow
+}
+
+/// A packet: the translation of a flow that lives is what it was.
+fn traffic(pair: &mut Pair, at: usize, mut flow: Flow) {
+    if let Some((there, _)) = pair.nodes[at].kernel.flows.get(&name(&flow)) {
+        flow.reply = there.reply;
+    }
+    pair.traffic(at, &flow);
+}
+
 fn happen(pair: &mut Pair, active: &mut usize, happening: &Happening) {
     match *happening {
-        Happening::Traffic(number, mark) => pair.traffic(*active, &shape(number, mark)),
+        Happening::Traffic(number, mark) => traffic(pair, *active, shape(number, mark)),
         Happening::End(number) => pair.end(*active, &shape(number, 0)),
         Happening::Pass(ms) => pair.pass_ms(ms),
         Happening::Burst(count) => {
-            (0..count).for_each(|number| pair.traffic(*active, &shape(100 + number, 0)));
+            (0..count).for_each(|number| traffic(pair, *active, shape(100 + number, 0)));
         }
         Happening::Lose(number) => pair.end(1 - *active, &shape(number, 0)),
         Happening::Cut => pair.cut(),
@@ -70,7 +85,7 @@ fn happen(pair: &mut Pair, active: &mut usize, happening: &Happening) {
         }
         Happening::BothActive => {
             pair.role(1 - *active, true);
-            pair.traffic(1 - *active, &shape(60, 1));
+            traffic(pair, 1 - *active, shape(60, 1));
             pair.pass_ms(50);
             pair.role(1 - *active, false);
         }
