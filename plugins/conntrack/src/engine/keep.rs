@@ -22,6 +22,14 @@ impl Engine {
         }
     }
 
+    /// It is gone again before it has told all: what was kept is still not heard of.
+    pub(super) fn keep_on(&mut self, now_ns: u64) {
+        if now_ns < self.keep_until_ns {
+            self.wanted.keep = true;
+            self.keep_at_ns = now_ns + self.resync_interval_ns();
+        }
+    }
+
     pub(super) fn next_keep_ns(&self) -> Option<u64> {
         let keeps = self.peer.is_none() && self.keep_at_ns < self.keep_until_ns;
         keeps.then_some(self.keep_at_ns)

@@ -226,6 +226,7 @@ impl Engine {
         }
         self.complete = self.short == 0;
         self.split = false;
+        self.keep_until_ns = 0;
         let carries = self.speaks(now_ns);
         if !carries {
             self.table.give_all();

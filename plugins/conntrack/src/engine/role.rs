@@ -20,7 +20,6 @@ impl Engine {
         self.forget();
         self.complete = self.active;
         self.pulse_at_ns = now_ns + SECOND_NS;
-        self.keep_until_ns = 0;
         self.session.handle_up();
         self.tell_synchrony(now_ns);
     }
@@ -32,8 +31,9 @@ impl Engine {
         let was_active = self.peer_is_active();
         self.session.handle_down();
         self.peer = None;
-        if was_active {
-            self.inherit(now_ns);
+        match was_active {
+            true => self.inherit(now_ns),
+            false => self.keep_on(now_ns),
         }
         self.owes |= self.active;
         self.said_synchrony = None;
@@ -180,6 +180,9 @@ impl Engine {
         let first = peer.active.is_none();
         let ended = peer.active == Some(true) && !active;
         peer.active = Some(active);
+        if !active {
+            self.keep_until_ns = 0;
+        }
         self.restored &= !active;
         if first {
             self.split = active && self.active;

@@ -298,6 +298,23 @@ fn a_link_that_never_comes_back_keeps_no_flow_for_ever() {
 }
 
 #[test]
+fn a_link_that_comes_back_for_a_moment_ends_no_keeping() {
+    let mut pair = Pair::started();
+    let flows: Vec<Flow> = (0..8).map(udp).collect();
+    carry(&mut pair, 0, &flows, 3);
+    pair.cut();
+    pair.pass_ms(5000);
+    let now_ns = pair.now_ns;
+    pair.nodes[1].engine.handle_up(now_ns);
+    pair.nodes[1].engine.handle_down(now_ns);
+    carry(&mut pair, 0, &flows, 300);
+    assert_eq!(alive(&pair, 1, &flows), 8);
+    // though not for ever
+    pair.pass_ms(3_500_000);
+    assert_eq!(alive(&pair, 1, &flows), 0);
+}
+
+#[test]
 fn what_ended_while_the_link_was_cut_is_gone_when_it_is_back() {
     let mut pair = shared();
     let flows: Vec<Flow> = (0..8).map(tcp).collect();
