@@ -13,7 +13,7 @@
 //!   lost       hash (8) ...                 not in the kernel here: send them again
 //!   expect     yes or no, attributes        of the kernel, as they are
 //!   addresses  width, address ...           that flows of `dynamic_nat` are translated to
-//!   pulse      flows (4)
+//!   pulse      flows (4), yes or no            notifications were lost, and no resync has made up for them
 //!   compare    id (4)
 //!   compared   id (4), records
 //!   end        id (4)
@@ -93,6 +93,7 @@ pub enum Message<'a> {
     Addresses(Vec<Address>),
     Pulse {
         flows: u32,
+        unsettled: bool,
     },
     Compare {
         id: u32,
@@ -184,7 +185,10 @@ impl Message<'_> {
             }
             Self::Addresses(addresses) => put_addresses(out, ADDRESSES, addresses),
             Self::Holds(addresses) => put_addresses(out, HOLDS, addresses),
-            Self::Pulse { flows } => put(out, PULSE, &flows.to_be_bytes()),
+            Self::Pulse { flows, unsettled } => {
+                put(out, PULSE, &flows.to_be_bytes());
+                out.push(u8::from(*unsettled));
+            }
             Self::Compare { id } => put(out, COMPARE, &id.to_be_bytes()),
             Self::Compared { id, records } => {
                 put(out, COMPARED, &id.to_be_bytes());
@@ -224,7 +228,10 @@ impl Message<'_> {
                 }
             }
             ADDRESSES => Message::Addresses(reader::addresses(&mut read)?),
-            PULSE => Message::Pulse { flows: read.u32()? },
+            PULSE => Message::Pulse {
+                flows: read.u32()?,
+                unsettled: read.flag("flag")?,
+            },
             COMPARE => Message::Compare { id: read.u32()? },
             COMPARED => Message::Compared {
                 id: read.u32()?,

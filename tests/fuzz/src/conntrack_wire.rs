@@ -262,7 +262,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         }
         .encode(),
         Message::Addresses(vec![address]).encode(),
-        Message::Pulse { flows: 3 }.encode(),
+        Message::Pulse {
+            flows: 3,
+            unsettled: true,
+        }
+        .encode(),
         Message::Compare { id: 4 }.encode(),
         Message::End { id: 4 }.encode(),
         Message::Holds(vec![address, (true, [3; 16])]).encode(),

@@ -45,9 +45,11 @@ impl Engine {
             Message::Lost(hashes) => self.resend(now_ns, wire::hashes(hashes)),
             Message::Expect { yes, request } => self.expect_here(yes, request),
             Message::Addresses(addresses) => self.lost_addresses = addresses,
-            Message::Pulse { flows } => {
+            Message::Pulse { flows, unsettled } => {
                 peer.flows = flows;
                 peer.behind_us = 0;
+                peer.unsettled = unsettled;
+                self.complete &= !unsettled;
                 self.adopt();
             }
             Message::Compare { id } => self.wanted.answer = Some(id),

@@ -77,7 +77,9 @@ impl Engine {
         self.overrun_ns = now_ns;
         if self.speaks(now_ns) {
             self.wanted.resync = true;
-            self.unsettled = true;
+            if !std::mem::replace(&mut self.unsettled, true) {
+                self.push_pulse(now_ns);
+            }
         }
         // a resync of this node finds as well what the kernel dropped
         self.wanted.verify |= !self.speaks(now_ns) && !self.table.is_empty();

@@ -141,6 +141,8 @@ struct Peer {
     /// None until it has reported its roles.
     active: Option<bool>,
     flows: u32,
+    /// Its kernel's notifications were lost, and no resync of it has made up for them.
+    unsettled: bool,
     /// Number of its latest resync.
     resync: u8,
     resync_begun: bool,

@@ -185,9 +185,16 @@ impl Engine {
         self.tell_synchrony(now_ns);
         // they would pile up behind a channel that takes nothing
         if self.peer.is_some() && self.outgoing.is_none() {
-            let flows = self.table.len() as u32;
-            self.push_message(now_ns, &Message::Pulse { flows });
+            self.push_pulse(now_ns);
         }
+    }
+
+    pub(super) fn push_pulse(&mut self, now_ns: u64) {
+        let pulse = Message::Pulse {
+            flows: self.table.len() as u32,
+            unsettled: self.unsettled,
+        };
+        self.push_message(now_ns, &pulse);
     }
 
     /// A flow is missing here; the peer hears of many at once. What a full channel keeps from it

@@ -181,14 +181,15 @@ impl Engine {
         self.resync_took_ns = now_ns.saturating_sub(pass.began_ns);
         self.resync_at_ns = pass.began_ns.saturating_add(self.resync_interval_ns());
         self.drop_absent(now_ns, |_| false);
+        self.unsettled = self.counters.overruns > pass.overruns;
+        self.wanted.resync |= self.unsettled;
+        self.push_pulse(now_ns);
         let flows = self.table.len() as u32;
         self.push_message(now_ns, &Message::Resynced { number, flows });
         self.former = None;
         self.note_elsewhere(pass.elsewhere);
         self.owes = false;
         self.end_offering(now_ns);
-        self.unsettled = self.counters.overruns > pass.overruns;
-        self.wanted.resync |= self.unsettled;
     }
 
     /// Flows that a walk did not find have ended without an event; those that live at the peer are
@@ -224,7 +225,8 @@ impl Engine {
         if !self.peer_is_active() {
             return;
         }
-        self.complete = self.short == 0;
+        let is_settled = self.peer.as_ref().is_some_and(|peer| !peer.unsettled);
+        self.complete = self.short == 0 && is_settled;
         self.split = false;
         self.keep_until_ns = 0;
         let carries = self.speaks(now_ns);

@@ -74,7 +74,13 @@ fn each_kind_of_message_is_these_bytes() {
             Message::Addresses(vec![v4, v6]),
             "86 04 c0000202 10 20010db8000000000000000000000001",
         ),
-        (Message::Pulse { flows: 18_204 }, "87 0000471c"),
+        (
+            Message::Pulse {
+                flows: 18_204,
+                unsettled: true,
+            },
+            "87 0000471c 01",
+        ),
         (Message::Compare { id: 3 }, "88 00000003"),
         (
             Message::Compared {
@@ -119,7 +125,7 @@ fn every_truncated_message_is_refused() {
     for hex in [
         "81 07 00000078 00000003",
         "83 07 00030d40",
-        "87 0000471c",
+        "87 0000471c 01",
         "88 00000003",
         "8a 00000003",
     ] {

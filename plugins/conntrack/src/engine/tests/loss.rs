@@ -439,6 +439,32 @@ fn a_resync_that_must_be_repeated_begins_anew_once_the_burst_is_over() {
     pair.assert_equal();
 }
 
+#[test]
+fn a_backup_is_not_in_sync_while_lost_events_are_made_up_for() {
+    let mut pair = Pair::started();
+    (0..400).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+    // one burst, and another one while the resync for it goes on
+    for turns in [20, 40] {
+        pair.nodes[0].kernel.overrun = true;
+        for _ in 0..turns {
+            pair.turn(0);
+            pair.turn(1);
+        }
+        assert!(pair.nodes[0].engine.resyncing());
+        assert_eq!(pair.nodes[1].in_sync, Some(false));
+        let told = pair.nodes[1].told.clone();
+        assert_eq!(
+            told,
+            Some(Err("the other node reads its flows anew".to_owned()))
+        );
+    }
+    pair.settle();
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+    pair.assert_equal();
+}
+
 /// The same ends, translated to another port.
 fn translated_anew(number: u32) -> Flow {
     let mut flow = translated(number);
