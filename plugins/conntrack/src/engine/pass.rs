@@ -187,6 +187,7 @@ impl Engine {
             Work::Compare => self.wanted.compare = true,
             Work::Answer { id } => self.wanted.answer = Some(id),
             Work::Tidy { verify, .. } => self.wanted.verify |= verify,
+            Work::Resync { .. } => self.wanted.resync = true,
             _ => {}
         }
         self.destroyed.clear();

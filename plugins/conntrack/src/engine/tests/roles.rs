@@ -534,3 +534,26 @@ fn what_an_interface_takes_from_a_group_lives_where_the_group_went_though_the_no
     assert_eq!([0, 1].map(|at| alive(&pair, at, &flows)), [10, 10]);
     pair.assert_equal();
 }
+
+#[test]
+fn who_steps_down_in_the_middle_of_its_resync_tells_the_rest_at_once() {
+    let mut pair = Pair::started();
+    (0..20).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    pair.cut();
+    pair.role(1, true);
+    (200..300).for_each(|number| pair.traffic(1, &tcp(number)));
+    pair.settle();
+    pair.up = true;
+    let now_ns = pair.now_ns;
+    let nodes = pair.nodes.iter_mut();
+    nodes.for_each(|node| node.engine.handle_up(now_ns));
+    while !pair.nodes[1].engine.resyncing() {
+        pair.turn(0);
+        pair.turn(1);
+    }
+    pair.role(1, false);
+    pair.pass_ms(3000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[0].kernel.flows.len(), 120);
+}
