@@ -2,7 +2,7 @@
 
 use spared_netlink::{attributes, constants as c};
 
-use super::{Action, Change, Engine, How, SECOND_NS};
+use super::{Action, Change, Engine, How, Question, SECOND_NS};
 use crate::flow::{Flow, status};
 
 const ENOENT: i32 = 2;
@@ -32,6 +32,34 @@ impl Engine {
             How::Delete | How::DeleteReply => counters.deleted += 1,
             How::Refresh => counters.restored += 1,
             How::Loosen | How::Expect(..) => {}
+        }
+    }
+
+    /// Whether the kernel took these is not known: a batch could not be run to its end. What fails again
+    /// within a second waits for the next resync.
+    pub fn handle_unwritten(&mut self, now_ns: u64, changes: Vec<Change>) {
+        for change in changes {
+            let hash = self.table.hash(&change.flow);
+            match change.how {
+                How::Create { .. } | How::Update { .. } if self.table.find(hash).is_some() => {
+                    self.drop_entry(hash);
+                    self.lose(now_ns, hash);
+                    self.complete = false;
+                }
+                // it may be there still
+                How::Delete | How::DeleteReply => self.wanted.strays = true,
+                _ => {}
+            }
+        }
+        self.full_until_ns = self.full_until_ns.max(now_ns.saturating_add(SECOND_NS));
+        self.tell_synchrony(now_ns);
+    }
+
+    /// The kernel did not say what it has. A node that carries flows finds it by its next resync.
+    pub fn handle_unasked(&mut self, now_ns: u64, questions: Vec<Question>) {
+        if !self.speaks(now_ns) {
+            let changes = questions.into_iter().map(|question| question.change);
+            self.handle_unwritten(now_ns, changes.collect());
         }
     }
 

@@ -167,15 +167,18 @@ impl Kernel {
                 refused.push((position, errno));
             }
         });
-        if let Err(error) = result {
-            log::error!("cannot change the kernel's conntrack table: {error}");
-        }
         let mut refused = refused.into_iter().peekable();
+        let mut silent = Vec::new();
         for (position, change) in std::mem::take(&mut self.batch).into_iter().enumerate() {
             match refused.next_if(|(refused, _)| *refused == position) {
                 Some((_, errno)) => engine.handle_refused(now_ns, change, errno),
+                None if result.is_err() => silent.push(change),
                 None => engine.handle_written(&change),
             }
+        }
+        if let Err(error) = result {
+            log::error!("cannot change the kernel's conntrack table: {error}");
+            engine.handle_unwritten(now_ns, silent);
         }
     }
 
@@ -205,19 +208,30 @@ impl Kernel {
             self.writer
                 .push(codec::GET, 0, |out| build::name(out, flow));
         }
-        let mut found: Vec<Option<Flow>> = vec![None; questions.len()];
+        let mut answers: Vec<Option<Option<Flow>>> = vec![None; questions.len()];
         let asked = self.writer.flush(|position, verdict| {
-            if let (Some(found), Verdict::Answer(_, payload)) = (found.get_mut(position), verdict) {
-                *found = parse::flow(payload);
+            if let Some(answer) = answers.get_mut(position) {
+                *answer = Some(match verdict {
+                    Verdict::Answer(_, payload) => parse::flow(payload),
+                    Verdict::Refused(_) => None,
+                });
             }
         });
+        let mut silent = Vec::new();
+        for (question, answer) in questions.into_iter().zip(answers) {
+            match answer {
+                None if asked.is_err() => silent.push(question),
+                answer => {
+                    let change = engine.handle_asked(now_ns, question, answer.flatten());
+                    change
+                        .into_iter()
+                        .for_each(|it| self.write(now_ns, it, engine));
+                }
+            }
+        }
         if let Err(error) = asked {
             log::warn!("cannot query connections: {error}");
-        }
-        for (question, found) in questions.into_iter().zip(found) {
-            if let Some(change) = engine.handle_asked(now_ns, question, found) {
-                self.write(now_ns, change, engine);
-            }
+            engine.handle_unasked(now_ns, silent);
         }
     }
 

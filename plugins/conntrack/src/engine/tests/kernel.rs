@@ -29,6 +29,8 @@ pub(super) struct Kernel {
     pub(super) dump: Option<VecDeque<Vec<u8>>>,
     pub(super) piece: Vec<Flow>,
     pub(super) hidden: HashSet<Vec<u8>>,
+    /// It does not answer.
+    pub(super) broken: bool,
     /// It takes no such flows.
     pub(super) refused: HashSet<Vec<u8>>,
     pub(super) expectations: Vec<Vec<u8>>,
@@ -65,6 +67,7 @@ impl Kernel {
             dump: None,
             piece: Vec::new(),
             hidden: HashSet::new(),
+            broken: false,
             refused: HashSet::new(),
             expectations: Vec::new(),
             deletes: 0,

@@ -465,6 +465,31 @@ fn a_backup_is_not_in_sync_while_lost_events_are_made_up_for() {
     pair.assert_equal();
 }
 
+#[test]
+fn what_the_kernel_did_not_answer_for_is_missed_until_it_is_back() {
+    let mut pair = Pair::started();
+    (0..10).for_each(|number| pair.traffic(0, &udp(number)));
+    pair.settle();
+    pair.nodes[1].kernel.broken = true;
+    for number in 5..15 {
+        let changed = Flow {
+            mark: 5,
+            ..udp(number)
+        };
+        pair.traffic(0, &changed);
+    }
+    pair.settle();
+    assert_eq!(pair.nodes[1].in_sync, Some(false));
+    // nor is the link kept busy
+    let resyncs = pair.nodes[0].engine.counters.resyncs;
+    pair.pass_ms(20_000);
+    assert!(pair.nodes[0].engine.counters.resyncs - resyncs <= 3);
+    pair.nodes[1].kernel.broken = false;
+    pair.pass_ms(45_000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+}
+
 /// The same ends, translated to another port.
 fn translated_anew(number: u32) -> Flow {
     let mut flow = translated(number);

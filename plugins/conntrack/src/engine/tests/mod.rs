@@ -276,6 +276,9 @@ impl Node {
     }
 
     fn write(&mut self, now_ns: u64, change: Change) {
+        if self.kernel.broken {
+            return self.engine.handle_unwritten(now_ns, vec![change]);
+        }
         match self.kernel.write(now_ns / SECOND_NS, &change) {
             Ok(()) => self.engine.handle_written(&change),
             Err(errno) => self.engine.handle_refused(now_ns, change, errno),
@@ -302,6 +305,9 @@ impl Node {
                     found
                         .into_iter()
                         .for_each(|flow| self.engine.handle_found(now_ns, flow));
+                }
+                Action::Ask(questions) if self.kernel.broken => {
+                    self.engine.handle_unasked(now_ns, questions);
                 }
                 Action::Ask(questions) => {
                     for question in questions {
