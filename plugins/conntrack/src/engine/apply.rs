@@ -176,23 +176,28 @@ impl Engine {
             _ => counters.refused_other += 1,
         }
         let hash = self.table.hash(&change.flow);
-        if self.table.find(hash).is_some() {
-            self.drop_entry(hash);
-            if errno != ENOMEM && self.refused.len() < REFUSED_MAX {
-                self.refused.insert(hash);
-            }
-        }
+        let is_known = self.table.find(hash).is_some();
+        self.drop_entry(hash);
         if errno == ENOMEM {
-            self.short += 1;
-            self.complete = false;
-            let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);
-            self.full_until_ns = now_ns.saturating_add(interval_ns);
             self.room.lack(now_ns, &change.flow);
             self.warn_of_full_table(now_ns);
-            self.tell_synchrony(now_ns);
-        } else {
-            log::debug!("{}: {:?}: errno {errno}", change.flow.original, change.how);
+            return self.lack_until_resync(now_ns);
         }
+        log::debug!("{}: {:?}: errno {errno}", change.flow.original, change.how);
+        match self.refused.len() < REFUSED_MAX {
+            true if is_known => drop(self.refused.insert(hash)),
+            true => {}
+            false => self.lack_until_resync(now_ns),
+        }
+    }
+
+    /// The kernel takes no more: each word of the peer's about what is missing would cost a resync.
+    fn lack_until_resync(&mut self, now_ns: u64) {
+        self.short += 1;
+        self.complete = false;
+        let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);
+        self.full_until_ns = now_ns.saturating_add(interval_ns);
+        self.tell_synchrony(now_ns);
     }
 
     fn warn_of_full_table(&mut self, now_ns: u64) {

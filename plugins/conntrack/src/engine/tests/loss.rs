@@ -490,6 +490,33 @@ fn what_the_kernel_did_not_answer_for_is_missed_until_it_is_back() {
     assert_eq!(pair.nodes[1].in_sync, Some(true));
 }
 
+#[test]
+fn more_refused_flows_than_are_remembered_are_missing_and_cost_no_resync_each() {
+    let mut pair = Pair::started();
+    let flows: Vec<Flow> = (0..4200).map(tcp).collect();
+    pair.nodes[1].kernel.refused = flows.iter().map(name).collect();
+    flows.iter().for_each(|flow| pair.traffic(0, flow));
+    pair.pass_ms(1000);
+    assert_eq!(pair.nodes[1].in_sync, Some(false));
+    let resyncs = pair.nodes[0].engine.counters.resyncs;
+    for mark in 0..120 {
+        let changed = Flow {
+            mark: 1 + mark,
+            ..tcp(4150 + mark % 50)
+        };
+        pair.traffic(0, &changed);
+        pair.pass_ms(1000);
+    }
+    assert_eq!(pair.nodes[1].in_sync, Some(false));
+    // by themselves every 40 s, and one more for what is tried again
+    let resyncs = pair.nodes[0].engine.counters.resyncs - resyncs;
+    assert!(resyncs <= 8, "{resyncs}");
+    pair.nodes[1].kernel.refused.clear();
+    pair.pass_ms(400_000);
+    pair.assert_equal();
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+}
+
 /// The same ends, translated to another port.
 fn translated_anew(number: u32) -> Flow {
     let mut flow = translated(number);
