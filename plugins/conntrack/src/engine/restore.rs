@@ -121,6 +121,10 @@ impl Engine {
 
     /// One flow of the kernel's table.
     pub(super) fn restore(&mut self, now_ns: u64, flow: Flow) {
+        if self.is_over_there(now_ns, &flow) {
+            self.drop_entry(self.table.hash(&flow));
+            return self.write(How::Delete, flow, 0);
+        }
         if !self.filter.admits(&flow) {
             return;
         }
@@ -150,6 +154,23 @@ impl Engine {
             self.pass.iter_mut().for_each(|pass| pass.restored += 1);
             self.write(How::Refresh, flow, wanted_s);
         }
+    }
+
+    /// Whether the peer had told that it is no more, and no packet has passed since.
+    fn is_over_there(&mut self, now_ns: u64, flow: &Flow) -> bool {
+        let now_s = seconds(now_ns);
+        let Some(slot) = self.table.find(self.table.hash(flow)) else {
+            return false;
+        };
+        let before = *self.table.get(slot);
+        if !before.is_doomed(now_s) || before.has(flag::ENDING) {
+            return false;
+        }
+        self.observe(now_ns, slot, &before, flow);
+        let entry = self.table.get_mut(slot);
+        // the peer has none of it: it is told all
+        entry.set(flag::SENT, false);
+        !entry.is_own(now_s)
     }
 
     /// End of a flow whose time a failover restores or leaves.

@@ -65,7 +65,7 @@ impl Engine {
             }
         } else if any && is_changed {
             match active {
-                true => self.carry_all(),
+                true => self.carry_all(now_ns),
                 // its flows may come back, and their windows will have stood still
                 false => {
                     self.restored = false;
@@ -95,9 +95,9 @@ impl Engine {
     /// Flows that the peer carried become this node's, if nobody else carries any: once, with the
     /// full timeout of their protocol, because packets there since its last resync are not known
     /// here.
-    fn carry_all(&mut self) {
+    fn carry_all(&mut self, now_ns: u64) {
         if self.is_sole() {
-            self.table.take_all();
+            self.table.take_all(seconds(now_ns));
             // a switchover restores them once, though both the role and the peer's word come
             if !std::mem::replace(&mut self.restored, true) {
                 self.wanted.restore |= !self.table.is_empty();
@@ -109,7 +109,7 @@ impl Engine {
     /// that; else it may still carry what is kept here for a failover.
     fn inherit(&mut self, now_ns: u64) {
         match self.has_all() {
-            true => self.carry_all(),
+            true => self.carry_all(now_ns),
             false => self.keep_copies(now_ns),
         }
     }
@@ -140,7 +140,7 @@ impl Engine {
         self.owes |= self.peer.is_none();
         self.complete = true;
         self.restored = self.has_all();
-        self.carry_all();
+        self.carry_all(now_ns);
         self.subscribe(now_ns);
         self.request_resync(now_ns);
     }
@@ -200,7 +200,7 @@ impl Engine {
         // peer only if it knows what the peer is.
         self.request_resync(now_ns);
         if first || ended {
-            self.carry_all();
+            self.carry_all(now_ns);
         }
         self.subscribe(now_ns);
     }

@@ -307,9 +307,11 @@ impl Table {
         }
     }
 
-    /// This node carries all of it from now on: the later of both times is its own.
-    pub fn take_all(&mut self) {
-        for entry in &mut self.entries {
+    /// This node carries all of it from now on: the later of both times is its own, but of what a resync of the
+    /// peer's did not name any more.
+    pub fn take_all(&mut self, now_s: u32) {
+        let lives = |entry: &&mut Entry| !entry.is_doomed(now_s);
+        for entry in self.entries.iter_mut().filter(lives) {
             entry.own_s = entry.ends_s();
             entry.peer_s = 0;
             entry.flags &= !flag::ENDED;

@@ -557,3 +557,43 @@ fn who_steps_down_in_the_middle_of_its_resync_tells_the_rest_at_once() {
     pair.assert_equal();
     assert_eq!(pair.nodes[0].kernel.flows.len(), 120);
 }
+
+#[test]
+fn what_a_resync_did_not_name_does_not_come_back_to_life_by_a_failover() {
+    for cut in [true, false] {
+        let mut pair = Pair::started();
+        let flows: Vec<Flow> = (0..20).map(udp).collect();
+        flows.iter().for_each(|flow| pair.traffic(0, flow));
+        pair.settle();
+        for flow in &flows[..5] {
+            pair.nodes[0].kernel.flows.remove(&name(flow));
+        }
+        pair.nodes[0].engine.request_resync(pair.now_ns);
+        let mut now_ns = pair.now_ns;
+        for _ in 0..100 {
+            if pair.nodes[1].engine.wanted.prune {
+                break;
+            }
+            now_ns += MS;
+            pair.now_ns = now_ns;
+            pair.turn(0);
+            if let Some(message) = pair.to[1].pop_front() {
+                let heard = pair.nodes[1].engine.handle_message(now_ns, &message);
+                assert_eq!(heard, Ok(()));
+            }
+        }
+        let took = |engine: &mut Engine| engine.handle_role(now_ns, "office", true);
+        if cut {
+            pair.cut();
+            took(&mut pair.nodes[1].engine);
+        } else {
+            took(&mut pair.nodes[1].engine);
+            pair.role(0, false);
+        }
+        pair.settle();
+        assert_eq!(alive(&pair, 1, &flows[..5]), 0, "cut: {cut}");
+        assert_eq!(alive(&pair, 1, &flows[5..]), 15, "cut: {cut}");
+        let known = pair.nodes[1].engine.table.len();
+        assert_eq!(known, 15, "cut: {cut}");
+    }
+}
