@@ -14,6 +14,8 @@ use crate::wire::Why;
 
 /// A new flow of the same ends comes within that time, or not at all.
 const WAIT_NS: u64 = SECOND_NS;
+/// The same where a group has moved to the peer, and this node stays active: packets may pass there until then.
+const WAIT_OF_MOVED_NS: u64 = 40 * SECOND_NS;
 /// Flows that wait with all that is told of them; of more only hashes wait, and the peer hears of their end by a
 /// resync.
 const WAITING_MAX: usize = 16_384;
@@ -108,8 +110,12 @@ impl Engine {
         }
     }
 
-    /// The role is about to go, or a part of it has gone: what packets pass the peer from now on decides.
-    pub(super) fn hold_endings(&mut self, now_ns: u64, hold_ns: u64) {
+    /// A group has gone, and others stay: whether packets of its flows pass the peer decides.
+    pub(super) fn hold_endings_of_moved(&mut self, now_ns: u64) {
+        self.hold_endings(now_ns, WAIT_OF_MOVED_NS);
+    }
+
+    fn hold_endings(&mut self, now_ns: u64, hold_ns: u64) {
         let until_ns = now_ns.saturating_add(hold_ns);
         self.endings_held_ns = self.endings_held_ns.max(until_ns);
     }

@@ -69,7 +69,7 @@ impl Engine {
                 // its flows may come back, and their windows will have stood still
                 false => {
                     self.restored = false;
-                    self.hold_endings(now_ns, self.resync_interval_ns());
+                    self.hold_endings_of_moved(now_ns);
                     self.begin_loosening();
                 }
             }
