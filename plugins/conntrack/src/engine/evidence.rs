@@ -64,8 +64,8 @@ impl Engine {
                 self.settle_translation(now_ns, change, &before, found);
                 None
             }
-            (None, Some(_)) if !self.speaks(now_ns) => Some(change),
-            (None, Some(found)) => self.put_together(now_ns, change, &before, &found),
+            (None, Some(_)) if !self.speaks(now_ns) => Some(of_known(change)),
+            (None, Some(found)) => self.put_together(now_ns, of_known(change), &before, &found),
             (None, None) => self.make_anew(now_ns, change),
         }
     }
@@ -183,7 +183,7 @@ impl Engine {
         let is_carried = entry.is_own(seconds(now_ns)) && (entry.is_busy() || !is_met);
         let is_greater = self.session.replica().is_greater();
         if self.is_sole() || self.is_shared() && is_carried && is_greater {
-            self.counters.kept += 1;
+            self.counters.merged += 1;
             self.settle_times(slot);
             return self.tell_again(now_ns, slot, found, Kind::Whole);
         }
@@ -269,4 +269,12 @@ impl Engine {
         let wanted_s = entry.peer_s - seconds(now_ns);
         self.write(How::Refresh, flow.clone(), wanted_s);
     }
+}
+
+/// The kernel has it already: there is nothing to make.
+fn of_known(mut change: Change) -> Change {
+    if matches!(change.how, How::Create { .. }) {
+        change.how = How::Update { with_status: true };
+    }
+    change
 }

@@ -571,3 +571,20 @@ fn of_two_translations_of_one_flow_that_of_the_greater_key_stays_on_both() {
     pair.pass_ms(100_000);
     pair.assert_equal();
 }
+
+#[test]
+fn a_flow_that_only_the_kernel_here_knew_gets_what_the_peer_knows_more() {
+    let mut pair = shared();
+    let closing = Flow {
+        tcp: tcp(1).tcp.map(|tcp| Tcp { state: 4, ..tcp }),
+        ..tcp(1)
+    };
+    // its event is not read yet
+    let now_s = pair.now_s();
+    pair.nodes[1].kernel.traffic(now_s, &tcp(1));
+    pair.nodes[1].kernel.events.clear();
+    pair.traffic(0, &closing);
+    pair.settle();
+    assert_eq!(pair.nodes[1].engine.counters.refused_exists, 0);
+    pair.assert_equal();
+}
