@@ -57,6 +57,7 @@ fn ask(launcher: &mut Launcher, asked: Asked) {
             assert!(started.is_err(), "{start:?} has started something");
         }
         Asked::Kill { process } => launcher.kill(process),
+        Asked::Abandon { process } => launcher.abandon(process),
         Asked::Reap { process } => assert_eq!(launcher.reap(process), Reaped::Unknown),
         Asked::Look => {}
     }
@@ -89,6 +90,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Asked::Start(check("../../../etc/passwd")),
         Asked::Start(worker),
         Asked::Kill { process: 1 },
+        Asked::Abandon { process: 1 },
         Asked::Reap { process: 1 },
         Asked::Look,
     ];
