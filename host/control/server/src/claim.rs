@@ -1,16 +1,23 @@
 //! One host per runtime folder and per network namespace: a second one would remove the addresses of the
 //! first as leftovers.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 /// Abstract names belong to a network namespace, and vanish with their process.
 const NAME: &str = "spared-host";
+/// Time between taking the name and listening under it.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// Held while this host runs. Nothing is left behind, however the host ends.
 #[derive(Debug)]
@@ -43,20 +50,54 @@ fn lock(runtime_dir: &Path) -> Result<OwnedFd, String> {
     Ok(folder)
 }
 
+/// Any user may take the name, and keep its holder from being known: it counts only if its holder could run a host.
 fn take_namespace(name: &str) -> Result<Option<UnixListener>, String> {
-    let say = |error: std::io::Error| format!("network namespace: {error}");
+    let say = |error: io::Error| format!("network namespace: {error}");
     let address = SocketAddr::from_abstract_name(name).map_err(say)?;
-    match UnixListener::bind_addr(&address) {
-        Ok(listener) => Ok(Some(listener)),
-        // Any user may take the name: it counts only if its holder could run a host.
-        Err(_) if holder(&address).is_some_and(|uid| !may_run_a_host(uid)) => Ok(None),
-        Err(_) => Err("another spared runs in this network namespace".to_owned()),
+    let error = match UnixListener::bind_addr(&address) {
+        Ok(listener) => return Ok(Some(listener)),
+        Err(error) => error,
+    };
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return Err(say(error));
+    }
+    let who = match holder(name) {
+        Ok(uid) if may_run_a_host(uid) => {
+            return Err("another spared runs in this network namespace".to_owned());
+        }
+        Ok(uid) => format!("user {uid}"),
+        Err(errno) => format!("somebody unknown ({errno})"),
+    };
+    log::warn!(
+        "network namespace: {who} has the name @{name}: a second spared would not be noticed here"
+    );
+    Ok(None)
+}
+
+/// Who has the name. Whoever keeps its queue full, or does not listen, is not waited for.
+fn holder(name: &str) -> rustix::io::Result<u32> {
+    match ask(name) {
+        Err(Errno::CONNREFUSED) => {
+            // a host that has taken the name this moment
+            thread::sleep(MOMENT);
+            ask(name)
+        }
+        asked => asked,
     }
 }
 
-fn holder(address: &SocketAddr) -> Option<u32> {
-    let stream = UnixStream::connect_addr(address).ok()?;
-    Some(socket_peercred(&stream).ok()?.uid.as_raw())
+fn ask(name: &str) -> rustix::io::Result<u32> {
+    Ok(socket_peercred(connected(name)?)?.uid.as_raw())
+}
+
+fn connected(name: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(
+        &socket,
+        &SocketAddrUnix::new_abstract_name(name.as_bytes())?,
+    )?;
+    Ok(socket)
 }
 
 fn may_run_a_host(uid: u32) -> bool {
@@ -65,6 +106,10 @@ fn may_run_a_host(uid: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use rustix::net::{bind, listen};
+
     use super::*;
 
     #[test]
@@ -90,5 +135,35 @@ mod tests {
         );
         drop(first);
         assert!(take_namespace(&name).unwrap().is_some());
+    }
+
+    /// The name, as any user may take it.
+    fn squatted(name: &str) -> OwnedFd {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let address = SocketAddrUnix::new_abstract_name(name.as_bytes()).unwrap();
+        bind(&socket, &address).unwrap();
+        socket
+    }
+
+    fn taken_in_time(name: &str) -> Result<Option<UnixListener>, String> {
+        let (tell, told) = mpsc::channel();
+        let name = name.to_owned();
+        thread::spawn(move || tell.send(take_namespace(&name)));
+        told.recv_timeout(Duration::from_secs(10))
+            .expect("it waits without an end")
+    }
+
+    #[test]
+    fn who_keeps_the_name_and_cannot_be_asked_keeps_no_host_from_starting() {
+        let name = format!("spared-squatted-{}", std::process::id());
+        let socket = squatted(&name);
+        assert!(taken_in_time(&name).unwrap().is_none(), "it is deaf");
+        listen(&socket, 0).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(one) = connected(&name) {
+            waiting.push(one);
+        }
+        assert!(taken_in_time(&name).unwrap().is_none(), "its queue is full");
     }
 }
