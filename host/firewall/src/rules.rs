@@ -1,4 +1,5 @@
-//! Our rules in a chain of the administrator, by `nft`. They are recognised only by their comment.
+//! Our rules in a chain of the administrator, by `nft`. They are recognised only by their comment, in whatever chain
+//! an earlier configuration named.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -11,7 +12,8 @@ use spared_sdk::child::{Child, Program};
 
 use super::passage::{Way, interruption, obstacle};
 
-const COMMENT: &str = "spared";
+/// One that nobody chooses for a rule of his own: every rule that has it is deleted.
+const COMMENT: &str = "spared: link";
 /// Longest time for `nft`. One that takes longer waits for a kernel that will not answer soon.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of the largest ruleset that is read; a longer one is cut and reported as not understood.

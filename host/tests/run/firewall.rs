@@ -20,7 +20,7 @@ use crate::lab::{HOT, Node, Pair, SOON, keyed};
 use crate::link::told;
 
 /// Comment of the rules that are spared's.
-const OURS: &str = "comment \"spared\"";
+const OURS: &str = "comment \"spared: link\"";
 
 /// What `spared check` finds.
 fn check(node: &Node) -> String {
@@ -120,6 +120,41 @@ fn a_chain_that_is_named_lets_the_link_in() {
     assert!(one(), "{}", rules(&pair.r1));
     pair.r1.stop();
     assert!(!rules(&pair.r1).contains(OURS), "{}", rules(&pair.r1));
+}
+
+/// An administrator notes what his rules are for.
+#[test]
+fn a_rule_of_somebody_else_stays_whatever_it_is_called() {
+    const THEIRS: &str = "comment \"spared\"";
+    let Some(mut pair) = Pair::new() else { return };
+    close(&pair.r1);
+    let nft = |command: &str| {
+        let done = pair.r1.inside("nft", &[command]);
+        assert!(done.status.success(), "{command}");
+    };
+    nft("add table ip own");
+    nft("add chain ip own notes");
+    for chain in ["inet filter input", "ip own notes"] {
+        nft(&format!("add rule {chain} tcp dport 22 accept {THEIRS}"));
+    }
+    let theirs = |node: &Node| {
+        let ruleset = node.prints("nft", &["list", "ruleset"]);
+        ruleset.matches(THEIRS).count()
+    };
+    let chain = "[firewall]\nchain = \"inet filter input\"\n";
+    pair.start(&format!("{}{HOT}{chain}", keyed()));
+    pair.r1.wait("the rule", || rules(&pair.r1).contains(OURS));
+    assert_eq!(theirs(&pair.r1), 2);
+    pair.write_config(&format!("{}{HOT}", keyed()));
+    pair.r1.done(&Request::Reload { anyway: false });
+    pair.r1.wait("no rule", || !rules(&pair.r1).contains(OURS));
+    assert_eq!(theirs(&pair.r1), 2);
+    pair.write_config(&format!("{}{HOT}{chain}", keyed()));
+    pair.r1.done(&Request::Reload { anyway: false });
+    pair.r1.wait("the rule", || rules(&pair.r1).contains(OURS));
+    pair.r1.stop();
+    assert!(!rules(&pair.r1).contains(OURS), "{}", rules(&pair.r1));
+    assert_eq!(theirs(&pair.r1), 2);
 }
 
 /// A field of a process as the kernel shows it.

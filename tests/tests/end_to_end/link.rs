@@ -304,8 +304,8 @@ fn the_rule_of_the_link_is_put_in_and_back_beside_a_fence() {
                 .command("nft")
                 .args(["list", "chain", "inet", "filter", "input"])
                 .output();
-            listed
-                .is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains("comment \"spared\""))
+            let comment = "comment \"spared: link\"";
+            listed.is_ok_and(|it| String::from_utf8_lossy(&it.stdout).contains(comment))
         };
         pair.wait("the link's rule", has_rule)?;
         active.nft(STRICT)?;
