@@ -221,7 +221,7 @@ impl Engine {
             let is_out = held.side == Direction::Out;
             let waits = is_out && !self.resume.is_none() && !held.is_own;
             // the peer sends with it, while this node still has the address
-            let is_stopped = is_out && held.is_own && self.stopping.has_stopped();
+            let is_stopped = held.is_own && self.stopping.has(id);
             is_ours && !waits && !is_stopped && !self.is_tried(id, held)
         });
         self.failover.queue.ids = planned.map(|(id, _)| *id).collect();

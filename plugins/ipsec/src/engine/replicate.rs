@@ -14,6 +14,7 @@ impl Engine {
     /// The peer is there.
     pub fn handle_up(&mut self, now_ns: u64) {
         (self.up, self.heard_ns) = (true, Some(now_ns));
+        self.stop_beside_link(now_ns);
         self.enter(now_ns);
         self.replica.handle_up(&mut self.store);
         self.leave(now_ns);
@@ -29,7 +30,7 @@ impl Engine {
         self.connections.handle_down();
         self.messages.clear();
         self.end_resume(now_ns);
-        self.return_stopped(now_ns);
+        self.stop_beside_link(now_ns);
         self.finish_retiring(now_ns);
         self.enter(now_ns);
         self.replica.handle_down(&mut self.store);

@@ -47,6 +47,10 @@ impl Engine {
         self.note_all_added(now_ns);
         let store = &mut self.store;
         store.ended.retain(|end| !all && store.ends.stays(end));
+        self.stopping.retain(|id| {
+            let held = store.held.sas.get(id);
+            held.is_some_and(|it| store.ends.stays(&it.local_end()))
+        });
         let gone = self.leaving_sas(all);
         let policies = self.leaving_policies(all);
         self.end_adoption(all);

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::stop::Stopping;
 use super::{Drain, Engine};
 use crate::{MS, SECOND};
 
@@ -40,11 +39,12 @@ impl Engine {
         }
         if active {
             self.store.ends.confirm();
+            self.stopping.handle_back(group);
             self.take_over(now_ns, !was_active);
             self.want_left(now_ns);
         } else {
             self.left_ns = Some(now_ns);
-            self.stopping = Stopping::default();
+            self.stopping.handle_left(now_ns, group, self.is_active());
             self.retire(now_ns, !self.is_active());
             self.silence_daemon(now_ns);
         }

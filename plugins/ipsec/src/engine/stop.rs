@@ -1,7 +1,7 @@
 //! A switchover, on the node that gives: it sends until the peer that has become active asks for the last
 //! numbers, and says them when nothing is sent any more.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::drain::Drain;
 use super::resume::TRANSPORT;
@@ -25,6 +25,9 @@ const ANSWERING_NS: u64 = 50 * MS;
 const BATCH_MAX: usize = 100;
 /// So long a peer that has become active may take to say so as well to the replica.
 const AGREED_NS: u64 = 500 * MS;
+/// Nothing of a role that goes is sent any more so long after something was stopped for it, even if its leaving is told
+/// later: without a word of the peer the host carries for a second after the release, and the peer asks after that.
+const CARRIED_NS: u64 = 1_200 * MS;
 
 /// The peer's request, and its progress.
 #[derive(Debug, Default)]
@@ -38,8 +41,14 @@ pub struct Stopping {
     is_end: bool,
     asked_ns: u64,
     late: Late,
-    /// Some are, in this role; and when to look whether it is still going.
-    look_ns: Option<u64>,
+    /// SAs that nothing is sent with, as the role is on its way to the peer.
+    stopped: BTreeSet<SaId>,
+    /// Groups that went since.
+    left: BTreeSet<String>,
+    /// When to look whether the role is still going.
+    look_ns: u64,
+    /// Until then it may go without a word of the peer.
+    carried_ns: u64,
 }
 
 /// What this node still forwards after it was asked: its cards may be read late, where it has little of a processor.
@@ -79,7 +88,14 @@ impl Stopping {
         } else {
             u64::MAX
         };
-        due_ns.min(self.look_ns.unwrap_or(u64::MAX))
+        due_ns.min(self.returns_ns())
+    }
+
+    fn returns_ns(&self) -> u64 {
+        match self.has_stopped() {
+            true => self.look_ns,
+            false => u64::MAX,
+        }
     }
 
     /// Another switchover, or none: who asked for this one waits in vain.
@@ -107,7 +123,50 @@ impl Stopping {
 
     /// Nothing is sent with some SAs, and the role is here.
     pub fn has_stopped(&self) -> bool {
-        self.look_ns.is_some()
+        !self.stopped.is_empty()
+    }
+
+    pub fn has(&self, id: &SaId) -> bool {
+        self.stopped.contains(id)
+    }
+
+    fn note(&mut self, now_ns: u64, id: SaId, is_up: bool) {
+        if !self.has_stopped() {
+            (self.look_ns, self.carried_ns) = (now_ns + AGREED_NS, now_ns + CARRIED_NS);
+            self.left.clear();
+            self.handle_link(now_ns, is_up);
+        }
+        self.stopped.insert(id);
+    }
+
+    /// Without a link the peer may be active and nobody says so; one that is back has time to.
+    fn handle_link(&mut self, now_ns: u64, is_up: bool) {
+        self.look_ns = match is_up {
+            true => self.look_ns.max(now_ns + AGREED_NS),
+            false => self.carried_ns.max(now_ns),
+        };
+    }
+
+    /// Others went with their addresses, and are as any that the peer has.
+    pub fn retain(&mut self, stays: impl Fn(&SaId) -> bool) {
+        self.stopped.retain(|id| stays(id));
+    }
+
+    /// A role went, and its addresses go in a moment; those of another one may stay.
+    pub fn handle_left(&mut self, now_ns: u64, group: &str, is_active: bool) {
+        if !is_active {
+            *self = Self::default();
+        } else if self.has_stopped() {
+            self.look_ns = self.look_ns.max(now_ns + AGREED_NS);
+            self.left.insert(group.to_owned());
+        }
+    }
+
+    /// One that went comes, before its addresses had gone.
+    pub fn handle_back(&mut self, group: &str) {
+        if self.left.remove(group) {
+            self.stopped.clear();
+        }
     }
 }
 
@@ -162,9 +221,9 @@ impl Engine {
         if self.stopping.is_asked && self.stopping.due_ns() <= now_ns {
             self.stop_when_still();
         }
-        if self.stopping.look_ns.is_some_and(|it| it <= now_ns) {
-            self.stopping.look_ns = Some(now_ns + AGREED_NS);
-            if !self.is_moving() {
+        if self.stopping.returns_ns() <= now_ns {
+            self.stopping.look_ns = now_ns + AGREED_NS;
+            if !self.is_moving() && !self.is_stopped_leaving() {
                 self.return_stopped(now_ns);
             }
         }
@@ -206,12 +265,12 @@ impl Engine {
     /// [`Action::Stop`] is done: these are not in the kernel any more, and their last numbers, where it said
     /// them.
     pub fn handle_stopped_sas(&mut self, now_ns: u64, stopped: &[(SaId, Option<u64>)]) {
-        self.stopping.look_ns.get_or_insert(now_ns + AGREED_NS);
         let mut numbers = Vec::new();
         for (id, oseq) in stopped {
             let Some(known) = self.store.sas.get_mut(id) else {
                 continue;
             };
+            self.stopping.note(now_ns, *id, self.up);
             let key = TunnelKey::sa(&known.sa, Direction::Out);
             if let Some(oseq) = oseq {
                 known.sa.replay.oseq = *oseq;
@@ -237,11 +296,29 @@ impl Engine {
         self.dirty = true;
     }
 
+    /// The peer has gone, or is back. What was stopped stays so while the role may be on its way to it: an SA that is
+    /// ahead of the peer's has the other end refuse all that the peer sends.
+    pub(super) fn stop_beside_link(&mut self, now_ns: u64) {
+        if !self.up {
+            self.stopping.forget_question();
+        }
+        self.stopping.handle_link(now_ns, self.up);
+    }
+
+    /// Whether the address of something that was stopped went: its role does, and a plugin that leaves first takes its
+    /// time.
+    fn is_stopped_leaving(&self) -> bool {
+        let store = &self.store;
+        let stopped = self.stopping.stopped.iter();
+        let mut held = stopped.filter_map(|id| store.held.sas.get(id));
+        held.any(|it| store.ends.is_lost(&it.local_end()))
+    }
+
     /// The peer is not active after all: a role that comes back says no word. What was stopped goes on, ahead of
     /// what the peer may have sent since.
-    pub(super) fn return_stopped(&mut self, now_ns: u64) {
-        let stopping = std::mem::take(&mut self.stopping);
-        if stopping.has_stopped() && self.is_active() {
+    fn return_stopped(&mut self, now_ns: u64) {
+        self.stopping.stopped.clear();
+        if self.is_active() {
             self.install(now_ns, false);
         }
     }

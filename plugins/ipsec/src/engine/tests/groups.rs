@@ -253,6 +253,40 @@ fn a_switchover_that_is_cancelled_leaves_tunnels_with_the_peer() {
     }
 }
 
+/// Both groups move, one leaves first, and the other one's new node resigns.
+#[test]
+fn a_group_that_leaves_first_neither_sends_again_nor_keeps_the_other_from_it() {
+    let mut it = Groups::followed([1, 2]);
+    it.switch_over(1);
+    it.pair.run(5 * S);
+    let now_ns = it.pair.now_ns;
+    let old = &mut it.pair.nodes[0].engine;
+    old.handle_drain(now_ns, now_ns + S);
+    it.pair.settle();
+    it.pair.prepare(1);
+    it.at = [1, 1];
+    it.addresses(1, None);
+    it.role(1, 0, true);
+    it.role(1, 1, true);
+    it.pair.pass(20 * MS);
+    let sends = |it: &Groups, node: usize| {
+        [0, 1].map(|group| it.pair.replay(node, &tunnel_of(group, 0)[1].id).is_some())
+    };
+    assert_eq!((sends(&it, 0), sends(&it, 1)), ([false; 2], [true; 2]));
+    it.role(0, 0, false);
+    it.pair.cut();
+    // of which others may be told before those of the group that left
+    it.at = [0, 0];
+    it.addresses(0, None);
+    assert_eq!(sends(&it, 0), [false; 2], "two would send");
+    it.at = [1, 0];
+    it.addresses(0, None);
+    it.role(1, 1, false);
+    it.addresses(1, None);
+    it.pair.run(2 * S);
+    assert_eq!(sends(&it, 0), [false, true]);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Establish(usize, u32),

@@ -8,6 +8,8 @@ use crate::engine::drain::Drain;
 
 /// How long the new node waits for the old one's last numbers.
 const ANSWER_NS: u64 = 300 * MS;
+/// How long a role may take to leave after its numbers are given.
+const CARRIED_NS: u64 = 1_200 * MS;
 
 /// Drained, settled, and the role is there; the old node has not heard of it.
 fn taking(tunnels: u32) -> Pair {
@@ -240,11 +242,69 @@ fn a_new_node_that_dies_leaves_the_old_one_ahead_of_it() {
         }
         let last = last(&pair);
         pair.kill(1);
-        pair.settle();
+        pair.pass(900 * MS);
+        assert_eq!(sent(&pair, 0), None, "the new node may live");
+        pair.pass(CARRIED_NS - 900 * MS);
         // its role never left, and nobody tells it that it is here to stay
         assert!(sent(&pair, 0).is_some_and(|it| it > last + 60_000));
         pair.carry(0, &out_of(0), 1);
     }
+}
+
+/// Whatever the new node said of its role before: it lives, and goes on with the very next numbers.
+#[test]
+fn an_old_node_without_a_link_leaves_the_numbers_to_the_new_one_until_its_role_goes() {
+    for (told_ns, is_back) in [(0, false), (S / 5, false), (0, true), (S / 5, true)] {
+        let mut pair = taking(1);
+        pair.pass(12 * MS + told_ns);
+        pair.cut();
+        for _ in 0..9 {
+            pair.carry(1, &out_of(0), 1);
+            pair.pass(100 * MS);
+            assert_eq!(sent(&pair, 0), None, "two would send");
+        }
+        if is_back {
+            pair.link();
+            pair.pass(2 * S);
+            assert_eq!(sent(&pair, 0), None, "the new node has the role");
+        }
+        pair.role(0, false);
+        pair.run(5 * S);
+        assert_eq!((sent(&pair, 0), sent(&pair, 1)), (None, Some(19)));
+    }
+}
+
+/// A plugin that leaves before this one takes its time, and the addresses do not wait for it.
+#[test]
+fn an_old_node_whose_addresses_went_leaves_the_numbers_to_the_new_one_without_a_link() {
+    let mut pair = taking(1);
+    pair.pass(12 * MS);
+    pair.cut();
+    pair.pass(500 * MS);
+    let now_ns = pair.now_ns;
+    let old = &mut pair.nodes[0].engine;
+    old.handle_endpoints(now_ns, BTreeSet::new());
+    for _ in 0..8 {
+        pair.run(S);
+        assert_eq!(sent(&pair, 0), None, "two would send");
+    }
+    pair.role(0, false);
+    pair.run(S);
+    assert_eq!((sent(&pair, 0), sent(&pair, 1)), (None, Some(10)));
+}
+
+#[test]
+fn an_old_node_that_stops_as_the_link_goes_waits_as_long() {
+    let mut pair = taking(1);
+    pair.cut();
+    let now_ns = pair.now_ns;
+    let old = &mut pair.nodes[0];
+    let stopped = old.kernel.stop(&[out_of(0)]);
+    old.engine.handle_stopped_sas(now_ns, &stopped);
+    pair.pass(CARRIED_NS - MS);
+    assert_eq!(sent(&pair, 0), None);
+    pair.pass(MS);
+    assert!(sent(&pair, 0).is_some_and(|it| it > 60_000));
 }
 
 #[test]
