@@ -52,9 +52,9 @@ pub struct Failover {
     put_ns: u64,
     /// The reading that is compared with what was put.
     wanted: Option<u32>,
-    /// What the kernel did not take, and how many of them were spoken of.
+    /// What the kernel did not take, and whether that was spoken of.
     refused: BTreeMap<SaId, i32>,
-    refused_told: usize,
+    is_refusal_told: bool,
     /// Without numbers to send with.
     worn: BTreeSet<SaId>,
     queue: Queue,
@@ -88,6 +88,12 @@ impl Failover {
         self.taken = Vec::new();
     }
 
+    /// What was in vain is tried again by the next failover, but for these: nobody else has them.
+    fn forget_vain(&mut self, stays: impl Fn(&SaId) -> bool) {
+        self.refused.retain(|id, _| stays(id));
+        self.worn.retain(|id| stays(id));
+    }
+
     /// The kernel has it no more.
     pub fn forget_added(&mut self, id: &SaId) {
         self.added.remove(id);
@@ -99,6 +105,9 @@ impl Engine {
     /// yet: what turns out to stay with the peer is taken back.
     pub fn handle_settle(&mut self, now_ns: u64) {
         if !self.is_active() || !self.store.held.sas.is_empty() {
+            if !self.goes_on() {
+                self.forget_vain();
+            }
             self.failover.settled_ns = Some(now_ns);
             self.failover.begun_ns = now_ns;
             self.drop_question();
@@ -132,9 +141,9 @@ impl Engine {
 
     /// A role has come, and with it what is kept for it.
     pub(super) fn take_over(&mut self, now_ns: u64, is_first: bool) {
-        let goes_on = self.failover.is_settling() || self.is_putting();
-        if !goes_on {
+        if !self.goes_on() {
             self.failover.begun_ns = now_ns;
+            self.forget_vain();
         }
         self.install_held(now_ns, false);
         self.want_held();
@@ -157,6 +166,11 @@ impl Engine {
         if self.resume.is_none() {
             self.begin_service();
         }
+    }
+
+    /// Whether a failover is under way already.
+    fn goes_on(&self) -> bool {
+        self.failover.is_settling() || self.is_putting()
     }
 
     /// Whether SAs of a failover are put, and none of its readings has found all of them yet.
@@ -396,20 +410,33 @@ impl Engine {
         }
         self.counters.refused += 1;
         self.failover.refused.insert(sa.id, errno);
+        self.failover.is_refusal_told = false;
+    }
+
+    /// A failover is over, or one begins: what could not be put is spoken of, and may be put by the next one.
+    pub(super) fn forget_vain(&mut self) {
+        self.tell_refusal();
+        let store = &self.store;
+        self.failover.forget_vain(|id| {
+            let held = store.held.sas.get(id);
+            held.is_some_and(|it| store.ends.stays(&it.local_end()))
+        });
     }
 
     /// Time when all SAs were tried.
     pub(super) fn tell_refused(&mut self) {
-        if !self.is_put() {
-            return;
+        if self.is_put() {
+            self.tell_refusal();
         }
-        let failover = &mut self.failover;
-        let count = failover.refused.len();
-        let more = count > std::mem::replace(&mut failover.refused_told, count);
-        let Some((id, errno)) = failover.refused.first_key_value().filter(|_| more) else {
+    }
+
+    fn tell_refusal(&mut self) {
+        let was_told = std::mem::replace(&mut self.failover.is_refusal_told, true);
+        let refused = &self.failover.refused;
+        let Some((id, errno)) = refused.first_key_value().filter(|_| !was_told) else {
             return;
         };
-        let sas = counted(count, "SA");
+        let sas = counted(refused.len(), "SA");
         let reason = reason(*errno);
         let text = format!("the kernel refused {sas}, first {:08x}: {reason}", id.spi);
         self.warn(text);
@@ -426,6 +453,7 @@ impl Engine {
                 self.take_over(now_ns, false);
                 self.sort_ends(now_ns);
             }
+            self.forget_vain();
         } else {
             self.failover = Failover::default();
             self.work.cancel_additions();

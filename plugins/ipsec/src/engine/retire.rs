@@ -51,6 +51,7 @@ impl Engine {
             let held = store.held.sas.get(id);
             held.is_some_and(|it| store.ends.stays(&it.local_end()))
         });
+        self.forget_vain();
         let gone = self.leaving_sas(all);
         let policies = self.leaving_policies(all);
         self.end_adoption(all);

@@ -253,6 +253,69 @@ fn a_switchover_that_is_cancelled_leaves_tunnels_with_the_peer() {
     }
 }
 
+/// The node that stays active for its own group settles for the other one, which does not come.
+#[test]
+fn what_was_in_vain_in_a_switchover_that_was_cancelled_is_tried_by_the_next_failover() {
+    for keys in KEYS {
+        let mut it = Groups::followed(keys);
+        let body = tunnel_of(1, 0)[0].body.clone();
+        it.pair.nodes[0].kernel.lack(&body, 38);
+        it.pair.prepare(0);
+        it.pair.run(4 * S);
+        let said = "the kernel refused 2 SAs, first c0002710: function not implemented";
+        let warned = |it: &Groups| {
+            let warned = it.pair.nodes[0].warned.iter();
+            warned.filter(|it| *it == said).count()
+        };
+        assert_eq!(warned(&it), 1);
+        it.pair.prepare(0);
+        it.pair.run(4 * S);
+        assert_eq!(warned(&it), 2, "and of no others");
+        it.pair.nodes[0].kernel.lacks.clear();
+        it.kill(1);
+        it.pair.run(5 * S);
+        it.assert_followed([1, 1]);
+        assert_eq!(warned(&it), 2);
+    }
+}
+
+#[test]
+fn numbers_that_are_used_up_are_told_by_each_failover_and_once_where_they_stay() {
+    let mut it = Groups::followed([1, 2]);
+    for group in [0, 1] {
+        let mut sa = Sample {
+            source: VIPS[group],
+            destination: PEER,
+            spi: 0xe000_0000 + group as u32,
+            esn: false,
+            ..Sample::default()
+        }
+        .sa();
+        sa.replay.oseq = u64::from(u32::MAX);
+        let now_ns = it.pair.now_ns;
+        it.pair.nodes[group].kernel.add_sa(now_ns, sa);
+    }
+    it.pair.run(S);
+    let told = |it: &Groups, group: u32| {
+        let said = format!("e000000{group}: out of sequence numbers, needs a rekey");
+        let events = it.pair.nodes[0].events.iter();
+        events.filter(|it| **it == said).count()
+    };
+    for times in [1, 2] {
+        it.pair.prepare(0);
+        it.pair.run(4 * S);
+        assert_eq!(told(&it, 1), times);
+    }
+    it.kill(1);
+    it.pair.run(5 * S);
+    assert_eq!(told(&it, 1), 3);
+    // it is this node's, and stays in vain
+    it.addresses(0, None);
+    it.pair.prepare(0);
+    it.pair.run(4 * S);
+    assert_eq!((told(&it, 0), told(&it, 1)), (0, 3));
+}
+
 /// Both groups move, one leaves first, and the other one's new node resigns.
 #[test]
 fn a_group_that_leaves_first_neither_sends_again_nor_keeps_the_other_from_it() {
