@@ -142,7 +142,7 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
         if let Err(error) = PacketQueue::open(1, 1) {
             println!("skipped: no queue for packets: {error}");
-            let room = Hold::open()?.room();
+            let room = Hold::open(None)?.room();
             assert!(
                 room.starts_with("100 packets of each tunnel, as "),
                 "{room}"
@@ -150,13 +150,14 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
             return Ok(());
         }
         let taken = PacketQueue::open(20563, 1)?;
-        let room = Hold::open()?.room();
+        let room = Hold::open(None)?.room();
         assert!(
             room.starts_with("100 packets of each tunnel, as queues 20563 and 20564"),
             "{room}"
         );
         drop(taken);
-        let mut hold = Hold::open()?;
+        let folder = std::env::temp_dir();
+        let mut hold = Hold::open(Some(&folder))?;
         assert_eq!(hold.room(), "16384 packets");
         send(0..1);
         assert_eq!(arriving(&far), [0], "nothing waits without a switchover");
@@ -212,7 +213,9 @@ fn what_is_passed_on_waits_and_goes_on_in_its_order() {
         drop(hold);
         send(0..1);
         assert_eq!(arriving(&far), [0]);
-        Hold::open()?;
+        assert_eq!(std::fs::read_to_string(DROPS)?.trim(), "0");
+        Hold::open(Some(&folder))?;
+        assert_eq!(std::fs::read_to_string(DROPS)?.trim(), "1");
         assert_eq!(passage.router.shell("nft list ruleset")?, "");
         Ok(())
     };

@@ -17,17 +17,20 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Of what ended, and of what the IKE daemon is still to establish.
-    pub fn both(folder: Option<&Path>) -> [Self; 2] {
-        let of = |name, risk| Self {
+    pub fn new(folder: Option<&Path>, name: &str, risk: &'static str) -> Self {
+        Self {
             file: folder.map(|folder| folder.join(name)),
             boot: fs::read(BOOT).unwrap_or_default(),
             risk,
-        };
-        [
-            of("ended", "tunnels that ended may come back"),
-            of("unadopted", "tunnels that followed may end with their keys"),
-        ]
+        }
+    }
+
+    /// Of what ended, and of what the IKE daemon is still to establish.
+    pub fn both(folder: Option<&Path>) -> [Self; 2] {
+        const ENDED: &str = "tunnels that ended may come back";
+        const UNADOPTED: &str = "tunnels that followed may end with their keys";
+        [("ended", ENDED), ("unadopted", UNADOPTED)]
+            .map(|(name, risk)| Self::new(folder, name, risk))
     }
 
     /// Nothing if there is no file, or one of another boot.

@@ -80,7 +80,7 @@ impl Node {
                 .map_err(Error::kernel("open a netlink socket"))?,
             route_fault: Fault::default(),
             forward_fault: Fault::default(),
-            hold: Hold::open().map_err(Error::kernel("open a netlink socket"))?,
+            hold: Hold::open(folder.as_deref()).map_err(Error::kernel("open a netlink socket"))?,
             ended,
             unadopted,
         }))

@@ -1,13 +1,14 @@
-//! Packets that find no SA wait for one, or are dropped. The kernel keeps up to 100 behind each policy if it is told to;
-//! what is passed on waits in a queue before it comes to its policy.
+//! Packets that find no SA wait for one, or are dropped. The kernel keeps up to 100 behind each policy if it is told to
+//! (`drops.rs`); what is passed on waits in a queue before it comes to its policy.
 
-use std::{fs, io};
+use std::io;
+use std::path::Path;
 
 use spared_netlink::{PacketQueue, Transactions};
 
+use super::drops::Drops;
 use crate::codec::hold::{self, Changes, Ways};
 
-const DROPS: &str = "/proc/sys/net/core/xfrm_larval_drop";
 /// What comes in 100 ms at 160 000 packets a second. A packet of 1500 bytes takes 2 kB in the kernel.
 const PACKETS_MAX: u32 = 16_384;
 
@@ -85,8 +86,7 @@ impl Ending {
 
 pub struct Hold {
     transactions: Transactions,
-    /// The previous value.
-    before: Option<String>,
+    drops: Drops,
     queues: Option<Queues>,
     /// Why there were none when they were last opened.
     fault: Option<String>,
@@ -94,14 +94,14 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Also removes what an earlier run left, and tries whether the kernel has queues.
+    /// Also removes what an earlier run left, and tries whether the kernel has queues; `folder` is the plugin's.
     ///
     /// # Errors
     /// No socket.
-    pub fn open() -> io::Result<Self> {
+    pub fn open(folder: Option<&Path>) -> io::Result<Self> {
         let mut opened = Self {
             transactions: Transactions::open()?,
-            before: None,
+            drops: Drops::open(folder),
             queues: None,
             fault: None,
             ending: None,
@@ -137,10 +137,7 @@ impl Hold {
         self.ending = None;
         // a table that is made anew drops what is in the queues
         self.let_all_go();
-        if self.before.is_none() {
-            self.before = Some(fs::read_to_string(DROPS)?);
-            fs::write(DROPS, "0")?;
-        }
+        self.drops.keep()?;
         if *ways == Ways::default() {
             return Ok(());
         }
@@ -204,8 +201,7 @@ impl Hold {
             self.let_all_go();
             self.queues = None;
         }
-        let before = self.before.take();
-        before.map_or(Ok(()), |it| fs::write(DROPS, it.trim()))
+        self.drops.put_back()
     }
 
     /// The plugin ends.

@@ -2,6 +2,7 @@
 //! IKE daemon. Nothing waits.
 
 mod addresses;
+mod drops;
 mod esp;
 mod forwarded;
 mod hold;

@@ -1,0 +1,169 @@
+//! What the kernel does with a packet whose policy finds no SA: it drops it, or keeps up to 100 behind each policy. That is
+//! a setting of the whole machine, and a run of the plugin that is killed in a switchover cannot put it back: the next
+//! one does.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::memory::Memory;
+
+const FILE: &str = "/proc/sys/net/core/xfrm_larval_drop";
+const KEEPS: &str = "0";
+const RISK: &str = "net.core.xfrm_larval_drop may stay 0";
+
+pub struct Drops {
+    file: PathBuf,
+    /// The previous value, for the next run.
+    memory: Memory,
+    before: Option<String>,
+}
+
+impl Drops {
+    /// Puts back what an earlier run of this boot left.
+    pub fn open(folder: Option<&Path>) -> Self {
+        Self::of(Path::new(FILE), folder)
+    }
+
+    fn of(file: &Path, folder: Option<&Path>) -> Self {
+        let opened = Self {
+            file: file.to_owned(),
+            memory: Memory::new(folder, "larval-drop", RISK),
+            before: None,
+        };
+        if let Err(error) = opened.mend() {
+            log::warn!("{}, as an earlier run left it: {error}", file.display());
+        }
+        opened
+    }
+
+    fn mend(&self) -> io::Result<()> {
+        let left = self.memory.read();
+        if left.is_empty() {
+            return Ok(());
+        }
+        // whoever has set it since knew better
+        if self.read()? == KEEPS {
+            fs::write(&self.file, left)?;
+        }
+        self.memory.write(&[]);
+        Ok(())
+    }
+
+    /// From now on it keeps them.
+    ///
+    /// # Errors
+    /// The setting cannot be read or written.
+    pub fn keep(&mut self) -> io::Result<()> {
+        if self.before.is_some() {
+            return Ok(());
+        }
+        let before = self.read()?;
+        if before != KEEPS {
+            self.memory.write(before.as_bytes());
+            fs::write(&self.file, KEEPS)?;
+            self.before = Some(before);
+        }
+        Ok(())
+    }
+
+    /// As it was before.
+    ///
+    /// # Errors
+    /// The setting cannot be written.
+    pub fn put_back(&mut self) -> io::Result<()> {
+        if let Some(before) = self.before.take() {
+            fs::write(&self.file, before)?;
+            self.memory.write(&[]);
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> io::Result<String> {
+        Ok(fs::read_to_string(&self.file)?.trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder for one test, and the setting in it.
+    struct Setting(PathBuf);
+
+    impl Setting {
+        fn new(test: &str) -> Self {
+            let name = format!("spared-drops-{test}-{}", std::process::id());
+            let it = Self(std::env::temp_dir().join(name));
+            fs::create_dir_all(&it.0).unwrap();
+            it.set("1\n");
+            it
+        }
+
+        fn file(&self) -> PathBuf {
+            self.0.join("xfrm_larval_drop")
+        }
+
+        fn set(&self, value: &str) {
+            fs::write(self.file(), value).unwrap();
+        }
+
+        fn value(&self) -> String {
+            let value = fs::read_to_string(self.file()).unwrap();
+            value.trim().to_owned()
+        }
+
+        fn open(&self) -> Drops {
+            Drops::of(&self.file(), Some(&self.0))
+        }
+    }
+
+    impl Drop for Setting {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn what_a_run_that_was_killed_left_is_put_back_by_the_next_one_and_once() {
+        let setting = Setting::new("killed");
+        for _ in 0..2 {
+            let mut killed = setting.open();
+            killed.keep().unwrap();
+            killed.keep().unwrap();
+            assert_eq!(setting.value(), "0");
+            drop(killed);
+            setting.open();
+            assert_eq!(setting.value(), "1");
+        }
+        setting.set("0");
+        setting.open();
+        assert_eq!(setting.value(), "0", "an administrator's");
+    }
+
+    #[test]
+    fn what_somebody_set_after_a_run_was_killed_stays() {
+        let setting = Setting::new("set");
+        setting.open().keep().unwrap();
+        setting.set("2");
+        setting.open();
+        setting.set("0");
+        setting.open();
+        assert_eq!(setting.value(), "0");
+    }
+
+    #[test]
+    fn a_run_that_ends_leaves_nothing_to_the_next_one() {
+        let setting = Setting::new("ended");
+        for value in ["1", "0"] {
+            setting.set(value);
+            let mut drops = setting.open();
+            drops.keep().unwrap();
+            assert_eq!(setting.value(), "0");
+            drops.put_back().unwrap();
+            assert_eq!(setting.value(), value);
+            setting.set("0");
+            setting.open();
+            assert_eq!(setting.value(), "0");
+        }
+    }
+}
