@@ -19,7 +19,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Action, Change, Engine};
+use super::doubts::Doubts;
+use super::{Change, Engine};
 use crate::SECOND;
 use crate::codec::body::{OURS, shifted_policy};
 use crate::config::Settings;
@@ -76,21 +77,7 @@ pub struct Daemon {
     recent_until_ns: u64,
     /// An administrator has deleted everything: what the next reading misses counts.
     is_flushed: bool,
-    /// Deleted by the daemon before the question that is under way, and since.
-    asked: Doubts,
-    next: Doubts,
-}
-
-#[derive(Debug, Default)]
-struct Doubts {
-    sas: BTreeSet<SaId>,
-    policies: BTreeSet<PolicyId>,
-}
-
-impl Doubts {
-    fn is_empty(&self) -> bool {
-        self.sas.is_empty() && self.policies.is_empty()
-    }
+    pub(super) doubts: Doubts,
 }
 
 impl Daemon {
@@ -110,7 +97,7 @@ impl Daemon {
     pub fn handle_role(&mut self, now_ns: u64, is_active: bool) {
         self.recent_until_ns = now_ns + ENDED_NS;
         if !is_active {
-            (self.asked, self.next) = (Doubts::default(), Doubts::default());
+            self.doubts = Doubts::default();
         }
     }
 
@@ -149,26 +136,6 @@ impl Daemon {
             (_, Presence::Ended { until_ns }) if now_ns < until_ns => Verdict::Undone,
             (_, Presence::Ended { .. } | Presence::Absent) => Verdict::Counts,
         }
-    }
-
-    /// Somebody has put it again: no answer to an earlier question is about it.
-    pub fn trust_sa(&mut self, id: &SaId) {
-        self.asked.sas.remove(id);
-        self.next.sas.remove(id);
-    }
-
-    /// The same. Whether it was doubted.
-    fn trust_policy(&mut self, id: &PolicyId) -> bool {
-        let was_asked = self.asked.policies.remove(id);
-        self.next.policies.remove(id) || was_asked
-    }
-
-    fn take_doubts(&mut self) -> Doubts {
-        let mut all = std::mem::take(&mut self.asked);
-        let mut next = std::mem::take(&mut self.next);
-        all.sas.append(&mut next.sas);
-        all.policies.append(&mut next.policies);
-        all
     }
 }
 
@@ -232,17 +199,11 @@ impl Engine {
             Verdict::Undone => self.make_anew(now_ns, id),
             Verdict::Doubted => {
                 // one of a rekey, in the kernel once more, would be sent with
-                self.daemon.next.sas.insert(*id);
+                self.daemon.doubts.add_sa(now_ns, *id);
                 self.ask();
                 true
             }
         }
-    }
-
-    /// Whether its end waits for an answer of the daemon.
-    pub(super) fn is_doubted(&self, id: &SaId) -> bool {
-        let daemon = &self.daemon;
-        daemon.asked.sas.contains(id) || daemon.next.sas.contains(id)
     }
 
     fn make_anew(&mut self, now_ns: u64, id: &SaId) -> bool {
@@ -250,7 +211,7 @@ impl Engine {
     }
 
     /// Puts SAs into the kernel once more, with numbers ahead; how many of them can be.
-    fn make_all_anew(&mut self, now_ns: u64, ids: &BTreeSet<SaId>) -> usize {
+    pub(super) fn make_all_anew(&mut self, now_ns: u64, ids: &BTreeSet<SaId>) -> usize {
         for id in ids {
             let known = self.store.sas.get(id);
             if let Some(side) = known.and_then(|it| it.side) {
@@ -289,7 +250,7 @@ impl Engine {
         self.put_policy(now_ns, Change::PutPolicy(policy));
         self.counters.restored += 1;
         if verdict == Verdict::Doubted {
-            self.daemon.next.policies.insert(*id);
+            self.daemon.doubts.add_policy(now_ns, *id);
             self.ask();
         }
         true
@@ -323,43 +284,9 @@ impl Engine {
 
     /// A policy that was doubted is the daemon's own again, whichever of the two the kernel has.
     pub(super) fn end_doubt(&mut self, policy: &Policy) {
-        if self.daemon.trust_policy(&policy.id) {
+        if self.daemon.doubts.trust_policy(&policy.id) {
             self.store.put.forget(&policy.id);
             self.work.push(Change::PutPolicy(policy.clone()));
-        }
-    }
-
-    fn ask(&mut self) {
-        let daemon = &mut self.daemon;
-        if daemon.is_there() && daemon.asked.is_empty() && !daemon.next.is_empty() {
-            daemon.asked = std::mem::take(&mut daemon.next);
-            self.actions.push_back(Action::Greet);
-        }
-    }
-
-    /// The daemon lives, and meant what it deleted.
-    fn believe(&mut self, now_ns: u64) {
-        let Doubts { sas, policies } = std::mem::take(&mut self.daemon.asked);
-        for id in sas {
-            self.installed.remove(&id);
-            self.drop_sa(now_ns, &id);
-        }
-        for id in policies {
-            self.store.put.forget(&id);
-            self.work.push(Change::DeletePolicy(id));
-        }
-        self.ask();
-    }
-
-    /// The daemon ended while it deleted: the tunnels go on.
-    fn undo(&mut self, now_ns: u64) {
-        let Doubts { sas, policies } = self.daemon.take_doubts();
-        self.make_all_anew(now_ns, &sas);
-        for id in policies {
-            if let Some(known) = self.store.policies.get(&id) {
-                let policy = shifted_policy(&known.policy);
-                self.put_policy(now_ns, Change::PutPolicy(policy));
-            }
         }
     }
 }

@@ -24,6 +24,7 @@ mod blocks;
 mod claimed;
 mod connections;
 mod daemon;
+mod doubts;
 mod drain;
 mod foreign;
 mod inherit;
@@ -367,7 +368,7 @@ impl Engine {
     pub fn handle_told(&mut self, now_ns: u64, told: Vec<XfrmEvent>) {
         for told in told {
             match &told {
-                XfrmEvent::Sa(sa) => self.daemon.trust_sa(&sa.id),
+                XfrmEvent::Sa(sa) => self.daemon.doubts.trust_sa(&sa.id),
                 XfrmEvent::Policy(policy) => self.end_doubt(policy),
                 _ => {}
             }
@@ -419,6 +420,7 @@ impl Engine {
             self.resume.next_ns(),
             self.held_ns.unwrap_or(u64::MAX),
             self.stopping.next_ns(),
+            self.daemon.doubts.next_ns(),
             self.store.put.next_ns(),
             self.store.proofs.next_ns(),
             self.silence.next_ns(),
@@ -445,6 +447,7 @@ impl Engine {
         }
         self.time_hold(now_ns);
         self.time_stop(now_ns);
+        self.time_doubts(now_ns);
         self.put_back(now_ns);
         self.make_room(now_ns);
         self.prove_again(now_ns);

@@ -15,6 +15,7 @@ use kernel::Kernel;
 mod bounds;
 mod connections;
 mod daemon;
+mod doubts;
 mod ended;
 mod follow;
 mod groups;

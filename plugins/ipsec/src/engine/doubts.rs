@@ -1,0 +1,189 @@
+//! What an IKE daemon deleted of its own, until it is known whether it meant that: it answers a question that is asked
+//! afterwards, or it ends.
+//!
+//! Most answers come within milliseconds. One that stays away is an event: until then nobody knows whether these tunnels
+//! are to be.
+
+use std::collections::BTreeSet;
+
+use super::status::counted;
+use super::{Action, Change, Engine};
+use crate::SECOND;
+use crate::codec::body::shifted_policy;
+use crate::sa::{ChildName, PolicyId, SaId};
+
+/// A daemon that lives answers sooner, also with thousands of SAs to list.
+const SILENT_NS: u64 = 2 * SECOND;
+
+#[derive(Debug, Default)]
+pub struct Doubts {
+    /// Deleted before the question that is under way, and since.
+    asked: Deleted,
+    next: Deleted,
+    /// Time of the first deletion, or of the last answer.
+    since_ns: u64,
+    /// That no answer comes was told.
+    is_told: bool,
+}
+
+#[derive(Debug, Default)]
+struct Deleted {
+    sas: BTreeSet<SaId>,
+    policies: BTreeSet<PolicyId>,
+}
+
+impl Deleted {
+    fn is_empty(&self) -> bool {
+        self.sas.is_empty() && self.policies.is_empty()
+    }
+}
+
+impl Doubts {
+    pub fn add_sa(&mut self, now_ns: u64, id: SaId) {
+        self.begin(now_ns);
+        self.next.sas.insert(id);
+    }
+
+    pub fn add_policy(&mut self, now_ns: u64, id: PolicyId) {
+        self.begin(now_ns);
+        self.next.policies.insert(id);
+    }
+
+    fn begin(&mut self, now_ns: u64) {
+        if self.is_empty() {
+            (self.since_ns, self.is_told) = (now_ns, false);
+        }
+    }
+
+    /// Somebody has put it again: no answer to an earlier question is about it.
+    pub fn trust_sa(&mut self, id: &SaId) {
+        self.asked.sas.remove(id);
+        self.next.sas.remove(id);
+    }
+
+    /// The same. Whether it was doubted.
+    pub fn trust_policy(&mut self, id: &PolicyId) -> bool {
+        let was_asked = self.asked.policies.remove(id);
+        self.next.policies.remove(id) || was_asked
+    }
+
+    pub fn has_sa(&self, id: &SaId) -> bool {
+        self.asked.sas.contains(id) || self.next.sas.contains(id)
+    }
+
+    /// When a daemon that has not answered is told of.
+    pub fn next_ns(&self) -> u64 {
+        match self.is_empty() || self.is_told {
+            true => u64::MAX,
+            false => self.since_ns.saturating_add(SILENT_NS),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.asked.is_empty() && self.next.is_empty()
+    }
+
+    /// Whether there is something new to ask, and no question is under way.
+    fn ask(&mut self) -> bool {
+        let asks = self.asked.is_empty() && !self.next.is_empty();
+        if asks {
+            self.asked = std::mem::take(&mut self.next);
+        }
+        asks
+    }
+
+    fn handle_answer(&mut self, now_ns: u64) -> Deleted {
+        self.since_ns = now_ns;
+        std::mem::take(&mut self.asked)
+    }
+
+    fn take(&mut self) -> Deleted {
+        let Self { asked, next, .. } = self;
+        asked.sas.append(&mut next.sas);
+        asked.policies.append(&mut next.policies);
+        std::mem::take(asked)
+    }
+
+    fn sas(&self) -> impl Iterator<Item = &SaId> {
+        self.asked.sas.iter().chain(&self.next.sas)
+    }
+
+    fn policies(&self) -> impl Iterator<Item = &PolicyId> {
+        self.asked.policies.iter().chain(&self.next.policies)
+    }
+}
+
+impl Engine {
+    /// Whether its end waits for an answer of the daemon.
+    pub(super) fn is_doubted(&self, id: &SaId) -> bool {
+        self.daemon.doubts.has_sa(id)
+    }
+
+    pub(super) fn ask(&mut self) {
+        if self.daemon.is_there() && self.daemon.doubts.ask() {
+            self.actions.push_back(Action::Greet);
+        }
+    }
+
+    /// The daemon lives, and meant what it deleted.
+    pub(super) fn believe(&mut self, now_ns: u64) {
+        let Deleted { sas, policies } = self.daemon.doubts.handle_answer(now_ns);
+        for id in sas {
+            self.installed.remove(&id);
+            self.drop_sa(now_ns, &id);
+        }
+        for id in policies {
+            self.store.put.forget(&id);
+            self.work.push(Change::DeletePolicy(id));
+        }
+        self.ask();
+    }
+
+    /// The daemon ended while it deleted: the tunnels go on.
+    pub(super) fn undo(&mut self, now_ns: u64) {
+        let Deleted { sas, policies } = self.daemon.doubts.take();
+        self.make_all_anew(now_ns, &sas);
+        for id in policies {
+            if let Some(known) = self.store.policies.get(&id) {
+                let policy = shifted_policy(&known.policy);
+                self.put_policy(now_ns, Change::PutPolicy(policy));
+            }
+        }
+    }
+
+    pub(super) fn time_doubts(&mut self, now_ns: u64) {
+        if self.daemon.doubts.next_ns() <= now_ns {
+            self.daemon.doubts.is_told = true;
+            let (what, silent_s) = (self.doubted(), SILENT_NS / SECOND);
+            self.event(format!(
+                "the IKE daemon deleted {what}, and has not answered for {silent_s} s: the deletion counts if it answers, \
+                 and is undone if it ends; if it hangs, restart it"
+            ));
+        }
+    }
+
+    /// What is doubted, and the first of it.
+    fn doubted(&self) -> String {
+        let doubts = &self.daemon.doubts;
+        let (sas, policies) = (doubts.sas().count(), doubts.policies().count());
+        let policies = match policies {
+            0 => None,
+            1 => Some("1 policy".to_owned()),
+            count => Some(format!("{count} policies")),
+        };
+        let sas = (sas > 0).then(|| counted(sas, "SA"));
+        let what: Vec<String> = sas.into_iter().chain(policies).collect();
+        what.join(" and ") + &self.first_doubted().unwrap_or_default()
+    }
+
+    fn first_doubted(&self) -> Option<String> {
+        let doubts = &self.daemon.doubts;
+        if let Some(id) = doubts.sas().min() {
+            let name = self.store.sas.get(id).and_then(|it| it.name.as_ref());
+            let of = name.map(|ChildName { ike, child }| format!(" of {ike}/{child}"));
+            return Some(format!(", first {:08x}{}", id.spi, of.unwrap_or_default()));
+        }
+        let known = self.store.policies.get(doubts.policies().min()?)?;
+        Some(format!(", first of {}", known.policy.end?))
+    }
+}

@@ -1,0 +1,68 @@
+//! What is told of deletions that the IKE daemon has not answered for.
+
+use super::daemon::{assert_up, daemon, delete, name_all};
+use super::*;
+
+#[test]
+fn deletions_for_which_a_daemon_does_not_answer_are_told_once() {
+    let mut pair = Pair::settled(3);
+    name_all(&mut pair, 3);
+    daemon(&mut pair, 0, DaemonWord::Came);
+    pair.run(20 * S);
+    let before = pair.nodes[0].events.clone();
+    let told = |pair: &Pair| pair.nodes[0].events[before.len()..].to_vec();
+    delete(&mut pair, 0, 2, Deleter::Daemon);
+    pair.run(1900 * MS);
+    assert_eq!(told(&pair), [""; 0]);
+    pair.run(100 * MS);
+    let said = "the IKE daemon deleted 4 SAs and 6 policies, first c0000000 of office/net0, and has not answered for \
+                2 s: the deletion counts if it answers, and is undone if it ends; if it hangs, restart it";
+    assert_eq!(told(&pair), [said]);
+    delete(&mut pair, 0, 3, Deleter::Daemon);
+    pair.run(60 * S);
+    assert_eq!(told(&pair), [said]);
+    daemon(&mut pair, 0, DaemonWord::Ended);
+    assert_up(&pair, 0, 3);
+    assert_eq!(told(&pair), [said]);
+}
+
+#[test]
+fn each_silence_of_a_daemon_is_told_and_no_answer_that_is_in_time() {
+    let mut pair = Pair::settled(3);
+    daemon(&mut pair, 0, DaemonWord::Came);
+    pair.run(20 * S);
+    let said = |pair: &Pair| {
+        let events = pair.nodes[0].events.iter();
+        let said = events.filter(|it| it.starts_with("the IKE daemon deleted "));
+        said.cloned().collect::<Vec<_>>()
+    };
+    let end = |pair: &mut Pair, number: u32| {
+        let kernel = &mut pair.nodes[0].kernel;
+        for policy in policies(number) {
+            kernel.delete_policy(&policy.id, Deleter::Daemon);
+        }
+        pair.settle();
+    };
+    // it is asked about what it deletes meanwhile when it has answered
+    for number in [0, 1] {
+        end(&mut pair, number);
+        pair.run(1500 * MS);
+        daemon(&mut pair, 0, DaemonWord::Answered);
+    }
+    pair.run(1500 * MS);
+    daemon(&mut pair, 0, DaemonWord::Answered);
+    pair.run(60 * S);
+    assert_eq!(said(&pair), [""; 0]);
+    for times in [1, 2] {
+        pair.establish(0, times);
+        end(&mut pair, times);
+        pair.run(3 * S);
+        let told = said(&pair);
+        assert_eq!(told.len(), times as usize);
+        assert!(told[0].starts_with("the IKE daemon deleted 3 policies, first of 192.0.2.1, and "));
+        for _ in 0..2 {
+            daemon(&mut pair, 0, DaemonWord::Answered);
+        }
+        pair.run(3 * S);
+    }
+}
