@@ -12,6 +12,8 @@ mod tests;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+// Their sum, and what is removed afterwards, fit into TimeoutStopSec of spared.service.
+
 /// Longest wait for switchovers to the peer.
 pub const SWITCHOVER_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Longest wait for the electors to resign, and for the followers to stop.

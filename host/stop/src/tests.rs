@@ -126,3 +126,22 @@ fn a_second_signal_waits_for_the_resignation_alone() {
     fixture.stop.hurry(fixture.now);
     assert!(fixture.stop.is_done());
 }
+
+/// Nobody answers in any stage, and the firewall, the history and the log take all the time that they have.
+#[test]
+fn the_unit_of_systemd_allows_the_longest_stop() {
+    const UNIT: &str = include_str!("../../../packaging/debian/spared.service");
+    const AFTERWARDS: Duration = Duration::from_secs(5);
+    let allowed = UNIT.lines().find_map(|line| {
+        let seconds = line.strip_prefix("TimeoutStopSec=")?.strip_suffix('s')?;
+        seconds.parse().ok().map(Duration::from_secs)
+    });
+    let mut fixture = Fixture::new();
+    let began = fixture.now;
+    while !fixture.stop.is_done() {
+        fixture.now = fixture.stop.next_timeout();
+        fixture.go_on();
+    }
+    let longest = fixture.now - began + AFTERWARDS;
+    assert!(allowed > Some(longest), "{allowed:?}, {longest:?}");
+}
