@@ -184,6 +184,64 @@ fn sleepers(lab: &Lab) -> usize {
         .count()
 }
 
+/// Threads of r1 that run checks.
+fn running(lab: &Lab) -> usize {
+    let processes = lab.sites[0].ns.processes().into_iter();
+    let threads = processes.filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
+    let names = threads.flatten().flatten().map(|thread| {
+        let name = fs::read_to_string(thread.path().join("comm"));
+        name.unwrap_or_default()
+    });
+    names.filter(|name| name.trim() == "health-run").count()
+}
+
+/// A FIFO without a writer hangs whoever opens it, as a file server does that is gone.
+#[test]
+fn files_that_hang_cost_one_thread_each_and_fail_no_other_check() {
+    const HANGING: usize = 10;
+    scenario(1, |lab| {
+        let folder = folder(lab)?;
+        let flag = folder.join("flag");
+        fs::write(&flag, "up\n")?;
+        let fifo = |n: usize| folder.join(format!("fifo{n}"));
+        let mut toml = format!(
+            "[[file]]\nname = \"flag\"\npath = {flag:?}\nequals = \"up\"\ninterval = \"100ms\"\n"
+        );
+        for n in 0..HANGING {
+            rustix::fs::mkfifoat(rustix::fs::CWD, fifo(n), 0o644.into())?;
+            toml += &format!(
+                "[[process]]\nname = \"p{n}\"\npid_file = {:?}\ninterval = \"100ms\"\n",
+                fifo(n)
+            );
+        }
+        let mut router = start(lab, &toml)?;
+        let number = |key: &str| {
+            let row = Spared(&router).row(&["health", "status"], key);
+            row.unwrap_or_default().as_u64().unwrap_or_default()
+        };
+        assert_eq!(reach(&router, "p0", 0)?, "no answer within 100ms");
+        assert!(poll(LIMIT, STEP, || number("p0.runs") >= 20));
+        assert_eq!(reach(&router, "flag", 100)?, "is \"up\"");
+        assert_eq!(number("flag.failures"), 0);
+        let threads = running(lab);
+        assert!(threads >= HANGING, "{threads} hang");
+        assert!(
+            threads <= HANGING + 1,
+            "{threads} for {HANGING} files and the flag"
+        );
+
+        // the server is there again, and has what was written meanwhile
+        let writer = fs::File::options().write(true).open(fifo(0))?;
+        let new = folder.join("new");
+        fs::write(&new, "1\n")?;
+        fs::rename(&new, fifo(0))?;
+        drop(writer);
+        assert_eq!(reach(&router, "p0", 100)?, "process 1");
+        router.shut_down()?;
+        Ok(())
+    });
+}
+
 #[test]
 fn files_that_a_reload_adds_are_opened_by_a_new_worker() {
     scenario(1, |lab| {

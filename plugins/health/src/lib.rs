@@ -1,6 +1,6 @@
 //! Checks whose results make a node more or less fit.
 //!
-//! This file, `runs.rs`, `sockets.rs` and `probe` are all the I/O; `engine` holds what decides,
+//! This file, `runs.rs`, `threads.rs`, `sockets.rs` and `probe` are all the I/O; `engine` holds what decides,
 //! `wire` the bytes, `config` the file. `README.md` is the manual of every key.
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ pub mod probe;
 mod rows;
 mod runs;
 mod sockets;
+mod threads;
 pub mod wire;
 
 use std::collections::BTreeSet;

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use spared_sdk::{Host, Interest, Waker};
@@ -11,12 +9,10 @@ use spared_sdk::{Host, Interest, Waker};
 use crate::engine::{Finding, Job};
 use crate::probe::child::{Program, Running};
 use crate::probe::{self, Root, tcp};
+use crate::threads::Threads;
 
-/// Time for which the end of the plugin waits for threads; one that hangs on a dead file server
-/// ends with the process.
+/// Time for which the end of the plugin waits for threads.
 const JOIN_WAIT: Duration = Duration::from_millis(500);
-/// Threads that hang in the kernel; more would only hang, too.
-const THREADS_MAX: usize = 64;
 
 /// All runs, by the engine's number.
 #[derive(Debug)]
@@ -24,12 +20,10 @@ pub struct Runs {
     host: Host,
     node: String,
     children: BTreeMap<u64, Running>,
-    /// Killed, and not yet collected.
-    dying: Vec<Running>,
+    /// Killed, and not yet collected: one that hangs in the kernel stays until it ends.
+    dying: BTreeMap<u64, Running>,
     connections: BTreeMap<u64, OwnedFd>,
-    threads: Vec<JoinHandle<()>>,
-    found: Receiver<(u64, Vec<Finding>)>,
-    finder: Sender<(u64, Vec<Finding>)>,
+    threads: Threads<Vec<Finding>>,
 }
 
 /// A run and what it found, where that is known at once.
@@ -37,16 +31,13 @@ pub type Ended = Option<(u64, Vec<Finding>)>;
 
 impl Runs {
     pub fn new(host: Host, node: &str) -> Self {
-        let (finder, found) = channel();
         Self {
             host,
             node: node.to_owned(),
             children: BTreeMap::new(),
-            dying: Vec::new(),
+            dying: BTreeMap::new(),
             connections: BTreeMap::new(),
-            threads: Vec::new(),
-            found,
-            finder,
+            threads: Threads::new(),
         }
     }
 
@@ -56,7 +47,9 @@ impl Runs {
                 tcp::Begun::Known(finding) => Some(finding),
                 tcp::Begun::Pending(socket) => {
                     let failed = self.watch(socket.as_raw_fd(), Interest::WRITE);
-                    self.connections.insert(run, socket);
+                    if failed.is_none() {
+                        self.connections.insert(run, socket);
+                    }
                     failed
                 }
             },
@@ -67,8 +60,10 @@ impl Runs {
                 system,
             } => self.spawn(run, &check, &argv, output, system),
             Job::Read(kind) => {
+                let wake = self.wake();
                 let read = move || probe::read(&Root::new("/"), &kind);
-                self.read(run, read)
+                let started = self.threads.start(run, read, wake);
+                started.err().map(Finding::failed)
             }
         };
         known.map(|finding| (run, vec![finding]))
@@ -97,38 +92,17 @@ impl Runs {
             .watch(running.pidfd().as_raw_fd(), Interest::READ)
             .or_else(|| self.watch(running.output().as_raw_fd(), Interest::READ));
         if failed.is_some() {
-            self.reap_later(running);
+            // nothing would tell of its end: dropping it kills it
+            self.unwatch(&running);
         } else {
             self.children.insert(run, running);
         }
         failed
     }
 
-    /// A thread of its own for each: the disk of one check must not hold up the others.
-    fn read(
-        &mut self,
-        run: u64,
-        read: impl FnOnce() -> Vec<Finding> + Send + 'static,
-    ) -> Option<Finding> {
-        self.threads.retain(|thread| !thread.is_finished());
-        if self.threads.len() >= THREADS_MAX {
-            return Some(Finding::failed("too many file checks hang"));
-        }
-        let (finder, waker): (_, Waker) = (self.finder.clone(), self.host.waker());
-        let thread = std::thread::Builder::new().name("health-read".to_owned());
-        let spawned = thread.spawn(move || {
-            // nobody listens any more where the plugin has ended
-            if finder.send((run, read())).is_ok() {
-                waker.wake();
-            }
-        });
-        match spawned {
-            Ok(thread) => {
-                self.threads.push(thread);
-                None
-            }
-            Err(error) => Some(Finding::failed(format!("cannot start a thread: {error}"))),
-        }
+    fn wake(&self) -> impl FnOnce() + Send + 'static {
+        let waker: Waker = self.host.waker();
+        move || waker.wake()
     }
 
     fn watch(&self, fd: RawFd, interest: Interest) -> Option<Finding> {
@@ -138,7 +112,9 @@ impl Runs {
 
     /// A thread has found something.
     pub fn poll_found(&mut self) -> Ended {
-        self.found.try_recv().ok()
+        let (run, found) = self.threads.poll()?;
+        let panicked = || vec![Finding::failed("panicked, see the log")];
+        Some((run, found.unwrap_or_else(panicked)))
     }
 
     /// A descriptor is ready; the outer None where it is none of these.
@@ -163,15 +139,14 @@ impl Runs {
             self.unwatch(&running);
             return Some(Some((run, vec![finding])));
         }
-        let at = self
-            .dying
-            .iter()
-            .position(|it| it.pidfd().as_raw_fd() == fd)?;
-        if self.dying.get_mut(at)?.end().is_some() {
-            let running = self.dying.swap_remove(at);
-            self.unwatch(&running);
-        }
-        Some(None)
+        let run = key(&self.dying, |it| it.pidfd().as_raw_fd() == fd)?;
+        let Some(finding) = self.dying.get_mut(&run)?.end() else {
+            return Some(None);
+        };
+        let running = self.dying.remove(&run)?;
+        self.unwatch(&running);
+        // its time is over, but the next run of its check waits for that
+        Some(Some((run, vec![finding])))
     }
 
     /// Nobody wants to know any more.
@@ -180,14 +155,10 @@ impl Runs {
             self.host.unwatch_fd(socket.as_raw_fd());
         }
         if let Some(running) = self.children.remove(&run) {
-            self.reap_later(running);
+            running.kill();
+            self.host.unwatch_fd(running.output().as_raw_fd());
+            self.dying.insert(run, running);
         }
-    }
-
-    fn reap_later(&mut self, running: Running) {
-        running.kill();
-        self.host.unwatch_fd(running.output().as_raw_fd());
-        self.dying.push(running);
     }
 
     fn unwatch(&self, running: &Running) {
@@ -200,19 +171,11 @@ impl Runs {
             self.host.unwatch_fd(socket.as_raw_fd());
         }
         let children = std::mem::take(&mut self.children).into_values();
-        for running in children.chain(std::mem::take(&mut self.dying)) {
+        for running in children.chain(std::mem::take(&mut self.dying).into_values()) {
             self.unwatch(&running);
             drop(running);
         }
-        let until = std::time::Instant::now() + JOIN_WAIT;
-        while self.threads.iter().any(|thread| !thread.is_finished())
-            && std::time::Instant::now() < until
-        {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        for thread in self.threads.drain(..).filter(JoinHandle::is_finished) {
-            let _ = thread.join();
-        }
+        self.threads.join(JOIN_WAIT);
     }
 }
 

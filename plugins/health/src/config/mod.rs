@@ -20,6 +20,7 @@ pub fn tables() -> Vec<&'static str> {
     tables.map(|(table, _)| *table).collect()
 }
 
+pub(crate) use read::CHECKS_MAX;
 pub use read::{Settings, read};
 
 /// A check: its object, schedule and weight.

@@ -8,7 +8,7 @@ use spared_sdk::config::{Config, Section};
 use super::{Check, Kind, Process, kinds};
 
 /// More would report more than it checks.
-const CHECKS_MAX: usize = 256;
+pub(crate) const CHECKS_MAX: usize = 256;
 
 /// The whole file.
 #[derive(Clone, Debug, Default, PartialEq)]

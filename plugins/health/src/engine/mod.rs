@@ -12,6 +12,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod track;
+mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -23,6 +24,7 @@ use crate::config::{Check, Kind, Settings};
 use crate::wire::icmp::Heard;
 use item::Item;
 use ping::Echoes;
+use turns::Turns;
 
 /// The name under which sockets come that are bound to no interface.
 pub const ANY_INTERFACE: &str = "@any";
@@ -42,7 +44,8 @@ pub enum Action {
         sequence: u16,
         packet: Vec<u8>,
     },
-    /// Begin a run; its result goes to `handle_result`.
+    /// Begin a run. Its result goes to `handle_result` when it has ended, also after a `Cancel`; of a
+    /// connection only before.
     Start {
         run: u64,
         job: Job,
@@ -146,6 +149,7 @@ pub struct Engine {
     /// Whether sockets to ping were asked for, by interface.
     followed: BTreeMap<String, bool>,
     echoes: Echoes,
+    turns: Turns,
     actions: VecDeque<Action>,
     last_run: u64,
 }
@@ -159,6 +163,7 @@ impl Engine {
             links: BTreeMap::new(),
             followed: BTreeMap::new(),
             echoes: Echoes::new(secret.clone(), secret.hash_one("identifier")),
+            turns: Turns::default(),
             actions: VecDeque::new(),
             last_run: 0,
         }
@@ -202,8 +207,15 @@ impl Engine {
         self.report(now_ns);
     }
 
-    /// A run is through; an ended one is nobody's any more.
+    /// A job has ended. Findings for a run that is over are nobody's any more.
     pub fn handle_result(&mut self, now_ns: u64, run: u64, findings: Vec<Finding>) {
+        if let Some((run, job)) = self.turns.end(run) {
+            self.actions.push_back(Action::Start { run, job });
+        }
+        self.conclude(now_ns, run, findings);
+    }
+
+    fn conclude(&mut self, now_ns: u64, run: u64, findings: Vec<Finding>) {
         let Some(item) = self.items.iter_mut().find(|item| item.is_running(run)) else {
             return;
         };
@@ -254,7 +266,7 @@ impl Engine {
             return;
         };
         if let Some(finding) = item.round_answered(sent.target, answer) {
-            self.handle_result(now_ns, sent.run, vec![finding]);
+            self.conclude(now_ns, sent.run, vec![finding]);
         }
     }
 
@@ -285,12 +297,9 @@ impl Engine {
         let Some((run, finding)) = item.poll_late(now_ns) else {
             return;
         };
-        if item.check.is_ping() {
-            self.echoes.drop_run(run);
-        } else {
-            self.actions.push_back(Action::Cancel { run });
-        }
-        self.handle_result(now_ns, run, vec![finding]);
+        let is_ping = item.check.is_ping();
+        self.cancel(run, is_ping);
+        self.conclude(now_ns, run, vec![finding]);
     }
 
     fn start_due_run(&mut self, now_ns: u64, at: usize) {
@@ -305,17 +314,21 @@ impl Engine {
         item.start(now_ns, run);
         if let Kind::Ping(ping) = &item.check.kind {
             self.actions.extend(self.echoes.send(now_ns, run, ping));
-        } else if let Some(job) = item.job() {
+        } else if let Some(job) = item.job().and_then(|job| self.turns.begin(run, job)) {
             self.actions.push_back(Action::Start { run, job });
         }
     }
 
     fn end_run(&mut self, item: &mut Item) {
         let Some(run) = item.run.take() else { return };
-        if item.check.is_ping() {
-            self.echoes.drop_run(run.id);
-        } else {
-            self.actions.push_back(Action::Cancel { run: run.id });
+        self.cancel(run.id, item.check.is_ping());
+    }
+
+    fn cancel(&mut self, run: u64, is_ping: bool) {
+        if is_ping {
+            self.echoes.drop_run(run);
+        } else if !self.turns.give_up(run) {
+            self.actions.push_back(Action::Cancel { run });
         }
     }
 

@@ -15,6 +15,7 @@ mod active;
 mod members;
 mod ping;
 mod states;
+mod turns;
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1000 * MS;
