@@ -104,7 +104,14 @@ impl Io for Health {
         // what has come counts, however late this timer is
         self.sockets
             .receive_all(|heard| engine.handle_heard(now_ns, heard));
+        for run in self.runs.poll_gone(now_ns) {
+            engine.handle_result(now_ns, run, Vec::new());
+        }
         engine.handle_timeout(now_ns);
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        self.runs.next_timeout()
     }
 
     fn poll(&mut self, engine: &mut Engine, now_ns: u64) -> bool {

@@ -14,14 +14,21 @@ use crate::threads::Threads;
 /// Time for which the end of the plugin waits for threads.
 const JOIN_WAIT: Duration = Duration::from_millis(500);
 
+/// Time from a kill to the first look whether the program is gone, which doubles with each look.
+const LOOK_NS: u64 = 10_000_000;
+const LOOK_MAX_NS: u64 = 1_000_000_000;
+
 /// All runs, by the engine's number.
 #[derive(Debug)]
 pub struct Runs {
     host: Host,
     node: String,
     children: BTreeMap<u64, Running>,
-    /// Killed, and not yet collected: one that hangs in the kernel stays until it ends.
+    /// Killed, and not yet gone: what hangs in the kernel stays until it ends.
     dying: BTreeMap<u64, Running>,
+    /// Time of the next look at them, and the time between two looks.
+    look_ns: u64,
+    pause_ns: u64,
     connections: BTreeMap<u64, OwnedFd>,
     threads: Threads<Vec<Finding>>,
 }
@@ -36,6 +43,8 @@ impl Runs {
             node: node.to_owned(),
             children: BTreeMap::new(),
             dying: BTreeMap::new(),
+            look_ns: 0,
+            pause_ns: LOOK_NS,
             connections: BTreeMap::new(),
             threads: Threads::new(),
         }
@@ -139,14 +148,26 @@ impl Runs {
             self.unwatch(&running);
             return Some(Some((run, vec![finding])));
         }
-        let run = key(&self.dying, |it| it.pidfd().as_raw_fd() == fd)?;
-        let Some(finding) = self.dying.get_mut(&run)?.end() else {
-            return Some(None);
-        };
-        let running = self.dying.remove(&run)?;
-        self.unwatch(&running);
-        // its time is over, but the next run of its check waits for that
-        Some(Some((run, vec![finding])))
+        None
+    }
+
+    pub fn next_timeout(&self) -> Option<u64> {
+        (!self.dying.is_empty()).then_some(self.look_ns)
+    }
+
+    /// Runs whose programs were killed, and are gone now: no event tells that of a whole process group.
+    pub fn poll_gone(&mut self, now_ns: u64) -> Vec<u64> {
+        if self.next_timeout().is_none_or(|look_ns| now_ns < look_ns) {
+            return Vec::new();
+        }
+        let dying = self.dying.iter_mut();
+        let gone: Vec<u64> = dying
+            .filter_map(|(run, running)| running.is_gone().then_some(*run))
+            .collect();
+        self.dying.retain(|run, _| !gone.contains(run));
+        self.pause_ns = self.pause_ns.saturating_mul(2).min(LOOK_MAX_NS);
+        self.look_ns = now_ns.saturating_add(self.pause_ns);
+        gone
     }
 
     /// Nobody wants to know any more.
@@ -155,10 +176,16 @@ impl Runs {
             self.host.unwatch_fd(socket.as_raw_fd());
         }
         if let Some(running) = self.children.remove(&run) {
-            running.kill();
-            self.host.unwatch_fd(running.output().as_raw_fd());
-            self.dying.insert(run, running);
+            self.kill(run, running);
         }
+    }
+
+    fn kill(&mut self, run: u64, running: Running) {
+        running.kill();
+        self.unwatch(&running);
+        self.dying.insert(run, running);
+        self.pause_ns = LOOK_NS;
+        self.look_ns = self.host.now().saturating_add(LOOK_NS);
     }
 
     fn unwatch(&self, running: &Running) {
@@ -170,11 +197,10 @@ impl Runs {
         for socket in std::mem::take(&mut self.connections).into_values() {
             self.host.unwatch_fd(socket.as_raw_fd());
         }
-        let children = std::mem::take(&mut self.children).into_values();
-        for running in children.chain(std::mem::take(&mut self.dying).into_values()) {
+        for running in std::mem::take(&mut self.children).into_values() {
             self.unwatch(&running);
-            drop(running);
         }
+        self.dying.clear();
         self.threads.join(JOIN_WAIT);
     }
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process};
 use spared_health::engine::Finding;
 use spared_health::probe::child::{Program, Running};
 
@@ -182,6 +183,37 @@ fn a_program_that_is_killed_takes_its_children_along() {
     );
     assert_eq!(said(&folder, &text, false).0, 100);
     reach(0);
+}
+
+#[test]
+fn a_killed_program_is_gone_with_its_group_but_for_the_dead_and_those_that_left_it() {
+    let Some(folder) = Folder::new("gone") else {
+        return;
+    };
+    let left = folder.0.join("left");
+    // the daemon leaves the group, and does not collect the sleeper that it leaves in it
+    let daemon = format!(
+        "sleep 1000 & echo $$ > {0}.new; mv {0}.new {0}; exec setsid sleep 1000",
+        left.display()
+    );
+    let script = folder.script("parent", &format!("sh -c '{daemon}' &\nsleep 1000"));
+    let mut running = start(&[&script.display().to_string()], false).expect("it runs");
+    let wait = |what: &mut dyn FnMut() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !what() {
+            assert!(Instant::now() < deadline, "it does not come");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    wait(&mut || left.exists());
+    let daemon = fs::read_to_string(&left).expect("our own file");
+    let daemon = Pid::from_raw(daemon.trim().parse().expect("a number")).expect("not 0");
+    wait(&mut || getsid(Some(daemon)) == Ok(daemon));
+    assert!(!running.is_gone());
+    running.kill();
+    wait(&mut || running.is_gone());
+    assert!(test_kill_process(daemon).is_ok(), "it stays alive");
+    kill_process(daemon, Signal::KILL).expect("our own process");
 }
 
 #[test]

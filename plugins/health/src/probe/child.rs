@@ -3,8 +3,11 @@
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process_group};
 use spared_sdk::child::{self, Child, Ended, trusted};
 
+use super::{Root, process};
 use crate::engine::Finding;
 
 /// A running program.
@@ -13,6 +16,7 @@ pub struct Running {
     child: Child,
     /// The state is the number in the first line.
     graded: bool,
+    has_ended: bool,
 }
 
 /// Program to start, and its environment.
@@ -50,6 +54,7 @@ impl Running {
         Ok(Self {
             child,
             graded: program.graded,
+            has_ended: false,
         })
     }
 
@@ -76,7 +81,23 @@ impl Running {
     /// Its result, once it has ended; its process group ends with it.
     pub fn end(&mut self) -> Option<Finding> {
         let ended = self.child.end()?;
+        self.has_ended = true;
         Some(judge(&ended, self.graded))
+    }
+
+    /// Whether a killed program is gone with its process group: when it has ended itself, a process that it
+    /// started may still hang in the kernel.
+    pub fn is_gone(&mut self) -> bool {
+        let has_ended = self.has_ended || self.end().is_some();
+        has_ended && !self.is_group_alive()
+    }
+
+    fn is_group_alive(&self) -> bool {
+        let group = self.child.pid();
+        let pid = i32::try_from(group).ok().and_then(Pid::from_raw);
+        let is_empty = pid.is_none_or(|pid| test_kill_process_group(pid) == Err(Errno::SRCH));
+        // an init that collects nobody, as in containers, leaves dead ones in the group
+        !is_empty && process::is_group_alive(&Root::new("/"), group)
     }
 }
 

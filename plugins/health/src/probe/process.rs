@@ -67,14 +67,56 @@ fn by_file(root: &Root, path: &Path) -> Finding {
     }
 }
 
+/// Whether a process of a group is alive.
+pub(super) fn is_group_alive(root: &Root, group: u32) -> bool {
+    let proc = root.join("/proc");
+    let group = group.to_string();
+    let is_member = |process: &Path| fields(process).get(2) == Some(&group) && is_alive(process);
+    names(&proc)
+        .iter()
+        .any(|entry| is_member(&proc.join(entry)))
+}
+
 /// There, and more than a dead entry that nobody has collected.
 fn is_alive(process: &Path) -> bool {
-    let Some(stat) = line(&process.join("stat")) else {
-        return false;
-    };
-    // the name before it may hold anything, parentheses too
-    let state = stat
-        .rsplit_once(") ")
-        .and_then(|(_, rest)| rest.chars().next());
-    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
+    let fields = fields(process);
+    let state = fields.first();
+    state.is_some_and(|state| !matches!(state.as_str(), "Z" | "X"))
+}
+
+/// State, parent, group and the other fields of proc_pid_stat(5) behind the name, which may hold anything,
+/// parentheses too.
+fn fields(process: &Path) -> Vec<String> {
+    let stat = line(&process.join("stat"));
+    let stat = stat.as_deref().and_then(|stat| stat.rsplit_once(") "));
+    let words = stat.map_or("", |(_, words)| words).split_whitespace();
+    words.map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_group_is_alive_until_all_of_it_are_dead() {
+        let name = format!("spared-health-group-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let root = Root::new(&path);
+        let put = |pid: u32, stat: &str| {
+            let process = path.join(format!("proc/{pid}"));
+            fs::create_dir_all(&process).expect("our own folder");
+            fs::write(process.join("stat"), stat).expect("our own file");
+        };
+        put(7, "7 (df) D 1 5 5 0");
+        put(8, "8 (a) S 5) Z 1 5 5 0");
+        put(9, "9 (sh) S 1 6 6 0");
+        assert!(is_group_alive(&root, 5), "it hangs in the kernel");
+        put(7, "7 (df) Z 1 5 5 0");
+        assert!(!is_group_alive(&root, 5), "nobody has collected them");
+        assert!(is_group_alive(&root, 6));
+        assert!(!is_group_alive(&root, 1));
+        fs::remove_dir_all(&path).expect("our own folder");
+    }
 }
