@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! System calls that rustix lacks: packet sockets with kernel time stamps, many frames at once, real time,
-//! and a child that starts in another namespace.
+//! files that make others wait, and a child that starts in another namespace.
 
+use std::fs::File;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -35,6 +36,18 @@ pub fn realtime(priority: i32) -> bool {
     parameter.sched_priority = priority;
     // SAFETY: the pointer is to a live sched_param; 0 is the calling thread.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameter) == 0 }
+}
+
+/// Makes everybody wait who opens the file, as a disk does that does not answer: until it is closed here, or for
+/// fs.lease-break-time.
+pub fn hold_up(file: &File) -> io::Result<()> {
+    const F_SETSIG: libc::c_int = 10;
+    let fd = file.as_raw_fd();
+    // of each who waits this process is told by a signal: by one that does nothing, not by SIGIO
+    // SAFETY: all arguments are numbers.
+    check(unsafe { libc::fcntl(fd, F_SETSIG, libc::SIGWINCH) })?;
+    // SAFETY: as above.
+    check(unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_WRLCK) }).map(drop)
 }
 
 /// A request of ptrace(2) whose data is a number.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::poll;
-use spared_tests::lab::{Lab, build_dir, scenario, skipped};
+use spared_tests::lab::{Lab, build_dir, hold_up, scenario, skipped};
 use spared_tests::router::{Kind, Plan, PluginFile, Router, Spared};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -43,6 +43,11 @@ fn reach(router: &Router, name: &str, state: u64) -> Result<String> {
         return Ok(why);
     }
     Err(format!("{name} is {}, not {state}: {why:?}", row("state")).into())
+}
+
+fn count(router: &Router, key: &str) -> u64 {
+    let row = Spared(router).row(&["health", "status"], key);
+    row.unwrap_or_default().as_u64().unwrap_or_default()
 }
 
 fn folder(lab: &Lab) -> Result<PathBuf> {
@@ -215,14 +220,10 @@ fn files_that_hang_cost_one_thread_each_and_fail_no_other_check() {
             );
         }
         let mut router = start(lab, &toml)?;
-        let number = |key: &str| {
-            let row = Spared(&router).row(&["health", "status"], key);
-            row.unwrap_or_default().as_u64().unwrap_or_default()
-        };
         assert_eq!(reach(&router, "p0", 0)?, "no answer within 100ms");
-        assert!(poll(LIMIT, STEP, || number("p0.runs") >= 20));
+        assert!(poll(LIMIT, STEP, || count(&router, "p0.runs") >= 20));
         assert_eq!(reach(&router, "flag", 100)?, "is \"up\"");
-        assert_eq!(number("flag.failures"), 0);
+        assert_eq!(count(&router, "flag.failures"), 0);
         let threads = running(lab);
         assert!(threads >= HANGING, "{threads} hang");
         assert!(
@@ -238,6 +239,36 @@ fn files_that_hang_cost_one_thread_each_and_fail_no_other_check() {
         drop(writer);
         assert_eq!(reach(&router, "p0", 100)?, "process 1");
         router.shut_down()?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_script_whose_file_hangs_holds_up_no_other_check() {
+    scenario(1, |lab| {
+        let folder = folder(lab)?;
+        let (script, flag) = (folder.join("script"), folder.join("flag"));
+        install(&script, "echo fine")?;
+        spared_sdk::child::trusted(&script).map_err(|why| {
+            skipped(format!(
+                "{why}: nothing is root's alone in a user namespace"
+            ))
+        })?;
+        fs::write(&flag, "up\n")?;
+        let held = fs::File::open(&script)?;
+        hold_up(&held)?;
+        let toml = format!(
+            "[[script]]\nname = \"hangs\"\nargv = [{script:?}]\ninterval = \"200ms\"\n\
+             timeout = \"200ms\"\n\
+             [[file]]\nname = \"flag\"\npath = {flag:?}\ninterval = \"100ms\"\n"
+        );
+        let router = start(lab, &toml)?;
+        assert_eq!(reach(&router, "hangs", 0)?, "did not end within 200ms");
+        assert!(poll(LIMIT, STEP, || count(&router, "flag.runs") >= 20));
+        assert_eq!(count(&router, "flag.failures"), 0);
+        assert!(running(lab) <= 2, "the script's and the flag's");
+        drop(held);
+        assert_eq!(reach(&router, "hangs", 100)?, "fine");
         Ok(())
     });
 }

@@ -115,10 +115,11 @@ impl Io for Health {
     }
 
     fn poll(&mut self, engine: &mut Engine, now_ns: u64) -> bool {
-        let found = self.runs.poll_found();
-        let has_found = found.is_some();
-        conclude(engine, now_ns, found);
-        has_found
+        let Some(ended) = self.runs.poll_found() else {
+            return false;
+        };
+        conclude(engine, now_ns, ended);
+        true
     }
 
     fn changed(&mut self, engine: &mut Engine, now_ns: u64, event: &InterfaceEvent<'_>) {

@@ -1,6 +1,6 @@
-//! Runs under way: children, connections, and threads that read files.
+//! Runs under way: children, connections, and threads that read files or start children.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ const LOOK_MAX_NS: u64 = 1_000_000_000;
 pub struct Runs {
     host: Host,
     node: String,
+    /// Runs that wait for the start of their program.
+    starting: BTreeSet<u64>,
     children: BTreeMap<u64, Running>,
     /// Killed, and not yet gone: what hangs in the kernel stays until it ends.
     dying: BTreeMap<u64, Running>,
@@ -30,7 +32,14 @@ pub struct Runs {
     look_ns: u64,
     pause_ns: u64,
     connections: BTreeMap<u64, OwnedFd>,
-    threads: Threads<Vec<Finding>>,
+    threads: Threads<Found>,
+}
+
+/// What came of a thread.
+#[derive(Debug)]
+enum Found {
+    Findings(Vec<Finding>),
+    Started(Result<Running, String>),
 }
 
 /// A run and what it found, where that is known at once.
@@ -41,6 +50,7 @@ impl Runs {
         Self {
             host,
             node: node.to_owned(),
+            starting: BTreeSet::new(),
             children: BTreeMap::new(),
             dying: BTreeMap::new(),
             look_ns: 0,
@@ -67,51 +77,56 @@ impl Runs {
                 argv,
                 output,
                 system,
-            } => self.spawn(run, &check, &argv, output, system),
-            Job::Read(kind) => {
-                let wake = self.wake();
-                let read = move || probe::read(&Root::new("/"), &kind);
-                let started = self.threads.start(run, read, wake);
-                started.err().map(Finding::failed)
+            } => {
+                self.starting.insert(run);
+                let node = self.node.clone();
+                // its file may be on a disk that does not answer, too
+                self.begin(run, move || {
+                    Found::Started(Running::start(&Program {
+                        argv: &argv,
+                        graded: output,
+                        system,
+                        node: &node,
+                        check: &check,
+                    }))
+                })
             }
+            Job::Read(kind) => self.begin(run, move || {
+                Found::Findings(probe::read(&Root::new("/"), &kind))
+            }),
         };
         known.map(|finding| (run, vec![finding]))
     }
 
-    fn spawn(
+    /// A thread of its own for each: the disk of one check must not hold up the others.
+    fn begin(
         &mut self,
         run: u64,
-        check: &str,
-        argv: &[String],
-        graded: bool,
-        system: bool,
+        work: impl FnOnce() -> Found + Send + 'static,
     ) -> Option<Finding> {
-        let program = Program {
-            argv,
-            graded,
-            system,
-            node: &self.node,
-            check,
-        };
-        let running = match Running::start(&program) {
-            Ok(running) => running,
-            Err(why) => return Some(Finding::failed(why)),
-        };
+        let waker: Waker = self.host.waker();
+        let begun = self.threads.start(run, work, move || waker.wake());
+        let why = begun.err()?;
+        self.starting.remove(&run);
+        Some(Finding::failed(why))
+    }
+
+    /// A program runs now; its run may be over.
+    fn started(&mut self, run: u64, running: Running) -> Ended {
+        if !self.starting.remove(&run) {
+            self.kill(run, running);
+            return None;
+        }
         let failed = self
             .watch(running.pidfd().as_raw_fd(), Interest::READ)
             .or_else(|| self.watch(running.output().as_raw_fd(), Interest::READ));
-        if failed.is_some() {
+        if let Some(finding) = failed {
             // nothing would tell of its end: dropping it kills it
             self.unwatch(&running);
-        } else {
-            self.children.insert(run, running);
+            return Some((run, vec![finding]));
         }
-        failed
-    }
-
-    fn wake(&self) -> impl FnOnce() + Send + 'static {
-        let waker: Waker = self.host.waker();
-        move || waker.wake()
+        self.children.insert(run, running);
+        None
     }
 
     fn watch(&self, fd: RawFd, interest: Interest) -> Option<Finding> {
@@ -119,11 +134,19 @@ impl Runs {
         Some(Finding::failed(failed.to_string()))
     }
 
-    /// A thread has found something.
-    pub fn poll_found(&mut self) -> Ended {
+    /// A thread has ended; the outer None where none has.
+    pub fn poll_found(&mut self) -> Option<Ended> {
         let (run, found) = self.threads.poll()?;
-        let panicked = || vec![Finding::failed("panicked, see the log")];
-        Some((run, found.unwrap_or_else(panicked)))
+        if let Some(Found::Started(Ok(running))) = found {
+            return Some(self.started(run, running));
+        }
+        self.starting.remove(&run);
+        let findings = match found {
+            Some(Found::Findings(findings)) => findings,
+            Some(Found::Started(Err(why))) => vec![Finding::failed(why)],
+            _ => vec![Finding::failed("panicked, see the log")],
+        };
+        Some(Some((run, findings)))
     }
 
     /// A descriptor is ready; the outer None where it is none of these.
@@ -172,6 +195,7 @@ impl Runs {
 
     /// Nobody wants to know any more.
     pub fn cancel(&mut self, run: u64) {
+        self.starting.remove(&run);
         if let Some(socket) = self.connections.remove(&run) {
             self.host.unwatch_fd(socket.as_raw_fd());
         }

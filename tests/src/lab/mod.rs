@@ -46,6 +46,7 @@ pub use tap::Tap;
 pub use trace::stop_after_calls;
 pub(crate) use wiring::cable;
 
+pub use crate::sys::hold_up;
 use crate::{Result, sys};
 
 /// The two networks and the two links; also the names of the interfaces of routers.
