@@ -43,7 +43,7 @@ pub enum Deleter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DaemonWord {
     Came,
-    /// The answer to [`Action::Greet`].
+    /// The answer to a greeting.
     Answered,
     Ended,
     /// Nobody listens, and nobody did before.
