@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::mem::discriminant;
 
-use spared_abi::GROUPS_MAX;
 use spared_message::worker::{Call, Claims, Publication};
 
+use super::calls::GROUPS_MAX;
 use super::{Action, Groups, Ticket};
 
 /// A claim, its group, and what came of its check.
@@ -30,7 +30,7 @@ fn names_of(call: &Call) -> Vec<&str> {
 
 // The worker has refused what is refused here, but may be compromised.
 fn status_of(names: &[&str]) -> Option<i32> {
-    let is_long = names.len() > GROUPS_MAX as usize;
+    let is_long = names.len() > GROUPS_MAX;
     if is_long || names.iter().collect::<BTreeSet<_>>().len() != names.len() {
         return Some(-libc::EINVAL);
     }

@@ -9,7 +9,7 @@ use super::{
 };
 
 // Keys of their leases, and lists of the facts, are for no more.
-const GROUPS_MAX: usize = spared_abi::GROUPS_MAX as usize;
+pub(super) const GROUPS_MAX: usize = spared_abi::GROUPS_MAX as usize;
 
 impl Groups {
     /// Handles a claim: the elector declares, replaces or withdraws a group.

@@ -5,6 +5,7 @@ use spared_message::word::Word;
 use spared_message::worker::Call;
 
 use super::*;
+use crate::calls::GROUPS_MAX;
 
 const NAMES: [&str; 3] = ["office", "lab", "shop"];
 
@@ -173,19 +174,18 @@ fn the_groups_of_an_elector_that_is_stopped_or_removed_leave_together() {
 #[test]
 fn a_node_has_no_more_groups_than_there_are_leases_for() {
     let mut fixture = Fixture::new();
-    let most = spared_abi::GROUPS_MAX as usize;
     let claim = |fixture: &mut Fixture, name: String| {
         let claims = vec![(fixture.ticket(), name, Some(claims()))];
         fixture.groups.handle_claims(claims);
         fixture.run()
     };
-    for number in fixture.groups.groups.len()..most {
+    for number in fixture.groups.groups.len()..GROUPS_MAX {
         let done = claim(&mut fixture, format!("g{number}"));
         assert!(done.contains(&"answer 0".to_owned()), "{done:?}");
     }
     let refused = format!("answer {}", -libc::EINVAL);
     assert!(claim(&mut fixture, "beyond".to_owned()).contains(&refused));
-    assert_eq!(fixture.groups.groups.len(), most);
+    assert_eq!(fixture.groups.groups.len(), GROUPS_MAX);
     // one that is there is replaced
     let done = claim(&mut fixture, "g7".to_owned());
     assert!(done.contains(&"answer 0".to_owned()), "{done:?}");
@@ -231,7 +231,7 @@ fn a_call_that_names_no_group_or_one_twice_or_too_many_has_one_answer() {
     let mut fixture = fixture();
     let announce = |groups: Vec<String>| Call::Announce { groups };
     let named = |names: &[&str]| announce(names.iter().map(|it| (*it).to_owned()).collect());
-    let many = (0..=spared_abi::GROUPS_MAX).map(|it| it.to_string());
+    let many = (0..=GROUPS_MAX).map(|it| it.to_string());
     for (call, status) in [
         (named(&[]), 0),
         (named(&["office", "lab", "office"]), -libc::EINVAL),
