@@ -92,8 +92,10 @@ pub fn info(payload: &[u8]) -> Result<SetInfo, Hindrance> {
             data_len: number(NFTA_SET_DATA_LEN),
             timeouts: flags & NFT_SET_TIMEOUT != 0,
             intervals: flags & NFT_SET_INTERVAL != 0,
-            metered: find(payload, NFTA_SET_EXPR).is_some_and(is_meter)
-                || find(payload, NFTA_SET_EXPRESSIONS).is_some_and(has_meter),
+            metered: has_meter(
+                find(payload, NFTA_SET_EXPR),
+                find(payload, NFTA_SET_EXPRESSIONS),
+            ),
         },
         default_timeout_ms: timeout.unwrap_or(0),
         concatenated: flags & NFT_SET_CONCAT != 0,
@@ -172,16 +174,18 @@ fn one(attribute: &[u8], info: &SetInfo) -> Option<Listed> {
                 .into(),
             comment: comment.unwrap_or_default().into(),
             metered: !info.shape.metered
-                && (value(NFTA_SET_ELEM_EXPR).is_some_and(is_meter)
-                    || value(NFTA_SET_ELEM_EXPRESSIONS).is_some_and(has_meter)),
+                && has_meter(value(NFTA_SET_ELEM_EXPR), value(NFTA_SET_ELEM_EXPRESSIONS)),
         },
         ends_interval: flags & NFT_SET_ELEM_INTERVAL_END != 0,
         whole: !info.shape.intervals || to.is_some() || catch_all,
     })
 }
 
-fn has_meter(list: &[u8]) -> bool {
-    attributes(list).any(|(_, expression)| is_meter(expression))
+/// The kernel tells of one expression by itself, and of several as a list.
+fn has_meter(one: Option<&[u8]>, several: Option<&[u8]>) -> bool {
+    let several = several.into_iter().flat_map(attributes);
+    let mut all = one.into_iter().chain(several.map(|(_, it)| it));
+    all.any(is_meter)
 }
 
 /// Whether an expression decides by what it has counted.
