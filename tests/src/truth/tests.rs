@@ -32,10 +32,6 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::FirewallDown,
         "until it is started again: host/tests/run/link.rs",
     ),
-    (
-        Id::FileRefused,
-        "what the check of a reload cannot see: host/reload, facts alone",
-    ),
     (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 

@@ -15,6 +15,9 @@ use crate::router::Files;
 use crate::truth::{Bed, Found::*, On, State};
 
 const NO_SET: &str = "delete set inet filter bans";
+/// A set that no plugin can follow.
+const FIXED: &str = "table inet filter {\n set fixed { type ipv4_addr; flags constant; elements = { 192.0.2.9 }; }\n}\n";
+const FIXED_TOO: &str = "\n[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"fixed\"\n";
 const STEP: Duration = Duration::from_millis(20);
 
 pub(super) const STATES: &[State] = &[
@@ -130,6 +133,28 @@ pub(super) const STATES: &[State] = &[
         |bed, at| {
             fs::remove_file(bed.etc(at).join("plugins/faulty.toml"))?;
             bed.tell(at, &["reload"])
+        },
+    ),
+    State::warns(
+        "a plugin refuses its new file",
+        On::Either,
+        &[Struck("SP-0310"), Own("SP-0602")],
+        |bed, at| {
+            bed.nft(at, FIXED)?;
+            let file = bed.etc(at).join("plugins/sets.toml");
+            let before = fs::read_to_string(&file)?;
+            fs::write(&file, before + FIXED_TOO)?;
+            match bed.tell(at, &["reload"]) {
+                Ok(()) => Err("the reload succeeded".into()),
+                Err(_) => Ok(()),
+            }
+        },
+        |bed, at| {
+            let file = bed.etc(at).join("plugins/sets.toml");
+            let now = fs::read_to_string(&file)?;
+            fs::write(&file, now.replacen(FIXED_TOO, "", 1))?;
+            bed.tell(at, &["reload"])?;
+            bed.nft(at, "delete set inet filter fixed")
         },
     ),
     State::is_fine(
