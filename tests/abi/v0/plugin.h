@@ -167,9 +167,9 @@ struct spared_bytes {
 #define SPARED_PLUGIN_REALTIME 0x1u /* wants real-time priority and locked memory */
 #define SPARED_PLUGIN_FILES 0x2u    /* reads and runs files that its configuration names */
 #define SPARED_PLUGIN_WRITE 0x4u    /* with FILES: also writes them */
-/* Runs as root, unconfined, with the host's capabilities, since its children are services of the
- * machine; not if the administrator's `allow` leaves out "root". Such a plugin has no peer: root
- * never parses data from the network. */
+/* Runs as root, unconfined, with the capabilities of the starter, since its children are services
+ * of the machine; not if the administrator's `allow` leaves out "root". Such a plugin has no peer:
+ * root never parses data from the network. */
 #define SPARED_PLUGIN_ROOT 0x8u
 
 /* Groups of system calls, for the field calls. With any of them, the plugin is held to a list: to
@@ -542,6 +542,7 @@ struct spared_finding {
 	struct spared_str thing; /* a check, an interface, a plugin, a group, a key */
 	struct spared_str text;
 	struct spared_str todo;  /* remedy; may be empty */
+	struct spared_str since; /* local time, as at of struct spared_event; empty: not known */
 };
 
 /* Flags of struct spared_pair_status. */
@@ -803,7 +804,8 @@ struct spared_claims {
 #define SPARED_CAUSE_STARTED 68u      /* started: the previous run ended abnormally */
 
 /* spared_cause.flags */
-#define SPARED_CAUSE_BY_SWITCHOVER 0x1u  /* the group was switched over to peer, for this reason */
+#define SPARED_CAUSE_BY_SWITCHOVER 0x1u  /* backup: switched over to peer, for this reason; active: the
+                                         * peer switched over, and this is why this node serves */
 #define SPARED_CAUSE_OWN_PREFERRED 0x2u
 #define SPARED_CAUSE_PEER_PREFERRED 0x4u
 #define SPARED_CAUSE_READY 0x8u          /* this node is ready */
@@ -837,8 +839,8 @@ struct spared_publication {
 	const struct spared_cause *cause;
 };
 
-/* Longest array of claim(), publish() and announce(). */
-#define SPARED_GROUPS_MAX 1024u
+/* Groups of a node, and so the longest array of claim(), publish() and announce(). */
+#define SPARED_GROUPS_MAX 255u
 
 /* claim(), publish() and announce() take arrays, as a failure may move hundreds of groups at once: one
  * call waits for the host once, for up to 100 ms. Each element has a status of its own, and one that

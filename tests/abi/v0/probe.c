@@ -67,6 +67,15 @@ static uint64_t number_in(const char *path)
 	return strtoull(text, NULL, 10);
 }
 
+/* Texts of the host end by their length, not by a NUL. */
+static uint64_t number_of(struct spared_str value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.*s", (int)value.len, value.ptr);
+	return strtoull(text, NULL, 10);
+}
+
 /* errno of making a child in a user namespace of its own, 0 where there is one. */
 static uint64_t of_new_user(void)
 {
@@ -161,8 +170,8 @@ static spared_status later(const char *key, uint64_t token)
 	if (host->config_get(host->ctx, key, &value))
 		return 0;
 	slow_token = token;
-	if (atoi(value.ptr))
-		host->timer(host->ctx, 555, host->now(host->ctx) + (uint64_t)atoi(value.ptr) * 1000000);
+	if (number_of(value))
+		host->timer(host->ctx, 555, host->now(host->ctx) + number_of(value) * 1000000);
 	return SPARED_PENDING;
 }
 
