@@ -25,12 +25,13 @@ impl Memory {
         }
     }
 
-    /// Of what ended, and of what the IKE daemon is still to establish.
-    pub fn both(folder: Option<&Path>) -> [Self; 2] {
+    /// Of what ended, of what the IKE daemon is still to establish, and of when the nodes may have begun to differ.
+    pub fn all(folder: Option<&Path>) -> [Self; 3] {
         const ENDED: &str = "tunnels that ended may come back";
         const UNADOPTED: &str = "tunnels that followed may end with their keys";
-        [("ended", ENDED), ("unadopted", UNADOPTED)]
-            .map(|(name, risk)| Self::new(folder, name, risk))
+        const APART: &str = "sequence numbers of tunnels may be used twice";
+        let files = [("ended", ENDED), ("unadopted", UNADOPTED), ("apart", APART)];
+        files.map(|(name, risk)| Self::new(folder, name, risk))
     }
 
     /// Nothing if there is no file, or one of another boot.
@@ -93,10 +94,10 @@ mod tests {
     fn what_another_boot_left_is_nothing() {
         let folder = std::env::temp_dir().join(format!("spared-ended-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
-        let [memory, other] = Memory::both(Some(&folder));
+        let [memory, other, _] = Memory::all(Some(&folder));
         assert_eq!(memory.read(), b"");
         memory.write(b"some");
-        let [again, _] = Memory::both(Some(&folder));
+        let [again, ..] = Memory::all(Some(&folder));
         assert_eq!((again.read(), other.read()), (b"some".to_vec(), Vec::new()));
         let file = folder.join("ended");
         fs::write(&file, "another\nsome").unwrap();

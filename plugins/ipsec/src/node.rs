@@ -36,9 +36,10 @@ pub struct Node {
     route_fault: Fault,
     forward_fault: Fault,
     hold: Hold,
-    /// What ended, and what the IKE daemon is still to establish.
+    /// What ended, what the IKE daemon is still to establish, and since when the nodes may differ.
     ended: Memory,
     unadopted: Memory,
+    apart: Memory,
 }
 
 impl Node {
@@ -62,9 +63,10 @@ impl Node {
             tell_lacking(engine, Lacks::Esp);
         }
         let folder = host.state_folder();
-        let [ended, unadopted] = Memory::both(folder.as_deref());
+        let [ended, unadopted, apart] = Memory::all(folder.as_deref());
         engine.handle_kept(host.now(), &ended.read());
         engine.handle_left(host.now(), &unadopted.read());
+        engine.handle_parted(host.now(), &apart.read());
         let addresses = Addresses::open().map_err(Error::kernel("watch addresses"))?;
         let (waker, socket) = (host.waker(), settings.adopt.socket.clone());
         let daemon = Daemon::start(socket, move || waker.wake());
@@ -83,6 +85,7 @@ impl Node {
             hold: Hold::open(folder.as_deref()).map_err(Error::kernel("open a netlink socket"))?,
             ended,
             unadopted,
+            apart,
         }))
     }
 
@@ -127,6 +130,7 @@ impl Node {
             },
             Action::Keep(kept) => self.ended.write(&kept),
             Action::Leave(left) => self.unadopted.write(&left),
+            Action::Part(apart) => self.apart.write(&apart),
             Action::Pause => {}
         }
         Ok(())

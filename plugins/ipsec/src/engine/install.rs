@@ -295,7 +295,8 @@ impl Engine {
         };
         held.room.free();
         let apart_ns = self
-            .apart_since_ns
+            .apart
+            .since_ns()
             .map_or(0, |it| now_ns.saturating_sub(it));
         let knowledge = Knowledge {
             pace: held.pace,

@@ -19,6 +19,7 @@
 //! [`poll_message`](Engine::poll_message).
 
 mod adopt;
+mod apart;
 mod apply;
 mod blocks;
 mod claimed;
@@ -61,6 +62,7 @@ use crate::config::Settings;
 use crate::sa::{Life, Policy, PolicyId, Replay, Sa, SaId};
 use crate::store::Tunnels;
 use adopt::Wanted;
+use apart::Apart;
 use apply::Work;
 use blocks::Blocks;
 use claimed::Claimed;
@@ -171,6 +173,8 @@ pub enum Action {
     Keep(Vec<u8>),
     /// The next run is to know this as well: `handle_left`.
     Leave(Vec<u8>),
+    /// And this: `handle_parted`.
+    Part(Vec<u8>),
     /// Nothing: there is more to do, and others may have their turn before it.
     Pause,
 }
@@ -216,8 +220,7 @@ pub struct Engine {
     is_followed: bool,
     /// Time since which both nodes are active.
     both_since_ns: Option<u64>,
-    /// Time since which the two may differ.
-    apart_since_ns: Option<u64>,
+    apart: Apart,
     /// Of the kernel's SAs, what was put there from the peer's words.
     installed: BTreeMap<SaId, Box<Installed>>,
     drain: Drain,
@@ -291,7 +294,7 @@ impl Engine {
             is_shared: false,
             is_followed: false,
             both_since_ns: None,
-            apart_since_ns: Some(now_ns),
+            apart: Apart::new(now_ns),
             installed: BTreeMap::new(),
             drain: Drain::default(),
             failover: Failover::default(),
@@ -416,6 +419,7 @@ impl Engine {
             self.store.ends.next_ns(),
             self.drain.deadline_ns(),
             self.failover.give_up_ns(),
+            self.apart.next_ns(),
             self.rooms.next_ns(),
             self.resume.next_ns(),
             self.held_ns.unwrap_or(u64::MAX),
@@ -452,6 +456,7 @@ impl Engine {
         self.make_room(now_ns);
         self.prove_again(now_ns);
         self.time_silence(now_ns);
+        self.time_apart(now_ns);
         self.time_connections(now_ns);
         if self
             .retiring

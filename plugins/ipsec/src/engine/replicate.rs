@@ -22,7 +22,7 @@ impl Engine {
 
     /// The peer has gone.
     pub fn handle_down(&mut self, now_ns: u64) {
-        self.apart_since_ns.get_or_insert(now_ns);
+        self.apart.begin(now_ns);
         if std::mem::take(&mut self.up) {
             self.leave_unconfirmed();
         }
@@ -185,7 +185,7 @@ impl Engine {
 
     /// A complete snapshot is here, or at the peer.
     fn handle_complete(&mut self) {
-        self.apart_since_ns = None;
+        self.apart.end();
         self.store.fresh_until_ns = 0;
         self.store.ended.clear();
         self.store.held.sort_ends();

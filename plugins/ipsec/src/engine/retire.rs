@@ -125,7 +125,11 @@ impl Engine {
             side,
             pace: known.pace(),
             name: known.name.clone(),
-            told_ns: self.apart_since_ns.unwrap_or(u64::MAX).min(known.heard_ns),
+            told_ns: self
+                .apart
+                .since_ns()
+                .unwrap_or(u64::MAX)
+                .min(known.heard_ns),
             life_ns: known.life_ns,
             is_own: true,
             proof: None,

@@ -44,15 +44,19 @@ pub fn installed(
 /// A jump forward costs nothing, a number that is used twice everything.
 ///
 /// Two nodes that do not hear of each other may take over in turns, and each jumps: who comes later
-/// must come out further on than all of them, so the jump grows with the time that they are apart.
+/// must come out further on than all of them, so the jump grows with the time that they are apart. One that was
+/// active itself may know of that moment later than the other: a link's end is found by its silence, and a run of the
+/// plugin that begins just after it knows of it by its own begin.
 fn jumped(oseq: u64, esn: bool, knowledge: Knowledge, settings: &Settings) -> Option<u64> {
     const APART_NS: u64 = 250 * MS;
     const APART_MAX_32: u64 = 1000;
+    const LATER_NS: u64 = 3000 * MS;
     // in ns a fast SA would be beyond 64 bits after some hours of silence
     let at_risk_ms = knowledge.silent_ns.div_ceil(MS).saturating_add(1000);
     let packets = u64::from(knowledge.pace.packets_per_s).saturating_mul(at_risk_ms) / 1000;
     let once = settings.jump.max(packets.saturating_mul(10));
-    let turns = knowledge.apart_ns / APART_NS;
+    let later_ns = u64::from(knowledge.own) * LATER_NS;
+    let turns = knowledge.apart_ns.saturating_add(later_ns) / APART_NS;
     let turns = if esn { turns } else { turns.min(APART_MAX_32) };
     let jump = match knowledge.stopped {
         true => 0,

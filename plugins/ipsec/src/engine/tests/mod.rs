@@ -180,6 +180,7 @@ struct Node {
     /// For the next run of the plugin.
     kept: Vec<u8>,
     left: Vec<u8>,
+    parted: Vec<u8>,
     /// Readings do not end.
     slow: bool,
     /// So many wait.
@@ -222,6 +223,7 @@ impl Node {
             values: 0,
             kept: Vec::new(),
             left: Vec::new(),
+            parted: Vec::new(),
             slow: false,
             readings: 0,
         }
@@ -263,6 +265,7 @@ impl Node {
                 Action::Routes(routes) => self.routes = routes,
                 Action::Keep(kept) => self.kept = kept,
                 Action::Leave(left) => self.left = left,
+                Action::Part(parted) => self.parted = parted,
                 Action::Pause => {}
             }
         }
@@ -503,6 +506,7 @@ impl Pair {
         it.engine = Engine::new(self.now_ns, settings, config);
         it.engine.handle_kept(self.now_ns, &it.kept);
         it.engine.handle_left(self.now_ns, &it.left);
+        it.engine.handle_parted(self.now_ns, &it.parted);
         self.settle();
         if is_active {
             self.role(node, true);

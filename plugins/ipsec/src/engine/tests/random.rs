@@ -313,6 +313,18 @@ fn what_a_kernel_refused_while_the_nodes_were_apart_does_not_come_back_from_the_
     );
 }
 
+/// A run that began while the nodes were apart counted from its own begin, and jumped less far than the other node
+/// had before.
+#[test]
+fn a_run_that_begins_while_the_nodes_are_apart_jumps_beyond_what_the_other_one_sent() {
+    use Step::{Carry, Cut, Establish, Fault, Pass, Restart};
+    for apart_ms in [0, 100, 701, 2_000, 40_000] {
+        let before = [Establish(0), Cut, Pass(apart_ms), Restart(0)];
+        let after = [Fault, Carry(0, 1), Fault, Carry(0, 1), Fault, Carry(0, 1)];
+        history(false, &[&before[..], &after].concat());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
