@@ -59,6 +59,8 @@ pub struct Vrrp {
     second_machine: SecondMachine,
     node: String,
     settings: Settings,
+    /// The host refused one of them: it has those of others.
+    are_claims_unsure: bool,
     /// By the engine's index.
     sockets: Vec<Sockets>,
     followed: BTreeMap<String, Wanted>,
@@ -86,6 +88,7 @@ impl Plugin for Vrrp {
             second_machine: SecondMachine::default(),
             node: String::new(),
             settings: Settings::default(),
+            are_claims_unsure: false,
             sockets: Vec::new(),
             followed: BTreeMap::new(),
             buffer: vec![0; FRAME_MAX],

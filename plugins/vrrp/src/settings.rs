@@ -7,7 +7,7 @@ use spared_sdk::Error;
 
 use crate::Vrrp;
 use crate::claims;
-use crate::config::Settings;
+use crate::config::{Group, Settings};
 use crate::engine::Engine;
 use crate::wire::heartbeat::group_id;
 
@@ -22,17 +22,9 @@ impl Vrrp {
     pub(crate) fn apply(&mut self, settings: Settings) -> Result<(), Error> {
         // the host may take its time over the claims: that must delay no advert
         self.tell(Engine::advertise_now);
+        self.withdraw_gone(&settings)?;
         let old = std::mem::replace(&mut self.settings, settings);
-        let claimed = self.settings.groups.iter().filter_map(|group| {
-            let claims = claims::claims(group);
-            let was = old.groups.iter().find(|was| was.name == group.name);
-            let is_new = was.is_none_or(|was| claims::claims(was) != claims);
-            is_new.then_some((&*group.name, claims))
-        });
-        let claimed: Vec<_> = claimed.collect();
-        let claims = claimed.iter().map(|(name, claims)| (*name, Some(claims)));
-        let results = self.groups.claim_all(&claims.collect::<Vec<_>>());
-        results.into_iter().collect::<Result<(), Error>>()?;
+        self.claim(&old)?;
         let settings = self.settings.clone();
         self.configure_links(&settings);
         let peer = self.identity.and_then(|_| self.host.peer_with_keys());
@@ -45,12 +37,40 @@ impl Vrrp {
             links.set_peer(peer.as_deref());
         }
         self.act();
-        let is_gone = |name: &str| !settings.groups.iter().any(|group| &*group.name == name);
-        let gone = old.groups.iter().filter(|was| is_gone(&was.name));
-        let gone: Vec<_> = gone.map(|was| (&*was.name, None)).collect();
-        let results = self.groups.claim_all(&gone);
-        results.into_iter().collect::<Result<(), Error>>()?;
         self.follow(&settings)
+    }
+
+    /// Groups that are no longer configured leave before others claim what was theirs, as one under another name does.
+    fn withdraw_gone(&mut self, settings: &Settings) -> Result<(), Error> {
+        let is_kept = |was: &Group| settings.groups.iter().any(|group| group.name == was.name);
+        let groups = std::mem::take(&mut self.settings.groups);
+        let (kept, gone): (Vec<_>, Vec<_>) = groups.into_iter().partition(is_kept);
+        self.settings.groups = kept;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let remaining = self.settings.clone();
+        self.tell(|engine, now_ns| engine.configure(now_ns, &remaining));
+        let gone: Vec<_> = gone.iter().map(|was| (&*was.name, None)).collect();
+        let results = self.groups.claim_all(&gone);
+        results.into_iter().collect()
+    }
+
+    /// Claims that are new or other than before; all of them after one was refused.
+    fn claim(&mut self, old: &Settings) -> Result<(), Error> {
+        let are_all = std::mem::replace(&mut self.are_claims_unsure, true);
+        let claimed = self.settings.groups.iter().filter_map(|group| {
+            let claims = claims::claims(group);
+            let was = old.groups.iter().find(|was| was.name == group.name);
+            let is_new = are_all || was.is_none_or(|was| claims::claims(was) != claims);
+            is_new.then_some((&*group.name, claims))
+        });
+        let claimed: Vec<_> = claimed.collect();
+        let claims = claimed.iter().map(|(name, claims)| (*name, Some(claims)));
+        let results = self.groups.claim_all(&claims.collect::<Vec<_>>());
+        results.into_iter().collect::<Result<(), Error>>()?;
+        self.are_claims_unsure = false;
+        Ok(())
     }
 
     /// The links as they are now: the host configures again whenever they change.

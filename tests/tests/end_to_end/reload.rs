@@ -94,3 +94,36 @@ fn a_wrong_file_changes_nothing_on_the_wire() {
         Ok(())
     });
 }
+
+/// Its virtual router and its addresses go from one name to the other.
+#[test]
+fn a_group_that_gets_another_name_serves_again_under_it() {
+    scenario(1, |lab| {
+        let router = Router::start(lab, &lab.sites[0], Kind::Spared, &plan(1))?;
+        let spared = Spared(&router);
+        spared.wait_role("active", LIMIT)?;
+        let named = |name: &str| -> spared_tests::Result<String> {
+            Ok(vrrp_toml(&plan(1))?.replace("\"office\"", &format!("\"{name}\"")))
+        };
+        let reload = |text: &str| -> spared_tests::Result<()> {
+            spared.write_plugin("vrrp", text)?;
+            let output = spared.sparectl(&["reload"])?;
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}");
+            Ok(())
+        };
+        let served_by = |name: &str| {
+            let serves = || {
+                let groups = spared.status().map(|it| it.groups).unwrap_or_default();
+                let of_it: Vec<_> = groups.iter().map(|it| (&*it.name, &*it.role)).collect();
+                of_it == [(name, "active")] && lab.sites[0].ns.holds("10.1.0.1")
+            };
+            assert!(poll(LIMIT, INTERVAL, serves), "{:?}", spared.status());
+        };
+        for name in ["shop", "office"] {
+            reload(&named(name)?)?;
+            served_by(name);
+        }
+        Ok(())
+    });
+}
