@@ -20,6 +20,9 @@ pub struct Doubts {
     /// Deleted before the question that is under way, and since.
     asked: Deleted,
     next: Deleted,
+    /// A question is under way. Its answer is not about what was deleted since, also where nothing that it was about is
+    /// doubted any more.
+    is_asked: bool,
     /// Time of the first deletion, or of the last answer.
     since_ns: u64,
     /// That no answer comes was told.
@@ -85,19 +88,21 @@ impl Doubts {
 
     /// Whether there is something new to ask, and no question is under way.
     fn ask(&mut self) -> bool {
-        let asks = self.asked.is_empty() && !self.next.is_empty();
+        let asks = !self.is_asked && !self.next.is_empty();
         if asks {
             self.asked = std::mem::take(&mut self.next);
+            self.is_asked = true;
         }
         asks
     }
 
     fn handle_answer(&mut self, now_ns: u64) -> Deleted {
-        self.since_ns = now_ns;
+        (self.since_ns, self.is_asked) = (now_ns, false);
         std::mem::take(&mut self.asked)
     }
 
     fn take(&mut self) -> Deleted {
+        self.is_asked = false;
         let Self { asked, next, .. } = self;
         asked.sas.append(&mut next.sas);
         asked.policies.append(&mut next.policies);
@@ -108,7 +113,7 @@ impl Doubts {
         self.asked.sas.iter().chain(&self.next.sas)
     }
 
-    fn policies(&self) -> impl Iterator<Item = &PolicyId> {
+    pub(super) fn policies(&self) -> impl Iterator<Item = &PolicyId> {
         self.asked.policies.iter().chain(&self.next.policies)
     }
 }

@@ -66,3 +66,27 @@ fn each_silence_of_a_daemon_is_told_and_no_answer_that_is_in_time() {
         pair.run(3 * S);
     }
 }
+
+/// It was asked before these were deleted, and may be told to stop since.
+#[test]
+fn an_answer_about_what_is_there_again_is_not_about_what_was_deleted_since() {
+    let mut pair = Pair::settled(3);
+    daemon(&mut pair, 0, DaemonWord::Came);
+    let end = |pair: &mut Pair, number: u32| {
+        for policy in policies(number) {
+            let kernel = &mut pair.nodes[0].kernel;
+            kernel.delete_policy(&policy.id, Deleter::Daemon);
+        }
+        pair.settle();
+    };
+    let doubted = |pair: &Pair| pair.nodes[0].engine.daemon.doubts.policies().count();
+    end(&mut pair, 0);
+    assert_eq!((doubted(&pair), pair.nodes[0].greeted), (3, 1));
+    pair.establish(0, 0);
+    assert_eq!(doubted(&pair), 0);
+    end(&mut pair, 1);
+    daemon(&mut pair, 0, DaemonWord::Answered);
+    assert_eq!((doubted(&pair), pair.nodes[0].greeted), (3, 2));
+    daemon(&mut pair, 0, DaemonWord::Answered);
+    assert_eq!(doubted(&pair), 0);
+}
