@@ -68,19 +68,33 @@ impl InForce<'_> {
             .collect()
     }
 
-    /// A sentence for each active group with addresses that are in the old file and not in the new one.
+    /// A sentence for each active group with addresses that are in the old file and not in the new one, or whose
+    /// elector is to be restarted.
     pub(crate) fn lost_addresses(&self, new: &Setup) -> Vec<String> {
         let node = &self.setup.host.node;
+        let is_renamed = *node != new.host.node;
         let lost = self.active.iter().filter_map(|group| {
-            let old = &self.settings(group.owner)?.text;
-            let new = new.plugin(group.owner).filter(|it| it.enabled);
+            let (name, owner) = (group.name, group.owner);
+            let old = self.settings(owner)?;
+            let new = new.plugin(owner).filter(|it| it.enabled);
             let held = group.addresses.iter().copied();
-            let lost = lost(held, old, new.map_or("", |plugin| &plugin.text));
-            (!lost.is_empty()).then(|| {
-                let (name, lost) = (group.name, lost.join(", "));
-                format!("{name}: {node} is active, and would lose {lost} at once")
+            let lost = lost(held, &old.text, new.map_or("", |plugin| &plugin.text));
+            if !lost.is_empty() {
+                let lost = lost.join(", ");
+                return Some(format!(
+                    "{name}: {node} is active, and would lose {lost} at once"
+                ));
+            }
+            let restarts = is_renamed || new.is_some_and(|it| restarts(old, it));
+            restarts.then(|| {
+                format!("{name}: {node} is active, and would leave it as {owner} is restarted")
             })
         });
         lost.collect()
     }
+}
+
+/// Whether a running plugin is ended and started again for its new file: its process has these from its start on.
+pub(crate) fn restarts(old: &Plugin, new: &Plugin) -> bool {
+    old.allow != new.allow || old.memory_mib != new.memory_mib
 }

@@ -444,3 +444,30 @@ fn an_active_group_keeps_its_addresses_unless_somebody_insists() {
     host.checked("vrrp", Vec::new());
     assert_eq!(host.take_done(), ["check vrrp", "reconfigure vrrp"]);
 }
+
+#[test]
+fn an_active_group_is_not_left_for_a_restart_unless_somebody_insists() {
+    for file in ["plugins/vrrp.toml", "spared.toml"] {
+        let mut host = Host::new(&[]);
+        host.write("vrrp", "address = \"192.0.2.1/24\"\n");
+        host.reload(1);
+        host.held = Some("192.0.2.1");
+        host.folder.write(
+            file,
+            match file {
+                "spared.toml" => "node.name = \"r9\"\n",
+                _ => "address = \"192.0.2.1/24\"\nmemory_mib = 64\n",
+            },
+        );
+        assert_eq!(host.reload(2), ["check vrrp"]);
+        let lines = [
+            "office: r1 is active, and would leave it as vrrp is restarted",
+            "use --anyway to override",
+        ];
+        let lines = lines.map(str::to_owned).to_vec();
+        assert_eq!(host.answer(2), (Some(ErrorCode::Refused), lines), "{file}");
+        host.request(3, true);
+        host.checked("vrrp", Vec::new());
+        assert_eq!(host.take_done().len(), 2, "{file}");
+    }
+}
