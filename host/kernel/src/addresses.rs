@@ -17,6 +17,8 @@ pub struct Installed {
     pub addresses: Vec<String>,
     /// Refusals of the kernel; everything else is in place.
     pub failures: Vec<KernelError>,
+    /// The same of routes, without which the addresses answer.
+    pub route_failures: Vec<KernelError>,
     /// Time from the call to the last announcement on the wire.
     pub took: Duration,
 }
@@ -40,7 +42,7 @@ impl Kernel {
         for ((group, result), (_, refused)) in groups.iter().zip(&mut results).zip(added) {
             if let Ok(installed) = result {
                 installed.failures.extend(refused);
-                installed.failures.extend(self.sync_routes(group));
+                installed.route_failures = self.sync_routes(group);
                 installed.took = begun.elapsed();
             }
         }
@@ -251,9 +253,10 @@ impl Kernel {
         let mut failures = routes::delete(&mut self.requests, &stale);
         // All of them, as the kernel removes the routes of an interface that goes down without an
         // event.
-        failures.extend(routes::add(&mut self.requests, &wanted));
+        let refused = routes::add(&mut self.requests, &wanted);
+        failures.extend(refused.failures);
         if let Some(state) = self.groups.get_mut(group) {
-            state.routes = wanted;
+            (state.routes, state.refused_routes) = (wanted, refused.routes);
         }
         failures
     }

@@ -34,6 +34,8 @@ pub struct Group {
     pub carried: bool,
     /// Routes that were added for it.
     pub routes: Vec<Route>,
+    /// Those among them that the kernel does not have.
+    pub refused_routes: Vec<Route>,
     pub schedule: Schedule,
     /// Number of times that each address was restored.
     pub restored: BTreeMap<IpAddr, u64>,
@@ -74,6 +76,7 @@ impl Group {
             prepared: false,
             carried: false,
             routes: Vec::new(),
+            refused_routes: Vec::new(),
             schedule: Schedule::default(),
             restored: BTreeMap::new(),
             recent: BTreeMap::new(),

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use spared_fence::{Counts, Fence, LeaseKey, Plan};
 use spared_message::worker::InterfaceEvent;
 use spared_netlink::{Monitor, PacketSocket, Requests};
-use spared_pair::AddressStatus;
+use spared_pair::{AddressStatus, MissingRoute};
 
 pub use addresses::Installed;
 pub use error::KernelError;
@@ -347,6 +347,12 @@ impl Kernel {
             .enumerate()
             .map(status)
             .collect()
+    }
+
+    /// Claimed routes of a group with its addresses here that the kernel does not have.
+    pub fn missing_routes(&self, name: &str) -> Vec<MissingRoute> {
+        let group = self.groups.get(name).filter(|group| group.installed);
+        group.map_or_else(Vec::new, |it| routes::missing(it, &self.interfaces))
     }
 
     /// States of the fence for all groups, in one query of the kernel.

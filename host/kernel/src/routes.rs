@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use spared_message::worker::{AddressClaim, RouteClaim};
 use spared_netlink::constants::ROUTE_PROTOCOL;
 use spared_netlink::{Message, Requests, Route};
+use spared_pair::MissingRoute;
 
 use super::KernelError;
 use super::group::Group;
@@ -151,21 +152,45 @@ fn network(address: IpAddr, prefix: u8) -> IpAddr {
     }
 }
 
-/// Adds routes; existing ones are no error. Returns the refusals.
-pub fn add(requests: &mut Requests, routes: &[Route]) -> Vec<KernelError> {
+/// What the kernel refused.
+#[derive(Default)]
+pub struct Refused {
+    pub routes: Vec<Route>,
+    pub failures: Vec<KernelError>,
+}
+
+/// Claimed routes that the kernel does not have.
+pub fn missing(group: &Group, interfaces: &Interfaces) -> Vec<MissingRoute> {
+    let claims = group.claims.routes.iter();
+    let missing = claims.filter(|claim| {
+        let route = claimed(claim, interfaces);
+        route.is_none_or(|it| group.refused_routes.contains(&it))
+    });
+    let missing = missing.map(|claim| MissingRoute {
+        route: described(claim),
+        interface: claim.interface.clone().unwrap_or_default(),
+    });
+    missing.collect()
+}
+
+// "0.0.0.0/0 via 192.0.2.1 dev wan"
+fn described(claim: &RouteClaim) -> String {
+    let gateway = claim.gateway.map(|it| format!(" via {it}"));
+    let interface = claim.interface.as_ref().map(|it| format!(" dev {it}"));
+    let (gateway, interface) = (gateway.unwrap_or_default(), interface.unwrap_or_default());
+    format!("{}/{}{gateway}{interface}", claim.destination, claim.prefix)
+}
+
+/// Adds routes; existing ones are no error.
+pub fn add(requests: &mut Requests, routes: &[Route]) -> Refused {
     run(requests, routes, "add", Message::add_route, libc::EEXIST)
 }
 
 /// Deletes routes, in reverse order; missing ones are no error.
 pub fn delete(requests: &mut Requests, routes: &[Route]) -> Vec<KernelError> {
     let reversed: Vec<Route> = routes.iter().rev().copied().collect();
-    run(
-        requests,
-        &reversed,
-        "delete",
-        Message::delete_route,
-        libc::ESRCH,
-    )
+    let delete = Message::delete_route;
+    run(requests, &reversed, "delete", delete, libc::ESRCH).failures
 }
 
 fn run(
@@ -174,31 +199,44 @@ fn run(
     verb: &str,
     encode: fn(&Route) -> std::io::Result<Message>,
     harmless: i32,
-) -> Vec<KernelError> {
-    let object = |route: &Route| format!("route {}/{}", route.destination, route.prefix);
-    let named = |route: &Route, error| KernelError::new(&object(route), verb, error);
-    let (mut requested, mut encoded, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+) -> Refused {
+    let (mut requested, mut encoded) = (Vec::new(), Vec::new());
+    let mut refused = Refused::default();
     for route in routes {
         match encode(route) {
             Ok(message) => {
                 requested.push(route);
                 encoded.push(message);
             }
-            Err(error) => failures.push(named(route, error)),
+            Err(error) => refused.note(route, verb, error),
         }
     }
     match requests.run(&encoded) {
-        Err(error) => failures.push(KernelError::new("routes", verb, error)),
-        Ok(verdicts) => failures.extend(
-            requested
-                .into_iter()
-                .zip(verdicts)
-                .filter_map(|(route, verdict)| Some((route, verdict.err()?)))
-                .filter(|(_, error)| error.raw_os_error() != Some(harmless))
-                .map(|(route, error)| named(route, error)),
-        ),
+        Err(error) => {
+            refused.routes.extend(requested);
+            let error = KernelError::new("routes", verb, error);
+            refused.failures.push(error);
+        }
+        Ok(verdicts) => {
+            for (route, verdict) in requested.into_iter().zip(verdicts) {
+                match verdict {
+                    Err(error) if error.raw_os_error() != Some(harmless) => {
+                        refused.note(route, verb, error);
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
-    failures
+    refused
+}
+
+impl Refused {
+    fn note(&mut self, route: &Route, verb: &str, error: std::io::Error) {
+        let object = format!("route {}/{}", route.destination, route.prefix);
+        self.failures.push(KernelError::new(&object, verb, error));
+        self.routes.push(*route);
+    }
 }
 
 #[cfg(test)]

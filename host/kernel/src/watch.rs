@@ -82,7 +82,7 @@ impl Kernel {
             return;
         }
         let mut deleted = Vec::new();
-        let mut appeared = false;
+        let (mut appeared, mut went) = (false, false);
         let mut structure = false;
         let mut own_addresses = false;
         if events.iter().any(|event| matches!(event, Event::Link(_))) {
@@ -94,6 +94,7 @@ impl Kernel {
                 match change {
                     Change::Link { name, what } => {
                         appeared |= what.appeared;
+                        went |= what.carrier_lost;
                         self.link_changed(&name, what, now);
                     }
                     Change::OwnAddress { name } => {
@@ -116,6 +117,8 @@ impl Kernel {
             self.reinstall(now);
         } else if own_addresses {
             self.sync_all_routes();
+        } else if went {
+            self.look_for_routes();
         }
     }
 
@@ -318,6 +321,17 @@ impl Kernel {
     // A gateway may be reachable now, or an interface may have another network.
     fn sync_all_routes(&mut self) {
         for name in self.installed_groups() {
+            let failures = self.sync_routes(&name);
+            self.warn_of_lasting(failures);
+        }
+    }
+
+    // The kernel removes those of an interface that goes down, without an event.
+    fn look_for_routes(&mut self) {
+        let claims = |group: &super::Group| group.installed && !group.claims.routes.is_empty();
+        let groups = self.groups.iter().filter(|(_, group)| claims(group));
+        let names: Vec<String> = groups.map(|(name, _)| name.clone()).collect();
+        for name in names {
             let failures = self.sync_routes(&name);
             self.warn_of_lasting(failures);
         }

@@ -210,10 +210,11 @@ fn of_fence(groups: &[String], text: &str) -> Vec<Notice> {
     groups.iter().map(notice).collect()
 }
 
-// A failure only if the kernel refused all addresses; otherwise the others are kept.
+// A failure only if the kernel refused all addresses; otherwise the others are kept. A route that is refused is no
+// reason to give the role away: the peer may not have its gateway either.
 fn said(result: Result<Installed, KernelError>) -> Result<String, String> {
     let installed = result.map_err(|error| error.to_string())?;
-    for failure in &installed.failures {
+    for failure in installed.failures.iter().chain(&installed.route_failures) {
         log::error!("{failure}");
     }
     if installed.addresses.is_empty() {

@@ -10,6 +10,8 @@ use spared_supervisor::Terms;
 pub struct Here {
     options: Options,
     setup: Setup,
+    /// Values of `fence` and `realtime` with which this process runs.
+    at_start: (bool, bool),
     started: String,
 }
 
@@ -17,6 +19,7 @@ impl Here {
     pub fn new(options: Options, setup: Setup) -> Self {
         Self {
             options,
+            at_start: (setup.host.fenced, setup.host.realtime),
             setup,
             started: clock::now(),
         }
@@ -25,6 +28,18 @@ impl Here {
     /// Sets a new configuration. Returns the old one.
     pub fn replace(&mut self, setup: Setup) -> Setup {
         std::mem::replace(&mut self.setup, setup)
+    }
+
+    /// Keys of spared.toml whose values wait for a restart.
+    pub fn not_in_force(&self) -> Vec<String> {
+        let (fenced, realtime) = self.at_start;
+        let host = &self.setup.host;
+        let keys = [
+            ("fence", fenced != host.fenced),
+            ("realtime", realtime != host.realtime),
+        ];
+        let keys = keys.into_iter().filter(|(_, is_other)| *is_other);
+        keys.map(|(key, _)| key.to_owned()).collect()
     }
 
     pub fn options(&self) -> &Options {

@@ -52,6 +52,9 @@ pub struct NodeFacts {
     /// Why this node cannot prove who it is, one sentence each: no link, and no heartbeats.
     #[serde(skip_serializing_if = "is_default")]
     pub key_faults: Vec<String>,
+    /// Keys of spared.toml whose values are in force after a restart only.
+    #[serde(skip_serializing_if = "is_default")]
+    pub not_in_force: Vec<String>,
     /// The link's key comes from a passphrase that is easily guessed.
     pub weak_passphrase: bool,
     /// The file that the host cannot write, and the reason: a restart forgets what should be in it.
@@ -208,6 +211,9 @@ pub struct GroupFacts {
     /// Addresses that should be here and are not.
     #[serde(skip_serializing_if = "is_default")]
     pub missing: Vec<AddressStatus>,
+    /// Routes that should be here and are not.
+    #[serde(skip_serializing_if = "is_default")]
+    pub missing_routes: Vec<MissingRoute>,
     /// No interface of the group is up with an address of the node's own.
     #[serde(skip_serializing_if = "is_default")]
     pub is_cut_off: bool,
@@ -263,6 +269,16 @@ pub struct BareInterface {
     pub family: String,
 }
 
+/// A route of a group that the kernel does not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MissingRoute {
+    /// "0.0.0.0/0 via 192.0.2.1".
+    pub route: String,
+    /// Its interface; empty if the file names none.
+    pub interface: String,
+}
+
 /// A virtual address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -292,6 +308,9 @@ pub struct PluginFacts {
     pub why: String,
     /// It has a channel to its peer.
     pub has_channel: bool,
+    /// It has a channel to replicate over, and no link is configured.
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_unlinked: bool,
     /// The channel is up.
     pub has_peer: bool,
     /// Reason why the peers share no protocol version.

@@ -56,6 +56,8 @@ ids! {
     Unheard = "SP-0205",
     /// The adverts of a virtual router cannot leave.
     Muted = "SP-0206",
+    /// A route of an active group is missing.
+    RouteMissing = "SP-0207",
     /// An enabled plugin does not run.
     PluginDown = "SP-0301",
     /// A plugin and its peer share no protocol version.
@@ -76,6 +78,8 @@ ids! {
     StarterSilent = "SP-0309",
     /// A plugin refused its newest file, and runs with the one before.
     FileRefused = "SP-0310",
+    /// A plugin replicates nothing, as no link is configured.
+    Unlinked = "SP-0311",
     /// An object that a plugin watches has a fault.
     CheckFails = "SP-0401",
     /// An object that a plugin watches has no result yet.
@@ -96,6 +100,8 @@ ids! {
     NoPair = "SP-0601",
     /// Another key that must be equal differs.
     KeyDiffers = "SP-0602",
+    /// A key of spared.toml waits for a restart.
+    NotInForce = "SP-0603",
     /// A node is in maintenance.
     Maintenance = "SP-0701",
     /// Roles are frozen.

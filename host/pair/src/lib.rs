@@ -33,8 +33,8 @@ pub use cause::{Cause, CauseKind, UNDO};
 pub use difference::{Difference, DifferenceKind};
 pub use facts::{
     AddressStatus, BareInterface, CheckStatus, Fence, FirstFound, Forced, GroupFacts,
-    InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, NodeFacts, OtherActive, PairFacts,
-    PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN, SilentElector,
+    InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, MissingRoute, NodeFacts, OtherActive,
+    PairFacts, PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN, SilentElector,
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};

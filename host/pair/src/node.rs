@@ -31,6 +31,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .chain(checks.iter().map(|it| check(name, it)))
         .chain(interfaces.map(|it| interface(name, it)))
         .chain(links(node))
+        .chain(not_in_force(node))
         .chain(orders(node))
         .chain(disk(node))
         .collect()
@@ -107,6 +108,15 @@ fn elector(node: &NodeFacts) -> Option<Finding> {
     )))
 }
 
+fn not_in_force(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
+    let name = &node.node;
+    node.not_in_force.iter().map(move |key| {
+        let text = format!("{name}: {key} in spared.toml is not in force yet");
+        let finding = Finding::new(Id::NotInForce, name, key, text);
+        finding.todo_there("`systemctl restart spared`, best while it is backup.")
+    })
+}
+
 fn starter(node: &NodeFacts) -> Option<Finding> {
     let name = &node.node;
     let text = format!("{name}: spared starter does not answer: what ends is not started again");
@@ -138,6 +148,15 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
         );
         let todo = "`sparectl events` shows whether somebody deletes it.";
         found.push(Finding::new(Id::AddressMissing, node, address, text).todo_there(todo));
+    }
+    let routes = group.missing_routes.iter();
+    for missing in routes.filter(|it| group.role == Role::Active && is_up(&it.interface)) {
+        let route = &missing.route;
+        let text = format!("{node}: {name}: the route {route} is missing");
+        let finding = Finding::new(Id::RouteMissing, node, route, text);
+        found.push(finding.todo_there(
+            "See whether its gateway is in a network of an interface that is up: `ip route get`.",
+        ));
     }
     for bare in &group.bare {
         let (interface, family) = (&bare.interface, &bare.family);
@@ -196,6 +215,7 @@ fn plugin(node: &str, plugin: &PluginFacts, peer: &str, link_up: bool) -> Vec<Fi
         let finding = Finding::new(Id::UnknownGroup, node, format!("{name} {group}"), text);
         finding.todo_there("Correct the name, then `sparectl reload`.")
     });
+    let unlinked = plugin.is_unlinked.then(|| unlinked(node, name));
     let refused = (!plugin.refused_file.is_empty()).then(|| file_refused(node, plugin));
     let failed = plugin.failed_roles.iter().map(|(group, why)| {
         let why = bare(why);
@@ -203,8 +223,17 @@ fn plugin(node: &str, plugin: &PluginFacts, peer: &str, link_up: bool) -> Vec<Fi
         let finding = Finding::new(Id::RoleFailed, node, format!("{name} {group}"), text);
         finding.todo_there(format!("See `sparectl {name}`."))
     });
-    let found = lack.into_iter().chain(refused).chain(unknown);
+    let found = lack.into_iter().chain(unlinked).chain(refused);
+    let found = found.chain(unknown);
     found.chain(failed).collect()
+}
+
+fn unlinked(node: &str, plugin: &str) -> Finding {
+    let text = format!("{node}: {plugin} replicates nothing: spared.toml has no [[link]]");
+    let finding = Finding::new(Id::Unlinked, node, plugin, text);
+    finding.todo(format!(
+        "Configure a link on both nodes, or remove {plugin}.toml."
+    ))
 }
 
 fn file_refused(node: &str, plugin: &PluginFacts) -> Finding {

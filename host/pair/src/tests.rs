@@ -304,6 +304,17 @@ fn what_cannot_be_known_stands_in_the_headline() {
             },
         ),
         (
+            "keys, no link, and plugins that replicate",
+            "WARN  office: r1 is active, r2 stands by. Without a link nothing is replicated.",
+            &["SP-0311 r1"],
+            |bed| {
+                bed.unlink(PeerLife::Alive);
+                bed.own.links.clear();
+                bed.pair().has_link = false;
+                bed.own.plugins[1].is_unlinked = true;
+            },
+        ),
+        (
             "keys, no link, and nobody",
             "ALONE  office: r1 is active and nobody stands by.",
             &["SP-0101 r2"],
@@ -382,6 +393,12 @@ fn what_is_not_so_on_either_node_is_no_ok() {
         }),
         ("an address", TAINTED, &["SP-0203 r1"], |bed| {
             bed.own.groups[0].missing = vec![AddressStatus::default()];
+        }),
+        ("a key that waits", TAINTED, &["SP-0603 r1"], |bed| {
+            bed.own.not_in_force = vec!["fence".to_owned()];
+        }),
+        ("a route", TAINTED, &["SP-0207 r1"], |bed| {
+            bed.own.groups[0].missing_routes = vec![MissingRoute::default()];
         }),
         ("no own address", TAINTED, &["SP-0204 r2"], |bed| {
             bed.peer().groups[0].bare = vec![BareInterface::default()];

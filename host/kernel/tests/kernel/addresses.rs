@@ -450,6 +450,38 @@ fn claims_that_contradict_other_groups_are_refused_and_change_nothing() {
     assert_eq!(net.output("nft", "-s list ruleset"), before);
 }
 
+#[test]
+fn a_route_whose_gateway_is_not_there_is_missing_until_it_is_and_no_address_is() {
+    let Some(net) = Net::new() else { return };
+    let mut claims = claims(&["10.0.0.1/24"], LEASE);
+    let routes = &mut claims.routes;
+    routes.push(route("198.51.100.0/24", Some("10.9.0.3"), None));
+    routes.push(route("203.0.113.0/24", Some("10.0.0.3"), Some("lan2")));
+    net.ip("addr add 10.0.0.2/24 dev lan2");
+    let mut kernel = Kernel::open().unwrap();
+    kernel.claim("office", claims).unwrap();
+    assert_eq!(kernel.missing_routes("office"), []);
+    kernel.grant_lease("office").unwrap();
+    let installed = kernel.install("office").unwrap();
+    assert!(installed.failures.is_empty(), "{:?}", installed.failures);
+    assert_eq!(installed.route_failures.len(), 1);
+    let missing = |kernel: &Kernel| -> Vec<String> {
+        let missing = kernel.missing_routes("office").into_iter();
+        missing.map(|it| it.route).collect()
+    };
+    const FAR: &str = "198.51.100.0/24 via 10.9.0.3";
+    const NEAR: &str = "203.0.113.0/24 via 10.0.0.3 dev lan2";
+    assert_eq!(missing(&kernel), [FAR]);
+    net.ip("addr add 10.9.0.2/24 dev lan2");
+    drive_until(&mut kernel, |kernel, _| missing(kernel).is_empty());
+    net.ip("link set lan2 down");
+    drive_until(&mut kernel, |kernel, _| missing(kernel) == [FAR, NEAR]);
+    net.ip("link set lan2 up");
+    drive_until(&mut kernel, |kernel, _| missing(kernel).is_empty());
+    kernel.remove("office");
+    assert_eq!(kernel.missing_routes("office"), []);
+}
+
 fn route(destination: &str, gateway: Option<&str>, interface: Option<&str>) -> RouteClaim {
     let (address, prefix) = destination.split_once('/').unwrap();
     RouteClaim {

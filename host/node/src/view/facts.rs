@@ -6,7 +6,7 @@ use spared_control::Value;
 use spared_fence::is_link_local;
 use spared_group::Group;
 use spared_kernel::FenceState;
-use spared_message::worker::{self, Family};
+use spared_message::worker::{self, Descriptor, Family};
 use spared_pair::{
     BareInterface, Fence, Finding, Forced, GroupFacts, InterfaceFacts, NodeFacts, OtherActive,
     PairFacts, PeerLife, PluginFacts, Role, RouterFault, Verdict,
@@ -62,6 +62,7 @@ impl NodeView<'_> {
             link_filtered: self.firewall.filtered(),
             firewall_down: self.firewall.down(),
             key_faults: self.key_faults(),
+            not_in_force: self.here.not_in_force(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
             unwritten: self.orders.fault().or_else(|| self.notices.fault()),
             first_found: self.notices.first_found(self.here.node()),
@@ -137,6 +138,7 @@ impl NodeView<'_> {
         if facts.role == Role::Active {
             let addresses = self.network.kernel().address_status(name).into_iter();
             facts.missing = addresses.filter(|address| !address.present).collect();
+            facts.missing_routes = self.network.kernel().missing_routes(name);
         }
         let is_peer = text_of(details, "peer_role") == Some("active");
         let text = |key| text_of(details, key).filter(|text| !text.is_empty());
@@ -241,6 +243,7 @@ impl NodeView<'_> {
             is_silent: self.supervisor.is_silent(name, Instant::now()),
             why,
             has_channel: descriptor.is_some_and(|descriptor| descriptor.has_peer),
+            is_unlinked: descriptor.is_some_and(|it| self.is_unlinked(it)),
             has_peer: self.link.channels_up().contains(name),
             refused: self.link.wire_refusal(name).map(str::to_owned),
             in_sync,
@@ -249,6 +252,13 @@ impl NodeView<'_> {
             failed_roles: self.pair.failed_roles(name, self.groups),
             unknown_groups: self.unknown_groups(name),
         }
+    }
+
+    // The elector goes without a link, and a node that has no other one replicates to nobody.
+    fn is_unlinked(&self, descriptor: &Descriptor) -> bool {
+        let host = self.here.host();
+        let replicates = descriptor.has_peer && !descriptor.provides_groups;
+        replicates && !host.has_link && !host.nodes.is_empty()
     }
 
     // No check of a file finds these: the groups that exist are known only to the elector.

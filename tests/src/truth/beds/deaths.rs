@@ -154,17 +154,35 @@ pub(super) const STATES: &[State] = &[
 ];
 
 /// States of a pair without a link, in which heartbeats prove life.
-pub(super) const UNLINKED: &[State] = &[State::differs(
-    "its daemon is killed",
-    On::Backup,
-    None,
-    ALONE,
-    |bed, at| {
-        bed.pair.routers[at].kill();
-        Ok(())
-    },
-    |bed, at| bed.pair.restart(at),
-)];
+pub(super) const UNLINKED: &[State] = &[
+    State::differs(
+        "its daemon is killed",
+        On::Backup,
+        None,
+        ALONE,
+        |bed, at| {
+            bed.pair.routers[at].kill();
+            Ok(())
+        },
+        |bed, at| bed.pair.restart(at),
+    ),
+    State::differs(
+        "a plugin has no link to replicate over",
+        On::Either,
+        Some((Word::Warn, &[Own("SP-0311")])),
+        Some((Word::Ok, &[])),
+        |bed, at| {
+            fs::write(bed.etc(at).join(REPLICATING), "")?;
+            bed.tell(at, &["reload"])
+        },
+        |bed, at| {
+            fs::remove_file(bed.etc(at).join(REPLICATING))?;
+            bed.tell(at, &["reload"])
+        },
+    ),
+];
+
+const REPLICATING: &str = "plugins/conntrack.toml";
 
 /// States of a pair without keys too, in which nothing proves life.
 pub(super) const KEYLESS: &[State] = &[

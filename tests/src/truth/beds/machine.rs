@@ -11,6 +11,9 @@ use crate::truth::{Bed, Found::*, On, State};
 
 const FLOW_EVENTS: &str = "/proc/sys/net/netfilter/nf_conntrack_events";
 
+const ROUTE: &str =
+    "\n[[group.route]]\ndestination = \"198.51.100.0/24\"\ngateway = \"192.0.2.77\"\n";
+
 pub(super) const STATES: &[State] = &[
     State::warns(
         "an interface is down",
@@ -86,6 +89,13 @@ pub(super) const STATES: &[State] = &[
             )
         },
     ),
+    State::warns(
+        "a route's gateway is in no network of the node",
+        On::Both,
+        &[R1("SP-0207")],
+        |bed, _| change_routes(bed, |text| text + ROUTE),
+        |bed, _| change_routes(bed, |text| text.replacen(ROUTE, "", 1)),
+    ),
     State::is_mended(
         "a virtual address is deleted and put back",
         On::Active,
@@ -127,6 +137,22 @@ pub(super) const STATES: &[State] = &[
         |bed, at| {
             bed.restore()?;
             bed.restart(at)
+        },
+    ),
+    State::warns(
+        "a fence that is configured waits for a restart",
+        On::Either,
+        &[Struck("SP-0603")],
+        |bed, at| {
+            let path = bed.etc(at).join("spared.toml");
+            bed.put_aside(path.clone())?;
+            let toml = fs::read_to_string(&path)?;
+            fs::write(path, format!("fence = \"off\"\n{toml}"))?;
+            bed.tell(at, &["reload"])
+        },
+        |bed, at| {
+            bed.restore()?;
+            bed.tell(at, &["reload"])
         },
     ),
     State::warns(
@@ -227,4 +253,15 @@ fn hold_fence(bed: &mut Bed<'_>, at: usize) -> Result<()> {
     let script = "{ echo 'delete table netdev spared; add table netdev spared { flags owner; }'; \
                   sleep 120; } | nft -i";
     bed.run_beside(at, &["sh", "-c", script])
+}
+
+/// On both nodes, as files that differ are a finding.
+fn change_routes(bed: &mut Bed, change: impl Fn(String) -> String) -> Result<()> {
+    for at in 0..2 {
+        let file = bed.etc(at).join("plugins/vrrp.toml");
+        let text = fs::read_to_string(&file)?;
+        fs::write(&file, change(text))?;
+        bed.tell(at, &["reload"])?;
+    }
+    Ok(())
 }
