@@ -58,6 +58,7 @@ use crate::wire::{Family, Mac};
 
 use group::{Group, State};
 use interface::Interface;
+use port::Port;
 use queue::Queue;
 use rounds::Rounds;
 
@@ -232,9 +233,13 @@ impl Engine {
         self.each_group(now_ns, |_, _| {});
     }
 
-    /// Whether keys are configured by which the nodes know each other; before the first configuration.
+    /// Whether keys are configured by which the nodes know each other; before a configuration.
     pub fn set_keys(&mut self, are_there: bool) {
         self.keys = are_there;
+        if !are_there {
+            let ports = self.groups.iter_mut().flat_map(|group| &mut group.ports);
+            ports.for_each(Port::end_heartbeats);
+        }
     }
 
     /// Whether the hosts talk to each other: without that there is no switchover.

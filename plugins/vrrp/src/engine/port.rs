@@ -65,6 +65,12 @@ impl Port {
         }
     }
 
+    /// Neither node sends heartbeats there any more: the adverts that it hears count again.
+    pub fn end_heartbeats(&mut self) {
+        self.proof = None;
+        (self.filtered_since_ns, self.is_filtered) = (None, false);
+    }
+
     pub fn is_rated_bad(&self) -> bool {
         self.unheard
             .is_some_and(|unheard| unheard.rating == Rating::Bad)

@@ -103,6 +103,7 @@ impl Group {
             }
             self.routers.push(one);
         }
+        self.forget_heartbeats(cx);
         if self.is_active() {
             for router in old {
                 self.say_farewell(cx, &router);
@@ -133,6 +134,19 @@ impl Group {
             let mut here = routers.filter(|one| one.interface == router.interface);
             port.hears_peer = here.any(|one| one.heartbeats);
             self.ports.push(port);
+        }
+    }
+
+    /// On networks that have no heartbeats any more, adverts count, and the silence of the peer means nothing.
+    fn forget_heartbeats(&mut self, cx: &mut Context<'_>) {
+        for index in 0..self.ports.len() {
+            let port = self.ports.get_mut(index);
+            let Some(port) = port.filter(|port| !port.hears_peer) else {
+                continue;
+            };
+            port.end_heartbeats();
+            self.end_both_ways_check(cx, index);
+            self.note_heard(cx, index);
         }
     }
 

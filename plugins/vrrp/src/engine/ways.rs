@@ -60,7 +60,9 @@ impl Engine {
 
     /// Handles a group of an authenticated heartbeat; `own` is the run of this node.
     pub fn handle_heartbeat(&mut self, now_ns: u64, path: Path, heard: &Heard<'_>, own: u64) {
-        if matches!(path, Path::Link(link) if link >= self.links.len()) {
+        let is_gone = matches!(path, Path::Link(link) if link >= self.links.len());
+        // one under way may be opened still, right after the keys were removed
+        if is_gone || !self.keys {
             return;
         }
         let Some(index) = self.ids.get(&heard.heartbeat.group).copied() else {

@@ -9,6 +9,10 @@ fn pair(text: &str) -> Lab {
     Lab::linked(text, &[])
 }
 
+fn without_heartbeats(text: &str) -> String {
+    text.replace("vrid = 7\n", "vrid = 7\nheartbeats = false\n")
+}
+
 #[test]
 fn heartbeats_are_all_that_shows_life() {
     let mut lab = pair(&by_quality(""));
@@ -133,4 +137,75 @@ fn a_pair_that_starts_apart_has_one_active_when_it_meets() {
     lab.forget();
     lab.run(60 * SECOND);
     assert_eq!((lab.active().len(), lab.failovers()), (1, 0));
+}
+
+/// A pair without a link, and one whose link fails after the reload.
+fn reloaded(text: &str, links: &[&str], reload: impl Fn(&mut Lab)) {
+    let mut lab = Lab::linked(text, links);
+    let active = lab.active();
+    reload(&mut lab);
+    lab.run(10 * SECOND);
+    assert_eq!(lab.active(), active, "{links:?}");
+    for link in links {
+        lab.cut(link, 0, 1);
+    }
+    lab.run(10 * SECOND);
+    assert_eq!((lab.active(), lab.failovers()), (active.clone(), 0));
+    lab.kill(active[0]);
+    let took = lab.run_until(SECOND, |lab| lab.active() == [1 - active[0]]);
+    assert!(took.expect("a failover") < 410 * MS);
+}
+
+#[test]
+fn adverts_count_again_where_a_reload_ends_the_heartbeats() {
+    for text in [by_quality(""), by_priority(&[200, 100], "", SECOND_ROUTER)] {
+        for links in [&[][..], &["link1"]] {
+            reloaded(&text, links, |lab| {
+                for node in 0..2 {
+                    lab.reload(node, &without_heartbeats(&text));
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn adverts_count_again_where_a_reload_removes_the_keys() {
+    for text in [by_quality(""), by_priority(&[200, 100], "", SECOND_ROUTER)] {
+        for links in [&[][..], &["link1"]] {
+            reloaded(&text, links, |lab| {
+                lab.keys = false;
+                for node in 0..2 {
+                    lab.nodes[node].engine.set_keys(false);
+                    lab.reload(node, &text);
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_network_that_has_no_heartbeats_any_more_is_rated_no_longer() {
+    let with = "vrid = 7\nwitnesses = [\"10.1.0.250\"]\n";
+    let text = by_quality("").replacen("vrid = 7\n", with, 1);
+    let mut lab = pair(&text);
+    let backup = 1 - lab.active()[0];
+    lab.stations.insert(("lan1".to_owned(), 1 - backup));
+    lab.cut("lan1", 0, 1);
+    lab.run(10 * SECOND);
+    let is_rated_bad = |lab: &Lab| lab.nodes[backup].host.checks["lan1"].1 == 0;
+    assert!(is_rated_bad(&lab));
+    let text = text.replacen("vrid = 7\n", "vrid = 7\nheartbeats = false\n", 1);
+    for node in 0..2 {
+        lab.reload(node, &text);
+    }
+    lab.run(10 * SECOND);
+    assert!(!is_rated_bad(&lab));
+    let group = &lab.nodes[backup].engine.groups[0];
+    assert!(
+        group
+            .ports
+            .iter()
+            .all(|port| port.unheard.is_none() && !port.moved)
+    );
 }
