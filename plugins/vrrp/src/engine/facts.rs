@@ -23,7 +23,7 @@ pub(super) struct Changed {
 
 impl Group {
     pub(super) fn facts(&self) -> PriorityInputs<'_> {
-        let hurt = |port: &&Port| !port.speaks || port.is_rated_bad();
+        let hurt = |port: &&Port| port.is_known && !port.speaks || port.is_rated_bad();
         PriorityInputs {
             election: self.config.election,
             carrier_weight: self.config.carrier_weight,
@@ -35,7 +35,7 @@ impl Group {
 
     /// The packets carry a new priority from the next advert on.
     pub(super) fn update_priority(&mut self, cx: &mut Context<'_>) {
-        self.update_ports();
+        self.update_ports(cx);
         let priority = election::priority(&self.facts());
         if priority != self.priority {
             self.priority = priority;
@@ -44,8 +44,9 @@ impl Group {
     }
 
     /// Whether each of the routers on a port can send; hundreds of them are checked at once.
-    fn update_ports(&mut self) {
+    fn update_ports(&mut self, cx: &Context<'_>) {
         for port in &mut self.ports {
+            port.is_known = cx.interface(port.interface).is_some_and(|i| i.known);
             port.speaks = true;
         }
         self.speaks = false;

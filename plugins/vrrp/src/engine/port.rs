@@ -12,6 +12,8 @@ pub(super) struct Port {
     pub interface: usize,
     /// Its id in heartbeats.
     pub heartbeat_id: u32,
+    /// The host has reported the interface: before that, nothing is held against it.
+    pub is_known: bool,
     /// Each of the routers there can.
     pub speaks: bool,
     /// The lease of one of them has ended while active, as of the last heartbeat.
@@ -46,6 +48,7 @@ impl Port {
         Port {
             interface,
             heartbeat_id,
+            is_known: false,
             speaks: false,
             lapsed: false,
             usable_since_ns: None,

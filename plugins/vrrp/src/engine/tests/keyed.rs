@@ -209,3 +209,30 @@ fn a_network_that_has_no_heartbeats_any_more_is_rated_no_longer() {
             .all(|port| port.unheard.is_none() && !port.moved)
     );
 }
+
+/// The host reports the interface a moment after the engine has its configuration.
+#[test]
+fn an_interface_that_is_not_known_yet_moves_no_group() {
+    let by_priority = by_priority(&[200, 100], "", "");
+    let by_quality = by_quality("").replace(SECOND_ROUTER, "");
+    for text in [by_priority, by_quality] {
+        for links in [&[][..], &["link1"]] {
+            let mut lab = Lab::linked(&text, links);
+            let active = lab.active()[0];
+            for node in [active, 1 - active] {
+                lab.configure(node, &format!("{text}{SECOND_ROUTER}\n"));
+                lab.run(50 * MS);
+                assert_eq!(lab.answering("lan1"), [active], "{links:?}");
+                lab.tell_interfaces(node);
+                lab.run(5 * SECOND);
+            }
+            let told = &lab.nodes[active].roles;
+            assert!(
+                told.iter().all(|(_, role, _)| *role == Role::Active),
+                "{told:?}"
+            );
+            assert_eq!((lab.failovers(), lab.switchovers()), (0, 0), "{links:?}");
+            assert_eq!(lab.answering("lan2"), [active]);
+        }
+    }
+}

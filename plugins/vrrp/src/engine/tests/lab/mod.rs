@@ -392,6 +392,12 @@ impl Lab {
     }
 
     pub fn reload(&mut self, index: usize, toml: &str) {
+        self.configure(index, toml);
+        self.tell_interfaces(index);
+    }
+
+    /// A reload, of which the host has not reported the new interfaces yet.
+    pub fn configure(&mut self, index: usize, toml: &str) {
         let names: Vec<String> = self.nodes.iter().map(|node| node.name.clone()).collect();
         let settings = settings(toml, &names, index);
         let now_ns = self.clock.now_ns();
@@ -405,6 +411,10 @@ impl Lab {
         let node = &mut self.nodes[index];
         node.engine.configure(now_ns, &node.settings);
         self.act(index);
+    }
+
+    pub fn tell_interfaces(&mut self, index: usize) {
+        let now_ns = self.clock.now_ns();
         let known: Vec<(String, InterfaceFacts)> = self.nodes[index]
             .facts
             .iter()
