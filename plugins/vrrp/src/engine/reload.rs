@@ -25,12 +25,18 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
     engine.peer = settings.peer.as_deref().map(Arc::from);
     let mut old: Vec<Group> = std::mem::take(&mut engine.groups);
     for config in &settings.groups {
-        // another version is another protocol: the group starts again
-        let same =
-            |group: &Group| *group.name == *config.name && group.config.version == config.version;
+        let named = |group: &Group| *group.name == *config.name;
+        // another version is another protocol: the group starts again, as the host directs it
+        let same = |group: &Group| named(group) && group.config.version == config.version;
         let group = match old.iter().position(same) {
             Some(index) => old.swap_remove(index),
-            None => Group::new(config.clone(), now_ns),
+            None => {
+                let mut group = Group::new(config.clone(), now_ns);
+                if let Some(was) = old.iter().find(|group| named(group)) {
+                    group.directive = was.directive.clone();
+                }
+                group
+            }
         };
         engine.groups.push(group);
     }

@@ -1,6 +1,6 @@
 //! Another configuration while running: roles, timers and adverts go on.
 
-use spared_sdk::Role;
+use spared_sdk::{Forced, Role};
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 
@@ -96,4 +96,17 @@ fn another_version_begins_anew() {
     assert!(lab.active().is_empty());
     lab.run(10 * SECOND);
     assert_eq!(lab.active(), [0]);
+}
+
+#[test]
+fn another_version_keeps_what_the_host_directs() {
+    let mut lab = Lab::settled(&by_priority(&[200, 100], "", ""), 2);
+    lab.force(0, Forced::Backup);
+    lab.run(5 * SECOND);
+    assert_eq!(lab.active(), [1]);
+    for node in 0..2 {
+        lab.reload(node, &by_priority(&[200, 100], "version = 2", ""));
+    }
+    lab.run(20 * SECOND);
+    assert_eq!(lab.active(), [1]);
 }
