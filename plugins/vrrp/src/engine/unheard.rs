@@ -46,6 +46,8 @@ impl Rating {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UnheardInterface {
     pub rating: Rating,
+    /// What the journal has of it, while that holds.
+    told: Option<Rating>,
     since_ns: u64,
     asked: usize,
     asking_until_ns: Option<u64>,
@@ -160,6 +162,7 @@ impl Group {
         let ask_again_ns = cx.now_ns;
         port.unheard = Some(UnheardInterface {
             rating,
+            told: None,
             since_ns: cx.now_ns,
             asked: 0,
             asking_until_ns: None,
@@ -300,7 +303,7 @@ impl Group {
         let Some(unheard) = port.unheard.as_mut().filter(|_| third) else {
             return;
         };
-        unheard.rating = Rating::Good;
+        (unheard.rating, unheard.told) = (Rating::Good, None);
         self.checks_stale = true;
         self.speaking.stale = true;
         unheard.asking_until_ns = None;
@@ -328,15 +331,18 @@ impl Group {
         unheard.asking_until_ns = None;
         unheard.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
         let (interface, rating) = (port.interface, unheard.rating);
+        let is_news = unheard.told.replace(rating) != Some(rating);
         cx.push(Action::Listen {
             interface,
             on: false,
         });
-        let name = cx
-            .interface(interface)
-            .map_or("?", |interface| interface.name.as_str());
-        let text = format!("{}: {name} is rated {}", self.name, rating.name());
-        cx.push(Action::Info(text));
+        if is_news {
+            let name = cx
+                .interface(interface)
+                .map_or("?", |interface| interface.name.as_str());
+            let text = format!("{}: {name} is rated {}", self.name, rating.name());
+            cx.push(Action::Info(text));
+        }
         self.checks_stale = true;
         self.speaking.stale = true;
         self.update_priority(cx);

@@ -236,3 +236,19 @@ fn an_interface_that_is_not_known_yet_moves_no_group() {
         }
     }
 }
+
+#[test]
+fn a_rating_is_written_once_and_not_every_few_seconds() {
+    let mut lab = pair(&by_quality(""));
+    lab.cut("lan1", 0, 1);
+    let ratings = |lab: &Lab| {
+        let infos = lab.nodes.iter().flat_map(|node| &node.infos);
+        infos.filter(|text| text.contains("is rated")).count()
+    };
+    // both rate it, and again after the group has moved because of it
+    lab.run(10 * SECOND);
+    assert!((1..=4).contains(&ratings(&lab)), "{}", ratings(&lab));
+    lab.forget();
+    lab.run(60 * SECOND);
+    assert_eq!(ratings(&lab), 0);
+}

@@ -75,6 +75,7 @@ pub struct Node {
     pub roles: Vec<(u64, Role, String)>,
     pub events: Vec<String>,
     pub warnings: Vec<String>,
+    pub infos: Vec<String>,
     /// The latest role was published as moved by a switchover.
     pub is_planned: bool,
     pub announced: u32,
@@ -220,6 +221,7 @@ impl Lab {
             node.role_before = node.role;
             node.events.clear();
             node.warnings.clear();
+            node.infos.clear();
             node.host.switchovers.clear();
             node.announced = 0;
         }
@@ -665,7 +667,7 @@ impl Lab {
                 Action::Announce { .. } => self.nodes[index].announced += 1,
                 Action::Event(text) | Action::Conflict(text) => self.nodes[index].events.push(text),
                 Action::Warn(text) => self.nodes[index].warnings.push(text),
-                Action::Info(_) => {}
+                Action::Info(text) => self.nodes[index].infos.push(text),
                 Action::Listen { interface, on } => {
                     let name = self.nodes[index].interface(interface);
                     let listening = &mut self.nodes[index].listening;
@@ -976,6 +978,7 @@ impl Node {
             roles: Vec::new(),
             events: Vec::new(),
             warnings: Vec::new(),
+            infos: Vec::new(),
             is_planned: false,
             announced: 0,
             probes: 0,
