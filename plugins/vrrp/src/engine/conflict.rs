@@ -14,7 +14,7 @@ use crate::wire::frame::Advert;
 pub(super) struct Conflict {
     pub rival: Who,
     pub priority: u8,
-    /// None: heard over a link.
+    /// None: known by its heartbeats.
     pub interface: Option<usize>,
     pub since_ns: u64,
     pub last_ns: u64,
@@ -155,9 +155,11 @@ impl Group {
         conflict.told = true;
         let (rival, interface) = (conflict.rival.clone(), conflict.interface);
         let theirs = conflict.priority;
-        let name = interface
+        let heard = interface
             .and_then(|index| cx.interface(index))
-            .map_or("the link", |interface| interface.name.as_str());
+            .map_or("by heartbeats".to_owned(), |interface| {
+                format!("on {}", interface.name)
+            });
         let own = interface
             .and_then(|index| self.source_on(index))
             .map_or(String::new(), |own| format!(" {own}"));
@@ -167,7 +169,7 @@ impl Group {
             format!(" (priority {theirs})")
         };
         let text = format!(
-            "{}: conflict: {rival}{theirs} is active too, heard on {name}; {}{own} (priority {}) stays{more}",
+            "{}: conflict: {rival}{theirs} is active too, heard {heard}; {}{own} (priority {}) stays{more}",
             self.name, cx.node, self.priority
         );
         cx.push(Action::Conflict(text));
