@@ -24,7 +24,10 @@ impl Vrrp {
         self.tell(Engine::advertise_now);
         self.withdraw_gone(&settings)?;
         let old = std::mem::replace(&mut self.settings, settings);
-        self.claim(&old)?;
+        if let Err(error) = self.claim(&old) {
+            self.claim_again(old);
+            return Err(error);
+        }
         let settings = self.settings.clone();
         self.configure_links(&settings);
         let peer = self.identity.and_then(|_| self.host.peer_with_keys());
@@ -54,6 +57,23 @@ impl Vrrp {
         let gone: Vec<_> = gone.iter().map(|was| (&*was.name, None)).collect();
         let results = self.groups.claim_all(&gone);
         results.into_iter().collect()
+    }
+
+    /// After a refusal the engine runs as before, while the host may have accepted the other groups:
+    /// their leases would not fit the adverts that go on.
+    fn claim_again(&mut self, old: Settings) {
+        let refused = std::mem::replace(&mut self.settings, old);
+        let groups = &self.settings.groups;
+        let is_new = |new: &&Group| !groups.iter().any(|old| old.name == new.name);
+        let new = refused.groups.iter().filter(is_new);
+        let new: Vec<_> = new.map(|group| (&*group.name, None)).collect();
+        // the host has logged what it refuses of these
+        if !new.is_empty() {
+            self.groups.claim_all(&new);
+        }
+        let _ = self.claim(&refused);
+        // it may do late what it was too slow to answer
+        self.are_claims_unsure = true;
     }
 
     /// Claims that are new or other than before; all of them after one was refused.
