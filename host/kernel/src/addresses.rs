@@ -126,7 +126,8 @@ impl Kernel {
         mut groups: Vec<(&str, Vec<Desired>)>,
     ) -> Vec<(Vec<Desired>, Vec<KernelError>)> {
         for (_, wanted) in &mut groups {
-            wanted.retain(|it| !self.interfaces.has_address(it.index, it.address));
+            let interfaces = &self.interfaces;
+            wanted.retain(|it| !interfaces.is_in_place(it.index, it.address, it.prefix));
         }
         let missing = groups.iter().flat_map(|(_, wanted)| wanted);
         let encoded: Result<Vec<Message>, _> = missing

@@ -174,8 +174,15 @@ impl Kernel {
                 .iter()
                 .any(|w| (w.index, w.address, w.prefix) == (old.index, old.address, old.prefix))
         };
-        let gone: Vec<group::Desired> = old.iter().filter(stale).cloned().collect();
+        let gone = old.iter().filter(stale).cloned();
+        // IPv6 has an address once on an interface, whatever its prefix.
+        let replaced = |old: &group::Desired| {
+            let again = |w: &group::Desired| (w.index, w.address) == (old.index, old.address);
+            old.address.is_ipv6() && wanted.iter().any(again)
+        };
+        let (replaced, gone): (Vec<_>, Vec<_>) = gone.partition(replaced);
         let mut failures = self.prepare_devices(name, &mut BTreeSet::new());
+        failures.extend(self.delete_addresses(name, &replaced));
         let (added, refused) = self.add_missing_addresses(name);
         failures.extend(refused);
         failures.extend(self.delete_addresses(name, &gone));

@@ -180,6 +180,13 @@ impl Interfaces {
         self.addresses.range(range).next().is_some()
     }
 
+    /// Whether it is there with this prefix, or as the node's own with any.
+    pub fn is_in_place(&self, index: u32, address: IpAddr, prefix: u8) -> bool {
+        let range = (index, address, 0)..=(index, address, u8::MAX);
+        let mut there = self.addresses.range(range).map(|(_, known)| known);
+        there.any(|known| known.prefix == prefix || !known.is_ours())
+    }
+
     /// Adds an address that was just set, before its event comes.
     pub fn note_address(&mut self, address: Address) {
         self.addresses.insert(key(&address), address);

@@ -439,6 +439,32 @@ fn announcements_are_repeated_five_times() {
 }
 
 #[test]
+fn another_prefix_of_an_address_replaces_it_and_blames_nobody() {
+    let Some(net) = Net::new() else { return };
+    let before = ["10.0.0.1/24", "fe80::1/64", "2001:db8::1/64"];
+    let after = ["10.0.0.1/25", "fe80::1/65", "2001:db8::1/65"];
+    let mut kernel = active(&net, claims(&before, LEASE));
+    for (gone, there) in [(before, after), (after, before)] {
+        kernel.claim("office", claims(&there, LEASE)).unwrap();
+        let shown = net.output("ip", "addr show lan2");
+        for (gone, there) in gone.iter().zip(there) {
+            assert!(shown.contains(there) && !shown.contains(gone), "{shown}");
+        }
+        let events = drive_for(&mut kernel, Duration::from_millis(300));
+        assert_eq!(events, []);
+        assert!(
+            kernel
+                .address_status("office")
+                .iter()
+                .all(|one| one.present)
+        );
+    }
+    kernel.remove("office");
+    let shown = net.output("ip", "addr show lan2");
+    assert!(before.iter().all(|gone| !shown.contains(gone)), "{shown}");
+}
+
+#[test]
 fn claims_that_contradict_other_groups_are_refused_and_change_nothing() {
     let Some(net) = Net::new() else { return };
     let mut kernel = active(&net, claims(&["10.0.0.1/24"], LEASE));
