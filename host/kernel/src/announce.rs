@@ -13,6 +13,8 @@ pub struct Schedule {
     // Ascending.
     pending: Vec<Instant>,
     refresh: Option<Duration>,
+    // The latest one, from which the refreshes are counted.
+    announced: Option<Instant>,
 }
 
 impl Schedule {
@@ -20,6 +22,11 @@ impl Schedule {
         self.pending = AFTER_INSTALL_MS
             .map(|ms| now + Duration::from_millis(ms))
             .into();
+        self.refresh_every(refresh_s);
+    }
+
+    /// Refreshes at another interval, once nothing else is pending.
+    pub fn refresh_every(&mut self, refresh_s: u32) {
         self.refresh = (refresh_s > 0).then(|| Duration::from_secs(refresh_s.into()));
     }
 
@@ -39,7 +46,8 @@ impl Schedule {
     }
 
     pub fn next(&self) -> Option<Instant> {
-        self.pending.first().copied()
+        let refresh = || Some(self.announced? + self.refresh?);
+        self.pending.first().copied().or_else(refresh)
     }
 
     /// True once for each time that is due.
@@ -54,9 +62,7 @@ impl Schedule {
             .position(|at| *at > now)
             .unwrap_or(self.pending.len());
         self.pending.drain(..kept);
-        if let (true, Some(refresh)) = (self.pending.is_empty(), self.refresh) {
-            self.pending.push(now + refresh);
-        }
+        self.announced = Some(now);
         true
     }
 }
@@ -77,6 +83,22 @@ mod tests {
             }
         }
         assert_eq!(sent, [0, 100, 1000, 2000, 5000, 65_000, 125_000]);
+    }
+
+    #[test]
+    fn another_interval_counts_from_the_latest_announcement() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let mut schedule = Schedule::default();
+        schedule.refresh_every(60);
+        assert_eq!(schedule.next(), None);
+        schedule.installed(start, 60);
+        assert!(schedule.take_due(at(5)));
+        assert_eq!(schedule.next(), Some(at(65)));
+        schedule.refresh_every(10);
+        assert_eq!(schedule.next(), Some(at(15)));
+        schedule.refresh_every(0);
+        assert_eq!(schedule.next(), None);
     }
 
     #[test]

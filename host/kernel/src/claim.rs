@@ -189,9 +189,12 @@ impl Kernel {
         failures.extend(self.sync_routes(name));
         self.warn(failures);
         let now = Instant::now();
-        if let (false, Some(group)) = (added.is_empty(), self.groups.get_mut(name)) {
+        if let Some(group) = self.groups.get_mut(name) {
             let refresh_s = group.claims.refresh_s;
-            group.schedule.installed(now, refresh_s);
+            match added.is_empty() {
+                true => group.schedule.refresh_every(refresh_s),
+                false => group.schedule.installed(now, refresh_s),
+            }
         }
         self.announce_due(now);
     }

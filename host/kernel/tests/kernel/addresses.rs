@@ -429,13 +429,32 @@ fn announcements_are_repeated_five_times() {
     let tap = net.tap();
     let mut kernel = active(&net, claims(&["10.0.0.1/24"], LEASE));
     drive_for(&mut kernel, Duration::from_millis(5300));
-    let frames = tap.frames(Duration::ZERO);
-    let announced = frames
-        .iter()
-        .filter(|frame| frame[12..14] == [8, 6] && frame[28..32] == [10, 0, 0, 1])
-        .count();
-    assert_eq!(announced, 5);
+    assert_eq!(announcements(&tap), 5);
     assert_eq!(kernel.next_timeout(), None);
+}
+
+fn announcements(tap: &Tap) -> usize {
+    let frames = tap.frames(Duration::ZERO);
+    let is_one = |frame: &&Vec<u8>| frame[12..14] == [8, 6] && frame[28..32] == [10, 0, 0, 1];
+    frames.iter().filter(is_one).count()
+}
+
+#[test]
+fn another_interval_of_announcements_is_in_force_at_once() {
+    let Some(net) = Net::new() else { return };
+    let tap = net.tap();
+    let mut claims = claims(&["10.0.0.1/24"], LEASE);
+    let mut kernel = active(&net, claims.clone());
+    drive_for(&mut kernel, Duration::from_millis(5300));
+    assert_eq!(announcements(&tap), 5);
+    claims.refresh_s = 1;
+    kernel.claim("office", claims.clone()).unwrap();
+    drive_for(&mut kernel, Duration::from_millis(2800));
+    assert!((2..=3).contains(&announcements(&tap)));
+    claims.refresh_s = 0;
+    kernel.claim("office", claims).unwrap();
+    drive_for(&mut kernel, Duration::from_millis(1500));
+    assert_eq!((announcements(&tap), kernel.next_timeout()), (0, None));
 }
 
 #[test]
