@@ -210,6 +210,31 @@ fn a_network_that_has_no_heartbeats_any_more_is_rated_no_longer() {
     );
 }
 
+/// Meanwhile the node that is reloaded last takes the other one for dead.
+#[test]
+fn adverts_count_again_where_the_nodes_are_reloaded_one_after_the_other() {
+    for text in [by_quality(""), by_priority(&[200, 100], "", SECOND_ROUTER)] {
+        for first in [0, 1] {
+            for has_keys in [false, true] {
+                let mut lab = pair(&text);
+                lab.keys = has_keys;
+                for node in [first, 1 - first] {
+                    lab.nodes[node].engine.set_keys(has_keys);
+                    lab.reload(node, &without_heartbeats(&text));
+                    lab.run(5 * SECOND);
+                }
+                lab.forget();
+                lab.run(10 * SECOND);
+                assert_eq!(
+                    (lab.active().len(), lab.failovers()),
+                    (1, 0),
+                    "{first} {has_keys}"
+                );
+            }
+        }
+    }
+}
+
 /// The host reports the interface a moment after the engine has its configuration.
 #[test]
 fn an_interface_that_is_not_known_yet_moves_no_group() {
