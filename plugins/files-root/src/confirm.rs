@@ -83,7 +83,7 @@ impl Jobs<'_> {
         self.take_present(&tree, &present)?;
         let why = "before the state that nobody confirmed went back";
         let own = self.scanner.own(&tree);
-        self.store.keep(name, why, present, own).map(drop)
+        self.store.keep(&tree, why, present, own).map(drop)
     }
 
     /// What waits, and the time until it goes back: by the wall clock, or by the steady one since it was seen first,

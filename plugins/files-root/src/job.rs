@@ -30,7 +30,7 @@ use crate::confirm::Ends;
 use crate::contents::{Reading, Scanned, with_earlier};
 use crate::link::Sides;
 use crate::put::{Put, Step};
-use crate::store::{Journal, Store};
+use crate::store::{Journal, State, Store};
 use crate::trial;
 
 /// Where everything is; tests have a root of their own.
@@ -190,7 +190,10 @@ impl<'j> Jobs<'j> {
                 };
                 let kept = |it: &mut Self, tree: &Tree| {
                     let state = it.store.state(&tree.name, *state)?;
-                    Ok((state.manifest, state.own))
+                    match state.is_of(tree) {
+                        true => Ok((state.manifest, state.own)),
+                        false => Err(of_another_scope(&state, tree)),
+                    }
                 };
                 (*ticket, self.change(tree, change, kept))
             }
@@ -280,7 +283,7 @@ impl<'j> Jobs<'j> {
             return Ok(ChangeOutcome::Checked.with("the check accepts the files"));
         }
         let why = format!("before {}", change.why);
-        let kept = self.store.keep(name, &why, present, present_own)?;
+        let kept = self.store.keep(tree, &why, present, present_own)?;
         let journal = Journal {
             tree: name.to_owned(),
             state: kept.number,
@@ -388,9 +391,19 @@ impl<'j> Jobs<'j> {
         }
         let tree = self.tree(&journal.tree)?;
         let state = self.store.state(&journal.tree, journal.state)?;
+        if !state.is_of(&tree) {
+            let name = &tree.name;
+            log::warn!(
+                "tree \"{name}\" has other paths or another exclude than before the change: only what is and was part \
+                 of it is put back"
+            );
+        }
+        let (part, manifest) = state.of(&tree)?;
         self.present(&tree)?;
         let own = with_earlier(self.scanner.own(&tree), state.own);
-        self.put(&tree, &state.manifest, &own, &BTreeSet::new())?;
+        if !part.paths.is_empty() {
+            self.put(&part, &manifest, &own, &BTreeSet::new())?;
+        }
         // addresses that came with a change go with it
         match self.apply(&tree, true) {
             Ok(()) => {}
@@ -448,6 +461,14 @@ impl<'j> Jobs<'j> {
         }
         Ok(manifest)
     }
+}
+
+fn of_another_scope(state: &State, tree: &Tree) -> String {
+    let (number, name) = (state.number, &tree.name);
+    format!(
+        "state {number} was kept when tree \"{name}\" had other paths or another exclude: files of this node would be \
+         lost; set both in files.toml as they were first"
+    )
 }
 
 fn pieces(ticket: u64, bytes: &[u8], answer: &mut dyn FnMut(Answer)) {

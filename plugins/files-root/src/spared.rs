@@ -177,7 +177,7 @@ impl Jobs<'_> {
         entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         let manifest = Manifest { entries };
         self.store
-            .keep(NAME, "before `sparectl config push`", manifest, own)
+            .keep(tree, "before `sparectl config push`", manifest, own)
     }
 }
 

@@ -14,9 +14,10 @@ use rustix::fs::{CWD, flistxattr, renameat, syncfs};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use spared_sdk::file::{Access, remove, replace};
+use spared_tree::config::Tree;
 use spared_tree::local::StateInfo;
 use spared_tree::own::{Line, MARKED_MAX, Own, join};
-use spared_tree::{Hash, Hasher, Kind, Manifest};
+use spared_tree::{Hash, Hasher, Kind, Manifest, Scope};
 
 use crate::clock::Now;
 
@@ -41,6 +42,38 @@ pub struct State {
     pub manifest: Manifest,
     /// Lines that were of this node: no content has them.
     pub own: Own,
+    /// What belonged to the tree: of anything else it says nothing. None: kept by an earlier version.
+    pub scope: Option<Scope>,
+}
+
+impl State {
+    /// A state of an earlier version ends before its scope.
+    fn decode(mut bytes: Vec<u8>) -> postcard::Result<Self> {
+        postcard::from_bytes(&bytes).or_else(|_| {
+            bytes.push(0);
+            postcard::from_bytes(&bytes)
+        })
+    }
+
+    /// The part of a tree that this state speaks of, and what it says of that.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn of(&self, tree: &Tree) -> Result<(Tree, Manifest), String> {
+        let part = match &self.scope {
+            None => tree.clone(),
+            Some(scope) => tree.within(scope)?,
+        };
+        let mut manifest = self.manifest.clone();
+        manifest.entries.retain(|it| !part.excludes(&it.path));
+        Ok((part, manifest))
+    }
+
+    /// Whether it speaks of the whole tree, and of nothing else.
+    pub fn is_of(&self, tree: &Tree) -> bool {
+        let scope = self.scope.as_ref();
+        scope.is_none_or(|it| *it == Scope::from(tree))
+    }
 }
 
 /// A change that has begun, and the state that an interrupted one goes back to.
@@ -213,20 +246,21 @@ impl Store {
     /// A sentence.
     pub fn keep(
         &self,
-        tree: &str,
+        tree: &Tree,
         why: &str,
         manifest: Manifest,
         own: Own,
     ) -> Result<State, String> {
-        let folder = self.folder.join(STATES).join(tree);
+        let folder = self.folder.join(STATES).join(&tree.name);
         make_folder(&folder)?;
-        let last = self.numbers(tree).last().copied().unwrap_or(0);
+        let last = self.numbers(&tree.name).last().copied().unwrap_or(0);
         let state = State {
             number: last.saturating_add(1),
             kept_s: Now::read().wall_s,
             why: why.to_owned(),
             manifest,
             own,
+            scope: Some(tree.into()),
         };
         let bytes = postcard::to_stdvec(&state).map_err(|error| error.to_string())?;
         self.flush(&state.manifest)?;
@@ -246,7 +280,7 @@ impl Store {
             }
             _ => format!("{}: {error}", path.display()),
         })?;
-        postcard::from_bytes(&bytes).map_err(|error| format!("{}: {error}", path.display()))
+        State::decode(bytes).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     /// The states of a tree, oldest first.

@@ -179,7 +179,9 @@ fn a_tree_whose_way_back_fails_holds_up_no_other_and_is_not_forgotten() {
         }
     }
     let why = "before a change";
-    let state = store.keep("other", why, manifest, Own::new()).unwrap();
+    let settings = jobs.settings().unwrap();
+    let tree = settings.tree("other").unwrap();
+    let state = store.keep(tree, why, manifest, Own::new()).unwrap();
     let states = node.folder.join("state/states/other");
     fs::rename(states.join(state.number.to_string()), states.join("9")).unwrap();
     fs::write(two.join("a"), "after").unwrap();

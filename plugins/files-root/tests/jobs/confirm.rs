@@ -1,6 +1,7 @@
 //! Changes that go back unless they are confirmed.
 
 use std::cell::Cell;
+use std::fs;
 use std::time::Duration;
 
 use spared_files_root::clock::Now;
@@ -210,6 +211,82 @@ fn a_deadline_that_no_journal_can_be_written_for_is_tried_again_after_a_rest() {
     assert!(jobs.go_back(now).is_some());
     assert_eq!(node.read(), expected()[0]);
     assert_eq!(jobs.next_timeout(now), None);
+}
+
+/// Somebody edits files.toml.
+fn replace_keys(node: &Node, from: &str, to: &str) {
+    let config = node.folder.join("files.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(&config, text.replace(from, to)).unwrap();
+}
+
+fn back(state: u64) -> Request {
+    Request::Back {
+        ticket: 7,
+        tree: "fw".to_owned(),
+        state,
+        insists: false,
+    }
+}
+
+fn go_back(node: &Node) {
+    expire(node);
+    let step = |_: &str| ();
+    let mut jobs = node.jobs(&step);
+    let told = told(jobs.go_back(Now::read()));
+    assert!(told.contains("the old state was put back"), "{told}");
+    assert_eq!(jobs.next_timeout(Now::read()), None);
+}
+
+#[test]
+fn what_became_part_of_a_tree_later_is_no_part_of_a_state_of_before() {
+    let node = waiting("grown", "");
+    fs::create_dir(node.folder.join("etc/other")).unwrap();
+    fs::write(node.folder.join("etc/other/x"), "x").unwrap();
+    let etc = node.folder.join("etc").display().to_string();
+    let more = format!("paths = [\"{etc}/other\", ");
+    replace_keys(&node, "paths = [", &more);
+    replace_keys(&node, "exclude = [\"*.local\"]", "");
+    let why = node.run(&back(1)).unwrap_err();
+    assert!(why.contains("had other paths or another exclude"), "{why}");
+    go_back(&node);
+    for (path, content) in [("other/x", "x"), ("fw/own.local", "stays"), ("fw/b", "two")] {
+        let is = fs::read_to_string(node.folder.join("etc").join(path));
+        assert_eq!(is.unwrap(), content, "{path}");
+    }
+    assert!(!node.folder.join("etc/fw/c").exists());
+}
+
+#[test]
+fn what_is_no_part_of_a_tree_any_more_stays_as_it_is_on_the_way_back() {
+    let node = waiting("shrunk", "");
+    replace_keys(&node, "\"*.local\"", "\"*.local\", \"a\"");
+    fs::write(node.folder.join("etc/fw/a"), "this node's own").unwrap();
+    let why = node.run(&back(1)).unwrap_err();
+    assert!(why.contains("had other paths or another exclude"), "{why}");
+    go_back(&node);
+    let mut files = node.read();
+    assert_eq!(files.remove("fw/a").as_deref(), Some("this node's own"));
+    let mut expected = expected()[0].clone();
+    expected.remove("fw/a");
+    assert_eq!(files, expected);
+}
+
+#[test]
+fn a_state_of_an_earlier_version_has_no_scope_and_comes_back() {
+    let node = waiting("no-scope", "");
+    let path = node.folder.join("state/states/fw/1");
+    let mut state = Store::open(&node.places().state)
+        .and_then(|it| it.state("fw", 1))
+        .unwrap();
+    state.scope = None;
+    let mut bytes = postcard::to_stdvec(&state).unwrap();
+    // which ended there
+    assert_eq!(bytes.pop(), Some(0));
+    fs::write(path, bytes).unwrap();
+    go_back(&node);
+    assert_eq!(node.read(), expected()[0]);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The tree that every node has: spared's own configuration.
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::{GlobSet, GlobSetBuilder};
 
-use crate::config::{Sync, Tree};
+use crate::config::{Sync, Tree, glob};
 
 /// Its name, which no other tree may have.
 pub const NAME: &str = "spared";
@@ -58,7 +58,7 @@ impl Tree {
 // Patterns of this file: one that cannot be read would leave nothing out, which the test sees.
 fn patterns(exclude: &[String]) -> GlobSet {
     let mut set = GlobSetBuilder::new();
-    for glob in exclude.iter().filter_map(|it| Glob::new(it).ok()) {
+    for glob in exclude.iter().filter_map(|it| glob(it).ok()) {
         set.add(glob);
     }
     set.build().unwrap_or_default()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use spared_sdk::config::{Config, Section, format_duration, node, parse_duration};
 
 use crate::{Hash, builtin};
@@ -241,7 +241,7 @@ fn paths_fit(section: &Section<'_>, mut paths: Vec<String>) -> Option<Vec<String
     fits.then_some(paths)
 }
 
-fn is_within(path: &str, folder: &str) -> bool {
+pub(crate) fn is_within(path: &str, folder: &str) -> bool {
     let below = path.strip_prefix(folder);
     below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -250,11 +250,16 @@ fn overlaps(one: &str, other: &str) -> bool {
     is_within(one, other) || is_within(other, one)
 }
 
+/// A pattern of `exclude`.
+pub(crate) fn glob(pattern: &str) -> Result<Glob, globset::Error> {
+    GlobBuilder::new(pattern).literal_separator(true).build()
+}
+
 fn patterns(section: &Section<'_>, exclude: &[String]) -> Option<GlobSet> {
     let mut set = GlobSetBuilder::new();
     let mut fits = true;
     for (at, pattern) in exclude.iter().enumerate() {
-        match GlobBuilder::new(pattern).literal_separator(true).build() {
+        match glob(pattern) {
             Ok(glob) => drop(set.add(glob)),
             Err(error) => {
                 section.fault(&format!("exclude.{at}"), error.to_string());

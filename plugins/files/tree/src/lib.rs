@@ -10,6 +10,7 @@
 //! | `beneath.rs` | opening files of a tree without following a link |
 //! | `scan.rs` | reading the manifest of a tree from the disk |
 //! | `own.rs` | lines of a file that are one node's own |
+//! | `scope.rs` | what belonged to a tree at some time |
 //! | `local.rs` | messages between the two halves |
 
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ mod fits;
 pub mod local;
 pub mod own;
 mod scan;
+mod scope;
 
 pub use accounts::Accounts;
 pub use beneath::{Beneath, Place};
@@ -31,6 +33,7 @@ pub use compare::{Change, What, compare};
 pub use entry::{Access, Entry, Hash, Hasher, Kind, Manifest};
 pub use fits::{BYTES_MAX, FILES_MAX, Refused, fits, is_ours, travels};
 pub use scan::{Fault, Scanner};
+pub use scope::Scope;
 
 /// Longest encoded manifest: [`FILES_MAX`] entries of 300 bytes each, and more than enough for less.
 pub const MANIFEST_MAX: usize = 16 << 20;
