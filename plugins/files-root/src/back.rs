@@ -130,8 +130,9 @@ impl Jobs<'_> {
         due.find(|it| self.rest(&it.tree, now).is_zero())
     }
 
+    /// A way back to a change that still waits for its confirmation leaves it its deadline.
     fn resume(&mut self, journal: &Journal) -> Result<(), String> {
-        self.forget_unconfirmed(&journal.tree)?;
+        self.forget_unconfirmed(|it| it.is(journal))?;
         self.take_back(journal)
     }
 
@@ -143,7 +144,7 @@ impl Jobs<'_> {
         {
             log::warn!("tree \"{tree}\": its state before it went back is not kept: {why}");
         }
-        self.set_aside(tree)?;
+        self.set_aside(change)?;
         let journal = Journal {
             tree: tree.clone(),
             state: change.state,
@@ -156,13 +157,17 @@ impl Jobs<'_> {
     }
 
     /// Makes room in the journal: another tree whose way back has failed waits as if its deadline had passed.
-    fn set_aside(&self, tree: &str) -> Result<(), String> {
+    fn set_aside(&self, change: &Unconfirmed) -> Result<(), String> {
+        if !change.is_set_aside() {
+            // it leads to before any other way back of this tree
+            self.forget_unconfirmed(|it| it.tree == change.tree && it.is_set_aside())?;
+        }
         let journal = self.store.journal().ok().flatten();
-        let Some(other) = journal.filter(|it| it.tree != tree) else {
+        let Some(other) = journal.filter(|it| it.tree != change.tree) else {
             return Ok(());
         };
         let mut all = self.store.unconfirmed()?;
-        all.retain(|it| it.tree != other.tree);
+        all.retain(|it| !it.is(&other));
         all.push(Unconfirmed::set_aside(other));
         self.store.set_unconfirmed(&all)
     }

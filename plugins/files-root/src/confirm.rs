@@ -67,10 +67,13 @@ impl Jobs<'_> {
         self.store.set_unconfirmed(&all)
     }
 
-    pub(crate) fn forget_unconfirmed(&self, tree: &str) -> Result<(), String> {
+    pub(crate) fn forget_unconfirmed(
+        &self,
+        which: impl Fn(&Unconfirmed) -> bool,
+    ) -> Result<(), String> {
         let mut all = self.store.unconfirmed()?;
         let count = all.len();
-        all.retain(|it| it.tree != tree);
+        all.retain(|it| !which(it));
         match all.len() == count {
             true => Ok(()),
             false => self.store.set_unconfirmed(&all),

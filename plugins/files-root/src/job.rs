@@ -237,8 +237,10 @@ impl<'j> Jobs<'j> {
             return Err(self.waits_already(name));
         }
         let changed = self.change_tree(&tree, change, find);
-        if is_unconfirmed && changed.is_ok() {
-            self.forget_unconfirmed(name)?;
+        // a state that is in place already is no decision about the change that waits
+        let is_another = |it: &Finished| it.outcome != ChangeOutcome::Same;
+        if is_unconfirmed && changed.as_ref().is_ok_and(is_another) {
+            self.forget_unconfirmed(|it| it.tree == name)?;
         }
         // also what a refused change brought: a peer may offer without end
         self.store.prune(name, tree.keep);

@@ -105,6 +105,11 @@ impl Unconfirmed {
         }
     }
 
+    /// Whether its way back is this one.
+    pub fn is(&self, journal: &Journal) -> bool {
+        self.tree == journal.tree && self.state == journal.state
+    }
+
     /// A change that waits for a confirmation has some time for it.
     pub fn is_set_aside(&self) -> bool {
         self.span_s == 0

@@ -290,6 +290,47 @@ fn a_state_of_an_earlier_version_has_no_scope_and_comes_back() {
 }
 
 #[test]
+fn an_earlier_state_that_is_in_place_already_is_no_confirmation() {
+    let node = Node::new("same", "");
+    node.write(&old());
+    node.run(&node.stage(&new())).unwrap();
+    node.run(&node.stage(&old())).unwrap();
+    node.run(&staged(&node, 60)).unwrap();
+    assert_eq!(node.run(&back(2)).as_deref(), Ok("nothing to change"));
+    assert!(left_s(&node).is_some());
+    go_back(&node);
+    assert_eq!(node.read(), expected()[0]);
+}
+
+#[test]
+fn a_crash_at_any_step_to_an_earlier_state_leaves_a_change_that_waits_its_deadline() {
+    let mut cuts = 0;
+    for at in 0.. {
+        let node = Node::new("cut-earlier", APPLY);
+        let mut oldest = old();
+        oldest.insert("fw/a".to_owned(), "oldest".to_owned());
+        node.write(&oldest);
+        node.run(&node.stage(&old())).unwrap();
+        node.run(&staged(&node, 60)).unwrap();
+        let step = cutting(at);
+        let is_done = ended(|| drop(node.run_with(&step, &back(1))));
+        node.jobs(&|_| ()).recover();
+        let is_new = node.read() == new();
+        assert!(!is_new || left_s(&node).is_some(), "cut {at}");
+        if is_done {
+            assert_eq!(left_s(&node), None);
+            break;
+        }
+        cuts += 1;
+        if left_s(&node).is_some() {
+            go_back(&node);
+            assert_eq!(node.read(), expected()[0], "cut {at}");
+        }
+    }
+    assert!(cuts > 20, "{cuts}");
+}
+
+#[test]
 fn a_crash_at_any_step_leaves_the_old_tree_or_the_new_one_with_its_deadline() {
     let mut cuts = 0;
     for at in 0.. {
