@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use spared_sdk::Role;
 use spared_sdk::config::format_duration;
+use spared_tree::Hash;
 use spared_tree::config::{Sync, Tree};
 use spared_tree::local::{Finished, without_output};
 
@@ -33,6 +34,10 @@ pub struct Following {
     is_resting: bool,
     /// Why it did not follow.
     pub failed: Option<String>,
+    /// What the peer has from here, and goes back on unless somebody confirms it.
+    unconfirmed: Option<Hash>,
+    /// What went back there: it would be harmful again, and then without a deadline.
+    went_back: Option<Hash>,
 }
 
 /// Whether this node is active in each group that it was told of.
@@ -44,6 +49,41 @@ impl Following {
         if is_news {
             (self.retry_ns, self.wait_ns) = (0, 0);
         }
+    }
+
+    /// The peer has put this in place until somebody confirms it.
+    pub fn handle_unconfirmed(&mut self, digest: Hash) {
+        self.unconfirmed = Some(digest);
+    }
+
+    /// What the peer has; `waits`: unless somebody confirms it, it goes back. `own` is what is here.
+    pub fn handle_peer(&mut self, digest: Hash, waits: bool, own: Option<Hash>) {
+        match (waits, self.unconfirmed) {
+            // later it may be edited there
+            (true, Some(_)) if own != Some(digest) => {}
+            (true, _) => self.unconfirmed = Some(digest),
+            (false, Some(was)) => {
+                self.unconfirmed = None;
+                self.went_back = (was != digest).then_some(was);
+            }
+            (false, None) => {}
+        }
+    }
+
+    /// Somebody wants it there, or it is.
+    pub fn handle_wanted(&mut self) {
+        self.went_back = None;
+    }
+
+    /// Whether nobody confirmed this on the peer.
+    pub fn has_gone_back(&self, own: Option<Hash>) -> bool {
+        own.is_some() && self.went_back == own
+    }
+
+    fn may_follow(&self, own: Option<Hash>) -> bool {
+        self.is_resting
+            && !self.has_gone_back(own)
+            && (self.unconfirmed.is_none() || self.unconfirmed != own)
     }
 
     fn handle_failure(&mut self, now_ns: u64, why: String) {
@@ -112,7 +152,9 @@ impl Engine {
         let mut offered = None;
         for tree in due.filter(|it| leads(roles, &it.settings)) {
             match tree.relation() {
-                Relation::Ours if tree.following.is_resting && tree.waits_s().is_none() => {
+                Relation::Ours
+                    if tree.following.may_follow(tree.digest()) && tree.waits_s().is_none() =>
+                {
                     offered = Some(tree.name().to_owned());
                     break;
                 }
@@ -167,6 +209,7 @@ impl Engine {
             tree: tree.clone(),
             began_ns: now_ns,
             is_automatic: true,
+            unconfirmed: None,
         });
         self.offer_now(ticket, &tree, how);
     }

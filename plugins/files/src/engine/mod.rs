@@ -95,6 +95,8 @@ struct Offer {
     began_ns: u64,
     /// Nobody asked for it.
     is_automatic: bool,
+    /// Digest of what the peer goes back on unless somebody confirms it.
+    unconfirmed: Option<Hash>,
 }
 
 pub struct Engine {
@@ -218,7 +220,7 @@ impl Engine {
             Message::State(state) => {
                 let name = state.tree.clone();
                 if let Some(tree) = self.tree_mut(&name) {
-                    tree.peer = Some(state);
+                    tree.handle_peer(state);
                     self.agree(&name);
                 }
             }

@@ -53,11 +53,18 @@ impl Engine {
             }
             _ => {}
         }
+        let is_change = !how.is_dry && !how.only_check;
+        let mut unconfirmed = None;
+        if let Some(tree) = self.tree_mut(name).filter(|_| is_change) {
+            tree.following.handle_wanted();
+            unconfirmed = tree.digest().filter(|_| how.confirm_s > 0);
+        }
         self.offer = Some(Offer {
             ticket,
             tree: name.to_owned(),
             began_ns: now_ns,
             is_automatic: false,
+            unconfirmed,
         });
         self.asker = Some((token, now_ns.saturating_add(super::ANSWER_NS)));
         self.offer_now(ticket, name, how);
@@ -322,7 +329,9 @@ impl Engine {
     }
 
     pub(super) fn end_offer(&mut self, now_ns: u64, result: Result<Finished, String>) {
-        match self.offer.take() {
+        let offer = self.offer.take();
+        self.note_unconfirmed(offer.as_ref(), &result);
+        match offer {
             Some(offer) if offer.is_automatic => self.end_follow(now_ns, &offer.tree, result),
             // nobody waits for the answer any more
             Some(offer) if self.asker.is_none() => {
@@ -334,6 +343,19 @@ impl Engine {
             }
             Some(_) => self.end_asker(now_ns, result),
             None => {}
+        }
+    }
+
+    /// Remembers what the peer may go back on. A change may be what cut the link, before the peer could report.
+    fn note_unconfirmed(&mut self, offer: Option<&Offer>, result: &Result<Finished, String>) {
+        let is_there = match result {
+            Ok(finished) => finished.outcome == ChangeOutcome::Changed,
+            Err(_) => !self.is_up,
+        };
+        let offer = offer.filter(|_| is_there);
+        let noted = offer.and_then(|it| Some((it.unconfirmed?, self.tree_mut(&it.tree)?)));
+        if let Some((digest, tree)) = noted {
+            tree.following.handle_unconfirmed(digest);
         }
     }
 

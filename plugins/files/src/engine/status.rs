@@ -167,6 +167,11 @@ impl Engine {
                 if let Some(why) = &tree.following.failed {
                     return format!("pending: {what} changed here, and did not follow: {why}");
                 }
+                if self.is_held_back(tree) {
+                    return format!(
+                        "pending: {what} changed here, and went back on {peer} as nobody confirmed it: sparectl files push {name}"
+                    );
+                }
                 if self.leads(name) && tree.settings.sync != Sync::Ask {
                     return format!("pending: {what} changed here, and will follow");
                 }
@@ -192,6 +197,12 @@ impl Engine {
                 ),
             },
         }
+    }
+
+    /// Whether a tree would follow from here if it had not gone back on the peer.
+    fn is_held_back(&self, tree: &TreeInfo) -> bool {
+        let follows = tree.settings.sync != Sync::Ask && self.leads(tree.name());
+        follows && tree.following.has_gone_back(tree.digest())
     }
 
     fn ours(&self, tree: &TreeInfo) -> String {
@@ -222,7 +233,7 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
             Relation::Apart | Relation::Conflict => true,
             Relation::Ours => {
                 let follows = tree.settings.sync != Sync::Ask && engine.leads(tree.name());
-                !follows || tree.following.failed.is_some()
+                !follows || tree.following.failed.is_some() || engine.is_held_back(tree)
             }
             Relation::Same => tree.own_waits_s.is_some(),
             _ => false,

@@ -103,6 +103,16 @@ impl TreeInfo {
         self.own.as_ref()?.as_ref().ok()
     }
 
+    /// Takes what the peer says.
+    pub fn handle_peer(&mut self, state: TreeState) {
+        if let Ok(digest) = state.digest {
+            let own = self.digest();
+            self.following
+                .handle_peer(digest, state.waits_s.is_some(), own);
+        }
+        self.peer = Some(state);
+    }
+
     /// Takes what was read; whether it is news.
     pub fn set_own(&mut self, now_ns: u64, own: Result<Digested, String>) -> bool {
         let is_same = match (&self.own, &own) {
@@ -119,6 +129,9 @@ impl TreeInfo {
 
     /// Both have this, or had it at once: true if that is new.
     pub fn agree(&mut self, both: Digested) -> bool {
+        if self.digest() == Some(both.digest) {
+            self.following.handle_wanted();
+        }
         let is_new = self.base_digest() != Some(both.digest);
         if is_new {
             self.base = Some(both);

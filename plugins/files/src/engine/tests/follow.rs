@@ -3,8 +3,9 @@
 use spared_sdk::{Engine as _, Role};
 
 use super::super::tree::Relation;
+use super::confirm::confirmed;
 use super::lab::{Lab, S, Tree, tree};
-use super::{How, Message, encode, relations};
+use super::{Command, How, Message, encode, push, relations, text};
 
 fn lab(sync: &'static str) -> Lab {
     let one = tree(&[("a", "1")]);
@@ -152,6 +153,71 @@ fn an_active_node_takes_nothing_that_nobody_asked_for() {
         .expect("a message");
     lab.settle();
     assert_eq!(lab.nodes[0].tree["a"], "1");
+}
+
+fn waiting(lab: &mut Lab) {
+    edit(lab, 0, "harmful");
+    let push = Command::Push("t".to_owned(), confirmed());
+    assert_eq!(text(&lab.done(0, push)), "in place");
+}
+
+#[test]
+fn what_nobody_confirmed_is_not_sent_again_by_itself() {
+    for is_cut in [false, true] {
+        let mut lab = lab("change");
+        waiting(&mut lab);
+        if is_cut {
+            lab.cut();
+        }
+        lab.pass(30 * S);
+        lab.go_back(1);
+        lab.pass(11 * S);
+        lab.link();
+        lab.pass(600 * S);
+        assert_eq!(lab.nodes[1].tree["a"], "1", "{is_cut}");
+        let troubles = lab.nodes[0].engine.troubles();
+        let why = "pending: /t/a changed here, and went back on r2 as nobody confirmed it";
+        assert!(troubles[0].why.starts_with(why), "{troubles:?}");
+        // another change follows, and this one if somebody asks for it
+        match is_cut {
+            false => edit(&mut lab, 0, "mended"),
+            true => drop(lab.done(0, push())),
+        }
+        lab.pass(7 * S);
+        assert!(same(&lab));
+        assert!(lab.nodes[0].engine.troubles().is_empty());
+    }
+}
+
+#[test]
+fn what_cut_the_link_before_the_peer_could_say_that_it_waits_is_not_sent_again_either() {
+    let mut lab = lab("change");
+    edit(&mut lab, 0, "harmful");
+    lab.ask(0, Command::Push("t".to_owned(), confirmed()));
+    while lab.nodes[1].installs == 0 {
+        assert!(lab.step());
+    }
+    lab.cut();
+    lab.pass(30 * S);
+    lab.go_back(1);
+    lab.pass(11 * S);
+    lab.link();
+    lab.pass(600 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "1");
+}
+
+#[test]
+fn what_was_confirmed_follows_again_after_it_was_there_once_more() {
+    let mut lab = lab("change");
+    waiting(&mut lab);
+    lab.pass(11 * S);
+    lab.done(0, Command::Confirm);
+    lab.pass(11 * S);
+    for content in ["2", "harmful"] {
+        edit(&mut lab, 0, content);
+        lab.pass(7 * S);
+        assert_eq!(lab.nodes[1].tree["a"], content);
+    }
 }
 
 #[test]
