@@ -1,7 +1,7 @@
 //! A tree of the peer on its way here, and an offer on its way there.
 
-use spared_tree::local::{ChangeOutcome, Finished, Request};
-use spared_tree::{Change, Hash, Manifest};
+use spared_tree::local::{ChangeOutcome, Finished, Request, without_output};
+use spared_tree::{Change, Hash, Manifest, builtin};
 
 use super::root::Pending;
 use super::show::Shown;
@@ -295,7 +295,10 @@ impl Engine {
 
     fn answer(&mut self, now_ns: u64, transfer: &Transfer, result: Result<Finished, String>) {
         match transfer.purpose {
-            Purpose::Offer { ticket, .. } => self.send(&Message::Report { ticket, result }),
+            Purpose::Offer { ticket, .. } => {
+                let result = result.map_err(|why| for_peer(&transfer.tree, &why));
+                self.send(&Message::Report { ticket, result });
+            }
             Purpose::Diff | Purpose::Show | Purpose::Pull(_) => self.end_asker(now_ns, result),
         }
     }
@@ -383,6 +386,16 @@ impl Engine {
 
     fn relation_of(&self, name: &str) -> Option<Relation> {
         self.tree(name).map(super::TreeInfo::relation)
+    }
+}
+
+/// A reason as the peer may have it. What a program says of files that it was given, or was led to, is for this node's
+/// root: the peer decides over those files. Whoever may change spared's own configuration is root here anyway.
+fn for_peer(tree: &str, why: &str) -> String {
+    let reason = without_output(why);
+    match reason.len() < why.len() && tree != builtin::NAME {
+        true => format!("{reason} (`sparectl files pull {tree}` on that node shows what it said)"),
+        false => why.to_owned(),
     }
 }
 
