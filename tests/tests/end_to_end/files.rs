@@ -201,7 +201,9 @@ fn a_firewall_that_the_receiver_refuses_is_in_place_nowhere() {
             &why,
             "r2: the check refused it, nothing was changed: nft ended with exit code 1",
         )?;
-        // the words of a file are for who asked: a group may read the rows, and logs go anywhere
+        // the words of a file are for root of the node that has them: a group may read the rows, and logs go anywhere
+        lacks(&why, "http-or-so")?;
+        let why = refused(&it, 1, &["files", "pull", "firewall"])?;
         expect(&why, "http-or-so")?;
         for site in [0, 1] {
             let mut published = it.pair.routers[site].log();

@@ -213,6 +213,7 @@ fn connections_of_charon_are_loaded_there_with_their_certificates_and_stay_if_on
         pair.write(file, &swanctl("no-such-cipher"))?;
         let (code, said) = pair.said("strongswan")?;
         assert_ne!(code, 0, "{said}");
+        let (_, said) = pair.nodes()[1].sparectl("files pull strongswan --anyway")?;
         expect(&said, "branch")?;
         expect(&pair.there(&format!("cat {file}"))?, "modp2048")?;
         expect(&pair.there("swanctl --list-conns")?, "branch: IKEv1/2")?;

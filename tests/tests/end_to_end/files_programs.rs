@@ -121,6 +121,7 @@ fn the_example_trees_do_what_their_programs_say() {
             let (code, said) = pair.said(0, &push)?;
             assert_ne!(code, 0, "{tree}: {said}");
             expect(&said, "the check refused it")?;
+            let (_, said) = pair.said(1, &["files", "pull", tree, "--anyway"])?;
             expect(&said, why)?;
             assert_eq!(fs::read_to_string(&there)?, *good, "{tree}");
         }
