@@ -32,17 +32,21 @@ impl Jobs<'_> {
         }
     }
 
-    pub(crate) fn confirm(&mut self) -> Result<Finished, String> {
+    /// What waits stays: one tree, or every one.
+    pub(crate) fn confirm(&mut self, tree: Option<&str>) -> Result<Finished, String> {
         let journal = self.store.journal()?;
         let goes_back = |it: &Unconfirmed| {
             it.is_set_aside() || journal.as_ref().is_some_and(|of| of.tree == it.tree)
         };
+        let is_meant = |it: &Unconfirmed| tree.is_none_or(|name| name == it.tree);
         let all = self.store.unconfirmed()?;
-        let (going, confirmed): (Vec<_>, Vec<_>) = all.into_iter().partition(goes_back);
+        let (confirmed, left): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|it| is_meant(it) && !goes_back(it));
         if confirmed.is_empty() {
             return Err("nothing waits for a confirmation".to_owned());
         }
-        self.store.set_unconfirmed(&going)?;
+        self.store.set_unconfirmed(&left)?;
         let names: Vec<&str> = confirmed.iter().map(|it| it.tree.as_str()).collect();
         let names = names.join(", ");
         Ok(ChangeOutcome::Confirmed.with(format!("confirmed: {names}")))

@@ -174,7 +174,7 @@ impl<'j> Jobs<'j> {
                 let staged = |it: &mut Self, _: &Tree| Ok((it.staged(*manifest)?, Own::new()));
                 (*ticket, self.change(tree, change, staged))
             }
-            Request::Confirm { ticket } => (*ticket, self.confirm()),
+            Request::Confirm { ticket, tree } => (*ticket, self.confirm(tree.as_deref())),
             Request::Back {
                 ticket,
                 tree,

@@ -175,7 +175,7 @@ mod tests {
         };
         let worker = Worker::start(places, || ()).unwrap();
         let ask = |ticket| {
-            worker.ask(Request::Confirm { ticket });
+            worker.ask(Request::Confirm { ticket, tree: None });
             let answer = worker.answers.as_ref().unwrap().recv_timeout(LIMIT);
             match answer.unwrap() {
                 Answer::Done { ticket: of, result } if of == ticket => result,

@@ -39,7 +39,7 @@ pub const ALL: [Verb; 11] = [
     ),
     Verb::changes(
         c"confirm",
-        c"",
+        c"[TREE]",
         c"keeps what would go back here, or else on the peer",
     ),
     Verb::changes(c"stop", c"", c"ends a push or a pull that is under way"),

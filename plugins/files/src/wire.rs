@@ -62,6 +62,8 @@ pub enum Message {
     },
     Confirm {
         ticket: u64,
+        /// None: every tree that waits for it.
+        tree: Option<String>,
     },
     GoBack {
         ticket: u64,

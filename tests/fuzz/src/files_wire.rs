@@ -87,7 +87,7 @@ fn act(engine: &mut Engine) {
                 Request::Install { ticket, .. }
                 | Request::Read { ticket, .. }
                 | Request::Back { ticket, .. }
-                | Request::Confirm { ticket }
+                | Request::Confirm { ticket, .. }
                 | Request::GoBack { ticket, .. }
                 | Request::Log { ticket, .. },
             ) => {
@@ -164,7 +164,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
     }
     all.push(Message::Stop { ticket });
     all.push(Message::Taken { ticket });
-    all.push(Message::Confirm { ticket });
+    all.push(Message::Confirm { ticket, tree: None });
+    all.push(Message::Confirm {
+        ticket,
+        tree: Some(tree()),
+    });
     all.push(Message::GoBack {
         ticket,
         tree: tree(),

@@ -209,7 +209,7 @@ impl Steps<'_> {
                 return Ok(());
             }
             // this node first, then the other one; a node tells after its next look
-            if let Err(why) = self.files(&["confirm"]) {
+            if let Err(why) = self.files(&["confirm", "spared"]) {
                 last = why;
             }
             sleep(PAUSE);

@@ -66,7 +66,13 @@ fn what_nobody_confirms_goes_back_when_that_is_possible() {
         why.starts_with("the old state does not go back yet: "),
         "{why}"
     );
-    let confirmed = ask(&mut jobs, &Request::Confirm { ticket: 7 });
+    let confirmed = ask(
+        &mut jobs,
+        &Request::Confirm {
+            ticket: 7,
+            tree: None,
+        },
+    );
     assert!(
         matches!(confirmed, Some(Answer::Done { result: Err(_), .. })),
         "{confirmed:?}"
@@ -163,7 +169,13 @@ fn a_tree_whose_way_back_fails_holds_up_no_other_and_is_not_forgotten() {
     // also in another life of the plugin, and if somebody confirms what waits
     let mut jobs = node.jobs(&step);
     assert_eq!(jobs.recover(), None);
-    let confirmed = ask(&mut jobs, &Request::Confirm { ticket: 7 });
+    let confirmed = ask(
+        &mut jobs,
+        &Request::Confirm {
+            ticket: 7,
+            tree: None,
+        },
+    );
     assert!(
         matches!(confirmed, Some(Answer::Done { result: Err(_), .. })),
         "{confirmed:?}"

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use spared_files_root::clock::Now;
-use spared_files_root::store::Store;
+use spared_files_root::store::{Store, Unconfirmed};
 use spared_tree::local::{Answer, Request};
 
 use crate::cut::{cutting, ended, expected};
@@ -86,13 +86,44 @@ fn what_nobody_confirms_goes_back_and_is_kept() {
 #[test]
 fn what_is_confirmed_stays() {
     let node = waiting("stays", APPLY);
-    let confirmed = node.run(&Request::Confirm { ticket: 7 });
+    let confirmed = node.run(&Request::Confirm {
+        ticket: 7,
+        tree: None,
+    });
     assert_eq!(confirmed.as_deref(), Ok("confirmed: fw"));
     expire(&node);
     assert_eq!(node.jobs(&|_| ()).go_back(Now::read()), None);
     assert_eq!(node.read(), new());
-    let why = node.run(&Request::Confirm { ticket: 7 }).unwrap_err();
+    let why = node
+        .run(&Request::Confirm {
+            ticket: 7,
+            tree: None,
+        })
+        .unwrap_err();
     assert_eq!(why, "nothing waits for a confirmation");
+}
+
+#[test]
+fn who_names_a_tree_confirms_no_other() {
+    let node = waiting("named", "");
+    let store = Store::open(&node.places().state).unwrap();
+    let mut all = store.unconfirmed().unwrap();
+    let own = Unconfirmed {
+        tree: "spared".to_owned(),
+        ..all[0].clone()
+    };
+    all.push(own);
+    store.set_unconfirmed(&all).unwrap();
+    let confirm = |tree: &str| {
+        let (ticket, tree) = (7, Some(tree.to_owned()));
+        node.run(&Request::Confirm { ticket, tree })
+    };
+    assert_eq!(confirm("spared").as_deref(), Ok("confirmed: spared"));
+    assert!(left_s(&node).is_some());
+    let why = confirm("spared").unwrap_err();
+    assert_eq!(why, "nothing waits for a confirmation");
+    assert_eq!(confirm("fw").as_deref(), Ok("confirmed: fw"));
+    assert_eq!(left_s(&node), None);
 }
 
 #[test]
@@ -167,7 +198,11 @@ fn a_change_after_another_that_was_confirmed_has_its_own_time() {
     let mut jobs = node.jobs(&step);
     let start = Now::read();
     assert_eq!(jobs.go_back(start), None);
-    node.run(&Request::Confirm { ticket: 7 }).unwrap();
+    node.run(&Request::Confirm {
+        ticket: 7,
+        tree: None,
+    })
+    .unwrap();
     let mut request = node.stage(&old());
     if let Request::Install { confirm_s, .. } = &mut request {
         *confirm_s = 60;

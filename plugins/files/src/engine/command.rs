@@ -11,7 +11,7 @@ use super::{Action, Engine, Reply, Then};
 use crate::wire::{How, Message};
 
 pub const USAGE: &str = "usage: files [status] | diff TREE | push TREE [OPTION...] | \
-    pull TREE [OPTION...] | confirm | log TREE | back TREE [STATE [--anyway] | --peer] | stop | \
+    pull TREE [OPTION...] | confirm [TREE] | log TREE | back TREE [STATE [--anyway] | --peer] | stop | \
     apply [OPTION...]; options: --dry-run, --check, --anyway, --confirm TIME (10s to 24h)";
 
 /// Word of an answer that comes before the end.
@@ -39,7 +39,8 @@ pub enum Command {
     GoBackOnPeer(String),
     /// spared's own configuration, as it is here.
     Apply(How),
-    Confirm,
+    /// None: every tree that waits for it.
+    Confirm(Option<String>),
     Stop,
 }
 
@@ -57,7 +58,8 @@ pub fn parse(argv: &[&str]) -> Option<Command> {
         ["back", tree, state] => back(tree, state, false)?,
         ["back", tree, state, "--anyway"] => back(tree, state, true)?,
         ["apply", ref options @ ..] => Command::Apply(how(options)?),
-        ["confirm"] => Command::Confirm,
+        ["confirm"] => Command::Confirm(None),
+        ["confirm", tree] => Command::Confirm(Some(tree.to_owned())),
         ["stop"] => Command::Stop,
         _ => return None,
     })
@@ -97,7 +99,7 @@ impl Engine {
     pub fn handle_command(&mut self, now_ns: u64, token: u64, command: Command) {
         let tree = match &command {
             Command::Stop => return self.stop(now_ns, token),
-            Command::Confirm => return self.confirm(now_ns, token),
+            Command::Confirm(None) => return self.confirm(now_ns, token, None),
             Command::EndShow => {
                 self.end_show();
                 return self.answer_lines(token, None, &["removed".to_owned()]);
@@ -107,6 +109,7 @@ impl Engine {
             | Command::Push(tree, _)
             | Command::Pull(tree, _)
             | Command::Log(tree)
+            | Command::Confirm(Some(tree))
             | Command::Back { tree, .. }
             | Command::GoBack(tree)
             | Command::GoBackOnPeer(tree) => tree.clone(),
@@ -119,6 +122,9 @@ impl Engine {
         }
         if let Command::GoBackOnPeer(tree) = command {
             return self.back_on_peer(now_ns, token, tree);
+        }
+        if matches!(command, Command::Confirm(_)) {
+            return self.confirm(now_ns, token, Some(tree));
         }
         if !self.has_root() {
             let why = "the plugin files-root does not run: see `sparectl plugins`";
@@ -170,7 +176,7 @@ impl Engine {
                 };
                 self.actions.push_back(Action::Request(request));
             }
-            Command::Stop | Command::EndShow | Command::Confirm | Command::GoBackOnPeer(_) => {}
+            Command::Stop | Command::EndShow | Command::Confirm(_) | Command::GoBackOnPeer(_) => {}
         }
     }
 
@@ -255,6 +261,10 @@ mod tests {
         };
         let command = Command::Pull("fw".to_owned(), confirm);
         assert_eq!(parse(&["pull", "fw", "--confirm", "2m"]), Some(command));
+        let all = Command::Confirm(None);
+        assert_eq!(parse(&["confirm"]), Some(all));
+        let one = Command::Confirm(Some("fw".to_owned()));
+        assert_eq!(parse(&["confirm", "fw"]), Some(one));
         let back = Command::GoBackOnPeer("fw".to_owned());
         assert_eq!(parse(&["back", "fw", "--peer"]), Some(back));
         let push = Command::Push("fw".to_owned(), how);
@@ -275,6 +285,7 @@ mod tests {
             &["push", "fw", "--confirm", "9s"],
             &["push", "fw", "--confirm", "25h"],
             &["stop", "x"],
+            &["confirm", "fw", "x"],
         ] {
             assert_eq!(parse(words), None, "{words:?}");
         }

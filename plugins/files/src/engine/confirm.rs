@@ -3,8 +3,10 @@
 use spared_tree::local::{Finished, Request, without_output};
 
 use super::root::{Asker, Pending};
-use super::{ANSWER_NS, Action, Engine};
+use super::{ANSWER_NS, Action, Engine, TreeInfo};
 use crate::wire::Message;
+
+const NOTHING_WAITS: &str = "nothing waits for a confirmation";
 
 /// Somebody here who waits for the peer to confirm, or to go back.
 #[derive(Debug)]
@@ -16,20 +18,24 @@ pub(super) struct Confirming {
 }
 
 impl Engine {
-    /// Confirms what waits for it, here and on the peer.
-    pub(super) fn confirm(&mut self, now_ns: u64, token: u64) {
-        let waits = |it: &&super::TreeInfo| it.own_waits_s.is_some();
-        let has_own = self.trees.iter().any(|it| waits(&it));
-        let theirs = |it: &super::TreeInfo| it.peer.as_ref().is_some_and(|it| it.waits_s.is_some());
-        let has_theirs = self.trees.iter().any(theirs);
-        if has_own {
-            return self.ask_root_to_confirm(Asker::Token(token));
+    /// Confirms what waits for it here, or else on the peer: one tree, or all.
+    pub(super) fn confirm(&mut self, now_ns: u64, token: u64, tree: Option<String>) {
+        if self.waits_here(tree.as_deref()) {
+            return self.ask_root_to_confirm(Asker::Token(token), tree);
         }
-        if !has_theirs {
-            return self.refuse(token, "nothing waits for a confirmation");
+        let theirs = |it: &TreeInfo| it.peer.as_ref().is_some_and(|it| it.waits_s.is_some());
+        let mut meant = self.trees.iter().filter(|it| is_meant(it, tree.as_deref()));
+        if !meant.any(theirs) {
+            return self.refuse(token, NOTHING_WAITS);
         }
         let ticket = self.ticket();
-        self.ask_peer(now_ns, token, false, &Message::Confirm { ticket }, ticket);
+        let confirm = Message::Confirm { ticket, tree };
+        self.ask_peer(now_ns, token, false, &confirm, ticket);
+    }
+
+    fn waits_here(&self, tree: Option<&str>) -> bool {
+        let mut meant = self.trees.iter().filter(|it| is_meant(it, tree));
+        meant.any(|it| it.own_waits_s.is_some())
     }
 
     /// Has the peer put back what waits for a confirmation there.
@@ -101,26 +107,25 @@ impl Engine {
         self.actions.push_back(Action::Request(request));
     }
 
-    pub(super) fn handle_peer_confirm(&mut self, ticket: u64) {
+    pub(super) fn handle_peer_confirm(&mut self, ticket: u64, tree: Option<String>) {
         let by = Asker::Ticket(ticket);
         let mut pending = self.pending.values();
         // a peer that asks again and again fills nothing
         let is_asked = pending.any(|it| matches!(it, Pending::Confirm { .. }));
-        let has_own = self.trees.iter().any(|it| it.own_waits_s.is_some());
-        match has_own && !is_asked {
-            true => self.ask_root_to_confirm(by),
-            false => self.end_confirm(by, Err("nothing waits for a confirmation".to_owned())),
+        match self.waits_here(tree.as_deref()) && !is_asked {
+            true => self.ask_root_to_confirm(by, tree),
+            false => self.end_confirm(by, Err(NOTHING_WAITS.to_owned())),
         }
     }
 
-    fn ask_root_to_confirm(&mut self, by: Asker) {
+    fn ask_root_to_confirm(&mut self, by: Asker, tree: Option<String>) {
         if !self.has_root() {
             let why = "the plugin files-root does not run";
             return self.end_confirm(by, Err(why.to_owned()));
         }
         let ticket = self.ticket();
         self.pending.insert(ticket, Pending::Confirm { by });
-        let request = Request::Confirm { ticket };
+        let request = Request::Confirm { ticket, tree };
         self.actions.push_back(Action::Request(request));
     }
 
@@ -151,4 +156,9 @@ impl Engine {
             tree.scan.waits_s = left_s;
         }
     }
+}
+
+/// Whether somebody speaks of a tree who names this one, or none.
+fn is_meant(tree: &TreeInfo, name: Option<&str>) -> bool {
+    name.is_none_or(|it| it == tree.name())
 }

@@ -253,7 +253,7 @@ impl Engine {
             Message::Look { ticket, tree } => self.handle_look(ticket, &tree),
             Message::Report { ticket, result } => self.handle_report(now_ns, ticket, result),
             Message::Stop { ticket } => self.handle_stop(now_ns, ticket),
-            Message::Confirm { ticket } => self.handle_peer_confirm(ticket),
+            Message::Confirm { ticket, tree } => self.handle_peer_confirm(ticket, tree),
             Message::GoBack { ticket, tree } => self.handle_peer_back(now_ns, ticket, &tree),
             Message::Taken { ticket } => {
                 if let Some((tree, manifest)) = self.serving.taken(ticket) {

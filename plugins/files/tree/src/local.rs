@@ -57,8 +57,8 @@ pub enum Request {
     },
     /// What waits for a confirmation goes back now.
     GoBack { ticket: u64, tree: String },
-    /// Everything that waits for it stays.
-    Confirm { ticket: u64 },
+    /// A tree that waits for it stays; None: every one that does.
+    Confirm { ticket: u64, tree: Option<String> },
     /// Puts an earlier state back.
     Back {
         ticket: u64,
@@ -78,7 +78,7 @@ impl Request {
             | Self::Install { ticket, .. }
             | Self::Apply { ticket, .. }
             | Self::GoBack { ticket, .. }
-            | Self::Confirm { ticket }
+            | Self::Confirm { ticket, .. }
             | Self::Back { ticket, .. }
             | Self::Log { ticket, .. } => *ticket,
         }

@@ -4,7 +4,7 @@ use spared_sdk::{Engine as _, Value};
 
 use super::super::tree::Relation;
 use super::lab::{Lab, S};
-use super::{Command, How, pair, relations, text};
+use super::{Command, How, Message, encode, pair, relations, text};
 
 pub fn confirmed() -> How {
     How {
@@ -36,7 +36,7 @@ fn a_change_that_nobody_confirms_is_pending_again_where_it_was_made() {
     lab.settle();
     assert_eq!(lab.nodes[1].tree["b"], "2");
     assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
-    let why = text(&lab.done(0, Command::Confirm));
+    let why = text(&lab.done(0, Command::Confirm(None)));
     assert_eq!(why, "nothing waits for a confirmation");
 }
 
@@ -44,7 +44,7 @@ fn a_change_that_nobody_confirms_is_pending_again_where_it_was_made() {
 fn either_node_confirms() {
     for at in 0..2 {
         let mut lab = waiting();
-        assert_eq!(text(&lab.done(at, Command::Confirm)), "confirmed: t");
+        assert_eq!(text(&lab.done(at, Command::Confirm(None))), "confirmed: t");
         lab.go_back(1);
         lab.settle();
         assert_eq!(lab.nodes[1].tree["b"], "new");
@@ -85,4 +85,27 @@ fn what_waits_on_the_peer_goes_back_when_this_node_asks() {
     lab.cut();
     assert_eq!(text(&lab.done(0, back())), "r2 is not connected");
     lab.assert_answered();
+}
+
+#[test]
+fn a_confirmation_of_a_tree_is_asked_for_by_its_name_and_of_no_other() {
+    for at in 0..2 {
+        let mut lab = waiting();
+        lab.pass(11 * S);
+        let confirm = |tree: &str| Command::Confirm(Some(tree.to_owned()));
+        let why = text(&lab.done(at, confirm("spared")));
+        assert!(why.starts_with("no tree \"spared\""), "{why}");
+        let ticket = 9;
+        let message = |tree: &str| {
+            let tree = Some(tree.to_owned());
+            encode(&Message::Confirm { ticket, tree })
+        };
+        let engine = &mut lab.nodes[1].engine;
+        engine
+            .handle_message(S, &message("spared"))
+            .expect("a message");
+        lab.settle();
+        assert!(lab.nodes[1].engine.trees[0].own_waits_s.is_some());
+        assert_eq!(text(&lab.done(at, confirm("t"))), "confirmed: t");
+    }
 }

@@ -211,7 +211,7 @@ fn what_was_confirmed_follows_again_after_it_was_there_once_more() {
     let mut lab = lab("change");
     waiting(&mut lab);
     lab.pass(11 * S);
-    lab.done(0, Command::Confirm);
+    lab.done(0, Command::Confirm(None));
     lab.pass(11 * S);
     for content in ["2", "harmful"] {
         edit(&mut lab, 0, content);

@@ -218,7 +218,7 @@ impl Node {
                 }
                 done(ticket, Ok(ChangeOutcome::Changed.with("in place")))
             }
-            Request::Confirm { ticket } => match self.unconfirmed.take() {
+            Request::Confirm { ticket, .. } => match self.unconfirmed.take() {
                 Some(_) => done(ticket, Ok(ChangeOutcome::Confirmed.with("confirmed: t"))),
                 None => done(ticket, Err("nothing waits".to_owned())),
             },

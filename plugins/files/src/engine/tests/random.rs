@@ -35,7 +35,7 @@ fn event(lab: &mut Lab, random: &mut Random) {
         20 => lab.role(at, Role::Active),
         21 => lab.role(at, Role::Backup),
         22 => drop(lab.ask(at, Command::Pull("t".to_owned(), confirmed()))),
-        23 => drop(lab.ask(at, Command::Confirm)),
+        23 => drop(lab.ask(at, Command::Confirm(None))),
         _ => lab.settle(),
     }
     if random.below(40) == 0 {
