@@ -198,7 +198,9 @@ impl Engine {
             self.send(&Message::Stop { ticket });
             return self.answer_lines(token, None, &["asked the peer to stop".to_owned()]);
         }
+        let has_waited = self.stop_waiting(Then::can_be_stopped);
         match &self.transfer {
+            None if has_waited => self.answer_lines(token, None, &["stopped".to_owned()]),
             None => self.refuse(token, "nothing is under way"),
             Some(it) if it.is_installing() => {
                 self.refuse(

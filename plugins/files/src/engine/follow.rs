@@ -138,6 +138,11 @@ impl Engine {
         tree.is_some_and(|it| leads(&self.roles, &it.settings))
     }
 
+    /// Whether this node would send by itself what the peer offers by itself.
+    pub(super) fn sends_itself(&self, name: &str, how: How) -> bool {
+        how.is_automatic && self.leads(name)
+    }
+
     /// Offers a tree that is due.
     pub(super) fn follow(&mut self, now_ns: u64) {
         if !self.is_up || !self.has_root() || self.is_busy().is_some() {

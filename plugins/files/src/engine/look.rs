@@ -38,6 +38,19 @@ pub(super) enum Then {
     Asked { ticket: u64 },
 }
 
+/// Why an offer that nobody asked for is refused.
+pub(super) const ACTIVE_AS_WELL: &str = "this node is active as well";
+
+impl Then {
+    /// Whether it may change a tree, or somebody waits for it.
+    pub(super) fn can_be_stopped(&self) -> bool {
+        matches!(
+            self,
+            Self::Receive { .. } | Self::Push { .. } | Self::Offered { .. }
+        )
+    }
+}
+
 impl Engine {
     /// Has a tree read, and goes on with `then`.
     pub(super) fn after_scan(&mut self, name: &str, then: Then) {
@@ -121,6 +134,19 @@ impl Engine {
         self.follow(now_ns);
     }
 
+    /// Ends what waits for a tree to be read; whether there was something.
+    pub(super) fn stop_waiting(&mut self, which: impl Fn(&Then) -> bool) -> bool {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (stopped, left): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(.., then)| which(then));
+        self.waiting = left;
+        let is_any = !stopped.is_empty();
+        for (.., then) in stopped {
+            self.give_up(then, "stopped");
+        }
+        is_any
+    }
+
     pub(super) fn give_up(&mut self, then: Then, why: &str) {
         let why = why.to_owned();
         match then {
@@ -154,6 +180,9 @@ impl Engine {
             (Then::Offered { ticket, digest, .. }, Ok(_)) if self.has(name, digest) => {
                 let result = Ok(receive::nothing());
                 self.send(&Message::Report { ticket, result });
+            }
+            (then @ Then::Offered { how, .. }, Ok(_)) if self.sends_itself(name, how) => {
+                self.give_up(then, ACTIVE_AS_WELL);
             }
             (Then::Offered { ticket, how, .. }, Ok(_)) => {
                 self.receive(now_ns, name, transfer::Purpose::Offer { ticket, how });

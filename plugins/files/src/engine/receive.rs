@@ -3,6 +3,7 @@
 use spared_tree::local::{ChangeOutcome, Finished, Request, without_output};
 use spared_tree::{Change, Hash, Manifest, builtin};
 
+use super::look::ACTIVE_AS_WELL;
 use super::root::Pending;
 use super::show::Shown;
 use super::status::LastResult;
@@ -106,9 +107,7 @@ impl Engine {
             (None, None) => Some(format!("there is no such tree: {}", apart(name))),
             (None, Some(Relation::Apart)) => Some(apart(name)),
             (None, _) if !self.has_root() => Some("the plugin files-root does not run".to_owned()),
-            (None, _) if how.is_automatic && self.leads(name) => {
-                Some("this node is active as well".to_owned())
-            }
+            (None, _) if self.sends_itself(name, how) => Some(ACTIVE_AS_WELL.to_owned()),
             (None, _) => None,
         };
         match refusal {
@@ -363,6 +362,9 @@ impl Engine {
     }
 
     pub(super) fn handle_stop(&mut self, now_ns: u64, offer: u64) {
+        let is_offered =
+            |then: &Then| matches!(then, Then::Offered { ticket, .. } if *ticket == offer);
+        self.stop_waiting(is_offered);
         let is_it =
             |it: &Transfer| matches!(it.purpose, Purpose::Offer { ticket, .. } if ticket == offer);
         let transfer = self.transfer.as_ref();

@@ -132,6 +132,49 @@ fn a_node_that_becomes_active_meanwhile_keeps_its_files() {
 }
 
 #[test]
+fn a_node_that_becomes_active_while_it_reads_for_an_offer_keeps_its_files() {
+    for is_told in [false, true] {
+        let mut lab = lab("change");
+        edit(&mut lab, 0, "2");
+        lab.nodes[1].is_slow = true;
+        lab.pass(11 * S);
+        assert!(lab.nodes[0].engine.offer.is_some());
+        lab.role(1, Role::Active);
+        if is_told {
+            lab.role(0, Role::Backup);
+            lab.settle();
+            assert!(lab.nodes[0].engine.offer.is_none());
+        }
+        lab.nodes[1].is_slow = false;
+        lab.pass(S);
+        assert_eq!(lab.nodes[1].tree["a"], "1", "{is_told}");
+        assert_eq!(relations(&lab), [Relation::Ours, Relation::Theirs]);
+    }
+}
+
+#[test]
+fn what_waits_for_a_tree_to_be_read_can_be_stopped_on_either_node() {
+    for (at, slow) in [(0, 1), (1, 1), (0, 0)] {
+        let mut lab = lab("ask");
+        edit(&mut lab, 0, "2");
+        lab.nodes[slow].is_slow = true;
+        let token = lab.ask(0, push());
+        lab.settle();
+        let stop = lab.ask(at, Command::Stop);
+        lab.settle();
+        let said = [(at, stop), (0, token)].map(|(at, token)| {
+            let reply = lab.nodes[at].replies.remove(&token);
+            text(&reply.expect("an answer"))
+        });
+        assert!(said[1].ends_with("stopped"), "{said:?}");
+        lab.nodes[slow].is_slow = false;
+        lab.pass(60 * S);
+        assert_eq!(lab.nodes[1].tree["a"], "1", "{at} {slow}");
+        assert_eq!(text(&lab.done(0, push())), "in place");
+    }
+}
+
+#[test]
 fn an_active_node_takes_nothing_that_nobody_asked_for() {
     let mut lab = lab("change");
     edit(&mut lab, 1, "2");
