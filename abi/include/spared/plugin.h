@@ -227,7 +227,8 @@ struct spared_cause; /* of spared.group/1 */
 
 /* A group's role, as followers are told it. The newest wins: it replaces an older role of the same
  * group that is still pending. Roles of several groups may be pending at once. The same role comes
- * again when SPARED_ROLE_MAINTENANCE changes. */
+ * again when SPARED_ROLE_MAINTENANCE changes, and as the last one, with SPARED_CAUSE_WITHDRAWN, when
+ * the group is no longer configured. */
 struct spared_role {
 	uint32_t size;
 	uint32_t role;           /* SPARED_ROLE_* */

@@ -255,11 +255,12 @@ impl Groups {
         }
     }
 
-    /// Tells the active followers of a withdrawn group to leave it, without waiting for them.
+    /// Tells the followers of a withdrawn group to leave it, without waiting for them: also those that are backup, which may
+    /// look at their groups together.
     pub(super) fn dismiss(&mut self, name: &str, group: &Group) {
         for (plugin, delivery) in &group.deliveries {
-            if delivery.was_told(Role::Active) {
-                self.send_farewell(name, plugin, group.cause.clone());
+            if let Some(told) = delivery.sent {
+                self.send_farewell(name, plugin, told.role, group.cause.clone());
             }
         }
     }
@@ -297,18 +298,19 @@ impl Groups {
         let delivery = group.deliveries.remove(plugin);
         if delivery.is_some_and(|delivery| delivery.was_told(Role::Active)) {
             let why = format!("{plugin} no longer follows it");
-            self.send_farewell(name, plugin, Cause::new(CauseKind::Other, why));
+            let cause = Cause::new(CauseKind::Other, why);
+            self.send_farewell(name, plugin, Role::Active, cause);
         }
     }
 
-    fn send_farewell(&mut self, name: &str, plugin: &str, cause: Cause) {
+    fn send_farewell(&mut self, name: &str, plugin: &str, before: Role, cause: Cause) {
         self.epoch += 1;
         let order = Order {
             group: name.to_owned(),
             epoch: self.epoch,
             role: Role::Backup,
             maintenance: self.condition.maintenance,
-            before: Some(Role::Active),
+            before: Some(before),
             published: Role::Backup,
             cause,
             deadline_ns: u64::MAX,

@@ -657,6 +657,24 @@ fn a_withdrawn_group_that_is_active_is_closed_and_left_first() {
 }
 
 #[test]
+fn a_follower_of_a_group_that_was_backup_is_told_that_it_is_gone() {
+    let mut fixture = Fixture::new();
+    fixture.settled_follower("files", &[], false);
+    let ticket = fixture.ticket();
+    fixture
+        .groups
+        .handle_claim(ticket, "office".to_owned(), None);
+    let mut told = None;
+    while let Some(action) = fixture.groups.poll_action() {
+        if let Action::Role { order, .. } = action {
+            told = Some((order.role, order.before, order.cause.kind));
+        }
+    }
+    let gone = (Role::Backup, Some(Role::Backup), CauseKind::Withdrawn);
+    assert_eq!(told, Some(gone));
+}
+
+#[test]
 fn a_follower_that_fails_to_leave_a_group_that_is_gone_is_named() {
     let mut fixture = Fixture::new();
     fixture.settled_follower("dhcp", &[], false);

@@ -11,8 +11,11 @@ pub mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use spared_sdk::abi::CAUSE_WITHDRAWN;
 use spared_sdk::config::Config;
-use spared_sdk::{Answer, Applied, Error, Host, Io, Partner, Progress, Runner, SendError, Verb};
+use spared_sdk::{
+    Answer, Applied, Error, Host, Io, Partner, Progress, RoleEvent, Runner, SendError, Token, Verb,
+};
 use spared_tree::config::{self, Settings};
 use spared_tree::{builtin, local};
 
@@ -106,6 +109,20 @@ impl Io for Files {
             }
         }
         Ok(())
+    }
+
+    fn role(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        event: &RoleEvent<'_>,
+        _token: Token,
+    ) -> Result<Progress, Error> {
+        match event.cause.kind {
+            CAUSE_WITHDRAWN => engine.handle_group_gone(now_ns, event.group),
+            _ => spared_sdk::Engine::handle_role(engine, now_ns, event.group, event.role),
+        }
+        Ok(Progress::Done)
     }
 
     fn poll(&mut self, _engine: &mut Engine, _now_ns: u64) -> bool {

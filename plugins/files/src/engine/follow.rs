@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use spared_sdk::Role;
 use spared_sdk::config::format_duration;
 use spared_tree::Hash;
 use spared_tree::config::{Sync, Tree};
@@ -116,8 +115,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn take_role(&mut self, now_ns: u64, group: &str, role: Role) {
-        self.roles.insert(group.to_owned(), role == Role::Active);
+    /// A group is no longer configured: no tree waits for its role.
+    pub fn handle_group_gone(&mut self, now_ns: u64, group: &str) {
+        self.roles.remove(group);
+        self.handle_roles(now_ns);
+    }
+
+    pub(super) fn handle_roles(&mut self, now_ns: u64) {
         // what the other node began while it was active
         let transfer = self.transfer.as_ref();
         let transfer = transfer.filter(|it| it.how().is_automatic && !it.is_installing());

@@ -5,7 +5,7 @@
 //! | the peer | `handle_up`, `handle_message`, `handle_down` |
 //! | the root half | `handle_root_up`, `handle_answer`, `handle_root_down` |
 //! | people | `handle_command` |
-//! | the host | `handle_role` |
+//! | the host | `handle_role`, `handle_group_gone` |
 //! | the disk | `handle_stored`, `handle_staged` |
 
 mod command;
@@ -343,7 +343,8 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn handle_role(&mut self, now_ns: u64, group: &str, role: Role) {
-        self.take_role(now_ns, group, role);
+        self.roles.insert(group.to_owned(), role == Role::Active);
+        self.handle_roles(now_ns);
     }
 
     fn handle_up(&mut self, now_ns: u64, _wire: u32) {

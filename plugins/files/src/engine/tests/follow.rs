@@ -198,6 +198,24 @@ fn an_active_node_takes_nothing_that_nobody_asked_for() {
     assert_eq!(lab.nodes[0].tree["a"], "1");
 }
 
+#[test]
+fn a_group_that_is_gone_holds_up_no_tree() {
+    let mut lab = lab("change");
+    lab.nodes[0].engine.handle_role(S, "h", Role::Backup);
+    edit(&mut lab, 0, "2");
+    lab.pass(60 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "1");
+    let now_ns = lab.now_ns;
+    lab.nodes[0].engine.handle_group_gone(now_ns, "h");
+    lab.pass(7 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "2");
+    // nobody is active in no group at all
+    lab.nodes[0].engine.handle_group_gone(now_ns, "g");
+    edit(&mut lab, 0, "3");
+    lab.pass(60 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "2");
+}
+
 fn waiting(lab: &mut Lab) {
     edit(lab, 0, "harmful");
     let push = Command::Push("t".to_owned(), confirmed());
