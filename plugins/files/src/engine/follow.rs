@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use spared_sdk::config::format_duration;
-use spared_tree::Hash;
 use spared_tree::config::{Sync, Tree};
 use spared_tree::local::{Finished, without_output};
+use spared_tree::{Change, Hash};
 
 use super::status::LastResult;
 use super::tree::{Relation, TreeInfo};
@@ -21,6 +21,8 @@ pub(super) const LOOK_NS: u64 = 2_000_000_000;
 /// Time until a refused tree is offered again, twice as long each time.
 const RETRY_NS: u64 = 10_000_000_000;
 const RETRY_MAX_NS: u64 = 3_600_000_000_000;
+/// Time after which a tree that is due and changes at each look is a trouble.
+const RESTLESS_NS: u64 = 60_000_000_000;
 
 /// What a tree that follows by itself waits for.
 #[derive(Debug, Default)]
@@ -31,6 +33,12 @@ pub struct Following {
     wait_ns: u64,
     /// It was the same at the last two looks.
     is_resting: bool,
+    /// Since when it has been due and another one at each look.
+    restless_since_ns: Option<u64>,
+    /// A path that was another one at each of these looks, or at the last one.
+    restless: Option<String>,
+    /// That lasts too long to be an edit.
+    pub never_rests: bool,
     /// Why it did not follow.
     pub failed: Option<String>,
     /// What the peer has from here, and goes back on unless somebody confirms it.
@@ -43,11 +51,27 @@ pub struct Following {
 pub(super) type Roles = BTreeMap<String, bool>;
 
 impl Following {
-    pub fn handle_look(&mut self, is_news: bool) {
+    /// `changes`: what is another since the look before.
+    pub fn handle_look(&mut self, now_ns: u64, is_news: bool, changes: &[Change]) {
         self.is_resting = !is_news;
         if is_news {
             (self.retry_ns, self.wait_ns) = (0, 0);
         }
+        let since_ns = self.restless_since_ns.unwrap_or(now_ns);
+        self.restless_since_ns = (is_news && self.due_ns <= now_ns).then_some(since_ns);
+        self.never_rests = self
+            .restless_since_ns
+            .is_some_and(|it| now_ns.saturating_sub(it) >= RESTLESS_NS);
+        let was = self.restless.as_ref();
+        let still = changes.iter().find(|it| Some(&it.path) == was);
+        self.restless = still.or(changes.first()).map(|it| it.path.clone());
+    }
+
+    /// Why it cannot follow.
+    pub fn unrest(&self) -> Option<String> {
+        let of = self.restless.as_deref().unwrap_or("something");
+        let why = || format!("it does not rest: {of} changes all the time, exclude such files");
+        self.never_rests.then(why)
     }
 
     /// The peer has put this in place until somebody confirms it.

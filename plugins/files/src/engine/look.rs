@@ -110,8 +110,9 @@ impl Engine {
         tree.own_due_ns = Some(now_ns.saturating_add(FRESH_NS));
         let waits = (tree.own_waits_s, tree.scan.waits_s);
         tree.own_waits_s = tree.scan.waits_s;
+        let changes = tree.moved(&own);
         let is_news = tree.set_own(now_ns, own);
-        tree.following.handle_look(is_news);
+        tree.following.handle_look(now_ns, is_news, &changes);
         if is_news || waits.0 != waits.1 {
             self.tell(name);
         }

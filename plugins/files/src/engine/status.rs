@@ -164,6 +164,9 @@ impl Engine {
             },
             Relation::Ours => {
                 let what = self.ours(tree);
+                if let Some(why) = self.unrest(tree) {
+                    return format!("pending: {what} changed here, and does not follow: {why}");
+                }
                 if let Some(why) = &tree.following.failed {
                     return format!("pending: {what} changed here, and did not follow: {why}");
                 }
@@ -172,7 +175,7 @@ impl Engine {
                         "pending: {what} changed here, and went back on {peer} as nobody confirmed it: sparectl files push {name}"
                     );
                 }
-                if self.leads(name) && tree.settings.sync != Sync::Ask {
+                if self.follows_from_here(tree) {
                     return format!("pending: {what} changed here, and will follow");
                 }
                 format!("pending: {what} changed here, not on {peer}: sparectl files push {name}")
@@ -199,10 +202,18 @@ impl Engine {
         }
     }
 
+    fn follows_from_here(&self, tree: &TreeInfo) -> bool {
+        tree.settings.sync != Sync::Ask && self.leads(tree.name())
+    }
+
     /// Whether a tree would follow from here if it had not gone back on the peer.
     fn is_held_back(&self, tree: &TreeInfo) -> bool {
-        let follows = tree.settings.sync != Sync::Ask && self.leads(tree.name());
-        follows && tree.following.has_gone_back(tree.digest())
+        self.follows_from_here(tree) && tree.following.has_gone_back(tree.digest())
+    }
+
+    fn unrest(&self, tree: &TreeInfo) -> Option<String> {
+        let unrest = tree.following.unrest();
+        unrest.filter(|_| self.follows_from_here(tree))
     }
 
     fn ours(&self, tree: &TreeInfo) -> String {
@@ -232,8 +243,10 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
             _ if tree.settings.is_builtin() => false,
             Relation::Apart | Relation::Conflict => true,
             Relation::Ours => {
-                let follows = tree.settings.sync != Sync::Ask && engine.leads(tree.name());
-                !follows || tree.following.failed.is_some() || engine.is_held_back(tree)
+                !engine.follows_from_here(tree)
+                    || tree.following.never_rests
+                    || tree.following.failed.is_some()
+                    || engine.is_held_back(tree)
             }
             Relation::Same => tree.own_waits_s.is_some(),
             _ => false,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use spared_tree::config::Tree;
+use spared_tree::config::{Sync, Tree};
 use spared_tree::{Change, Hash, Manifest, compare};
 
 use super::follow::Following;
@@ -111,6 +111,16 @@ impl TreeInfo {
                 .handle_peer(digest, state.waits_s.is_some(), own);
         }
         self.peer = Some(state);
+    }
+
+    /// What is another in a tree that follows by itself since it was read before.
+    pub fn moved(&self, own: &Result<Digested, String>) -> Vec<Change> {
+        match (self.own(), own) {
+            (Some(was), Ok(is)) if self.settings.sync != Sync::Ask && was.digest != is.digest => {
+                compare(&was.manifest, &is.manifest)
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Takes what was read; whether it is news.

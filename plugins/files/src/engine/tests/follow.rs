@@ -76,6 +76,28 @@ fn a_tree_that_is_being_edited_rests_before_it_follows() {
 }
 
 #[test]
+fn a_tree_that_never_rests_is_a_trouble_that_names_what_changes() {
+    let mut lab = lab("change");
+    for second in 0..600 {
+        edit(&mut lab, 0, &second.to_string());
+        let often = (second / 5).to_string();
+        lab.nodes[0].tree.insert("A".to_owned(), often);
+        lab.pass(S);
+        let troubles = lab.nodes[0].engine.troubles();
+        assert!(second > 55 || troubles.is_empty(), "{troubles:?}");
+        let is_said = |it: &spared_sdk::Trouble| {
+            it.why
+                .ends_with("it does not rest: /t/a changes all the time, exclude such files")
+        };
+        assert!(second < 70 || troubles.iter().any(is_said), "{troubles:?}");
+    }
+    assert_eq!(lab.nodes[1].tree["a"], "1");
+    lab.pass(7 * S);
+    assert!(lab.nodes[0].engine.troubles().is_empty());
+    assert!(same(&lab));
+}
+
+#[test]
 fn at_intervals_a_change_waits_for_the_end_of_one() {
     let mut lab = lab("24h");
     lab.pass(30 * S);
