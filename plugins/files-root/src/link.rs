@@ -9,14 +9,14 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, chownat, fchmod, fchown, fstat, mkdirat, openat,
-    readlinkat, renameat, statat, symlinkat, syncfs, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps, chownat, fchown, fstat,
+    futimens, mkdirat, openat, readlinkat, renameat, statat, symlinkat, syncfs, unlinkat,
 };
 use spared_tree::config::Tree;
 use spared_tree::own::Own;
-use spared_tree::{Beneath, Manifest, Scanner};
+use spared_tree::{Beneath, Manifest, Scanner, xattrs};
 
-use crate::put::{Put, Step};
+use crate::put::{Put, Step, set_mode};
 use crate::store::Store;
 
 const SIDES: [&str; 2] = ["a", "b"];
@@ -219,11 +219,11 @@ fn copy(from: &Beneath, to: &Beneath, path: &str, kind: FileType) -> io::Result<
     let copied = || -> io::Result<()> {
         match kind {
             FileType::Directory => {
-                let stat = fstat(&from.folder(path)?)?;
+                let folder = from.folder(path)?;
+                let stat = fstat(&folder)?;
                 mkdirat(&place.folder, place.name, Mode::RWXU)?;
                 let made = to.folder(path)?;
-                fchown(&made, Some(uid(&stat)), Some(gid(&stat)))?;
-                Ok(fchmod(&made, Mode::from_raw_mode(stat.st_mode & 0o7777))?)
+                copy_access(&folder, &made, &stat)
             }
             FileType::RegularFile => {
                 let mut file = from.file(path)?;
@@ -233,8 +233,8 @@ fn copy(from: &Beneath, to: &Beneath, path: &str, kind: FileType) -> io::Result<
                 let mut new: File = openat(&place.folder, place.name, flags, mode)?.into();
                 io::copy(&mut file, &mut new)?;
                 new.flush()?;
-                fchown(new.as_fd(), Some(uid(&stat)), Some(gid(&stat)))?;
-                Ok(fchmod(&new, Mode::from_raw_mode(stat.st_mode & 0o7777))?)
+                copy_access(&file, &new, &stat)?;
+                Ok(futimens(&new, &times(&stat))?)
             }
             FileType::Symlink => {
                 let old = from.place(path)?;
@@ -251,6 +251,26 @@ fn copy(from: &Beneath, to: &Beneath, path: &str, kind: FileType) -> io::Result<
         }
     };
     copied().map_err(fault)
+}
+
+/// Owner, attributes and mode of a file or folder that was just made.
+fn copy_access(from: impl AsFd, to: impl AsFd, stat: &Stat) -> io::Result<()> {
+    fchown(to.as_fd(), Some(uid(stat)), Some(gid(stat)))?;
+    let xattrs = xattrs(from.as_fd())?;
+    // as for files of the tree: the mask of an access list is part of the mode
+    set_mode(to.as_fd(), stat.st_mode & 0o7777, &xattrs)
+}
+
+fn times(stat: &Stat) -> Timestamps {
+    Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+    }
+}
+
+fn time<N: TryInto<u32>>(tv_sec: i64, nanoseconds: N) -> Timespec {
+    let tv_nsec = nanoseconds.try_into().unwrap_or(0).into();
+    Timespec { tv_sec, tv_nsec }
 }
 
 fn uid(stat: &rustix::fs::Stat) -> rustix::fs::Uid {

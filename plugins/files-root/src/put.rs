@@ -366,17 +366,22 @@ fn set_access(fd: BorrowedFd<'_>, access: &Access) -> io::Result<()> {
     if (is.st_uid, is.st_gid) != (uid.as_raw(), gid.as_raw()) {
         fchown(fd, Some(uid), Some(gid))?;
     }
-    remove_xattrs(fd, access)?;
-    // after the owner, as changing that clears bits; before the access list, whose mask is part of the mode
-    fchmod(fd, Mode::from_raw_mode(access.mode))?;
-    for (name, value) in &access.xattrs {
+    set_mode(fd, access.mode, &access.xattrs)
+}
+
+/// Sets mode and attributes: after the owner, as changing that clears bits; the mode before the access list, whose
+/// mask is part of it.
+pub fn set_mode(fd: BorrowedFd<'_>, mode: u32, xattrs: &[(String, Vec<u8>)]) -> io::Result<()> {
+    remove_xattrs(fd, xattrs)?;
+    fchmod(fd, Mode::from_raw_mode(mode))?;
+    for (name, value) in xattrs {
         fsetxattr(fd, name.as_str(), value, XattrFlags::empty())?;
     }
     Ok(())
 }
 
 /// Removes attributes that it must not have: a folder's default access list makes some.
-fn remove_xattrs(fd: BorrowedFd<'_>, access: &Access) -> io::Result<()> {
+fn remove_xattrs(fd: BorrowedFd<'_>, wanted: &[(String, Vec<u8>)]) -> io::Result<()> {
     const NAMES_MAX: usize = 64 << 10;
     let mut names = Vec::with_capacity(NAMES_MAX);
     match flistxattr(fd, rustix::buffer::spare_capacity(&mut names)) {
@@ -387,7 +392,7 @@ fn remove_xattrs(fd: BorrowedFd<'_>, access: &Access) -> io::Result<()> {
     let names = names.split(|byte| *byte == 0);
     let names = names.filter_map(|it| std::str::from_utf8(it).ok());
     for name in names.filter(|it| travels(it)) {
-        if !access.xattrs.iter().any(|(wanted, _)| wanted == name) {
+        if !wanted.iter().any(|(it, _)| it == name) {
             fremovexattr(fd, name)?;
         }
     }

@@ -2,15 +2,19 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+use rustix::io::Errno;
 use spared_sdk::config::Config;
 use spared_tree::local::Request;
 use spared_tree::{Beneath, Hash, Kind, Manifest, Scanner, config};
 
 use crate::cut::{cutting, ended};
 use crate::node::Node;
+use crate::whole::access_list;
 
 static GO_ON: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
 
@@ -166,6 +170,48 @@ fn readers_see_the_old_tree_or_the_new_one_at_every_step() {
         fs::read_link(link(&node)).unwrap(),
         Path::new(".app.a.spared")
     );
+}
+
+#[test]
+fn what_is_excluded_keeps_access_list_attributes_and_times_on_the_other_side() {
+    let node = node("link-access", &OLD);
+    let own = side(&node, "a").join("own.local");
+    let folder = side(&node, "a").join("d.local");
+    fs::create_dir(&folder).unwrap();
+    let list = ("system.posix_acl_access", access_list());
+    let word = ("user.origin", b"here".to_vec());
+    for path in [&own, &folder] {
+        for (name, value) in [&list, &word] {
+            match setxattr(path, *name, value, XattrFlags::empty()) {
+                Err(Errno::OPNOTSUPP) => {
+                    eprintln!("skipped: this file system has no attributes");
+                    return;
+                }
+                set => set.unwrap(),
+            }
+        }
+    }
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode();
+    assert_eq!(mode(&own) & 0o777, 0o640, "the mask stands for the group");
+    let time = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 5);
+    fs::File::options()
+        .write(true)
+        .open(&own)
+        .unwrap()
+        .set_modified(time)
+        .unwrap();
+    node.run(&stage(&node, &THEIRS)).unwrap();
+    for (old, name) in [(&own, "own.local"), (&folder, "d.local")] {
+        let new = side(&node, "b").join(name);
+        assert_eq!(mode(&new), mode(old));
+        for (attribute, value) in [&list, &word] {
+            let mut is = vec![0; 1024];
+            let length = getxattr(&new, *attribute, is.as_mut_slice()).unwrap();
+            assert_eq!(is[..length], value[..], "{name}: {attribute}");
+        }
+    }
+    let new = fs::metadata(side(&node, "b").join("own.local")).unwrap();
+    assert_eq!(new.modified().unwrap(), time);
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub use beneath::{Beneath, Place};
 pub use compare::{Change, What, compare};
 pub use entry::{Access, Entry, Hash, Hasher, Kind, Manifest};
 pub use fits::{BYTES_MAX, FILES_MAX, Refused, fits, is_ours, travels};
-pub use scan::{Fault, Scanner};
+pub use scan::{Fault, Scanner, xattrs};
 pub use scope::Scope;
 
 /// Longest encoded manifest: [`FILES_MAX`] entries of 300 bytes each, and more than enough for less.

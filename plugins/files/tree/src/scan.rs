@@ -364,7 +364,11 @@ fn hash_of(mut file: &File, stop: &AtomicBool) -> io::Result<Hash> {
     }
 }
 
-fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(String, Vec<u8>)>> {
+/// Attributes of a file or folder that are part of a tree.
+///
+/// # Errors
+/// The kernel's, or there are too many.
+pub fn xattrs(fd: BorrowedFd<'_>) -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut names = Vec::with_capacity(XATTR_MAX);
     match flistxattr(fd, rustix::buffer::spare_capacity(&mut names)) {
         Ok(_) => {}
