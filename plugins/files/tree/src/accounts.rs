@@ -1,27 +1,79 @@
 //! Owners by name: numbers differ between machines, names do not.
 
 use std::collections::HashMap;
+use std::io;
 
+use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User};
 
-/// Names and numbers of accounts, each asked for once: with NSS a question may go to a server.
-#[derive(Debug, Default)]
+/// Names and numbers of accounts, each asked for once in a look at a tree: with NSS a question may go to a server.
+#[derive(Debug)]
 pub struct Accounts {
-    users: HashMap<u32, String>,
-    groups: HashMap<u32, String>,
+    users: Names,
+    groups: Names,
+}
+
+#[derive(Debug)]
+struct Names {
+    ask: fn(u32) -> nix::Result<Option<String>>,
+    known: HashMap<u32, String>,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        let user = |uid| Ok(User::from_uid(Uid::from_raw(uid))?.map(|it| it.name));
+        let group = |gid| Ok(Group::from_gid(Gid::from_raw(gid))?.map(|it| it.name));
+        Self {
+            users: Names::new(user),
+            groups: Names::new(group),
+        }
+    }
+}
+
+impl Names {
+    fn new(ask: fn(u32) -> nix::Result<Option<String>>) -> Self {
+        let known = HashMap::new();
+        Self { ask, known }
+    }
+
+    /// A question without an answer is no number without a name: that would be another owner.
+    fn of(&mut self, number: u32) -> io::Result<String> {
+        if let Some(name) = self.known.get(&number) {
+            return Ok(name.clone());
+        }
+        let name = match (self.ask)(number) {
+            Ok(Some(name)) => name,
+            // some services say so of a number that has no name
+            Ok(None) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => {
+                format!("#{number}")
+            }
+            Err(errno) => {
+                let why = format!("the name of account {number} cannot be asked for: {errno}");
+                return Err(io::Error::other(why));
+            }
+        };
+        self.known.insert(number, name.clone());
+        Ok(name)
+    }
 }
 
 impl Accounts {
-    pub fn user(&mut self, uid: u32) -> String {
-        let ask = || User::from_uid(Uid::from_raw(uid)).ok().flatten();
-        let name = || ask().map_or_else(|| format!("#{uid}"), |user| user.name);
-        self.users.entry(uid).or_insert_with(name).clone()
+    /// Asks anew from here on.
+    pub fn forget(&mut self) {
+        self.users.known.clear();
+        self.groups.known.clear();
     }
 
-    pub fn group(&mut self, gid: u32) -> String {
-        let ask = || Group::from_gid(Gid::from_raw(gid)).ok().flatten();
-        let name = || ask().map_or_else(|| format!("#{gid}"), |group| group.name);
-        self.groups.entry(gid).or_insert_with(name).clone()
+    /// # Errors
+    /// Nobody could say it.
+    pub fn user(&mut self, uid: u32) -> io::Result<String> {
+        self.users.of(uid)
+    }
+
+    /// # Errors
+    /// Nobody could say it.
+    pub fn group(&mut self, gid: u32) -> io::Result<String> {
+        self.groups.of(gid)
     }
 
     /// # Errors
@@ -32,7 +84,8 @@ impl Accounts {
         }
         match User::from_name(name) {
             Ok(Some(user)) => Ok(user.uid.as_raw()),
-            _ => Err(format!("there is no user \"{name}\" here")),
+            Err(errno) => Err(unanswered("user", name, errno)),
+            Ok(None) => Err(format!("there is no user \"{name}\" here")),
         }
     }
 
@@ -44,12 +97,47 @@ impl Accounts {
         }
         match Group::from_name(name) {
             Ok(Some(group)) => Ok(group.gid.as_raw()),
-            _ => Err(format!("there is no group \"{name}\" here")),
+            Err(errno) => Err(unanswered("group", name, errno)),
+            Ok(None) => Err(format!("there is no group \"{name}\" here")),
         }
     }
+}
+
+fn unanswered(what: &str, name: &str, errno: Errno) -> String {
+    format!("there is no {what} \"{name}\" here, or nobody could say: {errno}")
 }
 
 fn number(name: &str) -> Option<u32> {
     name.strip_prefix('#')
         .and_then(|digits| digits.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_without_an_answer_is_no_number_without_a_name() {
+        let mut names = Names::new(|_| Err(Errno::EMFILE));
+        let why = names.of(7).expect_err("no answer").to_string();
+        assert!(why.starts_with("the name of account 7 cannot"), "{why}");
+        // and is asked again
+        names.ask = |_| Ok(Some("seven".to_owned()));
+        assert_eq!(names.of(7).expect("an answer"), "seven");
+        for ask in [|_| Ok(None), |_| Err(Errno::ENOENT)] as [fn(u32) -> nix::Result<_>; 2] {
+            let mut names = Names::new(ask);
+            assert_eq!(names.of(7).expect("an answer"), "#7");
+        }
+    }
+
+    #[test]
+    fn an_account_that_was_renamed_is_asked_for_again() {
+        let mut accounts = Accounts::default();
+        accounts.users.ask = |_| Ok(Some("before".to_owned()));
+        assert_eq!(accounts.user(7).expect("an answer"), "before");
+        accounts.users.ask = |_| Ok(Some("after".to_owned()));
+        assert_eq!(accounts.user(7).expect("an answer"), "before");
+        accounts.forget();
+        assert_eq!(accounts.user(7).expect("an answer"), "after");
+    }
 }

@@ -78,6 +78,7 @@ impl Scanner {
         tree: &Tree,
         stop: &AtomicBool,
     ) -> Result<Manifest, Fault> {
+        self.accounts.forget();
         let mut walk = Walk {
             scanner: self,
             beneath,
@@ -156,7 +157,7 @@ impl Walk<'_> {
         }
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => self.folder(path, depth),
-            FileType::RegularFile => match self.as_known(path, stat) {
+            FileType::RegularFile => match self.as_known(path, stat).map_err(kernel)? {
                 Some(entry) => self.take(entry),
                 None => self.file(path),
             },
@@ -206,9 +207,17 @@ impl Walk<'_> {
     }
 
     /// A file that is as it was when it was read.
-    fn as_known(&self, path: &str, stat: &Stat) -> Option<Entry> {
-        let known = self.scanner.known.get(path)?;
-        (known.print == print(stat)).then(|| known.entry.clone())
+    fn as_known(&mut self, path: &str, stat: &Stat) -> io::Result<Option<Entry>> {
+        let scanner = &mut *self.scanner;
+        let known = scanner.known.get(path);
+        let Some(known) = known.filter(|it| it.print == print(stat)) else {
+            return Ok(None);
+        };
+        let mut entry = known.entry.clone();
+        // an account may have another name by now
+        entry.access.owner = scanner.accounts.user(stat.st_uid)?;
+        entry.access.group = scanner.accounts.group(stat.st_gid)?;
+        Ok(Some(entry))
     }
 
     fn file(&mut self, path: &str) -> Result<(), Fault> {
@@ -290,8 +299,8 @@ impl Walk<'_> {
         // a link has neither mode nor attributes
         let access = Access {
             mode: 0o777,
-            owner: self.scanner.accounts.user(stat.st_uid),
-            group: self.scanner.accounts.group(stat.st_gid),
+            owner: self.scanner.accounts.user(stat.st_uid)?,
+            group: self.scanner.accounts.group(stat.st_gid)?,
             xattrs: Vec::new(),
         };
         self.entries.push(Entry {
@@ -306,8 +315,8 @@ impl Walk<'_> {
     fn access(&mut self, fd: BorrowedFd<'_>, stat: &Stat) -> io::Result<Access> {
         Ok(Access {
             mode: stat.st_mode & 0o7777,
-            owner: self.scanner.accounts.user(stat.st_uid),
-            group: self.scanner.accounts.group(stat.st_gid),
+            owner: self.scanner.accounts.user(stat.st_uid)?,
+            group: self.scanner.accounts.group(stat.st_gid)?,
             xattrs: xattrs(fd)?,
         })
     }
