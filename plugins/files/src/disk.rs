@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use spared_sdk::file::{Access, replace};
+use spared_sdk::file::{Access, remove, replace};
 use spared_tree::local::STAGE;
 use spared_tree::{Hash, Hasher, Manifest};
 
@@ -106,6 +106,26 @@ impl Disk {
         File::create(&path)
             .map(drop)
             .map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// What the peer goes back on, or went back on, as nobody confirms it.
+    pub fn doubted(&self, tree: &str) -> Option<Hash> {
+        let bytes = fs::read(self.doubt_path(tree).ok()?).ok()?;
+        bytes.try_into().ok().map(Hash)
+    }
+
+    /// # Errors
+    /// A sentence.
+    pub fn doubt(&self, tree: &str, digest: Option<Hash>) -> Result<(), String> {
+        let path = self.doubt_path(tree)?;
+        match digest {
+            Some(digest) => replace(&path, &digest.0, Access::Private, || Ok(())),
+            None => remove(&[path]),
+        }
+    }
+
+    fn doubt_path(&self, tree: &str) -> Result<PathBuf, String> {
+        Ok(self.folder()?.join(format!("doubt-{tree}")))
     }
 
     fn write(&mut self, piece: &Piece) -> io::Result<()> {
@@ -210,5 +230,10 @@ mod tests {
         disk.remember("fw", &Manifest::default()).expect("kept");
         let bases = Disk::new(Some(&folder.0)).bases(["fw", "other"].into_iter());
         assert_eq!(bases.keys().collect::<Vec<_>>(), ["fw"]);
+        let digest = Hash::of(b"fw");
+        for doubt in [Some(digest), None, None] {
+            disk.doubt("fw", doubt).expect("kept");
+            assert_eq!(Disk::new(Some(&folder.0)).doubted("fw"), doubt);
+        }
     }
 }

@@ -57,6 +57,9 @@ impl Io for Files {
             if let Some(age) = disk.followed(&tree.name) {
                 engine.handle_followed(now_ns, &tree.name, age);
             }
+            if let Some(digest) = disk.doubted(&tree.name) {
+                engine.handle_doubt(&tree.name, digest);
+            }
         }
         let io = Self {
             host,
@@ -100,6 +103,9 @@ impl Io for Files {
             }
             Action::Followed(tree) => {
                 return self.disk.follow(&tree).map_err(Error::Plugin);
+            }
+            Action::Doubt { tree, digest } => {
+                return self.disk.doubt(&tree, digest).map_err(Error::Plugin);
             }
             Action::Event(text) => self.host.event(&text),
             Action::Answer { token, answer } => {

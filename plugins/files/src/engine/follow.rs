@@ -45,6 +45,8 @@ pub struct Following {
     unconfirmed: Option<Hash>,
     /// What went back there: it would be harmful again, and then without a deadline.
     went_back: Option<Hash>,
+    /// Which of the two the next worker knows.
+    kept: Option<Hash>,
 }
 
 /// Whether this node is active in each group that it was told of.
@@ -93,6 +95,20 @@ impl Following {
         }
     }
 
+    /// What an earlier worker knew: the peer's next word tells which of the two it is.
+    fn handle_kept(&mut self, digest: Hash) {
+        (self.kept, self.unconfirmed) = (Some(digest), Some(digest));
+    }
+
+    /// What the next worker has to know, if that is another now.
+    fn poll_kept(&mut self) -> Option<Option<Hash>> {
+        let now = self.unconfirmed.or(self.went_back);
+        (self.kept != now).then(|| {
+            self.kept = now;
+            now
+        })
+    }
+
     /// Somebody wants it there, or it is.
     pub fn handle_wanted(&mut self) {
         self.went_back = None;
@@ -137,6 +153,21 @@ impl Engine {
             let left = interval.saturating_sub(age);
             tree.following.due_ns = now_ns.saturating_add(nanoseconds(left));
         }
+    }
+
+    /// What the peer may have gone back on, by the memory of an earlier worker.
+    pub fn handle_doubt(&mut self, name: &str, digest: Hash) {
+        if let Some(tree) = self.tree_mut(name) {
+            tree.following.handle_kept(digest);
+        }
+    }
+
+    pub(super) fn poll_doubt(&mut self) -> Option<Action> {
+        self.trees.iter_mut().find_map(|it| {
+            let digest = it.following.poll_kept()?;
+            let tree = it.name().to_owned();
+            Some(Action::Doubt { tree, digest })
+        })
     }
 
     /// A group is no longer configured: no tree waits for its role.

@@ -69,6 +69,11 @@ pub enum Action {
     },
     /// A tree that follows at intervals has followed, for the next worker.
     Followed(String),
+    /// What the peer goes back on, or went back on, as nobody confirms it; for the next worker.
+    Doubt {
+        tree: String,
+        digest: Option<Hash>,
+    },
     Event(String),
     Answer {
         token: u64,
@@ -331,6 +336,9 @@ impl spared_sdk::Engine for Engine {
     fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {
         if let Some(action) = self.actions.pop_front() {
             return Some(action);
+        }
+        if let Some(doubt) = self.poll_doubt() {
+            return Some(doubt);
         }
         if self.outbox.len() < OUTBOX_MAX {
             if let Some(message) = self.serving.poll_manifest() {

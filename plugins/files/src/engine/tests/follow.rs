@@ -290,6 +290,36 @@ fn what_cut_the_link_before_the_peer_could_say_that_it_waits_is_not_sent_again_e
 }
 
 #[test]
+fn a_new_worker_does_not_send_what_nobody_confirmed_either() {
+    for is_before in [false, true] {
+        let mut lab = lab("change");
+        waiting(&mut lab);
+        lab.pass(11 * S);
+        if is_before {
+            lab.restart(0);
+        }
+        lab.go_back(1);
+        lab.pass(11 * S);
+        if !is_before {
+            lab.restart(0);
+        }
+        lab.link();
+        lab.pass(600 * S);
+        assert_eq!(lab.nodes[1].tree["a"], "1", "{is_before}");
+        assert_eq!(text(&lab.done(0, push())), "in place");
+        // and it is all the same again
+        lab.restart(0);
+        lab.link();
+        edit(&mut lab, 0, "2");
+        lab.pass(11 * S);
+        assert!(same(&lab));
+        edit(&mut lab, 0, "harmful");
+        lab.pass(11 * S);
+        assert!(same(&lab));
+    }
+}
+
+#[test]
 fn what_was_confirmed_follows_again_after_it_was_there_once_more() {
     let mut lab = lab("change");
     waiting(&mut lab);

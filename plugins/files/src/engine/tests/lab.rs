@@ -38,6 +38,7 @@ pub struct Node {
     stage: HashMap<Hash, Vec<u8>>,
     part: Vec<u8>,
     pub bases: BTreeMap<String, Manifest>,
+    doubt: Option<Hash>,
     pub replies: BTreeMap<u64, Reply>,
     asked: BTreeSet<u64>,
     lives: u64,
@@ -112,6 +113,7 @@ impl Node {
             stage: HashMap::new(),
             part: Vec::new(),
             bases: BTreeMap::new(),
+            doubt: None,
             replies: BTreeMap::new(),
             asked: BTreeSet::new(),
             lives: 0,
@@ -329,6 +331,9 @@ impl Lab {
         let peer = format!("r{}", 2 - at);
         let bases = node.bases.clone();
         node.engine = Engine::new(self.now_ns, seed, peer, &settings(self.sync), bases);
+        if let Some(digest) = node.doubt {
+            node.engine.handle_doubt("t", digest);
+        }
         if let Some(role) = node.role {
             node.engine.handle_role(self.now_ns, "g", role);
         }
@@ -424,6 +429,7 @@ impl Lab {
             Action::Request(_) => {}
             Action::Event(text) => node.events.push(text),
             Action::Followed(_) => node.followed += 1,
+            Action::Doubt { digest, .. } => node.doubt = digest,
             Action::Store(piece) => {
                 node.part.extend_from_slice(&piece.bytes);
                 let mut result = Ok(());
