@@ -227,11 +227,12 @@ impl<'j> Jobs<'j> {
         change: Change<'_>,
         find: impl FnOnce(&mut Self, &Tree) -> Result<(Manifest, Own), String>,
     ) -> Result<Finished, String> {
-        self.take_back_interrupted()?;
         let tree = self.tree(name)?;
+        // before anything is run, whose output whoever may send this tree is told
         if change.expected.is_some() {
             self.may_take(&tree)?;
         }
+        self.take_back_interrupted()?;
         let is_unconfirmed = self.store.unconfirmed()?.iter().any(|it| it.tree == name);
         if is_unconfirmed && change.expected.is_some() {
             return Err(self.waits_already(name));
