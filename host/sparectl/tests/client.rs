@@ -360,3 +360,57 @@ fn wrong_words_and_help_have_their_exit_codes() {
         assert_eq!(output.stderr.is_empty(), on_stdout, "{words:?}");
     }
 }
+
+/// Runs docs/examples/spared-textfile about a status in a zone, and returns its exit code.
+fn textfile(dir: &RuntimeDir, status: &serde_json::Value, zone: &str) -> Option<i32> {
+    let _ = fs::remove_file(dir.0.join("control.sock"));
+    let served = dir.answer(status.to_string().leak());
+    let programs = Path::new(env!("CARGO_BIN_EXE_sparectl")).parent();
+    let programs = programs.expect("a program is in a folder").display();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = Command::new("sh")
+        .arg(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/examples/spared-textfile"
+        ))
+        .arg(&dir.0)
+        .arg("--runtime-dir")
+        .arg(&dir.0)
+        .env("PATH", format!("{programs}:{path}"))
+        .env("TZ", zone)
+        .output()
+        .expect("a shell is there");
+    served.join().expect("served");
+    output.status.code()
+}
+
+#[test]
+fn metrics_are_whole_in_every_zone_or_stay_as_they_were() {
+    let dir = RuntimeDir::new("metrics");
+    let case = include_str!("cases/status-pair.json");
+    let mut status: serde_json::Value = serde_json::from_str(case).expect("a case is JSON");
+    status["checks"][0]["state"] = u32::MAX.into();
+    let file = dir.0.join("spared.prom");
+    for (since, zone) in [
+        ("2026-07-14T10:12:03+02:00", "Europe/Berlin"),
+        ("2026-07-14T08:12:03.250+00:00", "UTC"),
+        ("2026-07-14T04:42:03-03:30", "America/St_Johns"),
+    ] {
+        status["groups"][0]["since"] = since.into();
+        assert_eq!(textfile(&dir, &status, zone), Some(0), "{since}");
+        let text = fs::read_to_string(&file).expect("it was written");
+        for line in [
+            "spared_role_since_seconds{group=\"office\"} 1784016723",
+            "spared_transitions_total{group=\"office\"} 1",
+            "spared_check{plugin=\"vrrp\",name=\"lan2\"} 100",
+            "spared_peer_last_heard_seconds ",
+        ] {
+            assert!(text.contains(line), "{since}: {line}: {text}");
+        }
+        assert!(!text.contains("name=\"lan1\"} 4"), "no result yet: {text}");
+    }
+    let before = fs::read(&file).expect("it was written");
+    status["groups"][0]["since"] = "yesterday".into();
+    assert_ne!(textfile(&dir, &status, "UTC"), Some(0));
+    assert_eq!(fs::read(&file).expect("it is there"), before);
+}
