@@ -201,6 +201,10 @@ fn down(args: &Args, request: &Request, error: &AskError) -> u8 {
             output::text(&left_over::sentence(&left));
         }
     }
+    exit_code_down(error)
+}
+
+fn exit_code_down(error: &AskError) -> u8 {
     match error.fault {
         Fault::Permission => EXIT_PERMISSION,
         _ => EXIT_DOWN,

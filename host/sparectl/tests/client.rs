@@ -414,3 +414,23 @@ fn metrics_are_whole_in_every_zone_or_stay_as_they_were() {
     assert_ne!(textfile(&dir, &status, "UTC"), Some(0));
     assert_eq!(fs::read(&file).expect("it is there"), before);
 }
+
+#[test]
+fn a_push_of_the_configuration_ends_with_the_code_of_what_refused_it() {
+    const PAIR: &str = include_str!("cases/status-pair.json");
+    let push = ["config", "push"];
+    let down = RuntimeDir::new("push-down");
+    let output = sparectl(&down.0, &push);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    for (code, exit) in [("permission", 77), ("usage", 64), ("failed", 1)] {
+        let dir = RuntimeDir::new(&format!("push-{code}"));
+        let refusal =
+            format!("{{\"answer\":\"error\",\"code\":\"{code}\",\"lines\":[\"because\"]}}");
+        let served = dir.answer_all(vec![PAIR.replace('\n', "").leak(), refusal.leak()]);
+        let output = sparectl(&dir.0, &push);
+        let asked = served.join().expect("served");
+        assert!(asked.contains("apply"), "{asked}");
+        assert_eq!(output.status.code(), Some(exit), "{code}");
+        assert_eq!(stderr(&output), "sparectl: because\n");
+    }
+}

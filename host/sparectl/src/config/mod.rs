@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use spared_control::Status;
 
 use crate::args::Args;
-use crate::{EXIT_FAILED, output};
-use plugin::{ChangeOutcome, ConfigTree, Said, files, status};
+use crate::output;
+use plugin::{ChangeOutcome, ConfigTree, Refusal, Said, files, status};
 use worse::worse;
 
 const PAUSE: Duration = Duration::from_millis(500);
@@ -40,14 +40,14 @@ pub struct Push {
 pub fn push(args: &Args, push: Push) -> u8 {
     match try_push(args, push) {
         Ok(()) => 0,
-        Err(why) => {
-            output::errors(&[why]);
-            EXIT_FAILED
+        Err(refusal) => {
+            output::errors(&[refusal.why]);
+            refusal.code
         }
     }
 }
 
-fn try_push(args: &Args, push: Push) -> Result<(), String> {
+fn try_push(args: &Args, push: Push) -> Result<(), Refusal> {
     let before = status(args)?;
     let peer = before.peer.as_deref().filter(|it| it.up);
     let peer = peer.ok_or("the other node is not heard over the link")?;
@@ -82,7 +82,7 @@ struct Steps<'p> {
 
 impl Steps<'_> {
     /// Whether both nodes have the same files.
-    fn check(&self) -> Result<bool, String> {
+    fn check(&self) -> Result<bool, Refusal> {
         let here = self.files(&["apply", "--check"])?;
         say(&format!("{}: {}", self.node, here.text));
         let there = self.files(&self.with_anyway(&["push", "spared", "--check"]))?;
@@ -92,7 +92,7 @@ impl Steps<'_> {
     }
 
     /// Whether the other node has another configuration in force now.
-    fn change_there(&self) -> Result<bool, String> {
+    fn change_there(&self) -> Result<bool, Refusal> {
         let time = self.seconds(2 * SLACK_S);
         let words = self.with_anyway(&["push", "spared", "--confirm", &time]);
         match self.change(&words, |it| it.waits_there) {
@@ -109,23 +109,24 @@ impl Steps<'_> {
     }
 
     /// Whether this node has another configuration in force now. If it refuses, the other one goes back.
-    fn change_here(&self, is_new_there: bool) -> Result<bool, String> {
+    fn change_here(&self, is_new_there: bool) -> Result<bool, Refusal> {
         let time = self.seconds(SLACK_S);
         let words = self.with_anyway(&["apply", "--confirm", &time]);
         let changed = self.change(&words, |it| it.waits_here);
-        let is_new = changed.map_err(|why| {
+        let is_new = changed.map_err(|Refusal { why, code }| {
             let why = format!("{}: {why}", self.node);
-            match is_new_there {
+            let why = match is_new_there {
                 true => format!("{why}\n{}", self.back_there()),
                 false => why,
-            }
+            };
+            Refusal { why, code }
         })?;
         say(&format!("{}: the configuration is in force", self.node));
         Ok(is_new)
     }
 
     /// Something that goes back unless it is confirmed, which a row tells then; false: nothing had to change.
-    fn change(&self, words: &[&str], waits: fn(&ConfigTree) -> bool) -> Result<bool, String> {
+    fn change(&self, words: &[&str], waits: fn(&ConfigTree) -> bool) -> Result<bool, Refusal> {
         let asked = self.files(words);
         if outcome(&asked) == Some(ChangeOutcome::Same) {
             return Ok(false);
@@ -155,11 +156,11 @@ impl Steps<'_> {
         }
         Err(asked
             .err()
-            .unwrap_or_else(|| "it did not end: see `sparectl files`".to_owned()))
+            .unwrap_or_else(|| "it did not end: see `sparectl files`".into()))
     }
 
     /// Compares links and groups with before, and confirms the change or takes it back.
-    fn watch(&self, before: &Status, is_new_here: bool, is_new_there: bool) -> Result<(), String> {
+    fn watch(&self, before: &Status, is_new_here: bool, is_new_there: bool) -> Result<(), Refusal> {
         say(&format!(
             "watching links, groups and {} for {}; without a confirmation both go back",
             self.peer,
@@ -178,7 +179,7 @@ impl Steps<'_> {
         if is_new_here {
             lines.push(self.back_here());
         }
-        Err(lines.join("\n"))
+        Err(lines.join("\n").into())
     }
 
     /// What is worse and stays so: roles may be changing at this moment, and a daemon may be starting.
@@ -187,7 +188,7 @@ impl Steps<'_> {
         loop {
             let worse = match status(self.args) {
                 Ok(after) => worse(before, &after),
-                Err(why) => vec![why],
+                Err(refusal) => vec![refusal.why],
             };
             let tree = ConfigTree::ask(self.args).unwrap_or_default();
             let worse = match worse.is_empty() && !tree.is_same() {
@@ -201,8 +202,8 @@ impl Steps<'_> {
         }
     }
 
-    fn confirm(&self) -> Result<(), String> {
-        let mut last = String::new();
+    fn confirm(&self) -> Result<(), Refusal> {
+        let mut last = Refusal::from("");
         for _ in 0..40 {
             let tree = ConfigTree::ask(self.args).unwrap_or_default();
             if tree.is_known() && !tree.waits_here && !tree.waits_there {
@@ -214,9 +215,8 @@ impl Steps<'_> {
             }
             sleep(PAUSE);
         }
-        Err(format!(
-            "not confirmed on both nodes: {last}: see `sparectl files`"
-        ))
+        let why = format!("not confirmed on both nodes: {last}: see `sparectl files`");
+        Err(why.into())
     }
 
     /// Takes this node back at once; a sentence.
@@ -256,7 +256,7 @@ impl Steps<'_> {
     }
 
     /// The answer, or how it ended if it lasted longer than an answer may.
-    fn when_ended(&self, said: Said) -> Result<Said, String> {
+    fn when_ended(&self, said: Said) -> Result<Said, Refusal> {
         let until = Instant::now() + STEP;
         let mut said = Ok(said);
         while outcome(&said) == Some(ChangeOutcome::Later) && Instant::now() < until {
@@ -267,7 +267,7 @@ impl Steps<'_> {
             }
         }
         match outcome(&said) {
-            Some(ChangeOutcome::Later) => said.and_then(|it| Err(it.text)),
+            Some(ChangeOutcome::Later) => said.and_then(|it| Err(it.text.into())),
             _ => said,
         }
     }
@@ -288,7 +288,7 @@ impl Steps<'_> {
         words.iter().copied().chain(anyway).collect()
     }
 
-    fn files(&self, words: &[&str]) -> Result<Said, String> {
+    fn files(&self, words: &[&str]) -> Result<Said, Refusal> {
         files(self.args, words.iter().copied())
     }
 
@@ -297,7 +297,7 @@ impl Steps<'_> {
     }
 }
 
-fn outcome(said: &Result<Said, String>) -> Option<ChangeOutcome> {
+fn outcome(said: &Result<Said, Refusal>) -> Option<ChangeOutcome> {
     said.as_ref().ok().and_then(|it| it.outcome)
 }
 

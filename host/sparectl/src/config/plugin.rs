@@ -1,11 +1,12 @@
 //! The plugin files: what it is asked, and what its rows say.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use spared_control::{Answer, Request, Status, Value};
+use spared_control::{Answer, AskError, Request, Status, Value};
 
 use crate::args::Args;
-use crate::ask;
+use crate::{EXIT_FAILED, ask, exit_code, exit_code_down};
 
 type Rows = BTreeMap<String, Value>;
 
@@ -30,6 +31,14 @@ pub struct Said {
     pub text: String,
 }
 
+/// Why something was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub why: String,
+    /// The exit code, as of every verb.
+    pub code: u8,
+}
+
 /// The tree of the configuration, by its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigTree {
@@ -39,17 +48,16 @@ pub struct ConfigTree {
     pub waits_there: bool,
     pub is_under_way: bool,
     /// How the last change ended; an error if it failed.
-    pub last: Option<Result<Said, String>>,
+    pub last: Option<Result<Said, Refusal>>,
 }
 
 impl ConfigTree {
     /// # Errors
     /// The daemon or the plugin does not answer.
-    pub fn ask(args: &Args) -> Result<Self, String> {
-        match ask(args, &request([])) {
-            Ok(Answer::Rows { rows, .. }) => Ok(Self::of(&rows)),
-            Ok(other) => Err(refusal(other)),
-            Err(error) => Err(error.to_string()),
+    pub fn ask(args: &Args) -> Result<Self, Refusal> {
+        match ask(args, &request([]))? {
+            Answer::Rows { rows, .. } => Ok(Self::of(&rows)),
+            other => Err(other.into()),
         }
     }
 
@@ -61,7 +69,7 @@ impl ConfigTree {
         let outcome = text("last_outcome").and_then(|it| ChangeOutcome::of(&it));
         let last = |text: String| match outcome {
             Some(_) => Ok(Said { outcome, text }),
-            None => Err(text),
+            None => Err(text.into()),
         };
         Self {
             digest: text("digest"),
@@ -80,6 +88,48 @@ impl ConfigTree {
 
     pub fn is_same(&self) -> bool {
         self.is_known() && self.digest == self.digest_of_peer
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        let code = EXIT_FAILED;
+        Self { why, code }
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(why: &str) -> Self {
+        why.to_owned().into()
+    }
+}
+
+impl From<AskError> for Refusal {
+    fn from(error: AskError) -> Self {
+        Self {
+            why: error.to_string(),
+            code: exit_code_down(&error),
+        }
+    }
+}
+
+impl From<Answer> for Refusal {
+    /// An answer that is not the one to the question.
+    fn from(answer: Answer) -> Self {
+        let code = exit_code(&answer);
+        match answer {
+            Answer::Error { lines, .. } => Self {
+                why: lines.join("\n"),
+                code,
+            },
+            _ => "the daemon answered something else".into(),
+        }
     }
 }
 
@@ -102,11 +152,10 @@ impl ChangeOutcome {
 ///
 /// # Errors
 /// Why it was not done.
-pub fn files<'w>(args: &Args, words: impl IntoIterator<Item = &'w str>) -> Result<Said, String> {
-    match ask(args, &request(words)) {
-        Ok(Answer::Rows { rows, .. }) => Ok(said(&rows)),
-        Ok(other) => Err(refusal(other)),
-        Err(error) => Err(error.to_string()),
+pub fn files<'w>(args: &Args, words: impl IntoIterator<Item = &'w str>) -> Result<Said, Refusal> {
+    match ask(args, &request(words))? {
+        Answer::Rows { rows, .. } => Ok(said(&rows)),
+        other => Err(other.into()),
     }
 }
 
@@ -129,11 +178,10 @@ fn said(rows: &Rows) -> Said {
 
 /// # Errors
 /// The daemon does not answer.
-pub fn status(args: &Args) -> Result<Box<Status>, String> {
-    match ask(args, &Request::Status) {
-        Ok(Answer::Status(status)) => Ok(status),
-        Ok(other) => Err(refusal(other)),
-        Err(error) => Err(error.to_string()),
+pub fn status(args: &Args) -> Result<Box<Status>, Refusal> {
+    match ask(args, &Request::Status)? {
+        Answer::Status(status) => Ok(status),
+        other => Err(other.into()),
     }
 }
 
@@ -141,13 +189,6 @@ fn request<'w>(words: impl IntoIterator<Item = &'w str>) -> Request {
     Request::Plugin {
         name: "files".to_owned(),
         argv: words.into_iter().map(str::to_owned).collect(),
-    }
-}
-
-fn refusal(answer: Answer) -> String {
-    match answer {
-        Answer::Error { lines, .. } => lines.join("\n"),
-        _ => "the daemon answered something else".to_owned(),
     }
 }
 
@@ -189,7 +230,7 @@ mod tests {
     fn a_last_change_without_an_outcome_failed() {
         let last = ("tree.spared.last", "not pushed: r2: no");
         let failed = ConfigTree::of(&rows(&[last])).last;
-        assert_eq!(failed, Some(Err("not pushed: r2: no".to_owned())));
+        assert_eq!(failed, Some(Err("not pushed: r2: no".into())));
         let outcome = ("tree.spared.last_outcome", "checked");
         let done = ConfigTree::of(&rows(&[last, outcome])).last;
         assert_eq!(
