@@ -17,7 +17,7 @@ use spared_control::{Answer, ErrorCode, Request, Value};
 use spared_tree::{Hash, SHOWN_MAX, own};
 
 use crate::args::Args;
-use crate::{answered, ask, down, output, render, show};
+use crate::{EXIT_ATTENTION, ask, down, output, render, show};
 
 const SECRETS: &str = "--secrets";
 /// Lines around a change.
@@ -69,7 +69,10 @@ pub fn run(args: &Args, diff: Diff<'_>) -> u8 {
     let request = files(&["show", diff.tree]);
     match ask(args, &request) {
         Ok(Answer::Rows {
-            mut rows, missing, ..
+            mut rows,
+            missing,
+            attention,
+            ..
         }) => {
             let staged = staged(&mut rows);
             let stage = text(rows.remove("stage")).map(PathBuf::from);
@@ -82,7 +85,8 @@ pub fn run(args: &Args, diff: Diff<'_>) -> u8 {
                 // what is not removed now goes by itself
                 let _ = ask(args, &files(&["show", "--end"]));
             }
-            0
+            // something differs
+            if attention { EXIT_ATTENTION } else { 0 }
         }
         // who may not, and a daemon that is older
         Ok(Answer::Error {
@@ -96,11 +100,17 @@ pub fn run(args: &Args, diff: Diff<'_>) -> u8 {
 
 /// For those whom the daemon does not let change anything.
 fn paths(args: &Args, tree: &str) -> u8 {
-    let code = answered(args, &files(&["diff", tree]));
-    if code == 0 {
-        output::text("contents are shown to who may read the files here and there: root\n");
+    let request = files(&["diff", tree]);
+    match ask(args, &request) {
+        Ok(answer) => {
+            let code = show(args, &request, &answer);
+            if matches!(answer, Answer::Rows { .. }) {
+                output::text("contents are shown to who may read the files here and there: root\n");
+            }
+            code
+        }
+        Err(error) => down(args, &request, &error),
     }
-    code
 }
 
 impl Staged {

@@ -434,3 +434,26 @@ fn a_push_of_the_configuration_ends_with_the_code_of_what_refused_it() {
         assert_eq!(stderr(&output), "sparectl: because\n");
     }
 }
+
+#[test]
+fn a_comparison_of_files_ends_with_1_if_something_differs() {
+    const DIFFERS: &str = r#"{"answer":"rows","rows":{"result":"/a: changed"},"attention":true}"#;
+    const SAME: &str = r#"{"answer":"rows","rows":{"result":"both nodes have the same"}}"#;
+    const MAY_NOT: &str = r#"{"answer":"error","code":"permission","lines":["no"]}"#;
+    const FAILED: &str = r#"{"answer":"error","code":"failed","lines":["r2 is not connected"]}"#;
+    for (name, lines, exit, tells) in [
+        ("diff-new", vec![DIFFERS], 1, false),
+        ("diff-same", vec![SAME], 0, false),
+        ("diff-paths", vec![MAY_NOT, DIFFERS], 1, true),
+        ("diff-paths-same", vec![MAY_NOT, SAME], 0, true),
+        ("diff-paths-failed", vec![MAY_NOT, FAILED], 1, false),
+    ] {
+        let dir = RuntimeDir::new(name);
+        let served = dir.answer_all(lines);
+        let output = sparectl(&dir.0, &["files", "diff", "spared"]);
+        served.join().expect("served");
+        assert_eq!(output.status.code(), Some(exit), "{name}");
+        let said = stdout(&output);
+        assert_eq!(said.contains("contents are shown"), tells, "{said}");
+    }
+}

@@ -145,7 +145,8 @@ fn a_firewall_follows_in_both_directions_and_comes_back() {
         let (code, status) = it.pair.said(0, &["status"])?;
         assert_eq!(code, 1, "{status}");
         expect(&status, "sparectl files push firewall")?;
-        let diff = it.pair.done(0, &["files", "diff", "firewall"])?;
+        let (code, diff) = it.pair.said(0, &["files", "diff", "firewall"])?;
+        assert_eq!(code, 1, "{diff}");
         expect(&diff, "/mnt/fw.d/20-mail.nft: added")?;
         it.pair.done(0, &["files", "pull", "firewall"])?;
         it.wait_same()?;

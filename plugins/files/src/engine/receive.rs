@@ -3,13 +3,14 @@
 use spared_tree::local::{ChangeOutcome, Finished, Request, without_output};
 use spared_tree::{Change, Hash, Manifest, builtin};
 
+use super::command::rows_of;
 use super::look::ACTIVE_AS_WELL;
 use super::root::Pending;
 use super::show::Shown;
 use super::status::LastResult;
 use super::transfer::{Purpose, Stage, Transfer, changes, lines};
 use super::tree::{Digested, Relation};
-use super::{Action, Engine, Offer, SILENCE_NS, Then};
+use super::{Action, Engine, Offer, Reply, SILENCE_NS, Then};
 use crate::wire::{How, Message};
 
 impl Engine {
@@ -298,7 +299,24 @@ impl Engine {
                 let result = result.map_err(|why| for_peer(&transfer.tree, &why));
                 self.send(&Message::Report { ticket, result });
             }
-            Purpose::Diff | Purpose::Show | Purpose::Pull(_) => self.end_asker(now_ns, result),
+            Purpose::Diff => self.end_diff(result),
+            Purpose::Show | Purpose::Pull(_) => self.end_asker(now_ns, result),
+        }
+    }
+
+    /// The exit code of who compares says too whether something differs.
+    fn end_diff(&mut self, result: Result<Finished, String>) {
+        match (self.asker.take(), result) {
+            (Some((token, _)), Ok(finished)) => {
+                let answer = Reply {
+                    rows: rows_of(Some(finished.outcome.word()), &finished.lines),
+                    attention: finished.outcome == ChangeOutcome::Listed,
+                    ..Reply::default()
+                };
+                self.actions.push_back(Action::Answer { token, answer });
+            }
+            (Some((token, _)), Err(why)) => self.refuse(token, why),
+            (None, _) => {}
         }
     }
 

@@ -86,6 +86,7 @@ impl Engine {
         let answer = Reply {
             rows: shown.rows(),
             is_staged: true,
+            attention: true,
             ..Reply::default()
         };
         self.actions.push_back(Action::Answer { token, answer });

@@ -235,8 +235,10 @@ fn a_dry_run_and_a_diff_change_nothing() {
     };
     let reply = lab.done(0, Command::Push("t".to_owned(), dry));
     assert_eq!(text(&reply), "/t/b: changed");
+    assert!(!reply.attention, "it was asked what it would do");
     let reply = lab.done(1, Command::Diff("t".to_owned()));
     assert_eq!(text(&reply), "/t/b: changed");
+    assert!(reply.attention, "something differs");
     assert_eq!(lab.nodes[1].tree, before);
 }
 

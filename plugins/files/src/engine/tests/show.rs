@@ -48,7 +48,7 @@ fn contents_that_differ_are_staged_for_a_while_and_no_answer_has_them() {
     assert_eq!(row(&reply, "file.1.mode"), Some("644"));
     // too large to be shown
     assert_eq!(row(&reply, "file.2.path"), None);
-    assert!(reply.is_staged);
+    assert!(reply.is_staged && reply.attention);
     assert_eq!(staged(&lab), Some(SECRET.as_bytes()));
     assert!(!format!("{reply:?} {:?}", lab.nodes[1].events).contains(SECRET));
     lab.pass(31 * S);
@@ -80,5 +80,8 @@ fn contents_for_nobody_are_removed_and_equal_trees_have_none() {
     assert_eq!(text(&lab.done(1, pull())), "in place");
     let reply = lab.done(1, show());
     assert_eq!(text(&reply), "both nodes have the same");
-    assert!(!reply.is_staged);
+    assert!(!reply.is_staged && !reply.attention);
+    let reply = lab.done(1, Command::Diff("t".to_owned()));
+    assert_eq!(text(&reply), "both nodes have the same");
+    assert!(!reply.attention);
 }
