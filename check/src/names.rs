@@ -29,7 +29,8 @@ pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> 
 }
 
 /// Files in `plugins/` that are not read although they are named after an installed plugin: their extension
-/// is not `.toml`.
+/// is not `.toml`. A copy beside the file that is read, as of an editor or a package, is none of them: its
+/// name must not be given to a command that replaces that file.
 pub fn unread(config: &Path, plugin_dir: &Path) -> Vec<Finding> {
     let folder = config.parent().unwrap_or(Path::new(".")).join("plugins");
     let entries = folder.read_dir().into_iter().flatten().flatten();
@@ -40,7 +41,8 @@ pub fn unread(config: &Path, plugin_dir: &Path) -> Vec<Finding> {
     let unread = names.iter().filter_map(|name| {
         let (stem, end) = name.rsplit_once('.').unwrap_or((name.as_str(), ""));
         let is_plugin = plugin_dir.join(format!("{stem}.so")).is_file();
-        (is_plugin && end != "toml").then(|| {
+        let is_copy = name.ends_with('~') || names.contains(&format!("{stem}.toml"));
+        (is_plugin && !is_copy && end != "toml").then(|| {
             let sentence = format!("plugins/{name} is ignored: only NAME.toml enables a plugin");
             let fix = format!("mv plugins/{name} plugins/{stem}.toml");
             Finding::new("file-unread", Severity::Warning, sentence).fix(fix)
@@ -164,10 +166,12 @@ mod tests {
     #[test]
     fn a_file_of_a_plugin_with_another_end_is_named() {
         let root = Root::new("unread");
-        for name in ["vrrp.conf", "dhcp", "sets.toml", "notes.txt", "vrrp.toml"] {
+        let names = ["vrrp.conf", "dhcp", "notes.txt", "ipsec.toml~"];
+        let of_one_that_is_read = ["sets.toml", "sets.toml~", "sets.bak", "sets.conf", "sets"];
+        for name in names.iter().chain(&of_one_that_is_read) {
             root.write(&format!("etc/plugins/{name}"), "");
         }
-        for name in ["vrrp", "dhcp", "sets"] {
+        for name in ["vrrp", "dhcp", "sets", "ipsec"] {
             root.write(&format!("lib/{name}.so"), "");
         }
         let system = root.system();
