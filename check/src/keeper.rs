@@ -1,23 +1,43 @@
 //! Programs that manage an interface's addresses: at a reconfiguration, systemd-networkd and
 //! NetworkManager delete addresses that they did not set.
 
+use std::collections::BTreeMap;
+
+use spared_config::Setup;
+
 use super::{Finding, Severity, System, Wanted};
 
-pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
+const OF_GROUP: &str = "the virtual addresses";
+// An address that it has set stays.
+const OF_LINK: &str = "the address of the link, unless it has set that itself";
+
+pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
     if elsewhere() {
         return Vec::new();
     }
-    let known = wanted.interfaces.keys();
-    known
-        .filter_map(|name| Some((name, index(name)?)))
-        .flat_map(|(name, index)| {
-            [
-                networkd(system, name, index),
-                network_manager(system, name, index),
-            ]
-        })
-        .flatten()
+    let known = addresses(setup, wanted).into_iter();
+    let present = known.filter_map(|(name, what)| Some((name, index(name)?, what)));
+    present
+        .flat_map(|(name, index, what)| managers(system, name, index, what))
         .collect()
+}
+
+/// What spared sets on each interface of a link or a group.
+fn addresses<'n>(setup: &'n Setup, wanted: &'n Wanted) -> BTreeMap<&'n str, &'static str> {
+    let links = setup.host.linked().map(|link| &link.paths);
+    let links = links.into_iter().flatten();
+    let links = links.map(|path| (path.interface.as_str(), OF_LINK));
+    let groups = wanted.interfaces.keys();
+    links
+        .chain(groups.map(|name| (name.as_str(), OF_GROUP)))
+        .collect()
+}
+
+fn managers(system: &System, name: &str, index: u32, what: &str) -> impl Iterator<Item = Finding> {
+    let networkd = networkd(system, name, index, what);
+    networkd
+        .into_iter()
+        .chain(network_manager(system, name, index, what))
 }
 
 // Their files in /run describe the network namespace of process 1; other namespaces use the same indices.
@@ -35,7 +55,7 @@ fn index(name: &str) -> Option<u32> {
     netdevice::name_to_index(&any, name).ok()
 }
 
-fn networkd(system: &System, name: &str, index: u32) -> Option<Finding> {
+fn networkd(system: &System, name: &str, index: u32, what: &str) -> Option<Finding> {
     let state = system.read(&format!("run/systemd/netif/links/{index}"))?;
     let managed = !matches!(
         value(&state, "ADMIN_STATE")?,
@@ -47,7 +67,7 @@ fn networkd(system: &System, name: &str, index: u32) -> Option<Finding> {
     }
     let sentence = format!(
         "systemd-networkd manages {name} ({file}): when it is restarted or reconfigures {name} it deletes \
-         the virtual addresses; spared puts them back"
+         {what}; spared puts back what is deleted"
     );
     let fix = format!("put KeepConfiguration=static under [Network] of {file}");
     Some(Finding::new("networkd", Severity::Warning, sentence).fix(fix))
@@ -69,14 +89,14 @@ fn keeps(system: &System, state: &str) -> bool {
         })
 }
 
-fn network_manager(system: &System, name: &str, index: u32) -> Option<Finding> {
+fn network_manager(system: &System, name: &str, index: u32, what: &str) -> Option<Finding> {
     let state = system.read(&format!("run/NetworkManager/devices/{index}"))?;
     if !matches!(value(&state, "managed")?, "true" | "full") {
         return None;
     }
     let sentence = format!(
-        "NetworkManager manages {name}: `nmcli connection up` and `nmcli device reapply` delete the virtual \
-         addresses; spared puts them back"
+        "NetworkManager manages {name}: `nmcli connection up` and `nmcli device reapply` delete \
+         {what}; spared puts back what is deleted"
     );
     let fix = format!("nmcli device set {name} managed no, and set its own addresses elsewhere");
     Some(Finding::new("network-manager", Severity::Warning, sentence).fix(fix))
@@ -94,6 +114,7 @@ fn value<'t>(text: &'t str, key: &str) -> Option<&'t str> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
     use crate::tests::Root;
@@ -111,22 +132,52 @@ mod tests {
             "etc/n/10.network",
             "[Match]\nName=lan\n[Network]\nDHCP=no\n",
         );
-        let found = networkd(&root.system(), "lan", 7).expect("it is managed");
+        let found = networkd(&root.system(), "lan", 7, OF_GROUP).expect("it is managed");
         assert!(found.fix.contains("/etc/n/10.network"), "{found}");
 
         root.write(
             "etc/n/10.network",
             "[Network]\nKeepConfiguration = static\n",
         );
-        assert_eq!(networkd(&root.system(), "lan", 7), None);
+        assert_eq!(networkd(&root.system(), "lan", 7, OF_GROUP), None);
     }
 
     #[test]
     fn what_networkd_leaves_alone_is_none() {
         let root = Root::new("unmanaged");
-        assert_eq!(networkd(&root.system(), "lan", 7), None);
+        assert_eq!(networkd(&root.system(), "lan", 7, OF_GROUP), None);
         root.write(LINK, "ADMIN_STATE=unmanaged\n");
-        assert_eq!(networkd(&root.system(), "lan", 7), None);
+        assert_eq!(networkd(&root.system(), "lan", 7, OF_GROUP), None);
+    }
+
+    #[test]
+    fn the_interface_of_a_link_is_looked_at_like_that_of_a_group() {
+        let root = Root::new("keeper-link");
+        root.write("etc/secret", "vCq7-mRz2-Xw9k-Hd4t-Lp8s");
+        let secret = root.system().path("etc/secret");
+        fs::set_permissions(secret, fs::Permissions::from_mode(0o600)).expect("our own file");
+        let link = "[[link]]\ninterface = \"hot\"\n\
+                    address = { r1 = \"10.9.0.1/24\", r2 = \"10.9.0.2/24\" }\n";
+        let host = format!(
+            "node.name = \"r1\"\nsecret_file = \"secret\"\n[nodes]\nr1 = {{}}\nr2 = {{}}\n{link}"
+        );
+        root.write("etc/spared.toml", &host);
+        let vrrp = "[[group]]\nname = \"office\"\n[[group.interface]]\ninterface = \"lan\"\n\
+                    vrid = 7\naddresses = [\"192.0.2.1/24\"]\n";
+        root.write("etc/plugins/vrrp.toml", vrrp);
+        let setup = Setup::read(&root.system().path("etc/spared.toml")).expect("no fault");
+        let wanted = Wanted::of(&setup);
+        let known = addresses(&setup, &wanted);
+        assert_eq!(known, BTreeMap::from([("hot", OF_LINK), ("lan", OF_GROUP)]));
+        root.write("run/NetworkManager/devices/7", "[device]\nmanaged=true\n");
+        let system = root.system();
+        let found = managers(&system, "hot", 7, OF_LINK);
+        let found: Vec<String> = found.map(|it| it.sentence).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found.iter().all(|it| it.contains("address of the link")),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -134,10 +185,10 @@ mod tests {
         let root = Root::new("manager");
         let path = "run/NetworkManager/devices/7";
         root.write(path, "[device]\nmanaged=true\n");
-        assert!(network_manager(&root.system(), "lan", 7).is_some());
+        assert!(network_manager(&root.system(), "lan", 7, OF_GROUP).is_some());
         root.write(path, "[device]\nmanaged=false\n");
-        assert_eq!(network_manager(&root.system(), "lan", 7), None);
+        assert_eq!(network_manager(&root.system(), "lan", 7, OF_GROUP), None);
         fs::remove_file(root.system().path(path)).expect("written above");
-        assert_eq!(network_manager(&root.system(), "lan", 7), None);
+        assert_eq!(network_manager(&root.system(), "lan", 7, OF_GROUP), None);
     }
 }

@@ -98,6 +98,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     findings.extend(bare::examine(&wanted));
     findings.extend(kernel::fence_off(&setup.host));
     findings.extend(link::examine(setup));
+    findings.extend(keeper::examine(&System::here(), setup, &wanted));
     findings.extend(names::examine(&System::here(), setup, &wanted));
     findings.sort_by_key(|finding| finding.severity);
     findings
@@ -125,7 +126,6 @@ fn examine_on(system: &System, wanted: &Wanted) -> Vec<Finding> {
         findings.extend(settings::examine(system, wanted));
         findings.extend(rival::examine(system));
         findings.extend(ruleset::examine(system, wanted));
-        findings.extend(keeper::examine(system, wanted));
     }
     findings.sort_by_key(|finding| finding.severity);
     findings
