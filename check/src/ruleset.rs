@@ -6,7 +6,9 @@
 use std::process::Command;
 
 use serde_json::Value;
+use spared_firewall::Advert;
 
+use super::wanted::Interface;
 use super::{Finding, Severity, System, Wanted, translation};
 
 /// File that nftables.service of Debian and others loads at boot.
@@ -14,7 +16,7 @@ const SAVED: &str = "etc/nftables.conf";
 
 pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
     let running = list().map_or_else(Vec::new, |ruleset| {
-        let mut found = judge(&ruleset, wanted.unicast);
+        let mut found = judge(&ruleset, wanted);
         found.extend(translation::judge(&ruleset, &wanted.groups));
         found.extend(translation::judge_own(&ruleset, &wanted.groups));
         found
@@ -50,57 +52,86 @@ pub(super) fn list() -> Option<Value> {
     spared_firewall::ruleset_of(&output.stdout).ok()
 }
 
-fn judge(ruleset: &Value, unicast: bool) -> Vec<Finding> {
-    let empty = Vec::new();
-    let objects = ruleset["nftables"].as_array().unwrap_or(&empty);
-    let chains = objects.iter().filter_map(|object| object.get("chain"));
+fn judge(ruleset: &Value, wanted: &Wanted) -> Vec<Finding> {
+    let chains = ruleset["nftables"].as_array().into_iter().flatten();
+    let chains = chains.filter_map(|object| object.get("chain"));
     chains
-        .filter(|chain| drops_vrrp(chain, objects))
-        .filter_map(|chain| finding(chain, unicast))
+        .filter_map(|chain| {
+            let is_own = match text(chain, "hook") {
+                "input" => false,
+                "output" => true,
+                _ => return None,
+            };
+            let dropped = interfaces_without_adverts(ruleset, chain, wanted, is_own);
+            (!dropped.is_empty()).then(|| finding(chain, is_own, &dropped))
+        })
         .collect()
 }
 
-fn finding(chain: &Value, unicast: bool) -> Option<Finding> {
+fn finding(chain: &Value, is_own: bool, dropped: &[&str]) -> Finding {
     let (family, table, name) = (
         text(chain, "family"),
         text(chain, "table"),
         text(chain, "name"),
     );
     let place = format!("{family} {table} {name}");
-    let finding = match text(chain, "hook") {
-        "input" => Finding::new(
+    let interfaces = dropped.join(", ");
+    let finding = match is_own {
+        false => Finding::new(
             "ruleset-input",
             Severity::Note,
             format!(
-                "nftables chain {place} drops protocol 112: spared still hears adverts (packet \
-                 sockets), other VRRP programs here do not"
+                "nftables chain {place} drops protocol 112 on {interfaces}: spared still hears adverts \
+                 (packet sockets), other VRRP programs here do not"
             ),
         ),
-        "output" if unicast => Finding::new(
+        true => Finding::new(
             "ruleset-output",
             Severity::Error,
-            format!("nftables chain {place} drops protocol 112: no unicast peer hears this node"),
+            format!(
+                "nftables chain {place} drops protocol 112 on {interfaces}: no unicast peer there hears \
+                 this node"
+            ),
         ),
-        _ => return None,
     };
-    Some(finding.fix(format!("nft insert rule {place} meta l4proto 112 accept")))
+    finding.fix(format!("nft insert rule {place} meta l4proto 112 accept"))
 }
 
-// Dropped by the policy unless a rule accepts VRRP by name, or dropped by a rule that names it.
-fn drops_vrrp(chain: &Value, objects: &[Value]) -> bool {
-    let family = text(chain, "family");
-    if !matches!(family, "ip" | "ip6" | "inet") || text(chain, "type") != "filter" {
-        return false;
-    }
-    let rules = rules_from(chain, objects);
-    let named = |verdict: &str| {
-        let mut of_vrrp = rules.iter().filter(|rule| names_vrrp(rule));
-        of_vrrp.any(|rule| has_verdict(rule, verdict))
-    };
-    match text(chain, "policy") {
-        "drop" => !named("accept"),
-        _ => named("drop"),
-    }
+// Only unicast adverts of this node pass a hook.
+fn interfaces_without_adverts<'w>(
+    ruleset: &Value,
+    chain: &Value,
+    wanted: &'w Wanted,
+    is_own: bool,
+) -> Vec<&'w str> {
+    let interfaces = wanted.interfaces.iter();
+    let interfaces = interfaces.filter(|(_, interface)| interface.unicast || !is_own);
+    interfaces
+        .filter(|(name, interface)| {
+            let mut adverts = adverts(name, interface, is_own);
+            adverts.any(|advert| spared_firewall::drops(ruleset, chain, &advert))
+        })
+        .map(|(name, _)| name.as_str())
+        .collect()
+}
+
+fn adverts(name: &str, interface: &Interface, is_own: bool) -> impl Iterator<Item = Advert> {
+    let families = [(true, interface.has_ipv4()), (false, interface.has_ipv6())];
+    let families = families.into_iter().filter(|(_, is_there)| *is_there);
+    families.flat_map(move |(is_ipv4, _)| {
+        let advert = |peer| Advert {
+            interface: name.to_owned(),
+            is_ipv4,
+            peer,
+            is_own,
+        };
+        let peers = interface.peers.iter().filter(|it| it.is_ipv4() == is_ipv4);
+        let of_peers: Vec<Advert> = peers.map(|peer| advert(Some(*peer))).collect();
+        match of_peers.is_empty() {
+            true => vec![advert(None)],
+            false => of_peers,
+        }
+    })
 }
 
 // Rules of a chain and of all chains that it jumps to.
@@ -143,37 +174,6 @@ pub(super) fn statements(rule: &Value) -> &[Value] {
     rule["expr"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn has_verdict(rule: &Value, verdict: &str) -> bool {
-    statements(rule)
-        .iter()
-        .any(|statement| statement.get(verdict).is_some())
-}
-
-fn names_vrrp(rule: &Value) -> bool {
-    statements(rule)
-        .iter()
-        .filter_map(|statement| statement.get("match"))
-        .filter(|matched| matched["op"] == "==")
-        .any(|matched| is_protocol(&matched["left"]) && mentions_112(&matched["right"]))
-}
-
-fn is_protocol(left: &Value) -> bool {
-    let payload = left["payload"]["field"].as_str().unwrap_or_default();
-    left["meta"]["key"] == "l4proto" || payload == "protocol" || payload == "nexthdr"
-}
-
-fn mentions_112(right: &Value) -> bool {
-    match right {
-        Value::Number(number) => number.as_u64() == Some(112),
-        Value::String(name) => name == "vrrp" || name == "112",
-        Value::Object(set) => set
-            .get("set")
-            .and_then(Value::as_array)
-            .is_some_and(|items| items.iter().any(mentions_112)),
-        _ => false,
-    }
-}
-
 pub(super) fn text<'v>(object: &'v Value, key: &str) -> &'v str {
     object[key].as_str().unwrap_or_default()
 }
@@ -199,8 +199,18 @@ mod tests {
             {verdict: null}]}})
     }
 
+    fn wanted(unicast: bool) -> Wanted {
+        let mut wanted = Wanted::default();
+        let text = format!(
+            "[[group]]\nname = \"office\"\n[[group.interface]]\ninterface = \"lan\"\nvrid = 7\n\
+             addresses = [\"192.0.2.1/24\"]\npeers = [\"192.0.2.3\"]\nunicast = {unicast}\n"
+        );
+        wanted.read(&text, "r1");
+        wanted
+    }
+
     fn ids(objects: Vec<Value>, unicast: bool) -> Vec<&'static str> {
-        let found = judge(&json!({ "nftables": objects }), unicast);
+        let found = judge(&json!({ "nftables": objects }), &wanted(unicast));
         found.iter().map(|finding| finding.id).collect()
     }
 
@@ -247,13 +257,33 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_accepts_by_interface_or_peer_settles_it_too() {
+        let accept = |left: Value, right: Value| {
+            json!({"rule": {"family": "inet", "table": "filter", "chain": "output", "expr": [
+                {"match": {"op": "==", "left": left, "right": right}}, {"accept": null}]}})
+        };
+        let interface = json!({"meta": {"key": "oifname"}});
+        let daddr = json!({"payload": {"protocol": "ip", "field": "daddr"}});
+        for (left, right, expected) in [
+            (&interface, json!("lan"), &[][..]),
+            (&interface, json!("wan"), &["ruleset-output"]),
+            (&daddr, json!("192.0.2.3"), &[]),
+            (&daddr, json!("192.0.2.4"), &["ruleset-output"]),
+            (&daddr, json!("@routers"), &[]),
+        ] {
+            let objects = vec![chain("output", "drop"), accept(left.clone(), right)];
+            assert_eq!(ids(objects.clone(), true), expected, "{objects:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_ruleset_finds_nothing() {
         for odd in [
             json!(null),
             json!({"nftables": 3}),
             json!({"nftables": [{"chain": 1}, null]}),
         ] {
-            assert_eq!(judge(&odd, true), []);
+            assert_eq!(judge(&odd, &wanted(true)), []);
         }
     }
 }

@@ -17,8 +17,6 @@ pub struct Wanted {
     pub groups: Vec<Group>,
     /// nftables sets that are to be replicated.
     pub sets: Vec<Set>,
-    /// A virtual router is `unicast`: its adverts pass the firewall's output hook.
-    pub unicast: bool,
     /// A group has this node as the owner of its addresses: priority 255.
     pub owner: bool,
 }
@@ -56,6 +54,9 @@ pub struct Interface {
     pub virtual_mac: bool,
     /// A virtual router is on it.
     pub adverts: bool,
+    /// One of them is `unicast`: its adverts pass the firewall's output hook.
+    pub unicast: bool,
+    pub peers: Vec<IpAddr>,
 }
 
 impl Interface {
@@ -100,7 +101,6 @@ impl Wanted {
     }
 
     fn walk(&mut self, table: &Table, node: &str) {
-        self.unicast |= flag(table, "unicast", node);
         let priority = own(table, "priority", node).and_then(Value::as_integer);
         self.owner |= priority == Some(255);
         self.sets.extend(Set::of(table, node));
@@ -108,6 +108,12 @@ impl Wanted {
             let interface = self.interfaces.entry(name.clone()).or_default();
             interface.adverts |= table.contains_key("vrid");
             interface.virtual_mac |= flag(table, "vmac", node);
+            interface.unicast |= flag(table, "unicast", node);
+            let peers = own(table, "peers", node).and_then(Value::as_array);
+            let peers = peers.into_iter().flatten().filter_map(Value::as_str);
+            interface
+                .peers
+                .extend(peers.filter_map(|it| it.parse::<IpAddr>().ok()));
             let lists = table.values().filter_map(Value::as_array).flatten();
             let texts = lists.filter_map(Value::as_str);
             interface.addresses.extend(texts.filter_map(address));

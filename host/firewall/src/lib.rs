@@ -22,6 +22,7 @@ use spared_process::child::{self, SOCKET_FD};
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 
 use changes::Changes;
+pub use passage::{Advert, drops};
 use rules::Rules;
 pub use rules::{LISTING, Obstacle, interruptions, obstacles, ruleset_of};
 

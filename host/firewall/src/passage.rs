@@ -1,4 +1,4 @@
-//! Decides whether a ruleset, as `nft -j` prints it, accepts the packets of the link.
+//! Decides whether a ruleset, as `nft -j` prints it, accepts the packets of the link, or adverts.
 //!
 //! What cannot be judged (sets, marks, limits) counts as passing: a false alarm about a firewall is
 //! worse than a missed one, and a link that is down is reported anyway.
@@ -7,6 +7,20 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde_json::Value;
+
+/// Packets that are alike for a ruleset.
+pub trait Packet {
+    fn hook(&self) -> &'static str;
+
+    fn is_ipv4(&self) -> bool;
+
+    /// Value that a match sees in the packet; several if any of them is possible, None if unknown.
+    fn fact(&self, left: &Value) -> Option<Vec<String>>;
+
+    fn family(&self) -> &'static str {
+        if self.is_ipv4() { "ip" } else { "ip6" }
+    }
+}
 
 /// The packets of one path, as this node receives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +33,17 @@ pub struct Way {
     pub listens: bool,
     /// Connection tracking has forgotten the connection.
     pub is_forgotten: bool,
+}
+
+/// Adverts of VRRP, in or out by an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advert {
+    pub interface: String,
+    pub is_ipv4: bool,
+    /// The other node's address, if it is known.
+    pub peer: Option<IpAddr>,
+    /// Whether this node sends them.
+    pub is_own: bool,
 }
 
 /// Greatest depth of chains that is followed, the same as in nft.
@@ -52,18 +77,24 @@ pub fn interruption(ruleset: &Value, way: &Way) -> Option<String> {
     first(ruleset, &forgotten, |end, _| end == End::Dropped)
 }
 
+/// Whether a base chain drops adverts.
+pub fn drops(ruleset: &Value, chain: &Value, advert: &Advert) -> bool {
+    let objects = ruleset["nftables"].as_array();
+    objects.is_some_and(|objects| {
+        sees(chain, advert)
+            && match end(objects, chain, advert) {
+                End::Accepted => false,
+                End::Dropped => true,
+                End::Through => chain["policy"] == "drop",
+            }
+    })
+}
+
 fn first(ruleset: &Value, way: &Way, keeps: impl Fn(End, &Value) -> bool) -> Option<String> {
     let objects = ruleset["nftables"].as_array()?;
-    let family = if way.own.is_ipv4() { "ip" } else { "ip6" };
     let chains = objects.iter().filter_map(|object| object.get("chain"));
-    let mut inputs = chains.filter(|chain| {
-        let of_family = chain["family"] == "inet" || chain["family"] == family;
-        of_family && chain["type"] == "filter" && chain["hook"] == "input"
-    });
-    let chain = inputs.find(|chain| {
-        let name = chain["name"].as_str().unwrap_or_default();
-        keeps(Walk::new(objects, chain, way).chain(name, 0), chain)
-    })?;
+    let mut inputs = chains.filter(|chain| sees(chain, way));
+    let chain = inputs.find(|chain| keeps(end(objects, chain, way), chain))?;
     let text = |key: &str| chain[key].as_str().unwrap_or_default();
     Some(format!(
         "{} {} {}",
@@ -73,9 +104,20 @@ fn first(ruleset: &Value, way: &Way, keeps: impl Fn(End, &Value) -> bool) -> Opt
     ))
 }
 
+/// Whether a base chain is on the packet's way, and may drop it.
+fn sees(chain: &Value, packet: &dyn Packet) -> bool {
+    let of_family = chain["family"] == "inet" || chain["family"] == packet.family();
+    of_family && chain["type"] == "filter" && chain["hook"] == packet.hook()
+}
+
+fn end(objects: &[Value], chain: &Value, packet: &dyn Packet) -> End {
+    let name = chain["name"].as_str().unwrap_or_default();
+    Walk::new(objects, chain, packet).chain(name, 0)
+}
+
 /// A packet's way through the chains of a table.
 struct Walk<'r> {
-    way: &'r Way,
+    packet: &'r dyn Packet,
     /// Rules by chain.
     rules: BTreeMap<&'r str, Vec<&'r Value>>,
     /// Results of the chains that were walked: each is walked once, however many rules jump to it.
@@ -84,7 +126,7 @@ struct Walk<'r> {
 
 impl<'r> Walk<'r> {
     /// Begins in the table of the chain `base`.
-    fn new(objects: &'r [Value], base: &Value, way: &'r Way) -> Self {
+    fn new(objects: &'r [Value], base: &Value, packet: &'r dyn Packet) -> Self {
         let mut by_chain: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
         for rule in objects.iter().filter_map(|object| object.get("rule")) {
             let of_table = rule["family"] == base["family"] && rule["table"] == base["table"];
@@ -93,7 +135,7 @@ impl<'r> Walk<'r> {
             }
         }
         Self {
-            way,
+            packet,
             rules: by_chain,
             ends: BTreeMap::new(),
         }
@@ -120,7 +162,7 @@ impl<'r> Walk<'r> {
         let mut certain = true;
         for statement in rule["expr"].as_array()? {
             if let Some(matched) = statement.get("match") {
-                match holds(matched, self.way) {
+                match holds(matched, self.packet) {
                     Some(true) => {}
                     Some(false) => return None,
                     None => certain = false,
@@ -166,53 +208,117 @@ fn is_harmless(statement: &Value) -> bool {
         .any(|name| statement.get(name).is_some())
 }
 
-/// Whether a match is true for the packets of the link; None if unknown.
-fn holds(matched: &Value, way: &Way) -> Option<bool> {
+/// Whether a match is true for the packet; None if unknown.
+fn holds(matched: &Value, packet: &dyn Packet) -> Option<bool> {
     let (left, right) = (&matched["left"], &matched["right"]);
     let equal = match matched["op"].as_str()? {
         "==" | "in" => true,
         "!=" => false,
         _ => return None,
     };
-    let found = fact(left, way)?;
+    let found = packet.fact(left)?;
     let among = is_among(&found, right)?;
     Some(among == equal)
 }
 
-/// Value that a match sees in a packet of the link; several if any of them is possible.
-fn fact(left: &Value, way: &Way) -> Option<Vec<String>> {
-    let one = |text: &str| Some(vec![text.to_owned()]);
-    if let Some(meta) = left.get("meta") {
-        return match meta["key"].as_str()? {
-            "iifname" | "iif" => one(&way.interface),
-            "l4proto" => Some(vec!["tcp".to_owned(), "6".to_owned()]),
-            "nfproto" => one(if way.own.is_ipv4() { "ipv4" } else { "ipv6" }),
-            "protocol" => one(if way.own.is_ipv4() { "ip" } else { "ip6" }),
-            "pkttype" => one("host"),
-            _ => None,
-        };
+impl Packet for Way {
+    fn hook(&self) -> &'static str {
+        "input"
     }
-    if left["ct"]["key"] == "state" {
-        return one(match way.listens {
-            _ if way.is_forgotten => "invalid",
-            true => "new",
-            false => "established",
-        });
+
+    fn is_ipv4(&self) -> bool {
+        self.own.is_ipv4()
     }
-    let payload = left.get("payload")?;
-    let family = if way.own.is_ipv4() { "ip" } else { "ip6" };
-    match (payload["protocol"].as_str()?, payload["field"].as_str()?) {
-        ("tcp" | "th", "dport") if way.listens => one(&way.port.to_string()),
-        ("tcp" | "th", "sport") if !way.listens => one(&way.port.to_string()),
-        // An ephemeral port, which no rule names.
-        ("tcp" | "th", "dport" | "sport") => one("ephemeral"),
-        ("udp" | "icmp" | "icmpv6" | "sctp" | "esp" | "ah" | "vrrp", _) => Some(Vec::new()),
-        (protocol, "saddr") if protocol == family => one(&way.peer.to_string()),
-        (protocol, "daddr") if protocol == family => one(&way.own.to_string()),
-        (protocol, "protocol" | "nexthdr") if protocol == family => {
-            Some(vec!["tcp".to_owned(), "6".to_owned()])
+
+    fn fact(&self, left: &Value) -> Option<Vec<String>> {
+        let protocol = ["tcp", "6"];
+        if let Some(meta) = left.get("meta") {
+            return match meta["key"].as_str()? {
+                "iifname" | "iif" => one(&self.interface),
+                "pkttype" => one("host"),
+                key => meta_fact(self, key, protocol),
+            };
         }
-        ("ip" | "ip6", _) if payload["protocol"] != family => Some(Vec::new()),
+        if left["ct"]["key"] == "state" {
+            return one(match self.listens {
+                _ if self.is_forgotten => "invalid",
+                true => "new",
+                false => "established",
+            });
+        }
+        let payload = left.get("payload")?;
+        match (payload["protocol"].as_str()?, payload["field"].as_str()?) {
+            ("tcp" | "th", "dport") if self.listens => one(&self.port.to_string()),
+            ("tcp" | "th", "sport") if !self.listens => one(&self.port.to_string()),
+            // An ephemeral port, which no rule names.
+            ("tcp" | "th", "dport" | "sport") => one("ephemeral"),
+            (of, "saddr") if of == self.family() => one(&self.peer.to_string()),
+            (of, "daddr") if of == self.family() => one(&self.own.to_string()),
+            (of, field) => payload_fact(self, of, field, protocol),
+        }
+    }
+}
+
+impl Packet for Advert {
+    fn hook(&self) -> &'static str {
+        if self.is_own { "output" } else { "input" }
+    }
+
+    fn is_ipv4(&self) -> bool {
+        self.is_ipv4
+    }
+
+    fn fact(&self, left: &Value) -> Option<Vec<String>> {
+        let protocol = ["vrrp", "112"];
+        if let Some(meta) = left.get("meta") {
+            return match meta["key"].as_str()? {
+                "oifname" | "oif" if self.is_own => one(&self.interface),
+                "iifname" | "iif" if !self.is_own => one(&self.interface),
+                key => meta_fact(self, key, protocol),
+            };
+        }
+        if left["ct"]["key"] == "state" {
+            // Before an answer, and a backup sends none.
+            return one("new");
+        }
+        let payload = left.get("payload")?;
+        let of_peer = if self.is_own { "daddr" } else { "saddr" };
+        match (payload["protocol"].as_str()?, payload["field"].as_str()?) {
+            (of, field) if of == self.family() && field == of_peer => {
+                self.peer.map(|it| vec![it.to_string()])
+            }
+            ("tcp", _) => Some(Vec::new()),
+            (of, field) => payload_fact(self, of, field, protocol),
+        }
+    }
+}
+
+fn one(text: &str) -> Option<Vec<String>> {
+    Some(vec![text.to_owned()])
+}
+
+fn meta_fact(packet: &dyn Packet, key: &str, protocol: [&str; 2]) -> Option<Vec<String>> {
+    match key {
+        "l4proto" => Some(protocol.map(str::to_owned).to_vec()),
+        "nfproto" => one(if packet.is_ipv4() { "ipv4" } else { "ipv6" }),
+        "protocol" => one(packet.family()),
+        _ => None,
+    }
+}
+
+/// Of a header that the packet has not: none.
+fn payload_fact(
+    packet: &dyn Packet,
+    of: &str,
+    field: &str,
+    protocol: [&str; 2],
+) -> Option<Vec<String>> {
+    match (of, field) {
+        ("udp" | "icmp" | "icmpv6" | "sctp" | "esp" | "ah" | "vrrp", _) => Some(Vec::new()),
+        (of, "protocol" | "nexthdr") if of == packet.family() => {
+            Some(protocol.map(str::to_owned).to_vec())
+        }
+        ("ip" | "ip6", _) if of != packet.family() => Some(Vec::new()),
         _ => None,
     }
 }
@@ -379,6 +485,50 @@ mod tests {
         assert_eq!(interrupts(&[&established, &invalid, &ours], false), chain);
         assert_eq!(interrupts(&[&ours, &established, &invalid], true), None);
         assert_eq!(interrupts(&[&established, &ours], true), None);
+    }
+
+    #[test]
+    fn adverts_pass_by_protocol_interface_or_peer_and_where_a_rule_cannot_be_judged() {
+        let advert = |is_own| Advert {
+            interface: "lan".to_owned(),
+            is_ipv4: true,
+            peer: "192.0.2.3".parse().ok(),
+            is_own,
+        };
+        let accept = json!({"accept": null});
+        let passes = |hook: &str, matched: &Value| {
+            let mut chain = input("drop");
+            chain["chain"]["hook"] = json!(hook);
+            let rule = rule_in("input", json!([matched, accept]));
+            let ruleset = json!({"nftables": [chain, rule]});
+            !drops(&ruleset, &chain["chain"], &advert(hook == "output"))
+        };
+        for (hook, interface, of_peer) in [
+            ("input", "iifname", "saddr"),
+            ("output", "oifname", "daddr"),
+        ] {
+            let network = json!({"prefix": {"addr": "192.0.2.0", "len": 24}});
+            for matched in [
+                meta("l4proto", json!("vrrp")),
+                payload("ip", "protocol", json!(112)),
+                meta(interface, json!("lan")),
+                payload("ip", of_peer, network),
+                meta("mark", json!(7)),
+                payload("ip", of_peer, json!("@routers")),
+            ] {
+                assert!(passes(hook, &matched), "{hook}: {matched}");
+            }
+            for matched in [
+                meta("l4proto", json!("tcp")),
+                meta(interface, json!("lo")),
+                payload("ip", of_peer, json!("192.0.2.9")),
+                payload("tcp", "dport", json!(22)),
+                payload("ip6", of_peer, json!("fe80::1")),
+                state(json!(["established", "related"])),
+            ] {
+                assert!(!passes(hook, &matched), "{hook}: {matched}");
+            }
+        }
     }
 
     #[test]
