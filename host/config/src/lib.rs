@@ -50,7 +50,8 @@ pub use host::Host;
 pub use link::Link;
 pub use link_keys::LinkKeys;
 pub use options::{
-    DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, Options, Unread, state_dir,
+    DEFAULT_CONFIG, DEFAULT_PLUGIN_DIR, DEFAULT_RUNTIME_DIR, LOADED, Options, Unread, loaded,
+    state_dir,
 };
 pub use order::by_order;
 pub use plugin::{Allow, OnFailure, Plugin};

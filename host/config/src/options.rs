@@ -39,6 +39,8 @@ impl Options {
 pub const DEFAULT_CONFIG: &str = "/etc/spared/spared.toml";
 pub const DEFAULT_RUNTIME_DIR: &str = "/run/spared";
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/spared/host";
+/// File of the texts that are in force, in the folder of states of `spared starter`.
+pub const LOADED: &str = "loaded";
 pub const DEFAULT_PLUGIN_DIR: &str = "/usr/lib/spared/plugins";
 
 /// Why a configuration is not in force. As text: a line for each fault.
@@ -83,6 +85,15 @@ pub fn state_dir(options: &Options) -> PathBuf {
             false => options.runtime_dir.clone(),
         },
     )
+}
+
+/// Path of the file [`LOADED`]: the installed starter's folder is around that of the host.
+pub fn loaded(options: &Options) -> PathBuf {
+    let state = state_dir(options);
+    match state.parent() {
+        Some(around) if state == Path::new(DEFAULT_STATE_DIR) => around.join(LOADED),
+        _ => state.join(LOADED),
+    }
 }
 
 #[cfg(test)]

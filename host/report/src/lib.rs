@@ -9,13 +9,14 @@ pub mod half;
 mod mask;
 pub mod secret_keys;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use spared_config::{Options, exit, state_dir};
+use spared_config::{Options, exit, loaded, state_dir};
 use spared_control::NodeReport;
 use spared_firewall::LISTING;
 use spared_process::clock;
@@ -32,6 +33,8 @@ pub const LIMIT: Duration = Duration::from_secs(40);
 /// Limit of all texts together, which become longer in JSON by their quotes and line ends.
 const TEXTS_MAX: usize = 2 * 1024 * 1024;
 const TEXT_MAX: usize = 512 * 1024;
+/// Limit of the texts that are in force, all of them in one file.
+const LOADED_MAX: usize = 16 * TEXT_MAX;
 const PROGRAM_LIMIT: Duration = Duration::from_secs(6);
 /// Time after which no program is started.
 const LAST_START: Duration = Duration::from_secs(30);
@@ -235,10 +238,50 @@ impl<'o> Gathering<'o> {
                 Err(why) => self.missing(format!("{shown}: left out: not TOML ({why})")),
             }
         }
+        self.in_force(folder, &secret_keys);
         if self.report.node.is_empty() {
             self.report.node = spared_key::default_name();
         }
         plugins
+    }
+
+    // The secrets that plugins use may be in no file any more: one was changed, or broken, and not loaded since.
+    fn in_force(&mut self, folder: &Path, secret_keys: &SecretKeys) {
+        let path = loaded(self.options);
+        let read = read_most(&path, LOADED_MAX);
+        if matches!(&read, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            return;
+        }
+        let parsed = read.and_then(|text| {
+            serde_json::from_str::<BTreeMap<String, String>>(&text).map_err(|_| {
+                // the parser's words may have a part of the text
+                io::Error::other("not understood")
+            })
+        });
+        let texts = match parsed {
+            Ok(texts) => texts,
+            Err(error) => {
+                let path = path.display();
+                return self.missing(format!(
+                    "{path}: {error}: secrets that are in force and in no file any more are not masked"
+                ));
+            }
+        };
+        for (file, text) in &texts {
+            let plugin = file.strip_prefix("plugins/");
+            let declared = match plugin.and_then(|it| it.strip_suffix(".toml")) {
+                Some(plugin) => match secret_keys.of(plugin) {
+                    Some(keys) => Declared::Keys(keys),
+                    None => Declared::Unknown,
+                },
+                None => {
+                    self.secret_file(folder, text);
+                    Declared::Keys(&[])
+                }
+            };
+            // only for its secrets
+            let _ = configuration(text, declared, &mut self.secrets);
+        }
     }
 
     // Keys are read only to be masked wherever they occur.
@@ -417,6 +460,10 @@ fn text_of(ended: &Ended) -> String {
 
 // Reads a regular file, also of /proc, up to the limit: no device, no pipe.
 fn read(path: &Path) -> io::Result<String> {
+    read_most(path, TEXT_MAX)
+}
+
+fn read_most(path: &Path, max: usize) -> io::Result<String> {
     let file = fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
@@ -425,7 +472,7 @@ fn read(path: &Path) -> io::Result<String> {
         return Err(io::Error::other("not a regular file"));
     }
     let mut bytes = Vec::new();
-    file.take(TEXT_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -462,4 +509,46 @@ fn beside(name: &str, installed: &str) -> String {
         || installed.to_owned(),
         |path| path.to_string_lossy().into_owned(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_that_are_in_force_are_masked_though_the_file_is_broken_or_has_others() {
+        let dir = std::env::temp_dir().join(format!("spared-report-{}", std::process::id()));
+        fs::create_dir_all(dir.join("etc/plugins")).unwrap();
+        let config = dir.join("etc/spared.toml");
+        fs::write(&config, "node.name = \"r1\"\nsecret_file = \"new\"\n").unwrap();
+        fs::write(dir.join("etc/old"), "PLANTED-passphrase\n").unwrap();
+        let health = dir.join("etc/plugins/health.toml");
+        fs::write(health, "password = \"PLANTED-new\n").unwrap();
+        let vrrp = dir.join("etc/plugins/vrrp.toml");
+        fs::write(vrrp, "password = \"PLANTED-newer\"\n").unwrap();
+        let loaded = serde_json::json!({
+            "spared.toml": "node.name = \"r1\"\nsecret_file = \"old\"\n",
+            "plugins/health.toml": "[[check]]\nurl = \"https://me:PLANTED-old@host/\"\n",
+            "plugins/vrrp.toml": "password = \"PLANTED-older\"\n",
+        });
+        fs::write(dir.join("loaded"), loaded.to_string()).unwrap();
+        let options = Options {
+            config: Some(config.clone()),
+            runtime_dir: dir.clone(),
+            plugin_dir: dir.clone(),
+            starter: None,
+        };
+        let mut gathering = Gathering::new(&options);
+        gathering.configuration(&config, &dir.join("etc"));
+        let said = ["new", "newer", "old", "older", "passphrase"].map(|it| format!("PLANTED-{it}"));
+        gathering.add("status.txt", said.join(" "));
+        let report = gathering.finish();
+        fs::remove_dir_all(&dir).unwrap();
+        let text = format!("{:?} {:?}", report.files, report.missing);
+        assert!(!text.contains("PLANTED"), "{text}");
+        assert!(
+            report.missing.iter().any(|it| it.contains("not TOML")),
+            "{text}"
+        );
+    }
 }

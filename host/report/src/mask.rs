@@ -54,6 +54,16 @@ impl Secrets {
         self.0.dedup();
     }
 
+    /// Adds those of a value in a text.
+    fn add_of(&mut self, part: &Part, text: &str) {
+        let parts = part.secret.as_deref();
+        parts.unwrap_or_default().iter().for_each(|it| self.add(it));
+        // a number has no parts
+        if parts.is_some_and(<[String]>::is_empty) {
+            self.add(text.get(part.span.clone()).unwrap_or_default());
+        }
+    }
+
     /// Masks all of them in a text.
     pub fn strike(&self, text: &str) -> String {
         let struck = |text: String, secret: &String| text.replace(secret, MASK);
@@ -65,18 +75,25 @@ impl Secrets {
 /// contain anything. Line breaks stay.
 ///
 /// # Errors
-/// It is not TOML, so its secrets cannot be found.
+/// It is not TOML, so it cannot be shown. What looks like a secret of it is added all the same.
 pub fn configuration(
     text: &str,
     declared: Declared<'_>,
     secrets: &mut Secrets,
 ) -> Result<String, String> {
-    let document = DeTable::parse(text).map_err(|error| error.message().replace('\n', ", "))?;
+    let (document, faults) = DeTable::parse_recoverable(text);
     let mut found = Found {
         declared,
         parts: Vec::new(),
     };
     found.table(document.get_ref(), "", false);
+    if let Some(fault) = faults.first() {
+        for part in &found.parts {
+            secrets.add_of(part, text);
+        }
+        guess(text, declared, secrets);
+        return Err(fault.message().replace('\n', ", "));
+    }
     found.parts.sort_by_key(|part| part.span.start);
     let (mut masked, mut done) = (String::new(), 0);
     for part in &found.parts {
@@ -86,11 +103,8 @@ pub fn configuration(
         let value = text.get(part.span.clone()).unwrap_or_default();
         masked += &without_comments(before);
         match &part.secret {
-            Some(parts) => {
-                parts.iter().for_each(|secret| secrets.add(secret));
-                if parts.is_empty() {
-                    secrets.add(value);
-                }
+            Some(_) => {
+                secrets.add_of(part, text);
                 masked += &struck(value, part);
             }
             None => masked += value,
@@ -99,6 +113,61 @@ pub fn configuration(
     }
     masked += &without_comments(text.get(done..).unwrap_or_default());
     Ok(masked)
+}
+
+/// Adds what looks like a secret in a file that is not TOML, also in the very line that is wrong.
+fn guess(text: &str, declared: Declared<'_>, secrets: &mut Secrets) {
+    // the end of a secret of several lines
+    let mut until = None;
+    for line in text.lines() {
+        if let Some(end) = until {
+            secrets.add(bare(line));
+            until = until.filter(|_| !line.contains(end));
+            continue;
+        }
+        guess_options(line, secrets);
+        let Some((key, value)) = line.split_once('=') else {
+            continue;
+        };
+        if !may_be_secret(bare(key), value, declared) {
+            continue;
+        }
+        // with and without what may be a comment
+        secrets.add(bare(value));
+        let before = value.rsplit_once(" #").map(|(value, _)| bare(value));
+        secrets.add(before.unwrap_or_default());
+        let mut ends = ["\"\"\"", "\'\'\'"].into_iter();
+        until = ends.find(|end| value.matches(end).count() == 1);
+    }
+}
+
+fn may_be_secret(key: &str, value: &str, declared: Declared<'_>) -> bool {
+    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let is_declared = match declared {
+        // the table that it is in is not known
+        Declared::Keys(keys) => keys.iter().any(|it| last(it) == last(key)),
+        Declared::Unknown => value.contains(['"', '\'']),
+    };
+    is_declared || names_secret(key)
+}
+
+/// Adds words that follow an option for a secret, and passwords in URLs.
+fn guess_options(line: &str, secrets: &mut Secrets) {
+    let mut follows = false;
+    for word in line.split(['"', '\'']) {
+        for part in parts_of(word) {
+            secrets.add(bare(&part));
+        }
+        let is_between = word.trim_matches([' ', '\t', ',']).is_empty();
+        if follows && !is_between {
+            secrets.add(word);
+        }
+        follows = (follows && is_between) || (word.starts_with('-') && names_secret(word));
+    }
+}
+
+fn bare(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || "\"',[]{}".contains(c))
 }
 
 /// Whether values of this key, or words that follow this option, are secret.
@@ -154,7 +223,10 @@ impl Found<'_> {
                 }
             }
             DeValue::String(text) if secret => {
-                self.push(value.span(), Some(vec![text.to_string()]), true);
+                // the password of a URL can occur alone elsewhere
+                let mut parts = parts_of(text);
+                parts.push(text.to_string());
+                self.push(value.span(), Some(parts), true);
             }
             DeValue::String(text) => {
                 let parts = parts_of(text);
@@ -320,6 +392,25 @@ list = [ # PLANTED-12
     fn what_is_no_toml_is_not_shown() {
         let why = configuration("password = PLANTED", NONE, &mut Secrets::default()).unwrap_err();
         assert!(!why.contains("PLANTED"), "{why}");
+    }
+
+    #[test]
+    fn secrets_of_a_file_that_is_no_toml_are_struck_too() {
+        let declared = ["server.community".to_owned()];
+        let text = "interval = 100ms\npassword = \"PLANTED-1\n[server]\ncommunity = 'PLANTED-2' # old\n\
+                    argv = [\"curl\", \"--token\", \"PLANTED-3\"\nurl = \"https://me:PLANTED-4@host/\"\n\
+                    psk = PLANTED-5 # of both\nlabel = \"kept\"\n[[list\ntoken = \"\"\"\nPLANTED-6\nline\"\"\"\n";
+        let mut secrets = Secrets::default();
+        configuration(text, Declared::Keys(&declared), &mut secrets).unwrap_err();
+        let said: Vec<String> = (1..=6)
+            .map(|n| format!("the answer was PLANTED-{n}, kept"))
+            .collect();
+        let struck = secrets.strike(&said.join("\n"));
+        assert!(!struck.contains("PLANTED"), "{struck}");
+        assert!(
+            struck.contains("kept") && struck.contains("answer"),
+            "{struck}"
+        );
     }
 
     proptest::proptest! {

@@ -1,15 +1,12 @@
 //! The files that are in force, beside the state of the plugins: who changes them can go back to what runs. As root,
-//! who goes back to them is.
+//! who goes back to them is. plugins/files-root and `spared report` read them.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use spared_config::Setup;
-
-/// Name in the folder of states; plugins/files-root reads it.
-const NAME: &str = "loaded";
+use spared_config::{LOADED, Setup};
 
 /// Path of a plugin's file, below the folder of spared.toml.
 pub(crate) fn file_of(plugin: &str) -> String {
@@ -19,7 +16,7 @@ pub(crate) fn file_of(plugin: &str) -> String {
 /// The texts of all files, by their path below the folder of spared.toml, as they were written last; none if they
 /// cannot be read.
 pub(crate) fn read(state: Option<&Path>) -> BTreeMap<String, String> {
-    let text = state.and_then(|it| std::fs::read_to_string(it.join(NAME)).ok());
+    let text = state.and_then(|it| std::fs::read_to_string(it.join(LOADED)).ok());
     text.and_then(|it| serde_json::from_str(&it).ok())
         .unwrap_or_default()
 }
@@ -29,7 +26,7 @@ pub(crate) fn read(state: Option<&Path>) -> BTreeMap<String, String> {
 pub(crate) fn write(state: Option<&Path>, setup: &Setup) {
     let Some(state) = state else { return };
     if let Err(error) = try_write(state, setup) {
-        eprintln!("spared starter: {}: {error}", state.join(NAME).display());
+        eprintln!("spared starter: {}: {error}", state.join(LOADED).display());
     }
 }
 
@@ -39,7 +36,7 @@ fn try_write(state: &Path, setup: &Setup) -> std::io::Result<()> {
         texts.insert(file_of(&plugin.name), &plugin.text);
     }
     std::fs::create_dir_all(state)?;
-    let new = state.join(format!(".{NAME}.spared"));
+    let new = state.join(format!(".{LOADED}.spared"));
     // of an earlier run, perhaps with other rights
     let _ = std::fs::remove_file(&new);
     let mut options = std::fs::File::options();
@@ -49,5 +46,5 @@ fn try_write(state: &Path, setup: &Setup) -> std::io::Result<()> {
         .mode(0o600)
         .open(&new)?;
     file.write_all(serde_json::to_string(&texts)?.as_bytes())?;
-    std::fs::rename(&new, state.join(NAME))
+    std::fs::rename(&new, state.join(LOADED))
 }
