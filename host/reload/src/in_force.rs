@@ -40,7 +40,7 @@ pub struct ActiveGroup<'f> {
 }
 
 impl KnownPlugin<'_> {
-    /// Whether this is the file with which its worker runs.
+    /// Whether this is the file with which its worker runs, or starts.
     pub(crate) fn runs_with(&self, file: &Plugin) -> bool {
         self.settings == file && !self.has_refused
     }

@@ -14,8 +14,8 @@ pub(crate) struct Plan {
     pub steps: Vec<Step>,
     /// Plugins whose `configure` or `stop` has to return.
     pub waiting: BTreeSet<String>,
-    /// Plugins that are started, and should run at the end.
-    pub started: Vec<String>,
+    /// Plugins that are started, and should run at the end, with what is said then.
+    pub started: Vec<(String, &'static str)>,
     /// Lines of the answer.
     pub lines: Vec<String>,
 }
@@ -67,13 +67,19 @@ impl Plan {
                     self.change(known.settings, plugin);
                 }
             }
-            // Its worker is still starting: it starts again with the new file.
+            // Its worker is still starting, or stopping and will start: with this file.
+            Some(known) if known.has_worker && !renamed && known.runs_with(plugin) => {}
             Some(known) if known.has_worker => {
+                let said = match known.runs_with(plugin) {
+                    true => "started again",
+                    false => "started again with its new file",
+                };
+                self.started.push((name.clone(), said));
                 self.steps.push(Step::Set(Box::new(plugin.clone())));
                 self.steps.push(Step::Restart(name.clone()));
             }
             _ => {
-                self.started.push(name.clone());
+                self.started.push((name.clone(), "started"));
                 self.steps.push(Step::Add(Box::new(plugin.clone())));
             }
         }

@@ -86,8 +86,8 @@ enum Stage {
 struct Applying {
     /// Plugins whose `configure` or `stop` has not returned.
     waiting: BTreeSet<String>,
-    /// Plugins that were started, and should run at the end.
-    started: Vec<String>,
+    /// Plugins that were started, and should run at the end, with what is said then.
+    started: Vec<(String, &'static str)>,
     lines: Vec<String>,
     faults: Vec<String>,
     digest: String,
@@ -327,9 +327,9 @@ impl Applying {
         let (mut lines, mut faults) = (self.lines, self.faults);
         let silent = self.waiting.iter();
         faults.extend(silent.map(|name| format!("{name}: does not answer")));
-        for name in self.started {
+        for (name, said) in self.started {
             match in_force.plugins.get(&name) {
-                Some(known) if known.is_running => lines.push(format!("{name}: started")),
+                Some(known) if known.is_running => lines.push(format!("{name}: {said}")),
                 Some(known) => faults.push(known.why.clone()),
                 None => faults.push(format!("{name} is not running yet")),
             }

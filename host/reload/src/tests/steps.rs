@@ -175,7 +175,7 @@ impl Host {
                 Step::Restart(name) => {
                     self.done.push(format!("restart {name}"));
                     let known = self.plugins.get_mut(&name).expect("a known plugin");
-                    (known.is_running, known.has_worker) = (true, true);
+                    (known.is_running, known.has_worker) = (!self.fails, !self.fails);
                 }
                 Step::Stop(name) => self.done.push(format!("stop {name}")),
                 Step::Remove(name) => {
@@ -397,16 +397,46 @@ fn a_disabled_plugin_is_stopped_and_listed_and_one_without_a_file_is_forgotten()
     assert_eq!(host.reload(2), ["remove sets", "list sets"]);
 }
 
+/// A host whose only plugin is still starting.
+fn starting() -> Host {
+    let mut host = Host::new(&["sets"]);
+    let sets = host.plugins.get_mut("sets").expect("it is known");
+    sets.is_running = false;
+    host
+}
+
 #[test]
 fn a_worker_that_is_still_starting_starts_again_with_the_new_file() {
-    let mut host = Host::new(&["sets"]);
-    host.plugins
-        .get_mut("sets")
-        .expect("it is known")
-        .is_running = false;
+    let mut host = starting();
     host.write("sets", "a = 1\n");
     assert_eq!(host.reload(1), ["check sets", "restart sets"]);
     assert_eq!(host.plugins["sets"].settings.text, "a = 1\n");
+    let lines = ["sets: started again with its new file", &host.reloaded()].map(str::to_owned);
+    assert_eq!(host.answer(1), (None, lines.to_vec()));
+
+    let mut host = starting();
+    host.fails = true;
+    host.write("sets", "a = 1\n");
+    assert_eq!(host.reload(1), ["check sets", "restart sets"]);
+    let failed = (Some(ErrorCode::Failed), vec!["sets crashed".to_owned()]);
+    assert_eq!(host.answer(1), failed);
+}
+
+#[test]
+fn a_worker_that_is_still_starting_with_the_same_file_is_left_alone() {
+    let mut host = starting();
+    assert_eq!(host.reload(1), ["check sets"]);
+    let lines = vec!["nothing changed".to_owned(), host.reloaded()];
+    assert_eq!(host.answer(1), (None, lines));
+    // it was given the name of the node
+    host.folder.write("spared.toml", "node.name = \"r9\"\n");
+    assert_eq!(host.reload(2), ["check sets", "restart sets"]);
+    let (code, lines) = host.answer(2);
+    assert_eq!(code, None);
+    assert!(
+        lines.contains(&"sets: started again".to_owned()),
+        "{lines:?}"
+    );
 }
 
 #[test]
