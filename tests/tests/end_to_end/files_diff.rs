@@ -84,7 +84,8 @@ fn contents_are_shown_to_root_and_paths_to_a_member_of_the_group() {
         it.wait_state(0, "pending: 2 files")?;
 
         // of a reader that was killed it stays for a while
-        it.pair.done(0, &["files", "show", "firewall"])?;
+        let (code, said) = it.pair.said(0, &["files", "show", "firewall"])?;
+        assert_eq!(code, 1, "it differs: {said}");
         let staged = fs::read_dir(&stage)?.flatten().collect::<Vec<_>>();
         assert_eq!(staged.len(), 2);
         let socket = fs::metadata(
@@ -105,7 +106,7 @@ fn contents_are_shown_to_root_and_paths_to_a_member_of_the_group() {
         // the next look has removed what was left
         assert!(!stage.exists());
 
-        it.pair.done(0, &["files", "show", "firewall"])?;
+        it.pair.said(0, &["files", "show", "firewall"])?;
         let mut published = said;
         for words in [
             &["files", "show", "firewall"][..],
