@@ -229,7 +229,8 @@ fn plugin(node: &str, plugin: &PluginFacts, peer: &str, link_up: bool) -> Vec<Fi
 }
 
 fn unlinked(node: &str, plugin: &str) -> Finding {
-    let text = format!("{node}: {plugin} replicates nothing: spared.toml has no [[link]]");
+    let text =
+        format!("{node}: {plugin} exchanges nothing with its peer: spared.toml has no [[link]]");
     let finding = Finding::new(Id::Unlinked, node, plugin, text);
     finding.todo(format!(
         "Configure a link on both nodes, or remove {plugin}.toml."
