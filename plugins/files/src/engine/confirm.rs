@@ -1,6 +1,6 @@
 //! Changes that go back unless somebody confirms them, on the node that received them.
 
-use spared_tree::local::{Finished, Request, without_output};
+use spared_tree::local::{Finished, Request};
 
 use super::root::{Asker, Pending};
 use super::{ANSWER_NS, Action, Engine, TreeInfo};
@@ -132,11 +132,7 @@ impl Engine {
     /// Answers whoever asked.
     pub(super) fn end_asked(&mut self, by: Asker, result: Result<Finished, String>) {
         match (by, result) {
-            (Asker::Ticket(ticket), result) => {
-                // what a program said is for this node's root
-                let result = result.map_err(|why| without_output(&why).to_owned());
-                self.send(&Message::Report { ticket, result });
-            }
+            (Asker::Ticket(ticket), result) => self.send(&Message::Report { ticket, result }),
             (Asker::Token(token), Ok(finished)) => self.answer_finished(token, &finished),
             (Asker::Token(token), Err(why)) => self.refuse(token, why),
         }

@@ -58,8 +58,11 @@ impl Engine {
         let is_change = !how.is_dry && !how.only_check;
         let mut unconfirmed = None;
         if let Some(tree) = self.tree_mut(name).filter(|_| is_change) {
-            tree.following.handle_wanted();
-            unconfirmed = tree.digest().filter(|_| how.confirm_s > 0);
+            // one with a deadline may be refused, and is then wanted no more than before
+            match how.confirm_s {
+                0 => tree.following.handle_wanted(),
+                _ => unconfirmed = tree.digest(),
+            }
         }
         self.offer = Some(Offer {
             ticket,
@@ -411,10 +414,21 @@ impl Engine {
 
 /// A reason as the peer may have it. What a program says of files that it was given, or was led to, is for this node's
 /// root: the peer decides over those files. Whoever may change spared's own configuration is root here anyway.
+pub(super) fn reason_for_peer<'w>(tree: &str, why: &'w str) -> &'w str {
+    match tree == builtin::NAME {
+        true => why,
+        false => without_output(why),
+    }
+}
+
+/// The same, and where the rest is shown.
 fn for_peer(tree: &str, why: &str) -> String {
-    let reason = without_output(why);
-    match reason.len() < why.len() && tree != builtin::NAME {
-        true => format!("{reason} (`sparectl files pull {tree}` on that node shows what it said)"),
+    let reason = reason_for_peer(tree, why);
+    match reason.len() < why.len() {
+        true => format!(
+            "{reason} (on that node `sparectl files pull {tree} --check` shows what a check says, and `sparectl files pull \
+             {tree} --confirm 2m` what applying does)"
+        ),
         false => why.to_owned(),
     }
 }

@@ -163,8 +163,13 @@ impl Engine {
             Pending::Log { token } => self.refuse(token, result.err().unwrap_or_default()),
             Pending::Back { by, tree, .. } => {
                 self.note(now_ns, &tree, &result);
-                if let Some(by) = by {
-                    self.end_asked(by, result);
+                match by {
+                    Some(by @ Asker::Ticket(_)) => {
+                        let why = |why: String| reason_for_peer(&tree, &why).to_owned();
+                        self.end_asked(by, result.map_err(why));
+                    }
+                    Some(by) => self.end_asked(by, result),
+                    None => {}
                 }
                 self.scan(&tree);
             }

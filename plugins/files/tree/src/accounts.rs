@@ -17,6 +17,8 @@ pub struct Accounts {
 struct Names {
     ask: fn(u32) -> nix::Result<Option<String>>,
     known: HashMap<u32, String>,
+    /// Answers of the look before, where none comes now.
+    before: HashMap<u32, String>,
 }
 
 impl Default for Accounts {
@@ -32,11 +34,18 @@ impl Default for Accounts {
 
 impl Names {
     fn new(ask: fn(u32) -> nix::Result<Option<String>>) -> Self {
-        let known = HashMap::new();
-        Self { ask, known }
+        let (known, before) = (HashMap::new(), HashMap::new());
+        Self { ask, known, before }
     }
 
-    /// A question without an answer is no number without a name: that would be another owner.
+    fn forget(&mut self) {
+        for (number, name) in self.known.drain() {
+            self.before.insert(number, name);
+        }
+    }
+
+    /// A question without an answer is no number without a name: that would be another owner. A change that cut this
+    /// node off from who could say it must go back all the same.
     fn of(&mut self, number: u32) -> io::Result<String> {
         if let Some(name) = self.known.get(&number) {
             return Ok(name.clone());
@@ -47,10 +56,13 @@ impl Names {
             Ok(None) | Err(Errno::ENOENT | Errno::ESRCH | Errno::EBADF | Errno::EPERM) => {
                 format!("#{number}")
             }
-            Err(errno) => {
-                let why = format!("the name of account {number} cannot be asked for: {errno}");
-                return Err(io::Error::other(why));
-            }
+            Err(errno) => match self.before.get(&number) {
+                Some(name) => name.clone(),
+                None => {
+                    let why = format!("the name of account {number} cannot be asked for: {errno}");
+                    return Err(io::Error::other(why));
+                }
+            },
         };
         self.known.insert(number, name.clone());
         Ok(name)
@@ -60,8 +72,8 @@ impl Names {
 impl Accounts {
     /// Asks anew from here on.
     pub fn forget(&mut self) {
-        self.users.known.clear();
-        self.groups.known.clear();
+        self.users.forget();
+        self.groups.forget();
     }
 
     /// # Errors
@@ -139,5 +151,9 @@ mod tests {
         assert_eq!(accounts.user(7).expect("an answer"), "before");
         accounts.forget();
         assert_eq!(accounts.user(7).expect("an answer"), "after");
+        accounts.forget();
+        accounts.users.ask = |_| Err(Errno::ECONNREFUSED);
+        assert_eq!(accounts.user(7).expect("of the look before"), "after");
+        accounts.user(8).expect_err("nobody has ever said it");
     }
 }

@@ -273,6 +273,20 @@ fn what_nobody_confirmed_is_not_sent_again_by_itself() {
 }
 
 #[test]
+fn what_went_back_does_not_follow_after_a_push_with_a_deadline_that_is_refused() {
+    let mut lab = lab("change");
+    waiting(&mut lab);
+    lab.pass(30 * S);
+    lab.go_back(1);
+    lab.pass(11 * S);
+    lab.nodes[1].refuses = Some("the check refused it".to_owned());
+    lab.done(0, Command::Push("t".to_owned(), confirmed()));
+    lab.nodes[1].refuses = None;
+    lab.pass(600 * S);
+    assert_eq!(lab.nodes[1].tree["a"], "1");
+}
+
+#[test]
 fn what_cut_the_link_before_the_peer_could_say_that_it_waits_is_not_sent_again_either() {
     let mut lab = lab("change");
     edit(&mut lab, 0, "harmful");

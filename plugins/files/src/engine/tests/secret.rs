@@ -41,8 +41,9 @@ fn only_who_asked_on_the_node_of_a_program_is_told_what_it_said() {
     let is_secret = |it: &Vec<u8>| it.windows(7).any(|it| it == b"PLANTED");
     assert!(!sent.is_empty() && !sent.iter().any(is_secret));
     let (_, reply) = lab.nodes[0].replies.pop_first().expect("an answer");
-    let why = "r2: the check refused it, nothing was changed: wg ended with exit code 1 (`sparectl files pull t` on \
-               that node shows what it said)";
+    let why = "r2: the check refused it, nothing was changed: wg ended with exit code 1 (on that node `sparectl \
+               files pull t --check` shows what a check says, and `sparectl files pull t --confirm 2m` what applying \
+               does)";
     assert_eq!(text(&reply), why);
     assert_secret(&lab);
     let is_noted = |it: &String| {
