@@ -22,9 +22,10 @@ impl Vrrp {
     pub(crate) fn apply(&mut self, settings: Settings) -> Result<(), Error> {
         // the host may take its time over the claims: that must delay no advert
         self.tell(Engine::advertise_now);
-        self.withdraw_gone(&settings)?;
-        let old = std::mem::replace(&mut self.settings, settings);
-        if let Err(error) = self.claim(&old) {
+        let old = self.settings.clone();
+        let withdrawn = self.withdraw_gone(&settings);
+        let left = std::mem::replace(&mut self.settings, settings);
+        if let Err(error) = withdrawn.and_then(|()| self.claim(&left)) {
             self.claim_again(old);
             return Err(error);
         }
@@ -59,8 +60,8 @@ impl Vrrp {
         results.into_iter().collect()
     }
 
-    /// After a refusal the engine runs as before, while the host may have accepted the other groups:
-    /// their leases would not fit the adverts that go on.
+    /// After a refusal the engine runs as before, with the groups that were to go as well. The host may have accepted
+    /// the other groups meanwhile: their leases would not fit the adverts that go on.
     fn claim_again(&mut self, old: Settings) {
         let refused = std::mem::replace(&mut self.settings, old);
         let groups = &self.settings.groups;
@@ -74,6 +75,8 @@ impl Vrrp {
         let _ = self.claim(&refused);
         // it may do late what it was too slow to answer
         self.are_claims_unsure = true;
+        let old = self.settings.clone();
+        self.tell(|engine, now_ns| engine.configure(now_ns, &old));
     }
 
     /// Claims that are new or other than before; all of them after one was refused.
