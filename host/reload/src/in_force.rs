@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use spared_config::{Plugin, Setup};
 
-use crate::lost::lost;
+use crate::lost::{is_renamed, lost};
 
 /// The configuration in force, the plugins that run with it, and the groups that are active here.
 #[derive(Clone, Debug)]
@@ -69,23 +69,29 @@ impl InForce<'_> {
     }
 
     /// A sentence for each active group with addresses that are in the old file and not in the new one, or whose
-    /// elector is to be restarted.
+    /// elector is to be restarted, or that gets another name.
     pub(crate) fn lost_addresses(&self, new: &Setup) -> Vec<String> {
         let node = &self.setup.host.node;
-        let is_renamed = *node != new.host.node;
+        let is_other_node = *node != new.host.node;
         let lost = self.active.iter().filter_map(|group| {
             let (name, owner) = (group.name, group.owner);
             let old = self.settings(owner)?;
             let new = new.plugin(owner).filter(|it| it.enabled);
             let held = group.addresses.iter().copied();
-            let lost = lost(held, &old.text, new.map_or("", |plugin| &plugin.text));
+            let text = new.map_or("", |plugin| &plugin.text);
+            let lost = lost(held, &old.text, text);
             if !lost.is_empty() {
                 let lost = lost.join(", ");
                 return Some(format!(
                     "{name}: {node} is active, and would lose {lost} at once"
                 ));
             }
-            let restarts = is_renamed || new.is_some_and(|it| restarts(old, it));
+            if is_renamed(name, &old.text, text) {
+                return Some(format!(
+                    "{name}: {node} is active, and would leave it: the new file has no such name"
+                ));
+            }
+            let restarts = is_other_node || new.is_some_and(|it| restarts(old, it));
             restarts.then(|| {
                 format!("{name}: {node} is active, and would leave it as {owner} is restarted")
             })

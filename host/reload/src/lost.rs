@@ -13,23 +13,35 @@ pub fn lost(held: impl Iterator<Item = IpAddr>, old: &str, new: &str) -> Vec<Str
     lost.map(|it| it.to_string()).collect()
 }
 
+/// Whether a group's name stands in the old text of a file, and not in the new one: it goes, or gets another name.
+pub fn is_renamed(group: &str, old: &str, new: &str) -> bool {
+    let has = |text: &str| texts(text).any(|it| it == group);
+    has(old) && !has(new)
+}
+
 /// All addresses in a file, with or without a prefix length.
 fn named(text: &str) -> BTreeSet<IpAddr> {
-    let mut found = BTreeSet::new();
+    let addresses = texts(text).filter_map(|text| {
+        let address = text.split('/').next().unwrap_or_default();
+        address.parse::<IpAddr>().ok()
+    });
+    addresses.collect()
+}
+
+/// All values of a file that are texts.
+fn texts(text: &str) -> impl Iterator<Item = String> {
+    let mut found = Vec::new();
     let table: Table = text.parse().unwrap_or_default();
     let mut rest: Vec<Value> = table.into_iter().map(|(_, value)| value).collect();
     while let Some(value) = rest.pop() {
         match value {
-            Value::String(text) => {
-                let address = text.split('/').next().unwrap_or_default();
-                found.extend(address.parse::<IpAddr>().ok());
-            }
+            Value::String(text) => found.push(text),
             Value::Array(values) => rest.extend(values),
             Value::Table(table) => rest.extend(table.into_iter().map(|(_, value)| value)),
             _ => {}
         }
     }
-    found
+    found.into_iter()
 }
 
 #[cfg(test)]
@@ -49,5 +61,17 @@ mod tests {
         assert_eq!(lost("a = \"192.0.2.9\""), ["192.0.2.1", "2001:db8::1"]);
         assert_eq!(lost(""), ["192.0.2.1", "2001:db8::1"]);
         assert_eq!(lost("not = toml = at all").len(), 2);
+    }
+
+    #[test]
+    fn a_name_that_stands_nowhere_any_more_is_another_one_now() {
+        let of =
+            |name: &str| format!("[[group]]\nname = \"{name}\"\n[other]\nfollow = [\"lab\"]\n");
+        let is_renamed = |group: &str, new: &str| super::is_renamed(group, &of("office"), &of(new));
+        assert!(is_renamed("office", "shop"));
+        assert!(!is_renamed("office", "office"));
+        assert!(!is_renamed("lab", "shop"));
+        // of a plugin that names its groups otherwise
+        assert!(!is_renamed("unknown", "shop"));
     }
 }

@@ -204,7 +204,7 @@ impl Reload {
     }
 
     fn refuse_loss(&mut self, mut lines: Vec<String>) {
-        self.tell_refused("an active group would lose addresses", &lines);
+        self.tell_refused("an active group would be left, or lose addresses", &lines);
         lines.push("use --anyway to override".to_owned());
         let code = ErrorCode::Refused;
         self.end(&Answer::Error { code, lines });

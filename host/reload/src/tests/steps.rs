@@ -501,3 +501,22 @@ fn an_active_group_is_not_left_for_a_restart_unless_somebody_insists() {
         assert_eq!(host.take_done().len(), 2, "{file}");
     }
 }
+
+#[test]
+fn an_active_group_gets_another_name_only_if_somebody_insists() {
+    let mut host = Host::new(&[]);
+    host.write("vrrp", "name = \"office\"\naddress = \"192.0.2.1/24\"\n");
+    host.reload(1);
+    host.held = Some("192.0.2.1");
+    host.write("vrrp", "name = \"shop\"\naddress = \"192.0.2.1/24\"\n");
+    assert_eq!(host.reload(2), ["check vrrp"]);
+    let lines = [
+        "office: r1 is active, and would leave it: the new file has no such name",
+        "use --anyway to override",
+    ];
+    let lines = lines.map(str::to_owned).to_vec();
+    assert_eq!(host.answer(2), (Some(ErrorCode::Refused), lines));
+    host.request(3, true);
+    host.checked("vrrp", Vec::new());
+    assert_eq!(host.take_done(), ["check vrrp", "reconfigure vrrp"]);
+}
