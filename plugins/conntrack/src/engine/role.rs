@@ -77,6 +77,11 @@ impl Engine {
         self.tell_synchrony(now_ns);
     }
 
+    /// After its last role: nobody is active for a group that is no longer configured, and nothing waits for that.
+    pub fn handle_group_gone(&mut self, group: &str) {
+        self.roles.remove(group);
+    }
+
     /// Whether this node is the only one that carries anything.
     pub(super) fn is_sole(&self) -> bool {
         self.active && !self.peer_is_active()

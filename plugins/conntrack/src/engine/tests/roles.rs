@@ -56,6 +56,22 @@ fn a_node_that_was_active_before_the_link_was_cut_keeps_no_copies() {
     assert_eq!(pair.nodes[1].kernel.flows.len(), 0, "all flows are its own");
 }
 
+/// One that is removed, or has another name now.
+#[test]
+fn a_group_that_is_gone_keeps_no_flow_a_copy() {
+    for is_gone in [false, true] {
+        let mut pair = Pair::started();
+        let now_ns = pair.now_ns;
+        let engine = &mut pair.nodes[1].engine;
+        engine.handle_role(now_ns, "gone", false);
+        if is_gone {
+            engine.handle_group_gone("gone");
+        }
+        pair.role(1, true);
+        assert_eq!(pair.nodes[1].engine.has_all(), is_gone);
+    }
+}
+
 #[test]
 fn a_switchover_repeats_nothing_and_leaves_both_in_sync() {
     let mut pair = Pair::started();
