@@ -8,7 +8,7 @@ use spared_netlink::constants::ADDRESS_PROTOCOL;
 use spared_netlink::{Address, Event, Link, Message};
 
 use super::group::Desired;
-use super::{Kernel, KernelError, KernelEvent, RETRY, frame, routes, vmac};
+use super::{Kernel, KernelError, KernelEvent, RETRY, ROUTES_RETRY, frame, routes, vmac};
 
 /// Result of an installation.
 #[derive(Debug, Default)]
@@ -255,6 +255,9 @@ impl Kernel {
         // All of them, as the kernel removes the routes of an interface that goes down without an
         // event.
         let refused = routes::add(&mut self.requests, &wanted);
+        if refused.failures.iter().any(KernelError::is_for_now) {
+            self.routes_at = Some(Instant::now() + ROUTES_RETRY);
+        }
         failures.extend(refused.failures);
         if let Some(state) = self.groups.get_mut(group) {
             (state.routes, state.refused_routes) = (wanted, refused.routes);

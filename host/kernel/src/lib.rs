@@ -49,6 +49,8 @@ use sockets::Sockets;
 
 /// Pause before a failed operation is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// A route to a gateway may come by a routing daemon, whose routes nobody here listens for.
+const ROUTES_RETRY: Duration = Duration::from_secs(10);
 
 /// Events for the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +159,8 @@ pub struct Kernel {
     fence_missing_since: Option<Instant>,
     /// Time of the next try after a failure.
     retry_at: Option<Instant>,
+    /// When routes are tried again whose gateways were not reachable.
+    routes_at: Option<Instant>,
     borrowed: sysctl::Borrowed,
     events: Vec<KernelEvent>,
     warned: BTreeMap<String, Instant>,
@@ -198,6 +202,7 @@ impl Kernel {
             plan: None,
             fence_missing_since: None,
             retry_at: None,
+            routes_at: None,
             borrowed: sysctl::Borrowed::default(),
             events: Vec::new(),
             warned: BTreeMap::new(),
@@ -233,7 +238,7 @@ impl Kernel {
         let groups = self.groups.values();
         groups
             .flat_map(|group| [group.schedule.next(), group.restore_at])
-            .chain([self.retry_at, self.links.restore_at])
+            .chain([self.retry_at, self.routes_at, self.links.restore_at])
             .flatten()
             // Events that a call caused are reported at once.
             .chain((!self.events.is_empty()).then(Instant::now))

@@ -35,6 +35,10 @@ impl Kernel {
             self.reconcile_structure(now);
             self.reinstall(now);
         }
+        if self.routes_at.is_some_and(|at| at <= now) {
+            self.routes_at = None;
+            self.try_routes_again();
+        }
         let due: Vec<String> = self
             .groups
             .iter_mut()
@@ -323,6 +327,16 @@ impl Kernel {
         for name in self.installed_groups() {
             let failures = self.sync_routes(&name);
             self.warn_of_lasting(failures);
+        }
+    }
+
+    // What lasts was told when it was refused first.
+    fn try_routes_again(&mut self) {
+        let lacks = |group: &super::Group| group.installed && !group.refused_routes.is_empty();
+        let groups = self.groups.iter().filter(|(_, group)| lacks(group));
+        let names: Vec<String> = groups.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.sync_routes(&name);
         }
     }
 

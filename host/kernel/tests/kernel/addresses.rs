@@ -495,6 +495,22 @@ fn claims_that_contradict_other_groups_are_refused_and_change_nothing() {
     assert_eq!(net.output("nft", "-s list ruleset"), before);
 }
 
+/// As by a routing daemon, of whose routes nobody hears.
+#[test]
+fn a_route_is_tried_again_when_another_route_may_lead_to_its_gateway() {
+    let Some(net) = Net::new() else { return };
+    let mut claims = claims(&["10.0.0.1/24"], LEASE);
+    let far = route("198.51.100.0/24", Some("10.9.0.3"), None);
+    claims.routes.push(far);
+    let mut kernel = active(&net, claims);
+    assert_eq!(kernel.missing_routes("office").len(), 1);
+    net.ip("route add 10.9.0.0/24 dev lan2");
+    drive_for(&mut kernel, Duration::from_millis(10_500));
+    assert_eq!(kernel.missing_routes("office"), []);
+    let shown = net.output("ip", "route show proto 213");
+    assert!(shown.contains("198.51.100.0/24 via 10.9.0.3"), "{shown}");
+}
+
 #[test]
 fn a_route_whose_gateway_is_not_there_is_missing_until_it_is_and_no_address_is() {
     let Some(net) = Net::new() else { return };
