@@ -105,7 +105,7 @@ fn interfaces_without_adverts<'w>(
     is_own: bool,
 ) -> Vec<&'w str> {
     let interfaces = wanted.interfaces.iter();
-    let interfaces = interfaces.filter(|(_, interface)| interface.unicast || !is_own);
+    let interfaces = interfaces.filter(|(_, it)| it.adverts && (it.unicast || !is_own));
     interfaces
         .filter(|(name, interface)| {
             let mut adverts = adverts(name, interface, is_own);
