@@ -172,6 +172,9 @@ pub(super) const UNLINKED: &[State] = &[
         Some((Word::Warn, &[Own("SP-0311")])),
         Some((Word::Ok, &[])),
         |bed, at| {
+            let program = build_dir()?.join("libspared_conntrack.so");
+            let plugins = bed.etc(at).with_file_name("plugins");
+            fs::copy(program, plugins.join("conntrack.so"))?;
             fs::write(bed.etc(at).join(REPLICATING), "")?;
             bed.tell(at, &["reload"])
         },
