@@ -481,6 +481,7 @@ fn an_active_group_is_not_left_for_a_restart_unless_somebody_insists() {
         let mut host = Host::new(&[]);
         host.write("vrrp", "address = \"192.0.2.1/24\"\n");
         host.reload(1);
+        host.answer(1);
         host.held = Some("192.0.2.1");
         host.folder.write(
             file,
@@ -507,6 +508,7 @@ fn an_active_group_gets_another_name_only_if_somebody_insists() {
     let mut host = Host::new(&[]);
     host.write("vrrp", "name = \"office\"\naddress = \"192.0.2.1/24\"\n");
     host.reload(1);
+    host.answer(1);
     host.held = Some("192.0.2.1");
     host.write("vrrp", "name = \"shop\"\naddress = \"192.0.2.1/24\"\n");
     assert_eq!(host.reload(2), ["check vrrp"]);
