@@ -6,6 +6,7 @@ use spared_sdk::Value;
 use spared_tree::local::{Answer, Finished, Request, StateInfo};
 use spared_tree::{MANIFEST_MAX, Manifest};
 
+use super::receive::reason_for_peer;
 use super::serve::{Read, Wanted};
 use super::status::LastResult;
 use super::tree::Digested;
