@@ -101,12 +101,17 @@ impl Wanted {
     }
 
     fn walk(&mut self, table: &Table, node: &str) {
+        self.walk_within(table, node, false);
+    }
+
+    /// `has_vrid`: the group has one for all its interfaces.
+    fn walk_within(&mut self, table: &Table, node: &str, has_vrid: bool) {
         let priority = own(table, "priority", node).and_then(Value::as_integer);
         self.owner |= priority == Some(255);
         self.sets.extend(Set::of(table, node));
         if let Some(Value::String(name)) = own(table, "interface", node) {
             let interface = self.interfaces.entry(name.clone()).or_default();
-            interface.adverts |= table.contains_key("vrid");
+            interface.adverts |= has_vrid || table.contains_key("vrid");
             interface.virtual_mac |= flag(table, "vmac", node);
             interface.unicast |= flag(table, "unicast", node);
             let peers = own(table, "peers", node).and_then(Value::as_array);
@@ -118,12 +123,13 @@ impl Wanted {
             let texts = lists.filter_map(Value::as_str);
             interface.addresses.extend(texts.filter_map(address));
         }
-        for value in table.values() {
+        for (key, value) in table {
+            let has_vrid = key == "interface" && table.contains_key("vrid");
             match value {
                 Value::Table(inner) => self.walk(inner, node),
                 Value::Array(items) => {
                     for inner in items.iter().filter_map(Value::as_table) {
-                        self.walk(inner, node);
+                        self.walk_within(inner, node, has_vrid);
                     }
                 }
                 _ => {}
