@@ -230,12 +230,17 @@ fn a_check_is_read_as_little_at_once_as_any_worker() {
     while !fixture.folder.join("worker.sh.said").exists() {
         assert!(since.elapsed() < Duration::from_secs(20));
     }
-    let ready = fixture.poller.wait(Some(Duration::ZERO)).unwrap();
-    let serial = ready.iter().find_map(|key| match key {
-        Key::Worker(serial) => Some(*serial),
-        _ => None,
-    });
-    let serial = serial.unwrap();
+    let serial = loop {
+        let ready = fixture.poller.wait(Some(Duration::ZERO)).unwrap();
+        let serial = ready.iter().find_map(|key| match key {
+            Key::Worker(serial) => Some(*serial),
+            _ => None,
+        });
+        if let Some(serial) = serial {
+            break serial;
+        }
+        assert!(since.elapsed() < Duration::from_secs(20), "{ready:?}");
+    };
     let mut is_over = || {
         let (supervisor, poller) = (&mut fixture.supervisor, &fixture.poller);
         supervisor.handle_readable(poller, Instant::now(), serial);

@@ -134,6 +134,20 @@ impl TestWorker {
         for _ in 0..2 {
             self.send(loaded);
         }
+        self.wait_asleep();
+    }
+
+    /// One that waits for a disk or a processor, as a program that is still being loaded does, is not taken for one that
+    /// hangs.
+    fn wait_asleep(&self) {
+        let pid = self.supervisor.status().first().and_then(|it| it.pid);
+        let stat = format!("/proc/{}/stat", pid.unwrap_or_default());
+        let waits = |it: &String| it.contains(") R ") || it.contains(") D ");
+        let end = Instant::now() + Duration::from_secs(10);
+        while let Some(stat) = fs::read_to_string(&stat).ok().filter(waits) {
+            assert!(Instant::now() < end, "{stat}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub fn pass(&mut self, time: Duration) {
