@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod changes;
+mod packet;
 mod passage;
 mod rules;
 
@@ -22,7 +23,8 @@ use spared_process::child::{self, SOCKET_FD};
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 
 use changes::Changes;
-pub use passage::{Advert, drops};
+pub use packet::Advert;
+pub use passage::drops;
 use rules::Rules;
 pub use rules::{LISTING, Obstacle, interruptions, obstacles, ruleset_of};
 

@@ -10,7 +10,8 @@ use spared_message::firewall::{Chain, Passage, RuleState};
 use spared_message::link::LinkPath;
 use spared_sdk::child::{Child, Program};
 
-use super::passage::{Way, interruption, obstacle};
+use super::packet::Way;
+use super::passage::{interruption, obstacle};
 
 /// One that nobody chooses for a rule of his own: every rule that has it is deleted.
 const COMMENT: &str = "spared: link";
