@@ -310,50 +310,44 @@ impl Kernel {
                 _ => false,
             })
         };
-        let names: Vec<String> = self
-            .groups
-            .iter()
-            .filter(|(_, group)| group.installed && gone(group))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in names {
-            let failures = self.sync_routes(&name);
-            self.warn_of_lasting(failures);
-        }
+        let names = self.installed_where(gone);
+        self.sync_routes_of(&names);
     }
 
     // A gateway may be reachable now, or an interface may have another network.
     fn sync_all_routes(&mut self) {
-        for name in self.installed_groups() {
-            let failures = self.sync_routes(&name);
-            self.warn_of_lasting(failures);
-        }
+        let names = self.installed_groups();
+        self.sync_routes_of(&names);
     }
 
     // What lasts was told when it was refused first.
     fn try_routes_again(&mut self) {
-        let lacks = |group: &super::Group| group.installed && !group.refused_routes.is_empty();
-        let groups = self.groups.iter().filter(|(_, group)| lacks(group));
-        let names: Vec<String> = groups.map(|(name, _)| name.clone()).collect();
-        for name in names {
+        for name in self.installed_where(|group| !group.refused_routes.is_empty()) {
             self.sync_routes(&name);
         }
     }
 
     // The kernel removes those of an interface that goes down, without an event.
     fn look_for_routes(&mut self) {
-        let claims = |group: &super::Group| group.installed && !group.claims.routes.is_empty();
-        let groups = self.groups.iter().filter(|(_, group)| claims(group));
-        let names: Vec<String> = groups.map(|(name, _)| name.clone()).collect();
+        let names = self.installed_where(|group| !group.claims.routes.is_empty());
+        self.sync_routes_of(&names);
+    }
+
+    fn sync_routes_of(&mut self, names: &[String]) {
         for name in names {
-            let failures = self.sync_routes(&name);
+            let failures = self.sync_routes(name);
             self.warn_of_lasting(failures);
         }
     }
 
     fn installed_groups(&self) -> Vec<String> {
-        let installed = self.groups.iter().filter(|(_, group)| group.installed);
-        installed.map(|(name, _)| name.clone()).collect()
+        self.installed_where(|_| true)
+    }
+
+    fn installed_where(&self, which: impl Fn(&super::Group) -> bool) -> Vec<String> {
+        let groups = self.groups.iter();
+        let found = groups.filter(|(_, group)| group.installed && which(group));
+        found.map(|(name, _)| name.clone()).collect()
     }
 
     fn warn_of_lasting(&mut self, failures: Vec<KernelError>) {
