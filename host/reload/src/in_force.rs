@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use spared_config::{Plugin, Setup};
 
 use crate::lost::{is_renamed, lost};
+use crate::plan::needs_restart;
 
 /// The configuration in force, the plugins that run with it, and the groups that are active here.
 #[derive(Clone, Debug)]
@@ -91,16 +92,11 @@ impl InForce<'_> {
                     "{name}: {node} is active, and would leave it: the new file has no such name"
                 ));
             }
-            let restarts = is_other_node || new.is_some_and(|it| restarts(old, it));
+            let restarts = is_other_node || new.is_some_and(|it| needs_restart(old, it).is_some());
             restarts.then(|| {
                 format!("{name}: {node} is active, and would leave it as {owner} is restarted")
             })
         });
         lost.collect()
     }
-}
-
-/// Whether a running plugin is ended and started again for its new file: its process has these from its start on.
-pub(crate) fn restarts(old: &Plugin, new: &Plugin) -> bool {
-    old.allow != new.allow || old.memory_mib != new.memory_mib
 }

@@ -88,12 +88,7 @@ impl Plan {
     fn change(&mut self, old: &Plugin, new: &Plugin) {
         let name = &new.name;
         self.steps.push(Step::Set(Box::new(new.clone())));
-        // The process has these from its start on.
-        let other = match new.allow == old.allow {
-            false => Some("changed capabilities"),
-            true => (new.memory_mib != old.memory_mib).then_some("a changed memory limit"),
-        };
-        match other {
+        match needs_restart(old, new) {
             Some(other) => {
                 self.lines.push(format!("{name}: restarted with {other}"));
                 self.stop(name);
@@ -108,5 +103,13 @@ impl Plan {
     fn stop(&mut self, name: &str) {
         self.waiting.insert(name.to_owned());
         self.steps.push(Step::Stop(name.to_owned()));
+    }
+}
+
+/// What of a new file a running plugin gets by a restart alone: its process has these from its start on.
+pub(crate) fn needs_restart(old: &Plugin, new: &Plugin) -> Option<&'static str> {
+    match new.allow == old.allow {
+        false => Some("changed capabilities"),
+        true => (new.memory_mib != old.memory_mib).then_some("a changed memory limit"),
     }
 }

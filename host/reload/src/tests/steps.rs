@@ -123,6 +123,23 @@ impl Host {
         }
     }
 
+    /// Asserts that a reload is refused because of an active group.
+    fn is_refused(&mut self, client: u64, why: &str) {
+        assert_eq!(self.reload(client), ["check vrrp"]);
+        let lines = [why, "use --anyway to override"].map(str::to_owned);
+        assert_eq!(
+            self.answer(client),
+            (Some(ErrorCode::Refused), lines.to_vec())
+        );
+    }
+
+    /// The steps of a reload with `--anyway`.
+    fn insist(&mut self, client: u64) -> Vec<String> {
+        self.request(client, true);
+        self.checked("vrrp", Vec::new());
+        self.take_done()
+    }
+
     /// The line that ends a reload.
     fn reloaded(&self) -> String {
         format!("reloaded, configuration {}", self.setup.digest)
@@ -463,43 +480,30 @@ fn an_active_group_keeps_its_addresses_unless_somebody_insists() {
     assert_eq!(host.answer(1).1[0], "vrrp: started");
     host.held = Some("192.0.2.1");
     host.write("vrrp", "address = \"192.0.2.2/24\"\n");
-    assert_eq!(host.reload(2), ["check vrrp"]);
-    let lines = [
-        "office: r1 is active, and would lose 192.0.2.1 at once",
-        "use --anyway to override",
-    ];
-    let lines = lines.map(str::to_owned).to_vec();
-    assert_eq!(host.answer(2), (Some(ErrorCode::Refused), lines));
-    host.request(3, true);
-    host.checked("vrrp", Vec::new());
-    assert_eq!(host.take_done(), ["check vrrp", "reconfigure vrrp"]);
+    host.is_refused(2, "office: r1 is active, and would lose 192.0.2.1 at once");
+    assert_eq!(host.insist(3), ["check vrrp", "reconfigure vrrp"]);
 }
 
 #[test]
 fn an_active_group_is_not_left_for_a_restart_unless_somebody_insists() {
-    for file in ["plugins/vrrp.toml", "spared.toml"] {
+    for (file, text) in [
+        (
+            "plugins/vrrp.toml",
+            "address = \"192.0.2.1/24\"\nmemory_mib = 64\n",
+        ),
+        ("spared.toml", "node.name = \"r9\"\n"),
+    ] {
         let mut host = Host::new(&[]);
         host.write("vrrp", "address = \"192.0.2.1/24\"\n");
         host.reload(1);
         host.answer(1);
         host.held = Some("192.0.2.1");
-        host.folder.write(
-            file,
-            match file {
-                "spared.toml" => "node.name = \"r9\"\n",
-                _ => "address = \"192.0.2.1/24\"\nmemory_mib = 64\n",
-            },
-        );
-        assert_eq!(host.reload(2), ["check vrrp"]);
-        let lines = [
+        host.folder.write(file, text);
+        host.is_refused(
+            2,
             "office: r1 is active, and would leave it as vrrp is restarted",
-            "use --anyway to override",
-        ];
-        let lines = lines.map(str::to_owned).to_vec();
-        assert_eq!(host.answer(2), (Some(ErrorCode::Refused), lines), "{file}");
-        host.request(3, true);
-        host.checked("vrrp", Vec::new());
-        assert_eq!(host.take_done().len(), 2, "{file}");
+        );
+        assert_eq!(host.insist(3).len(), 2, "{file}");
     }
 }
 
@@ -511,14 +515,9 @@ fn an_active_group_gets_another_name_only_if_somebody_insists() {
     host.answer(1);
     host.held = Some("192.0.2.1");
     host.write("vrrp", "name = \"shop\"\naddress = \"192.0.2.1/24\"\n");
-    assert_eq!(host.reload(2), ["check vrrp"]);
-    let lines = [
+    host.is_refused(
+        2,
         "office: r1 is active, and would leave it: the new file has no such name",
-        "use --anyway to override",
-    ];
-    let lines = lines.map(str::to_owned).to_vec();
-    assert_eq!(host.answer(2), (Some(ErrorCode::Refused), lines));
-    host.request(3, true);
-    host.checked("vrrp", Vec::new());
-    assert_eq!(host.take_done(), ["check vrrp", "reconfigure vrrp"]);
+    );
+    assert_eq!(host.insist(3), ["check vrrp", "reconfigure vrrp"]);
 }
