@@ -97,11 +97,11 @@ mod tests {
             missing: false,
         };
         let notes = [
-            "note: ipsec: charon: asked",
-            "note: ipsec: far.mobike: it is on",
+            "note[plugin]: ipsec: charon: asked",
+            "note[plugin]: ipsec: far.mobike: it is on",
         ];
         assert_eq!(texts(answer(false)), notes);
-        let warned = [notes[0], "warning: ipsec: far.mobike: it is on"];
+        let warned = [notes[0], "warning[plugin]: ipsec: far.mobike: it is on"];
         assert_eq!(texts(answer(true)), warned);
     }
 
@@ -113,6 +113,9 @@ mod tests {
         };
         assert_eq!(texts(error(ErrorCode::Usage, "usage: sets")), [""; 0]);
         let refused = texts(error(ErrorCode::Refused, "ipsec is not running"));
-        assert_eq!(refused, ["note: ipsec was not asked: ipsec is not running"]);
+        assert_eq!(
+            refused,
+            ["note[not-asked]: ipsec was not asked: ipsec is not running"]
+        );
     }
 }

@@ -83,7 +83,7 @@ impl fmt::Display for Finding {
             Severity::Warning => "warning",
             Severity::Note => "note",
         };
-        write!(f, "{severity}: {}", self.sentence)?;
+        write!(f, "{severity}[{}]: {}", self.id, self.sentence)?;
         if !self.fix.is_empty() {
             write!(f, "; to fix: {}", self.fix)?;
         }

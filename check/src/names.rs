@@ -158,7 +158,7 @@ mod tests {
             let found = examine(&root.system(), &setup, &Wanted::default());
             found.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        let absent = "warning: link: interface hot is absent; it is used as soon as it appears; to fix: ip link";
+        let absent = "warning[link-interface-absent]: link: interface hot is absent; it is used as soon as it appears; to fix: ip link";
         assert_eq!(found("Inter-|\n face |bytes\n   lan: 0 0\n"), [absent]);
         assert_eq!(found("Inter-|\n face |bytes\n   hot: 0 0\n"), [""; 0]);
     }
@@ -180,9 +180,9 @@ mod tests {
         assert_eq!(
             found,
             [
-                "warning: plugins/dhcp is ignored: only NAME.toml enables a plugin; \
+                "warning[file-unread]: plugins/dhcp is ignored: only NAME.toml enables a plugin; \
                  to fix: mv plugins/dhcp plugins/dhcp.toml",
-                "warning: plugins/vrrp.conf is ignored: only NAME.toml enables a plugin; \
+                "warning[file-unread]: plugins/vrrp.conf is ignored: only NAME.toml enables a plugin; \
                  to fix: mv plugins/vrrp.conf plugins/vrrp.toml"
             ]
         );

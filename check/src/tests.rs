@@ -196,9 +196,10 @@ fn what_a_plugin_may_do_is_a_note_without_advice() {
         ..Descriptor::default()
     };
     let said = |descriptor| rights(&setup.plugins[0], &descriptor).map(|it| it.to_string());
-    let root = "note: the plugin service runs as root, and is not confined".to_owned();
+    let root = "note[root]: the plugin service runs as root, and is not confined".to_owned();
     assert_eq!(said(descriptor(PLUGIN_ROOT, 0)), Some(root));
-    let raw = "note: the plugin service sends and reads raw packets (net_raw)".to_owned();
+    let raw =
+        "note[capabilities]: the plugin service sends and reads raw packets (net_raw)".to_owned();
     assert_eq!(said(descriptor(0, 1 << 13)), Some(raw));
     assert_eq!(said(descriptor(0, 0)), None);
 }
@@ -206,5 +207,8 @@ fn what_a_plugin_may_do_is_a_note_without_advice() {
 #[test]
 fn a_finding_reads_as_one_line() {
     let finding = Finding::new("x", Severity::Warning, "lan is odd").fix("fix lan");
-    assert_eq!(finding.to_string(), "warning: lan is odd; to fix: fix lan");
+    assert_eq!(
+        finding.to_string(),
+        "warning[x]: lan is odd; to fix: fix lan"
+    );
 }

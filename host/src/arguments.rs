@@ -12,7 +12,7 @@ pub const HELP: &str = "\
 spared: high availability for a pair of Linux routers.
 
     spared run [--config FILE] [--runtime-dir DIR] [--plugin-dir DIR] [--starter SOCKET]
-    spared check [--config FILE] [--plugin-dir DIR]
+    spared check [--config FILE] [--runtime-dir DIR] [--plugin-dir DIR]
 
     --config FILE      default /etc/spared/spared.toml; plugins/NAME.toml beside it
     --runtime-dir DIR  default /run/spared

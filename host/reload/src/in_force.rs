@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use spared_config::{Plugin, Setup};
 
-use crate::lost::{is_renamed, lost};
+use crate::lost::{has_other_version, is_renamed, lost};
 use crate::plan::needs_restart;
 
 /// The configuration in force, the plugins that run with it, and the groups that are active here.
@@ -70,10 +70,11 @@ impl InForce<'_> {
     }
 
     /// A sentence for each active group with addresses that are in the old file and not in the new one, or whose
-    /// elector is to be restarted, or that gets another name.
+    /// elector is to be restarted, or that gets another name or begins anew with another version.
     pub(crate) fn lost_addresses(&self, new: &Setup) -> Vec<String> {
         let node = &self.setup.host.node;
-        let is_other_node = *node != new.host.node;
+        let new_node = &new.host.node;
+        let is_other_node = node != new_node;
         let lost = self.active.iter().filter_map(|group| {
             let (name, owner) = (group.name, group.owner);
             let old = self.settings(owner)?;
@@ -87,15 +88,19 @@ impl InForce<'_> {
                     "{name}: {node} is active, and would lose {lost} at once"
                 ));
             }
-            if is_renamed(name, &old.text, text) {
-                return Some(format!(
-                    "{name}: {node} is active, and would leave it: the new file has no such name"
-                ));
-            }
-            let restarts = is_other_node || new.is_some_and(|it| needs_restart(old, it).is_some());
-            restarts.then(|| {
-                format!("{name}: {node} is active, and would leave it as {owner} is restarted")
-            })
+            let why = if is_renamed(name, &old.text, text) {
+                "the new file has no such name".to_owned()
+            } else if has_other_version(name, &old.text, text) {
+                "it begins anew with another `version`".to_owned()
+            } else if is_other_node {
+                format!("{owner} is restarted with another name of the node, {new_node}")
+            } else {
+                let other = new.and_then(|it| needs_restart(old, it))?;
+                format!("{owner} is restarted with {other}")
+            };
+            Some(format!(
+                "{name}: {node} is active, and would leave it without service until it is elected again: {why}"
+            ))
         });
         lost.collect()
     }

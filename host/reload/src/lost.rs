@@ -19,6 +19,17 @@ pub fn is_renamed(group: &str, old: &str, new: &str) -> bool {
     has(old) && !has(new)
 }
 
+/// Whether a group has another `version` in the new text of a file: another protocol.
+pub fn has_other_version(group: &str, old: &str, new: &str) -> bool {
+    let version = |text: &str| {
+        let table: Table = text.parse().unwrap_or_default();
+        let groups = table.get("group")?.as_array()?;
+        let is_it = |it: &&Value| it.get("name").and_then(Value::as_str) == Some(group);
+        Some(groups.iter().find(is_it)?.get("version").cloned())
+    };
+    version(old).is_some_and(|old| version(new).is_some_and(|new| old != new))
+}
+
 /// All addresses in a file, with or without a prefix length.
 fn named(text: &str) -> BTreeSet<IpAddr> {
     let addresses = texts(text).filter_map(|text| {
@@ -73,5 +84,26 @@ mod tests {
         assert!(!is_renamed("lab", "shop"));
         // of a plugin that names its groups otherwise
         assert!(!is_renamed("unknown", "shop"));
+    }
+
+    #[test]
+    fn another_version_is_that_of_the_group_itself() {
+        let of = |version: &str| {
+            format!("[[group]]\nname = \"lab\"\n[[group]]\nname = \"office\"\n{version}\n")
+        };
+        let is_other =
+            |old: &str, new: &str| super::has_other_version("office", &of(old), &of(new));
+        assert!(is_other("version = 2", ""));
+        assert!(is_other("", "version = 2"));
+        assert!(!is_other(
+            "version = 2",
+            "version = 2\nadvert_interval = \"1 s\""
+        ));
+        assert!(!super::has_other_version(
+            "lab",
+            &of("version = 2"),
+            &of("")
+        ));
+        assert!(!super::has_other_version("office", &of("version = 2"), ""));
     }
 }

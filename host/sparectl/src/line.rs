@@ -97,7 +97,7 @@ pub enum Verb {
     },
     /// Validate and apply the configuration; a wrong one changes nothing (root)
     Reload {
-        /// Reload even if an active group loses addresses
+        /// Reload even if an active group loses addresses, or is left for a while
         #[arg(long)]
         anyway: bool,
     },

@@ -524,7 +524,7 @@ fn a_plugin_is_root_where_it_asks_and_the_administrator_lets_it() {
 
     let checked = || String::from_utf8(lab.output("check").stdout).unwrap();
     assert!(
-        checked().contains("note: the plugin rooted runs as root"),
+        checked().contains("note[root]: the plugin rooted runs as root"),
         "{}",
         checked()
     );

@@ -91,7 +91,8 @@ fn strongswan_as_distributed_is_named_and_a_switchover_with_it_costs_no_more_tha
         assert!(status.contains("sparectl ipsec check"), "{status}");
         let checked = node.check()?;
         for line in ["write mobike = no", "write unique = never"] {
-            let is_warned = |it: &str| it.starts_with("warning: ipsec: far.") && it.ends_with(line);
+            let is_warned =
+                |it: &str| it.starts_with("warning[plugin]: ipsec: far.") && it.ends_with(line);
             assert!(checked.lines().any(is_warned), "{line}: {checked}");
         }
 
@@ -142,7 +143,8 @@ fn a_charon_that_runs_on_the_backup_is_named() {
         let node = backup.ok_or_else(|| format!("nobody names it: {:?}", asked()))?;
         let checked = node.check()?;
         let is_warned = |it: &str| {
-            let begins = it.starts_with("warning: ipsec: charon.service: it runs on the backup");
+            let begins =
+                it.starts_with("warning[plugin]: ipsec: charon.service: it runs on the backup");
             begins && it.ends_with("write after = [\"ipsec\"] and its unit into service.toml")
         };
         assert!(checked.lines().any(is_warned), "{checked}");

@@ -486,12 +486,17 @@ fn an_active_group_keeps_its_addresses_unless_somebody_insists() {
 
 #[test]
 fn an_active_group_is_not_left_for_a_restart_unless_somebody_insists() {
-    for (file, text) in [
+    for (file, text, why) in [
         (
             "plugins/vrrp.toml",
             "address = \"192.0.2.1/24\"\nmemory_mib = 64\n",
+            "a changed memory limit",
         ),
-        ("spared.toml", "node.name = \"r9\"\n"),
+        (
+            "spared.toml",
+            "node.name = \"r9\"\n",
+            "another name of the node, r9",
+        ),
     ] {
         let mut host = Host::new(&[]);
         host.write("vrrp", "address = \"192.0.2.1/24\"\n");
@@ -499,10 +504,7 @@ fn an_active_group_is_not_left_for_a_restart_unless_somebody_insists() {
         host.answer(1);
         host.held = Some("192.0.2.1");
         host.folder.write(file, text);
-        host.is_refused(
-            2,
-            "office: r1 is active, and would leave it as vrrp is restarted",
-        );
+        host.is_refused(2, &leaves(&format!("vrrp is restarted with {why}")));
         assert_eq!(host.insist(3).len(), 2, "{file}");
     }
 }
@@ -515,9 +517,25 @@ fn an_active_group_gets_another_name_only_if_somebody_insists() {
     host.answer(1);
     host.held = Some("192.0.2.1");
     host.write("vrrp", "name = \"shop\"\naddress = \"192.0.2.1/24\"\n");
-    host.is_refused(
-        2,
-        "office: r1 is active, and would leave it: the new file has no such name",
-    );
+    host.is_refused(2, &leaves("the new file has no such name"));
     assert_eq!(host.insist(3), ["check vrrp", "reconfigure vrrp"]);
+}
+
+#[test]
+fn an_active_group_begins_anew_with_another_version_only_if_somebody_insists() {
+    let text = "address = \"192.0.2.1/24\"\n[[group]]\nname = \"office\"\n";
+    let mut host = Host::new(&[]);
+    host.write("vrrp", &format!("{text}version = 2\n"));
+    host.reload(1);
+    host.answer(1);
+    host.held = Some("192.0.2.1");
+    host.write("vrrp", text);
+    host.is_refused(2, &leaves("it begins anew with another `version`"));
+    assert_eq!(host.insist(3), ["check vrrp", "reconfigure vrrp"]);
+}
+
+fn leaves(why: &str) -> String {
+    format!(
+        "office: r1 is active, and would leave it without service until it is elected again: {why}"
+    )
 }
