@@ -19,7 +19,7 @@ use spared_sdk::config::Config;
 use spared_tree::builtin;
 use spared_tree::config::{self, Settings, Tree};
 use spared_tree::local::{
-    Answer, ChangeOutcome, Finished, PIECE, Request, StateInfo, without_output,
+    Answer, ChangeOutcome, Finished, PIECE, Request, StateInfo, and_on_the_way_back, without_output,
 };
 use spared_tree::own::Own;
 use spared_tree::{Beneath, Hash, Manifest, Scanner, fits};
@@ -312,7 +312,7 @@ impl<'j> Jobs<'j> {
             Err(Failed::Stopped) => Err("spared ends: it is taken back when it starts".to_owned()),
             Err(Failed::Why(why)) => Err(match self.take_back(&journal) {
                 Ok(()) => format!("the old state was put back: {why}"),
-                Err(again) => format!("{why}; on the way back: {again}"),
+                Err(again) => and_on_the_way_back(&why, &again),
             }),
         }
     }

@@ -6,7 +6,7 @@ use std::io::Cursor;
 
 use spared_tree::builtin::{self, FOLDER, NAME};
 use spared_tree::config::Tree;
-use spared_tree::local::{ChangeOutcome, Finished};
+use spared_tree::local::{ChangeOutcome, Finished, and_on_the_way_back};
 use spared_tree::own::{Own, Split, split};
 use spared_tree::{Access, Entry, Hash, Kind, Manifest};
 
@@ -118,7 +118,7 @@ impl Jobs<'_> {
             }
             Err(Failed::Why(why)) => Err(match self.back_to(&journal) {
                 Ok(()) => format!("the old state was put back: {why}"),
-                Err(again) => format!("{why}; on the way back: {again}"),
+                Err(again) => and_on_the_way_back(&why, &again),
             }),
         };
         self.store.prune(NAME, tree.keep);

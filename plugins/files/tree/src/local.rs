@@ -177,6 +177,18 @@ pub fn without_output(why: &str) -> &str {
     why.split(OUTPUT).next().unwrap_or_default()
 }
 
+/// A reason, and what became of the way back: that is for those, too, who may not read what programs said.
+pub fn and_on_the_way_back(why: &str, again: &str) -> String {
+    let (reason, said) = why.split_once(OUTPUT).unwrap_or((why, ""));
+    let (again, said_again) = again.split_once(OUTPUT).unwrap_or((again, ""));
+    let mut all = format!("{reason}; on the way back: {again}");
+    for said in [said, said_again].into_iter().filter(|it| !it.is_empty()) {
+        all.push(OUTPUT);
+        all.push_str(said);
+    }
+    all
+}
+
 /// All of a reason in one line, for those who may read the files.
 pub fn with_output(why: &str) -> String {
     why.replace(OUTPUT, ": ")
@@ -207,5 +219,24 @@ pub fn decode<'m, M: Deserialize<'m>>(bytes: &'m [u8]) -> Result<M, String> {
     match postcard::take_from_bytes(bytes) {
         Ok((message, [])) => Ok(message),
         _ => Err("malformed".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_the_way_back_is_no_output() {
+        let [why, again] = [
+            "make ended\nsecret",
+            "its files are back, but make ended\nagain",
+        ];
+        let all = and_on_the_way_back(why, again);
+        let reason = "make ended; on the way back: its files are back, but make ended";
+        assert_eq!(without_output(&all), reason);
+        assert_eq!(with_output(&all), format!("{reason}: secret: again"));
+        let short = and_on_the_way_back("spared refused it", "EIO");
+        assert_eq!(short, "spared refused it; on the way back: EIO");
     }
 }
