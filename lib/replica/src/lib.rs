@@ -221,7 +221,8 @@
 //! - A store whose values tell which of two is later says so itself (`prefers`): an age that the
 //!   values carry outlives a restart, the replica's do not.
 //! - A follower whose records outlive its process may say so (`recall`): it offers nothing then, and
-//!   what the decider deleted meanwhile is not brought back by it.
+//!   what the decider deleted meanwhile is not brought back by it. It takes that back (`forget`) if
+//!   others changed those records while there was no process.
 //! - Stores have `tag`, `digest`, `holds` and a cursor of their own; the crate keeps the flags.
 //! - Values that a plugin has only at the moment of a change (conntrack) are not kept here, nor those
 //!   that no node decides: its table stays its own, and its replica has none.

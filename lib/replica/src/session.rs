@@ -179,6 +179,14 @@ impl<S: Store> Replica<S> {
         }
     }
 
+    /// Undoes [`recall`](Self::recall): the table was changed since by others, and nothing is known of
+    /// what the peer has of it.
+    pub fn forget(&mut self, table: usize) {
+        if let Some(table) = self.tables.get_mut(table) {
+            (table.shared_under, table.is_void) = (None, true);
+        }
+    }
+
     /// Looks for tables that appeared, disappeared, or have a new incarnation. The owner need not
     /// call it: every `poll_message`, `handle_message` and `handle_timeout` does.
     pub(crate) fn refresh(&mut self, store: &mut S) {

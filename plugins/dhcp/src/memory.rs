@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use spared_sdk::file::remove;
 
 use crate::config::Settings;
+use crate::engine::Lineage;
+use crate::server::Stamp;
 
 /// Longest delay of a role by a disk.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -31,7 +33,7 @@ pub struct Memory {
     thread: Option<JoinHandle<()>>,
 }
 
-type Job = (PathBuf, Option<u64>);
+type Job = (PathBuf, Option<Lineage>);
 
 impl Memory {
     /// # Errors
@@ -43,8 +45,8 @@ impl Memory {
         let (jobs, to_do) = channel::<Job>();
         let (tell, done) = channel();
         let work = move || {
-            for (file, life) in to_do {
-                write_down(&file, life);
+            for (file, lineage) in to_do {
+                write_down(&file, lineage);
                 // nobody may wait any more
                 let _ = tell.send(());
             }
@@ -64,24 +66,20 @@ impl Memory {
     }
 
     /// For each server; None: of nobody.
-    pub fn recall(&self) -> Vec<Option<u64>> {
-        let read = |file: &Option<PathBuf>| {
-            let text = fs::read_to_string(file.as_ref()?).ok()?;
-            // without its end it was cut off
-            text.strip_suffix('\n')?.parse().ok()
-        };
+    pub fn recall(&self) -> Vec<Option<Lineage>> {
+        let read = |file: &Option<PathBuf>| parse(&fs::read_to_string(file.as_ref()?).ok()?);
         self.files.iter().map(read).collect()
     }
 
     /// That nobody is followed any more is on the disk when this returns, where that does not hang.
-    pub fn remember(&mut self, server: usize, life: Option<u64>) {
+    pub fn remember(&mut self, server: usize, lineage: Option<Lineage>) {
         let (Some(Some(file)), Some(jobs)) = (self.files.get(server), &self.jobs) else {
             return;
         };
         // its thread ends only with this
-        let _ = jobs.send((file.clone(), life));
+        let _ = jobs.send((file.clone(), lineage));
         self.pending += 1;
-        if life.is_none() {
+        if lineage.is_none() {
             self.wait();
         }
     }
@@ -116,11 +114,10 @@ impl Drop for Memory {
     }
 }
 
-fn write_down(file: &Path, life: Option<u64>) {
-    let done = match life {
-        Some(life) => {
-            write(file, life).map_err(|error| format!("cannot write {}: {error}", file.display()))
-        }
+fn write_down(file: &Path, lineage: Option<Lineage>) {
+    let done = match lineage {
+        Some(lineage) => write(file, lineage)
+            .map_err(|error| format!("cannot write {}: {error}", file.display())),
         // certain before anything else happens: who was active must not believe after a crash that it
         // was not
         None => remove(&[file]),
@@ -132,10 +129,26 @@ fn write_down(file: &Path, life: Option<u64>) {
 
 /// At one go, and not flushed to disk, as a role may wait for the next: what a power cut leaves of it is
 /// read as nothing, and leases are only offered once more than needed.
-fn write(file: &Path, life: u64) -> io::Result<()> {
+fn write(file: &Path, lineage: Lineage) -> io::Result<()> {
     let new = file.with_extension("new");
-    fs::write(&new, format!("{life}\n"))?;
+    let Lineage { life, stamp } = lineage;
+    let (inode, size, written_ns) = (stamp.inode, stamp.size, stamp.written_ns);
+    fs::write(&new, format!("{life} {inode} {size} {written_ns}\n"))?;
     fs::rename(&new, file)
+}
+
+/// None: it was cut off, or is of a version that noted less.
+fn parse(text: &str) -> Option<Lineage> {
+    let mut words = text.strip_suffix('\n')?.split(' ');
+    let lineage = Lineage {
+        life: words.next()?.parse().ok()?,
+        stamp: Stamp {
+            inode: words.next()?.parse().ok()?,
+            size: words.next()?.parse().ok()?,
+            written_ns: words.next()?.parse().ok()?,
+        },
+    };
+    words.next().is_none().then_some(lineage)
 }
 
 #[cfg(test)]
@@ -149,24 +162,36 @@ mod tests {
         crate::config::read(&config).expect("no fault")
     }
 
+    fn of(life: u64) -> Lineage {
+        let stamp = Stamp {
+            inode: 12,
+            size: 3456,
+            written_ns: -7,
+        };
+        Lineage { life, stamp }
+    }
+
     #[test]
     fn what_is_remembered_is_recalled_until_it_is_forgotten() {
         let folder = Folder::new("memory");
         let mut memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
         assert_eq!(memory.recall(), [None, None]);
-        memory.remember(1, Some(u64::MAX));
+        memory.remember(1, Some(of(u64::MAX)));
         assert!(memory.wait());
-        assert_eq!(memory.recall(), [None, Some(u64::MAX)]);
+        assert_eq!(memory.recall(), [None, Some(of(u64::MAX))]);
         fs::write(folder.path("kea4.follows"), "nonsense").expect("our own folder");
         memory.remember(1, None);
         assert_eq!(memory.recall(), [None, None]);
         memory.remember(1, None);
-        memory.remember(0, Some(7));
+        memory.remember(0, Some(of(7)));
         drop(memory);
         let memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
-        assert_eq!(memory.recall(), [Some(7), None]);
+        assert_eq!(memory.recall(), [Some(of(7)), None]);
+        // of an earlier version
+        fs::write(folder.path("kea4.follows"), "7\n").expect("our own folder");
+        assert_eq!(memory.recall(), [None, None]);
         let mut nowhere = Memory::new(None, &settings()).expect("a thread");
-        nowhere.remember(0, Some(1));
+        nowhere.remember(0, Some(of(1)));
         assert_eq!(nowhere.recall(), [None, None]);
     }
 
@@ -176,14 +201,14 @@ mod tests {
         let folder = Folder::new("cut");
         let memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
         let file = folder.path("kea4.follows");
-        write(&file, 1234567).expect("our own folder");
+        write(&file, of(1234567)).expect("our own folder");
         let whole = fs::read(&file).expect("just written");
         for length in 0..=whole.len() {
             let mut holes = whole.clone();
             holes[length..].fill(0);
             for left in [&whole[..length], &holes] {
                 fs::write(&file, left).expect("our own folder");
-                let remembered = (left == whole).then_some(1234567);
+                let remembered = (left == whole).then_some(of(1234567));
                 assert_eq!(memory.recall(), [remembered, None], "{left:?}");
             }
         }
@@ -193,18 +218,18 @@ mod tests {
     fn a_disk_that_hangs_holds_nobody_up_for_long() {
         let folder = Folder::new("hangs");
         let mut memory = Memory::new(Some(folder.path("")), &settings()).expect("a thread");
-        memory.remember(0, Some(1));
+        memory.remember(0, Some(of(1)));
         assert!(memory.wait());
         // who opens a pipe for writing waits for its reader
         let pipe = folder.path("kea4.new");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
         let begun = Instant::now();
-        memory.remember(0, Some(2));
+        memory.remember(0, Some(of(2)));
         for _ in 0..16 {
             memory.remember(0, None);
         }
         assert!(begun.elapsed() < PATIENCE * 2, "{:?}", begun.elapsed());
-        assert_eq!(memory.recall(), [Some(1), None]);
+        assert_eq!(memory.recall(), [Some(of(1)), None]);
         let reader = fs::File::open(&pipe).expect("our own pipe");
         while !memory.wait() {
             thread::sleep(Duration::from_millis(1));

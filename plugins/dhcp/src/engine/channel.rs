@@ -127,7 +127,7 @@ impl Engine {
     }
 
     /// Takes note of what this node's copies are, if the peer's servers alone give.
-    pub(super) fn observe_replica(&mut self) {
+    pub(super) fn observe_replica(&mut self, now_ns: u64) {
         self.tables.peer_acts = self.peer_acts();
         let follows = !self.acts() && self.peer_acts();
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
@@ -138,14 +138,16 @@ impl Engine {
             if is_whole || leases.is_receiving {
                 leases.follow();
             }
+            leases.is_recalled &= !is_whole;
             if is_whole && !std::mem::replace(&mut leases.is_whole, is_whole) {
                 leases.handle_whole();
             }
             leases.is_whole = is_whole;
             let life = self.replica.equal_to(server).filter(|_| is_whole);
-            if life.is_some() && leases.lineage != life {
-                leases.lineage = life;
-                self.actions.push_back(Action::Lineage { server, life });
+            leases.lineage = life.or(leases.lineage);
+            let lineage = leases.take_note(now_ns);
+            if lineage.is_some() {
+                self.actions.push_back(Action::Lineage { server, lineage });
             }
         }
     }

@@ -8,12 +8,24 @@ use spared_replica::Change as Changed;
 use super::book::{Book, LEASES_MAX, is_living, is_same};
 use super::conflict::Conflicts;
 use super::save::Save;
-use crate::MS;
 use crate::codec::{self, Format};
 use crate::config::Server;
 use crate::lease::{Change, Key, Lease, signed};
-use crate::server::{Event, Unread};
+use crate::server::{Event, Stamp, Unread};
 use crate::wire::{self, RecordKey};
+use crate::{MS, SECOND};
+
+/// Least time between two notes of a file that its server writes on a backup, too.
+const NOTE_NS: u64 = SECOND;
+
+/// The active node whose leases are all here, and the file that had them, or will have them when it
+/// is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// Incarnation of the active node's leases.
+    pub life: u64,
+    pub stamp: Stamp,
+}
 
 #[derive(Debug)]
 pub struct Leases {
@@ -28,6 +40,15 @@ pub struct Leases {
     /// Incarnation of the active peer's leases of which all were here, since when this node was not
     /// active.
     pub lineage: Option<u64>,
+    /// What was last noted of that for the next process, and when more may be.
+    noted: Option<Lineage>,
+    note_ns: u64,
+    /// The process ends.
+    is_ending: bool,
+    /// The file is not the one that was noted: what was recalled of the peer does not hold for it.
+    pub is_disowned: bool,
+    /// What the file had at the start is taken for what both nodes have, and no peer has confirmed it.
+    pub is_recalled: bool,
     /// Everything that the active peer has is here.
     pub is_whole: bool,
     /// It was sent in part.
@@ -51,6 +72,8 @@ pub struct Leases {
 pub struct ServerState {
     /// Path of its lease file; None: unknown.
     pub file: Option<PathBuf>,
+    /// That file, as it was last read or written here.
+    pub stamp: Option<Stamp>,
     /// The server goes on in a file that has lost that name.
     pub is_astray: bool,
     /// It has closed that file, and the file of that name is not read yet.
@@ -77,7 +100,7 @@ pub struct Counters {
 }
 
 impl Leases {
-    pub fn new(settings: Server, lineage: Option<u64>) -> Self {
+    pub fn new(settings: Server, lineage: Option<Lineage>) -> Self {
         Self {
             settings,
             book: Book::default(),
@@ -85,7 +108,12 @@ impl Leases {
             facts: ServerState::default(),
             is_filled: false,
             of_peer: false,
-            lineage,
+            lineage: lineage.map(|it| it.life),
+            noted: lineage,
+            note_ns: 0,
+            is_ending: false,
+            is_disowned: false,
+            is_recalled: false,
             is_whole: false,
             is_receiving: false,
             untaken: BTreeSet::new(),
@@ -106,6 +134,7 @@ impl Leases {
     pub fn handle_event(&mut self, now_ns: u64, event: Event) {
         match event {
             Event::Place(file) => self.facts.file = file,
+            Event::Stamp(stamp) => self.facts.stamp = Some(stamp),
             Event::Unread(unread) => self.handle_unread(unread),
             Event::Astray(is_astray) => self.handle_astray(is_astray),
             Event::Reading { set, broken } => {
@@ -143,16 +172,58 @@ impl Leases {
     }
 
     /// What the file has when the plugin starts was there before the replica: no change. Where this
-    /// node only followed, it is the peer's.
+    /// node only followed, and nobody wrote it meanwhile, it is the peer's.
     fn begin_life(&mut self, is_begun: bool) {
+        let is_same_file = self.noted.map(|it| it.stamp) == self.facts.stamp;
+        if self.lineage.is_some() && !is_same_file {
+            (self.lineage, self.noted, self.is_disowned) = (None, None, true);
+        }
         let follows = self.lineage.is_some();
         if follows || !is_begun {
             self.changed.clear();
         }
         if follows && !self.of_peer {
             self.book.recall();
+            self.is_recalled = true;
             self.follow();
         }
+    }
+
+    /// What is to be noted for the next process, if that is not noted.
+    pub(super) fn take_note(&mut self, now_ns: u64) -> Option<Lineage> {
+        let lineage = self.unnoted()?;
+        let is_life_noted = self.noted.is_some_and(|it| it.life == lineage.life);
+        if is_life_noted && now_ns < self.note_ns {
+            return None;
+        }
+        let pause_ns = if self.facts.runs && !self.is_ending {
+            NOTE_NS
+        } else {
+            0
+        };
+        (self.noted, self.note_ns) = (Some(lineage), now_ns.saturating_add(pause_ns));
+        self.noted
+    }
+
+    /// Time of the next note.
+    pub(super) fn note_due_ns(&self) -> u64 {
+        self.unnoted().map_or(u64::MAX, |_| self.note_ns)
+    }
+
+    fn unnoted(&self) -> Option<Lineage> {
+        let (life, stamp) = (self.lineage?, self.facts.stamp?);
+        let lineage = Lineage { life, stamp };
+        // before the file was read, it is not known whether it is still the same
+        (self.is_filled && self.noted != Some(lineage)).then_some(lineage)
+    }
+
+    /// No note waits any more.
+    pub(super) fn handle_end(&mut self) {
+        (self.is_ending, self.note_ns) = (true, 0);
+    }
+
+    pub(super) fn forget_lineage(&mut self) {
+        (self.lineage, self.noted) = (None, None);
     }
 
     /// From now on the book has what the peer has.

@@ -37,7 +37,7 @@ use role::Roles;
 use save::Purpose;
 
 pub use diff::Difference;
-pub use leases::Leases;
+pub use leases::{Leases, Lineage};
 
 /// Interval at which old deletions are forgotten.
 const TIDY_NS: u64 = 60 * SECOND;
@@ -56,10 +56,10 @@ pub enum Action {
     },
     /// Answer to all who requested a comparison.
     Answer(Result<Difference, String>),
-    /// Saved over a restart: the active node whose leases are all here.
+    /// Saved over a restart; None: of nobody.
     Lineage {
         server: usize,
-        life: Option<u64>,
+        lineage: Option<Lineage>,
     },
     Warn(String),
     /// A week later somebody may ask.
@@ -85,17 +85,22 @@ pub struct Engine {
 impl Engine {
     /// The tables of `config` are the servers, in their order; `lineage` is what
     /// [`Action::Lineage`] left, for each.
-    pub fn new(now_ns: u64, settings: Settings, config: Config, lineage: &[Option<u64>]) -> Self {
+    pub fn new(
+        now_ns: u64,
+        settings: Settings,
+        config: Config,
+        lineage: &[Option<Lineage>],
+    ) -> Self {
         let save_interval_ns = span_ns(settings.save_interval);
         let run = config.run;
         let mut replica = Replica::new(config);
         let mut servers = Vec::new();
         let lineage = lineage.iter().copied().chain(std::iter::repeat(None));
-        for (index, (server, life)) in settings.servers.into_iter().zip(lineage).enumerate() {
-            if let Some(life) = life {
-                replica.recall(index, life);
+        for (index, (server, lineage)) in settings.servers.into_iter().zip(lineage).enumerate() {
+            if let Some(lineage) = lineage {
+                replica.recall(index, lineage.life);
             }
-            servers.push(Leases::new(server, life));
+            servers.push(Leases::new(server, lineage));
         }
         Self {
             tables: Tables::new(now_ns, run, servers),
@@ -124,12 +129,20 @@ impl Engine {
             return;
         };
         match event {
+            // its own server writes with each commit
+            Event::Stamp(stamp) if active => {
+                leases.facts.stamp = Some(stamp);
+                return;
+            }
             Event::Done {
                 serial,
                 result,
                 refused,
             } => leases.handle_done(now_ns, serial, result, refused, active),
             event => leases.handle_event(now_ns, event),
+        }
+        if std::mem::take(&mut leases.is_disowned) {
+            self.replica.forget(server);
         }
         self.tell_replica(now_ns);
         self.proceed(now_ns);
@@ -138,7 +151,9 @@ impl Engine {
     pub fn next_timeout(&self, now_ns: u64) -> u64 {
         let purpose = self.purpose();
         let servers = self.tables.servers.iter();
-        let of_servers = servers.map(|it| it.due_ns(purpose)).min();
+        let of_servers = servers
+            .map(|it| it.due_ns(purpose).min(it.note_due_ns()))
+            .min();
         let of_replica = self.replica.next_timeout(now_ns);
         let due = [
             of_servers.unwrap_or(u64::MAX),
@@ -165,6 +180,7 @@ impl Engine {
     /// The plugin ends: a backup writes what it has not yet written.
     pub fn handle_stop(&mut self, now_ns: u64) {
         for leases in &mut self.tables.servers {
+            leases.handle_end();
             leases.save.hurry = leases.has_unwritten() && !leases.is_receiving;
         }
         self.proceed(now_ns);
@@ -193,7 +209,7 @@ impl Engine {
 
     /// Everything that follows from what has just come.
     fn proceed(&mut self, now_ns: u64) {
-        self.observe_replica();
+        self.observe_replica(now_ns);
         let purpose = self.purpose();
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
             leases.make_missing_file();

@@ -164,9 +164,13 @@ impl Engine {
     fn enter(&mut self, until_ns: u64) {
         self.roles.phase = Phase::Entering { until_ns };
         for (server, leases) in self.tables.servers.iter_mut().enumerate() {
+            // the role may have come while the plugin was away: its server gave what no peer knows
+            if std::mem::take(&mut leases.is_recalled) {
+                self.replica.forget(server);
+            }
             leases.handle_active();
-            let life = None;
-            self.actions.push_back(Action::Lineage { server, life });
+            let lineage = None;
+            self.actions.push_back(Action::Lineage { server, lineage });
         }
         self.tell_role();
     }
@@ -299,7 +303,7 @@ impl Leases {
     /// From now on the server here is the one that gives.
     fn handle_active(&mut self) {
         self.of_peer = false;
-        self.lineage = None;
+        self.forget_lineage();
         self.save.try_now();
     }
 

@@ -39,6 +39,7 @@ use crate::codec::Found;
 use crate::config;
 use crate::lease::{Change, Key, Set};
 
+pub use opened::Stamp;
 use run::Thread;
 
 /// Beyond them the thread waits for [`Server::poll`].
@@ -67,6 +68,8 @@ pub enum Command {
 pub enum Event {
     /// Path of its lease file, after each search; None: its configuration does not name it.
     Place(Option<PathBuf>),
+    /// The file as it is before what follows was read, or after a writing of this plugin.
+    Stamp(Stamp),
     /// Everything: at first, and where the file was replaced by somebody else. With `broken`
     /// leases may be missing: what it lacks is not gone.
     Reading { set: Set, broken: Option<String> },

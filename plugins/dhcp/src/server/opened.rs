@@ -22,6 +22,28 @@ const MARK: usize = 64;
 /// Identity of the file, independent of its name.
 pub type Id = (u64, u64);
 
+/// State of a lease file: whoever writes it leaves another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub inode: u64,
+    pub size: u64,
+    /// Time of the last write, since 1970.
+    pub written_ns: i64,
+}
+
+impl Stamp {
+    /// Stamp of the file that has this name now; None: nobody can tell.
+    pub fn of(path: &Path) -> Option<Self> {
+        let is = fs::symlink_metadata(path).ok()?;
+        let written_ns = is.mtime().saturating_mul(1_000_000_000);
+        Some(Self {
+            inode: is.ino(),
+            size: is.size(),
+            written_ns: written_ns.saturating_add(is.mtime_nsec()),
+        })
+    }
+}
+
 #[derive(Debug)]
 pub struct Opened {
     pub file: Arc<File>,

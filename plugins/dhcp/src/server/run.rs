@@ -1,5 +1,6 @@
 //! The thread of one server: sleeps until a file changes or the engine wants something.
 
+mod due;
 mod presence;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -14,13 +15,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::config;
 use crate::lease::{Change, Key, Set};
 
+use due::{Due, take_due};
 use presence::Presence;
 
 use super::echo::Echoes;
 use super::site::{Site, places};
 use super::tail::{FileChanges, Look};
 use super::watch::FileEvents;
-use super::{Command, End, Event, Unread, clock};
+use super::{Command, End, Event, Stamp, Unread, clock};
 
 /// Between tries of what failed.
 const RETRY: Duration = Duration::from_secs(3);
@@ -49,23 +51,12 @@ pub struct Thread {
     is_unwatched: bool,
     server: Presence,
     identity: Option<Vec<u8>>,
+    stamp: Option<Stamp>,
     echoes: Echoes,
     job: Option<Job>,
     due: Due,
     /// Not looked again before.
     rest_until: Instant,
-}
-
-/// Time of the next work without a command.
-#[derive(Debug, Default)]
-struct Due {
-    open: Option<Instant>,
-    look: Option<Instant>,
-    /// The look finds a file that was left alone.
-    is_quiet: bool,
-    server: Option<Instant>,
-    server_late: Option<Instant>,
-    probe: Option<Instant>,
 }
 
 /// An `Apply` that is under way.
@@ -100,6 +91,7 @@ impl Thread {
             is_unwatched: false,
             server: Presence::default(),
             identity: None,
+            stamp: None,
             echoes: Echoes::default(),
             job: None,
             due: Due::default(),
@@ -300,6 +292,8 @@ impl Thread {
         };
         let began = Instant::now();
         self.due.look = None;
+        // what is written meanwhile makes another
+        let stamp = Stamp::of(&site.places.leases);
         let looked = site.tail.look(Look {
             replaced,
             // until it is known
@@ -318,6 +312,7 @@ impl Thread {
                 }
                 self.recover();
                 self.tell_astray();
+                self.tell_stamp(stamp);
                 self.tell(news);
             }
             Err(why) => {
@@ -341,6 +336,13 @@ impl Thread {
         let is_astray = site.tail.astray().is_some();
         if mem::replace(&mut self.is_astray, is_astray) != is_astray {
             self.emit(Event::Astray(is_astray));
+        }
+    }
+
+    fn tell_stamp(&mut self, stamp: Option<Stamp>) {
+        if let Some(stamp) = stamp.filter(|_| self.stamp != stamp) {
+            self.stamp = Some(stamp);
+            self.emit(Event::Stamp(stamp));
         }
     }
 
@@ -394,6 +396,8 @@ impl Thread {
             return Err(self.fault.clone().unwrap_or_default());
         };
         site.replace(set)?;
+        let stamp = Stamp::of(&site.places.leases);
+        self.tell_stamp(stamp);
         self.tell_unread(Unread::default());
         self.identity = set.identity.clone().or(self.identity.take());
         self.recover();
@@ -458,24 +462,6 @@ impl Thread {
     }
 }
 
-impl Due {
-    fn first(&self) -> Option<Instant> {
-        let all = [
-            self.open,
-            self.look,
-            self.server,
-            self.server_late,
-            self.probe,
-        ];
-        all.into_iter().flatten().min()
-    }
-
-    fn look_at(&mut self, at: Instant, is_quiet: bool) {
-        self.look = Some(at);
-        self.is_quiet = is_quiet;
-    }
-}
-
 /// Final value of each key, in the order of the last changes.
 fn last_of_each(changes: Vec<Change>) -> Vec<Change> {
     let mut seen = BTreeSet::new();
@@ -486,8 +472,4 @@ fn last_of_each(changes: Vec<Change>) -> Vec<Change> {
     let mut last: Vec<Change> = last.collect();
     last.reverse();
     last
-}
-
-fn take_due(due: &mut Option<Instant>, now: Instant) -> bool {
-    due.take_if(|at| *at <= now).is_some()
 }

@@ -1,5 +1,6 @@
 //! A server's thread, asked and heard; leases and rows to feed it.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use spared_dhcp::codec::Format;
 use spared_dhcp::config;
 use spared_dhcp::lease::{Change, Client, Key, Kind, Lease, Set, State};
-use spared_dhcp::server::{Command, Event, Server};
+use spared_dhcp::server::{Command, Event, Server, Stamp};
 
 pub const LONG: Duration = Duration::from_secs(10);
 /// Longer than the thread needs for anything that it does of itself after a write.
@@ -18,6 +19,8 @@ pub const SOME: Duration = Duration::from_millis(300);
 
 pub struct Fixture {
     pub server: Server,
+    /// The file as the thread has told it before its last event.
+    pub stamp: Cell<Option<Stamp>>,
     woken: Receiver<()>,
     serial: u64,
 }
@@ -30,6 +33,7 @@ impl Fixture {
         };
         Self {
             server: Server::open(settings, wake).unwrap(),
+            stamp: Cell::new(None),
             woken,
             serial: 0,
         }
@@ -43,8 +47,14 @@ impl Fixture {
     pub fn next_in(&self, time: Duration) -> Option<Event> {
         let until = Instant::now() + time;
         loop {
-            if let Some(event) = self.server.poll() {
-                return Some(event);
+            match self.server.poll() {
+                // of each writing, whoever it was
+                Some(Event::Stamp(stamp)) => {
+                    self.stamp.set(Some(stamp));
+                    continue;
+                }
+                Some(event) => return Some(event),
+                None => {}
             }
             let left = until.checked_duration_since(Instant::now())?;
             let _ = self.woken.recv_timeout(left);

@@ -11,3 +11,4 @@ mod limits;
 mod rewritten;
 #[path = "../../src/server/scratch.rs"]
 mod scratch;
+mod stamp;

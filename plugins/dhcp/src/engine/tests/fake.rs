@@ -8,6 +8,8 @@ pub struct Fake {
     /// Expiry and commit in seconds since 1970, of each lease.
     pub file: Option<BTreeMap<Key, (Lease, i64, i64)>>,
     pub identity: Option<Vec<u8>>,
+    /// Times that it was written.
+    pub writes: u64,
     /// What the name of the file leads to, where that is less than the server knows.
     pub named: Option<BTreeMap<Key, (Lease, i64, i64)>>,
     /// The server writes to another.
@@ -42,6 +44,7 @@ impl Fake {
         Self {
             file: Some(BTreeMap::new()),
             identity: None,
+            writes: 0,
             named: None,
             is_astray: false,
             place: Some("/leases".into()),
@@ -66,7 +69,16 @@ impl Fake {
         self.file.get_or_insert_default()
     }
 
+    pub fn stamp(&self) -> Event {
+        Event::Stamp(Stamp {
+            inode: 1,
+            size: self.writes,
+            written_ns: 0,
+        })
+    }
+
     pub fn put(&mut self, clock: Clock, lease: &Lease) {
+        self.writes += 1;
         let ends_s = lease.expires_ns.map_or(i64::MAX, |it| clock.unix_s(it));
         let committed_s = clock.unix_s(lease.committed_ns);
         self.changed_s = self.changed_s.map(|_| clock.unix_s(clock.monotonic_ns));
@@ -78,6 +90,7 @@ impl Fake {
     }
 
     pub fn remove(&mut self, key: &Key) {
+        self.writes += 1;
         if let Some(named) = self.named.as_mut().filter(|_| !self.is_astray) {
             named.remove(key);
         }
@@ -134,13 +147,16 @@ impl Fake {
             None => self
                 .events
                 .push_back(Event::Fault(Some("no such file".to_owned()))),
-            Some(_) => self.events.push_back(Event::Reading {
-                set: Set {
-                    leases: self.leases(clock),
-                    identity: self.identity.clone(),
-                },
-                broken: None,
-            }),
+            Some(_) => {
+                self.events.push_back(self.stamp());
+                self.events.push_back(Event::Reading {
+                    set: Set {
+                        leases: self.leases(clock),
+                        identity: self.identity.clone(),
+                    },
+                    broken: None,
+                });
+            }
         }
         let (runs, live) = (self.runs, self.live && self.runs);
         self.events.push_back(Event::Runs { runs, live });
@@ -167,6 +183,7 @@ impl Fake {
             }
         };
         if !self.hangs {
+            self.events.push_back(self.stamp());
             self.events.push_back(Event::Done {
                 serial,
                 result,
@@ -183,6 +200,7 @@ impl Fake {
             return Err(why.clone());
         }
         self.replaced += 1;
+        self.writes += 1;
         if self.file.is_none() {
             self.events.push_back(Event::Fault(None));
         }

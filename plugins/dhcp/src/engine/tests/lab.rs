@@ -182,8 +182,20 @@ impl Lab {
 
     pub fn commit_for(&mut self, node: usize, number: u16, who: u8, valid_s: Option<u32>) {
         let clock = self.nodes[node].at(self.now_ns());
+        let lease = self.lease_for(node, number, who, valid_s);
+        let fake = &mut self.nodes[node].servers[0];
+        fake.put(clock, &lease);
+        fake.events.push_back(fake.stamp());
+        fake.events
+            .push_back(Event::Changes(vec![Change::Put(lease)]));
+        self.settle();
+    }
+
+    /// A lease as a node's server gives it now.
+    pub fn lease_for(&self, node: usize, number: u16, who: u8, valid_s: Option<u32>) -> Lease {
+        let clock = self.nodes[node].at(self.now_ns());
         let valid_ns = valid_s.map(|valid_s| i64::from(valid_s) * S);
-        let lease = Lease {
+        Lease {
             key: key(number),
             client: client(who),
             hostname: format!("host{who}").into_bytes(),
@@ -196,12 +208,7 @@ impl Lab {
             expires_ns: valid_ns.map(|valid_ns| clock.monotonic_ns + valid_ns),
             committed_ns: clock.monotonic_ns,
             extra: BTreeMap::from([("subnet_id".to_owned(), "1".to_owned())]),
-        };
-        let fake = &mut self.nodes[node].servers[0];
-        fake.put(clock, &lease);
-        fake.events
-            .push_back(Event::Changes(vec![Change::Put(lease)]));
-        self.settle();
+        }
     }
 
     /// As Kea says it, which writes when it gave what is released.
@@ -215,6 +222,7 @@ impl Lab {
             key: key(number),
             committed_ns,
         };
+        fake.events.push_back(fake.stamp());
         fake.events.push_back(Event::Changes(vec![gone]));
         self.settle();
     }
@@ -227,7 +235,7 @@ impl Lab {
         let clock = it.at(now_ns);
         if !killed {
             it.engine.handle_stop(clock.now_ns());
-            it.act(now_ns);
+            while it.act(now_ns) {}
         }
         let (settings, lineage) = (it.settings.clone(), it.lineage.clone());
         it.engine = machine::engine(clock.now_ns(), &settings, self.runs, &lineage);

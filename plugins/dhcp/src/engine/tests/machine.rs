@@ -8,7 +8,7 @@ pub struct Machine {
     pub servers: Vec<Fake>,
     /// Monotonic time and time of day at the lab's zero.
     pub clock: Clock,
-    pub lineage: Vec<Option<u64>>,
+    pub lineage: Vec<Option<Lineage>>,
     /// What it has sent.
     pub messages: Vec<Vec<u8>>,
     pub done: Vec<u64>,
@@ -20,7 +20,7 @@ pub struct Machine {
 }
 
 /// An engine, and nobody knows which of two runs has the greater key.
-pub fn engine(now_ns: u64, settings: &Settings, run: u64, lineage: &[Option<u64>]) -> Engine {
+pub fn engine(now_ns: u64, settings: &Settings, run: u64, lineage: &[Option<Lineage>]) -> Engine {
     let node = run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let names = settings.servers.iter().map(|server| server.name.as_str());
     let config = Config::new(run, node, names);
@@ -75,7 +75,7 @@ impl Machine {
                 Action::Command { server, command } => self.servers[server].obey(clock, command),
                 Action::Done { ticket } => self.done.push(ticket),
                 Action::Answer(found) => self.answers.push(found),
-                Action::Lineage { server, life } => self.lineage[server] = life,
+                Action::Lineage { server, lineage } => self.lineage[server] = lineage,
                 Action::Warn(text) => self.warned.push(text),
                 Action::Event(text) => self.events.push(text),
             }

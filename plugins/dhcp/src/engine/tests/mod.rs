@@ -23,6 +23,7 @@ use crate::MS;
 use crate::codec::Format;
 use crate::config::Server;
 use crate::lease::{Change, Client, Clock, Key, Kind, Lease, Set, State, signed};
+use crate::server::Stamp;
 use fake::Fake;
 use lab::{Lab, channels};
 use machine::Machine;

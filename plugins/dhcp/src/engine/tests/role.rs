@@ -340,6 +340,40 @@ fn what_a_backup_only_knew_of_is_no_conflict() {
     }
 }
 
+/// Node 1's server gives a lease while its plugin is down, which then starts in this role; the file
+/// shows that it was written, or the last time was too short ago.
+fn given_unseen(is_active: bool, is_shown: bool) -> Lab {
+    let mut lab = Lab::settled();
+    lab.commit(0, 5, 1);
+    lab.run(61 * S);
+    lab.deactivate(0);
+    let clock = lab.nodes[1].at(lab.now_ns());
+    let given = lab.lease_for(1, 9, 2, Some(600));
+    let fake = &mut lab.nodes[1].servers[0];
+    fake.runs = is_active;
+    fake.put(clock, &given);
+    fake.writes -= u64::from(!is_shown);
+    if !is_active {
+        lab.activate(0);
+    }
+    lab.restart(1, true, is_active);
+    lab.run(S);
+    lab
+}
+
+#[test]
+fn what_a_server_gave_while_its_plugin_was_down_is_kept() {
+    for (is_active, is_shown) in [(true, true), (true, false), (false, true)] {
+        let lab = given_unseen(is_active, is_shown);
+        for node in [0, 1] {
+            let has = lab.has(node, 5) && lab.has(node, 9);
+            assert!(has, "node {node}: {is_active}, {is_shown}");
+        }
+        assert_eq!(lab.filed(1, 9).map(|it| it.0), Some(client(2)));
+        assert_eq!(lab.number(1, "kea4.conflicts"), 0);
+    }
+}
+
 #[test]
 fn handed_to_and_fro_nothing_is_lost_and_nothing_grows() {
     let mut lab = Lab::settled();

@@ -1,0 +1,37 @@
+//! Times of work that no command asks for.
+
+use std::time::Instant;
+
+/// Time of the next work without a command.
+#[derive(Debug, Default)]
+pub struct Due {
+    pub open: Option<Instant>,
+    pub look: Option<Instant>,
+    /// The look finds a file that was left alone.
+    pub is_quiet: bool,
+    pub server: Option<Instant>,
+    pub server_late: Option<Instant>,
+    pub probe: Option<Instant>,
+}
+
+impl Due {
+    pub fn first(&self) -> Option<Instant> {
+        let all = [
+            self.open,
+            self.look,
+            self.server,
+            self.server_late,
+            self.probe,
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    pub fn look_at(&mut self, at: Instant, is_quiet: bool) {
+        self.look = Some(at);
+        self.is_quiet = is_quiet;
+    }
+}
+
+pub fn take_due(due: &mut Option<Instant>, now: Instant) -> bool {
+    due.take_if(|at| *at <= now).is_some()
+}
