@@ -128,10 +128,7 @@ impl Engine {
                     self.enter(now_ns.saturating_add(ENTERING_NS));
                 }
             }
-            (Phase::Leaving { .. }, true) => {
-                self.roles.phase = Phase::Active;
-                self.forget_reads();
-            }
+            (Phase::Leaving { .. }, true) => self.enter_again(now_ns),
             (Phase::Awaiting { .. }, false) => self.roles.phase = Phase::Backup,
             (Phase::Entering { .. } | Phase::Active, false) => self.leave(now_ns),
             _ => {}
@@ -173,6 +170,17 @@ impl Engine {
             self.actions.push_back(Action::Lineage { server, lineage });
         }
         self.tell_role();
+    }
+
+    /// The role is back before it was gone: servers that were stopped meanwhile wait for their files
+    /// as at any other time.
+    fn enter_again(&mut self, now_ns: u64) {
+        let until_ns = now_ns.saturating_add(ENTERING_NS);
+        self.roles.phase = Phase::Entering { until_ns };
+        for leases in &mut self.tables.servers {
+            leases.save.forget_reads();
+            leases.save.try_now();
+        }
     }
 
     /// The replica hears which node's servers give.

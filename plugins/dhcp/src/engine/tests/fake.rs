@@ -34,6 +34,8 @@ pub struct Fake {
     pub events: VecDeque<Event>,
     /// Answers nothing.
     pub hangs: bool,
+    /// What it would have answered.
+    pub held: VecDeque<Event>,
     /// It keeps no word of when it gave a lease, and for how long: dnsmasq. When its file was
     /// changed, in seconds since 1970.
     pub changed_s: Option<i64>,
@@ -61,6 +63,7 @@ impl Fake {
             applied: 0,
             events: VecDeque::new(),
             hangs: false,
+            held: VecDeque::new(),
             changed_s: None,
         }
     }
@@ -182,14 +185,16 @@ impl Fake {
                 (serial, heard.then_some(()).ok_or("no answer".to_owned()))
             }
         };
-        if !self.hangs {
-            self.events.push_back(self.stamp());
-            self.events.push_back(Event::Done {
-                serial,
-                result,
-                refused,
-            });
+        let done = Event::Done {
+            serial,
+            result,
+            refused,
+        };
+        if self.hangs {
+            return self.held.push_back(done);
         }
+        self.events.push_back(self.stamp());
+        self.events.push_back(done);
     }
 
     fn replace(&mut self, clock: Clock, set: Set) -> Result<(), String> {

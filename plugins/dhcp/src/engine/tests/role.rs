@@ -129,6 +129,30 @@ fn a_role_that_comes_back_while_it_goes_stays() {
 }
 
 #[test]
+fn a_role_that_comes_back_while_it_goes_waits_for_the_file_of_a_stopped_server() {
+    let mut lab = Lab::settled();
+    lab.cut();
+    lab.commit(0, 6, 2);
+    lab.activate(1);
+    lab.deactivate(0);
+    lab.link();
+    lab.run(S);
+    assert_eq!(lab.number(1, "kea4.waiting"), 1, "its server runs");
+    lab.nodes[1].servers[0].hangs = true;
+    lab.stop(1, 0);
+    let going = lab.tell_role(1, false);
+    let back = lab.tell_role(1, true);
+    assert!(!lab.nodes[1].is_done(going) && !lab.nodes[1].is_done(back));
+    assert_eq!(lab.filed(1, 6), None);
+    let fake = &mut lab.nodes[1].servers[0];
+    fake.hangs = false;
+    fake.events.append(&mut fake.held);
+    lab.settle();
+    assert!(lab.nodes[1].is_done(going) && lab.nodes[1].is_done(back));
+    assert_eq!(lab.filed(1, 6).map(|it| it.0), Some(client(2)));
+}
+
+#[test]
 fn a_server_that_hangs_delays_a_role_by_a_bound() {
     let mut lab = Lab::settled();
     lab.nodes[1].servers[0].hangs = true;
