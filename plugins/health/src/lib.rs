@@ -175,10 +175,9 @@ impl Io for Health {
                 state,
                 why,
             } => self.checks.report(&name, weight, state.into(), &why)?,
-            Action::Unknown { name, weight } => {
-                let why = "no result yet";
+            Action::Unknown { name, weight, why } => {
                 self.checks
-                    .report(&name, weight, spared_sdk::abi::CHECK_UNKNOWN, why)?;
+                    .report(&name, weight, spared_sdk::abi::CHECK_UNKNOWN, &why)?;
             }
             Action::Forget { name } => self.checks.forget(&name)?,
         }

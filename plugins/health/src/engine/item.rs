@@ -21,8 +21,10 @@ pub(super) struct Item {
     pub(super) awake: bool,
     /// Time when a result from the active time is too old.
     pub(super) forget_ns: Option<u64>,
-    /// The host knows that nothing is known.
-    is_unknown: bool,
+    /// Nobody has told the role of its group.
+    pub(super) is_stranger: bool,
+    /// Reason why nothing is known, as the host has it.
+    unknown: Option<String>,
     round: Round,
 }
 
@@ -48,7 +50,8 @@ impl Item {
             // whether it rests is found out at once
             awake: true,
             forget_ns: None,
-            is_unknown: false,
+            is_stranger: false,
+            unknown: None,
             round: Round::default(),
         };
         item.next_ns = item.is_polled().then_some(due_ns);
@@ -285,7 +288,7 @@ impl Item {
     /// Drops all states; the names that the host knows come back.
     pub(super) fn forget(&mut self) -> Vec<String> {
         let tracks = std::mem::take(&mut self.tracks).into_iter();
-        let unknown = std::mem::take(&mut self.is_unknown).then(|| self.check.name.clone());
+        let unknown = self.unknown.take().map(|_| self.check.name.clone());
         let told = tracks.filter(|(_, track)| track.is_told());
         told.map(|(name, _)| name).chain(unknown).collect()
     }
@@ -312,21 +315,35 @@ impl Item {
         reports
     }
 
-    /// While it runs and no result counts yet, it is told as not known.
+    /// While it runs and no result counts yet, it is told as not known, and so is one that never runs.
     fn poll_unknown(&mut self) -> Option<Action> {
-        let is_unknown = self.awake && !self.tracks.values().any(Track::is_told);
-        if is_unknown == self.is_unknown {
+        let why = self.unknown_why();
+        if why == self.unknown {
             return None;
         }
-        self.is_unknown = is_unknown;
+        self.unknown.clone_from(&why);
         let name = self.check.name.clone();
         let weight = self.check.weight;
-        match is_unknown {
-            true => Some(Action::Unknown { name, weight }),
+        match why {
+            Some(why) => Some(Action::Unknown { name, weight, why }),
             // a result of that name has taken its place
-            false if self.tracks.get(&name).is_some_and(Track::is_told) => None,
-            false => Some(Action::Forget { name }),
+            None if self.tracks.get(&name).is_some_and(Track::is_told) => None,
+            None => Some(Action::Forget { name }),
         }
+    }
+
+    fn unknown_why(&self) -> Option<String> {
+        if self.tracks.values().any(Track::is_told) {
+            return None;
+        }
+        let awake = || self.awake.then(|| "no result yet".to_owned());
+        self.stranger().or_else(awake)
+    }
+
+    /// Reason why it never runs.
+    pub(super) fn stranger(&self) -> Option<String> {
+        let group = self.check.group().filter(|_| self.is_stranger)?;
+        Some(format!("the role of group {group:?} is not known"))
     }
 
     pub(super) fn next_timeout(&self) -> Option<u64> {

@@ -9,6 +9,7 @@
 mod item;
 mod ping;
 mod status;
+mod strangers;
 #[cfg(test)]
 mod tests;
 mod track;
@@ -71,6 +72,7 @@ pub enum Action {
     Unknown {
         name: String,
         weight: u32,
+        why: String,
     },
     Forget {
         name: String,
@@ -145,6 +147,8 @@ pub struct Engine {
     items: Vec<Item>,
     /// Whether this node is active, by group.
     roles: BTreeMap<String, bool>,
+    /// Time after which a group without a known role counts as a wrong name.
+    strangers_ns: Option<u64>,
     links: BTreeMap<String, Link>,
     /// Whether sockets to ping were asked for, by interface.
     followed: BTreeMap<String, bool>,
@@ -160,6 +164,7 @@ impl Engine {
         Self {
             items: Vec::new(),
             roles: BTreeMap::new(),
+            strangers_ns: None,
             links: BTreeMap::new(),
             followed: BTreeMap::new(),
             echoes: Echoes::new(secret.clone(), secret.hash_one("identifier")),
@@ -193,6 +198,7 @@ impl Engine {
                 self.actions.push_back(Action::Forget { name });
             }
         }
+        self.expect_strangers(now_ns);
         self.follow();
         self.wake_and_rest(now_ns);
         self.report(now_ns);
@@ -277,6 +283,9 @@ impl Engine {
     pub fn probe(&mut self, now_ns: u64, name: &str) -> Result<(), String> {
         let item = self.items.iter_mut().find(|item| item.check.name == name);
         let item = item.ok_or_else(|| format!("there is no check {name}"))?;
+        if let Some(why) = item.stranger() {
+            return Err(format!("{name} does not run: {why}"));
+        }
         if !item.awake {
             return Err(format!("{name} runs only while this node is active"));
         }
@@ -390,13 +399,17 @@ impl spared_sdk::Engine for Engine {
     type Action = Action;
 
     fn handle_role(&mut self, now_ns: u64, group: &str, role: Role) {
-        self.roles.insert(group.to_owned(), role == Role::Active);
+        let is_active = role == Role::Active;
+        if self.roles.insert(group.to_owned(), is_active).is_none() {
+            self.expect_strangers(now_ns);
+        }
         self.wake_and_rest(now_ns);
         self.report(now_ns);
     }
 
     /// Starts what is due, ends what takes too long, forgets what is too old.
     fn handle_timeout(&mut self, now_ns: u64) {
+        self.find_strangers(now_ns);
         for at in 0..self.items.len() {
             self.end_late_run(now_ns, at);
             self.start_due_run(now_ns, at);
@@ -414,7 +427,8 @@ impl spared_sdk::Engine for Engine {
     }
 
     fn next_timeout(&self, _now_ns: u64) -> Option<u64> {
-        self.items.iter().filter_map(Item::next_timeout).min()
+        let items = self.items.iter().filter_map(Item::next_timeout);
+        items.chain(self.strangers_ns).min()
     }
 
     fn poll_action(&mut self, _now_ns: u64) -> Option<Action> {

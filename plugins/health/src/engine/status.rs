@@ -12,13 +12,13 @@ impl Engine {
         let mut rows = Vec::new();
         for item in &self.items {
             if item.tracks.is_empty() {
-                let why = if item.awake {
-                    "no result yet, or nothing to check"
-                } else {
-                    resting(item)
+                let why = match item.stranger() {
+                    Some(why) => why,
+                    None if item.awake => "no result yet, or nothing to check".to_owned(),
+                    None => resting(item).to_owned(),
                 };
                 let name = &item.check.name;
-                rows.push((format!("{name}.why"), Value::Text(why.to_owned())));
+                rows.push((format!("{name}.why"), Value::Text(why)));
             }
             for (name, track) in &item.tracks {
                 add(&mut rows, now_ns, item, name, track);

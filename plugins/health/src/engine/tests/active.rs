@@ -61,3 +61,33 @@ fn a_run_of_the_active_time_says_nothing_of_the_backup() {
     lab.act();
     assert_eq!(lab.state("a"), None);
 }
+
+#[test]
+fn a_check_of_a_group_that_nobody_knows_is_not_known() {
+    const WHY: &str = "the role of group \"x\" is not known";
+    let text = |group| format!("{UNIT}only = \"active\"\ngroup = \"{group}\"\n");
+    let mut lab = Lab::new(&text("x"));
+    lab.pass(10 * S);
+    lab.role("office", true);
+    lab.pass(14 * S);
+    assert!(lab.unknown.is_empty(), "its role may still come");
+    lab.pass(S);
+    assert_eq!(lab.unknown["a"], WHY);
+    assert_eq!(lab.row("a.why"), Some(Value::Text(WHY.to_owned())));
+    let refused = lab.engine.probe(lab.now_ns(), "a");
+    assert_eq!(refused, Err(format!("a does not run: {WHY}")));
+
+    lab.configure(&text("office"));
+    lab.conclude(Finding::good("active"));
+    assert_eq!(lab.state("a"), Some(100));
+    assert!(lab.unknown.is_empty());
+
+    // what is known of one group is nothing to another
+    lab.configure(&text("x"));
+    lab.pass(15 * S);
+    assert_eq!((lab.state("a"), lab.unknown.len()), (None, 1));
+    lab.role("x", false);
+    assert!(lab.unknown.is_empty() && lab.reported.is_empty());
+    lab.pass(20 * S);
+    assert!(lab.unknown.is_empty());
+}

@@ -26,8 +26,8 @@ struct Lab {
     clock: Clock,
     /// The last report by name.
     reported: BTreeMap<String, (u8, String)>,
-    /// Those of which nothing is known.
-    unknown: BTreeMap<String, u32>,
+    /// Those of which nothing is known, and why.
+    unknown: BTreeMap<String, String>,
     reports: usize,
     jobs: Vec<(u64, Job)>,
     cancelled: Vec<u64>,
@@ -75,9 +75,9 @@ impl Lab {
                     self.unknown.remove(&name);
                     self.reported.insert(name, (state, why));
                 }
-                Action::Unknown { name, weight } => {
+                Action::Unknown { name, why, .. } => {
                     self.reported.remove(&name);
-                    self.unknown.insert(name, weight);
+                    self.unknown.insert(name, why);
                 }
                 Action::Forget { name } => {
                     let known = self.reported.remove(&name).is_some();

@@ -64,8 +64,8 @@ fn report(lab: &Lab) -> Report {
     for (name, (state, why)) in &lab.reported {
         report.check(name, Some((*state).into()), why);
     }
-    for name in lab.unknown.keys() {
-        report.check(name, None, "no result yet");
+    for (name, why) in &lab.unknown {
+        report.check(name, None, why);
     }
     report
 }
@@ -87,6 +87,18 @@ fn no_broken_state_of_a_check_is_ok() {
 fn every_table_of_the_file_is_driven_into_its_states() {
     let driven: Vec<&str> = CHECKS.iter().map(|(table, _)| *table).collect();
     assert_eq!(driven, tables());
+}
+
+#[test]
+fn a_check_of_a_group_that_does_not_exist_is_not_ok() {
+    for is_active in [true, false] {
+        let text = "[[script]]\nname = \"thing\"\nargv = [\"/usr/bin/thing\"]\nonly = \"active\"\ngroup = \"x\"\n";
+        let mut lab = Lab::new(text);
+        lab.role("office", is_active);
+        lab.pass(20 * S);
+        let said = report(&lab).on(is_active);
+        assert_told("health", &said, "thing", "its group does not exist");
+    }
 }
 
 #[test]
