@@ -114,6 +114,72 @@ fn temperatures_are_held_to_the_chip_s_limit_or_the_file_s() {
 }
 
 #[test]
+fn a_sensor_that_gives_no_number_is_no_sound_one() {
+    let tree = Tree::new("mute");
+    let chip = "sys/class/hwmon/hwmon0";
+    tree.put(&format!("{chip}/name"), "coretemp");
+    tree.put(&format!("{chip}/temp1_input"), "");
+    let temperature = Kind::Sensor(sensor(Measured::Temperature));
+    assert_eq!(tree.read(&temperature), [], "no limit is known");
+    tree.put(&format!("{chip}/temp1_crit"), "100000");
+    let mute = failed("coretemp temp1 gives no number");
+    assert_eq!(tree.one(&temperature), mute);
+    tree.put(&format!("{chip}/temp2_input"), "40000");
+    tree.put(&format!("{chip}/temp2_crit"), "100000");
+    assert_eq!(tree.one(&temperature), mute, "whatever the others say");
+
+    let fan = Kind::Sensor(sensor(Measured::Fan));
+    tree.put(&format!("{chip}/fan1_input"), "");
+    assert_eq!(tree.read(&fan), []);
+    tree.put(&format!("{chip}/fan1_min"), "600");
+    assert_eq!(tree.one(&fan), failed("coretemp fan1 gives no number"));
+
+    let power = Kind::Sensor(sensor(Measured::Power));
+    let supply = "sys/class/power_supply/PSU1";
+    tree.put(&format!("{supply}/type"), "Mains");
+    assert_eq!(tree.read(&power), []);
+    tree.put(&format!("{supply}/online"), "");
+    assert_eq!(tree.one(&power), failed("PSU1 gives no number"));
+    tree.put(&format!("{supply}/online"), "1");
+    tree.put(&format!("{chip}/power1_alarm"), "");
+    assert_eq!(tree.one(&power), failed("coretemp power1 gives no number"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_not_an_empty_one() {
+    // a file in its place, as root may read each folder
+    let tree = Tree::new("unread");
+    let smart = |path: PathBuf| Kind::Smart {
+        path,
+        max_age_ns: None,
+    };
+    assert_eq!(tree.read(&smart(tree.0.join("none"))), []);
+    let path = tree.put("smart", "");
+    let why = format!(
+        "{} cannot be read: Not a directory (os error 20)",
+        path.display()
+    );
+    assert_eq!(tree.one(&smart(path)), failed(&why));
+
+    for (folder, measured) in [
+        ("sys/class/hwmon", Measured::Temperature),
+        ("sys/class/power_supply", Measured::Power),
+    ] {
+        tree.put(folder, "");
+        let (level, why) = tree.one(&Kind::Sensor(sensor(measured)));
+        assert_eq!(level, 0);
+        assert!(why.contains("cannot be read"), "{why}");
+    }
+    fs::create_dir_all(tree.0.join("proc/pressure/cpu")).expect("our own folder");
+    let pressure = Kind::Pressure(Pressure {
+        resource: Resource::Cpu,
+        max: 90,
+    });
+    let why = "/proc/pressure/cpu cannot be read: Is a directory (os error 21)";
+    assert_eq!(tree.one(&pressure), failed(why));
+}
+
+#[test]
 fn a_connection_table_is_held_to_a_share_of_its_limit() {
     let tree = Tree::new("connections");
     let kind = Kind::Conntrack { max_used: 90 };

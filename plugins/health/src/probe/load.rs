@@ -1,32 +1,39 @@
 //! Load counted by the kernel: use of the connection table, and waiting time.
 
-use super::{Root, line, number};
+use super::{Root, line_there, number_there};
 use crate::config::{Pressure, Resource};
 use crate::engine::Finding;
 
 /// None if the kernel tracks no connections.
-pub(super) fn connections(root: &Root, max_used: u64) -> Option<Finding> {
-    let read = |name: &str| {
-        let path = root.join(&format!("/proc/sys/net/netfilter/nf_conntrack_{name}"));
-        u64::try_from(number(&path)?).ok()
+pub(super) fn connections(root: &Root, max_used: u64) -> Result<Option<Finding>, String> {
+    let read = |name: &str| -> Result<Option<u64>, String> {
+        let path = format!("/proc/sys/net/netfilter/nf_conntrack_{name}");
+        let number = number_there(&root.join(&path)).map_err(|why| format!("{path} {why}"))?;
+        Ok(number.and_then(|number| u64::try_from(number).ok()))
+    };
+    let judge = |count: u64, max: u64| {
+        // 0: without a limit
+        let percent = count.saturating_mul(100).checked_div(max)?;
+        let words = format!("{count} of {max} connections, {percent} %");
+        Some(held(percent < max_used, words, max_used))
     };
     let (count, max) = (read("count")?, read("max")?);
-    // 0: without a limit
-    let percent = count.saturating_mul(100).checked_div(max)?;
-    let words = format!("{count} of {max} connections, {percent} %");
-    Some(held(percent < max_used, words, max_used))
+    Ok(count.zip(max).and_then(|(count, max)| judge(count, max)))
 }
 
 /// None if the kernel does not count it.
-pub(super) fn pressure(root: &Root, pressure: Pressure) -> Option<Finding> {
+pub(super) fn pressure(root: &Root, pressure: Pressure) -> Result<Option<Finding>, String> {
     let (file, what) = match pressure.resource {
         Resource::Cpu => ("cpu", "a processor"),
         Resource::Memory => ("memory", "memory"),
     };
-    let text = line(&root.join(&format!("/proc/pressure/{file}")))?;
-    let percent = some_avg60(&text)?;
-    let words = format!("processes waited for {what} in {percent} % of the last minute");
-    Some(held(percent < pressure.max, words, pressure.max))
+    let path = format!("/proc/pressure/{file}");
+    let text = line_there(&root.join(&path)).map_err(|why| format!("{path} {why}"))?;
+    let judge = |percent: u64| {
+        let words = format!("processes waited for {what} in {percent} % of the last minute");
+        held(percent < pressure.max, words, pressure.max)
+    };
+    Ok(text.as_deref().and_then(some_avg60).map(judge))
 }
 
 fn held(is_held: bool, words: String, max: u64) -> Finding {

@@ -9,7 +9,10 @@ pub(super) fn read(root: &Root, interface: &str) -> Vec<Finding> {
     if !directory.exists() {
         return vec![Finding::failed("is not there")];
     }
-    let entries = names(&directory);
+    let entries = match names(&directory) {
+        Ok(entries) => entries,
+        Err(why) => return vec![Finding::failed(why)],
+    };
     let members: Vec<&str> = entries
         .iter()
         .filter_map(|entry| entry.strip_prefix("lower_"))

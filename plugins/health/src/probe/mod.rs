@@ -14,8 +14,10 @@ mod storage;
 pub mod tcp;
 
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use crate::config::Kind;
 use crate::engine::Finding;
@@ -42,13 +44,19 @@ pub fn read(root: &Root, kind: &Kind) -> Vec<Finding> {
         Kind::File(file) => vec![content::read(file)],
         Kind::Disk { path, min_free } => vec![storage::free(path, *min_free)],
         Kind::ReadOnly { path } => vec![storage::writable(root, path)],
-        Kind::Sensor(sensor) => sensor::read(root, sensor).into_iter().collect(),
-        Kind::Smart { path, max_age_ns } => smart::read(path, *max_age_ns).into_iter().collect(),
-        Kind::Conntrack { max_used } => load::connections(root, *max_used).into_iter().collect(),
-        Kind::Pressure(pressure) => load::pressure(root, *pressure).into_iter().collect(),
+        Kind::Sensor(sensor) => found(sensor::read(root, sensor)),
+        Kind::Smart { path, max_age_ns } => found(smart::read(path, *max_age_ns)),
+        Kind::Conntrack { max_used } => found(load::connections(root, *max_used)),
+        Kind::Pressure(pressure) => found(load::pressure(root, *pressure)),
         Kind::Route(route) => vec![route::read(*route)],
         Kind::Ping(_) | Kind::Tcp { .. } | Kind::Unit { .. } | Kind::Script { .. } => Vec::new(),
     }
+}
+
+/// What a probe found, or the sentence of one that could not look; nothing where there is nothing to judge.
+fn found(judged: Result<Option<Finding>, String>) -> Vec<Finding> {
+    let finding = judged.unwrap_or_else(|why| Some(Finding::failed(why)));
+    finding.into_iter().collect()
 }
 
 /// A file of the kernel's in one line; None where it is not there, or does not answer.
@@ -61,6 +69,29 @@ fn number(path: &Path) -> Option<i64> {
     line(path)?.parse().ok()
 }
 
+/// The number in a file of the kernel's; None where it is not there.
+///
+/// # Errors
+/// A sentence: it does not answer.
+fn number_there(path: &Path) -> Result<Option<i64>, String> {
+    let number = line_there(path)?.map(|line| line.parse());
+    number.transpose().map_err(|_| "gives no number".to_owned())
+}
+
+/// The same of a line; a kernel that has switched off what it says has none, either.
+fn line_there(path: &Path) -> Result<Option<String>, String> {
+    match bounded(path, 4096) {
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).trim().to_owned())),
+        Err(error) if is_nothing(&error) => Ok(None),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
+fn is_nothing(error: &std::io::Error) -> bool {
+    let is_off = Errno::from_io_error(error) == Some(Errno::OPNOTSUPP);
+    is_off || error.kind() == ErrorKind::NotFound
+}
+
 /// At most `most` bytes of a file.
 fn bounded(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -69,11 +100,21 @@ fn bounded(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
 }
 
 /// The names in a directory, sorted; none where it is not there.
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
+///
+/// # Errors
+/// A sentence: it cannot be read, so that nobody knows what is in it.
+fn names(directory: &Path) -> Result<Vec<String>, String> {
+    let unread = |error| format!("{} cannot be read: {error}", directory.display());
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unread(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(unread)?.file_name();
+        names.extend(name.into_string().ok());
+    }
     names.sort();
-    names
+    Ok(names)
 }

@@ -22,10 +22,10 @@ const MAILS: [(&str, &str); 2] = [
 ];
 
 /// None without a file.
-pub(super) fn read(directory: &Path, max_age_ns: Option<u64>) -> Option<Finding> {
+pub(super) fn read(directory: &Path, max_age_ns: Option<u64>) -> Result<Option<Finding>, String> {
     let mut disks = 0;
     let mut bad = Vec::new();
-    for name in names(directory) {
+    for name in names(directory)? {
         let judge = match Path::new(&name).extension().and_then(|it| it.to_str()) {
             Some("state") => state,
             Some("json") => json,
@@ -41,13 +41,13 @@ pub(super) fn read(directory: &Path, max_age_ns: Option<u64>) -> Option<Finding>
         bad.extend(fault.map(|why| format!("{}: {why}", disk(&name))));
     }
     if disks == 0 {
-        return None;
+        return Ok(None);
     }
-    Some(if bad.is_empty() {
+    Ok(Some(if bad.is_empty() {
         Finding::good(format!("{disks} disks without fault"))
     } else {
         Finding::failed(bad.join("; "))
-    })
+    }))
 }
 
 /// "WDC_WD10-WD123" of "smartd.WDC_WD10-WD123.ata.state".
