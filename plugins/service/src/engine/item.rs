@@ -30,6 +30,8 @@ pub(super) struct Item {
     /// Whether a goal that cannot be observed is still to be done.
     todo: bool,
     pub(super) bounce: bool,
+    /// A bounce was cut short, and the interface is still down.
+    pub(super) is_lowered: bool,
     /// The last job for this goal ended well; counts where nobody can tell how it is.
     pub(super) done: bool,
     pub(super) status: Option<Status>,
@@ -114,6 +116,7 @@ impl Item {
             open: false,
             todo: false,
             bounce: false,
+            is_lowered: false,
             done: false,
             status: None,
             unseen: false,
@@ -150,17 +153,6 @@ impl Item {
         (self.fault, self.repaired_ns) = (None, None);
     }
 
-    pub(super) fn take_role(&mut self, role: Option<Role>) {
-        let left = self.role == Some(Role::Active);
-        self.previous = self.role;
-        self.role = role;
-        let Kind::Interface { bounce_ms, .. } = self.spec.kind else {
-            return;
-        };
-        self.bounce = left && bounce_ms.is_some();
-        self.open |= self.bounce;
-    }
-
     /// Whether it is in its intended state.
     pub(super) fn is_reached(&self) -> bool {
         let seen = match (&self.goal, &self.status) {
@@ -171,7 +163,7 @@ impl Item {
             (Goal::Running | Goal::Stopped, _) => false,
             (Goal::Once(_) | Goal::Kept(_), _) => !self.todo,
         };
-        seen && !self.bounce
+        seen && !self.bounce && !self.is_lowered
     }
 
     /// Whether a goal that cannot be observed is being done for the first time.
@@ -197,6 +189,9 @@ impl Item {
         if self.bounce {
             return Some(Deed::Bounce);
         }
+        if self.is_lowered {
+            return self.raise();
+        }
         if self.is_reached() || self.retry_ns.is_some() {
             return None;
         }
@@ -216,6 +211,10 @@ impl Item {
 
     /// Whether the job under way leads away from the goal, and may be left alone at once.
     pub(super) fn is_superseded(&self) -> bool {
+        let deed = self.job.as_ref().map(|job| &job.deed);
+        if deed == Some(&Deed::Bounce) {
+            return self.role == Some(Role::Active);
+        }
         let systemd = matches!(
             self.service,
             Some(Service::Unit {
@@ -223,7 +222,6 @@ impl Item {
                 ..
             })
         );
-        let deed = self.job.as_ref().map(|job| &job.deed);
         let opposed = matches!(
             (deed, &self.goal),
             (Some(Deed::Start), Goal::Stopped) | (Some(Deed::Stop), Goal::Running)
@@ -234,7 +232,7 @@ impl Item {
     pub(super) fn begin(&mut self, now_ns: u64, number: u64, deed: Deed) {
         match deed {
             Deed::Bounce => self.bounce = false,
-            Deed::Task(_) | Deed::Keep(_) => self.todo = false,
+            Deed::Task(_) | Deed::Keep(_) => (self.todo, self.is_lowered) = (false, false),
             _ => {}
         }
         let time_ns = match (&deed, &self.spec.kind) {

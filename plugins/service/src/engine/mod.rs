@@ -4,6 +4,7 @@
 //! [`handle_hooks`](Engine::handle_hooks), [`handle_ended`](Engine::handle_ended),
 //! [`handle_observed`](Engine::handle_observed), and as any [`spared_sdk::Engine`].
 
+mod bounce;
 mod check;
 mod goal;
 mod group;

@@ -6,7 +6,7 @@ use super::goal::{Deed, Goal, Task};
 use super::item::Item;
 use super::role::Gather;
 use super::{Action, Engine};
-use crate::job::{Job, Status, Verb};
+use crate::job::{Job, Verb};
 
 impl Engine {
     /// Begins all that may begin, and ends what has ended.
@@ -54,7 +54,7 @@ impl Engine {
         self.begin(now_ns, at, deed);
     }
 
-    /// systemd itself replaces its job by the one that follows.
+    /// systemd itself replaces its job by the one that follows, and whoever sets an interface ends its bounce.
     fn supersede(&mut self, now_ns: u64, at: usize) {
         let Some(item) = self.items.get_mut(at) else {
             return;
@@ -64,11 +64,7 @@ impl Engine {
         };
         self.actions
             .push_back(Action::Cancel { number: job.number });
-        item.end(now_ns, &job.deed, Err("superseded".to_owned()));
-        item.status = Some(match job.deed {
-            Deed::Start => Status::Starting,
-            _ => Status::Stopping,
-        });
+        item.give_up(now_ns, &job.deed);
     }
 
     pub(super) fn begin(&mut self, now_ns: u64, at: usize, deed: Deed) {

@@ -108,6 +108,33 @@ fn a_port_is_bounced_when_the_node_stops_being_active_and_only_then() {
 }
 
 #[test]
+fn a_role_that_comes_back_ends_a_bounce() {
+    for keys in ["", "while_active = \"leave\"\n", "while_backup = \"up\"\n"] {
+        let keys = match keys.contains("backup") {
+            true => keys.to_owned(),
+            false => format!("while_backup = \"leave\"\n{keys}"),
+        };
+        let text = format!("[[interface]]\nname = \"lan\"\n{keys}bounce = \"5s\"\n");
+        let mut lab = Lab::new(&text).rested();
+        let bounce = Way::Takes(5 * S);
+        lab.machine.ways.insert("bounce lan".to_owned(), bounce);
+        lab.active();
+        lab.pass(S);
+        lab.begun.clear();
+        lab.backup();
+        lab.pass(100 * MS);
+        assert_eq!(lab.jobs(), ["bounce lan"], "{keys}");
+        let ticket = lab.active();
+        assert_eq!(lab.jobs(), ["bounce lan", "link lan up"], "{keys}");
+        assert_eq!(lab.cancelled, 1);
+        lab.pass(10 * MS);
+        assert!(lab.is_done(ticket) && !lab.engine.wants_attention());
+        lab.backup();
+        assert_eq!(lab.count("bounce lan"), 2, "and the next is another");
+    }
+}
+
+#[test]
 fn commands_and_reloads_run_once_at_each_change() {
     let text = "[[service]]\nname = \"portal\"\nstart = [\"/p\", \"1\"]\nstop = [\"/p\", \"0\"]\n\
         reload = [\"/p\", \"r\"]\nwhile_active = [\"/p\", \"in\"]\nwhile_backup = \"reload\"\n";
