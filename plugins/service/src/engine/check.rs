@@ -90,11 +90,8 @@ impl Item {
             return (needed, Some(0), why);
         }
         if self.role.is_none() {
-            let why = match self.stranger() {
-                Some(group) => format!("the role of group {group:?} is not known"),
-                None => "no role is known".to_owned(),
-            };
-            return (needed, None, why);
+            let why = self.lack();
+            return (needed, None, why.unwrap_or("no role is known".to_owned()));
         }
         let is_reached = self.is_reached() && !self.is_first_try();
         let why = match (&self.goal, is_reached) {

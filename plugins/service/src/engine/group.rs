@@ -123,7 +123,7 @@ impl Hooks {
     }
 }
 
-fn role_named(word: &str) -> Option<Role> {
+pub(super) fn role_named(word: &str) -> Option<Role> {
     let roles = [Role::Active, Role::Backup, Role::Fault];
     roles.into_iter().find(|role| role.to_string() == word)
 }

@@ -22,6 +22,10 @@ pub(super) struct Item {
     pub(super) spec: config::Item,
     pub(super) service: Option<Service>,
     pub(super) role: Option<Role>,
+    /// Somebody has told the role of its group, or it has none.
+    pub(super) is_group_known: bool,
+    /// It keeps its role while this node is in maintenance.
+    pub(super) is_held: bool,
     pub(super) previous: Option<Role>,
     pub(super) goal: Goal,
     pub(super) wished_ns: u64,
@@ -110,6 +114,8 @@ impl Item {
             spec,
             service,
             role: None,
+            is_group_known: true,
+            is_held: false,
             previous: None,
             goal: Goal::Leave,
             wished_ns: now_ns,
@@ -363,21 +369,6 @@ impl Item {
         self.look.wanted = self.service.is_some();
         if matches!(self.goal, Goal::Kept(_)) && self.fault.is_none() {
             self.todo = true;
-        }
-    }
-
-    /// Nobody told a role of its group: a wrong name in the file, most likely.
-    pub(super) fn stranger(&self) -> Option<&str> {
-        self.spec.group.as_deref().filter(|_| self.role.is_none())
-    }
-
-    pub(super) fn tell_stranger(&mut self, now_ns: u64) {
-        if let Some(group) = self.stranger() {
-            let text = format!(
-                "{} is left as it is: the role of group {group:?} is not known",
-                self.spec.name
-            );
-            self.tell(now_ns, Topic::Stranger, text);
         }
     }
 

@@ -19,6 +19,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod unknown;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -209,6 +210,7 @@ impl Engine {
             self.actions.push_back(Action::Forget { name });
         }
         self.memory.forget(&item.spec.name);
+        self.memory.forget(&role::kept_key(&item.spec.name));
         if let Some(job) = item.job {
             self.orphans.push(Orphan {
                 name: item.spec.name,

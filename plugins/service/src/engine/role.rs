@@ -2,19 +2,20 @@
 
 use spared_sdk::Role;
 
-use super::group::{Group, RoleChange};
+use super::group::{Group, RoleChange, role_named};
 use super::hooks::memory_key;
+use super::item::Item;
+use super::unknown::STRANGERS_NS;
 use super::{Action, Engine, goal};
 
 /// After its start the host tells the roles of all groups at once, but for active ones whose turn comes
 /// after that of other plugins. What follows all groups leaves the role active only when the last was told.
 const GATHER_NS: u64 = 500_000_000;
 
-/// Longer than the host waits for the plugins whose roles come before ours.
-const STRANGERS_NS: u64 = 15_000_000_000;
-
 /// Prefix of the names of recorded roles.
 const ROLE: &str = "role ";
+/// The same of items that a maintenance keeps.
+const KEPT: &str = "kept ";
 
 /// Whether the roles of all groups are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,24 +84,6 @@ impl Engine {
         before.map(str::to_owned).collect()
     }
 
-    /// Looks for items of groups that nobody knows, when all roles must have been told.
-    pub(super) fn expect_strangers(&mut self, now_ns: u64) {
-        self.strangers_ns = Some(now_ns.saturating_add(STRANGERS_NS));
-    }
-
-    pub(super) fn tell_strangers(&mut self, now_ns: u64) {
-        if self
-            .strangers_ns
-            .take_if(|at_ns| now_ns >= *at_ns)
-            .is_none()
-        {
-            return;
-        }
-        for item in &mut self.items {
-            item.tell_stranger(now_ns);
-        }
-    }
-
     /// Gives every item the goal of its role.
     pub(super) fn set_goals(&mut self, now_ns: u64) {
         for at in 0..self.items.len() {
@@ -109,9 +92,7 @@ impl Engine {
     }
 
     fn set_goal(&mut self, now_ns: u64, at: usize) {
-        let Some(role) = self.items.get(at).map(|item| self.role_of(item)) else {
-            return;
-        };
+        let role = self.find_role(at);
         let Some(item) = self.items.get_mut(at) else {
             return;
         };
@@ -132,31 +113,59 @@ impl Engine {
         item.take_goal(now_ns, goal, known);
     }
 
-    fn role_of(&self, item: &super::Item) -> Option<Role> {
-        let found = match &item.spec.group {
-            Some(group) => self.groups.get(group).map(|group| group.role),
-            None => self.any_role(item.role),
-        };
+    /// The role that counts for an item now, noted for the next worker if a maintenance keeps it. Before
+    /// this worker was told a role, what the last one noted stays.
+    fn find_role(&mut self, at: usize) -> Option<Role> {
+        let item = self.items.get(at)?;
+        let key = kept_key(&item.spec.name);
+        let (told, found) = (self.told(item), self.role_of(item));
         // A kept service keeps its state until the node is active again or the maintenance ends.
-        if item.spec.keep && self.maintenance && found != Some(Role::Active) {
-            return item.role;
+        let is_held = item.spec.keep && self.maintenance && found != Some(Role::Active);
+        let before = || role_named(self.memory.get(&key)?);
+        let role = match is_held {
+            true => item.role.or_else(before),
+            false => found,
+        };
+        let group = item.spec.group.as_ref();
+        let is_group_known = group.is_none_or(|group| self.groups.contains_key(group));
+        match role.filter(|_| is_held) {
+            Some(role) => self.memory.set(&key, role.to_string()),
+            None if told.is_some() => self.memory.forget(&key),
+            None => {}
         }
-        found
+        let item = self.items.get_mut(at)?;
+        (item.is_held, item.is_group_known) = (is_held, is_group_known);
+        role
     }
 
-    fn any_role(&self, now: Option<Role>) -> Option<Role> {
+    /// The role that the groups give it; until all of them are known, what it had.
+    fn role_of(&self, item: &Item) -> Option<Role> {
+        let gathers = item.spec.group.is_none() && self.gather != Gather::Over;
+        self.told(item).or(item.role.filter(|_| gathers))
+    }
+
+    fn told(&self, item: &Item) -> Option<Role> {
+        match &item.spec.group {
+            Some(group) => self.groups.get(group).map(|group| group.role),
+            None => self.any_role(),
+        }
+    }
+
+    fn any_role(&self) -> Option<Role> {
         let has = |role| self.groups.values().any(|group| group.role == role);
         if has(Role::Active) {
             return Some(Role::Active);
         }
-        if self.gather != Gather::Over {
-            return now;
-        }
         let roles = [Role::Backup, Role::Fault];
-        roles.into_iter().find(|role| has(*role))
+        let mut roles = roles.into_iter().filter(|_| self.gather == Gather::Over);
+        roles.find(|role| has(*role))
     }
 }
 
 fn role_key(group: &str) -> String {
     format!("{ROLE}{group:?}")
+}
+
+pub(super) fn kept_key(item: &str) -> String {
+    format!("{KEPT}{item:?}")
 }

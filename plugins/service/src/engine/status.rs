@@ -63,8 +63,8 @@ impl Item {
     fn rows(&self, now_ns: u64, rows: &mut Vec<(String, Value)>) {
         let name = &self.spec.name;
         let mut put = |key: &str, value| rows.push((format!("{name}.{key}"), value));
-        let wish = match self.stranger() {
-            Some(group) => format!("leave: the role of group {group:?} is not known"),
+        let wish = match self.lack() {
+            Some(why) => format!("leave: {why}"),
             None => wish(&self.goal),
         };
         put("wish", Value::Text(wish));

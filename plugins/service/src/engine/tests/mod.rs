@@ -12,6 +12,7 @@ use machine::{Ended, MS, Machine, S, Sim, Way, what};
 mod faults;
 mod items;
 mod machine;
+mod maintenance;
 mod random;
 mod reload;
 mod roles;

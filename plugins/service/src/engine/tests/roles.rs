@@ -1,4 +1,4 @@
-//! In and out, flaps, groups, maintenance, workers that die.
+//! In and out, flaps, groups, workers that die.
 
 use spared_sdk::Value;
 
@@ -254,39 +254,6 @@ fn a_worker_that_was_dead_meanwhile_does_what_was_missed() {
     assert!(lab.begun.is_empty(), "nothing before a look");
     lab.pass(3 * S);
     assert_eq!(lab.jobs(), ["start kea", "start postfix"]);
-}
-
-#[test]
-fn maintenance_keeps_what_is_to_be_kept_until_its_end() {
-    let text = &format!("{THREE}[maintenance]\nkeep = [\"squid\"]\n");
-    let mut lab = Lab::new(text).rested();
-    lab.active();
-    lab.pass(S);
-    lab.tell("office", Role::Active, true);
-    lab.tell("office", Role::Backup, true);
-    lab.pass(S);
-    assert_eq!(lab.runs(), ["squid"]);
-    lab.sim("squid").running = false;
-    lab.pass(10 * S);
-    assert_eq!(lab.runs(), ["squid"], "it is asserted as on an active node");
-    let ticket = lab.tell("office", Role::Backup, false);
-    lab.pass(S);
-    assert!(lab.runs().is_empty());
-    assert!(lab.is_done(ticket));
-}
-
-#[test]
-fn maintenance_starts_nothing_on_a_backup() {
-    let text = &format!("{THREE}[maintenance]\nkeep = [\"squid\"]\n");
-    let mut lab = Lab::new(text).rested();
-    lab.tell("office", Role::Backup, true);
-    lab.pass(10 * S);
-    assert!(lab.begun.is_empty());
-    lab.restart(&[]);
-    lab.tell("office", Role::Backup, true);
-    lab.sim("squid").running = true;
-    lab.pass(20 * S);
-    assert_eq!(lab.runs(), ["squid"], "nobody knows what it was before");
 }
 
 #[test]

@@ -1,0 +1,56 @@
+//! Items without a role: of a group that nobody knows, or kept by a maintenance from before this worker.
+
+use super::Engine;
+use super::item::Item;
+use super::tell::Topic;
+
+/// Longer than the host waits for the plugins whose roles come before ours.
+pub(super) const STRANGERS_NS: u64 = 15_000_000_000;
+
+impl Engine {
+    /// Looks for items of groups that nobody knows, when all roles must have been told.
+    pub(super) fn expect_strangers(&mut self, now_ns: u64) {
+        self.strangers_ns = Some(now_ns.saturating_add(STRANGERS_NS));
+    }
+
+    pub(super) fn tell_strangers(&mut self, now_ns: u64) {
+        if self
+            .strangers_ns
+            .take_if(|at_ns| now_ns >= *at_ns)
+            .is_none()
+        {
+            return;
+        }
+        for item in &mut self.items {
+            item.tell_stranger(now_ns);
+        }
+    }
+}
+
+impl Item {
+    /// Reason why it has no role; None: it has one, or will be told soon.
+    pub(super) fn lack(&self) -> Option<String> {
+        match self.stranger() {
+            _ if self.role.is_some() => None,
+            Some(group) => Some(format!("the role of group {group:?} is not known")),
+            None if self.is_held => Some("kept as it is: this node is in maintenance".to_owned()),
+            None => None,
+        }
+    }
+
+    /// Nobody told a role of its group: a wrong name in the file, most likely.
+    fn stranger(&self) -> Option<&str> {
+        let group = self.spec.group.as_deref();
+        group.filter(|_| !self.is_group_known)
+    }
+
+    fn tell_stranger(&mut self, now_ns: u64) {
+        if let Some(group) = self.stranger() {
+            let text = format!(
+                "{} is left as it is: the role of group {group:?} is not known",
+                self.spec.name
+            );
+            self.tell(now_ns, Topic::Stranger, text);
+        }
+    }
+}
