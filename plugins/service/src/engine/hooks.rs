@@ -25,7 +25,8 @@ impl Engine {
         };
         known.hooks.asked = false;
         if known.role != role || known.hooks.told != Some(role) {
-            return;
+            // those of the newer role waited for this
+            return self.step(now_ns);
         }
         for why in &refused {
             known.hooks.failures = known.hooks.failures.saturating_add(1);

@@ -41,6 +41,8 @@ struct Lab {
     /// What is in the folders of hooks.
     hooks: HashMap<Role, (Vec<String>, Vec<String>)>,
     folders: Vec<PathBuf>,
+    /// Nobody reads them.
+    holds_hooks: bool,
     remembered: String,
     text: String,
 }
@@ -66,6 +68,7 @@ impl Lab {
             tickets: BTreeMap::new(),
             hooks: HashMap::new(),
             folders: Vec::new(),
+            holds_hooks: false,
             remembered: String::new(),
             text: text.to_owned(),
         };
@@ -118,6 +121,9 @@ impl Lab {
                     folder,
                 } => {
                     self.folders.push(folder);
+                    if self.holds_hooks {
+                        continue;
+                    }
                     let found = self.hooks.get(&role).cloned().unwrap_or_default();
                     self.engine.handle_hooks(self.now_ns, &group, role, found);
                 }

@@ -257,6 +257,23 @@ fn a_worker_that_was_dead_meanwhile_does_what_was_missed() {
 }
 
 #[test]
+fn hooks_of_a_role_that_has_gone_hold_up_no_other() {
+    let mut lab = Lab::new(THREE).rested();
+    lab.holds_hooks = true;
+    lab.active();
+    lab.pass(3 * S);
+    let ticket = lab.backup();
+    lab.pass(3 * S);
+    assert!(!lab.is_done(ticket), "a disk is slow");
+    lab.holds_hooks = false;
+    lab.engine
+        .handle_hooks(lab.now_ns, "office", Role::Active, Default::default());
+    lab.act();
+    assert!(lab.is_done(ticket));
+    assert!(lab.folders.last().unwrap().ends_with("backup.d"));
+}
+
+#[test]
 fn hooks_come_last_in_order_and_are_told_what_was_before() {
     let mut lab = Lab::new(THREE);
     let hooks = vec!["/h/10-a".to_owned(), "/h/20-b".to_owned()];
