@@ -1,6 +1,6 @@
 //! dhcp.toml; *spared-dhcp*(5) is the manual of every key.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -176,12 +176,30 @@ fn refuse_strangers(section: &Section<'_>, format: Format, warm: bool) {
 }
 
 fn refuse_repeats(sections: &[Section<'_>], servers: &[Option<Server>]) {
-    let mut seen = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    let mut files = BTreeMap::new();
     for (section, server) in sections.iter().zip(servers) {
         let Some(server) = server else { continue };
-        if !seen.insert(&server.name) {
+        if !names.insert(&server.name) {
             let why = format!("there are two servers {:?}: name them", server.name);
             section.fault("name", why);
+            continue;
+        }
+        // each would write the file without the other's leases
+        let (key, word, file) = match &server.leases {
+            Some(leases) => ("leases", "lease file", (None, leases)),
+            None => (
+                "config",
+                "configuration",
+                (Some(kind(server.format)), &server.config),
+            ),
+        };
+        if let Some(other) = files.insert(file, &server.name) {
+            let why = format!(
+                "server {other:?} has this {word}, too: {}",
+                file.1.display()
+            );
+            section.fault(key, why);
         }
     }
 }
@@ -233,6 +251,22 @@ mod tests {
             faults(""),
             ["server: missing: name at least one [[server]]"]
         );
+    }
+
+    #[test]
+    fn two_servers_of_one_lease_file_are_refused() {
+        let server =
+            |name, keys| format!("[[server]]\nkind = \"kea4\"\nname = \"{name}\"\n{keys}\n");
+        let text = server("a", "leases = \"/l\"") + &server("b", "leases = \"/l\"");
+        let wanted = "server.1.leases: server \"a\" has this lease file, too: /l";
+        assert_eq!(faults(&text), [wanted]);
+        let text = server("a", "") + &server("b", "config = \"/etc/kea/kea-dhcp4.conf\"");
+        let wanted =
+            "server.1.config: server \"a\" has this configuration, too: /etc/kea/kea-dhcp4.conf";
+        assert_eq!(faults(&text), [wanted]);
+        let text =
+            server("a", "") + &server("b", "leases = \"/l\"") + "[[server]]\nkind = \"kea6\"\n";
+        assert_eq!(settings(&text, "r1").servers.len(), 3);
     }
 
     #[test]
