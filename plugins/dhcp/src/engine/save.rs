@@ -14,6 +14,9 @@ use crate::server::Command;
 /// Retry interval of writes: on the active node, on a backup.
 const RETRY_ACTIVE_NS: u64 = SECOND;
 const RETRY_BACKUP_NS: u64 = 10 * SECOND;
+/// The longest, doubled each time, of the order to answer: Kea reads its configuration and all of its
+/// leases for each.
+const RETRY_ANSWER_NS: u64 = 60 * SECOND;
 /// Leases that the server refused, or has with other values.
 const ASIDE_NS: u64 = 60 * SECOND;
 /// Between looks at the room on the disk, of an active node, and of a backup that has something to write.
@@ -42,6 +45,8 @@ pub struct Save {
     saved_ns: Option<u64>,
     retry_ns: u64,
     silence_retry_ns: u64,
+    /// Times in a row that the server was told in vain to answer.
+    silence_failures: u32,
     /// Last order to the server.
     silent: Option<bool>,
     /// The tail of the file was read for the next writing.
@@ -89,7 +94,14 @@ impl Save {
     }
 
     pub fn try_now(&mut self) {
-        (self.retry_ns, self.silence_retry_ns) = (0, 0);
+        (self.retry_ns, self.silence_retry_ns, self.silence_failures) = (0, 0, 0);
+    }
+
+    /// Time until a server that has not done so is told again to answer.
+    fn next_wait_ns(&mut self) -> u64 {
+        let factor = 1_u64.checked_shl(self.silence_failures).unwrap_or(u64::MAX);
+        self.silence_failures = self.silence_failures.saturating_add(1);
+        RETRY_ACTIVE_NS.saturating_mul(factor).min(RETRY_ANSWER_NS)
     }
 
     pub fn is_writing(&self, key: &Key) -> bool {
@@ -376,12 +388,16 @@ impl Leases {
             (Doing::Silencing(silent), Ok(())) => {
                 self.save.silent = Some(silent);
                 self.save.unsilenced = None;
+                self.save.silence_failures = 0;
             }
-            (Doing::Silencing(_), Err(why)) => {
+            (Doing::Silencing(silent), Err(why)) => {
                 // it may have done so, with its answer lost
                 self.save.silent = None;
                 self.save.unsilenced = Some(why);
-                self.save.silence_retry_ns = retry_ns;
+                self.save.silence_retry_ns = match silent {
+                    true => retry_ns,
+                    false => now_ns.saturating_add(self.save.next_wait_ns()),
+                };
             }
             (Doing::Applying(_), Ok(())) => {
                 self.save.failed = None;

@@ -21,6 +21,8 @@ pub struct Fake {
     pub silent: bool,
     /// It was, for however short a time.
     pub was_silenced: bool,
+    /// Times that it was told whether to answer.
+    pub orders: usize,
     /// It does what it is told about answering, but its own answer is lost.
     pub mumbles: bool,
     /// Why it cannot be written.
@@ -54,6 +56,7 @@ impl Fake {
             live: false,
             silent: false,
             was_silenced: false,
+            orders: 0,
             mumbles: false,
             broken: None,
             refuses: false,
@@ -180,6 +183,7 @@ impl Fake {
             }
             Command::Silence { serial, silent } => {
                 self.silent = silent;
+                self.orders += 1;
                 self.was_silenced |= silent;
                 let heard = !self.mumbles;
                 (serial, heard.then_some(()).ok_or("no answer".to_owned()))

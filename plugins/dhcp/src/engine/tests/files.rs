@@ -170,6 +170,26 @@ fn a_warm_server_whose_role_comes_back_while_it_goes_answers_again() {
 }
 
 #[test]
+fn a_warm_server_that_cannot_answer_is_told_less_and_less_often() {
+    let mut lab = warm_pair();
+    lab.nodes[0].servers[0].mumbles = true;
+    lab.stop(0, 0);
+    lab.start(0, 0);
+    let before = lab.nodes[0].servers[0].orders;
+    lab.run(10 * 60 * S);
+    let orders = lab.nodes[0].servers[0].orders - before;
+    assert!((10..20).contains(&orders), "{orders}");
+    lab.nodes[0].servers[0].mumbles = false;
+    lab.run(60 * S);
+    let before = lab.nodes[0].servers[0].orders;
+    lab.run(10 * 60 * S);
+    assert_eq!(
+        lab.nodes[0].servers[0].orders, before,
+        "it does as it was told"
+    );
+}
+
+#[test]
 fn a_warm_server_that_starts_again_is_silent_again() {
     let mut lab = warm_pair();
     lab.stop(1, 0);
