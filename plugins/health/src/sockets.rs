@@ -14,6 +14,8 @@ use crate::wire::icmp::{Heard, parse_ipv4, parse_ipv6};
 const PACKET_MAX: usize = 9216;
 /// Packets read at one go from one socket: a raw socket hears the echoes of others, too.
 const PACKETS_AT_ONCE: usize = 64;
+/// The same before an echo is given up, as its answer may be among them: more than a socket holds.
+const PACKETS_MAX: usize = 4096;
 
 /// Watched sockets of all interfaces.
 #[derive(Debug)]
@@ -80,23 +82,20 @@ impl AllSockets {
     }
 
     /// Reads a socket; false if `fd` is none of these.
-    pub fn receive(&mut self, fd: RawFd, mut hear: impl FnMut(&Heard)) -> bool {
+    pub fn receive(&mut self, fd: RawFd, hear: impl FnMut(&Heard)) -> bool {
         let Some(sockets) = self.sockets.values().find(|sockets| sockets.has(fd)) else {
             return false;
         };
-        for _ in 0..PACKETS_AT_ONCE {
-            let Some(packet) = sockets.receive(fd, &mut self.buffer) else {
-                break;
-            };
-            packet.iter().for_each(&mut hear);
-        }
+        sockets.receive_some(fd, &mut self.buffer, PACKETS_AT_ONCE, hear);
         true
     }
 
+    /// Reads all that has come.
     pub fn receive_all(&mut self, mut hear: impl FnMut(&Heard)) {
-        let fds: Vec<RawFd> = self.sockets.values().flat_map(Sockets::numbers).collect();
-        for fd in fds {
-            self.receive(fd, &mut hear);
+        for sockets in self.sockets.values() {
+            for fd in sockets.numbers() {
+                sockets.receive_some(fd, &mut self.buffer, PACKETS_MAX, &mut hear);
+            }
         }
     }
 }
@@ -153,6 +152,22 @@ impl Sockets {
         Ok(())
     }
 
+    /// Reads up to `most` packets.
+    fn receive_some(
+        &self,
+        fd: RawFd,
+        buffer: &mut [u8],
+        most: usize,
+        mut hear: impl FnMut(&Heard),
+    ) {
+        for _ in 0..most {
+            let Some(packet) = self.receive(fd, buffer) else {
+                break;
+            };
+            packet.iter().for_each(&mut hear);
+        }
+    }
+
     /// The next packet; the outer None where there is none, the inner where it is no answer.
     fn receive(&self, fd: RawFd, buffer: &mut [u8]) -> Option<Option<Heard>> {
         let is = |socket: &&OwnedFd| socket.as_raw_fd() == fd;
@@ -174,5 +189,61 @@ fn same(ours: Option<&OwnedFd>, theirs: Option<BorrowedFd<'_>>) -> bool {
         (None, None) => true,
         (Some(ours), Some(theirs)) => number(ours.as_fd()) == number(theirs),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use spared_packet::{icmp, ipv4};
+
+    use super::*;
+
+    /// An answer as a raw socket has it.
+    fn answer(sequence: u16) -> Vec<u8> {
+        let message = icmp::Echo {
+            kind: icmp::V4_ECHO_REPLY,
+            identifier: 1,
+            sequence,
+            payload: b"abcdefgh",
+        };
+        let mut payload = Vec::new();
+        message.emit(&mut payload);
+        let header = ipv4::Repr {
+            source: [192, 0, 2, 1].into(),
+            destination: [192, 0, 2, 2].into(),
+            protocol: icmp::PROTOCOL_V4,
+            traffic_class: 0,
+            hop_limit: 64,
+            payload_len: payload.len(),
+        };
+        let mut bytes = Vec::new();
+        header.emit(&mut bytes);
+        bytes.extend(payload);
+        bytes
+    }
+
+    #[test]
+    fn an_answer_behind_many_packets_is_read() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let to = socket.local_addr().expect("it has one");
+        let last = 2 * PACKETS_AT_ONCE as u16;
+        for sequence in 0..=last {
+            socket
+                .send_to(&answer(sequence), to)
+                .expect("there is room");
+        }
+        let sockets = Sockets {
+            ipv4: Some(socket.into()),
+            ipv6: None,
+        };
+        let fd = sockets.numbers().next().expect("it has one");
+        let mut heard = Vec::new();
+        sockets.receive_some(fd, &mut [0; PACKET_MAX], PACKETS_MAX, |it| match it {
+            Heard::Reply { echo, .. } => heard.push(echo.sequence),
+            Heard::Unreachable { .. } => panic!("{it:?}"),
+        });
+        assert_eq!(heard.last(), Some(&last));
     }
 }
