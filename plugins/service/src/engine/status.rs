@@ -81,7 +81,8 @@ impl Item {
             } else {
                 "done"
             };
-            let state = if self.is_reached() || self.fault.is_some() {
+            let is_done = self.is_reached() && !self.is_first_try();
+            let state = if is_done || self.fault.is_some() {
                 state
             } else {
                 "to be done"

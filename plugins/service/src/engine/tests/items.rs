@@ -135,6 +135,19 @@ fn a_role_that_comes_back_ends_a_bounce() {
 }
 
 #[test]
+fn what_is_being_done_for_the_first_time_is_not_done() {
+    let rules = "[[nftables]]\nwhile_active = \"/a.nft\"\nwhile_backup = \"/b.nft\"\n";
+    let mut lab = Lab::new(rules).rested();
+    let way = Way::Takes(S);
+    lab.machine.ways.insert("nft /a.nft".to_owned(), way);
+    lab.active();
+    lab.pass(100 * MS);
+    assert_eq!(lab.row("nftables.1.status"), text("to be done"));
+    lab.pass(S);
+    assert_eq!(lab.row("nftables.1.status"), text("done"));
+}
+
+#[test]
 fn commands_and_reloads_run_once_at_each_change() {
     let text = "[[service]]\nname = \"portal\"\nstart = [\"/p\", \"1\"]\nstop = [\"/p\", \"0\"]\n\
         reload = [\"/p\", \"r\"]\nwhile_active = [\"/p\", \"in\"]\nwhile_backup = \"reload\"\n";
