@@ -43,20 +43,42 @@ fn finding(set: &Value) -> Option<Finding> {
     ];
     let flags = set["flags"].as_array();
     let is_constant = flags.is_some_and(|flags| flags.iter().any(|flag| flag == "constant"));
+    let has = |words: &[&str]| names(&set["type"], words) || names(&set["map"], words);
+    let has_indices = has(&["iface_index", "iif", "oif", "sdif"]);
     let what = match text(set, "map") {
-        "verdict" => "a verdict map",
-        object if OBJECTS.contains(&object) => "a map to objects",
-        _ if is_constant => "constant",
+        "verdict" => "is a verdict map",
+        object if OBJECTS.contains(&object) => "is a map to objects",
+        _ if is_constant => "is constant",
+        _ if has_indices => "has interface indices, which differ between the nodes,",
+        _ if has(&["cgroupsv2", "cgroupv2"]) => {
+            "has ids of cgroups, which differ between the nodes,"
+        }
         _ => return None,
     };
     let [family, table, name] = ["family", "table", "name"].map(|key| text(set, key));
     let sentence = format!(
-        "{family} {table} {name} is {what} and cannot be replicated: no node becomes ready with it"
+        "{family} {table} {name} {what} and cannot be replicated: no node becomes ready with it"
     );
     let finding = Finding::new("set-cannot-follow", Severity::Error, sentence);
-    Some(finding.fix(format!(
-        "remove the table of \"{name}\" from the plugin's file"
-    )))
+    let remove = format!("remove the table of \"{name}\" from the plugin's file");
+    Some(finding.fix(match has_indices {
+        true => format!("use names (ifname, as iifname), or {remove}"),
+        false => remove,
+    }))
+}
+
+// Whether a type has one of the words. nft prints "mark . iface_index", ["mark", "iface_index"] or, in newer versions,
+// {"typeof": {"meta": {"key": "iif"}}}; the flags of a fib expression are no part of its type.
+fn names(kind: &Value, words: &[&str]) -> bool {
+    match kind {
+        Value::String(text) => text.split(' ').any(|word| words.contains(&word)),
+        Value::Array(parts) => parts.iter().any(|part| names(part, words)),
+        Value::Object(members) => {
+            let mut parts = members.iter().filter(|(key, _)| *key != "flags");
+            parts.any(|(_, part)| names(part, words))
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -73,16 +95,17 @@ mod tests {
         }
     }
 
+    fn place(name: &str, more: Value) -> Value {
+        let mut place = json!({"family": "inet", "table": "filter", "name": name});
+        let more = more.as_object().into_iter().flatten();
+        for (key, value) in more {
+            place[key] = value.clone();
+        }
+        place
+    }
+
     #[test]
     fn verdict_maps_maps_to_objects_and_constant_sets_are_named() {
-        let place = |name: &str, more: Value| {
-            let mut place = json!({"family": "inet", "table": "filter", "name": name});
-            let more = more.as_object().into_iter().flatten();
-            for (key, value) in more {
-                place[key] = value.clone();
-            }
-            place
-        };
         let ruleset = json!({"nftables": [
             {"map": place("doors", json!({"type": "ipv4_addr", "map": "verdict"}))},
             {"map": place("counts", json!({"type": "ipv4_addr", "map": "counter"}))},
@@ -104,5 +127,37 @@ mod tests {
             assert!(sentence.starts_with(&begin), "{sentence}");
         }
         assert_eq!(judge(&ruleset, &[set("door")]), []);
+    }
+
+    #[test]
+    fn sets_of_what_each_node_numbers_by_itself_are_named() {
+        let found = |more: Value| {
+            let ruleset = json!({"nftables": [{"set": place("ports", more)}]});
+            let found = judge(&ruleset, &[set("ports")]);
+            found.first().map(|it| it.sentence.clone())
+        };
+        let iif = json!({"meta": {"key": "iif"}});
+        let fib = |result: &str| json!({"fib": {"result": result, "flags": ["saddr", "iif"]}});
+        let saddr = json!({"payload": {"protocol": "ip", "field": "saddr"}});
+        for kind in [
+            json!({"type": "iface_index"}),
+            json!({"type": ["ipv4_addr", "iface_index"]}),
+            json!({"type": "ipv4_addr", "map": "mark . iface_index"}),
+            json!({"type": {"typeof": {"concat": [saddr, iif]}}}),
+            json!({"type": {"typeof": fib("oif")}}),
+        ] {
+            let sentence = found(kind.clone()).unwrap_or_default();
+            let wanted = "inet filter ports has interface indices";
+            assert!(sentence.starts_with(wanted), "{kind}: {sentence}");
+        }
+        let sentence = found(json!({"type": "cgroupsv2"})).unwrap_or_default();
+        assert!(sentence.contains("has ids of cgroups"), "{sentence}");
+        for kind in [
+            json!({"type": "ifname", "map": "devgroup"}),
+            json!({"type": {"typeof": {"meta": {"key": "iifname"}}}}),
+            json!({"type": {"typeof": fib("oifname")}}),
+        ] {
+            assert_eq!(found(kind), None);
+        }
     }
 }

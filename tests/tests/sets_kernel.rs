@@ -368,8 +368,12 @@ fn sets_that_cannot_follow_say_why() {
     let sets = "set a { type ipv4_addr; flags constant; elements = { 10.0.0.1 }; }
                 map v { type ipv4_addr : verdict; }
                 counter c { }
-                map o { type ipv4_addr : counter; }";
-    with_sets(sets, &["a", "v", "o", "missing"], |_, kernel| {
+                map o { type ipv4_addr : counter; }
+                set i { typeof iif . meta mark; }
+                map d { type ipv4_addr : iface_index; }
+                set g { type cgroupsv2; }";
+    let names = ["a", "v", "o", "missing", "i", "d", "g"];
+    with_sets(sets, &names, |_, kernel| {
         let mut why = |set| {
             kernel.read(set);
             match kernel.wait(LIMIT) {
@@ -381,6 +385,9 @@ fn sets_that_cannot_follow_say_why() {
         assert!(matches!(why(1), Hindrance::Verdicts));
         assert!(matches!(why(2), Hindrance::Objects));
         assert!(matches!(why(3), Hindrance::Missing));
+        assert!(matches!(why(4), Hindrance::Indices));
+        assert!(matches!(why(5), Hindrance::Indices));
+        assert!(matches!(why(6), Hindrance::Cgroups));
         Ok(())
     });
 }

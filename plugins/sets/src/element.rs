@@ -142,13 +142,25 @@ impl fmt::Display for Shape {
     }
 }
 
-/// The word of nft for a type; a concatenation has 6 bits for each of its parts.
-fn type_name(number: u32) -> String {
+/// Types of nft whose values belong to the node that gave them: an interface's index, and the id of a
+/// cgroup. All others mean the same on both nodes, or are numbers that the administrator gives: marks,
+/// zones, realms, groups of interfaces, users.
+pub const IFACE_INDEX: u32 = 20;
+pub const CGROUPSV2: u32 = 46;
+
+/// nft's numbers of the parts of a type; a concatenation has 6 bits for each, the last five at most.
+pub fn parts(number: u32) -> impl Iterator<Item = u32> {
     const BITS: u32 = 6;
-    let parts = (0..32 / BITS).rev().map(|part| number >> (part * BITS));
-    let words: Vec<String> = parts
-        .map(|part| part & ((1 << BITS) - 1))
-        .filter(|part| *part != 0)
+    let parts = (0..32 / BITS)
+        .rev()
+        .map(move |part| number >> (part * BITS));
+    let parts = parts.map(|part| part & ((1 << BITS) - 1));
+    parts.filter(|part| *part != 0)
+}
+
+/// The words of nft for a type.
+fn type_name(number: u32) -> String {
+    let words: Vec<String> = parts(number)
         .map(|part| match part {
             4 => "integer".to_owned(),
             5 => "string".to_owned(),

@@ -10,13 +10,17 @@ pub enum Hindrance {
     Constant,
     Verdicts,
     Objects,
+    /// Of interfaces, which have other indices on the peer.
+    Indices,
+    /// Of control groups, which have other ids on the peer.
+    Cgroups,
     Kernel(io::Error),
 }
 
 impl Hindrance {
     /// As long as the set is what it is.
     pub fn is_lasting(&self) -> bool {
-        matches!(self, Self::Constant | Self::Verdicts | Self::Objects)
+        !matches!(self, Self::Missing | Self::Kernel(_))
     }
 }
 
@@ -27,6 +31,14 @@ impl fmt::Display for Hindrance {
             Self::Constant => f.write_str("is constant: nothing can be added to it"),
             Self::Verdicts => f.write_str("is a verdict map, which cannot be replicated"),
             Self::Objects => f.write_str("is a map to objects, which cannot be replicated"),
+            Self::Indices => f.write_str(
+                "has interface indices (iface_index), which differ between the nodes, and cannot be \
+                 replicated: use names (ifname, as iifname)",
+            ),
+            Self::Cgroups => f.write_str(
+                "has ids of cgroups (cgroupsv2), which differ between the nodes, and cannot be \
+                 replicated",
+            ),
             Self::Kernel(error) => write!(f, "cannot be read: {error}"),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use spared_netlink::constants::*;
 use spared_netlink::{Message, attributes, put, put_nested, put_text, text, u64_be};
 
-use crate::element::{Element, Family, Key, Life, SetName, Shape};
+use crate::element::{CGROUPSV2, Element, Family, IFACE_INDEX, Key, Life, SetName, Shape, parts};
 use crate::error::Hindrance;
 
 const NLM_F_ACK: u16 = 4;
@@ -74,20 +74,14 @@ pub fn get_elements(set: &SetName) -> Vec<u8> {
 /// Elements of such a set do not follow.
 pub fn info(payload: &[u8]) -> Result<SetInfo, Hindrance> {
     let number = |kind| find(payload, kind).and_then(u32_be).unwrap_or(0);
-    let flags = number(NFTA_SET_FLAGS);
-    if flags & NFT_SET_CONSTANT != 0 {
-        return Err(Hindrance::Constant);
-    }
-    if flags & NFT_SET_OBJECT != 0 {
-        return Err(Hindrance::Objects);
-    }
-    if flags & NFT_SET_MAP != 0 && number(NFTA_SET_DATA_TYPE) == NFT_DATA_VERDICT {
-        return Err(Hindrance::Verdicts);
+    let (flags, key_type) = (number(NFTA_SET_FLAGS), number(NFTA_SET_KEY_TYPE));
+    if let Some(hindrance) = hindrance(flags, key_type, number(NFTA_SET_DATA_TYPE)) {
+        return Err(hindrance);
     }
     let timeout = find(payload, NFTA_SET_TIMEOUT).and_then(u64_be);
     Ok(SetInfo {
         shape: Shape {
-            key_type: number(NFTA_SET_KEY_TYPE),
+            key_type,
             key_len: number(NFTA_SET_KEY_LEN),
             data_len: number(NFTA_SET_DATA_LEN),
             timeouts: flags & NFT_SET_TIMEOUT != 0,
@@ -103,6 +97,27 @@ pub fn info(payload: &[u8]) -> Result<SetInfo, Hindrance> {
             table: 0,
             set: find(payload, NFTA_SET_HANDLE).and_then(u64_be).unwrap_or(0),
         },
+    })
+}
+
+/// Reason why elements of such a set can never follow.
+fn hindrance(flags: u32, key_type: u32, data_type: u32) -> Option<Hindrance> {
+    let has = |flag| flags & flag != 0;
+    let data_type = if has(NFT_SET_MAP) { data_type } else { 0 };
+    if has(NFT_SET_CONSTANT) {
+        return Some(Hindrance::Constant);
+    }
+    if has(NFT_SET_OBJECT) {
+        return Some(Hindrance::Objects);
+    }
+    if data_type == NFT_DATA_VERDICT {
+        return Some(Hindrance::Verdicts);
+    }
+    let mut parts = [key_type, data_type].into_iter().flat_map(parts);
+    parts.find_map(|part| match part {
+        IFACE_INDEX => Some(Hindrance::Indices),
+        CGROUPSV2 => Some(Hindrance::Cgroups),
+        _ => None,
     })
 }
 

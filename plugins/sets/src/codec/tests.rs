@@ -204,6 +204,39 @@ fn sets_that_cannot_follow_are_told_apart() {
 }
 
 #[test]
+fn a_set_of_what_each_node_numbers_by_itself_cannot_follow() {
+    let of = |key_type: u32, flags: u32, data_type: u32| {
+        let mut payload = header(Family::Inet);
+        put(&mut payload, NFTA_SET_FLAGS, &flags.to_be_bytes());
+        put(&mut payload, NFTA_SET_KEY_TYPE, &key_type.to_be_bytes());
+        put(&mut payload, NFTA_SET_DATA_TYPE, &data_type.to_be_bytes());
+        info(&payload).map(|info| info.shape.key_type)
+    };
+    let (address, mark, ifname) = (7, 19, 41);
+    let indices = [
+        IFACE_INDEX,
+        IFACE_INDEX << 6 | address,
+        mark << 6 | IFACE_INDEX,
+    ];
+    for kind in indices {
+        for refused in [of(kind, 0, 0), of(address, NFT_SET_MAP, kind)] {
+            assert!(
+                matches!(refused, Err(Hindrance::Indices)),
+                "{kind}: {refused:?}"
+            );
+        }
+    }
+    let last = of(CGROUPSV2 << 24 | address, NFT_SET_INTERVAL, 0);
+    assert!(matches!(last, Err(Hindrance::Cgroups)), "{last:?}");
+    // across the bounds of the parts the last one has an index's bits
+    for kind in [ifname, ifname << 6 | address, 5 << 6 | address] {
+        assert_eq!(of(kind, 0, 0).ok(), Some(kind));
+    }
+    // of a set, what is in the data's place means nothing
+    assert_eq!(of(address, 0, IFACE_INDEX).ok(), Some(address));
+}
+
+#[test]
 fn no_bytes_panic() {
     let mut state = 3u64;
     for round in 0..20_000 {
