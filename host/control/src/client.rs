@@ -43,6 +43,8 @@ pub enum Fault {
     Permission,
     /// The daemon holds the socket and did not answer for this long: it is stopped or hung.
     Silent(Duration),
+    /// The daemon closed the connection without an answer: it ended meanwhile.
+    Closed,
     /// The answer is not one that this version understands.
     Garbled(String),
     /// Any other error of the kernel.
@@ -71,6 +73,11 @@ impl fmt::Display for AskError {
                 "spared holds {path} and did not answer for {} s: its process is stopped or hung",
                 after.as_secs_f32()
             ),
+            Fault::Closed => write!(
+                f,
+                "spared closed {path} without an answer, as when it ends: try again, and see its \
+                 journal"
+            ),
             Fault::Garbled(why) => write!(
                 f,
                 "{path}: invalid answer ({why}): are sparectl and spared the same version?"
@@ -95,6 +102,7 @@ impl Fault {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Self::NotRunning,
             io::ErrorKind::PermissionDenied => Self::Permission,
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Silent(patience),
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Closed,
             _ => Self::Io(source),
         }
     }
@@ -116,7 +124,7 @@ fn exchange(
     BufReader::new((&stream).take(ANSWER_MAX)).read_until(b'\n', &mut answer)?;
     if answer.is_empty() {
         sent?;
-        return Ok(Err(Fault::Garbled("it closed the connection".into())));
+        return Ok(Err(Fault::Closed));
     }
     let answer = serde_json::from_slice(&answer);
     Ok(answer.map_err(|error| Fault::Garbled(error.to_string())))

@@ -23,7 +23,10 @@ pub(super) struct Client {
     busy: bool,
     /// The client will write no more, and may still read.
     ended: bool,
+    /// Last time that the client wrote or read.
     pub(super) seen_at: Instant,
+    /// Since when it has read nothing of its output.
+    unread_since: Instant,
 }
 
 pub(super) enum Line {
@@ -45,6 +48,7 @@ impl Client {
             busy: false,
             ended: false,
             seen_at: now,
+            unread_since: now,
         })
     }
 
@@ -86,7 +90,7 @@ impl Client {
         while !self.output.is_empty() {
             match self.stream.write(&self.output) {
                 Ok(length) => {
-                    self.seen_at = now;
+                    (self.seen_at, self.unread_since) = (now, now);
                     self.output.drain(..length);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -103,9 +107,19 @@ impl Client {
         if self.output.len() + line.len() > OUTPUT_MAX {
             return Err(io::Error::other("it does not read its answers"));
         }
+        if self.output.is_empty() {
+            self.unread_since = now;
+        }
         self.output.extend_from_slice(&line);
         self.output.push(b'\n');
         self.write(now)
+    }
+
+    /// Closes the connection and says why, unless that would stand in the midst of another answer.
+    pub(super) fn dismiss(mut self, now: Instant, why: &Answer) {
+        if !self.has_output() {
+            let _ = self.answer(now, why);
+        }
     }
 
     /// The next request, if the previous one is answered.
@@ -151,7 +165,8 @@ impl Client {
         !self.busy && self.output.is_empty()
     }
 
+    /// True if it does not read its answers, whatever else it writes.
     pub(super) fn is_stuck(&self, now: Instant) -> bool {
-        self.has_output() && now.saturating_duration_since(self.seen_at) > PATIENCE
+        self.has_output() && now.saturating_duration_since(self.unread_since) > PATIENCE
     }
 }

@@ -80,26 +80,56 @@ impl Server {
         poller.watch(&self.listener, Key::Listener)
     }
 
-    /// Accepts clients. At `CLIENTS_MAX` an idle client is dropped, or else the new one.
+    /// Accepts clients, a limited number in one turn: whoever connects without an end holds up nobody.
     pub fn handle_listener(&mut self, poller: &Poller, now: Instant) {
-        while let Some(stream) = self.accept() {
-            if self.clients.len() >= CLIENTS_MAX {
-                self.drop_idle();
-            }
-            if self.clients.len() >= CLIENTS_MAX {
-                continue;
-            }
-            self.serial += 1;
-            let Some(client) = Client::new(stream, now) else {
-                continue;
+        for _ in 0..CLIENTS_MAX {
+            let Some(stream) = self.accept(now) else {
+                return;
             };
-            if poller
-                .watch(client.stream(), Key::Client(self.serial))
-                .is_ok()
-            {
-                self.clients.insert(self.serial, client);
+            if let Some(client) = Client::new(stream, now) {
+                self.admit(poller, now, client);
             }
         }
+    }
+
+    // At `CLIENTS_MAX` another client is dropped, or else the new one.
+    fn admit(&mut self, poller: &Poller, now: Instant, client: Client) {
+        if self.clients.len() >= CLIENTS_MAX {
+            let other = self.dispensable(&client.caller);
+            let other = other.and_then(|number| self.clients.remove(&number));
+            let why = format!(
+                "{CLIENTS_MAX} programs use the control socket, which is the most: \
+                 try again when one has ended"
+            );
+            let why = refusal(ErrorCode::Refused, why);
+            match other {
+                Some(other) => other.dismiss(now, &why),
+                None => return client.dismiss(now, &why),
+            }
+        }
+        self.serial += 1;
+        let key = Key::Client(self.serial);
+        if poller.watch(client.stream(), key).is_ok() {
+            self.clients.insert(self.serial, client);
+        }
+    }
+
+    // The client to be dropped for a new one. Nobody loses a place to a user with fewer rights; to root, users who
+    // may only read lose it although they are busy, or they could keep root out.
+    fn dispensable(&self, new: &Caller) -> Option<u64> {
+        let is_dispensable = |client: &Client| match (new.may_change(), client.caller.may_change())
+        {
+            (true, false) => true,
+            (false, true) => false,
+            _ => client.is_idle(),
+        };
+        let clients = self.clients.iter();
+        let clients = clients.filter(|(_, client)| is_dispensable(client));
+        let first = clients.min_by_key(|(_, client)| {
+            let rank = (client.caller.may_change(), !client.is_idle());
+            (rank, client.seen_at)
+        });
+        first.map(|(number, _)| *number)
     }
 
     /// Handles a client that wrote, can be written to, has a request that waits, or is gone. One line is taken at
@@ -132,7 +162,7 @@ impl Server {
     }
 
     /// The next who wants to connect. Without a free descriptor all of them are turned away.
-    fn accept(&mut self) -> Option<UnixStream> {
+    fn accept(&mut self, now: Instant) -> Option<UnixStream> {
         let error = match self.listener.accept() {
             Ok((stream, _)) => return Some(stream),
             Err(error) => error,
@@ -140,8 +170,12 @@ impl Server {
         let full = [libc::EMFILE, libc::ENFILE].map(Some);
         if full.contains(&error.raw_os_error()) && self.spare.take().is_some() {
             log::warn!("control socket: cannot accept sparectl: {error}");
-            let mut waiting = (0..CLIENTS_MAX).map_while(|_| self.listener.accept().ok());
-            while waiting.next().is_some() {}
+            let why = format!("spared cannot accept the connection: {error}");
+            let why = refusal(ErrorCode::Failed, why);
+            let waiting = (0..CLIENTS_MAX).map_while(|_| self.listener.accept().ok());
+            for client in waiting.filter_map(|(stream, _)| Client::new(stream, now)) {
+                client.dismiss(now, &why);
+            }
             self.spare = spare();
         }
         None
@@ -193,16 +227,6 @@ impl Server {
         }
         let writes = client.has_output() || client.has_line();
         let _ = poller.rewatch(client.stream(), Key::Client(number), client.reads(), writes);
-    }
-
-    fn drop_idle(&mut self) {
-        let idle = self.clients.iter().filter(|(_, client)| client.is_idle());
-        if let Some(number) = idle
-            .min_by_key(|(_, client)| client.seen_at)
-            .map(|(n, _)| *n)
-        {
-            self.clients.remove(&number);
-        }
     }
 }
 

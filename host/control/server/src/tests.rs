@@ -209,9 +209,113 @@ fn too_many_clients_push_out_the_idle_ones() {
     drop(streams);
 }
 
+/// A user who may only read.
+fn stranger() -> Caller {
+    Caller::here(4_000_000, 1000)
+}
+
+impl Fixture {
+    /// A client of a user who may only read.
+    fn connect_stranger(&mut self) -> UnixStream {
+        let (stream, theirs) = UnixStream::pair().unwrap();
+        let now = Instant::now();
+        let mut client = Client::new(theirs, now).unwrap();
+        client.caller = stranger();
+        let server = self.server.as_mut().unwrap();
+        server.admit(&self.poller, now, client);
+        stream
+    }
+
+    /// All places taken, by clients that wait for an answer.
+    fn crowd(&mut self, connect: impl Fn(&mut Self) -> UnixStream) -> Vec<UnixStream> {
+        let streams = (0..CLIENTS_MAX).map(|_| {
+            let mut stream = connect(self);
+            stream.write_all(b"{\"verb\":\"plugins\"}\n").unwrap();
+            stream
+        });
+        let streams: Vec<UnixStream> = streams.collect();
+        assert_eq!(self.turns(5).len(), CLIENTS_MAX);
+        streams
+    }
+
+    fn clients(&self) -> &BTreeMap<u64, Client> {
+        &self.server.as_ref().unwrap().clients
+    }
+}
+
+#[test]
+fn root_gets_a_place_whatever_others_do() {
+    let mut fixture = Fixture::new("root");
+    let crowd = fixture.crowd(Fixture::connect_stranger);
+    let why = format!("{CLIENTS_MAX} programs use the control socket");
+    let refused = fixture.connect_stranger();
+    assert!(line(&refused).contains(&why));
+    let mut root = fixture.connect();
+    root.write_all(b"{\"verb\":\"status\"}\n").unwrap();
+    let asked = fixture.turns(3);
+    assert_eq!(asked[0].request, Request::Status);
+    assert_eq!(fixture.clients().len(), CLIENTS_MAX);
+    let told = crowd.iter().filter(|stream| {
+        stream.set_nonblocking(true).unwrap();
+        let mut text = String::new();
+        let read = BufReader::new(*stream).read_line(&mut text);
+        read.is_ok() && text.contains(&why)
+    });
+    assert_eq!(told.count(), 1, "who lost its place is told why");
+    // and keeps it, though it is the only one that is idle
+    let answer = Answer::Done { lines: Vec::new() };
+    let server = fixture.server.as_mut().unwrap();
+    server.answer(&fixture.poller, Instant::now(), asked[0].client, &answer);
+    assert!(line(&fixture.connect_stranger()).contains(&why));
+    assert!(fixture.clients().contains_key(&asked[0].client));
+}
+
+#[test]
+fn who_finds_no_place_is_told_so() {
+    let mut fixture = Fixture::new("crowd");
+    let crowd = fixture.crowd(|it| it.connect());
+    let dir = fixture.dir.clone();
+    let asking = std::thread::spawn(move || {
+        spared_control::ask(&dir, &Request::Status, Duration::from_secs(5))
+    });
+    while !asking.is_finished() {
+        assert_eq!(fixture.turn(), []);
+    }
+    let answer = asking.join().unwrap().unwrap();
+    let Answer::Error { lines, .. } = answer else {
+        panic!("{answer:?}");
+    };
+    assert!(lines[0].starts_with("32 programs use"), "{lines:?}");
+    assert_eq!(fixture.clients().len(), crowd.len());
+}
+
+#[test]
+fn who_writes_and_does_not_read_is_dropped_like_one_that_does_nothing() {
+    let mut fixture = Fixture::new("unread");
+    let mut stream = fixture.connect();
+    stream.write_all(b"{\"verb\":\"status\"}\n").unwrap();
+    let client = fixture.turns(2)[0].client;
+    let answer = Answer::Done {
+        lines: vec!["x".repeat(4 << 20)],
+    };
+    let (poller, asked_at) = (&fixture.poller, Instant::now());
+    let server = fixture.server.as_mut().unwrap();
+    // an answer that came late has as much time as any
+    let answered_at = asked_at + Duration::from_secs(60);
+    server.answer(poller, answered_at, client, &answer);
+    let mut lives = |seconds| {
+        let now = answered_at + Duration::from_secs(seconds);
+        stream.write_all(b"\n").unwrap();
+        server.handle_client(poller, now, client);
+        server.handle_timeout(now);
+        server.clients.contains_key(&client)
+    };
+    assert_eq!([1, 9, 18].map(&mut lives), [true, true, false]);
+}
+
 #[test]
 fn strangers_may_read_and_not_change() {
-    let stranger = Caller::here(4_000_000, 1000);
+    let stranger = stranger();
     let own = Caller::here(1000, 1000);
     let plugin = |word: &str| Request::Plugin {
         name: "vrrp".to_owned(),
