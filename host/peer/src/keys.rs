@@ -14,6 +14,7 @@ use spared_pair::DifferenceKind;
 use toml::{Table, Value};
 
 use crate::scopes;
+use crate::secret::{is_option, is_secret, parts_of};
 
 /// Keys of one file. Further ones are compared as a single key.
 pub const KEYS_MAX: usize = 1000;
@@ -148,6 +149,11 @@ impl Flat<'_> {
         for (key, value) in table {
             let path = join(path, key, ".");
             let scope = self.scopes.get(path.as_str()).copied().unwrap_or(scope);
+            let scope = match scope {
+                // also of all that is below
+                Scope::Pair if is_secret(key) => Scope::Secret,
+                scope => scope,
+            };
             match value {
                 Value::Table(below) => {
                     let words = join(words, key, " ");
@@ -158,7 +164,7 @@ impl Flat<'_> {
                     self.entries(entries, &path, &join(words, key, " "), scope);
                 }
                 value => {
-                    let value = told(value, scope == Scope::Secret || is_secret(key));
+                    let value = told(value, scope == Scope::Secret || self.hides(value, &path));
                     self.put(scope, &path, join(words, key, ": "), value);
                 }
             }
@@ -169,7 +175,8 @@ impl Flat<'_> {
         let tables = entries.iter().filter_map(Value::as_table);
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         for (position, table) in tables.enumerate() {
-            let name = name_of(table).unwrap_or_else(|| (position + 1).to_string());
+            let name = name_of(table).filter(|_| scope != Scope::Secret);
+            let name = name.unwrap_or_else(|| (position + 1).to_string());
             let times = seen.entry(name.clone()).or_default();
             *times += 1;
             let words = match *times {
@@ -178,6 +185,23 @@ impl Flat<'_> {
             };
             self.put(scope, path, words.clone(), PRESENT.to_owned());
             self.table(table, path, &words, scope);
+        }
+    }
+
+    // Whether a value has a secret in it: a part of a text, a word of a command, or a key of a table in a list.
+    fn hides(&self, value: &Value, path: &str) -> bool {
+        match value {
+            Value::String(text) => !parts_of(text).is_empty(),
+            Value::Array(entries) => {
+                let is_command = entries.iter().any(|it| it.as_str().is_some_and(is_option));
+                is_command || entries.iter().any(|entry| self.hides(entry, path))
+            }
+            Value::Table(table) => table.iter().any(|(key, value)| {
+                let path = join(path, key, ".");
+                let is_declared = self.scopes.get(path.as_str()) == Some(&Scope::Secret);
+                is_declared || is_secret(key) || self.hides(value, &path)
+            }),
+            _ => false,
         }
     }
 
@@ -243,12 +267,6 @@ fn told(value: &Value, is_secret: bool) -> String {
         }
         None => text,
     }
-}
-
-pub fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    let words = ["secret", "password", "passphrase", "private_key", "psk"];
-    words.iter().any(|word| key.contains(word)) && !key.ends_with("_file")
 }
 
 #[cfg(test)]
@@ -404,6 +422,30 @@ mod tests {
         );
         let flat = flatten("secret_file = \"/etc/spared/secret\"", &[]);
         assert_eq!(flat["secret_file"].text, "\"/etc/spared/secret\"");
+    }
+
+    #[test]
+    fn what_is_below_the_name_of_a_secret_or_beside_it_does_not_travel() {
+        for text in [
+            "password = { r1 = \"PLANTED\", r2 = \"PLANTED\" }",
+            "[server.api_token]\nvalue = \"PLANTED\"",
+            "[[psk]]\nname = \"PLANTED\"\nvalue = \"PLANTED\"",
+            "psk = [\"PLANTED\"]",
+            "server = [\"a\", { password = \"PLANTED\" }]",
+            "server = [[{ community = \"PLANTED\" }]]",
+            "command = [\"curl\", \"--password\", \"PLANTED\"]",
+            "command = [\"curl\", \"-H\", \"Authorization: PLANTED\"]",
+            "url = \"https://me:PLANTED@host/\"",
+        ] {
+            let declared = [("server.community".to_owned(), Scope::Secret)];
+            let flat = flatten(text, &declared);
+            let sent = serde_json::to_string(&flat).unwrap();
+            assert!(!sent.contains("PLANTED"), "{text}: {sent}");
+            let other = flatten(&text.replace("PLANTED", "ANOTHER"), &declared);
+            assert_ne!(flat, other, "a difference is still seen: {text}");
+        }
+        let node = [("password".to_owned(), Scope::Node)];
+        assert!(flatten("password = { r1 = \"a\" }", &node).is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod answer;
 pub mod joining;
 pub mod keys;
 pub mod scopes;
+pub mod secret;
 #[cfg(test)]
 mod tests;
 

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use spared_peer::keys::is_secret;
+use spared_peer::secret::{is_option, is_secret, parts_of};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -13,17 +13,6 @@ pub const MASK: &str = "***";
 /// Shorter secrets are masked where they are configured, but not elsewhere, as they occur in any
 /// text.
 const STRUCK_MIN: usize = 4;
-/// Names of secret keys, in addition to those that the comparison of both nodes knows.
-const WORDS: [&str; 7] = [
-    "token",
-    "credential",
-    "api_key",
-    "api-key",
-    "apikey",
-    "auth_key",
-    "private",
-];
-
 /// Which keys of a file are secret, besides those whose names say so.
 #[derive(Clone, Copy)]
 pub enum Declared<'k> {
@@ -148,7 +137,7 @@ fn may_be_secret(key: &str, value: &str, declared: Declared<'_>) -> bool {
         Declared::Keys(keys) => keys.iter().any(|it| last(it) == last(key)),
         Declared::Unknown => value.contains(['"', '\'']),
     };
-    is_declared || names_secret(key)
+    is_declared || is_secret(key)
 }
 
 /// Adds words that follow an option for a secret, and passwords in URLs.
@@ -162,22 +151,12 @@ fn guess_options(line: &str, secrets: &mut Secrets) {
         if follows && !is_between {
             secrets.add(word);
         }
-        follows = (follows && is_between) || (word.starts_with('-') && names_secret(word));
+        follows = (follows && is_between) || is_option(word);
     }
 }
 
 fn bare(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || "\"',[]{}".contains(c))
-}
-
-/// Whether values of this key, or words that follow this option, are secret.
-fn names_secret(key: &str) -> bool {
-    let lower = key.to_ascii_lowercase();
-    let is_file = lower.ends_with("_file") || lower.ends_with("-file");
-    let words = || lower.split(|c: char| !c.is_ascii_alphanumeric());
-    let is_short = words().any(|word| ["pass", "passwd", "pwd"].contains(&word));
-    let is_known = is_secret(key) || WORDS.iter().any(|word| lower.contains(word));
-    (is_known || is_short) && !is_file
 }
 
 /// A key or a value.
@@ -207,7 +186,7 @@ impl Found<'_> {
                 Declared::Keys(keys) => keys.contains(&path),
                 Declared::Unknown => self.hides(value),
             };
-            self.value(value, &path, secret || is_declared || names_secret(key));
+            self.value(value, &path, secret || is_declared || is_secret(key));
         }
     }
 
@@ -219,7 +198,7 @@ impl Found<'_> {
                 for entry in array {
                     self.value(entry, path, secret || follows || self.hides(entry));
                     let word = entry.get_ref().as_str();
-                    follows = word.is_some_and(|it| it.starts_with('-') && names_secret(it));
+                    follows = word.is_some_and(is_option);
                 }
             }
             DeValue::String(text) if secret => {
@@ -262,35 +241,6 @@ fn struck(value: &str, part: &Part) -> String {
     }
     let strike = |text: String, secret: &String| text.replace(secret.as_str(), MASK);
     parts.iter().fold(value.to_owned(), strike)
-}
-
-/// Secret parts of a text: passwords in URLs, "password=..." and "Authorization: ...".
-fn parts_of(text: &str) -> Vec<String> {
-    let mut parts = Vec::new();
-    for (at, _) in text.match_indices("://") {
-        let rest = text.get(at + 3..).unwrap_or_default();
-        let authority = rest.split(['/', '?', '#', ' ']).next().unwrap_or_default();
-        let user = authority.rsplit_once('@').map(|(user, _)| user);
-        let password = user.and_then(|user| user.split_once(':'));
-        parts.extend(password.map(|(_, password)| password.to_owned()));
-    }
-    for word in text.split([' ', '&', '?', ';', ',']) {
-        if let Some((name, value)) = word.split_once('=') {
-            if names_secret(name) && !value.is_empty() {
-                parts.push(value.to_owned());
-            }
-        }
-    }
-    if let Some((name, value)) = text.split_once(": ") {
-        let is_header = !name.contains(' ') && name.to_ascii_lowercase().contains("auth");
-        if is_header || (names_secret(name) && !name.contains(' ')) {
-            // the token of "Bearer ..." can occur alone elsewhere
-            parts.push(value.to_owned());
-            parts.extend(value.rsplit(' ').next().map(str::to_owned));
-        }
-    }
-    parts.retain(|part| !part.is_empty());
-    parts
 }
 
 // Between keys and values, "#" always begins a comment.
