@@ -75,8 +75,9 @@ pub struct Link {
     pinged_at: Instant,
     /// Whether the process did not answer at the last look.
     was_silent: bool,
-    /// Whoever knocks at the port makes events and lines of log.
     lines: Limit,
+    /// Limit of the events that whoever knocks at the port makes: they take no place of others.
+    refusals: Limit,
     seen: LinkState,
     reports: VecDeque<Report>,
 }
@@ -94,6 +95,7 @@ impl Link {
             pinged_at: now,
             was_silent: false,
             lines: Limit::new(5, 50, now),
+            refusals: Limit::new(1, 20, now),
             seen: LinkState::default(),
             reports: VecDeque::new(),
         }
@@ -161,7 +163,8 @@ impl Link {
         if now.saturating_duration_since(self.pinged_at) >= PING_EVERY {
             self.pinged_at = now;
             self.ping(now);
-            let suppressed = self.lines.take_suppressed_count();
+            let limits = [&mut self.lines, &mut self.refusals];
+            let suppressed: u64 = limits.map(Limit::take_suppressed_count).iter().sum();
             if suppressed > 0 {
                 log::warn!("link: {suppressed} more log lines suppressed");
             }
@@ -373,7 +376,11 @@ impl Owner for Link {
                 }
             }
             FromLink::Event { reason, text } => {
-                if self.lines.take(now) {
+                let limit = match reason == "refused" {
+                    true => &mut self.refusals,
+                    false => &mut self.lines,
+                };
+                if limit.take(now) {
                     let news = Notice::warn(Kind::Link, printable(&text));
                     self.tell(news.because(&printable(&reason)));
                 }

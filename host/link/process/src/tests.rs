@@ -187,6 +187,25 @@ fn words_that_the_process_has_no_room_for_wait_and_beyond_a_bound_are_dropped_an
     assert!(!std::iter::from_fn(|| bed.link.poll_report()).any(ended));
 }
 
+#[test]
+fn whoever_is_refused_takes_no_event_of_the_link_s_own() {
+    let mut bed = Bed::new("refused");
+    let event = |reason: &str| FromLink::Event {
+        reason: reason.to_owned(),
+        text: format!("link lan0: {reason}"),
+    };
+    (0..500).for_each(|_| bed.hear(&event("refused")));
+    bed.hear(&event("path-change"));
+    let mut told = Vec::new();
+    while let Some(report) = bed.link.poll_report() {
+        if let Report::Tell(notice) = report {
+            told.push(notice.text);
+        }
+    }
+    let count = |wanted: &str| told.iter().filter(|text| text.ends_with(wanted)).count();
+    assert_eq!((count("refused"), count("path-change")), (20, 1));
+}
+
 /// What waited for it is not told to its successor.
 #[test]
 fn a_process_that_reads_nothing_and_answers_no_ping_is_started_anew_with_nothing_that_waited() {

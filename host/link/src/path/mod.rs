@@ -2,8 +2,11 @@
 //! session.
 
 mod echo;
+mod refusal;
 mod socket;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -14,6 +17,7 @@ use crate::message::{PathSetup, PathState};
 use crate::session::{Now, Session, Transmit};
 use crate::tls::Tls;
 use echo::Echo;
+use refusal::{Kind, Refusal, Told};
 use stream::Stream;
 
 /// How long the peer may take to connect and to prove its key.
@@ -64,7 +68,7 @@ pub struct Path {
     received_bytes: u64,
     /// Event for the host: reason and sentence.
     news: Vec<(&'static str, String)>,
-    refused_last: String,
+    told: Told,
 }
 
 impl Path {
@@ -90,7 +94,7 @@ impl Path {
             sent_bytes: 0,
             received_bytes: 0,
             news: Vec::new(),
-            refused_last: String::new(),
+            told: Told::default(),
         }
     }
 
@@ -183,12 +187,11 @@ impl Path {
             !is_late
         });
         for connected in late {
-            let why = if connected {
-                "did not prove a key within 5 s"
-            } else {
-                "no answer"
+            let (kind, why) = match connected {
+                true => (Kind::Late, "did not prove a key within 5 s"),
+                false => (Kind::Network, "no answer"),
             };
-            self.refuse(now, why);
+            self.refuse(now, Refusal::new(kind, why));
         }
         if self.usable && now.ns >= self.again_ns {
             if self.listens {
@@ -299,10 +302,8 @@ impl Path {
             let socket = match socket::accept(listener, &self.setup) {
                 Ok(Ok(socket)) => socket,
                 Ok(Err(from)) => {
-                    self.refuse(
-                        now,
-                        &format!("connection from {from}, which is not the peer"),
-                    );
+                    let why = format!("connection from {from}, which is not the peer");
+                    self.refuse(now, Refusal::new(Kind::Address, why));
                     continue;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -315,7 +316,8 @@ impl Path {
                 // The oldest has had most time; stations that occupy places must not keep the peer
                 // out.
                 self.pending.remove(0);
-                self.refuse(now, "too many connections at once");
+                let why = "too many connections at once";
+                self.refuse(now, Refusal::new(Kind::Crowd, why));
             }
             self.pending
                 .push(Stream::new(socket, tls, true, now.ns + HANDSHAKE_NS));
@@ -345,9 +347,9 @@ impl Path {
                 Ok(())
             });
         }
-        if let Err(why) = result {
+        if let Err(refusal) = result {
             self.pending.remove(at);
-            return self.refuse(now, &why);
+            return self.refuse(now, refusal);
         }
         if stream.is_open() {
             let stream = self.pending.remove(at);
@@ -362,7 +364,7 @@ impl Path {
             self.transmit(session, now);
             if !early.is_empty() {
                 let result = session.handle_bytes(now, self.index, &early);
-                self.check(session, now, result);
+                self.check(session, now, result.map_err(Refusal::from));
             }
         }
     }
@@ -413,14 +415,14 @@ impl Path {
 
     // ---- ends
 
-    fn check(&mut self, session: &mut Session, now: Now, result: Result<(), String>) {
-        let Err(why) = result else {
+    fn check(&mut self, session: &mut Session, now: Now, result: Result<(), Refusal>) {
+        let Err(refusal) = result else {
             return;
         };
         let was_up = session.is_joined(self.index);
-        self.drop_current(session, now, &why);
+        self.drop_current(session, now, &refusal.why);
         if !was_up {
-            self.refuse(now, &why);
+            self.refuse(now, refusal);
         }
     }
 
@@ -443,9 +445,10 @@ impl Path {
         self.again_ns = now.ns + RETRY_FIRST_NS;
     }
 
-    fn refuse(&mut self, now: Now, why: &str) {
+    fn refuse(&mut self, now: Now, refusal: Refusal) {
+        let Refusal { kind, why } = refusal;
         if !self.listens {
-            self.retry_later(now, why);
+            self.retry_later(now, &why);
             if self.current.is_some() {
                 // a second one, which nothing depends on
                 return;
@@ -455,9 +458,7 @@ impl Path {
         if self.current.is_none() {
             why.clone_into(&mut self.state.why);
         }
-        // A station that keeps trying is reported once.
-        if self.refused_last != why {
-            why.clone_into(&mut self.refused_last);
+        if self.told.is_news(now.ns, kind) {
             let text = format!("link {}: {why}", self.setup.interface);
             self.news.push(("refused", text));
         }
@@ -468,6 +469,6 @@ impl Path {
         self.state.sessions += 1;
         self.state.why.clear();
         self.pause_ns = RETRY_FIRST_NS;
-        self.refused_last.clear();
+        self.told = Told::default();
     }
 }

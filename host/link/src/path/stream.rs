@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustls::Connection;
 use socket2::Socket;
 
+use super::refusal::{Kind, Refusal};
 use crate::session::Transmit;
 
 /// Plaintext of one TLS record (RFC 8446, 5.1). Frames that share one are whole in it, so that the peer reads
@@ -60,7 +61,7 @@ impl Stream {
     ///
     /// # Errors
     /// Why there is no connection.
-    pub fn handle_writable(&mut self) -> Result<(), String> {
+    pub fn handle_writable(&mut self) -> Result<(), Refusal> {
         if !self.connected {
             let error = self.socket.take_error().unwrap_or_else(Some);
             if let Some(error) = error {
@@ -80,12 +81,12 @@ impl Stream {
         &mut self,
         scratch: &mut [u8],
         mut take: impl FnMut(&[u8]) -> Result<(), String>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         if !self.connected {
             return Ok(()); // an error comes as writable too
         }
         let length = match (&self.socket).read(scratch) {
-            Ok(0) => return Err("the peer closed the connection".to_owned()),
+            Ok(0) => return Err(closed()),
             Ok(length) => length,
             Err(error) if is_pause(&error) => return Ok(()),
             Err(error) => return Err(say(&error)),
@@ -109,11 +110,11 @@ impl Stream {
     fn hand_out(
         &mut self,
         take: &mut impl FnMut(&[u8]) -> Result<(), String>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         let mut reader = self.tls.reader();
         loop {
             let length = match reader.fill_buf() {
-                Ok([]) => return Err("the peer closed the connection".to_owned()),
+                Ok([]) => return Err(closed()),
                 Ok(plain) => {
                     take(plain)?;
                     plain.len()
@@ -130,7 +131,7 @@ impl Stream {
     ///
     /// # Errors
     /// Why the connection is at its end.
-    pub fn send(&mut self, transmit: &Transmit) -> Result<(), String> {
+    pub fn send(&mut self, transmit: &Transmit) -> Result<(), Refusal> {
         let (mut record, mut length) = (Vec::new(), 0);
         for frame in transmit.frames() {
             let bytes: usize = frame.iter().map(|part| part.len()).sum();
@@ -146,18 +147,21 @@ impl Stream {
     }
 
     // The queue of TLS has no limit, so that it accepts everything.
-    fn encrypt(&mut self, parts: &[IoSlice<'_>]) -> Result<(), String> {
+    fn encrypt(&mut self, parts: &[IoSlice<'_>]) -> Result<(), Refusal> {
         let written = self.tls.writer().write_vectored(parts);
         let wanted: usize = parts.iter().map(|part| part.len()).sum();
         match written.map_err(|error| say(&error))? == wanted {
             true => Ok(()),
-            false => Err("TLS accepted only a part of the data".to_owned()),
+            false => {
+                let why = "TLS accepted only a part of the data";
+                Err(Refusal::new(Kind::Tls, why))
+            }
         }
     }
 
     /// # Errors
     /// Why the connection is at its end.
-    pub fn flush(&mut self) -> Result<(), String> {
+    pub fn flush(&mut self) -> Result<(), Refusal> {
         while self.connected && self.tls.wants_write() {
             match self.tls.write_tls(&mut &self.socket) {
                 Ok(length) => self.sent_bytes += length as u64,
@@ -194,34 +198,44 @@ fn is_pause(error: &io::Error) -> bool {
     )
 }
 
-fn say(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "the peer does not listen".to_owned(),
-        io::ErrorKind::ConnectionReset => "the peer reset the connection".to_owned(),
-        io::ErrorKind::TimedOut => "no answer".to_owned(),
+fn closed() -> Refusal {
+    Refusal::new(Kind::Network, "the peer closed the connection")
+}
+
+fn say(error: &io::Error) -> Refusal {
+    let why = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "the peer does not listen",
+        io::ErrorKind::ConnectionReset => "the peer reset the connection",
+        io::ErrorKind::TimedOut => "no answer",
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-            "the peer's address cannot be reached".to_owned()
+            "the peer's address cannot be reached"
         }
-        _ => error.to_string(),
-    }
+        _ => return Refusal::new(Kind::Network, error.to_string()),
+    };
+    Refusal::new(Kind::Network, why)
 }
 
 /// A sentence that tells whose fault a broken handshake is.
-fn refusal(error: &rustls::Error) -> String {
+fn refusal(error: &rustls::Error) -> Refusal {
     use rustls::{AlertDescription, Error};
-    match error {
-        Error::InvalidCertificate(_) => {
-            "the peer shows a key that is not in [nodes], or has another passphrase".to_owned()
-        }
+    let (kind, why) = match error {
+        Error::InvalidCertificate(_) => (
+            Kind::PeerKey,
+            "the peer shows a key that is not in [nodes], or has another passphrase",
+        ),
         Error::AlertReceived(
             AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown
             | AlertDescription::AccessDenied
             | AlertDescription::UnknownCA
             | AlertDescription::DecryptError,
-        ) => "the peer does not know this node's key, or has another passphrase".to_owned(),
-        Error::NoCertificatesPresented => "a station without a key".to_owned(),
-        Error::InvalidMessage(_) => "a station that does not speak TLS".to_owned(),
-        error => error.to_string(),
-    }
+        ) => (
+            Kind::OwnKey,
+            "the peer does not know this node's key, or has another passphrase",
+        ),
+        Error::NoCertificatesPresented => (Kind::Tls, "a station without a key"),
+        Error::InvalidMessage(_) => (Kind::Tls, "a station that does not speak TLS"),
+        error => return Refusal::new(Kind::Tls, error.to_string()),
+    };
+    Refusal::new(kind, why)
 }
