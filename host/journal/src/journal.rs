@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
-use spared_message::notice::Notice;
+use spared_message::{clean, notice::Notice};
 
 const QUEUE_MAX: usize = 1024;
 const IDENTIFIER: &str = "spared";
@@ -83,7 +83,7 @@ pub fn event(news: &Notice) {
 fn send(mut line: Line) {
     let Some(queue) = QUEUE.get() else { return };
     // A plugin's text must not look like several lines, nor move a terminal's cursor.
-    line.text = line.text.trim_end().replace(char::is_control, " ");
+    line.text = clean::line(&line.text);
     if let Err(TrySendError::Full(_)) = queue.try_send(Item::Line(line)) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
     }

@@ -16,6 +16,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use spared_message::clean;
+
 use crate::word::Introduction;
 
 /// Versions of this page that this program speaks.
@@ -81,10 +83,7 @@ impl Hello {
 
 /// Text from the peer for a sentence of ours: short, on one line.
 pub fn plain(text: &str) -> String {
-    text.chars()
-        .filter(|character| !character.is_control())
-        .take(NAME_MAX)
-        .collect()
+    clean::short(text, NAME_MAX)
 }
 
 /// One frame, borrowing from its body.

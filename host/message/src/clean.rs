@@ -1,5 +1,5 @@
-//! Cleans texts of the peer, which are shown on terminals and in logs: removes control characters and
-//! bounds their length.
+//! Cleans texts of the peer and of other processes, which are shown on terminals and in logs: removes control
+//! characters and bounds their length.
 
 use serde_json::Value;
 use spared_pair::NodeFacts;
@@ -9,10 +9,18 @@ const LIST_MAX: usize = 256;
 
 /// A text without control characters, of at most `TEXT_MAX` characters.
 pub fn text(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(TEXT_MAX)
-        .collect()
+    short(text, TEXT_MAX)
+}
+
+/// A text without control characters, of at most `limit` characters.
+pub fn short(text: &str, limit: usize) -> String {
+    let text = text.chars().filter(|c| !c.is_control());
+    text.take(limit).collect()
+}
+
+/// A text of any length as one line, without what moves the cursor of a terminal.
+pub fn line(text: &str) -> String {
+    text.trim_end().replace(char::is_control, " ")
 }
 
 /// Facts of the peer, with bounded lists and cleaned texts.
@@ -56,5 +64,17 @@ pub fn value(value: &mut Value) {
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_others_is_one_line_and_bounded() {
+        assert_eq!(line("a\nb\u{1b}[2J\t\n"), "a b [2J");
+        assert_eq!(short("a\nb\u{1b}[2J", 3), "ab[");
+        assert_eq!(text(&"é".repeat(TEXT_MAX + 1)).chars().count(), TEXT_MAX);
     }
 }

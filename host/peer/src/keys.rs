@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spared_control::Difference;
-use spared_message::fingerprint;
 use spared_message::word::ConfigValue;
 use spared_message::worker::Scope;
+use spared_message::{clean, fingerprint};
 use spared_pair::DifferenceKind;
 use toml::{Table, Value};
 
@@ -126,8 +126,7 @@ pub fn clean(keys: Keys) -> Keys {
 }
 
 fn printable(text: &str) -> String {
-    let text = text.chars().filter(|c| !c.is_control());
-    text.take(TEXT_MAX + 40).collect()
+    clean::short(text, TEXT_MAX + 40)
 }
 
 fn is_below(key: &str, above: &str) -> bool {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use crate::process::clean;
+use crate::process::to_line;
 
 /// Maximum length of a line in bytes; a longer one is split.
 const LINE_MAX: usize = 1024;
@@ -80,7 +80,7 @@ impl AsFd for Errors {
 
 fn text(line: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(line).into_owned();
-    clean(&mut text, |_| false);
+    to_line(&mut text);
     text
 }
 

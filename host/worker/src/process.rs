@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use spared_message::clean;
 use spared_process::child::{Child, SOCKET_FD};
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 use spared_process::poller::is_readable;
@@ -188,27 +189,28 @@ fn printable(mut message: FromWorker) -> FromWorker {
         FromWorker::Log { text, .. }
         | FromWorker::Loaded(Err(text))
         | FromWorker::InSync { why: text, .. }
-        | FromWorker::ForgetCheck { name: text } => clean(text, |_| false),
+        | FromWorker::ForgetCheck { name: text } => to_line(text),
         FromWorker::Check { name, why, .. } => {
-            clean(name, |_| false);
-            clean(why, |_| false);
+            to_line(name);
+            to_line(why);
         }
         FromWorker::Returned { failures, rows, .. } => {
             for failure in failures {
-                clean(&mut failure.key, |_| false);
+                to_line(&mut failure.key);
                 // A usage may have several lines.
-                clean(&mut failure.why, |character| character == '\n');
+                let lines = failure.why.trim_end().split('\n');
+                failure.why = lines.map(clean::line).collect::<Vec<_>>().join("\n");
             }
             for row in rows {
-                clean(&mut row.key, |_| false);
+                to_line(&mut row.key);
                 if let Value::Text(text) = &mut row.value {
-                    clean(text, |_| false);
+                    to_line(text);
                 }
             }
         }
         FromWorker::Scopes { scopes } => {
             for (key, _) in scopes {
-                clean(key, |_| false);
+                to_line(key);
             }
         }
         FromWorker::Loaded(Ok(descriptor)) => {
@@ -220,11 +222,11 @@ fn printable(mut message: FromWorker) -> FromWorker {
                 ..
             } = descriptor;
             for text in [version, vendor, summary] {
-                clean(text, |_| false);
+                to_line(text);
             }
             for verb in verbs {
                 for text in [&mut verb.word, &mut verb.usage, &mut verb.summary] {
-                    clean(text, |_| false);
+                    to_line(text);
                 }
             }
         }
@@ -263,7 +265,7 @@ fn plain_cause(cause: &mut Cause) {
 }
 
 fn plain(text: &mut String) {
-    clean(text, |_| false);
+    to_line(text);
     cut(text);
 }
 
@@ -274,10 +276,10 @@ fn cut(text: &mut String) {
     }
 }
 
-pub(crate) fn clean(text: &mut String, keep: fn(char) -> bool) {
-    let unwanted = |character: char| character.is_control() && !keep(character);
-    if text.contains(unwanted) {
-        *text = text.trim_end().replace(unwanted, " ");
+/// Makes one line of a text; most are.
+pub(crate) fn to_line(text: &mut String) {
+    if text.contains(char::is_control) {
+        *text = clean::line(text);
     }
 }
 

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use spared_config as config;
 use spared_control::LinkStatus;
+use spared_message::clean;
 use spared_message::link::{FromLink, State, ToLink};
 use spared_message::starter::Start;
 use spared_message::word::{Introduction, Word};
@@ -30,7 +31,6 @@ use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
 use spared_process::{Owner, PING_EVERY, Pings, Policy, Subprocess, Usage};
 
-use message::printable;
 use outbox::Outbox;
 use spared_message::notice::{Kind, Notice};
 use state::LinkState;
@@ -361,7 +361,7 @@ impl Owner for Link {
                 self.tell(Notice::new(Kind::Link, text).because("peer-up"));
                 self.reports.push_back(Report::Up);
             }
-            FromLink::Down { why } => self.go_down(printable(&why)),
+            FromLink::Down { why } => self.go_down(clean::line(&why)),
             FromLink::Heard(word) => {
                 self.seen.last_heard = Some(clock::now());
                 self.reports.push_back(Report::Heard(Box::new(word)));
@@ -381,8 +381,8 @@ impl Owner for Link {
                     false => &mut self.lines,
                 };
                 if limit.take(now) {
-                    let news = Notice::warn(Kind::Link, printable(&text));
-                    self.tell(news.because(&printable(&reason)));
+                    let news = Notice::warn(Kind::Link, clean::line(&text));
+                    self.tell(news.because(&clean::line(&reason)));
                 }
             }
             FromLink::Log { level, text } => {

@@ -2,6 +2,7 @@
 
 use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN};
 use spared_config as config;
+use spared_message::clean;
 use spared_message::link::{PathSetup, Setup, ToLink};
 use spared_message::word::Introduction;
 use spared_process::codec::{self, SendError};
@@ -38,7 +39,7 @@ pub(super) fn setup(
 
 /// The texts may hold what the network said.
 pub(super) fn log(level: u32, text: &str) {
-    let text = printable(text);
+    let text = clean::line(text);
     match level {
         LOG_ERROR => log::error!("link: {text}"),
         LOG_WARN => log::warn!("link: {text}"),
@@ -46,9 +47,4 @@ pub(super) fn log(level: u32, text: &str) {
         LOG_DEBUG => log::debug!("link: {text}"),
         _ => log::trace!("link: {text}"),
     }
-}
-
-/// Without what draws on terminals or makes one line of log look like two.
-pub(super) fn printable(text: &str) -> String {
-    text.trim_end().replace(char::is_control, " ")
 }

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use spared_control::LinkStatus;
+use spared_message::clean;
 use spared_message::link::{PathState, State};
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Introduction;
 use spared_pair::LinkFacts;
 use spared_process::clock;
-
-use super::message::printable;
 
 #[derive(Debug, Default)]
 pub(super) struct LinkState {
@@ -105,7 +104,7 @@ impl LinkState {
                 None
             }
             Err(why) => {
-                let why = printable(&why);
+                let why = clean::line(&why);
                 self.channels.remove(plugin);
                 let old = self.refusals.insert(plugin.to_owned(), why.clone());
                 (old.as_ref() != Some(&why)).then_some(why)
@@ -128,7 +127,7 @@ impl LinkState {
             } else {
                 let why = match said.silent {
                     true => SILENT.to_owned(),
-                    false => printable(&said.why),
+                    false => clean::line(&said.why),
                 };
                 let text = format!("link {interface}: down: {why}");
                 Notice::warn(Kind::Link, text).because("down")
@@ -203,7 +202,7 @@ impl Path {
             (false, Some(lacks)) => lacks.to_owned(),
             (false, None) if said.silent => SILENT.to_owned(),
             (false, None) if said.why.is_empty() => "not yet connected".to_owned(),
-            (false, None) => printable(&said.why),
+            (false, None) => clean::line(&said.why),
         }
     }
 }
@@ -211,9 +210,9 @@ impl Path {
 /// The peer's texts end on terminals and in logs.
 pub(super) fn clean(said: Introduction) -> Introduction {
     Introduction {
-        node: printable(&said.node),
-        version: printable(&said.version),
-        booted: printable(&said.booted),
-        started: printable(&said.started),
+        node: clean::line(&said.node),
+        version: clean::line(&said.version),
+        booted: clean::line(&said.booted),
+        started: clean::line(&said.started),
     }
 }
