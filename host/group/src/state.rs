@@ -39,6 +39,11 @@ impl Group {
         }
     }
 
+    /// Its elector is gone, and no other has claimed the group.
+    pub fn is_unelected(&self) -> bool {
+        self.stale
+    }
+
     /// True if the addresses are installed; they answer as long as the fence passes.
     pub fn is_installed(&self) -> bool {
         self.phase == Phase::Installed

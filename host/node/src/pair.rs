@@ -95,6 +95,11 @@ impl Pair {
         self.peer.facts()
     }
 
+    /// Time since that report, if it is long ago.
+    pub fn facts_silent(&self, now: Instant) -> Option<Duration> {
+        self.peer.silent(now)
+    }
+
     /// Keys that differ between the files of both nodes.
     pub fn differences(&self) -> &[Difference] {
         self.peer.differences()
@@ -155,7 +160,7 @@ impl Pair {
 
     /// Handles the peer's facts about itself.
     pub fn handle_facts(&mut self, facts: NodeFacts, peer: &str, notices: &mut Notices) {
-        self.peer.handle_facts(facts);
+        self.peer.handle_facts(Instant::now(), facts);
         let Some(facts) = self.peer.facts() else {
             return;
         };
@@ -165,27 +170,38 @@ impl Pair {
             failing: facts.failing.clone(),
             said: Some(clock::now()),
         });
-        let (ready, lack) = (facts.missing.is_empty(), facts.missing.first());
-        let notice = match (self.peer_ready, ready) {
-            (Some(known), _) if known == ready => return,
-            (known, true) => {
-                let since = self.up_at.map(|at| at.elapsed().as_secs_f64());
-                let text = match since.filter(|_| known.is_none()) {
-                    Some(s) => format!("{peer} joined, in sync after {s:.2} s"),
-                    None => format!("{peer} is ready"),
-                };
-                Notice::new(Kind::Peer, text).because("ready")
-            }
-            // No event: a peer that has only just joined is never ready at first.
-            (None, false) => return,
-            (Some(_), false) => {
-                let lack = lack.map_or("", String::as_str);
-                let text = format!("{peer} is not ready: {lack}");
-                Notice::warn(Kind::Peer, text).because("not-ready")
-            }
+        let (lack, is_ordered) = (facts.missing.first().cloned(), facts.is_ordered());
+        if let Some(notice) = self.note_readiness(peer, lack.as_deref(), is_ordered) {
+            notices.record_of_peer(Instant::now(), notice);
+        }
+    }
+
+    /// Notes what the peer lacks to become active. `is_ordered`: an administrator keeps it as it is.
+    fn note_readiness(
+        &mut self,
+        peer: &str,
+        lack: Option<&str>,
+        is_ordered: bool,
+    ) -> Option<Notice> {
+        let known = self.peer_ready;
+        if known == Some(lack.is_none()) {
+            return None;
+        }
+        // A peer that has only just joined is never ready at first, without an event. What an administrator keeps from
+        // it is no part of its joining.
+        let is_joining = known.is_none() && !is_ordered;
+        self.peer_ready = (lack.is_none() || !is_joining).then_some(lack.is_none());
+        let Some(lack) = lack else {
+            let since = self.up_at.map(|at| at.elapsed().as_secs_f64());
+            let text = match since.filter(|_| known.is_none()) {
+                Some(s) => format!("{peer} joined, in sync after {s:.2} s"),
+                None => format!("{peer} is ready"),
+            };
+            return Some(Notice::new(Kind::Peer, text).because("ready"));
         };
-        self.peer_ready = Some(ready);
-        notices.record_of_peer(Instant::now(), notice);
+        let text = format!("{peer} is not ready: {lack}");
+        let notice = Notice::warn(Kind::Peer, text).because("not-ready");
+        known.is_some().then_some(notice)
     }
 
     /// Notes the links on which the peer is heard.

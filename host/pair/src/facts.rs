@@ -103,8 +103,10 @@ pub struct PairFacts {
     pub heard_on: Vec<String>,
     /// Whether its machine answers a ping, while the node is silent.
     pub answers_ping: Option<bool>,
-    /// Its own facts; None until it has sent them.
+    /// Its own facts; None until it has sent them, and when it sends none any more.
     pub facts: Option<NodeFacts>,
+    /// Seconds since it sent the last ones, if it sends none any more.
+    pub facts_silent_s: Option<u64>,
     /// Keys that differ but must be equal.
     pub differences: Vec<Difference>,
 }
@@ -198,6 +200,9 @@ pub struct GroupFacts {
     /// Reason for that role.
     #[serde(skip_serializing_if = "is_default")]
     pub cause: Cause,
+    /// The plugin that elects for it is gone: it cannot become active.
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_unelected: bool,
     /// Role that an administrator forced here.
     #[serde(skip_serializing_if = "is_default")]
     pub forced: Forced,
@@ -466,6 +471,12 @@ impl NodeFacts {
             group.since.clear();
         }
         brief
+    }
+
+    /// An administrator keeps a role or the whole node as it is.
+    pub fn is_ordered(&self) -> bool {
+        let is_forced = |it: &GroupFacts| it.forced != Forced::No;
+        self.maintenance.is_some() || self.groups.iter().any(is_forced)
     }
 
     /// The group of that name.

@@ -45,10 +45,12 @@ pub(crate) fn of(
     let Some(pair) = pair else {
         return lone(here);
     };
-    let theirs = pair.facts.as_ref();
-    match theirs.and_then(|facts| Some((facts, facts.group(&group.name)?))) {
-        Some(there) => both_known(here, there, is_clean),
-        None => silent(here, pair),
+    let Some(theirs) = &pair.facts else {
+        return silent(here, pair);
+    };
+    match theirs.group(&group.name).filter(|it| !it.is_unelected) {
+        Some(there) => both_known(here, (theirs, there), is_clean),
+        None => unknown_there(here, theirs),
     }
 }
 
@@ -110,16 +112,30 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said
     Said::new(Word::Warn, format!("{active} is active, {but}"))
 }
 
+/// The other node does not have the group, or nobody elects for it there.
+fn unknown_there(here: Side<'_>, other: &NodeFacts) -> Said {
+    let (own, other) = (&here.0.node, &other.node);
+    if !is_active(here.1) || here.1.conflict.is_some() {
+        return lone(here);
+    }
+    if here.1.is_cut_off {
+        return unanswered(own);
+    }
+    let text =
+        format!("{own} is active and {other} cannot take over: no plugin elects for it there.");
+    Said::new(Word::Alone, text)
+}
+
 // ---- the other node reports nothing
 
 fn silent(here: Side<'_>, pair: &PairFacts) -> Said {
-    let (own, other) = (&here.0.node, &pair.peer);
+    let own = &here.0.node;
     let is_heard = here.1.other_active.is_some();
     match here.1.role {
         Role::Active if here.1.conflict.is_none() => active_beside(here, pair),
         Role::Backup if is_heard && pair.has_link => {
             let what = match pair.link_up {
-                true => format!("{other} has not reported its state yet."),
+                true => format!("{}.", unreported(pair)),
                 false => "No link is up: its records may be stale.".to_owned(),
             };
             let active = active_name(here.1, pair);
@@ -129,6 +145,14 @@ fn silent(here: Side<'_>, pair: &PairFacts) -> Said {
             )
         }
         _ => lone(here),
+    }
+}
+
+pub(crate) fn unreported(pair: &PairFacts) -> String {
+    let peer = &pair.peer;
+    match pair.facts_silent_s {
+        None => format!("{peer} has not reported its state yet"),
+        Some(s) => format!("{peer} has not reported its state for {s} s"),
     }
 }
 
@@ -144,7 +168,7 @@ fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
     }
     match pair.life {
         _ if pair.link_up => {
-            let text = format!("{own} is active; {other} has not reported its state yet.");
+            let text = format!("{own} is active; {}.", unreported(pair));
             Said::new(Word::Warn, text)
         }
         PeerLife::Alive if pair.has_link => {

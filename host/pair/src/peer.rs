@@ -2,6 +2,7 @@
 
 use crate::facts::{NodeFacts, PairFacts, PeerLife};
 use crate::finding::{Finding, Id};
+use crate::headline::unreported;
 use crate::time;
 
 /// The finding about the other node itself, if a group depends on it.
@@ -16,7 +17,7 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
         _ if own.groups.is_empty() || pair.facts.is_some() => None,
         _ if pair.link_up => of(
             Id::PeerMute,
-            format!("{peer} is connected but has not reported its state yet"),
+            format!("{}, although it is connected", unreported(pair)),
         ),
         PeerLife::Alive => None,
         PeerLife::Silent => {

@@ -274,6 +274,24 @@ fn what_cannot_be_known_stands_in_the_headline() {
             |bed| bed.pair().facts = None,
         ),
         (
+            "its daemon hangs",
+            "WARN  office: r1 is active; r2 has not reported its state for 7 s.",
+            &["SP-0103 r2"],
+            |bed| (bed.pair().facts, bed.pair().facts_silent_s) = (None, Some(7)),
+        ),
+        (
+            "it does not have the group",
+            "ALONE  office: r1 is active and r2 cannot take over: no plugin elects for it there.",
+            &[],
+            |bed| bed.peer().groups.clear(),
+        ),
+        (
+            "nobody elects for the group there",
+            "ALONE  office: r1 is active and r2 cannot take over: no plugin elects for it there.",
+            &[],
+            |bed| bed.peer().groups[0].is_unelected = true,
+        ),
+        (
             "this node has no key",
             "UNKNOWN  office: r1 is active; whether r2 lives cannot be known.",
             &["SP-0505 r1"],

@@ -26,7 +26,10 @@ pub use answer::{answer, fit};
 use keys::Keys;
 
 /// Interval at which unchanged facts are sent again.
-const FACTS_EVERY: Duration = Duration::from_secs(10);
+const FACTS_EVERY: Duration = Duration::from_secs(2);
+/// Time without the peer's facts, three of them, after which its daemon may hang: its link's process alone keeps the
+/// session.
+const FACTS_OLD: Duration = Duration::from_secs(6);
 /// Changes of facts that are sent a second, and at once. A plugin may change its checks all the time,
 /// and the link's process must have time for plugins' messages.
 const FACTS_PER_S: u32 = 10;
@@ -53,6 +56,8 @@ pub enum File {
 pub struct Peer {
     up: bool,
     facts: Option<NodeFacts>,
+    /// When they came.
+    told_at: Option<Instant>,
     /// Files of this node, by name.
     files: BTreeMap<String, File>,
     /// Digests of the peer's files, by name. None until it has sent them.
@@ -91,6 +96,12 @@ impl Peer {
         self.facts.as_ref()
     }
 
+    /// Time since the peer reported its facts, if that is long ago.
+    pub fn silent(&self, now: Instant) -> Option<Duration> {
+        let silent = now.saturating_duration_since(self.told_at?);
+        (silent >= FACTS_OLD).then_some(silent)
+    }
+
     pub fn handle_up(&mut self) {
         self.handle_down();
         self.up = true;
@@ -100,7 +111,7 @@ impl Peer {
     /// Forgets what the peer has sent, which may be wrong by now.
     pub fn handle_down(&mut self) {
         self.up = false;
-        self.facts = None;
+        (self.facts, self.told_at) = (None, None);
         self.digests = None;
         self.theirs.clear();
         self.differences.clear();
@@ -111,8 +122,9 @@ impl Peer {
 
     // ---- facts
 
-    pub fn handle_facts(&mut self, facts: NodeFacts) {
+    pub fn handle_facts(&mut self, now: Instant, facts: NodeFacts) {
         self.facts = Some(clean::facts(facts));
+        self.told_at = Some(now);
     }
 
     /// Sends the facts of this node, if they changed or were last sent `FACTS_EVERY` ago. False if

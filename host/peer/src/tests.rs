@@ -41,7 +41,7 @@ impl Pair {
             Word::Digests { files } => node.handle_digests(files),
             Word::WantKeys { files } => node.handle_want_keys(files),
             Word::Keys { file, keys } => node.handle_keys(file, keys),
-            Word::Status(facts) => node.handle_facts(*facts),
+            Word::Status(facts) => node.handle_facts(Instant::now(), *facts),
             other => panic!("{other:?}"),
         }
     }
@@ -140,7 +140,7 @@ fn nothing_is_compared_until_the_other_node_has_said_its_keys() {
 #[test]
 fn what_was_known_ends_with_the_link() {
     let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 2")]]);
-    pair.nodes[0].handle_facts(NodeFacts::default());
+    pair.nodes[0].handle_facts(Instant::now(), NodeFacts::default());
     pair.nodes[0].handle_down();
     assert!(pair.nodes[0].differences().is_empty());
     assert_eq!(pair.nodes[0].facts(), None);
@@ -148,7 +148,7 @@ fn what_was_known_ends_with_the_link() {
 }
 
 #[test]
-fn facts_are_told_when_it_changes_and_every_ten_seconds() {
+fn facts_are_told_when_it_changes_and_every_two_seconds() {
     let start = Instant::now();
     let mut peer = Peer::default();
     let facts = NodeFacts {
@@ -172,6 +172,23 @@ fn facts_are_told_when_it_changes_and_every_ten_seconds() {
     assert!(told(start + FACTS_EVERY / 2, 74));
     assert!(!told(start + FACTS_EVERY, 74));
     assert!(told(start + FACTS_EVERY * 2, 74));
+}
+
+#[test]
+fn a_peer_that_reports_nothing_any_more_is_silent_until_it_does() {
+    let start = Instant::now();
+    let mut peer = Peer::default();
+    peer.handle_up();
+    assert_eq!(peer.silent(start + 9 * FACTS_OLD), None, "nothing yet");
+    peer.handle_facts(start, NodeFacts::default());
+    assert_eq!(peer.silent(start + FACTS_OLD / 2), None);
+    let late = start + FACTS_OLD;
+    assert_eq!(peer.silent(late), Some(FACTS_OLD));
+    assert!(peer.facts().is_some());
+    peer.handle_facts(late, NodeFacts::default());
+    assert_eq!(peer.silent(late), None);
+    peer.handle_down();
+    assert_eq!(peer.silent(late + FACTS_OLD), None);
 }
 
 #[test]
@@ -258,11 +275,12 @@ fn a_lying_node_costs_a_bounded_amount() {
         name,
         ..GroupFacts::default()
     });
-    peer.handle_facts(NodeFacts {
+    let facts = NodeFacts {
         quality: 255,
         groups: groups.collect(),
         ..NodeFacts::default()
-    });
+    };
+    peer.handle_facts(Instant::now(), facts);
     let facts = peer.facts().unwrap();
     assert_eq!(facts.quality, 100);
     assert!(facts.groups.len() <= 256);

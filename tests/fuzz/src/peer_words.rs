@@ -202,7 +202,7 @@ impl Host {
     }
 
     fn note(&mut self, facts: NodeFacts) {
-        self.peer.handle_facts(facts);
+        self.peer.handle_facts(Instant::now(), facts);
         let Some(facts) = self.peer.facts() else {
             return;
         };

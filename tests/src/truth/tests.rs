@@ -9,7 +9,7 @@ use super::BEDS;
 
 /// Findings that no row makes, and the reason or what covers them.
 const ELSEWHERE: &[(Id, &str)] = &[
-    (Id::PeerMute, "for a moment after a connection: facts alone"),
+    (Id::PeerMute, "its daemon hangs: end_to_end/silent.rs"),
     (Id::CannotTakeOver, "whose interfaces all work: facts alone"),
     (
         Id::FenceBlocking,

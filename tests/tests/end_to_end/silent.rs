@@ -75,3 +75,33 @@ fn a_process_that_hangs_is_named_on_both_nodes_before_it_is_killed() {
     ];
     scenario(2, |lab| hang(lab, &cases));
 }
+
+/// Three reports of its state that do not come, two seconds apart, and some for the look.
+const UNREPORTED: Duration = Duration::from_secs(9);
+
+/// Its link and its elector live, and it could not become active.
+#[test]
+fn a_daemon_that_hangs_is_named_on_the_other_node() {
+    scenario(2, |lab| {
+        let pair = Linked::start(lab, &Plan::linked(INTERVAL, &[Wire::Hot]))?;
+        pair.wait("OK on both", || words(&pair) == [Word::Ok; 2])?;
+        let pid = pair.process(1, "run").ok_or("no daemon")?;
+        let began = Instant::now();
+        signal_to(pid, Signal::STOP)?;
+        let is_said = poll(LIMIT, STEP, || {
+            let verdict = pair.status(0).unwrap_or_default().verdict;
+            let is_named = verdict.findings.iter().any(|it| it.id == "SP-0103");
+            is_named && verdict.word != Word::Ok
+        });
+        let took = began.elapsed();
+        signal_to(pid, Signal::CONT)?;
+        println!("the daemon of r2 hangs: said after {took:?}");
+        if !is_said {
+            return Err("r1 says nothing of r2's daemon that hangs".into());
+        }
+        if took > UNREPORTED {
+            return Err(disturbed(format!("r1 said it after {took:?}")));
+        }
+        pair.wait("OK on both", || words(&pair) == [Word::Ok; 2])
+    });
+}

@@ -48,3 +48,35 @@ fn a_role_is_missing_only_while_the_plugin_follows_the_group() {
     claim(&mut groups, None);
     assert_eq!(failed(&pair, &groups), 0);
 }
+
+#[test]
+fn what_an_administrator_keeps_from_the_peer_is_no_part_of_its_joining() {
+    let mut pair = Pair::default();
+    pair.up_at = Some(Instant::now());
+    let told = |pair: &mut Pair, lack: Option<&str>, is_ordered| {
+        let notice = pair.note_readiness("r2", lack, is_ordered);
+        notice.map(|it| it.text)
+    };
+    assert_eq!(
+        told(&mut pair, Some("conntrack is not in sync"), false),
+        None
+    );
+    assert_eq!(told(&mut pair, Some("it is in maintenance"), true), None);
+    assert_eq!(told(&mut pair, None, false).as_deref(), Some("r2 is ready"));
+    let lack = "r2 is not ready: it is in maintenance";
+    assert_eq!(
+        told(&mut pair, Some("it is in maintenance"), true).as_deref(),
+        Some(lack)
+    );
+    assert_eq!(told(&mut pair, Some("it is in maintenance"), true), None);
+    pair.peer_ready = None;
+    assert_eq!(
+        told(&mut pair, Some("conntrack is not in sync"), false),
+        None
+    );
+    let joined = told(&mut pair, None, false).unwrap_or_default();
+    assert!(
+        joined.starts_with("r2 joined, in sync after 0."),
+        "{joined}"
+    );
+}

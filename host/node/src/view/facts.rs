@@ -77,6 +77,8 @@ impl NodeView<'_> {
     /// Facts about the other node; None if none is configured.
     pub fn pair_facts(&self, look: &Look) -> Option<PairFacts> {
         let link_up = self.is_peer_heard();
+        let silent = self.pair.facts_silent(Instant::now()).filter(|_| link_up);
+        let is_told = link_up && silent.is_none();
         Some(PairFacts {
             peer: self.here.pair_name()?.to_owned(),
             has_link: self.here.host().has_link,
@@ -85,7 +87,8 @@ impl NodeView<'_> {
             last_heard: self.peer_last_heard(look),
             heard_on: self.peer_heard_on(look),
             answers_ping: self.link.state().answers_ping.filter(|_| !link_up),
-            facts: self.pair.facts().filter(|_| link_up).cloned(),
+            facts: self.pair.facts().filter(|_| is_told).cloned(),
+            facts_silent_s: silent.map(|it| it.as_secs()),
             differences: self.pair.differences().to_vec(),
         })
     }
@@ -127,6 +130,7 @@ impl NodeView<'_> {
             role: group.role,
             since: group.since.clone(),
             cause: group.cause.clone(),
+            is_unelected: group.is_unelected(),
             forced: forced_fact(group.forced),
             forced_since: self.forced_since(name),
             quality: quality_of(details).unwrap_or(self.pair.quality().number()),
