@@ -57,7 +57,9 @@ impl Engine {
         match (why, found) {
             (Some(why), Some(found)) => self.judge_end(now_ns, change, &before, why, &found),
             (Some(_), None) => {
-                self.drop_entry(before.hash);
+                if self.ended_slot(&before).is_some() {
+                    self.drop_entry(before.hash);
+                }
                 None
             }
             (None, Some(found)) if change.whole && found.reply != change.flow.reply => {
@@ -79,10 +81,7 @@ impl Engine {
         why: Why,
         found: &Flow,
     ) -> Option<Change> {
-        let slot = self.table.find(before.hash)?;
-        if self.table.get(slot).incarnation() != before.incarnation() {
-            return None; // another one has come since
-        }
+        let slot = self.ended_slot(before)?;
         let moved = self.observe(now_ns, slot, before, found);
         let entry = self.table.get(slot);
         let lives = match why {
@@ -99,6 +98,15 @@ impl Engine {
         }
         self.drop_entry(before.hash);
         Some(change)
+    }
+
+    /// The flow whose end the peer told, unless the same message told that it has begun again: the answers come
+    /// when all of the message was taken.
+    fn ended_slot(&self, before: &Entry) -> Option<u32> {
+        let slot = self.table.find(before.hash)?;
+        let entry = self.table.get(slot);
+        let is_same = entry.incarnation() == before.incarnation();
+        (is_same && entry.has(flag::ENDED)).then_some(slot)
     }
 
     /// A flow that both nodes know.

@@ -205,6 +205,43 @@ fn ends_that_are_used_again_at_once_are_another_connection() {
     }
 }
 
+/// The kernel finds that the old one has expired when a packet of the new one comes.
+#[test]
+fn a_flow_that_expires_and_begins_again_at_once_is_on_both_nodes() {
+    let closed = in_state(2, TIME_WAIT);
+    for (flow, again) in [(udp(1), udp(1)), (closed, in_state(2, SYN_SENT))] {
+        for is_there in [true, false] {
+            let mut pair = shared();
+            pair.traffic(0, &flow);
+            pair.settle();
+            if !is_there {
+                // and its kernel has said nothing
+                pair.nodes[1].kernel.flows.clear();
+            }
+            let resyncs = pair.nodes[0].engine.counters.resyncs;
+            pair.expire(0, &flow);
+            pair.traffic(0, &again);
+            pair.settle();
+            assert_eq!(
+                alive(&pair, 1, std::slice::from_ref(&again)),
+                1,
+                "{}",
+                flow.original
+            );
+            let table = &pair.nodes[1].engine.table;
+            assert!(table.find(table.hash(&flow)).is_some());
+            assert_eq!(pair.nodes[0].engine.counters.resyncs, resyncs);
+            assert_eq!(state(&pair, 1, &again), again.state());
+            pair.pass_ms(45_000);
+            assert_eq!(
+                [0, 1].map(|at| alive(&pair, at, std::slice::from_ref(&again))),
+                [1, 1]
+            );
+            assert_eq!(pair.nodes[0].engine.counters.lost_there, 0);
+        }
+    }
+}
+
 #[test]
 fn what_the_kernel_drops_for_want_of_room_is_gone_on_both_a_second_later() {
     let mut pair = shared();
