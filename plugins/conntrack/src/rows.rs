@@ -24,7 +24,7 @@ impl Conntrack {
         argv: &[&str],
         answer: &mut Answer,
     ) -> Result<Progress, Error> {
-        if let Some((flows, limit)) = self.kernel.counts() {
+        if let Some((flows, limit)) = self.kernel.counts(now_ns, engine) {
             engine.counters.kernel_flows = Some(flows);
             engine.counters.kernel_limit = limit;
         }

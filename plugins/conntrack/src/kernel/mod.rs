@@ -278,7 +278,9 @@ impl Kernel {
     }
 
     /// Number of entries, and the limit.
-    pub fn counts(&mut self) -> Option<(u32, u32)> {
+    pub fn counts(&mut self, now_ns: u64, engine: &mut Engine) -> Option<(u32, u32)> {
+        // a slice of work may have ended before the batch was run
+        self.flush(now_ns, engine);
         let mut counts = None;
         self.writer
             .push(codec::GET_STATS, 0, |out| out.extend(codec::ANY));
@@ -362,3 +364,6 @@ fn event(kind: u16, flags: u16, payload: &[u8]) -> Option<Event> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
