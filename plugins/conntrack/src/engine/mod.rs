@@ -27,6 +27,7 @@ pub mod local;
 mod merge;
 mod outbox;
 mod pass;
+mod pause;
 pub mod queue;
 pub mod restore;
 mod resync;
@@ -55,6 +56,7 @@ use crate::wire::Address;
 use compare::Comparison;
 use gone::Ending;
 use pass::{Pass, Wanted};
+use pause::Pause;
 use queue::Queue;
 use room::Room;
 use table::Table;
@@ -228,6 +230,7 @@ pub struct Engine {
     refused: HashSet<u64>,
     pass: Option<Pass>,
     wanted: Wanted,
+    pause: Pause,
     resync_number: u8,
     resync_at_ns: u64,
     resync_took_ns: u64,
@@ -299,6 +302,7 @@ impl Engine {
             refused: HashSet::new(),
             pass: None,
             wanted: Wanted::default(),
+            pause: Pause::default(),
             resync_number: 0,
             resync_at_ns: u64::MAX,
             resync_took_ns: 0,
@@ -392,7 +396,8 @@ impl Engine {
     /// Time of the next [`handle_timeout`](Self::handle_timeout).
     pub fn next_timeout(&self, now_ns: u64) -> Option<u64> {
         if self.peer.is_none() {
-            return self.next_keep_ns();
+            let times = [self.next_keep_ns(), self.next_walk_ns(now_ns)];
+            return times.into_iter().flatten().min();
         }
         let waits = self.outgoing.is_none() && !self.ready.is_empty();
         // what was due before waits for the channel
@@ -408,6 +413,7 @@ impl Engine {
             self.next_ripe_ns(),
             self.next_ending_ns(),
             self.next_try_ns(now_ns),
+            self.next_walk_ns(now_ns),
             Some(self.pulse_at_ns),
         ]
         .into_iter()

@@ -25,6 +25,15 @@ pub struct Wanted {
     pub compare: bool,
 }
 
+impl Wanted {
+    /// Whether a walk is due.
+    pub fn any(&self) -> bool {
+        let for_peer = self.resync || self.answer.is_some() || self.compare;
+        let for_kernel = self.restore || self.keep || self.loosen || self.prune || self.verify;
+        for_peer || for_kernel
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     Resync {
@@ -140,6 +149,9 @@ impl Engine {
     }
 
     fn next_work(&mut self, now_ns: u64) -> Option<Work> {
+        if self.pauses(now_ns) {
+            return None;
+        }
         let wanted = &mut self.wanted;
         if std::mem::take(&mut wanted.restore) {
             return Some(Work::Restore);
@@ -254,12 +266,23 @@ impl Engine {
     pub fn handle_dump_end(&mut self, now_ns: u64, complete: bool) {
         let Some(pass) = self.pass.take() else { return };
         self.destroyed.clear();
+        // without expectations a resync has told all flows
+        self.note_walk(now_ns, complete || pass.source == Source::Expectations);
         match pass.work {
             Work::Resync { number } => self.end_resync(now_ns, number, pass, complete),
             Work::Restore => self.end_restore(&pass, complete),
             Work::Keep => self.wanted.keep |= !complete,
             Work::Loosen => self.end_loosen(now_ns, complete),
-            Work::Tidy { prune, verify, .. } => self.end_tidy(now_ns, prune, verify, complete),
+            Work::Tidy {
+                prune,
+                strays,
+                verify,
+            } if !complete => {
+                self.wanted.prune |= prune;
+                self.wanted.strays |= strays;
+                self.wanted.verify |= verify;
+            }
+            Work::Tidy { prune, verify, .. } => self.end_tidy(now_ns, prune, verify),
             Work::Answer { id } => self.end_answer(now_ns, id, pass),
             Work::Compare => self.end_own(now_ns, complete),
         }

@@ -266,12 +266,7 @@ impl Engine {
         self.write(super::How::Delete, flow, 0);
     }
 
-    pub(super) fn end_tidy(&mut self, now_ns: u64, prune: bool, verify: bool, complete: bool) {
-        if !complete {
-            self.wanted.prune |= prune;
-            self.wanted.verify |= verify;
-            return;
-        }
+    pub(super) fn end_tidy(&mut self, now_ns: u64, prune: bool, verify: bool) {
         let now_s = seconds(now_ns);
         if verify {
             self.drop_absent(now_ns, |entry| entry.is_doomed(now_s));

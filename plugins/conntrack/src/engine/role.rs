@@ -31,6 +31,7 @@ impl Engine {
         let was_active = self.peer_is_active();
         self.session.handle_down();
         self.peer = None;
+        self.end_pause();
         match was_active {
             true => self.inherit(now_ns),
             false => self.keep_on(now_ns),
@@ -106,6 +107,7 @@ impl Engine {
             // a switchover restores them once, though both the role and the peer's word come
             if !std::mem::replace(&mut self.restored, true) {
                 self.wanted.restore |= !self.table.is_empty();
+                self.end_pause();
             }
         }
     }
@@ -126,6 +128,7 @@ impl Engine {
 
     fn take_over(&mut self, now_ns: u64) {
         self.stop_pass();
+        self.end_pause();
         (self.wanted.loosen, self.loosening) = (false, false);
         (self.wanted.prune, self.wanted.verify) = (false, false);
         let flows = self.table.len();

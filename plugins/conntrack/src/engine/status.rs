@@ -112,8 +112,12 @@ impl Engine {
     /// Faults other than those of the sync state.
     pub fn troubles(&self) -> Vec<Trouble> {
         let deaf = self.deaf.iter();
-        deaf.map(|why| Trouble::new("conntrack events", why))
-            .collect()
+        let deaf = deaf.map(|why| Trouble::new("conntrack events", why));
+        let unread = "the kernel's table cannot be read: what no event tells of does not follow";
+        let blind = self
+            .is_blind()
+            .then(|| Trouble::new("conntrack table", unread));
+        deaf.chain(blind).collect()
     }
 
     fn role(&self) -> String {

@@ -31,6 +31,9 @@ pub(super) struct Kernel {
     pub(super) hidden: HashSet<Vec<u8>>,
     /// It does not answer.
     pub(super) broken: bool,
+    /// Its table cannot be read.
+    pub(super) is_unreadable: bool,
+    pub(super) dumps: usize,
     /// It takes no such flows.
     pub(super) refused: HashSet<Vec<u8>>,
     pub(super) expectations: Vec<Vec<u8>>,
@@ -68,6 +71,8 @@ impl Kernel {
             piece: Vec::new(),
             hidden: HashSet::new(),
             broken: false,
+            is_unreadable: false,
+            dumps: 0,
             refused: HashSet::new(),
             expectations: Vec::new(),
             deletes: 0,

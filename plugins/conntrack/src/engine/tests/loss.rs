@@ -517,6 +517,43 @@ fn more_refused_flows_than_are_remembered_are_missing_and_cost_no_resync_each() 
     assert_eq!(pair.nodes[1].in_sync, Some(true));
 }
 
+#[test]
+fn a_table_that_cannot_be_read_is_tried_again_after_longer_and_longer_pauses() {
+    let mut pair = Pair::started();
+    (0..20).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let now_ns = pair.now_ns;
+    for node in &mut pair.nodes {
+        (node.kernel.is_unreadable, node.kernel.dumps) = (true, 0);
+        node.engine.handle_overrun(now_ns);
+    }
+    pair.pass_ms(2000);
+    assert_eq!([0, 1].map(|at| pair.nodes[at].kernel.dumps), [5, 5]);
+    pair.pass_ms(60_000);
+    assert_eq!([0, 1].map(|at| pair.nodes[at].kernel.dumps), [10, 10]);
+    let resyncs = pair.nodes[0].engine.counters.resyncs;
+    pair.nodes.iter_mut().for_each(|it| it.kernel.is_unreadable = false);
+    pair.pass_ms(30_000);
+    assert_eq!(pair.nodes[0].engine.counters.resyncs, resyncs + 1);
+    assert_eq!(pair.nodes[1].in_sync, Some(true));
+    pair.assert_equal();
+}
+
+#[test]
+fn strays_are_dropped_though_the_walk_for_them_fails_at_first() {
+    let mut pair = Pair::new(&Settings::default());
+    (0..10).for_each(|number| pair.traffic(1, &tcp(number)));
+    pair.role(0, true);
+    pair.role(1, false);
+    pair.nodes[1].kernel.is_unreadable = true;
+    pair.connect();
+    pair.settle();
+    assert_eq!(pair.nodes[1].kernel.flows.len(), 10);
+    pair.nodes[1].kernel.is_unreadable = false;
+    pair.settle();
+    assert!(pair.nodes[1].kernel.flows.is_empty());
+}
+
 /// The same ends, translated to another port.
 fn translated_anew(number: u32) -> Flow {
     let mut flow = translated(number);

@@ -321,7 +321,12 @@ impl Node {
                     true => self.engine.handle_silent(),
                     false => self.engine.handle_found(now_ns, flow),
                 },
+                Action::Dump(Source::Flows) if self.kernel.is_unreadable => {
+                    self.kernel.dumps += 1;
+                    self.engine.handle_dump_end(now_ns, false);
+                }
                 Action::Dump(Source::Flows) => {
+                    self.kernel.dumps += 1;
                     let mut rest = self.kernel.flows.keys().cloned().collect();
                     self.kernel.piece = fill(&mut rest, &self.kernel.flows, now_ns);
                     self.kernel.dump = Some(rest);

@@ -336,6 +336,28 @@ fn timeouts_are_restored_whenever_the_link_or_the_old_one_s_word_ends() {
 }
 
 #[test]
+fn a_failover_waits_no_longer_for_a_table_that_could_not_be_read_before_it() {
+    let mut pair = Pair::started();
+    (0..20).for_each(|number| {
+        let mut busy = tcp(number);
+        busy.timeout_s = Some(300);
+        pair.traffic(0, &busy);
+    });
+    pair.settle();
+    pair.nodes[1].kernel.is_unreadable = true;
+    let now_ns = pair.now_ns;
+    pair.nodes[1].engine.handle_overrun(now_ns);
+    pair.pass_ms(60_000);
+    pair.cut();
+    let dumps = pair.nodes[1].kernel.dumps;
+    pair.role(1, true);
+    assert!(pair.nodes[1].kernel.dumps > dumps, "at once");
+    pair.nodes[1].kernel.is_unreadable = false;
+    pair.settle();
+    assert!(pair.nodes[1].events[0].starts_with("20 timeouts"));
+}
+
+#[test]
 fn what_a_node_does_for_its_own_kernel_goes_on_when_a_peer_comes() {
     let mut pair = Pair::started();
     for number in 0..20 {

@@ -32,6 +32,23 @@ fn a_kernel_that_tells_of_no_flow_is_no_ok_on_either_node() {
 }
 
 #[test]
+fn a_table_that_cannot_be_read_is_no_ok_on_either_node_until_it_can_be() {
+    for node in [0, 1] {
+        let mut pair = Pair::started();
+        pair.traffic(0, &tcp(1));
+        pair.settle();
+        pair.nodes[node].kernel.is_unreadable = true;
+        let now_ns = pair.now_ns;
+        pair.nodes[node].engine.handle_overrun(now_ns);
+        pair.pass_ms(2000);
+        assert_told("conntrack", &reports(&pair), "conntrack table", "unread");
+        pair.nodes[node].kernel.is_unreadable = false;
+        pair.pass_ms(31_000);
+        assert_fine("conntrack", &reports(&pair));
+    }
+}
+
+#[test]
 fn a_kernel_that_tells_of_flows_again_is_ok_after_a_resync() {
     let mut pair = Pair::started();
     pair.nodes[0].engine.handle_deaf("not permitted".to_owned());
