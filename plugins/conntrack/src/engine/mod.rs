@@ -234,6 +234,8 @@ pub struct Engine {
     resync_number: u8,
     resync_at_ns: u64,
     resync_took_ns: u64,
+    /// A resync was stopped in vain since the last one that came to its end.
+    stopped: bool,
     /// The first resync for this peer: what it finds is old.
     first_resync: bool,
     /// Some ruleset hides flows by `ct event`.
@@ -306,6 +308,7 @@ impl Engine {
             resync_number: 0,
             resync_at_ns: u64::MAX,
             resync_took_ns: 0,
+            stopped: false,
             first_resync: false,
             hides: false,
             timeouts: Timeouts::default(),

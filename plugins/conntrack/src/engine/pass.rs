@@ -99,6 +99,7 @@ impl Engine {
     pub fn go_on(&mut self, now_ns: u64) {
         self.send_lost(now_ns);
         if self.is_vain(now_ns) {
+            self.stopped = true;
             self.stop_pass();
             self.wanted.resync = true;
         }
@@ -140,12 +141,13 @@ impl Engine {
     }
 
     /// A resync in which notifications were lost must be repeated: better now than at its end, as soon
-    /// as the burst is over. While it goes on, each resync is brought to its end.
+    /// as the burst is over. While it goes on, each resync is brought to its end. So is the next one, or bursts
+    /// that follow each other would let none end.
     fn is_vain(&self, now_ns: u64) -> bool {
         const CALM_NS: u64 = SECOND_NS / 50;
         let overrun = |pass: &Pass| self.counters.overruns > pass.overruns;
         let calm = now_ns.saturating_sub(self.overrun_ns) >= CALM_NS;
-        self.resyncing() && calm && self.pass.as_ref().is_some_and(overrun)
+        self.resyncing() && !self.stopped && calm && self.pass.as_ref().is_some_and(overrun)
     }
 
     fn next_work(&mut self, now_ns: u64) -> Option<Work> {

@@ -177,7 +177,7 @@ impl Engine {
             return;
         }
         let Some(pass) = self.pass.take() else { return };
-        self.first_resync = false;
+        (self.first_resync, self.stopped) = (false, false);
         self.resync_took_ns = now_ns.saturating_sub(pass.began_ns);
         self.resync_at_ns = pass.began_ns.saturating_add(self.resync_interval_ns());
         self.drop_absent(now_ns, |_| false);

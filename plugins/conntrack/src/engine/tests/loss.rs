@@ -440,6 +440,31 @@ fn a_resync_that_must_be_repeated_begins_anew_once_the_burst_is_over() {
 }
 
 #[test]
+fn bursts_that_follow_each_other_let_each_second_resync_come_to_its_end() {
+    use crate::wire::Message;
+    let mut pair = Pair::started();
+    (0..400).for_each(|number| pair.traffic(0, &tcp(number)));
+    pair.settle();
+    let node = &mut pair.nodes[0];
+    let (before, mut ended) = (node.engine.counters.resyncs, 0);
+    for ms in 0..10_000 {
+        let now_ns = pair.now_ns + ms * MS;
+        if ms % 40 == 0 {
+            node.engine.handle_overrun(now_ns);
+        }
+        node.read_dump(now_ns);
+        node.perform(now_ns);
+        while let Some(message) = node.engine.poll_message(now_ns) {
+            let is_end = matches!(Message::decode(message), Ok(Message::Resynced { .. }));
+            ended += u64::from(is_end);
+            node.engine.message_sent(now_ns);
+        }
+    }
+    assert!(ended > 40, "{ended}");
+    assert!(node.engine.counters.resyncs - before <= 2 * ended + 2);
+}
+
+#[test]
 fn a_backup_is_not_in_sync_while_lost_events_are_made_up_for() {
     let mut pair = Pair::started();
     (0..400).for_each(|number| pair.traffic(0, &tcp(number)));
