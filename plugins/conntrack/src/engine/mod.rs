@@ -242,7 +242,7 @@ pub struct Engine {
     hides: bool,
     timeouts: Timeouts,
     orphans: Vec<Change>,
-    /// Addresses of the interfaces in `dynamic_nat`.
+    /// Addresses of the interfaces in `dynamic_nat`, with those that have gone.
     dynamic: BTreeMap<String, Vec<Address>>,
     /// Minimum lifetime of copies, and translated addresses there, as last reported by the peer.
     last_floor_s: u32,
@@ -359,16 +359,14 @@ impl Engine {
         }
     }
 
-    /// Addresses of the interfaces of `dynamic_nat`.
+    /// Addresses of an interface, as they are now.
     pub fn handle_dynamic_addresses(&mut self, interface: &str, addresses: Vec<Address>) {
-        if self
-            .settings
-            .dynamic_nat
-            .iter()
-            .any(|name| name == interface)
-        {
-            let before = self.dynamic.insert(interface.to_owned(), addresses.clone());
-            if before != Some(addresses) {
+        let mut dynamic = self.settings.dynamic_nat.iter();
+        if dynamic.any(|name| name == interface) {
+            let before = self.dynamic.entry(interface.to_owned()).or_default();
+            let addresses = restore::with_gone(before, addresses);
+            if *before != addresses {
+                *before = addresses;
                 self.tell_addresses();
             }
         }

@@ -7,6 +7,7 @@ use super::pass::Pass;
 use super::table::{APART_S, flag};
 use super::{Action, Engine, How};
 use crate::flow::{DCCP, Flow, GRE, ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE, status};
+use crate::wire::Address;
 
 /// The kernel's times in seconds, by state; `net.netfilter.nf_conntrack_*_timeout*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,4 +211,16 @@ impl Engine {
         let text = format!("{} timeouts restored{dropped}", pass.restored);
         self.actions.push_back(Action::Event(text));
     }
+}
+
+/// Addresses of an interface, and those that it had before and that no other one of their family has replaced: when a
+/// line fails its addresses go first, one by one, and then the role.
+pub(super) fn with_gone(before: &[Address], now: Vec<Address>) -> Vec<Address> {
+    let is_replaced = |(is_ipv6, _): &Address| {
+        let mut family = now.iter().filter(|it| it.0 == *is_ipv6);
+        family.any(|it| !before.contains(it))
+    };
+    let gone = before.iter().filter(|it| !now.contains(it));
+    let gone: Vec<Address> = gone.filter(|it| !is_replaced(it)).copied().collect();
+    [now, gone].concat()
 }

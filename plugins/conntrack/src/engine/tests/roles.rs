@@ -3,6 +3,7 @@
 use super::super::local::Event;
 use super::groups::{alive, carry, shared};
 use super::*;
+use crate::wire::Address;
 
 #[test]
 fn a_failover_writes_no_flow_before_its_addresses_and_restores_times_after() {
@@ -214,24 +215,58 @@ fn a_backup_forgets_what_it_held_from_an_earlier_life() {
 
 #[test]
 fn flows_translated_to_an_address_that_went_are_dropped_at_failover() {
-    let mut pair = Pair::started_with(&Settings {
-        dynamic_nat: vec!["wan0".to_owned()],
-        ..Settings::default()
-    });
-    let mut address = [0; 16];
-    address[..4].copy_from_slice(&[203, 0, 113, 1]);
-    pair.nodes[0]
-        .engine
-        .handle_dynamic_addresses("wan0", vec![(false, address)]);
-    pair.traffic(0, &translated(1));
-    pair.traffic(0, &tcp(2));
-    pair.settle();
-    assert_eq!(pair.nodes[1].kernel.flows.len(), 2);
-    pair.cut();
-    pair.role(1, true);
-    pair.settle();
-    assert_eq!(pair.nodes[1].kernel.table().len(), 1);
-    assert!(pair.nodes[1].kernel.flows.contains_key(&name(&tcp(2))));
+    let address = |last: u8| {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&[203, 0, 113, last]);
+        (false, bytes)
+    };
+    let link_local = (true, [0xfe; 16]);
+    // the node dies, or its line fails before: the addresses go one by one, and one may come for a moment
+    let ends: [&[Vec<Address>]; 4] = [
+        &[],
+        &[vec![]],
+        &[vec![link_local], vec![]],
+        &[vec![], vec![address(1)], vec![]],
+    ];
+    for end in ends {
+        let mut pair = Pair::started_with(&Settings {
+            dynamic_nat: vec!["wan0".to_owned()],
+            ..Settings::default()
+        });
+        let had = vec![address(1), link_local];
+        let engine = &mut pair.nodes[0].engine;
+        engine.handle_dynamic_addresses("wan0", had);
+        pair.traffic(0, &translated(1));
+        pair.traffic(0, &tcp(2));
+        pair.settle();
+        assert_eq!(pair.nodes[1].kernel.flows.len(), 2);
+        for addresses in end {
+            let engine = &mut pair.nodes[0].engine;
+            engine.handle_dynamic_addresses("wan0", addresses.clone());
+            pair.settle();
+        }
+        pair.cut();
+        pair.role(1, true);
+        pair.settle();
+        assert_eq!(pair.nodes[1].kernel.table().len(), 1, "{end:?}");
+        assert!(pair.nodes[1].kernel.flows.contains_key(&name(&tcp(2))));
+        assert_eq!(pair.nodes[1].engine.lost_addresses.len(), 2);
+    }
+}
+
+#[test]
+fn an_address_that_another_one_replaced_is_forgotten() {
+    use super::super::restore::with_gone;
+    let address = |last: u8| (false, [last; 16]);
+    let ipv6 = (true, [6; 16]);
+    let before = [address(1), address(2), ipv6];
+    for (now, all) in [
+        (vec![address(2)], vec![address(2), address(1), ipv6]),
+        (vec![address(3)], vec![address(3), ipv6]),
+        (vec![address(1), address(3)], vec![address(1), address(3), ipv6]),
+    ] {
+        assert_eq!(with_gone(&before, now.clone()), all, "{now:?}");
+    }
 }
 
 #[test]
