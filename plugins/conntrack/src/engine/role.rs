@@ -146,7 +146,8 @@ impl Engine {
             self.wanted.restore = true;
         }
         self.owes |= self.peer.is_none();
-        self.complete = true;
+        // what another active node carries may still be on its way
+        self.complete |= !self.peer_is_active();
         self.restored = self.has_all();
         self.carry_all(now_ns);
         self.subscribe(now_ns);
@@ -162,7 +163,7 @@ impl Engine {
         self.begin_loosening();
         if self.peer.is_some() {
             self.offering_until_ns = now_ns + OFFERING_NS;
-            self.complete = !std::mem::take(&mut self.split);
+            self.complete &= !std::mem::take(&mut self.split);
         }
         self.give_endings(now_ns);
         self.ask_for_kept(now_ns);

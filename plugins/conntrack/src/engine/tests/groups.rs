@@ -19,6 +19,51 @@ pub(super) fn shared() -> Pair {
     pair
 }
 
+#[test]
+fn a_node_that_takes_one_group_or_loses_it_is_not_in_sync_before_the_other_one_s_flows_have_come() {
+    for loses in [false, true] {
+        let mut pair = shared();
+        (0..400).for_each(|number| pair.traffic(0, &tcp(number)));
+        pair.settle();
+        pair.cut();
+        pair.nodes[1].engine = Engine::new([99, 98]);
+        pair.nodes[1].kernel = super::kernel::Kernel::new();
+        pair.up = true;
+        let now_ns = pair.now_ns;
+        for node in &mut pair.nodes {
+            node.told = None;
+            node.engine.handle_up(now_ns);
+        }
+        let part = |pair: &mut Pair| {
+            for _ in 0..20 {
+                pair.turn(0);
+                pair.turn(1);
+            }
+        };
+        let engine = &mut pair.nodes[1].engine;
+        for group in GROUPS {
+            engine.handle_role(now_ns, group, false);
+        }
+        part(&mut pair);
+        let role = |pair: &mut Pair, active: bool| {
+            let engine = &mut pair.nodes[1].engine;
+            engine.handle_role(now_ns, "guests", active);
+            part(pair);
+        };
+        role(&mut pair, true);
+        if loses {
+            role(&mut pair, false);
+        }
+        let here = pair.nodes[1].kernel.flows.len();
+        assert!((1..400).contains(&here), "{here}");
+        assert_eq!(pair.nodes[1].in_sync, Some(false));
+        assert!(!pair.nodes[1].engine.complete);
+        pair.settle();
+        assert_eq!(pair.nodes[1].kernel.flows.len(), 400);
+        assert_eq!(pair.nodes[1].in_sync, Some(true));
+    }
+}
+
 pub(super) fn move_office(pair: &mut Pair, to: usize) {
     pair.role_of("office", to, true);
     pair.role_of("office", 1 - to, false);
