@@ -45,7 +45,6 @@ pub struct Kernel {
     subscription: Subscription,
     dump: Dump,
     dumped: Source,
-    echo: Option<Notifications>,
     addresses: Addresses,
     hiding: hiding::Hiding,
     proxies: proxies::Proxies,
@@ -71,7 +70,6 @@ impl Kernel {
             subscription: Subscription::Nothing,
             dump: Dump::open().map_err(Error::Open)?,
             dumped: Source::Flows,
-            echo: None,
             addresses: Addresses::open().map_err(Error::Open)?,
             hiding: hiding::Hiding::default(),
             proxies: proxies::Proxies::default(),
@@ -252,14 +250,9 @@ impl Kernel {
     }
 
     fn touch(&mut self, flows: &[Flow], told: &mut HashSet<u64>) -> io::Result<()> {
-        let echo = match &mut self.echo {
-            Some(echo) => echo,
-            None => {
-                let echo = Notifications::open_echo(ECHO_BUFFER, self.writer.port())?;
-                echo.join(c::NFNLGRP_CONNTRACK_UPDATE)?;
-                self.echo.insert(echo)
-            }
-        };
+        // for these alone: between two probes the echo of other changes would fill it
+        let mut echo = Notifications::open_echo(ECHO_BUFFER, self.writer.port())?;
+        echo.join(c::NFNLGRP_CONNTRACK_UPDATE)?;
         for some in flows.chunks(spared_netlink::BATCH_MAX) {
             table::push_touches(&mut self.writer, some);
             self.writer.flush(|_, _| {})?;
@@ -312,7 +305,6 @@ impl Kernel {
         if let Err(error) = self.dump.stop() {
             log::error!("{}", Error::Open(error));
         }
-        self.echo = None;
     }
 
     pub fn is_dumping(&self) -> bool {

@@ -1,8 +1,13 @@
-//! The kernel of the machine that runs the tests, by requests that change nothing in it.
+//! The kernel of the machine that runs the tests: by requests that change nothing in it, or in a network namespace
+//! of their own.
+
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 
 use super::*;
 use crate::engine::How;
-use crate::flow::samples::connection;
+use crate::flow::UDP;
+use crate::flow::samples::{connection, flow};
 
 /// A change of a flow that no table has; it is tried once.
 fn vain(timeout_s: u32) -> Change {
@@ -31,4 +36,67 @@ fn a_query_between_two_slices_takes_no_answer_from_the_changes_that_wait() {
     let counters = &engine.counters;
     assert_eq!(counters.refused_other + counters.refused_invalid, 3);
     assert_eq!(counters.updated, 0);
+}
+
+const INSIDE: &str = "SPARED_TEST_CONNTRACK";
+
+/// Runs this test again in a network namespace of its own; true where this is that one.
+fn is_inside(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|it| it.uid() == 0);
+    let as_user: &[&str] = &["--user", "--map-root-user"];
+    let again = Command::new("unshare")
+        .args(if is_root { &[] } else { as_user })
+        .arg("--net")
+        .arg(std::env::current_exe().expect("a test knows its own path"))
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "yes")
+        .status();
+    assert!(again.expect("unshare").success());
+    false
+}
+
+#[test]
+fn a_visible_flow_is_not_taken_for_a_hidden_one_after_many_changes() {
+    if !is_inside("kernel::tests::a_visible_flow_is_not_taken_for_a_hidden_one_after_many_changes")
+    {
+        return;
+    }
+    if let Err(why) = enable_events() {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let mut kernel = Kernel::open(1 << 16).expect("netlink sockets");
+    let mut engine = Engine::new([1, 2]);
+    let change = |how, flow| Change {
+        how,
+        flow,
+        timeout_s: 600,
+        whole: true,
+        tries: 0,
+    };
+    let visible = connection();
+    let other = flow(UDP, "192.0.2.9:9", "198.51.100.9:9");
+    for flow in [&visible, &other] {
+        let create = How::Create { exclusive: true };
+        kernel.write(0, change(create, flow.clone()), &mut engine);
+    }
+    kernel.probe(0, vec![visible.clone()], &mut engine);
+    assert_eq!((engine.counters.created, engine.counters.hidden), (2, 0));
+    // more than the buffer of an echo holds
+    for mark in 1..10_000 {
+        let update = How::Update { with_status: false };
+        let flow = Flow {
+            mark,
+            ..other.clone()
+        };
+        kernel.write(0, change(update, flow), &mut engine);
+    }
+    kernel.probe(0, vec![visible], &mut engine);
+    assert_eq!(
+        (engine.counters.updated, engine.counters.hidden),
+        (9_999, 0)
+    );
 }
