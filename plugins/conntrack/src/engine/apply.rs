@@ -2,6 +2,7 @@
 
 use spared_netlink::{attributes, constants as c};
 
+use super::status::counted;
 use super::{Action, Change, Engine, How, Question, SECOND_NS};
 use crate::flow::{Flow, status};
 
@@ -179,39 +180,44 @@ impl Engine {
         let is_known = self.table.find(hash).is_some();
         self.drop_entry(hash);
         if errno == ENOMEM {
-            self.room.lack(now_ns, &change.flow);
-            self.warn_of_full_table(now_ns);
+            let is_known = self.room.lack(now_ns, &change.flow);
+            self.short += u64::from(!is_known);
+            self.found_full = true;
             return self.lack_until_resync(now_ns);
         }
         log::debug!("{}: {:?}: errno {errno}", change.flow.original, change.how);
         match self.refused.len() < REFUSED_MAX {
             true if is_known => drop(self.refused.insert(hash)),
             true => {}
-            false => self.lack_until_resync(now_ns),
+            false => {
+                self.short += 1;
+                self.lack_until_resync(now_ns);
+            }
         }
     }
 
     /// The kernel takes no more: each word of the peer's about what is missing would cost a resync.
     fn lack_until_resync(&mut self, now_ns: u64) {
-        self.short += 1;
         self.complete = false;
         let interval_ns = self.resync_interval_ns().saturating_sub(SECOND_NS);
         self.full_until_ns = now_ns.saturating_add(interval_ns);
         self.tell_synchrony(now_ns);
     }
 
-    fn warn_of_full_table(&mut self, now_ns: u64) {
-        if self
-            .warned_full_ns
-            .is_some_and(|at| now_ns < at + WARN_EVERY_NS)
-        {
+    /// Called each second: at the first refusal nobody knows how many follow.
+    pub(super) fn warn_of_full_table(&mut self, now_ns: u64) {
+        let is_new = std::mem::take(&mut self.found_full) && self.short > 0;
+        let warned_ns = self.warned_full_ns;
+        let is_soon = warned_ns.is_some_and(|at| now_ns < at + WARN_EVERY_NS);
+        if !is_new || is_soon {
             return;
         }
         self.warned_full_ns = Some(now_ns);
+        let are = if self.short == 1 { "is" } else { "are" };
         let text = format!(
-            "the kernel's table is full: {} flows of the other node are not here; raise \
+            "the kernel's table is full: {} of the other node {are} not here; raise \
              net.netfilter.nf_conntrack_max",
-            self.counters.refused_full
+            counted(usize::try_from(self.short).unwrap_or(usize::MAX))
         );
         self.actions.push_back(Action::Warn(text));
     }

@@ -107,7 +107,12 @@ impl Engine {
         }
     }
 
-    pub(super) fn end_answer(&mut self, now_ns: u64, id: u32, pass: Pass) {
+    pub(super) fn end_answer(&mut self, now_ns: u64, id: u32, pass: Pass, complete: bool) {
+        if !complete {
+            // what was told is right, but not all: again, unless the peer looks anew
+            self.wanted.answer.get_or_insert(id);
+            return;
+        }
         if !pass.records.is_empty() {
             self.push_bytes(now_ns, pass.records);
         }

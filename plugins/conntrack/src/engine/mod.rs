@@ -252,6 +252,8 @@ pub struct Engine {
     compared: u32,
     actions: VecDeque<Action>,
     pub counters: Counters,
+    /// The kernel's table was full, and nobody was warned yet.
+    found_full: bool,
     warned_full_ns: Option<u64>,
 }
 
@@ -320,6 +322,7 @@ impl Engine {
             compared: 0,
             actions: VecDeque::new(),
             counters: Counters::default(),
+            found_full: false,
             warned_full_ns: None,
         }
     }

@@ -183,6 +183,7 @@ impl Engine {
         self.counters.measure(now_ns);
         self.pulse_at_ns = now_ns + PULSE_NS;
         self.tell_synchrony(now_ns);
+        self.warn_of_full_table(now_ns);
         // they would pile up behind a channel that takes nothing
         if self.peer.is_some() && self.outgoing.is_none() {
             self.push_pulse(now_ns);

@@ -199,7 +199,7 @@ impl Engine {
         };
         match pass.work {
             Work::Compare => self.wanted.compare = true,
-            Work::Answer { id } => self.wanted.answer = Some(id),
+            Work::Answer { id } => drop(self.wanted.answer.get_or_insert(id)),
             Work::Tidy { verify, .. } => self.wanted.verify |= verify,
             Work::Resync { .. } => self.wanted.resync = true,
             _ => {}
@@ -285,7 +285,7 @@ impl Engine {
                 self.wanted.verify |= verify;
             }
             Work::Tidy { prune, verify, .. } => self.end_tidy(now_ns, prune, verify),
-            Work::Answer { id } => self.end_answer(now_ns, id, pass),
+            Work::Answer { id } => self.end_answer(now_ns, id, pass, complete),
             Work::Compare => self.end_own(now_ns, complete),
         }
     }

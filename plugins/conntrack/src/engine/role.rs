@@ -131,7 +131,8 @@ impl Engine {
         self.end_pause();
         (self.wanted.loosen, self.loosening) = (false, false);
         (self.wanted.prune, self.wanted.verify) = (false, false);
-        let flows = self.table.len();
+        self.wanted.restore |= !self.table.is_empty();
+        let flows = self.table.copies(seconds(now_ns));
         if flows > 0 {
             let heard = self
                 .peer
@@ -143,7 +144,6 @@ impl Engine {
             self.tell(format!(
                 "{flows} flows of the other node are in the kernel{heard}"
             ));
-            self.wanted.restore = true;
         }
         self.owes |= self.peer.is_none();
         // what another active node carries may still be on its way

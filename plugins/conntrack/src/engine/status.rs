@@ -143,7 +143,7 @@ impl Engine {
     }
 }
 
-fn counted(flows: usize) -> String {
+pub(super) fn counted(flows: usize) -> String {
     let plural = if flows == 1 { "" } else { "s" };
     format!("{flows} flow{plural}")
 }

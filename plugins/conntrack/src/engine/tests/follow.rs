@@ -178,6 +178,23 @@ fn a_comparison_names_what_differs() {
 }
 
 #[test]
+fn a_comparison_waits_for_a_table_that_cannot_be_read() {
+    for side in [0, 1] {
+        let mut pair = Pair::started();
+        (0..20).for_each(|number| pair.traffic(0, &tcp(number)));
+        pair.settle();
+        pair.nodes[side].kernel.is_unreadable = true;
+        let now_ns = pair.now_ns;
+        assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
+        pair.pass_ms(1000);
+        assert_eq!(pair.nodes[0].compared, None);
+        pair.nodes[side].kernel.is_unreadable = false;
+        pair.pass_ms(1000);
+        assert_eq!(pair.nodes[0].compared, Some(Ok(vec![])));
+    }
+}
+
+#[test]
 fn a_comparison_of_too_many_flows_ends_with_a_word() {
     for side in [0, 1] {
         let mut pair = Pair::started();

@@ -32,6 +32,7 @@ struct Node {
     compared: Option<Result<Rows, Fault>>,
     warnings: Vec<String>,
     events: Vec<String>,
+    told_of: Vec<String>,
     /// The next message to it is damaged.
     is_damaged: bool,
     /// So often the kernel was asked for a flow before a change.
@@ -62,6 +63,7 @@ impl Pair {
                 compared: None,
                 warnings: Vec::new(),
                 events: Vec::new(),
+                told_of: Vec::new(),
                 is_damaged: false,
                 asked: 0,
             }
@@ -338,7 +340,7 @@ impl Node {
                 Action::StopDump => self.kernel.dump = None,
                 Action::Compared(rows) => self.compared = Some(rows),
                 Action::Warn(text) => self.warnings.push(text),
-                Action::Info(_) => {}
+                Action::Info(text) => self.told_of.push(text),
                 Action::Event(text) => self.events.push(text),
             }
         }

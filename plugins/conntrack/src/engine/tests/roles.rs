@@ -263,7 +263,10 @@ fn an_address_that_another_one_replaced_is_forgotten() {
     for (now, all) in [
         (vec![address(2)], vec![address(2), address(1), ipv6]),
         (vec![address(3)], vec![address(3), ipv6]),
-        (vec![address(1), address(3)], vec![address(1), address(3), ipv6]),
+        (
+            vec![address(1), address(3)],
+            vec![address(1), address(3), ipv6],
+        ),
     ] {
         assert_eq!(with_gone(&before, now.clone()), all, "{now:?}");
     }
@@ -368,6 +371,21 @@ fn timeouts_are_restored_whenever_the_link_or_the_old_one_s_word_ends() {
             "{switchover}"
         );
     }
+}
+
+#[test]
+fn a_failover_names_the_number_of_the_other_node_s_flows() {
+    let mut pair = shared();
+    (0..5).for_each(|number| pair.traffic(0, &tcp(number)));
+    (5..8).for_each(|number| pair.traffic(1, &tcp(number)));
+    pair.pass_ms(1000);
+    pair.role_of("guests", 1, false);
+    pair.role_of("guests", 1, true);
+    let told = &pair.nodes[1].told_of;
+    assert!(
+        told.last().is_some_and(|it| it.starts_with("5 flows")),
+        "{told:?}"
+    );
 }
 
 #[test]

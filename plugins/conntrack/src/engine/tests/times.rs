@@ -477,6 +477,26 @@ fn a_group_that_goes_has_its_connections_made_liberal() {
 }
 
 #[test]
+fn a_full_table_is_told_with_the_number_of_flows_that_are_missing() {
+    let mut pair = Pair::started();
+    pair.nodes[1].kernel.limit = 10;
+    (0..30).for_each(|number| pair.traffic(0, &tcp(number)));
+    // each resync finds them missing again
+    for _ in 0..3 {
+        pair.pass_ms(1000);
+        pair.nodes[0].engine.request_resync(pair.now_ns);
+    }
+    assert_eq!(pair.nodes[1].warnings.len(), 1);
+    // one of them is tried every ten seconds
+    pair.pass_ms(75_000);
+    let (told, engine) = (&pair.nodes[1].warnings, &pair.nodes[1].engine);
+    assert!(engine.counters.refused_full > 25);
+    assert_eq!((told.len(), engine.short), (2, 20));
+    let names = |text: &String| text.contains("20 flows of the other node are not here");
+    assert!(told.iter().all(names), "{told:?}");
+}
+
+#[test]
 fn a_full_table_is_said_a_few_times() {
     let mut pair = Pair::started();
     pair.nodes[1].kernel.limit = 10;
