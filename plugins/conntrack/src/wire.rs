@@ -51,7 +51,8 @@ pub const RECORD_BYTES_MAX: usize = 1200;
 const EXTRA_BYTES_MAX: usize = 1024;
 /// Flows in one message of hashes.
 pub const HASHES_MAX: usize = MESSAGE_BYTES / 8;
-const ADDRESSES_MAX: usize = 256;
+/// Each takes up to 17 bytes.
+const ADDRESSES_MAX: usize = (MESSAGE_BYTES - 1) / 17;
 
 const CHANGES: u8 = OWN;
 const RESYNC: u8 = OWN + 1;

@@ -169,7 +169,9 @@ fn messages_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn addresses_have_a_limit() {
+fn addresses_have_a_limit_that_a_message_holds() {
+    let longest = Message::Holds(vec![(true, [6; 16]); ADDRESSES_MAX]).encode();
+    assert!((MESSAGE_BYTES - 17..=MESSAGE_BYTES).contains(&longest.len()));
     let one = (false, connection().original.source);
     let sent = Message::Addresses(vec![one; ADDRESSES_MAX + 1]).encode();
     let Ok(Message::Addresses(taken)) = Message::decode(&sent) else {
