@@ -150,6 +150,8 @@ pub struct Kernel {
     /// answer.
     fence: Option<Fence>,
     interfaces: Interfaces,
+    /// Notifications were lost, and links and addresses could not be read since.
+    is_outdated: bool,
     followed: BTreeMap<String, Followed>,
     links: Links,
     groups: BTreeMap<String, Group>,
@@ -195,6 +197,7 @@ impl Kernel {
             carrier: Carrier::start().map_err(refused("start the carrier thread"))?,
             fence,
             interfaces: Interfaces::default(),
+            is_outdated: false,
             followed: BTreeMap::new(),
             links: Links::default(),
             groups: BTreeMap::new(),

@@ -1,5 +1,6 @@
 //! Virtual routes, and routes by which the node itself sends from a virtual address.
 
+use std::io;
 use std::net::IpAddr;
 
 use spared_message::worker::{AddressClaim, RouteClaim};
@@ -33,12 +34,15 @@ pub fn desired(requests: &mut Requests, group: &Group, interfaces: &Interfaces) 
             routes.push(connected(link.index, address));
         }
         if address.source {
-            let there = lasting(requests, link.index);
-            routes.extend(
-                there
+            let sending = match lasting(requests, link.index) {
+                Ok(there) => there
                     .iter()
-                    .filter_map(|route| from(route, address.address)),
-            );
+                    .filter_map(|route| from(route, address.address))
+                    .collect(),
+                // they cannot be read: those that were set stay
+                Err(_) => set_before(group, link.index, address.address),
+            };
+            routes.extend(sending);
         }
     }
     routes
@@ -64,20 +68,24 @@ fn claimed(route: &RouteClaim, interfaces: &Interfaces) -> Option<Route> {
 
 // Routes of an interface by the kernel and by configuration. Those of routing daemons, which may be
 // a million, keep the source that the daemon selected.
-fn lasting(requests: &mut Requests, index: u32) -> Vec<Route> {
+fn lasting(requests: &mut Requests, index: u32) -> io::Result<Vec<Route>> {
     const KERNEL: u8 = 2;
     const BOOT: u8 = 3;
     const STATIC: u8 = 4;
     const ROUTER_ADVERTISEMENT: u8 = 9;
     const DHCP: u8 = 16;
-    [KERNEL, BOOT, STATIC, ROUTER_ADVERTISEMENT, DHCP]
-        .into_iter()
-        .flat_map(|protocol| {
-            requests
-                .routes(Some(protocol), Some(index))
-                .unwrap_or_default()
-        })
-        .collect()
+    let mut routes = Vec::new();
+    for protocol in [KERNEL, BOOT, STATIC, ROUTER_ADVERTISEMENT, DHCP] {
+        routes.extend(requests.routes(Some(protocol), Some(index))?);
+    }
+    Ok(routes)
+}
+
+// Routes of a group by which the node sends from an address, as they were set last.
+fn set_before(group: &Group, index: u32, source: IpAddr) -> Vec<Route> {
+    let routes = group.routes.iter();
+    let sending = routes.filter(|route| route.index == Some(index) && route.source == Some(source));
+    sending.copied().collect()
 }
 
 // A route of the interface with this source, preferred to the original: IPv4 prepends it, IPv6 has

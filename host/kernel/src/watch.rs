@@ -32,6 +32,9 @@ impl Kernel {
         self.announce_due(now);
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
+            if self.is_outdated {
+                self.read_again(now);
+            }
             self.reconcile_structure(now);
             self.reinstall(now);
         }
@@ -78,10 +81,7 @@ impl Kernel {
         };
         if lost {
             self.overruns += 1;
-            if let Err(error) = self.resync() {
-                self.warn([error]);
-                self.retry_at = Some(now + RETRY);
-            }
+            self.read_again(now);
             self.reconcile_structure(now);
             return;
         }
@@ -369,6 +369,16 @@ impl Kernel {
         }
         if let Err(error) = self.refence() {
             self.warn([error]);
+        }
+    }
+
+    /// Reads all links and addresses again, now or, if it cannot, at the next retry.
+    fn read_again(&mut self, now: Instant) {
+        let done = self.resync();
+        self.is_outdated = done.is_err();
+        if let Err(error) = done {
+            self.warn([error]);
+            self.retry_at = Some(now + RETRY);
         }
     }
 

@@ -64,19 +64,15 @@ impl Requests {
     /// All addresses of the namespace, of both families.
     pub fn addresses(&mut self) -> io::Result<Vec<Address>> {
         let mut found = Vec::new();
-        for family in [RtAddrFamily::Inet, RtAddrFamily::Inet6] {
+        each_family(|family| {
             let payload = payload(family, 0, 0, 0, RtBuffer::new())?;
             let request = Message::new(Rtm::Getaddr, NlmF::DUMP, payload)?;
-            let result = self.dump(request, |kind, payload| {
+            self.dump(request, |kind, payload| {
                 if kind == RTM_NEWADDR {
                     found.extend(Address::parse(payload));
                 }
-            });
-            // A kernel without IPv6 does not support this dump.
-            if family == RtAddrFamily::Inet {
-                result?;
-            }
-        }
+            })
+        })?;
         Ok(found)
     }
 }
@@ -120,6 +116,23 @@ impl Message {
         let payload = payload(family(address), index, prefix, scope(address), attributes)?;
         Self::new(Rtm::Deladdr, NlmF::empty(), payload)
     }
+}
+
+/// Dumps both families. Of IPv6 nothing is there in a kernel without it; any other failure leaves a part of the table
+/// unread.
+pub(crate) fn each_family(mut dump: impl FnMut(RtAddrFamily) -> io::Result<()>) -> io::Result<()> {
+    dump(RtAddrFamily::Inet)?;
+    dump(RtAddrFamily::Inet6).or_else(|error| match is_unknown_family(&error) {
+        true => Ok(()),
+        false => Err(error),
+    })
+}
+
+/// Whether the kernel has no such family.
+fn is_unknown_family(error: &io::Error) -> bool {
+    let unknown = [libc::EAFNOSUPPORT, libc::EOPNOTSUPP];
+    let errno = error.raw_os_error();
+    errno.is_some_and(|errno| unknown.contains(&errno))
 }
 
 pub(crate) fn family(address: IpAddr) -> RtAddrFamily {
@@ -178,4 +191,35 @@ fn attribute(kind: u16, payload: Vec<u8>) -> io::Result<neli::rtnl::Rtattr<Ifa, 
         .rta_payload(Buffer::from(payload))
         .build()
         .map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_kernel_without_ipv6_may_fail_to_dump_it() {
+        let of = io::Error::from_raw_os_error;
+        for (errno, is_unknown) in [
+            (libc::EAFNOSUPPORT, true),
+            (libc::EOPNOTSUPP, true),
+            (libc::ENOBUFS, false),
+            (libc::ENOMEM, false),
+            (libc::EINVAL, false),
+            (libc::ENODEV, false),
+            (libc::EPERM, false),
+            (libc::EINTR, false),
+        ] {
+            for family in [RtAddrFamily::Inet, RtAddrFamily::Inet6] {
+                let failing = |it| match it == family {
+                    true => Err(of(errno)),
+                    false => Ok(()),
+                };
+                let is_fine = is_unknown && family == RtAddrFamily::Inet6;
+                assert_eq!(each_family(failing).is_ok(), is_fine, "{errno}, {family:?}");
+            }
+        }
+        // the table changes all the time
+        assert!(!is_unknown_family(&io::Error::other("interrupted")));
+    }
 }

@@ -8,7 +8,7 @@ use neli::consts::rtnl::{RtAddrFamily, RtScope, RtTable, Rta, Rtm, RtmF, Rtn, Rt
 use neli::rtnl::{RtattrBuilder, Rtmsg, RtmsgBuilder};
 use neli::types::{Buffer, RtBuffer};
 
-use crate::address::{family, ip, octets};
+use crate::address::{each_family, family, ip, octets};
 use crate::{Message, Requests, attributes, u32_of};
 
 const RTM_NEWROUTE: u16 = 24;
@@ -100,13 +100,13 @@ impl Requests {
     /// Unicast routes of both families, narrowed by the kernel to a protocol or to an interface.
     pub fn routes(&mut self, protocol: Option<u8>, index: Option<u32>) -> io::Result<Vec<Route>> {
         let mut found = Vec::new();
-        for family in [RtAddrFamily::Inet, RtAddrFamily::Inet6] {
+        each_family(|family| {
             let mut filter = RtBuffer::new();
             if let Some(index) = index {
                 filter.push(attribute(RTA_OIF, index.to_ne_bytes().to_vec())?);
             }
             let payload = payload(family, 0, 0, protocol.unwrap_or(0), 0, 0, 0, filter)?;
-            let result = self.dump(
+            self.dump(
                 Message::new(Rtm::Getroute, NlmF::DUMP, payload)?,
                 |kind, payload| {
                     let route = (kind == RTM_NEWROUTE)
@@ -117,12 +117,8 @@ impl Requests {
                             && (index.is_none() || index == route.index)
                     }));
                 },
-            );
-            // A kernel without IPv6 does not support this dump.
-            if family == RtAddrFamily::Inet {
-                result?;
-            }
-        }
+            )
+        })?;
         Ok(found)
     }
 

@@ -12,6 +12,8 @@ use crate::wire::Address;
 pub struct Addresses {
     watch: AddressWatch,
     known: Option<HashSet<Address>>,
+    /// They could not be read, and the journal says so.
+    is_told: bool,
 }
 
 impl Addresses {
@@ -19,6 +21,7 @@ impl Addresses {
         Ok(Self {
             watch: AddressWatch::open()?,
             known: None,
+            is_told: false,
         })
     }
 
@@ -36,10 +39,13 @@ impl Addresses {
         let found = match self.watch.read() {
             Ok(found) => found?,
             Err(error) => {
-                log::warn!("cannot read this router's addresses: {error}");
+                if !std::mem::replace(&mut self.is_told, true) {
+                    log::warn!("cannot read this router's addresses: {error}");
+                }
                 return None;
             }
         };
+        self.is_told = false;
         let own: HashSet<Address> = found.iter().map(|it| bytes_of(it.address)).collect();
         if self.known.as_ref() == Some(&own) {
             return None;
