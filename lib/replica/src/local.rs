@@ -2,7 +2,7 @@
 
 use crate::fault::Fault;
 use crate::outbox::Why;
-use crate::session::Replica;
+use crate::session::{Replica, peer_speaks};
 use crate::store::{Authority, Change, Store, Strays, Tag};
 use crate::table::TableState;
 use crate::wire::how;
@@ -20,6 +20,7 @@ impl<S: Store> Replica<S> {
     ) {
         // a new incarnation of the store is not a change of the old one
         self.refresh(store);
+        let tells = self.tells(index);
         let Some(table) = self.tables.get_mut(index) else {
             return;
         };
@@ -51,7 +52,7 @@ impl<S: Store> Replica<S> {
             tag.clear(Tag::STRAY | Tag::REFUSED);
             tag.mark = table.mark;
         }
-        if self.up && (table.peer.is_none() || table.is_common()) {
+        if tells {
             table.changes.note(now_ns, key, why);
             self.bound_changes(index);
         } else if why == Why::Put {
@@ -60,6 +61,13 @@ impl<S: Store> Replica<S> {
             table.ages.remove(key);
             table.note_deletion(key);
         }
+    }
+
+    /// Whether changes of a table are for the peer: it has the table, or has not said yet what it has. Else they are as
+    /// without a channel.
+    pub(crate) fn tells(&self, index: usize) -> bool {
+        let is_common = || peer_speaks(&self.peer) && self.is_common(index);
+        self.up && (self.peer.is_none() || is_common())
     }
 
     /// Whether a change made here now would be undone.
@@ -104,6 +112,19 @@ impl<S: Store> TableState<S> {
         // an earlier change of that key would block the answer
         self.changes.remove(key);
         self.wants.note(how::SEND, key);
+    }
+
+    /// Nobody is told of this table now: what waits is remembered as a change while the nodes are apart.
+    pub(crate) fn part(&mut self) {
+        for (key, pending) in std::mem::take(&mut self.changes.pending) {
+            match pending.why {
+                Why::Put => self.note_age(pending.changed_ns, &key),
+                Why::Deleted => self.note_deletion(&key),
+                _ => {}
+            }
+        }
+        self.changes.clear();
+        self.latest.clear();
     }
 
     /// This node changed a record.

@@ -410,8 +410,8 @@ impl<S: Store> Replica<S> {
     /// waits during a new agreement of roles. Sent values are lost then, as with the channel: each
     /// pair begins with a walk of the store, which may put its keys here again.
     pub fn latest(&mut self, index: usize, key: S::Key) {
-        let up = self.up;
-        if let Some(table) = self.tables.get_mut(index).filter(|_| up) {
+        let tells = self.tells(index);
+        if let Some(table) = self.tables.get_mut(index).filter(|_| tells) {
             table.latest.note(key);
         }
     }

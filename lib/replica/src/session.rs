@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use crate::buffer::Outgoing;
 use crate::fault::Fault;
 use crate::inbox::Inbox;
-use crate::outbox::{Outbox, WINDOW, Why};
+use crate::outbox::{Outbox, WINDOW};
 use crate::store::{Store, Token};
 use crate::table::{Backoff, PeerTable, Phase, TableState};
 use crate::wire::{Body, Hello, Malformed, Message, VERSION, kind};
@@ -139,23 +139,14 @@ impl<S: Store> Replica<S> {
             self.drain = Drain::Failed;
         }
         for table in &mut self.tables {
-            let pending = std::mem::take(&mut table.changes.pending);
-            for (key, pending) in &pending {
-                match pending.why {
-                    Why::Put => table.note_age(pending.changed_ns, key),
-                    Why::Deleted => table.note_deletion(key),
-                    _ => {}
-                }
-            }
+            let kept = Fault::PendingKept.is_planted();
+            let kept = kept.then(|| table.changes.pending.clone());
+            table.part();
+            table.changes.pending = kept.unwrap_or_default();
             table.peer = None;
             table.told = None;
             table.counters.at_peer = None;
-            table.latest.clear();
             table.retry.reset();
-            match Fault::PendingKept.is_planted() {
-                true => table.changes.pending = pending,
-                false => table.changes.clear(),
-            }
         }
     }
 
@@ -344,6 +335,11 @@ impl<S: Store> Replica<S> {
                 preface: it.preface.to_vec(),
                 misfit: store.accept(index, it.preface).err(),
             });
+        }
+        for index in 0..self.tables.len() {
+            if !self.tells(index) {
+                self.tables[index].part();
+            }
         }
         Ok(())
     }

@@ -307,6 +307,37 @@ fn a_change_of_the_others_own_record_is_refused_and_answered() {
 }
 
 #[test]
+fn changes_of_a_table_that_the_peer_lacks_wait_for_nobody_and_are_there_when_it_has_it() {
+    let mut lab = Lab::new(0);
+    lab.changes_max = 8;
+    lab.role(0, true);
+    lab.restart(0);
+    lab.store(1).incarnations[0] = None;
+    lab.link();
+    // what the peer has is not known yet
+    lab.put(0, 0, 0);
+    lab.latest(0, 0, 3);
+    lab.run(S);
+    let serial = lab.machine(0).replica.serial;
+    for key in 1..10 {
+        lab.put(0, 0, key);
+    }
+    lab.delete(0, 0, 1);
+    lab.latest(0, 0, 4);
+    lab.run(S);
+    let it = lab.machine(0);
+    assert_eq!(it.replica.serial, serial, "the other table is not compared");
+    assert_eq!(it.replica.behind_ms(lab.now_ns()), 0);
+    let table = &it.replica.tables[0];
+    assert!(table.changes.pending.is_empty() && table.changes.queue.is_empty());
+    assert!(table.latest.keys.is_empty());
+    lab.store(1).incarnations[0] = Some(7);
+    lab.run(S);
+    assert_eq!(lab.records(1, 0).len(), 9);
+    lab.assert_in_sync();
+}
+
+#[test]
 fn what_finds_no_room_is_counted_tried_again_and_lost_nowhere() {
     let mut lab = filled();
     lab.store(1).capacity = 6;

@@ -155,6 +155,13 @@ impl Lab {
         }
     }
 
+    /// A key's newest value is for the peer.
+    pub fn latest(&mut self, node: usize, table: usize, key: u32) {
+        if let Some(it) = self.nodes[node].running() {
+            it.replica.latest(table, Number(key));
+        }
+    }
+
     pub fn role(&mut self, node: usize, active: bool) {
         if let Some(it) = self.nodes[node].running() {
             it.active = active;
