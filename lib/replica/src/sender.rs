@@ -386,11 +386,19 @@ impl<S: Store> Replica<S> {
         false
     }
 
+    /// Each second, though the channel may take none of them for long.
+    pub(crate) fn look_at_counts(&mut self, now_ns: u64) {
+        if now_ns >= self.count_due_ns {
+            self.count_due_ns = now_ns.saturating_add(SECOND);
+            self.count_due = true;
+        }
+    }
+
     fn make_count(&mut self, now_ns: u64, store: &mut S) {
-        if now_ns < self.count_due_ns {
+        self.look_at_counts(now_ns);
+        if !std::mem::take(&mut self.count_due) {
             return;
         }
-        self.count_due_ns = now_ns.saturating_add(SECOND);
         for index in 0..self.tables.len() {
             let table = &mut self.tables[index];
             let count = (store.len(index) as u64, table.refused_here(store, index));
@@ -400,7 +408,7 @@ impl<S: Store> Replica<S> {
                 self.out.put(&count.0.to_be_bytes());
                 self.out.put(&count.1.to_be_bytes());
                 // the next table's turn comes at once
-                self.count_due_ns = now_ns;
+                self.count_due = true;
                 return;
             }
         }

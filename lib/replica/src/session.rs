@@ -47,6 +47,8 @@ pub struct Replica<S: Store> {
     pub(crate) drained_due: Option<u32>,
     /// Time of the peer's last drain.
     pub(crate) drain_heard_ns: Option<u64>,
+    /// Numbers of records may have to be told, and when they are looked at next.
+    pub(crate) count_due: bool,
     pub(crate) count_due_ns: u64,
     pub(crate) again: Backoff,
     pub(crate) again_due: bool,
@@ -98,6 +100,7 @@ impl<S: Store> Replica<S> {
             drain_told: false,
             drained_due: None,
             drain_heard_ns: None,
+            count_due: false,
             count_due_ns: 0,
             again: Backoff::new(30),
             again_due: false,
@@ -452,6 +455,7 @@ impl<S: Store> Replica<S> {
         if bump {
             self.bump();
         }
+        self.look_at_counts(now_ns);
         self.prune(now_ns, store);
     }
 

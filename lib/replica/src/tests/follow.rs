@@ -495,6 +495,25 @@ fn too_many_changes_become_a_comparison() {
 }
 
 #[test]
+fn a_channel_that_takes_nothing_makes_no_timer_due_all_the_time() {
+    let mut lab = filled();
+    let mut now_ns = lab.now_ns() + S;
+    for node in [0, 1] {
+        let it = lab.machine_mut(node).expect("it runs");
+        // more to tell than there was
+        it.store.put(1, 0, 1);
+        for _ in 0..3 {
+            it.replica.handle_timeout(now_ns, &mut it.store);
+            let next_ns = it.replica.next_timeout(now_ns).expect("it is paired");
+            assert!(next_ns > now_ns, "node {node}");
+            now_ns = next_ns;
+        }
+        let message = it.replica.poll_message(now_ns, &mut it.store);
+        assert_eq!(message.map(|it| it[0]), Some(kind::COUNT));
+    }
+}
+
+#[test]
 fn the_newest_value_alone_waits_on_its_lane() {
     let mut lab = filled();
     let key = crate::toy::Number(1);
