@@ -42,6 +42,7 @@ mod subnet;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use fault::{Fault, locate};
@@ -81,27 +82,48 @@ impl Setup {
         let text = file::read(path)
             .map_err(|fault| vec![fault])?
             .unwrap_or_default();
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let host = Host::parse(
-            &fault::name_of(path),
-            &text,
-            &spared_key::default_name(),
-            folder,
-        )?;
-        let plugins_dir = folder.join("plugins");
+        let host = Self::host(path, &text)?;
+        let plugins_dir = path.parent().unwrap_or(Path::new(".")).join("plugins");
         let names = file::plugin_names(&plugins_dir).map_err(|fault| vec![fault])?;
-        let mut plugins: Vec<Plugin> = names
+        let plugins = names
             .iter()
             .map(|name| Plugin::read(name, &plugins_dir.join(format!("{name}.toml")), &host))
             .collect();
+        Ok(Self::new(host, plugins, text))
+    }
+
+    /// The same from texts that were in the files before, by their path below the folder of
+    /// `spared.toml`: see [`LOADED`]. Only the keys of the nodes are read from files.
+    ///
+    /// # Errors
+    /// See [`read`](Self::read).
+    pub fn of_texts(path: &Path, texts: &BTreeMap<String, String>) -> Result<Self, Vec<Fault>> {
+        let text = texts.get("spared.toml").cloned().unwrap_or_default();
+        let host = Self::host(path, &text)?;
+        let of_plugin = |(file, text): (&String, &String)| {
+            let name = file.strip_prefix("plugins/")?.strip_suffix(".toml")?;
+            Some(Plugin::parse(name, text, &host))
+        };
+        let mut plugins: Vec<Plugin> = texts.iter().filter_map(of_plugin).collect();
+        plugins.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(Self::new(host, plugins, text))
+    }
+
+    fn host(path: &Path, text: &str) -> Result<Host, Vec<Fault>> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let file = fault::name_of(path);
+        Host::parse(&file, text, &spared_key::default_name(), folder)
+    }
+
+    fn new(host: Host, mut plugins: Vec<Plugin>, text: String) -> Self {
         order::refuse_cycles(&mut plugins);
         let digest = digest(&text, &plugins);
-        Ok(Self {
+        Self {
             host,
             plugins,
             text,
             digest,
-        })
+        }
     }
 
     /// Faults with which a start goes on, but no reload: of the keys, and in the files of all plugins.

@@ -244,6 +244,21 @@ fn the_digest_changes_with_any_file() {
 }
 
 #[test]
+fn texts_that_were_read_before_are_the_same_configuration() {
+    let files = [
+        ("spared.toml", "realtime = false"),
+        ("plugins/acme.toml", "allow = [\"net_raw\"]"),
+        ("plugins/acme-b.toml", "after = [\"acme\"]"),
+        ("plugins/wrong.toml", "allow = ["),
+    ];
+    let folder = Folder::with(&files);
+    let texts = files.map(|(file, text)| (file.to_owned(), text.to_owned()));
+    let path = folder.0.join("spared.toml");
+    let of_texts = Setup::of_texts(&path, &BTreeMap::from(texts));
+    assert_eq!(of_texts, folder.setup());
+}
+
+#[test]
 fn a_file_that_others_may_write_is_refused() {
     let folder = Folder::with(&[("spared.toml", ""), ("plugins/vrrp.toml", "")]);
     let writable = fs::Permissions::from_mode(0o666);

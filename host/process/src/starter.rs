@@ -15,7 +15,7 @@ pub type Starter = Rc<RefCell<dyn Starts>>;
 /// a bounded time.
 pub trait Starts: fmt::Debug {
     /// Reads the configuration, from which the rights of processes follow, at the start and after a reload. `digest` is
-    /// that of the files that are in force.
+    /// that of the files that are in force, which decide even if the files have changed since.
     ///
     /// # Errors
     /// Why an earlier one stays in force.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, open};
 use rustix::process::{getegid, geteuid};
-use spared_config::{Plugin, Setup};
+use spared_config::{Fault, Plugin, Setup};
 use spared_control::RESERVED;
 use spared_message::starter::{About, NotStarted, Reaped, Start};
 use spared_message::worker::{Asks, Load, MESSAGE_MAX, RootsFile};
@@ -53,8 +53,8 @@ pub struct Launcher {
     /// This program, even after an upgrade replaced its file.
     exe: PathBuf,
     files: Files,
-    /// The configuration that was read last without a fault.
-    setup: Option<Setup>,
+    /// The configuration that was read last without a fault, or why there is none.
+    setup: Result<Setup, String>,
     /// None if this process cannot change to them.
     accounts: Option<Accounts>,
     groups: Result<ControlGroups, String>,
@@ -78,7 +78,7 @@ impl Launcher {
         Self {
             exe,
             files,
-            setup: None,
+            setup: Err("no configuration was read yet".to_owned()),
             accounts: None,
             groups: ControlGroups::open(),
             children: BTreeMap::new(),
@@ -119,7 +119,7 @@ impl Launcher {
     }
 
     pub(crate) fn is_realtime(&self) -> bool {
-        self.setup.as_ref().is_some_and(|setup| setup.host.realtime)
+        self.setup.as_ref().is_ok_and(|setup| setup.host.realtime)
     }
 
     fn check(&mut self, plugin: &str, memory: u64) -> Result<Parts, NotStarted> {
@@ -135,15 +135,7 @@ impl Launcher {
     }
 
     fn plugin(&mut self, plugin: &str, asks: &Asks) -> Result<Parts, NotStarted> {
-        let setup = self.setup.as_ref().filter(|it| {
-            let settings = it.plugin(plugin);
-            settings.is_some_and(|it| it.enabled && it.faults.is_empty())
-        });
-        let settings = setup.and_then(|it| it.plugin(plugin).cloned().zip(Some(it.host.realtime)));
-        let Some((settings, realtime)) = settings else {
-            let why = format!("plugins/{plugin}.toml does not enable it: reload the configuration");
-            return Err(NotStarted::Failed(why));
-        };
+        let (settings, realtime) = self.settings(plugin).map_err(NotStarted::Failed)?;
         let file = self.library(plugin)?;
         let rights = Rights::new(settings.allow, asks.flags, asks.capabilities, realtime);
         let account = self.account(plugin).filter(|_| !rights.root);
@@ -170,6 +162,24 @@ impl Launcher {
             control_group: group.and_then(|group| group.to_str().map(str::to_owned)),
         };
         self.worker(&load, &file)
+    }
+
+    /// What the configuration says of a plugin that is to run, and whether it permits real-time priority.
+    fn settings(&self, plugin: &str) -> Result<(Plugin, bool), String> {
+        let setup = self.setup.as_ref().map_err(Clone::clone)?;
+        let Some(settings) = setup.plugin(plugin).filter(|it| it.enabled) else {
+            let file = loaded::file_of(plugin);
+            return Err(format!(
+                "{file} does not enable it: reload the configuration"
+            ));
+        };
+        if settings.faults.is_empty() {
+            return Ok((settings.clone(), setup.host.realtime));
+        }
+        let faults = sentence(&settings.faults);
+        Err(format!(
+            "plugins/{faults}: correct it, and reload the configuration"
+        ))
     }
 
     /// The host may have in force what was loaded last, although its file has changed since.
@@ -252,15 +262,32 @@ pub(crate) fn make_folder(path: &Path, (uid, gid): Account) -> io::Result<()> {
 
 impl Starts for Launcher {
     fn configure(&mut self, digest: &str) -> Result<(), String> {
-        let setup = Setup::read(&self.files.config).map_err(|faults| {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            faults.join("; ")
-        })?;
-        if setup.digest == digest {
-            loaded::write(self.files.state_dir.as_deref(), &setup);
+        let state = self.files.state_dir.as_deref();
+        let read = match Setup::read(&self.files.config) {
+            Ok(setup) if setup.digest == digest => {
+                loaded::write(state, &setup);
+                Ok(setup)
+            }
+            // The files were changed, and the host goes on with what root had loaded.
+            read => {
+                let loaded = loaded::setup(state, &self.files.config);
+                let in_force = loaded.filter(|it| it.digest == digest);
+                in_force.map_or(read, Ok)
+            }
+        };
+        match read {
+            Ok(setup) => {
+                self.setup = Ok(setup);
+                Ok(())
+            }
+            Err(faults) => {
+                let why = sentence(&faults);
+                if self.setup.is_err() {
+                    self.setup = Err(why.clone());
+                }
+                Err(why)
+            }
         }
-        self.setup = Some(setup);
-        Ok(())
     }
 
     fn about(&self) -> About {
@@ -303,6 +330,11 @@ impl Starts for Launcher {
             peak,
         }
     }
+}
+
+fn sentence(faults: &[Fault]) -> String {
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    faults.join("; ")
 }
 
 fn failed(error: io::Error) -> NotStarted {

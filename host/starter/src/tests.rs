@@ -212,6 +212,66 @@ fn a_plugin_that_runs_as_root_may_have_what_was_loaded_last_although_its_file_ha
     assert_eq!(file.path, path.to_str().unwrap());
 }
 
+/// The host lives on with what it has loaded, whatever the files say by now.
+#[test]
+fn another_starter_grants_what_is_in_force_although_the_files_have_changed() {
+    let scratch = Scratch::new("force")
+        .plugin("acme-on", "allow = [\"net_raw\"]")
+        .plugin("acme", "enabled = false");
+    let digest = Setup::read(&scratch.files().config).unwrap().digest;
+    scratch.launcher().configure(&digest).unwrap();
+    for (file, text) in [
+        ("plugins/acme-on.toml", "allow = 7"),
+        ("plugins/acme-on.toml", "allow = ["),
+        ("plugins/acme-on.toml", "enabled = false"),
+        ("spared.toml", "node.name = "),
+    ] {
+        scratch.write(file, text);
+        let mut next = Launcher::with_program(scratch.0.join("sleeper"), scratch.files());
+        next.configure(&digest).unwrap();
+        next.start(&worker("acme-on")).unwrap();
+        let why = why(next.start(&worker("acme")));
+        assert!(
+            why.contains("plugins/acme.toml does not enable it"),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn what_the_host_says_is_in_force_counts_only_if_root_has_loaded_it() {
+    let scratch = Scratch::new("lie").plugin("on", "");
+    let digest = Setup::read(&scratch.files().config).unwrap().digest;
+    scratch.launcher().configure(&digest).unwrap();
+    scratch.write("plugins/on.toml", "enabled = 7");
+    let mut next = Launcher::with_program(scratch.0.join("sleeper"), scratch.files());
+    next.configure("00000000").unwrap();
+    let why = why(next.start(&worker("on")));
+    assert!(why.contains("plugins/on.toml:1: enabled: found 7"), "{why}");
+}
+
+#[test]
+fn without_any_configuration_its_faults_are_told() {
+    let scratch = Scratch::new("none").plugin("on", "");
+    scratch.write("spared.toml", "realtime = 7");
+    let mut launcher = Launcher::with_program(scratch.0.join("sleeper"), scratch.files());
+    assert!(launcher.configure("").is_err());
+    let why = why(launcher.start(&worker("on")));
+    assert!(why.contains("spared.toml:1: realtime: found 7"), "{why}");
+}
+
+/// Its text would be empty, and an empty file enables a plugin with all that it asks for.
+#[test]
+fn a_file_that_could_not_be_read_is_not_kept_as_an_empty_one() {
+    let scratch = Scratch::new("unread").plugin("on", "");
+    let file = scratch.0.join("plugins/on.toml");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    let digest = Setup::read(&scratch.files().config).unwrap().digest;
+    scratch.launcher().configure(&digest).unwrap();
+    let loaded = fs::read_to_string(scratch.0.join("state/loaded")).unwrap();
+    assert!(!loaded.contains("plugins/on.toml"), "{loaded}");
+}
+
 #[test]
 fn a_state_folder_that_is_a_link_is_not_given_away() {
     let scratch = Scratch::new("link").plugin("on", "");

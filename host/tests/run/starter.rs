@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use spared_control::Request;
+use spared_control::{Answer, Request};
 use spared_pair::Id;
 use spared_process::about::account;
 use spared_process::account::Accounts;
@@ -40,6 +40,33 @@ fn when_the_starter_is_killed_the_host_goes_on_with_another_and_all_workers_come
     lab.wait_for_log("and all workers end with it");
     assert!(lab.stop().success());
     assert_eq!(lab.traces(), "", "{}", lab.log());
+}
+
+/// The host runs with what it has loaded, and so does what it starts.
+#[test]
+fn when_the_starter_is_killed_all_workers_come_back_although_a_file_is_broken() {
+    let Some(mut lab) = Alone::new() else { return };
+    let state = lab.path("state");
+    fs::create_dir(&state).unwrap();
+    lab.set("STATE_DIRECTORY", state.to_str().unwrap());
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    for (file, text) in [
+        ("plugins/vrrp.toml", "allow = 7"),
+        ("spared.toml", "node.name = "),
+    ] {
+        lab.wait_until_active();
+        lab.write(file, text);
+        let answer = lab.ask(&Request::Reload { anyway: false });
+        assert!(matches!(answer, Answer::Error { .. }), "{answer:?}");
+        let (old, worker) = (starter(&lab), lab.plugin("vrrp").pid.unwrap());
+        signal_to(old, Signal::KILL).unwrap();
+        lab.wait("the worker's end", || !is_alive(worker));
+        lab.wait_for_plugin("vrrp", "running");
+    }
+    lab.wait_until_active();
+    assert!(!lab.log().contains("does not enable it"), "{}", lab.log());
+    assert!(lab.stop().success());
 }
 
 fn is_told_silent(lab: &Alone) -> bool {
