@@ -32,13 +32,13 @@ impl Accounts {
     }
 
     /// The account `spared-NAME` if it exists, else an unused id, preferably `kept`, the owner of
-    /// the process's files.
-    pub fn of(&mut self, name: &str, kept: Option<u32>) -> Account {
+    /// the process's files, and none of `others`, to whom files of other processes belong.
+    pub fn of(&mut self, name: &str, kept: Option<u32>, others: &[u32]) -> Account {
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        self.choose(&passwd, name, kept)
+        self.choose(&passwd, name, kept, others)
     }
 
-    fn choose(&mut self, passwd: &str, name: &str, kept: Option<u32>) -> Account {
+    fn choose(&mut self, passwd: &str, name: &str, kept: Option<u32>, others: &[u32]) -> Account {
         if let Some(account) = self.given.get(name) {
             return *account;
         }
@@ -46,8 +46,9 @@ impl Accounts {
         let account = account.unwrap_or_else(|| {
             let kept = kept.filter(|id| NUMBERS.contains(id) && *id != CHECK_ACCOUNT);
             let mut free = kept.into_iter().chain(NUMBERS).filter(|id| {
-                let mut others = self.given.values();
-                !others.any(|(uid, _)| uid == id) && !is_taken(passwd, *id)
+                let mut given = self.given.values();
+                let is_given = given.any(|(uid, _)| uid == id);
+                !is_given && !others.contains(id) && !is_taken(passwd, *id)
             });
             // with all ids in use, the last one is shared
             let id = free.next().unwrap_or(CHECK_ACCOUNT);
@@ -127,11 +128,11 @@ mod tests {
     #[test]
     fn each_name_has_an_account_that_nobody_else_has() {
         let mut accounts = Accounts::default();
-        assert_eq!(accounts.choose(PASSWD, "vrrp", None), (995, 994));
-        assert_eq!(accounts.choose(PASSWD, "acme-x", None), (60707, 60707));
-        assert_eq!(accounts.choose(PASSWD, "acme-y", None), (60708, 60708));
+        assert_eq!(accounts.choose(PASSWD, "vrrp", None, &[]), (995, 994));
+        assert_eq!(accounts.choose(PASSWD, "acme-x", None, &[]), (60707, 60707));
+        assert_eq!(accounts.choose(PASSWD, "acme-y", None, &[]), (60708, 60708));
         assert_eq!(
-            accounts.choose(PASSWD, "acme-x", Some(60800)),
+            accounts.choose(PASSWD, "acme-x", Some(60800), &[]),
             (60707, 60707)
         );
     }
@@ -139,17 +140,33 @@ mod tests {
     #[test]
     fn the_owner_of_the_files_stays_it_unless_somebody_has_the_number() {
         let mut accounts = Accounts::default();
-        assert_eq!(accounts.choose(PASSWD, "a", Some(60800)), (60800, 60800));
+        assert_eq!(
+            accounts.choose(PASSWD, "a", Some(60800), &[]),
+            (60800, 60800)
+        );
         for kept in [60800, 60706, 0, 1000, CHECK_ACCOUNT] {
-            let (uid, _) = accounts.choose(PASSWD, &format!("b{kept}"), Some(kept));
+            let (uid, _) = accounts.choose(PASSWD, &format!("b{kept}"), Some(kept), &[]);
             assert!(uid != kept && NUMBERS.contains(&uid), "{kept} {uid}");
         }
+    }
+
+    /// Whoever is installed later would read them, and their own process would not.
+    #[test]
+    fn a_number_to_whom_files_of_another_belong_is_nobody_elses() {
+        let mut accounts = Accounts::default();
+        let others = [60707, 60709];
+        let new = accounts.choose(PASSWD, "acme-a", None, &others);
+        assert_eq!(new, (60708, 60708));
+        let shared = accounts.choose(PASSWD, "acme-b", Some(60709), &others);
+        assert_eq!(shared, (60710, 60710));
+        let own = accounts.choose(PASSWD, "acme-c", Some(60707), &[60708, 60709]);
+        assert_eq!(own, (60707, 60707));
     }
 
     #[test]
     fn whoever_comes_when_all_are_given_is_not_root() {
         let mut accounts = Accounts::default();
-        let all = (0..1000).map(|n| accounts.choose(PASSWD, &n.to_string(), None));
+        let all = (0..1000).map(|n| accounts.choose(PASSWD, &n.to_string(), None, &[]));
         assert!(
             all.into_iter()
                 .all(|(uid, gid)| NUMBERS.contains(&uid) && uid == gid)

@@ -1,16 +1,13 @@
 //! Starts processes with the rights that the configuration leaves them, and keeps them until they are reaped.
 
 use std::collections::BTreeMap;
-use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Gid, Mode, OFlags, Uid, fchmod, fchown, open};
 use rustix::process::{getegid, geteuid};
 use spared_config::{Fault, Plugin, Setup};
 use spared_control::RESERVED;
@@ -26,6 +23,7 @@ use spared_worker::process::Worker;
 use crate::control_groups::ControlGroups;
 use crate::loaded;
 use crate::rights::Rights;
+use crate::state;
 
 /// Longest time for workers to end once the host is gone.
 const RESIGN: Duration = Duration::from_secs(2);
@@ -234,10 +232,12 @@ impl Launcher {
     }
 
     /// Account of the process with this name; None if it runs as this process does.
-    fn account(&mut self, name: &str) -> Option<Account> {
-        let folder = self.files.state_dir.as_ref().map(|it| it.join(name));
-        let owner = folder.and_then(|it| std::fs::symlink_metadata(it).ok());
-        Some(self.accounts.as_mut()?.of(name, owner.map(|it| it.uid())))
+    pub(crate) fn account(&mut self, name: &str) -> Option<Account> {
+        let accounts = self.accounts.as_mut()?;
+        let mut owners = state::owners(self.files.state_dir.as_deref());
+        let kept = owners.remove(name);
+        let others: Vec<u32> = owners.into_values().collect();
+        Some(accounts.of(name, kept, &others))
     }
 
     // Its state folder, made here because the worker may not. That of a plugin that runs as root belongs to root, so
@@ -245,19 +245,9 @@ impl Launcher {
     fn state_dir(&self, name: &str, account: Option<Account>) -> Option<String> {
         let path = self.files.state_dir.as_ref()?.join(name);
         let own = || (geteuid().as_raw(), getegid().as_raw());
-        make_folder(&path, account.unwrap_or_else(own)).ok()?;
+        state::make_folder(&path, account.unwrap_or_else(own)).ok()?;
         path.to_str().map(str::to_owned)
     }
-}
-
-/// What plugins keep, and what of the peer's files waits there, is nobody else's. A link in its place is not followed.
-pub(crate) fn make_folder(path: &Path, (uid, gid): Account) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let folder = open(path, flags, Mode::empty())?;
-    fchown(&folder, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-    fchmod(&folder, Mode::RWXU)?;
-    Ok(())
 }
 
 impl Starts for Launcher {

@@ -14,6 +14,7 @@ mod loaded;
 mod paths;
 mod rights;
 mod serve;
+mod state;
 #[cfg(test)]
 mod tests;
 

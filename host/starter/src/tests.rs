@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -7,6 +7,7 @@ use spared_abi::{PLUGIN_REALTIME, PLUGIN_ROOT};
 use spared_config::Setup;
 use spared_message::starter::{NotStarted, Reaped, Start};
 use spared_message::worker::Asks;
+use spared_process::account::Accounts;
 use spared_process::starter::Starts;
 
 use crate::rights::Rights;
@@ -279,12 +280,74 @@ fn a_state_folder_that_is_a_link_is_not_given_away() {
     fs::create_dir_all(&state).unwrap();
     fs::create_dir(&secret).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o755)).unwrap();
-    std::os::unix::fs::symlink(&secret, state.join("on")).unwrap();
-    assert!(crate::launcher::make_folder(&state.join("on"), (60777, 60777)).is_err());
+    symlink(&secret, state.join("on")).unwrap();
+    assert!(crate::state::make_folder(&state.join("on"), (60777, 60777)).is_err());
     assert_eq!(owner(&secret), rustix::process::geteuid().as_raw());
 }
 
 fn owner(path: &Path) -> u32 {
     use std::os::unix::fs::MetadataExt;
-    fs::metadata(path).unwrap().uid()
+    fs::symlink_metadata(path).unwrap().uid()
+}
+
+/// Without it the tests below can give nothing away.
+fn is_root() -> bool {
+    let is_root = Accounts::new().is_some();
+    if !is_root {
+        eprintln!("skipped: this process may not change its account (not root?)");
+    }
+    is_root
+}
+
+#[test]
+fn the_account_to_whom_the_files_of_a_plugin_belong_is_given_to_no_other() {
+    if !is_root() {
+        return;
+    }
+    let scratch = Scratch::new("account");
+    for (plugin, user) in [("acme-b", 60706), ("acme-c", 60708)] {
+        let folder = scratch.0.join("state").join(plugin);
+        fs::create_dir_all(&folder).unwrap();
+        chown(&folder, Some(user), Some(user)).unwrap();
+    }
+    let mut launcher = Launcher::new(scratch.files());
+    let accounts = ["acme-a", "acme-b", "acme-c", "acme-d"].map(|it| launcher.account(it));
+    let expected = [60707, 60706, 60708, 60709].map(|id| Some((id, id)));
+    assert_eq!(accounts, expected);
+}
+
+#[test]
+fn what_a_plugin_keeps_goes_with_it_to_another_account_and_nothing_else_does() {
+    const OLD: u32 = 60777;
+    const NEW: u32 = 60778;
+    const OTHER: u32 = 60779;
+    if !is_root() {
+        return;
+    }
+    let scratch = Scratch::new("gift");
+    let folder = scratch.0.join("state/acme");
+    fs::create_dir_all(folder.join("below")).unwrap();
+    let outside = scratch.0.join("outside");
+    for (path, user) in [
+        (folder.join("kept"), OLD),
+        (folder.join("below/kept"), OLD),
+        (folder.join("others"), OTHER),
+        (outside.clone(), OLD),
+    ] {
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        chown(&path, Some(user), Some(user)).unwrap();
+    }
+    fs::hard_link(&outside, folder.join("twice")).unwrap();
+    symlink(&outside, folder.join("link")).unwrap();
+    for path in [&folder, &folder.join("below")] {
+        chown(path, Some(OLD), Some(OLD)).unwrap();
+    }
+    crate::state::make_folder(&folder, (NEW, NEW)).unwrap();
+    for name in ["", "kept", "below", "below/kept"] {
+        assert_eq!(owner(&folder.join(name)), NEW, "{name}");
+    }
+    assert_eq!(owner(&folder.join("others")), OTHER);
+    assert_eq!(owner(&folder.join("twice")), OLD);
+    assert_eq!(owner(&outside), OLD);
 }
