@@ -4,7 +4,7 @@
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use spared_config::OnFailure;
+use spared_config::{OnFailure, Plugin};
 use spared_group::{Ticket, count_of};
 use spared_kernel::KernelEvent;
 use spared_link::word::Word;
@@ -169,8 +169,17 @@ impl Loop {
         let notice = self.pair.handle_plugin_failed(plugin, &why);
         self.record(notice);
         let settings = self.supervisor.settings(plugin);
-        if settings.is_some_and(|settings| settings.on_failure == OnFailure::Resign) {
-            self.groups.handle_unfit(plugin, why);
+        match settings.map(|settings| settings.on_failure) {
+            Some(OnFailure::Resign) => self.groups.handle_unfit(plugin, why),
+            // its file may have said otherwise before
+            Some(OnFailure::Degrade) | None => self.groups.handle_fit(plugin),
+        }
+    }
+
+    /// Ends that this node has resigned for a plugin, if its new file does not ask for it any more.
+    pub(super) fn note_on_failure(&mut self, plugin: &Plugin) {
+        if plugin.on_failure != OnFailure::Resign {
+            self.groups.handle_fit(&plugin.name);
         }
     }
 

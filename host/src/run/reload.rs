@@ -88,8 +88,12 @@ impl Loop {
                 self.configure_link(now);
                 self.pair.compare_files(&self.here);
             }
-            Step::Add(plugin) => self.supervisor.add(&self.poller, now, *plugin),
+            Step::Add(plugin) => {
+                self.note_on_failure(&plugin);
+                self.supervisor.add(&self.poller, now, *plugin);
+            }
             Step::Set(plugin) => {
+                self.note_on_failure(&plugin);
                 let name = plugin.name.clone();
                 self.supervisor.set_settings(&name, *plugin);
             }

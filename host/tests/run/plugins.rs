@@ -492,6 +492,27 @@ fn a_node_resigns_for_a_plugin_that_it_cannot_do_without_until_that_runs_again()
     lab.wait_until_active();
 }
 
+/// It fails as before, and nobody has to wait for it.
+#[test]
+fn a_node_that_has_resigned_for_a_plugin_is_eligible_once_its_file_says_degrade() {
+    let Some(mut lab) = Alone::new() else { return };
+    let text = |on_failure| {
+        format!("on_failure = \"{on_failure}\"\ncallback = \"start\"\nstatus = \"-5\"\n")
+    };
+    lab.enable("vrrp", VRRP);
+    lab.enable_invalid("needed", "start", -5);
+    lab.write("plugins/needed.toml", &text("resign"));
+    lab.start();
+    lab.wait_for_plugin("needed", "failed");
+    lab.wait_for_role("fault");
+    assert!(lab.group().why.contains("needed"), "{}", lab.group().why);
+    lab.write("plugins/needed.toml", &text("degrade"));
+    lab.ask(&Request::Reload { anyway: false });
+    lab.wait_until_active();
+    lab.wait_for_plugin("needed", "failed");
+    assert_eq!(lab.role(), "active", "{}", lab.log());
+}
+
 /// Whether its worker, and what it may do, are those of root; None while it does not run.
 fn runs_as_root(lab: &Alone) -> Option<(bool, Vec<String>)> {
     let plugin = lab.plugin("rooted");
