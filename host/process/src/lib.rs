@@ -1,7 +1,7 @@
 //! Child processes: what workers and the link's process have in common.
 //!
 //! `Child` starts a process with its descriptors in place and gives its exit reason; `Pings` finds
-//! one that hangs; `RestartBudget` decides when it is started again; `Killed` keeps killed
+//! one that hangs, `OwnTime` one that takes too long; `RestartBudget` decides when it is started again; `Killed` keeps killed
 //! processes until they are reaped; [`starter`] is who starts them; [`service`] tells systemd; `Subprocess`
 //! does this for a part of this program, and its `Owner` hears it. [`codec`] carries messages and descriptors,
 //! [`account`] chooses the account that a process runs as, [`limit`] bounds what it sends, [`pace`] how often costly
@@ -17,6 +17,7 @@ pub mod codec;
 mod killed;
 pub mod limit;
 pub mod monotonic;
+mod own_time;
 pub mod pace;
 mod pings;
 pub mod poller;
@@ -31,6 +32,7 @@ mod usage;
 
 pub use child::Child;
 pub use killed::Killed;
+pub use own_time::OwnTime;
 pub use pings::{PING_EVERY, Pings};
 pub use restart_budget::{Next, Policy, RestartBudget, TRIAL};
 pub use subprocess::{Owner, Subprocess};

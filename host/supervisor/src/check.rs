@@ -1,11 +1,12 @@
 //! Throw-away workers that check a plugin's new configuration while everything else keeps running.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use spared_config::Fault;
 use spared_message::starter::{NotStarted, Start};
 use spared_process::codec::ReceiveError;
 use spared_process::poller::Poller;
+use spared_process::{OwnTime, Usage};
 use spared_worker::errors::Errors;
 use spared_worker::message::{Failure, FromWorker, Surroundings, ToWorker};
 use spared_worker::process::Worker;
@@ -14,20 +15,23 @@ use super::failure::{faults, status_of};
 use super::output::Output;
 use super::{BUDGET, Report, Supervisor, config};
 
-const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes that a check may say, with as many for each message as its handling is worth: its faults fit into one message.
+const SAID_MAX: usize = 4 << 20;
+const MESSAGE_COST: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Check {
     settings: config::Plugin,
     surroundings: Surroundings,
     worker: Worker,
-    deadline: Instant,
+    time: OwnTime,
+    said: usize,
     output: Output,
 }
 
 impl Check {
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
+    pub(super) fn next_look(&self) -> Instant {
+        self.time.next_look()
     }
 }
 
@@ -73,15 +77,16 @@ impl Supervisor {
         let check = Check {
             settings,
             surroundings: host.surroundings(),
+            time: OwnTime::new(now, Usage::of(worker.pid())),
             worker,
-            deadline: now + CHECK_TIMEOUT,
+            said: 0,
             output: Output::new(now),
         };
         self.checks.insert(serial, check);
         Ok(())
     }
 
-    /// Reads up to [`BUDGET`] messages: a check that never stops sending ends at its deadline.
+    /// Reads up to [`BUDGET`] messages: a check that never stops sending ends at [`SAID_MAX`].
     pub(super) fn read_check(&mut self, now: Instant, serial: u64) {
         for _ in 0..BUDGET {
             let Some(check) = self.checks.get_mut(&serial) else {
@@ -89,6 +94,9 @@ impl Supervisor {
             };
             let step = match check.worker.receive() {
                 Ok(None) => return,
+                Ok(Some(_)) if check.is_flood() => {
+                    check.fail("flooded the host with messages while it was checked")
+                }
                 Ok(Some(message)) => check.step(message),
                 Err(ReceiveError::Closed) => check.fail("crashed while it was checked"),
                 Err(error) => check.fail(&error.of_it()),
@@ -111,7 +119,7 @@ impl Supervisor {
     }
 
     pub(super) fn end_checks(&mut self, now: Instant) {
-        let due = |check: &Check| now >= check.deadline;
+        let due = |check: &Check| now >= check.next_look();
         let serials: Vec<u64> = self
             .checks
             .iter()
@@ -119,11 +127,14 @@ impl Supervisor {
             .map(|(serial, _)| *serial)
             .collect();
         for serial in serials {
-            if let Some(Step::End(faults)) = self
-                .checks
-                .get(&serial)
-                .map(|check| check.fail("hung while it was checked"))
-            {
+            // what this process had no time to read
+            self.read_check(now, serial);
+            let Some(check) = self.checks.get_mut(&serial) else {
+                continue;
+            };
+            let why = check.time.look(now, Usage::of(check.worker.pid()));
+            let step = why.map(|why| check.fail(&format!("its check {why}")));
+            if let Some(Step::End(faults)) = step {
                 self.end_check(now, serial, faults);
             }
         }
@@ -163,6 +174,12 @@ impl Check {
         if count > 0 {
             log::warn!("{name} (configuration check): {count} more log lines suppressed");
         }
+    }
+
+    /// Counts the message that was read last. Whether the check says more than it can have to say.
+    fn is_flood(&mut self) -> bool {
+        self.said += self.worker.received_bytes() + MESSAGE_COST;
+        self.said > SAID_MAX
     }
 
     fn step(&mut self, message: FromWorker) -> Step {

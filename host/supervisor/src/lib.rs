@@ -222,7 +222,7 @@ impl Supervisor {
 
     pub fn next_timeout(&self) -> Option<Instant> {
         let plugins = self.plugins.values().filter_map(Plugin::next_timeout);
-        let checks = self.checks.values().map(Check::deadline);
+        let checks = self.checks.values().map(Check::next_look);
         plugins
             .chain(checks)
             .chain([self.pinged_at + PING_EVERY])

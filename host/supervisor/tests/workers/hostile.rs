@@ -218,6 +218,22 @@ fn faults(report: &Report) -> Option<String> {
     }
 }
 
+/// Waits until a worker has said something, and returns its number.
+fn readable(fixture: &Fixture) -> u64 {
+    let since = Instant::now();
+    loop {
+        let ready = fixture.poller.wait(Some(Duration::ZERO)).unwrap();
+        let serial = ready.iter().find_map(|key| match key {
+            Key::Worker(serial) => Some(*serial),
+            _ => None,
+        });
+        if let Some(serial) = serial {
+            return serial;
+        }
+        assert!(since.elapsed() < Duration::from_secs(20), "{ready:?}");
+    }
+}
+
 #[test]
 fn a_check_is_read_as_little_at_once_as_any_worker() {
     // thirty answers to pings, and then that the configuration is right
@@ -230,17 +246,7 @@ fn a_check_is_read_as_little_at_once_as_any_worker() {
     while !fixture.folder.join("worker.sh.said").exists() {
         assert!(since.elapsed() < Duration::from_secs(20));
     }
-    let serial = loop {
-        let ready = fixture.poller.wait(Some(Duration::ZERO)).unwrap();
-        let serial = ready.iter().find_map(|key| match key {
-            Key::Worker(serial) => Some(*serial),
-            _ => None,
-        });
-        if let Some(serial) = serial {
-            break serial;
-        }
-        assert!(since.elapsed() < Duration::from_secs(20), "{ready:?}");
-    };
+    let serial = readable(&fixture);
     let mut is_over = || {
         let (supervisor, poller) = (&mut fixture.supervisor, &fixture.poller);
         supervisor.handle_readable(poller, Instant::now(), serial);
@@ -248,6 +254,40 @@ fn a_check_is_read_as_little_at_once_as_any_worker() {
     };
     assert_eq!(is_over(), None);
     assert_eq!(is_over().as_deref(), Some(""));
+}
+
+#[test]
+fn a_check_that_hangs_is_ended() {
+    let why = checked("hangs", "exec sleep 100").wait(faults);
+    assert_eq!(why, "rogue.toml: its check took longer than 3 s");
+}
+
+/// The host was stopped, or had no processor either.
+#[test]
+fn a_check_that_has_answered_is_not_ended_because_nobody_read_that() {
+    let script = "printf '\\001\\001\\000\\000\\000\\000' >&3; exec sleep 100";
+    let mut fixture = checked("answered", script);
+    readable(&fixture);
+    let later = Instant::now() + Duration::from_secs(60);
+    let (supervisor, poller) = (&mut fixture.supervisor, &fixture.poller);
+    supervisor.handle_timeout(poller, later);
+    let found = std::iter::from_fn(|| supervisor.poll_report()).find_map(|report| faults(&report));
+    assert_eq!(found.as_deref(), Some(""));
+}
+
+#[test]
+fn a_check_that_floods_the_host_is_ended() {
+    let record = codec::encode(&FromWorker::ForgetCheck {
+        name: "x".repeat(8_000),
+    })
+    .unwrap();
+    let record: String = record.iter().map(|byte| format!("\\{byte:03o}")).collect();
+    let script = format!("while kill -0 $PPID; do printf '{record}' >&3; done 2>/dev/null");
+    let why = checked("messages", &script).wait(faults);
+    assert!(
+        why.contains("flooded the host with messages while it was checked"),
+        "{why}"
+    );
 }
 
 #[test]
