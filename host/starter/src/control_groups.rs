@@ -67,9 +67,24 @@ impl ControlGroups {
         Some(group)
     }
 
+    /// Kills what a worker that has ended has left in its group.
+    pub(crate) fn kill(&self, name: &str) {
+        // absent before its first worker
+        let _ = fs::write(self.0.of(name).join("cgroup.kill"), "1");
+    }
+
     /// What the host is told of them.
     pub(crate) fn delegated(&self) -> Delegated {
         self.0.clone()
+    }
+}
+
+#[cfg(test)]
+impl ControlGroups {
+    /// Files in a folder, which the kernel knows nothing of.
+    pub(crate) fn pretended(folder: PathBuf) -> Self {
+        let missing = Vec::new();
+        Self(Delegated { folder, missing })
     }
 }
 

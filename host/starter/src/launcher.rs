@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{getegid, geteuid};
+use spared_abi::PLUGIN_ROOT;
 use spared_config::{Fault, Plugin, Setup};
 use spared_control::RESERVED;
 use spared_message::starter::{About, NotStarted, Reaped, Start};
@@ -45,6 +46,14 @@ pub struct Files {
     pub state_dir: Option<PathBuf>,
 }
 
+/// A process that is not reaped yet.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    /// The plugin whose programs end with it.
+    plugin: Option<String>,
+}
+
 /// The starter itself. A process that tests or fuzzes the host has one within.
 #[derive(Debug)]
 pub struct Launcher {
@@ -55,8 +64,8 @@ pub struct Launcher {
     setup: Result<Setup, String>,
     /// None if this process cannot change to them.
     accounts: Option<Accounts>,
-    groups: Result<ControlGroups, String>,
-    children: BTreeMap<u64, Child>,
+    pub(crate) groups: Result<ControlGroups, String>,
+    children: BTreeMap<u64, Process>,
     /// Killed, and reaped here: the host does not ask for them.
     abandoned: Vec<Child>,
     /// Number of the last process, where this process chooses it.
@@ -104,15 +113,21 @@ impl Launcher {
             socket,
             errors,
         };
-        self.children.insert(number, child);
+        let plugin = match start {
+            Start::Worker { plugin, asks } if keeps_programs(asks) => Some(plugin.clone()),
+            _ => None,
+        };
+        self.children.insert(number, Process { child, plugin });
         Ok(started)
     }
 
     /// The host is gone. Workers notice it themselves, resign and end; what does not is killed.
     pub(crate) fn end(self) {
         let until = Instant::now() + RESIGN;
-        for child in self.children.values() {
-            child.wait(until.saturating_duration_since(Instant::now()));
+        for process in self.children.values() {
+            process
+                .child
+                .wait(until.saturating_duration_since(Instant::now()));
         }
     }
 
@@ -135,6 +150,9 @@ impl Launcher {
     fn plugin(&mut self, plugin: &str, asks: &Asks) -> Result<Parts, NotStarted> {
         let (settings, realtime) = self.settings(plugin).map_err(NotStarted::Failed)?;
         let file = self.library(plugin)?;
+        if keeps_programs(asks) {
+            self.kill_programs(plugin);
+        }
         let rights = Rights::new(settings.allow, asks.flags, asks.capabilities, realtime);
         let account = self.account(plugin).filter(|_| !rights.root);
         let state_dir = self.state_dir(plugin, account);
@@ -196,6 +214,13 @@ impl Launcher {
         }
     }
 
+    /// A worker that was killed had no time to end its programs, which the next one would run beside them.
+    fn kill_programs(&self, plugin: &str) {
+        if let Ok(groups) = &self.groups {
+            groups.kill(plugin);
+        }
+    }
+
     // Before anything is remembered of a name that somebody may have invented.
     fn library(&self, plugin: &str) -> Result<OwnedFd, NotStarted> {
         if !spared_worker::is_name(plugin) || RESERVED.contains(&plugin) {
@@ -252,15 +277,15 @@ impl Launcher {
 
 impl Starts for Launcher {
     fn configure(&mut self, digest: &str) -> Result<(), String> {
-        let state = self.files.state_dir.as_deref();
+        let state_dir = self.files.state_dir.as_deref();
         let read = match Setup::read(&self.files.config) {
             Ok(setup) if setup.digest == digest => {
-                loaded::write(state, &setup);
+                loaded::write(state_dir, &setup);
                 Ok(setup)
             }
             // The files were changed, and the host goes on with what root had loaded.
             read => {
-                let loaded = loaded::setup(state, &self.files.config);
+                let loaded = loaded::setup(state_dir, &self.files.config);
                 let in_force = loaded.filter(|it| it.digest == digest);
                 in_force.map_or(read, Ok)
             }
@@ -294,32 +319,46 @@ impl Starts for Launcher {
     }
 
     fn kill(&mut self, process: u64) {
-        if let Some(child) = self.children.get(&process) {
-            child.kill();
+        if let Some(process) = self.children.get(&process) {
+            process.child.kill();
         }
     }
 
     fn abandon(&mut self, process: u64) {
-        if let Some(child) = self.children.remove(&process) {
+        if let Some(Process { child, .. }) = self.children.remove(&process) {
             child.kill();
             self.abandoned.push(child);
         }
     }
 
     fn reap(&mut self, process: u64) -> Reaped {
-        let Some(child) = self.children.get_mut(&process) else {
+        let Some(Process { child, plugin }) = self.children.get_mut(&process) else {
             return Reaped::Unknown;
         };
         let Some(status) = child.exit() else {
             return Reaped::Running;
         };
-        let peak = child.peak();
+        let (peak, plugin) = (child.peak(), plugin.take());
         self.children.remove(&process);
+        // Another worker of it may have been started, before the kernel had ended this one.
+        let is_last = |plugin: &String| {
+            let mut others = self.children.values();
+            !others.any(|it| it.plugin.as_ref() == Some(plugin))
+        };
+        if let Some(plugin) = plugin.filter(is_last) {
+            self.kill_programs(&plugin);
+        }
         Reaped::Ended {
             status: status.into_raw(),
             peak,
         }
     }
+}
+
+/// Whether the programs that its plugin runs are its own. Those of a plugin that asks to be root are services of the
+/// machine, or have started some, and outlive it even where it is not root.
+fn keeps_programs(asks: &Asks) -> bool {
+    asks.flags & PLUGIN_ROOT == 0
 }
 
 fn sentence(faults: &[Fault]) -> String {

@@ -10,6 +10,7 @@ use spared_message::worker::Asks;
 use spared_process::account::Accounts;
 use spared_process::starter::Starts;
 
+use crate::control_groups::ControlGroups;
 use crate::rights::Rights;
 use crate::{Files, Launcher};
 
@@ -173,6 +174,57 @@ fn there_is_an_end_to_starting() {
     for refused in none {
         assert!(matches!(refused, Err(NotStarted::Failed(_))));
     }
+}
+
+fn ends(launcher: &mut Launcher, process: u64) {
+    launcher.kill(process);
+    let until = Instant::now() + Duration::from_secs(10);
+    while launcher.reap(process) == Reaped::Running {
+        assert!(Instant::now() < until);
+    }
+}
+
+#[test]
+fn programs_of_a_worker_are_killed_when_it_has_ended_and_before_the_next_one() {
+    let scratch = Scratch::new("programs").plugin("on", "");
+    let group = scratch.0.join("worker-on");
+    let kill = group.join("cgroup.kill");
+    let is_killed = || fs::remove_file(&kill).is_ok();
+    let mut launcher = scratch.launcher();
+    launcher.groups = Ok(ControlGroups::pretended(scratch.0.clone()));
+    let first = launcher.start(&worker("on")).unwrap().process;
+    assert!(group.exists() && !is_killed());
+    ends(&mut launcher, first);
+    assert!(is_killed());
+    let second = launcher.start(&worker("on")).unwrap().process;
+    assert!(is_killed());
+    // its process is still being ended
+    let third = launcher.start(&worker("on")).unwrap().process;
+    assert!(is_killed());
+    ends(&mut launcher, second);
+    assert!(!is_killed());
+    ends(&mut launcher, third);
+    assert!(is_killed());
+}
+
+#[test]
+fn programs_of_a_plugin_for_services_of_the_machine_outlive_it() {
+    let scratch = Scratch::new("services").plugin("on", "allow = []");
+    let mut launcher = scratch.launcher();
+    launcher.groups = Ok(ControlGroups::pretended(scratch.0.clone()));
+    let services = Start::Worker {
+        plugin: "on".to_owned(),
+        asks: Asks {
+            flags: PLUGIN_ROOT,
+            ..Asks::default()
+        },
+    };
+    for _ in 0..2 {
+        let process = launcher.start(&services).unwrap().process;
+        ends(&mut launcher, process);
+    }
+    assert!(scratch.0.join("worker-on").exists());
+    assert!(!scratch.0.join("worker-on/cgroup.kill").exists());
 }
 
 /// The host has no free descriptor, and tries again and again.

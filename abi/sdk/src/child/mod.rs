@@ -86,7 +86,8 @@ impl Ended {
     }
 }
 
-/// A running program, in a process group of its own. Dropping it kills the whole group.
+/// A running program, in a process group of its own. Dropping it kills the whole group. A worker that is killed drops
+/// nothing: where it has a control group, the host ends what it has left.
 #[derive(Debug)]
 pub struct Child {
     child: process::Child,
