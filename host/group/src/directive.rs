@@ -64,6 +64,9 @@ impl Groups {
         if self.condition.maintenance == maintenance {
             return;
         }
+        if !maintenance {
+            self.set_maintenance_anyway(false);
+        }
         self.change(|condition| condition.maintenance = maintenance);
         self.deliver_roles(now_ns);
     }
@@ -113,6 +116,7 @@ impl Groups {
                 continue;
             };
             group.forced = forced;
+            group.anyway.force = false;
             group.forced_why = match forced {
                 Forced::No => String::new(),
                 Forced::Active | Forced::Backup => format!("{by} forced it at {at}"),

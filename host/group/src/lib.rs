@@ -15,6 +15,7 @@
 
 mod actions;
 mod activate;
+mod anyway;
 mod batch;
 mod calls;
 mod directive;
@@ -36,6 +37,7 @@ pub use actions::{Action, Order, Ticket};
 pub use batch::count_of;
 pub use follow::Follower;
 
+use anyway::Anyway;
 use directive::Condition;
 use follow::Delivery;
 use successor::Successor;
@@ -101,6 +103,7 @@ pub struct Group {
     pub forced: Forced,
     /// Sentence who forced it, and when.
     forced_why: String,
+    anyway: Anyway,
     pub transitions: u64,
     /// The elector died: the claims stay, behind the blocking fence, until a new one has claimed.
     stale: bool,

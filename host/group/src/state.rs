@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use spared_message::worker::{Cause, Claims, Forced, Role};
 use spared_pair::CauseKind;
 
+use super::anyway::Anyway;
 use super::follow::Delivery;
 use super::successor::Successor;
 use super::{Clock, Group, Phase};
@@ -20,6 +21,7 @@ impl Group {
             cause: Cause::new(CauseKind::Claimed, ""),
             forced: Forced::No,
             forced_why: String::new(),
+            anyway: Anyway::default(),
             transitions: 0,
             stale: false,
             phase: Phase::Idle,
@@ -50,6 +52,9 @@ impl Group {
     }
 
     pub(super) fn take_role(&mut self, role: Role, cause: Cause) {
+        if (self.role == Role::Active) != (role == Role::Active) {
+            self.anyway = Anyway::default();
+        }
         self.role = role;
         self.cause = cause;
         self.since = (self.clock)();

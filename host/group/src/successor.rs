@@ -60,7 +60,9 @@ pub(super) struct Offered {
 impl Groups {
     pub(super) fn handle_offer(&mut self, now_ns: u64, offered: Offered) {
         let (id, name) = (offered.id, offered.group.clone());
-        if let Err(why) = self.may_succeed(&name, offered.anyway) {
+        let group = self.groups.get(&name);
+        let anyway = offered.anyway || group.is_some_and(|group| self.takes_anyway(group));
+        if let Err(why) = self.may_succeed(&name, anyway) {
             return self.decline(id, why);
         }
         // The newest offer replaces an older one.
@@ -84,7 +86,7 @@ impl Groups {
         group.successor = Some(Successor {
             id,
             epoch,
-            anyway: offered.anyway,
+            anyway,
             stage: Stage::Applying {
                 marks,
                 settling: settling.clone(),
@@ -122,7 +124,7 @@ impl Groups {
         if let Some(why) = self.against(name) {
             return Err(why);
         }
-        if anyway {
+        if anyway || self.takes_anyway(group) {
             return Ok(());
         }
         if group.forced == Forced::Backup {

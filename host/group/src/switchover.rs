@@ -111,7 +111,9 @@ impl Groups {
         self.answer(ticket, status);
         if status == 0 {
             // E13: nobody serves here, so that a peer in maintenance, forced backup or not ready has to
-            let anyway = cause.kind == CauseKind::Isolated;
+            let group = self.groups.get(name);
+            let is_ordered = group.is_some_and(|group| self.leaves_anyway(group, &cause));
+            let anyway = is_ordered || cause.kind == CauseKind::Isolated;
             self.offer(now_ns, name, cause, anyway, Asker::Elector);
         }
     }

@@ -1,3 +1,4 @@
+mod anyway;
 mod batch;
 mod elector;
 mod faults;

@@ -18,7 +18,11 @@ impl Loop {
         by: &str,
     ) -> Answer {
         match self.view().for_requests().plan_force(group, to, anyway) {
-            Ok(plan) => self.orders.force(&mut self.groups, plan, to, by),
+            Ok(plan) => {
+                let answer = self.orders.force(&mut self.groups, plan, to, by);
+                self.groups.set_forced_anyway(group, anyway);
+                answer
+            }
             Err(answer) => answer,
         }
     }
@@ -53,6 +57,7 @@ impl Loop {
         let lasts = maintenance_time(for_s)?;
         let leaving = self.view().for_requests().plan_maintenance(anyway)?;
         let notice = self.orders.begin_maintenance(lasts, self.here.node(), by);
+        self.groups.set_maintenance_anyway(anyway);
         Ok((notice, leaving))
     }
 
