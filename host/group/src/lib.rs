@@ -41,7 +41,7 @@ use anyway::Anyway;
 use directive::Condition;
 use follow::Delivery;
 use successor::Successor;
-use switchover::{Given, Offer};
+use switchover::{Declined, Given, Offer};
 use wish::Requested;
 
 const CALL_TIMEOUT_NS: u64 = CALL_TIMEOUT_MS * 1_000_000;
@@ -83,6 +83,8 @@ pub struct Groups {
     switchover: u64,
     /// Marks that came before their offer: id of the switchover, and channel.
     early_marks: BTreeSet<(u64, String)>,
+    /// Id of the peer's latest offer: no mark of it, or of one before it, is early.
+    latest_offer: u64,
     /// Groups that the peer was asked to switch over.
     requests: BTreeMap<String, Requested>,
     /// Groups that were active here when the daemon before this one ended, and are not claimed yet.
@@ -125,6 +127,8 @@ pub struct Group {
     decided_ns: u64,
     /// Switchover to the peer that is in progress.
     offer: Option<Offer>,
+    /// The elector's latest switchover, if it failed. The same again is no event.
+    declined: Option<Declined>,
     /// Switchover from the peer that is in progress.
     successor: Option<Successor>,
     /// Id of the switchover by which the group became active; the peer is told when the addresses are
@@ -174,6 +178,7 @@ impl Groups {
             channels: BTreeSet::new(),
             switchover: 0,
             early_marks: BTreeSet::new(),
+            latest_offer: 0,
             requests: BTreeMap::new(),
             inherited: BTreeSet::new(),
         }

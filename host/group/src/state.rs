@@ -34,6 +34,7 @@ impl Group {
             deliveries: BTreeMap::new(),
             decided_ns: 0,
             offer: None,
+            declined: None,
             successor: None,
             succeeded: None,
             given: None,
@@ -54,6 +55,7 @@ impl Group {
     pub(super) fn take_role(&mut self, role: Role, cause: Cause) {
         if (self.role == Role::Active) != (role == Role::Active) {
             self.anyway = Anyway::default();
+            self.declined = None;
         }
         self.role = role;
         self.cause = cause;

@@ -59,6 +59,14 @@ pub(super) struct Offered {
 
 impl Groups {
     pub(super) fn handle_offer(&mut self, now_ns: u64, offered: Offered) {
+        let latest = self.latest_offer.max(offered.id);
+        self.latest_offer = latest;
+        self.begin_succession(now_ns, offered);
+        // also marks of offers that never came, or were declined
+        self.early_marks.retain(|(early, _)| *early > latest);
+    }
+
+    fn begin_succession(&mut self, now_ns: u64, offered: Offered) {
         let (id, name) = (offered.id, offered.group.clone());
         let group = self.groups.get(&name);
         let anyway = offered.anyway || group.is_some_and(|group| self.takes_anyway(group));
@@ -79,7 +87,6 @@ impl Groups {
         };
         let marks: BTreeSet<String> = settlers.iter().filter(|p| marked(p)).cloned().collect();
         let settling: BTreeSet<String> = settlers.difference(&marks).cloned().collect();
-        self.early_marks.retain(|(early, _)| *early != id);
         let Some(group) = self.groups.get_mut(&name) else {
             return;
         };
@@ -150,7 +157,7 @@ impl Groups {
     /// Handles the peer's mark in a channel: all that was sent before it is in the plugin's socket.
     pub fn handle_marked(&mut self, id: u64, channel: &str) {
         let Some(name) = self.succession(id) else {
-            if self.early_marks.len() < EARLY_MAX {
+            if id > self.latest_offer && self.early_marks.len() < EARLY_MAX {
                 self.early_marks.insert((id, channel.to_owned()));
             }
             return;

@@ -5,6 +5,7 @@
 //! confirms that it is active, or for one second.
 
 mod cancel;
+mod declined;
 
 use std::collections::BTreeSet;
 
@@ -12,6 +13,8 @@ use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
 use spared_message::worker::{Cause, Role};
 use spared_pair::CauseKind;
+
+pub(super) use declined::Declined;
 
 use super::successor::PREPARED_NS;
 use super::{Action, EBUSY, ECANCELED, ENOENT, Groups, Phase, Ticket};
@@ -56,6 +59,8 @@ pub(super) struct Offer {
     wishes: Vec<u64>,
     /// The peer asked for it, and is told if it fails.
     requested: bool,
+    /// Kind of its cause, if the elector asked for it.
+    by_elector: Option<CauseKind>,
     pub(super) stage: Stage,
     begun_ns: u64,
     /// Time until which the peer must be prepared.
@@ -169,12 +174,15 @@ impl Groups {
             plugins_ns(within_ns)
         };
         let until_ns = now_ns.saturating_add(drain_ns);
+        let by_elector = (asker == Asker::Elector).then_some(cause.kind);
+        let is_repeated = group.tries_again(now_ns, by_elector);
         let offer = group.offer.insert(Offer {
             id,
             why: why.clone(),
             anyway,
             wishes: Vec::new(),
             requested: false,
+            by_elector,
             stage: Stage::Draining {
                 epoch,
                 waiting: waiting.clone(),
@@ -193,12 +201,11 @@ impl Groups {
             within_ms: within_ns / 1_000_000,
             channels: channels.into_iter().collect(),
         }));
-        let text = format!("switches over: {why}");
-        self.tell(
-            Notice::new(Kind::Switchover, text)
-                .of_group(name)
-                .because("offered"),
-        );
+        if !is_repeated {
+            let text = format!("switches over: {why}");
+            let notice = Notice::new(Kind::Switchover, text).of_group(name);
+            self.tell(notice.because("offered"));
+        }
         for plugin in waiting {
             self.actions.push_back(Action::Drain {
                 plugin,

@@ -1,5 +1,6 @@
 mod anyway;
 mod batch;
+mod declined;
 mod elector;
 mod faults;
 mod pair;

@@ -185,6 +185,8 @@ impl Groups {
         self.linked = false;
         self.channels.clear();
         self.early_marks.clear();
+        // the peer may come back after a boot, and count anew
+        self.latest_offer = 0;
         for name in self.names() {
             self.cancel(&name, &format!("the link went down: {why}"));
             self.end_unheard(&name);
@@ -202,6 +204,7 @@ impl Groups {
             let lost = format!("{name}: the link went down: {why}");
             self.end_request(&name, &Err(lost));
         }
+        self.forget_declined();
     }
 
     pub fn channels(&self) -> &BTreeSet<String> {

@@ -24,6 +24,7 @@ impl Groups {
         let Some(offer) = group.offer.take_if(|offer| offer.stage != Stage::Released) else {
             return;
         };
+        let is_known = active && group.fails_again(&offer, why);
         let switchover = offer.id;
         self.actions.push_back(Action::Say(Word::Cancelled {
             switchover,
@@ -32,15 +33,14 @@ impl Groups {
         if offer.stage == Stage::Releasing {
             self.send_directive(name);
         }
-        let text = match active {
-            true => format!("not switched over, stays active: {why}"),
-            false => format!("not switched over: {why}"),
-        };
-        self.tell(
-            Notice::warn(Kind::Switchover, text)
-                .of_group(name)
-                .because("not-switched-over"),
-        );
+        if !is_known {
+            let text = match active {
+                true => format!("not switched over, stays active: {why}"),
+                false => format!("not switched over: {why}"),
+            };
+            let notice = Notice::warn(Kind::Switchover, text).of_group(name);
+            self.tell(notice.because("not-switched-over"));
+        }
         if offer.requested {
             self.actions.push_back(Action::Say(Word::Refused {
                 group: name.to_owned(),
