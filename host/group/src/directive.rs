@@ -110,34 +110,43 @@ impl Groups {
         if names.is_empty() {
             return Err("there is no group".to_owned());
         }
-        let mut lines = Vec::new();
-        for name in &names {
-            let Some(group) = self.groups.get_mut(name) else {
-                continue;
-            };
-            group.forced = forced;
-            group.anyway.force = false;
-            group.forced_why = match forced {
-                Forced::No => String::new(),
-                Forced::Active | Forced::Backup => format!("{by} forced it at {at}"),
-            };
-            if forced == Forced::Active {
-                (group.barred, group.aside) = (None, None);
-            }
-            let text = match forced {
-                Forced::No => format!("no longer forced, by {by}"),
-                Forced::Active => format!("forced active by {by}"),
-                Forced::Backup => format!("forced backup by {by}"),
-            };
-            lines.push(format!("{name}: {text}"));
-            self.tell(Notice::new(Kind::Force, text).of_group(name));
-            self.cancel_forced(name, forced);
-            if forced == Forced::Backup {
-                self.drop_succession(name, Some("it is forced backup"));
-            }
-            self.send_directive(name);
+        let lines = names.iter().map(|name| self.force(name, forced, by, at));
+        Ok(lines.collect::<Vec<_>>().concat())
+    }
+
+    // Lines of the answer.
+    fn force(&mut self, name: &str, forced: Forced, by: &str, at: &str) -> Vec<String> {
+        let Some(group) = self.groups.get_mut(name) else {
+            return Vec::new();
+        };
+        group.forced = forced;
+        group.anyway.force = false;
+        group.forced_why = match forced {
+            Forced::No => String::new(),
+            Forced::Active | Forced::Backup => format!("{by} forced it at {at}"),
+        };
+        if forced == Forced::Active {
+            (group.barred, group.aside) = (None, None);
         }
-        Ok(lines)
+        let text = match forced {
+            Forced::No => format!("no longer forced, by {by}"),
+            Forced::Active => format!("forced active by {by}"),
+            Forced::Backup => format!("forced backup by {by}"),
+        };
+        let mut lines = vec![format!("{name}: {text}")];
+        if forced == Forced::Active && self.condition.maintenance {
+            lines.push(format!(
+                "{name}: this node is in maintenance: it stays backup as long as the other one can be active, until \
+                 `sparectl maintenance off`"
+            ));
+        }
+        self.tell(Notice::new(Kind::Force, text).of_group(name));
+        self.cancel_forced(name, forced);
+        if forced == Forced::Backup {
+            self.drop_succession(name, Some("it is forced backup"));
+        }
+        self.send_directive(name);
+        lines
     }
 
     /// Handles addresses that somebody deletes again and again.
@@ -273,10 +282,12 @@ impl Groups {
         let missing = || condition.missing.first().cloned().unwrap_or_default();
         let wanted = match group.forced {
             _ if offer.is_some() => offer.map(|it| it.why.clone()).unwrap_or_default(),
-            Forced::No if condition.maintenance => "it is in maintenance".to_owned(),
-            Forced::No if aside.is_some() => aside.cloned().unwrap_or_default(),
+            Forced::Backup => group.forced_why.clone(),
+            // either overrules a force to be active
+            _ if condition.maintenance => "it is in maintenance".to_owned(),
+            _ if aside.is_some() => aside.cloned().unwrap_or_default(),
+            Forced::Active => group.forced_why.clone(),
             Forced::No => missing(),
-            Forced::Active | Forced::Backup => group.forced_why.clone(),
         };
         Some(Directive {
             group: name.to_owned(),

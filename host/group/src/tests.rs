@@ -3,6 +3,7 @@ mod batch;
 mod declined;
 mod elector;
 mod faults;
+mod orders;
 mod pair;
 mod performed;
 mod prompt;

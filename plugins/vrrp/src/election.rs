@@ -91,12 +91,17 @@ impl Default for Directive {
 impl Directive {
     /// E0: class, compared before quality.
     pub fn class(&self) -> u8 {
-        match (self.stands_aside(), self.forced == Forced::Active) {
+        match (self.stands_aside(), self.is_forced_active()) {
             (true, _) => 0,
             (_, true) => 3,
             _ if self.joining => 1,
             _ => 2,
         }
+    }
+
+    /// Forced active, and not in maintenance, which overrules that.
+    pub fn is_forced_active(&self) -> bool {
+        self.forced == Forced::Active && !self.stands_aside()
     }
 
     /// E0: the lowest class, which serves only if nobody else does.
@@ -133,7 +138,7 @@ pub fn priority(facts: &PriorityInputs<'_>) -> u8 {
             QUALITY_BASE + 2 * facts.directive.quality.min(100) + u8::from(preferred == Some(true))
         }
     };
-    if facts.claims || facts.directive.forced == Forced::Active {
+    if facts.claims || facts.directive.is_forced_active() {
         normal.max(CLAIM)
     } else {
         normal
@@ -154,7 +159,7 @@ pub fn preempts_after_ns(
     }
     match facts.election {
         // RFC 9568 section 6.1: the owner preempts regardless of Preempt_Mode
-        _ if own == OWNER || facts.claims || facts.directive.forced == Forced::Active => Some(0),
+        _ if own == OWNER || facts.claims || facts.directive.is_forced_active() => Some(0),
         Election::Priority {
             preempt,
             preempt_delay_ns,

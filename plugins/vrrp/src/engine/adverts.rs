@@ -1,6 +1,6 @@
 //! Adverts of others: RFC 9568 sections 6.4.2 and 6.4.3.
 
-use spared_sdk::{Forced, Role};
+use spared_sdk::Role;
 
 use super::group::{CHANGES_WINDOW_NS, Group, State};
 use super::peer::Peer;
@@ -207,7 +207,7 @@ impl Group {
     fn preempts(&mut self, cx: &Context<'_>, router: usize, advert: &Advert<'_>) -> bool {
         let now_ns = cx.now_ns;
         // E3: a node that gave way to a claim hears only some of the networks
-        let forced = self.directive.forced == Forced::Active;
+        let forced = self.directive.is_forced_active();
         if self.ports.iter().any(|port| port.gave_way) && !forced {
             return false;
         }

@@ -1,6 +1,6 @@
 //! Input from the host and the clock to a group.
 
-use spared_sdk::{Forced, Role};
+use spared_sdk::Role;
 
 use super::Context;
 use super::group::{Group, State};
@@ -22,7 +22,7 @@ impl Group {
 
     pub fn handle_directive(&mut self, cx: &mut Context<'_>, directive: &Directive) {
         let aside = directive.stands_aside() && !self.directive.stands_aside();
-        let forced = directive.forced == Forced::Active && self.directive.forced != Forced::Active;
+        let forced = directive.is_forced_active() && !self.directive.is_forced_active();
         let release = directive.release && !self.directive.release;
         let successor = directive.prepared && !self.directive.prepared;
         let held = directive.held && !self.directive.held;

@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use spared_sdk::Forced;
-
 use super::group::{Group, State};
 use super::peer::{Peer, Sender};
 use super::port::{ActiveRouter, Port};
@@ -370,7 +368,7 @@ impl Group {
     pub(super) fn preempt_sentence(&self, cx: &Context<'_>, advert: &Advert<'_>) -> Why {
         let (own, theirs) = (self.priority, advert.priority);
         let peer = self.who_speaks(cx, advert.source);
-        if self.directive.forced == Forced::Active {
+        if self.directive.is_forced_active() {
             return self.forced_sentence(cx);
         }
         let claimed = self.ports.iter().find(|port| port.claimed && self.claims);

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use spared_sdk::{Forced, Role};
+use spared_sdk::Role;
 
 use super::Context;
 use super::conflict::{Announcements, Conflict};
@@ -392,7 +392,7 @@ impl Group {
             }
             (State::Active { .. }, None) => {
                 let beside_peer = self.mutual_peer(cx.now_ns).is_some();
-                let stays = beside_peer || self.directive.forced == Forced::Active;
+                let stays = beside_peer || self.directive.is_forced_active();
                 if let Some(what) = changed.hurt.filter(|_| !stays) {
                     // E2: another router gets the chance; nobody there, it resumes
                     self.listen_again(cx, Why::Hurt { what });

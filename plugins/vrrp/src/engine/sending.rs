@@ -1,6 +1,6 @@
 //! Output of a group: adverts to the networks, roles to the host.
 
-use spared_sdk::{Forced, Role};
+use spared_sdk::Role;
 
 use super::group::{Group, State};
 use super::peer::Peer;
@@ -164,8 +164,7 @@ impl Group {
         let (interface, newly) = (router.config.interface.clone(), router.mutes == 1);
         self.checks_stale = true;
         self.update_priority(cx);
-        let stays =
-            self.mutual_peer(cx.now_ns).is_some() || self.directive.forced == Forced::Active;
+        let stays = self.mutual_peer(cx.now_ns).is_some() || self.directive.is_forced_active();
         if newly && self.speaks && !stays {
             // E2: another router gets the chance; nobody there, it resumes
             self.listen_again(cx, Why::Muted { interface });

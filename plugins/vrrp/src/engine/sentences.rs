@@ -1,6 +1,6 @@
 //! Reason for a group's role with a known peer: both nodes in one cause.
 
-use spared_sdk::{Forced, Role};
+use spared_sdk::Role;
 
 use super::Context;
 use super::group::{Group, State};
@@ -56,7 +56,7 @@ impl Group {
 
     fn active_sentence(&self, cx: &Context<'_>, own: &Rank, peer: &Rank) -> Why {
         let who = self.who_is_peer(cx);
-        if self.directive.forced == Forced::Active {
+        if self.directive.is_forced_active() {
             return self.forced_sentence(cx);
         }
         let how = match (peer.able, peer.class) {

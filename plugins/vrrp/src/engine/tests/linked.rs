@@ -254,6 +254,26 @@ fn maintenance_and_force_switch_over_at_once_and_force_on_both_does_not_flap() {
 }
 
 #[test]
+fn maintenance_overrules_a_force_to_be_active_and_is_given_as_the_reason() {
+    let mut lab = pair("prefer = \"r1\"");
+    let directive = Directive {
+        forced: Forced::Active,
+        maintenance: true,
+        why: "it is in maintenance".to_owned(),
+        ..Directive::default()
+    };
+    lab.directive(0, directive);
+    lab.run(100 * MS);
+    moved_once(&lab, 1);
+    for interface in ["lan1", "lan2"] {
+        lab.carrier(1, interface, false);
+    }
+    lab.run(5 * SECOND);
+    assert_eq!(lab.active(), [0]);
+    assert_eq!(lab.why(0), "r1 is active because r2 cannot be");
+}
+
+#[test]
 fn what_is_forced_says_who_would_be_active_otherwise() {
     let mut lab = pair("");
     lab.directive(0, quality(73));

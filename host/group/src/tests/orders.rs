@@ -1,0 +1,54 @@
+//! What an administrator ordered, in the answer and in the directive.
+
+use spared_message::worker::Directive;
+
+use super::*;
+
+/// Performs all actions. Returns the latest directive and the events.
+fn said(fixture: &mut Fixture) -> (Option<Directive>, Vec<String>) {
+    let (mut latest, mut told) = (None, Vec::new());
+    while let Some(action) = fixture.groups.poll_action() {
+        match action {
+            Action::Directive { directive, .. } => latest = Some(directive),
+            Action::Tell(notice) => told.push(notice.text),
+            action => drop(fixture.perform(action)),
+        }
+    }
+    (latest, told)
+}
+
+fn force(fixture: &mut Fixture, forced: Forced) -> Vec<String> {
+    let groups = &mut fixture.groups;
+    groups.handle_force(None, forced, "root", "noon").unwrap()
+}
+
+#[test]
+fn the_order_that_counts_is_the_reason() {
+    let forced_why = "root forced it at noon";
+    let aside_why = "it is in maintenance";
+    for (forced, maintenance, why) in [
+        (Forced::Active, false, forced_why),
+        (Forced::Active, true, aside_why),
+        (Forced::Backup, true, forced_why),
+        (Forced::No, true, aside_why),
+    ] {
+        let mut fixture = Fixture::new();
+        force(&mut fixture, forced);
+        fixture.groups.set_maintenance(0, maintenance);
+        let (directive, _) = said(&mut fixture);
+        let directive = directive.expect("a directive");
+        assert_eq!(directive.why, why, "{forced:?} {maintenance}");
+    }
+}
+
+#[test]
+fn who_forces_a_node_in_maintenance_active_is_told_that_it_stays_backup() {
+    let mut fixture = Fixture::new();
+    fixture.groups.set_maintenance(0, true);
+    let lines = force(&mut fixture, Forced::Active);
+    assert_eq!(lines[0], "office: forced active by root");
+    assert!(lines[1].contains("is in maintenance: it stays backup"));
+    let (_, told) = said(&mut fixture);
+    assert_eq!(told, ["forced active by root"]);
+    assert_eq!(force(&mut fixture, Forced::Backup).len(), 1);
+}
