@@ -71,6 +71,10 @@ impl Groups {
         self.deliver_roles(now_ns);
     }
 
+    pub fn is_in_maintenance(&self) -> bool {
+        self.condition.maintenance
+    }
+
     /// True while a plugin that has a channel has not been in sync since the start.
     pub fn set_joining(&mut self, joining: bool) {
         self.change(|condition| condition.joining = joining);

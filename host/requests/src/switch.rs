@@ -169,7 +169,7 @@ impl View<'_> {
         }
     }
 
-    // Refuses a move always if a force forbids it, and without --anyway if the successor is not ready.
+    // Refuses a move always if a force or maintenance forbids it, and without --anyway if the successor is not ready.
     fn look_at(&self, plan: Plan, peer: &str, anyway: bool) -> Plan {
         let Plan::Move(step) = plan else { return plan };
         let Move { group, from, to } = &step;
@@ -185,6 +185,12 @@ impl View<'_> {
                     "{group}: forced {word} on {node}: run `sparectl force reset` there first"
                 )]);
             }
+        }
+        // its elector would give the group back at once
+        if self.is_in_maintenance(to, peer) {
+            return Plan::Refused(vec![format!(
+                "{group}: {to} is in maintenance: run `sparectl maintenance off` there first"
+            )]);
         }
         if anyway {
             return Plan::Move(step);

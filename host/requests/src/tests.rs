@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use spared_control::{Answer, ErrorCode, Force, Request};
 use spared_group::{Follower, Groups, Ticket};
 use spared_message::worker::{Cause, Claims, Publication};
-use spared_pair::{Forced, GroupFacts, NodeFacts, Role};
+use spared_pair::{Forced, GroupFacts, Maintenance, NodeFacts, Role};
 
 use super::switch::Planned;
 use super::{Caller, ForcePlan, Relay, View};
@@ -118,6 +118,26 @@ fn a_force_refuses_a_switch_against_it_always() {
     there.groups[0].forced = Forced::Active;
     let said = refusal(&view(&groups, &there), None, true);
     assert!(said.contains("forced active on r2"), "{said}");
+}
+
+#[test]
+fn maintenance_refuses_a_switch_to_its_node_always() {
+    let (mut groups, mut there) = (groups(), r2());
+    let why = |node: &str| {
+        format!("office: {node} is in maintenance: run `sparectl maintenance off` there first")
+    };
+    groups.set_maintenance(0, true);
+    for anyway in [false, true] {
+        assert_eq!(refusal(&view(&groups, &there), None, anyway), why("r1"));
+    }
+    // the node that leaves may be in maintenance
+    become_active(&mut groups);
+    there.groups[0].role = Role::Backup;
+    assert!(view(&groups, &there).plan_switch(None, None, true).is_ok());
+    there.maintenance = Some(Maintenance::default());
+    for anyway in [false, true] {
+        assert_eq!(refusal(&view(&groups, &there), None, anyway), why("r2"));
+    }
 }
 
 #[test]

@@ -83,6 +83,14 @@ impl View<'_> {
         }
     }
 
+    /// True if the node is in maintenance, as far as it is heard.
+    pub fn is_in_maintenance(&self, node: &str, peer: &str) -> bool {
+        match node == peer {
+            true => self.there.is_some_and(|facts| facts.maintenance.is_some()),
+            false => self.groups.is_in_maintenance(),
+        }
+    }
+
     pub fn forced_there(&self, group: &str) -> Option<&'static str> {
         let forced = self.there?.group(group)?.forced;
         (forced != Forced::No).then(|| forced.word())
