@@ -123,6 +123,9 @@ impl Groups {
         let Some(group) = self.groups.get_mut(name) else {
             return Vec::new();
         };
+        if (group.forced, forced) == (Forced::No, Forced::No) {
+            return vec![format!("{name}: was not forced")];
+        }
         group.forced = forced;
         group.anyway.force = false;
         group.forced_why = match forced {

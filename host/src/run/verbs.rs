@@ -66,9 +66,21 @@ impl Loop {
             Ok(lasts) => lasts,
             Err(refused) => return refused,
         };
+        let ends_none = self.ends_no_freeze(lasts);
         let notice = self.orders.freeze(lasts, by, Duration::ZERO);
+        // also if no freeze is known here: the peer may have missed its end
         let there = self.freeze_there(now, for_ms, by);
-        self.ordered(notice, there.into_iter().collect())
+        let there: Vec<String> = there.into_iter().collect();
+        match ends_none {
+            true => self
+                .orders
+                .done([vec!["was not frozen".to_owned()], there].concat()),
+            false => self.ordered(notice, there),
+        }
+    }
+
+    fn ends_no_freeze(&self, lasts: Duration) -> bool {
+        lasts.is_zero() && self.orders.frozen_until().is_none()
     }
 
     fn freeze_there(&mut self, now: Instant, for_ms: u64, by: &str) -> Option<String> {
@@ -90,11 +102,14 @@ impl Loop {
     /// Freezes as the peer's administrator asked.
     pub(super) fn handle_freeze(&mut self, for_ms: u64, by: &str, age_ms: u64) {
         let [lasts, age] = [for_ms, age_ms].map(Duration::from_millis);
+        let ends_none = self.ends_no_freeze(lasts);
         let Some(notice) = self.orders.handle_freeze(lasts, by, age) else {
             return;
         };
         self.pair.touch();
-        self.notices.record(notice);
+        if !ends_none {
+            self.notices.record(notice);
+        }
         if let Some(line) = self.orders.keep() {
             log::warn!("{line}");
         }

@@ -309,7 +309,10 @@ fn a_freeze_holds_on_both_and_ends_by_itself() {
     pair.wait("r1 to be frozen", || {
         pair.r1.status().frozen_until.is_some()
     });
-    pair.r2.done(&Request::Freeze { for_ms: 0 });
+    let lines = pair.r2.done(&Request::Freeze { for_ms: 0 });
+    assert!(lines[0].starts_with("no longer frozen, by "), "{lines:?}");
+    let lines = pair.r2.done(&Request::Freeze { for_ms: 0 });
+    assert_eq!(lines[0], "was not frozen");
     pair.wait("r1 to thaw", || pair.r1.status().frozen_until.is_none());
     let lines = pair.r1.refused(&Request::Freeze { for_ms: 3_600_001 });
     assert_eq!(lines, ["allowed: up to 1 hour, or off"]);

@@ -42,6 +42,18 @@ fn the_order_that_counts_is_the_reason() {
 }
 
 #[test]
+fn the_end_of_a_force_that_was_none_is_no_event() {
+    let mut fixture = Fixture::new();
+    assert_eq!(force(&mut fixture, Forced::No), ["office: was not forced"]);
+    assert_eq!(said(&mut fixture), (None, Vec::new()));
+    force(&mut fixture, Forced::Backup);
+    said(&mut fixture);
+    let text = "no longer forced, by root";
+    assert_eq!(force(&mut fixture, Forced::No), [format!("office: {text}")]);
+    assert_eq!(said(&mut fixture).1, [text]);
+}
+
+#[test]
 fn who_forces_a_node_in_maintenance_active_is_told_that_it_stays_backup() {
     let mut fixture = Fixture::new();
     fixture.groups.set_maintenance(0, true);
