@@ -421,6 +421,35 @@ fn nobody_is_asked_to_leave_while_the_other_is_not_ready() {
 }
 
 #[test]
+fn an_order_given_anyway_moves_a_group_to_a_node_that_is_not_ready() {
+    let Some(pair) = ready(&[MESSENGER, VRRP]) else {
+        return;
+    };
+    begin_at_r1(&pair);
+    pair.r1.wait_for_log("r2 joined");
+    pair.r2.ask(&peer("in-sync no"));
+    pair.r1
+        .wait_for_log("r2 is not ready: messenger is not yet in sync");
+    pair.r1.done(&Request::Maintenance {
+        on: true,
+        for_s: None,
+        anyway: true,
+    });
+    pair.wait("r2 to be active for the maintenance", || {
+        pair.r2.role() == "active"
+    });
+    pair.r1.done(&maintenance(false, None));
+    pair.r1.ask(&peer("in-sync no"));
+    pair.r1.done(&Request::Force {
+        group: None,
+        to: Force::Active,
+        anyway: true,
+    });
+    pair.wait("r1 to be active by force", || pair.r1.role() == "active");
+    assert_eq!(pair.r2.role(), "backup");
+}
+
+#[test]
 fn both_nodes_are_not_forced_active() {
     let Some(pair) = ready(&[VRRP]) else {
         return;
