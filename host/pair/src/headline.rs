@@ -284,6 +284,8 @@ fn nobody((own, group): Side<'_>) -> Said {
     let why = group.cause.sentence(group.role, &own_fitness, None);
     let undo = match group.forced {
         Forced::No => "",
+        // maintenance outweighs it
+        Forced::Active if own.maintenance.is_some() => "",
         Forced::Active | Forced::Backup => UNDO,
     };
     let text = format!("nobody is active. {why}{undo}.");

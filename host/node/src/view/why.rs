@@ -66,7 +66,13 @@ impl NodeView<'_> {
 
     pub fn sentence_of(&self, group: &Group) -> String {
         let mut sentence = self.sentence(group.role, &group.cause);
-        if group.forced != Forced::No {
+        let counts = match group.forced {
+            Forced::No => false,
+            Forced::Backup => true,
+            // maintenance outweighs it
+            Forced::Active => !self.groups.is_in_maintenance(),
+        };
+        if counts {
             sentence.push_str(UNDO);
         }
         sentence
