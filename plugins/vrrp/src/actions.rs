@@ -222,7 +222,7 @@ impl Vrrp {
             return self.host.unwatch_fd(fd);
         }
         // what waits there is from before the question
-        while sockets.receive(Kind::Stations, &mut self.buffer).is_some() {}
+        sockets.drop_waiting(Kind::Stations, &mut self.buffer);
         if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
             log::error!("{error}");
         }

@@ -4,13 +4,11 @@ use std::os::fd::RawFd;
 
 use crate::Vrrp;
 use crate::links::Links;
-use crate::sockets::Kind;
+use crate::sockets::{FRAMES_WAITING, Kind};
 use crate::wire::neighbour::{speaker, station};
 
 /// Frames read at one go from one socket: a flood must not hold up the adverts.
 const FRAMES_AT_ONCE: usize = 64;
-/// More than a socket's buffer holds: what reads it empty must come to an end in a flood as well.
-const FRAMES_WAITING: usize = 512;
 
 impl Vrrp {
     /// A socket is ready.

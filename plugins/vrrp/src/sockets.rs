@@ -22,6 +22,9 @@ pub(crate) struct Sockets {
     heartbeats: Option<Kept>,
 }
 
+/// More than a socket's buffer holds: what reads it empty must come to an end in a flood as well.
+pub(crate) const FRAMES_WAITING: usize = 512;
+
 /// A duplicate of the host's descriptor, which the host may close at any time.
 pub(crate) struct Kept {
     pub fd: OwnedFd,
@@ -112,6 +115,15 @@ impl Sockets {
         buffer.get(..length)
     }
 
+    /// Drops what waits, but does not follow a flood.
+    pub fn drop_waiting(&self, kind: Kind, buffer: &mut [u8]) {
+        for _ in 0..FRAMES_WAITING {
+            if self.receive(kind, buffer).is_none() {
+                break;
+            }
+        }
+    }
+
     /// Sends a whole frame, or an IP packet to a peer.
     pub fn send(&self, to: Option<IpAddr>, bytes: &[u8]) -> io::Result<()> {
         let (kept, family) = match to {
@@ -170,4 +182,30 @@ pub(crate) fn neighbours(interface: &str) -> Vec<IpAddr> {
         (flags == COMPLETE && device == interface).then_some(address)
     });
     known.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_stations_is_not_followed_for_ever() {
+        use std::io::Write;
+        // each byte is one frame
+        let (mut flood, socket) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let stations = Some(Kept {
+            fd: socket.into(),
+            inode: 0,
+        });
+        let sockets = Sockets {
+            stations,
+            ..Sockets::default()
+        };
+        flood.write_all(&[0; FRAMES_WAITING + 9]).expect("room");
+        sockets.drop_waiting(Kind::Stations, &mut [0]);
+        let rest = sockets
+            .receive(Kind::Stations, &mut [0; 99])
+            .map(<[u8]>::len);
+        assert_eq!(rest, Some(9));
+    }
 }
