@@ -54,7 +54,7 @@ use spared_sdk::{Cause, Role};
 
 use crate::config::Settings;
 use crate::election::{Directive, Why};
-use crate::wire::{Family, Mac};
+use crate::wire::{Family, Mac, virtual_router};
 
 use group::{Group, State};
 use interface::Interface;
@@ -285,8 +285,11 @@ impl Engine {
         mac: Mac,
         speaker: Option<IpAddr>,
     ) {
+        // that of another pair, such as the provider's gateway, is a station like any other
+        let is_pairs = virtual_router(mac)
+            .is_some_and(|(family, vrid)| self.routers.contains_key(&(interface, family, vrid)));
         self.each_group(now_ns, |group, cx| {
-            group.handle_station(cx, interface, mac, speaker);
+            group.handle_station(cx, interface, mac, speaker, is_pairs);
         });
     }
 

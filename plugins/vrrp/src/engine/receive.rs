@@ -4,7 +4,7 @@
 use super::{Action, Engine};
 use crate::error::Discard;
 use crate::wire::frame::{self, Advert, TTL};
-use crate::wire::{Mac, is_virtual_mac};
+use crate::wire::{Mac, virtual_router};
 
 impl Engine {
     /// A frame of a VRRP socket.
@@ -70,7 +70,7 @@ impl Engine {
         };
         interface.discards.count(reason);
         // a frame of its own that the network returned is no news
-        let own_mac = |mac: Mac| mac == interface.facts.mac || is_virtual_mac(mac);
+        let own_mac = |mac: Mac| mac == interface.facts.mac || virtual_router(mac).is_some();
         if reason == Discard::OwnSource && advert.is_some_and(|a| own_mac(a.source_mac)) {
             return;
         }

@@ -11,7 +11,7 @@ use super::peer::Contact;
 use super::port::Port;
 use super::{Action, Context};
 use crate::election::{CLAIM, Rank};
-use crate::wire::{Mac, heartbeat, is_virtual_mac, neighbour};
+use crate::wire::{Mac, heartbeat, neighbour};
 
 /// Time for stations to answer: a cut behind a switch costs this in addition to the failover time,
 /// and live stations answer within milliseconds.
@@ -276,13 +276,14 @@ impl Group {
         }
     }
 
-    /// A station was heard on an interface.
+    /// A station was heard on an interface; `is_pairs`: its MAC is that of a virtual router of the pair.
     pub(super) fn handle_station(
         &mut self,
         cx: &mut Context<'_>,
         interface: usize,
         mac: Mac,
         speaker: Option<IpAddr>,
+        is_pairs: bool,
     ) {
         let Some(index) = self
             .ports
@@ -299,7 +300,7 @@ impl Group {
         let own = cx
             .interface(interface)
             .is_some_and(|interface| interface.facts.mac == mac);
-        let third = !own && !peers && port.peer_mac != Some(mac) && !is_virtual_mac(mac);
+        let third = !own && !peers && port.peer_mac != Some(mac) && !is_pairs;
         let Some(unheard) = port.unheard.as_mut().filter(|_| third) else {
             return;
         };

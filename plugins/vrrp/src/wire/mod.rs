@@ -53,7 +53,11 @@ pub fn virtual_mac(family: Family, vrid: u8) -> Mac {
     [0x00, 0x00, 0x5e, 0x00, space, vrid]
 }
 
-/// Whether a MAC address belongs to any virtual router.
-pub fn is_virtual_mac(mac: Mac) -> bool {
-    matches!(mac, [0x00, 0x00, 0x5e, 0x00, 1 | 2, _])
+/// The virtual router to which a MAC address belongs, if to any.
+pub fn virtual_router(mac: Mac) -> Option<(Family, u8)> {
+    match mac {
+        [0x00, 0x00, 0x5e, 0x00, 1, vrid] => Some((Family::V4, vrid)),
+        [0x00, 0x00, 0x5e, 0x00, 2, vrid] => Some((Family::V6, vrid)),
+        _ => None,
+    }
 }

@@ -5,6 +5,7 @@ use spared_sdk::{Forced, Role};
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 use crate::election::Directive;
 use crate::engine::Action;
+use crate::wire::{Family, virtual_mac};
 
 pub const LINKS: [&str; 2] = ["link1", "link2"];
 
@@ -407,12 +408,30 @@ fn the_node_whose_wire_is_good_gets_the_group() {
 #[test]
 fn the_active_one_stays_where_its_own_wire_is_good() {
     let text = by_quality("").replace("vrid = 7\n", "vrid = 7\nwitnesses = [\"10.1.0.250\"]\n");
+    // the provider's gateway may be a pair of routers, too
+    for gateway in [None, Some(99)] {
+        let mut lab = Lab::linked(&text, &LINKS);
+        if let Some(vrid) = gateway {
+            lab.station_mac = virtual_mac(Family::V4, vrid);
+        }
+        lab.stations.insert(("lan1".to_owned(), 0));
+        lab.cut("lan1", 0, 1);
+        lab.run(10 * SECOND);
+        assert_eq!((lab.active(), lab.failovers()), (vec![0], 0), "{gateway:?}");
+        is_still(&mut lab);
+    }
+}
+
+#[test]
+fn the_virtual_mac_of_its_own_group_is_no_station() {
+    let text = by_quality("").replace("vrid = 7\n", "vrid = 7\nwitnesses = [\"10.1.0.250\"]\n");
     let mut lab = Lab::linked(&text, &LINKS);
-    lab.stations.insert(("lan1".to_owned(), 0));
+    lab.station_mac = virtual_mac(Family::V4, 7);
+    lab.stations.insert(("lan1".to_owned(), 1));
     lab.cut("lan1", 0, 1);
     lab.run(10 * SECOND);
-    assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
-    is_still(&mut lab);
+    let checks = &lab.nodes[1].host.checks;
+    assert_eq!(checks["lan1"], (100, 0));
 }
 
 #[test]

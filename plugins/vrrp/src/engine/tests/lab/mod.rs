@@ -128,6 +128,8 @@ pub struct Lab {
     pub stations: BTreeSet<(String, usize)>,
     /// So many probes are lost before one comes through.
     pub lost_probes: u32,
+    /// Sender of their answers.
+    pub station_mac: Mac,
     pub latency_ns: u64,
     pub jitter_ns: u64,
     pub loss_percent: u64,
@@ -177,6 +179,7 @@ impl Lab {
             stations: BTreeSet::new(),
             lost_probes: 0,
             latency_ns: MS / 10,
+            station_mac: STATION,
             jitter_ns: 0,
             loss_percent: 0,
             random: Random::new(0),
@@ -695,7 +698,7 @@ impl Lab {
                         self.enqueue(answered_ns, index, what);
                     }
                     if self.stations.contains(&(name.clone(), index)) {
-                        self.enqueue(answered_ns, index, What::Station(name, STATION));
+                        self.enqueue(answered_ns, index, What::Station(name, self.station_mac));
                     }
                 }
             }
