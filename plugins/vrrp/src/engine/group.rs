@@ -87,6 +87,8 @@ pub(super) struct Group {
     pub conflict_ended_ns: Option<u64>,
     pub conflict_limit: Limit,
     pub tie_limit: Limit,
+    /// Limit of events about late adverts.
+    pub late_limit: Limit,
     pub announcements: Announcements,
     /// Time since which an equal rival is heard only on routers that do not decide.
     pub tie_since_ns: Option<u64>,
@@ -167,6 +169,7 @@ impl Group {
             conflict_ended_ns: None,
             conflict_limit: Limit::default(),
             tie_limit: Limit::default(),
+            late_limit: Limit::default(),
             announcements: Announcements::default(),
             tie_since_ns: None,
             claims: false,

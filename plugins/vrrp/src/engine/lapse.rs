@@ -125,9 +125,12 @@ impl Group {
             router.refused_before = false;
         }
         self.serve(cx, asked_ns);
-        if lapse.by_ns > 0 {
+        if lapse.by_ns == 0 {
+            return;
+        }
+        if let Some(more) = self.late_limit.pass(cx.now_ns) {
             cx.push(Action::Event(format!(
-                "{}: its advert was {} late; the fence blocked for {}, nobody else was active",
+                "{}: its advert was {} late; the fence blocked for {}, nobody else was active{more}",
                 self.name,
                 Ms(lapse.by_ns),
                 Ms(cx.now_ns.saturating_sub(lapse.began_ns))

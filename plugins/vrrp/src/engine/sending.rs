@@ -126,14 +126,16 @@ impl Group {
         if router.unsent < router.packets.len() {
             return;
         }
-        router.sent_ns = router.sent_before_ns;
+        let sent_ns = std::mem::replace(&mut router.sent_ns, router.sent_before_ns);
         let State::Active { since_ns, .. } = self.state else {
             return;
         };
+        // the refusal is told a moment after the advert was sent
+        let is_first = sent_ns == since_ns;
         let spacing_ns = cx.now_ns.saturating_sub(router.sent_ns);
         let lapsed = spacing_ns > lease_ns;
         router.lapsed |= lapsed;
-        if lapsed && since_ns == cx.now_ns {
+        if lapsed && is_first {
             // the host's answer took longer than the lease that it granted
             self.counters.publish_failed += 1;
             return self.lapse_at_once(cx);

@@ -146,6 +146,23 @@ fn a_lease_that_ran_out_before_the_host_answered_makes_no_active_node() {
 }
 
 #[test]
+fn a_host_that_answers_too_late_is_asked_again_after_a_pause() {
+    let mut lab = Lab::new(&by_priority(&[200], "advert_interval = \"10ms\"", ""), 1);
+    lab.nodes[0].answer_ns = 50 * MS;
+    lab.start(0);
+    lab.run(120 * SECOND);
+    let roles = lab.nodes[0].roles.iter();
+    let asked: Vec<u64> = roles
+        .filter(|(_, role, _)| *role == Role::Active)
+        .map(|(at_ns, ..)| *at_ns)
+        .collect();
+    assert!(asked.len() > 1000, "{}", asked.len());
+    let pauses = asked.windows(2).map(|pair| pair[1] - pair[0]);
+    let least_ns = pauses.min().expect("several");
+    assert!(least_ns >= 65 * MS, "{least_ns}");
+}
+
+#[test]
 fn a_slow_host_whose_lease_still_lives_makes_an_active_node() {
     let mut lab = Lab::new(&by_priority(&[200], "advert_interval = \"10ms\"", ""), 1);
     lab.nodes[0].publish_ns = 50 * MS;

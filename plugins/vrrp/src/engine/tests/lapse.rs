@@ -61,6 +61,18 @@ fn a_late_node_alone_keeps_its_role_and_opens_at_once() {
 }
 
 #[test]
+fn a_node_that_is_late_again_and_again_says_so_once_a_minute() {
+    let mut lab = alone();
+    for _ in 0..150 {
+        pause(&mut lab, 0, 300 * MS);
+        lab.run(700 * MS);
+    }
+    let events = &lab.nodes[0].events;
+    assert_eq!(events.len(), 3, "{events:?}");
+    assert!(events[1].ends_with("(59 suppressed before)"), "{events:?}");
+}
+
+#[test]
 fn a_node_that_was_stopped_for_long_listens_before_it_keeps_its_role() {
     for late_ms in [700, 1000, 30_000] {
         let mut lab = alone();

@@ -29,6 +29,8 @@ use host::{Flying, Handing, Host};
 
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1000 * MS;
+/// No two readings of the clock are equal.
+const READING_NS: u64 = 1;
 /// HZ 250.
 const TICK: Duration = Duration::from_millis(4);
 const START_NS: u64 = 1000 * SECOND;
@@ -126,10 +128,10 @@ pub struct Lab {
     cuts: BTreeSet<(String, usize, usize)>,
     /// (wire, node) that reach other stations.
     pub stations: BTreeSet<(String, usize)>,
-    /// So many probes are lost before one comes through.
-    pub lost_probes: u32,
     /// Sender of their answers.
     pub station_mac: Mac,
+    /// So many probes are lost before one comes through.
+    pub lost_probes: u32,
     pub latency_ns: u64,
     pub jitter_ns: u64,
     pub loss_percent: u64,
@@ -177,9 +179,9 @@ impl Lab {
             agenda: Agenda::default(),
             cuts: BTreeSet::new(),
             stations: BTreeSet::new(),
+            station_mac: STATION,
             lost_probes: 0,
             latency_ns: MS / 10,
-            station_mac: STATION,
             jitter_ns: 0,
             loss_percent: 0,
             random: Random::new(0),
@@ -598,8 +600,8 @@ impl Lab {
     // ---- the host's and the kernel's part ---------------------------------------------------
 
     fn act(&mut self, index: usize) {
-        let now_ns = self.clock.now_ns();
         while let Some(action) = self.next_action(index) {
+            let now_ns = self.clock.now_ns();
             match action {
                 Action::Publish { group, role, cause } => {
                     self.nodes[index].is_planned = fact(cause.clone()).is_by_switchover();
@@ -832,7 +834,7 @@ impl Lab {
         let advert = parse_any(to, &bytes).expect("a valid packet");
         let key = (name.clone(), advert.family, advert.vrid);
         if node.swallows || node.swallows_on.contains(&name) {
-            return node.engine.handle_unsent(now_ns, id);
+            return self.refuse(index, id);
         }
         if advert.priority == 0 {
             node.leases.remove(&key);
@@ -844,7 +846,7 @@ impl Lab {
                     node.tampered.remove(&key);
                 }
                 // dropped at the egress hook
-                _ => return node.engine.handle_unsent(now_ns, id),
+                _ => return self.refuse(index, id),
             }
             self.check_round(index, &key);
         }
@@ -855,6 +857,12 @@ impl Lab {
             interval_ns: advert.interval_ns,
         });
         self.send(index, now_ns, &name, to, &bytes);
+    }
+
+    fn refuse(&mut self, index: usize, id: PacketId) {
+        self.clock.move_to(self.clock.now_ns() + READING_NS);
+        let now_ns = self.clock.now_ns();
+        self.nodes[index].engine.handle_unsent(now_ns, id);
     }
 
     fn send(&mut self, index: usize, now_ns: u64, wire: &str, to: Option<IpAddr>, bytes: &[u8]) {
