@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::one_way::OneWayLoss;
 use super::unheard::{Rating, UnheardInterface};
+use crate::limit::Limit;
 use crate::wire::Mac;
 
 #[cfg_attr(test, derive(Clone))]
@@ -34,6 +35,8 @@ pub(super) struct Port {
     /// E3: claimed the group; the same holds.
     pub claimed: bool,
     pub unheard: Option<UnheardInterface>,
+    /// Limit of events that it is.
+    pub unheard_limit: Limit,
     /// E3, while active: time since which one of both has not heard the other here.
     pub unheard_since_ns: Option<u64>,
     /// E12, while active: time since which the peer's heartbeats should be heard here.
@@ -61,6 +64,7 @@ impl Port {
             gave_way: false,
             claimed: false,
             unheard: None,
+            unheard_limit: Limit::default(),
             unheard_since_ns: None,
             expected_since_ns: None,
             moved: false,

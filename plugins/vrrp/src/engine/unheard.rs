@@ -158,6 +158,7 @@ impl Group {
         let Some(port) = self.ports.get_mut(index) else {
             return;
         };
+        let more = port.unheard_limit.pass(cx.now_ns);
         let rating = Rating::Unknown;
         let ask_again_ns = cx.now_ns;
         port.unheard = Some(UnheardInterface {
@@ -170,28 +171,31 @@ impl Group {
             ask_again_ns,
         });
         let interface = port.interface;
+        if let Some(more) = more {
+            let text = self.unheard_sentence(cx, index, interface);
+            let what = "probing other stations there";
+            cx.push(Action::Event(format!("{text}: {what}{more}")));
+        }
+        self.ask(cx, index);
+    }
+
+    fn unheard_sentence(&self, cx: &Context<'_>, index: usize, interface: usize) -> String {
         let name = cx
             .interface(interface)
             .map_or("?", |interface| interface.name.as_str());
         let group = &self.name;
-        let text = match self
-            .active_address()
-            .filter(|_| self.living_peer(cx.now_ns).is_none())
-        {
-            Some(peer) => format!(
-                "{group}: {peer} is unheard on {name} though heard elsewhere: probing other stations there"
-            ),
-            None if self.is_active() && self.peer_hears(index) != Some(true) => format!(
-                "{group}: {} does not hear this node on {name}: probing other stations there",
-                self.who_is_peer(cx)
-            ),
-            None => format!(
-                "{group}: {} is unheard on {name} though it lives: probing other stations there",
-                self.who_is_peer(cx)
-            ),
-        };
-        cx.push(Action::Event(text));
-        self.ask(cx, index);
+        let heard = self.active_address();
+        match heard.filter(|_| self.living_peer(cx.now_ns).is_none()) {
+            Some(peer) => format!("{group}: {peer} is unheard on {name} though heard elsewhere"),
+            None if self.is_active() && self.peer_hears(index) != Some(true) => {
+                let peer = self.who_is_peer(cx);
+                format!("{group}: {peer} does not hear this node on {name}")
+            }
+            None => {
+                let peer = self.who_is_peer(cx);
+                format!("{group}: {peer} is unheard on {name} though it lives")
+            }
+        }
     }
 
     /// E13: no heartbeat tells the ratings any more, so that a claim may: not some seconds later.

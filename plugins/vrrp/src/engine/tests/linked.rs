@@ -435,6 +435,22 @@ fn the_virtual_mac_of_its_own_group_is_no_station() {
 }
 
 #[test]
+fn a_wire_that_loses_much_is_one_event_a_minute() {
+    let mut lab = pair("");
+    lab.loss_percent = 20;
+    lab.run(600 * SECOND);
+    for (node, wire) in [(0, "lan1"), (0, "lan2"), (1, "lan1"), (1, "lan2")] {
+        let about = format!(" on {wire}");
+        let of = |lines: &[String], what: &str| {
+            let about = |line: &&String| line.contains(&about) && line.contains(what);
+            lines.iter().filter(about).count()
+        };
+        let events = of(&lab.nodes[node].events, "probing other stations");
+        assert!(events <= 11, "{node} {wire}: {events}");
+    }
+}
+
+#[test]
 fn a_wire_that_is_bad_for_both_moves_the_group_once() {
     let mut lab = pair("prefer = \"r1\"\nfailback_delay = \"1s\"");
     lab.cut("lan1", 0, 1);
