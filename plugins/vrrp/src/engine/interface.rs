@@ -31,6 +31,8 @@ pub(super) struct Interface {
     /// Whether the host has reported it.
     pub known: bool,
     pub facts: InterfaceFacts,
+    /// Time of the last round of probes there.
+    pub probed_ns: Option<u64>,
     /// As it was last reported.
     pub check: Option<Check>,
     pub discards: Discards,
@@ -44,6 +46,7 @@ impl Interface {
             name: name.to_owned(),
             known: false,
             facts: InterfaceFacts::default(),
+            probed_ns: None,
             check: None,
             discards: Discards::default(),
             limits: [Limit::default(); Discard::ALL.len()],

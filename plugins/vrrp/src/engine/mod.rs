@@ -293,13 +293,6 @@ impl Engine {
         });
     }
 
-    /// Answers [`Action::FindNeighbours`].
-    pub fn handle_neighbours(&mut self, now_ns: u64, interface: usize, neighbours: &[IpAddr]) {
-        self.each_group(now_ns, |group, cx| {
-            group.handle_neighbours(cx, interface, neighbours)
-        });
-    }
-
     /// The host's directive for a group.
     pub fn handle_directive(&mut self, now_ns: u64, group: &str, directive: &Directive) {
         let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {

@@ -67,8 +67,10 @@ impl Group {
         loss.next_ns = cx.now_ns.saturating_add(pause_ns);
         let on = loss.asking;
         cx.push(Action::Listen { interface, on });
-        if let Some(frame) = frame.filter(|_| on) {
-            cx.push(Action::Probe { interface, frame });
+        // groups of one network ask the same
+        let probe = frame.map(|frame| Action::Probe { interface, frame });
+        if let Some(probe) = probe.filter(|probe| on && !cx.actions.holds(probe)) {
+            cx.push(probe);
         }
     }
 

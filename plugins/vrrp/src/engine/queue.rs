@@ -78,6 +78,11 @@ impl Queue {
         self.heartbeats > 0 && self.is_fresh
     }
 
+    /// Whether the same waits already.
+    pub fn holds(&self, action: &Action) -> bool {
+        self.actions.contains(action)
+    }
+
     /// Whether any heartbeat waits.
     pub fn holds_heartbeat(&self) -> bool {
         self.heartbeats > 0

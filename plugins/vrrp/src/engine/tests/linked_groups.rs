@@ -1,7 +1,10 @@
 //! E12: one heartbeat for all groups of a node.
 
+use std::net::IpAddr;
+
 use super::lab::{Lab, MS, SECOND};
 use super::linked::LINKS;
+use crate::engine::unheard::Rating;
 use crate::heartbeats::{Key, SECRET_LEN, Sender};
 use crate::wire::heartbeat::{Echo, FRAME_MAX};
 
@@ -159,4 +162,50 @@ fn groups_that_start_together_settle_on_one_node_and_say_why() {
             assert_eq!(untrue, 0, "{step}");
         }
     }
+}
+
+/// Ratings of lan1 by each group of a node.
+fn ratings(lab: &Lab, node: usize) -> Vec<Option<Rating>> {
+    let groups = lab.nodes[node].engine.groups.iter();
+    groups
+        .map(|group| group.ports[0].unheard.map(|unheard| unheard.rating))
+        .collect()
+}
+
+fn known(addresses: impl Iterator<Item = [u8; 4]>) -> Vec<IpAddr> {
+    addresses.map(IpAddr::from).collect()
+}
+
+#[test]
+fn groups_of_one_network_probe_it_together() {
+    for intervals in [
+        [100; 20],
+        [100, 30, 150, 200, 250].repeat(4).try_into().expect("20"),
+    ] {
+        let mut lab = pair(&intervals);
+        lab.neighbours = known((100..120).map(|host| [10, 1, 0, host]));
+        lab.cut("lan1", 0, 1);
+        let (mut rounds, mut asked) = (0, 0);
+        for _ in 0..100 {
+            let before = [0, 1].map(|node| lab.nodes[node].probes);
+            lab.run(99 * MS);
+            for node in [0, 1] {
+                let probes = lab.nodes[node].probes - before[node];
+                assert!(probes <= 8, "{intervals:?}: {probes} of {node}");
+                rounds += u32::from(probes > 0);
+                asked += probes;
+            }
+        }
+        assert_eq!(asked, 8 * rounds, "{intervals:?}");
+        assert_eq!(ratings(&lab, 1), [Some(Rating::Bad); 20], "{intervals:?}");
+    }
+}
+
+#[test]
+fn an_address_of_another_group_is_no_station() {
+    let mut lab = pair(&[100; 20]);
+    lab.neighbours = known((1..21).map(|group| [10, 1, group, 1]));
+    lab.cut("lan1", 0, 1);
+    lab.run(10 * SECOND);
+    assert_eq!(ratings(&lab, 1), [Some(Rating::Unknown); 20]);
 }

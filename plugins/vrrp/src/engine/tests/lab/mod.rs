@@ -128,6 +128,8 @@ pub struct Lab {
     cuts: BTreeSet<(String, usize, usize)>,
     /// (wire, node) that reach other stations.
     pub stations: BTreeSet<(String, usize)>,
+    /// Whom each node's kernel knows on every wire.
+    pub neighbours: Vec<IpAddr>,
     /// Sender of their answers.
     pub station_mac: Mac,
     /// So many probes are lost before one comes through.
@@ -179,6 +181,7 @@ impl Lab {
             agenda: Agenda::default(),
             cuts: BTreeSet::new(),
             stations: BTreeSet::new(),
+            neighbours: Vec::new(),
             station_mac: STATION,
             lost_probes: 0,
             latency_ns: MS / 10,
@@ -685,7 +688,7 @@ impl Lab {
                 Action::FindNeighbours { interface } => {
                     self.nodes[index]
                         .engine
-                        .handle_neighbours(now_ns, interface, &[]);
+                        .handle_neighbours(now_ns, interface, &self.neighbours);
                 }
                 Action::Probe { interface, frame } => {
                     self.nodes[index].probes += 1;
