@@ -210,6 +210,12 @@ impl Group {
         self.ports.iter().any(|port| port.interface == interface)
     }
 
+    /// Whether it waits for answers of stations on an interface.
+    pub fn listens(&self, interface: usize) -> bool {
+        let mut here = self.ports.iter().filter(|it| it.interface == interface);
+        here.any(Port::listens)
+    }
+
     pub fn is_active(&self) -> bool {
         matches!(self.state, State::Active { .. })
     }

@@ -17,6 +17,12 @@ pub(super) struct OneWayLoss {
     next_ns: u64,
 }
 
+impl OneWayLoss {
+    pub(super) fn is_asking(self) -> bool {
+        self.asking
+    }
+}
+
 impl Group {
     /// The peer hears this node there again.
     pub(super) fn begin_both_ways_check(&mut self, cx: &mut Context<'_>, index: usize) {

@@ -78,6 +78,12 @@ impl Port {
         (self.filtered_since_ns, self.is_filtered) = (None, false);
     }
 
+    /// Whether answers of stations are waited for there.
+    pub fn listens(&self) -> bool {
+        self.unheard.is_some_and(|unheard| unheard.is_asking())
+            || self.one_way_loss.is_some_and(OneWayLoss::is_asking)
+    }
+
     pub fn is_rated_bad(&self) -> bool {
         self.unheard
             .is_some_and(|unheard| unheard.rating == Rating::Bad)

@@ -209,3 +209,21 @@ fn an_address_of_another_group_is_no_station() {
     lab.run(10 * SECOND);
     assert_eq!(ratings(&lab, 1), [Some(Rating::Unknown); 20]);
 }
+
+#[test]
+fn a_group_whose_time_is_up_ends_the_listening_of_no_other() {
+    let mut lab = pair(&[100, 150, 200, 250]);
+    lab.neighbours = known([[10, 1, 0, 100]].into_iter());
+    lab.cut("lan1", 0, 1);
+    let mut heard = 0;
+    for _ in 0..10_000 {
+        lab.run(MS);
+        for node in &lab.nodes {
+            let groups = &node.engine.groups;
+            let waits = groups.iter().any(|group| group.listens(0));
+            assert_eq!(node.listens(), waits, "{}", node.name);
+            heard += u32::from(waits);
+        }
+    }
+    assert!(heard > 300, "{heard}");
+}

@@ -1000,6 +1000,11 @@ impl Node {
         }
     }
 
+    /// Whether it reads what stations say.
+    pub fn listens(&self) -> bool {
+        !self.listening.is_empty()
+    }
+
     fn interface(&self, index: usize) -> String {
         self.engine
             .interfaces()
