@@ -25,6 +25,7 @@ mod meeting;
 mod one_way;
 mod peer;
 mod port;
+mod probing;
 mod promotion;
 mod proof;
 mod queue;
