@@ -74,38 +74,22 @@ impl NodeView<'_> {
     // The later of the links' time and the elector's on any interface.
     pub fn peer_last_heard(&self, look: &Look) -> Option<String> {
         let groups = self.groups.iter();
-        let ages =
-            groups.filter_map(
-                |(name, _)| match look.details(name)?.get("peer_heard_ms_ago")? {
-                    Value::Number(ms) => Some(*ms),
-                    _ => None,
-                },
-            );
-        let advert = ages.min().map(clock::before_ms);
+        let groups = groups.filter_map(|(name, _)| look.details(name));
+        let on_networks = groups.filter_map(silence_ms).min().map(clock::before_ms);
         let link = self.link.last_heard().map(str::to_owned);
         // Local times of one format: the later one sorts last.
-        advert.into_iter().chain(link).max()
+        on_networks.into_iter().chain(link).max()
     }
 
-    // Links, then interfaces on which the elector hears the peer's adverts, from keys such as
-    // "virtual_router.lan2.50.IPv4.heard".
+    // Links, then interfaces on which the elector hears the peer.
     pub fn peer_heard_on(&self, look: &Look) -> Vec<String> {
         let mut heard = self.pair.heard_on().to_vec();
-        for details in self
-            .groups
-            .iter()
-            .filter_map(|(name, _)| look.details(name))
-        {
-            let peer = details.get("peer");
-            for (key, value) in details {
-                let router = key.strip_suffix(".heard");
-                let interface = router.and_then(interface_of);
-                let Some(interface) = interface.filter(|_| Some(value) == peer) else {
-                    continue;
-                };
-                if !heard.iter().any(|known| known == interface) {
-                    heard.push(interface.to_owned());
-                }
+        let groups = self.groups.iter();
+        let groups = groups.filter_map(|(name, _)| look.details(name));
+        let peer = self.here.peer_name();
+        for interface in groups.flat_map(|details| networks_heard(details, peer)) {
+            if !heard.iter().any(|known| known == interface) {
+                heard.push(interface.to_owned());
             }
         }
         heard
@@ -170,6 +154,33 @@ impl NodeView<'_> {
     }
 }
 
+/// How long the elector of a group has heard neither heartbeats nor adverts of the peer. While heartbeats are
+/// heard, adverts are not looked at.
+fn silence_ms(details: &Details) -> Option<u64> {
+    let rows = ["peer_heartbeat_ms_ago", "peer_heard_ms_ago"];
+    let ages = rows.into_iter().filter_map(|row| match details.get(row)? {
+        Value::Number(ms) => Some(*ms),
+        _ => None,
+    });
+    ages.min()
+}
+
+/// Interfaces on which the elector of a group hears the peer, from keys such as
+/// "virtual_router.lan2.50.IPv4.heard". The row "peer" has its name if its heartbeats are known, and else the
+/// address that its adverts come from.
+fn networks_heard<'d>(
+    details: &'d Details,
+    name: Option<&'d str>,
+) -> impl Iterator<Item = &'d str> {
+    let peer = details.get("peer");
+    let is_known = matches!(peer, Some(Value::Text(peer)) if Some(peer.as_str()) == name);
+    details.iter().filter_map(move |(key, value)| {
+        let router = key.strip_suffix(".heard")?;
+        let interface = interface_of(router)?;
+        (is_known || Some(value) == peer).then_some(interface)
+    })
+}
+
 fn take_text(details: &mut Details, key: &str) -> Option<String> {
     match details.remove(key)? {
         Value::Text(text) if !text.is_empty() => Some(text),
@@ -191,5 +202,51 @@ fn fence_word(fence: FenceState) -> &'static str {
         FenceState::Blocking => "blocking",
         FenceState::Missing => "missing",
         FenceState::Off => "off",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn details<const N: usize>(rows: [(&str, Value); N]) -> Details {
+        rows.map(|(key, value)| (key.to_owned(), value)).into()
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    #[test]
+    fn a_peer_that_fell_silent_was_last_heard_by_heartbeat_or_advert() {
+        let age = |rows: &[(&str, u64)]| {
+            let rows = rows.iter();
+            let rows = rows.map(|(key, ms)| ((*key).to_owned(), Value::Number(*ms)));
+            silence_ms(&rows.collect())
+        };
+        let (heartbeat, advert) = ("peer_heartbeat_ms_ago", "peer_heard_ms_ago");
+        assert_eq!(age(&[]), None);
+        assert_eq!(age(&[(heartbeat, 1000)]), Some(1000));
+        assert_eq!(age(&[(advert, 1000)]), Some(1000));
+        assert_eq!(age(&[(heartbeat, 1000), (advert, 900_000)]), Some(1000));
+        assert_eq!(age(&[(heartbeat, 900_000), (advert, 1000)]), Some(1000));
+    }
+
+    #[test]
+    fn networks_on_which_the_peer_was_heard_are_known_by_heartbeats_too() {
+        let heard = |peer: &str| {
+            let rows = details([
+                ("peer", text(peer)),
+                ("virtual_router.lan.50.ipv4.heard", text("10.0.0.3")),
+                ("virtual_router.lan.50.ipv4.source", text("10.0.0.2")),
+                ("virtual_router.wan.51.ipv4.source", text("192.0.2.2")),
+                ("virtual_router.dmz.52.ipv4.heard", text("10.1.0.3")),
+            ]);
+            let networks = networks_heard(&rows, Some("r2"));
+            networks.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(heard("r2"), ["dmz", "lan"]);
+        assert_eq!(heard("10.0.0.3"), ["lan"]);
+        assert_eq!(heard("10.0.0.9"), Vec::<String>::new());
     }
 }

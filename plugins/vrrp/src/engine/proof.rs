@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::group::{Group, State};
 use super::peer::Sender;
+use super::router::VirtualRouter;
 use super::ways::Neighbour;
 use super::{Action, Context};
 use crate::heartbeats::Heard;
@@ -109,6 +110,19 @@ impl Group {
         let port = self.ports.get(index)?;
         let peer = self.peer.as_ref()?;
         peer.port(port.heartbeat_id, index, self.ports.len())
+    }
+
+    /// Who was heard on a router's network: the peer, if it was among the last on which its heartbeats were; where
+    /// none are heard, whoever advertises.
+    pub(super) fn last_heard_there(&self, router: &VirtualRouter) -> Option<IpAddr> {
+        let port = self.ports.get(router.port)?;
+        if port.proof.is_none() {
+            return router.talker.map(|talker| talker.address);
+        }
+        let last_ns = self.peer.as_ref()?.heard_ns;
+        let since_ns = last_ns.saturating_sub(self.active_down_ns());
+        let is_recent = port.heard_ns.is_some_and(|heard_ns| heard_ns > since_ns);
+        router.peer_source.filter(|_| is_recent)
     }
 
     // ---- adverts ---------------------------------------------------------------------------

@@ -204,8 +204,8 @@ fn router_rows(group: &Group, router: &VirtualRouter, rows: &mut Vec<Row>) {
         .map_or("none".to_owned(), |source| source.to_string());
     text("source", source);
     text("checksum", router.form.name().to_owned());
-    if let Some(talker) = &router.talker {
-        text("heard", talker.address.to_string());
+    if let Some(address) = group.last_heard_there(router) {
+        text("heard", address.to_string());
     }
     if router.capped {
         text(

@@ -313,6 +313,34 @@ fn status_shows_the_peer() {
 }
 
 #[test]
+fn status_names_the_networks_on_which_the_peer_was_last_heard() {
+    use crate::engine::Table;
+    use spared_sdk::Value;
+    let mut lab = pair("");
+    let heard = |lab: &Lab, node: usize| {
+        let now_ns = lab.clock.now_ns();
+        let rows = lab.nodes[node].engine.rows(now_ns, Table::Status);
+        let row = |wire: &str| {
+            let key = format!("g.virtual_router.{wire}.7.ipv4.heard");
+            rows.iter()
+                .find(|(k, _)| *k == key)
+                .map(|(_, it)| it.clone())
+        };
+        [row("lan1"), row("lan2")]
+    };
+    let of = |address: &str| Some(Value::Text(address.to_owned()));
+    assert_eq!(heard(&lab, 0), [of("10.1.0.3"), of("10.2.0.3")]);
+    assert_eq!(heard(&lab, 1), [of("10.1.0.2"), of("10.2.0.2")]);
+    lab.cut("lan1", 0, 1);
+    lab.run(10 * SECOND);
+    assert_eq!(heard(&lab, 0), [None, of("10.2.0.3")]);
+    assert_eq!(heard(&lab, 1), [None, of("10.2.0.2")]);
+    lab.kill(0);
+    lab.run(10 * SECOND);
+    assert_eq!(heard(&lab, 1), [None, of("10.2.0.2")]);
+}
+
+#[test]
 fn where_nobody_is_active_the_fitter_one_goes_first_and_nobody_races() {
     for offset_ms in (0..800).step_by(20) {
         // at equal quality the name decides
