@@ -16,6 +16,8 @@ pub struct Entry {
     heard_ns: u64,
     /// When something genuine was heard of it.
     pub alive_ns: u64,
+    /// Since when it says to be there, though nothing genuine is heard.
+    called_ns: Option<u64>,
     /// Of the offer that was made, or answered.
     pub number: u64,
     /// This node's half; None while the first offer of that run is being verified.
@@ -77,6 +79,7 @@ impl Entry {
             class,
             heard_ns: now_ns,
             alive_ns: now_ns,
+            called_ns: None,
             number: 0,
             half: None,
             theirs: None,
@@ -92,6 +95,21 @@ impl Entry {
     pub fn hear(&mut self, now_ns: u64, class: Class) {
         self.heard_ns = now_ns;
         self.class = self.class.max(class);
+    }
+
+    /// It says to be there, after it was genuinely heard, or after a pause, for the first time.
+    pub fn call(&mut self, now_ns: u64, pause_ns: u64) {
+        let is_over = now_ns >= self.heard_ns.saturating_add(pause_ns);
+        let is_first = |since_ns: u64| since_ns <= self.alive_ns || is_over;
+        if self.called_ns.is_none_or(is_first) {
+            self.called_ns = Some(now_ns);
+        }
+    }
+
+    /// It has said so for that long, and has lost what was agreed.
+    pub fn has_called_for(&self, now_ns: u64, span_ns: u64) -> bool {
+        let long = |since_ns: u64| now_ns >= since_ns.saturating_add(span_ns);
+        self.called_ns.is_some_and(long)
     }
 
     /// Keys were agreed, and nothing is heard under them.

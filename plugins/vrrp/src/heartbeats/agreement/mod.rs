@@ -211,8 +211,17 @@ impl Agreement {
             return Ok(());
         }
         let silence_ns = self.patience_ns.max(STALE_NS);
-        let entry = self.table.find(run);
-        match entry.filter(|entry| !entry.is_stale(now_ns, silence_ns)) {
+        let is_current = self.current == Some(run);
+        let mut entry = self.table.find(run);
+        if let Some(entry) = &mut entry {
+            entry.call(now_ns, silence_ns);
+        }
+        let fresh = entry.filter(|entry| {
+            // networks that work again: its next heartbeat comes under the key in use
+            let waits = is_current && !entry.has_called_for(now_ns, silence_ns);
+            waits || !entry.is_stale(now_ns, silence_ns)
+        });
+        match fresh {
             Some(entry) => {
                 entry.hear(now_ns, class);
                 if entry.may_go_again(now_ns) {

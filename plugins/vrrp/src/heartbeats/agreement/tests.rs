@@ -5,6 +5,7 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use spared_sim::{Agenda, Clock, Random};
 
 use super::*;
+use crate::error::HeartbeatDiscard;
 use crate::heartbeats::{Key, Pairing, Received, SECRET_LEN, Sender};
 use crate::wire::heartbeat::{Echo, Heartbeat, group_id};
 
@@ -30,6 +31,8 @@ struct Machine {
     requests: u64,
     was_cloned: bool,
     is_double: bool,
+    /// Heartbeats with a wrong tag.
+    forged: u32,
 }
 
 impl Machine {
@@ -49,6 +52,7 @@ impl Machine {
             requests: 0,
             was_cloned: false,
             is_double: false,
+            forged: 0,
         }
     }
 
@@ -58,10 +62,10 @@ impl Machine {
     }
 
     fn handle(&mut self, now_ns: u64, class: Class, payload: &[u8]) {
-        if let Ok(Received::Heartbeat(mut opened)) =
-            self.pairing.receive(now_ns, class, PATH, payload)
-        {
-            while opened.next_group().is_some() {}
+        match self.pairing.receive(now_ns, class, PATH, payload) {
+            Ok(Received::Heartbeat(mut opened)) => while opened.next_group().is_some() {},
+            Err(HeartbeatDiscard::Forged) => self.forged += 1,
+            _ => {}
         }
     }
 
@@ -499,6 +503,36 @@ fn who_forgot_what_it_agreed_agrees_anew() {
 }
 
 /// A snapshot of r2 is resumed, or a copy of it runs beside it: of the same run.
+/// The runs of both go on, and what they agreed works: nobody may take it for another machine's.
+#[test]
+fn a_partition_that_heals_changes_no_key() {
+    for seconds in [1, 4, 6, 7, 10, 30, 60] {
+        for phase in (0..1000).step_by(90) {
+            let mut world = World::pair();
+            world.confirm_within(400 * MS);
+            world.run(SECOND_NS + phase * MS);
+            for round in 0..3 {
+                world.loss = [100, 100];
+                world.run(seconds * SECOND_NS + phase * MS);
+                world.loss = [0, 100];
+                world.run(20 * SECOND_NS);
+                let case = format!("{seconds} s, {phase} ms, {round}");
+                assert!(world.confirmed(), "{case}");
+                let now_ns = world.clock.now_ns();
+                assert_eq!(
+                    [0, 1].map(|at| world.machines[at].keys(now_ns)),
+                    [1, 1],
+                    "{case}"
+                );
+                for machine in &world.machines {
+                    assert!(!machine.is_double, "{case}");
+                    assert_eq!(machine.forged, 0, "{case}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn who_finds_itself_cloned_begins_another_run() {
     for from_before in [false, true] {
