@@ -230,6 +230,9 @@ impl Receiver {
         if packet.path() != path {
             return Err(HeartbeatDiscard::OtherPath);
         }
+        if trusted.is_replaced {
+            return Err(HeartbeatDiscard::Late);
+        }
         let window = trusted.window(path).ok_or(HeartbeatDiscard::OtherPath)?;
         window.pass(packet.number(), packet.part())?;
         if packet.echo().number > sent {
@@ -251,10 +254,17 @@ impl Receiver {
         if echo.number == 0 {
             return Err(HeartbeatDiscard::Unconfirmed);
         }
-        let is_heard = self.hears_current(now_ns);
+        let run = self.keys.get(place).map(|one| one.opens.run());
+        // of the same run it is the newer key, as an older one is not admitted: no second machine's
+        let replaces = run.is_some() && run == self.confirmed();
+        let is_heard = !replaces && self.hears_current(now_ns);
+        let newest = self.replace_current(replaces);
         let Some(trusted) = self.keys.get_mut(place) else {
             return Err(HeartbeatDiscard::UnknownKey);
         };
+        if let Some(newest) = newest {
+            trusted.newest = newest;
+        }
         if is_heard {
             trusted.echoed_ns.get_or_insert(now_ns);
             return Ok(false);
@@ -266,6 +276,14 @@ impl Receiver {
             trusted.echoed_ns = None;
         }
         Ok(true)
+    }
+
+    /// Its numbers go on under the newer key of the same run.
+    fn replace_current(&mut self, replaces: bool) -> Option<Newest> {
+        let mut keys = self.keys.iter_mut();
+        let current = keys.find(|one| one.is_current).filter(|_| replaces)?;
+        current.is_replaced = true;
+        Some(std::mem::take(&mut current.newest))
     }
 
     /// Another run hears this node, and is no short while heard beside the one that counts.
@@ -333,6 +351,8 @@ struct Trusted {
     seals: Key,
     /// It counts: a heartbeat under it confirmed it.
     is_current: bool,
+    /// A newer key of the same run counts: nothing is heard under this one any more.
+    is_replaced: bool,
     /// When it was agreed.
     since_ns: u64,
     /// When something was heard under it, or it was agreed.
@@ -351,6 +371,7 @@ impl Trusted {
             opens: agreed.opens,
             seals: agreed.seals,
             is_current: false,
+            is_replaced: false,
             since_ns: now_ns,
             heard_ns: now_ns,
             echoed_ns: None,

@@ -413,6 +413,38 @@ fn another_run_counts_when_the_first_is_silent() {
 }
 
 #[test]
+fn a_newer_key_of_the_same_run_replaces_the_older_one() {
+    let (mut old, mut receiver) = (sender(1), receiver(1));
+    assert_eq!(
+        hear(&mut receiver, 0, &heartbeat(&mut old, 1)[0]),
+        Ok(Some(1))
+    );
+    let newer = || Key::new(1, &[9; SECRET_LEN]);
+    let agreed_anew = Agreed {
+        opens: newer(),
+        ..agreed(1)
+    };
+    receiver.trust(0, agreed_anew);
+    // one heartbeat, sealed under both keys
+    say(&mut old, &[says("office", 2)]);
+    let under_old = old.seal(0, 0).to_vec();
+    let under_new = old.sender.seal(&newer(), old.echo, 0, 0).to_vec();
+    assert_eq!(hear(&mut receiver, 0, &under_old), Ok(Some(2)));
+    assert_eq!(hear(&mut receiver, 0, &under_new), Ok(None));
+    for tenth in 0..200 {
+        let now_ns = tenth * SECOND_NS / 10;
+        say(&mut old, &[says("office", 3)]);
+        let under_new = old.sender.seal(&newer(), old.echo, 0, 0).to_vec();
+        let under_old = old.seal(0, 0).to_vec();
+        let late = hear_at(&mut receiver, now_ns, 0, &under_old);
+        assert_eq!(late, Err(HeartbeatDiscard::Late));
+        assert_eq!(hear_at(&mut receiver, now_ns, 0, &under_new), Ok(Some(3)));
+        assert!(!receiver.take_news().is_double);
+    }
+    assert_eq!(receiver.seals(20 * SECOND_NS).count(), 1);
+}
+
+#[test]
 fn two_runs_beside_each_other_are_told_of() {
     let (mut one, mut other, mut receiver) = (sender(1), sender(2), receiver(1));
     receiver.trust(0, agreed(2));
