@@ -51,8 +51,10 @@ fn a_role_is_missing_only_while_the_plugin_follows_the_group() {
 
 #[test]
 fn what_an_administrator_keeps_from_the_peer_is_no_part_of_its_joining() {
-    let mut pair = Pair::default();
-    pair.up_at = Some(Instant::now());
+    let mut pair = Pair {
+        up_at: Some(Instant::now()),
+        ..Pair::default()
+    };
     let told = |pair: &mut Pair, lack: Option<&str>, is_ordered| {
         let notice = pair.note_readiness("r2", lack, is_ordered);
         notice.map(|it| it.text)
