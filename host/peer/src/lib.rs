@@ -55,9 +55,8 @@ pub enum File {
 #[derive(Debug, Default)]
 pub struct Peer {
     up: bool,
-    facts: Option<NodeFacts>,
-    /// When they came.
-    told_at: Option<Instant>,
+    /// Its last report, and when that came.
+    facts: Option<(NodeFacts, Instant)>,
     /// Files of this node, by name.
     files: BTreeMap<String, File>,
     /// Digests of the peer's files, by name. None until it has sent them.
@@ -93,12 +92,13 @@ impl Peer {
 
     /// Facts that the peer reported. None while it is not heard.
     pub fn facts(&self) -> Option<&NodeFacts> {
-        self.facts.as_ref()
+        self.facts.as_ref().map(|(facts, _)| facts)
     }
 
     /// Time since the peer reported its facts, if that is long ago.
     pub fn silent(&self, now: Instant) -> Option<Duration> {
-        let silent = now.saturating_duration_since(self.told_at?);
+        let (_, told_at) = self.facts.as_ref()?;
+        let silent = now.saturating_duration_since(*told_at);
         (silent >= FACTS_OLD).then_some(silent)
     }
 
@@ -111,7 +111,7 @@ impl Peer {
     /// Forgets what the peer has sent, which may be wrong by now.
     pub fn handle_down(&mut self) {
         self.up = false;
-        (self.facts, self.told_at) = (None, None);
+        self.facts = None;
         self.digests = None;
         self.theirs.clear();
         self.differences.clear();
@@ -123,8 +123,7 @@ impl Peer {
     // ---- facts
 
     pub fn handle_facts(&mut self, now: Instant, facts: NodeFacts) {
-        self.facts = Some(clean::facts(facts));
-        self.told_at = Some(now);
+        self.facts = Some((clean::facts(facts), now));
     }
 
     /// Sends the facts of this node, if they changed or were last sent `FACTS_EVERY` ago. False if
