@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::Role;
+use crate::facts::{Forced, Role};
 use crate::history::Fitness;
 
 macro_rules! kinds {
@@ -261,8 +261,15 @@ impl Cause {
     }
 }
 
-/// Addition to the sentence of a group that an administrator forced.
-pub const UNDO: &str = ". Undo: sparectl force reset";
+/// Addition to the sentence of a group that an administrator forced: nothing, where maintenance outweighs that.
+pub fn undo(forced: Forced, is_in_maintenance: bool) -> &'static str {
+    const UNDO: &str = ". Undo: sparectl force reset";
+    match forced {
+        Forced::No => "",
+        Forced::Active if is_in_maintenance => "",
+        Forced::Active | Forced::Backup => UNDO,
+    }
+}
 
 const QUALITY_MAX: u32 = spared_abi::QUALITY_MAX;
 

@@ -1,6 +1,6 @@
 //! The headline of a group: who is active, and what a failover would cost.
 
-use crate::cause::UNDO;
+use crate::cause::undo;
 use crate::facts::{Forced, GroupFacts, NodeFacts, PairFacts, PeerLife, Role};
 use crate::finding::{Finding, Id};
 use crate::history::Fitness;
@@ -115,15 +115,24 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said
 /// The other node does not have the group, or nobody elects for it there.
 fn unknown_there(here: Side<'_>, other: &NodeFacts) -> Said {
     let (own, other) = (&here.0.node, &other.node);
-    if !is_active(here.1) || here.1.conflict.is_some() {
-        return lone(here);
+    let heard = here.1.other_active.as_ref();
+    match (here.1.role, heard) {
+        (Role::Active, _) if here.1.conflict.is_some() => lone(here),
+        (Role::Active, _) if here.1.is_cut_off => unanswered(own),
+        (Role::Active, _) => {
+            let text = format!(
+                "{own} is active and {other} cannot take over: no plugin elects for it there."
+            );
+            Said::new(Word::Alone, text)
+        }
+        // its adverts are still heard, or already
+        (Role::Backup, Some(active)) if active.is_peer => {
+            let text =
+                format!("{other} is active, {own} stands by. No plugin elects for it on {other}.");
+            Said::new(Word::Warn, text)
+        }
+        _ => lone(here),
     }
-    if here.1.is_cut_off {
-        return unanswered(own);
-    }
-    let text =
-        format!("{own} is active and {other} cannot take over: no plugin elects for it there.");
-    Said::new(Word::Alone, text)
 }
 
 // ---- the other node reports nothing
@@ -282,12 +291,7 @@ fn nobody((own, group): Side<'_>) -> Said {
         said: None,
     };
     let why = group.cause.sentence(group.role, &own_fitness, None);
-    let undo = match group.forced {
-        Forced::No => "",
-        // maintenance outweighs it
-        Forced::Active if own.maintenance.is_some() => "",
-        Forced::Active | Forced::Backup => UNDO,
-    };
+    let undo = undo(group.forced, own.maintenance.is_some());
     let text = format!("nobody is active. {why}{undo}.");
     Said::new(Word::None, text).with(nobody_found((own, group)))
 }

@@ -29,7 +29,7 @@ mod tests;
 pub mod time;
 mod verdict;
 
-pub use cause::{Cause, CauseKind, UNDO};
+pub use cause::{Cause, CauseKind, undo};
 pub use difference::{Difference, DifferenceKind};
 pub use facts::{
     AddressStatus, BareInterface, CheckStatus, Fence, FirstFound, Forced, GroupFacts,

@@ -286,6 +286,19 @@ fn what_cannot_be_known_stands_in_the_headline() {
             |bed| bed.peer().groups.clear(),
         ),
         (
+            "it is active without the group in its report",
+            "WARN  office: r2 is active, r1 stands by. No plugin elects for it on r2.",
+            &[],
+            |bed| {
+                bed.own.groups = vec![group(Role::Backup)];
+                bed.own.groups[0].other_active = Some(OtherActive {
+                    name: "r2".to_owned(),
+                    is_peer: true,
+                });
+                bed.peer().groups.clear();
+            },
+        ),
+        (
             "nobody elects for the group there",
             "ALONE  office: r1 is active and r2 cannot take over: no plugin elects for it there.",
             &[],

@@ -287,7 +287,7 @@ impl NodeView<'_> {
     }
 }
 
-fn forced_fact(forced: worker::Forced) -> Forced {
+pub(super) fn forced_fact(forced: worker::Forced) -> Forced {
     match forced {
         worker::Forced::No => Forced::No,
         worker::Forced::Active => Forced::Active,

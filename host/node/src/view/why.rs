@@ -2,11 +2,12 @@
 
 use spared_control::{Answer, GroupWhy};
 use spared_group::Group;
-use spared_message::worker::{Cause, Forced, Role};
-use spared_pair::{Fitness, UNDO, history};
+use spared_message::worker::{Cause, Role};
+use spared_pair::{Fitness, history, undo};
 use spared_requests::questions::There;
 
 use super::NodeView;
+use super::facts::forced_fact;
 /// Changes that `sparectl history` shows.
 const SHOWN_MAX: usize = 100;
 
@@ -65,17 +66,9 @@ impl NodeView<'_> {
     }
 
     pub fn sentence_of(&self, group: &Group) -> String {
-        let mut sentence = self.sentence(group.role, &group.cause);
-        let counts = match group.forced {
-            Forced::No => false,
-            Forced::Backup => true,
-            // maintenance outweighs it
-            Forced::Active => !self.groups.is_in_maintenance(),
-        };
-        if counts {
-            sentence.push_str(UNDO);
-        }
-        sentence
+        let sentence = self.sentence(group.role, &group.cause);
+        let undo = undo(forced_fact(group.forced), self.groups.is_in_maintenance());
+        sentence + undo
     }
 
     pub fn sentence(&self, role: Role, cause: &Cause) -> String {
