@@ -239,6 +239,7 @@ pub mod map;
 mod merge;
 mod outbox;
 mod own;
+mod recall;
 mod receiver;
 mod sender;
 mod session;

@@ -161,26 +161,6 @@ impl<S: Store> Replica<S> {
         }
     }
 
-    /// Restores, before the first `handle_up`, knowledge of an earlier run of this process: the
-    /// table was equal to the peer's of that incarnation ([`equal_to`](Self::equal_to)), and its
-    /// records have [`Tag::recalled`](crate::Tag::recalled). While the peer's table is still in
-    /// that incarnation, records that the peer deleted meanwhile are deleted here; without this
-    /// call, all records are offered again.
-    pub fn recall(&mut self, table: usize, incarnation: u64) {
-        if let Some(table) = self.tables.get_mut(table).filter(|_| !self.up) {
-            table.shared_under = Some(incarnation);
-            table.is_void = false;
-        }
-    }
-
-    /// Undoes [`recall`](Self::recall): the table was changed since by others, and nothing is known of
-    /// what the peer has of it.
-    pub fn forget(&mut self, table: usize) {
-        if let Some(table) = self.tables.get_mut(table) {
-            (table.shared_under, table.is_void) = (None, true);
-        }
-    }
-
     /// Looks for tables that appeared, disappeared, or have a new incarnation. The owner need not
     /// call it: every `poll_message`, `handle_message` and `handle_timeout` does.
     pub(crate) fn refresh(&mut self, store: &mut S) {
