@@ -69,6 +69,16 @@ fn begin_at_r1(pair: &Pair) {
     });
 }
 
+/// r1 is active, and r2 is not ready.
+fn begin_beside_unready(pair: &Pair) {
+    begin_at_r1(pair);
+    pair.r1.wait_for_log("r2 joined");
+    pair.r2.ask(&peer("in-sync no"));
+    // r2 answers as of now, but tells r1 at a pace
+    pair.r1
+        .wait_for_log("r2 is not ready: messenger is not yet in sync");
+}
+
 fn there(node: &str, request: Request) -> Request {
     Request::Node {
         node: node.to_owned(),
@@ -389,12 +399,7 @@ fn nobody_is_asked_to_leave_while_the_other_is_not_ready() {
     let Some(pair) = ready(&[MESSENGER, VRRP]) else {
         return;
     };
-    begin_at_r1(&pair);
-    pair.r1.wait_for_log("r2 joined");
-    pair.r2.ask(&peer("in-sync no"));
-    // r2 answers as of now, but tells r1 at a pace
-    pair.r1
-        .wait_for_log("r2 is not ready: messenger is not yet in sync");
+    begin_beside_unready(&pair);
     let not_ready = |lines: &[String]| {
         lines[0] == "office: r2 is not ready to take over:"
             && lines[1].starts_with("messenger is not yet in sync")
@@ -425,11 +430,7 @@ fn an_order_given_anyway_moves_a_group_to_a_node_that_is_not_ready() {
     let Some(pair) = ready(&[MESSENGER, VRRP]) else {
         return;
     };
-    begin_at_r1(&pair);
-    pair.r1.wait_for_log("r2 joined");
-    pair.r2.ask(&peer("in-sync no"));
-    pair.r1
-        .wait_for_log("r2 is not ready: messenger is not yet in sync");
+    begin_beside_unready(&pair);
     pair.r1.done(&Request::Maintenance {
         on: true,
         for_s: None,

@@ -196,9 +196,10 @@ fn same(ours: Option<&OwnedFd>, theirs: Option<BorrowedFd<'_>>) -> bool {
 mod tests {
     use std::net::UdpSocket;
 
-    use spared_packet::{icmp, ipv4};
+    use spared_packet::icmp;
 
     use super::*;
+    use crate::wire::icmp::tests::packet;
 
     /// An answer as a raw socket has it.
     fn answer(sequence: u16) -> Vec<u8> {
@@ -210,18 +211,7 @@ mod tests {
         };
         let mut payload = Vec::new();
         message.emit(&mut payload);
-        let header = ipv4::Repr {
-            source: [192, 0, 2, 1].into(),
-            destination: [192, 0, 2, 2].into(),
-            protocol: icmp::PROTOCOL_V4,
-            traffic_class: 0,
-            hop_limit: 64,
-            payload_len: payload.len(),
-        };
-        let mut bytes = Vec::new();
-        header.emit(&mut bytes);
-        bytes.extend(payload);
-        bytes
+        packet([192, 0, 2, 1], [192, 0, 2, 2], &payload)
     }
 
     #[test]

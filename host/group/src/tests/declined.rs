@@ -1,8 +1,6 @@
 //! Switchovers that the elector requests again and again from a peer that declines each.
 
-use spared_message::word::Word;
-
-use super::pair::{Delays, Pair};
+use super::pair::{Delays, Pair, offer};
 use super::*;
 
 const AGAIN: u64 = 5_000 * MS;
@@ -88,15 +86,6 @@ fn a_wish_is_told_what_the_elector_was_told_before() {
 fn marks_of_offers_that_are_over_leave_room_for_early_ones() {
     let mut pair = Pair::new(&["office"], Delays::default());
     lacks(&mut pair, "sets");
-    let offer = |switchover| Word::Offer {
-        switchover,
-        group: "office".to_owned(),
-        reason: String::new(),
-        why: String::new(),
-        anyway: false,
-        within_ms: 1_000,
-        channels: vec!["ct".to_owned()],
-    };
     let now_ns = pair.now_ns();
     let groups = &mut pair.nodes[1].groups;
     for id in 1..=300 {

@@ -26,6 +26,19 @@ pub struct Delays {
     pub role: u64,
 }
 
+/// An offer of the group "office", with a mark in one channel.
+pub fn offer(switchover: u64) -> Word {
+    Word::Offer {
+        switchover,
+        group: "office".to_owned(),
+        reason: String::new(),
+        why: String::new(),
+        anyway: false,
+        within_ms: 1_000,
+        channels: vec!["ct".to_owned()],
+    }
+}
+
 impl Default for Delays {
     fn default() -> Self {
         Self {

@@ -1,7 +1,7 @@
 //! A failure before the release ends a switchover at once, not by a timeout, and both nodes say why.
 
 use super::faults::Fault;
-use super::pair::{Delays, Pair};
+use super::pair::{Delays, Pair, offer};
 use super::switchover::{Begin, begin};
 use super::*;
 
@@ -85,15 +85,7 @@ fn what_fails_before_the_peer_let_go_is_told_at_once() {
 fn who_takes_over_before_everything_is_applied_settles_like_anybody() {
     let mut pair = Pair::new(&["office"], Delays::default());
     let now_ns = pair.now_ns();
-    let offer = spared_message::word::Word::Offer {
-        switchover: 9,
-        group: "office".to_owned(),
-        reason: String::new(),
-        why: String::new(),
-        anyway: false,
-        within_ms: 1_000,
-        channels: vec!["ct".to_owned()],
-    };
+    let offer = offer(9);
     pair.nodes[1].groups.handle_peer_word(now_ns, offer);
     pair.perform_all(1);
     pair.publish(1, "office", Role::Active, "silent");

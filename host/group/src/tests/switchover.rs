@@ -4,7 +4,7 @@ use spared_message::word::Word;
 use spared_sim::Random;
 
 use super::faults::Fault;
-use super::pair::{Delays, Pair};
+use super::pair::{Delays, Pair, offer};
 use super::*;
 
 const WISH: u64 = 7;
@@ -109,15 +109,7 @@ fn a_switchover_has_these_steps_in_this_order() {
 fn without_its_mark_nothing_is_prepared() {
     let mut pair = Pair::new(&["office"], Delays::default());
     let now_ns = pair.now_ns();
-    let offer = Word::Offer {
-        switchover: 9,
-        group: "office".to_owned(),
-        reason: String::new(),
-        why: String::new(),
-        anyway: false,
-        within_ms: 1_000,
-        channels: vec!["ct".to_owned()],
-    };
+    let offer = offer(9);
     let successor = &mut pair.nodes[1].groups;
     // A mark of another switchover, of another channel, and one that comes before its offer.
     successor.handle_marked(8, "ct");

@@ -128,7 +128,7 @@ fn unreachable(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::net::Ipv4Addr;
 
     use proptest::prelude::*;
@@ -144,7 +144,7 @@ mod tests {
     const TARGET: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
     /// An IPv4 header without options, and its payload.
-    fn packet(from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    pub(crate) fn packet(from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
         let header = ipv4::Repr {
             source: from.into(),
             destination: to.into(),

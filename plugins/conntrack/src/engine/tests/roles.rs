@@ -346,16 +346,22 @@ fn whoever_steps_down_makes_its_own_entries_liberal_before_it_is_ready_again() {
     assert!(flows.values().all(liberal));
 }
 
+/// A pair in sync, with flows whose timeouts are not the kernel's.
+fn with_twenty_busy() -> Pair {
+    let mut pair = Pair::started();
+    (0..20).for_each(|number| {
+        let mut busy = tcp(number);
+        busy.timeout_s = Some(300);
+        pair.traffic(0, &busy);
+    });
+    pair.settle();
+    pair
+}
+
 #[test]
 fn timeouts_are_restored_whenever_the_link_or_the_old_one_s_word_ends() {
     for switchover in [false, true] {
-        let mut pair = Pair::started();
-        (0..20).for_each(|number| {
-            let mut busy = tcp(number);
-            busy.timeout_s = Some(300);
-            pair.traffic(0, &busy);
-        });
-        pair.settle();
+        let mut pair = with_twenty_busy();
         // its walk has begun when the other's word comes
         pair.nodes[1]
             .engine
@@ -390,13 +396,7 @@ fn a_failover_names_the_number_of_the_other_node_s_flows() {
 
 #[test]
 fn a_failover_waits_no_longer_for_a_table_that_could_not_be_read_before_it() {
-    let mut pair = Pair::started();
-    (0..20).for_each(|number| {
-        let mut busy = tcp(number);
-        busy.timeout_s = Some(300);
-        pair.traffic(0, &busy);
-    });
-    pair.settle();
+    let mut pair = with_twenty_busy();
     pair.nodes[1].kernel.is_unreadable = true;
     let now_ns = pair.now_ns;
     pair.nodes[1].engine.handle_overrun(now_ns);
