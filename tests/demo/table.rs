@@ -98,7 +98,7 @@ pub fn legend(is_root: bool) -> String {
         true => format!(
             " keepalived runs with conntrackd, its script
 primary-backup.sh, notify scripts, and a copy of leases and bans every {INTERVAL_S} s
-(cron: every minute); its files are in tests/bench/demo/usual."
+(cron: every minute); its files are in tests/demo/usual."
         ),
         false => String::new(),
     };
