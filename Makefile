@@ -9,22 +9,26 @@ PLUGINS := vrrp health conntrack sets dhcp ipsec service files files-root
 # what the demo starts; all else that the release builds would take longer than the demo
 demo_crates := spared sparectl spared-vrrp spared-conntrack spared-sets spared-dhcp spared-ipsec spared-service spared-tests
 
+# all but the benches beside other programs: building them takes minutes, and no test runs one
+suite := --workspace --exclude spared-bench
+
 needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo demo-video test matrix check fmt clippy docs book deny bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp \
-	bench-ipsec bench-sets bench-files bench-replica bench-pairs soak soak-fence soak-storm soak-pairs soak-forger soak-conntrack \
-	soak-truth soak-overload soak-engines soak-sets soak-dhcp soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz fuzz fuzz-seeds \
-	release notices \
-	install deb test-deb clean
+.PHONY: help build demo demo-video test matrix check fmt clippy docs book deny \
+	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
+	bench-pairs test-bench \
+	soak soak-fence soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-conntrack soak-sets soak-dhcp \
+	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
+	fuzz fuzz-seeds release notices install deb test-deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
 
-build: ## the programs and plugins, to try out
+build: ## the programs, plugins and tests, to try out
 	@$(needs) build
-	cargo build --locked --workspace --all-targets
+	cargo build --locked $(suite) --all-targets
 
 demo: ## two pairs of routers on this machine, spared and keepalived with conntrackd, broken alike for two minutes
 	@$(needs) build demo
@@ -47,10 +51,10 @@ test: build ## every test, then what was skipped, minutes by test file and who n
 	@sh tests/kernel/stock.sh build >/dev/null || :
 	@mkdir -p target && rm -f $(SPARED_SKIPPED)
 	@if cargo nextest --version >/dev/null 2>&1; \
-	then cargo test --quiet --locked --workspace --doc && \
-		target/debug/minutes tests/as-root.sh cargo nextest run --locked --workspace --no-fail-fast; \
+	then cargo test --quiet --locked $(suite) --doc && \
+		target/debug/minutes tests/as-root.sh cargo nextest run --locked $(suite) --no-fail-fast; \
 	else echo "cargo-nextest: not installed; minutes and second tries are not measured"; \
-		tests/as-root.sh cargo test --locked --workspace --no-fail-fast; fi; \
+		tests/as-root.sh cargo test --locked $(suite) --no-fail-fast; fi; \
 	ended=$$?; [ ! -e $(SPARED_SKIPPED) ] || sort -u $(SPARED_SKIPPED); exit $$ended
 
 matrix: ## the broken states that tests make, and what each node says of them
@@ -138,6 +142,10 @@ bench-files:
 bench-replica:
 	@$(needs) build
 	cargo run --locked --release -p spared-replica --example bench
+
+test-bench: ## the tests of the benches themselves, for a change of a bench
+	@$(needs) build
+	cargo test --locked -p spared-bench
 
 # What takes longer than `make test` may; target/soak.txt gets date, result and figures of each run. Tests at random are told by SPARED_SEED, SPARED_ROUNDS and SPARED_INTERVAL_MS,
 # engines by PROPTEST_CASES, sets by SETS_ELEMENTS, fuzzers by FUZZ_SECONDS.

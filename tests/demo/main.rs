@@ -25,9 +25,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use spared_tests::bench::wants_help;
 use spared_tests::lab::{Lab, become_root, leave_when_told, maps_one_user};
 use spared_tests::probe::Control;
+use spared_tests::say::wants_help;
 use spared_tests::{Result, say};
 
 use board::Board;

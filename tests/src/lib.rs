@@ -2,12 +2,11 @@
 //! Routers in network namespaces, their faults, and probes that see what users see.
 //!
 //! [`lab`] makes the networks, [`router`] runs spared, keepalived or FRR on them, [`probe`] measures. The
-//! end-to-end tests, `demo` and the benches use these three; tests of other crates use the namespaces and
+//! end-to-end tests, `demo` and the benches (`bench/`) use these three; tests of other crates use the namespaces and
 //! daemons of [`lab`].
 
 #![deny(unsafe_code)]
 
-pub mod bench;
 pub mod clock;
 pub mod conntrackd;
 pub mod dhcp;

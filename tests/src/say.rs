@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Output of the programs here for people. A reader that has ended (`demo | head`) ends the program, quietly, with
+//! What the programs here say to people. A reader that has ended (`demo | head`) ends the program, quietly, with
 //! all that it has started.
 
 use std::io::{Write, stdout};
@@ -25,4 +25,9 @@ pub fn put(text: &str) {
     if put.is_err() {
         leave(NOBODY_READS);
     }
+}
+
+/// Whether a program is asked for its help, and for nothing else then.
+pub fn wants_help(words: &[String]) -> bool {
+    words.iter().any(|word| word == "--help" || word == "-h")
 }

@@ -19,8 +19,8 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use spared_bench::{PRIORITIES, plan};
 use spared_tests::Result;
-use spared_tests::bench::{PRIORITIES, plan};
 use spared_tests::clock::poll;
 use spared_tests::conntrackd::{Conntrackd, Options};
 use spared_tests::flows::{self, Crowd, Entry, Packets, Sent, Transport};

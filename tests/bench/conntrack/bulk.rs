@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use spared_bench::{Bench, Row};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Row};
 use spared_tests::clock::{ms, poll};
 use spared_tests::flows::{self, Crowd};
 use spared_tests::lab::{Namespace, urgently};

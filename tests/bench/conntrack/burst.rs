@@ -5,8 +5,8 @@
 use std::thread;
 use std::time::Duration;
 
+use spared_bench::{Bench, Row};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Row};
 use spared_tests::clock::{Stamp, ms};
 use spared_tests::flows::Crowd;
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use spared_bench::{Bench, Row};
 use spared_netlink::{Notifications, attributes};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Row};
 use spared_tests::clock::{Stamp, ms, poll};
 use spared_tests::flows::{self, Crowd};
 use spared_tests::lab::Namespace;

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use spared_bench::{Bench, Row};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Row};
 use spared_tests::clock::ms;
 use spared_tests::flows::{self, Crowd};
 use spared_tests::lab::{Namespace, urgently};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Both makes in turns, and the medians of what they cost.
 
+use spared_bench::{Bench, Row};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Row};
 
 use super::bed::Make;
 

@@ -17,7 +17,7 @@ mod limits;
 
 use std::process::ExitCode;
 
-use spared_tests::bench::{Case, Report, program_with};
+use spared_bench::{Case, Report, program_with};
 
 fn main() -> ExitCode {
     let _limits = limits::Limits;

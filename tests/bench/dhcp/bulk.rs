@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use spared_bench::Bench;
 use spared_tests::Result;
-use spared_tests::bench::Bench;
 use spared_tests::clock::{ms, poll};
 use spared_tests::dhcp::{Duo, Filled, Make, Options, Pool, Server, Setup};
 use spared_tests::lab::{Lab, find_program};

@@ -5,8 +5,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use spared_bench::Bench;
 use spared_tests::Result;
-use spared_tests::bench::Bench;
 use spared_tests::clock::ms;
 use spared_tests::dhcp::{Filled, Guests4, Lease4, Make, Pool, SERVER, Server, Setup};
 use spared_tests::lab::Lab;

@@ -15,8 +15,8 @@ mod visible;
 
 use std::process::ExitCode;
 
+use spared_bench::{Bench, Case, Report, Row, program};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Case, Report, Row, program};
 use spared_tests::dhcp::Make;
 
 /// Leases of the cases that have many.

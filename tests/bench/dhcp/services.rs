@@ -8,8 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use spared_bench::{Bench, Row, Series};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Row, Series};
 use spared_tests::clock::{ms, poll};
 use spared_tests::lab::{Lab, Wire, build_dir};
 use spared_tests::linked::Linked;

@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::Duration;
 
+use spared_bench::{Bench, Row};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Row};
 use spared_tests::clock::{ms, poll};
 use spared_tests::dhcp::{Duo, Guests4, Host4, Lease4, Make, Pool, Setup};
 use spared_tests::lab::Lab;

@@ -10,7 +10,7 @@ use spared_tests::lab::usage;
 use spared_tests::pair::Pair;
 use spared_tests::router::Kind;
 
-use spared_tests::bench::{Bench, PRIORITIES, Row, plan};
+use spared_bench::{Bench, PRIORITIES, Row, plan};
 
 pub fn idle(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {
     let span = Duration::from_secs(if bench.runs > 3 { 10 } else { 3 });

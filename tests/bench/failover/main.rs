@@ -11,7 +11,7 @@ mod cost;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use spared_tests::bench::{Case, Report, program, transitions};
+use spared_bench::{Case, Report, program, transitions};
 use spared_tests::pair::Fault;
 
 const MS: Duration = Duration::from_millis(1);

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use spared_bench::{Bench, Case, Report, Row, program};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Case, Report, Row, program};
 use spared_tests::clock::{ms, poll};
 use spared_tests::lab::Lab;
 use spared_tests::linked::{Linked, with_trees};

@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::Duration;
 
+use spared_bench::Bench;
 use spared_tests::Result;
-use spared_tests::bench::Bench;
 use spared_tests::clock::{Stamp, ms};
 use spared_tests::lab::{Lab, Wire};
 use spared_tests::linked::{INTERVAL, Linked};

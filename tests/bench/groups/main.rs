@@ -13,8 +13,8 @@ mod cost;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use spared_bench::{Bench, Case, Report, Row, program};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Case, Report, Row, program};
 use spared_tests::many::Many;
 
 use bed::{STEPS, Times};

@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use spared_bench::{Bench, Case, PRIORITIES, Report, Row, program};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Case, PRIORITIES, Report, Row, program};
 use spared_tests::clock::poll;
 use spared_tests::conntrackd::{Conntrackd, Options};
 use spared_tests::lab::{Lab, Wire};

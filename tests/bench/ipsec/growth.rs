@@ -3,8 +3,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use spared_bench::{Bench, Row};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Row};
 
 use super::dies::{self, Alone, Deaths};
 use super::{FEW, MANY, median, row};

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use spared_bench::Bench;
 use spared_tests::Result;
-use spared_tests::bench::Bench;
 use spared_tests::clock::{Stamp, ms, poll};
 use spared_tests::ipsec::{Esp, Family};
 use spared_tests::lab::Lab;

@@ -19,8 +19,8 @@ mod within;
 
 use std::process::ExitCode;
 
+use spared_bench::{Bench, Case, Report, Row, program};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Case, Report, Row, program};
 
 /// SAs of the cases: those of one tunnel, and many.
 const FEW: u32 = 2;

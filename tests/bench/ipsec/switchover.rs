@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use spared_bench::{Bench, Row};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Row};
 use spared_tests::clock::{Stamp, ms, poll};
 
 use super::bed::{Bed, LIMIT, plan, with_bed};

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use spared_bench::{Bench, PRIORITIES, Row};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, PRIORITIES, Row};
 use spared_tests::clock::ms;
 use spared_tests::lab::Wire;
 use spared_tests::pair::{Damage, Fault};

@@ -15,7 +15,7 @@ mod switchover;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use spared_tests::bench::{Case, Report, program, transitions_of};
+use spared_bench::{Case, Report, program, transitions_of};
 use spared_tests::lab::Wire;
 use spared_tests::router::Plan;
 

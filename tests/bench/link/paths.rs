@@ -4,8 +4,8 @@
 use std::thread;
 use std::time::Duration;
 
+use spared_bench::{Bench, Row};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Row};
 use spared_tests::clock::Stamp;
 use spared_tests::lab::{Lab, Site, Wire};
 use spared_tests::pair::Pair;

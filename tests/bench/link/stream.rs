@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use spared_bench::{Bench, Row};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Row};
 use spared_tests::clock::{ms, poll};
 use spared_tests::lab::{Lab, Wire, usage};
 use spared_tests::pair::{Pair, Switchover};

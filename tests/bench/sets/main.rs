@@ -11,8 +11,8 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use spared_bench::{Bench, Case, Report, Row, program};
 use spared_tests::Result;
-use spared_tests::bench::{Bench, Case, Report, Row, program};
 use spared_tests::clock::{ms, poll};
 use spared_tests::elements::has_element;
 use spared_tests::lab::{Lab, Namespace, Wire};

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use spared_tests::Result;
-use spared_tests::bench::wants_help;
+use spared_tests::say::wants_help;
 
 use build::Side;
 use rows::Row;

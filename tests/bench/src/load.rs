@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::Result;
-use crate::clock::{Stamp, ms};
-use crate::lab::Wire;
-use crate::pair::Pair;
-use crate::probe::{Sight, Watch};
-use crate::router::{Kind, Plan};
+use spared_tests::Result;
+use spared_tests::clock::{Stamp, ms};
+use spared_tests::lab::Wire;
+use spared_tests::pair::Pair;
+use spared_tests::probe::{Sight, Watch};
+use spared_tests::router::{Kind, Plan};
 
-use super::report::Row;
-use super::series::{Bench, PRIORITIES, plan};
+use crate::report::Row;
+use crate::series::{Bench, PRIORITIES, plan};
 
 const SPAN: Duration = Duration::from_secs(60);
 /// With `--quick`.

@@ -3,11 +3,12 @@
 
 use std::process::ExitCode;
 
-use crate::Result;
-use crate::lab::{become_root, leave_when_told};
+use spared_tests::Result;
+use spared_tests::lab::{become_root, leave_when_told};
+use spared_tests::say::wants_help;
 
-use super::report::{Report, Row};
-use super::series::Bench;
+use crate::report::{Report, Row};
+use crate::series::Bench;
 
 const RUNS: usize = 11;
 const QUICK_RUNS: usize = 3;
@@ -44,11 +45,6 @@ fn usage(name: &str, cases: &[Case]) -> String {
     )
 }
 
-/// Whether a program is asked for its help, and for nothing else then.
-pub fn wants_help(words: &[String]) -> bool {
-    words.iter().any(|word| word == "--help" || word == "-h")
-}
-
 fn run(report: &mut Report, cases: &[Case], farewell: fn()) -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let has = |option: &str| words.iter().any(|word| word == option);
@@ -61,7 +57,7 @@ fn run(report: &mut Report, cases: &[Case], farewell: fn()) -> Result<()> {
         None => RUNS,
     };
     if wants_help(&words) {
-        crate::say!("{}", usage(report.name, cases));
+        spared_tests::say!("{}", usage(report.name, cases));
         return Ok(());
     }
     let chosen: Vec<_> = words

@@ -4,14 +4,14 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::Result;
-use crate::clock::ms;
-use crate::lab::Wire;
-use crate::pair::{Damage, Fault, Pair};
-use crate::probe::Control;
-use crate::router::{Kind, Plan};
+use spared_tests::Result;
+use spared_tests::clock::ms;
+use spared_tests::lab::Wire;
+use spared_tests::pair::{Damage, Fault, Pair};
+use spared_tests::probe::Control;
+use spared_tests::router::{Kind, Plan};
 
-use super::report::Row;
+use crate::report::Row;
 
 /// Highest priorities for both programs, as spared reserves 254.
 pub const PRIORITIES: [u8; 2] = [253, 252];

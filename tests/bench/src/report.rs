@@ -5,8 +5,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::Result;
-use crate::lab::build_dir;
+use spared_tests::Result;
+use spared_tests::lab::build_dir;
 
 /// Two measures of the same thing: ours and another program's.
 pub struct Row {
@@ -22,7 +22,7 @@ pub struct Row {
 }
 
 pub struct Report {
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Names of both measures in the file.
     fields: [&'static str; 2],
     /// Titles of both measures on the screen.
@@ -31,7 +31,7 @@ pub struct Report {
     scale: &'static str,
     entries: Vec<Value>,
     /// Number of broken promises.
-    pub(super) missed: usize,
+    pub(crate) missed: usize,
 }
 
 impl Report {
@@ -54,7 +54,7 @@ impl Report {
 
     pub fn add(&mut self, case: &str, interval: &str, row: Row) {
         if self.entries.is_empty() {
-            crate::say!(
+            spared_tests::say!(
                 "{:<44}{:>9}{:>10}{:>12}{:>8}{:>9}",
                 "case (medians)",
                 self.scale,
@@ -85,7 +85,7 @@ impl Report {
             true => "-".to_owned(),
             false => format!("{:.1}", row.beside),
         };
-        crate::say!(
+        spared_tests::say!(
             "{case:<44}{interval:>9}{:>10.1}{beside:>12}{shown:>8}{verdict}  {}",
             row.ours,
             row.note
@@ -108,7 +108,7 @@ impl Report {
         fs::create_dir_all(&dir)?;
         let file = dir.join(format!("{}.json", self.name));
         fs::write(&file, serde_json::to_string_pretty(&self.entries)? + "\n")?;
-        crate::say!("{}", file.display());
+        spared_tests::say!("{}", file.display());
         Ok(())
     }
 }
