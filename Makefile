@@ -152,6 +152,8 @@ test-bench: ## the tests of the benches themselves, for a change of a bench
 soak := sh tests/soak.sh
 in_lab := tests/as-root.sh cargo test --locked -p spared-tests --test
 alone := -- --ignored --nocapture --test-threads=1
+# in the midst of a recipe: `make -n` runs every recipe that has $(MAKE) itself in it
+another_make := $(MAKE) --no-print-directory
 
 # Ctrl-C ends it without a trace.
 soak: MINUTES ?= 60
@@ -216,7 +218,7 @@ soak-ipsec: build ## every order of a role and an IKE daemon, stops of up to 90 
 	@$(needs) test
 	@sh tests/kernel/choose.sh build >/dev/null
 	code=0; \
-	$(MAKE) --no-print-directory --keep-going -j3 soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth || code=1; \
+	$(another_make) --keep-going -j3 soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth || code=1; \
 	$(soak) ipsec-switchover $(in_lab) end_to_end $(alone) ipsec_switchover:: && exit $$code
 
 # these mostly wait
