@@ -39,6 +39,7 @@ pub use leave::{leave, leave_when_told};
 pub use namespace::{Namespace, find_program};
 pub use process::{Daemon, is_alive, is_stopped, signal_to, urgently, usage, wakeups};
 pub use relay::Relay;
+pub(crate) use scenario::note;
 pub use scenario::{
     become_root, disturbed, is_disturbed, maps_one_user, note_skip, scenario, skipped,
 };

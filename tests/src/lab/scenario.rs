@@ -101,10 +101,15 @@ pub fn note_skip(why: &str) {
     let thread = std::thread::current();
     let line = format!("skipped: {}: {why}\n", thread.name().unwrap_or("?"));
     eprint!("{line}");
-    let file = env::var_os("SPARED_SKIPPED")
-        .map(|path| fs::File::options().create(true).append(true).open(path));
+    note("SPARED_SKIPPED", &line);
+}
+
+/// Appends a line to the file that this environment variable names, if it does, for the end of `make test`.
+pub(crate) fn note(variable: &str, line: &str) {
+    let file =
+        env::var_os(variable).map(|path| fs::File::options().create(true).append(true).open(path));
     if let Some(Err(error)) = file.map(|file| file?.write_all(line.as_bytes())) {
-        eprintln!("SPARED_SKIPPED: {error}");
+        eprintln!("{variable}: {error}");
     }
 }
 

@@ -14,6 +14,9 @@ use crate::Result;
 /// Time after a command's own limit in which its answer may still come.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Most characters of a command that are shown.
+const LINE_LIMIT: usize = 100;
+
 pub struct Console {
     name: String,
     dir: PathBuf,
@@ -21,6 +24,14 @@ pub struct Console {
     input: ChildStdin,
     lines: Receiver<String>,
     number: u32,
+    last: Option<Last>,
+}
+
+/// The command that was given last.
+struct Last {
+    line: String,
+    at: Instant,
+    is_answered: bool,
 }
 
 /// Output of a booting machine on its serial console.
@@ -52,6 +63,7 @@ impl Console {
             input,
             lines,
             number: 0,
+            last: None,
         }
     }
 
@@ -75,6 +87,11 @@ impl Console {
     /// Runs a command. Returns its exit code and output; the code is 124 if it took too long.
     pub fn run(&mut self, line: &str, limit: Duration) -> Result<(i32, String)> {
         self.number += 1;
+        self.last = Some(Last {
+            line: line.to_owned(),
+            at: Instant::now(),
+            is_answered: false,
+        });
         // With the token, so that no later machine of the same name reads this file.
         let stem = format!("{}-{}", self.token, self.number);
         let [command, output] =
@@ -84,12 +101,23 @@ impl Console {
         writeln!(self.input, "{stem} {limit_s}")
             .map_err(|error| format!("{}: its console: {error}", self.name))?;
         let code = self.wait(&stem, Duration::from_secs(limit_s) + GRACE)?;
+        if let Some(last) = &mut self.last {
+            last.is_answered = true;
+        }
         let text = fs::read(&output)?;
         for file in [command, output] {
             fs::remove_file(file)?;
         }
         let text = String::from_utf8_lossy(&text).into_owned();
         Ok((code.parse()?, text))
+    }
+
+    /// The last command, for a sentence.
+    pub fn latest(&self) -> String {
+        match &self.last {
+            Some(last) => last.words(last.at.elapsed()),
+            None => "it was given no command".to_owned(),
+        }
     }
 
     /// Waits for a line with the token and this word. Returns the word after them.
@@ -109,6 +137,23 @@ impl Console {
     }
 }
 
+impl Last {
+    fn words(&self, ago: Duration) -> String {
+        let (seconds, line) = (ago.as_secs_f64(), shortened(&self.line));
+        let not = if self.is_answered { "" } else { " not" };
+        format!("its last command, given {seconds:.1} s earlier, was{not} answered: `{line}`")
+    }
+}
+
+/// The first line of a command, and of that no more than a reader needs.
+fn shortened(command: &str) -> String {
+    let first = command.trim().lines().next().unwrap_or_default();
+    match first.char_indices().nth(LINE_LIMIT) {
+        Some((end, _)) => format!("{}...", &first[..end]),
+        None => first.to_owned(),
+    }
+}
+
 fn read(output: ChildStdout, sender: &Sender<String>) {
     let mut reader = BufReader::new(output);
     let mut line = Vec::new();
@@ -124,5 +169,26 @@ fn read(output: ChildStdout, sender: &Sender<String>) {
             return;
         }
         line.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_command_is_told_in_one_line_with_its_age() {
+        let mut last = Last {
+            line: "ip -batch - <<'END'\naddr add\nEND\n".to_owned(),
+            at: Instant::now(),
+            is_answered: false,
+        };
+        let age = Duration::from_millis(4140);
+        let told = "its last command, given 4.1 s earlier, was not answered: `ip -batch - <<'END'`";
+        assert_eq!(last.words(age), told);
+        last.is_answered = true;
+        assert!(last.words(age).contains("was answered: "));
+        last.line = "ä".repeat(101);
+        assert!(last.words(age).ends_with("ä...`"));
     }
 }

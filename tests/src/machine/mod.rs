@@ -11,6 +11,7 @@ mod hardware;
 mod kernel;
 mod node;
 pub mod standstill;
+pub mod tally;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -120,6 +121,8 @@ pub struct Machine {
     /// Its files, under the same path inside and outside.
     pub dir: PathBuf,
     kernel: PathBuf,
+    /// False for a kernel that a test brings along: `make test` says nothing of it.
+    is_counted: bool,
     kernel_silence: Duration,
     /// Length of the log of an earlier machine of this name.
     log_start: usize,
@@ -166,6 +169,10 @@ impl Machine {
         let log_start = fs::metadata(&log).map_or(0, |about| about.len() as usize);
         let command = hardware.command(lab, parts, &dir, &log);
         let (daemon, pipes) = Daemon::start_piped(&parts.name, command, &log)?;
+        let is_counted = !matches!(parts.kernel, Kernel::At(_));
+        if is_counted {
+            tally::add_started(&parts.name);
+        }
         Ok(Self {
             name: parts.name.clone(),
             host: parts.host,
@@ -173,6 +180,7 @@ impl Machine {
             console: Mutex::new(Console::new(&parts.name, &dir, token, pipes)),
             dir,
             kernel: hardware.kernel(),
+            is_counted,
             kernel_silence: match hardware {
                 Hardware::Uml(_) => KERNEL_SILENCE,
                 Hardware::Qemu(_) => EMULATED_SILENCE,
@@ -196,10 +204,12 @@ impl Machine {
             Err(NotUp::Still(why)) => why,
         };
         // `make test` names a test that says so
-        eprintln!("attempt 1: {why}");
+        if self.is_counted {
+            eprintln!("attempt 1: {why}");
+        }
         *self = Self::start(lab, parts)?;
-        // that of the first one, which the test has nothing of
-        standstill::take();
+        // the test has nothing of the first one
+        standstill::forget(&self.name);
         self.wait_up(&LAST_BOOT).map_err(|it| match it {
             NotUp::Still(why) | NotUp::Failed(why) => why.into(),
         })
@@ -242,6 +252,7 @@ impl Machine {
                 continue;
             };
             let activity = self.activity();
+            self.notice_standstill();
             self.kill();
             let why = kernel::not_started(&self.name, &self.kernel, &what, &printed.text);
             return Err(kind(why + &activity));
@@ -272,7 +283,11 @@ impl Machine {
 
     /// What the processes of a machine that does not answer do, a line for each.
     fn activity(&self) -> String {
-        self.daemon().tree().into_iter().map(activity_of).collect()
+        self.daemon()
+            .tree()
+            .into_iter()
+            .map(standstill::activity_of)
+            .collect()
     }
 
     /// Runs a command line, which must succeed. Returns its output.
@@ -377,6 +392,21 @@ impl Machine {
         self.daemon().tree()
     }
 
+    /// Notes a machine that stands still for good, and what it did last.
+    fn notice_standstill(&self) {
+        let kernel = self.daemon().tree().get(1).copied();
+        if !kernel.is_some_and(standstill::lasts) {
+            return;
+        }
+        let log = self.daemon().log();
+        let printed = log.get(self.log_start..).unwrap_or_default();
+        let latest = standstill::latest(&self.console().latest(), printed);
+        if self.is_counted {
+            tally::add_standstill(&format!("{}: {latest}", self.name));
+        }
+        standstill::note(&self.name, latest);
+    }
+
     fn ports(&self, wires: &[Wire]) -> Vec<String> {
         wires.iter().map(|wire| self.port(*wire)).collect()
     }
@@ -399,10 +429,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let kernel = self.daemon().tree().get(1).copied();
-        if kernel.is_some_and(standstill::lasts) {
-            standstill::note(&self.name);
-        }
+        self.notice_standstill();
         self.kill();
     }
 }
@@ -462,20 +489,4 @@ fn addresses(parts: &Parts) -> String {
             format!("addr add {ipv4}/24 dev {name}\naddr add {ipv6}/64 dev {name} nodad\n")
         })
         .collect()
-}
-
-fn activity_of(pid: u32) -> String {
-    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let status = read("status");
-    let wanted = ["State:", "SigPnd:", "ShdPnd:", "SigBlk:"];
-    let lines = status
-        .lines()
-        .filter(|line| wanted.iter().any(|it| line.starts_with(it)));
-    let lines: Vec<&str> = lines.collect();
-    let (place, call) = (read("wchan"), read("syscall"));
-    format!(
-        "\n{pid}: {} in {place} of {}",
-        lines.join(", "),
-        call.trim()
-    )
 }

@@ -2,16 +2,24 @@
 //! on which it would be handled (tests/kernel/README.md). Whatever a test finds then says nothing of spared.
 
 use std::fs;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Names of the machines of this program that stood still when they ended.
-static STOOD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Machines of this program that stood still when they ended.
+static STOOD: Mutex<Vec<Standstill>> = Mutex::new(Vec::new());
+
+struct Standstill {
+    machine: String,
+    latest: String,
+}
 
 /// Interrupts last for microseconds: so many looks at so great a distance never meet the same one.
 const LOOKS: u32 = 15;
 const APART: Duration = Duration::from_millis(20);
+
+/// Lines of a kernel that are shown.
+const LINES: usize = 3;
 
 const SIGALRM: u64 = 1 << 13;
 const SIGIO: u64 = 1 << 28;
@@ -37,20 +45,62 @@ fn is_within(status: &str) -> bool {
     runs && blocked.is_some_and(|it| it & SIGALRM != 0 && it & SIGIO != 0)
 }
 
-pub fn note(machine: &str) {
-    let mut stood = STOOD.lock().unwrap_or_else(PoisonError::into_inner);
-    stood.push(machine.to_owned());
+/// What a machine did last: its last command, and the end of what its kernel printed.
+pub fn latest(command: &str, printed: &str) -> String {
+    let lines: Vec<&str> = printed.lines().map(str::trim).collect();
+    let mut lines: Vec<&str> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+    let end = lines.split_off(lines.len().saturating_sub(LINES));
+    match end.is_empty() {
+        true => format!("{command}; its kernel printed nothing"),
+        false => format!("{command}; its kernel printed last: {}", end.join(" | ")),
+    }
 }
 
-/// What stood still since this was asked last, as a sentence.
+pub fn note(machine: &str, latest: String) {
+    let machine = machine.to_owned();
+    stood().push(Standstill { machine, latest });
+}
+
+/// Forgets a machine that another one has replaced.
+pub fn forget(machine: &str) {
+    stood().retain(|it| it.machine != machine);
+}
+
+/// What stood still since this was asked last, and what it did last, as a sentence.
 pub fn take() -> Option<String> {
-    let mut stood = STOOD.lock().unwrap_or_else(PoisonError::into_inner);
-    let names = std::mem::take(&mut *stood).join(", ");
+    let stood = std::mem::take(&mut *stood());
+    let names: Vec<&str> = stood.iter().map(|it| it.machine.as_str()).collect();
+    let latest = stood
+        .iter()
+        .map(|Standstill { machine, latest }| format!("; {machine}: {latest}"));
     (!names.is_empty()).then(|| {
         format!(
-            "the user-mode-linux of {names} stood still, as one with stacks of vmalloc may (tests/kernel/README.md)"
+            "the user-mode-linux of {} stood still, as one with stacks of vmalloc may (tests/kernel/README.md){}",
+            names.join(", "),
+            latest.collect::<String>()
         )
     })
+}
+
+/// What a process of a machine that does not answer does, as a line.
+pub fn activity_of(pid: u32) -> String {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let status = read("status");
+    let wanted = ["State:", "SigPnd:", "ShdPnd:", "SigBlk:"];
+    let lines = status
+        .lines()
+        .filter(|line| wanted.iter().any(|it| line.starts_with(it)));
+    let lines: Vec<&str> = lines.collect();
+    let (place, call) = (read("wchan"), read("syscall"));
+    format!(
+        "\n{pid}: {} in {place} of {}",
+        lines.join(", "),
+        call.trim()
+    )
+}
+
+fn stood() -> MutexGuard<'static, Vec<Standstill>> {
+    STOOD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -69,9 +119,16 @@ mod tests {
     }
 
     #[test]
-    fn what_stood_still_is_told_once() {
-        note("r2");
-        assert!(take().is_some_and(|it| it.contains("of r2 stood still")));
+    fn what_stood_still_is_told_once_with_what_it_did_last() {
+        note("r1", latest("no command", ""));
+        note("r2", latest("its last command: `true`", "1\n2\n\n 3\n4\n"));
+        note("r3", String::new());
+        forget("r3");
+        let told = take().expect("two stood still");
+        assert!(told.contains("of r1, r2 stood still"), "{told}");
+        let ends = "); r1: no command; its kernel printed nothing; \
+                    r2: its last command: `true`; its kernel printed last: 2 | 3 | 4";
+        assert!(told.ends_with(ends), "{told}");
         assert_eq!(take(), None);
     }
 }

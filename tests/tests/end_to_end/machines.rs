@@ -13,7 +13,7 @@ use spared_tests::ipsec::{
 };
 use spared_tests::lab::{Lab, Wire, is_alive, scenario};
 use spared_tests::linked::peer;
-use spared_tests::machine::{Kernel, Machine, Node, Parts, wait_settled};
+use spared_tests::machine::{Kernel, Machine, Node, Parts, standstill, wait_settled};
 use spared_tests::probe::{Outage, Pings};
 
 const SPACING: Duration = Duration::from_millis(5);
@@ -116,6 +116,30 @@ fn a_machine_whose_init_stands_still_is_booted_once_more() {
         let [machine] = Machine::boot(lab, [parts])?;
         assert!(begun.elapsed() < Duration::from_secs(15));
         assert!(machine.is_running());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_machine_that_stands_still_is_noticed_with_what_it_did_last() {
+    // It answers a command, and then computes with the signals of its clock and its devices blocked.
+    const STANDS: &str = "own=\"${0%/*}/stands\"\n\
+        token=$(sed -n 's/.* TOKEN=\\([^ ]*\\).*/\\1/p' \"$own/init\")\n\
+        echo \"$token up\"; read -r number seconds; : >\"$own/$number.output\"\n\
+        echo last words >&2; echo \"$token $number 0\"\n\
+        exec env --block-signal=ALRM --block-signal=IO sh -c 'while :; do :; done'";
+    scenario(0, |lab| {
+        let [machine] = Machine::boot(lab, [fake(lab, "stands", STANDS)?])?;
+        machine.ok("ip route")?;
+        let kernel = *machine.pids().get(1).ok_or("it has ended")?;
+        let stands = poll(LIMIT, SPACING, || standstill::lasts(kernel));
+        assert!(stands, "it goes on");
+        assert_eq!(standstill::take(), None);
+        drop(machine);
+        let told = standstill::take().ok_or("nobody noticed")?;
+        assert!(told.contains("of stands stood still"), "{told}");
+        let latest = " earlier, was answered: `ip route`; its kernel printed last: last words";
+        assert!(told.ends_with(latest), "{told}");
         Ok(())
     });
 }
