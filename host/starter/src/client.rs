@@ -77,13 +77,6 @@ struct Waiting {
     since: Instant,
 }
 
-impl Waiting {
-    fn new(number: u64) -> Self {
-        let since = Instant::now();
-        Self { number, since }
-    }
-}
-
 #[derive(Debug)]
 struct Connection {
     socket: OwnedFd,
@@ -175,7 +168,8 @@ impl Remote {
         let number = self.say(what)?;
         let received = self.receive(number, Instant::now() + patience);
         if received.is_err() && self.connection.is_some() {
-            self.overdue = Some(Waiting::new(number));
+            let since = Instant::now();
+            self.overdue = Some(Waiting { number, since });
         }
         received
     }
@@ -265,9 +259,25 @@ impl Remote {
         format!("spared starter {why}")
     }
 
+    /// Looks now and then whether it answers, and whether one that does not has been silent for long.
+    fn is_silent_at(&mut self, now: Instant) -> bool {
+        self.take_late();
+        let is_due = self.looked.is_none_or(|it| now - it >= LOOK_INTERVAL);
+        if is_due && self.overdue.is_none() && self.look.is_none() {
+            self.looked = Some(now);
+            let asked = self.say(Asked::Look).ok();
+            self.look = asked.map(|number| Waiting { number, since: now });
+        }
+        let mut waiting = self.overdue.iter().chain(&self.look);
+        let is_silent = waiting.any(|it| now.saturating_duration_since(it.since) >= SILENCE);
+        if !is_silent {
+            self.silence = None;
+        }
+        is_silent && !self.end_hung(now)
+    }
+
     /// Kills one of the host's own that was silent for too long, and whether it did: the next start finds another.
-    fn end_hung(&mut self) -> bool {
-        let now = Instant::now();
+    fn end_hung(&mut self, now: Instant) -> bool {
         let since = match self.silence {
             Some((since, found)) if now - found < LOOKED_LATE => since,
             _ => now,
@@ -343,18 +353,7 @@ impl Starts for Remote {
     }
 
     fn is_silent(&mut self) -> bool {
-        self.take_late();
-        let is_due = self.looked.is_none_or(|it| it.elapsed() >= LOOK_INTERVAL);
-        if is_due && self.overdue.is_none() && self.look.is_none() {
-            self.looked = Some(Instant::now());
-            self.look = self.say(Asked::Look).ok().map(Waiting::new);
-        }
-        let mut waiting = self.overdue.iter().chain(&self.look);
-        let is_silent = waiting.any(|it| it.since.elapsed() >= SILENCE);
-        if !is_silent {
-            self.silence = None;
-        }
-        is_silent && !self.end_hung()
+        self.is_silent_at(Instant::now())
     }
 
     fn is_outdated(&self) -> bool {

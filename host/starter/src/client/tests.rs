@@ -1,5 +1,6 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use rustix::net::{bind, listen};
@@ -9,9 +10,22 @@ use super::*;
 /// Returns the processes that it was told to abandon.
 type Said = JoinHandle<Vec<u64>>;
 
-/// A starter that says what a test wants, one list of answers for each connection; each after a pause. None is a record
-/// that is cut off, as an answer is whose descriptors the host has no room for.
-fn says<A>(name: &str, connections: Vec<Vec<(Duration, A)>>) -> (PathBuf, Said)
+/// When a starter answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    AtOnce,
+    /// Not before the test says so.
+    Told,
+}
+
+use When::{AtOnce, Told};
+
+/// Lets a starter give the answer for which it waits.
+type Tell = mpsc::Sender<()>;
+
+/// A starter that says what a test wants, one list of answers for each connection. None is a record that is cut off, as an
+/// answer is whose descriptors the host has no room for.
+fn says<A>(name: &str, connections: Vec<Vec<(When, A)>>) -> (PathBuf, Said, Tell)
 where
     A: Into<Option<Answered>> + Send + 'static,
 {
@@ -23,20 +37,23 @@ where
     bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
     listen(&socket, 8).unwrap();
     let file = path.clone();
+    let (tell, told) = mpsc::channel();
     let starter = thread::spawn(move || {
         let mut abandoned = Vec::new();
         for answers in connections {
             let host = rustix::net::accept(&socket).unwrap();
-            for (pause, what) in answers {
+            for (when, what) in answers {
                 let number = hear(&host, &mut abandoned);
-                thread::sleep(pause);
+                if when == Told {
+                    told.recv().unwrap();
+                }
                 answer(&host, number, what.into());
             }
         }
         std::fs::remove_file(file).unwrap();
         abandoned
     });
-    (path, starter)
+    (path, starter, tell)
 }
 
 /// The number of the next request whose answer is waited for.
@@ -70,12 +87,12 @@ fn answer(host: &OwnedFd, number: u64, what: Option<Answered>) {
     .unwrap();
 }
 
-fn configured() -> (Duration, Answered) {
+fn configured() -> (When, Answered) {
     let about = About {
         state_dir: None,
         groups: Err(String::new()),
     };
-    (Duration::ZERO, Answered::Configured { about, fault: None })
+    (AtOnce, Answered::Configured { about, fault: None })
 }
 
 fn why(started: Result<Started, NotStarted>) -> String {
@@ -85,13 +102,18 @@ fn why(started: Result<Started, NotStarted>) -> String {
     }
 }
 
-const AT_ONCE: Duration = Duration::ZERO;
+/// Lets the starter answer, and waits until the answer is there.
+fn tell_and_wait(tell: &Tell, remote: &Remote) {
+    tell.send(()).unwrap();
+    let socket = &remote.connection.as_ref().unwrap().socket;
+    assert!(is_readable(socket, Duration::from_secs(10)));
+}
 
 #[test]
 fn a_starter_that_is_replaced_by_one_of_another_version_makes_the_host_give_way() {
     let own = "0.0.1".to_owned();
-    let second = vec![(AT_ONCE, Answered::Outdated { own })];
-    let (path, starter) = says("version", vec![vec![configured()], second]);
+    let second = vec![(AtOnce, Answered::Outdated { own })];
+    let (path, starter, _) = says("version", vec![vec![configured()], second]);
     let mut remote = Remote::new(Whose::At(path), "").unwrap();
     assert!(!remote.is_outdated());
     let why = why(remote.start(&Start::Link));
@@ -103,19 +125,18 @@ fn a_starter_that_is_replaced_by_one_of_another_version_makes_the_host_give_way(
 
 #[test]
 fn an_answer_that_is_late_is_waited_for_once_and_its_process_is_nobodys() {
-    let late = Duration::from_millis(1500);
     let (one, other) = (Answered::Started { pid: 1 }, Answered::Started { pid: 1 });
-    let answers = vec![configured(), (late, one), (AT_ONCE, other)];
-    let (path, starter) = says("late", vec![answers]);
+    let answers = vec![configured(), (Told, one), (AtOnce, other)];
+    let (path, starter, tell) = says("late", vec![answers]);
     let mut remote = Remote::new(Whose::At(path), "").unwrap();
     let since = Instant::now();
     for _ in 0..20 {
         let why = why(remote.start(&Start::Link));
         assert!(why.contains("does not answer"), "{why}");
     }
-    assert!(since.elapsed() < late, "{:?}", since.elapsed());
+    assert!(since.elapsed() < PATIENCE * 3, "{:?}", since.elapsed());
     assert_eq!(remote.reap(7), Reaped::Running, "it may live");
-    thread::sleep(late);
+    tell_and_wait(&tell, &remote);
     let started = remote.start(&Start::Link).unwrap();
     assert_eq!(started.process, remote.number);
     drop(remote);
@@ -126,8 +147,8 @@ fn an_answer_that_is_late_is_waited_for_once_and_its_process_is_nobodys() {
 fn a_process_whose_descriptors_do_not_fit_is_nobodys() {
     let (_, configured) = configured();
     let started = Answered::Started { pid: 1 };
-    let answers = [Some(configured), None, Some(started)].map(|it| (AT_ONCE, it));
-    let (path, starter) = says("unfit", vec![answers.to_vec()]);
+    let answers = [Some(configured), None, Some(started)].map(|it| (AtOnce, it));
+    let (path, starter, _) = says("unfit", vec![answers.to_vec()]);
     let mut remote = Remote::new(Whose::At(path), "").unwrap();
     let why = why(remote.start(&Start::Link));
     assert!(why.contains("Too many open files"), "{why}");
@@ -144,7 +165,7 @@ fn without_a_starter_it_is_said_what_to_do_and_tried_no_more_often_than_once_a_s
         why.contains("systemctl start spared-starter.socket"),
         "{why}"
     );
-    let (path, starter) = says("gone", vec![vec![configured()]]);
+    let (path, starter, _) = says("gone", vec![vec![configured()]]);
     let mut remote = Remote::new(Whose::At(path), "").unwrap();
     starter.join().unwrap();
     for _ in 0..3 {
@@ -156,19 +177,20 @@ fn without_a_starter_it_is_said_what_to_do_and_tried_no_more_often_than_once_a_s
 
 #[test]
 fn a_starter_that_does_not_answer_a_look_is_silent_until_it_does_and_a_request_waits_for_no_look() {
-    let late = SILENCE + Duration::from_secs(1);
     let answers = vec![
         configured(),
-        (late, Answered::Here),
-        (AT_ONCE, Answered::Started { pid: 1 }),
+        (Told, Answered::Here),
+        (AtOnce, Answered::Started { pid: 1 }),
     ];
-    let (path, starter) = says("silent", vec![answers]);
+    let (path, starter, tell) = says("silent", vec![answers]);
     let mut remote = Remote::new(Whose::At(path), "").unwrap();
-    assert!(!remote.is_silent(), "it was asked this moment");
-    thread::sleep(SILENCE);
-    assert!(remote.is_silent());
-    thread::sleep(late - SILENCE / 2);
-    assert!(!remote.is_silent());
+    let now = Instant::now();
+    assert!(!remote.is_silent_at(now), "it was asked this moment");
+    let just_before = now + SILENCE - Duration::from_millis(1);
+    assert!(!remote.is_silent_at(just_before));
+    assert!(remote.is_silent_at(now + SILENCE));
+    tell_and_wait(&tell, &remote);
+    assert!(!remote.is_silent_at(now + SILENCE));
     assert!(remote.start(&Start::Link).is_ok());
     drop(remote);
     starter.join().unwrap();
