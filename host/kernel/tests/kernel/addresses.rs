@@ -428,7 +428,7 @@ fn announcements_are_repeated_five_times() {
     let Some(net) = Net::new() else { return };
     let tap = net.tap();
     let mut kernel = active(&net, claims(&["10.0.0.1/24"], LEASE));
-    drive_for(&mut kernel, Duration::from_millis(5300));
+    skip(&mut kernel, Instant::now(), Duration::from_millis(5300));
     assert_eq!(announcements(&tap), 5);
     assert_eq!(kernel.next_timeout(), None);
 }
@@ -445,15 +445,15 @@ fn another_interval_of_announcements_is_in_force_at_once() {
     let tap = net.tap();
     let mut claims = claims(&["10.0.0.1/24"], LEASE);
     let mut kernel = active(&net, claims.clone());
-    drive_for(&mut kernel, Duration::from_millis(5300));
+    let now = skip(&mut kernel, Instant::now(), Duration::from_millis(5300));
     assert_eq!(announcements(&tap), 5);
     claims.refresh_s = 1;
     kernel.claim("office", claims.clone()).unwrap();
-    drive_for(&mut kernel, Duration::from_millis(2800));
+    let now = skip(&mut kernel, now, Duration::from_millis(2800));
     assert!((2..=3).contains(&announcements(&tap)));
     claims.refresh_s = 0;
     kernel.claim("office", claims).unwrap();
-    drive_for(&mut kernel, Duration::from_millis(1500));
+    skip(&mut kernel, now, Duration::from_millis(1500));
     assert_eq!((announcements(&tap), kernel.next_timeout()), (0, None));
 }
 
@@ -505,7 +505,7 @@ fn a_route_is_tried_again_when_another_route_may_lead_to_its_gateway() {
     let mut kernel = active(&net, claims);
     assert_eq!(kernel.missing_routes("office").len(), 1);
     net.ip("route add 10.9.0.0/24 dev lan2");
-    drive_for(&mut kernel, Duration::from_millis(10_500));
+    skip(&mut kernel, Instant::now(), Duration::from_millis(10_500));
     assert_eq!(kernel.missing_routes("office"), []);
     let shown = net.output("ip", "route show proto 213");
     assert!(shown.contains("198.51.100.0/24 via 10.9.0.3"), "{shown}");

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use spared_abi::{
@@ -15,7 +15,7 @@ use spared_message::link::LinkPath;
 use crate::lab::*;
 
 const PORT: u16 = 3780;
-const MOMENT: Duration = Duration::from_millis(50);
+const LIMIT: Duration = Duration::from_secs(5);
 
 fn path(own: &str, peer: &str) -> LinkPath {
     let (own, prefix) = own.split_once('/').unwrap();
@@ -38,7 +38,7 @@ fn linked(net: &Net, path: &LinkPath) -> Kernel {
     let mut kernel = Kernel::open().unwrap();
     kernel.set_links(vec![path.clone()], PORT);
     kernel.follow("lan2", SOCKETS_HEARTBEAT).unwrap();
-    drive_for(&mut kernel, MOMENT);
+    drive_until(&mut kernel, |kernel, _| kernel.is_link_usable(path));
     kernel
 }
 
@@ -49,14 +49,21 @@ fn socket(kernel: &Kernel, interface: &str, kind: u32) -> OwnedFd {
     sockets[position].try_clone_to_owned().unwrap()
 }
 
-fn received(socket: BorrowedFd<'_>) -> Vec<Vec<u8>> {
-    std::thread::sleep(MOMENT);
+/// Waits for so many packets, and returns these and what else is there by then.
+fn received(socket: BorrowedFd<'_>, count: usize) -> Vec<Vec<u8>> {
+    let until = Instant::now() + LIMIT;
     let mut packets = Vec::new();
     let mut buffer = [0; 2048];
-    while let Ok((length, _)) = recv(socket, &mut buffer, RecvFlags::DONTWAIT) {
-        packets.push(buffer[..length].to_vec());
+    loop {
+        while let Ok((length, _)) = recv(socket, &mut buffer, RecvFlags::DONTWAIT) {
+            packets.push(buffer[..length].to_vec());
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if packets.len() >= count || left.is_zero() {
+            return packets;
+        }
+        wait(&[socket], left);
     }
-    packets
 }
 
 fn addresses(net: &Net) -> String {
@@ -65,10 +72,21 @@ fn addresses(net: &Net) -> String {
 
 /// Sends from the station's address and port to the router's.
 fn tell(net: &Net, from: SocketAddr, to: SocketAddr, text: &str) {
+    let socket = bind(net, from);
+    socket.send_to(text.as_bytes(), to).unwrap();
+}
+
+/// A socket of the station's, which cannot be had before its kernel has found an IPv6 address free.
+fn bind(net: &Net, at: SocketAddr) -> UdpSocket {
     net.inside(|| {
-        let socket = UdpSocket::bind(from).unwrap();
-        socket.send_to(text.as_bytes(), to).unwrap();
-    });
+        let until = Instant::now() + LIMIT;
+        loop {
+            match UdpSocket::bind(at) {
+                Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(1)),
+                bound => return bound.unwrap(),
+            }
+        }
+    })
 }
 
 fn at(address: IpAddr, port: u16) -> SocketAddr {
@@ -177,7 +195,6 @@ fn heartbeats_are_heard_from_the_peer_alone_before_any_firewall() {
             IpAddr::V6(_) => "fd08::3".parse().unwrap(),
         };
         net.station_ip(&format!("addr replace {other}/16 dev peer"));
-        std::thread::sleep(MOMENT);
         let (own, peer) = (at(path.own, PORT), at(path.peer, PORT));
         // Another port here, another there, another address.
         tell(&net, at(path.peer, 4000), own, "port");
@@ -186,7 +203,7 @@ fn heartbeats_are_heard_from_the_peer_alone_before_any_firewall() {
         // In fragments.
         tell(&net, peer, own, &"x".repeat(3000));
         tell(&net, peer, own, "heartbeat");
-        let packets = received(heard.as_fd());
+        let packets = received(heard.as_fd(), 1);
         assert_eq!(packets.len(), 1, "{path:?}: {packets:?}");
         assert!(packets[0].ends_with(b"heartbeat"));
         let version = if path.own.is_ipv4() { 4 } else { 6 };
@@ -207,7 +224,7 @@ fn heartbeats_go_to_the_peer_from_the_links_address_and_port() {
     for path in [v4(), path("fd08::1/64", "fd08::2")] {
         let kernel = linked(&net, &path);
         let (own, peer) = (at(path.own, PORT), at(path.peer, PORT));
-        let listener = net.inside(|| UdpSocket::bind(peer).unwrap());
+        let listener = bind(&net, peer);
         listener
             .set_read_timeout(Some(Duration::from_secs(5)))
             .unwrap();
@@ -216,9 +233,14 @@ fn heartbeats_go_to_the_peer_from_the_links_address_and_port() {
         let mut buffer = [0; 16];
         let (length, from) = listener.recv_from(&mut buffer).unwrap();
         assert_eq!((&buffer[..length], from), (&b"heartbeat"[..], own));
-        // What comes back is for the packet socket; this one would only fill up.
-        listener.send_to(b"answer", own).unwrap();
-        assert_eq!(received(sender.as_fd()).len(), 0);
+        // What comes back is for the packet socket; this one would only fill up. The first answer would be in it once
+        // the second one is heard.
+        let heard = socket(&kernel, "lan2", SOCKET_HEARTBEAT_IN);
+        for answer in [b"answer", b"second"] {
+            listener.send_to(answer, own).unwrap();
+        }
+        assert_eq!(received(heard.as_fd(), 2).len(), 2);
+        assert_eq!(received(sender.as_fd(), 0).len(), 0);
         kernel.close();
         net.station_ip("addr flush dev peer scope global");
     }
@@ -229,7 +251,9 @@ fn an_interface_without_a_link_has_no_heartbeats() {
     let Some(_net) = Net::new() else { return };
     let mut kernel = Kernel::open().unwrap();
     kernel.follow("lan2", SOCKETS_HEARTBEAT).unwrap();
-    drive_for(&mut kernel, MOMENT);
+    drive_until(&mut kernel, |kernel, _| {
+        kernel.interface("lan2").is_some_and(|(it, _)| it.up)
+    });
     let (event, sockets) = kernel.interface("lan2").unwrap();
     assert_eq!((event.sockets.len(), sockets.len()), (0, 0));
     // A link that is configured later brings them.
@@ -275,7 +299,7 @@ fn pings_hear_answers_and_errors_and_nothing_else() {
         }
         // A request of the station's is for the kernel.
         assert!(net.pings("10.8.0.1"));
-        let kinds: Vec<u8> = received(pings.as_fd())
+        let kinds: Vec<u8> = received(pings.as_fd(), 2)
             .iter()
             .map(|packet| packet[20])
             .collect();
