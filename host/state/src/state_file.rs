@@ -12,8 +12,8 @@ use spared_sdk::file::{Access, replace};
 
 const SIZE_MAX: u64 = 4 * 1024 * 1024;
 const ROOT: u32 = 0;
-/// Time after which a content that could not be written is tried again.
-const RETRY: Duration = Duration::from_secs(5);
+/// Time after which a content that could not be written is tried again; no test waits so long.
+const RETRY: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 5000 });
 
 /// Replaces the file, and makes its folder.
 ///
