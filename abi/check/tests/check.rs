@@ -104,6 +104,14 @@ fn fails(path: &Path, what: &str) {
     );
 }
 
+/// That `path` fails the check `name` with a line that holds `what`. The other checks, which would wait for the same thing,
+/// are not run.
+fn fails_alone(path: &Path, name: &str, what: &str) {
+    let (_, said) = check(path, &["--only", name]);
+    let is_told = |line: &str| line.starts_with("finding fail ") && line.contains(what);
+    assert!(said.lines().any(is_told), "{said}");
+}
+
 fn example_in_rust(lab: &Lab, name: &str) -> PathBuf {
     let package = format!("spared-example-{name}");
     // `make test` has built everything.
@@ -279,7 +287,7 @@ fn a_stop_that_is_never_done_is_found_and_one_that_is_passes() {
         );
         lab.plugin(&body, ".stop = stop,")
     };
-    fails(&stop(""), "stop: stop is pending for more than 3 s");
+    fails_alone(&stop(""), "stop", "stop is pending for more than 3 s");
     let (code, said) = check(&stop("host->done(host->ctx, token, 0);"), &[]);
     assert_eq!(code, 0, "{said}");
 }
@@ -351,9 +359,10 @@ fn a_role_that_is_never_done_is_found() {
     let lab = Lab::new();
     let body = "static spared_status role(void *self, uint64_t token, const struct spared_role *event)\n\
                 { (void)self, (void)token, (void)event; return SPARED_PENDING; }";
-    fails(
+    fails_alone(
         &lab.plugin(body, ".role = role,"),
-        "roles: done() for the newest role did not come",
+        "roles",
+        "done() for the newest role did not come",
     );
 }
 
@@ -528,9 +537,10 @@ fn a_settle_that_is_never_done_is_found() {
          static spared_status settle(void *self, uint64_t token, uint64_t deadline_ns)\n\
          {{ (void)self, (void)token, (void)deadline_ns; return SPARED_PENDING; }}"
     );
-    fails(
+    fails_alone(
         &with_peer(&lab, &body, ".settle = settle,"),
-        "peer: done() for settle with its peer did not come within 2 s",
+        "peer",
+        "done() for settle with its peer did not come within 2 s",
     );
 }
 
