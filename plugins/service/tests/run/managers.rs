@@ -214,6 +214,7 @@ fn a_systemd_that_hears_nothing_any_more_is_not_called_for_ever() {
         return;
     };
     systemd(&bench);
+    bench.watched.pace.set(10);
     fs::write(bench.folder.join("deaf"), "").expect("our own folder");
     let hang = bench.script(
         "hang",
