@@ -16,7 +16,7 @@ needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo demo-video test matrix check fmt clippy docs book deny \
+.PHONY: help build demo demo-video test minutes matrix check fmt clippy docs book deny \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
 	bench-pairs test-bench \
 	soak soak-fence soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-conntrack soak-sets soak-dhcp \
@@ -56,6 +56,9 @@ test: build ## every test, then what was skipped, minutes by test file and who n
 	else echo "cargo-nextest: not installed; minutes and second tries are not measured"; \
 		tests/as-root.sh cargo test --locked $(suite) --no-fail-fast; fi; \
 	ended=$$?; [ ! -e $(SPARED_SKIPPED) ] || sort -u $(SPARED_SKIPPED); exit $$ended
+
+minutes: ## keep the minutes of the last `make test`, with which later ones are compared: for a release
+	cp target/minutes.txt tests/minutes.txt
 
 matrix: ## the broken states that tests make, and what each node says of them
 	@$(needs) build

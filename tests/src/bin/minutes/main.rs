@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs the tests, then prints their times by test file, slowest first, and the tests that needed a
-//! second try. `minutes COMMAND...`: COMMAND runs nextest, and its exit code is passed on.
+//! Runs the tests, then prints their times by test file, slowest first, what grew, the tests that needed a second
+//! try, and machines that stood still. `minutes COMMAND...`: COMMAND runs nextest, and its exit code is passed on; if all
+//! tests passed and took too long, the exit code is 1.
 
 #![forbid(unsafe_code)]
 
+mod growth;
 mod report;
 mod sources;
 mod table;
@@ -11,18 +13,24 @@ mod table;
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::num::NonZero;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread::available_parallelism;
 
+use jiff::Zoned;
 use signal_hook::consts::SIGINT;
 
 use spared_tests::Result;
+use spared_tests::machine::tally::{self, Tally};
 
+use growth::Minutes;
 use report::Case;
 use sources::Sources;
+use table::Cost;
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = env::args_os().skip(1).collect();
@@ -38,26 +46,82 @@ fn main() -> ExitCode {
 fn run(words: &[OsString]) -> Result<ExitCode> {
     let (program, arguments) = words.split_first().ok_or("usage: minutes COMMAND...")?;
     let sources = Sources::of_this_workspace()?;
-    let file = report_file(&sources.target);
-    if file.exists() {
-        fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let (report, machines) = (
+        report_file(&sources.target),
+        sources.target.join("machines.txt"),
+    );
+    for file in [&report, &machines].into_iter().filter(|it| it.exists()) {
+        fs::remove_file(file).map_err(|error| format!("{}: {error}", file.display()))?;
     }
     // ^C ends the tests, which are in the same process group; their times are printed even then.
     signal_hook::flag::register(SIGINT, Arc::new(AtomicBool::new(false)))?;
     let status = Command::new(program)
         .args(arguments)
+        .env(tally::FILE, &machines)
         .status()
         .map_err(|error| format!("{}: {error}", program.to_string_lossy()))?;
-    match cases(&file) {
-        Ok(cases) => spared_tests::say::put(&table::of(&cases, &sources)),
-        Err(error) => eprintln!("minutes: not measured: {error}"),
+    let cases = match cases(&report) {
+        Ok(cases) => cases,
+        Err(error) => {
+            eprintln!("minutes: not measured: {error}");
+            return Ok(code(status));
+        }
+    };
+    let costs = table::costs(&cases, &sources);
+    let growth = growth(&costs, &sources, status.success())
+        .unwrap_or_else(|error| format!("growth is not known: {error}\n"));
+    // no machine, no file
+    let machines = Tally::read(&fs::read_to_string(&machines).unwrap_or_default());
+    let remarks = table::remarks(&cases, &machines);
+    spared_tests::say::put(&(table::of(&costs) + &growth + &remarks));
+    match status.success() && table::is_too_long(&cases) {
+        true => Ok(ExitCode::FAILURE),
+        false => Ok(code(status)),
     }
-    Ok(code(status))
+}
+
+/// What grew since the run that is kept. Leaves the minutes of this run for `make minutes`, which keeps them, if all
+/// tests passed.
+fn growth(costs: &[(String, Cost)], sources: &Sources, passed: bool) -> Result<String> {
+    let files = costs.iter().map(|(file, cost)| (file.clone(), cost.clock));
+    let now = Minutes {
+        run: this_run(),
+        files: files.collect(),
+    };
+    if passed {
+        let file = sources.target.join("minutes.txt");
+        let written = fs::write(&file, now.to_string());
+        written.map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    let kept = sources.root.join("tests/minutes.txt");
+    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", kept.display());
+    let text = fs::read_to_string(&kept).map_err(|error| named(&error))?;
+    let earlier = Minutes::parse(&text).map_err(|error| named(&error))?;
+    Ok(now.growth_since(&earlier))
+}
+
+fn this_run() -> String {
+    let output = Command::new("git")
+        .args(["describe", "--always", "--dirty"])
+        .output();
+    let commit = output.ok().filter(|it| it.status.success());
+    let commit = commit.map_or("an unknown commit".to_owned(), |it| {
+        String::from_utf8_lossy(&it.stdout).trim().to_owned()
+    });
+    let day = Zoned::now().date();
+    let processors = available_parallelism().map_or(0, NonZero::get);
+    format!(
+        "{commit} ({day}, profile {}, {processors} processors)",
+        profile().to_string_lossy()
+    )
+}
+
+fn profile() -> OsString {
+    env::var_os("NEXTEST_PROFILE").unwrap_or("default".into())
 }
 
 fn report_file(target: &Path) -> PathBuf {
-    let profile = env::var_os("NEXTEST_PROFILE").unwrap_or("default".into());
-    target.join("nextest").join(profile).join("junit.xml")
+    target.join("nextest").join(profile()).join("junit.xml")
 }
 
 fn cases(file: &Path) -> Result<Vec<Case>> {

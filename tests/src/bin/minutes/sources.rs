@@ -10,7 +10,7 @@ use serde::Deserialize;
 use spared_tests::Result;
 
 pub struct Sources {
-    root: PathBuf,
+    pub root: PathBuf,
     /// Folder in which cargo builds.
     pub target: PathBuf,
     /// The main file of each program, by nextest's name for it.

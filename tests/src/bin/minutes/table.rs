@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The table: time of each test file, tests that needed a second try, and the limit.
+//! The table: time of each test file, tests that needed a second try, machines that stood still, and the limit.
 
 use std::collections::HashMap;
 use std::fmt::Write;
+
+use spared_tests::machine::tally::Tally;
 
 use crate::report::{Case, Try};
 use crate::sources::Sources;
@@ -14,16 +16,17 @@ const SHOWN_MIN: f64 = 0.05;
 
 /// Cost of a file, in minutes.
 #[derive(Clone, Copy, Default)]
-struct Cost {
+pub struct Cost {
     /// Share of the time on the clock: of k tests that run at once, each has a k-th, so that the shares of all
     /// files add up to the time of the run.
-    clock: f64,
+    pub clock: f64,
     /// Sum of the times of its tests.
     own: f64,
     tests: usize,
 }
 
-pub fn of(cases: &[Case], sources: &Sources) -> String {
+/// Each test file's cost, the greatest first.
+pub fn costs(cases: &[Case], sources: &Sources) -> Vec<(String, Cost)> {
     let mut files: HashMap<String, Cost> = HashMap::new();
     for (case, clock) in cases.iter().zip(shares(cases)) {
         let cost = files
@@ -33,32 +36,47 @@ pub fn of(cases: &[Case], sources: &Sources) -> String {
         cost.own += case.tries.iter().map(seconds).sum::<f64>() / 60.0;
         cost.tests += 1;
     }
+    let mut files: Vec<(String, Cost)> = files.into_iter().collect();
+    files.sort_by(|(a, left), (b, right)| right.clock.total_cmp(&left.clock).then(a.cmp(b)));
+    files
+}
+
+/// The table of these costs.
+pub fn of(files: &[(String, Cost)]) -> String {
     let mut text =
         "\nminutes by test file (clock: shared among tests that ran at once; own: added up)\n\
          \x20   clock      own   tests\n"
             .to_owned();
-    rows(&mut text, files);
+    let (shown, small) = files.split_at(files.partition_point(|(_, cost)| cost.clock >= SHOWN_MIN));
+    for (file, cost) in shown {
+        row(&mut text, file, cost);
+    }
+    if !small.is_empty() {
+        let what = format!("({} other files)", small.len());
+        row(&mut text, &what, &sum(small));
+    }
+    row(&mut text, "(all)", &sum(files));
+    text
+}
+
+/// What a quiet machine would not have had, and the limit.
+pub fn remarks(cases: &[Case], machines: &Tally) -> String {
+    let mut text = String::new();
     repeats(&mut text, cases);
     second_tries(&mut text, cases);
+    standstills(&mut text, machines);
     limit(&mut text, took(cases) / 60.0);
     text
 }
 
-fn rows(text: &mut String, files: HashMap<String, Cost>) {
-    let mut files: Vec<(String, Cost)> = files.into_iter().collect();
-    files.sort_by(|(a, left), (b, right)| right.clock.total_cmp(&left.clock).then(a.cmp(b)));
-    let all = sum(&files);
-    let small = files.partition_point(|(_, cost)| cost.clock >= SHOWN_MIN);
-    let small = files.split_off(small);
-    if !small.is_empty() {
-        let what = format!("({} other files)", small.len());
-        files.push((what, sum(&small)));
-    }
-    files.push(("(all)".to_owned(), all));
-    for (file, cost) in files {
-        let Cost { clock, own, tests } = cost;
-        let _ = writeln!(text, "{clock:>9.2}{own:>9.2}{tests:>8}  {file}");
-    }
+/// True if all tests together took longer than they may.
+pub fn is_too_long(cases: &[Case]) -> bool {
+    took(cases) / 60.0 > LIMIT_MIN
+}
+
+fn row(text: &mut String, file: &str, cost: &Cost) {
+    let Cost { clock, own, tests } = cost;
+    let _ = writeln!(text, "{clock:>9.2}{own:>9.2}{tests:>8}  {file}");
 }
 
 fn sum(files: &[(String, Cost)]) -> Cost {
@@ -110,14 +128,25 @@ fn second_tries(text: &mut String, cases: &[Case]) {
     let _ = writeln!(text, "tests that needed a second try: {count}");
 }
 
-// A warning, no failure: the machine may have been busy with something else.
+/// What a machine that stood still did last tells a fault of its kernel from one of the programs in it.
+fn standstills(text: &mut String, machines: &Tally) {
+    for what in &machines.stood_still {
+        let _ = writeln!(text, "stood still: {what}");
+    }
+    let (stood, started) = (machines.stood_still.len(), machines.started);
+    let _ = writeln!(
+        text,
+        "machines that stood still: {stood} of {started} started"
+    );
+}
+
 fn limit(text: &mut String, minutes: f64) {
     let _ = match minutes > LIMIT_MIN {
         false => writeln!(text, "tests took {minutes:.1} min of at most {LIMIT_MIN}"),
         true => writeln!(
             text,
-            "tests took {minutes:.1} min, MORE THAN THE {LIMIT_MIN} THAT THEY MAY TAKE: unless this \
-             machine was busy, make the slowest of the files above faster"
+            "FAILED: tests took {minutes:.1} min of at most {LIMIT_MIN}: make the slowest of the files above, or those \
+             that grew, faster"
         ),
     };
 }
@@ -176,7 +205,8 @@ mod tests {
     }
 
     fn text(cases: &[Case]) -> String {
-        of(cases, &Sources::of_this_workspace().expect("a workspace"))
+        let sources = Sources::of_this_workspace().expect("a workspace");
+        of(&costs(cases, &sources)) + &remarks(cases, &Tally::default())
     }
 
     #[test]
@@ -206,6 +236,7 @@ mod tests {
      2.52     2.52       4  (all)
 tests that repeated themselves as the machine was late: 0
 tests that needed a second try: 0
+machines that stood still: 0 of 0 started
 tests took 2.5 min of at most 30
 ";
         assert!(text(&cases).ends_with(table), "{}", text(&cases));
@@ -236,11 +267,22 @@ tests took 2.5 min of at most 30
     }
 
     #[test]
-    fn more_than_the_limit_is_said_aloud() {
-        let text = text(&[case("a", true, &[(0.0, 1860.0)])]);
-        assert!(
-            text.contains("tests took 31.0 min, MORE THAN THE 30"),
-            "{text}"
-        );
+    fn machines_that_stood_still_are_named_and_counted() {
+        let machines = Tally {
+            started: 131,
+            stood_still: vec!["ipsec::a: r2: its last command".to_owned()],
+        };
+        let lines = "stood still: ipsec::a: r2: its last command\n\
+                     machines that stood still: 1 of 131 started\n";
+        let text = remarks(&[], &machines);
+        assert!(text.contains(lines), "{text}");
+    }
+
+    #[test]
+    fn more_than_the_limit_fails() {
+        let long = [case("a", true, &[(0.0, 1860.0)])];
+        assert!(text(&long).contains("FAILED: tests took 31.0 min of at most 30"));
+        assert!(is_too_long(&long));
+        assert!(!is_too_long(&[case("a", true, &[(0.0, 1800.0)])]));
     }
 }
