@@ -21,7 +21,7 @@ export RUSTDOCFLAGS ?= -D warnings
 	bench-pairs test-bench \
 	soak soak-fence soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
-	fuzz fuzz-seeds release notices install deb test-deb clean
+	fuzz fuzz-seeds release programs notices install deb test-deb release-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -64,7 +64,9 @@ matrix: ## the broken states that tests make, and what each node says of them
 	@$(needs) build
 	@cargo run --quiet --locked -p spared-tests --bin matrix
 
-check: fmt clippy docs deny notices test ## what a change must pass: fmt, clippy, docs, deny, notices, test
+# .ci/run reads this list, too
+checks := fmt clippy docs deny notices test
+check: $(checks) ## what a change must pass: fmt, clippy, docs, deny, notices, test
 
 fmt:
 	cargo fmt --all --check
@@ -91,7 +93,7 @@ book: ## the manual as HTML with a search: target/book/html/index.html
 
 # named as a goal, or in CI, it must not be passed over
 deny: ## licences, sources and advisories of the crates; needs cargo-deny
-	@DEMANDED=$(if $(filter true,$(CI))$(filter deny,$(MAKECMDGOALS)),yes) sh packaging/deny.sh
+	@DEMANDED=$(if $(filter true,$(CI))$(filter deny release-check,$(MAKECMDGOALS)),yes) sh packaging/deny.sh
 
 bench: bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica ## beside keepalived, plain TCP, conntrackd, rsync and the kernel alone, into target/bench/
 
@@ -267,10 +269,12 @@ fuzz-seeds: ## inputs of the fuzz targets that the code itself encodes, into fuz
 	@$(needs) build
 	cargo run --locked -p spared-fuzz-targets --bin seeds
 
-release:
+release: ## the programs and plugins as `make install` installs them
 	@$(needs) build
-	cargo build --locked --release --workspace
-	$(MAKE) notices
+	$(MAKE) programs notices
+
+programs:
+	cargo build --locked --release $(addprefix -p ,spared sparectl spared-plugin-check $(addprefix spared-,$(PLUGINS)))
 
 notices: ## of third parties whose crates are in the programs, into target/THIRD-PARTY
 	@mkdir -p target
@@ -302,6 +306,10 @@ deb: ## the Debian package, into target/deb
 test-deb: deb ## install, start, reload, stop and purge it in a fresh Debian
 	@$(needs) root
 	packaging/test-deb target/deb/spared_*.deb
+
+release-check: deny test-bench ## for a change of how spared is built: the packages twice from nothing, which must be the same
+	@$(needs) build docs deb
+	packaging/release-check target/release-check
 
 clean: ## remove what was built
 	cargo clean
