@@ -19,46 +19,6 @@ use spared_tests::machine::{Kernel as KernelOf, Machine, Parts};
 
 const EEXIST: i32 = 17;
 
-#[test]
-fn a_kernel_with_esp_does_as_told() {
-    scenario(0, |lab| {
-        let [machine] = Machine::boot(lab, [Parts::new("r1", 11, &[])])?;
-        let program = std::env::current_exe()?;
-        let line = format!(
-            "{} --ignored --test-threads 1 --nocapture",
-            program.display()
-        );
-        let (code, said) = machine.run_within(&line, Duration::from_secs(90))?;
-        println!("{said}");
-        assert_eq!(code, 0, "{said}");
-        assert!(said.contains("test result: ok. 10 passed"), "{said}");
-        Ok(())
-    });
-}
-
-/// The kernel of other machines may have no queues for packets.
-#[test]
-fn debians_own_kernel_keeps_what_waits_for_an_sa() {
-    scenario(0, |lab| {
-        let stock = Parts {
-            kernel: KernelOf::Stock,
-            memory_mb: 512,
-            ..Parts::new("r1", 11, &[])
-        };
-        let [machine] = Machine::boot(lab, [stock])?;
-        let program = std::env::current_exe()?;
-        let line = format!(
-            "{} --ignored --exact --nocapture {WAITING}",
-            program.display()
-        );
-        let (code, said) = machine.run_within(&line, Duration::from_secs(90))?;
-        println!("{said}");
-        assert_eq!(code, 0, "{said}");
-        assert!(said.contains(KEPT), "{said}");
-        Ok(())
-    });
-}
-
 const WAITING: &str = "what_is_passed_on_waits_and_goes_on_in_its_order";
 const KEPT: &str = "kept: 200";
 
@@ -691,4 +651,48 @@ fn a_stopped_sa_says_its_last_number() {
         assert_eq!(numbers, expected);
     }
     assert_eq!(read(&mut kernel).0, []);
+}
+
+mod in_machines {
+    use super::*;
+
+    #[test]
+    fn a_kernel_with_esp_does_as_told() {
+        scenario(0, |lab| {
+            let [machine] = Machine::boot(lab, [Parts::new("r1", 11, &[])])?;
+            let program = std::env::current_exe()?;
+            let line = format!(
+                "{} --ignored --test-threads 1 --nocapture",
+                program.display()
+            );
+            let (code, said) = machine.run_within(&line, Duration::from_secs(90))?;
+            println!("{said}");
+            assert_eq!(code, 0, "{said}");
+            assert!(said.contains("test result: ok. 10 passed"), "{said}");
+            Ok(())
+        });
+    }
+
+    /// The kernel of other machines may have no queues for packets.
+    #[test]
+    fn debians_own_kernel_keeps_what_waits_for_an_sa() {
+        scenario(0, |lab| {
+            let stock = Parts {
+                kernel: KernelOf::Stock,
+                memory_mb: 512,
+                ..Parts::new("r1", 11, &[])
+            };
+            let [machine] = Machine::boot(lab, [stock])?;
+            let program = std::env::current_exe()?;
+            let line = format!(
+                "{} --ignored --exact --nocapture {WAITING}",
+                program.display()
+            );
+            let (code, said) = machine.run_within(&line, Duration::from_secs(90))?;
+            println!("{said}");
+            assert_eq!(code, 0, "{said}");
+            assert!(said.contains(KEPT), "{said}");
+            Ok(())
+        });
+    }
 }

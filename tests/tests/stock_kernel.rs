@@ -29,26 +29,6 @@ const STEP: Duration = Duration::from_millis(100);
 const EACCES: u64 = 13;
 const PROBE: &str = "acme-probe";
 
-#[test]
-fn a_tunnel_goes_on_beside_a_confined_node_with_debians_own_kernel() {
-    scenario(0, |lab| {
-        let tunnelled = Tunnelled::boot_stock(lab)?;
-        let mut plan = following("");
-        plan.interval = Some(INTERVAL);
-        plan.plugins.push(probe(lab)?);
-        let [stock, other] = tunnelled.nodes();
-        stock.start(&plan)?;
-        stock.wait_role("active", LIMIT)?;
-        assert_confined(stock)?;
-        other.start(&plan)?;
-        assert_eq!(wait_joined(tunnelled.nodes())?, STOCK);
-        let tunnel = Tunnel::new(Family::V4, Mode::Tunnel, Suite::GcmEsn);
-        tunnelled.install(&tunnel, STOCK)?;
-        tunnelled.wait_followed(STOCK, 2, 3)?;
-        assert_moves_beside_one_that_hangs(&tunnelled, &tunnel, STOCK)
-    });
-}
-
 /// The kernel goes on with the addresses and SAs of a spared that hangs: only the fence silences it.
 fn assert_moves_beside_one_that_hangs(
     tunnelled: &Tunnelled,
@@ -135,5 +115,29 @@ fn probe(lab: &Lab) -> Result<PluginFile> {
             file: file.display().to_string(),
         }),
         false => Err("probe.c does not compile".into()),
+    }
+}
+
+mod in_machines {
+    use super::*;
+
+    #[test]
+    fn a_tunnel_goes_on_beside_a_confined_node_with_debians_own_kernel() {
+        scenario(0, |lab| {
+            let tunnelled = Tunnelled::boot_stock(lab)?;
+            let mut plan = following("");
+            plan.interval = Some(INTERVAL);
+            plan.plugins.push(probe(lab)?);
+            let [stock, other] = tunnelled.nodes();
+            stock.start(&plan)?;
+            stock.wait_role("active", LIMIT)?;
+            assert_confined(stock)?;
+            other.start(&plan)?;
+            assert_eq!(wait_joined(tunnelled.nodes())?, STOCK);
+            let tunnel = Tunnel::new(Family::V4, Mode::Tunnel, Suite::GcmEsn);
+            tunnelled.install(&tunnel, STOCK)?;
+            tunnelled.wait_followed(STOCK, 2, 3)?;
+            assert_moves_beside_one_that_hangs(&tunnelled, &tunnel, STOCK)
+        });
     }
 }

@@ -122,20 +122,6 @@ fn a_router_of_many_interfaces_has_descriptors_for_their_sockets() {
 }
 
 #[test]
-fn a_plugin_that_spins_at_real_time_priority_is_restarted_and_given_up() {
-    let Some(lab) = with_fault("spin") else {
-        return;
-    };
-    lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
-    if lab.plugin("vrrp").scheduling == "real-time" {
-        lab.wait_for_plugin("faulty", "failed");
-    } else {
-        eprintln!("no real-time priority here: it is restarted as one that hangs");
-    }
-    lab.is_undisturbed();
-}
-
-#[test]
 fn a_plugin_that_floods_the_host_with_calls_disturbs_nobody() {
     let Some(lab) = with_fault("call-flood") else {
         return;
@@ -583,4 +569,22 @@ fn a_start_that_is_pending_delays_neither_the_election_nor_a_reload() {
     lab.wait_for_log("slow-start: is told the role 2");
     assert_eq!(lab.plugin("slow-start").restarts, 0);
     lab.is_undisturbed();
+}
+
+mod alone {
+    use super::*;
+
+    #[test]
+    fn a_plugin_that_spins_at_real_time_priority_is_restarted_and_given_up() {
+        let Some(lab) = with_fault("spin") else {
+            return;
+        };
+        lab.wait("a restart", || lab.plugin("faulty").restarts > 0);
+        if lab.plugin("vrrp").scheduling == "real-time" {
+            lab.wait_for_plugin("faulty", "failed");
+        } else {
+            eprintln!("no real-time priority here: it is restarted as one that hangs");
+        }
+        lab.is_undisturbed();
+    }
 }

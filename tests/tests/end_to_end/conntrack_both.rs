@@ -346,24 +346,28 @@ fn connect_beside_conntrackd(lab: &Lab) -> Result<Vec<Duration>> {
     Ok(took)
 }
 
-#[test]
-fn connections_across_both_nodes_begin_no_later_than_beside_conntrackd() {
-    scenario(2, |lab| {
-        let theirs = connect_beside_conntrackd(lab)?;
-        let bed = Bed::start(lab, Path::Asymmetric, Times::Default, &Ruleset::default())?;
-        let ours = connect(lab)?;
-        println!("ours {ours:?}\ntheirs {theirs:?}");
-        assert_eq!(ours.len(), usize::from(CONNECTS), "{}", bed.said());
-        assert!(ours.len() >= theirs.len());
-        // the last of them is the 99th of a hundred
-        let (Some(own), Some(their)) = (ours.last(), theirs.last()) else {
-            return Err("nobody got through".into());
-        };
-        let noise = Duration::from_millis(100);
-        assert!(
-            *own <= *their + noise,
-            "ours {own:?}, conntrackd's {their:?}"
-        );
-        Ok(())
-    });
+mod alone {
+    use super::*;
+
+    #[test]
+    fn connections_across_both_nodes_begin_no_later_than_beside_conntrackd() {
+        scenario(2, |lab| {
+            let theirs = connect_beside_conntrackd(lab)?;
+            let bed = Bed::start(lab, Path::Asymmetric, Times::Default, &Ruleset::default())?;
+            let ours = connect(lab)?;
+            println!("ours {ours:?}\ntheirs {theirs:?}");
+            assert_eq!(ours.len(), usize::from(CONNECTS), "{}", bed.said());
+            assert!(ours.len() >= theirs.len());
+            // the last of them is the 99th of a hundred
+            let (Some(own), Some(their)) = (ours.last(), theirs.last()) else {
+                return Err("nobody got through".into());
+            };
+            let noise = Duration::from_millis(100);
+            assert!(
+                *own <= *their + noise,
+                "ours {own:?}, conntrackd's {their:?}"
+            );
+            Ok(())
+        });
+    }
 }

@@ -285,51 +285,6 @@ fn is_joined(nodes: [Node; 2]) -> bool {
     })
 }
 
-#[test]
-fn clocks_that_jump_by_years_move_no_role_and_end_no_term() {
-    scenario(0, |lab| {
-        let machines = two_machines(lab)?;
-        let nodes = [Node(&machines[0]), Node(&machines[1])];
-        let active = wait_settled(nodes, LIMIT)?;
-        nodes[active].done("freeze 30m")?;
-        nodes[1 - active].done("maintenance on --for 1h")?;
-        let roles = || nodes.map(|node| (node.role(), node.group().transitions));
-        let before = roles();
-        for (site, seconds) in [
-            (0, YEARS_S),
-            (1, -YEARS_S),
-            (0, -2 * YEARS_S),
-            (1, 2 * YEARS_S),
-        ] {
-            machines[site].shift_clock(seconds)?;
-            thread::sleep(INTERVAL * 10);
-            assert_eq!(roles(), before, "r{} by {seconds} s", site + 1);
-        }
-        // the nodes meet again, and tell each other what is left of it
-        machines[active].ok("kill -KILL $(pgrep -f ' link$')")?;
-        assert!(
-            poll(LIMIT, STEP, || !is_joined(nodes)),
-            "the link has not ended"
-        );
-        assert!(poll(LIMIT, STEP, || is_joined(nodes)), "no link");
-        thread::sleep(INTERVAL * 10);
-        assert_eq!(roles(), before);
-        for node in nodes {
-            assert!(
-                node.status()?.frozen_until.is_some(),
-                "{} is not frozen",
-                node.0.name
-            );
-        }
-        assert!(nodes[1 - active].status()?.maintenance.is_some());
-        nodes[active].done("freeze off")?;
-        nodes[1 - active].done("maintenance off")?;
-        wait_settled(nodes, LIMIT)?;
-        machines[active].kill();
-        nodes[1 - active].wait_role("active", LIMIT)
-    });
-}
-
 fn worker(node: Node) -> Option<u32> {
     let plugins = node.status().unwrap_or_default().plugins.into_iter();
     plugins
@@ -346,68 +301,122 @@ fn wait_followed(nodes: [Node; 2], site: usize, old: u32, line: &str) -> Result<
     wait_settled(nodes, LIMIT).map(drop)
 }
 
-#[test]
-fn a_worker_that_gets_no_memory_is_started_again() {
-    scenario(0, |lab| {
-        let machines = two_machines(lab)?;
-        let nodes = [Node(&machines[0]), Node(&machines[1])];
-        let site = 1 - wait_settled(nodes, LIMIT)?;
-        let machine = &machines[site];
-        let old = worker(nodes[site]).ok_or("no worker")?;
-        machine.ok(&format!("prlimit --pid {old} --as=1:"))?;
-        // more than it has free
-        let file = lab.dir.join(format!(
-            "{}-spared/etc/plugins/messenger.toml",
-            machine.name
-        ));
-        machine.ok(&format!(
-            "head -c 120000 /dev/zero | tr '\\0' '#' >>{}",
-            file.display()
-        ))?;
-        let _ = nodes[site].sparectl("reload")?;
-        wait_followed(nodes, site, old, "memory allocation of")
-    });
-}
-
 // ---- the kernel
 
 /// Longer than a worker may be silent, and than the host may be.
 const HELD: Duration = Duration::from_secs(10);
 
-#[test]
-fn a_kernel_that_changes_no_interface_for_ten_seconds_moves_no_role_and_delays_a_failover_only() {
-    scenario(2, |lab| {
-        let control = Control::start();
-        let mut pair = Linked::start(lab, &plan())?;
-        let (old, before) = (pair.at()?, pair.transitions());
-        let questions = Questions {
-            ipv4: vec![Wire::Lan.ipv4(VIRTUAL)],
-            ..Questions::default()
-        };
-        let _asker = Asker::start(lab, questions, INTERVAL / 4)?;
-        let rtnl = Rtnl::hold(HELD)?;
-        let began = Stamp::now();
-        thread::sleep(HELD / 2);
-        assert!(rtnl.is_held());
-        let late = control.worst_since(began);
-        let worst = pair.watch.worst_spacing(began, old, Wire::Lan);
-        if worst > INTERVAL * 3 / 2 && late > Duration::from_millis(25) {
-            return Err(disturbed(format!(
-                "control {late:?} late, advert {worst:?}"
-            )));
-        }
-        assert!(worst <= INTERVAL * 3 / 2, "{worst:?} without an advert");
-        assert_eq!(pair.transitions(), before, "a role has moved");
-        // its end is not waited for: who closes a socket may wait for the lock as well
-        pair.routers[old].daemons[0].signal_all(Signal::KILL)?;
-        rtnl.wait();
-        let new = 1 - old;
-        pair.wait("the other active", || pair.role(new) == "active")?;
-        let plugins = Spared(&pair.routers[new]).status()?.plugins;
-        let dead: Vec<_> = plugins.iter().filter(|it| it.restarts > 0).collect();
-        assert!(dead.is_empty(), "{dead:?}");
-        pair.routers[old].kill();
-        pair.repair(Fault::Kill, old)?;
-        pair.one_answered(began)
-    });
+mod alone {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_changes_no_interface_for_ten_seconds_moves_no_role_and_delays_a_failover_only()
+    {
+        scenario(2, |lab| {
+            let control = Control::start();
+            let mut pair = Linked::start(lab, &plan())?;
+            let (old, before) = (pair.at()?, pair.transitions());
+            let questions = Questions {
+                ipv4: vec![Wire::Lan.ipv4(VIRTUAL)],
+                ..Questions::default()
+            };
+            let _asker = Asker::start(lab, questions, INTERVAL / 4)?;
+            let rtnl = Rtnl::hold(HELD)?;
+            let began = Stamp::now();
+            thread::sleep(HELD / 2);
+            assert!(rtnl.is_held());
+            let late = control.worst_since(began);
+            let worst = pair.watch.worst_spacing(began, old, Wire::Lan);
+            if worst > INTERVAL * 3 / 2 && late > Duration::from_millis(25) {
+                return Err(disturbed(format!(
+                    "control {late:?} late, advert {worst:?}"
+                )));
+            }
+            assert!(worst <= INTERVAL * 3 / 2, "{worst:?} without an advert");
+            assert_eq!(pair.transitions(), before, "a role has moved");
+            // its end is not waited for: who closes a socket may wait for the lock as well
+            pair.routers[old].daemons[0].signal_all(Signal::KILL)?;
+            rtnl.wait();
+            let new = 1 - old;
+            pair.wait("the other active", || pair.role(new) == "active")?;
+            let plugins = Spared(&pair.routers[new]).status()?.plugins;
+            let dead: Vec<_> = plugins.iter().filter(|it| it.restarts > 0).collect();
+            assert!(dead.is_empty(), "{dead:?}");
+            pair.routers[old].kill();
+            pair.repair(Fault::Kill, old)?;
+            pair.one_answered(began)
+        });
+    }
+}
+
+mod in_machines {
+    use super::*;
+
+    #[test]
+    fn clocks_that_jump_by_years_move_no_role_and_end_no_term() {
+        scenario(0, |lab| {
+            let machines = two_machines(lab)?;
+            let nodes = [Node(&machines[0]), Node(&machines[1])];
+            let active = wait_settled(nodes, LIMIT)?;
+            nodes[active].done("freeze 30m")?;
+            nodes[1 - active].done("maintenance on --for 1h")?;
+            let roles = || nodes.map(|node| (node.role(), node.group().transitions));
+            let before = roles();
+            for (site, seconds) in [
+                (0, YEARS_S),
+                (1, -YEARS_S),
+                (0, -2 * YEARS_S),
+                (1, 2 * YEARS_S),
+            ] {
+                machines[site].shift_clock(seconds)?;
+                thread::sleep(INTERVAL * 10);
+                assert_eq!(roles(), before, "r{} by {seconds} s", site + 1);
+            }
+            // the nodes meet again, and tell each other what is left of it
+            machines[active].ok("kill -KILL $(pgrep -f ' link$')")?;
+            assert!(
+                poll(LIMIT, STEP, || !is_joined(nodes)),
+                "the link has not ended"
+            );
+            assert!(poll(LIMIT, STEP, || is_joined(nodes)), "no link");
+            thread::sleep(INTERVAL * 10);
+            assert_eq!(roles(), before);
+            for node in nodes {
+                assert!(
+                    node.status()?.frozen_until.is_some(),
+                    "{} is not frozen",
+                    node.0.name
+                );
+            }
+            assert!(nodes[1 - active].status()?.maintenance.is_some());
+            nodes[active].done("freeze off")?;
+            nodes[1 - active].done("maintenance off")?;
+            wait_settled(nodes, LIMIT)?;
+            machines[active].kill();
+            nodes[1 - active].wait_role("active", LIMIT)
+        });
+    }
+
+    #[test]
+    fn a_worker_that_gets_no_memory_is_started_again() {
+        scenario(0, |lab| {
+            let machines = two_machines(lab)?;
+            let nodes = [Node(&machines[0]), Node(&machines[1])];
+            let site = 1 - wait_settled(nodes, LIMIT)?;
+            let machine = &machines[site];
+            let old = worker(nodes[site]).ok_or("no worker")?;
+            machine.ok(&format!("prlimit --pid {old} --as=1:"))?;
+            // more than it has free
+            let file = lab.dir.join(format!(
+                "{}-spared/etc/plugins/messenger.toml",
+                machine.name
+            ));
+            machine.ok(&format!(
+                "head -c 120000 /dev/zero | tr '\\0' '#' >>{}",
+                file.display()
+            ))?;
+            let _ = nodes[site].sparectl("reload")?;
+            wait_followed(nodes, site, old, "memory allocation of")
+        });
+    }
 }

@@ -77,30 +77,6 @@ fn five_rows_by_cables_end_with_one_active() {
 }
 
 #[test]
-fn a_lost_cable_switches_over_and_a_mended_one_gives_back() {
-    scenario(2, |lab| {
-        let pair = Linked::start(lab, &plan())?;
-        pair.wait_active(0)?;
-        let echo = Echo::through(lab)?;
-        assert!(poll(CALM, INTERVAL, || echo.is_steady(INTERVAL)));
-        let cut = Stamp::now();
-        lab.unplug(&lab.sites[0], Wire::Lan)?;
-        pair.wait_active(1)?;
-        let outage = echo
-            .outage_of(cut, Duration::ZERO, CALM)
-            .ok_or("packets never flow again")?;
-        assert!(outage.total < Duration::from_millis(300), "{outage:?}");
-        let back = Stamp::now();
-        lab.plug(&lab.sites[0], Wire::Lan)?;
-        pair.wait_active(0)?;
-        thread::sleep(Duration::from_millis(500));
-        let lost = echo.outage(back, Stamp(Stamp::now().0 - 10_000_000)).lost;
-        assert_eq!(lost, 0, "the way back is a switchover");
-        Ok(())
-    });
-}
-
-#[test]
 fn one_way_loss_ends_with_one_active_who_is_heard() {
     scenario(2, |lab| {
         let mut plan = plan();
@@ -157,38 +133,6 @@ fn without_any_link_left_it_is_vrrp_and_nothing_moves() {
         assert_eq!(before, after);
         let lost = echo.outage(began, Stamp(Stamp::now().0 - 10_000_000)).lost;
         assert_eq!(lost, 0);
-        Ok(())
-    });
-}
-
-#[test]
-fn a_dead_machine_is_replaced_and_joins_again() {
-    scenario(2, |lab| {
-        let mut pair = Linked::start(lab, &plan())?;
-        pair.wait_active(0)?;
-        pair.routers[0].kill();
-        pair.wait("r2 active", || pair.role(1) == "active")?;
-        let (code, text) = pair.said(1, &["status"])?;
-        assert_eq!(code, 2, "{text}");
-        assert!(
-            text.starts_with("ALONE  office: r2 is active and nobody "),
-            "{text}"
-        );
-        assert!(text.contains("(SP-0101)"), "{text}");
-        // its kernel lives and answers: that is said, and no more
-        pair.wait("a living machine", || {
-            let text = pair.said(1, &["status"]).unwrap_or_default().1;
-            text.contains("answers a ping, whether its daemon lives is not known")
-        })?;
-        let echo = Echo::at_gateway(lab)?;
-        assert!(poll(CALM, INTERVAL, || echo.is_steady(INTERVAL)));
-        let began = Stamp::now();
-        pair.restart(0)?;
-        pair.wait_active(0)?;
-        pair.wait_settled()?;
-        thread::sleep(Duration::from_millis(500));
-        let lost = echo.outage(began, Stamp(Stamp::now().0 - 10_000_000)).lost;
-        assert_eq!(lost, 0, "coming back costs no packet");
         Ok(())
     });
 }
@@ -254,4 +198,64 @@ fn keepalived_is_the_third_router_in_priority_mode() {
             .wait_active(1, Wire::Lan, INTERVAL * 5, CALM * 4)?;
         Ok(())
     });
+}
+
+mod alone {
+    use super::*;
+
+    #[test]
+    fn a_lost_cable_switches_over_and_a_mended_one_gives_back() {
+        scenario(2, |lab| {
+            let pair = Linked::start(lab, &plan())?;
+            pair.wait_active(0)?;
+            let echo = Echo::through(lab)?;
+            assert!(poll(CALM, INTERVAL, || echo.is_steady(INTERVAL)));
+            let cut = Stamp::now();
+            lab.unplug(&lab.sites[0], Wire::Lan)?;
+            pair.wait_active(1)?;
+            let outage = echo
+                .outage_of(cut, Duration::ZERO, CALM)
+                .ok_or("packets never flow again")?;
+            assert!(outage.total < Duration::from_millis(300), "{outage:?}");
+            let back = Stamp::now();
+            lab.plug(&lab.sites[0], Wire::Lan)?;
+            pair.wait_active(0)?;
+            thread::sleep(Duration::from_millis(500));
+            let lost = echo.outage(back, Stamp(Stamp::now().0 - 10_000_000)).lost;
+            assert_eq!(lost, 0, "the way back is a switchover");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_dead_machine_is_replaced_and_joins_again() {
+        scenario(2, |lab| {
+            let mut pair = Linked::start(lab, &plan())?;
+            pair.wait_active(0)?;
+            pair.routers[0].kill();
+            pair.wait("r2 active", || pair.role(1) == "active")?;
+            let (code, text) = pair.said(1, &["status"])?;
+            assert_eq!(code, 2, "{text}");
+            assert!(
+                text.starts_with("ALONE  office: r2 is active and nobody "),
+                "{text}"
+            );
+            assert!(text.contains("(SP-0101)"), "{text}");
+            // its kernel lives and answers: that is said, and no more
+            pair.wait("a living machine", || {
+                let text = pair.said(1, &["status"]).unwrap_or_default().1;
+                text.contains("answers a ping, whether its daemon lives is not known")
+            })?;
+            let echo = Echo::at_gateway(lab)?;
+            assert!(poll(CALM, INTERVAL, || echo.is_steady(INTERVAL)));
+            let began = Stamp::now();
+            pair.restart(0)?;
+            pair.wait_active(0)?;
+            pair.wait_settled()?;
+            thread::sleep(Duration::from_millis(500));
+            let lost = echo.outage(began, Stamp(Stamp::now().0 - 10_000_000)).lost;
+            assert_eq!(lost, 0, "coming back costs no packet");
+            Ok(())
+        });
+    }
 }

@@ -38,65 +38,6 @@ fn asker(pair: &Linked<'_>) -> Result<Asker> {
 }
 
 #[test]
-fn a_switch_under_traffic_loses_nothing_from_either_node() {
-    scenario(2, |lab| {
-        let pair = Linked::start(lab, &plan())?;
-        let (through, gateway) = (Echo::through(lab)?, Echo::at_gateway(lab)?);
-        let steady = || through.is_steady(INTERVAL) && gateway.is_steady(INTERVAL);
-        assert!(poll(LIMIT, INTERVAL, steady), "no traffic");
-        let download = Download::start(lab, 4_000_000)?;
-        let _asker = asker(&pair)?;
-        let began = Stamp::now();
-        let first = pair.at()?;
-        // asked of the active node, then of the one that is backup
-        for (number, asked) in [first, first, 1 - first, 1 - first].into_iter().enumerate() {
-            let active = pair.at()?;
-            let text = pair.switch(asked)?;
-            pair.wait_active(1 - active)?;
-            assert!(text.contains("office"), "{number}: {text}");
-            thread::sleep(Duration::from_millis(600));
-        }
-        let ended = Stamp(Stamp::now().0 - FLIGHT_NS);
-        for echo in [&through, &gateway] {
-            assert_eq!(echo.outage(began, ended).lost, 0);
-        }
-        no_two_answered(&pair, began, 4);
-        let bytes = download.bytes();
-        thread::sleep(Duration::from_millis(300));
-        assert!(!download.is_broken() && download.bytes() > bytes);
-        Ok(())
-    });
-}
-
-#[test]
-fn a_restart_costs_one_switchover_each_way_and_no_packet() {
-    scenario(2, |lab| {
-        let mut plan = plan();
-        if let Some(link) = &mut plan.link {
-            link.prefer = Some("r1".to_owned());
-        }
-        let mut pair = Linked::start(lab, &plan)?;
-        pair.wait_active(0)?;
-        let gateway = Echo::at_gateway(lab)?;
-        assert!(poll(LIMIT, INTERVAL, || gateway.is_steady(INTERVAL)));
-        let _asker = asker(&pair)?;
-        let before = pair.group(1).transitions;
-        let began = Stamp::now();
-        pair.routers[0].shut_down()?;
-        pair.wait("r2 active", || pair.role(1) == "active")?;
-        pair.restart(0)?;
-        pair.wait_active(0)?;
-        pair.wait_settled()?;
-        thread::sleep(Duration::from_millis(600));
-        let ended = Stamp(Stamp::now().0 - FLIGHT_NS);
-        assert_eq!(gateway.outage(began, ended).lost, 0);
-        no_two_answered(&pair, began, 2);
-        assert_eq!(pair.group(1).transitions - before, 2, "active, and back");
-        Ok(())
-    });
-}
-
-#[test]
 fn maintenance_switches_over_and_outlives_a_restart() {
     scenario(2, |lab| {
         let mut plan = plan();
@@ -356,4 +297,67 @@ fn mishaps_of_a_seed_leave_one_active() {
     plan.interval = Some(Duration::from_millis(number("SPARED_INTERVAL_MS", 100)));
     let rounds = number("SPARED_ROUNDS", 25);
     mishaps_of(&plan, rounds as u32, number("SPARED_SEED", 5));
+}
+
+mod alone {
+    use super::*;
+
+    #[test]
+    fn a_switch_under_traffic_loses_nothing_from_either_node() {
+        scenario(2, |lab| {
+            let pair = Linked::start(lab, &plan())?;
+            let (through, gateway) = (Echo::through(lab)?, Echo::at_gateway(lab)?);
+            let steady = || through.is_steady(INTERVAL) && gateway.is_steady(INTERVAL);
+            assert!(poll(LIMIT, INTERVAL, steady), "no traffic");
+            let download = Download::start(lab, 4_000_000)?;
+            let _asker = asker(&pair)?;
+            let began = Stamp::now();
+            let first = pair.at()?;
+            // asked of the active node, then of the one that is backup
+            for (number, asked) in [first, first, 1 - first, 1 - first].into_iter().enumerate() {
+                let active = pair.at()?;
+                let text = pair.switch(asked)?;
+                pair.wait_active(1 - active)?;
+                assert!(text.contains("office"), "{number}: {text}");
+                thread::sleep(Duration::from_millis(600));
+            }
+            let ended = Stamp(Stamp::now().0 - FLIGHT_NS);
+            for echo in [&through, &gateway] {
+                assert_eq!(echo.outage(began, ended).lost, 0);
+            }
+            no_two_answered(&pair, began, 4);
+            let bytes = download.bytes();
+            thread::sleep(Duration::from_millis(300));
+            assert!(!download.is_broken() && download.bytes() > bytes);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_restart_costs_one_switchover_each_way_and_no_packet() {
+        scenario(2, |lab| {
+            let mut plan = plan();
+            if let Some(link) = &mut plan.link {
+                link.prefer = Some("r1".to_owned());
+            }
+            let mut pair = Linked::start(lab, &plan)?;
+            pair.wait_active(0)?;
+            let gateway = Echo::at_gateway(lab)?;
+            assert!(poll(LIMIT, INTERVAL, || gateway.is_steady(INTERVAL)));
+            let _asker = asker(&pair)?;
+            let before = pair.group(1).transitions;
+            let began = Stamp::now();
+            pair.routers[0].shut_down()?;
+            pair.wait("r2 active", || pair.role(1) == "active")?;
+            pair.restart(0)?;
+            pair.wait_active(0)?;
+            pair.wait_settled()?;
+            thread::sleep(Duration::from_millis(600));
+            let ended = Stamp(Stamp::now().0 - FLIGHT_NS);
+            assert_eq!(gateway.outage(began, ended).lost, 0);
+            no_two_answered(&pair, began, 2);
+            assert_eq!(pair.group(1).transitions - before, 2, "active, and back");
+            Ok(())
+        });
+    }
 }

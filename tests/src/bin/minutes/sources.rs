@@ -66,18 +66,26 @@ impl Sources {
         let Some(main) = self.programs.get(program) else {
             return program.to_owned();
         };
-        let module = test.split_once("::").map(|(module, _)| module);
-        let found = module.and_then(|module| module_file(main, module));
+        let found = module_file(main, test);
         let file = found.as_deref().unwrap_or(main);
         let shown = file.strip_prefix(&self.root).unwrap_or(file);
         shown.display().to_string()
     }
 }
 
-fn module_file(main: &Path, module: &str) -> Option<PathBuf> {
-    let folder = main.parent()?;
-    let candidates = [folder.join(format!("{module}.rs")), folder.join(module)];
-    candidates.into_iter().find(|path| path.exists())
+/// File or folder of the test's innermost module that has one: `alone::fence::it` is in `alone/fence.rs`.
+fn module_file(main: &Path, test: &str) -> Option<PathBuf> {
+    let mut folder = main.parent()?.to_owned();
+    let mut found = None;
+    for module in test.split("::") {
+        let candidates = [folder.join(format!("{module}.rs")), folder.join(module)];
+        let Some(path) = candidates.into_iter().find(|path| path.exists()) else {
+            break;
+        };
+        folder.push(module);
+        found = Some(path);
+    }
+    found
 }
 
 /// Nextest's name for a program: <https://nexte.st/docs/glossary/#binary-id>.
@@ -104,6 +112,14 @@ mod tests {
         );
         assert_eq!(
             file(end_to_end, "link::it_joins"),
+            "tests/tests/end_to_end/link.rs"
+        );
+        assert_eq!(
+            file(end_to_end, "alone::fence::it_is_silent"),
+            "tests/tests/end_to_end/alone/fence.rs"
+        );
+        assert_eq!(
+            file(end_to_end, "link::alone::it_is_fast"),
             "tests/tests/end_to_end/link.rs"
         );
         assert_eq!(file("spared-tests", "probe::tests::it"), "tests/src/probe");

@@ -91,42 +91,6 @@ fn nothing_leaves_from_an_address_without_a_lease() {
 }
 
 #[test]
-fn adverts_renew_a_living_lease_and_cannot_open_a_dead_one() {
-    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], SHORT)) else {
-        return;
-    };
-    let tap = net.tap();
-    let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
-    assert!(
-        send(&frame).is_err(),
-        "an advert must be refused before a lease is opened"
-    );
-    assert!(!tap.hears(is_advert));
-
-    kernel.grant_lease("office").unwrap();
-    if !keeps_sending(&frame, SHORT) {
-        return;
-    }
-    assert_eq!(kernel.fence_status("office"), FenceState::Passing);
-    assert!(tap.hears(is_advert));
-
-    // Silence longer than the lease, as of a daemon that was stopped.
-    std::thread::sleep(SHORT * 2);
-    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
-    let before = kernel.counts().fence.adverts_refused;
-    assert!(
-        send(&frame).is_err(),
-        "it resumes, and must not open its own lease"
-    );
-    assert_eq!(kernel.counts().fence.adverts_refused, before + 1);
-    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
-    assert!(net.ignores("10.0.0.1"));
-    // Nor does the host by publishing active again.
-    kernel.grant_lease("office").unwrap();
-    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
-}
-
-#[test]
 fn an_advert_of_priority_zero_passes_and_closes_the_lease() {
     let mut claims = claims(&["10.0.0.1/24"], LONG);
     claims.addresses.push(address("lan2", "10.0.0.77/32", None));
@@ -150,27 +114,6 @@ fn an_advert_of_priority_zero_passes_and_closes_the_lease() {
     // Closed or not, a resignation always passes.
     send(&advert(mac_of(&net, "lan2"), Family::V4, 50, 0)).unwrap();
     assert!(tap.hears(is_advert));
-}
-
-#[test]
-fn adverts_of_ipv6_renew_and_close_their_own_lease_only() {
-    let claims = claims(&["10.0.0.1/24", "fe80::1/64"], SHORT);
-    let Some((net, mut kernel)) = installed(claims) else {
-        return;
-    };
-    let mac = mac_of(&net, "lan2");
-    kernel.grant_lease("office").unwrap();
-    if !keeps_sending(&advert(mac, Family::V6, 50, 100), SHORT) {
-        return;
-    }
-    assert!(
-        send(&advert(mac, Family::V4, 50, 100)).is_err(),
-        "nobody renewed IPv4"
-    );
-    assert!(
-        send(&advert(mac, Family::V6, 50, 100)).is_ok(),
-        "IPv6 was renewed"
-    );
 }
 
 #[test]
@@ -203,23 +146,84 @@ fn the_host_may_die_and_the_fence_still_closes() {
     assert!(net.ignores("10.0.0.1"));
 }
 
-#[test]
-fn adverts_of_any_router_keep_the_addresses_that_follow_the_group() {
-    let lease = Duration::from_secs(1);
-    let mut claims = claims(&["10.0.0.1/24"], lease);
-    claims.addresses.push(address("lan2", "10.0.0.77/32", None));
-    let Some((net, mut kernel)) = installed(claims) else {
-        return;
-    };
-    kernel.grant_lease("office").unwrap();
-    let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
-    if !keeps_sending(&frame, lease) {
-        return;
+mod alone {
+    use super::*;
+
+    #[test]
+    fn adverts_renew_a_living_lease_and_cannot_open_a_dead_one() {
+        let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], SHORT)) else {
+            return;
+        };
+        let tap = net.tap();
+        let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
+        assert!(
+            send(&frame).is_err(),
+            "an advert must be refused before a lease is opened"
+        );
+        assert!(!tap.hears(is_advert));
+
+        kernel.grant_lease("office").unwrap();
+        if !keeps_sending(&frame, SHORT) {
+            return;
+        }
+        assert_eq!(kernel.fence_status("office"), FenceState::Passing);
+        assert!(tap.hears(is_advert));
+
+        // Silence longer than the lease, as of a daemon that was stopped.
+        std::thread::sleep(SHORT * 2);
+        assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
+        let before = kernel.counts().fence.adverts_refused;
+        assert!(
+            send(&frame).is_err(),
+            "it resumes, and must not open its own lease"
+        );
+        assert_eq!(kernel.counts().fence.adverts_refused, before + 1);
+        assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
+        assert!(net.ignores("10.0.0.1"));
+        // Nor does the host by publishing active again.
+        kernel.grant_lease("office").unwrap();
+        assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
     }
-    let leases = net.output("nft", "list set netdev spared lease");
-    // The group's lease, and the router's.
-    assert_eq!(leases.matches("expires").count(), 2, "{leases}");
-    std::thread::sleep(lease * 2);
-    let leases = net.output("nft", "list set netdev spared lease");
-    assert_eq!(leases.matches("expires").count(), 0, "{leases}");
+
+    #[test]
+    fn adverts_of_ipv6_renew_and_close_their_own_lease_only() {
+        let claims = claims(&["10.0.0.1/24", "fe80::1/64"], SHORT);
+        let Some((net, mut kernel)) = installed(claims) else {
+            return;
+        };
+        let mac = mac_of(&net, "lan2");
+        kernel.grant_lease("office").unwrap();
+        if !keeps_sending(&advert(mac, Family::V6, 50, 100), SHORT) {
+            return;
+        }
+        assert!(
+            send(&advert(mac, Family::V4, 50, 100)).is_err(),
+            "nobody renewed IPv4"
+        );
+        assert!(
+            send(&advert(mac, Family::V6, 50, 100)).is_ok(),
+            "IPv6 was renewed"
+        );
+    }
+
+    #[test]
+    fn adverts_of_any_router_keep_the_addresses_that_follow_the_group() {
+        let lease = Duration::from_secs(1);
+        let mut claims = claims(&["10.0.0.1/24"], lease);
+        claims.addresses.push(address("lan2", "10.0.0.77/32", None));
+        let Some((net, mut kernel)) = installed(claims) else {
+            return;
+        };
+        kernel.grant_lease("office").unwrap();
+        let frame = advert(mac_of(&net, "lan2"), Family::V4, 50, 100);
+        if !keeps_sending(&frame, lease) {
+            return;
+        }
+        let leases = net.output("nft", "list set netdev spared lease");
+        // The group's lease, and the router's.
+        assert_eq!(leases.matches("expires").count(), 2, "{leases}");
+        std::thread::sleep(lease * 2);
+        let leases = net.output("nft", "list set netdev spared lease");
+        assert_eq!(leases.matches("expires").count(), 0, "{leases}");
+    }
 }

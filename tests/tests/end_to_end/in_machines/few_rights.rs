@@ -13,7 +13,7 @@ use spared_tests::router::Plan;
 const INTERVAL: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(200);
-const UNIT: &str = include_str!("../../../packaging/debian/spared.spared-starter.service");
+const UNIT: &str = include_str!("../../../../packaging/debian/spared.spared-starter.service");
 
 /// Values of a setting of the unit.
 fn setting(name: &str) -> Vec<&'static str> {

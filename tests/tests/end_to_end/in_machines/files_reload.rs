@@ -9,7 +9,7 @@ use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{note_skip, scenario, skipped};
 
-use crate::files_machines::Pair;
+use crate::in_machines::files_machines::Pair;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(200);
