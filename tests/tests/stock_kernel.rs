@@ -10,7 +10,7 @@ use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::ipsec::{Family, Mode, Stats, Suite, Tunnel, Tunnelled, following, is_in_clear};
 use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario};
-use spared_tests::machine::{Node, wait_settled};
+use spared_tests::machine::{Node, STEP, wait_settled};
 use spared_tests::probe::{Asker, Questions, Watch};
 use spared_tests::router::PluginFile;
 
@@ -25,7 +25,6 @@ const CLOSED: Duration = Duration::from_secs(4);
 const LIMIT: Duration = Duration::from_secs(30);
 /// Two nodes that answer are caught at this pace.
 const ASKED: Duration = Duration::from_millis(100);
-const STEP: Duration = Duration::from_millis(100);
 const EACCES: u64 = 13;
 const PROBE: &str = "acme-probe";
 

@@ -9,13 +9,13 @@ use serde_json::Value;
 use super::{Charon, Connection, Tunnelled, plan};
 use crate::Result;
 use crate::clock::poll;
+use crate::machine::STEP;
 use crate::machine::{Node, wait_settled};
 use crate::router::{Plan, PluginFile};
 
 /// Advert interval between machines on two shared processors.
 const INTERVAL: Duration = Duration::from_millis(400);
 const LIMIT: Duration = Duration::from_secs(30);
-const STEP: Duration = Duration::from_millis(50);
 
 /// Plan with the plugin ipsec and these lines in its file. No IKE daemon is asked.
 pub fn following(toml: &str) -> Plan {

@@ -44,6 +44,9 @@ const LAST_BOOT: Patience = Patience {
 };
 /// First output of init.
 const INIT_SPEAKS: &str = "init: starts";
+/// Pause between two looks at a machine. A command in it takes a tenth of a second of a processor, which the machines need
+/// themselves.
+pub const STEP: Duration = Duration::from_millis(250);
 const BOOT_STEP: Duration = Duration::from_millis(20);
 const SYSTEMD: &str = "/lib/systemd/systemd";
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);

@@ -7,13 +7,13 @@ use std::time::Duration;
 use spared_control::{Answer, GroupStatus, RoleChange, Status};
 
 use super::Machine;
+use super::STEP;
 use crate::Result;
 use crate::clock::poll;
 use crate::lab::build_dir;
 use crate::router::{Files, Plan};
 
 const RUNTIME: &str = "/run/spared";
-const STEP: Duration = Duration::from_millis(100);
 
 /// The node of a machine. The daemon ends with the machine.
 #[derive(Clone, Copy)]

@@ -3,19 +3,12 @@
 
 mod demo;
 mod everything;
-mod faults;
-mod fence;
 mod files_beside_rsync;
-mod forger;
-mod forging;
 pub mod hostile_peer;
 mod hostile_plugin;
 mod idle;
 mod ipsec_switchover;
-mod lab;
 mod many_groups;
 mod older;
-mod overload;
 mod pairs_of_faults;
 mod storm;
-mod walk;

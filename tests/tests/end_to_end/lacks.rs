@@ -350,6 +350,8 @@ mod alone {
 }
 
 mod in_machines {
+    use spared_tests::machine::STEP;
+
     use super::*;
 
     #[test]

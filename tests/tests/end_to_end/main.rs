@@ -51,6 +51,7 @@ mod leftovers;
 mod link;
 mod malformed;
 mod networks;
+mod overload;
 mod pair;
 mod reload;
 mod report;
@@ -62,6 +63,7 @@ mod sparectl;
 mod strangers;
 mod survivor;
 mod switchover;
+mod timed;
 mod truth;
 mod units;
 mod unlinked;
@@ -76,6 +78,7 @@ fn every_file_here_is_a_module() {
         ("", include_str!("main.rs")),
         ("alone", include_str!("alone.rs")),
         ("in_machines", include_str!("in_machines.rs")),
+        ("timed", include_str!("timed.rs")),
     ];
     for (folder, listed) in lists {
         let entries = std::fs::read_dir(here.join(folder)).expect("the sources are there");

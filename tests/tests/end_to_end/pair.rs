@@ -200,7 +200,7 @@ fn keepalived_is_the_third_router_in_priority_mode() {
     });
 }
 
-mod alone {
+mod timed {
     use super::*;
 
     #[test]

@@ -10,11 +10,10 @@ use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::flows::{Ends, Questions, Session};
 use spared_tests::lab::{CLIENT, Lab, Wire, scenario};
-use spared_tests::machine::{Machine, Node, Parts, wait_settled};
+use spared_tests::machine::{Machine, Node, Parts, STEP, wait_settled};
 use spared_tests::synced::plan;
 
 const LIMIT: Duration = Duration::from_secs(40);
-const STEP: Duration = Duration::from_millis(200);
 const ANSWER: Duration = Duration::from_secs(8);
 const GUESTS: &str = "[[group]]\nname = \"guests\"\nadvert_interval = \"100ms\"\n\
      [[group.interface]]\ninterface = \"lan\"\nvrid = 77\naddresses = [\"10.1.0.77/24\"]\n";

@@ -7,12 +7,11 @@ use std::time::Duration;
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{Lab, Wire, scenario};
-use spared_tests::machine::{Machine, Node, Parts};
+use spared_tests::machine::{Machine, Node, Parts, STEP};
 use spared_tests::router::{Plan, PluginFile};
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(20);
-const STEP: Duration = Duration::from_millis(200);
 const GROUP: &str = "/sys/fs/cgroup/unit";
 const DELEGATE: &str = "import os,sys; os.setxattr(sys.argv[1], \"user.delegate\", b\"1\")";
 

@@ -7,12 +7,11 @@ use std::time::Duration;
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{Wire, scenario};
-use spared_tests::machine::{Machine, Node, Parts};
+use spared_tests::machine::{Machine, Node, Parts, STEP};
 use spared_tests::router::Plan;
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(30);
-const STEP: Duration = Duration::from_millis(200);
 const UNIT: &str = include_str!("../../../../packaging/debian/spared.spared-starter.service");
 
 /// Values of a setting of the unit.

@@ -9,12 +9,11 @@ use std::time::Duration;
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{Lab, Wire, scenario, skipped};
-use spared_tests::machine::{Machine, Node, Parts, wait_settled};
+use spared_tests::machine::{Machine, Node, Parts, STEP, wait_settled};
 
 use crate::files::{expect, plan};
 
 const LIMIT: Duration = Duration::from_secs(30);
-const STEP: Duration = Duration::from_millis(200);
 const PROGRAMS: [&str; 3] = [
     "/usr/bin/wg-quick",
     "/usr/sbin/charon-systemd",

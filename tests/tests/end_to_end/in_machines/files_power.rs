@@ -247,7 +247,7 @@ fn cut(lab: &Lab, round: usize, cuts: [(Change, usize); MACHINES]) -> Result<usi
     for (machine, (change, step)) in machines.iter().zip(cuts) {
         let disk = Disk::make(machine.dir.join("disk"), change)?;
         let words = format!(
-            "env {DISK}={} {CHANGE}={change:?} {STEP}={step} {} --ignored --exact files_power::in_a_machine --nocapture",
+            "env {DISK}={} {CHANGE}={change:?} {STEP}={step} {} --ignored --exact in_machines::files_power::in_a_machine --nocapture",
             disk.folder.display(),
             program.display()
         );

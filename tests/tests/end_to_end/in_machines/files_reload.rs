@@ -8,11 +8,11 @@ use std::time::Duration;
 use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::lab::{note_skip, scenario, skipped};
+use spared_tests::machine::STEP;
 
 use crate::in_machines::files_machines::Pair;
 
 const LIMIT: Duration = Duration::from_secs(20);
-const STEP: Duration = Duration::from_millis(200);
 
 /// A program of which the tree of the example has this name.
 struct Program {

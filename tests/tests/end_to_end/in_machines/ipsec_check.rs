@@ -10,11 +10,10 @@ use spared_tests::ipsec::{
     Charon, Connection, Family, Side, Tunnelled, asking, is_in_clear, is_sent_by_far,
 };
 use spared_tests::lab::scenario;
-use spared_tests::machine::Node;
+use spared_tests::machine::{Node, STEP};
 use spared_tests::probe::{Outage, Pings, Recorder};
 
 const SPACING: Duration = Duration::from_millis(5);
-const STEP: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(30);
 const CALM: Duration = Duration::from_millis(500);
 /// Everything that comes after a switchover has come: the daemon's end, and the next one's negotiation.

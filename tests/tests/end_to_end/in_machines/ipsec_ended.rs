@@ -6,8 +6,8 @@ use std::time::Duration;
 use spared_tests::clock::poll;
 use spared_tests::ipsec::{Family, Mode, Suite, Tunnel, Tunnelled, following};
 use spared_tests::lab::{Wire, scenario};
+use spared_tests::machine::STEP;
 
-const STEP: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Lines of `ip -batch` that delete what these add.

@@ -13,12 +13,11 @@ use spared_tests::ipsec::{
     CHILD, Charon, Connection, Family, Side, Tunnelled, following, is_farewell, is_in_clear,
 };
 use spared_tests::lab::scenario;
-use spared_tests::machine::Machine;
+use spared_tests::machine::{Machine, STEP};
 use spared_tests::probe::Pings;
 use spared_tests::router::{Plan, PluginFile};
 
 const SPACING: Duration = Duration::from_millis(5);
-const STEP: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(30);
 /// The daemon goes on for so long when it is told to stop: longer than the host lets ipsec wait for it, and
 /// than any way back takes.

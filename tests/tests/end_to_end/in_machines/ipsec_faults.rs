@@ -16,12 +16,11 @@ use spared_tests::ipsec::{
 };
 use spared_tests::lab::{Wire, scenario, skipped};
 use spared_tests::linked::{INTERVAL, Linked};
-use spared_tests::machine::{Machine, Node};
+use spared_tests::machine::{Machine, Node, STEP};
 use spared_tests::probe::Recorder;
 use spared_tests::router::Plan;
 
 const SPACING: Duration = Duration::from_millis(5);
-const STEP: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(20);
 const CALM: Duration = Duration::from_millis(500);
 

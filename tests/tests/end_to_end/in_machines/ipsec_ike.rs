@@ -11,12 +11,11 @@ use spared_tests::ipsec::{
     Tunnelled, following, late_packets,
 };
 use spared_tests::lab::{disturbed, scenario};
-use spared_tests::machine::Machine;
+use spared_tests::machine::{Machine, STEP};
 use spared_tests::probe::{Outage, Pings};
 use spared_tests::router::{Plan, PluginFile};
 
 const SPACING: Duration = Duration::from_millis(5);
-const STEP: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(20);
 /// Everything that comes after a failover has its effect meanwhile.
 const CALM: Duration = Duration::from_millis(500);

@@ -13,7 +13,7 @@ use spared_tests::ipsec::{
     is_farewell, is_in_clear,
 };
 use spared_tests::lab::scenario;
-use spared_tests::machine::Machine;
+use spared_tests::machine::{Machine, STEP};
 use spared_tests::probe::Pings;
 use spared_tests::random::number;
 use spared_tests::router::{Plan, PluginFile};
@@ -22,7 +22,6 @@ const SPACING: Duration = Duration::from_millis(5);
 /// The plugin's word that it asks the daemon, and how soon it has its names then.
 const CONNECTED: &str = "ipsec: connected to charon";
 const NAMED: Duration = Duration::from_secs(1);
-const STEP: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(30);
 /// Longer than any daemon here is being stopped, and the next one negotiates.
 const STILL: Duration = Duration::from_secs(130);

@@ -13,10 +13,9 @@ use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::ipsec::{Charon, Family, OwnPings, PLUGINS, SECRET, Tunnelled, asking, services};
 use spared_tests::lab::{VIRTUAL, Wire, scenario, skipped};
-use spared_tests::machine::Machine;
+use spared_tests::machine::{Machine, STEP};
 use spared_tests::router::PluginFile;
 
-const STEP: Duration = Duration::from_millis(100);
 const LIMIT: Duration = Duration::from_secs(30);
 const SPACING: Duration = Duration::from_millis(50);
 const HALVES: [&str; 2] = ["10.3.0.0/25", "10.3.0.128/25"];

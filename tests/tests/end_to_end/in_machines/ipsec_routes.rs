@@ -9,10 +9,9 @@ use spared_tests::Result;
 use spared_tests::clock::{Stamp, poll};
 use spared_tests::ipsec::{Charon, Connection, Family, Side, Tunnelled, asking};
 use spared_tests::lab::scenario;
-use spared_tests::machine::Machine;
+use spared_tests::machine::{Machine, STEP};
 
 const SPACING: Duration = Duration::from_millis(5);
-const STEP: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(20);
 const CALM: Duration = Duration::from_millis(500);
 /// Of a failover between machines, which begins after 1.4 s of silence.

@@ -240,11 +240,6 @@ fn survives(time: Duration, may_restart: bool) {
 }
 
 #[test]
-fn after_half_a_minute_without_processor_memory_and_disk_all_runs_again() {
-    survives(Duration::from_secs(30), false);
-}
-
-#[test]
 #[ignore = "long: `make soak-overload`"]
 fn after_five_minutes_without_processor_memory_and_disk_all_runs_again() {
     survives(Duration::from_secs(number("SPARED_SECONDS", 300)), true);
@@ -296,4 +291,13 @@ fn a_plugin_that_was_given_up_is_back_in_sync_within_a_minute_of_quiet() {
         assert_eq!((code, word.as_str()), (1, "degraded\n"));
         wait_ok(&pair)
     });
+}
+
+mod alone {
+    use super::*;
+
+    #[test]
+    fn after_half_a_minute_without_processor_memory_and_disk_all_runs_again() {
+        survives(Duration::from_secs(30), false);
+    }
 }
