@@ -228,7 +228,8 @@ struct spared_cause; /* of spared.group/1 */
 /* A group's role, as followers are told it. The newest wins: it replaces an older role of the same
  * group that is still pending. Roles of several groups may be pending at once. The same role comes
  * again when SPARED_ROLE_MAINTENANCE changes, and as the last one, with SPARED_CAUSE_WITHDRAWN, when
- * the group is no longer configured. */
+ * the group is no longer configured. ACTIVE comes again with SPARED_CAUSE_CONFLICT when the peer was
+ * active, too, and has given way: what a follower did outside of this node may have been undone. */
 struct spared_role {
 	uint32_t size;
 	uint32_t role;           /* SPARED_ROLE_* */
@@ -796,6 +797,8 @@ struct spared_claims {
 #define SPARED_CAUSE_SECOND 28u         /* second: the peer hears another machine with its key */
 #define SPARED_CAUSE_WITHDRAWN 29u      /* withdrawn: no longer configured */
 #define SPARED_CAUSE_SHUTDOWN 30u       /* shutdown */
+#define SPARED_CAUSE_CONFLICT 31u       /* conflict, which this node won: peer was active, too, for
+                                         * for_ns. Followers are told ACTIVE again */
 
 /* Published by the host itself, with a text; for those who read causes */
 #define SPARED_CAUSE_CLAIMED 64u      /* claimed: no role was published yet */

@@ -133,7 +133,14 @@ impl Groups {
     }
 
     /// Handles a more exact cause for the role that the elector published.
-    pub fn handle_explain(&mut self, ticket: Ticket, name: &str, role: Role, cause: Cause) {
+    pub fn handle_explain(
+        &mut self,
+        now_ns: u64,
+        ticket: Ticket,
+        name: &str,
+        role: Role,
+        cause: Cause,
+    ) {
         let group = self.groups.get_mut(name);
         let Some(group) = group else {
             return self.answer(ticket, ENOENT);
@@ -141,10 +148,14 @@ impl Groups {
         if group.owner != ticket.plugin {
             return self.answer(ticket, EBUSY);
         }
-        if group.role == role {
+        let (has_it, kind) = (group.role == role, cause.kind);
+        if has_it {
             group.cause = cause;
         }
         self.answer(ticket, 0);
+        if has_it && role == Role::Active && kind == CauseKind::Conflict {
+            self.repeat_role(now_ns, name);
+        }
     }
 
     // The elector's call has timed out or is about to, or rests on a switchover that was taken back.

@@ -30,6 +30,8 @@ impl Follower {
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     sent: Option<RoleSent>,
+    /// Cause with which the same role is to be sent again.
+    pub(super) again: Option<Cause>,
     /// Epoch and deadline of a role that the follower has not confirmed yet.
     pub(super) pending: Option<(u64, u64)>,
 }
@@ -232,6 +234,23 @@ impl Groups {
         }
     }
 
+    /// Tells the followers that are active so again, with the cause of now: what they did outside of this node may have
+    /// been undone by the peer's.
+    pub(super) fn repeat_role(&mut self, now_ns: u64, name: &str) {
+        let Some(group) = self.groups.get_mut(name) else {
+            return;
+        };
+        if group.wanted() != Role::Active {
+            return;
+        }
+        for delivery in group.deliveries.values_mut() {
+            if delivery.was_told(Role::Active) {
+                delivery.again = Some(group.cause.clone());
+            }
+        }
+        self.deliver_role(now_ns, name);
+    }
+
     pub(super) fn end_late_roles(&mut self, now_ns: u64) {
         let mut late = Vec::new();
         for (name, group) in &mut self.groups {
@@ -330,7 +349,7 @@ impl Groups {
         if group
             .deliveries
             .get(plugin)
-            .is_some_and(|delivery| delivery.sent == Some(wanted))
+            .is_some_and(|delivery| delivery.sent == Some(wanted) && delivery.again.is_none())
         {
             return false;
         }
@@ -358,7 +377,10 @@ impl Groups {
             .groups
             .get(name)
             .and_then(|group| group.deliveries.get(plugin));
-        delivery.is_some_and(|delivery| delivery.sent == Some(wanted) && delivery.pending.is_none())
+        delivery.is_some_and(|delivery| {
+            let is_sent = delivery.sent == Some(wanted) && delivery.again.is_none();
+            is_sent && delivery.pending.is_none()
+        })
     }
 
     fn listeners(&self, name: &str) -> BTreeSet<String> {
@@ -379,7 +401,10 @@ impl Groups {
         let delivery = group.deliveries.entry(plugin.to_owned()).or_default();
         let before = delivery.sent.replace(told).map(|sent| sent.role);
         delivery.pending = Some((epoch, deadline_ns));
-        let (published, cause) = (group.role, group.cause.clone());
+        // what was to be told again of a role that has gone is not told
+        let again = delivery.again.take();
+        let again = again.filter(|_| told.role == Role::Active && before == Some(Role::Active));
+        let (published, cause) = (group.role, again.unwrap_or_else(|| group.cause.clone()));
         log::debug!("{name}: {plugin} shall be {}", name_of(told.role));
         let order = Order {
             group: name.to_owned(),

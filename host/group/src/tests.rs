@@ -448,6 +448,44 @@ fn followers_hear_their_role_again_when_maintenance_begins_and_ends() {
     assert_eq!(fixture.role_done("dhcp"), ["role service active"]);
 }
 
+fn explain(fixture: &mut Fixture, kind: CauseKind) -> Vec<String> {
+    let (ticket, now_ns) = (fixture.ticket(), fixture.now_ns);
+    let cause = Cause::new(kind, "");
+    let groups = &mut fixture.groups;
+    groups.handle_explain(now_ns, ticket, "office", Role::Active, cause);
+    fixture.run()
+}
+
+#[test]
+fn followers_are_told_that_they_are_active_again_after_a_conflict_that_has_ended() {
+    let mut fixture = served();
+    assert_eq!(
+        explain(&mut fixture, CauseKind::Conflict),
+        ["answer 0", "role ipsec active"]
+    );
+    // whatever is said of the role meanwhile, each is told why
+    assert_eq!(explain(&mut fixture, CauseKind::Quality), ["answer 0"]);
+    let again = &fixture.groups.groups["office"].deliveries["service"].again;
+    let kind = again.as_ref().map(|cause| cause.kind);
+    assert_eq!(kind, Some(CauseKind::Conflict));
+    assert_eq!(fixture.role_done("ipsec"), ["role service active"]);
+    assert_eq!(fixture.role_done("service"), [""; 0]);
+    assert!(fixture.group().is_delivered());
+    // a role that ends meanwhile is not told again, neither as it goes nor when it is back
+    explain(&mut fixture, CauseKind::Conflict);
+    fixture.publish(Role::Backup);
+    let told = fixture.role_done("service");
+    assert_eq!(told, ["role ipsec backup"]);
+    fixture.role_done("ipsec");
+    fixture.publish(Role::Active);
+    fixture.settle_done("ipsec");
+    assert_eq!(fixture.role_done("ipsec"), ["role service active"]);
+    assert_eq!(fixture.role_done("service"), [""; 0]);
+    // a backup has won nothing
+    fixture.publish(Role::Backup);
+    assert_eq!(explain(&mut fixture, CauseKind::Conflict), ["answer 0"]);
+}
+
 #[test]
 fn leaving_does_not_wait_for_maintenance_to_be_heard() {
     let mut fixture = Fixture::new();
@@ -720,7 +758,7 @@ fn another_plugin_can_neither_claim_nor_publish_a_group() {
         .handle_publish(now_ns, other(2), "office", publication);
     assert_eq!(fixture.run(), refused);
     let groups = &mut fixture.groups;
-    groups.handle_explain(other(3), "office", Role::Backup, Cause::default());
+    groups.handle_explain(0, other(3), "office", Role::Backup, Cause::default());
     assert_eq!(fixture.run(), refused);
 }
 
@@ -732,7 +770,7 @@ fn a_cause_that_follows_the_facts_is_that_of_the_role_that_it_was_said_of() {
     for (role, taken) in [(Role::Backup, false), (Role::Active, true)] {
         let ticket = fixture.ticket();
         let groups = &mut fixture.groups;
-        groups.handle_explain(ticket, "office", role, newer.clone());
+        groups.handle_explain(0, ticket, "office", role, newer.clone());
         assert_eq!(fixture.run(), ["answer 0"]);
         assert_eq!(fixture.group().cause == newer, taken, "{role:?}");
     }

@@ -103,6 +103,8 @@ kinds! {
     Withdrawn = CAUSE_WITHDRAWN,
     /// The plugin ends.
     Shutdown = CAUSE_SHUTDOWN,
+    /// The peer was active, too, and has given way.
+    Conflict = CAUSE_CONFLICT,
     /// Nothing was published yet.
     Claimed = CAUSE_CLAIMED,
     /// The elector has ended.
@@ -194,6 +196,7 @@ impl Cause {
             CauseKind::Second => "second",
             CauseKind::Withdrawn => "withdrawn",
             CauseKind::Shutdown => "shutdown",
+            CauseKind::Conflict => "conflict",
             CauseKind::Claimed => "claimed",
             CauseKind::ElectorDied => "elector-died",
             CauseKind::Lapsed => "lapsed",
@@ -350,6 +353,7 @@ impl Display for Clause<'_> {
             CauseKind::Second => f.write_str("the peer hears another machine with this node's key"),
             CauseKind::Withdrawn => f.write_str("the group is no longer configured"),
             CauseKind::Shutdown => f.write_str("it shuts down"),
+            CauseKind::Conflict => write!(f, "{peer} was active, too, for {time} and gave way"),
             CauseKind::Claimed => f.write_str("the group has just been claimed"),
             CauseKind::Late
             | CauseKind::ElectorDied

@@ -217,7 +217,9 @@ impl Loop {
                 self.supervisor.answer_call(now, &ticket, -libc::EPERM);
             }
             Call::Explain { group, role, cause } => {
-                self.groups.handle_explain(ticket, &group, role, cause);
+                let now_ns = clock::monotonic_ns();
+                self.groups
+                    .handle_explain(now_ns, ticket, &group, role, cause);
             }
             Call::SwitchOver { group, cause } => {
                 let now_ns = clock::monotonic_ns();

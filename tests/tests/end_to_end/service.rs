@@ -2,6 +2,7 @@
 //! Services, hooks and what else follows the role, between two real routers. The services are
 //! processes of a script that notes when each of its commands began and ended.
 
+mod conflict;
 mod delay;
 mod kernel;
 mod life;

@@ -225,6 +225,12 @@ fn each_kind_has_its_sentence_and_its_word() {
         ),
         (backup, CauseKind::Shutdown, "shutdown", "it shuts down"),
         (
+            active,
+            CauseKind::Conflict,
+            "conflict",
+            "r2 was active, too, for 303 ms and gave way",
+        ),
+        (
             backup,
             CauseKind::Claimed,
             "claimed",
@@ -457,7 +463,7 @@ fn a_kind_is_its_number_and_an_unknown_number_is_another_kind() {
     for &kind in KINDS {
         assert_eq!(CauseKind::from(u32::from(kind)), kind);
     }
-    for unknown in [31, 63, 69, u32::MAX] {
+    for unknown in [32, 63, 69, u32::MAX] {
         assert_eq!(CauseKind::from(unknown), CauseKind::Other);
     }
     let later = "{\"kind\": 4000000, \"text\": \"its lamp is red\", \"since\": 7}";

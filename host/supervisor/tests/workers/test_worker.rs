@@ -359,7 +359,8 @@ impl TestWorker {
                 self.groups.handle_publications(now_ns, roles.collect());
             }
             Call::Explain { group, role, cause } => {
-                self.groups.handle_explain(ticket, &group, role, cause);
+                self.groups
+                    .handle_explain(now_ns, ticket, &group, role, cause);
             }
             Call::Announce { groups } => {
                 let groups = groups.into_iter().map(|name| (ticket.clone(), name));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use spared_sdk::{Role, RoleEvent};
+use spared_sdk::{Role, RoleEvent, abi::CAUSE_CONFLICT};
 
 /// A role as the host tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct RoleChange {
     pub role: Role,
     pub why: String,
     pub maintenance: bool,
+    /// The role as before, as a conflict that this node won has ended: its hooks run again.
+    pub is_again: bool,
 }
 
 impl From<&RoleEvent<'_>> for RoleChange {
@@ -20,6 +22,7 @@ impl From<&RoleEvent<'_>> for RoleChange {
             role: event.role,
             why: event.why.to_owned(),
             maintenance: event.maintenance,
+            is_again: event.cause.kind == CAUSE_CONFLICT && event.before == Some(event.role),
         }
     }
 }
@@ -55,6 +58,8 @@ pub(super) struct Hooks {
     /// They run again because a worker went before them: they count as run from the first on, as one
     /// of them may be what ends each worker.
     pub(super) is_again: bool,
+    /// They run again because a conflict has ended that this node won.
+    pub(super) is_won: bool,
     pub(super) previous: Option<Role>,
     pub(super) failures: u64,
     pub(super) last_fault: Option<String>,
@@ -83,8 +88,12 @@ impl Group {
     pub(super) fn take(&mut self, now_ns: u64, news: &RoleChange) {
         self.why.clone_from(&news.why);
         if self.role == news.role {
+            // also in the middle of them: then from the first on
+            self.hooks.due |= news.is_again;
+            self.hooks.is_won |= news.is_again;
             return;
         }
+        self.hooks.is_won = false;
         (self.role, self.since_ns, self.unsaid) = (news.role, now_ns, true);
         self.hooks.is_cut |= self.hooks.asked || !self.hooks.queue.is_empty();
         self.hooks.due = true;

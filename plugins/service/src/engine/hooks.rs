@@ -51,12 +51,14 @@ impl Engine {
             let is_known = group.hooks.told == Some(role);
             // A role that went before its hooks had their turn was not told, nor is its end; one that
             // is back before all of them ran is told from the first on, and so is one whose worker went.
-            if is_known && !std::mem::take(&mut group.hooks.is_cut) {
+            let is_cut = std::mem::take(&mut group.hooks.is_cut);
+            let is_won = std::mem::take(&mut group.hooks.is_won);
+            if is_known && !(is_cut || is_won) {
                 return;
             }
-            group.hooks.is_cut = false;
             group.hooks.asked = true;
-            if !is_known {
+            group.hooks.queue.clear();
+            if !is_known || is_won {
                 group.hooks.previous = group.hooks.told.replace(role);
                 group.hooks.is_again = false;
             }

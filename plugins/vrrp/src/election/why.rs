@@ -88,6 +88,11 @@ pub enum Why {
     Inherits {
         why: Box<Why>,
     },
+    /// Active: the other was, too, and gave way.
+    Won {
+        peer: Who,
+        for_ns: u64,
+    },
     /// Backup: it switched over to the other.
     SwitchesOver {
         peer: Who,
@@ -265,6 +270,10 @@ impl Why {
                     ..without.unwrap_or(Cause::of(abi::CAUSE_FORCED))
                 }
             }
+            Why::Won { peer, for_ns } => Cause {
+                for_ns: *for_ns,
+                ..other(abi::CAUSE_CONFLICT, peer)
+            },
             Why::SwitchedOver { peer } => other(abi::CAUSE_SWITCHOVER, peer),
             Why::Inherits { why } => {
                 let cause = why.cause();

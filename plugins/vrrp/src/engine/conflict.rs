@@ -36,6 +36,18 @@ impl Announcements {
     const PAUSE_NS: u64 = 1_000_000_000;
 }
 
+/// Conflicts that this node won: followers act again, so a forged rival must not be able to end many.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Victories {
+    next_ns: u64,
+    /// The last one, not told yet.
+    owed: Option<Why>,
+}
+
+impl Victories {
+    const PAUSE_NS: u64 = 10_000_000_000;
+}
+
 impl Group {
     pub(super) fn heartbeat_while_active(&mut self, cx: &mut Context<'_>) {
         let Some(peer) = &self.peer else { return };
@@ -267,15 +279,33 @@ impl Group {
         self.conflict_ended_ns = Some(cx.now_ns);
         // neighbours that asked meanwhile may have learned the rival
         self.announce(cx);
+        let for_ns = cx.now_ns.saturating_sub(conflict.since_ns);
+        if conflict.reported {
+            let peer = conflict.rival.clone();
+            self.victories.owed = Some(Why::Won { peer, for_ns });
+            self.tell_victory(cx);
+        }
         if conflict.told {
             let text = format!(
                 "{}: conflict between {} and {} ended after {}",
                 self.name,
                 cx.node,
                 conflict.rival,
-                Ms(cx.now_ns.saturating_sub(conflict.since_ns))
+                Ms(for_ns)
             );
             cx.push(Action::Conflict(text));
+        }
+    }
+
+    /// The rival's followers may have acted after this node's, as on a cloud address: those of this node act again.
+    pub(super) fn tell_victory(&mut self, cx: &mut Context<'_>) {
+        if cx.now_ns < self.victories.next_ns || !self.is_active() {
+            return;
+        }
+        if let Some(why) = self.victories.owed.take() {
+            self.victories.next_ns = cx.now_ns.saturating_add(Victories::PAUSE_NS);
+            self.said = None;
+            self.explain(cx, Role::Active, why);
         }
     }
 

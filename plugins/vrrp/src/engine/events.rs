@@ -108,6 +108,7 @@ impl Group {
                 self.answers = 0;
                 self.expire_conflict(cx);
                 self.announce_late(cx);
+                self.tell_victory(cx);
                 self.expire_claim(cx);
                 self.retry_muted(cx);
                 self.advertise(cx);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use spared_sdk::Role;
 
 use super::Context;
-use super::conflict::{Announcements, Conflict};
+use super::conflict::{Announcements, Conflict, Victories};
 use super::counters::GroupCounters;
 use super::lapse::Lapse;
 use super::peer::{Contact, Peer};
@@ -90,6 +90,7 @@ pub(super) struct Group {
     /// Limit of events about late adverts.
     pub late_limit: Limit,
     pub announcements: Announcements,
+    pub victories: Victories,
     /// Time since which an equal rival is heard only on routers that do not decide.
     pub tie_since_ns: Option<u64>,
     /// E3: this node claims the group at priority 254.
@@ -171,6 +172,7 @@ impl Group {
             tie_limit: Limit::default(),
             late_limit: Limit::default(),
             announcements: Announcements::default(),
+            victories: Victories::default(),
             tie_since_ns: None,
             claims: false,
             claimed_ns: 0,
@@ -356,6 +358,7 @@ impl Group {
         self.counters.became_backup += 1;
         self.note_change(cx.now_ns);
         self.conflict = None;
+        self.victories = Victories::default();
         self.active_resigned = false;
         self.lower_since_ns = None;
         self.end_tie();

@@ -201,6 +201,23 @@ impl Lab {
             role,
             why: format!("{group} is {role}"),
             maintenance,
+            is_again: false,
+        };
+        self.engine.handle_role(self.now_ns, ticket, &news);
+        self.act();
+        ticket
+    }
+
+    /// The node is still active, and a conflict has ended.
+    fn win(&mut self, group: &str) -> u64 {
+        let ticket = self.tickets.last_key_value().map_or(0, |(last, _)| *last) + 1;
+        self.tickets.insert(ticket, 0);
+        let news = RoleChange {
+            group: group.to_owned(),
+            role: Role::Active,
+            why: "r2 was active, too".to_owned(),
+            maintenance: false,
+            is_again: true,
         };
         self.engine.handle_role(self.now_ns, ticket, &news);
         self.act();

@@ -319,6 +319,70 @@ fn hooks_come_last_in_order_and_are_told_what_was_before() {
 }
 
 #[test]
+fn hooks_run_again_once_after_a_conflict_that_this_node_won() {
+    let hooks = vec!["/a".to_owned(), "/b".to_owned()];
+    for notify in ["spared", "keepalived"] {
+        let mut lab = Lab::new(&format!("notify = \"{notify}\"\n{THREE}")).rested();
+        lab.hooks.insert(Role::Active, (hooks.clone(), Vec::new()));
+        lab.active();
+        lab.pass(10 * S);
+        lab.begun.clear();
+        let ticket = lab.win("office");
+        lab.pass(S);
+        let words = match notify {
+            "spared" => "office active active",
+            _ => "GROUP office MASTER 0",
+        };
+        let expected = [format!("run /a {words}"), format!("run /b {words}")];
+        assert_eq!(lab.jobs(), expected, "no service is touched");
+        assert!(lab.is_done(ticket));
+        if notify == "spared" {
+            let environment = lab.environment(&expected[0]);
+            let why = environment.get("SPARED_WHY").map(String::as_str);
+            assert_eq!(why, Some("r2 was active, too"));
+        }
+        // neither maintenance nor a restart of the plugin is a reason to
+        lab.tell("office", Role::Active, true);
+        lab.pass(S);
+        assert_eq!(lab.jobs().len(), 2, "{:?}", lab.begun);
+        lab.restart(&[("office", Role::Active)]);
+        lab.pass(10 * S);
+        assert_eq!(lab.begun, []);
+    }
+}
+
+#[test]
+fn hooks_that_run_when_a_conflict_ends_run_again_from_the_first_on() {
+    let mut lab = Lab::new("").rested();
+    let hooks = vec!["/a".to_owned(), "/b".to_owned()];
+    lab.hooks.insert(Role::Active, (hooks, Vec::new()));
+    let takes = |words: &str| (format!("run /a office active {words}"), Way::Takes(S));
+    lab.machine.ways.extend([takes("backup"), takes("active")]);
+    lab.active();
+    lab.pass(500 * MS);
+    let ticket = lab.win("office");
+    lab.pass(S);
+    assert!(!lab.is_done(ticket));
+    lab.pass(2 * S);
+    let expected = [
+        "run /a office active backup",
+        "run /a office active active",
+        "run /b office active active",
+    ];
+    assert_eq!(lab.jobs(), expected);
+    assert!(lab.is_done(ticket));
+    // the role goes in between: what it was is not told again
+    lab.win("office");
+    lab.backup();
+    lab.pass(2 * S);
+    lab.begun.clear();
+    lab.active();
+    lab.pass(3 * S);
+    let expected = ["run /a office active backup", "run /b office active backup"];
+    assert_eq!(lab.jobs(), expected);
+}
+
+#[test]
 fn hooks_of_a_role_that_went_before_their_turn_do_not_run() {
     let mut lab = Lab::new(THREE).rested();
     for role in [Role::Active, Role::Backup] {

@@ -21,3 +21,4 @@ mod reload;
 mod restart;
 mod rfc;
 mod states;
+mod victories;

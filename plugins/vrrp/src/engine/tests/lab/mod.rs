@@ -75,6 +75,8 @@ pub struct Node {
     /// When things were last forgotten.
     role_before: Role,
     pub roles: Vec<(u64, Role, String)>,
+    /// Causes that replaced others of the same role.
+    pub explained: Vec<(u64, String)>,
     pub events: Vec<String>,
     pub warnings: Vec<String>,
     pub infos: Vec<String>,
@@ -226,6 +228,7 @@ impl Lab {
         self.silences.clear();
         for node in &mut self.nodes {
             node.roles.clear();
+            node.explained.clear();
             node.role_before = node.role;
             node.events.clear();
             node.warnings.clear();
@@ -615,6 +618,7 @@ impl Lab {
                 }
                 Action::Explain { role, cause, .. } => {
                     let why = self.sentence(index, role, cause);
+                    self.nodes[index].explained.push((now_ns, why.clone()));
                     match self.nodes[index].roles.last_mut() {
                         Some(told) => told.2 = why,
                         None => self.nodes[index].roles.push((now_ns, role, why)),
@@ -990,6 +994,7 @@ impl Node {
             role: Role::Backup,
             role_before: Role::Backup,
             roles: Vec::new(),
+            explained: Vec::new(),
             events: Vec::new(),
             warnings: Vec::new(),
             infos: Vec::new(),
@@ -1005,7 +1010,7 @@ impl Node {
         !self.listening.is_empty()
     }
 
-    fn interface(&self, index: usize) -> String {
+    pub fn interface(&self, index: usize) -> String {
         self.engine
             .interfaces()
             .nth(index)

@@ -1,0 +1,107 @@
+//! A conflict that a node won has ended: its followers act again.
+
+use super::lab::{Lab, MS, SECOND, by_priority};
+use super::linked::{pair, quality};
+
+const WIRES: [&str; 4] = ["lan1", "lan2", "link1", "link2"];
+
+fn victories(lab: &Lab, node: usize) -> Vec<&str> {
+    let causes = lab.nodes[node].explained.iter();
+    let causes = causes.map(|(_, why)| why.as_str());
+    causes
+        .filter(|why| why.contains("was active, too"))
+        .collect()
+}
+
+fn split(lab: &mut Lab, for_ns: u64) {
+    for wire in WIRES {
+        lab.cut(wire, 0, 1);
+    }
+    lab.run(for_ns);
+    assert_eq!(lab.active(), [0, 1]);
+    lab.fix();
+}
+
+#[test]
+fn the_winner_of_a_split_says_once_that_it_has_healed() {
+    for (loser, [first, second]) in [(0, [60, 100]), (1, [100, 60])] {
+        let mut lab = pair("");
+        lab.directive(0, quality(100));
+        for wire in WIRES {
+            lab.cut(wire, 0, 1);
+        }
+        lab.run(5 * SECOND);
+        lab.directive(0, quality(first));
+        lab.directive(1, quality(second));
+        lab.forget();
+        lab.fix();
+        lab.run(SECOND);
+        let winner = 1 - loser;
+        assert_eq!(lab.active(), [winner]);
+        let said = victories(&lab, winner);
+        assert_eq!(said.len(), 1, "{said:?}");
+        let begin = format!(
+            "r{} is active because r{} was active, too, for ",
+            winner + 1,
+            loser + 1
+        );
+        assert!(said[0].starts_with(&begin), "{said:?}");
+        assert!(victories(&lab, loser).is_empty());
+        // and then what holds at all times
+        lab.run(30 * SECOND);
+        assert_eq!(victories(&lab, winner).len(), 1);
+        assert!(
+            !lab.why(winner).contains("was active, too"),
+            "{}",
+            lab.why(winner)
+        );
+    }
+}
+
+#[test]
+fn a_failover_and_a_switchover_are_no_conflict() {
+    let mut lab = pair("");
+    for _ in 0..5 {
+        let active = lab.active()[0];
+        lab.kill(active);
+        lab.run(3 * SECOND);
+        lab.start(active);
+        lab.run(10 * SECOND);
+        lab.switch(1 - active);
+        lab.run(10 * SECOND);
+    }
+    assert_eq!([victories(&lab, 0), victories(&lab, 1)], [[""; 0], [""; 0]]);
+}
+
+#[test]
+fn conflicts_in_a_row_are_told_every_ten_seconds_and_the_last_one_is_not_lost() {
+    // equal, without heartbeats: a priority decides
+    let mut lab = Lab::settled(&by_priority(&[200, 100], "", ""), 2);
+    for _ in 0..10 {
+        lab.cut("lan1", 0, 1);
+        lab.run(SECOND);
+        assert_eq!(lab.active(), [0, 1]);
+        lab.fix();
+        lab.run(500 * MS);
+        assert_eq!(lab.active(), [0]);
+    }
+    let told = victories(&lab, 0).len();
+    assert!((1..=2).contains(&told), "{told}");
+    lab.run(12 * SECOND);
+    assert_eq!(victories(&lab, 0).len(), told + 1);
+}
+
+#[test]
+fn who_gives_way_after_it_won_says_nothing_of_it() {
+    let mut lab = pair("");
+    for _ in 0..2 {
+        split(&mut lab, 5 * SECOND);
+        lab.run(200 * MS);
+    }
+    let winner = lab.active()[0];
+    lab.forget();
+    lab.kill(1 - winner);
+    lab.shut_down(winner);
+    lab.run(20 * SECOND);
+    assert!(victories(&lab, winner).is_empty());
+}
