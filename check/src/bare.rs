@@ -30,6 +30,7 @@ fn findings(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> Vec<Findi
         let own: Vec<IpAddr> = own
             .filter(|it| !it.is_ours())
             .map(|it| it.address)
+            .filter(|it| wanted.owner || !is_virtual(wanted, name, *it))
             .collect();
         findings.extend(missing(interface, &own).map(|family| finding(name, family)));
     }
@@ -58,6 +59,14 @@ fn own_and_virtual(wanted: &Wanted, links: &[Link], addresses: &[Address]) -> Ve
         }
     }
     findings
+}
+
+// No advert leaves from a virtual address; a link-local address is one on its own interface alone.
+fn is_virtual(wanted: &Wanted, name: &str, address: IpAddr) -> bool {
+    wanted.interfaces.iter().any(|(of, interface)| {
+        let is_there = of == name || !is_link_local(address);
+        is_there && interface.addresses.iter().any(|net| net.addr() == address)
+    })
 }
 
 /// Families of the interface's virtual routers for which adverts have no source address.
@@ -139,6 +148,9 @@ mod tests {
         assert_eq!(families(&[], 0), ["IPv4", "IPv6"]);
         assert_eq!(families(&["10.0.0.2", "2001:db8::2"], 0), ["IPv6"]);
         assert!(families(&["10.0.0.2", "fe80::2"], 0).is_empty());
+        // a virtual address of any interface is no address of the node's own
+        assert_eq!(families(&["10.0.0.1", "fe80::2"], 0), ["IPv4"]);
+        assert_eq!(families(&["192.0.2.1", "fe80::2"], 0), ["IPv4"]);
         let ours = spared_netlink::constants::ADDRESS_PROTOCOL;
         assert_eq!(families(&["10.0.0.1", "fe80::1"], ours), ["IPv4", "IPv6"]);
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::addresses::BareInterface;
 use crate::cause::Cause;
 use crate::difference::Difference;
 
@@ -264,16 +265,6 @@ pub struct OtherActive {
     pub is_peer: bool,
 }
 
-/// An interface of a group that has no address of the node's own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(default)]
-pub struct BareInterface {
-    /// Its name.
-    pub interface: String,
-    /// "IPv4", "IPv6 link-local".
-    pub family: String,
-}
-
 /// A route of a group that the kernel does not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -491,6 +482,6 @@ impl NodeFacts {
 }
 
 // A pair may have 255 groups, and all of them must fit into one word.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod addresses;
 mod cause;
 mod difference;
 mod facts;
@@ -29,12 +30,13 @@ mod tests;
 pub mod time;
 mod verdict;
 
+pub use addresses::{BareInterface, VirtualCopy};
 pub use cause::{Cause, CauseKind, undo};
 pub use difference::{Difference, DifferenceKind};
 pub use facts::{
-    AddressStatus, BareInterface, CheckStatus, Fence, FirstFound, Forced, GroupFacts,
-    InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, MissingRoute, NodeFacts, OtherActive,
-    PairFacts, PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN, SilentElector,
+    AddressStatus, CheckStatus, Fence, FirstFound, Forced, GroupFacts, InterfaceFacts,
+    InterfaceLack, LinkFacts, Maintenance, MissingRoute, NodeFacts, OtherActive, PairFacts,
+    PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN, SilentElector,
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};

@@ -1,5 +1,6 @@
 //! The findings of one node, from its facts about itself.
 
+use crate::addresses;
 use crate::facts::{
     CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, NodeFacts,
     PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN,
@@ -158,15 +159,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
             "See whether its gateway is in a network of an interface that is up: `ip route get`.",
         ));
     }
-    for bare in &group.bare {
-        let (interface, family) = (&bare.interface, &bare.family);
-        let text = format!(
-            "{node}: {name}: {interface} has no {family} address of its own: no advert leaves there, \
-             and the addresses there do not answer"
-        );
-        let finding = Finding::new(Id::NoOwnAddress, node, interface, text);
-        found.push(finding.todo("Give it one."));
-    }
+    found.extend(addresses::findings(node, group));
     for (interface, rating) in &group.unheard {
         let side = match rating.as_str() {
             "good" => format!("other stations answer there, so {node}'s side works"),

@@ -401,6 +401,36 @@ fn failed(name: &str, state: u32) -> CheckStatus {
     }
 }
 
+fn copied() -> BareInterface {
+    BareInterface {
+        interface: "lan1".to_owned(),
+        family: "IPv4".to_owned(),
+        virtuals: vec![VirtualCopy {
+            address: "10.1.0.1/24".to_owned(),
+            group: "office".to_owned(),
+        }],
+    }
+}
+
+#[test]
+fn a_finding_about_an_address_says_whose_it_is_and_what_to_type() {
+    let line = |change: &dyn Fn(&mut GroupFacts)| {
+        let mut group = GroupFacts {
+            name: "office".to_owned(),
+            ..GroupFacts::default()
+        };
+        change(&mut group);
+        let found = crate::addresses::findings("r1", &group).next();
+        found.map(|it| it.line(NOW)).unwrap_or_default()
+    };
+    assert_eq!(
+        line(&|group| group.bare.push(copied())),
+        "r1: office: lan1 has no IPv4 address of its own (10.1.0.1/24 there is a virtual address of group office): \
+         no advert leaves there, and the addresses there do not answer. Give it one that is in no group's addresses, \
+         and take the other away: `ip address del 10.1.0.1/24 dev lan1` (SP-0204)"
+    );
+}
+
 #[test]
 fn what_is_not_so_on_either_node_is_no_ok() {
     states(&[
@@ -434,6 +464,9 @@ fn what_is_not_so_on_either_node_is_no_ok() {
         ("no own address", TAINTED, &["SP-0204 r2"], |bed| {
             bed.peer().groups[0].bare = vec![BareInterface::default()];
             bed.peer().checks = vec![failed("", 0)];
+        }),
+        ("a virtual address", TAINTED, &["SP-0204 r2"], |bed| {
+            bed.peer().groups[0].bare = vec![copied()];
         }),
         (
             "unheard, muted",

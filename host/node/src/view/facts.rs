@@ -1,5 +1,6 @@
 //! Facts about this node and its peer, from which the verdict is made.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use spared_control::Value;
@@ -8,8 +9,9 @@ use spared_group::Group;
 use spared_kernel::FenceState;
 use spared_message::worker::{self, Descriptor, Family};
 use spared_pair::{
-    BareInterface, Fence, Finding, Forced, GroupFacts, InterfaceFacts, NodeFacts, OtherActive,
-    PairFacts, PeerLife, PluginFacts, Role, RouterFault, Verdict,
+    BareInterface, CauseKind, Fence, Finding, Forced, GroupFacts, InterfaceFacts,
+    NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts, Role, RouterFault, Verdict,
+    VirtualCopy,
 };
 use spared_process::clock;
 use spared_requests::rows::Details;
@@ -210,20 +212,43 @@ impl NodeView<'_> {
             else {
                 continue;
             };
-            let mut own = event.addresses.iter().map(|(address, _)| *address);
-            let (family, has) = match router.family {
-                Family::V4 => ("IPv4", own.any(|address| address.is_ipv4())),
-                Family::V6 => ("IPv6 link-local", own.any(is_link_local)),
+            let (family, is_of) = match router.family {
+                Family::V4 => ("IPv4", (|it: IpAddr| it.is_ipv4()) as fn(IpAddr) -> bool),
+                Family::V6 => ("IPv6 link-local", is_link_local as fn(IpAddr) -> bool),
             };
+            let mut virtuals = Vec::new();
+            let mut has_own = false;
+            for (address, prefix) in event.addresses.iter().filter(|it| is_of(it.0)) {
+                let of = self.group_of_address(interface, *address);
+                match of.filter(|_| !owns_its_addresses(group)) {
+                    Some(of) => virtuals.push(VirtualCopy {
+                        address: format!("{address}/{prefix}"),
+                        group: of.to_owned(),
+                    }),
+                    None => has_own = true,
+                }
+            }
             let found = BareInterface {
                 interface: interface.clone(),
                 family: family.to_owned(),
+                virtuals,
             };
-            if !has && !bare.contains(&found) {
+            if !has_own && !bare.contains(&found) {
                 bare.push(found);
             }
         }
         bare
+    }
+
+    // The group of which an address is a virtual one; a link-local address is one on its own interface alone.
+    fn group_of_address(&self, interface: &str, address: IpAddr) -> Option<&str> {
+        let is_it = |claim: &worker::AddressClaim| {
+            let is_there = claim.interface == interface || !is_link_local(address);
+            claim.address == address && is_there
+        };
+        let mut groups = self.groups.iter();
+        let of = groups.find(|(_, group)| group.claims.addresses.iter().any(is_it));
+        of.map(|(name, _)| name)
     }
 
     /// Facts about each enabled plugin.
@@ -293,6 +318,12 @@ pub(super) fn forced_fact(forced: worker::Forced) -> Forced {
         worker::Forced::Active => Forced::Active,
         worker::Forced::Backup => Forced::Backup,
     }
+}
+
+// The owner of RFC 9568, of priority 255, whose virtual addresses are the node's own.
+fn owns_its_addresses(group: &Group) -> bool {
+    let by_priority = group.cause.kind == CauseKind::Priority && group.cause.own == 255;
+    group.cause.kind == CauseKind::Owner || by_priority
 }
 
 fn router_fault(router: &str, why: String) -> RouterFault {

@@ -57,6 +57,18 @@ pub struct Group {
     pub routes: Vec<Route>,
 }
 
+impl Group {
+    /// Every virtual address, those of `[[group.address]]` too, with its interface.
+    pub fn virtual_addresses(&self) -> impl Iterator<Item = (&str, IpAddr)> {
+        let of_routers = self.routers.iter().flat_map(|router| {
+            let addresses = router.addresses.iter();
+            addresses.map(|it| (router.interface.as_str(), it.address))
+        });
+        let followers = self.addresses.iter();
+        of_routers.chain(followers.map(|it| (it.interface.as_str(), it.address.address)))
+    }
+}
+
 /// What decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Election {

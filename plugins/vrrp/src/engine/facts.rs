@@ -135,8 +135,8 @@ impl Group {
                 } else {
                     Some("is not known yet")
                 };
-                let sources = interface.facts.addresses.is_empty();
-                let nothing = if sources {
+                let is_bare = interface.own_addresses().next().is_none();
+                let nothing = if is_bare {
                     "has no source address"
                 } else {
                     "cannot send adverts"

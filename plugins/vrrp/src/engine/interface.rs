@@ -1,10 +1,13 @@
 //! Facts about an interface, and their meaning for the routers on it.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use super::checks::Check;
 use super::counters::Discards;
-use crate::config::is_link_local;
+use crate::config::{Election, Settings, is_link_local};
+use crate::election::OWNER;
 use crate::error::Discard;
 use crate::limit::Limit;
 use crate::wire::{Family, Mac};
@@ -17,7 +20,8 @@ pub struct InterfaceFacts {
     pub carrier: bool,
     pub mac: Mac,
     pub mtu: u32,
-    /// The node's own, without virtual ones.
+    /// All but those that the host has set. An administrator's may be a virtual one all the same: see
+    /// [`Virtuals`].
     pub addresses: Vec<IpAddr>,
     /// Broadcast addresses of their networks.
     pub broadcasts: Vec<Ipv4Addr>,
@@ -31,6 +35,7 @@ pub(super) struct Interface {
     /// Whether the host has reported it.
     pub known: bool,
     pub facts: InterfaceFacts,
+    pub virtuals: Virtuals,
     /// Time of the last round of probes there.
     pub probed_ns: Option<u64>,
     /// As it was last reported.
@@ -46,6 +51,7 @@ impl Interface {
             name: name.to_owned(),
             known: false,
             facts: InterfaceFacts::default(),
+            virtuals: Virtuals::default(),
             probed_ns: None,
             check: None,
             discards: Discards::default(),
@@ -73,13 +79,50 @@ impl Interface {
 
     /// RFC 9568: IPv4 adverts come from the primary address, IPv6 ones from the link-local one.
     pub fn source(&self, family: Family, configured: Option<IpAddr>) -> Option<IpAddr> {
-        let own = &self.facts.addresses;
-        if let Some(address) = configured {
-            return own.contains(&address).then_some(address);
-        }
-        own.iter().copied().find(|address| match family {
-            Family::V4 => address.is_ipv4(),
-            Family::V6 => is_link_local(*address),
+        let mut own = self.own_addresses();
+        own.find(|address| match (configured, family) {
+            (Some(configured), _) => *address == configured,
+            (None, Family::V4) => address.is_ipv4(),
+            (None, Family::V6) => is_link_local(*address),
         })
+    }
+
+    /// The node's own addresses, from which it may send.
+    pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let all = self.facts.addresses.iter().copied();
+        all.filter(|address| !self.virtuals.contains(*address))
+    }
+}
+
+/// Virtual addresses of all groups, as they count on one interface. Whoever has set one there, it is not the node's
+/// own: the fence drops what is sent from it by a backup, and the peer would blame the cables.
+///
+/// Not among them are those of an owner (RFC 9568, priority 255), whose own they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Virtuals {
+    everywhere: Arc<HashSet<IpAddr>>,
+    /// A link-local address is virtual on its own network alone.
+    link_local: Vec<IpAddr>,
+}
+
+impl Virtuals {
+    /// Those of each interface of a list.
+    pub fn share(settings: &Settings, interfaces: &mut [Interface]) {
+        let is_owner = |group: &&crate::config::Group| matches!(group.election, Election::Priority { priority, .. } if priority == OWNER);
+        let groups = || settings.groups.iter().filter(|group| !is_owner(group));
+        let all = || groups().flat_map(crate::config::Group::virtual_addresses);
+        let global = all().filter(|(_, address)| !is_link_local(*address));
+        let everywhere: Arc<HashSet<IpAddr>> = Arc::new(global.map(|(_, it)| it).collect());
+        for interface in interfaces {
+            let here = all().filter(|(name, it)| *name == interface.name && is_link_local(*it));
+            interface.virtuals = Virtuals {
+                everywhere: Arc::clone(&everywhere),
+                link_local: here.map(|(_, it)| it).collect(),
+            };
+        }
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        self.everywhere.contains(&address) || self.link_local.contains(&address)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use spared_sdk::Role;
 
 use super::group::{Group, State};
-use super::interface::Interface;
+use super::interface::{Interface, Virtuals};
 use super::port::Port;
 use super::router::VirtualRouter;
 use super::{Action, Context, Engine};
@@ -22,6 +22,7 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
             }
         }
     }
+    Virtuals::share(settings, &mut engine.interfaces);
     engine.peer = settings.peer.as_deref().map(Arc::from);
     let mut old: Vec<Group> = std::mem::take(&mut engine.groups);
     for config in &settings.groups {

@@ -158,7 +158,7 @@ fn own_source<'r>(
             .filter(move |router| router.family == family);
         routers.find_map(|router| source(interface, router))
     };
-    let mut own = interface.facts.addresses.iter().copied();
+    let mut own = interface.own_addresses();
     of(Family::V6)
         .filter(|source| is_link_local(*source))
         .or_else(|| of(Family::V4))

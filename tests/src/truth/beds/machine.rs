@@ -67,6 +67,13 @@ pub(super) const STATES: &[State] = &[
         |bed, at| bed.ip(at, &format!("addr del {}/24 dev wan", own(bed.site(at)))),
         |bed, at| bed.ip(at, &format!("addr add {}/24 dev wan", own(bed.site(at)))),
     ),
+    State::warns(
+        "a virtual address is the only one of an interface",
+        On::Backup,
+        &[Struck("SP-0204")],
+        |bed, at| replace_own(bed, at, "del", "add"),
+        |bed, at| replace_own(bed, at, "add", "del"),
+    ),
     State::new(
         "no interface has an address of its own",
         On::Either,
@@ -249,6 +256,15 @@ fn own(site: &Site) -> std::net::Ipv4Addr {
 }
 
 /// Makes the fence's table one with an owner: only that process can change it, while it lives.
+/// The gateway's address takes the place of the node's own on the wan, or gives it back.
+fn replace_own(bed: &mut Bed<'_>, at: usize, own_verb: &str, other_verb: &str) -> Result<()> {
+    let (own, other) = (own(bed.site(at)), Wire::Wan.ipv4(VIRTUAL));
+    bed.ip(
+        at,
+        &format!("addr {own_verb} {own}/24 dev wan\naddr {other_verb} {other}/24 dev wan"),
+    )
+}
+
 fn hold_fence(bed: &mut Bed<'_>, at: usize) -> Result<()> {
     let script = "{ echo 'delete table netdev spared; add table netdev spared { flags owner; }'; \
                   sleep 120; } | nft -i";

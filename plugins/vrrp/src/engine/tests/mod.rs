@@ -22,3 +22,4 @@ mod restart;
 mod rfc;
 mod states;
 mod victories;
+mod virtual_source;

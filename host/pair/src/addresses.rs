@@ -1,0 +1,67 @@
+//! Facts about addresses that are not where they belong, and their findings.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::{GroupFacts, is_default};
+use crate::finding::{Finding, Id};
+
+/// An interface of a group that has no address of the node's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BareInterface {
+    /// Its name.
+    pub interface: String,
+    /// "IPv4", "IPv6 link-local".
+    pub family: String,
+    /// Virtual addresses of that family that somebody else than the daemon has set there: none of the node's own.
+    #[serde(skip_serializing_if = "is_default")]
+    pub virtuals: Vec<VirtualCopy>,
+}
+
+/// A virtual address that is on an interface as if it were the node's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VirtualCopy {
+    /// "192.0.2.1/24".
+    pub address: String,
+    /// Its group.
+    pub group: String,
+}
+
+/// The findings of a group of `node` about its addresses.
+pub(crate) fn findings<'f>(
+    node: &'f str,
+    group: &'f GroupFacts,
+) -> impl Iterator<Item = Finding> + 'f {
+    let name = &group.name;
+    let bare = group.bare.iter();
+    bare.map(move |it| no_own_address(node, name, it))
+}
+
+fn no_own_address(node: &str, group: &str, bare: &BareInterface) -> Finding {
+    let (interface, family) = (&bare.interface, &bare.family);
+    let copies = bare.virtuals.iter().map(|it| {
+        let VirtualCopy { address, group } = it;
+        format!("{address} there is a virtual address of group {group}")
+    });
+    let copies: Vec<String> = copies.collect();
+    let but = match copies.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", copies.join(", ")),
+    };
+    let text = format!(
+        "{node}: {group}: {interface} has no {family} address of its own{but}: no advert leaves there, \
+         and the addresses there do not answer"
+    );
+    let finding = Finding::new(Id::NoOwnAddress, node, interface, text);
+    let deletions = bare.virtuals.iter();
+    let deletions = deletions.map(|it| format!("`ip address del {} dev {interface}`", it.address));
+    let deletions: Vec<String> = deletions.collect();
+    match deletions.is_empty() {
+        true => finding.todo("Give it one."),
+        false => finding.todo_there(format!(
+            "Give it one that is in no group's addresses, and take the other away: {}",
+            deletions.join(", ")
+        )),
+    }
+}
