@@ -28,14 +28,31 @@ pub struct VirtualCopy {
     pub group: String,
 }
 
+/// A virtual address for which a machine answers that may not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DuplicateAddress {
+    /// "192.0.2.1".
+    pub address: String,
+    /// Its interface.
+    pub interface: String,
+    /// Who answers, by MAC addresses: "02:00:00:00:00:99", "02:00:00:00:00:99, 02:00:00:00:00:98".
+    pub by: String,
+    /// The MAC address is one of the other node.
+    pub is_peer: bool,
+}
+
 /// The findings of a group of `node` about its addresses.
 pub(crate) fn findings<'f>(
     node: &'f str,
     group: &'f GroupFacts,
+    peer: &'f str,
 ) -> impl Iterator<Item = Finding> + 'f {
     let name = &group.name;
     let bare = group.bare.iter();
-    bare.map(move |it| no_own_address(node, name, it))
+    let bare = bare.map(move |it| no_own_address(node, name, it));
+    let duplicates = group.duplicates.iter();
+    bare.chain(duplicates.map(move |it| duplicate(node, name, it, peer)))
 }
 
 fn no_own_address(node: &str, group: &str, bare: &BareInterface) -> Finding {
@@ -64,4 +81,29 @@ fn no_own_address(node: &str, group: &str, bare: &BareInterface) -> Finding {
             deletions.join(", ")
         )),
     }
+}
+
+fn duplicate(node: &str, group: &str, duplicate: &DuplicateAddress, peer: &str) -> Finding {
+    let DuplicateAddress {
+        address,
+        interface,
+        by,
+        is_peer,
+    } = duplicate;
+    let (who, todo) = match is_peer {
+        true => (
+            format!("{peer} ({by}) is not active and"),
+            format!(
+                "On {peer}: see where it has {address} (`ip address show to {address}`) and delete it there, or start spared."
+            ),
+        ),
+        false => (
+            format!("another machine ({by})"),
+            format!("The switch's table of MAC addresses shows its port. Take {address} from it."),
+        ),
+    };
+    let text = format!(
+        "{node}: {group}: {who} answers for {address} on {interface}: it gets a part of the packets"
+    );
+    Finding::new(Id::DuplicateAddress, node, address, text).todo(todo)
 }

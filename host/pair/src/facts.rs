@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::addresses::BareInterface;
+use crate::addresses::{BareInterface, DuplicateAddress};
 use crate::cause::Cause;
 use crate::difference::Difference;
 
@@ -226,6 +226,9 @@ pub struct GroupFacts {
     /// Interfaces without an address of the node's own.
     #[serde(skip_serializing_if = "is_default")]
     pub bare: Vec<BareInterface>,
+    /// Addresses for which another machine answers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub duplicates: Vec<DuplicateAddress>,
     /// Another router that is heard active.
     #[serde(skip_serializing_if = "is_default")]
     pub other_active: Option<OtherActive>,

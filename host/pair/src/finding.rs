@@ -44,6 +44,8 @@ ids! {
     CannotTakeOver = "SP-0107",
     /// Both nodes are forced into the same role.
     BothForced = "SP-0108",
+    /// Another machine answers for a virtual address.
+    DuplicateAddress = "SP-0109",
     /// The fence is missing.
     FenceGone = "SP-0201",
     /// A group is active, but its fence blocks it.

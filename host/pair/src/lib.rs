@@ -30,7 +30,7 @@ mod tests;
 pub mod time;
 mod verdict;
 
-pub use addresses::{BareInterface, VirtualCopy};
+pub use addresses::{BareInterface, DuplicateAddress, VirtualCopy};
 pub use cause::{Cause, CauseKind, undo};
 pub use difference::{Difference, DifferenceKind};
 pub use facts::{

@@ -159,7 +159,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
             "See whether its gateway is in a network of an interface that is up: `ip route get`.",
         ));
     }
-    found.extend(addresses::findings(node, group));
+    found.extend(addresses::findings(node, group, peer));
     for (interface, rating) in &group.unheard {
         let side = match rating.as_str() {
             "good" => format!("other stations answer there, so {node}'s side works"),

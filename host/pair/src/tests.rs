@@ -401,6 +401,15 @@ fn failed(name: &str, state: u32) -> CheckStatus {
     }
 }
 
+fn duplicate(by: &str) -> DuplicateAddress {
+    DuplicateAddress {
+        address: "10.1.0.1".to_owned(),
+        interface: "lan1".to_owned(),
+        by: by.to_owned(),
+        is_peer: false,
+    }
+}
+
 fn copied() -> BareInterface {
     BareInterface {
         interface: "lan1".to_owned(),
@@ -420,7 +429,7 @@ fn a_finding_about_an_address_says_whose_it_is_and_what_to_type() {
             ..GroupFacts::default()
         };
         change(&mut group);
-        let found = crate::addresses::findings("r1", &group).next();
+        let found = crate::addresses::findings("r1", &group, "r2").next();
         found.map(|it| it.line(NOW)).unwrap_or_default()
     };
     assert_eq!(
@@ -428,6 +437,21 @@ fn a_finding_about_an_address_says_whose_it_is_and_what_to_type() {
         "r1: office: lan1 has no IPv4 address of its own (10.1.0.1/24 there is a virtual address of group office): \
          no advert leaves there, and the addresses there do not answer. Give it one that is in no group's addresses, \
          and take the other away: `ip address del 10.1.0.1/24 dev lan1` (SP-0204)"
+    );
+    assert_eq!(
+        line(&|group| group.duplicates.push(duplicate("02:00:00:00:00:99"))),
+        "r1: office: another machine (02:00:00:00:00:99) answers for 10.1.0.1 on lan1: it gets a part of the packets. \
+         The switch's table of MAC addresses shows its port. Take 10.1.0.1 from it. (SP-0109)"
+    );
+    let of_peer = DuplicateAddress {
+        is_peer: true,
+        ..duplicate("02:00:00:00:00:12")
+    };
+    assert_eq!(
+        line(&|group| group.duplicates.push(of_peer.clone())),
+        "r1: office: r2 (02:00:00:00:00:12) is not active and answers for 10.1.0.1 on lan1: it gets a part of the \
+         packets. On r2: see where it has 10.1.0.1 (`ip address show to 10.1.0.1`) and delete it there, or start \
+         spared. (SP-0109)"
     );
 }
 
@@ -467,6 +491,11 @@ fn what_is_not_so_on_either_node_is_no_ok() {
         }),
         ("a virtual address", TAINTED, &["SP-0204 r2"], |bed| {
             bed.peer().groups[0].bare = vec![copied()];
+        }),
+        ("another machine", TAINTED, &["SP-0109 r1"], |bed| {
+            bed.own.groups[0].duplicates = vec![duplicate("02:00:00:00:00:99")];
+            // the backup hears it as well
+            bed.peer().groups[0].duplicates = vec![duplicate("02:00:00:00:00:99")];
         }),
         (
             "unheard, muted",

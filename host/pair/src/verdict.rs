@@ -195,6 +195,7 @@ fn sort(found: &mut Vec<Finding>) {
             Id::PeerUnknown,
             Id::PeerMute,
             Id::StrangerActive,
+            Id::DuplicateAddress,
             Id::Unheard,
             Id::WireRefused,
             Id::PeerPluginUnheard,

@@ -25,12 +25,14 @@ pub const REQUEST: u16 = 1;
 const ETHERNET_IPV4: [u8; 6] = [0, 1, 0x08, 0x00, 6, 4];
 
 mod field {
+    pub const SENDER_MAC: usize = 8;
     pub const SENDER: usize = 14;
 }
 
 /// A received packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
+    sender_mac: Mac,
     sender: Ipv4Addr,
 }
 
@@ -44,8 +46,14 @@ impl Packet {
         }
         let sender: [u8; 4] = array(&bytes, field::SENDER).ok_or(Error::Truncated)?;
         Ok(Self {
+            sender_mac: array(&bytes, field::SENDER_MAC).ok_or(Error::Truncated)?,
             sender: sender.into(),
         })
+    }
+
+    /// The MAC address that its sender gives for that address.
+    pub fn sender_mac(&self) -> Mac {
+        self.sender_mac
     }
 
     /// The address that its sender calls its own.
@@ -102,6 +110,7 @@ mod tests {
         assert_eq!(packet, GOLDEN);
         let packet = Packet::new_checked(&packet).unwrap();
         assert_eq!(packet.sender(), request.sender);
+        assert_eq!(packet.sender_mac(), request.sender_mac);
     }
 
     #[test]

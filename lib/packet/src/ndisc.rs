@@ -17,7 +17,7 @@ use std::net::Ipv6Addr;
 
 use crate::checksum::Sum;
 use crate::icmp::PROTOCOL_V6;
-use crate::{Mac, ethernet, ipv6};
+use crate::{Mac, array, ethernet, ipv6};
 
 /// ICMPv6 type of a solicitation.
 pub const SOLICITATION: u8 = 135;
@@ -32,18 +32,59 @@ const SOURCE_LINK_LAYER_ADDRESS: u8 = 1;
 const TARGET_LINK_LAYER_ADDRESS: u8 = 2;
 /// Router and Override, not Solicited.
 const ROUTER_AND_OVERRIDE: u8 = 0xa0;
+/// Flag Override.
+const OVERRIDE: u8 = 0x20;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 mod field {
     use std::ops::Range;
 
     pub const CHECKSUM: Range<usize> = 2..4;
+    pub const FLAGS: usize = 4;
+    pub const TARGET: usize = 8;
+    pub const OPTIONS: usize = 24;
 }
 
 /// Whether a packet is a solicitation or an advertisement; the rest of it is not looked at.
 pub fn is_discovery(packet: &ipv6::Packet<'_>) -> bool {
     let kind = packet.payload().first();
     packet.next_header() == PROTOCOL_V6 && matches!(kind, Some(&(SOLICITATION | ADVERTISEMENT)))
+}
+
+/// The address that a message's sender says to have, and the MAC address that it gives for it, if any: the target of
+/// an advertisement that overrides what was known, or the source of a solicitation. One that does not override may
+/// be a proxy's.
+pub fn claim(packet: &ipv6::Packet<'_>) -> Option<(Ipv6Addr, Option<Mac>)> {
+    if !is_discovery(packet) || packet.hop_limit() != HOP_LIMIT {
+        return None;
+    }
+    let message = packet.payload();
+    let (address, option) = match *message.first()? {
+        ADVERTISEMENT => {
+            let overrides = message.get(field::FLAGS)? & OVERRIDE != 0;
+            let target: [u8; 16] = array(message, field::TARGET)?;
+            let target = Some(target.into()).filter(|_| overrides);
+            (target, TARGET_LINK_LAYER_ADDRESS)
+        }
+        // duplicate address detection: nobody has it yet
+        _ => {
+            let source = Some(packet.source()).filter(|it| !it.is_unspecified());
+            (source, SOURCE_LINK_LAYER_ADDRESS)
+        }
+    };
+    Some((address?, mac_of(message, option)))
+}
+
+/// The MAC address in an option of a message. One of length 0 ends them (RFC 4861 section 4.6).
+fn mac_of(message: &[u8], kind: u8) -> Option<Mac> {
+    let mut options = message.get(field::OPTIONS..)?;
+    loop {
+        let length = usize::from(*options.get(1)?) * 8;
+        if options.first() == Some(&kind) && length == 8 {
+            return array(options, 2);
+        }
+        options = options.get(length..).filter(|_| length > 0)?;
+    }
 }
 
 /// A message to send to a multicast group.

@@ -8,7 +8,7 @@ use spared_sdk::{Cause, Error, Interest, Publication, Role};
 use crate::Vrrp;
 use crate::engine::{Action, Begun, Engine};
 use crate::links::Links;
-use crate::sockets::{Kind, neighbours};
+use crate::sockets::{Sockets, neighbours};
 
 /// A switchover of the group is under way.
 const EALREADY: i32 = Errno::ALREADY.raw_os_error();
@@ -38,7 +38,8 @@ impl Vrrp {
         self.perform_all();
         let engine = self.engine.as_ref().and_then(Engine::next_timeout);
         let links = self.links.as_ref().and_then(Links::next_timeout);
-        let others = [links, self.second_machine.next_timeout()];
+        let look = self.engine.as_ref().and_then(Engine::look_timeout);
+        let others = [links, look, self.second_machine.next_timeout()];
         let times = engine.into_iter().chain(others.into_iter().flatten());
         self.alarm.set(times.min());
     }
@@ -214,15 +215,13 @@ impl Vrrp {
     }
 
     fn listen(&mut self, index: usize, on: bool) {
-        let Some(sockets) = self.sockets.get(index) else {
-            return;
-        };
-        let Some(fd) = sockets.stations() else { return };
+        let stations = self.sockets.get(index).and_then(Sockets::stations);
+        let Some(fd) = stations else { return };
         if !on {
             return self.host.unwatch_fd(fd);
         }
         // what waits there is from before the question
-        sockets.drop_waiting(Kind::Stations, &mut self.buffer);
+        self.read_claims(index);
         if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
             log::error!("{error}");
         }

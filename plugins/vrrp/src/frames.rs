@@ -3,9 +3,10 @@
 use std::os::fd::RawFd;
 
 use crate::Vrrp;
+use crate::engine::Engine;
 use crate::links::Links;
 use crate::sockets::{FRAMES_WAITING, Kind};
-use crate::wire::neighbour::{speaker, station};
+use crate::wire::neighbour::{claim, speaker, station};
 
 /// Frames read at one go from one socket: a flood must not hold up the adverts.
 const FRAMES_AT_ONCE: usize = 64;
@@ -73,6 +74,36 @@ impl Vrrp {
         }
     }
 
+    /// Looks whether another machine answers for a virtual address, where it is time to.
+    pub(crate) fn look_at_addresses(&mut self) {
+        let now_ns = self.host.now();
+        let due_ns = self.engine.as_ref().and_then(Engine::look_timeout);
+        if due_ns.is_none_or(|due_ns| now_ns < due_ns) {
+            return;
+        }
+        for index in 0..self.sockets.len() {
+            // where somebody listens, a frame is read when it comes
+            let listens = |engine: &Engine| engine.listens(index);
+            if !self.engine.as_ref().is_some_and(listens) {
+                self.read_claims(index);
+            }
+        }
+        self.tell(Engine::look_at_addresses);
+    }
+
+    /// Reads what stations said while nobody listened: it counts for what they say of addresses alone.
+    pub(crate) fn read_claims(&mut self, index: usize) {
+        let (Some(sockets), Some(engine)) = (self.sockets.get(index), &mut self.engine) else {
+            return;
+        };
+        let now_ns = self.host.now();
+        sockets.read_waiting(Kind::Stations, &mut self.buffer, |frame| {
+            if let Some(claim) = claim(frame) {
+                engine.handle_claim(now_ns, index, claim);
+            }
+        });
+    }
+
     fn receive_one(&mut self, index: usize, kind: Kind) -> bool {
         let (Some(sockets), Some(engine)) = (self.sockets.get(index), &mut self.engine) else {
             return false;
@@ -84,6 +115,9 @@ impl Vrrp {
         match kind {
             Kind::Link => engine.handle_frame(now_ns, index, frame),
             Kind::Stations => {
+                if let Some(claim) = claim(frame) {
+                    engine.handle_claim(now_ns, index, claim);
+                }
                 if let Some(mac) = station(frame) {
                     engine.handle_station(now_ns, index, mac, speaker(frame));
                 }

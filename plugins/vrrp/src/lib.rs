@@ -160,6 +160,7 @@ impl Plugin for Vrrp {
             self.act();
         }
         self.tell(Engine::handle_timeout);
+        self.look_at_addresses();
     }
 }
 

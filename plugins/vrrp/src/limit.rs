@@ -10,7 +10,7 @@ pub(crate) struct Limit {
 }
 
 /// Lines that were not written since the last one, as the end of the next one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct More(u64);
 
 impl Limit {

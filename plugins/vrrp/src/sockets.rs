@@ -115,11 +115,12 @@ impl Sockets {
         buffer.get(..length)
     }
 
-    /// Drops what waits, but does not follow a flood.
-    pub fn drop_waiting(&self, kind: Kind, buffer: &mut [u8]) {
+    /// Reads what waits, but does not follow a flood.
+    pub fn read_waiting(&self, kind: Kind, buffer: &mut [u8], mut each: impl FnMut(&[u8])) {
         for _ in 0..FRAMES_WAITING {
-            if self.receive(kind, buffer).is_none() {
-                break;
+            match self.receive(kind, buffer) {
+                Some(frame) => each(frame),
+                None => break,
             }
         }
     }
@@ -202,7 +203,7 @@ mod tests {
             ..Sockets::default()
         };
         flood.write_all(&[0; FRAMES_WAITING + 9]).expect("room");
-        sockets.drop_waiting(Kind::Stations, &mut [0]);
+        sockets.read_waiting(Kind::Stations, &mut [0], |_| {});
         let rest = sockets
             .receive(Kind::Stations, &mut [0; 99])
             .map(<[u8]>::len);

@@ -26,6 +26,7 @@ mod dhcp_files;
 mod dhcp_followed;
 mod dhcp_lab;
 mod dhcp_warm;
+mod duplicates;
 mod fence_off;
 mod files;
 mod files_config;

@@ -9,7 +9,7 @@ use spared_group::Group;
 use spared_kernel::FenceState;
 use spared_message::worker::{self, Descriptor, Family};
 use spared_pair::{
-    BareInterface, CauseKind, Fence, Finding, Forced, GroupFacts, InterfaceFacts,
+    BareInterface, CauseKind, DuplicateAddress, Fence, Finding, Forced, GroupFacts, InterfaceFacts,
     NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts, Role, RouterFault, Verdict,
     VirtualCopy,
 };
@@ -160,6 +160,12 @@ impl NodeView<'_> {
                     facts.unheard.insert(interface.to_owned(), text);
                 }
                 Some((router, "stranger")) => facts.strangers.push(router_fault(router, text)),
+                Some((address, "duplicate")) => {
+                    facts.duplicates.push(duplicate(address, &text, false));
+                }
+                Some((address, "duplicate_on_peer")) => {
+                    facts.duplicates.push(duplicate(address, &text, true));
+                }
                 Some((router, "muted")) => facts.muted.push(router_fault(router, text)),
                 _ => {}
             }
@@ -317,6 +323,17 @@ pub(super) fn forced_fact(forced: worker::Forced) -> Forced {
         worker::Forced::No => Forced::No,
         worker::Forced::Active => Forced::Active,
         worker::Forced::Backup => Forced::Backup,
+    }
+}
+
+// "address.192.0.2.1" and "02:00:00:00:00:99 on lan1".
+fn duplicate(address: &str, text: &str, is_peer: bool) -> DuplicateAddress {
+    let (by, interface) = text.rsplit_once(" on ").unwrap_or((text, ""));
+    DuplicateAddress {
+        address: address.trim_start_matches("address.").to_owned(),
+        interface: interface.to_owned(),
+        by: by.to_owned(),
+        is_peer,
     }
 }
 

@@ -9,6 +9,9 @@
 //! says that the fence is passing, pass in every frame that waits in a socket: what was heard counts, however
 //! late the loop is.
 //!
+//! Apart from that, pass what stations say of addresses to [`Engine::handle_claim`], and call
+//! [`Engine::look_at_addresses`] at [`Engine::look_timeout`].
+//!
 //! Times are nanoseconds of the monotonic clock.
 
 mod adverts;
@@ -16,6 +19,7 @@ mod checks;
 mod conflict;
 mod counters;
 mod deaf;
+mod duplicates;
 mod events;
 mod facts;
 mod group;
@@ -57,6 +61,7 @@ use crate::config::Settings;
 use crate::election::{Directive, Why};
 use crate::wire::{Family, Mac, virtual_router};
 
+use duplicates::Duplicates;
 use group::{Group, State};
 use interface::Interface;
 use port::Port;
@@ -201,6 +206,7 @@ pub struct Engine {
     /// Group by its id in heartbeats.
     ids: HashMap<u64, usize>,
     rounds: Rounds,
+    duplicates: Duplicates,
     actions: Queue,
 }
 
@@ -218,6 +224,7 @@ impl Engine {
             routers: HashMap::new(),
             ids: HashMap::new(),
             rounds: Rounds::default(),
+            duplicates: Duplicates::default(),
             actions: Queue::new(),
         }
     }

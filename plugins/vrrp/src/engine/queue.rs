@@ -37,6 +37,10 @@ impl Queue {
         self.actions.push_back(action);
     }
 
+    pub fn extend(&mut self, actions: impl IntoIterator<Item = Action>) {
+        actions.into_iter().for_each(|action| self.push(action));
+    }
+
     pub fn front(&self) -> Option<&Action> {
         self.actions.front()
     }

@@ -3,14 +3,15 @@
 use std::net::IpAddr;
 
 use super::counters::RouterCounters;
+use super::duplicates::SETTLED_NS;
 use super::interface::Interface;
 use super::port::Talker;
 use crate::config;
 use crate::election::OWNER;
 use crate::limit::Limit;
 use crate::wire::frame::{Advert, emit_frame, emit_frame_to_self, emit_packet};
-use crate::wire::virtual_mac;
 use crate::wire::vrrp::{Form, Repr, Version, capacity};
+use crate::wire::{Mac, virtual_mac};
 
 /// Time for which a router whose adverts are refused again stays silent, while another one serves.
 pub(super) const MUTE_PAUSE_NS: u64 = 60_000_000_000;
@@ -65,6 +66,8 @@ pub(super) struct VirtualRouter {
     /// Who advertises as active and is neither this node nor the peer: address, priority, and until when
     /// that is news.
     pub stranger: Option<(IpAddr, u8, u64)>,
+    /// Its MAC address, and until when it may still be heard.
+    stranger_mac: Option<(Mac, u64)>,
     /// Names fewer addresses than configured, as the MTU has no room.
     pub capped: bool,
     pub counters: RouterCounters,
@@ -112,6 +115,7 @@ impl VirtualRouter {
             talker: None,
             earlier_talker: None,
             stranger: None,
+            stranger_mac: None,
             capped: false,
             counters: RouterCounters::default(),
             limits: Limits::default(),
@@ -195,6 +199,13 @@ impl VirtualRouter {
         self.counters.foreign += 1;
         let until_ns = now_ns.saturating_add(advert.interval_ns.saturating_mul(4));
         self.stranger = (advert.priority > 0).then_some((advert.source, advert.priority, until_ns));
+        self.stranger_mac = Some((advert.source_mac, until_ns.saturating_add(SETTLED_NS)));
+    }
+
+    /// Whether that router, which has a finding of its own, has this MAC address.
+    pub fn is_strangers_mac(&self, now_ns: u64, mac: Mac) -> bool {
+        let of = self.stranger_mac.filter(|(_, until_ns)| now_ns < *until_ns);
+        of.is_some_and(|(of, _)| of == mac)
     }
 
     /// An advert of priority above 0 was heard.

@@ -175,6 +175,15 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
             text(key, unheard.rating.name());
         }
     }
+    for it in engine.duplicates_of(group) {
+        let what = if it.is_peer {
+            "duplicate_on_peer"
+        } else {
+            "duplicate"
+        };
+        let key = format!("{}.address.{}.{what}", group.name, it.address);
+        text(key, &format!("{} on {}", it.macs, it.interface));
+    }
     for router in &group.routers {
         if let Some((address, priority, _)) = router.stranger.filter(|it| now_ns < it.2) {
             let key = format!("{}.stranger", prefix(group, router));

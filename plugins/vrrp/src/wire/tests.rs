@@ -505,3 +505,46 @@ fn no_mutation_of_a_valid_frame_makes_the_parser_panic() {
     // the mutations reach behind the checks
     assert!(understood > 10_000, "{understood}");
 }
+
+#[test]
+fn a_frame_says_who_has_an_address_and_a_question_for_one_does_not() {
+    use neighbour::{Claim, announcement, claim, probe};
+
+    let mac = [2, 0, 0, 0, 0, 9];
+    let [v4, own]: [IpAddr; 2] = ["10.1.0.1", "10.1.0.2"].map(|it| it.parse().unwrap());
+    let [v6, link]: [IpAddr; 2] = ["fd01::1", "fe80::2"].map(|it| it.parse().unwrap());
+    let says = |address| Some(Claim { mac, address });
+    for address in [v4, v6] {
+        assert_eq!(claim(&announcement(mac, address)), says(address));
+    }
+    // of its own address, not of the one that it asks for
+    assert_eq!(claim(&probe(mac, own, v4).unwrap()), says(own));
+    assert_eq!(claim(&probe(mac, link, v6).unwrap()), says(link));
+    let none: IpAddr = "0.0.0.0".parse().unwrap();
+    assert_eq!(claim(&probe(mac, none, v4).unwrap()), None);
+    let none: IpAddr = "::".parse().unwrap();
+    assert_eq!(claim(&probe(mac, none, v6).unwrap()), None);
+    // what caches learn is the MAC address within, not that of the frame
+    let mut frame = announcement(mac, v4);
+    frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 8]);
+    assert_eq!(claim(&frame), says(v4));
+    // a proxy does not override, and an answer to a question need not name the MAC address
+    let mut frame = announcement(mac, v6);
+    frame[58] &= !0x20;
+    assert_eq!(claim(&frame), None);
+    let mut frame = announcement(mac, v6);
+    frame[78] = 9;
+    assert_eq!(claim(&frame), says(v6));
+    // from another network
+    let mut frame = announcement(mac, v6);
+    frame[21] = 64;
+    assert_eq!(claim(&frame), None);
+    for frame in [announcement(mac, v4), announcement(mac, v6)] {
+        for end in 0..frame.len() {
+            let _ = claim(&frame[..end]);
+        }
+    }
+    let mut frame = announcement(mac, v6);
+    (frame[78], frame[79]) = (9, 0);
+    assert_eq!(claim(&frame), says(v6), "an option without a length");
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use spared_pair::Word;
 
 use crate::Result;
-use crate::lab::{Direction, Lab, Traffic, Wire, build_dir};
+use crate::lab::{Direction, Lab, Traffic, VIRTUAL, Wire, build_dir};
 use crate::linked::{INTERVAL, Linked};
 use crate::router::{Clock, Kind, Plan, Router};
 use crate::truth::{Bed, Found::*, On, Says, State};
@@ -99,6 +99,14 @@ pub(super) const STATES: &[State] = &[
             Ok(())
         },
     ),
+    State::warns(
+        "another machine has a virtual address",
+        On::Both,
+        &[R1("SP-0109")],
+        |bed, _| third(bed, "add"),
+        |bed, _| third(bed, "del"),
+    )
+    .slow(),
     State::differs(
         "its key is one that the other node does not know",
         On::Either,
@@ -184,6 +192,15 @@ pub(super) const UNLINKED: &[State] = &[
         },
     ),
 ];
+
+/// A station of the lan that knows nothing of VRRP gets the gateway's address, or loses it.
+fn third(bed: &mut Bed, verb: &str) -> Result<()> {
+    let address = Wire::Lan.ipv4(VIRTUAL);
+    bed.pair
+        .lab
+        .eye
+        .ip(&format!("addr {verb} {address}/32 dev lan"))
+}
 
 const REPLICATING: &str = "plugins/conntrack.toml";
 

@@ -1,6 +1,7 @@
 //! Nodes on wires under a virtual clock: what the engines decide together.
 
 mod deaf;
+mod duplicates;
 mod election;
 mod exhaustive;
 mod fence;

@@ -124,6 +124,10 @@ impl Host {
 }
 
 impl Node {
+    pub fn is_dead(&self) -> bool {
+        self.dead
+    }
+
     /// What its host tells it: the test's word, lowered by the checks of the engine.
     pub fn role(&self) -> Role {
         self.role

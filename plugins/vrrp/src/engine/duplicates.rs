@@ -1,0 +1,404 @@
+//! Virtual addresses for which another machine answers: RFC 5227 section 2.4, and the same for neighbour discovery.
+//!
+//! Once a second a node looks at what stations have said since, and asks for one virtual address of each network, in
+//! turn: by an ARP probe, whose sender is 0.0.0.0, or a solicitation. For an address for which somebody was heard who
+//! is neither node of the pair it asks again soon, and names that machine when it was heard in two looks. The pair's
+//! own answers are told by their MAC addresses, so that it does not matter when they were sent. Nothing here decides a
+//! role, and no role waits for it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::group::{Group, State};
+use super::{Action, Engine};
+use crate::config::is_link_local;
+use crate::limit::{Limit, More};
+use crate::wire::neighbour::{self, Claim};
+use crate::wire::{Family, Mac, virtual_mac, virtual_router};
+
+/// Time from one look to the next.
+const PAUSE_NS: u64 = 1_000_000_000;
+/// The same while a machine was heard once, in which stations answer.
+const SOON_NS: u64 = 200_000_000;
+/// Such looks in a row: whatever is heard, a network sees four questions a second at most.
+const SOON_MAX: u32 = 2;
+/// RFC 5227: the shortest time between two defences of an address (DEFEND_INTERVAL).
+const DEFEND_NS: u64 = 10_000_000_000;
+/// Questions in a row that must stay unanswered before a machine that was named is gone: at one a second, 5 s.
+const UNANSWERED_MAX: u32 = 5;
+/// The same of one that was heard once, and not again.
+const UNCONFIRMED_MAX: u32 = 2;
+/// Time after a change of the role, or a conflict, in which the peer's frames may be from before.
+pub(super) const SETTLED_NS: u64 = 5_000_000_000;
+/// Machines that are known at once: more MAC addresses are a flood.
+const KNOWN_MAX: usize = 64;
+
+/// What this node knows of machines that answer for virtual addresses.
+#[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Duplicates {
+    next_ns: u64,
+    /// Looks since the last one that a second had passed before.
+    soon: u32,
+    known: Vec<Duplicate>,
+    /// Addresses for which a node of the pair was heard since the last look, by interface.
+    answered: Vec<(usize, IpAddr)>,
+    /// By interface.
+    networks: Vec<Network>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Network {
+    /// Place of the next address in turn.
+    turn: usize,
+    /// Times of the last defences.
+    defended: Vec<(IpAddr, u64)>,
+    limit: Limit,
+}
+
+/// A machine that answers for an address.
+#[derive(Clone, Debug)]
+struct Duplicate {
+    interface: usize,
+    address: IpAddr,
+    mac: Mac,
+    group: Arc<str>,
+    is_peer: bool,
+    /// Since the last look.
+    is_heard: bool,
+    /// In a look before.
+    was_heard: bool,
+    /// Since the last look.
+    is_asked: bool,
+    asked_ns: u64,
+    unanswered: u32,
+    /// It was heard again, and is named.
+    is_confirmed: bool,
+    /// Its event was not suppressed: its end is an event as well.
+    is_told: bool,
+}
+
+/// Machines that answer for one address, as rows of the status name them.
+pub(super) struct Named<'e> {
+    pub address: IpAddr,
+    pub interface: &'e str,
+    /// "02:00:00:00:00:99, 02:00:00:00:00:98".
+    pub macs: String,
+    pub is_peer: bool,
+}
+
+/// Whose frame it is, by its MAC address.
+enum Claimant {
+    /// This node's, which the network returned, or one that has a finding of its own.
+    Known,
+    /// The node of the pair that is active, as far as this one can tell.
+    Pair,
+    /// The peer, which should not answer.
+    Peer,
+    Other,
+}
+
+impl Engine {
+    /// What a frame of a stations' socket says of an address.
+    pub fn handle_claim(&mut self, now_ns: u64, interface: usize, claim: Claim) {
+        let Claim { mac, address } = claim;
+        let Some(group) = self.group_of(interface, address) else {
+            return;
+        };
+        let is_peer = match self.claimant(now_ns, interface, group, mac) {
+            Claimant::Known => return,
+            Claimant::Pair => {
+                let answered = &mut self.duplicates.answered;
+                if !answered.contains(&(interface, address)) {
+                    answered.push((interface, address));
+                }
+                return;
+            }
+            Claimant::Peer => true,
+            Claimant::Other => false,
+        };
+        let known = &mut self.duplicates.known;
+        let same =
+            |it: &&mut Duplicate| (it.interface, it.address, it.mac) == (interface, address, mac);
+        if let Some(known) = known.iter_mut().find(same) {
+            (known.is_heard, known.is_peer) = (true, is_peer);
+            return;
+        }
+        let name = self.groups.get(group).map(|group| Arc::clone(&group.name));
+        if let Some(name) = name.filter(|_| known.len() < KNOWN_MAX) {
+            known.push(Duplicate {
+                interface,
+                address,
+                mac,
+                group: name,
+                is_peer,
+                is_heard: true,
+                was_heard: false,
+                is_asked: false,
+                asked_ns: 0,
+                unanswered: 0,
+                is_confirmed: false,
+                is_told: false,
+            });
+        }
+    }
+
+    /// Time of the next [`Engine::look_at_addresses`].
+    pub fn look_timeout(&self) -> Option<u64> {
+        (!self.groups.is_empty()).then_some(self.duplicates.next_ns)
+    }
+
+    /// Judges what was heard since the last look, and asks again. Pass in what waits in the sockets of stations
+    /// before, except where somebody listens: those frames come by themselves.
+    pub fn look_at_addresses(&mut self, now_ns: u64) {
+        let count = self.interfaces.len();
+        self.duplicates.networks.resize(count, Network::default());
+        let mut known = std::mem::take(&mut self.duplicates.known);
+        known.retain_mut(|it| self.judge(now_ns, it));
+        self.duplicates.answered.clear();
+        let has_turn = self.duplicates.soon == 0;
+        for interface in 0..count {
+            self.ask_for_addresses(now_ns, interface, has_turn, &mut known);
+        }
+        let is_unsure = known.iter().any(|it| !it.is_confirmed);
+        let duplicates = &mut self.duplicates;
+        (duplicates.soon, duplicates.next_ns) = match is_unsure && duplicates.soon < SOON_MAX {
+            true => (duplicates.soon + 1, now_ns.saturating_add(SOON_NS)),
+            false => (0, now_ns.saturating_add(PAUSE_NS)),
+        };
+        duplicates.known = known;
+    }
+
+    /// Whether somebody waits for answers of stations on an interface.
+    pub fn listens(&self, interface: usize) -> bool {
+        self.groups.iter().any(|group| group.listens(interface))
+    }
+
+    /// Machines that answer for addresses of a group, one for each address: their MAC addresses.
+    pub(super) fn duplicates_of(&self, group: &Group) -> Vec<Named<'_>> {
+        let known = self.duplicates.known.iter();
+        let mut named: Vec<Named<'_>> = Vec::new();
+        for it in known.filter(|it| it.is_confirmed && it.group == group.name) {
+            let Some(interface) = self.interfaces.get(it.interface) else {
+                continue;
+            };
+            let mac = text_of(it.mac);
+            let same = |known: &&mut Named<'_>| {
+                known.interface == interface.name
+                    && (known.address, known.is_peer) == (it.address, it.is_peer)
+            };
+            match named.iter_mut().find(same) {
+                Some(known) => known.macs += &format!(", {mac}"),
+                None => named.push(Named {
+                    address: it.address,
+                    interface: &interface.name,
+                    macs: mac,
+                    is_peer: it.is_peer,
+                }),
+            }
+        }
+        named
+    }
+
+    fn group_of(&self, interface: usize, address: IpAddr) -> Option<usize> {
+        let name = self.interfaces.get(interface)?.name.as_str();
+        self.groups.iter().position(|group| {
+            let mut virtuals = group.config.virtual_addresses();
+            virtuals.any(|it| it == (name, address))
+        })
+    }
+
+    fn claimant(&self, now_ns: u64, interface: usize, group: usize, mac: Mac) -> Claimant {
+        let is_own = self.interfaces.iter().any(|it| it.facts.mac == mac);
+        let Some(group) = self.groups.get(group).filter(|_| !is_own) else {
+            return Claimant::Known;
+        };
+        let is_pairs = virtual_router(mac)
+            .is_some_and(|(family, vrid)| self.routers.contains_key(&(interface, family, vrid)));
+        if is_pairs {
+            return Claimant::Pair;
+        }
+        let mut ports = self.groups.iter().flat_map(|group| &group.ports);
+        if ports.any(|port| port.peer_mac == Some(mac)) {
+            return match group.is_peer_out(now_ns) {
+                true => Claimant::Peer,
+                false => Claimant::Pair,
+            };
+        }
+        let mut routers = self.groups.iter().flat_map(|group| &group.routers);
+        match routers.any(|router| router.is_strangers_mac(now_ns, mac)) {
+            true => Claimant::Known,
+            false => Claimant::Other,
+        }
+    }
+
+    /// False if it is gone.
+    fn judge(&mut self, now_ns: u64, it: &mut Duplicate) -> bool {
+        let place = self.group_of(it.interface, it.address);
+        let group = place.and_then(|place| self.groups.get(place));
+        let Some(group) = group.filter(|group| group.name == it.group) else {
+            return false;
+        };
+        let (is_active, is_peer_out) = (group.is_active(), group.is_peer_out(now_ns));
+        let is_asked = std::mem::take(&mut it.is_asked);
+        if !std::mem::take(&mut it.is_heard) {
+            it.unanswered += u32::from(is_asked);
+        } else {
+            it.unanswered = 0;
+            self.take_answer(now_ns, it, is_active);
+        }
+        let most = match it.is_confirmed {
+            true => UNANSWERED_MAX,
+            false => UNCONFIRMED_MAX,
+        };
+        let is_gone = it.unanswered >= most || it.is_peer && !is_peer_out;
+        if is_gone && it.is_told {
+            let text = self.sentence(it, "no longer answers", More::default());
+            self.actions.push(Action::Event(text));
+        }
+        !is_gone
+    }
+
+    fn take_answer(&mut self, now_ns: u64, it: &mut Duplicate, is_active: bool) {
+        if is_active {
+            self.defend(now_ns, it);
+        }
+        // a backup must hear both: a single answer may be the active node's, by a MAC address that is not known yet
+        let here = (it.interface, it.address);
+        let counts = is_active || self.duplicates.answered.contains(&here);
+        if it.was_heard && counts && !it.is_confirmed {
+            it.is_confirmed = true;
+            self.tell_begin(now_ns, it);
+        }
+        it.was_heard = true;
+    }
+
+    fn tell_begin(&mut self, now_ns: u64, it: &mut Duplicate) {
+        let network = self.duplicates.networks.get_mut(it.interface);
+        let Some(more) = network.and_then(|network| network.limit.pass(now_ns)) else {
+            return;
+        };
+        it.is_told = true;
+        let text = self.sentence(it, "answers", more);
+        self.actions.push(Action::Event(text));
+    }
+
+    fn sentence(&self, it: &Duplicate, answers: &str, more: More) -> String {
+        let interface = self.interfaces.get(it.interface);
+        let interface = interface.map_or("?", |interface| interface.name.as_str());
+        let (group, mac, address) = (&it.group, text_of(it.mac), it.address);
+        let who = match self.peer.as_ref().filter(|_| it.is_peer) {
+            Some(peer) => format!("{peer} ({mac}) is not active and"),
+            None => format!("another machine ({mac})"),
+        };
+        format!("{group}: {who} {answers} for {address} on {interface}{more}")
+    }
+
+    /// RFC 5227 section 2.4 (c): whoever may not give the address up announces it again.
+    fn defend(&mut self, now_ns: u64, it: &Duplicate) {
+        let Some(network) = self.duplicates.networks.get_mut(it.interface) else {
+            return;
+        };
+        let defended = &mut network.defended;
+        defended.retain(|(_, at_ns)| now_ns < at_ns.saturating_add(DEFEND_NS));
+        if defended.iter().any(|(address, _)| *address == it.address) {
+            return;
+        }
+        defended.push((it.address, now_ns));
+        if let Some(mac) = self.rightful_mac(it.interface, it.address) {
+            let frame = neighbour::announcement(mac, it.address);
+            let interface = it.interface;
+            self.actions.push(Action::Probe { interface, frame });
+        }
+    }
+
+    /// The MAC address with which the pair answers for an address.
+    fn rightful_mac(&self, interface: usize, address: IpAddr) -> Option<Mac> {
+        let there = self.interfaces.get(interface)?;
+        let routers = self.groups.iter().flat_map(|group| &group.routers);
+        let mut routers = routers.filter(|router| router.config.interface == there.name);
+        let of = routers.find(|router| {
+            let mut addresses = router.config.addresses.iter();
+            addresses.any(|it| it.address == address)
+        });
+        let moved = of.filter(|router| router.config.vmac);
+        let moved = moved.map(|router| virtual_mac(router.config.family, router.config.vrid));
+        Some(moved.unwrap_or(there.facts.mac))
+    }
+
+    /// One address in turn, and one of those for which somebody else was heard: soon after the last look, for a
+    /// machine that is not named yet.
+    fn ask_for_addresses(
+        &mut self,
+        now_ns: u64,
+        interface: usize,
+        has_turn: bool,
+        known: &mut [Duplicate],
+    ) {
+        let suspects = known.iter_mut().filter(|it| it.interface == interface);
+        let suspects = suspects.filter(|it| has_turn || !it.is_confirmed);
+        let there = self.interfaces.get(interface);
+        let Some(there) = there.filter(|there| there.fault().is_none()) else {
+            // nobody answers there
+            return suspects.for_each(|it| it.is_asked = true);
+        };
+        let suspect = suspects.min_by_key(|it| it.asked_ns).map(|it| it.address);
+        let groups = || self.groups.iter().filter(|group| group.is_settled_role());
+        let all = || {
+            let all = groups().flat_map(|group| group.config.virtual_addresses());
+            all.filter(|(name, _)| *name == there.name)
+                .map(|(_, address)| address)
+        };
+        let count = all().count();
+        let network = self.duplicates.networks.get_mut(interface);
+        let turn = network.filter(|_| has_turn).and_then(|network| {
+            network.turn = network.turn.wrapping_add(1).checked_rem(count).unwrap_or(0);
+            all().nth(network.turn)
+        });
+        let second = turn.filter(|address| suspect != Some(*address));
+        let (mac, own) = (
+            there.facts.mac,
+            there.own_addresses().find(|it| is_link_local(*it)),
+        );
+        for address in suspect.into_iter().chain(second) {
+            let here = |it: &&mut Duplicate| (it.interface, it.address) == (interface, address);
+            let asked = known.iter_mut().filter(here);
+            asked.for_each(|it| (it.is_asked, it.asked_ns) = (true, now_ns));
+            // an address that is being detected as a duplicate must not hear of another detection: so a
+            // solicitation comes from an address
+            let sender = match Family::of(address) {
+                Family::V4 => Some(Ipv4Addr::UNSPECIFIED.into()),
+                Family::V6 => own,
+            };
+            let frame = sender.and_then(|sender| neighbour::probe(mac, sender, address));
+            self.actions
+                .extend(frame.map(|frame| Action::Probe { interface, frame }));
+        }
+    }
+}
+
+impl Group {
+    /// Active for so long that the peer, which is not, answers for none of the addresses any more.
+    fn is_peer_out(&self, now_ns: u64) -> bool {
+        let State::Active { since_ns, .. } = self.state else {
+            return false;
+        };
+        let ended_ns = self.conflict_ended_ns.unwrap_or(0).max(since_ns);
+        let settled = now_ns.saturating_sub(ended_ns) >= SETTLED_NS;
+        let active = self
+            .living_peer(now_ns)
+            .is_some_and(|peer| peer.is_active());
+        settled && !active && self.conflict.is_none() && !self.config.any_router
+    }
+
+    /// Neither waiting for anything nor between two roles.
+    fn is_settled_role(&self) -> bool {
+        matches!(self.state, State::Active { .. } | State::Backup { .. })
+    }
+}
+
+/// "02:00:00:00:00:99".
+fn text_of(mac: Mac) -> String {
+    let [a, b, c, d, e, f] = mac;
+    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
+}
