@@ -22,10 +22,16 @@ fn hooks_of_the_winner_run_again_when_a_split_has_healed() {
         pair.wait("the first has it", || lines().len() == 1)?;
         let first = pair.at()?;
         lab.isolate(pair.site(first))?;
+        for wire in Wire::LINKS {
+            lab.cut(pair.site(first), wire)?;
+        }
         pair.wait("the second has it", || lines().len() == 2)?;
         // the second took over later, so it stays: the first one's hook, on a slow cloud, comes last
         fs::write(&cloud, format!("r{} active backup\n", first + 1))?;
         lab.reunite(pair.site(first))?;
+        for wire in Wire::LINKS {
+            lab.join(pair.site(first), wire)?;
+        }
         pair.wait_settled()?;
         let winner = pair.at()?;
         pair.wait("the winner has it", || lines().len() > 1)?;
