@@ -151,6 +151,8 @@ pub struct VirtualRouterClaim {
     pub family: u32,
     /// 1-255.
     pub vrid: u32,
+    /// Name of its virtual-MAC device; empty: by VRID and interface.
+    pub vmac_name: Str,
 }
 
 /// `struct spared_address_claim`.

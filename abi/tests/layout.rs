@@ -137,7 +137,7 @@ fn mirror() -> String {
         }
         "spared_interface" Interface { size, reserved, follow, unfollow }
         "spared_interface_plugin" InterfacePlugin { size, reserved, changed }
-        "spared_virtual_router_claim" VirtualRouterClaim { size, flags, interface, family, vrid }
+        "spared_virtual_router_claim" VirtualRouterClaim { size, flags, interface, family, vrid, vmac_name }
         "spared_address_claim" AddressClaim {
             size, flags, virtual_router, family, prefix, reserved, interface, octets
         }

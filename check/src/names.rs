@@ -25,7 +25,15 @@ pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> 
             .filter_map(|net| oddity(name, *net));
         findings.extend(odd);
     }
+    findings.extend(wanted.devices.iter().map(virtual_device));
     findings
+}
+
+fn virtual_device((interface, device): &(String, String)) -> Finding {
+    let sentence = format!(
+        "the virtual MAC on {interface} has the device {device}: rules with iifname {interface} have to name it as well"
+    );
+    Finding::new("virtual-mac-device", Severity::Note, sentence)
 }
 
 /// Files in `plugins/` that are not read although they are named after an installed plugin: their extension

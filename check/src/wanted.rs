@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use spared_config::Setup;
+use spared_message::device_name;
+use spared_message::worker::Family;
 use spared_sdk::config::{Cidr, IpNet};
 use toml::{Table, Value};
 
@@ -17,6 +19,8 @@ pub struct Wanted {
     pub groups: Vec<Group>,
     /// nftables sets that are to be replicated.
     pub sets: Vec<Set>,
+    /// Names of the devices of virtual MACs, with their interfaces.
+    pub devices: Vec<(String, String)>,
     /// A group has this node as the owner of its addresses: priority 255.
     pub owner: bool,
 }
@@ -101,17 +105,18 @@ impl Wanted {
     }
 
     fn walk(&mut self, table: &Table, node: &str) {
-        self.walk_within(table, node, false);
+        self.walk_within(table, node, None);
     }
 
-    /// `has_vrid`: the group has one for all its interfaces.
-    fn walk_within(&mut self, table: &Table, node: &str, has_vrid: bool) {
+    /// `of_group`: its VRID, for all its interfaces.
+    fn walk_within(&mut self, table: &Table, node: &str, of_group: Option<&Value>) {
         let priority = own(table, "priority", node).and_then(Value::as_integer);
         self.owner |= priority == Some(255);
         self.sets.extend(Set::of(table, node));
         if let Some(Value::String(name)) = own(table, "interface", node) {
             let interface = self.interfaces.entry(name.clone()).or_default();
-            interface.adverts |= has_vrid || table.contains_key("vrid");
+            let vrid = table.get("vrid").or(of_group);
+            interface.adverts |= vrid.is_some();
             interface.virtual_mac |= flag(table, "vmac", node);
             interface.unicast |= flag(table, "unicast", node);
             let peers = own(table, "peers", node).and_then(Value::as_array);
@@ -121,18 +126,49 @@ impl Wanted {
                 .extend(peers.filter_map(|it| it.parse::<IpAddr>().ok()));
             let lists = table.values().filter_map(Value::as_array).flatten();
             let texts = lists.filter_map(Value::as_str);
-            interface.addresses.extend(texts.filter_map(address));
+            let addresses: Vec<IpNet> = texts.filter_map(address).collect();
+            interface.addresses.extend(&addresses);
+            if flag(table, "vmac", node) {
+                self.name_devices(table, &name, vrid, &addresses);
+            }
         }
         for (key, value) in table {
-            let has_vrid = key == "interface" && table.contains_key("vrid");
+            let of_group = table.get("vrid").filter(|_| key == "interface");
             match value {
                 Value::Table(inner) => self.walk(inner, node),
                 Value::Array(items) => {
                     for inner in items.iter().filter_map(Value::as_table) {
-                        self.walk_within(inner, node, has_vrid);
+                        self.walk_within(inner, node, of_group);
                     }
                 }
                 _ => {}
+            }
+        }
+    }
+}
+
+impl Wanted {
+    // One for each family, as of plugins/vrrp.
+    fn name_devices(
+        &mut self,
+        table: &Table,
+        interface: &str,
+        vrid: Option<&Value>,
+        addresses: &[IpNet],
+    ) {
+        let vrid = vrid.and_then(Value::as_integer);
+        let Some(vrid) = vrid.and_then(|vrid| u8::try_from(vrid).ok()) else {
+            return;
+        };
+        let given = table.get("vmac_name").and_then(Value::as_str);
+        let has = |is_v4: bool| addresses.iter().any(|net| net.addr().is_ipv4() == is_v4);
+        let end = if has(true) { "v6" } else { "" };
+        for (family, is_there, end) in [(Family::V4, has(true), ""), (Family::V6, has(false), end)]
+        {
+            if is_there {
+                let default = || device_name(interface, family, vrid);
+                let name = given.map_or_else(default, |given| format!("{given}{end}"));
+                self.devices.push((interface.to_owned(), name));
             }
         }
     }

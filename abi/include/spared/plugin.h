@@ -709,6 +709,7 @@ struct spared_virtual_router_claim {
 	struct spared_str interface;
 	uint32_t family; /* 4 or 6 */
 	uint32_t vrid;   /* 1-255 */
+	struct spared_str vmac_name; /* of its virtual-MAC device; empty: by VRID and interface */
 };
 
 /* Value of virtual_router for an address that belongs to none; it follows the group. */

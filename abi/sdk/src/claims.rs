@@ -33,6 +33,8 @@ pub struct VirtualRouterClaim {
     pub vrid: u8,
     /// Answer with the virtual MAC of RFC 9568.
     pub vmac: bool,
+    /// Name of the device with the virtual MAC; empty: by VRID and interface.
+    pub vmac_name: String,
     /// Accept packets to the addresses.
     pub accept: bool,
     /// Adverts arrive through routers: accept any TTL.
@@ -131,6 +133,7 @@ fn raw_router(claim: &VirtualRouterClaim) -> abi::VirtualRouterClaim {
         interface: abi::Str::of(&claim.interface),
         family: if claim.ipv6 { 6 } else { 4 },
         vrid: claim.vrid.into(),
+        vmac_name: abi::Str::of(&claim.vmac_name),
     }
 }
 

@@ -5,19 +5,14 @@ use std::time::Duration;
 
 use super::LeaseKey;
 use super::layout::{ChainContent, Content, c_string};
-use super::object::{Chain, Element, Elements, Quiet};
+use super::object::{Chain, Element, Elements, Quiet, Table};
 use super::transaction::Transaction;
 
 /// One tick at HZ 100.
 const TICK_MAX: Duration = Duration::from_millis(10);
 
 /// Replaces the rules, chains and static elements of a table.
-pub fn fill(
-    transaction: &mut Transaction,
-    table: &'static CStr,
-    content: &Content,
-    old: &[String],
-) {
+pub fn fill(transaction: &mut Transaction, table: Table, content: &Content, old: &[String]) {
     let old: Vec<CString> = old.iter().map(|name| c_string(name)).collect();
     let stale = |name: &&CString| !content.chains.iter().any(|chain| chain.name == **name);
     let new = |chain: &&ChainContent| !old.contains(&chain.name);
@@ -52,13 +47,8 @@ pub fn fill(
     add_rules(transaction, table, content);
 }
 
-fn empty(
-    transaction: &mut Transaction,
-    table: &'static CStr,
-    content: &Content,
-    chains: &[CString],
-) {
-    let nft_table = nftnl::Table::new(table, nftnl::ProtoFamily::NetDev);
+fn empty(transaction: &mut Transaction, table: Table, content: &Content, chains: &[CString]) {
+    let nft_table = table.nftnl();
     for name in chains {
         let chain = nftnl::Chain::new(name, &nft_table);
         transaction.delete(&Quiet(&nftnl::Rule::new(&chain)), "empty a chain");
@@ -73,8 +63,8 @@ fn empty(
     }
 }
 
-fn add_rules(transaction: &mut Transaction, table: &'static CStr, content: &Content) {
-    let nft_table = nftnl::Table::new(table, nftnl::ProtoFamily::NetDev);
+fn add_rules(transaction: &mut Transaction, table: Table, content: &Content) {
+    let nft_table = table.nftnl();
     for chain in &content.chains {
         let nft_chain = nftnl::Chain::new(&chain.name, &nft_table);
         for content in &chain.rules {
@@ -96,7 +86,7 @@ fn add_rules(transaction: &mut Transaction, table: &'static CStr, content: &Cont
 /// Adds keys, each for the time that it has left.
 pub fn add_keys(
     transaction: &mut Transaction,
-    table: &'static CStr,
+    table: Table,
     set: &'static CStr,
     keys: &[(LeaseKey, Duration)],
 ) {
@@ -122,7 +112,7 @@ pub fn add_keys(
 // if it is there, and no packet ever sees it.
 pub fn remove_keys(
     transaction: &mut Transaction,
-    table: &'static CStr,
+    table: Table,
     set: &'static CStr,
     keys: &[LeaseKey],
 ) {

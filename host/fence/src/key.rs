@@ -8,6 +8,9 @@ use spared_message::worker::Family;
 pub struct LeaseKey(u32);
 
 impl LeaseKey {
+    /// A lease that is never granted. No interface has the highest index.
+    pub const NEVER: Self = Self(u32::MAX);
+
     /// The lease of a virtual router: interface index, family, VRID.
     pub fn router(index: u32, family: Family, vrid: u8) -> Self {
         let family = match family {

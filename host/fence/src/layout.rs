@@ -1,6 +1,6 @@
 //! Contents of the table: from a [`Plan`] to chains, rules and elements.
 //!
-//! Every device has two base chains, which only jump to `ingress` and `egress`. The adverts of each
+//! Every device has two base chains, which only jump to `ingress` and `egress`, or to those for devices elsewhere. The adverts of each
 //! virtual router have a chain of their own, to which `adverts` jumps by a map; only IP protocol 112
 //! reaches that.
 //! Every lease has a guard chain, to which the maps of addresses and virtual MACs jump; during a
@@ -15,9 +15,10 @@ use super::LeaseKey;
 use super::expression::Expression::{self, *};
 use super::key::{ETHER_IPV4, ETHER_IPV6};
 use super::object::{Element, Hook};
-use super::plan::{Plan, VirtualRouter};
+use super::plan::{Device, Plan, VirtualRouter};
 use super::rules::{
-    REFUSALS, REFUSE, adverts_rule, carried, egress, ingress, refusal, refuse, tagged,
+    REFUSALS, REFUSE, adverts_rule, carried, egress, egress_elsewhere, ingress, ingress_elsewhere,
+    refusal, refuse, tagged,
 };
 use super::sets::*;
 use super::steps::*;
@@ -49,30 +50,35 @@ pub fn fence(plan: &Plan) -> Content {
     let mut chains = vec![
         chain("ingress", None, ingress(plan)),
         chain("egress", None, egress(plan)),
+        chain("ingress-elsewhere", None, ingress_elsewhere(plan)),
+        chain("egress-elsewhere", None, egress_elsewhere(plan)),
         adverts(plan),
     ];
     chains.push(chain("carried", None, carried(plan)));
     chains.extend(REFUSALS.map(|(name, count)| chain(name, None, refusal(count))));
     chains.extend(guard_chains(plan));
     chains.extend(advert_chains(plan, true));
-    for device in &plan.devices {
+    let devices = plan.devices.iter().map(|it| (it, "ingress", "egress"));
+    let elsewhere = plan.elsewhere.iter();
+    let elsewhere = elsewhere.map(|it| (it, "ingress-elsewhere", "egress-elsewhere"));
+    for (device, ingress, egress) in devices.chain(elsewhere) {
         let jump = |to: &str| vec![rule(c"", vec![Jump(c_string(to))])];
         let hook = |number, priority| {
             Some(Hook {
-                device: c_string(&device.name),
+                device: Some(c_string(&device.name)),
                 number,
                 priority,
             })
         };
         chains.push(chain(
-            &format!("in-{}", device.name),
+            &hook_name("in", device),
             hook(NF_NETDEV_INGRESS, INGRESS_PRIORITY),
-            jump("ingress"),
+            jump(ingress),
         ));
         chains.push(chain(
-            &format!("out-{}", device.name),
+            &hook_name("out", device),
             hook(NF_NETDEV_EGRESS, EGRESS_PRIORITY),
-            jump("egress"),
+            jump(egress),
         ));
     }
     Content {
@@ -95,17 +101,22 @@ pub fn mirror(plan: &Plan) -> Content {
             continue;
         }
         let hook = Hook {
-            device: c_string(&device.name),
+            device: Some(c_string(&device.name)),
             number: NF_NETDEV_EGRESS,
             priority: EGRESS_PRIORITY + 1,
         };
-        let name = format!("out-{}", device.name);
+        let name = hook_name("out", device);
         chains.push(chain(&name, Some(hook), vec![adverts_rule()]));
     }
     Content {
         chains,
         elements: advert_elements(plan),
     }
+}
+
+// A device that takes the name of another one needs a chain of its own: the old one stays where it is.
+fn hook_name(direction: &str, device: &Device) -> String {
+    format!("{direction}-{}-{}", device.name, device.index)
 }
 
 // Targets of the guard maps. They return while the lease is valid. Without a lease everything is
@@ -115,7 +126,9 @@ fn guard_chains(plan: &Plan) -> Vec<ChainContent> {
         .routers
         .iter()
         .flat_map(|router| [router.key, router.group]);
-    let unique: std::collections::BTreeSet<LeaseKey> = keys.collect();
+    let nowhere = plan.addresses.iter().map(|guarded| guarded.key);
+    let nowhere = nowhere.filter(|key| *key == LeaseKey::NEVER);
+    let unique: std::collections::BTreeSet<LeaseKey> = keys.chain(nowhere).collect();
     unique
         .into_iter()
         .map(|key| {
@@ -234,6 +247,9 @@ fn router_name(router: &VirtualRouter) -> String {
 
 /// Name of the chain that passes the packets of a lease.
 pub fn guard_chain_name(plan: &Plan, key: LeaseKey) -> String {
+    if key == LeaseKey::NEVER {
+        return "guard-absent".to_owned();
+    }
     let router = plan.routers.iter().find(|router| router.key == key);
     let name = router.map_or_else(|| format!("group-{}", key.number()), router_name);
     format!("guard-{name}")
@@ -246,7 +262,7 @@ fn ether_type(family: Family) -> u16 {
     }
 }
 
-fn chain(name: &str, hook: Option<Hook>, rules: Vec<RuleContent>) -> ChainContent {
+pub fn chain(name: &str, hook: Option<Hook>, rules: Vec<RuleContent>) -> ChainContent {
     ChainContent {
         name: c_string(name),
         hook,

@@ -3,27 +3,37 @@
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::NonNull;
 
-use nftnl::{MsgType, NlMsg};
+use nftnl::{MsgType, NlMsg, ProtoFamily};
 use nftnl_sys as sys;
 use spared_netlink::constants::*;
 
 const NLM_F_CREATE: u16 = 0x400;
 
 /// A table; `owned` ones end with the socket that created them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
+    pub family: ProtoFamily,
     pub name: &'static CStr,
     pub owned: bool,
 }
 
 impl Table {
-    pub const FENCE: Self = Self {
-        name: c"spared",
-        owned: false,
-    };
-    pub const MIRROR: Self = Self {
-        name: c"spared-mirror",
-        owned: true,
-    };
+    pub const FENCE: Self = Self::netdev(c"spared", false);
+    pub const MIRROR: Self = Self::netdev(c"spared-mirror", true);
+
+    const fn netdev(name: &'static CStr, owned: bool) -> Self {
+        let family = ProtoFamily::NetDev;
+        Self {
+            family,
+            name,
+            owned,
+        }
+    }
+
+    /// The same for nftnl's own objects.
+    pub fn nftnl(&self) -> nftnl::Table {
+        nftnl::Table::new(self.name, self.family)
+    }
 }
 
 // SAFETY: one table message is far below the largest netlink message.
@@ -34,11 +44,11 @@ unsafe impl NlMsg for Table {
         unsafe {
             let table = own(sys::nftnl_table_alloc());
             let raw = table.as_ptr();
-            sys::nftnl_table_set_u32(raw, sys::NFTNL_TABLE_FAMILY as u16, NFPROTO_NETDEV.into());
+            sys::nftnl_table_set_u32(raw, sys::NFTNL_TABLE_FAMILY as u16, self.family as u32);
             sys::nftnl_table_set_str(raw, sys::NFTNL_TABLE_NAME as u16, self.name.as_ptr());
             let flags = if self.owned { NFT_TABLE_F_OWNER } else { 0 };
             sys::nftnl_table_set_u32(raw, sys::NFTNL_TABLE_FLAGS as u16, flags);
-            sys::nftnl_table_nlmsg_build_payload(header(buffer, kind, sequence), raw);
+            sys::nftnl_table_nlmsg_build_payload(header(buffer, kind, sequence, *self), raw);
             sys::nftnl_table_free(raw);
         }
     }
@@ -46,7 +56,7 @@ unsafe impl NlMsg for Table {
 
 /// A chain on the hook of a device, or a chain to jump to.
 pub struct Chain<'a> {
-    pub table: &'static CStr,
+    pub table: Table,
     pub name: &'a CStr,
     pub hook: Option<&'a Hook>,
 }
@@ -54,7 +64,8 @@ pub struct Chain<'a> {
 /// Hook of a base chain. nftnl's `Hook::Ingress` is the number for inet, and it has no egress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
-    pub device: CString,
+    /// None for the hooks of a family that has no devices.
+    pub device: Option<CString>,
     pub number: u32,
     pub priority: i32,
 }
@@ -67,15 +78,17 @@ unsafe impl NlMsg for Chain<'_> {
         unsafe {
             let chain = own(sys::nftnl_chain_alloc());
             let raw = chain.as_ptr();
-            sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_TABLE as u16, self.table.as_ptr());
+            sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_TABLE as u16, self.table.name.as_ptr());
             sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_NAME as u16, self.name.as_ptr());
             if let Some(hook) = self.hook {
                 sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_TYPE as u16, c"filter".as_ptr());
                 sys::nftnl_chain_set_u32(raw, sys::NFTNL_CHAIN_HOOKNUM as u16, hook.number);
                 sys::nftnl_chain_set_s32(raw, sys::NFTNL_CHAIN_PRIO as u16, hook.priority);
-                sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_DEV as u16, hook.device.as_ptr());
+                if let Some(device) = &hook.device {
+                    sys::nftnl_chain_set_str(raw, sys::NFTNL_CHAIN_DEV as u16, device.as_ptr());
+                }
             }
-            sys::nftnl_chain_nlmsg_build_payload(header(buffer, kind, sequence), raw);
+            sys::nftnl_chain_nlmsg_build_payload(header(buffer, kind, sequence, self.table), raw);
             sys::nftnl_chain_free(raw);
         }
     }
@@ -90,13 +103,14 @@ pub enum Type {
     Ether = 9,
     Mark = 19,
     Interface = 20,
+    InterfaceName = 41,
 }
 
 impl Type {
     // Bytes, in whole registers.
     fn length(self) -> u32 {
         match self {
-            Self::Ipv6 => 16,
+            Self::Ipv6 | Self::InterfaceName => 16,
             Self::Ether => 8,
             _ => 4,
         }
@@ -115,7 +129,7 @@ pub struct SetKind {
 }
 
 pub struct Set<'a> {
-    pub table: &'static CStr,
+    pub table: Table,
     pub kind: &'a SetKind,
     pub id: u32,
 }
@@ -129,7 +143,7 @@ unsafe impl NlMsg for Set<'_> {
         let length = |types: &[Type]| types.iter().map(|t| t.length()).sum();
         // SAFETY: as for Table.
         unsafe {
-            let set = named_set(self.table, self.kind.name);
+            let set = named_set(self.table.name, self.kind.name);
             let raw = set.as_ptr();
             let number = |attribute, value| sys::nftnl_set_set_u32(raw, attribute as u16, value);
             let mut flags = 0;
@@ -147,7 +161,7 @@ unsafe impl NlMsg for Set<'_> {
                 number(sys::NFTNL_SET_DESC_SIZE, DYNAMIC_MAX);
             }
             number(sys::NFTNL_SET_FLAGS, flags);
-            sys::nftnl_set_nlmsg_build_payload(header(buffer, kind, sequence), raw);
+            sys::nftnl_set_nlmsg_build_payload(header(buffer, kind, sequence, self.table), raw);
             sys::nftnl_set_free(raw);
         }
     }
@@ -163,7 +177,7 @@ pub struct Element {
 
 /// Elements of one set, at most [`Elements::CHUNK`]. Deleting an empty list deletes all elements.
 pub struct Elements<'a> {
-    pub table: &'static CStr,
+    pub table: Table,
     pub set: &'static CStr,
     pub elements: &'a [Element],
 }
@@ -179,7 +193,7 @@ unsafe impl NlMsg for Elements<'_> {
         let kind = choose(kind, NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM);
         // SAFETY: as for Table; an element belongs to its set once added, and is freed with it.
         unsafe {
-            let set = named_set(self.table, self.set);
+            let set = named_set(self.table.name, self.set);
             for element in self.elements.iter().take(Self::CHUNK) {
                 let raw = own(sys::nftnl_set_elem_alloc()).as_ptr();
                 let bytes = |attribute, value: &[u8]| {
@@ -205,7 +219,7 @@ unsafe impl NlMsg for Elements<'_> {
                 }
                 sys::nftnl_set_elem_add(set.as_ptr(), raw);
             }
-            let header = header(buffer, kind, sequence);
+            let header = header(buffer, kind, sequence, self.table);
             sys::nftnl_set_elems_nlmsg_build_payload(header, set.as_ptr());
             sys::nftnl_set_free(set.as_ptr());
         }
@@ -214,7 +228,7 @@ unsafe impl NlMsg for Elements<'_> {
 
 /// A named counter. It keeps its value when its rules are replaced.
 pub struct Counter {
-    pub table: &'static CStr,
+    pub table: Table,
     pub name: &'static CStr,
 }
 
@@ -226,12 +240,12 @@ unsafe impl NlMsg for Counter {
         unsafe {
             let counter = own(sys::nftnl_obj_alloc());
             let raw = counter.as_ptr();
-            sys::nftnl_obj_set_str(raw, sys::NFTNL_OBJ_TABLE as u16, self.table.as_ptr());
+            sys::nftnl_obj_set_str(raw, sys::NFTNL_OBJ_TABLE as u16, self.table.name.as_ptr());
             sys::nftnl_obj_set_str(raw, sys::NFTNL_OBJ_NAME as u16, self.name.as_ptr());
             sys::nftnl_obj_set_u32(raw, sys::NFTNL_OBJ_TYPE as u16, NFT_OBJECT_COUNTER);
             sys::nftnl_obj_set_u64(raw, sys::NFTNL_OBJ_CTR_PKTS as u16, 0);
             sys::nftnl_obj_set_u64(raw, sys::NFTNL_OBJ_CTR_BYTES as u16, 0);
-            sys::nftnl_obj_nlmsg_build_payload(header(buffer, kind, sequence), raw);
+            sys::nftnl_obj_nlmsg_build_payload(header(buffer, kind, sequence, self.table), raw);
             sys::nftnl_obj_free(raw);
         }
     }
@@ -261,13 +275,18 @@ fn choose(kind: MsgType, add: u16, delete: u16) -> u16 {
 }
 
 // SAFETY (of callers): `buffer` has room for any netlink message.
-unsafe fn header(buffer: *mut c_void, kind: u16, sequence: u32) -> *mut libc::nlmsghdr {
+unsafe fn header(
+    buffer: *mut c_void,
+    kind: u16,
+    sequence: u32,
+    table: Table,
+) -> *mut libc::nlmsghdr {
     // SAFETY: the caller's promise.
     unsafe {
         sys::nftnl_nlmsg_build_hdr(
             buffer.cast(),
             kind,
-            NFPROTO_NETDEV.into(),
+            table.family as u16,
             NLM_F_CREATE,
             sequence,
         )

@@ -10,8 +10,10 @@ use super::LeaseKey;
 /// All that the fence guards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Devices with chains: those of claims, and virtual-MAC devices.
+    /// Devices with chains: those of claims, virtual-MAC devices, and those that have a guarded address.
     pub devices: Vec<Device>,
+    /// Other devices that might answer for an address of the plan.
+    pub elsewhere: Vec<Device>,
     pub routers: Vec<VirtualRouter>,
     pub addresses: Vec<Guarded>,
 }
@@ -38,6 +40,7 @@ pub struct VirtualRouter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guarded {
     pub address: IpAddr,
+    /// Its interface; 0 if that is absent.
     pub index: u32,
     /// The lease that passes its packets.
     pub key: LeaseKey,

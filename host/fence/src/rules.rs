@@ -25,19 +25,7 @@ pub fn ingress(plan: &Plan) -> Vec<RuleContent> {
             steps([ethernet(NFT_META_IIFTYPE), frame]),
         ));
     }
-    rules.push(rule(
-        c"ARP from an address: unanswered, but updates neighbours",
-        steps([
-            protocol(ETHER_ARP),
-            network(14, 4, 0),
-            member(OWN4, 0),
-            vec![Accept],
-        ]),
-    ));
-    rules.push(rule(
-        c"ARP for an address",
-        steps([protocol(ETHER_ARP), network(24, 4, 0), guard(GUARD4, 0)]),
-    ));
+    rules.extend(arp_to());
     for (map, device) in guards6(plan, NFT_META_IIF) {
         let key = 1 - device.len() as u32;
         rules.push(rule(
@@ -49,13 +37,74 @@ pub fn ingress(plan: &Plan) -> Vec<RuleContent> {
                 guard(map, key),
             ]),
         ));
-        rules.push(rule(
-            c"solicitation of an address",
-            steps([neighbour(SOLICITATION), device, target(1), guard(map, key)]),
-        ));
+        rules.push(solicitation(map, device));
     }
     rules.extend(silent(plan));
     rules
+}
+
+/// Rules for what comes in by a device that has no address of the plan: the kernel answers ARP on every device for the
+/// addresses of all. What is forwarded passes.
+pub fn ingress_elsewhere(plan: &Plan) -> Vec<RuleContent> {
+    let mut rules = arp_to();
+    rules.extend(global_guards6(plan).map(|(map, device)| solicitation(map, device)));
+    rules
+}
+
+/// Rules for what leaves by such a device.
+pub fn egress_elsewhere(plan: &Plan) -> Vec<RuleContent> {
+    let mut rules = vec![arp_from()];
+    rules.extend(global_guards6(plan).map(|(map, device)| advertisement(map, device)));
+    rules.extend(wrong_mac_elsewhere(plan));
+    rules
+}
+
+// Link-local addresses differ on every device.
+fn global_guards6(plan: &Plan) -> impl Iterator<Item = (&'static CStr, Vec<Expression>)> {
+    let guards = guards6(plan, NFT_META_IIF).into_iter();
+    guards.filter(|(map, _)| *map == GUARD6)
+}
+
+fn arp_to() -> Vec<RuleContent> {
+    let unanswered = [
+        protocol(ETHER_ARP),
+        network(14, 4, 0),
+        member(OWN4, 0),
+        vec![Accept],
+    ];
+    vec![
+        rule(
+            c"ARP from an address: unanswered, but updates neighbours",
+            steps(unanswered),
+        ),
+        rule(
+            c"ARP for an address",
+            steps([protocol(ETHER_ARP), network(24, 4, 0), guard(GUARD4, 0)]),
+        ),
+    ]
+}
+
+fn arp_from() -> RuleContent {
+    rule(
+        c"ARP from an address",
+        steps([protocol(ETHER_ARP), network(14, 4, 0), guard(GUARD4, 0)]),
+    )
+}
+
+fn solicitation(map: &'static CStr, device: Vec<Expression>) -> RuleContent {
+    let key = 1 - device.len() as u32;
+    rule(
+        c"solicitation of an address",
+        steps([neighbour(SOLICITATION), device, target(1), guard(map, key)]),
+    )
+}
+
+fn advertisement(map: &'static CStr, device: Vec<Expression>) -> RuleContent {
+    let key = 1 - device.len() as u32;
+    rule(
+        c"advertisement of an address",
+        steps([neighbour(ADVERTISEMENT), device, target(1), guard(map, key)]),
+    )
 }
 
 /// Rules for outgoing packets.
@@ -66,10 +115,7 @@ pub fn egress(plan: &Plan) -> Vec<RuleContent> {
             c"IPv4 from an address",
             steps([protocol(ETHER_IPV4), network(12, 4, 0), guard(GUARD4, 0)]),
         ),
-        rule(
-            c"ARP from an address",
-            steps([protocol(ETHER_ARP), network(14, 4, 0), guard(GUARD4, 0)]),
-        ),
+        arp_from(),
     ];
     if has_virtual_macs(plan) {
         let frame = [meta(NFT_META_OIF, 0), link_layer(6, 6, 1), guard(MAC, 0)].concat();
@@ -89,15 +135,7 @@ pub fn egress(plan: &Plan) -> Vec<RuleContent> {
                 guard(map, key),
             ]),
         ));
-        rules.push(rule(
-            c"advertisement of an address",
-            steps([
-                neighbour(ADVERTISEMENT),
-                device.clone(),
-                target(1),
-                guard(map, key),
-            ]),
-        ));
+        rules.push(advertisement(map, device.clone()));
         let unspecified = Equal {
             register: 1,
             value: Ipv6Addr::UNSPECIFIED.octets().to_vec(),
@@ -120,18 +158,35 @@ pub fn egress(plan: &Plan) -> Vec<RuleContent> {
 
 // The parent of a virtual-MAC device also answers for its addresses, with the MAC of the parent.
 fn wrong_mac(plan: &Plan) -> Vec<RuleContent> {
+    let device = || meta(NFT_META_OIF, 0);
+    wrong_mac_of(
+        plan,
+        [device(), network(14, 4, 1), member(MOVED4, 0)].concat(),
+        [device(), target(1), member(MOVED6, 0)].concat(),
+    )
+}
+
+// So does any other device, as that below a macvlan.
+fn wrong_mac_elsewhere(plan: &Plan) -> Vec<RuleContent> {
+    wrong_mac_of(
+        plan,
+        [network(14, 4, 0), member(MOVED4_ANYWHERE, 0)].concat(),
+        [target(1), member(MOVED6_ANYWHERE, 1)].concat(),
+    )
+}
+
+fn wrong_mac_of(plan: &Plan, is4: Vec<Expression>, is6: Vec<Expression>) -> Vec<RuleContent> {
     if !has_virtual_macs(plan) {
         return Vec::new();
     }
     let refuse = || refuse(REFUSE_WRONG_MAC);
-    let device = || meta(NFT_META_OIF, 0);
     let stranger = |set| not_member(set, 0);
     vec![
         rule(
             c"ARP by another than the virtual MAC",
             steps([
                 protocol(ETHER_ARP),
-                [device(), network(14, 4, 1), member(MOVED4, 0)].concat(),
+                is4,
                 ethernet(NFT_META_OIFTYPE),
                 [link_layer(6, 6, 0), network(14, 4, 2), stranger(RIGHTFUL4)].concat(),
                 refuse(),
@@ -141,7 +196,7 @@ fn wrong_mac(plan: &Plan) -> Vec<RuleContent> {
             c"advertisement by another than the virtual MAC",
             steps([
                 neighbour(ADVERTISEMENT),
-                [device(), target(1), member(MOVED6, 0)].concat(),
+                is6,
                 ethernet(NFT_META_OIFTYPE),
                 [link_layer(6, 6, 0), target(2), stranger(RIGHTFUL6)].concat(),
                 refuse(),

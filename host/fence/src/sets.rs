@@ -23,6 +23,8 @@ pub const VIRTUAL: &CStr = c"virtual";
 pub const OWN4: &CStr = c"own4";
 pub const MOVED4: &CStr = c"moved4";
 pub const MOVED6: &CStr = c"moved6";
+pub const MOVED4_ANYWHERE: &CStr = c"moved4-anywhere";
+pub const MOVED6_ANYWHERE: &CStr = c"moved6-anywhere";
 pub const RIGHTFUL4: &CStr = c"rightful4";
 pub const RIGHTFUL6: &CStr = c"rightful6";
 pub const SILENT4: &CStr = c"silent4";
@@ -84,7 +86,7 @@ pub const ADVERT_MAPS: [SetKind; 2] = [
 ];
 
 /// All sets of the fence except those of keys.
-pub const STATIC_SETS: [SetKind; 14] = [
+pub const STATIC_SETS: [SetKind; 16] = [
     ADVERT_MAPS[0],
     ADVERT_MAPS[1],
     map(GUARD4, &[Type::Ipv4]),
@@ -95,6 +97,8 @@ pub const STATIC_SETS: [SetKind; 14] = [
     set(OWN4, &[Type::Ipv4]),
     set(MOVED4, &[Type::Interface, Type::Ipv4]),
     set(MOVED6, &[Type::Interface, Type::Ipv6]),
+    set(MOVED4_ANYWHERE, &[Type::Ipv4]),
+    set(MOVED6_ANYWHERE, &[Type::Ipv6]),
     set(RIGHTFUL4, &[Type::Ether, Type::Ipv4]),
     set(RIGHTFUL6, &[Type::Ether, Type::Ipv6]),
     set(SILENT4, &[Type::Ipv4]),
@@ -157,6 +161,7 @@ fn put_ipv4(sets: &mut Sets, plan: &Plan, guarded: &Guarded, address: &[u8]) {
     sets.member(OWN4, address.to_vec());
     if let Some((mac, _)) = guarded.virtual_mac {
         sets.member(MOVED4, [&number(guarded.index), address].concat());
+        sets.member(MOVED4_ANYWHERE, address.to_vec());
         sets.member(RIGHTFUL4, [&padded(mac), address].concat());
     }
     if !guarded.accept {
@@ -170,7 +175,7 @@ fn put_ipv6(sets: &mut Sets, plan: &Plan, guarded: &Guarded, address: &[u8]) {
         sets.jump(GUARD6, address.to_vec(), plan, guarded.key);
     }
     let devices = [
-        Some(guarded.index),
+        Some(guarded.index).filter(|index| *index != 0),
         guarded.virtual_mac.map(|(_, device)| device),
     ];
     for index in devices.into_iter().flatten() {
@@ -184,6 +189,9 @@ fn put_ipv6(sets: &mut Sets, plan: &Plan, guarded: &Guarded, address: &[u8]) {
     }
     if let Some((mac, _)) = guarded.virtual_mac {
         sets.member(MOVED6, [&number(guarded.index), address].concat());
+        if !link {
+            sets.member(MOVED6_ANYWHERE, address.to_vec());
+        }
         sets.member(RIGHTFUL6, [&padded(mac), address].concat());
     }
 }

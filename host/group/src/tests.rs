@@ -203,6 +203,7 @@ fn claims() -> Claims {
             family: Family::V4,
             vrid: 1,
             vmac: false,
+            vmac_name: String::new(),
             accept: true,
             routed: false,
         }],

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use spared_netlink::constants::ADDRESS_PROTOCOL;
+use spared_netlink::constants::{ADDRESS_PROTOCOL, IFA_F_SECONDARY};
 use spared_netlink::{Address, Event, Link, Message};
 
 use super::group::Desired;
+use super::strays::is_gone;
 use super::{Kernel, KernelError, KernelEvent, RETRY, ROUTES_RETRY, frame, routes, vmac};
 
 /// Result of an installation.
@@ -98,6 +99,8 @@ impl Kernel {
             failures.extend(routes::delete(&mut self.requests, &routes));
         }
         failures.extend(self.delete_addresses_of(&gone));
+        // What is under another name than the claimed one.
+        self.remove_strays();
         for (group, _) in gone {
             self.close_devices(group);
         }
@@ -157,9 +160,8 @@ impl Kernel {
                         self.note(&wanted);
                         added.push(wanted);
                     }
-                    // The event of an earlier deletion was late, or it is an address of the node
-                    // itself.
-                    Err(error) if error.raw_os_error() == Some(libc::EEXIST) => self.note(&wanted),
+                    // Somebody set it just now, and the event will say who.
+                    Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {}
                     Err(error) => failures.push(self.address_error(group, &wanted, "add", error)),
                 }
             }
@@ -171,12 +173,13 @@ impl Kernel {
         results
     }
 
-    fn note(&mut self, wanted: &Desired) {
+    pub(super) fn note(&mut self, wanted: &Desired) {
         self.interfaces.note_address(Address {
             index: wanted.index,
             address: wanted.address,
             prefix: wanted.prefix,
-            flags: 0,
+            // Most are; the event says how it is.
+            flags: IFA_F_SECONDARY,
             protocol: ADDRESS_PROTOCOL,
         });
     }
@@ -210,13 +213,14 @@ impl Kernel {
         };
         let mut failures = Vec::new();
         for ((group, gone), verdict) in list.into_iter().zip(verdicts) {
-            self.interfaces
-                .forget_address(gone.index, gone.address, gone.prefix);
             match verdict {
-                Err(error) if error.raw_os_error() != Some(libc::EADDRNOTAVAIL) => {
+                Err(error) if !is_gone(&error) => {
+                    self.retry_at = Some(Instant::now() + RETRY);
                     failures.push(self.address_error(group, gone, "delete", error));
                 }
-                _ => {}
+                _ => self
+                    .interfaces
+                    .forget_address(gone.index, gone.address, gone.prefix),
             }
         }
         failures

@@ -6,6 +6,7 @@ use std::time::Instant;
 use spared_fence::LeaseKey;
 use spared_message::worker::Claims;
 
+use super::check::check;
 use super::group::{self, Group, router_id};
 use super::vmac::RouterId;
 use super::{Kernel, KernelError};
@@ -34,7 +35,7 @@ impl Kernel {
         let mut results = Vec::new();
         for (name, claims) in wanted {
             let others = others.iter().copied().chain(&earlier);
-            let checked = group::check(claims, others).map_err(|why| KernelError::Claim {
+            let checked = check(claims, others).map_err(|why| KernelError::Claim {
                 group: (*name).to_owned(),
                 why,
             });
@@ -95,6 +96,7 @@ impl Kernel {
 
     /// Replaces the claims of a group; what they were, unless they are the same.
     fn begin_claim(&mut self, name: &str, claims: Claims) -> Option<Change> {
+        self.is_in_charge = true;
         let before = self.groups.get(name);
         if before.is_some_and(|group| group.claims == claims) {
             return None;
@@ -115,13 +117,16 @@ impl Kernel {
                 .map(|group| group.placed(&self.interfaces))
                 .unwrap_or_default(),
         };
+        if let Some(old) = self.groups.get(name).map(|group| group.claims.clone()) {
+            self.drop_renamed(&old, &claims);
+        }
         self.replace_claims(name, claims);
         Some(change)
     }
 
     /// Brings devices, fence and filters to the claims of all groups.
     fn sync_claims(&mut self) -> Result<(), KernelError> {
-        let synced = self.sync_devices().and_then(|()| self.sync_fence());
+        let synced = self.sync_devices().and_then(|()| self.guard_elsewhere());
         self.watch_carrier();
         self.filter_sockets();
         synced

@@ -1,14 +1,22 @@
 //! Keeps the fence and the virtual-MAC devices equal to claims and interfaces.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spared_fence::{Device, Fence, FenceError, Plan};
-use spared_netlink::{Event, Message};
+use spared_message::worker::Claims;
+use spared_netlink::{Event, Link, Message};
 
-use super::group::Group;
+use super::group::{Group, router_id};
 use super::vmac::{self, RouterId};
 use super::{Kernel, KernelError, KernelEvent, RETRY};
+
+/// What a node sends to itself is nobody else's business.
+const LOOPBACK: &str = "lo";
+/// Devices beside those of claims that are guarded. A machine with more has many containers, whose devices are in no
+/// network of the pair.
+const ELSEWHERE_MAX: usize = 256;
+const ELSEWHERE_PAUSE: Duration = Duration::from_millis(200);
 
 impl Kernel {
     /// Makes the fence equal to the claims, if it is not.
@@ -23,6 +31,18 @@ impl Kernel {
     }
 
     fn apply_plan(&mut self, plan: Plan) -> Result<(), KernelError> {
+        let has_others = !plan.elsewhere.is_empty();
+        let result = self.apply_whole(plan);
+        if result.is_ok() || !has_others {
+            return result;
+        }
+        // One of the devices elsewhere may have gone meanwhile. The fence of the others is more important.
+        self.elsewhere.clear();
+        self.elsewhere_at = Some(Instant::now() + RETRY);
+        self.apply_whole(self.wanted_plan())
+    }
+
+    fn apply_whole(&mut self, plan: Plan) -> Result<(), KernelError> {
         let open = self.groups.values().flat_map(|group| self.open_keys(group));
         let open = open.collect();
         let Some(fence) = &mut self.fence else {
@@ -91,16 +111,45 @@ impl Kernel {
             .iter()
             .filter_map(|router| Some(router.virtual_mac?.1));
         indices.extend(vmacs);
-        plan.devices = self
+        indices.extend(self.holders());
+        let device = |link: &Link| Device {
+            name: link.name.clone(),
+            index: link.index,
+        };
+        let (guarded, others): (Vec<&Link>, Vec<&Link>) = self
             .interfaces
             .links()
-            .filter(|link| indices.contains(&link.index))
-            .map(|link| Device {
-                name: link.name.clone(),
-                index: link.index,
-            })
-            .collect();
+            .filter(|link| link.name != LOOPBACK)
+            .partition(|link| indices.contains(&link.index));
+        plan.devices = guarded.into_iter().map(device).collect();
+        if !plan.addresses.is_empty() {
+            let known = others.into_iter();
+            let known = known.filter(|link| self.elsewhere.contains(&link.index));
+            plan.elsewhere = known.map(device).collect();
+        }
         plan
+    }
+
+    /// Notes the devices beside those of claims that may answer, and guards them after a pause: programs that make
+    /// devices make many, and change them again at once.
+    pub(super) fn note_elsewhere(&mut self, now: Instant) {
+        if self.elsewhere != self.may_answer() {
+            self.elsewhere_at.get_or_insert(now + ELSEWHERE_PAUSE);
+        }
+    }
+
+    /// Guards those devices now.
+    pub(super) fn guard_elsewhere(&mut self) -> Result<(), KernelError> {
+        self.elsewhere_at = None;
+        self.elsewhere = self.may_answer();
+        self.sync_fence()
+    }
+
+    // A port answers nothing, nor does a device that is down.
+    fn may_answer(&self) -> BTreeSet<u32> {
+        let links = self.interfaces.links();
+        let may = links.filter(|link| link.is_ethernet && link.up && link.port_of.is_none());
+        may.map(|link| link.index).take(ELSEWHERE_MAX).collect()
     }
 
     /// Creates the virtual-MAC devices that are claimed, and deletes the others.
@@ -125,15 +174,26 @@ impl Kernel {
         if wanted.iter().any(|key| self.lacks(key)) {
             self.read_links();
         }
+        let now = Instant::now();
+        self.made.retain(&wanted, &self.interfaces);
         for key in &wanted {
             if !self.lacks(key) {
                 continue;
             }
+            if self.made.is_contested(key, now) {
+                self.retry_at.get_or_insert(now + RETRY);
+                let text = self.device_fault(key, now);
+                self.warn_once(text);
+                continue;
+            }
+            let parent = self.interfaces.link(&key.interface).map(|link| link.index);
+            self.made.note(key, parent.unwrap_or_default(), now);
             // ARP requests of the parent have only its own addresses as their source.
             let _ = self
                 .borrowed
                 .set("ipv4", &key.interface, "arp_announce", "2");
-            match vmac::create(&mut self.requests, &self.interfaces, key) {
+            let name = self.device_name(key);
+            match vmac::create(&mut self.requests, &self.interfaces, key, &name) {
                 Ok(link) => {
                     self.interfaces.apply(Event::Link(link));
                 }
@@ -141,6 +201,50 @@ impl Kernel {
             }
         }
         result
+    }
+
+    /// Name of a virtual-MAC device: the configured one, or by VRID and interface.
+    pub(super) fn device_name(&self, key: &RouterId) -> String {
+        let claims = self.groups.values().flat_map(|it| &it.claims.routers);
+        let mut named = claims.filter(|claim| !claim.vmac_name.is_empty());
+        let claim = named.find(|claim| router_id(claim) == *key);
+        claim.map_or_else(|| key.name(), |claim| claim.vmac_name.clone())
+    }
+
+    /// Deletes the virtual-MAC devices that are to have other names.
+    pub(super) fn drop_renamed(&mut self, old: &Claims, new: &Claims) {
+        let name = |claims: &Claims, id: &RouterId| {
+            let mut routers = claims.routers.iter();
+            let router = routers.find(|router| router_id(router) == *id);
+            router.map(|router| router.vmac_name.clone())
+        };
+        let routers = new.routers.iter().map(router_id);
+        let renamed =
+            routers.filter(|id| name(old, id).is_some_and(|it| Some(it) != name(new, id)));
+        let indices: Vec<u32> = renamed
+            .filter_map(|id| Some(id.find(&self.interfaces)?.index))
+            .collect();
+        for index in indices {
+            let _ = self.requests.run_one(Message::delete_link(index));
+            self.forget_link(index);
+        }
+    }
+
+    /// What is in the way of a virtual-MAC device that is missing; empty if nothing is known.
+    pub(super) fn device_fault(&self, key: &RouterId, now: Instant) -> String {
+        let name = self.device_name(key);
+        if !self.lacks(key) {
+            return String::new();
+        }
+        if self.interfaces.link(&name).is_some() {
+            return format!(
+                "another device has the name {name}, which its virtual-MAC device is to have"
+            );
+        }
+        match self.made.is_contested(key, now) {
+            true => format!("another program keeps deleting its virtual-MAC device {name}"),
+            false => String::new(),
+        }
     }
 
     // Whether its parent is there, and it is not known.
@@ -151,7 +255,9 @@ impl Kernel {
     // The notification of a new device comes without the alias that marks it as ours, and while it is down the kernel
     // sends none for the alias.
     fn read_links(&mut self) {
-        for link in self.requests.links().unwrap_or_default() {
+        // Of other links, the changes are to be noticed when their notifications come.
+        let links = self.requests.links().unwrap_or_default().into_iter();
+        for link in links.filter(vmac::is_ours) {
             self.interfaces.apply(Event::Link(link));
         }
     }

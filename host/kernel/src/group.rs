@@ -164,26 +164,27 @@ impl Group {
             .collect()
     }
 
-    /// The addresses on present interfaces, for the fence.
+    /// All addresses, for the fence. One whose interface is absent answers nowhere.
     pub fn fence_addresses(&self, interfaces: &Interfaces) -> Vec<Guarded> {
-        self.claims
-            .addresses
-            .iter()
-            .filter_map(|claim| {
-                let index = interfaces.link(&claim.interface)?.index;
-                let router = self.router(claim);
-                Some(Guarded {
-                    address: claim.address,
-                    index,
-                    key: match router {
-                        Some(router) => LeaseKey::router(index, router.family, router.vrid),
-                        None => self.group_key(),
-                    },
-                    virtual_mac: router.and_then(|router| virtual_mac(router, interfaces)),
-                    accept: router.is_none_or(|router| router.accept),
-                })
-            })
-            .collect()
+        let claims = self.claims.addresses.iter();
+        let guarded = claims.map(|claim| {
+            let index = interfaces.link(&claim.interface).map(|link| link.index);
+            let router = self.router(claim);
+            Guarded {
+                address: claim.address,
+                index: index.unwrap_or_default(),
+                key: match (index, router) {
+                    (None, _) => LeaseKey::NEVER,
+                    (Some(index), Some(router)) => {
+                        LeaseKey::router(index, router.family, router.vrid)
+                    }
+                    (Some(_), None) => self.group_key(),
+                },
+                virtual_mac: router.and_then(|router| virtual_mac(router, interfaces)),
+                accept: router.is_none_or(|router| router.accept),
+            }
+        });
+        guarded.collect()
     }
 
     /// The addresses to be installed now: those on interfaces that are up.
@@ -197,7 +198,7 @@ impl Group {
         desired
     }
 
-    /// All addresses on present interfaces, link-local first, as IPv6 selects the first as the
+    /// All addresses on present interfaces that are nobody's port, link-local first, as IPv6 selects the first as the
     /// source of its own messages.
     pub fn placed(&self, interfaces: &Interfaces) -> Vec<Desired> {
         let mut placed: Vec<Desired> = self
@@ -207,6 +208,9 @@ impl Group {
             .enumerate()
             .filter_map(|(position, claim)| {
                 let parent = interfaces.link(&claim.interface)?;
+                if parent.port_of.is_some() {
+                    return None;
+                }
                 let moved = self.router(claim).filter(|router| router.vmac);
                 let index = match moved {
                     Some(router) => router_id(router).find(interfaces)?.index,
@@ -284,100 +288,11 @@ fn virtual_mac(router: &VirtualRouterClaim, interfaces: &Interfaces) -> Option<(
     Some((key.mac(), key.find(interfaces)?.index))
 }
 
-/// Checks claims; `others` are the other groups. The error says what is wrong.
-pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Result<(), String> {
-    const CLAIMS_MAX: usize = 4096;
-    if claims
-        .routers
-        .len()
-        .max(claims.addresses.len())
-        .max(claims.routes.len())
-        > CLAIMS_MAX
-    {
-        return Err(format!("more than {CLAIMS_MAX} claims of a kind"));
-    }
-    if claims.routers.is_empty() && !claims.addresses.is_empty() {
-        return Err("addresses without a virtual router to renew their lease".into());
-    }
-    if !claims.routers.is_empty() && Duration::from_nanos(claims.lease_ns) < spared_fence::LEASE_MIN
-    {
-        let min = spared_fence::LEASE_MIN.as_millis();
-        return Err(format!("lease below the minimum of {min} ms"));
-    }
-    let mut routers = BTreeSet::new();
-    let mut addresses = BTreeSet::new();
-    for group in others {
-        routers.extend(group.claims.routers.iter().map(router_id));
-        addresses.extend(group.claims.addresses.iter().map(place));
-    }
-    for router in &claims.routers {
-        check_name(&router.interface)?;
-        if !routers.insert(router_id(router)) {
-            return Err(format!(
-                "{}: vrid {} is claimed twice",
-                router.interface, router.vrid
-            ));
-        }
-    }
-    for address in &claims.addresses {
-        check_name(&address.interface)?;
-        check_prefix(address.address, address.prefix)?;
-        if !addresses.insert(place(address)) {
-            return Err(format!("{} is claimed twice", address.address));
-        }
-        let Some(router) = address.router else {
-            continue;
-        };
-        let router = claims
-            .routers
-            .get(router as usize)
-            .ok_or("an address refers to a virtual router that does not exist")?;
-        if router.interface != address.interface {
-            return Err(format!(
-                "{} is on another interface than its virtual router",
-                address.address
-            ));
-        }
-    }
-    for route in &claims.routes {
-        route.interface.as_deref().map_or(Ok(()), check_name)?;
-        check_prefix(route.destination, route.prefix)?;
-    }
-    Ok(())
-}
-
-// Identity of an address, which is unique in the network, or on its interface if it is link-local.
-fn place(claim: &AddressClaim) -> (IpAddr, Option<String>) {
-    let link = spared_fence::is_link_local(claim.address);
-    (claim.address, link.then(|| claim.interface.clone()))
-}
-
-fn check_prefix(address: IpAddr, prefix: u8) -> Result<(), String> {
-    let max = if address.is_ipv4() { 32 } else { 128 };
-    if prefix > max {
-        Err(format!("{address}/{prefix}: no such prefix"))
-    } else {
-        Ok(())
-    }
-}
-
-/// Checks that the kernel could give this name, and that it is safe in a path.
-pub fn check_name(name: &str) -> Result<(), String> {
-    let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
-    let letters = name
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':');
-    if fits && letters {
-        Ok(())
-    } else {
-        Err(format!("{name:?} is no interface name"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use spared_message::worker::Family;
 
+    use super::super::check::check;
     use super::*;
 
     fn claims() -> Claims {
@@ -387,6 +302,7 @@ mod tests {
                 family: Family::V4,
                 vrid: 50,
                 vmac: false,
+                vmac_name: String::new(),
                 accept: true,
                 routed: false,
             }],

@@ -37,35 +37,40 @@ impl LinkChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A link has changed.
-    Link { name: String, what: LinkChange },
+    Link {
+        name: String,
+        index: u32,
+        what: LinkChange,
+    },
     /// The node's own addresses have changed.
     OwnAddress { name: String },
-    /// An address of spared is gone.
+    /// An address is gone, whoever set it.
     AddressGone { index: u32, address: IpAddr },
 }
 
 impl Interfaces {
-    /// Replaces everything with dumps; returns the names of links that differ.
-    pub fn replace(&mut self, links: Vec<Link>, addresses: Vec<Address>) -> Vec<String> {
+    /// Replaces everything with dumps; returns the names and indices of links that differ.
+    pub fn replace(&mut self, links: Vec<Link>, addresses: Vec<Address>) -> Vec<(String, u32)> {
         let links: BTreeMap<u32, Link> = links.into_iter().map(|link| (link.index, link)).collect();
         let addresses: BTreeMap<_, _> = addresses.into_iter().map(|a| (key(&a), a)).collect();
-        let mut changed: Vec<String> = self
+        let mut changed: Vec<(String, u32)> = self
             .links
             .values()
             .chain(links.values())
             .filter(|link| self.links.get(&link.index) != links.get(&link.index))
-            .map(|link| link.name.clone())
+            .map(place)
             .collect();
         for address in self.addresses.values().chain(addresses.values()) {
             if self.addresses.contains_key(&key(address)) != addresses.contains_key(&key(address)) {
-                changed.extend(links.get(&address.index).map(|link| link.name.clone()));
+                changed.extend(links.get(&address.index).map(place));
             }
         }
         changed.sort();
         changed.dedup();
         (self.links, self.addresses) = (links, addresses);
         // The carrier that the thread reported is older than the dump.
-        self.carrier.retain(|name, _| !changed.contains(name));
+        self.carrier
+            .retain(|name, _| !changed.iter().any(|(changed, _)| changed == name));
         changed
     }
 
@@ -79,6 +84,7 @@ impl Interfaces {
                 self.carrier.remove(&link.name);
                 vec![Change::Link {
                     name: link.name,
+                    index: link.index,
                     what: LinkChange::GONE,
                 }]
             }
@@ -92,20 +98,28 @@ impl Interfaces {
             }
             Event::AddressGone(address) => {
                 let known = self.addresses.remove(&key(&address));
-                if known.is_some_and(|known| known.is_ours()) || address.is_ours() {
-                    vec![Change::AddressGone {
-                        index: address.index,
-                        address: address.address,
-                    }]
-                } else {
-                    self.own_address(&address)
-                }
+                let mut changes = match known.is_some_and(|known| known.is_ours()) {
+                    true => Vec::new(),
+                    false if address.is_ours() => Vec::new(),
+                    false => self.own_address(&address),
+                };
+                changes.push(Change::AddressGone {
+                    index: address.index,
+                    address: address.address,
+                });
+                changes
             }
             Event::Route(_) | Event::RouteGone(_) => Vec::new(),
         }
     }
 
-    fn set_link(&mut self, link: Link) -> Vec<Change> {
+    fn set_link(&mut self, mut link: Link) -> Vec<Change> {
+        // The notification of a new device may be read after its alias was set, and comes without it.
+        let known = self.links.get(&link.index);
+        let known = known.filter(|known| link.alias.is_none() && known.mac == link.mac);
+        if let Some(known) = known {
+            link.alias.clone_from(&known.alias);
+        }
         let old = self.links.insert(link.index, link.clone());
         if old.as_ref() == Some(&link) {
             return Vec::new();
@@ -114,22 +128,25 @@ impl Interfaces {
         if let Some(old) = old.as_ref().filter(|old| old.name != link.name) {
             // Renamed: the old name is gone, with everything that belonged to it.
             self.carrier.remove(&old.name);
-            let name = old.name.clone();
+            let (name, index) = place(old);
             changes.push(Change::Link {
                 name,
+                index,
                 what: LinkChange::GONE,
             });
         }
         let old = old.filter(|old| old.name == link.name);
         let was = |what: fn(&Link) -> bool| old.as_ref().is_some_and(what);
         let what = LinkChange {
-            appeared: link.up && !was(|old| old.up),
-            carrier_lost: was(|old| old.up && old.carrier) && !(link.up && link.carrier),
+            appeared: is_usable(&link) && !was(is_usable),
+            carrier_lost: was(|old| is_usable(old) && old.carrier)
+                && !(is_usable(&link) && link.carrier),
             carrier_found: link.carrier && !was(|old| old.carrier),
             other_mac: old.as_ref().is_some_and(|old| old.mac != link.mac),
         };
         changes.push(Change::Link {
             name: link.name,
+            index: link.index,
             what,
         });
         changes
@@ -154,10 +171,15 @@ impl Interfaces {
         before != self.carrier(name)
     }
 
-    /// Whether it is up and has carrier.
+    /// Whether it is up, has carrier and is nobody's port.
     pub fn carrier(&self, name: &str) -> bool {
+        let carrier = |link: &Link| self.carrier.get(name).copied().unwrap_or(link.carrier);
         self.link(name)
-            .is_some_and(|link| link.up && self.carrier.get(name).copied().unwrap_or(link.carrier))
+            .is_some_and(|link| is_usable(link) && carrier(link))
+    }
+
+    pub fn name_of(&self, index: u32) -> Option<&str> {
+        self.links.get(&index).map(|link| link.name.as_str())
     }
 
     pub fn link(&self, name: &str) -> Option<&Link> {
@@ -166,6 +188,11 @@ impl Interfaces {
 
     pub fn links(&self) -> impl Iterator<Item = &Link> {
         self.links.values()
+    }
+
+    /// Addresses of all links, including those of spared.
+    pub fn all_addresses(&self) -> impl Iterator<Item = &Address> {
+        self.addresses.values()
     }
 
     /// Addresses of a link, including those of spared.
@@ -196,6 +223,15 @@ impl Interfaces {
     pub fn forget_address(&mut self, index: u32, address: IpAddr, prefix: u8) {
         self.addresses.remove(&(index, address, prefix));
     }
+}
+
+fn place(link: &Link) -> (String, u32) {
+    (link.name.clone(), link.index)
+}
+
+/// Whether it is up, and carries addresses: a port's frames go to its bridge.
+fn is_usable(link: &Link) -> bool {
+    link.up && link.port_of.is_none()
 }
 
 fn key(address: &Address) -> (u32, IpAddr, u8) {
@@ -251,7 +287,9 @@ mod tests {
         let names: Vec<(&str, bool, bool)> = changes
             .iter()
             .map(|change| match change {
-                Change::Link { name, what } => (name.as_str(), what.appeared, what.carrier_lost),
+                Change::Link { name, what, .. } => {
+                    (name.as_str(), what.appeared, what.carrier_lost)
+                }
                 other => panic!("{other:?}"),
             })
             .collect();

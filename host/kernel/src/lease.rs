@@ -175,7 +175,8 @@ impl Kernel {
 
     // On an interface without carrier, which does not hear the peer, our addresses must not answer.
     // Leases are revoked before anyone is notified.
-    pub(super) fn close_without_carrier(&mut self, interface: &str) {
+    // The name may be another device's by now, so the leases are found by the index.
+    pub(super) fn close_without_carrier(&mut self, interface: &str, index: u32) {
         let mut keys: Vec<LeaseKey> = Vec::new();
         for group in self.groups.values_mut().filter(|group| group.open) {
             let routers = group.claims.routers.iter();
@@ -187,7 +188,7 @@ impl Kernel {
             }
             keys.extend(
                 hit.iter()
-                    .filter_map(|r| Group::router_key(r, &self.interfaces)),
+                    .map(|it| LeaseKey::router(index, it.family, it.vrid)),
             );
             group.without_carrier.extend(hit.into_iter().map(router_id));
             if group.is_cut_off() {

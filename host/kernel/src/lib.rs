@@ -11,6 +11,7 @@
 mod addresses;
 mod announce;
 mod carrier;
+mod check;
 mod claim;
 mod devices;
 mod error;
@@ -22,8 +23,11 @@ mod lease;
 mod leftovers;
 mod links;
 mod prepare_carry;
+mod renumbered;
 mod routes;
 mod sockets;
+mod status;
+mod strays;
 mod sysctl;
 mod vmac;
 mod watch;
@@ -35,7 +39,6 @@ use std::time::{Duration, Instant};
 use spared_fence::{Counts, Fence, LeaseKey, Plan};
 use spared_message::worker::InterfaceEvent;
 use spared_netlink::{Monitor, PacketSocket, Requests};
-use spared_pair::{AddressStatus, MissingRoute};
 
 pub use addresses::Installed;
 pub use error::KernelError;
@@ -150,6 +153,15 @@ pub struct Kernel {
     /// answer.
     fence: Option<Fence>,
     interfaces: Interfaces,
+    /// Something was claimed: addresses of ours that nobody claims are deleted.
+    is_in_charge: bool,
+    /// When virtual addresses were last set behind the node's own.
+    put_behind_at: Option<Instant>,
+    /// Other devices that may answer for an address, and when others are to be guarded.
+    elsewhere: BTreeSet<u32>,
+    elsewhere_at: Option<Instant>,
+    /// Virtual-MAC devices that were made of late.
+    made: vmac::Made,
     /// Notifications were lost, and links and addresses could not be read since.
     is_outdated: bool,
     followed: BTreeMap<String, Followed>,
@@ -197,6 +209,11 @@ impl Kernel {
             carrier: Carrier::start().map_err(refused("start the carrier thread"))?,
             fence,
             interfaces: Interfaces::default(),
+            is_in_charge: false,
+            put_behind_at: None,
+            elsewhere: BTreeSet::new(),
+            elsewhere_at: None,
+            made: vmac::Made::default(),
             is_outdated: false,
             followed: BTreeMap::new(),
             links: Links::default(),
@@ -241,7 +258,8 @@ impl Kernel {
         let groups = self.groups.values();
         groups
             .flat_map(|group| [group.schedule.next(), group.restore_at])
-            .chain([self.retry_at, self.routes_at, self.links.restore_at])
+            .chain([self.retry_at, self.routes_at, self.elsewhere_at])
+            .chain([self.links.restore_at])
             .flatten()
             // Events that a call caused are reported at once.
             .chain((!self.events.is_empty()).then(Instant::now))
@@ -251,7 +269,7 @@ impl Kernel {
     /// Reports an interface from now on, with these socket sets (`SPARED_SOCKETS_*`).
     pub fn follow(&mut self, name: &str, sockets: u32) -> Result<(), KernelError> {
         if name != ANY {
-            group::check_name(name).map_err(|why| KernelError::Claim {
+            check::check_name(name).map_err(|why| KernelError::Claim {
                 group: name.to_owned(),
                 why,
             })?;
@@ -319,6 +337,12 @@ impl Kernel {
         Some((event, descriptors))
     }
 
+    /// Whether a bridge or the like takes the frames of an interface.
+    pub fn is_port(&self, name: &str) -> bool {
+        let link = self.interfaces.link(name);
+        link.is_some_and(|link| link.port_of.is_some())
+    }
+
     /// Announces the addresses of these groups again: at once, after 1 s and after 5 s.
     pub fn announce_all<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
         let now = Instant::now();
@@ -328,39 +352,6 @@ impl Kernel {
             }
         }
         self.announce_due(now);
-    }
-
-    /// All addresses of a group: whether each is installed, and how often it was restored.
-    pub fn address_status(&self, name: &str) -> Vec<AddressStatus> {
-        let Some(group) = self.groups.get(name) else {
-            return Vec::new();
-        };
-        let desired = group.placed(&self.interfaces);
-        let present = |claim: usize| {
-            desired.iter().any(|wanted| {
-                wanted.claim == claim && self.interfaces.has_address(wanted.index, wanted.address)
-            })
-        };
-        let status =
-            |(position, claim): (usize, &spared_message::worker::AddressClaim)| AddressStatus {
-                address: format!("{}/{}", claim.address, claim.prefix),
-                interface: claim.interface.clone(),
-                present: present(position),
-                restored: group.restored.get(&claim.address).copied().unwrap_or(0),
-            };
-        group
-            .claims
-            .addresses
-            .iter()
-            .enumerate()
-            .map(status)
-            .collect()
-    }
-
-    /// Claimed routes of a group with its addresses here that the kernel does not have.
-    pub fn missing_routes(&self, name: &str) -> Vec<MissingRoute> {
-        let group = self.groups.get(name).filter(|group| group.installed);
-        group.map_or_else(Vec::new, |it| routes::missing(it, &self.interfaces))
     }
 
     /// States of the fence for all groups, in one query of the kernel.
@@ -442,15 +433,17 @@ impl Kernel {
 
     // A failure that repeats is reported once a minute.
     fn warn(&mut self, failures: impl IntoIterator<Item = KernelError>) {
+        failures
+            .into_iter()
+            .for_each(|failure| self.warn_once(failure.to_string()));
+    }
+
+    fn warn_once(&mut self, text: String) {
         const PACE: Duration = Duration::from_secs(60);
         const REMEMBERED_MAX: usize = 256;
         let now = Instant::now();
         self.warned.retain(|_, at| now.duration_since(*at) < PACE);
-        for failure in failures {
-            let text = failure.to_string();
-            if self.warned.contains_key(&text) || self.warned.len() >= REMEMBERED_MAX {
-                continue;
-            }
+        if !self.warned.contains_key(&text) && self.warned.len() < REMEMBERED_MAX {
             self.warned.insert(text.clone(), now);
             self.events.push(KernelEvent::Warning { text });
         }

@@ -24,6 +24,15 @@ pub struct Links {
 }
 
 impl Links {
+    /// Devices and addresses of the links on present interfaces.
+    pub fn places(&self, interfaces: &Interfaces) -> Vec<(u32, IpAddr)> {
+        let place = |path: &LinkPath| {
+            let index = interfaces.link(&path.interface)?.index;
+            Some((index, path.own))
+        };
+        self.paths.iter().filter_map(place).collect()
+    }
+
     /// Both ends of the link on an interface, once its address is set.
     pub fn ends_on(&self, name: &str, index: u32, interfaces: &Interfaces) -> Option<Ends> {
         let path = self.paths.iter().find(|path| path.interface == name)?;

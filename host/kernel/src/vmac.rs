@@ -1,8 +1,11 @@
 //! Virtual-MAC devices: a macvlan for each virtual router with a virtual MAC, silent while its
 //! group is not active.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::time::{Duration, Instant};
 
+use spared_message::device_name;
 use spared_message::worker::Family;
 use spared_netlink::constants::DEVICE_ALIAS;
 use spared_netlink::{Link, Message, Requests};
@@ -30,34 +33,60 @@ impl RouterId {
 
     /// The device, if there is one: ours, on this parent, with this MAC.
     pub fn find<'a>(&self, interfaces: &'a Interfaces) -> Option<&'a Link> {
-        let parent = interfaces.link(&self.interface)?.index;
+        let parent = interfaces.link(&self.interface)?;
+        // The kernel puts a macvlan on a macvlan onto that one's own device.
+        let lower = parent.parent.filter(|_| is_macvlan(parent));
+        let lower = lower.unwrap_or(parent.index);
         interfaces
             .links()
-            .find(|link| link.parent == Some(parent) && link.mac == self.mac() && is_ours(link))
+            .find(|link| link.parent == Some(lower) && link.mac == self.mac() && is_ours(link))
     }
 
-    // As in "vrrp50.lan2" and "vrrp50v6.lan2"; cut to the 15 letters of the kernel, and numbered if
-    // it is taken.
-    fn name(&self, interfaces: &Interfaces) -> String {
-        const LETTERS_MAX: usize = 15;
-        let family = match self.family {
-            Family::V4 => "",
-            Family::V6 => "v6",
-        };
-        let full = format!("vrrp{}{family}.{}", self.vrid, self.interface);
-        let cut = |length: usize| full.chars().take(length).collect::<String>();
-        (1..100)
-            .map(|number| match number {
-                1 => cut(LETTERS_MAX),
-                number => format!("{}~{number}", cut(LETTERS_MAX - 3)),
-            })
-            .find(|name| interfaces.link(name).is_none())
-            .unwrap_or(full)
+    /// Its name, unless another is configured.
+    pub fn name(&self) -> String {
+        device_name(&self.interface, self.family, self.vrid)
     }
 }
 
+/// Times at which devices were made on a parent, with its index.
+#[derive(Default)]
+pub struct Made(BTreeMap<RouterId, (u32, VecDeque<Instant>)>);
+
+impl Made {
+    const TIMES_MAX: usize = 3;
+    const WITHIN: Duration = Duration::from_secs(60);
+
+    /// Whether it was made so often of late that somebody must be deleting it.
+    pub fn is_contested(&self, key: &RouterId, now: Instant) -> bool {
+        let times = self.0.get(key).into_iter().flat_map(|(_, times)| times);
+        let recent = times.filter(|at| now.duration_since(**at) < Self::WITHIN);
+        recent.count() >= Self::TIMES_MAX
+    }
+
+    pub fn note(&mut self, key: &RouterId, parent: u32, now: Instant) {
+        let made = self.0.entry(key.clone()).or_default();
+        made.0 = parent;
+        let times = &mut made.1;
+        times.push_back(now);
+        if times.len() > Self::TIMES_MAX {
+            times.pop_front();
+        }
+    }
+
+    /// Forgets all others than these, and those whose parent went meanwhile, and the device with it.
+    pub fn retain(&mut self, wanted: &BTreeSet<RouterId>, interfaces: &Interfaces) {
+        let parent_of = |key: &RouterId| interfaces.link(&key.interface).map(|link| link.index);
+        self.0
+            .retain(|key, (parent, _)| wanted.contains(key) && parent_of(key) == Some(*parent));
+    }
+}
+
+fn is_macvlan(link: &Link) -> bool {
+    link.kind.as_deref() == Some("macvlan")
+}
+
 pub fn is_ours(link: &Link) -> bool {
-    link.alias.as_deref() == Some(DEVICE_ALIAS) && link.kind.as_deref() == Some("macvlan")
+    link.alias.as_deref() == Some(DEVICE_ALIAS) && is_macvlan(link)
 }
 
 /// Creates the device, down. It comes up when the fence guards it.
@@ -65,14 +94,14 @@ pub fn create(
     requests: &mut Requests,
     interfaces: &Interfaces,
     key: &RouterId,
+    name: &str,
 ) -> Result<Link, KernelError> {
     let parent = interfaces
         .link(&key.interface)
         .map(|link| link.index)
         .unwrap_or_default();
-    let name = key.name(interfaces);
-    let refused = |what: &str, error| KernelError::new(&name, what, error);
-    let creation = Message::create_macvlan(parent, &name, key.mac());
+    let refused = |what: &str, error| KernelError::new(name, what, error);
+    let creation = Message::create_macvlan(parent, name, key.mac());
     requests
         .run_one(creation)
         .map_err(|e| refused("create a virtual-MAC device", e))?;
@@ -145,26 +174,21 @@ mod tests {
     }
 
     #[test]
-    fn a_name_says_router_and_interface_and_fits() {
-        let interfaces = Interfaces::default();
-        assert_eq!(key("lan2", Family::V4).name(&interfaces), "vrrp50.lan2");
-        assert_eq!(key("lan2", Family::V6).name(&interfaces), "vrrp50v6.lan2");
-        assert_eq!(
-            key("enp0s31f6.4000", Family::V4).name(&interfaces),
-            "vrrp50.enp0s31f"
-        );
-    }
-
-    #[test]
-    fn a_taken_name_is_numbered() {
+    fn the_device_of_a_macvlan_is_on_what_that_is_on() {
         let mut interfaces = Interfaces::default();
-        let taken = Link {
-            index: 5,
-            name: "vrrp50.lan2".into(),
+        let on = |index: u32, name: &str, parent: u32, alias: Option<&str>| Link {
+            index,
+            name: name.into(),
+            kind: Some("macvlan".into()),
+            parent: Some(parent),
+            mac: key("mv", Family::V4).mac(),
+            alias: alias.map(str::to_owned),
             ..Link::default()
         };
-        interfaces.replace(vec![taken], Vec::new());
-        assert_eq!(key("lan2", Family::V4).name(&interfaces), "vrrp50.lan2~2");
+        let ours = on(6, "vrrp50.mv", 4, Some(DEVICE_ALIAS));
+        interfaces.replace(vec![on(5, "mv", 4, None), ours], Vec::new());
+        let found = key("mv", Family::V4).find(&interfaces);
+        assert_eq!(found.map(|link| link.index), Some(6));
     }
 
     #[test]

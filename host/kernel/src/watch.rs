@@ -35,8 +35,14 @@ impl Kernel {
             if self.is_outdated {
                 self.read_again(now);
             }
+            self.remove_strays();
             self.reconcile_structure(now);
             self.reinstall(now);
+            self.put_behind_own(now);
+        }
+        if self.elsewhere_at.is_some_and(|at| at <= now) {
+            let done = self.guard_elsewhere();
+            self.warn(done.err());
         }
         if self.routes_at.is_some_and(|at| at <= now) {
             self.routes_at = None;
@@ -61,8 +67,9 @@ impl Kernel {
     fn handle_carrier(&mut self) {
         for (name, carrier) in self.carrier.take() {
             if self.interfaces.set_carrier(&name, carrier) {
-                if !carrier {
-                    self.close_without_carrier(&name);
+                let index = self.interfaces.link(&name).map(|link| link.index);
+                if let (false, Some(index)) = (carrier, index) {
+                    self.close_without_carrier(&name, index);
                 }
                 self.report(&name);
             }
@@ -85,6 +92,9 @@ impl Kernel {
             self.reconcile_structure(now);
             return;
         }
+        let copies = self.are_of_copies(&events);
+        let is_address = |it: &Event| matches!(it, Event::Address(_) | Event::AddressGone(_));
+        let addresses = events.iter().any(is_address);
         let mut deleted = Vec::new();
         let (mut appeared, mut went) = (false, false);
         let mut structure = false;
@@ -94,12 +104,19 @@ impl Kernel {
         }
         for event in events {
             structure |= matches!(event, Event::Link(_) | Event::LinkGone(_));
-            for change in self.interfaces.apply(event) {
+            let changes = self.interfaces.apply(event);
+            // A device that has another name now, or another owner, answers no longer.
+            let is_loss =
+                |it: &Change| matches!(it, Change::Link { what, .. } if what.carrier_lost);
+            if changes.iter().any(is_loss) {
+                self.remove_strays();
+            }
+            for change in changes {
                 match change {
-                    Change::Link { name, what } => {
+                    Change::Link { name, index, what } => {
                         appeared |= what.appeared;
                         went |= what.carrier_lost;
-                        self.link_changed(&name, what, now);
+                        self.link_changed(&name, index, what, now);
                     }
                     Change::OwnAddress { name } => {
                         own_addresses = true;
@@ -112,11 +129,15 @@ impl Kernel {
                 }
             }
         }
-        if structure {
+        self.remove_strays();
+        if structure || copies {
             self.reconcile_structure(now);
         }
         self.restore_links(&deleted, now);
         self.handle_deletions(&deleted, now);
+        if addresses {
+            self.put_behind_own(now);
+        }
         if appeared {
             self.reinstall(now);
         } else if own_addresses {
@@ -126,13 +147,27 @@ impl Kernel {
         }
     }
 
-    fn link_changed(&mut self, name: &str, what: LinkChange, now: Instant) {
+    /// Whether somebody else set or deleted one of our groups' addresses.
+    fn are_of_copies(&self, events: &[Event]) -> bool {
+        let of = |event: &Event| match event {
+            Event::Address(it) | Event::AddressGone(it) if !it.is_ours() => Some(it.address),
+            _ => None,
+        };
+        let mut addresses = events.iter().filter_map(of);
+        let claims = |group: &super::Group, address| {
+            let mut claims = group.claims.addresses.iter();
+            claims.any(|claim| claim.address == address)
+        };
+        addresses.any(|it| self.groups.values().any(|group| claims(group, it)))
+    }
+
+    fn link_changed(&mut self, name: &str, index: u32, what: LinkChange, now: Instant) {
         if what.carrier_lost {
             // The event may be old by now; the thread reports the present carrier.
             if self.interfaces.link(name).is_some() {
                 self.interfaces.set_carrier(name, false);
             }
-            self.close_without_carrier(name);
+            self.close_without_carrier(name, index);
         }
         if what.carrier_found && !self.carrier.speaks_for(name) {
             self.interfaces.forget_carrier(name);
@@ -156,6 +191,7 @@ impl Kernel {
             self.warn([error]);
             self.retry_at = Some(now + RETRY);
         }
+        self.note_elsewhere(now);
         self.raise_devices();
         self.sync_links();
         self.filter_sockets();
@@ -389,12 +425,15 @@ impl Kernel {
         let addresses = self.requests.addresses().map_err(read)?;
         let without: Vec<String> = links
             .iter()
-            .filter(|l| !(l.up && l.carrier))
+            .filter(|l| !(l.up && l.carrier && l.port_of.is_none()))
             .map(|l| l.name.clone())
             .collect();
-        for name in self.interfaces.replace(links, addresses) {
-            if without.contains(&name) || self.interfaces.link(&name).is_none() {
-                self.close_without_carrier(&name);
+        let changed = self.interfaces.replace(links, addresses);
+        self.remove_strays();
+        for (name, index) in changed {
+            let is_there = self.interfaces.name_of(index) == Some(&name);
+            if without.contains(&name) || !is_there {
+                self.close_without_carrier(&name, index);
             }
             self.carrier.ask_again(&name);
             self.report(&name);

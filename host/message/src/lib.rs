@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clean;
+mod device_name;
 mod fingerprint;
 pub mod firewall;
 pub mod link;
@@ -13,4 +14,5 @@ pub mod starter;
 pub mod word;
 pub mod worker;
 
+pub use device_name::device_name;
 pub use fingerprint::fingerprint;

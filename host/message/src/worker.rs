@@ -389,6 +389,8 @@ pub struct VirtualRouterClaim {
     pub family: Family,
     pub vrid: u8,
     pub vmac: bool,
+    /// Name of the device with the virtual MAC; empty: by VRID and interface.
+    pub vmac_name: String,
     pub accept: bool,
     pub routed: bool,
 }

@@ -161,7 +161,7 @@ impl Network {
         }
         let (event, _) = self.kernel.interface(interface)?;
         let state = InterfaceState {
-            lack: lack(&event),
+            lack: lack(&event, self.kernel.is_port(interface)),
             since: clock::now(),
         };
         let known = self.seen.get(interface);
@@ -177,10 +177,11 @@ impl Network {
     }
 }
 
-fn lack(event: &InterfaceEvent) -> Option<InterfaceLack> {
+fn lack(event: &InterfaceEvent, is_port: bool) -> Option<InterfaceLack> {
     match (event.present, event.up, event.carrier) {
         (false, ..) => Some(InterfaceLack::Existence),
         (true, false, _) => Some(InterfaceLack::Up),
+        (true, true, _) if is_port => Some(InterfaceLack::Freedom),
         (true, true, false) => Some(InterfaceLack::Carrier),
         (true, true, true) => None,
     }
@@ -189,6 +190,7 @@ fn lack(event: &InterfaceEvent) -> Option<InterfaceLack> {
 fn reason(lack: Option<InterfaceLack>) -> &'static str {
     match lack {
         Some(InterfaceLack::Carrier) => "no-carrier",
+        Some(InterfaceLack::Freedom) => "port",
         Some(InterfaceLack::Up) => "down",
         Some(InterfaceLack::Existence) => "absent",
         None => "up",

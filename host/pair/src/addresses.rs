@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{GroupFacts, is_default};
+use crate::facts::{ForeignAddress, GroupFacts, is_default};
 use crate::finding::{Finding, Id};
 
 /// An interface of a group that has no address of the node's own.
@@ -16,6 +16,14 @@ pub struct BareInterface {
     /// Virtual addresses of that family that somebody else than the daemon has set there: none of the node's own.
     #[serde(skip_serializing_if = "is_default")]
     pub virtuals: Vec<VirtualCopy>,
+}
+
+impl BareInterface {
+    /// Whether its finding names this copy.
+    pub(crate) fn is_told(&self, copy: &ForeignAddress) -> bool {
+        let mut virtuals = self.virtuals.iter();
+        self.interface == copy.interface && virtuals.any(|it| it.address == copy.address)
+    }
 }
 
 /// A virtual address that is on an interface as if it were the node's own.

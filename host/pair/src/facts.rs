@@ -217,6 +217,9 @@ pub struct GroupFacts {
     /// Addresses that should be here and are not.
     #[serde(skip_serializing_if = "is_default")]
     pub missing: Vec<AddressStatus>,
+    /// Copies of its addresses here that spared did not set.
+    #[serde(skip_serializing_if = "is_default")]
+    pub foreign: Vec<ForeignAddress>,
     /// Routes that should be here and are not.
     #[serde(skip_serializing_if = "is_default")]
     pub missing_routes: Vec<MissingRoute>,
@@ -278,6 +281,16 @@ pub struct MissingRoute {
     pub interface: String,
 }
 
+/// A copy of a virtual address that spared did not set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ForeignAddress {
+    /// "192.0.2.1/32", with the prefix of the copy.
+    pub address: String,
+    /// The device that has it.
+    pub interface: String,
+}
+
 /// A virtual address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -290,6 +303,9 @@ pub struct AddressStatus {
     pub present: bool,
     /// Number of times that it was deleted and put back.
     pub restored: u64,
+    /// What is in its way; empty if that is not known.
+    #[serde(skip_serializing_if = "is_default")]
+    pub why: String,
 }
 
 /// A plugin that is enabled.
@@ -410,6 +426,8 @@ pub struct InterfaceFacts {
 pub enum InterfaceLack {
     /// It is up but has no carrier.
     Carrier,
+    /// It is a port of a bridge or a bond, which has its frames.
+    Freedom,
     /// Set down.
     Up,
     /// It does not exist.
@@ -421,6 +439,7 @@ impl InterfaceLack {
     pub fn word(self) -> &'static str {
         match self {
             Self::Carrier => "no carrier",
+            Self::Freedom => "a port",
             Self::Up => "down",
             Self::Existence => "absent",
         }

@@ -60,6 +60,8 @@ ids! {
     Muted = "SP-0206",
     /// A route of an active group is missing.
     RouteMissing = "SP-0207",
+    /// A virtual address is on a device where spared did not set it.
+    AddressForeign = "SP-0208",
     /// An enabled plugin does not run.
     PluginDown = "SP-0301",
     /// A plugin and its peer share no protocol version.

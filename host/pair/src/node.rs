@@ -1,9 +1,10 @@
 //! The findings of one node, from its facts about itself.
 
 use crate::addresses;
+use crate::cause::CauseKind;
 use crate::facts::{
-    CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, NodeFacts,
-    PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN,
+    CheckStatus, Fence, Forced, ForeignAddress, GroupFacts, InterfaceFacts, InterfaceLack,
+    LinkFacts, NodeFacts, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN,
 };
 use crate::finding::{Finding, Id};
 use crate::ready::plugin_lack;
@@ -143,10 +144,11 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
     let missing = missing.filter(|it| group.role == Role::Active && is_up(&it.interface));
     for missing in missing {
         let (address, interface) = (&missing.address, &missing.interface);
-        let text = format!(
-            "{node}: {name}: {address} is missing on {interface}, put back {} times before",
-            missing.restored
-        );
+        let why = match missing.why.as_str() {
+            "" => format!(", put back {} times before", missing.restored),
+            why => format!(": {}", bare(why)),
+        };
+        let text = format!("{node}: {name}: {address} is missing on {interface}{why}");
         let todo = "`sparectl events` shows whether somebody deletes it.";
         found.push(Finding::new(Id::AddressMissing, node, address, text).todo_there(todo));
     }
@@ -159,6 +161,12 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
             "See whether its gateway is in a network of an interface that is up: `ip route get`.",
         ));
     }
+    // the owner's addresses are its own, and one that is an interface's only address has SP-0204
+    let is_owner = group.cause.kind == CauseKind::Owner;
+    let is_told = |it: &ForeignAddress| group.bare.iter().any(|bare| bare.is_told(it));
+    let foreign = group.foreign.iter();
+    let foreign = foreign.filter(|it| !is_owner && !is_told(it));
+    found.extend(foreign.map(|it| foreign_address(node, group, it)));
     found.extend(addresses::findings(node, group, peer));
     for (interface, rating) in &group.unheard {
         let side = match rating.as_str() {
@@ -193,6 +201,19 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
         found.push(finding.since(&group.forced_since).todo(todo));
     }
     found
+}
+
+fn foreign_address(node: &str, group: &GroupFacts, copy: &ForeignAddress) -> Finding {
+    let ForeignAddress { address, interface } = copy;
+    let text = format!(
+        "{node}: {}: {address} on {interface} was not set by spared: once spared stops there, both nodes may \
+         answer for it",
+        group.name
+    );
+    let finding = Finding::new(Id::AddressForeign, node, address, text);
+    finding.todo(format!(
+        "Remove it from what sets it, and on {node}: ip address delete {address} dev {interface}"
+    ))
 }
 
 fn plugin(node: &str, plugin: &PluginFacts, peer: &str, link_up: bool) -> Vec<Finding> {
@@ -290,6 +311,12 @@ fn interface(node: &str, interface: &InterfaceFacts) -> Finding {
         InterfaceLack::Carrier => (
             "has no carrier",
             "Check its cable or switch port.".to_owned(),
+        ),
+        InterfaceLack::Freedom => (
+            "is a port of a bridge or bond, which has its frames, so no address answers there",
+            format!(
+                "Name the bridge or bond in the files, or on {node}: ip link set {name} nomaster"
+            ),
         ),
         InterfaceLack::Up => ("is down", format!("On {node}: ip link set {name} up")),
         InterfaceLack::Existence => ("is absent", "It is used as soon as it is there.".to_owned()),

@@ -485,6 +485,17 @@ fn what_is_not_so_on_either_node_is_no_ok() {
         ("a route", TAINTED, &["SP-0207 r1"], |bed| {
             bed.own.groups[0].missing_routes = vec![MissingRoute::default()];
         }),
+        ("a copy on the backup", TAINTED, &["SP-0208 r2"], |bed| {
+            bed.peer().groups[0].foreign = vec![ForeignAddress::default()];
+        }),
+        (
+            "a copy on the active one",
+            TAINTED,
+            &["SP-0208 r1"],
+            |bed| {
+                bed.own.groups[0].foreign = vec![ForeignAddress::default()];
+            },
+        ),
         ("no own address", TAINTED, &["SP-0204 r2"], |bed| {
             bed.peer().groups[0].bare = vec![BareInterface::default()];
             bed.peer().checks = vec![failed("", 0)];

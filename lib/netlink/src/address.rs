@@ -54,6 +54,11 @@ impl Address {
         })
     }
 
+    /// Whether another IPv4 address of its network comes before it.
+    pub fn is_secondary(&self) -> bool {
+        self.flags & IFA_F_SECONDARY != 0
+    }
+
     /// Whether it is one of spared's.
     pub fn is_ours(&self) -> bool {
         self.protocol == ADDRESS_PROTOCOL

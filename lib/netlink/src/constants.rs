@@ -15,6 +15,7 @@ pub const DEVICE_ALIAS: &str = "spared";
 
 pub const IFA_FLAGS: u16 = 8;
 pub const IFA_PROTO: u16 = 11;
+pub const IFA_F_SECONDARY: u32 = 0x01;
 pub const IFA_F_NODAD: u32 = 0x02;
 pub const IFA_F_NOPREFIXROUTE: u32 = 0x200;
 
@@ -72,6 +73,8 @@ pub const NFT_META_PROTOCOL: u32 = 1;
 pub const NFT_META_MARK: u32 = 3;
 pub const NFT_META_IIF: u32 = 4;
 pub const NFT_META_OIF: u32 = 5;
+pub const NFT_META_IIFNAME: u32 = 6;
+pub const NFT_META_OIFNAME: u32 = 7;
 pub const NFT_META_IIFTYPE: u32 = 8;
 pub const NFT_META_OIFTYPE: u32 = 9;
 pub const NFT_META_L4PROTO: u32 = 16;

@@ -12,10 +12,13 @@ use crate::{Message, Requests, attributes, text, u32_of};
 
 const RTM_NEWLINK: u16 = 16;
 const IFF_UP: u32 = 0x1;
+const ARPHRD_ETHER: u16 = 1;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
 
 /// A network device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,16 +34,26 @@ pub struct Link {
     pub kind: Option<String>,
     /// Index of the device that it sits on.
     pub parent: Option<u32>,
+    /// Index of the bridge, bond or the like that takes its frames. A VRF takes none.
+    pub port_of: Option<u32>,
+    /// Whether neighbours are found by ARP and the like.
+    pub is_ethernet: bool,
 }
 
 impl Link {
     /// Reads the payload of RTM_NEWLINK or RTM_DELLINK.
     pub fn parse(payload: &[u8]) -> Option<Self> {
+        // The family of a bridge's messages about its ports: the end of one is not the end of a device.
+        if *payload.first()? != libc::AF_UNSPEC as u8 {
+            return None;
+        }
         let index = u32_of(payload.get(4..8)?)?;
         let flags = u32_of(payload.get(8..12)?)?;
+        let mut is_in_vrf = false;
         let mut link = Self {
             index,
             up: flags & IFF_UP != 0,
+            is_ethernet: payload.get(2..4)? == ARPHRD_ETHER.to_ne_bytes(),
             ..Self::default()
         };
         for (kind, value) in attributes(payload.get(16..)?) {
@@ -49,16 +62,21 @@ impl Link {
                 IFLA_MTU => link.mtu = u32_of(value).unwrap_or(0),
                 IFLA_ADDRESS => link.mac = value.try_into().unwrap_or([0; 6]),
                 IFLA_LINK => link.parent = u32_of(value),
+                IFLA_MASTER => link.port_of = u32_of(value),
                 IFLA_CARRIER => link.carrier = value.first() == Some(&1),
                 IFLA_IFALIAS => link.alias = Some(text(value)),
                 IFLA_LINKINFO => {
-                    link.kind = attributes(value)
-                        .find(|(kind, _)| *kind == IFLA_INFO_KIND)
-                        .map(|(_, name)| text(name));
+                    let word = |wanted| {
+                        let mut found = attributes(value).filter(|(kind, _)| *kind == wanted);
+                        found.next().map(|(_, name)| text(name))
+                    };
+                    link.kind = word(IFLA_INFO_KIND);
+                    is_in_vrf = word(IFLA_INFO_SLAVE_KIND).as_deref() == Some("vrf");
                 }
                 _ => {}
             }
         }
+        link.port_of = link.port_of.filter(|_| !is_in_vrf);
         Some(link)
     }
 }

@@ -15,6 +15,7 @@ pub(crate) fn claims(group: &Group) -> Claims {
         ipv6: router.family == Family::V6,
         vrid: router.vrid,
         vmac: router.vmac,
+        vmac_name: router.vmac_name.clone(),
         accept: router.accept,
         routed: router.min_ttl < TTL,
     });

@@ -352,6 +352,7 @@ fn claims() -> Claims {
             family: Family::V4,
             vrid: 50,
             vmac: true,
+            vmac_name: String::new(),
             accept: true,
             routed: false,
         }],

@@ -46,6 +46,7 @@ mod heartbeats;
 mod history;
 mod in_machines;
 mod interfaces;
+mod interfaces_renamed;
 mod keepalived;
 mod lacks;
 mod leftovers;

@@ -184,6 +184,7 @@ pub fn group_same_address() -> Status {
         interface: lan,
         family: 4,
         vrid: 51,
+        vmac_name: Str::of(""),
     };
     let mut octets = [0; 16];
     octets[..4].copy_from_slice(&[10, 1, 0, 1]);

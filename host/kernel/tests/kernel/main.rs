@@ -9,4 +9,5 @@ mod fence_off;
 mod interfaces;
 mod lab;
 mod links;
+mod moved;
 mod switchover;

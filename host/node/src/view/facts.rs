@@ -146,6 +146,7 @@ impl NodeView<'_> {
             facts.missing = addresses.filter(|address| !address.present).collect();
             facts.missing_routes = self.network.kernel().missing_routes(name);
         }
+        facts.foreign = self.network.kernel().foreign_addresses(name);
         let is_peer = text_of(details, "peer_role") == Some("active");
         let text = |key| text_of(details, key).filter(|text| !text.is_empty());
         let other = text("other_active").map(str::to_owned);

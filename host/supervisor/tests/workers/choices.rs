@@ -213,6 +213,7 @@ impl Choices<'_> {
                 family: self.one(&[Family::V4, Family::V6]),
                 vrid: self.byte(),
                 vmac: self.flag(),
+                vmac_name: String::new(),
                 accept: self.flag(),
                 routed: false,
             }],

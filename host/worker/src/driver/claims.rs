@@ -78,6 +78,8 @@ unsafe fn router(raw: &abi::VirtualRouterClaim) -> Result<VirtualRouterClaim, St
         family: family(raw.family)?,
         vrid: vrid.ok_or_else(|| format!("vrid {}, allowed 1-255", raw.vrid))?,
         vmac: raw.flags & abi::VIRTUAL_ROUTER_VMAC != 0,
+        // SAFETY: the caller's promise.
+        vmac_name: unsafe { device_name(raw.vmac_name) }?,
         accept: raw.flags & abi::VIRTUAL_ROUTER_ACCEPT != 0,
         routed: raw.flags & abi::VIRTUAL_ROUTER_ROUTED != 0,
     })
@@ -142,6 +144,17 @@ unsafe fn interface(name: abi::Str) -> Result<String, String> {
     Ok(name.into_owned())
 }
 
+/// # Safety
+/// `name` is valid.
+unsafe fn device_name(name: abi::Str) -> Result<String, String> {
+    // SAFETY: the caller's promise.
+    let name = unsafe { lent::text(name) };
+    if !name.is_empty() {
+        check_interface(&name)?;
+    }
+    Ok(name.into_owned())
+}
+
 /// The kernel's rule for the name of an interface.
 pub fn check_interface(name: &str) -> Result<(), String> {
     let fits = (1..16).contains(&name.len())
@@ -197,6 +210,7 @@ mod tests {
             interface: abi::Str::of("lan2"),
             family: 4,
             vrid: 50,
+            vmac_name: abi::Str::of("inside"),
         }
     }
 
@@ -244,6 +258,7 @@ mod tests {
                     family: Family::V4,
                     vrid: 50,
                     vmac: true,
+                    vmac_name: "inside".into(),
                     accept: false,
                     routed: false,
                 }],

@@ -428,6 +428,7 @@ fn usual(number: u8) -> (String, Option<Claims>) {
         family: Family::V4,
         vrid: number,
         vmac: true,
+        vmac_name: String::new(),
         accept: true,
         routed: false,
     };

@@ -33,6 +33,7 @@ pub(super) fn pair(
     let unadvertised = section.cidrs("unadvertised").unwrap_or_default();
     let source = section.flag("source").unwrap_or(false);
     let vmac = section.flag("vmac").unwrap_or(false);
+    let vmac_name = device_name(section, vmac).unwrap_or_default();
     let accept = section.flag("accept").unwrap_or(true);
     let peers: Vec<IpAddr> = section.list("peers", ADDRESS).unwrap_or_default();
     let unicast = section.flag("unicast").unwrap_or(false);
@@ -96,6 +97,11 @@ pub(super) fn pair(
         if *family == Family::V6 {
             advertised.truncate(ADVERTISED_IPV6_MAX);
         }
+        // The devices of two families need two names.
+        let vmac_name = match (families.as_slice(), family) {
+            ([_, _], Family::V6) if !vmac_name.is_empty() => format!("{vmac_name}v6"),
+            _ => vmac_name.clone(),
+        };
         VirtualRouter {
             entry,
             interface: interface.clone(),
@@ -108,6 +114,7 @@ pub(super) fn pair(
             min_ttl: byte(min_ttl),
             advert_source: advert_source.iter().flatten().copied().find(of_family),
             vmac,
+            vmac_name,
             accept,
             witnesses: witnesses.iter().copied().filter(of_family).collect(),
             weight,
@@ -118,10 +125,29 @@ pub(super) fn pair(
     Some(routers.collect())
 }
 
-fn interface(section: &Section<'_>) -> Option<String> {
-    let name = section.text(node("interface"))?;
+fn device_name(section: &Section<'_>, vmac: bool) -> Option<String> {
+    // "v6" may follow.
+    const LETTERS_MAX: usize = 13;
+    let name = section.text("vmac_name")?;
+    if !vmac {
+        section.fault("vmac_name", "only with vmac = true");
+    } else if !is_interface(&name, LETTERS_MAX) {
+        let why =
+            format!("found {name:?}, allowed is a device's name of up to {LETTERS_MAX} letters");
+        section.fault("vmac_name", why);
+    }
+    Some(name)
+}
+
+fn is_interface(name: &str, letters_max: usize) -> bool {
     let fits = |c: char| !c.is_whitespace() && !c.is_control() && c != '/' && c != ':';
-    if name.is_empty() || name.len() > 15 || !name.chars().all(fits) {
+    !name.is_empty() && name.len() <= letters_max && name.chars().all(fits)
+}
+
+fn interface(section: &Section<'_>) -> Option<String> {
+    const LETTERS_MAX: usize = 15;
+    let name = section.text(node("interface"))?;
+    if !is_interface(&name, LETTERS_MAX) {
         section.fault(
             "interface",
             format!("found {name:?}, allowed is an interface's name"),

@@ -107,6 +107,8 @@ pub struct VirtualRouter {
     /// Source address of adverts; None: the interface's first address.
     pub advert_source: Option<IpAddr>,
     pub vmac: bool,
+    /// Name of the device with the virtual MAC; empty: by VRID and interface.
+    pub vmac_name: String,
     pub accept: bool,
     /// Stations that answer if this network works.
     pub witnesses: Vec<IpAddr>,

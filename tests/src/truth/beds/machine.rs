@@ -103,6 +103,23 @@ pub(super) const STATES: &[State] = &[
         |bed, _| change_routes(bed, |text| text + ROUTE),
         |bed, _| change_routes(bed, |text| text.replacen(ROUTE, "", 1)),
     ),
+    State::warns(
+        "a virtual address is set by hand",
+        On::Either,
+        &[Struck("SP-0208")],
+        |bed, at| {
+            bed.ip(
+                at,
+                &format!("addr add {}/32 dev wan", Wire::Wan.ipv4(VIRTUAL)),
+            )
+        },
+        |bed, at| {
+            bed.ip(
+                at,
+                &format!("addr del {}/32 dev wan", Wire::Wan.ipv4(VIRTUAL)),
+            )
+        },
+    ),
     State::is_mended(
         "a virtual address is deleted and put back",
         On::Active,

@@ -129,7 +129,7 @@ fn a_rule_that_somebody_deletes_comes_back() {
     for tampering in [
         "flush chain netdev spared ingress",
         "flush set netdev spared own4",
-        "delete chain netdev spared in-lan2",
+        &format!("delete chain netdev spared in-lan2-{}", index_of("lan2")),
         "flush map netdev spared guard4",
         "delete table netdev spared",
         "add table netdev spared { flags dormant; }",

@@ -90,8 +90,13 @@ impl Net {
 
     /// A socket of the station that sees every frame.
     pub fn tap(&self) -> Tap {
+        self.tap_on("peer")
+    }
+
+    /// The same on another device of the station.
+    pub fn tap_on(&self, device: &str) -> Tap {
         self.inside(|| {
-            let index = index_of("peer");
+            let index = index_of(device);
             let everything = [(0x06, 0, 0, u32::MAX)];
             Tap {
                 socket: PacketSocket::receiver(index, &everything).unwrap(),
@@ -237,6 +242,7 @@ pub fn router(interface: &str, family: Family, vrid: u8) -> VirtualRouterClaim {
         family,
         vrid,
         vmac: false,
+        vmac_name: String::new(),
         accept: true,
         routed: false,
     }

@@ -1,0 +1,197 @@
+//! Tables for a device of the fence that has another name now: what belongs to a guarded address is dropped there.
+//!
+//! Since Linux 6.16 the kernel takes a chain off a device that is renamed, while the device keeps its addresses. The
+//! host deletes those as soon as it is told of the new name. A host that was killed is told nothing, so the kernel
+//! itself has to know: the hooks of ARP and IP need no device, and their rules compare index and name. Older kernels
+//! leave a chain where it is, and need no such table.
+
+use nftnl::ProtoFamily;
+use spared_netlink::constants::*;
+
+use super::changes::fill;
+use super::expression::Expression::{self, *};
+use super::key::{ETHER_IPV4, ETHER_IPV6};
+use super::layout::{ChainContent, Content, RuleContent, c_string, chain, rule};
+use super::object::{Element, Hook, Set, SetKind, Table, Type};
+use super::plan::Plan;
+use super::steps::*;
+use super::transaction::Transaction;
+
+const TABLES: [Table; 2] = [table(ProtoFamily::Arp), table(ProtoFamily::Inet)];
+
+const fn table(family: ProtoFamily) -> Table {
+    Table {
+        family,
+        name: c"spared-moved",
+        owned: false,
+    }
+}
+
+const DEVICE: SetKind = set(c"guarded-devices", &[Type::Interface]);
+const PLACE: SetKind = set(c"guarded-places", &[Type::Interface, Type::InterfaceName]);
+const ADDRESS4: SetKind = set(c"guarded4", &[Type::Ipv4]);
+const ADDRESS6: SetKind = set(c"guarded6", &[Type::Ipv6]);
+
+const fn set(name: &'static std::ffi::CStr, key: &'static [Type]) -> SetKind {
+    SetKind {
+        name,
+        key,
+        verdicts: false,
+        dynamic: false,
+    }
+}
+
+/// Replaces both tables.
+pub fn replace(transaction: &mut Transaction, plan: &Plan) {
+    remove(transaction);
+    for table in TABLES {
+        transaction.add(&table, "add a table for renamed devices");
+        let kinds = [DEVICE, PLACE, ADDRESS4, ADDRESS6];
+        for (kind, id) in kinds.iter().zip(1..) {
+            let label = "add a set for renamed devices";
+            transaction.add(&Set { table, kind, id }, label);
+        }
+        let content = match table.family {
+            ProtoFamily::Arp => content(plan, [ARP_IN, ARP_OUT], [arp(24), arp(14)]),
+            _ => content(plan, [LOCAL_IN, LOCAL_OUT], [to(), from()]),
+        };
+        fill(transaction, table, &content, &[]);
+    }
+}
+
+/// Removes both tables, present or not.
+pub fn remove(transaction: &mut Transaction) {
+    for table in TABLES {
+        transaction.add(&table, "remove a table for renamed devices");
+        transaction.delete(&table, "remove a table for renamed devices");
+    }
+}
+
+// Hooks of ARP and of IP.
+const ARP_IN: u32 = 0;
+const ARP_OUT: u32 = 1;
+const LOCAL_IN: u32 = 1;
+const LOCAL_OUT: u32 = 3;
+
+fn content(plan: &Plan, hooks: [u32; 2], rules: [Vec<RuleContent>; 2]) -> Content {
+    let [to, from] = rules;
+    let mut chains = vec![chain("incoming", None, to), chain("outgoing", None, from)];
+    let [incoming, outgoing] = hooks;
+    chains.push(base(
+        "input",
+        incoming,
+        [NFT_META_IIF, NFT_META_IIFNAME],
+        "incoming",
+    ));
+    chains.push(base(
+        "output",
+        outgoing,
+        [NFT_META_OIF, NFT_META_OIFNAME],
+        "outgoing",
+    ));
+    Content {
+        chains,
+        elements: vec![
+            (
+                DEVICE.name,
+                plan.devices
+                    .iter()
+                    .map(|it| element(number(it.index)))
+                    .collect(),
+            ),
+            (
+                PLACE.name,
+                plan.devices.iter().map(|it| element(place(it))).collect(),
+            ),
+            (ADDRESS4.name, addresses(plan, true)),
+            (ADDRESS6.name, addresses(plan, false)),
+        ],
+    }
+}
+
+// A device of the fence under another name than the fence's.
+fn base(name: &str, hook: u32, [index, device]: [u32; 2], to: &str) -> ChainContent {
+    let hook = Hook {
+        device: None,
+        number: hook,
+        priority: -500,
+    };
+    let renamed = steps([
+        meta(index, 0),
+        member(DEVICE.name, 0),
+        meta(device, 1),
+        not_member(PLACE.name, 0),
+        vec![Jump(c_string(to))],
+    ]);
+    chain(name, Some(hook), vec![rule(c"renamed", renamed)])
+}
+
+fn arp(offset: u32) -> Vec<RuleContent> {
+    vec![rule(c"", drop4(network(offset, 4, 0)))]
+}
+
+fn to() -> Vec<RuleContent> {
+    vec![
+        rule(
+            c"",
+            drop4([protocol(ETHER_IPV4), network(16, 4, 0)].concat()),
+        ),
+        rule(
+            c"",
+            drop6([protocol(ETHER_IPV6), network(24, 16, 1)].concat()),
+        ),
+        rule(c"", drop6([neighbour(SOLICITATION), target(1)].concat())),
+    ]
+}
+
+fn from() -> Vec<RuleContent> {
+    vec![
+        rule(
+            c"",
+            drop4([protocol(ETHER_IPV4), network(12, 4, 0)].concat()),
+        ),
+        rule(
+            c"",
+            drop6([protocol(ETHER_IPV6), network(8, 16, 1)].concat()),
+        ),
+        rule(c"", drop6([neighbour(ADVERTISEMENT), target(1)].concat())),
+    ]
+}
+
+fn drop4(load: Vec<Expression>) -> Vec<Expression> {
+    steps([load, member(ADDRESS4.name, 0), vec![Drop]])
+}
+
+fn drop6(load: Vec<Expression>) -> Vec<Expression> {
+    steps([load, member(ADDRESS6.name, 1), vec![Drop]])
+}
+
+fn addresses(plan: &Plan, is_v4: bool) -> Vec<Element> {
+    let all = plan.addresses.iter().map(|guarded| guarded.address);
+    let of_family = all.filter(|address| address.is_ipv4() == is_v4);
+    let unique: std::collections::BTreeSet<Vec<u8>> = of_family
+        .map(|address| match address {
+            std::net::IpAddr::V4(address) => address.octets().to_vec(),
+            std::net::IpAddr::V6(address) => address.octets().to_vec(),
+        })
+        .collect();
+    unique.into_iter().map(element).collect()
+}
+
+fn place(device: &super::Device) -> Vec<u8> {
+    let mut key = number(device.index);
+    key.extend(device.name.bytes());
+    key.resize(4 + 16, 0);
+    key
+}
+
+fn number(value: u32) -> Vec<u8> {
+    value.to_ne_bytes().to_vec()
+}
+
+fn element(key: Vec<u8>) -> Element {
+    Element {
+        key,
+        ..Element::default()
+    }
+}

@@ -1,0 +1,102 @@
+//! What the claims of a group may be.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use spared_message::worker::{AddressClaim, Claims};
+
+use super::group::{Group, router_id};
+
+/// Checks claims; `others` are the other groups. The error says what is wrong.
+pub fn check<'a>(claims: &Claims, others: impl Iterator<Item = &'a Group>) -> Result<(), String> {
+    const CLAIMS_MAX: usize = 4096;
+    if claims
+        .routers
+        .len()
+        .max(claims.addresses.len())
+        .max(claims.routes.len())
+        > CLAIMS_MAX
+    {
+        return Err(format!("more than {CLAIMS_MAX} claims of a kind"));
+    }
+    if claims.routers.is_empty() && !claims.addresses.is_empty() {
+        return Err("addresses without a virtual router to renew their lease".into());
+    }
+    if !claims.routers.is_empty() && Duration::from_nanos(claims.lease_ns) < spared_fence::LEASE_MIN
+    {
+        let min = spared_fence::LEASE_MIN.as_millis();
+        return Err(format!("lease below the minimum of {min} ms"));
+    }
+    let mut routers = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    for group in others {
+        routers.extend(group.claims.routers.iter().map(router_id));
+        addresses.extend(group.claims.addresses.iter().map(place));
+    }
+    for router in &claims.routers {
+        check_name(&router.interface)?;
+        if !router.vmac_name.is_empty() {
+            check_name(&router.vmac_name)?;
+        }
+        if !routers.insert(router_id(router)) {
+            return Err(format!(
+                "{}: vrid {} is claimed twice",
+                router.interface, router.vrid
+            ));
+        }
+    }
+    for address in &claims.addresses {
+        check_name(&address.interface)?;
+        check_prefix(address.address, address.prefix)?;
+        if !addresses.insert(place(address)) {
+            return Err(format!("{} is claimed twice", address.address));
+        }
+        let Some(router) = address.router else {
+            continue;
+        };
+        let router = claims
+            .routers
+            .get(router as usize)
+            .ok_or("an address refers to a virtual router that does not exist")?;
+        if router.interface != address.interface {
+            return Err(format!(
+                "{} is on another interface than its virtual router",
+                address.address
+            ));
+        }
+    }
+    for route in &claims.routes {
+        route.interface.as_deref().map_or(Ok(()), check_name)?;
+        check_prefix(route.destination, route.prefix)?;
+    }
+    Ok(())
+}
+
+// Identity of an address, which is unique in the network, or on its interface if it is link-local.
+fn place(claim: &AddressClaim) -> (IpAddr, Option<String>) {
+    let link = spared_fence::is_link_local(claim.address);
+    (claim.address, link.then(|| claim.interface.clone()))
+}
+
+fn check_prefix(address: IpAddr, prefix: u8) -> Result<(), String> {
+    let max = if address.is_ipv4() { 32 } else { 128 };
+    if prefix > max {
+        Err(format!("{address}/{prefix}: no such prefix"))
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks that the kernel could give this name, and that it is safe in a path.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
+    let letters = name
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':');
+    if fits && letters {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is no interface name"))
+    }
+}

@@ -1,0 +1,104 @@
+//! Virtual addresses that the kernel would prefer to the node's own, after those were changed.
+//!
+//! The first IPv4 address of a network is the source of the node's own packets to it. A virtual address is set behind
+//! the node's own; when that one is deleted, the virtual address is the first, and a new own address comes behind it.
+//! Then the virtual address is deleted and set again, in one message: nothing passes between the two. IPv6 needs
+//! nothing of the kind, as virtual addresses are deprecated there.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Instant;
+
+use spared_netlink::{Address, Message};
+
+use super::group::{Desired, Group};
+use super::{Kernel, KernelError, RETRY};
+use crate::strays::is_gone;
+
+impl Kernel {
+    /// Sets virtual addresses behind the node's own, at most once a second.
+    pub(super) fn put_behind_own(&mut self, now: Instant) {
+        let installed = self.groups.values().filter(|group| group.installed);
+        let first: Vec<Desired> = installed.flat_map(|it| self.first_of(it)).collect();
+        if first.is_empty() {
+            return;
+        }
+        if self.put_behind_at.is_some_and(|at| now < at + RETRY) {
+            self.retry_at = Some(now + RETRY);
+            return;
+        }
+        self.put_behind_at = Some(now);
+        for address in first {
+            let device = self.interfaces.name_of(address.index).unwrap_or_default();
+            let device = device.to_owned();
+            // Without it the own addresses of that network would go with the virtual one.
+            if !promotes(&device) {
+                continue;
+            }
+            if let Err(error) = self.set_again(&address) {
+                let what = format!("set {} behind its own", address.address);
+                self.warn([KernelError::new(&device, what, error)]);
+                self.retry_at = Some(now + RETRY);
+            }
+        }
+    }
+
+    // Addresses of a group that come before an address of the node's own, but should not.
+    fn first_of(&self, group: &Group) -> Vec<Desired> {
+        let mut desired = group.desired(&self.interfaces);
+        desired.retain(|wanted| {
+            let claim = group.claims.addresses.get(wanted.claim);
+            claim.is_some_and(|claim| !claim.source) && self.is_before_own(wanted)
+        });
+        desired
+    }
+
+    fn is_before_own(&self, wanted: &Desired) -> bool {
+        let mut all = self.interfaces.addresses(wanted.index);
+        let is_it = |it: &&Address| (it.address, it.prefix) == (wanted.address, wanted.prefix);
+        let Some(virtual_one) = all.find(is_it).filter(|it| it.is_ours()) else {
+            return false;
+        };
+        let mut all = self.interfaces.addresses(wanted.index);
+        let is_behind = |own: &Address| {
+            !own.is_ours() && own.is_secondary() && is_same_network(own, virtual_one)
+        };
+        !virtual_one.is_secondary() && all.any(is_behind)
+    }
+
+    fn set_again(&mut self, it: &Desired) -> std::io::Result<()> {
+        let delete = Message::delete_address(it.index, it.address, it.prefix)?;
+        let add = Message::add_address(it.index, it.address, it.prefix, it.prefix_route)?;
+        let verdicts = self.requests.run(&[delete, add])?;
+        self.interfaces
+            .forget_address(it.index, it.address, it.prefix);
+        for verdict in verdicts {
+            verdict.or_else(|error| match is_gone(&error) {
+                true => Ok(()),
+                false => Err(error),
+            })?;
+        }
+        self.note(it);
+        Ok(())
+    }
+}
+
+fn is_same_network(one: &Address, other: &Address) -> bool {
+    match (one.address, other.address) {
+        (IpAddr::V4(first), IpAddr::V4(second)) => {
+            let mask = |address: Ipv4Addr| {
+                let host = 32 - u32::from(one.prefix.min(32));
+                u64::from(address.to_bits()) >> host
+            };
+            one.prefix == other.prefix && mask(first) == mask(second)
+        }
+        _ => false,
+    }
+}
+
+// Either setting suffices.
+fn promotes(device: &str) -> bool {
+    ["all", device].iter().any(|name| {
+        let path = format!("/proc/sys/net/ipv4/conf/{name}/promote_secondaries");
+        std::fs::read_to_string(path).is_ok_and(|value| value.trim() == "1")
+    })
+}

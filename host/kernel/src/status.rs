@@ -1,0 +1,75 @@
+//! What became of a group's claims: addresses that are missing, copies that somebody else set, routes.
+
+use std::time::Instant;
+
+use spared_message::worker::AddressClaim;
+use spared_pair::{AddressStatus, ForeignAddress, MissingRoute};
+
+use super::group::router_id;
+use super::{Kernel, routes};
+
+impl Kernel {
+    /// All addresses of a group: whether each is installed, and how often it was restored.
+    pub fn address_status(&self, name: &str) -> Vec<AddressStatus> {
+        let Some(group) = self.groups.get(name) else {
+            return Vec::new();
+        };
+        let now = Instant::now();
+        let why = |claim: &AddressClaim| {
+            let router = group.router(claim).filter(|router| router.vmac);
+            let id = router.map(router_id);
+            id.map_or_else(String::new, |id| self.device_fault(&id, now))
+        };
+        let desired = group.placed(&self.interfaces);
+        let present = |claim: usize| {
+            desired.iter().any(|wanted| {
+                wanted.claim == claim && self.interfaces.has_address(wanted.index, wanted.address)
+            })
+        };
+        let status = |(position, claim): (usize, &AddressClaim)| AddressStatus {
+            address: format!("{}/{}", claim.address, claim.prefix),
+            interface: claim.interface.clone(),
+            present: present(position),
+            restored: group.restored.get(&claim.address).copied().unwrap_or(0),
+            why: why(claim),
+        };
+        group
+            .claims
+            .addresses
+            .iter()
+            .enumerate()
+            .map(status)
+            .collect()
+    }
+
+    /// Claimed routes of a group with its addresses here that the kernel does not have.
+    pub fn missing_routes(&self, name: &str) -> Vec<MissingRoute> {
+        let group = self.groups.get(name).filter(|group| group.installed);
+        group.map_or_else(Vec::new, |it| routes::missing(it, &self.interfaces))
+    }
+
+    /// Copies of a group's addresses that somebody else set, on whatever device.
+    pub fn foreign_addresses(&self, name: &str) -> Vec<ForeignAddress> {
+        let Some(group) = self.groups.get(name) else {
+            return Vec::new();
+        };
+        let claims = &group.claims.addresses;
+        let mut found = Vec::new();
+        for copy in self.interfaces.all_addresses().filter(|it| !it.is_ours()) {
+            let claim = claims.iter().find(|claim| {
+                // Every interface may have the same link-local address.
+                let device = self.interfaces.name_of(copy.index);
+                let here = || device == Some(claim.interface.as_str());
+                claim.address == copy.address
+                    && (!spared_fence::is_link_local(claim.address) || here())
+            });
+            if claim.is_some() {
+                found.push(ForeignAddress {
+                    address: format!("{}/{}", copy.address, copy.prefix),
+                    interface: self.interfaces.name_of(copy.index).unwrap_or("").to_owned(),
+                });
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,99 @@
+//! Addresses of spared's that are where they do not belong, deleted by the index of their device before anything else
+//! is done.
+//!
+//! The kernel itself knows which addresses are ours, on whatever device they are, as it stores who set them. So an
+//! interface that was renamed, or that a bridge took, keeps no address, whatever its name is now.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use spared_netlink::{Address, Message};
+
+use super::group::Group;
+use super::{Kernel, KernelError, KernelEvent, RETRY};
+
+impl Kernel {
+    /// Deletes all addresses of ours that do not belong where they are, in one batch.
+    pub(super) fn remove_strays(&mut self) {
+        // What an earlier run left is removed by name, and before anything is claimed.
+        let ours = self.interfaces.all_addresses().filter(|it| it.is_ours());
+        let ours: Vec<Address> = ours.copied().collect();
+        if ours.is_empty() || !self.is_in_charge {
+            return;
+        }
+        let set = |group: &&Group| group.installed || group.prepared;
+        let groups = self.groups.values().filter(set);
+        let placed = groups.flat_map(|group| group.placed(&self.interfaces));
+        let placed: BTreeSet<(u32, IpAddr, u8)> =
+            placed.map(|it| (it.index, it.address, it.prefix)).collect();
+        let linked = self.links.places(&self.interfaces);
+        let is_stray = |it: &Address| {
+            !placed.contains(&(it.index, it.address, it.prefix))
+                && !linked.contains(&(it.index, it.address))
+        };
+        let strays: Vec<Address> = ours.into_iter().filter(is_stray).collect();
+        if !strays.is_empty() {
+            self.delete_strays(&strays);
+        }
+    }
+
+    fn delete_strays(&mut self, strays: &[Address]) {
+        let requests: Result<Vec<Message>, _> = strays
+            .iter()
+            .map(|it| Message::delete_address(it.index, it.address, it.prefix))
+            .collect();
+        let verdicts = match requests.and_then(|requests| self.requests.run(&requests)) {
+            Ok(verdicts) => verdicts,
+            Err(error) => {
+                self.retry_at = Some(Instant::now() + RETRY);
+                return self.warn([KernelError::new("kernel", "delete addresses", error)]);
+            }
+        };
+        for (stray, verdict) in strays.iter().zip(verdicts) {
+            let Address {
+                index,
+                address,
+                prefix,
+                ..
+            } = *stray;
+            let device = self.interfaces.name_of(index).unwrap_or("a device");
+            let device = device.to_owned();
+            match verdict {
+                Err(error) if !is_gone(&error) => {
+                    self.retry_at = Some(Instant::now() + RETRY);
+                    let what = format!("delete {address}/{prefix}");
+                    self.warn([KernelError::new(&device, what, error)]);
+                    continue;
+                }
+                Ok(()) => {
+                    let text = format!(
+                        "{device}: {address}/{prefix} was deleted, as it does not belong there now"
+                    );
+                    self.events.push(KernelEvent::Warning { text });
+                }
+                Err(_) => {}
+            }
+            self.interfaces.forget_address(index, address, prefix);
+        }
+    }
+
+    /// Devices that have a virtual address, ours or another's. Link-local ones differ on every device.
+    pub(super) fn holders(&self) -> BTreeSet<u32> {
+        let claims = self.groups.values().flat_map(|it| &it.claims.addresses);
+        let claimed: BTreeSet<IpAddr> = claims
+            .map(|claim| claim.address)
+            .filter(|address| !spared_fence::is_link_local(*address))
+            .collect();
+        let all = self.interfaces.all_addresses();
+        all.filter(|it| claimed.contains(&it.address))
+            .map(|it| it.index)
+            .collect()
+    }
+}
+
+/// The address is gone, or its device.
+pub fn is_gone(error: &std::io::Error) -> bool {
+    let gone = [libc::EADDRNOTAVAIL, libc::ENODEV];
+    error.raw_os_error().is_some_and(|it| gone.contains(&it))
+}
