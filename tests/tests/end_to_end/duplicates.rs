@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use spared_pair::Finding;
-use spared_tests::Result;
 use spared_tests::clock::Stamp;
 use spared_tests::lab::{EYE, VIRTUAL, Wire, disturbed, scenario};
 use spared_tests::linked::{INTERVAL, Linked};
