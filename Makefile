@@ -180,6 +180,11 @@ soak-pairs: build ## pairs of faults within half a second, SPARED_ROUNDS (40) of
 	@$(needs) test
 	SPARED_ROUNDS=$${SPARED_ROUNDS:-40} $(soak) pairs $(in_lab) end_to_end $(alone) two_faults_at_random
 
+# these mostly wait
+soak-guard: build ## anything that can happen to interfaces and addresses, SPARED_ROUNDS (1000) sequences from the SPARED_SEED-th on, in SPARED_SHARDS (4) processes at once; SPARED_KIND=plain, vmac or ipv6
+	@$(needs) test
+	SPARED_ROUNDS=$${SPARED_ROUNDS:-1000} $(soak) guard sh tests/shards.sh $${SPARED_SHARDS:-4} $(in_lab) end_to_end $(alone) guard::sequences_at_random
+
 soak-forger: build ## failovers beside a forging station, SPARED_ROUNDS (40) with it and without for each family
 	@$(needs) test
 	SPARED_ROUNDS=$${SPARED_ROUNDS:-40} $(soak) forger $(in_lab) end_to_end $(alone) forging::

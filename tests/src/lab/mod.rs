@@ -119,7 +119,8 @@ impl Site {
         FIRST_ROUTER + self.index as u8
     }
 
-    fn port(&self, wire: Wire) -> String {
+    /// Port of the switch into which it is plugged.
+    pub(crate) fn port(&self, wire: Wire) -> String {
         format!("{}-{}", self.name, wire.name())
     }
 }

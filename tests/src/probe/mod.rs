@@ -10,6 +10,7 @@ mod inject;
 mod ledger;
 mod pings;
 mod record;
+mod stations;
 mod watch;
 
 pub use asker::{Asker, Questions};
@@ -21,4 +22,5 @@ pub use inject::Injector;
 pub use ledger::{Ledger, Outage};
 pub use pings::Pings;
 pub use record::Recorder;
+pub use stations::{Question, Stations};
 pub use watch::{Run, Seen, Sight, Watch};

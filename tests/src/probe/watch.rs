@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::netdevice::index_to_name;
 
 use super::frame::{self, Advert};
 use crate::clock::{Stamp, poll};
@@ -63,6 +64,12 @@ impl Seen {
             _ => None,
         }
     }
+
+    /// True for an answer to "who has this address".
+    pub fn resolves(&self, address: IpAddr) -> bool {
+        let echo = matches!(self.sight, Sight::EchoReply { .. });
+        !echo && self.answers_for() == Some(address)
+    }
 }
 
 /// An unbroken series of answers by one router.
@@ -85,7 +92,7 @@ impl Watch {
         let mut ports = HashMap::new();
         for site in &lab.sites {
             for wire in Wire::BOTH {
-                ports.insert(lab.port_index(site, wire)?, (site.index, wire));
+                ports.insert(site.port(wire), (site.index, wire));
             }
         }
         Self::of(lab, ports)
@@ -96,13 +103,13 @@ impl Watch {
         let mut ports = HashMap::new();
         for (site, router) in routers.iter().enumerate() {
             for wire in Wire::BOTH {
-                ports.insert(lab.named_port_index(&router.port(wire))?, (site, wire));
+                ports.insert(router.port(wire), (site, wire));
             }
         }
         Self::of(lab, ports)
     }
 
-    fn of(lab: &Lab, ports: HashMap<u32, (usize, Wire)>) -> Result<Self> {
+    fn of(lab: &Lab, named: HashMap<String, Place>) -> Result<Self> {
         let socket = lab.sw.run(|| {
             let socket = sys::packet_socket()?;
             sys::listen(&socket, 0, Some(&filter()))?;
@@ -112,6 +119,10 @@ impl Watch {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
             let (seen, stop) = (Arc::clone(&seen), Arc::clone(&stop));
+            let mut ports = Ports {
+                named,
+                known: HashMap::new(),
+            };
             move || {
                 sys::realtime(5);
                 while !stop.load(Ordering::Relaxed) {
@@ -121,7 +132,7 @@ impl Watch {
                     };
                     let mut ready = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)];
                     let _ = rustix::event::poll(&mut ready, Some(&wait));
-                    drain(&socket, &ports, &seen);
+                    drain(&socket, &mut ports, &seen);
                 }
             }
         });
@@ -136,16 +147,15 @@ impl Watch {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All frames from `from` on.
+    /// All frames from `from` on, in the order of their times.
     pub fn since(&self, from: Stamp) -> Vec<Seen> {
         let all = self.all();
         // Ports deliver on two processors, so frames microseconds apart may be swapped.
         let start = all.partition_point(|seen| seen.at.after(Duration::from_millis(50)) < from);
-        all[start..]
-            .iter()
-            .filter(|seen| seen.at >= from)
-            .cloned()
-            .collect()
+        let late = all[start..].iter().filter(|seen| seen.at >= from);
+        let mut frames: Vec<Seen> = late.cloned().collect();
+        frames.sort_by_key(|seen| seen.at);
+        frames
     }
 
     /// Adverts of a router on a network from `from` on.
@@ -219,20 +229,14 @@ impl Watch {
     /// The same for answers to "who has this address". In a switchover the old router still carries and answers
     /// packets to its hardware address, but no longer answers these.
     pub fn resolutions(&self, from: Stamp, address: IpAddr) -> Vec<Run> {
-        self.runs_of(from, |seen| {
-            let echo = matches!(seen.sight, Sight::EchoReply { .. });
-            !echo && seen.answers_for() == Some(address)
-        })
+        self.runs_of(from, |seen| seen.resolves(address))
     }
 
     /// Times of all answers to "who has this address".
     pub fn answers(&self, from: Stamp, address: IpAddr) -> Vec<Stamp> {
-        let answers = |seen: &Seen| {
-            let echo = matches!(seen.sight, Sight::EchoReply { .. });
-            !echo && seen.answers_for() == Some(address)
-        };
         let seen = self.since(from).into_iter();
-        seen.filter(answers).map(|seen| seen.at).collect()
+        let answers = seen.filter(|seen| seen.resolves(address));
+        answers.map(|seen| seen.at).collect()
     }
 
     /// The longest time from `from` on without such an answer.
@@ -276,7 +280,26 @@ impl Drop for Watch {
     }
 }
 
-fn drain(socket: &OwnedFd, ports: &HashMap<u32, (usize, Wire)>, seen: &Mutex<Vec<Seen>>) {
+/// A router and its network.
+type Place = (usize, Wire);
+
+/// Ports of the switch. The cable of an interface that is made again has another one of the same name.
+struct Ports {
+    named: HashMap<String, Place>,
+    known: HashMap<u32, Option<Place>>,
+}
+
+impl Ports {
+    fn place(&mut self, socket: &OwnedFd, index: u32) -> Option<Place> {
+        let named = &self.named;
+        *self.known.entry(index).or_insert_with(|| {
+            let name = index_to_name(socket, index).ok()?;
+            named.get(&name).copied()
+        })
+    }
+}
+
+fn drain(socket: &OwnedFd, ports: &mut Ports, seen: &Mutex<Vec<Seen>>) {
     let mut buffer = [0; 2048];
     loop {
         let received = match sys::receive(socket, &mut buffer) {
@@ -284,7 +307,7 @@ fn drain(socket: &OwnedFd, ports: &HashMap<u32, (usize, Wire)>, seen: &Mutex<Vec
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return,
         };
-        let Some(&(site, wire)) = ports.get(&received.interface) else {
+        let Some((site, wire)) = ports.place(socket, received.interface) else {
             continue;
         };
         let frame = &buffer[..received.length.min(buffer.len())];

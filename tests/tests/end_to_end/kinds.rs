@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every kind of interface that a Debian router has, in machines whose kernel has them all: as interface of a
+//! group, of an address, of a link. Each is renamed, loses its carrier, and fails over.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use spared_tests::Result;
+use spared_tests::clock::Stamp;
+use spared_tests::guard::two_within;
+use spared_tests::kinds::{BONDS, BRIDGE, Families, Kind, MACVLAN, VETH, VLAN, VRF};
+use spared_tests::lab::{Lab, Wire, scenario};
+use spared_tests::linked::INTERVAL;
+use spared_tests::machine::{Machine, Node, Parts, wait_settled};
+use spared_tests::probe::{Question, Stations, Watch};
+use spared_tests::router::Plan;
+
+const HOSTS: [u8; 2] = [11, 12];
+const ASKED_EVERY: Duration = Duration::from_millis(80);
+/// Two answers of one router with one of the other between them.
+const TOGETHER: Duration = Duration::from_millis(200);
+const CALM: Duration = Duration::from_millis(400);
+const LIMIT: Duration = Duration::from_secs(12);
+const START: Duration = Duration::from_secs(30);
+
+/// A virtual address on an interface of a kind.
+struct Served {
+    kind: Kind,
+    what: &'static str,
+    address: IpAddr,
+    question: Question,
+}
+
+fn served(kind: Kind, what: &'static str, address: &str) -> Result<Served> {
+    Ok(Served {
+        kind,
+        what,
+        address: address.parse()?,
+        question: kind.question(address).ok_or("an address")?,
+    })
+}
+
+/// A pair of machines, and stations that ask it for all its addresses.
+struct Pair {
+    machines: [Machine; 2],
+    kinds: Vec<Kind>,
+    families: Families,
+    served: Vec<Served>,
+    watch: Watch,
+    _stations: Stations,
+}
+
+/// Lines of a group's head.
+fn head(name: &str, vrid: u8) -> String {
+    format!(
+        "[[group]]\nname = \"{name}\"\nvrid = {vrid}\nprefer = \"r1\"\nfailback_delay = \"300ms\"\nhold = \"300ms\"\n"
+    )
+}
+
+fn interface(kind: Kind, host: u8, families: Families, more: &str) -> String {
+    let mut addresses = Vec::new();
+    if families.ipv4 {
+        addresses.push(format!("{}/24", kind.ipv4(host)));
+    }
+    if families.ipv6 {
+        addresses.push(format!("{}/64", kind.ipv6(host)));
+    }
+    format!(
+        "[[group.interface]]\ninterface = \"{}\"\naddresses = {addresses:?}\n{more}",
+        kind.device()
+    )
+}
+
+/// Hosts of the virtual addresses on an interface: of its own group, of one on a virtual MAC, of the group "office".
+const PLAIN: u8 = 1;
+const VMAC: u8 = 2;
+const FOLLOWING: u8 = 3;
+
+/// One group on each kind, another one with a virtual MAC where that works, and a group with an address on each.
+fn plan(kinds: &[Kind], families: Families, links: &str) -> Result<(Plan, Vec<Served>)> {
+    let mut plan = Plan::linked(INTERVAL, &[]);
+    plan.extra = "failback_delay = \"300ms\"\nhold = \"300ms\"\nvrid = 1\n".to_owned();
+    plan.routers.clear();
+    let mut asked = Vec::new();
+    let [first, ..] = kinds else {
+        return Err("no kind".into());
+    };
+    let mut text = interface(*first, FOLLOWING, families, "");
+    for kind in &kinds[1..] {
+        let address = kind.ipv6(FOLLOWING);
+        let _ = writeln!(
+            text,
+            "[[group.address]]\ninterface = \"{}\"\naddresses = [\"{address}/64\"]",
+            kind.device()
+        );
+        asked.push(served(*kind, "address", &address)?);
+    }
+    for kind in kinds {
+        text += &head(&format!("n{}", kind.number), kind.number);
+        text += &interface(*kind, PLAIN, families, "");
+        asked.push(served(*kind, "group, IPv6", &kind.ipv6(PLAIN))?);
+        if families.ipv4 {
+            asked.push(served(*kind, "group, IPv4", &kind.ipv4(PLAIN))?);
+        }
+        if has_vmac(*kind) {
+            text += &head(&format!("m{}", kind.number), kind.number + 100);
+            text += &interface(*kind, VMAC, families, "vmac = true\n");
+            asked.push(served(*kind, "virtual MAC", &kind.ipv6(VMAC))?);
+        }
+    }
+    plan.sections = text;
+    if let Some(link) = &mut plan.link {
+        link.extra = links.to_owned();
+    }
+    Ok((plan, asked))
+}
+
+/// Kinds that carry a virtual MAC: see the manual page of the plugin.
+fn has_vmac(kind: Kind) -> bool {
+    kind != VRF && kind != MACVLAN
+}
+
+impl Pair {
+    fn boot(lab: &Lab, kinds: Vec<Kind>, families: Families) -> Result<Self> {
+        let parts = |name, host| Parts::new(name, host, &[Wire::Lan, Wire::Wan, Wire::Hot]);
+        let machines = Machine::boot(lab, [parts("r1", HOSTS[0]), parts("r2", HOSTS[1])])?;
+        let links = match families.ipv4 {
+            true => {
+                "[[link]]\ninterface = \"hot\"\naddress = { r1 = \"10.3.0.11/24\", r2 = \"10.3.0.12/24\" }\n"
+            }
+            false => {
+                "[[link]]\ninterface = \"hot\"\naddress = { r1 = \"fd03::11/64\", r2 = \"fd03::12/64\" }\n"
+            }
+        };
+        let (plan, served) = plan(&kinds, families, links)?;
+        for (machine, host) in machines.iter().zip(HOSTS) {
+            if !families.ipv4 {
+                machine.ok("ip -4 address flush scope global")?;
+            }
+            let lines = kinds.iter().map(|kind| kind.creation(host));
+            machine.ip(&lines.collect::<String>())?;
+            machine.ip(&own(&kinds, host, families))?;
+        }
+        for machine in &machines {
+            Node(machine).start(&plan)?;
+        }
+        let asked: Vec<Question> = served.iter().map(|it| it.question).collect();
+        let pair = Self {
+            watch: Watch::of_machines(lab, &machines)?,
+            _stations: Stations::start(lab, &asked, ASKED_EVERY)?,
+            machines,
+            kinds,
+            families,
+            served,
+        };
+        wait_settled([0, 1].map(|site| Node(&pair.machines[site])), START)?;
+        Ok(pair)
+    }
+
+    /// Waits until a node alone answers for all addresses that `counts`. Returns those for which it does not.
+    fn unserved(&self, site: usize, counts: impl Fn(&Served) -> bool) -> Vec<String> {
+        let end = Instant::now() + LIMIT;
+        loop {
+            thread::sleep(CALM / 2);
+            let from = Stamp::now().before(CALM);
+            let is_served = |it: &Served| {
+                let runs = self.watch.resolutions(from, it.address);
+                matches!(runs.as_slice(), [run] if run.site == site)
+            };
+            let asked = self.served.iter().filter(|it| counts(it));
+            let missing: Vec<&Served> = asked.filter(|it| !is_served(it)).collect();
+            if missing.is_empty() || Instant::now() > end {
+                let name = |it: &&Served| {
+                    let runs = self.watch.resolutions(from, it.address);
+                    let by: Vec<String> = runs
+                        .iter()
+                        .map(|run| format!("r{}", run.site + 1))
+                        .collect();
+                    let (kind, what) = (it.kind.name, it.what);
+                    format!("{kind}, {what}: {} answered by {by:?}", it.address)
+                };
+                return missing.iter().map(name).collect();
+            }
+        }
+    }
+
+    /// Addresses for which two answered.
+    fn doubled(&self, from: Stamp) -> Vec<String> {
+        let wrong = |it: &Served| {
+            let runs = self.watch.resolutions(from, it.address);
+            let wrong = two_within(it.address, &runs, TOGETHER)?;
+            Some(format!("{}, {}: {wrong}", it.kind.name, it.what))
+        };
+        self.served.iter().filter_map(wrong).collect()
+    }
+
+    /// Does something to all interfaces of r1, and undoes it. Meanwhile r2 serves the groups on them.
+    fn phase(&self, name: &str, done: &str, undone: &str) -> Result<Vec<String>> {
+        let began = Stamp::now();
+        let r1 = &self.machines[0];
+        let mut wrong = Vec::new();
+        r1.ip(done)?;
+        // an address without a virtual router stays with its group
+        wrong.extend(self.unserved(1, |it| it.what != "address"));
+        println!("{name}: r2 after {:.1?}", Stamp::now().since(began));
+        let undo = Stamp::now();
+        r1.ip(undone)?;
+        wrong.extend(self.unserved(0, |_| true));
+        println!("{name}: r1 again after {:.1?}", Stamp::now().since(undo));
+        wrong.extend(self.doubled(began));
+        Ok(wrong
+            .into_iter()
+            .map(|it| format!("{name}: {it}"))
+            .collect())
+    }
+
+    fn fail_over(&self) -> Vec<String> {
+        let began = Stamp::now();
+        self.machines[0].kill();
+        let mut wrong = self.unserved(1, |_| true);
+        println!("failover: r2 after {:.1?}", Stamp::now().since(began));
+        wrong.extend(self.doubled(began));
+        wrong
+            .into_iter()
+            .map(|it| format!("failover: {it}"))
+            .collect()
+    }
+
+    fn run(&self) -> Result<()> {
+        let (kinds, host) = (&self.kinds, HOSTS[0]);
+        let mut wrong = self.unserved(0, |_| true);
+        let lines =
+            |of: &dyn Fn(Kind) -> String| kinds.iter().map(|kind| of(*kind)).collect::<String>();
+        let renamed = lines(&|kind| Kind::rename(&kind.device(), &format!("x{}", kind.number)));
+        let named = lines(&|kind| Kind::rename(&format!("x{}", kind.number), &kind.device()));
+        let named = named + &own(kinds, host, self.families);
+        wrong.extend(self.phase("rename", &renamed, &named)?);
+        let [lost, found] = [false, true].map(|carrier| lines(&|kind| kind.carrier(carrier)));
+        wrong.extend(self.phase("carrier", &lost, &found)?);
+        wrong.extend(self.fail_over());
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => {
+                let said = Node(&self.machines[1]).sparectl("status")?.1;
+                Err(format!("{}\n{said}", wrong.join("\n")).into())
+            }
+        }
+    }
+}
+
+fn own(kinds: &[Kind], host: u8, families: Families) -> String {
+    kinds.iter().map(|kind| kind.own(host, families)).collect()
+}
+
+#[test]
+fn groups_on_every_kind_of_interface_survive_a_rename_a_lost_carrier_and_a_death() {
+    scenario(0, |lab| Pair::boot(lab, Kind::all(), Families::BOTH)?.run());
+}
+
+#[test]
+fn so_do_those_of_a_pair_without_ipv4() {
+    scenario(0, |lab| {
+        let kinds = vec![VETH, VLAN, BRIDGE, BONDS[1]];
+        Pair::boot(lab, kinds, Families::IPV6)?.run()
+    });
+}
