@@ -10,6 +10,7 @@ mod asking;
 mod bare;
 mod keeper;
 mod kernel;
+mod kinds;
 mod link;
 mod names;
 mod rival;
@@ -96,6 +97,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     let wanted = Wanted::of(setup);
     let mut findings = examine_on(&System::here(), &wanted);
     findings.extend(bare::examine(&wanted));
+    findings.extend(kinds::examine(&wanted));
     findings.extend(kernel::fence_off(&setup.host));
     findings.extend(link::examine(setup));
     findings.extend(keeper::examine(&System::here(), setup, &wanted));

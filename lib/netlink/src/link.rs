@@ -36,6 +36,8 @@ pub struct Link {
     pub parent: Option<u32>,
     /// Index of the bridge, bond or the like that takes its frames. A VRF takes none.
     pub port_of: Option<u32>,
+    /// Index of the VRF that it is in.
+    pub vrf: Option<u32>,
     /// Whether neighbours are found by ARP and the like.
     pub is_ethernet: bool,
 }
@@ -76,7 +78,9 @@ impl Link {
                 _ => {}
             }
         }
-        link.port_of = link.port_of.filter(|_| !is_in_vrf);
+        if is_in_vrf {
+            link.vrf = link.port_of.take();
+        }
         Some(link)
     }
 }

@@ -1,0 +1,145 @@
+//! Kinds of interface that cannot carry what the configuration puts on them.
+
+use spared_netlink::{Link, Requests};
+
+use super::wanted::Interface;
+use super::{Finding, Severity, Wanted};
+
+pub fn examine(wanted: &Wanted) -> Vec<Finding> {
+    // No findings if the kernel's table cannot be read.
+    let read = || Requests::open().ok()?.links().ok();
+    findings(wanted, &read().unwrap_or_default())
+}
+
+fn findings(wanted: &Wanted, links: &[Link]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, interface) in &wanted.interfaces {
+        let Some(link) = links.iter().find(|link| link.name == *name) else {
+            continue;
+        };
+        findings.extend(port(link, links));
+        findings.extend(without_ethernet(link, interface));
+        findings.extend(virtual_mac_in_vrf(link, interface, links));
+    }
+    findings
+}
+
+/// What arrives on a port belongs to the bridge or bond that it is a port of.
+fn port(link: &Link, links: &[Link]) -> Option<Finding> {
+    let master = link.port_of?;
+    let master = links.iter().find(|it| it.index == master)?;
+    let (name, above) = (&link.name, &master.name);
+    let kind = master.kind.as_deref().unwrap_or("device");
+    let sentence = format!(
+        "{name} is a port of the {kind} {above}, which takes its frames: no advert is heard on {name}"
+    );
+    let finding = Finding::new("interface-port", Severity::Error, sentence);
+    Some(finding.fix(format!("interface = \"{above}\"")))
+}
+
+/// A virtual router needs multicast, and neighbours that ask for its addresses.
+fn without_ethernet(link: &Link, interface: &Interface) -> Option<Finding> {
+    let is_vrf = link.kind.as_deref() == Some("vrf");
+    if !interface.adverts || link.is_ethernet && !is_vrf {
+        return None;
+    }
+    let name = &link.name;
+    let (what, fix) = match is_vrf {
+        true => (
+            "is a VRF, which no network is connected to".to_owned(),
+            format!("ip link show vrf {name}, and name one of these interfaces"),
+        ),
+        false => (
+            "has no Ethernet address".to_owned(),
+            format!("[[group.address]] for addresses on {name}"),
+        ),
+    };
+    let sentence = format!("{name} {what}: it cannot carry a virtual router");
+    Some(Finding::new("interface-kind", Severity::Error, sentence).fix(fix))
+}
+
+/// The device of a virtual MAC is in no VRF.
+fn virtual_mac_in_vrf(link: &Link, interface: &Interface, links: &[Link]) -> Option<Finding> {
+    let vrf = link.vrf.filter(|_| interface.virtual_mac)?;
+    let vrf = links.iter().find(|it| it.index == vrf)?;
+    let sentence = format!(
+        "{} is in the VRF {}, and the device of its virtual MAC would be outside: packets to the virtual MAC are \
+         not routed by the VRF's table",
+        link.name, vrf.name
+    );
+    Some(Finding::new("interface-kind", Severity::Error, sentence).fix("vmac = false"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(link: Link, key: &str) -> Vec<String> {
+        let bridge = Link {
+            index: 9,
+            name: "br0".into(),
+            kind: Some("bridge".into()),
+            ..Link::default()
+        };
+        let mut wanted = Wanted::default();
+        let text = format!(
+            "[[group]]\n[[group.{key}]]\ninterface = \"lan\"\naddresses = [\"10.0.0.1/24\"]\n"
+        );
+        let text = text.replace("[[group]]", "[[group]]\nvrid = 7");
+        wanted.read(&text.replace("addresses", "vmac = true\naddresses"), "r1");
+        let link = Link {
+            index: 2,
+            name: "lan".into(),
+            ..link
+        };
+        findings(&wanted, &[bridge, link])
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    fn ethernet() -> Link {
+        Link {
+            is_ethernet: true,
+            ..Link::default()
+        }
+    }
+
+    #[test]
+    fn a_port_of_a_bridge_is_refused_and_the_bridge_named() {
+        let port = Link {
+            port_of: Some(9),
+            ..ethernet()
+        };
+        let said = "error[interface-port]: lan is a port of the bridge br0, which takes its frames: no advert is \
+                    heard on lan; to fix: interface = \"br0\"";
+        assert_eq!(found(port, "interface"), [said]);
+        assert!(found(ethernet(), "interface").is_empty());
+    }
+
+    #[test]
+    fn what_has_no_ethernet_carries_addresses_and_no_virtual_router() {
+        let said = "error[interface-kind]: lan has no Ethernet address: it cannot carry a virtual router; to fix: \
+                    [[group.address]] for addresses on lan";
+        assert_eq!(found(Link::default(), "interface"), [said]);
+        assert!(found(Link::default(), "address").is_empty());
+        let vrf = Link {
+            kind: Some("vrf".into()),
+            ..ethernet()
+        };
+        assert_eq!(found(vrf, "interface").len(), 1);
+    }
+
+    #[test]
+    fn a_virtual_mac_in_a_vrf_is_refused() {
+        let inside = Link {
+            vrf: Some(9),
+            ..ethernet()
+        };
+        let said = &found(inside, "interface")[..];
+        assert!(
+            matches!(said, [one] if one.contains("lan is in the VRF br0")),
+            "{said:?}"
+        );
+    }
+}
