@@ -151,10 +151,15 @@ impl<'l> Course<'l> {
         match &step.act {
             Act::Kill(process) => self.kill(site, *process),
             Act::Stop => {
+                // what others set is theirs once spared has ended
+                self.nodes[site].remove_copies(&self.addresses)?;
                 self.stopping[site] = true;
                 self.pair.routers[site].ask_to_stop()
             }
             Act::Start => self.start_daemon(site),
+            Act::ByHand { .. } if self.stopping[site] || !self.is_running(site) => {
+                Err("nobody guards it".into())
+            }
             act => self.nodes[site].act(act, &self.addresses),
         }
     }
@@ -209,9 +214,10 @@ impl<'l> Course<'l> {
             return None;
         }
         let from = Stamp::now().before(ANSWERED);
+        let node = &self.nodes[site];
         let unanswered = self.addresses.iter().find(|of| {
             let runs = self.pair.watch.resolutions(from, of.address);
-            !runs.iter().any(|run| run.site == site)
+            !runs.iter().any(|run| run.site == site) && !node.is_misnamed(of.wire)
         })?;
         let text = self.pair.said(site, &["status"]).unwrap_or_default().1;
         Some(format!(

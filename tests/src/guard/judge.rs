@@ -6,19 +6,21 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::clock::Stamp;
-use crate::probe::{Run, Sight, Watch};
+use crate::probe::{Run, Seen, Sight, Watch};
 
 /// Two answers of one router with one of the other between them.
 const TOGETHER: Duration = Duration::from_millis(60);
 /// From a router's last advert to an answer that it may still give.
 const STALE: Duration = Duration::from_millis(500);
+/// From the grant of a fence lease to the first advert.
+const GRANTED: Duration = Duration::from_millis(50);
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wrong {
     Two {
         address: IpAddr,
-        /// From the first to the last.
+        /// Time in which they did.
         lasted: Duration,
         /// Answers of r1 and r2 meanwhile.
         answers: [usize; 2],
@@ -30,7 +32,7 @@ pub enum Wrong {
         /// Longest time from its last advert.
         worst: Duration,
     },
-    /// Nobody serves, and status says OK.
+    /// An active node does not serve, and its status does not say why.
     Unsaid(String),
     Unrecovered(String),
 }
@@ -56,7 +58,7 @@ impl fmt::Display for Wrong {
                 "r{} answers for {address} {answers} times without an advert, up to {worst:.1?} after its last",
                 site + 1
             ),
-            Self::Unsaid(what) => write!(out, "not served, and status says OK: {what}"),
+            Self::Unsaid(what) => write!(out, "not served, and status does not say why: {what}"),
             Self::Unrecovered(what) => write!(out, "not well again: {what}"),
         }
     }
@@ -82,44 +84,46 @@ pub fn frames(watch: &Watch, from: Stamp, addresses: &[IpAddr]) -> Vec<Wrong> {
 pub fn two_within(address: IpAddr, runs: &[Run], together: Duration) -> Option<Wrong> {
     let together = |three: &&[Run]| three[2].first.since(three[0].last) < together;
     let triples: Vec<&[Run]> = runs.windows(3).filter(together).collect();
-    let first = triples.first()?[0].last;
-    let last = triples.last()?[2].first;
+    let mut lasted = Duration::ZERO;
+    let mut until = triples.first()?[0].last;
+    for three in &triples {
+        lasted += three[2].first.since(until.max(three[0].last));
+        until = until.max(three[2].first);
+    }
     let mut answers = [0; 2];
-    for run in runs
-        .iter()
-        .filter(|run| run.last >= first && run.first <= last)
-    {
+    let is_beside = |run: &Run| {
+        let mut triples = triples.iter();
+        triples.any(|three| run.first <= three[2].first && run.last >= three[0].last)
+    };
+    for run in runs.iter().filter(|run| is_beside(run)) {
+        let is_whole = triples.iter().any(|three| three[1] == *run);
         if let Some(count) = answers.get_mut(run.site) {
-            // of a run that began before or ended after, only one answer is known to be within
-            let within = run.first >= first && run.last <= last;
-            *count += if within { run.answers } else { 1 };
+            // of a run that began before or ended after, only one answer is known to be beside the other's
+            *count += if is_whole { run.answers } else { 1 };
         }
     }
     Some(Wrong::Two {
         address,
-        lasted: last.since(first),
+        lasted,
         answers,
     })
 }
 
 /// Rule 2.
 fn stale(watch: &Watch, from: Stamp, address: IpAddr, site: usize) -> Option<Wrong> {
-    let mut last = None;
+    let seen = watch.since(from.before(STALE));
+    let own = seen.iter().filter(|seen| seen.site == site);
+    let is_advert = |seen: &&Seen| matches!(&seen.sight, Sight::Advert(it) if it.priority > 0);
+    let adverts: Vec<Stamp> = own.clone().filter(is_advert).map(|seen| seen.at).collect();
     let (mut answers, mut worst) = (0, Duration::ZERO);
-    for seen in watch.since(from.before(STALE)) {
-        if seen.site != site {
-            continue;
-        }
-        match &seen.sight {
-            Sight::Advert(advert) if advert.priority > 0 => last = Some(seen.at),
-            _ if seen.at >= from && seen.resolves(address) => {
-                let age = seen.at.since(last.unwrap_or(from.before(STALE)));
-                if age >= STALE {
-                    answers += 1;
-                    worst = worst.max(age);
-                }
-            }
-            _ => {}
+    for answer in own.filter(|seen| seen.at >= from && seen.resolves(address)) {
+        let next = adverts.partition_point(|at| *at <= answer.at);
+        let before = next.checked_sub(1).and_then(|last| adverts.get(last));
+        let age = answer.at.since(*before.unwrap_or(&from.before(STALE)));
+        let after = adverts.get(next).map(|at| at.since(answer.at));
+        if age >= STALE && after.is_none_or(|after| after > GRANTED) {
+            answers += 1;
+            worst = worst.max(age);
         }
     }
     (answers > 0).then_some(Wrong::Stale {

@@ -10,11 +10,17 @@
 //!    the last answer of one precedes the first of the other. So one answer among those of the other router
 //!    is enough.
 //! 2. **One answers that may not.** A router answers 0.5 s after the last advert that it sent on any network, priority
-//!    0 not counted. A fence lease lasts 0.27 s from its advert.
+//!    0 not counted, and no advert follows within 50 ms: a fence lease lasts 0.27 s from its advert, and is granted just before
+//!    the first one.
 //! 3. **Nobody serves and nobody says so.** Within 1 s of the last step a node that says that it is active is not
-//!    the one that answers for each address, while its `sparectl status` says OK.
+//!    the one that answers for each address, while its `sparectl status` has no finding about it.
+//!    Not for a network whose name another network's interface has: a node cannot tell that alone.
 //! 4. **It does not recover.** When all is put right, one router does not answer for all addresses, alone and
 //!    for 0.3 s, within 10 s.
+//!
+//! A virtual address that somebody sets is guarded while spared runs, and after a kill. It is taken away before
+//! spared is stopped in order, and not set while it does not run: then it is the administrator's. A link-local address is
+//! set on the interface of its network alone: on another one it is another address.
 
 mod course;
 mod judge;

@@ -4,6 +4,7 @@
 //! The interface of a wire is known by its hardware address, whatever its name is and wherever it is.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::process::Stdio;
 
 use super::course::Virtual;
@@ -87,6 +88,29 @@ impl<'l> Node<'l> {
         found.ok_or_else(|| format!("{} has no interface there", wire.name()).into())
     }
 
+    /// The interface of another network has this one's name: no node can tell that alone.
+    pub fn is_misnamed(&self, wire: Wire) -> bool {
+        let other = match wire {
+            Wire::Lan => Wire::Wan,
+            _ => Wire::Lan,
+        };
+        self.device(other).is_ok_and(|device| device == wire.name())
+    }
+
+    /// Removes the virtual addresses that were put by hand.
+    pub fn remove_copies(&mut self, addresses: &[Virtual]) -> Result<()> {
+        if !std::mem::take(&mut self.by_hand) {
+            return Ok(());
+        }
+        let held = held(&self.site.ns)?;
+        let is_virtual = |it: &&Held| {
+            let mut virtuals = addresses.iter().map(|of| of.address.to_string());
+            virtuals.any(|address| address == it.address) && !it.device.starts_with("vrrp")
+        };
+        let lines = held.iter().filter(is_virtual).map(Held::deletion);
+        forced(&self.site.ns, &lines.collect::<String>())
+    }
+
     fn rename(&self, wire: Wire, live: bool) -> Result<()> {
         let (device, name) = (self.device(wire)?, wire.name());
         let new = match device == name {
@@ -160,6 +184,10 @@ impl<'l> Node<'l> {
             false => rest,
         };
         let device = self.name_on(on, of.wire)?;
+        let is_local = matches!(of.address, IpAddr::V6(it) if it.is_unicast_link_local());
+        if is_local && device != of.wire.name() {
+            return Err("a link-local address is another one there".into());
+        }
         self.by_hand = true;
         self.site.ns.ip(&format!(
             "addr {verb} {}/{prefix} dev {device} {dad} {rest}\n",
