@@ -88,6 +88,10 @@ impl Kind {
         all
     }
 
+    /// Command line that makes a machine's part of the switches be no host.
+    pub const QUIET: &str = "for file in /proc/sys/net/ipv4/conf/[jtf][0-9]*/arp_ignore \
+        /proc/sys/net/ipv6/conf/[jtf][0-9]*/disable_ipv6; do echo 1 >$file; done";
+
     /// Name of its interface.
     pub fn device(self) -> String {
         format!("d{}", self.number)
@@ -216,4 +220,12 @@ impl Families {
         ipv4: false,
         ipv6: true,
     };
+
+    /// Those of virtual routers that work on a kind. On a macvlan of the machines' kernel, 6.1, the fence blocks IPv6.
+    pub fn on(self, kind: Kind) -> Self {
+        Self {
+            ipv6: self.ipv6 && kind != MACVLAN,
+            ..self
+        }
+    }
 }

@@ -110,6 +110,7 @@ fn links_over_every_kind_of_interface_come_back_after_a_rename_and_a_lost_carrie
         for (machine, host) in machines.iter().zip(HOSTS) {
             let kinds = ROUNDS.iter().flatten();
             machine.ip(&kinds.map(|kind| kind.creation(host)).collect::<String>())?;
+            machine.ok(Kind::QUIET)?;
             Node(machine).start(&plan(ROUNDS[0]))?;
         }
         wait_settled([0, 1].map(|site| Node(&machines[site])), START)?;
