@@ -17,5 +17,7 @@ mod ipsec_orders;
 mod ipsec_pools;
 mod ipsec_routes;
 mod ipsec_truth;
+mod kinds;
+mod kinds_link;
 mod machines;
 mod paused;

@@ -49,8 +49,6 @@ mod in_machines;
 mod interfaces;
 mod interfaces_renamed;
 mod keepalived;
-mod kinds;
-mod kinds_link;
 mod lacks;
 mod leftovers;
 mod link;
