@@ -19,7 +19,7 @@ export RUSTDOCFLAGS ?= -D warnings
 .PHONY: help build demo demo-video test minutes matrix check fmt clippy docs book deny \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
 	bench-pairs test-bench \
-	soak soak-fence soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-conntrack soak-sets soak-dhcp \
+	soak soak-fence soak-guard soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
 	fuzz fuzz-seeds release programs notices install deb test-deb release-check clean
 

@@ -20,6 +20,7 @@ fn findings(wanted: &Wanted, links: &[Link]) -> Vec<Finding> {
         findings.extend(port(link, links));
         findings.extend(without_ethernet(link, interface));
         findings.extend(virtual_mac_in_vrf(link, interface, links));
+        findings.extend(virtual_mac_on_macvlan(link, interface));
     }
     findings
 }
@@ -68,6 +69,17 @@ fn virtual_mac_in_vrf(link: &Link, interface: &Interface, links: &[Link]) -> Opt
         link.name, vrf.name
     );
     Some(Finding::new("interface-kind", Severity::Error, sentence).fix("vmac = false"))
+}
+
+/// The kernel puts a macvlan of a macvlan beside it on the interface below, and Linux 6.1 returns to it what it sends.
+fn virtual_mac_on_macvlan(link: &Link, interface: &Interface) -> Option<Finding> {
+    let is_macvlan = link.kind.as_deref() == Some("macvlan");
+    let sentence = format!(
+        "{} is a macvlan: its adverts from a virtual MAC may not leave, as on Linux 6.1",
+        link.name
+    );
+    let finding = Finding::new("interface-kind", Severity::Error, sentence);
+    (is_macvlan && interface.virtual_mac).then(|| finding.fix("vmac = false"))
 }
 
 #[cfg(test)]
@@ -141,5 +153,16 @@ mod tests {
             matches!(said, [one] if one.contains("lan is in the VRF br0")),
             "{said:?}"
         );
+    }
+
+    #[test]
+    fn a_virtual_mac_on_a_macvlan_is_refused() {
+        let macvlan = Link {
+            kind: Some("macvlan".into()),
+            ..ethernet()
+        };
+        let said = "error[interface-kind]: lan is a macvlan: its adverts from a virtual MAC may not leave, as on \
+                    Linux 6.1; to fix: vmac = false";
+        assert_eq!(found(macvlan, "interface"), [said]);
     }
 }

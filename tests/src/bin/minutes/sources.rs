@@ -73,7 +73,7 @@ impl Sources {
     }
 }
 
-/// File or folder of the test's innermost module that has one: `alone::fence::it` is in `alone/fence.rs`.
+/// File or folder of the test's innermost module that has one: `timed::fence::it` is in `timed/fence.rs`.
 fn module_file(main: &Path, test: &str) -> Option<PathBuf> {
     let mut folder = main.parent()?.to_owned();
     let mut found = None;
@@ -115,8 +115,8 @@ mod tests {
             "tests/tests/end_to_end/link.rs"
         );
         assert_eq!(
-            file(end_to_end, "alone::fence::it_is_silent"),
-            "tests/tests/end_to_end/alone/fence.rs"
+            file(end_to_end, "timed::fence::it_is_silent"),
+            "tests/tests/end_to_end/timed/fence.rs"
         );
         assert_eq!(
             file(end_to_end, "link::alone::it_is_fast"),

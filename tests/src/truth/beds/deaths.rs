@@ -94,9 +94,11 @@ pub(super) const STATES: &[State] = &[
             bed.third = Some(Router::start(lab, &lab.sites[2], Kind::Keepalived, &plan)?);
             Ok(())
         },
+        // told to end, as one that is killed leaves its addresses
         |bed, _| {
-            bed.third = None;
-            Ok(())
+            bed.third
+                .take()
+                .map_or(Ok(()), |mut third| third.shut_down())
         },
     ),
     State::warns(

@@ -21,16 +21,21 @@ fn hooks_of_the_winner_run_again_when_a_split_has_healed() {
         };
         pair.wait("the first has it", || lines().len() == 1)?;
         let first = pair.at()?;
-        lab.isolate(pair.site(first))?;
-        for wire in Wire::LINKS {
-            lab.cut(pair.site(first), wire)?;
-        }
+        let place = pair.site(first);
+        lab.power_off(place)?;
         pair.wait("the second has it", || lines().len() == 2)?;
         // the second took over later, so it stays: the first one's hook, on a slow cloud, comes last
         fs::write(&cloud, format!("r{} active backup\n", first + 1))?;
-        lab.reunite(pair.site(first))?;
-        for wire in Wire::LINKS {
-            lab.join(pair.site(first), wire)?;
+        // one that gives way at the first word it hears would not have been heard: so it hears nothing at first
+        for wire in Wire::ALL {
+            lab.lose(place, wire, 0, 100)?;
+        }
+        lab.power_on(place)?;
+        pair.wait("both know of it", || {
+            pair.routers[1 - first].log().contains("is active too")
+        })?;
+        for wire in Wire::ALL {
+            lab.fix(place, wire)?;
         }
         pair.wait_settled()?;
         let winner = pair.at()?;
