@@ -129,7 +129,7 @@ impl Wanted {
             let addresses: Vec<IpNet> = texts.filter_map(address).collect();
             interface.addresses.extend(&addresses);
             if flag(table, "vmac", node) {
-                self.name_devices(table, &name, vrid, &addresses);
+                self.name_devices(table, name, vrid, &addresses);
             }
         }
         for (key, value) in table {
