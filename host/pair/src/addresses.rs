@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{ForeignAddress, GroupFacts, is_default};
+use crate::facts::{GroupFacts, is_default};
 use crate::finding::{Finding, Id};
 
 /// An interface of a group that has no address of the node's own.
@@ -34,6 +34,16 @@ pub struct VirtualCopy {
     pub address: String,
     /// Its group.
     pub group: String,
+}
+
+/// A copy of a virtual address that spared did not set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ForeignAddress {
+    /// "192.0.2.1/32", with the prefix of the copy.
+    pub address: String,
+    /// The device that has it.
+    pub interface: String,
 }
 
 /// A virtual address for which a machine answers that may not.

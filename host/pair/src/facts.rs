@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::addresses::{BareInterface, DuplicateAddress};
+use crate::addresses::{BareInterface, DuplicateAddress, ForeignAddress};
 use crate::cause::Cause;
 use crate::difference::Difference;
 
@@ -278,16 +278,6 @@ pub struct MissingRoute {
     /// "0.0.0.0/0 via 192.0.2.1".
     pub route: String,
     /// Its interface; empty if the file names none.
-    pub interface: String,
-}
-
-/// A copy of a virtual address that spared did not set.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ForeignAddress {
-    /// "192.0.2.1/32", with the prefix of the copy.
-    pub address: String,
-    /// The device that has it.
     pub interface: String,
 }
 

@@ -30,13 +30,13 @@ mod tests;
 pub mod time;
 mod verdict;
 
-pub use addresses::{BareInterface, DuplicateAddress, VirtualCopy};
+pub use addresses::{BareInterface, DuplicateAddress, ForeignAddress, VirtualCopy};
 pub use cause::{Cause, CauseKind, undo};
 pub use difference::{Difference, DifferenceKind};
 pub use facts::{
-    AddressStatus, CheckStatus, Fence, FirstFound, Forced, ForeignAddress, GroupFacts,
-    InterfaceFacts, InterfaceLack, LinkFacts, Maintenance, MissingRoute, NodeFacts, OtherActive,
-    PairFacts, PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN, SilentElector,
+    AddressStatus, CheckStatus, Fence, FirstFound, Forced, GroupFacts, InterfaceFacts,
+    InterfaceLack, LinkFacts, Maintenance, MissingRoute, NodeFacts, OtherActive, PairFacts,
+    PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN, SilentElector,
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};

@@ -1,10 +1,10 @@
 //! The findings of one node, from its facts about itself.
 
-use crate::addresses;
+use crate::addresses::{self, ForeignAddress};
 use crate::cause::CauseKind;
 use crate::facts::{
-    CheckStatus, Fence, Forced, ForeignAddress, GroupFacts, InterfaceFacts, InterfaceLack,
-    LinkFacts, NodeFacts, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN,
+    CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, NodeFacts,
+    PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN,
 };
 use crate::finding::{Finding, Id};
 use crate::ready::plugin_lack;

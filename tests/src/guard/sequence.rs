@@ -23,7 +23,7 @@ impl Sequence {
     /// The steps of a seed, of which SPARED_KEEP may name some only: "0,3".
     pub fn of(seed: u64, addresses: usize) -> Self {
         let mut random = Random::new(seed);
-        // the first numbers of neighbouring seeds are alike
+        // neighbouring seeds begin with nearly the same numbers
         for _ in 0..16 {
             random.below(2);
         }

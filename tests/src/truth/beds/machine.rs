@@ -272,7 +272,6 @@ fn own(site: &Site) -> std::net::Ipv4Addr {
     Wire::Wan.ipv4(site.host())
 }
 
-/// Makes the fence's table one with an owner: only that process can change it, while it lives.
 /// The gateway's address takes the place of the node's own on the wan, or gives it back.
 fn replace_own(bed: &mut Bed<'_>, at: usize, own_verb: &str, other_verb: &str) -> Result<()> {
     let (own, other) = (own(bed.site(at)), Wire::Wan.ipv4(VIRTUAL));
@@ -282,6 +281,7 @@ fn replace_own(bed: &mut Bed<'_>, at: usize, own_verb: &str, other_verb: &str) -
     )
 }
 
+/// Makes the fence's table one with an owner: only that process can change it, while it lives.
 fn hold_fence(bed: &mut Bed<'_>, at: usize) -> Result<()> {
     let script = "{ echo 'delete table netdev spared; add table netdev spared { flags owner; }'; \
                   sleep 120; } | nft -i";
