@@ -2,8 +2,8 @@
 //! Anything that can happen to interfaces and addresses, at random, on both nodes of a pair: stations outside
 //! must be answered by the active node alone.
 //!
-//! A [`Sequence`] is the steps of a seed. Each is done by a [`Node`], which is put right at the end, and
-//! [`judge`] tells from frames at the switch which promise was broken:
+//! A [`Sequence`] is the steps of a seed. Each is done by a node, which is put right at the end, and
+//! `judge` tells from frames at the switch which promise was broken:
 //!
 //! 1. **Two answer.** A router answers for an address, then the other one, then the first again, within
 //!    60 ms. Every station asks each 20 ms, and no role moves there and back that fast; at a change of roles

@@ -21,7 +21,7 @@ pub struct InterfaceFacts {
     pub mac: Mac,
     pub mtu: u32,
     /// All but those that the host has set. An administrator's may be a virtual one all the same: see
-    /// [`Virtuals`].
+    /// `Virtuals`.
     pub addresses: Vec<IpAddr>,
     /// Broadcast addresses of their networks.
     pub broadcasts: Vec<Ipv4Addr>,
