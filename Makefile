@@ -19,7 +19,7 @@ export RUSTDOCFLAGS ?= -D warnings
 .PHONY: help build demo demo-video test minutes matrix check fmt clippy docs book deny \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
 	bench-pairs test-bench \
-	soak soak-fence soak-guard soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-conntrack soak-sets soak-dhcp \
+	soak soak-fence soak-guard soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
 	fuzz fuzz-seeds release programs notices install deb test-deb release-check clean
 
@@ -171,6 +171,11 @@ soak: build ## everything enabled, a fault every 5 s for MINUTES (60), then as m
 soak-fence: build ## routers that are stopped at random moments for random times, SPARED_ROUNDS (100) for each kind
 	@$(needs) test
 	SPARED_ROUNDS=$${SPARED_ROUNDS:-100} $(soak) fence $(in_lab) end_to_end -- --nocapture --test-threads=1 fence::
+
+soak-kinds: build ## groups on every kind of interface, in machines: renamed, without carrier, in a failover
+	@$(needs) test
+	@sh tests/kernel/choose.sh build >/dev/null
+	$(soak) kinds $(in_lab) end_to_end $(alone) kinds::groups_on_every
 
 soak-storm: build ## random faults of cables, nodes and switchovers, SPARED_ROUNDS (100) of each
 	@$(needs) test

@@ -186,8 +186,6 @@ impl Kernel {
                 self.warn_once(text);
                 continue;
             }
-            let parent = self.interfaces.link(&key.interface).map(|link| link.index);
-            self.made.note(key, parent.unwrap_or_default(), now);
             // ARP requests of the parent have only its own addresses as their source.
             let _ = self
                 .borrowed
@@ -195,6 +193,9 @@ impl Kernel {
             let name = self.device_name(key);
             match vmac::create(&mut self.requests, &self.interfaces, key, &name) {
                 Ok(link) => {
+                    let parent = self.interfaces.link(&key.interface);
+                    let parent = parent.map(|link| link.index).unwrap_or_default();
+                    self.made.note(key, parent, now);
                     self.interfaces.apply(Event::Link(link));
                 }
                 Err(error) => result = Err(error),

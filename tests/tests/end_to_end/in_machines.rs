@@ -17,7 +17,5 @@ mod ipsec_orders;
 mod ipsec_pools;
 mod ipsec_routes;
 mod ipsec_truth;
-mod kinds;
 mod kinds_link;
 mod machines;
-mod paused;

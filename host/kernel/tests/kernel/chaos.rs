@@ -169,9 +169,13 @@ fn check(net: &Net, kernel: &mut Kernel, active: bool, at: &str) {
         with_carrier += usize::from(event.carrier);
         for status in kernel.address_status("office") {
             // The kernel keeps IPv4 addresses of an interface that is down.
-            if status.interface == interface && (!active || event.up || !event.present) {
-                assert_eq!(status.present, active && event.up, "{at}: {status:?}");
+            if status.interface != interface || (active && !event.up && event.present) {
+                continue;
             }
+            // After the third deletion within a minute the kernel half says so, and waits.
+            let is_contested = status.why.contains("keeps deleting its virtual-MAC device");
+            let expected = active && event.up && !is_contested;
+            assert_eq!(status.present, expected, "{at}: {status:?}");
         }
     }
     // Leases are where the host opened them and a carrier has been ever since.
