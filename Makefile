@@ -155,7 +155,8 @@ test-bench: ## the tests of the benches themselves, for a change of a bench
 # What takes longer than `make test` may; target/soak.txt gets date, result and figures of each run. Tests at random are told by SPARED_SEED, SPARED_ROUNDS and SPARED_INTERVAL_MS,
 # engines by PROPTEST_CASES, sets by SETS_ELEMENTS, fuzzers by FUZZ_SECONDS.
 soak := sh tests/soak.sh
-in_lab := tests/as-root.sh cargo test --locked -p spared-tests --test
+# as `build` builds them: other packages would have other features, and be built again
+in_lab := tests/as-root.sh cargo test --locked $(suite) --test
 alone := -- --ignored --nocapture --test-threads=1
 # in the midst of a recipe: `make -n` runs every recipe that has $(MAKE) itself in it
 another_make := $(MAKE) --no-print-directory
