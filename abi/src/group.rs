@@ -17,6 +17,8 @@ pub const VIRTUAL_ROUTER_ROUTED: u32 = 0x4;
 pub const NO_VIRTUAL_ROUTER: u32 = 0xffff_ffff;
 /// `SPARED_ADDRESS_SOURCE`.
 pub const ADDRESS_SOURCE: u32 = 0x1;
+/// `SPARED_ADDRESS_OWN`.
+pub const ADDRESS_OWN: u32 = 0x2;
 
 /// `SPARED_FORCED_NO`.
 pub const FORCED_NO: u32 = 0;

@@ -716,7 +716,7 @@ struct spared_virtual_router_claim {
 #define SPARED_NO_VIRTUAL_ROUTER 0xffffffffu
 
 struct spared_address_claim {
-	uint32_t size, flags;    /* SPARED_ADDRESS_SOURCE */
+	uint32_t size, flags;    /* SPARED_ADDRESS_... */
 	uint32_t virtual_router; /* index into virtual_routers, or SPARED_NO_VIRTUAL_ROUTER */
 	uint32_t family, prefix;
 	uint32_t reserved;
@@ -725,6 +725,7 @@ struct spared_address_claim {
 };
 
 #define SPARED_ADDRESS_SOURCE 0x1u /* source address of the node's own packets to that network */
+#define SPARED_ADDRESS_OWN    0x2u /* the node's own, as an owner's of RFC 9568: others set it by right */
 
 struct spared_route_claim {
 	uint32_t size, flags;         /* none yet */

@@ -54,6 +54,8 @@ pub struct AddressClaim {
     pub prefix: u8,
     /// It is the source address of the node's own packets to that network.
     pub source: bool,
+    /// It is the node's own, as that of an owner of RFC 9568: others set it by right.
+    pub own: bool,
 }
 
 /// One virtual route.
@@ -138,9 +140,10 @@ fn raw_router(claim: &VirtualRouterClaim) -> abi::VirtualRouterClaim {
 }
 
 fn raw_address(claim: &AddressClaim) -> abi::AddressClaim {
+    let flag = |on: bool, flag: u32| if on { flag } else { 0 };
     abi::AddressClaim {
         size: size::<abi::AddressClaim>(),
-        flags: if claim.source { abi::ADDRESS_SOURCE } else { 0 },
+        flags: flag(claim.source, abi::ADDRESS_SOURCE) | flag(claim.own, abi::ADDRESS_OWN),
         virtual_router: claim.router.unwrap_or(abi::NO_VIRTUAL_ROUTER),
         family: family(claim.address),
         prefix: claim.prefix.into(),

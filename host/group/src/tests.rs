@@ -213,6 +213,7 @@ fn claims() -> Claims {
             address: "192.0.2.1".parse().unwrap(),
             prefix: 24,
             source: false,
+            own: false,
         }],
         lease_ns: 250 * MS,
         ..Claims::default()

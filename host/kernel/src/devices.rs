@@ -1,9 +1,10 @@
 //! Keeps the fence and the virtual-MAC devices equal to claims and interfaces.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use spared_fence::{Device, Fence, FenceError, Plan};
+use spared_fence::{Device, Fence, FenceError, Guarded, LeaseKey, Plan};
 use spared_message::worker::Claims;
 use spared_netlink::{Event, Link, Message};
 
@@ -36,9 +37,21 @@ impl Kernel {
         if result.is_ok() || !has_others {
             return result;
         }
-        // One of the devices elsewhere may have gone meanwhile. The fence of the others is more important.
+        // One of the devices elsewhere may have gone, or have another name, of which no event has been read.
+        let links = self.requests.links().unwrap_or_default();
+        let is_there = |it: &u32| {
+            let known = self.interfaces.name_of(*it);
+            let mut links = links.iter();
+            links.any(|link| link.index == *it && Some(link.name.as_str()) == known)
+        };
+        self.elsewhere.retain(is_there);
+        self.elsewhere_at = Some(Instant::now() + ELSEWHERE_PAUSE);
+        let result = self.apply_whole(self.wanted_plan());
+        if result.is_ok() {
+            return result;
+        }
+        // The fence of the others is more important.
         self.elsewhere.clear();
-        self.elsewhere_at = Some(Instant::now() + RETRY);
         self.apply_whole(self.wanted_plan())
     }
 
@@ -102,6 +115,8 @@ impl Kernel {
             plan.addresses
                 .extend(group.fence_addresses(&self.interfaces));
         }
+        plan.addresses.extend(self.copies_left.iter().cloned());
+        guard_once(&mut plan.addresses);
         let claimed = self.groups.values().flat_map(Group::interfaces);
         let mut indices: BTreeSet<u32> = claimed
             .filter_map(|name| Some(self.interfaces.link(name)?.index))
@@ -111,7 +126,7 @@ impl Kernel {
             .iter()
             .filter_map(|router| Some(router.virtual_mac?.1));
         indices.extend(vmacs);
-        indices.extend(self.holders());
+        indices.extend(self.holders(&plan.addresses));
         let device = |link: &Link| Device {
             name: link.name.clone(),
             index: link.index,
@@ -130,25 +145,29 @@ impl Kernel {
         plan
     }
 
-    /// Notes the devices beside those of claims that may answer, and guards them after a pause: programs that make
-    /// devices make many, and change them again at once.
+    /// Notes the devices beside those of claims that may answer, and guards them: at once, and others that come soon
+    /// after with a pause, as programs that make devices make many, and change them again at once.
     pub(super) fn note_elsewhere(&mut self, now: Instant) {
-        if self.elsewhere != self.may_answer() {
-            self.elsewhere_at.get_or_insert(now + ELSEWHERE_PAUSE);
+        if self.elsewhere == self.may_answer() {
+            return;
         }
+        let last = self.elsewhere_since;
+        let due = last.map_or(now, |last| now.max(last + ELSEWHERE_PAUSE));
+        self.elsewhere_at.get_or_insert(due);
     }
 
     /// Guards those devices now.
     pub(super) fn guard_elsewhere(&mut self) -> Result<(), KernelError> {
         self.elsewhere_at = None;
+        self.elsewhere_since = Some(Instant::now());
         self.elsewhere = self.may_answer();
         self.sync_fence()
     }
 
-    // A port answers nothing, nor does a device that is down.
+    // A port answers nothing. One that is down may be up before its event is read.
     fn may_answer(&self) -> BTreeSet<u32> {
         let links = self.interfaces.links();
-        let may = links.filter(|link| link.is_ethernet && link.up && link.port_of.is_none());
+        let may = links.filter(|link| link.is_ethernet && link.port_of.is_none());
         may.map(|link| link.index).take(ELSEWHERE_MAX).collect()
     }
 
@@ -291,4 +310,14 @@ impl Kernel {
             self.interfaces.apply(Event::LinkGone(link));
         }
     }
+}
+
+// An interface may have the name now that another claim's had before: then the present claim counts.
+fn guard_once(addresses: &mut Vec<Guarded>) {
+    addresses.sort_by_key(|it| it.key == LeaseKey::NEVER);
+    let mut known: BTreeSet<(IpAddr, u32)> = BTreeSet::new();
+    addresses.retain(|it| {
+        let index = spared_fence::is_link_local(it.address).then_some(it.index);
+        known.insert((it.address, index.unwrap_or_default()))
+    });
 }

@@ -170,9 +170,11 @@ impl Group {
         let guarded = claims.map(|claim| {
             let index = interfaces.link(&claim.interface).map(|link| link.index);
             let router = self.router(claim);
+            // A link-local address is guarded on one interface, also under another name.
+            let last = interfaces.index_of_last(&claim.interface);
             Guarded {
                 address: claim.address,
-                index: index.unwrap_or_default(),
+                index: last.unwrap_or_default(),
                 key: match (index, router) {
                     (None, _) => LeaseKey::NEVER,
                     (Some(index), Some(router)) => {
@@ -312,6 +314,7 @@ mod tests {
                 address: "192.168.200.1".parse().unwrap(),
                 prefix: 24,
                 source: false,
+                own: false,
             }],
             lease_ns: 250_000_000,
             ..Claims::default()

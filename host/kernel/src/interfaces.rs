@@ -12,6 +12,8 @@ pub struct Interfaces {
     addresses: BTreeMap<(u32, IpAddr, u8), Address>,
     /// Carrier from the carrier thread, which is earlier than the events of the kernel.
     carrier: BTreeMap<String, bool>,
+    /// Devices that had these names before they were renamed.
+    former: BTreeMap<String, u32>,
 }
 
 /// Change of a link.
@@ -129,6 +131,7 @@ impl Interfaces {
             // Renamed: the old name is gone, with everything that belonged to it.
             self.carrier.remove(&old.name);
             let (name, index) = place(old);
+            self.former.insert(name.clone(), index);
             changes.push(Change::Link {
                 name,
                 index,
@@ -184,6 +187,14 @@ impl Interfaces {
 
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.links.values().find(|link| link.name == name)
+    }
+
+    /// Index of the interface of a name, or of the one that had it last, while that is there under another name.
+    pub fn index_of_last(&self, name: &str) -> Option<u32> {
+        let former = || self.former.get(name).copied();
+        let link = self.link(name).map(|link| link.index);
+        link.or_else(former)
+            .filter(|index| self.links.contains_key(index))
     }
 
     pub fn links(&self) -> impl Iterator<Item = &Link> {

@@ -1,29 +1,84 @@
 //! Removes what an earlier run left. It is recognised only by address protocol, route protocol,
 //! device alias and table name.
 
-use spared_fence::Fence;
+use std::time::{Duration, Instant};
+
+use spared_fence::{Fence, Guarded, LeaseKey};
 use spared_netlink::Message;
 use spared_netlink::constants::ROUTE_PROTOCOL;
 
 use super::{Kernel, KernelError, routes, vmac};
 
+/// Until the first claims after a start, or until there are none to come.
+const FENCE_KEPT: Duration = Duration::from_secs(60);
+
 impl Kernel {
     /// Removes what is left and returns what it was. To be called before anything is claimed.
+    ///
+    /// The fence of an earlier run stays until that of the first claims replaces it: it blocks copies of virtual
+    /// addresses that are not ours, which would answer meanwhile.
     pub fn remove_leftovers(&mut self) -> Result<Vec<String>, KernelError> {
         self.resync()?;
         let mut removed = self.remove_leftover_routes()?;
         removed.extend(self.remove_leftover_addresses()?);
         removed.extend(self.remove_leftover_devices()?);
-        let fence = match &mut self.fence {
-            Some(fence) => fence.remove()?,
-            None => remove_old_fence()?,
-        };
-        if fence {
-            removed.push("table netdev spared".to_owned());
+        match &mut self.fence {
+            Some(fence) if fence.is_there() => {
+                self.old_fence_until = Some(Instant::now() + FENCE_KEPT);
+            }
+            // This also finds out whether the kernel can have a fence.
+            Some(fence) => {
+                fence.remove()?;
+            }
+            None if remove_old_fence()? => removed.push("table netdev spared".to_owned()),
+            None => {}
         }
         self.plan = None;
         self.resync()?;
         Ok(removed)
+    }
+
+    /// Removes the fence of an earlier run if nothing has been claimed in time.
+    pub(super) fn end_old_fence(&mut self, now: Instant) {
+        if self.old_fence_until.is_none_or(|until| now < until) {
+            return;
+        }
+        self.old_fence_until = None;
+        let fence = self.fence.as_mut().filter(|_| self.plan.is_none());
+        if let Some(Err(error)) = fence.map(Fence::remove) {
+            self.warn([error.into()]);
+        }
+    }
+
+    /// Notes the copies of virtual addresses that others set, for the fence that stays, and says what ends it.
+    pub(super) fn leave_copies_blocked(&mut self) {
+        if self.fence.is_none() {
+            return;
+        }
+        let groups = self.groups.values();
+        let copies = groups.flat_map(|group| self.copies(group));
+        let left = copies.map(|(claim, copy)| {
+            let device = self.interfaces.name_of(copy.index).unwrap_or_default();
+            log::warn!(
+                "{}/{} on {device} was not set by spared and stays: table netdev spared goes on keeping it from \
+                 answering. Delete it by `ip address del {0}/{1} dev {device}`, then the table by \
+                 `nft delete table netdev spared`",
+                copy.address,
+                copy.prefix
+            );
+            let interface = self.interfaces.link(&claim.interface);
+            Guarded {
+                address: copy.address,
+                index: interface.map_or(0, |link| link.index),
+                key: LeaseKey::NEVER,
+                virtual_mac: None,
+                accept: true,
+            }
+        });
+        let mut left: Vec<Guarded> = left.collect();
+        left.sort_by_key(|it| (it.address, it.index));
+        left.dedup();
+        self.copies_left = left;
     }
 
     fn remove_leftover_routes(&mut self) -> Result<Vec<String>, KernelError> {

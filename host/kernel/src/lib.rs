@@ -36,7 +36,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use spared_fence::{Counts, Fence, LeaseKey, Plan};
+use spared_fence::{Counts, Fence, Guarded, LeaseKey, Plan};
 use spared_message::worker::InterfaceEvent;
 use spared_netlink::{Monitor, PacketSocket, Requests};
 
@@ -160,6 +160,10 @@ pub struct Kernel {
     /// Other devices that may answer for an address, and when others are to be guarded.
     elsewhere: BTreeSet<u32>,
     elsewhere_at: Option<Instant>,
+    /// When they were last guarded.
+    elsewhere_since: Option<Instant>,
+    /// Copies of virtual addresses that stay blocked when spared has ended.
+    copies_left: Vec<Guarded>,
     /// Virtual-MAC devices that were made of late.
     made: vmac::Made,
     /// Notifications were lost, and links and addresses could not be read since.
@@ -170,6 +174,8 @@ pub struct Kernel {
     generations: u64,
     /// Contents of the fence, as far as known.
     plan: Option<Plan>,
+    /// When the fence of an earlier run is removed, unless something is claimed before.
+    old_fence_until: Option<Instant>,
     fence_missing_since: Option<Instant>,
     /// Time of the next try after a failure.
     retry_at: Option<Instant>,
@@ -213,6 +219,8 @@ impl Kernel {
             put_behind_at: None,
             elsewhere: BTreeSet::new(),
             elsewhere_at: None,
+            elsewhere_since: None,
+            copies_left: Vec::new(),
             made: vmac::Made::default(),
             is_outdated: false,
             followed: BTreeMap::new(),
@@ -220,6 +228,7 @@ impl Kernel {
             groups: BTreeMap::new(),
             generations: 0,
             plan: None,
+            old_fence_until: None,
             fence_missing_since: None,
             retry_at: None,
             routes_at: None,
@@ -259,6 +268,7 @@ impl Kernel {
         groups
             .flat_map(|group| [group.schedule.next(), group.restore_at])
             .chain([self.retry_at, self.routes_at, self.elsewhere_at])
+            .chain([self.old_fence_until])
             .chain([self.links.restore_at])
             .flatten()
             // Events that a call caused are reported at once.
@@ -396,12 +406,15 @@ impl Kernel {
         }
     }
 
-    /// Removes everything that spared installed, in reverse order.
+    /// Removes everything that spared installed, in reverse order. Copies of virtual addresses that somebody else set
+    /// would answer then, beside the peer: the fence goes on blocking them.
     pub fn close(mut self) {
+        self.leave_copies_blocked();
         let names: Vec<String> = self.groups.keys().cloned().collect();
         self.release_all(&names.iter().map(String::as_str).collect::<Vec<_>>());
         self.set_links(Vec::new(), 0);
-        if let Some(Err(error)) = self.fence.as_mut().map(Fence::remove) {
+        let fence = self.fence.as_mut().filter(|_| self.copies_left.is_empty());
+        if let Some(Err(error)) = fence.map(Fence::remove) {
             log::warn!("{error}");
         }
         self.borrowed.put_back();

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use spared_message::worker::AddressClaim;
+use spared_netlink::Address;
 use spared_pair::{AddressStatus, ForeignAddress, MissingRoute};
 
-use super::group::router_id;
+use super::group::{Group, router_id};
 use super::{Kernel, routes};
 
 impl Kernel {
@@ -53,23 +54,29 @@ impl Kernel {
         let Some(group) = self.groups.get(name) else {
             return Vec::new();
         };
-        let claims = &group.claims.addresses;
-        let mut found = Vec::new();
-        for copy in self.interfaces.all_addresses().filter(|it| !it.is_ours()) {
-            let claim = claims.iter().find(|claim| {
-                // Every interface may have the same link-local address.
-                let device = self.interfaces.name_of(copy.index);
+        let foreign = |(_, copy): (&AddressClaim, &Address)| ForeignAddress {
+            address: format!("{}/{}", copy.address, copy.prefix),
+            interface: self.interfaces.name_of(copy.index).unwrap_or("").to_owned(),
+        };
+        self.copies(group).map(foreign).collect()
+    }
+
+    /// The same, with their claims. An owner's addresses are set by others by right.
+    pub(super) fn copies<'k>(
+        &'k self,
+        group: &'k Group,
+    ) -> impl Iterator<Item = (&'k AddressClaim, &'k Address)> {
+        let claims = || group.claims.addresses.iter().filter(|claim| !claim.own);
+        let all = self.interfaces.all_addresses().filter(|it| !it.is_ours());
+        all.filter_map(move |copy| {
+            // Every interface may have the same link-local address.
+            let device = self.interfaces.name_of(copy.index);
+            let claim = claims().find(|claim| {
                 let here = || device == Some(claim.interface.as_str());
                 claim.address == copy.address
                     && (!spared_fence::is_link_local(claim.address) || here())
-            });
-            if claim.is_some() {
-                found.push(ForeignAddress {
-                    address: format!("{}/{}", copy.address, copy.prefix),
-                    interface: self.interfaces.name_of(copy.index).unwrap_or("").to_owned(),
-                });
-            }
-        }
-        found
+            })?;
+            Some((claim, copy))
+        })
     }
 }

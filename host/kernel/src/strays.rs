@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use spared_fence::Guarded;
 use spared_netlink::{Address, Message};
 
 use super::group::Group;
@@ -78,15 +79,18 @@ impl Kernel {
         }
     }
 
-    /// Devices that have a virtual address, ours or another's. Link-local ones differ on every device.
-    pub(super) fn holders(&self) -> BTreeSet<u32> {
-        let claims = self.groups.values().flat_map(|it| &it.claims.addresses);
-        let claimed: BTreeSet<IpAddr> = claims
-            .map(|claim| claim.address)
-            .filter(|address| !spared_fence::is_link_local(*address))
+    /// Devices that have a guarded address, whoever set it. Link-local ones differ on every device.
+    pub(super) fn holders(&self, guarded: &[Guarded]) -> BTreeSet<u32> {
+        let place = |address, index| match spared_fence::is_link_local(address) {
+            true => (address, index),
+            false => (address, 0),
+        };
+        let guarded: BTreeSet<(IpAddr, u32)> = guarded
+            .iter()
+            .map(|it| place(it.address, it.index))
             .collect();
         let all = self.interfaces.all_addresses();
-        all.filter(|it| claimed.contains(&it.address))
+        all.filter(|it| guarded.contains(&place(it.address, it.index)))
             .map(|it| it.index)
             .collect()
     }

@@ -44,6 +44,7 @@ impl Kernel {
             let done = self.guard_elsewhere();
             self.warn(done.err());
         }
+        self.end_old_fence(now);
         if self.routes_at.is_some_and(|at| at <= now) {
             self.routes_at = None;
             self.try_routes_again();

@@ -403,6 +403,8 @@ pub struct AddressClaim {
     pub address: std::net::IpAddr,
     pub prefix: u8,
     pub source: bool,
+    /// The node's own: a copy that others set is no fault.
+    pub own: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,7 +1,6 @@
 //! The findings of one node, from its facts about itself.
 
 use crate::addresses::{self, ForeignAddress};
-use crate::cause::CauseKind;
 use crate::facts::{
     CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, NodeFacts,
     PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN,
@@ -161,11 +160,10 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
             "See whether its gateway is in a network of an interface that is up: `ip route get`.",
         ));
     }
-    // the owner's addresses are its own, and one that is an interface's only address has SP-0204
-    let is_owner = group.cause.kind == CauseKind::Owner;
+    // one that is an interface's only address has SP-0204
     let is_told = |it: &ForeignAddress| group.bare.iter().any(|bare| bare.is_told(it));
     let foreign = group.foreign.iter();
-    let foreign = foreign.filter(|it| !is_owner && !is_told(it));
+    let foreign = foreign.filter(|it| !is_told(it));
     found.extend(foreign.map(|it| foreign_address(node, group, it)));
     found.extend(addresses::findings(node, group, peer));
     for (interface, rating) in &group.unheard {

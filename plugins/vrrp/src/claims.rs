@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use spared_sdk::{AddressClaim, Claims, RouteClaim, VirtualRouterClaim};
 
-use crate::config::Group;
+use crate::config::{Election, Group};
+use crate::election::OWNER;
 use crate::wire::Family;
 use crate::wire::frame::TTL;
 
 /// All claims of a group.
 pub(crate) fn claims(group: &Group) -> Claims {
+    let own = matches!(group.election, Election::Priority { priority, .. } if priority == OWNER);
     let routers = group.routers.iter().map(|router| VirtualRouterClaim {
         interface: router.interface.clone(),
         ipv6: router.family == Family::V6,
@@ -30,6 +32,7 @@ pub(crate) fn claims(group: &Group) -> Claims {
                 address: address.address,
                 prefix: address.prefix,
                 source: address.source,
+                own,
             })
         });
     let followers = group.addresses.iter().map(|follower| AddressClaim {
@@ -38,6 +41,7 @@ pub(crate) fn claims(group: &Group) -> Claims {
         address: follower.address.address,
         prefix: follower.address.prefix,
         source: follower.address.source,
+        own,
     });
     let routes = group.routes.iter().map(|route| RouteClaim {
         destination: route.destination.addr(),

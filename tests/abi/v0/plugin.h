@@ -227,7 +227,9 @@ struct spared_cause; /* of spared.group/1 */
 
 /* A group's role, as followers are told it. The newest wins: it replaces an older role of the same
  * group that is still pending. Roles of several groups may be pending at once. The same role comes
- * again when SPARED_ROLE_MAINTENANCE changes. */
+ * again when SPARED_ROLE_MAINTENANCE changes, and as the last one, with SPARED_CAUSE_WITHDRAWN, when
+ * the group is no longer configured. ACTIVE comes again with SPARED_CAUSE_CONFLICT when the peer was
+ * active, too, and has given way: what a follower did outside of this node may have been undone. */
 struct spared_role {
 	uint32_t size;
 	uint32_t role;           /* SPARED_ROLE_* */
@@ -707,13 +709,14 @@ struct spared_virtual_router_claim {
 	struct spared_str interface;
 	uint32_t family; /* 4 or 6 */
 	uint32_t vrid;   /* 1-255 */
+	struct spared_str vmac_name; /* of its virtual-MAC device; empty: by VRID and interface */
 };
 
 /* Value of virtual_router for an address that belongs to none; it follows the group. */
 #define SPARED_NO_VIRTUAL_ROUTER 0xffffffffu
 
 struct spared_address_claim {
-	uint32_t size, flags;    /* SPARED_ADDRESS_SOURCE */
+	uint32_t size, flags;    /* SPARED_ADDRESS_... */
 	uint32_t virtual_router; /* index into virtual_routers, or SPARED_NO_VIRTUAL_ROUTER */
 	uint32_t family, prefix;
 	uint32_t reserved;
@@ -722,6 +725,7 @@ struct spared_address_claim {
 };
 
 #define SPARED_ADDRESS_SOURCE 0x1u /* source address of the node's own packets to that network */
+#define SPARED_ADDRESS_OWN    0x2u /* the node's own, as an owner's of RFC 9568: others set it by right */
 
 struct spared_route_claim {
 	uint32_t size, flags;         /* none yet */
@@ -795,6 +799,8 @@ struct spared_claims {
 #define SPARED_CAUSE_SECOND 28u         /* second: the peer hears another machine with its key */
 #define SPARED_CAUSE_WITHDRAWN 29u      /* withdrawn: no longer configured */
 #define SPARED_CAUSE_SHUTDOWN 30u       /* shutdown */
+#define SPARED_CAUSE_CONFLICT 31u       /* conflict, which this node won: peer was active, too, for
+                                         * for_ns. Followers are told ACTIVE again */
 
 /* Published by the host itself, with a text; for those who read causes */
 #define SPARED_CAUSE_CLAIMED 64u      /* claimed: no role was published yet */

@@ -362,6 +362,7 @@ fn claims() -> Claims {
             address: [192, 0, 2, 1].into(),
             prefix: 24,
             source: false,
+            own: false,
         }],
         routes: Vec::new(),
         refresh_s: 0,

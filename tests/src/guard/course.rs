@@ -151,8 +151,6 @@ impl<'l> Course<'l> {
         match &step.act {
             Act::Kill(process) => self.kill(site, *process),
             Act::Stop => {
-                // what others set is theirs once spared has ended
-                self.nodes[site].remove_copies(&self.addresses)?;
                 self.stopping[site] = true;
                 self.pair.routers[site].ask_to_stop()
             }

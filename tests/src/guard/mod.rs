@@ -18,8 +18,8 @@
 //! 4. **It does not recover.** When all is put right, one router does not answer for all addresses, alone and
 //!    for 0.3 s, within 10 s.
 //!
-//! A virtual address that somebody sets is guarded while spared runs, and after a kill. It is taken away before
-//! spared is stopped in order, and not set while it does not run: then it is the administrator's. A link-local address is
+//! A virtual address that somebody sets while spared runs is guarded from then on, also after a kill and after an
+//! end in order. None is set while spared does not run: then it is the administrator's. A link-local address is
 //! set on the interface of its network alone: on another one it is another address.
 
 mod course;

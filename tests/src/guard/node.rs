@@ -97,20 +97,6 @@ impl<'l> Node<'l> {
         self.device(other).is_ok_and(|device| device == wire.name())
     }
 
-    /// Removes the virtual addresses that were put by hand.
-    pub fn remove_copies(&mut self, addresses: &[Virtual]) -> Result<()> {
-        if !std::mem::take(&mut self.by_hand) {
-            return Ok(());
-        }
-        let held = held(&self.site.ns)?;
-        let is_virtual = |it: &&Held| {
-            let mut virtuals = addresses.iter().map(|of| of.address.to_string());
-            virtuals.any(|address| address == it.address) && !it.device.starts_with("vrrp")
-        };
-        let lines = held.iter().filter(is_virtual).map(Held::deletion);
-        forced(&self.site.ns, &lines.collect::<String>())
-    }
-
     fn rename(&self, wire: Wire, live: bool) -> Result<()> {
         let (device, name) = (self.device(wire)?, wire.name());
         let new = match device == name {

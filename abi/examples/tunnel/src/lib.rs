@@ -52,6 +52,7 @@ impl Plugin for Tunnel {
                     address,
                     prefix: prefix as u8,
                     source: false,
+                    own: false,
                 },
             }),
             _ => Err(Error::Config(Vec::new())),

@@ -331,7 +331,6 @@ fn a_start_removes_what_a_killed_run_left_and_nothing_else() {
             "address fe80::1/64 on vrrp50v6.lan2",
             "device vrrp50v6.lan2",
             "route 198.51.100.0/24",
-            "table netdev spared",
         ]
     );
     let shown = net.output("ip", "addr");
@@ -345,15 +344,16 @@ fn a_start_removes_what_a_killed_run_left_and_nothing_else() {
     );
     assert!(shown.contains("vrrp51.lan2"), "{shown}");
     assert!(net.output("ip", "route").contains("203.0.113.0/24"));
-    assert_eq!(
-        net.output("nft", "list tables").trim(),
-        "table netdev other"
-    );
+    let tables = |net: &Net| net.output("nft", "list tables");
+    assert!(tables(&net).contains("table netdev spared\n"));
     assert_eq!(
         kernel.remove_leftovers().unwrap(),
         Vec::<String>::new(),
         "nothing is left for a second one"
     );
+    // nothing is claimed any more
+    kernel.handle_timeout(Instant::now() + Duration::from_secs(61));
+    assert_eq!(tables(&net).trim(), "table netdev other");
 }
 
 #[test]

@@ -225,6 +225,104 @@ fn a_copy_on_another_device_is_behind_the_fence() {
 }
 
 #[test]
+fn a_copy_does_not_answer_between_a_kill_and_the_claims_of_the_next_run() {
+    let Some((net, mut kernel)) = copied("10.0.0.1/32", false) else {
+        return;
+    };
+    assert_eq!(answering(&net), [""; 0]);
+    drop(kernel);
+    assert_eq!(answering(&net), [""; 0], "killed");
+    kernel = Kernel::open().unwrap();
+    kernel.remove_leftovers().unwrap();
+    assert_eq!(answering(&net), [""; 0], "started");
+    kernel.claim("office", claims(&ADDRESSES, LONG)).unwrap();
+    drive_for(&mut kernel, Duration::from_millis(50));
+    assert_eq!(answering(&net), [""; 0], "claimed");
+}
+
+#[test]
+fn a_copy_does_not_answer_after_an_end_unless_it_is_the_nodes_own() {
+    for own in [false, true] {
+        let Some((net, kernel)) = copied("10.0.0.1/32", own) else {
+            return;
+        };
+        assert_eq!(kernel.foreign_addresses("office").len(), usize::from(!own));
+        kernel.close();
+        let is_fenced = net.output("nft", "list tables").contains("netdev spared\n");
+        assert_eq!(is_fenced, !own);
+        assert_eq!(answering(&net).is_empty(), !own, "own: {own}");
+        net.ip("addr del 10.0.0.1/32 dev lan2");
+        let mut kernel = Kernel::open().unwrap();
+        kernel.remove_leftovers().unwrap();
+        kernel.claim("office", claims(&ADDRESSES, LONG)).unwrap();
+        kernel.close();
+        assert_eq!(net.output("nft", "list tables"), "", "own: {own}");
+    }
+}
+
+/// A node whose group is not active, and a copy of one of its addresses that somebody set.
+fn copied(copy: &str, own: bool) -> Option<(Net, Kernel)> {
+    let net = Net::new()?;
+    let mut claims = claims(&ADDRESSES, LONG);
+    claims.addresses.iter_mut().for_each(|it| it.own = own);
+    let mut kernel = Kernel::open().unwrap();
+    kernel.claim("office", claims).unwrap();
+    net.ip(&format!("addr add {copy} dev lan2"));
+    drive_for(&mut kernel, Duration::from_millis(50));
+    Some((net, kernel))
+}
+
+#[test]
+fn a_copy_of_a_link_local_address_does_not_answer_on_a_renamed_interface() {
+    let Some(net) = Net::new() else { return };
+    let mut kernel = Kernel::open().unwrap();
+    kernel
+        .claim("office", claims(&["fe80::1/64"], LONG))
+        .unwrap();
+    net.ip("addr add fe80::1/80 dev lan2 nodad");
+    let answers = || {
+        let tap = net.tap();
+        let mac = mac_in(&net.station, "peer");
+        tap.send(&solicitation("fe80::3", "fe80::1", mac));
+        let frames = tap.frames(Duration::from_millis(300));
+        let is_of = |it: &&Vec<u8>| it.len() >= 78 && it[12..14] == [0x86, 0xdd] && it[54] == 136;
+        frames.iter().filter(is_of).count()
+    };
+    for name in ["lan2", "lan9", "lan8"] {
+        if name != "lan2" {
+            let before = if name == "lan9" { "lan2" } else { "lan9" };
+            net.ip(&format!("link set {before} name {name}"));
+        }
+        drive_for(&mut kernel, Duration::from_millis(50));
+        assert_eq!(answers(), 0, "{name}");
+    }
+    // another device with its name, where it is another address
+    net.add_link("lan2", "peer2");
+    drive_for(&mut kernel, Duration::from_millis(50));
+    assert!(answers() > 0, "lan8 has no virtual address now");
+}
+
+#[test]
+fn a_device_that_is_renamed_while_it_is_down_is_guarded_when_it_is_up() {
+    let Some((net, mut kernel)) = copied("10.0.0.1/32", false) else {
+        return;
+    };
+    net.ip("addr del 10.0.0.1/32 dev lan2");
+    net.ip("addr add 10.0.0.1/32 dev lo");
+    drive_for(&mut kernel, Duration::from_millis(300));
+    net.ip("link set lan2 down");
+    drive_for(&mut kernel, Duration::from_millis(300));
+    net.ip("link set lan2 name lan9");
+    net.ip("link set lan9 up");
+    drive_for(&mut kernel, Duration::from_millis(20));
+    let tap = net.tap();
+    tap.send(&arp_request([10, 0, 0, 1]));
+    let frames = tap.frames(Duration::from_millis(100));
+    let is_reply = |it: &Vec<u8>| is_arp_reply_from(it, [10, 0, 0, 1]);
+    assert!(!frames.iter().any(is_reply));
+}
+
+#[test]
 fn addresses_of_ours_that_nobody_claims_are_deleted_wherever_they_are() {
     let Some((net, mut kernel)) = active() else {
         return;

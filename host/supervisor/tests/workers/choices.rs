@@ -223,6 +223,7 @@ impl Choices<'_> {
                 address: self.address(),
                 prefix: self.byte(),
                 source: self.flag(),
+                own: self.flag(),
             }],
             routes: vec![RouteClaim {
                 destination: self.address(),

@@ -103,6 +103,7 @@ unsafe fn address(raw: &abi::AddressClaim, routers: u32) -> Result<AddressClaim,
         address: ip(raw.family, raw.octets)?,
         prefix: prefix(raw.family, raw.prefix)?,
         source: raw.flags & abi::ADDRESS_SOURCE != 0,
+        own: raw.flags & abi::ADDRESS_OWN != 0,
     })
 }
 
@@ -217,7 +218,7 @@ mod tests {
     fn raw_address() -> abi::AddressClaim {
         abi::AddressClaim {
             size: size_of::<abi::AddressClaim>() as u32,
-            flags: abi::ADDRESS_SOURCE,
+            flags: abi::ADDRESS_SOURCE | abi::ADDRESS_OWN,
             virtual_router: 0,
             family: 4,
             prefix: 24,
@@ -268,6 +269,7 @@ mod tests {
                     address: "192.168.200.1".parse().unwrap(),
                     prefix: 24,
                     source: true,
+                    own: true,
                 }],
                 routes: Vec::new(),
                 refresh_s: 60,

@@ -438,6 +438,7 @@ fn usual(number: u8) -> (String, Option<Claims>) {
         address: std::net::Ipv6Addr::from([number; 16]).into(),
         prefix: 64,
         source: false,
+        own: false,
     };
     let claims = Claims {
         routers: vec![router; 2],

@@ -256,6 +256,7 @@ pub fn address(interface: &str, text: &str, router: Option<u32>) -> AddressClaim
         address: address.parse().unwrap(),
         prefix: prefix.parse().unwrap(),
         source: false,
+        own: false,
     }
 }
 
