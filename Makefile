@@ -173,7 +173,7 @@ soak-fence: build ## routers that are stopped at random moments for random times
 	@$(needs) test
 	SPARED_ROUNDS=$${SPARED_ROUNDS:-100} $(soak) fence $(in_lab) end_to_end -- --nocapture --test-threads=1 fence::
 
-soak-kinds: build ## groups on every kind of interface, in machines: renamed, without carrier, in a failover
+soak-kinds: build ## groups on every kind of interface, in machines: renamed (SPARED_ROUNDS times), without carrier, in a failover; SPARED_KINDS=VLAN,bridge for some
 	@$(needs) test
 	@sh tests/kernel/choose.sh build >/dev/null
 	$(soak) kinds $(in_lab) end_to_end $(alone) kinds::groups_on_every

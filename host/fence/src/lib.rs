@@ -35,13 +35,13 @@ mod expression;
 mod key;
 mod layout;
 mod leases;
-mod moved;
 mod object;
 mod plan;
 mod rules;
 mod sets;
 mod steps;
 mod transaction;
+mod unknown;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -102,8 +102,8 @@ pub struct Fence {
     /// False until the first apply: a table that exists before comes from an earlier run.
     made: bool,
     mirrored: bool,
-    /// The kernel takes chains off devices that are renamed, and lets us look after those.
-    follows_names: bool,
+    /// The kernel lets us guard devices that are made or renamed behind our back.
+    guards_unknown: bool,
     /// Keys that may be in the set `carry`.
     carried: BTreeSet<LeaseKey>,
 }
@@ -118,9 +118,7 @@ impl Fence {
             monitor: Monitor::netfilter(NFNLGRP_NFTABLES).map_err(open)?,
             made: false,
             mirrored: true,
-            follows_names: follows_names(
-                &std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default(),
-            ),
+            guards_unknown: true,
             carried: BTreeSet::new(),
         })
     }
@@ -210,23 +208,25 @@ impl Fence {
             result => result?,
         }
         self.made = true;
-        self.guard_moved(plan);
+        self.guard_unknown(plan);
         if !leases.is_empty() {
             self.trim(leases.iter().map(|(key, _)| *key).collect())?;
         }
         Ok(())
     }
 
-    // Of devices that are renamed while the host is dead. A kernel without it is no worse than the fence alone.
-    fn guard_moved(&mut self, plan: &Plan) {
-        if !self.follows_names {
+    // A kernel without these hooks is no worse than the fence alone.
+    fn guard_unknown(&mut self, plan: &Plan) {
+        if !self.guards_unknown {
             return;
         }
         let mut transaction = Transaction::new();
-        moved::replace(&mut transaction, plan);
+        unknown::replace(&mut transaction, plan);
         if let Err(error) = self.transport.commit(transaction) {
-            log::warn!("{error}; an interface that is renamed while spared is dead answers");
-            self.follows_names = false;
+            log::warn!(
+                "{error}; an interface that is made or renamed while spared is dead may answer"
+            );
+            self.guards_unknown = false;
         }
     }
 
@@ -337,9 +337,9 @@ impl Fence {
         }
         self.transport.commit(transaction)?;
         self.made = false;
-        if self.follows_names {
+        if self.guards_unknown {
             let mut transaction = Transaction::new();
-            moved::remove(&mut transaction);
+            unknown::remove(&mut transaction);
             // A kernel that has no such tables has nothing to remove.
             let _ = self.transport.commit(transaction);
         }
@@ -401,16 +401,6 @@ impl Fence {
     }
 }
 
-// Linux 6.16 binds the chains of the family netdev to names. A release that cannot be read may be such a one.
-fn follows_names(release: &str) -> bool {
-    const FIRST: (u32, u32) = (6, 16);
-    let mut numbers = release.split(['.', '-']).map(|part| part.parse().ok());
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(major), Some(minor)) => (major, minor) >= FIRST,
-        _ => true,
-    }
-}
-
 // Whether a message is about the fence. Keys that are added or removed by hand do not count.
 fn touches_fence(message: u16, payload: &[u8]) -> bool {
     // The name of the table is attribute 1 of all messages; that of a set is 2 in messages about
@@ -432,19 +422,4 @@ fn attributes_of(payload: &[u8], kind: u16) -> Option<String> {
     attributes(payload)
         .find(|(found, _)| *found == kind)
         .map(|(_, value)| text(value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernels_that_bind_chains_to_names_are_told_from_those_that_bind_them_to_devices() {
-        for release in ["6.16.0", "6.18.44-fc-v657", "7.0.1-1-amd64", "strange"] {
-            assert!(follows_names(release), "{release}");
-        }
-        for release in ["6.1.0-56-cloud-amd64", "6.12.48+deb13-amd64", "5.18"] {
-            assert!(!follows_names(release), "{release}");
-        }
-    }
 }

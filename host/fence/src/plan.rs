@@ -14,6 +14,8 @@ pub struct Plan {
     pub devices: Vec<Device>,
     /// Other devices that might answer for an address of the plan.
     pub elsewhere: Vec<Device>,
+    /// All devices that the host has seen, by the names that they have. On others the addresses are blocked.
+    pub known: Vec<Device>,
     pub routers: Vec<VirtualRouter>,
     pub addresses: Vec<Guarded>,
 }

@@ -131,6 +131,9 @@ impl Kernel {
             name: link.name.clone(),
             index: link.index,
         };
+        let all = self.interfaces.links();
+        let is_seen = |it: &&Link| indices.contains(&it.index) || self.seen.contains(&it.index);
+        plan.known = all.filter(is_seen).map(device).collect();
         let (guarded, others): (Vec<&Link>, Vec<&Link>) = self
             .interfaces
             .links()
@@ -148,7 +151,9 @@ impl Kernel {
     /// Notes the devices beside those of claims that may answer, and guards them: at once, and others that come soon
     /// after with a pause, as programs that make devices make many, and change them again at once.
     pub(super) fn note_elsewhere(&mut self, now: Instant) {
-        if self.elsewhere == self.may_answer() {
+        let mut links = self.interfaces.links().map(|link| link.index);
+        let are_seen = links.all(|index| self.seen.contains(&index));
+        if are_seen && self.elsewhere == self.may_answer() {
             return;
         }
         let last = self.elsewhere_since;
@@ -161,6 +166,7 @@ impl Kernel {
         self.elsewhere_at = None;
         self.elsewhere_since = Some(Instant::now());
         self.elsewhere = self.may_answer();
+        self.seen = self.interfaces.links().map(|link| link.index).collect();
         self.sync_fence()
     }
 

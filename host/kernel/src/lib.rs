@@ -159,6 +159,8 @@ pub struct Kernel {
     put_behind_at: Option<Instant>,
     /// Other devices that may answer for an address, and when others are to be guarded.
     elsewhere: BTreeSet<u32>,
+    /// All devices as of then.
+    seen: BTreeSet<u32>,
     elsewhere_at: Option<Instant>,
     /// When they were last guarded.
     elsewhere_since: Option<Instant>,
@@ -218,6 +220,7 @@ impl Kernel {
             is_in_charge: false,
             put_behind_at: None,
             elsewhere: BTreeSet::new(),
+            seen: BTreeSet::new(),
             elsewhere_at: None,
             elsewhere_since: None,
             copies_left: Vec::new(),

@@ -1,9 +1,10 @@
-//! Tables for a device of the fence that has another name now: what belongs to a guarded address is dropped there.
+//! Tables for devices that the fence does not know, as they were made or renamed since: what belongs to a guarded
+//! address is dropped there.
 //!
-//! Since Linux 6.16 the kernel takes a chain off a device that is renamed, while the device keeps its addresses. The
-//! host deletes those as soon as it is told of the new name. A host that was killed is told nothing, so the kernel
-//! itself has to know: the hooks of ARP and IP need no device, and their rules compare index and name. Older kernels
-//! leave a chain where it is, and need no such table.
+//! Chains of the fence are on devices, and the kernel answers for its addresses on every device. The host is told of a
+//! new one or of a new name some moments later, and never if it was killed; and since Linux 6.16 the kernel takes a
+//! chain off a device that is renamed. So the kernel itself has to know: the hooks of ARP and IP need no device,
+//! and their rules compare index and name with those of all devices that the host has seen.
 
 use nftnl::ProtoFamily;
 use spared_netlink::constants::*;
@@ -22,13 +23,12 @@ const TABLES: [Table; 2] = [table(ProtoFamily::Arp), table(ProtoFamily::Inet)];
 const fn table(family: ProtoFamily) -> Table {
     Table {
         family,
-        name: c"spared-moved",
+        name: c"spared-unknown",
         owned: false,
     }
 }
 
-const DEVICE: SetKind = set(c"guarded-devices", &[Type::Interface]);
-const PLACE: SetKind = set(c"guarded-places", &[Type::Interface, Type::InterfaceName]);
+const KNOWN: SetKind = set(c"known", &[Type::Interface, Type::InterfaceName]);
 const ADDRESS4: SetKind = set(c"guarded4", &[Type::Ipv4]);
 const ADDRESS6: SetKind = set(c"guarded6", &[Type::Ipv6]);
 
@@ -45,10 +45,10 @@ const fn set(name: &'static std::ffi::CStr, key: &'static [Type]) -> SetKind {
 pub fn replace(transaction: &mut Transaction, plan: &Plan) {
     remove(transaction);
     for table in TABLES {
-        transaction.add(&table, "add a table for renamed devices");
-        let kinds = [DEVICE, PLACE, ADDRESS4, ADDRESS6];
+        transaction.add(&table, "add a table for unknown devices");
+        let kinds = [KNOWN, ADDRESS4, ADDRESS6];
         for (kind, id) in kinds.iter().zip(1..) {
-            let label = "add a set for renamed devices";
+            let label = "add a set for unknown devices";
             transaction.add(&Set { table, kind, id }, label);
         }
         let content = match table.family {
@@ -62,8 +62,8 @@ pub fn replace(transaction: &mut Transaction, plan: &Plan) {
 /// Removes both tables, present or not.
 pub fn remove(transaction: &mut Transaction) {
     for table in TABLES {
-        transaction.add(&table, "remove a table for renamed devices");
-        transaction.delete(&table, "remove a table for renamed devices");
+        transaction.add(&table, "remove a table for unknown devices");
+        transaction.delete(&table, "remove a table for unknown devices");
     }
 }
 
@@ -93,15 +93,8 @@ fn content(plan: &Plan, hooks: [u32; 2], rules: [Vec<RuleContent>; 2]) -> Conten
         chains,
         elements: vec![
             (
-                DEVICE.name,
-                plan.devices
-                    .iter()
-                    .map(|it| element(number(it.index)))
-                    .collect(),
-            ),
-            (
-                PLACE.name,
-                plan.devices.iter().map(|it| element(place(it))).collect(),
+                KNOWN.name,
+                plan.known.iter().map(|it| element(place(it))).collect(),
             ),
             (ADDRESS4.name, addresses(plan, true)),
             (ADDRESS6.name, addresses(plan, false)),
@@ -109,21 +102,19 @@ fn content(plan: &Plan, hooks: [u32; 2], rules: [Vec<RuleContent>; 2]) -> Conten
     }
 }
 
-// A device of the fence under another name than the fence's.
 fn base(name: &str, hook: u32, [index, device]: [u32; 2], to: &str) -> ChainContent {
     let hook = Hook {
         device: None,
         number: hook,
         priority: -500,
     };
-    let renamed = steps([
+    let unknown = steps([
         meta(index, 0),
-        member(DEVICE.name, 0),
         meta(device, 1),
-        not_member(PLACE.name, 0),
+        not_member(KNOWN.name, 0),
         vec![Jump(c_string(to))],
     ]);
-    chain(name, Some(hook), vec![rule(c"renamed", renamed)])
+    chain(name, Some(hook), vec![rule(c"unknown", unknown)])
 }
 
 fn arp(offset: u32) -> Vec<RuleContent> {
@@ -179,14 +170,10 @@ fn addresses(plan: &Plan, is_v4: bool) -> Vec<Element> {
 }
 
 fn place(device: &super::Device) -> Vec<u8> {
-    let mut key = number(device.index);
+    let mut key = device.index.to_ne_bytes().to_vec();
     key.extend(device.name.bytes());
     key.resize(4 + 16, 0);
     key
-}
-
-fn number(value: u32) -> Vec<u8> {
-    value.to_ne_bytes().to_vec()
 }
 
 fn element(key: Vec<u8>) -> Element {
