@@ -15,7 +15,7 @@ use spared_tests::kinds::{BONDS, BRIDGE, Families, Kind, MACVLAN, VETH, VLAN, VR
 use spared_tests::lab::{EYE, Lab, Wire, scenario, skipped};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::machine::{Machine, Node, Parts, wait_settled};
-use spared_tests::probe::{Pings, Question, Stations, Watch};
+use spared_tests::probe::{Pings, Question, Run, Stations, Watch};
 use spared_tests::random::number;
 use spared_tests::router::Plan;
 
@@ -197,6 +197,12 @@ impl Pair {
         let wrong = |it: &Served| {
             let runs = self.watch.resolutions(from, it.address);
             let wrong = two_within(it.address, &runs, TOGETHER)?;
+            let run = |run: &Run| {
+                let [first, last] = [run.first, run.last].map(|at| at.since(from));
+                format!("r{} {first:.2?}-{last:.2?} ({})", run.site + 1, run.answers)
+            };
+            let runs: Vec<String> = runs.iter().map(run).collect();
+            println!("{} {}: answers by {runs:?}", it.kind.name, it.what);
             Some(format!("{}, {}: {wrong}", it.kind.name, it.what))
         };
         self.served.iter().filter_map(wrong).collect()
@@ -218,7 +224,11 @@ impl Pair {
         let undo = Stamp::now();
         r1.ip(undone)?;
         wrong.extend(self.unserved(0, |_| true));
-        println!("{name}: r1 again after {:.1?}", Stamp::now().since(undo));
+        println!(
+            "{name}: undone after {:.2?}, r1 again after {:.2?}",
+            undo.since(began),
+            Stamp::now().since(undo)
+        );
         wrong.extend(self.doubled(began));
         Ok(wrong
             .into_iter()
