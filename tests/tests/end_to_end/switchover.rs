@@ -198,15 +198,8 @@ fn mishaps_of(plan: &Plan, rounds: u32, seed: u64) {
 }
 
 fn befall(pair: &mut Linked<'_>, random: &mut Random, mishap: Mishap, victim: usize) -> Result<()> {
-    if pair.active().len() != 1 {
-        // workers end some time after a starter that the round before has killed
-        pair.wait_settled()?;
-    }
-    let active = pair.active();
-    let [active] = active.as_slice() else {
-        return Err(format!("active: {active:?}").into());
-    };
-    let (asked, asker) = (*active, asker(pair)?);
+    // workers end some time after a starter that the round before has killed, also the active node's
+    let (asked, asker) = (pair.at()?, asker(pair)?);
     let began = Stamp::now();
     let pids = pair.routers[victim].pids();
     let first = usize::from(matches!(mishap, Mishap::Kill));
