@@ -173,10 +173,10 @@ soak-fence: build ## routers that are stopped at random moments for random times
 	@$(needs) test
 	SPARED_ROUNDS=$${SPARED_ROUNDS:-100} $(soak) fence $(in_lab) end_to_end -- --nocapture --test-threads=1 fence::
 
-soak-kinds: build ## groups on every kind of interface, in machines: renamed (SPARED_ROUNDS times), without carrier, in a failover; SPARED_KINDS=VLAN,bridge for some
+soak-kinds: build ## groups and links on every kind of interface, in machines: renamed (SPARED_ROUNDS times), without carrier, in a failover; SPARED_KINDS=VLAN,bridge for some
 	@$(needs) test
 	@sh tests/kernel/choose.sh build >/dev/null
-	$(soak) kinds $(in_lab) end_to_end $(alone) kinds::groups_on_every
+	$(soak) kinds $(in_lab) end_to_end $(alone) kinds::groups_on_every kinds_link::
 
 soak-storm: build ## random faults of cables, nodes and switchovers, SPARED_ROUNDS (100) of each
 	@$(needs) test

@@ -297,7 +297,7 @@ mod alone {
     use super::*;
 
     #[test]
-    fn after_half_a_minute_without_processor_memory_and_disk_all_runs_again() {
-        survives(Duration::from_secs(30), false);
+    fn after_some_seconds_without_processor_memory_and_disk_all_runs_again() {
+        survives(Duration::from_secs(15), false);
     }
 }
