@@ -131,9 +131,6 @@ impl Kernel {
             name: link.name.clone(),
             index: link.index,
         };
-        let all = self.interfaces.links();
-        let is_seen = |it: &&Link| indices.contains(&it.index) || self.seen.contains(&it.index);
-        plan.known = all.filter(is_seen).map(device).collect();
         let (guarded, others): (Vec<&Link>, Vec<&Link>) = self
             .interfaces
             .links()
@@ -141,6 +138,9 @@ impl Kernel {
             .partition(|link| indices.contains(&link.index));
         plan.devices = guarded.into_iter().map(device).collect();
         if !plan.addresses.is_empty() {
+            let all = self.interfaces.links();
+            let is_seen = |it: &&Link| indices.contains(&it.index) || self.seen.contains(&it.index);
+            plan.known = all.filter(is_seen).map(device).collect();
             let known = others.into_iter();
             let known = known.filter(|link| self.elsewhere.contains(&link.index));
             plan.elsewhere = known.map(device).collect();

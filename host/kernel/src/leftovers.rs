@@ -38,6 +38,12 @@ impl Kernel {
         Ok(removed)
     }
 
+    /// Removes the fence of an earlier run at once, as nothing will be claimed.
+    pub fn claim_nothing(&mut self) {
+        self.old_fence_until = self.old_fence_until.map(|_| Instant::now());
+        self.end_old_fence(Instant::now());
+    }
+
     /// Removes the fence of an earlier run if nothing has been claimed in time.
     pub(super) fn end_old_fence(&mut self, now: Instant) {
         if self.old_fence_until.is_none_or(|until| now < until) {

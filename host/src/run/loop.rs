@@ -150,6 +150,7 @@ impl Loop {
         self.record(restored);
         if !self.here.has_plugins() {
             log::warn!("nothing configured: no enabled file in plugins/, so never active");
+            self.network.kernel_mut().claim_nothing();
         }
         self.settle_down();
         self.service.ready(&self.view().summary());
