@@ -15,7 +15,8 @@ use crate::Result;
 use crate::lab::Lab;
 
 const PATIENCE: Duration = Duration::from_millis(250);
-const LIMIT: Duration = Duration::from_secs(10);
+/// A server that reads 20 000 leases on a busy machine answers after half of it.
+const LIMIT: Duration = Duration::from_secs(40);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host4 {

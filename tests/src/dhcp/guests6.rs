@@ -10,7 +10,7 @@ use crate::Result;
 use crate::lab::Lab;
 
 const PATIENCE: Duration = Duration::from_millis(250);
-const TRIES: u32 = 40;
+const TRIES: u32 = 160;
 /// All_DHCP_Relay_Agents_and_Servers (RFC 8415 §7.1).
 const SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 
