@@ -14,26 +14,32 @@
 
 use std::net::Ipv4Addr;
 
-use crate::{Error, Mac, array};
+use crate::{Error, Mac, array, number};
 
 /// Bytes of a packet.
 pub const LEN: usize = 28;
 /// Operation of a request.
 pub const REQUEST: u16 = 1;
+/// Operation of a reply.
+pub const REPLY: u16 = 2;
 
 /// Hardware Ethernet, protocol IPv4, and the lengths of their addresses.
 const ETHERNET_IPV4: [u8; 6] = [0, 1, 0x08, 0x00, 6, 4];
 
 mod field {
+    pub const OPERATION: usize = 6;
     pub const SENDER_MAC: usize = 8;
     pub const SENDER: usize = 14;
+    pub const TARGET: usize = 24;
 }
 
 /// A received packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
+    operation: u16,
     sender_mac: Mac,
     sender: Ipv4Addr,
+    target: Ipv4Addr,
 }
 
 impl Packet {
@@ -45,9 +51,12 @@ impl Packet {
             return Err(Error::Malformed);
         }
         let sender: [u8; 4] = array(&bytes, field::SENDER).ok_or(Error::Truncated)?;
+        let target: [u8; 4] = array(&bytes, field::TARGET).ok_or(Error::Truncated)?;
         Ok(Self {
+            operation: number(&bytes, field::OPERATION).ok_or(Error::Truncated)?,
             sender_mac: array(&bytes, field::SENDER_MAC).ok_or(Error::Truncated)?,
             sender: sender.into(),
+            target: target.into(),
         })
     }
 
@@ -59,6 +68,16 @@ impl Packet {
     /// The address that its sender calls its own.
     pub fn sender(&self) -> Ipv4Addr {
         self.sender
+    }
+
+    /// Whether it answers a request.
+    pub fn is_reply(&self) -> bool {
+        self.operation == REPLY
+    }
+
+    /// The address that is asked for, or in a reply that of whoever asked.
+    pub fn target(&self) -> Ipv4Addr {
+        self.target
     }
 }
 
@@ -111,6 +130,8 @@ mod tests {
         let packet = Packet::new_checked(&packet).unwrap();
         assert_eq!(packet.sender(), request.sender);
         assert_eq!(packet.sender_mac(), request.sender_mac);
+        assert_eq!(packet.target(), request.target);
+        assert!(!packet.is_reply());
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod field {
 /// A received frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
+    destination: Mac,
     source: Mac,
     ethertype: u16,
     payload: &'a [u8],
@@ -42,10 +43,16 @@ impl<'a> Packet<'a> {
     /// `Truncated`.
     pub fn new_checked(bytes: &'a [u8]) -> Result<Self, Error> {
         Ok(Self {
+            destination: array(bytes, 0).ok_or(Error::Truncated)?,
             source: array(bytes, field::SOURCE).ok_or(Error::Truncated)?,
             ethertype: number(bytes, field::TYPE).ok_or(Error::Truncated)?,
             payload: bytes.get(HEADER_LEN..).ok_or(Error::Truncated)?,
         })
+    }
+
+    /// MAC address of the receiver, or of a group.
+    pub fn destination(&self) -> Mac {
+        self.destination
     }
 
     /// MAC address of the sender.

@@ -32,6 +32,8 @@ const SOURCE_LINK_LAYER_ADDRESS: u8 = 1;
 const TARGET_LINK_LAYER_ADDRESS: u8 = 2;
 /// Router and Override, not Solicited.
 const ROUTER_AND_OVERRIDE: u8 = 0xa0;
+/// Flag Solicited.
+const SOLICITED: u8 = 0x40;
 /// Flag Override.
 const OVERRIDE: u8 = 0x20;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -73,6 +75,18 @@ pub fn claim(packet: &ipv6::Packet<'_>) -> Option<(Ipv6Addr, Option<Mac>)> {
         }
     };
     Some((address?, mac_of(message, option)))
+}
+
+/// The address about which a message answers a solicitation, whoever it belongs to.
+pub fn answer(packet: &ipv6::Packet<'_>) -> Option<Ipv6Addr> {
+    let message = packet.payload();
+    let is_solicited = message.get(field::FLAGS)? & SOLICITED != 0;
+    let is_answer = is_discovery(packet)
+        && packet.hop_limit() == HOP_LIMIT
+        && message.first() == Some(&ADVERTISEMENT)
+        && is_solicited;
+    let target: [u8; 16] = array(message, field::TARGET)?;
+    is_answer.then_some(target.into())
 }
 
 /// The MAC address in an option of a message. One of length 0 ends them (RFC 4861 section 4.6).
