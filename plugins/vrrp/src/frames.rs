@@ -6,7 +6,7 @@ use crate::Vrrp;
 use crate::engine::Engine;
 use crate::links::Links;
 use crate::sockets::{FRAMES_WAITING, Kind};
-use crate::wire::neighbour::{claim, speaker, station};
+use crate::wire::neighbour::claim;
 
 /// Frames read at one go from one socket: a flood must not hold up the adverts.
 const FRAMES_AT_ONCE: usize = 64;
@@ -114,14 +114,7 @@ impl Vrrp {
         let now_ns = self.host.now();
         match kind {
             Kind::Link => engine.handle_frame(now_ns, index, frame),
-            Kind::Stations => {
-                if let Some(claim) = claim(frame) {
-                    engine.handle_claim(now_ns, index, claim);
-                }
-                if let Some(mac) = station(frame) {
-                    engine.handle_station(now_ns, index, mac, speaker(frame));
-                }
-            }
+            Kind::Stations => engine.handle_station(now_ns, index, frame),
             Kind::Heartbeats => {
                 let Some(links) = &mut self.links else {
                     return true;

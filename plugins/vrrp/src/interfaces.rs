@@ -8,7 +8,7 @@ use spared_sdk::{Error, Interest, InterfaceEvent, Interfaces, Sockets as Wanted}
 
 use crate::Vrrp;
 use crate::config::Settings;
-use crate::engine::InterfaceFacts;
+use crate::engine::{Engine, InterfaceFacts};
 use crate::links::Links;
 use crate::sockets::Sockets;
 
@@ -85,14 +85,20 @@ impl Vrrp {
         let Some(sockets) = self.sockets.get_mut(index) else {
             return;
         };
-        let before = sockets.watched();
+        let (before, stations) = (sockets.watched(), sockets.stations());
         let gone = sockets.update(event);
         let (watched, link) = (sockets.watched(), sockets.link());
+        let answers = sockets.stations().filter(|fd| Some(*fd) != stations);
         self.unwatch(gone);
         for (fd, before) in watched.into_iter().zip(before) {
             if let Some(fd) = fd.filter(|_| fd != before) {
                 self.watch(&event.name, fd);
             }
+        }
+        let listens = |engine: &Engine| engine.listens(index);
+        let is_read = self.engine.as_ref().is_some_and(listens);
+        if let Some(fd) = answers.filter(|_| is_read) {
+            self.watch(&event.name, fd);
         }
         let facts = InterfaceFacts {
             present: event.present,

@@ -11,7 +11,7 @@ pub fn run(bytes: &[u8]) {
         assert!(advert.interval_ns > 0);
         assert!(advert.addresses.iter().count() > 0);
     }
-    let _ = (neighbour::station(bytes), neighbour::speaker(bytes));
+    let _ = (neighbour::claim(bytes), neighbour::reply(bytes));
 }
 
 /// Adverts of this program, of keepalived 2.2.7, and questions for neighbours.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use spared_tests::Result;
 use spared_tests::clock::Stamp;
-use spared_tests::lab::{Lab, VIRTUAL, Wire, scenario};
+use spared_tests::lab::{Direction, Lab, Traffic, VIRTUAL, Wire, scenario};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::pair::Fault;
 use spared_tests::probe::{Asker, Control, Echo, Questions};
@@ -21,6 +21,10 @@ const CALM: Duration = Duration::from_millis(400);
 const FAILOVER: Duration = Duration::from_millis(500);
 /// A failover time, what stations have to answer, a switchover, and as much for a machine that is late.
 const DEAF: Duration = Duration::from_millis(1_300);
+/// The peer needs a failover time as well, before it says that it hears nothing.
+const DUMB: Duration = Duration::from_millis(1_900);
+/// Longer than whatever follows from a cut.
+const CUT: Duration = Duration::from_secs(3);
 const UNNOTICED: Duration = Duration::from_millis(150);
 /// The gateways of the second pair.
 const SECOND: u8 = 101;
@@ -254,6 +258,32 @@ fn an_active_node_that_is_deaf_on_a_network_hands_the_group_over() {
     });
 }
 
+/// Its card receives, and it hears stations that it can no longer ask.
+#[test]
+fn an_active_node_that_is_dumb_on_a_network_hands_the_group_over() {
+    scenario(2, |lab| {
+        let control = Control::start();
+        let mut plan = plan();
+        plan.without_preference();
+        let pair = Linked::start(lab, &plan)?;
+        let _echo = Echo::at_gateway(lab)?;
+        let _asker = Asker::at_gateway(lab)?;
+        thread::sleep(CALM);
+        let (active, before) = (pair.at()?, pair.transitions());
+        let began = Stamp::now();
+        lab.lose(pair.site(active), Wire::Lan, 100, 0)?;
+        pair.wait_active(1 - active)?;
+        thread::sleep(WHILE);
+        pair.answered(&control, began, VIRTUAL, DUMB)?;
+        assert_eq!(pair.stays(CALM)?, 1 - active);
+        lab.fix(pair.site(active), Wire::Lan)?;
+        thread::sleep(WHILE);
+        assert_eq!(pair.stays(CALM)?, 1 - active);
+        assert_eq!(pair.transitions(), before.map(|count| count + 1));
+        pair.one_answered(began)
+    });
+}
+
 #[test]
 fn a_backup_that_is_dumb_on_a_network_moves_nothing() {
     scenario(2, |lab| {
@@ -272,5 +302,43 @@ fn a_backup_that_is_dumb_on_a_network_moves_nothing() {
         let rating = Spared(&pair.routers[active]).row(&["vrrp", "status"], key)?;
         assert_eq!(rating.as_str(), Some("good"));
         pair.answered(&control, began, VIRTUAL, UNNOTICED)
+    });
+}
+
+// ---- several groups ----------------------------------------------------------------------------
+
+const MORE: &str = "[[group]]\nname = \"more\"\nprefer = \"r1\"\nadvert_interval = \"100ms\"\n\
+    failback_delay = \"500ms\"\n[[group.interface]]\ninterface = \"lan\"\nvrid = 61\n\
+    addresses = [\"10.1.0.61/24\"]\n";
+
+/// Nobody can be asked there, so that both groups move, and are to go back once r1 is proven to be heard.
+fn fall_back_together(lab: &Lab) -> Result<()> {
+    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    plan.sections = MORE.to_owned();
+    let pair = Linked::start(lab, &plan)?;
+    let all_on = |site: usize| {
+        let groups = pair.status(site).unwrap_or_default().groups;
+        groups.len() == 2 && groups.iter().all(|group| group.role == "active")
+    };
+    pair.wait("r1 active", || all_on(0))?;
+    lab.cut(pair.site(0), Wire::Lan)?;
+    thread::sleep(CUT);
+    assert!(all_on(1), "both have moved");
+    lab.join(pair.site(0), Wire::Lan)?;
+    pair.wait("both back", || all_on(0))
+}
+
+#[test]
+fn groups_of_one_network_go_back_to_the_preferred_node_after_a_silent_cut() {
+    scenario(2, fall_back_together);
+}
+
+/// Adverts alone: whether the backup can be heard is asked by ARP.
+#[test]
+fn groups_of_one_network_go_back_where_heartbeats_are_filtered() {
+    scenario(2, |lab| {
+        let site = &lab.sites[0];
+        lab.filter(site, Wire::Lan, Traffic::Heartbeats, Direction::Both)?;
+        fall_back_together(lab)
     });
 }

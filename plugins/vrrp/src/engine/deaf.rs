@@ -33,6 +33,15 @@ impl Group {
         (theirs.usable || theirs.hears).then_some(theirs.hears)
     }
 
+    /// Heartbeats prove a network in both directions: the peer's arrive there, and they say that it hears this node there.
+    pub(super) fn is_heard_both_ways(&self, now_ns: u64, index: usize) -> bool {
+        let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
+        let port = self.ports.get(index).filter(|port| port.proof.is_some());
+        let heard_ns = port.and_then(|port| port.heard_ns);
+        let is_heard = heard_ns.is_some_and(|at_ns| at_ns > horizon_ns);
+        is_heard && self.mutual_peer(now_ns).is_some() && self.peer_hears(index) == Some(true)
+    }
+
     /// The group comes from a living peer: also because of a port on which the peer hears nothing
     /// but is heard.
     pub(super) fn mark_deaf(&mut self, now_ns: u64) {

@@ -103,7 +103,7 @@ impl Engine {
     pub fn handle_claim(&mut self, now_ns: u64, interface: usize, claim: Claim) {
         let Claim { mac, address } = claim;
         let Some(group) = self.group_of(interface, address) else {
-            return;
+            return self.note_station(interface, claim);
         };
         let is_peer = match self.claimant(now_ns, interface, group, mac) {
             Claimant::Known => return,
@@ -167,11 +167,6 @@ impl Engine {
             false => (0, now_ns.saturating_add(PAUSE_NS)),
         };
         duplicates.known = known;
-    }
-
-    /// Whether somebody waits for answers of stations on an interface.
-    pub fn listens(&self, interface: usize) -> bool {
-        self.groups.iter().any(|group| group.listens(interface))
     }
 
     /// Machines that answer for addresses of a group, one for each address: their MAC addresses.

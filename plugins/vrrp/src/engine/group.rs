@@ -141,6 +141,8 @@ pub(super) struct Group {
     pub modes_differ: bool,
     /// Whether the inputs of the interfaces' checks have changed.
     pub checks_stale: bool,
+    /// Whether it has begun or ceased to wait for answers of stations.
+    pub listening_is_stale: bool,
 }
 
 impl Group {
@@ -205,6 +207,7 @@ impl Group {
             said: None,
             modes_differ: false,
             checks_stale: false,
+            listening_is_stale: false,
         }
     }
 

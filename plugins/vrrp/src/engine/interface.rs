@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::checks::Check;
 use super::counters::Discards;
+use super::stations::Stations;
 use crate::config::{Election, Settings, is_link_local};
 use crate::election::OWNER;
 use crate::error::Discard;
@@ -36,6 +37,9 @@ pub(super) struct Interface {
     pub known: bool,
     pub facts: InterfaceFacts,
     pub virtuals: Virtuals,
+    pub stations: Stations,
+    /// Whether a group waits for answers of stations there, so that they are read.
+    pub is_read: bool,
     /// Time of the last round of probes there.
     pub probed_ns: Option<u64>,
     /// As it was last reported.
@@ -52,6 +56,8 @@ impl Interface {
             known: false,
             facts: InterfaceFacts::default(),
             virtuals: Virtuals::default(),
+            stations: Stations::default(),
+            is_read: false,
             probed_ns: None,
             check: None,
             discards: Discards::default(),

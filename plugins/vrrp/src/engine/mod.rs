@@ -40,6 +40,7 @@ mod router;
 mod sending;
 mod sentences;
 mod speaking;
+mod stations;
 mod status;
 mod switchover;
 mod term;
@@ -59,7 +60,7 @@ use spared_sdk::{Cause, Role};
 
 use crate::config::Settings;
 use crate::election::{Directive, Why};
-use crate::wire::{Family, Mac, virtual_router};
+use crate::wire::Family;
 
 use duplicates::Duplicates;
 use group::{Group, State};
@@ -285,22 +286,6 @@ impl Engine {
         });
     }
 
-    /// A frame of a stations' socket: its sender, and the sender's address.
-    pub fn handle_station(
-        &mut self,
-        now_ns: u64,
-        interface: usize,
-        mac: Mac,
-        speaker: Option<IpAddr>,
-    ) {
-        // that of another pair, such as the provider's gateway, is a station like any other
-        let is_pairs = virtual_router(mac)
-            .is_some_and(|(family, vrid)| self.routers.contains_key(&(interface, family, vrid)));
-        self.each_group(now_ns, |group, cx| {
-            group.handle_station(cx, interface, mac, speaker, is_pairs);
-        });
-    }
-
     /// The host's directive for a group.
     pub fn handle_directive(&mut self, now_ns: u64, group: &str, directive: &Directive) {
         let Some(index) = self.groups.iter().position(|g| *g.name == *group) else {
@@ -380,6 +365,7 @@ impl Engine {
             group.check_late(cx);
             group.handle_timeout(cx);
         });
+        self.probe_networks(now_ns);
     }
 
     /// Tries at once whether refused adverts leave again, for an administrator who has fixed what
@@ -404,7 +390,8 @@ impl Engine {
     /// Time of the next [`Engine::handle_timeout`].
     pub fn next_timeout(&self) -> Option<u64> {
         let groups = self.groups.iter().filter_map(Group::next_timeout);
-        groups.chain(self.round_timeout()).min()
+        let rounds = self.round_timeout().into_iter();
+        groups.chain(rounds).chain(self.probe_timeout()).min()
     }
 
     /// The bytes of [`Action::Transmit`].
@@ -457,7 +444,11 @@ impl Engine {
         };
         call(group, &mut cx);
         group.speak(&mut cx);
-        if std::mem::take(&mut group.checks_stale) {
+        let checks_are_stale = std::mem::take(&mut group.checks_stale);
+        if std::mem::take(&mut group.listening_is_stale) {
+            self.update_listening_of(now_ns, index);
+        }
+        if checks_are_stale {
             self.tell_checks();
         }
     }

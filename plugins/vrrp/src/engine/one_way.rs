@@ -1,14 +1,13 @@
 //! E3: whether a network because of which the group has moved works in both directions again.
 //!
-//! A backup sends no adverts, so that the active node cannot hear whether its wire carries that
-//! way too: it asks the peer for its MAC. Before that, nothing mild moves the group back.
+//! Heartbeats show it. Where none go there, a backup sends nothing, so that the active node cannot hear whether its
+//! wire carries that way too: it asks the peer for its MAC. Before that, nothing mild moves the group back.
 
 use std::net::IpAddr;
 
+use super::Context;
 use super::group::Group;
 use super::unheard::{AGAIN_NS, WINDOW_NS};
-use super::{Action, Context};
-use crate::wire::neighbour;
 
 /// A network being probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +25,14 @@ impl OneWayLoss {
 impl Group {
     /// The peer hears this node there again.
     pub(super) fn begin_both_ways_check(&mut self, cx: &mut Context<'_>, index: usize) {
-        let askable = self.peer_on(index).is_some();
+        let is_heard = self.is_heard_both_ways(cx.now_ns, index);
+        let must_ask = !is_heard && self.peer_on(index).is_some();
         let Some(port) = self.ports.get_mut(index).filter(|port| port.moved) else {
             return;
         };
-        if !askable {
+        if !must_ask {
             port.moved = false;
+            self.end_both_ways_check(index);
         } else if port.one_way_loss.is_none() {
             port.one_way_loss = Some(OneWayLoss {
                 asking: false,
@@ -50,40 +51,26 @@ impl Group {
             let port = self.ports.get(index);
             let due = port.and_then(|port| port.one_way_loss);
             if due.is_some_and(|loss| cx.now_ns >= loss.next_ns) {
-                self.go_on_asking(cx, index);
+                self.go_on_asking(cx.now_ns, index);
             }
         }
     }
 
-    fn go_on_asking(&mut self, cx: &mut Context<'_>, index: usize) {
-        let frame = self.peer_on(index).and_then(|(own, peer)| {
-            let port = self.ports.get(index)?;
-            let mac = cx.interface(port.interface)?.facts.mac;
-            neighbour::probe(mac, own, peer)
-        });
-        let Some(port) = self.ports.get_mut(index) else {
+    fn go_on_asking(&mut self, now_ns: u64, index: usize) {
+        let port = self.ports.get_mut(index);
+        let Some(loss) = port.and_then(|port| port.one_way_loss.as_mut()) else {
             return;
         };
-        let Some(loss) = &mut port.one_way_loss else {
-            return;
-        };
-        let interface = port.interface;
         loss.asking = !loss.asking;
         let pause_ns = if loss.asking { WINDOW_NS } else { AGAIN_NS };
-        loss.next_ns = cx.now_ns.saturating_add(pause_ns);
-        let on = loss.asking;
-        cx.push(Action::Listen { interface, on });
-        // groups of one network ask the same
-        let probe = frame.map(|frame| Action::Probe { interface, frame });
-        if let Some(probe) = probe.filter(|probe| on && !cx.actions.holds(probe)) {
-            cx.push(probe);
-        }
+        loss.next_ns = now_ns.saturating_add(pause_ns);
+        self.listening_is_stale = true;
     }
 
     /// The peer's own address there.
-    pub(super) fn is_peers(&self, index: usize, speaker: Option<IpAddr>) -> bool {
+    pub(super) fn is_peers(&self, index: usize, address: IpAddr) -> bool {
         let mut routers = self.routers.iter().filter(|router| router.port == index);
-        speaker.is_some() && routers.any(|router| router.peers_address() == speaker)
+        routers.any(|router| router.peers_address() == Some(address))
     }
 
     /// Own and the peer's address on a port.
@@ -94,32 +81,18 @@ impl Group {
             .find_map(|router| Some((router.source?, router.peers_address()?)))
     }
 
-    /// A station was heard there: the peer is recognised by its address, because adverts may come
-    /// from a virtual MAC.
-    pub(super) fn note_both_ways(
-        &mut self,
-        cx: &mut Context<'_>,
-        index: usize,
-        speaker: Option<IpAddr>,
-    ) {
-        let peers = self.is_peers(index, speaker);
+    /// The peer has answered this node there.
+    pub(super) fn note_both_ways(&mut self, index: usize) {
         let port = self.ports.get_mut(index);
-        if let Some(port) = port.filter(|port| peers && port.one_way_loss.is_some()) {
+        if let Some(port) = port.filter(|port| port.one_way_loss.is_some()) {
             port.moved = false;
-            self.end_both_ways_check(cx, index);
+            self.end_both_ways_check(index);
         }
     }
 
-    pub(super) fn end_both_ways_check(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(port) = self.ports.get_mut(index) else {
-            return;
-        };
-        if port.one_way_loss.take().is_some_and(|loss| loss.asking) {
-            let interface = port.interface;
-            cx.push(Action::Listen {
-                interface,
-                on: false,
-            });
-        }
+    pub(super) fn end_both_ways_check(&mut self, index: usize) {
+        let port = self.ports.get_mut(index);
+        let ended = port.and_then(|port| port.one_way_loss.take());
+        self.listening_is_stale |= ended.is_some_and(OneWayLoss::is_asking);
     }
 }

@@ -1,105 +1,235 @@
-//! E3: the probes of an unheard network, once for all groups on it.
+//! E3: one round of questions on a network, and one reading of the answers, for all groups that wait for them.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::group::Group;
+use super::one_way::OneWayLoss;
 use super::port::Port;
-use super::{Action, Context, Engine};
-use crate::wire::neighbour;
+use super::unheard::UnheardInterface;
+use super::{Action, Engine};
+use crate::wire::neighbour::{Claim, Reply, claim, reply};
+use crate::wire::{Mac, virtual_router};
 
 /// Interval of probes while answers are waited for: one frame that a loaded network loses is no verdict.
 const PROBE_NS: u64 = 100_000_000;
-/// Number of neighbours probed in addition to the configured witnesses.
+/// Number of stations probed in addition to the configured witnesses.
 const NEIGHBOURS_MAX: usize = 8;
 
+/// Whom a round asks.
+struct Targets {
+    /// Beside the witnesses.
+    stations: Vec<IpAddr>,
+    /// Of these the ones that only spoke: whoever does not answer this node may never have done so.
+    only_heard: Vec<IpAddr>,
+    /// Addresses of both nodes and of their groups, which are no other stations.
+    of_pair: HashSet<IpAddr>,
+}
+
+/// Own address and whom it asks.
+type Questions = Vec<(IpAddr, IpAddr)>;
+
 impl Engine {
+    /// Whether somebody waits for answers of stations on an interface.
+    pub fn listens(&self, interface: usize) -> bool {
+        self.groups.iter().any(|group| group.listens(interface))
+    }
+
+    /// Reads answers on an interface from when the first group waits for them until the last one does: whoever
+    /// begins to read drops what waits in the socket, which may be the answer for another group.
+    pub(super) fn update_listening(&mut self, now_ns: u64, interface: usize) {
+        let on = self.listens(interface);
+        let Some(there) = self.interfaces.get_mut(interface) else {
+            return;
+        };
+        if std::mem::replace(&mut there.is_read, on) != on {
+            self.actions.push(Action::Listen { interface, on });
+            self.probe_network(now_ns, interface);
+        }
+    }
+
+    pub(super) fn update_listening_of(&mut self, now_ns: u64, group: usize) {
+        let count = self.groups.get(group).map_or(0, |group| group.ports.len());
+        for port in 0..count {
+            let group = self.groups.get(group);
+            if let Some(port) = group.and_then(|group| group.ports.get(port)) {
+                self.update_listening(now_ns, port.interface);
+            }
+        }
+    }
+
+    /// Time of the next round.
+    pub(super) fn probe_timeout(&self) -> Option<u64> {
+        let read = self.interfaces.iter().filter(|there| there.is_read);
+        let due_ns = read.map(|there| {
+            let after = |at_ns: u64| at_ns.saturating_add(PROBE_NS);
+            there.probed_ns.map_or(0, after)
+        });
+        due_ns.min()
+    }
+
+    /// Begins the rounds that are due.
+    pub(super) fn probe_networks(&mut self, now_ns: u64) {
+        for interface in 0..self.interfaces.len() {
+            self.probe_network(now_ns, interface);
+        }
+    }
+
+    fn probe_network(&mut self, now_ns: u64, interface: usize) {
+        let Some(there) = self.interfaces.get(interface) else {
+            return;
+        };
+        let pauses = |at_ns: u64| now_ns < at_ns.saturating_add(PROBE_NS);
+        let question = Action::FindNeighbours { interface };
+        let is_due = there.is_read && !there.probed_ns.is_some_and(pauses);
+        if is_due && !self.actions.holds(&question) {
+            self.actions.push(question);
+        }
+    }
+
     /// Answers [`Action::FindNeighbours`].
     pub fn handle_neighbours(&mut self, now_ns: u64, interface: usize, neighbours: &[IpAddr]) {
-        // virtual addresses are the pair's, whichever group they are of
-        let is_virtual = |address: &IpAddr| {
-            let routers = self.groups.iter().flat_map(|group| &group.routers);
-            let mut virtuals = routers.flat_map(|router| &router.config.addresses);
-            virtuals.any(|one| one.address == *address)
+        let Some(targets) = self.targets(interface, neighbours) else {
+            return;
         };
-        let stations = neighbours.iter().filter(|address| !is_virtual(address));
-        let stations: Vec<IpAddr> = stations.take(NEIGHBOURS_MAX).copied().collect();
-        let mut questions = Vec::new();
+        let (mut questions, mut asked) = (Vec::new(), 0);
+        for group in &self.groups {
+            group.ask_peer(interface, &mut questions);
+            asked = asked.max(group.ask_there(interface, &targets, &mut questions));
+        }
         for group in &mut self.groups {
-            group.ask_there(now_ns, interface, &stations, &mut questions);
+            if let Some(unheard) = group.asking_on(interface) {
+                // who was asked before counts, also where the kernel has forgotten that neighbour since
+                unheard.asked = unheard.asked.max(asked);
+            }
         }
         let Some(there) = self.interfaces.get_mut(interface) else {
             return;
         };
         there.probed_ns = Some(now_ns);
+        let mac = there.facts.mac;
         for (own, target) in questions {
-            if let Some(frame) = neighbour::probe(there.facts.mac, own, target) {
+            if let Some(frame) = there.stations.ask(now_ns, mac, own, target) {
                 self.actions.push(Action::Probe { interface, frame });
             }
         }
     }
-}
 
-impl Group {
-    /// One question is enough for all groups, as each of them hears the answers.
-    pub(super) fn probe(&mut self, cx: &mut Context<'_>, index: usize) {
-        let Some(port) = self.ports.get_mut(index) else {
-            return;
-        };
-        let interface = port.interface;
-        let probed_ns = cx.interface(interface).and_then(|it| it.probed_ns);
-        let due_ns = probed_ns.map_or(cx.now_ns, |at_ns| at_ns.saturating_add(PROBE_NS));
-        let is_due = cx.now_ns >= due_ns;
-        if let Some(unheard) = &mut port.unheard {
-            let next_ns = cx.now_ns.saturating_add(PROBE_NS);
-            unheard.probe_ns = if is_due { next_ns } else { due_ns };
+    /// Whom to ask on an interface: those that spoke last, and neighbours of the kernel.
+    fn targets(&self, interface: usize, neighbours: &[IpAddr]) -> Option<Targets> {
+        let there = self.interfaces.get(interface)?;
+        let mut of_pair: HashSet<IpAddr> = there.facts.addresses.iter().copied().collect();
+        for group in &self.groups {
+            of_pair.extend(group.active_router.map(|router| router.address));
+            // virtual addresses are the pair's, whichever group they are of
+            let virtuals = group.config.virtual_addresses();
+            of_pair.extend(virtuals.map(|(_, address)| address));
+            for router in &group.routers {
+                of_pair.extend(router.peers_address());
+                of_pair.extend(&router.config.peers);
+            }
         }
-        let question = Action::FindNeighbours { interface };
-        if is_due && !cx.actions.holds(&question) {
-            cx.push(question);
+        let heard = there.stations.heard().iter();
+        let mut stations: Vec<IpAddr> = Vec::new();
+        for station in heard.clone().chain(neighbours) {
+            let is_new = !of_pair.contains(station) && !stations.contains(station);
+            if is_new && stations.len() < NEIGHBOURS_MAX {
+                stations.push(*station);
+            }
+        }
+        let only_heard = heard.filter(|it| !neighbours.contains(it));
+        Some(Targets {
+            only_heard: only_heard.copied().collect(),
+            stations,
+            of_pair,
+        })
+    }
+
+    /// A frame of a stations' socket, while somebody listens there.
+    pub fn handle_station(&mut self, now_ns: u64, interface: usize, frame: &[u8]) {
+        if let Some(claim) = claim(frame) {
+            self.handle_claim(now_ns, interface, claim);
+        }
+        if let Some(reply) = reply(frame) {
+            self.handle_reply(now_ns, interface, &reply);
         }
     }
 
-    /// Adds whom the group asks on an interface, and in whose name, to what others ask there.
-    fn ask_there(
-        &mut self,
-        now_ns: u64,
-        interface: usize,
-        neighbours: &[IpAddr],
-        questions: &mut Vec<(IpAddr, IpAddr)>,
-    ) {
-        let here = |port: &Port| port.interface == interface;
-        let Some(index) = self.ports.iter().position(here) else {
-            return;
-        };
-        let port = self.ports.get_mut(index);
-        let Some(unheard) = port.and_then(|port| port.unheard.as_mut()) else {
-            return;
-        };
-        if !unheard.is_asking() {
+    fn handle_reply(&mut self, now_ns: u64, interface: usize, reply: &Reply) {
+        let there = self.interfaces.get(interface);
+        if !there.is_some_and(|there| there.stations.is_answer(now_ns, reply)) {
             return;
         }
-        unheard.probe_ns = now_ns.saturating_add(PROBE_NS);
+        let is_third = !self.is_mac_of_pair(interface, reply.mac);
+        self.each_group(now_ns, |group, cx| {
+            group.handle_answer(cx, interface, reply.sender, is_third);
+        });
+    }
+
+    /// Whom this node may ask, should it have to.
+    pub(super) fn note_station(&mut self, interface: usize, claim: Claim) {
+        if self.is_mac_of_pair(interface, claim.mac) {
+            return;
+        }
+        if let Some(there) = self.interfaces.get_mut(interface) {
+            there.stations.note_heard(claim.address);
+        }
+    }
+
+    /// A MAC address of a virtual router of another pair, such as the provider's gateway, is one like any other.
+    fn is_mac_of_pair(&self, interface: usize, mac: Mac) -> bool {
+        let is_virtual = virtual_router(mac)
+            .is_some_and(|(family, vrid)| self.routers.contains_key(&(interface, family, vrid)));
+        let is_own = self.interfaces.iter().any(|there| there.facts.mac == mac);
+        let mut ports = self.groups.iter().flat_map(|group| &group.ports);
+        is_virtual || is_own || ports.any(|port| port.peer_mac == Some(mac))
+    }
+}
+
+impl Group {
+    /// Whether the peer answers there.
+    fn ask_peer(&self, interface: usize, questions: &mut Questions) {
+        let asks = |port: &Port| {
+            port.interface == interface && port.one_way_loss.is_some_and(OneWayLoss::is_asking)
+        };
+        let index = self.ports.iter().position(asks);
+        let question = index.and_then(|index| self.peer_on(index));
+        if let Some(question) = question.filter(|it| !questions.contains(it)) {
+            questions.push(question);
+        }
+    }
+
+    /// Adds whom the group asks on an interface, and in whose name, to what others ask there. Returns the number of
+    /// stations that should answer.
+    fn ask_there(&self, interface: usize, targets: &Targets, questions: &mut Questions) -> usize {
+        let asks = |port: &Port| {
+            let asks = port.unheard.is_some_and(|unheard| unheard.is_asking());
+            port.interface == interface && asks
+        };
+        let Some(index) = self.ports.iter().position(asks) else {
+            return 0;
+        };
         let mut asked = 0;
         for router in self.routers.iter().filter(|router| router.port == index) {
             let Some(own) = router.source else { continue };
-            let witnesses = router.config.witnesses.iter();
-            for target in witnesses.chain(neighbours) {
-                let is_pairs = router.config.peers.contains(target)
-                    || router.config.advertised.contains(target)
-                    || router.peers_address() == Some(*target)
-                    || self
-                        .active_router
-                        .is_some_and(|peer| peer.address == *target);
-                if is_pairs || own.is_ipv4() != target.is_ipv4() {
+            let witnesses = &router.config.witnesses;
+            for target in witnesses.iter().chain(&targets.stations) {
+                if targets.of_pair.contains(target) || own.is_ipv4() != target.is_ipv4() {
                     continue;
                 }
-                asked += 1;
+                let is_witness = witnesses.contains(target);
+                asked += usize::from(is_witness || !targets.only_heard.contains(target));
                 if !questions.contains(&(own, *target)) {
                     questions.push((own, *target));
                 }
             }
         }
-        // who was asked before counts, also where the kernel has forgotten that neighbour since
-        unheard.asked = unheard.asked.max(asked);
+        asked
+    }
+
+    fn asking_on(&mut self, interface: usize) -> Option<&mut UnheardInterface> {
+        let mut ports = self.ports.iter_mut();
+        let port = ports.find(|port| port.interface == interface)?;
+        port.unheard.as_mut().filter(|unheard| unheard.is_asking())
     }
 }

@@ -146,14 +146,10 @@ impl Engine {
     }
 
     /// False if a group that asked to be active has heard since that another node is: it is backup, as the host
-    /// knows it. False if another group still waits for answers where one does no longer.
+    /// knows it.
     fn still_holds(&self, action: &Action) -> bool {
         match action {
             Action::Publish { group, .. } if action.is_request() => self.wants_active(group),
-            Action::Listen {
-                interface,
-                on: false,
-            } => !self.groups.iter().any(|group| group.listens(*interface)),
             _ => true,
         }
     }

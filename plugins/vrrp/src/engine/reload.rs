@@ -57,6 +57,9 @@ pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
         group.refresh(cx);
     });
     engine.tell_checks();
+    for interface in 0..engine.interfaces.len() {
+        engine.update_listening(now_ns, interface);
+    }
 }
 
 fn index(groups: &[Group]) -> HashMap<(usize, crate::wire::Family, u8), (usize, usize)> {
@@ -152,7 +155,7 @@ impl Group {
                 continue;
             };
             port.end_heartbeats();
-            self.end_both_ways_check(cx, index);
+            self.end_both_ways_check(index);
             self.note_heard(cx, index);
         }
     }

@@ -11,7 +11,7 @@ use super::peer::Contact;
 use super::port::Port;
 use super::{Action, Context};
 use crate::election::{CLAIM, Rank};
-use crate::wire::{Mac, heartbeat};
+use crate::wire::heartbeat;
 
 /// Time for stations to answer: a cut behind a switch costs this in addition to the failover time,
 /// and live stations answer within milliseconds.
@@ -48,8 +48,6 @@ pub(super) struct UnheardInterface {
     /// Number of stations that were asked.
     pub asked: usize,
     asking_until_ns: Option<u64>,
-    /// Next probe while it asks.
-    pub probe_ns: u64,
     ask_again_ns: u64,
 }
 
@@ -60,8 +58,7 @@ impl UnheardInterface {
     }
 
     fn next_ns(&self) -> u64 {
-        let asking_ns = self.asking_until_ns.map(|it| it.min(self.probe_ns));
-        asking_ns.unwrap_or(self.ask_again_ns)
+        self.asking_until_ns.unwrap_or(self.ask_again_ns)
     }
 }
 
@@ -147,7 +144,6 @@ impl Group {
                 }
                 Some(unheard) => match unheard.asking_until_ns {
                     Some(until_ns) if cx.now_ns >= until_ns => self.end_window(cx, index),
-                    Some(_) if cx.now_ns >= unheard.probe_ns => self.probe(cx, index),
                     None if cx.now_ns >= unheard.ask_again_ns => self.ask(cx, index),
                     _ => {}
                 },
@@ -169,7 +165,6 @@ impl Group {
             since_ns: cx.now_ns,
             asked: 0,
             asking_until_ns: None,
-            probe_ns: cx.now_ns,
             ask_again_ns,
         });
         let interface = port.interface;
@@ -219,40 +214,26 @@ impl Group {
         };
         unheard.asked = 0;
         unheard.asking_until_ns = Some(cx.now_ns.saturating_add(WINDOW_NS));
-        let interface = port.interface;
-        cx.push(Action::Listen {
-            interface,
-            on: true,
-        });
-        self.probe(cx, index);
+        self.listening_is_stale = true;
     }
 
-    /// A station was heard on an interface; `is_pairs`: its MAC is that of a virtual router of the pair.
-    pub(super) fn handle_station(
+    /// Who was asked on an interface has answered this node; `is_third`: by a MAC address that is not the pair's.
+    pub(super) fn handle_answer(
         &mut self,
         cx: &mut Context<'_>,
         interface: usize,
-        mac: Mac,
-        speaker: Option<IpAddr>,
-        is_pairs: bool,
+        sender: IpAddr,
+        is_third: bool,
     ) {
-        let Some(index) = self
-            .ports
-            .iter()
-            .position(|port| port.interface == interface)
-        else {
+        let here = |port: &Port| port.interface == interface;
+        let Some(index) = self.ports.iter().position(here) else {
             return;
         };
-        self.note_both_ways(cx, index, speaker);
-        let peers = self.is_peers(index, speaker);
-        let Some(port) = self.ports.get_mut(index) else {
-            return;
-        };
-        let own = cx
-            .interface(interface)
-            .is_some_and(|interface| interface.facts.mac == mac);
-        let third = !own && !peers && port.peer_mac != Some(mac) && !is_pairs;
-        let Some(unheard) = port.unheard.as_mut().filter(|_| third) else {
+        if self.is_peers(index, sender) {
+            return self.note_both_ways(index);
+        }
+        let port = self.ports.get_mut(index).filter(|_| is_third);
+        let Some(unheard) = port.and_then(|port| port.unheard.as_mut()) else {
             return;
         };
         (unheard.rating, unheard.told) = (Rating::Good, None);
@@ -260,10 +241,7 @@ impl Group {
         self.speaking.stale = true;
         unheard.asking_until_ns = None;
         unheard.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
-        cx.push(Action::Listen {
-            interface,
-            on: false,
-        });
+        self.listening_is_stale = true;
         self.update_priority(cx);
         self.claim(cx, index);
     }
@@ -284,10 +262,7 @@ impl Group {
         unheard.ask_again_ns = cx.now_ns.saturating_add(AGAIN_NS);
         let (interface, rating) = (port.interface, unheard.rating);
         let is_news = unheard.told.replace(rating) != Some(rating);
-        cx.push(Action::Listen {
-            interface,
-            on: false,
-        });
+        self.listening_is_stale = true;
         if is_news {
             let name = cx
                 .interface(interface)
@@ -338,13 +313,8 @@ impl Group {
         let Some(port) = self.ports.get_mut(index) else {
             return;
         };
-        if let Some(unheard) = port.unheard.take() {
-            if unheard.asking_until_ns.is_some() {
-                cx.push(Action::Listen {
-                    interface: port.interface,
-                    on: false,
-                });
-            }
+        if port.unheard.take().is_some() {
+            self.listening_is_stale = true;
             self.checks_stale = true;
             self.speaking.stale = true;
             self.update_priority(cx);
@@ -371,7 +341,7 @@ impl Group {
             let was_unheard = port.unheard.is_some() || port.moved && self.peer_on(index).is_some();
             let fixed = was_unheard && hears_this == Some(true);
             if let Some(at_ns) = unheard_since_ns.filter(|_| cx.now_ns >= spoken_ns) {
-                self.end_both_ways_check(cx, index);
+                self.end_both_ways_check(index);
                 if let Some(port) = self.ports.get_mut(index) {
                     port.unheard_since_ns.get_or_insert(at_ns);
                 }
@@ -451,7 +421,7 @@ impl Group {
     pub(super) fn end_unheard(&mut self, cx: &mut Context<'_>) {
         for index in 0..self.ports.len() {
             self.settle_unheard(cx, index);
-            self.end_both_ways_check(cx, index);
+            self.end_both_ways_check(index);
         }
     }
 }

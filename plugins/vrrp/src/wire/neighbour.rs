@@ -6,30 +6,39 @@ use spared_packet::{arp, ethernet, ipv6, ndisc};
 
 use super::Mac;
 
-/// The sender of an ARP or neighbour discovery frame.
-pub fn station(frame: &[u8]) -> Option<Mac> {
-    read(frame).map(|(mac, _)| mac)
+/// An answer to a question for an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub mac: Mac,
+    /// Address that was asked for.
+    pub sender: IpAddr,
+    /// Who asked, as the answer has it.
+    pub to_mac: Mac,
+    pub to: IpAddr,
 }
 
-/// The address that the sender of such a frame calls its own.
-pub fn speaker(frame: &[u8]) -> Option<IpAddr> {
-    read(frame).map(|(_, address)| address)
-}
-
-fn read(frame: &[u8]) -> Option<(Mac, IpAddr)> {
+/// The answer in a frame: an ARP reply, or an advertisement that was solicited.
+pub fn reply(frame: &[u8]) -> Option<Reply> {
     let frame = ethernet::Packet::new_checked(frame).ok()?;
-    let address = match frame.ethertype() {
-        ethernet::ARP => arp::Packet::new_checked(frame.payload())
-            .ok()?
-            .sender()
-            .into(),
+    let (sender, to): (IpAddr, IpAddr) = match frame.ethertype() {
+        ethernet::ARP => {
+            let packet = arp::Packet::new_checked(frame.payload()).ok()?;
+            let (sender, to) = (packet.sender(), packet.target());
+            packet.is_reply().then_some((sender.into(), to.into()))?
+        }
         ethernet::IPV6 => {
             let packet = ipv6::Packet::new_checked(frame.payload()).ok()?;
-            ndisc::is_discovery(&packet).then_some(packet.source().into())?
+            let sender = ndisc::answer(&packet)?;
+            (sender.into(), packet.destination().into())
         }
         _ => return None,
     };
-    Some((frame.source(), address))
+    Some(Reply {
+        mac: frame.source(),
+        sender,
+        to_mac: frame.destination(),
+        to,
+    })
 }
 
 /// What a frame says of an address: the station with that MAC address has it.
@@ -96,4 +105,66 @@ fn request(mac: Mac, sender: Ipv4Addr, target: Ipv4Addr, out: &mut Vec<u8>) {
         target,
     };
     request.emit(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: Mac = [2, 0, 0, 0, 0, 0x0a];
+    const THIRD: Mac = [2, 0, 0, 0, 0, 0x99];
+
+    /// Who has 192.0.2.99, in an answer to 192.0.2.2.
+    const ARP_REPLY: [&[u8]; 7] = [
+        &[2, 0, 0, 0, 0, 0x0a, 2, 0, 0, 0, 0, 0x99, 8, 6],
+        &[0, 1, 8, 0, 6, 4, 0, 2],
+        &THIRD,
+        &[192, 0, 2, 99],
+        &MAC,
+        &[192, 0, 2, 2],
+        &[0; 18],
+    ];
+    /// The same of fe80::99 and fe80::a.
+    const ADVERTISEMENT: [&[u8]; 8] = [
+        &[2, 0, 0, 0, 0, 0x0a, 2, 0, 0, 0, 0, 0x99, 0x86, 0xdd],
+        &[0x60, 0, 0, 0, 0, 32, 58, 255],
+        &[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x99],
+        &[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0a],
+        &[0x88, 0, 0, 0, 0x60, 0, 0, 0],
+        &[0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x99],
+        &[2, 1],
+        &THIRD,
+    ];
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn an_answer_says_who_was_asked_and_who_asked() {
+        let answer = |sender, to| Reply {
+            mac: THIRD,
+            sender: ip(sender),
+            to_mac: MAC,
+            to: ip(to),
+        };
+        let (arp, discovery) = (ARP_REPLY.concat(), ADVERTISEMENT.concat());
+        assert_eq!(reply(&arp), Some(answer("192.0.2.99", "192.0.2.2")));
+        assert_eq!(reply(&discovery), Some(answer("fe80::99", "fe80::a")));
+        let questions = [("192.0.2.2", "192.0.2.99"), ("fe80::a", "fe80::b")];
+        for (own, target) in questions.map(|(own, target)| (ip(own), ip(target))) {
+            assert_eq!(reply(&probe(MAC, own, target).expect("one family")), None);
+            let announced = announcement(THIRD, target);
+            assert_eq!(reply(&announced), None, "nobody had asked");
+        }
+        // from another network
+        let mut routed = discovery.clone();
+        routed[21] = 64;
+        assert_eq!(reply(&routed), None);
+        for frame in [arp, discovery] {
+            for end in 0..frame.len() {
+                let _ = reply(&frame[..end]);
+            }
+        }
+    }
 }

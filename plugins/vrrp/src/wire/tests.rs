@@ -459,21 +459,6 @@ fn a_probe_asks_as_the_rfcs_say() {
     assert_eq!(neighbour::probe(MAC, ip("fe80::a"), ip("192.0.2.99")), None);
 }
 
-#[test]
-fn stations_are_known_by_arp_and_neighbour_discovery_alone() {
-    let arp = neighbour::probe(MAC, ip("192.0.2.2"), ip("192.0.2.99")).expect("one family");
-    assert_eq!(neighbour::station(&arp), Some(MAC));
-    assert_eq!(neighbour::station(&arp[..41]), None);
-    assert_eq!(neighbour::speaker(&arp), Some(ip("192.0.2.2")));
-    assert_eq!(neighbour::speaker(&arp[..41]), None);
-    let discovery = neighbour::probe(MAC, ip("fe80::a"), ip("fe80::b")).expect("one family");
-    assert_eq!(neighbour::station(&discovery), Some(MAC));
-    assert_eq!(neighbour::speaker(&discovery), Some(ip("fe80::a")));
-    assert_eq!(neighbour::speaker(&bytes(V3_IPV6)), None);
-    assert_eq!(neighbour::station(&bytes(V3_IPV4)), None);
-    assert_eq!(neighbour::station(&bytes(V3_IPV6)), None);
-}
-
 /// What the fuzz target does with a coverage-guided generator, for every test run.
 #[test]
 fn no_mutation_of_a_valid_frame_makes_the_parser_panic() {
@@ -500,7 +485,7 @@ fn no_mutation_of_a_valid_frame_makes_the_parser_panic() {
             );
             assert!(advert.interval_ns > 0);
         }
-        let _ = (neighbour::station(&frame), neighbour::speaker(&frame));
+        let _ = (neighbour::claim(&frame), neighbour::reply(&frame));
     }
     // the mutations reach behind the checks
     assert!(understood > 10_000, "{understood}");

@@ -5,6 +5,8 @@ use super::linked::{LINKS, by_quality, is_still, moved_once, moves_once_and_back
 
 /// One Active_Down, a heartbeat, the time that stations have to answer, and a switchover.
 const BOUND_NS: u64 = (400 + 100 + 300 + 100) * MS;
+/// The peer needs an Active_Down as well, before it says that it hears nothing.
+const DUMB_NS: u64 = BOUND_NS + 400 * MS;
 
 /// Pairs that ask a station of lan1.
 fn pairs() -> [Lab; 3] {
@@ -48,6 +50,47 @@ fn a_deaf_active_node_hands_the_group_to_who_hears() {
             }
             lab.run(400 * SECOND);
             lab.forget();
+        }
+    }
+}
+
+/// It receives and sends no more: it hears a station that it can no longer ask.
+#[test]
+fn a_dumb_active_node_is_found_beside_a_station_that_speaks_all_the_time() {
+    for mut lab in pairs() {
+        reaches(&mut lab, &[0, 1]);
+        lab.talk("lan1");
+        lab.run(SECOND);
+        lab.stations.remove(&("lan1".to_owned(), 0));
+        lab.cut_one_way("lan1", 0, 1);
+        let took = lab.run_until(5 * SECOND, |lab| lab.active() == [1]);
+        assert!(took.is_some_and(|ns| ns <= DUMB_NS), "{took:?}");
+        lab.run(10 * SECOND);
+        moved_once(&lab, 1);
+        is_still(&mut lab);
+    }
+}
+
+/// Nobody is configured as a witness, and the kernel knows nobody: who spoke is asked.
+#[test]
+fn a_station_that_spoke_is_asked_and_only_its_answer_counts() {
+    for ways in [&[(0, 1)][..], &[(1, 0)], &[(0, 1), (1, 0)]] {
+        for cut_off in [0, 1] {
+            let mut lab = Lab::linked(&by_quality(""), &LINKS);
+            reaches(&mut lab, &[1 - cut_off]);
+            lab.talk("lan1");
+            lab.run(SECOND);
+            for (from, to) in ways {
+                lab.cut_one_way("lan1", *from, *to);
+            }
+            lab.run(10 * SECOND);
+            let expected = match ways {
+                // its own adverts arrive, so that the other node may be dumb as well
+                [(1, 0)] => 0,
+                _ => 1 - cut_off,
+            };
+            assert_eq!(lab.active(), [expected], "{ways:?} {cut_off}");
+            is_still(&mut lab);
         }
     }
 }

@@ -201,6 +201,31 @@ fn groups_of_one_network_probe_it_together() {
     }
 }
 
+/// Heartbeats prove the network again; where they are filtered, answers to one round of questions.
+#[test]
+fn groups_of_one_network_go_back_to_the_preferred_node_after_a_silent_cut() {
+    for is_filtered in [false, true] {
+        for intervals in [&[100, 100][..], &[100; 5], &[100, 150, 200]] {
+            let all = intervals.iter().map(|ms| (*ms, "r1"));
+            let mut lab = Lab::unstarted(&groups(all), &LINKS);
+            if is_filtered {
+                lab.filtered.insert("lan1".to_owned());
+            }
+            lab.start(0);
+            lab.start(1);
+            lab.run(20 * SECOND);
+            let what = format!("{is_filtered} {intervals:?}");
+            assert_eq!(shares(&lab), [intervals.len(), 0], "{what}");
+            lab.cut("lan1", 0, 1);
+            lab.run(3 * SECOND);
+            assert_eq!(shares(&lab), [0, intervals.len()], "{what}");
+            lab.fix();
+            lab.run(60 * SECOND);
+            assert_eq!(shares(&lab), [intervals.len(), 0], "{what}");
+        }
+    }
+}
+
 #[test]
 fn an_address_of_another_group_is_no_station() {
     let mut lab = pair(&[100; 20]);

@@ -5,6 +5,7 @@
 
 mod forger;
 mod host;
+mod stations;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,7 +91,9 @@ pub struct Node {
 #[derive(Clone, Debug, PartialEq)]
 enum What {
     Frame(String, Vec<u8>),
-    Station(String, Mac),
+    Station(String, Vec<u8>),
+    /// A station speaks on a wire.
+    Talk(String),
     Heartbeat(usize),
     /// A run says that it is there.
     Hello(u64),
@@ -505,7 +508,8 @@ impl Lab {
             self.clock.move_to(at_ns);
             match what {
                 What::Frame(interface, frame) => self.deliver(index, &interface, &frame),
-                What::Station(interface, mac) => self.station(index, &interface, mac),
+                What::Station(interface, frame) => self.station(index, &interface, &frame),
+                What::Talk(wire) => self.say_something(&wire),
                 What::Heartbeat(number) => self.deliver_heartbeat(index, number),
                 What::Hello(run) => self.say_hello(index, run),
                 What::Trace => self.deliver_trace(index),
@@ -584,21 +588,6 @@ impl Lab {
         }
         if let Some(at) = node.engine.interface_index(interface) {
             node.engine.handle_frame(now_ns, at, frame);
-            self.act(index);
-        }
-    }
-
-    fn station(&mut self, index: usize, interface: &str, mac: Mac) {
-        let now_ns = self.clock.now_ns();
-        let mut facts = self.nodes.iter().filter_map(|n| n.facts.get(interface));
-        let speaks = facts.find(|facts| facts.mac == mac);
-        let speaker = speaks.and_then(|facts| facts.addresses.first().copied());
-        let node = &mut self.nodes[index];
-        if node.dead || node.stopped || !node.listening.contains(interface) {
-            return;
-        }
-        if let Some(at) = node.engine.interface_index(interface) {
-            node.engine.handle_station(now_ns, at, mac, speaker);
             self.act(index);
         }
     }
@@ -684,10 +673,11 @@ impl Lab {
                     let name = self.nodes[index].interface(interface);
                     let listening = &mut self.nodes[index].listening;
                     if on {
-                        listening.insert(name)
+                        listening.insert(name.clone());
+                        self.empty_socket(index, &name);
                     } else {
-                        listening.remove(&name)
-                    };
+                        listening.remove(&name);
+                    }
                 }
                 Action::FindNeighbours { interface } => {
                     self.nodes[index]
@@ -701,14 +691,7 @@ impl Lab {
                         continue;
                     }
                     let name = self.nodes[index].interface(interface);
-                    let answered_ns = now_ns + 2 * self.latency_ns;
-                    if let Some(mac) = self.answerer(index, &name, &frame) {
-                        let what = What::Station(name.clone(), mac);
-                        self.enqueue(answered_ns, index, what);
-                    }
-                    if self.stations.contains(&(name.clone(), index)) {
-                        self.enqueue(answered_ns, index, What::Station(name, self.station_mac));
-                    }
+                    self.carry_question(index, &name, &frame);
                 }
             }
         }
@@ -769,20 +752,6 @@ impl Lab {
         let (group, role, _, done) = node.asked.take().expect("asked");
         node.engine.handle_published(now_ns, &group, role, done);
         false
-    }
-
-    /// The node that an ARP question is about, where question and answer get through.
-    fn answerer(&self, index: usize, wire: &str, frame: &[u8]) -> Option<Mac> {
-        let target: [u8; 4] = frame.get(38..42)?.try_into().ok()?;
-        let answers = |other: &usize| {
-            let facts = self.nodes[*other].facts.get(wire);
-            let own =
-                |facts: &InterfaceFacts| facts.carrier && facts.addresses.contains(&target.into());
-            let cut = self.is_cut(wire, index, *other) || self.is_cut(wire, *other, index);
-            *other != index && !cut && facts.is_some_and(own)
-        };
-        let other = (0..self.nodes.len()).find(answers)?;
-        Some(self.nodes[other].facts[wire].mac)
     }
 
     /// The driver hears what came meanwhile, then takes the answer.

@@ -1,0 +1,140 @@
+//! E3: the other stations of a network: who spoke there, whom this node asked, and what answers it.
+//!
+//! A frame that arrives shows that the network carries to this node. Only the answer to a question shows that it
+//! carries the other way as well: a card that no longer sends hears other stations all the same.
+
+use std::net::IpAddr;
+
+use crate::wire::Mac;
+use crate::wire::neighbour::{Reply, probe};
+
+/// Time after a question within which its answer counts.
+const ANSWER_NS: u64 = 1_000_000_000;
+/// Stations that are remembered, of those that spoke last: whom to ask where the kernel knows nobody.
+const HEARD_MAX: usize = 4;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stations {
+    /// The latest first.
+    heard: Vec<IpAddr>,
+    questions: Vec<Question>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    mac: Mac,
+    own: IpAddr,
+    target: IpAddr,
+    asked_ns: u64,
+}
+
+impl Stations {
+    /// A station said that it has an address.
+    pub fn note_heard(&mut self, address: IpAddr) {
+        if self.heard.first() == Some(&address) {
+            return;
+        }
+        self.heard.retain(|it| *it != address);
+        self.heard.truncate(HEARD_MAX - 1);
+        self.heard.insert(0, address);
+    }
+
+    pub fn heard(&self) -> &[IpAddr] {
+        &self.heard
+    }
+
+    /// The frame that asks `target`; None where the families differ.
+    pub fn ask(&mut self, now_ns: u64, mac: Mac, own: IpAddr, target: IpAddr) -> Option<Vec<u8>> {
+        let frame = probe(mac, own, target)?;
+        let asked = (mac, own, target);
+        self.questions.retain(|it| {
+            (it.mac, it.own, it.target) != asked && now_ns.saturating_sub(it.asked_ns) <= ANSWER_NS
+        });
+        self.questions.push(Question {
+            mac,
+            own,
+            target,
+            asked_ns: now_ns,
+        });
+        Some(frame)
+    }
+
+    /// Whether a reply proves the network, in both directions: who was asked answers who asked, in time.
+    pub fn is_answer(&self, now_ns: u64, reply: &Reply) -> bool {
+        self.questions.iter().any(|it| {
+            (reply.sender, reply.to_mac, reply.to) == (it.target, it.mac, it.own)
+                && now_ns.saturating_sub(it.asked_ns) <= ANSWER_NS
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+    const OWN: Mac = [2, 0, 0, 0, 1, 2];
+    const THIRD: Mac = [2, 0, 0, 0, 0, 0x99];
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn asked() -> (Stations, Reply) {
+        let mut stations = Stations::default();
+        let (own, target) = (ip("10.1.0.2"), ip("10.1.0.250"));
+        assert!(stations.ask(SECOND, OWN, own, target).is_some());
+        let reply = Reply {
+            mac: THIRD,
+            sender: target,
+            to_mac: OWN,
+            to: own,
+        };
+        (stations, reply)
+    }
+
+    #[test]
+    fn only_who_was_asked_answers_and_only_who_asked() {
+        let (stations, reply) = asked();
+        assert!(stations.is_answer(SECOND, &reply));
+        let (sender, to) = (ip("10.1.0.251"), ip("10.1.0.9"));
+        for other in [
+            Reply { sender, ..reply },
+            Reply { to, ..reply },
+            Reply {
+                to_mac: THIRD,
+                ..reply
+            },
+            Reply {
+                to_mac: [0xff; 6],
+                ..reply
+            },
+        ] {
+            assert!(!stations.is_answer(SECOND, &other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_counts_for_a_second() {
+        let (mut stations, reply) = asked();
+        assert!(stations.is_answer(2 * SECOND, &reply));
+        assert!(!stations.is_answer(2 * SECOND + 1, &reply));
+        assert!(
+            stations
+                .ask(2 * SECOND, OWN, reply.to, reply.sender)
+                .is_some()
+        );
+        assert!(stations.is_answer(3 * SECOND, &reply));
+        assert_eq!(stations.questions.len(), 1);
+    }
+
+    #[test]
+    fn the_last_to_speak_are_remembered() {
+        let mut stations = Stations::default();
+        for host in [1, 2, 3, 4, 5, 6, 3, 3] {
+            stations.note_heard(IpAddr::from([10, 1, 0, host]));
+        }
+        let heard = [3, 6, 5, 4].map(|host| IpAddr::from([10, 1, 0, host]));
+        assert_eq!(stations.heard(), heard);
+    }
+}

@@ -1,0 +1,125 @@
+//! Other stations on the wires: they answer questions, and speak of their own accord.
+
+use std::net::IpAddr;
+
+use super::{Lab, MS, STATION, What};
+use crate::wire::Mac;
+use crate::wire::neighbour::{claim, probe};
+
+/// Interval of a station that speaks all the time.
+const TALK_NS: u64 = 20 * MS;
+
+impl Lab {
+    /// From now on a station there asks for another one, so that every node hears it.
+    pub fn talk(&mut self, wire: &str) {
+        self.enqueue(self.clock.now_ns(), 0, What::Talk(wire.to_owned()));
+    }
+
+    pub(super) fn say_something(&mut self, wire: &str) {
+        let address = |host| match self.nodes[0].facts[wire].addresses[0] {
+            IpAddr::V4(own) => {
+                let [a, b, c, _] = own.octets();
+                IpAddr::from([a, b, c, host])
+            }
+            own @ IpAddr::V6(_) => own,
+        };
+        let frame = probe(STATION, address(240), address(241)).expect("one family");
+        for index in 0..self.nodes.len() {
+            self.station(index, wire, &frame);
+        }
+        let at_ns = self.clock.now_ns() + TALK_NS;
+        self.enqueue(at_ns, 0, What::Talk(wire.to_owned()));
+    }
+
+    /// As the driver has it: what comes while nobody listens is read once a second.
+    pub(super) fn station(&mut self, index: usize, interface: &str, frame: &[u8]) {
+        let now_ns = self.clock.now_ns();
+        let node = &mut self.nodes[index];
+        let carrier = node.facts.get(interface).is_some_and(|it| it.carrier);
+        if node.dead || node.stopped || !carrier {
+            return;
+        }
+        let Some(at) = node.engine.interface_index(interface) else {
+            return;
+        };
+        if node.listening.contains(interface) {
+            node.engine.handle_station(now_ns, at, frame);
+            self.act(index);
+        } else if let Some(claim) = claim(frame) {
+            node.engine.handle_claim(now_ns, at, claim);
+        }
+    }
+
+    /// Whatever was on its way has come by then: a machine beside a fast switch is answered at once.
+    pub(super) fn empty_socket(&mut self, index: usize, interface: &str) {
+        self.agenda.retain(|(to, what)| {
+            let is_there = matches!(what, What::Station(wire, _) if wire == interface);
+            !(is_there && *to == index)
+        });
+    }
+
+    pub(super) fn carry_question(&mut self, index: usize, wire: &str, frame: &[u8]) {
+        let target = target(frame);
+        let has = |node: usize| {
+            let facts = self.nodes[node].facts.get(wire);
+            facts.is_some_and(|facts| facts.addresses.contains(&target))
+        };
+        let answered_ns = self.clock.now_ns() + 2 * self.latency_ns;
+        let of = (0..self.nodes.len()).find(|node| has(*node));
+        let reaches = self.stations.contains(&(wire.to_owned(), index));
+        let mac = match of {
+            Some(other) => {
+                let facts = &self.nodes[other].facts[wire];
+                let cut = self.is_cut(wire, index, other) || self.is_cut(wire, other, index);
+                (other != index && facts.carrier && !cut).then_some(facts.mac)
+            }
+            None => reaches.then_some(self.station_mac),
+        };
+        if let Some(mac) = mac {
+            let what = What::Station(wire.to_owned(), answer(frame, mac));
+            self.enqueue(answered_ns, index, what);
+        }
+    }
+}
+
+fn is_arp(frame: &[u8]) -> bool {
+    frame[12..14] == [8, 6]
+}
+
+/// The address that a question is about.
+fn target(frame: &[u8]) -> IpAddr {
+    if is_arp(frame) {
+        let target: [u8; 4] = frame[38..42].try_into().expect("four bytes");
+        return target.into();
+    }
+    let target: [u8; 16] = frame[62..78].try_into().expect("sixteen bytes");
+    target.into()
+}
+
+/// The answer of whoever has the address.
+fn answer(question: &[u8], mac: Mac) -> Vec<u8> {
+    let asker = &question[6..12];
+    let parts: [&[u8]; 5] = match is_arp(question) {
+        true => [
+            b"\x08\x06\0\x01\x08\0\x06\x04\0\x02",
+            &mac,
+            &question[38..42],
+            asker,
+            &question[28..32],
+        ],
+        false => [
+            b"\x86\xdd\x60\0\0\0\0\x20\x3a\xff",
+            &question[62..78],
+            &question[22..38],
+            b"\x88\0\0\0\x60\0\0\0",
+            &question[62..78],
+        ],
+    };
+    let mut frame = [asker, &mac].concat();
+    frame.extend(parts.concat());
+    if !is_arp(question) {
+        frame.extend([2, 1]);
+        frame.extend(mac);
+    }
+    frame
+}
