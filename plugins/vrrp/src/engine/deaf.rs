@@ -8,22 +8,26 @@ use crate::wire::heartbeat::HeartbeatPort;
 
 impl Group {
     /// Time since which nothing from the peer is heard on a port on which it sends heartbeats,
-    /// after Active_Down; while active.
+    /// after Active_Down; while active. None where that has moved the group already, or may have: it moves only once.
     pub(super) fn deaf_since_ns(&mut self, now_ns: u64, index: usize) -> Option<u64> {
         let idle_ns = self.mutual_peer(now_ns).map(|peer| peer.idle_since_ns);
         let speaks = |theirs: &HeartbeatPort| theirs.usable && theirs.sends;
         let expected = idle_ns.is_some() && self.theirs(index).is_some_and(speaks);
         let patience_ns = self.active_down_ns();
         let port = self.ports.get_mut(index)?;
-        // the group moves only once because of a port
-        let judged = port.speaks && port.hears_peer && port.proof.is_some() && !port.moved;
+        let judged = port.speaks && port.hears_peer && port.proof.is_some();
         if !(expected && judged) {
             port.expected_since_ns = None;
+            // what is known stays so while nothing can be heard
+            port.is_deaf &= judged;
             return None;
         }
         let expected_ns = *port.expected_since_ns.get_or_insert(now_ns);
-        let quiet_ns = port.heard_ns.max(idle_ns)?.max(expected_ns);
-        (now_ns >= quiet_ns.saturating_add(patience_ns)).then_some(quiet_ns)
+        let since_ns = idle_ns?.max(expected_ns);
+        let is_late = |at_ns: u64| now_ns >= at_ns.saturating_add(patience_ns);
+        let quiet_ns = port.heard_ns.unwrap_or(0);
+        port.is_deaf = is_late(quiet_ns) && (port.is_deaf || is_late(since_ns));
+        (port.is_deaf && !port.moved).then_some(quiet_ns.max(since_ns))
     }
 
     /// Whether the peer reports that it hears this node on a port, if both live; None if it cannot.

@@ -41,6 +41,8 @@ pub(super) struct Port {
     pub unheard_since_ns: Option<u64>,
     /// E12, while active: time since which the peer's heartbeats should be heard here.
     pub expected_since_ns: Option<u64>,
+    /// They are not, until one is: also where that moves nothing any more.
+    pub is_deaf: bool,
     /// E3: the group has moved because this interface is, or may be, unheard.
     pub moved: bool,
     pub one_way_loss: Option<OneWayLoss>,
@@ -67,6 +69,7 @@ impl Port {
             unheard_limit: Limit::default(),
             unheard_since_ns: None,
             expected_since_ns: None,
+            is_deaf: false,
             moved: false,
             one_way_loss: None,
         }
@@ -82,6 +85,11 @@ impl Port {
     pub fn listens(&self) -> bool {
         self.unheard.is_some_and(|unheard| unheard.is_asking())
             || self.one_way_loss.is_some_and(OneWayLoss::is_asking)
+    }
+
+    /// Frames are known not to pass there in both directions, and have not done so since.
+    pub fn is_one_way(&self) -> bool {
+        self.is_deaf || self.one_way_loss.is_some()
     }
 
     pub fn is_rated_bad(&self) -> bool {

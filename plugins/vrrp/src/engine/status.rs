@@ -5,6 +5,7 @@ use spared_sdk::Value;
 use super::Engine;
 use super::group::{Group, State};
 use super::router::VirtualRouter;
+use super::unheard::Rating;
 use crate::config::Election;
 use crate::error::Discard;
 
@@ -168,11 +169,15 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
 /// Faults of a group that only this plugin knows; normally there are none.
 pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
     let mut text = |key: String, value: &str| rows.push((key, Value::Text(value.to_owned())));
+    let lives = group.living_peer(now_ns).is_some();
     for port in &group.ports {
         let interface = engine.interfaces.get(port.interface);
-        if let (Some(interface), Some(unheard)) = (interface, &port.unheard) {
+        let rating = port.unheard.map(|unheard| unheard.rating);
+        let is_one_way = lives && port.is_one_way();
+        let rating = rating.or(is_one_way.then_some(Rating::Unknown));
+        if let (Some(interface), Some(rating)) = (interface, rating) {
             let key = format!("{}.interface.{}.unheard", group.name, interface.name);
-            text(key, unheard.rating.name());
+            text(key, rating.name());
         }
     }
     for it in engine.duplicates_of(group) {

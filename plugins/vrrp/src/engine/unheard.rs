@@ -422,6 +422,9 @@ impl Group {
         for index in 0..self.ports.len() {
             self.settle_unheard(cx, index);
             self.end_both_ways_check(index);
+            if let Some(port) = self.ports.get_mut(index) {
+                port.is_deaf = false;
+            }
         }
     }
 }

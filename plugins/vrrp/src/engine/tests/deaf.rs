@@ -2,6 +2,7 @@
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 use super::linked::{LINKS, by_quality, is_still, moved_once, moves_once_and_back};
+use crate::engine::Table;
 
 /// One Active_Down, a heartbeat, the time that stations have to answer, and a switchover.
 const BOUND_NS: u64 = (400 + 100 + 300 + 100) * MS;
@@ -206,4 +207,74 @@ fn a_peer_that_starts_or_plugs_in_again_is_not_unheard() {
         let group = &lab.nodes[node].engine.groups[0];
         assert_eq!(group.counters.unheard_interfaces, 0, "{node}");
     }
+    assert!(!is_told(&lab));
+}
+
+/// Whether a node says that the other one is unheard on lan1.
+fn is_told(lab: &Lab) -> bool {
+    let now_ns = lab.clock.now_ns();
+    let mut rows = lab.nodes.iter().flat_map(|node| {
+        let rows = node.engine.rows(now_ns, Table::Status);
+        rows.into_iter().map(|(key, _)| key)
+    });
+    rows.any(|key| key == "g.interface.lan1.unheard")
+}
+
+/// Nothing but frames that pass both ways ends it: neither that the group has moved, nor a switchover, nor that
+/// nothing at all is heard for a while.
+#[test]
+fn a_network_that_carries_one_way_is_told_for_as_long_as_it_does() {
+    const NOTICED_NS: u64 = 2 * SECOND;
+    for settled in pairs() {
+        for ways in [&[(0, 1)][..], &[(1, 0)], &[(0, 1), (1, 0)]] {
+            for answered in [&[][..], &[0], &[1], &[0, 1]] {
+                let mut lab = settled.clone();
+                reaches(&mut lab, answered);
+                for (from, to) in ways {
+                    lab.cut_one_way("lan1", *from, *to);
+                }
+                let what = format!("{ways:?} {answered:?}");
+                let tell = |lab: &mut Lab, when: &str| {
+                    lab.run(NOTICED_NS);
+                    for step in 0..40 {
+                        assert!(is_told(lab), "{what} {when}, {step}");
+                        lab.run(200 * MS);
+                    }
+                };
+                tell(&mut lab, "at first");
+                let active = lab.active();
+                lab.switch(active[0]);
+                tell(&mut lab, "after a switchover");
+                let backup = 1 - lab.active()[0];
+                lab.stop(backup);
+                lab.run(500 * MS);
+                lab.resume(backup);
+                lab.run(150 * MS);
+                assert!(is_told(&lab), "{what} right after a silence");
+                tell(&mut lab, "after a silence");
+                lab.fix();
+                lab.run(NOTICED_NS);
+                assert!(!is_told(&lab), "{what} after the mend");
+            }
+        }
+    }
+}
+
+#[test]
+fn where_heartbeats_are_filtered_it_is_told_until_the_peer_answers() {
+    let mut lab = Lab::unstarted(&by_quality(""), &LINKS);
+    lab.filtered.insert("lan1".to_owned());
+    lab.start(0);
+    lab.start(1);
+    lab.run(20 * SECOND);
+    lab.cut_one_way("lan1", 0, 1);
+    lab.run(10 * SECOND);
+    assert_eq!(lab.active(), [1]);
+    for step in 0..300 {
+        assert!(is_told(&lab), "{step}");
+        lab.run(200 * MS);
+    }
+    lab.fix();
+    lab.run(6 * SECOND);
+    assert!(!is_told(&lab));
 }
