@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
-use crate::{Answer, Request, SOCKET_NAME};
+use crate::{Answer, BEGUN, Request, SOCKET_NAME};
 
 /// Longest answer that is read, far above any that the daemon sends.
 const ANSWER_MAX: u64 = 64 * 1024 * 1024;
@@ -43,6 +44,8 @@ pub enum Fault {
     Permission,
     /// The daemon holds the socket and did not answer for this long: it is stopped or hung.
     Silent(Duration),
+    /// The daemon began to carry the order out, and did not say for this long how that ended.
+    Unfinished(Duration),
     /// The daemon closed the connection without an answer: it ended meanwhile.
     Closed,
     /// The answer is not one that this version understands.
@@ -54,7 +57,10 @@ pub enum Fault {
 impl AskError {
     /// True if the daemon does not run, or does not answer.
     pub fn is_down(&self) -> bool {
-        matches!(self.fault, Fault::NotRunning | Fault::Silent(_))
+        matches!(
+            self.fault,
+            Fault::NotRunning | Fault::Silent(_) | Fault::Unfinished(_)
+        )
     }
 }
 
@@ -71,6 +77,12 @@ impl fmt::Display for AskError {
             Fault::Silent(after) => write!(
                 f,
                 "spared holds {path} and did not answer for {} s: its process is stopped or hung",
+                after.as_secs_f32()
+            ),
+            Fault::Unfinished(after) => write!(
+                f,
+                "spared holds {path}, began this command, and did not say within {} s how it ended: see \
+                 `sparectl status` and `sparectl events`",
                 after.as_secs_f32()
             ),
             Fault::Closed => write!(
@@ -121,13 +133,28 @@ fn exchange(
     let sent = stream.write_all(line.as_bytes());
 
     let mut answer = Vec::new();
-    BufReader::new((&stream).take(ANSWER_MAX)).read_until(b'\n', &mut answer)?;
-    if answer.is_empty() {
+    let read = BufReader::new((&stream).take(ANSWER_MAX)).read_until(b'\n', &mut answer);
+    if let Err(error) = read {
+        withdraw(&mut stream, &mut answer)?;
+        match answer.as_slice() {
+            [] => return Err(error),
+            [.., b'\n'] => {}
+            _ => return Ok(Err(Fault::Unfinished(patience))),
+        }
+    }
+    if answer.iter().all(|byte| *byte == BEGUN) {
         sent?;
         return Ok(Err(Fault::Closed));
     }
     let answer = serde_json::from_slice(&answer);
     Ok(answer.map_err(|error| Fault::Garbled(error.to_string())))
+}
+
+// Once this end is closed for reading, the daemon begins nothing more: what it wrote before is all that there is.
+fn withdraw(stream: &mut UnixStream, answer: &mut Vec<u8>) -> io::Result<()> {
+    stream.shutdown(Shutdown::Read)?;
+    stream.take(ANSWER_MAX).read_to_end(answer)?;
+    Ok(())
 }
 
 // The timeout is set first, because connect() waits if a stopped daemon's backlog is full.
@@ -149,3 +176,6 @@ fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     }
     Ok(UnixStream::from(socket))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,10 @@
 //! The protocol of the control socket: JSON lines, one [`Request`] each, answered by one [`Answer`] each.
 //!
 //! On `/run/spared/control.sock`, root may send all requests, and group `spared` the read-only ones.
+//!
+//! Directly before the daemon carries out an order, it writes the first byte of the answer's line, a space ([`BEGUN`]). A
+//! client that gives up closes its end for reading first: either the byte is there, or the daemon, which can no longer
+//! write it, drops the order. So no order is carried out whose client has said that nothing was done.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -10,6 +14,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 mod client;
+mod order;
 mod status;
 
 pub use client::{AskError, Fault, ask};
@@ -23,6 +28,9 @@ pub use status::{
 
 /// The socket's file name in the runtime directory.
 pub const SOCKET_NAME: &str = "control.sock";
+
+/// Said before an order is carried out: white space before the JSON of its answer.
+pub const BEGUN: u8 = b' ';
 
 /// Names that no plugin may have: present and possible verbs of sparectl, and processes of the host.
 pub const RESERVED: [&str; 36] = [

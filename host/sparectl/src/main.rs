@@ -189,6 +189,9 @@ fn down(args: &Args, request: &Request, error: &AskError) -> u8 {
         output::json_down(error, &left.unwrap_or_default());
     } else {
         output::errors(&[error.to_string()]);
+        if is_order(request) && matches!(error.fault, Fault::Silent(_)) {
+            output::errors(&["nothing was changed, and spared drops this command".to_owned()]);
+        }
         if let Request::Plugin { name, .. } = request {
             let near = args::nearest(name, &[]);
             output::errors(&Vec::from_iter(
@@ -202,6 +205,18 @@ fn down(args: &Args, request: &Request, error: &AskError) -> u8 {
         }
     }
     exit_code_down(error)
+}
+
+// Of verbs of plugins only the daemon knows which ones change something.
+fn is_order(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Reload { .. }
+            | Request::Force { .. }
+            | Request::Switch { .. }
+            | Request::Maintenance { .. }
+            | Request::Freeze { .. }
+    )
 }
 
 fn exit_code_down(error: &AskError) -> u8 {

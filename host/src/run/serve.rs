@@ -20,8 +20,36 @@ use super::r#loop::Loop;
 impl Loop {
     pub(super) fn handle_asked(&mut self, now: Instant, asked: Option<Asked>) {
         if let Some(asked) = asked {
+            if !self.is_still_asked(now, &asked) {
+                return;
+            }
             let asker = Asker::Client(asked.client);
             self.serve(now, asker, &asked.caller, asked.request);
+        }
+    }
+
+    // An order that waited while the daemon was stopped is not carried out after its client gave up.
+    fn is_still_asked(&mut self, now: Instant, asked: &Asked) -> bool {
+        let is_order = asked.caller.may_change() && self.is_order(&asked.request);
+        if !is_order || self.control.begin(now, asked.client) {
+            return true;
+        }
+        let (command, by) = (asked.request.command(), asked.caller.name());
+        log::warn!(
+            "`{command}` of {by} is dropped: sparectl had ended before spared could begin it"
+        );
+        false
+    }
+
+    fn is_order(&self, request: &Request) -> bool {
+        match request {
+            Request::Node { request, .. } => self.is_order(request),
+            Request::Plugin { name, argv } => {
+                let descriptor = self.supervisor.descriptor(name);
+                let verb = descriptor.and_then(|it| it.verb(argv));
+                verb.is_some_and(|it| it.changes)
+            }
+            request => !Caller::reads(request),
         }
     }
 

@@ -9,6 +9,7 @@ mod firewall;
 mod identity;
 mod lab;
 mod link;
+mod orders;
 mod pair;
 mod partners;
 mod plugins;

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::socket_peercred;
-use spared_control::{Answer, Request};
+use spared_control::{Answer, BEGUN, Request};
 use spared_requests::Caller;
 
 const LINE_MAX: usize = 64 * 1024;
@@ -99,6 +99,15 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Says that its request is begun; false if it no longer reads, as after it gave up.
+    pub(super) fn begin(&mut self, now: Instant) -> bool {
+        if self.output.is_empty() {
+            self.unread_since = now;
+        }
+        self.output.push(BEGUN);
+        self.write(now).is_ok()
     }
 
     pub(super) fn answer(&mut self, now: Instant, answer: &Answer) -> io::Result<()> {

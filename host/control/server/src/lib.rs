@@ -145,6 +145,17 @@ impl Server {
         asked
     }
 
+    /// Called directly before an order is carried out. False if its client has gone or has given up: then the order must
+    /// not be carried out, as the client may have said that nothing was done.
+    pub fn begin(&mut self, now: Instant, number: u64) -> bool {
+        let is_there = |client: &mut Client| client.begin(now);
+        let begun = self.clients.get_mut(&number).is_some_and(is_there);
+        if !begun {
+            self.clients.remove(&number);
+        }
+        begun
+    }
+
     /// Sends an answer.
     pub fn answer(&mut self, poller: &Poller, now: Instant, number: u64, answer: &Answer) {
         self.send(now, number, answer);

@@ -201,6 +201,39 @@ fn who_closes_its_writing_half_still_gets_the_answer() {
 }
 
 #[test]
+fn an_order_is_begun_only_while_its_client_reads() {
+    let mut fixture = Fixture::new("begun");
+    let gone: [fn(UnixStream); 2] = [drop, |stream| {
+        // a client that gives up reads what there is before it closes its end
+        stream.shutdown(std::net::Shutdown::Read).unwrap();
+        std::mem::forget(stream);
+    }];
+    for leave in gone {
+        let mut stream = fixture.connect();
+        stream
+            .write_all(b"{\"verb\":\"freeze\",\"for_ms\":0}\n")
+            .unwrap();
+        leave(stream);
+        let asked = fixture.turns(2);
+        assert_eq!(asked[0].request, Request::Freeze { for_ms: 0 });
+        let server = fixture.server.as_mut().unwrap();
+        assert!(!server.begin(Instant::now(), asked[0].client));
+        assert!(server.clients.is_empty());
+    }
+    let mut stream = fixture.connect();
+    stream
+        .write_all(b"{\"verb\":\"freeze\",\"for_ms\":0}\n")
+        .unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let client = fixture.turns(2)[0].client;
+    let answer = Answer::Done { lines: Vec::new() };
+    let server = fixture.server.as_mut().unwrap();
+    assert!(server.begin(Instant::now(), client));
+    server.answer(&fixture.poller, Instant::now(), client, &answer);
+    assert_eq!(line(&stream), " {\"answer\":\"done\",\"lines\":[]}\n");
+}
+
+#[test]
 fn too_many_clients_push_out_the_idle_ones() {
     let mut fixture = Fixture::new("many");
     let streams: Vec<_> = (0..CLIENTS_MAX + 5).map(|_| fixture.connect()).collect();

@@ -1,0 +1,63 @@
+//! Orders of an administrator that come while the daemon is stopped.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use spared_control::{Answer, Fault, Force, Request, ask};
+use spared_tests::lab::signal_to;
+
+use crate::lab::{Alone, VRRP};
+
+fn force(to: Force) -> Request {
+    Request::Force {
+        group: None,
+        to,
+        anyway: true,
+    }
+}
+
+#[test]
+fn an_order_that_nobody_waits_for_any_more_is_dropped_and_said_so_once() {
+    let Some(mut lab) = Alone::new() else { return };
+    lab.enable("vrrp", VRRP);
+    lab.start();
+    lab.wait_until_active();
+    let folder = lab.path("run");
+    let patience = Duration::from_millis(200);
+    let maintenance = Request::Maintenance {
+        on: true,
+        for_s: None,
+        anyway: true,
+    };
+    signal_to(lab.host_pid(), Signal::STOP).unwrap();
+    for request in [force(Force::Backup), maintenance, Request::Status] {
+        let error = ask(&folder, &request, patience).unwrap_err();
+        assert!(matches!(error.fault, Fault::Silent(_)), "{error}");
+    }
+    // one that still waits when the daemon goes on
+    let waiting = lab.ask_beside(Request::Freeze { for_ms: 60_000 });
+    std::thread::sleep(patience);
+    signal_to(lab.host_pid(), Signal::CONT).unwrap();
+    let done = waiting.join().unwrap();
+    assert!(matches!(done, Answer::Done { .. }), "{done:?}");
+    lab.wait_until_active();
+    let status = lab.status();
+    assert_eq!(lab.group().forced, "no", "{}", lab.log());
+    assert_eq!(status.maintenance, None, "{}", lab.log());
+    assert!(status.frozen_until.is_some(), "{}", lab.log());
+    let log = lab.log();
+    for command in [
+        "sparectl force backup --anyway",
+        "sparectl maintenance on --anyway",
+    ] {
+        let line = format!("`{command}` of root is dropped");
+        assert_eq!(log.matches(&line).count(), 1, "{log}");
+    }
+    assert_eq!(log.matches("is dropped").count(), 2, "{log}");
+    // and what is ordered now is done
+    assert!(matches!(
+        lab.ask(&force(Force::Backup)),
+        Answer::Done { .. }
+    ));
+    lab.wait_for_role("backup");
+}
