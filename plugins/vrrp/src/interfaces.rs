@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use spared_sdk::{Error, Interest, InterfaceEvent, Interfaces, Sockets as Wanted};
 
 use crate::Vrrp;
-use crate::config::Settings;
+use crate::config::{Group, Settings};
 use crate::engine::{Engine, InterfaceFacts};
 use crate::links::Links;
 use crate::sockets::Sockets;
@@ -25,6 +25,10 @@ impl Vrrp {
         let routers = settings.groups.iter().flat_map(|group| &group.routers);
         for router in routers {
             wanted.insert(router.interface.clone(), Wanted::VRRP);
+        }
+        let tracked = settings.groups.iter().flat_map(Group::tracked);
+        for (interface, _) in tracked {
+            wanted.entry(interface.to_owned()).or_insert(Wanted::NONE);
         }
         for link in self.links.iter().flat_map(Links::interfaces) {
             let sockets = wanted.entry(link.to_owned()).or_insert(Wanted::NONE);

@@ -70,6 +70,7 @@ mod timed;
 mod truth;
 mod units;
 mod unlinked;
+mod uplink;
 
 use std::path::Path;
 

@@ -40,9 +40,8 @@ pub(super) fn pair(
     let min_ttl = section.integer("min_ttl", 1..=255).unwrap_or(255);
     let advert_source: Option<Vec<IpAddr>> = sources(section);
     let witnesses: Vec<IpAddr> = section.list("witnesses", ADDRESS).unwrap_or_default();
-    let weight = section.integer("weight", 0..=WEIGHT_MAX).unwrap_or(100);
+    let weight = weight(section);
     let heartbeats = section.flag("heartbeats").unwrap_or(true);
-    let weight = u32::try_from(weight).unwrap_or(u32::MAX);
 
     let (interface, advertised, vrid) = (interface?, advertised?, byte(vrid.or(group_vrid)?));
     if advertised.is_empty() {
@@ -123,6 +122,11 @@ pub(super) fn pair(
         }
     });
     Some(routers.collect())
+}
+
+fn weight(section: &Section<'_>) -> u32 {
+    let weight = section.integer("weight", 0..=WEIGHT_MAX).unwrap_or(100);
+    u32::try_from(weight).unwrap_or(u32::MAX)
 }
 
 fn device_name(section: &Section<'_>, vmac: bool) -> Option<String> {
@@ -221,6 +225,7 @@ pub(super) fn followers((entry, section): (usize, &Section<'_>)) -> Option<Vec<F
     let interface = section.required(node("interface"), interface(section));
     let prefixes: Option<Vec<IpNet>> = section.required("addresses", section.cidrs("addresses"));
     let source = section.flag("source").unwrap_or(false);
+    let weight = weight(section);
     let (interface, prefixes) = (interface?, prefixes?);
     if prefixes.is_empty() {
         section.fault("addresses", "found none, allowed are one or more");
@@ -234,6 +239,7 @@ pub(super) fn followers((entry, section): (usize, &Section<'_>)) -> Option<Vec<F
         entry,
         interface: interface.clone(),
         address,
+        weight,
     };
     Some(addresses.into_iter().map(follower).collect())
 }
@@ -262,6 +268,7 @@ pub(super) fn route(section: &Section<'_>) -> Option<Route> {
         u32::try_from(found).unwrap_or(u32::MAX)
     };
     let (metric, table) = (number("metric"), number("table"));
+    let weight = weight(section);
     if !section.has("gateway") && !section.has(node("interface")) {
         section.fault(
             "gateway",
@@ -284,5 +291,6 @@ pub(super) fn route(section: &Section<'_>) -> Option<Route> {
         source,
         metric,
         table,
+        weight,
     })
 }

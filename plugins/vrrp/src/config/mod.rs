@@ -67,6 +67,15 @@ impl Group {
         let followers = self.addresses.iter();
         of_routers.chain(followers.map(|it| (it.interface.as_str(), it.address.address)))
     }
+
+    /// Interfaces of `[[group.address]]` and `[[group.route]]` that count in the node's quality, with their weights.
+    pub fn tracked(&self) -> impl Iterator<Item = (&str, u32)> {
+        let followers = self.addresses.iter();
+        let followers = followers.map(|it| (it.interface.as_str(), it.weight));
+        let routes = self.routes.iter();
+        let routes = routes.filter_map(|it| Some((it.interface.as_deref()?, it.weight)));
+        followers.chain(routes).filter(|(_, weight)| *weight > 0)
+    }
 }
 
 /// What decides.
@@ -136,6 +145,8 @@ pub struct Follower {
     pub entry: usize,
     pub interface: String,
     pub address: Address,
+    /// Weight of the interface in this node's quality: 0-9999; 0: it is no check.
+    pub weight: u32,
 }
 
 /// A route that exists while the group is active.
@@ -147,6 +158,8 @@ pub struct Route {
     pub source: Option<IpAddr>,
     pub metric: u32,
     pub table: u32,
+    /// As of [`Follower`].
+    pub weight: u32,
 }
 
 /// Time for which an advert keeps the fence passing: the shortest time after which a peer takes

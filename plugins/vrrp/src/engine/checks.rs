@@ -38,14 +38,15 @@ impl Engine {
         }
     }
 
-    /// None without a virtual router there, or before the host has reported the interface.
+    /// None where nothing of a group is, or before the host has reported the interface.
     fn check(&self, index: usize) -> Option<Check> {
         let interface = self.interfaces.get(index).filter(|i| i.known)?;
         let mut weight = None;
-        let mut why = interface.fault();
+        let mut why = None;
         for group in &self.groups {
             let port = group.ports.iter().position(|port| port.interface == index);
             let Some(port) = port else { continue };
+            why = why.or(interface.fault());
             let routers = || group.routers.iter().filter(|router| router.port == port);
             weight = weight.max(routers().map(|router| router.config.weight).max());
             if why.is_none() && routers().any(|router| router.source.is_none()) {
@@ -59,6 +60,10 @@ impl Engine {
                 why = Some("reaches nobody");
             }
         }
+        // what an interface with adverts weighs is said there
+        let tracked = self.groups.iter().filter_map(|group| group.tracks(index));
+        let weight = weight.or(tracked.map(|it| it.weight).max());
+        let why = why.or(interface.known_fault());
         Some(Check {
             weight: weight?,
             state: if why.is_none() { GOOD } else { 0 },

@@ -22,11 +22,12 @@ pub(super) struct Changed {
 impl Group {
     pub(super) fn facts(&self) -> PriorityInputs<'_> {
         let hurt = |port: &&Port| port.is_known && !port.speaks || port.is_rated_bad();
+        let tracked = self.tracked.iter().filter(|it| it.is_hurt);
         PriorityInputs {
             election: self.config.election,
             carrier_weight: self.config.carrier_weight,
             directive: &self.directive,
-            hurt: self.ports.iter().filter(hurt).count(),
+            hurt: self.ports.iter().filter(hurt).count() + tracked.count(),
             claims: self.claims,
         }
     }
@@ -55,6 +56,7 @@ impl Group {
                 port.speaks = false;
             }
         }
+        self.update_tracked(cx);
         self.speaking.stale = true;
     }
 

@@ -20,6 +20,7 @@ use super::speaking::Speaking;
 use super::switchover::Better;
 use super::term::Term;
 use super::timers::active_down_ns;
+use super::tracked::Tracked;
 use super::ways::Way;
 use crate::config;
 use crate::election::{Directive, OWNER, Rank, SwitchoverCause, Why};
@@ -61,6 +62,7 @@ pub(super) struct Group {
     pub name: Arc<str>,
     pub config: config::Group,
     pub ports: Vec<Port>,
+    pub tracked: Vec<Tracked>,
     pub routers: Vec<VirtualRouter>,
     pub state: State,
     pub directive: Directive,
@@ -155,6 +157,7 @@ impl Group {
             other_run_until_ns: 0,
             config,
             ports: Vec::new(),
+            tracked: Vec::new(),
             routers: Vec::new(),
             state: State::Initialize {
                 wait_until_ns: None,
@@ -212,7 +215,8 @@ impl Group {
     }
 
     pub fn uses(&self, interface: usize) -> bool {
-        self.ports.iter().any(|port| port.interface == interface)
+        let is_port = self.ports.iter().any(|port| port.interface == interface);
+        is_port || self.tracks(interface).is_some()
     }
 
     /// Whether it waits for answers of stations on an interface.

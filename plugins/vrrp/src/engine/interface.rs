@@ -65,14 +65,23 @@ impl Interface {
         }
     }
 
-    /// Its fault, if any.
+    /// Its fault, if any, where adverts are sent.
     pub fn fault(&self) -> Option<&'static str> {
+        let no_socket = (!self.facts.link_socket).then_some("has no socket");
+        self.state_fault().or(no_socket)
+    }
+
+    /// Its fault, if any, where only its state counts. None before the host has reported it.
+    pub fn known_fault(&self) -> Option<&'static str> {
+        self.state_fault().filter(|_| self.known)
+    }
+
+    fn state_fault(&self) -> Option<&'static str> {
         let facts = &self.facts;
-        match (facts.present, facts.up, facts.carrier, facts.link_socket) {
+        match (facts.present, facts.up, facts.carrier) {
             (false, ..) => Some("does not exist"),
-            (_, false, ..) => Some("is down"),
-            (_, _, false, _) => Some("has no carrier"),
-            (.., false) => Some("has no socket"),
+            (_, false, _) => Some("is down"),
+            (.., false) => Some("has no carrier"),
             _ => None,
         }
     }
@@ -128,7 +137,7 @@ impl Virtuals {
         }
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    pub fn contains(&self, address: IpAddr) -> bool {
         self.everywhere.contains(&address) || self.link_local.contains(&address)
     }
 }

@@ -46,6 +46,7 @@ mod switchover;
 mod term;
 mod timers;
 pub(crate) mod totals;
+mod tracked;
 mod unheard;
 mod ways;
 
@@ -256,7 +257,7 @@ impl Engine {
         self.session = is_up;
     }
 
-    /// The interfaces of all routers, by their index in actions.
+    /// The interfaces of all groups, by their index in actions.
     pub fn interfaces(&self) -> impl Iterator<Item = &str> {
         self.interfaces
             .iter()

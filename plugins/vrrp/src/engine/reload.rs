@@ -16,9 +16,10 @@ use crate::wire::heartbeat::port_id;
 
 pub(super) fn apply(engine: &mut Engine, now_ns: u64, settings: &Settings) {
     for group in &settings.groups {
-        for router in &group.routers {
-            if engine.interface_index(&router.interface).is_none() {
-                engine.interfaces.push(Interface::new(&router.interface));
+        let of_routers = group.routers.iter().map(|router| router.interface.as_str());
+        for name in of_routers.chain(group.tracked().map(|(name, _)| name)) {
+            if engine.interface_index(name).is_none() {
+                engine.interfaces.push(Interface::new(name));
             }
         }
     }
@@ -94,6 +95,7 @@ impl Group {
     fn reconfigure(&mut self, cx: &mut Context<'_>, config: &config::Group) {
         let was = std::mem::replace(&mut self.config, config.clone());
         self.take_ports(cx);
+        self.take_tracked(cx);
         let mut old = std::mem::take(&mut self.routers);
         for router in &config.routers {
             let same = |one: &VirtualRouter| {

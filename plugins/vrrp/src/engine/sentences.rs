@@ -273,6 +273,8 @@ impl Group {
                 hurt.push(format!("{} {fault}", interface.name));
             }
         }
+        let tracked = self.tracked.iter().filter_map(|it| it.fault(cx));
+        hurt.extend(tracked.map(|(fault, name)| format!("{name} {fault}")));
         hurt.join(", ")
     }
 }

@@ -22,5 +22,6 @@ mod reload;
 mod restart;
 mod rfc;
 mod states;
+mod tracked;
 mod victories;
 mod virtual_source;

@@ -1083,7 +1083,10 @@ fn settings(toml: &str, names: &[String], index: usize) -> Settings {
 
 fn interfaces(settings: &Settings) -> BTreeSet<String> {
     let routers = settings.groups.iter().flat_map(|group| &group.routers);
-    routers.map(|router| router.interface.clone()).collect()
+    let routers = routers.map(|router| router.interface.as_str());
+    let tracked = settings.groups.iter().flat_map(|group| group.tracked());
+    let all = routers.chain(tracked.map(|(name, _)| name));
+    all.map(str::to_owned).collect()
 }
 
 /// Node n has the address 10.x.0.(n + 2) on every wire, and fe80::(n + 2).
