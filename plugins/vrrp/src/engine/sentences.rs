@@ -210,7 +210,7 @@ impl Group {
                 theirs: peer.quality,
             },
             SwitchoverCause::Preferred => Why::Equal {
-                quality: 100,
+                quality: own.quality,
                 peer: who,
                 tie: Tie::PeerPreferred,
             },
