@@ -89,6 +89,9 @@ impl Group {
     }
 
     pub fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        if self.is_source_lost(cx.now_ns) {
+            self.refresh(cx);
+        }
         match self.state {
             State::Initialize {
                 wait_until_ns: Some(at),

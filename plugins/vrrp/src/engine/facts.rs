@@ -73,7 +73,7 @@ impl Group {
     pub(super) fn update_sources(&mut self, cx: &mut Context<'_>) -> Changed {
         let mut changed = Changed::default();
         self.checks_stale = true;
-        let speech = self.speech();
+        let (speech, patience_ns) = (self.speech(), self.active_down_ns());
         for router in &mut self.routers {
             let Some(port) = self.ports.get_mut(router.port) else {
                 continue;
@@ -82,8 +82,7 @@ impl Group {
                 continue;
             };
             let fault = interface.fault();
-            let found = interface.source(router.config.family, router.config.advert_source);
-            let source = found.filter(|_| fault.is_none());
+            let source = router.find_source(cx.now_ns, interface, patience_ns);
             if router.source.is_some() && source.is_none() {
                 let missing = fault.unwrap_or("has no source address for adverts");
                 changed

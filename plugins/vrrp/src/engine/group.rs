@@ -240,7 +240,9 @@ impl Group {
     pub fn next_timeout(&self) -> Option<u64> {
         let others_ns = self.meet_timeout();
         match self.state {
-            State::Initialize { wait_until_ns } => earliest([wait_until_ns, others_ns]),
+            State::Initialize { wait_until_ns } => {
+                earliest([wait_until_ns, others_ns, self.source_timeout()])
+            }
             State::Backup { down_ns, .. } => {
                 let unheard_timeout_ns = self.unheard_timeout();
                 earliest([
@@ -248,16 +250,18 @@ impl Group {
                     unheard_timeout_ns,
                     others_ns,
                     self.forgive_timeout(),
+                    self.source_timeout(),
                 ])
             }
             State::Promoting { .. } => None,
-            State::Lapsed { opens_ns } => Some(opens_ns),
+            State::Lapsed { opens_ns } => earliest([Some(opens_ns), self.source_timeout()]),
             State::Active { advert_ns, .. } => {
                 let unheard_timeout_ns = self.unheard_timeout();
                 earliest([
                     Some(advert_ns),
                     unheard_timeout_ns,
                     self.switchover_timeout(),
+                    self.source_timeout(),
                 ])
             }
         }

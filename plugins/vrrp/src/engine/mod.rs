@@ -39,6 +39,7 @@ mod rounds;
 mod router;
 mod sending;
 mod sentences;
+mod source;
 mod speaking;
 mod stations;
 mod status;

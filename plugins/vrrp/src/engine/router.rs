@@ -36,6 +36,8 @@ pub(super) struct VirtualRouter {
     pub port: usize,
     /// Source address of the adverts; None while the router cannot send.
     pub source: Option<IpAddr>,
+    /// Time until which it is waited for, while the interface does not have it.
+    pub source_until_ns: Option<u64>,
     pub form: Form,
     pub packets: Vec<Packet>,
     /// Times of the last two adverts.
@@ -97,6 +99,7 @@ impl VirtualRouter {
             config,
             port,
             source: None,
+            source_until_ns: None,
             form,
             packets: Vec::new(),
             sent_ns: 0,
@@ -252,7 +255,8 @@ impl VirtualRouter {
         };
         let own = &interface.facts.addresses;
         let peers = self.config.peers.iter().copied();
-        let peers = peers.filter(|peer| self.config.unicast && !own.contains(peer));
+        let is_own = |peer: &IpAddr| *peer == source || own.contains(peer);
+        let peers = peers.filter(|peer| self.config.unicast && !is_own(peer));
         let destinations = std::iter::once(None).chain(peers.map(Some));
         let mut count = 0;
         for to in destinations {

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use super::group::Group;
 use super::interface::Interface;
 use super::port::Port;
+use super::router::VirtualRouter;
 use super::{Context, Engine};
-use crate::config::{self, is_link_local};
+use crate::config::is_link_local;
 use crate::heartbeats::Heard;
 use crate::wire::{Family, Mac};
 
@@ -112,9 +113,9 @@ impl Group {
             let Some(interface) = interface.filter(|interface| interface.fault().is_none()) else {
                 continue;
             };
-            let here = |router: &&config::VirtualRouter| router.interface == interface.name;
-            let routers = || self.config.routers.iter().filter(here);
-            let Some(path) = routers().map(|router| router.path).next() else {
+            let here = |router: &&VirtualRouter| router.config.interface == interface.name;
+            let routers = || self.routers.iter().filter(here);
+            let Some(path) = routers().map(|router| router.config.path).next() else {
                 continue;
             };
             let way = |source, to| Way {
@@ -124,15 +125,16 @@ impl Group {
                 source,
                 to,
             };
-            for router in routers().filter(|router| router.unicast) {
-                let Some(source) = source(interface, router) else {
+            for router in routers().filter(|router| router.config.unicast) {
+                let Some(source) = router.source else {
                     continue;
                 };
-                let others = |peer: &&IpAddr| !interface.facts.addresses.contains(peer);
-                let peers = router.peers.iter().filter(others);
+                let own = &interface.facts.addresses;
+                let others = |peer: &&IpAddr| **peer != source && !own.contains(peer);
+                let peers = router.config.peers.iter().filter(others);
                 self.ways.extend(peers.map(|peer| way(source, Some(*peer))));
             }
-            let multicast = routers().any(|router| !router.unicast);
+            let multicast = routers().any(|router| !router.config.unicast);
             if let Some(source) = multicast
                 .then(|| own_source(interface, routers()))
                 .flatten()
@@ -143,20 +145,16 @@ impl Group {
     }
 }
 
-fn source(interface: &Interface, router: &config::VirtualRouter) -> Option<IpAddr> {
-    interface.source(router.family, router.advert_source)
-}
-
 /// IPv6 where its adverts go there; and link-local where there is no IPv4 address (any more).
 fn own_source<'r>(
     interface: &Interface,
-    routers: impl Iterator<Item = &'r config::VirtualRouter> + Clone,
+    routers: impl Iterator<Item = &'r VirtualRouter> + Clone,
 ) -> Option<IpAddr> {
     let of = |family| {
         let mut routers = routers
             .clone()
-            .filter(move |router| router.family == family);
-        routers.find_map(|router| source(interface, router))
+            .filter(move |router| router.config.family == family);
+        routers.find_map(|router| router.source)
     };
     let mut own = interface.own_addresses();
     of(Family::V6)

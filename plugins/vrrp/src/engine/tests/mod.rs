@@ -21,6 +21,7 @@ mod random;
 mod reload;
 mod restart;
 mod rfc;
+mod source;
 mod states;
 mod tracked;
 mod victories;

@@ -1,0 +1,46 @@
+//! Source addresses of adverts. One that is gone is waited for: a manager of networks takes an address away and sets it again
+//! within milliseconds, when it reloads or renews a DHCP lease. Adverts and heartbeats go on from it meanwhile, so that no lease
+//! of the fence ends and nobody has to find out what the silence means.
+
+use std::net::IpAddr;
+
+use super::group::Group;
+use super::interface::Interface;
+use super::router::VirtualRouter;
+
+impl VirtualRouter {
+    /// The source of its adverts now; None: it cannot send. `patience_ns` is the failover time.
+    pub(super) fn find_source(
+        &mut self,
+        now_ns: u64,
+        interface: &Interface,
+        patience_ns: u64,
+    ) -> Option<IpAddr> {
+        let found = interface.source(self.config.family, self.config.advert_source);
+        let is_there = interface.fault().is_none();
+        if !is_there || found.is_some() {
+            self.source_until_ns = None;
+            return found.filter(|_| is_there);
+        }
+        // the fence drops what is sent from a virtual address
+        let was = self.source.filter(|it| !interface.virtuals.contains(*it))?;
+        let until_ns = *self
+            .source_until_ns
+            .get_or_insert(now_ns.saturating_add(patience_ns));
+        Some(was).filter(|_| now_ns < until_ns)
+    }
+}
+
+impl Group {
+    /// An address has been gone for too long.
+    pub(super) fn is_source_lost(&self, now_ns: u64) -> bool {
+        self.source_timeout().is_some_and(|at_ns| now_ns >= at_ns)
+    }
+
+    /// Time until which addresses that are gone are waited for.
+    pub(super) fn source_timeout(&self) -> Option<u64> {
+        let waits =
+            |router: &VirtualRouter| router.source_until_ns.filter(|_| router.source.is_some());
+        self.routers.iter().filter_map(waits).min()
+    }
+}

@@ -1,0 +1,143 @@
+//! An own address that is gone for a moment, and for longer.
+
+use std::net::IpAddr;
+
+use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
+use super::linked::pair;
+
+const WIRES: [&str; 2] = ["lan1", "lan2"];
+
+/// Takes a node's addresses on an interface away, and returns them.
+fn flush(lab: &mut Lab, node: usize, interface: &str) -> Vec<IpAddr> {
+    replace(lab, node, interface, Vec::new())
+}
+
+fn replace(lab: &mut Lab, node: usize, interface: &str, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    let facts = lab.nodes[node].facts.get_mut(interface).expect("known");
+    let were = std::mem::replace(&mut facts.addresses, addresses);
+    let facts = facts.clone();
+    lab.tell_interface(node, interface, &facts);
+    were
+}
+
+fn is_undisturbed(lab: &Lab) {
+    assert_eq!((lab.failovers(), lab.switchovers()), (0, 0));
+    assert_eq!(lab.overlaps, []);
+    for (node, interface) in [(0, "lan1"), (0, "lan2"), (1, "lan1"), (1, "lan2")] {
+        assert_eq!(lab.nodes[node].host.checks[interface].1, 100);
+        assert!(lab.longest_silence_ns(interface) <= lab.latency_ns);
+    }
+}
+
+/// For each of both nodes, on one interface and on both at once.
+#[test]
+fn an_own_address_that_is_gone_for_a_moment_disturbs_nothing() {
+    for group in ["", "prefer = \"r1\""] {
+        let settled = pair(group);
+        for (node, wires) in [(0, &WIRES[..1]), (0, &WIRES), (1, &WIRES[1..]), (1, &WIRES)] {
+            for gone_ns in [20 * MS, 250 * MS] {
+                let mut lab = settled.clone();
+                lab.run(SECOND);
+                lab.forget();
+                let were: Vec<_> = wires
+                    .iter()
+                    .map(|wire| flush(&mut lab, node, wire))
+                    .collect();
+                lab.run(gone_ns);
+                is_undisturbed(&lab);
+                for (wire, were) in wires.iter().zip(were) {
+                    replace(&mut lab, node, wire, were);
+                }
+                lab.run(60 * SECOND);
+                is_undisturbed(&lab);
+                assert_eq!(lab.active(), [0]);
+            }
+        }
+    }
+}
+
+#[test]
+fn adverts_and_heartbeats_go_on_from_an_address_that_is_waited_for() {
+    let mut lab = Lab::settled(&by_priority(&[200, 100], "", SECOND_ROUTER), 2);
+    let were = WIRES.map(|wire| flush(&mut lab, 0, wire));
+    lab.run(250 * MS);
+    assert!(lab.sent_by(0).len() >= 4, "{}", lab.sent_by(0).len());
+    for (wire, were) in WIRES.iter().zip(were) {
+        replace(&mut lab, 0, wire, were);
+    }
+    lab.run(10 * SECOND);
+    assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
+    assert_eq!(lab.longest_overlap_ns(), 0);
+}
+
+#[test]
+fn an_own_address_that_stays_away_hurts_its_interface_after_one_failover_time() {
+    let mut lab = pair("");
+    let failover_ns = lab.nodes[0].engine.longest_silence_ns();
+    let were = flush(&mut lab, 0, "lan2");
+    let took = lab.run_until(5 * SECOND, |lab| lab.nodes[0].host.checks["lan2"].1 == 0);
+    let took = took.expect("a failed check");
+    assert!((failover_ns..failover_ns + MS).contains(&took), "{took}");
+    assert_eq!(lab.nodes[0].host.why["lan2"], "no source address");
+    lab.run(SECOND);
+    assert_eq!((lab.active(), lab.failovers()), (vec![1], 1));
+    assert_eq!(lab.overlaps, []);
+    // it comes back, is gone for a moment, and for good once more: each time the wait begins again
+    replace(&mut lab, 0, "lan2", were);
+    lab.run(SECOND);
+    let were = flush(&mut lab, 0, "lan2");
+    lab.run(failover_ns - MS);
+    replace(&mut lab, 0, "lan2", were);
+    lab.run(MS);
+    flush(&mut lab, 0, "lan2");
+    lab.run(failover_ns - MS);
+    assert_eq!(lab.nodes[0].host.checks["lan2"].1, 100);
+    lab.run(2 * MS);
+    assert_eq!(lab.nodes[0].host.checks["lan2"].1, 0);
+}
+
+#[test]
+fn another_own_address_is_the_source_at_once() {
+    let mut lab = pair("");
+    let other: IpAddr = "10.1.0.77".parse().unwrap();
+    replace(&mut lab, 0, "lan1", vec![other]);
+    let routers = &lab.nodes[0].engine.groups[0].routers;
+    let here = routers.iter().find(|it| it.config.interface == "lan1");
+    assert_eq!(here.and_then(|it| it.source), Some(other));
+    lab.run(5 * SECOND);
+    assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
+}
+
+#[test]
+fn an_interface_that_goes_down_without_its_address_is_hurt_at_once() {
+    let mut lab = pair("");
+    flush(&mut lab, 0, "lan2");
+    lab.run(20 * MS);
+    lab.carrier(0, "lan2", false);
+    assert_eq!(lab.nodes[0].host.checks["lan2"].1, 0);
+    assert_eq!(lab.nodes[0].host.why["lan2"], "no carrier");
+    // the carrier alone does not bring the address back
+    lab.carrier(0, "lan2", true);
+    assert_eq!(lab.nodes[0].host.why["lan2"], "no source address");
+}
+
+/// The peer dies, or its network is cut, while this node waits for its address, and the other way round.
+#[test]
+fn whatever_else_happens_meanwhile_one_node_answers_in_the_end() {
+    let settled = pair("");
+    for (flushed, dies) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        for gone_ns in [20 * MS, 250 * MS, 2 * SECOND] {
+            let mut lab = settled.clone();
+            let were = WIRES.map(|wire| flush(&mut lab, flushed, wire));
+            lab.run(10 * MS);
+            lab.kill(dies);
+            lab.run(gone_ns);
+            for (wire, were) in WIRES.iter().zip(were) {
+                replace(&mut lab, flushed, wire, were);
+            }
+            lab.run(5 * SECOND);
+            assert_eq!(lab.active(), [1 - dies], "{flushed} {dies} {gone_ns}");
+            assert_eq!(lab.overlaps, []);
+        }
+    }
+}
