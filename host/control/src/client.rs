@@ -136,10 +136,10 @@ fn exchange(
     let read = BufReader::new((&stream).take(ANSWER_MAX)).read_until(b'\n', &mut answer);
     if let Err(error) = read {
         withdraw(&mut stream, &mut answer)?;
-        match answer.as_slice() {
-            [] => return Err(error),
-            [.., b'\n'] => {}
-            _ => return Ok(Err(Fault::Unfinished(patience))),
+        match (answer.as_slice(), Fault::of(error, patience)) {
+            ([.., b'\n'], _) => {}
+            ([BEGUN, ..], Fault::Silent(_)) => return Ok(Err(Fault::Unfinished(patience))),
+            (_, fault) => return Ok(Err(fault)),
         }
     }
     if answer.iter().all(|byte| *byte == BEGUN) {
