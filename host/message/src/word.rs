@@ -13,7 +13,17 @@ pub const WORD_MAX: usize = 160 * 1024;
 #[serde(tag = "word", rename_all = "kebab-case")]
 pub enum Word {
     /// A request of `spared-control`, as its JSON line; answered under the same id.
-    Ask { id: u64, request: String },
+    Ask {
+        id: u64,
+        request: String,
+        /// It changes something: the receiver first asks whether it is still wanted ([`Word::MayBegin`]).
+        #[serde(default, skip_serializing_if = "is_default")]
+        is_order: bool,
+    },
+    /// The sender would begin what it was asked under this id.
+    MayBegin { id: u64 },
+    /// It may, or nobody waits for that any more.
+    Begin { id: u64, is_wanted: bool },
     /// An answer of `spared-control`, as its JSON line.
     Answer { id: u64, answer: String },
     /// The sender's configuration: a digest per file, of the keys that the pair must share.

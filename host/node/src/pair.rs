@@ -147,12 +147,18 @@ impl Pair {
         self.peer.poll_word()
     }
 
-    /// Handles a word of the peer about its files. Returns all others.
+    /// Handles a word of the peer about its files, or about what is asked. Returns all others.
     pub fn handle_word(&mut self, word: Word) -> Option<Word> {
         match word {
             Word::Digests { files } => self.peer.handle_digests(files),
             Word::Keys { file, keys } => self.peer.handle_keys(file, keys),
             Word::WantKeys { files } => self.peer.handle_want_keys(files),
+            Word::Ask {
+                id,
+                request,
+                is_order: true,
+            } => self.peer.hold(id, request),
+            Word::MayBegin { id } => self.peer.handle_may_begin(Instant::now(), id),
             other => return Some(other),
         }
         None
@@ -226,6 +232,12 @@ impl Pair {
         self.peer.ask(until, again, request)
     }
 
+    /// The same for what changes something. It has `lasts` until it is begun, and from then on.
+    pub fn order(&mut self, now: Instant, lasts: Duration, request: &Request) -> Option<u64> {
+        let request = serde_json::to_string(request).ok()?;
+        self.peer.order(now + lasts, lasts, request)
+    }
+
     /// The peer's answer, from its text; None if nobody waits for it any more.
     pub fn handle_answer(&mut self, id: u64, text: &str) -> Option<Answer> {
         let answer = self
@@ -236,6 +248,11 @@ impl Pair {
             let why = format!("the peer's answer is invalid: {why}");
             refusal(ErrorCode::Failed, why)
         }))
+    }
+
+    /// An order of the peer that it now says to begin, or not to.
+    pub fn take_held(&mut self, id: u64) -> Option<String> {
+        self.peer.take_held(id)
     }
 
     /// Takes a question of the peer; false if it is being answered already, or if too many are.

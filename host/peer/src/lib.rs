@@ -68,6 +68,8 @@ pub struct Peer {
     asked: BTreeMap<u64, Asked>,
     /// Questions of the peer that are not answered yet.
     served: BTreeSet<u64>,
+    /// Orders of the peer that it has not said to begin, by their ids.
+    held: BTreeMap<u64, String>,
     words: VecDeque<Word>,
     facts_left: Option<Limit>,
 }
@@ -78,6 +80,8 @@ struct Asked {
     until: Instant,
     /// When it is asked once more, and its text.
     again: Option<(Instant, String)>,
+    /// The time that an order has from when it is begun.
+    lasts: Option<Duration>,
 }
 
 impl Peer {
@@ -117,6 +121,7 @@ impl Peer {
         self.differences.clear();
         self.said = None;
         self.served.clear();
+        self.held.clear();
         self.words.clear();
     }
 
@@ -261,15 +266,80 @@ impl Peer {
     /// or too many questions are open. `again` is when it is asked once more, unless it has been answered: only
     /// for what may be answered twice.
     pub fn ask(&mut self, until: Instant, again: Option<Instant>, request: String) -> Option<u64> {
+        let id = self.next_id()?;
+        let again = again.map(|at| (at, request.clone()));
+        self.open(
+            id,
+            request,
+            Asked {
+                until,
+                again,
+                lasts: None,
+            },
+        );
+        Some(id)
+    }
+
+    /// The same for what changes something: the peer asks, before it begins that, whether it is still wanted, and has
+    /// `lasts` from then on.
+    pub fn order(&mut self, until: Instant, lasts: Duration, request: String) -> Option<u64> {
+        let id = self.next_id()?;
+        let (again, lasts) = (None, Some(lasts));
+        self.open(
+            id,
+            request,
+            Asked {
+                until,
+                again,
+                lasts,
+            },
+        );
+        Some(id)
+    }
+
+    fn next_id(&mut self) -> Option<u64> {
         if !self.up || self.asked.len() >= ASKED_MAX {
             return None;
         }
         self.number += 1;
-        let id = self.number;
-        let again = again.map(|at| (at, request.clone()));
-        self.asked.insert(id, Asked { until, again });
-        self.words.push_back(Word::Ask { id, request });
-        Some(id)
+        Some(self.number)
+    }
+
+    fn open(&mut self, id: u64, request: String, asked: Asked) {
+        let is_order = asked.lasts.is_some();
+        self.asked.insert(id, asked);
+        self.words.push_back(Word::Ask {
+            id,
+            request,
+            is_order,
+        });
+    }
+
+    /// Handles that the peer would begin an order.
+    pub fn handle_may_begin(&mut self, now: Instant, id: u64) {
+        let asked = self.asked.get_mut(&id);
+        let is_wanted = asked.is_some_and(|asked| {
+            let lasts = asked.lasts.take();
+            asked.until = lasts.map_or(asked.until, |lasts| now + lasts);
+            lasts.is_some()
+        });
+        self.words.push_back(Word::Begin { id, is_wanted });
+    }
+
+    /// Holds an order of the peer until that says to begin: it may have come while this daemon was stopped, so that nobody waits
+    /// for it any more.
+    pub fn hold(&mut self, id: u64, request: String) {
+        if self.held.len() >= SERVED_MAX {
+            // the oldest: what the peer said of it was lost
+            self.held.pop_first();
+        }
+        self.held.insert(id, request);
+        self.words.push_back(Word::MayBegin { id });
+    }
+
+    /// An order that was held.
+    pub fn take_held(&mut self, id: u64) -> Option<String> {
+        self.held.remove(&id)
     }
 
     /// True if a client still waits for the answer.
@@ -302,7 +372,11 @@ impl Peer {
         }
         for (id, asked) in &mut self.asked {
             if let Some((_, request)) = asked.again.take_if(|(at, _)| now >= *at) {
-                self.words.push_back(Word::Ask { id: *id, request });
+                self.words.push_back(Word::Ask {
+                    id: *id,
+                    request,
+                    is_order: false,
+                });
             }
         }
         due

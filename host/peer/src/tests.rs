@@ -225,11 +225,77 @@ fn a_question_without_an_answer_is_asked_once_more_within_its_time() {
     assert_eq!(peer.poll_word(), None);
     assert_eq!(peer.handle_timeout(at(500)), [0; 0]);
     let request = "lost".to_owned();
-    assert_eq!(peer.poll_word(), Some(Word::Ask { id: lost, request }));
+    assert_eq!(
+        peer.poll_word(),
+        Some(Word::Ask {
+            id: lost,
+            request,
+            is_order: false
+        })
+    );
     assert_eq!(peer.next_timeout(), Some(at(1000)));
     assert_eq!(peer.handle_timeout(at(999)), [0; 0]);
     assert_eq!(peer.poll_word(), None);
     assert_eq!(peer.handle_timeout(at(1000)), [lost]);
+}
+
+/// Delivers the words that wait on a node to its peer. Returns orders, each with whether the peer is to begin it.
+fn deliver(from: &mut Peer, to: &mut Peer, now: Instant) -> Vec<(String, bool)> {
+    let mut begun = Vec::new();
+    while let Some(word) = from.poll_word() {
+        match word {
+            Word::Ask {
+                id,
+                request,
+                is_order: true,
+            } => to.hold(id, request),
+            Word::MayBegin { id } => to.handle_may_begin(now, id),
+            Word::Begin { id, is_wanted } => {
+                begun.extend(to.take_held(id).map(|request| (request, is_wanted)));
+            }
+            _ => {}
+        }
+    }
+    begun
+}
+
+#[test]
+fn an_order_is_begun_only_while_the_node_that_sent_it_waits_for_it() {
+    let start = Instant::now();
+    let at = |s| start + Duration::from_secs(s);
+    let (mut here, mut there) = (Peer::default(), Peer::default());
+    here.handle_up();
+    there.handle_up();
+    let lasts = Duration::from_secs(6);
+    let order = |here: &mut Peer| here.order(at(6), lasts, "switch".to_owned()).unwrap();
+
+    let id = order(&mut here);
+    assert_eq!(deliver(&mut here, &mut there, at(5)), []);
+    assert_eq!(deliver(&mut there, &mut here, at(5)), []);
+    let begun = deliver(&mut here, &mut there, at(5));
+    assert_eq!(begun, [("switch".to_owned(), true)]);
+    // it has its time from then on
+    assert_eq!(here.handle_timeout(at(10)), [0; 0]);
+    assert_eq!(here.handle_timeout(at(11)), [id]);
+
+    // the other node was stopped for longer than anybody waits
+    let late = order(&mut here);
+    assert_eq!(here.handle_timeout(at(11)), [late]);
+    deliver(&mut here, &mut there, at(60));
+    deliver(&mut there, &mut here, at(60));
+    let begun = deliver(&mut here, &mut there, at(60));
+    assert_eq!(begun, [("switch".to_owned(), false)]);
+    assert_eq!(there.take_held(late), None);
+
+    // what is never answered takes no place
+    for _ in 0..SERVED_MAX + 3 {
+        order(&mut here);
+        here.give_up();
+    }
+    deliver(&mut here, &mut there, at(61));
+    assert_eq!(there.held.len(), SERVED_MAX);
+    there.handle_down();
+    assert!(there.held.is_empty());
 }
 
 #[test]

@@ -324,7 +324,8 @@ impl Loop {
     fn handle_word(&mut self, now: Instant, word: Word) {
         match self.pair.handle_word(word) {
             None => {}
-            Some(Word::Ask { id, request }) => self.handle_ask(now, id, &request),
+            Some(Word::Ask { id, request, .. }) => self.handle_ask(now, id, &request),
+            Some(Word::Begin { id, is_wanted }) => self.handle_begin(now, id, is_wanted),
             Some(Word::Answer { id, answer }) => self.handle_peer_answer(now, id, &answer),
             Some(Word::Status(facts)) => {
                 let peer = self.here.peer();

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use spared_control::Request;
+use spared_message::clean;
 use spared_requests::questions::{Asker, Asking, Question};
 use spared_requests::{Caller, Relay};
 
@@ -21,7 +22,10 @@ impl Loop {
         match self.view().for_requests().relay(node, &request) {
             Relay::Here => self.serve(now, asker, caller, request),
             Relay::There(timeout) => {
-                let there = self.pair.ask(now + timeout, &request);
+                let there = match self.is_order(&request) {
+                    true => self.pair.order(now, timeout, &request),
+                    false => self.pair.ask(now + timeout, &request),
+                };
                 let question = Question::new(asker, Asking::Node(None));
                 self.await_answers(now, question.asks_peer(there));
             }
@@ -40,6 +44,24 @@ impl Loop {
     pub(super) fn handle_peer_silent(&mut self, now: Instant, id: u64) {
         let ended = self.questions.handle_there(id, None);
         self.end(now, ended);
+    }
+
+    /// Handles that the peer says to begin what it has ordered, or that nobody waits for it any more.
+    pub(super) fn handle_begin(&mut self, now: Instant, id: u64, is_wanted: bool) {
+        let Some(request) = self.pair.take_held(id) else {
+            return;
+        };
+        if is_wanted {
+            return self.handle_ask(now, id, &request);
+        }
+        let order = self.view().for_requests().request_of_peer(&request);
+        if let Some(order) = order.ok().filter(|_| self.notices.may_peer(now)) {
+            let (peer, command) = (self.here.peer(), order.command().to_string());
+            log::warn!(
+                "`{}` of somebody on {peer} is dropped: sparectl had ended before spared could begin it",
+                clean::text(&command)
+            );
+        }
     }
 
     /// Handles a request of the peer.

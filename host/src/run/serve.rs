@@ -41,7 +41,7 @@ impl Loop {
         false
     }
 
-    fn is_order(&self, request: &Request) -> bool {
+    pub(super) fn is_order(&self, request: &Request) -> bool {
         match request {
             Request::Node { request, .. } => self.is_order(request),
             Request::Plugin { name, argv } => {
@@ -49,6 +49,7 @@ impl Loop {
                 let verb = descriptor.and_then(|it| it.verb(argv));
                 verb.is_some_and(|it| it.changes)
             }
+            Request::OwnReport { .. } => false,
             request => !Caller::reads(request),
         }
     }

@@ -7,6 +7,7 @@ use spared_control::{Answer, Fault, Force, Request, ask};
 use spared_tests::lab::signal_to;
 
 use crate::lab::{Alone, VRRP};
+use crate::pair;
 
 fn force(to: Force) -> Request {
     Request::Force {
@@ -60,4 +61,32 @@ fn an_order_that_nobody_waits_for_any_more_is_dropped_and_said_so_once() {
         Answer::Done { .. }
     ));
     lab.wait_for_role("backup");
+}
+
+#[test]
+fn an_order_to_the_other_node_is_dropped_too_if_that_went_on_too_late() {
+    let Some(pair) = pair::ready(&[pair::VRRP]) else {
+        return;
+    };
+    pair::begin_at_r1(&pair);
+    let before = pair.r1.group().transitions;
+    signal_to(pair.r2.host_pid(), Signal::STOP).unwrap();
+    let there = Request::Node {
+        node: "r2".to_owned(),
+        request: Box::new(Request::Switch {
+            group: None,
+            to: Some("r2".to_owned()),
+            anyway: true,
+        }),
+    };
+    assert_eq!(pair.r1.refused(&there), ["r2 does not answer"]);
+    signal_to(pair.r2.host_pid(), Signal::CONT).unwrap();
+    let dropped = "`sparectl switch --to r2 --anyway` of somebody on r1 is dropped";
+    pair.r2.wait_for_log(dropped);
+    assert_eq!(pair.r2.log().matches(dropped).count(), 1);
+    assert_eq!(pair.r1.group().transitions, before, "{}", pair.r1.log());
+    assert_eq!(pair.r1.role(), "active");
+    // and what is ordered now is done
+    pair.r1.done(&there);
+    pair.r2.wait_for_role("active");
 }

@@ -7,7 +7,7 @@ use crate::lab::{HOT, Node, Pair, keyed};
 const MESSENGER: (&str, &str) = ("messenger", "weight = 300\n");
 
 /// A group that r1 is active for.
-const VRRP: (&str, &str) = (
+pub const VRRP: (&str, &str) = (
     "vrrp",
     r#"
 [[group]]
@@ -23,7 +23,7 @@ addresses = ["10.9.0.1/24"]
 );
 
 /// Both run, in sync, and each has heard it of the other: what ends before that is no event.
-fn ready(plugins: &[(&str, &str)]) -> Option<Pair> {
+pub fn ready(plugins: &[(&str, &str)]) -> Option<Pair> {
     let mut pair = Pair::new()?;
     for (plugin, text) in plugins {
         pair.enable(plugin, text);
@@ -59,7 +59,7 @@ fn wait_for_active(pair: &Pair, node: &Node) {
 
 /// r1 is active. Where it came too late at first, as the machine was busy, r2 is, and r1 would not
 /// have it back for an hour.
-fn begin_at_r1(pair: &Pair) {
+pub fn begin_at_r1(pair: &Pair) {
     pair.wait("r1 to be active at first", || {
         let [r1, r2] = pair.nodes().map(Node::role);
         if (r1.as_str(), r2.as_str()) == ("backup", "active") {

@@ -152,7 +152,18 @@ impl Host {
     /// As the host's loop takes it.
     fn hear(&mut self, word: Word, length: usize) {
         match word {
-            Word::Ask { id, request } => self.serve(id, &request),
+            Word::Ask {
+                id,
+                request,
+                is_order: true,
+            } => self.peer.hold(id, request),
+            Word::Ask { id, request, .. } => self.serve(id, &request),
+            Word::MayBegin { id } => self.peer.handle_may_begin(self.now, id),
+            Word::Begin { id, .. } => {
+                if let Some(request) = self.peer.take_held(id) {
+                    self.serve(id, &request);
+                }
+            }
             Word::Answer { id, answer } => self.take(id, &answer),
             Word::Digests { files } => self.peer.handle_digests(files),
             Word::Keys { file, keys } => self.peer.handle_keys(file, keys),

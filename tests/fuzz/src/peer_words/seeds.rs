@@ -5,6 +5,7 @@ use spared_control::{Answer, Request};
 use spared_link::word::Word;
 use spared_pair::{CauseKind, Fitness, GroupFacts, NodeFacts, RoleChange};
 use spared_peer::keys::flatten;
+use spared_requests::Caller;
 
 use super::{GROUP, HOST_FILE, NOW, files};
 use crate::control;
@@ -35,11 +36,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let ask = |id, request: &Request| Word::Ask {
         id,
         request: to_string(request).unwrap_or_default(),
+        is_order: !Caller::reads(request),
     };
     let mut words: Vec<Word> = control::requests()
         .iter()
         .map(|request| ask(1, request))
         .collect();
+    let is_wanted = true;
+    words.extend([Word::MayBegin { id: 1 }, Word::Begin { id: 1, is_wanted }]);
     words.extend([
         Word::Answer {
             id: 1,

@@ -319,6 +319,7 @@ fn words_cross_however_long_and_never_longer() {
     let word = |length: usize| Word::Ask {
         id: 1,
         request: "x".repeat(length),
+        is_order: false,
     };
     net.sides[0].session.say(&word(150_000));
     net.sides[0].session.say(&word(170_000));
@@ -374,6 +375,7 @@ fn a_word_overtakes_bulk_of_all_channels() {
     let long = Word::Ask {
         id: 1,
         request: "x".repeat(100_000),
+        is_order: false,
     };
     for _ in 0..100 {
         net.sides[0].session.say(&long);
