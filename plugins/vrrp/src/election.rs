@@ -272,6 +272,13 @@ pub enum SwitchoverCause {
     Unheard,
 }
 
+impl SwitchoverCause {
+    /// It overrules that a network is proven on the active node alone: that node serves nobody, or somebody ordered it.
+    pub fn is_urgent(self) -> bool {
+        matches!(self, Self::Isolated | Self::Class)
+    }
+}
+
 /// E1 and E9, for the active node: whether the other one should get the group, and after which
 /// time.
 pub fn switches_over(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCause, u64)> {

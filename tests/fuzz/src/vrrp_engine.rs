@@ -87,7 +87,11 @@ pub fn run(input: &[u8]) {
                 };
                 engine.handle_heartbeat(now_ns, path, &heard, 0);
             }
-            None => engine.handle_frame(now_ns, usize::from(*pause % 2), &repaired(frame)),
+            None => {
+                let interface = usize::from(*pause % 2);
+                engine.handle_frame(now_ns, interface, &repaired(frame));
+                engine.handle_station(now_ns, interface, frame);
+            }
         }
         settle(&mut engine, now_ns);
         assert!(engine.next_timeout().is_some());
@@ -106,7 +110,7 @@ fn settle(engine: &mut Engine, now_ns: u64) {
                 engine.handle_switch_over_answer(now_ns, &group, Begun::No)
             }
             Action::FindNeighbours { interface } => {
-                engine.handle_neighbours(now_ns, interface, &[]);
+                engine.handle_neighbours(now_ns, interface, &[[192, 0, 2, 9].into()]);
             }
             _ => {}
         }

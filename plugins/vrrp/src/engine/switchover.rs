@@ -110,6 +110,8 @@ impl Group {
             changes: u32::try_from(self.changes.len()).unwrap_or(u32::MAX),
         };
         let found = election::switches_over(&own, &other, &rules);
+        let found = found
+            .filter(|(cause, _)| cause.is_urgent() || !self.is_proven_here_alone(&own, &other));
         if found.is_some_and(|(_, delay_ns)| delay_ns == 0) {
             return found;
         }

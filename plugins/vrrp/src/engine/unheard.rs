@@ -398,6 +398,20 @@ impl Group {
         })
     }
 
+    /// E3: whether the other node would serve on fewer networks that are known to work. One that is rated bad there is
+    /// among its hurt interfaces.
+    pub(super) fn is_proven_here_alone(&self, own: &Rank, other: &Rank) -> bool {
+        let is_alone = |index: &usize| {
+            let port = self.ports.get(*index);
+            let unheard = port.and_then(|port| port.unheard);
+            let is_good = unheard.is_some_and(|unheard| unheard.rating == Rating::Good);
+            let theirs = self.theirs(*index).map(|theirs| theirs.rating);
+            is_good && theirs == Some(heartbeat::Rating::Unknown)
+        };
+        let alone = (0..self.ports.len()).filter(is_alone).count();
+        alone > 0 && own.hurt <= other.hurt + alone
+    }
+
     pub(super) fn unheard_interfaces(&self, cx: &Context<'_>) -> String {
         let unheard = self.ports.iter().filter(|port| port.unheard.is_some());
         let name = |port: &Port| cx.interface(port.interface).map(|i| i.name.clone());

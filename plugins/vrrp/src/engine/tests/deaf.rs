@@ -1,7 +1,9 @@
 //! E3: a network that carries one way only, beside links.
 
+use spared_sdk::Forced;
+
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
-use super::linked::{LINKS, by_quality, is_still, moved_once, moves_once_and_back};
+use super::linked::{LINKS, by_quality, is_still, moved_once, moves_once_and_back, quality};
 use crate::engine::Table;
 
 /// One Active_Down, a heartbeat, the time that stations have to answer, and a switchover.
@@ -277,4 +279,64 @@ fn where_heartbeats_are_filtered_it_is_told_until_the_peer_answers() {
     lab.fix();
     lab.run(6 * SECOND);
     assert!(!is_told(&lab));
+}
+
+// ---- a network that is proven on one node alone ---------------------------------------------------
+
+/// Stations of lan1 are on the side of the first node, and one of them has spoken before.
+fn cut_off_backup(text: &str) -> Lab {
+    let mut lab = Lab::linked(text, &LINKS);
+    assert_eq!(lab.active(), [0]);
+    reaches(&mut lab, &[0]);
+    lab.talk("lan1");
+    lab.run(SECOND);
+    lab.end_talking();
+    lab.run(60 * SECOND);
+    lab.cut("lan1", 0, 1);
+    lab
+}
+
+#[test]
+fn the_group_does_not_move_to_a_backup_whose_network_is_cut() {
+    for text in [by_quality(""), by_quality("prefer = \"r1\"")] {
+        let mut lab = cut_off_backup(&text);
+        lab.run(60 * SECOND);
+        assert_eq!((lab.active(), lab.failovers()), (vec![0], 0));
+        is_still(&mut lab);
+        assert!(is_told(&lab));
+    }
+}
+
+#[test]
+fn what_is_mild_moves_the_group_only_once_the_network_of_the_other_node_is_proven() {
+    let preferred = by_quality("prefer = \"r2\"\nfailback_delay = \"1s\"");
+    let higher = by_priority(&[100, 200], "", SECOND_ROUTER);
+    for (text, is_weaker) in [(by_quality(""), true), (preferred, false), (higher, false)] {
+        let mut lab = Lab::linked(&text, &LINKS);
+        // r2 is what the file wants, and its network is cut before it may take the group
+        lab.force(0, Forced::Active);
+        lab.run(SECOND);
+        reaches(&mut lab, &[0]);
+        lab.talk("lan1");
+        lab.cut("lan1", 0, 1);
+        lab.run(2 * SECOND);
+        lab.force(0, Forced::No);
+        if is_weaker {
+            lab.directive(0, quality(80));
+        }
+        lab.run(60 * SECOND);
+        assert_eq!(lab.active(), [0], "{text}");
+        lab.fix();
+        lab.run(10 * SECOND);
+        assert_eq!(lab.active(), [1], "{text}");
+    }
+}
+
+#[test]
+fn an_order_moves_the_group_all_the_same() {
+    let mut lab = cut_off_backup(&by_quality(""));
+    lab.run(5 * SECOND);
+    lab.force(0, Forced::Backup);
+    lab.run(SECOND);
+    assert_eq!(lab.active(), [1]);
 }

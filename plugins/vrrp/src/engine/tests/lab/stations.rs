@@ -15,6 +15,11 @@ impl Lab {
         self.enqueue(self.clock.now_ns(), 0, What::Talk(wire.to_owned()));
     }
 
+    pub fn end_talking(&mut self) {
+        let talks = |what: &What| matches!(what, What::Talk(_));
+        self.agenda.retain(|(_, what)| !talks(what));
+    }
+
     pub(super) fn say_something(&mut self, wire: &str) {
         let address = |host| match self.nodes[0].facts[wire].addresses[0] {
             IpAddr::V4(own) => {
