@@ -13,7 +13,7 @@ use crate::wire::{Mac, virtual_router};
 
 /// Interval of probes while answers are waited for: one frame that a loaded network loses is no verdict.
 const PROBE_NS: u64 = 100_000_000;
-/// Number of stations probed in addition to the configured witnesses.
+/// Number of stations of a family probed in addition to the configured witnesses.
 const NEIGHBOURS_MAX: usize = 8;
 
 /// Whom a round asks.
@@ -133,7 +133,10 @@ impl Engine {
         let mut stations: Vec<IpAddr> = Vec::new();
         for station in heard.clone().chain(neighbours) {
             let is_new = !of_pair.contains(station) && !stations.contains(station);
-            if is_new && stations.len() < NEIGHBOURS_MAX {
+            let same = stations
+                .iter()
+                .filter(|it| it.is_ipv4() == station.is_ipv4());
+            if is_new && same.count() < NEIGHBOURS_MAX {
                 stations.push(*station);
             }
         }

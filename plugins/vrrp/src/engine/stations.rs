@@ -10,7 +10,7 @@ use crate::wire::neighbour::{Reply, probe};
 
 /// Time after a question within which its answer counts.
 const ANSWER_NS: u64 = 1_000_000_000;
-/// Stations that are remembered, of those that spoke last: whom to ask where the kernel knows nobody.
+/// Stations of a family that are remembered, of those that spoke last: whom to ask where the kernel knows nobody.
 const HEARD_MAX: usize = 4;
 
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,13 @@ impl Stations {
             return;
         }
         self.heard.retain(|it| *it != address);
-        self.heard.truncate(HEARD_MAX - 1);
+        // a group of one family asks nobody of the other
+        let is_same = |it: &IpAddr| it.is_ipv4() == address.is_ipv4();
+        let oldest = self.heard.iter().rposition(is_same);
+        let is_full = self.heard.iter().filter(|it| is_same(it)).count() >= HEARD_MAX;
+        if let Some(oldest) = oldest.filter(|_| is_full) {
+            self.heard.remove(oldest);
+        }
         self.heard.insert(0, address);
     }
 
@@ -136,5 +142,10 @@ mod tests {
         }
         let heard = [3, 6, 5, 4].map(|host| IpAddr::from([10, 1, 0, host]));
         assert_eq!(stations.heard(), heard);
+        for host in 1..9 {
+            stations.note_heard(ip(&format!("fe80::{host}")));
+        }
+        assert_eq!(stations.heard().len(), 8);
+        assert_eq!(stations.heard()[4..], heard);
     }
 }
