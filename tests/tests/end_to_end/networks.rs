@@ -258,6 +258,14 @@ fn an_active_node_that_is_deaf_on_a_network_hands_the_group_over() {
     });
 }
 
+/// Whether a node says that they do not hear each other on the lan.
+fn is_unheard(pair: &Linked<'_>, site: usize) -> Result<bool> {
+    let findings = pair.status(site)?.verdict.findings;
+    Ok(findings
+        .iter()
+        .any(|it| it.id == "SP-0205" && it.thing == "lan"))
+}
+
 /// Its card receives, and it hears stations that it can no longer ask.
 #[test]
 fn an_active_node_that_is_dumb_on_a_network_hands_the_group_over() {
@@ -276,9 +284,21 @@ fn an_active_node_that_is_dumb_on_a_network_hands_the_group_over() {
         thread::sleep(WHILE);
         pair.answered(&control, began, VIRTUAL, DUMB)?;
         assert_eq!(pair.stays(CALM)?, 1 - active);
+        for site in [0, 1] {
+            assert!(
+                is_unheard(&pair, site)?,
+                "r{} says that all is well",
+                site + 1
+            );
+        }
         lab.fix(pair.site(active), Wire::Lan)?;
         thread::sleep(WHILE);
         assert_eq!(pair.stays(CALM)?, 1 - active);
+        pair.wait("all well", || {
+            [0, 1]
+                .iter()
+                .all(|site| is_unheard(&pair, *site).is_ok_and(|it| !it))
+        })?;
         assert_eq!(pair.transitions(), before.map(|count| count + 1));
         pair.one_answered(began)
     });
