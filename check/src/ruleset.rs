@@ -8,6 +8,8 @@ use std::process::Command;
 use serde_json::Value;
 use spared_firewall::Advert;
 
+use super::masquerade::{self, Printed};
+use super::outgoing::Outgoing;
 use super::wanted::Interface;
 use super::{Finding, Severity, System, Wanted, translation};
 
@@ -19,9 +21,15 @@ pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
         let mut found = judge(&ruleset, wanted);
         found.extend(translation::judge(&ruleset, &wanted.groups));
         found.extend(translation::judge_own(&ruleset, &wanted.groups));
+        found.extend(lost(&ruleset, wanted));
         found
     });
     running.into_iter().chain(saved(system)).collect()
+}
+
+fn lost(ruleset: &Value, wanted: &Wanted) -> Vec<Finding> {
+    let node = Outgoing::read().unwrap_or_default();
+    masquerade::judge(ruleset, wanted, &node, &Printed::of(ruleset))
 }
 
 // `nft list ruleset > /etc/nftables.conf` saves the fence too. nft cannot read back all that it prints of

@@ -48,7 +48,7 @@ pub fn judge_own(ruleset: &Value, groups: &[Group]) -> Option<Finding> {
 }
 
 /// Rules of all chains that translate sources.
-fn rules(ruleset: &Value) -> Vec<&Value> {
+pub(super) fn rules(ruleset: &Value) -> Vec<&Value> {
     let Some(objects) = ruleset["nftables"].as_array() else {
         return Vec::new();
     };
@@ -62,7 +62,7 @@ fn rules(ruleset: &Value) -> Vec<&Value> {
 }
 
 /// True if a rule asks for no more than the interface and the family.
-fn is_for_all(rule: &Value) -> bool {
+pub(super) fn is_for_all(rule: &Value) -> bool {
     const ANY_SOURCE: [&str; 4] = ["oif", "oifname", "nfproto", "protocol"];
     let mut matches = statements(rule).iter().filter_map(|it| it.get("match"));
     matches.all(|it| {
@@ -85,7 +85,7 @@ fn finding(address: IpAddr, owner: &Group, other: &Group) -> Finding {
 }
 
 /// Address to which a rule translates sources, if it is a single one.
-fn source(rule: &Value) -> Option<IpAddr> {
+pub(super) fn source(rule: &Value) -> Option<IpAddr> {
     let mut translations = statements(rule).iter().filter_map(|it| it.get("snat"));
     translations.find_map(|it| it["addr"].as_str()?.parse().ok())
 }

@@ -21,6 +21,8 @@ pub struct Wanted {
     pub sets: Vec<Set>,
     /// Names of the devices of virtual MACs, with their interfaces.
     pub devices: Vec<(String, String)>,
+    /// Interfaces whose connections may end with their address: keys `dynamic_nat`.
+    pub dynamic: Vec<String>,
     /// A group has this node as the owner of its addresses: priority 255.
     pub owner: bool,
 }
@@ -98,6 +100,9 @@ impl Wanted {
         // the reader of the configuration reports text that is no TOML
         let table: Table = text.parse().unwrap_or_default();
         self.walk(&table, node);
+        let dynamic = own(&table, "dynamic_nat", node).and_then(Value::as_array);
+        let dynamic = dynamic.into_iter().flatten().filter_map(Value::as_str);
+        self.dynamic.extend(dynamic.map(str::to_owned));
         let groups = table.get("group").and_then(Value::as_array);
         let groups = groups.into_iter().flatten().filter_map(Value::as_table);
         self.groups

@@ -161,6 +161,41 @@ fn a_ruleset_that_drops_vrrp_is_found_with_the_rule_that_mends_it() {
     assert!(router.has("ruleset-output"), "{}", router.findings());
 }
 
+/// The advice for `masquerade` is a command that nft takes, and then there is nothing left to say.
+#[test]
+fn masquerade_is_found_with_the_command_that_replaces_it() {
+    let Some(router) = Router::new("masq") else {
+        return;
+    };
+    router.run("ip addr add 198.51.100.7/24 dev out && ip addr add 2001:db8:1::7/64 dev out nodad");
+    router.run("nft add table inet nat");
+    router.run("nft add chain inet nat sources '{ type nat hook postrouting priority srcnat; }'");
+    router.run("nft add rule inet nat sources oifname out counter masquerade");
+    let findings = router.findings();
+    let mut lines = findings.lines();
+    let line = lines.find(|line| line.starts_with("found ruleset-translation-lost: "));
+    let line = line.unwrap_or_else(|| panic!("{findings}"));
+    assert!(
+        line.contains("198.51.100.7 on out and 2001:db8:1::7 on out"),
+        "{line}"
+    );
+    let fix = line
+        .split_once("; to fix: ")
+        .and_then(|(_, fix)| fix.split_once(" ("));
+    let (command, _) = fix.unwrap_or_else(|| panic!("{line}"));
+    router.run(command);
+    for address in ["ip to 198.51.100.1", "ip6 to 2001:db8:1::1"] {
+        router.run(&format!(
+            "nft list chain inet nat sources | grep -q 'snat {address}'"
+        ));
+    }
+    assert!(
+        !router.findings().contains("ruleset-translation"),
+        "{}",
+        router.findings()
+    );
+}
+
 /// Somebody who does all that check says has a router of which it says nothing, and one that still routes.
 #[test]
 fn what_check_advises_can_be_done_as_it_stands_and_breaks_nothing() {
