@@ -1,0 +1,88 @@
+use super::*;
+
+fn entry(hash: u64) -> Entry {
+    Entry {
+        hash,
+        ..Entry::default()
+    }
+}
+
+#[test]
+fn slots_are_used_again_and_counts_hold() {
+    let mut table = Table::default();
+    let spread = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let slots: Vec<u32> = (0..5000).map(|n| table.insert(entry(spread(n)))).collect();
+    assert_eq!((table.len(), table.copies(9)), (5000, 5000));
+    for slot in &slots[..2500] {
+        table.get_mut(*slot).own_s = 10;
+    }
+    slots.iter().step_by(2).for_each(|slot| table.remove(*slot));
+    assert_eq!((table.len(), table.copies(9)), (2500, 1250));
+    let again = table.insert(entry(77));
+    assert!(slots.contains(&again));
+    assert_eq!(table.find(77), Some(again));
+    assert_eq!(table.find(0), None);
+    assert_eq!(table.find(spread(1)), Some(slots[1]));
+}
+
+#[test]
+fn an_entry_is_28_bytes_as_the_memory_promised_wants() {
+    assert_eq!(size_of::<Entry>(), 28);
+}
+
+#[test]
+fn an_entry_waits_or_knows_until_when_the_peer_has_it() {
+    let mut entry = Entry::default();
+    entry.tell(77);
+    assert_eq!((entry.waiting(), entry.told_s()), (NOT_WAITING, 77));
+    entry.wait(5);
+    entry.tell(88);
+    assert_eq!((entry.waiting(), entry.told_s()), (5, 0));
+    assert_eq!(entry.stop_waiting(), 5);
+    assert_eq!(entry.stop_waiting(), NOT_WAITING);
+    entry.tell(u32::MAX);
+    assert_eq!(
+        (entry.waiting(), entry.told_s()),
+        (NOT_WAITING, u32::MAX >> 1)
+    );
+}
+
+#[test]
+fn incarnation_and_round_share_a_byte() {
+    let mut entry = Entry::default();
+    for round in 0..ROUNDS {
+        for incarnation in 0..INCARNATIONS {
+            entry.set_round(round);
+            entry.set_incarnation(incarnation);
+            assert_eq!((entry.round(), entry.incarnation()), (round, incarnation));
+        }
+    }
+    assert_eq!(next_round(ROUNDS - 1), 0);
+}
+
+#[test]
+fn a_packet_moves_the_end_to_where_no_node_put_it() {
+    let entry = Entry {
+        own_s: 100,
+        peer_s: 200,
+        ..Entry::default()
+    };
+    for written in [99, 100, 101, 199, 200, 201] {
+        assert!(!entry.is_moved(written), "{written}");
+    }
+    for moved in [50, 98, 102, 150, 202] {
+        assert!(entry.is_moved(moved), "{moved}");
+    }
+}
+
+#[test]
+fn status_survives_its_byte() {
+    for bits in [
+        0,
+        status::SEEN_REPLY,
+        status::SHARED,
+        status::ASSURED | status::FIXED_TIMEOUT,
+    ] {
+        assert_eq!(status_bits(status_byte(bits)), bits);
+    }
+}
