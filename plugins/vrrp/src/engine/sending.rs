@@ -45,7 +45,7 @@ impl Group {
 
     pub(super) fn transmit(&mut self, cx: &mut Context<'_>, resign: bool) {
         for (index, router) in self.routers.iter_mut().enumerate() {
-            if !router.usable() {
+            if !router.usable() || !resign && router.is_cut_off() {
                 continue;
             }
             let counters = &mut router.counters;

@@ -1,6 +1,6 @@
 //! Source addresses of adverts. One that is gone is waited for: a manager of networks takes an address away and sets it again
 //! within milliseconds, when it reloads or renews a DHCP lease. Adverts and heartbeats go on from it meanwhile, so that no lease
-//! of the fence ends and nobody has to find out what the silence means.
+//! of the fence ends and nobody has to find out what the silence means. Only adverts to unicast peers wait, and their lease may end.
 
 use std::net::IpAddr;
 
@@ -28,6 +28,12 @@ impl VirtualRouter {
             .source_until_ns
             .get_or_insert(now_ns.saturating_add(patience_ns));
         Some(was).filter(|_| now_ns < until_ns)
+    }
+
+    /// Without the address there may be no route to the peers: no frame to this node itself may renew the lease, as they
+    /// would take over while it lasts.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.config.unicast && self.source_until_ns.is_some()
     }
 }
 

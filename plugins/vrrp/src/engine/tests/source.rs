@@ -70,6 +70,35 @@ fn adverts_and_heartbeats_go_on_from_an_address_that_is_waited_for() {
     assert_eq!(lab.longest_overlap_ns(), 0);
 }
 
+/// At any time between two adverts, with what goes to the peer lost as well.
+#[test]
+fn adverts_to_unicast_peers_wait_so_that_two_never_answer() {
+    let unicast = "unicast = true\npeers = [\"10.1.0.2\", \"10.1.0.3\"]";
+    let settled = Lab::settled(&by_priority(&[200, 100], "", unicast), 2);
+    for (since_ns, gone_ns) in
+        (0..10).flat_map(|n| [20, 250, 320, 2000].map(|ms| (n * 10 * MS, ms * MS)))
+    {
+        let mut lab = settled.clone();
+        lab.run(since_ns);
+        lab.forget();
+        let were = flush(&mut lab, 0, "lan1");
+        lab.cut("lan1", 0, 1);
+        lab.run(gone_ns.min(250 * MS));
+        assert!(lab.sent_by(0).is_empty());
+        lab.run(gone_ns.saturating_sub(250 * MS));
+        replace(&mut lab, 0, "lan1", were);
+        lab.fix();
+        lab.run(5 * SECOND);
+        assert_eq!(lab.active(), [0]);
+        assert!(gone_ns > 20 * MS || lab.failovers() == 0);
+        assert!(
+            lab.longest_overlap_ns() <= lab.latency_ns,
+            "{since_ns} {gone_ns}: {:?}",
+            lab.overlaps
+        );
+    }
+}
+
 #[test]
 fn an_own_address_that_stays_away_hurts_its_interface_after_one_failover_time() {
     let mut lab = pair("");
