@@ -19,13 +19,13 @@ const SPACING: Duration = Duration::from_millis(5);
 const LIMIT: Duration = Duration::from_secs(20);
 /// Everything that comes after a failover has its effect meanwhile.
 const CALM: Duration = Duration::from_millis(500);
-/// A switchover between machines.
-const LONG: Duration = Duration::from_secs(1);
+/// A switchover between machines that others use as well; what is sent once more comes after 4 s.
+const LONG: Duration = Duration::from_secs(2);
 /// What the plugin installs has its reqids from here on.
 const OURS: u32 = 0x4000_0000;
 /// The last message of a negotiation is on its way and understood within this, on a machine that
-/// others use as well.
-const ANSWER: Duration = Duration::from_millis(150);
+/// others use as well. A message that is sent once more comes after 4 s.
+const ANSWER: Duration = Duration::from_millis(500);
 
 /// The plugin as it is without a file.
 fn asking() -> Plan {
