@@ -204,8 +204,8 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
 fn foreign_address(node: &str, group: &GroupFacts, copy: &ForeignAddress) -> Finding {
     let ForeignAddress { address, interface } = copy;
     let text = format!(
-        "{node}: {}: {address} on {interface} was not set by spared: once spared stops there, both nodes may \
-         answer for it",
+        "{node}: {}: {address} on {interface} was not set by spared, which does not move it with the role: the fence \
+         alone keeps it silent on a backup",
         group.name
     );
     let finding = Finding::new(Id::AddressForeign, node, address, text);
