@@ -124,7 +124,7 @@ pub struct Group {
     failures: u32,
     deliveries: BTreeMap<String, Delivery>,
     /// Time at which the elector decided to become active.
-    decided_ns: u64,
+    pub decided_ns: u64,
     /// Switchover to the peer that is in progress.
     offer: Option<Offer>,
     /// The elector's latest switchover, if it failed. The same again is no event.

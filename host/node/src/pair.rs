@@ -95,6 +95,11 @@ impl Pair {
         self.peer.facts()
     }
 
+    /// When it came.
+    pub fn facts_told_at(&self) -> Option<Instant> {
+        self.peer.told_at()
+    }
+
     /// Time since that report, if it is long ago.
     pub fn facts_silent(&self, now: Instant) -> Option<Duration> {
         self.peer.silent(now)

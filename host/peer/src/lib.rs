@@ -99,6 +99,11 @@ impl Peer {
         self.facts.as_ref().map(|(facts, _)| facts)
     }
 
+    /// When the peer reported them.
+    pub fn told_at(&self) -> Option<Instant> {
+        self.facts.as_ref().map(|(_, told_at)| *told_at)
+    }
+
     /// Time since the peer reported its facts, if that is long ago.
     pub fn silent(&self, now: Instant) -> Option<Duration> {
         let (_, told_at) = self.facts.as_ref()?;

@@ -137,3 +137,26 @@ fn beside_a_dead_machine_a_crash_costs_a_start_and_one_failover_time() {
         Ok(())
     });
 }
+
+/// The link notices the death of a machine seconds after the elector: what the dead node said last is no conflict.
+#[test]
+fn no_conflict_is_said_of_a_machine_that_has_just_died() {
+    scenario(2, |lab| {
+        let mut pair = Linked::start(lab, &Plan::linked(INTERVAL, &[Wire::Hot]))?;
+        pair.wait_settled()?;
+        let dead = pair.at()?;
+        let began = Stamp::now();
+        pair.strike(Fault::SilentCut)?;
+        let mut words = Vec::new();
+        poll(Duration::from_secs(4), INTERVAL / 4, || {
+            let (_, word) = pair.said(1 - dead, &["probe"]).unwrap_or_default();
+            if words.last() != Some(&word) {
+                words.push(word);
+            }
+            Stamp::now().since(began) > Duration::from_secs(3)
+        });
+        let is_said = |word: &str| words.iter().any(|said| said.trim() == word);
+        assert!(!is_said("conflict") && is_said("alone"), "{words:?}");
+        Ok(())
+    });
+}

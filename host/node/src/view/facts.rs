@@ -14,6 +14,7 @@ use spared_pair::{
     VirtualCopy,
 };
 use spared_process::clock;
+use spared_process::monotonic::now_ns;
 use spared_requests::rows::Details;
 
 use super::NodeView;
@@ -78,7 +79,7 @@ impl NodeView<'_> {
 
     /// Facts about the other node; None if none is configured.
     pub fn pair_facts(&self, look: &Look) -> Option<PairFacts> {
-        let link_up = self.is_peer_heard();
+        let link_up = self.is_peer_heard(look);
         let silent = self.pair.facts_silent(Instant::now()).filter(|_| link_up);
         let is_told = link_up && silent.is_none();
         Some(PairFacts {
@@ -97,13 +98,33 @@ impl NodeView<'_> {
 
     // A session outlives its last path by a second, in which another path may take it on. What the peer said
     // before is not known to be so meanwhile.
-    fn is_peer_heard(&self) -> bool {
-        self.pair.is_peer_up() && !self.link.is_mute(Instant::now())
+    fn is_peer_heard(&self, look: &Look) -> bool {
+        let is_up = self.pair.is_peer_up() && !self.link.is_mute(Instant::now());
+        is_up && !self.is_peer_outlived(look)
+    }
+
+    // A node that died is silent for its elector seconds before the session ends: a group was taken over for that, and
+    // what the other node said last is older.
+    fn is_peer_outlived(&self, look: &Look) -> bool {
+        let Some(told_at) = self.pair.facts_told_at() else {
+            return false;
+        };
+        let told_ns = told_at.elapsed().as_nanos();
+        let is_silent = |name: &str| {
+            let details = look.details(name);
+            details.and_then(|it| text_of(it, "peer_contact")) == Some("silent")
+        };
+        let mut groups = self.groups.iter();
+        groups.any(|(name, group)| {
+            let active_ns = now_ns().saturating_sub(group.decided_ns);
+            let is_active = group.role == worker::Role::Active;
+            is_active && told_ns > u128::from(active_ns) && is_silent(name)
+        })
     }
 
     // A link that is up proves life. So do heartbeats, but only with keys, which authenticate them.
     fn peer_life(&self, look: &Look) -> PeerLife {
-        if self.is_peer_heard() {
+        if self.is_peer_heard(look) {
             return PeerLife::Alive;
         }
         let mut life = PeerLife::Unknown;
