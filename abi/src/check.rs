@@ -8,6 +8,8 @@ use crate::{Status, Str};
 pub const CHECK: &CStr = c"spared.check/1";
 /// `SPARED_CHECK_UNKNOWN`: not known yet.
 pub const CHECK_UNKNOWN: u32 = u32::MAX;
+/// `SPARED_CHECK_LOSES`: it works here and ends with this node.
+pub const CHECK_LOSES: u32 = u32::MAX - 1;
 
 /// `struct spared_check`: the host's half.
 #[repr(C)]

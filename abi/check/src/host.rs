@@ -427,7 +427,7 @@ unsafe extern "C" fn report(
     let record = enter!(ctx, "report");
     // SAFETY: the contract: name is lent.
     let name = unsafe { c_text(name) };
-    let is_state = state <= 100 || state == abi::CHECK_UNKNOWN;
+    let is_state = state <= 100 || matches!(state, abi::CHECK_UNKNOWN | abi::CHECK_LOSES);
     if !(1..=64).contains(&name.len()) || weight > 9999 || !is_state {
         let what = format!(
             "reports the check {name:?} with weight {weight} and state {state}: \

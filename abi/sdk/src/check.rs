@@ -16,6 +16,8 @@ pub struct Trouble {
     pub why: String,
     /// False while the state is not known yet.
     pub is_known: bool,
+    /// It works here, and a failover loses it.
+    pub is_loss: bool,
 }
 
 impl Trouble {
@@ -25,6 +27,15 @@ impl Trouble {
             thing: thing.into(),
             why: why.into(),
             is_known: true,
+            is_loss: false,
+        }
+    }
+
+    /// Something that works here and ends with this node. `why` is a sentence without a full stop.
+    pub fn loss(thing: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            is_loss: true,
+            ..Self::new(thing, why)
         }
     }
 
@@ -46,7 +57,8 @@ pub struct Checks {
 
 impl Checks {
     /// Reports a check. `name` is unique in the plugin, 1-64 bytes; `weight` is 0-9999, and 0 if this
-    /// node is no less fit for it; `state` is 0 (failed) to 100 (good), or [`abi::CHECK_UNKNOWN`].
+    /// node is no less fit for it; `state` is 0 (failed) to 100 (good), [`abi::CHECK_UNKNOWN`] or
+    /// [`abi::CHECK_LOSES`].
     ///
     /// # Errors
     /// The host's, which has logged why.
@@ -73,9 +85,10 @@ impl Checks {
     /// # Errors
     /// The host's, which has logged why.
     pub fn trouble(&self, trouble: &Trouble) -> Result<(), Error> {
-        let state = match trouble.is_known {
-            true => 0,
-            false => abi::CHECK_UNKNOWN,
+        let state = match (trouble.is_known, trouble.is_loss) {
+            (_, true) => abi::CHECK_LOSES,
+            (true, false) => 0,
+            (false, false) => abi::CHECK_UNKNOWN,
         };
         self.report(&trouble.thing, 0, state, &trouble.why)
     }

@@ -11,6 +11,8 @@ use crate::difference::Difference;
 
 /// State of a check without a result yet. It counts as good.
 pub const STATE_UNKNOWN: u32 = u32::MAX;
+/// State of a check whose object works and ends with the node: a failover loses it.
+pub const STATE_LOSES: u32 = u32::MAX - 1;
 
 /// A node's facts about itself, which it sends to the other node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -391,7 +393,7 @@ pub struct CheckStatus {
     pub name: String,
     /// 0-9999.
     pub weight: u32,
-    /// 0 (failed) to 100 (good); [`STATE_UNKNOWN`].
+    /// 0 (failed) to 100 (good); [`STATE_UNKNOWN`]; [`STATE_LOSES`].
     pub state: u32,
     /// "3.1 ms", "no carrier".
     pub why: String,
@@ -465,8 +467,7 @@ pub struct Maintenance {
 }
 
 impl NodeFacts {
-    /// The facts for the other node, sent at each change; groups without the parts that it cannot
-    /// use.
+    /// The facts for the other node, sent at each change; groups without what it cannot use.
     pub fn brief(&self) -> Self {
         let mut brief = self.clone();
         for group in brief.groups.iter_mut().filter(|it| it.role != Role::Fault) {

@@ -90,6 +90,8 @@ ids! {
     CheckUnknown = "SP-0402",
     /// An interface is not up.
     InterfaceDown = "SP-0403",
+    /// Something works on a node and ends with it: a failover loses it.
+    WouldBeLost = "SP-0404",
     /// A link to the other node is down.
     LinkDown = "SP-0501",
     /// A firewall drops the link.

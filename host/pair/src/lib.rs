@@ -36,7 +36,8 @@ pub use difference::{Difference, DifferenceKind};
 pub use facts::{
     AddressStatus, CheckStatus, Fence, FirstFound, Forced, GroupFacts, InterfaceFacts,
     InterfaceLack, LinkFacts, Maintenance, MissingRoute, NodeFacts, OtherActive, PairFacts,
-    PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN, SilentElector,
+    PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN,
+    SilentElector,
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};

@@ -3,7 +3,7 @@
 use crate::addresses::{self, ForeignAddress};
 use crate::facts::{
     CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, NodeFacts,
-    PluginFacts, PluginState, Role, RouterFault, STATE_UNKNOWN,
+    PluginFacts, PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN,
 };
 use crate::finding::{Finding, Id};
 use crate::ready::plugin_lack;
@@ -289,6 +289,11 @@ fn check(node: &str, check: &CheckStatus) -> Finding {
         since,
         ..
     } = check;
+    if *state == STATE_LOSES {
+        let text = format!("{node}: {}", bare(why));
+        let finding = Finding::new(Id::WouldBeLost, node, name, text).since(since);
+        return finding.todo_there(format!("See `sparectl check` and `sparectl {plugin}`."));
+    }
     let why = match why.as_str() {
         "" => String::new(),
         why => format!(" ({})", bare(why)),

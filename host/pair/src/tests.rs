@@ -467,6 +467,9 @@ fn what_is_not_so_on_either_node_is_no_ok() {
         ("not known yet", TAINTED, &["SP-0402 r1"], |bed| {
             bed.own.checks = vec![failed("squid", STATE_UNKNOWN)];
         }),
+        ("what a failover loses", TAINTED, &["SP-0404 r1"], |bed| {
+            bed.own.checks = vec![failed("translation", STATE_LOSES)];
+        }),
         ("the active one's plugin", TAINTED, &["SP-0304 r1"], |bed| {
             bed.own.plugins[1].in_sync = false;
         }),

@@ -500,11 +500,13 @@ struct spared_identity_plugin {
 #define SPARED_CHECK "spared.check/1"
 /* State that is not known yet. It counts as good. */
 #define SPARED_CHECK_UNKNOWN 0xffffffffu
+/* State of something that works here and ends with this node: a failover loses it. It counts as good. */
+#define SPARED_CHECK_LOSES 0xfffffffeu
 
 struct spared_check {
 	uint32_t size, reserved;
 	/* [loop] Reports a check. name is unique in the plugin, 1-64 bytes; weight 0-9999; state 0
-	 * (failed) to 100 (good), or SPARED_CHECK_UNKNOWN. The weight is for the election alone:
+	 * (failed) to 100 (good), SPARED_CHECK_UNKNOWN or SPARED_CHECK_LOSES. The weight is for the election alone:
 	 * report something that is not as configured as a failed check, in every role, with weight 0
 	 * if this node is no less fit for it. sparectl status of both nodes lists every check that is
 	 * not good. */

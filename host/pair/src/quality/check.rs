@@ -1,6 +1,6 @@
 //! A check, as it was last reported.
 
-use crate::{CheckStatus, STATE_UNKNOWN};
+use crate::{CheckStatus, STATE_LOSES, STATE_UNKNOWN};
 
 use super::WEIGHT_MAX;
 
@@ -25,7 +25,7 @@ pub struct Check {
     name: String,
     /// 0-9999.
     pub(super) weight: u32,
-    /// 0-100, or not known yet.
+    /// 0-100, or not known yet, or lost by a failover.
     pub(super) state: u32,
     why: String,
     since: String,
@@ -40,7 +40,7 @@ pub struct CheckReport<'s> {
     pub name: &'s str,
     /// 0 to [`WEIGHT_MAX`](super::WEIGHT_MAX).
     pub weight: u32,
-    /// 0 to 100, or [`STATE_UNKNOWN`](crate::STATE_UNKNOWN).
+    /// 0 to 100, [`STATE_UNKNOWN`](crate::STATE_UNKNOWN) or [`STATE_LOSES`](crate::STATE_LOSES).
     pub state: u32,
     /// Sentence about the state.
     pub why: &'s str,
@@ -60,7 +60,7 @@ impl Check {
             name: name.to_owned(),
             weight: weight.min(WEIGHT_MAX),
             state: match state {
-                STATE_UNKNOWN => state,
+                STATE_LOSES | STATE_UNKNOWN => state,
                 state => state.min(100),
             },
             why: printable.take(WHY_MAX).collect(),
@@ -76,7 +76,7 @@ impl Check {
         }
     }
 
-    /// State as it counts: one that is not known yet counts as good, to change no role.
+    /// State as it counts: one that is not known yet, or works, counts as good, to change no role.
     pub(super) fn counted(&self) -> u32 {
         self.state.min(100)
     }
@@ -103,7 +103,7 @@ impl Check {
         let name = &self.name;
         match self.state {
             STATE_UNKNOWN => format!("{noun} \"{name}\" is not known yet"),
-            100 => format!("{noun} \"{name}\" is good"),
+            100 | STATE_LOSES => format!("{noun} \"{name}\" is good"),
             0 => format!("{noun} \"{name}\" fails"),
             state => format!("{noun} \"{name}\" is at {state} of 100"),
         }

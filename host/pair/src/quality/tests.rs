@@ -1,4 +1,4 @@
-use crate::STATE_UNKNOWN;
+use crate::{STATE_LOSES, STATE_UNKNOWN};
 
 use super::*;
 
@@ -221,6 +221,15 @@ fn what_is_not_known_yet_counts_as_good_and_is_listed() {
     assert_eq!(quality.number(), 50);
     let unfit: Vec<u32> = quality.unfit().iter().map(|check| check.state).collect();
     assert_eq!(unfit, [0, STATE_UNKNOWN]);
+}
+
+#[test]
+fn what_works_and_ends_with_the_node_counts_as_good_and_is_listed() {
+    assert_eq!(STATE_LOSES, spared_abi::CHECK_LOSES);
+    let mut quality = Quality::default();
+    report(&mut quality, "translation", 100, STATE_LOSES, "12 of 40");
+    assert_eq!((quality.number(), quality.unfit().len()), (100, 1));
+    assert_eq!(quality.failing(), [""; 0]);
 }
 
 #[test]

@@ -27,7 +27,8 @@ impl Driver {
             let why = format!("check {name}: weight {weight}, allowed 0-{WEIGHT_MAX}");
             return self.refuse("report", &why);
         }
-        if state > STATE_MAX && state != abi::CHECK_UNKNOWN {
+        let is_word = matches!(state, abi::CHECK_UNKNOWN | abi::CHECK_LOSES);
+        if state > STATE_MAX && !is_word {
             let why = format!("check {name}: state {state}, allowed 0-{STATE_MAX}");
             return self.refuse("report", &why);
         }
