@@ -92,7 +92,7 @@ impl Tuple {
     }
 }
 
-fn address(is_ipv6: bool, bytes: &[u8; 16]) -> IpAddr {
+pub fn address(is_ipv6: bool, bytes: &[u8; 16]) -> IpAddr {
     let [a, b, c, d, ..] = *bytes;
     match is_ipv6 {
         true => Ipv6Addr::from(*bytes).into(),

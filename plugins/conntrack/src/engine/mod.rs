@@ -38,6 +38,7 @@ mod status;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod translated;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -45,6 +46,7 @@ pub use compare::{Fault, Rows};
 pub use counters::Counters;
 pub use evidence::Question;
 pub use restore::Timeouts;
+pub use translated::NodeAddresses;
 
 use spared_replica::Config;
 use spared_sdk::replicated::{Map, Replicated};
@@ -60,6 +62,7 @@ use pause::Pause;
 use queue::Queue;
 use room::Room;
 use table::Table;
+use translated::Translated;
 
 pub const SECOND_NS: u64 = 1_000_000_000;
 /// After it has given up a role, a node goes on telling what it carries for so long.
@@ -247,6 +250,7 @@ pub struct Engine {
     /// Minimum lifetime of copies, and translated addresses there, as last reported by the peer.
     last_floor_s: u32,
     lost_addresses: Vec<Address>,
+    translated: Translated,
     comparison: Option<Comparison>,
     /// Looks so far.
     compared: u32,
@@ -318,6 +322,7 @@ impl Engine {
             dynamic: BTreeMap::new(),
             last_floor_s: 0,
             lost_addresses: Vec::new(),
+            translated: Translated::default(),
             comparison: None,
             compared: 0,
             actions: VecDeque::new(),

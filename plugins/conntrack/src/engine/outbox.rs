@@ -184,6 +184,7 @@ impl Engine {
         self.pulse_at_ns = now_ns + PULSE_NS;
         self.tell_synchrony(now_ns);
         self.warn_of_full_table(now_ns);
+        self.tell_translated(now_ns);
         // they would pile up behind a channel that takes nothing
         if self.peer.is_some() && self.outgoing.is_none() {
             self.push_pulse(now_ns);

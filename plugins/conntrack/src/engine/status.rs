@@ -43,6 +43,7 @@ impl Engine {
             ("flows.local", (self.table.len() as u64 - remote).into()),
             ("flows.remote", remote.into()),
             ("flows.elsewhere", u64::from(self.elsewhere).into()),
+            ("flows.own_address", (self.table.translated() as u64).into()),
             (
                 "flows.kernel",
                 u64::from(counters.kernel_flows.unwrap_or(0)).into(),
@@ -117,7 +118,8 @@ impl Engine {
         let blind = self
             .is_blind()
             .then(|| Trouble::new("conntrack table", unread));
-        deaf.chain(blind).collect()
+        let translated = self.translation_trouble();
+        deaf.chain(blind).chain(translated).collect()
     }
 
     fn role(&self) -> String {

@@ -35,8 +35,10 @@ pub const ROUNDING_S: u32 = 2;
 pub const APART_S: u32 = ROUNDING_S + 1;
 /// Bit of [`Entry::outbound`], above the numbers of changes and the seconds of an engine's life.
 const WAITS: u32 = 1 << 31;
-/// Rounds that are told apart: five bits.
-const ROUNDS: u8 = 32;
+/// Rounds that are told apart: four bits.
+const ROUNDS: u8 = 16;
+/// Bit of [`Entry::life`] above incarnation and round.
+const TRANSLATED: u8 = 1 << 7;
 
 /// A flow. Times are seconds of the engine's clock; 0 is none. Two of them tell who knows that it
 /// lives: this kernel, by the packets that passed it, and the peer, by its word.
@@ -56,7 +58,8 @@ pub struct Entry {
     pub word: u8,
     /// [`digest`] of the last whole record.
     pub extra: u8,
-    /// Incarnation (three bits) and the round of the peer's resyncs that named it last (five).
+    /// Incarnation (three bits), the round of the peer's resyncs that named it last (four), and whether it is
+    /// translated to an address of this node's own.
     life: u8,
     pub flags: u8,
 }
@@ -179,11 +182,16 @@ impl Entry {
     }
 
     pub fn round(&self) -> u8 {
-        self.life / INCARNATIONS
+        self.life / INCARNATIONS % ROUNDS
     }
 
     pub fn set_round(&mut self, round: u8) {
-        self.life = round % ROUNDS * INCARNATIONS + self.incarnation();
+        let translated = self.life & TRANSLATED;
+        self.life = translated | (round % ROUNDS * INCARNATIONS + self.incarnation());
+    }
+
+    fn is_translated(&self) -> bool {
+        self.life & TRANSLATED != 0
     }
 }
 
@@ -223,6 +231,8 @@ pub struct Table {
     entries: Vec<Entry>,
     /// The first free slot, plus one.
     free: u32,
+    /// Number of flows that are translated to an address of this node's own.
+    translated: usize,
 }
 
 impl Table {
@@ -262,6 +272,7 @@ impl Table {
     /// A hash that is not there yet.
     pub fn insert(&mut self, entry: Entry) -> u32 {
         let slot = self.take_slot();
+        self.translated += usize::from(entry.is_translated());
         let entries = &mut self.entries;
         entries[slot as usize] = entry;
         let hash_of = |slot: &u32| entries[*slot as usize].hash;
@@ -274,6 +285,7 @@ impl Table {
         let found = self.index.find_entry(entry.hash, |it| *it == slot);
         if let Ok(found) = found {
             found.remove();
+            self.translated -= usize::from(entry.is_translated());
             self.entries[slot as usize] = Entry {
                 outbound: self.free,
                 ..Entry::default()
@@ -284,6 +296,21 @@ impl Table {
 
     pub fn set_flag(&mut self, slot: u32, flag: u8, on: bool) {
         self.entries[slot as usize].set(flag, on);
+    }
+
+    /// Number of flows that are translated to an address of this node's own.
+    pub fn translated(&self) -> usize {
+        self.translated
+    }
+
+    pub fn set_translated(&mut self, slot: u32, on: bool) {
+        let entry = &mut self.entries[slot as usize];
+        match (entry.is_translated(), on) {
+            (false, true) => self.translated += 1,
+            (true, false) => self.translated -= 1,
+            _ => return,
+        }
+        entry.life ^= TRANSLATED;
     }
 
     /// Of all; free slots have none.

@@ -17,8 +17,7 @@ use crate::engine::local::{By, Event};
 use crate::engine::{Change, Engine, Question, Source, Subscription};
 use crate::error::Error;
 use crate::flow::{Flow, Tuple};
-use crate::wire::Address;
-use addresses::Addresses;
+use addresses::{Addresses, Held};
 
 pub use addresses::bytes_of;
 pub use settings::{enable_events, timeouts};
@@ -130,7 +129,7 @@ impl Kernel {
     }
 
     /// The router's own addresses, where they have changed.
-    pub fn own_addresses(&mut self) -> Option<HashSet<Address>> {
+    pub fn own_addresses(&mut self) -> Option<Held> {
         self.addresses.read()
     }
 

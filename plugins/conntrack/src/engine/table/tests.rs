@@ -48,13 +48,19 @@ fn an_entry_waits_or_knows_until_when_the_peer_has_it() {
 }
 
 #[test]
-fn incarnation_and_round_share_a_byte() {
-    let mut entry = Entry::default();
+fn incarnation_round_and_translation_share_a_byte() {
+    let mut table = Table::default();
+    let slot = table.insert(entry(1));
     for round in 0..ROUNDS {
         for incarnation in 0..INCARNATIONS {
+            let is_translated = (round + incarnation) % 2 == 0;
+            table.set_translated(slot, is_translated);
+            let entry = table.get_mut(slot);
             entry.set_round(round);
             entry.set_incarnation(incarnation);
             assert_eq!((entry.round(), entry.incarnation()), (round, incarnation));
+            assert_eq!(entry.is_translated(), is_translated);
+            assert_eq!(table.translated(), usize::from(is_translated));
         }
     }
     assert_eq!(next_round(ROUNDS - 1), 0);
@@ -85,4 +91,24 @@ fn status_survives_its_byte() {
     ] {
         assert_eq!(status_bits(status_byte(bits)), bits);
     }
+}
+
+#[test]
+fn translated_flows_are_counted_as_they_come_change_and_go() {
+    let mut table = Table::default();
+    let slots = [1, 2, 3].map(|hash| table.insert(entry(hash)));
+    slots
+        .iter()
+        .for_each(|slot| table.set_translated(*slot, true));
+    table.set_translated(slots[0], true);
+    assert_eq!(table.translated(), 3);
+    table.set_translated(slots[0], false);
+    let copied = *table.get(slots[1]);
+    table.remove(slots[1]);
+    table.remove(slots[1]);
+    assert_eq!(table.translated(), 1);
+    table.insert(copied);
+    assert_eq!(table.translated(), 2, "recalled");
+    table.clear([0, 0]);
+    assert_eq!(table.translated(), 0);
 }

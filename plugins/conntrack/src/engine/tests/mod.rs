@@ -9,6 +9,7 @@ mod random_both;
 mod roles;
 mod states;
 mod times;
+mod translated;
 
 use std::collections::{BTreeMap, VecDeque};
 

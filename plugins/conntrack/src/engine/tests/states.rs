@@ -1,11 +1,12 @@
 //! The one table, in the states that it may be in, on the active node and on the backup: no node says that
 //! all is well where it is not, and both name the plugin.
 
+use spared_pair::STATE_LOSES;
 use spared_pair::sample::{Report, assert_fine, assert_told};
 
 use super::*;
 
-fn reports(pair: &Pair) -> [Report; 2] {
+pub(super) fn reports(pair: &Pair) -> [Report; 2] {
     [0, 1].map(|node| {
         let engine = &pair.nodes[node].engine;
         let mut report = Report {
@@ -14,7 +15,8 @@ fn reports(pair: &Pair) -> [Report; 2] {
             ..Report::default()
         };
         for trouble in engine.troubles() {
-            report.check(&trouble.thing, Some(0), &trouble.why);
+            let state = if trouble.is_loss { STATE_LOSES } else { 0 };
+            report.check(&trouble.thing, Some(state), &trouble.why);
         }
         report
     })
