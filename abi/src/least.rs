@@ -38,7 +38,7 @@ end_with! {
     IdentityPlugin verified
     LocalPlugin writable
     WatchPlugin event
-    VirtualRouterClaim vrid
+    VirtualRouterClaim vmac_name
     AddressClaim octets
     RouteClaim source
     Claims lease_ns
