@@ -25,7 +25,8 @@ const DEAF: Duration = Duration::from_millis(1_300);
 const DUMB: Duration = Duration::from_millis(1_900);
 /// Longer than whatever follows from a cut.
 const CUT: Duration = Duration::from_secs(3);
-const UNNOTICED: Duration = Duration::from_millis(150);
+/// Less than a failover time, 302 ms, and more than a busy machine is late.
+const UNNOTICED: Duration = Duration::from_millis(250);
 /// The gateways of the second pair.
 const SECOND: u8 = 101;
 
