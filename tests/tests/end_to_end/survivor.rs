@@ -142,11 +142,12 @@ fn beside_a_dead_machine_a_crash_costs_a_start_and_one_failover_time() {
 #[test]
 fn no_conflict_is_said_of_a_machine_that_has_just_died() {
     scenario(2, |lab| {
-        let mut pair = Linked::start(lab, &Plan::linked(INTERVAL, &[Wire::Hot]))?;
+        let pair = Linked::start(lab, &Plan::linked(INTERVAL, &[Wire::Hot]))?;
         pair.wait_settled()?;
         let dead = pair.at()?;
+        lab.power_off(pair.site(dead))?;
+        pair.wait("the other takes over", || pair.role(1 - dead) == "active")?;
         let began = Stamp::now();
-        pair.strike(Fault::SilentCut)?;
         let mut words = Vec::new();
         poll(Duration::from_secs(4), INTERVAL / 4, || {
             let (_, word) = pair.said(1 - dead, &["probe"]).unwrap_or_default();
