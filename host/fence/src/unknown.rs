@@ -53,7 +53,11 @@ pub fn replace(transaction: &mut Transaction, plan: &Plan) {
         }
         let content = match table.family {
             ProtoFamily::Arp => content(plan, [ARP_IN, ARP_OUT], [arp(24), arp(14)]),
-            _ => content(plan, [LOCAL_IN, LOCAL_OUT], [to(), from()]),
+            _ => content(
+                plan,
+                [LOCAL_IN, LOCAL_OUT],
+                [packets(16, 24, SOLICITATION), packets(12, 8, ADVERTISEMENT)],
+            ),
         };
         fill(transaction, table, &content, &[]);
     }
@@ -121,31 +125,18 @@ fn arp(offset: u32) -> Vec<RuleContent> {
     vec![rule(c"", drop4(network(offset, 4, 0)))]
 }
 
-fn to() -> Vec<RuleContent> {
+// Packets with a guarded address at these offsets of both IP headers, and neighbour discovery about one.
+fn packets(ipv4: u32, ipv6: u32, discovery: u8) -> Vec<RuleContent> {
     vec![
         rule(
             c"",
-            drop4([protocol(ETHER_IPV4), network(16, 4, 0)].concat()),
+            drop4([protocol(ETHER_IPV4), network(ipv4, 4, 0)].concat()),
         ),
         rule(
             c"",
-            drop6([protocol(ETHER_IPV6), network(24, 16, 1)].concat()),
+            drop6([protocol(ETHER_IPV6), network(ipv6, 16, 1)].concat()),
         ),
-        rule(c"", drop6([neighbour(SOLICITATION), target(1)].concat())),
-    ]
-}
-
-fn from() -> Vec<RuleContent> {
-    vec![
-        rule(
-            c"",
-            drop4([protocol(ETHER_IPV4), network(12, 4, 0)].concat()),
-        ),
-        rule(
-            c"",
-            drop6([protocol(ETHER_IPV6), network(8, 16, 1)].concat()),
-        ),
-        rule(c"", drop6([neighbour(ADVERTISEMENT), target(1)].concat())),
+        rule(c"", drop6([neighbour(discovery), target(1)].concat())),
     ]
 }
 

@@ -2,23 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use spared_fence::{Device, Fence, FenceError, Guarded, LeaseKey, Plan};
 use spared_message::worker::Claims;
 use spared_netlink::{Event, Link, Message};
 
 use super::group::{Group, router_id};
+use super::strays::place;
 use super::vmac::{self, RouterId};
 use super::{Kernel, KernelError, KernelEvent, RETRY};
 
 /// What a node sends to itself is nobody else's business.
 const LOOPBACK: &str = "lo";
-/// Devices beside those of claims that are guarded. A machine with more has many containers, whose devices are in no
-/// network of the pair.
-const ELSEWHERE_MAX: usize = 256;
-const ELSEWHERE_PAUSE: Duration = Duration::from_millis(200);
-
 impl Kernel {
     /// Makes the fence equal to the claims, if it is not.
     pub(super) fn sync_fence(&mut self) -> Result<(), KernelError> {
@@ -37,21 +33,14 @@ impl Kernel {
         if result.is_ok() || !has_others {
             return result;
         }
-        // One of the devices elsewhere may have gone, or have another name, of which no event has been read.
         let links = self.requests.links().unwrap_or_default();
-        let is_there = |it: &u32| {
-            let known = self.interfaces.name_of(*it);
-            let mut links = links.iter();
-            links.any(|link| link.index == *it && Some(link.name.as_str()) == known)
-        };
-        self.elsewhere.retain(is_there);
-        self.elsewhere_at = Some(Instant::now() + ELSEWHERE_PAUSE);
+        self.elsewhere.retain_present(&self.interfaces, &links);
         let result = self.apply_whole(self.wanted_plan());
         if result.is_ok() {
             return result;
         }
         // The fence of the others is more important.
-        self.elsewhere.clear();
+        self.elsewhere.give_up();
         self.apply_whole(self.wanted_plan())
     }
 
@@ -139,42 +128,19 @@ impl Kernel {
         plan.devices = guarded.into_iter().map(device).collect();
         if !plan.addresses.is_empty() {
             let all = self.interfaces.links();
-            let is_seen = |it: &&Link| indices.contains(&it.index) || self.seen.contains(&it.index);
+            let is_seen = |it: &&Link| indices.contains(&it.index) || self.elsewhere.has_seen(it);
             plan.known = all.filter(is_seen).map(device).collect();
-            let known = others.into_iter();
-            let known = known.filter(|link| self.elsewhere.contains(&link.index));
-            plan.elsewhere = known.map(device).collect();
+            let others = others.into_iter();
+            let others = others.filter(|link| self.elsewhere.guards(link));
+            plan.elsewhere = others.map(device).collect();
         }
         plan
     }
 
-    /// Notes the devices beside those of claims that may answer, and guards them: at once, and others that come soon
-    /// after with a pause, as programs that make devices make many, and change them again at once.
-    pub(super) fn note_elsewhere(&mut self, now: Instant) {
-        let mut links = self.interfaces.links().map(|link| link.index);
-        let are_seen = links.all(|index| self.seen.contains(&index));
-        if are_seen && self.elsewhere == self.may_answer() {
-            return;
-        }
-        let last = self.elsewhere_since;
-        let due = last.map_or(now, |last| now.max(last + ELSEWHERE_PAUSE));
-        self.elsewhere_at.get_or_insert(due);
-    }
-
-    /// Guards those devices now.
+    /// Guards the devices of now beside those of claims.
     pub(super) fn guard_elsewhere(&mut self) -> Result<(), KernelError> {
-        self.elsewhere_at = None;
-        self.elsewhere_since = Some(Instant::now());
-        self.elsewhere = self.may_answer();
-        self.seen = self.interfaces.links().map(|link| link.index).collect();
+        self.elsewhere.take(&self.interfaces);
         self.sync_fence()
-    }
-
-    // A port answers nothing. One that is down may be up before its event is read.
-    fn may_answer(&self) -> BTreeSet<u32> {
-        let links = self.interfaces.links();
-        let may = links.filter(|link| link.is_ethernet && link.port_of.is_none());
-        may.map(|link| link.index).take(ELSEWHERE_MAX).collect()
     }
 
     /// Creates the virtual-MAC devices that are claimed, and deletes the others.
@@ -322,8 +288,5 @@ impl Kernel {
 fn guard_once(addresses: &mut Vec<Guarded>) {
     addresses.sort_by_key(|it| it.key == LeaseKey::NEVER);
     let mut known: BTreeSet<(IpAddr, u32)> = BTreeSet::new();
-    addresses.retain(|it| {
-        let index = spared_fence::is_link_local(it.address).then_some(it.index);
-        known.insert((it.address, index.unwrap_or_default()))
-    });
+    addresses.retain(|it| known.insert(place(it.address, it.index)));
 }

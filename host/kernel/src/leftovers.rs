@@ -40,8 +40,9 @@ impl Kernel {
 
     /// Removes the fence of an earlier run at once, as nothing will be claimed.
     pub fn claim_nothing(&mut self) {
-        self.old_fence_until = self.old_fence_until.map(|_| Instant::now());
-        self.end_old_fence(Instant::now());
+        if let Some(until) = self.old_fence_until {
+            self.end_old_fence(until);
+        }
     }
 
     /// Removes the fence of an earlier run if nothing has been claimed in time.
@@ -81,10 +82,7 @@ impl Kernel {
                 accept: true,
             }
         });
-        let mut left: Vec<Guarded> = left.collect();
-        left.sort_by_key(|it| (it.address, it.index));
-        left.dedup();
-        self.copies_left = left;
+        self.copies_left = left.collect();
     }
 
     fn remove_leftover_routes(&mut self) -> Result<Vec<String>, KernelError> {

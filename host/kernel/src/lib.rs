@@ -14,6 +14,7 @@ mod carrier;
 mod check;
 mod claim;
 mod devices;
+mod elsewhere;
 mod error;
 mod filters;
 mod frame;
@@ -44,6 +45,7 @@ pub use addresses::Installed;
 pub use error::KernelError;
 
 use carrier::Carrier;
+use elsewhere::Elsewhere;
 use group::Group;
 use interfaces::Interfaces;
 use links::Links;
@@ -157,13 +159,7 @@ pub struct Kernel {
     is_in_charge: bool,
     /// When virtual addresses were last set behind the node's own.
     put_behind_at: Option<Instant>,
-    /// Other devices that may answer for an address, and when others are to be guarded.
-    elsewhere: BTreeSet<u32>,
-    /// All devices as of then.
-    seen: BTreeSet<u32>,
-    elsewhere_at: Option<Instant>,
-    /// When they were last guarded.
-    elsewhere_since: Option<Instant>,
+    elsewhere: Elsewhere,
     /// Copies of virtual addresses that stay blocked when spared has ended.
     copies_left: Vec<Guarded>,
     /// Virtual-MAC devices that were made of late.
@@ -219,10 +215,7 @@ impl Kernel {
             interfaces: Interfaces::default(),
             is_in_charge: false,
             put_behind_at: None,
-            elsewhere: BTreeSet::new(),
-            seen: BTreeSet::new(),
-            elsewhere_at: None,
-            elsewhere_since: None,
+            elsewhere: Elsewhere::default(),
             copies_left: Vec::new(),
             made: vmac::Made::default(),
             is_outdated: false,
@@ -270,7 +263,7 @@ impl Kernel {
         let groups = self.groups.values();
         groups
             .flat_map(|group| [group.schedule.next(), group.restore_at])
-            .chain([self.retry_at, self.routes_at, self.elsewhere_at])
+            .chain([self.retry_at, self.routes_at, self.elsewhere.due()])
             .chain([self.old_fence_until])
             .chain([self.links.restore_at])
             .flatten()

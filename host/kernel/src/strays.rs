@@ -79,12 +79,8 @@ impl Kernel {
         }
     }
 
-    /// Devices that have a guarded address, whoever set it. Link-local ones differ on every device.
+    /// Devices that have a guarded address, whoever set it.
     pub(super) fn holders(&self, guarded: &[Guarded]) -> BTreeSet<u32> {
-        let place = |address, index| match spared_fence::is_link_local(address) {
-            true => (address, index),
-            false => (address, 0),
-        };
         let guarded: BTreeSet<(IpAddr, u32)> = guarded
             .iter()
             .map(|it| place(it.address, it.index))
@@ -93,6 +89,14 @@ impl Kernel {
         all.filter(|it| guarded.contains(&place(it.address, it.index)))
             .map(|it| it.index)
             .collect()
+    }
+}
+
+/// Where an address is the same one: a link-local one differs on every device.
+pub fn place(address: IpAddr, index: u32) -> (IpAddr, u32) {
+    match spared_fence::is_link_local(address) {
+        true => (address, index),
+        false => (address, 0),
     }
 }
 

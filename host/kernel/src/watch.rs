@@ -40,7 +40,7 @@ impl Kernel {
             self.reinstall(now);
             self.put_behind_own(now);
         }
-        if self.elsewhere_at.is_some_and(|at| at <= now) {
+        if self.elsewhere.is_due(now) {
             let done = self.guard_elsewhere();
             self.warn(done.err());
         }
@@ -192,7 +192,7 @@ impl Kernel {
             self.warn([error]);
             self.retry_at = Some(now + RETRY);
         }
-        self.note_elsewhere(now);
+        self.elsewhere.note(&self.interfaces, now);
         self.raise_devices();
         self.sync_links();
         self.filter_sockets();
