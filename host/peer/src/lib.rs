@@ -99,16 +99,15 @@ impl Peer {
         self.facts.as_ref().map(|(facts, _)| facts)
     }
 
-    /// When the peer reported them.
-    pub fn told_at(&self) -> Option<Instant> {
-        self.facts.as_ref().map(|(_, told_at)| *told_at)
+    /// Time since the peer reported them.
+    pub fn facts_age(&self, now: Instant) -> Option<Duration> {
+        let (_, told_at) = self.facts.as_ref()?;
+        Some(now.saturating_duration_since(*told_at))
     }
 
-    /// Time since the peer reported its facts, if that is long ago.
+    /// The same, if that is long ago.
     pub fn silent(&self, now: Instant) -> Option<Duration> {
-        let (_, told_at) = self.facts.as_ref()?;
-        let silent = now.saturating_duration_since(*told_at);
-        (silent >= FACTS_OLD).then_some(silent)
+        self.facts_age(now).filter(|age| *age >= FACTS_OLD)
     }
 
     pub fn handle_up(&mut self) {
@@ -271,53 +270,39 @@ impl Peer {
     /// or too many questions are open. `again` is when it is asked once more, unless it has been answered: only
     /// for what may be answered twice.
     pub fn ask(&mut self, until: Instant, again: Option<Instant>, request: String) -> Option<u64> {
-        let id = self.next_id()?;
         let again = again.map(|at| (at, request.clone()));
-        self.open(
-            id,
-            request,
-            Asked {
-                until,
-                again,
-                lasts: None,
-            },
-        );
-        Some(id)
+        let asked = Asked {
+            until,
+            again,
+            lasts: None,
+        };
+        self.open(request, asked)
     }
 
     /// The same for what changes something: the peer asks, before it begins that, whether it is still wanted, and has
     /// `lasts` from then on.
     pub fn order(&mut self, until: Instant, lasts: Duration, request: String) -> Option<u64> {
-        let id = self.next_id()?;
-        let (again, lasts) = (None, Some(lasts));
-        self.open(
-            id,
-            request,
-            Asked {
-                until,
-                again,
-                lasts,
-            },
-        );
-        Some(id)
+        let asked = Asked {
+            until,
+            again: None,
+            lasts: Some(lasts),
+        };
+        self.open(request, asked)
     }
 
-    fn next_id(&mut self) -> Option<u64> {
+    fn open(&mut self, request: String, asked: Asked) -> Option<u64> {
         if !self.up || self.asked.len() >= ASKED_MAX {
             return None;
         }
         self.number += 1;
-        Some(self.number)
-    }
-
-    fn open(&mut self, id: u64, request: String, asked: Asked) {
-        let is_order = asked.lasts.is_some();
+        let (id, is_order) = (self.number, asked.lasts.is_some());
         self.asked.insert(id, asked);
         self.words.push_back(Word::Ask {
             id,
             request,
             is_order,
         });
+        Some(id)
     }
 
     /// Handles that the peer would begin an order.

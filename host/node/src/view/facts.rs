@@ -1,7 +1,7 @@
 //! Facts about this node and its peer, from which the verdict is made.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use spared_control::Value;
 use spared_fence::is_link_local;
@@ -86,7 +86,7 @@ impl NodeView<'_> {
             peer: self.here.pair_name()?.to_owned(),
             has_link: self.here.host().has_link,
             link_up,
-            life: self.peer_life(look),
+            life: self.peer_life(look, link_up),
             last_heard: self.peer_last_heard(look),
             heard_on: self.peer_heard_on(look),
             answers_ping: self.link.state().answers_ping.filter(|_| !link_up),
@@ -106,25 +106,24 @@ impl NodeView<'_> {
     // A node that died is silent for its elector seconds before the session ends: a group was taken over for that, and
     // what the other node said last is older.
     fn is_peer_outlived(&self, look: &Look) -> bool {
-        let Some(told_at) = self.pair.facts_told_at() else {
+        let Some(age) = self.pair.facts_age(Instant::now()) else {
             return false;
         };
-        let told_ns = told_at.elapsed().as_nanos();
         let is_silent = |name: &str| {
             let details = look.details(name);
             details.and_then(|it| text_of(it, "peer_contact")) == Some("silent")
         };
         let mut groups = self.groups.iter();
         groups.any(|(name, group)| {
-            let active_ns = now_ns().saturating_sub(group.decided_ns);
+            let active_for = Duration::from_nanos(now_ns().saturating_sub(group.decided_ns));
             let is_active = group.role == worker::Role::Active;
-            is_active && told_ns > u128::from(active_ns) && is_silent(name)
+            is_active && age > active_for && is_silent(name)
         })
     }
 
     // A link that is up proves life. So do heartbeats, but only with keys, which authenticate them.
-    fn peer_life(&self, look: &Look) -> PeerLife {
-        if self.is_peer_heard(look) {
+    fn peer_life(&self, look: &Look, link_up: bool) -> PeerLife {
+        if link_up {
             return PeerLife::Alive;
         }
         let mut life = PeerLife::Unknown;
