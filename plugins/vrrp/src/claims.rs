@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use spared_sdk::{AddressClaim, Claims, RouteClaim, VirtualRouterClaim};
 
-use crate::config::{Election, Group};
-use crate::election::OWNER;
+use crate::config::Group;
 use crate::wire::Family;
 use crate::wire::frame::TTL;
 
 /// All claims of a group.
 pub(crate) fn claims(group: &Group) -> Claims {
-    let own = matches!(group.election, Election::Priority { priority, .. } if priority == OWNER);
+    let own = group.is_owner();
     let routers = group.routers.iter().map(|router| VirtualRouterClaim {
         interface: router.interface.clone(),
         ipv6: router.family == Family::V6,

@@ -13,6 +13,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use spared_sdk::config::IpNet;
 
+use crate::election::OWNER;
 use crate::wire::vrrp::{Form, Version};
 use crate::wire::{Family, virtual_mac};
 
@@ -58,6 +59,11 @@ pub struct Group {
 }
 
 impl Group {
+    /// The owner of RFC 9568, whose virtual addresses are the node's own.
+    pub fn is_owner(&self) -> bool {
+        matches!(self.election, Election::Priority { priority, .. } if priority == OWNER)
+    }
+
     /// Every virtual address, those of `[[group.address]]` too, with its interface.
     pub fn virtual_addresses(&self) -> impl Iterator<Item = (&str, IpAddr)> {
         let of_routers = self.routers.iter().flat_map(|router| {

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use super::checks::Check;
 use super::counters::Discards;
 use super::stations::Stations;
-use crate::config::{Election, Settings, is_link_local};
-use crate::election::OWNER;
+use crate::config::{Settings, is_link_local};
 use crate::error::Discard;
 use crate::limit::Limit;
 use crate::wire::{Family, Mac};
@@ -123,8 +122,7 @@ pub(super) struct Virtuals {
 impl Virtuals {
     /// Those of each interface of a list.
     pub fn share(settings: &Settings, interfaces: &mut [Interface]) {
-        let is_owner = |group: &&crate::config::Group| matches!(group.election, Election::Priority { priority, .. } if priority == OWNER);
-        let groups = || settings.groups.iter().filter(|group| !is_owner(group));
+        let groups = || settings.groups.iter().filter(|group| !group.is_owner());
         let all = || groups().flat_map(crate::config::Group::virtual_addresses);
         let global = all().filter(|(_, address)| !is_link_local(*address));
         let everywhere: Arc<HashSet<IpAddr>> = Arc::new(global.map(|(_, it)| it).collect());
