@@ -11,7 +11,7 @@ use spared_netlink::Link;
 use spared_sdk::config::IpNet;
 
 use super::outgoing::{Outgoing, virtuals};
-use super::ruleset::{statements, text};
+use super::ruleset::{matches, statements, text};
 use super::translation::{is_for_all, rules, source};
 use super::{Finding, Severity, Wanted};
 
@@ -336,10 +336,6 @@ fn sources(rule: &Value) -> Option<IpNet> {
         let address = prefix["addr"].as_str()?.parse().ok()?;
         IpNet::new(address, prefix["len"].as_u64()?.try_into().ok()?).ok()
     })
-}
-
-fn matches(rule: &Value) -> impl Iterator<Item = &Value> {
-    statements(rule).iter().filter_map(|it| it.get("match"))
 }
 
 /// A rule's text with its parts outside of quotes changed.

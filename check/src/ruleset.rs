@@ -182,6 +182,11 @@ pub(super) fn statements(rule: &Value) -> &[Value] {
     rule["expr"].as_array().map_or(&[], Vec::as_slice)
 }
 
+/// Conditions of a rule.
+pub(super) fn matches(rule: &Value) -> impl Iterator<Item = &Value> {
+    statements(rule).iter().filter_map(|it| it.get("match"))
+}
+
 pub(super) fn text<'v>(object: &'v Value, key: &str) -> &'v str {
     object[key].as_str().unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::ruleset::{rules_from, statements, text};
+use super::ruleset::{matches, rules_from, statements, text};
 use super::wanted::Group;
 use super::{Finding, Severity};
 
@@ -64,8 +64,7 @@ pub(super) fn rules(ruleset: &Value) -> Vec<&Value> {
 /// True if a rule asks for no more than the interface and the family.
 pub(super) fn is_for_all(rule: &Value) -> bool {
     const ANY_SOURCE: [&str; 4] = ["oif", "oifname", "nfproto", "protocol"];
-    let mut matches = statements(rule).iter().filter_map(|it| it.get("match"));
-    matches.all(|it| {
+    matches(rule).all(|it| {
         let key = it["left"]["meta"]["key"].as_str();
         key.is_some_and(|key| ANY_SOURCE.contains(&key))
     })
