@@ -73,10 +73,10 @@ impl Kernel {
                 copy.address,
                 copy.prefix
             );
-            let interface = self.interfaces.link(&claim.interface);
+            let interface = self.interfaces.index_of_last(&claim.interface);
             Guarded {
                 address: copy.address,
-                index: interface.map_or(0, |link| link.index),
+                index: interface.unwrap_or_default(),
                 key: LeaseKey::NEVER,
                 virtual_mac: None,
                 accept: true,

@@ -69,10 +69,9 @@ impl Kernel {
         let claims = || group.claims.addresses.iter().filter(|claim| !claim.own);
         let all = self.interfaces.all_addresses().filter(|it| !it.is_ours());
         all.filter_map(move |copy| {
-            // Every interface may have the same link-local address.
-            let device = self.interfaces.name_of(copy.index);
             let claim = claims().find(|claim| {
-                let here = || device == Some(claim.interface.as_str());
+                // Every interface may have the same link-local address.
+                let here = || self.interfaces.index_of_last(&claim.interface) == Some(copy.index);
                 claim.address == copy.address
                     && (!spared_fence::is_link_local(claim.address) || here())
             })?;

@@ -296,10 +296,18 @@ fn a_copy_of_a_link_local_address_does_not_answer_on_a_renamed_interface() {
         drive_for(&mut kernel, Duration::from_millis(50));
         assert_eq!(answers(), 0, "{name}");
     }
+    assert_eq!(kernel.foreign_addresses("office")[0].interface, "lan8");
     // another device with its name, where it is another address
     net.add_link("lan2", "peer2");
     drive_for(&mut kernel, Duration::from_millis(50));
     assert!(answers() > 0, "lan8 has no virtual address now");
+    net.ip("link del lan2");
+    net.ip("link set lan8 name lan2");
+    drive_for(&mut kernel, Duration::from_millis(50));
+    net.ip("link set lan2 name lan9");
+    drive_for(&mut kernel, Duration::from_millis(50));
+    kernel.close();
+    assert_eq!(answers(), 0, "after an end");
 }
 
 #[test]
