@@ -234,22 +234,22 @@ fn a_private_vlan_with_heartbeats_is_unheard_and_one_is_active() {
 // ---- one direction -----------------------------------------------------------------------------
 
 #[test]
-fn an_active_node_that_is_deaf_on_a_network_hands_the_group_over() {
+fn an_active_node_that_is_deaf_on_a_network_gives_way() {
     let mut plan = Plan::linked(INTERVAL, &Wire::LINKS);
     plan.without_preference();
     // the old one rates the network anew, and nothing else moves
-    hands_over(&plan, [0, 100], DEAF, false);
+    gives_way(&plan, [0, 100], DEAF, false);
 }
 
 /// Its card receives, and it hears stations that it can no longer ask.
 #[test]
-fn an_active_node_that_is_dumb_on_a_network_hands_the_group_over() {
-    hands_over(&plan(), [100, 0], DUMB, true);
+fn an_active_node_that_is_dumb_on_a_network_gives_way() {
+    gives_way(&plan(), [100, 0], DUMB, true);
 }
 
 /// The lan loses these percents of what the active node sends and receives there: the other one answers within `limit`, and
 /// goes on with it when that is mended. `is_told`: both say that they do not hear each other, until then.
-fn hands_over(plan: &Plan, [from, to]: [u8; 2], limit: Duration, is_told: bool) {
+fn gives_way(plan: &Plan, [from, to]: [u8; 2], limit: Duration, is_told: bool) {
     scenario(2, |lab| {
         let control = Control::start();
         let pair = Linked::start(lab, plan)?;
