@@ -221,9 +221,13 @@ impl Runs {
         for socket in std::mem::take(&mut self.connections).into_values() {
             self.host.unwatch_fd(socket.as_raw_fd());
         }
-        for running in std::mem::take(&mut self.children).into_values() {
-            self.unwatch(&running);
+        let children = std::mem::take(&mut self.children);
+        for running in children.values() {
+            self.unwatch(running);
+            // all at once: dropping them waits for each
+            running.kill();
         }
+        drop(children);
         self.dying.clear();
         self.threads.join(JOIN_WAIT);
     }

@@ -26,6 +26,9 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 const LANG: &str = "C.UTF-8";
 const OUTPUT_MAX: usize = 4096;
 const WORDS_MAX: usize = 200;
+/// Time that a dropped program has to end after it was killed, even on a busy machine. One that hangs in the kernel takes
+/// longer, and its status is not collected.
+const DROP_WAIT: Duration = Duration::from_millis(200);
 
 /// A program to start. The defaults of [`Program::default`] fit most.
 #[derive(Clone, Copy, Debug)]
@@ -238,13 +241,13 @@ impl Child {
 }
 
 impl Drop for Child {
-    /// Waits up to 20 ms for the program's end, to collect its status.
+    /// Waits for the program's end, to collect its status.
     fn drop(&mut self) {
         if self.ended {
             return;
         }
         self.kill();
-        if wait(self.pidfd.as_fd(), Duration::from_millis(20)) {
+        if wait(self.pidfd.as_fd(), DROP_WAIT) {
             let _ = self.child.try_wait();
         }
     }
