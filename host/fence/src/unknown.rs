@@ -5,6 +5,9 @@
 //! new one or of a new name some moments later, and never if it was killed; and since Linux 6.16 the kernel takes a
 //! chain off a device that is renamed. So the kernel itself has to know: the hooks of ARP and IP need no device,
 //! and their rules compare index and name with those of all devices that the host has seen.
+//!
+//! A device whose old name comes back has the name at once, and its chains only after a grace period of the kernel, tens
+//! of milliseconds on a busy machine. So a device stays unknown for [`RETURN_MS`] after its last unknown packet.
 
 use nftnl::ProtoFamily;
 use spared_netlink::constants::*;
@@ -32,6 +35,13 @@ const KNOWN: SetKind = set(c"known", &[Type::Interface, Type::InterfaceName]);
 const ADDRESS4: SetKind = set(c"guarded4", &[Type::Ipv4]);
 const ADDRESS6: SetKind = set(c"guarded6", &[Type::Ipv6]);
 
+/// Indices of devices that had an unknown name a moment ago.
+const RENAMED: SetKind = SetKind {
+    dynamic: true,
+    ..set(c"renamed", &[Type::Interface])
+};
+const RETURN_MS: u64 = 500;
+
 const fn set(name: &'static std::ffi::CStr, key: &'static [Type]) -> SetKind {
     SetKind {
         name,
@@ -46,7 +56,7 @@ pub fn replace(transaction: &mut Transaction, plan: &Plan) {
     remove(transaction);
     for table in TABLES {
         transaction.add(&table, "add a table for unknown devices");
-        let kinds = [KNOWN, ADDRESS4, ADDRESS6];
+        let kinds = [KNOWN, ADDRESS4, ADDRESS6, RENAMED];
         for (kind, id) in kinds.iter().zip(1..) {
             let label = "add a set for unknown devices";
             transaction.add(&Set { table, kind, id }, label);
@@ -116,9 +126,20 @@ fn base(name: &str, hook: u32, [index, device]: [u32; 2], to: &str) -> ChainCont
         meta(index, 0),
         meta(device, 1),
         not_member(KNOWN.name, 0),
+        vec![Renew {
+            set: RENAMED.name,
+            key: 0,
+            timeout_ms: RETURN_MS,
+        }],
         vec![Jump(c_string(to))],
     ]);
-    chain(name, Some(hook), vec![rule(c"unknown", unknown)])
+    let returned = steps([
+        meta(index, 0),
+        member(RENAMED.name, 0),
+        vec![Jump(c_string(to))],
+    ]);
+    let rules = vec![rule(c"unknown", unknown), rule(c"returned", returned)];
+    chain(name, Some(hook), rules)
 }
 
 fn arp(offset: u32) -> Vec<RuleContent> {

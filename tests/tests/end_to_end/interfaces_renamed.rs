@@ -36,6 +36,10 @@ struct Bed<'a> {
 
 impl<'a> Bed<'a> {
     fn start(lab: &'a Lab) -> Result<Self> {
+        Self::start_asked(lab, ASKED)
+    }
+
+    fn start_asked(lab: &'a Lab, every: Duration) -> Result<Self> {
         let control = Control::start();
         let watch = Watch::start(lab)?;
         let plan = |priority| {
@@ -55,7 +59,7 @@ impl<'a> Bed<'a> {
             vmacs: Vec::new(),
         };
         let bed = Self {
-            _asker: Asker::start(lab, questions, ASKED)?,
+            _asker: Asker::start(lab, questions, every)?,
             lab,
             watch,
             control,
@@ -188,6 +192,24 @@ fn an_interface_that_is_renamed_after_a_kill_stays_behind_the_fence() {
             bed.assert_one_after_the_other(context)
         });
     }
+}
+
+/// The kernel gives the name first, and after a grace period the chains of the device.
+#[test]
+fn a_name_that_comes_back_after_a_kill_opens_no_gap_in_the_fence() {
+    const OFTEN: Duration = Duration::from_millis(1);
+    scenario(2, |lab| {
+        let mut bed = Bed::start_asked(lab, OFTEN)?;
+        bed.routers[0].kill();
+        bed.passes_to_the_other("killed")?;
+        for _ in 0..30 {
+            for lines in [LIVE, BACK] {
+                bed.ip(lines)?;
+                thread::sleep(ASKED);
+            }
+        }
+        bed.assert_one_after_the_other("renamed 30 times")
+    });
 }
 
 fn gateway() -> Ipv4Addr {
