@@ -13,7 +13,7 @@ use crate::files::{Firewalls, expect, own};
 
 const TREE: &str = "[[tree]]\nname = \"firewall\"\npaths = [\"/mnt/fw.conf\", \"/mnt/fw.d\"]\n";
 /// Long enough to be seen on its way.
-const LARGE: u64 = 512 << 20;
+const LARGE: u64 = 256 << 20;
 const LIMIT: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(5);
 
@@ -55,7 +55,7 @@ fn a_push_that_is_stopped_leaves_the_old_tree_whole_and_says_so() {
             expect(&there, &format!("transfer.{key}"))?;
         }
         expect(&there, "being received")?;
-        expect(&there, "536.9 MB")?;
+        expect(&there, "268.4 MB")?;
 
         assert_eq!(it.read(1, "fw.conf"), old);
         assert!(!own(lab, 1).join("fw.d/large").exists());
