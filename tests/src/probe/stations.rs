@@ -4,20 +4,25 @@
 //!
 //! Questions are broadcast, or sent to the solicited nodes of an IPv6 address, so that they also reach a
 //! router whose interface was made again. Their sources are on the link, so that a router needs no route to
-//! answer them.
+//! answer them. Each round of questions has a MAC address of its own, so that an answer tells which one it is for.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::net::netdevice::name_to_index;
 
-use super::frame;
+use super::Seen;
+use super::frame::{self, Mac};
+use crate::clock::Stamp;
 use crate::lab::{CLIENT, EYE, Lab, Namespace, Wire};
 use crate::{Result, sys};
+
+/// Byte of a station's MAC address that is the number of the round.
+const ROUND: usize = 2;
 
 /// A question for an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub struct Question {
 }
 
 pub struct Stations {
+    /// Times of the rounds of questions.
+    asked: Arc<Mutex<Vec<Stamp>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -38,22 +45,35 @@ impl Stations {
     pub fn start(lab: &Lab, asked: &[Question], every: Duration) -> Result<Self> {
         let lan = Station::new(&lab.eye, Wire::Lan, EYE, asked)?;
         let wan = Station::new(&lab.wan, Wire::Wan, CLIENT, asked)?;
+        let asked = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
-            let stop = Arc::clone(&stop);
+            let (asked, stop) = (Arc::clone(&asked), Arc::clone(&stop));
             move || {
                 sys::realtime(5);
                 while !stop.load(Ordering::Relaxed) {
-                    lan.ask();
-                    wan.ask();
+                    let round = note_round(&asked);
+                    lan.ask(round);
+                    wan.ask(round);
                     thread::sleep(every);
                 }
             }
         });
         Ok(Self {
+            asked,
             stop,
             thread: Some(thread),
         })
+    }
+
+    /// Time from the question that a frame answers; None if it answers none that was asked.
+    pub fn delay(&self, answer: &Seen) -> Option<Duration> {
+        let of = answer.destination_mac[ROUND];
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let rounds = asked.iter().enumerate().rev();
+        let mut earlier = rounds.filter(|(_, at)| **at <= answer.at);
+        let (_, at) = earlier.find(|(round, _)| *round as u8 == of)?;
+        Some(answer.at.since(*at))
     }
 }
 
@@ -66,10 +86,22 @@ impl Drop for Stations {
     }
 }
 
+/// Returns the last byte of the round's number.
+fn note_round(asked: &Mutex<Vec<Stamp>>) -> u8 {
+    let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+    let round = asked.len() as u8;
+    asked.push(Stamp::now());
+    round
+}
+
 struct Station {
     socket: OwnedFd,
-    questions: Vec<Vec<u8>>,
+    mac: Mac,
+    asks: Vec<Asks>,
 }
+
+/// A question, sent from a MAC address.
+type Asks = Box<dyn Fn(Mac) -> Vec<u8> + Send>;
 
 impl Station {
     fn new(ns: &Namespace, wire: Wire, host: u8, asked: &[Question]) -> Result<Self> {
@@ -79,36 +111,40 @@ impl Station {
             sys::listen(&socket, index, None)?;
             Ok(socket)
         })?;
-        let mac = wire.mac(host);
         let own_ipv6 = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xe, host.into());
         let name = wire.name();
         ns.ip(&format!("addr replace {own_ipv6}/64 dev {name} nodad\n"))?;
         let here = asked.iter().filter(|question| question.wire == wire);
-        let questions = here.map(|question| {
-            let frame = match question.address {
-                IpAddr::V4(wanted) => {
-                    // of the same network as the address
-                    let [a, b, c, _] = wanted.octets();
-                    frame::arp_request(mac, [a, b, c, host].into(), wanted)
-                }
-                IpAddr::V6(wanted) => frame::solicitation(mac, own_ipv6, wanted),
-            };
-            match question.vlan {
-                None => frame,
-                Some(vlan) => tagged(&frame, vlan),
-            }
-        });
+        let asks = here.map(|question| asks(*question, host, own_ipv6));
         Ok(Self {
             socket,
-            questions: questions.collect(),
+            mac: wire.mac(host),
+            asks: asks.collect(),
         })
     }
 
-    fn ask(&self) {
-        for question in &self.questions {
+    fn ask(&self, round: u8) {
+        let mut mac = self.mac;
+        mac[ROUND] = round;
+        for asks in &self.asks {
             // one that a full queue refuses is asked again
-            let _ = rustix::io::write(&self.socket, question);
+            let _ = rustix::io::write(&self.socket, &asks(mac));
         }
+    }
+}
+
+fn asks(question: Question, host: u8, own_ipv6: Ipv6Addr) -> Asks {
+    let frame = move |mac| match question.address {
+        IpAddr::V4(wanted) => {
+            // of the same network as the address
+            let [a, b, c, _] = wanted.octets();
+            frame::arp_request(mac, [a, b, c, host].into(), wanted)
+        }
+        IpAddr::V6(wanted) => frame::solicitation(mac, own_ipv6, wanted),
+    };
+    match question.vlan {
+        None => Box::new(frame),
+        Some(vlan) => Box::new(move |mac| tagged(&frame(mac), vlan)),
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::netdevice::index_to_name;
 
-use super::frame::{self, Advert};
+use super::frame::{self, Advert, Mac};
 use crate::clock::{Stamp, poll};
 use crate::lab::{Lab, Wire};
 use crate::machine::Machine;
@@ -47,7 +47,8 @@ pub struct Seen {
     /// Index of the router.
     pub site: usize,
     pub wire: Wire,
-    pub source_mac: [u8; 6],
+    pub source_mac: Mac,
+    pub destination_mac: Mac,
     pub sight: Sight,
 }
 
@@ -232,6 +233,16 @@ impl Watch {
         self.runs_of(from, |seen| seen.resolves(address))
     }
 
+    /// The same for those that `counts`.
+    pub fn resolutions_that(
+        &self,
+        from: Stamp,
+        address: IpAddr,
+        counts: impl Fn(&Seen) -> bool,
+    ) -> Vec<Run> {
+        self.runs_of(from, |seen| seen.resolves(address) && counts(seen))
+    }
+
     /// Times of all answers to "who has this address".
     pub fn answers(&self, from: Stamp, address: IpAddr) -> Vec<Stamp> {
         let seen = self.since(from).into_iter();
@@ -311,15 +322,17 @@ fn drain(socket: &OwnedFd, ports: &mut Ports, seen: &Mutex<Vec<Seen>>) {
             continue;
         };
         let frame = &buffer[..received.length.min(buffer.len())];
-        let (Some(sight), Some(source)) = (frame::parse(frame), frame.get(6..12)) else {
+        let (Some(sight), Some((macs, _))) = (frame::parse(frame), frame.split_at_checked(12))
+        else {
             continue;
         };
-        let source_mac = source.try_into().unwrap_or_default();
+        let (destination, source) = macs.split_at(6);
         let sight = Seen {
             at: received.at,
             site,
             wire,
-            source_mac,
+            source_mac: source.try_into().unwrap_or_default(),
+            destination_mac: destination.try_into().unwrap_or_default(),
             sight,
         };
         seen.lock()

@@ -15,7 +15,7 @@ use spared_tests::kinds::{BONDS, BRIDGE, Families, Kind, MACVLAN, VETH, VLAN, VR
 use spared_tests::lab::{EYE, Lab, Wire, scenario, skipped};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::machine::{Machine, Node, Parts, wait_settled};
-use spared_tests::probe::{Pings, Question, Run, Stations, Watch};
+use spared_tests::probe::{Pings, Question, Run, Seen, Stations, Watch};
 use spared_tests::random::number;
 use spared_tests::router::Plan;
 
@@ -23,6 +23,9 @@ const HOSTS: [u8; 2] = [11, 12];
 const ASKED_EVERY: Duration = Duration::from_millis(80);
 /// Two answers of one router with one of the other between them.
 const TOGETHER: Duration = Duration::from_millis(200);
+/// An answer that comes this long after its question lay in a machine that had no processor: between the check of the
+/// fence and the wire, where nothing can take it back. The lease of a fence ends 32 ms before the other node takes over.
+const LATE: Duration = Duration::from_millis(30);
 const CALM: Duration = Duration::from_millis(400);
 const LIMIT: Duration = Duration::from_secs(12);
 const START: Duration = Duration::from_secs(30);
@@ -51,7 +54,7 @@ struct Pair {
     families: Families,
     served: Vec<Served>,
     watch: Watch,
-    _stations: Stations,
+    stations: Stations,
 }
 
 /// Lines of a group's head.
@@ -155,7 +158,7 @@ impl Pair {
         let asked: Vec<Question> = served.iter().map(|it| it.question).collect();
         let pair = Self {
             watch: Watch::of_machines(lab, &machines)?,
-            _stations: Stations::start(lab, &asked, ASKED_EVERY)?,
+            stations: Stations::start(lab, &asked, ASKED_EVERY)?,
             machines,
             kinds,
             families,
@@ -192,11 +195,20 @@ impl Pair {
         }
     }
 
-    /// Addresses for which two answered.
+    /// Addresses for which two answered in time.
     fn doubled(&self, from: Stamp) -> Vec<String> {
+        let is_late = |seen: &Seen| self.stations.delay(seen).is_some_and(|delay| delay > LATE);
         let wrong = |it: &Served| {
             let runs = self.watch.resolutions(from, it.address);
-            let wrong = two_within(it.address, &runs, TOGETHER)?;
+            let seen = two_within(it.address, &runs, TOGETHER);
+            let in_time = self
+                .watch
+                .resolutions_that(from, it.address, |seen| !is_late(seen));
+            let wrong = two_within(it.address, &in_time, TOGETHER);
+            if let (Some(seen), None) = (seen, &wrong) {
+                println!("{} {}: late answers alone: {seen}", it.kind.name, it.what);
+            }
+            let wrong = wrong?;
             let run = |run: &Run| {
                 let [first, last] = [run.first, run.last].map(|at| at.since(from));
                 format!("r{} {first:.2?}-{last:.2?} ({})", run.site + 1, run.answers)
@@ -205,6 +217,13 @@ impl Pair {
             println!("{} {}: answers by {runs:?}", it.kind.name, it.what);
             Some(format!("{}, {}: {wrong}", it.kind.name, it.what))
         };
+        let answers = self.watch.since(from);
+        let delays = answers.iter().filter_map(|seen| self.stations.delay(seen));
+        let late: Vec<Duration> = delays.filter(|delay| *delay > LATE).collect();
+        if let Some(worst) = late.iter().max() {
+            let (late, all) = (late.len(), answers.len());
+            println!("{late} of {all} frames were answers that came late, by {worst:.0?} at most");
+        }
         self.served.iter().filter_map(wrong).collect()
     }
 
