@@ -21,7 +21,7 @@ export RUSTDOCFLAGS ?= -D warnings
 	bench-pairs test-bench \
 	soak soak-fence soak-guard soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
-	fuzz fuzz-seeds release programs notices install deb test-deb release-check clean
+	fuzz fuzz-seeds release programs notices install install-files install-units deb test-deb release-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -291,7 +291,17 @@ notices: ## of third parties whose crates are in the programs, into target/THIRD
 	@mkdir -p target
 	sh packaging/third-party.sh target/THIRD-PARTY $(PLUGINS)
 
-install: ## what `make release` built, into DESTDIR and PREFIX
+install: install-files install-units ## what `make release` built, into DESTDIR and PREFIX
+
+# The Debian package has helpers of its own for units and users.
+install-units:
+	install -d $(DESTDIR)/usr/lib/systemd/system
+	for unit in spared.service spared-starter.service spared-starter.socket; do \
+		sed 's|/usr/\(s\?bin\)/spare|$(PREFIX)/\1/spare|' packaging/debian/$$(echo $$unit | sed 's/^spared-/spared.spared-/') \
+			>$(DESTDIR)/usr/lib/systemd/system/$$unit || exit; done
+	install -D -m 644 packaging/debian/spared.sysusers $(DESTDIR)/usr/lib/sysusers.d/spared.conf
+
+install-files:
 	sh packaging/manuals.sh target/man
 	install -D -t $(DESTDIR)$(PREFIX)/sbin target/release/spared
 	install -D -t $(DESTDIR)$(PREFIX)/bin target/release/sparectl target/release/spared-plugin-check
