@@ -21,6 +21,7 @@ fn findings(wanted: &Wanted, links: &[Link]) -> Vec<Finding> {
         findings.extend(without_ethernet(link, interface));
         findings.extend(virtual_mac_in_vrf(link, interface, links));
         findings.extend(virtual_mac_on_macvlan(link, interface));
+        findings.extend(several_macs(link));
     }
     findings
 }
@@ -80,6 +81,20 @@ fn virtual_mac_on_macvlan(link: &Link, interface: &Interface) -> Option<Finding>
     );
     let finding = Finding::new("interface-kind", Severity::Error, sentence);
     (is_macvlan && interface.virtual_mac).then(|| finding.fix("vmac = false"))
+}
+
+/// Receive load balancing: stations learn different MAC addresses for one address, and neither who answers nor whether it
+/// is the peer can be told from them.
+fn several_macs(link: &Link) -> Option<Finding> {
+    const BALANCE_ALB: u8 = 6;
+    let sentence = format!(
+        "{} is a bond in mode balance-alb: its answers for an address have the MAC addresses of its cards by turns, \
+         which the other node takes for another machine's",
+        link.name
+    );
+    let finding = Finding::new("interface-kind", Severity::Error, sentence);
+    let fix = "mode active-backup, 802.3ad or balance-tlb for the bond";
+    (link.bond_mode == Some(BALANCE_ALB)).then(|| finding.fix(fix))
 }
 
 #[cfg(test)]
@@ -164,5 +179,20 @@ mod tests {
         let said = "error[interface-kind]: lan is a macvlan: its adverts from a virtual MAC may not leave, as on \
                     Linux 6.1; to fix: vmac = false";
         assert_eq!(found(macvlan, "interface"), [said]);
+    }
+
+    #[test]
+    fn a_bond_that_answers_by_several_macs_is_refused() {
+        let bond = |mode| Link {
+            kind: Some("bond".into()),
+            bond_mode: Some(mode),
+            ..ethernet()
+        };
+        let said = &found(bond(6), "address")[..];
+        assert!(
+            matches!(said, [one] if one.contains("lan is a bond in mode balance-alb")),
+            "{said:?}"
+        );
+        assert!(found(bond(5), "interface").is_empty());
     }
 }

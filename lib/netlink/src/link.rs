@@ -19,6 +19,7 @@ const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_BOND_MODE: u16 = 1;
 
 /// A network device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct Link {
     pub port_of: Option<u32>,
     /// Index of the VRF that it is in.
     pub vrf: Option<u32>,
+    /// Mode of a bond, as the kernel numbers them.
+    pub bond_mode: Option<u8>,
     /// Whether neighbours are found by ARP and the like.
     pub is_ethernet: bool,
 }
@@ -68,12 +71,15 @@ impl Link {
                 IFLA_CARRIER => link.carrier = value.first() == Some(&1),
                 IFLA_IFALIAS => link.alias = Some(text(value)),
                 IFLA_LINKINFO => {
-                    let word = |wanted| {
+                    let part = |wanted| {
                         let mut found = attributes(value).filter(|(kind, _)| *kind == wanted);
-                        found.next().map(|(_, name)| text(name))
+                        found.next().map(|(_, part)| part)
                     };
-                    link.kind = word(IFLA_INFO_KIND);
-                    is_in_vrf = word(IFLA_INFO_SLAVE_KIND).as_deref() == Some("vrf");
+                    link.kind = part(IFLA_INFO_KIND).map(text);
+                    is_in_vrf = part(IFLA_INFO_SLAVE_KIND).map(text).as_deref() == Some("vrf");
+                    let bond =
+                        part(IFLA_INFO_DATA).filter(|_| link.kind.as_deref() == Some("bond"));
+                    link.bond_mode = bond.and_then(bond_mode);
                 }
                 _ => {}
             }
@@ -83,6 +89,11 @@ impl Link {
         }
         Some(link)
     }
+}
+
+fn bond_mode(data: &[u8]) -> Option<u8> {
+    let mut mode = attributes(data).filter(|(kind, _)| *kind == IFLA_BOND_MODE);
+    mode.next()?.1.first().copied()
 }
 
 impl Requests {
