@@ -384,6 +384,29 @@ fn textfile(dir: &RuntimeDir, status: &serde_json::Value, zone: &str) -> Option<
     output.status.code()
 }
 
+/// Each metric has its help and its type once, directly before all of its samples.
+fn assert_is_exposition(text: &str) {
+    let mut lines = text.lines().peekable();
+    let mut names = std::collections::BTreeSet::new();
+    while let Some(help) = lines.next() {
+        let help = help.strip_prefix("# HELP ").expect("help first");
+        let (name, help) = help.split_once(' ').expect("name and help");
+        assert!(help.ends_with('.') && names.insert(name), "{name}: {help}");
+        let kind = lines.next().and_then(|it| it.strip_prefix("# TYPE "));
+        let kind = kind.and_then(|it| it.strip_prefix(name)).unwrap_or("none");
+        let is_counter = name.ends_with("_total");
+        let wanted = if is_counter { " counter" } else { " gauge" };
+        assert_eq!(kind, wanted, "{name}");
+        let mut samples = 0;
+        while let Some(sample) = lines.next_if(|it| !it.starts_with('#')) {
+            assert_eq!(sample.split(['{', ' ']).next(), Some(name));
+            samples += 1;
+        }
+        assert!(samples > 0, "{name} has no sample");
+    }
+    assert!(names.len() > 10, "{names:?}");
+}
+
 #[test]
 fn metrics_are_whole_in_every_zone_or_stay_as_they_were() {
     let dir = RuntimeDir::new("metrics");
@@ -400,14 +423,15 @@ fn metrics_are_whole_in_every_zone_or_stay_as_they_were() {
         assert_eq!(textfile(&dir, &status, zone), Some(0), "{since}");
         let text = fs::read_to_string(&file).expect("it was written");
         for line in [
-            "spared_role_since_seconds{group=\"office\"} 1784016723",
+            "spared_role_since_timestamp_seconds{group=\"office\"} 1784016723",
             "spared_transitions_total{group=\"office\"} 1",
             "spared_check{plugin=\"vrrp\",name=\"lan2\"} 100",
-            "spared_peer_last_heard_seconds ",
+            "spared_peer_last_heard_timestamp_seconds ",
         ] {
             assert!(text.contains(line), "{since}: {line}: {text}");
         }
         assert!(!text.contains("name=\"lan1\"} 4"), "no result yet: {text}");
+        assert_is_exposition(&text);
     }
     let before = fs::read(&file).expect("it was written");
     status["groups"][0]["since"] = "yesterday".into();
