@@ -145,7 +145,9 @@ fn come_back(rounds: &[[Kind; 2]]) {
 /// Not supported, and seen by `spared check` before a group is on it.
 fn refuses_balance_alb(machine: &Machine) -> Result<()> {
     Node(machine).stop()?;
-    machine.ip("link set lan down\nlink set lan name card\nlink add lan type bond mode balance-alb\n")?;
+    machine.ip(
+        "link set lan down\nlink set lan name card\nlink add lan type bond mode balance-alb\n",
+    )?;
     let said = Node(machine).check()?;
     assert!(said.contains("lan is a bond in mode balance-alb"), "{said}");
     Ok(())
