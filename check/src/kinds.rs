@@ -21,6 +21,7 @@ fn findings(wanted: &Wanted, links: &[Link]) -> Vec<Finding> {
         findings.extend(without_ethernet(link, interface));
         findings.extend(virtual_mac_in_vrf(link, interface, links));
         findings.extend(virtual_mac_on_macvlan(link, interface));
+        findings.extend(ipv6_on_macvlan(link, interface));
         findings.extend(several_macs(link));
     }
     findings
@@ -81,6 +82,18 @@ fn virtual_mac_on_macvlan(link: &Link, interface: &Interface) -> Option<Finding>
     );
     let finding = Finding::new("interface-kind", Severity::Error, sentence);
     (is_macvlan && interface.virtual_mac).then(|| finding.fix("vmac = false"))
+}
+
+/// Seen on Linux 6.1.
+fn ipv6_on_macvlan(link: &Link, interface: &Interface) -> Option<Finding> {
+    let is_macvlan = link.kind.as_deref() == Some("macvlan");
+    let sentence = format!(
+        "{} is a macvlan with an IPv6 virtual router: on Linux 6.1 the fence may block its addresses while the node is active",
+        link.name
+    );
+    let finding = Finding::new("interface-kind", Severity::Warning, sentence);
+    let is_concerned = is_macvlan && interface.adverts && interface.has_ipv6();
+    is_concerned.then(|| finding.fix("another interface for the IPv6 addresses"))
 }
 
 /// Receive load balancing: stations learn different MAC addresses for one address, and neither who answers nor whether it
@@ -179,6 +192,24 @@ mod tests {
         let said = "error[interface-kind]: lan is a macvlan: its adverts from a virtual MAC may not leave, as on \
                     Linux 6.1; to fix: vmac = false";
         assert_eq!(found(macvlan, "interface"), [said]);
+    }
+
+    #[test]
+    fn an_ipv6_virtual_router_on_a_macvlan_is_told() {
+        let mut wanted = Wanted::default();
+        let text = "[[group]]\nvrid = 7\n[[group.interface]]\ninterface = \"lan\"\naddresses = [\"fd01::1/64\"]\n";
+        wanted.read(text, "r1");
+        let link = Link {
+            name: "lan".into(),
+            kind: Some("macvlan".into()),
+            ..ethernet()
+        };
+        let found = findings(&wanted, &[link]);
+        let said: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(
+            matches!(&said[..], [one] if one.starts_with("warning[interface-kind]: lan is a macvlan with an IPv6")),
+            "{said:?}"
+        );
     }
 
     #[test]
