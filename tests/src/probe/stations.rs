@@ -68,7 +68,11 @@ impl Stations {
 
     /// Time from the question that a frame answers; None if it answers none that was asked.
     pub fn delay(&self, answer: &Seen) -> Option<Duration> {
-        let of = answer.destination_mac[ROUND];
+        let mut to = answer.destination_mac;
+        let of = std::mem::take(&mut to[ROUND]);
+        if ![Wire::Lan.mac(EYE), Wire::Wan.mac(CLIENT)].contains(&to) {
+            return None;
+        }
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         let rounds = asked.iter().enumerate().rev();
         let mut earlier = rounds.filter(|(_, at)| **at <= answer.at);
