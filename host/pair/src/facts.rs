@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::addresses::{BareInterface, DuplicateAddress, ForeignAddress};
 use crate::cause::Cause;
 use crate::difference::Difference;
+use crate::links::LinkFacts;
 
 /// State of a check without a result yet. It counts as good.
 pub const STATE_UNKNOWN: u32 = u32::MAX;
@@ -436,22 +437,6 @@ impl InterfaceLack {
             Self::Existence => "absent",
         }
     }
-}
-
-/// A path to the other node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LinkFacts {
-    /// Its interface.
-    pub interface: String,
-    /// The path has a session.
-    pub up: bool,
-    /// Time since which it has this state.
-    pub since: String,
-    /// Reason why it is down.
-    pub why: String,
-    /// Whether the fault is on this node.
-    pub is_local: bool,
 }
 
 /// Maintenance of a node, from `sparectl maintenance on`.

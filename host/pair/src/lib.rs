@@ -19,6 +19,7 @@ mod finding;
 mod headline;
 pub mod history;
 mod lasting;
+mod links;
 mod node;
 mod peer;
 pub mod quality;
@@ -35,12 +36,12 @@ pub use cause::{Cause, CauseKind, undo};
 pub use difference::{Difference, DifferenceKind};
 pub use facts::{
     AddressStatus, CheckStatus, Fence, FirstFound, Forced, GroupFacts, InterfaceFacts,
-    InterfaceLack, LinkFacts, Maintenance, MissingRoute, NodeFacts, OtherActive, PairFacts,
-    PeerLife, PluginFacts, PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN,
-    SilentElector,
+    InterfaceLack, Maintenance, MissingRoute, NodeFacts, OtherActive, PairFacts, PeerLife,
+    PluginFacts, PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN, SilentElector,
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};
 pub use lasting::Lasting;
+pub use links::LinkFacts;
 pub use ready::missing;
 pub use verdict::{Headline, Verdict, Word, findings, verdict, verdict_with};

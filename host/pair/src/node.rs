@@ -2,10 +2,11 @@
 
 use crate::addresses::{self, ForeignAddress};
 use crate::facts::{
-    CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, LinkFacts, NodeFacts,
-    PluginFacts, PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN,
+    CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, NodeFacts, PluginFacts,
+    PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN,
 };
 use crate::finding::{Finding, Id};
+use crate::links;
 use crate::ready::plugin_lack;
 use crate::time;
 
@@ -31,7 +32,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .chain(plugins)
         .chain(checks.iter().map(|it| check(name, it)))
         .chain(interfaces.map(|it| interface(name, it)))
-        .chain(links(node))
+        .chain(links::findings(node))
         .chain(not_in_force(node))
         .chain(orders(node))
         .chain(disk(node))
@@ -327,59 +328,6 @@ fn interface(node: &str, interface: &InterfaceFacts) -> Finding {
     let text = format!("{node}: interface \"{name}\" {what}");
     let finding = Finding::new(Id::InterfaceDown, node, name, text);
     finding.since(since).todo(todo)
-}
-
-fn links(node: &NodeFacts) -> Vec<Finding> {
-    let name = node.node.as_str();
-    let mut found = Vec::new();
-    let up = node.links.iter().filter(|link| link.up).count();
-    let left = match up {
-        0 => " No link is left.",
-        1 => " One link is left.",
-        _ => "",
-    };
-    let check = format!("Check its cable, and its address on both nodes.{left}");
-    if let Some(why) = &node.link_filtered {
-        let text = format!("{name}: {}", bare(why));
-        found.push(Finding::new(Id::LinkFiltered, name, "firewall", text));
-    }
-    if let Some(why) = &node.firewall_down {
-        let text = format!("{name}: {}", bare(why));
-        let finding = Finding::new(Id::FirewallDown, name, "firewall", text);
-        let todo = "If it lasts, the reason is in the journal: journalctl -u spared";
-        found.push(finding.todo_there(todo));
-    }
-    let down = node.links.iter().filter(|link| !link.up);
-    found.extend(down.map(|it| link(name, it).todo(&check)));
-    if !node.key_faults.is_empty() {
-        let faults: Vec<&str> = node.key_faults.iter().map(|it| bare(it)).collect();
-        let text = format!("{name}: no link and no heartbeats: {}", faults.join("; "));
-        let finding = Finding::new(Id::NoKey, name, "key", text);
-        found.push(finding.todo(format!(
-            "Fix that on {name} (`sparectl keygen` prints the line of its key), then `sparectl reload` there."
-        )));
-    }
-    if node.weak_passphrase {
-        let text = format!("{name}: secret_file: the passphrase is weak");
-        let finding = Finding::new(Id::WeakPassphrase, name, "secret_file", text);
-        found.push(finding.todo("Take a longer one."));
-    }
-    found
-}
-
-fn link(node: &str, link: &LinkFacts) -> Finding {
-    let LinkFacts {
-        interface,
-        since,
-        why,
-        ..
-    } = link;
-    let why = match why.as_str() {
-        "" => String::new(),
-        why => format!(" ({})", bare(why)),
-    };
-    let text = format!("{node}: link {interface} is down{why}");
-    Finding::new(Id::LinkDown, node, interface, text).since(since)
 }
 
 /// Overrides on the node, and how to end them.

@@ -1,0 +1,77 @@
+//! The links to the other node: facts about them, and what is found of them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::NodeFacts;
+use crate::finding::{Finding, Id};
+use crate::node::bare;
+
+/// A path to the other node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LinkFacts {
+    /// Its interface.
+    pub interface: String,
+    /// The path has a session.
+    pub up: bool,
+    /// Time since which it has this state.
+    pub since: String,
+    /// Reason why it is down.
+    pub why: String,
+    /// Whether the fault is on this node.
+    pub is_local: bool,
+}
+
+/// The findings of a node about its links, and about the keys by which it is known on them.
+pub(crate) fn findings(node: &NodeFacts) -> Vec<Finding> {
+    let name = node.node.as_str();
+    let mut found = Vec::new();
+    let up = node.links.iter().filter(|link| link.up).count();
+    let left = match up {
+        0 => " No link is left.",
+        1 => " One link is left.",
+        _ => "",
+    };
+    let check = format!("Check its cable, and its address on both nodes.{left}");
+    if let Some(why) = &node.link_filtered {
+        let text = format!("{name}: {}", bare(why));
+        found.push(Finding::new(Id::LinkFiltered, name, "firewall", text));
+    }
+    if let Some(why) = &node.firewall_down {
+        let text = format!("{name}: {}", bare(why));
+        let finding = Finding::new(Id::FirewallDown, name, "firewall", text);
+        let todo = "If it lasts, the reason is in the journal: journalctl -u spared";
+        found.push(finding.todo_there(todo));
+    }
+    let down = node.links.iter().filter(|link| !link.up);
+    found.extend(down.map(|it| link(name, it).todo(&check)));
+    if !node.key_faults.is_empty() {
+        let faults: Vec<&str> = node.key_faults.iter().map(|it| bare(it)).collect();
+        let text = format!("{name}: no link and no heartbeats: {}", faults.join("; "));
+        let finding = Finding::new(Id::NoKey, name, "key", text);
+        found.push(finding.todo(format!(
+            "Fix that on {name} (`sparectl keygen` prints the line of its key), then `sparectl reload` there."
+        )));
+    }
+    if node.weak_passphrase {
+        let text = format!("{name}: secret_file: the passphrase is weak");
+        let finding = Finding::new(Id::WeakPassphrase, name, "secret_file", text);
+        found.push(finding.todo("Take a longer one."));
+    }
+    found
+}
+
+fn link(node: &str, link: &LinkFacts) -> Finding {
+    let LinkFacts {
+        interface,
+        since,
+        why,
+        ..
+    } = link;
+    let why = match why.as_str() {
+        "" => String::new(),
+        why => format!(" ({})", bare(why)),
+    };
+    let text = format!("{node}: link {interface} is down{why}");
+    Finding::new(Id::LinkDown, node, interface, text).since(since)
+}
