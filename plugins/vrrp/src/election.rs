@@ -196,6 +196,8 @@ pub struct Rules {
     pub election: Election,
     /// One of the two elects by priority: then both do.
     pub by_priority: bool,
+    /// A link is configured, over which a node can become ready; without one nothing is replicated.
+    pub is_linked: bool,
     /// No change for quality or preference.
     pub frozen: bool,
     /// E3: the group was switched over because of an unheard interface that may still be so:
@@ -315,7 +317,8 @@ fn by_quality(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCaus
     if points >= QUALITY_STEP && !rules.frozen {
         return Some((SwitchoverCause::Quality, hold_ns(rules)));
     }
-    let preferred = other.preferred && other.ready && other.quality >= own.quality;
+    let is_ready = other.ready || !rules.is_linked;
+    let preferred = other.preferred && is_ready && other.quality >= own.quality;
     let Election::Quality {
         failback_delay_ns, ..
     } = rules.election

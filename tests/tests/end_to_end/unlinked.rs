@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The link is down, and the networks are well: what begins or crashes then finds one active node,
+//! The link is down, or there is none, and the networks are well: what begins or crashes then finds one active node,
 //! and leaves one.
 
 use std::fs;
@@ -115,5 +115,22 @@ fn an_elector_that_crashes_without_the_link_leaves_one_active() {
             assert!(runs.len() <= 3, "r{} crashed: {runs:?}", victim + 1);
         }
         join_in_peace(lab, &pair)
+    });
+}
+
+// ---- no link at all ------------------------------------------------------------------------------
+
+/// Nothing is replicated, so nobody waits until anything is.
+#[test]
+fn the_preferred_node_of_a_pair_without_a_link_gets_its_group_back() {
+    scenario(2, |lab| {
+        let mut pair = Linked::begin(lab, [(); 2].map(|()| Plan::linked(INTERVAL, &[])))?;
+        pair.wait_active(0)?;
+        pair.routers[0].kill();
+        pair.watch.wait_active(1, Wire::Lan, INTERVAL * 5, LIMIT)?;
+        pair.restart(0)?;
+        pair.watch.wait_active(0, Wire::Lan, INTERVAL * 5, LIMIT)?;
+        assert_eq!(pair.stays(CALM)?, 0);
+        Ok(())
     });
 }

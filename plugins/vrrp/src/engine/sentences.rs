@@ -164,7 +164,7 @@ impl Group {
             },
             std::cmp::Ordering::Equal if own.preferred => Why::NotYetPreferred {
                 peer: who,
-                ready: own.ready,
+                ready: own.ready || cx.links.is_empty(),
                 why: self.directive.why.clone(),
                 failback_ns: failback_delay_ns,
             },

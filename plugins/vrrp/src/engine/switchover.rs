@@ -46,7 +46,7 @@ impl Group {
     /// this node.
     pub(super) fn weigh(&mut self, cx: &mut Context<'_>) {
         let now_ns = cx.now_ns;
-        let Some((cause, delay_ns)) = self.verdict(now_ns) else {
+        let Some((cause, delay_ns)) = self.verdict(cx) else {
             (self.better, self.refused, self.begun) = (None, None, None);
             return;
         };
@@ -95,13 +95,15 @@ impl Group {
         }
     }
 
-    fn verdict(&mut self, now_ns: u64) -> Option<(SwitchoverCause, u64)> {
+    fn verdict(&mut self, cx: &Context<'_>) -> Option<(SwitchoverCause, u64)> {
+        let now_ns = cx.now_ns;
         self.forget_old_changes(now_ns);
         let peer = self.mutual_peer(now_ns).filter(|peer| !peer.is_active())?;
         let (own, other) = (self.standing(now_ns), peer.standing());
         let rules = Rules {
             election: self.config.election,
             by_priority: self.by_priority(now_ns),
+            is_linked: !cx.links.is_empty(),
             frozen: self.directive.frozen,
             unheard: self
                 .ports

@@ -41,6 +41,8 @@ fn the_preferred_or_higher_or_healthier_one_gets_the_group() {
         lab.kill(0);
         lab.run(2 * SECOND);
         assert_eq!(lab.active(), [1]);
+        // ready is who has everything from the other node, over a link
+        lab.nodes[0].host.unready = true;
         lab.start(0);
         lab.forget();
         lab.run(30 * SECOND);
