@@ -46,7 +46,7 @@ impl Engine {
         for group in &self.groups {
             let port = group.ports.iter().position(|port| port.interface == index);
             let Some(port) = port else { continue };
-            why = why.or(interface.fault());
+            why = why.or(interface.fault()).or(interface.narrowness());
             let routers = || group.routers.iter().filter(|router| router.port == port);
             weight = weight.max(routers().map(|router| router.config.weight).max());
             if why.is_none() && routers().any(|router| router.source.is_none()) {

@@ -21,7 +21,8 @@ pub(super) struct Changed {
 
 impl Group {
     pub(super) fn facts(&self) -> PriorityInputs<'_> {
-        let hurt = |port: &&Port| port.is_known && !port.speaks || port.is_rated_bad();
+        let hurt =
+            |port: &&Port| port.is_known && !port.speaks || port.is_narrow || port.is_rated_bad();
         let tracked = self.tracked.iter().filter(|it| it.is_hurt);
         PriorityInputs {
             election: self.config.election,
@@ -45,7 +46,9 @@ impl Group {
     /// Whether each of the routers on a port can send; hundreds of them are checked at once.
     fn update_ports(&mut self, cx: &Context<'_>) {
         for port in &mut self.ports {
-            port.is_known = cx.interface(port.interface).is_some_and(|i| i.known);
+            let interface = cx.interface(port.interface);
+            port.is_known = interface.is_some_and(|i| i.known);
+            port.is_narrow = interface.is_some_and(|i| i.narrowness().is_some());
             port.speaks = true;
         }
         self.speaks = false;

@@ -48,6 +48,9 @@ pub(super) struct Interface {
     pub limits: [Limit; Discard::ALL.len()],
 }
 
+/// What every host of IPv4 must be able to take (RFC 791), and more than a heartbeat of few groups.
+const MTU_MIN: u32 = 576;
+
 impl Interface {
     pub fn new(name: &str) -> Interface {
         Interface {
@@ -68,6 +71,12 @@ impl Interface {
     pub fn fault(&self) -> Option<&'static str> {
         let no_socket = (!self.facts.link_socket).then_some("has no socket");
         self.state_fault().or(no_socket)
+    }
+
+    /// What keeps it from carrying heartbeats and what clients send, though adverts pass: so it still counts as usable.
+    pub fn narrowness(&self) -> Option<&'static str> {
+        let is_narrow = self.known && (1..MTU_MIN).contains(&self.facts.mtu);
+        is_narrow.then_some("has an MTU below 576 bytes")
     }
 
     /// Its fault, if any, where only its state counts. None before the host has reported it.

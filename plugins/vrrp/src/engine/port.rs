@@ -17,6 +17,8 @@ pub(super) struct Port {
     pub is_known: bool,
     /// Each of the routers there can.
     pub speaks: bool,
+    /// Its MTU is too small for heartbeats: it counts as hurt, and the peer need not be heard there.
+    pub is_narrow: bool,
     /// The lease of one of them has ended while active, as of the last heartbeat.
     pub lapsed: bool,
     pub usable_since_ns: Option<u64>,
@@ -55,6 +57,7 @@ impl Port {
             heartbeat_id,
             is_known: false,
             speaks: false,
+            is_narrow: false,
             lapsed: false,
             usable_since_ns: None,
             heard_ns: None,

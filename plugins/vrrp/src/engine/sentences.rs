@@ -269,7 +269,7 @@ impl Group {
                 continue;
             };
             let bad = port.is_rated_bad().then_some("reaches nobody");
-            if let Some(fault) = interface.fault().or(bad) {
+            if let Some(fault) = interface.fault().or(interface.narrowness()).or(bad) {
                 hurt.push(format!("{} {fault}", interface.name));
             }
         }

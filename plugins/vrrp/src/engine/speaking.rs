@@ -210,7 +210,7 @@ impl Group {
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
         HeartbeatPort {
             port: port.heartbeat_id,
-            usable: port.speaks && !port.lapsed,
+            usable: port.speaks && !port.is_narrow && !port.lapsed,
             hears: port.heard_ns.is_some_and(|at_ns| at_ns > horizon_ns),
             rating: match rating {
                 Rating::Unknown => heartbeat::Rating::Unknown,

@@ -175,6 +175,8 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
         let rating = port.unheard.map(|unheard| unheard.rating);
         let is_one_way = lives && port.is_one_way();
         let rating = rating.or(is_one_way.then_some(Rating::Unknown));
+        // whose fault it is is known: see `checks`
+        let rating = rating.filter(|_| !port.is_narrow);
         if let (Some(interface), Some(rating)) = (interface, rating) {
             let key = format!("{}.interface.{}.unheard", group.name, interface.name);
             text(key, rating.name());

@@ -16,6 +16,7 @@ mod linked_found;
 mod linked_groups;
 mod linked_random;
 mod linked_switchover;
+mod narrow;
 mod pairs_of_faults;
 mod random;
 mod reload;
