@@ -1,7 +1,7 @@
 //! Facts of the nodes. Every field has a default, so that facts of other versions are understood;
 //! all times are RFC 3339, local.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -235,6 +235,13 @@ pub struct GroupFacts {
     /// Addresses for which another machine answers.
     #[serde(skip_serializing_if = "is_default")]
     pub duplicates: Vec<DuplicateAddress>,
+    /// What keeps the node that stands by from becoming active within the failover time, as far as this node knows: a
+    /// clause about that node, "it".
+    #[serde(skip_serializing_if = "is_default")]
+    pub failover_waits: String,
+    /// Links on which the other node's heartbeats do not arrive, though the nodes have a session.
+    #[serde(skip_serializing_if = "is_default")]
+    pub deaf_links: BTreeSet<String>,
     /// Another router that is heard active.
     #[serde(skip_serializing_if = "is_default")]
     pub other_active: Option<OtherActive>,

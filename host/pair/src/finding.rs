@@ -102,6 +102,8 @@ ids! {
     FirewallDown = "SP-0504",
     /// The node's key is missing, or is not the one in `[nodes]`.
     NoKey = "SP-0505",
+    /// Heartbeats do not arrive on a link that is up.
+    HeartbeatsUnheard = "SP-0506",
     /// Groups, VRIDs or addresses differ.
     NoPair = "SP-0601",
     /// Another key that must be equal differs.

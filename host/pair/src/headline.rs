@@ -98,6 +98,8 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said
         format!("{spare_node} is kept from taking over.")
     } else if let Some(missing) = missing {
         format!("{spare_node} is not ready: {}.", bare(missing))
+    } else if let Some(why) = waits_for(group, spare.1) {
+        format!("{spare_node} is not ready: {why}.")
     } else if spare.1.quality < group.quality {
         let (own, other) = (spare.1.quality, group.quality);
         format!("{spare_node} can take over but is less fit ({own} against {other}).")
@@ -110,6 +112,13 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said
         return Said::new(Word::Ok, text);
     };
     Said::new(Word::Warn, format!("{active} is active, {but}"))
+}
+
+/// What keeps the node that stands by from becoming active in time: it says so itself, or the active node does.
+fn waits_for<'g>(active: &'g GroupFacts, spare: &'g GroupFacts) -> Option<&'g str> {
+    let said = [&spare.failover_waits, &active.failover_waits];
+    let said = said.into_iter().find(|it| !it.is_empty());
+    said.map(String::as_str)
 }
 
 /// The other node does not have the group, or nobody elects for it there.
@@ -186,6 +195,11 @@ fn active_beside(here: Side<'_>, pair: &PairFacts) -> Said {
             );
             Said::new(Word::Warn, text)
         }
+        PeerLife::Alive if !here.1.failover_waits.is_empty() => {
+            let why = &here.1.failover_waits;
+            let text = format!("{own} is active, {other} is not ready: {why}.");
+            Said::new(Word::Warn, text)
+        }
         PeerLife::Alive => {
             let text = format!(
                 "{own} is active, {other} stands by. Without a link nothing is replicated."
@@ -246,6 +260,11 @@ fn lone(here: Side<'_>) -> Said {
 fn backup(node: &str, other: &str, group: &GroupFacts) -> Said {
     if group.forced == Forced::Backup {
         let text = format!("{other} is active, {node} is kept from taking over.");
+        return Said::new(Word::Warn, text);
+    }
+    if !group.failover_waits.is_empty() {
+        let why = &group.failover_waits;
+        let text = format!("{other} is active, {node} is not ready: {why}.");
         return Said::new(Word::Warn, text);
     }
     if group.quality < 100 {

@@ -23,7 +23,7 @@ pub struct LinkFacts {
 }
 
 /// The findings of a node about its links, and about the keys by which it is known on them.
-pub(crate) fn findings(node: &NodeFacts) -> Vec<Finding> {
+pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     let name = node.node.as_str();
     let mut found = Vec::new();
     let up = node.links.iter().filter(|link| link.up).count();
@@ -58,6 +58,7 @@ pub(crate) fn findings(node: &NodeFacts) -> Vec<Finding> {
         let finding = Finding::new(Id::WeakPassphrase, name, "secret_file", text);
         found.push(finding.todo("Take a longer one."));
     }
+    found.extend(deaf(node, peer));
     found
 }
 
@@ -74,4 +75,24 @@ fn link(node: &str, link: &LinkFacts) -> Finding {
     };
     let text = format!("{node}: link {interface} is down{why}");
     Finding::new(Id::LinkDown, node, interface, text).since(since)
+}
+
+/// Only the elector knows what a link brings to it, and only the host whether the link is up.
+fn deaf(node: &NodeFacts, peer: &str) -> Vec<Finding> {
+    let name = &node.node;
+    let is_deaf = |link: &&LinkFacts| {
+        let mut groups = node.groups.iter();
+        link.up && groups.any(|it| it.deaf_links.contains(&link.interface))
+    };
+    let deaf = node.links.iter().filter(is_deaf).map(|link| {
+        let interface = &link.interface;
+        let text = format!(
+            "{name}: heartbeats of {peer} do not arrive on link {interface}, though the link is up"
+        );
+        let finding = Finding::new(Id::HeartbeatsUnheard, name, interface, text);
+        finding.todo(format!(
+            "Let UDP port 3780 pass on that link from {peer} to {name}."
+        ))
+    });
+    deaf.collect()
 }

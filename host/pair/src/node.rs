@@ -32,7 +32,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .chain(plugins)
         .chain(checks.iter().map(|it| check(name, it)))
         .chain(interfaces.map(|it| interface(name, it)))
-        .chain(links::findings(node))
+        .chain(links::findings(node, peer))
         .chain(not_in_force(node))
         .chain(orders(node))
         .chain(disk(node))

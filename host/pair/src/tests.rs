@@ -268,6 +268,24 @@ fn what_cannot_be_known_stands_in_the_headline() {
             },
         ),
         (
+            "it stands by and has not heard this node",
+            "WARN  office: r1 is active, r2 is not ready: it hears no heartbeats of r1.",
+            &[],
+            |bed| {
+                let why = "it hears no heartbeats of r1";
+                why.clone_into(&mut bed.peer().groups[0].failover_waits);
+                "r1 hears no heartbeats of it".clone_into(&mut bed.own.groups[0].failover_waits);
+            },
+        ),
+        (
+            "it stands by, and has not said yet that it has not heard this node",
+            "WARN  office: r1 is active, r2 is not ready: r1 hears no heartbeats of it.",
+            &[],
+            |bed| {
+                "r1 hears no heartbeats of it".clone_into(&mut bed.own.groups[0].failover_waits);
+            },
+        ),
+        (
             "just connected",
             "WARN  office: r1 is active; r2 has not reported its state yet.",
             &["SP-0103 r2"],
@@ -332,6 +350,17 @@ fn what_cannot_be_known_stands_in_the_headline() {
                 bed.unlink(PeerLife::Alive);
                 bed.own.links.clear();
                 bed.pair().has_link = false;
+            },
+        ),
+        (
+            "keys, no link, and a backup that hears nothing",
+            "WARN  office: r1 is active, r2 is not ready: it hears no heartbeats of r1.",
+            &[],
+            |bed| {
+                bed.unlink(PeerLife::Alive);
+                bed.own.links.clear();
+                bed.pair().has_link = false;
+                "it hears no heartbeats of r1".clone_into(&mut bed.own.groups[0].failover_waits);
             },
         ),
         (
@@ -578,6 +607,19 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             let failed = &mut bed.own.plugins[1].failed_roles;
             failed.insert("office".to_owned(), "no such file".to_owned());
         }),
+        (
+            "a link without heartbeats, also as another group has it, and one that is down",
+            TAINTED,
+            &["SP-0501 r1", "SP-0506 r1"],
+            |bed| {
+                bed.own.links.push(LinkFacts {
+                    up: false,
+                    ..link("hot1")
+                });
+                let deaf = ["hot0".to_owned(), "hot1".to_owned()];
+                bed.own.groups[0].deaf_links.extend(deaf);
+            },
+        ),
         ("one of two links", TAINTED, &["SP-0501 r1"], |bed| {
             let down = LinkFacts {
                 up: false,

@@ -75,6 +75,7 @@ impl Vrrp {
         self.unwatch(gone);
         if let Some(fd) = new {
             self.watch(&event.name, fd);
+            self.greet();
         }
     }
 
@@ -118,7 +119,11 @@ impl Vrrp {
             broadcasts: broadcasts(&event.addresses),
             link_socket: link.is_some(),
         };
+        let is_new = link.is_some() && before[0] != watched[0];
         self.tell(|engine, now_ns| engine.handle_interface(now_ns, &event.name, &facts));
+        if is_new {
+            self.greet();
+        }
     }
 }
 

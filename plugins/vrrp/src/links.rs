@@ -231,6 +231,11 @@ impl Links {
 
     // ---- keys ------------------------------------------------------------------------------------
 
+    /// Another path carries: a peer whose key is not agreed yet is greeted on all of them.
+    pub fn greet(&mut self, now_ns: u64) {
+        self.pairing.greet(now_ns);
+    }
+
     /// Sends what the agreement says over every link and every network, none of it counted: what is lost
     /// is said again.
     pub fn send_offers(

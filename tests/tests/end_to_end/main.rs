@@ -39,6 +39,7 @@ mod files_large;
 mod files_programs;
 mod files_stop;
 mod filtered;
+mod first_ok;
 mod frr;
 mod groups;
 mod guard;

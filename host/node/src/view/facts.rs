@@ -172,6 +172,7 @@ impl NodeView<'_> {
         let other = text("other_active").map(str::to_owned);
         facts.other_active = other.map(|name| OtherActive { name, is_peer });
         facts.conflict = text("conflict").map(str::to_owned);
+        facts.failover_waits = text("failover_waits").unwrap_or_default().to_owned();
         for (key, value) in details {
             let Value::Text(text) = value else { continue };
             let text = text.clone();
@@ -179,6 +180,11 @@ impl NodeView<'_> {
                 Some((interface, "unheard")) => {
                     let interface = interface.trim_start_matches("interface.");
                     facts.unheard.insert(interface.to_owned(), text);
+                }
+                Some((link, "heartbeats_unheard")) => {
+                    facts
+                        .deaf_links
+                        .extend(link.strip_prefix("link.").map(str::to_owned));
                 }
                 Some((router, "stranger")) => facts.strangers.push(router_fault(router, text)),
                 Some((address, "duplicate")) => {

@@ -25,6 +25,7 @@ mod facts;
 mod group;
 mod interface;
 mod lapse;
+mod late;
 mod meeting;
 mod one_way;
 mod peer;
@@ -67,6 +68,7 @@ use crate::wire::Family;
 use duplicates::Duplicates;
 use group::{Group, State};
 use interface::Interface;
+use late::LinkHearing;
 use port::Port;
 use queue::Queue;
 use rounds::Rounds;
@@ -200,8 +202,11 @@ pub struct Engine {
     /// The other node's name.
     peer: Option<Arc<str>>,
     links: Vec<String>,
+    /// By link.
+    links_heard: Vec<LinkHearing>,
     keys: bool,
-    session: bool,
+    /// Time since which the hosts have a session.
+    session_since_ns: Option<u64>,
     interfaces: Vec<Interface>,
     groups: Vec<Group>,
     /// (interface, family, vrid) to (group, router).
@@ -220,8 +225,9 @@ impl Engine {
             node: node.to_owned(),
             peer: None,
             links: Vec::new(),
+            links_heard: Vec::new(),
             keys: false,
-            session: false,
+            session_since_ns: None,
             interfaces: Vec::new(),
             groups: Vec::new(),
             routers: HashMap::new(),
@@ -240,7 +246,10 @@ impl Engine {
     /// The links that heartbeats go over, by the names of their interfaces; before the first
     /// configuration, so that a start knows that it may wait for the peer (E8).
     pub fn set_links(&mut self, now_ns: u64, names: &[String]) {
-        self.links = names.to_vec();
+        if self.links != names {
+            self.links = names.to_vec();
+            self.links_heard = vec![LinkHearing::default(); names.len()];
+        }
         self.each_group(now_ns, |_, _| {});
     }
 
@@ -254,8 +263,8 @@ impl Engine {
     }
 
     /// Whether the hosts talk to each other: without that there is no switchover.
-    pub fn set_session(&mut self, is_up: bool) {
-        self.session = is_up;
+    pub fn set_session(&mut self, now_ns: u64, is_up: bool) {
+        self.session_since_ns = is_up.then(|| self.session_since_ns.unwrap_or(now_ns));
     }
 
     /// The interfaces of all groups, by their index in actions.
@@ -427,7 +436,7 @@ impl Engine {
             peer: self.peer.as_ref(),
             links: &self.links,
             keys: self.keys,
-            session: self.session,
+            session: self.session_since_ns.is_some(),
             interfaces: &self.interfaces,
             actions: &mut self.actions,
             group,

@@ -169,6 +169,13 @@ fn group_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) 
 /// Faults of a group that only this plugin knows; normally there are none.
 pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
     let mut text = |key: String, value: &str| rows.push((key, Value::Text(value.to_owned())));
+    if let Some(why) = group.waits_for(engine, now_ns) {
+        text(format!("{}.failover_waits", group.name), &why);
+    }
+    for link in engine.deaf_links(now_ns) {
+        let key = format!("{}.link.{link}.heartbeats_unheard", group.name);
+        text(key, "yes");
+    }
     let lives = group.living_peer(now_ns).is_some();
     for port in &group.ports {
         let interface = engine.interfaces.get(port.interface);

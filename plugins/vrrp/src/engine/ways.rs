@@ -66,6 +66,9 @@ impl Engine {
         if is_gone || !self.keys {
             return;
         }
+        if let Path::Link(link) = path {
+            self.note_link_heard(now_ns, link);
+        }
         let Some(index) = self.ids.get(&heard.heartbeat.group).copied() else {
             return;
         };

@@ -182,6 +182,11 @@ impl Pairing {
 
     // ---- the agreement -----------------------------------------------------------------------
 
+    /// Another path carries.
+    pub fn greet(&mut self, now_ns: u64) {
+        self.agreement.greet(now_ns);
+    }
+
     pub fn handle_signed(&mut self, now_ns: u64, ticket: u64, signature: &[u8]) {
         self.agreement.handle_signed(now_ns, ticket, signature);
     }

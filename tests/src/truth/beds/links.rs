@@ -6,7 +6,7 @@ use std::time::Duration;
 use spared_pair::Word;
 
 use crate::Result;
-use crate::lab::Wire;
+use crate::lab::{Direction, Traffic, Wire};
 use crate::truth::{Bed, Found::*, On, State};
 
 /// Port of the link, at both ends of a connection.
@@ -111,6 +111,21 @@ pub(super) const STATES: &[State] = &[
             wires.try_for_each(|wire| bed.pair.lab.join(bed.site(at), wire))?;
             bed.nft(at, "delete table inet strict")
         },
+    ),
+    State::warns(
+        "heartbeats from a node are lost on one of two links",
+        On::Either,
+        &[Spared("SP-0506")],
+        |bed, at| {
+            let lab = bed.pair.lab;
+            lab.filter(
+                bed.site(at),
+                Wire::Hot,
+                Traffic::Heartbeats,
+                Direction::From,
+            )
+        },
+        |bed, at| bed.pair.lab.unfilter(bed.site(at), Wire::Hot),
     ),
     State::is_fine(
         "a fifth of a link's frames is lost",

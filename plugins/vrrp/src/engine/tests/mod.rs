@@ -10,6 +10,7 @@ mod forger;
 mod keyed;
 mod lab;
 mod lapse;
+mod late;
 mod linked;
 mod linked_exhaustive;
 mod linked_found;

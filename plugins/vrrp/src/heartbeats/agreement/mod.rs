@@ -324,6 +324,14 @@ impl Agreement {
         self.heard_ns = now_ns;
     }
 
+    /// Another path carries: what was said before may not have left. Nothing, while the peer is heard.
+    pub fn greet(&mut self, now_ns: u64) {
+        let is_heard = self.current.is_some_and(|run| self.is_alive(now_ns, run));
+        if self.peer.is_some() && !is_heard {
+            self.owes_hello = true;
+        }
+    }
+
     // ---- time ------------------------------------------------------------------------------------
 
     /// Whatever is due: hellos, offers without an answer, and requests that the link's process lost.

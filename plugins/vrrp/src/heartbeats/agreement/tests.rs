@@ -575,6 +575,26 @@ fn who_finds_itself_cloned_begins_another_run() {
     }
 }
 
+/// What was said while no path was open is said again when one is, and not a second later.
+#[test]
+fn another_path_is_greeted_on_at_once_unless_the_peer_is_heard() {
+    let mut agreement = Agreement::new("r1", 7);
+    agreement.greet(0);
+    assert_eq!(agreement.next_timeout(), None, "there is no peer");
+    agreement.set_peer(Some("r2"));
+    agreement.set_patience(DOWN_NS);
+    agreement.handle_timeout(SECOND_NS);
+    assert!(agreement.poll_frame().is_some());
+    agreement.greet(SECOND_NS + MS);
+    assert_eq!(agreement.next_timeout(), Some(SECOND_NS + PAUSE_NS));
+    agreement.handle_timeout(SECOND_NS + PAUSE_NS);
+    assert!(agreement.poll_frame().is_some());
+    agreement.handle_confirmed(2 * SECOND_NS, 9);
+    agreement.greet(2 * SECOND_NS + MS);
+    let silent_ns = 2 * SECOND_NS + DOWN_NS;
+    assert_eq!(agreement.next_timeout(), Some(silent_ns));
+}
+
 #[test]
 fn nobody_says_a_word_without_keys_and_none_to_itself() {
     let mut agreement = Agreement::new("r1", 7);

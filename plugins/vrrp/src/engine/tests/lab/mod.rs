@@ -661,7 +661,7 @@ impl Lab {
                     };
                     let session = self.session();
                     let node = &mut self.nodes[index];
-                    node.engine.set_session(session);
+                    node.engine.set_session(now_ns, session);
                     node.engine
                         .handle_switch_over_answer(now_ns, &group, answer);
                 }

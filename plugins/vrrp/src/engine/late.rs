@@ -1,0 +1,90 @@
+//! Whether the death of the active node is answered within the failover time, and what that waits for.
+//!
+//! The administrator reads it of the node that stands by, whichever of both is asked: "r2 is not ready: ...". So each
+//! sentence is about that node, "it".
+
+use super::Engine;
+use super::group::{Group, State};
+use super::peer::Contact;
+
+/// Time for which a link may bring no heartbeat, while the nodes have a session and the peer is heard elsewhere.
+const UNHEARD_NS: u64 = 1_000_000_000;
+/// The same while it is heard nowhere: longer than the session of a peer that hangs.
+const SILENT_NS: u64 = 6_000_000_000;
+
+/// The heartbeats of the peer on one link.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LinkHearing {
+    heard_ns: Option<u64>,
+}
+
+impl Engine {
+    /// A heartbeat came over a link.
+    pub(super) fn note_link_heard(&mut self, now_ns: u64, link: usize) {
+        if let Some(hearing) = self.links_heard.get_mut(link) {
+            hearing.heard_ns = Some(now_ns);
+        }
+    }
+
+    /// The links on which the peer's heartbeats do not arrive, though the nodes have a session. Whether that uses the
+    /// link is not known here.
+    pub(super) fn deaf_links(&self, now_ns: u64) -> impl Iterator<Item = &str> {
+        let mut groups = self.groups.iter();
+        let patience_ns = match groups.any(|group| group.living_peer(now_ns).is_some()) {
+            true => UNHEARD_NS.max(self.longest_silence_ns()),
+            false => SILENT_NS,
+        };
+        let since_ns = self.session_since_ns.filter(|_| self.keys);
+        let is_deaf = move |hearing: &LinkHearing| {
+            let quiet_ns = hearing.heard_ns.max(since_ns).unwrap_or(now_ns);
+            since_ns.is_some() && now_ns >= quiet_ns.saturating_add(patience_ns)
+        };
+        let links = self.links.iter().zip(&self.links_heard);
+        let deaf = links.filter(move |(_, hearing)| is_deaf(hearing));
+        deaf.map(|(name, _)| name.as_str())
+    }
+}
+
+impl Group {
+    /// What keeps the node that stands by from becoming active within the failover time; None: nothing, as far as this
+    /// node knows.
+    pub(super) fn waits_for(&self, engine: &Engine, now_ns: u64) -> Option<String> {
+        let peer = engine.peer.as_deref().unwrap_or("the peer");
+        match self.state {
+            State::Backup { .. } => self.waits_here(engine, peer, now_ns),
+            State::Active { .. } | State::Lapsed { .. } if self.expects_heartbeats(engine) => {
+                self.waits_there(&engine.node, now_ns)
+            }
+            _ => None,
+        }
+    }
+
+    /// Keys are configured, and a path on which the nodes send them.
+    fn expects_heartbeats(&self, engine: &Engine) -> bool {
+        let is_any = !engine.links.is_empty() || self.ports.iter().any(|port| port.hears_peer);
+        self.speaking.on && is_any
+    }
+
+    /// E8, and E12 without which the active node's silence is none.
+    fn waits_here(&self, engine: &Engine, peer: &str, now_ns: u64) -> Option<String> {
+        if self.expects_heartbeats(engine) && self.living_peer(now_ns).is_none() {
+            return Some(format!("it hears no heartbeats of {peer}"));
+        }
+        let in_time_ns = now_ns.saturating_add(self.active_down_ns());
+        (self.not_before_ns > in_time_ns).then(|| "its start_delay is not over".to_owned())
+    }
+
+    /// What the active node knows of it by its heartbeats.
+    fn waits_there(&self, own: &str, now_ns: u64) -> Option<String> {
+        match self.contact(now_ns) {
+            Contact::None => Some(format!("{own} hears no heartbeats of it")),
+            Contact::OneWay => Some(format!("it hears no heartbeats of {own}")),
+            Contact::Mutual => {
+                let is_unable = self
+                    .living_peer(now_ns)
+                    .is_some_and(|peer| peer.heartbeat.unable && !peer.is_active());
+                is_unable.then(|| "it cannot become active".to_owned())
+            }
+        }
+    }
+}
