@@ -304,6 +304,11 @@ impl Kernel {
         }
     }
 
+    /// MTU of an interface; 0 if it does not exist.
+    pub fn mtu(&self, name: &str) -> u32 {
+        self.interfaces.link(name).map_or(0, |link| link.mtu)
+    }
+
     /// Present state of a followed interface, with all its sockets.
     pub fn interface(&self, name: &str) -> Option<(InterfaceEvent, Vec<BorrowedFd<'_>>)> {
         self.interface_with(name, u32::MAX)

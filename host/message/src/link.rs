@@ -15,8 +15,12 @@ pub enum ToLink {
     Configure(Box<Setup>),
     /// Whether a path's interface is up, has carrier and its address; false ends its session at
     /// once. One descriptor may come with it: a raw ICMP socket bound to the interface, to ping the
-    /// machine of a silent peer.
-    Path { index: usize, usable: bool },
+    /// machine of a silent peer, and to see whether packets of the size of the MTU pass.
+    Path {
+        index: usize,
+        usable: bool,
+        mtu: u32,
+    },
     /// The link's end of a worker's channel comes with it and replaces the plugin's previous
     /// channel.
     Channel {
@@ -158,6 +162,8 @@ pub struct PathState {
     pub silent: bool,
     /// Data uses this path.
     pub carries: bool,
+    /// The MTU, where packets of that size do not pass, and the largest size that does.
+    pub narrow: Option<(u32, u32)>,
     /// Why it is not up.
     pub why: String,
     pub round_trip_us: Option<u64>,

@@ -14,8 +14,8 @@ use super::Network;
 pub struct Paths {
     /// Interfaces of the paths, which the host follows itself.
     interfaces: Vec<String>,
-    /// For each path, the state that the link's process was last sent.
-    usable: Vec<bool>,
+    /// For each path, what the link's process was last sent: whether it is usable, and the MTU of its interface.
+    usable: Vec<(bool, u32)>,
 }
 
 impl Network {
@@ -49,18 +49,19 @@ impl Network {
         };
         let kernel = &self.kernel;
         let usable = setup.paths.iter();
-        let usable: Vec<bool> = usable.map(|path| kernel.is_link_usable(path)).collect();
+        let usable = usable.map(|path| (kernel.is_link_usable(path), kernel.mtu(&path.interface)));
+        let usable: Vec<(bool, u32)> = usable.collect();
         if usable == self.paths.usable {
             return false;
         }
         let old = std::mem::replace(&mut self.paths.usable, usable.clone());
-        for (index, (path, usable)) in setup.paths.iter().zip(usable).enumerate() {
-            if old.get(index) == Some(&usable) {
+        for (index, (path, (usable, mtu))) in setup.paths.iter().zip(usable).enumerate() {
+            if old.get(index) == Some(&(usable, mtu)) {
                 continue;
             }
             let echo = kernel.echo_socket_on(path).filter(|_| usable);
             let echo: Vec<_> = echo.iter().map(AsFd::as_fd).collect();
-            let message = ToLink::Path { index, usable };
+            let message = ToLink::Path { index, usable, mtu };
             link.lacks(index, kernel.link_lacks(path));
             if !link.send(now, &message, &echo) {
                 break;

@@ -104,6 +104,8 @@ ids! {
     NoKey = "SP-0505",
     /// Heartbeats do not arrive on a link that is up.
     HeartbeatsUnheard = "SP-0506",
+    /// Long packets do not pass on a link.
+    LinkNarrow = "SP-0507",
     /// Groups, VRIDs or addresses differ.
     NoPair = "SP-0601",
     /// Another key that must be equal differs.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::NodeFacts;
+use crate::facts::{NodeFacts, is_default};
 use crate::finding::{Finding, Id};
 use crate::node::bare;
 
@@ -20,6 +20,12 @@ pub struct LinkFacts {
     pub why: String,
     /// Whether the fault is on this node.
     pub is_local: bool,
+    /// MTU of its interface, if packets of that size do not pass.
+    #[serde(skip_serializing_if = "is_default")]
+    pub mtu: Option<u32>,
+    /// Size of the largest packets that pass, if those do not.
+    #[serde(skip_serializing_if = "is_default")]
+    pub passes: Option<u32>,
 }
 
 /// The findings of a node about its links, and about the keys by which it is known on them.
@@ -43,7 +49,11 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
         let todo = "If it lasts, the reason is in the journal: journalctl -u spared";
         found.push(finding.todo_there(todo));
     }
-    let down = node.links.iter().filter(|link| !link.up);
+    // what its packets are too long for is no reason of its own
+    let down = node
+        .links
+        .iter()
+        .filter(|link| !link.up && link.passes.is_none());
     found.extend(down.map(|it| link(name, it).todo(&check)));
     if !node.key_faults.is_empty() {
         let faults: Vec<&str> = node.key_faults.iter().map(|it| bare(it)).collect();
@@ -59,6 +69,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
         found.push(finding.todo("Take a longer one."));
     }
     found.extend(deaf(node, peer));
+    found.extend(narrow(node, peer));
     found
 }
 
@@ -95,4 +106,19 @@ fn deaf(node: &NodeFacts, peer: &str) -> Vec<Finding> {
         ))
     });
     deaf.collect()
+}
+
+fn narrow(node: &NodeFacts, peer: &str) -> Vec<Finding> {
+    let name = &node.node;
+    let narrow = node.links.iter().filter_map(|link| {
+        let (interface, mtu, passes) = (&link.interface, link.mtu?, link.passes?);
+        let text = format!(
+            "messages of {mtu} bytes do not pass on link {interface} between {name} and {peer}; {passes} do"
+        );
+        let finding = Finding::new(Id::LinkNarrow, name, interface, text);
+        Some(finding.todo(format!(
+            "Lower its MTU on both nodes: ip link set {interface} mtu {passes}, and where it is configured; or raise that of what lies between."
+        )))
+    });
+    narrow.collect()
 }

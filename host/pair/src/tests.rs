@@ -620,6 +620,21 @@ fn what_is_not_so_on_either_node_is_no_ok() {
                 bed.own.groups[0].deaf_links.extend(deaf);
             },
         ),
+        (
+            "a link that loses long packets, as both nodes find, and is down for that",
+            TAINTED,
+            &["SP-0507 r1"],
+            |bed| {
+                let narrow = LinkFacts {
+                    up: false,
+                    mtu: Some(1500),
+                    passes: Some(1400),
+                    ..link("hot1")
+                };
+                bed.own.links.push(narrow.clone());
+                bed.peer().links.push(narrow);
+            },
+        ),
         ("one of two links", TAINTED, &["SP-0501 r1"], |bed| {
             let down = LinkFacts {
                 up: false,

@@ -197,6 +197,7 @@ fn sort(found: &mut Vec<Finding>) {
             Id::StrangerActive,
             Id::DuplicateAddress,
             Id::Unheard,
+            Id::LinkNarrow,
             Id::WireRefused,
             Id::PeerPluginUnheard,
             Id::UnknownGroup,

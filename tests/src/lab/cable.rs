@@ -40,6 +40,13 @@ impl Lab {
         self.forward(&self.ports(site, &Wire::ALL)?, true)
     }
 
+    /// Has the router's port of the bridge drop what is longer, and 4 bytes of a VLAN tag, in both directions; its
+    /// interface does not know that.
+    pub fn narrow(&self, site: &Site, wire: Wire, mtu: u32) -> Result<()> {
+        self.sw
+            .ip(&format!("link set {} mtu {mtu}\n", site.port(wire)))
+    }
+
     /// Takes the carrier of the router's interface.
     pub fn unplug(&self, site: &Site, wire: Wire) -> Result<()> {
         Ok(sys::set_up(&self.switch, &site.port(wire), false)?)

@@ -317,3 +317,32 @@ mod alone {
         });
     }
 }
+
+/// Heartbeats pass, and so does the start of a session. On Linux a port drops what is longer than its MTU and a VLAN tag.
+#[test]
+fn a_path_that_is_narrower_than_the_mtu_is_named_with_the_size_that_passes() {
+    scenario(2, |lab| {
+        let pair = Linked::start(lab, &plan())?;
+        let (active, before) = (pair.at()?, pair.transitions());
+        lab.narrow(&lab.sites[1], Wire::Hot, 1400)?;
+        let wanted = "messages of 1500 bytes do not pass on link hot between r1 and r2; 1404 do";
+        let says = |site: usize, what: &str| {
+            let status = pair.said(site, &["status"]).unwrap_or_default();
+            status.1.contains(what)
+        };
+        pair.wait("both say it", || (0..2).all(|site| says(site, wanted)))?;
+        let remedy = "ip link set hot mtu 1404";
+        assert!(says(0, remedy), "{}", pair.said(0, &["status"])?.1);
+        // the other link carries everything
+        arrive(&pair, 500)?;
+        for site in &lab.sites[..2] {
+            site.ns.ip("link set hot mtu 1404\n")?;
+        }
+        let ok = |site| pair.said(site, &["probe"]).is_ok_and(|said| said.0 == 0);
+        pair.wait("well with the lower MTU", || ok(0) && ok(1))?;
+        arrive(&pair, 500)?;
+        assert_eq!((pair.at()?, pair.transitions()), (active, before));
+        assert_eq!(faults(&pair, 1), [0; 3]);
+        Ok(())
+    });
+}

@@ -153,15 +153,21 @@ impl LinkState {
     /// Facts of the paths; `is_silent`: their process does not answer.
     pub(super) fn facts(&self, is_silent: bool) -> Vec<LinkFacts> {
         let paths = self.paths.iter();
-        let facts = paths.map(|path| LinkFacts {
-            interface: path.interface.clone(),
-            up: path.up && !is_silent,
-            since: path.since.clone(),
-            why: match path.up && is_silent {
-                true => "the link's process does not answer".to_owned(),
-                false => path.why(&self.said_of(path)),
-            },
-            is_local: path.lacks.is_some() || is_silent,
+        let facts = paths.map(|path| {
+            let said = self.said_of(path);
+            let narrow = said.narrow.filter(|_| !is_silent && path.lacks.is_none());
+            LinkFacts {
+                interface: path.interface.clone(),
+                up: path.up && !is_silent,
+                since: path.since.clone(),
+                why: match path.up && is_silent {
+                    true => "the link's process does not answer".to_owned(),
+                    false => path.why(&said),
+                },
+                is_local: path.lacks.is_some() || is_silent,
+                mtu: narrow.map(|(mtu, _)| mtu),
+                passes: narrow.map(|(_, passes)| passes),
+            }
         });
         facts.collect()
     }

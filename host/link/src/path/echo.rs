@@ -1,5 +1,6 @@
-//! Whether the machine of a silent peer answers a ping.
+//! Pings of the peer's machine: whether it answers at all while the peer is silent, and packets of which size.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -19,12 +20,21 @@ const REPLY_V4: u8 = 0;
 const REQUEST_V6: u8 = 128;
 const REPLY_V6: u8 = 129;
 
+/// Set in the identifier of pings that ask for a size.
+const OF_SIZE: u16 = 0x8000;
+/// Requests of which an answer is still known: more than one round of sizes.
+const SIZES_MAX: usize = 64;
+
 /// A raw ICMP socket of the host's, bound to the path's interface.
 #[derive(Debug)]
 pub struct Echo {
     socket: OwnedFd,
     identifier: u16,
     number: u16,
+    /// The newest request that does not ask for a size: an answer to another one is outdated.
+    pinged: u16,
+    /// Number and size of the newest requests that ask for a size.
+    sizes: VecDeque<(u16, u32)>,
     next_ns: u64,
     asked: bool,
     answered_ns: Option<u64>,
@@ -34,8 +44,10 @@ impl Echo {
     pub fn new(socket: OwnedFd, identifier: u16) -> Self {
         Self {
             socket,
-            identifier,
+            identifier: identifier & !OF_SIZE,
             number: 0,
+            pinged: 0,
+            sizes: VecDeque::new(),
             next_ns: 0,
             asked: false,
             answered_ns: None,
@@ -58,16 +70,40 @@ impl Echo {
         }
         self.next_ns = now_ns + EVERY_NS;
         self.number = self.number.wrapping_add(1);
+        self.pinged = self.number;
         let request = request(setup.peer, self.identifier, self.number);
-        let to = socket::address(setup, setup.peer, 0).ok();
-        if let Some(to) = to.and_then(|to| to.as_socket()) {
-            // Without a route the peer answers as little as without a machine.
-            let _ = sendto(&self.socket, &request, SendFlags::DONTWAIT, &to);
-            self.asked = true;
-        }
+        self.asked |= self.send(setup, &request);
     }
 
-    pub fn handle_readable(&mut self, now_ns: u64, setup: &PathSetup) {
+    /// Asks with an IP packet of that size.
+    pub fn ask(&mut self, setup: &PathSetup, size: u32) {
+        self.number = self.number.wrapping_add(1);
+        let identifier = self.identifier | OF_SIZE;
+        let mut packet = request(setup.peer, identifier, self.number).to_vec();
+        let payload = usize::try_from(size)
+            .unwrap_or(0)
+            .saturating_sub(ip_header(setup.peer));
+        // bytes that are 0 change no checksum
+        packet.resize(payload.max(packet.len()), 0);
+        if self.sizes.len() >= SIZES_MAX {
+            self.sizes.pop_front();
+        }
+        self.sizes.push_back((self.number, size));
+        self.send(setup, &packet);
+    }
+
+    fn send(&self, setup: &PathSetup, packet: &[u8]) -> bool {
+        let to = socket::address(setup, setup.peer, 0).ok();
+        let Some(to) = to.and_then(|to| to.as_socket()) else {
+            return false;
+        };
+        // Without a route the peer answers as little as without a machine.
+        let _ = sendto(&self.socket, packet, SendFlags::DONTWAIT, &to);
+        true
+    }
+
+    /// Takes the answers that wait; those to [`Echo::ask`] by their size.
+    pub fn handle_readable(&mut self, now_ns: u64, setup: &PathSetup, mut take: impl FnMut(u32)) {
         let mut packet = [0; 256];
         for _ in 0..BUDGET {
             let Ok((_, length, from)) = recvfrom(
@@ -79,10 +115,28 @@ impl Echo {
             };
             let from = from.and_then(|from| SocketAddr::try_from(from).ok());
             let packet = packet.get(..length.min(packet.len())).unwrap_or_default();
-            if from.map(|from| from.ip()) == Some(setup.peer)
-                && is_reply(setup.peer, packet, self.identifier, self.number)
-            {
-                self.answered_ns = Some(now_ns);
+            if from.map(|from| from.ip()) != Some(setup.peer) {
+                continue;
+            }
+            match reply_of(setup.peer, packet) {
+                // one that lay unread during a session is outdated
+                Some(of) if of == (self.identifier, self.pinged) => {
+                    self.answered_ns = Some(now_ns);
+                }
+                Some((id, number)) if id == self.identifier | OF_SIZE => {
+                    let asked = self.sizes.iter().find(|(of, _)| *of == number);
+                    let size = asked.map(|(_, size)| *size);
+                    // what the kernel shows of IPv6 begins behind its header
+                    let shown = if setup.peer.is_ipv6() {
+                        length + ip_header(setup.peer)
+                    } else {
+                        length
+                    };
+                    if let Some(size) = size.filter(|it| usize::try_from(*it) == Ok(shown)) {
+                        take(size);
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -110,8 +164,16 @@ fn request(peer: IpAddr, identifier: u16, number: u16) -> [u8; 8] {
     [kind, 0, c0, c1, i0, i1, n0, n1]
 }
 
-/// Only an answer to the latest request counts: one that lay unread during a session is outdated.
-fn is_reply(peer: IpAddr, packet: &[u8], identifier: u16, number: u16) -> bool {
+/// Without options.
+fn ip_header(peer: IpAddr) -> usize {
+    match peer {
+        IpAddr::V4(_) => 20,
+        IpAddr::V6(_) => 40,
+    }
+}
+
+/// Identifier and number of the request to which a packet is the reply.
+fn reply_of(peer: IpAddr, packet: &[u8]) -> Option<(u16, u16)> {
     let (message, reply) = match (peer, packet) {
         // A raw IPv4 socket shows the header too.
         (IpAddr::V4(_), [first, ..]) => {
@@ -121,10 +183,10 @@ fn is_reply(peer: IpAddr, packet: &[u8], identifier: u16, number: u16) -> bool {
         _ => (packet, REPLY_V6),
     };
     let [kind, 0, _, _, i0, i1, n0, n1, ..] = *message else {
-        return false;
+        return None;
     };
-    let answered = (u16::from_be_bytes([i0, i1]), u16::from_be_bytes([n0, n1]));
-    kind == reply && answered == (identifier, number)
+    let of = (u16::from_be_bytes([i0, i1]), u16::from_be_bytes([n0, n1]));
+    (kind == reply).then_some(of)
 }
 
 #[cfg(test)]
@@ -145,22 +207,16 @@ mod tests {
     }
 
     #[test]
-    fn only_our_reply_is_one() {
+    fn only_a_reply_is_one() {
         let mut packet = vec![0x45; 20];
         packet.extend([REPLY_V4, 0, 0, 0, 0x12, 0x34, 0, 1]);
-        assert!(is_reply(V4, &packet, 0x1234, 1));
-        assert!(!is_reply(V4, &packet, 0x1235, 1));
-        assert!(!is_reply(V4, &packet, 0x1234, 2), "an earlier one");
-        packet[20] = REQUEST_V4;
-        assert!(!is_reply(V4, &packet, 0x1234, 1));
-        assert!(is_reply(
-            V6,
-            &[REPLY_V6, 0, 0, 0, 0x12, 0x34, 0, 1],
-            0x1234,
-            1
-        ));
+        assert_eq!(reply_of(V4, &packet), Some((0x1234, 1)));
+        let reply = [REPLY_V6, 0, 0, 0, 0x12, 0x34, 0, 1];
+        assert_eq!(reply_of(V6, &reply), Some((0x1234, 1)));
         for length in 0..packet.len() {
-            assert!(!is_reply(V4, &packet[..length], 0x1234, 1));
+            assert_eq!(reply_of(V4, &packet[..length]), None);
         }
+        packet[20] = REQUEST_V4;
+        assert_eq!(reply_of(V4, &packet), None);
     }
 }

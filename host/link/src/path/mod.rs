@@ -4,6 +4,7 @@
 mod echo;
 mod refusal;
 mod socket;
+mod span;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use crate::session::{Now, Session, Transmit};
 use crate::tls::Tls;
 use echo::Echo;
 use refusal::{Kind, Refusal, Told};
+use span::Span;
 use stream::Stream;
 
 /// How long the peer may take to connect and to prove its key.
@@ -62,6 +64,8 @@ pub struct Path {
     again_ns: u64,
     pause_ns: u64,
     echo: Option<Echo>,
+    /// Sizes of packets that pass.
+    span: Span,
     state: PathState,
     /// Counters of closed connections.
     sent_bytes: u64,
@@ -90,6 +94,7 @@ impl Path {
             again_ns: 0,
             pause_ns: RETRY_FIRST_NS,
             echo: None,
+            span: Span::new(),
             state,
             sent_bytes: 0,
             received_bytes: 0,
@@ -118,6 +123,7 @@ impl Path {
             .as_ref()
             .map_or((0, 0), |stream| (stream.sent_bytes, stream.received_bytes));
         PathState {
+            narrow: self.span.narrow(),
             sent_bytes: self.sent_bytes + sent,
             received_bytes: self.received_bytes + received,
             ..self.state.clone()
@@ -135,11 +141,17 @@ impl Path {
         session: &mut Session,
         now: Now,
         usable: bool,
+        mtu: u32,
         icmp: Option<OwnedFd>,
     ) {
         if let Some(icmp) = icmp {
             let identifier = u16::try_from(std::process::id() & 0xffff).unwrap_or(1);
             self.echo = Some(Echo::new(icmp, identifier));
+        }
+        self.span.set_mtu(if usable { mtu } else { 0 });
+        if usable && self.usable {
+            // another MTU, or another socket to ping
+            return;
         }
         self.usable = usable;
         if usable {
@@ -169,13 +181,19 @@ impl Path {
             .as_ref()
             .filter(|_| !session_up)
             .map(Echo::next_ns);
-        pending.chain(again).chain(echo).min()
+        let span = self.echo.as_ref().and_then(|_| self.span.next_ns());
+        pending.chain(again).chain(echo).chain(span).min()
     }
 
     pub fn handle_timeout(&mut self, session: &Session, now: Now, tls: &Tls) {
         if !session.is_up() {
             if let Some(echo) = &mut self.echo {
                 echo.handle_timeout(now.ns, &self.setup);
+            }
+        }
+        if let Some(echo) = &mut self.echo {
+            for size in self.span.poll_sizes(now.ns) {
+                echo.ask(&self.setup, size);
             }
         }
         let mut late = Vec::new();
@@ -250,7 +268,7 @@ impl Path {
     // ---- what the kernel reports
 
     /// Descriptors to watch: key, and whether for reading and for writing.
-    pub fn sources(&self, session_up: bool) -> Vec<(Source, BorrowedFd<'_>, bool, bool)> {
+    pub fn sources(&self) -> Vec<(Source, BorrowedFd<'_>, bool, bool)> {
         let mut sources = Vec::new();
         if let Some(listener) = &self.listener {
             sources.push((Source::Listener, listener.as_fd(), true, false));
@@ -266,7 +284,7 @@ impl Path {
         if let Some(stream) = &self.current {
             sources.push((Source::Current, stream.as_fd(), true, stream.is_blocked()));
         }
-        if let Some(echo) = self.echo.as_ref().filter(|_| !session_up) {
+        if let Some(echo) = &self.echo {
             sources.push((Source::Echo, echo.as_fd(), true, false));
         }
         sources
@@ -287,8 +305,11 @@ impl Path {
             Source::Pending(at) => self.handle_pending(session, now, scratch, at, reads, writes),
             Source::Current => self.handle_current(session, now, scratch, reads, writes),
             Source::Echo => {
-                if let Some(echo) = &mut self.echo {
-                    echo.handle_readable(now.ns, &self.setup);
+                let Self {
+                    echo, span, setup, ..
+                } = self;
+                if let Some(echo) = echo {
+                    echo.handle_readable(now.ns, setup, |size| span.handle_answer(size));
                 }
             }
         }
@@ -465,7 +486,8 @@ impl Path {
     }
 
     /// The session greeted over this path.
-    pub fn handle_joined(&mut self) {
+    pub fn handle_joined(&mut self, now: Now) {
+        self.span.hurry(now.ns);
         self.state.sessions += 1;
         self.state.why.clear();
         self.pause_ns = RETRY_FIRST_NS;

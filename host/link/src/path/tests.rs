@@ -49,6 +49,9 @@ fn a_station_that_keeps_trying_is_told_again_after_ten_minutes_or_a_session() {
     };
     let counts = [0, 599, 600, 601].map(|at_s| count(&mut path, at_s));
     assert_eq!(counts, [1, 0, 1, 0]);
-    path.handle_joined();
+    path.handle_joined(Now {
+        ns: 601 * SECOND,
+        wall_us: 0,
+    });
     assert_eq!(count(&mut path, 602), 1);
 }

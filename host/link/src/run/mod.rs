@@ -195,11 +195,10 @@ impl Link {
                     writes,
                 );
             }
-            let up = peering.session.is_up();
             let hears = !self.host.is_behind();
             for (index, path) in peering.paths.iter().enumerate() {
                 // In reverse order, because handling one may move those after it.
-                for (source, fd, reads, writes) in path.sources(up).into_iter().rev() {
+                for (source, fd, reads, writes) in path.sources().into_iter().rev() {
                     watch(
                         Ready::Path(index, (source, false, false)),
                         fd,
@@ -263,9 +262,9 @@ impl Link {
             ));
         };
         match message {
-            ToLink::Path { index, usable } => {
+            ToLink::Path { index, usable, mtu } => {
                 if let Some(path) = peering.paths.get_mut(index) {
-                    path.set_usable(&mut peering.session, now, usable, descriptor);
+                    path.set_usable(&mut peering.session, now, usable, mtu, descriptor);
                 }
             }
             ToLink::Channel {

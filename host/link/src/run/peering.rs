@@ -145,7 +145,7 @@ impl Peering {
                 Event::Marked { id, channel } => host.tell(&FromLink::Marked { id, channel }),
                 Event::Joined { path } => {
                     if let Some(path) = self.paths.get_mut(path) {
-                        path.handle_joined();
+                        path.handle_joined(now);
                     }
                 }
                 Event::Moved { from, to, why } => {

@@ -221,6 +221,7 @@ fn a_silent_peer_s_machine_is_asked_whether_it_lives() {
     let usable = ToLink::Path {
         index: 0,
         usable: true,
+        mtu: 0,
     };
     node.tell_with(&usable, &icmp);
     node.wait_state("its kernel answers", |state| {

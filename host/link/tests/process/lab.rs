@@ -215,6 +215,7 @@ impl Node {
             self.tell(&ToLink::Path {
                 index,
                 usable: true,
+                mtu: 0,
             });
         }
     }

@@ -148,11 +148,13 @@ fn nothing_is_lost_or_repeated_while_two_paths_are_cut_and_healed() {
         nodes[side].tell(&ToLink::Path {
             index,
             usable: false,
+            mtu: 0,
         });
         stream_for(moment, &mut nodes, &workers, &mut streams);
         nodes[side].tell(&ToLink::Path {
             index,
             usable: true,
+            mtu: 0,
         });
         for node in &mut nodes {
             node.wait_for_paths(2);

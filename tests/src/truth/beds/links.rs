@@ -127,6 +127,13 @@ pub(super) const STATES: &[State] = &[
         },
         |bed, at| bed.pair.lab.unfilter(bed.site(at), Wire::Hot),
     ),
+    State::warns(
+        "the path of a link carries less than its MTU",
+        On::Backup,
+        &[R1("SP-0507")],
+        |bed, at| bed.pair.lab.narrow(bed.site(at), Wire::Hot, 1400),
+        |bed, at| bed.pair.lab.narrow(bed.site(at), Wire::Hot, 1500),
+    ),
     State::is_fine(
         "a fifth of a link's frames is lost",
         On::Backup,

@@ -1,0 +1,284 @@
+//! Whether packets as large as the MTU pass on a path, and which do if those do not.
+//!
+//! Heartbeats and greetings are short: a path that loses long packets looks well, and what is replicated stands still. So
+//! a ping of full size goes out twice a second. If none of those is answered while short ones are, the largest size
+//! that is answered is looked for. A peer that answers no ping at all says nothing of sizes.
+//!
+//! Sans-I/O: [`Span::poll_sizes`] gives the sizes to send now, [`Span::handle_answer`] takes those that were answered.
+//! Sizes are those of IP packets, as an MTU is.
+
+/// Every host takes packets of this size (RFC 791).
+const SHORT: u32 = 68;
+/// Without a doubt, and while a doubt is examined.
+const CALM_NS: u64 = 500_000_000;
+const ROUND_NS: u64 = 200_000_000;
+/// A round of a measurement: as long as an answer may take.
+const MEASURE_NS: u64 = 400_000_000;
+/// While nothing at all is answered; it doubles four times.
+const SILENT_NS: u64 = 1_000_000_000;
+/// Short packets answered in a row, and no long one beside them: a lossy path does not do that.
+const EVIDENCE: u32 = 8;
+/// Sizes tried in one round; each goes twice, so that one lost packet is no size.
+const SIZES: u32 = 8;
+/// Rounds without any answer after which a measurement is given up.
+const ROUNDS_MAX: u32 = 5;
+
+#[derive(Debug)]
+pub struct Span {
+    /// 0: not known.
+    mtu: u32,
+    step: Step,
+    next_ns: u64,
+    /// What was asked in this round and not answered yet.
+    asked: Vec<u32>,
+    /// Rounds in which nothing was answered.
+    silent_rounds: u32,
+    /// The largest size that passes, where the MTU's does not.
+    passes: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// Full-size packets pass, as far as is known.
+    Calm,
+    /// One was not answered; so many short ones were since.
+    Doubt { short: u32 },
+    /// `low` passes, `high` does not.
+    Measure { low: u32, high: u32 },
+    /// The largest size is known.
+    Narrow,
+}
+
+impl Span {
+    pub fn new() -> Self {
+        Self {
+            mtu: 0,
+            step: Step::Calm,
+            next_ns: 0,
+            asked: Vec::new(),
+            silent_rounds: 0,
+            passes: None,
+        }
+    }
+
+    /// The MTU of the interface; 0: it cannot be used.
+    pub fn set_mtu(&mut self, mtu: u32) {
+        if self.mtu != mtu {
+            *self = Self { mtu, ..Self::new() };
+        }
+    }
+
+    /// The peer is there: it may answer now.
+    pub fn hurry(&mut self, now_ns: u64) {
+        self.silent_rounds = 0;
+        self.next_ns = self.next_ns.min(now_ns);
+    }
+
+    /// The MTU and the largest size that passes, if that is less.
+    pub fn narrow(&self) -> Option<(u32, u32)> {
+        self.passes.map(|passes| (self.mtu, passes))
+    }
+
+    pub fn next_ns(&self) -> Option<u64> {
+        (self.mtu > SHORT).then_some(self.next_ns)
+    }
+
+    /// Ends a round that is due. The sizes of the next one, in the order in which they are to go: a limit on the number
+    /// of pings drops the short ones first.
+    pub fn poll_sizes(&mut self, now_ns: u64) -> Vec<u32> {
+        if self.next_ns().is_none_or(|at_ns| now_ns < at_ns) {
+            return Vec::new();
+        }
+        self.end_round();
+        let sizes = self.sizes();
+        self.next_ns = now_ns + self.pause_ns();
+        self.asked.clone_from(&sizes);
+        self.asked.dedup();
+        sizes
+    }
+
+    pub fn handle_answer(&mut self, size: u32) {
+        let before = self.asked.len();
+        self.asked.retain(|asked| *asked != size);
+        if self.asked.len() == before {
+            return;
+        }
+        self.silent_rounds = 0;
+        if size == self.mtu {
+            (self.step, self.passes) = (Step::Calm, None);
+            return;
+        }
+        match &mut self.step {
+            Step::Doubt { short } => *short += 1,
+            Step::Measure { low, .. } => *low = (*low).max(size),
+            Step::Calm | Step::Narrow => {}
+        }
+    }
+
+    fn end_round(&mut self) {
+        let is_unanswered = |size: u32| self.asked.contains(&size);
+        let (full, mtu) = (is_unanswered(self.mtu), self.mtu);
+        self.silent_rounds = self.silent_rounds.saturating_add(u32::from(full));
+        self.step = match self.step {
+            Step::Calm if full => Step::Doubt { short: 0 },
+            Step::Doubt { short } if short >= EVIDENCE => Step::Measure {
+                low: SHORT,
+                high: mtu,
+            },
+            Step::Measure { .. } if self.silent_rounds > ROUNDS_MAX => Step::Doubt { short: 0 },
+            Step::Measure { low, high } => {
+                let lost = self.asked.iter().copied().filter(|size| *size > low);
+                let high = lost.min().unwrap_or(high).min(high);
+                if high - low <= 1 {
+                    self.passes = Some(low);
+                    Step::Narrow
+                } else {
+                    Step::Measure { low, high }
+                }
+            }
+            // the path has become narrower still, or nobody answers any more
+            Step::Narrow if self.silent_rounds > ROUNDS_MAX => {
+                self.passes = None;
+                Step::Doubt { short: 0 }
+            }
+            step => step,
+        };
+    }
+
+    fn sizes(&self) -> Vec<u32> {
+        match self.step {
+            Step::Calm => vec![self.mtu],
+            Step::Doubt { .. } => vec![self.mtu, SHORT],
+            Step::Measure { low, high } => {
+                let step = ((high - low) / (SIZES + 1)).max(1);
+                let between = (1..=SIZES).map(|n| low + n * step);
+                let between = between.take_while(|size| *size < high);
+                let twice = between.flat_map(|size| [size, size]);
+                [self.mtu, low].into_iter().chain(twice).collect()
+            }
+            Step::Narrow => vec![self.mtu, self.passes.unwrap_or(SHORT)],
+        }
+    }
+
+    fn pause_ns(&self) -> u64 {
+        match self.step {
+            _ if self.silent_rounds > ROUNDS_MAX => {
+                SILENT_NS << (self.silent_rounds - ROUNDS_MAX).min(4)
+            }
+            Step::Calm | Step::Narrow => CALM_NS,
+            Step::Doubt { .. } => ROUND_NS,
+            Step::Measure { .. } => MEASURE_NS,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Runs for a time on a path that passes packets for which `passes` is true.
+    fn run(span: &mut Span, now_ns: &mut u64, for_ns: u64, mut passes: impl FnMut(u32) -> bool) {
+        let end_ns = *now_ns + for_ns;
+        while span.next_ns().is_some_and(|at_ns| at_ns <= end_ns) {
+            *now_ns = (*now_ns).max(span.next_ns().unwrap_or(end_ns));
+            for size in span.poll_sizes(*now_ns) {
+                if passes(size) {
+                    span.handle_answer(size);
+                }
+            }
+        }
+        *now_ns = end_ns;
+    }
+
+    fn of(mtu: u32) -> Span {
+        let mut span = Span::new();
+        span.set_mtu(mtu);
+        span
+    }
+
+    #[test]
+    fn the_largest_size_that_passes_is_found_in_five_seconds_whatever_it_is() {
+        for (mtu, largest) in [
+            (1500, 1400),
+            (1500, 1499),
+            (1500, 69),
+            (1500, 68),
+            (9000, 1500),
+        ] {
+            let (mut span, mut now_ns) = (of(mtu), 0);
+            run(&mut span, &mut now_ns, 10 * SECOND, |_| true);
+            assert_eq!(span.narrow(), None);
+            run(&mut span, &mut now_ns, 5 * SECOND, |size| size <= largest);
+            assert_eq!(span.narrow(), Some((mtu, largest)));
+            run(&mut span, &mut now_ns, 60 * SECOND, |size| size <= largest);
+            assert_eq!(span.narrow(), Some((mtu, largest)), "it stays");
+            run(&mut span, &mut now_ns, SECOND, |_| true);
+            assert_eq!(span.narrow(), None, "until they pass again");
+        }
+    }
+
+    #[test]
+    fn a_path_that_becomes_narrower_is_measured_again() {
+        let (mut span, mut now_ns) = (of(1500), 0);
+        run(&mut span, &mut now_ns, 5 * SECOND, |size| size <= 1400);
+        run(&mut span, &mut now_ns, 20 * SECOND, |size| size <= 1000);
+        assert_eq!(span.narrow(), Some((1500, 1000)));
+    }
+
+    #[test]
+    fn a_peer_that_answers_no_ping_says_nothing_of_sizes() {
+        let (mut span, mut now_ns) = (of(1500), 0);
+        let mut sent = 0;
+        run(&mut span, &mut now_ns, 60 * SECOND, |_| {
+            sent += 1;
+            false
+        });
+        assert_eq!(span.narrow(), None);
+        assert!(sent < 30, "{sent}");
+        span.hurry(now_ns);
+        run(&mut span, &mut now_ns, 5 * SECOND, |size| size <= 1400);
+        assert_eq!(span.narrow(), Some((1500, 1400)));
+    }
+
+    #[test]
+    fn loss_is_no_size() {
+        let mut random = spared_sim::Random::new(51);
+        let (mut span, mut now_ns) = (of(1500), 0);
+        for _ in 0..600 {
+            run(&mut span, &mut now_ns, SECOND, |_| random.below(100) >= 36);
+            assert_eq!(span.narrow(), None);
+        }
+    }
+
+    /// Some firewalls answer five pings a second.
+    #[test]
+    fn a_limit_on_pings_is_no_size() {
+        let (mut span, mut now_ns) = (of(1500), 0);
+        let (mut second, mut count) = (0, 0);
+        for _ in 0..600 {
+            let at_ns = now_ns;
+            run(&mut span, &mut now_ns, SECOND / 10, |_| {
+                if at_ns / SECOND != second {
+                    (second, count) = (at_ns / SECOND, 0);
+                }
+                count += 1;
+                count <= 2
+            });
+            assert_eq!(span.narrow(), None);
+        }
+    }
+
+    #[test]
+    fn another_mtu_begins_anew() {
+        let (mut span, mut now_ns) = (of(1500), 0);
+        run(&mut span, &mut now_ns, 5 * SECOND, |size| size <= 1400);
+        span.set_mtu(1400);
+        assert_eq!(span.narrow(), None);
+        run(&mut span, &mut now_ns, 5 * SECOND, |size| size <= 1400);
+        assert_eq!(span.narrow(), None);
+        span.set_mtu(0);
+        assert_eq!(span.next_ns(), None);
+    }
+}
