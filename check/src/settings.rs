@@ -1,13 +1,13 @@
 //! Kernel settings (sysctl) on which routing and answering for virtual addresses depend.
 
+use spared_pair::forwarding::{self, Need};
+
 use super::wanted::Interface;
 use super::{Finding, Severity, System, Wanted};
 
 pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = [forwarding4(system, wanted), forwarding6(system, wanted)]
-        .into_iter()
-        .flatten()
-        .collect();
+    let mut findings = forwarding4(system, wanted);
+    findings.extend(forwarding6(system, wanted));
     for (name, interface) in &wanted.interfaces {
         if system.has_interface(name) {
             findings.extend(on_interface(system, name, interface));
@@ -23,40 +23,47 @@ fn absent(name: &str) -> Finding {
     Finding::new("interface-absent", Severity::Warning, sentence).fix("ip link")
 }
 
-fn forwarding4(system: &System, wanted: &Wanted) -> Option<Finding> {
-    let count = wanted.interfaces.values().filter(|it| it.has_ipv4());
-    let severity = severity_of_forwarding(count.count())?;
-    (system.setting("net/ipv4/ip_forward")? == 0).then(|| {
-        let sentence =
-            "net.ipv4.ip_forward is 0: this host takes addresses but does not forward IPv4";
-        Finding::new("ipv4-forwarding", severity, sentence).fix(persist("net.ipv4.ip_forward=1"))
-    })
+fn forwarding4(system: &System, wanted: &Wanted) -> Vec<Finding> {
+    let with_ipv4 = wanted.interfaces.iter().filter(|(_, it)| it.has_ipv4());
+    let names: Vec<&String> = with_ipv4.map(|(name, _)| name).collect();
+    let Some(everywhere) = system.setting("net/ipv4/ip_forward") else {
+        return Vec::new();
+    };
+    // that of an interface that is absent will be that of all
+    let state = |name: &String| {
+        let own = system.setting(&format!("net/ipv4/conf/{name}/forwarding"));
+        (name.clone(), own.unwrap_or(everywhere) != 0)
+    };
+    let count = names.len();
+    let interfaces = names.into_iter().map(state).collect();
+    let off = forwarding::off_ipv4(everywhere != 0, &interfaces);
+    let off = off.iter().filter(|it| !wanted.by_role.contains(it));
+    off.filter_map(|setting| not_forwarding("ipv4-forwarding", setting, count))
+        .collect()
 }
 
 fn forwarding6(system: &System, wanted: &Wanted) -> Option<Finding> {
     let count = wanted.interfaces.values().filter(|it| it.has_ipv6());
-    let severity = severity_of_forwarding(count.count())?;
-    (system.setting("net/ipv6/conf/all/forwarding")? == 0).then(|| {
-        let sentence = "net.ipv6.conf.all.forwarding is 0: this host takes addresses but does not forward IPv6";
-        let fix = persist("net.ipv6.conf.all.forwarding=1");
-        Finding::new("ipv6-forwarding", severity, sentence).fix(fix)
-    })
+    let is_off = system.setting("net/ipv6/conf/all/forwarding")? == 0;
+    let is_by_role = wanted.by_role.iter().any(|it| it == forwarding::IPV6);
+    let is_found = is_off && !is_by_role;
+    is_found.then(|| not_forwarding("ipv6-forwarding", forwarding::IPV6, count.count()))?
 }
 
-// With addresses on one interface only, this may be a server, which need not forward.
-fn severity_of_forwarding(interfaces: usize) -> Option<Severity> {
-    match interfaces {
-        0 => None,
-        1 => Some(Severity::Note),
-        _ => Some(Severity::Warning),
-    }
+fn not_forwarding(id: &'static str, setting: &str, interfaces: usize) -> Option<Finding> {
+    let severity = match Need::of(interfaces) {
+        Need::Nothing => return None,
+        Need::Perhaps => Severity::Note,
+        Need::Forwarding => Severity::Warning,
+    };
+    let fix = persist(&forwarding::command(setting));
+    Some(Finding::new(id, severity, forwarding::sentence(setting)).fix(fix))
 }
 
 fn on_interface(system: &System, name: &str, interface: &Interface) -> Vec<Finding> {
     let conf = Conf { system, name };
     let mut findings = Vec::new();
     if interface.has_ipv4() {
-        findings.extend(forwarding_here(&conf));
         findings.extend(rp_filter(&conf));
         findings.extend(arp_ignore(&conf, interface));
     }
@@ -95,18 +102,6 @@ impl Conf<'_> {
     }
 }
 
-fn forwarding_here(conf: &Conf<'_>) -> Option<Finding> {
-    let everywhere = conf.system.setting("net/ipv4/ip_forward")?;
-    (everywhere != 0 && conf.own("forwarding")? == 0).then(|| {
-        let name = conf.name;
-        let sentence = format!(
-            "net.ipv4.conf.{name}.forwarding is 0: packets that arrive on {name} are not forwarded"
-        );
-        Finding::new("ipv4-forwarding", Severity::Warning, sentence)
-            .fix(persist(&format!("net.ipv4.conf.{name}.forwarding=1")))
-    })
-}
-
 // Devices of virtual MACs are always loose: their own value is 2, and the greater one counts.
 fn rp_filter(conf: &Conf<'_>) -> Option<Finding> {
     (conf.greater("rp_filter")? == 1).then(|| {
@@ -117,7 +112,7 @@ fn rp_filter(conf: &Conf<'_>) -> Option<Finding> {
              uses another interface, as with groups that are active on different nodes"
         );
         Finding::new("rp-filter", Severity::Note, sentence)
-            .fix(persist(&format!("net.ipv4.conf.{at}.rp_filter=2")))
+            .fix(persist(&format!("sysctl -w net.ipv4.conf.{at}.rp_filter=2")))
     })
 }
 
@@ -128,7 +123,7 @@ fn arp_filter(conf: &Conf<'_>) -> Option<Finding> {
             conf.name
         );
         Finding::new("arp-filter", Severity::Warning, sentence)
-            .fix(persist("net.ipv4.conf.all.arp_filter=0"))
+            .fix(persist("sysctl -w net.ipv4.conf.all.arp_filter=0"))
     })
 }
 
@@ -146,7 +141,7 @@ fn arp_ignore(conf: &Conf<'_>, interface: &Interface) -> Option<Finding> {
             "net.ipv4.conf.{at}.arp_ignore is {value}: nobody gets an answer for the virtual addresses on {name}"
         );
         Finding::new("arp-ignore", Severity::Error, sentence)
-            .fix(persist(&format!("net.ipv4.conf.{at}.arp_ignore=1")))
+            .fix(persist(&format!("sysctl -w net.ipv4.conf.{at}.arp_ignore=1")))
     })
 }
 
@@ -162,7 +157,7 @@ fn promote_secondaries(conf: &Conf<'_>, interface: &Interface) -> Option<Finding
              there, because deleting this host's own address would delete those of its subnet too"
         );
         Finding::new("promote-secondaries", Severity::Note, sentence)
-            .fix(persist(&format!("net.ipv4.conf.{name}.promote_secondaries=1")))
+            .fix(persist(&format!("sysctl -w net.ipv4.conf.{name}.promote_secondaries=1")))
     })
 }
 
@@ -175,11 +170,12 @@ fn disabled6(conf: &Conf<'_>) -> Option<Finding> {
         let sentence = format!(
             "net.ipv6.conf.{name}.disable_ipv6 is {value}: {name} can have no IPv6 address"
         );
-        Finding::new("ipv6-disabled", Severity::Error, sentence)
-            .fix(persist(&format!("net.ipv6.conf.{name}.disable_ipv6=0")))
+        Finding::new("ipv6-disabled", Severity::Error, sentence).fix(persist(&format!(
+            "sysctl -w net.ipv6.conf.{name}.disable_ipv6=0"
+        )))
     })
 }
 
-fn persist(setting: &str) -> String {
-    format!("sysctl -w {setting} (to keep it: a file in /etc/sysctl.d)")
+fn persist(command: &str) -> String {
+    format!("{command} (to keep it: a file in /etc/sysctl.d)")
 }

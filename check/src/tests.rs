@@ -54,6 +54,14 @@ impl Root {
         root
     }
 
+    /// As the kernel does it for each interface.
+    fn do_not_forward(&self) {
+        self.set("ipv4/ip_forward", 0);
+        for interface in ["all", "lan", "wan"] {
+            self.set(&format!("ipv4/conf/{interface}/forwarding"), 0);
+        }
+    }
+
     fn set(&self, setting: &str, value: u8) {
         self.write(&format!("proc/sys/net/{setting}"), &format!("{value}\n"));
     }
@@ -116,7 +124,6 @@ fn a_sound_router_has_no_findings() {
 #[test]
 fn each_setting_that_hurts_is_found() {
     for (setting, value, id) in [
-        ("ipv4/ip_forward", 0, "ipv4-forwarding"),
         ("ipv6/conf/all/forwarding", 0, "ipv6-forwarding"),
         ("ipv4/conf/wan/forwarding", 0, "ipv4-forwarding"),
         ("ipv4/conf/lan/arp_ignore", 8, "arp-ignore"),
@@ -127,6 +134,18 @@ fn each_setting_that_hurts_is_found() {
         root.set(setting, value);
         assert_eq!(root.ids(&wanted(PAIR)), [id], "{setting}");
     }
+}
+
+#[test]
+fn a_router_that_does_not_forward_is_told_once() {
+    let root = Root::router("no-forwarding");
+    root.do_not_forward();
+    assert_eq!(root.ids(&wanted(PAIR)), ["ipv4-forwarding"]);
+    let by_role = Wanted {
+        by_role: vec!["net.ipv4.ip_forward".to_owned()],
+        ..wanted(PAIR)
+    };
+    assert_eq!(root.ids(&by_role), [""; 0]);
 }
 
 #[test]
@@ -155,7 +174,7 @@ fn promote_secondaries_matters_where_addresses_share_a_subnet() {
 #[test]
 fn a_server_on_one_interface_need_not_forward() {
     let root = Root::router("server");
-    root.set("ipv4/ip_forward", 0);
+    root.do_not_forward();
     let one = wanted("[[group]]\ninterface = 'lan'\naddresses = ['192.0.2.1/24']");
     let found = settings::examine(&root.system(), &one);
     assert_eq!(

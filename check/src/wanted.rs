@@ -23,6 +23,8 @@ pub struct Wanted {
     pub devices: Vec<(String, String)>,
     /// Interfaces whose connections may end with their address: keys `dynamic_nat`.
     pub dynamic: Vec<String>,
+    /// Kernel settings that a plugin sets by role.
+    pub by_role: Vec<String>,
     /// A group has this node as the owner of its addresses: priority 255.
     pub owner: bool,
 }
@@ -89,7 +91,10 @@ impl Group {
 
 impl Wanted {
     pub fn of(setup: &Setup) -> Self {
-        let mut wanted = Self::default();
+        let mut wanted = Self {
+            by_role: setup.settings(),
+            ..Self::default()
+        };
         for plugin in setup.plugins.iter().filter(|plugin| plugin.enabled) {
             wanted.read(&plugin.text, &setup.host.node);
         }

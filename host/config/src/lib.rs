@@ -38,6 +38,7 @@ mod link_keys;
 mod options;
 mod order;
 mod plugin;
+mod setting;
 mod subnet;
 #[cfg(test)]
 mod tests;

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use spared_netlink::{Address, Event, Link};
+use spared_netlink::{Address, Event, Forwarding, Link};
 
 /// Tables of the network namespace.
 #[derive(Default)]
 pub struct Interfaces {
     links: BTreeMap<u32, Link>,
     addresses: BTreeMap<(u32, IpAddr, u8), Address>,
+    /// Setting `forwarding`, by family (true: IPv6) and index.
+    forwarding: BTreeMap<(bool, i32), bool>,
     /// Carrier from the carrier thread, which is earlier than the events of the kernel.
     carrier: BTreeMap<String, bool>,
     /// Devices that had these names before they were renamed.
@@ -112,7 +114,50 @@ impl Interfaces {
                 changes
             }
             Event::Route(_) | Event::RouteGone(_) => Vec::new(),
+            Event::Forwarding(it) => {
+                self.forwarding.insert((it.is_ipv6, it.index), it.is_on);
+                Vec::new()
+            }
+            Event::ForwardingGone(it) => {
+                self.forwarding.remove(&(it.is_ipv6, it.index));
+                Vec::new()
+            }
         }
+    }
+
+    /// True if an event switches forwarding off somewhere, or on where it was off.
+    pub fn is_of_forwarding(&self, event: &Event) -> bool {
+        let known = |it: &Forwarding| self.forwarding.get(&(it.is_ipv6, it.index)).copied();
+        match event {
+            Event::Forwarding(it) if it.is_on => known(it) == Some(false),
+            Event::Forwarding(it) => known(it) != Some(false),
+            Event::ForwardingGone(it) => known(it) == Some(false),
+            _ => false,
+        }
+    }
+
+    /// Whether IPv4 is forwarded from all links.
+    pub fn forward_ipv4(&self) -> bool {
+        let mut settings = self.forwarding.range((false, i32::MIN)..=(false, i32::MAX));
+        settings.all(|(_, is_on)| *is_on)
+    }
+
+    /// Replaces the settings of forwarding with a dump.
+    pub fn replace_forwarding(&mut self, dump: Vec<Forwarding>) {
+        let settings = dump.into_iter();
+        let settings = settings.map(|it| ((it.is_ipv6, it.index), it.is_on));
+        self.forwarding = settings.collect();
+    }
+
+    /// Whether packets that arrive on a link are forwarded; None if that is not known.
+    pub fn forwards_ipv4(&self, link: &Link) -> Option<bool> {
+        let index = i32::try_from(link.index).ok()?;
+        self.forwarding.get(&(false, index)).copied()
+    }
+
+    /// Setting of "all" of a family; None if that is not known.
+    pub fn forwards_everywhere(&self, is_ipv6: bool) -> Option<bool> {
+        self.forwarding.get(&(is_ipv6, Forwarding::ALL)).copied()
     }
 
     fn set_link(&mut self, mut link: Link) -> Vec<Change> {

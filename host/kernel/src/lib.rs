@@ -17,6 +17,7 @@ mod devices;
 mod elsewhere;
 mod error;
 mod filters;
+mod forwarding;
 mod frame;
 mod group;
 mod interfaces;
@@ -84,6 +85,8 @@ pub enum KernelEvent {
     FenceRestored {
         after: Duration,
     },
+    /// Other settings of forwarding are 0 than before: see [`Kernel::not_forwarding`].
+    Forwarding,
     Warning {
         text: String,
     },

@@ -93,6 +93,9 @@ impl Kernel {
             self.reconcile_structure(now);
             return;
         }
+        let is_forwarding = |it: &Event| self.interfaces.is_of_forwarding(it);
+        let is_forwarding = events.iter().any(is_forwarding);
+        let not_forwarding = is_forwarding.then(|| self.not_forwarding());
         let copies = self.are_of_copies(&events);
         let is_address = |it: &Event| matches!(it, Event::Address(_) | Event::AddressGone(_));
         let addresses = events.iter().any(is_address);
@@ -129,6 +132,9 @@ impl Kernel {
                     Change::AddressGone { index, address } => deleted.push((index, address)),
                 }
             }
+        }
+        if let Some(before) = not_forwarding {
+            self.report_forwarding(&before);
         }
         self.remove_strays();
         if structure || copies {
@@ -424,12 +430,16 @@ impl Kernel {
         let read = |error| KernelError::new("kernel", "read links and addresses", error);
         let links = self.requests.links().map_err(read)?;
         let addresses = self.requests.addresses().map_err(read)?;
+        let forwarding = self.requests.forwarding().map_err(read)?;
         let without: Vec<String> = links
             .iter()
             .filter(|l| !(l.up && l.carrier && l.port_of.is_none()))
             .map(|l| l.name.clone())
             .collect();
+        let not_forwarding = self.not_forwarding();
         let changed = self.interfaces.replace(links, addresses);
+        self.interfaces.replace_forwarding(forwarding);
+        self.report_forwarding(&not_forwarding);
         self.remove_strays();
         for (name, index) in changed {
             let is_there = self.interfaces.name_of(index) == Some(&name);

@@ -59,6 +59,8 @@ impl Network {
                 self.fence_missing = None;
                 Some(Notice::warn(Kind::Fence, text).because("restored"))
             }
+            // Part of what the node lacks, which is computed from what is.
+            KernelEvent::Forwarding => None,
             KernelEvent::Warning { text } => {
                 log::warn!("{text}");
                 None

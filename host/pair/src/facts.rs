@@ -59,6 +59,9 @@ pub struct NodeFacts {
     /// Keys of spared.toml whose values are in force after a restart only.
     #[serde(skip_serializing_if = "is_default")]
     pub not_in_force: Vec<String>,
+    /// Kernel settings of forwarding that are 0 although the groups' addresses need them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub not_forwarding: Vec<String>,
     /// The link's key comes from a passphrase that is easily guessed.
     pub weak_passphrase: bool,
     /// The file that the host cannot write, and the reason: a restart forgets what should be in it.

@@ -120,6 +120,8 @@ ids! {
     Forced = "SP-0703",
     /// The host cannot write its state.
     Unwritten = "SP-0801",
+    /// The kernel does not forward packets for a group's addresses.
+    NotForwarding = "SP-0802",
 }
 
 /// Findings whose sentence goes on with "since".

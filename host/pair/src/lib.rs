@@ -16,6 +16,7 @@ mod cause;
 mod difference;
 mod facts;
 mod finding;
+pub mod forwarding;
 mod headline;
 pub mod history;
 mod lasting;

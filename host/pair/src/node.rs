@@ -6,6 +6,7 @@ use crate::facts::{
     PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN,
 };
 use crate::finding::{Finding, Id};
+use crate::forwarding;
 use crate::links;
 use crate::ready::plugin_lack;
 use crate::time;
@@ -36,6 +37,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .chain(not_in_force(node))
         .chain(orders(node))
         .chain(disk(node))
+        .chain(not_forwarding(node))
         .collect()
 }
 
@@ -359,6 +361,16 @@ fn disk(node: &NodeFacts) -> Option<Finding> {
     let todo = "Make the folder writable again. Until then a restart forgets what was forced, maintenance, \
                 freezes and the history.";
     Some(Finding::new(Id::Unwritten, name, "state", text).todo(todo))
+}
+
+fn not_forwarding(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
+    let name = &node.node;
+    node.not_forwarding.iter().map(move |setting| {
+        let text = format!("{name}: {}", forwarding::sentence(setting));
+        let command = forwarding::command(setting);
+        let todo = format!("`{command}`, and a file in /etc/sysctl.d to keep it.");
+        Finding::new(Id::NotForwarding, name, setting, text).todo_there(todo)
+    })
 }
 
 /// A sentence without its full stop, to continue it.

@@ -3,6 +3,7 @@
 use crate::difference::{Difference, DifferenceKind};
 use crate::facts::{Forced, NodeFacts, PluginFacts, PluginState};
 use crate::finding::Id;
+use crate::forwarding;
 
 /// Reason why a plugin keeps its node from being ready.
 pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Option<(Id, String)> {
@@ -56,6 +57,8 @@ pub fn missing(
     });
     let plugins = own.plugins.iter();
     let plugins = plugins.filter_map(|it| plugin_lack(it, peer, link_down.is_none()));
+    let forwarding = own.not_forwarding.first();
+    let forwarding = forwarding.map(|setting| forwarding::sentence(setting));
     let mismatches = differences.iter();
     let mismatches = mismatches.filter(|it| it.kind == DifferenceKind::Group);
     maintenance
@@ -64,6 +67,7 @@ pub fn missing(
         .chain(quality)
         .chain(link)
         .chain(plugins.map(|(_, text)| text))
+        .chain(forwarding)
         .chain(mismatches.map(|it| it.sentence_for_both(&own.node, peer)))
         .collect()
 }

@@ -267,6 +267,9 @@ impl Loop {
     // ---- the kernel
 
     pub(super) fn handle_kernel(&mut self, now: Instant, events: Vec<KernelEvent>) {
+        if events.contains(&KernelEvent::Forwarding) {
+            self.pair.touch();
+        }
         let (supervisor, groups) = (&mut self.supervisor, &mut self.groups);
         let notices = self.network.handle_events(now, supervisor, groups, events);
         self.record(notices);

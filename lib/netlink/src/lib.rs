@@ -1,4 +1,4 @@
-//! The netlink edge: links, addresses and routes of the kernel on neli's sockets and structures.
+//! The netlink edge: links, addresses, routes and forwarding of the kernel on neli's sockets and structures.
 //!
 //! [`Requests`] changes and dumps, [`Monitor`] reports what others change. Both never wait: the
 //! kernel answers a request before `send` returns. What comes from the kernel is read by the
@@ -12,6 +12,7 @@ mod filter;
 mod link;
 mod message;
 mod monitor;
+mod netconf;
 mod packet;
 mod packet_queue;
 mod reason;
@@ -30,6 +31,7 @@ pub use filter::{Instruction, attach_filter, namespace_cookie, set_send_buffer};
 pub use link::Link;
 pub use message::Message;
 pub use monitor::{Event, Monitor, Overrun};
+pub use netconf::Forwarding;
 pub use packet::{PacketSocket, join_groups, link_state, raw_ip_socket};
 pub use packet_queue::{PacketQueue, Waiting};
 pub use reason::reason;

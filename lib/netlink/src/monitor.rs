@@ -1,4 +1,4 @@
-//! Notifications of changes: links, addresses, and spared's own routes.
+//! Notifications of changes: links, addresses, forwarding, and spared's own routes.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,10 +7,12 @@ use neli::consts::socket::NlFamily;
 use neli::socket::NlSocket;
 use neli::utils::Groups;
 
-use crate::constants::ROUTE_PROTOCOL;
+use crate::constants::{
+    ROUTE_PROTOCOL, RTM_DELNETCONF, RTM_NEWNETCONF, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
+};
 use crate::filter::Instruction;
 use crate::socket::{Header, borrow, messages, receive_from, set_receive_buffer};
-use crate::{Address, Link, Route};
+use crate::{Address, Forwarding, Link, Route};
 
 const RTNLGRP_LINK: u32 = 1;
 const RTNLGRP_IPV4_IFADDR: u32 = 5;
@@ -35,6 +37,8 @@ pub enum Event {
     AddressGone(Address),
     Route(Route),
     RouteGone(Route),
+    Forwarding(Forwarding),
+    ForwardingGone(Forwarding),
 }
 
 impl Event {
@@ -47,6 +51,8 @@ impl Event {
             21 => Address::parse(payload).map(Self::AddressGone),
             24 => Route::parse(payload).map(Self::Route),
             25 => Route::parse(payload).map(Self::RouteGone),
+            RTM_NEWNETCONF => Forwarding::parse(payload).map(Self::Forwarding),
+            RTM_DELNETCONF => Forwarding::parse_gone(payload).map(Self::ForwardingGone),
             _ => None,
         }
     }
@@ -63,9 +69,15 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Links and addresses.
+    /// Links, addresses, and which of the links forward.
     pub fn links_and_addresses() -> io::Result<Self> {
-        let groups = [RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR];
+        let groups = [
+            RTNLGRP_LINK,
+            RTNLGRP_IPV4_IFADDR,
+            RTNLGRP_IPV6_IFADDR,
+            RTNLGRP_IPV4_NETCONF,
+            RTNLGRP_IPV6_NETCONF,
+        ];
         Self::open(NlFamily::Route, &groups)
     }
 

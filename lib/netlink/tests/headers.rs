@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
-const HEADERS: [&str; 12] = [
+const HEADERS: [&str; 13] = [
     "linux/if_addr.h",
     "linux/if_link.h",
     "linux/in.h",
+    "linux/netconf.h",
     "linux/netfilter.h",
     "linux/netfilter/nf_conntrack_common.h",
     "linux/netfilter/nf_conntrack_tcp.h",

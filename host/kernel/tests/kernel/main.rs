@@ -6,6 +6,7 @@ mod addresses;
 mod chaos;
 mod fence;
 mod fence_off;
+mod forwarding;
 mod interfaces;
 mod lab;
 mod links;

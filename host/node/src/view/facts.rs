@@ -66,6 +66,7 @@ impl NodeView<'_> {
             firewall_down: self.firewall.down(),
             key_faults: self.key_faults(),
             not_in_force: self.here.not_in_force(),
+            not_forwarding: self.not_forwarding(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
             unwritten: self.orders.fault().or_else(|| self.notices.fault()),
             first_found: self.notices.first_found(self.here.node()),
@@ -75,6 +76,16 @@ impl NodeView<'_> {
     fn key_faults(&self) -> Vec<String> {
         let faults = self.here.host().key_faults.iter();
         faults.map(ToString::to_string).collect()
+    }
+
+    // What a plugin sets with the role is 0 on a backup by right. That it cannot set it is a fault that it reports.
+    fn not_forwarding(&self) -> Vec<String> {
+        let mut off = self.network.kernel().not_forwarding();
+        if !off.is_empty() {
+            let by_role = self.here.setup().settings();
+            off.retain(|setting| !by_role.contains(setting));
+        }
+        off
     }
 
     /// Facts about the other node; None if none is configured.

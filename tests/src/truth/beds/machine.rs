@@ -120,6 +120,41 @@ pub(super) const STATES: &[State] = &[
             )
         },
     ),
+    State::warns(
+        "IPv4 is not forwarded",
+        On::Active,
+        &[Struck("SP-0802")],
+        |bed, at| forward(bed, at, "ip_forward", "0"),
+        |bed, at| forward(bed, at, "ip_forward", "1"),
+    ),
+    State::warns(
+        "IPv4 is not forwarded",
+        On::Backup,
+        &[Struck("SP-0802")],
+        |bed, at| forward(bed, at, "ip_forward", "0"),
+        |bed, at| forward(bed, at, "ip_forward", "1"),
+    )
+    .reads("r2 is not ready: net.ipv4.ip_forward is 0: no IPv4 packet is forwarded"),
+    State::warns(
+        "IPv4 is not forwarded",
+        On::Both,
+        &[R1("SP-0802"), R2("SP-0802")],
+        |bed, _| (0..2).try_for_each(|at| forward(bed, at, "ip_forward", "0")),
+        |bed, _| (0..2).try_for_each(|at| forward(bed, at, "ip_forward", "1")),
+    ),
+    State::warns(
+        "IPv4 is not forwarded from one interface",
+        On::Either,
+        &[Struck("SP-0802")],
+        |bed, at| forward(bed, at, "conf/wan/forwarding", "0"),
+        |bed, at| forward(bed, at, "conf/wan/forwarding", "1"),
+    ),
+    State::is_fine(
+        "an interface without virtual addresses does not forward",
+        On::Either,
+        |bed, at| forward(bed, at, "conf/lo/forwarding", "0"),
+        |bed, at| forward(bed, at, "conf/lo/forwarding", "1"),
+    ),
     State::is_mended(
         "a virtual address is deleted and put back",
         On::Active,
@@ -266,6 +301,11 @@ pub(super) const STATES: &[State] = &[
 fn has_fence(site: &Site) -> bool {
     let table = site.ns.shell("nft list table netdev spared");
     table.is_ok_and(|rules| rules.contains("drop"))
+}
+
+fn forward(bed: &Bed<'_>, at: usize, setting: &str, value: &str) -> Result<()> {
+    let setting = format!("net/ipv4/{setting}");
+    bed.site(at).ns.set(&[(&setting, value)])
 }
 
 fn own(site: &Site) -> std::net::Ipv4Addr {
