@@ -82,6 +82,12 @@ pub enum Action {
         plugin: String,
         order: Order,
     },
+    /// The plugin has not taken this role in time, and is waited for no longer.
+    Late {
+        plugin: String,
+        group: String,
+        role: Role,
+    },
     Directive {
         plugin: String,
         directive: Directive,

@@ -260,17 +260,23 @@ impl Groups {
                     .is_some_and(|deadline_ns| now_ns >= deadline_ns)
                 {
                     delivery.pending = None;
-                    late.push((name.clone(), plugin.clone()));
+                    let role = delivery.sent.map(|sent| sent.role).unwrap_or_default();
+                    late.push((name.clone(), plugin.clone(), role));
                 }
             }
         }
-        for (name, plugin) in late {
+        for (name, plugin, role) in late {
             let text = format!("continued without {plugin}: its role change timed out");
             self.tell(
                 Notice::warn(Kind::Plugin, text)
                     .of_group(&name)
                     .because("late"),
             );
+            self.actions.push_back(Action::Late {
+                plugin,
+                group: name,
+                role,
+            });
         }
     }
 

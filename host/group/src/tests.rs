@@ -176,6 +176,7 @@ impl Fixture {
                 };
                 format!("role {plugin} {}{flags}", name_of(order.role))
             }
+            Action::Late { plugin, role, .. } => format!("late {plugin} {}", name_of(role)),
             Action::Directive { directive, .. } if directive.resign => {
                 "directive resign".to_owned()
             }
@@ -541,7 +542,10 @@ fn a_role_past_its_deadline_no_longer_holds_up_the_others() {
     fixture.settled_follower("dhcp", &[], false);
     fixture.settled_follower("service", &["dhcp"], false);
     fixture.publish(Role::Active);
-    assert_eq!(fixture.pass(ROLE_DEADLINE_NS), ["role service active"]);
+    assert_eq!(
+        fixture.pass(ROLE_DEADLINE_NS),
+        ["late dhcp active", "role service active"]
+    );
 }
 
 #[test]

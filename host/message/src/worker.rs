@@ -123,6 +123,11 @@ pub enum FromWorker {
         yes: bool,
         why: String,
     },
+    /// A callback that nobody waits for fails, and why, at most once a second; or it works again.
+    Callback {
+        name: String,
+        why: Option<String>,
+    },
     /// Scopes of keys, by `spared.scope/1`. Sent before the [`FromWorker::Returned`] of a
     /// `configure` that succeeded.
     Scopes {

@@ -1,6 +1,7 @@
 //! What this node knows of the pair: quality from the checks of its plugins, what each node lacks, the peer's
 //! facts, and how the files of both differ.
 
+mod failing;
 mod questions;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use spared_process::clock;
 use spared_process::pace::Pace;
 use spared_requests::questions::STATUS_TIMEOUT;
 
+use self::failing::Failing;
 use super::here::Here;
 use super::orders::Orders;
 
@@ -37,6 +39,7 @@ pub struct Pair {
     in_sync: BTreeMap<String, (bool, String)>,
     /// By plugin and group: why the plugin did not take the group's role.
     failed_roles: BTreeMap<(String, String), String>,
+    failing: Failing,
     /// By plugin: keys of its file whose scope is not the pair.
     scopes: BTreeMap<String, Vec<(String, Scope)>>,
     /// Why the link is down.
@@ -126,6 +129,11 @@ impl Pair {
             failed.filter(|((name, group), _)| name == plugin && groups.is_followed(plugin, group));
         let failed = failed.map(|((_, group), why)| (group.clone(), why.clone()));
         failed.collect()
+    }
+
+    /// Callbacks of a plugin that fail, and why.
+    pub fn failing_callbacks(&self, plugin: &str) -> BTreeMap<String, String> {
+        self.failing.of(plugin)
     }
 
     // ---- the link
@@ -252,6 +260,18 @@ impl Pair {
         self.is_touched = true;
     }
 
+    /// Handles that a callback of a plugin fails, or works again.
+    pub fn handle_callback(
+        &mut self,
+        now: Instant,
+        plugin: &str,
+        callback: String,
+        why: Option<String>,
+    ) {
+        let why = why.map(|why| clean::short(&why, failing::WHY_MAX));
+        self.is_touched |= self.failing.handle_report(now, plugin, callback, why);
+    }
+
     pub fn handle_scopes(&mut self, here: &Here, plugin: &str, scopes: Vec<(String, Scope)>) {
         self.scopes.insert(plugin.to_owned(), scopes);
         self.compare_files(here);
@@ -280,6 +300,7 @@ impl Pair {
         self.quality.handle_down(plugin);
         self.in_sync.remove(plugin);
         self.failed_roles.retain(|(name, _), _| name != plugin);
+        self.failing.forget(plugin);
         self.is_touched = true;
     }
 
@@ -430,6 +451,7 @@ impl Pair {
             self.peer.next_timeout(),
             self.joining.next_timeout(),
             self.readiness.next_timeout(),
+            self.failing.next_timeout(),
         ];
         due.into_iter().flatten().min()
     }
@@ -439,6 +461,7 @@ impl Pair {
     pub fn handle_timeout(&mut self, now: Instant, is_mute: bool) -> (Option<Notice>, Vec<u64>) {
         let change = self.quality.handle_timeout(now);
         let notice = change.and_then(|change| self.note_quality(Some(change)));
+        self.is_touched |= self.failing.handle_timeout(now);
         let joining = self.joining.next_timeout();
         self.is_touched |= joining.is_some_and(|due| now >= due);
         let patience = match is_mute {

@@ -342,6 +342,9 @@ pub struct PluginFacts {
     pub refused_file: String,
     /// Groups whose role it did not take, and the reasons.
     pub failed_roles: BTreeMap<String, String>,
+    /// Callbacks of it that fail, and the reasons.
+    #[serde(skip_serializing_if = "is_default")]
+    pub failing: BTreeMap<String, String>,
     /// Configured groups to follow that do not exist.
     pub unknown_groups: Vec<String>,
 }

@@ -84,6 +84,8 @@ ids! {
     FileRefused = "SP-0310",
     /// A plugin replicates nothing, as no link is configured.
     Unlinked = "SP-0311",
+    /// Callbacks of a plugin fail.
+    CallbackFails = "SP-0312",
     /// An object that a plugin watches has a fault.
     CheckFails = "SP-0401",
     /// An object that a plugin watches has no result yet.

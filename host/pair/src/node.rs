@@ -238,8 +238,11 @@ fn plugin(node: &str, plugin: &PluginFacts, peer: &str, link_up: bool) -> Vec<Fi
         let finding = Finding::new(Id::RoleFailed, node, format!("{name} {group}"), text);
         finding.todo_there(format!("See `sparectl {name}`."))
     });
+    // what one that does not run, or does not answer, did before is explained by that
+    let is_heard = plugin.runs() && !plugin.is_silent;
+    let failing = (is_heard && !plugin.failing.is_empty()).then(|| callbacks(node, plugin));
     let found = lack.into_iter().chain(unlinked).chain(refused);
-    let found = found.chain(unknown);
+    let found = found.chain(unknown).chain(failing);
     found.chain(failed).collect()
 }
 
@@ -258,6 +261,23 @@ fn file_refused(node: &str, plugin: &PluginFacts) -> Finding {
         format!("{node}: {name} runs with the file of before, as it refused the new one: {why}");
     let finding = Finding::new(Id::FileRefused, node, name, text);
     finding.todo_there("Fix that, then `sparectl reload`.")
+}
+
+fn callbacks(node: &str, plugin: &PluginFacts) -> Finding {
+    let name = &plugin.name;
+    let failing = plugin.failing.iter();
+    let failing = failing.map(|(callback, why)| format!("`{callback}`: {}", bare(why)));
+    let failing: Vec<String> = failing.collect();
+    let what = match failing.as_slice() {
+        [_] => "its callback fails",
+        _ => "its callbacks fail",
+    };
+    let text = format!(
+        "{node}: {name} does not do its work, {what}: {}",
+        failing.join("; ")
+    );
+    let finding = Finding::new(Id::CallbackFails, node, name, text);
+    finding.todo_there(format!("See `sparectl {name}` and `journalctl -u spared`."))
 }
 
 fn plugin_down(node: &str, plugin: &PluginFacts) -> Finding {

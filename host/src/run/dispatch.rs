@@ -103,6 +103,11 @@ impl Loop {
                 self.record(notice);
             }
             Report::InSync { plugin, yes, why } => self.pair.handle_in_sync(&plugin, yes, &why),
+            Report::Callback {
+                plugin,
+                callback,
+                why,
+            } => self.pair.handle_callback(now, &plugin, callback, why),
             Report::Scopes { plugin, scopes } => {
                 self.pair.handle_scopes(&self.here, &plugin, scopes);
                 self.note_secret_keys(&plugin);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use spared_group::Action;
+use spared_group::{Action, ROLE_DEADLINE_NS};
 use spared_worker::message::ToWorker;
 
 use super::r#loop::Loop;
@@ -45,6 +45,16 @@ impl Loop {
             Action::Role { plugin, order } => {
                 let why = self.view().sentence(order.published, &order.cause);
                 self.supervisor.role(now, &plugin, order, why);
+            }
+            Action::Late {
+                plugin,
+                group,
+                role,
+            } => {
+                let role = role.word();
+                let after_s = ROLE_DEADLINE_NS / 1_000_000_000;
+                let why = format!("it was not done with \"{role}\" after {after_s} s");
+                self.pair.handle_role(plugin, group, Err(why));
             }
             Action::Directive { plugin, directive } => {
                 self.supervisor

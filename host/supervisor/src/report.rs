@@ -91,6 +91,12 @@ pub enum Report {
         yes: bool,
         why: String,
     },
+    /// A callback of it fails, and why, or works again.
+    Callback {
+        plugin: String,
+        callback: String,
+        why: Option<String>,
+    },
     /// Scopes of keys in its file, by `spared.scope/1`.
     Scopes {
         plugin: String,

@@ -187,6 +187,14 @@ impl Supervisor {
                 let plugin = name.to_owned();
                 self.reports.push_back(Report::InSync { plugin, yes, why });
             }
+            FromWorker::Callback {
+                name: callback,
+                why,
+            } => self.reports.push_back(Report::Callback {
+                plugin: name.to_owned(),
+                callback,
+                why,
+            }),
             FromWorker::Scopes { scopes } => {
                 let plugin = name.to_owned();
                 self.reports.push_back(Report::Scopes { plugin, scopes });

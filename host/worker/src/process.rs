@@ -194,6 +194,10 @@ fn printable(mut message: FromWorker) -> FromWorker {
             to_line(name);
             to_line(why);
         }
+        FromWorker::Callback { name, why } => {
+            to_line(name);
+            why.iter_mut().for_each(to_line);
+        }
         FromWorker::Returned { failures, rows, .. } => {
             for failure in failures {
                 to_line(&mut failure.key);

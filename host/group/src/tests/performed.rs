@@ -115,6 +115,7 @@ impl Pair {
                 let text = format!("{} -> {}: {}", name_of(from), name_of(to), cause.clause(to));
                 self.nodes[node].told.push(text);
             }
+            Action::Late { .. } => {}
             Action::Tell(news) => self.nodes[node].told.push(news.text),
         }
     }

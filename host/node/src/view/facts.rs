@@ -323,6 +323,7 @@ impl NodeView<'_> {
             lack,
             refused_file: self.supervisor.refused_file(name).join("; "),
             failed_roles: self.pair.failed_roles(name, self.groups),
+            failing: self.pair.failing_callbacks(name),
             unknown_groups: self.unknown_groups(name),
         }
     }

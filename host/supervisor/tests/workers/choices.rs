@@ -94,7 +94,7 @@ impl Choices<'_> {
 
     /// A message; tokens mostly below `token`, where answers are waited for.
     pub fn message(&mut self, token: u64) -> FromWorker {
-        match self.byte() % 12 {
+        match self.byte() % 13 {
             0..=3 => self.answer(token),
             4 | 5 => FromWorker::Call {
                 number: self.number(),
@@ -117,6 +117,10 @@ impl Choices<'_> {
             },
             10 => FromWorker::Scopes {
                 scopes: vec![(self.text(), Scope::Node)],
+            },
+            11 => FromWorker::Callback {
+                name: self.text(),
+                why: self.flag().then(|| self.text()),
             },
             _ => FromWorker::Pong {
                 slow_calls: self.number(),

@@ -97,21 +97,45 @@ impl Driver {
         }
     }
 
-    /// Runs a callback whose failure is only logged.
-    pub(super) fn tell(&self, callback: &str, call: impl FnOnce(*mut c_void) -> abi::Status) {
+    /// Runs a callback whose failure is logged, and a state that the host knows.
+    pub(super) fn tell(
+        &self,
+        callback: &'static str,
+        call: impl FnOnce(*mut c_void) -> abi::Status,
+    ) {
         if self.instance.get().is_null() {
             return;
         }
         let status = self.enter(callback, call);
+        self.note_result(callback, status);
         self.report(callback, status);
+    }
+
+    fn note_result(&self, callback: &'static str, status: abi::Status) {
+        let mut failing = self.failing.borrow_mut();
+        let is_told = match status < 0 {
+            true => failing.note(now_ns(), callback),
+            false => !failing.is_empty() && failing.end(now_ns(), callback),
+        };
+        if is_told {
+            let why = (status < 0).then(|| self.reason(status));
+            self.outbound.send(&FromWorker::Callback {
+                name: callback.to_owned(),
+                why,
+            });
+        }
+    }
+
+    /// What the plugin said of its failure, or what its status says.
+    fn reason(&self, status: abi::Status) -> String {
+        let said = self.failures.borrow();
+        let said = said.iter().find(|it| !it.why.is_empty());
+        said.map_or_else(|| text_of(status), |failure| failure.why.clone())
     }
 
     pub(super) fn report(&self, callback: &str, status: abi::Status) {
         if status < 0 && self.failures.borrow().is_empty() {
-            self.note_failure(
-                "",
-                &std::io::Error::from_raw_os_error(status.saturating_neg()).to_string(),
-            );
+            self.note_failure("", &text_of(status));
         }
         self.drop_failures(callback);
     }
@@ -266,4 +290,8 @@ impl Driver {
         self.lent.borrow_mut().push(text);
         lent
     }
+}
+
+fn text_of(status: abi::Status) -> String {
+    std::io::Error::from_raw_os_error(status.saturating_neg()).to_string()
 }

@@ -10,6 +10,7 @@ mod cause;
 mod claims;
 mod dispatch;
 mod facts;
+mod failing;
 mod groups;
 mod host;
 mod identity;
@@ -43,6 +44,7 @@ use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 use spared_process::monotonic::now_ns;
 
 use self::callback::Answer;
+use self::failing::Failing;
 use self::host::errno;
 use self::interfaces::Interface;
 pub use self::lent::{sized, sized_array, slice};
@@ -120,6 +122,7 @@ pub struct Driver {
     failures: RefCell<Vec<Failure>>,
     answers: RefCell<HashMap<u64, Answer>>,
     slow: RefCell<Slow>,
+    failing: RefCell<Failing>,
     interfaces: RefCell<HashMap<String, Interface>>,
     peer: Peer,
     /// In the order of the descriptor.
@@ -176,6 +179,7 @@ impl Driver {
             failures: RefCell::default(),
             answers: RefCell::default(),
             slow: RefCell::default(),
+            failing: RefCell::default(),
             interfaces: RefCell::default(),
             peer: Peer::default(),
             partners,

@@ -123,17 +123,23 @@ pub(super) const STATES: &[State] = &[
         "a plugin refuses its role",
         On::Either,
         &[Struck("SP-0306"), Own("SP-0602")],
-        |bed, at| {
-            let dir = &bed.pair.routers[at].dir;
-            let program = build_dir()?.join("libspared_example_faulty.so");
-            fs::copy(program, dir.join("plugins/faulty.so"))?;
-            Files { dir }.write_plugin("faulty", "fault = \"refuse-role\"\n")?;
-            bed.tell(at, &["reload"])
-        },
-        |bed, at| {
-            fs::remove_file(bed.etc(at).join("plugins/faulty.toml"))?;
-            bed.tell(at, &["reload"])
-        },
+        |bed, at| add(bed, at, "faulty", "faulty", "fault = \"refuse-role\"\n"),
+        |bed, at| remove(bed, at, "faulty"),
+    ),
+    State::warns(
+        "a plugin never ends its role",
+        On::Either,
+        &[Struck("SP-0306"), Own("SP-0602")],
+        |bed, at| add(bed, at, "faulty", "faulty", "fault = \"never-done\"\n"),
+        |bed, at| remove(bed, at, "faulty"),
+    )
+    .slow(),
+    State::warns(
+        "a callback of a plugin fails",
+        On::Either,
+        &[Struck("SP-0312"), Own("SP-0602")],
+        |bed, at| add(bed, at, "hostile", "status-eio-in-timer", ""),
+        |bed, at| remove(bed, at, "status-eio-in-timer"),
     ),
     State::warns(
         "a plugin refuses its new file",
@@ -209,6 +215,20 @@ pub(super) const STATES: &[State] = &[
     )
     .slow(),
 ];
+
+/// Adds a plugin of the examples, under a name, until it is removed.
+fn add(bed: &mut Bed<'_>, at: usize, example: &str, name: &str, toml: &str) -> Result<()> {
+    let dir = &bed.pair.routers[at].dir;
+    let program = build_dir()?.join(format!("libspared_example_{example}.so"));
+    fs::copy(program, dir.join(format!("plugins/{name}.so")))?;
+    Files { dir }.write_plugin(name, toml)?;
+    bed.tell(at, &["reload"])
+}
+
+fn remove(bed: &mut Bed<'_>, at: usize, name: &str) -> Result<()> {
+    fs::remove_file(bed.etc(at).join(format!("plugins/{name}.toml")))?;
+    bed.tell(at, &["reload"])
+}
 
 fn kill(bed: &Bed<'_>, at: usize) -> Result<()> {
     match bed.pair.process(at, "messenger") {
