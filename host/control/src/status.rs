@@ -16,7 +16,8 @@ pub struct Status {
     pub at: String,
     /// This node's name.
     pub node: String,
-    /// Digest of the configuration, eight hex digits.
+    /// Digest of the configuration as far as it is compared with the other node's, eight hex digits: equal on both if
+    /// nothing differs. Of a node without a link, of the whole files.
     pub config: String,
     /// Version of the daemon.
     pub version: String,

@@ -112,6 +112,11 @@ impl Pair {
         self.peer.differences()
     }
 
+    /// Digest of all that is compared of this node's files. None if nothing is compared.
+    pub fn digest(&self) -> Option<String> {
+        self.peer.digest()
+    }
+
     /// Links on which the peer is heard, or was last heard.
     pub fn heard_on(&self) -> &[String] {
         &self.heard_on

@@ -93,6 +93,20 @@ fn both_nodes_find_what_differs() {
 }
 
 #[test]
+fn both_nodes_have_one_digest_of_what_is_compared() {
+    let digests = |pair: &Pair| [0, 1].map(|node| pair.nodes[node].digest().expect("files"));
+    let mut pair = Pair::new([&[("vrrp.toml", "a = 1 # left")], &[("vrrp.toml", "a = 1")]]);
+    let [r1, r2] = digests(&pair);
+    assert_eq!((&r1, r1.len()), (&r2, 8));
+    pair.nodes[1].set_files(read(&[("vrrp.toml", "a = 2")]));
+    let [_, other] = digests(&pair);
+    assert_ne!(r1, other);
+    pair.nodes[1].set_files(read(&[("vrrp.toml", "a = 1"), ("sets.toml", "")]));
+    assert_ne!(r1, digests(&pair)[1], "a file that only one node has");
+    assert_eq!(Peer::default().digest(), None);
+}
+
+#[test]
 fn a_reload_ends_a_difference_on_both() {
     let mut pair = Pair::new([&[("vrrp.toml", "a = 1")], &[("vrrp.toml", "a = 2")]]);
     assert!(pair.differences().iter().all(|found| found.len() == 1));

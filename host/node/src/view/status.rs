@@ -26,7 +26,7 @@ impl NodeView<'_> {
         Status {
             at: clock::now(),
             node: self.here.node().to_owned(),
-            config: self.here.setup().digest.clone(),
+            config: self.config_digest(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             booted: clock::booted(),
             started: self.here.started().to_owned(),
@@ -44,6 +44,12 @@ impl NodeView<'_> {
             peer: None,
             rows: BTreeMap::new(),
         }
+    }
+
+    // Of files that are compared with nobody's, the whole texts.
+    fn config_digest(&self) -> String {
+        let compared = self.pair.digest();
+        compared.unwrap_or_else(|| self.here.setup().digest.clone())
     }
 
     /// Status of the peer; `there` is what it answered.

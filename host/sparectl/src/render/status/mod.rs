@@ -203,14 +203,9 @@ fn node_rows(table: &mut Table, status: &Status, nodes: &[&Status], verbose: boo
         table.gap();
     }
     process_rows(table, nodes, verbose);
-    // rows of one node only do not count as a difference
-    let differs = status
-        .peer
-        .as_deref()
-        .is_some_and(|peer| !peer.differences.is_empty());
-    let config = |node: &&Status| match node.node == status.node || differs {
-        true => node.config.clone(),
-        false => "same".to_owned(),
+    let config = |node: &&Status| match node.node != status.node && node.config == status.config {
+        true => "same".to_owned(),
+        false => node.config.clone(),
     };
     let all = |value: fn(&Status) -> String| nodes.iter().map(|node| value(node)).collect();
     table.row(0, "config", nodes.iter().map(config).collect());
