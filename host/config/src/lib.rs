@@ -35,6 +35,7 @@ mod file;
 mod host;
 mod link;
 mod link_keys;
+pub mod on_disk;
 mod options;
 mod order;
 mod plugin;

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod files;
 mod here;
 pub mod orders;
 mod pair;

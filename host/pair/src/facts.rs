@@ -59,6 +59,9 @@ pub struct NodeFacts {
     /// Keys of spared.toml whose values are in force after a restart only.
     #[serde(skip_serializing_if = "is_default")]
     pub not_in_force: Vec<String>,
+    /// Files of the configuration that were changed and are not in use.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unused_files: Option<UnusedFiles>,
     /// Kernel settings of forwarding that are 0 although the groups' addresses need them.
     #[serde(skip_serializing_if = "is_default")]
     pub not_forwarding: Vec<String>,
@@ -81,6 +84,18 @@ pub struct FirstFound {
     pub thing: String,
     /// The time.
     pub since: String,
+}
+
+/// Files of the configuration that were changed and are not in use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnusedFiles {
+    /// Their paths.
+    pub files: Vec<String>,
+    /// When that was first seen.
+    pub since: String,
+    /// The first fault in them that the daemon finds itself; may be empty.
+    pub fault: String,
 }
 
 /// An elector that does not answer.

@@ -114,6 +114,8 @@ ids! {
     KeyDiffers = "SP-0602",
     /// A key of spared.toml waits for a restart.
     NotInForce = "SP-0603",
+    /// A file was changed and is not in use.
+    FileUnused = "SP-0604",
     /// A node is in maintenance.
     Maintenance = "SP-0701",
     /// Roles are frozen.
@@ -139,7 +141,7 @@ const GOES_ON: [Id; 9] = [
     Id::Maintenance,
 ];
 /// Findings whose sentence says when they began.
-const SAYS_TIME: [Id; 1] = [Id::PeerSilent];
+const SAYS_TIME: [Id; 2] = [Id::PeerSilent, Id::FileUnused];
 
 /// A fault, or a state that is not as configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -39,6 +39,7 @@ pub use facts::{
     AddressStatus, CheckStatus, Fence, FirstFound, Forced, GroupFacts, InterfaceFacts,
     InterfaceLack, Maintenance, MissingRoute, NodeFacts, OtherActive, PairFacts, PeerLife,
     PluginFacts, PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN, SilentElector,
+    UnusedFiles,
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};

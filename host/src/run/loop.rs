@@ -16,6 +16,7 @@ use spared_node::Here;
 use spared_node::NodeView;
 use spared_node::Orders;
 use spared_node::Pair;
+use spared_node::files::Files;
 use spared_node::recorder::{self, Recorder};
 use spared_process::Owner;
 use spared_process::clock;
@@ -46,6 +47,7 @@ pub struct Loop {
     signals: Signals,
     ticked_at: Instant,
     pub(super) here: Here,
+    pub(super) files: Files,
     pub(super) service: Service,
     pub(super) control: Server,
     pub(super) network: Network,
@@ -116,6 +118,7 @@ impl Loop {
             secret_keys: SecretKeys::read(&here.options().runtime_dir),
             reload: Reload::default(),
             stop: None,
+            files: Files::start(here.options().config(), here.setup()),
             here,
         })
     }
@@ -193,6 +196,7 @@ impl Loop {
     pub(super) fn view(&self) -> NodeView<'_> {
         NodeView {
             here: &self.here,
+            files: &self.files,
             groups: &self.groups,
             network: &self.network,
             supervisor: &self.supervisor,

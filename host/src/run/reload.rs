@@ -111,6 +111,7 @@ impl Loop {
         log::set_max_level(setup.host.log_level);
         self.groups.set_settle(nanoseconds(setup.host.settle));
         self.here.replace(setup);
+        self.files.set(self.here.setup());
         self.supervisor.set_terms(self.here.terms());
         let digest = &self.here.setup().digest;
         if let Err(why) = self.starter.borrow_mut().configure(digest) {

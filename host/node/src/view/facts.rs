@@ -66,6 +66,7 @@ impl NodeView<'_> {
             firewall_down: self.firewall.down(),
             key_faults: self.key_faults(),
             not_in_force: self.here.not_in_force(),
+            unused_files: self.files.unused(Instant::now()),
             not_forwarding: self.not_forwarding(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
             unwritten: self.orders.fault().or_else(|| self.notices.fault()),

@@ -14,6 +14,7 @@ use spared_network::Network;
 use spared_requests::View;
 use spared_supervisor::Supervisor;
 
+use crate::files::Files;
 use crate::here::Here;
 use crate::orders::Orders;
 use crate::pair::Pair;
@@ -24,6 +25,7 @@ pub use look::Look;
 #[derive(Clone, Copy)]
 pub struct NodeView<'v> {
     pub here: &'v Here,
+    pub files: &'v Files,
     pub groups: &'v Groups,
     pub network: &'v Network,
     pub supervisor: &'v Supervisor,

@@ -2,9 +2,11 @@
 //! Configurations that differ, are wrong, or name things that do not exist.
 
 use std::fs;
+use std::time::Duration;
 
 use super::plain::{MESSENGER, SETS};
 use crate::Result;
+use crate::clock::poll;
 use crate::lab::build_dir;
 use crate::linked::peer;
 use crate::truth::{Bed, Found::*, On, State};
@@ -117,6 +119,29 @@ pub(super) const STATES: &[State] = &[
         },
     ),
     State::warns(
+        "a file is changed and not reloaded",
+        On::Active,
+        &[Struck("SP-0604")],
+        |bed, at| {
+            leave(
+                bed,
+                at,
+                "plugins/messenger.toml",
+                "weight = 0\nlabel = \"left\"\n",
+            )
+        },
+        |bed, _| bed.restore(),
+    )
+    .slow(),
+    State::warns(
+        "a file with a fault waits for the next start",
+        On::Backup,
+        &[Struck("SP-0604")],
+        |bed, at| leave(bed, at, "spared.toml", "node.name = \n"),
+        |bed, _| bed.restore(),
+    )
+    .slow(),
+    State::warns(
         "a plugin's file is wrong at the start",
         On::Either,
         &[Struck("SP-0301")],
@@ -139,6 +164,21 @@ fn follow_more(bed: &mut Bed<'_>, at: usize) -> Result<()> {
 fn follow_no_more(bed: &mut Bed<'_>, at: usize) -> Result<()> {
     put_back(bed, at)?;
     bed.nft(at, "delete set inet filter more")
+}
+
+/// Changes a file without a reload, and waits until that is told.
+fn leave(bed: &mut Bed<'_>, at: usize, file: &str, text: &str) -> Result<()> {
+    let path = bed.etc(at).join(file);
+    bed.put_aside(path.clone())?;
+    fs::write(path, text)?;
+    let is_told = || {
+        let findings = bed.status(at).verdict.findings;
+        findings.iter().any(|it| it.id == "SP-0604")
+    };
+    match poll(Duration::from_secs(80), Duration::from_millis(500), is_told) {
+        true => Ok(()),
+        false => Err("it was not told within 80 s".into()),
+    }
 }
 
 fn put_back(bed: &mut Bed<'_>, at: usize) -> Result<()> {

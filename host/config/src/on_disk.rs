@@ -1,0 +1,231 @@
+//! What of the files on disk is not in force: changed and not reloaded, or never to be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use toml::Table;
+
+use super::{Fault, Setup, file};
+
+const HOST_FILE: &str = "spared.toml";
+
+/// Texts in force, by path below the folder of `spared.toml`.
+pub type Texts = BTreeMap<String, String>;
+
+/// Files whose content is not in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unused {
+    /// Their paths; never empty.
+    pub files: Vec<PathBuf>,
+    /// The first fault in one of them.
+    pub fault: Option<Fault>,
+}
+
+/// Identity of each file, which changes with its content: a look at these costs less than one at the texts.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Stamps(Vec<(PathBuf, Option<Stamp>)>);
+
+/// Inode and size, and the times of its last change.
+type Stamp = ([u64; 2], [i64; 4]);
+
+impl Setup {
+    /// Texts of all files.
+    pub fn texts(&self) -> Texts {
+        let plugins = self.plugins.iter();
+        let plugins = plugins.map(|it| (path_of(&it.name), it.text.clone()));
+        let host = (HOST_FILE.to_owned(), self.text.clone());
+        plugins.chain([host]).collect()
+    }
+}
+
+/// Identities of all files there; `path` is that of `spared.toml`.
+pub fn stamps(path: &Path) -> Stamps {
+    let stamp = |path: PathBuf| {
+        let found = path.metadata().ok();
+        let found = found.map(|it| {
+            let content = [it.ino(), it.size()];
+            (
+                content,
+                [it.mtime(), it.mtime_nsec(), it.ctime(), it.ctime_nsec()],
+            )
+        });
+        (path, found)
+    };
+    let names = file::plugin_names(&folder_of(path).join("plugins")).unwrap_or_default();
+    let plugins = names.iter().map(|name| folder_of(path).join(path_of(name)));
+    Stamps(
+        [path.to_owned()]
+            .into_iter()
+            .chain(plugins)
+            .map(stamp)
+            .collect(),
+    )
+}
+
+/// Files that differ from the texts in force by more than comments and order. None: there are none.
+pub fn unused(path: &Path, in_force: &Texts) -> Option<Unused> {
+    let folder = folder_of(path);
+    let names = file::plugin_names(&folder.join("plugins")).unwrap_or_default();
+    let found = names.iter().map(|name| path_of(name));
+    let all: BTreeSet<String> = found.chain(in_force.keys().cloned()).collect();
+    let mut files = Vec::new();
+    let mut fault = None;
+    for name in all {
+        let place = match name.as_str() {
+            HOST_FILE => path.to_owned(),
+            name => folder.join(name),
+        };
+        let text = match file::read(&place) {
+            Ok(text) => text,
+            // one that could not be read at the start has a finding of its own
+            Err(_) if in_force.get(&name).is_some_and(String::is_empty) => continue,
+            Err(why) => {
+                fault = fault.or(Some(why));
+                files.push(place);
+                continue;
+            }
+        };
+        let before = in_force.get(&name).map(String::as_str);
+        let text = text.as_deref();
+        let is_same = match name.as_str() {
+            // an absent one is an empty one
+            HOST_FILE => is_same(text.unwrap_or_default(), before.unwrap_or_default()),
+            _ => match (text, before) {
+                (Some(text), Some(before)) => is_same(text, before),
+                (text, before) => text == before,
+            },
+        };
+        if !is_same {
+            files.push(place);
+        }
+    }
+    let fault = fault.or_else(|| fault_in(path, &files));
+    (!files.is_empty()).then_some(Unused { files, fault })
+}
+
+// The first fault of these files that a start would find, of keys of the host. Those of plugins are found by them alone.
+fn fault_in(path: &Path, files: &[PathBuf]) -> Option<Fault> {
+    match Setup::read(path) {
+        Err(faults) => faults.into_iter().next(),
+        Ok(setup) => {
+            let changed = |name: &str| files.iter().any(|it| it.ends_with(path_of(name)));
+            let mut plugins = setup.plugins.into_iter().filter(|it| changed(&it.name));
+            plugins.find_map(|plugin| plugin.faults.into_iter().next())
+        }
+    }
+}
+
+fn is_same(text: &str, other: &str) -> bool {
+    let table = |text: &str| text.parse::<Table>().ok();
+    text == other || table(text).is_some_and(|it| Some(it) == table(other))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+fn path_of(plugin: &str) -> String {
+    format!("plugins/{plugin}.toml")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A folder with these files in it, removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("spared-{name}-{}", std::process::id()));
+            let folder = Self(path);
+            fs::create_dir_all(folder.0.join("plugins")).expect("our own folder");
+            folder.write("spared.toml", "node.name = \"r1\"\n");
+            folder.write("plugins/sets.toml", "weight = 1 # of nothing\n");
+            folder
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.0.join(name), text).expect("our own folder");
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.join("spared.toml")
+        }
+
+        fn texts(&self) -> Texts {
+            Setup::read(&self.path()).expect("no fault").texts()
+        }
+
+        /// Names of the files that are not in force, and the fault.
+        fn unused(&self, in_force: &Texts) -> (Vec<String>, Option<String>) {
+            let found = unused(&self.path(), in_force).unwrap_or_default();
+            let name = |file: &PathBuf| {
+                let below = file.strip_prefix(&self.0).expect("in the folder");
+                below.display().to_string()
+            };
+            let files = found.files.iter().map(name).collect();
+            (files, found.fault.map(|it| it.to_string()))
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn values_that_differ_are_found_and_comments_are_not() {
+        let folder = Folder::new("unused");
+        let in_force = folder.texts();
+        assert_eq!(folder.unused(&in_force), (vec![], None));
+        folder.write("plugins/sets.toml", "# another word\nweight = 1\n");
+        folder.write("spared.toml", "[node]\nname = \"r1\"\n");
+        assert_eq!(folder.unused(&in_force), (vec![], None));
+        folder.write("plugins/sets.toml", "weight = 2\n");
+        assert_eq!(folder.unused(&in_force).0, ["plugins/sets.toml"]);
+        folder.write("spared.toml", "node.name = \"r2\"\n");
+        folder.write("plugins/more.toml", "");
+        let all = ["plugins/more.toml", "plugins/sets.toml", "spared.toml"];
+        assert_eq!(
+            folder.unused(&in_force),
+            (all.map(str::to_owned).to_vec(), None)
+        );
+        assert_eq!(folder.unused(&folder.texts()), (vec![], None), "reloaded");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_is_found() {
+        let folder = Folder::new("gone");
+        let in_force = folder.texts();
+        let before = stamps(&folder.path());
+        assert_eq!(before, stamps(&folder.path()));
+        fs::remove_file(folder.0.join("plugins/sets.toml")).expect("our own file");
+        assert_ne!(before, stamps(&folder.path()));
+        assert_eq!(folder.unused(&in_force).0, ["plugins/sets.toml"]);
+    }
+
+    #[test]
+    fn the_fault_of_a_file_that_is_not_in_force_is_told() {
+        let folder = Folder::new("fault");
+        let in_force = folder.texts();
+        folder.write("plugins/sets.toml", "after = 7\n");
+        let (files, fault) = folder.unused(&in_force);
+        assert_eq!(files, ["plugins/sets.toml"]);
+        assert!(fault.is_some_and(|it| it.starts_with("sets.toml:1: after: ")));
+        folder.write("spared.toml", "node.name = \"r1\"\nfence = \"maybe\"\n");
+        let (_, fault) = folder.unused(&in_force);
+        assert!(fault.is_some_and(|it| it.starts_with("spared.toml:2: fence: ")));
+        // what the daemon started with is told by others
+        let started_with = BTreeMap::from([
+            ("spared.toml".to_owned(), "node.name = \"r1\"".to_owned()),
+            ("plugins/sets.toml".to_owned(), "after = 7\n".to_owned()),
+        ]);
+        folder.write("spared.toml", "node.name = \"r1\"\n");
+        assert_eq!(folder.unused(&started_with), (vec![], None));
+    }
+}

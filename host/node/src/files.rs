@@ -1,0 +1,206 @@
+//! Files of the configuration that were changed and are not in use. A thread looks at them, as a disk may hang.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use spared_config::Setup;
+use spared_config::on_disk::{Stamps, Texts, Unused, stamps, unused};
+use spared_pair::UnusedFiles;
+use spared_process::clock;
+
+/// Interval of the looks.
+const EVERY: Duration = Duration::from_secs(5);
+/// Time that an administrator has between an edit and the reload.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Stack of the thread, which reads TOML. Only what it uses is locked.
+const STACK: usize = 1024 * 1024;
+
+/// The files, and what was last found.
+#[derive(Debug)]
+pub struct Files {
+    in_force: Sender<(u64, Texts)>,
+    found: Arc<Mutex<Found>>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    /// Number of the configuration in force, which the result is about.
+    number: u64,
+    unused: Option<Edit>,
+}
+
+/// An edit that is not in force.
+#[derive(Clone, Debug)]
+struct Edit {
+    since: Instant,
+    at: String,
+    unused: Unused,
+}
+
+impl Files {
+    /// Begins to look at the files of which these are in force; `path` is that of `spared.toml`.
+    pub fn start(path: PathBuf, setup: &Setup) -> Self {
+        let (in_force, changes) = channel();
+        let found = Arc::new(Mutex::new(Found::default()));
+        let watch = Watch::new(path, setup.texts());
+        let result = Arc::clone(&found);
+        let thread = thread::Builder::new()
+            .name("files".to_owned())
+            .stack_size(STACK);
+        if let Err(error) = thread.spawn(move || work(watch, &changes, &result)) {
+            log::warn!("changes of files are not noticed: cannot start a thread: {error}");
+        }
+        Self { in_force, found }
+    }
+
+    /// Sets what is in force from now on.
+    pub fn set(&self, setup: &Setup) {
+        let number = {
+            let mut found = lock(&self.found);
+            found.number += 1;
+            found.unused = None;
+            found.number
+        };
+        let _ = self.in_force.send((number, setup.texts()));
+    }
+
+    /// What was changed longer ago than an edit takes.
+    pub fn unused(&self, now: Instant) -> Option<UnusedFiles> {
+        let found = lock(&self.found);
+        found.unused.as_ref().and_then(|edit| edit.told(now))
+    }
+}
+
+fn work(mut watch: Watch, changes: &Receiver<(u64, Texts)>, result: &Mutex<Found>) {
+    let mut number = 0;
+    loop {
+        match changes.recv_timeout(EVERY) {
+            Ok((newer, texts)) => {
+                number = newer;
+                watch.set(texts);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        let unused = watch.look(Instant::now(), clock::now);
+        let mut found = lock(result);
+        // a result about what was in force before is none
+        if found.number == number {
+            found.unused = unused;
+        }
+    }
+}
+
+fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
+    found.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Edit {
+    fn told(&self, now: Instant) -> Option<UnusedFiles> {
+        let files = self.unused.files.iter();
+        let is_late = now.saturating_duration_since(self.since) >= PATIENCE;
+        is_late.then(|| UnusedFiles {
+            files: files.map(|it| it.display().to_string()).collect(),
+            since: self.at.clone(),
+            fault: self
+                .unused
+                .fault
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        })
+    }
+}
+
+/// The looks, one after the other.
+#[derive(Debug)]
+struct Watch {
+    path: PathBuf,
+    in_force: Texts,
+    /// As they were at the last look; None if that was about another configuration.
+    stamps: Option<Stamps>,
+    edit: Option<Edit>,
+}
+
+impl Watch {
+    fn new(path: PathBuf, in_force: Texts) -> Self {
+        Self {
+            path,
+            in_force,
+            stamps: None,
+            edit: None,
+        }
+    }
+
+    fn set(&mut self, in_force: Texts) {
+        self.in_force = in_force;
+        self.stamps = None;
+        self.edit = None;
+    }
+
+    /// Reads the files if one of them is another one than at the last look.
+    fn look(&mut self, now: Instant, clock: impl FnOnce() -> String) -> Option<Edit> {
+        let stamps = stamps(&self.path);
+        if self.stamps.as_ref() == Some(&stamps) {
+            return self.edit.clone();
+        }
+        let unused = unused(&self.path, &self.in_force);
+        self.stamps = Some(stamps);
+        let edit = self.edit.take();
+        self.edit = unused.map(|unused| match edit {
+            Some(edit) => Edit { unused, ..edit },
+            None => Edit {
+                since: now,
+                at: clock(),
+                unused,
+            },
+        });
+        self.edit.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn an_edit_is_told_after_a_minute_until_it_is_in_force_or_undone() {
+        let folder = std::env::temp_dir().join(format!("spared-edit-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("the temporary directory is writable");
+        let path = folder.join("spared.toml");
+        let write = |text: &str| fs::write(&path, text).expect("our own file");
+        let texts = || Setup::read(&path).expect("no fault").texts();
+        let (before, after) = ("node.name = \"r1\"\n", "node.name = \"r10\"\n");
+        write(before);
+        let mut watch = Watch::new(path.clone(), texts());
+        let begun = Instant::now();
+        let told = |watch: &mut Watch, after_s: u64| {
+            let now = begun + Duration::from_secs(after_s);
+            let edit = watch.look(now, || format!("{after_s} s"));
+            edit.and_then(|it| it.told(now)).map(|it| it.since)
+        };
+        assert_eq!(told(&mut watch, 0), None);
+        write(after);
+        assert_eq!(told(&mut watch, 5), None);
+        // a second edit does not begin it again
+        write("node.name = \"r100\"\n");
+        assert_eq!(told(&mut watch, 64), None);
+        assert_eq!(told(&mut watch, 65).as_deref(), Some("5 s"));
+        assert_eq!(told(&mut watch, 900).as_deref(), Some("5 s"));
+        watch.set(texts());
+        assert_eq!(told(&mut watch, 901), None, "reloaded");
+        write(after);
+        assert_eq!(told(&mut watch, 910), None);
+        write("node.name = \"r100\"\n");
+        assert_eq!(told(&mut watch, 980), None, "undone");
+        write(after);
+        assert_eq!(told(&mut watch, 990), None, "begun again");
+        assert_eq!(told(&mut watch, 1050).as_deref(), Some("990 s"));
+        let _ = fs::remove_dir_all(&folder);
+    }
+}
