@@ -275,6 +275,9 @@ pub struct GroupFacts {
     /// Virtual routers whose adverts cannot leave, and the reason.
     #[serde(skip_serializing_if = "is_default")]
     pub muted: Vec<RouterFault>,
+    /// Virtual routers whose adverts to some unicast peers are refused by the node's kernel, and those peers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub refused: Vec<RouterFault>,
 }
 
 /// A fault of a virtual router.

@@ -219,6 +219,16 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
             "Look for a rule on {node} that drops them; {node} tries again by itself."
         )));
     }
+    for RouterFault { router, why, .. } in &group.refused {
+        let text = format!(
+            "{node}: {name}: {router}: the kernel of {node} refuses its adverts to {}",
+            bare(why)
+        );
+        let finding = Finding::new(Id::Muted, node, router, text);
+        found.push(finding.todo(format!(
+            "Look for a rule of an output chain on {node} that drops protocol 112: `spared check` there."
+        )));
+    }
     if group.forced != Forced::No {
         let forced = group.forced.word();
         let text = format!("{name}: {node} is forced {forced}");

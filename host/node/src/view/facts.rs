@@ -206,6 +206,7 @@ impl NodeView<'_> {
                     facts.duplicates.push(duplicate(address, &text, true));
                 }
                 Some((router, "muted")) => facts.muted.push(router_fault(router, text)),
+                Some((router, "refused")) => facts.refused.push(router_fault(router, text)),
                 _ => {}
             }
         }

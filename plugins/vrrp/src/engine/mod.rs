@@ -332,7 +332,7 @@ impl Engine {
             return;
         }
         self.with_group(now_ns, packet.group, |group, cx| {
-            group.handle_unsent(cx, packet.router)
+            group.handle_unsent(cx, packet.router, packet.packet)
         });
     }
 

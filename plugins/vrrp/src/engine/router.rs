@@ -27,6 +27,9 @@ pub(super) struct Packet {
     pub advert: Vec<u8>,
     /// The same with priority 0.
     pub resign: Vec<u8>,
+    /// The system refused the last advert, and since when it has refused each.
+    pub is_refused: bool,
+    pub refused_since_ns: Option<u64>,
 }
 
 #[cfg_attr(test, derive(Clone))]
@@ -266,6 +269,9 @@ impl VirtualRouter {
             let Some(packet) = self.packets.get_mut(count) else {
                 return;
             };
+            if packet.to != to {
+                (packet.is_refused, packet.refused_since_ns) = (false, None);
+            }
             packet.to = to;
             for (priority, out) in [
                 (speech.priority, &mut packet.advert),
@@ -289,6 +295,44 @@ impl VirtualRouter {
             count += 1;
         }
         self.packets.truncate(count);
+    }
+
+    /// Another advert is sent.
+    pub fn begin_advert(&mut self, now_ns: u64, patience_ns: u64) {
+        self.refused_before = self.unsent >= self.packets.len();
+        self.unsent = 0;
+        let is_first = now_ns.saturating_sub(self.sent_ns) >= patience_ns;
+        for packet in &mut self.packets {
+            if !std::mem::take(&mut packet.is_refused) || is_first {
+                packet.refused_since_ns = None;
+            }
+        }
+        self.sent_before_ns = self.sent_ns;
+        self.sent_ns = now_ns;
+    }
+
+    /// The system has refused a packet of the last advert.
+    pub fn refuse_packet(&mut self, now_ns: u64, packet: usize) {
+        self.counters.send_errors += 1;
+        self.unsent += 1;
+        if let Some(packet) = self.packets.get_mut(packet) {
+            packet.is_refused = true;
+            packet.refused_since_ns.get_or_insert(now_ns);
+        }
+    }
+
+    /// Unicast peers to which no advert has left for some time, though some leave: the lease is renewed.
+    pub fn refused_peers(
+        &self,
+        now_ns: u64,
+        patience_ns: u64,
+    ) -> impl Iterator<Item = IpAddr> + '_ {
+        let is_refused = move |packet: &&Packet| {
+            let since_ns = packet.refused_since_ns;
+            since_ns.is_some_and(|at_ns| now_ns >= at_ns.saturating_add(patience_ns))
+        };
+        let packets = self.packets.iter().filter(|_| !self.muted);
+        packets.filter(is_refused).filter_map(|packet| packet.to)
     }
 
     /// Sender of an advert, for a sentence.

@@ -44,6 +44,7 @@ impl Group {
     }
 
     pub(super) fn transmit(&mut self, cx: &mut Context<'_>, resign: bool) {
+        let patience_ns = self.active_down_ns();
         for (index, router) in self.routers.iter_mut().enumerate() {
             if !router.usable() || !resign && router.is_cut_off() {
                 continue;
@@ -54,10 +55,7 @@ impl Group {
             } else {
                 counters.sent += 1;
                 router.lapsed |= !router.passes(cx.now_ns, self.config.lease_ns);
-                router.refused_before = router.unsent >= router.packets.len();
-                router.unsent = 0;
-                router.sent_before_ns = router.sent_ns;
-                router.sent_ns = cx.now_ns;
+                router.begin_advert(cx.now_ns, patience_ns);
             }
             for packet in 0..router.packets.len() {
                 let group = cx.group;
@@ -121,8 +119,7 @@ impl Group {
         let Some(router) = self.routers.get_mut(index) else {
             return;
         };
-        router.counters.send_errors += 1;
-        router.unsent += 1;
+        router.refuse_packet(cx.now_ns, packet);
         if router.unsent < router.packets.len() {
             return;
         }

@@ -203,6 +203,12 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
             let key = format!("{}.stranger", prefix(group, router));
             text(key, &format!("{address} (priority {priority})"));
         }
+        let refused = router.refused_peers(now_ns, 2 * group.active_down_ns());
+        let refused: Vec<String> = refused.map(|peer| peer.to_string()).collect();
+        if group.is_active() && !refused.is_empty() {
+            let key = format!("{}.refused", prefix(group, router));
+            text(key, &refused.join(", "));
+        }
         if router.muted {
             let key = format!("{}.muted", prefix(group, router));
             text(key, "its adverts do not leave");

@@ -20,6 +20,7 @@ mod linked_switchover;
 mod narrow;
 mod pairs_of_faults;
 mod random;
+mod refused;
 mod reload;
 mod restart;
 mod rfc;

@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use spared_pair::Fitness;
 use spared_sdk::config::Config;
-use spared_sdk::{Cause, Forced, Role};
+use spared_sdk::{Cause, Forced, Role, Value};
 use spared_sim::{Agenda, Clock, Random};
 
 use crate::config::{Settings, read};
 use crate::election::Directive;
-use crate::engine::{Action, Begun, Engine, InterfaceFacts, PacketId};
+use crate::engine::{Action, Begun, Engine, InterfaceFacts, PacketId, Table};
 use crate::wire::frame::{Advert, parse};
 use crate::wire::{Family, Mac};
 
@@ -69,6 +69,8 @@ pub struct Node {
     pub swallows: bool,
     /// The same on some interfaces.
     pub swallows_on: BTreeSet<String>,
+    /// The same of packets to unicast peers.
+    pub refuses_unicast: bool,
     pub publish_ns: u64,
     /// How long the answer takes after the fence is passing.
     pub answer_ns: u64,
@@ -809,7 +811,8 @@ impl Lab {
         let name = node.interface(outgoing.interface);
         let advert = parse_any(to, &bytes).expect("a valid packet");
         let key = (name.clone(), advert.family, advert.vrid);
-        if node.swallows || node.swallows_on.contains(&name) {
+        let is_refused = to.is_some() && node.refuses_unicast;
+        if node.swallows || is_refused || node.swallows_on.contains(&name) {
             return self.refuse(index, id);
         }
         if advert.priority == 0 {
@@ -921,6 +924,17 @@ impl Lab {
             .collect()
     }
 
+    /// A row of a node's status.
+    pub fn text(&self, index: usize, key: &str) -> Option<String> {
+        let engine = &self.nodes[index].engine;
+        let rows = engine.rows(self.clock.now_ns(), Table::Status);
+        let (_, value) = rows.into_iter().find(|(it, _)| it == key)?;
+        match value {
+            Value::Text(text) => Some(text),
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub fn why(&self, index: usize) -> &str {
         self.nodes[index]
             .roles
@@ -958,6 +972,7 @@ impl Node {
             host_fails: false,
             swallows: false,
             swallows_on: BTreeSet::new(),
+            refuses_unicast: false,
             publish_ns: 0,
             answer_ns: 0,
             role: Role::Backup,
