@@ -269,6 +269,10 @@ pub struct GroupFacts {
     /// Interfaces on which the other node is not heard although it lives, with the rating of each.
     #[serde(skip_serializing_if = "is_default")]
     pub unheard: BTreeMap<String, String>,
+    /// Interfaces on which adverts of the other node are heard while none of its heartbeats is, on any path: the node
+    /// and its priority.
+    #[serde(skip_serializing_if = "is_default")]
+    pub adverts_alone: BTreeMap<String, String>,
     /// Virtual routers for which a router outside the pair advertises, and that router.
     #[serde(skip_serializing_if = "is_default")]
     pub strangers: Vec<RouterFault>,

@@ -150,6 +150,7 @@ fn silent(here: Side<'_>, pair: &PairFacts) -> Said {
     let own = &here.0.node;
     let is_heard = here.1.other_active.is_some();
     match here.1.role {
+        Role::Active if !here.1.adverts_alone.is_empty() => beside_adverts(here),
         Role::Active if here.1.conflict.is_none() => active_beside(here, pair),
         Role::Backup if is_heard && pair.has_link => {
             let what = match pair.link_up {
@@ -164,6 +165,23 @@ fn silent(here: Side<'_>, pair: &PairFacts) -> Said {
         }
         _ => lone(here),
     }
+}
+
+/// Heartbeats prove life, and adverts that come without them prove nothing, but two nodes that are both active send them.
+fn beside_adverts(here: Side<'_>) -> Said {
+    let (interfaces, rivals) = (here.1.adverts_alone.keys(), here.1.adverts_alone.values());
+    let interfaces: Vec<&str> = interfaces.map(String::as_str).collect();
+    let rival = rivals.map(String::as_str).next().unwrap_or_default();
+    let text = format!(
+        "active on BOTH: {} and {rival}, whose adverts are heard on {}, and none of its heartbeats.",
+        here.0.node,
+        interfaces.join(", ")
+    );
+    let said = conflict(here, text);
+    let todo = "Let UDP port 3780 pass between the nodes on any path. If the other node is off, a station there \
+                sends in its name.";
+    let found = said.found.map(|found| found.todo(todo));
+    Said { found, ..said }
 }
 
 pub(crate) fn unreported(pair: &PairFacts) -> String {

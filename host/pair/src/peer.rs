@@ -22,7 +22,10 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
         PeerLife::Alive => None,
         PeerLife::Silent => {
             let since = pair.last_heard.as_deref().unwrap_or_default();
-            of(Id::PeerSilent, last_heard(now, pair)).map(|found| found.since(since))
+            let mut groups = own.groups.iter();
+            let is_advertised = groups.any(|group| !group.adverts_alone.is_empty());
+            let found = of(Id::PeerSilent, last_heard(now, pair, is_advertised));
+            found.map(|found| found.since(since))
         }
         PeerLife::Unknown if is_heard => None,
         // that is the fault, and says more
@@ -44,9 +47,10 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
     }
 }
 
-fn last_heard(now: &str, pair: &PairFacts) -> String {
+fn last_heard(now: &str, pair: &PairFacts, is_advertised: bool) -> String {
     let node = &pair.peer;
     let ping = match pair.answers_ping {
+        _ if is_advertised => "; its adverts are heard, so its heartbeats are lost on every path",
         Some(true) => "; its machine answers a ping, whether its daemon lives is not known",
         // the address on the link is there only while the daemon runs
         Some(false) => {

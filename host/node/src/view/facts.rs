@@ -205,10 +205,19 @@ impl NodeView<'_> {
                 Some((address, "duplicate_on_peer")) => {
                     facts.duplicates.push(duplicate(address, &text, true));
                 }
+                Some((interface, "adverts_alone")) => {
+                    let interface = interface.trim_start_matches("interface.");
+                    facts.adverts_alone.insert(interface.to_owned(), text);
+                }
                 Some((router, "muted")) => facts.muted.push(router_fault(router, text)),
                 Some((router, "refused")) => facts.refused.push(router_fault(router, text)),
                 _ => {}
             }
+        }
+        // its last heartbeat may be from before it became active
+        let is_advertised = !facts.adverts_alone.is_empty();
+        if let Some(other) = facts.other_active.as_mut().filter(|_| is_advertised) {
+            other.is_peer = true;
         }
         facts
     }

@@ -383,7 +383,10 @@ impl Group {
         let active = self
             .living_peer(now_ns)
             .is_some_and(|peer| peer.is_active());
-        settled && !active && self.conflict.is_none() && !self.config.any_router
+        // where its adverts go on, it is active too
+        let mut ports = self.ports.iter();
+        let alone = ports.any(|port| self.adverts_alone(now_ns, port).is_some());
+        settled && !active && !alone && self.conflict.is_none() && !self.config.any_router
     }
 
     /// Neither waiting for anything nor between two roles.

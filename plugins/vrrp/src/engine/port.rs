@@ -48,6 +48,8 @@ pub(super) struct Port {
     /// E3: the group has moved because this interface is, or may be, unheard.
     pub moved: bool,
     pub one_way_loss: Option<OneWayLoss>,
+    /// E12: last advert of the peer while none of its heartbeats is heard on any path: time and priority.
+    pub advert_alone: Option<(u64, u8)>,
 }
 
 impl Port {
@@ -75,6 +77,7 @@ impl Port {
             is_deaf: false,
             moved: false,
             one_way_loss: None,
+            advert_alone: None,
         }
     }
 

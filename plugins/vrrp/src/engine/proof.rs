@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::group::{Group, State};
 use super::peer::Sender;
+use super::port::Port;
 use super::router::VirtualRouter;
 use super::ways::Neighbour;
 use super::{Action, Context};
@@ -125,6 +126,14 @@ impl Group {
         router.peer_source.filter(|_| is_recent)
     }
 
+    /// Priority of the peer's adverts on a port while none of its heartbeats is heard on any path: it may be active
+    /// as well, and these prove nothing.
+    pub(super) fn adverts_alone(&self, now_ns: u64, port: &Port) -> Option<u8> {
+        let (at_ns, priority) = port.advert_alone?;
+        let is_fresh = now_ns < at_ns.saturating_add(self.active_down_ns());
+        (is_fresh && self.living_peer(now_ns).is_none()).then_some(priority)
+    }
+
     // ---- adverts ---------------------------------------------------------------------------
 
     /// Whether an advert decides nothing: where the peer's heartbeats are heard, only adverts of
@@ -166,6 +175,10 @@ impl Group {
         }
         if foreign {
             router.note_stranger(now_ns, advert);
+        }
+        let is_alone = !foreign && advert.priority > 0 && router.peer_source == Some(advert.source);
+        if let Some(port) = self.ports.get_mut(router.port).filter(|_| is_alone) {
+            port.advert_alone = Some((now_ns, advert.priority));
         }
         let limits = &mut router.limits;
         let (limit, what) = if foreign {

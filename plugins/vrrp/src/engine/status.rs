@@ -70,6 +70,10 @@ fn other_active(engine: &Engine, group: &Group, now_ns: u64) -> Option<String> {
         let address = sources.next().map(|address| address.to_string());
         return address.or_else(|| engine.peer.as_ref().map(ToString::to_string));
     }
+    let mut ports = group.ports.iter();
+    if ports.any(|port| group.adverts_alone(now_ns, port).is_some()) {
+        return engine.peer.as_ref().map(ToString::to_string);
+    }
     let other = group.active_router?;
     let age_ns = now_ns.saturating_sub(other.heard_ns);
     let fresh = age_ns < group.active_down_ns() && !group.active_resigned;
@@ -181,6 +185,11 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
         let interface = engine.interfaces.get(port.interface);
         let rating = port.unheard.map(|unheard| unheard.rating);
         let is_one_way = lives && port.is_one_way();
+        if let (Some(there), Some(priority)) = (interface, group.adverts_alone(now_ns, port)) {
+            let key = format!("{}.interface.{}.adverts_alone", group.name, there.name);
+            let peer = engine.peer.as_deref().unwrap_or("the peer");
+            text(key, &format!("{peer} (priority {priority})"));
+        }
         let rating = rating.or(is_one_way.then_some(Rating::Unknown));
         // whose fault it is is known: see `checks`
         let rating = rating.filter(|_| !port.is_narrow);

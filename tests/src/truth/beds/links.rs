@@ -134,6 +134,29 @@ pub(super) const STATES: &[State] = &[
         |bed, at| bed.pair.lab.narrow(bed.site(at), Wire::Hot, 1400),
         |bed, at| bed.pair.lab.narrow(bed.site(at), Wire::Hot, 1500),
     ),
+    State::new(
+        "no heartbeat passes on any path, and adverts do",
+        On::Both,
+        Word::Conflict,
+        &[Own("SP-0105"), Peer("SP-0101")],
+        |bed, _| {
+            let (lab, site) = (bed.pair.lab, bed.site(0));
+            let mut wires = Wire::BOTH.iter().copied();
+            wires.try_for_each(|wire| {
+                lab.filter(site, wire, Traffic::Heartbeats, Direction::Both)
+            })?;
+            let mut links = Wire::LINKS.iter().copied();
+            links.try_for_each(|wire| lab.cut(site, wire))
+        },
+        |bed, _| {
+            let (lab, site) = (bed.pair.lab, bed.site(0));
+            let mut links = Wire::LINKS.iter().copied();
+            links.try_for_each(|wire| lab.join(site, wire))?;
+            let mut wires = Wire::BOTH.iter().copied();
+            wires.try_for_each(|wire| lab.unfilter(site, wire))
+        },
+    )
+    .reads("active on BOTH: "),
     State::is_fine(
         "a fifth of a link's frames is lost",
         On::Backup,

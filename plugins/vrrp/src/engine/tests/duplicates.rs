@@ -14,8 +14,8 @@ const THIRD: Mac = [2, 0, 0, 0, 1, 0x99];
 const LAN: &str = "10.1.0.1";
 
 /// A pair, and stations on its networks that answer for addresses.
-struct Net {
-    lab: Lab,
+pub(super) struct Net {
+    pub lab: Lab,
     thirds: Vec<(Mac, IpAddr)>,
     /// MAC address with which the active node answers, if it is not its interface's.
     answers_as: Option<Mac>,
@@ -26,7 +26,7 @@ struct Net {
 }
 
 impl Net {
-    fn new(lab: Lab) -> Net {
+    pub fn new(lab: Lab) -> Net {
         Net {
             lab,
             thirds: Vec::new(),
@@ -42,7 +42,7 @@ impl Net {
     }
 
     /// So many seconds, with the looks in them.
-    fn look(&mut self, seconds: u64) {
+    pub fn look(&mut self, seconds: u64) {
         let until_ns = self.lab.clock.now_ns() + seconds * SECOND;
         while self.lab.clock.now_ns() < until_ns {
             self.lab.run(50 * MS);
@@ -124,7 +124,7 @@ impl Net {
         about.map(text).collect()
     }
 
-    fn is_quiet(&self) {
+    pub fn is_quiet(&self) {
         assert_eq!(self.events, [Vec::<String>::new(), Vec::new()]);
         assert_eq!(
             [self.rows(0), self.rows(1)],

@@ -1,5 +1,6 @@
 //! Nodes on wires under a virtual clock: what the engines decide together.
 
+mod adverts_alone;
 mod deaf;
 mod duplicates;
 mod election;
