@@ -5,6 +5,23 @@ use serde::{Deserialize, Serialize};
 use crate::facts::{GroupFacts, is_default};
 use crate::finding::{Finding, Id};
 
+/// A virtual address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AddressStatus {
+    /// "192.0.2.1/24".
+    pub address: String,
+    /// Its interface.
+    pub interface: String,
+    /// Whether the kernel has it.
+    pub present: bool,
+    /// Number of times that it was deleted and put back.
+    pub restored: u64,
+    /// What is in its way; empty if that is not known.
+    #[serde(skip_serializing_if = "is_default")]
+    pub why: String,
+}
+
 /// An interface of a group that has no address of the node's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]

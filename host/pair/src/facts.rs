@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::addresses::{BareInterface, DuplicateAddress, ForeignAddress};
+use crate::addresses::{AddressStatus, BareInterface, DuplicateAddress, ForeignAddress};
 use crate::cause::Cause;
 use crate::difference::Difference;
+use crate::identity::LostIdentity;
 use crate::links::LinkFacts;
 
 /// State of a check without a result yet. It counts as good.
@@ -273,6 +274,10 @@ pub struct GroupFacts {
     /// and its priority.
     #[serde(skip_serializing_if = "is_default")]
     pub adverts_alone: BTreeMap<String, String>,
+    /// Interfaces on which the heartbeats of the active node arrive, and its adverts or its virtual MAC addresses do
+    /// not.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lost: Vec<LostIdentity>,
     /// Virtual routers for which a router outside the pair advertises, and that router.
     #[serde(skip_serializing_if = "is_default")]
     pub strangers: Vec<RouterFault>,
@@ -314,23 +319,6 @@ pub struct MissingRoute {
     pub route: String,
     /// Its interface; empty if the file names none.
     pub interface: String,
-}
-
-/// A virtual address.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct AddressStatus {
-    /// "192.0.2.1/24".
-    pub address: String,
-    /// Its interface.
-    pub interface: String,
-    /// Whether the kernel has it.
-    pub present: bool,
-    /// Number of times that it was deleted and put back.
-    pub restored: u64,
-    /// What is in its way; empty if that is not known.
-    #[serde(skip_serializing_if = "is_default")]
-    pub why: String,
 }
 
 /// A plugin that is enabled.

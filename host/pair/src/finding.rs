@@ -62,6 +62,10 @@ ids! {
     RouteMissing = "SP-0207",
     /// A virtual address is on a device where spared did not set it.
     AddressForeign = "SP-0208",
+    /// A network drops what comes from the active node's virtual MAC address.
+    VirtualMacDropped = "SP-0209",
+    /// A network carries a node's heartbeats and not its adverts.
+    AdvertsLost = "SP-0210",
     /// An enabled plugin does not run.
     PluginDown = "SP-0301",
     /// A plugin and its peer share no protocol version.

@@ -19,6 +19,7 @@ mod finding;
 pub mod forwarding;
 mod headline;
 pub mod history;
+mod identity;
 mod lasting;
 mod links;
 mod node;
@@ -32,17 +33,17 @@ mod tests;
 pub mod time;
 mod verdict;
 
-pub use addresses::{BareInterface, DuplicateAddress, ForeignAddress, VirtualCopy};
+pub use addresses::{AddressStatus, BareInterface, DuplicateAddress, ForeignAddress, VirtualCopy};
 pub use cause::{Cause, CauseKind, undo};
 pub use difference::{Difference, DifferenceKind};
 pub use facts::{
-    AddressStatus, CheckStatus, Fence, FirstFound, Forced, GroupFacts, InterfaceFacts,
-    InterfaceLack, Maintenance, MissingRoute, NodeFacts, OtherActive, PairFacts, PeerLife,
-    PluginFacts, PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN, SilentElector,
-    UnusedFiles,
+    CheckStatus, Fence, FirstFound, Forced, GroupFacts, InterfaceFacts, InterfaceLack, Maintenance,
+    MissingRoute, NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts, PluginState, Role,
+    RouterFault, STATE_LOSES, STATE_UNKNOWN, SilentElector, UnusedFiles,
 };
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};
+pub use identity::LostIdentity;
 pub use lasting::Lasting;
 pub use links::LinkFacts;
 pub use ready::missing;

@@ -7,6 +7,7 @@ use crate::facts::{
 };
 use crate::finding::{Finding, Id};
 use crate::forwarding;
+use crate::identity;
 use crate::links;
 use crate::ready::plugin_lack;
 use crate::time;
@@ -30,6 +31,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .chain(elector(node))
         .chain(starter(node))
         .chain(groups)
+        .chain(identity::findings(node, peer))
         .chain(plugins)
         .chain(checks.iter().map(|it| check(name, it)))
         .chain(interfaces.map(|it| interface(name, it)))

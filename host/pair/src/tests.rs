@@ -1,5 +1,7 @@
 //! States of a pair, each with its headline and findings.
 
+mod identity;
+
 use std::time::Instant;
 
 use super::*;

@@ -6,6 +6,7 @@ use crate::difference::{Difference, DifferenceKind};
 use crate::facts::{Forced, NodeFacts, PairFacts, PeerLife, PluginState};
 use crate::finding::{Finding, Id};
 use crate::headline::{self, Said};
+use crate::identity;
 use crate::node;
 use crate::peer;
 
@@ -160,6 +161,7 @@ pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
         add_differences(&mut found, &own.node, pair);
         merge_forced(&mut found, own, pair);
     }
+    identity::merge(&mut found);
     sort(&mut found);
     found
 }
@@ -203,9 +205,13 @@ fn sort(found: &mut Vec<Finding>) {
             Id::UnknownGroup,
             Id::Frozen,
         ];
-        let key = (it.id.clone(), it.thing.clone());
+        // both nodes report these of the node that sends
+        let by_sender = [Id::VirtualMacDropped, Id::AdvertsLost];
+        let is_by_sender = by_sender.iter().any(|id| it.is(*id));
+        let sender = is_by_sender.then(|| it.node.clone());
+        let key = (it.id.clone(), sender, it.thing.clone());
         let is_known = known.contains(&key);
-        let is_of_both = of_both.iter().any(|id| it.is(*id));
+        let is_of_both = is_by_sender || of_both.iter().any(|id| it.is(*id));
         if is_of_both {
             known.push(key);
         }

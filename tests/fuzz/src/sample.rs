@@ -7,8 +7,8 @@ use spared_packet::checksum::checksum;
 use spared_vrrp::wire::Family;
 use spared_vrrp::wire::frame::{emit_frame, emit_packet};
 use spared_vrrp::wire::heartbeat::{
-    Echo, Heartbeat, HeartbeatPort, Rating, Speaks, TAG_LEN, emit_group, emit_header, group_id,
-    port_id, set_echo, set_parts,
+    Echo, Heartbeat, HeartbeatPort, Identity, Rating, Speaks, TAG_LEN, emit_group, emit_header,
+    group_id, port_id, set_echo, set_parts,
 };
 use spared_vrrp::wire::vrrp::{Form, Repr, Version};
 
@@ -100,6 +100,7 @@ pub(crate) fn part(run: u64, group: &str, ports: &[&str]) -> Vec<u8> {
         hears: true,
         rating: Rating::Unknown,
         sends: false,
+        identity: Identity::Unknown,
     };
     let heartbeat = Heartbeat {
         group: group_id(group),

@@ -25,11 +25,21 @@ pub enum Direction {
 impl Lab {
     /// Drops a kind of traffic at a router's port, until [`Lab::unfilter`].
     pub fn filter(&self, site: &Site, wire: Wire, what: Traffic, way: Direction) -> Result<()> {
-        let port = site.port(wire);
         let rules = match what {
             Traffic::Adverts => "ip protocol 112 drop; ip6 nexthdr 112 drop;",
             Traffic::Heartbeats => "udp dport 3780 drop;",
         };
+        self.drop_by(site, wire, rules, way)
+    }
+
+    /// The same of frames from the virtual MAC addresses of RFC 9568, as a hypervisor does.
+    pub fn drop_virtual_macs(&self, site: &Site, wire: Wire, way: Direction) -> Result<()> {
+        let rule = "ether saddr & ff:ff:ff:ff:00:00 == 00:00:5e:00:00:00 drop;";
+        self.drop_by(site, wire, rule, way)
+    }
+
+    fn drop_by(&self, site: &Site, wire: Wire, rules: &str, way: Direction) -> Result<()> {
+        let port = site.port(wire);
         let chain = |hook: &str, not: Direction| {
             let rules = if way == not { "" } else { rules };
             format!(

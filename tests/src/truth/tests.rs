@@ -36,6 +36,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::FirewallDown,
         "until it is started again: host/tests/run/link.rs",
     ),
+    (
+        Id::VirtualMacDropped,
+        "a virtual MAC address, which the pairs of the tables have not: end_to_end/identity.rs",
+    ),
     (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 

@@ -46,6 +46,7 @@ mod guard;
 mod guests;
 mod heartbeats;
 mod history;
+mod identity;
 mod in_machines;
 mod interfaces;
 mod interfaces_renamed;

@@ -15,6 +15,7 @@ const ANSWERS_MAX: u32 = 8;
 
 impl Group {
     pub fn handle_advert(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
+        self.note_identity(cx.now_ns, router, advert);
         if self.is_vain(cx.now_ns, router, advert.source) {
             return self.note_vain(cx, router, advert);
         }

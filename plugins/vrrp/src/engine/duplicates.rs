@@ -6,15 +6,15 @@
 //! own answers are told by their MAC addresses, so that it does not matter when they were sent. Nothing here decides a
 //! role, and no role waits for it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::group::{Group, State};
+use super::virtual_identity::question;
 use super::{Action, Engine};
-use crate::config::is_link_local;
 use crate::limit::{Limit, More};
 use crate::wire::neighbour::{self, Claim};
-use crate::wire::{Family, Mac, virtual_mac, virtual_router};
+use crate::wire::{Mac, virtual_mac, virtual_router};
 
 /// Time from one look to the next.
 const PAUSE_NS: u64 = 1_000_000_000;
@@ -102,6 +102,7 @@ impl Engine {
     /// What a frame of a stations' socket says of an address.
     pub fn handle_claim(&mut self, now_ns: u64, interface: usize, claim: Claim) {
         let Claim { mac, address } = claim;
+        self.note_virtual_mac(interface, mac);
         let Some(group) = self.group_of(interface, address) else {
             return self.note_station(interface, claim);
         };
@@ -160,7 +161,8 @@ impl Engine {
         for interface in 0..count {
             self.ask_for_addresses(now_ns, interface, has_turn, &mut known);
         }
-        let is_unsure = known.iter().any(|it| !it.is_confirmed);
+        let is_open = self.ask_for_identities();
+        let is_unsure = is_open || known.iter().any(|it| !it.is_confirmed);
         let duplicates = &mut self.duplicates;
         (duplicates.soon, duplicates.next_ns) = match is_unsure && duplicates.soon < SOON_MAX {
             true => (duplicates.soon + 1, now_ns.saturating_add(SOON_NS)),
@@ -351,21 +353,11 @@ impl Engine {
             all().nth(network.turn)
         });
         let second = turn.filter(|address| suspect != Some(*address));
-        let (mac, own) = (
-            there.facts.mac,
-            there.own_addresses().find(|it| is_link_local(*it)),
-        );
         for address in suspect.into_iter().chain(second) {
             let here = |it: &&mut Duplicate| (it.interface, it.address) == (interface, address);
             let asked = known.iter_mut().filter(here);
             asked.for_each(|it| (it.is_asked, it.asked_ns) = (true, now_ns));
-            // an address that is being detected as a duplicate must not hear of another detection: so a
-            // solicitation comes from an address
-            let sender = match Family::of(address) {
-                Family::V4 => Some(Ipv4Addr::UNSPECIFIED.into()),
-                Family::V6 => own,
-            };
-            let frame = sender.and_then(|sender| neighbour::probe(mac, sender, address));
+            let frame = question(there, address);
             self.actions
                 .extend(frame.map(|frame| Action::Probe { interface, frame }));
         }
@@ -396,7 +388,7 @@ impl Group {
 }
 
 /// "02:00:00:00:00:99".
-fn text_of(mac: Mac) -> String {
+pub(super) fn text_of(mac: Mac) -> String {
     let [a, b, c, d, e, f] = mac;
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::checks::Check;
 use super::counters::Discards;
 use super::stations::Stations;
+use super::virtual_identity::Doubts;
 use crate::config::{Settings, is_link_local};
 use crate::error::Discard;
 use crate::limit::Limit;
@@ -41,6 +42,8 @@ pub(super) struct Interface {
     pub is_read: bool,
     /// Time of the last round of probes there.
     pub probed_ns: Option<u64>,
+    /// E15: questions about virtual routers in doubt.
+    pub doubts: Doubts,
     /// As it was last reported.
     pub check: Option<Check>,
     pub discards: Discards,
@@ -61,6 +64,7 @@ impl Interface {
             stations: Stations::default(),
             is_read: false,
             probed_ns: None,
+            doubts: Doubts::default(),
             check: None,
             discards: Discards::default(),
             limits: [Limit::default(); Discard::ALL.len()],

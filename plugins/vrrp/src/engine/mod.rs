@@ -50,6 +50,7 @@ mod timers;
 pub(crate) mod totals;
 mod tracked;
 mod unheard;
+mod virtual_identity;
 mod ways;
 
 #[cfg(test)]

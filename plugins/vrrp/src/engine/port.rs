@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use super::one_way::OneWayLoss;
 use super::unheard::{Rating, UnheardInterface};
+use super::virtual_identity::OwnIdentity;
 use crate::limit::Limit;
 use crate::wire::Mac;
+use crate::wire::heartbeat::Identity;
 
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Port {
@@ -50,6 +52,9 @@ pub(super) struct Port {
     pub one_way_loss: Option<OneWayLoss>,
     /// E12: last advert of the peer while none of its heartbeats is heard on any path: time and priority.
     pub advert_alone: Option<(u64, u8)>,
+    /// E15: whether heartbeats prove it for the active peer, and what is heard of that one's virtual identity.
+    pub own: OwnIdentity,
+    pub identity: Identity,
 }
 
 impl Port {
@@ -78,6 +83,8 @@ impl Port {
             moved: false,
             one_way_loss: None,
             advert_alone: None,
+            own: OwnIdentity::default(),
+            identity: Identity::Unknown,
         }
     }
 

@@ -11,7 +11,10 @@ impl Engine {
     pub fn handle_frame(&mut self, now_ns: u64, interface: usize, bytes: &[u8]) {
         let advert = match frame::parse(bytes) {
             Ok(advert) => advert,
-            Err(reason) => return self.discard(now_ns, interface, reason, None),
+            Err(reason) => {
+                self.note_unused(now_ns, interface, reason, None);
+                return self.discard(now_ns, interface, reason, None);
+            }
         };
         match self.accept(interface, &advert) {
             Ok((group, router)) => {
@@ -20,7 +23,10 @@ impl Engine {
                     group.handle_advert(cx, router, &advert);
                 });
             }
-            Err(reason) => self.discard(now_ns, interface, reason, Some(&advert)),
+            Err(reason) => {
+                self.note_unused(now_ns, interface, reason, Some(&advert));
+                self.discard(now_ns, interface, reason, Some(&advert));
+            }
         }
     }
 

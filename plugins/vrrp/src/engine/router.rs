@@ -6,6 +6,7 @@ use super::counters::RouterCounters;
 use super::duplicates::SETTLED_NS;
 use super::interface::Interface;
 use super::port::Talker;
+use super::virtual_identity::VirtualIdentity;
 use crate::config;
 use crate::election::OWNER;
 use crate::limit::Limit;
@@ -73,6 +74,8 @@ pub(super) struct VirtualRouter {
     pub stranger: Option<(IpAddr, u8, u64)>,
     /// Its MAC address, and until when it may still be heard.
     stranger_mac: Option<(Mac, u64)>,
+    /// E15: what is heard of the active peer's.
+    pub identity: VirtualIdentity,
     /// Names fewer addresses than configured, as the MTU has no room.
     pub capped: bool,
     pub counters: RouterCounters,
@@ -122,6 +125,7 @@ impl VirtualRouter {
             earlier_talker: None,
             stranger: None,
             stranger_mac: None,
+            identity: VirtualIdentity::default(),
             capped: false,
             counters: RouterCounters::default(),
             limits: Limits::default(),

@@ -114,7 +114,7 @@ impl Group {
 
     /// The system refused a packet. If it refuses all of a router's adverts, the kernel may have
     /// blocked the fence, which decides.
-    pub fn handle_unsent(&mut self, cx: &mut Context<'_>, index: usize) {
+    pub fn handle_unsent(&mut self, cx: &mut Context<'_>, index: usize, packet: usize) {
         let lease_ns = self.config.lease_ns;
         let Some(router) = self.routers.get_mut(index) else {
             return;

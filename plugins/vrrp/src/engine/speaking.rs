@@ -218,6 +218,7 @@ impl Group {
                 Rating::Bad => heartbeat::Rating::Bad,
             },
             sends: self.ways.iter().any(|way| way.interface == port.interface),
+            identity: self.identity_on(cx.now_ns, port),
         }
     }
 

@@ -91,6 +91,7 @@ impl Engine {
                 }
                 group.handle_heartbeat(cx, heard.heartbeat);
                 group.review_proofs(heard.run, heard.echo.run == own);
+                group.review_identities(cx);
             }
         });
     }

@@ -4,7 +4,7 @@ use spared_sdk::hex;
 use super::*;
 use crate::error::HeartbeatDiscard;
 use crate::wire::heartbeat::{
-    Echo, FRAME_MAX, Heartbeat, HeartbeatPort, Rating, Speaks, group_id, port_id,
+    Echo, FRAME_MAX, Heartbeat, HeartbeatPort, Identity, Rating, Speaks, group_id, port_id,
 };
 use crate::wire::offer;
 
@@ -121,6 +121,7 @@ fn a_sealed_heartbeat_has_these_bytes() {
         hears,
         rating,
         sends: usable,
+        identity: Identity::Unknown,
     };
     let office = Heartbeat {
         role: Speaks::Active,
@@ -503,6 +504,7 @@ fn a_group_of_very_many_ports_takes_no_more_room_than_a_frame() {
         hears: true,
         rating: Rating::Good,
         sends: true,
+        identity: Identity::Heard,
     };
     let mut office = says("office", 100);
     office.ports = vec![port; 1000];
@@ -529,6 +531,7 @@ fn many(sender: &mut Speaker, count: usize, quality: u8, path: u32) -> Vec<Vec<u
         hears: true,
         rating: Rating::Good,
         sends: true,
+        identity: Identity::Heard,
     };
     let group = |name: &String| Heartbeat {
         ports: vec![port; 2],

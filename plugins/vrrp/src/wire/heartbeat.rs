@@ -45,7 +45,9 @@
 //! Standing: 1 another run of the receiver's node counts here, and is heard
 //! Role:  0 fault, 1 backup, 2 active; class 0-3; quality 0-100; interval above 0, at most 60 s
 //! Flags: 1 preferred, 2 ready, 4 by priority, 8 unable, 16 go, 32 hears
-//! State: 1 usable, 2 hears, the rating: 0 unknown, 4 good, 8 bad; 16 heartbeats are sent here
+//! State: 1 usable, 2 hears, the rating: 0 unknown, 4 good, 8 bad; 16 heartbeats are sent here; in the upper three
+//!        bits what is heard of the active receiver's virtual identity: 0 unknown, 1 its adverts; 2 no adverts of
+//!        IPv4, 3 of IPv6, 4 of both; 5 nothing from the virtual MAC of IPv4, 6 of IPv6, 7 of both
 //! ```
 //!
 //! Reserved bits are sent as zero and ignored. A run is one start of the plugin; the key of the tag belongs
@@ -60,7 +62,8 @@ use std::fmt;
 use super::array;
 
 pub use contents::{
-    Echo, Heartbeat, HeartbeatPort, Rating, Speaks, group_id, network_path, port_id,
+    Echo, Families, Heartbeat, HeartbeatPort, Identity, Rating, Speaks, group_id, network_path,
+    port_id,
 };
 
 /// Longest part: with IPv6 and UDP around it it fits the smallest IPv6 MTU.
@@ -125,6 +128,7 @@ mod state {
     pub const HEARS: u8 = 0x02;
     pub const RATING: u8 = 0x0c;
     pub const SENDS: u8 = 0x10;
+    pub const IDENTITY: u8 = 0xe0;
 }
 
 /// Why bytes are no heartbeat.
@@ -330,6 +334,7 @@ fn parse_port(bytes: &[u8]) -> Result<HeartbeatPort, Malformed> {
         hears: state & state::HEARS != 0,
         rating,
         sends: state & state::SENDS != 0,
+        identity: Identity::of((state & state::IDENTITY) >> state::IDENTITY.trailing_zeros()),
     })
 }
 
@@ -423,6 +428,7 @@ fn state_of(port: &HeartbeatPort) -> u8 {
         | flag(port.hears, state::HEARS)
         | flag(port.sends, state::SENDS)
         | rating << state::RATING.trailing_zeros()
+        | port.identity.code() << state::IDENTITY.trailing_zeros()
 }
 
 #[cfg(test)]

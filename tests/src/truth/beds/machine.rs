@@ -6,7 +6,7 @@ use std::fs;
 use spared_pair::Word;
 
 use crate::Result;
-use crate::lab::{Disk, Site, VIRTUAL, Wire};
+use crate::lab::{Direction, Disk, Site, Traffic, VIRTUAL, Wire};
 use crate::truth::{Bed, Found::*, On, State};
 
 const FLOW_EVENTS: &str = "/proc/sys/net/netfilter/nf_conntrack_events";
@@ -264,6 +264,16 @@ pub(super) const STATES: &[State] = &[
         &[R1("SP-0205")],
         |bed, at| bed.pair.lab.cut(bed.site(at), Wire::Wan),
         |bed, at| bed.pair.lab.join(bed.site(at), Wire::Wan),
+    ),
+    State::warns(
+        "its adverts are lost on a network, and its heartbeats are not",
+        On::Active,
+        &[R1("SP-0210")],
+        |bed, at| {
+            let (lab, site) = (bed.pair.lab, bed.site(at));
+            lab.filter(site, Wire::Lan, Traffic::Adverts, Direction::From)
+        },
+        |bed, at| bed.pair.lab.unfilter(bed.site(at), Wire::Lan),
     ),
     State::is_mended(
         "the kernel is told to report no flow, and told to again",

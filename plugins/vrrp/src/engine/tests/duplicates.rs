@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use spared_sdk::Value;
 
-use super::lab::{Lab, MS, SECOND};
+use super::lab::{Dropped, Lab, MS, SECOND};
 use super::linked::pair;
 use crate::engine::{Action, Table};
 use crate::wire::neighbour::{Claim, claim};
-use crate::wire::{Family, Mac, virtual_mac};
+use crate::wire::{Family, Mac, virtual_mac, virtual_router};
 
 const THIRD: Mac = [2, 0, 0, 0, 1, 0x99];
 const LAN: &str = "10.1.0.1";
@@ -18,9 +18,9 @@ pub(super) struct Net {
     pub lab: Lab,
     thirds: Vec<(Mac, IpAddr)>,
     /// MAC address with which the active node answers, if it is not its interface's.
-    answers_as: Option<Mac>,
+    pub answers_as: Option<Mac>,
     /// Who asked for what, and who announced it.
-    asked: Vec<(usize, IpAddr)>,
+    pub asked: Vec<(usize, IpAddr)>,
     announced: Vec<(usize, IpAddr)>,
     events: [Vec<String>; 2],
 }
@@ -93,6 +93,11 @@ impl Net {
     fn answers(&self, asker: usize, interface: usize, target: IpAddr) -> Vec<Claim> {
         let name = self.lab.nodes[asker].interface(interface);
         let active = self.lab.active().into_iter().filter(|node| *node != asker);
+        let is_virtual = self
+            .answers_as
+            .is_some_and(|mac| virtual_router(mac).is_some());
+        let drops = |node: &usize| self.lab.drops(&name, *node, Dropped::VirtualMac);
+        let active = active.filter(|node| !(is_virtual && drops(node)));
         let of_pair = active.map(|node| {
             let own = self.lab.nodes[node].facts[&name].mac;
             (self.answers_as.unwrap_or(own), target)

@@ -29,4 +29,5 @@ mod source;
 mod states;
 mod tracked;
 mod victories;
+mod virtual_identity;
 mod virtual_source;

@@ -1,6 +1,7 @@
 //! What heartbeats say, and the numbers by which they call groups, paths and interfaces.
 
 use super::{NS_PER_US, PORTS_MAX};
+use crate::wire::Family;
 
 /// What one node says of one group: a record in its heartbeats.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub struct HeartbeatPort {
     pub rating: Rating,
     /// It sends heartbeats there, too.
     pub sends: bool,
+    /// E15: what it hears there of the receiver's virtual identity.
+    pub identity: Identity,
 }
 
 /// What the sender of a heartbeat has heard of the receiver.
@@ -94,6 +97,87 @@ pub enum Rating {
     Unknown,
     Good,
     Bad,
+}
+
+/// E15: what a backup hears on a network of the virtual identity of the active node, whose heartbeats arrive there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// Not judged, or not yet.
+    #[default]
+    Unknown,
+    /// Adverts of every virtual router.
+    Heard,
+    /// No adverts; nothing speaks against the virtual MAC address.
+    NoAdverts(Families),
+    /// Nothing from the virtual MAC address.
+    NoMac(Families),
+}
+
+/// Families of virtual routers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Families {
+    V4,
+    V6,
+    Both,
+}
+
+impl Identity {
+    const ALL: [Identity; 8] = [
+        Identity::Unknown,
+        Identity::Heard,
+        Identity::NoAdverts(Families::V4),
+        Identity::NoAdverts(Families::V6),
+        Identity::NoAdverts(Families::Both),
+        Identity::NoMac(Families::V4),
+        Identity::NoMac(Families::V6),
+        Identity::NoMac(Families::Both),
+    ];
+
+    /// By its number of three bits.
+    pub(super) fn of(code: u8) -> Identity {
+        let identity = Identity::ALL.get(usize::from(code));
+        identity.copied().unwrap_or_default()
+    }
+
+    pub(super) fn code(self) -> u8 {
+        let mut codes = (0..).zip(Identity::ALL);
+        codes
+            .find(|(_, it)| *it == self)
+            .map_or(0, |(code, _)| code)
+    }
+
+    /// The worse of two, with the families of both if they are equally bad.
+    pub fn and(self, other: Identity) -> Identity {
+        use Identity::{Heard, NoAdverts, NoMac, Unknown};
+        match (self, other) {
+            (NoMac(one), NoMac(two)) => NoMac(one.and(two)),
+            (NoMac(of), _) | (_, NoMac(of)) => NoMac(of),
+            (NoAdverts(one), NoAdverts(two)) => NoAdverts(one.and(two)),
+            (NoAdverts(of), _) | (_, NoAdverts(of)) => NoAdverts(of),
+            (Unknown, _) | (_, Unknown) => Unknown,
+            (Heard, Heard) => Heard,
+        }
+    }
+}
+
+impl Families {
+    pub fn of(family: Family) -> Families {
+        match family {
+            Family::V4 => Families::V4,
+            Family::V6 => Families::V6,
+        }
+    }
+
+    pub fn has(self, family: Family) -> bool {
+        self == Families::Both || self == Families::of(family)
+    }
+
+    fn and(self, other: Families) -> Families {
+        match self == other {
+            true => self,
+            false => Families::Both,
+        }
+    }
 }
 
 /// FNV-1a of a group's name.

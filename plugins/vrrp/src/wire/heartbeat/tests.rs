@@ -24,6 +24,7 @@ fn sample() -> Heartbeat {
                 hears: true,
                 rating: Rating::Unknown,
                 sends: true,
+                identity: Identity::NoAdverts(Families::V6),
             },
             HeartbeatPort {
                 port: port_id("lan2"),
@@ -31,6 +32,7 @@ fn sample() -> Heartbeat {
                 hears: false,
                 rating: Rating::Bad,
                 sends: false,
+                identity: Identity::Unknown,
             },
         ],
     }
@@ -38,12 +40,12 @@ fn sample() -> Heartbeat {
 
 // Part 1 of 3 of number 42 over path 1, to run 1122 of which 7 was heard: "office", active, class 2,
 // quality 63, preferred, ready, going and hearing, 100 ms, in term 9, priority 176; lan1 up and heard with
-// heartbeats, lan2 bad. And "guest", of which little is said.
+// heartbeats, without IPv6 adverts; lan2 bad. And "guest", of which little is said.
 const GOLDEN: &str = "
     53504254  03 01 03 01  0123456789abcdef  000000000000002a  00000001
     0000000000001122  0000000000000007
     465e1bf7a8c96791  02 02 3f 33  000186a0  00000009  b0 02
-    9401f07e 13  9401f12b 08
+    9401f07e 73  9401f12b 08
     ceadb82265a0b7f3  00 00 00 00  00000001  00000000  00 00
     a0a1a2a3 a4a5a6a7 a8a9aaab acadaeaf";
 
@@ -196,13 +198,15 @@ fn ports_that_do_not_fit_are_left_out_and_told() {
 
 fn ports(most: usize) -> impl Strategy<Value = Vec<HeartbeatPort>> {
     let rating = prop_oneof![Just(Rating::Unknown), Just(Rating::Good), Just(Rating::Bad)];
-    let port = (any::<u32>(), any::<[bool; 3]>(), rating).prop_map(
-        |(port, [usable, hears, sends], rating)| HeartbeatPort {
+    let identity = (0..8_u8).prop_map(Identity::of);
+    let port = (any::<u32>(), any::<[bool; 3]>(), rating, identity).prop_map(
+        |(port, [usable, hears, sends], rating, identity)| HeartbeatPort {
             port,
             usable,
             hears,
             rating,
             sends,
+            identity,
         },
     );
     prop::collection::vec(port, 0..=most)

@@ -117,6 +117,14 @@ enum What {
     Answers,
 }
 
+/// What a filter beside a node drops, of what it sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dropped {
+    Adverts,
+    /// From the virtual MAC addresses.
+    VirtualMac,
+}
+
 /// An advert on its wire.
 #[derive(Clone, Debug)]
 pub struct Sent {
@@ -154,6 +162,8 @@ pub struct Lab {
     pub nobody_signs: bool,
     /// Wires that carry no heartbeats, but all else.
     pub filtered: BTreeSet<String>,
+    /// (wire, node) whose frames of that kind are dropped.
+    pub dropped: BTreeSet<(String, usize, Dropped)>,
     /// How much slower than a wire a link is.
     pub slow_links: BTreeMap<String, u64>,
     flying: Vec<Flying>,
@@ -200,6 +210,7 @@ impl Lab {
             keys: false,
             nobody_signs: false,
             filtered: BTreeSet::new(),
+            dropped: BTreeSet::new(),
             slow_links: BTreeMap::new(),
             flying: Vec::new(),
             forger: None,
@@ -460,6 +471,15 @@ impl Lab {
 
     pub fn fix(&mut self) {
         self.cuts.clear();
+    }
+
+    /// What a node sends is dropped at its port.
+    pub fn drop_there(&mut self, wire: &str, node: usize, what: Dropped) {
+        self.dropped.insert((wire.to_owned(), node, what));
+    }
+
+    pub fn drops(&self, wire: &str, node: usize, what: Dropped) -> bool {
+        self.dropped.contains(&(wire.to_owned(), node, what))
     }
 
     /// An advert made up by a test, as if sent by a stranger.
@@ -855,6 +875,12 @@ impl Lab {
         let frame = ethernet(to, bytes);
         // no switch sends a frame back to where it came from
         if to.is_none() && frame[..6] == frame[6..12] {
+            return;
+        }
+        let is_virtual = frame[6..10] == [0, 0, 0x5e, 0];
+        if self.drops(wire, index, Dropped::Adverts)
+            || is_virtual && self.drops(wire, index, Dropped::VirtualMac)
+        {
             return;
         }
         for other in (0..self.nodes.len()).filter(|other| *other != index) {

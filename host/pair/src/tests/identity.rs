@@ -1,0 +1,89 @@
+//! What a network does not carry of an active node whose heartbeats it carries.
+
+use super::*;
+
+fn lost(sender: &str, what: &str, is_mac: bool) -> LostIdentity {
+    LostIdentity {
+        interface: "lan".to_owned(),
+        sender: sender.to_owned(),
+        what: what.to_owned(),
+        is_mac,
+    }
+}
+
+fn lines(bed: &Bed) -> Vec<String> {
+    let verdict = bed.verdict();
+    verdict.findings.iter().map(|it| it.line(NOW)).collect()
+}
+
+/// Reported by both nodes.
+fn both(bed: &mut Bed, lost: &LostIdentity) {
+    bed.own.groups[0].lost.push(lost.clone());
+    bed.peer().groups[0].lost.push(lost.clone());
+}
+
+#[test]
+fn a_network_that_drops_a_virtual_mac_is_one_finding_of_both_nodes() {
+    let bed = Bed::with(|bed| both(bed, &lost("r1", "00:00:5e:00:01:0a", true)));
+    let wanted = "r1: the network drops the virtual MAC 00:00:5e:00:01:0a of lan (a hypervisor's or switch's \
+                  filter): heartbeats from r1's own MAC arrive, and nothing from that one. Allow it there, or set \
+                  vmac = false on both nodes, then `sparectl reload`. (SP-0209)";
+    assert_eq!(lines(&bed), [wanted]);
+    assert!(said(&bed).0.starts_with("WARN"));
+}
+
+#[test]
+fn groups_of_one_network_are_one_finding_for_each_active_node() {
+    let bed = Bed::with(|bed| {
+        for number in 1..=9 {
+            let mac = format!("00:00:5e:00:01:0{number}");
+            both(bed, &lost("r1", &mac, true));
+        }
+        both(bed, &lost("r2", "00:00:5e:00:01:0a", true));
+        // what goes with the MAC address is no other fault
+        both(bed, &lost("r2", "adverts", false));
+    });
+    let ids = ["SP-0209 r1", "SP-0209 r2"];
+    assert_eq!(said(&bed).1, ids);
+    let named = "00:00:5e:00:01:03, 00:00:5e:00:01:04 and 5 others of lan";
+    assert!(lines(&bed)[0].contains(named), "{:?}", lines(&bed));
+}
+
+#[test]
+fn adverts_that_are_lost_name_the_protocol_unless_their_sender_cannot_send_them() {
+    let mut bed = Bed::with(|bed| both(bed, &lost("r2", "IPv6 adverts", false)));
+    let wanted = "r2: heartbeats of r2 arrive on lan at r1, and its IPv6 adverts do not: protocol 112 is filtered. \
+                  Let IP protocol 112 pass between the nodes there, as UDP port 3780 does. (SP-0210)";
+    assert_eq!(lines(&bed), [wanted]);
+    bed.peer().groups[0].refused.push(RouterFault {
+        why: "10.1.0.2".to_owned(),
+        ..muted("lan")
+    });
+    let wanted = "r2: office: virtual_router.lan.51.IPv4: the kernel of r2 refuses its adverts to 10.1.0.2. Look for a \
+                  rule of an output chain on r2 that drops protocol 112: `spared check` there. (SP-0206)";
+    assert_eq!(lines(&bed), [wanted]);
+}
+
+#[test]
+fn a_silent_node_whose_adverts_are_heard_is_active_too() {
+    let bed = Bed::with(|bed| {
+        bed.unlink(PeerLife::Silent);
+        bed.pair().answers_ping = Some(false);
+        let alone = &mut bed.own.groups[0].adverts_alone;
+        alone.insert("lan".to_owned(), "r2 (priority 250)".to_owned());
+    });
+    let (headline, ids) = said(&bed);
+    assert_eq!(
+        headline,
+        "CONFLICT  office: active on BOTH: r1 and r2 (priority 250), whose adverts are heard on lan, and none of its \
+         heartbeats."
+    );
+    assert_eq!(ids, ["SP-0101 r2", "SP-0105 r1"]);
+    let lines = lines(&bed);
+    let silent = "its adverts are heard, so its heartbeats are lost on every path. ";
+    assert!(
+        lines[0].contains(silent) && !lines[0].contains(" off"),
+        "{lines:?}"
+    );
+    assert!(lines[1].contains("Let UDP port 3780 pass"), "{lines:?}");
+}

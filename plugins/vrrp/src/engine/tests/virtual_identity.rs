@@ -1,0 +1,227 @@
+//! E15: a network that carries the active node's heartbeats and not its adverts, or nothing of its virtual MAC.
+
+use spared_sdk::Value;
+
+use super::duplicates::Net;
+use super::lab::{Dropped, Lab, MS, SECOND};
+use super::linked::{LINKS, by_quality};
+use crate::engine::Table;
+use crate::wire::{Family, virtual_mac};
+
+const VMAC: &str = "vrid = 7\nvmac = true\n";
+
+fn with_vmac(group: &str) -> String {
+    by_quality(group).replacen("vrid = 7\n", VMAC, 1)
+}
+
+/// A pair with a virtual MAC address on lan1, whose active node answers by it.
+fn pair(toml: &str) -> Net {
+    net(Lab::linked(toml, &LINKS))
+}
+
+fn net(lab: Lab) -> Net {
+    let mut net = Net::new(lab);
+    net.answers_as = Some(virtual_mac(Family::V4, 7));
+    net
+}
+
+/// Rows of a node about the virtual identity on lan1.
+fn rows(net: &Net, node: usize) -> Vec<String> {
+    let rows = net.lab.nodes[node]
+        .engine
+        .rows(net.lab.clock.now_ns(), Table::Status);
+    let about = rows.into_iter().filter_map(|(key, value)| {
+        let kinds = ["adverts_lost", "virtual_mac_dropped"];
+        let kind = kinds.iter().find(|kind| key.ends_with(*kind))?;
+        let Value::Text(text) = value else {
+            panic!("{value:?}")
+        };
+        Some(format!("{} {kind} {text}", key.split('.').nth(2)?))
+    });
+    about.collect()
+}
+
+fn both_say(net: &Net, said: &[&str]) {
+    for node in 0..2 {
+        assert_eq!(rows(net, node), said, "r{}", node + 1);
+    }
+}
+
+const DROPPED: &str = "lan1 virtual_mac_dropped r1: 00:00:5e:00:01:07";
+const LOST: &str = "lan1 adverts_lost r1: adverts";
+
+#[test]
+fn a_virtual_mac_that_the_network_drops_is_named_by_both_nodes_until_it_passes() {
+    let mut net = pair(&with_vmac(""));
+    assert_eq!(net.lab.active(), [0]);
+    net.look(10);
+    both_say(&net, &[]);
+    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
+    net.look(3);
+    both_say(&net, &[DROPPED]);
+    net.look(60);
+    both_say(&net, &[DROPPED]);
+    net.lab.dropped.clear();
+    net.lab.run(500 * MS);
+    both_say(&net, &[]);
+    assert_eq!((net.lab.failovers(), net.lab.switchovers()), (0, 0));
+}
+
+#[test]
+fn adverts_that_are_lost_although_the_virtual_mac_answers_are_filtered() {
+    let mut net = pair(&with_vmac(""));
+    net.look(10);
+    net.lab.drop_there("lan1", 0, Dropped::Adverts);
+    net.look(3);
+    both_say(&net, &[LOST]);
+    net.look(60);
+    both_say(&net, &[LOST]);
+    // and then the MAC address as well
+    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
+    net.look(5);
+    both_say(&net, &[DROPPED]);
+    net.lab.dropped.clear();
+    net.lab.run(500 * MS);
+    both_say(&net, &[]);
+}
+
+#[test]
+fn without_a_virtual_mac_adverts_that_are_lost_are_filtered_and_nobody_is_asked() {
+    let mut net = Net::new(Lab::linked(&by_quality(""), &LINKS));
+    net.lab.drop_there("lan1", 0, Dropped::Adverts);
+    net.lab.run(1_500 * MS);
+    both_say(&net, &[LOST]);
+    net.lab.dropped.clear();
+    net.lab.run(500 * MS);
+    both_say(&net, &[]);
+}
+
+#[test]
+fn the_role_moves_and_the_finding_is_about_whoever_is_active() {
+    let mut net = pair(&with_vmac(""));
+    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
+    net.look(5);
+    both_say(&net, &[DROPPED]);
+    net.lab.switch(0);
+    net.look(5);
+    assert_eq!(net.lab.active(), [1]);
+    both_say(&net, &[]);
+    net.lab.drop_there("lan1", 1, Dropped::VirtualMac);
+    net.look(5);
+    both_say(&net, &["lan1 virtual_mac_dropped r2: 00:00:5e:00:01:07"]);
+    net.lab.kill(1);
+    net.look(3);
+    assert_eq!(net.lab.active(), [0]);
+    assert_eq!(rows(&net, 0), [""; 0], "nobody is left who could hear");
+    net.asked.clear();
+    net.look(4);
+    let own = (0, "10.1.0.1".parse().unwrap());
+    let asked = net.asked.iter().filter(|it| **it == own).count();
+    assert!(asked <= 5, "{asked} questions in turn, and no others");
+    net.lab.start(1);
+    net.look(10);
+    both_say(&net, &[DROPPED]);
+}
+
+#[test]
+fn a_network_that_carries_no_heartbeats_either_proves_nothing() {
+    let mut net = pair(&with_vmac(""));
+    net.lab.cut("lan1", 0, 1);
+    net.look(20);
+    both_say(&net, &[]);
+    net.lab.fix();
+    net.look(1);
+    both_say(&net, &[]);
+}
+
+#[test]
+fn of_a_network_without_heartbeats_nothing_is_said() {
+    let toml = with_vmac("").replacen(VMAC, "vrid = 7\nvmac = true\nheartbeats = false\n", 1);
+    let mut net = pair(&toml);
+    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
+    net.look(10);
+    both_say(&net, &[]);
+}
+
+#[test]
+fn of_two_groups_on_one_network_each_names_its_own_address() {
+    let second = "[[group]]\nname = \"h\"\nprefer = \"r2\"\nfailback_delay = \"1s\"\n[[group.interface]]\n\
+                  interface = \"lan1\"\nvrid = 8\nvmac = true\naddresses = [\"10.1.0.9/24\"]\n";
+    let mut net = pair(&(with_vmac("") + second));
+    net.lab.run(20 * SECOND);
+    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
+    net.lab.drop_there("lan1", 1, Dropped::VirtualMac);
+    net.look(6);
+    let other = "lan1 virtual_mac_dropped r2: 00:00:5e:00:01:08";
+    both_say(&net, &[DROPPED, other]);
+    net.lab.dropped.clear();
+    net.lab.run(500 * MS);
+    both_say(&net, &[]);
+}
+
+#[test]
+fn virtual_routers_of_both_families_are_told_apart() {
+    let addresses = "addresses = [\"10.1.0.1/24\"]";
+    let toml = with_vmac("").replacen(
+        addresses,
+        "addresses = [\"10.1.0.1/24\", \"fd01::1/64\"]",
+        1,
+    );
+    let mut net = pair(&toml);
+    net.look(5);
+    both_say(&net, &[]);
+    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
+    net.look(6);
+    both_say(
+        &net,
+        &["lan1 virtual_mac_dropped r1: 00:00:5e:00:01:07, 00:00:5e:00:02:07"],
+    );
+}
+
+#[test]
+fn unicast_adverts_prove_nothing_for_a_virtual_mac() {
+    let peers = "vrid = 7\nvmac = true\npeers = [\"10.1.0.2\", \"10.1.0.3\"]\nunicast = true\n";
+    let mut net = pair(&with_vmac("").replacen(VMAC, peers, 1));
+    net.look(10);
+    both_say(&net, &[]);
+    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
+    net.look(5);
+    both_say(&net, &[DROPPED]);
+    net.lab.dropped.clear();
+    net.look(3);
+    both_say(&net, &[]);
+    net.lab.drop_there("lan1", 0, Dropped::Adverts);
+    net.look(5);
+    both_say(&net, &[LOST]);
+}
+
+#[test]
+fn adverts_that_arrive_and_are_not_used_are_not_lost() {
+    let mut net = pair(&with_vmac(""));
+    net.lab.reload(1, &with_vmac("version = 2"));
+    net.look(10);
+    both_say(&net, &[]);
+    net.lab
+        .reload(1, &with_vmac("").replacen("vrid = 7", "vrid = 9", 1));
+    net.look(10);
+    both_say(&net, &[]);
+}
+
+#[test]
+fn a_node_that_was_stopped_or_restarted_blames_nobody() {
+    let mut net = pair(&with_vmac(""));
+    for node in [1, 0] {
+        net.lab.stop(node);
+        net.lab.run(5 * SECOND);
+        net.lab.resume(node);
+        net.lab.run(50 * MS);
+        both_say(&net, &[]);
+        net.look(5);
+        both_say(&net, &[]);
+        net.lab.crash(node);
+        net.look(2);
+        net.lab.start(node);
+        net.look(5);
+        both_say(&net, &[]);
+    }
+}

@@ -1,0 +1,321 @@
+//! E15: whether a network carries the virtual identity of the active node: its adverts, and its virtual MAC address.
+//!
+//! A heartbeat comes from the node's own MAC address. A hypervisor or a switch that drops frames from others lets it
+//! pass, and nobody reaches the virtual addresses. A backup knows which adverts it hears where heartbeats pass in both
+//! directions. Where it hears none, it asks for an address of that virtual router, and the answer tells whether the
+//! MAC address or the protocol is filtered. Nothing here decides a role.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::group::{Group, State};
+use super::interface::Interface;
+use super::peer::Peer;
+use super::port::Port;
+use super::{Action, Context, Engine};
+use crate::config::{self, is_link_local};
+use crate::error::Discard;
+use crate::wire::frame::{Advert, TTL};
+use crate::wire::heartbeat::{Families, Identity};
+use crate::wire::{Family, Mac, neighbour, virtual_router};
+
+/// Failover times in which nothing must be heard, and the least of them: one that lasts milliseconds proves little.
+const FAILOVERS: u64 = 3;
+const PATIENCE_MIN_NS: u64 = 1_000_000_000;
+/// Questions in a row without an answer, the last of which may still be answered.
+const UNANSWERED_MAX: u32 = 3;
+
+/// The peer's own identity on a network: its heartbeats, in both directions, while it is active.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct OwnIdentity {
+    since_ns: Option<u64>,
+    reviewed_ns: u64,
+}
+
+/// What is heard of a virtual router of the active peer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct VirtualIdentity {
+    advert_ns: Option<u64>,
+    /// Its MAC address is asked for.
+    is_doubted: bool,
+    /// Since then: questions in a row without an answer, and whether any was answered.
+    unanswered: u32,
+    is_answered: bool,
+}
+
+/// Questions about the virtual routers of an interface that are in doubt, by family.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Doubts {
+    turn: usize,
+    unanswered: [u32; 2],
+}
+
+/// A virtual router that is in doubt.
+struct Doubted {
+    interface: usize,
+    family: Family,
+    group: usize,
+    router: usize,
+}
+
+impl OwnIdentity {
+    fn review(&mut self, now_ns: u64, is_proven: bool, patience_ns: u64) {
+        let is_continued = now_ns.saturating_sub(self.reviewed_ns) < patience_ns;
+        let since_ns = self.since_ns.filter(|_| is_continued);
+        self.since_ns = is_proven.then(|| since_ns.unwrap_or(now_ns));
+        self.reviewed_ns = now_ns;
+    }
+
+    fn has_lasted(self, now_ns: u64, for_ns: u64) -> bool {
+        let since_ns = self.since_ns;
+        since_ns.is_some_and(|at_ns| now_ns >= at_ns.saturating_add(for_ns))
+    }
+}
+
+impl VirtualIdentity {
+    pub fn note_advert(&mut self, now_ns: u64) {
+        self.advert_ns = Some(now_ns);
+    }
+
+    fn note_mac(&mut self) {
+        // what came before the first question may have been sent before adverts ceased
+        self.is_answered |= self.is_doubted && self.unanswered > 0;
+        self.unanswered = 0;
+    }
+
+    /// `unanswered`: questions about all virtual routers in doubt there.
+    fn judge(
+        &mut self,
+        now_ns: u64,
+        own: OwnIdentity,
+        patience_ns: u64,
+        config: &config::VirtualRouter,
+        unanswered: u32,
+    ) -> Identity {
+        let is_settled = own.has_lasted(now_ns, patience_ns);
+        let heard_ns = self.advert_ns;
+        let hears = heard_ns.is_some_and(|at_ns| now_ns < at_ns.saturating_add(patience_ns));
+        // unicast adverts come from the node's own MAC address, so they prove nothing for the virtual one
+        let asks = config.vmac && config.min_ttl == TTL;
+        self.is_doubted = is_settled && asks && (config.unicast || !hears);
+        if !self.is_doubted {
+            (self.unanswered, self.is_answered) = (0, false);
+        }
+        let others = if self.is_answered { 0 } else { unanswered };
+        let families = Families::of(config.family);
+        if self.is_doubted && self.unanswered.max(others) >= UNANSWERED_MAX {
+            Identity::NoMac(families)
+        } else if hears && own.since_ns.is_some() {
+            Identity::Heard
+        } else if is_settled && !hears && (!asks || self.is_answered) {
+            Identity::NoAdverts(families)
+        } else {
+            Identity::Unknown
+        }
+    }
+
+    /// Another question may tell.
+    fn is_open(&self) -> bool {
+        self.is_doubted && !self.is_answered && self.unanswered < UNANSWERED_MAX
+    }
+}
+
+impl Group {
+    /// An advert of the peer has come, used or not.
+    pub(super) fn note_identity(&mut self, now_ns: u64, index: usize, advert: &Advert<'_>) {
+        if self.is_a_strangers(index, advert.source) {
+            return;
+        }
+        if let Some(router) = self.routers.get_mut(index) {
+            router.identity.note_advert(now_ns);
+        }
+    }
+
+    /// After a heartbeat of the peer.
+    pub(super) fn review_identities(&mut self, cx: &Context<'_>) {
+        let now_ns = cx.now_ns;
+        let patience_ns = self.active_down_ns();
+        let is_served = self.active_peer(now_ns).is_some();
+        for index in 0..self.ports.len() {
+            let speaks = is_served && self.theirs(index).is_some_and(|theirs| theirs.usable);
+            let is_proven = speaks && self.is_heard_both_ways(now_ns, index);
+            let Some(port) = self.ports.get_mut(index) else {
+                return;
+            };
+            // without a socket there nothing is heard, and that is another fault
+            let is_proven = is_proven && port.speaks;
+            port.own.review(now_ns, is_proven, patience_ns);
+            port.identity = match is_proven {
+                true => Identity::Heard,
+                false => Identity::Unknown,
+            };
+        }
+        let patience_ns = patience_ns.saturating_mul(FAILOVERS).max(PATIENCE_MIN_NS);
+        for router in &mut self.routers {
+            let Some(port) = self.ports.get_mut(router.port) else {
+                continue;
+            };
+            let doubts = cx.interface(port.interface).map(|there| there.doubts);
+            let unanswered = doubts.map_or(0, |it| it.unanswered_of(router.config.family));
+            let identity = &mut router.identity;
+            let judged = identity.judge(now_ns, port.own, patience_ns, &router.config, unanswered);
+            port.identity = port.identity.and(judged);
+        }
+    }
+
+    /// What this backup hears of the active peer's virtual identity on a port.
+    pub(super) fn identity_on(&self, now_ns: u64, port: &Port) -> Identity {
+        let peer = self.active_peer(now_ns);
+        peer.map_or(Identity::Unknown, |_| port.identity)
+    }
+
+    /// What one node hears of the other one's virtual identity; true: the peer of this node's.
+    pub(super) fn identity_heard(&self, now_ns: u64, index: usize) -> (bool, Identity) {
+        let port = self.ports.get(index);
+        if !self.is_active() {
+            let heard = port.map(|port| self.identity_on(now_ns, port));
+            return (false, heard.unwrap_or_default());
+        }
+        let peer = self.mutual_peer(now_ns).filter(|peer| !peer.is_active());
+        let theirs = peer.and_then(|_| self.theirs(index));
+        (true, theirs.map(|it| it.identity).unwrap_or_default())
+    }
+
+    /// The peer that is active while this node is backup, each hearing the other.
+    fn active_peer(&self, now_ns: u64) -> Option<&Peer> {
+        let is_backup = matches!(self.state, State::Backup { .. });
+        let peer = self.mutual_peer(now_ns).filter(|_| is_backup)?;
+        peer.is_active().then_some(peer)
+    }
+}
+
+impl Engine {
+    /// A frame of a virtual MAC address says something of an address.
+    pub(super) fn note_virtual_mac(&mut self, interface: usize, mac: Mac) {
+        let Some((family, vrid)) = virtual_router(mac) else {
+            return;
+        };
+        let place = self.routers.get(&(interface, family, vrid)).copied();
+        let Some((group, router)) = place else { return };
+        let group = self.groups.get_mut(group);
+        let Some(router) = group.and_then(|group| group.routers.get_mut(router)) else {
+            return;
+        };
+        let is_doubted = router.identity.is_doubted;
+        router.identity.note_mac();
+        if let Some(there) = self.interfaces.get_mut(interface).filter(|_| is_doubted) {
+            *there.doubts.count(family) = 0;
+        }
+    }
+
+    /// An advert that is not used was sent by the peer all the same, as far as its source tells.
+    pub(super) fn note_unused(
+        &mut self,
+        now_ns: u64,
+        interface: usize,
+        reason: Discard,
+        advert: Option<&Advert<'_>>,
+    ) {
+        if matches!(reason, Discard::OwnSource | Discard::Protocol) {
+            return;
+        }
+        let Some(name) = self.interfaces.get(interface).map(|there| &there.name) else {
+            return;
+        };
+        let routers = self.groups.iter_mut().flat_map(|group| &mut group.routers);
+        for router in routers.filter(|router| router.config.interface == *name) {
+            let fits = advert.is_none_or(|advert| {
+                let source = router.peer_source.is_none_or(|it| it == advert.source);
+                source && advert.family == router.config.family
+            });
+            if fits {
+                router.identity.note_advert(now_ns);
+            }
+        }
+    }
+
+    /// Asks for an address of each family on each interface where a virtual router is in doubt; true: to be asked
+    /// again soon.
+    pub(super) fn ask_for_identities(&mut self) -> bool {
+        let doubted = self.doubted();
+        let mut is_open = false;
+        for interface in 0..self.interfaces.len() {
+            for family in [Family::V4, Family::V6] {
+                let here = |it: &&Doubted| (it.interface, it.family) == (interface, family);
+                let here: Vec<&Doubted> = doubted.iter().filter(here).collect();
+                is_open |= self.ask_for_one(interface, family, &here);
+            }
+        }
+        is_open
+    }
+
+    fn ask_for_one(&mut self, interface: usize, family: Family, doubted: &[&Doubted]) -> bool {
+        let Some(there) = self.interfaces.get_mut(interface) else {
+            return false;
+        };
+        let doubts = &mut there.doubts;
+        doubts.turn = doubts.turn.wrapping_add(1);
+        let place = doubts.turn.checked_rem(doubted.len());
+        let Some(one) = place.and_then(|place| doubted.get(place)) else {
+            *doubts.count(family) = 0;
+            return false;
+        };
+        let group = self.groups.get_mut(one.group);
+        let Some(router) = group.and_then(|group| group.routers.get_mut(one.router)) else {
+            return false;
+        };
+        let target = router.config.addresses.first().map(|it| it.address);
+        let Some(frame) = target.and_then(|target| question(there, target)) else {
+            return false;
+        };
+        router.identity.unanswered = router.identity.unanswered.saturating_add(1);
+        let unanswered = there.doubts.count(family);
+        *unanswered = unanswered.saturating_add(1);
+        self.actions.push(Action::Probe { interface, frame });
+        router.identity.is_open()
+    }
+
+    fn doubted(&self) -> Vec<Doubted> {
+        let mut doubted = Vec::new();
+        // a node that has taken over asks nobody for its own address
+        let is_backup = |group: &Group| matches!(group.state, State::Backup { .. });
+        let groups = self.groups.iter().enumerate();
+        for (place, group) in groups.filter(|(_, group)| is_backup(group)) {
+            for (index, router) in group.routers.iter().enumerate() {
+                let port = group.ports.get(router.port);
+                if let Some(port) = port.filter(|_| router.identity.is_doubted) {
+                    doubted.push(Doubted {
+                        interface: port.interface,
+                        family: router.config.family,
+                        group: place,
+                        router: index,
+                    });
+                }
+            }
+        }
+        doubted
+    }
+}
+
+impl Doubts {
+    fn unanswered_of(mut self, family: Family) -> u32 {
+        *self.count(family)
+    }
+
+    fn count(&mut self, family: Family) -> &mut u32 {
+        let [v4, v6] = &mut self.unanswered;
+        match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        }
+    }
+}
+
+/// A frame that asks for a virtual address. An address that is being detected as a duplicate must not hear of another
+/// detection: so a solicitation comes from an address.
+pub(super) fn question(there: &Interface, target: IpAddr) -> Option<Vec<u8>> {
+    let sender = match Family::of(target) {
+        Family::V4 => Some(Ipv4Addr::UNSPECIFIED.into()),
+        Family::V6 => there.own_addresses().find(|it| is_link_local(*it)),
+    };
+    neighbour::probe(there.facts.mac, sender?, target)
+}
