@@ -101,6 +101,15 @@ fn leaky() -> Plan {
     plan
 }
 
+/// A pair settles in less than the second after which there is a record.
+fn wait_recorded(pair: &Linked<'_>) -> Result<()> {
+    let ring = pair.routers[pair.at()?].dir.join("run/ring");
+    pair.wait("a second of the active node in its ring", || {
+        let bytes = fs::read(&ring).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).contains("\"office\":\"active\"")
+    })
+}
+
 #[test]
 fn a_bundle_has_both_nodes_and_none_of_their_secrets() {
     scenario(2, |lab| {
@@ -109,11 +118,7 @@ fn a_bundle_has_both_nodes_and_none_of_their_secrets() {
             let text = pair.said(0, &["status"]).unwrap_or_default().1;
             text.contains("PLANTED-value")
         })?;
-        let ring = pair.routers[pair.at()?].dir.join("run/ring");
-        pair.wait("a second of the active node in its ring", || {
-            let bytes = fs::read(&ring).unwrap_or_default();
-            String::from_utf8_lossy(&bytes).contains("\"office\":\"active\"")
-        })?;
+        wait_recorded(&pair)?;
         for site in [0, 1] {
             pair.site(site).ns.nft("add table inet mine")?;
         }
@@ -295,6 +300,7 @@ fn a_daemon_that_hangs_delays_a_bundle_and_does_not_prevent_it() {
     scenario(2, |lab| {
         let mut pair = Linked::start(lab, &plan())?;
         let old = pair.at()?;
+        wait_recorded(&pair)?;
         pair.strike(Fault::Hang)?;
         let began = Instant::now();
         let (text, files) = bundle(&pair, old, "hung")?;
