@@ -14,7 +14,7 @@ use spared_tests::router::{Plan, Router, Spared};
 
 /// Many heartbeats, and several failover times.
 const WHILE: Duration = Duration::from_millis(1_500);
-const UNNOTICED: Duration = Duration::from_millis(150);
+const UNNOTICED: Duration = Duration::from_millis(250);
 
 fn plan() -> Plan {
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);

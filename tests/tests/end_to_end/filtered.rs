@@ -18,7 +18,7 @@ const STEP: Duration = Duration::from_millis(20);
 const WHILE: Duration = Duration::from_millis(900);
 const CALM: Duration = Duration::from_millis(400);
 /// What is neither noticed nor a failover: the pace of questions, and a machine that is a little late.
-const UNNOTICED: Duration = Duration::from_millis(150);
+const UNNOTICED: Duration = Duration::from_millis(250);
 /// A failover, and as much for a machine that is late.
 const FAILOVER: Duration = Duration::from_millis(500);
 /// After ten seconds it is told, and somebody has asked by then.
