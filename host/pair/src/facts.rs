@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::addresses::{AddressStatus, BareInterface, DuplicateAddress, ForeignAddress};
 use crate::cause::Cause;
 use crate::difference::Difference;
+use crate::files::UnusedFiles;
 use crate::identity::LostIdentity;
 use crate::links::LinkFacts;
 
@@ -85,18 +86,6 @@ pub struct FirstFound {
     pub thing: String,
     /// The time.
     pub since: String,
-}
-
-/// Files of the configuration that were changed and are not in use.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct UnusedFiles {
-    /// Their paths.
-    pub files: Vec<String>,
-    /// When that was first seen.
-    pub since: String,
-    /// The first fault in them that the daemon finds itself; may be empty.
-    pub fault: String,
 }
 
 /// An elector that does not answer.

@@ -15,6 +15,7 @@ mod addresses;
 mod cause;
 mod difference;
 mod facts;
+mod files;
 mod finding;
 pub mod forwarding;
 mod headline;
@@ -39,8 +40,9 @@ pub use difference::{Difference, DifferenceKind};
 pub use facts::{
     CheckStatus, Fence, FirstFound, Forced, GroupFacts, InterfaceFacts, InterfaceLack, Maintenance,
     MissingRoute, NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts, PluginState, Role,
-    RouterFault, STATE_LOSES, STATE_UNKNOWN, SilentElector, UnusedFiles,
+    RouterFault, STATE_LOSES, STATE_UNKNOWN, SilentElector,
 };
+pub use files::UnusedFiles;
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};
 pub use identity::LostIdentity;

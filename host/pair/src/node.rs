@@ -3,8 +3,9 @@
 use crate::addresses::{self, ForeignAddress};
 use crate::facts::{
     CheckStatus, Fence, Forced, GroupFacts, InterfaceFacts, InterfaceLack, NodeFacts, PluginFacts,
-    PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN, UnusedFiles,
+    PluginState, Role, RouterFault, STATE_LOSES, STATE_UNKNOWN,
 };
+use crate::files;
 use crate::finding::{Finding, Id};
 use crate::forwarding;
 use crate::identity;
@@ -37,7 +38,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .chain(interfaces.map(|it| interface(name, it)))
         .chain(links::findings(node, peer))
         .chain(not_in_force(node))
-        .chain(files(node))
+        .chain(files::finding(node))
         .chain(orders(node))
         .chain(disk(node))
         .chain(not_forwarding(node))
@@ -122,30 +123,6 @@ fn not_in_force(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
         let finding = Finding::new(Id::NotInForce, name, key, text);
         finding.todo_there("`systemctl restart spared`, best while it is backup.")
     })
-}
-
-fn files(node: &NodeFacts) -> Option<Finding> {
-    let UnusedFiles {
-        files,
-        since,
-        fault,
-    } = node.unused_files.as_ref()?;
-    let name = &node.node;
-    let (was, is) = match files.as_slice() {
-        [_] => ("was", "is"),
-        _ => ("were", "are"),
-    };
-    let (at, files) = (time::clock(since), files.join(", "));
-    let changed = format!("{name}: {files} {was} changed at {at} and {is} not in use");
-    let (text, todo) = match fault.as_str() {
-        "" => (changed, "`sparectl check`, then `sparectl reload`."),
-        fault => (
-            format!("{changed}, with a fault: {}", bare(fault)),
-            "Fix that until `sparectl check` finds no fault, then `sparectl reload`.",
-        ),
-    };
-    let finding = Finding::new(Id::FileUnused, name, "files", text).since(since);
-    Some(finding.todo_there(todo))
 }
 
 fn starter(node: &NodeFacts) -> Option<Finding> {
