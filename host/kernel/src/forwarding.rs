@@ -38,9 +38,10 @@ impl Kernel {
 
     // Of an interface alone it changes nothing: packets are forwarded all the same.
     fn not_forwarding_ipv6(&self) -> Vec<String> {
-        let is_needed = Need::of(self.interfaces_with(true).len()) == Need::Forwarding;
         let is_off = self.interfaces.forwards_everywhere(true) == Some(false);
-        let setting = (is_needed && is_off).then(|| forwarding::IPV6.to_owned());
+        // the rest takes time if there are hundreds of groups
+        let is_needed = || Need::of(self.interfaces_with(true).len()) == Need::Forwarding;
+        let setting = (is_off && is_needed()).then(|| forwarding::IPV6.to_owned());
         setting.into_iter().collect()
     }
 
