@@ -237,7 +237,7 @@ fn a_private_vlan_with_heartbeats_is_unheard_and_one_is_active() {
 fn an_active_node_that_is_deaf_on_a_network_gives_way() {
     let mut plan = Plan::linked(INTERVAL, &Wire::LINKS);
     plan.without_preference();
-    // the old one rates the network anew, and nothing else moves
+    // the old one rates the network again, and nothing else moves
     gives_way(&plan, [0, 100], DEAF, false);
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spared_kernel::{Kernel, KernelEvent};
-use spared_message::worker::Family;
+use spared_message::worker::{Claims, Family};
 
 use crate::lab::*;
 
@@ -16,19 +16,20 @@ fn kernel_on(net: &Net, is_router: bool) -> Kernel {
     set(net, "net/ipv6/conf/all/forwarding", true);
     let mut claims = claims(&["10.0.0.1/24", "2001:db8::1/64"], LONG);
     if is_router {
-        for (text, family) in [
-            ("10.1.0.1/24", Family::V4),
-            ("2001:db8:1::1/64", Family::V6),
-        ] {
-            let of = claims.routers.len() as u32;
-            claims.routers.push(router("wan2", family, 51));
-            claims.addresses.push(address("wan2", text, Some(of)));
-        }
+        add_router(&mut claims, "10.1.0.1/24", Family::V4);
+        add_router(&mut claims, "2001:db8:1::1/64", Family::V6);
     }
     let mut kernel = Kernel::open().unwrap();
     kernel.claim("office", claims).unwrap();
     drive_for(&mut kernel, Duration::from_millis(30));
     kernel
+}
+
+/// Adds a virtual router on `wan2`, with an address.
+fn add_router(claims: &mut Claims, text: &str, family: Family) {
+    let of = claims.routers.len() as u32;
+    claims.routers.push(router("wan2", family, 51));
+    claims.addresses.push(address("wan2", text, Some(of)));
 }
 
 fn set(net: &Net, setting: &str, is_on: bool) {
@@ -70,10 +71,7 @@ fn each_setting_that_is_off_is_told_and_named_until_it_is_on() {
 /// What a kernel that is opened now finds.
 fn found_at_start() -> Vec<String> {
     let mut claims = claims(&["10.0.0.1/24"], LONG);
-    claims.routers.push(router("wan2", Family::V4, 51));
-    claims
-        .addresses
-        .push(address("wan2", "10.1.0.1/24", Some(1)));
+    add_router(&mut claims, "10.1.0.1/24", Family::V4);
     let mut kernel = Kernel::open().unwrap();
     kernel.claim("office", claims).unwrap();
     kernel.not_forwarding()
@@ -106,10 +104,7 @@ fn the_device_of_a_virtual_mac_has_to_forward_too() {
     set(&net, "net/ipv4/ip_forward", true);
     let mut claims = claims(&["10.0.0.1/24"], LONG);
     claims.routers[0].vmac = true;
-    claims.routers.push(router("wan2", Family::V4, 51));
-    claims
-        .addresses
-        .push(address("wan2", "10.1.0.1/24", Some(1)));
+    add_router(&mut claims, "10.1.0.1/24", Family::V4);
     let mut kernel = Kernel::open().unwrap();
     kernel.claim("office", claims).unwrap();
     let setting = "net/ipv4/conf/vrrp50.lan2/forwarding";

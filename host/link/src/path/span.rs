@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn another_mtu_begins_anew() {
+    fn another_mtu_is_another_measurement() {
         let (mut span, mut now_ns) = (of(1500), 0);
         run(&mut span, &mut now_ns, 5 * SECOND, |size| size <= 1400);
         span.set_mtu(1400);
