@@ -11,7 +11,7 @@ use spared_process::poller::{Key, Poller};
 use spared_supervisor::{Report, Supervisor};
 use spared_worker::message::{FromWorker, ToWorker};
 
-use super::test_worker::prepared;
+use super::test_worker::{prepared, write_script};
 
 /// More than a worker may be silent that gets no processor, on a machine that is as busy as that.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -195,7 +195,9 @@ fn a_question_to_a_dead_worker_is_answered() {
 
 /// Checks its configuration, of which nothing but the script decides.
 fn checked(name: &str, script: &str) -> Fixture {
-    let mut fixture = Fixture::new(name, script);
+    // the worker that runs before it must not do what the script does
+    let mut fixture = Fixture::new(name, "exec sleep 100");
+    write_script(&fixture.folder, script);
     let setup = Setup::read(&fixture.folder.join("spared.toml")).unwrap();
     let (plugin, now) = (setup.plugins[0].clone(), Instant::now());
     let (supervisor, poller) = (&mut fixture.supervisor, &fixture.poller);

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -441,14 +441,21 @@ impl Drop for TestWorker {
     }
 }
 
+/// Puts the script in place by a rename: a shell that runs the old one reads on in the old file.
+pub fn write_script(folder: &Path, script: &str) -> PathBuf {
+    let (new, exe) = (folder.join("worker.sh.new"), folder.join("worker.sh"));
+    fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::rename(&new, &exe).unwrap();
+    exe
+}
+
 /// A folder with a plugin NAME of this text, whose worker is this script.
 pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms, Starter) {
     let folder = format!("spared-test-worker-{name}-{}", std::process::id());
     let folder = std::env::temp_dir().join(folder);
     fs::create_dir_all(folder.join("plugins")).unwrap();
-    let exe = folder.join("worker.sh");
-    fs::write(&exe, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&exe, fs::Permissions::from_mode(0o755)).unwrap();
+    let exe = write_script(&folder, script);
     fs::write(folder.join("spared.toml"), "node.name = \"r1\"").unwrap();
     fs::write(folder.join(format!("{NAME}.so")), "").unwrap();
     fs::write(folder.join(format!("plugins/{NAME}.toml")), text).unwrap();
