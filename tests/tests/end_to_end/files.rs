@@ -76,6 +76,15 @@ impl<'l> Firewalls<'l> {
         waited.map_err(|error| format!("{error}\nfound {:?}", self.state(site)).into())
     }
 
+    /// An event may come after the rows that show what it tells.
+    pub fn wait_event(&self, site: usize, told: &str) -> Result<()> {
+        let what = format!("event {told:?} on r{}", site + 1);
+        self.pair.wait(&what, || {
+            let events = self.pair.said(site, &["events"]).unwrap_or_default().1;
+            events.contains(told)
+        })
+    }
+
     /// r1's firewall is on both nodes.
     pub fn push_first(&self) -> Result<()> {
         self.wait_state(0, "pending: ")?;
@@ -252,8 +261,7 @@ fn a_node_that_dies_while_files_are_put_in_place_has_the_old_ones_when_it_is_bac
             it.read(1, "fw.d/10-web.nft") == Some(rule(81))
         })?;
         it.wait_state(0, "pending: /mnt/fw.d/10-web.nft changed here")?;
-        let (_, events) = it.pair.said(1, &["events"])?;
-        expect(&events, "an interrupted change was taken back")?;
+        it.wait_event(1, "an interrupted change was taken back")?;
         expect(&it.rules(1), "tcp dport 81 drop")?;
         it.pair.done(0, &["files", "push", "firewall"])?;
         it.wait_same()?;
@@ -305,8 +313,7 @@ fn what_nobody_confirms_goes_back_although_plugin_and_node_died_meanwhile() {
             it.rules(1).contains("dport 81 drop")
         })?;
         it.wait_state(0, "pending: /mnt/fw.d/10-web.nft changed here")?;
-        let (_, events) = it.pair.said(1, &["events"])?;
-        expect(&events, "nobody confirmed the change")?;
+        it.wait_event(1, "nobody confirmed the change")?;
         it.pair.done(0, &push)?;
         it.wait_state(0, "synchronized, but r2")?;
         it.pair.done(0, &["files", "confirm"])?;

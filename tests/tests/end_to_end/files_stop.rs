@@ -65,7 +65,7 @@ fn a_push_that_is_stopped_leaves_the_old_tree_whole_and_says_so() {
         assert_eq!(number("size"), 0);
         let (_, rows) = it.pair.said(1, &["files"])?;
         expect(&rows, "stopped")?;
-        expect(&it.pair.said(1, &["events"])?.1, "stopped")?;
+        it.wait_event(1, "stopped")?;
         it.wait_state(0, "pending: 2 files")?;
         // and nothing hinders the next one
         fs::remove_file(own(lab, 0).join("fw.d/large"))?;

@@ -103,11 +103,19 @@ fn leaky() -> Plan {
 
 /// A pair settles in less than the second after which there is a record.
 fn wait_recorded(pair: &Linked<'_>) -> Result<()> {
-    let ring = pair.routers[pair.at()?].dir.join("run/ring");
-    pair.wait("a second of the active node in its ring", || {
-        let bytes = fs::read(&ring).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).contains("\"office\":\"active\"")
-    })
+    let active = pair.at()?;
+    for (site, router) in pair.routers.iter().enumerate() {
+        let role = if site == active { "active" } else { "backup" };
+        let (ring, recorded) = (
+            router.dir.join("run/ring"),
+            format!("\"office\":\"{role}\""),
+        );
+        pair.wait("a second of its role in each ring", || {
+            let bytes = fs::read(&ring).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).contains(&recorded)
+        })?;
+    }
+    Ok(())
 }
 
 #[test]
