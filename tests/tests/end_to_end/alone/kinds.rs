@@ -248,11 +248,29 @@ impl Pair {
             undo.since(began),
             Stamp::now().since(undo)
         );
-        wrong.extend(self.doubled(began));
+        let doubled = self.doubled(began);
+        if !doubled.is_empty() {
+            self.print_events(began);
+        }
+        wrong.extend(doubled);
         Ok(wrong
             .into_iter()
             .map(|it| format!("{name}: {it}"))
             .collect())
+    }
+
+    /// What both nodes did; the machines have one clock.
+    fn print_events(&self, began: Stamp) {
+        for machine in &self.machines {
+            let now = machine.run("date +%T.%3N").unwrap_or_default().1;
+            let events = Node(machine).sparectl("events -n 1000").map(|it| it.1);
+            println!(
+                "--- {}: at {now}, {:.2?} after the begin, its events:\n{}",
+                machine.name,
+                Stamp::now().since(began),
+                events.unwrap_or_else(|error| error.to_string())
+            );
+        }
     }
 
     fn fail_over(&self) -> Vec<String> {
