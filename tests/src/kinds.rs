@@ -82,9 +82,11 @@ pub const BONDS: [Kind; 6] = [
 ];
 
 impl Kind {
+    /// The macvlan last: a group's first interface has both families.
     pub fn all() -> Vec<Self> {
-        let mut all = vec![VETH, VLAN, BRIDGE, VRF, MACVLAN];
+        let mut all = vec![VETH, VLAN, BRIDGE, VRF];
         all.extend(BONDS);
+        all.push(MACVLAN);
         all
     }
 

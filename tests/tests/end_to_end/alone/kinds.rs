@@ -26,6 +26,9 @@ const TOGETHER: Duration = Duration::from_millis(200);
 /// An answer that comes this long after its question lay in a machine that had no processor: between the check of the
 /// fence and the wire, where nothing can take it back. The lease of a fence ends 32 ms before the other node takes over.
 const LATE: Duration = Duration::from_millis(30);
+/// Kinds in one pair of machines. With all eleven in one, each frame waits for up to a second in a machine's cards
+/// whenever all groups move, which is longer than the failover time: then each node takes the other one for dead.
+const AT_ONCE: usize = 4;
 const CALM: Duration = Duration::from_millis(400);
 const LIMIT: Duration = Duration::from_secs(12);
 const START: Duration = Duration::from_secs(30);
@@ -319,9 +322,15 @@ fn groups_on_every_kind_of_interface_survive_a_rename_a_lost_carrier_and_a_death
     let named = env::var("SPARED_KINDS").unwrap_or_default();
     let mut kinds = Kind::all();
     kinds.retain(|kind| named.is_empty() || named.split(',').any(|name| name == kind.name));
-    scenario(0, |lab| {
-        Pair::boot(lab, kinds.clone(), Families::BOTH)?.run()
-    });
+    for kinds in kinds.chunks(AT_ONCE) {
+        println!(
+            "{:?}",
+            kinds.iter().map(|kind| kind.name).collect::<Vec<_>>()
+        );
+        scenario(0, |lab| {
+            Pair::boot(lab, kinds.to_vec(), Families::BOTH)?.run()
+        });
+    }
 }
 
 #[test]
