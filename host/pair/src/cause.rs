@@ -353,6 +353,9 @@ impl Display for Clause<'_> {
             CauseKind::Second => f.write_str("the peer hears another machine with this node's key"),
             CauseKind::Withdrawn => f.write_str("the group is no longer configured"),
             CauseKind::Shutdown => f.write_str("it shuts down"),
+            CauseKind::Conflict if cause.for_ns == 0 => {
+                write!(f, "{peer} was active, too, and gave way")
+            }
             CauseKind::Conflict => write!(f, "{peer} was active, too, for {time} and gave way"),
             CauseKind::Claimed => f.write_str("the group has just been claimed"),
             CauseKind::Late

@@ -297,6 +297,15 @@ impl Group {
         }
     }
 
+    /// The peer became active and gave way, and none of its heartbeats of that time was heard.
+    pub(super) fn win_unheard(&mut self, cx: &mut Context<'_>) {
+        self.announce(cx);
+        self.counters.conflicts += 1;
+        let peer = self.who_is_peer(cx);
+        self.victories.owed = Some(Why::Won { peer, for_ns: 0 });
+        self.tell_victory(cx);
+    }
+
     /// The rival's followers may have acted after this node's, as on a cloud address: those of this node act again.
     pub(super) fn tell_victory(&mut self, cx: &mut Context<'_>) {
         if cx.now_ns < self.victories.next_ns || !self.is_active() {

@@ -17,6 +17,7 @@ const WAITS_MAX: u32 = 2;
 
 impl Group {
     pub fn handle_heartbeat(&mut self, cx: &mut Context<'_>, heartbeat: &Heartbeat) {
+        let before = self.peer.as_ref().map(|peer| peer.heartbeat.term);
         let lets_go = self.note_heartbeat(cx.now_ns, heartbeat);
         self.end_link_wait(cx);
         self.meet(cx);
@@ -27,7 +28,12 @@ impl Group {
             State::Backup { .. } | State::Promoting { .. } => {
                 self.heartbeat_while_backup(cx, lets_go);
             }
-            State::Active { .. } => self.heartbeat_while_active(cx),
+            State::Active { .. } => {
+                if self.term.was_overtaken(before, heartbeat) {
+                    self.win_unheard(cx);
+                }
+                self.heartbeat_while_active(cx);
+            }
         }
     }
 

@@ -22,6 +22,17 @@ impl Term {
         }
     }
 
+    /// The peer speaks while this node is active. Whether it began a term since it said `before`: it was active as well,
+    /// and has taken the role back before this node heard of it.
+    pub fn was_overtaken(&mut self, before: Option<u32>, heartbeat: &Heartbeat) -> bool {
+        let is_new = before.is_some_and(|before| before <= self.number);
+        let gave_way = is_new && heartbeat.role != Speaks::Active && heartbeat.term > self.number;
+        if gave_way {
+            self.number = heartbeat.term;
+        }
+        gave_way
+    }
+
     /// The peer speaks while this node is not active.
     pub fn follow(&mut self, heartbeat: &Heartbeat) {
         let serves = heartbeat.role == Speaks::Active && heartbeat.term == self.number;
@@ -57,6 +68,19 @@ mod tests {
         assert_eq!(term.number, 2);
         term.begin();
         assert_eq!(term.number, 3);
+    }
+
+    #[test]
+    fn a_term_that_the_peer_began_and_gave_up_is_told_once_by_the_active_node() {
+        let mut term = Term::default();
+        term.begin();
+        assert!(!term.was_overtaken(None, &says(Speaks::Backup, 7)));
+        assert!(!term.was_overtaken(Some(1), &says(Speaks::Backup, 1)));
+        // E7 judges one that is active still
+        assert!(!term.was_overtaken(Some(1), &says(Speaks::Active, 2)));
+        assert!(term.was_overtaken(Some(1), &says(Speaks::Backup, 2)));
+        assert!(!term.was_overtaken(Some(2), &says(Speaks::Backup, 2)));
+        assert_eq!(term.number, 2);
     }
 
     #[test]

@@ -59,6 +59,37 @@ fn the_winner_of_a_split_says_once_that_it_has_healed() {
 }
 
 #[test]
+fn a_rival_that_gave_way_before_it_was_heard_is_told_of() {
+    let mut lab = pair("");
+    lab.directive(0, quality(100));
+    lab.directive(1, quality(60));
+    lab.run(SECOND);
+    assert_eq!(lab.active(), [0]);
+    lab.forget();
+    for wire in WIRES {
+        lab.cut_one_way(wire, 0, 1);
+    }
+    // r2 waits for 302 ms from the last heartbeat, which is at most 100 ms old; r1 does not miss r2 before it is heard again
+    lab.run(180 * MS);
+    assert_eq!(lab.active(), [0]);
+    for wire in WIRES {
+        lab.cut_one_way(wire, 1, 0);
+    }
+    lab.run_until(SECOND, |lab| lab.active() == [0, 1]).unwrap();
+    lab.fix();
+    for wire in WIRES {
+        lab.cut_one_way(wire, 1, 0);
+    }
+    lab.run_until(SECOND, |lab| lab.active() == [0]).unwrap();
+    lab.fix();
+    lab.run(SECOND);
+    assert_eq!(victories(&lab, 0).len(), 1, "{:?}", victories(&lab, 0));
+    assert!(victories(&lab, 1).is_empty());
+    lab.run(30 * SECOND);
+    assert_eq!((lab.active(), victories(&lab, 0).len()), (vec![0], 1));
+}
+
+#[test]
 fn a_failover_and_a_switchover_are_no_conflict() {
     let mut lab = pair("");
     for _ in 0..5 {
