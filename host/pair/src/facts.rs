@@ -263,8 +263,8 @@ pub struct GroupFacts {
     /// and its priority.
     #[serde(skip_serializing_if = "is_default")]
     pub adverts_alone: BTreeMap<String, String>,
-    /// Interfaces on which the heartbeats of the active node arrive, and its adverts or its virtual MAC addresses do
-    /// not.
+    /// Interfaces on which the heartbeats of a node arrive, and its adverts or its virtual MAC addresses do not, or did
+    /// not when it was active last.
     #[serde(skip_serializing_if = "is_default")]
     pub lost: Vec<LostIdentity>,
     /// Virtual routers for which a router outside the pair advertises, and that router.

@@ -66,6 +66,8 @@ ids! {
     VirtualMacDropped = "SP-0209",
     /// A network carries a node's heartbeats and not its adverts.
     AdvertsLost = "SP-0210",
+    /// A network dropped what came from the virtual MAC address of the backup when that was active last.
+    VirtualMacDroppedBefore = "SP-0211",
     /// An enabled plugin does not run.
     PluginDown = "SP-0301",
     /// A plugin and its peer share no protocol version.

@@ -16,19 +16,32 @@ const NAMED_MAX: usize = 4;
 pub struct LostIdentity {
     /// Its interface.
     pub interface: String,
-    /// The active node.
+    /// The node that sends: the active one, or the backup with what it lost before.
     pub sender: String,
     /// Its virtual MAC addresses that are dropped, or "adverts" and "IPv6 adverts".
     pub what: String,
-    /// Nothing from its virtual MAC address arrives; false: its adverts alone are lost.
-    pub is_mac: bool,
+    /// How it is lost.
+    pub loss: Loss,
+}
+
+/// How a network loses what a node sends in the group's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Its adverts alone are lost.
+    #[default]
+    Adverts,
+    /// Nothing from its virtual MAC address arrives.
+    Mac,
+    /// The same when it was active last; it is backup.
+    MacBefore,
 }
 
 /// Findings of all groups of a node, one for each network and active node.
 pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
-    let mut lost: BTreeMap<(bool, &str, &str), Vec<&str>> = BTreeMap::new();
+    let mut lost: BTreeMap<(Loss, &str, &str), Vec<&str>> = BTreeMap::new();
     for it in node.groups.iter().flat_map(|group| &group.lost) {
-        let key = (it.is_mac, it.interface.as_str(), it.sender.as_str());
+        let key = (it.loss, it.interface.as_str(), it.sender.as_str());
         let what = lost.entry(key).or_default();
         if !what.contains(&it.what.as_str()) {
             what.push(&it.what);
@@ -37,15 +50,21 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     // what is dropped with the MAC address is no other fault
     let dropped: Vec<(&str, &str)> = lost
         .keys()
-        .filter(|it| it.0)
+        .filter(|it| it.0 == Loss::Mac)
         .map(|it| (it.1, it.2))
         .collect();
     let found = lost.into_iter().filter_map(|(key, what)| {
-        let (is_mac, interface, sender) = key;
-        if is_mac {
-            return Some(mac_dropped(interface, sender, &what.join(", ")));
-        }
+        let (loss, interface, sender) = key;
         let is_explained = dropped.contains(&(interface, sender));
+        match loss {
+            Loss::Mac => return Some(mac_dropped(interface, sender, &what.join(", "))),
+            // groups of one network may be active on either node
+            Loss::MacBefore if is_explained => return None,
+            Loss::MacBefore => {
+                return Some(mac_dropped_before(interface, sender, &what.join(", ")));
+            }
+            Loss::Adverts => {}
+        }
         let other = if sender == peer { &node.node } else { peer };
         let what = what.iter().max_by_key(|it| it.len());
         what.filter(|_| !is_explained)
@@ -62,6 +81,19 @@ fn mac_dropped(interface: &str, sender: &str, macs: &str) -> Finding {
     );
     let finding = Finding::new(Id::VirtualMacDropped, sender, interface, text);
     finding.todo("Allow it there, or set vmac = false on both nodes, then `sparectl reload`.")
+}
+
+fn mac_dropped_before(interface: &str, sender: &str, macs: &str) -> Finding {
+    let text = format!(
+        "{sender}: the network dropped the virtual MAC {} of {interface} when {sender} was active last: after a \
+         failover nobody would reach it there",
+        shortened(macs)
+    );
+    let finding = Finding::new(Id::VirtualMacDroppedBefore, sender, interface, text);
+    finding.todo(format!(
+        "Allow it at the port of {sender}; then `sparectl switch --to {sender}` shows whether it passes, or \
+         `sparectl vrrp retry` on both nodes forgets it."
+    ))
 }
 
 fn adverts_lost(interface: &str, sender: &str, other: &str, what: &str) -> Finding {

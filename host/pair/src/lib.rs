@@ -45,7 +45,7 @@ pub use facts::{
 pub use files::UnusedFiles;
 pub use finding::{Finding, Id};
 pub use history::{Fitness, History, RoleChange};
-pub use identity::LostIdentity;
+pub use identity::{Loss, LostIdentity};
 pub use lasting::Lasting;
 pub use links::LinkFacts;
 pub use ready::missing;

@@ -206,7 +206,11 @@ fn sort(found: &mut Vec<Finding>) {
             Id::Frozen,
         ];
         // both nodes report these of the node that sends
-        let by_sender = [Id::VirtualMacDropped, Id::AdvertsLost];
+        let by_sender = [
+            Id::VirtualMacDropped,
+            Id::AdvertsLost,
+            Id::VirtualMacDroppedBefore,
+        ];
         let is_by_sender = by_sender.iter().any(|id| it.is(*id));
         let sender = is_by_sender.then(|| it.node.clone());
         let key = (it.id.clone(), sender, it.thing.clone());

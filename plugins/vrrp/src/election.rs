@@ -272,6 +272,8 @@ pub enum SwitchoverCause {
     Priority,
     /// E3: an unheard interface that is rated no better here than there.
     Unheard,
+    /// E15: a network drops the active node's virtual identity, and may carry the other one's.
+    Dropped,
 }
 
 impl SwitchoverCause {
@@ -353,7 +355,7 @@ fn by_priority(own: &Rank, other: &Rank, rules: &Rules) -> Option<(SwitchoverCau
 }
 
 /// E9: doubled with each change within five minutes.
-fn hold_ns(rules: &Rules) -> u64 {
+pub fn hold_ns(rules: &Rules) -> u64 {
     let Election::Quality { hold_ns, .. } = rules.election else {
         return 0;
     };

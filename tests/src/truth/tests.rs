@@ -40,6 +40,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::VirtualMacDropped,
         "a virtual MAC address, which the pairs of the tables have not: end_to_end/identity.rs",
     ),
+    (
+        Id::VirtualMacDroppedBefore,
+        "of that address, after the role has moved: end_to_end/identity.rs",
+    ),
     (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 

@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Networks that carry the heartbeats of the active node and not its virtual MAC address or its adverts, and a kernel that refuses
-//! adverts to a unicast peer: both nodes say so, until it is over, and no role moves.
+//! A kernel that refuses adverts to a unicast peer: both nodes say so, until it is over, and no role moves.
 
 use std::thread;
 use std::time::Duration;
 
 use spared_pair::Word;
 use spared_tests::Result;
-use spared_tests::lab::{Direction, Traffic, Wire, scenario};
+use spared_tests::lab::{Wire, scenario};
 use spared_tests::linked::{INTERVAL, Linked};
 use spared_tests::router::Plan;
 
 const WHILE: Duration = Duration::from_millis(1_200);
-
-fn plan() -> Plan {
-    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
-    plan.without_preference();
-    plan
-}
 
 /// A second group, whose adverts go to both nodes' addresses.
 const UNICAST: &str = "[[group]]\nname = \"more\"\nprefer = \"r1\"\nadvert_interval = \"100ms\"\n\
@@ -44,42 +37,6 @@ fn both_say(pair: &Linked<'_>, id: &str, parts: &[&str]) -> bool {
 
 fn wait_well(pair: &Linked<'_>) -> Result<()> {
     pair.wait("both well", || both_say(pair, "", &[]))
-}
-
-#[test]
-fn a_network_that_drops_the_virtual_mac_is_named_by_both_nodes() {
-    scenario(2, |lab| {
-        let mut plan = plan();
-        plan.routers[0].vmac = true;
-        let pair = Linked::start(lab, &plan)?;
-        wait_well(&pair)?;
-        let (active, before) = (pair.at()?, pair.transitions());
-        lab.drop_virtual_macs(pair.site(active), Wire::Lan, Direction::From)?;
-        let mac = "drops the virtual MAC 00:00:5e:00:01:33 of lan";
-        pair.wait("the MAC", || both_say(&pair, "SP-0209", &[mac]))?;
-        thread::sleep(WHILE);
-        assert!(both_say(&pair, "SP-0209", &[mac]));
-        assert_eq!(pair.transitions(), before);
-        lab.unfilter(pair.site(active), Wire::Lan)?;
-        wait_well(&pair)?;
-        // the other way: the backup's hypervisor lets nothing of that MAC address in, or protocol 112 is filtered
-        lab.drop_virtual_macs(pair.site(1 - active), Wire::Lan, Direction::To)?;
-        pair.wait("the MAC again", || both_say(&pair, "SP-0209", &[mac]))?;
-        lab.filter(
-            pair.site(active),
-            Wire::Lan,
-            Traffic::Adverts,
-            Direction::From,
-        )?;
-        lab.unfilter(pair.site(1 - active), Wire::Lan)?;
-        pair.wait("the adverts", || {
-            both_say(&pair, "SP-0210", &["protocol 112"])
-        })?;
-        lab.unfilter(pair.site(active), Wire::Lan)?;
-        wait_well(&pair)?;
-        assert_eq!(pair.transitions(), before);
-        Ok(())
-    });
 }
 
 #[test]

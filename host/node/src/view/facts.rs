@@ -10,8 +10,8 @@ use spared_kernel::FenceState;
 use spared_message::worker::{self, Descriptor, Family};
 use spared_pair::{
     BareInterface, CauseKind, DuplicateAddress, Fence, Finding, Forced, GroupFacts, InterfaceFacts,
-    LostIdentity, NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts, Role, RouterFault,
-    Verdict, VirtualCopy,
+    Loss, LostIdentity, NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts, Role,
+    RouterFault, Verdict, VirtualCopy,
 };
 use spared_process::clock;
 use spared_process::monotonic::now_ns;
@@ -210,10 +210,16 @@ impl NodeView<'_> {
                     facts.adverts_alone.insert(interface.to_owned(), text);
                 }
                 Some((interface, "virtual_mac_dropped")) => {
-                    facts.lost.push(lost_identity(interface, &text, true));
+                    facts.lost.push(lost_identity(interface, &text, Loss::Mac));
+                }
+                Some((interface, "virtual_mac_was_dropped")) => {
+                    let lost = lost_identity(interface, &text, Loss::MacBefore);
+                    facts.lost.push(lost);
                 }
                 Some((interface, "adverts_lost")) => {
-                    facts.lost.push(lost_identity(interface, &text, false));
+                    facts
+                        .lost
+                        .push(lost_identity(interface, &text, Loss::Adverts));
                 }
                 Some((router, "muted")) => facts.muted.push(router_fault(router, text)),
                 Some((router, "refused")) => facts.refused.push(router_fault(router, text)),
@@ -394,13 +400,13 @@ fn duplicate(address: &str, text: &str, is_peer: bool) -> DuplicateAddress {
 }
 
 // "interface.lan" and "r1: 00:00:5e:00:01:33".
-fn lost_identity(interface: &str, text: &str, is_mac: bool) -> LostIdentity {
+fn lost_identity(interface: &str, text: &str, loss: Loss) -> LostIdentity {
     let (sender, what) = text.split_once(": ").unwrap_or(("", text));
     LostIdentity {
         interface: interface.trim_start_matches("interface.").to_owned(),
         sender: sender.to_owned(),
         what: what.to_owned(),
-        is_mac,
+        loss,
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::*;
 
-fn lost(sender: &str, what: &str, is_mac: bool) -> LostIdentity {
+fn lost(sender: &str, what: &str, loss: Loss) -> LostIdentity {
     LostIdentity {
         interface: "lan".to_owned(),
         sender: sender.to_owned(),
         what: what.to_owned(),
-        is_mac,
+        loss,
     }
 }
 
@@ -24,7 +24,7 @@ fn both(bed: &mut Bed, lost: &LostIdentity) {
 
 #[test]
 fn a_network_that_drops_a_virtual_mac_is_one_finding_of_both_nodes() {
-    let bed = Bed::with(|bed| both(bed, &lost("r1", "00:00:5e:00:01:0a", true)));
+    let bed = Bed::with(|bed| both(bed, &lost("r1", "00:00:5e:00:01:0a", Loss::Mac)));
     let wanted = "r1: the network drops the virtual MAC 00:00:5e:00:01:0a of lan (a hypervisor's or switch's \
                   filter): heartbeats from r1's own MAC arrive, and nothing from that one. Allow it there, or set \
                   vmac = false on both nodes, then `sparectl reload`. (SP-0209)";
@@ -37,11 +37,11 @@ fn groups_of_one_network_are_one_finding_for_each_active_node() {
     let bed = Bed::with(|bed| {
         for number in 1..=9 {
             let mac = format!("00:00:5e:00:01:0{number}");
-            both(bed, &lost("r1", &mac, true));
+            both(bed, &lost("r1", &mac, Loss::Mac));
         }
-        both(bed, &lost("r2", "00:00:5e:00:01:0a", true));
+        both(bed, &lost("r2", "00:00:5e:00:01:0a", Loss::Mac));
         // what goes with the MAC address is no other fault
-        both(bed, &lost("r2", "adverts", false));
+        both(bed, &lost("r2", "adverts", Loss::Adverts));
     });
     let ids = ["SP-0209 r1", "SP-0209 r2"];
     assert_eq!(said(&bed).1, ids);
@@ -51,7 +51,7 @@ fn groups_of_one_network_are_one_finding_for_each_active_node() {
 
 #[test]
 fn adverts_that_are_lost_name_the_protocol_unless_their_sender_cannot_send_them() {
-    let mut bed = Bed::with(|bed| both(bed, &lost("r2", "IPv6 adverts", false)));
+    let mut bed = Bed::with(|bed| both(bed, &lost("r2", "IPv6 adverts", Loss::Adverts)));
     let wanted = "r2: heartbeats of r2 arrive on lan at r1, and its IPv6 adverts do not: protocol 112 is filtered. \
                   Let IP protocol 112 pass between the nodes there, as UDP port 3780 does. (SP-0210)";
     assert_eq!(lines(&bed), [wanted]);
@@ -62,6 +62,19 @@ fn adverts_that_are_lost_name_the_protocol_unless_their_sender_cannot_send_them(
     let wanted = "r2: office: virtual_router.lan.51.IPv4: the kernel of r2 refuses its adverts to 10.1.0.2. Look for a \
                   rule of an output chain on r2 that drops protocol 112: `spared check` there. (SP-0206)";
     assert_eq!(lines(&bed), [wanted]);
+}
+
+#[test]
+fn a_backup_whose_virtual_mac_was_dropped_is_named_with_what_to_do_and_once() {
+    let mut bed = Bed::with(|bed| both(bed, &lost("r2", "00:00:5e:00:01:0a", Loss::MacBefore)));
+    let wanted = "r2: the network dropped the virtual MAC 00:00:5e:00:01:0a of lan when r2 was active last: after a \
+                  failover nobody would reach it there. Allow it at the port of r2; then `sparectl switch --to r2` \
+                  shows whether it passes, or `sparectl vrrp retry` on both nodes forgets it. (SP-0211)";
+    assert_eq!(lines(&bed), [wanted]);
+    assert!(said(&bed).0.starts_with("WARN"));
+    // another group of that network is active there, and its virtual MAC address is dropped now
+    both(&mut bed, &lost("r2", "00:00:5e:00:01:0b", Loss::Mac));
+    assert_eq!(said(&bed).1, ["SP-0209 r2"]);
 }
 
 #[test]

@@ -149,6 +149,12 @@ impl Engine {
         (!self.groups.is_empty()).then_some(self.duplicates.next_ns)
     }
 
+    /// E15: what is to be asked does not wait for the next second.
+    pub(super) fn look_soon(&mut self, now_ns: u64) {
+        let duplicates = &mut self.duplicates;
+        (duplicates.soon, duplicates.next_ns) = (0, duplicates.next_ns.min(now_ns));
+    }
+
     /// Judges what was heard since the last look, and asks again. Pass in what waits in the sockets of stations
     /// before, except where somebody listens: those frames come by themselves.
     pub fn look_at_addresses(&mut self, now_ns: u64) {

@@ -23,6 +23,8 @@ mod duplicates;
 mod events;
 mod facts;
 mod group;
+mod identity_memory;
+mod identity_rows;
 mod interface;
 mod lapse;
 mod late;
@@ -380,8 +382,8 @@ impl Engine {
         self.probe_networks(now_ns);
     }
 
-    /// Tries at once whether refused adverts leave again, for an administrator who has fixed what
-    /// refused them. Returns the number of virtual routers that are tried.
+    /// Tries at once whether refused adverts leave again, and forgets which virtual identities were dropped, for an
+    /// administrator who has fixed what did it. Returns the number of virtual routers that are tried.
     pub fn retry(&mut self, now_ns: u64) -> u64 {
         let mut tried = 0;
         for router in self.groups.iter_mut().flat_map(|group| &mut group.routers) {
@@ -390,6 +392,8 @@ impl Engine {
                 tried += 1;
             }
         }
+        let ports = self.groups.iter_mut().flat_map(|group| &mut group.ports);
+        ports.for_each(Port::forget_identities);
         tried
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::identity_memory::IdentityMemory;
 use super::one_way::OneWayLoss;
 use super::unheard::{Rating, UnheardInterface};
 use super::virtual_identity::OwnIdentity;
@@ -55,6 +56,9 @@ pub(super) struct Port {
     /// E15: whether heartbeats prove it for the active peer, and what is heard of that one's virtual identity.
     pub own: OwnIdentity,
     pub identity: Identity,
+    /// E15: what was seen of the virtual identities of this node and of the peer, each while active.
+    pub virtual_here: IdentityMemory,
+    pub virtual_there: IdentityMemory,
 }
 
 impl Port {
@@ -85,6 +89,8 @@ impl Port {
             advert_alone: None,
             own: OwnIdentity::default(),
             identity: Identity::Unknown,
+            virtual_here: IdentityMemory::default(),
+            virtual_there: IdentityMemory::default(),
         }
     }
 
@@ -92,6 +98,12 @@ impl Port {
     pub fn end_heartbeats(&mut self) {
         self.proof = None;
         (self.filtered_since_ns, self.is_filtered) = (None, false);
+    }
+
+    /// E15: the virtual identities are others, or somebody says that they pass now.
+    pub fn forget_identities(&mut self) {
+        self.virtual_here = IdentityMemory::default();
+        self.virtual_there = IdentityMemory::default();
     }
 
     /// Whether answers of stations are waited for there.

@@ -108,6 +108,10 @@ impl Group {
                 Some(index) => old.swap_remove(index),
                 None => VirtualRouter::new(router.clone(), port, config.form),
             };
+            if one.config.vmac != router.vmac {
+                let port = self.ports.get_mut(port);
+                port.into_iter().for_each(Port::forget_identities);
+            }
             one.port = port;
             one.config = router.clone();
             if was.form != config.form {

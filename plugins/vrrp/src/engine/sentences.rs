@@ -14,6 +14,8 @@ pub(super) struct Comparison {
     own: Rank,
     peer: Rank,
     peer_active: bool,
+    /// E15: its virtual identity was dropped when it was active last.
+    was_dropped: bool,
 }
 
 /// Shortest interval of republishing a sentence that is not about a failover.
@@ -51,6 +53,7 @@ impl Group {
             own: self.standing(now_ns),
             peer: peer.standing(),
             peer_active: peer.is_active(),
+            was_dropped: self.was_dropped_here(now_ns),
         })
     }
 
@@ -135,6 +138,10 @@ impl Group {
         if !own.able {
             return Some(self.isolation(cx));
         }
+        if said.was_dropped {
+            let what = self.interfaces_dropped_before(cx);
+            return Some(Why::Hurt { what });
+        }
         if self.by_priority(cx.now_ns) {
             let (own, theirs) = (own.priority, peer.priority);
             return Some(Why::PeerActive {
@@ -218,6 +225,9 @@ impl Group {
                 own: own.priority,
                 peer: who,
                 theirs: peer.priority,
+            },
+            SwitchoverCause::Dropped => Why::Hurt {
+                what: self.dropped_interfaces(cx),
             },
             SwitchoverCause::Unheard => Why::Unheard {
                 interfaces: self.unheard_interfaces(cx),

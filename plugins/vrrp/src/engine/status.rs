@@ -3,14 +3,12 @@
 use spared_sdk::Value;
 
 use super::Engine;
-use super::duplicates::text_of;
 use super::group::{Group, State};
+use super::identity_rows;
 use super::router::VirtualRouter;
 use super::unheard::Rating;
 use crate::config::Election;
 use crate::error::Discard;
-use crate::wire::heartbeat::{Families, Identity};
-use crate::wire::virtual_mac;
 
 /// Requested rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,7 +199,7 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
             text(key, rating.name());
         }
     }
-    identity_rows(engine, group, now_ns, rows);
+    identity_rows::lost(engine, group, now_ns, rows);
     let mut text = |key: String, value: &str| rows.push((key, Value::Text(value.to_owned())));
     for it in engine.duplicates_of(group) {
         let what = if it.is_peer {
@@ -228,46 +226,6 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
             text(key, "its adverts do not leave");
         }
     }
-}
-
-/// E15: whose adverts are lost on a network that carries its heartbeats, or whose virtual MAC address.
-fn identity_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
-    for (index, port) in group.ports.iter().enumerate() {
-        let Some(there) = engine.interfaces.get(port.interface) else {
-            continue;
-        };
-        let (is_own, heard) = group.identity_heard(now_ns, index);
-        let peer = engine.peer.as_deref().unwrap_or("the peer");
-        let sender = if is_own { &engine.node } else { peer };
-        let (key, what) = match heard {
-            Identity::Unknown | Identity::Heard => continue,
-            Identity::NoAdverts(families) => ("adverts_lost", lost_adverts(group, index, families)),
-            Identity::NoMac(families) => ("virtual_mac_dropped", macs(group, index, families)),
-        };
-        let key = format!("{}.interface.{}.{key}", group.name, there.name);
-        rows.push((key, Value::Text(format!("{sender}: {what}"))));
-    }
-}
-
-/// "adverts", or of which family where the others arrive.
-fn lost_adverts(group: &Group, port: usize, families: Families) -> String {
-    let mut routers = group.routers.iter().filter(|router| router.port == port);
-    let is_all = routers.all(|router| families.has(router.config.family));
-    match families {
-        Families::V4 if !is_all => "IPv4 adverts",
-        Families::V6 if !is_all => "IPv6 adverts",
-        _ => "adverts",
-    }
-    .to_owned()
-}
-
-/// "00:00:5e:00:01:0a, 00:00:5e:00:02:0a".
-fn macs(group: &Group, port: usize, families: Families) -> String {
-    let routers = group.routers.iter().filter(|router| router.port == port);
-    let dropped = routers.filter(|router| router.config.vmac && families.has(router.config.family));
-    let mac =
-        |router: &VirtualRouter| text_of(virtual_mac(router.config.family, router.config.vrid));
-    dropped.map(mac).collect::<Vec<_>>().join(", ")
 }
 
 fn role(group: &Group) -> &'static str {

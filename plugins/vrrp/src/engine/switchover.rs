@@ -4,7 +4,7 @@ use spared_sdk::Role;
 
 use super::group::{Group, State};
 use super::{Action, Context, Engine};
-use crate::election::{self, Rules, SwitchoverCause};
+use crate::election::{self, Rank, Rules, SwitchoverCause};
 
 /// E13: pause before a refused switchover is requested again; each time twice as long.
 const SOON_NS: u64 = 300_000_000;
@@ -113,16 +113,25 @@ impl Group {
         };
         let found = election::switches_over(&own, &other, &rules);
         let found = found
-            .filter(|(cause, _)| cause.is_urgent() || !self.is_proven_here_alone(&own, &other));
+            .filter(|(cause, _)| cause.is_urgent() || !self.is_better_here(now_ns, &own, &other));
         if found.is_some_and(|(_, delay_ns)| delay_ns == 0) {
             return found;
         }
-        let unheard = self.is_unheard_in_vain(now_ns, &own, &other, rules.by_priority);
-        if unheard {
-            Some((SwitchoverCause::Unheard, 0))
-        } else {
-            found
+        let by_priority = rules.by_priority;
+        if self.is_unheard_in_vain(now_ns, &own, &other, by_priority) {
+            return Some((SwitchoverCause::Unheard, 0));
         }
+        let is_dropped = self.is_dropped_here(now_ns, &own, &other, by_priority)
+            && !self.is_proven_here_alone(&own, &other);
+        match is_dropped {
+            true => Some((SwitchoverCause::Dropped, election::hold_ns(&rules))),
+            false => found,
+        }
+    }
+
+    /// E3 and E15: whether the other node would serve on fewer networks that are known to work.
+    fn is_better_here(&self, now_ns: u64, own: &Rank, other: &Rank) -> bool {
+        self.is_proven_here_alone(own, other) || self.gains_nothing_there(now_ns, own, other)
     }
 
     /// Time when [`Group::weigh`] decides without news.

@@ -3,7 +3,7 @@
 //! A heartbeat comes from the node's own MAC address. A hypervisor or a switch that drops frames from others lets it
 //! pass, and nobody reaches the virtual addresses. A backup knows which adverts it hears where heartbeats pass in both
 //! directions. Where it hears none, it asks for an address of that virtual router, and the answer tells whether the
-//! MAC address or the protocol is filtered. Nothing here decides a role.
+//! MAC address or the protocol is filtered. What follows for the role is in `identity_memory`.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -130,8 +130,8 @@ impl Group {
         }
     }
 
-    /// After a heartbeat of the peer.
-    pub(super) fn review_identities(&mut self, cx: &Context<'_>) {
+    /// After a heartbeat of the peer; true: an address is to be asked for at once.
+    pub(super) fn review_identities(&mut self, cx: &Context<'_>) -> bool {
         let now_ns = cx.now_ns;
         let patience_ns = self.active_down_ns();
         let is_served = self.active_peer(now_ns).is_some();
@@ -139,7 +139,7 @@ impl Group {
             let speaks = is_served && self.theirs(index).is_some_and(|theirs| theirs.usable);
             let is_proven = speaks && self.is_heard_both_ways(now_ns, index);
             let Some(port) = self.ports.get_mut(index) else {
-                return;
+                break;
             };
             // without a socket there nothing is heard, and that is another fault
             let is_proven = is_proven && port.speaks;
@@ -150,6 +150,7 @@ impl Group {
             };
         }
         let patience_ns = patience_ns.saturating_mul(FAILOVERS).max(PATIENCE_MIN_NS);
+        let mut begins = false;
         for router in &mut self.routers {
             let Some(port) = self.ports.get_mut(router.port) else {
                 continue;
@@ -157,9 +158,13 @@ impl Group {
             let doubts = cx.interface(port.interface).map(|there| there.doubts);
             let unanswered = doubts.map_or(0, |it| it.unanswered_of(router.config.family));
             let identity = &mut router.identity;
+            let was_doubted = identity.is_doubted;
             let judged = identity.judge(now_ns, port.own, patience_ns, &router.config, unanswered);
             port.identity = port.identity.and(judged);
+            begins |= identity.is_doubted && !was_doubted;
         }
+        self.remember_identities(now_ns);
+        begins
     }
 
     /// What this backup hears of the active peer's virtual identity on a port.

@@ -72,6 +72,7 @@ impl Engine {
         let Some(index) = self.ids.get(&heard.heartbeat.group).copied() else {
             return;
         };
+        let mut is_doubted = false;
         self.with_group(now_ns, index, |group, cx| {
             if heard.is_news {
                 group.check_late(cx);
@@ -91,9 +92,12 @@ impl Engine {
                 }
                 group.handle_heartbeat(cx, heard.heartbeat);
                 group.review_proofs(heard.run, heard.echo.run == own);
-                group.review_identities(cx);
+                is_doubted = group.review_identities(cx);
             }
         });
+        if is_doubted {
+            self.look_soon(now_ns);
+        }
     }
 
     /// Something came on a path of heartbeats that no key opens, and that another run of the peer may have sent.

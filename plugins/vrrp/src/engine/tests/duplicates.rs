@@ -43,7 +43,11 @@ impl Net {
 
     /// So many seconds, with the looks in them.
     pub fn look(&mut self, seconds: u64) {
-        let until_ns = self.lab.clock.now_ns() + seconds * SECOND;
+        self.look_for(seconds * SECOND);
+    }
+
+    pub fn look_for(&mut self, for_ns: u64) {
+        let until_ns = self.lab.clock.now_ns() + for_ns;
         while self.lab.clock.now_ns() < until_ns {
             self.lab.run(50 * MS);
             for node in 0..2 {

@@ -8,6 +8,7 @@ mod exhaustive;
 mod fence;
 mod forged;
 mod forger;
+mod identity_moves;
 mod keyed;
 mod lab;
 mod lapse;

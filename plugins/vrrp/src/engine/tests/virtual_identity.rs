@@ -4,34 +4,41 @@ use spared_sdk::Value;
 
 use super::duplicates::Net;
 use super::lab::{Dropped, Lab, MS, SECOND};
-use super::linked::{LINKS, by_quality};
+use super::linked::{LINKS, by_quality, quality};
 use crate::engine::Table;
 use crate::wire::{Family, virtual_mac};
 
 const VMAC: &str = "vrid = 7\nvmac = true\n";
 
-fn with_vmac(group: &str) -> String {
+pub fn with_vmac(group: &str) -> String {
     by_quality(group).replacen("vrid = 7\n", VMAC, 1)
 }
 
-/// A pair with a virtual MAC address on lan1, whose active node answers by it.
+/// A pair with a virtual MAC address on lan1, whose active node answers by it. r2 is less fit, so that no role moves.
 fn pair(toml: &str) -> Net {
-    net(Lab::linked(toml, &LINKS))
+    let mut net = net(Lab::linked(toml, &LINKS));
+    net.lab.directive(1, quality(50));
+    net.look(1);
+    net
 }
 
-fn net(lab: Lab) -> Net {
+pub fn net(lab: Lab) -> Net {
     let mut net = Net::new(lab);
     net.answers_as = Some(virtual_mac(Family::V4, 7));
     net
 }
 
 /// Rows of a node about the virtual identity on lan1.
-fn rows(net: &Net, node: usize) -> Vec<String> {
+pub fn rows(net: &Net, node: usize) -> Vec<String> {
     let rows = net.lab.nodes[node]
         .engine
         .rows(net.lab.clock.now_ns(), Table::Status);
     let about = rows.into_iter().filter_map(|(key, value)| {
-        let kinds = ["adverts_lost", "virtual_mac_dropped"];
+        let kinds = [
+            "adverts_lost",
+            "virtual_mac_dropped",
+            "virtual_mac_was_dropped",
+        ];
         let kind = kinds.iter().find(|kind| key.ends_with(*kind))?;
         let Value::Text(text) = value else {
             panic!("{value:?}")
@@ -41,7 +48,7 @@ fn rows(net: &Net, node: usize) -> Vec<String> {
     about.collect()
 }
 
-fn both_say(net: &Net, said: &[&str]) {
+pub fn both_say(net: &Net, said: &[&str]) {
     for node in 0..2 {
         assert_eq!(rows(net, node), said, "r{}", node + 1);
     }
@@ -98,17 +105,18 @@ fn without_a_virtual_mac_adverts_that_are_lost_are_filtered_and_nobody_is_asked(
 
 #[test]
 fn the_role_moves_and_the_finding_is_about_whoever_is_active() {
-    let mut net = pair(&with_vmac(""));
+    let mut net = net(Lab::linked(&with_vmac(""), &LINKS));
     net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
-    net.look(5);
+    net.look(3);
     both_say(&net, &[DROPPED]);
-    net.lab.switch(0);
     net.look(5);
     assert_eq!(net.lab.active(), [1]);
-    both_say(&net, &[]);
+    let before = "lan1 virtual_mac_was_dropped r1: 00:00:5e:00:01:07";
+    both_say(&net, &[before]);
     net.lab.drop_there("lan1", 1, Dropped::VirtualMac);
     net.look(5);
-    both_say(&net, &["lan1 virtual_mac_dropped r2: 00:00:5e:00:01:07"]);
+    let there = "lan1 virtual_mac_dropped r2: 00:00:5e:00:01:07";
+    both_say(&net, &[there, before]);
     net.lab.kill(1);
     net.look(3);
     assert_eq!(net.lab.active(), [0]);
@@ -120,7 +128,9 @@ fn the_role_moves_and_the_finding_is_about_whoever_is_active() {
     assert!(asked <= 5, "{asked} questions in turn, and no others");
     net.lab.start(1);
     net.look(10);
-    both_say(&net, &[DROPPED]);
+    let before = "lan1 virtual_mac_was_dropped r2: 00:00:5e:00:01:07";
+    assert_eq!(rows(&net, 0), [DROPPED, before], "r2 failed as well");
+    assert_eq!(rows(&net, 1), [DROPPED], "and has forgotten it");
 }
 
 #[test]
@@ -147,11 +157,11 @@ fn of_a_network_without_heartbeats_nothing_is_said() {
 fn of_two_groups_on_one_network_each_names_its_own_address() {
     let second = "[[group]]\nname = \"h\"\nprefer = \"r2\"\nfailback_delay = \"1s\"\n[[group.interface]]\n\
                   interface = \"lan1\"\nvrid = 8\nvmac = true\naddresses = [\"10.1.0.9/24\"]\n";
-    let mut net = pair(&(with_vmac("") + second));
+    let mut net = net(Lab::linked(&(with_vmac("") + second), &LINKS));
     net.lab.run(20 * SECOND);
     net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
     net.lab.drop_there("lan1", 1, Dropped::VirtualMac);
-    net.look(6);
+    net.look(3);
     let other = "lan1 virtual_mac_dropped r2: 00:00:5e:00:01:08";
     both_say(&net, &[DROPPED, other]);
     net.lab.dropped.clear();

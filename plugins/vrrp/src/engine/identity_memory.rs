@@ -1,0 +1,179 @@
+//! E15: what a node has seen of the virtual identities on a network, remembered for an hour, and the role that moves
+//! because of it.
+//!
+//! The virtual identity of a backup does not exist. Only what was seen while that node was active tells what it is
+//! worth, and a node that has not been active yet is *untried*.
+
+use super::Context;
+use super::group::Group;
+use crate::election::Rank;
+use crate::wire::heartbeat::{Families, Identity};
+
+/// Time for which what was seen last counts, while nothing newer is seen.
+const REMEMBERED_NS: u64 = 3_600_000_000_000;
+/// E0: forced active.
+const FORCED: u8 = 3;
+
+/// What was seen of the virtual identity of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct IdentityMemory {
+    dropped: Option<DroppedIdentity>,
+}
+
+/// Nothing of it has passed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DroppedIdentity {
+    pub families: Families,
+    pub since_ns: u64,
+    last_ns: u64,
+}
+
+impl IdentityMemory {
+    pub fn note(&mut self, now_ns: u64, seen: Identity) {
+        match seen {
+            Identity::NoMac(families) => {
+                let since_ns = self.dropped(now_ns).map_or(now_ns, |it| it.since_ns);
+                self.dropped = Some(DroppedIdentity {
+                    families,
+                    since_ns,
+                    last_ns: now_ns,
+                });
+            }
+            // protocol 112 is filtered, and clients do not use it
+            Identity::Heard | Identity::NoAdverts(_) => self.dropped = None,
+            Identity::Unknown => {}
+        }
+    }
+
+    /// None if it has passed since, or if it is longer ago than an hour.
+    pub fn dropped(&self, now_ns: u64) -> Option<DroppedIdentity> {
+        self.dropped
+            .filter(|it| now_ns < it.last_ns.saturating_add(REMEMBERED_NS))
+    }
+}
+
+impl Group {
+    /// After each heartbeat of the peer, and each look at what stations answered.
+    pub(super) fn remember_identities(&mut self, now_ns: u64) {
+        for index in 0..self.ports.len() {
+            let (is_own, seen) = self.identity_heard(now_ns, index);
+            let is_unusable_there = self.theirs(index).is_some_and(|theirs| !theirs.usable);
+            let Some(port) = self.ports.get_mut(index) else {
+                return;
+            };
+            // an interface that comes back may be in another port of the switch
+            if !port.speaks {
+                port.virtual_here = IdentityMemory::default();
+            }
+            if is_own && is_unusable_there {
+                port.virtual_there = IdentityMemory::default();
+            }
+            let memory = match is_own {
+                true => &mut port.virtual_here,
+                false => &mut port.virtual_there,
+            };
+            memory.note(now_ns, seen);
+        }
+    }
+
+    /// Whether the active node gives the role away because networks drop its virtual identity: if more of them do than
+    /// would, for all that is known, on the other node, which is as fit and heard there.
+    pub(super) fn is_dropped_here(
+        &self,
+        now_ns: u64,
+        own: &Rank,
+        other: &Rank,
+        by_priority: bool,
+    ) -> bool {
+        let is_equal = other.able && own.class < FORCED && own.equals(other, by_priority);
+        if !is_equal || other.hurt > own.hurt {
+            return false;
+        }
+        let (mut gained, mut lost) = (0, 0);
+        for index in 0..self.ports.len() {
+            let is_here = self.is_dropped_now(now_ns, index);
+            match (is_here, self.is_dropped_there(now_ns, index)) {
+                // E3: not to a node that is not proven there
+                (true, false) if self.is_heard_both_ways(now_ns, index) => gained += 1,
+                (false, true) => lost += 1,
+                _ => {}
+            }
+        }
+        gained > lost
+    }
+
+    /// Whether the other node is known to fail on some network, and would serve on no more of them than this one: because
+    /// of preference, quality or hurt interfaces the group does not move there.
+    pub(super) fn gains_nothing_there(&self, now_ns: u64, own: &Rank, other: &Rank) -> bool {
+        let ports = 0..self.ports.len();
+        let here = ports.clone().filter(|it| self.is_dropped_now(now_ns, *it));
+        let there = ports.filter(|it| self.is_dropped_there(now_ns, *it));
+        let (here, there) = (here.count(), there.count());
+        there > 0 && own.hurt + here <= other.hurt + there
+    }
+
+    /// The virtual identity of whichever node is backup, if it was dropped when that node was active last; true: of this
+    /// node.
+    pub(super) fn dropped_before(&self, now_ns: u64, index: usize) -> Option<(bool, Families)> {
+        let peer = self.mutual_peer(now_ns)?;
+        let port = self.ports.get(index)?;
+        let (is_own, memory) = match (self.is_active(), peer.is_active()) {
+            (true, false) => (false, port.virtual_there),
+            (false, true) => (true, port.virtual_here),
+            _ => return None,
+        };
+        memory.dropped(now_ns).map(|it| (is_own, it.families))
+    }
+
+    /// "lan1 drops its virtual MAC"
+    pub(super) fn dropped_interfaces(&self, cx: &Context<'_>) -> String {
+        let dropped = (0..self.ports.len()).filter(|it| self.is_dropped_now(cx.now_ns, *it));
+        let names = dropped.filter_map(|index| {
+            let port = self.ports.get(index)?;
+            let name = &cx.interface(port.interface)?.name;
+            Some(format!("{name} drops its virtual MAC"))
+        });
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// This node is backup, and some network dropped its virtual identity when it was active last.
+    pub(super) fn was_dropped_here(&self, now_ns: u64) -> bool {
+        let mut before = (0..self.ports.len()).filter_map(|it| self.dropped_before(now_ns, it));
+        before.any(|(is_own, _)| is_own)
+    }
+
+    /// "lan1 dropped its virtual MAC within the last hour"
+    pub(super) fn interfaces_dropped_before(&self, cx: &Context<'_>) -> String {
+        let dropped = (0..self.ports.len()).filter(|it| {
+            let before = self.dropped_before(cx.now_ns, *it);
+            before.is_some_and(|(is_own, _)| is_own)
+        });
+        let names = dropped.filter_map(|index| {
+            let port = self.ports.get(index)?;
+            let name = &cx.interface(port.interface)?.name;
+            Some(format!(
+                "{name} dropped its virtual MAC within the last hour"
+            ))
+        });
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Of this node, while it is active.
+    fn is_dropped_now(&self, now_ns: u64, index: usize) -> bool {
+        matches!(
+            self.identity_heard(now_ns, index),
+            (true, Identity::NoMac(_))
+        )
+    }
+
+    /// Of the peer, within an hour of now, or of when this node's own began to be dropped: while neither passes, an hour
+    /// more is no reason to move back.
+    fn is_dropped_there(&self, now_ns: u64, index: usize) -> bool {
+        let Some(port) = self.ports.get(index) else {
+            return false;
+        };
+        let here = port.virtual_here.dropped(now_ns);
+        let since_ns = here.map_or(now_ns, |it| it.since_ns);
+        port.virtual_there.dropped(since_ns).is_some()
+    }
+}

@@ -1,0 +1,64 @@
+//! E15: rows about the identities of both nodes on the networks of a group.
+
+use spared_sdk::Value;
+
+use super::Engine;
+use super::duplicates::text_of;
+use super::group::Group;
+use super::router::VirtualRouter;
+use crate::wire::heartbeat::{Families, Identity};
+use crate::wire::virtual_mac;
+
+type Row = (String, Value);
+
+/// What a network loses of a node's virtual identity although that node lives there, or lost when it was active last.
+pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
+    let peer = engine.peer.as_deref().unwrap_or("the peer");
+    let named = |is_own| if is_own { &*engine.node } else { peer };
+    for (index, port) in group.ports.iter().enumerate() {
+        let Some(there) = engine.interfaces.get(port.interface) else {
+            continue;
+        };
+        let (is_own, heard) = group.identity_heard(now_ns, index);
+        let lost = match heard {
+            Identity::Unknown | Identity::Heard => None,
+            Identity::NoAdverts(families) => {
+                Some(("adverts_lost", lost_adverts(group, index, families)))
+            }
+            Identity::NoMac(families) => {
+                Some(("virtual_mac_dropped", macs(group, index, families)))
+            }
+        };
+        let lost = lost.map(|(key, what)| (key, is_own, what));
+        let before = group.dropped_before(now_ns, index);
+        let before = before.map(|(is_own, families)| {
+            let what = macs(group, index, families);
+            ("virtual_mac_was_dropped", is_own, what)
+        });
+        rows.extend(lost.into_iter().chain(before).map(|(key, is_own, what)| {
+            let key = format!("{}.interface.{}.{key}", group.name, there.name);
+            (key, Value::Text(format!("{}: {what}", named(is_own))))
+        }));
+    }
+}
+
+/// "adverts", or of which family where the others arrive.
+fn lost_adverts(group: &Group, port: usize, families: Families) -> String {
+    let mut routers = group.routers.iter().filter(|router| router.port == port);
+    let is_all = routers.all(|router| families.has(router.config.family));
+    match families {
+        Families::V4 if !is_all => "IPv4 adverts",
+        Families::V6 if !is_all => "IPv6 adverts",
+        _ => "adverts",
+    }
+    .to_owned()
+}
+
+/// "00:00:5e:00:01:0a, 00:00:5e:00:02:0a".
+fn macs(group: &Group, port: usize, families: Families) -> String {
+    let routers = group.routers.iter().filter(|router| router.port == port);
+    let dropped = routers.filter(|router| router.config.vmac && families.has(router.config.family));
+    let mac =
+        |router: &VirtualRouter| text_of(virtual_mac(router.config.family, router.config.vrid));
+    dropped.map(mac).collect::<Vec<_>>().join(", ")
+}
