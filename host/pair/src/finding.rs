@@ -68,6 +68,8 @@ ids! {
     AdvertsLost = "SP-0210",
     /// A network dropped what came from the virtual MAC address of the backup when that was active last.
     VirtualMacDroppedBefore = "SP-0211",
+    /// Stations do not answer the virtual MAC address of the active node, and its own they do.
+    VirtualMacUnanswered = "SP-0212",
     /// An enabled plugin does not run.
     PluginDown = "SP-0301",
     /// A plugin and its peer share no protocol version.

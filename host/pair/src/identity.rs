@@ -10,6 +10,8 @@ use crate::finding::{Finding, Id};
 /// MAC addresses that a line names.
 const NAMED_MAX: usize = 4;
 
+const ALLOW: &str = "Allow it there, or set vmac = false on both nodes, then `sparectl reload`.";
+
 /// What a network does not carry of the active node, although it carries its heartbeats.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -35,6 +37,8 @@ pub enum Loss {
     Mac,
     /// The same when it was active last; it is backup.
     MacBefore,
+    /// Stations answer its own MAC address, and not its virtual one.
+    Unanswered,
 }
 
 /// Findings of all groups of a node, one for each network and active node.
@@ -59,7 +63,8 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
         match loss {
             Loss::Mac => return Some(mac_dropped(interface, sender, &what.join(", "))),
             // groups of one network may be active on either node
-            Loss::MacBefore if is_explained => return None,
+            Loss::MacBefore | Loss::Unanswered if is_explained => return None,
+            Loss::Unanswered => return Some(mac_unanswered(interface, sender, &what.join(", "))),
             Loss::MacBefore => {
                 return Some(mac_dropped_before(interface, sender, &what.join(", ")));
             }
@@ -80,7 +85,17 @@ fn mac_dropped(interface: &str, sender: &str, macs: &str) -> Finding {
         shortened(macs)
     );
     let finding = Finding::new(Id::VirtualMacDropped, sender, interface, text);
-    finding.todo("Allow it there, or set vmac = false on both nodes, then `sparectl reload`.")
+    finding.todo(ALLOW)
+}
+
+fn mac_unanswered(interface: &str, sender: &str, macs: &str) -> Finding {
+    let text = format!(
+        "{sender}: stations on {interface} answer {sender}'s own MAC, and not its virtual MAC {}: the network drops \
+         frames to that one (a hypervisor's or switch's filter)",
+        shortened(macs)
+    );
+    let finding = Finding::new(Id::VirtualMacUnanswered, sender, interface, text);
+    finding.todo(ALLOW)
 }
 
 fn mac_dropped_before(interface: &str, sender: &str, macs: &str) -> Finding {

@@ -210,6 +210,7 @@ fn sort(found: &mut Vec<Finding>) {
             Id::VirtualMacDropped,
             Id::AdvertsLost,
             Id::VirtualMacDroppedBefore,
+            Id::VirtualMacUnanswered,
         ];
         let is_by_sender = by_sender.iter().any(|id| it.is(*id));
         let sender = is_by_sender.then(|| it.node.clone());

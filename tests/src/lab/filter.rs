@@ -38,6 +38,12 @@ impl Lab {
         self.drop_by(site, wire, rule, way)
     }
 
+    /// The same of frames to them that come to a router: a hypervisor delivers what is for the MAC address that it assigned.
+    pub fn drop_to_virtual_macs(&self, site: &Site, wire: Wire) -> Result<()> {
+        let rule = "ether daddr & ff:ff:ff:ff:00:00 == 00:00:5e:00:00:00 drop;";
+        self.drop_by(site, wire, rule, Direction::To)
+    }
+
     fn drop_by(&self, site: &Site, wire: Wire, rules: &str, way: Direction) -> Result<()> {
         let port = site.port(wire);
         let chain = |hook: &str, not: Direction| {

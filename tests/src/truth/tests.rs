@@ -44,6 +44,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::VirtualMacDroppedBefore,
         "of that address, after the role has moved: end_to_end/identity.rs",
     ),
+    (
+        Id::VirtualMacUnanswered,
+        "the same of frames to that address: end_to_end/identity.rs",
+    ),
     (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A kernel that refuses adverts to a unicast peer: both nodes say so, until it is over, and no role moves.
+//! Networks that carry the heartbeats of the active node and not its virtual MAC address or its adverts, and a kernel that refuses
+//! adverts to a unicast peer: both nodes say so, until it is over, and the role moves once where that helps.
 
 use std::thread;
 use std::time::Duration;
 
 use spared_pair::Word;
 use spared_tests::Result;
-use spared_tests::lab::{Wire, scenario};
+use spared_tests::lab::{Direction, Traffic, Wire, scenario};
 use spared_tests::linked::{INTERVAL, Linked};
-use spared_tests::router::Plan;
+use spared_tests::router::{Plan, Spared};
 
 const WHILE: Duration = Duration::from_millis(1_200);
 
@@ -37,6 +38,96 @@ fn both_say(pair: &Linked<'_>, id: &str, parts: &[&str]) -> bool {
 
 fn wait_well(pair: &Linked<'_>) -> Result<()> {
     pair.wait("both well", || both_say(pair, "", &[]))
+}
+
+/// r1 is preferred, the lan has a virtual MAC address, and its client is asked.
+fn preferring() -> Plan {
+    let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
+    plan.extra = "failback_delay = \"500ms\"\nhold = \"2s\"\n".to_owned();
+    plan.routers.truncate(1);
+    plan.routers[0].vmac = true;
+    plan.sections = "witnesses = [\"10.1.0.2\"]\n".to_owned();
+    plan
+}
+
+/// Ids and nodes of what both nodes find.
+fn both_find(pair: &Linked<'_>, found: &[&str]) -> bool {
+    [0, 1].iter().all(|site| {
+        let verdict = pair.status(*site).unwrap_or_default().verdict;
+        let lines = verdict.findings.iter();
+        let lines: Vec<String> = lines.map(|it| format!("{} {}", it.id, it.node)).collect();
+        lines == found
+    })
+}
+
+/// What a node says of both nodes' virtual MAC address.
+fn identities(pair: &Linked<'_>, site: usize) -> [String; 2] {
+    ["virtual_identity", "peer_virtual_identity"].map(|key| {
+        let key = format!("office.interface.lan.{key}");
+        let row = Spared(&pair.routers[site]).row(&["vrrp", "status"], &key);
+        row.map_or_else(|error| error.to_string(), |row| row.to_string())
+    })
+}
+
+fn wait_moved(pair: &Linked<'_>, to: usize) -> Result<()> {
+    pair.wait("the role moved", || pair.active() == [to])
+}
+
+#[test]
+fn the_role_leaves_once_for_the_node_whose_virtual_mac_passes() {
+    scenario(2, |lab| {
+        let pair = Linked::start(lab, &preferring())?;
+        wait_well(&pair)?;
+        pair.wait("r1 active", || pair.active() == [0])?;
+        lab.drop_virtual_macs(pair.site(0), Wire::Lan, Direction::From)?;
+        let mac = "drops the virtual MAC 00:00:5e:00:01:33 of lan";
+        pair.wait("the MAC", || both_say(&pair, "SP-0209", &[mac]))?;
+        wait_moved(&pair, 1)?;
+        pair.wait("what r1 is worth", || both_find(&pair, &["SP-0211 r1"]))?;
+        let before = pair.transitions();
+        let known = [identities(&pair, 0), identities(&pair, 1)];
+        thread::sleep(WHILE);
+        assert_eq!(pair.transitions(), before, "r1 is preferred: {known:#?}");
+        // r2's hypervisor is no better
+        lab.drop_to_virtual_macs(pair.site(1), Wire::Lan)?;
+        pair.wait("r2's as well", || {
+            both_find(&pair, &["SP-0211 r1", "SP-0212 r2"])
+        })?;
+        thread::sleep(Duration::from_secs(3));
+        assert_eq!(pair.transitions(), before);
+        lab.unfilter(pair.site(1), Wire::Lan)?;
+        lab.unfilter(pair.site(0), Wire::Lan)?;
+        pair.wait("r1's alone", || both_find(&pair, &["SP-0211 r1"]))?;
+        pair.switch(1)?;
+        wait_moved(&pair, 0)?;
+        wait_well(&pair)
+    });
+}
+
+#[test]
+fn a_filter_at_the_backup_or_of_the_protocol_is_named_and_moves_nothing() {
+    scenario(2, |lab| {
+        let pair = Linked::start(lab, &preferring())?;
+        wait_well(&pair)?;
+        pair.wait("r1 active", || pair.active() == [0])?;
+        let before = pair.transitions();
+        // the backup's hypervisor lets nothing of that MAC address in; the client answers r1
+        lab.drop_virtual_macs(pair.site(1), Wire::Lan, Direction::To)?;
+        let mac = "drops the virtual MAC 00:00:5e:00:01:33 of lan";
+        pair.wait("the MAC", || both_say(&pair, "SP-0209", &[mac]))?;
+        thread::sleep(Duration::from_secs(3));
+        assert_eq!(pair.transitions(), before);
+        lab.filter(pair.site(0), Wire::Lan, Traffic::Adverts, Direction::From)?;
+        lab.unfilter(pair.site(1), Wire::Lan)?;
+        pair.wait("the adverts", || {
+            both_say(&pair, "SP-0210", &["protocol 112"])
+        })?;
+        thread::sleep(WHILE);
+        lab.unfilter(pair.site(0), Wire::Lan)?;
+        wait_well(&pair)?;
+        assert_eq!(pair.transitions(), before);
+        Ok(())
+    });
 }
 
 #[test]

@@ -212,6 +212,10 @@ impl NodeView<'_> {
                 Some((interface, "virtual_mac_dropped")) => {
                     facts.lost.push(lost_identity(interface, &text, Loss::Mac));
                 }
+                Some((interface, "virtual_mac_unanswered")) => {
+                    let lost = lost_identity(interface, &text, Loss::Unanswered);
+                    facts.lost.push(lost);
+                }
                 Some((interface, "virtual_mac_was_dropped")) => {
                     let lost = lost_identity(interface, &text, Loss::MacBefore);
                     facts.lost.push(lost);

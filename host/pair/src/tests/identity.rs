@@ -65,6 +65,18 @@ fn adverts_that_are_lost_name_the_protocol_unless_their_sender_cannot_send_them(
 }
 
 #[test]
+fn a_virtual_mac_that_stations_do_not_answer_is_named_unless_it_is_dropped_both_ways() {
+    let mac = "00:00:5e:00:01:0a";
+    let mut bed = Bed::with(|bed| both(bed, &lost("r1", mac, Loss::Unanswered)));
+    let wanted = "r1: stations on lan answer r1's own MAC, and not its virtual MAC 00:00:5e:00:01:0a: the network drops \
+                  frames to that one (a hypervisor's or switch's filter). Allow it there, or set vmac = false on both \
+                  nodes, then `sparectl reload`. (SP-0212)";
+    assert_eq!(lines(&bed), [wanted]);
+    both(&mut bed, &lost("r1", mac, Loss::Mac));
+    assert_eq!(said(&bed).1, ["SP-0209 r1"]);
+}
+
+#[test]
 fn a_backup_whose_virtual_mac_was_dropped_is_named_with_what_to_do_and_once() {
     let mut bed = Bed::with(|bed| both(bed, &lost("r2", "00:00:5e:00:01:0a", Loss::MacBefore)));
     let wanted = "r2: the network dropped the virtual MAC 00:00:5e:00:01:0a of lan when r2 was active last: after a \

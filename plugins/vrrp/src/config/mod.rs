@@ -144,6 +144,22 @@ pub struct Address {
     pub source: bool,
 }
 
+impl Address {
+    /// Whether a station is in its network.
+    pub fn is_near(&self, station: IpAddr) -> bool {
+        let (own, other) = match (self.address, station) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let wide = |it: u32| u128::from(it) << 96;
+                (wide(own.into()), wide(other.into()))
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => (own.into(), other.into()),
+            _ => return false,
+        };
+        let host_bits = 128_u32.saturating_sub(self.prefix.into());
+        (own ^ other).checked_shr(host_bits).unwrap_or(0) == 0
+    }
+}
+
 /// An address that follows the group without VRRP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Follower {

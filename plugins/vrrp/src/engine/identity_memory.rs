@@ -56,7 +56,7 @@ impl Group {
     /// After each heartbeat of the peer, and each look at what stations answered.
     pub(super) fn remember_identities(&mut self, now_ns: u64) {
         for index in 0..self.ports.len() {
-            let (is_own, seen) = self.identity_heard(now_ns, index);
+            let (is_own, seen) = self.virtual_identity(now_ns, index);
             let is_unusable_there = self.theirs(index).is_some_and(|theirs| !theirs.usable);
             let Some(port) = self.ports.get_mut(index) else {
                 return;
@@ -131,7 +131,10 @@ impl Group {
         let names = dropped.filter_map(|index| {
             let port = self.ports.get(index)?;
             let name = &cx.interface(port.interface)?.name;
-            Some(format!("{name} drops its virtual MAC"))
+            Some(match self.identity_heard(cx.now_ns, index).1 {
+                Identity::NoMac(_) => format!("{name} drops its virtual MAC"),
+                _ => format!("stations on {name} do not answer its virtual MAC"),
+            })
         });
         names.collect::<Vec<_>>().join(", ")
     }
@@ -161,7 +164,7 @@ impl Group {
     /// Of this node, while it is active.
     fn is_dropped_now(&self, now_ns: u64, index: usize) -> bool {
         matches!(
-            self.identity_heard(now_ns, index),
+            self.virtual_identity(now_ns, index),
             (true, Identity::NoMac(_))
         )
     }

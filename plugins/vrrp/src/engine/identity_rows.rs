@@ -30,12 +30,23 @@ pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<R
             }
         };
         let lost = lost.map(|(key, what)| (key, is_own, what));
+        let (_, asked) = group.identity_asked(now_ns, index);
+        let unanswered = match (heard, asked) {
+            // what does not leave is not answered either
+            (Identity::NoMac(_), _) => None,
+            (_, Identity::NoMac(families)) => {
+                let what = macs(group, index, families);
+                Some(("virtual_mac_unanswered", is_own, what))
+            }
+            _ => None,
+        };
         let before = group.dropped_before(now_ns, index);
         let before = before.map(|(is_own, families)| {
             let what = macs(group, index, families);
             ("virtual_mac_was_dropped", is_own, what)
         });
-        rows.extend(lost.into_iter().chain(before).map(|(key, is_own, what)| {
+        let all = lost.into_iter().chain(unanswered).chain(before);
+        rows.extend(all.map(|(key, is_own, what)| {
             let key = format!("{}.interface.{}.{key}", group.name, there.name);
             (key, Value::Text(format!("{}: {what}", named(is_own))))
         }));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::checks::Check;
 use super::counters::Discards;
+use super::inquiry::Inquiries;
 use super::stations::Stations;
 use super::virtual_identity::Doubts;
 use crate::config::{Settings, is_link_local};
@@ -38,12 +39,14 @@ pub(super) struct Interface {
     pub facts: InterfaceFacts,
     pub virtuals: Virtuals,
     pub stations: Stations,
-    /// Whether a group waits for answers of stations there, so that they are read.
+    /// Whether answers of stations are waited for there, so that they are read, and whether a group asks them.
     pub is_read: bool,
+    pub is_probed: bool,
     /// Time of the last round of probes there.
     pub probed_ns: Option<u64>,
-    /// E15: questions about virtual routers in doubt.
+    /// E15: questions about virtual routers of the peer in doubt, and from those of this node.
     pub doubts: Doubts,
+    pub inquiries: Inquiries,
     /// As it was last reported.
     pub check: Option<Check>,
     pub discards: Discards,
@@ -63,8 +66,10 @@ impl Interface {
             virtuals: Virtuals::default(),
             stations: Stations::default(),
             is_read: false,
+            is_probed: false,
             probed_ns: None,
             doubts: Doubts::default(),
+            inquiries: Inquiries::default(),
             check: None,
             discards: Discards::default(),
             limits: [Limit::default(); Discard::ALL.len()],

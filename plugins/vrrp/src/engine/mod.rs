@@ -25,6 +25,7 @@ mod facts;
 mod group;
 mod identity_memory;
 mod identity_rows;
+mod inquiry;
 mod interface;
 mod lapse;
 mod late;
@@ -380,6 +381,7 @@ impl Engine {
             group.handle_timeout(cx);
         });
         self.probe_networks(now_ns);
+        self.inquire(now_ns);
     }
 
     /// Tries at once whether refused adverts leave again, and forgets which virtual identities were dropped, for an
@@ -407,7 +409,12 @@ impl Engine {
     pub fn next_timeout(&self) -> Option<u64> {
         let groups = self.groups.iter().filter_map(Group::next_timeout);
         let rounds = self.round_timeout().into_iter();
-        groups.chain(rounds).chain(self.probe_timeout()).min()
+        let inquiries = self
+            .interfaces
+            .iter()
+            .filter_map(|there| there.inquiries.timeout());
+        let others = rounds.chain(self.probe_timeout()).chain(inquiries);
+        groups.chain(others).min()
     }
 
     /// The bytes of [`Action::Transmit`].

@@ -1,4 +1,5 @@
-//! E3: one round of questions on a network, and one reading of the answers, for all groups that wait for them.
+//! E3: one round of questions on a network, and one reading of the answers, for all groups that wait for them, and for
+//! what the active node asks from its virtual MAC addresses (E15).
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -32,18 +33,27 @@ type Questions = Vec<(IpAddr, IpAddr)>;
 impl Engine {
     /// Whether somebody waits for answers of stations on an interface.
     pub fn listens(&self, interface: usize) -> bool {
+        let there = self.interfaces.get(interface);
+        there.is_some_and(|there| there.inquiries.waits()) || self.probes(interface)
+    }
+
+    fn probes(&self, interface: usize) -> bool {
         self.groups.iter().any(|group| group.listens(interface))
     }
 
     /// Reads answers on an interface from when the first group waits for them until the last one does: whoever
     /// begins to read drops what waits in the socket, which may be the answer for another group.
     pub(super) fn update_listening(&mut self, now_ns: u64, interface: usize) {
-        let on = self.listens(interface);
+        let (on, is_probed) = (self.listens(interface), self.probes(interface));
         let Some(there) = self.interfaces.get_mut(interface) else {
             return;
         };
         if std::mem::replace(&mut there.is_read, on) != on {
             self.actions.push(Action::Listen { interface, on });
+        }
+        let begins = is_probed && !there.is_probed;
+        there.is_probed = is_probed;
+        if begins {
             self.probe_network(now_ns, interface);
         }
     }
@@ -60,8 +70,8 @@ impl Engine {
 
     /// Time of the next round.
     pub(super) fn probe_timeout(&self) -> Option<u64> {
-        let read = self.interfaces.iter().filter(|there| there.is_read);
-        let due_ns = read.map(|there| {
+        let probed = self.interfaces.iter().filter(|there| there.is_probed);
+        let due_ns = probed.map(|there| {
             let after = |at_ns: u64| at_ns.saturating_add(PROBE_NS);
             there.probed_ns.map_or(0, after)
         });
@@ -81,7 +91,7 @@ impl Engine {
         };
         let pauses = |at_ns: u64| now_ns < at_ns.saturating_add(PROBE_NS);
         let question = Action::FindNeighbours { interface };
-        let is_due = there.is_read && !there.probed_ns.is_some_and(pauses);
+        let is_due = there.is_probed && !there.probed_ns.is_some_and(pauses);
         if is_due && !self.actions.holds(&question) {
             self.actions.push(question);
         }
@@ -161,6 +171,9 @@ impl Engine {
     fn handle_reply(&mut self, now_ns: u64, interface: usize, reply: &Reply) {
         let there = self.interfaces.get(interface);
         if !there.is_some_and(|there| there.stations.is_answer(now_ns, reply)) {
+            return;
+        }
+        if self.take_virtual_answer(now_ns, interface, reply) {
             return;
         }
         let is_third = !self.is_mac_of_pair(interface, reply.mac);

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::counters::RouterCounters;
 use super::duplicates::SETTLED_NS;
+use super::inquiry::StationAnswers;
 use super::interface::Interface;
 use super::port::Talker;
 use super::virtual_identity::VirtualIdentity;
@@ -76,6 +77,8 @@ pub(super) struct VirtualRouter {
     stranger_mac: Option<(Mac, u64)>,
     /// E15: what is heard of the active peer's.
     pub identity: VirtualIdentity,
+    /// E15: what stations answer to this node's.
+    pub answers: StationAnswers,
     /// Names fewer addresses than configured, as the MTU has no room.
     pub capped: bool,
     pub counters: RouterCounters,
@@ -126,6 +129,7 @@ impl VirtualRouter {
             stranger: None,
             stranger_mac: None,
             identity: VirtualIdentity::default(),
+            answers: StationAnswers::default(),
             capped: false,
             counters: RouterCounters::default(),
             limits: Limits::default(),

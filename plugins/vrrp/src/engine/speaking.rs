@@ -170,7 +170,7 @@ impl Group {
         let mut ports = std::mem::take(&mut self.speaking.heartbeat.ports);
         ports.truncate(self.ports.len());
         for (index, port) in self.ports.iter().enumerate() {
-            let said = self.heartbeat_port(cx, port);
+            let said = self.heartbeat_port(cx, index, port);
             match ports.get_mut(index) {
                 Some(old) => {
                     changed |= old.usable != said.usable
@@ -203,11 +203,15 @@ impl Group {
         changed
     }
 
-    fn heartbeat_port(&self, cx: &Context<'_>, port: &Port) -> HeartbeatPort {
+    fn heartbeat_port(&self, cx: &Context<'_>, index: usize, port: &Port) -> HeartbeatPort {
         let rating = port
             .unheard
             .map_or(Rating::Unknown, |unheard| unheard.rating);
         let horizon_ns = cx.now_ns.saturating_sub(self.active_down_ns());
+        let identity = match self.is_active() {
+            true => self.identity_asked(cx.now_ns, index).1,
+            false => self.identity_on(cx.now_ns, port),
+        };
         HeartbeatPort {
             port: port.heartbeat_id,
             usable: port.speaks && !port.is_narrow && !port.lapsed,
@@ -218,7 +222,7 @@ impl Group {
                 Rating::Bad => heartbeat::Rating::Bad,
             },
             sends: self.ways.iter().any(|way| way.interface == port.interface),
-            identity: self.identity_on(cx.now_ns, port),
+            identity,
         }
     }
 

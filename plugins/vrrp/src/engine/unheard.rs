@@ -430,6 +430,9 @@ impl Group {
             port.unheard_since_ns = None;
             port.expected_since_ns = None;
         }
+        for router in &mut self.routers {
+            router.answers.begin();
+        }
     }
 
     pub(super) fn end_unheard(&mut self, cx: &mut Context<'_>) {

@@ -185,6 +185,16 @@ impl Group {
         (true, theirs.map(|it| it.identity).unwrap_or_default())
     }
 
+    /// What is known of the virtual identity of whichever node is active; true: of this node's. What stations answer
+    /// counts more than what the other node hears: a filter may be at that one's own port.
+    pub(super) fn virtual_identity(&self, now_ns: u64, index: usize) -> (bool, Identity) {
+        let (is_own, heard) = self.identity_heard(now_ns, index);
+        match self.identity_asked(now_ns, index).1 {
+            Identity::Unknown => (is_own, heard),
+            asked => (is_own, asked),
+        }
+    }
+
     /// The peer that is active while this node is backup, each hearing the other.
     fn active_peer(&self, now_ns: u64) -> Option<&Peer> {
         let is_backup = matches!(self.state, State::Backup { .. });

@@ -47,7 +47,8 @@
 //! Flags: 1 preferred, 2 ready, 4 by priority, 8 unable, 16 go, 32 hears
 //! State: 1 usable, 2 hears, the rating: 0 unknown, 4 good, 8 bad; 16 heartbeats are sent here; in the upper three
 //!        bits what is heard of the active receiver's virtual identity: 0 unknown, 1 its adverts; 2 no adverts of
-//!        IPv4, 3 of IPv6, 4 of both; 5 nothing from the virtual MAC of IPv4, 6 of IPv6, 7 of both
+//!        IPv4, 3 of IPv6, 4 of both; 5 nothing from the virtual MAC of IPv4, 6 of IPv6, 7 of both; of an active
+//!        sender, what stations answer to its own: 0 unknown, 1 all, 5 nothing to the virtual MAC of IPv4, 6, 7
 //! ```
 //!
 //! Reserved bits are sent as zero and ignored. A run is one start of the plugin; the key of the tag belongs

@@ -101,7 +101,8 @@ impl Net {
             .answers_as
             .is_some_and(|mac| virtual_router(mac).is_some());
         let drops = |node: &usize| self.lab.drops(&name, *node, Dropped::VirtualMac);
-        let active = active.filter(|node| !(is_virtual && drops(node)));
+        let hears = !self.lab.drops(&name, asker, Dropped::VirtualMacThere);
+        let active = active.filter(|node| !is_virtual || hears && !drops(node));
         let of_pair = active.map(|node| {
             let own = self.lab.nodes[node].facts[&name].mac;
             (self.answers_as.unwrap_or(own), target)

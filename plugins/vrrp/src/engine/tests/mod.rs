@@ -9,6 +9,7 @@ mod fence;
 mod forged;
 mod forger;
 mod identity_moves;
+mod inquiry;
 mod keyed;
 mod lab;
 mod lapse;

@@ -37,6 +37,7 @@ pub fn rows(net: &Net, node: usize) -> Vec<String> {
         let kinds = [
             "adverts_lost",
             "virtual_mac_dropped",
+            "virtual_mac_unanswered",
             "virtual_mac_was_dropped",
         ];
         let kind = kinds.iter().find(|kind| key.ends_with(*kind))?;

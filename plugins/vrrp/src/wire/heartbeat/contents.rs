@@ -69,7 +69,8 @@ pub struct HeartbeatPort {
     pub rating: Rating,
     /// It sends heartbeats there, too.
     pub sends: bool,
-    /// E15: what it hears there of the receiver's virtual identity.
+    /// E15: what a backup hears there of the active receiver's virtual identity; what stations answer to that of an active
+    /// sender.
     pub identity: Identity,
 }
 
@@ -99,17 +100,18 @@ pub enum Rating {
     Bad,
 }
 
-/// E15: what a backup hears on a network of the virtual identity of the active node, whose heartbeats arrive there.
+/// E15: what a backup hears on a network of the virtual identity of the active node, whose heartbeats arrive there, or
+/// what the active node finds out itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
     /// Not judged, or not yet.
     #[default]
     Unknown,
-    /// Adverts of every virtual router.
+    /// Adverts of every virtual router; or stations answer each of its virtual MAC addresses.
     Heard,
     /// No adverts; nothing speaks against the virtual MAC address.
     NoAdverts(Families),
-    /// Nothing from the virtual MAC address.
+    /// Nothing from the virtual MAC address; or stations answer the node's own address, and not that one.
     NoMac(Families),
 }
 

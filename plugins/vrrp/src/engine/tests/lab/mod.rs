@@ -117,12 +117,16 @@ enum What {
     Answers,
 }
 
-/// What a filter beside a node drops, of what it sends.
+/// What a filter beside a node drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dropped {
     Adverts,
     /// From the virtual MAC addresses.
     VirtualMac,
+    /// To them.
+    ToVirtualMac,
+    /// Of what comes from the other node: all from its virtual MAC addresses.
+    VirtualMacThere,
 }
 
 /// An advert on its wire.
@@ -177,6 +181,8 @@ pub struct Lab {
     handing: Option<Handing>,
     handed: u64,
     pub watches_silence: bool,
+    /// Questions from virtual MAC addresses that left: time, node and wire.
+    pub asked_from_virtual: Vec<(u64, usize, String)>,
     /// The networks carry adverts and no heartbeats.
     pub filters: bool,
     /// Times in which nobody answered on an interface.
@@ -220,6 +226,7 @@ impl Lab {
             handing: None,
             handed: 0,
             watches_silence: false,
+            asked_from_virtual: Vec::new(),
             filters: false,
             silences: Vec::new(),
             overlaps: Vec::new(),
@@ -473,7 +480,7 @@ impl Lab {
         self.cuts.clear();
     }
 
-    /// What a node sends is dropped at its port.
+    /// Something is dropped at a node's port.
     pub fn drop_there(&mut self, wire: &str, node: usize, what: Dropped) {
         self.dropped.insert((wire.to_owned(), node, what));
     }
@@ -885,7 +892,8 @@ impl Lab {
         }
         for other in (0..self.nodes.len()).filter(|other| *other != index) {
             let lost = self.lose();
-            let cut = self.cuts.contains(&(wire.to_owned(), index, other));
+            let is_dropped = is_virtual && self.drops(wire, other, Dropped::VirtualMacThere);
+            let cut = is_dropped || self.cuts.contains(&(wire.to_owned(), index, other));
             let elsewhere = to.is_some_and(|to| {
                 let facts = self.nodes[other].facts.get(wire);
                 !facts.is_some_and(|facts| facts.addresses.contains(&to))

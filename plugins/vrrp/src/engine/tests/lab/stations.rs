@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Lab, MS, STATION, What};
-use crate::wire::Mac;
+use super::{Dropped, Lab, MS, STATION, What};
 use crate::wire::neighbour::{claim, probe};
+use crate::wire::{Mac, virtual_router};
 
 /// Interval of a station that speaks all the time.
 const TALK_NS: u64 = 20 * MS;
@@ -64,6 +64,9 @@ impl Lab {
     }
 
     pub(super) fn carry_question(&mut self, index: usize, wire: &str, frame: &[u8]) {
+        if virtual_router(asker(frame)).is_some() && !self.carries_virtual(index, wire) {
+            return;
+        }
         let target = target(frame);
         let has = |node: usize| {
             let facts = self.nodes[node].facts.get(wire);
@@ -85,6 +88,22 @@ impl Lab {
             self.enqueue(answered_ns, index, what);
         }
     }
+
+    /// Whether a question from a virtual MAC address passes the fence, and is answered.
+    fn carries_virtual(&mut self, index: usize, wire: &str) -> bool {
+        if !self.answering(wire).contains(&index) {
+            return false;
+        }
+        let now_ns = self.clock.now_ns();
+        self.asked_from_virtual
+            .push((now_ns, index, wire.to_owned()));
+        let dropped = [Dropped::VirtualMac, Dropped::ToVirtualMac];
+        !dropped.iter().any(|what| self.drops(wire, index, *what))
+    }
+}
+
+fn asker(frame: &[u8]) -> Mac {
+    frame[6..12].try_into().expect("six bytes")
 }
 
 fn is_arp(frame: &[u8]) -> bool {

@@ -1,0 +1,377 @@
+//! E15: questions of the active node from its virtual MAC address: whether frames to that address arrive.
+//!
+//! Once a second it asks one station of each network for its MAC address, in the name of a virtual address of one virtual
+//! router, in turn. The answer to the virtual MAC proves both directions. It is asked for again if it does not come, and so
+//! is the answer to this node's own address: only a station that answers the one and not the other tells anything.
+//! The frames teach nobody anything but what is so: they pass the fence while the node is active, and not otherwise.
+
+use std::net::IpAddr;
+
+use super::group::{Group, State};
+use super::interface::Interface;
+use super::router::VirtualRouter;
+use super::{Action, Engine};
+use crate::wire::heartbeat::{Families, Identity};
+use crate::wire::neighbour::Reply;
+use crate::wire::{Family, Mac, virtual_mac};
+
+/// Time from one question to the next on a network; and where the station that was asked answers nothing at all.
+const PAUSE_NS: u64 = 1_000_000_000;
+const SILENT_PAUSE_NS: u64 = 5_000_000_000;
+/// Time for an answer, after which the question is repeated.
+const ANSWER_NS: u64 = 150_000_000;
+/// Time for which a proof is good.
+const PROOF_NS: u64 = 3_000_000_000;
+/// Questions in a row without an answer: of a station that answered this virtual MAC before, and of one that never did.
+const UNANSWERED_MAX: u32 = 5;
+const UNTRIED_MAX: u32 = 10;
+/// So many more, and the network loses too much to tell.
+const LOSSY: u32 = 5;
+/// Answers to this node's own address without which they prove nothing; and questions after which the station is silent.
+const OWN_MIN: u32 = 3;
+
+/// The questions on one network.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Inquiries {
+    next_ns: u64,
+    turn: usize,
+    current: Option<Inquiry>,
+}
+
+/// A question that waits for its answer, and how it has gone so far.
+#[derive(Clone, Copy, Debug)]
+struct Inquiry {
+    family: Family,
+    vrid: u8,
+    station: IpAddr,
+    /// A virtual address, with its MAC address, and this node's own address.
+    address: IpAddr,
+    mac: Mac,
+    own: IpAddr,
+    due_ns: u64,
+    unanswered: u32,
+    own_asked: u32,
+    own_answered: u32,
+    /// The last question from the own address was answered.
+    is_own_answered: bool,
+}
+
+/// What stations answer to the virtual MAC of a virtual router of this node.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StationAnswers {
+    /// Who answered last, and how many were asked that did not.
+    station: Option<IpAddr>,
+    turn: usize,
+    good_until_ns: u64,
+    /// The last question has had no answer yet.
+    is_doubted: bool,
+    /// Stations answer this node's own address, and not this one.
+    is_lost: bool,
+}
+
+/// What an inquiry has shown.
+enum Outcome {
+    Open,
+    /// The station answers neither address.
+    Silent,
+    Lost,
+    /// So many frames are lost that nothing is shown.
+    Lossy,
+}
+
+impl Inquiries {
+    /// Whether an answer is waited for.
+    pub fn waits(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// When an answer is overdue. A question waits for the next timeout, whatever that is for.
+    pub fn timeout(&self) -> Option<u64> {
+        self.current.map(|inquiry| inquiry.due_ns)
+    }
+}
+
+impl Inquiry {
+    fn outcome(&self, answers: &StationAnswers) -> Outcome {
+        let is_tried = answers.station == Some(self.station);
+        let patience = if is_tried { OWN_MIN } else { 1 };
+        if self.own_answered == 0 && self.own_asked >= patience {
+            return Outcome::Silent;
+        }
+        // what is known to be lost is looked at again each second
+        let (unanswered_max, own_min) = match (answers.is_lost, is_tried) {
+            (true, _) => (2, 1),
+            (false, true) => (UNANSWERED_MAX, OWN_MIN),
+            (false, false) => (UNTRIED_MAX, OWN_MIN),
+        };
+        if self.unanswered >= unanswered_max && self.own_answered >= own_min {
+            return Outcome::Lost;
+        }
+        match self.unanswered >= unanswered_max + LOSSY {
+            true => Outcome::Lossy,
+            false => Outcome::Open,
+        }
+    }
+}
+
+impl StationAnswers {
+    /// This node has become active.
+    pub fn begin(&mut self) {
+        (self.is_doubted, self.is_lost, self.good_until_ns) = (false, false, 0);
+    }
+
+    /// While it is in doubt, nothing is known.
+    fn verdict(&self, now_ns: u64) -> Option<bool> {
+        if self.is_lost {
+            return Some(false);
+        }
+        (now_ns < self.good_until_ns && !self.is_doubted).then_some(true)
+    }
+}
+
+impl Group {
+    /// What stations on a port answer to the virtual MAC addresses of the active node; true: of this node's.
+    pub(super) fn identity_asked(&self, now_ns: u64, index: usize) -> (bool, Identity) {
+        if !self.is_active() {
+            let peer = self.mutual_peer(now_ns).filter(|peer| peer.is_active());
+            let told = peer.and_then(|_| self.theirs(index));
+            return (false, told.map(|it| it.identity).unwrap_or_default());
+        }
+        let routers = self.routers.iter().filter(|router| router.port == index);
+        let asked = routers.filter(|router| router.config.vmac).map(|router| {
+            match router.answers.verdict(now_ns) {
+                Some(true) => Identity::Heard,
+                Some(false) => Identity::NoMac(Families::of(router.config.family)),
+                None => Identity::Unknown,
+            }
+        });
+        (true, asked.reduce(Identity::and).unwrap_or_default())
+    }
+
+    /// Active for so long that its first announcements are over, and alone.
+    fn may_inquire(&self, now_ns: u64) -> bool {
+        let State::Active { since_ns, .. } = self.state else {
+            return false;
+        };
+        now_ns >= since_ns.saturating_add(PAUSE_NS) && self.conflict.is_none()
+    }
+
+    /// Its virtual routers on an interface that may ask.
+    fn askers(&self, interface: usize) -> impl Iterator<Item = &VirtualRouter> {
+        let here = move |router: &VirtualRouter| {
+            let port = self.ports.get(router.port);
+            port.is_some_and(|port| port.interface == interface)
+        };
+        let routers = self.routers.iter();
+        routers.filter(move |it| it.config.vmac && it.usable() && !it.lapsed && here(it))
+    }
+}
+
+impl Engine {
+    /// Asks where it is time to, and judges what was not answered.
+    pub(super) fn inquire(&mut self, now_ns: u64) {
+        for interface in 0..self.interfaces.len() {
+            let Some(there) = self.interfaces.get(interface) else {
+                return;
+            };
+            match there.inquiries.current {
+                Some(inquiry) if now_ns >= inquiry.due_ns => {
+                    self.go_on_inquiring(now_ns, interface, inquiry);
+                }
+                None if now_ns >= there.inquiries.next_ns => self.begin_inquiry(now_ns, interface),
+                _ => {}
+            }
+        }
+    }
+
+    /// A station has answered a question of this node; true: one from a virtual address.
+    pub(super) fn take_virtual_answer(
+        &mut self,
+        now_ns: u64,
+        interface: usize,
+        reply: &Reply,
+    ) -> bool {
+        let Some(there) = self.interfaces.get_mut(interface) else {
+            return false;
+        };
+        let is_virtual = there.virtuals.contains(reply.to);
+        let inquiries = &mut there.inquiries;
+        let Some(inquiry) = &mut inquiries.current else {
+            return is_virtual;
+        };
+        if reply.sender != inquiry.station {
+            return is_virtual;
+        }
+        if reply.to == inquiry.own && !inquiry.is_own_answered {
+            inquiry.is_own_answered = true;
+            inquiry.own_answered += 1;
+        }
+        if reply.to != inquiry.address {
+            return is_virtual;
+        }
+        let inquiry = *inquiry;
+        let askers = self.askers_on(now_ns, interface);
+        let turns_ns = PAUSE_NS.saturating_mul(2 + askers);
+        self.end_inquiry(now_ns, interface, inquiry, |answers| {
+            *answers = StationAnswers {
+                station: Some(inquiry.station),
+                turn: answers.turn,
+                good_until_ns: now_ns.saturating_add(PROOF_NS.max(turns_ns)),
+                is_doubted: false,
+                is_lost: false,
+            };
+        });
+        true
+    }
+
+    fn askers_on(&self, now_ns: u64, interface: usize) -> u64 {
+        let groups = self.groups.iter().filter(|it| it.may_inquire(now_ns));
+        groups.flat_map(|group| group.askers(interface)).count() as u64
+    }
+
+    fn begin_inquiry(&mut self, now_ns: u64, interface: usize) {
+        let Some(there) = self.interfaces.get_mut(interface) else {
+            return;
+        };
+        there.inquiries.next_ns = now_ns.saturating_add(PAUSE_NS);
+        there.inquiries.turn = there.inquiries.turn.wrapping_add(1);
+        let there = &*there;
+        if there.fault().is_some() {
+            return;
+        }
+        let groups = || {
+            let groups = self.groups.iter().filter(|it| it.may_inquire(now_ns));
+            groups.flat_map(|group| group.askers(interface))
+        };
+        let turn = there.inquiries.turn.checked_rem(groups().count());
+        let Some(router) = turn.and_then(|turn| groups().nth(turn)) else {
+            return;
+        };
+        let Some(inquiry) = inquiry(now_ns, there, router) else {
+            return;
+        };
+        self.ask_from_virtual(now_ns, interface, inquiry);
+    }
+
+    fn ask_from_virtual(&mut self, now_ns: u64, interface: usize, inquiry: Inquiry) {
+        let Some(there) = self.interfaces.get_mut(interface) else {
+            return;
+        };
+        there.inquiries.current = Some(inquiry);
+        let Inquiry { mac, address, .. } = inquiry;
+        let frame = there.stations.ask(now_ns, mac, address, inquiry.station);
+        // before the question, as what waits in the socket is dropped then
+        self.update_listening(now_ns, interface);
+        self.actions
+            .extend(frame.map(|frame| Action::Probe { interface, frame }));
+    }
+
+    fn go_on_inquiring(&mut self, now_ns: u64, interface: usize, mut inquiry: Inquiry) {
+        inquiry.unanswered += 1;
+        let place = self.place_of(interface, &inquiry);
+        let group = place.and_then(|(group, _)| self.groups.get(group));
+        let is_active = group.is_some_and(|group| group.may_inquire(now_ns));
+        let Some(answers) = self.answers_of(interface, &inquiry).filter(|_| is_active) else {
+            return self.end_inquiry(now_ns, interface, inquiry, StationAnswers::begin);
+        };
+        answers.is_doubted = true;
+        match inquiry.outcome(answers) {
+            Outcome::Open => self.ask_both(now_ns, interface, inquiry),
+            Outcome::Lost => self.end_inquiry(now_ns, interface, inquiry, |it| it.is_lost = true),
+            Outcome::Silent => {
+                self.end_inquiry(now_ns, interface, inquiry, |it| {
+                    (it.station, it.is_lost) = (None, false);
+                    it.turn = it.turn.wrapping_add(1);
+                });
+                if let Some(there) = self.interfaces.get_mut(interface) {
+                    there.inquiries.next_ns = now_ns.saturating_add(SILENT_PAUSE_NS);
+                }
+            }
+            Outcome::Lossy => self.end_inquiry(now_ns, interface, inquiry, |_| {}),
+        }
+    }
+
+    /// From the virtual address again, and from the node's own.
+    fn ask_both(&mut self, now_ns: u64, interface: usize, mut inquiry: Inquiry) {
+        inquiry.due_ns = now_ns.saturating_add(ANSWER_NS);
+        inquiry.own_asked += 1;
+        inquiry.is_own_answered = false;
+        self.ask_from_virtual(now_ns, interface, inquiry);
+        let Some(there) = self.interfaces.get_mut(interface) else {
+            return;
+        };
+        let (mac, station) = (there.facts.mac, inquiry.station);
+        let frame = there.stations.ask(now_ns, mac, inquiry.own, station);
+        self.actions
+            .extend(frame.map(|frame| Action::Probe { interface, frame }));
+    }
+
+    fn end_inquiry(
+        &mut self,
+        now_ns: u64,
+        interface: usize,
+        inquiry: Inquiry,
+        note: impl FnOnce(&mut StationAnswers),
+    ) {
+        if let Some(answers) = self.answers_of(interface, &inquiry) {
+            answers.is_doubted = false;
+            note(answers);
+        }
+        if let Some(there) = self.interfaces.get_mut(interface) {
+            there.inquiries.current = None;
+        }
+        if let Some((group, _)) = self.place_of(interface, &inquiry) {
+            self.with_group(now_ns, group, |group, _| group.remember_identities(now_ns));
+        }
+        self.update_listening(now_ns, interface);
+    }
+
+    fn place_of(&self, interface: usize, inquiry: &Inquiry) -> Option<(usize, usize)> {
+        let key = (interface, inquiry.family, inquiry.vrid);
+        self.routers.get(&key).copied()
+    }
+
+    fn answers_of(&mut self, interface: usize, inquiry: &Inquiry) -> Option<&mut StationAnswers> {
+        let (group, router) = self.place_of(interface, inquiry)?;
+        let router = self.groups.get_mut(group)?.routers.get_mut(router)?;
+        Some(&mut router.answers)
+    }
+}
+
+/// Whom a virtual router asks, and in whose name. None where no station is known in the network of one of its addresses:
+/// one in another network need not answer.
+fn inquiry(now_ns: u64, there: &Interface, router: &VirtualRouter) -> Option<Inquiry> {
+    let own = router.source?;
+    let (config, answers) = (&router.config, &router.answers);
+    let heard = there.stations.heard().iter();
+    let stations = answers.station.iter().chain(&config.witnesses).chain(heard);
+    let questions = || {
+        let others = stations.clone().filter(|station| {
+            let is_own = there.facts.addresses.contains(station);
+            let is_peers = router.peers_address() == Some(**station);
+            let is_peers = is_peers || config.peers.contains(station);
+            !(is_own || is_peers || there.virtuals.contains(**station))
+        });
+        others.filter_map(|station| {
+            let mut addresses = config.addresses.iter();
+            let near = addresses.find(|it| it.is_near(*station))?;
+            Some((*station, near.address))
+        })
+    };
+    let known = questions().find(|(station, _)| answers.station == Some(*station));
+    let turn = answers.turn.checked_rem(questions().count())?;
+    let (station, address) = known.or_else(|| questions().nth(turn))?;
+    Some(Inquiry {
+        family: config.family,
+        vrid: config.vrid,
+        station,
+        address,
+        mac: virtual_mac(config.family, config.vrid),
+        own,
+        due_ns: now_ns.saturating_add(ANSWER_NS),
+        unanswered: 0,
+        own_asked: 0,
+        own_answered: 0,
+        is_own_answered: false,
+    })
+}

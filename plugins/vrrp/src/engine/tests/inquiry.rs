@@ -1,0 +1,188 @@
+//! E15: the active node asks stations from its virtual MAC address, and finds that frames to it are dropped.
+
+use super::duplicates::Net;
+use super::lab::{Dropped, Lab, MS, SECOND};
+use super::linked::{LINKS, by_quality, moved_once, quality};
+use super::virtual_identity::{both_say, net, rows, with_vmac};
+use crate::config::Address;
+
+const UNANSWERED: [&str; 2] = [
+    "lan1 virtual_mac_unanswered r1: 00:00:5e:00:01:07",
+    "lan1 virtual_mac_unanswered r2: 00:00:5e:00:01:07",
+];
+const BEFORE: &str = "lan1 virtual_mac_was_dropped r1: 00:00:5e:00:01:07";
+/// Both nodes' word, and E9's hold.
+const VERDICT_NS: u64 = 2 * SECOND;
+const BOUND_NS: u64 = VERDICT_NS + 2 * SECOND + 100 * MS;
+
+/// A pair on a network with a station that both reach.
+fn pair(toml: &str) -> Net {
+    let mut net = net(Lab::linked(toml, &LINKS));
+    // so that E9's hold is the shortest
+    net.lab.run(400 * SECOND);
+    for node in 0..2 {
+        net.lab.stations.insert(("lan1".to_owned(), node));
+    }
+    net.lab.talk("lan1");
+    net.lab.run(5 * SECOND);
+    net.lab.forget();
+    net
+}
+
+fn says(lab: &Lab, row: &str) -> bool {
+    let key = format!("g.interface.lan1.{row}");
+    [0, 1].iter().all(|node| lab.text(*node, &key).is_some())
+}
+
+#[test]
+fn what_drops_frames_to_the_virtual_mac_is_found_and_the_role_moves_once() {
+    let settled = pair(&with_vmac("prefer = \"r1\"\nfailback_delay = \"1s\""));
+    for phase_ms in [0, 130, 500, 870] {
+        let mut net = Net::new(settled.lab.clone());
+        net.lab.run(phase_ms * MS);
+        net.lab.forget();
+        net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
+        let said = |lab: &Lab| says(lab, "virtual_mac_unanswered");
+        let took = net.lab.run_until(5 * SECOND, said);
+        assert!(took.is_some_and(|ns| ns <= VERDICT_NS), "{took:?}");
+        both_say(&net, &[UNANSWERED[0]]);
+        let moved = net.lab.run_until(5 * SECOND, |lab| lab.active() == [1]);
+        let took = took.zip(moved).map(|(one, two)| one + two);
+        assert!(took.is_some_and(|ns| ns <= BOUND_NS), "{took:?}");
+        net.lab.run(5 * SECOND);
+        moved_once(&net.lab, 1);
+        let moved = "stations on lan1 do not answer its virtual MAC: it leaves the role";
+        let roles = &net.lab.nodes[0].roles;
+        assert!(roles.iter().any(|it| it.2.contains(moved)), "{roles:?}");
+        both_say(&net, &[BEFORE]);
+        net.lab.run(600 * SECOND);
+        moved_once(&net.lab, 1);
+    }
+}
+
+#[test]
+fn where_neither_is_answered_it_moves_once_and_both_say_which() {
+    let mut net = pair(&with_vmac("prefer = \"r1\"\nfailback_delay = \"1s\""));
+    for node in 0..2 {
+        net.lab.drop_there("lan1", node, Dropped::ToVirtualMac);
+    }
+    net.lab.run(15 * SECOND);
+    both_say(&net, &[UNANSWERED[1], BEFORE]);
+    net.lab.run(600 * SECOND);
+    moved_once(&net.lab, 1);
+    net.lab.dropped.clear();
+    net.lab.run(2 * SECOND);
+    both_say(&net, &[BEFORE]);
+}
+
+#[test]
+fn a_station_that_is_gone_proves_nothing() {
+    let mut net = pair(&with_vmac(""));
+    // less fit, so that no role moves
+    net.lab.directive(1, quality(50));
+    net.lab.stations.clear();
+    net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
+    net.lab.run(60 * SECOND);
+    both_say(&net, &[]);
+    // nor one that is gone after it had shown something
+    net.lab.stations.insert(("lan1".to_owned(), 0));
+    net.lab.run(8 * SECOND);
+    both_say(&net, &[UNANSWERED[0]]);
+    net.lab.stations.clear();
+    net.lab.run(60 * SECOND);
+    both_say(&net, &[]);
+    assert_eq!((net.lab.active(), net.lab.failovers()), (vec![0], 0));
+}
+
+#[test]
+fn some_questions_that_are_lost_prove_nothing() {
+    for lost in [1, 3, 5] {
+        let mut net = pair(&with_vmac(""));
+        net.lab.lost_probes = lost;
+        for _ in 0..300 {
+            net.lab.run(10 * MS);
+            both_say(&net, &[]);
+        }
+        assert_eq!(net.lab.lost_probes, 0, "it asked");
+    }
+}
+
+#[test]
+fn a_filter_at_the_backups_port_moves_nothing_where_stations_answer() {
+    let mut net = pair(&with_vmac(""));
+    net.lab.drop_there("lan1", 1, Dropped::VirtualMacThere);
+    net.look(20);
+    both_say(&net, &["lan1 virtual_mac_dropped r1: 00:00:5e:00:01:07"]);
+    assert_eq!((net.lab.active(), net.lab.failovers()), (vec![0], 0));
+    // where nobody answers, nobody knows whose port it is
+    net.lab.stations.clear();
+    net.look(20);
+    assert_eq!(net.lab.active(), [1]);
+}
+
+#[test]
+fn what_does_not_leave_is_one_fault() {
+    let mut net = pair(&with_vmac(""));
+    net.lab.drop_there("lan1", 0, Dropped::VirtualMac);
+    net.look(2);
+    both_say(&net, &["lan1 virtual_mac_dropped r1: 00:00:5e:00:01:07"]);
+    net.look(5);
+    assert_eq!(net.lab.active(), [1]);
+    assert_eq!(rows(&net, 1), [BEFORE]);
+}
+
+#[test]
+fn a_network_sees_one_question_a_second_and_only_from_whoever_is_active() {
+    let second = "[[group]]\nname = \"h\"\n[[group.interface]]\n\
+                  interface = \"lan1\"\nvrid = 8\nvmac = true\naddresses = [\"10.1.0.9/24\"]\n";
+    let mut net = pair(&(with_vmac("") + second));
+    let count = |net: &Net, node| {
+        let asked = net.lab.asked_from_virtual.iter();
+        asked.filter(|(_, it, _)| *it == node).count()
+    };
+    net.lab.asked_from_virtual.clear();
+    net.lab.run(20 * SECOND);
+    assert!((17..=21).contains(&count(&net, 0)), "{}", count(&net, 0));
+    assert_eq!(count(&net, 1), 0);
+    both_say(&net, &[]);
+    assert!(!net.lab.nodes[0].listens(), "it reads while it waits");
+    net.lab.directive(1, quality(50));
+    net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
+    net.lab.run(5 * SECOND);
+    both_say(
+        &net,
+        &[
+            UNANSWERED[0],
+            "lan1 virtual_mac_unanswered r1: 00:00:5e:00:01:08",
+        ],
+    );
+}
+
+#[test]
+fn nobody_is_asked_without_a_virtual_mac_or_a_station_of_its_network() {
+    let other = with_vmac("").replacen("10.1.0.1/24", "192.0.2.1/24", 1);
+    for toml in [by_quality(""), other] {
+        let mut net = pair(&toml);
+        net.lab.run(20 * SECOND);
+        assert_eq!(net.lab.asked_from_virtual, []);
+    }
+}
+
+#[test]
+fn a_station_is_near_an_address_of_its_network() {
+    let near = |address: &str, prefix, station: &str| {
+        let address = Address {
+            address: address.parse().unwrap(),
+            prefix,
+            source: false,
+        };
+        address.is_near(station.parse().unwrap())
+    };
+    assert!(near("10.1.0.1", 24, "10.1.0.250"));
+    assert!(!near("10.1.0.1", 24, "10.1.1.250"));
+    assert!(!near("10.1.0.1", 32, "10.1.0.2"));
+    assert!(near("10.1.0.1", 0, "192.0.2.1"));
+    assert!(near("fd01::1", 64, "fd01::9:9"));
+    assert!(!near("fd01::1", 64, "fe80::9"));
+    assert!(!near("fd01::1", 64, "10.1.0.1"));
+}
