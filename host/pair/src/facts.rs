@@ -267,6 +267,9 @@ pub struct GroupFacts {
     /// not when it was active last.
     #[serde(skip_serializing_if = "is_default")]
     pub lost: Vec<LostIdentity>,
+    /// All its networks, while this node is active and nothing proves that it is reached on any: "lan, wan".
+    #[serde(skip_serializing_if = "is_default")]
+    pub unproven: String,
     /// Virtual routers for which a router outside the pair advertises, and that router.
     #[serde(skip_serializing_if = "is_default")]
     pub strangers: Vec<RouterFault>,

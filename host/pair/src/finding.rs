@@ -70,6 +70,8 @@ ids! {
     VirtualMacDroppedBefore = "SP-0211",
     /// Stations do not answer the virtual MAC address of the active node, and its own they do.
     VirtualMacUnanswered = "SP-0212",
+    /// Nothing proves that the active node is reached on any network of a group.
+    NetworksUnproven = "SP-0213",
     /// An enabled plugin does not run.
     PluginDown = "SP-0301",
     /// A plugin and its peer share no protocol version.

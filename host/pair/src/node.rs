@@ -133,6 +133,16 @@ fn starter(node: &NodeFacts) -> Option<Finding> {
     node.starter_silent.then(|| finding.todo_there(todo))
 }
 
+fn unproven(node: &str, group: &GroupFacts, peer: &str) -> Option<Finding> {
+    let (name, networks) = (&group.name, &group.unproven);
+    let text = format!(
+        "{node}: {name}: nothing proves that {node} is reached on {networks}: {peer} hears it on no network of the group"
+    );
+    let finding = Finding::new(Id::NetworksUnproven, node, name, text);
+    let todo = "Let heartbeats (UDP port 3780) or adverts pass between the nodes on one of them.";
+    (!networks.is_empty()).then(|| finding.todo(todo))
+}
+
 fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
     let (node, name) = (of.node.as_str(), &group.name);
     let mut found = Vec::new();
@@ -185,6 +195,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
         let finding = Finding::new(Id::Unheard, node, interface, text);
         found.push(finding.todo("Check cables and switches between both nodes there."));
     }
+    found.extend(unproven(node, group, peer));
     if let Some(RouterFault { router, why, .. }) = group.strangers.first() {
         let text = format!(
             "{node}: {name}: {router}: {why} advertises as active, and is not a node of this pair"

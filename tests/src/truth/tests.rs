@@ -48,6 +48,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::VirtualMacUnanswered,
         "the same of frames to that address: end_to_end/identity.rs",
     ),
+    (
+        Id::NetworksUnproven,
+        "networks without heartbeats that carry no adverts either: the engine's tests of identities",
+    ),
     (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 

@@ -184,6 +184,7 @@ impl NodeView<'_> {
         let other = text("other_active").map(str::to_owned);
         facts.other_active = other.map(|name| OtherActive { name, is_peer });
         facts.conflict = text("conflict").map(str::to_owned);
+        facts.unproven = text("unproven").unwrap_or_default().to_owned();
         facts.failover_waits = text("failover_waits").unwrap_or_default().to_owned();
         for (key, value) in details {
             let Value::Text(text) = value else { continue };

@@ -77,6 +77,15 @@ fn a_virtual_mac_that_stations_do_not_answer_is_named_unless_it_is_dropped_both_
 }
 
 #[test]
+fn a_group_without_a_network_that_is_proven_is_a_warning() {
+    let bed = Bed::with(|bed| bed.own.groups[0].unproven = "lan, wan".to_owned());
+    let wanted = "r1: office: nothing proves that r1 is reached on lan, wan: r2 hears it on no network of the group. Let \
+                  heartbeats (UDP port 3780) or adverts pass between the nodes on one of them. (SP-0213)";
+    assert_eq!(lines(&bed), [wanted]);
+    assert!(said(&bed).0.starts_with("WARN"));
+}
+
+#[test]
 fn a_backup_whose_virtual_mac_was_dropped_is_named_with_what_to_do_and_once() {
     let mut bed = Bed::with(|bed| both(bed, &lost("r2", "00:00:5e:00:01:0a", Loss::MacBefore)));
     let wanted = "r2: the network dropped the virtual MAC 00:00:5e:00:01:0a of lan when r2 was active last: after a \

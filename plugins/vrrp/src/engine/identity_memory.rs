@@ -17,6 +17,7 @@ const FORCED: u8 = 3;
 /// What was seen of the virtual identity of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct IdentityMemory {
+    passed_ns: Option<u64>,
     dropped: Option<DroppedIdentity>,
 }
 
@@ -40,7 +41,12 @@ impl IdentityMemory {
                 });
             }
             // protocol 112 is filtered, and clients do not use it
-            Identity::Heard | Identity::NoAdverts(_) => self.dropped = None,
+            Identity::Heard | Identity::NoAdverts(_) => {
+                *self = IdentityMemory {
+                    passed_ns: Some(now_ns),
+                    dropped: None,
+                };
+            }
             Identity::Unknown => {}
         }
     }
@@ -49,6 +55,12 @@ impl IdentityMemory {
     pub fn dropped(&self, now_ns: u64) -> Option<DroppedIdentity> {
         self.dropped
             .filter(|it| now_ns < it.last_ns.saturating_add(REMEMBERED_NS))
+    }
+
+    /// When it passed last, within an hour.
+    pub fn passed_ns(&self, now_ns: u64) -> Option<u64> {
+        self.passed_ns
+            .filter(|at_ns| now_ns < at_ns.saturating_add(REMEMBERED_NS))
     }
 }
 

@@ -53,6 +53,41 @@ pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<R
     }
 }
 
+/// The active node is proven on none of the group's networks.
+pub(super) fn unproven(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
+    let Some(networks) = group.unproven(now_ns) else {
+        return;
+    };
+    let names = networks
+        .into_iter()
+        .filter_map(|at| engine.interfaces.get(at));
+    let names: Vec<&str> = names.map(|there| there.name.as_str()).collect();
+    let key = format!("{}.unproven", group.name);
+    rows.push((key, Value::Text(names.join(", "))));
+}
+
+/// Both identities of both nodes on each network.
+pub(super) fn all(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<Row>) {
+    if engine.peer.is_none() {
+        return;
+    }
+    for (index, port) in group.ports.iter().enumerate() {
+        let Some(there) = engine.interfaces.get(port.interface) else {
+            continue;
+        };
+        let [own, peer] = group.identities(now_ns, index);
+        for (key, passages) in [
+            ("own_identity", own.own),
+            ("virtual_identity", own.group),
+            ("peer_own_identity", peer.own),
+            ("peer_virtual_identity", peer.group),
+        ] {
+            let key = format!("{}.interface.{}.{key}", group.name, there.name);
+            rows.push((key, Value::Text(passages.text(now_ns))));
+        }
+    }
+}
+
 /// "adverts", or of which family where the others arrive.
 fn lost_adverts(group: &Group, port: usize, families: Families) -> String {
     let mut routers = group.routers.iter().filter(|router| router.port == port);

@@ -62,6 +62,7 @@ pub(super) struct StationAnswers {
     /// Who answered last, and how many were asked that did not.
     station: Option<IpAddr>,
     turn: usize,
+    answered_ns: Option<u64>,
     good_until_ns: u64,
     /// The last question has had no answer yet.
     is_doubted: bool,
@@ -115,6 +116,10 @@ impl Inquiry {
 }
 
 impl StationAnswers {
+    pub fn answered_ns(&self) -> Option<u64> {
+        self.answered_ns
+    }
+
     /// This node has become active.
     pub fn begin(&mut self) {
         (self.is_doubted, self.is_lost, self.good_until_ns) = (false, false, 0);
@@ -216,6 +221,7 @@ impl Engine {
             *answers = StationAnswers {
                 station: Some(inquiry.station),
                 turn: answers.turn,
+                answered_ns: Some(now_ns),
                 good_until_ns: now_ns.saturating_add(PROOF_NS.max(turns_ns)),
                 is_doubted: false,
                 is_lost: false,

@@ -23,6 +23,7 @@ mod duplicates;
 mod events;
 mod facts;
 mod group;
+mod identities;
 mod identity_memory;
 mod identity_rows;
 mod inquiry;

@@ -42,6 +42,7 @@ impl Engine {
             if table == Table::Status {
                 group_rows(self, group, now_ns, &mut rows);
                 fault_rows(self, group, now_ns, &mut rows);
+                identity_rows::all(self, group, now_ns, &mut rows);
             }
             for router in &group.routers {
                 if table != Table::Counters {
@@ -200,6 +201,7 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
         }
     }
     identity_rows::lost(engine, group, now_ns, rows);
+    identity_rows::unproven(engine, group, now_ns, rows);
     let mut text = |key: String, value: &str| rows.push((key, Value::Text(value.to_owned())));
     for it in engine.duplicates_of(group) {
         let what = if it.is_peer {

@@ -57,6 +57,11 @@ impl UnheardInterface {
         self.asking_until_ns.is_some()
     }
 
+    /// While it is rated good.
+    pub(super) fn answered_ns(&self) -> u64 {
+        self.ask_again_ns.saturating_sub(AGAIN_NS)
+    }
+
     fn next_ns(&self) -> u64 {
         self.asking_until_ns.unwrap_or(self.ask_again_ns)
     }

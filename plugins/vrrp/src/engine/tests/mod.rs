@@ -8,6 +8,7 @@ mod exhaustive;
 mod fence;
 mod forged;
 mod forger;
+mod identities;
 mod identity_moves;
 mod inquiry;
 mod keyed;

@@ -1,0 +1,226 @@
+//! E15: both identities of both nodes on a network, in each direction, as far as anything proves them.
+
+use super::group::{Group, State};
+use super::identity_memory::IdentityMemory;
+use super::port::Port;
+use super::unheard::Rating;
+use crate::wire::heartbeat::{self, HeartbeatPort, Identity};
+
+/// Time for which a proof is good.
+const PROOF_NS: u64 = 3_000_000_000;
+/// Time after a change of the role in which there may be no proof yet.
+const BEGIN_NS: u64 = 10_000_000_000;
+
+/// Whether frames of a node pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Passage {
+    #[default]
+    Unknown,
+    /// Proven then.
+    Yes(u64),
+    No,
+}
+
+/// An identity of a node on a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passages {
+    pub inward: Passage,
+    pub outward: Passage,
+    /// Time since which one of them is `No`, if it is known.
+    pub since_ns: Option<u64>,
+}
+
+/// What is known of a node on a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Identities {
+    /// With its own MAC and IP address.
+    pub own: Passages,
+    /// With the group's, and with `vmac` the virtual MAC address. Of a backup: what was seen when it was active last.
+    pub group: Passages,
+}
+
+impl Passage {
+    fn within(now_ns: u64, for_ns: u64, at_ns: Option<u64>) -> Passage {
+        let fresh = at_ns.filter(|at_ns| now_ns < at_ns.saturating_add(for_ns));
+        fresh.map_or(Passage::Unknown, Passage::Yes)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Passage::Unknown => "unknown",
+            Passage::Yes(_) => "yes",
+            Passage::No => "no",
+        }
+    }
+}
+
+impl Passages {
+    fn of(both: Passage) -> Passages {
+        Passages {
+            inward: both,
+            outward: both,
+            since_ns: None,
+        }
+    }
+
+    fn swapped(self) -> Passages {
+        Passages {
+            inward: self.outward,
+            outward: self.inward,
+            ..self
+        }
+    }
+
+    /// "in yes, out yes, proven 1 s ago", "in no, out yes, dropped for 12 s", or "in unknown, out unknown, not proven yet".
+    pub fn text(self, now_ns: u64) -> String {
+        let (inward, outward) = (self.inward, self.outward);
+        let both = [inward, outward];
+        let seconds = |at_ns: u64| now_ns.saturating_sub(at_ns) / 1_000_000_000;
+        let proven = both.iter().filter_map(|it| match it {
+            Passage::Yes(at_ns) => Some(*at_ns),
+            _ => None,
+        });
+        let what = match (both.contains(&Passage::No), proven.min()) {
+            (true, _) => match self.since_ns {
+                Some(since_ns) => format!("dropped for {} s", seconds(since_ns)),
+                None => "dropped".to_owned(),
+            },
+            (false, Some(at_ns)) => format!("proven {} s ago", seconds(at_ns)),
+            (false, None) => "not proven yet".to_owned(),
+        };
+        format!("in {}, out {}, {what}", inward.name(), outward.name())
+    }
+}
+
+impl Group {
+    /// This node's on a port, then the peer's.
+    pub(super) fn identities(&self, now_ns: u64, index: usize) -> [Identities; 2] {
+        let Some(port) = self.ports.get(index) else {
+            return Default::default();
+        };
+        let [own, theirs] = self.own_passages(now_ns, port, index);
+        let is_peer_active = self
+            .mutual_peer(now_ns)
+            .is_some_and(|peer| peer.is_active());
+        let active = |own| self.active_passages(now_ns, port, index, own);
+        let here = match self.is_active() {
+            true => active(own),
+            false => remembered(now_ns, port.virtual_here),
+        };
+        let there = match is_peer_active && !self.is_active() {
+            true => active(theirs),
+            false => remembered(now_ns, port.virtual_there),
+        };
+        let of = |own, group| Identities { own, group };
+        [of(own, here), of(theirs, there)]
+    }
+
+    /// Networks on which nothing proves that the active node is reached, if it is so on each, and nothing else is said of
+    /// any.
+    pub(super) fn unproven(&self, now_ns: u64) -> Option<Vec<usize>> {
+        let State::Active { since_ns, .. } = self.state else {
+            return None;
+        };
+        let is_settled = now_ns >= since_ns.saturating_add(BEGIN_NS);
+        let peer = self.mutual_peer(now_ns).filter(|peer| !peer.is_active())?;
+        let is_long = now_ns >= peer.idle_since_ns.saturating_add(BEGIN_NS);
+        let is_unproven = |(index, port): (usize, &Port)| {
+            let [here, _] = self.identities(now_ns, index);
+            let unknown = [here.own, here.group];
+            let is_unknown = unknown.iter().all(|it| *it == Passages::default());
+            let is_told = port.unheard.is_some() || port.is_one_way();
+            port.speaks && !port.is_narrow && !is_told && is_unknown
+        };
+        let is_all = self.ports.iter().enumerate().all(is_unproven);
+        let networks = self.ports.iter().map(|port| port.interface);
+        (is_settled && is_long && is_all && !self.ports.is_empty()).then(|| networks.collect())
+    }
+
+    /// By heartbeats and what the nodes say of them; where none are heard, by the answers of stations (E3).
+    fn own_passages(&self, now_ns: u64, port: &Port, index: usize) -> [Passages; 2] {
+        let peer = self.mutual_peer(now_ns);
+        let theirs = peer.and_then(|_| self.theirs(index));
+        let told_ns = peer.map(|peer| peer.heard_ns);
+        let for_ns = self.proof_ns();
+        let hears_this = theirs.is_some_and(|it| it.hears);
+        let heard = Passages {
+            inward: Passage::within(now_ns, for_ns, port.heard_ns.filter(|_| peer.is_some())),
+            outward: Passage::within(now_ns, for_ns, told_ns.filter(|_| hears_this)),
+            since_ns: None,
+        };
+        let here = match port.unheard {
+            Some(unheard) if unheard.rating == Rating::Good => {
+                Passages::of(Passage::Yes(unheard.answered_ns()))
+            }
+            Some(unheard) if unheard.rating == Rating::Bad => Passages::of(Passage::No),
+            _ => heard,
+        };
+        let rating = |it: &HeartbeatPort| it.rating;
+        let there = match (theirs.map(rating), told_ns) {
+            (Some(heartbeat::Rating::Good), Some(at_ns)) => Passages::of(Passage::Yes(at_ns)),
+            (Some(heartbeat::Rating::Bad), _) => Passages::of(Passage::No),
+            _ => heard.swapped(),
+        };
+        [here, there]
+    }
+
+    /// The virtual identity of the active node, whose own one passes so.
+    fn active_passages(&self, now_ns: u64, port: &Port, index: usize, own: Passages) -> Passages {
+        let (is_own, heard) = self.identity_heard(now_ns, index);
+        let (_, asked) = self.identity_asked(now_ns, index);
+        let memory = match is_own {
+            true => port.virtual_here,
+            false => port.virtual_there,
+        };
+        let mut routers = self.routers.iter().filter(|router| router.port == index);
+        let has_mac = routers.any(|router| router.config.vmac);
+        let told_ns = self.mutual_peer(now_ns).map(|peer| peer.heard_ns);
+        let heard_at = Passage::within(now_ns, self.proof_ns(), told_ns);
+        let outward = match heard {
+            Identity::Heard => heard_at,
+            Identity::NoAdverts(_) if has_mac => heard_at,
+            Identity::NoMac(_) => Passage::No,
+            Identity::NoAdverts(_) | Identity::Unknown => Passage::Unknown,
+        };
+        let (inward, outward) = match asked {
+            Identity::Heard => {
+                let answered = Passage::Yes(self.answered_ns(index).unwrap_or(now_ns));
+                (answered, answered)
+            }
+            Identity::NoMac(_) => (Passage::No, outward),
+            // the address of heartbeats is that of the group
+            _ if !has_mac => (own.inward, outward),
+            _ => (Passage::Unknown, outward),
+        };
+        Passages {
+            inward,
+            outward,
+            since_ns: memory.dropped(now_ns).map(|it| it.since_ns),
+        }
+    }
+
+    /// Heartbeats of slow groups are further apart.
+    fn proof_ns(&self) -> u64 {
+        PROOF_NS.max(self.active_down_ns())
+    }
+
+    /// Time of the oldest of the last answers to the virtual MAC addresses of this node.
+    fn answered_ns(&self, index: usize) -> Option<u64> {
+        let routers = self.routers.iter().filter(|router| router.port == index);
+        routers.filter_map(|it| it.answers.answered_ns()).min()
+    }
+}
+
+fn remembered(now_ns: u64, memory: IdentityMemory) -> Passages {
+    let dropped = memory.dropped(now_ns);
+    let passed = memory.passed_ns(now_ns);
+    let both = match (dropped, passed) {
+        (Some(_), _) => Passage::No,
+        (None, Some(at_ns)) => Passage::Yes(at_ns),
+        (None, None) => Passage::Unknown,
+    };
+    Passages {
+        since_ns: dropped.map(|it| it.since_ns),
+        ..Passages::of(both)
+    }
+}
