@@ -8,6 +8,7 @@
 
 mod asking;
 mod bare;
+mod entries;
 mod keeper;
 mod kernel;
 mod kinds;
@@ -99,6 +100,7 @@ pub fn examine(setup: &Setup) -> Vec<Finding> {
     let wanted = Wanted::of(setup);
     let mut findings = examine_on(&System::here(), &wanted);
     findings.extend(bare::examine(&wanted));
+    findings.extend(entries::examine(setup, &wanted));
     findings.extend(kinds::examine(&wanted));
     findings.extend(kernel::fence_off(&setup.host));
     findings.extend(link::examine(setup));

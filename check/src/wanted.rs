@@ -193,7 +193,7 @@ fn flag(table: &Table, key: &str, node: &str) -> bool {
 }
 
 // Value of a key; of a table by node name, this node's.
-fn own<'t>(table: &'t Table, key: &str, node: &str) -> Option<&'t Value> {
+pub(super) fn own<'t>(table: &'t Table, key: &str, node: &str) -> Option<&'t Value> {
     match table.get(key)? {
         Value::Table(by_node) => by_node.get(node),
         value => Some(value),

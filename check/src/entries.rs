@@ -1,0 +1,479 @@
+//! Entries of groups that contradict each other or this node, each with file and line. Only what starts and then does not
+//! work as meant is told here: the reader of the configuration refuses the rest.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use spared_config::{Fault, Plugin, Setup};
+use spared_fence::is_link_local;
+use spared_netlink::{Address, Link, Requests};
+use spared_sdk::config::{Cidr, IpNet};
+use toml::{Table, Value};
+
+use super::wanted::own;
+use super::{Finding, Severity, Wanted};
+
+pub fn examine(setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
+    // What the kernel does not show is not compared.
+    let read = || {
+        let mut requests = Requests::open().ok()?;
+        Some((requests.links().ok()?, requests.addresses().ok()?))
+    };
+    let (links, addresses) = read().unwrap_or_default();
+    let kernel = Kernel { links, addresses };
+    let plugins = setup.plugins.iter().filter(|plugin| plugin.enabled);
+    let of = |plugin: &Plugin| {
+        let name = format!("{}.toml", plugin.name);
+        let file = File {
+            name: &name,
+            text: &plugin.text,
+            node: &setup.host.node,
+            nodes: &setup.host.nodes,
+        };
+        findings(&file, wanted, &kernel)
+    };
+    plugins.flat_map(of).collect()
+}
+
+/// Interfaces and addresses of this node.
+#[derive(Default)]
+struct Kernel {
+    links: Vec<Link>,
+    addresses: Vec<Address>,
+}
+
+impl Kernel {
+    fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name)
+    }
+
+    /// Whether the node has the address whatever its role.
+    fn is_own(&self, address: IpAddr) -> bool {
+        let mut own = self.addresses.iter().filter(|it| !it.is_ours());
+        own.any(|it| it.address == address)
+    }
+
+    /// Networks of the addresses of an interface; of all of them without a name.
+    fn networks(&self, interface: Option<&str>) -> impl Iterator<Item = IpNet> + '_ {
+        let index = interface
+            .and_then(|name| self.link(name))
+            .map(|it| it.index);
+        let addresses = self.addresses.iter();
+        let there = addresses.filter(move |it| index.is_none_or(|index| it.index == index));
+        there.filter_map(|it| IpNet::new(it.address, it.prefix).ok())
+    }
+}
+
+/// A file of a plugin, as this node reads it.
+struct File<'f> {
+    name: &'f str,
+    text: &'f str,
+    node: &'f str,
+    nodes: &'f [String],
+}
+
+impl File<'_> {
+    fn finding(&self, id: &'static str, severity: Severity, key: &str, why: String) -> Finding {
+        let fault = Fault::of_key(self.name, self.text, key, why);
+        Finding::new(id, severity, fault.to_string())
+    }
+}
+
+/// An entry of an array of tables, and its path: "group.0.interface.1".
+struct Entry<'t> {
+    path: String,
+    table: &'t Table,
+}
+
+impl<'t> Entry<'t> {
+    fn of(table: &'t Table, path: &str, key: &str) -> Vec<Self> {
+        let array = table.get(key).and_then(Value::as_array);
+        let tables = array.into_iter().flatten().map(Value::as_table);
+        let entry = |(position, table): (usize, Option<&'t Table>)| {
+            let path = format!("{path}{key}.{position}");
+            Some(Self {
+                path,
+                table: table?,
+            })
+        };
+        tables.enumerate().filter_map(entry).collect()
+    }
+
+    fn below(&self, key: &str) -> Vec<Self> {
+        Self::of(self.table, &format!("{}.", self.path), key)
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}.{key}", self.path)
+    }
+
+    fn text(&self, key: &str, node: &str) -> Option<&'t str> {
+        own(self.table, key, node)?.as_str()
+    }
+
+    fn number(&self, key: &str) -> i64 {
+        let number = self.table.get(key).and_then(Value::as_integer);
+        number.unwrap_or_default()
+    }
+
+    fn list(&self, key: &str) -> impl Iterator<Item = &'t str> {
+        let list = self.table.get(key).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str)
+    }
+}
+
+fn findings(file: &File<'_>, wanted: &Wanted, kernel: &Kernel) -> Vec<Finding> {
+    // The reader of the configuration reports text that is no TOML.
+    let table: Table = file.text.parse().unwrap_or_default();
+    let groups = Entry::of(&table, "", "group");
+    let mut found = Vec::new();
+    for group in &groups {
+        found.extend(prefer(file, group));
+        let interfaces = group.below("interface");
+        found.extend(interfaces_twice(file, &interfaces));
+        for entry in &interfaces {
+            found.extend(peers(file, entry, kernel));
+            found.extend(advert_source(file, entry, wanted, kernel));
+        }
+        let routes = group.below("route");
+        found.extend(
+            routes
+                .iter()
+                .filter_map(|it| gateway(file, it, wanted, kernel)),
+        );
+    }
+    found.extend(destinations_twice(file, &groups));
+    found
+}
+
+/// With `[nodes]` the reader refuses a name that is not there.
+fn prefer(file: &File<'_>, group: &Entry<'_>) -> Option<Finding> {
+    let name = group.text("prefer", file.node)?;
+    if !file.nodes.is_empty() || name == file.node {
+        return None;
+    }
+    let why = format!(
+        "found \"{name}\", and spared.toml has no [nodes] with that name: {} takes any other router for the preferred one",
+        file.node
+    );
+    Some(file.finding(
+        "prefer-unknown",
+        Severity::Warning,
+        &group.key("prefer"),
+        why,
+    ))
+}
+
+/// Two virtual routers of a group on one interface each send adverts, and each can keep the group from its role.
+fn interfaces_twice(file: &File<'_>, entries: &[Entry<'_>]) -> Vec<Finding> {
+    let mut seen = Vec::new();
+    let mut found = Vec::new();
+    for entry in entries {
+        let Some(name) = entry.text("interface", file.node) else {
+            continue;
+        };
+        let addresses: Vec<IpNet> = entry.list("addresses").filter_map(cidr).collect();
+        for (is_ipv6, family) in [(false, "IPv4"), (true, "IPv6")] {
+            if !addresses.iter().any(|it| it.addr().is_ipv6() == is_ipv6) {
+                continue;
+            }
+            if seen.contains(&(name, is_ipv6)) {
+                let why = format!(
+                    "found {name} a second time in this group for {family}: one [[group.interface]] takes all addresses \
+                     of an interface"
+                );
+                let key = entry.key("interface");
+                found.push(file.finding("interface-twice", Severity::Warning, &key, why));
+            }
+            seen.push((name, is_ipv6));
+        }
+    }
+    found
+}
+
+/// Adverts of others than `peers` are ignored.
+fn peers(file: &File<'_>, entry: &Entry<'_>, kernel: &Kernel) -> Vec<Finding> {
+    let peers: Vec<IpAddr> = entry
+        .list("peers")
+        .filter_map(|it| it.parse().ok())
+        .collect();
+    let of = |is_ipv6: bool| {
+        let peers = peers.iter().filter(|it| it.is_ipv6() == is_ipv6);
+        let names: Vec<String> = peers.clone().map(ToString::to_string).collect();
+        let are_own = !names.is_empty() && peers.clone().all(|it| kernel.is_own(*it));
+        are_own.then(|| {
+            let why = format!(
+                "found {}, which this node has itself: the other node's adverts are ignored; name its address, too",
+                names.join(", ")
+            );
+            file.finding("peers-own", Severity::Error, &entry.key("peers"), why)
+        })
+    };
+    [false, true].into_iter().filter_map(of).collect()
+}
+
+fn advert_source(
+    file: &File<'_>,
+    entry: &Entry<'_>,
+    wanted: &Wanted,
+    kernel: &Kernel,
+) -> Option<Finding> {
+    let address: IpAddr = entry.text("advert_source", file.node)?.parse().ok()?;
+    let interface = entry.text("interface", file.node)?;
+    let mut virtuals = wanted.interfaces.values().flat_map(|it| &it.addresses);
+    let key = entry.key("advert_source");
+    if !wanted.owner && virtuals.any(|it| it.addr() == address) {
+        let why = format!(
+            "found {address}, a virtual address: adverts need an address that {} always has",
+            file.node
+        );
+        return Some(file.finding("advert-source", Severity::Error, &key, why));
+    }
+    let link = kernel.link(interface)?;
+    let has = |it: &Address| it.index == link.index && it.address == address;
+    if kernel.addresses.iter().any(has) {
+        return None;
+    }
+    let why = format!("found {address}, which {interface} does not have: no advert leaves there");
+    Some(file.finding("advert-source", Severity::Warning, &key, why))
+}
+
+/// The kernel adds a route if its gateway is in a network of the interface, or another route leads there.
+fn gateway(
+    file: &File<'_>,
+    route: &Entry<'_>,
+    wanted: &Wanted,
+    kernel: &Kernel,
+) -> Option<Finding> {
+    let gateway: IpAddr = route.text("gateway", file.node)?.parse().ok()?;
+    let interface = route.text("interface", file.node);
+    let is_here = |name: &str| kernel.link(name).is_some_and(|it| it.is_ethernet);
+    if is_link_local(gateway) || kernel.links.is_empty() || !interface.is_none_or(is_here) {
+        return None;
+    }
+    let virtuals = wanted.interfaces.iter();
+    let virtuals = virtuals.filter(|(name, _)| interface.is_none_or(|it| it == *name));
+    let virtuals = virtuals.flat_map(|(_, it)| it.addresses.iter().copied());
+    let mut networks = virtuals.chain(kernel.networks(interface));
+    if networks.any(|net| net.contains(&gateway)) {
+        return None;
+    }
+    let of = interface.map_or("of this node".to_owned(), |it| format!("of {it}"));
+    let why = format!(
+        "found {gateway}, which is in no network {of}, by an own or a virtual address: unless another route leads to it, \
+         this one cannot be set"
+    );
+    Some(file.finding(
+        "route-gateway",
+        Severity::Warning,
+        &route.key("gateway"),
+        why,
+    ))
+}
+
+/// Of two routes with the same destination, table and metric IPv4 keeps the first, and IPv6 uses both in turn.
+fn destinations_twice(file: &File<'_>, groups: &[Entry<'_>]) -> Vec<Finding> {
+    let mut seen: BTreeMap<(IpNet, i64, i64), String> = BTreeMap::new();
+    let mut found = Vec::new();
+    let routes = groups.iter().flat_map(|group| group.below("route"));
+    for route in routes {
+        let Some(destination) = route.text("destination", file.node).and_then(cidr) else {
+            continue;
+        };
+        let by = |key: &str, word: &str| {
+            let value = route.text(key, file.node)?;
+            Some(format!("{word} {value}"))
+        };
+        let way = [by("gateway", "via"), by("interface", "dev")];
+        let way: Vec<String> = way.into_iter().flatten().collect();
+        let way = way.join(" ");
+        let key = (destination, route.number("table"), route.number("metric"));
+        match seen.get(&key) {
+            None => {
+                seen.insert(key, way);
+            }
+            Some(first) => {
+                let why = format!(
+                    "found {destination} {way}, and above {destination} {first} with the same metric: a node that is \
+                     active for both uses the first or both in turn; give one of them a metric"
+                );
+                let key = route.key("destination");
+                found.push(file.finding("route-twice", Severity::Warning, &key, why));
+            }
+        }
+    }
+    found
+}
+
+fn cidr(text: &str) -> Option<IpNet> {
+    text.parse().ok().map(|Cidr(net)| net)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel() -> Kernel {
+        let link = |index, name: &str| Link {
+            index,
+            name: name.into(),
+            up: true,
+            is_ethernet: true,
+            ..Link::default()
+        };
+        let address = |index, text: &str| Address {
+            index,
+            address: text.parse().unwrap(),
+            prefix: 24,
+            flags: 0,
+            protocol: 0,
+        };
+        Kernel {
+            links: vec![link(1, "lan"), link(2, "wan")],
+            addresses: vec![address(1, "10.0.0.2"), address(2, "192.0.2.2")],
+        }
+    }
+
+    /// Findings for a group of an interface with these keys, and what follows it in the file.
+    fn found(keys: &str, more: &str) -> Vec<String> {
+        let text = format!(
+            "[[group]]\nname = \"office\"\nvrid = 7\n[[group.interface]]\ninterface = \"lan\"\n\
+             addresses = [\"10.0.0.1/24\"]\n{keys}\n{more}"
+        );
+        told(&text, &["r1", "r2"])
+    }
+
+    fn told(text: &str, nodes: &[&str]) -> Vec<String> {
+        let mut wanted = Wanted::default();
+        wanted.read(text, "r1");
+        let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        let file = File {
+            name: "vrrp.toml",
+            text,
+            node: "r1",
+            nodes: &nodes,
+        };
+        let found = findings(&file, &wanted, &kernel());
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_interface_that_a_group_names_twice_for_a_family_is_told() {
+        let again = "[[group.interface]]\nvrid = 8\ninterface = { r1 = \"lan\", r2 = \"wan\" }\n";
+        let ipv4 = format!("{again}addresses = [\"10.0.0.3/24\"]\n");
+        assert_eq!(
+            found("", &ipv4),
+            [
+                "warning[interface-twice]: vrrp.toml:10: group \"office\" interface 2: interface: found lan a second \
+                 time in this group for IPv4: one [[group.interface]] takes all addresses of an interface"
+            ]
+        );
+        let ipv6 = format!("{again}addresses = [\"2001:db8::1/64\"]\n");
+        assert_eq!(found("", &ipv6), [""; 0]);
+        let other = format!("[[group]]\nname = \"attic\"\n{ipv4}");
+        assert_eq!(found("", &other), [""; 0], "another group");
+    }
+
+    #[test]
+    fn peers_that_are_only_this_node_are_refused() {
+        let peers = |list: &str| found(&format!("peers = [{list}]"), "");
+        assert_eq!(
+            peers("\"10.0.0.2\""),
+            [
+                "error[peers-own]: vrrp.toml:7: group \"office\" interface \"lan\": peers: found 10.0.0.2, which this \
+                 node has itself: the other node's adverts are ignored; name its address, too"
+            ]
+        );
+        assert_eq!(peers("\"10.0.0.2\", \"10.0.0.3\""), [""; 0]);
+        assert_eq!(peers("\"10.0.0.3\""), [""; 0]);
+    }
+
+    #[test]
+    fn a_source_that_is_virtual_or_absent_is_told() {
+        let source = |address: &str| found(&format!("advert_source = \"{address}\""), "");
+        assert_eq!(
+            source("10.0.0.1"),
+            [
+                "error[advert-source]: vrrp.toml:7: group \"office\" interface \"lan\": advert_source: found 10.0.0.1, a \
+                 virtual address: adverts need an address that r1 always has"
+            ]
+        );
+        assert_eq!(
+            source("10.0.0.9"),
+            [
+                "warning[advert-source]: vrrp.toml:7: group \"office\" interface \"lan\": advert_source: found 10.0.0.9, \
+                 which lan does not have: no advert leaves there"
+            ]
+        );
+        assert_eq!(source("10.0.0.2"), [""; 0]);
+        let of_owner = "[[group]]\npriority = 255\n[[group.interface]]\ninterface = \"lan\"\nvrid = 7\n\
+                        addresses = [\"10.0.0.2/24\"]\nadvert_source = \"10.0.0.2\"\n";
+        assert_eq!(told(of_owner, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn a_gateway_in_no_network_is_told() {
+        let route = |keys: &str| {
+            let route = format!("[[group.route]]\ndestination = \"0.0.0.0/0\"\n{keys}\n");
+            found("", &route)
+        };
+        assert_eq!(
+            route("gateway = \"203.0.113.1\"\ninterface = \"wan\""),
+            [
+                "warning[route-gateway]: vrrp.toml:10: group \"office\" route \"wan\": gateway: found 203.0.113.1, which \
+                 is in no network of wan, by an own or a virtual address: unless another route leads to it, this one \
+                 cannot be set"
+            ]
+        );
+        assert_eq!(route("gateway = \"203.0.113.1\"").len(), 1);
+        assert_eq!(
+            route("gateway = \"192.0.2.1\"\ninterface = \"wan\""),
+            [""; 0]
+        );
+        assert_eq!(
+            route("gateway = \"192.0.2.1\"\ninterface = \"lan\"").len(),
+            1
+        );
+        assert_eq!(route("gateway = \"10.0.0.9\""), [""; 0]);
+        // what is absent may have any network once it is there
+        assert_eq!(
+            route("gateway = \"203.0.113.1\"\ninterface = \"ppp0\""),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn a_destination_with_two_gateways_is_told_unless_the_metric_differs() {
+        let second = |keys: &str| {
+            found(
+                "",
+                &format!(
+                    "[[group.route]]\ndestination = \"0.0.0.0/0\"\ngateway = \"192.0.2.1\"\n[[group]]\nname = \"attic\"\n\
+                     [[group.route]]\ndestination = \"0.0.0.0/0\"\ngateway = \"192.0.2.9\"\n{keys}"
+                ),
+            )
+        };
+        assert_eq!(
+            second(""),
+            [
+                "warning[route-twice]: vrrp.toml:14: group \"attic\" route 1: destination: found 0.0.0.0/0 via 192.0.2.9, \
+                 and above 0.0.0.0/0 via 192.0.2.1 with the same metric: a node that is active for both uses the first \
+                 or both in turn; give one of them a metric"
+            ]
+        );
+        assert_eq!(second("metric = 5\n"), [""; 0]);
+    }
+
+    #[test]
+    fn a_preferred_node_that_nobody_names_is_told() {
+        let text = "[[group]]\nname = \"office\"\nprefer = \"r9\"\n";
+        assert_eq!(
+            told(text, &[]),
+            [
+                "warning[prefer-unknown]: vrrp.toml:3: group \"office\": prefer: found \"r9\", and spared.toml has no \
+                 [nodes] with that name: r1 takes any other router for the preferred one"
+            ]
+        );
+        assert_eq!(told(&text.replace("r9", "r1"), &[]), [""; 0]);
+    }
+}
