@@ -42,7 +42,6 @@ impl Engine {
             if table == Table::Status {
                 group_rows(self, group, now_ns, &mut rows);
                 fault_rows(self, group, now_ns, &mut rows);
-                identity_rows::all(self, group, now_ns, &mut rows);
             }
             for router in &group.routers {
                 if table != Table::Counters {
@@ -55,6 +54,10 @@ impl Engine {
             if table != Table::VirtualRouters {
                 group_counters(self, group, table, &mut rows);
             }
+        }
+        // an answer has room for few groups, and these are what it can do without
+        for group in self.groups.iter().filter(|_| table == Table::Status) {
+            identity_rows::all(self, group, now_ns, &mut rows);
         }
         rows
     }
