@@ -72,7 +72,7 @@ fn the_page_of_spared_toml_names_every_key() {
     fs::write(
         &file,
         "zz = 1\n[node]\nzz = 1\n[log]\nzz = 1\n[nodes.NAME]\nzz = 1\n\
-         [[link]]\nzz = 1\n[firewall]\nzz = 1\n",
+         [[link]]\nzz = 1\n[firewall]\nzz = 1\n[equal]\nzz = 1\n",
     )
     .expect("our own folder");
     let faults = spared_config::Setup::read(&file).expect_err("zz is no key");
@@ -87,7 +87,7 @@ fn the_page_of_spared_toml_names_every_key() {
         let section = section.strip_suffix("zz").expect("zz is what is unknown");
         accepted.extend(allowed.split(", ").map(|key| format!("{section}{key}")));
     }
-    for table in ["node", "log", "link", "firewall"] {
+    for table in ["node", "log", "link", "firewall", "equal"] {
         assert!(accepted.remove(table), "{table}: {faults:?}");
     }
     accepted.remove("nodes");
@@ -175,7 +175,7 @@ fn the_installed_file_names_every_key_commented_out() {
             .split('.')
             .try_fold(&table, |table, part| match table.get(part) {
                 Some(toml::Value::Table(inner)) => Some(inner),
-                Some(toml::Value::Array(tables)) => tables.first()?.as_table(),
+                Some(toml::Value::Array(entries)) => entries.first()?.as_table().or(Some(table)),
                 Some(_) => Some(table),
                 None => None,
             });

@@ -7,7 +7,7 @@ use log::LevelFilter;
 use spared_message::worker::Surroundings;
 use spared_sdk::config::{Config, HOST_KEYS, Section};
 
-use super::{Fault, Link, link};
+use super::{Equal, Fault, Link, link};
 
 /// Contents of `spared.toml`, with defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Host {
     pub key_faults: Vec<Fault>,
     /// There is a `[[link]]`, with or without keys.
     pub has_link: bool,
+    /// How the machines of both nodes are compared.
+    pub equal: Equal,
 }
 
 const FENCE: [(&str, bool); 2] = [("required", true), ("off", false)];
@@ -146,6 +148,7 @@ fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {
         link: None,
         key_faults: Vec::new(),
         has_link: false,
+        equal: Equal::read(root),
     }
 }
 

@@ -12,6 +12,8 @@
 //! | `port`         | 1-65535                     | 3780        | port of all links, TCP and UDP          |
 //! | `secret_file`  | a path                      | none        | passphrase, in place of public keys     |
 //! | `firewall.chain` | "family table chain"      | none        | chain that gets the rules for the link  |
+//! | `equal.ignore` | objects                   | none        | differences between the machines that are meant |
+//! | `equal.after`  | 1s-24h                     | 60s         | time for which such a difference lasts before it is told |
 //! | `log.level`    | error, warn, info, debug, trace | info    | least severe level that is logged       |
 //! | `realtime`     | true, false                 | true        | real-time priority and locked memory    |
 //! | `fence`        | required, off               | required    | required: no start without the fence; off: no fence |
@@ -29,6 +31,7 @@
 
 #![forbid(unsafe_code)]
 
+mod equal;
 pub mod exit;
 mod fault;
 mod file;
@@ -47,6 +50,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use equal::{ByNode, Equal};
 pub use fault::{Fault, locate};
 pub use file::plugin_names;
 pub use host::Host;

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod changes;
+mod digest;
 mod packet;
 mod passage;
 mod rules;
@@ -18,11 +19,14 @@ use std::process::ExitCode;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
-use spared_message::firewall::{FromFirewall, Passage, RuleState, ToFirewall};
+use spared_message::firewall::{
+    FromFirewall, NodeNames, Passage, RuleState, RulesListed, ToFirewall,
+};
 use spared_process::child::{self, SOCKET_FD};
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 
 use changes::Changes;
+pub use digest::digests;
 pub use packet::Advert;
 pub use passage::drops;
 use rules::Rules;
@@ -96,6 +100,8 @@ impl Host {
             order: 0,
             passage: None,
             was_kept: false,
+            names: None,
+            listed: RulesListed::default(),
         };
         keeper.turn()
     }
@@ -125,18 +131,26 @@ struct Keeper {
     passage: Option<Passage>,
     /// Whether the link was blocked at the last check.
     was_kept: bool,
+    /// By which rules are compared; None: they are not.
+    names: Option<NodeNames>,
+    /// What the host was told of them.
+    listed: RulesListed,
 }
 
 impl Keeper {
     fn turn(mut self) -> Result<(), End> {
         loop {
             wait(&[&self.host.socket, &self.changes])?;
-            let mut is_ordered = false;
+            let (mut is_ordered, mut is_renamed) = (false, false);
             while let Some(message) = self.host.receive()? {
                 match message {
                     ToFirewall::Keep { order, passage } => {
                         (self.order, self.passage) = (order, passage);
                         is_ordered = true;
+                    }
+                    ToFirewall::Compare(names) => {
+                        self.names = Some(names);
+                        is_renamed = true;
                     }
                     ToFirewall::Ping => self.host.tell(FromFirewall::Pong)?,
                     ToFirewall::End => return self.end(),
@@ -145,10 +159,27 @@ impl Keeper {
                     }
                 }
             }
-            if is_ordered || self.changes.settle() {
+            let is_changed = is_ordered || self.changes.settle();
+            if is_changed {
                 self.look(is_ordered)?;
             }
+            if is_changed || is_renamed {
+                self.list()?;
+            }
         }
+    }
+
+    /// Tells the digests of the rules if they are other ones.
+    fn list(&mut self) -> Result<(), End> {
+        let Some(names) = &self.names else {
+            return Ok(());
+        };
+        let listed = rules::listed(names);
+        if listed == self.listed {
+            return Ok(());
+        }
+        self.listed = listed.clone();
+        self.host.tell(FromFirewall::Rules(listed))
     }
 
     fn end(mut self) -> Result<(), End> {

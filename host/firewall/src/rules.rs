@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::Value;
-use spared_message::firewall::{Chain, Passage, RuleState};
+use spared_message::firewall::{Chain, NodeNames, Passage, RuleState, RulesListed};
 use spared_message::link::LinkPath;
 use spared_sdk::child::{Child, Program};
 
+use super::digest::digests;
 use super::packet::Way;
 use super::passage::{interruption, obstacle};
 
@@ -235,6 +236,20 @@ fn list() -> Result<Value, String> {
     // Only stdout, as warnings are no JSON.
     let output = nft(&words, "", true)?;
     ruleset_of(&output).map_err(|error| format!("cannot parse the output of nft: {error}"))
+}
+
+/// Digests of the rules, without counters and the elements of sets.
+pub(super) fn listed(names: &NodeNames) -> RulesListed {
+    let version = nft(&["--version"], "", true);
+    let listing = nft(&["-s", "-t", LISTING], "", true);
+    let (Ok(version), Ok(listing)) = (version, listing) else {
+        return RulesListed::default();
+    };
+    let listing = String::from_utf8_lossy(&listing);
+    RulesListed {
+        by: String::from_utf8_lossy(&version).trim().to_owned(),
+        digests: Some(digests(&listing, names)),
+    }
 }
 
 /// The rulesets of all families whose chains may see packets to this node. Not simply all: for a

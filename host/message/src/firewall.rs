@@ -1,12 +1,16 @@
 //! Messages between the host and the process that keeps the link's rule in the administrator's firewall. Neither
 //! keys nor paths of files are among them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::link::LinkPath;
+
+pub use spared_pair::RuleDigests;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToFirewall {
@@ -22,6 +26,8 @@ pub enum ToFirewall {
     End,
     /// Answered by [`FromFirewall::Pong`] when no `nft` runs.
     Ping,
+    /// Tells digests of the rules from now on, by [`FromFirewall::Rules`] at each change.
+    Compare(NodeNames),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +45,26 @@ pub enum FromFirewall {
         ours: bool,
     },
     Pong,
+    /// The rules, as both nodes compare them.
+    Rules(RulesListed),
+}
+
+/// What is called otherwise on each node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeNames {
+    /// Interfaces of this node, with the name of each on the first node.
+    pub interfaces: BTreeMap<String, String>,
+    /// Addresses of the nodes' own.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+/// Digests of the rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesListed {
+    /// The program that printed them, as each version prints them in its own way.
+    pub by: String,
+    /// None: they cannot be listed.
+    pub digests: Option<RuleDigests>,
 }
 
 /// State of the rules.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use spared_pair::NodeFacts;
+use spared_pair::{MachineFacts, NodeFacts};
 
 /// Longest word, as JSON.
 pub const WORD_MAX: usize = 160 * 1024;
@@ -37,6 +37,8 @@ pub enum Word {
     WantKeys { files: Vec<String> },
     /// Facts about the sender.
     Status(Box<NodeFacts>),
+    /// What must be equal on both machines, as the sender has it; at each change.
+    Machine(Box<MachineFacts>),
     /// E6: the active sender offers to switch a group over.
     Offer {
         switchover: u64,

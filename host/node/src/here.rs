@@ -1,6 +1,6 @@
 //! This node: how it was started, and the configuration in force.
 
-use spared_config::{Host, Link, Options, Setup};
+use spared_config::{ByNode, Host, Link, Options, Setup};
 use spared_message::word::Introduction;
 use spared_process::clock;
 use spared_supervisor::Terms;
@@ -10,6 +10,10 @@ use spared_supervisor::Terms;
 pub struct Here {
     options: Options,
     setup: Setup,
+    /// What the files name by node.
+    by_node: ByNode,
+    /// Kernel settings that a plugin sets with the role.
+    by_role: Vec<String>,
     /// Values of `fence` and `realtime` with which this process runs.
     at_start: (bool, bool),
     started: String,
@@ -20,6 +24,8 @@ impl Here {
         Self {
             options,
             at_start: (setup.host.fenced, setup.host.realtime),
+            by_node: setup.by_node(),
+            by_role: setup.settings(),
             setup,
             started: clock::now(),
         }
@@ -27,6 +33,7 @@ impl Here {
 
     /// Sets a new configuration. Returns the old one.
     pub fn replace(&mut self, setup: Setup) -> Setup {
+        (self.by_node, self.by_role) = (setup.by_node(), setup.settings());
         std::mem::replace(&mut self.setup, setup)
     }
 
@@ -52,6 +59,16 @@ impl Here {
 
     pub fn host(&self) -> &Host {
         &self.setup.host
+    }
+
+    /// What the files name by node.
+    pub fn by_node(&self) -> &ByNode {
+        &self.by_node
+    }
+
+    /// Kernel settings that a plugin sets with the role.
+    pub fn by_role(&self) -> &[String] {
+        &self.by_role
     }
 
     /// Time at which this process started.

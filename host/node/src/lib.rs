@@ -7,6 +7,7 @@
 
 pub mod files;
 mod here;
+pub mod machine;
 pub mod orders;
 mod pair;
 pub mod recorder;

@@ -7,6 +7,7 @@ mod questions;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use spared_config::Equal;
 use spared_control::{Difference, LinkStatus};
 use spared_group::Groups;
 use spared_journal::Notices;
@@ -15,7 +16,7 @@ use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
 use spared_message::worker::Scope;
 use spared_pair::quality::{self, Change, CheckReport, Quality, Refused};
-use spared_pair::{Fitness, NodeFacts};
+use spared_pair::{Fitness, MachineDifference, MachineFacts, NodeFacts};
 use spared_peer::joining::Joining;
 use spared_peer::keys::flatten;
 use spared_peer::{File, Peer, scopes};
@@ -112,6 +113,11 @@ impl Pair {
         self.peer.differences()
     }
 
+    /// What has differed between both machines for as long as the configuration says.
+    pub fn machine_differences(&self, now: Instant, equal: &Equal) -> Vec<MachineDifference> {
+        self.peer.machine_differences(now, equal.after)
+    }
+
     /// Digest of all that is compared of this node's files. None if nothing is compared.
     pub fn digest(&self) -> Option<String> {
         self.peer.digest()
@@ -170,6 +176,7 @@ impl Pair {
             Word::Digests { files } => self.peer.handle_digests(files),
             Word::Keys { file, keys } => self.peer.handle_keys(file, keys),
             Word::WantKeys { files } => self.peer.handle_want_keys(files),
+            Word::Machine(facts) => self.peer.handle_machine(Instant::now(), *facts),
             Word::Ask {
                 id,
                 request,
@@ -386,6 +393,18 @@ impl Pair {
             notices.record(Notice::new(Kind::Config, text).because("same"));
         }
         self.told = found;
+    }
+
+    /// Takes what must be equal on both machines, as this one has it.
+    pub fn set_machine(&mut self, now: Instant, facts: MachineFacts) {
+        self.peer.set_machine(now, facts);
+    }
+
+    /// Takes what of it may differ.
+    pub fn set_ignored(&mut self, now: Instant, here: &Here) {
+        let ignored = here.host().equal.ignore.iter();
+        let ignored = ignored.chain(&here.by_node().tables).cloned();
+        self.peer.set_ignored(now, ignored.collect());
     }
 
     // ---- consequences

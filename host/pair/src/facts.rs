@@ -11,6 +11,7 @@ use crate::difference::Difference;
 use crate::files::UnusedFiles;
 use crate::identity::LostIdentity;
 use crate::links::LinkFacts;
+use crate::machine::MachineDifference;
 
 /// State of a check without a result yet. It counts as good.
 pub const STATE_UNKNOWN: u32 = u32::MAX;
@@ -121,6 +122,8 @@ pub struct PairFacts {
     pub facts_silent_s: Option<u64>,
     /// Keys that differ but must be equal.
     pub differences: Vec<Difference>,
+    /// What is not the same on both machines although it must be, for long enough.
+    pub machine_differences: Vec<MachineDifference>,
 }
 
 /// Whether the other node lives.

@@ -136,6 +136,12 @@ ids! {
     Unwritten = "SP-0801",
     /// The kernel does not forward packets for a group's addresses.
     NotForwarding = "SP-0802",
+    /// Rules of nftables are not the same on both nodes.
+    RulesDiffer = "SP-0803",
+    /// A kernel setting is not the same on both nodes.
+    SettingDiffers = "SP-0804",
+    /// A node has no default route, and the other node has one.
+    NoDefaultRoute = "SP-0805",
 }
 
 /// Findings whose sentence goes on with "since".

@@ -7,6 +7,7 @@ use crate::facts::{Forced, NodeFacts, PairFacts, PeerLife, PluginState};
 use crate::finding::{Finding, Id};
 use crate::headline::{self, Said};
 use crate::identity;
+use crate::machine;
 use crate::node;
 use crate::peer;
 
@@ -159,6 +160,7 @@ pub fn findings(own: &NodeFacts, pair: Option<&PairFacts>) -> Vec<Finding> {
                 .filter(|it| is_theirs(it, pair)),
         );
         add_differences(&mut found, &own.node, pair);
+        machine::add(&mut found, &own.node, pair);
         merge_forced(&mut found, own, pair);
     }
     identity::merge(&mut found);

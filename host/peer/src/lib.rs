@@ -8,6 +8,7 @@
 mod answer;
 pub mod joining;
 pub mod keys;
+mod machine;
 pub mod scopes;
 pub mod secret;
 #[cfg(test)]
@@ -19,11 +20,12 @@ use std::time::{Duration, Instant};
 use spared_control::Difference;
 use spared_message::word::Word;
 use spared_message::{clean, fingerprint};
-use spared_pair::NodeFacts;
+use spared_pair::{MachineDifference, MachineFacts, NodeFacts};
 use spared_process::limit::Limit;
 
 pub use answer::{answer, fit};
 use keys::Keys;
+use machine::Machines;
 
 /// Interval at which unchanged facts are sent again.
 const FACTS_EVERY: Duration = Duration::from_secs(2);
@@ -63,6 +65,7 @@ pub struct Peer {
     digests: Option<BTreeMap<String, String>>,
     theirs: BTreeMap<String, Keys>,
     differences: Vec<Difference>,
+    machines: Machines,
     said: Option<(NodeFacts, Instant)>,
     number: u64,
     asked: BTreeMap<u64, Asked>,
@@ -114,6 +117,7 @@ impl Peer {
         self.handle_down();
         self.up = true;
         self.tell_digests();
+        self.tell_machine();
     }
 
     /// Forgets what the peer has sent, which may be wrong by now.
@@ -123,6 +127,7 @@ impl Peer {
         self.digests = None;
         self.theirs.clear();
         self.differences.clear();
+        self.machines.handle_down();
         self.said = None;
         self.served.clear();
         self.held.clear();
@@ -272,6 +277,35 @@ impl Peer {
         found.extend(lone.map(|name| keys::lone_file(name, false)));
         found.truncate(DIFFERENCES_MAX);
         self.differences = found;
+    }
+
+    // ---- the machines
+
+    /// Sets what must be equal on both machines, as this one has it.
+    pub fn set_machine(&mut self, now: Instant, facts: MachineFacts) {
+        if self.machines.set_own(now, facts) {
+            self.tell_machine();
+        }
+    }
+
+    /// Sets what of it may differ.
+    pub fn set_ignored(&mut self, now: Instant, ignored: Vec<String>) {
+        self.machines.set_ignored(now, ignored);
+    }
+
+    fn tell_machine(&mut self) {
+        if let Some(own) = self.machines.own().filter(|_| self.up) {
+            self.words.push_back(Word::Machine(Box::new(own.clone())));
+        }
+    }
+
+    pub fn handle_machine(&mut self, now: Instant, facts: MachineFacts) {
+        self.machines.handle_theirs(now, facts);
+    }
+
+    /// What has differed between the machines for `after`.
+    pub fn machine_differences(&self, now: Instant, after: Duration) -> Vec<MachineDifference> {
+        self.machines.lasting(now, after)
     }
 
     // ---- questions

@@ -17,6 +17,7 @@ use spared_node::NodeView;
 use spared_node::Orders;
 use spared_node::Pair;
 use spared_node::files::Files;
+use spared_node::machine::Machine;
 use spared_node::recorder::{self, Recorder};
 use spared_process::Owner;
 use spared_process::clock;
@@ -48,6 +49,7 @@ pub struct Loop {
     ticked_at: Instant,
     pub(super) here: Here,
     pub(super) files: Files,
+    pub(super) machine: Machine,
     pub(super) service: Service,
     pub(super) control: Server,
     pub(super) network: Network,
@@ -119,6 +121,7 @@ impl Loop {
             reload: Reload::default(),
             stop: None,
             files: Files::start(here.options().config(), here.setup()),
+            machine: Machine::start(),
             here,
         })
     }
@@ -408,6 +411,7 @@ impl Loop {
         self.ticked_at = now;
         self.write_second(now, late);
         self.network.check_leases(&mut self.groups);
+        self.compare_machines(now);
         self.pair.touch();
         let is_doubtful = self.tell_findings();
         self.ask_for_watchers(now, is_doubtful);

@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod r#loop;
+mod machine;
 mod perform;
 mod relay;
 mod reload;

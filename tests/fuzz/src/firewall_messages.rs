@@ -8,8 +8,9 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use spared_firewall::digests;
 use spared_firewall_process::Firewall;
-use spared_message::firewall::{FromFirewall, Passage, RuleState};
+use spared_message::firewall::{FromFirewall, NodeNames, Passage, RuleState, RulesListed};
 use spared_process::Owner;
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
@@ -19,6 +20,9 @@ use crate::sleeper;
 
 /// Longest text of the process that the host shows, in characters.
 const TEXT_MAX: usize = 2048;
+
+/// What nft prints of a table.
+const LISTING: &str = "table ip x {\n\tchain y {\n\t\taccept\n\t}\n}\n";
 
 /// Orders that the process has got: one, at its start.
 const ORDER: u64 = 1;
@@ -118,6 +122,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
         FromFirewall::Warning("nft: \u{1b}]0;a\u{7}".to_owned()),
         FromFirewall::Ended { ours: false },
         FromFirewall::Pong,
+        FromFirewall::Rules(RulesListed {
+            by: "nftables\u{1b}".to_owned(),
+            digests: Some(digests(LISTING, &NodeNames::default())),
+        }),
     ];
     let record = |message: &FromFirewall| {
         let record = codec::encode(message).unwrap_or_default();

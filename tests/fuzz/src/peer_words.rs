@@ -15,7 +15,9 @@ use spared_control::{Answer, ErrorCode, Request};
 use spared_group::{Action, Follower, Groups, Ticket};
 use spared_link::word::{WORD_MAX, Word};
 use spared_message::clean;
-use spared_pair::{Fitness, GroupFacts, History, NodeFacts, PairFacts, PeerLife, RoleChange};
+use spared_pair::{
+    Fitness, GroupFacts, History, MachineFacts, NodeFacts, PairFacts, PeerLife, RoleChange,
+};
 use spared_peer::keys::flatten;
 use spared_peer::{File, Peer, answer, scopes};
 use spared_requests::Caller;
@@ -88,6 +90,7 @@ impl Host {
             said: 0,
         };
         host.peer.set_files(files());
+        host.peer.set_machine(host.now, machine("drop"));
         host.peer.handle_up();
         for plugin in ["vrrp", "conntrack"] {
             let follower = Follower {
@@ -168,6 +171,7 @@ impl Host {
             Word::Digests { files } => self.peer.handle_digests(files),
             Word::Keys { file, keys } => self.peer.handle_keys(file, keys),
             Word::WantKeys { files } => self.peer.handle_want_keys(files),
+            Word::Machine(facts) => self.peer.handle_machine(self.now, *facts),
             Word::Status(facts) => self.note(*facts),
             Word::Freeze { by, .. } => assert_clean(clean::text(&by)),
             word => self.groups.handle_peer_word(self.now_ns, word),
@@ -238,6 +242,7 @@ impl Host {
             life: PeerLife::Alive,
             facts: self.peer.facts().cloned(),
             differences: self.peer.differences().to_vec(),
+            machine_differences: self.peer.machine_differences(self.now, Duration::ZERO),
             ..PairFacts::default()
         };
         let verdict = spared_pair::verdict(NOW, &self.own, Some(&pair));
@@ -344,6 +349,18 @@ fn walk(value: &Value) {
 fn sentence(change: &RoleChange) -> String {
     let peer = change.peer.as_ref();
     change.cause.sentence(change.to, &change.own, peer)
+}
+
+/// A machine with such a rule.
+fn machine(rule: &str) -> MachineFacts {
+    let digests = [rule.len() as u32; 2];
+    let parts = [("chain forward".to_owned(), digests)];
+    MachineFacts {
+        rules_by: "nftables v1.0.6".to_owned(),
+        rules: Some([("inet filter".to_owned(), parts.into())].into()),
+        settings: [("net.ipv4.ip_forward".to_owned(), rule.to_owned())].into(),
+        default_routes: Some([rule.to_owned()].into()),
+    }
 }
 
 fn files() -> BTreeMap<String, File> {

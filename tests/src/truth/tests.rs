@@ -52,6 +52,18 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::NetworksUnproven,
         "networks without heartbeats that carry no adverts either: the engine's tests of identities",
     ),
+    (
+        Id::RulesDiffer,
+        "by default after a minute: end_to_end/equal.rs",
+    ),
+    (
+        Id::SettingDiffers,
+        "by default after a minute: end_to_end/equal.rs",
+    ),
+    (
+        Id::NoDefaultRoute,
+        "by default after a minute: end_to_end/equal.rs",
+    ),
     (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 

@@ -27,6 +27,7 @@ mod dhcp_followed;
 mod dhcp_lab;
 mod dhcp_warm;
 mod duplicates;
+mod equal;
 mod fence_off;
 mod files;
 mod files_config;

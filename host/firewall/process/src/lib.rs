@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use spared_message::clean;
-use spared_message::firewall::{FromFirewall, Passage, RuleState, ToFirewall};
+use spared_message::firewall::{
+    FromFirewall, NodeNames, Passage, RuleState, RulesListed, ToFirewall,
+};
 use spared_message::starter::Start;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller, is_readable};
@@ -43,6 +45,11 @@ pub struct Firewall {
     kept: Option<String>,
     /// Why nobody keeps the rule.
     down: Option<String>,
+    /// By which the rules of both nodes are compared, once they are known.
+    names: Option<NodeNames>,
+    /// The rules, as they were last told, and whether that was taken note of.
+    listed: RulesListed,
+    is_listed: bool,
     lines: Limit,
     notices: Vec<Notice>,
 }
@@ -59,6 +66,9 @@ impl Firewall {
             is_pinged: false,
             kept: None,
             down: None,
+            names: None,
+            listed: RulesListed::default(),
+            is_listed: false,
             lines: Limit::new(5, 50, now),
             notices: Vec::new(),
         }
@@ -86,6 +96,24 @@ impl Firewall {
     /// Why nobody keeps the rule or looks what filters the link, if so.
     pub fn down(&self) -> Option<String> {
         self.down.clone()
+    }
+
+    /// Digests of the rules; without any if nobody lists them.
+    pub fn listed(&self) -> &RulesListed {
+        &self.listed
+    }
+
+    /// Whether other digests came since the last call.
+    pub fn take_is_listed(&mut self) -> bool {
+        std::mem::take(&mut self.is_listed)
+    }
+
+    /// Takes by which names the rules of both nodes are compared.
+    pub fn set_names(&mut self, now: Instant, names: NodeNames) {
+        if self.names.as_ref() != Some(&names) {
+            self.names = Some(names);
+            self.tell_names(now);
+        }
     }
 
     /// Its process id.
@@ -219,6 +247,18 @@ impl Firewall {
         self.order += 1;
         let order = self.order;
         self.send(now, &ToFirewall::Keep { order, passage });
+        self.tell_names(now);
+    }
+
+    fn tell_names(&mut self, now: Instant) {
+        let has_link = self.wanted.as_ref().is_some_and(Option::is_some);
+        let names = self
+            .names
+            .clone()
+            .filter(|_| has_link && self.process.is_up());
+        if let Some(names) = names {
+            self.send(now, &ToFirewall::Compare(names));
+        }
     }
 
     fn send(&mut self, now: Instant, message: &ToFirewall) {
@@ -233,6 +273,7 @@ impl Firewall {
             "the process of the firewall {why}; restarting in {ms} ms"
         ));
         self.down = Some(format!("the process of the firewall {why}"));
+        (self.listed, self.is_listed) = (RulesListed::default(), true);
     }
 }
 
@@ -258,6 +299,11 @@ impl Owner for Firewall {
                 }
             }
             FromFirewall::Pong => self.is_pinged = false,
+            FromFirewall::Rules(listed) => {
+                let by = clean::text(&listed.by);
+                self.listed = RulesListed { by, ..listed };
+                self.is_listed = true;
+            }
         }
     }
 

@@ -10,8 +10,8 @@ use spared_kernel::FenceState;
 use spared_message::worker::{self, Descriptor, Family};
 use spared_pair::{
     BareInterface, CauseKind, DuplicateAddress, Fence, Finding, Forced, GroupFacts, InterfaceFacts,
-    Loss, LostIdentity, NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts, Role,
-    RouterFault, Verdict, VirtualCopy,
+    Loss, LostIdentity, MachineDifference, NodeFacts, OtherActive, PairFacts, PeerLife,
+    PluginFacts, Role, RouterFault, Verdict, VirtualCopy,
 };
 use spared_process::clock;
 use spared_process::monotonic::now_ns;
@@ -83,7 +83,7 @@ impl NodeView<'_> {
     fn not_forwarding(&self) -> Vec<String> {
         let mut off = self.network.kernel().not_forwarding();
         if !off.is_empty() {
-            let by_role = self.here.setup().settings();
+            let by_role = self.here.by_role();
             off.retain(|setting| !by_role.contains(setting));
         }
         off
@@ -105,7 +105,13 @@ impl NodeView<'_> {
             facts: self.pair.facts().filter(|_| is_told).cloned(),
             facts_silent_s: silent.map(|it| it.as_secs()),
             differences: self.pair.differences().to_vec(),
+            machine_differences: self.machine_differences(),
         })
+    }
+
+    fn machine_differences(&self) -> Vec<MachineDifference> {
+        let equal = &self.here.host().equal;
+        self.pair.machine_differences(Instant::now(), equal)
     }
 
     // A session outlives its last path by a second, in which another path may take it on. What the peer said

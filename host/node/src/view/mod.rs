@@ -2,6 +2,7 @@
 
 mod facts;
 mod look;
+mod machine;
 mod status;
 mod why;
 

@@ -7,7 +7,7 @@ use spared_pair::{CauseKind, Fitness, GroupFacts, NodeFacts, RoleChange};
 use spared_peer::keys::flatten;
 use spared_requests::Caller;
 
-use super::{GROUP, HOST_FILE, NOW, files};
+use super::{GROUP, HOST_FILE, NOW, files, machine};
 use crate::control;
 
 /// Every word, and what hosts say to each other around a switchover.
@@ -70,6 +70,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             files: vec![text("vrrp.toml"); 128],
         },
         Word::Status(Box::new(facts())),
+        Word::Machine(Box::new(machine("accept\u{1b}"))),
         offer.clone(),
         request.clone(),
         Word::Refused {

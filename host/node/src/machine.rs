@@ -1,0 +1,263 @@
+//! What must be equal on both machines and is no rule of a firewall: kernel settings and default routes; also the
+//! addresses of this node. A thread reads them, as hundreds of files take a while.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use spared_netlink::Requests;
+
+/// Interval of the looks.
+const EVERY: Duration = Duration::from_secs(5);
+const STACK: usize = 256 * 1024;
+const SETTINGS: &str = "/proc/sys/";
+/// Settings of all interfaces on which forwarding depends.
+const NAMED: [&str; 10] = [
+    "net.ipv4.ip_forward",
+    "net.ipv4.ip_nonlocal_bind",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.conf.all.route_localnet",
+    "net.ipv4.conf.all.src_valid_mark",
+    "net.ipv4.fib_multipath_hash_policy",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv6.fib_multipath_hash_policy",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+];
+/// Settings of an interface of a group.
+const OF_INTERFACE: [&str; 1] = ["rp_filter"];
+/// Folder with the settings of connection tracking, and those of them that decide what passes.
+const CONNTRACK: &str = "net/netfilter";
+const OF_CONNTRACK: [&str; 6] = [
+    "nf_conntrack_max",
+    "nf_conntrack_buckets",
+    "nf_conntrack_tcp_loose",
+    "nf_conntrack_tcp_be_liberal",
+    "nf_conntrack_tcp_ignore_invalid_rst",
+    "nf_conntrack_helper",
+];
+const TIMEOUT: &str = "timeout";
+/// Longest value.
+const VALUE_MAX: usize = 64;
+/// Addresses that nobody has. Two halves of the Internet are a default route, too, and so is 2000::/3.
+const NOWHERE: [(&str, IpAddr, u8); 2] = [
+    ("IPv4", IpAddr::V4(Ipv4Addr::new(240, 0, 0, 1)), 1),
+    (
+        "IPv6",
+        IpAddr::V6(Ipv6Addr::new(0x3fff, 0xffff, 0, 0, 0, 0, 0, 1)),
+        3,
+    ),
+];
+
+/// What to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Interfaces of groups, with the name of each on the first node.
+    pub interfaces: BTreeMap<String, String>,
+    /// Settings that a plugin sets with the role.
+    pub by_role: Vec<String>,
+    /// Virtual addresses, which are no node's own.
+    pub virtuals: BTreeSet<IpAddr>,
+    /// Families with a default route that comes with a group: the node that is backup gets it with the role.
+    pub default_routes: BTreeSet<String>,
+}
+
+/// What was read last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Values by name; those of an interface by its name on the first node.
+    pub settings: BTreeMap<String, String>,
+    /// Families with a default route, now or with the role; None: not known, or there is no group that needs one.
+    pub default_routes: Option<BTreeSet<String>>,
+    /// Addresses of this node that spared did not set.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+/// The thread and its last result.
+#[derive(Debug)]
+pub struct Machine {
+    wanted: Sender<Wanted>,
+    last: Wanted,
+    /// When to look again what is wanted.
+    due: Option<Instant>,
+    found: Arc<Mutex<Found>>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    read: Option<Read>,
+    /// It was not taken note of yet.
+    is_new: bool,
+}
+
+impl Machine {
+    /// Begins to look, once [`set`](Self::set) says what for.
+    pub fn start() -> Self {
+        let (wanted, changes) = channel();
+        let found = Arc::new(Mutex::new(Found::default()));
+        let result = Arc::clone(&found);
+        let thread = thread::Builder::new()
+            .name("machine".to_owned())
+            .stack_size(STACK);
+        if let Err(error) = thread.spawn(move || work(&changes, &result)) {
+            log::warn!(
+                "the machines of both nodes are not compared: cannot start a thread: {error}"
+            );
+        }
+        let last = Wanted::default();
+        Self {
+            wanted,
+            last,
+            due: None,
+            found,
+        }
+    }
+
+    /// True if [`set`](Self::set) is due: it costs time if there are hundreds of groups.
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.due.is_none_or(|due| now >= due);
+        if is_due {
+            self.due = Some(now + EVERY);
+        }
+        is_due
+    }
+
+    /// Sets what to read from now on.
+    pub fn set(&mut self, wanted: Wanted) {
+        if wanted != self.last {
+            self.last = wanted.clone();
+            let _ = self.wanted.send(wanted);
+        }
+    }
+
+    /// Whether something else was read since the last call.
+    pub fn take_is_new(&self) -> bool {
+        std::mem::take(&mut lock(&self.found).is_new)
+    }
+
+    /// What was read last; None: nothing yet.
+    pub fn read(&self) -> Option<Read> {
+        lock(&self.found).read.clone()
+    }
+}
+
+fn work(changes: &Receiver<Wanted>, result: &Mutex<Found>) {
+    // nothing is compared before the first configuration with a group
+    let Ok(mut wanted) = changes.recv() else {
+        return;
+    };
+    loop {
+        let read = Some(look(&wanted));
+        let mut found = lock(result);
+        if found.read != read {
+            *found = Found { read, is_new: true };
+        }
+        drop(found);
+        match changes.recv_timeout(EVERY) {
+            Ok(newer) => wanted = newer,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
+    found.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn look(wanted: &Wanted) -> Read {
+    let mut settings = settings(wanted);
+    settings.retain(|name, _| !wanted.by_role.contains(name));
+    let mut read = Read {
+        settings,
+        ..Read::default()
+    };
+    if let Ok(mut requests) = Requests::open() {
+        let is_router = !wanted.interfaces.is_empty();
+        let there = default_routes(&mut requests).filter(|_| is_router);
+        read.default_routes = there.map(|there| &there | &wanted.default_routes);
+        let addresses = requests.addresses().unwrap_or_default();
+        let own = addresses.iter().filter(|it| !it.is_ours());
+        let own = own
+            .map(|it| it.address)
+            .filter(|it| !wanted.virtuals.contains(it));
+        read.addresses = own.collect();
+    }
+    read
+}
+
+fn settings(wanted: &Wanted) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut note = |name: String, path: &str| {
+        if let Some(value) = value(path) {
+            found.insert(name, value);
+        }
+    };
+    for name in NAMED {
+        note(name.to_owned(), &name.replace('.', "/"));
+    }
+    for (own, first) in &wanted.interfaces {
+        for setting in OF_INTERFACE {
+            // the dots of a name are slashes, as sysctl(8) has it
+            let name = format!("net.ipv4.conf.{}.{setting}", first.replace('.', "/"));
+            note(name, &format!("net/ipv4/conf/{own}/{setting}"));
+        }
+    }
+    let entries = fs::read_dir(format!("{SETTINGS}{CONNTRACK}"));
+    let entries = entries.into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    for name in names.filter(|it| it.contains(TIMEOUT) || OF_CONNTRACK.contains(&it.as_str())) {
+        note(
+            format!("net.netfilter.{name}"),
+            &format!("{CONNTRACK}/{name}"),
+        );
+    }
+    found
+}
+
+fn value(path: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("{SETTINGS}{path}")).ok()?;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    Some(words.join(" ")).filter(|value| value.len() <= VALUE_MAX)
+}
+
+fn default_routes(requests: &mut Requests) -> Option<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for (family, address, longest) in NOWHERE {
+        let route = requests.route_to(address).ok()?;
+        if route.is_some_and(|route| route.prefix <= longest) {
+            found.insert(family.to_owned());
+        }
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_those_of_the_kernel_without_those_of_a_role() {
+        let interfaces = [("lo".to_owned(), "lan.7".to_owned())];
+        let mut wanted = Wanted {
+            interfaces: interfaces.into(),
+            ..Wanted::default()
+        };
+        let read = look(&wanted);
+        let of = |read: &Read, name: &str| read.settings.get(name).cloned();
+        assert_eq!(
+            of(&read, "net.ipv4.ip_forward"),
+            value("net/ipv4/ip_forward")
+        );
+        let of_interface = of(&read, "net.ipv4.conf.lan/7.rp_filter");
+        assert_eq!(of_interface, value("net/ipv4/conf/lo/rp_filter"));
+        assert!(read.settings.len() > 3, "{read:?}");
+        assert!(read.default_routes.is_some() || Requests::open().is_err());
+        wanted.by_role.push("net.ipv4.ip_forward".to_owned());
+        assert_eq!(of(&look(&wanted), "net.ipv4.ip_forward"), None);
+    }
+}

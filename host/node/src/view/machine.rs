@@ -1,0 +1,69 @@
+//! What must be equal on both machines, as this one has it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use spared_message::firewall::NodeNames;
+use spared_message::worker::Claims;
+use spared_pair::MachineFacts;
+
+use super::NodeView;
+use crate::machine::{Read, Wanted};
+
+impl NodeView<'_> {
+    /// What the machine is to be read for.
+    pub fn machine_wanted(&self) -> Wanted {
+        let names = &self.here.by_node().interfaces;
+        let claims = self.claims();
+        let interfaces: BTreeMap<String, String> = claims
+            .flat_map(interfaces_of)
+            .map(|own| {
+                (
+                    own.to_owned(),
+                    names.get(own).map_or(own, String::as_str).to_owned(),
+                )
+            })
+            .collect();
+        let routes = self.claims().flat_map(|claims| &claims.routes);
+        let defaults = routes.filter(|route| route.prefix == 0 && route.table == 0);
+        let family = |address: IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        let virtuals = self.claims().flat_map(|claims| &claims.addresses);
+        Wanted {
+            interfaces,
+            by_role: self.here.by_role().to_vec(),
+            virtuals: virtuals.map(|it| it.address).collect(),
+            default_routes: defaults
+                .map(|it| family(it.destination).to_owned())
+                .collect(),
+        }
+    }
+
+    /// By which names the rules of both nodes are compared.
+    pub fn node_names(&self, read: &Read) -> NodeNames {
+        let by_node = self.here.by_node();
+        NodeNames {
+            interfaces: by_node.interfaces.clone(),
+            addresses: &read.addresses | &by_node.addresses,
+        }
+    }
+
+    /// What must be equal.
+    pub fn machine_facts(&self, read: Read) -> MachineFacts {
+        let listed = self.firewall.listed();
+        MachineFacts {
+            rules_by: listed.by.clone(),
+            rules: listed.digests.clone(),
+            settings: read.settings,
+            default_routes: read.default_routes,
+        }
+    }
+
+    fn claims(&self) -> impl Iterator<Item = &Claims> {
+        self.groups.iter().map(|(_, group)| &group.claims)
+    }
+}
+
+fn interfaces_of(claims: &Claims) -> impl Iterator<Item = &str> {
+    let routers = claims.routers.iter().map(|it| it.interface.as_str());
+    routers.chain(claims.addresses.iter().map(|it| it.interface.as_str()))
+}

@@ -1,0 +1,367 @@
+//! What must be equal on both machines although spared does not set it: rules of nftables, kernel settings, default routes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::PairFacts;
+use crate::finding::{Finding, Id};
+
+/// Digests of the parts of nftables tables: by table ("inet filter") and part ("chain forward"). The second digest takes
+/// all addresses of the nodes' own for the same: parts are equal if either is.
+pub type RuleDigests = BTreeMap<String, BTreeMap<String, [u32; 2]>>;
+
+/// What must be equal on both machines, as one of them has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MachineFacts {
+    /// The program that listed the rules: another version prints them in another way, and they are not compared.
+    pub rules_by: String,
+    /// Digests of the rules; None: not known.
+    pub rules: Option<RuleDigests>,
+    /// Values of kernel settings, without those that the kernel does not have.
+    pub settings: BTreeMap<String, String>,
+    /// Families with a default route, "IPv4" and "IPv6"; None: not known.
+    pub default_routes: Option<BTreeSet<String>>,
+}
+
+/// A difference between both machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MachineDifference {
+    /// A table of nftables that only one node has.
+    Table {
+        /// "inet filter".
+        table: String,
+        /// This node has it.
+        is_here: bool,
+    },
+    /// A table of nftables with other rules.
+    Rules {
+        /// "inet filter".
+        table: String,
+        /// Parts that differ: "chain forward".
+        parts: Vec<String>,
+    },
+    /// A kernel setting.
+    Setting {
+        /// "net.ipv4.ip_forward".
+        setting: String,
+        /// Value on this node.
+        here: String,
+        /// Value on the other node.
+        there: String,
+    },
+    /// A default route that only one node has.
+    DefaultRoute {
+        /// "IPv4".
+        family: String,
+        /// This node has it.
+        is_here: bool,
+    },
+}
+
+impl MachineDifference {
+    /// What differs, as `equal.ignore` names it.
+    pub fn object(&self) -> String {
+        match self {
+            Self::Table { table, .. } | Self::Rules { table, .. } => format!("table {table}"),
+            Self::Setting { setting, .. } => format!("sysctl {setting}"),
+            Self::DefaultRoute { family, .. } => format!("default route {family}"),
+        }
+    }
+
+    pub(crate) fn finding(&self, own: &str, peer: &str) -> Finding {
+        let sides = |is_here: bool| if is_here { (own, peer) } else { (peer, own) };
+        let object = self.object();
+        let ignore =
+            format!("If that is meant, name \"{object}\" in `equal.ignore` of spared.toml.");
+        match self {
+            Self::Table { table, is_here } => {
+                let (has, lacks) = sides(*is_here);
+                let text = format!(
+                    "rules: table {table} is on {has} and not on {lacks}: what passes and is translated changes with \
+                     the active node"
+                );
+                let todo = format!(
+                    "`nft list table {table}` on {has}; load it on {lacks} or delete it. {ignore}"
+                );
+                Finding::new(Id::RulesDiffer, lacks, object, text).todo(todo)
+            }
+            Self::Rules { table, parts } => {
+                let text = format!(
+                    "rules: table {table} is not the same on {own} and {peer}, in {}: what passes and is translated \
+                     changes with the active node",
+                    listed(parts)
+                );
+                let todo =
+                    format!("Compare `nft -s -t list table {table}` of both nodes. {ignore}");
+                Finding::new(Id::RulesDiffer, own, object, text).todo(todo)
+            }
+            Self::Setting {
+                setting,
+                here,
+                there,
+            } => {
+                let text = format!("{setting} is {here} on {own} and {there} on {peer}");
+                let todo = format!(
+                    "Set the same on both nodes (`sysctl -w {setting}=VALUE`), in a file in /etc/sysctl.d as well. {ignore}"
+                );
+                Finding::new(Id::SettingDiffers, own, object, text).todo(todo)
+            }
+            Self::DefaultRoute { family, is_here } => {
+                let (has, lacks) = sides(*is_here);
+                let text = format!(
+                    "{lacks} has no {family} default route, and {has} has one: while {lacks} is active, packets to \
+                     other networks have no way out"
+                );
+                let flag = if family == "IPv6" { "-6 " } else { "" };
+                let todo = format!("`ip {flag}route show default` on both nodes. {ignore}");
+                Finding::new(Id::NoDefaultRoute, lacks, object, text).todo(todo)
+            }
+        }
+    }
+}
+
+fn listed(parts: &[String]) -> String {
+    const TOLD_MAX: usize = 8;
+    let told = parts.iter().take(TOLD_MAX).map(String::as_str);
+    let told: Vec<&str> = told.collect();
+    match parts.len().saturating_sub(TOLD_MAX) {
+        0 => told.join(", "),
+        more => format!("{} and {more} more", told.join(", ")),
+    }
+}
+
+/// Adds what differs and has no other finding: a default route goes with its
+/// interface or the groups of the elector, and a router that does not forward
+/// says so itself.
+pub(crate) fn add(found: &mut Vec<Finding>, own: &str, pair: &PairFacts) {
+    let differences = pair.machine_differences.iter();
+    let new = differences.map(|it| it.finding(own, &pair.peer));
+    let new = new.filter(|it| !is_explained(it, found));
+    let new: Vec<Finding> = new.collect();
+    found.extend(new);
+}
+
+fn is_explained(new: &Finding, found: &[Finding]) -> bool {
+    found.iter().any(|it| {
+        let of_node = it.is(Id::InterfaceDown) || it.is(Id::PluginDown);
+        let is_down = of_node && it.node == new.node;
+        let is_off = it.is(Id::NotForwarding) && new.thing == format!("sysctl {}", it.thing);
+        new.is(Id::NoDefaultRoute) && is_down || is_off
+    })
+}
+
+/// What differs, without what `ignored` names: "table inet filter", "chain inet filter forward", "sysctl NAME",
+/// "default route IPv4", each with a `*` at the end for all that begin so.
+pub fn machine_differences(
+    here: &MachineFacts,
+    there: &MachineFacts,
+    ignored: &[String],
+) -> Vec<MachineDifference> {
+    let is_ignored = |object: &str| ignored.iter().any(|it| names(it, object));
+    let mut found = Vec::new();
+    let is_one_version = here.rules_by == there.rules_by;
+    if let (Some(here), Some(there), true) = (&here.rules, &there.rules, is_one_version) {
+        found.extend(of_rules(here, there, &is_ignored));
+    }
+    // one that only one kernel has is of a module that is loaded when it is needed
+    let settings = here.settings.iter();
+    let settings = settings.filter_map(|(setting, value)| {
+        let other = there
+            .settings
+            .get(setting)
+            .filter(|other| *other != value)?;
+        Some(MachineDifference::Setting {
+            setting: setting.clone(),
+            here: value.clone(),
+            there: other.clone(),
+        })
+    });
+    found.extend(settings);
+    if let (Some(here), Some(there)) = (&here.default_routes, &there.default_routes) {
+        let lone = here.symmetric_difference(there);
+        found.extend(lone.map(|family| MachineDifference::DefaultRoute {
+            family: family.clone(),
+            is_here: here.contains(family),
+        }));
+    }
+    found.retain(|it| !is_ignored(&it.object()));
+    found
+}
+
+fn of_rules(
+    here: &RuleDigests,
+    there: &RuleDigests,
+    is_ignored: &dyn Fn(&str) -> bool,
+) -> Vec<MachineDifference> {
+    let tables: BTreeSet<&String> = here.keys().chain(there.keys()).collect();
+    let mut found = Vec::new();
+    for table in tables {
+        let (Some(own), Some(other)) = (here.get(table), there.get(table)) else {
+            found.push(MachineDifference::Table {
+                table: table.clone(),
+                is_here: here.contains_key(table),
+            });
+            continue;
+        };
+        let parts: BTreeSet<&String> = own.keys().chain(other.keys()).collect();
+        let differ = parts.into_iter().filter(|part| {
+            !are_equal(own.get(*part), other.get(*part)) && !is_ignored(&object_of(table, part))
+        });
+        let parts: Vec<String> = differ.cloned().collect();
+        if !parts.is_empty() {
+            let table = table.clone();
+            found.push(MachineDifference::Rules { table, parts });
+        }
+    }
+    found
+}
+
+fn are_equal(one: Option<&[u32; 2]>, other: Option<&[u32; 2]>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else {
+        return false;
+    };
+    one[0] == other[0] || one[1] == other[1]
+}
+
+// "chain inet filter forward" of "inet filter" and "chain forward".
+fn object_of(table: &str, part: &str) -> String {
+    match part.split_once(' ') {
+        Some((kind, name)) => format!("{kind} {table} {name}"),
+        None => format!("{part} {table}"),
+    }
+}
+
+fn names(pattern: &str, object: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => object.starts_with(start),
+        None => pattern == object,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(tables: &[(&str, &str, [u32; 2])], settings: &[(&str, &str)]) -> MachineFacts {
+        let mut rules = RuleDigests::new();
+        for (table, part, digests) in tables {
+            let parts = rules.entry((*table).to_owned()).or_default();
+            parts.insert((*part).to_owned(), *digests);
+        }
+        let settings = settings.iter();
+        MachineFacts {
+            rules_by: "nftables v1.0.6".to_owned(),
+            rules: Some(rules),
+            settings: settings
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            default_routes: None,
+        }
+    }
+
+    fn told(here: &MachineFacts, there: &MachineFacts, ignored: &[&str]) -> Vec<String> {
+        let ignored: Vec<String> = ignored.iter().map(ToString::to_string).collect();
+        let found = machine_differences(here, there, &ignored);
+        found.iter().map(|it| it.finding("r1", "r2").text).collect()
+    }
+
+    #[test]
+    fn a_chain_that_differs_is_named_with_its_table() {
+        let here = facts(
+            &[
+                ("inet filter", "chain input", [1, 1]),
+                ("inet filter", "chain forward", [2, 2]),
+            ],
+            &[],
+        );
+        let there = facts(
+            &[
+                ("inet filter", "chain input", [1, 1]),
+                ("inet filter", "chain forward", [3, 3]),
+            ],
+            &[],
+        );
+        assert_eq!(
+            told(&here, &there, &[]),
+            [
+                "rules: table inet filter is not the same on r1 and r2, in chain forward: what passes and is translated \
+                 changes with the active node"
+            ]
+        );
+        for ignored in [
+            "chain inet filter forward",
+            "table inet filter",
+            "table inet *",
+        ] {
+            assert_eq!(told(&here, &there, &[ignored]), [""; 0], "{ignored}");
+        }
+        assert_eq!(told(&here, &there, &["table inet"]).len(), 1);
+    }
+
+    #[test]
+    fn parts_are_equal_if_only_addresses_of_the_nodes_differ() {
+        let here = facts(&[("ip nat", "chain post", [1, 9])], &[]);
+        let by_address = facts(&[("ip nat", "chain post", [2, 9])], &[]);
+        let with_both = facts(&[("ip nat", "chain post", [1, 8])], &[]);
+        assert_eq!(told(&here, &by_address, &[]), [""; 0]);
+        assert_eq!(told(&here, &with_both, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn a_table_that_one_node_lacks_is_its_fault() {
+        let here = facts(&[("ip nat", "chain post", [1, 1])], &[]);
+        let found = machine_differences(&here, &facts(&[], &[]), &[]);
+        let finding = found[0].finding("r1", "r2");
+        assert_eq!(
+            (finding.node.as_str(), finding.id.as_str()),
+            ("r2", "SP-0803")
+        );
+        assert!(
+            finding
+                .text
+                .starts_with("rules: table ip nat is on r1 and not on r2"),
+            "{finding:?}"
+        );
+        let other = MachineFacts {
+            rules_by: "nftables v1.1.3".to_owned(),
+            ..facts(&[], &[])
+        };
+        assert_eq!(told(&here, &other, &[]), [""; 0], "printed in another way");
+        let unknown = MachineFacts {
+            rules: None,
+            ..facts(&[], &[])
+        };
+        assert_eq!(
+            told(&here, &unknown, &[]),
+            [""; 0],
+            "nobody read them there"
+        );
+    }
+
+    #[test]
+    fn a_setting_differs_only_if_both_kernels_have_it() {
+        let here = facts(&[], &[("net.a", "1"), ("net.b", "1")]);
+        let there = facts(&[], &[("net.a", "2"), ("net.c", "1")]);
+        assert_eq!(told(&here, &there, &[]), ["net.a is 1 on r1 and 2 on r2"]);
+        assert_eq!(told(&here, &there, &["sysctl net.a"]), [""; 0]);
+    }
+
+    #[test]
+    fn a_default_route_is_missing_on_the_node_that_has_none() {
+        let with = |families: &[&str]| MachineFacts {
+            default_routes: Some(families.iter().map(ToString::to_string).collect()),
+            ..MachineFacts::default()
+        };
+        let found = machine_differences(&with(&["IPv4"]), &with(&["IPv4", "IPv6"]), &[]);
+        let finding = found[0].finding("r1", "r2");
+        assert_eq!((found.len(), finding.node.as_str()), (1, "r1"));
+        assert!(
+            finding
+                .text
+                .starts_with("r1 has no IPv6 default route, and r2 has one"),
+            "{finding:?}"
+        );
+    }
+}
