@@ -263,8 +263,15 @@ impl Kernel {
             self.routes_at = Some(Instant::now() + ROUTES_RETRY);
         }
         failures.extend(refused.failures);
+        let mut is_new = false;
         if let Some(state) = self.groups.get_mut(group) {
+            is_new = state.routes != wanted;
             (state.routes, state.refused_routes) = (wanted, refused.routes);
+        }
+        // a gateway of another group may be in a network that came with this one
+        let mut others = self.groups.iter();
+        if is_new && others.any(|(name, it)| name != group && !it.refused_routes.is_empty()) {
+            self.routes_at = Some(Instant::now());
         }
         failures
     }

@@ -16,14 +16,11 @@ const MAIN: u32 = 254;
 const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 
-/// Routes that a group should have now, without those of absent interfaces.
+/// Routes that a group should have now, without those of absent interfaces. First the networks of addresses on devices of
+/// their own, as gateways are in them.
 pub fn desired(requests: &mut Requests, group: &Group, interfaces: &Interfaces) -> Vec<Route> {
-    let claimed = group
-        .claims
-        .routes
-        .iter()
-        .filter_map(|route| claimed(route, interfaces));
-    let mut routes: Vec<Route> = claimed.collect();
+    let mut routes: Vec<Route> = Vec::new();
+    let mut sending = Vec::new();
     for address in group.claims.addresses.iter() {
         let Some(link) = interfaces.link(&address.interface).filter(|link| link.up) else {
             continue;
@@ -34,7 +31,7 @@ pub fn desired(requests: &mut Requests, group: &Group, interfaces: &Interfaces) 
             routes.push(connected(link.index, address));
         }
         if address.source {
-            let sending = match lasting(requests, link.index) {
+            let found = match lasting(requests, link.index) {
                 Ok(there) => there
                     .iter()
                     .filter_map(|route| from(route, address.address))
@@ -42,9 +39,12 @@ pub fn desired(requests: &mut Requests, group: &Group, interfaces: &Interfaces) 
                 // they cannot be read: those that were set stay
                 Err(_) => set_before(group, link.index, address.address),
             };
-            routes.extend(sending);
+            sending.extend(found);
         }
     }
+    let claims = group.claims.routes.iter();
+    routes.extend(claims.filter_map(|route| claimed(route, interfaces)));
+    routes.extend(sending);
     routes
 }
 

@@ -11,4 +11,5 @@ mod interfaces;
 mod lab;
 mod links;
 mod moved;
+mod routes;
 mod switchover;
