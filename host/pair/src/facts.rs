@@ -276,6 +276,9 @@ pub struct GroupFacts {
     /// Virtual routers for which a router outside the pair advertises, and that router.
     #[serde(skip_serializing_if = "is_default")]
     pub strangers: Vec<RouterFault>,
+    /// Virtual routers for which a router signs its adverts, and that router.
+    #[serde(skip_serializing_if = "is_default")]
+    pub signers: Vec<RouterFault>,
     /// Virtual routers whose adverts cannot leave, and the reason.
     #[serde(skip_serializing_if = "is_default")]
     pub muted: Vec<RouterFault>,

@@ -72,6 +72,8 @@ ids! {
     VirtualMacUnanswered = "SP-0212",
     /// Nothing proves that the active node is reached on any network of a group.
     NetworksUnproven = "SP-0213",
+    /// A router signs its adverts, which this node does not.
+    AdvertsSigned = "SP-0216",
     /// An enabled plugin does not run.
     PluginDown = "SP-0301",
     /// A plugin and its peer share no protocol version.

@@ -202,6 +202,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
         );
         found.push(Finding::new(Id::StrangerActive, node, name, text).todo(STRANGER));
     }
+    found.extend(group.signers.iter().map(|it| signer(node, name, it)));
     for RouterFault { router, why, .. } in &group.muted {
         let text = format!("{node}: {name}: {router}: {}", bare(why));
         let finding = Finding::new(Id::Muted, node, router, text);
@@ -227,6 +228,18 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
         found.push(finding.since(&group.forced_since).todo(todo));
     }
     found
+}
+
+fn signer(node: &str, group: &str, of: &RouterFault) -> Finding {
+    let RouterFault { router, why, .. } = of;
+    let text = format!(
+        "{node}: {group}: {router}: {why} signs its adverts; {node} hears them without verifying that, and signs none of \
+         its own: a router that demands signatures does not hear it, and both may be active"
+    );
+    let finding = Finding::new(Id::AdvertsSigned, node, router, text);
+    finding.todo(format!(
+        "On {why}: remove auth_hmac from its configuration, or set its mode to receive-only."
+    ))
 }
 
 fn foreign_address(node: &str, group: &GroupFacts, copy: &ForeignAddress) -> Finding {

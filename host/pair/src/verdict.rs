@@ -199,6 +199,7 @@ fn sort(found: &mut Vec<Finding>) {
             Id::PeerUnknown,
             Id::PeerMute,
             Id::StrangerActive,
+            Id::AdvertsSigned,
             Id::DuplicateAddress,
             Id::Unheard,
             Id::LinkNarrow,

@@ -53,6 +53,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         "networks without heartbeats that carry no adverts either: the engine's tests of identities",
     ),
     (
+        Id::AdvertsSigned,
+        "a router outside the pair signs its adverts: end_to_end/signed.rs",
+    ),
+    (
         Id::RulesDiffer,
         "by default after a minute: end_to_end/equal.rs",
     ),

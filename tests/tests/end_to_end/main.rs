@@ -64,6 +64,7 @@ mod report;
 mod service;
 mod sets;
 mod side_by_side;
+mod signed;
 mod silent;
 mod sparectl;
 mod strangers;

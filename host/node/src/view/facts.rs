@@ -232,6 +232,7 @@ impl NodeView<'_> {
                         .lost
                         .push(lost_identity(interface, &text, Loss::Adverts));
                 }
+                Some((router, "signer")) => facts.signers.push(router_fault(router, text)),
                 Some((router, "muted")) => facts.muted.push(router_fault(router, text)),
                 Some((router, "refused")) => facts.refused.push(router_fault(router, text)),
                 _ => {}

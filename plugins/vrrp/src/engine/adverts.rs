@@ -16,6 +16,9 @@ const ANSWERS_MAX: u32 = 8;
 impl Group {
     pub fn handle_advert(&mut self, cx: &mut Context<'_>, router: usize, advert: &Advert<'_>) {
         self.note_identity(cx.now_ns, router, advert);
+        if let Some(router) = self.routers.get_mut(router) {
+            router.note_signed(cx.now_ns, advert);
+        }
         if self.is_vain(cx.now_ns, router, advert.source) {
             return self.note_vain(cx, router, advert);
         }

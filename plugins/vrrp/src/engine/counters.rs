@@ -35,6 +35,8 @@ pub struct RouterCounters {
     /// Number of changes to the peer's form of checksum.
     pub checksum_changes: u64,
     pub foreign: u64,
+    /// Adverts with a signature, which was not verified.
+    pub signed: u64,
 }
 
 /// Counters of a group.

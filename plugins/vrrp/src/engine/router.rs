@@ -19,6 +19,8 @@ use crate::wire::{Mac, virtual_mac};
 pub(super) const MUTE_PAUSE_NS: u64 = 60_000_000_000;
 /// The same while nobody serves: twice as long each time.
 pub(super) const MUTE_SOON_NS: u64 = 300_000_000;
+/// Least time for which a router counts as one that signs after its last signed advert.
+const SIGNED_NS: u64 = 5_000_000_000;
 const MUTE_SOON_MAX_NS: u64 = 5_000_000_000;
 
 /// A packet that is ready to go, for one destination.
@@ -75,6 +77,8 @@ pub(super) struct VirtualRouter {
     pub stranger: Option<(IpAddr, u8, u64)>,
     /// Its MAC address, and until when it may still be heard.
     stranger_mac: Option<(Mac, u64)>,
+    /// Who signs its adverts, and until when that is news.
+    signed: Option<(IpAddr, u64)>,
     /// E15: what is heard of the active peer's.
     pub identity: VirtualIdentity,
     /// E15: what stations answer to this node's.
@@ -128,6 +132,7 @@ impl VirtualRouter {
             earlier_talker: None,
             stranger: None,
             stranger_mac: None,
+            signed: None,
             identity: VirtualIdentity::default(),
             answers: StationAnswers::default(),
             capped: false,
@@ -214,6 +219,24 @@ impl VirtualRouter {
         let until_ns = now_ns.saturating_add(advert.interval_ns.saturating_mul(4));
         self.stranger = (advert.priority > 0).then_some((advert.source, advert.priority, until_ns));
         self.stranger_mac = Some((advert.source_mac, until_ns.saturating_add(SETTLED_NS)));
+    }
+
+    /// An advert with a signature, which is heard as if it had none.
+    pub fn note_signed(&mut self, now_ns: u64, advert: &Advert<'_>) {
+        if advert.is_signed {
+            self.counters.signed += 1;
+            let until_ns = now_ns.saturating_add(advert.interval_ns.saturating_mul(4));
+            self.signed = Some((
+                advert.source,
+                until_ns.max(now_ns.saturating_add(SIGNED_NS)),
+            ));
+        }
+    }
+
+    /// The router that signs its adverts.
+    pub fn signer(&self, now_ns: u64) -> Option<IpAddr> {
+        let (signer, _) = self.signed.filter(|(_, until_ns)| now_ns < *until_ns)?;
+        Some(signer)
     }
 
     /// Whether that router, which has a finding of its own, has this MAC address.

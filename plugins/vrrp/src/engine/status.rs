@@ -220,6 +220,12 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
             let key = format!("{}.stranger", prefix(group, router));
             text(key, &format!("{address} (priority {priority})"));
         }
+        if let Some(signer) = router.signer(now_ns) {
+            text(
+                format!("{}.signer", prefix(group, router)),
+                &signer.to_string(),
+            );
+        }
         let refused = router.refused_peers(now_ns, 2 * group.active_down_ns());
         let refused: Vec<String> = refused.map(|peer| peer.to_string()).collect();
         if group.is_active() && !refused.is_empty() {
@@ -275,6 +281,7 @@ fn router_counters(group: &Group, router: &VirtualRouter, table: Table, rows: &m
         ("address_list_mismatch", counters.address_list_mismatch),
         ("checksum_changes", counters.checksum_changes),
         ("foreign", counters.foreign),
+        ("signed", counters.signed),
     ] {
         let always = table == Table::Counters || matches!(key, "sent" | "received");
         if always || value > 0 {

@@ -40,6 +40,8 @@ pub struct Advert<'a> {
     pub priority: u8,
     pub interval_ns: u64,
     pub checksums: Checksums,
+    /// A signature follows, which nobody here verifies.
+    pub is_signed: bool,
     pub addresses: Addresses<'a>,
 }
 
@@ -64,6 +66,7 @@ pub fn parse(frame: &[u8]) -> Result<Advert<'_>, Discard> {
         priority: message.priority(),
         interval_ns: message.interval_ns(),
         checksums: message.verify(ip.source, ip.destination)?,
+        is_signed: message.is_signed(),
         addresses: message.addresses(),
     })
 }

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use spared_packet::checksum::checksum;
+use spared_packet::checksum::{Sum, checksum};
 use spared_sim::Random;
 
 use super::frame::{self, emit_frame, emit_packet};
@@ -129,6 +129,58 @@ fn a_version_2_advert_of_keepalived_is_understood() {
     );
     assert_eq!(advert.interval_ns, 1_000_000_000);
     assert_eq!(advert.checksums.form(), Some(Form::Message));
+}
+
+/// The frame with a signature after its message, as keepalived 2.4 appends it with `auth_hmac`. The IP header says so, and the
+/// checksum of an IPv4 message does not cover it.
+fn signed(hex: &str, scheme: u8) -> Vec<u8> {
+    let mut frame = bytes(hex);
+    let signature = [&[scheme, 1, 0, 0][..], &[7; 24]].concat();
+    frame.extend(&signature);
+    let is_ipv4 = frame[12..14] == [0x08, 0x00];
+    let length = if is_ipv4 { 16 } else { 18 };
+    let before = u16::from_be_bytes([frame[length], frame[length + 1]]);
+    frame[length..length + 2].copy_from_slice(&(before + 28).to_be_bytes());
+    if is_ipv4 {
+        frame[24..26].fill(0);
+        let sum = checksum(&frame[14..34]);
+        frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    }
+    frame
+}
+
+#[test]
+fn an_advert_with_a_signature_is_understood_and_marked() {
+    for (hex, form) in [(V3_IPV4, Form::PseudoHeader), (V2_IPV4, Form::Message)] {
+        let (plain, with) = (bytes(hex), signed(hex, 1));
+        let plain = frame::parse(&plain).expect("valid");
+        let with = frame::parse(&with).expect("valid");
+        assert_eq!((plain.is_signed, with.is_signed), (false, true));
+        assert_eq!((with.vrid, with.priority), (plain.vrid, plain.priority));
+        assert_eq!(with.checksums.form(), Some(form));
+        assert!(with.addresses.iter().eq(plain.addresses.iter()));
+    }
+    // the kernel sums a whole IPv6 packet
+    let mut frame = signed(V3_IPV6, 1);
+    frame[60..62].fill(0);
+    let (source, destination) = (ip("fe80::ff:fe00:a"), ip("ff02::12"));
+    let sum = Sum::of_pseudo_header(source, destination, 112, frame.len() - 54);
+    let sum = sum.plus(&frame[54..]).finish();
+    frame[60..62].copy_from_slice(&sum.to_be_bytes());
+    assert!(frame::parse(&frame).expect("valid").is_signed);
+}
+
+#[test]
+fn what_is_no_signature_is_covered_by_the_checksum() {
+    let no_scheme = signed(V3_IPV4, 0);
+    assert_eq!(frame::parse(&no_scheme).err(), Some(Discard::Checksum));
+    let mut reserved = signed(V3_IPV4, 1);
+    let at = reserved.len() - 26;
+    reserved[at] = 1;
+    assert_eq!(frame::parse(&reserved).err(), Some(Discard::Checksum));
+    let mut message = signed(V3_IPV4, 1);
+    message[36] ^= 1;
+    assert_eq!(frame::parse(&message).err(), Some(Discard::Checksum));
 }
 
 #[test]

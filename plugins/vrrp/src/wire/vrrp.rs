@@ -14,6 +14,19 @@
 //! v2 |             Authentication data, 8 bytes of zero              |
 //!    +---------------------------------------------------------------+
 //! ```
+//!
+//! keepalived 2.4 with `auth_hmac` (draft-cassen-vrrp-auth-hmac) appends a signature, which its checksum does not cover
+//! (IPv4) or does (IPv6):
+//!
+//! ```text
+//!    +---------------+---------------+-------------------------------+
+//!    | Scheme, not 0 |    Key id     |             Zero              |
+//!    +---------------+---------------+-------------------------------+
+//!    |        Seconds; fraction of a second, 2 bytes; counter        |
+//!    +---------------------------------------------------------------+
+//!    |                         HMAC, 16 bytes                        |
+//!    +---------------------------------------------------------------+
+//! ```
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -31,6 +44,7 @@ pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 const ADVERTISEMENT: u8 = 1;
 const HEADER_LEN: usize = 8;
 const AUTHENTICATION_LEN: usize = 8;
+const SIGNATURE_LEN: usize = 28;
 const NS_PER_SECOND: u64 = 1_000_000_000;
 const NS_PER_CENTISECOND: u64 = 10_000_000;
 
@@ -114,7 +128,7 @@ impl<'a> Packet<'a> {
         if packet.interval_ns() == 0 {
             return Err(Discard::Interval);
         }
-        if bytes.len() < message_len(version, family, packet.count()) {
+        if bytes.len() < packet.len() {
             return Err(Discard::Truncated);
         }
         Ok(packet)
@@ -130,6 +144,11 @@ impl<'a> Packet<'a> {
 
     pub fn priority(&self) -> u8 {
         self.header[field::PRIORITY]
+    }
+
+    /// Bytes of the message, without what follows it.
+    fn len(&self) -> usize {
+        message_len(self.version, self.family, self.count())
     }
 
     pub fn count(&self) -> usize {
@@ -158,11 +177,31 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Which form of checksum fits; both may. Trailing bytes are covered.
+    /// Whether a signature follows the message. Its scheme is not 0, two reserved bytes are.
+    pub fn is_signed(&self) -> bool {
+        let tail = self.bytes.get(self.len()..).unwrap_or_default();
+        matches!(tail, [scheme, _, 0, 0, ..] if *scheme != 0 && tail.len() == SIGNATURE_LEN)
+    }
+
+    /// Which form of checksum fits; both may. Trailing bytes are covered, but a signature need not be.
     pub fn verify(&self, source: IpAddr, destination: IpAddr) -> Result<Checksums, Discard> {
-        let pseudo = Sum::of_pseudo_header(source, destination, PROTOCOL, self.bytes.len());
-        let with_pseudo_header = pseudo.plus(self.bytes).finish() == 0;
-        let message_alone = checksum(self.bytes) == 0;
+        let whole = self.verify_bytes(self.bytes, source, destination);
+        let message = self.bytes.get(..self.len()).filter(|_| self.is_signed());
+        whole.or_else(|discard| {
+            let message = message.ok_or(discard)?;
+            self.verify_bytes(message, source, destination)
+        })
+    }
+
+    fn verify_bytes(
+        &self,
+        bytes: &[u8],
+        source: IpAddr,
+        destination: IpAddr,
+    ) -> Result<Checksums, Discard> {
+        let pseudo = Sum::of_pseudo_header(source, destination, PROTOCOL, bytes.len());
+        let with_pseudo_header = pseudo.plus(bytes).finish() == 0;
+        let message_alone = checksum(bytes) == 0;
         match (self.version, self.family) {
             (Version::V3, Family::V4) if with_pseudo_header || message_alone => Ok(Checksums {
                 with_pseudo_header,

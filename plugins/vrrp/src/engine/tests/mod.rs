@@ -28,6 +28,7 @@ mod refused;
 mod reload;
 mod restart;
 mod rfc;
+mod signed;
 mod source;
 mod states;
 mod tracked;
