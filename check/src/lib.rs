@@ -8,6 +8,7 @@
 
 mod asking;
 mod bare;
+mod container;
 mod entries;
 mod keeper;
 mod kernel;
@@ -130,6 +131,7 @@ fn examine_on(system: &System, wanted: &Wanted) -> Vec<Finding> {
     }
     if !wanted.interfaces.is_empty() {
         findings.extend(settings::examine(system, wanted));
+        findings.extend(container::examine(system, wanted));
         findings.extend(rival::examine(system));
         findings.extend(ruleset::examine(system, wanted));
     }

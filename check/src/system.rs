@@ -31,6 +31,12 @@ impl System {
         self.read(&format!("proc/sys/{name}"))?.parse().ok()
     }
 
+    /// True if a file exists and nobody may write it here.
+    pub fn is_read_only(&self, path: &str) -> bool {
+        let opened = fs::OpenOptions::new().write(true).open(self.path(path));
+        opened.is_err_and(|error| error.kind() == std::io::ErrorKind::ReadOnlyFilesystem)
+    }
+
     /// True if /proc/net/dev lists the interface. Unlike /sys, that file follows the network namespace.
     pub fn has_interface(&self, name: &str) -> bool {
         let table = self.read("proc/net/dev").unwrap_or_default();

@@ -9,6 +9,7 @@ use spared_netlink::{Address, Event, Link, Message};
 
 use super::group::Desired;
 use super::strays::is_gone;
+use super::sysctl::On;
 use super::{Kernel, KernelError, KernelEvent, RETRY, ROUTES_RETRY, frame, routes, vmac};
 
 /// Result of an installation.
@@ -286,27 +287,25 @@ impl Kernel {
         let Some(state) = self.groups.get(group) else {
             return Vec::new();
         };
-        let mut failures = Vec::new();
+        let (mut failures, mut warnings) = (Vec::new(), Vec::new());
         for claim in state
             .claims
             .addresses
             .iter()
             .filter(|claim| claim.address.is_ipv4())
         {
-            if self.interfaces.link(&claim.interface).is_none() || set.contains(&claim.interface) {
+            let name = &claim.interface;
+            let link = self.interfaces.link(name).filter(|_| !set.contains(name));
+            let Some(index) = link.map(|link| link.index) else {
                 continue;
-            }
-            set.insert(claim.interface.clone());
+            };
+            set.insert(name.clone());
             // Without it, deleting the primary address of the node would delete the virtual one
-            // too.
-            let done = self
-                .borrowed
-                .set("ipv4", &claim.interface, "promote_secondaries", "1");
-            failures.extend(
-                done.err().map(|error| {
-                    KernelError::new(&claim.interface, "set promote_secondaries", error)
-                }),
-            );
+            // too, which is put back. So nobody need do without the address for it.
+            let (on, key) = (On { name, index }, "promote_secondaries");
+            let done = self.borrowed.set(&mut self.requests, on, key, "1");
+            let refused = |error| KernelError::new(name, "set promote_secondaries", error);
+            warnings.extend(done.err().map(|error| refused(error).to_string()));
         }
         for key in state.vmacs() {
             let Some(link) = key.find(&self.interfaces) else {
@@ -318,6 +317,7 @@ impl Kernel {
                     .map(|error| KernelError::new(&link.name, "switch on IPv6", error)),
             );
         }
+        warnings.into_iter().for_each(|text| self.warn_once(text));
         failures
     }
 

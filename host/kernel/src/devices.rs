@@ -10,6 +10,7 @@ use spared_netlink::{Event, Link, Message};
 
 use super::group::{Group, router_id};
 use super::strays::place;
+use super::sysctl::On;
 use super::vmac::{self, RouterId};
 use super::{Kernel, KernelError, KernelEvent, RETRY};
 
@@ -178,12 +179,21 @@ impl Kernel {
                 continue;
             }
             // ARP requests of the parent have only its own addresses as their source.
-            let _ = self
-                .borrowed
-                .set("ipv4", &key.interface, "arp_announce", "2");
+            let parent = self.interfaces.link(&key.interface).map(|link| link.index);
+            if let Some(index) = parent {
+                let on = On {
+                    name: &key.interface,
+                    index,
+                };
+                let requests = &mut self.requests;
+                let _ = self.borrowed.set(requests, on, "arp_announce", "2");
+            }
             let name = self.device_name(key);
             match vmac::create(&mut self.requests, &self.interfaces, key, &name) {
-                Ok(link) => {
+                Ok((link, unset)) => {
+                    if !unset.is_empty() {
+                        self.warn_once(unset_text(&name, &unset));
+                    }
                     let parent = self.interfaces.link(&key.interface);
                     let parent = parent.map(|link| link.index).unwrap_or_default();
                     self.made.note(key, parent, now);
@@ -282,6 +292,14 @@ impl Kernel {
             self.interfaces.apply(Event::LinkGone(link));
         }
     }
+}
+
+fn unset_text(device: &str, settings: &[&str]) -> String {
+    format!(
+        "{device}: /proc/sys is read-only, so that {} of its IPv6 settings cannot be set: while this node is backup, the \
+         fence alone keeps the device silent",
+        settings.join(", ")
+    )
 }
 
 // An interface may have the name now that another claim's had before: then the present claim counts.

@@ -421,7 +421,7 @@ impl Kernel {
         if let Some(Err(error)) = fence.map(Fence::remove) {
             log::warn!("{error}");
         }
-        self.borrowed.put_back();
+        self.borrowed.put_back(&mut self.requests);
         for event in self.events.drain(..) {
             if let KernelEvent::Warning { text } = event {
                 log::warn!("{text}");

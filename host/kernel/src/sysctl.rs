@@ -1,36 +1,88 @@
-//! Settings of interfaces under /proc/sys/net, and their previous values.
+//! Settings of interfaces, and their previous values. Where /proc/sys is read-only, as in most containers, those of IPv4 go
+//! by netlink.
 
 use std::collections::BTreeMap;
 use std::io;
 
+use spared_netlink::{Message, Requests};
+
+/// linux/ip.h: IPV4_DEVCONF_*.
+const BY_NETLINK: [(&str, u16); 4] = [
+    ("rp_filter", 8),
+    ("arp_announce", 18),
+    ("arp_ignore", 19),
+    ("promote_secondaries", 20),
+];
+
+/// An interface.
+#[derive(Clone, Copy, Debug)]
+pub struct On<'n> {
+    pub name: &'n str,
+    pub index: u32,
+}
+
 /// Changed settings of the administrator's interfaces, which are restored at the end.
 #[derive(Default)]
-pub struct Borrowed(BTreeMap<String, String>);
+pub struct Borrowed(BTreeMap<(String, &'static str), (u32, String)>);
 
 impl Borrowed {
-    /// Sets a value for the time that spared runs.
-    pub fn set(&mut self, family: &str, interface: &str, key: &str, value: &str) -> io::Result<()> {
-        let path = path(family, interface, key);
-        let old = std::fs::read_to_string(&path)?.trim().to_owned();
+    /// Sets a value of IPv4 for the time that spared runs.
+    pub fn set(
+        &mut self,
+        requests: &mut Requests,
+        on: On<'_>,
+        key: &'static str,
+        value: &str,
+    ) -> io::Result<()> {
+        let old = read("ipv4", on.name, key)?;
         if old != value {
-            std::fs::write(&path, value)?;
-            self.0.entry(path).or_insert(old);
+            set_ipv4(requests, on, key, value)?;
+            let key = (on.name.to_owned(), key);
+            self.0.entry(key).or_insert((on.index, old));
         }
         Ok(())
     }
 
     /// Restores the settings that still exist.
-    pub fn put_back(&mut self) {
-        for (path, old) in std::mem::take(&mut self.0) {
+    pub fn put_back(&mut self, requests: &mut Requests) {
+        for ((name, key), (index, old)) in std::mem::take(&mut self.0) {
+            let on = On { name: &name, index };
             // The interface may be gone, and its settings with it.
-            let _ = std::fs::write(path, old);
+            let _ = set_ipv4(requests, on, key, &old);
         }
     }
 }
 
-/// Sets a value on a device of our own.
-pub fn set(family: &str, interface: &str, key: &str, value: &str) -> io::Result<()> {
-    std::fs::write(path(family, interface, key), value)
+/// Sets a value of IPv4.
+pub fn set_ipv4(requests: &mut Requests, on: On<'_>, key: &str, value: &str) -> io::Result<()> {
+    let refused = match std::fs::write(path("ipv4", on.name, key), value) {
+        Err(error) if is_read_only(&error) => error,
+        other => return other,
+    };
+    let known = BY_NETLINK.iter().find(|(name, _)| *name == key);
+    let (Some((_, setting)), Ok(value)) = (known, value.parse()) else {
+        return Err(refused);
+    };
+    requests.run_one(Message::set_ipv4_setting(on.index, *setting, value))
+}
+
+/// Sets a value of IPv6, if it is another one.
+pub fn set_ipv6(interface: &str, key: &str, value: &str) -> io::Result<()> {
+    match read("ipv6", interface, key)? == value {
+        true => Ok(()),
+        false => std::fs::write(path("ipv6", interface, key), value),
+    }
+}
+
+/// Whether nobody can write settings here.
+pub fn is_read_only(error: &io::Error) -> bool {
+    let codes = [libc::EROFS, libc::EACCES, libc::EPERM];
+    error.raw_os_error().is_some_and(|it| codes.contains(&it))
+}
+
+fn read(family: &str, interface: &str, key: &str) -> io::Result<String> {
+    let text = std::fs::read_to_string(path(family, interface, key))?;
+    Ok(text.trim().to_owned())
 }
 
 fn path(family: &str, interface: &str, key: &str) -> String {

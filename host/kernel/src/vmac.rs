@@ -89,13 +89,13 @@ pub fn is_ours(link: &Link) -> bool {
     link.alias.as_deref() == Some(DEVICE_ALIAS) && is_macvlan(link)
 }
 
-/// Creates the device, down. It comes up when the fence guards it.
+/// Creates the device, down. It comes up when the fence guards it. Returns the settings that cannot be set here, too.
 pub fn create(
     requests: &mut Requests,
     interfaces: &Interfaces,
     key: &RouterId,
     name: &str,
-) -> Result<Link, KernelError> {
+) -> Result<(Link, Vec<&'static str>), KernelError> {
     let parent = interfaces
         .link(&key.interface)
         .map(|link| link.index)
@@ -113,28 +113,35 @@ pub fn create(
         .ok_or_else(|| refused("find the new device", io::ErrorKind::NotFound.into()))?;
     let marked = requests.run_one(Message::set_alias(link.index));
     let silenced = marked.and_then(|()| silence(requests, &link));
-    if let Err(error) = silenced {
-        // A device that is only half set up is deleted, as it could send.
-        let _ = requests.run_one(Message::delete_link(link.index));
-        return Err(refused("silence the virtual-MAC device", error));
-    }
-    Ok(Link {
-        alias: Some(DEVICE_ALIAS.to_owned()),
-        ..link
-    })
+    let unset = match silenced {
+        Ok(unset) => unset,
+        Err(error) => {
+            // A device that is only half set up is deleted, as it could send.
+            let _ = requests.run_one(Message::delete_link(link.index));
+            return Err(refused("silence the virtual-MAC device", error));
+        }
+    };
+    let alias = Some(DEVICE_ALIAS.to_owned());
+    Ok((Link { alias, ..link }, unset))
 }
 
-// Leaves it without an address, IPv6, and answers for addresses of other devices.
-fn silence(requests: &mut Requests, link: &Link) -> io::Result<()> {
+// Leaves it without an address, IPv6, and answers for addresses of other devices. Returns the settings of IPv6 that are
+// read-only here: the fence keeps the device silent without them.
+fn silence(requests: &mut Requests, link: &Link) -> io::Result<Vec<&'static str>> {
+    let on = sysctl::On {
+        name: &link.name,
+        index: link.index,
+    };
     for (key, value) in [
         ("rp_filter", "2"),
         ("arp_ignore", "1"),
         ("arp_announce", "2"),
     ] {
-        sysctl::set("ipv4", &link.name, key, value)?;
+        sysctl::set_ipv4(requests, on, key, value)?;
     }
+    let mut unset = Vec::new();
     if !has_ipv6(&link.name) {
-        return Ok(());
+        return Ok(unset);
     }
     requests.run_one(Message::set_address_generation_none(link.index))?;
     for (key, value) in [
@@ -142,17 +149,24 @@ fn silence(requests: &mut Requests, link: &Link) -> io::Result<()> {
         ("accept_ra", "0"),
         ("accept_dad", "0"),
     ] {
-        sysctl::set("ipv6", &link.name, key, value)?;
+        match sysctl::set_ipv6(&link.name, key, value) {
+            Err(error) if sysctl::is_read_only(&error) => unset.push(key),
+            other => other?,
+        }
     }
-    Ok(())
+    Ok(unset)
 }
 
-/// Switches IPv6 on or off; on only while the group is active.
+/// Switches IPv6 on or off; on only while the group is active. Where that is read-only, it is on all the time, behind the
+/// fence.
 pub fn set_ipv6(name: &str, on: bool) -> io::Result<()> {
     if !has_ipv6(name) {
         return Ok(());
     }
-    sysctl::set("ipv6", name, "disable_ipv6", if on { "0" } else { "1" })
+    match sysctl::set_ipv6(name, "disable_ipv6", if on { "0" } else { "1" }) {
+        Err(error) if !on && sysctl::is_read_only(&error) => Ok(()),
+        other => other,
+    }
 }
 
 fn has_ipv6(name: &str) -> bool {

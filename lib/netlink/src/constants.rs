@@ -28,6 +28,7 @@ pub const IFLA_LINKINFO: u16 = 18;
 pub const IFLA_MACVLAN_MODE: u16 = 1;
 pub const MACVLAN_MODE_BRIDGE: u32 = 4;
 pub const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+pub const IFLA_INET_CONF: u16 = 1;
 pub const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 
 pub const RTM_NEWNETCONF: u16 = 80;

@@ -163,6 +163,22 @@ impl Message {
         )
     }
 
+    /// Sets a value of `/proc/sys/net/ipv4/conf/DEVICE`, by its number in linux/ip.h (IPV4_DEVCONF_*).
+    pub fn set_ipv4_setting(index: u32, setting: u16, value: u32) -> io::Result<Self> {
+        let value = attribute(setting, value.to_ne_bytes().to_vec())?;
+        let settings = attribute(IFLA_INET_CONF, Vec::new())?;
+        let inet = attribute(libc::AF_INET as u16, Vec::new())?;
+        let settings = settings.nest(&value).map_err(io::Error::other)?;
+        let spec = attribute(IFLA_AF_SPEC, Vec::new())?
+            .nest(&inet.nest(&settings).map_err(io::Error::other)?)
+            .map_err(io::Error::other)?;
+        Self::new(
+            Rtm::Setlink,
+            NlmF::empty(),
+            link_message(index, &[spec], None)?,
+        )
+    }
+
     /// Sets the device up or down.
     pub fn set_up(index: u32, up: bool) -> io::Result<Self> {
         Self::new(

@@ -70,6 +70,8 @@ pub struct Plan {
     pub own_folder: Option<PathBuf>,
     /// spared and its children see its files in /etc/spared, and its programs in /usr/sbin, as a package has them.
     pub is_installed: bool,
+    /// spared and its children see /proc/sys read-only, as in a container.
+    pub is_contained: bool,
     /// Folder of an older build, from before heartbeats over networks, whose programs are run instead.
     pub older: Option<PathBuf>,
 }
@@ -164,6 +166,7 @@ impl Plan {
             clock: Clock::Machine,
             own_folder: None,
             is_installed: false,
+            is_contained: false,
             older: None,
         }
     }

@@ -119,6 +119,11 @@ impl Files<'_> {
         if let Some(folder) = &plan.own_folder {
             words.extend(self.with_own(folder)?);
         }
+        if plan.is_contained {
+            const SCRIPT: &str =
+                "mount --bind /proc/sys /proc/sys\nmount -o remount,bind,ro /proc/sys\nexec \"$@\"";
+            words.extend(among_mounts(SCRIPT, []));
+        }
         if plan.clock != Clock::Machine {
             words.extend(self.ahead(plan.clock)?);
         }

@@ -18,6 +18,7 @@ mod conntrack_loss;
 mod conntrack_nat;
 mod conntrack_proxy;
 mod conntrack_select;
+mod contained;
 mod copied;
 mod dhcp_client;
 mod dhcp_clock;
