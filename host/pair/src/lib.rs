@@ -26,6 +26,7 @@ mod links;
 mod machine;
 mod node;
 mod peer;
+mod pending;
 pub mod quality;
 mod ready;
 #[cfg(feature = "sample")]

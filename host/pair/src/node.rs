@@ -10,6 +10,7 @@ use crate::finding::{Finding, Id};
 use crate::forwarding;
 use crate::identity;
 use crate::links;
+use crate::pending;
 use crate::ready::plugin_lack;
 use crate::time;
 
@@ -24,6 +25,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
     let plugins = plugins.flat_map(|it| plugin(name, it, peer, link_up));
     let is_of_interface = |check: &&CheckStatus| is_explained(node, &check.name);
     let checks = merged(node.checks.iter().filter(|it| !is_of_interface(it)));
+    let (pending, checks) = pending::split(checks);
     let is_of_link =
         |found: &&InterfaceFacts| node.links.iter().any(|it| it.interface == found.name);
     let interfaces = node.interfaces.iter().filter(|it| !is_of_link(it));
@@ -34,6 +36,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .chain(groups)
         .chain(identity::findings(node, peer))
         .chain(plugins)
+        .chain(pending.iter().map(|it| it.finding(name)))
         .chain(checks.iter().map(|it| check(name, it)))
         .chain(interfaces.map(|it| interface(name, it)))
         .chain(links::findings(node, peer))
@@ -60,7 +63,7 @@ fn merged<'c>(checks: impl Iterator<Item = &'c CheckStatus>) -> Vec<CheckStatus>
 }
 
 /// Object of a check: its name, without that of the plugin before it.
-fn object(check: &CheckStatus) -> &str {
+pub(crate) fn object(check: &CheckStatus) -> &str {
     let name = check.name.strip_prefix(&check.plugin);
     let name = name.and_then(|name| name.strip_prefix('.'));
     name.unwrap_or(&check.name)

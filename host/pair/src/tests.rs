@@ -487,6 +487,32 @@ fn a_finding_about_an_address_says_whose_it_is_and_what_to_type() {
 }
 
 #[test]
+fn many_checks_without_a_result_for_one_reason_are_one_finding() {
+    let pending = |number: u32, why: &str| CheckStatus {
+        plugin: "service".to_owned(),
+        name: format!("service.s{number:02}"),
+        state: STATE_UNKNOWN,
+        why: why.to_owned(),
+        since: SINCE.to_owned(),
+        ..CheckStatus::default()
+    };
+    let mut bed = Bed::new();
+    let starting = (1..=56).map(|number| pending(number, "is being started"));
+    bed.own.checks = starting.chain([pending(57, "no role is known")]).collect();
+    let verdict = bed.verdict();
+    let lines: Vec<String> = verdict.findings.iter().map(|it| it.line(NOW)).collect();
+    assert_eq!(
+        lines,
+        [
+            "r1: 56 checks of service are not known yet (is being started): s01, s02, s03 and 53 more since 12:41:12 \
+             (12 min). See `sparectl service`. (SP-0402)",
+            "r1: check \"service.s57\" is not known yet (no role is known) since 12:41:12 (12 min). See `sparectl \
+             service`. (SP-0402)"
+        ]
+    );
+}
+
+#[test]
 fn what_is_not_so_on_either_node_is_no_ok() {
     states(&[
         ("a unit here", TAINTED, &["SP-0401 r1"], |bed| {
