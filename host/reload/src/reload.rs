@@ -244,6 +244,15 @@ impl Reload {
         self.no_longer_wait_for(plugin);
     }
 
+    /// Handles an event that a plugin reports while it takes its new file: what came of that.
+    pub fn handle_said(&mut self, plugin: &str, text: &str) {
+        if let Stage::Applying(applying) = &mut self.stage {
+            if applying.waiting.contains(plugin) {
+                applying.lines.push(format!("{plugin}: {text}"));
+            }
+        }
+    }
+
     /// Handles a plugin that refused its new file, although the check found no fault.
     pub fn handle_refused(&mut self, plugin: &str, faults: Vec<String>) {
         for line in &faults {

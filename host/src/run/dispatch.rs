@@ -121,6 +121,7 @@ impl Loop {
                 is_conflict,
                 text,
             } => {
+                self.reload.handle_said(&plugin, &text);
                 let notice = self.groups.event_of(&plugin, is_conflict, &text);
                 self.notices.record(notice);
             }

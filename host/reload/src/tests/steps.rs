@@ -247,6 +247,25 @@ fn a_changed_file_is_checked_then_given_to_the_plugin_alone() {
 }
 
 #[test]
+fn what_a_plugin_says_while_it_takes_its_file_is_in_the_answer() {
+    let mut host = Host::new(&["service", "sets"]);
+    host.reload.handle_said("service", "before");
+    host.write("service", "a = 1\n");
+    host.reload(1);
+    host.reload
+        .handle_said("service", "squid is no longer in service.toml");
+    host.reload.handle_said("sets", "not asked");
+    host.reload.handle_taken("service", false);
+    host.reload.handle_said("service", "after");
+    let lines = vec![
+        "service: squid is no longer in service.toml".to_owned(),
+        "service: new configuration in force".to_owned(),
+        host.reloaded(),
+    ];
+    assert_eq!(host.answer(1), (None, lines));
+}
+
+#[test]
 fn a_plugin_that_cannot_take_its_file_live_is_stopped_and_started_again() {
     let mut host = Host::new(&["sets"]);
     host.write("sets", "a = 1\n");
