@@ -8,8 +8,13 @@ use crate::engine::Engine;
 pub const VERBS: &[Verb] = &[
     Verb::ROWS,
     Verb::STATUS,
-    Verb::asks(c"check", c"", c"names services that do not exist"),
+    Verb::asks(c"check", c"", c"names services that would not start"),
     Verb::changes(c"retry", c"[NAME]", c"retries what has failed"),
+    Verb::changes(
+        c"forget",
+        c"NAME",
+        c"lets a service that left the file go on",
+    ),
 ];
 
 impl Service {
@@ -30,7 +35,7 @@ impl Service {
                 }
             }
             ["check"] => {
-                let missing = engine.missing();
+                let missing = engine.unfit();
                 if !missing.is_empty() {
                     answer.attention();
                 }
@@ -40,6 +45,10 @@ impl Service {
                 let retried = engine.retry(now_ns, names.first().copied());
                 let count = retried.map_err(Error::Usage)?;
                 answer.number("tried_again", u64::try_from(count).unwrap_or(u64::MAX))?;
+            }
+            ["forget", name] => {
+                engine.forget(now_ns, name).map_err(Error::Usage)?;
+                answer.text("forgotten", name)?;
             }
             _ => return Err(Verb::usage("service", VERBS)),
         }

@@ -99,6 +99,8 @@ pub struct Item {
     pub needed: Option<u32>,
     /// Goes on in maintenance.
     pub keep: bool,
+    /// Command that tells whether it would start; empty: none.
+    pub test: Vec<String>,
     pub kind: Kind,
 }
 

@@ -121,6 +121,7 @@ impl Common {
             timeout_ns: self.timeout_ns,
             needed: None,
             keep: false,
+            test: Vec::new(),
             kind,
         }
     }

@@ -12,6 +12,17 @@ const WISHES: [(&str, Wish); 4] = [
     ("reload", Wish::Reload),
 ];
 const UNIT_MAX: usize = 255;
+const KNOWN_TESTS: [(&str, &[&str]); 3] = [
+    (
+        "kea-dhcp4-server",
+        &["/usr/sbin/kea-dhcp4", "-t", "/etc/kea/kea-dhcp4.conf"],
+    ),
+    (
+        "kea-dhcp6-server",
+        &["/usr/sbin/kea-dhcp6", "-t", "/etc/kea/kea-dhcp6.conf"],
+    ),
+    ("dnsmasq", &["/usr/sbin/dnsmasq", "--test"]),
+];
 
 pub(super) fn read(section: &Section<'_>, _position: usize) -> Option<Vec<Item>> {
     let common = Common::read(section);
@@ -20,6 +31,7 @@ pub(super) fn read(section: &Section<'_>, _position: usize) -> Option<Vec<Item>>
     let commands = commands(section);
     let wishes = wishes(section);
     let needed = needed(section);
+    let test = test(section, units.as_deref());
     if section.has("name") && section.has(node("units")) {
         section.fault("name", "units is given, too: one of them is enough");
         return None;
@@ -37,8 +49,10 @@ pub(super) fn read(section: &Section<'_>, _position: usize) -> Option<Vec<Item>>
     let service = |(name, target): (String, Target)| {
         refuse_reload(section, &wishes, &target);
         let wishes = wishes.clone();
+        let test = test.clone().unwrap_or_else(|| known_test(&target));
         Item {
             needed,
+            test,
             ..common.item(name, Kind::Service { target, wishes })
         }
     };
@@ -53,6 +67,33 @@ fn needed(section: &Section<'_>) -> Option<u32> {
         section.fault("weight", "has an effect only with needed = true");
     }
     needed.then(|| u32::try_from(weight.unwrap_or(100)).unwrap_or(100))
+}
+
+/// The command that tells whether the service would start; None: not given.
+fn test(section: &Section<'_>, units: Option<&[String]>) -> Option<Vec<String>> {
+    let words = section.texts(node("test"))?;
+    if units.is_some_and(|units| units.len() > 1) && !words.is_empty() {
+        section.fault(
+            "test",
+            "has an effect only with one unit: give each a table",
+        );
+        return None;
+    }
+    // an empty one is none, also for a unit whose test is known
+    if words.is_empty() {
+        return Some(words);
+    }
+    argv(section, "test")
+}
+
+/// The test of units whose configuration Debian keeps in one place.
+fn known_test(target: &Target) -> Vec<String> {
+    let Target::Unit(unit) = target else {
+        return Vec::new();
+    };
+    let known = KNOWN_TESTS.iter().find(|(name, _)| *name == bare(unit));
+    let words = known.map(|(_, words)| *words).unwrap_or_default();
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn are_units(section: &Section<'_>, units: &[String]) -> bool {

@@ -213,3 +213,23 @@ fn kept_services_are_named_by_unit_or_name() {
         .collect::<Vec<_>>();
     assert_eq!(kept, [true, false]);
 }
+
+#[test]
+fn a_test_is_of_one_service_and_known_for_some_units() {
+    let settings = read_ok(
+        "[[service]]\nunits = [\"kea-dhcp4-server.service\", \"squid\"]\n[[service]]\nunits = [\"nginx\"]\n\
+         test = [\"/usr/sbin/nginx\", \"-t\"]\n[[service]]\nunits = [\"dnsmasq\"]\ntest = []\n",
+    );
+    let tests: Vec<String> = settings.items.iter().map(|it| it.test.join(" ")).collect();
+    let kea = "/usr/sbin/kea-dhcp4 -t /etc/kea/kea-dhcp4.conf";
+    assert_eq!(tests, [kea, "", "/usr/sbin/nginx -t", ""]);
+    assert_eq!(
+        faults("[[service]]\nunits = [\"a\", \"b\"]\ntest = [\"/x\"]\n"),
+        ["service.0.test: has an effect only with one unit: give each a table"]
+    );
+    let relative = faults("[[service]]\nunits = [\"a\"]\ntest = [\"nginx\", \"-t\"]\n");
+    assert!(
+        relative[0].starts_with("service.0.test.0: found \"nginx\""),
+        "{relative:?}"
+    );
+}

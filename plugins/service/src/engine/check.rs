@@ -1,9 +1,12 @@
 //! Checks: what is not as the file says, and what this node is worth without it.
 
+use std::time::Duration;
+
 use spared_sdk::Role;
+use spared_sdk::config::format_duration;
 
 use super::goal::Goal;
-use super::item::Item;
+use super::item::{Item, STEADY_NS};
 use super::{Action, Engine};
 use crate::config::bare;
 use crate::job::Status;
@@ -56,12 +59,21 @@ impl Item {
         })
     }
 
-    /// Names of checks are short, those of units need not be.
     pub(super) fn check_name(&self) -> String {
-        let name = format!("service.{}", bare(&self.spec.name));
-        let ends = (0..=NAME_MAX.min(name.len())).rev();
-        let cut = ends.filter_map(|end| name.get(..end)).next();
-        cut.unwrap_or_default().to_owned()
+        name_of(&self.spec.name)
+    }
+
+    /// A fault of what runs again, and until when it counts.
+    fn with_end(&self, fault: &str) -> String {
+        match (&self.goal, &self.status) {
+            (Goal::Running, Some(Status::Running)) if self.unsteady => {
+                let time = format_duration(Duration::from_nanos(STEADY_NS));
+                format!(
+                    "{fault}; runs again, which counts after {time} without an end, or after `sparectl service retry`"
+                )
+            }
+            _ => fault.to_owned(),
+        }
     }
 
     /// Its weight for the election, its state (None: not known yet), and the reason.
@@ -74,7 +86,12 @@ impl Item {
         if let Some(fault) = &self.fault {
             // what another node's work needs is not at stake where this one is not active
             let weight = if active { needed } else { 0 };
-            return (weight, Some(0), fault.clone());
+            return (weight, Some(0), self.with_end(fault));
+        }
+        if let Some(why) = self.test_fault() {
+            // what runs is none the worse for it
+            let weight = if active { 0 } else { needed };
+            return (weight, Some(0), why);
         }
         if let Some(why) = self.unanswered.lasting() {
             // whether it is as its role wants is not known; as far as anybody knows, it is
@@ -86,7 +103,10 @@ impl Item {
         }
         if needed > 0 && self.blamed_until_ns.is_some() {
             let last = self.last_fault.clone().unwrap_or_default();
-            let why = format!("failed here while active: {last}");
+            let time = format_duration(Duration::from_nanos(BLAME_NS));
+            let why = format!(
+                "failed here while active: {last}; counts for {time} after it was active, or until `sparectl service retry`"
+            );
             return (needed, Some(0), why);
         }
         if self.role.is_none() {
@@ -104,4 +124,12 @@ impl Item {
         };
         (needed, is_reached.then_some(100), why.to_owned())
     }
+}
+
+/// Names of checks are short, those of units need not be.
+pub(super) fn name_of(item: &str) -> String {
+    let name = format!("service.{}", bare(item));
+    let ends = (0..=NAME_MAX.min(name.len())).rev();
+    let cut = ends.filter_map(|end| name.get(..end)).next();
+    cut.unwrap_or_default().to_owned()
 }

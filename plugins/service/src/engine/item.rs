@@ -6,6 +6,7 @@ use spared_sdk::config::format_duration;
 use super::goal::{Deed, Goal};
 use super::seen::{Falls, is_blind, is_down};
 use super::tell::{Tellings, Topic};
+use super::test::Test;
 use crate::config::{self, Kind};
 use crate::job::{Manager, Service, Status};
 
@@ -16,6 +17,8 @@ pub(super) const STEADY_NS: u64 = 60 * S;
 /// Time limit for an answer of the service manager.
 pub(super) const LOOK_NS: u64 = 20 * S;
 const KILL_NS: u64 = 10 * S;
+/// Time between looks at a service of which nobody could tell how it is.
+const UNANSWERED_NS: u64 = 2 * S;
 
 #[derive(Debug)]
 pub(super) struct Item {
@@ -49,6 +52,7 @@ pub(super) struct Item {
     /// It ended soon after a start: a running state counts only after a while.
     pub(super) unsteady: bool,
     pub(super) falls: Falls,
+    pub(super) test: Test,
     pub(super) look: Look,
     pub(super) started_ns: Option<u64>,
     /// Time when the last job began.
@@ -72,15 +76,22 @@ pub(super) struct Item {
 pub(super) struct Unanswered {
     looks: u32,
     why: String,
+    /// Time of the next look, which does not wait for the poll: the repair is to be seen soon.
+    again_ns: Option<u64>,
 }
 
 impl Unanswered {
     /// One look may come in a bad moment.
     const TOLERATED: u32 = 1;
 
-    pub(super) fn note(&mut self, why: &str) {
+    pub(super) fn note(&mut self, now_ns: u64, why: &str) {
         self.looks = self.looks.saturating_add(1);
         why.clone_into(&mut self.why);
+        self.again_ns = Some(now_ns.saturating_add(UNANSWERED_NS));
+    }
+
+    fn take_due(&mut self, now_ns: u64) -> bool {
+        self.again_ns.take_if(|at_ns| now_ns >= *at_ns).is_some()
     }
 
     pub(super) fn lasting(&self) -> Option<&str> {
@@ -133,6 +144,7 @@ impl Item {
             in_a_row: 0,
             unsteady: false,
             falls: Falls::default(),
+            test: Test::default(),
             started_ns: None,
             begun_ns: None,
             repaired_ns: None,
@@ -317,6 +329,9 @@ impl Item {
     /// A wait is over; a new goal that cannot be reached, or is already, keeps nobody waiting.
     pub(super) fn ripen(&mut self, now_ns: u64) {
         self.retry_ns.take_if(|retry_ns| now_ns >= *retry_ns);
+        if self.unanswered.take_due(now_ns) {
+            self.look.wanted = self.service.is_some();
+        }
         if self.job.is_some() {
             return;
         }
@@ -376,11 +391,18 @@ impl Item {
     pub(super) fn retry(&mut self, now_ns: u64) -> bool {
         self.repaired_ns = Some(now_ns);
         self.look.wanted = self.service.is_some();
-        if self.fault.is_none() {
-            return false;
+        let was_blamed = self.blamed_until_ns.take().is_some();
+        let had_fault = self.fault.is_some();
+        if self.test_fault().is_some() {
+            self.test_now();
+        } else if !had_fault {
+            return was_blamed;
+        }
+        if !had_fault {
+            return true;
         }
         (self.unsteady, self.falls) = (false, Falls::default());
-        (self.retry_ns, self.in_a_row, self.blamed_until_ns) = (None, 0, None);
+        (self.retry_ns, self.in_a_row) = (None, 0);
         self.todo = matches!(self.goal, Goal::Once(_) | Goal::Kept(_));
         true
     }
@@ -398,7 +420,8 @@ impl Item {
             .look
             .asked_ns
             .map(|at_ns| at_ns.saturating_add(LOOK_NS));
-        let times = [job, retry, look, self.blamed_until_ns];
+        let again = self.unanswered.again_ns;
+        let times = [job, retry, look, again, self.blamed_until_ns];
         times.into_iter().flatten().min()
     }
 

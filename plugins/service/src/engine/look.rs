@@ -11,6 +11,7 @@ impl Engine {
             let mut items = self.items.iter_mut();
             let same = |item: &&mut super::Item| item.service.as_ref() == Some(&service);
             let Some(item) = items.find(same) else {
+                self.see_left(&service, &status);
                 continue;
             };
             let Some(asked_ns) = item.look.asked_ns.take() else {
@@ -33,7 +34,7 @@ impl Engine {
 
     /// Asks for all that nobody is asking for yet.
     pub(super) fn look(&mut self, now_ns: u64) {
-        let mut services = Vec::new();
+        let mut services = self.looks_at_left(now_ns);
         for item in &mut self.items {
             let free = item.job.is_none() && item.look.asked_ns.is_none();
             if item.look.wanted && free {

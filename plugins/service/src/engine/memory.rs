@@ -35,6 +35,15 @@ impl Memory {
         done.map(|(name, _)| name.as_str())
     }
 
+    /// All whose names begin so: the rest of the name, and what was done.
+    pub(super) fn of_prefix(&self, prefix: &str) -> Vec<(String, String)> {
+        let rest = |(name, done): (&String, &String)| {
+            let name = name.strip_prefix(prefix)?;
+            Some((name.to_owned(), done.clone()))
+        };
+        self.done.iter().filter_map(rest).collect()
+    }
+
     pub(super) fn set(&mut self, name: &str, done: String) {
         if !self.has(name, &done) {
             self.done.insert(name.to_owned(), done);

@@ -10,12 +10,14 @@ mod goal;
 mod group;
 mod hooks;
 mod item;
+mod left;
 mod look;
 mod memory;
 mod role;
 mod seen;
 mod status;
 mod tell;
+mod test;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -31,6 +33,7 @@ use crate::job::{Job, Manager, Service};
 use goal::Deed;
 use group::Group;
 use item::Item;
+use left::Left;
 use memory::Memory;
 use role::Gather;
 
@@ -51,6 +54,11 @@ pub enum Action {
     /// Look at these; what is seen goes to `handle_observed`.
     Observe {
         services: Vec<Service>,
+    },
+    /// Look at the files of tests; their state goes to `handle_stamps`.
+    Stamp {
+        /// Names of items, with paths, and the name of the unit if it is one.
+        items: Vec<(String, Vec<String>)>,
     },
     /// Read the folder; what it holds goes to `handle_hooks`.
     Hooks {
@@ -92,6 +100,9 @@ pub struct Engine {
     strangers_ns: Option<u64>,
     /// Jobs of items that left the file.
     orphans: Vec<Orphan>,
+    /// Services that left the file while they ran.
+    left: Vec<Left>,
+    is_configured: bool,
     memory: Memory,
     actions: VecDeque<Action>,
     last_number: u64,
@@ -117,6 +128,8 @@ impl Engine {
             gather: Gather::Waiting,
             strangers_ns: None,
             orphans: Vec::new(),
+            left: Vec::new(),
+            is_configured: false,
             memory: Memory::parse(remembered),
             actions: VecDeque::new(),
             last_number: 0,
@@ -136,6 +149,9 @@ impl Engine {
                     if item.service != service {
                         item.look.asked_ns = None;
                     }
+                    if item.spec.test != spec.test {
+                        item.test_now();
+                    }
                     (item.spec, item.service) = (spec.clone(), service);
                     item
                 }
@@ -143,6 +159,10 @@ impl Engine {
             };
             self.items.push(item);
         }
+        if !std::mem::replace(&mut self.is_configured, true) {
+            self.recall_left(manager);
+        }
+        self.take_back();
         for item in old {
             self.leave(item);
         }
@@ -155,6 +175,7 @@ impl Engine {
             self.expect_strangers(now_ns);
         }
         self.look_at_all();
+        self.look_at_files();
         self.set_goals(now_ns);
         self.step(now_ns);
     }
@@ -162,7 +183,7 @@ impl Engine {
     /// A job has ended; one that nobody waits for is no matter.
     pub fn handle_ended(&mut self, now_ns: u64, number: u64, result: Result<(), String>) {
         self.orphans.retain(|orphan| orphan.number != number);
-        if !self.end_hook(number, &result) {
+        if !self.end_hook(number, &result) && !self.end_test(now_ns, number, &result) {
             for item in &mut self.items {
                 if let Some(job) = item.job.take_if(|job| job.number == number) {
                     item.end(now_ns, &job.deed, result);
@@ -205,6 +226,10 @@ impl Engine {
     }
 
     fn leave(&mut self, item: Item) {
+        self.note_left(&item);
+        if let Some(number) = item.test_number() {
+            self.actions.push_back(Action::Cancel { number });
+        }
         if item.reported.is_some() {
             let name = item.check_name();
             self.actions.push_back(Action::Forget { name });
@@ -266,6 +291,7 @@ impl spared_sdk::Engine for Engine {
         self.end_gathering(now_ns);
         self.tell_strangers(now_ns);
         self.end_late_looks(now_ns);
+        self.end_late_tests(now_ns);
         for at in 0..self.items.len() {
             self.end_late_job(now_ns, at);
         }
@@ -273,6 +299,8 @@ impl spared_sdk::Engine for Engine {
         if now_ns >= self.poll_ns {
             self.poll_ns = now_ns.saturating_add(self.settings.poll_interval_ns);
             self.items.iter_mut().for_each(Item::poll);
+            self.look_at_left();
+            self.look_at_files();
         }
         self.step(now_ns);
     }
@@ -285,7 +313,7 @@ impl spared_sdk::Engine for Engine {
         let runs = self.groups.values().filter_map(|it| it.hooks.run.as_ref());
         let items = self.items.iter().filter_map(Item::next_timeout);
         let rest = gather.into_iter().chain(self.strangers_ns);
-        let rest = rest.chain([self.poll_ns]);
+        let rest = rest.chain([self.poll_ns]).chain(self.next_test_ns());
         items
             .chain(runs.map(|run| run.until_ns))
             .chain(self.orphans.iter().map(|orphan| orphan.until_ns))

@@ -35,7 +35,7 @@ impl Item {
     /// A look at it.
     pub(super) fn see(&mut self, now_ns: u64, status: Status) {
         match &status {
-            Status::Unknown(why) if self.can_be_asked() => self.unanswered.note(why),
+            Status::Unknown(why) if self.can_be_asked() => self.unanswered.note(now_ns, why),
             _ => self.unanswered = Unanswered::default(),
         }
         self.unseen = matches!(status, Status::Unknown(_));
@@ -88,7 +88,7 @@ impl Item {
     pub(super) fn see_nothing(&mut self, now_ns: u64) {
         const WHY: &str = "its service manager does not answer";
         self.look.asked_ns = None;
-        self.unanswered.note(WHY);
+        self.unanswered.note(now_ns, WHY);
         if self.status.is_none() {
             self.set_status(now_ns, Status::Unknown(WHY.to_owned()));
         }

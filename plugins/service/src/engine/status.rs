@@ -25,6 +25,11 @@ impl Engine {
             true => "no service".to_owned(),
             false => parts.join(", "),
         };
+        let tested = self.items.iter().filter(|it| it.test_fault().is_some());
+        let tested = tested.count();
+        if tested > 0 {
+            text = format!("{text}, {tested} would not start");
+        }
         if others > 0 {
             text = format!("{text}, {others} other failed");
         }
@@ -33,15 +38,16 @@ impl Engine {
 
     /// Whether something is not as it should be.
     pub fn wants_attention(&self) -> bool {
-        self.items.iter().any(|item| item.fault.is_some())
+        let is_wrong = |item: &Item| item.fault.is_some() || item.test_fault().is_some();
+        self.items.iter().any(is_wrong) || !self.left.is_empty()
     }
 
-    /// Services that do not exist on this machine.
-    pub fn missing(&self) -> Vec<(String, Value)> {
+    /// Services that do not exist on this machine, or would not start.
+    pub fn unfit(&self) -> Vec<(String, Value)> {
         let items = self.items.iter();
         let missing = items.filter_map(|item| match &item.status {
             Some(Status::Missing(why)) => Some((item.spec.name.clone(), Value::Text(why.clone()))),
-            _ => None,
+            _ => Some((item.spec.name.clone(), Value::Text(item.test_fault()?))),
         });
         missing.collect()
     }
@@ -51,6 +57,10 @@ impl Engine {
         let mut rows = Vec::new();
         for item in &self.items {
             item.rows(now_ns, &mut rows);
+        }
+        for left in &self.left {
+            let state = "not in service.toml, and still runs".to_owned();
+            rows.push((format!("{}.left", left.name()), Value::Text(state)));
         }
         for (name, group) in &self.groups {
             group.rows(name, &mut rows);
@@ -98,6 +108,9 @@ impl Item {
         put("failures", Value::Counter(self.failures));
         if let Some(fault) = &self.fault {
             put("fault", Value::Text(fault.clone()));
+        }
+        if let Some(fault) = self.test_fault() {
+            put("test", Value::Text(fault));
         }
         if let Some(fault) = &self.last_fault {
             put("last_fault", Value::Text(fault.clone()));

@@ -14,6 +14,8 @@ pub(super) enum Topic {
     Killed,
     Recovered,
     Stranger,
+    TestFailed,
+    Tested,
 }
 
 /// Time of the last event of each topic, and the number suppressed since.

@@ -31,6 +31,7 @@ impl Engine {
         }
         self.remember_hooks();
         self.look(now_ns);
+        self.begin_tests(now_ns);
         self.report(now_ns);
         let text = self.memory.poll_text();
         self.actions.extend(text.map(Action::Remember));

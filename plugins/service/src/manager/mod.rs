@@ -180,6 +180,24 @@ pub fn last_words(output: &str) -> String {
     plain.take(WORDS_MAX).collect()
 }
 
+/// Services that do not run, and that systemd could not start either: their program is not there.
+pub fn without_program(
+    root: &Path,
+    question: &Question,
+    output: &str,
+    statuses: Vec<Status>,
+) -> Vec<Status> {
+    let all = question.services.iter().zip(statuses);
+    let seen = all.map(|(service, status)| match service {
+        Service::Unit {
+            manager: Manager::Systemd,
+            ..
+        } => systemd::without_program(root, service, output, status),
+        _ => status,
+    });
+    seen.collect()
+}
+
 fn argv(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }

@@ -1,12 +1,14 @@
 //! systemd, by systemctl.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::{Judged, Question, argv, unclear};
 use crate::job::{Service, Status, Verb};
 
 const PROPERTIES: &str = "--property=Id,Names,LoadState,LoadError,ActiveState,SubState,Result,Type,\
-     RemainAfterExit,UnitFileState,TriggeredBy,ExecMainStatus,NRestarts";
+     RemainAfterExit,UnitFileState,TriggeredBy,ExecMainStatus,NRestarts,\
+     ExecStart,RootDirectory,RootImage";
 const KINDS: [&str; 11] = [
     "service",
     "socket",
@@ -165,6 +167,43 @@ fn name_of(service: &Service) -> Option<String> {
         Service::Unit { unit, .. } => Some(full_name(unit)),
         Service::Commands { .. } => None,
     }
+}
+
+/// Missing, if its program is not there. A unit that is stopped says nothing of that before its start.
+pub(super) fn without_program(
+    root: &Path,
+    service: &Service,
+    output: &str,
+    status: Status,
+) -> Status {
+    if !matches!(status, Status::Stopped | Status::Failed(_) | Status::Ends) {
+        return status;
+    }
+    let name = name_of(service).unwrap_or_default();
+    let blocks = output.split("\n\n");
+    let mut starts = blocks.filter(|block| words(&properties(block), "Names").any(|it| it == name));
+    let Some(program) = starts.find_map(program) else {
+        return status;
+    };
+    match root.join(program.trim_start_matches('/')).try_exists() {
+        Ok(false) => Status::Missing(format!("its program {program} is not there: install it")),
+        _ => status,
+    }
+}
+
+/// The program of a unit in the machine's own tree, by its path; one that may fail is none.
+fn program(block: &str) -> Option<&str> {
+    let properties = properties(block);
+    let is_elsewhere = |key: &str| properties.get(key).is_some_and(|it| !it.is_empty());
+    if is_elsewhere("RootDirectory") || is_elsewhere("RootImage") {
+        return None;
+    }
+    // of its last command: { path=/usr/sbin/squid ; argv[]=... ; ignore_errors=no ; ... }
+    let start = *properties.get("ExecStart")?;
+    let (_, rest) = start.split_once("path=")?;
+    let (path, rest) = rest.split_once(" ; ")?;
+    let may_fail = rest.contains("ignore_errors=yes");
+    (path.starts_with('/') && !may_fail).then_some(path)
 }
 
 type Properties<'o> = BTreeMap<&'o str, &'o str>;

@@ -8,9 +8,10 @@ mod outside;
 mod routes;
 mod running;
 mod setting;
+mod stamp;
 mod step;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::{AsRawFd, RawFd};
 
 use spared_sdk::child::Ended as Exit;
@@ -27,6 +28,8 @@ use step::{Starter, Step};
 
 /// Time limit for a manager's answer to a query.
 const ANSWER_NS: u64 = 10_000_000_000;
+/// The same for one that overran: the repair is to be seen soon.
+const ANSWER_AGAIN_NS: u64 = 2_500_000_000;
 /// Questions at one time: fifty scripts at once would slow what they ask about, and to begin each takes a
 /// millisecond of the plugin's loop.
 const QUESTIONS_MAX: usize = 4;
@@ -79,6 +82,8 @@ pub struct Runs {
     starter: Starter,
     running: Vec<Running>,
     waiting: VecDeque<(Question, bool)>,
+    /// Services whose last question overran.
+    overran: BTreeSet<Service>,
     bounces: Bounces,
     triggers: Triggers,
     ended: VecDeque<Ended>,
@@ -100,6 +105,7 @@ impl Runs {
             watcher,
             running: Vec::new(),
             waiting: VecDeque::new(),
+            overran: BTreeSet::new(),
             triggers: Triggers::default(),
             ended: VecDeque::new(),
         }
@@ -183,6 +189,14 @@ impl Runs {
         self.waiting
             .extend(questions.into_iter().map(|question| (question, false)));
         self.ask();
+    }
+
+    /// State of the files that tests depend on, by the names of items.
+    pub fn stamps(&self, items: &[(String, Vec<String>)]) -> Vec<(String, u64)> {
+        let root = self.starter.root();
+        let stamp =
+            |(name, files): &(String, Vec<String>)| (name.clone(), stamp::stamp(root, files));
+        items.iter().map(stamp).collect()
     }
 
     /// Deletes routes that an earlier process made and that are none of these.
@@ -335,7 +349,8 @@ impl Runs {
             };
             match self.starter.start(&step, ANSWER_MAX, false) {
                 Ok((child, unit)) => {
-                    let until_ns = self.watcher.now_ns().saturating_add(ANSWER_NS);
+                    let time_ns = self.answer_time_ns(&question);
+                    let until_ns = self.watcher.now_ns().saturating_add(time_ns);
                     let purpose = Purpose::Question {
                         question,
                         again,
@@ -349,6 +364,14 @@ impl Runs {
                 }
                 Err(why) => self.unknown(&question, &why),
             }
+        }
+    }
+
+    fn answer_time_ns(&self, question: &Question) -> u64 {
+        let mut services = question.services.iter();
+        match services.all(|service| self.overran.contains(service)) {
+            true => ANSWER_AGAIN_NS,
+            false => ANSWER_NS,
         }
     }
 
@@ -381,6 +404,9 @@ impl Runs {
                     Some(_) => outside::answer(exit.code, &output),
                     None => (exit.code, output.into_owned()),
                 };
+                for service in &question.services {
+                    self.overran.remove(service);
+                }
                 self.answer(question, again, code, &output);
                 self.ask();
             }
@@ -392,6 +418,8 @@ impl Runs {
         match manager::judge(&question, code, output, again, &mut self.triggers) {
             Judged::Ask(more) => self.waiting.push_front((more, true)),
             Judged::Known(statuses) => {
+                let root = self.starter.root();
+                let statuses = manager::without_program(root, &question, output, statuses);
                 let services = question.services.into_iter();
                 let observed = services.zip(statuses).collect();
                 self.ended.push_back(Ended::Observed(observed));
@@ -414,6 +442,7 @@ impl Runs {
             Purpose::Question { question, .. } => {
                 let question = question.clone();
                 self.reap_later(at);
+                self.overran.extend(question.services.iter().cloned());
                 self.unknown(&question, "its manager does not answer");
             }
             Purpose::Dying { again_ns, kills } => {

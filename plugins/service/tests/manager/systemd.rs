@@ -281,3 +281,38 @@ fn a_unit_that_systemd_has_started_anew_is_told_from_one_that_runs_on() {
     assert_eq!(ask(&runs(10)), Status::Running);
     assert_eq!(ask(&runs(0)), Status::Running, "somebody has started it");
 }
+
+#[test]
+fn a_unit_whose_program_is_gone_is_missing_unless_it_runs_or_may_do_without() {
+    let root = std::env::temp_dir().join(format!("spared-program-{}", std::process::id()));
+    std::fs::create_dir_all(root.join("usr/sbin")).unwrap();
+    std::fs::write(root.join("usr/sbin/squid"), "").unwrap();
+    let services = vec![unit(Manager::Systemd, "squid")];
+    let question = Question {
+        argv: Vec::new(),
+        services,
+    };
+    let judge = |path: &str, more: &str, status: &Status| {
+        let start = format!("{{ path={path} ; argv[]={path} -k ; ignore_errors={more}");
+        let output = block("squid.service", "") + &format!("ExecStart={start}\n");
+        let statuses = vec![status.clone()];
+        manager::without_program(&root, &question, &output, statuses).remove(0)
+    };
+    let plain = "no ; start_time=[n/a] }";
+    let missing = "its program /usr/sbin/gone is not there: install it";
+    assert_eq!(
+        judge("/usr/sbin/squid", plain, &Status::Stopped),
+        Status::Stopped
+    );
+    let gone = |more: &str, status| judge("/usr/sbin/gone", more, &status);
+    assert_eq!(
+        gone(plain, Status::Stopped),
+        Status::Missing(missing.to_owned())
+    );
+    assert_eq!(gone(plain, Status::Running), Status::Running);
+    assert_eq!(gone("yes ; }", Status::Stopped), Status::Stopped);
+    let elsewhere = "no ; }\nRootDirectory=/srv/root";
+    assert_eq!(gone(elsewhere, Status::Stopped), Status::Stopped);
+    assert_eq!(judge("squid", plain, &Status::Stopped), Status::Stopped);
+    std::fs::remove_dir_all(&root).unwrap();
+}

@@ -11,6 +11,10 @@ fn check(lab: &Lab) -> Option<(u8, &str)> {
     check.map(|(state, why)| (*state, why.as_str()))
 }
 
+/// It runs again, and has not for a minute.
+const AGAIN: &str = "ended soon after its start; runs again, which counts after 1m without an end, or after \
+    `sparectl service retry`";
+
 #[test]
 fn a_stop_that_hangs_is_killed_and_holds_the_others_up_only_so_long() {
     let text = THREE.replace("\"postfix\"]\n", "\"postfix\"]\ntimeout = \"5s\"\n");
@@ -47,7 +51,7 @@ fn a_missing_unit_is_told_once_and_started_when_it_is_there() {
     assert!(lab.begun.is_empty());
     assert_eq!(lab.row("squid.status"), text("missing: unit is not there"));
     let missing = ("squid".to_owned(), text("unit is not there").unwrap());
-    assert_eq!(lab.engine.missing(), [missing]);
+    assert_eq!(lab.engine.unfit(), [missing]);
     lab.sim("squid").missing = false;
     lab.pass(6 * S);
     assert_eq!(lab.runs(), ["squid"]);
@@ -107,7 +111,7 @@ fn who_asks_to_retry_has_mended_it() {
     lab.pass(10 * S);
     lab.sim("squid").running = false;
     lab.pass(10 * S);
-    assert_eq!(check(&lab), Some((0, "ended soon after its start")));
+    assert_eq!(check(&lab), Some((0, AGAIN)));
     assert_eq!(lab.engine.retry(lab.now_ns, None), Ok(1));
     lab.act();
     lab.pass(6 * S);
@@ -118,7 +122,7 @@ fn who_asks_to_retry_has_mended_it() {
     assert_eq!(check(&lab), Some((100, "running")));
     lab.sim("squid").running = false;
     lab.pass(10 * S);
-    assert_eq!(check(&lab), Some((0, "ended soon after its start")));
+    assert_eq!(check(&lab), Some((0, AGAIN)));
 }
 
 /// The attempt reads the old configuration, the repair comes, the attempt dies of what was repaired: at each
@@ -164,7 +168,7 @@ fn what_failed_while_active_is_no_better_because_another_node_took_over() {
     lab.pass(200 * S);
     lab.role("office", Role::Fault);
     lab.pass(99 * S);
-    let why = "failed here while active: start: exit code 1";
+    let why = "failed here while active: start: exit code 1; counts for 5m after it was active, or until `sparectl service retry`";
     assert_eq!(check(&lab), Some((0, why)));
     lab.pass(2 * S);
     assert_eq!(check(&lab), Some((100, "stopped")));
@@ -329,7 +333,8 @@ fn a_daemon_that_runs_now_and_then_does_not_run() {
     fall(&mut lab);
     assert_eq!(check(&lab), Some((100, "running")));
     fall(&mut lab);
-    let why = "ends again and again, with less than 1m between, and its manager starts it";
+    let why = "ends again and again, with less than 1m between, and its manager starts it; runs again, which \
+               counts after 1m without an end, or after `sparectl service retry`";
     assert_eq!(check(&lab), Some((0, why)));
     lab.pass(50 * S);
     assert_eq!(check(&lab), Some((0, why)), "it may end again");
@@ -393,4 +398,29 @@ fn a_look_that_began_before_a_job_ended_is_not_believed() {
         "{:?}",
         lab.events
     );
+}
+
+#[test]
+fn what_failed_while_active_counts_no_longer_when_somebody_says_that_it_is_repaired() {
+    let mut lab = Lab::new(ONE).rested();
+    lab.sim("squid").start = Way::Fails(100 * MS);
+    lab.active();
+    lab.pass(10 * S);
+    lab.backup();
+    lab.pass(10 * S);
+    assert_eq!(check(&lab).map(|it| it.0), Some(0));
+    assert_eq!(lab.engine.retry(lab.now_ns, None), Ok(1));
+    lab.act();
+    assert_eq!(check(&lab), Some((100, "stopped")));
+}
+
+#[test]
+fn a_service_of_which_nobody_could_tell_how_it_is_is_looked_at_soon_again() {
+    let mut lab = Lab::new(&format!("poll_interval = \"1m\"\n{ONE}")).rested();
+    lab.sim("squid").mute = true;
+    lab.pass(65 * S);
+    assert_eq!(check(&lab).map(|it| it.0), Some(0));
+    lab.sim("squid").mute = false;
+    lab.pass(3 * S);
+    assert_eq!(check(&lab), Some((100, "stopped")));
 }

@@ -11,12 +11,14 @@ use machine::{Ended, MS, Machine, S, Sim, Way, what};
 
 mod faults;
 mod items;
+mod left;
 mod machine;
 mod maintenance;
 mod random;
 mod reload;
 mod roles;
 mod states;
+mod tested;
 
 /// State of a check that is not known yet.
 const UNKNOWN: u8 = u8::MAX;
@@ -44,6 +46,8 @@ struct Lab {
     /// Nobody reads them.
     holds_hooks: bool,
     remembered: String,
+    /// State of the files of tests.
+    stamp: u64,
     text: String,
 }
 
@@ -70,6 +74,7 @@ impl Lab {
             folders: Vec::new(),
             holds_hooks: false,
             remembered: String::new(),
+            stamp: 1,
             text: text.to_owned(),
         };
         for name in running {
@@ -115,6 +120,11 @@ impl Lab {
                     self.machine.cancel(number);
                 }
                 Action::Observe { services } => self.machine.look(self.now_ns, &services),
+                Action::Stamp { items } => {
+                    let stamps = items.into_iter().map(|(name, _)| (name, self.stamp));
+                    let stamps: Vec<(String, u64)> = stamps.collect();
+                    self.engine.handle_stamps(self.now_ns, &stamps);
+                }
                 Action::Hooks {
                     group,
                     role,

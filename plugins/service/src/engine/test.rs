@@ -1,0 +1,194 @@
+//! Test commands: whether a service would start, before it has to.
+//!
+//! A test runs at the start, when a file that it names or the unit's file has changed, and every ten minutes; one that
+//! fails more often, to see the repair. One test runs at a time.
+
+use spared_sdk::Role;
+use spared_sdk::config::format_duration;
+
+use super::item::Item;
+use super::tell::Topic;
+use super::{Action, Engine};
+use crate::job::Job;
+
+const S: u64 = 1_000_000_000;
+const AGAIN_NS: u64 = 600 * S;
+const AGAIN_FAILED_NS: u64 = 15 * S;
+
+/// The test of one service.
+#[derive(Debug, Default)]
+pub(super) struct Test {
+    run: Option<Run>,
+    due_ns: u64,
+    /// State of the files; None: not known yet.
+    stamp: Option<u64>,
+    fault: Option<String>,
+}
+
+#[derive(Debug)]
+struct Run {
+    number: u64,
+    until_ns: u64,
+}
+
+impl Engine {
+    /// State of the files that the tests depend on, for each item by its name.
+    pub fn handle_stamps(&mut self, now_ns: u64, stamps: &[(String, u64)]) {
+        for (name, stamp) in stamps {
+            if let Some(item) = self.items.iter_mut().find(|it| it.spec.name == *name) {
+                let before = item.test.stamp.replace(*stamp);
+                if before.is_some_and(|before| before != *stamp) {
+                    item.test.due_ns = now_ns;
+                }
+            }
+        }
+        self.step(now_ns);
+    }
+
+    /// Asks for the state of the files.
+    pub(super) fn look_at_files(&mut self) {
+        let tested = self.items.iter().filter(|item| item.has_test());
+        let items: Vec<_> = tested.map(Item::files).collect();
+        if !items.is_empty() {
+            self.actions.push_back(Action::Stamp { items });
+        }
+    }
+
+    /// Begins the next test that is due.
+    pub(super) fn begin_tests(&mut self, now_ns: u64) {
+        if self.items.iter().any(|item| item.test.run.is_some()) {
+            return;
+        }
+        let mut items = self.items.iter();
+        let Some(at) = items.position(|item| item.is_test_due(now_ns)) else {
+            return;
+        };
+        let number = self.next_number();
+        let Some(item) = self.items.get_mut(at) else {
+            return;
+        };
+        let until_ns = now_ns.saturating_add(item.spec.timeout_ns);
+        item.test.run = Some(Run { number, until_ns });
+        let job = Job::Run {
+            argv: item.spec.test.clone(),
+            environment: Vec::new(),
+        };
+        self.actions.push_back(Action::Begin { number, job });
+    }
+
+    pub(super) fn next_test_ns(&self) -> Option<u64> {
+        let mut runs = self.items.iter().filter_map(|it| it.test.run.as_ref());
+        let items = || self.items.iter().filter(|item| item.may_be_tested());
+        let due = || items().map(|item| item.test.due_ns).min();
+        runs.next().map(|run| run.until_ns).or_else(due)
+    }
+
+    /// True if the job was a test.
+    pub(super) fn end_test(
+        &mut self,
+        now_ns: u64,
+        number: u64,
+        result: &Result<(), String>,
+    ) -> bool {
+        let is_it = |item: &&mut Item| {
+            let run = item.test.run.as_ref();
+            run.is_some_and(|run| run.number == number)
+        };
+        match self.items.iter_mut().find(is_it) {
+            Some(item) => {
+                item.end_test(now_ns, result);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn end_late_tests(&mut self, now_ns: u64) {
+        for item in &mut self.items {
+            let is_late = |run: &&Run| now_ns >= run.until_ns;
+            let Some(run) = item.test.run.as_ref().filter(is_late) else {
+                continue;
+            };
+            let number = run.number;
+            self.actions.push_back(Action::Cancel { number });
+            let time = std::time::Duration::from_nanos(item.spec.timeout_ns);
+            let why = format!("did not end within {}", format_duration(time));
+            item.end_test(now_ns, &Err(why));
+        }
+    }
+}
+
+impl Item {
+    pub(super) fn has_test(&self) -> bool {
+        !self.spec.test.is_empty()
+    }
+
+    /// Its fault, with the command that shows it.
+    pub(super) fn test_fault(&self) -> Option<String> {
+        let why = self.test.fault.as_ref().filter(|_| self.has_test())?;
+        let what = match self.role {
+            Some(Role::Active) => "would not start again",
+            _ => "would not start",
+        };
+        Some(format!("{what}: `{}`: {why}", self.spec.test.join(" ")))
+    }
+
+    /// The file has another test, or somebody says that it is repaired.
+    pub(super) fn test_now(&mut self) {
+        self.test.due_ns = 0;
+    }
+
+    /// The run of a test that has left the file with its service.
+    pub(super) fn test_number(&self) -> Option<u64> {
+        self.test.run.as_ref().map(|run| run.number)
+    }
+
+    // What starts or stops shows its own faults, and is not slowed down.
+    fn may_be_tested(&self) -> bool {
+        self.has_test() && self.role.is_some() && self.job.is_none() && !self.open
+    }
+
+    fn is_test_due(&self, now_ns: u64) -> bool {
+        self.may_be_tested() && now_ns >= self.test.due_ns
+    }
+
+    fn end_test(&mut self, now_ns: u64, result: &Result<(), String>) {
+        self.test.run = None;
+        let name = self.spec.name.clone();
+        let had_fault = self.test.fault.is_some();
+        match result {
+            Ok(()) => {
+                self.test.fault = None;
+                self.test.due_ns = now_ns.saturating_add(AGAIN_NS);
+                if had_fault {
+                    self.tell(
+                        now_ns,
+                        Topic::Tested,
+                        format!("{name}: its test succeeds again"),
+                    );
+                }
+            }
+            Err(why) => {
+                self.test.fault = Some(why.clone());
+                self.test.due_ns = now_ns.saturating_add(AGAIN_FAILED_NS);
+                if let (false, Some(fault)) = (had_fault, self.test_fault()) {
+                    self.tell(now_ns, Topic::TestFailed, format!("{name} {fault}"));
+                }
+            }
+        }
+    }
+
+    /// What the state of its test depends on: absolute paths of the command, and the unit.
+    fn files(&self) -> (String, Vec<String>) {
+        let words = self.spec.test.iter().filter(|word| word.starts_with('/'));
+        let mut files: Vec<String> = words.cloned().collect();
+        if let crate::config::Kind::Service {
+            target: crate::config::Target::Unit(unit),
+            ..
+        } = &self.spec.kind
+        {
+            files.push(unit.clone());
+        }
+        (self.spec.name.clone(), files)
+    }
+}

@@ -1,0 +1,135 @@
+//! Test commands: a service that would not start is told before it has to.
+
+use super::*;
+
+const TESTED: &str =
+    "[[service]]\nunits = [\"squid\"]\ntest = [\"/squid\", \"-k\"]\nneeded = true\n";
+const TEST: &str = "run /squid -k";
+
+fn check(lab: &Lab) -> (u8, &str) {
+    let (state, why) = &lab.checks["service.squid"];
+    (*state, why)
+}
+
+fn breaks(lab: &mut Lab) {
+    lab.machine
+        .ways
+        .insert(TEST.to_owned(), Way::Fails(100 * MS));
+}
+
+fn mends(lab: &mut Lab) {
+    lab.machine.ways.remove(TEST);
+}
+
+#[test]
+fn a_backup_whose_service_would_not_start_says_so_when_a_file_changes_and_until_it_is_mended() {
+    let mut lab = Lab::new(TESTED);
+    lab.backup();
+    lab.pass(20 * S);
+    assert_eq!(lab.count(TEST), 1, "at the start");
+    assert_eq!(check(&lab), (100, "stopped"));
+    breaks(&mut lab);
+    lab.stamp = 2;
+    lab.pass(6 * S);
+    let why = "would not start: `/squid -k`: exit code 1";
+    assert_eq!(check(&lab), (0, why));
+    assert_eq!(lab.weights["service.squid"], 100);
+    assert!(
+        lab.events.contains(&format!("squid {why}")),
+        "{:?}",
+        lab.events
+    );
+    mends(&mut lab);
+    lab.stamp = 3;
+    lab.pass(6 * S);
+    assert_eq!(check(&lab), (100, "stopped"));
+}
+
+#[test]
+fn a_test_runs_every_ten_minutes_and_more_often_while_it_fails() {
+    let mut lab = Lab::new(TESTED).rested();
+    lab.pass(3600 * S);
+    assert_eq!(lab.count(TEST), 6);
+    breaks(&mut lab);
+    lab.pass(601 * S);
+    assert_eq!(check(&lab).0, 0);
+    mends(&mut lab);
+    lab.pass(16 * S);
+    assert_eq!(check(&lab), (100, "stopped"));
+}
+
+#[test]
+fn what_runs_is_no_less_fit_because_it_would_not_start_again() {
+    let mut lab = Lab::new(TESTED).rested();
+    lab.active();
+    lab.pass(5 * S);
+    breaks(&mut lab);
+    lab.stamp = 2;
+    lab.pass(6 * S);
+    let why = "would not start again: `/squid -k`: exit code 1";
+    assert_eq!(check(&lab), (0, why));
+    assert_eq!(lab.weights["service.squid"], 0);
+    assert_eq!(lab.runs(), ["squid"]);
+}
+
+#[test]
+fn a_test_that_hangs_has_failed_after_its_time_and_holds_up_no_role() {
+    let mut lab = Lab::new(TESTED);
+    lab.machine.ways.insert(TEST.to_owned(), Way::Hangs);
+    lab.backup();
+    lab.pass(20 * S);
+    let ticket = lab.active();
+    lab.pass(2 * S);
+    assert!(lab.is_done(ticket));
+    assert_eq!(lab.runs(), ["squid"]);
+    lab.pass(10 * S);
+    assert_eq!(
+        check(&lab).1,
+        "would not start again: `/squid -k`: did not end within 30s"
+    );
+    assert_eq!(lab.cancelled, 1);
+}
+
+#[test]
+fn a_retry_tests_at_once() {
+    let mut lab = Lab::new(TESTED);
+    breaks(&mut lab);
+    lab.backup();
+    lab.pass(2 * S);
+    assert_eq!(check(&lab).0, 0);
+    mends(&mut lab);
+    assert_eq!(lab.engine.retry(lab.now_ns, Some("squid")), Ok(1));
+    lab.act();
+    lab.pass(S);
+    assert_eq!(check(&lab), (100, "stopped"));
+}
+
+#[test]
+fn tests_of_several_services_run_one_after_the_other() {
+    let one = |name: &str| format!("[[service]]\nunits = [\"{name}\"]\ntest = [\"/{name}\"]\n");
+    let mut lab = Lab::new(&(one("a") + &one("b") + &one("c")));
+    for name in ["a", "b", "c"] {
+        let way = Way::Takes(S);
+        lab.machine.ways.insert(format!("run /{name}"), way);
+    }
+    lab.backup();
+    lab.pass(10 * S);
+    let begun = lab.begun.iter().filter(|(_, what)| what.starts_with("run"));
+    let times: Vec<u64> = begun.map(|(at_ns, _)| *at_ns).collect();
+    assert_eq!(times.len(), 3);
+    assert!(
+        times.windows(2).all(|pair| pair[1] >= pair[0] + S),
+        "{times:?}"
+    );
+}
+
+#[test]
+fn a_test_that_leaves_the_file_takes_its_fault_with_it() {
+    let mut lab = Lab::new(TESTED);
+    breaks(&mut lab);
+    lab.backup();
+    lab.pass(2 * S);
+    lab.configure("[[service]]\nunits = [\"squid\"]\n");
+    lab.pass(S);
+    assert_eq!(check(&lab), (100, "stopped"));
+}
