@@ -173,6 +173,6 @@ spared_sdk::export!(Runner<Servers> {
         "+/var/lib/kea", "+/var/lib/dhcp", "+/var/lib/dhcpd", "+/var/lib/dnsmasq", "+/var/lib/misc",
     ],
     calls: [FILES, SOCKETS],
-    wire: (1, 1),
+    wire: (1, 2),
     parts: [roles, transfer, query, peer],
 });

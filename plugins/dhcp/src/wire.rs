@@ -24,6 +24,7 @@
 //!   129 LISTED   id 32, n 8 server ..., (n 8 key ..., n 16 value ...) ...
 //!   130 TOLD     id 32                                          that was all
 //!   131 UNTOLD   n 8 server ..., n 8 why ...                    leases of it may be unknown here; "": no
+//!   132 POOLS    n 8 server ..., digest 64, n 16 pools ...      its pools, a line each; from version 2
 //! ```
 
 mod message;
@@ -38,7 +39,7 @@ use spared_replica::{Key as ReplicaKey, Malformed, Reader, Value};
 
 use crate::lease::{Client, Key, Kind, Lease, State, signed};
 
-pub use message::{Listed, Message};
+pub use message::{Listed, Message, digest_of_pools};
 
 /// Ids and names by their length's byte.
 const ID_MAX: usize = 255;

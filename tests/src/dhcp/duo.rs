@@ -34,6 +34,8 @@ pub struct Options<'t> {
     pub top: &'t str,
     /// Further lines of each `[[server]]`.
     pub server: &'t str,
+    /// The servers' own tests of their configurations are tests of their services.
+    pub tested: bool,
     /// Further sections of service.toml.
     pub service: &'t str,
     /// The clock of r2 is an hour ahead of r1's.
@@ -324,6 +326,13 @@ fn service_toml(servers: &[Vec<Server>; 2], options: Options) -> Result<String> 
                 format!("[{}, \"{verb}\"]", quoted(&server.paths.script))
             });
             writeln!(text, "{verb} = {argv}")?;
+        }
+        if options.tested {
+            let test = by_node(peers, |server| {
+                let (script, config) = (&server.paths.script, &server.paths.config);
+                format!("[{}, \"test\", {}]", quoted(script), quoted(config))
+            });
+            writeln!(text, "test = {test}")?;
         }
         if options.warm {
             writeln!(text, "while_backup = \"start\"")?;

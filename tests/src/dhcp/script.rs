@@ -12,6 +12,8 @@ use crate::Result;
 pub struct Script {
     /// The program and its arguments, of which one is `config`.
     pub command: Vec<String>,
+    /// The same program, to test the configuration only.
+    pub test: Vec<String>,
     pub environment: Vec<(&'static str, String)>,
     pub config: PathBuf,
     pub pid_file: PathBuf,
@@ -50,7 +52,10 @@ impl Script {
             true => "runs && kill -HUP \"$pid\"",
             false => "exit 3",
         };
-        text += &BODY.replace("START", &start).replace("RELOAD", reload);
+        let test: Vec<String> = self.test.iter().map(|word| quoted(word)).collect();
+        let test = test.join(" ");
+        let body = BODY.replace("START", &start).replace("RELOAD", reload);
+        text += &body.replace("TEST", &test);
         Ok(text)
     }
 }
@@ -89,6 +94,7 @@ stop)
 	fi ;;
 status) runs || exit 3 ;;
 reload) RELOAD ;;
+test) TEST ;;
 *) exit 2 ;;
 esac
 "#;

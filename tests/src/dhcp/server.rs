@@ -318,10 +318,19 @@ impl<'l> Server<'l> {
                 "-6", "-d", "-cf", &config, "-lf", &leases, "-pf", &pid, "lan",
             ],
         };
+        let tests = match setup.make {
+            Make::Kea4 | Make::Kea6 => vec!["-t", &config],
+            Make::Dnsmasq4 | Make::Dnsmasq6 | Make::Dnsmasq => vec!["--test", "-C", &config],
+            Make::Dhcpd4 => vec!["-4", "-t", "-cf", &config],
+            Make::Dhcpd6 => vec!["-6", "-t", "-cf", &config],
+        };
+        let mut test = vec![text(&program)];
+        test.extend(tests.into_iter().map(str::to_owned));
         let mut command = vec![text(&program)];
         command.extend(arguments.into_iter().map(str::to_owned));
         Ok(Script {
             command,
+            test,
             environment: self.environment()?,
             config: paths.config.clone(),
             pid_file: paths.pid.clone(),

@@ -274,7 +274,7 @@ pub const KINDS: &[Kind] = &[
             bed.tell(at, &["service", "retry"])
         },
     )
-    .found(&["SP-0401"]),
+    .found(&["SP-0304", "SP-0401"]),
     Kind::new(
         "the disk of the leases is full",
         Place::Leases,

@@ -15,6 +15,7 @@ const WARM: Options = Options {
     server: "",
     service: "",
     clock_ahead: false,
+    tested: false,
     plugins: &[],
 };
 

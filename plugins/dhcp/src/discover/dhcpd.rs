@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use super::{Files, Places};
 use crate::codec::dhcpd::lexer::{Token, statement};
 
+/// Statements that name a pool.
+const RANGES: [&str; 3] = ["range", "range6", "prefix6"];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     V4,
@@ -30,15 +33,27 @@ impl Family {
 }
 
 pub fn read(files: &mut Files, path: &Path, family: Family) -> Result<Places, String> {
-    let leases = leases(files, path, family)?;
-    Ok(Places::of(leases.unwrap_or_else(|| family.leases().into())))
+    let mut pools = Vec::new();
+    let leases = leases(files, path, family, &mut pools)?;
+    let leases = leases.unwrap_or_else(|| family.leases().into());
+    Ok(Places {
+        pools,
+        ..Places::of(leases)
+    })
 }
 
-fn leases(files: &mut Files, path: &Path, family: Family) -> Result<Option<PathBuf>, String> {
+/// The lease file, if it is named; adds the pools to `pools`.
+fn leases(
+    files: &mut Files,
+    path: &Path,
+    family: Family,
+    pools: &mut Vec<String>,
+) -> Result<Option<PathBuf>, String> {
     let source = files.read(path)?;
     let mut rest = source.as_slice();
     let mut found = None;
     while let Some(statement) = statement(&mut rest) {
+        pools.extend(ranges(statement.body.unwrap_or_default()));
         let [Token::Word(word), Token::Text(text)] = statement.tokens.as_slice() else {
             continue;
         };
@@ -47,9 +62,30 @@ fn leases(files: &mut Files, path: &Path, family: Family) -> Result<Option<PathB
             found = Some(named.to_owned());
         } else if word.eq_ignore_ascii_case(b"include") {
             found = files
-                .include(named, |files| leases(files, named, family))?
+                .include(named, |files| leases(files, named, family, pools))?
                 .or(found);
         }
     }
     Ok(found)
+}
+
+/// Ranges of addresses and prefixes in a block, and in those within it.
+fn ranges(body: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut blocks = vec![body];
+    while let Some(mut rest) = blocks.pop() {
+        while let Some(statement) = statement(&mut rest) {
+            blocks.extend(statement.body);
+            let words = statement.tokens.iter().map(|token| match token {
+                Token::Word(word) => String::from_utf8_lossy(word),
+                Token::Text(text) => String::from_utf8_lossy(text),
+            });
+            let words: Vec<_> = words.collect();
+            let is_range = |word: &str| RANGES.iter().any(|it| word.eq_ignore_ascii_case(it));
+            if words.first().is_some_and(|word| is_range(word)) {
+                found.push(words.join(" "));
+            }
+        }
+    }
+    found
 }

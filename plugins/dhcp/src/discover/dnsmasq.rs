@@ -107,6 +107,11 @@ impl Options {
                 let number = str::from_utf8(value).ok().and_then(|it| it.parse().ok());
                 self.places.leases_max = number.unwrap_or(self.places.leases_max);
             }
+            b"dhcp-range" if !value.is_empty() => {
+                let text = String::from_utf8_lossy(value);
+                let plain = text.chars().filter(|c| !c.is_whitespace());
+                self.places.pools.push(plain.collect());
+            }
             b"leasefile-ro" => self.read_only = Some(path.to_owned()),
             b"conf-file" if !value.is_empty() => {
                 let path = path_of(value);

@@ -53,8 +53,41 @@ pub fn read(files: &mut Files, path: &Path, family: Family) -> Result<Places, St
         socket: socket(server),
         has_lease_commands: has_lease_commands(server),
         server_id: identity.map(|name| data.join(name)),
+        pools: pools(server, family),
         ..Places::of(data.join(text_of(database, "name").unwrap_or(leases)))
     })
+}
+
+/// "192.0.2.0/24: 192.0.2.10-192.0.2.90", and "2001:db8::/32 in /64" for prefixes.
+fn pools(server: &Value, family: Family) -> Vec<String> {
+    let key = match family {
+        Family::V4 => "subnet4",
+        Family::V6 => "subnet6",
+    };
+    let shared = all_of(server, "shared-networks");
+    let subnets = shared.flat_map(|network| all_of(network, key));
+    let subnets = all_of(server, key).chain(subnets);
+    let pools_of = |subnet: &Value| -> Vec<String> {
+        let name = text_of(subnet, "subnet").unwrap_or_default();
+        let ranges = all_of(subnet, "pools").filter_map(|pool| text_of(pool, "pool"));
+        let plain = ranges.map(|range| range.split_whitespace().collect::<String>());
+        let prefixes = all_of(subnet, "pd-pools").map(prefixes);
+        let all = plain.chain(prefixes);
+        all.map(|pool| format!("{name}: {pool}")).collect()
+    };
+    subnets.flat_map(pools_of).collect()
+}
+
+fn prefixes(pool: &Value) -> String {
+    let number = |key: &str| pool.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let prefix = text_of(pool, "prefix").unwrap_or_default();
+    let (length, delegated) = (number("prefix-len"), number("delegated-len"));
+    format!("{prefix}/{length} in /{delegated}")
+}
+
+fn all_of<'a>(object: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
+    let all = object.get(key).and_then(Value::as_array);
+    all.into_iter().flatten()
 }
 
 fn text_of<'a>(object: &'a Value, key: &str) -> Option<&'a str> {

@@ -31,6 +31,8 @@ pub struct Places {
     pub server_id: Option<PathBuf>,
     /// dnsmasq's `dhcp-lease-max`.
     pub leases_max: usize,
+    /// Pools, in a form that is the same on both nodes if the pools are.
+    pub pools: Vec<String>,
 }
 
 impl Places {
@@ -42,6 +44,7 @@ impl Places {
             bus_name: None,
             server_id: None,
             leases_max: LEASES_MAX,
+            pools: Vec::new(),
         }
     }
 }
@@ -52,7 +55,7 @@ impl Places {
 /// A sentence: it cannot be read, or keeps its leases where they cannot follow (a database).
 pub fn read(format: Format, path: &Path) -> Result<Places, String> {
     let mut files = Files::default();
-    match format {
+    let read = match format {
         Format::Kea4 => kea::read(&mut files, path, kea::Family::V4),
         Format::Kea6 => kea::read(&mut files, path, kea::Family::V6),
         Format::Dnsmasq if path == default_path(format) => {
@@ -61,7 +64,11 @@ pub fn read(format: Format, path: &Path) -> Result<Places, String> {
         Format::Dnsmasq => dnsmasq::read(&mut files, path, None),
         Format::Dhcpd4 => dhcpd::read(&mut files, path, dhcpd::Family::V4),
         Format::Dhcpd6 => dhcpd::read(&mut files, path, dhcpd::Family::V6),
-    }
+    };
+    let mut found = read?;
+    found.pools.sort();
+    found.pools.dedup();
+    Ok(found)
 }
 
 /// Path of the configuration in Debian's package of the server.

@@ -10,6 +10,7 @@ impl Engine {
     pub fn handle_up(&mut self, now_ns: u64) {
         self.tables.now_ns = now_ns;
         self.told = vec![None; self.tables.servers.len()];
+        self.told_pools = vec![None; self.tables.servers.len()];
         self.replica.handle_up(&mut self.tables);
         self.proceed(now_ns);
     }
@@ -20,8 +21,10 @@ impl Engine {
         self.replica.handle_down(&mut self.tables);
         self.own = None;
         self.told = Vec::new();
+        self.told_pools = Vec::new();
         for leases in &mut self.tables.servers {
             leases.facts.at_peer = None;
+            leases.setup.of_peer = None;
         }
         self.forget_question();
         self.fail_diff("the peer has gone");
@@ -58,6 +61,11 @@ impl Engine {
             } => return self.handle_listed(now_ns, id, server, &records),
             Message::Told { id } => self.handle_told(now_ns, id),
             Message::Untold { server, why } => self.handle_untold(server, why),
+            Message::Pools {
+                server,
+                digest,
+                pools,
+            } => self.handle_pools(server, digest, pools),
         }
         Ok(())
     }
@@ -90,6 +98,7 @@ impl Engine {
         self.tables.now_ns = now_ns;
         // a full channel must not hold it up
         self.own = self.own.take().or_else(|| self.next_untold());
+        self.own = self.own.take().or_else(|| self.next_pools());
         let replica = &mut self.replica;
         if self.own.is_none() && replica.poll_message(now_ns, &mut self.tables).is_none() {
             self.own = self.next_of_diff(now_ns);

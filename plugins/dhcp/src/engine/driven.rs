@@ -4,6 +4,9 @@ use spared_sdk::Trouble;
 
 use super::{Action, Engine};
 
+/// Version of the messages that has those of pools.
+const POOLS_WIRE: u32 = 2;
+
 impl spared_sdk::Engine for Engine {
     type Action = Action;
 
@@ -19,7 +22,8 @@ impl spared_sdk::Engine for Engine {
         self.next_action()
     }
 
-    fn handle_up(&mut self, now_ns: u64, _wire: u32) {
+    fn handle_up(&mut self, now_ns: u64, wire: u32) {
+        self.takes_pools = wire >= POOLS_WIRE;
         self.handle_up(now_ns);
     }
 

@@ -8,6 +8,7 @@ use spared_replica::Change as Changed;
 use super::book::{Book, LEASES_MAX, is_living, is_same};
 use super::conflict::Conflicts;
 use super::save::Save;
+use super::setup::Setup;
 use crate::codec::{self, Format};
 use crate::config::Server;
 use crate::lease::{Change, Key, Lease, signed};
@@ -33,6 +34,7 @@ pub struct Leases {
     pub book: Book,
     pub save: Save,
     pub facts: ServerState,
+    pub setup: Setup,
     /// The book has what the file or the peer had, and not only what came since a fault.
     pub is_filled: bool,
     /// The book has the peer's leases, not those of the server here.
@@ -85,6 +87,8 @@ pub struct ServerState {
     pub runs: bool,
     pub live: bool,
     pub fault: Option<String>,
+    /// Why it does not do its work though it runs.
+    pub hangs: Option<String>,
     /// The peer's plugin cannot follow its server.
     pub at_peer: Option<String>,
     /// The last reading was not whole.
@@ -106,6 +110,7 @@ impl Leases {
             book: Book::default(),
             save: Save::default(),
             facts: ServerState::default(),
+            setup: Setup::default(),
             is_filled: false,
             of_peer: false,
             lineage: lineage.map(|it| it.life),
@@ -159,6 +164,8 @@ impl Leases {
                 (self.facts.runs, self.facts.live) = (runs, live);
                 self.save.handle_runs(&mut self.book);
             }
+            Event::Hangs(why) => self.facts.hangs = why,
+            Event::Setup { fault, pools } => (self.setup.fault, self.setup.pools) = (fault, pools),
             Event::Fault(fault) => {
                 self.facts.known |= fault.is_some();
                 self.facts.fault = fault;

@@ -19,6 +19,7 @@ mod reading;
 mod receive;
 mod role;
 mod save;
+mod setup;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -78,6 +79,9 @@ pub struct Engine {
     own: Option<Vec<u8>>,
     /// Last report to the peer on servers that cannot be followed.
     told: Vec<Option<String>>,
+    /// The same of pools, by their digest. A peer of version 1 is not told.
+    told_pools: Vec<Option<u64>>,
+    takes_pools: bool,
     malformed: u64,
     tidied_ns: u64,
 }
@@ -111,6 +115,8 @@ impl Engine {
             actions: VecDeque::new(),
             own: None,
             told: Vec::new(),
+            told_pools: Vec::new(),
+            takes_pools: true,
             malformed: 0,
             tidied_ns: now_ns,
         }

@@ -127,6 +127,9 @@ impl Engine {
             if !leases.facts.known {
                 return Some(Trouble::unknown(name, "its leases are not read yet"));
             }
+            if leases.facts.is_astray {
+                return Some(Trouble::new(name, leases.astray()));
+            }
             // by the name that the plugin has for it that starts it, so that both reports are one finding
             let service = leases.settings.service.as_str();
             (!leases.facts.runs).then(|| Trouble::new(service, "does not run"))
@@ -155,6 +158,9 @@ impl Engine {
         if let Some(why) = leases.facts.at_peer.as_ref().filter(|_| self.peer_acts()) {
             return Some(format!("{name} {why} on the active node"));
         }
+        if let Some(why) = leases.other_pools().filter(|_| self.peer_acts()) {
+            return Some(format!("{name} {why}"));
+        }
         let is_common = self.replica.is_common(server);
         if let Some(lack) = lack.filter(|_| !is_common || self.peer_acts()) {
             return Some(format!("{name}: {lack}"));
@@ -178,6 +184,7 @@ impl Leases {
         let runs = match (self.facts.runs, self.save.is_silent()) {
             (false, _) => "no",
             (true, true) => "yes, silent",
+            (true, false) if self.facts.hangs.is_some() => "yes, but does not serve",
             (true, false) => "yes",
         };
         put("runs", Value::Text(runs.to_owned()));
@@ -198,6 +205,8 @@ impl Leases {
             self.save.failed.clone(),
             self.save.no_room.clone(),
             self.save.unsilenced.clone(),
+            self.facts.hangs.clone(),
+            self.setup.fault.clone(),
             self.facts.broken.clone(),
             self.facts.unread.why.clone(),
             refusal,
@@ -262,7 +271,22 @@ impl Leases {
         if refused > 0 {
             return Some(format!("does not take {}", counted(refused, "lease")));
         }
+        if let Some(why) = &self.facts.hangs {
+            return Some(format!("does not serve: {why}"));
+        }
+        if let Some(why) = &self.setup.fault {
+            return Some(format!("may not start with its configuration: {why}"));
+        }
         None
+    }
+
+    /// What its server would read when it is started again has not what it knows.
+    fn astray(&self) -> String {
+        let service = &self.settings.service;
+        format!(
+            "writes to a file that was moved away or removed, and would start without its leases: \
+             systemctl stop {service}; sleep 1; systemctl start {service}"
+        )
     }
 
     /// Known leases that a backup's server still lacks.

@@ -2,6 +2,7 @@
 
 mod due;
 mod presence;
+mod setup;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem;
@@ -17,8 +18,10 @@ use crate::lease::{Change, Key, Set};
 
 use due::{Due, take_due};
 use presence::Presence;
+use setup::Setup;
 
 use super::echo::Echoes;
+use super::hang::Process;
 use super::site::{Site, places};
 use super::tail::{FileChanges, Look};
 use super::watch::FileEvents;
@@ -50,6 +53,9 @@ pub struct Thread {
     /// The folder has gone.
     is_unwatched: bool,
     server: Presence,
+    process: Process,
+    /// What its configuration says, as last told.
+    setup: Option<Setup>,
     identity: Option<Vec<u8>>,
     stamp: Option<Stamp>,
     echoes: Echoes,
@@ -77,6 +83,8 @@ impl Thread {
         wake: Box<dyn Fn() + Send>,
     ) -> Self {
         Self {
+            process: Process::new(&settings),
+            setup: None,
             settings,
             commands,
             events,
@@ -145,6 +153,9 @@ impl Thread {
         if seen == FileEvents::default() {
             return;
         }
+        if seen.config {
+            self.tell_setup();
+        }
         if seen.lost || (seen.config && self.has_moved()) {
             return self.open();
         }
@@ -183,6 +194,9 @@ impl Thread {
         }
         if take_due(&mut self.due.probe, now) {
             self.probe();
+        }
+        if take_due(&mut self.due.hang, now) {
+            self.look_at_process();
         }
     }
 
@@ -223,6 +237,7 @@ impl Thread {
 
     /// Finds the server's places anew, and reads everything that was not read.
     fn open(&mut self) {
+        self.tell_setup();
         if self.is_ahead() {
             self.look(false, false);
             self.see_server(true);

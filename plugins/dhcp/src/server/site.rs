@@ -175,6 +175,7 @@ pub fn places(settings: &config::Server) -> Result<Places, String> {
             bus_name: None,
             server_id: None,
             leases_max: discover::LEASES_MAX,
+            pools: Vec::new(),
         },
         (Err(why), None) => return Err(why),
     };
@@ -186,6 +187,8 @@ pub fn places(settings: &config::Server) -> Result<Places, String> {
         bus_name: settings.bus_name.clone().or(found.bus_name),
         server_id: instead(&settings.server_id, found.server_id),
         leases_max: found.leases_max,
+        // with others its files are the same
+        pools: Vec::new(),
     })
 }
 

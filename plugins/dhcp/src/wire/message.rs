@@ -10,6 +10,9 @@ const ASK: u8 = OWN;
 const LISTED: u8 = OWN + 1;
 const TOLD: u8 = OWN + 2;
 const UNTOLD: u8 = OWN + 3;
+const POOLS: u8 = OWN + 4;
+/// Bytes of pools that are named; all count by the digest.
+const POOLS_MAX: usize = 8 * 1024;
 /// Length of a sentence.
 const WHY_MAX: usize = 255;
 /// The longest record: a key and a value with their lengths.
@@ -44,6 +47,15 @@ pub enum Message<'b> {
         /// A sentence; empty: it knows them again.
         why: &'b str,
     },
+    /// Pools of a server, by its configuration. Only to a peer of version 2.
+    Pools {
+        /// Name of the server.
+        server: &'b str,
+        /// The same number if all pools are the same.
+        digest: u64,
+        /// The first of them, in order, a line each.
+        pools: &'b str,
+    },
 }
 
 impl<'b> Message<'b> {
@@ -59,8 +71,10 @@ impl<'b> Message<'b> {
     pub fn parse(bytes: &'b [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader(bytes);
         let kind = reader.u8()?;
-        if kind == UNTOLD {
-            return read_untold(reader);
+        match kind {
+            UNTOLD => return read_untold(reader),
+            POOLS => return read_pools(reader),
+            _ => {}
         }
         let id = reader.u32()?;
         let message = match kind {
@@ -107,6 +121,44 @@ impl<'b> Message<'b> {
             why.get(..end.unwrap_or(0)).unwrap_or_default().as_bytes(),
         );
         bytes
+    }
+
+    /// The pools of a server.
+    pub fn pools(server: &str, pools: &[String]) -> Vec<u8> {
+        let mut bytes = vec![POOLS];
+        put_short(&mut bytes, server.as_bytes());
+        bytes.extend(digest_of_pools(pools).to_be_bytes());
+        let mut text = String::new();
+        for pool in pools {
+            if text.len() + pool.len() >= POOLS_MAX {
+                break;
+            }
+            text += pool;
+            text.push('\n');
+        }
+        put_long(&mut bytes, text.as_bytes());
+        bytes
+    }
+}
+
+/// The same number if the pools are the same.
+pub fn digest_of_pools(pools: &[String]) -> u64 {
+    super::digest_of_identity(pools.join("\n").as_bytes())
+}
+
+fn read_pools(mut reader: Reader<'_>) -> Result<Message<'_>, Malformed> {
+    let server = read_text(&mut reader)?;
+    let digest = reader.u64()?;
+    let length = reader.u16()?;
+    let pools = std::str::from_utf8(reader.take(length.into())?);
+    let pools = pools.map_err(|_| Malformed::Field("text"))?;
+    match reader.0 {
+        [] => Ok(Message::Pools {
+            server,
+            digest,
+            pools,
+        }),
+        _ => Err(Malformed::Long),
     }
 }
 

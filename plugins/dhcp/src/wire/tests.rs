@@ -218,3 +218,25 @@ fn a_commit_that_is_told_back_at_once_is_not_a_later_one() {
     let (back, _) = read_lease(here_ns, ours.key, &value).expect("a lease");
     assert!(back.committed_ns <= ours.committed_ns);
 }
+
+#[test]
+fn pools_have_these_bytes() {
+    let pools = ["192.0.2.10-19".to_owned(), "192.0.2.30-39".to_owned()];
+    let bytes = Message::pools("kea4", &pools);
+    let digest = digest_of_pools(&pools);
+    let golden = format!(
+        "84 04 6b656134 {digest:016x} 001c 3139322e302e322e31302d31390a 3139322e302e322e33302d33390a"
+    );
+    assert_eq!(hex::text(&bytes, ""), golden.replace(' ', ""));
+    let message = Message::Pools {
+        server: "kea4",
+        digest,
+        pools: "192.0.2.10-19\n192.0.2.30-39\n",
+    };
+    assert_eq!(Message::parse(&bytes), Ok(message));
+    for length in 0..bytes.len() {
+        assert!(Message::parse(&bytes[..length]).is_err(), "{length} bytes");
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert_eq!(Message::parse(&longer), Err(Malformed::Long));
+}

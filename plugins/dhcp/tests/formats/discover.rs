@@ -179,3 +179,39 @@ fn dhcpds_lease_files_are_told_by_family() {
     let leases = folder.read(Format::Dhcpd6).unwrap().leases;
     assert_eq!(leases, Path::new("/var/lib/dhcp/dhcpd6.leases"));
 }
+
+#[test]
+fn pools_are_the_same_text_however_they_are_written() {
+    let pools = |test: &str, format, text: &str| {
+        let folder = Folder::of(test, &[("conf", text)]);
+        folder.read(format).unwrap().pools
+    };
+    let kea = r#"{ "Dhcp4": { "subnet4": [
+        { "subnet": "192.0.2.0/24", "pools": [ { "pool": "192.0.2.60 - 192.0.2.90" }, { "pool": "192.0.2.8/29" } ] } ],
+        "shared-networks": [ { "subnet4": [ { "subnet": "198.51.100.0/24", "pools": [
+            { "pool": "198.51.100.5-198.51.100.9" } ] } ] } ] } }"#;
+    let wanted = [
+        "192.0.2.0/24: 192.0.2.60-192.0.2.90",
+        "192.0.2.0/24: 192.0.2.8/29",
+        "198.51.100.0/24: 198.51.100.5-198.51.100.9",
+    ];
+    assert_eq!(pools("pools4", Format::Kea4, kea), wanted);
+    let kea = r#"{ "Dhcp6": { "subnet6": [ { "subnet": "2001:db8::/64", "pd-pools": [
+        { "prefix": "2001:db8:8::", "prefix-len": 48, "delegated-len": 64 } ] } ] } }"#;
+    let wanted = ["2001:db8::/64: 2001:db8:8::/48 in /64"];
+    assert_eq!(pools("pools6", Format::Kea6, kea), wanted);
+    let dnsmasq =
+        "dhcp-range = lan , 192.0.2.60,192.0.2.90, 1h\ndhcp-range=::1,::9,constructor:lan\n";
+    let wanted = ["::1,::9,constructor:lan", "lan,192.0.2.60,192.0.2.90,1h"];
+    assert_eq!(pools("ranges", Format::Dnsmasq, dnsmasq), wanted);
+    let dhcpd = "shared-network a { subnet 192.0.2.0 netmask 255.255.255.0 {\n\
+        pool { range   192.0.2.60\n192.0.2.90; } option routers 192.0.2.1; } }\n";
+    let wanted = ["range 192.0.2.60 192.0.2.90"];
+    assert_eq!(pools("pool", Format::Dhcpd4, dhcpd), wanted);
+    let dhcpd = "subnet6 2001:db8::/64 { range6 2001:db8::1 2001:db8::9; prefix6 2001:db8:8:: 2001:db8:9:: /64; }";
+    let wanted = [
+        "prefix6 2001:db8:8:: 2001:db8:9:: /64",
+        "range6 2001:db8::1 2001:db8::9",
+    ];
+    assert_eq!(pools("range6", Format::Dhcpd6, dhcpd), wanted);
+}

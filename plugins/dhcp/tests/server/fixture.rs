@@ -1,6 +1,6 @@
 //! A server's thread, asked and heard; leases and rows to feed it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ pub struct Fixture {
     pub server: Server,
     /// The file as the thread has told it before its last event.
     pub stamp: Cell<Option<Stamp>>,
+    /// Fault of its configuration, and its pools, as last told.
+    pub setup: RefCell<(Option<String>, Option<Vec<String>>)>,
     woken: Receiver<()>,
     serial: u64,
 }
@@ -34,6 +36,7 @@ impl Fixture {
         Self {
             server: Server::open(settings, wake).unwrap(),
             stamp: Cell::new(None),
+            setup: RefCell::default(),
             woken,
             serial: 0,
         }
@@ -51,6 +54,11 @@ impl Fixture {
                 // of each writing, whoever it was
                 Some(Event::Stamp(stamp)) => {
                     self.stamp.set(Some(stamp));
+                    continue;
+                }
+                // of its configuration, which these tests leave alone but for one
+                Some(Event::Setup { fault, pools }) => {
+                    self.setup.replace((fault, pools));
                     continue;
                 }
                 Some(event) => return Some(event),

@@ -11,4 +11,5 @@ mod limits;
 mod rewritten;
 #[path = "../../src/server/scratch.rs"]
 mod scratch;
+mod setup;
 mod stamp;

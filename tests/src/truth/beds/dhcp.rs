@@ -3,15 +3,17 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::process::Signal;
 use spared_pair::Word;
 
 use crate::Result;
 use crate::dhcp::{Duo, Guests4, Guests6, Host4, Host6, Make, Options, Server, Setup};
-use crate::lab::{Disk, Lab};
+use crate::lab::{Disk, Lab, signal_to};
 use crate::truth::{Bed, Found::*, On, State};
 
-/// States of Kea, which `make test` includes. A deleted file comes last, because it is not made again.
+/// States of Kea, which `make test` includes.
 pub(super) const KEA: &[State] = &[
     dead::<0>("the DHCPv4 server is dead and does not start"),
     truncated::<0>("the DHCPv4 server's file is cut to nothing"),
@@ -20,6 +22,10 @@ pub(super) const KEA: &[State] = &[
     served_full::<0>("the DHCPv4 server's disk is full"),
     read_only::<0>("the DHCPv4 server's disk is read-only"),
     gone::<0>("the DHCPv4 server's file is deleted"),
+    stopped::<0>("the DHCPv4 server is stopped in its tracks"),
+    unreadable::<0>("the DHCPv4 server's configuration is gone"),
+    wrong_here::<0>("the DHCPv4 server's configuration has a fault"),
+    other_pool("the DHCPv4 server has another pool"),
     dead::<1>("the DHCPv6 server is dead and does not start").slow(),
     truncated::<1>("the DHCPv6 server's file is cut to nothing").slow(),
     moved::<1>("the DHCPv6 server's file is moved away").slow(),
@@ -27,6 +33,9 @@ pub(super) const KEA: &[State] = &[
     served_full::<1>("the DHCPv6 server's disk is full").slow(),
     read_only::<1>("the DHCPv6 server's disk is read-only").slow(),
     gone::<1>("the DHCPv6 server's file is deleted").slow(),
+    stopped::<1>("the DHCPv6 server is stopped in its tracks").slow(),
+    unreadable::<1>("the DHCPv6 server's configuration is gone").slow(),
+    wrong_here::<1>("the DHCPv6 server's configuration has a fault").slow(),
 ];
 
 /// The same for other servers.
@@ -39,11 +48,17 @@ macro_rules! others {
             moved::<0>("the DHCPv4 server's file is moved away").slow(),
             full::<0>("the DHCPv4 server's disk is full").slow(),
             gone::<0>("the DHCPv4 server's file is deleted").slow(),
+            stopped::<0>("the DHCPv4 server is stopped in its tracks").slow(),
+            unreadable::<0>("the DHCPv4 server's configuration is gone").slow(),
+            wrong::<0>("the DHCPv4 server's configuration has a fault").slow(),
+            other_pool("the DHCPv4 server has another pool").slow(),
             dead::<1>("the DHCPv6 server is dead and does not start").slow(),
             truncated::<1>("the DHCPv6 server's file is cut to nothing").slow(),
             moved::<1>("the DHCPv6 server's file is moved away").slow(),
             full::<1>("the DHCPv6 server's disk is full").slow(),
             gone::<1>("the DHCPv6 server's file is deleted").slow(),
+            stopped::<1>("the DHCPv6 server is stopped in its tracks").slow(),
+            wrong::<1>("the DHCPv6 server's configuration has a fault").slow(),
         ]
     };
 }
@@ -80,6 +95,7 @@ fn start(lab: &Lab, makes: [Make; 2]) -> Result<Bed<'_>> {
     // a backup's file has what the plugin knows, soon enough to be looked at
     let options = Options {
         top: "save_interval = \"1s\"\n",
+        tested: true,
         ..Options::default()
     };
     let mut duo = Duo::begin(lab, servers, options)?;
@@ -155,34 +171,122 @@ const fn truncated<const SERVER: usize>(name: &'static str) -> State {
     )
 }
 
+/// The leases follow all the same; the server would start without them.
 const fn moved<const SERVER: usize>(name: &'static str) -> State {
-    State::is_mended(
+    State {
+        mended: Some(is_followed::<SERVER>),
+        ..State::warns(
+            name,
+            On::Active,
+            &[Struck("SP-0401")],
+            |bed, at| {
+                let file = leases(bed, at, SERVER);
+                fs::rename(&file, away(&file))?;
+                come(bed)
+            },
+            |bed, at| {
+                let file = leases(bed, at, SERVER);
+                Ok(fs::rename(away(&file), &file)?)
+            },
+        )
+    }
+}
+
+/// The plugin writes the file again while the server is stopped, and the service is started again.
+const fn gone<const SERVER: usize>(name: &'static str) -> State {
+    State {
+        mended: Some(is_followed::<SERVER>),
+        ..State::warns(
+            name,
+            On::Active,
+            &[Struck("SP-0401")],
+            |bed, at| {
+                fs::remove_file(leases(bed, at, SERVER))?;
+                come(bed)
+            },
+            |bed, at| {
+                bed.servers[at][SERVER].stop()?;
+                // as the finding says, for as long as the plugin needs
+                std::thread::sleep(Duration::from_secs(1));
+                bed.tell(at, &["service", "retry"])
+            },
+        )
+    }
+}
+
+const fn stopped<const SERVER: usize>(name: &'static str) -> State {
+    State::warns(
         name,
         On::Active,
-        |bed, at| {
-            let file = leases(bed, at, SERVER);
-            fs::rename(&file, away(&file))?;
-            come(bed)
-        },
-        is_followed::<SERVER>,
-        |bed, at| {
-            let file = leases(bed, at, SERVER);
-            Ok(fs::rename(away(&file), &file)?)
-        },
+        &[Struck("SP-0401")],
+        |bed, at| signal(bed, at, SERVER, Signal::STOP),
+        |bed, at| signal(bed, at, SERVER, Signal::CONT),
     )
 }
 
-const fn gone<const SERVER: usize>(name: &'static str) -> State {
-    State::is_mended(
+/// Of the plugin dhcp, which reads it, and of the server's own test.
+const fn unreadable<const SERVER: usize>(name: &'static str) -> State {
+    State::warns(
         name,
-        On::Active,
+        On::Backup,
+        &[Struck("SP-0304"), Struck("SP-0401")],
         |bed, at| {
-            fs::remove_file(leases(bed, at, SERVER))?;
-            come(bed)
+            let config = bed.servers[at][SERVER].paths.config.clone();
+            bed.put_aside(config.clone())?;
+            Ok(fs::remove_file(config)?)
         },
-        is_followed::<SERVER>,
-        |_, _| Ok(()),
+        |bed, _| bed.restore(),
     )
+}
+
+/// Of the server's own test alone.
+const fn wrong<const SERVER: usize>(name: &'static str) -> State {
+    State::warns(
+        name,
+        On::Backup,
+        &[Struck("SP-0401")],
+        |bed, at| {
+            let config = bed.servers[at][SERVER].paths.config.clone();
+            bed.put_aside(config.clone())?;
+            let text = fs::read_to_string(&config)?;
+            Ok(fs::write(config, text + "no such words\n")?)
+        },
+        |bed, _| bed.restore(),
+    )
+}
+
+/// The plugin reads as much of Kea's as to see that, too.
+const fn wrong_here<const SERVER: usize>(name: &'static str) -> State {
+    State {
+        here: Some((Word::Warn, &[Struck("SP-0304"), Struck("SP-0401")])),
+        there: Some((Word::Warn, &[Struck("SP-0304"), Struck("SP-0401")])),
+        ..wrong::<SERVER>(name)
+    }
+}
+
+const fn other_pool(name: &'static str) -> State {
+    State::warns(
+        name,
+        On::Backup,
+        &[Struck("SP-0304")],
+        |bed, at| {
+            let config = bed.servers[at][0].paths.config.clone();
+            bed.put_aside(config.clone())?;
+            let text = fs::read_to_string(&config)?;
+            let other = text.replace("10.1.0.128/26", "10.1.0.128/27");
+            let other = other.replace("10.1.0.191", "10.1.0.159");
+            if other == text {
+                return Err("the configuration names no pool".into());
+            }
+            Ok(fs::write(config, other)?)
+        },
+        |bed, _| bed.restore(),
+    )
+}
+
+fn signal(bed: &Bed<'_>, at: usize, server: usize, signal: Signal) -> Result<()> {
+    let pid = bed.servers[at][server].pid().ok_or("it does not run")?;
+    signal_to(pid, signal)
 }
 
 const fn full<const SERVER: usize>(name: &'static str) -> State {

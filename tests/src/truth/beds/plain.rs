@@ -95,7 +95,7 @@ pub(super) fn plan(folder: &Path) -> Plan {
 pub(super) const MESSENGER: &str = "weight = 0\n";
 pub(crate) const SETS: &str = "[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"bans\"\n";
 
-fn service_toml(folder: &Path) -> String {
+pub(super) fn service_toml(folder: &Path) -> String {
     format!("poll_interval = \"1s\"\n{}", services(folder))
 }
 
@@ -105,6 +105,14 @@ pub(crate) fn services(folder: &Path) -> String {
     let mut toml = String::new();
     for service in ["web", "mail"] {
         toml += &format!("[[service]]\nname = \"{service}\"\ntimeout = \"3s\"\n");
+        // a file of which the plugin sees that it comes and goes
+        let words = |node: &str| {
+            let fails = folder.join(node).join(format!("{service}-test-fails"));
+            let fails = fails.display().to_string();
+            format!("{:?}", [script.as_str(), node, service, "test", &fails])
+        };
+        let (first, second) = (words("r1"), words("r2"));
+        toml += &format!("test = {{ r1 = {first}, r2 = {second} }}\n");
         for verb in ["start", "stop", "status"] {
             let words = |node: &str| format!("{:?}", [script.as_str(), node, service, verb]);
             let (first, second) = (words("r1"), words("r2"));

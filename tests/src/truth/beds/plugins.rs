@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use spared_pair::Word;
 
-use super::plain::SET;
+use super::plain::{SET, service_toml};
 use crate::Result;
 use crate::clock::poll;
 use crate::lab::{build_dir, signal_to};
@@ -97,6 +97,29 @@ pub(super) const STATES: &[State] = &[
         },
     )
     .slow(),
+    State::warns(
+        "a service would not start",
+        On::Either,
+        &[Struck("SP-0401")],
+        |bed, at| bed.put(at, "web-test-fails"),
+        |bed, at| bed.take(at, "web-test-fails"),
+    ),
+    State::warns(
+        "a service left the file while it runs",
+        On::Both,
+        &[R1("SP-0401")],
+        |bed, _| {
+            let toml = service_toml(&bed.folder);
+            let first = toml.find("[[service]]").ok_or("no service")?;
+            let mail = toml.rfind("[[service]]").ok_or("no service")?;
+            let toml = format!("{}{}", &toml[..first], &toml[mail..]);
+            (0..2).try_for_each(|site| bed.reload_with(site, "service", &toml))
+        },
+        |bed, _| {
+            bed.restore()?;
+            (0..2).try_for_each(|site| bed.tell(site, &["reload"]))
+        },
+    ),
     State::warns(
         "a plugin is not in sync",
         On::Either,

@@ -10,6 +10,7 @@ mod lab;
 mod machine;
 mod random;
 mod role;
+mod setup;
 mod states;
 
 use std::collections::{BTreeMap, VecDeque};

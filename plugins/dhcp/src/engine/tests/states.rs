@@ -31,6 +31,15 @@ fn no_broken_state_of_a_server_is_ok() {
         assert_told("dhcp", &reports(&lab), "kea4", "without its file");
 
         let mut lab = Lab::settled();
+        let setup = Event::Setup {
+            fault: Some("no such file".to_owned()),
+            pools: None,
+        };
+        lab.nodes[node].servers[0].events.push_back(setup);
+        lab.run(3 * S);
+        assert_told("dhcp", &reports(&lab), "kea4", "without a configuration");
+
+        let mut lab = Lab::settled();
         // one that does not run goes by the name that the plugin service has for it
         let thing = match node {
             0 => {

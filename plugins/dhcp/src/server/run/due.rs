@@ -12,6 +12,8 @@ pub struct Due {
     pub server: Option<Instant>,
     pub server_late: Option<Instant>,
     pub probe: Option<Instant>,
+    /// The look whether the server does its work.
+    pub hang: Option<Instant>,
 }
 
 impl Due {
@@ -22,6 +24,7 @@ impl Due {
             self.server,
             self.server_late,
             self.probe,
+            self.hang,
         ];
         all.into_iter().flatten().min()
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::hang;
 use super::{ENDED, Event, RETRY, Thread};
 
 /// A server that starts opens its file before its control channel.
@@ -18,6 +19,8 @@ pub(super) struct Presence {
     probe_after: Duration,
     /// Nobody had its file open, for a moment: it may have been started anew.
     may_be_new: bool,
+    /// Why it does not do its work.
+    hangs: Option<String>,
 }
 
 impl Thread {
@@ -49,8 +52,17 @@ impl Thread {
             self.server.live &= before == Some(true);
             self.server.probe_after = PROBE_FIRST;
             self.due.probe = Some(Instant::now());
+            self.process.forget();
+        }
+        // a fault of its files begins them anew
+        if runs {
+            self.due
+                .hang
+                .get_or_insert_with(|| Instant::now() + hang::LOOK);
         }
         if !runs {
+            self.due.hang = None;
+            self.tell_hanging(None);
             self.server.live = false;
             self.due.probe = None;
         }
@@ -73,6 +85,21 @@ impl Thread {
         if self.server.told != Some((runs, live)) {
             self.server.told = Some((runs, live));
             self.emit(Event::Runs { runs, live });
+        }
+    }
+
+    /// Looks whether a server that runs does its work.
+    pub(super) fn look_at_process(&mut self) {
+        let now = Instant::now();
+        self.due.hang = Some(now + hang::LOOK);
+        let hangs = self.process.look(now);
+        self.tell_hanging(hangs);
+    }
+
+    fn tell_hanging(&mut self, hangs: Option<String>) {
+        if self.server.hangs != hangs {
+            self.server.hangs.clone_from(&hangs);
+            self.emit(Event::Hangs(hangs));
         }
     }
 

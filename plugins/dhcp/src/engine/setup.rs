@@ -1,0 +1,83 @@
+//! The servers' own configurations: whether this node's server may start with it, and whether both nodes have the
+//! same pools, without which one refuses what the other gave.
+
+use super::Engine;
+use super::leases::Leases;
+use crate::wire::{Message, digest_of_pools};
+
+/// What a server's configuration says.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// Why the server may not start with it.
+    pub fault: Option<String>,
+    /// None: not known.
+    pub pools: Option<Vec<String>>,
+    /// Those of the other node.
+    pub of_peer: Option<Pools>,
+}
+
+/// Pools of the other node.
+#[derive(Debug)]
+pub struct Pools {
+    digest: u64,
+    /// The first of them.
+    named: Vec<String>,
+}
+
+impl Engine {
+    pub(super) fn handle_pools(&mut self, server: &str, digest: u64, pools: &str) {
+        let mut servers = self.tables.servers.iter_mut();
+        if let Some(leases) = servers.find(|leases| leases.name() == server) {
+            leases.setup.of_peer = Some(Pools {
+                digest,
+                named: pools.lines().map(str::to_owned).collect(),
+            });
+        }
+    }
+
+    /// Pools of which the peer was not told.
+    pub(super) fn next_pools(&mut self) -> Option<Vec<u8>> {
+        let servers = self.tables.servers.iter().filter(|_| self.takes_pools);
+        for (leases, told) in servers.zip(&mut self.told_pools) {
+            let Some(pools) = &leases.setup.pools else {
+                continue;
+            };
+            let digest = Some(digest_of_pools(pools));
+            if *told != digest {
+                *told = digest;
+                return Some(Message::pools(leases.name(), pools));
+            }
+        }
+        None
+    }
+}
+
+impl Leases {
+    /// In which pools the active peer differs.
+    pub(super) fn other_pools(&self) -> Option<String> {
+        let (ours, theirs) = (self.setup.pools.as_ref()?, self.setup.of_peer.as_ref()?);
+        if digest_of_pools(ours) == theirs.digest {
+            return None;
+        }
+        let only = |these: &[String], those: &[String]| {
+            let mut only = these.iter().filter(|pool| !those.contains(pool));
+            let first = only.next()?;
+            Some(match only.count() {
+                0 => first.clone(),
+                count => format!("{first} and {count} more"),
+            })
+        };
+        let here = only(ours, &theirs.named).map(|it| format!("only here {it}"));
+        let there = only(&theirs.named, ours).map(|it| format!("only there {it}"));
+        let differ: Vec<String> = here.into_iter().chain(there).collect();
+        Some(match differ.is_empty() {
+            true => {
+                "has other pools than on the active node: make its configurations equal".to_owned()
+            }
+            false => format!(
+                "has other pools than on the active node, {}: make its configurations equal",
+                differ.join(", ")
+            ),
+        })
+    }
+}

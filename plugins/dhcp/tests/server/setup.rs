@@ -1,0 +1,154 @@
+//! What the thread tells of a server's configuration, and of a server that hangs.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use spared_dhcp::codec::Format;
+use spared_dhcp::config;
+use spared_dhcp::server::Event;
+
+use crate::fixture::{Fixture, HEADER4, LONG, appear, settings};
+use crate::scratch::Folder;
+
+fn conf(leases: &Path, pool: &str) -> String {
+    format!(
+        r#"{{ "Dhcp4": {{ "lease-database": {{ "type": "memfile", "name": {leases:?} }},
+            "subnet4": [ {{ "subnet": "192.0.2.0/24", "pools": [ {{ "pool": "{pool}" }} ] }} ] }} }}"#
+    )
+}
+
+fn kea(folder: &Folder) -> config::Server {
+    let leases = folder.path("leases.csv");
+    fs::write(&leases, HEADER4).unwrap();
+    config::Server {
+        config: folder.path("kea.conf"),
+        leases: None,
+        ..settings(Format::Kea4, &leases)
+    }
+}
+
+/// Waits for a report on the configuration that fits.
+fn until(fixture: &Fixture, fits: impl Fn(Option<&str>, Option<&[String]>) -> bool) {
+    let until = std::time::Instant::now() + LONG;
+    loop {
+        let _ = fixture.next_in(std::time::Duration::from_millis(50));
+        let setup = fixture.setup.borrow();
+        if fits(setup.0.as_deref(), setup.1.as_deref()) {
+            return;
+        }
+        assert!(std::time::Instant::now() < until, "{setup:?}");
+    }
+}
+
+#[test]
+fn a_configuration_that_changes_breaks_or_goes_is_told() {
+    let folder = Folder::new("setup");
+    let settings = kea(&folder);
+    let (path, leases) = (settings.config.clone(), folder.path("leases.csv"));
+    fs::write(&path, conf(&leases, "192.0.2.10-192.0.2.19")).unwrap();
+    let fixture = Fixture::open(settings);
+    let is = |pool: &str, pools: Option<&[String]>| {
+        pools.is_some_and(|all| all == [format!("192.0.2.0/24: {pool}")])
+    };
+    until(&fixture, |fault, pools| {
+        fault.is_none() && is("192.0.2.10-192.0.2.19", pools)
+    });
+    appear(&path, &conf(&leases, "192.0.2.10-192.0.2.29"));
+    until(&fixture, |fault, pools| {
+        fault.is_none() && is("192.0.2.10-192.0.2.29", pools)
+    });
+    appear(&path, "{ no");
+    until(&fixture, |fault, pools| {
+        fault.is_some_and(|why| why.contains("is not a configuration of Kea")) && pools.is_none()
+    });
+    fs::remove_file(&path).unwrap();
+    until(&fixture, |fault, _| {
+        fault.is_some_and(|why| why.starts_with("cannot read"))
+    });
+    appear(&path, &conf(&leases, "192.0.2.10-192.0.2.19"));
+    until(&fixture, |fault, pools| fault.is_none() && pools.is_some());
+}
+
+#[test]
+fn another_lease_file_than_that_of_keas_configuration_is_told() {
+    let folder = Folder::new("setup");
+    let mut settings = kea(&folder);
+    settings.leases = Some(folder.path("leases.csv"));
+    fs::write(
+        &settings.config,
+        conf(Path::new("/other.csv"), "192.0.2.8/29"),
+    )
+    .unwrap();
+    let fixture = Fixture::open(settings);
+    until(&fixture, |fault, _| {
+        fault.is_some_and(|why| {
+            why.starts_with("its leases are in /other.csv, and dhcp.toml says /")
+        })
+    });
+}
+
+#[test]
+fn a_configuration_that_was_never_there_is_no_fault_if_the_lease_file_is_given() {
+    let folder = Folder::new("setup");
+    let mut settings = kea(&folder);
+    settings.leases = Some(folder.path("leases.csv"));
+    let fixture = Fixture::open(settings);
+    fixture.reading();
+    assert_eq!(*fixture.setup.borrow(), (None, None));
+}
+
+/// A program by the name of a server, which has its file open.
+struct Posing(Child);
+
+impl Posing {
+    fn start(folder: &Folder, name: &str, words: &[&Path], leases: &Path) -> Self {
+        let program = folder.path(name);
+        fs::copy("/usr/bin/sleep", &program).unwrap();
+        let file = fs::File::options().append(true).open(leases).unwrap();
+        let mut command = Command::new(program);
+        command.arg("1000").args(words).stdout(Stdio::from(file));
+        Self(command.spawn().unwrap())
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+}
+
+impl Drop for Posing {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_process_that_is_stopped_is_told_and_that_it_goes_on() {
+    let folder = Folder::new("hang");
+    let mut settings = kea(&folder);
+    settings.format = Format::Dhcpd4;
+    // sleep takes any number of times, of which this is one
+    settings.config = "2000".into();
+    let leases = folder.path("leases.csv");
+    fs::write(&leases, "").unwrap();
+    settings.leases = Some(leases.clone());
+    let server = Posing::start(&folder, "dhcpd", &[&settings.config], &leases);
+    let fixture = Fixture::open(settings);
+    fixture.runs((true, false));
+    server.signal(Signal::STOP);
+    let pid = server.0.id();
+    let wanted = format!("its process {pid} is stopped: kill -CONT {pid}, or restart it");
+    let why = fixture.until(|event| match event {
+        Event::Hangs(why) => Some(why),
+        _ => None,
+    });
+    assert_eq!(why, Some(wanted));
+    server.signal(Signal::CONT);
+    let why = fixture.until(|event| match event {
+        Event::Hangs(why) => Some(why),
+        _ => None,
+    });
+    assert_eq!(why, None);
+}
