@@ -35,7 +35,7 @@ demo: ## two pairs of routers on this machine, spared and keepalived with conntr
 	cargo build --locked --profile demo $(addprefix -p ,$(demo_crates)) --lib --bin demo --bin spared --bin sparectl
 	target/demo/demo
 
-demo-video: ## the same as a recording of asciinema's format, and the picture of the README
+demo-video: ## the same as a recording of asciinema's format, and the picture of docs/performance.md
 	@$(needs) build demo
 	cargo build --locked --release --workspace
 	target/release/demo --record docs/pictures/demo.cast
