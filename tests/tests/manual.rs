@@ -113,9 +113,10 @@ fn the_examples_are_accepted_on_each_node() {
         let is_of = |plugin: &&str| name.starts_with(*plugin);
         !OTHERS.contains(&name) && !OF_SEVERAL.iter().any(is_of)
     });
-    let page = "migrating-from-keepalived.md";
-    let text = fs::read_to_string(docs().join(page)).expect("the page is there");
-    examples.push((page.to_owned(), indented(&text)));
+    for page in ["migrating-from-keepalived.md", "../README.md"] {
+        let text = fs::read_to_string(docs().join(page)).expect("the page is there");
+        examples.push((page.to_owned(), indented(&text, "[[group]]")));
+    }
 
     for (name, text) in examples {
         for node in ["r1", "r2"] {
@@ -129,7 +130,14 @@ fn the_examples_are_accepted_on_each_node() {
 
 #[test]
 fn the_example_of_a_pair_is_accepted_on_each_node() {
-    let text = fs::read_to_string(docs().join("examples/pair.toml")).expect("it is there");
+    let read = |page| fs::read_to_string(docs().join(page)).expect("it is there");
+    assert_is_pair(&read("examples/pair.toml"));
+    let readme = indented(&read("../README.md"), "[nodes]");
+    let (host, _) = readme.split_once("[[group]]").expect("vrrp.toml follows");
+    assert_is_pair(host);
+}
+
+fn assert_is_pair(text: &str) {
     let folder = std::env::temp_dir().join(format!("spared-pair-{}", std::process::id()));
     fs::create_dir_all(&folder).expect("a temporary folder");
     for (node, own) in [("r1", 1), ("r2", 2)] {
@@ -150,11 +158,13 @@ fn the_example_of_a_pair_is_accepted_on_each_node() {
     fs::remove_dir_all(&folder).expect("our own folder");
 }
 
-// The indented block of a Markdown page that begins with [[group]].
-fn indented(text: &str) -> String {
-    let block = text
-        .lines()
-        .skip_while(|line| !line.starts_with("    [[group]]"));
+/// Indented block of a Markdown page, from the first line on that begins so.
+fn indented(text: &str, first: &str) -> String {
+    let is_first = |line: &str| {
+        line.strip_prefix("    ")
+            .is_some_and(|it| it.starts_with(first))
+    };
+    let block = text.lines().skip_while(|line| !is_first(line));
     let block = block.take_while(|line| line.is_empty() || line.starts_with("    "));
     block.map(|line| format!("{line}\n")).collect()
 }
