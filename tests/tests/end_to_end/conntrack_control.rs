@@ -14,11 +14,12 @@ const ANSWER: Duration = Duration::from_secs(4);
 const LIMIT: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(20);
 
-const NUMBERS: [&str; 33] = [
+const NUMBERS: [&str; 34] = [
     "flows.local",
     "flows.remote",
     "flows.elsewhere",
     "flows.own_address",
+    "flows.dynamic",
     "flows.kernel",
     "backlog",
     "lag_ms",

@@ -355,6 +355,13 @@ fn flows_translated_to_an_address_that_is_not_here_are_dropped_at_failover() {
         dialled.say(ANSWER)?;
         public.say(ANSWER)?;
         pair.wait_equal()?;
+        // it is told what a failover ends, and that is no fault
+        let status = pair.done(old, &["status"])?;
+        assert!(
+            status.contains("1 of dynamic_nat ends at a failover"),
+            "{status}"
+        );
+        assert_eq!(pair.number(old, "flows.dynamic"), 1);
         let new = pair.strike(Fault::Death)?;
         pair.wait_holds(new, 0, |entry| entry.touches(own) && entry.state > 0)?;
         public.say(ANSWER)?;

@@ -46,7 +46,7 @@ pub use compare::{Fault, Rows};
 pub use counters::Counters;
 pub use evidence::Question;
 pub use restore::Timeouts;
-pub use translated::NodeAddresses;
+pub use translated::{NodeAddresses, Translation};
 
 use spared_replica::Config;
 use spared_sdk::replicated::{Map, Replicated};

@@ -3,7 +3,7 @@
 use spared_sdk::{Trouble, Value};
 
 use super::local::seconds;
-use super::{Action, Engine};
+use super::{Action, Engine, Translation};
 
 impl Engine {
     /// For `sparectl status`.
@@ -13,17 +13,27 @@ impl Engine {
             Some(peer) if !self.active && peer.active == Some(true) && self.complete => {
                 format!("{flows}, {} ms behind", peer.behind_us.div_ceil(1000))
             }
-            Some(_) if self.elsewhere > 0 => {
-                let elsewhere = self.elsewhere;
-                let flows = counted(flows);
-                format!("{flows}, {elsewhere} translated to an address of the other node")
-            }
-            Some(_) => counted(flows),
+            Some(_) => counted(flows) + &self.translations(),
             None => {
                 let flows = self.counters.kernel_flows.unwrap_or(0);
                 counted(usize::try_from(flows).unwrap_or(usize::MAX))
             }
         }
+    }
+
+    /// Flows whose translation is worth a word, after their number.
+    fn translations(&self) -> String {
+        let mut words = String::new();
+        if self.elsewhere > 0 {
+            let elsewhere = self.elsewhere;
+            words += &format!(", {elsewhere} translated to an address of the other node");
+        }
+        match self.dynamic_flows() {
+            0 => {}
+            1 => words += ", 1 of dynamic_nat ends at a failover",
+            flows => words += &format!(", {flows} of dynamic_nat end at a failover"),
+        }
+        words
     }
 
     /// For `sparectl conntrack`.
@@ -43,7 +53,11 @@ impl Engine {
             ("flows.local", (self.table.len() as u64 - remote).into()),
             ("flows.remote", remote.into()),
             ("flows.elsewhere", u64::from(self.elsewhere).into()),
-            ("flows.own_address", (self.table.translated() as u64).into()),
+            (
+                "flows.own_address",
+                (self.table.translated(Translation::Own) as u64).into(),
+            ),
+            ("flows.dynamic", (self.dynamic_flows() as u64).into()),
             (
                 "flows.kernel",
                 u64::from(counters.kernel_flows.unwrap_or(0)).into(),

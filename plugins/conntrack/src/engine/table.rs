@@ -2,6 +2,7 @@
 
 use hashbrown::HashTable;
 
+use super::translated::Translation;
 use crate::flow::{Flow, INCARNATIONS, Key, status};
 
 /// Nothing waits for the flow.
@@ -35,10 +36,10 @@ pub const ROUNDING_S: u32 = 2;
 pub const APART_S: u32 = ROUNDING_S + 1;
 /// Bit of [`Entry::outbound`], above the numbers of changes and the seconds of an engine's life.
 const WAITS: u32 = 1 << 31;
-/// Rounds that are told apart: four bits.
-const ROUNDS: u8 = 16;
-/// Bit of [`Entry::life`] above incarnation and round.
-const TRANSLATED: u8 = 1 << 7;
+/// Rounds that are told apart: three bits.
+const ROUNDS: u8 = 8;
+/// Place of the [`Translation`] in [`Entry::life`], above incarnation and round.
+const TRANSLATION_AT: u8 = 6;
 
 /// A flow. Times are seconds of the engine's clock; 0 is none. Two of them tell who knows that it
 /// lives: this kernel, by the packets that passed it, and the peer, by its word.
@@ -58,8 +59,8 @@ pub struct Entry {
     pub word: u8,
     /// [`digest`] of the last whole record.
     pub extra: u8,
-    /// Incarnation (three bits), the round of the peer's resyncs that named it last (four), and whether it is
-    /// translated to an address of this node's own.
+    /// Incarnation (three bits), the round of the peer's resyncs that named it last (three), and its
+    /// [`Translation`] (two).
     life: u8,
     pub flags: u8,
 }
@@ -186,12 +187,12 @@ impl Entry {
     }
 
     pub fn set_round(&mut self, round: u8) {
-        let translated = self.life & TRANSLATED;
-        self.life = translated | (round % ROUNDS * INCARNATIONS + self.incarnation());
+        const BITS: u8 = (ROUNDS - 1) * INCARNATIONS;
+        self.life = self.life & !BITS | (round % ROUNDS * INCARNATIONS);
     }
 
-    fn is_translated(&self) -> bool {
-        self.life & TRANSLATED != 0
+    pub fn translation(&self) -> Translation {
+        Translation::from_bits(self.life >> TRANSLATION_AT)
     }
 }
 
@@ -231,8 +232,8 @@ pub struct Table {
     entries: Vec<Entry>,
     /// The first free slot, plus one.
     free: u32,
-    /// Number of flows that are translated to an address of this node's own.
-    translated: usize,
+    /// Number of flows of each [`Translation`].
+    translated: [usize; Translation::KINDS],
 }
 
 impl Table {
@@ -272,7 +273,7 @@ impl Table {
     /// A hash that is not there yet.
     pub fn insert(&mut self, entry: Entry) -> u32 {
         let slot = self.take_slot();
-        self.translated += usize::from(entry.is_translated());
+        self.translated[entry.translation() as usize] += 1;
         let entries = &mut self.entries;
         entries[slot as usize] = entry;
         let hash_of = |slot: &u32| entries[*slot as usize].hash;
@@ -285,7 +286,7 @@ impl Table {
         let found = self.index.find_entry(entry.hash, |it| *it == slot);
         if let Ok(found) = found {
             found.remove();
-            self.translated -= usize::from(entry.is_translated());
+            self.translated[entry.translation() as usize] -= 1;
             self.entries[slot as usize] = Entry {
                 outbound: self.free,
                 ..Entry::default()
@@ -298,19 +299,17 @@ impl Table {
         self.entries[slot as usize].set(flag, on);
     }
 
-    /// Number of flows that are translated to an address of this node's own.
-    pub fn translated(&self) -> usize {
-        self.translated
+    /// Number of flows that are so translated.
+    pub fn translated(&self, how: Translation) -> usize {
+        self.translated[how as usize]
     }
 
-    pub fn set_translated(&mut self, slot: u32, on: bool) {
+    pub fn set_translation(&mut self, slot: u32, how: Translation) {
+        const OTHERS: u8 = (1 << TRANSLATION_AT) - 1;
         let entry = &mut self.entries[slot as usize];
-        match (entry.is_translated(), on) {
-            (false, true) => self.translated += 1,
-            (true, false) => self.translated -= 1,
-            _ => return,
-        }
-        entry.life ^= TRANSLATED;
+        self.translated[entry.translation() as usize] -= 1;
+        self.translated[how as usize] += 1;
+        entry.life = entry.life & OTHERS | ((how as u8) << TRANSLATION_AT);
     }
 
     /// Of all; free slots have none.

@@ -14,6 +14,31 @@ use crate::wire::Address;
 /// Numbers that change are told so often at most.
 const EVERY_NS: u64 = 10 * SECOND_NS;
 
+/// What becomes of a flow by the address that it is translated to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Translation {
+    /// It is not translated, or to an address that moves with its group.
+    #[default]
+    None,
+    /// To an address of this node's own: it ends with this node.
+    Own,
+    /// The same, as expected: the address is that of an interface in `dynamic_nat`.
+    Dynamic,
+}
+
+impl Translation {
+    /// Values of two bits.
+    pub const KINDS: usize = 4;
+
+    pub(super) fn from_bits(bits: u8) -> Self {
+        match bits % 4 {
+            1 => Self::Own,
+            2 => Self::Dynamic,
+            _ => Self::None,
+        }
+    }
+}
+
 /// Addresses of the node's own, and for each the virtual address of its network, if there is one here.
 pub type NodeAddresses = HashMap<Address, Option<Address>>;
 
@@ -42,26 +67,42 @@ impl Engine {
 
     /// A flow as it is now: what it is translated to decides whether it ends with this node.
     pub(super) fn note_translation(&mut self, slot: u32, flow: &Flow) {
-        let to = self.own_translation(flow);
-        self.table.set_translated(slot, to.is_some());
-        self.translated.last = to.or(self.translated.last);
+        let (how, to) = self.own_translation(flow).unwrap_or_default();
+        self.table.set_translation(slot, how);
+        if how == Translation::Own {
+            self.translated.last = Some(to);
+        }
     }
 
     /// The node's own address that a forwarded flow is translated to. Addresses in `dynamic_nat` are expected to go.
-    fn own_translation(&self, flow: &Flow) -> Option<Address> {
+    fn own_translation(&self, flow: &Flow) -> Option<(Translation, Address)> {
         if flow.reply.destination == flow.original.source {
             return None;
         }
-        let is_own = |it: &Address| self.translated.addresses.contains_key(it);
-        let is_expected = |it: &Address| self.dynamic.values().flatten().any(|known| known == it);
         let source = (flow.original.is_ipv6, flow.original.source);
         let to = translated_to(flow).filter(|_| !self.filter.own.contains(&source))?;
-        (is_own(&to) && !is_expected(&to)).then_some(to)
+        let is_expected = self.dynamic.values().flatten().any(|known| *known == to);
+        let how = match is_expected {
+            true => Translation::Dynamic,
+            false => Translation::Own,
+        };
+        self.translated
+            .addresses
+            .contains_key(&to)
+            .then_some((how, to))
+    }
+
+    /// Flows that a failover from this node ends, as expected.
+    pub(super) fn dynamic_flows(&self) -> usize {
+        match self.active {
+            true => self.table.translated(Translation::Dynamic),
+            false => 0,
+        }
     }
 
     /// Decides what is reported: the first such flow at once, then numbers that are not too old.
     pub(super) fn tell_translated(&mut self, now_ns: u64) {
-        let flows = self.table.translated();
+        let flows = self.table.translated(Translation::Own);
         let is_first = self.translated.told.is_none() && flows > 0;
         let is_due = now_ns >= self.translated.told_ns.saturating_add(EVERY_NS);
         if is_first || is_due {

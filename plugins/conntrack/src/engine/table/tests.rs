@@ -53,14 +53,14 @@ fn incarnation_round_and_translation_share_a_byte() {
     let slot = table.insert(entry(1));
     for round in 0..ROUNDS {
         for incarnation in 0..INCARNATIONS {
-            let is_translated = (round + incarnation) % 2 == 0;
-            table.set_translated(slot, is_translated);
+            let how = Translation::from_bits(round + incarnation);
+            table.set_translation(slot, how);
             let entry = table.get_mut(slot);
             entry.set_round(round);
             entry.set_incarnation(incarnation);
             assert_eq!((entry.round(), entry.incarnation()), (round, incarnation));
-            assert_eq!(entry.is_translated(), is_translated);
-            assert_eq!(table.translated(), usize::from(is_translated));
+            assert_eq!(entry.translation(), how);
+            assert_eq!(table.translated(how), 1);
         }
     }
     assert_eq!(next_round(ROUNDS - 1), 0);
@@ -97,18 +97,22 @@ fn status_survives_its_byte() {
 fn translated_flows_are_counted_as_they_come_change_and_go() {
     let mut table = Table::default();
     let slots = [1, 2, 3].map(|hash| table.insert(entry(hash)));
+    let counts =
+        |table: &Table| [Translation::Own, Translation::Dynamic].map(|how| table.translated(how));
     slots
         .iter()
-        .for_each(|slot| table.set_translated(*slot, true));
-    table.set_translated(slots[0], true);
-    assert_eq!(table.translated(), 3);
-    table.set_translated(slots[0], false);
+        .for_each(|slot| table.set_translation(*slot, Translation::Own));
+    table.set_translation(slots[0], Translation::Own);
+    assert_eq!(counts(&table), [3, 0]);
+    table.set_translation(slots[0], Translation::None);
+    table.set_translation(slots[2], Translation::Dynamic);
+    assert_eq!(counts(&table), [1, 1]);
     let copied = *table.get(slots[1]);
     table.remove(slots[1]);
     table.remove(slots[1]);
-    assert_eq!(table.translated(), 1);
+    assert_eq!(counts(&table), [0, 1]);
     table.insert(copied);
-    assert_eq!(table.translated(), 2, "recalled");
+    assert_eq!(counts(&table), [1, 1], "recalled");
     table.clear([0, 0]);
-    assert_eq!(table.translated(), 0);
+    assert_eq!(counts(&table), [0, 0]);
 }

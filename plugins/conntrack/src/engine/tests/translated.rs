@@ -3,6 +3,7 @@
 
 use spared_pair::sample::{assert_fine, assert_told, verdicts};
 
+use super::super::Translation;
 use super::states::reports;
 use super::*;
 use crate::kernel::bytes_of;
@@ -27,7 +28,7 @@ fn told(pair: &Pair, at: usize) -> String {
 }
 
 fn counted(pair: &Pair, at: usize) -> usize {
-    pair.nodes[at].engine.table.translated()
+    pair.nodes[at].engine.table.translated(Translation::Own)
 }
 
 #[test]
@@ -145,6 +146,12 @@ fn connections_of_the_node_itself_and_those_that_are_expected_to_end_are_not_mea
         .handle_dynamic_addresses("ppp0", dynamic);
     pair.pass_ms(100_000);
     assert_eq!((counted(&pair, 0), told(&pair, 0).as_str()), (0, ""));
+    // they are no fault, and not passed over either
+    assert_fine("conntrack", &reports(&pair));
+    let said = pair.nodes[0].engine.summary();
+    assert_eq!(said, "3 flows, 1 of dynamic_nat ends at a failover");
+    let expected = |at: usize| pair.nodes[at].engine.dynamic_flows();
+    assert_eq!((expected(0), expected(1)), (1, 0));
 }
 
 #[test]
