@@ -1,7 +1,7 @@
 //! nftables rules that translate connections of several groups to one group's address, or a node's own.
 //!
-//! Groups may be active on different nodes. Answers arrive on the node that has the address, so a connection
-//! of another group passes both nodes, and its first answer may arrive before its replicated record.
+//! Groups may be active on different nodes. A connection of another group is then translated on a node that may not
+//! use the address: its fence drops what leaves with it.
 
 use std::net::IpAddr;
 
@@ -73,7 +73,7 @@ pub(super) fn is_for_all(rule: &Value) -> bool {
 fn finding(address: IpAddr, owner: &Group, other: &Group) -> Finding {
     let sentence = format!(
         "rules translate to {address} of group {}, and to no address of {}: if they are active on different \
-         nodes, answers to translated connections of {} arrive at the other node",
+         nodes, translated connections of {} carry nothing, as the fence drops them",
         owner.name, other.name, other.name
     );
     let fix = format!(

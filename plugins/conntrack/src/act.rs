@@ -78,6 +78,16 @@ impl Conntrack {
         let _ = self.host.timer(PROXIES, now_ns + PROXIES_EVERY_NS);
     }
 
+    /// Whether the fence drops what is translated to an address of the other node.
+    pub(super) fn look_for_fence(&self, engine: &mut Engine) {
+        if engine.asks_for_fence() {
+            match kernel::has_fence() {
+                Ok(is_there) => engine.handle_fence(is_there),
+                Err(error) => log::debug!("cannot read the tables of nftables: {error}"),
+            }
+        }
+    }
+
     /// Somebody may set the kernel's setting back, such as `sysctl --system`.
     pub(super) fn keep_events(&mut self, engine: &mut Engine) {
         match kernel::enable_events() {

@@ -23,8 +23,10 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use spared_pair::Word;
 use spared_tests::Result;
-use spared_tests::lab::{Lab, Wire, is_disturbed, scenario};
+use spared_tests::clock::poll;
+use spared_tests::lab::{Lab, VIRTUAL, Wire, is_disturbed, scenario};
 use spared_tests::random::number;
 use spared_tests::router::{Plan, Ruleset, VirtualRouter};
 use spared_tests::synced::plan;
@@ -213,6 +215,43 @@ fn connections_of_which_each_node_sees_one_direction_survive_every_fault() {
     survive(Path::Asymmetric, false);
 }
 
+/// The fence of the node that the lan uses drops what leaves with the address of the other one.
+#[test]
+fn connections_translated_to_the_other_group_s_address_are_told_to_carry_nothing() {
+    scenario(2, |lab| {
+        let bed = Bed::start(lab, Path::Asymmetric, Times::Default, &Ruleset::snat())?;
+        let said = |site: usize| {
+            let verdict = bed.pair.status(site).unwrap_or_default().verdict;
+            let findings = verdict.findings.into_iter();
+            let texts: Vec<String> = findings
+                .map(|it| format!("{} {}", it.id, it.text))
+                .collect();
+            (verdict.word, texts)
+        };
+        let fine = || (0..2).all(|site| said(site) == (Word::Ok, Vec::new()));
+        assert!(poll(LIMIT, STEP, fine), "{:?}", said(0));
+        // neighbours of a group that has just moved are waited for
+        thread::sleep(Duration::from_millis(2200));
+        const TRIES: u16 = 4;
+        let tries = (0..TRIES).map(|number| {
+            let server = server(2200 + number);
+            let connect = || TcpStream::connect_timeout(&server, Duration::from_millis(500));
+            lab.lan.run(|| Ok(connect().is_ok()))
+        });
+        let tries: Vec<bool> = tries.collect::<Result<_>>()?;
+        assert_eq!(tries, [false; TRIES as usize], "one was carried");
+        let told = format!(
+            "SP-0401 r1: check \"asymmetric translation\" fails ({TRIES} of {TRIES} connections are translated to {}, \
+             whose group is active on the other node: they carry nothing through this node; translate each group to an \
+             address of its own)",
+            Wire::Wan.ipv4(VIRTUAL)
+        );
+        let is_told = || (0..2).all(|site| said(site) == (Word::Warn, vec![told.clone()]));
+        assert!(poll(LIMIT, STEP, is_told), "{:?}\n{}", said(0), bed.said());
+        Ok(())
+    });
+}
+
 /// The links are cut for so long; then the node that carries all of it loses its carrier.
 fn outlive_the_links(lab: &Lab, times: Times, seconds: u64) -> Result<()> {
     let bed = Bed::start(lab, Path::Symmetric, times, &Ruleset::snat())?;
@@ -285,8 +324,7 @@ fn lost_in(test: impl Fn(&Lab) -> Result<Vec<String>>) -> Vec<String> {
     lost.into_inner()
 }
 
-/// Without the translation to an address of the other group: that node gets the answers, and knows nothing of the connection
-/// when the first one comes. Nobody carries that; check and status name it.
+/// Without the translation to an address of the other group: the fence drops what leaves with it; check and status name it.
 fn cases() -> Vec<(Case, Fault)> {
     let mut cases = Vec::new();
     for path in [Path::Symmetric, Path::Asymmetric] {

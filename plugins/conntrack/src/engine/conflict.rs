@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::{Action, Change, Engine, How};
+use super::{Change, Engine, How};
 use crate::flow::Flow;
 use crate::wire::{Address, Message};
 
@@ -34,29 +34,6 @@ impl Engine {
             (false, true) => false,
             _ => self.session.replica().is_greater(),
         }
-    }
-
-    /// Whether its answers come to the other node: it is translated to an address that is there.
-    pub(super) fn is_answered_there(&self, flow: &Flow) -> bool {
-        let shared = self.peer.as_ref().filter(|_| self.is_shared());
-        let Some(peer) = shared.filter(|peer| !peer.holds.is_empty()) else {
-            return false;
-        };
-        let is_there = |it: Address| peer.holds.contains(&it) && !self.filter.own.contains(&it);
-        translated_to(flow).is_some_and(is_there)
-    }
-
-    /// Number of flows of this node that depend on the other node's copy; reported when the first
-    /// ones appear.
-    pub(super) fn note_elsewhere(&mut self, flows: u32) {
-        if flows > 0 && self.elsewhere == 0 {
-            let text = format!(
-                "{flows} flows that pass here are translated to an address of the other node, where \
-                 their answers go: give each group an address of its own to translate to"
-            );
-            self.actions.push_back(Action::Warn(text));
-        }
-        self.elsewhere = flows;
     }
 
     pub(super) fn tell_held_addresses(&mut self) {

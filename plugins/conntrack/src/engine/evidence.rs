@@ -235,22 +235,22 @@ impl Engine {
         let left_s = flow.timeout_s.or(offloaded_s).unwrap_or(0);
         let ends_s = now_s.saturating_add(left_s);
         let moved = offloaded_s.is_some() || before.is_moved(ends_s);
-        self.note_translation(slot, flow);
         let entry = self.table.get_mut(slot);
         if moved || ends_s.abs_diff(before.own_s) < ROUNDING_S {
             entry.own_s = ends_s;
         }
         entry.set(flag::RECENT, moved || entry.has(flag::RECENT));
+        self.note_translation(now_ns, slot, flow, moved);
         moved
     }
 
     /// A packet passed, and the kernel said so.
     pub(super) fn witness(&mut self, now_ns: u64, slot: u32, flow: &Flow) {
         let left_s = flow.timeout_s.unwrap_or_else(|| self.timeouts.of(flow));
-        self.note_translation(slot, flow);
         let entry = self.table.get_mut(slot);
         entry.own_s = seconds(now_ns).saturating_add(left_s);
         entry.flags |= flag::RECENT;
+        self.note_translation(now_ns, slot, flow, false);
     }
 
     /// An entry of which the peer is told, or that the peer told of, and that is gone.

@@ -55,7 +55,12 @@ impl Engine {
             Message::Compare { id } => self.wanted.answer = Some(id),
             Message::Compared { id, records } => self.handle_compared(id, records),
             Message::End { id } => self.handle_compared_end(now_ns, id),
-            Message::Holds(addresses) => peer.holds = addresses.into_iter().collect(),
+            Message::Holds(addresses) => {
+                let before = std::mem::replace(&mut peer.holds, addresses.into_iter().collect());
+                if before != peer.holds {
+                    self.note_move(now_ns);
+                }
+            }
         }
         Ok(())
     }

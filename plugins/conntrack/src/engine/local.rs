@@ -38,7 +38,7 @@ impl Engine {
             Event::Gone(flow) => self.handle_gone(now_ns, flow, by),
             Event::Changed(flow) if !self.speaks(now_ns) => self.handle_meddling(now_ns, flow, by),
             _ if !self.speaks(now_ns) => {}
-            Event::New(flow) => self.handle_new(now_ns, flow),
+            Event::New(flow) => self.handle_new(now_ns, flow, by),
             Event::Changed(flow) => self.handle_changed(now_ns, flow, by),
             Event::Expected(yes, request) => self.handle_expected(now_ns, yes, &request),
         }
@@ -85,7 +85,7 @@ impl Engine {
         self.wanted.verify |= !self.speaks(now_ns) && !self.table.is_empty();
     }
 
-    fn handle_new(&mut self, now_ns: u64, flow: Flow) {
+    fn handle_new(&mut self, now_ns: u64, flow: Flow, by: By) {
         if flow.original.protocol == TCP && flow.tcp.is_none() {
             return self.look_up(flow);
         }
@@ -95,11 +95,14 @@ impl Engine {
         }
         let hash = self.table.hash(&flow);
         self.destroyed.remove(&hash);
-        if let Some(slot) = self.table.find(hash).or_else(|| self.recall(hash, &flow)) {
-            return self.begin_again(now_ns, slot, flow);
+        let seen = flow.clone();
+        match self.table.find(hash).or_else(|| self.recall(hash, &flow)) {
+            Some(slot) => self.begin_again(now_ns, slot, flow),
+            None => self.insert_new(now_ns, hash, flow, self.has_youth()),
         }
-        let is_young = self.has_youth();
-        self.insert_new(now_ns, hash, flow, is_young);
+        if let Some(slot) = self.table.find(hash) {
+            self.note_packet(now_ns, slot, &seen, by);
+        }
     }
 
     /// A flow begins that is known: what was ended, or is another router's as well.
@@ -167,6 +170,7 @@ impl Engine {
         }
         if by == By::Traffic {
             self.witness(now_ns, slot, &flow);
+            self.note_packet(now_ns, slot, &flow, by);
             self.loosen_early(&flow);
         }
         self.tell_again(now_ns, slot, flow, Kind::Part);

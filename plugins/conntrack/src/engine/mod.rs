@@ -19,6 +19,7 @@ mod apply;
 mod compare;
 mod conflict;
 mod counters;
+mod elsewhere;
 mod evidence;
 mod gone;
 mod hear;
@@ -56,6 +57,7 @@ use crate::filter::Filter;
 use crate::flow::{Flow, Key, Tuple};
 use crate::wire::Address;
 use compare::Comparison;
+use elsewhere::Elsewhere;
 use gone::Ending;
 use pass::{Pass, Wanted};
 use pause::Pause;
@@ -213,8 +215,7 @@ pub struct Engine {
     keep_until_ns: u64,
     /// Times were restored since the peer carried anything.
     restored: bool,
-    /// Flows of the last resync whose answers come to the other node.
-    elsewhere: u32,
+    elsewhere: Elsewhere,
     /// Changes for the peer.
     ready: Queue,
     /// Flows that are not old enough yet.
@@ -296,7 +297,7 @@ impl Engine {
             keep_at_ns: 0,
             keep_until_ns: 0,
             restored: false,
-            elsewhere: 0,
+            elsewhere: Elsewhere::default(),
             ready: Queue::new(0),
             young: Queue::new(1),
             outgoing: None,

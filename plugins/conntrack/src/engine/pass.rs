@@ -73,8 +73,6 @@ pub struct Pass {
     /// Times restored, and flows dropped.
     pub restored: u32,
     pub dropped: u32,
-    /// Flows whose answers come to the other node.
-    pub elsewhere: u32,
     /// Hashes that the peer is told of at once, and whether one of them has gone meanwhile.
     pub alive: Vec<u8>,
     pub has_gone: bool,
@@ -131,7 +129,6 @@ impl Engine {
             flows: 0,
             restored: 0,
             dropped: 0,
-            elsewhere: 0,
             alive: Vec::new(),
             has_gone: false,
             records: Vec::new(),

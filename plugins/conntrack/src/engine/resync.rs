@@ -57,10 +57,6 @@ impl Engine {
         if !admitted || !entry.is_own(seconds(now_ns)) {
             return;
         }
-        let elsewhere = u32::from(self.is_answered_there(&flow));
-        self.pass
-            .iter_mut()
-            .for_each(|pass| pass.elsewhere += elsewhere);
         if !entry.has(flag::SENT) {
             return self.push_whole(now_ns, slot, flow);
         }
@@ -187,7 +183,7 @@ impl Engine {
         let flows = self.table.len() as u32;
         self.push_message(now_ns, &Message::Resynced { number, flows });
         self.former = None;
-        self.note_elsewhere(pass.elsewhere);
+        self.note_walked(pass.began_ns);
         self.owes = false;
         self.end_offering(now_ns);
     }

@@ -56,6 +56,7 @@ impl Engine {
         let is_changed = before.unwrap_or(false) != active;
         if is_changed {
             self.tell_role(group, active);
+            self.note_move(now_ns);
         }
         let any = self.roles.values().any(|active| *active);
         if any != self.active {
@@ -157,7 +158,6 @@ impl Engine {
     fn step_down(&mut self, now_ns: u64) {
         self.stop_pass();
         (self.wanted.restore, self.restored) = (false, false);
-        self.elsewhere = 0;
         // The other one carries all of it: whatever it does not know is not there any more.
         self.wanted.strays = true;
         self.begin_loosening();
@@ -189,6 +189,7 @@ impl Engine {
         let first = peer.active.is_none();
         let ended = peer.active == Some(true) && !active;
         peer.active = Some(active);
+        self.elsewhere.changed_ns = now_ns;
         if !active {
             self.keep_until_ns = 0;
         }

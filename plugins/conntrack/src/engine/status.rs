@@ -24,8 +24,8 @@ impl Engine {
     /// Flows whose translation is worth a word, after their number.
     fn translations(&self) -> String {
         let mut words = String::new();
-        if self.elsewhere > 0 {
-            let elsewhere = self.elsewhere;
+        let elsewhere = self.flows_elsewhere();
+        if elsewhere > 0 {
             words += &format!(", {elsewhere} translated to an address of the other node");
         }
         match self.dynamic_flows() {
@@ -52,7 +52,7 @@ impl Engine {
             ("in_sync", self.sync_word().into()),
             ("flows.local", (self.table.len() as u64 - remote).into()),
             ("flows.remote", remote.into()),
-            ("flows.elsewhere", u64::from(self.elsewhere).into()),
+            ("flows.elsewhere", (self.flows_elsewhere() as u64).into()),
             (
                 "flows.own_address",
                 (self.table.translated(Translation::Own) as u64).into(),
@@ -133,7 +133,11 @@ impl Engine {
             .is_blind()
             .then(|| Trouble::new("conntrack table", unread));
         let translated = self.translation_trouble();
-        deaf.chain(blind).chain(translated).collect()
+        let elsewhere = self.elsewhere_trouble();
+        deaf.chain(blind)
+            .chain(translated)
+            .chain(elsewhere)
+            .collect()
     }
 
     fn role(&self) -> String {

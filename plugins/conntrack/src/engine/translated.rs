@@ -1,4 +1,4 @@
-//! Flows that are translated to an address of this node's own, and end with it.
+//! What flows are translated to: those that end with this node, as its own address does.
 //!
 //! Each event and each walk shows what a flow is translated to, and the table counts.
 
@@ -24,6 +24,8 @@ pub enum Translation {
     Own,
     /// The same, as expected: the address is that of an interface in `dynamic_nat`.
     Dynamic,
+    /// To an address of the other node's, while its packets pass here (`elsewhere.rs`).
+    Elsewhere,
 }
 
 impl Translation {
@@ -34,6 +36,7 @@ impl Translation {
         match bits % 4 {
             1 => Self::Own,
             2 => Self::Dynamic,
+            3 => Self::Elsewhere,
             _ => Self::None,
         }
     }
@@ -45,18 +48,36 @@ pub type NodeAddresses = HashMap<Address, Option<Address>>;
 #[derive(Debug, Default)]
 pub struct Translated {
     addresses: NodeAddresses,
+    report: Report,
+}
+
+/// What is reported of the flows of one kind: the first at once, then numbers that are not too old.
+#[derive(Debug, Default)]
+pub struct Report {
     /// Address of a flow that was seen last.
     last: Option<Address>,
-    told: Option<Told>,
+    pub(super) told: Option<Told>,
     told_ns: u64,
 }
 
-/// What is reported of them.
 #[derive(Clone, Copy, Debug)]
-struct Told {
-    flows: usize,
-    of: usize,
-    to: Address,
+pub struct Told {
+    pub(super) flows: usize,
+    pub(super) of: usize,
+    pub(super) to: Address,
+}
+
+impl Report {
+    /// True if nothing was reported before.
+    pub(super) fn update(&mut self, now_ns: u64, flows: usize, of: usize) -> bool {
+        let is_first = self.told.is_none() && flows > 0;
+        if is_first || now_ns >= self.told_ns.saturating_add(EVERY_NS) {
+            let told = self.last.map(|to| Told { flows, of, to });
+            self.told = told.filter(|told| told.flows > 0);
+            self.told_ns = now_ns;
+        }
+        is_first
+    }
 }
 
 impl Engine {
@@ -65,12 +86,21 @@ impl Engine {
         self.translated.addresses = addresses;
     }
 
-    /// A flow as it is now: what it is translated to decides whether it ends with this node.
-    pub(super) fn note_translation(&mut self, slot: u32, flow: &Flow) {
-        let (how, to) = self.own_translation(flow).unwrap_or_default();
+    /// A flow as it is now, and whether a packet has moved its end since it was seen last: what it is translated to
+    /// decides what becomes of it.
+    pub(super) fn note_translation(&mut self, now_ns: u64, slot: u32, flow: &Flow, moved: bool) {
+        let found = self.own_translation(flow);
+        let found = found.or_else(|| self.translation_there(now_ns, slot, flow, moved));
+        let (how, to) = found.unwrap_or_default();
+        self.set_translation(slot, how, to);
+    }
+
+    pub(super) fn set_translation(&mut self, slot: u32, how: Translation, to: Address) {
         self.table.set_translation(slot, how);
-        if how == Translation::Own {
-            self.translated.last = Some(to);
+        match how {
+            Translation::Own => self.translated.report.last = Some(to),
+            Translation::Elsewhere => self.elsewhere.report.last = Some(to),
+            Translation::None | Translation::Dynamic => {}
         }
     }
 
@@ -100,22 +130,16 @@ impl Engine {
         }
     }
 
-    /// Decides what is reported: the first such flow at once, then numbers that are not too old.
+    /// Decides what is reported.
     pub(super) fn tell_translated(&mut self, now_ns: u64) {
-        let flows = self.table.translated(Translation::Own);
-        let is_first = self.translated.told.is_none() && flows > 0;
-        let is_due = now_ns >= self.translated.told_ns.saturating_add(EVERY_NS);
-        if is_first || is_due {
-            let of = self.table.len();
-            let told = self.translated.last.map(|to| Told { flows, of, to });
-            self.translated.told = told.filter(|told| told.flows > 0);
-            self.translated.told_ns = now_ns;
-        }
+        let (flows, of) = (self.table.translated(Translation::Own), self.table.len());
+        self.translated.report.update(now_ns, flows, of);
+        self.tell_elsewhere(now_ns);
     }
 
     /// On the active node, while there is a peer that a failover would move to.
     pub(super) fn translation_trouble(&self) -> Option<Trouble> {
-        let told = self.translated.told.as_ref();
+        let told = self.translated.report.told.as_ref();
         let Told { flows, of, to } = told.filter(|_| self.active && self.peer.is_some())?;
         let show = |(is_ipv6, bytes): &Address| address(*is_ipv6, bytes);
         let (verb, end) = match flows {

@@ -1,11 +1,16 @@
-//! Rules with `ct event set`: their flows never tell of themselves, but a dump shows them all the
-//! same. Where there is such a rule, flows that only a dump shows are probed.
+//! What nftables has that matters to flows: rules with `ct event set`, and the daemon's fence.
+//!
+//! Flows of such a rule never tell of themselves, but a dump shows them all the same. Where there is one, flows that
+//! only a dump shows are probed.
 
 use spared_netlink::{Message, Requests, attributes, constants as c, text};
 
 /// Rulesets are read at most so often.
 const EVERY_NS: u64 = 5_000_000_000;
 const NLM_F_REQUEST_DUMP: u16 = 0x301;
+/// `struct nfgenmsg`, whose first byte is the family.
+const HEADER: usize = 4;
+const FENCE: &str = "spared";
 
 #[derive(Default)]
 pub struct Hiding {
@@ -29,14 +34,33 @@ impl Hiding {
 
 fn find() -> std::io::Result<bool> {
     let mut found = false;
-    Requests::open_netfilter()?.dump(all_rules(), |_, payload| {
-        found |= payload.get(4..).is_some_and(sets_event_mask);
+    Requests::open_netfilter()?.dump(all(c::NFT_MSG_GETRULE), |_, payload| {
+        found |= payload.get(HEADER..).is_some_and(sets_event_mask);
     })?;
     Ok(found)
 }
 
-fn all_rules() -> Message {
-    let kind = c::NFNL_SUBSYS_NFTABLES << 8 | c::NFT_MSG_GETRULE;
+/// Whether the fence is there, the table `netdev spared`.
+///
+/// # Errors
+/// The tables cannot be read.
+pub fn has_fence() -> std::io::Result<bool> {
+    let mut found = false;
+    Requests::open_netfilter()?.dump(all(c::NFT_MSG_GETTABLE), |_, payload| {
+        found |= is_fence(payload);
+    })?;
+    Ok(found)
+}
+
+fn is_fence(table: &[u8]) -> bool {
+    let is_netdev = table.first() == Some(&c::NFPROTO_NETDEV);
+    let mut names = attributes(table.get(HEADER..).unwrap_or_default());
+    is_netdev && names.any(|(kind, name)| kind == c::NFTA_TABLE_NAME && text(name) == FENCE)
+}
+
+/// A request for all objects of a kind.
+fn all(message: u16) -> Message {
+    let kind = c::NFNL_SUBSYS_NFTABLES << 8 | message;
     let mut bytes = 20u32.to_ne_bytes().to_vec();
     bytes.extend(kind.to_ne_bytes());
     bytes.extend(NLM_F_REQUEST_DUMP.to_ne_bytes());

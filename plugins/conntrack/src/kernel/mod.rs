@@ -20,6 +20,7 @@ use crate::flow::{Flow, Tuple};
 use addresses::{Addresses, Held};
 
 pub use addresses::bytes_of;
+pub use hiding::has_fence;
 pub use settings::{enable_events, timeouts};
 
 /// Notifications read at one go: a few milliseconds.

@@ -1,5 +1,6 @@
 //! Two nodes with a kernel each, a channel between them and a clock that only tests move.
 
+mod elsewhere;
 mod follow;
 mod groups;
 mod kernel;
