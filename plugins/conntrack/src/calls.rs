@@ -17,7 +17,8 @@ impl spared_sdk::Engine for Engine {
         self.poll_action()
     }
 
-    fn handle_up(&mut self, now_ns: u64, _wire: u32) {
+    fn handle_up(&mut self, now_ns: u64, wire: u32) {
+        self.handle_wire(wire);
         self.handle_up(now_ns);
     }
 

@@ -13,6 +13,9 @@ use crate::codec::parse::attribute;
 #[cfg(test)]
 pub mod samples;
 
+/// Of TCP's states.
+pub const CLOSE: u8 = 8;
+
 pub const ICMP: u8 = 1;
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
@@ -212,6 +215,8 @@ pub struct Flow {
     pub tcp: Option<Tcp>,
     /// The state of SCTP or DCCP.
     pub state: Option<u8>,
+    /// Time that packets give it, if that is not its protocol's but a policy's; 0 else. Unknown to the kernel.
+    pub given_s: u32,
     /// Incarnation of its tuple, below [`INCARNATIONS`]; unknown to the kernel.
     pub incarnation: u8,
     /// Further attributes, as the kernel has them: labels, sequence adjustment, helper, master,

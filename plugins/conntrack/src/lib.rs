@@ -194,6 +194,6 @@ spared_sdk::export!(Runner<Conntrack> {
     summary: "every connection survives a failover",
     capabilities: [CAP_NET_ADMIN],
     calls: [SOCKETS],
-    wire: (1, 1),
+    wire: (1, wire::VERSION),
     parts: [roles, transfer, query, interfaces, peer],
 });

@@ -27,10 +27,13 @@
 //!   head: bits 0-1 kind (whole, part, gone), then IPv6, translated, zone, mark, TCP, extra
 //!   zone: of, id (2)              translated: source, destination, ends of the reply
 //!   gone: why (4 bits low), incarnation (3 bits above)
-//!   the others: status (4 bits low), incarnation (3 bits above), time left in s (LEB128; 0 unknown,
-//!   else plus one), mark (4), TCP: state, scales (4 bits each), flags of both directions;
+//!   the others: status (4 bits low), incarnation (3 bits above), given (the highest bit), time left in s (LEB128;
+//!   0 unknown, else plus one), given: time that packets give it, which is not its protocol's (LEB128; not 0),
+//!   mark (4), TCP: state, scales (4 bits each), flags of both directions;
 //!   extra: length (2), attributes
 //! ```
+//!
+//! Version 1 has no given times.
 //!
 //! A plain TCP flow over IPv4 takes 20 to 24 bytes, four more with a mark. The parser cannot panic
 //! on any bytes.
@@ -44,6 +47,9 @@ use crate::codec::expectation;
 use crate::engine::table::status_byte;
 use crate::flow::{Flow, Tuple, Zone};
 
+/// The newest version, and the first with given times.
+pub const VERSION: u32 = 2;
+pub const WITH_GIVEN: u32 = 2;
 /// Limit of a message, about a thousand flows, so that it occupies the peer's loop only briefly.
 pub const MESSAGE_BYTES: usize = 24_000;
 /// The largest record: two IPv6 tuples and all attributes.
@@ -151,6 +157,9 @@ mod head {
     pub const TCP: u8 = 1 << 6;
     pub const EXTRA: u8 = 1 << 7;
 }
+
+/// Bit above status and incarnation.
+const GIVEN: u8 = 1 << 7;
 
 impl Message<'_> {
     pub fn encode(&self) -> Vec<u8> {
@@ -294,12 +303,16 @@ pub fn record(out: &mut Vec<u8>, kind: Kind, flow: &Flow) {
 
 fn state(out: &mut Vec<u8>, flow: &Flow) -> u8 {
     let mut head = 0;
-    out.push(status_byte(flow.status) | flow.incarnation << 4);
+    let given = if flow.given_s > 0 { GIVEN } else { 0 };
+    out.push(status_byte(flow.status) | flow.incarnation << 4 | given);
     leb128(
         out,
         flow.timeout_s
             .map_or(0, |timeout_s| timeout_s.saturating_add(1)),
     );
+    if flow.given_s > 0 {
+        leb128(out, flow.given_s);
+    }
     if flow.mark != 0 {
         head |= head::MARK;
         out.extend(flow.mark.to_be_bytes());

@@ -180,3 +180,43 @@ fn the_backup_s_tcp_is_liberal_with_windows() {
         Ok(())
     });
 }
+
+/// The kernel takes no policy for a flow, and shows none: only what time its packets give.
+#[test]
+fn a_time_by_a_policy_is_the_policys_after_a_failover() {
+    const POLICY_S: u32 = 77;
+    scenario(2, |lab| {
+        let rules = Ruleset {
+            objects: format!(
+                "ct timeout short {{\n protocol tcp; l3proto ip;\n policy = {{ established : {POLICY_S} }}\n}}"
+            ),
+            mangle: "tcp dport 6201 ct timeout set \"short\"".to_owned(),
+            ..Ruleset::snat()
+        };
+        let mut pair = Synced::start(lab, &plan(""), &rules)?;
+        let open = |port: u16| {
+            let server = (Wire::Wan.ipv4(CLIENT), port).into();
+            Session::open(Ends::plain(&lab.lan, &lab.wan, server))
+        };
+        let mut sessions = [open(6201)?, open(6202)?];
+        for session in &mut sessions {
+            session.say(ANSWER)?;
+        }
+        pair.wait_equal()?;
+        let here = to_port(&pair, pair.at()?, 6201)?.timeout_s;
+        assert!(
+            (60..=POLICY_S).contains(&here),
+            "{here} s: no policy in this kernel"
+        );
+        let new = pair.strike(Fault::Death)?;
+        let restored = || {
+            let times = [6201, 6202].map(|port| to_port(&pair, new, port).map(|it| it.timeout_s));
+            matches!(times, [Ok(60..=POLICY_S), Ok(400_000..)])
+        };
+        assert!(poll(ANSWER, STEP, restored), "{}", pair.tables());
+        for session in &mut sessions {
+            session.say(ANSWER)?;
+        }
+        pair.repair(Fault::Death, 1 - new)
+    });
+}

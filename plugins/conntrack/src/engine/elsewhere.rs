@@ -7,7 +7,7 @@
 use spared_sdk::Trouble;
 
 use super::conflict::translated_to;
-use super::local::{By, seconds};
+use super::local::seconds;
 use super::translated::{Report, Told, Translation};
 use super::{Action, Engine, SECOND_NS};
 use crate::flow::{Flow, address};
@@ -60,14 +60,10 @@ impl Engine {
         self.elsewhere.walked_ns = began_ns;
     }
 
-    /// An event was caused by a packet of the flow.
-    pub(super) fn note_packet(&mut self, now_ns: u64, slot: u32, flow: &Flow, by: By) {
+    /// The other node's address that a packet leaves with which has just caused an event.
+    pub(super) fn leaves_there(&self, now_ns: u64, flow: &Flow) -> Option<Address> {
         let is_settled = now_ns >= self.elsewhere.changed_ns.saturating_add(SETTLED_NS);
-        if by == By::Traffic && is_settled {
-            if let Some(to) = self.answered_there(flow) {
-                self.set_translation(slot, Translation::Elsewhere, to);
-            }
-        }
+        self.answered_there(flow).filter(|_| is_settled)
     }
 
     /// The other node's address that the flow is translated to, if it counts: it did before, or a packet has moved its

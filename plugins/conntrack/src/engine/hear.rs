@@ -214,6 +214,7 @@ impl Engine {
             entry.peer_s = now_s.saturating_add(lease_s);
             entry.tell(entry.told_s().max(now_s.saturating_add(left_s)));
         }
+        self.hear_given(now_ns, slot, flow.given_s);
     }
 
     /// A flow offered by a node that carries nothing belongs to this node, if this node carries it.

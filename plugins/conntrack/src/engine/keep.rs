@@ -50,7 +50,7 @@ impl Engine {
         let before = *self.table.get(slot);
         let now_s = seconds(now_ns);
         self.observe(now_ns, slot, &before, flow);
-        let apart_s = self.apart_s();
+        let full_s = self.full_s(flow).saturating_sub(self.apart_s());
         let entry = self.table.get_mut(slot);
         let is_peers = entry.peer_s > 0 && !entry.has(flag::ENDED);
         let Some(left_s) = flow.timeout_s.filter(|_| is_peers) else {
@@ -59,7 +59,6 @@ impl Engine {
         if flow.status & status::FIXED_TIMEOUT != 0 {
             return;
         }
-        let full_s = self.timeouts.of(flow).saturating_sub(apart_s);
         let full_s = full_s.max(self.last_floor_s);
         if left_s < full_s {
             entry.peer_s = now_s.saturating_add(full_s);

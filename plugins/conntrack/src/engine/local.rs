@@ -95,13 +95,13 @@ impl Engine {
         }
         let hash = self.table.hash(&flow);
         self.destroyed.remove(&hash);
-        let seen = flow.clone();
+        let packet = self.packet_of(now_ns, &flow, by);
         match self.table.find(hash).or_else(|| self.recall(hash, &flow)) {
             Some(slot) => self.begin_again(now_ns, slot, flow),
             None => self.insert_new(now_ns, hash, flow, self.has_youth()),
         }
         if let Some(slot) = self.table.find(hash) {
-            self.note_packet(now_ns, slot, &seen, by);
+            self.note_packet(slot, packet);
         }
     }
 
@@ -169,8 +169,9 @@ impl Engine {
             return; // carried on after a switchover: the peer sees it as well
         }
         if by == By::Traffic {
+            let packet = self.packet_of(now_ns, &flow, by);
             self.witness(now_ns, slot, &flow);
-            self.note_packet(now_ns, slot, &flow, by);
+            self.note_packet(slot, packet);
             self.loosen_early(&flow);
         }
         self.tell_again(now_ns, slot, flow, Kind::Part);

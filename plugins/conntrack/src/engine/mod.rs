@@ -27,6 +27,7 @@ mod keep;
 pub mod local;
 mod merge;
 mod outbox;
+mod packet;
 mod pass;
 mod pause;
 pub mod queue;
@@ -55,7 +56,7 @@ use spared_sdk::replicated::{Map, Replicated};
 use crate::config::Settings;
 use crate::filter::Filter;
 use crate::flow::{Flow, Key, Tuple};
-use crate::wire::Address;
+use crate::wire::{self, Address};
 use compare::Comparison;
 use elsewhere::Elsewhere;
 use gone::Ending;
@@ -176,6 +177,8 @@ pub struct Engine {
     /// Without tables.
     session: Replicated<Map>,
     peer: Option<Peer>,
+    /// Version of the messages between both.
+    wire: u32,
     /// Whether all flows of the peer are here.
     complete: bool,
     /// Flows that the peer has and this kernel has not, since its resync began.
@@ -274,6 +277,7 @@ impl Engine {
             active: false,
             session: Replicated::with(Config::new(run, node, []), Map::new(0)),
             peer: None,
+            wire: wire::VERSION,
             complete: false,
             short: 0,
             full_until_ns: 0,

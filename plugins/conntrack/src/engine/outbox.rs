@@ -105,6 +105,10 @@ impl Engine {
             change.flow.incarnation = entry.incarnation();
             let left_s = entry.own_s.saturating_sub(seconds(now_ns));
             change.flow.timeout_s = Some(left_s);
+            change.flow.given_s = match self.wire >= wire::WITH_GIVEN {
+                true => self.table.given(change.hash),
+                false => 0,
+            };
         }
         wire::record(message, change.kind, &change.flow);
         self.counters.sent_flows += 1;

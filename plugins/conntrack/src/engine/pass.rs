@@ -116,7 +116,10 @@ impl Engine {
                 self.table.clear_flag(flag::FRESH);
                 self.actions.push_back(Action::ReadTimeouts);
             }
-            Work::Resync { .. } => self.begin_resync(now_ns),
+            Work::Resync { .. } => {
+                self.begin_resync(now_ns);
+                self.actions.push_back(Action::ReadTimeouts);
+            }
             Work::Tidy { .. } => self.table.clear_flag(flag::PRESENT),
             _ => {}
         }

@@ -223,6 +223,11 @@ mod tests {
     }
 
     #[test]
+    fn a_change_that_waits_takes_the_memory_that_is_promised() {
+        assert_eq!(size_of::<Item>(), 160);
+    }
+
+    #[test]
     fn what_is_in_a_queue_is_counted() {
         let mut queue = Queue::new(0);
         let numbers: Vec<u32> = (0..70_000).map(|at| queue.push(change(at))).collect();

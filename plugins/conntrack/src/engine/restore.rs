@@ -14,6 +14,8 @@ use crate::wire::Address;
 pub struct Timeouts {
     /// By `enum tcp_conntrack`, from none to syn_sent2.
     pub tcp: [u32; 10],
+    /// Of TCP in any state, where it is longer: after data that is not acknowledged, and after retransmissions.
+    pub tcp_unanswered: [u32; 2],
     /// Unreplied, stream.
     pub udp: [u32; 2],
     pub udplite: [u32; 2],
@@ -68,6 +70,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             tcp: [120, 120, 60, 432_000, 120, 60, 30, 120, 10, 120],
+            tcp_unanswered: [300, 300],
             udp: [30, 120],
             udplite: [30, 180],
             gre: [30, 180],
@@ -138,7 +141,7 @@ impl Engine {
         if flow.status & status::FIXED_TIMEOUT != 0 {
             return;
         }
-        let wanted_s = self.timeouts.of(&flow);
+        let wanted_s = self.full_s(&flow);
         // Longer than the lease: so it came, by a rule of the administrator's.
         let wanted_s = match left_s > self.last_floor_s {
             true => left_s.max(wanted_s),

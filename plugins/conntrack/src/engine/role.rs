@@ -11,6 +11,11 @@ use super::{Action, Engine, OFFERING_NS, Peer, SECOND_NS, Subscription};
 use crate::flow::Flow;
 
 impl Engine {
+    /// Version of the messages that the peer knows, before [`handle_up`](Self::handle_up).
+    pub fn handle_wire(&mut self, version: u32) {
+        self.wire = version;
+    }
+
     /// The channel to the peer is there.
     pub fn handle_up(&mut self, now_ns: u64) {
         self.peer = Some(Peer {
@@ -236,10 +241,12 @@ impl Engine {
         let former = self.former.as_ref()?;
         let slot = former.find(former.hash(flow))?;
         let mut entry = *former.get(slot);
+        let given_s = former.given(entry.hash);
         entry.hash = hash;
         entry.flags = entry.flags & (flag::RECENT | flag::LATELY) | flag::PRESENT;
         entry.set_incarnation(0);
         let slot = self.table.insert(entry);
+        self.table.set_given(slot, given_s);
         self.settle_times(slot);
         Some(slot)
     }

@@ -1,5 +1,7 @@
 //! Knowledge about the flows of both nodes: 28 bytes for each and an index of five.
 
+use std::collections::HashMap;
+
 use hashbrown::HashTable;
 
 use super::translated::Translation;
@@ -36,6 +38,8 @@ pub const ROUNDING_S: u32 = 2;
 pub const APART_S: u32 = ROUNDING_S + 1;
 /// Bit of [`Entry::outbound`], above the numbers of changes and the seconds of an engine's life.
 const WAITS: u32 = 1 << 31;
+/// Flows with a time of their own: a megabyte and a half.
+const GIVEN_MAX: usize = 65_536;
 /// Rounds that are told apart: three bits.
 const ROUNDS: u8 = 8;
 /// Place of the [`Translation`] in [`Entry::life`], above incarnation and round.
@@ -232,6 +236,8 @@ pub struct Table {
     entries: Vec<Entry>,
     /// The first free slot, plus one.
     free: u32,
+    /// Times that packets give flows, of those for which they are not their protocol's.
+    given: HashMap<u64, u32>,
     /// Number of flows of each [`Translation`].
     translated: [usize; Translation::KINDS],
 }
@@ -286,6 +292,10 @@ impl Table {
         let found = self.index.find_entry(entry.hash, |it| *it == slot);
         if let Ok(found) = found {
             found.remove();
+            if !self.given.is_empty() {
+                let hash = entry.hash;
+                self.given.remove(&hash);
+            }
             self.translated[entry.translation() as usize] -= 1;
             self.entries[slot as usize] = Entry {
                 outbound: self.free,
@@ -297,6 +307,27 @@ impl Table {
 
     pub fn set_flag(&mut self, slot: u32, flag: u8, on: bool) {
         self.entries[slot as usize].set(flag, on);
+    }
+
+    /// Time that packets give a flow, if that is not its protocol's; 0 else.
+    pub fn given(&self, hash: u64) -> u32 {
+        match self.given.is_empty() {
+            true => 0,
+            false => self.given.get(&hash).copied().unwrap_or(0),
+        }
+    }
+
+    /// 0 if it is its protocol's. Of more flows than a rule for a few may have, it is not known.
+    pub fn set_given(&mut self, slot: u32, given_s: u32) {
+        let hash = self.entries[slot as usize].hash;
+        match given_s {
+            0 if self.given.is_empty() => {}
+            0 => drop(self.given.remove(&hash)),
+            _ if self.given.len() < GIVEN_MAX || self.given.contains_key(&hash) => {
+                self.given.insert(hash, given_s);
+            }
+            _ => {}
+        }
     }
 
     /// Number of flows that are so translated.

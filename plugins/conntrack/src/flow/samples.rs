@@ -81,19 +81,23 @@ pub fn any_flow() -> impl Strategy<Value = Flow> {
         states(),
         attributes(),
         0..INCARNATIONS,
+        prop_oneof![Just(0), 1..u32::MAX],
     )
         .prop_map(
-            |((original, reply), zone, bits, timeout_s, mark, tcp, extra, incarnation)| Flow {
-                tcp: (original.protocol == TCP).then_some(tcp),
-                status: bits & status::SHARED,
-                original,
-                reply,
-                zone,
-                timeout_s,
-                mark,
-                extra,
-                state: None,
-                incarnation,
+            |((original, reply), zone, bits, timeout_s, mark, tcp, extra, incarnation, given_s)| {
+                Flow {
+                    tcp: (original.protocol == TCP).then_some(tcp),
+                    status: bits & status::SHARED,
+                    original,
+                    reply,
+                    zone,
+                    timeout_s,
+                    mark,
+                    extra,
+                    state: None,
+                    incarnation,
+                    given_s,
+                }
             },
         )
 }

@@ -45,6 +45,11 @@ pub fn timeouts() -> Timeouts {
     };
     let mut timeouts = Timeouts {
         udp: pair("udp_timeout", "udp_timeout_stream", default.udp),
+        tcp_unanswered: pair(
+            "tcp_timeout_unacknowledged",
+            "tcp_timeout_max_retrans",
+            default.tcp_unanswered,
+        ),
         // its own times went with Linux 4.20
         udplite: pair("udp_timeout", "udp_timeout_stream", default.udplite),
         gre: pair("gre_timeout", "gre_timeout_stream", default.gre),

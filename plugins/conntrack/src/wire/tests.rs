@@ -255,6 +255,15 @@ fn each_kind_of_record_is_these_bytes() {
         ),
         (
             Kind::Whole,
+            Flow {
+                timeout_s: Some(40),
+                given_s: 77,
+                ..connection()
+            },
+            "40 06  c0000202 c6336402  9c41 0050  86  29 4d  03 a7 23 23".to_owned(),
+        ),
+        (
+            Kind::Whole,
             labelled,
             "94 11  20010db8000100000000000000000002 20010db8000200000000000000000002  1388 0035 \
              01 0009  08 00  000c 0c001600 0800000000000000"
@@ -349,8 +358,16 @@ fn records_that_cannot_be_are_refused() {
             "no reason to be gone",
         ),
         (
-            "40 06 c0000202 c6336402 9c41 0050 86 81af1a 03 a7 23 23",
+            "02 06 c0000202 c6336402 9c41 0050 80",
             "an incarnation of more than three bits",
+        ),
+        (
+            "40 06 c0000202 c6336402 9c41 0050 86 81af1a 03 a7 23 23",
+            "a given time that is missing",
+        ),
+        (
+            "40 06 c0000202 c6336402 9c41 0050 86 81af1a 00 03 a7 23 23",
+            "a given time that is none",
         ),
         ("02 00 c0000202 c6336402 9c41 0050", "no protocol"),
         (

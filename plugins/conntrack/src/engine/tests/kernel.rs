@@ -189,6 +189,7 @@ impl Kernel {
                 self.creates += 1;
                 let flow = Flow {
                     incarnation: 0,
+                    given_s: 0,
                     ..flow.clone()
                 };
                 self.flows.insert(key, (flow, ends_s));

@@ -5,6 +5,7 @@ mod follow;
 mod groups;
 mod kernel;
 mod loss;
+mod packet;
 mod random;
 mod random_both;
 mod roles;
