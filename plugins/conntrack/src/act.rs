@@ -4,7 +4,7 @@ use spared_sdk::{Error, Interest, Sockets};
 
 use super::engine::{Action, Engine};
 use super::kernel::Heard;
-use super::{Conntrack, GO_ON, LISTEN, PROXIES, kernel, rows};
+use super::{Conntrack, GO_ON, LISTEN, PROXIES, kernel};
 
 /// A dump is read for so long at one go.
 const SLICE_NS: u64 = 2_000_000;
@@ -152,11 +152,8 @@ impl Conntrack {
             }
             Action::StopDump => kernel.stop_dump(),
             Action::ReadTimeouts => engine.handle_timeouts(kernel::timeouts()),
-            Action::Compared(rows) => {
-                if let Some(answer) = self.comparing.take() {
-                    rows::end_comparison(answer, rows);
-                }
-            }
+            Action::Compared(rows) => self.waiting.end_comparison(rows),
+            Action::Listed(rows) => self.waiting.end_list(rows),
             Action::Warn(text) => log::warn!("{text}"),
             Action::Info(text) => log::info!("{text}"),
             Action::Event(text) => self.host.event(&text),

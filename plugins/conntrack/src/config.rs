@@ -64,6 +64,12 @@ const STATES: [(u8, &[&str]); 3] = [
     ),
 ];
 
+/// The kernel's name of a state in lower case; None of a protocol without states.
+pub fn state_name(protocol: u8, state: u8) -> Option<&'static str> {
+    let (_, names) = STATES.iter().find(|(known, _)| *known == protocol)?;
+    names.get(usize::from(state)).copied()
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Only flows older than that follow.
@@ -198,7 +204,7 @@ fn state_names() -> String {
     names.join(", ")
 }
 
-struct Protocol(u8);
+pub(crate) struct Protocol(pub u8);
 
 impl FromStr for Protocol {
     type Err = ();
@@ -212,7 +218,7 @@ impl FromStr for Protocol {
     }
 }
 
-struct State(Vec<(u8, u8)>);
+pub(crate) struct State(pub Vec<(u8, u8)>);
 
 impl FromStr for State {
     type Err = ();
@@ -227,7 +233,7 @@ impl FromStr for State {
     }
 }
 
-struct Mark(u32, u32);
+pub(crate) struct Mark(pub u32, pub u32);
 
 impl FromStr for Mark {
     type Err = ();

@@ -1,5 +1,7 @@
 //! Selection of flows: by the configuration, and by whether the router itself is one of their ends.
 
+mod selection;
+
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -8,6 +10,8 @@ use spared_sdk::config::IpNet;
 
 use crate::flow::{Flow, Tuple};
 use crate::wire::Address;
+
+pub use selection::Selection;
 
 /// A network as every flow is compared with it: without a branch on its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +66,14 @@ struct Known {
     labels: bool,
 }
 
+impl Known {
+    /// The flow says all.
+    const WHOLE: Self = Self {
+        state: None,
+        labels: true,
+    };
+}
+
 impl Rule {
     fn fits(&self, flow: &Flow, known: Known) -> bool {
         let original = &flow.original;
@@ -80,6 +92,23 @@ impl Rule {
                 .is_none_or(|(value, mask)| flow.mark & mask == value & mask)
             && (self.labels.is_empty() || !known.labels || has_label(flow, &self.labels))
             && (self.states.is_empty() || self.has_state(flow, known.state))
+    }
+
+    /// Names of the keys that it has.
+    pub fn keys(&self) -> Vec<&'static str> {
+        let keys = [
+            ("protocol", !self.protocols.is_empty()),
+            ("address", !self.addresses.is_empty()),
+            ("source", !self.sources.is_empty()),
+            ("destination", !self.destinations.is_empty()),
+            ("port", !self.ports.is_empty()),
+            ("zone", !self.zones.is_empty()),
+            ("mark", self.mark.is_some()),
+            ("label", !self.labels.is_empty()),
+            ("state", !self.states.is_empty()),
+        ];
+        let keys = keys.into_iter().filter(|(_, has)| *has);
+        keys.map(|(key, _)| key).collect()
     }
 
     fn touches(&self, flow: &Flow) -> bool {
@@ -115,6 +144,20 @@ fn has_label(flow: &Flow, labels: &[u8]) -> bool {
     })
 }
 
+/// Reason for which a flow stays on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The router is one of its ends.
+    Local,
+    Proxied,
+    /// This bit of its mark is not set.
+    Unmarked(u8),
+    /// No `[[include]]` fits.
+    NotIncluded,
+    /// This `[[exclude]]` fits, counted from 0.
+    Excluded(usize),
+}
+
 /// The whole of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
@@ -133,11 +176,12 @@ pub struct Filter {
 
 impl Filter {
     pub fn admits(&self, flow: &Flow) -> bool {
-        let known = Known {
-            state: None,
-            labels: true,
-        };
-        self.admits_as_known(flow, known)
+        self.refusal(flow).is_none()
+    }
+
+    /// Why the flow is not admitted, if so.
+    pub fn refusal(&self, flow: &Flow) -> Option<Refusal> {
+        self.refusal_as_known(flow, Known::WHOLE)
     }
 
     /// The same of a flow that was admitted, by an event which says only what changed.
@@ -146,18 +190,28 @@ impl Filter {
             state: Some(state),
             labels: attributes(&flow.extra).any(|(kind, _)| kind == c::CTA_LABELS),
         };
-        self.admits_as_known(flow, known)
+        self.refusal_as_known(flow, known).is_none()
     }
 
     /// Labels of which nothing is said are as they were when it was admitted.
-    fn admits_as_known(&self, flow: &Flow, known: Known) -> bool {
+    fn refusal_as_known(&self, flow: &Flow, known: Known) -> Option<Refusal> {
         let fits = |rule: &Rule| rule.fits(flow, known);
-        let may_exclude = |rule: &&Rule| known.labels || rule.labels.is_empty();
-        (self.local || !self.is_local(flow))
-            && (self.proxied || !self.is_proxied(flow))
-            && self.mark_bit.is_none_or(|bit| flow.mark >> bit & 1 == 1)
-            && (self.include.is_empty() || self.include.iter().any(fits))
-            && !self.exclude.iter().filter(may_exclude).any(fits)
+        if !self.local && self.is_local(flow) {
+            return Some(Refusal::Local);
+        }
+        if !self.proxied && self.is_proxied(flow) {
+            return Some(Refusal::Proxied);
+        }
+        let unmarked = self.mark_bit.filter(|bit| flow.mark >> bit & 1 == 0);
+        if let Some(bit) = unmarked {
+            return Some(Refusal::Unmarked(bit));
+        }
+        if !self.include.is_empty() && !self.include.iter().any(fits) {
+            return Some(Refusal::NotIncluded);
+        }
+        let excludes = |rule: &Rule| (known.labels || rule.labels.is_empty()) && fits(rule);
+        let number = self.exclude.iter().position(excludes)?;
+        Some(Refusal::Excluded(number))
     }
 
     /// It starts at this router or is addressed to it.

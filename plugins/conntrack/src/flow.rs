@@ -39,6 +39,11 @@ pub const PROTOCOLS: [(&str, u8); 9] = [
     ("udplite", UDPLITE),
 ];
 
+pub fn protocol_name(protocol: u8) -> Option<&'static str> {
+    let known = PROTOCOLS.iter().find(|(_, number)| *number == protocol);
+    known.map(|(name, _)| *name)
+}
+
 /// One direction of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tuple {
@@ -130,11 +135,8 @@ fn icmpv6_reply(kind: u8) -> u8 {
 
 impl fmt::Display for Tuple {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = PROTOCOLS
-            .iter()
-            .find(|(_, number)| *number == self.protocol);
-        match known {
-            Some((name, _)) => f.write_str(name)?,
+        match protocol_name(self.protocol) {
+            Some(name) => f.write_str(name)?,
             None => write!(f, "protocol {}", self.protocol)?,
         }
         if self.has_ports() {

@@ -47,7 +47,7 @@ pub struct Conntrack {
     kernel: Kernel,
     listening: Listening,
     probes: Vec<Flow>,
-    comparing: Option<Answer>,
+    waiting: rows::Waiting,
 }
 
 impl Io for Conntrack {
@@ -80,7 +80,7 @@ impl Io for Conntrack {
             kernel,
             listening: Listening::Now,
             probes: Vec::new(),
-            comparing: None,
+            waiting: rows::Waiting::default(),
         };
         conntrack.learn_addresses(&mut engine);
         conntrack.follow(&[])?;

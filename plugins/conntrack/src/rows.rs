@@ -1,16 +1,34 @@
 //! Verbs and rows of `sparectl conntrack`.
 
+use std::ffi::CStr;
+
 use spared_sdk::{Answer, Error, Progress, Verb};
 
 use crate::Conntrack;
-use crate::engine::{Engine, Fault, Rows};
+use crate::engine::{Engine, Fault, ListKind, Listed, Rows};
+use crate::filter::Selection;
 
 pub const VERBS: &[Verb] = &[
     Verb::ROWS,
     Verb::STATUS,
-    Verb::asks(c"diff", c"", c"compares the flows of both nodes"),
+    Verb::asks(c"flows", FILTER, c"lists flows, and what becomes of each"),
+    Verb::asks(c"stats", FILTER, c"counts flows by protocol"),
+    Verb::asks(c"diff", ENDS, c"compares the flows of both nodes"),
     Verb::changes(c"resync", c"", c"sends the peer every flow again"),
 ];
+
+/// As with conntrack(8).
+const FILTER: &CStr = c"[--src ADDRESS] [--dst ADDRESS] [--proto PROTOCOL] [--sport PORT] [--dport PORT] [--zone ZONE] \
+                        [--state STATE] [--mark MARK]";
+/// Of what both nodes have alike.
+const ENDS: &CStr = c"[--src ADDRESS] [--dst ADDRESS] [--proto PROTOCOL] [--sport PORT] [--dport PORT] [--zone ZONE]";
+
+/// Answers that wait for a walk.
+#[derive(Default)]
+pub struct Waiting {
+    comparison: Option<Answer>,
+    list: Option<Answer>,
+}
 
 const NO_RESYNC: &str =
     "no resync: the peer is not connected, or this node is backup (the active one resyncs)";
@@ -45,10 +63,20 @@ impl Conntrack {
                     &format!("started: {flows} flows in the kernel's table"),
                 )?;
             }
-            ["diff"] => {
-                let begun = engine.compare(now_ns);
-                begun.map_err(|why| Error::Plugin(why.to_owned()))?;
-                self.comparing = Some(answer.later());
+            ["diff", filter @ ..] => {
+                let selection = Selection::parse_ends(filter).map_err(Error::Usage)?;
+                begun(engine.compare(now_ns, selection))?;
+                self.waiting.comparison = Some(answer.later());
+                return Ok(Progress::Pending);
+            }
+            [word @ ("flows" | "stats"), filter @ ..] => {
+                let kind = match *word {
+                    "flows" => ListKind::Flows,
+                    _ => ListKind::Stats,
+                };
+                let selection = Selection::parse(filter).map_err(Error::Usage)?;
+                begun(engine.list(kind, selection))?;
+                self.waiting.list = Some(answer.later());
                 return Ok(Progress::Pending);
             }
             _ => return Err(Verb::usage("conntrack", VERBS)),
@@ -57,8 +85,27 @@ impl Conntrack {
     }
 }
 
-/// Differences, a row for each flow.
-pub fn end_comparison(mut answer: Answer, rows: Result<Rows, Fault>) {
+fn begun(result: Result<(), &'static str>) -> Result<(), Error> {
+    result.map_err(|why| Error::Plugin(why.to_owned()))
+}
+
+impl Waiting {
+    /// Differences, a row for each flow.
+    pub fn end_comparison(&mut self, rows: Result<Rows, Fault>) {
+        if let Some(answer) = self.comparison.take() {
+            end_comparison(answer, rows);
+        }
+    }
+
+    pub fn end_list(&mut self, rows: Listed) {
+        if let Some(mut answer) = self.list.take() {
+            answer.rows_that_fit(rows);
+            answer.done(Ok(()));
+        }
+    }
+}
+
+fn end_comparison(mut answer: Answer, rows: Result<Rows, Fault>) {
     let rows = match rows {
         Ok(rows) => rows,
         Err(fault @ Fault::Gone) => return answer.done(Err(Error::Peer(fault.to_string()))),

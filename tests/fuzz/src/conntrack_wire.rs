@@ -8,6 +8,7 @@ use spared_conntrack::codec::{build, expectation, parse};
 use spared_conntrack::config::Settings;
 use spared_conntrack::engine::local::{By, Event};
 use spared_conntrack::engine::{Action, Change, Engine, Question, Source};
+use spared_conntrack::filter::Selection;
 use spared_conntrack::flow::{Flow, Tcp, Tuple};
 use spared_conntrack::wire::{self, Kind, Message, Why};
 use spared_replica::map::Map;
@@ -88,7 +89,7 @@ impl Node {
             8 => self.engine.handle_timeout(now_ns),
             9 => self.engine.handle_role(now_ns, "office", bytes.is_empty()),
             10 => self.engine.handle_overrun(now_ns),
-            11 => drop(self.engine.compare(now_ns)),
+            11 => drop(self.engine.compare(now_ns, Selection::default())),
             12 => self.end_dump(bytes.is_empty()),
             13 => drop(self.engine.drain(now_ns)),
             _ => self.hear_kernel(what == 14, bytes),

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use spared_tests::Result;
 use spared_tests::clock::poll;
 use spared_tests::flows::{self, Crowd, Ends, Questions, Session};
-use spared_tests::lab::{CLIENT, Wire, scenario};
+use spared_tests::lab::{CLIENT, VIRTUAL, Wire, scenario};
 use spared_tests::pair::Fault;
 use spared_tests::router::{Ruleset, Spared};
 use spared_tests::synced::{Synced, plan};
@@ -182,6 +183,75 @@ fn diff_names_what_differs_and_exits_by_it() {
             "{:?}",
             pair.said(active, &["conntrack", "diff"])?
         );
+        Ok(())
+    });
+}
+
+#[test]
+fn flows_are_listed_with_what_becomes_of_each_and_counted_by_protocol() {
+    scenario(2, |lab| {
+        let toml = "[[exclude]]\nport = [9999]\nprotocol = [\"udp\"]\n";
+        let pair = Synced::start(lab, &plan(toml), &Ruleset::snat())?;
+        let (active, backup) = (pair.at()?, 1 - pair.at()?);
+        let [shell, clock, odd] = [22, 123, 9999].map(|port| (Wire::Wan.ipv4(CLIENT), port).into());
+        let mut session = Session::open(Ends::plain(&lab.lan, &lab.wan, shell))?;
+        session.say(ANSWER)?;
+        for server in [clock, odd] {
+            Questions::open(Ends::plain(&lab.lan, &lab.wan, server))?.ask(ANSWER)?;
+        }
+        pair.wait_holds(backup, 1, |entry| entry.original.destination_port == 123)?;
+        let own = |port: &str| ["conntrack", "flows", "--dport", port].map(str::to_owned);
+        let said = |site: usize, words: [String; 4]| -> Result<String> {
+            pair.done(site, &words.each_ref().map(String::as_str))
+        };
+        let address = Wire::Wan.ipv4(VIRTUAL);
+        let listed = said(active, own("22"))?;
+        let wanted = format!(" > {shell}  established, source {address}:");
+        assert!(
+            listed.contains(&wanted) && listed.trim_end().ends_with(", replicated"),
+            "{listed}"
+        );
+        assert_eq!(listed.lines().count(), 1, "{listed}");
+        let copy = said(backup, own("22"))?;
+        assert!(
+            copy.trim_end().ends_with(", copy of the other node's"),
+            "{copy}"
+        );
+        let excluded = said(active, own("9999"))?;
+        assert!(
+            excluded.contains("not replicated: [[exclude]] 1 (protocol, port)"),
+            "{excluded}"
+        );
+        let (code, text) = pair.said(active, &["conntrack", "flows", "--port", "22"])?;
+        assert!(
+            code == 64 && text.contains("--port: no filter"),
+            "{code}: {text}"
+        );
+
+        let crowd = Crowd::udp(20_000);
+        crowd.create(&lab.sites[active].ns)?;
+        pair.wait_holds(backup, 20_000, Crowd::has)?;
+        let listed = pair.done(active, &["conntrack", "flows", "--proto", "udp"])?;
+        let last = listed.lines().last().unwrap_or_default();
+        let more = last
+            .strip_prefix("yet more")
+            .and_then(|it| it.trim().split(' ').next()?.parse().ok());
+        let shown = listed.lines().count() - 1;
+        let row = |key: &str| {
+            Spared(&pair.routers[active]).row(&["conntrack", "stats", "--proto", "udp"], key)
+        };
+        let all = row("udp.flows")?.as_u64().unwrap_or_default();
+        assert_eq!(
+            more.map(|more: u64| more + shown as u64),
+            Some(all),
+            "{last}"
+        );
+        assert!(
+            all >= 20_002 && row("udp.kept_here")?.as_u64() > Some(0),
+            "{all}"
+        );
+        let (code, text) = pair.said(active, &["conntrack", "diff", "--dport", "123"])?;
+        assert_eq!(code, 0, "{text}");
         Ok(())
     });
 }

@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::pass::{Pass, Work};
 use super::{Action, Engine};
+use crate::filter::Selection;
 use crate::flow::{Flow, TCP, Tcp};
 use crate::wire::{self, Kind, MESSAGE_BYTES, Message, RECORD_BYTES_MAX};
 
@@ -42,6 +43,8 @@ type Digest = u64;
 pub struct Comparison {
     id: u32,
     look: u8,
+    /// Flows that are compared.
+    selection: Selection,
     here: HashMap<u64, Digest>,
     there: HashMap<u64, Digest>,
     /// Words for flows that may differ, once known.
@@ -62,14 +65,14 @@ impl Engine {
     ///
     /// # Errors
     /// The peer is not connected, or it is under way already.
-    pub fn compare(&mut self, now_ns: u64) -> Result<(), &'static str> {
+    pub fn compare(&mut self, now_ns: u64, selection: Selection) -> Result<(), &'static str> {
         if self.peer.as_ref().is_none_or(|peer| peer.active.is_none()) {
             return Err("the peer is not connected");
         }
         if self.comparison.is_some() {
             return Err("a comparison is already running");
         }
-        self.comparison = Some(Comparison::new(FLOWS_MAX));
+        self.comparison = Some(Comparison::new(FLOWS_MAX, selection));
         self.look(now_ns);
         Ok(())
     }
@@ -126,7 +129,8 @@ impl Engine {
             return;
         }
         let hash = self.table.hash(&flow);
-        if let Some(comparison) = &mut self.comparison {
+        let comparison = self.comparison.as_mut();
+        if let Some(comparison) = comparison.filter(|it| it.selection.has(&flow)) {
             comparison.here.insert(hash, digest(&flow));
             comparison.name(hash, &flow);
         }
@@ -148,7 +152,11 @@ impl Engine {
         let Some(comparison) = self.comparison.as_mut().filter(|it| it.id == id) else {
             return;
         };
-        for (_, flow) in wire::records(records).map_while(Result::ok) {
+        let flows = wire::records(records).map_while(Result::ok);
+        for (_, flow) in flows {
+            if !comparison.selection.has(&flow) {
+                continue;
+            }
             let hash = flow.hash(key);
             comparison.there.insert(hash, digest(&flow));
             comparison.name(hash, &flow);
@@ -196,10 +204,11 @@ impl Engine {
 }
 
 impl Comparison {
-    fn new(limit: usize) -> Self {
+    fn new(limit: usize, selection: Selection) -> Self {
         Self {
             id: 0,
             look: 0,
+            selection,
             here: HashMap::new(),
             there: HashMap::new(),
             named: HashMap::new(),
@@ -255,7 +264,8 @@ impl Comparison {
             .checked_sub(rows.len())
             .filter(|more| *more > 0)
         {
-            rows.push(("and more".to_owned(), more.to_string()));
+            // after the names of all protocols
+            rows.push(("yet more".to_owned(), more.to_string()));
         }
         rows
     }

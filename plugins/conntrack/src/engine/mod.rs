@@ -24,6 +24,7 @@ mod evidence;
 mod gone;
 mod hear;
 mod keep;
+mod listing;
 pub mod local;
 mod merge;
 mod outbox;
@@ -47,6 +48,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 pub use compare::{Fault, Rows};
 pub use counters::Counters;
 pub use evidence::Question;
+pub use listing::{ListKind, Listed};
 pub use restore::Timeouts;
 pub use translated::{NodeAddresses, Translation};
 
@@ -60,6 +62,7 @@ use crate::wire::{self, Address};
 use compare::Comparison;
 use elsewhere::Elsewhere;
 use gone::Ending;
+use listing::Listing;
 use pass::{Pass, Wanted};
 use pause::Pause;
 use queue::Queue;
@@ -91,6 +94,8 @@ pub enum Action {
     ReadTimeouts,
     /// A comparison is done: what differs, a row for each.
     Compared(Result<Rows, Fault>),
+    /// A list is done.
+    Listed(Listed),
     Warn(String),
     Info(String),
     Event(String),
@@ -258,6 +263,7 @@ pub struct Engine {
     comparison: Option<Comparison>,
     /// Looks so far.
     compared: u32,
+    listing: Option<Listing>,
     actions: VecDeque<Action>,
     pub counters: Counters,
     /// The kernel's table was full, and nobody was warned yet.
@@ -330,6 +336,7 @@ impl Engine {
             translated: Translated::default(),
             comparison: None,
             compared: 0,
+            listing: None,
             actions: VecDeque::new(),
             counters: Counters::default(),
             found_full: false,

@@ -23,6 +23,8 @@ pub struct Wanted {
     /// The peer compares.
     pub answer: Option<u32>,
     pub compare: bool,
+    /// Somebody asked for a list.
+    pub list: bool,
 }
 
 impl Wanted {
@@ -30,7 +32,7 @@ impl Wanted {
     pub fn any(&self) -> bool {
         let for_peer = self.resync || self.answer.is_some() || self.compare;
         let for_kernel = self.restore || self.keep || self.loosen || self.prune || self.verify;
-        for_peer || for_kernel
+        for_peer || for_kernel || self.list
     }
 }
 
@@ -51,12 +53,13 @@ pub enum Work {
         id: u32,
     },
     Compare,
+    List,
 }
 
 impl Work {
     /// Useless without the peer.
     pub fn needs_peer(self) -> bool {
-        !matches!(self, Self::Restore | Self::Keep | Self::Loosen)
+        !matches!(self, Self::Restore | Self::Keep | Self::Loosen | Self::List)
     }
 }
 
@@ -121,6 +124,7 @@ impl Engine {
                 self.actions.push_back(Action::ReadTimeouts);
             }
             Work::Tidy { .. } => self.table.clear_flag(flag::PRESENT),
+            Work::List => self.begin_list(),
             _ => {}
         }
         self.pass = Some(Pass {
@@ -178,6 +182,9 @@ impl Engine {
         if std::mem::take(&mut wanted.compare) {
             return Some(Work::Compare);
         }
+        if std::mem::take(&mut wanted.list) {
+            return Some(Work::List);
+        }
         if wanted.resync && self.speaks(now_ns) {
             self.wanted.resync = false;
             self.resync_number = self.resync_number.wrapping_add(1);
@@ -199,6 +206,7 @@ impl Engine {
         };
         match pass.work {
             Work::Compare => self.wanted.compare = true,
+            Work::List => self.wanted.list = true,
             Work::Answer { id } => drop(self.wanted.answer.get_or_insert(id)),
             Work::Tidy { verify, .. } => self.wanted.verify |= verify,
             Work::Resync { .. } => self.wanted.resync = true,
@@ -246,6 +254,7 @@ impl Engine {
             Work::Tidy { prune, strays, .. } => self.tidy(now_ns, flow, prune, strays),
             Work::Answer { id } => self.answer_with(now_ns, id, &flow),
             Work::Compare => self.compare_own(flow),
+            Work::List => self.add_to_list(now_ns, &flow),
         }
     }
 
@@ -287,6 +296,7 @@ impl Engine {
             Work::Tidy { prune, verify, .. } => self.end_tidy(now_ns, prune, verify),
             Work::Answer { id } => self.end_answer(now_ns, id, pass, complete),
             Work::Compare => self.end_own(now_ns, complete),
+            Work::List => self.end_list(complete),
         }
     }
 

@@ -331,6 +331,7 @@ impl Engine {
         self.wanted = Wanted {
             restore: self.wanted.restore,
             loosen: self.wanted.loosen,
+            list: self.wanted.list,
             ..Wanted::default()
         };
     }

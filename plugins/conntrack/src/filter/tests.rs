@@ -456,3 +456,44 @@ fn an_event_ends_what_it_excludes_now() {
         );
     }
 }
+
+#[test]
+fn what_is_refused_has_its_reason() {
+    let rule = |port| Rule {
+        ports: vec![port],
+        ..Rule::default()
+    };
+    let excluding = Filter {
+        exclude: vec![rule(22), rule(80)],
+        ..Filter::default()
+    };
+    let flow = connection();
+    assert_eq!(excluding.refusal(&flow), Some(Refusal::Excluded(1)));
+    assert_eq!(excluding.exclude[1].keys(), ["port"]);
+    assert_eq!(
+        including(rule(22)).refusal(&flow),
+        Some(Refusal::NotIncluded)
+    );
+    assert_eq!(including(rule(80)).refusal(&flow), None);
+    let marked = Filter {
+        mark_bit: Some(30),
+        ..Filter::default()
+    };
+    assert_eq!(marked.refusal(&flow), Some(Refusal::Unmarked(30)));
+    for (address, wanted) in [
+        ("192.0.2.2", Some(Refusal::Local)),
+        ("198.51.100.2", Some(Refusal::Local)),
+        ("203.0.113.9", None),
+    ] {
+        let filter = Filter {
+            own: own(&[address]),
+            ..Filter::default()
+        };
+        assert_eq!(filter.refusal(&flow), wanted, "{address}");
+    }
+    let proxied = Filter {
+        own: own(&["10.0.0.7"]),
+        ..Filter::default()
+    };
+    assert_eq!(proxied.refusal(&translated()), Some(Refusal::Proxied));
+}

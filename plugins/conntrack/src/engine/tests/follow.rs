@@ -158,8 +158,16 @@ fn a_comparison_names_what_differs() {
     (0..20).for_each(|number| pair.traffic(0, &tcp(number)));
     pair.settle();
     let now_ns = pair.now_ns;
-    assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
-    assert!(pair.nodes[0].engine.compare(now_ns).is_err());
+    assert_eq!(
+        pair.nodes[0].engine.compare(now_ns, Selection::default()),
+        Ok(())
+    );
+    assert!(
+        pair.nodes[0]
+            .engine
+            .compare(now_ns, Selection::default())
+            .is_err()
+    );
     pair.settle();
     assert_eq!(pair.nodes[0].compared, Some(Ok(vec![])));
     let now_s = pair.now_s();
@@ -168,7 +176,10 @@ fn a_comparison_names_what_differs() {
     if let Some((flow, _)) = pair.nodes[1].kernel.flows.get_mut(&name(&tcp(5))) {
         flow.mark = 77;
     }
-    assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
+    assert_eq!(
+        pair.nodes[0].engine.compare(now_ns, Selection::default()),
+        Ok(())
+    );
     pair.settle();
     let rows = pair.nodes[0].compared.take();
     let rows = rows.and_then(Result::ok).unwrap_or_default();
@@ -185,7 +196,10 @@ fn a_comparison_waits_for_a_table_that_cannot_be_read() {
         pair.settle();
         pair.nodes[side].kernel.is_unreadable = true;
         let now_ns = pair.now_ns;
-        assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
+        assert_eq!(
+            pair.nodes[0].engine.compare(now_ns, Selection::default()),
+            Ok(())
+        );
         pair.pass_ms(1000);
         assert_eq!(pair.nodes[0].compared, None);
         pair.nodes[side].kernel.is_unreadable = false;
@@ -203,7 +217,10 @@ fn a_comparison_of_too_many_flows_ends_with_a_word() {
         let now_s = pair.now_s();
         (20..30).for_each(|number| pair.nodes[side].kernel.traffic(now_s, &udp(number)));
         let now_ns = pair.now_ns;
-        assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
+        assert_eq!(
+            pair.nodes[0].engine.compare(now_ns, Selection::default()),
+            Ok(())
+        );
         let comparison = pair.nodes[0].engine.comparison.as_mut();
         comparison.expect("it has begun").limit = 25;
         pair.step();
@@ -211,7 +228,10 @@ fn a_comparison_of_too_many_flows_ends_with_a_word() {
         assert_eq!(words, Some(Fault::TooMany));
         // and there may be another one, which what is under way does not disturb
         pair.settle();
-        assert_eq!(pair.nodes[0].engine.compare(now_ns), Ok(()));
+        assert_eq!(
+            pair.nodes[0].engine.compare(now_ns, Selection::default()),
+            Ok(())
+        );
         pair.settle();
         assert!(matches!(pair.nodes[0].compared, Some(Ok(_))));
     }

@@ -4,6 +4,7 @@ mod elsewhere;
 mod follow;
 mod groups;
 mod kernel;
+mod listing;
 mod loss;
 mod packet;
 mod random;
@@ -16,8 +17,9 @@ mod translated;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::local::By;
-use super::{Action, Change, Engine, Fault, Rows, SECOND_NS, Source, Subscription};
+use super::{Action, Change, Engine, Fault, Listed, Rows, SECOND_NS, Source, Subscription};
 use crate::config::Settings;
+use crate::filter::Selection;
 use crate::flow::{Flow, TCP, Tcp, Tuple, UDP, Zone, status};
 use kernel::{Flows, Kernel, name};
 
@@ -33,6 +35,7 @@ struct Node {
     told: Option<Result<(), String>>,
     said: usize,
     compared: Option<Result<Rows, Fault>>,
+    listed: Option<Listed>,
     warnings: Vec<String>,
     events: Vec<String>,
     told_of: Vec<String>,
@@ -64,6 +67,7 @@ impl Pair {
                 told: None,
                 said: 0,
                 compared: None,
+                listed: None,
                 warnings: Vec::new(),
                 events: Vec::new(),
                 told_of: Vec::new(),
@@ -342,6 +346,7 @@ impl Node {
                 Action::ReadTimeouts => {}
                 Action::StopDump => self.kernel.dump = None,
                 Action::Compared(rows) => self.compared = Some(rows),
+                Action::Listed(rows) => self.listed = Some(rows),
                 Action::Warn(text) => self.warnings.push(text),
                 Action::Info(text) => self.told_of.push(text),
                 Action::Event(text) => self.events.push(text),
