@@ -54,7 +54,26 @@ impl Engine {
         if lacking > 0 {
             summary += &format!(", {lacking} not in sync");
         }
-        summary
+        summary + &self.left_out()
+    }
+
+    /// Elements that stay on this node, after the others' number.
+    fn left_out(&self) -> String {
+        let sets = self.store.all.iter();
+        let sets: Vec<&Set> = sets.filter(|set| set.left_out() > 0).collect();
+        let [first, others @ ..] = sets.as_slice() else {
+            return String::new();
+        };
+        let elements = sets.iter().map(|set| set.left_out()).sum();
+        let elements = counted(elements, "element");
+        let others = match others.len() {
+            0 => String::new(),
+            others => format!(" and {}", counted(others, "more set")),
+        };
+        format!(
+            ", {elements} with limits of rules left out ({}{others})",
+            first.name
+        )
     }
 }
 

@@ -193,6 +193,12 @@ fn what_a_rule_gave_a_limit_is_neither_told_nor_put_back_and_that_is_said_once()
     lab.run(3 * S);
     assert_eq!(lab.keys(0), [key(3)]);
     lab.assert_in_sync();
+    // those of the rule are there again as soon as it meets their packets
+    lab.insert(0, metered(2));
+    lab.run(3 * S);
+    let summary = lab.machine(0).engine.summary(lab.now_ns());
+    let left_out = "1 element with limits of rules left out (inet filter bans)";
+    assert!(summary.ends_with(left_out), "{summary}");
     let sentence = "set inet filter bans has elements with a limit, a quota or a count of \
                     connections that a rule gave them: these are not replicated";
     assert_eq!(lab.machine(0).warned, [sentence]);
