@@ -19,7 +19,7 @@ export RUSTDOCFLAGS ?= -D warnings
 .PHONY: help build demo demo-video test minutes matrix check fmt clippy docs book deny \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
 	bench-pairs test-bench \
-	soak soak-fence soak-guard soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-conntrack soak-sets soak-dhcp \
+	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
 	fuzz fuzz-seeds release programs notices install install-files install-units deb test-deb release-check clean
 
@@ -190,6 +190,11 @@ soak-pairs: build ## pairs of faults within half a second, SPARED_ROUNDS (40) of
 soak-guard: build ## anything that can happen to interfaces and addresses, SPARED_ROUNDS (1000) sequences from the SPARED_SEED-th on, in SPARED_SHARDS (4) processes at once; SPARED_KIND=plain, vmac or ipv6
 	@$(needs) test
 	SPARED_ROUNDS=$${SPARED_ROUNDS:-1000} $(soak) guard sh tests/shards.sh $${SPARED_SHARDS:-4} $(in_lab) end_to_end $(alone) guard::sequences_at_random
+
+# these mostly wait
+soak-strangers: build ## faults of strangers' networks, compared with what stations see and status says, SPARED_ROUNDS (200) sequences from the SPARED_SEED-th on, in SPARED_SHARDS (4) processes at once; SPARED_KIND=plain, vmac, ipv6 or one of them with -unlinked
+	@$(needs) test
+	SPARED_ROUNDS=$${SPARED_ROUNDS:-200} $(soak) strangers sh tests/shards.sh $${SPARED_SHARDS:-4} $(in_lab) end_to_end $(alone) strangers_networks::sequences_at_random
 
 soak-forger: build ## failovers beside a forging station, SPARED_ROUNDS (40) with it and without for each family
 	@$(needs) test

@@ -13,7 +13,7 @@ code=$({ { "$@" 2>&1; echo $? >&3; } | tee "$log" >&2; } 3>&1)
 took=$(($(date +%s) - began))
 
 # What a run was told by its environment, for whoever repeats it.
-told=$(env | grep -E '^(SPARED_(SEED|ROUNDS|SHARDS|MINUTES|SECONDS|INTERVAL_MS|VMAC)|SETS_ELEMENTS|PROPTEST_CASES|FUZZ_SECONDS)=' | sort | tr '\n' ' ')
+told=$(env | grep -E '^(SPARED_(SEED|KEEP|KIND|ROUNDS|SHARDS|MINUTES|SECONDS|INTERVAL_MS|VMAC)|SETS_ELEMENTS|PROPTEST_CASES|FUZZ_SECONDS)=' | sort | tr '\n' ' ')
 case $code in
 0) result=ok ;;
 *) result="FAILED ($code)" ;;

@@ -30,6 +30,7 @@ pub mod rtnl;
 pub mod say;
 pub mod soak;
 pub mod steady;
+pub mod strangers;
 pub mod synced;
 #[allow(unsafe_code)]
 mod sys;

@@ -276,7 +276,7 @@ impl<'l> Node<'l> {
         for wire in Wire::BOTH {
             let name = wire.name();
             lines += &own_lines("replace", wire, self.site.host(), name);
-            let local = local(wire, self.site.host());
+            let local = wire.link_local(self.site.host()).to_string();
             if !held
                 .iter()
                 .any(|it| it.device == name && it.address == local)
@@ -363,14 +363,6 @@ fn device_in(ns: &Namespace, wire: Wire, site: &Site) -> Result<Option<String>> 
 fn own_lines(verb: &str, wire: Wire, host: u8, device: &str) -> String {
     let (ipv4, ipv6) = (wire.ipv4(host), wire.ipv6(host));
     format!("addr {verb} {ipv4}/24 dev {device}\naddr {verb} {ipv6}/64 dev {device} nodad\n")
-}
-
-/// The link-local address that the kernel makes of a hardware address.
-fn local(wire: Wire, host: u8) -> String {
-    let [a, b, c, d, e, f] = wire.mac(host).map(u16::from);
-    let parts = [(a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f];
-    let [a, b, c, d] = parts;
-    std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, a, b, c, d).to_string()
 }
 
 /// Runs `ip -batch` to its end, whatever is refused.

@@ -44,7 +44,8 @@ impl Lab {
         self.drop_by(site, wire, rule, Direction::To)
     }
 
-    fn drop_by(&self, site: &Site, wire: Wire, rules: &str, way: Direction) -> Result<()> {
+    /// The same of frames that rules of nftables drop.
+    pub fn drop_by(&self, site: &Site, wire: Wire, rules: &str, way: Direction) -> Result<()> {
         let port = site.port(wire);
         let chain = |hook: &str, not: Direction| {
             let rules = if way == not { "" } else { rules };

@@ -93,6 +93,13 @@ impl Wire {
         format!("fd0{}::{host}", self.number())
     }
 
+    /// The link-local address that the kernel makes of a host's hardware address.
+    pub fn link_local(self, host: u8) -> std::net::Ipv6Addr {
+        let [a, b, c, d, e, f] = self.mac(host).map(u16::from);
+        let [p, q, r, s] = [(a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f];
+        std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, p, q, r, s)
+    }
+
     /// Hardware address of a host.
     pub fn mac(self, host: u8) -> [u8; 6] {
         [2, 0, 0, 0, self.number(), host]

@@ -68,6 +68,11 @@ impl Stations {
 
     /// Time from the question that a frame answers; None if it answers none that was asked.
     pub fn delay(&self, answer: &Seen) -> Option<Duration> {
+        Some(answer.at.since(self.asked_at(answer)?))
+    }
+
+    /// Time of the round of questions that a frame answers.
+    pub fn asked_at(&self, answer: &Seen) -> Option<Stamp> {
         let mut to = answer.destination_mac;
         let of = std::mem::take(&mut to[ROUND]);
         if ![Wire::Lan.mac(EYE), Wire::Wan.mac(CLIENT)].contains(&to) {
@@ -77,7 +82,7 @@ impl Stations {
         let rounds = asked.iter().enumerate().rev();
         let mut earlier = rounds.filter(|(_, at)| **at <= answer.at);
         let (_, at) = earlier.find(|(round, _)| *round as u8 == of)?;
-        Some(answer.at.since(*at))
+        Some(*at)
     }
 }
 

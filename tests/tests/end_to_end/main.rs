@@ -69,6 +69,7 @@ mod signed;
 mod silent;
 mod sparectl;
 mod strangers;
+mod strangers_networks;
 mod survivor;
 mod switchover;
 mod timed;
