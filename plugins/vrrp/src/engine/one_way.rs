@@ -81,9 +81,12 @@ impl Group {
             .find_map(|router| Some((router.source?, router.peers_address()?)))
     }
 
-    /// The peer has answered this node there.
+    /// The peer has answered this node there. Where its heartbeats are known to come, they alone show that they do: what
+    /// drops them may let ARP pass.
     pub(super) fn note_both_ways(&mut self, index: usize) {
+        let sends = self.theirs(index).is_some_and(|theirs| theirs.sends);
         let port = self.ports.get_mut(index);
+        let port = port.filter(|port| !(sends && port.proof.is_some()));
         if let Some(port) = port.filter(|port| port.one_way_loss.is_some()) {
             port.moved = false;
             self.end_both_ways_check(index);
