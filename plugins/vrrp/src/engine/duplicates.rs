@@ -243,8 +243,11 @@ impl Engine {
             return false;
         };
         let (is_active, is_peer_out) = (group.is_active(), group.is_peer_out(now_ns));
+        // heard when it was not yet known whose MAC address that is
+        let claimant = place.map(|place| self.claimant(now_ns, it.interface, place, it.mac));
+        let is_pairs = !it.is_peer && matches!(claimant, Some(Claimant::Pair | Claimant::Peer));
         let is_asked = std::mem::take(&mut it.is_asked);
-        if !std::mem::take(&mut it.is_heard) {
+        if is_pairs || !std::mem::take(&mut it.is_heard) {
             it.unanswered += u32::from(is_asked);
         } else {
             it.unanswered = 0;
@@ -254,7 +257,7 @@ impl Engine {
             true => UNANSWERED_MAX,
             false => UNCONFIRMED_MAX,
         };
-        let is_gone = it.unanswered >= most || it.is_peer && !is_peer_out;
+        let is_gone = is_pairs || it.unanswered >= most || it.is_peer && !is_peer_out;
         if is_gone && it.is_told {
             let text = self.sentence(it, "no longer answers", More::default());
             self.actions.push(Action::Event(text));
