@@ -90,7 +90,7 @@ fn a_wrong_host_file_changes_nothing() {
     assert_eq!(
         refused(&lab),
         [
-            "spared.toml:2: setle_ms: unknown key, allowed: fence, firewall, link, log, node, nodes, port, realtime, secret_file, settle_ms"
+            "spared.toml:2: setle_ms: unknown key, allowed: equal, fence, firewall, link, log, node, nodes, port, realtime, secret_file, settle_ms"
         ]
     );
     assert!(lab.pings());
