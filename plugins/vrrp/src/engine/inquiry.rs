@@ -57,11 +57,12 @@ struct Inquiry {
 }
 
 /// What stations answer to the virtual MAC of a virtual router of this node.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct StationAnswers {
-    /// Who answered last, and how many were asked that did not.
+    /// Who answered last.
     station: Option<IpAddr>,
-    turn: usize,
+    /// Who answered nothing at all, as long as there is another one to ask.
+    silent: Vec<IpAddr>,
     answered_ns: Option<u64>,
     good_until_ns: u64,
     /// The last question has had no answer yet.
@@ -220,7 +221,7 @@ impl Engine {
         self.end_inquiry(now_ns, interface, inquiry, |answers| {
             *answers = StationAnswers {
                 station: Some(inquiry.station),
-                turn: answers.turn,
+                silent: Vec::new(),
                 answered_ns: Some(now_ns),
                 good_until_ns: now_ns.saturating_add(PROOF_NS.max(turns_ns)),
                 is_doubted: false,
@@ -287,13 +288,32 @@ impl Engine {
             Outcome::Silent => {
                 self.end_inquiry(now_ns, interface, inquiry, |it| {
                     (it.station, it.is_lost) = (None, false);
-                    it.turn = it.turn.wrapping_add(1);
+                    it.silent.push(inquiry.station);
                 });
-                if let Some(there) = self.interfaces.get_mut(interface) {
-                    there.inquiries.next_ns = now_ns.saturating_add(SILENT_PAUSE_NS);
-                }
+                self.review_silent(now_ns, interface, &inquiry);
             }
             Outcome::Lossy => self.end_inquiry(now_ns, interface, inquiry, |_| {}),
+        }
+    }
+
+    /// Where every station is silent, all of them are asked again after a pause.
+    fn review_silent(&mut self, now_ns: u64, interface: usize, inquiry: &Inquiry) {
+        let place = self.place_of(interface, inquiry);
+        let group = place.and_then(|(group, _)| self.groups.get_mut(group));
+        let router = place
+            .zip(group)
+            .and_then(|((_, router), group)| group.routers.get_mut(router));
+        let (Some(router), Some(there)) = (router, self.interfaces.get_mut(interface)) else {
+            return;
+        };
+        let known: Vec<IpAddr> = questions(there, router)
+            .map(|(station, _)| station)
+            .collect();
+        let silent = &mut router.answers.silent;
+        silent.retain(|station| known.contains(station));
+        if known.iter().all(|station| silent.contains(station)) {
+            silent.clear();
+            there.inquiries.next_ns = now_ns.saturating_add(SILENT_PAUSE_NS);
         }
     }
 
@@ -344,29 +364,15 @@ impl Engine {
     }
 }
 
-/// Whom a virtual router asks, and in whose name. None where no station is known in the network of one of its addresses:
-/// one in another network need not answer.
+/// Whom a virtual router asks: the station that answered last, or the next one that is not known to be silent.
 fn inquiry(now_ns: u64, there: &Interface, router: &VirtualRouter) -> Option<Inquiry> {
     let own = router.source?;
     let (config, answers) = (&router.config, &router.answers);
-    let heard = there.stations.heard().iter();
-    let stations = answers.station.iter().chain(&config.witnesses).chain(heard);
-    let questions = || {
-        let others = stations.clone().filter(|station| {
-            let is_own = there.facts.addresses.contains(station);
-            let is_peers = router.peers_address() == Some(**station);
-            let is_peers = is_peers || config.peers.contains(station);
-            !(is_own || is_peers || there.virtuals.contains(**station))
-        });
-        others.filter_map(|station| {
-            let mut addresses = config.addresses.iter();
-            let near = addresses.find(|it| it.is_near(*station))?;
-            Some((*station, near.address))
-        })
-    };
+    let questions = || questions(there, router);
     let known = questions().find(|(station, _)| answers.station == Some(*station));
-    let turn = answers.turn.checked_rem(questions().count())?;
-    let (station, address) = known.or_else(|| questions().nth(turn))?;
+    let other = || questions().find(|(station, _)| !answers.silent.contains(station));
+    // where those that are not silent are known no more, the others are asked again
+    let (station, address) = known.or_else(other).or_else(|| questions().next())?;
     Some(Inquiry {
         family: config.family,
         vrid: config.vrid,
@@ -379,5 +385,27 @@ fn inquiry(now_ns: u64, there: &Interface, router: &VirtualRouter) -> Option<Inq
         own_asked: 0,
         own_answered: 0,
         is_own_answered: false,
+    })
+}
+
+/// Stations that a virtual router may ask, and in whose name. None where no station is known in the network of one of its
+/// addresses: one in another network need not answer.
+fn questions<'r>(
+    there: &'r Interface,
+    router: &'r VirtualRouter,
+) -> impl Iterator<Item = (IpAddr, IpAddr)> + 'r {
+    let (config, answers) = (&router.config, &router.answers);
+    let heard = there.stations.heard().iter();
+    let stations = answers.station.iter().chain(&config.witnesses).chain(heard);
+    let others = stations.copied().filter(|station| {
+        let is_own = there.facts.addresses.contains(station);
+        let is_peers = router.peers_address() == Some(*station);
+        let is_peers = is_peers || config.peers.contains(station);
+        !(is_own || is_peers || there.virtuals.contains(*station))
+    });
+    others.filter_map(|station| {
+        let mut addresses = config.addresses.iter();
+        let near = addresses.find(|it| it.is_near(station))?;
+        Some((station, near.address))
     })
 }
