@@ -19,7 +19,7 @@ export RUSTDOCFLAGS ?= -D warnings
 .PHONY: help build demo demo-video test minutes matrix check fmt clippy docs book deny \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
 	bench-pairs test-bench \
-	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-conntrack soak-sets soak-dhcp \
+	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
 	fuzz fuzz-seeds release programs notices install install-files install-units deb test-deb release-check clean
 
@@ -219,6 +219,10 @@ soak-engines: ## random histories of the engines without a kernel, PROPTEST_CASE
 	PROPTEST_CASES=$${PROPTEST_CASES:-20000} $(soak) engines cargo test --locked --release --lib \
 		-p spared-conntrack -p spared-dhcp -p spared-files -p spared-group -p spared-ipsec -p spared-link -p spared-replica \
 		-p spared-service -p spared-sets -p spared-vrrp -- random whatever
+
+soak-networks: ## two engines on the virtual clock: every fault of one network, and SPARED_ROUNDS (100000) random histories of both from the SPARED_SEED-th on
+	@$(needs) build
+	$(soak) networks cargo test --locked $(suite) --lib $(alone) engine::tests::networks
 
 soak-conntrack: build ## connections through every fault with both nodes active, beside conntrackd, SPARED_ROUNDS of its cases from the SPARED_SEED-th on; ten minutes without a link
 	@$(needs) test

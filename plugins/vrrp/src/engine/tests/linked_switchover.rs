@@ -18,7 +18,7 @@ fn a_switch_moves_the_group_and_carries_packets_until_the_new_one_is_heard() {
     moved_once(&lab, 1);
     assert!(lab.longest_silence_ns("lan2") <= lab.latency_ns);
     let gave_up = lab.nodes[0].roles[0].0;
-    assert!(lab.nodes[0].host.carries_until_ns >= gave_up + 200 * MS);
+    assert!(lab.nodes[0].host.carries_until_ns() >= gave_up + 200 * MS);
     assert_eq!(lab.nodes[0].roles[0].1, Role::Backup);
     assert_eq!(
         lab.nodes[0].roles[0].2,

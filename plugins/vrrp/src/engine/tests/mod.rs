@@ -22,6 +22,7 @@ mod linked_groups;
 mod linked_random;
 mod linked_switchover;
 mod narrow;
+mod networks;
 mod pairs_of_faults;
 mod random;
 mod refused;

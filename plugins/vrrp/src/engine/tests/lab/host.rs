@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spared_sdk::Role;
 
+use super::carriage::Kind;
 use super::words::{Said, said};
 use super::{Lab, MS, Node, SECOND, What};
 use crate::election::Directive;
@@ -64,31 +65,34 @@ pub struct Host {
     pub(super) directive_waits: bool,
     /// Interfaces that changed while the host was asked for a role: it tells of them after its answer.
     pub(super) changed: BTreeSet<String>,
-    release: bool,
-    prepared: bool,
+    /// Groups that it is to release, and those for which it is prepared.
+    release: BTreeSet<String>,
+    prepared: BTreeSet<String>,
     pub unready: bool,
     /// It does not take a switchover.
     pub declines: bool,
     /// Switchovers that it began, with their reason.
     pub switchovers: Vec<(u64, &'static str)>,
-    /// Until when packets of the addresses pass, though nothing is answered.
-    pub carries_until_ns: u64,
+    /// Until when packets of a group's addresses pass, though nothing is answered.
+    carries_until_ns: BTreeMap<String, u64>,
     pub heartbeats_sent: u64,
     /// The peer hears another run of this node, and goes on with that one.
     pub is_second: bool,
 }
 
-/// The switchover that is under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A switchover that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Handing {
     from: usize,
     to: usize,
     number: u64,
+    /// Those that have not moved yet.
+    groups: BTreeSet<String>,
 }
 
 impl Handing {
-    pub(super) fn is_from(&self, node: usize) -> bool {
-        self.from == node
+    pub(super) fn is_of(&self, node: usize, group: &str) -> bool {
+        self.from == node && self.groups.contains(group)
     }
 }
 
@@ -109,7 +113,12 @@ impl Host {
     }
 
     pub fn is_prepared(&self) -> bool {
-        self.prepared
+        !self.prepared.is_empty()
+    }
+
+    /// Until when packets of any group pass.
+    pub fn carries_until_ns(&self) -> u64 {
+        self.carries_until_ns.values().copied().max().unwrap_or(0)
     }
 
     fn quality(&self) -> u8 {
@@ -128,17 +137,23 @@ impl Node {
         self.dead
     }
 
+    /// The configured groups.
+    pub(super) fn groups(&self) -> BTreeSet<String> {
+        let groups = self.settings.groups.iter();
+        groups.map(|group| group.name.clone()).collect()
+    }
+
     /// What its host tells it: the test's word, lowered by the checks of the engine.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    fn told(&self) -> Directive {
+    fn told(&self, group: &str) -> Directive {
         Directive {
             quality: self.directive.quality.min(self.host.quality()),
             ready: !self.host.unready,
-            release: self.host.release,
-            prepared: self.host.prepared,
+            release: self.host.release.contains(group),
+            prepared: self.host.prepared.contains(group),
             ..self.directive.clone()
         }
     }
@@ -207,7 +222,10 @@ impl Lab {
             let node = &self.nodes[index];
             let leaves = node.facts[&wire].carrier && !node.swallows;
             let filtered = self.filtered.contains(&wire);
-            if lost || filtered || self.filters || !leaves || self.is_cut(&wire, index, other) {
+            let kind = way.to.map_or(Kind::Multicast, |_| Kind::Unicast);
+            let kinds = [kind, Kind::Heartbeats];
+            let cut = self.is_cut(&wire, index, other) || self.holds_back(&wire, index, &kinds);
+            if lost || filtered || self.filters || !leaves || cut {
                 continue;
             }
             let neighbour = Neighbour {
@@ -335,7 +353,8 @@ impl Lab {
         };
         let wires = self.nodes[from].facts.keys().filter(speaks);
         let mut paths = wires.chain(&self.links);
-        paths.any(|path| !self.is_cut(path, from, to))
+        let kinds = [Kind::Multicast, Kind::Heartbeats];
+        paths.any(|path| !self.is_cut(path, from, to) && !self.holds_back(path, from, &kinds))
     }
 
     /// Both have signed, and verified.
@@ -476,15 +495,11 @@ impl Lab {
             node.host.directive_waits = true;
             return;
         }
-        let directive = node.told();
-        let names: Vec<String> = node
-            .settings
-            .groups
-            .iter()
-            .map(|g| g.name.clone())
-            .collect();
+        let groups = node.settings.groups.iter();
+        let told = groups.map(|group| (group.name.clone(), node.told(&group.name)));
+        let told: Vec<(String, Directive)> = told.collect();
         let now_ns = self.clock.now_ns();
-        for name in names {
+        for (name, directive) in told {
             self.nodes[index]
                 .engine
                 .handle_directive(now_ns, &name, &directive);
@@ -496,36 +511,45 @@ impl Lab {
 
     /// `sparectl switch`: the host's own wish.
     pub fn switch(&mut self, from: usize) {
-        self.switch_over(from, "switchover");
+        let groups = self.nodes[from].groups();
+        self.switch_over(from, groups, "switchover");
     }
 
-    pub(super) fn switch_over(&mut self, from: usize, reason: &'static str) -> bool {
-        if self.handing.is_some() || !self.session() {
+    pub(super) fn switch_over(
+        &mut self,
+        from: usize,
+        groups: BTreeSet<String>,
+        reason: &'static str,
+    ) -> bool {
+        let moves = |handing: &Handing| !handing.groups.is_disjoint(&groups);
+        if self.handings.iter().any(moves) || !self.session() {
             return false;
         }
         self.handed += 1;
-        let handing = Handing {
+        let (to, number) = (1 - from, self.handed);
+        self.handings.push(Handing {
             from,
-            to: 1 - from,
-            number: self.handed,
-        };
-        self.handing = Some(handing);
+            to,
+            number,
+            groups,
+        });
         self.nodes[from]
             .host
             .switchovers
             .push((self.clock.now_ns(), reason));
         let prepared_ns = self.clock.now_ns() + 2 * self.latency_ns + self.drain_ns;
-        self.enqueue(prepared_ns, handing.to, What::Prepare(handing.number));
+        self.enqueue(prepared_ns, to, What::Prepare(number));
         self.enqueue(
             self.clock.now_ns() + SWITCHOVER_NS,
             from,
-            What::TimeOut(handing.number),
+            What::TimeOut(number),
         );
         true
     }
 
     fn current(&self, number: u64) -> Option<Handing> {
-        self.handing.filter(|handing| handing.number == number)
+        let mut handings = self.handings.iter();
+        handings.find(|handing| handing.number == number).cloned()
     }
 
     /// The peer has settled and put its addresses behind its fence.
@@ -535,12 +559,18 @@ impl Lab {
         };
         let to = &self.nodes[handing.to];
         // "it has not left the group yet"
-        let leaves = to.host.carries_until_ns > self.clock.now_ns();
-        if to.host.declines || to.role == Role::Active || leaves {
-            self.handing = None;
+        let leaves = |group: &String| {
+            let until_ns = to.host.carries_until_ns.get(group);
+            until_ns.is_some_and(|until_ns| *until_ns > self.clock.now_ns())
+        };
+        let serves = |group: &String| to.role_of.get(group) == Some(&Role::Active);
+        let is_busy = |group| leaves(group) || serves(group);
+        if to.host.declines || handing.groups.iter().any(is_busy) {
+            self.handings.retain(|other| other.number != number);
             return;
         }
-        self.nodes[handing.to].host.prepared = true;
+        let host = &mut self.nodes[handing.to].host;
+        host.prepared.extend(handing.groups);
         self.tell_directive(handing.to);
         self.enqueue(
             self.clock.now_ns() + self.latency_ns,
@@ -554,43 +584,56 @@ impl Lab {
         let Some(handing) = self.current(number).filter(|_| self.session()) else {
             return;
         };
-        self.nodes[handing.from].host.release = true;
+        let host = &mut self.nodes[handing.from].host;
+        host.release.extend(handing.groups);
         self.tell_directive(handing.from);
     }
 
     /// "Prepared" came with the session's last breath.
     pub fn release_anyway(&mut self, from: usize) {
-        self.nodes[from].host.release = true;
+        self.nodes[from].host.release = self.nodes[from].groups();
         self.tell_directive(from);
     }
 
     /// Whatever is not done by then is taken back.
     pub(super) fn time_out(&mut self, number: u64) {
         if let Some(handing) = self.current(number) {
-            self.end_switchover(handing);
+            self.handings.retain(|other| other.number != number);
+            for group in &handing.groups {
+                self.end_switchover(&handing, group);
+            }
         }
     }
 
-    fn end_switchover(&mut self, handing: Handing) {
-        self.handing = None;
-        self.nodes[handing.from].host.release = false;
-        self.nodes[handing.to].host.prepared = false;
+    fn end_switchover(&mut self, handing: &Handing, group: &str) {
+        self.nodes[handing.from].host.release.remove(group);
+        self.nodes[handing.to].host.prepared.remove(group);
         self.report(handing.from);
         self.report(handing.to);
     }
 
     /// The host did what was published.
-    pub(super) fn note_role(&mut self, index: usize, role: Role) {
-        let Some(handing) = self.handing else { return };
-        let node = &mut self.nodes[index];
-        if handing.from == index && role != Role::Active && node.host.release {
-            node.host.carries_until_ns = self.clock.now_ns() + SECOND;
+    pub(super) fn note_role(&mut self, index: usize, group: &str, role: Role) {
+        let now_ns = self.clock.now_ns();
+        let moves = |handing: &&mut Handing| handing.groups.contains(group);
+        let Some(handing) = self.handings.iter_mut().find(moves) else {
+            return;
+        };
+        let host = &mut self.nodes[index].host;
+        if handing.from == index && role != Role::Active && host.release.contains(group) {
+            host.carries_until_ns
+                .insert(group.to_owned(), now_ns + SECOND);
         }
         if handing.to == index && role == Role::Active {
-            let carried_ns = self.clock.now_ns() + self.latency_ns + CARRY_NS;
-            let from = &mut self.nodes[handing.from];
-            from.host.carries_until_ns = from.host.carries_until_ns.min(carried_ns);
-            self.end_switchover(handing);
+            handing.groups.remove(group);
+            let handing = handing.clone();
+            self.handings.retain(|other| !other.groups.is_empty());
+            let carried_ns = now_ns + self.latency_ns + CARRY_NS;
+            let carries = &mut self.nodes[handing.from].host.carries_until_ns;
+            if let Some(until_ns) = carries.get_mut(group) {
+                *until_ns = carried_ns.min(*until_ns);
+            }
+            self.end_switchover(&handing, group);
         }
     }
 

@@ -3,6 +3,7 @@
 //! A node here is what host, worker and kernel are together: `publish` opens or revokes leases, an
 //! advert passes the fence only while its lease lives and renews it, time alone closes it.
 
+pub mod carriage;
 mod forger;
 mod host;
 mod stations;
@@ -23,6 +24,7 @@ use crate::engine::{Action, Begun, Engine, InterfaceFacts, PacketId, Table};
 use crate::wire::frame::{Advert, parse};
 use crate::wire::{Family, Mac};
 
+use carriage::{Kind, Network};
 use forger::Forger;
 pub use forger::{Forgery, LONGEST_NS};
 pub use host::AGREEMENT_NS;
@@ -75,8 +77,12 @@ pub struct Node {
     /// How long the answer takes after the fence is passing.
     pub answer_ns: u64,
     role: Role,
+    /// The same of each group.
+    role_of: BTreeMap<String, Role>,
     /// When things were last forgotten.
     role_before: Role,
+    /// When it became active, and for which group.
+    pub victories: Vec<(u64, String)>,
     pub roles: Vec<(u64, Role, String)>,
     /// Causes that replaced others of the same role.
     pub explained: Vec<(u64, String)>,
@@ -145,6 +151,8 @@ pub struct Lab {
     agenda: Agenda<(usize, What)>,
     /// (wire, from, to) that carry nothing.
     cuts: BTreeSet<(String, usize, usize)>,
+    /// Wires that tell kinds of frames apart.
+    networks: BTreeMap<String, Network>,
     /// (wire, node) that reach other stations.
     pub stations: BTreeSet<(String, usize)>,
     /// Whom each node's kernel knows on every wire.
@@ -178,7 +186,7 @@ pub struct Lab {
     pub report_ns: u64,
     /// How long followers drain, and the peer settles.
     pub drain_ns: u64,
-    handing: Option<Handing>,
+    handings: Vec<Handing>,
     handed: u64,
     pub watches_silence: bool,
     /// Questions from virtual MAC addresses that left: time, node and wire.
@@ -203,6 +211,7 @@ impl Lab {
             nodes,
             agenda: Agenda::default(),
             cuts: BTreeSet::new(),
+            networks: BTreeMap::new(),
             stations: BTreeSet::new(),
             neighbours: Vec::new(),
             station_mac: STATION,
@@ -223,7 +232,7 @@ impl Lab {
             session_is_down: false,
             report_ns: 0,
             drain_ns: MS,
-            handing: None,
+            handings: Vec::new(),
             handed: 0,
             watches_silence: false,
             asked_from_virtual: Vec::new(),
@@ -249,8 +258,10 @@ impl Lab {
         self.sent.clear();
         self.overlaps.clear();
         self.silences.clear();
+        self.asked_from_virtual.clear();
         for node in &mut self.nodes {
             node.roles.clear();
+            node.victories.clear();
             node.explained.clear();
             node.role_before = node.role;
             node.events.clear();
@@ -274,6 +285,7 @@ impl Lab {
         (node.dead, node.stopped, node.leaving, node.asked) = (false, false, false, None);
         node.leases.clear();
         node.role = Role::Backup;
+        node.role_of.clear();
         node.waiting.clear();
         node.listening.clear();
         node.host.restart();
@@ -314,6 +326,7 @@ impl Lab {
         let node = &mut self.nodes[index];
         node.directive.held |= node.role == Role::Active;
         node.role = Role::Backup;
+        node.role_of.clear();
         node.leases.clear();
         node.dead = true;
     }
@@ -680,10 +693,12 @@ impl Lab {
                 }
                 Action::SwitchOver { group, cause } => {
                     let reason = fact(cause).reason(spared_pair::Role::Backup);
-                    let under_way = self.handing.is_some_and(|handing| handing.is_from(index));
+                    let mut handings = self.handings.iter();
+                    let under_way = handings.any(|handing| handing.is_of(index, &group));
+                    let groups = BTreeSet::from([group.to_string()]);
                     let answer = if under_way {
                         Begun::Before
-                    } else if self.switch_over(index, reason) {
+                    } else if self.switch_over(index, groups, reason) {
                         Begun::Yes
                     } else {
                         Begun::No
@@ -709,9 +724,9 @@ impl Lab {
                     }
                 }
                 Action::FindNeighbours { interface } => {
-                    self.nodes[index]
-                        .engine
-                        .handle_neighbours(now_ns, interface, &self.neighbours);
+                    let known = self.neighbours_on(index, interface);
+                    let engine = &mut self.nodes[index].engine;
+                    engine.handle_neighbours(now_ns, interface, &known);
                 }
                 Action::Probe { interface, frame } => {
                     self.nodes[index].probes += 1;
@@ -814,8 +829,8 @@ impl Lab {
         let node = &mut self.nodes[index];
         node.open(now_ns);
         let done = node.asked.as_ref().filter(|(.., done)| *done);
-        if let Some(role) = done.map(|(_, role, ..)| *role) {
-            self.note_role(index, role);
+        if let Some((group, role)) = done.map(|(group, role, ..)| (group.clone(), *role)) {
+            self.note_role(index, &group, role);
         }
     }
 
@@ -893,7 +908,11 @@ impl Lab {
         for other in (0..self.nodes.len()).filter(|other| *other != index) {
             let lost = self.lose();
             let is_dropped = is_virtual && self.drops(wire, other, Dropped::VirtualMacThere);
-            let cut = is_dropped || self.cuts.contains(&(wire.to_owned(), index, other));
+            let kind = to.map_or(Kind::Multicast, |_| Kind::Unicast);
+            let kinds = [Some(kind), is_virtual.then_some(Kind::Virtual)];
+            let kinds: Vec<Kind> = kinds.into_iter().flatten().collect();
+            let is_lost = is_dropped || self.holds_back(wire, index, &kinds);
+            let cut = is_lost || self.is_cut(wire, index, other);
             let elsewhere = to.is_some_and(|to| {
                 let facts = self.nodes[other].facts.get(wire);
                 !facts.is_some_and(|facts| facts.addresses.contains(&to))
@@ -1010,7 +1029,9 @@ impl Node {
             publish_ns: 0,
             answer_ns: 0,
             role: Role::Backup,
+            role_of: BTreeMap::new(),
             role_before: Role::Backup,
+            victories: Vec::new(),
             roles: Vec::new(),
             explained: Vec::new(),
             events: Vec::new(),
@@ -1062,12 +1083,18 @@ impl Node {
             if role == Role::Active {
                 // who is refused is backup, and its fence blocks
                 self.role = Role::Backup;
+                self.role_of.clear();
                 self.leases.clear();
                 self.held_back.clear();
             }
             return false;
         }
-        let before = std::mem::replace(&mut self.role, role);
+        self.role = role;
+        let before = self.role_of.insert(group.to_owned(), role);
+        let before = before.unwrap_or(Role::Backup);
+        if role == Role::Active && before != Role::Active {
+            self.victories.push((now_ns, group.to_owned()));
+        }
         let reopens = std::mem::take(&mut self.reopens);
         let Some(group) = self.settings.groups.iter().find(|g| g.name == group) else {
             self.leases.clear();

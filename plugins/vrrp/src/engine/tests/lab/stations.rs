@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Dropped, Lab, MS, STATION, What};
+use super::{Dropped, Key, Lab, MS, STATION, What};
 use crate::wire::neighbour::{claim, probe};
-use crate::wire::{Mac, virtual_router};
+use crate::wire::{Family, Mac, virtual_router};
 
 /// Interval of a station that speaks all the time.
 const TALK_NS: u64 = 20 * MS;
@@ -21,6 +21,9 @@ impl Lab {
     }
 
     pub(super) fn say_something(&mut self, wire: &str) {
+        if self.networks.contains_key(wire) {
+            return self.talk_on_network(wire);
+        }
         let address = |host| match self.nodes[0].facts[wire].addresses[0] {
             IpAddr::V4(own) => {
                 let [a, b, c, _] = own.octets();
@@ -64,7 +67,14 @@ impl Lab {
     }
 
     pub(super) fn carry_question(&mut self, index: usize, wire: &str, frame: &[u8]) {
-        if virtual_router(asker(frame)).is_some() && !self.carries_virtual(index, wire) {
+        let of_virtual = virtual_router(asker(frame));
+        if of_virtual.is_some_and(|router| !self.passes_fence(index, wire, router)) {
+            return;
+        }
+        if self.networks.contains_key(wire) {
+            return self.carry_on_network(index, wire, frame);
+        }
+        if of_virtual.is_some() && !self.carries_virtual(index, wire) {
             return;
         }
         let target = target(frame);
@@ -89,20 +99,27 @@ impl Lab {
         }
     }
 
-    /// Whether a question from a virtual MAC address passes the fence, and is answered.
-    fn carries_virtual(&mut self, index: usize, wire: &str) -> bool {
-        if !self.answering(wire).contains(&index) {
-            return false;
+    /// Whether a question from a virtual MAC address leaves: only while the node answers for that virtual router.
+    fn passes_fence(&mut self, index: usize, wire: &str, router: (Family, u8)) -> bool {
+        let (now_ns, (family, vrid)) = (self.clock.now_ns(), router);
+        let key: Key = (wire.to_owned(), family, vrid);
+        let until_ns = self.nodes[index].leases.get(&key);
+        let passes = until_ns.is_some_and(|until_ns| *until_ns > now_ns);
+        if passes {
+            let asked = (now_ns, index, wire.to_owned());
+            self.asked_from_virtual.push(asked);
         }
-        let now_ns = self.clock.now_ns();
-        self.asked_from_virtual
-            .push((now_ns, index, wire.to_owned()));
+        passes
+    }
+
+    /// Whether it is answered.
+    fn carries_virtual(&self, index: usize, wire: &str) -> bool {
         let dropped = [Dropped::VirtualMac, Dropped::ToVirtualMac];
         !dropped.iter().any(|what| self.drops(wire, index, *what))
     }
 }
 
-fn asker(frame: &[u8]) -> Mac {
+pub(super) fn asker(frame: &[u8]) -> Mac {
     frame[6..12].try_into().expect("six bytes")
 }
 
@@ -111,7 +128,7 @@ fn is_arp(frame: &[u8]) -> bool {
 }
 
 /// The address that a question is about.
-fn target(frame: &[u8]) -> IpAddr {
+pub(super) fn target(frame: &[u8]) -> IpAddr {
     if is_arp(frame) {
         let target: [u8; 4] = frame[38..42].try_into().expect("four bytes");
         return target.into();
@@ -121,7 +138,7 @@ fn target(frame: &[u8]) -> IpAddr {
 }
 
 /// The answer of whoever has the address.
-fn answer(question: &[u8], mac: Mac) -> Vec<u8> {
+pub(super) fn answer(question: &[u8], mac: Mac) -> Vec<u8> {
     let asker = &question[6..12];
     let parts: [&[u8]; 5] = match is_arp(question) {
         true => [

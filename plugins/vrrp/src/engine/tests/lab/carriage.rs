@@ -1,0 +1,264 @@
+//! Networks that carry some kinds of frames and lose others, in one direction or both, and the stations on them.
+//!
+//! The fault is in the middle: each node is on its own side of it, and so is each station. What stays on one side is
+//! never lost.
+
+use std::net::IpAddr;
+
+use super::stations::{answer, asker, target};
+use super::{Key, Lab, Node, SECOND, What};
+use crate::wire::neighbour::probe;
+use crate::wire::{Mac, virtual_mac, virtual_router};
+
+/// A kind of frames. One that is of several kinds passes only where all of them do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Between MAC addresses of cards.
+    Unicast,
+    /// From or to the MAC address of a virtual router.
+    Virtual,
+    Broadcast,
+    Multicast,
+    /// UDP port 3780.
+    Heartbeats,
+}
+
+/// Which directions are carried; the side of r1 is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ways {
+    Both,
+    From(usize),
+    None,
+}
+
+/// The fault of a network: what it carries of each [`Kind`], in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carriage(pub [Ways; 5]);
+
+/// What the stations of a network do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// They speak, and answer questions. No kernel knows them.
+    Talk,
+    /// They answer questions alone. Each kernel knows them.
+    Answer,
+    /// They do neither any more. Each kernel knows them.
+    Silent,
+}
+
+/// A station on a side or on both, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stations {
+    pub sides: [bool; 2],
+    pub habit: Habit,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Network {
+    carriage: Carriage,
+    stations: Stations,
+}
+
+const TALK_NS: u64 = SECOND;
+
+impl Ways {
+    pub const ALL: [Ways; 4] = [Ways::Both, Ways::From(0), Ways::From(1), Ways::None];
+
+    fn carries(self, from: usize) -> bool {
+        self == Ways::Both || self == Ways::From(from)
+    }
+}
+
+impl Carriage {
+    pub const WHOLE: Carriage = Carriage([Ways::Both; 5]);
+    pub const COUNT: usize = 1024;
+
+    /// The fault of a number below [`Carriage::COUNT`].
+    pub fn numbered(number: usize) -> Carriage {
+        let digit = |place: u32| Ways::ALL[number / 4_usize.pow(place) % 4];
+        Carriage([0, 1, 2, 3, 4].map(digit))
+    }
+
+    /// Whether frames of these kinds pass from one side to the other one.
+    pub fn carries(self, from: usize, kinds: &[Kind]) -> bool {
+        let Carriage(ways) = self;
+        kinds.iter().all(|kind| ways[*kind as usize].carries(from))
+    }
+}
+
+impl Lab {
+    /// From now on a network carries this, with these stations.
+    pub fn set_network(&mut self, wire: &str, carriage: Carriage, stations: Stations) {
+        let network = Network { carriage, stations };
+        let before = self.networks.insert(wire.to_owned(), network);
+        if before.is_none_or(|before| before.stations.habit != Habit::Talk) {
+            self.enqueue(self.clock.now_ns(), 0, What::Talk(wire.to_owned()));
+        }
+    }
+
+    /// The same stations as before.
+    pub fn set_carriage(&mut self, wire: &str, carriage: Carriage) {
+        if let Some(network) = self.networks.get_mut(wire) {
+            network.carriage = carriage;
+        }
+    }
+
+    /// Runs with the looks at what stations say of addresses, which the driver does.
+    pub fn run_with_looks(&mut self, for_ns: u64) {
+        let end_ns = self.clock.now_ns() + for_ns;
+        loop {
+            let now_ns = self.clock.now_ns();
+            let runs = |node: &&Node| !node.dead && !node.stopped;
+            let running = self.nodes.iter().filter(runs);
+            let due_ns = running.filter_map(|node| node.engine.look_timeout()).min();
+            let Some(due_ns) = due_ns.filter(|due_ns| *due_ns <= end_ns) else {
+                return self.run(end_ns - now_ns);
+            };
+            self.run(due_ns.max(now_ns) - now_ns);
+            for index in 0..self.nodes.len() {
+                self.look(index);
+            }
+        }
+    }
+
+    fn look(&mut self, index: usize) {
+        let now_ns = self.clock.now_ns();
+        let node = &mut self.nodes[index];
+        let due_ns = node.engine.look_timeout();
+        if !node.dead && !node.stopped && due_ns.is_some_and(|due_ns| now_ns >= due_ns) {
+            node.engine.look_at_addresses(now_ns);
+            self.act(index);
+        }
+    }
+
+    /// Heartbeats that have arrived are of no use any more, but to a forger.
+    pub fn forget_heartbeats(&mut self) {
+        let flies = |(_, what): &(usize, What)| matches!(what, What::Heartbeat(_));
+        let waits = |node: &Node| !node.host.waiting.is_empty();
+        if !self.agenda.iter().any(flies) && !self.nodes.iter().any(waits) {
+            self.flying.clear();
+        }
+    }
+
+    // ---- what passes ------------------------------------------------------------------------
+
+    pub(super) fn holds_back(&self, wire: &str, from: usize, kinds: &[Kind]) -> bool {
+        let network = self.networks.get(wire);
+        network.is_some_and(|network| !network.carriage.carries(from, kinds))
+    }
+
+    /// Whom a node's kernel knows there.
+    pub(super) fn neighbours_on(&self, index: usize, interface: usize) -> Vec<IpAddr> {
+        let name = self.nodes[index].interface(interface);
+        let Some(network) = self.networks.get(&name) else {
+            return self.neighbours.clone();
+        };
+        let known = (0..2)
+            .filter(|side| network.stations.sides[*side] && network.stations.habit != Habit::Talk);
+        known.map(|side| self.station_on(&name, side)).collect()
+    }
+
+    /// Address of the station on a side of a network.
+    fn station_on(&self, wire: &str, side: usize) -> IpAddr {
+        self.address_on(wire, 240 + u8::try_from(side).expect("0 or 1"))
+    }
+
+    fn address_on(&self, wire: &str, host: u8) -> IpAddr {
+        match self.nodes[0].facts[wire].addresses[0] {
+            IpAddr::V4(own) => {
+                let [a, b, c, _] = own.octets();
+                IpAddr::from([a, b, c, host])
+            }
+            own @ IpAddr::V6(_) => own,
+        }
+    }
+
+    /// The stations of a network ask for somebody who does not exist.
+    pub(super) fn talk_on_network(&mut self, wire: &str) {
+        let Network { carriage, stations } = self.networks[wire];
+        if stations.habit != Habit::Talk {
+            return;
+        }
+        let nobody = self.address_on(wire, 230);
+        for side in (0..2).filter(|side| stations.sides[*side]) {
+            let own = self.station_on(wire, side);
+            let frame = probe(mac_of(wire, side), own, nobody).expect("one family");
+            for index in 0..2 {
+                if index == side || carriage.carries(side, &[Kind::Broadcast]) {
+                    self.station(index, wire, &frame);
+                }
+            }
+        }
+        let at_ns = self.clock.now_ns() + TALK_NS;
+        self.enqueue(at_ns, 0, What::Talk(wire.to_owned()));
+    }
+
+    /// A broadcast that asks for an address: the other node hears it, and whoever has the address answers.
+    pub(super) fn carry_on_network(&mut self, index: usize, wire: &str, frame: &[u8]) {
+        let Network { carriage, stations } = self.networks[wire];
+        if !self.nodes[index].facts[wire].carrier {
+            return;
+        }
+        let other = 1 - index;
+        let asks_as_virtual = virtual_router(asker(frame)).is_some();
+        let outwards: &[Kind] = match asks_as_virtual {
+            true => &[Kind::Broadcast, Kind::Virtual],
+            false => &[Kind::Broadcast],
+        };
+        let crosses = carriage.carries(index, outwards);
+        let heard_ns = self.clock.now_ns() + self.latency_ns;
+        if crosses {
+            let what = What::Station(wire.to_owned(), frame.to_vec());
+            self.enqueue(heard_ns, other, what);
+        }
+        let target = target(frame);
+        let of_station = (0..2).find(|side| {
+            let is_there = stations.sides[*side] && stations.habit != Habit::Silent;
+            is_there && self.station_on(wire, *side) == target
+        });
+        let found = match of_station {
+            Some(side) => Some((side, mac_of(wire, side))),
+            None => self.mac_for(other, wire, target).map(|mac| (other, mac)),
+        };
+        let Some((side, mac)) = found else { return };
+        let is_virtual = asks_as_virtual || virtual_router(mac).is_some();
+        let back = if is_virtual {
+            Kind::Virtual
+        } else {
+            Kind::Unicast
+        };
+        if side == index || crosses && carriage.carries(side, &[back]) {
+            let answered_ns = heard_ns + self.latency_ns;
+            let what = What::Station(wire.to_owned(), answer(frame, mac));
+            self.enqueue(answered_ns, index, what);
+        }
+    }
+
+    /// With which MAC address a node answers for an address, if it does.
+    fn mac_for(&self, index: usize, wire: &str, address: IpAddr) -> Option<Mac> {
+        let node = &self.nodes[index];
+        let facts = node.facts.get(wire).filter(|facts| facts.carrier)?;
+        if facts.addresses.contains(&address) {
+            return (!node.dead).then_some(facts.mac);
+        }
+        let routers = node.settings.groups.iter().flat_map(|it| &it.routers);
+        let mut routers = routers.filter(|router| router.interface == *wire);
+        let has = |router: &&crate::config::VirtualRouter| {
+            router.addresses.iter().any(|it| it.address == address)
+        };
+        let router = routers.find(has)?;
+        let key: Key = (wire.to_owned(), router.family, router.vrid);
+        let until_ns = node.leases.get(&key).copied().unwrap_or(0);
+        let mac = match router.vmac {
+            true => virtual_mac(router.family, router.vrid),
+            false => facts.mac,
+        };
+        (until_ns > self.clock.now_ns()).then_some(mac)
+    }
+}
+
+/// MAC address of the station on a side of a network.
+fn mac_of(wire: &str, side: usize) -> Mac {
+    let wire = wire.bytes().last().map_or(0, |byte| byte - b'0');
+    [2, 0, 0, 0, wire, 0x90 + u8::try_from(side).expect("0 or 1")]
+}
