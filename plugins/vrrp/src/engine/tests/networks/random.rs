@@ -248,6 +248,12 @@ fn some_random_faults_of_both_networks_end_as_configured() {
     judge_seeds(0, SAMPLE);
 }
 
+/// r1 starts where ARP passes and heartbeats do not: r2, which is active, answers by a MAC address that r1 cannot know.
+#[test]
+fn a_peer_that_answered_before_it_was_known_is_no_other_machine() {
+    judge_seeds(47_148, 1);
+}
+
 #[test]
 #[ignore = "for as long as one likes"]
 fn random_faults_of_both_networks_end_as_configured() {
