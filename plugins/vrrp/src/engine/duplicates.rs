@@ -149,6 +149,12 @@ impl Engine {
         (!self.groups.is_empty()).then_some(self.duplicates.next_ns)
     }
 
+    /// Whether another machine was heard that answers for an address there.
+    pub(super) fn is_claimed(&self, interface: usize) -> bool {
+        let mut known = self.duplicates.known.iter();
+        known.any(|it| it.interface == interface && !it.is_peer)
+    }
+
     /// E15: what is to be asked does not wait for the next second.
     pub(super) fn look_soon(&mut self, now_ns: u64) {
         let duplicates = &mut self.duplicates;

@@ -277,8 +277,10 @@ impl Engine {
         inquiry.unanswered += 1;
         let place = self.place_of(interface, &inquiry);
         let group = place.and_then(|(group, _)| self.groups.get(group));
-        let is_active = group.is_some_and(|group| group.may_inquire(now_ns));
-        let Some(answers) = self.answers_of(interface, &inquiry).filter(|_| is_active) else {
+        // a machine that has the virtual address itself answers nobody who asks in its name
+        let judges =
+            group.is_some_and(|group| group.may_inquire(now_ns)) && !self.is_claimed(interface);
+        let Some(answers) = self.answers_of(interface, &inquiry).filter(|_| judges) else {
             return self.end_inquiry(now_ns, interface, inquiry, StationAnswers::begin);
         };
         answers.is_doubted = true;

@@ -37,7 +37,7 @@ impl Net {
         }
     }
 
-    fn third(&mut self, address: &str) {
+    pub fn third(&mut self, address: &str) {
         self.thirds.push((THIRD, address.parse().unwrap()));
     }
 

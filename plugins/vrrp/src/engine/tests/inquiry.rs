@@ -186,3 +186,17 @@ fn a_station_is_near_an_address_of_its_network() {
     assert!(!near("fd01::1", 64, "fe80::9"));
     assert!(!near("fd01::1", 64, "10.1.0.1"));
 }
+
+#[test]
+fn a_machine_with_the_virtual_address_answers_nothing_and_proves_nothing() {
+    let mut net = pair(&with_vmac(""));
+    net.look(2);
+    net.third("10.1.0.1");
+    net.look(2);
+    // as such a machine does: it answers all but those who ask in its own name
+    net.lab.drop_there("lan1", 0, Dropped::ToVirtualMac);
+    net.lab.forget();
+    net.look(10);
+    assert!(!says(&net.lab, "virtual_mac_unanswered"));
+    assert_eq!((net.lab.active(), net.lab.switchovers()), (vec![0], 0));
+}
