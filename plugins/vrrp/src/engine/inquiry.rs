@@ -216,7 +216,7 @@ impl Engine {
             return is_virtual;
         }
         let inquiry = *inquiry;
-        let askers = self.askers_on(now_ns, interface);
+        let askers = self.askers_on(now_ns, interface).count() as u64;
         let turns_ns = PAUSE_NS.saturating_mul(2 + askers);
         self.end_inquiry(now_ns, interface, inquiry, |answers| {
             *answers = StationAnswers {
@@ -231,9 +231,11 @@ impl Engine {
         true
     }
 
-    fn askers_on(&self, now_ns: u64, interface: usize) -> u64 {
-        let groups = self.groups.iter().filter(|it| it.may_inquire(now_ns));
-        groups.flat_map(|group| group.askers(interface)).count() as u64
+    /// The virtual routers that ask there, each in its turn.
+    fn askers_on(&self, now_ns: u64, interface: usize) -> impl Iterator<Item = &VirtualRouter> {
+        let groups = self.groups.iter();
+        let groups = groups.filter(move |group| group.may_inquire(now_ns));
+        groups.flat_map(move |group| group.askers(interface))
     }
 
     fn begin_inquiry(&mut self, now_ns: u64, interface: usize) {
@@ -242,16 +244,16 @@ impl Engine {
         };
         there.inquiries.next_ns = now_ns.saturating_add(PAUSE_NS);
         there.inquiries.turn = there.inquiries.turn.wrapping_add(1);
-        let there = &*there;
-        if there.fault().is_some() {
+        let turn = there.inquiries.turn;
+        let Some(there) = self
+            .interfaces
+            .get(interface)
+            .filter(|it| it.fault().is_none())
+        else {
             return;
-        }
-        let groups = || {
-            let groups = self.groups.iter().filter(|it| it.may_inquire(now_ns));
-            groups.flat_map(|group| group.askers(interface))
         };
-        let turn = there.inquiries.turn.checked_rem(groups().count());
-        let Some(router) = turn.and_then(|turn| groups().nth(turn)) else {
+        let turn = turn.checked_rem(self.askers_on(now_ns, interface).count());
+        let Some(router) = turn.and_then(|turn| self.askers_on(now_ns, interface).nth(turn)) else {
             return;
         };
         let Some(inquiry) = inquiry(now_ns, there, router) else {
