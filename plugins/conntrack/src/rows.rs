@@ -20,7 +20,7 @@ pub const VERBS: &[Verb] = &[
 /// As with conntrack(8).
 const FILTER: &CStr = c"[--src ADDRESS] [--dst ADDRESS] [--proto PROTOCOL] [--sport PORT] [--dport PORT] [--zone ZONE] \
                         [--state STATE] [--mark MARK]";
-/// Of what both nodes have alike.
+/// Of what is equal on both nodes.
 const ENDS: &CStr = c"[--src ADDRESS] [--dst ADDRESS] [--proto PROTOCOL] [--sport PORT] [--dport PORT] [--zone ZONE]";
 
 /// Answers that wait for a walk.

@@ -38,7 +38,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// The same of what both nodes must have alike to call it one flow: a state or a mark may differ.
+    /// The same of what must be equal on both nodes to call it one flow: a state or a mark may differ.
     ///
     /// # Errors
     /// As [`parse`](Self::parse), or a state or a mark.

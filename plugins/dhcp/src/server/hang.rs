@@ -66,7 +66,7 @@ impl Process {
         }
     }
 
-    /// The server was started, perhaps anew.
+    /// The server was started, perhaps once more.
     pub fn forget(&mut self) {
         (self.found, self.search_at, self.search_after) = (None, None, SEARCH_FIRST);
     }

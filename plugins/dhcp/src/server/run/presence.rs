@@ -54,7 +54,7 @@ impl Thread {
             self.due.probe = Some(Instant::now());
             self.process.forget();
         }
-        // a fault of its files begins them anew
+        // a fault of its files begins them again
         if runs {
             self.due
                 .hang
