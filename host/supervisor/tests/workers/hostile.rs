@@ -11,7 +11,7 @@ use spared_process::poller::{Key, Poller};
 use spared_supervisor::{Report, Supervisor};
 use spared_worker::message::{FromWorker, ToWorker};
 
-use super::test_worker::{prepared, write_script};
+use super::test_worker::prepared;
 
 /// More than a worker may be silent that gets no processor, on a machine that is as busy as that.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -26,18 +26,23 @@ struct Fixture {
 
 impl Fixture {
     fn new(name: &str, script: &str) -> Self {
-        let (folder, setup, terms, starter) = prepared(name, script, "");
-        let poller = Poller::new().unwrap();
-        let mut supervisor = Supervisor::new(terms, starter, Instant::now());
+        let (mut fixture, setup) = Self::without_workers(name, script);
         for plugin in setup.plugins {
-            supervisor.add(&poller, Instant::now(), plugin);
+            let poller = &fixture.poller;
+            fixture.supervisor.add(poller, Instant::now(), plugin);
         }
-        Self {
-            supervisor,
-            poller,
+        fixture
+    }
+
+    fn without_workers(name: &str, script: &str) -> (Self, Setup) {
+        let (folder, setup, terms, starter) = prepared(name, script, "");
+        let fixture = Self {
+            supervisor: Supervisor::new(terms, starter, Instant::now()),
+            poller: Poller::new().unwrap(),
             folder,
             reports: Vec::new(),
-        }
+        };
+        (fixture, setup)
     }
 
     /// Turns the loop until a report is what is waited for; its text.
@@ -195,15 +200,10 @@ fn a_question_to_a_dead_worker_is_answered() {
 
 /// Checks its configuration, of which nothing but the script decides.
 fn checked(name: &str, script: &str) -> Fixture {
-    // the worker that runs before it must not do what the script does
-    let mut fixture = Fixture::new(name, "exec sleep 100");
-    write_script(&fixture.folder, script);
-    let setup = Setup::read(&fixture.folder.join("spared.toml")).unwrap();
-    let (plugin, now) = (setup.plugins[0].clone(), Instant::now());
+    let (mut fixture, setup) = Fixture::without_workers(name, script);
     let (supervisor, poller) = (&mut fixture.supervisor, &fixture.poller);
-    supervisor.stop(now, "rogue");
-    supervisor.remove(now, "rogue");
-    supervisor.validate(poller, now, plugin, &setup.host);
+    let plugin = setup.plugins[0].clone();
+    supervisor.validate(poller, Instant::now(), plugin, &setup.host);
     fixture
 }
 
