@@ -448,6 +448,7 @@ static spared_status publish_many(uint64_t token, uint32_t count, int is_long)
 		snprintf(names[0], sizeof(names[0]), "status.%u", index);
 		host->put_i64(host->ctx, token, names[0], SPARED_ROW_NUMBER, statuses[index]);
 	}
+	host->put_i64(host->ctx, token, "status.last", SPARED_ROW_NUMBER, statuses[count - 1]);
 	host->put_i64(host->ctx, token, "result", SPARED_ROW_NUMBER, status);
 	return 0;
 }

@@ -14,6 +14,7 @@ use crate::lab::{Host, Lab, eventually, load};
 
 const ETIMEDOUT: i32 = -110;
 const EINVAL: i32 = -22;
+const EBUSY: i32 = -16;
 
 fn call(host: &mut Host) -> (u64, Call) {
     host.wait(|message| match message {
@@ -283,6 +284,27 @@ fn a_silent_host_costs_a_tenth_of_a_second_and_nothing_is_lost() {
     let statuses = vec![-1];
     host.send(&ToWorker::Answer { number, statuses }, &[]);
     assert_eq!(answered(&mut host, "publish office 2", 0).1, 0);
+}
+
+/// A plugin that only calls and never returns would pile up what the host sends it.
+#[test]
+fn with_a_thousand_messages_waiting_the_next_call_is_refused() {
+    let lab = Lab::new();
+    let mut host = Host::started(&lab.probe(), &load("probe"), "");
+    // so long that it takes several calls within one callback
+    let argv = ["publish-many", "255", "long"].map(str::to_owned).to_vec();
+    let token = host.tell(|token| ToWorker::Query { token, argv });
+    let (number, sent) = call(&mut host);
+    let Call::Publish { groups } = sent else {
+        panic!("{sent:?}");
+    };
+    for number in 1..=1_024 {
+        host.send(&ToWorker::Ping { number }, &[]);
+    }
+    let statuses = vec![0; groups.len()];
+    host.send(&ToWorker::Answer { number, statuses }, &[]);
+    let answer = host.returned(token);
+    assert_eq!(answer.signed("status.last"), i64::from(EBUSY));
 }
 
 #[test]
