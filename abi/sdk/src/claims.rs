@@ -1,81 +1,11 @@
-//! What a group claims, and its form in the ABI.
+//! What a group claims, in the form of the ABI.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use spared_abi as abi;
+use spared_contract::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 
 use crate::group::{count, size};
-
-/// Everything that a group claims. It is installed while the group is active.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims {
-    /// Virtual routers, whose adverts the fence lets through.
-    pub routers: Vec<VirtualRouterClaim>,
-    /// Virtual addresses.
-    pub addresses: Vec<AddressClaim>,
-    /// Virtual routes.
-    pub routes: Vec<RouteClaim>,
-    /// Interval at which addresses are announced again, in whole seconds; zero: never.
-    pub refresh: Duration,
-    /// How long one advert keeps the fence passing.
-    pub lease: Duration,
-}
-
-/// One virtual router.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct VirtualRouterClaim {
-    /// Interface of its adverts.
-    pub interface: String,
-    /// IPv6 rather than IPv4.
-    pub ipv6: bool,
-    /// 1-255.
-    pub vrid: u8,
-    /// Answer with the virtual MAC of RFC 9568.
-    pub vmac: bool,
-    /// Name of the device with the virtual MAC; empty: by VRID and interface.
-    pub vmac_name: String,
-    /// Accept packets to the addresses.
-    pub accept: bool,
-    /// Adverts arrive through routers: accept any TTL.
-    pub routed: bool,
-}
-
-/// One virtual address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AddressClaim {
-    /// Interface that gets the address.
-    pub interface: String,
-    /// Index into the virtual routers; None: the address follows the group without VRRP.
-    pub router: Option<u32>,
-    /// The address.
-    pub address: IpAddr,
-    /// Its prefix length.
-    pub prefix: u8,
-    /// It is the source address of the node's own packets to that network.
-    pub source: bool,
-    /// It is the node's own, as that of an owner of RFC 9568: others set it by right.
-    pub own: bool,
-}
-
-/// One virtual route.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RouteClaim {
-    /// Destination.
-    pub destination: IpAddr,
-    /// Its prefix length.
-    pub prefix: u8,
-    /// Gateway.
-    pub gateway: Option<IpAddr>,
-    /// Interface; required without a gateway.
-    pub interface: Option<String>,
-    /// Preferred source address.
-    pub source: Option<IpAddr>,
-    /// Metric; 0: the kernel's default.
-    pub metric: u32,
-    /// Routing table; 0: main.
-    pub table: u32,
-}
 
 /// Claims as the arrays of the ABI.
 pub(crate) struct RawClaims {
@@ -92,8 +22,8 @@ impl RawClaims {
             routers: claims.routers.iter().map(raw_router).collect(),
             addresses: claims.addresses.iter().map(raw_address).collect(),
             routes: claims.routes.iter().map(raw_route).collect(),
-            refresh_s: u32::try_from(claims.refresh.as_secs()).unwrap_or(u32::MAX),
-            lease_ns: u64::try_from(claims.lease.as_nanos()).unwrap_or(u64::MAX),
+            refresh_s: claims.refresh_s,
+            lease_ns: claims.lease_ns,
         }
     }
 
@@ -133,7 +63,10 @@ fn raw_router(claim: &VirtualRouterClaim) -> abi::VirtualRouterClaim {
             | flag(claim.accept, abi::VIRTUAL_ROUTER_ACCEPT)
             | flag(claim.routed, abi::VIRTUAL_ROUTER_ROUTED),
         interface: abi::Str::of(&claim.interface),
-        family: if claim.ipv6 { 6 } else { 4 },
+        family: match claim.family {
+            Family::V4 => 4,
+            Family::V6 => 6,
+        },
         vrid: claim.vrid.into(),
         vmac_name: abi::Str::of(&claim.vmac_name),
     }

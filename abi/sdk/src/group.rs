@@ -2,166 +2,81 @@
 
 use spared_abi as abi;
 
-use crate::claims::{AddressClaim, Claims, RawClaims, RouteClaim};
+use spared_contract::{AddressClaim, Cause, Claims, Directive, Forced, Role, RouteClaim};
+
+use crate::claims::RawClaims;
 use crate::error::check;
 use crate::host::{Host, c_text};
 use crate::interface::call_ctx;
-use crate::{Error, Plugin, Role, text};
+use crate::plugin::raw_role;
+use crate::{Error, Plugin, text};
 
 /// The part `groups`: the plugin decides roles.
 pub trait Groups: Plugin {
     /// The host's directive for a group; the newest replaces all earlier ones.
-    fn directive(&mut self, directive: &Directive<'_>);
+    fn directive(&mut self, directive: &Directive);
 }
 
-/// The host's directive for a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Directive<'a> {
-    /// The configured name.
-    pub group: &'a str,
-    /// This node's quality, 0-100.
-    pub quality: u8,
-    /// The peer's quality, 0-100, if it is known.
-    pub peer_quality: Option<u8>,
-    /// This node may become active.
-    pub eligible: bool,
-    /// Role that an administrator forced.
-    pub forced: Forced,
-    /// This node is in maintenance.
-    pub maintenance: bool,
-    /// This node must stop being active now; `why` has the reason.
-    pub resign: bool,
-    /// This node is not yet in sync: weaker than one that is.
-    pub joining: bool,
-    /// A failover to this node would lose nothing: tell the peer.
-    pub ready: bool,
-    /// No change of role for quality or preference.
-    pub frozen: bool,
-    /// The peer is prepared: publish backup now, so that it goes ahead.
-    pub release: bool,
-    /// This node is prepared: become active as soon as the peer lets go.
-    pub prepared: bool,
-    /// The group was active here until an elector ended, and the machine has run since: its networks carry.
-    pub held: bool,
-    /// The reason.
-    pub why: &'a str,
+pub(crate) fn directive(raw: &abi::Directive, group: String, why: String) -> Directive {
+    let quality = |raw: u32| raw.min(abi::QUALITY_MAX) as u8;
+    let flag = |flag: u32| raw.flags & flag != 0;
+    Directive {
+        group,
+        quality: quality(raw.quality),
+        peer_quality: flag(abi::DIRECTIVE_PEER).then(|| quality(raw.peer_quality)),
+        eligible: flag(abi::DIRECTIVE_ELIGIBLE),
+        forced: match raw.forced {
+            abi::FORCED_ACTIVE => Forced::Active,
+            abi::FORCED_BACKUP => Forced::Backup,
+            _ => Forced::No,
+        },
+        maintenance: flag(abi::DIRECTIVE_MAINTENANCE),
+        resign: flag(abi::DIRECTIVE_RESIGN),
+        joining: flag(abi::DIRECTIVE_JOINING),
+        ready: flag(abi::DIRECTIVE_READY),
+        frozen: flag(abi::DIRECTIVE_FROZEN),
+        release: flag(abi::DIRECTIVE_RELEASE),
+        prepared: flag(abi::DIRECTIVE_PREPARED),
+        held: flag(abi::DIRECTIVE_HELD),
+        why,
+    }
 }
 
-/// Role set by `sparectl force`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Forced {
-    /// Nothing, or something that this SDK does not know.
-    #[default]
-    No,
-    /// Be active.
-    Active,
-    /// Be backup.
-    Backup,
-}
-
-impl<'a> Directive<'a> {
-    pub(crate) fn from_raw(raw: &abi::Directive, group: &'a str, why: &'a str) -> Self {
-        let quality = |raw: u32| raw.min(abi::QUALITY_MAX) as u8;
-        let flag = |flag: u32| raw.flags & flag != 0;
-        Self {
-            group,
-            quality: quality(raw.quality),
-            peer_quality: flag(abi::DIRECTIVE_PEER).then(|| quality(raw.peer_quality)),
-            eligible: flag(abi::DIRECTIVE_ELIGIBLE),
-            forced: match raw.forced {
-                abi::FORCED_ACTIVE => Forced::Active,
-                abi::FORCED_BACKUP => Forced::Backup,
-                _ => Forced::No,
-            },
-            maintenance: flag(abi::DIRECTIVE_MAINTENANCE),
-            resign: flag(abi::DIRECTIVE_RESIGN),
-            joining: flag(abi::DIRECTIVE_JOINING),
-            ready: flag(abi::DIRECTIVE_READY),
-            frozen: flag(abi::DIRECTIVE_FROZEN),
-            release: flag(abi::DIRECTIVE_RELEASE),
-            prepared: flag(abi::DIRECTIVE_PREPARED),
-            held: flag(abi::DIRECTIVE_HELD),
-            why,
+/// # Safety
+/// `cause` is NULL, or lent for the call with its texts, and as long as its size says.
+pub(crate) unsafe fn cause(cause: *const abi::Cause) -> Cause {
+    // SAFETY: the caller's promise; no field of a shorter one is read.
+    unsafe {
+        if cause.is_null() || !crate::has!((*cause), abi::Cause, text) {
+            return Cause::default();
+        }
+        Cause {
+            kind: (*cause).kind.into(),
+            flags: (*cause).flags,
+            own: (*cause).own,
+            theirs: (*cause).theirs,
+            for_ns: (*cause).for_ns,
+            peer: text::read((*cause).peer).into_owned(),
+            interface: text::read((*cause).interface).into_owned(),
+            text: text::read((*cause).text).into_owned(),
         }
     }
 }
 
-/// Why a group has its role, as a kind and its fields, which plugin.h lists. The host makes the
-/// sentences.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cause {
-    /// `abi::CAUSE_*`.
-    pub kind: u32,
-    /// `abi::CAUSE_BY_SWITCHOVER` and later flags.
-    pub flags: u32,
-    /// This node's quality or priority.
-    pub own: u32,
-    /// The peer's.
-    pub theirs: u32,
-    /// Duration that the kind names.
-    pub for_ns: u64,
-    /// Name or address of the other router.
-    pub peer: String,
-    /// An interface, or several with ", " between them.
-    pub interface: String,
-    /// Free text.
-    pub text: String,
-}
-
-impl Cause {
-    /// A cause of this kind, without further fields.
-    pub fn of(kind: u32) -> Self {
-        Self {
-            kind,
-            ..Self::default()
-        }
-    }
-
-    /// A cause for which there is no kind, as a clause: "its lamp is red".
-    pub fn other(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            ..Self::of(abi::CAUSE_OTHER)
-        }
-    }
-
-    /// # Safety
-    /// `cause` is NULL, or lent for the call with its texts, and as long as its size says.
-    pub(crate) unsafe fn read(cause: *const abi::Cause) -> Self {
-        // SAFETY: the caller's promise; no field of a shorter one is read.
-        unsafe {
-            if cause.is_null() || !crate::has!((*cause), abi::Cause, text) {
-                return Self::default();
-            }
-            Self {
-                kind: (*cause).kind,
-                flags: (*cause).flags,
-                own: (*cause).own,
-                theirs: (*cause).theirs,
-                for_ns: (*cause).for_ns,
-                peer: text::read((*cause).peer).into_owned(),
-                interface: text::read((*cause).interface).into_owned(),
-                text: text::read((*cause).text).into_owned(),
-            }
-        }
-    }
-
-    fn to_raw(&self) -> abi::Cause {
-        abi::Cause {
-            size: size::<abi::Cause>(),
-            kind: self.kind,
-            flags: self.flags,
-            own: self.own,
-            theirs: self.theirs,
-            reserved: 0,
-            for_ns: self.for_ns,
-            peer: abi::Str::of(&self.peer),
-            interface: abi::Str::of(&self.interface),
-            text: abi::Str::of(&self.text),
-        }
+fn raw_cause(cause: &Cause) -> abi::Cause {
+    abi::Cause {
+        size: size::<abi::Cause>(),
+        kind: cause.kind.into(),
+        flags: cause.flags,
+        own: cause.own,
+        theirs: cause.theirs,
+        reserved: 0,
+        for_ns: cause.for_ns,
+        peer: abi::Str::of(&cause.peer),
+        interface: abi::Str::of(&cause.interface),
+        text: abi::Str::of(&cause.text),
     }
 }
-
 /// A role for a group; an element of [`GroupHandle::publish_all`].
 #[derive(Clone, Copy, Debug)]
 pub struct Publication<'a> {
@@ -247,13 +162,13 @@ impl GroupHandle {
 
     /// Sets the roles of groups in one call, each as [`publish`](Self::publish). One result for each.
     pub fn publish_all(&self, publications: &[Publication<'_>]) -> Vec<Result<(), Error>> {
-        let causes: Vec<_> = publications.iter().map(|it| it.cause.to_raw()).collect();
+        let causes: Vec<_> = publications.iter().map(|it| raw_cause(it.cause)).collect();
         let elements = publications.iter().zip(&causes);
         let elements = elements.map(|(it, cause)| abi::Publication {
             size: size::<abi::Publication>(),
             flags: if it.reopens { abi::PUBLISH_REOPEN } else { 0 },
             group: abi::Str::of(it.group),
-            role: it.role.to_raw(),
+            role: raw_role(it.role),
             reserved: 0,
             cause,
         });
@@ -289,7 +204,7 @@ impl GroupHandle {
     /// # Errors
     /// The host's, which has logged why.
     pub fn explain(&self, group: &str, role: Role, cause: &Cause) -> Result<(), Error> {
-        let (c_group, cause) = (c_text(group)?, cause.to_raw());
+        let (c_group, cause) = (c_text(group)?, raw_cause(cause));
         // SAFETY: as above.
         let status = unsafe {
             call_ctx!(
@@ -297,7 +212,7 @@ impl GroupHandle {
                 explain,
                 self.host.ctx(),
                 c_group.as_ptr(),
-                role.to_raw(),
+                raw_role(role),
                 &raw const cause
             )
         };
@@ -341,7 +256,7 @@ impl GroupHandle {
     /// One is under way, there is no link, or the host has logged why not: ask again some seconds
     /// later.
     pub fn switch_over(&self, group: &str, cause: &Cause) -> Result<(), Error> {
-        let (c_group, cause) = (c_text(group)?, cause.to_raw());
+        let (c_group, cause) = (c_text(group)?, raw_cause(cause));
         // SAFETY: as above; an older host's table may end before the function.
         let status = unsafe {
             if !crate::has!(*self.table, abi::Group, switch_over) {

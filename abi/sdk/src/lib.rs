@@ -82,21 +82,24 @@ pub mod export;
 
 pub use alarm::Alarm;
 pub use check::{Checks, Trouble};
-pub use claims::{AddressClaim, Claims, RouteClaim, VirtualRouterClaim};
 pub use engine::{Engine, Io};
 pub use error::Error;
-pub use group::{Additions, Cause, Directive, Forced, GroupHandle, Groups, Publication};
+pub use group::{Additions, GroupHandle, Groups, Publication};
 pub use host::{Host, Interest, Ready, Waker};
 pub use identity::{Identity, IdentityError, IdentityHandle};
 pub use interface::{InterfaceEvent, InterfaceHandle, Interfaces, Socket, SocketKind, Sockets};
 pub use local::{Local, LocalHandle, Partner};
 pub use peer::{Peer, PeerHandle, SendError};
 pub use plugin::{
-    Answer, Applied, Plugin, Progress, Query, Role, RoleEvent, Roles, Token, Transfer, Value, Verb,
+    Answer, Applied, Plugin, Progress, Query, RoleEvent, Roles, Token, Transfer, Value, Verb,
 };
 pub use runner::Runner;
 /// The plain mirror of the C header, for functions that this crate does not cover.
 pub use spared_abi as abi;
+pub use spared_contract::{
+    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, Role, RouteClaim,
+    VirtualRouterClaim,
+};
 pub use status::{Event, Finding, GroupStatus, PairStatus, Verdict, Watch, WatchHandle, Watched};
 
 /// Whether a sized struct of the host reaches as far as a field, for fields that later minors

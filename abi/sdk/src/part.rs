@@ -9,8 +9,8 @@ use crate::error::EINVAL;
 use crate::group::size;
 use crate::shim::{enter, progress};
 use crate::{
-    Answer, Cause, Directive, Event, Groups, Identity, InterfaceEvent, Interfaces, Local,
-    PairStatus, Peer, Progress, Query, Role, RoleEvent, Roles, Token, Transfer, Watch, text,
+    Answer, Cause, Event, Groups, Identity, InterfaceEvent, Interfaces, Local, PairStatus, Peer,
+    Progress, Query, RoleEvent, Roles, Token, Transfer, Watch, group, plugin, text,
 };
 
 pub(crate) unsafe extern "C" fn role<T: Roles>(
@@ -30,7 +30,11 @@ pub(crate) unsafe extern "C" fn role<T: Roles>(
             0
         };
         let more = if crate::has!((*event), abi::RoleEvent, cause) {
-            ((*event).before, (*event).epoch, Cause::read((*event).cause))
+            (
+                (*event).before,
+                (*event).epoch,
+                group::cause((*event).cause),
+            )
         } else {
             (0, 0, Cause::default())
         };
@@ -40,12 +44,12 @@ pub(crate) unsafe extern "C" fn role<T: Roles>(
     let (before, epoch, cause) = more;
     let event = RoleEvent {
         group: &group,
-        role: Role::from_raw(role),
+        role: plugin::role(role),
         why: &why,
         deadline_ns,
         maintenance: flags & abi::ROLE_MAINTENANCE != 0,
         planned: flags & abi::ROLE_PLANNED != 0,
-        before: (before != 0).then(|| Role::from_raw(before)),
+        before: (before != 0).then(|| plugin::role(before)),
         epoch,
         cause,
     };
@@ -137,8 +141,9 @@ unsafe extern "C" fn directive<T: Groups>(
             return -EINVAL;
         };
         let (group, why) = (text::read(raw.group), text::read(raw.why));
+        let directive = group::directive(raw, group.into_owned(), why.into_owned());
         enter::<T>(instance, |it| {
-            it.plugin.directive(&Directive::from_raw(raw, &group, &why));
+            it.plugin.directive(&directive);
             0
         })
     }

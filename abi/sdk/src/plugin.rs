@@ -1,7 +1,6 @@
 //! The trait that every plugin implements, and parts that any plugin may add.
 
 use std::ffi::CStr;
-use std::fmt;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use spared_abi as abi;
 
 use crate::config::Config;
 use crate::host::{Host, Ready};
-use crate::{Cause, Error};
+use crate::{Cause, Error, Role};
 
 /// A plugin. Only `create` and `read` are required.
 pub trait Plugin: Sized {
@@ -222,43 +221,19 @@ impl From<u64> for Token {
     }
 }
 
-/// Role of a group on this node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Role {
-    /// Backup; also any role that this SDK does not know yet.
-    Backup,
-    /// Active: this node has the addresses.
-    Active,
-    /// Backup, and cannot become active.
-    Fault,
-}
-
-impl Role {
-    pub(crate) fn from_raw(role: u32) -> Self {
-        match role {
-            spared_abi::ROLE_ACTIVE => Self::Active,
-            spared_abi::ROLE_FAULT => Self::Fault,
-            _ => Self::Backup,
-        }
-    }
-
-    pub(crate) fn to_raw(self) -> u32 {
-        match self {
-            Self::Backup => spared_abi::ROLE_BACKUP,
-            Self::Active => spared_abi::ROLE_ACTIVE,
-            Self::Fault => spared_abi::ROLE_FAULT,
-        }
+pub(crate) fn role(raw: u32) -> Role {
+    match raw {
+        spared_abi::ROLE_ACTIVE => Role::Active,
+        spared_abi::ROLE_FAULT => Role::Fault,
+        _ => Role::Backup,
     }
 }
 
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Backup => "backup",
-            Self::Active => "active",
-            Self::Fault => "fault",
-        })
+pub(crate) fn raw_role(role: Role) -> u32 {
+    match role {
+        Role::Backup => spared_abi::ROLE_BACKUP,
+        Role::Active => spared_abi::ROLE_ACTIVE,
+        Role::Fault => spared_abi::ROLE_FAULT,
     }
 }
 

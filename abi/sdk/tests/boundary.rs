@@ -116,7 +116,7 @@ impl Roles for Thing {
                 let Cause {
                     kind, peer, for_ns, ..
                 } = cause;
-                format!(" planned, before {before:?}, {epoch}, {kind} {peer} {for_ns}")
+                format!(" planned, before {before:?}, {epoch}, {kind:?} {peer} {for_ns}")
             }
             None => String::new(),
         };
@@ -169,7 +169,7 @@ impl Interfaces for Thing {
 }
 
 impl Groups for Thing {
-    fn directive(&mut self, directive: &Directive<'_>) {
+    fn directive(&mut self, directive: &Directive) {
         note(format!(
             "{} {} {:?} {:?}",
             directive.group, directive.quality, directive.peer_quality, directive.forced
@@ -596,8 +596,8 @@ fn a_role_says_what_was_before_and_why_as_data() {
     // SAFETY: as a host does.
     let role = |event: &abi::RoleEvent| unsafe { PLUGIN.role.unwrap()(instance, 9, event) };
     assert_eq!(role(&event), 0);
-    let silent = abi::CAUSE_PEER_SILENT;
-    let wanted = format!("office active why planned, before Backup, 7, {silent} r1 302");
+
+    let wanted = "office active why planned, before Backup, 7, PeerSilent r1 302";
     assert_eq!(noted(), [wanted]);
     event.size = std::mem::offset_of!(abi::RoleEvent, cause) as u32;
     event.flags = 0;

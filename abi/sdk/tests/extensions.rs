@@ -71,7 +71,7 @@ impl Plugin for Thing {
             own: 73,
             theirs: 100,
             peer: "r2".to_owned(),
-            ..Cause::of(abi::CAUSE_QUALITY)
+            ..Cause::of(CauseKind::Quality)
         };
         groups.switch_over("office", &cause)?;
         groups.explain("office", Role::Active, &cause)?;
@@ -124,7 +124,7 @@ impl Transfer for Thing {
 }
 
 impl Groups for Thing {
-    fn directive(&mut self, directive: &Directive<'_>) {
+    fn directive(&mut self, directive: &Directive) {
         let flags = [
             ("eligible", directive.eligible),
             ("maintenance", directive.maintenance),
@@ -223,7 +223,7 @@ fn told(cause: *const abi::Cause) -> String {
     let sizes = (cause.size, size_of::<abi::Cause>() as u32);
     assert_eq!(sizes.0, sizes.1);
     let (own, theirs, peer) = (cause.own, cause.theirs, text(cause.peer));
-    format!("{} {own} {theirs} {peer}", cause.kind)
+    format!("{} {own} {theirs} {peer}", u32::from(cause.kind))
 }
 
 static PEER: abi::Peer = abi::Peer {

@@ -3,6 +3,7 @@
 
 use spared_message::worker::{Cause, Role};
 use spared_pair::CauseKind;
+use spared_pair::Sentence as _;
 
 use super::switchover::Offer;
 use super::{Action, Groups, Phase, Ticket};

@@ -13,6 +13,7 @@ use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
 use spared_message::worker::{Cause, Role};
 use spared_pair::CauseKind;
+use spared_pair::Sentence as _;
 
 pub(super) use declined::Declined;
 

@@ -7,6 +7,7 @@ use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
 use spared_message::worker::{Cause, Role};
 use spared_pair::CauseKind;
+use spared_pair::Sentence as _;
 
 use super::successor::Offered;
 use super::switchover::Asker;

@@ -5,7 +5,10 @@
 //! [`ToWorker::Partner`].
 
 use serde::{Deserialize, Serialize};
-pub use spared_pair::{Cause, Role};
+pub use spared_contract::{
+    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, Role, RouteClaim,
+    VirtualRouterClaim,
+};
 
 pub use crate::load::{Asks, Load, RootsFile};
 
@@ -373,58 +376,6 @@ pub struct Publication {
     pub sent_ns: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Family {
-    V4,
-    V6,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claims {
-    pub routers: Vec<VirtualRouterClaim>,
-    pub addresses: Vec<AddressClaim>,
-    pub routes: Vec<RouteClaim>,
-    pub refresh_s: u32,
-    pub lease_ns: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct VirtualRouterClaim {
-    pub interface: String,
-    pub family: Family,
-    pub vrid: u8,
-    pub vmac: bool,
-    /// Name of the device with the virtual MAC; empty: by VRID and interface.
-    pub vmac_name: String,
-    pub accept: bool,
-    pub routed: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct AddressClaim {
-    pub interface: String,
-    /// Index into `routers`; None if it follows the group without VRRP.
-    pub router: Option<u32>,
-    pub address: std::net::IpAddr,
-    pub prefix: u8,
-    pub source: bool,
-    /// The node's own: a copy that others set is no fault.
-    pub own: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct RouteClaim {
-    pub destination: std::net::IpAddr,
-    pub prefix: u8,
-    pub gateway: Option<std::net::IpAddr>,
-    pub interface: Option<String>,
-    pub source: Option<std::net::IpAddr>,
-    /// 0 for the kernel's default.
-    pub metric: u32,
-    /// 0 for the main table.
-    pub table: u32,
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceEvent {
     pub name: String,
@@ -441,31 +392,4 @@ pub struct InterfaceEvent {
     /// Number of this opening of the sockets: with the same number the descriptors are those sent
     /// before, and do not travel again.
     pub generation: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Directive {
-    pub group: String,
-    pub quality: u8,
-    pub peer_quality: Option<u8>,
-    pub eligible: bool,
-    pub forced: Forced,
-    pub maintenance: bool,
-    pub resign: bool,
-    pub joining: bool,
-    pub ready: bool,
-    pub frozen: bool,
-    pub release: bool,
-    pub prepared: bool,
-    /// Active here until an elector ended; the machine has run since.
-    pub held: bool,
-    pub why: String,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Forced {
-    #[default]
-    No,
-    Active,
-    Backup,
 }

@@ -1,235 +1,24 @@
-//! Why a group has its role: a kind with numbers, and the sentences made of them.
+//! The sentences that are made of a cause.
 
 use std::fmt::{self, Display};
 
-use serde::{Deserialize, Serialize};
+pub use spared_contract::{Cause, CauseKind};
 
 use crate::facts::{Forced, Role};
 use crate::history::Fitness;
 
-macro_rules! kinds {
-    ($($(#[doc = $text:literal])+ $kind:ident = $number:ident,)+) => {
-        /// Kind of a cause, with the words of [`Cause::reason`].
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(from = "u32", into = "u32")]
-        pub enum CauseKind {
-            /// None of the other kinds: see the text.
-            #[default]
-            Other,
-            $($(#[doc = $text])+ $kind,)+
-        }
-
-        impl From<u32> for CauseKind {
-            fn from(number: u32) -> Self {
-                match number {
-                    $(spared_abi::$number => Self::$kind,)+
-                    _ => Self::Other,
-                }
-            }
-        }
-
-        impl From<CauseKind> for u32 {
-            fn from(kind: CauseKind) -> Self {
-                match kind {
-                    CauseKind::Other => spared_abi::CAUSE_OTHER,
-                    $(CauseKind::$kind => spared_abi::$number,)+
-                }
-            }
-        }
-
-        #[cfg(test)]
-        const KINDS: &[CauseKind] = &[CauseKind::Other, $(CauseKind::$kind,)+];
-    };
-}
-
-kinds! {
-    /// No router was heard since this node started to listen.
-    NobodyHeard = CAUSE_NOBODY_HEARD,
-    /// The peer fell silent.
-    PeerSilent = CAUSE_PEER_SILENT,
-    /// The peer resigned.
-    PeerResigned = CAUSE_PEER_RESIGNED,
-    /// Another router is active; the numbers are priorities.
-    PeerActive = CAUSE_PEER_ACTIVE,
-    /// The peer cannot be active.
-    PeerUnable = CAUSE_PEER_UNABLE,
-    /// The peer is forced backup, or in maintenance.
-    PeerAside = CAUSE_PEER_ASIDE,
-    /// The peer is not in sync.
-    PeerJoining = CAUSE_PEER_JOINING,
-    /// The peer is forced active.
-    PeerForced = CAUSE_PEER_FORCED,
-    /// Both nodes' qualities, compared.
-    Quality = CAUSE_QUALITY,
-    /// Both nodes' priorities, compared.
-    Priority = CAUSE_PRIORITY,
-    /// This node is preferred, and the peer is not fitter.
-    Preferred = CAUSE_PREFERRED,
-    /// This node is preferred but backup.
-    Failback = CAUSE_FAILBACK,
-    /// This node owns the addresses.
-    Owner = CAUSE_OWNER,
-    /// Forced active.
-    Forced = CAUSE_FORCED,
-    /// Forced backup, or in maintenance.
-    StandsAside = CAUSE_STANDS_ASIDE,
-    /// The host does not allow it to be active.
-    Barred = CAUSE_BARRED,
-    /// An interface on which one node does not hear the other.
-    UnheardInterface = CAUSE_UNHEARD_INTERFACE,
-    /// An interface that does not carry the group.
-    InterfaceHurt = CAUSE_INTERFACE_HURT,
-    /// No interface is usable.
-    Isolated = CAUSE_ISOLATED,
-    /// Adverts cannot leave an interface.
-    AdvertsUnsent = CAUSE_ADVERTS_UNSENT,
-    /// The peer switched over.
-    Switchover = CAUSE_SWITCHOVER,
-    /// An administrator or the host asked for a switchover.
-    Asked = CAUSE_ASKED,
-    /// This node is not in sync.
-    NotInSync = CAUSE_NOT_IN_SYNC,
-    /// This node has just started to listen.
-    Listening = CAUSE_LISTENING,
-    /// An advert, or a decision to become active, came too late.
-    Late = CAUSE_LATE,
-    /// The host did not let the fence pass.
-    FenceBlocking = CAUSE_FENCE_BLOCKING,
-    /// Another machine sends in the name of this run.
-    Cloned = CAUSE_CLONED,
-    /// The peer hears another machine with this node's key.
-    Second = CAUSE_SECOND,
-    /// The group is no longer configured.
-    Withdrawn = CAUSE_WITHDRAWN,
-    /// The plugin ends.
-    Shutdown = CAUSE_SHUTDOWN,
-    /// The peer was active, too, and has given way.
-    Conflict = CAUSE_CONFLICT,
-    /// Nothing was published yet.
-    Claimed = CAUSE_CLAIMED,
-    /// The elector has ended.
-    ElectorDied = CAUSE_ELECTOR_DIED,
-    /// No advert renewed the lease.
-    Lapsed = CAUSE_LAPSED,
-    /// The kernel refused the lease.
-    Kernel = CAUSE_KERNEL,
-    /// The previous run ended abnormally.
-    Started = CAUSE_STARTED,
-}
-
-/// Why a group has its role, according to the elector or the host. plugin.h lists the fields of
-/// each kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Cause {
-    /// Kind of the cause.
-    pub kind: CauseKind,
-    /// `CAUSE_BY_SWITCHOVER` and later flags.
-    pub flags: u32,
-    /// This node's quality or priority.
-    pub own: u32,
-    /// The peer's.
-    pub theirs: u32,
-    /// A time.
-    pub for_ns: u64,
-    /// The other router: its name, or its address.
-    pub peer: String,
-    /// An interface, or several with ", " between them.
-    pub interface: String,
-    /// Free text.
-    pub text: String,
-}
-
-impl Cause {
-    /// A cause with a text, alone or in addition to its kind.
-    pub fn new(kind: CauseKind, text: impl Into<String>) -> Self {
-        Self {
-            kind,
-            text: text.into(),
-            ..Self::default()
-        }
-    }
-
-    /// The group moved by a switchover.
-    pub fn is_by_switchover(&self) -> bool {
-        self.kind == CauseKind::Switchover || self.has(spared_abi::CAUSE_BY_SWITCHOVER)
-    }
-
-    /// The node that says this has switched over to the peer, not the peer to it.
-    fn gives_away(&self, role: Role) -> bool {
-        role != Role::Active && self.has(spared_abi::CAUSE_BY_SWITCHOVER)
-    }
-
-    fn has(&self, flag: u32) -> bool {
-        self.flags & flag != 0
-    }
-
-    /// The word for programs: `REASON=` in the journal.
-    pub fn reason(&self, role: Role) -> &'static str {
-        if self.is_by_switchover() {
-            return "switchover";
-        }
-        match self.kind {
-            CauseKind::Other => "other",
-            CauseKind::NobodyHeard => "nobody-heard",
-            CauseKind::PeerSilent => "peer-silent",
-            CauseKind::PeerResigned => "peer-resigned",
-            CauseKind::PeerActive | CauseKind::Failback => "peer-active",
-            CauseKind::PeerUnable | CauseKind::PeerAside | CauseKind::PeerJoining => "peer-aside",
-            CauseKind::PeerForced | CauseKind::Forced => "forced",
-            CauseKind::Quality => self.reason_of_quality(role),
-            CauseKind::Priority => "priority",
-            CauseKind::Preferred => "preferred",
-            CauseKind::Owner => "owner",
-            CauseKind::StandsAside => "stands-aside",
-            CauseKind::Barred => "barred",
-            CauseKind::UnheardInterface => "unheard-interface",
-            CauseKind::InterfaceHurt => "interface-hurt",
-            CauseKind::Isolated => "isolated",
-            CauseKind::AdvertsUnsent => "adverts-unsent",
-            CauseKind::Switchover | CauseKind::Asked => "switchover",
-            CauseKind::NotInSync => "not-in-sync",
-            CauseKind::Listening => "listening",
-            CauseKind::Late => "late",
-            CauseKind::FenceBlocking => "fence-blocking",
-            CauseKind::Cloned => "cloned",
-            CauseKind::Second => "second",
-            CauseKind::Withdrawn => "withdrawn",
-            CauseKind::Shutdown => "shutdown",
-            CauseKind::Conflict => "conflict",
-            CauseKind::Claimed => "claimed",
-            CauseKind::ElectorDied => "elector-died",
-            CauseKind::Lapsed => "lapsed",
-            CauseKind::Kernel => "kernel",
-            CauseKind::Started => "started",
-        }
-    }
-
-    fn reason_of_quality(&self, role: Role) -> &'static str {
-        let preferred = match role {
-            Role::Active => spared_abi::CAUSE_OWN_PREFERRED,
-            _ => spared_abi::CAUSE_PEER_PREFERRED,
-        };
-        match self.is_fitter(role) {
-            Some(true) => "quality",
-            None if self.has(preferred) => "preferred",
-            Some(false) if role != Role::Active => "peer-active",
-            _ => "active-first",
-        }
-    }
-
-    /// True if the node that is active by this cause is the fitter one; None: both are equally fit.
-    fn is_fitter(&self, role: Role) -> Option<bool> {
-        let (active, backup) = match role {
-            Role::Active => (self.own, self.theirs),
-            _ => (self.theirs, self.own),
-        };
-        (active != backup).then_some(active > backup)
-    }
-
+/// A cause as a sentence.
+pub trait Sentence {
     /// "fw1 is backup because its quality is 73 (interface "in" has no carrier) and fw2's is 100":
     /// with the worst check behind each quality that is still current.
-    pub fn sentence(&self, role: Role, own: &Fitness, peer: Option<&Fitness>) -> String {
+    fn sentence(&self, role: Role, own: &Fitness, peer: Option<&Fitness>) -> String;
+
+    /// The part of the sentence after "fw1 is backup because".
+    fn clause(&self, role: Role) -> String;
+}
+
+impl Sentence for Cause {
+    fn sentence(&self, role: Role, own: &Fitness, peer: Option<&Fitness>) -> String {
         let nodes = Nodes {
             own: Some(own),
             peer,
@@ -253,15 +42,14 @@ impl Cause {
         format!("{node} is {role_word} {joined} {clause}")
     }
 
-    /// The part of the sentence after "fw1 is backup because".
-    pub fn clause(&self, role: Role) -> String {
+    fn clause(&self, role: Role) -> String {
         let (cause, nodes) = (self, Nodes::default());
         Clause { cause, role, nodes }.to_string()
     }
+}
 
-    fn who(&self) -> &str {
-        or(&self.peer, "another router")
-    }
+fn who(cause: &Cause) -> &str {
+    or(&cause.peer, "another router")
 }
 
 /// Addition to the sentence of a group that an administrator forced: nothing, where maintenance outweighs that.
@@ -293,9 +81,9 @@ impl Display for Clause<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cause = self.cause;
         if cause.gives_away(self.role) {
-            write!(f, "it switched over to {}: ", cause.who())?;
+            write!(f, "it switched over to {}: ", who(cause))?;
         }
-        let (peer, own, theirs) = (cause.who(), cause.own, cause.theirs);
+        let (peer, own, theirs) = (who(cause), cause.own, cause.theirs);
         let (text, time) = (cause.text.as_str(), Time(cause.for_ns));
         let on = On(&cause.interface);
         match cause.kind {
@@ -370,7 +158,7 @@ impl Display for Clause<'_> {
 
 impl Clause<'_> {
     fn quality(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (cause, peer) = (self.cause, self.cause.who());
+        let (cause, peer) = (self.cause, who(self.cause));
         let (own, theirs) = (self.own_quality(), self.peer_quality());
         match (cause.is_fitter(self.role), self.role) {
             (Some(true), _) => write!(f, "its quality is {own} and {peer}'s is {theirs}"),
@@ -398,7 +186,7 @@ impl Clause<'_> {
     }
 
     fn tie(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let peer = self.cause.who();
+        let peer = who(self.cause);
         let own_preferred = self.cause.has(spared_abi::CAUSE_OWN_PREFERRED);
         let peer_preferred = self.cause.has(spared_abi::CAUSE_PEER_PREFERRED);
         match (self.role, own_preferred, peer_preferred) {
@@ -415,7 +203,7 @@ impl Clause<'_> {
 
     // The active node is heard on an interface on which it does not hear the other.
     fn unheard(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (peer, on) = (self.cause.who(), On(&self.cause.interface));
+        let (peer, on) = (who(self.cause), On(&self.cause.interface));
         match self.role {
             Role::Active => write!(
                 f,

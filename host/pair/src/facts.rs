@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+pub use spared_contract::{Forced, Role};
 
 use crate::addresses::{AddressStatus, BareInterface, DuplicateAddress, ForeignAddress};
 use crate::cause::Cause;
@@ -136,54 +137,6 @@ pub enum PeerLife {
     Silent,
     /// It is heard.
     Alive,
-}
-
-/// A group's role on a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// It stands by.
-    #[default]
-    Backup,
-    /// It serves.
-    Active,
-    /// Backup, and unable to become active.
-    Fault,
-}
-
-impl Role {
-    /// As people write it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Backup => "backup",
-            Self::Active => "active",
-            Self::Fault => "fault",
-        }
-    }
-}
-
-/// What an administrator forced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Forced {
-    /// Nothing.
-    #[default]
-    No,
-    /// Active whatever the election says.
-    Active,
-    /// Never active.
-    Backup,
-}
-
-impl Forced {
-    /// As people write it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::No => "no",
-            Self::Active => "active",
-            Self::Backup => "backup",
-        }
-    }
 }
 
 /// Whether a group's addresses may answer.

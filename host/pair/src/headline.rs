@@ -1,5 +1,6 @@
 //! The headline of a group: who is active, and what a failover would cost.
 
+use crate::cause::Sentence as _;
 use crate::cause::undo;
 use crate::facts::{Forced, GroupFacts, NodeFacts, PairFacts, PeerLife, Role};
 use crate::finding::{Finding, Id};

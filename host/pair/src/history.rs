@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::cause::Sentence as _;
 use crate::cause::{Cause, CauseKind};
 use crate::facts::Role;
 

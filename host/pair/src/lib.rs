@@ -37,7 +37,7 @@ pub mod time;
 mod verdict;
 
 pub use addresses::{AddressStatus, BareInterface, DuplicateAddress, ForeignAddress, VirtualCopy};
-pub use cause::{Cause, CauseKind, undo};
+pub use cause::{Cause, CauseKind, Sentence, undo};
 pub use difference::{Difference, DifferenceKind};
 pub use facts::{
     CheckStatus, Fence, FirstFound, Forced, GroupFacts, InterfaceFacts, InterfaceLack, Maintenance,

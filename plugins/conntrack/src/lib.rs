@@ -18,7 +18,7 @@ pub mod wire;
 
 use std::os::fd::RawFd;
 
-use spared_sdk::abi::CAUSE_WITHDRAWN;
+use spared_sdk::CauseKind;
 use spared_sdk::config::Config;
 use spared_sdk::{
     Answer, Applied, Error, Host, Interest, InterfaceEvent, Io, Progress, Ready, Role, RoleEvent,
@@ -149,7 +149,7 @@ impl Io for Conntrack {
         }
         self.learn_addresses(engine);
         engine.handle_role(now_ns, event.group, active);
-        if event.cause.kind == CAUSE_WITHDRAWN {
+        if event.cause.kind == CauseKind::Withdrawn {
             engine.handle_group_gone(event.group);
         }
         Ok(Progress::Done)

@@ -11,7 +11,7 @@ pub mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use spared_sdk::abi::CAUSE_WITHDRAWN;
+use spared_sdk::CauseKind;
 use spared_sdk::config::Config;
 use spared_sdk::{
     Answer, Applied, Error, Host, Io, Partner, Progress, RoleEvent, Runner, SendError, Token, Verb,
@@ -125,7 +125,7 @@ impl Io for Files {
         _token: Token,
     ) -> Result<Progress, Error> {
         match event.cause.kind {
-            CAUSE_WITHDRAWN => engine.handle_group_gone(now_ns, event.group),
+            CauseKind::Withdrawn => engine.handle_group_gone(now_ns, event.group),
             _ => spared_sdk::Engine::handle_role(engine, now_ns, event.group, event.role),
         }
         Ok(Progress::Done)

@@ -1,7 +1,5 @@
 //! The claims of a group to the host: virtual routers for the fence, addresses, routes.
 
-use std::time::Duration;
-
 use spared_sdk::{AddressClaim, Claims, RouteClaim, VirtualRouterClaim};
 
 use crate::config::Group;
@@ -13,7 +11,10 @@ pub(crate) fn claims(group: &Group) -> Claims {
     let own = group.is_owner();
     let routers = group.routers.iter().map(|router| VirtualRouterClaim {
         interface: router.interface.clone(),
-        ipv6: router.family == Family::V6,
+        family: match router.family {
+            Family::V4 => spared_sdk::Family::V4,
+            Family::V6 => spared_sdk::Family::V6,
+        },
         vrid: router.vrid,
         vmac: router.vmac,
         vmac_name: router.vmac_name.clone(),
@@ -55,7 +56,7 @@ pub(crate) fn claims(group: &Group) -> Claims {
         routers: routers.collect(),
         addresses: of_routers.chain(followers).collect(),
         routes: routes.collect(),
-        refresh: Duration::from_secs(u64::from(group.refresh_s)),
-        lease: Duration::from_nanos(group.lease_ns),
+        refresh_s: group.refresh_s,
+        lease_ns: group.lease_ns,
     }
 }

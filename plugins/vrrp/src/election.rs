@@ -7,7 +7,7 @@ mod why;
 
 use std::net::IpAddr;
 
-use spared_sdk::Forced;
+use spared_sdk::Directive;
 
 use crate::config::Election;
 
@@ -26,87 +26,13 @@ const QUALITY_STEP: u8 = spared_sdk::abi::QUALITY_STEP as u8;
 const HOLD_MAX_NS: u64 = 60_000_000_000;
 const QUALITY_BASE: u8 = 50;
 
-/// The host's directive for a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Directive {
-    /// 0-100.
-    pub quality: u8,
-    pub eligible: bool,
-    pub forced: Forced,
-    pub maintenance: bool,
-    pub resign: bool,
-    /// Not yet in sync with the peer.
-    pub joining: bool,
-    /// A failover to this node would lose nothing.
-    pub ready: bool,
-    /// No role changes because of quality or preference.
-    pub frozen: bool,
-    /// E6: the peer is prepared; release the group.
-    pub release: bool,
-    /// E6: prepared; become active as soon as the peer releases the group.
-    pub prepared: bool,
-    /// E8: the group was active here until an elector ended, and the machine has run since.
-    pub held: bool,
-    pub why: String,
-}
-
-impl From<&spared_sdk::Directive<'_>> for Directive {
-    fn from(directive: &spared_sdk::Directive<'_>) -> Self {
-        Self {
-            quality: directive.quality,
-            eligible: directive.eligible,
-            forced: directive.forced,
-            maintenance: directive.maintenance,
-            resign: directive.resign,
-            joining: directive.joining,
-            ready: directive.ready,
-            frozen: directive.frozen,
-            release: directive.release,
-            prepared: directive.prepared,
-            held: directive.held,
-            why: directive.why.to_owned(),
-        }
-    }
-}
-
-impl Default for Directive {
-    fn default() -> Directive {
-        Directive {
-            quality: 100,
-            eligible: true,
-            forced: Forced::No,
-            maintenance: false,
-            resign: false,
-            joining: false,
-            ready: false,
-            frozen: false,
-            release: false,
-            prepared: false,
-            held: false,
-            why: String::new(),
-        }
-    }
-}
-
-impl Directive {
-    /// E0: class, compared before quality.
-    pub fn class(&self) -> u8 {
-        match (self.stands_aside(), self.is_forced_active()) {
-            (true, _) => 0,
-            (_, true) => 3,
-            _ if self.joining => 1,
-            _ => 2,
-        }
-    }
-
-    /// Forced active, and not in maintenance, which overrules that.
-    pub fn is_forced_active(&self) -> bool {
-        self.forced == Forced::Active && !self.stands_aside()
-    }
-
-    /// E0: the lowest class, which serves only if nobody else does.
-    pub fn stands_aside(&self) -> bool {
-        self.maintenance || self.forced == Forced::Backup
+/// E0: class, compared before quality.
+pub fn class(directive: &Directive) -> u8 {
+    match (directive.stands_aside(), directive.is_forced_active()) {
+        (true, _) => 0,
+        (_, true) => 3,
+        _ if directive.joining => 1,
+        _ => 2,
     }
 }
 

@@ -167,15 +167,14 @@ impl Plugin for Vrrp {
 impl Groups for Vrrp {
     // In a switchover of many groups their directives come one after the other. What follows from them is done
     // together, in the next round of the loop: one call to the host, and one heartbeat.
-    fn directive(&mut self, directive: &Directive<'_>) {
-        let wanted = election::Directive::from(directive);
-        let group = directive.group;
+    fn directive(&mut self, directive: &Directive) {
+        let group = directive.group.as_str();
         if self.directed.iter().any(|directed| directed == group) {
             self.follow_directives();
         }
         let now_ns = self.host.now();
         if let Some(engine) = &mut self.engine {
-            engine.handle_directive(now_ns, group, &wanted);
+            engine.handle_directive(now_ns, group, directive);
         }
         if self.directed.is_empty() {
             self.alarm.set(Some(now_ns));

@@ -15,6 +15,7 @@ use spared_control::{Answer, ErrorCode, Request};
 use spared_group::{Action, Follower, Groups, Ticket};
 use spared_link::word::{WORD_MAX, Word};
 use spared_message::clean;
+use spared_pair::Sentence as _;
 use spared_pair::{
     Fitness, GroupFacts, History, MachineFacts, NodeFacts, PairFacts, PeerLife, RoleChange,
 };

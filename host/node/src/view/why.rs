@@ -3,6 +3,7 @@
 use spared_control::{Answer, GroupWhy};
 use spared_group::Group;
 use spared_message::worker::{Cause, Role};
+use spared_pair::Sentence as _;
 use spared_pair::{Fitness, history, undo};
 use spared_requests::questions::There;
 

@@ -448,7 +448,7 @@ fn the_worst_check_stands_behind_a_quality_that_is_the_nodes_still() {
 
 #[test]
 fn a_cause_without_its_fields_is_a_sentence_all_the_same() {
-    for &kind in KINDS {
+    for &kind in CauseKind::ALL {
         for role in [Role::Active, Role::Backup, Role::Fault] {
             let clause = Cause::new(kind, "").clause(role);
             let holes = ["  ", " 's", ": :", "; ;"];
@@ -460,7 +460,7 @@ fn a_cause_without_its_fields_is_a_sentence_all_the_same() {
 
 #[test]
 fn a_kind_is_its_number_and_an_unknown_number_is_another_kind() {
-    for &kind in KINDS {
+    for &kind in CauseKind::ALL {
         assert_eq!(CauseKind::from(u32::from(kind)), kind);
     }
     for unknown in [32, 63, 69, u32::MAX] {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use spared_pair::CauseKind;
+use spared_pair::Sentence as _;
 use spared_worker::message::{
     AddressClaim, Call, Cause, Claims, Directive, Family, Forced, FromWorker, InterfaceEvent,
     Publication, Role, Surroundings, ToWorker, VirtualRouterClaim,

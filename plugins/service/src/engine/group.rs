@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use spared_sdk::{Role, RoleEvent, abi::CAUSE_CONFLICT};
+use spared_sdk::{CauseKind, Role, RoleEvent};
 
 /// A role as the host tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl From<&RoleEvent<'_>> for RoleChange {
             role: event.role,
             why: event.why.to_owned(),
             maintenance: event.maintenance,
-            is_again: event.cause.kind == CAUSE_CONFLICT && event.before == Some(event.role),
+            is_again: event.cause.kind == CauseKind::Conflict && event.before == Some(event.role),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use spared_sdk::{Cause, abi};
+use spared_sdk::{Cause, CauseKind, abi};
 
 use super::QUALITY_BASE;
 
@@ -217,7 +217,7 @@ impl Why {
         match self {
             Why::NobodyHeard { interfaces, for_ns } => Cause {
                 interface: interfaces.clone(),
-                ..timed(abi::CAUSE_NOBODY_HEARD, *for_ns)
+                ..timed(CauseKind::NobodyHeard, *for_ns)
             },
             Why::PeerSilent {
                 peer,
@@ -226,16 +226,16 @@ impl Why {
             } => Cause {
                 interface: interfaces.clone(),
                 for_ns: *for_ns,
-                ..other(abi::CAUSE_PEER_SILENT, peer)
+                ..other(CauseKind::PeerSilent, peer)
             },
-            Why::PeerResigned { peer } => other(abi::CAUSE_PEER_RESIGNED, peer),
+            Why::PeerResigned { peer } => other(CauseKind::PeerResigned, peer),
             Why::Preempts { own, peer, theirs } | Why::Outranked { own, peer, theirs } => {
-                compared(abi::CAUSE_PRIORITY, *own, peer, *theirs)
+                compared(CauseKind::Priority, *own, peer, *theirs)
             }
             Why::Fitter { own, peer, theirs }
             | Why::Lesser { own, peer, theirs }
             | Why::Awaits { own, peer, theirs } => {
-                compared(abi::CAUSE_QUALITY, *own, peer, *theirs)
+                compared(CauseKind::Quality, *own, peer, *theirs)
             }
             Why::Weaker {
                 own,
@@ -244,37 +244,37 @@ impl Why {
                 theirs,
             } => Cause {
                 text: hurt.clone(),
-                ..compared(abi::CAUSE_QUALITY, *own, peer, *theirs)
+                ..compared(CauseKind::Quality, *own, peer, *theirs)
             },
             Why::Equal { quality, peer, tie } => Cause {
                 flags: tie.flags(),
-                ..compared(abi::CAUSE_QUALITY, *quality, peer, *quality)
+                ..compared(CauseKind::Quality, *quality, peer, *quality)
             },
-            Why::Preferred { peer } => other(abi::CAUSE_PREFERRED, peer),
+            Why::Preferred { peer } => other(CauseKind::Preferred, peer),
             Why::PeerAside { peer, how } => other(how.kind(), peer),
-            Why::Owner => Cause::of(abi::CAUSE_OWNER),
+            Why::Owner => Cause::of(CauseKind::Owner),
             Why::Claims {
                 interface: interfaces,
                 peer,
             }
             | Why::Unheard { interfaces, peer } => Cause {
                 interface: interfaces.clone(),
-                ..other(abi::CAUSE_UNHEARD_INTERFACE, peer)
+                ..other(CauseKind::UnheardInterface, peer)
             },
             Why::ForcedActive { why, without } => {
                 let without = without.as_ref();
                 let without = without
-                    .map(|(peer, theirs, own)| compared(abi::CAUSE_FORCED, *own, peer, *theirs));
+                    .map(|(peer, theirs, own)| compared(CauseKind::Forced, *own, peer, *theirs));
                 Cause {
                     text: why.clone(),
-                    ..without.unwrap_or(Cause::of(abi::CAUSE_FORCED))
+                    ..without.unwrap_or(Cause::of(CauseKind::Forced))
                 }
             }
             Why::Won { peer, for_ns } => Cause {
                 for_ns: *for_ns,
-                ..other(abi::CAUSE_CONFLICT, peer)
+                ..other(CauseKind::Conflict, peer)
             },
-            Why::SwitchedOver { peer } => other(abi::CAUSE_SWITCHOVER, peer),
+            Why::SwitchedOver { peer } => other(CauseKind::Switchover, peer),
             Why::Inherits { why } => {
                 let cause = why.cause();
                 Cause {
@@ -290,9 +290,9 @@ impl Why {
                     ..cause
                 }
             }
-            Why::PeerForced { peer } => other(abi::CAUSE_PEER_FORCED, peer),
-            Why::NotInSync => Cause::of(abi::CAUSE_NOT_IN_SYNC),
-            Why::Asked { why } => told(abi::CAUSE_ASKED, why),
+            Why::PeerForced { peer } => other(CauseKind::PeerForced, peer),
+            Why::NotInSync => Cause::of(CauseKind::NotInSync),
+            Why::Asked { why } => told(CauseKind::Asked, why),
             Why::NotYetPreferred {
                 peer,
                 ready,
@@ -302,26 +302,26 @@ impl Why {
                 flags: if *ready { abi::CAUSE_READY } else { 0 },
                 for_ns: *failback_ns,
                 text: why.clone(),
-                ..other(abi::CAUSE_FAILBACK, peer)
+                ..other(CauseKind::Failback, peer)
             },
             Why::PeerActive { peer, theirs, own } => {
-                compared(abi::CAUSE_PEER_ACTIVE, *own, peer, *theirs)
+                compared(CauseKind::PeerActive, *own, peer, *theirs)
             }
-            Why::Listens { for_ns } => timed(abi::CAUSE_LISTENING, *for_ns),
-            Why::Hurt { what } => told(abi::CAUSE_INTERFACE_HURT, what),
-            Why::StandsAside { why } => told(abi::CAUSE_STANDS_ASIDE, why),
-            Why::Late { by_ns } => timed(abi::CAUSE_LATE, *by_ns),
-            Why::PublishFailed => Cause::of(abi::CAUSE_FENCE_BLOCKING),
-            Why::Cloned => Cause::of(abi::CAUSE_CLONED),
-            Why::Second => Cause::of(abi::CAUSE_SECOND),
+            Why::Listens { for_ns } => timed(CauseKind::Listening, *for_ns),
+            Why::Hurt { what } => told(CauseKind::InterfaceHurt, what),
+            Why::StandsAside { why } => told(CauseKind::StandsAside, why),
+            Why::Late { by_ns } => timed(CauseKind::Late, *by_ns),
+            Why::PublishFailed => Cause::of(CauseKind::FenceBlocking),
+            Why::Cloned => Cause::of(CauseKind::Cloned),
+            Why::Second => Cause::of(CauseKind::Second),
             Why::Muted { interface } => Cause {
                 interface: interface.clone(),
-                ..Cause::of(abi::CAUSE_ADVERTS_UNSENT)
+                ..Cause::of(CauseKind::AdvertsUnsent)
             },
-            Why::Isolated { what } => told(abi::CAUSE_ISOLATED, what),
-            Why::Barred { why } => told(abi::CAUSE_BARRED, why),
-            Why::Withdrawn => Cause::of(abi::CAUSE_WITHDRAWN),
-            Why::ShutsDown => Cause::of(abi::CAUSE_SHUTDOWN),
+            Why::Isolated { what } => told(CauseKind::Isolated, what),
+            Why::Barred { why } => told(CauseKind::Barred, why),
+            Why::Withdrawn => Cause::of(CauseKind::Withdrawn),
+            Why::ShutsDown => Cause::of(CauseKind::Shutdown),
         }
     }
 }
@@ -337,11 +337,11 @@ impl Tie {
 }
 
 impl Aside {
-    fn kind(self) -> u32 {
+    fn kind(self) -> CauseKind {
         match self {
-            Aside::Unable => abi::CAUSE_PEER_UNABLE,
-            Aside::Wanted => abi::CAUSE_PEER_ASIDE,
-            Aside::Joining => abi::CAUSE_PEER_JOINING,
+            Aside::Unable => CauseKind::PeerUnable,
+            Aside::Wanted => CauseKind::PeerAside,
+            Aside::Joining => CauseKind::PeerJoining,
         }
     }
 }

@@ -4,7 +4,9 @@ use spared_sdk::Role;
 
 use super::Context;
 use super::group::{Group, State};
-use crate::election::{Directive, Why};
+use spared_sdk::Directive;
+
+use crate::election::Why;
 
 impl Group {
     /// An Active whose advert would go out later than its lease must not send it: the peer may be

@@ -23,7 +23,9 @@ use super::timers::active_down_ns;
 use super::tracked::Tracked;
 use super::ways::Way;
 use crate::config;
-use crate::election::{Directive, OWNER, Rank, SwitchoverCause, Why};
+use spared_sdk::Directive;
+
+use crate::election::{OWNER, Rank, SwitchoverCause, Why};
 use crate::limit::Limit;
 
 /// Time for which a start waits for source addresses: duplicate address detection takes a second or

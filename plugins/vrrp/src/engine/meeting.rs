@@ -7,7 +7,7 @@ use super::peer::{Contact, Peer};
 use super::timers::skew_ns;
 use super::{Action, Context};
 use crate::config::Election;
-use crate::election::{Who, Why};
+use crate::election::{Who, Why, class};
 use crate::wire::heartbeat::{Heartbeat, Speaks};
 
 /// E8: time for which a start waits for the peer's first heartbeat.
@@ -126,7 +126,7 @@ impl Group {
             self.rearm_down(again_ns);
             return true;
         }
-        if self.active_resigned && self.directive.class() >= peer.heartbeat.class {
+        if self.active_resigned && class(&self.directive) >= peer.heartbeat.class {
             return false;
         }
         let fitter = self.outscores(cx, peer) && self.contact == Contact::Mutual;

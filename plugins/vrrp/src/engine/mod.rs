@@ -67,7 +67,9 @@ use std::sync::Arc;
 use spared_sdk::{Cause, Role};
 
 use crate::config::Settings;
-use crate::election::{Directive, Why};
+use spared_sdk::Directive;
+
+use crate::election::Why;
 use crate::wire::Family;
 
 use duplicates::Duplicates;

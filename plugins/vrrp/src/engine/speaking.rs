@@ -6,7 +6,7 @@ use super::router::VirtualRouter;
 use super::unheard::Rating;
 use super::{Action, Context};
 use crate::config::Election;
-use crate::election::Rank;
+use crate::election::{Rank, class};
 use crate::wire::heartbeat::{self, Heartbeat, HeartbeatPort, Speaks};
 
 /// A group's part in this node's own heartbeats.
@@ -115,7 +115,7 @@ impl Group {
         };
         Rank {
             able: !self.is_unable(now_ns),
-            class: self.directive.class(),
+            class: class(&self.directive),
             quality: self.directive.quality,
             priority: self.priority,
             preferred,
@@ -149,7 +149,7 @@ impl Group {
     fn says_otherwise(&self, now_ns: u64) -> bool {
         let heartbeat = &self.speaking.heartbeat;
         heartbeat.role != self.speaks_as()
-            || heartbeat.class != self.directive.class()
+            || heartbeat.class != class(&self.directive)
             || heartbeat.quality != self.directive.quality
             || heartbeat.priority != self.priority
             || heartbeat.ready != self.directive.ready

@@ -3,7 +3,7 @@
 use spared_sdk::{Forced, Role};
 
 use super::lab::{Lab, MS, Node, SECOND, SECOND_ROUTER, by_priority};
-use crate::election::Directive;
+use spared_sdk::Directive;
 
 fn two_wires(priorities: &[u8]) -> Lab {
     Lab::settled(

@@ -3,9 +3,9 @@
 use spared_sdk::{Forced, Role};
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
-use crate::election::Directive;
 use crate::engine::Action;
 use crate::wire::{Family, virtual_mac};
+use spared_sdk::Directive;
 
 pub const LINKS: [&str; 2] = ["link1", "link2"];
 

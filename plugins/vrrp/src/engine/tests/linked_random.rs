@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use spared_sdk::Forced;
 
 use super::lab::{AGREEMENT_NS, Forgery, Lab, MS, SECOND, SECOND_ROUTER, by_priority};
-use crate::election::Directive;
+use spared_sdk::Directive;
 
 /// What may befall a node, a wire or a link.
 #[derive(Clone, Copy, Debug)]

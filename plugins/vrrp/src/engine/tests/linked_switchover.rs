@@ -5,7 +5,7 @@ use spared_sdk::Role;
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 use super::linked::{LINKS, both_cut, by_quality, is_still, moved_once, pair, quality};
 use super::rfc::advert;
-use crate::election::Directive;
+use spared_sdk::Directive;
 
 // ---- E6: switchover ------------------------------------------------------------------------------
 

@@ -7,10 +7,10 @@ use spared_sdk::Role;
 use super::carriage::Kind;
 use super::words::{Said, said};
 use super::{Lab, MS, Node, SECOND, What};
-use crate::election::Directive;
 use crate::engine::{Neighbour, Path};
 use crate::heartbeats::Heard;
 use crate::wire::heartbeat::{Echo, Heartbeat};
+use spared_sdk::Directive;
 
 /// How long a planned switchover may take before the active node goes.
 const SWITCHOVER_NS: u64 = 2 * SECOND;

@@ -13,16 +13,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use spared_pair::Fitness;
+use spared_pair::{Fitness, Sentence as _};
 use spared_sdk::config::Config;
 use spared_sdk::{Cause, Forced, Role, Value};
 use spared_sim::{Agenda, Clock, Random};
 
 use crate::config::{Settings, read};
-use crate::election::Directive;
 use crate::engine::{Action, Begun, Engine, InterfaceFacts, PacketId, Table};
 use crate::wire::frame::{Advert, parse};
 use crate::wire::{Family, Mac};
+use spared_sdk::Directive;
 
 use carriage::{Kind, Network};
 use forger::Forger;
@@ -641,7 +641,7 @@ impl Lab {
             let now_ns = self.clock.now_ns();
             match action {
                 Action::Publish { group, role, cause } => {
-                    self.nodes[index].is_planned = fact(cause.clone()).is_by_switchover();
+                    self.nodes[index].is_planned = cause.is_by_switchover();
                     let why = self.sentence(index, role, cause);
                     if self.ask(index, group.to_string(), role, why, false) {
                         return;
@@ -692,7 +692,7 @@ impl Lab {
                     self.report(index);
                 }
                 Action::SwitchOver { group, cause } => {
-                    let reason = fact(cause).reason(spared_pair::Role::Backup);
+                    let reason = cause.reason(Role::Backup);
                     let mut handings = self.handings.iter();
                     let under_way = handings.any(|handing| handing.is_of(index, &group));
                     let groups = BTreeSet::from([group.to_string()]);
@@ -767,16 +767,11 @@ impl Lab {
 
     /// As people read it.
     fn sentence(&self, index: usize, role: Role, cause: Cause) -> String {
-        let role = match role {
-            Role::Active => spared_pair::Role::Active,
-            Role::Fault => spared_pair::Role::Fault,
-            _ => spared_pair::Role::Backup,
-        };
         let own = Fitness {
             node: self.nodes[index].name.clone(),
             ..Fitness::default()
         };
-        fact(cause).sentence(role, &own, None)
+        cause.sentence(role, &own, None)
     }
 
     /// Says a role to the host; whether the answer comes later.
@@ -1134,20 +1129,6 @@ impl Node {
 
 fn first<T>(waiting: &mut Vec<T>) -> Option<T> {
     (!waiting.is_empty()).then(|| waiting.remove(0))
-}
-
-/// As the host has it from the ABI.
-fn fact(cause: Cause) -> spared_pair::Cause {
-    spared_pair::Cause {
-        kind: cause.kind.into(),
-        flags: cause.flags,
-        own: cause.own,
-        theirs: cause.theirs,
-        for_ns: cause.for_ns,
-        peer: cause.peer,
-        interface: cause.interface,
-        text: cause.text,
-    }
 }
 
 fn settings(toml: &str, names: &[String], index: usize) -> Settings {

@@ -1,0 +1,73 @@
+//! The daemon's directive for a group.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Forced;
+
+/// The daemon's directive for a group, to the plugin that elects. It is the whole state: the newest replaces all earlier
+/// ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directive {
+    /// The configured name.
+    pub group: String,
+    /// This node's quality, 0-100.
+    pub quality: u8,
+    /// The peer's quality, 0-100, if it is known.
+    pub peer_quality: Option<u8>,
+    /// This node may become active.
+    pub eligible: bool,
+    /// Role that an administrator forced.
+    pub forced: Forced,
+    /// This node is in maintenance.
+    pub maintenance: bool,
+    /// This node must stop being active now; `why` has the reason.
+    pub resign: bool,
+    /// This node is not yet in sync: weaker than one that is.
+    pub joining: bool,
+    /// A failover to this node would lose nothing: tell the peer.
+    pub ready: bool,
+    /// No change of role for quality or preference.
+    pub frozen: bool,
+    /// The peer is prepared: publish backup now, so that it becomes active.
+    pub release: bool,
+    /// This node is prepared: become active as soon as the peer lets go.
+    pub prepared: bool,
+    /// The group was active here until an elector ended, and the machine has run since: its networks carry.
+    pub held: bool,
+    /// The reason.
+    pub why: String,
+}
+
+/// What counts until the daemon has said anything.
+impl Default for Directive {
+    fn default() -> Self {
+        Self {
+            group: String::new(),
+            quality: 100,
+            peer_quality: None,
+            eligible: true,
+            forced: Forced::No,
+            maintenance: false,
+            resign: false,
+            joining: false,
+            ready: false,
+            frozen: false,
+            release: false,
+            prepared: false,
+            held: false,
+            why: String::new(),
+        }
+    }
+}
+
+impl Directive {
+    /// Forced active, and not in maintenance, which overrules that.
+    pub fn is_forced_active(&self) -> bool {
+        self.forced == Forced::Active && !self.stands_aside()
+    }
+
+    /// In maintenance or forced backup: this node serves only if nobody else does.
+    pub fn stands_aside(&self) -> bool {
+        self.maintenance || self.forced == Forced::Backup
+    }
+}

@@ -1,0 +1,17 @@
+//! What the daemon and its plugins tell each other: each type is defined here and nowhere else.
+//!
+//! The daemon, its messages and the SDK use these types as they are. The C interface has its own form of them,
+//! `plugin.h`; driver and SDK convert.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod cause;
+mod claims;
+mod directive;
+mod role;
+
+pub use cause::{Cause, CauseKind};
+pub use claims::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
+pub use directive::Directive;
+pub use role::{Forced, Role};
