@@ -8,6 +8,10 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const WINDOW: Duration = Duration::from_secs(60);
 /// Number of ends within [`WINDOW`] that use up the budget.
 const BUDGET: usize = 5;
+/// How long starts may come to nothing for what the machine lacks before the process is given up as well.
+const STARVED: Duration = Duration::from_secs(10);
+/// Longest pause between two of them: they cost little, and the machine may have what it lacked.
+const STARVED_PAUSE: Duration = Duration::from_secs(2);
 /// How long a process that was given up has to run before it is trusted again.
 pub const TRIAL: Duration = Duration::from_secs(20);
 
@@ -68,7 +72,16 @@ pub struct RestartBudget {
     policy: Policy,
     recent: VecDeque<Instant>,
     pause: Option<Duration>,
+    /// Starts that came to nothing since it ran last.
+    unstarted: Option<Unstarted>,
     is_given_up: bool,
+}
+
+/// Starts that came to nothing: the first, and the pause after the last.
+#[derive(Clone, Copy, Debug)]
+struct Unstarted {
+    first: Instant,
+    pause: Duration,
 }
 
 impl RestartBudget {
@@ -77,6 +90,7 @@ impl RestartBudget {
             policy,
             recent: VecDeque::new(),
             pause: None,
+            unstarted: None,
             is_given_up: false,
         }
     }
@@ -86,14 +100,40 @@ impl RestartBudget {
         self.is_given_up
     }
 
-    /// Whether it has not ended since its first start or the last refill.
+    /// Whether it has not ended, or failed to start, since its first start or the last refill.
     pub fn is_full(&self) -> bool {
-        self.recent.is_empty() && !self.is_given_up
+        self.recent.is_empty() && self.unstarted.is_none() && !self.is_given_up
     }
 
     /// Fills the budget, once the process has run for [`TRIAL`].
     pub fn refill(&mut self) {
         *self = Self::new(self.policy);
+    }
+
+    /// Handles that it runs.
+    pub fn handle_started(&mut self) {
+        self.unstarted = None;
+    }
+
+    /// Handles a start that came to nothing because the machine lacked something, time above all. That says nothing
+    /// about the process, so it uses up no budget: what cannot be started for [`STARVED`] is given up.
+    pub fn handle_unstarted(&mut self, now: Instant) -> Next {
+        let before = self.unstarted;
+        if self.is_given_up && before.is_none() {
+            return Next::TryAgain(self.policy.longest);
+        }
+        let pause = before.map_or(SHORTEST, |it| (it.pause * 2).min(STARVED_PAUSE));
+        let first = before.map_or(now, |it| it.first);
+        self.unstarted = Some(Unstarted { first, pause });
+        if self.is_given_up {
+            return Next::TryAgain(pause);
+        }
+        let lasts = now.saturating_duration_since(first);
+        if lasts >= STARVED && self.policy.gives_up {
+            self.is_given_up = true;
+            return Next::GiveUp(pause);
+        }
+        Next::Restart(before.map_or(self.policy.first, |_| pause))
     }
 
     /// Handles an end of the process.

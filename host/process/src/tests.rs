@@ -70,6 +70,60 @@ fn ends_that_lie_apart_are_forgiven() {
 }
 
 #[test]
+fn starts_that_the_machine_is_too_slow_for_are_repeated_and_given_up_after_ten_seconds() {
+    let (mut restarts, begun) = (RestartBudget::new(Policy::WORKER), Instant::now());
+    let mut now = begun;
+    let mut pauses = Vec::new();
+    let last = loop {
+        let next = restarts.handle_unstarted(now);
+        assert!(!restarts.is_full());
+        let Next::Restart(pause) = next else {
+            break next;
+        };
+        pauses.push(millis(next));
+        now += pause;
+    };
+    assert_eq!(pauses, [0, 200, 400, 800, 1600, 2000, 2000, 2000, 2000]);
+    assert_eq!(now - begun, Duration::from_secs(11));
+    assert_eq!(last, Next::GiveUp(Duration::from_secs(2)));
+    for _ in 0..100 {
+        now += Duration::from_secs(2);
+        let next = restarts.handle_unstarted(now);
+        assert_eq!(next, Next::TryAgain(Duration::from_secs(2)));
+    }
+    // it started, and crashes
+    restarts.handle_started();
+    assert_eq!(
+        restarts.handle_end(now),
+        Next::TryAgain(Duration::from_secs(30))
+    );
+}
+
+#[test]
+fn starts_that_come_to_nothing_leave_the_whole_budget_for_crashes() {
+    let (mut restarts, now) = (RestartBudget::new(Policy::WORKER), Instant::now());
+    for second in 0..9 {
+        restarts.handle_unstarted(now + Duration::from_secs(second));
+    }
+    restarts.handle_started();
+    assert!(restarts.is_full());
+    let now = now + Duration::from_secs(10);
+    assert_eq!(
+        restarts.handle_unstarted(now),
+        Next::Restart(Duration::ZERO)
+    );
+    let ends: Vec<_> = (0..5).map(|_| restarts.handle_end(now)).collect();
+    let pauses: Vec<_> = ends.iter().map(|next| millis(*next)).collect();
+    assert_eq!(pauses, [0, 200, 400, 800, 30_000]);
+    // given up for its crashes, it is not tried more often for what the machine lacks
+    restarts.handle_started();
+    assert_eq!(
+        restarts.handle_unstarted(now),
+        Next::TryAgain(Duration::from_secs(30))
+    );
+}
+
+#[test]
 fn steady_ends_pause_half_a_minute_at_most() {
     let (mut restarts, now) = (RestartBudget::new(Policy::WORKER), Instant::now());
     let mut longest = Duration::ZERO;

@@ -171,7 +171,7 @@ impl Supervisor {
         let before = plugin.killed;
         if before.is_some_and(|serial| self.dying.is_lingering(now, serial)) {
             let why = format!("{name}: its killed worker does not end: it may wait for a disk");
-            return self.plan_restart(now, name, why);
+            return self.plan_restart(now, name, why, RestartBudget::handle_unstarted);
         }
         plugin.restarts += 1;
         self.begin(poller, now, name);
@@ -204,13 +204,11 @@ impl Supervisor {
             Err(NotStarted::Refused(why)) if !self.is_started_again(name) => {
                 return self.refuse(name, vec![format!("{name}: {why}")]);
             }
-            // A resource is missing, or it died before its first message: the next try may succeed.
+            // A resource is missing, the starter had no time, or it died before its first message: the next try may
+            // succeed.
             Err(NotStarted::Refused(why) | NotStarted::Failed(why)) => {
-                return self.plan_restart(
-                    now,
-                    name,
-                    format!("{name}: cannot start a worker: {why}"),
-                );
+                let why = format!("{name}: cannot start a worker: {why}");
+                return self.plan_restart(now, name, why, RestartBudget::handle_unstarted);
             }
         };
         let Some(plugin) = self.plugins.get_mut(name) else {

@@ -12,6 +12,8 @@ use super::{Answered, HURRIED, Report, Returned, Supervisor, Unanswered};
 
 /// How long a start may be pending.
 const START_MAX: Duration = Duration::from_secs(90);
+/// What it asked for in a callback was not answered in time, as by this host: no fault of its file, nor of itself.
+const TIMED_OUT: i32 = -libc::ETIMEDOUT;
 
 /// What a token stands for.
 #[derive(Debug)]
@@ -89,6 +91,10 @@ impl Supervisor {
         let status = status_of(name, purpose.callback(), status, &mut failures);
         let plugin = name.to_owned();
         match purpose {
+            Purpose::Configure | Purpose::Start { .. } if status == TIMED_OUT => {
+                let why = format!("does not start: {}", reason(status, &failures));
+                self.handle_unstarted(now, name, why);
+            }
             Purpose::Configure if status < 0 => {
                 let lines = self.fault_lines(name, status, &failures);
                 self.refuse_running(now, name, lines);
@@ -111,6 +117,9 @@ impl Supervisor {
                 self.handle_ended(now, name, Some(why));
             }
             Purpose::Start { .. } => {
+                if let Some(plugin) = self.plugins.get_mut(name) {
+                    plugin.restart_budget.handle_started();
+                }
                 self.set_state(name, State::Running { since: now });
                 self.reports.push_back(Report::Up { plugin });
             }

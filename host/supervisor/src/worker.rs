@@ -7,7 +7,7 @@ use spared_abi::{LOG_CONFLICT, LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WA
 use spared_message::notice::{Kind, Notice};
 use spared_process::codec::ReceiveError;
 use spared_process::poller::Poller;
-use spared_process::{Next, Pings, TRIAL, Usage};
+use spared_process::{Next, Pings, RestartBudget, TRIAL, Usage};
 use spared_worker::errors::Errors;
 use spared_worker::message::{Failure, FromWorker, ToWorker};
 use spared_worker::process::Worker;
@@ -19,6 +19,9 @@ use super::plugin::State;
 use super::purpose::Purpose;
 use super::share::Share;
 use super::{Answered, Report, Supervisor};
+
+/// What an end, or a start that came to nothing, means for the next start.
+type Counted = fn(&mut RestartBudget, Instant) -> Next;
 
 /// Maximum number of reads of the error output of a worker that has ended.
 const LAST_LOOKS: u32 = 5;
@@ -299,6 +302,15 @@ impl Supervisor {
 
     /// Ends a worker that is dead or must be, and all that waits for it.
     pub(super) fn handle_ended(&mut self, now: Instant, name: &str, why: Option<String>) {
+        self.end(now, name, why, RestartBudget::handle_end);
+    }
+
+    /// Ends a worker whose start came to nothing as the machine is slow.
+    pub(super) fn handle_unstarted(&mut self, now: Instant, name: &str, why: String) {
+        self.end(now, name, Some(why), RestartBudget::handle_unstarted);
+    }
+
+    fn end(&mut self, now: Instant, name: &str, why: Option<String>, counted: Counted) {
         // its last output first, as much as a pipe holds
         let mut looks = 0..LAST_LOOKS;
         while looks.next().is_some() && self.log_errors(now, name) > 0 {}
@@ -326,16 +338,22 @@ impl Supervisor {
             self.give_up(name, purpose, &why);
         }
         if !stopping {
-            self.plan_restart(now, name, sentence);
+            self.plan_restart(now, name, sentence, counted);
         }
     }
 
-    pub(super) fn plan_restart(&mut self, now: Instant, name: &str, sentence: String) {
+    pub(super) fn plan_restart(
+        &mut self,
+        now: Instant,
+        name: &str,
+        sentence: String,
+        counted: Counted,
+    ) {
         let Some(plugin) = self.plugins.get_mut(name) else {
             return;
         };
         plugin.why.clone_from(&sentence);
-        let next = plugin.restart_budget.handle_end(now);
+        let next = counted(&mut plugin.restart_budget, now);
         let (until, pause) = (now + next.pause(), next.pause());
         if let Next::Restart(_) = next {
             plugin.state = State::Pausing { until };

@@ -39,6 +39,36 @@ fn a_start_or_configure_that_returns_no_status_is_refused_and_says_which() {
     }
 }
 
+/// As on a machine that has no time, where this host is late with its answers.
+#[test]
+fn a_start_or_configure_that_times_out_is_repeated_for_ten_seconds_before_it_is_given_up() {
+    const STEP: Duration = Duration::from_millis(500);
+    for returns in [1, 2] {
+        let mut worker = TestWorker::new(&format!("late{returns}"));
+        worker.begin_again(returns, -libc::ETIMEDOUT);
+        let mut fail_for = |time: Duration| {
+            for _ in 0..time.div_duration_f64(STEP).round() as u32 {
+                // what was killed needs a moment to end
+                std::thread::sleep(Duration::from_millis(5));
+                worker.pass(STEP);
+                worker.answer_start(returns, -libc::ETIMEDOUT);
+            }
+            worker.why()
+        };
+        let early = fail_for(Duration::from_secs(9));
+        assert!(early.contains("does not start: "), "{early}");
+        assert!(!early.contains("given up"), "{early}");
+        let late = fail_for(Duration::from_secs(5));
+        assert!(late.contains("given up, retrying every 2 s"), "{late}");
+        worker.reported.clear();
+        for _ in 0..5 {
+            worker.pass(STEP);
+            worker.answer_start(3, 0);
+        }
+        assert!(worker.reported.contains(&"up"), "{}", worker.why());
+    }
+}
+
 #[test]
 fn thousands_of_random_messages_end_nothing_but_their_worker() {
     let config = Config {

@@ -124,6 +124,32 @@ fn beside_a_worker_that_the_kernel_cannot_end_no_other_is_started() {
 }
 
 #[test]
+fn a_starter_that_does_not_answer_for_some_seconds_uses_up_no_restart_of_a_plugin() {
+    let (folder, poller, mut supervisor, starter) = fixture("late");
+    starter.borrow_mut().hangs = true;
+    kill(&supervisor);
+    turn(&mut supervisor, &poller, Duration::from_millis(200));
+    let begun = Instant::now();
+    let mut state_after = |ms| {
+        supervisor.handle_timeout(&poller, begun + Duration::from_millis(ms));
+        supervisor.status().remove(0)
+    };
+    for ms in (0..9000).step_by(100) {
+        let status = state_after(ms);
+        assert_ne!(status.state, "failed", "after {ms} ms: {status:?}");
+    }
+    let status = state_after(9000);
+    assert_eq!(status.pid, None, "{status:?}");
+    for ms in (9000..15_000).step_by(100) {
+        state_after(ms);
+    }
+    assert_eq!(state_after(15_000).state, "failed");
+    starter.borrow_mut().hangs = false;
+    assert!(state_after(17_000).pid.is_some());
+    let _ = fs::remove_dir_all(folder);
+}
+
+#[test]
 fn what_ends_while_the_starter_hangs_keeps_nobody_busy_and_is_reaped_afterwards() {
     let (folder, poller, mut supervisor, starter) = fixture("reaping");
     starter.borrow_mut().hangs = true;

@@ -119,6 +119,11 @@ impl TestWorker {
     /// the others 0.
     pub fn begin_again(&mut self, invalid: u32, status: i32) {
         self.supervisor.restart(&self.poller, self.now, NAME);
+        self.answer_start(invalid, status);
+    }
+
+    /// Answers a start that is under way, if one is, as [`begin_again`](Self::begin_again) does.
+    pub fn answer_start(&mut self, invalid: u32, status: i32) {
         for _ in 0..2 {
             self.send(&FromWorker::Loaded(Ok(descriptor())));
         }
