@@ -6,9 +6,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub const PRIORITY: i32 = 30;
 
 /// CPU time without a pause after which a real-time plugin is killed by SIGXCPU, so that it cannot
-/// block the machine.
-const RTTIME_SOFT_US: u64 = 200_000;
-const RTTIME_HARD_US: u64 = 400_000;
+/// block the machine. The kernel counts ticks: in a virtual machine that gets little processor, or stands still, those in
+/// which the plugin was not let run as well. Killed early, an elector that is merely late would have to start on a machine
+/// that has no time for it; one that computes for ever holds no role up for longer, as its fence lease ends.
+const RTTIME_SOFT_US: u64 = 1_000_000;
+const RTTIME_HARD_US: u64 = 2_000_000;
 
 const DESCRIPTORS: u64 = 1024;
 

@@ -224,6 +224,15 @@ static spared_status fd(void *self, int ready, uint32_t events)
 	return 0;
 }
 
+/* CPU time of this thread. */
+static int64_t cpu_ms(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+	return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
 static spared_status timer(void *self, uint32_t id)
 {
 	(void)self;
@@ -234,6 +243,10 @@ static spared_status timer(void *self, uint32_t id)
 		return host->done(host->ctx, slow_token, 0);
 	case 666:
 		for (volatile int spin = 1; spin;)
+			;
+		return 0;
+	case 667:
+		while (cpu_ms() < 500)
 			;
 		return 0;
 	case 777:

@@ -65,6 +65,17 @@ fn a_real_time_plugin_that_computes_for_ever_is_killed() {
     assert_eq!(host.ended(), -SIGXCPU);
 }
 
+/// As one that is slow on a slow machine.
+#[test]
+fn a_real_time_plugin_that_computes_for_half_a_second_goes_on() {
+    let lab = Lab::new();
+    let mut load = load("probe");
+    load.realtime = true;
+    let mut host = Host::started(&lab.probe(), &load, "");
+    host.query("timer 667 0");
+    while host.query("state").number("timers") != 1 {}
+}
+
 #[test]
 fn a_hanging_plugin_answers_no_ping_and_can_be_killed() {
     let lab = Lab::new();
