@@ -37,7 +37,7 @@ pub use disk::Disk;
 pub use filter::{Direction, Traffic};
 pub use leave::{leave, leave_when_told};
 pub use namespace::{Namespace, find_program};
-pub use process::{Daemon, is_alive, is_stopped, signal_to, urgently, usage, wakeups};
+pub use process::{Daemon, is_alive, is_stopped, signal_to, starved, urgently, usage, wakeups};
 pub use relay::Relay;
 pub(crate) use scenario::note;
 pub use scenario::{

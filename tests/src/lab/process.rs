@@ -193,6 +193,15 @@ pub fn usage(pid: u32) -> (Duration, u64) {
     (Duration::from_nanos(used), resident * 1024)
 }
 
+/// Time so far that threads of a process were ready to run and had no processor.
+pub fn starved(pid: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let texts = tasks.into_iter().flatten().flatten();
+    let texts = texts.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
+    let waited = texts.filter_map(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    Duration::from_nanos(waited.sum())
+}
+
 /// Times so far that a thread of a process waited and was woken.
 pub fn wakeups(pid: u32) -> u64 {
     const KEY: &str = "voluntary_ctxt_switches:";

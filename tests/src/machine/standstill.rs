@@ -6,6 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::Machine;
+use crate::lab::starved;
+
 /// Machines of this program that stood still when they ended.
 static STOOD: Mutex<Vec<Standstill>> = Mutex::new(Vec::new());
 
@@ -23,6 +26,13 @@ const LINES: usize = 3;
 
 const SIGALRM: u64 = 1 << 13;
 const SIGIO: u64 = 1 << 28;
+
+impl Machine {
+    /// Time so far that its processes were ready to run, on the machine that it runs on, and had no processor.
+    pub fn starved(&self) -> Duration {
+        self.daemon().tree().into_iter().map(starved).sum()
+    }
+}
 
 /// Whether a kernel runs with its clock and its devices blocked, now and for a while.
 pub fn lasts(kernel: u32) -> bool {
