@@ -45,30 +45,53 @@ pub fn keys(
     table: &str,
     set: &str,
 ) -> io::Result<Vec<(LeaseKey, Duration)>> {
-    let names = [
-        (NFTA_SET_ELEM_LIST_TABLE, table),
-        (NFTA_SET_ELEM_LIST_SET, set),
-    ];
     let mut found = Vec::new();
-    dump(requests, NFT_MSG_GETSETELEM, &names, |payload| {
-        let list = find(payload, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
-        found.extend(attributes(list).filter_map(|(_, element)| living(element)));
+    each_element(requests, table, set, |element| {
+        found.extend(living(element));
     })?;
     found.retain(|(_, left)| !left.is_zero());
     Ok(found)
 }
 
+/// The keys of a set or map without timeouts, as bytes.
+pub fn elements(requests: &mut Requests, table: &str, set: &str) -> io::Result<Vec<Vec<u8>>> {
+    let mut found = Vec::new();
+    each_element(requests, table, set, |element| {
+        found.extend(key_of(element).map(<[u8]>::to_vec));
+    })?;
+    Ok(found)
+}
+
+fn each_element(
+    requests: &mut Requests,
+    table: &str,
+    set: &str,
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    let names = [
+        (NFTA_SET_ELEM_LIST_TABLE, table),
+        (NFTA_SET_ELEM_LIST_SET, set),
+    ];
+    dump(requests, NFT_MSG_GETSETELEM, &names, |payload| {
+        let list = find(payload, NFTA_SET_ELEM_LIST_ELEMENTS).unwrap_or_default();
+        attributes(list).for_each(|(_, element)| each(element));
+    })
+}
+
 fn living(element: &[u8]) -> Option<(LeaseKey, Duration)> {
-    let value = |kind| {
-        attributes(element)
-            .find(|(found, _)| *found == kind)
-            .map(|(_, v)| v)
-    };
-    let key = attributes(value(NFTA_SET_ELEM_KEY)?)
-        .find(|(kind, _)| *kind == NFTA_DATA_VALUE)?
-        .1;
-    let left = value(NFTA_SET_ELEM_EXPIRATION).and_then(u64_be)?;
-    Some((LeaseKey::from_bytes(key)?, Duration::from_millis(left)))
+    let left = value(element, NFTA_SET_ELEM_EXPIRATION).and_then(u64_be)?;
+    let key = LeaseKey::from_bytes(key_of(element)?)?;
+    Some((key, Duration::from_millis(left)))
+}
+
+fn key_of(element: &[u8]) -> Option<&[u8]> {
+    value(value(element, NFTA_SET_ELEM_KEY)?, NFTA_DATA_VALUE)
+}
+
+fn value(payload: &[u8], kind: u16) -> Option<&[u8]> {
+    let mut all = attributes(payload);
+    all.find(|(found, _)| *found == kind)
+        .map(|(_, value)| value)
 }
 
 /// Packets of the named counters of a table.
@@ -116,7 +139,5 @@ fn dump(
 }
 
 fn find(payload: &[u8], kind: u16) -> Option<&[u8]> {
-    attributes(payload.get(4..)?)
-        .find(|(found, _)| *found == kind)
-        .map(|(_, value)| value)
+    value(payload.get(4..)?, kind)
 }

@@ -45,6 +45,7 @@ mod unknown;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 use std::{ffi::CStr, io};
@@ -151,6 +152,13 @@ impl Fence {
             worst = Tampering::Unsure;
         }
         worst
+    }
+
+    /// Devices on which the table guards link-local addresses, and which.
+    pub fn link_local(&self) -> io::Result<Vec<(u32, IpAddr)>> {
+        let set = sets::GUARD6_LINK.to_str().unwrap_or_default();
+        let elements = dump::elements(&mut self.requests.borrow_mut(), TABLE_NAME, set)?;
+        Ok(elements.iter().filter_map(|it| sets::place(it)).collect())
     }
 
     /// Whether the table is there.

@@ -47,22 +47,18 @@ pub fn ingress(plan: &Plan) -> Vec<RuleContent> {
 /// addresses of all. What is forwarded passes.
 pub fn ingress_elsewhere(plan: &Plan) -> Vec<RuleContent> {
     let mut rules = arp_to();
-    rules.extend(global_guards6(plan).map(|(map, device)| solicitation(map, device)));
+    let guards = guards6(plan, NFT_META_IIF).into_iter();
+    rules.extend(guards.map(|(map, device)| solicitation(map, device)));
     rules
 }
 
 /// Rules for what leaves by such a device.
 pub fn egress_elsewhere(plan: &Plan) -> Vec<RuleContent> {
     let mut rules = vec![arp_from()];
-    rules.extend(global_guards6(plan).map(|(map, device)| advertisement(map, device)));
+    let guards = guards6(plan, NFT_META_OIF).into_iter();
+    rules.extend(guards.map(|(map, device)| advertisement(map, device)));
     rules.extend(wrong_mac_elsewhere(plan));
     rules
-}
-
-// Link-local addresses differ on every device.
-fn global_guards6(plan: &Plan) -> impl Iterator<Item = (&'static CStr, Vec<Expression>)> {
-    let guards = guards6(plan, NFT_META_IIF).into_iter();
-    guards.filter(|(map, _)| *map == GUARD6)
 }
 
 fn arp_to() -> Vec<RuleContent> {

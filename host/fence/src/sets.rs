@@ -196,6 +196,13 @@ fn put_ipv6(sets: &mut Sets, plan: &Plan, guarded: &Guarded, address: &[u8]) {
     }
 }
 
+/// Device and address of an element's key in [`GUARD6_LINK`].
+pub fn place(key: &[u8]) -> Option<(u32, IpAddr)> {
+    let (index, address) = key.split_first_chunk::<4>()?;
+    let address: [u8; 16] = address.try_into().ok()?;
+    Some((u32::from_ne_bytes(*index), address.into()))
+}
+
 // Elements by key: an element that two claims share is there once.
 struct Sets(Vec<(&'static CStr, Members)>);
 

@@ -1,6 +1,6 @@
 //! Keeps the fence and the virtual-MAC devices equal to claims and interfaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use spared_message::worker::Claims;
 use spared_netlink::{Event, Link, Message};
 
 use super::group::{Group, router_id};
+use super::places::network;
 use super::strays::place;
 use super::sysctl::On;
 use super::vmac::{self, RouterId};
@@ -19,6 +20,9 @@ const LOOPBACK: &str = "lo";
 impl Kernel {
     /// Makes the fence equal to the claims, if it is not.
     pub(super) fn sync_fence(&mut self) -> Result<(), KernelError> {
+        let groups = self.groups.values();
+        let claims = groups.flat_map(|group| &group.claims.addresses);
+        self.places.note(claims, &self.interfaces);
         let plan = self.wanted_plan();
         if self.plan.as_ref() == Some(&plan) || (self.plan.is_none() && plan == Plan::default()) {
             return Ok(());
@@ -106,6 +110,8 @@ impl Kernel {
                 .extend(group.fence_addresses(&self.interfaces));
         }
         plan.addresses.extend(self.copies_left.iter().cloned());
+        let elsewhere = self.link_local_elsewhere(&plan.addresses);
+        plan.addresses.extend(elsewhere);
         guard_once(&mut plan.addresses);
         let claimed = self.groups.values().flat_map(Group::interfaces);
         let mut indices: BTreeSet<u32> = claimed
@@ -136,6 +142,30 @@ impl Kernel {
             plan.elsewhere = others.map(device).collect();
         }
         plan
+    }
+
+    /// The link-local ones among these addresses on other devices of their networks: by the lease of a claim in the
+    /// network, and never where no claim has its interface now.
+    fn link_local_elsewhere(&self, guarded: &[Guarded]) -> Vec<Guarded> {
+        let mut known: BTreeMap<(u32, IpAddr), &Guarded> = BTreeMap::new();
+        for it in guarded.iter().filter(|it| it.index != 0) {
+            let there = (network(it.index, &self.interfaces), it.address);
+            known.entry(there).or_insert(it);
+        }
+        let claimed: BTreeSet<IpAddr> = guarded.iter().map(|it| it.address).collect();
+        let devices = self.places.devices(&self.interfaces).into_iter();
+        let devices = devices.filter(|(_, address, _)| claimed.contains(address));
+        let elsewhere = devices.map(|(index, address, there)| {
+            let of = known.get(&(there, address));
+            Guarded {
+                address,
+                index,
+                key: of.map_or(LeaseKey::NEVER, |it| it.key),
+                virtual_mac: of.and_then(|it| it.virtual_mac),
+                accept: true,
+            }
+        });
+        elsewhere.collect()
     }
 
     /// Guards the devices of now beside those of claims.
@@ -302,7 +332,7 @@ fn unset_text(device: &str, settings: &[&str]) -> String {
     )
 }
 
-// An interface may have the name now that another claim's had before: then the present claim counts.
+// A device may be the interface of a claim now that was another claim's before: then the present claim counts.
 fn guard_once(addresses: &mut Vec<Guarded>) {
     addresses.sort_by_key(|it| it.key == LeaseKey::NEVER);
     let mut known: BTreeSet<(IpAddr, u32)> = BTreeSet::new();

@@ -170,11 +170,9 @@ impl Group {
         let guarded = claims.map(|claim| {
             let index = interfaces.link(&claim.interface).map(|link| link.index);
             let router = self.router(claim);
-            // A link-local address is guarded on one interface, also under another name.
-            let last = interfaces.index_of_last(&claim.interface);
             Guarded {
                 address: claim.address,
-                index: last.unwrap_or_default(),
+                index: index.unwrap_or_default(),
                 key: match (index, router) {
                     (None, _) => LeaseKey::NEVER,
                     (Some(index), Some(router)) => {

@@ -14,8 +14,6 @@ pub struct Interfaces {
     forwarding: BTreeMap<(bool, i32), bool>,
     /// Carrier from the carrier thread, which is earlier than the events of the kernel.
     carrier: BTreeMap<String, bool>,
-    /// Devices that had these names before they were renamed.
-    former: BTreeMap<String, u32>,
 }
 
 /// Change of a link.
@@ -176,7 +174,6 @@ impl Interfaces {
             // Renamed: the old name is gone, with everything that belonged to it.
             self.carrier.remove(&old.name);
             let (name, index) = place(old);
-            self.former.insert(name.clone(), index);
             changes.push(Change::Link {
                 name,
                 index,
@@ -234,12 +231,8 @@ impl Interfaces {
         self.links.values().find(|link| link.name == name)
     }
 
-    /// Index of the interface of a name, or of the one that had it last, while that is there under another name.
-    pub fn index_of_last(&self, name: &str) -> Option<u32> {
-        let former = || self.former.get(name).copied();
-        let link = self.link(name).map(|link| link.index);
-        link.or_else(former)
-            .filter(|index| self.links.contains_key(index))
+    pub fn link_of(&self, index: u32) -> Option<&Link> {
+        self.links.get(&index)
     }
 
     pub fn links(&self) -> impl Iterator<Item = &Link> {

@@ -19,6 +19,10 @@ impl Kernel {
     /// addresses that are not ours, which would answer meanwhile.
     pub fn remove_leftovers(&mut self) -> Result<Vec<String>, KernelError> {
         self.resync()?;
+        // Devices may have been renamed since, and copies be on them.
+        let fence = self.fence.iter().filter(|fence| fence.is_there());
+        let guarded = fence.flat_map(|fence| fence.link_local().unwrap_or_default());
+        self.places.adopt(guarded);
         let mut removed = self.remove_leftover_routes()?;
         removed.extend(self.remove_leftover_addresses()?);
         removed.extend(self.remove_leftover_devices()?);
@@ -64,7 +68,7 @@ impl Kernel {
         }
         let groups = self.groups.values();
         let copies = groups.flat_map(|group| self.copies(group));
-        let left = copies.map(|(claim, copy)| {
+        let left = copies.map(|(_, copy)| {
             let device = self.interfaces.name_of(copy.index).unwrap_or_default();
             log::warn!(
                 "{}/{} on {device} was not set by spared and stays: table netdev spared goes on keeping it from \
@@ -73,10 +77,9 @@ impl Kernel {
                 copy.address,
                 copy.prefix
             );
-            let interface = self.interfaces.index_of_last(&claim.interface);
             Guarded {
                 address: copy.address,
-                index: interface.unwrap_or_default(),
+                index: copy.index,
                 key: LeaseKey::NEVER,
                 virtual_mac: None,
                 accept: true,

@@ -24,6 +24,7 @@ mod interfaces;
 mod lease;
 mod leftovers;
 mod links;
+mod places;
 mod prepare_carry;
 mod renumbered;
 mod routes;
@@ -50,6 +51,7 @@ use elsewhere::Elsewhere;
 use group::Group;
 use interfaces::Interfaces;
 use links::Links;
+use places::Places;
 pub use sockets::ANY;
 use sockets::Sockets;
 
@@ -163,6 +165,8 @@ pub struct Kernel {
     /// When virtual addresses were last set behind the node's own.
     put_behind_at: Option<Instant>,
     elsewhere: Elsewhere,
+    /// Where link-local virtual addresses are the same.
+    places: Places,
     /// Copies of virtual addresses that stay blocked when spared has ended.
     copies_left: Vec<Guarded>,
     /// Virtual-MAC devices that were made of late.
@@ -219,6 +223,7 @@ impl Kernel {
             is_in_charge: false,
             put_behind_at: None,
             elsewhere: Elsewhere::default(),
+            places: Places::default(),
             copies_left: Vec::new(),
             made: vmac::Made::default(),
             is_outdated: false,

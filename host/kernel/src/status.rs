@@ -70,8 +70,8 @@ impl Kernel {
         let all = self.interfaces.all_addresses().filter(|it| !it.is_ours());
         all.filter_map(move |copy| {
             let claim = claims().find(|claim| {
-                // Every interface may have the same link-local address.
-                let here = || self.interfaces.index_of_last(&claim.interface) == Some(copy.index);
+                // Every network may have the same link-local address.
+                let here = || self.places.has(claim, copy.index, &self.interfaces);
                 claim.address == copy.address
                     && (!spared_fence::is_link_local(claim.address) || here())
             })?;

@@ -20,7 +20,7 @@
 //!
 //! A virtual address that somebody sets while spared runs is guarded from then on, also after a kill and after an
 //! end in order. None is set while spared does not run: then it is the administrator's. A link-local address is
-//! set on the interface of its network alone: on another one it is another address.
+//! set on the interface of its network, a bridge or a macvlan of it: elsewhere it is another address.
 
 mod course;
 mod judge;

@@ -171,7 +171,11 @@ impl<'l> Node<'l> {
         };
         let device = self.name_on(on, of.wire)?;
         let is_local = matches!(of.address, IpAddr::V6(it) if it.is_unicast_link_local());
-        if is_local && device != of.wire.name() {
+        let network = match on {
+            Device::Bridge | Device::Macvlan => self.device(of.wire)?,
+            Device::Of(_) | Device::Loopback => device.clone(),
+        };
+        if is_local && network != of.wire.name() {
             return Err("a link-local address is another one there".into());
         }
         self.by_hand = true;

@@ -9,6 +9,7 @@ mod fence_off;
 mod forwarding;
 mod interfaces;
 mod lab;
+mod link_local;
 mod links;
 mod moved;
 mod routes;

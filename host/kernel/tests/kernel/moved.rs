@@ -49,19 +49,6 @@ fn is_advertisement(frame: &[u8]) -> bool {
         && frame[62..78] == target.octets()
 }
 
-fn mac_in(namespace: &spared_tests::lab::Namespace, device: &str) -> [u8; 6] {
-    let line = namespace
-        .shell(&format!("ip -o link show dev {device}"))
-        .unwrap();
-    let (_, mac) = line.split_once("link/ether ").unwrap();
-    let mut bytes = [0; 6];
-    let digits = mac.split(' ').next().unwrap().split(':');
-    for (to, from) in bytes.iter_mut().zip(digits) {
-        *to = u8::from_str_radix(from, 16).unwrap();
-    }
-    bytes
-}
-
 /// Virtual addresses on a device, as `ip` prints them.
 fn on(net: &Net, device: &str) -> Vec<&'static str> {
     let shown = net.output("ip", &format!("addr show {device}"));
@@ -270,44 +257,6 @@ fn copied(copy: &str, own: bool) -> Option<(Net, Kernel)> {
     net.ip(&format!("addr add {copy} dev lan2"));
     drive_for(&mut kernel, Duration::from_millis(50));
     Some((net, kernel))
-}
-
-#[test]
-fn a_copy_of_a_link_local_address_does_not_answer_on_a_renamed_interface() {
-    let Some(net) = Net::new() else { return };
-    let mut kernel = Kernel::open().unwrap();
-    kernel
-        .claim("office", claims(&["fe80::1/64"], LONG))
-        .unwrap();
-    net.ip("addr add fe80::1/80 dev lan2 nodad");
-    let answers = || {
-        let tap = net.tap();
-        let mac = mac_in(&net.station, "peer");
-        tap.send(&solicitation("fe80::3", "fe80::1", mac));
-        let frames = tap.frames(Duration::from_millis(300));
-        let is_of = |it: &&Vec<u8>| it.len() >= 78 && it[12..14] == [0x86, 0xdd] && it[54] == 136;
-        frames.iter().filter(is_of).count()
-    };
-    for name in ["lan2", "lan9", "lan8"] {
-        if name != "lan2" {
-            let before = if name == "lan9" { "lan2" } else { "lan9" };
-            net.ip(&format!("link set {before} name {name}"));
-        }
-        drive_for(&mut kernel, Duration::from_millis(50));
-        assert_eq!(answers(), 0, "{name}");
-    }
-    assert_eq!(kernel.foreign_addresses("office")[0].interface, "lan8");
-    // another device with its name, where it is another address
-    net.add_link("lan2", "peer2");
-    drive_for(&mut kernel, Duration::from_millis(50));
-    assert!(answers() > 0, "lan8 has no virtual address now");
-    net.ip("link del lan2");
-    net.ip("link set lan8 name lan2");
-    drive_for(&mut kernel, Duration::from_millis(50));
-    net.ip("link set lan2 name lan9");
-    drive_for(&mut kernel, Duration::from_millis(50));
-    kernel.close();
-    assert_eq!(answers(), 0, "after an end");
 }
 
 #[test]

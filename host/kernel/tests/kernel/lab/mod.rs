@@ -221,6 +221,20 @@ pub fn index_of(interface: &str) -> u32 {
     rustix::net::netdevice::name_to_index(&socket, interface).unwrap()
 }
 
+/// MAC of a device in a namespace.
+pub fn mac_in(namespace: &Namespace, device: &str) -> [u8; 6] {
+    let line = namespace
+        .shell(&format!("ip -o link show dev {device}"))
+        .unwrap();
+    let (_, mac) = line.split_once("link/ether ").unwrap();
+    let mut bytes = [0; 6];
+    let digits = mac.split(' ').next().unwrap().split(':');
+    for (to, from) in bytes.iter_mut().zip(digits) {
+        *to = u8::from_str_radix(from, 16).unwrap();
+    }
+    bytes
+}
+
 pub fn mac_of(net: &Net, interface: &str) -> [u8; 6] {
     let mut mac = [0; 6];
     for (to, from) in mac.iter_mut().zip(mac_text(net, interface).split(':')) {
