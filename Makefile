@@ -16,7 +16,7 @@ needs := sh packaging/prerequisites.sh
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 export RUSTDOCFLAGS ?= -D warnings
 
-.PHONY: help build demo demo-video test minutes matrix check fmt clippy docs book deny \
+.PHONY: help build demo demo-video test minutes matrix messages check fmt clippy docs book deny \
 	bench bench-failover bench-groups bench-idle bench-link bench-conntrack bench-dhcp bench-ipsec bench-sets bench-files bench-replica \
 	bench-pairs test-bench \
 	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
@@ -30,7 +30,7 @@ build: ## the programs, plugins and tests, to try out
 	@$(needs) build
 	cargo build --locked $(suite) --all-targets
 
-demo: ## two pairs of routers on this machine, spared and keepalived with conntrackd, broken alike for two minutes
+demo: ## two pairs of routers on this machine, spared and keepalived with conntrackd, with the same faults for two minutes
 	@$(needs) build demo
 	cargo build --locked --profile demo $(addprefix -p ,$(demo_crates)) --lib --bin demo --bin spared --bin sparectl
 	target/demo/demo
@@ -63,6 +63,12 @@ minutes: ## keep the minutes of the last `make test`, with which later ones are 
 matrix: ## the broken states that tests make, and what each node says of them
 	@$(needs) build
 	@cargo run --quiet --locked -p spared-tests --bin matrix
+
+messages: ## every line that the programs print, as one list to read: target/messages.txt
+	@$(needs) build
+	@mkdir -p target
+	@cargo run --quiet --locked -p spared-tests --bin printed >target/messages.txt
+	@wc -l target/messages.txt
 
 # .ci/run reads this list, too
 checks := fmt clippy docs deny notices test

@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Draws the pictures of docs/pictures: each NAME.txt, boxes and arrows in plain text, becomes NAME.svg.
+"""Draws the pictures of docs/pictures: each NAME.txt, boxes and arrows in plain text, and each NAME.screen, what a
+terminal shows, becomes NAME.svg.
 
 pictures.py          draws those that are not up to date
-pictures.py --check  names them, and fails
+pictures.py --check  names them, and those that are too wide for a phone, and fails
 """
 
 import html
@@ -13,6 +14,18 @@ import sys
 
 WIDTH, HEIGHT = 8.4, 18.0  # of a character
 ROLES = {"active": "#1a7f37", "backup": "#57606a"}
+COLUMNS_MAX = 76  # on a phone of 360 pixels a character is 7 pixels high then
+
+GOOD, WARNING, BAD, FAINT = "#3fb950", "#d29922", "#f85149", "#8b949e"
+# of a line of a screen, as `sparectl watch` has them, and what helps the eye
+INKS = [
+    (r"^OK\b.*", GOOD),
+    (r"^(WARN|UNKNOWN)\b.*", WARNING),
+    (r"^(ALONE|CONFLICT|NONE)\b.*", BAD),
+    (r"^\$ .*|\(SP-\d+\)|since .*|for \d+ \w+$", FAINT),
+    (r"\b(active|passing|up|running)\b", GOOD),
+    (r"\b(no carrier|down|failed|missing)\b", BAD),
+]
 
 
 class Grid:
@@ -189,19 +202,55 @@ def drawn(text):
     return "\n".join(parts) + "\n"
 
 
+def inked(line):
+    """The parts of a screen's line, each with its colour; the first pattern that finds something has its part."""
+    found = [(match.start(), match.end(), ink) for pattern, ink in INKS for match in re.finditer(pattern, line)]
+    parts, at = [], 0
+    for begin, end, ink in sorted(found, key=lambda it: (it[0], it[0] - it[1])):
+        if begin >= at:
+            parts += [(at, line[at:begin], None), (begin, line[begin:end], ink)]
+            at = end
+    return [it for it in parts + [(at, line[at:], None)] if it[1].strip()]
+
+
+def screen(text):
+    lines = text.rstrip("\n").split("\n")
+    width, height = max(map(len, lines)) * WIDTH + 32, len(lines) * HEIGHT + 32
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="-16 -16 {width:.0f} {height:.0f}" font-family="DejaVu Sans Mono, monospace" font-size="13.5">',
+        f'<rect x="-16" y="-16" width="{width:.0f}" height="{height:.0f}" rx="8" fill="#161b22"/>',
+        '<g fill="#e6edf3" xml:space="preserve">',
+    ]
+    for row, line in enumerate(lines):
+        for column, part, ink in inked(line):
+            indent = len(part) - len(part.lstrip())
+            kept = part.strip()
+            x, y = (column + indent) * WIDTH, (row + 0.5) * HEIGHT + 4.8
+            colour = f' fill="{ink}"' if ink else ""
+            length = len(kept) * WIDTH
+            parts.append(f'<text x="{x:.1f}" y="{y:.1f}" textLength="{length:.1f}"{colour}>{html.escape(kept)}</text>')
+    return "\n".join([*parts, "</g>", "</svg>"]) + "\n"
+
+
 def main():
     folder = pathlib.Path(__file__).resolve().parent.parent / "docs" / "pictures"
-    stale = []
-    for source in sorted(folder.glob("*.txt")):
+    stale, wide = [], []
+    for source in sorted([*folder.glob("*.txt"), *folder.glob("*.screen")]):
         picture = source.with_suffix(".svg")
-        svg = drawn(source.read_text(encoding="utf-8"))
+        text = source.read_text(encoding="utf-8")
+        svg = screen(text) if source.suffix == ".screen" else drawn(text)
+        if max(map(len, text.split("\n"))) > COLUMNS_MAX:
+            wide.append(source.name)
         if picture.exists() and picture.read_text(encoding="utf-8") == svg:
             continue
         stale.append(picture.name)
         if "--check" not in sys.argv:
             picture.write_text(svg, encoding="utf-8")
     if "--check" in sys.argv and stale:
-        sys.exit(f"not drawn anew after a change, `python3 packaging/pictures.py` does it: {' '.join(stale)}")
+        sys.exit(f"not drawn again after a change, `python3 packaging/pictures.py` does it: {' '.join(stale)}")
+    if wide:
+        sys.exit(f"more than {COLUMNS_MAX} columns, which nobody can read on a phone: {' '.join(wide)}")
 
 
 main()

@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 8.4, 17.0  # of a character
 SPEED = 4  # times faster than it was
 STEP_S = 1.0  # of the recording, between two pictures
 COLOURS = [
-    (r"\b(broken(?! alike)|(?<!\d )lost|forgot|gone|out|2x [\d.]+ m?s)\b", "#cf222e"),
+    (r"\b(broken|(?<!\d )lost|forgot|gone|out|2x [\d.]+ m?s)\b", "#cf222e"),
     (r"\b(kept|r\d active)\b", "#1a7f37"),
 ]
 OUTPUT = re.compile(r"\x1b\[([?\d]*)([A-Za-z])|\r|\n|[^\x1b\r\n]+")

@@ -119,7 +119,8 @@ impl<'s> Board<'s> {
     pub fn picture(&self) -> Vec<String> {
         let seconds = self.screen.elapsed().as_secs();
         let clock = format!("{}:{:02}", seconds / 60, seconds % 60);
-        let title = "two pairs of routers, broken alike: spared; keepalived + conntrackd + scripts";
+        let title =
+            "two pairs of routers, with the same faults: spared; keepalived + conntrackd + scripts";
         let mut lines = vec![title.to_owned(), String::new()];
         lines.extend(Camp::BOTH.map(|camp| self.of(camp).live.clone()));
         lines.push(String::new());

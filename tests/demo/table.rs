@@ -105,12 +105,12 @@ primary-backup.sh, notify scripts, and a copy of leases and bans every {INTERVAL
     format!(
         "packets   time without forwarding, of 2000 packets a second through NAT
 both      time for which both nodes answered for the gateway's address
-download  longest pause of a download; broken: had to be started anew
+download  longest pause of a download; broken: had to be started again
 session   an idle TCP session, asked after the fault
 lease     a DHCP lease granted {fresh} s before the fault; forgot: renewed, although the
           server had no record of it and could have given it to another; lost
 ban       time for which a host got through that was banned {fresh} s before the fault;
-          gone: until it was banned anew
+          gone: until it was banned again
 server    time without the DHCP server, which runs on the active node; 2x: on both
 Every time above ended by itself.{usual}
 "

@@ -74,6 +74,14 @@ fn the_screen_of_the_readme_is_what_sparectl_prints() {
 }
 
 #[test]
+fn the_picture_of_status_is_what_sparectl_prints() {
+    let picture = read("docs/pictures/status.screen");
+    let case = read("host/sparectl/tests/cases/status-readme.txt");
+    let case = case.strip_suffix("exit 0\n").unwrap_or(&case);
+    assert_eq!(picture, format!("$ sparectl status\n{case}"));
+}
+
+#[test]
 fn the_figures_of_the_readme_are_those_of_the_measurements() {
     let readme = read("README.md");
     let (_, measured) = readme
