@@ -93,8 +93,21 @@ pub struct Cost {
 impl Bed {
     /// Both routers run, know each other and are idle.
     pub fn start(make: Make, flows: u32, buffer: Buffer) -> Result<Self> {
+        let toml = match buffer {
+            Buffer::Configured => "",
+            Buffer::KernelDefault => "event_buffer_kib = 104\n",
+        };
+        Self::start_with(make, flows, buffer, toml)
+    }
+
+    /// The same of spared, with keys of conntrack.toml.
+    pub fn start_spared(flows: u32, toml: &str) -> Result<Self> {
+        Self::start_with(Make::Spared, flows, Buffer::Configured, toml)
+    }
+
+    fn start_with(make: Make, flows: u32, buffer: Buffer, toml: &str) -> Result<Self> {
         limits::make_room(flows)?;
-        let plan = spared_plan(buffer);
+        let plan = spared_plan(toml);
         let pair = match make {
             Make::Spared => Pair::start(Kind::Spared, [plan.clone(), plan.clone()])?,
             Make::Nobody | Make::Conntrackd { .. } => {
@@ -373,12 +386,8 @@ const RULES: &str = "table inet filter {
 }
 ";
 
-fn spared_plan(buffer: Buffer) -> Plan {
+fn spared_plan(toml: &str) -> Plan {
     let mut plan = Plan::linked(INTERVAL, &[Wire::Hot]);
-    let toml = match buffer {
-        Buffer::Configured => "",
-        Buffer::KernelDefault => "event_buffer_kib = 104\n",
-    };
     plan.plugins.push(PluginFile {
         name: "conntrack".to_owned(),
         toml: toml.to_owned(),

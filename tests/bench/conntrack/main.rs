@@ -14,6 +14,7 @@ mod commit;
 mod cost;
 mod duel;
 mod limits;
+mod sizing;
 
 use std::process::ExitCode;
 
@@ -29,10 +30,13 @@ fn main() -> ExitCode {
     program_with(report.by("flows"), &CASES, limits::restore)
 }
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 12] = [
     ("follow", "200k", cost::follow),
     ("wire", "200k", cost::wire),
     ("rate", "20k/s", cost::rate),
+    ("sizing", "1k/s", |bench| sizing::at_rate(bench, 1000)),
+    ("sizing", "10k/s", |bench| sizing::at_rate(bench, 10_000)),
+    ("sizing", "100k/s", |bench| sizing::at_rate(bench, 100_000)),
     ("commit", "200k", commit::failover),
     ("burst", "300k", burst::burst),
     ("bulk", "100k", |bench| bulk::join(bench, 100_000)),

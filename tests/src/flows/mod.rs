@@ -2,6 +2,7 @@
 //! Flows: crowds made at once, real ones with traffic, and the kernel's tables of both.
 
 mod capture;
+mod connections;
 mod create;
 mod ctnetlink;
 mod ftp;
@@ -12,6 +13,7 @@ mod talk;
 mod transfer;
 
 pub use capture::{Capture, Eyes, Path};
+pub use connections::Connections;
 pub use create::create;
 pub use ftp::{Control, Mode};
 pub use inject::{Crowd, Harvest, Transport};
