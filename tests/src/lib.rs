@@ -21,6 +21,7 @@ pub mod linked;
 pub mod machine;
 pub mod many;
 pub mod pair;
+pub mod printed;
 pub mod probe;
 pub mod random;
 pub mod router;

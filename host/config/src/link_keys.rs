@@ -68,7 +68,7 @@ pub(super) fn read(
         };
     };
     if known.iter().any(|known| !known.keys.is_empty()) {
-        let why = "allowed instead of public keys in [nodes], not beside them";
+        let why = "allowed instead of public keys in [nodes], not with them";
         root.fault("secret_file", why);
         return Ok(None);
     }
@@ -173,7 +173,7 @@ fn pinned(
         let listed: Vec<String> = listed.iter().map(public_text).collect();
         let (here, listed) = (public_text(&public), listed.join(", "));
         let why =
-            format!("found {listed}, allowed this host's key, {here} ({shown}), on both nodes");
+            format!("found {listed}, allowed this node's key, {here} ({shown}), on both nodes");
         faults.push(fault(&key, why));
         return Err(faults);
     }

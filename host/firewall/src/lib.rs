@@ -84,7 +84,7 @@ impl Host {
         die_with_the_host();
         wait(&[&self.socket])?;
         let Some(ToFirewall::Begin { ours }) = self.receive()? else {
-            return Err(End::Broken("the host did not begin".to_owned()));
+            return Err(End::Broken("the daemon did not begin".to_owned()));
         };
         if !missed.is_empty() {
             let missed = missed.join(", ");
@@ -117,7 +117,7 @@ impl Host {
     fn tell(&self, message: FromFirewall) -> Result<(), End> {
         codec::send(self.socket.as_fd(), &message, &[]).map_err(|error| match error {
             SendError::Closed => End::HostIsGone,
-            error => End::Broken(format!("cannot reach the host: {error}")),
+            error => End::Broken(format!("cannot reach the daemon: {error}")),
         })
     }
 }
@@ -155,7 +155,7 @@ impl Keeper {
                     ToFirewall::Ping => self.host.tell(FromFirewall::Pong)?,
                     ToFirewall::End => return self.end(),
                     ToFirewall::Begin { .. } => {
-                        return Err(End::Broken("the host began twice".to_owned()));
+                        return Err(End::Broken("the daemon began twice".to_owned()));
                     }
                 }
             }

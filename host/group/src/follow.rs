@@ -174,7 +174,7 @@ impl Groups {
 
     fn tell_failed_role(&mut self, plugin: &str, name: &str, result: Result<(), &str>) {
         if let Err(why) = result {
-            let text = format!("{plugin} failed to follow: {why}");
+            let text = format!("{plugin} failed to take the role: {why}");
             self.tell(
                 Notice::warn(Kind::Plugin, text)
                     .of_group(name)

@@ -375,7 +375,7 @@ impl Groups {
             }
             // Said on both nodes.
             Stage::Waiting => "no answer came in time".to_owned(),
-            Stage::Releasing => "the elector did not release it in time".to_owned(),
+            Stage::Releasing => "the vrrp plugin did not release it in time".to_owned(),
             Stage::Released => return self.end_unheard(name),
         };
         self.cancel(name, &why);

@@ -736,7 +736,7 @@ fn a_follower_that_fails_to_leave_a_group_that_is_gone_is_named() {
     let Some(Action::Tell(news)) = groups.poll_action() else {
         panic!("nothing is told");
     };
-    assert_eq!(news.text, "dhcp failed to follow: it hangs");
+    assert_eq!(news.text, "dhcp failed to take the role: it hangs");
 }
 
 #[test]

@@ -172,7 +172,7 @@ impl Sink {
         if dropped > 0 {
             self.write(&Line {
                 level: Level::Warn,
-                text: format!("{dropped} log lines dropped: the log was slower than the host"),
+                text: format!("{dropped} log lines dropped: the log was slower than the daemon"),
                 fields: Vec::new(),
             });
         }

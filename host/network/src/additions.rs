@@ -66,7 +66,7 @@ impl Additions {
 fn check(claims: &Claims) -> Result<(), String> {
     let most = ADDITIONS_MAX as usize;
     if !claims.routers.is_empty() || claims.addresses.iter().any(|it| it.router.is_some()) {
-        return Err("only the elector claims virtual routers".to_owned());
+        return Err("only the vrrp plugin claims virtual routers".to_owned());
     }
     match claims.addresses.len() > most || claims.routes.len() > most {
         true => Err(format!("more than {most} addresses or routes")),

@@ -28,7 +28,7 @@ impl Network {
         // Raw frames and heartbeats are reserved for the elector.
         let reserved = sockets & (SOCKETS_VRRP | SOCKETS_HEARTBEAT) != 0;
         if reserved && !is_elector {
-            log::warn!("{plugin}: denied sockets on {interface} that only an elector may use");
+            log::warn!("{plugin}: denied sockets on {interface} that only the vrrp plugin may use");
             return -libc::EPERM;
         }
         match self.follows.has_room(interface, plugin) {

@@ -115,7 +115,7 @@ impl Display for Clause<'_> {
                 write!(f, "; without that {peer} would be ({theirs} against {own})")
             }
             CauseKind::StandsAside => f.write_str(or(text, "it is forced to be backup")),
-            CauseKind::Barred => f.write_str(or(text, "the host does not let it be active")),
+            CauseKind::Barred => f.write_str(or(text, "the daemon does not let it be active")),
             CauseKind::UnheardInterface => self.unheard(f),
             CauseKind::InterfaceHurt => {
                 let hurt = or(text, "an interface does not carry it");
@@ -136,7 +136,7 @@ impl Display for Clause<'_> {
                 f,
                 "its advert would have been {time} late, longer than its lease"
             ),
-            CauseKind::FenceBlocking => f.write_str("the host did not let the fence pass"),
+            CauseKind::FenceBlocking => f.write_str("the daemon did not let the fence pass"),
             CauseKind::Cloned => f.write_str("another machine has sent this run's heartbeats"),
             CauseKind::Second => f.write_str("the peer hears another machine with this node's key"),
             CauseKind::Withdrawn => f.write_str("the group is no longer configured"),
@@ -151,7 +151,7 @@ impl Display for Clause<'_> {
             | CauseKind::Lapsed
             | CauseKind::Kernel
             | CauseKind::Started
-            | CauseKind::Other => f.write_str(or(text, "the elector gives no reason")),
+            | CauseKind::Other => f.write_str(or(text, "the vrrp plugin gives no reason")),
         }
     }
 }

@@ -105,7 +105,7 @@ fn stands_by((active, group): Side<'_>, spare: Side<'_>, is_clean: bool) -> Said
         let (own, other) = (spare.1.quality, group.quality);
         format!("{spare_node} can take over but is less fit ({own} against {other}).")
     } else if !is_clean {
-        format!("{spare_node} can take over; not all is as configured.")
+        format!("{spare_node} can take over; see the findings below.")
     } else {
         let text = format!(
             "{active} is active, {spare_node} is ready. A failover now would lose nothing."

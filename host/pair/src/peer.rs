@@ -9,16 +9,22 @@ use crate::time;
 pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Finding> {
     let peer = &pair.peer;
     let of = |id: Id, text: String| {
-        let todo = format!("Look at {peer}: is it on, and what does `sparectl status` say there?");
+        let todo = format!(
+            "Look at {peer}: is it on? `systemctl status spared` there says whether its daemon runs."
+        );
         Some(Finding::new(id, peer, peer, text).todo(todo))
     };
     let is_heard = own.groups.iter().any(|group| group.other_active.is_some());
     match pair.life {
         _ if own.groups.is_empty() || pair.facts.is_some() => None,
-        _ if pair.link_up => of(
-            Id::PeerMute,
-            format!("{}, although it is connected", unreported(pair)),
-        ),
+        _ if pair.link_up => {
+            let text = format!("{}, although it is connected", unreported(pair));
+            // A daemon that hangs is ended by systemd, if that looks after it.
+            let todo = format!(
+                "`systemctl status spared` on {peer}; if this lasts for a minute, `systemctl restart spared` there."
+            );
+            of(Id::PeerMute, text).map(|found| found.todo(todo))
+        }
         PeerLife::Alive => None,
         PeerLife::Silent => {
             let since = pair.last_heard.as_deref().unwrap_or_default();
@@ -33,7 +39,7 @@ pub(crate) fn finding(now: &str, own: &NodeFacts, pair: &PairFacts) -> Option<Fi
         PeerLife::Unknown => {
             let (why, todo) = match pair.has_link {
                 true => (
-                    "no link is up, and the elector does not answer",
+                    "no link is up, and the vrrp plugin does not answer",
                     "Check the links, and `sparectl plugins`.",
                 ),
                 false => (
@@ -51,7 +57,7 @@ fn last_heard(now: &str, pair: &PairFacts, is_advertised: bool) -> String {
     let node = &pair.peer;
     let ping = match pair.answers_ping {
         _ if is_advertised => "; its adverts are heard, so its heartbeats are lost on every path",
-        Some(true) => "; its machine answers a ping, whether its daemon lives is not known",
+        Some(true) => "; its machine answers a ping, its daemon may be off",
         // the address on the link is there only while the daemon runs
         Some(false) => {
             "; no ping is answered on the links: its machine or its daemon is off, its key is missing, or the cables"

@@ -155,7 +155,7 @@ fn words(ids: &[&str]) -> Vec<String> {
     ids.iter().map(|it| (*it).to_owned()).collect()
 }
 
-const TAINTED: &str = "WARN  office: r1 is active, r2 can take over; not all is as configured.";
+const TAINTED: &str = "WARN  office: r1 is active, r2 can take over; see the findings below.";
 
 #[test]
 fn a_pair_that_lacks_nothing_is_ok() {
@@ -944,7 +944,7 @@ fn a_line_says_since_when_what_to_do_and_its_id() {
     assert_eq!(
         bed.verdict().findings[0].line(NOW),
         "r2 was last heard 2026-11-20 09:41:07 (3 h 12 min ago) on hot0 and lan; no ping is \
-         answered on the links: its machine or its daemon is off, its key is missing, or the cables. Look at r2: is it on, and what does `sparectl status` say there? (SP-0101)"
+         answered on the links: its machine or its daemon is off, its key is missing, or the cables. Look at r2: is it on? `systemctl status spared` there says whether its daemon runs. (SP-0101)"
     );
 }
 

@@ -29,3 +29,17 @@ fn a_section_says_what_it_means_what_is_lost_and_how_to_mend_it() {
         }
     }
 }
+
+#[test]
+fn a_section_says_what_to_type_and_what_one_sees_in_the_end() {
+    for (heading, text) in sections() {
+        let (_, after) = text.split_once("**Fix.**").expect("how to mend it");
+        let (fix, fixed) = after.split_once("**Fixed.**").expect("what one sees then");
+        assert!(fix.contains('`'), "{heading}: no command: {fix}");
+        let fixed = fixed.split("\n\n").next().unwrap_or_default();
+        let is_seen = ["`", "headline", "gone"]
+            .iter()
+            .any(|it| fixed.contains(it));
+        assert!(is_seen, "{heading}: {fixed}");
+    }
+}

@@ -46,7 +46,7 @@ fn changes(old: &Link, new: &Link) -> Vec<String> {
 pub(crate) fn later(old: &Setup, new: &Setup) -> Vec<String> {
     let mut lines = Vec::new();
     if old.host.realtime != new.host.realtime {
-        lines.push("realtime: takes effect for the host when spared is restarted".to_owned());
+        lines.push("realtime: takes effect for the daemon when spared is restarted".to_owned());
     }
     if old.host.fenced != new.host.fenced {
         lines.push("fence: takes effect when spared is restarted".to_owned());

@@ -91,7 +91,7 @@ impl InForce<'_> {
             let why = if is_renamed(name, &old.text, text) {
                 "the new file has no such name".to_owned()
             } else if has_other_version(name, &old.text, text) {
-                "it begins anew with another `version`".to_owned()
+                "it begins again with another `version`".to_owned()
             } else if is_other_node {
                 format!("{owner} is restarted with another name of the node, {new_node}")
             } else {

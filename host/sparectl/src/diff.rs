@@ -105,7 +105,9 @@ fn paths(args: &Args, tree: &str) -> u8 {
         Ok(answer) => {
             let code = show(args, &request, &answer);
             if matches!(answer, Answer::Rows { .. }) {
-                output::text("contents are shown to who may read the files here and there: root\n");
+                output::text(
+                    "contents are shown only to users who may read the files on both nodes: root\n",
+                );
             }
             code
         }
@@ -122,7 +124,9 @@ impl Staged {
         shown.unwrap_or_else(|hidden| match hidden {
             Hidden::Why(why) => format!("{path}: differs, and {why}\n"),
             Hidden::Kernel(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                format!("{path}: differs, and contents are shown to who may read the file\n")
+                format!(
+                    "{path}: differs, and contents are shown only to users who may read the file\n"
+                )
             }
             Hidden::Kernel(error) => format!("{path}: differs: {error}\n"),
         })

@@ -17,7 +17,7 @@ of the other verbs
 
 const PLUGINS: &str = "\
 plugins
-  sparectl [plugin] PLUGIN [WORDS]...   ask a plugin, for example: sparectl vrrp counters
+  sparectl [plugin] PLUGIN [ARGUMENTS]...   ask a plugin, for example: sparectl vrrp counters
 
 ";
 

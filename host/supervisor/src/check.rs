@@ -95,7 +95,7 @@ impl Supervisor {
             let step = match check.worker.receive() {
                 Ok(None) => return,
                 Ok(Some(_)) if check.is_flood() => {
-                    check.fail("flooded the host with messages while it was checked")
+                    check.fail("flooded the daemon with messages while it was checked")
                 }
                 Ok(Some(message)) => check.step(message),
                 Err(ReceiveError::Closed) => check.fail("crashed while it was checked"),

@@ -83,7 +83,7 @@ impl Share {
         self.was_paused = true;
         Some(match bytes >= time {
             true => "sends more than 2 MiB a second",
-            false => "takes more than a tenth of the host's time",
+            false => "takes more than a tenth of the daemon's time",
         })
     }
 }
@@ -188,7 +188,7 @@ mod tests {
         elector.charge_time(now, 110 * MS, true);
         assert_eq!(elector.pause(now), None);
         let why = one.pause(now);
-        assert_eq!(why, Some("takes more than a tenth of the host's time"));
+        assert_eq!(why, Some("takes more than a tenth of the daemon's time"));
         let pause = one.paused_until().unwrap() - now;
         assert!(pause > 99 * MS && pause < 101 * MS, "{pause:?}");
         one.charge_time(now, 10_000 * MS, false);

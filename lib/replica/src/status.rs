@@ -144,7 +144,7 @@ impl<S: Store> Replica<S> {
             return Some("the peer is not connected".to_owned());
         }
         match &self.peer {
-            None => Some("the peer has not said hello yet".to_owned()),
+            None => Some("the peer has not answered yet".to_owned()),
             Some(peer) if peer.version != VERSION => {
                 let version = peer.version;
                 Some(format!(

@@ -59,7 +59,7 @@ impl Io for Conntrack {
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
-        let lonely = "this host has no spared.peer/1: nothing can be replicated";
+        let lonely = "this spared has no spared.peer/1: nothing can be replicated";
         if host.peer().is_none() {
             return Err(Error::Plugin(lonely.to_owned()));
         }

@@ -8,7 +8,7 @@ use crate::engine::{Difference, Engine};
 pub const VERBS: &[Verb] = &[
     Verb::ROWS,
     Verb::STATUS,
-    Verb::asks(c"check", c"", c"names servers that cannot be followed"),
+    Verb::asks(c"check", c"", c"names servers that cannot be replicated"),
     Verb::asks(c"diff", c"", c"compares the leases of both nodes"),
     Verb::asks(
         c"conflicts",

@@ -211,7 +211,7 @@ impl Io for Files {
 
 spared_sdk::export!(Runner<Files> {
     name: "files",
-    summary: "configurations and certificates that follow",
+    summary: "configurations and certificates that are copied",
     calls: [FILES],
     wire: (1, 1),
     parts: [roles, query, peer, local],

@@ -50,7 +50,7 @@ impl Io for Health {
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
-        let missing = |what| move || Error::Plugin(format!("this host has no {what}"));
+        let missing = |what| move || Error::Plugin(format!("this spared has no {what}"));
         let interfaces = host
             .interfaces()
             .ok_or_else(missing("spared.interface/1"))?;

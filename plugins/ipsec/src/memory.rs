@@ -28,7 +28,7 @@ impl Memory {
     /// Of what ended, of what the IKE daemon is still to establish, and of when the nodes may have begun to differ.
     pub fn all(folder: Option<&Path>) -> [Self; 3] {
         const ENDED: &str = "tunnels that ended may come back";
-        const UNADOPTED: &str = "tunnels that followed may end with their keys";
+        const UNADOPTED: &str = "replicated tunnels may end with their keys";
         const APART: &str = "sequence numbers of tunnels may be used twice";
         let files = [("ended", ENDED), ("unadopted", UNADOPTED), ("apart", APART)];
         files.map(|(name, risk)| Self::new(folder, name, risk))

@@ -49,7 +49,7 @@ impl Io for Service {
     }
 
     fn start(host: Host, settings: &Settings) -> Result<(Self, Engine), Error> {
-        let missing = || Error::Plugin("this host has no spared.check/1".to_owned());
+        let missing = || Error::Plugin("this spared has no spared.check/1".to_owned());
         let checks = host.checks().ok_or_else(missing)?;
         let memory = Memory::of(host.state_folder().as_deref());
         let mut engine = Engine::new(host.now(), &settings.node, &memory.read());

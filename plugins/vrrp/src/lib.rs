@@ -74,7 +74,7 @@ impl Plugin for Vrrp {
     type Settings = Read;
 
     fn create(host: Host) -> Result<Self, Error> {
-        let missing = |what| move || Error::Plugin(format!("this host has no {what}"));
+        let missing = |what| move || Error::Plugin(format!("this spared has no {what}"));
         Ok(Vrrp {
             host,
             interfaces: host

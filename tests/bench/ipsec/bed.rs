@@ -193,7 +193,7 @@ impl<'l> Bed<'l> {
         let in_sync = said[0].wait_number("joined, in sync after")? * 1e3;
         let followed = match self.sas {
             0 => 0.0,
-            _ => said[1].wait_number("SAs followed within")?,
+            _ => said[1].wait_number("SAs replicated within")?,
         };
         self.wait_ready()?;
         Ok(Joined { in_sync, followed })

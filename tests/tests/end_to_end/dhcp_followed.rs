@@ -167,10 +167,10 @@ fn a_server_that_cannot_be_followed_is_told_of_within_a_second() {
         let length = file.metadata()?.len();
         file.set_len(300 << 20)?;
         for site in [at, 1 - at] {
-            wait_told(&duo, site, "kea4 cannot be followed: ")?;
+            wait_told(&duo, site, "kea4 cannot be replicated: ")?;
         }
         let (_, events) = duo.said(at, &["events"])?;
-        assert!(events.contains("kea4 cannot be followed"), "{events}");
+        assert!(events.contains("kea4 cannot be replicated"), "{events}");
         file.set_len(length)?;
         drop(file);
         duo.wait_settled()?;

@@ -102,7 +102,10 @@ fn contents_are_shown_to_root_and_paths_to_a_member_of_the_group() {
         }
         assert_eq!(code, 1, "it differs: {said}");
         expect(&said, "/mnt/fw.d/10-web.nft: changed")?;
-        expect(&said, "contents are shown to who may read the files")?;
+        expect(
+            &said,
+            "contents are shown only to users who may read the files",
+        )?;
         // the next look has removed what was left
         assert!(!stage.exists());
 

@@ -268,7 +268,7 @@ impl Link {
         self.flush_at = (!self.outbox.is_empty()).then(|| now + FLUSH_EVERY);
         let lost = self.outbox.take_lost();
         if lost > 0 {
-            log::warn!("link: {lost} messages to the peer's host were lost: the link was busy");
+            log::warn!("link: {lost} messages to the peer's daemon were lost: the link was busy");
         }
         self.process.is_up()
     }

@@ -67,7 +67,7 @@ impl Host {
             let lost = std::mem::take(&mut self.lost);
             self.log(
                 LOG_WARN,
-                format!("{lost} messages of the peer's host were lost: the host was busy"),
+                format!("{lost} messages of the peer's daemon were lost: the daemon was busy"),
             );
         }
         // a report on a path must not wait for the next second
@@ -108,7 +108,7 @@ impl Host {
             }
         }
         if self.waiting.len() > WAITING_MAX {
-            return Err(End::Broken("the host does not read".to_owned()));
+            return Err(End::Broken("the daemon does not read".to_owned()));
         }
         Ok(())
     }

@@ -258,7 +258,7 @@ impl Link {
         }
         let Some(peering) = &mut self.peering else {
             return Err(End::Broken(
-                "the host did not send the configuration first".to_owned(),
+                "the daemon did not send the configuration first".to_owned(),
             ));
         };
         match message {

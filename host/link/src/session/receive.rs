@@ -136,7 +136,7 @@ impl Session {
                 } else {
                     "it was restarted often"
                 };
-                let why = format!("{} and this node begin anew: {what}", self.peer);
+                let why = format!("{} and this node begin again: {what}", self.peer);
                 self.end(&why, true);
                 return Err(why);
             }

@@ -142,7 +142,7 @@ fn each_kind_has_its_sentence_and_its_word() {
             fault,
             CauseKind::Barred,
             "barred",
-            "the host does not let it be active",
+            "the daemon does not let it be active",
         ),
         (
             active,
@@ -203,7 +203,7 @@ fn each_kind_has_its_sentence_and_its_word() {
             backup,
             CauseKind::FenceBlocking,
             "fence-blocking",
-            "the host did not let the fence pass",
+            "the daemon did not let the fence pass",
         ),
         (
             backup,
@@ -305,7 +305,12 @@ fn what_only_a_text_says_is_said_by_it() {
             "lan1 is down",
             "lan1 is down: it leaves the role to another router",
         ),
-        (CauseKind::Other, "other", "", "the elector gives no reason"),
+        (
+            CauseKind::Other,
+            "other",
+            "",
+            "the vrrp plugin gives no reason",
+        ),
     ] {
         let wanted = format!("r1 is backup because {wanted}");
         check(Role::Backup, &told(kind, text), word, &wanted);

@@ -70,7 +70,7 @@ fn each_change_of_the_host_s_file_is_named_and_nothing_else() {
         ),
         (
             format!("realtime = false\n{whole}"),
-            Some("realtime: takes effect for the host when spared is restarted"),
+            Some("realtime: takes effect for the daemon when spared is restarted"),
         ),
         (
             format!("fence = \"off\"\n{whole}"),

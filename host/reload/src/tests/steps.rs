@@ -549,7 +549,7 @@ fn an_active_group_begins_anew_with_another_version_only_if_somebody_insists() {
     host.answer(1);
     host.held = Some("192.0.2.1");
     host.write("vrrp", text);
-    host.is_refused(2, &leaves("it begins anew with another `version`"));
+    host.is_refused(2, &leaves("it begins again with another `version`"));
     assert_eq!(host.insist(3), ["check vrrp", "reconfigure vrrp"]);
 }
 

@@ -160,7 +160,7 @@ fn a_worker_that_floods_is_killed() {
     let why = fixture.death();
     // its pauses are not counted against it, so that it may take some seconds more
     assert!(
-        why == "rogue flooded the host with messages"
+        why == "rogue flooded the daemon with messages"
             || why.starts_with("rogue did not answer for "),
         "{why}"
     );
@@ -287,7 +287,7 @@ fn a_check_that_floods_the_host_is_ended() {
     let script = format!("while kill -0 $PPID; do printf '{record}' >&3; done 2>/dev/null");
     let why = checked("messages", &script).wait(faults);
     assert!(
-        why.contains("flooded the host with messages while it was checked"),
+        why.contains("flooded the daemon with messages while it was checked"),
         "{why}"
     );
 }

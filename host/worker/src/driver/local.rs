@@ -80,7 +80,7 @@ impl Driver {
         let partners = &self.plugin.descriptor.partners;
         let index = partners.iter().position(|name| name == plugin);
         let (Some(index), Some(socket)) = (index, descriptors.into_iter().next()) else {
-            let why = format!("the host sent an invalid message: a channel to {plugin:?}");
+            let why = format!("the daemon sent an invalid message: a channel to {plugin:?}");
             return self.outbound.log(abi::LOG_ERROR, &why);
         };
         let Some(partner) = self.partners.get(index) else {

@@ -357,7 +357,7 @@ impl Driver {
             }
             Err(error) => {
                 self.outbound
-                    .log(abi::LOG_ERROR, &format!("the host {}", error.of_it()));
+                    .log(abi::LOG_ERROR, &format!("the daemon {}", error.of_it()));
                 self.end_with(End::Broken);
                 None
             }

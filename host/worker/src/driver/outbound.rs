@@ -94,7 +94,7 @@ impl Outbound {
         let bytes = if answers { usize::MAX } else { QUEUE_BYTES };
         match codec::encode(message) {
             Ok(record) => self.lock().push(self.socket(), record, (QUEUE_MAX, bytes)),
-            Err(error) => self.log(abi::LOG_ERROR, &format!("a message to the host: {error}")),
+            Err(error) => self.log(abi::LOG_ERROR, &format!("a message to the daemon: {error}")),
         }
         self.kick_if_waiting();
     }
@@ -123,7 +123,7 @@ impl Outbound {
         queue.flush(self.socket());
         if queue.records.is_empty() && queue.lost > 0 {
             let text = format!(
-                "{} messages were lost while the host did not read",
+                "{} messages were lost while the daemon did not read",
                 queue.lost
             );
             queue.lost = 0;
@@ -287,7 +287,7 @@ mod tests {
         }
         let lost = 100_000 - received;
         assert!(lost > 0);
-        let expected = format!("{lost} messages were lost while the host did not read");
+        let expected = format!("{lost} messages were lost while the daemon did not read");
         assert_eq!(said, Some(expected));
     }
 

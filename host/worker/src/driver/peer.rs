@@ -98,7 +98,7 @@ impl Driver {
     /// Replaces the channel, once the present one is read.
     pub(super) fn channel(&self, descriptors: Vec<OwnedFd>) {
         let Some(socket) = descriptors.into_iter().next() else {
-            let why = "the host sent an invalid message: a channel without a descriptor";
+            let why = "the daemon sent an invalid message: a channel without a descriptor";
             self.outbound.log(abi::LOG_ERROR, why);
             return;
         };

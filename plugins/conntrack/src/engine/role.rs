@@ -305,7 +305,7 @@ impl Engine {
             Some(true) if self.complete => Ok(()),
             Some(true) if self.session.replica().serial().is_none() => self.session.in_sync(),
             Some(true) if self.short > 0 => Err(format!("{} flows are missing", self.short)),
-            Some(true) if peer.unsettled => no("the other node reads its flows anew"),
+            Some(true) if peer.unsettled => no("the other node reads its flows again"),
             Some(true) if peer.flows == 0 => no("it is receiving the flows"),
             Some(true) => {
                 let percent = (self.table.len() as u64 * 100 / u64::from(peer.flows)).min(99);

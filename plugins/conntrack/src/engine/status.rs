@@ -128,7 +128,8 @@ impl Engine {
     pub fn troubles(&self) -> Vec<Trouble> {
         let deaf = self.deaf.iter();
         let deaf = deaf.map(|why| Trouble::new("conntrack events", why));
-        let unread = "the kernel's table cannot be read: what no event tells of does not follow";
+        let unread =
+            "the kernel's table cannot be read: changes without an event are not replicated";
         let blind = self
             .is_blind()
             .then(|| Trouble::new("conntrack table", unread));

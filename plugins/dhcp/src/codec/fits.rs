@@ -32,7 +32,7 @@ pub fn fits(format: Format, lease: &Lease) -> Result<(), &'static str> {
         .sum::<usize>()
         > EXTRA_BYTES
     {
-        return Err("it has more than 4 KiB beside its fields");
+        return Err("it has more than 4 KiB in addition to its fields");
     }
     match format {
         Format::Kea4 | Format::Kea6 => of_kea(lease),

@@ -100,7 +100,7 @@ impl Leases {
         self.facts.is_astray = is_astray;
         if is_astray {
             self.news.push(format!(
-                "{}: its server writes to a file that was moved away or removed, and is followed there; \
+                "{}: its server writes to a file that was moved away or removed, and is read there; \
                  before it is restarted switch over, or stop it for a second",
                 self.settings.name
             ));

@@ -62,7 +62,7 @@ impl Engine {
                 line += ", not in sync";
             }
             if self.acts() && leases.untold().is_some() {
-                line += ", cannot be followed";
+                line += ", cannot be replicated";
             }
             if self.acts() && status.behind_ms > LATE_MS {
                 line += &format!(", the peer {} ms behind", status.behind_ms);
@@ -223,15 +223,15 @@ impl Leases {
         // of a file that was never there, writing makes one
         let fault = facts.fault.as_ref().filter(|_| !self.is_to_be_written());
         if let Some(why) = fault.or(self.unwritten_by_server()) {
-            return Some(format!("cannot be followed: {why}"));
+            return Some(format!("cannot be replicated: {why}"));
         }
         let Some(why) = facts.unread.why.as_ref() else {
             return self.untaken_in_words();
         };
         Some(match facts.unread.count {
-            0 => format!("cannot be followed as a whole: {why}"),
+            0 => format!("cannot be replicated as a whole: {why}"),
             count => format!(
-                "cannot be followed as a whole: {} cannot be read, {why}; repair the file while its \
+                "cannot be replicated as a whole: {} cannot be read, {why}; repair the file while its \
                  server is stopped",
                 entries(count)
             ),
@@ -247,7 +247,7 @@ impl Leases {
         };
         let leases = counted(self.untaken.len(), "lease");
         Some(format!(
-            "cannot be followed as a whole: {leases} {verb} no room, or {other} no such server"
+            "cannot be replicated as a whole: {leases} {verb} no room, or {other} no such server"
         ))
     }
 
@@ -262,7 +262,7 @@ impl Leases {
         }
         let fault = self.facts.fault.as_ref();
         if let Some(why) = fault.filter(|_| !self.is_to_be_written()) {
-            return Some(format!("cannot be followed: {why}"));
+            return Some(format!("cannot be replicated: {why}"));
         }
         if let Some(why) = &self.save.unsilenced {
             return Some(format!("cannot be told whether to answer: {why}"));

@@ -72,7 +72,7 @@ impl Following {
     /// Why it cannot follow.
     pub fn unrest(&self) -> Option<String> {
         let of = self.restless.as_deref().unwrap_or("something");
-        let why = || format!("it does not rest: {of} changes all the time, exclude such files");
+        let why = || format!("it keeps changing: {of}; exclude such files");
         self.never_rests.then(why)
     }
 
@@ -248,7 +248,7 @@ impl Engine {
         match result {
             Ok(_) => {
                 tree.following.handle_done(now_ns, tree.settings.sync);
-                let last = LastResult::by_itself(now_ns, format!("followed to {peer}"));
+                let last = LastResult::by_itself(now_ns, format!("copied to {peer}"));
                 self.results.insert(name.to_owned(), last);
                 self.actions.push_back(Action::Followed(name.to_owned()));
             }
@@ -256,7 +256,7 @@ impl Engine {
                 let why = without_output(&why).to_owned();
                 let is_news = tree.following.failed.as_ref() != Some(&why);
                 tree.following.handle_failure(now_ns, why.clone());
-                event = is_news.then(|| format!("tree \"{name}\" did not follow: {why}"));
+                event = is_news.then(|| format!("tree \"{name}\" was not copied: {why}"));
             }
         }
         self.actions.extend(event.map(Action::Event));
@@ -304,7 +304,7 @@ impl Engine {
     pub(super) fn group_is_missing(&self, tree: &TreeInfo) -> Option<String> {
         let group = tree.settings.group.as_ref()?;
         let is_missing = !self.roles.is_empty() && !self.roles.contains_key(group);
-        is_missing.then(|| format!("follows no node: this plugin follows no group \"{group}\""))
+        is_missing.then(|| format!("is copied from no node: this plugin has no group \"{group}\""))
     }
 }
 

@@ -165,10 +165,10 @@ impl Engine {
             Relation::Ours => {
                 let what = self.ours(tree);
                 if let Some(why) = self.unrest(tree) {
-                    return format!("pending: {what} changed here, and does not follow: {why}");
+                    return format!("pending: {what} changed here, and is not copied: {why}");
                 }
                 if let Some(why) = &tree.following.failed {
-                    return format!("pending: {what} changed here, and did not follow: {why}");
+                    return format!("pending: {what} changed here, and was not copied: {why}");
                 }
                 if self.is_held_back(tree) {
                     return format!(
@@ -176,7 +176,7 @@ impl Engine {
                     );
                 }
                 if self.follows_from_here(tree) {
-                    return format!("pending: {what} changed here, and will follow");
+                    return format!("pending: {what} changed here, and will be copied");
                 }
                 format!("pending: {what} changed here, not on {peer}: sparectl files push {name}")
             }

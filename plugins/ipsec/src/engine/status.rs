@@ -176,7 +176,7 @@ impl Engine {
             let sas = counted(count, "SA");
             let took_ms = ms_between(heard_ns, self.store.now_ns);
             self.event(format!(
-                "{sas} followed within {took_ms} ms of hearing the peer"
+                "{sas} replicated within {took_ms} ms of hearing the peer"
             ));
         }
     }

@@ -41,7 +41,7 @@ pub struct Synchrony {
 impl Default for Synchrony {
     fn default() -> Self {
         Self {
-            verdict: Err("the peer has not said hello yet".to_owned()),
+            verdict: Err("the peer has not answered yet".to_owned()),
             lacks_since_ns: None,
         }
     }

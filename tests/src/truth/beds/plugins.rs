@@ -28,7 +28,7 @@ pub(super) const STATES: &[State] = &[
         |bed, at| bed.tell(at, &["messenger", "check", "bad"]),
         |bed, at| bed.tell(at, &["messenger", "check", "good"]),
     )
-    .reads("can take over; not all is as configured."),
+    .reads("can take over; see the findings below."),
     State::warns(
         "a health check fails",
         On::Either,

@@ -483,7 +483,7 @@ fn a_backup_is_not_in_sync_while_lost_events_are_made_up_for() {
         let told = pair.nodes[1].told.clone();
         assert_eq!(
             told,
-            Some(Err("the other node reads its flows anew".to_owned()))
+            Some(Err("the other node reads its flows again".to_owned()))
         );
     }
     pair.settle();

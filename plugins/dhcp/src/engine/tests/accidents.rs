@@ -104,11 +104,11 @@ fn a_server_that_cannot_be_followed_is_no_pair_s_that_is_ready() {
         lab.settle();
     };
     tell(&mut lab, Some(fault.clone()));
-    let why = format!("kea4 cannot be followed: {fault} on the active node");
+    let why = format!("kea4 cannot be replicated: {fault} on the active node");
     assert_eq!(lab.nodes[1].in_sync, (false, why.clone()));
     assert_eq!(
         lab.text(0, "kea4.state"),
-        format!("cannot be followed: {fault}")
+        format!("cannot be replicated: {fault}")
     );
     let named = |lab: &Lab, node: usize| lab.nodes[node].engine.faults().len();
     assert_eq!([named(&lab, 0), named(&lab, 1)], [1, 0]);
@@ -194,7 +194,7 @@ fn a_server_that_gives_what_it_cannot_write_cannot_be_followed() {
     lab.run(S);
     let (yes, why) = &lab.nodes[1].in_sync;
     assert!(
-        !yes && why.contains("cannot be followed: / has 0 kB"),
+        !yes && why.contains("cannot be replicated: / has 0 kB"),
         "{why}"
     );
     lab.nodes[0].servers[0].no_room = None;

@@ -323,7 +323,7 @@ fn no_more_leases_than_there_is_room_for() {
     assert_eq!(lab.number(0, "kea4.refused"), 6);
     let fault = "11.0.80.5: there is no room for more leases";
     assert_eq!(lab.text(0, "kea4.last_fault"), fault);
-    let state = "cannot be followed as a whole: 6 leases find no room, or fit no such server";
+    let state = "cannot be replicated as a whole: 6 leases find no room, or fit no such server";
     assert!(lab.text(0, "kea4.state").contains(state));
     let why = format!("kea4 {state} on the active node");
     assert_eq!(lab.nodes[1].in_sync, (false, why));

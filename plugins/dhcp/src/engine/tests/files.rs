@@ -81,7 +81,7 @@ fn a_server_whose_leases_are_nowhere_is_not_followed_and_not_written() {
         assert_eq!(lab.nodes[node].servers[0].replaced, replaced);
         assert_eq!(lab.nodes[node].events.len(), failures);
         assert_eq!(lab.text(node, "kea4.last_fault"), why);
-        let state = format!("cannot be followed: {why}");
+        let state = format!("cannot be replicated: {why}");
         assert!(lab.text(node, "kea4.state").contains(&state));
         let now_ns = lab.nodes[node].at(lab.now_ns()).now_ns();
         let rows = lab.nodes[node].engine.rows(now_ns);

@@ -87,7 +87,7 @@ fn a_tree_that_never_rests_is_a_trouble_that_names_what_changes() {
         assert!(second > 55 || troubles.is_empty(), "{troubles:?}");
         let is_said = |it: &spared_sdk::Trouble| {
             it.why
-                .ends_with("it does not rest: /t/a changes all the time, exclude such files")
+                .ends_with("it keeps changing: /t/a; exclude such files")
         };
         assert!(second < 70 || troubles.iter().any(is_said), "{troubles:?}");
     }
@@ -120,7 +120,7 @@ fn a_refused_tree_is_offered_again_later_and_at_once_if_it_changes() {
     edit(&mut lab, 0, "bad");
     lab.pass(7 * S);
     let troubles = lab.nodes[0].engine.troubles();
-    let why = "pending: /t/a changed here, and did not follow: r2: the check refused it";
+    let why = "pending: /t/a changed here, and was not copied: r2: the check refused it";
     assert_eq!(troubles[0].why, why);
     let before = lab.nodes[1].installs;
     lab.pass(3600 * S);

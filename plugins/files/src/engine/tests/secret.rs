@@ -81,7 +81,7 @@ fn a_tree_that_does_not_follow_by_itself_tells_nobody_what_a_program_said() {
     lab.nodes[0].tree.insert("a".to_owned(), "2".to_owned());
     lab.pass(11 * S);
     let published = published(&lab.nodes[0], lab.now_ns);
-    assert!(published.contains("did not follow"), "{published}");
+    assert!(published.contains("was not copied"), "{published}");
     assert!(
         published.contains("wg ended with exit code 1"),
         "{published}"

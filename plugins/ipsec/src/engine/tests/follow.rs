@@ -56,14 +56,14 @@ fn a_backup_says_once_how_long_it_took_until_it_had_all() {
     let mut pair = Pair::settled(2);
     let said = |pair: &Pair| {
         let events = pair.nodes.iter().flat_map(|it| &it.events);
-        let followed = events.filter(|it| it.contains("followed"));
-        followed.cloned().collect::<Vec<_>>()
+        let replicated = events.filter(|it| it.contains("replicated within"));
+        replicated.cloned().collect::<Vec<_>>()
     };
     let before = said(&pair);
     pair.kill(1);
     pair.link();
     pair.run(3 * S);
-    let expected = "4 SAs followed within 0 ms of hearing the peer";
+    let expected = "4 SAs replicated within 0 ms of hearing the peer";
     assert_eq!(
         (before.as_slice(), said(&pair)),
         (&[][..], vec![expected.to_owned()])

@@ -49,7 +49,7 @@ pub const REFUSED: &[Row] = &[
     ("spin-in-create", "its check took longer than"),
     ("segv-in-check", "crashed while it was checked"),
     ("hang-in-check", "its check took longer than"),
-    ("flood-endless-in-check", "flooded the host with messages"),
+    ("flood-endless-in-check", "flooded the daemon with messages"),
     ("flood-errors-endless-in-check", "flooded its error output"),
     ("status-77-in-check", "not a valid status"),
     ("status-eio-in-check", "Input/output error"),
