@@ -212,7 +212,7 @@ pub struct GroupFacts {
     /// A rival that claims the group beside this node.
     #[serde(skip_serializing_if = "is_default")]
     pub conflict: Option<String>,
-    /// Interfaces on which the other node is not heard although it lives, with the rating of each.
+    /// Interfaces on which one node does not hear the other although both live, and how: see spared-vrrp(5).
     #[serde(skip_serializing_if = "is_default")]
     pub unheard: BTreeMap<String, String>,
     /// Interfaces on which adverts of the other node are heard while none of its heartbeats is, on any path: the node

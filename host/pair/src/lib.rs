@@ -34,6 +34,7 @@ pub mod sample;
 #[cfg(test)]
 mod tests;
 pub mod time;
+mod unheard;
 mod verdict;
 
 pub use addresses::{AddressStatus, BareInterface, DuplicateAddress, ForeignAddress, VirtualCopy};

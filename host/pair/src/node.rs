@@ -13,6 +13,7 @@ use crate::links;
 use crate::pending;
 use crate::ready::plugin_lack;
 use crate::time;
+use crate::unheard;
 
 /// What to do about a router that is no node of the pair.
 pub(crate) const STRANGER: &str = "Switch it off, or give one of the two groups another VRID.";
@@ -20,7 +21,8 @@ pub(crate) const STRANGER: &str = "Switch it off, or give one of the two groups 
 /// All findings of a node; `peer` is the name of the other one.
 pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Finding> {
     let name = node.node.as_str();
-    let groups = node.groups.iter().flat_map(|it| group(node, it, peer));
+    let groups = node.groups.iter();
+    let groups = groups.flat_map(|it| group(node, it, peer, link_up));
     let plugins = node.plugins.iter();
     let plugins = plugins.flat_map(|it| plugin(name, it, peer, link_up));
     let is_of_interface = |check: &&CheckStatus| is_explained(node, &check.name);
@@ -89,7 +91,7 @@ fn is_explained(node: &NodeFacts, name: &str) -> bool {
     let hurts = |group: &GroupFacts| {
         let is_bare = group.bare.iter().any(|bare| bare.interface == name);
         let is_muted = group.muted.iter().any(|it| it.interface == name);
-        is_bare || is_muted || group.unheard.contains_key(name)
+        is_bare || is_muted || unheard::explains(group, name)
     };
     down.any(|it| it.name == name) || node.groups.iter().any(hurts)
 }
@@ -146,7 +148,7 @@ fn unproven(node: &str, group: &GroupFacts, peer: &str) -> Option<Finding> {
     (!networks.is_empty()).then(|| finding.todo(todo))
 }
 
-fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
+fn group(of: &NodeFacts, group: &GroupFacts, peer: &str, link_up: bool) -> Vec<Finding> {
     let (node, name) = (of.node.as_str(), &group.name);
     let mut found = Vec::new();
     if group.role == Role::Active && group.fence == Fence::Blocking && !group.is_cut_off {
@@ -186,18 +188,7 @@ fn group(of: &NodeFacts, group: &GroupFacts, peer: &str) -> Vec<Finding> {
     let foreign = foreign.filter(|it| !is_told(it));
     found.extend(foreign.map(|it| foreign_address(node, group, it)));
     found.extend(addresses::findings(node, group, peer));
-    for (interface, rating) in &group.unheard {
-        let side = match rating.as_str() {
-            "good" => format!("other stations answer there, so {node}'s side works"),
-            "bad" => format!("no station answers there, so {node}'s side is at fault"),
-            _ => "whose side is at fault is not known".to_owned(),
-        };
-        let text = format!(
-            "{node}: {name}: {peer} is not heard on interface \"{interface}\", though it is elsewhere ({side})"
-        );
-        let finding = Finding::new(Id::Unheard, node, interface, text);
-        found.push(finding.todo("Check cables and switches between both nodes there."));
-    }
+    found.extend(unheard::findings(node, group, peer, link_up));
     found.extend(unproven(node, group, peer));
     if let Some(RouterFault { router, why, .. }) = group.strangers.first() {
         let text = format!(

@@ -15,7 +15,7 @@ pub struct Report {
     pub checks: Vec<CheckStatus>,
     /// Reason why it is not in sync; None: it is in sync.
     pub lack: Option<String>,
-    /// Interfaces on which the other node is not heard, and how each rates.
+    /// Interfaces on which one node does not hear the other, and how.
     pub unheard: BTreeMap<String, String>,
 }
 

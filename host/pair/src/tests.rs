@@ -579,6 +579,26 @@ fn what_is_not_so_on_either_node_is_no_ok() {
             },
         ),
         (
+            "heard and not hearing, and as the other node has it",
+            TAINTED,
+            &["SP-0205 r1"],
+            |bed| {
+                let lan = || ("lan".to_owned(), "one way, good".to_owned());
+                bed.own.groups[0].unheard.extend([lan()]);
+                bed.peer().groups[0].unheard.extend([lan()]);
+            },
+        ),
+        (
+            "an interface that the other node cannot use, as it says itself",
+            TAINTED,
+            &["SP-0401 r2"],
+            |bed| {
+                let lan = ("lan".to_owned(), "unusable".to_owned());
+                bed.own.groups[0].unheard.extend([lan]);
+                bed.peer().checks = vec![failed("lan", 0)];
+            },
+        ),
+        (
             "a muted VLAN, and its check, beside a failed check",
             TAINTED,
             &["SP-0206 r1", "SP-0401 r1"],

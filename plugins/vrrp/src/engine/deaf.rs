@@ -1,10 +1,21 @@
 //! E3 where heartbeats go on the networks (E12): an active node that hears nothing of its peer on one.
 //!
 //! Its own adverts and heartbeats arrive, so that the peer finds nothing unheard. Either this node
-//! cannot receive there or the peer cannot send: other stations show which.
+//! cannot receive there or the peer cannot send: other stations show which. The peer learns of it from this node's
+//! heartbeats, which say on each network whether it is heard, and so tells it as well, with or without a link.
 
 use super::group::Group;
+use super::unheard::Rating;
 use crate::wire::heartbeat::HeartbeatPort;
+
+/// What a living peer's heartbeats, on whatever path, say of its side of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FaultThere {
+    /// It cannot use its interface.
+    Unusable,
+    /// It does not hear this node, which hears it there.
+    OneWay,
+}
 
 impl Group {
     /// Time since which nothing from the peer is heard on a port on which it sends heartbeats,
@@ -39,11 +50,16 @@ impl Group {
 
     /// Heartbeats prove a network in both directions: the peer's arrive there, and they say that it hears this node there.
     pub(super) fn is_heard_both_ways(&self, now_ns: u64, index: usize) -> bool {
+        let is_heard = self.is_heard_here(now_ns, index);
+        is_heard && self.mutual_peer(now_ns).is_some() && self.peer_hears(index) == Some(true)
+    }
+
+    /// The peer's heartbeats arrive on a port.
+    fn is_heard_here(&self, now_ns: u64, index: usize) -> bool {
         let horizon_ns = now_ns.saturating_sub(self.active_down_ns());
         let port = self.ports.get(index).filter(|port| port.proof.is_some());
         let heard_ns = port.and_then(|port| port.heard_ns);
-        let is_heard = heard_ns.is_some_and(|at_ns| at_ns > horizon_ns);
-        is_heard && self.mutual_peer(now_ns).is_some() && self.peer_hears(index) == Some(true)
+        heard_ns.is_some_and(|at_ns| at_ns > horizon_ns)
     }
 
     /// The group comes from a living peer: also because of a port on which the peer hears nothing
@@ -58,5 +74,63 @@ impl Group {
                 port.moved |= unheard && port.speaks && port.hears_peer && port.proof.is_some();
             }
         }
+    }
+
+    /// After each heartbeat of the peer.
+    pub(super) fn review_faults_there(&mut self, now_ns: u64) {
+        for index in 0..self.ports.len() {
+            let fault = self.fault_there(now_ns, index);
+            let Some(port) = self.ports.get_mut(index) else {
+                return;
+            };
+            let known = port.fault_there.filter(|(known, _)| Some(*known) == fault);
+            port.fault_there = known.or(fault.map(|fault| (fault, now_ns)));
+        }
+    }
+
+    /// This node's own fault comes first: with that it may be the reason.
+    fn fault_there(&self, now_ns: u64, index: usize) -> Option<FaultThere> {
+        self.mutual_peer(now_ns)?;
+        let port = self.ports.get(index)?;
+        let theirs = self.theirs(index)?;
+        let sends = self.ways.iter().any(|way| way.interface == port.interface);
+        match theirs.usable {
+            _ if !port.speaks || port.is_narrow => None,
+            false => Some(FaultThere::Unusable),
+            true if theirs.hears || !sends || !self.is_heard_here(now_ns, index) => None,
+            true => Some(FaultThere::OneWay),
+        }
+    }
+
+    /// E3, E15: what is not as it should be on a network, as this node knows by itself or by the peer's heartbeats:
+    /// "good", the rating where the peer is not heard, "one way, good" where the peer does not hear this node, with
+    /// the rating of the active node, or "unusable".
+    pub(super) fn unheard_text(&self, now_ns: u64, index: usize) -> Option<String> {
+        let port = self.ports.get(index)?;
+        let lives = self.living_peer(now_ns).is_some();
+        let is_one_way = lives && port.is_one_way();
+        let rating = port.unheard.map(|unheard| unheard.rating);
+        let rating = rating.or(is_one_way.then_some(Rating::Unknown));
+        // whose fault it is is known: see `checks`
+        let rating = rating.filter(|_| !port.is_narrow);
+        let theirs = || self.theirs(index).filter(|_| !self.is_active());
+        match (rating, self.lasting_fault_there(now_ns, index)) {
+            (Some(rating), Some(FaultThere::OneWay)) => Some(format!("one way, {}", rating.name())),
+            (Some(rating), _) => Some(rating.name().to_owned()),
+            (None, Some(FaultThere::OneWay)) => {
+                let rating = theirs().map_or(Rating::Unknown, |theirs| theirs.rating.into());
+                Some(format!("one way, {}", rating.name()))
+            }
+            (None, Some(FaultThere::Unusable)) => Some("unusable".to_owned()),
+            (None, None) => None,
+        }
+    }
+
+    /// For one failover time, as a node that has just begun, or plugged in, is heard a moment later.
+    fn lasting_fault_there(&self, now_ns: u64, index: usize) -> Option<FaultThere> {
+        self.mutual_peer(now_ns)?;
+        let (fault, since_ns) = self.ports.get(index)?.fault_there?;
+        let is_lasting = now_ns >= since_ns.saturating_add(self.active_down_ns());
+        is_lasting.then_some(fault)
     }
 }

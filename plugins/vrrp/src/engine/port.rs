@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::deaf::FaultThere;
 use super::identity_memory::IdentityMemory;
 use super::one_way::OneWayLoss;
 use super::unheard::{Rating, UnheardInterface};
@@ -48,6 +49,8 @@ pub(super) struct Port {
     pub expected_since_ns: Option<u64>,
     /// They are not, until one is: also where that moves nothing any more.
     pub is_deaf: bool,
+    /// What the peer says of its side, and since when.
+    pub fault_there: Option<(FaultThere, u64)>,
     /// E3: the group has moved because this interface is, or may be, unheard.
     pub moved: bool,
     pub one_way_loss: Option<OneWayLoss>,
@@ -84,6 +87,7 @@ impl Port {
             unheard_since_ns: None,
             expected_since_ns: None,
             is_deaf: false,
+            fault_there: None,
             moved: false,
             one_way_loss: None,
             advert_alone: None,

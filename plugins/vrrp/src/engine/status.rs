@@ -6,7 +6,6 @@ use super::Engine;
 use super::group::{Group, State};
 use super::identity_rows;
 use super::router::VirtualRouter;
-use super::unheard::Rating;
 use crate::config::Election;
 use crate::error::Discard;
 
@@ -185,22 +184,18 @@ pub(super) fn fault_rows(engine: &Engine, group: &Group, now_ns: u64, rows: &mut
         let key = format!("{}.link.{link}.heartbeats_unheard", group.name);
         text(key, "yes");
     }
-    let lives = group.living_peer(now_ns).is_some();
-    for port in &group.ports {
-        let interface = engine.interfaces.get(port.interface);
-        let rating = port.unheard.map(|unheard| unheard.rating);
-        let is_one_way = lives && port.is_one_way();
-        if let (Some(there), Some(priority)) = (interface, group.adverts_alone(now_ns, port)) {
-            let key = format!("{}.interface.{}.adverts_alone", group.name, there.name);
+    for (index, port) in group.ports.iter().enumerate() {
+        let Some(there) = engine.interfaces.get(port.interface) else {
+            continue;
+        };
+        let prefix = format!("{}.interface.{}", group.name, there.name);
+        if let Some(priority) = group.adverts_alone(now_ns, port) {
             let peer = engine.peer.as_deref().unwrap_or("the peer");
-            text(key, &format!("{peer} (priority {priority})"));
+            let what = format!("{peer} (priority {priority})");
+            text(format!("{prefix}.adverts_alone"), &what);
         }
-        let rating = rating.or(is_one_way.then_some(Rating::Unknown));
-        // whose fault it is is known: see `checks`
-        let rating = rating.filter(|_| !port.is_narrow);
-        if let (Some(interface), Some(rating)) = (interface, rating) {
-            let key = format!("{}.interface.{}.unheard", group.name, interface.name);
-            text(key, rating.name());
+        if let Some(what) = group.unheard_text(now_ns, index) {
+            text(format!("{prefix}.unheard"), &what);
         }
     }
     identity_rows::lost(engine, group, now_ns, rows);

@@ -39,6 +39,16 @@ impl Rating {
     }
 }
 
+impl From<heartbeat::Rating> for Rating {
+    fn from(of: heartbeat::Rating) -> Rating {
+        match of {
+            heartbeat::Rating::Unknown => Rating::Unknown,
+            heartbeat::Rating::Good => Rating::Good,
+            heartbeat::Rating::Bad => Rating::Bad,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UnheardInterface {
     pub rating: Rating,

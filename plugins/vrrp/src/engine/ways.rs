@@ -92,6 +92,7 @@ impl Engine {
                 }
                 group.handle_heartbeat(cx, heard.heartbeat);
                 group.review_proofs(heard.run, heard.echo.run == own);
+                group.review_faults_there(now_ns);
                 is_doubted = group.review_identities(cx);
             }
         });

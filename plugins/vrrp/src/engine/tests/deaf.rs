@@ -1,6 +1,6 @@
 //! E3: a network that carries one way only, beside links.
 
-use spared_sdk::Forced;
+use spared_sdk::{Forced, Value};
 
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 use super::linked::{LINKS, by_quality, is_still, moved_once, moves_once_and_back, quality};
@@ -220,6 +220,76 @@ fn is_told(lab: &Lab) -> bool {
         rows.into_iter().map(|(key, _)| key)
     });
     rows.any(|key| key == "g.interface.lan1.unheard")
+}
+
+/// What each node says of lan1.
+fn told(lab: &Lab) -> [Option<String>; 2] {
+    [0, 1].map(|node| {
+        let rows = lab.nodes[node]
+            .engine
+            .rows(lab.clock.now_ns(), Table::Status);
+        let mut rows = rows
+            .into_iter()
+            .filter(|(key, _)| key == "g.interface.lan1.unheard");
+        match rows.next()? {
+            (_, Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    })
+}
+
+fn assert_told(lab: &Lab, expected: [Option<&str>; 2]) {
+    assert_eq!(told(lab), expected.map(|text| text.map(str::to_owned)));
+}
+
+#[test]
+fn both_nodes_tell_in_which_direction_a_network_loses_heartbeats_without_a_link_too() {
+    let text = by_quality("").replacen("vrid = 7\n", "vrid = 7\nwitnesses = [\"10.1.0.250\"]\n", 1);
+    for links in [&[][..], &LINKS] {
+        let settled = Lab::linked(&text, links);
+        assert_eq!(settled.active(), [0]);
+        let mut lab = settled.clone();
+        reaches(&mut lab, &[0, 1]);
+        lab.cut_one_way("lan1", 1, 0);
+        lab.run(SECOND);
+        assert_told(&lab, [Some("good"), Some("one way, good")]);
+        lab.fix();
+        lab.run(SECOND);
+        assert_told(&lab, [None, None]);
+        lab.cut_one_way("lan1", 0, 1);
+        lab.run(1_500 * MS);
+        assert_told(&lab, [Some("one way, good"), Some("good")]);
+        // the node that is at fault is the backup then
+        let mut lab = settled.clone();
+        reaches(&mut lab, &[1]);
+        lab.cut_one_way("lan1", 1, 0);
+        lab.run(10 * SECOND);
+        assert_eq!(lab.active(), [1]);
+        assert_told(&lab, [Some("bad"), Some("one way, good")]);
+    }
+}
+
+#[test]
+fn a_network_that_the_other_node_cannot_use_is_told_while_it_says_so() {
+    let mut lab = Lab::linked(&by_quality(""), &[]);
+    lab.run(10 * SECOND);
+    assert_told(&lab, [None, None]);
+    for node in [1, 0] {
+        lab.carrier(node, "lan1", false);
+        lab.run(SECOND);
+        let mut expected = [None; 2];
+        expected[1 - node] = Some("unusable");
+        assert_told(&lab, expected);
+        lab.carrier(node, "lan1", true);
+        lab.run(SECOND);
+        assert_told(&lab, [None, None]);
+    }
+    // what a dead node said last does not count
+    lab.carrier(1, "lan1", false);
+    lab.run(SECOND);
+    lab.kill(1);
+    lab.run(SECOND);
+    assert_eq!(told(&lab)[0], None);
 }
 
 /// Nothing but frames that pass both ways ends it: neither that the group has moved, nor a switchover, nor that

@@ -116,14 +116,9 @@ fn groups(bed: &Bed) -> impl Iterator<Item = (usize, usize)> + use<> {
     (0..bed.setup.groups).zip(PREFERRED)
 }
 
-/// With a link each node has the findings of both; without one an active node that does not hear its peer is the only
-/// one that says so.
+/// By each node itself, with or without a link, over which they have the findings of both.
 fn is_said(bed: &Bed, group: usize) -> bool {
-    let said = |node: &usize| !bed.said(*node, group).is_empty();
-    match bed.setup.is_linked {
-        true => (0..2).any(|node| said(&node)),
-        false => bed.active(group).iter().all(said),
-    }
+    (0..2).all(|node| !bed.said(node, group).is_empty())
 }
 
 fn moved_to(bed: &Bed, group: usize, first: usize, expected: usize) -> Result<(), String> {
