@@ -171,7 +171,7 @@ impl<'l> Course<'l> {
 
     fn due(&self, run: &Run, standing: &[(usize, Fault)], active: Option<usize>) -> Vec<Due> {
         let faults: Vec<Fault> = standing.iter().map(|(_, fault)| *fault).collect();
-        // without the link no node tells the other one what it knows
+        // without the link heartbeats alone tell the other node what one knows
         let is_told = self.kind.is_linked && !faults.iter().any(Fault::is_of_link);
         let due = standing.iter().filter_map(|(place, fault)| {
             let beside = Beside {
@@ -184,7 +184,7 @@ impl<'l> Course<'l> {
                 place: *place,
                 fault: *fault,
                 within: known::named_within(fault, &beside)?,
-                by_each: is_told || fault.is_of_link(),
+                by_each: is_told || fault.is_of_link() || known::is_in_heartbeats(fault),
             })
         });
         due.collect()

@@ -85,6 +85,32 @@ pub fn named_within(fault: &Fault, beside: &Beside) -> Option<Duration> {
     }
 }
 
+/// Whether both nodes know it without a link: each finds it by itself, or by what the heartbeats of the other one say of
+/// each network.
+pub fn is_in_heartbeats(fault: &Fault) -> bool {
+    match fault.what {
+        What::Lost { .. }
+        | What::Carrier(_)
+        | What::Switch(_)
+        | What::Parted(_)
+        | What::OwnAddress(_)
+        | What::Renumbered(_)
+        | What::Renamed(_)
+        | What::Third(_) => true,
+        // of the node alone
+        What::NotForwarding
+        | What::Muted(_)
+        | What::OutputChain
+        | What::Flushed
+        | What::Killed
+        | What::DaemonKilled
+        | What::Frozen
+        | What::Stopped => false,
+        // see the session
+        What::LinkCut | What::LinkOneWay(_) | What::LinkHeartbeats(_) | What::LinkNarrow => false,
+    }
+}
+
 fn named_third(fault: &Fault, kind: Kind) -> Duration {
     let wires = fault.wires().iter();
     let turns = wires.map(|wire| kind.addresses_on(*wire)).max();
@@ -235,6 +261,14 @@ mod tests {
         let macs = lost(1, Frames::VirtualMacs, Direction::To, &[Wire::Lan]);
         assert_eq!(within(macs, 0, &[], VMAC), Some(ASKED_FOR));
         assert_eq!(within(macs, 0, &[], LINKED), None);
+    }
+
+    #[test]
+    fn without_a_link_a_fault_of_a_network_is_known_to_both_and_one_of_the_node_is_not() {
+        let parted = fault(0, What::Parted(Wire::Lan));
+        let deaf = lost(0, Frames::Heartbeats, Direction::To, &[Wire::Lan]);
+        assert!(is_in_heartbeats(&parted) && is_in_heartbeats(&deaf));
+        assert!(!is_in_heartbeats(&fault(0, What::NotForwarding)));
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! 1. **No request is answered twice**, by both nodes, unless no heartbeat passes in one direction on any path (E5).
 //!    The number of a request is in the MAC address to which it is answered.
 //! 2. **No OK beside something that is known to be broken**, for more than 3 s, or the time that the manual gives for
-//!    that fault. With a link this holds for each node, without one for the node that knows it.
+//!    that fault. With a link this holds for each node. Without one it holds for each node as well where heartbeats tell the
+//!    other node (of a fault of a network), and else for the node that knows it.
 //! 3. **All is well after the last mend**, within 5 s and the hold of E9: both nodes say OK, the preferred node is
 //!    active, and it alone answers for every address.
 //!
