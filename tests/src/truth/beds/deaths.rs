@@ -176,6 +176,24 @@ pub(super) const UNLINKED: &[State] = &[
         },
         |bed, at| bed.pair.restart(at),
     ),
+    State::warns(
+        "its heartbeats are lost on a network",
+        On::Backup,
+        &[Own("SP-0205")],
+        |bed, at| {
+            let (lab, site) = (bed.pair.lab, bed.site(at));
+            lab.filter(site, Wire::Lan, Traffic::Heartbeats, Direction::From)
+        },
+        |bed, at| bed.pair.lab.unfilter(bed.site(at), Wire::Lan),
+    ),
+    State::differs(
+        "an interface has no carrier",
+        On::Backup,
+        Some((Word::Warn, &[Own("SP-0403")])),
+        Some((Word::Warn, &[Own("SP-0205")])),
+        |bed, at| bed.pair.lab.unplug(bed.site(at), Wire::Wan),
+        |bed, at| bed.pair.lab.plug(bed.site(at), Wire::Wan),
+    ),
     State::differs(
         "a plugin has no link to replicate over",
         On::Either,
