@@ -109,7 +109,7 @@ impl Io for Ipsec {
             }
             if let ViciEvent::Listed(listed) = said {
                 let was_asked = listed.is_some();
-                engine.handle_listed(listed);
+                engine.handle_listed(now_ns, listed);
                 self.end_answers(engine, was_asked);
             } else if let Some(text) = engine.handle_vici(now_ns, said) {
                 log::info!("{text}");
@@ -177,7 +177,7 @@ impl Ipsec {
     fn look_around(&mut self, engine: &mut Engine, now_ns: u64) {
         let node = self.node.as_mut();
         if let Some([ours, others]) = node.and_then(|it| it.addresses.read()) {
-            engine.handle_own_addresses(others);
+            engine.handle_own_addresses(now_ns, others);
             engine.handle_endpoints(now_ns, ours);
         }
     }

@@ -13,6 +13,8 @@ use std::net::IpAddr;
 pub use pool::{Pool, shared_pools};
 pub use wire::CONNECTIONS;
 
+/// Kind of what [`left_running`] finds.
+pub const SERVICE: &str = "service";
 /// Connections that are named in one sentence.
 const NAMED_MAX: usize = 5;
 
@@ -186,7 +188,7 @@ pub fn left_running(listed: &Listed, place: &Place) -> Option<Finding> {
     let moves = connections.any(|it| !stays(it, place));
     let sentence = "it runs on the backup: it deletes tunnels that are replicated, and negotiates without an address";
     let line = "after = [\"ipsec\"] and its unit into service.toml";
-    moves.then(|| Finding::new("charon", "service", sentence).write(line))
+    moves.then(|| Finding::new("charon", SERVICE, sentence).write(line))
 }
 
 /// Connections whose MOBIKE nobody can see yet, in one sentence.

@@ -19,7 +19,7 @@ impl Engine {
             ViciEvent::Names(names) => self.handle_names(now_ns, names),
             ViciEvent::Adopted(name, result) => self.handle_adopted(now_ns, &name, result),
             ViciEvent::Daemon(word) => self.handle_daemon(now_ns, word),
-            ViciEvent::Listed(listed) => self.handle_listed(listed),
+            ViciEvent::Listed(listed) => self.handle_listed(now_ns, listed),
             ViciEvent::Withheld(fault) => self.handle_withheld(fault),
             ViciEvent::Note(text) => return Some(text),
         }

@@ -1,6 +1,6 @@
 //! The connections of both nodes' IKE daemons: what is said of them, and what the peer is told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use spared_sdk::Value;
@@ -8,8 +8,8 @@ use spared_sdk::Value;
 use super::Engine;
 use crate::SECOND;
 use crate::connections::{
-    CONNECTIONS, Finding, Listed, Place, Told, differences, findings, left_running, shared_pools,
-    unseen_mobike,
+    CONNECTIONS, Finding, Listed, Place, SERVICE, Told, differences, findings, left_running,
+    shared_pools, unseen_mobike,
 };
 use crate::error::Malformed;
 
@@ -17,6 +17,9 @@ use crate::error::Malformed;
 const WIRE_MIN: u32 = 3;
 /// A backup's daemon is being stopped so long at most.
 const STOPS_NS: u64 = 30 * SECOND;
+/// What is wrong for less is no fault: a daemon that comes loads its connections one by one, and is read meanwhile, and
+/// the addresses of a role come one by one.
+const LASTS_NS: u64 = 10 * SECOND;
 
 #[derive(Debug, Default)]
 pub struct Connections {
@@ -32,8 +35,12 @@ pub struct Connections {
     message: Option<Vec<u8>>,
     /// The channel was given it.
     is_offered: bool,
-    /// The first thing that is wrong, in words.
+    /// What is wrong, by name and kind, and since when.
+    since_ns: BTreeMap<(String, &'static str), u64>,
+    /// The first thing that has been wrong for long enough, in words.
     wrong: Option<String>,
+    /// Time of the last report.
+    reported_ns: u64,
     /// Time until which a backup's daemon may be being stopped; None: it is over.
     stops_until_ns: Option<u64>,
 }
@@ -97,24 +104,28 @@ impl Connections {
 
 impl Engine {
     /// Connections of charon here; None: it could not be queried.
-    pub fn handle_listed(&mut self, listed: Option<Listed>) {
+    pub fn handle_listed(&mut self, now_ns: u64, listed: Option<Listed>) {
         let is_other = listed.is_some() && self.connections.here != listed;
         if is_other {
             self.connections.here = listed;
             self.connections.tell();
         }
-        self.report_connections();
+        self.report_connections(now_ns);
     }
 
     /// The addresses of this node that spared does not move.
-    pub fn handle_own_addresses(&mut self, own: BTreeSet<IpAddr>) {
+    pub fn handle_own_addresses(&mut self, now_ns: u64, own: BTreeSet<IpAddr>) {
         self.connections.own = own;
-        self.report_connections();
+        self.report_connections(now_ns);
     }
 
-    pub(super) fn handle_told_connections(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+    pub(super) fn handle_told_connections(
+        &mut self,
+        now_ns: u64,
+        bytes: &[u8],
+    ) -> Result<(), Malformed> {
         self.connections.there = Some(Told::parse(bytes)?);
-        self.report_connections();
+        self.report_connections(now_ns);
         Ok(())
     }
 
@@ -140,15 +151,25 @@ impl Engine {
     }
 
     /// Time at which a daemon that still runs is a fault.
-    pub(super) fn stops_until_ns(&self) -> u64 {
+    fn stops_until_ns(&self) -> u64 {
         let until_ns = self.connections.stops_until_ns.filter(|_| self.is_idle());
         until_ns.unwrap_or(u64::MAX)
+    }
+
+    /// Time at which something will have been wrong for long enough.
+    pub(super) fn next_wrong_ns(&self) -> u64 {
+        let told = self.connections.since_ns.values();
+        let lasts = told.map(|since_ns| since_ns + LASTS_NS);
+        let next = lasts.filter(|at_ns| *at_ns > self.connections.reported_ns);
+        next.min().unwrap_or(u64::MAX).min(self.stops_until_ns())
     }
 
     pub(super) fn time_connections(&mut self, now_ns: u64) {
         if self.stops_until_ns() <= now_ns {
             self.connections.stops_until_ns = None;
-            self.report_connections();
+            self.report_connections(now_ns);
+        } else if self.next_wrong_ns() <= now_ns {
+            self.report_connections(now_ns);
         }
     }
 
@@ -168,9 +189,23 @@ impl Engine {
     }
 
     /// Fault for `sparectl status`.
-    pub(super) fn report_connections(&mut self) {
+    pub(super) fn report_connections(&mut self, now_ns: u64) {
         let found = self.connection_findings();
-        let mut wrong = found.iter().filter(|it| it.is_wrong);
+        let found: Vec<&Finding> = found.iter().filter(|it| it.is_wrong).collect();
+        let since_ns = &mut self.connections.since_ns;
+        let name = |it: &&Finding| (it.name.clone(), it.of);
+        let names: BTreeSet<_> = found.iter().map(name).collect();
+        since_ns.retain(|known, _| names.contains(known));
+        for name in names {
+            since_ns.entry(name).or_insert(now_ns);
+        }
+        let lasts = |it: &&&Finding| {
+            let since_ns = since_ns.get(&name(*it));
+            // that of a daemon on a backup has a time of its own
+            it.of == SERVICE || since_ns.is_some_and(|it| it + LASTS_NS <= now_ns)
+        };
+        let mut wrong = found.iter().filter(lasts);
+        self.connections.reported_ns = now_ns;
         self.connections.wrong = wrong.next().map(|first| {
             let more = match wrong.count() {
                 0 => "see".to_owned(),

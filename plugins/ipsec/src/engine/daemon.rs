@@ -163,7 +163,7 @@ impl Engine {
             }
         }
         self.withhold();
-        self.report_connections();
+        self.report_connections(now_ns);
         self.dirty = true;
     }
 

@@ -428,7 +428,7 @@ impl Engine {
             self.store.put.next_ns(),
             self.store.proofs.next_ns(),
             self.silence.next_ns(),
-            self.stops_until_ns(),
+            self.next_wrong_ns(),
             self.replica_ns(now_ns),
             self.retiring.as_ref().map_or(u64::MAX, |it| it.until_ns),
         ];

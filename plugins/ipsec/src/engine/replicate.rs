@@ -50,7 +50,7 @@ impl Engine {
     /// They are no message.
     pub fn handle_message(&mut self, now_ns: u64, bytes: &[u8]) -> Result<(), Malformed> {
         if Connections::is_own(bytes) {
-            return self.handle_told_connections(bytes);
+            return self.handle_told_connections(now_ns, bytes);
         }
         self.enter(now_ns);
         if LastNumbers::is_own(bytes) {

@@ -55,7 +55,7 @@ impl Engine {
         }
         self.route();
         self.withhold();
-        self.report_connections();
+        self.report_connections(now_ns);
     }
 
     /// The addresses that spared put on interfaces of this node.
@@ -84,7 +84,7 @@ impl Engine {
             self.take_sides(now_ns);
         }
         self.route();
-        self.report_connections();
+        self.report_connections(now_ns);
     }
 
     /// The peer is active for a group of this node's: addresses that went are there. What is negotiated there is

@@ -17,7 +17,8 @@ const LOOK_LATER: Duration = Duration::from_secs(5);
 /// charon may be at it by its own configuration; so long it is not disturbed.
 const OWN_TRY: Duration = Duration::from_secs(10);
 
-/// Only the other side can begin it.
+/// Only the other side can begin it. Of such a connection nobody can tell whether a child is that of the peer which had
+/// one before: it is any client's.
 pub const WAITS: &str = "waits for its peer";
 
 /// What came of one.
@@ -77,22 +78,18 @@ impl Adoption {
     ) -> Vec<Adopted> {
         let mut told = Vec::new();
         let known = &self.known;
-        self.open.retain(|wanted| {
-            let done = sas.is_fresh(&wanted.name, known);
-            if done {
-                told.push((wanted.name.clone(), Ok(())));
-            }
-            !done
-        });
-        for wanted in &mut self.open {
+        self.open.retain_mut(|wanted| {
             let connection = connections.get(&wanted.name.ike);
             let connection = connection.filter(|it| it.children.contains(&wanted.name.child));
             wanted.loaded = connection.map(|_| wanted.loaded.unwrap_or(now));
-            if connection.is_some_and(|it| it.waits) {
-                wanted.loaded = None;
-                told.extend(wanted.fail(WAITS.to_owned()));
-            }
-        }
+            let result = match connection.is_some_and(|it| it.waits) {
+                true => Err(WAITS.to_owned()),
+                false if sas.is_fresh(&wanted.name, known) => Ok(()),
+                false => return true,
+            };
+            told.push((wanted.name.clone(), result));
+            false
+        });
         told
     }
 
@@ -288,11 +285,19 @@ mod tests {
         let sas = Sas::default();
         let told = adoption.handle_lists(now, &loaded(true), &sas);
         assert_eq!(told, [(name(), Err(WAITS.to_owned()))]);
+        assert!(adoption.is_done());
         assert_eq!(adoption.handle_lists(now, &loaded(true), &sas), []);
         assert_eq!(adoption.begin(now + s(99), &sas), None);
         assert_eq!(adoption.note(now + s(99), true), None);
+    }
+
+    /// Many clients have children of one name.
+    #[test]
+    fn a_child_of_a_connection_that_waits_proves_nothing_of_the_one_before() {
+        let (now, mut adoption) = begin();
         let told = adoption.handle_lists(now, &loaded(true), &up(2));
-        assert_eq!(told, [(name(), Ok(()))]);
+        assert_eq!(told, [(name(), Err(WAITS.to_owned()))]);
+        assert_eq!(adoption.handle_lists(now, &loaded(true), &up(3)), []);
     }
 
     #[test]

@@ -32,11 +32,14 @@ fn pair() -> Pair {
 }
 
 fn list(pair: &mut Pair, node: usize, digest: u64, mobike: bool) {
-    pair.nodes[node]
-        .engine
-        .handle_listed(listed(digest, mobike));
+    let now_ns = pair.now_ns;
+    let engine = &mut pair.nodes[node].engine;
+    engine.handle_listed(now_ns, listed(digest, mobike));
     pair.settle();
 }
+
+/// Longer than what is no fault lasts.
+const LONG: u64 = 11 * S;
 
 #[test]
 fn what_both_daemons_have_is_compared_and_told_until_it_is_the_same() {
@@ -44,6 +47,9 @@ fn what_both_daemons_have_is_compared_and_told_until_it_is_the_same() {
     list(&mut pair, 0, 1, false);
     assert_eq!(pair.nodes[0].wrong, None, "the other's is not known");
     list(&mut pair, 1, 2, false);
+    pair.run(9 * S);
+    assert_eq!([&pair.nodes[0].wrong, &pair.nodes[1].wrong], [&None, &None]);
+    pair.run(2 * S);
     for node in &pair.nodes {
         let wrong = node.wrong.clone().unwrap_or_default();
         assert!(
@@ -56,6 +62,7 @@ fn what_both_daemons_have_is_compared_and_told_until_it_is_the_same() {
     list(&mut pair, 1, 2, false);
     pair.cut();
     list(&mut pair, 0, 2, false);
+    pair.run(LONG);
     assert_eq!(pair.nodes[0].wrong, None, "what the peer told last holds");
 }
 
@@ -78,14 +85,16 @@ fn an_older_peer_is_told_nothing() {
 fn a_daemon_with_mobike_is_named_and_says_nothing_from_other_addresses() {
     let mut pair = pair();
     let engine = &mut pair.nodes[0].engine;
-    engine.handle_own_addresses([IpAddr::from(OWN_ADDRESS)].into());
+    engine.handle_own_addresses(S, [IpAddr::from(OWN_ADDRESS)].into());
     engine.handle_daemon(S, DaemonWord::Came);
     list(&mut pair, 0, 1, true);
+    pair.run(LONG);
     let wrong = pair.nodes[0].wrong.clone().unwrap_or_default();
     assert!(wrong.starts_with("far: MOBIKE is on"), "{wrong}");
     assert!(pair.nodes[0].engine.check_rows(true).1);
+    let now_ns = pair.now_ns;
     let engine = &mut pair.nodes[0].engine;
-    engine.handle_drain(S, S);
+    engine.handle_drain(now_ns, now_ns);
     pair.settle();
     // before the address goes
     assert_eq!(pair.nodes[0].silent, [IpAddr::from(OWN_ADDRESS)].into());
@@ -98,7 +107,7 @@ fn a_daemon_with_mobike_is_named_and_says_nothing_from_other_addresses() {
 fn without_mobike_the_addresses_that_stay_go_on_speaking() {
     let mut pair = pair();
     let engine = &mut pair.nodes[0].engine;
-    engine.handle_own_addresses([IpAddr::from(OWN_ADDRESS)].into());
+    engine.handle_own_addresses(S, [IpAddr::from(OWN_ADDRESS)].into());
     engine.handle_daemon(S, DaemonWord::Came);
     list(&mut pair, 0, 1, false);
     pair.switch_over(0);
@@ -125,4 +134,22 @@ fn a_daemon_that_nobody_stops_on_the_backup_is_named() {
         .handle_daemon(now_ns, DaemonWord::Ended);
     pair.settle();
     assert_eq!(pair.nodes[1].wrong, None);
+}
+
+/// Connections are loaded one by one, and listed meanwhile.
+#[test]
+fn a_daemon_that_comes_and_is_still_loading_is_no_fault() {
+    let mut pair = pair();
+    list(&mut pair, 0, 1, false);
+    for node in [1, 0, 1, 0] {
+        let now_ns = pair.now_ns;
+        let engine = &mut pair.nodes[node].engine;
+        engine.handle_listed(now_ns, Some(Listed::default()));
+        pair.run(4 * S);
+        assert_eq!([&pair.nodes[0].wrong, &pair.nodes[1].wrong], [&None, &None]);
+        list(&mut pair, node, 1, false);
+        list(&mut pair, 1 - node, 1, false);
+        pair.run(4 * S);
+    }
+    assert_eq!([&pair.nodes[0].wrong, &pair.nodes[1].wrong], [&None, &None]);
 }

@@ -82,9 +82,10 @@ fn a_tunnel_that_no_daemon_has_up_is_no_ok() {
 fn connections_that_break_in_a_switchover_are_no_ok_on_either_node() {
     for node in [0, 1] {
         let mut pair = Pair::settled(1);
+        let now_ns = pair.now_ns;
         let engine = &mut pair.nodes[node].engine;
-        engine.handle_listed(connections::listed(1, true));
-        pair.settle();
+        engine.handle_listed(now_ns, connections::listed(1, true));
+        pair.run(11 * S);
         assert_told("ipsec", &reports(&pair), "MOBIKE", "on");
     }
 }
