@@ -39,8 +39,23 @@ impl Setup {
     }
 }
 
-/// Identities of all files there; `path` is that of `spared.toml`.
-pub fn stamps(path: &Path) -> Stamps {
+/// File of the secret by which the node is known, as these texts name it; `path` is that of `spared.toml`.
+pub fn secret(path: &Path, in_force: &Texts) -> PathBuf {
+    let table = in_force.get(HOST_FILE).and_then(|it| it.parse().ok());
+    let table: Table = table.unwrap_or_default();
+    let named = table.get("secret_file").and_then(|it| it.as_str());
+    folder_of(path).join(named.unwrap_or("key"))
+}
+
+/// Faults that a start would find in the keys.
+pub fn key_faults(path: &Path) -> Vec<Fault> {
+    let text = file::read(path).ok().flatten().unwrap_or_default();
+    let host = Setup::host(path, &text);
+    host.map(|host| host.key_faults).unwrap_or_default()
+}
+
+/// Identities of all files there, of their folder, whose owner and mode count as well, and of the secret.
+pub fn stamps(path: &Path, secret: &Path) -> Stamps {
     let stamp = |path: PathBuf| {
         let found = path.metadata().ok();
         let found = found.map(|it| {
@@ -54,13 +69,8 @@ pub fn stamps(path: &Path) -> Stamps {
     };
     let names = file::plugin_names(&folder_of(path).join("plugins")).unwrap_or_default();
     let plugins = names.iter().map(|name| folder_of(path).join(path_of(name)));
-    Stamps(
-        [path.to_owned()]
-            .into_iter()
-            .chain(plugins)
-            .map(stamp)
-            .collect(),
-    )
+    let named = [path, folder_of(path), secret].map(Path::to_owned);
+    Stamps(named.into_iter().chain(plugins).map(stamp).collect())
 }
 
 /// Files that differ from the texts in force by more than comments and order. None: there are none.
@@ -110,8 +120,11 @@ fn fault_in(path: &Path, files: &[PathBuf]) -> Option<Fault> {
         Err(faults) => faults.into_iter().next(),
         Ok(setup) => {
             let changed = |name: &str| files.iter().any(|it| it.ends_with(path_of(name)));
-            let mut plugins = setup.plugins.into_iter().filter(|it| changed(&it.name));
-            plugins.find_map(|plugin| plugin.faults.into_iter().next())
+            let plugins = setup.plugins.into_iter().filter(|it| changed(&it.name));
+            let of_plugin = plugins.flat_map(|plugin| plugin.faults).next();
+            let is_host = files.iter().any(|it| it == path);
+            let mut of_keys = setup.host.key_faults.into_iter();
+            of_plugin.or_else(|| of_keys.next().filter(|_| is_host))
         }
     }
 }
@@ -132,6 +145,7 @@ fn path_of(plugin: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 
@@ -202,10 +216,11 @@ mod tests {
     fn a_file_that_is_gone_is_found() {
         let folder = Folder::new("gone");
         let in_force = folder.texts();
-        let before = stamps(&folder.path());
-        assert_eq!(before, stamps(&folder.path()));
+        let found = || stamps(&folder.path(), &secret(&folder.path(), &in_force));
+        let before = found();
+        assert_eq!(before, found());
         fs::remove_file(folder.0.join("plugins/sets.toml")).expect("our own file");
-        assert_ne!(before, stamps(&folder.path()));
+        assert_ne!(before, found());
         assert_eq!(folder.unused(&in_force).0, ["plugins/sets.toml"]);
     }
 
@@ -227,5 +242,33 @@ mod tests {
         ]);
         folder.write("spared.toml", "node.name = \"r1\"\n");
         assert_eq!(folder.unused(&started_with), (vec![], None));
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_a_fault_and_its_mode_is_seen() {
+        let folder = Folder::new("keys");
+        let key = |number: u8| {
+            let key = spared_key::PrivateKey::from_seed([number; 32]);
+            (key.to_text(), spared_key::public_text(&key.public()))
+        };
+        let [(own, first), (_, second)] = [1, 2].map(key);
+        folder.write("key", &own);
+        folder.write(
+            "spared.toml",
+            &format!("node.name = \"r1\"\n[nodes]\nr1.public_key = \"{first}\"\nr2.public_key = \"{second}\"\n"),
+        );
+        let in_force = folder.texts();
+        let mode = |bits: u32| {
+            let key = folder.0.join("key");
+            fs::set_permissions(key, fs::Permissions::from_mode(bits)).expect("our own file");
+            stamps(&folder.path(), &secret(&folder.path(), &in_force))
+        };
+        let before = mode(0o600);
+        assert_eq!(key_faults(&folder.path()), []);
+        assert_ne!(before, mode(0o644));
+        let faults = key_faults(&folder.path());
+        assert!(faults[0].why.contains("chmod 600"), "{faults:?}");
+        let named = BTreeMap::from([(HOST_FILE.to_owned(), "secret_file = \"word\"".to_owned())]);
+        assert!(secret(&folder.path(), &named).ends_with("word"));
     }
 }

@@ -1,18 +1,20 @@
-//! Files of the configuration that were changed and are not in use. A thread looks at them, as a disk may hang.
+//! Files of the configuration that were changed and are not in use, keys that the next start would refuse, and the
+//! folder of the state. A thread looks at them, as a disk may hang.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use spared_config::Setup;
-use spared_config::on_disk::{Stamps, Texts, Unused, stamps, unused};
+use spared_config::on_disk::{Stamps, Texts, Unused, key_faults, secret, stamps, unused};
 use spared_pair::UnusedFiles;
 use spared_process::clock;
+use spared_state::state_file::obstacle;
 
-/// Interval of the looks.
-const EVERY: Duration = Duration::from_secs(5);
+/// Interval of the looks, each of which asks for the times of some files and for the room on a disk.
+const EVERY: Duration = Duration::from_secs(2);
 /// Time that an administrator has between an edit and the reload.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Stack of the thread, which reads TOML. Only what it uses is locked.
@@ -29,7 +31,17 @@ pub struct Files {
 struct Found {
     /// Number of the configuration in force, which the result is about.
     number: u64,
+    seen: Seen,
+    /// Reason why nothing can be written in the folder of the state.
+    unwritable: Option<String>,
+}
+
+/// What differs from what is in force.
+#[derive(Clone, Debug, Default)]
+struct Seen {
     unused: Option<Edit>,
+    /// Faults of the keys.
+    keys: Vec<String>,
 }
 
 /// An edit that is not in force.
@@ -41,8 +53,9 @@ struct Edit {
 }
 
 impl Files {
-    /// Begins to look at the files of which these are in force; `path` is that of `spared.toml`.
-    pub fn start(path: PathBuf, setup: &Setup) -> Self {
+    /// Begins to look at the files of which these are in force, and at the folder of the state; `path` is that of
+    /// `spared.toml`.
+    pub fn start(path: PathBuf, state: PathBuf, setup: &Setup) -> Self {
         let (in_force, changes) = channel();
         let found = Arc::new(Mutex::new(Found::default()));
         let watch = Watch::new(path, setup.texts());
@@ -50,7 +63,7 @@ impl Files {
         let thread = thread::Builder::new()
             .name("files".to_owned())
             .stack_size(STACK);
-        if let Err(error) = thread.spawn(move || work(watch, &changes, &result)) {
+        if let Err(error) = thread.spawn(move || work(watch, &state, &changes, &result)) {
             log::warn!("changes of files are not noticed: cannot start a thread: {error}");
         }
         Self { in_force, found }
@@ -61,7 +74,7 @@ impl Files {
         let number = {
             let mut found = lock(&self.found);
             found.number += 1;
-            found.unused = None;
+            found.seen = Seen::default();
             found.number
         };
         let _ = self.in_force.send((number, setup.texts()));
@@ -70,11 +83,21 @@ impl Files {
     /// What was changed longer ago than an edit takes.
     pub fn unused(&self, now: Instant) -> Option<UnusedFiles> {
         let found = lock(&self.found);
-        found.unused.as_ref().and_then(|edit| edit.told(now))
+        found.seen.unused.as_ref().and_then(|edit| edit.told(now))
+    }
+
+    /// Faults of the keys, as they are on the disk.
+    pub fn key_faults(&self) -> Vec<String> {
+        lock(&self.found).seen.keys.clone()
+    }
+
+    /// Reason why the daemon could not write its state now.
+    pub fn unwritable(&self) -> Option<String> {
+        lock(&self.found).unwritable.clone()
     }
 }
 
-fn work(mut watch: Watch, changes: &Receiver<(u64, Texts)>, result: &Mutex<Found>) {
+fn work(mut watch: Watch, state: &Path, changes: &Receiver<(u64, Texts)>, result: &Mutex<Found>) {
     let mut number = 0;
     loop {
         match changes.recv_timeout(EVERY) {
@@ -85,11 +108,13 @@ fn work(mut watch: Watch, changes: &Receiver<(u64, Texts)>, result: &Mutex<Found
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let unused = watch.look(Instant::now(), clock::now);
+        let seen = watch.look(Instant::now(), clock::now);
+        let unwritable = obstacle(state);
         let mut found = lock(result);
+        found.unwritable = unwritable;
         // a result about what was in force before is none
         if found.number == number {
-            found.unused = unused;
+            found.seen = seen;
         }
     }
 }
@@ -119,38 +144,38 @@ impl Edit {
 #[derive(Debug)]
 struct Watch {
     path: PathBuf,
+    /// File of the node's secret.
+    secret: PathBuf,
     in_force: Texts,
     /// As they were at the last look; None if that was about another configuration.
     stamps: Option<Stamps>,
-    edit: Option<Edit>,
+    seen: Seen,
 }
 
 impl Watch {
     fn new(path: PathBuf, in_force: Texts) -> Self {
         Self {
+            secret: secret(&path, &in_force),
             path,
             in_force,
             stamps: None,
-            edit: None,
+            seen: Seen::default(),
         }
     }
 
     fn set(&mut self, in_force: Texts) {
-        self.in_force = in_force;
-        self.stamps = None;
-        self.edit = None;
+        *self = Self::new(self.path.clone(), in_force);
     }
 
     /// Reads the files if one of them is another one than at the last look.
-    fn look(&mut self, now: Instant, clock: impl FnOnce() -> String) -> Option<Edit> {
-        let stamps = stamps(&self.path);
+    fn look(&mut self, now: Instant, clock: impl FnOnce() -> String) -> Seen {
+        let stamps = stamps(&self.path, &self.secret);
         if self.stamps.as_ref() == Some(&stamps) {
-            return self.edit.clone();
+            return self.seen.clone();
         }
-        let unused = unused(&self.path, &self.in_force);
         self.stamps = Some(stamps);
-        let edit = self.edit.take();
-        self.edit = unused.map(|unused| match edit {
+        let edit = self.seen.unused.take();
+        self.seen.unused = unused(&self.path, &self.in_force).map(|unused| match edit {
             Some(edit) => Edit { unused, ..edit },
             None => Edit {
                 since: now,
@@ -158,7 +183,16 @@ impl Watch {
                 unused,
             },
         });
-        self.edit.clone()
+        // keys that do not fit an edit of spared.toml are told with it
+        let edited = self.seen.unused.iter().flat_map(|it| &it.unused.files);
+        self.seen.keys = match edited.into_iter().any(|file| *file == self.path) {
+            true => Vec::new(),
+            false => key_faults(&self.path)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        };
+        self.seen.clone()
     }
 }
 
@@ -181,8 +215,8 @@ mod tests {
         let begun = Instant::now();
         let told = |watch: &mut Watch, after_s: u64| {
             let now = begun + Duration::from_secs(after_s);
-            let edit = watch.look(now, || format!("{after_s} s"));
-            edit.and_then(|it| it.told(now)).map(|it| it.since)
+            let seen = watch.look(now, || format!("{after_s} s"));
+            seen.unused.and_then(|it| it.told(now)).map(|it| it.since)
         };
         assert_eq!(told(&mut watch, 0), None);
         write(after);

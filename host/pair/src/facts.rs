@@ -60,6 +60,9 @@ pub struct NodeFacts {
     /// Why this node cannot prove who it is, one sentence each: no link, and no heartbeats.
     #[serde(skip_serializing_if = "is_default")]
     pub key_faults: Vec<String>,
+    /// The same of the keys as they are on the disk, which the next start finds.
+    #[serde(skip_serializing_if = "is_default")]
+    pub next_key_faults: Vec<String>,
     /// Keys of spared.toml whose values are in force after a restart only.
     #[serde(skip_serializing_if = "is_default")]
     pub not_in_force: Vec<String>,
@@ -71,7 +74,7 @@ pub struct NodeFacts {
     pub not_forwarding: Vec<String>,
     /// The link's key comes from a passphrase that is easily guessed.
     pub weak_passphrase: bool,
-    /// The file that the host cannot write, and the reason: a restart forgets what should be in it.
+    /// The file that the host cannot write, or its folder, and the reason: a restart forgets what should be in it.
     pub unwritten: Option<String>,
     /// Findings about this node whose begin no other fact tells.
     #[serde(skip_serializing_if = "is_default")]

@@ -144,6 +144,8 @@ ids! {
     SettingDiffers = "SP-0804",
     /// A node has no default route, and the other node has one.
     NoDefaultRoute = "SP-0805",
+    /// A node's key would be refused at its next start.
+    NextKeyRefused = "SP-0806",
 }
 
 /// Findings whose sentence goes on with "since".

@@ -63,6 +63,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
             "Fix that on {name} (`sparectl keygen` prints the line of its key), then `sparectl reload` there."
         )));
     }
+    found.extend(next_keys(node));
     if node.weak_passphrase {
         let text = format!("{name}: secret_file: the passphrase is weak");
         let finding = Finding::new(Id::WeakPassphrase, name, "secret_file", text);
@@ -71,6 +72,23 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
     found.extend(deaf(node, peer));
     found.extend(narrow(node, peer));
     found
+}
+
+/// Keys that were good when the node read them, and are not now.
+fn next_keys(node: &NodeFacts) -> Option<Finding> {
+    let (name, faults) = (&node.node, &node.next_key_faults);
+    if faults.is_empty() || !node.key_faults.is_empty() {
+        return None;
+    }
+    let faults: Vec<&str> = faults.iter().map(|it| bare(it)).collect();
+    let text = format!(
+        "{name}: it will have no link and no heartbeats after its next start: {}",
+        faults.join("; ")
+    );
+    let finding = Finding::new(Id::NextKeyRefused, name, "key", text);
+    Some(finding.todo(format!(
+        "Fix that on {name} before it is started again; until then a reload is refused."
+    )))
 }
 
 fn link(node: &str, link: &LinkFacts) -> Finding {

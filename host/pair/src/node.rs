@@ -410,9 +410,12 @@ fn disk(node: &NodeFacts) -> Option<Finding> {
     let why = node.unwritten.as_ref()?;
     let name = &node.node;
     let text = format!("{name}: cannot write its state: {}", bare(why));
-    let todo = "Make the folder writable again. Until then a restart forgets what was forced, maintenance, \
-                freezes and the history.";
-    Some(Finding::new(Id::Unwritten, name, "state", text).todo(todo))
+    let place = why.split(": ").next().unwrap_or(why);
+    let todo = format!(
+        "Make it writable again: `findmnt -T {place}`, `df {place}` and `ls -ld {place}` show why it is not. Until \
+         then a restart forgets what was forced, maintenance, freezes and the history."
+    );
+    Some(Finding::new(Id::Unwritten, name, "state", text).todo_there(todo))
 }
 
 fn not_forwarding(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {

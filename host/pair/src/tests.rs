@@ -727,6 +727,14 @@ fn what_is_not_so_on_either_node_is_no_ok() {
         ("a full disk", TAINTED, &["SP-0801 r1"], |bed| {
             bed.own.unwritten = Some("/var/lib/spared: no space left".to_owned());
         }),
+        (
+            "a key that others can read",
+            TAINTED,
+            &["SP-0806 r2"],
+            |bed| {
+                bed.peer().next_key_faults = vec!["spared.toml:2: link: chmod 600 key".to_owned()];
+            },
+        ),
         ("both forced", TAINTED, &["SP-0108 r1"], |bed| {
             bed.own.groups[0].forced = Forced::Active;
             bed.peer().groups[0].forced = Forced::Active;

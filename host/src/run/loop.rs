@@ -83,6 +83,7 @@ impl Loop {
         let poller = watch(&signals, &control, &kernel).map_err(Failure::System)?;
         let state = state_dir(&options);
         let here = Here::new(options, setup);
+        let files = Files::start(here.options().config(), state.clone(), here.setup());
         let supervisor = Supervisor::new(here.terms(), starter.clone(), now);
         let link = Link::new(starter.clone(), now);
         let marker = here.options().runtime_dir.join("firewall");
@@ -120,7 +121,7 @@ impl Loop {
             secret_keys: SecretKeys::read(&here.options().runtime_dir),
             reload: Reload::default(),
             stop: None,
-            files: Files::start(here.options().config(), here.setup()),
+            files,
             machine: Machine::start(),
             here,
         })

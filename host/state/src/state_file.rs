@@ -8,10 +8,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{Access as Permission, access, statvfs};
+use rustix::io::Errno;
 use spared_sdk::file::{Access, replace};
 
 const SIZE_MAX: u64 = 4 * 1024 * 1024;
 const ROOT: u32 = 0;
+/// Bytes that a folder must have room for.
+const ROOM: u64 = 16 * 1024;
 /// Time after which a content that could not be written is tried again; no test waits so long.
 const RETRY: Duration = Duration::from_millis(if cfg!(test) { 100 } else { 5000 });
 
@@ -25,6 +29,25 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
         fs::create_dir_all(folder).map_err(fault)?;
     }
     replace(path, text.as_bytes(), Access::Private, || Ok(()))
+}
+
+/// Reason why no file can be written in the folder, as far as that is known without a write. A folder that is not
+/// there is made by the first one.
+pub fn obstacle(folder: &Path) -> Option<String> {
+    let why = obstacle_in(folder).err()?;
+    (why != Errno::NOENT).then(|| format!("{}: {}", folder.display(), io::Error::from(why)))
+}
+
+fn obstacle_in(folder: &Path) -> Result<(), Errno> {
+    access(folder, Permission::WRITE_OK | Permission::EXEC_OK)?;
+    let disk = statvfs(folder)?;
+    let is_full = disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM;
+    // btrfs counts no files
+    let has_no_name = disk.f_files > 0 && disk.f_favail == 0;
+    match is_full || has_no_name {
+        true => Err(Errno::NOSPC),
+        false => Ok(()),
+    }
 }
 
 /// Content of the file, if nobody but root and this process's user can have written it.
@@ -235,6 +258,18 @@ mod tests {
         assert!(!read_from(OTHER, 0o644));
         assert!(!read_from(ROOT, 0o664) && !read_from(OWN, 0o602));
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_in_which_nothing_can_be_written_is_told() {
+        assert_eq!(obstacle(&std::env::temp_dir()), None);
+        assert_eq!(
+            obstacle(Path::new("/nonexistent/spared")),
+            None,
+            "it is made"
+        );
+        let why = obstacle(Path::new("/proc/self")).unwrap_or_default();
+        assert!(why.starts_with("/proc/self: "), "{why}");
     }
 
     #[test]

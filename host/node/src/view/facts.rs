@@ -65,11 +65,12 @@ impl NodeView<'_> {
             link_filtered: self.firewall.filtered(),
             firewall_down: self.firewall.down(),
             key_faults: self.key_faults(),
+            next_key_faults: self.files.key_faults(),
             not_in_force: self.here.not_in_force(),
             unused_files: self.files.unused(Instant::now()),
             not_forwarding: self.not_forwarding(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
-            unwritten: self.orders.fault().or_else(|| self.notices.fault()),
+            unwritten: self.unwritten(),
             first_found: self.notices.first_found(self.here.node()),
         }
     }
@@ -77,6 +78,12 @@ impl NodeView<'_> {
     fn key_faults(&self) -> Vec<String> {
         let faults = self.here.host().key_faults.iter();
         faults.map(ToString::to_string).collect()
+    }
+
+    // What failed says more than what would fail.
+    fn unwritten(&self) -> Option<String> {
+        let failed = self.orders.fault().or_else(|| self.notices.fault());
+        failed.or_else(|| self.files.unwritable())
     }
 
     // What a plugin sets with the role is 0 on a backup by right. That it cannot set it is a fault that it reports.

@@ -2,6 +2,8 @@
 //! Faults of a node's machine: interfaces, addresses, rules, the disk.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use spared_pair::Word;
 
@@ -306,7 +308,33 @@ pub(super) const STATES: &[State] = &[
             Ok(())
         },
     ),
+    State::warns(
+        "the disk of the host's state is read-only, and nothing is to be written",
+        On::Backup,
+        &[Struck("SP-0801")],
+        |bed, at| {
+            let disk = Disk::over(&bed.pair.routers[at].dir.join("state"), "64k")?;
+            disk.remount("ro")?;
+            bed.disks.push(disk);
+            Ok(())
+        },
+        |bed, _| {
+            bed.disks.clear();
+            Ok(())
+        },
+    ),
+    State::warns(
+        "others can read the key, which was good at the start",
+        On::Backup,
+        &[Struck("SP-0806")],
+        |bed, at| chmod(&bed.etc(at).join("key"), 0o644),
+        |bed, at| chmod(&bed.etc(at).join("key"), 0o600),
+    ),
 ];
+
+fn chmod(path: &Path, mode: u32) -> Result<()> {
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode))?)
+}
 
 fn has_fence(site: &Site) -> bool {
     let table = site.ns.shell("nft list table netdev spared");
