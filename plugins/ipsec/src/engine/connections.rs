@@ -200,7 +200,7 @@ impl Engine {
             since_ns.entry(name).or_insert(now_ns);
         }
         let lasts = |it: &&&Finding| {
-            let since_ns = since_ns.get(&name(*it));
+            let since_ns = since_ns.get(&name(it));
             // that of a daemon on a backup has a time of its own
             it.of == SERVICE || since_ns.is_some_and(|it| it + LASTS_NS <= now_ns)
         };
