@@ -248,6 +248,7 @@ mod tests {
                 .map(|(own, first)| ((*own).to_owned(), (*first).to_owned()))
                 .collect(),
             addresses: addresses.map(|it| it.parse().unwrap()).collect(),
+            ..NodeNames::default()
         }
     }
 

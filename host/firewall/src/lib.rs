@@ -9,6 +9,7 @@
 
 mod changes;
 mod digest;
+mod own;
 mod packet;
 mod passage;
 mod rules;
@@ -27,6 +28,7 @@ use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 
 use changes::Changes;
 pub use digest::digests;
+pub use own::own_translations;
 pub use packet::Advert;
 pub use passage::drops;
 use rules::Rules;

@@ -11,6 +11,7 @@ use spared_message::link::LinkPath;
 use spared_sdk::child::{Child, Program};
 
 use super::digest::digests;
+use super::own::{handle_of, own_translations};
 use super::packet::Way;
 use super::passage::{interruption, obstacle};
 
@@ -246,10 +247,25 @@ pub(super) fn listed(names: &NodeNames) -> RulesListed {
         return RulesListed::default();
     };
     let listing = String::from_utf8_lossy(&listing);
+    let mut own = own_translations(&listing, &names.virtuals);
+    // one that is gone meanwhile causes another listing
+    own.retain_mut(|it| {
+        let handle = handle(&it.chain, &it.rule);
+        it.handle = handle.unwrap_or_default();
+        handle.is_some()
+    });
     RulesListed {
         by: String::from_utf8_lossy(&version).trim().to_owned(),
         digests: Some(digests(&listing, names)),
+        own,
     }
+}
+
+fn handle(chain: &str, rule: &str) -> Option<u64> {
+    let mut words = vec!["-s", "-t", "-a", "list", "chain"];
+    words.extend(chain.split(' '));
+    let listing = nft(&words, "", true).ok()?;
+    handle_of(rule, &String::from_utf8_lossy(&listing))
 }
 
 /// The rulesets of all families whose chains may see packets to this node. Not simply all: for a

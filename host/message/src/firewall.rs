@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::link::LinkPath;
 
-pub use spared_pair::RuleDigests;
+pub use spared_pair::{OwnTranslation, RuleDigests};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToFirewall {
@@ -56,15 +56,19 @@ pub struct NodeNames {
     pub interfaces: BTreeMap<String, String>,
     /// Addresses of the nodes' own.
     pub addresses: BTreeSet<IpAddr>,
+    /// Virtual addresses.
+    pub virtuals: BTreeSet<IpAddr>,
 }
 
-/// Digests of the rules.
+/// Digests of the rules, and what in them concerns this node alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RulesListed {
     /// The program that printed them, as each version prints them in its own way.
     pub by: String,
     /// None: they cannot be listed.
     pub digests: Option<RuleDigests>,
+    /// Rules that translate this node's own packets to a virtual address.
+    pub own: Vec<OwnTranslation>,
 }
 
 /// State of the rules.

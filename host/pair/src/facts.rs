@@ -13,6 +13,7 @@ use crate::files::UnusedFiles;
 use crate::identity::LostIdentity;
 use crate::links::LinkFacts;
 use crate::machine::MachineDifference;
+use crate::own_packets::OwnTranslation;
 
 /// State of a check without a result yet. It counts as good.
 pub const STATE_UNKNOWN: u32 = u32::MAX;
@@ -72,6 +73,9 @@ pub struct NodeFacts {
     /// Kernel settings of forwarding that are 0 although the groups' addresses need them.
     #[serde(skip_serializing_if = "is_default")]
     pub not_forwarding: Vec<String>,
+    /// Rules by which what this node itself sends gets no answer, as it is not active for the address.
+    #[serde(skip_serializing_if = "is_default")]
+    pub own_translations: Vec<OwnTranslation>,
     /// The link's key comes from a passphrase that is easily guessed.
     pub weak_passphrase: bool,
     /// The file that the host cannot write, or its folder, and the reason: a restart forgets what should be in it.

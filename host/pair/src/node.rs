@@ -39,7 +39,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .chain(identity::findings(node, peer))
         .chain(plugins)
         .chain(pending.iter().map(|it| it.finding(name)))
-        .chain(checks.iter().map(|it| check(name, it)))
+        .chain(checks.iter().map(|it| check(node, it)))
         .chain(interfaces.map(|it| interface(name, it)))
         .chain(links::findings(node, peer))
         .chain(not_in_force(node))
@@ -335,7 +335,8 @@ fn plugin_silent(node: &str, name: &str) -> Finding {
     Finding::new(Id::PluginSilent, node, name, text).todo(todo)
 }
 
-fn check(node: &str, check: &CheckStatus) -> Finding {
+fn check(of: &NodeFacts, check: &CheckStatus) -> Finding {
+    let node = of.node.as_str();
     let CheckStatus {
         plugin,
         name,
@@ -360,7 +361,10 @@ fn check(node: &str, check: &CheckStatus) -> Finding {
     };
     let text = format!("{node}: check \"{name}\" {verb}{why}");
     let finding = Finding::new(id, node, name, text).since(since);
-    finding.todo_there(format!("See `sparectl {plugin}`."))
+    let mut hints = of.own_translations.iter().map(|it| it.hint(node));
+    let hint = hints.next().filter(|_| id == Id::CheckFails);
+    let hint = hint.map_or(String::new(), |hint| format!(" {hint}"));
+    finding.todo_there(format!("See `sparectl {plugin}`.{hint}"))
 }
 
 fn interface(node: &str, interface: &InterfaceFacts) -> Finding {

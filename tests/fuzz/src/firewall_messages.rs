@@ -125,6 +125,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         FromFirewall::Rules(RulesListed {
             by: "nftables\u{1b}".to_owned(),
             digests: Some(digests(LISTING, &NodeNames::default())),
+            own: Vec::new(),
         }),
     ];
     let record = |message: &FromFirewall| {

@@ -59,6 +59,7 @@ mod link;
 mod malformed;
 mod networks;
 mod overload;
+mod own_packets;
 mod pair;
 mod reload;
 mod report;

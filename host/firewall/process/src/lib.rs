@@ -98,7 +98,7 @@ impl Firewall {
         self.down.clone()
     }
 
-    /// Digests of the rules; without any if nobody lists them.
+    /// What is known of the rules: nothing if nobody lists them.
     pub fn listed(&self) -> &RulesListed {
         &self.listed
     }
@@ -301,7 +301,11 @@ impl Owner for Firewall {
             FromFirewall::Pong => self.is_pinged = false,
             FromFirewall::Rules(listed) => {
                 let by = clean::text(&listed.by);
-                self.listed = RulesListed { by, ..listed };
+                let mut own = listed.own;
+                for rule in &mut own {
+                    (rule.chain, rule.rule) = (clean::text(&rule.chain), clean::text(&rule.rule));
+                }
+                self.listed = RulesListed { by, own, ..listed };
                 self.is_listed = true;
             }
         }

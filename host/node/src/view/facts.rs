@@ -69,6 +69,7 @@ impl NodeView<'_> {
             not_in_force: self.here.not_in_force(),
             unused_files: self.files.unused(Instant::now()),
             not_forwarding: self.not_forwarding(),
+            own_translations: self.own_translations(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
             unwritten: self.unwritten(),
             first_found: self.notices.first_found(self.here.node()),

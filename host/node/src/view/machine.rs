@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use spared_message::firewall::NodeNames;
+use spared_group::Group;
+use spared_message::firewall::{NodeNames, OwnTranslation};
 use spared_message::worker::Claims;
-use spared_pair::MachineFacts;
+use spared_pair::{MachineFacts, Role};
 
 use super::NodeView;
 use crate::machine::{Read, Wanted};
@@ -27,11 +28,10 @@ impl NodeView<'_> {
         let routes = self.claims().flat_map(|claims| &claims.routes);
         let defaults = routes.filter(|route| route.prefix == 0 && route.table == 0);
         let family = |address: IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
-        let virtuals = self.claims().flat_map(|claims| &claims.addresses);
         Wanted {
             interfaces,
             by_role: self.here.by_role().to_vec(),
-            virtuals: virtuals.map(|it| it.address).collect(),
+            virtuals: self.virtuals().collect(),
             default_routes: defaults
                 .map(|it| family(it.destination).to_owned())
                 .collect(),
@@ -44,6 +44,7 @@ impl NodeView<'_> {
         NodeNames {
             interfaces: by_node.interfaces.clone(),
             addresses: &read.addresses | &by_node.addresses,
+            virtuals: self.virtuals().collect(),
         }
     }
 
@@ -56,6 +57,25 @@ impl NodeView<'_> {
             settings: read.settings,
             default_routes: read.default_routes,
         }
+    }
+
+    /// Rules by which packets of this node itself get an address for which it is not active.
+    pub fn own_translations(&self) -> Vec<OwnTranslation> {
+        let is_claimed = |group: &Group, address: IpAddr| {
+            let mut addresses = group.claims.addresses.iter();
+            addresses.any(|it| it.address == address)
+        };
+        let is_elsewhere = |it: &&OwnTranslation| {
+            let mut groups = self.groups.iter().map(|(_, group)| group);
+            groups.any(|group| group.role != Role::Active && is_claimed(group, it.address))
+        };
+        let own = self.firewall.listed().own.iter();
+        own.filter(is_elsewhere).cloned().collect()
+    }
+
+    fn virtuals(&self) -> impl Iterator<Item = IpAddr> {
+        let addresses = self.claims().flat_map(|claims| &claims.addresses);
+        addresses.map(|it| it.address)
     }
 
     fn claims(&self) -> impl Iterator<Item = &Claims> {

@@ -17,6 +17,8 @@ const NAMED_MAX: usize = 3;
 #[derive(Debug)]
 pub(super) struct Echoes {
     secret: RandomState,
+    /// Of the next echoes: another one after echoes without an answer, as connection tracking would treat
+    /// further ones by the rules that were there when it saw the first.
     identifier: u16,
     count: u64,
     sent: BTreeMap<u16, Sent>,
@@ -29,6 +31,7 @@ pub(super) struct Sent {
     pub(super) target: usize,
     to: IpAddr,
     at_ns: u64,
+    identifier: u16,
     token: [u8; 8],
 }
 
@@ -64,6 +67,7 @@ impl Echoes {
                 target,
                 to: *to,
                 at_ns: now_ns,
+                identifier: echo.identifier,
                 token: echo.token,
             };
             self.sent.insert(echo.sequence, sent);
@@ -95,7 +99,7 @@ impl Echoes {
         match *heard {
             Heard::Reply { from, echo } => {
                 let sent = self.sent.get(&echo.sequence)?;
-                let ours = echo.identifier == self.identifier
+                let ours = echo.identifier == sent.identifier
                     && sent.to == from
                     && sent.token == echo.token;
                 let round_trip_ns = now_ns.saturating_sub(sent.at_ns);
@@ -109,7 +113,7 @@ impl Echoes {
                 code,
             } => {
                 let sent = self.sent.get(&sequence)?;
-                let ours = identifier == self.identifier && sent.to == target;
+                let ours = identifier == sent.identifier && sent.to == target;
                 let why = format!("unreachable, says {by} (code {code})");
                 ours.then_some((sequence, Answer::Lost(why)))
             }
@@ -122,7 +126,11 @@ impl Echoes {
 
     /// Answers from now on are too late.
     pub(super) fn drop_run(&mut self, run: u64) {
+        let before = self.sent.len();
         self.sent.retain(|_, sent| sent.run != run);
+        if self.sent.len() < before {
+            self.identifier = self.identifier.wrapping_add(1);
+        }
     }
 }
 

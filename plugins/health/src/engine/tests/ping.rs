@@ -33,6 +33,29 @@ fn all_targets_are_needed_where_the_file_says_so() {
     assert_eq!((lab.state("net"), lab.why("net")), wanted);
 }
 
+/// Connection tracking keeps to the rules that it met first, as long as the flow is the same.
+#[test]
+fn echoes_after_one_without_an_answer_are_another_flow() {
+    let mut lab = Lab::new(&format!(
+        "{PING}need = \"all\"\nfall = 1\nrise = 1\ninterval = \"10s\"\n"
+    ));
+    let identifier = |lab: &Lab| {
+        let (_, packet) = lab.pings.last().expect("an echo");
+        echo_of(packet).identifier
+    };
+    lab.pass(0);
+    let first = identifier(&lab);
+    lab.answer(MS, |_| true);
+    lab.pass(10 * S);
+    assert_eq!(identifier(&lab), first);
+    lab.answer(MS, |to| to == IpAddr::from([192, 0, 2, 2]));
+    lab.pass(10 * S);
+    assert_ne!(identifier(&lab), first);
+    assert_eq!(lab.state("net"), Some(0));
+    lab.answer(MS, |_| true);
+    assert_eq!(lab.state("net"), Some(100));
+}
+
 #[test]
 fn a_forged_or_late_answer_is_none() {
     let mut lab = Lab::new("[[ping]]\nname = \"net\"\ntargets = [\"192.0.2.1\"]\nfall = 1\n");

@@ -1,0 +1,108 @@
+//! Rules of nftables that translate what a node itself sends to a virtual address: while it is backup, no answer
+//! reaches it there.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// Match that leaves out packets of the node itself.
+const FORWARDED: &str = "fib saddr type != local";
+
+/// A rule that translates all that leaves an interface to a virtual address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnTranslation {
+    /// Family, table and name of its chain: "inet nat post".
+    pub chain: String,
+    /// By which nft names it in its table.
+    pub handle: u64,
+    /// As nft prints it: `oifname "wan" snat ip to 192.0.2.1`.
+    pub rule: String,
+    /// The virtual address.
+    pub address: IpAddr,
+}
+
+impl OwnTranslation {
+    /// What it does to checks of the node, and the command that mends it.
+    pub(crate) fn hint(&self, node: &str) -> String {
+        let Self {
+            chain,
+            handle,
+            rule,
+            address,
+        } = self;
+        format!(
+            "If it waits for answers: rule {chain} handle {handle} `{rule}` translates what {node} itself sends to \
+             {address}, where no answer reaches it while it is backup: `nft 'replace rule {chain} handle {handle} {}'`, \
+             and the same in the file that loads the ruleset.",
+            self.mended()
+        )
+    }
+
+    fn mended(&self) -> String {
+        let rule = format!(" {}", self.rule);
+        let mended = rule.replacen(" snat ", &format!(" {FORWARDED} snat "), 1);
+        mended.trim_start().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{CheckStatus, NodeFacts, STATE_UNKNOWN};
+    use crate::node::findings;
+
+    #[test]
+    fn the_finding_of_a_check_that_fails_knows_the_rule() {
+        let todo = |state: u32, rules: Vec<OwnTranslation>| {
+            let check = CheckStatus {
+                plugin: "health".to_owned(),
+                name: "gateway".to_owned(),
+                state,
+                ..CheckStatus::default()
+            };
+            let node = NodeFacts {
+                node: "r2".to_owned(),
+                checks: vec![check],
+                own_translations: rules,
+                ..NodeFacts::default()
+            };
+            findings(&node, "r1", true)[0].todo.clone()
+        };
+        let rule = OwnTranslation {
+            chain: "inet nat post".to_owned(),
+            handle: 7,
+            rule: "oifname \"wan\" snat ip to 192.0.2.1".to_owned(),
+            address: IpAddr::from([192, 0, 2, 1]),
+        };
+        assert_eq!(
+            todo(0, vec![rule.clone()]),
+            "See `sparectl health`. If it waits for answers: rule inet nat post handle 7 `oifname \"wan\" snat ip to \
+             192.0.2.1` translates what r2 itself sends to 192.0.2.1, where no answer reaches it while it is backup: `nft \
+             'replace rule inet nat post handle 7 oifname \"wan\" fib saddr type != local snat ip to 192.0.2.1'`, and the \
+             same in the file that loads the ruleset."
+        );
+        assert_eq!(todo(0, Vec::new()), "See `sparectl health`.");
+        assert!(!todo(STATE_UNKNOWN, vec![rule]).contains("rule"));
+    }
+
+    #[test]
+    fn the_rule_that_mends_it_leaves_out_the_node_itself() {
+        let mended = |rule: &str| {
+            let rule = OwnTranslation {
+                chain: "inet nat post".to_owned(),
+                handle: 7,
+                rule: rule.to_owned(),
+                address: IpAddr::from([192, 0, 2, 1]),
+            };
+            rule.mended()
+        };
+        assert_eq!(
+            mended("oifname \"wan\" snat ip to 192.0.2.1"),
+            "oifname \"wan\" fib saddr type != local snat ip to 192.0.2.1"
+        );
+        assert_eq!(
+            mended("snat to 192.0.2.1"),
+            "fib saddr type != local snat to 192.0.2.1"
+        );
+    }
+}
