@@ -2,10 +2,11 @@
 //! `make bench-idle`: what an idle pair costs with the plugins of a usual one, beside keepalived and conntrackd.
 //!
 //! Writes target/bench/idle.json and prints a table, and below it each process of one node: processor time,
-//! wake-ups, memory. Words select the cases whose name contains one of them.
+//! wake-ups, memory. The last case has all plugins that look at what a node needs, and what these looks cost. Words select the cases whose name contains one of them.
 
 #![forbid(unsafe_code)]
 
+mod looks;
 mod process;
 
 use std::process::ExitCode;
@@ -37,9 +38,10 @@ fn main() -> ExitCode {
     program(report, &CASES)
 }
 
-const CASES: [Case; 2] = [
+const CASES: [Case; 3] = [
     ("usual pair", "100ms", |bench| usual(bench, 100 * MS)),
     ("usual pair", "10ms", |bench| usual(bench, 10 * MS)),
+    ("looks of all plugins", "100ms", looks::looks),
 ];
 
 fn usual(bench: &Bench, interval: Duration) -> Result<Vec<Row>> {

@@ -94,7 +94,7 @@ fn number(text: &str, key: &str) -> Option<u64> {
 }
 
 /// "worker vrrp" and such for ours, else the program.
-fn name(pid: u32) -> String {
+pub fn name(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line).into_owned();
     let mut words = line.split('\0');
@@ -102,7 +102,7 @@ fn name(pid: u32) -> String {
     let program = program.rsplit('/').next().unwrap_or_default();
     match (program, words.next(), words.next()) {
         (_, Some("worker"), Some(plugin)) => format!("worker {plugin}"),
-        (_, Some(word @ ("link" | "run" | "starter")), _) => format!("spared {word}"),
+        (_, Some(word @ ("link" | "run" | "starter" | "firewall")), _) => format!("spared {word}"),
         _ => program.to_owned(),
     }
 }
