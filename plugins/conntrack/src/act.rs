@@ -79,11 +79,12 @@ impl Conntrack {
     }
 
     /// Whether the fence drops what is translated to an address of the other node.
-    pub(super) fn look_for_fence(&self, engine: &mut Engine) {
-        if engine.asks_for_fence() {
-            match kernel::has_fence() {
-                Ok(is_there) => engine.handle_fence(is_there),
-                Err(error) => log::debug!("cannot read the tables of nftables: {error}"),
+    pub(super) fn look_for_ways(&self, engine: &mut Engine) {
+        let destinations = engine.take_destinations();
+        if !destinations.is_empty() {
+            match kernel::ways(&destinations) {
+                Ok(ways) => engine.handle_ways(ways),
+                Err(error) => log::debug!("cannot read rules or routes: {error}"),
             }
         }
     }

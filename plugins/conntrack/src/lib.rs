@@ -127,7 +127,7 @@ impl Io for Conntrack {
             GO_ON => self.read_dump(engine, now_ns),
             PROXIES => {
                 self.keep_events(engine);
-                self.look_for_fence(engine);
+                self.look_for_ways(engine);
                 // they may not have been readable when they changed
                 self.learn_addresses(engine);
                 self.look_for_proxies(engine, now_ns);

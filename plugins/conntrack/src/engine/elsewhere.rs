@@ -1,8 +1,11 @@
 //! Flows that are translated to an address of the other node's, while both nodes are active and their packets pass
-//! here: the fence drops what leaves here with that address, and answers come to the other node.
+//! here: the fence drops what leaves here with that address by an interface with virtual addresses, and answers come
+//! to the other node.
 //!
 //! A flow counts once a packet of it was seen in that state. What passed here before a group moved counts for
 //! nothing, so neither does what was seen shortly after a change, nor the first walk after it.
+
+use std::collections::HashSet;
 
 use spared_sdk::Trouble;
 
@@ -15,6 +18,16 @@ use crate::wire::Address;
 
 /// Packets of a group that moves pass the node that gives it up for a second at most.
 const SETTLED_NS: u64 = 2 * SECOND_NS;
+/// Destinations of such flows of which the way is looked up at a time.
+const SAMPLE_MAX: usize = 64;
+
+/// The ways by which such flows leave here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ways {
+    /// By interfaces with the fence: they end there.
+    pub fenced: usize,
+    pub unfenced: usize,
+}
 
 #[derive(Debug, Default)]
 pub struct Elsewhere {
@@ -23,19 +36,38 @@ pub struct Elsewhere {
     pub(super) changed_ns: u64,
     /// The latest resync of this node that came to its end had begun then.
     walked_ns: u64,
-    /// Whether the fence is in this kernel; None until somebody looked.
-    has_fence: Option<bool>,
+    /// Destinations of such flows that were seen since somebody looked.
+    destinations: HashSet<Address>,
+    /// What was found since the last walk, which sees all such flows; None until somebody looked.
+    ways: Option<Ways>,
+    /// What is found next stands for itself.
+    renews: bool,
+    /// The journal has been told of the present ones.
+    is_warned: bool,
 }
 
 impl Engine {
-    /// Whether the daemon's fence is in this kernel.
-    pub fn handle_fence(&mut self, is_there: bool) {
-        self.elsewhere.has_fence = Some(is_there);
+    /// The ways of the destinations that were taken.
+    pub fn handle_ways(&mut self, found: Ways) {
+        let renews = std::mem::take(&mut self.elsewhere.renews);
+        let known = self.elsewhere.ways.filter(|_| !renews);
+        let known = known.unwrap_or_default();
+        self.elsewhere.ways = Some(Ways {
+            fenced: known.fenced + found.fenced,
+            unfenced: known.unfenced + found.unfenced,
+        });
     }
 
-    /// Whether anything depends on that.
-    pub fn asks_for_fence(&self) -> bool {
-        self.flows_elsewhere() > 0
+    /// Destinations of flows that were seen since the last call; empty: there are no such flows, or nothing is new.
+    pub fn take_destinations(&mut self) -> HashSet<Address> {
+        std::mem::take(&mut self.elsewhere.destinations)
+    }
+
+    /// A flow to this destination counts as one of these.
+    pub(super) fn note_destination(&mut self, destination: Address) {
+        if self.elsewhere.destinations.len() < SAMPLE_MAX {
+            self.elsewhere.destinations.insert(destination);
+        }
     }
 
     /// Flows whose packets pass here and whose answers come to the other node.
@@ -58,12 +90,14 @@ impl Engine {
     /// A resync came to its end.
     pub(super) fn note_walked(&mut self, began_ns: u64) {
         self.elsewhere.walked_ns = began_ns;
+        self.elsewhere.renews = true;
     }
 
-    /// The other node's address that a packet leaves with which has just caused an event.
-    pub(super) fn leaves_there(&self, now_ns: u64, flow: &Flow) -> Option<Address> {
+    /// The other node's address that a packet leaves with which has just caused an event, and its destination.
+    pub(super) fn leaves_there(&self, now_ns: u64, flow: &Flow) -> Option<(Address, Address)> {
         let is_settled = now_ns >= self.elsewhere.changed_ns.saturating_add(SETTLED_NS);
-        self.answered_there(flow).filter(|_| is_settled)
+        let to = self.answered_there(flow).filter(|_| is_settled)?;
+        Some((to, destination(flow)))
     }
 
     /// The other node's address that the flow is translated to, if it counts: it did before, or a packet has moved its
@@ -90,11 +124,16 @@ impl Engine {
         translated_to(flow).filter(is_there)
     }
 
-    /// Decides what is reported of them. Without the fence they work, as long as the other node's copy is in time.
+    /// Decides what is reported of them. Where the fence does not drop them they work, as long as the other node's copy is in time.
     pub(super) fn tell_elsewhere(&mut self, now_ns: u64) {
         let (flows, of) = (self.flows_elsewhere(), self.table.len());
-        let is_first = self.elsewhere.report.update(now_ns, flows, of);
-        if is_first && self.elsewhere.has_fence == Some(false) {
+        if flows == 0 {
+            // the next ones may leave by other ways
+            (self.elsewhere.ways, self.elsewhere.is_warned) = (None, false);
+        }
+        self.elsewhere.report.update(now_ns, flows, of);
+        let passes = self.elsewhere.ways.is_some_and(|it| it.fenced == 0);
+        if passes && !std::mem::replace(&mut self.elsewhere.is_warned, true) {
             let text = format!(
                 "{flows} flows that pass here are translated to an address of the other node, where \
                  their answers go: give each group an address of its own to translate to"
@@ -104,12 +143,14 @@ impl Engine {
     }
 
     pub(super) fn elsewhere_trouble(&self) -> Option<Trouble> {
-        let is_dropped = self.elsewhere.has_fence == Some(true) && self.is_shared();
+        let ways = self.elsewhere.ways.filter(|it| it.fenced > 0)?;
         let told = self.elsewhere.report.told.as_ref();
-        let Told { flows, of, to } = told.filter(|_| is_dropped)?;
-        let (verb, they) = match flows {
-            1 => ("is", "it carries"),
-            _ => ("are", "they carry"),
+        let Told { flows, of, to } = told.filter(|_| self.is_shared())?;
+        let verb = if *flows == 1 { "is" } else { "are" };
+        let they = match (ways.unfenced, flows) {
+            (0, 1) => "it carries",
+            (0, _) => "they carry",
+            _ => "those that leave by an interface with virtual addresses carry",
         };
         let (is_ipv6, bytes) = to;
         let why = format!(
@@ -119,4 +160,13 @@ impl Engine {
         );
         Some(Trouble::new("asymmetric translation", why))
     }
+}
+
+/// Where packets of a flow go that leave with the router's address as their source.
+pub(super) fn destination(flow: &Flow) -> Address {
+    let destination = match flow.is_source_translated() {
+        true => flow.reply.source,
+        false => flow.original.source,
+    };
+    (flow.original.is_ipv6, destination)
 }

@@ -47,6 +47,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 pub use compare::{Fault, Rows};
 pub use counters::Counters;
+pub use elsewhere::Ways;
 pub use evidence::Question;
 pub use listing::{ListKind, Listed};
 pub use restore::Timeouts;

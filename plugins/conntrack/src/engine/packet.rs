@@ -30,7 +30,7 @@ pub enum Given {
 pub struct Packet {
     given: Given,
     /// The other node's address that it leaves with.
-    there: Option<Address>,
+    there: Option<(Address, Address)>,
 }
 
 impl Timeouts {
@@ -66,7 +66,8 @@ impl Engine {
         let Some(Packet { given, there }) = packet else {
             return;
         };
-        if let Some(to) = there {
+        if let Some((to, destination)) = there {
+            self.note_destination(destination);
             self.set_translation(slot, Translation::Elsewhere, to);
         }
         match given {

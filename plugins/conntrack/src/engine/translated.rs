@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use spared_sdk::Trouble;
 
 use super::conflict::translated_to;
+use super::elsewhere::destination;
 use super::{Engine, SECOND_NS};
 use crate::flow::{Flow, address};
 use crate::wire::Address;
@@ -68,15 +69,13 @@ pub struct Told {
 }
 
 impl Report {
-    /// True if nothing was reported before.
-    pub(super) fn update(&mut self, now_ns: u64, flows: usize, of: usize) -> bool {
+    pub(super) fn update(&mut self, now_ns: u64, flows: usize, of: usize) {
         let is_first = self.told.is_none() && flows > 0;
         if is_first || now_ns >= self.told_ns.saturating_add(EVERY_NS) {
             let told = self.last.map(|to| Told { flows, of, to });
             self.told = told.filter(|told| told.flows > 0);
             self.told_ns = now_ns;
         }
-        is_first
     }
 }
 
@@ -92,6 +91,9 @@ impl Engine {
         let found = self.own_translation(flow);
         let found = found.or_else(|| self.translation_there(now_ns, slot, flow, moved));
         let (how, to) = found.unwrap_or_default();
+        if how == Translation::Elsewhere {
+            self.note_destination(destination(flow));
+        }
         self.set_translation(slot, how, to);
     }
 

@@ -1,4 +1,4 @@
-//! What nftables has that matters to flows: rules with `ct event set`, and the daemon's fence.
+//! Rules of nftables with `ct event set`.
 //!
 //! Flows of such a rule never tell of themselves, but a dump shows them all the same. Where there is one, flows that
 //! only a dump shows are probed.
@@ -9,8 +9,7 @@ use spared_netlink::{Message, Requests, attributes, constants as c, text};
 const EVERY_NS: u64 = 5_000_000_000;
 const NLM_F_REQUEST_DUMP: u16 = 0x301;
 /// `struct nfgenmsg`, whose first byte is the family.
-const HEADER: usize = 4;
-const FENCE: &str = "spared";
+pub(super) const HEADER: usize = 4;
 
 #[derive(Default)]
 pub struct Hiding {
@@ -34,47 +33,32 @@ impl Hiding {
 
 fn find() -> std::io::Result<bool> {
     let mut found = false;
-    Requests::open_netfilter()?.dump(all(c::NFT_MSG_GETRULE), |_, payload| {
+    Requests::open_netfilter()?.dump(all(c::NFT_MSG_GETRULE, 0), |_, payload| {
         found |= payload.get(HEADER..).is_some_and(sets_event_mask);
     })?;
     Ok(found)
 }
 
-/// Whether the fence is there, the table `netdev spared`.
-///
-/// # Errors
-/// The tables cannot be read.
-pub fn has_fence() -> std::io::Result<bool> {
-    let mut found = false;
-    Requests::open_netfilter()?.dump(all(c::NFT_MSG_GETTABLE), |_, payload| {
-        found |= is_fence(payload);
-    })?;
-    Ok(found)
-}
-
-fn is_fence(table: &[u8]) -> bool {
-    let is_netdev = table.first() == Some(&c::NFPROTO_NETDEV);
-    let mut names = attributes(table.get(HEADER..).unwrap_or_default());
-    is_netdev && names.any(|(kind, name)| kind == c::NFTA_TABLE_NAME && text(name) == FENCE)
-}
-
-/// A request for all objects of a kind.
-fn all(message: u16) -> Message {
+/// A request for all objects of a kind, of a family or, if that is 0, of all.
+pub(super) fn all(message: u16, family: u8) -> Message {
     let kind = c::NFNL_SUBSYS_NFTABLES << 8 | message;
     let mut bytes = 20u32.to_ne_bytes().to_vec();
     bytes.extend(kind.to_ne_bytes());
     bytes.extend(NLM_F_REQUEST_DUMP.to_ne_bytes());
-    bytes.extend([0; 12]);
+    bytes.extend([0; 8]);
+    bytes.extend([family, 0, 0, 0]);
     Message::from_bytes(bytes)
+}
+
+/// Attributes of one kind.
+pub(super) fn nested(bytes: &[u8], wanted: u16) -> impl Iterator<Item = &[u8]> {
+    attributes(bytes)
+        .filter(move |(kind, _)| *kind == wanted)
+        .map(|(_, value)| value)
 }
 
 /// One rule: `ct event set`, or iptables' `-j CT`, whose event mask is not looked into.
 fn sets_event_mask(rule: &[u8]) -> bool {
-    let nested = |bytes, wanted: u16| {
-        attributes(bytes)
-            .filter(move |(kind, _)| *kind == wanted)
-            .map(|(_, value)| value)
-    };
     let expressions =
         nested(rule, c::NFTA_RULE_EXPRESSIONS).flat_map(|list| nested(list, c::NFTA_LIST_ELEM));
     expressions.into_iter().any(|expression| {

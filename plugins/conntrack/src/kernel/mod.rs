@@ -5,6 +5,7 @@ mod hiding;
 mod proxies;
 mod settings;
 mod table;
+mod ways;
 
 use std::collections::HashSet;
 use std::io;
@@ -20,8 +21,8 @@ use crate::flow::{Flow, Tuple};
 use addresses::{Addresses, Held};
 
 pub use addresses::bytes_of;
-pub use hiding::has_fence;
 pub use settings::{enable_events, timeouts};
+pub use ways::ways;
 
 /// Notifications read at one go: a few milliseconds.
 const READS_AT_ONCE: usize = 16;

@@ -6,6 +6,7 @@ use spared_pair::sample::{assert_fine, assert_told};
 use super::groups::{carry, move_office, shared};
 use super::states::reports;
 use super::*;
+use crate::wire::Address;
 
 /// What the first node says of it.
 fn told(pair: &Pair) -> String {
@@ -19,9 +20,24 @@ fn fenced() -> Pair {
     let mut pair = shared();
     let held = [(false, translated(1).reply.destination)].into();
     pair.nodes[1].engine.handle_own_addresses(held);
-    pair.nodes[0].engine.handle_fence(true);
     pair.pass_ms(3000);
     pair
+}
+
+/// Looks by which interfaces such flows leave, each second, for so long: all by one with the fence, or those to
+/// destinations that end with an even number.
+fn look(pair: &mut Pair, seconds: u64, some_only: bool) {
+    for _ in 0..seconds {
+        let engine = &mut pair.nodes[0].engine;
+        let destinations = engine.take_destinations();
+        let is_fenced = |it: &&Address| !some_only || it.1[3] % 2 == 0;
+        let fenced = destinations.iter().filter(is_fenced).count();
+        let unfenced = destinations.len() - fenced;
+        if !destinations.is_empty() {
+            engine.handle_ways(Ways { fenced, unfenced });
+        }
+        pair.pass_ms(1000);
+    }
 }
 
 #[test]
@@ -31,7 +47,7 @@ fn they_are_told_as_they_begin_and_until_they_have_ended() {
     pair.pass_ms(2000);
     assert_fine("conntrack", &reports(&pair));
     pair.traffic(0, &translated(1));
-    pair.pass_ms(2000);
+    look(&mut pair, 3, false);
     let one = "1 of 2 connections is translated to 203.0.113.1, whose group is active on the other node: it carries \
                nothing through this node; translate each group to an address of its own";
     assert_eq!(told(&pair), one);
@@ -42,7 +58,7 @@ fn they_are_told_as_they_begin_and_until_they_have_ended() {
         "one",
     );
     (2..4).for_each(|number| pair.traffic(0, &translated(number)));
-    pair.pass_ms(12_000);
+    look(&mut pair, 12, false);
     let three = "3 of 4 connections are translated";
     assert!(told(&pair).starts_with(three), "{}", told(&pair));
     assert!(pair.nodes[0].warnings.is_empty());
@@ -70,7 +86,7 @@ fn an_answer_that_leaves_by_the_wrong_node_counts() {
     assert_eq!(told(&pair), "");
     flow.status = status::SEEN_REPLY;
     pair.traffic(0, &flow);
-    pair.pass_ms(2000);
+    look(&mut pair, 3, false);
     assert!(told(&pair).starts_with("1 of 1"), "{}", told(&pair));
 }
 
@@ -80,7 +96,6 @@ fn flows_that_passed_here_before_a_group_moved_count_only_if_they_still_do() {
     for at in [0, 1] {
         pair.role_of("branch", at, at == 0);
     }
-    pair.nodes[0].engine.handle_fence(true);
     let held = [(false, translated(1).reply.destination)];
     pair.nodes[0].engine.handle_own_addresses(held.into());
     pair.pass_ms(3000);
@@ -96,6 +111,7 @@ fn flows_that_passed_here_before_a_group_moved_count_only_if_they_still_do() {
     assert_fine("conntrack", &reports(&pair));
     // they come this way again, and the address stays there
     carry(&mut pair, 0, &flows, 130);
+    look(&mut pair, 2, false);
     assert!(told(&pair).starts_with("3 of 3"), "{}", told(&pair));
     // the group comes back
     move_office(&mut pair, 0);
@@ -103,4 +119,27 @@ fn flows_that_passed_here_before_a_group_moved_count_only_if_they_still_do() {
     pair.nodes[0].engine.handle_own_addresses(held.into());
     carry(&mut pair, 0, &flows, 13);
     assert_fine("conntrack", &reports(&pair));
+}
+
+#[test]
+fn they_are_no_fault_where_they_leave_by_an_interface_without_virtual_addresses() {
+    let mut pair = fenced();
+    let towards = |number: u32, last: u8| {
+        let mut flow = translated(number);
+        (flow.original.destination[3], flow.reply.source[3]) = (last, last);
+        flow
+    };
+    pair.traffic(0, &towards(1, 7));
+    look(&mut pair, 15, true);
+    assert_fine("conntrack", &reports(&pair));
+    pair.traffic(0, &towards(2, 8));
+    look(&mut pair, 15, true);
+    let those = "2 of 2 connections are translated to 203.0.113.1, whose group is active on the other node: those that \
+                 leave by an interface with virtual addresses carry nothing";
+    assert!(told(&pair).starts_with(those), "{}", told(&pair));
+    // the walk after its end finds the other one alone
+    pair.end(0, &towards(2, 8));
+    look(&mut pair, 130, true);
+    assert_fine("conntrack", &reports(&pair));
+    assert_eq!(pair.nodes[0].engine.flows_elsewhere(), 1);
 }

@@ -17,7 +17,7 @@ mod translated;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::local::By;
-use super::{Action, Change, Engine, Fault, Listed, Rows, SECOND_NS, Source, Subscription};
+use super::{Action, Change, Engine, Fault, Listed, Rows, SECOND_NS, Source, Subscription, Ways};
 use crate::config::Settings;
 use crate::filter::Selection;
 use crate::flow::{Flow, TCP, Tcp, Tuple, UDP, Zone, status};

@@ -413,8 +413,10 @@ fn flows_that_are_answered_on_the_other_node_are_counted_and_told_once() {
     let held = [address_of(&translated(1))].into();
     pair.nodes[1].engine.handle_own_addresses(held);
     pair.pass_ms(3000);
-    pair.nodes[0].engine.handle_fence(false);
     (1..4).for_each(|number| pair.traffic(0, &translated(number)));
+    let unfenced = pair.nodes[0].engine.take_destinations().len();
+    let fenced = 0;
+    pair.nodes[0].engine.handle_ways(Ways { fenced, unfenced });
     pair.pass_ms(200_000);
     let [here, there] = &pair.nodes;
     let told = |node: &Node| {
