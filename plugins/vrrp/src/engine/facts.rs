@@ -122,10 +122,20 @@ impl Group {
                 why: self.directive.why.clone(),
             });
         }
-        // with a link, exactly one of two isolated nodes is active
-        let alone = self.mutual_peer(cx.now_ns).is_none();
+        let alone = self.counts_as_alone(cx.now_ns);
         let isolated = alone && !self.routers.iter().any(VirtualRouter::usable);
         isolated.then(|| self.isolation(cx))
+    }
+
+    /// With a link, exactly one of two isolated nodes is active. Beside a peer that leaves, an isolated node does not
+    /// become active: no advert would follow the grant of its lease.
+    pub(super) fn counts_as_alone(&self, now_ns: u64) -> bool {
+        let serves = matches!(
+            self.state,
+            State::Active { .. } | State::Promoting { .. } | State::Lapsed { .. }
+        );
+        self.mutual_peer(now_ns)
+            .is_none_or(|peer| !serves && peer.is_barred())
     }
 
     pub(super) fn isolation(&self, cx: &Context<'_>) -> Why {

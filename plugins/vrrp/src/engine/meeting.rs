@@ -18,9 +18,14 @@ const WAITS_MAX: u32 = 2;
 impl Group {
     pub fn handle_heartbeat(&mut self, cx: &mut Context<'_>, heartbeat: &Heartbeat) {
         let before = self.peer.as_ref().map(|peer| peer.heartbeat.term);
+        let was_alone = self.counts_as_alone(cx.now_ns);
         let lets_go = self.note_heartbeat(cx.now_ns, heartbeat);
         self.end_link_wait(cx);
         self.meet(cx);
+        if !self.speaks && self.counts_as_alone(cx.now_ns) != was_alone {
+            // before it takes what the peer lets go
+            self.refresh(cx);
+        }
         self.compare_modes(cx);
         match self.state {
             _ if self.lapse.is_some() => self.heartbeat_while_lapsed(cx),
@@ -122,7 +127,8 @@ impl Group {
             return false;
         };
         let again_ns = now_ns.saturating_add(self.active_down_ns());
-        if peer.is_active() {
+        // without an interface there is nothing to take from one that has some
+        if peer.is_active() || !self.speaks && peer.has_interface() {
             self.rearm_down(again_ns);
             return true;
         }

@@ -63,6 +63,16 @@ impl Peer {
         self.heartbeat.role == Speaks::Active
     }
 
+    /// It has an interface to serve on, though it may not be active at the moment.
+    pub fn has_interface(&self) -> bool {
+        !self.heartbeat.unable || self.heartbeat.ports.iter().any(|port| port.usable)
+    }
+
+    /// It is not in the election, though it has an interface: it leaves, or its host bars it.
+    pub fn is_barred(&self) -> bool {
+        self.heartbeat.role == Speaks::Fault && self.has_interface()
+    }
+
     pub fn role(&self) -> &'static str {
         match self.heartbeat.role {
             Speaks::Fault => "fault",

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use spared_sdk::Role;
+
 use super::lab::{Lab, MS, SECOND, SECOND_ROUTER, by_priority};
 use super::linked::pair;
 
@@ -148,6 +150,97 @@ fn an_interface_that_goes_down_without_its_address_is_hurt_at_once() {
     // the carrier alone does not bring the address back
     lab.carrier(0, "lan2", true);
     assert_eq!(lab.nodes[0].host.why["lan2"], "no source address");
+}
+
+/// Takes away what a node could send adverts from: the one interface, and the addresses of the other.
+fn isolate(lab: &mut Lab, node: usize) -> Vec<IpAddr> {
+    let facts = lab.nodes[node].facts.get_mut("lan1").expect("known");
+    facts.present = false;
+    let facts = facts.clone();
+    lab.tell_interface(node, "lan1", &facts);
+    flush(lab, node, "lan2")
+}
+
+fn was_active(lab: &Lab, node: usize) -> bool {
+    let mut roles = lab.nodes[node].roles.iter();
+    roles.any(|(_, role, _)| *role == Role::Active)
+}
+
+/// No advert would follow the grant of the lease, for which the addresses would answer.
+#[test]
+fn a_node_without_an_address_to_send_from_takes_nothing_that_its_peer_leaves() {
+    let mut lab = pair("");
+    let were = isolate(&mut lab, 1);
+    lab.run(SECOND);
+    lab.shut_down(0);
+    for _ in 0..300 {
+        lab.run(10 * MS);
+        assert_eq!(lab.answering("lan2"), []);
+    }
+    assert!(!was_active(&lab, 1));
+    assert!(lab.why(1).contains("no interface is usable"));
+    // the address comes back: nobody else serves
+    replace(&mut lab, 1, "lan2", were);
+    lab.run(SECOND);
+    assert_eq!((lab.active(), lab.answering("lan2")), (vec![1], vec![1]));
+}
+
+#[test]
+fn a_node_that_waits_for_its_address_serves_when_its_peer_leaves() {
+    let settled = pair("");
+    let lease_ns = settled.nodes[1].engine.groups[0].config.lease_ns;
+    for comes_back in [true, false] {
+        let mut lab = settled.clone();
+        let were = isolate(&mut lab, 1);
+        lab.run(200 * MS);
+        lab.shut_down(0);
+        lab.run(80 * MS);
+        assert_eq!((lab.active(), lab.answering("lan2")), (vec![1], vec![1]));
+        if comes_back {
+            replace(&mut lab, 1, "lan2", were);
+        }
+        lab.run(100 * MS + lease_ns);
+        let served: &[usize] = if comes_back { &[1] } else { &[] };
+        assert_eq!(lab.answering("lan2"), served);
+        lab.run(5 * SECOND);
+        assert_eq!(
+            (lab.active(), lab.answering("lan2")),
+            (served.to_vec(), served.to_vec())
+        );
+        assert_eq!(lab.failovers(), 1);
+    }
+}
+
+/// The peer cannot, for a while: its host refuses the role.
+#[test]
+fn a_node_without_an_address_takes_nothing_that_its_peer_may_take() {
+    let mut lab = pair("");
+    isolate(&mut lab, 1);
+    lab.run(SECOND);
+    lab.nodes[0].host_fails = true;
+    lab.crash(0);
+    lab.start(0);
+    lab.run(10 * SECOND);
+    assert!(!was_active(&lab, 1));
+    lab.nodes[0].host_fails = false;
+    lab.run(5 * SECOND);
+    assert_eq!((lab.active(), lab.role(1)), (vec![0], Role::Backup));
+}
+
+/// The peer starts again, and stays or leaves once more.
+#[test]
+fn a_node_without_an_address_stays_out_until_its_peer_serves_again() {
+    let mut lab = pair("");
+    isolate(&mut lab, 1);
+    lab.run(SECOND);
+    for _ in 0..2 {
+        lab.shut_down(0);
+        lab.run(2 * SECOND);
+        lab.start(0);
+        lab.run(10 * SECOND);
+        assert_eq!((lab.active(), lab.role(1)), (vec![0], Role::Backup));
+    }
+    assert!(!was_active(&lab, 1));
 }
 
 /// The peer dies, or its network is cut, while this node waits for its address, and the other way round.
