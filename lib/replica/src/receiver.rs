@@ -23,7 +23,13 @@ impl<S: Store> Replica<S> {
             found.ok_or(Malformed::Table(head.table))
         };
         let is_known = TableState::index(&self.tables, head.table);
-        if is_known.is_some_and(|table| !self.tables[table].is_common()) {
+        // these are of all tables, whatever number they have in its place
+        let is_of_all = matches!(
+            body,
+            Body::Ack { .. } | Body::Drain { .. } | Body::Drained { .. }
+        );
+        let is_odd = |table: usize| !self.tables[table].is_common();
+        if !is_of_all && is_known.is_some_and(is_odd) {
             self.pass_over(body);
             return Ok(());
         }

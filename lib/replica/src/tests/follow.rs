@@ -591,6 +591,27 @@ fn a_table_that_the_peer_lacks_is_named() {
 }
 
 #[test]
+fn a_first_table_that_one_node_lacks_keeps_back_no_verdict_and_no_drain_of_the_others() {
+    for lacking in [0, 1] {
+        for active in [0, 1] {
+            let mut lab = Lab::in_sync();
+            lab.store(lacking).incarnations[0] = None;
+            lab.role(0, active == 0);
+            lab.role(1, active == 1);
+            lab.run(2 * S);
+            let value = lab.put(active, 1, 7);
+            lab.machine_mut(active).unwrap().replica.start_drain();
+            lab.run(S);
+            let who = format!("node {lacking} lacks it, node {active} is active");
+            assert_eq!(lab.records(1 - active, 1), [(7, value)], "{who}");
+            let it = lab.machine(active);
+            assert_eq!(it.replica.behind_ms(lab.now_ns()), 0, "{who}");
+            assert_eq!(it.replica.drained(), Drain::Done, "{who}");
+        }
+    }
+}
+
+#[test]
 fn tables_that_do_not_fit_are_left_alone_and_named() {
     for matters in [true, false] {
         let mut lab = Lab::new(0);
