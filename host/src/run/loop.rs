@@ -419,6 +419,7 @@ impl Loop {
         self.settle_down();
         self.control.handle_timeout(now);
         self.own_half.handle_timeout(now);
+        self.control.keep(&self.poller);
         self.service.alive();
         self.give_way();
         if self.stop.is_none() {

@@ -13,7 +13,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -33,6 +33,10 @@ const CLIENTS_MAX: usize = 32;
 pub struct Server {
     listener: UnixListener,
     path: PathBuf,
+    /// Device and inode of the path when it was made.
+    place: Option<[u64; 2]>,
+    /// The path is not that of the listener, and cannot be made again: said once.
+    is_lost: bool,
     clients: BTreeMap<u64, Client>,
     serial: u64,
     /// A descriptor for whoever wants to connect when there is no other: who was not accepted would keep
@@ -54,21 +58,13 @@ impl Server {
     /// # Errors
     /// A sentence about what the system refused.
     pub fn open(runtime_dir: &Path) -> Result<Self, String> {
-        let say = |error: io::Error| format!("{}: {error}", runtime_dir.display());
-        std::fs::set_permissions(runtime_dir, Permissions::from_mode(0o750)).map_err(say)?;
         let path = runtime_dir.join(SOCKET_NAME);
-        // A host that was killed leaves its socket.
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path).map_err(say)?;
-        listener.set_nonblocking(true).map_err(say)?;
-        std::fs::set_permissions(&path, Permissions::from_mode(0o660)).map_err(say)?;
-        if let Some(gid) = account::group("spared") {
-            // Without that right, only the user who runs the host can open the socket.
-            let _ = chown(runtime_dir, None, Some(gid));
-            let _ = chown(&path, None, Some(gid));
-        }
+        let listener = listen(runtime_dir, &path)
+            .map_err(|error| format!("{}: {error}", runtime_dir.display()))?;
         Ok(Self {
             listener,
+            place: place(&path),
+            is_lost: false,
             path,
             clients: BTreeMap::new(),
             serial: 0,
@@ -167,6 +163,41 @@ impl Server {
         self.clients.retain(|_, client| !client.is_stuck(now));
     }
 
+    /// Listens again if somebody removed the socket or put something else in its place, or nobody could give an order.
+    pub fn keep(&mut self, poller: &Poller) {
+        let there = place(&self.path);
+        if there.is_some() && there == self.place {
+            return;
+        }
+        match self.listen_again(poller) {
+            Ok(()) => {
+                self.is_lost = false;
+                log::warn!(
+                    "control socket: {} was removed; it is there again",
+                    self.path.display()
+                );
+            }
+            Err(error) if !self.is_lost => {
+                self.is_lost = true;
+                log::warn!(
+                    "control socket: {} was removed, and cannot be made again: {error}",
+                    self.path.display()
+                );
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn listen_again(&mut self, poller: &Poller) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let listener = listen(folder, &self.path)?;
+        poller.watch(&listener, Key::Listener)?;
+        self.place = place(&self.path);
+        // closes the old one, which the poller forgets with it
+        self.listener = listener;
+        Ok(())
+    }
+
     /// Removes the socket. The folder stays: it may be systemd's.
     pub fn close(self) {
         let _ = std::fs::remove_file(&self.path);
@@ -239,6 +270,26 @@ impl Server {
         let writes = client.has_output() || client.has_line();
         let _ = poller.rewatch(client.stream(), Key::Client(number), client.reads(), writes);
     }
+}
+
+fn listen(folder: &Path, path: &Path) -> io::Result<UnixListener> {
+    std::fs::set_permissions(folder, Permissions::from_mode(0o750))?;
+    // A host that was killed leaves its socket.
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o660))?;
+    if let Some(gid) = account::group("spared") {
+        // Without that right, only the user who runs the host can open the socket.
+        let _ = chown(folder, None, Some(gid));
+        let _ = chown(path, None, Some(gid));
+    }
+    Ok(listener)
+}
+
+fn place(path: &Path) -> Option<[u64; 2]> {
+    let found = path.symlink_metadata().ok()?;
+    Some([found.dev(), found.ino()])
 }
 
 fn spare() -> Option<File> {

@@ -372,3 +372,28 @@ fn strangers_may_read_and_not_change() {
     assert!(!stranger.may(&Request::OwnReport { from: 0 }));
     assert!(own.may(&there(Request::Reload { anyway: false })));
 }
+
+#[test]
+fn a_socket_that_somebody_removes_is_there_again() {
+    let mut fixture = Fixture::new("removed");
+    let path = fixture.dir.join(SOCKET_NAME);
+    let keep = |fixture: &mut Fixture| fixture.server.as_mut().unwrap().keep(&fixture.poller);
+    let before = path.metadata().unwrap().ino();
+    let mut early = fixture.connect();
+    assert_eq!(fixture.turns(2).len(), 0);
+    keep(&mut fixture);
+    assert_eq!(path.metadata().unwrap().ino(), before, "it is not touched");
+    std::fs::remove_file(&path).unwrap();
+    keep(&mut fixture);
+    assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o660);
+    // something else in its place
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "").unwrap();
+    keep(&mut fixture);
+    let mut late = fixture.connect();
+    for stream in [&mut early, &mut late] {
+        stream.write_all(b"{\"verb\":\"plugins\"}\n").unwrap();
+        let asked: Vec<Request> = fixture.turns(3).into_iter().map(|it| it.request).collect();
+        assert_eq!(asked, [Request::Plugins]);
+    }
+}
