@@ -272,7 +272,8 @@ impl Leases {
             return Some(format!("does not take {}", counted(refused, "lease")));
         }
         if let Some(why) = &self.facts.hangs {
-            return Some(format!("does not serve: {why}"));
+            let serves = if self.facts.runs { "does" } else { "would" };
+            return Some(format!("{serves} not serve: {why}"));
         }
         if let Some(why) = &self.setup.fault {
             return Some(format!("may not start with its configuration: {why}"));
