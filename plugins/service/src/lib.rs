@@ -141,6 +141,7 @@ impl Io for Service {
             Action::Cancel { number } => self.runs.cancel(number),
             Action::Observe { services } => self.runs.observe(&services),
             Action::Stamp { items } => engine.handle_stamps(now_ns, &self.runs.stamps(&items)),
+            Action::Sources { items } => engine.handle_sources(now_ns, &run::sources(&items)),
             Action::Hooks {
                 group,
                 role,

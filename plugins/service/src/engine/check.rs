@@ -88,7 +88,7 @@ impl Item {
             let weight = if active { needed } else { 0 };
             return (weight, Some(0), self.with_end(fault));
         }
-        if let Some(why) = self.test_fault() {
+        if let Some(why) = self.foreseen() {
             // what runs is none the worse for it
             let weight = if active { 0 } else { needed };
             return (weight, Some(0), why);

@@ -15,6 +15,7 @@ mod look;
 mod memory;
 mod role;
 mod seen;
+mod source;
 mod status;
 mod tell;
 mod test;
@@ -59,6 +60,11 @@ pub enum Action {
     Stamp {
         /// Names of items, with paths, and the name of the unit if it is one.
         items: Vec<(String, Vec<String>)>,
+    },
+    /// Look whether files can be used; what is found goes to `handle_sources`.
+    Sources {
+        /// Names of items, with the paths.
+        items: Vec<(String, Vec<PathBuf>)>,
     },
     /// Read the folder; what it holds goes to `handle_hooks`.
     Hooks {
@@ -176,6 +182,7 @@ impl Engine {
         }
         self.look_at_all();
         self.look_at_files();
+        self.look_at_sources();
         self.set_goals(now_ns);
         self.step(now_ns);
     }
@@ -301,6 +308,7 @@ impl spared_sdk::Engine for Engine {
             self.items.iter_mut().for_each(Item::poll);
             self.look_at_left();
             self.look_at_files();
+            self.look_at_sources();
         }
         self.step(now_ns);
     }

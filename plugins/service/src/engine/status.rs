@@ -25,7 +25,7 @@ impl Engine {
             true => "no service".to_owned(),
             false => parts.join(", "),
         };
-        let tested = self.items.iter().filter(|it| it.test_fault().is_some());
+        let tested = self.items.iter().filter(|it| it.foreseen().is_some());
         let tested = tested.count();
         if tested > 0 {
             text = format!("{text}, {tested} would not start");
@@ -38,7 +38,7 @@ impl Engine {
 
     /// Whether something is not as it should be.
     pub fn wants_attention(&self) -> bool {
-        let is_wrong = |item: &Item| item.fault.is_some() || item.test_fault().is_some();
+        let is_wrong = |item: &Item| item.fault.is_some() || item.foreseen().is_some();
         self.items.iter().any(is_wrong) || !self.left.is_empty()
     }
 
@@ -47,7 +47,7 @@ impl Engine {
         let items = self.items.iter();
         let missing = items.filter_map(|item| match &item.status {
             Some(Status::Missing(why)) => Some((item.spec.name.clone(), Value::Text(why.clone()))),
-            _ => Some((item.spec.name.clone(), Value::Text(item.test_fault()?))),
+            _ => Some((item.spec.name.clone(), Value::Text(item.foreseen()?))),
         });
         missing.collect()
     }
@@ -109,7 +109,7 @@ impl Item {
         if let Some(fault) = &self.fault {
             put("fault", Value::Text(fault.clone()));
         }
-        if let Some(fault) = self.test_fault() {
+        if let Some(fault) = self.foreseen() {
             put("test", Value::Text(fault));
         }
         if let Some(fault) = &self.last_fault {

@@ -23,6 +23,8 @@ pub(super) struct Test {
     /// State of the files; None: not known yet.
     stamp: Option<u64>,
     fault: Option<String>,
+    /// Why a file that the item needs in another role cannot be used.
+    pub(super) source_fault: Option<String>,
 }
 
 #[derive(Debug)]

@@ -39,6 +39,24 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     replace(to, &content, access, || Ok(()))
 }
 
+/// Why files cannot be used, by the names of items.
+pub fn sources(items: &[(String, Vec<PathBuf>)]) -> Vec<(String, Option<String>)> {
+    let fault = |(name, files): &(String, Vec<PathBuf>)| {
+        let mut faults = files.iter().filter_map(|it| is_usable(it).err());
+        (name.clone(), faults.next())
+    };
+    items.iter().map(fault).collect()
+}
+
+fn is_usable(from: &Path) -> Result<(), String> {
+    let about = File::open(from).and_then(|file| file.metadata());
+    match about {
+        Ok(about) if about.is_file() => Ok(()),
+        Ok(_) => Err(format!("{}: is not a file", from.display())),
+        Err(error) => Err(format!("{}: {error}", from.display())),
+    }
+}
+
 /// The same by programs, for those who may do more than this process: in order, each must succeed.
 pub(super) fn commands(from: &Path, to: &Path) -> [Vec<String>; 4] {
     let folder = to.parent().unwrap_or(to).display().to_string();
@@ -78,6 +96,23 @@ fn is_same(to: &Path, content: &[u8], about: &fs::Metadata) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_that_cannot_be_used_are_named() {
+        let folder = std::env::temp_dir().join(format!("spared-sources-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (there, gone) = (folder.join("there"), folder.join("gone"));
+        fs::write(&there, "").unwrap();
+        let of = |files: &[&Path]| {
+            let files = files.iter().map(|it| it.to_path_buf()).collect();
+            sources(&[("file.x".to_owned(), files)]).remove(0).1
+        };
+        assert_eq!(of(&[&there]), None);
+        let missing = of(&[&there, &gone]);
+        assert!(missing.is_some_and(|it| it.contains("gone: No such file")));
+        assert!(of(&[&folder]).is_some_and(|it| it.ends_with("is not a file")));
+        fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn programs_copy_neither_through_links_nor_into_folders() {

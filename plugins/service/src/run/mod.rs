@@ -21,6 +21,7 @@ use crate::job::{Job, Route, Service, Status, Verb};
 use crate::manager::{self, Judged, Question, Triggers};
 
 use bounce::Bounces;
+pub use copy::sources;
 pub use hooks::hooks;
 use running::{Purpose, Running};
 pub use step::Machine;

@@ -48,6 +48,8 @@ struct Lab {
     remembered: String,
     /// State of the files of tests.
     stamp: u64,
+    /// Files that cannot be used, and why.
+    missing: HashMap<PathBuf, String>,
     text: String,
 }
 
@@ -75,6 +77,7 @@ impl Lab {
             holds_hooks: false,
             remembered: String::new(),
             stamp: 1,
+            missing: HashMap::new(),
             text: text.to_owned(),
         };
         for name in running {
@@ -124,6 +127,15 @@ impl Lab {
                     let stamps = items.into_iter().map(|(name, _)| (name, self.stamp));
                     let stamps: Vec<(String, u64)> = stamps.collect();
                     self.engine.handle_stamps(self.now_ns, &stamps);
+                }
+                Action::Sources { items } => {
+                    let fault = |file: &PathBuf| self.missing.get(file).cloned();
+                    let found = items.into_iter().map(|(name, files)| {
+                        let why = files.iter().find_map(fault);
+                        (name, why)
+                    });
+                    let found: Vec<_> = found.collect();
+                    self.engine.handle_sources(self.now_ns, &found);
                 }
                 Action::Hooks {
                     group,

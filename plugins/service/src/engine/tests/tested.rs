@@ -133,3 +133,24 @@ fn a_test_that_leaves_the_file_takes_its_fault_with_it() {
     lab.pass(S);
     assert_eq!(check(&lab), (100, "stopped"));
 }
+
+#[test]
+fn a_file_of_another_role_that_is_missing_is_told_before_the_role_comes() {
+    let file = "[[file]]\npath = \"/etc/radius\"\nwhile_active = \"/etc/radius.active\"\n\
+                while_backup = \"/etc/radius.backup\"\n";
+    let mut lab = Lab::new(file);
+    lab.backup();
+    lab.pass(20 * S);
+    let name = lab.checks.keys().next().cloned().expect("the file's");
+    assert_eq!(lab.checks[&name].0, 100);
+    for (path, is_told) in [("/etc/radius.backup", false), ("/etc/radius.active", true)] {
+        let why = format!("{path}: No such file");
+        lab.missing.insert(PathBuf::from(path), why.clone());
+        lab.pass(20 * S);
+        let told = (0, format!("would fail in another role: {why}"));
+        assert_eq!(lab.checks[&name] == told, is_told, "{path}");
+    }
+    lab.missing.clear();
+    lab.pass(20 * S);
+    assert_eq!(lab.checks[&name].0, 100);
+}

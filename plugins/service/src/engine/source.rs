@@ -1,0 +1,57 @@
+//! Files that an item needs in other roles than its present one: their absence is told before the role comes.
+
+use std::path::PathBuf;
+
+use super::item::Item;
+use super::{Action, Engine};
+use crate::config::{ByRole, Kind};
+
+impl Engine {
+    /// Why files cannot be used, for each item by its name; None: they can.
+    pub fn handle_sources(&mut self, now_ns: u64, found: &[(String, Option<String>)]) {
+        for (name, why) in found {
+            if let Some(item) = self.items.iter_mut().find(|it| it.spec.name == *name) {
+                item.test.source_fault.clone_from(why);
+            }
+        }
+        self.step(now_ns);
+    }
+
+    /// Asks whether the files can be used.
+    pub(super) fn look_at_sources(&mut self) {
+        let items = self.items.iter().map(|item| {
+            let files = item.sources();
+            (item.spec.name.clone(), files)
+        });
+        let items: Vec<_> = items.filter(|(_, files)| !files.is_empty()).collect();
+        if !items.is_empty() {
+            self.actions.push_back(Action::Sources { items });
+        }
+    }
+}
+
+impl Item {
+    // That of its own role shows its fault itself.
+    fn sources(&self) -> Vec<PathBuf> {
+        let (Kind::Rules { files } | Kind::File { sources: files, .. }) = &self.spec.kind else {
+            return Vec::new();
+        };
+        let ByRole {
+            active,
+            backup,
+            fault,
+        } = files;
+        let own = self.role.and_then(|role| files.of(role).as_ref());
+        let all = [active, backup, fault].into_iter().flatten();
+        all.filter(|file| Some(*file) != own).cloned().collect()
+    }
+
+    /// What would fail if its role changed, or if it were started again.
+    pub(super) fn foreseen(&self) -> Option<String> {
+        let of_file = || {
+            let why = self.test.source_fault.as_ref()?;
+            Some(format!("would fail in another role: {why}"))
+        };
+        self.test_fault().or_else(of_file)
+    }
+}
