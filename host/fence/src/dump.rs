@@ -17,6 +17,22 @@ pub fn tables(requests: &mut Requests) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
+/// Whether a table is there and its chains are in force: those of a dormant one are on no hook.
+pub fn is_in_force(requests: &mut Requests, table: &str) -> io::Result<bool> {
+    let mut found = false;
+    dump(requests, NFT_MSG_GETTABLE, &[], |payload| {
+        let flags = find(payload, NFTA_TABLE_FLAGS).and_then(u32_be);
+        let is_dormant = flags.is_some_and(|it| it & NFT_TABLE_F_DORMANT != 0);
+        let name = find(payload, NFTA_TABLE_NAME).map(text);
+        found |= name.as_deref() == Some(table) && !is_dormant;
+    })?;
+    Ok(found)
+}
+
+fn u32_be(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
+}
+
 /// Names of the chains of a table.
 pub fn chains(requests: &mut Requests, table: &str) -> io::Result<Vec<String>> {
     let mut names = Vec::new();

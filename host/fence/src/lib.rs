@@ -167,6 +167,11 @@ impl Fence {
             .is_ok_and(|tables| tables.iter().any(|table| table == TABLE_NAME))
     }
 
+    /// Whether the table is there and its chains are in force.
+    pub fn is_in_force(&self) -> bool {
+        dump::is_in_force(&mut self.requests.borrow_mut(), TABLE_NAME).unwrap_or_default()
+    }
+
     /// Makes the table equal to the plan, and keeps the leases. If the table has to be created
     /// again, those leases of `open` are restored that the mirror still has.
     pub fn apply(&mut self, plan: &Plan, open: &BTreeSet<LeaseKey>) -> Result<(), FenceError> {

@@ -378,7 +378,7 @@ impl Kernel {
         let Some(fence) = &self.fence else {
             return FenceStates::all(FenceState::Off);
         };
-        if self.fence_missing_since.is_some() || !fence.is_there() {
+        if self.fence_missing_since.is_some() || !fence.is_in_force() {
             return FenceStates::all(FenceState::Missing);
         }
         let alive = fence.leases().unwrap_or_default();

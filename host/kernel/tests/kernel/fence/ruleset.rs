@@ -157,6 +157,22 @@ fn a_rule_that_somebody_deletes_comes_back() {
 }
 
 #[test]
+fn a_fence_that_somebody_makes_dormant_is_missing_until_it_blocks_again() {
+    let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
+        return;
+    };
+    net.station_ip("addr add 10.0.0.3/24 dev peer");
+    assert!(net.ignores("10.0.0.1"));
+    let tampering = "add table netdev spared { flags dormant; }";
+    assert_eq!(net.output("nft", tampering), "");
+    assert_eq!(kernel.fence_status("office"), FenceState::Missing);
+    assert!(net.pings("10.0.0.1"));
+    until_fenced(&mut kernel);
+    assert_eq!(kernel.fence_status("office"), FenceState::Blocking);
+    assert!(net.ignores("10.0.0.1"));
+}
+
+#[test]
 fn tables_of_others_are_nobody_of_ours_business() {
     let Some((net, mut kernel)) = installed(claims(&["10.0.0.1/24"], LONG)) else {
         return;
