@@ -110,6 +110,11 @@ fn no_own_address(node: &str, group: &str, bare: &BareInterface) -> Finding {
     let deletions = deletions.map(|it| format!("`ip address del {} dev {interface}`", it.address));
     let deletions: Vec<String> = deletions.collect();
     match deletions.is_empty() {
+        // the kernel makes one by itself, unless a setting keeps it from that
+        true if family.contains("IPv6") => finding.todo_there(format!(
+            "`sysctl -w net.ipv6.conf.{}.disable_ipv6=0` if that is 1, or give it one.",
+            interface.replace('.', "/")
+        )),
         true => finding.todo("Give it one."),
         false => finding.todo_there(format!(
             "Give it one that is in no group's addresses, and take the other away: {}",
@@ -141,4 +146,24 @@ fn duplicate(node: &str, group: &str, duplicate: &DuplicateAddress, peer: &str) 
         "{node}: {group}: {who} answers for {address} on {interface}: it gets a part of the packets"
     );
     Finding::new(Id::DuplicateAddress, node, address, text).todo(todo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_without_ipv6_is_told_of_the_setting_that_forbids_it() {
+        let bare = |family: &str| BareInterface {
+            interface: "lan.7".to_owned(),
+            family: family.to_owned(),
+            virtuals: Vec::new(),
+        };
+        let told = no_own_address("r2", "office", &bare("IPv6 link-local"));
+        let command =
+            "`sysctl -w net.ipv6.conf.lan/7.disable_ipv6=0` if that is 1, or give it one.";
+        assert_eq!(told.todo, command);
+        let told = no_own_address("r2", "office", &bare("IPv4"));
+        assert_eq!(told.todo, "Give it one.");
+    }
 }

@@ -38,7 +38,9 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
         1 => " One link is left.",
         _ => "",
     };
-    let check = format!("Check its cable, and its address on both nodes.{left}");
+    let check = format!(
+        "Check its cable, its address on both nodes, and that no firewall drops TCP port 3780 there.{left}"
+    );
     if let Some(why) = &node.link_filtered {
         let text = format!("{name}: {}", bare(why));
         found.push(Finding::new(Id::LinkFiltered, name, "firewall", text));

@@ -134,7 +134,7 @@ fn starter(node: &NodeFacts) -> Option<Finding> {
     let name = &node.node;
     let text = format!("{name}: spared starter does not answer: what ends is not started again");
     let finding = Finding::new(Id::StarterSilent, name, "starter", text);
-    let todo = "one that hangs is ended after 10 s; if it lasts, `systemctl restart spared`.";
+    let todo = "One that hangs is ended after 10 s; if it lasts, `systemctl restart spared`.";
     node.starter_silent.then(|| finding.todo_there(todo))
 }
 
