@@ -10,6 +10,7 @@ mod here;
 pub mod machine;
 pub mod orders;
 mod pair;
+mod policy;
 pub mod recorder;
 mod under_way;
 mod view;

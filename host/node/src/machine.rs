@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use spared_netlink::Requests;
 
+use crate::policy;
+
 /// Interval of the looks.
 const EVERY: Duration = Duration::from_secs(5);
 const STACK: usize = 256 * 1024;
@@ -73,6 +75,8 @@ pub struct Read {
     pub settings: BTreeMap<String, String>,
     /// Families with a default route, now or with the role; None: not known, or there is no group that needs one.
     pub default_routes: Option<BTreeSet<String>>,
+    /// Rules of policy routing in words; None: not known, or there is no group that needs them.
+    pub routing_rules: Option<BTreeSet<String>>,
     /// Addresses of this node that spared did not set.
     pub addresses: BTreeSet<IpAddr>,
 }
@@ -186,6 +190,9 @@ fn look(wanted: &Wanted) -> Read {
             .map(|it| it.address)
             .filter(|it| !wanted.virtuals.contains(it));
         read.addresses = own.collect();
+        let rules = requests.rules().ok().filter(|_| is_router);
+        let words = |rules: Vec<_>| policy::rules(&rules, &wanted.interfaces, &read.addresses);
+        read.routing_rules = rules.and_then(words);
     }
     read
 }

@@ -146,6 +146,8 @@ ids! {
     NoDefaultRoute = "SP-0805",
     /// A node's key would be refused at its next start.
     NextKeyRefused = "SP-0806",
+    /// Rules of policy routing are not the same on both nodes.
+    RoutingDiffers = "SP-0886",
 }
 
 /// Findings whose sentence goes on with "since".

@@ -1,4 +1,5 @@
-//! What must be equal on both machines although spared does not set it: rules of nftables, kernel settings, default routes.
+//! What must be equal on both machines although spared does not set it: rules of nftables, kernel settings, default routes,
+//! rules of policy routing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,8 @@ pub struct MachineFacts {
     pub settings: BTreeMap<String, String>,
     /// Families with a default route, "IPv4" and "IPv6"; None: not known.
     pub default_routes: Option<BTreeSet<String>>,
+    /// Rules of policy routing, "IPv4 100: from all iif lan lookup 100"; None: not known.
+    pub routing_rules: Option<BTreeSet<String>>,
 }
 
 /// A difference between both machines.
@@ -58,6 +61,13 @@ pub enum MachineDifference {
         /// This node has it.
         is_here: bool,
     },
+    /// Rules of policy routing that only one node has.
+    RoutingRules {
+        /// Those of this node.
+        here: Vec<String>,
+        /// Those of the other node.
+        there: Vec<String>,
+    },
 }
 
 impl MachineDifference {
@@ -67,6 +77,10 @@ impl MachineDifference {
             Self::Table { table, .. } | Self::Rules { table, .. } => format!("table {table}"),
             Self::Setting { setting, .. } => format!("sysctl {setting}"),
             Self::DefaultRoute { family, .. } => format!("default route {family}"),
+            Self::RoutingRules { here, there } => match here.iter().chain(there).next() {
+                Some(rule) => format!("rule {rule}"),
+                None => "rule".to_owned(),
+            },
         }
     }
 
@@ -118,6 +132,20 @@ impl MachineDifference {
                 let todo = format!("`ip {flag}route show default` on both nodes. {ignore}");
                 Finding::new(Id::NoDefaultRoute, lacks, object, text).todo(todo)
             }
+            Self::RoutingRules { here, there } => {
+                let of = |node: &str, rules: &[String]| match rules {
+                    [] => None,
+                    rules => Some(format!("{} only on {node}", listed(rules))),
+                };
+                let lone = of(own, here).into_iter().chain(of(peer, there));
+                let lone: Vec<String> = lone.collect();
+                let text = format!(
+                    "`ip rule` is not the same on {own} and {peer}: {}: packets take other ways after a failover",
+                    lone.join("; ")
+                );
+                let todo = format!("`ip rule` and `ip -6 rule` on both nodes. {ignore}");
+                Finding::new(Id::RoutingDiffers, own, "ip rule", text).todo(todo)
+            }
         }
     }
 }
@@ -153,7 +181,7 @@ fn is_explained(new: &Finding, found: &[Finding]) -> bool {
 }
 
 /// What differs, without what `ignored` names: "table inet filter", "chain inet filter forward", "sysctl NAME",
-/// "default route IPv4", each with a `*` at the end for all that begin so.
+/// "default route IPv4", "rule IPv4 100: ...", each with a `*` at the end for all that begin so.
 pub fn machine_differences(
     here: &MachineFacts,
     there: &MachineFacts,
@@ -185,6 +213,17 @@ pub fn machine_differences(
             family: family.clone(),
             is_here: here.contains(family),
         }));
+    }
+    if let (Some(here), Some(there)) = (&here.routing_rules, &there.routing_rules) {
+        let alone = |one: &BTreeSet<String>, other: &BTreeSet<String>| -> Vec<String> {
+            let lone = one.difference(other);
+            let lone = lone.filter(|rule| !is_ignored(&format!("rule {rule}")));
+            lone.cloned().collect()
+        };
+        let (here, there) = (alone(here, there), alone(there, here));
+        if !(here.is_empty() && there.is_empty()) {
+            found.push(MachineDifference::RoutingRules { here, there });
+        }
     }
     found.retain(|it| !is_ignored(&it.object()));
     found
@@ -258,6 +297,7 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
             default_routes: None,
+            routing_rules: None,
         }
     }
 
@@ -363,5 +403,31 @@ mod tests {
                 .starts_with("r1 has no IPv6 default route, and r2 has one"),
             "{finding:?}"
         );
+    }
+
+    #[test]
+    fn rules_of_policy_routing_that_differ_are_one_finding() {
+        let with = |rules: &[&str]| MachineFacts {
+            routing_rules: Some(rules.iter().map(ToString::to_string).collect()),
+            ..MachineFacts::default()
+        };
+        let here = with(&[
+            "IPv4 0: from all lookup 255",
+            "IPv4 100: from all lookup 100",
+        ]);
+        let there = with(&[
+            "IPv4 0: from all lookup 255",
+            "IPv4 7: from all iif lan prohibit",
+        ]);
+        assert_eq!(
+            told(&here, &there, &[]),
+            [
+                "`ip rule` is not the same on r1 and r2: IPv4 100: from all lookup 100 only on r1; IPv4 7: from all iif \
+                 lan prohibit only on r2: packets take other ways after a failover"
+            ]
+        );
+        assert_eq!(told(&here, &there, &["rule IPv4 7:*"]).len(), 1);
+        assert_eq!(told(&here, &there, &["rule IPv4*"]), [""; 0]);
+        assert_eq!(told(&here, &MachineFacts::default(), &[]), [""; 0]);
     }
 }

@@ -12,6 +12,7 @@ const TEXT_MAX: usize = 300;
 /// Tables and their parts, and settings, that are taken from the peer.
 const ENTRIES_MAX: usize = 2000;
 const SETTINGS_MAX: usize = 256;
+const ROUTING_RULES_MAX: usize = 256;
 const DIFFERENCES_MAX: usize = 32;
 
 /// Both machines.
@@ -88,6 +89,7 @@ impl Machines {
 fn cleaned(said: MachineFacts) -> MachineFacts {
     let text = |text: String| clean::short(&text, TEXT_MAX);
     let settings = said.settings.into_iter().take(SETTINGS_MAX);
+    let rules = |it: BTreeSet<String>| it.into_iter().take(ROUTING_RULES_MAX).map(text).collect();
     let families = |it: BTreeSet<String>| it.into_iter().take(2).map(text).collect();
     MachineFacts {
         rules_by: text(said.rules_by),
@@ -96,6 +98,7 @@ fn cleaned(said: MachineFacts) -> MachineFacts {
             .map(|(key, value)| (text(key), text(value)))
             .collect(),
         default_routes: said.default_routes.map(families),
+        routing_rules: said.routing_rules.map(rules),
     }
 }
 

@@ -361,6 +361,7 @@ fn machine(rule: &str) -> MachineFacts {
         rules: Some([("inet filter".to_owned(), parts.into())].into()),
         settings: [("net.ipv4.ip_forward".to_owned(), rule.to_owned())].into(),
         default_routes: Some([rule.to_owned()].into()),
+        routing_rules: Some([rule.to_owned()].into()),
     }
 }
 

@@ -68,6 +68,10 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::NoDefaultRoute,
         "by default after a minute: end_to_end/equal.rs",
     ),
+    (
+        Id::RoutingDiffers,
+        "by default after a minute: end_to_end/equal.rs",
+    ),
     (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 

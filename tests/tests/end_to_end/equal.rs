@@ -101,6 +101,13 @@ fn what_differs_between_the_machines_is_told_by_both_until_it_is_equal() {
         let gone = [format!("SP-0803 {name} table inet office")];
         let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
         wait_told(&pair, [&gone, &gone])?;
+        here.ns
+            .shell("ip rule add prohibit from all iif lan priority 77")?;
+        let routing = [0, 1].map(|site: usize| format!("SP-0886 r{} ip rule", site + 1));
+        let both = [0, 1].map(|site: usize| [gone[0], routing[site].as_str()]);
+        wait_told(&pair, [&both[0], &both[1]])?;
+        here.ns.shell("ip rule del priority 77")?;
+        wait_told(&pair, [&gone, &gone])?;
         // own addresses, counters and elements differ
         here.ns.nft(&rules(here))?;
         wait_told(&pair, [&[], &[]])

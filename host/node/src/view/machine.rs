@@ -56,6 +56,7 @@ impl NodeView<'_> {
             rules: listed.digests.clone(),
             settings: read.settings,
             default_routes: read.default_routes,
+            routing_rules: read.routing_rules,
         }
     }
 

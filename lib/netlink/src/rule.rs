@@ -1,0 +1,167 @@
+//! Rules of policy routing, as `ip rule` shows them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+
+use crate::address::each_family;
+use crate::{Message, Requests, attributes, text, u32_of};
+
+const RTM_NEWRULE: u16 = 32;
+const RTM_GETRULE: u16 = 34;
+/// Length of struct fib_rule_hdr.
+const HEADER: usize = 12;
+const FIB_RULE_INVERT: u32 = 2;
+const FRA_DST: u16 = 1;
+const FRA_SRC: u16 = 2;
+const FRA_IIFNAME: u16 = 3;
+const FRA_PRIORITY: u16 = 6;
+const FRA_SUPPRESS_IFGROUP: u16 = 13;
+const FRA_SUPPRESS_PREFIXLEN: u16 = 14;
+const FRA_TABLE: u16 = 15;
+const FRA_OIFNAME: u16 = 17;
+const FRA_PAD: u16 = 18;
+const FRA_PROTOCOL: u16 = 21;
+
+/// A rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    pub is_ipv6: bool,
+    pub priority: u32,
+    /// `not`: what does not match.
+    pub is_inverted: bool,
+    /// Source and prefix; None: all.
+    pub from: Option<(IpAddr, u8)>,
+    /// Destination and prefix; None: all.
+    pub to: Option<(IpAddr, u8)>,
+    /// Interface; empty: any.
+    pub iif: String,
+    /// Interface; empty: any.
+    pub oif: String,
+    pub tos: u8,
+    /// FR_ACT_*.
+    pub action: u8,
+    pub table: u32,
+    /// FRA_PROTOCOL: who made it.
+    pub protocol: u8,
+    /// All else that decides, by FRA_*.
+    pub others: BTreeMap<u16, Vec<u8>>,
+}
+
+impl Rule {
+    /// Reads the payload of RTM_NEWRULE.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let header = payload.get(..HEADER)?;
+        let [family, to, from, tos, table, _, _, action, ..] = *header else {
+            return None;
+        };
+        let is_ipv6 = match i32::from(family) {
+            libc::AF_INET => false,
+            libc::AF_INET6 => true,
+            _ => return None,
+        };
+        let mut rule = Self {
+            is_ipv6,
+            tos,
+            action,
+            table: table.into(),
+            is_inverted: u32_of(header.get(8..)?)? & FIB_RULE_INVERT != 0,
+            ..Self::default()
+        };
+        for (kind, value) in attributes(payload.get(HEADER..)?) {
+            match kind {
+                FRA_DST => rule.to = address(value).map(|it| (it, to)),
+                FRA_SRC => rule.from = address(value).map(|it| (it, from)),
+                FRA_IIFNAME => rule.iif = text(value),
+                FRA_OIFNAME => rule.oif = text(value),
+                FRA_PRIORITY => rule.priority = u32_of(value)?,
+                FRA_TABLE => rule.table = u32_of(value)?,
+                FRA_PROTOCOL => rule.protocol = *value.first()?,
+                FRA_PAD => {}
+                // -1: none
+                FRA_SUPPRESS_PREFIXLEN | FRA_SUPPRESS_IFGROUP
+                    if u32_of(value) == Some(u32::MAX) => {}
+                kind => {
+                    rule.others.insert(kind, value.to_vec());
+                }
+            }
+        }
+        Some(rule)
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let ipv4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from).ok();
+    ipv4.or_else(|| <[u8; 16]>::try_from(bytes).map(IpAddr::from).ok())
+}
+
+impl Requests {
+    /// Rules of the namespace, of both families.
+    pub fn rules(&mut self) -> io::Result<Vec<Rule>> {
+        const DUMP: u16 = 0x300;
+        let mut found = Vec::new();
+        each_family(|family| {
+            let mut header = [0; HEADER];
+            header[0] = u8::from(family);
+            self.dump(
+                Message::request(RTM_GETRULE, DUMP, &header),
+                |kind, payload| {
+                    if kind == RTM_NEWRULE {
+                        found.extend(Rule::parse(payload));
+                    }
+                },
+            )
+        })?;
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::put;
+
+    // As of `ip rule add not from 10.0.0.0/8 iif lan fwmark 1 lookup 100 priority 7`.
+    fn message() -> Vec<u8> {
+        let mut bytes = vec![2, 0, 8, 0, 100, 0, 0, 1, 2, 0, 0, 0];
+        put(&mut bytes, FRA_SRC, &[10, 0, 0, 0]);
+        put(&mut bytes, FRA_IIFNAME, b"lan\0");
+        put(&mut bytes, FRA_PRIORITY, &7_u32.to_ne_bytes());
+        put(&mut bytes, FRA_SUPPRESS_PREFIXLEN, &[0xff; 4]);
+        put(&mut bytes, 10, &1_u32.to_ne_bytes());
+        put(&mut bytes, FRA_TABLE, &100_u32.to_ne_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_rule_is_read_and_nothing_panics() {
+        let expected = Rule {
+            priority: 7,
+            is_inverted: cfg!(target_endian = "little"),
+            from: Some((IpAddr::from([10, 0, 0, 0]), 8)),
+            iif: "lan".to_owned(),
+            action: 1,
+            table: 100,
+            others: [(10, 1_u32.to_ne_bytes().to_vec())].into(),
+            ..Rule::default()
+        };
+        let whole = message();
+        assert_eq!(Rule::parse(&whole), Some(expected));
+        for length in 0..whole.len() {
+            let _ = Rule::parse(&whole[..length]);
+        }
+        assert_eq!(Rule::parse(&[7; HEADER]), None);
+    }
+
+    #[test]
+    fn the_kernel_lists_the_rules_of_a_new_namespace() {
+        let Ok(mut requests) = Requests::open() else {
+            return;
+        };
+        let rules = requests.rules().expect("a dump");
+        let lookups = rules.iter().filter(|it| !it.is_ipv6 && it.action == 1);
+        let tables: Vec<u32> = lookups.map(|it| it.table).collect();
+        // local, main
+        assert!(tables.contains(&255) && tables.contains(&254), "{tables:?}");
+    }
+}
