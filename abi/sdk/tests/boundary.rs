@@ -341,7 +341,7 @@ fn every_fault_of_a_configuration_is_told_before_it_is_refused() {
         noted(),
         [
             "fail colour missing",
-            "fail color unknown key, allowed: colour"
+            "fail color unknown key: did you mean \"colour\"?"
         ]
     );
     assert_eq!(configure(instance, "colour = [", 0), EINVAL);

@@ -211,7 +211,7 @@ fn a_wrong_file_changes_nothing_and_each_fault_has_its_place() {
             "{text}"
         );
         assert!(
-            text.contains("group \"office\": prompt: unknown key, allowed: "),
+            text.contains("group \"office\": prompt: unknown key: did you mean \"preempt\"?"),
             "{text}"
         );
         assert_eq!(run(&router, &["probe"])?.0, 0);

@@ -18,6 +18,7 @@
 
 mod duration;
 mod fits;
+mod nearest;
 mod network;
 mod section;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use std::fmt;
 
 pub use duration::{format_duration, parse_duration};
 pub use ipnet::IpNet;
+pub use nearest::nearest;
 pub use network::{Cidr, Network};
 pub use section::Section;
 pub use spared_abi::HOST_KEYS;
@@ -267,6 +269,16 @@ fn without_positions(path: &str) -> String {
         .filter(|part| part.parse::<u32>().is_err())
         .collect::<Vec<_>>()
         .join(".")
+}
+
+/// A table as it is written: "[[group.interface]]" for "group.0.interface.1", "[log]" for "log".
+pub(crate) fn bracketed(path: &str) -> String {
+    let name = without_positions(path);
+    let last = path.rsplit('.').next().unwrap_or(path);
+    match last.parse::<u32>().is_ok() {
+        true => format!("[[{name}]]"),
+        false => format!("[{name}]"),
+    }
 }
 
 /// Error of a text that is not TOML.

@@ -1,5 +1,6 @@
 //! One table of a configuration file, read key by key.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -7,7 +8,14 @@ use std::time::Duration;
 
 use toml::Value;
 
-use super::{Config, Key, Scope, escape, format_duration, join, parse_duration};
+use super::{Config, Key, Scope, bracketed, escape, format_duration, join, parse_duration};
+
+/// Samples of addresses in what is allowed, and the same of the other family.
+const SAMPLES: [(&str, &str); 3] = [
+    ("192.0.2.1/24", "2001:db8::1/64"),
+    ("192.0.2.0/24", "2001:db8::/32"),
+    ("192.0.2.1\"", "2001:db8::1\""),
+];
 
 /// One table: the file itself, a `[table]`, or one of an array `[[table]]`.
 #[derive(Clone, Debug)]
@@ -155,7 +163,7 @@ impl<'c> Section<'c> {
     pub fn parsed<'k, T: FromStr>(&self, key: impl Into<Key<'k>>, allowed: &str) -> Option<T> {
         let (key, value) = self.value(key.into())?;
         let parsed = value.as_str().and_then(|text| text.parse().ok());
-        parsed.or_else(|| self.wrong(&key, value, allowed))
+        parsed.or_else(|| self.wrong(&key, value, &in_family(allowed, value)))
     }
 
     /// An array of texts that `T` parses. Every wrong element is a fault of its own.
@@ -169,7 +177,8 @@ impl<'c> Section<'c> {
             match value.as_str().and_then(|text| text.parse().ok()) {
                 Some(item) => list.push(item),
                 None => {
-                    let _: Option<T> = self.wrong(&format!("{key}.{position}"), value, allowed);
+                    let allowed = in_family(allowed, value);
+                    let _: Option<T> = self.wrong(&format!("{key}.{position}"), value, &allowed);
                 }
             }
         }
@@ -214,6 +223,13 @@ impl<'c> Section<'c> {
         let path = join(&self.path, &escape(key.name));
         match self.table.get(key.name)? {
             Value::Table(table) => Some(Section::new(self.config, table, path)),
+            // read all the same, so that its own faults come with this one
+            Value::Array(array) if array.first().is_some_and(Value::is_table) => {
+                let path_of_first = format!("{path}.0");
+                self.brackets(key.name, &path_of_first, &path);
+                let first = array.first().and_then(Value::as_table)?;
+                Some(Section::new(self.config, first, path_of_first))
+            }
             other => self.wrong(key.name, other, "a table"),
         }
     }
@@ -227,6 +243,11 @@ impl<'c> Section<'c> {
         let Some(value) = self.table.get(key.name) else {
             return Vec::new();
         };
+        if let Value::Table(table) = value {
+            self.brackets(key.name, &path, &format!("{path}.0"));
+            // read all the same, so that its own faults come with this one
+            return vec![Section::new(self.config, table, path)];
+        }
         let Value::Array(array) = value else {
             let _: Option<()> = self.wrong(key.name, value, &wanted);
             return Vec::new();
@@ -245,6 +266,12 @@ impl<'c> Section<'c> {
             }
         }
         sections
+    }
+
+    /// Notes that a table has the brackets of another one.
+    fn brackets(&self, key: &str, found: &str, allowed: &str) {
+        let (found, allowed) = (bracketed(found), bracketed(allowed));
+        self.fault(key, format!("found {found}, allowed {allowed}"));
     }
 
     /// Notes that `key` is missing; if it is there but wrong, that is noted already.
@@ -333,6 +360,16 @@ impl<'c> Section<'c> {
         };
         self.fault(key, format!("found {found}, allowed {allowed}"));
         None
+    }
+}
+
+/// What is allowed, with a sample of the family that was meant.
+fn in_family<'a>(allowed: &'a str, found: &Value) -> Cow<'a, str> {
+    let is_ipv6 = found.as_str().is_some_and(|it| it.matches(':').count() > 1);
+    let sample = SAMPLES.iter().find(|(ipv4, _)| allowed.contains(ipv4));
+    match sample.filter(|(_, ipv6)| is_ipv6 && !allowed.contains(ipv6)) {
+        Some((ipv4, ipv6)) => Cow::Owned(allowed.replace(ipv4, ipv6)),
+        None => Cow::Borrowed(allowed),
     }
 }
 

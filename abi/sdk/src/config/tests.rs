@@ -63,16 +63,102 @@ fn unknown_keys_are_refused_where_they_stand() {
         found,
         [
             "a: unknown key, allowed: group",
-            "group.0.nmae: unknown key, allowed: name"
+            "group.0.nmae: unknown key: did you mean \"name\"?"
         ]
     );
 }
 
 #[test]
 fn the_keys_of_the_host_are_accepted_at_the_top_only() {
-    let text = "enabled = true\nafter = [\"dhcp\"]\n[[group]]\nafter = 1\n";
+    let text = "enabled = true\nafter = [\"dhcp\"]\n[[group]]\nafter = 1\nx = 1\n";
     let found = faults(text, |root| drop(root.sections("group")));
-    assert_eq!(found, ["group.0.after: unknown key, allowed: none here"]);
+    let at_the_top = "it belongs at the top of the file, above the first [table]";
+    assert_eq!(
+        found,
+        [
+            format!("group.0.after: unknown key here: {at_the_top}"),
+            "group.0.x: unknown key, allowed: none here".to_owned()
+        ]
+    );
+}
+
+#[test]
+fn a_key_of_another_table_is_sent_there() {
+    let text = "vrid = 7\n[[group]]\nname = \"x\"\n[[group.interface]]\nlevel = 1\n[log]\n";
+    let found = faults(text, |root| {
+        for group in root.sections("group") {
+            group.text("name");
+            for interface in group.sections("interface") {
+                interface.integer("vrid", 1..=255);
+            }
+        }
+        let log = root.section("log").expect("it is there");
+        log.text("level");
+    });
+    let wanted = [
+        "group.0.interface.0.level: unknown key here: it belongs in [log]",
+        "vrid: unknown key here: it belongs in [[group.interface]]",
+    ];
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn of_many_keys_only_the_nearest_is_named() {
+    let names: Vec<String> = (0..20).map(|it| format!("number_{it}_of_all")).collect();
+    let read = |root: &Section<'_>| {
+        for name in &names {
+            root.flag(name.as_str());
+        }
+    };
+    let many = "zz: unknown key: none of the 20 that its manual page lists";
+    assert_eq!(faults("zz = 1", read), [many]);
+    let near = "numbr_7_of_all: unknown key: did you mean \"number_7_of_all\"?";
+    assert_eq!(faults("numbr_7_of_all = 1", read), [near]);
+}
+
+#[test]
+fn wrong_brackets_are_named_and_what_is_in_them_is_read() {
+    let read = |root: &Section<'_>| {
+        for group in root.sections("group") {
+            group.integer("vrid", 1..=255);
+        }
+        if let Some(log) = root.section("log") {
+            log.flag("level");
+        }
+    };
+    assert_eq!(
+        faults("[group]\nvrid = 300\n[[log]]\nlevel = 7\n", read),
+        [
+            "group: found [group], allowed [[group]]",
+            "group.vrid: found 300, allowed 1-255",
+            "log: found [[log]], allowed [log]",
+            "log.0.level: found 7, allowed true or false",
+        ]
+    );
+    assert_eq!(
+        faults("log = [1]\n", read),
+        ["log: found an array, allowed a table"]
+    );
+}
+
+#[test]
+fn a_wrong_address_gets_a_sample_of_its_family() {
+    let found = faults(
+        "a = \"fd00::1\"\nb = [\"10.0.0.1\", \"fd00::1/129\"]\n",
+        |root| {
+            root.cidr("a");
+            root.cidrs("b");
+        },
+    );
+    let allowed = "allowed an address with its prefix, like";
+    assert_eq!(
+        found,
+        [
+            format!("a: found \"fd00::1\", {allowed} \"2001:db8::1/64\""),
+            format!("b.0: found \"10.0.0.1\", {allowed} \"192.0.2.1/24\""),
+            format!("b.1: found \"fd00::1/129\", {allowed} \"2001:db8::1/64\""),
+        ]
+    );
 }
 
 #[test]

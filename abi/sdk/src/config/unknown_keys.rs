@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fault, HOST_KEYS, Notes, Scope, escape, join};
+use super::{Fault, HOST_KEYS, Notes, Scope, bracketed, escape, join, nearest};
+
+/// Most keys that are listed: a longer list is not read.
+const LISTED_MAX: usize = 12;
+
+type Keys = BTreeMap<String, Scope>;
 
 impl Notes {
     // Walks only sections that were opened: a value that was refused as a whole is one fault.
@@ -15,7 +20,7 @@ impl Notes {
             if !known.contains_key(key) {
                 faults.push(Fault {
                     key: below,
-                    why: format!("unknown key, allowed: {}", allowed(path, known)),
+                    why: self.unknown(path, key, known),
                 });
                 continue;
             }
@@ -32,16 +37,31 @@ impl Notes {
             }
         }
     }
-}
 
-fn allowed(path: &str, known: &BTreeMap<String, Scope>) -> String {
-    let own: Vec<&str> = known
-        .keys()
-        .map(String::as_str)
-        .filter(|key| !(path.is_empty() && HOST_KEYS.contains(key)))
-        .collect();
-    if own.is_empty() {
-        return "none here".to_owned();
+    /// Why the key is refused: the key that was meant, the table in which it has a meaning, or what there is.
+    fn unknown(&self, path: &str, key: &str, known: &Keys) -> String {
+        if let Some(meant) = nearest(key, known.keys().map(String::as_str)) {
+            return format!("unknown key: did you mean \"{meant}\"?");
+        }
+        if let Some(place) = self.place_of(path, key) {
+            return format!("unknown key here: it belongs {place}");
+        }
+        let is_own = |name: &&str| !(path.is_empty() && HOST_KEYS.contains(name));
+        let own: Vec<&str> = known.keys().map(String::as_str).filter(is_own).collect();
+        match own.len() {
+            0 => "unknown key, allowed: none here".to_owned(),
+            ..=LISTED_MAX => format!("unknown key, allowed: {}", own.join(", ")),
+            count => format!("unknown key: none of the {count} that its manual page lists"),
+        }
     }
-    own.join(", ")
+
+    /// Another table of this file in which the key has a meaning.
+    fn place_of(&self, path: &str, key: &str) -> Option<String> {
+        let mut places = self.known.iter();
+        let (place, _) = places.find(|(place, keys)| *place != path && keys.contains_key(key))?;
+        Some(match place.is_empty() {
+            true => "at the top of the file, above the first [table]".to_owned(),
+            false => format!("in {}", bracketed(place)),
+        })
+    }
 }

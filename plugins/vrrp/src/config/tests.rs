@@ -253,7 +253,11 @@ fn the_longest_interval_that_is_believed_follows_the_configured_one() {
 fn every_wrong_value_is_named_with_what_is_allowed() {
     for (group, router, expected) in [
         ("version = 4", "", "group.0.version: found 4, allowed 2-3"),
-        ("name2 = 1", "", "group.0.name2: unknown key, allowed: "),
+        (
+            "name2 = 1",
+            "",
+            "group.0.name2: unknown key: did you mean \"name\"?",
+        ),
         ("vrid = 300", "", "group.0.vrid: found 300, allowed 1-255"),
         (
             "advert_interval = \"15ms\"",

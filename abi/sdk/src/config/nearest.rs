@@ -1,0 +1,85 @@
+//! The word that was meant by a misspelt one.
+
+/// Longest word that is compared.
+const LETTERS_MAX: usize = 64;
+
+/// Of `words`, the one most similar to `word`, if a typing error explains the difference: at most a third of the
+/// letters, and at least one, are wrong, missing, added or swapped with their neighbour. Case and the difference
+/// between `-` and `_` do not count.
+///
+/// ```
+/// use spared_sdk::config::nearest;
+///
+/// assert_eq!(nearest("intreface", ["interface", "vrid"]), Some("interface"));
+/// assert_eq!(nearest("colour", ["interface", "vrid"]), None);
+/// ```
+pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let typed = letters(word);
+    let is_near = |other: &str| {
+        let meant = letters(other);
+        let longest = typed.len().max(meant.len());
+        let most = (longest / 3).max(1);
+        let found = distance(&typed, &meant);
+        (longest <= LETTERS_MAX && found <= most && found < longest).then_some(found)
+    };
+    let near = words
+        .into_iter()
+        .filter_map(|it| Some((is_near(it)?, it)))
+        .min_by_key(|(found, _)| *found);
+    near.map(|(_, word)| word)
+}
+
+fn letters(word: &str) -> Vec<char> {
+    let plain = |letter: char| if letter == '-' { '_' } else { letter };
+    let all = word.chars().flat_map(char::to_lowercase).map(plain);
+    all.take(LETTERS_MAX + 1).collect()
+}
+
+/// Number of letters to replace, remove, add or swap with their neighbour.
+fn distance(typed: &[char], meant: &[char]) -> usize {
+    let mut above: Vec<usize> = (0..=meant.len()).collect();
+    let mut two_above = above.clone();
+    for (row, letter) in typed.iter().enumerate() {
+        let mut line = vec![row + 1];
+        for (column, other) in meant.iter().enumerate() {
+            let replaced = above[column] + usize::from(letter != other);
+            let mut least = replaced.min(above[column + 1] + 1).min(line[column] + 1);
+            let is_swap =
+                row > 0 && column > 0 && typed[row - 1] == *other && meant[column - 1] == *letter;
+            if is_swap {
+                least = least.min(two_above[column - 1] + 1);
+            }
+            line.push(least);
+        }
+        two_above = std::mem::replace(&mut above, line);
+    }
+    above[meant.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typing_error_is_near_and_another_word_is_not() {
+        for (word, words, meant) in [
+            ("nmae", &["name", "vrid"][..], Some("name")),
+            ("adress", &["addresses", "advert_loss"], Some("addresses")),
+            (
+                "Advert-Interval",
+                &["advert_interval"],
+                Some("advert_interval"),
+            ),
+            ("contrack", &["conntrack", "dhcp"], Some("conntrack")),
+            ("x", &["y"], None),
+            ("", &["a"], None),
+            ("name", &["node"], None),
+            ("max_age", &["min_age", "mark_bit"], Some("min_age")),
+            ("failover", &["files", "force", "switch"], None),
+        ] {
+            assert_eq!(nearest(word, words.iter().copied()), meant, "{word}");
+        }
+        let long = "a".repeat(100_000);
+        assert_eq!(nearest(&long, [long.as_str()]), None);
+    }
+}
