@@ -16,6 +16,8 @@ pub const PLUGIN_FILES: u32 = 0x2;
 pub const PLUGIN_WRITE: u32 = 0x4;
 /// `SPARED_PLUGIN_ROOT`: runs as root and unconfined.
 pub const PLUGIN_ROOT: u32 = 0x8;
+/// `SPARED_PLUGIN_ASIDE`: by default its failure leaves the node as fit as before.
+pub const PLUGIN_ASIDE: u32 = 0x10;
 
 /// `SPARED_CALLS_BASIC`: memory, threads, time, reads and writes files, uses sockets that it has.
 pub const CALLS_BASIC: u32 = 0x1;

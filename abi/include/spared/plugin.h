@@ -171,6 +171,9 @@ struct spared_bytes {
  * of the machine; not if the administrator's `allow` leaves out "root". Such a plugin has no peer:
  * root never parses data from the network. */
 #define SPARED_PLUGIN_ROOT 0x8u
+/* No traffic depends on it: by default its failure is a warning alone, and leaves the node as fit to
+ * be active as before. The administrator's `on_failure` may say otherwise. */
+#define SPARED_PLUGIN_ASIDE 0x10u
 
 /* Groups of system calls, for the field calls. With any of them, the plugin is held to a list: to
  * these groups and BASIC. Another call fails with EPERM, and a line of log names it. Unknown groups

@@ -18,7 +18,7 @@ use crate::shim;
 ///     brand: "acme",                 // optional; the fork of spared that it requires
 ///     needs_minor: 1,                // optional; older hosts refuse it, so only if it cannot do without
 ///     capabilities: [],              // optional; numbers of <linux/capability.h>, like libc's
-///     flags: REALTIME,               // optional; of REALTIME, FILES, WRITE, ROOT: FILES | WRITE
+///     flags: REALTIME,               // optional; of REALTIME, FILES, WRITE, ROOT, ASIDE: FILES | WRITE
 ///     paths: ["/etc/kea", "+/var/lib/kea"],   // optional; may be read, after a + also written
 ///     calls: [FILES, SOCKETS],       // optional; also PROGRAMS: the system calls that it makes
 ///     wire: (1, 2),                  // optional; versions of its messages to the peer plugin
@@ -116,6 +116,9 @@ pub const WRITE: u32 = abi::PLUGIN_WRITE;
 
 /// `flags: ROOT`.
 pub const ROOT: u32 = abi::PLUGIN_ROOT;
+
+/// `flags: ASIDE`.
+pub const ASIDE: u32 = abi::PLUGIN_ASIDE;
 
 /// `calls: [FILES, SOCKETS]`.
 pub mod calls {

@@ -99,6 +99,35 @@ pub fn locate(text: &str, key: &str) -> Option<usize> {
     find(text, document.get_ref(), key).0
 }
 
+/// Line of the first key of this name with this text as its value, or as the value for one of the nodes.
+pub(super) fn locate_value(text: &str, key: &str, wanted: &str) -> Option<usize> {
+    let (document, _) = DeTable::parse_recoverable(text);
+    let mut starts = Vec::new();
+    search(document.get_ref(), key, wanted, &mut starts);
+    starts.into_iter().min().map(|start| line_at(text, start))
+}
+
+fn search(table: &DeTable<'_>, key: &str, wanted: &str, starts: &mut Vec<usize>) {
+    let is_wanted = |value: &DeValue<'_>| value.as_str() == Some(wanted);
+    for (name, value) in table {
+        let found = match value.get_ref() {
+            DeValue::Table(by_node) => by_node.values().any(|it| is_wanted(it.get_ref())),
+            value => is_wanted(value),
+        };
+        if found && name.get_ref() == key {
+            starts.push(name.span().start);
+        }
+        match value.get_ref() {
+            DeValue::Table(inner) => search(inner, key, wanted, starts),
+            DeValue::Array(items) => {
+                let inner = items.iter().filter_map(|it| it.get_ref().as_table());
+                inner.for_each(|inner| search(inner, key, wanted, starts));
+            }
+            _ => {}
+        }
+    }
+}
+
 // The line of a key, and the key in words, in which entries have names: `group "office": advert_interval`.
 fn find(text: &str, document: &DeTable<'_>, key: &str) -> (Option<usize>, String) {
     let mut found = None;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use spared_message::worker::Surroundings;
 use spared_sdk::config::{Config, HOST_KEYS, Section};
+use toml::de::DeTable;
 
 use super::{Equal, Fault, Link, link};
 
@@ -76,14 +77,36 @@ impl Host {
         hostname: &str,
         folder: &Path,
     ) -> Result<Self, Vec<Fault>> {
-        if let Some(fault) = Fault::of_syntax(file, text) {
-            return Err(vec![fault]);
+        match Self::parse_all(file, text, hostname, folder) {
+            (Some(host), faults) if faults.is_empty() => Ok(host),
+            (host, mut faults) => {
+                faults.extend(host.into_iter().flat_map(|host| host.key_faults));
+                Err(faults)
+            }
         }
+    }
+
+    /// The same with its faults. What could not be read has its default, and this node is one of `[nodes]`, so that the
+    /// files of plugins can be read as well. Text that is not TOML keeps what its reader recovers.
+    pub(super) fn parse_all(
+        file: &str,
+        text: &str,
+        hostname: &str,
+        folder: &Path,
+    ) -> (Option<Self>, Vec<Fault>) {
         let (name, nodes) = names(text);
         let node = name.unwrap_or_else(|| hostname.to_owned());
-        let config = Config::parse(text, &node, &nodes)
-            .map_err(|error| vec![Fault::whole(file, error.to_string())])?;
+        let syntax = Fault::of_syntax(file, text);
+        let readable = if syntax.is_some() { "" } else { text };
+        let config = match Config::parse(readable, &node, &nodes) {
+            Ok(config) => config,
+            Err(error) => return (None, vec![Fault::whole(file, error.to_string())]),
+        };
         let mut host = read(&config.root(), node, nodes);
+        if let Some(fault) = syntax {
+            host.stand_in();
+            return (Some(host), vec![fault]);
+        }
         let read = link::read(&config, folder);
         host.link = read.link;
         host.has_link = config.root().has("link");
@@ -98,29 +121,29 @@ impl Host {
         host.key_faults = located(read.of_keys);
         let mut faults = located(found);
         faults.extend(stranger(file, text, &host));
-        if faults.is_empty() {
-            Ok(host)
-        } else {
-            faults.append(&mut host.key_faults);
-            Err(faults)
+        host.stand_in();
+        (Some(host), faults)
+    }
+
+    /// A host that is none of `[nodes]` reads the files of plugins as one of them.
+    fn stand_in(&mut self) {
+        let first = self.nodes.first();
+        if let Some(first) = first.filter(|_| !self.nodes.contains(&self.node)) {
+            self.node = first.clone();
         }
     }
 }
 
 // These two are looked up first, as the reader needs the node before it reads.
 fn names(text: &str) -> (Option<String>, Vec<String>) {
-    let table: toml::Table = text.parse().unwrap_or_default();
-    let name = table
-        .get("node")
-        .and_then(|node| node.get("name"))
-        .and_then(|name| name.as_str())
-        .map(str::to_owned);
-    let nodes = table
-        .get("nodes")
-        .and_then(|nodes| nodes.as_table())
-        .map(|nodes| nodes.keys().cloned().collect())
-        .unwrap_or_default();
-    (name, nodes)
+    let (document, _) = DeTable::parse_recoverable(text);
+    let table = |key: &str| document.get_ref().get(key)?.get_ref().as_table();
+    let name = table("node").and_then(|node| node.get("name"));
+    let name = name.and_then(|name| name.get_ref().as_str());
+    let nodes = table("nodes").into_iter().flat_map(|nodes| nodes.keys());
+    let mut nodes: Vec<String> = nodes.map(|name| name.get_ref().to_string()).collect();
+    nodes.sort();
+    (name.map(str::to_owned), nodes)
 }
 
 fn read(root: &Section<'_>, node: String, nodes: Vec<String>) -> Host {

@@ -27,7 +27,7 @@
 //! | `after`      | names of plugins  | none      | plugins that become active before it, backup after  |
 //! | `follow`     | names of groups   | all       | groups whose roles it gets                          |
 //! | `allow`      | capabilities, root | what the plugin asks for | limits its privileges               |
-//! | `on_failure` | degrade, resign   | degrade   | when it is given up: only warn, or resign too       |
+//! | `on_failure` | warn, degrade, resign | as the plugin says: degrade, or warn | when it is given up: the node is as fit as before, less fit, or resigns |
 
 #![forbid(unsafe_code)]
 
@@ -89,13 +89,49 @@ impl Setup {
             .map_err(|fault| vec![fault])?
             .unwrap_or_default();
         let host = Self::host(path, &text)?;
-        let plugins_dir = path.parent().unwrap_or(Path::new(".")).join("plugins");
-        let names = file::plugin_names(&plugins_dir).map_err(|fault| vec![fault])?;
-        let plugins = names
-            .iter()
-            .map(|name| Plugin::read(name, &plugins_dir.join(format!("{name}.toml")), &host))
-            .collect();
+        let plugins = Self::plugins(path, &host).map_err(|fault| vec![fault])?;
         Ok(Self::new(host, plugins, text))
+    }
+
+    fn plugins(path: &Path, host: &Host) -> Result<Vec<Plugin>, Fault> {
+        let folder = path.parent().unwrap_or(Path::new(".")).join("plugins");
+        let names = file::plugin_names(&folder)?.into_iter();
+        let read = |name: String| Plugin::read(&name, &folder.join(format!("{name}.toml")), host);
+        Ok(names.map(read).collect())
+    }
+
+    /// The same with the faults of `spared.toml` beside what can be read with them: a check tells the faults of all files
+    /// at once. None if nothing can be read.
+    pub fn read_all(path: &Path) -> (Option<Self>, Vec<Fault>) {
+        let text = match file::read(path) {
+            Ok(text) => text.unwrap_or_default(),
+            Err(fault) => return (None, vec![fault]),
+        };
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let name = fault::name_of(path);
+        let (host, mut faults) = Host::parse_all(&name, &text, &spared_key::default_name(), folder);
+        let Some(host) = host else {
+            return (None, faults);
+        };
+        let plugins = match Self::plugins(path, &host) {
+            Ok(plugins) => plugins,
+            Err(fault) => {
+                faults.push(fault);
+                Vec::new()
+            }
+        };
+        (Some(Self::new(host, plugins, text)), faults)
+    }
+
+    /// Where a key has this value, in the first file that has it: "plugins/vrrp.toml:12".
+    pub fn place_of(&self, key: &str, value: &str) -> Option<String> {
+        let own = ("spared.toml".to_owned(), &self.text);
+        let plugins = self.plugins.iter().filter(|it| it.enabled);
+        let plugins = plugins.map(|it| (on_disk::path_of(&it.name), &it.text));
+        [own].into_iter().chain(plugins).find_map(|(file, text)| {
+            let line = fault::locate_value(text, key, value)?;
+            Some(format!("{file}:{line}"))
+        })
     }
 
     /// The same from texts that were in the files before, by their path below the folder of

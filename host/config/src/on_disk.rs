@@ -138,7 +138,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
 }
 
-fn path_of(plugin: &str) -> String {
+pub(super) fn path_of(plugin: &str) -> String {
     format!("plugins/{plugin}.toml")
 }
 

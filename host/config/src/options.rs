@@ -23,6 +23,14 @@ impl Options {
         self.config.clone().unwrap_or_else(default)
     }
 
+    /// Reads what can be read, and all faults of `spared.toml`: see [`Setup::read_all`]. None: the file that was asked for
+    /// does not exist.
+    pub fn read_all(&self) -> Option<(Option<Setup>, Vec<Fault>)> {
+        let path = self.config();
+        let is_absent = self.config.is_some() && !path.exists();
+        (!is_absent).then(|| Setup::read_all(&path))
+    }
+
     /// Reads the configuration. The default's file may be absent.
     ///
     /// # Errors

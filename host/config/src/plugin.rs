@@ -5,6 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use spared_control::RESERVED;
+use spared_sdk::abi::PLUGIN_ASIDE;
 use spared_sdk::config::{Config, HOST_KEYS, Section};
 
 use super::{Fault, Host, file};
@@ -15,6 +16,12 @@ const MEMORY_MIB: RangeInclusive<u64> = 16..=1_048_576;
 /// Part of the machine's memory that a plugin may have by default, and what it may have anyway.
 const DEFAULT_SHARE: u64 = 4;
 const DEFAULT_LEAST: u64 = 256 * MIB;
+
+const ON_FAILURE: [(&str, OnFailure); 3] = [
+    ("warn", OnFailure::Warn),
+    ("degrade", OnFailure::Degrade),
+    ("resign", OnFailure::Resign),
+];
 
 /// A file of `plugins/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +34,8 @@ pub struct Plugin {
     /// Groups whose roles it gets; None for all.
     pub follow: Option<Vec<String>>,
     pub allow: Allow,
-    pub on_failure: OnFailure,
+    /// None: as the plugin says of itself.
+    pub on_failure: Option<OnFailure>,
     /// Memory that each of its processes may have, in MiB; None for the default.
     pub memory_mib: Option<u64>,
     /// Faults in the keys of the host. A plugin that has any is not run.
@@ -69,11 +77,22 @@ impl Allow {
 }
 
 /// Consequence for this node if the plugin is given up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    #[default]
+    /// It is told, and the node is as fit to be active as before.
+    Warn,
     Degrade,
     Resign,
+}
+
+impl OnFailure {
+    /// What a file says, or by default the flags of the plugin itself.
+    pub fn of(said: Option<Self>, flags: u32) -> Self {
+        said.unwrap_or(match flags & PLUGIN_ASIDE != 0 {
+            true => Self::Warn,
+            false => Self::Degrade,
+        })
+    }
 }
 
 impl Plugin {
@@ -126,7 +145,7 @@ impl Plugin {
             after: Vec::new(),
             follow: None,
             allow: Allow::ALL,
-            on_failure: OnFailure::Degrade,
+            on_failure: None,
             memory_mib: None,
             faults: Vec::new(),
         }
@@ -142,15 +161,7 @@ impl Plugin {
         self.allow = root
             .list::<Word>("allow", "a capability like \"net_admin\", or \"root\"")
             .map_or(Allow::ALL, |words| Allow::these(&words));
-        self.on_failure = root
-            .choice(
-                "on_failure",
-                &[
-                    ("degrade", OnFailure::Degrade),
-                    ("resign", OnFailure::Resign),
-                ],
-            )
-            .unwrap_or_default();
+        self.on_failure = root.choice("on_failure", &ON_FAILURE);
         self.memory_mib = root.integer("memory_mib", MEMORY_MIB);
     }
 

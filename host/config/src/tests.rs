@@ -75,7 +75,7 @@ fn faults_of_the_host_file_come_all_at_once_with_lines() {
             "spared.toml:6: log.level: found \"loud\", allowed \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
             "spared.toml:1: fence: found 5, allowed \"required\", \"off\"",
             "spared.toml:4: settle_ms: found 20000, allowed 0-10000",
-            "spared.toml:3: realtme: unknown key, allowed: equal, fence, firewall, link, log, node, nodes, port, realtime, secret_file, settle_ms",
+            "spared.toml:3: realtme: unknown key: did you mean \"realtime\"?",
         ]
     );
 }
@@ -131,7 +131,7 @@ fn the_keys_of_the_host_are_read_and_the_others_left_alone() {
     assert_eq!(plugin.after, ["vrrp"]);
     assert_eq!(plugin.allow.capabilities, 1 << 12 | 1 << 13);
     assert!(!plugin.allow.root);
-    assert_eq!(plugin.on_failure, OnFailure::Resign);
+    assert_eq!(plugin.on_failure, Some(OnFailure::Resign));
     assert!(plugin.enabled);
 }
 

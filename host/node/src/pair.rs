@@ -317,8 +317,15 @@ impl Pair {
     }
 
     /// Handles that a plugin was given up, or refused its configuration.
-    pub fn handle_plugin_failed(&mut self, plugin: &str, why: &str) -> Option<Notice> {
-        let change = self.quality.handle_failed(plugin, why, clock::now());
+    /// `is_aside`: the node is as fit to be active as before.
+    pub fn handle_plugin_failed(
+        &mut self,
+        plugin: &str,
+        why: &str,
+        is_aside: bool,
+    ) -> Option<Notice> {
+        let now = clock::now();
+        let change = self.quality.handle_failed(plugin, why, now, is_aside);
         self.note_quality(change)
     }
 

@@ -292,6 +292,9 @@ pub struct PluginFacts {
     pub is_silent: bool,
     /// Reason why it does not run.
     pub why: String,
+    /// No traffic depends on it: a node without it is as ready as one with it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_aside: bool,
     /// It has a channel to its peer.
     pub has_channel: bool,
     /// It has a channel to replicate over, and no link is configured.

@@ -55,7 +55,7 @@ pub fn missing(
         "" => format!("no link to {peer} is up"),
         why => format!("no link to {peer} is up: {why}"),
     });
-    let plugins = own.plugins.iter();
+    let plugins = own.plugins.iter().filter(|it| !it.is_aside);
     let plugins = plugins.filter_map(|it| plugin_lack(it, peer, link_down.is_none()));
     let forwarding = own.not_forwarding.first();
     let forwarding = forwarding.map(|setting| forwarding::sentence(setting));

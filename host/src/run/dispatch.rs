@@ -113,7 +113,8 @@ impl Loop {
                 self.note_secret_keys(&plugin);
             }
             Report::Refused { plugin, why } => {
-                let notice = self.pair.handle_plugin_failed(&plugin, &why);
+                let is_aside = self.supervisor.on_failure(&plugin) == OnFailure::Warn;
+                let notice = self.pair.handle_plugin_failed(&plugin, &why, is_aside);
                 self.record(notice);
             }
             Report::Event {
@@ -172,19 +173,20 @@ impl Loop {
     }
 
     fn handle_given_up(&mut self, plugin: &str, why: String) {
-        let notice = self.pair.handle_plugin_failed(plugin, &why);
+        let on_failure = self.supervisor.on_failure(plugin);
+        let is_aside = on_failure == OnFailure::Warn;
+        let notice = self.pair.handle_plugin_failed(plugin, &why, is_aside);
         self.record(notice);
-        let settings = self.supervisor.settings(plugin);
-        match settings.map(|settings| settings.on_failure) {
-            Some(OnFailure::Resign) => self.groups.handle_unfit(plugin, why),
+        match on_failure {
+            OnFailure::Resign => self.groups.handle_unfit(plugin, why),
             // its file may have said otherwise before
-            Some(OnFailure::Degrade) | None => self.groups.handle_fit(plugin),
+            OnFailure::Warn | OnFailure::Degrade => self.groups.handle_fit(plugin),
         }
     }
 
     /// Ends that this node has resigned for a plugin, if its new file does not ask for it any more.
     pub(super) fn note_on_failure(&mut self, plugin: &Plugin) {
-        if plugin.on_failure != OnFailure::Resign {
+        if plugin.on_failure != Some(OnFailure::Resign) {
             self.groups.handle_fit(&plugin.name);
         }
     }

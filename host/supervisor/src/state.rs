@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use spared_config as config;
+use spared_config::{self as config, OnFailure};
 use spared_group::Follower;
 use spared_worker::message::Descriptor;
 
@@ -17,6 +17,12 @@ impl Supervisor {
 
     pub fn settings(&self, name: &str) -> Option<&config::Plugin> {
         Some(&self.plugins.get(name)?.settings)
+    }
+
+    /// What follows from its failure.
+    pub fn on_failure(&self, name: &str) -> OnFailure {
+        let said = self.settings(name).and_then(|it| it.on_failure);
+        OnFailure::of(said, self.descriptor(name).map_or(0, |it| it.flags))
     }
 
     pub fn is_running(&self, name: &str) -> bool {

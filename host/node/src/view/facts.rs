@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use spared_config::OnFailure;
 use spared_control::Value;
 use spared_fence::is_link_local;
 use spared_group::Group;
@@ -358,6 +359,7 @@ impl NodeView<'_> {
             state,
             is_silent: self.supervisor.is_silent(name, Instant::now()),
             why,
+            is_aside: self.supervisor.on_failure(name) == OnFailure::Warn,
             has_channel: descriptor.is_some_and(|descriptor| descriptor.has_peer),
             is_unlinked: descriptor.is_some_and(|it| self.is_unlinked(it)),
             has_peer: self.link.channels_up().contains(name),

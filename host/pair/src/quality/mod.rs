@@ -135,13 +135,20 @@ impl Quality {
         self.weigh(format!("plugin {plugin} runs again"))
     }
 
-    /// Handles a plugin that is given up, or refused its configuration: it counts as a failed check.
-    pub fn handle_failed(&mut self, plugin: &str, why: &str, at: String) -> Option<Change> {
+    /// Handles a plugin that is given up, or refused its configuration: it counts as a failed check, without weight if it
+    /// `is_aside`: no traffic depends on it.
+    pub fn handle_failed(
+        &mut self,
+        plugin: &str,
+        why: &str,
+        at: String,
+        is_aside: bool,
+    ) -> Option<Change> {
         self.drop_checks(plugin);
         let name = format!("plugin {plugin}");
         let said = CheckReport {
             name: &name,
-            weight: PLUGIN_WEIGHT,
+            weight: if is_aside { 0 } else { PLUGIN_WEIGHT },
             state: 0,
             why,
         };

@@ -194,7 +194,7 @@ fn a_plugin_that_is_given_up_is_a_check_itself() {
             .unwrap()
     };
     say(&mut quality, "lan1");
-    let change = quality.handle_failed("health", "crashed", String::new());
+    let change = quality.handle_failed("health", "crashed", String::new(), false);
     assert_eq!(change.unwrap().to, 50);
     assert_eq!(quality.failing(), ["plugin health does not run"]);
     assert_eq!(quality.status()[0].name, "plugin health");
@@ -202,7 +202,7 @@ fn a_plugin_that_is_given_up_is_a_check_itself() {
     assert_eq!(quality.number(), 50);
     let change = quality.handle_recovered("health").unwrap();
     assert_eq!(change.to, 100);
-    quality.handle_failed("health", "crashed", String::new());
+    quality.handle_failed("health", "crashed", String::new(), false);
     assert_eq!(quality.handle_removed("health").unwrap().to, 100);
 }
 
@@ -240,4 +240,16 @@ fn a_weight_of_0_hides_no_fault() {
     assert_eq!(quality.failing(), [""; 0]);
     report(&mut quality, "squid", 0, 100, "running");
     assert_eq!(quality.unfit().len(), 0);
+}
+
+#[test]
+fn a_plugin_on_which_nothing_depends_costs_nothing_when_it_fails() {
+    let mut quality = Quality::default();
+    report(&mut quality, "uplink", 100, 100, "");
+    let change = quality.handle_failed("files-root", "crashed", String::new(), true);
+    assert_eq!((change, quality.number()), (None, 100));
+    assert_eq!(quality.status()[0].name, "plugin files-root");
+    // unless its file says that it does
+    let change = quality.handle_failed("files-root", "crashed", String::new(), false);
+    assert_eq!(change.map(|it| it.to), Some(50));
 }
