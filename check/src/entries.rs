@@ -23,7 +23,7 @@ pub fn examine(setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
     let kernel = Kernel { links, addresses };
     let plugins = setup.plugins.iter().filter(|plugin| plugin.enabled);
     let of = |plugin: &Plugin| {
-        let name = format!("{}.toml", plugin.name);
+        let name = format!("plugins/{}.toml", plugin.name);
         let file = File {
             name: &name,
             text: &plugin.text,

@@ -22,6 +22,7 @@ mod ruleset;
 mod run;
 mod sets;
 mod settings;
+mod summary;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -100,6 +101,7 @@ impl fmt::Display for Finding {
 pub fn examine(setup: &Setup) -> Vec<Finding> {
     let wanted = Wanted::of(setup);
     let mut findings = examine_on(&System::here(), &wanted);
+    findings.extend(names::absent(&System::here(), setup, &wanted));
     findings.extend(bare::examine(&wanted));
     findings.extend(entries::examine(setup, &wanted));
     findings.extend(kinds::examine(&wanted));

@@ -4,16 +4,23 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use spared_config::{Plugin, Setup};
-use spared_sdk::config::IpNet;
+use spared_config::{Fault, Plugin, Setup};
+use spared_sdk::config::{IpNet, nearest};
 
 use super::{Finding, Severity, System, Wanted};
+
+/// Most interfaces of the machine that are listed.
+const LISTED_MAX: usize = 12;
 
 pub fn examine(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
     let links = setup.host.linked().map(|link| &link.paths);
     let links = links.into_iter().flatten().map(|path| &path.interface);
     let absent = links.filter(|name| !system.has_interface(name));
-    let mut findings: Vec<Finding> = absent.map(|name| absent_link(name)).collect();
+    let absent = absent.map(|name| {
+        let sentence = absence(system, setup, "the link's interface", name);
+        Finding::new("link-interface-absent", Severity::Warning, sentence)
+    });
+    let mut findings: Vec<Finding> = absent.collect();
     for plugin in setup.plugins.iter().filter(|plugin| plugin.enabled) {
         findings.extend(unknown_plugins(setup, plugin));
         findings.extend(unknown_groups(wanted, plugin));
@@ -62,24 +69,78 @@ pub fn unread(config: &Path, plugin_dir: &Path) -> Vec<Finding> {
 /// Warning about an elector without a group.
 pub fn no_group(plugin: &str) -> Finding {
     let sentence = format!(
-        "{plugin}.toml has no [[group]]: this node is never active on any address, and a reload removes \
+        "plugins/{plugin}.toml has no [[group]]: this node is never active on any address, and a reload removes \
          those that it has"
     );
     Finding::new("no-group", Severity::Warning, sentence)
 }
 
-fn absent_link(name: &str) -> Finding {
-    let sentence = format!("link: interface {name} is absent; it is used as soon as it appears");
-    Finding::new("link-interface-absent", Severity::Warning, sentence).fix("ip link")
+/// Interfaces of groups and plugins that this machine does not have.
+pub fn absent(system: &System, setup: &Setup, wanted: &Wanted) -> Vec<Finding> {
+    let names = wanted.interfaces.keys();
+    let absent = names
+        .filter(|name| !system.has_interface(name))
+        .map(|name| {
+            let sentence = absence(system, setup, "interface", name);
+            Finding::new("interface-absent", Severity::Warning, sentence)
+        });
+    absent.collect()
+}
+
+/// Place of an absent interface in the files, the one that was meant, and those that there are.
+fn absence(system: &System, setup: &Setup, what: &str, name: &str) -> String {
+    let place = setup.place_of("interface", name);
+    let place = place.map_or(String::new(), |place| format!("{place}: "));
+    let mut there = system.interfaces();
+    there.retain(|it| it != "lo");
+    there.sort();
+    let meant = meant(name, there.iter().map(String::as_str));
+    let more = match there.len().saturating_sub(LISTED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let there = match there.is_empty() {
+        true => "none".to_owned(),
+        false => there[..there.len().min(LISTED_MAX)].join(", "),
+    };
+    format!(
+        "{place}{what} {name} is absent, and is used as soon as it appears; this machine has {there}{more}{meant}"
+    )
+}
+
+/// Why there is no plugin of this name, and the one that was meant, or those that there are. None: there is one.
+pub fn no_plugin(plugin_dir: &Path, name: &str) -> Option<String> {
+    let path = plugin_dir.join(format!("{name}.so"));
+    if path.symlink_metadata().is_ok() {
+        return None;
+    }
+    let entries = plugin_dir.read_dir().into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|it| {
+            it.file_name()
+                .to_str()?
+                .strip_suffix(".so")
+                .map(str::to_owned)
+        })
+        .collect();
+    names.sort();
+    let meant = nearest(name, names.iter().map(String::as_str));
+    let hint = match (meant, names.is_empty()) {
+        (Some(meant), _) => format!("did you mean {meant}.toml?"),
+        (None, true) => format!("there is none in {}", plugin_dir.display()),
+        (None, false) => format!("there are {}", names.join(", ")),
+    };
+    Some(format!("there is no plugin \"{name}\": {hint}"))
 }
 
 fn unknown_plugins<'s>(setup: &'s Setup, plugin: &'s Plugin) -> impl Iterator<Item = Finding> {
     let is_there = |name: &str| setup.plugin(name).is_some_and(|it| it.enabled);
     let unknown = plugin.after.iter().filter(move |name| !is_there(name));
-    unknown.map(|name| {
-        let of = &plugin.name;
-        let sentence = format!("{of}.toml: after: no plugin \"{name}\" is enabled");
-        Finding::new("after-unknown", Severity::Warning, sentence)
+    unknown.map(move |name| {
+        let enabled = setup.plugins.iter().filter(|it| it.enabled);
+        let meant = meant(name, enabled.map(|it| it.name.as_str()));
+        let why = format!("no plugin \"{name}\" is enabled{meant}");
+        Finding::new("after-unknown", Severity::Warning, at(plugin, "after", why))
     })
 }
 
@@ -87,11 +148,27 @@ fn unknown_groups(wanted: &Wanted, plugin: &Plugin) -> Vec<Finding> {
     let is_there = |name: &String| wanted.groups.iter().any(|group| group.name == *name);
     let followed = plugin.follow.iter().flatten();
     let unknown = followed.filter(|name| !is_there(name)).map(|name| {
-        let of = &plugin.name;
-        let sentence = format!("{of}.toml: follow: there is no group \"{name}\"");
-        Finding::new("follow-unknown", Severity::Warning, sentence)
+        let groups = wanted.groups.iter().map(|group| group.name.as_str());
+        let why = format!("there is no group \"{name}\"{}", meant(name, groups));
+        Finding::new(
+            "follow-unknown",
+            Severity::Warning,
+            at(plugin, "follow", why),
+        )
     });
     unknown.collect()
+}
+
+/// The sentence with the place of the key in the file of the plugin.
+fn at(plugin: &Plugin, key: &str, why: String) -> String {
+    let file = format!("plugins/{}.toml", plugin.name);
+    Fault::of_key(&file, &plugin.text, key, why).to_string()
+}
+
+/// "; did you mean ...?", if one of these is near.
+fn meant<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let meant = nearest(name, names);
+    meant.map_or(String::new(), |it| format!("; did you mean \"{it}\"?"))
 }
 
 // In a subnet of one or two addresses, each may be a host's.
@@ -138,9 +215,9 @@ mod tests {
         let found = examine(&root.system(), &setup, &wanted);
         let found: Vec<&str> = found.iter().map(|it| it.sentence.as_str()).collect();
         let wanted = [
-            "service.toml: after: no plugin \"dhpc\" is enabled",
-            "service.toml: after: no plugin \"sets\" is enabled",
-            "service.toml: follow: there is no group \"ofice\"",
+            "plugins/service.toml:1: after: no plugin \"dhpc\" is enabled",
+            "plugins/service.toml:1: after: no plugin \"sets\" is enabled",
+            "plugins/service.toml:2: follow: there is no group \"ofice\"; did you mean \"office\"?",
             "192.0.2.0/24 on lan is the network itself: no host can have it",
             "192.0.2.255/24 on lan is the broadcast of its network: no host can have it",
             "2001:db8::/64 on lan is the network itself: no host can have it",
@@ -166,9 +243,65 @@ mod tests {
             let found = examine(&root.system(), &setup, &Wanted::default());
             found.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        let absent = "warning[link-interface-absent]: link: interface hot is absent; it is used as soon as it appears; to fix: ip link";
+        let absent = "warning[link-interface-absent]: spared.toml:7: the link's interface hot is absent, and is used as soon \
+                      as it appears; this machine has lan";
         assert_eq!(found("Inter-|\n face |bytes\n   lan: 0 0\n"), [absent]);
         assert_eq!(found("Inter-|\n face |bytes\n   hot: 0 0\n"), [""; 0]);
+    }
+
+    #[test]
+    fn an_absent_interface_has_its_place_and_what_was_meant() {
+        let root = Root::new("absent-names");
+        root.write("etc/spared.toml", "node.name = \"r1\"\n");
+        let vrrp = "[[group]]\nname = \"office\"\n[[group.interface]]\ninterface = { r1 = \"lna2\", r2 = \"lan2\" }\n\
+                    [[group.interface]]\ninterface = \"lan3\"\n";
+        root.write("etc/plugins/vrrp.toml", vrrp);
+        let setup = Setup::read(&root.system().path("etc/spared.toml")).expect("no fault");
+        let found = |devices: &str| {
+            root.write("proc/net/dev", devices);
+            let wanted = Wanted::of(&setup);
+            let found = absent(&root.system(), &setup, &wanted).into_iter();
+            found.map(|it| it.sentence).collect::<Vec<_>>()
+        };
+        let said = "plugins/vrrp.toml:4: interface lna2 is absent, and is used as soon as it appears; this machine has \
+                    lan2, lan3; did you mean \"lan2\"?";
+        assert_eq!(
+            found(" face |bytes\n lo: 0\n lan3: 0 0\n lan2: 0 0\n"),
+            [said]
+        );
+        let many: String = (10..30).map(|it| format!(" veth{it}: 0 0\n")).collect();
+        let found = found(&many);
+        assert!(
+            matches!(&found[..], [_, last] if last.starts_with("plugins/vrrp.toml:6: interface lan3 is absent")
+                && last.ends_with("this machine has veth10, veth11, veth12, veth13, veth14, veth15, veth16, veth17, \
+                                   veth18, veth19, veth20, veth21 and 8 more")),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_plugin_that_is_not_installed_is_named_with_the_nearest() {
+        let root = Root::new("no-plugin");
+        for name in ["conntrack", "vrrp"] {
+            root.write(&format!("lib/{name}.so"), "");
+        }
+        let lib = root.system().path("lib");
+        let said = |name| no_plugin(&lib, name).unwrap_or_default();
+        assert_eq!(said("vrrp"), "");
+        assert_eq!(
+            said("contrack"),
+            "there is no plugin \"contrack\": did you mean conntrack.toml?"
+        );
+        assert_eq!(
+            said("squid"),
+            "there is no plugin \"squid\": there are conntrack, vrrp"
+        );
+        let nowhere = root.system().path("nowhere");
+        let why = no_plugin(&nowhere, "vrrp").unwrap_or_default();
+        assert!(
+            why.starts_with("there is no plugin \"vrrp\": there is none in "),
+            "{why}"
+        );
     }
 
     #[test]

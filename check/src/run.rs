@@ -1,5 +1,5 @@
-//! `spared check`: prints the faults of the configuration, what this machine lacks for it, and what the
-//! plugins of the running daemon find in other programs.
+//! `spared check`: prints the faults of all files, what this machine lacks for the configuration, what the
+//! plugins of the running daemon find in other programs, and a last line with the counts.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use spared_worker::file::open_plugin;
 use spared_worker::message::Descriptor;
 use spared_worker::process::{self, Configuration};
 
-use crate::{Finding, Severity, asking};
+use crate::{Finding, Severity, asking, summary};
 
 /// Prints what it finds and returns the exit code.
 pub fn run(options: &Options) -> u8 {
@@ -26,18 +26,18 @@ pub fn run(options: &Options) -> u8 {
         );
         return exit::PERMISSION;
     }
-    let mut noted = Vec::new();
-    let (faults, setup) = match options.read() {
-        Ok(setup) => {
-            let faults = faults_of(&setup, &options.plugin_dir, &mut noted);
-            (faults, Some(setup))
-        }
-        Err(Unread::Faults(faults)) => (faults, None),
-        Err(unread @ Unread::NoFile(_)) => {
-            println!("{unread}");
-            return unread.code();
-        }
+    let Some((setup, of_host)) = options.read_all() else {
+        let unread = Unread::NoFile(path);
+        println!("{unread}");
+        return unread.code();
     };
+    let mut noted = Vec::new();
+    let of_plugins = setup
+        .as_ref()
+        .map(|setup| faults_of(setup, &options.plugin_dir, &mut noted));
+    // what this machine lacks is known of a file without faults alone
+    let setup = setup.filter(|_| of_host.is_empty());
+    let faults = summary::by_place(&path, of_host, of_plugins.unwrap_or_default());
     for fault in &faults {
         println!("{fault}");
     }
@@ -52,20 +52,23 @@ pub fn run(options: &Options) -> u8 {
     for finding in &findings {
         println!("{finding}");
     }
-    let broken = findings
-        .iter()
-        .any(|finding| finding.severity == Severity::Error);
-    match (faults.is_empty(), broken) {
+    let is_broken = findings.iter().any(|it| it.severity == Severity::Error);
+    let counts = summary::counts(&faults, &findings);
+    let (code, last) = match (faults.is_empty(), is_broken) {
         (true, false) => {
-            println!(
-                "configuration OK{}",
-                setup.map_or(String::new(), |setup| said(&setup))
-            );
-            exit::OK
+            let counts = if counts.is_empty() {
+                counts
+            } else {
+                format!("; {counts}")
+            };
+            let said = setup.map_or(String::new(), |setup| said(&setup));
+            (exit::OK, format!("configuration OK{said}{counts}"))
         }
-        (true, true) => exit::UNAVAILABLE,
-        (false, _) => exit::CONFIG,
-    }
+        (true, true) => (exit::UNAVAILABLE, counts),
+        (false, _) => (exit::CONFIG, counts),
+    };
+    println!("{last}");
+    code
 }
 
 /// A file of the configuration, or its folder, that this user may not read.
@@ -101,6 +104,9 @@ fn said(setup: &Setup) -> String {
 // `noted` takes findings that are no faults: plugins that run as root, electors without a group.
 fn faults_of(setup: &Setup, plugin_dir: &Path, noted: &mut Vec<Finding>) -> Vec<Fault> {
     let mut faults = setup.faults();
+    if has_lost_nodes(setup) {
+        return faults;
+    }
     for plugin in setup
         .plugins
         .iter()
@@ -120,6 +126,12 @@ fn faults_of(setup: &Setup, plugin_dir: &Path, noted: &mut Vec<Finding>) -> Vec<
     faults
 }
 
+/// Whether `spared.toml` is no TOML where it names the nodes: values by node name cannot be judged then.
+fn has_lost_nodes(setup: &Setup) -> bool {
+    let is_toml = setup.text.parse::<toml::Table>().is_ok();
+    !is_toml && setup.host.nodes.is_empty() && setup.text.contains("nodes")
+}
+
 fn has_groups(text: &str) -> bool {
     let table: toml::Table = text.parse().unwrap_or_default();
     table.contains_key("group")
@@ -132,6 +144,9 @@ fn check_plugin(
     plugin_dir: &Path,
 ) -> Result<(Descriptor, Vec<Fault>), Fault> {
     let file = format!("{}.toml", plugin.name);
+    if let Some(why) = crate::names::no_plugin(plugin_dir, &plugin.name) {
+        return Err(Fault::whole(&file, why));
+    }
     let library = open_plugin(plugin_dir, &plugin.name).map_err(|why| Fault::whole(&file, why))?;
     let configuration = Configuration {
         toml: plugin.text.clone(),

@@ -11,16 +11,9 @@ pub fn examine(system: &System, wanted: &Wanted) -> Vec<Finding> {
     for (name, interface) in &wanted.interfaces {
         if system.has_interface(name) {
             findings.extend(on_interface(system, name, interface));
-        } else {
-            findings.push(absent(name));
         }
     }
     findings
-}
-
-fn absent(name: &str) -> Finding {
-    let sentence = format!("interface {name} is absent; it is used as soon as it appears");
-    Finding::new("interface-absent", Severity::Warning, sentence).fix("ip link")
 }
 
 fn forwarding4(system: &System, wanted: &Wanted) -> Vec<Finding> {

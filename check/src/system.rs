@@ -39,11 +39,14 @@ impl System {
 
     /// True if /proc/net/dev lists the interface. Unlike /sys, that file follows the network namespace.
     pub fn has_interface(&self, name: &str) -> bool {
+        self.interfaces().iter().any(|found| found == name)
+    }
+
+    /// All of them.
+    pub fn interfaces(&self) -> Vec<String> {
         let table = self.read("proc/net/dev").unwrap_or_default();
-        table
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .any(|(found, _)| found.trim() == name)
+        let names = table.lines().filter_map(|line| line.split_once(':'));
+        names.map(|(name, _)| name.trim().to_owned()).collect()
     }
 
     pub fn path(&self, path: &str) -> PathBuf {

@@ -4,6 +4,7 @@
 mod tests;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
@@ -15,7 +16,14 @@ use rustix::io::Errno;
 /// # Errors
 /// A sentence that says what is wrong and what to do.
 pub fn open_plugin(dir: &Path, name: &str) -> Result<OwnedFd, String> {
-    open_checked(&dir.join(format!("{name}.so")))
+    let path = dir.join(format!("{name}.so"));
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(format!(
+            "no plugin of this name is installed ({}): `spared check` lists those that are",
+            path.display()
+        )),
+        _ => open_checked(&path),
+    }
 }
 
 /// Opens a file for reading: a regular file, no symbolic link, owned by root (or by the user that
