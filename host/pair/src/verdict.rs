@@ -32,6 +32,16 @@ pub enum Word {
 }
 
 impl Word {
+    /// Every word, from best to worst.
+    pub const ALL: [Self; 6] = [
+        Self::Ok,
+        Self::Warn,
+        Self::Unknown,
+        Self::Alone,
+        Self::Conflict,
+        Self::None,
+    ];
+
     /// As printed before a headline.
     pub fn word(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use clap_complete::Shell;
 use spared_control::{Force, Request};
@@ -76,23 +76,6 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Err
         node: line.node,
         command,
     })
-}
-
-/// The verb, or one of these plugins, with the name most similar to the word, if similar enough.
-pub fn nearest(word: &str, plugins: &[String]) -> Option<String> {
-    let verbs = Line::command();
-    let verbs = verbs.get_subcommands().filter(|verb| !verb.is_hide_set());
-    let names = verbs
-        .map(|verb| verb.get_name().to_owned())
-        .chain(plugins.iter().cloned());
-    let known = clap::Command::new("sparectl").subcommands(names.map(clap::Command::new));
-    let error = known.try_get_matches_from(["sparectl", word]).err()?;
-    match error.get(ContextKind::SuggestedSubcommand)? {
-        ContextValue::String(name) => Some(name.clone()),
-        // the best one is the last
-        ContextValue::Strings(names) => names.last().cloned(),
-        _ => None,
-    }
 }
 
 /// The script by which a shell completes verbs and options; in bash and fish also the plugins that run,

@@ -76,7 +76,8 @@ pub fn run(args: &Args, diff: Diff<'_>) -> u8 {
         }) => {
             let staged = staged(&mut rows);
             let stage = text(rows.remove("stage")).map(PathBuf::from);
-            output::text(&render::rows(&rows, &BTreeMap::new(), missing));
+            let columns = output::columns().unwrap_or(render::wrap::UNLIMITED);
+            output::text(&render::rows(&rows, &BTreeMap::new(), missing, columns));
             if let Some(stage) = stage {
                 let until = Instant::now() + LIMIT;
                 for file in &staged {

@@ -13,10 +13,12 @@ mod args;
 mod check;
 mod config;
 mod diff;
+mod files;
 mod force;
 mod keygen;
 mod left_over;
 mod line;
+mod nearest;
 mod output;
 mod render;
 mod report;
@@ -96,25 +98,31 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
         output::json(answer);
         return exit_code(answer);
     }
+    let columns = output::columns().unwrap_or(render::wrap::UNLIMITED);
     let text = match answer {
         Answer::Status(status) => {
-            let text = render::status(status, args.verbose);
-            match args.node {
+            let text = render::status(status, args.verbose, columns);
+            let text = match args.node {
                 // what is installed there is not known
                 Some(_) => text,
                 None => text + &render::outdated(status, env!("CARGO_PKG_VERSION")),
-            }
+            };
+            output::verdict(&text);
+            return exit_code(answer);
         }
         Answer::Why { groups } => render::why(groups),
         Answer::History { changes, silent } => render::history(changes, silent.as_deref()),
         Answer::Events { events } => render::events(events),
-        Answer::Plugins { plugins } => render::plugins(plugins),
+        Answer::Plugins { plugins } => render::plugins(plugins, columns),
         Answer::Rows {
             rows,
             kinds,
             missing,
             ..
-        } => render::rows(rows, kinds, *missing),
+        } => {
+            let brief = files::brief(request, rows).filter(|_| !args.verbose);
+            render::rows(brief.as_ref().unwrap_or(rows), kinds, *missing, columns)
+        }
         // for `report` alone
         Answer::Report { .. } => String::new(),
         Answer::Done { lines } => match request {
@@ -126,14 +134,14 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
             _ => render::sentences(lines),
         },
         Answer::Error { lines, code } => {
-            output::errors(lines);
-            match (code, request) {
-                (ErrorCode::Usage, _) => output::errors(&suggestion(args, request)),
-                (ErrorCode::Config, Request::Reload { .. }) => {
-                    let kept = "nothing changed: the configuration from before stays in force";
-                    output::errors(&[kept.to_owned()]);
-                }
-                _ => {}
+            let unknown = (*code == ErrorCode::Usage).then(|| unknown_word(args, request));
+            match unknown.flatten() {
+                Some(line) => output::errors(&[line]),
+                None => output::errors(lines),
+            }
+            if let (ErrorCode::Config, Request::Reload { .. }) = (code, request) {
+                let kept = "nothing changed: the configuration from before stays in force";
+                output::errors(&[kept.to_owned()]);
             }
             return exit_code(answer);
         }
@@ -142,22 +150,23 @@ fn show(args: &Args, request: &Request, answer: &Answer) -> u8 {
     exit_code(answer)
 }
 
-// A word that is not a verb is taken for a plugin's name: suggests similar names.
-fn suggestion(args: &Args, request: &Request) -> Vec<String> {
+// A word that is not a verb is taken for a plugin's name. None: there is such a plugin.
+fn unknown_word(args: &Args, request: &Request) -> Option<String> {
     let Request::Plugin { name, .. } = request else {
-        return Vec::new();
+        return None;
     };
     let Ok(Answer::Plugins { plugins }) = ask(args, &Request::Plugins) else {
-        return Vec::new();
+        return None;
     };
     let plugins: Vec<String> = plugins.into_iter().map(|plugin| plugin.name).collect();
     if plugins.contains(name) {
-        return Vec::new();
+        return None;
     }
-    vec![match args::nearest(name, &plugins) {
+    let hint = match nearest::nearest(name, &plugins) {
         Some(near) => format!("did you mean \"{near}\"?"),
         None => "`sparectl help` lists the verbs, `sparectl plugins` the plugins".to_owned(),
-    }]
+    };
+    Some(format!("there is no verb and no plugin \"{name}\": {hint}"))
 }
 
 fn exit_code(answer: &Answer) -> u8 {
@@ -193,18 +202,27 @@ fn down(args: &Args, request: &Request, error: &AskError) -> u8 {
             output::errors(&["nothing was changed, and spared drops this command".to_owned()]);
         }
         if let Request::Plugin { name, .. } = request {
-            let near = args::nearest(name, &[]);
+            let near = nearest::nearest(name, &[]);
             output::errors(&Vec::from_iter(
                 near.map(|it| format!("did you mean \"{it}\"?")),
             ));
         }
         if status && gone {
-            let todo = "`journalctl -u spared` says why, `systemctl start spared` starts it";
-            output::errors(&[todo.to_owned()]);
+            output::errors(&[start_again(error).to_owned()]);
             output::text(&left_over::sentence(&left));
         }
     }
     exit_code_down(error)
+}
+
+// systemd takes a daemon that hangs for one that runs, and starts nothing.
+fn start_again(error: &AskError) -> &'static str {
+    match error.fault {
+        Fault::NotRunning => "`journalctl -u spared` says why, `systemctl start spared` starts it",
+        _ => {
+            "`journalctl -u spared` may say why, `systemctl restart spared` ends it and starts it again"
+        }
+    }
 }
 
 // Of verbs of plugins only the daemon knows which ones change something.

@@ -1,15 +1,75 @@
 //! Writing to the terminal; a reader that has ended (`| head`) is no error.
 
-use std::io::{self, Write};
+use std::ffi::OsStr;
+use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
 use spared_control::{Answer, AskError};
+use spared_pair::Word;
 
 use crate::EXIT_USAGE;
 use crate::left_over::LeftOver;
 
+/// Terminals that say they are narrower do not know their width.
+const COLUMNS_MIN: usize = 20;
+
 pub fn text(text: &str) {
     let _ = io::stdout().write_all(harmless(text).as_bytes());
+}
+
+/// Width of the terminal; None if the text goes elsewhere.
+pub fn columns() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let (columns, _) = crossterm::terminal::size().ok()?;
+    let columns = usize::from(columns);
+    (columns >= COLUMNS_MIN).then_some(columns)
+}
+
+/// A status, with each verdict in its colour if a terminal shows it and wants colours.
+pub fn verdict(status: &str) {
+    let shown = harmless(status);
+    let [no_color, term] = ["NO_COLOR", "TERM"].map(std::env::var_os);
+    let shown = match has_colour(
+        io::stdout().is_terminal(),
+        no_color.as_deref(),
+        term.as_deref(),
+    ) {
+        true => coloured(&shown),
+        false => shown,
+    };
+    let _ = io::stdout().write_all(shown.as_bytes());
+}
+
+fn has_colour(is_terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    let is_unwanted = no_color.is_some_and(|it| !it.is_empty()) || term == Some(OsStr::new("dumb"));
+    is_terminal && !is_unwanted
+}
+
+/// The words before the headlines, which alone begin a line there.
+fn coloured(status: &str) -> String {
+    let (head, rest) = status.split_once("\n\n").unwrap_or((status, ""));
+    let line = |line: &str| {
+        let word = line.split(' ').next().unwrap_or_default();
+        match Word::ALL.into_iter().find(|it| it.word() == word) {
+            Some(verdict) => format!("{}{word}\x1b[0m{}\n", colour(verdict), &line[word.len()..]),
+            None => format!("{line}\n"),
+        }
+    };
+    let head: String = head.lines().map(line).collect();
+    match rest.is_empty() {
+        true => head,
+        false => format!("{head}\n{rest}"),
+    }
+}
+
+fn colour(word: Word) -> &'static str {
+    match word {
+        Word::Ok => "\x1b[1;32m",
+        Word::Warn | Word::Unknown => "\x1b[1;33m",
+        Word::Alone | Word::Conflict | Word::None => "\x1b[1;31m",
+    }
 }
 
 pub fn errors(lines: &[String]) {
@@ -66,6 +126,23 @@ fn line(value: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn verdicts_are_coloured_where_somebody_sees_them() {
+        let status =
+            "OK    a: r1 is active.\nWARN  b: r2 is active.\n      1. OK is here\n\nOK  x\n";
+        let shown = "\x1b[1;32mOK\x1b[0m    a: r1 is active.\n\x1b[1;33mWARN\x1b[0m  b: r2 is active.\n      1. OK is here\n\nOK  x\n";
+        assert_eq!(coloured(status), shown);
+        assert_eq!(
+            coloured("NONE  nothing.\n"),
+            "\x1b[1;31mNONE\x1b[0m  nothing.\n"
+        );
+        let text = |text| Some(OsStr::new(text));
+        assert!(has_colour(true, None, text("xterm")) && has_colour(true, text(""), None));
+        assert!(!has_colour(false, None, text("xterm")));
+        assert!(!has_colour(true, text("1"), text("xterm")));
+        assert!(!has_colour(true, None, text("dumb")));
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_not_passed_on() {

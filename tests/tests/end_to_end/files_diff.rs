@@ -120,7 +120,7 @@ fn contents_are_shown_to_root_and_paths_to_a_member_of_the_group() {
             published.push_str(&said);
         }
         for words in [
-            &["files"][..],
+            &["-v", "files"][..],
             &["events"],
             &["status"],
             &["files", "log", "firewall"],

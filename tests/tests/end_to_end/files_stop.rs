@@ -63,7 +63,7 @@ fn a_push_that_is_stopped_leaves_the_old_tree_whole_and_says_so() {
         let is_removed = || !stage.exists();
         assert!(poll(LIMIT, STEP, is_removed));
         assert_eq!(number("size"), 0);
-        let (_, rows) = it.pair.said(1, &["files"])?;
+        let (_, rows) = it.pair.said(1, &["-v", "files"])?;
         expect(&rows, "stopped")?;
         it.wait_event(1, "stopped")?;
         it.wait_state(0, "pending: 2 files")?;

@@ -1,3 +1,5 @@
+mod advice;
+
 use spared_control::RESERVED;
 
 use super::*;
@@ -185,22 +187,6 @@ fn each_verb_has_help_of_its_own() {
 }
 
 #[test]
-fn a_mistyped_word_is_near_to_a_verb_or_a_plugin() {
-    let plugins = ["conntrack".to_owned()];
-    for (word, near) in [
-        ("staus", Some("status")),
-        ("swich", Some("switch")),
-        ("contrack", Some("conntrack")),
-        ("xyzzy", None),
-        // hidden, so nobody means it
-        ("completion", None),
-    ] {
-        assert_eq!(nearest(word, &plugins).as_deref(), near, "{word}");
-    }
-    assert_eq!(nearest("contrack", &[]), None);
-}
-
-#[test]
 fn every_shell_has_completions_of_verbs_and_options() {
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         let script = completions(shell);
@@ -265,6 +251,8 @@ fn bash_completes_plugins_and_their_words() {
              plugins) printf 'plugin  version\\nguests  1.0\\n    of a house\\n' ;;\n\
              'plugin guests help') printf 'sparectl guests             lists them\\n\
              sparectl guests admit NAME  adds one (root)\\n' ;;\n\
+             '--runtime-dir /x plugins') printf 'plugin\\nattic  1.0\\n' ;;\n\
+             '--runtime-dir /x plugin attic help') echo 'sparectl attic sweep' ;;\n\
              *) echo asked \"$*\" >&2; exit 1 ;; esac; }}\n\
              COMP_WORDS=({words}); COMP_CWORD={at}\n\
              _sparectl_words sparectl \"${{COMP_WORDS[$COMP_CWORD]}}\" sparectl\n\
@@ -277,6 +265,12 @@ fn bash_completes_plugins_and_their_words() {
     assert_eq!(complete("sparectl gue", 1), "guests");
     assert_eq!(complete("sparectl mainten", 1), "maintenance");
     assert_eq!(complete("sparectl guests a", 2), "admit");
+    // options before the verb are passed on
+    let elsewhere = "sparectl --json --runtime-dir /x";
+    assert_eq!(complete(&format!("{elsewhere} att"), 4), "attic");
+    assert_eq!(complete(&format!("{elsewhere} attic s"), 5), "sweep");
+    assert_eq!(complete("sparectl --runtime-dir = /x att", 4), "attic");
+    assert_eq!(complete("sparectl -v gue", 2), "guests");
     // a verb's own words come from its description
     assert_eq!(complete("sparectl force act", 2), "active");
 }

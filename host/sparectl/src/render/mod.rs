@@ -6,6 +6,7 @@ use spared_control::{Event, Force, GroupWhy, PluginStatus, RowKind, Unit, Value}
 
 mod history;
 mod status;
+pub mod wrap;
 
 pub use history::history;
 pub use status::{outdated, status};
@@ -58,80 +59,108 @@ fn event_text(event: &Event) -> String {
     }
 }
 
-pub fn plugins(plugins: &[PluginStatus]) -> String {
+/// `columns`: width of the terminal.
+pub fn plugins(plugins: &[PluginStatus], columns: usize) -> String {
     if plugins.is_empty() {
         return "no plugins: put a file into /etc/spared/plugins to enable one\n".into();
     }
-    let mut text = columns(&[
+    let title = [
         "plugin",
         "version",
         "state",
         "pid",
         "restarts",
         "scheduling",
-    ]);
-    for plugin in plugins {
-        let pid = plugin.pid.map_or("-".into(), |pid| pid.to_string());
-        let restarts = plugin.restarts.to_string();
-        text += &columns(&[
-            &plugin.name,
-            &plugin.version,
-            &plugin.state,
-            &pid,
-            &restarts,
-            &plugin.scheduling,
-        ]);
-        for line in [&plugin.summary, &plugin.why]
-            .into_iter()
-            .filter(|line| !line.is_empty())
-        {
-            text += &format!("    {line}\n");
-        }
-        if plugin.slow_calls > 0 {
-            text += &format!("    calls longer than 50 ms: {}\n", plugin.slow_calls);
-        }
-        text += &memory(plugin);
-        if plugin.pauses > 0 {
-            text += &format!(
-                "    pauses, as it sent more than its share: {}\n",
-                plugin.pauses
-            );
-        }
-        if !plugin.system_calls.is_empty() {
-            text += &format!("    system calls: {}\n", plugin.system_calls.join(", "));
-        }
-        if !plugin.capabilities.is_empty() {
-            let words = [&plugin.rights, &plugin.capabilities];
-            let words = words.into_iter().find(|words| !words.is_empty());
-            let words = words.map(|words| words.join(", ")).unwrap_or_default();
-            text += &format!("    capabilities: {words}\n");
-        }
+    ];
+    let mut all = vec![title.map(str::to_owned)];
+    all.extend(plugins.iter().map(cells));
+    let widths = widths(&all);
+    let mut text = String::new();
+    text += &line(&all[0], &widths);
+    for (plugin, cells) in plugins.iter().zip(&all[1..]) {
+        text += &line(cells, &widths);
+        text += &details(plugin)
+            .iter()
+            .map(|it| wrap::hanging(&format!("    {it}"), 6, columns))
+            .collect::<String>();
     }
     text
 }
 
-/// Memory of a plugin that runs, and its control group.
-fn memory(plugin: &PluginStatus) -> String {
-    let Some(most) = plugin.memory_max_mib else {
-        return String::new();
-    };
-    let (used, group) = (plugin.memory_mib, &plugin.control_group);
-    format!("    memory: {used} of {most} MiB; control group: {group}\n")
+/// What is told of a plugin below its row.
+fn details(plugin: &PluginStatus) -> Vec<String> {
+    let sentences = [&plugin.summary, &plugin.why].into_iter();
+    let mut lines: Vec<String> = sentences.filter(|it| !it.is_empty()).cloned().collect();
+    if plugin.slow_calls > 0 {
+        lines.push(format!("calls longer than 50 ms: {}", plugin.slow_calls));
+    }
+    lines.extend(memory(plugin));
+    if plugin.pauses > 0 {
+        let pauses = plugin.pauses;
+        lines.push(format!("pauses, as it sent more than its share: {pauses}"));
+    }
+    if !plugin.system_calls.is_empty() {
+        lines.push(format!("system calls: {}", plugin.system_calls.join(", ")));
+    }
+    if !plugin.capabilities.is_empty() {
+        let words = [&plugin.rights, &plugin.capabilities];
+        let words = words.into_iter().find(|words| !words.is_empty());
+        let words = words.map(|words| words.join(", ")).unwrap_or_default();
+        lines.push(format!("capabilities: {words}"));
+    }
+    lines
 }
 
-fn columns(cells: &[&str; 6]) -> String {
-    let [name, version, state, pid, restarts, scheduling] = cells;
-    let line = format!("{name:<14}{version:<10}{state:<12}{pid:<8}{restarts:<10}{scheduling}");
+/// Memory of a plugin that runs, and its control group.
+fn memory(plugin: &PluginStatus) -> Option<String> {
+    let most = plugin.memory_max_mib?;
+    let (used, group) = (plugin.memory_mib, &plugin.control_group);
+    Some(format!(
+        "memory: {used} of {most} MiB; control group: {group}"
+    ))
+}
+
+/// A row of the table of plugins.
+type Cells = [String; 6];
+
+fn cells(plugin: &PluginStatus) -> Cells {
+    [
+        plugin.name.clone(),
+        plugin.version.clone(),
+        plugin.state.clone(),
+        plugin.pid.map_or("-".into(), |pid| pid.to_string()),
+        plugin.restarts.to_string(),
+        plugin.scheduling.clone(),
+    ]
+}
+
+/// Widths with the gap after each column, the last one without.
+fn widths(rows: &[Cells]) -> [usize; 6] {
+    let mut widths = [14, 10, 12, 8, 10, 0];
+    for row in rows {
+        for (widest, cell) in widths.iter_mut().zip(&row[..5]) {
+            *widest = (*widest).max(wrap::width(cell) + 2);
+        }
+    }
+    widths
+}
+
+fn line(cells: &Cells, widths: &[usize; 6]) -> String {
+    let cells = cells.iter().zip(widths);
+    let line: String = cells
+        .map(|(cell, width)| format!("{cell:<width$}"))
+        .collect();
     format!("{}\n", line.trim_end())
 }
 
 const MISSING: &str = "rows are missing: an answer has 64 KiB at most\n";
 
-/// Rows of a plugin, values aligned.
+/// Rows of a plugin, values aligned, also where a terminal of this width breaks them.
 pub fn rows(
     rows: &BTreeMap<String, Value>,
     kinds: &BTreeMap<String, RowKind>,
     missing: bool,
+    columns: usize,
 ) -> String {
     let width = rows
         .keys()
@@ -141,13 +170,23 @@ pub fn rows(
         + 2;
     let shown = |(key, value): (&String, &Value)| {
         let unit = kinds.get(key).and_then(|kind| kind.unit);
-        format!("{key:<width$}{}\n", with_unit(value, unit))
+        let line = format!("{key:<width$}{}", with_unit(value, unit));
+        // a column that leaves no room for words is none
+        let indent = if width <= columns / 2 { width } else { 4 };
+        wrap::hanging(&line, indent, columns)
     };
-    let mut text: String = rows.iter().map(shown).collect();
+    let mut sorted: Vec<_> = rows.iter().collect();
+    sorted.sort_by_cached_key(|(key, _)| key.split('.').map(part).collect::<Vec<_>>());
+    let mut text: String = sorted.into_iter().map(shown).collect();
     if missing {
         text += MISSING;
     }
     text
+}
+
+/// A part of a key as people sort it: 2 before 10.
+fn part(part: &str) -> (u64, String) {
+    (part.parse().unwrap_or(u64::MAX), part.to_owned())
 }
 
 /// A number as people read it.

@@ -24,18 +24,21 @@ fn rendered(answer: &Answer, verbose: bool) -> String {
     match answer {
         Answer::Status(status) => {
             let code = status.verdict.word.exit_code();
-            format!("{}exit {code}\n", super::status(status, verbose))
+            format!(
+                "{}exit {code}\n",
+                super::status(status, verbose, super::wrap::UNLIMITED)
+            )
         }
         Answer::Why { groups } => super::why(groups),
         Answer::History { changes, silent } => super::history(changes, silent.as_deref()),
         Answer::Events { events } => super::events(events),
-        Answer::Plugins { plugins } => super::plugins(plugins),
+        Answer::Plugins { plugins } => super::plugins(plugins, super::wrap::UNLIMITED),
         Answer::Rows {
             rows,
             kinds,
             missing,
             ..
-        } => super::rows(rows, kinds, *missing),
+        } => super::rows(rows, kinds, *missing, super::wrap::UNLIMITED),
         Answer::Done { lines } => super::forced(lines, Force::Active, Some("office")),
         Answer::Report { lines, .. } | Answer::Error { lines, .. } => super::sentences(lines),
     }
@@ -64,6 +67,92 @@ fn another_version_than_the_installed_one_is_said() {
     let line = "\nspared 0.2.0 is installed, 0.1.0 runs on r1: restart it while r1 is backup.\n";
     assert_eq!(super::outdated(&status, "0.2.0"), line);
     assert_eq!(super::outdated(&status, "0.1.0"), "");
+}
+
+/// Of every recorded status: no line is wider than the terminal, and no word is lost or cut.
+#[test]
+fn a_status_fits_into_terminals_of_any_width() {
+    let mut seen = 0;
+    for case in cases() {
+        let json = fs::read_to_string(&case).expect("a readable case");
+        let Ok(Answer::Status(status)) = serde_json::from_str(&json) else {
+            continue;
+        };
+        for verbose in [false, true] {
+            let whole = super::status(&status, verbose, super::wrap::UNLIMITED);
+            for columns in [60, 80, 120, 200] {
+                let text = super::status(&status, verbose, columns);
+                let place = format!("{} at {columns}:\n{text}", case.display());
+                assert!(
+                    text.lines().all(|it| it.chars().count() <= columns),
+                    "{place}"
+                );
+                let words = |text: &str| {
+                    let mut words: Vec<String> =
+                        text.split_whitespace().map(str::to_owned).collect();
+                    words.sort();
+                    words
+                };
+                // a word that is wider than its column is all that may be broken
+                if columns >= 120 {
+                    assert_eq!(words(&text), words(&whole), "{place}");
+                }
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+#[test]
+fn columns_of_plugins_and_rows_stay_whatever_is_in_them() {
+    let plugin = |name: &str, version: &str| spared_control::PluginStatus {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        state: "running".to_owned(),
+        why: "a reason of many words ".repeat(6).trim().to_owned(),
+        ..Default::default()
+    };
+    let long = "a-name-that-is-as-long-as-it-may";
+    let all = [plugin("vrrp", "1.0"), plugin(long, "1.0.0-rc.1+debian13")];
+    for columns in [60, 80, 120, 200] {
+        let text = super::plugins(&all, columns);
+        let states = text.lines().filter_map(|it| it.find("running"));
+        let states: Vec<usize> = states.collect();
+        assert!(matches!(states[..], [one, other] if one == other), "{text}");
+        let details = text.lines().filter(|it| it.starts_with("    "));
+        let mut widths = details.map(|it| it.chars().count());
+        assert!(widths.all(|it| it <= columns), "{columns}:\n{text}");
+    }
+    let numbered = [1, 2, 10, 11].map(|it| {
+        let value = spared_control::Value::Text(format!("/etc/{it}: added"));
+        (format!("change.{it}"), value)
+    });
+    let text = super::rows(&numbered.into(), &Default::default(), false, 80);
+    let order: Vec<&str> = text
+        .lines()
+        .map(|it| it.split(' ').next().unwrap_or(""))
+        .collect();
+    assert_eq!(order, ["change.1", "change.2", "change.10", "change.11"]);
+    let value = spared_control::Value::Text("some words of a value ".repeat(9).trim().to_owned());
+    let rows = [
+        ("tree.spared.state".to_owned(), value.clone()),
+        ("x".to_owned(), value),
+    ];
+    for columns in [60, 80, 120, 200] {
+        let text = super::rows(&rows.clone().into(), &Default::default(), false, columns);
+        assert!(
+            text.lines().all(|it| it.len() <= columns),
+            "{columns}:\n{text}"
+        );
+        let is_below = |it: &&str| it.starts_with(&" ".repeat(19));
+        let (below, first): (Vec<&str>, Vec<&str>) = text.lines().partition(is_below);
+        assert_eq!(first.len(), 2, "{columns}:\n{text}");
+        let mut starts = first.iter().map(|it| it.find("some words"));
+        assert!(starts.all(|at| at == Some(19)), "{columns}:\n{text}");
+        let mut rest = below.iter().map(|it| it.trim_start().len() + 19);
+        assert!(rest.all(|width| width <= columns), "{columns}:\n{text}");
+    }
 }
 
 #[test]

@@ -8,16 +8,16 @@ use super::rates::{Rates, readable};
 use crate::render;
 
 const KEYS: &str = " arrows scroll, q ends ";
-/// Indents of what a narrow screen has to break: findings, below their text; rows of the table and of the
-/// traffic, below their value; events, below what happened.
-const FINDING: usize = 9;
+/// Indents of what a narrow screen has to break: rows of the traffic, below their value; events, below what happened.
 const ROW: usize = 22;
 const EVENT: usize = 25;
 
 #[derive(Default)]
 pub struct Screen {
     head: Style,
-    status: String,
+    status: Option<Box<Status>>,
+    /// The status as lines, for a width.
+    drawn: (usize, String),
     traffic: Vec<String>,
     events: Vec<String>,
     /// Reason why the contents are outdated.
@@ -40,8 +40,9 @@ pub enum Scroll {
 impl Screen {
     pub fn update(&mut self, status: Status, events: Vec<Event>, rates: &Rates) {
         self.head = style(status.verdict.word);
-        self.status = render::status(&status, false);
         self.traffic = status.links.iter().map(|it| traffic(it, rates)).collect();
+        self.status = Some(Box::new(status));
+        self.drawn = (0, String::new());
         self.events = render::events(&events)
             .lines()
             .rev()
@@ -95,23 +96,25 @@ impl Screen {
         lines
     }
 
-    fn status_lines(&self, columns: usize) -> Vec<Line> {
+    fn status_lines(&mut self, columns: usize) -> Vec<Line> {
         let mut lines = Vec::new();
+        if let Some(status) = self.status.as_ref().filter(|_| self.drawn.0 != columns) {
+            self.drawn = (columns, render::status(status, false, columns));
+        }
         if let Some(why) = &self.failure {
             lines.extend(Line::wrapped(why, Style::Bad, 0, columns));
             lines.push(Line::new("", Style::Plain, columns));
         }
         let old = self.failure.is_some();
         let mut in_head = true;
-        for line in self.status.lines() {
+        for line in self.drawn.1.lines() {
             in_head &= !line.is_empty();
             let style = match (old, in_head) {
                 (true, _) => Style::Old,
                 (false, true) => self.head,
                 (false, false) => Style::Plain,
             };
-            let indent = if in_head { FINDING } else { ROW };
-            lines.extend(Line::wrapped(line, style, indent, columns));
+            lines.push(Line::new(line, style, columns));
         }
         lines
     }

@@ -8,13 +8,14 @@ use spared_control::{
     AddressStatus, CheckStatus, GroupStatus, InterfaceStatus, LinkStatus, Status, Value,
 };
 
-use super::{event_text, plain};
+use super::{event_text, plain, wrap};
 use spared_pair::time::clock;
 use spared_pair::{Headline, STATE_UNKNOWN, Verdict};
 use table::Table;
 
-pub fn status(status: &Status, verbose: bool) -> String {
-    let mut text = head(&status.verdict, &status.at);
+/// `columns`: width of the terminal.
+pub fn status(status: &Status, verbose: bool, columns: usize) -> String {
+    let mut text = head(&status.verdict, &status.at, columns);
     text.push('\n');
     let nodes = nodes(status);
     let mut table = Table::default();
@@ -30,7 +31,7 @@ pub fn status(status: &Status, verbose: bool) -> String {
     node_rows(&mut table, status, &nodes, verbose);
     table.gap();
     paths(&mut table, status, verbose);
-    text + &table.render()
+    text + &table.render(columns)
 }
 
 /// A line if the daemon is of another version than `installed`, that of this program and its package.
@@ -52,7 +53,7 @@ fn nodes(status: &Status) -> Vec<&Status> {
 }
 
 // The sentences of all groups, then the numbered list, both right of the widest level word.
-fn head(verdict: &Verdict, now: &str) -> String {
+fn head(verdict: &Verdict, now: &str, columns: usize) -> String {
     let words = verdict.headlines.iter().map(|it| it.word.word());
     let width = words.map(str::len).max().unwrap_or(0) + 2;
     let mut text = String::new();
@@ -62,11 +63,15 @@ fn head(verdict: &Verdict, now: &str) -> String {
             text: sentence,
             ..
         } = headline;
-        text += &format!("{:<width$}{sentence}\n", word.word());
+        let line = format!("{:<width$}{sentence}", word.word());
+        text += &wrap::hanging(&line, width, columns);
     }
     for (number, finding) in verdict.findings.iter().enumerate() {
         let line = finding.line(now);
-        text += &format!("{:width$}{}. {line}\n", "", number + 1);
+        let number = format!("{}. ", number + 1);
+        let indent = width + number.len();
+        let line = format!("{:width$}{number}{line}", "");
+        text += &wrap::hanging(&line, indent, columns);
     }
     text
 }

@@ -1,11 +1,17 @@
-//! Rows of a label and a value for each node.
+//! Rows of a label and a value for each node, in columns that stay what they are however long a value is: what does not fit
+//! into its column goes on in the next line of the row.
 
-/// Least number of columns before the first value.
+use crate::render::wrap::{self, UNLIMITED, width};
+
+/// Least number of columns before the first value, if there is room.
 const LABEL_WIDTH: usize = 22;
-/// Most: a longer label moves the values of its own row alone.
+/// Most, also as part of a terminal's width: a longer label takes several lines.
 const LABEL_WIDTH_MAX: usize = 42;
-/// Width of a value with another one after it.
+const LABEL_SHARE: usize = 3;
+/// Width of a value with another one after it, if there is room.
 const VALUE_WIDTH: usize = 22;
+/// Columns between two cells.
+const GAP: usize = 2;
 
 #[derive(Default)]
 pub struct Table {
@@ -23,8 +29,21 @@ enum Row {
         label: String,
         value: String,
     },
-    /// One line as it is.
-    Line(String),
+    /// A label and a value in columns of their own.
+    Inner {
+        label: String,
+        value: String,
+        column: usize,
+    },
+}
+
+/// Widths of the columns, each with the gap after it.
+struct Columns {
+    label: usize,
+    values: Vec<usize>,
+    /// Of a value that takes what the label leaves.
+    wide: usize,
+    all: usize,
 }
 
 impl Table {
@@ -51,68 +70,194 @@ impl Table {
         }
         self.wide(0, title, "");
         let widest = rows.iter().map(|(label, _)| width(label)).max();
-        let column = LABEL_WIDTH.max(6 + widest.unwrap_or(0) + 2);
+        let column = LABEL_WIDTH.max(6 + widest.unwrap_or(0) + GAP);
         for (label, value) in rows {
-            let line = format!("{:<column$}{value}", indented(1, &label));
-            self.rows.push(Row::Line(line));
+            let label = indented(1, &label);
+            self.rows.push(Row::Inner {
+                label,
+                value,
+                column,
+            });
         }
     }
 
-    pub fn render(&self) -> String {
-        let (label_width, value_width) = (self.label_width(), self.value_width());
-        let lines = self.rows.iter();
-        lines
-            .map(|row| row.line(label_width, value_width))
-            .collect()
+    /// The table in lines of at most this width.
+    pub fn render(&self, columns: usize) -> String {
+        let columns = self.columns(columns);
+        self.rows.iter().map(|row| row.lines(&columns)).collect()
     }
 
-    fn label_width(&self) -> usize {
+    fn columns(&self, all: usize) -> Columns {
+        let label = self.label_width(all);
+        let room = all.saturating_sub(label);
+        let natural = self.value_widths();
+        let values = match all {
+            UNLIMITED => natural,
+            _ => shares(&natural, room),
+        };
+        Columns {
+            label,
+            values,
+            wide: room,
+            all,
+        }
+    }
+
+    fn label_width(&self, all: usize) -> usize {
         let labels = self.rows.iter().filter_map(|row| match row {
-            Row::Values { label, .. } => Some(width(label) + 2),
+            Row::Values { label, .. } => Some(width(label) + GAP),
             _ => None,
         });
-        let widest = labels.filter(|columns| *columns <= LABEL_WIDTH_MAX).max();
-        widest.unwrap_or(0).max(LABEL_WIDTH)
+        let most = LABEL_WIDTH_MAX.min(all / LABEL_SHARE);
+        labels.max().unwrap_or(0).max(LABEL_WIDTH).min(most)
     }
 
-    fn value_width(&self) -> usize {
-        let followed = self.rows.iter().filter_map(|row| match row {
-            Row::Values { values, .. } => values.split_last().map(|(_, before)| before),
-            _ => None,
-        });
-        let widest = followed.flatten().map(|value| width(value) + 2).max();
-        widest.unwrap_or(0).max(VALUE_WIDTH)
+    /// Width of the widest value of each node, with the gap after it.
+    fn value_widths(&self) -> Vec<usize> {
+        let mut widths = Vec::new();
+        for row in &self.rows {
+            let Row::Values { values, .. } = row else {
+                continue;
+            };
+            widths.resize(widths.len().max(values.len()), VALUE_WIDTH);
+            for (widest, value) in widths.iter_mut().zip(values) {
+                *widest = (*widest).max(width(value) + GAP);
+            }
+        }
+        widths
     }
 }
 
-impl Row {
-    fn line(&self, label_width: usize, value_width: usize) -> String {
-        let (label, text) = match self {
-            Self::Gap => return "\n".to_owned(),
-            Self::Line(line) => return format!("{}\n", line.trim_end()),
-            Self::Wide { label, value } => (label, value.clone()),
-            Self::Values { label, values } => {
-                let padded = values.iter().map(|value| format!("{value:<value_width$}"));
-                (label, padded.collect())
-            }
-        };
-        // a long label still keeps its distance
-        let gap = label_width.saturating_sub(width(label)).max(2);
-        format!("{}\n", format!("{label}{:gap$}{text}", "").trim_end())
+/// The room for columns that want these widths: what a narrow one does not need is there for the others.
+fn shares(wanted: &[usize], room: usize) -> Vec<usize> {
+    let mut widths = wanted.to_vec();
+    let mut narrowest_first: Vec<usize> = (0..wanted.len()).collect();
+    narrowest_first.sort_by_key(|at| wanted[*at]);
+    let mut left = room;
+    for (done, at) in narrowest_first.into_iter().enumerate() {
+        let share = left / (wanted.len() - done);
+        widths[at] = wanted[at].min(share).max(GAP + 1);
+        left = left.saturating_sub(widths[at]);
     }
+    widths
+}
+
+impl Row {
+    fn lines(&self, columns: &Columns) -> String {
+        match self {
+            Self::Gap => "\n".to_owned(),
+            Self::Wide { label, value } => beside(&[(label, columns.label), (value, columns.wide)]),
+            Self::Inner {
+                label,
+                value,
+                column,
+            } => {
+                let column = (*column).min(columns.all / 2);
+                beside(&[(label, column), (value, columns.all - column)])
+            }
+            Self::Values { label, values } => {
+                let values = values.iter().zip(&columns.values);
+                let values = values.map(|(value, width)| (value, *width));
+                let cells: Vec<_> = [(label, columns.label)].into_iter().chain(values).collect();
+                beside(&cells)
+            }
+        }
+    }
+}
+
+/// Texts, each in its own columns; the last one needs no gap after it.
+fn beside(cells: &[(&String, usize)]) -> String {
+    let last = cells.len().saturating_sub(1);
+    let cell = |(at, (text, columns)): (usize, &(&String, usize))| {
+        let gap = if at == last { 0 } else { GAP };
+        let own = text.chars().take_while(|it| *it == ' ').count();
+        let lines = wrap::lines(text.trim_start(), columns.saturating_sub(gap + own));
+        let lines = lines.into_iter().map(|line| " ".repeat(own) + &line);
+        lines.collect::<Vec<_>>()
+    };
+    let texts: Vec<Vec<String>> = cells.iter().enumerate().map(cell).collect();
+    let height = texts.iter().map(Vec::len).max().unwrap_or(0);
+    let line = |at: usize| {
+        let parts = texts.iter().zip(cells).enumerate();
+        let parts = parts.map(|(cell, (lines, (_, columns)))| {
+            let text = lines.get(at).map_or("", String::as_str);
+            let columns = if cell == last { 0 } else { *columns };
+            format!("{text:<columns$}")
+        });
+        format!("{}\n", parts.collect::<String>().trim_end())
+    };
+    (0..height).map(line).collect()
 }
 
 fn indented(indent: usize, label: &str) -> String {
     format!("{:width$}{label}", "", width = 4 + 2 * indent)
 }
 
-fn width(text: &str) -> usize {
-    text.chars().count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The longest cells that there are: a check with a long name and a long reason, on both nodes.
+    fn longest() -> Table {
+        let mut table = Table::default();
+        let why = "probe of the provider's gateway 2001:db8:ffff:ffff:ffff:ffff:ffff:fffe: no answer for 12 s, 20 of 20 lost";
+        let here = || vec!["LEFT".to_owned(), "RIGHT".to_owned()];
+        table.row(0, "", here());
+        table.row(
+            1,
+            "connection-tracking-of-the-branch-office-in-the-north (50)",
+            here(),
+        );
+        table.row(1, "isp", vec![why.to_owned(), "RIGHT".to_owned()]);
+        table.row(1, "isp", vec!["LEFT".to_owned(), why.to_owned()]);
+        table.row(
+            0,
+            "files",
+            vec![format!("spared: {why}"), format!("spared: {why}")],
+        );
+        table.gap();
+        table.wide(
+            0,
+            "link a-long-name-15",
+            format!("down since 2026-11-14 08:12:03: {why}"),
+        );
+        let rows = [(
+            "virtual_router.lan-of-fifteen.255.IPv6.muted".to_owned(),
+            why.to_owned(),
+        )];
+        table.block("details", rows.into());
+        table
+    }
+
+    #[test]
+    fn columns_stay_at_any_width_and_nothing_is_left_out() {
+        for columns in [60, 80, 120, 200] {
+            let text = longest().render(columns);
+            let starts = |word: &str| {
+                let starts = text.lines().filter_map(|line| line.find(word));
+                starts.collect::<std::collections::BTreeSet<_>>()
+            };
+            assert!(
+                text.lines().all(|line| width(line) <= columns),
+                "{columns}:\n{text}"
+            );
+            assert_eq!(starts("LEFT").len(), 1, "{columns}:\n{text}");
+            assert_eq!(starts("RIGHT").len(), 1, "{columns}:\n{text}");
+            let words = |word: &str| text.split_whitespace().filter(|it| *it == word).count();
+            for word in ["gateway", "answer", "lost"] {
+                assert_eq!(words(word), 6, "{columns}: {word} is cut:\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_narrow_column_leaves_its_room_to_the_others() {
+        assert_eq!(shares(&[22, 90], 100), [22, 78]);
+        assert_eq!(shares(&[90, 22], 100), [78, 22]);
+        assert_eq!(shares(&[90, 90], 100), [50, 50]);
+        assert_eq!(shares(&[22, 30], 100), [22, 30]);
+        assert_eq!(shares(&[], 100), [0_usize; 0]);
+    }
 
     #[test]
     fn values_stand_below_each_other_whatever_the_labels() {
@@ -121,8 +266,14 @@ mod tests {
         for label in ["role", "preferred (an office)", &"x".repeat(60)] {
             table.row(0, label, values());
         }
-        let text = table.render();
-        let columns = text.lines().map(|line| line.find("yes"));
-        assert_eq!(columns.collect::<Vec<_>>(), [Some(27), Some(27), Some(66)]);
+        for columns in [60, 100, UNLIMITED] {
+            let text = table.render(columns);
+            let found = text.lines().filter_map(|line| line.find("yes"));
+            let found: Vec<usize> = found.collect();
+            assert!(
+                found.len() == 3 && found.iter().all(|at| *at == found[0]),
+                "{text}"
+            );
+        }
     }
 }

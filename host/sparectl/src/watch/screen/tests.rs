@@ -209,7 +209,7 @@ fn each_panel_has_what_belongs_to_it_in_full_at_80_by_24_and_132_by_43() {
             assert_eq!(traffic.is_some(), !status.links.is_empty(), "{place}");
             let traffic = traffic.unwrap_or(events);
 
-            let shown = render::status(&status, false);
+            let shown = render::status(&status, false, columns);
             let shown: Vec<String> = shown.lines().map(str::to_owned).collect();
             assert_eq!(words(&lines[..traffic]), words(&shown), "{place}");
             let panel = &lines[(traffic + 1).min(events)..events];
