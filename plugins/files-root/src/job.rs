@@ -33,6 +33,9 @@ use crate::put::{Put, Step};
 use crate::store::{Journal, State, Store};
 use crate::trial;
 
+/// Bytes of names in a message about folders that cannot be removed.
+const HOLDING_MAX: usize = 16 << 10;
+
 /// Where everything is; tests have a root of their own.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -124,7 +127,11 @@ impl<'j> Jobs<'j> {
             } => {
                 answer(self.waits(tree));
                 let found = self.is_whole(tree).and_then(|()| self.tree(tree));
-                match found.and_then(|it| self.present(&it)) {
+                let found = found.and_then(|it| Ok((self.present(&it)?, it)));
+                if let Ok((_, tree)) = &found {
+                    answer(self.holding(tree));
+                }
+                match found.map(|(present, _)| present) {
                     Ok(_) if known.is_some() && *known == self.digest(tree) => {
                         answer(Answer::Unchanged { ticket: *ticket });
                     }
@@ -419,6 +426,25 @@ impl<'j> Jobs<'j> {
         }
         (self.step)("end of the journal");
         self.store.end()
+    }
+
+    /// A link is switched with what is excluded, which is copied to the other side.
+    fn holding(&self, tree: &Tree) -> Answer {
+        let mut left = HOLDING_MAX;
+        let mut folders = match tree.by_link {
+            true => Vec::new(),
+            false => self.scanner.holding(tree),
+        };
+        folders.retain(|(folder, name)| {
+            let bytes = folder.len() + name.len();
+            let is_room = bytes <= left;
+            left = left.saturating_sub(bytes);
+            is_room
+        });
+        Answer::Holding {
+            tree: tree.name.clone(),
+            folders,
+        }
     }
 
     /// The configuration as it is now, from the file that only root may write.

@@ -193,6 +193,6 @@ impl Root {
 spared_sdk::export!(Runner<Root> {
     name: "files-root",
     summary: "puts files of the peer in place",
-    flags: ROOT,
+    flags: ROOT | ASIDE,
     parts: [local],
 });

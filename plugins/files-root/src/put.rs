@@ -19,8 +19,8 @@ use rustix::io::Errno;
 use spared_tree::config::Tree;
 use spared_tree::own::Own;
 use spared_tree::{
-    Access, Accounts, Beneath, Change, Entry, Hash, Kind, Manifest, Place, Scanner, What, compare,
-    is_ours, travels,
+    Access, Accounts, Beneath, Change, Entry, Hash, Kind, Manifest, Place, Scanner, What, acl,
+    compare, is_ours, travels,
 };
 
 use crate::store::{FLUSHED_EACH, Store};
@@ -80,20 +80,29 @@ impl Put<'_> {
         }
     }
 
-    /// Whether all accounts are here: before anything has changed.
+    /// Whether all accounts are here, owners and those of access lists: before anything has changed.
     ///
     /// # Errors
-    /// The account that is missing.
+    /// The account that is missing, and the first file that needs it.
     pub fn accounts_exist(manifest: &Manifest) -> Result<(), String> {
-        let accesses = manifest.entries.iter().map(|it| &it.access);
-        let users: BTreeSet<&str> = accesses.clone().map(|it| it.owner.as_str()).collect();
-        let groups: BTreeSet<&str> = accesses.map(|it| it.group.as_str()).collect();
-        users
-            .into_iter()
-            .try_for_each(|it| Accounts::uid(it).map(drop))?;
-        groups
-            .into_iter()
-            .try_for_each(|it| Accounts::gid(it).map(drop))
+        let (mut users, mut groups) = (BTreeSet::new(), BTreeSet::new());
+        for entry in &manifest.entries {
+            let access = &entry.access;
+            let (of_users, of_groups) = acl::accounts(&access.xattrs);
+            let missing = |why: String| format!("{}: {why}", entry.path);
+            for name in [access.owner.as_str()].into_iter().chain(of_users) {
+                // each is asked for once
+                if users.insert(name) {
+                    Accounts::uid(name).map_err(missing)?;
+                }
+            }
+            for name in [access.group.as_str()].into_iter().chain(of_groups) {
+                if groups.insert(name) {
+                    Accounts::gid(name).map_err(missing)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes what an interrupted change had prepared.
@@ -226,6 +235,7 @@ impl Put<'_> {
         };
         match unlinkat(&folder, name, flags) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            // the other half refuses what it knows of: something was excluded or made since the last look
             Err(rustix::io::Errno::NOTEMPTY) => Err(io::Error::other(
                 "cannot be removed: it holds excluded files of this node",
             )),
@@ -366,7 +376,8 @@ fn set_access(fd: BorrowedFd<'_>, access: &Access) -> io::Result<()> {
     if (is.st_uid, is.st_gid) != (uid.as_raw(), gid.as_raw()) {
         fchown(fd, Some(uid), Some(gid))?;
     }
-    set_mode(fd, access.mode, &access.xattrs)
+    let xattrs = acl::by_number(&access.xattrs).map_err(io::Error::other)?;
+    set_mode(fd, access.mode, &xattrs)
 }
 
 /// Sets mode and attributes: after the owner, as changing that clears bits; the mode before the access list, whose

@@ -51,8 +51,9 @@ impl Io for Files {
         let bases = disk.bases(settings.trees.iter().map(|it| it.name.as_str()));
         let peer = host.peer_with_keys();
         let peer = peer.unwrap_or_else(|| "the peer".to_owned());
+        let nodes = [host.node().unwrap_or_default(), peer];
         let now_ns = host.now();
-        let mut engine = Engine::new(now_ns, now_ns, peer, settings, bases);
+        let mut engine = Engine::new(now_ns, now_ns, nodes, settings, bases);
         for tree in &settings.trees {
             if let Some(age) = disk.followed(&tree.name) {
                 engine.handle_followed(now_ns, &tree.name, age);
@@ -212,6 +213,7 @@ impl Io for Files {
 spared_sdk::export!(Runner<Files> {
     name: "files",
     summary: "configurations and certificates that are copied",
+    flags: ASIDE,
     calls: [FILES],
     wire: (1, 1),
     parts: [roles, query, peer, local],

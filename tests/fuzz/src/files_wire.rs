@@ -47,7 +47,13 @@ fn settings() -> Settings {
 
 /// An engine whose root half has an empty tree hears what the peer says.
 fn hear(mut bytes: &[u8]) {
-    let mut engine = Engine::new(NOW_NS, 0, "r2".to_owned(), &settings(), BTreeMap::new());
+    let mut engine = Engine::new(
+        NOW_NS,
+        0,
+        ["r1", "r2"].map(str::to_owned),
+        &settings(),
+        BTreeMap::new(),
+    );
     engine.handle_root_up(NOW_NS);
     engine.handle_up(NOW_NS, 1);
     engine.handle_timeout(NOW_NS);

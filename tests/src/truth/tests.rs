@@ -17,10 +17,6 @@ const ELSEWHERE: &[(Id, &str)] = &[
     ),
     (Id::AddressMissing, "until it is put back: facts alone"),
     (
-        Id::WouldBeLost,
-        "connections through a rule that translates to the node's own address: end_to_end/conntrack_nat.rs",
-    ),
-    (
         Id::ElectorSilent,
         "a machine that has no time for it: facts alone",
     ),

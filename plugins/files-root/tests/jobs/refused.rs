@@ -64,17 +64,39 @@ fn a_path_outside() {
 }
 
 #[test]
+fn an_access_list_with_an_account_that_is_not_here() {
+    const NAME: &str = "system.posix_acl_access";
+    let with = |list: &'static [u8]| {
+        move |node: &Node, request: &mut Request| {
+            stage_entry(node, request, |it| {
+                it.access.xattrs = vec![(NAME.to_owned(), list.to_vec())];
+            });
+        }
+    };
+    let why = "etc/fw.conf: there is no group \"nobody-of-this-name\" here";
+    refused(
+        "acl",
+        with(b"1::6\n4::4\n8:nobody-of-this-name:4\n16::4\n32::0\n"),
+        why,
+    );
+    // by the number of an account of the other node
+    let by_number = b"\x02\x00\x00\x00\x02\x00\x06\x00\xe8\x03\x00\x00";
+    refused(
+        "acl-number",
+        with(by_number),
+        "has an access list that is none",
+    );
+}
+
+#[test]
 fn an_account_that_is_not_here() {
     let spoil = |node: &Node, request: &mut Request| {
         stage_entry(node, request, |it| {
             it.access.owner = "nobody-of-this-name".to_owned()
         });
     };
-    refused(
-        "account",
-        spoil,
-        "there is no user \"nobody-of-this-name\" here",
-    );
+    let why = "etc/fw.conf: there is no user \"nobody-of-this-name\" here";
+    refused("account", spoil, why);
 }
 
 #[test]

@@ -91,8 +91,10 @@ fn times_and_attributes_come_with_a_content() {
         .unwrap();
     entry.modified = (1_000_000_000, 5);
     entry.access.mode = 0o640;
+    // user 12345 has no name here, as on the node that it comes from
+    let by_name = b"1::6\n2:#12345:4\n4::4\n16::4\n32::0\n";
     let xattrs = vec![
-        ("system.posix_acl_access".to_owned(), access_list()),
+        ("system.posix_acl_access".to_owned(), by_name.to_vec()),
         ("user.origin".to_owned(), b"r2".to_vec()),
     ];
     entry.access.xattrs = xattrs.clone();
@@ -112,6 +114,10 @@ fn times_and_attributes_come_with_a_content() {
         .find(|it| it.path.ends_with("/a"))
         .unwrap();
     assert_eq!(entry.access.xattrs, xattrs);
+    let mut list = vec![0; access_list().len()];
+    let path = node.folder.join("etc/fw/a");
+    rustix::fs::getxattr(&path, "system.posix_acl_access", list.as_mut_slice()).unwrap();
+    assert_eq!(list, access_list());
 }
 
 /// A POSIX access list as the kernel stores it (`linux/posix_acl_xattr.h`): version 2, then tag, rights and number of each entry.

@@ -43,6 +43,8 @@ pub struct Following {
     pub failed: Option<String>,
     /// What the peer has from here, and goes back on unless somebody confirms it.
     unconfirmed: Option<Hash>,
+    /// That is of an earlier worker, and may have gone back long ago.
+    is_remembered: bool,
     /// What went back there: it would be harmful again, and then without a deadline.
     went_back: Option<Hash>,
     /// Which of the two the next worker knows.
@@ -78,26 +80,32 @@ impl Following {
 
     /// The peer has put this in place until somebody confirms it.
     pub fn handle_unconfirmed(&mut self, digest: Hash) {
-        self.unconfirmed = Some(digest);
+        (self.unconfirmed, self.is_remembered) = (Some(digest), false);
     }
 
-    /// What the peer has; `waits`: unless somebody confirms it, it goes back. `own` is what is here.
-    pub fn handle_peer(&mut self, digest: Hash, waits: bool, own: Option<Hash>) {
+    /// What the peer has; `waits`: unless somebody confirms it, it goes back. `own` is what is here. Whether it went back
+    /// in the life of this worker.
+    pub fn handle_peer(&mut self, digest: Hash, waits: bool, own: Option<Hash>) -> bool {
         match (waits, self.unconfirmed) {
             // later it may be edited there
-            (true, Some(_)) if own != Some(digest) => {}
-            (true, _) => self.unconfirmed = Some(digest),
+            (true, Some(_)) if own != Some(digest) => false,
+            (true, _) => {
+                (self.unconfirmed, self.is_remembered) = (Some(digest), false);
+                false
+            }
             (false, Some(was)) => {
                 self.unconfirmed = None;
                 self.went_back = (was != digest).then_some(was);
+                self.went_back.is_some() && !std::mem::take(&mut self.is_remembered)
             }
-            (false, None) => {}
+            (false, None) => false,
         }
     }
 
     /// What an earlier worker knew: the peer's next word tells which of the two it is.
     fn handle_kept(&mut self, digest: Hash) {
         (self.kept, self.unconfirmed) = (Some(digest), Some(digest));
+        self.is_remembered = true;
     }
 
     /// What the next worker has to know, if that is another now.
@@ -273,6 +281,7 @@ impl Engine {
             tree: tree.clone(),
             began_ns: now_ns,
             is_automatic: true,
+            is_change: true,
             unconfirmed: None,
         });
         self.offer_now(ticket, &tree, how);

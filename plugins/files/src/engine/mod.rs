@@ -100,11 +100,15 @@ struct Offer {
     began_ns: u64,
     /// Nobody asked for it.
     is_automatic: bool,
+    /// It is to be put in place there, not listed or checked alone.
+    is_change: bool,
     /// Digest of what the peer goes back on unless somebody confirms it.
     unconfirmed: Option<Hash>,
 }
 
 pub struct Engine {
+    /// Name of this node.
+    node: String,
     /// Name of the peer.
     peer: String,
     trees: Vec<TreeInfo>,
@@ -138,17 +142,19 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// `bases` are what both nodes last had, by tree; `seed` differs in each life of this worker.
+    /// `nodes`: this one and the peer. `bases` are what both nodes last had, by tree; `seed` differs in each life of this
+    /// worker.
     pub fn new(
         now_ns: u64,
         seed: u64,
-        peer: String,
+        [node, peer]: [String; 2],
         settings: &Settings,
         mut bases: BTreeMap<String, Manifest>,
     ) -> Self {
         let trees = settings.trees.iter();
         let trees = trees.map(|it| TreeInfo::new(it.clone(), bases.remove(&it.name)));
         Self {
+            node,
             peer,
             trees: trees.collect(),
             roles: follow::Roles::new(),
@@ -225,8 +231,11 @@ impl Engine {
             Message::State(state) => {
                 let name = state.tree.clone();
                 if let Some(tree) = self.tree_mut(&name) {
-                    tree.handle_peer(state);
+                    let went_back = tree.handle_peer(state);
                     self.agree(&name);
+                    if went_back {
+                        self.note_back(now_ns, &name);
+                    }
                 }
             }
             Message::Ask { ticket, tree } => match self.tree(&tree).is_some() {

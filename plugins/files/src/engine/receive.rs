@@ -69,6 +69,7 @@ impl Engine {
             tree: name.to_owned(),
             began_ns: now_ns,
             is_automatic: false,
+            is_change,
             unconfirmed,
         });
         self.asker = Some((token, now_ns.saturating_add(super::ANSWER_NS)));
@@ -187,7 +188,17 @@ impl Engine {
         if changes.is_empty() {
             return self.end_transfer(now_ns, Ok(nothing()));
         }
-        if transfer.purpose == Purpose::Diff || how.is_dry {
+        if transfer.purpose == Purpose::Diff {
+            return self.end_transfer(now_ns, Ok(listed(&changes)));
+        }
+        // a list of what would change is refused as the change would be
+        let hindrance = tree
+            .hindrance(&changes)
+            .filter(|_| transfer.purpose != Purpose::Show);
+        if let Some(why) = hindrance {
+            return self.end_transfer(now_ns, Err(why));
+        }
+        if how.is_dry {
             return self.end_transfer(now_ns, Ok(listed(&changes)));
         }
         if transfer.purpose == Purpose::Show {
@@ -356,17 +367,34 @@ impl Engine {
         self.note_unconfirmed(offer.as_ref(), &result);
         match offer {
             Some(offer) if offer.is_automatic => self.end_follow(now_ns, &offer.tree, result),
-            // nobody waits for the answer any more
-            Some(offer) if self.asker.is_none() => {
-                let pushed = |it: Finished| it.outcome.with(format!("pushed: {}", it.text()));
-                let shown = result.map(pushed);
-                let shown = shown.map_err(|why| format!("not pushed: {why}"));
-                let last = LastResult::of(now_ns, &shown);
-                self.results.insert(offer.tree, last);
+            Some(offer) => {
+                // a list is for who waits for it alone
+                if offer.is_change || self.asker.is_none() {
+                    self.note_push(now_ns, offer.tree, result.clone());
+                }
+                self.end_asker(now_ns, result);
             }
-            Some(_) => self.end_asker(now_ns, result),
             None => {}
         }
+    }
+
+    fn note_push(&mut self, now_ns: u64, tree: String, result: Result<Finished, String>) {
+        let pushed = |it: Finished| it.outcome.with(format!("pushed: {}", it.text()));
+        let shown = result.map(pushed);
+        let shown = shown.map_err(|why| format!("not pushed: {why}"));
+        self.results.insert(tree, LastResult::of(now_ns, &shown));
+    }
+
+    /// Tells who pushed a tree that nobody confirmed it in time.
+    pub(super) fn note_back(&mut self, now_ns: u64, tree: &str) {
+        let peer = &self.peer;
+        let text = format!(
+            "{peer} went back to its files from before, as nobody confirmed those of this node"
+        );
+        let event = format!("tree \"{tree}\": {text}");
+        let last = LastResult::by_itself(now_ns, text);
+        self.results.insert(tree.to_owned(), last);
+        self.actions.push_back(Action::Event(event));
     }
 
     /// Remembers what the peer may go back on. A change may be what cut the link, before the peer could report.

@@ -110,6 +110,11 @@ impl Engine {
                     self.actions.push_back(Action::Answer { token, answer });
                 }
             }
+            Answer::Holding { tree, folders } => {
+                if let Some(tree) = self.tree_mut(&tree) {
+                    tree.holding = folders;
+                }
+            }
             Answer::Waits { tree, left_s } => self.handle_waits(&tree, left_s),
             Answer::Event { tree, text } => {
                 self.scan(&tree);

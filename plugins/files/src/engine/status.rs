@@ -15,14 +15,21 @@ pub(super) struct LastResult {
     at_ns: u64,
     /// None: it failed, or nobody asked for it.
     outcome: Option<ChangeOutcome>,
+    is_failure: bool,
     pub(super) text: String,
 }
 
 impl LastResult {
+    /// Whether a change was refused or failed.
+    fn is_failure(&self) -> bool {
+        self.is_failure
+    }
+
     pub(super) fn of(at_ns: u64, result: &Result<Finished, String>) -> Self {
         Self {
             at_ns,
             outcome: result.as_ref().ok().map(|it| it.outcome),
+            is_failure: result.is_err(),
             text: match result {
                 Ok(finished) => finished.text(),
                 // the group spared may read it
@@ -35,6 +42,7 @@ impl LastResult {
         Self {
             at_ns,
             outcome: None,
+            is_failure: false,
             text,
         }
     }
@@ -91,7 +99,11 @@ impl Engine {
             if let Some(left_s) = tree.peer.as_ref().and_then(|it| it.waits_s) {
                 row("goes_back_on_peer_in", wait(left_s));
             }
-            let result = self.results.get(tree.name());
+            // what was refused before both nodes had the same is of no use; spared's own may still wait to be in force
+            let is_over = |it: &&LastResult| {
+                it.is_failure() && !tree.settings.is_builtin() && tree.relation() == Relation::Same
+            };
+            let result = self.results.get(tree.name()).filter(|it| !is_over(it));
             row("last", text(result.map_or("-", |it| &it.text)));
             if let Some(outcome) = result.and_then(|it| it.outcome) {
                 row("last_outcome", text(outcome.word()));
@@ -211,6 +223,31 @@ impl Engine {
         self.follows_from_here(tree) && tree.following.has_gone_back(tree.digest())
     }
 
+    fn has_failed_to_follow(&self, tree: &TreeInfo) -> bool {
+        let following = &tree.following;
+        let is_stuck = following.never_rests || following.failed.is_some();
+        self.is_held_back(tree) || (is_stuck && self.follows_from_here(tree))
+    }
+
+    /// Whether a failover now loses changes of this node. What waits for the end of an interval is as configured.
+    fn is_pending(&self, tree: &TreeInfo) -> bool {
+        let is_ours = tree.relation() == Relation::Ours && !tree.settings.is_builtin();
+        let waits = matches!(tree.settings.sync, Sync::Every(_)) && self.follows_from_here(tree);
+        is_ours && !waits
+    }
+
+    /// On the node that a new configuration cut off, a confirmation would keep what cut it off.
+    fn unconfirmed_here(&self, tree: &TreeInfo) -> String {
+        let (name, peer) = (tree.name(), &self.peer);
+        match self.is_up {
+            true => "not confirmed: the old files come back: sparectl files confirm".to_owned(),
+            false => format!(
+                "not confirmed, and {peer} is not connected: the old files come back by themselves, at once by \
+                 sparectl files back {name}"
+            ),
+        }
+    }
+
     fn unrest(&self, tree: &TreeInfo) -> Option<String> {
         let unrest = tree.following.unrest();
         unrest.filter(|_| self.follows_from_here(tree))
@@ -227,7 +264,7 @@ impl Engine {
 pub fn troubles(engine: &Engine) -> Vec<Trouble> {
     let mut troubles = Vec::new();
     if engine.root_since_ns.is_none() {
-        let why = "the plugin files-root does not run: create files-root.toml beside files.toml";
+        let why = "the plugin files-root does not run: `sparectl plugins` says why, if files-root.toml is beside files.toml";
         let is_known = engine.root_due_ns.is_none();
         let trouble = Trouble::new("files-root", why);
         troubles.push(Trouble {
@@ -241,24 +278,24 @@ pub fn troubles(engine: &Engine) -> Vec<Trouble> {
             Relation::Unread => engine.has_root() && tree.own_due_ns.is_none(),
             Relation::Untold => engine.is_up && engine.told_due_ns.is_none(),
             _ if tree.settings.is_builtin() => false,
-            Relation::Apart | Relation::Conflict => true,
-            Relation::Ours => {
-                !engine.follows_from_here(tree)
-                    || tree.following.never_rests
-                    || tree.following.failed.is_some()
-                    || engine.is_held_back(tree)
-            }
+            Relation::Apart => true,
+            // both nodes know it: the first reports it
+            Relation::Conflict => engine.node < engine.peer,
+            Relation::Ours => engine.has_failed_to_follow(tree),
             Relation::Same => tree.own_waits_s.is_some(),
             _ => false,
         };
         let missing = engine.group_is_missing(tree);
         let is_unconfirmed = tree.own_waits_s.is_some();
-        if is_unconfirmed && (tree.settings.is_builtin() || tree.relation() == Relation::Same) {
+        let is_alone = tree.settings.is_builtin() || !engine.is_up;
+        if is_unconfirmed && (is_alone || tree.relation() == Relation::Same) {
             // without the seconds, which would make another trouble of it at each look
-            let why = "not confirmed: the old files come back: sparectl files confirm";
-            troubles.push(Trouble::new(tree.name(), why));
+            troubles.push(Trouble::new(tree.name(), engine.unconfirmed_here(tree)));
         } else if is_ours {
             troubles.push(Trouble::new(tree.name(), engine.sentence(tree)));
+        } else if engine.is_pending(tree) {
+            let (name, what) = (tree.name(), engine.sentence(tree));
+            troubles.push(Trouble::loss(name, format!("tree \"{name}\" is {what}")));
         } else if let Some(why) = missing {
             troubles.push(Trouble::new(tree.name(), why));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use spared_tree::config::{Sync, Tree};
-use spared_tree::{Change, Hash, Manifest, compare};
+use spared_tree::{Change, Hash, Manifest, What, compare};
 
 use super::follow::Following;
 use crate::wire::{NAMES_MAX, TreeState};
@@ -53,6 +53,8 @@ pub struct TreeInfo {
     pub following: Following,
     /// Seconds after which it goes back here unless it is confirmed.
     pub own_waits_s: Option<u32>,
+    /// Folders here that cannot be removed, as they hold something that is excluded, and its name.
+    pub holding: Vec<(String, String)>,
 }
 
 /// The reading of a tree.
@@ -84,6 +86,7 @@ impl TreeInfo {
             scan: Scan::default(),
             following: Following::default(),
             own_waits_s: None,
+            holding: Vec::new(),
         }
     }
 
@@ -103,14 +106,16 @@ impl TreeInfo {
         self.own.as_ref()?.as_ref().ok()
     }
 
-    /// Takes what the peer says.
-    pub fn handle_peer(&mut self, state: TreeState) {
-        if let Ok(digest) = state.digest {
-            let own = self.digest();
-            self.following
-                .handle_peer(digest, state.waits_s.is_some(), own);
-        }
+    /// Takes what the peer says; whether it has gone back just now on what it had from here.
+    pub fn handle_peer(&mut self, state: TreeState) -> bool {
+        let own = self.digest();
+        let waits = state.waits_s.is_some();
+        let went_back = match state.digest {
+            Ok(digest) => self.following.handle_peer(digest, waits, own),
+            Err(_) => false,
+        };
         self.peer = Some(state);
+        went_back
     }
 
     /// What is another in a tree that follows by itself since it was read before.
@@ -192,6 +197,18 @@ impl TreeInfo {
             (Some(own), None) => own.manifest.entries.is_empty(),
             (None, _) => false,
         }
+    }
+
+    /// Why these changes cannot be made here.
+    pub fn hindrance(&self, changes: &[Change]) -> Option<String> {
+        let goes = |it: &&Change| matches!(it.what, What::Removed | What::Kind);
+        changes.iter().filter(goes).find_map(|change| {
+            let path = &change.path;
+            let (_, name) = self.holding.iter().find(|(folder, _)| folder == path)?;
+            Some(format!(
+                "{path} cannot be removed: it holds {name}, which is excluded"
+            ))
+        })
     }
 
     /// Digest of what both last had. None if the nodes do not agree on it: one of them was cut off while they

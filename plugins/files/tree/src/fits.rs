@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::acl;
 use crate::config::Tree;
 use crate::{Entry, Kind, MANIFEST_MAX, Manifest};
 
@@ -136,14 +137,15 @@ fn access_fits(entry: &Entry) -> Result<(), String> {
         return Err(format!("has the mode {:o}", access.mode));
     }
     for name in [&access.owner, &access.group] {
-        let fits = |c: char| c.is_ascii_graphic() && !matches!(c, ':' | '/');
-        if name.is_empty() || name.len() > ACCOUNT_MAX || !name.chars().all(fits) {
+        if !is_account(name) {
             return Err(format!("belongs to {:?}", shown(name)));
         }
     }
     if entry.modified.1 >= 1_000_000_000 {
         return Err("has an impossible time".to_owned());
     }
+    let mut lists = access.xattrs.iter().filter(|(name, _)| acl::is_list(name));
+    lists.try_for_each(|(_, value)| acl::check(value, is_account))?;
     let bytes: usize = access.xattrs.iter().map(|(_, it)| it.len()).sum();
     if access.xattrs.len() > XATTRS_MAX || bytes > XATTR_BYTES_MAX {
         return Err("has too many or too long attributes".to_owned());
@@ -152,6 +154,11 @@ fn access_fits(entry: &Entry) -> Result<(), String> {
         Some((name, _)) => Err(format!("has the attribute {:?}", shown(name))),
         None => Ok(()),
     }
+}
+
+fn is_account(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_graphic() && !matches!(c, ':' | '/');
+    !name.is_empty() && name.len() <= ACCOUNT_MAX && name.chars().all(fits)
 }
 
 /// Whether an extended attribute is part of a tree. Those of the kernel's security modules belong to the

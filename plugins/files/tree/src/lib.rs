@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `builtin.rs` | the tree of spared's own configuration |
 //! | `config.rs` | the file files.toml, which both halves read |
+//! | `acl.rs` | access lists with accounts by name |
 //! | `entry.rs` | a manifest: every file, folder and link of a tree |
 //! | `fits.rs` | whether a manifest of the peer may be put in place here |
 //! | `compare.rs` | the differences of two manifests |
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+pub mod acl;
 mod beneath;
 pub mod builtin;
 mod compare;

@@ -117,6 +117,12 @@ pub enum Answer {
         tree: String,
         text: String,
     },
+    /// Before the answer to each `Scan` of a tree with `exclude`: folders that cannot be removed, as they hold something
+    /// that is excluded, and its name. Not all if they are too many for a message.
+    Holding {
+        tree: String,
+        folders: Vec<(String, String)>,
+    },
 }
 
 /// How a command ended that succeeded: programs decide by this, never by the sentence beside it.

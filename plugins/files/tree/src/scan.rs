@@ -4,7 +4,7 @@
 //! a tree is as it was. A file that changes while it is read is read again; one that never rests is a fault, not
 //! half of a content.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Dir, FileType, Stat, fgetxattr, flistxattr, fstat, readlinkat, statat};
 
+use crate::acl;
 use crate::config::Tree;
 use crate::fits::{BYTES_MAX, FILES_MAX, XATTRS_MAX, is_ours, travels};
 use crate::own::{self, Line, MARKED_MAX, Own, Split};
@@ -39,6 +40,8 @@ pub struct Scanner {
     accounts: Accounts,
     known: HashMap<String, Known>,
     written: HashMap<String, Written>,
+    /// Folders that hold something excluded, with its name, as they were at the last look.
+    holding: BTreeMap<String, String>,
 }
 
 /// A file whose content was hashed when it was written: device, inode, size and time of the content.
@@ -79,6 +82,7 @@ impl Scanner {
         stop: &AtomicBool,
     ) -> Result<Manifest, Fault> {
         self.accounts.forget();
+        self.holding.retain(|path, _| tree.top_of(path).is_none());
         let mut walk = Walk {
             scanner: self,
             beneath,
@@ -123,6 +127,17 @@ impl Scanner {
         let of_tree = known.filter(|(path, _)| tree.top_of(path).is_some());
         let lines = of_tree.map(|(path, it)| (path.clone(), it.own.clone()));
         lines.collect()
+    }
+
+    /// Folders of a tree that cannot be removed, as they hold something that is excluded, and its name.
+    pub fn holding(&self, tree: &Tree) -> Vec<(String, String)> {
+        let of_tree = self
+            .holding
+            .iter()
+            .filter(|(path, _)| tree.top_of(path).is_some());
+        of_tree
+            .map(|(path, name)| (path.clone(), name.clone()))
+            .collect()
     }
 
     /// Whether a file had lines of this node at the last look.
@@ -194,7 +209,14 @@ impl Walk<'_> {
                 return Err(fault(why.to_owned()));
             };
             let below = format!("{path}/{name}");
-            if matches!(name, "." | "..") || is_ours(name) || self.tree.excludes(&below) {
+            if matches!(name, "." | "..") || is_ours(name) {
+                continue;
+            }
+            if self.tree.excludes(&below) {
+                let holding = &mut self.scanner.holding;
+                holding
+                    .entry(path.to_owned())
+                    .or_insert_with(|| name.to_owned());
                 continue;
             }
             match statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -217,6 +239,15 @@ impl Walk<'_> {
         // an account may have another name by now
         entry.access.owner = scanner.accounts.user(stat.st_uid)?;
         entry.access.group = scanner.accounts.group(stat.st_gid)?;
+        if entry
+            .access
+            .xattrs
+            .iter()
+            .any(|(name, _)| acl::is_list(name))
+        {
+            let file = self.beneath.file(path)?;
+            entry.access.xattrs = acl::by_name(xattrs(file.as_fd())?, &mut scanner.accounts)?;
+        }
         Ok(Some(entry))
     }
 
@@ -317,7 +348,7 @@ impl Walk<'_> {
             mode: stat.st_mode & 0o7777,
             owner: self.scanner.accounts.user(stat.st_uid)?,
             group: self.scanner.accounts.group(stat.st_gid)?,
-            xattrs: xattrs(fd)?,
+            xattrs: acl::by_name(xattrs(fd)?, &mut self.scanner.accounts)?,
         })
     }
 }

@@ -262,3 +262,22 @@ fn a_file_that_changes_while_it_is_read_is_a_fault_until_it_rests() {
     let found = &manifest.find("/etc/fw/large").unwrap().kind;
     assert_eq!(*found, Kind::File { size, hash });
 }
+
+#[test]
+fn a_folder_with_something_excluded_in_it_is_known() {
+    let folder = Folder::new("holding");
+    let mut scanner = Scanner::default();
+    folder.scan(&mut scanner).unwrap();
+    assert!(scanner.holding(&tree()).is_empty());
+    folder.write("etc/fw/sub/x.local", "own");
+    folder.write("etc/fw/sub/y.local", "own");
+    folder.scan(&mut scanner).unwrap();
+    let holding = scanner.holding(&tree());
+    assert!(
+        matches!(&holding[..], [(path, name)] if path == "/etc/fw/sub" && name.ends_with(".local")),
+        "{holding:?}"
+    );
+    fs::remove_dir_all(folder.0.join("etc/fw/sub")).unwrap();
+    folder.scan(&mut scanner).unwrap();
+    assert!(scanner.holding(&tree()).is_empty());
+}

@@ -14,7 +14,7 @@ pub(super) const STATES: &[State] = &[
     State::warns(
         "a tree has changed and nobody has pushed it",
         On::Either,
-        &[Struck("SP-0401")],
+        &[Struck("SP-0404")],
         |bed, at| write(bed, at, "new\n"),
         |bed, at| write(bed, at, "old\n"),
     )
@@ -22,7 +22,7 @@ pub(super) const STATES: &[State] = &[
     State::warns(
         "a tree has changed on both nodes",
         On::Both,
-        &[R1("SP-0401"), R2("SP-0401")],
+        &[R1("SP-0401")],
         |bed, _| (0..2).try_for_each(|at| write(bed, at, &format!("of r{}\n", at + 1))),
         |bed, _| (0..2).try_for_each(|at| write(bed, at, "old\n")),
     )

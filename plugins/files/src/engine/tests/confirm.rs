@@ -40,6 +40,51 @@ fn a_change_that_nobody_confirms_is_pending_again_where_it_was_made() {
     assert_eq!(why, "nothing waits for a confirmation");
 }
 
+/// There a confirmation would keep what cut it off.
+#[test]
+fn a_node_that_a_change_cut_off_is_not_told_to_confirm_it() {
+    let mut lab = waiting();
+    lab.cut();
+    lab.pass(11 * S);
+    let troubles = lab.nodes[1].engine.troubles();
+    let why = "not confirmed, and r1 is not connected: the old files come back by themselves, at once by sparectl files back t";
+    assert_eq!(troubles[0].why, why);
+    let back = Command::GoBack("t".to_owned());
+    assert_eq!(super::super::parse(&["back", "t"]), Some(back));
+}
+
+#[test]
+fn a_push_that_is_done_replaces_the_refusal_before_it() {
+    let mut lab = pair();
+    let last = |lab: &Lab| {
+        let rows = lab.nodes[0].engine.rows(lab.now_ns);
+        let row = rows.into_iter().find(|(key, _)| key == "tree.t.last");
+        match row {
+            Some((_, Value::Text(text))) => text,
+            other => panic!("{other:?}"),
+        }
+    };
+    lab.nodes[0].tree.insert("b".to_owned(), "3".to_owned());
+    lab.nodes[1].refuses = Some("the check refused it".to_owned());
+    lab.done(0, super::push());
+    assert!(
+        last(&lab).starts_with("not pushed: r2: the check refused it"),
+        "{}",
+        last(&lab)
+    );
+    lab.nodes[1].refuses = None;
+    assert_eq!(text(&lab.done(0, super::push())), "in place");
+    assert_eq!(last(&lab), "pushed: in place");
+    // or by somebody on the other node
+    lab.nodes[0].tree.insert("b".to_owned(), "4".to_owned());
+    lab.nodes[1].refuses = Some("the check refused it".to_owned());
+    lab.done(0, super::push());
+    lab.nodes[1].refuses = None;
+    assert_eq!(text(&lab.done(1, super::pull())), "in place");
+    lab.pass(11 * S);
+    assert_eq!(last(&lab), "-");
+}
+
 #[test]
 fn either_node_confirms() {
     for at in 0..2 {

@@ -38,7 +38,9 @@ fn the_active_node_s_changes_follow_and_the_backup_s_do_not() {
     assert_eq!(relations(&lab), [Relation::Theirs, Relation::Ours]);
     assert_eq!(lab.nodes[0].tree["a"], "2");
     let troubles = lab.nodes[1].engine.troubles();
-    assert!(troubles[0].why.starts_with("pending: /t/a changed here"));
+    let pending = "tree \"t\" is pending: /t/a changed here";
+    assert!(troubles[0].why.starts_with(pending), "{troubles:?}");
+    assert!(troubles[0].is_loss, "it waits, and nothing failed");
     // until that node is active
     lab.role(0, Role::Backup);
     lab.role(1, Role::Active);
@@ -84,7 +86,8 @@ fn a_tree_that_never_rests_is_a_trouble_that_names_what_changes() {
         lab.nodes[0].tree.insert("A".to_owned(), often);
         lab.pass(S);
         let troubles = lab.nodes[0].engine.troubles();
-        assert!(second > 55 || troubles.is_empty(), "{troubles:?}");
+        let is_loss = troubles.iter().all(|it| it.is_loss);
+        assert!(second > 55 || is_loss, "{troubles:?}");
         let is_said = |it: &spared_sdk::Trouble| {
             it.why
                 .ends_with("it keeps changing: /t/a; exclude such files")
@@ -95,6 +98,21 @@ fn a_tree_that_never_rests_is_a_trouble_that_names_what_changes() {
     lab.pass(7 * S);
     assert!(lab.nodes[0].engine.troubles().is_empty());
     assert!(same(&lab));
+}
+
+/// Until the peer has it, a failover loses it: the headline must not say otherwise.
+#[test]
+fn a_change_that_will_follow_is_a_loss_until_it_has() {
+    let mut lab = lab("change");
+    edit(&mut lab, 0, "2");
+    lab.nodes[1].is_slow = true;
+    lab.pass(5 * S);
+    let troubles = lab.nodes[0].engine.troubles();
+    let why = "tree \"t\" is pending: /t/a changed here, and will follow";
+    assert_eq!(troubles, [spared_sdk::Trouble::loss("t", why)]);
+    lab.nodes[1].is_slow = false;
+    lab.pass(5 * S);
+    assert!(same(&lab) && lab.nodes[0].engine.troubles().is_empty());
 }
 
 #[test]
@@ -258,6 +276,9 @@ fn what_nobody_confirmed_is_not_sent_again_by_itself() {
         lab.link();
         lab.pass(600 * S);
         assert_eq!(lab.nodes[1].tree["a"], "1", "{is_cut}");
+        let told = "tree \"t\": r2 went back to its files from before, as nobody confirmed those of this node";
+        let count = lab.nodes[0].events.iter().filter(|it| *it == told).count();
+        assert_eq!(count, 1, "{is_cut}: {:?}", lab.nodes[0].events);
         let troubles = lab.nodes[0].engine.troubles();
         let why = "pending: /t/a changed here, and went back on r2 as nobody confirmed it";
         assert!(troubles[0].why.starts_with(why), "{troubles:?}");

@@ -24,6 +24,8 @@ pub struct Node {
     pub refuses: Option<String>,
     /// Why the tree cannot be read.
     pub unreadable: Option<&'static str>,
+    /// Folders with something in them that is excluded.
+    pub holding: Vec<(String, String)>,
     /// What it goes back to unless that is confirmed.
     unconfirmed: Option<Tree>,
     pub followed: usize,
@@ -94,14 +96,19 @@ pub fn manifest(tree: &Tree) -> Manifest {
     Manifest { entries }
 }
 
+/// Names of a node and its peer.
+fn nodes(at: usize) -> [String; 2] {
+    [at + 1, 2 - at].map(|it| format!("r{it}"))
+}
+
 impl Node {
     fn new(name: usize, tree: Tree, sync: &str) -> Self {
-        let peer = format!("r{}", 2 - name);
         Self {
-            engine: Engine::new(S, 0, peer, &settings(sync), BTreeMap::new()),
+            engine: Engine::new(S, 0, nodes(name), &settings(sync), BTreeMap::new()),
             tree,
             refuses: None,
             unreadable: None,
+            holding: Vec::new(),
             unconfirmed: None,
             followed: 0,
             events: Vec::new(),
@@ -162,7 +169,11 @@ impl Node {
                 }
                 let manifest = manifest(&self.tree);
                 let left_s = self.unconfirmed.as_ref().map(|_| 60);
-                let mut answers = vec![Answer::Waits { tree, left_s }];
+                let holding = Answer::Holding {
+                    tree: tree.clone(),
+                    folders: self.holding.clone(),
+                };
+                let mut answers = vec![Answer::Waits { tree, left_s }, holding];
                 match known == Some(manifest.digest()) {
                     true => answers.push(Answer::Unchanged { ticket }),
                     false => answers.extend(pieces(ticket, &manifest.encode())),
@@ -328,9 +339,8 @@ impl Lab {
         let node = &mut self.nodes[at];
         node.lives += 1;
         let seed = node.lives << 32;
-        let peer = format!("r{}", 2 - at);
         let bases = node.bases.clone();
-        node.engine = Engine::new(self.now_ns, seed, peer, &settings(self.sync), bases);
+        node.engine = Engine::new(self.now_ns, seed, nodes(at), &settings(self.sync), bases);
         if let Some(digest) = node.doubt {
             node.engine.handle_doubt("t", digest);
         }

@@ -480,3 +480,24 @@ fn what_is_not_read_or_not_told_for_too_long_is_not_known_and_a_trouble() {
     assert_eq!(relations(&lab), [Relation::Untold, Relation::Untold]);
     assert!(why(&lab, 0).is_empty(), "the link's fault");
 }
+
+#[test]
+fn a_list_of_changes_is_refused_as_the_changes_would_be() {
+    let mut lab = pair();
+    lab.nodes[0].tree.remove("a");
+    lab.nodes[1].holding = vec![("/t/a".to_owned(), "x.local".to_owned())];
+    let dry = How {
+        is_dry: true,
+        ..How::default()
+    };
+    for how in [dry, How::default()] {
+        let why = text(&lab.done(0, Command::Push("t".to_owned(), how)));
+        assert_eq!(
+            why,
+            "r2: /t/a cannot be removed: it holds x.local, which is excluded"
+        );
+    }
+    assert_eq!(lab.nodes[1].tree["a"], "1");
+    lab.nodes[1].holding.clear();
+    assert_eq!(text(&lab.done(0, push())), "in place");
+}

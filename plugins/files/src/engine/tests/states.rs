@@ -1,6 +1,7 @@
 //! A tree that is pending, in conflict, in error or not confirmed, on the active node and on the backup: no node says that
 //! all is well, and both name what it is about.
 
+use spared_pair::STATE_LOSES;
 use spared_pair::sample::{Report, assert_fine, assert_told};
 use spared_sdk::Engine as _;
 
@@ -17,7 +18,8 @@ fn reports(lab: &Lab) -> [Report; 2] {
             ..Report::default()
         };
         for trouble in engine.troubles() {
-            report.check(&trouble.thing, Some(0), &trouble.why);
+            let state = if trouble.is_loss { STATE_LOSES } else { 0 };
+            report.check(&trouble.thing, Some(state), &trouble.why);
         }
         report
     })
@@ -73,6 +75,9 @@ fn no_broken_state_of_a_tree_is_ok() {
         [Relation::Conflict, Relation::Conflict]
     );
     assert_told("files", &reports(&conflict), "conflict: /t/a", "conflict");
+    // of one fault one finding
+    let told = reports(&conflict).map(|it| it.checks.len());
+    assert_eq!(told, [1, 0]);
     let mut never = Lab::new([tree(&[("a", "1")]), tree(&[("a", "2")])]);
     never.pass(11 * S);
     assert_told("files", &reports(&never), "never was the same", "conflict");
