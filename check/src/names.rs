@@ -272,8 +272,8 @@ mod tests {
         let many: String = (10..30).map(|it| format!(" veth{it}: 0 0\n")).collect();
         let found = found(&many);
         assert!(
-            matches!(&found[..], [_, last] if last.starts_with("plugins/vrrp.toml:6: interface lan3 is absent")
-                && last.ends_with("this machine has veth10, veth11, veth12, veth13, veth14, veth15, veth16, veth17, \
+            matches!(&found[..], [first, _] if first.starts_with("plugins/vrrp.toml:6: interface lan3 is absent")
+                && first.ends_with("this machine has veth10, veth11, veth12, veth13, veth14, veth15, veth16, veth17, \
                                    veth18, veth19, veth20, veth21 and 8 more")),
             "{found:?}"
         );

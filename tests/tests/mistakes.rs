@@ -18,12 +18,13 @@ const PLUGINS: [&str; 5] = ["conntrack", "dhcp", "health", "service", "vrrp"];
 /// Runs of `spared check` at once.
 const AT_ONCE: usize = 4;
 
-/// A folder with the plugins and the files of each row, removed at the end.
+/// A folder with the plugins and the files of each row. It is removed at the end.
 struct Bench(PathBuf);
 
 impl Bench {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("spared-mistakes-{}", std::process::id()));
+    fn new(name: &str) -> Self {
+        let name = format!("spared-mistakes-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         let bench = Self(path);
         fs::create_dir_all(bench.0.join("lib")).expect("a temporary folder");
         let build = build_dir().expect("a build");
@@ -92,7 +93,7 @@ fn write(path: &Path, text: &str) {
 #[test]
 fn each_mistake_of_a_beginner_is_named_with_its_place_and_what_was_meant() {
     assert!(MISTAKES.len() >= 40, "{}", MISTAKES.len());
-    let bench = Bench::new();
+    let bench = Bench::new("table");
     let next = AtomicUsize::new(0);
     let work = || {
         let mut differing = String::new();
@@ -114,7 +115,7 @@ fn each_mistake_of_a_beginner_is_named_with_its_place_and_what_was_meant() {
 
 #[test]
 fn an_interface_that_was_misspelt_is_named_with_its_place() {
-    let bench = Bench::new();
+    let bench = Bench::new("interface");
     let vrrp = "[[group]]\nname = \"office\"\n[[group.interface]]\ninterface = \"lan-of-none\"\nvrid = 7\n\
                 addresses = [\"192.0.2.1/24\"]\n";
     let output = bench.check(0, &[("plugins/vrrp.toml", vrrp)]);

@@ -42,6 +42,9 @@ const LEVELS: [(&str, LevelFilter); 5] = [
     ("trace", LevelFilter::Trace),
 ];
 
+/// Table of the file of the vrrp plugin that is most often written here.
+const GROUP: &str = "group";
+
 impl Host {
     /// The peer, if there is a path to it; None without `[[link]]`.
     pub fn linked(&self) -> Option<&Link> {
@@ -115,7 +118,10 @@ impl Host {
         let new: Vec<_> = of_peer.filter(|f| !found.contains(f)).collect();
         found.extend(new);
         let located = |found: Vec<spared_sdk::config::Fault>| {
-            let found = found.into_iter().map(|fault| (fault.key, fault.why));
+            let found = found.into_iter().map(|fault| match fault.key.as_str() {
+                GROUP => (fault.key, "belongs in plugins/vrrp.toml".to_owned()),
+                _ => (fault.key, fault.why),
+            });
             Fault::of_keys(file, text, found)
         };
         host.key_faults = located(read.of_keys);

@@ -119,6 +119,10 @@ fn keys_of_plugins_are_refused_in_the_host_file() {
         host("enabled = true").unwrap_err(),
         ["spared.toml:1: enabled: belongs in a file under plugins/"]
     );
+    assert_eq!(
+        host("[[group]]\nname = \"office\"").unwrap_err(),
+        ["spared.toml:1: group: belongs in plugins/vrrp.toml"]
+    );
 }
 
 #[test]

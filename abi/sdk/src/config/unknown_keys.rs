@@ -50,7 +50,7 @@ impl Notes {
         let own: Vec<&str> = known.keys().map(String::as_str).filter(is_own).collect();
         match own.len() {
             0 => "unknown key, allowed: none here".to_owned(),
-            ..=LISTED_MAX => format!("unknown key, allowed: {}", own.join(", ")),
+            1..=LISTED_MAX => format!("unknown key, allowed: {}", own.join(", ")),
             count => format!("unknown key: none of the {count} that its manual page lists"),
         }
     }

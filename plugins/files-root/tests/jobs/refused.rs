@@ -81,11 +81,7 @@ fn an_access_list_with_an_account_that_is_not_here() {
     );
     // by the number of an account of the other node
     let by_number = b"\x02\x00\x00\x00\x02\x00\x06\x00\xe8\x03\x00\x00";
-    refused(
-        "acl-number",
-        with(by_number),
-        "has an access list that is none",
-    );
+    refused("acl-number", with(by_number), "has a malformed access list");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub fn is_list(xattr: &str) -> bool {
 /// Attributes as they are in a manifest.
 ///
 /// # Errors
-/// Nobody could say the name of an account.
+/// The name of an account could not be looked up.
 pub fn by_name(xattrs: Vec<Xattr>, accounts: &mut Accounts) -> io::Result<Vec<Xattr>> {
     let named = |(name, value): Xattr| match is_list(&name) {
         true => Ok((name, named(&value, accounts)?)),
@@ -48,7 +48,7 @@ pub fn by_name(xattrs: Vec<Xattr>, accounts: &mut Accounts) -> io::Result<Vec<Xa
 /// The same attributes for this machine's kernel.
 ///
 /// # Errors
-/// This machine lacks an account, or the list is none.
+/// This machine lacks an account, or the list is malformed.
 pub fn by_number(xattrs: &[Xattr]) -> Result<Vec<Xattr>, String> {
     let numbered = |(name, value): &Xattr| match is_list(name) {
         true => Ok((name.clone(), numbered(value)?)),
@@ -71,7 +71,7 @@ pub fn accounts(xattrs: &[Xattr]) -> (Vec<&str>, Vec<&str>) {
 }
 
 /// # Errors
-/// Why this is no list of a manifest.
+/// Why this is not a list of a manifest.
 pub fn check(value: &[u8], is_name: impl Fn(&str) -> bool) -> Result<(), String> {
     let lines = lines(value)?;
     let is_fine = |line: &Line<'_>| match line.tag {
@@ -83,12 +83,12 @@ pub fn check(value: &[u8], is_name: impl Fn(&str) -> bool) -> Result<(), String>
         .all(|line| is_fine(line) && line.permissions <= PERMISSIONS_MAX)
     {
         true => Ok(()),
-        false => Err("has an access list that is none".to_owned()),
+        false => Err("has a malformed access list".to_owned()),
     }
 }
 
 fn named(value: &[u8], accounts: &mut Accounts) -> io::Result<Vec<u8>> {
-    let malformed = || io::Error::other("has an access list of a form that is not known");
+    let malformed = || io::Error::other("has an access list in an unknown format");
     let rest = value.strip_prefix(&VERSION).ok_or_else(malformed)?;
     if rest.len() % LINE != 0 {
         return Err(malformed());
@@ -131,7 +131,7 @@ fn numbered(value: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 fn lines(value: &[u8]) -> Result<Vec<Line<'_>>, String> {
-    let malformed = || "has an access list that is none".to_owned();
+    let malformed = || "has a malformed access list".to_owned();
     let text = std::str::from_utf8(value).map_err(|_| malformed())?;
     let line = |line| {
         let mut parts = str::split(line, ':');

@@ -26,9 +26,6 @@ pub(super) fn pair(
     let interface = section.required(node("interface"), interface(section));
     let path = network_path(&section.every_text("interface"));
     let vrid = section.integer("vrid", 1..=255);
-    if vrid.is_none() && group_vrid.is_none() && !section.has("vrid") {
-        section.fault("vrid", "missing: give it to the interface or to its group");
-    }
     let advertised: Option<Vec<IpNet>> = section.required("addresses", section.cidrs("addresses"));
     let unadvertised = section.cidrs("unadvertised").unwrap_or_default();
     let source = section.flag("source").unwrap_or(false);

@@ -95,7 +95,12 @@ fn group(config: &Config, section: &Section<'_>, tick: Duration) -> Option<Group
     let routers: Vec<_> = routers
         .iter()
         .enumerate()
-        .map(|(n, router)| pair(n, router, vrid, version))
+        .map(|(n, router)| {
+            if !section.has("vrid") && !router.has("vrid") {
+                router.fault("vrid", "missing: give it to the interface or to its group");
+            }
+            pair(n, router, vrid, version)
+        })
         .collect();
     let addresses: Vec<_> = section
         .sections("address")
