@@ -246,9 +246,9 @@ fn connections_translated_to_the_other_group_s_address_are_told_to_carry_nothing
         let tries: Vec<bool> = tries.collect::<Result<_>>()?;
         assert_eq!(tries, [false; TRIES as usize], "one was carried");
         let told = format!(
-            "SP-0401 r1: check \"asymmetric translation\" fails ({0} of {0} connections are translated to {1}, whose \
-             group is active on the other node: those that leave by an interface with virtual addresses carry nothing \
-             through this node; translate each group to an address of its own)",
+            "SP-0401 r1: check \"asymmetric translation\" fails ({0} of {0} connections are translated to {1} of \
+             the other node: those that leave by an interface with virtual addresses carry nothing; give each group its \
+             own address)",
             TRIES + 1,
             Wire::Wan.ipv4(VIRTUAL)
         );

@@ -154,8 +154,8 @@ impl Engine {
         };
         let (is_ipv6, bytes) = to;
         let why = format!(
-            "{flows} of {of} connections {verb} translated to {}, whose group is active on the other node: {they} \
-             nothing through this node; translate each group to an address of its own",
+            "{flows} of {of} connections {verb} translated to {} of the other node: {they} nothing; give each group its \
+             own address",
             address(*is_ipv6, bytes)
         );
         Some(Trouble::new("asymmetric translation", why))

@@ -48,8 +48,8 @@ fn they_are_told_as_they_begin_and_until_they_have_ended() {
     assert_fine("conntrack", &reports(&pair));
     pair.traffic(0, &translated(1));
     look(&mut pair, 3, false);
-    let one = "1 of 2 connections is translated to 203.0.113.1, whose group is active on the other node: it carries \
-               nothing through this node; translate each group to an address of its own";
+    let one = "1 of 2 connections is translated to 203.0.113.1 of the other node: it carries nothing; give each group \
+               its own address";
     assert_eq!(told(&pair), one);
     assert_told(
         "conntrack",
@@ -134,8 +134,8 @@ fn they_are_no_fault_where_they_leave_by_an_interface_without_virtual_addresses(
     assert_fine("conntrack", &reports(&pair));
     pair.traffic(0, &towards(2, 8));
     look(&mut pair, 15, true);
-    let those = "2 of 2 connections are translated to 203.0.113.1, whose group is active on the other node: those that \
-                 leave by an interface with virtual addresses carry nothing";
+    let those = "2 of 2 connections are translated to 203.0.113.1 of the other node: those that leave by an interface \
+                 with virtual addresses carry nothing; give each group its own address";
     assert!(told(&pair).starts_with(those), "{}", told(&pair));
     // the walk after its end finds the other one alone
     pair.end(0, &towards(2, 8));
