@@ -137,8 +137,8 @@ impl Reader<'_> {
             self.skip(1 + hashes + 1 + length + end.len());
             return Some(text[..length].to_owned());
         }
-        if rest.starts_with('"') {
-            let (text, length) = quoted(&rest[1..]);
+        if let Some(quoted_text) = rest.strip_prefix('"') {
+            let (text, length) = quoted(quoted_text);
             self.skip(1 + length);
             return Some(text);
         }
