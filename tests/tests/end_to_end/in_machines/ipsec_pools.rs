@@ -294,8 +294,10 @@ fn one_pool_on_both_nodes_is_named() {
             let is_warned = checked.lines().any(|line| line.starts_with(warned));
             assert!(is_warned, "{at}: {checked}");
         }
-        let status = tunnelled.nodes()[1 - active].sparectl("status")?.1;
-        assert!(status.contains("sparectl ipsec check"), "{status}");
+        let node = tunnelled.nodes()[1 - active];
+        let status = || node.sparectl("status").map(|it| it.1).unwrap_or_default();
+        let is_told = || status().contains("sparectl ipsec check");
+        assert!(poll(LIMIT, STEP, is_told), "{}", status());
         Ok(())
     });
 }

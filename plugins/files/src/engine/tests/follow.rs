@@ -108,7 +108,7 @@ fn a_change_that_will_follow_is_a_loss_until_it_has() {
     lab.nodes[1].is_slow = true;
     lab.pass(5 * S);
     let troubles = lab.nodes[0].engine.troubles();
-    let why = "tree \"t\" is pending: /t/a changed here, and will follow";
+    let why = "tree \"t\" is pending: /t/a changed here, and will be copied";
     assert_eq!(troubles, [spared_sdk::Trouble::loss("t", why)]);
     lab.nodes[1].is_slow = false;
     lab.pass(5 * S);
