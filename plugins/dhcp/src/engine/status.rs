@@ -272,8 +272,7 @@ impl Leases {
             return Some(format!("does not take {}", counted(refused, "lease")));
         }
         if let Some(why) = &self.facts.hangs {
-            let serves = if self.facts.runs { "does" } else { "would" };
-            return Some(format!("{serves} not serve: {why}"));
+            return Some(format!("does not serve: {why}"));
         }
         if let Some(why) = &self.setup.fault {
             return Some(format!("may not start with its configuration: {why}"));

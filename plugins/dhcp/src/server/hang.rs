@@ -12,12 +12,8 @@ use std::time::{Duration, Instant};
 use crate::codec::Format;
 use crate::{config, discover};
 
-use super::port::Port;
-
 /// Between looks, each of which reads a file or two.
 pub const LOOK: Duration = Duration::from_secs(1);
-/// Between looks at its port, which read a longer file.
-pub const PORT_LOOK: Duration = Duration::from_secs(5);
 /// Looks in a row without work: a debugger or a busy machine may stop a process for a moment.
 const STOPPED_LOOKS: u32 = 2;
 const HANGING_LOOKS: u32 = 4;
@@ -34,10 +30,6 @@ pub struct Process {
     found: Option<Found>,
     search_at: Option<Instant>,
     search_after: Duration,
-    port: Port,
-    port_at: Option<Instant>,
-    /// What the last look at its port found.
-    unbound: Option<String>,
 }
 
 #[derive(Debug)]
@@ -71,45 +63,16 @@ impl Process {
             found: None,
             search_at: None,
             search_after: SEARCH_FIRST,
-            port: Port::new(settings.format),
-            port_at: None,
-            unbound: None,
         }
     }
 
     /// The server was started, perhaps once more.
     pub fn forget(&mut self) {
-        (self.port_at, self.unbound) = (None, None);
         (self.found, self.search_at, self.search_after) = (None, None, SEARCH_FIRST);
     }
 
     /// Why it does not do its work, with what to type; None: it does, as far as anybody can tell.
     pub fn look(&mut self, now: Instant) -> Option<String> {
-        let hangs = self.look_at_work(now);
-        if self.port_at.is_none_or(|at| now >= at) {
-            self.port_at = Some(now + PORT_LOOK);
-            let table = self.sockets();
-            self.unbound = self.port.look(&table);
-        }
-        hangs.or_else(|| self.unbound.clone())
-    }
-
-    /// The same while it does not run: why it would not serve.
-    pub fn look_before(&mut self) -> Option<String> {
-        self.found = None;
-        let table = self.sockets();
-        self.port.look_before(&table)
-    }
-
-    /// UDP sockets of the network namespace in which it is, or else this plugin.
-    fn sockets(&self) -> String {
-        let pid = self.found.as_ref().map(|found| found.pid.to_string());
-        let (pid, table) = (pid.as_deref().unwrap_or("self"), self.port.table());
-        let table = fs::read_to_string(self.proc.join(format!("{pid}/net/{table}")));
-        table.unwrap_or_default()
-    }
-
-    fn look_at_work(&mut self, now: Instant) -> Option<String> {
         if self.found.is_none() {
             self.search(now);
         }
@@ -257,8 +220,8 @@ mod tests {
     use crate::server::scratch::Folder;
 
     const TABLE: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n\
-        \x20 1: 0100000A:0043 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 4711 2\n\
-        \x20 2: 00000000:0035 00000000:0000 07 00000000:00000900 00:00000000 00000000     0        0 4712 2\n";
+        \x20 1: 0100000A:0043 00000000:0000 07 00000000:00000000 00:00000000 00000000     0\n\
+        \x20 2: 00000000:0035 00000000:0000 07 00000000:00000900 00:00000000 00000000     0\n";
 
     struct Machine {
         folder: Folder,
@@ -377,30 +340,6 @@ mod tests {
         assert!(machine.look(&mut dnsmasq, 1).is_some());
         machine.put(7, "net/udp", TABLE);
         assert_eq!(machine.look(&mut dnsmasq, 1), None);
-    }
-
-    #[test]
-    fn a_server_beside_a_program_that_has_its_port_is_told_before_it_runs_and_after() {
-        let mut machine = Machine::new();
-        let mut kea = machine.server(Format::Kea4);
-        let folder = machine.folder.path("self/net");
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("udp"), TABLE).unwrap();
-        assert_eq!(kea.look_before(), None);
-        let before = kea.look_before();
-        assert!(before.is_some_and(|it| it.contains("holds UDP port 67")));
-        kea.forget();
-        machine.process(
-            7,
-            "kea-dhcp4",
-            &["kea-dhcp4", "-c", "/etc/kea/kea-dhcp4.conf"],
-        );
-        assert!(machine.look(&mut kea, 1).is_some());
-        let served = format!("{TABLE}{}", TABLE.replace("4711", "4713"));
-        machine.put(7, "net/udp", &served);
-        machine.now += PORT_LOOK;
-        machine.says(7, "kea-dhcp4", 'S', 9);
-        assert_eq!(machine.look(&mut kea, 1), None);
     }
 
     #[test]

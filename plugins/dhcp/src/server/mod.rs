@@ -3,7 +3,7 @@
 //! `run` is the thread; `watch` tells it that something happened, `tail` what the file says
 //! (`journal` or `rewritten`, by `opened`), `clock` what time it is, `occupied` whether the server
 //! runs (`process`, where that cannot be told). `file` writes, `control` speaks with a running
-//! server (`kea` or `dnsmasq`, by `call`), `hang` tells whether that works (`port` whether it can), and `echo` knows again what that then writes.
+//! server (`kea` or `dnsmasq`, by `call`), `hang` tells whether that works, and `echo` knows again what that then writes.
 
 mod call;
 mod clock;
@@ -17,7 +17,6 @@ mod journal;
 mod kea;
 mod occupied;
 mod opened;
-mod port;
 mod process;
 mod rewritten;
 mod run;
@@ -86,7 +85,7 @@ pub enum Event {
     Identity(Vec<u8>),
     /// Whether it runs (has its lease file open for writing), and takes changes while it does.
     Runs { runs: bool, live: bool },
-    /// Why it does not do its work though it runs, or would not if it ran, with what to type; None: it does.
+    /// Why it does not do its work though it runs, with what to type, or that it does.
     Hangs(Option<String>),
     /// Why it may not start with its present configuration, and its pools; None: they cannot be read.
     Setup {

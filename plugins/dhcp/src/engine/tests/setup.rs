@@ -36,17 +36,6 @@ fn a_server_that_hangs_is_a_trouble_until_it_works() {
 }
 
 #[test]
-fn a_backup_whose_server_would_not_serve_is_not_ready() {
-    let mut lab = Lab::settled();
-    let why = "another program, of user 0, holds UDP port 67";
-    tell(&mut lab, 1, Event::Hangs(Some(why.to_owned())));
-    let told = format!("kea4 would not serve: {why}");
-    assert_eq!(lack(&lab, 1), Some(told));
-    tell(&mut lab, 1, Event::Hangs(None));
-    assert_eq!(lack(&lab, 1), None);
-}
-
-#[test]
 fn a_backup_whose_server_may_not_start_is_not_ready() {
     let mut lab = Lab::settled();
     let fault = Some("cannot read /etc/kea/kea-dhcp4.conf: No such file".to_owned());

@@ -49,20 +49,20 @@ impl Thread {
         let is_new = std::mem::take(&mut self.server.may_be_new) || before != Some(true);
         self.server.runs = Some(runs);
         if runs && is_new {
-            self.due.hang = None;
             self.server.live &= before == Some(true);
             self.server.probe_after = PROBE_FIRST;
             self.due.probe = Some(Instant::now());
             self.process.forget();
         }
         // a fault of its files begins them again
-        self.due
-            .hang
-            .get_or_insert_with(|| Instant::now() + hang::LOOK);
+        if runs {
+            self.due
+                .hang
+                .get_or_insert_with(|| Instant::now() + hang::LOOK);
+        }
         if !runs {
-            if before == Some(true) {
-                self.tell_hanging(None);
-            }
+            self.due.hang = None;
+            self.tell_hanging(None);
             self.server.live = false;
             self.due.probe = None;
         }
@@ -88,14 +88,11 @@ impl Thread {
         }
     }
 
-    /// Looks whether a server that runs does its work, and whether one that does not run could.
+    /// Looks whether a server that runs does its work.
     pub(super) fn look_at_process(&mut self) {
         let now = Instant::now();
-        let (after, hangs) = match self.server.runs == Some(true) {
-            true => (hang::LOOK, self.process.look(now)),
-            false => (hang::PORT_LOOK, self.process.look_before()),
-        };
-        self.due.hang = Some(now + after);
+        self.due.hang = Some(now + hang::LOOK);
+        let hangs = self.process.look(now);
         self.tell_hanging(hangs);
     }
 
