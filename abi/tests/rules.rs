@@ -10,12 +10,12 @@ fn root() -> PathBuf {
 
 /// All Rust code below a folder.
 fn read_sources(folder: &Path, text: &mut String) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("a folder of this repository") {
+        let path = entry.expect("its entry").path();
         if path.is_dir() {
             read_sources(&path, text);
         } else if path.extension().is_some_and(|it| it == "rs") {
-            text.push_str(&fs::read_to_string(&path).unwrap());
+            text.push_str(&fs::read_to_string(&path).expect("text"));
         }
     }
 }

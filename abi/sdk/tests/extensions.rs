@@ -223,7 +223,7 @@ fn told(cause: *const abi::Cause) -> String {
     let sizes = (cause.size, size_of::<abi::Cause>() as u32);
     assert_eq!(sizes.0, sizes.1);
     let (own, theirs, peer) = (cause.own, cause.theirs, text(cause.peer));
-    format!("{} {own} {theirs} {peer}", u32::from(cause.kind))
+    format!("{} {own} {theirs} {peer}", cause.kind)
 }
 
 static PEER: abi::Peer = abi::Peer {
