@@ -116,7 +116,7 @@ impl RestartBudget {
     }
 
     /// Handles a start that came to nothing because the machine lacked something, time above all. That says nothing
-    /// about the process, so it uses up no budget: what cannot be started for [`STARVED`] is given up.
+    /// about the process, so it uses up no budget: what cannot be started for `STARVED` is given up.
     pub fn handle_unstarted(&mut self, now: Instant) -> Next {
         let before = self.unstarted;
         if self.is_given_up && before.is_none() {
