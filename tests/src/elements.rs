@@ -9,7 +9,6 @@ use spared_netlink::{Message, Requests};
 use crate::Result;
 use crate::lab::Namespace;
 
-const NLM_F_REQUEST: u16 = 1;
 const NLM_F_ACK: u16 = 4;
 const NFPROTO_INET: u8 = 1;
 
@@ -32,13 +31,8 @@ fn get(address: Ipv4Addr) -> Message {
     let key = nested(NFTA_SET_ELEM_KEY, &value);
     let element = nested(NFTA_LIST_ELEM, &key);
     put(&mut payload, NFTA_SET_ELEM_LIST_ELEMENTS, &element);
-    let mut bytes = Vec::new();
-    bytes.extend((16 + payload.len() as u32).to_ne_bytes());
-    bytes.extend((NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM).to_ne_bytes());
-    bytes.extend((NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.extend(payload);
-    Message::from_bytes(bytes)
+    let kind = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM;
+    Message::request(kind, NLM_F_ACK, &payload)
 }
 
 fn nested(kind: u16, value: &[u8]) -> Vec<u8> {

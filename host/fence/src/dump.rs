@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use spared_netlink::constants::*;
-use spared_netlink::{Message, Requests, attributes, text, u64_be};
+use spared_netlink::{Message, Requests, attributes, put_text, text, u64_be};
 
 use super::LeaseKey;
 
@@ -132,22 +132,13 @@ fn dump(
     names: &[(u16, &str)],
     mut each: impl FnMut(&[u8]),
 ) -> io::Result<()> {
-    const REQUEST_AND_DUMP: u16 = 0x301;
-    let mut bytes = vec![0; 16];
     // struct nfgenmsg: family, version, resource.
-    bytes.extend([NFPROTO_NETDEV, 0, 0, 0]);
+    let mut selection = vec![NFPROTO_NETDEV, 0, 0, 0];
     for (kind, name) in names {
-        bytes.extend((name.len() as u16 + 5).to_ne_bytes());
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(name.as_bytes());
-        bytes.push(0);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        put_text(&mut selection, *kind, name);
     }
-    let length = bytes.len() as u32;
-    bytes[..4].copy_from_slice(&length.to_ne_bytes());
-    bytes[4..6].copy_from_slice(&(NFNL_SUBSYS_NFTABLES << 8 | kind).to_ne_bytes());
-    bytes[6..8].copy_from_slice(&REQUEST_AND_DUMP.to_ne_bytes());
-    requests.dump(Message::from_bytes(bytes), |_, payload| {
+    let request = Message::dump(NFNL_SUBSYS_NFTABLES << 8 | kind, &selection);
+    requests.dump(request, |_, payload| {
         if payload.first() == Some(&NFPROTO_NETDEV) {
             each(payload);
         }

@@ -41,9 +41,10 @@ impl Message {
         Self(bytes)
     }
 
-    /// A request encoded elsewhere, including the header.
-    pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    /// A request for all objects of a kind that this payload selects.
+    pub fn dump(kind: u16, payload: &[u8]) -> Self {
+        const DUMP: u16 = 0x300;
+        Self::request(kind, DUMP, payload)
     }
 
     /// The request with its header.

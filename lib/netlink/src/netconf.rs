@@ -64,11 +64,10 @@ fn read(payload: &[u8]) -> Option<(bool, i32, Option<bool>)> {
 impl Requests {
     /// Settings of all interfaces of the namespace, and of "all", of both families.
     pub fn forwarding(&mut self) -> io::Result<Vec<Forwarding>> {
-        const DUMP: u16 = 0x300;
         let mut found = Vec::new();
         each_family(|family| {
             let family = u8::from(family);
-            let request = Message::request(RTM_GETNETCONF, DUMP, &[family, 0, 0, 0]);
+            let request = Message::dump(RTM_GETNETCONF, &[family, 0, 0, 0]);
             self.dump(request, |kind, payload| {
                 if kind == RTM_NEWNETCONF {
                     found.extend(Forwarding::parse(payload));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
-use crate::address::each_family;
+use crate::address::{each_family, ip};
 use crate::{Message, Requests, attributes, text, u32_of};
 
 const RTM_NEWRULE: u16 = 32;
@@ -70,8 +70,8 @@ impl Rule {
         };
         for (kind, value) in attributes(payload.get(HEADER..)?) {
             match kind {
-                FRA_DST => rule.to = address(value).map(|it| (it, to)),
-                FRA_SRC => rule.from = address(value).map(|it| (it, from)),
+                FRA_DST => rule.to = ip(family, value).map(|it| (it, to)),
+                FRA_SRC => rule.from = ip(family, value).map(|it| (it, from)),
                 FRA_IIFNAME => rule.iif = text(value),
                 FRA_OIFNAME => rule.oif = text(value),
                 FRA_PRIORITY => rule.priority = u32_of(value)?,
@@ -90,27 +90,18 @@ impl Rule {
     }
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let ipv4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from).ok();
-    ipv4.or_else(|| <[u8; 16]>::try_from(bytes).map(IpAddr::from).ok())
-}
-
 impl Requests {
     /// Rules of the namespace, of both families.
     pub fn rules(&mut self) -> io::Result<Vec<Rule>> {
-        const DUMP: u16 = 0x300;
         let mut found = Vec::new();
         each_family(|family| {
             let mut header = [0; HEADER];
             header[0] = u8::from(family);
-            self.dump(
-                Message::request(RTM_GETRULE, DUMP, &header),
-                |kind, payload| {
-                    if kind == RTM_NEWRULE {
-                        found.extend(Rule::parse(payload));
-                    }
-                },
-            )
+            self.dump(Message::dump(RTM_GETRULE, &header), |kind, payload| {
+                if kind == RTM_NEWRULE {
+                    found.extend(Rule::parse(payload));
+                }
+            })
         })?;
         Ok(found)
     }

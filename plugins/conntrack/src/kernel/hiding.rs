@@ -7,7 +7,6 @@ use spared_netlink::{Message, Requests, attributes, constants as c, text};
 
 /// Rulesets are read at most so often.
 const EVERY_NS: u64 = 5_000_000_000;
-const NLM_F_REQUEST_DUMP: u16 = 0x301;
 /// `struct nfgenmsg`, whose first byte is the family.
 pub(super) const HEADER: usize = 4;
 
@@ -41,13 +40,7 @@ fn find() -> std::io::Result<bool> {
 
 /// A request for all objects of a kind, of a family or, if that is 0, of all.
 pub(super) fn all(message: u16, family: u8) -> Message {
-    let kind = c::NFNL_SUBSYS_NFTABLES << 8 | message;
-    let mut bytes = 20u32.to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(NLM_F_REQUEST_DUMP.to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.extend([family, 0, 0, 0]);
-    Message::from_bytes(bytes)
+    Message::dump(c::NFNL_SUBSYS_NFTABLES << 8 | message, &[family, 0, 0, 0])
 }
 
 /// Attributes of one kind.

@@ -12,7 +12,6 @@ use crate::flow::{TCP, Tuple};
 use crate::wire::Address;
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-const NLM_F_REQUEST_DUMP: u16 = 0x301;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 /// `TCP_LISTEN` of `enum tcp_states`, and those of a connection that has an end here.
@@ -113,13 +112,9 @@ fn tuple(payload: &[u8]) -> Option<Tuple> {
 
 /// `struct inet_diag_req_v2` for TCP's sockets in these states, whatever their ends are.
 fn question(family: u8, states: u32) -> Message {
-    const LENGTH: u32 = 16 + 56;
-    let mut bytes = LENGTH.to_ne_bytes().to_vec();
-    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-    bytes.extend(NLM_F_REQUEST_DUMP.to_ne_bytes());
-    bytes.extend([0; 8]);
-    bytes.extend([family, TCP, 0, 0]);
-    bytes.extend(states.to_ne_bytes());
-    bytes.resize(LENGTH as usize, 0);
-    Message::from_bytes(bytes)
+    const LENGTH: usize = 56;
+    let mut payload = vec![family, TCP, 0, 0];
+    payload.extend(states.to_ne_bytes());
+    payload.resize(LENGTH, 0);
+    Message::dump(SOCK_DIAG_BY_FAMILY, &payload)
 }

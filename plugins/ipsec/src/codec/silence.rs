@@ -79,10 +79,9 @@ pub fn silence(addresses: &BTreeSet<IpAddr>) -> Vec<(u16, Vec<u8>)> {
 
 /// Asks for the rules that [`address`] reads.
 pub fn get_addresses() -> Message {
-    const DUMP: u16 = 0x300;
     let kind = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETRULE;
     let names = [(NFTA_RULE_TABLE, TABLE), (NFTA_RULE_CHAIN, OUTPUT)];
-    Message::request(kind, DUMP, &named(&names))
+    Message::dump(kind, &named(&names))
 }
 
 /// The address that a rule of the chain `output` is about.

@@ -6,7 +6,6 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
-const NLM_F_DUMP: u16 = 0x300;
 const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_APPEND: u16 = 0x800;
 const RTA_OIF: u16 = 4;
@@ -31,7 +30,7 @@ impl Routes {
             let mut question = vec![family];
             question.resize(12, 0);
             put(&mut question, RTA_OIF, &index.to_ne_bytes());
-            let question = Message::request(RTM_GETROUTE, NLM_F_DUMP, &question);
+            let question = Message::dump(RTM_GETROUTE, &question);
             let told = requests.dump(question, |kind, payload| {
                 if kind == RTM_NEWROUTE && is_kept(payload, index) {
                     found.extend(addition(payload));
