@@ -1,6 +1,7 @@
 //! Why a group has its role, as a kind with numbers.
 
 use serde::{Deserialize, Serialize};
+use spared_abi as abi;
 
 use crate::Role;
 
@@ -19,7 +20,7 @@ macro_rules! kinds {
         impl From<u32> for CauseKind {
             fn from(number: u32) -> Self {
                 match number {
-                    $(spared_abi::$number => Self::$kind,)+
+                    $(abi::$number => Self::$kind,)+
                     _ => Self::Other,
                 }
             }
@@ -28,8 +29,8 @@ macro_rules! kinds {
         impl From<CauseKind> for u32 {
             fn from(kind: CauseKind) -> Self {
                 match kind {
-                    CauseKind::Other => spared_abi::CAUSE_OTHER,
-                    $(CauseKind::$kind => spared_abi::$number,)+
+                    CauseKind::Other => abi::CAUSE_OTHER,
+                    $(CauseKind::$kind => abi::$number,)+
                 }
             }
         }
@@ -148,6 +149,22 @@ impl Cause {
         }
     }
 
+    /// The form of the C interface, which points to the texts of this one.
+    pub fn to_raw(&self) -> abi::Cause {
+        abi::Cause {
+            size: size_of::<abi::Cause>() as u32,
+            kind: self.kind.into(),
+            flags: self.flags,
+            own: self.own,
+            theirs: self.theirs,
+            reserved: 0,
+            for_ns: self.for_ns,
+            peer: abi::Str::of(&self.peer),
+            interface: abi::Str::of(&self.interface),
+            text: abi::Str::of(&self.text),
+        }
+    }
+
     /// A cause with a text, alone or in addition to its kind.
     pub fn new(kind: CauseKind, text: impl Into<String>) -> Self {
         Self {
@@ -159,12 +176,12 @@ impl Cause {
 
     /// The group moved by a switchover.
     pub fn is_by_switchover(&self) -> bool {
-        self.kind == CauseKind::Switchover || self.has(spared_abi::CAUSE_BY_SWITCHOVER)
+        self.kind == CauseKind::Switchover || self.has(abi::CAUSE_BY_SWITCHOVER)
     }
 
     /// The node that says this has switched over to the peer, not the peer to it.
     pub fn gives_away(&self, role: Role) -> bool {
-        role != Role::Active && self.has(spared_abi::CAUSE_BY_SWITCHOVER)
+        role != Role::Active && self.has(abi::CAUSE_BY_SWITCHOVER)
     }
 
     /// A flag of `flags` is set.
@@ -215,8 +232,8 @@ impl Cause {
 
     fn reason_of_quality(&self, role: Role) -> &'static str {
         let preferred = match role {
-            Role::Active => spared_abi::CAUSE_OWN_PREFERRED,
-            _ => spared_abi::CAUSE_PEER_PREFERRED,
+            Role::Active => abi::CAUSE_OWN_PREFERRED,
+            _ => abi::CAUSE_PEER_PREFERRED,
         };
         match self.is_fitter(role) {
             Some(true) => "quality",

@@ -18,6 +18,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// `SPARED_ROLE_*`.
+    pub fn to_raw(self) -> u32 {
+        match self {
+            Self::Backup => spared_abi::ROLE_BACKUP,
+            Self::Active => spared_abi::ROLE_ACTIVE,
+            Self::Fault => spared_abi::ROLE_FAULT,
+        }
+    }
+
     /// As people write it.
     pub fn word(self) -> &'static str {
         match self {

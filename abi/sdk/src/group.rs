@@ -8,7 +8,6 @@ use crate::claims::RawClaims;
 use crate::error::check;
 use crate::host::{Host, c_text};
 use crate::interface::call_ctx;
-use crate::plugin::raw_role;
 use crate::{Error, Plugin, text};
 
 /// The part `groups`: the plugin decides roles.
@@ -63,20 +62,6 @@ pub(crate) unsafe fn cause(cause: *const abi::Cause) -> Cause {
     }
 }
 
-fn raw_cause(cause: &Cause) -> abi::Cause {
-    abi::Cause {
-        size: size::<abi::Cause>(),
-        kind: cause.kind.into(),
-        flags: cause.flags,
-        own: cause.own,
-        theirs: cause.theirs,
-        reserved: 0,
-        for_ns: cause.for_ns,
-        peer: abi::Str::of(&cause.peer),
-        interface: abi::Str::of(&cause.interface),
-        text: abi::Str::of(&cause.text),
-    }
-}
 /// A role for a group; an element of [`GroupHandle::publish_all`].
 #[derive(Clone, Copy, Debug)]
 pub struct Publication<'a> {
@@ -162,13 +147,13 @@ impl GroupHandle {
 
     /// Sets the roles of groups in one call, each as [`publish`](Self::publish). One result for each.
     pub fn publish_all(&self, publications: &[Publication<'_>]) -> Vec<Result<(), Error>> {
-        let causes: Vec<_> = publications.iter().map(|it| raw_cause(it.cause)).collect();
+        let causes: Vec<_> = publications.iter().map(|it| it.cause.to_raw()).collect();
         let elements = publications.iter().zip(&causes);
         let elements = elements.map(|(it, cause)| abi::Publication {
             size: size::<abi::Publication>(),
             flags: if it.reopens { abi::PUBLISH_REOPEN } else { 0 },
             group: abi::Str::of(it.group),
-            role: raw_role(it.role),
+            role: it.role.to_raw(),
             reserved: 0,
             cause,
         });
@@ -204,7 +189,7 @@ impl GroupHandle {
     /// # Errors
     /// The host's, which has logged why.
     pub fn explain(&self, group: &str, role: Role, cause: &Cause) -> Result<(), Error> {
-        let (c_group, cause) = (c_text(group)?, raw_cause(cause));
+        let (c_group, cause) = (c_text(group)?, cause.to_raw());
         // SAFETY: as above.
         let status = unsafe {
             call_ctx!(
@@ -212,7 +197,7 @@ impl GroupHandle {
                 explain,
                 self.host.ctx(),
                 c_group.as_ptr(),
-                raw_role(role),
+                role.to_raw(),
                 &raw const cause
             )
         };
@@ -256,7 +241,7 @@ impl GroupHandle {
     /// One is under way, there is no link, or the host has logged why not: ask again some seconds
     /// later.
     pub fn switch_over(&self, group: &str, cause: &Cause) -> Result<(), Error> {
-        let (c_group, cause) = (c_text(group)?, raw_cause(cause));
+        let (c_group, cause) = (c_text(group)?, cause.to_raw());
         // SAFETY: as above; an older host's table may end before the function.
         let status = unsafe {
             if !crate::has!(*self.table, abi::Group, switch_over) {

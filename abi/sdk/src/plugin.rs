@@ -229,14 +229,6 @@ pub(crate) fn role(raw: u32) -> Role {
     }
 }
 
-pub(crate) fn raw_role(role: Role) -> u32 {
-    match role {
-        Role::Backup => spared_abi::ROLE_BACKUP,
-        Role::Active => spared_abi::ROLE_ACTIVE,
-        Role::Fault => spared_abi::ROLE_FAULT,
-    }
-}
-
 /// A group's role, as followers are told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -9,7 +9,7 @@ use spared_abi as abi;
 use super::callback::To;
 use super::host::{errno, size};
 use super::{Driver, End, INBOX_MAX};
-use crate::message::{Cause, Directive, Forced, FromWorker, Role, Surroundings, ToWorker};
+use crate::message::{Directive, Forced, FromWorker, Role, Surroundings, ToWorker};
 use crate::settings::Settings;
 
 /// Token of a stop without a host.
@@ -66,16 +66,16 @@ impl Driver {
                 deadline_ns,
             } => {
                 let planned = cause.is_by_switchover();
-                let cause = raw_cause(&cause);
+                let cause = cause.to_raw();
                 let event = abi::RoleEvent {
                     size: size::<abi::RoleEvent>(),
-                    role: raw_role(role),
+                    role: role.to_raw(),
                     group: abi::Str::of(&group),
                     why: abi::Str::of(&why),
                     deadline_ns,
                     flags: (u32::from(maintenance) * abi::ROLE_MAINTENANCE)
                         | (u32::from(planned) * abi::ROLE_PLANNED),
-                    before: before.map_or(0, raw_role),
+                    before: before.map_or(0, Role::to_raw),
                     epoch,
                     cause: &raw const cause,
                 };
@@ -363,26 +363,3 @@ impl Driver {
 }
 
 const FD_EVENTS: u32 = abi::FD_READ | abi::FD_WRITE | abi::FD_ERROR | abi::FD_HANGUP;
-
-pub(super) fn raw_role(role: Role) -> u32 {
-    match role {
-        Role::Backup => abi::ROLE_BACKUP,
-        Role::Active => abi::ROLE_ACTIVE,
-        Role::Fault => abi::ROLE_FAULT,
-    }
-}
-
-fn raw_cause(cause: &Cause) -> abi::Cause {
-    abi::Cause {
-        size: size::<abi::Cause>(),
-        kind: cause.kind.into(),
-        flags: cause.flags,
-        own: cause.own,
-        theirs: cause.theirs,
-        reserved: 0,
-        for_ns: cause.for_ns,
-        peer: abi::Str::of(&cause.peer),
-        interface: abi::Str::of(&cause.interface),
-        text: abi::Str::of(&cause.text),
-    }
-}

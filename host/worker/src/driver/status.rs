@@ -4,10 +4,9 @@ use std::ffi::c_void;
 
 use spared_abi as abi;
 
-use super::dispatch::raw_role;
 use super::host::{enter, size};
 use super::{Driver, lent};
-use crate::message::{Call, EventRecord, FindingRecord, GroupHeadline, PairStatus};
+use crate::message::{Call, EventRecord, FindingRecord, GroupHeadline, PairStatus, Role};
 
 pub static WATCH: abi::Watch = abi::Watch {
     size: size::<abi::Watch>(),
@@ -78,7 +77,7 @@ fn group(status: &GroupHeadline) -> abi::GroupStatus {
         verdict: status.verdict,
         group: abi::Str::of(&status.group),
         headline: abi::Str::of(&status.headline),
-        role: status.role.map_or(0, raw_role),
+        role: status.role.map_or(0, Role::to_raw),
         reserved: 0,
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_worker::message::{
-    Descriptor, Directive, Failure, Forced, FromWorker, Load, Row, Surroundings, ToWorker, Value,
+    Descriptor, Directive, Failure, FromWorker, Load, Row, Surroundings, ToWorker, Value,
 };
 use spared_worker::process::Worker;
 
@@ -372,18 +372,6 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 pub fn directive() -> Directive {
     Directive {
         group: "office".to_owned(),
-        quality: 100,
-        peer_quality: None,
-        eligible: true,
-        forced: Forced::No,
-        maintenance: false,
-        resign: false,
-        joining: false,
-        ready: false,
-        frozen: false,
-        release: false,
-        prepared: false,
-        held: false,
-        why: String::new(),
+        ..Directive::default()
     }
 }
