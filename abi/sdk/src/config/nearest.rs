@@ -17,9 +17,9 @@ pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Opti
     let typed = letters(word);
     let is_near = |other: &str| {
         let meant = letters(other);
-        let longest = typed.len().max(meant.len());
+        let longest = typed.chars().count().max(meant.chars().count());
         let most = (longest / 3).max(1);
-        let found = distance(&typed, &meant);
+        let found = strsim::osa_distance(&typed, &meant);
         (longest <= LETTERS_MAX && found <= most && found < longest).then_some(found)
     };
     let near = words
@@ -29,31 +29,10 @@ pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Opti
     near.map(|(_, word)| word)
 }
 
-fn letters(word: &str) -> Vec<char> {
+fn letters(word: &str) -> String {
     let plain = |letter: char| if letter == '-' { '_' } else { letter };
     let all = word.chars().flat_map(char::to_lowercase).map(plain);
     all.take(LETTERS_MAX + 1).collect()
-}
-
-/// Number of letters to replace, remove, add or swap with their neighbour.
-fn distance(typed: &[char], meant: &[char]) -> usize {
-    let mut above: Vec<usize> = (0..=meant.len()).collect();
-    let mut two_above = above.clone();
-    for (row, letter) in typed.iter().enumerate() {
-        let mut line = vec![row + 1];
-        for (column, other) in meant.iter().enumerate() {
-            let replaced = above[column] + usize::from(letter != other);
-            let mut least = replaced.min(above[column + 1] + 1).min(line[column] + 1);
-            let is_swap =
-                row > 0 && column > 0 && typed[row - 1] == *other && meant[column - 1] == *letter;
-            if is_swap {
-                least = least.min(two_above[column - 1] + 1);
-            }
-            line.push(least);
-        }
-        two_above = std::mem::replace(&mut above, line);
-    }
-    above[meant.len()]
 }
 
 #[cfg(test)]
