@@ -1,5 +1,7 @@
 //! Lines of a screen, each of one style, no wider than the terminal.
 
+use crate::render::wrap;
+
 /// Width and height, in characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
@@ -41,24 +43,13 @@ impl Line {
 
     /// A text of any length, broken between words; what follows the first line is indented.
     pub fn wrapped(text: &str, style: Style, indent: usize, columns: usize) -> Vec<Self> {
-        let mut lines = Vec::new();
-        let mut rest: Vec<char> = text.chars().collect();
         // a screen narrower than that has no room for words
-        while rest.len() > columns && columns >= indent + WORD {
-            let own = rest.iter().take_while(|it| **it == ' ').count();
-            let is_gap = |at: &usize| rest[*at] == ' ';
-            let at = (own.max(1)..=columns).rev().find(is_gap);
-            let at = at.filter(|at| *at > own).unwrap_or(columns);
-            let tail = rest.split_off(at);
-            lines.push(Self::new(&String::from_iter(&rest), style, columns));
-            let words = tail.iter().skip_while(|it| **it == ' ');
-            rest = std::iter::repeat_n(&' ', indent)
-                .chain(words)
-                .copied()
-                .collect();
+        if columns < indent + WORD {
+            return vec![Self::new(text, style, columns)];
         }
-        lines.push(Self::new(&String::from_iter(&rest), style, columns));
-        lines
+        let lines = wrap::hanging(text, indent, columns);
+        let lines = lines.lines().map(|line| Self::new(line, style, columns));
+        lines.collect()
     }
 
     /// A rule across the screen: a title on its left, a hint on its right.
