@@ -4,117 +4,95 @@ use serde::{Deserialize, Serialize};
 use spared_abi as abi;
 
 use crate::Role;
+use crate::named::named;
 
-macro_rules! kinds {
-    ($($(#[doc = $text:literal])+ $kind:ident = $number:ident,)+) => {
-        /// Kind of a cause, with the words of [`Cause::reason`].
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(from = "u32", into = "u32")]
-        pub enum CauseKind {
-            /// None of the other kinds: see the text.
-            #[default]
-            Other,
-            $($(#[doc = $text])+ $kind,)+
-        }
-
-        impl From<u32> for CauseKind {
-            fn from(number: u32) -> Self {
-                match number {
-                    $(abi::$number => Self::$kind,)+
-                    _ => Self::Other,
-                }
-            }
-        }
-
-        impl From<CauseKind> for u32 {
-            fn from(kind: CauseKind) -> Self {
-                match kind {
-                    CauseKind::Other => abi::CAUSE_OTHER,
-                    $(CauseKind::$kind => abi::$number,)+
-                }
-            }
-        }
-
-        impl CauseKind {
-            /// All kinds.
-            pub const ALL: &[Self] = &[Self::Other, $(Self::$kind,)+];
-        }
-    };
+named! {
+    /// Kind of a cause, with the words of [`Cause::reason`].
+    #[derive(Default)]
+    #[serde(from = "u32", into = "u32")]
+    pub enum CauseKind {
+        /// None of the other kinds: see the text.
+        #[default]
+        Other = CAUSE_OTHER,
+        /// No router was heard since this node started to listen.
+        NobodyHeard = CAUSE_NOBODY_HEARD,
+        /// The peer fell silent.
+        PeerSilent = CAUSE_PEER_SILENT,
+        /// The peer resigned.
+        PeerResigned = CAUSE_PEER_RESIGNED,
+        /// Another router is active; the numbers are priorities.
+        PeerActive = CAUSE_PEER_ACTIVE,
+        /// The peer cannot be active.
+        PeerUnable = CAUSE_PEER_UNABLE,
+        /// The peer is forced backup, or in maintenance.
+        PeerAside = CAUSE_PEER_ASIDE,
+        /// The peer is not in sync.
+        PeerJoining = CAUSE_PEER_JOINING,
+        /// The peer is forced active.
+        PeerForced = CAUSE_PEER_FORCED,
+        /// Both nodes' qualities, compared.
+        Quality = CAUSE_QUALITY,
+        /// Both nodes' priorities, compared.
+        Priority = CAUSE_PRIORITY,
+        /// This node is preferred, and the peer is not fitter.
+        Preferred = CAUSE_PREFERRED,
+        /// This node is preferred but backup.
+        Failback = CAUSE_FAILBACK,
+        /// This node owns the addresses.
+        Owner = CAUSE_OWNER,
+        /// Forced active.
+        Forced = CAUSE_FORCED,
+        /// Forced backup, or in maintenance.
+        StandsAside = CAUSE_STANDS_ASIDE,
+        /// The host does not allow it to be active.
+        Barred = CAUSE_BARRED,
+        /// An interface on which one node does not hear the other.
+        UnheardInterface = CAUSE_UNHEARD_INTERFACE,
+        /// An interface that does not carry the group.
+        InterfaceHurt = CAUSE_INTERFACE_HURT,
+        /// No interface is usable.
+        Isolated = CAUSE_ISOLATED,
+        /// Adverts cannot leave an interface.
+        AdvertsUnsent = CAUSE_ADVERTS_UNSENT,
+        /// The peer switched over.
+        Switchover = CAUSE_SWITCHOVER,
+        /// An administrator or the host asked for a switchover.
+        Asked = CAUSE_ASKED,
+        /// This node is not in sync.
+        NotInSync = CAUSE_NOT_IN_SYNC,
+        /// This node has just started to listen.
+        Listening = CAUSE_LISTENING,
+        /// An advert, or a decision to become active, came too late.
+        Late = CAUSE_LATE,
+        /// The host did not let the fence pass.
+        FenceBlocking = CAUSE_FENCE_BLOCKING,
+        /// Another machine sends in the name of this run.
+        Cloned = CAUSE_CLONED,
+        /// The peer hears another machine with this node's key.
+        Second = CAUSE_SECOND,
+        /// The group is no longer configured.
+        Withdrawn = CAUSE_WITHDRAWN,
+        /// The plugin ends.
+        Shutdown = CAUSE_SHUTDOWN,
+        /// The peer was active, too, and has given way.
+        Conflict = CAUSE_CONFLICT,
+        /// Nothing was published yet.
+        Claimed = CAUSE_CLAIMED,
+        /// The elector has ended.
+        ElectorDied = CAUSE_ELECTOR_DIED,
+        /// No advert renewed the lease.
+        Lapsed = CAUSE_LAPSED,
+        /// The kernel refused the lease.
+        Kernel = CAUSE_KERNEL,
+        /// The previous run ended abnormally.
+        Started = CAUSE_STARTED,
+    }
 }
 
-kinds! {
-    /// No router was heard since this node started to listen.
-    NobodyHeard = CAUSE_NOBODY_HEARD,
-    /// The peer fell silent.
-    PeerSilent = CAUSE_PEER_SILENT,
-    /// The peer resigned.
-    PeerResigned = CAUSE_PEER_RESIGNED,
-    /// Another router is active; the numbers are priorities.
-    PeerActive = CAUSE_PEER_ACTIVE,
-    /// The peer cannot be active.
-    PeerUnable = CAUSE_PEER_UNABLE,
-    /// The peer is forced backup, or in maintenance.
-    PeerAside = CAUSE_PEER_ASIDE,
-    /// The peer is not in sync.
-    PeerJoining = CAUSE_PEER_JOINING,
-    /// The peer is forced active.
-    PeerForced = CAUSE_PEER_FORCED,
-    /// Both nodes' qualities, compared.
-    Quality = CAUSE_QUALITY,
-    /// Both nodes' priorities, compared.
-    Priority = CAUSE_PRIORITY,
-    /// This node is preferred, and the peer is not fitter.
-    Preferred = CAUSE_PREFERRED,
-    /// This node is preferred but backup.
-    Failback = CAUSE_FAILBACK,
-    /// This node owns the addresses.
-    Owner = CAUSE_OWNER,
-    /// Forced active.
-    Forced = CAUSE_FORCED,
-    /// Forced backup, or in maintenance.
-    StandsAside = CAUSE_STANDS_ASIDE,
-    /// The host does not allow it to be active.
-    Barred = CAUSE_BARRED,
-    /// An interface on which one node does not hear the other.
-    UnheardInterface = CAUSE_UNHEARD_INTERFACE,
-    /// An interface that does not carry the group.
-    InterfaceHurt = CAUSE_INTERFACE_HURT,
-    /// No interface is usable.
-    Isolated = CAUSE_ISOLATED,
-    /// Adverts cannot leave an interface.
-    AdvertsUnsent = CAUSE_ADVERTS_UNSENT,
-    /// The peer switched over.
-    Switchover = CAUSE_SWITCHOVER,
-    /// An administrator or the host asked for a switchover.
-    Asked = CAUSE_ASKED,
-    /// This node is not in sync.
-    NotInSync = CAUSE_NOT_IN_SYNC,
-    /// This node has just started to listen.
-    Listening = CAUSE_LISTENING,
-    /// An advert, or a decision to become active, came too late.
-    Late = CAUSE_LATE,
-    /// The host did not let the fence pass.
-    FenceBlocking = CAUSE_FENCE_BLOCKING,
-    /// Another machine sends in the name of this run.
-    Cloned = CAUSE_CLONED,
-    /// The peer hears another machine with this node's key.
-    Second = CAUSE_SECOND,
-    /// The group is no longer configured.
-    Withdrawn = CAUSE_WITHDRAWN,
-    /// The plugin ends.
-    Shutdown = CAUSE_SHUTDOWN,
-    /// The peer was active, too, and has given way.
-    Conflict = CAUSE_CONFLICT,
-    /// Nothing was published yet.
-    Claimed = CAUSE_CLAIMED,
-    /// The elector has ended.
-    ElectorDied = CAUSE_ELECTOR_DIED,
-    /// No advert renewed the lease.
-    Lapsed = CAUSE_LAPSED,
-    /// The kernel refused the lease.
-    Kernel = CAUSE_KERNEL,
-    /// The previous run ended abnormally.
-    Started = CAUSE_STARTED,
+impl From<u32> for CauseKind {
+    fn from(number: u32) -> Self {
+        Self::from_raw(number).unwrap_or_default()
+    }
 }
 
 /// Why a group has its role, according to the elector or the host. plugin.h lists the fields of

@@ -9,6 +9,7 @@
 mod cause;
 mod claims;
 mod directive;
+mod named;
 mod role;
 
 pub use cause::{Cause, CauseKind};

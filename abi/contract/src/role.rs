@@ -2,31 +2,24 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use crate::named::named;
 
-/// A group's role on a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// It stands by. A plugin is told this also for a role that its SDK does not know.
-    #[default]
-    Backup,
-    /// It serves: this node has the addresses.
-    Active,
-    /// Backup, and unable to become active.
-    Fault,
+named! {
+    /// A group's role on a node.
+    #[derive(Default)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Role {
+        /// It stands by. A plugin is told this also for a role that its SDK does not know.
+        #[default]
+        Backup = ROLE_BACKUP,
+        /// It serves: this node has the addresses.
+        Active = ROLE_ACTIVE,
+        /// Backup, and unable to become active.
+        Fault = ROLE_FAULT,
+    }
 }
 
 impl Role {
-    /// `SPARED_ROLE_*`.
-    pub fn to_raw(self) -> u32 {
-        match self {
-            Self::Backup => spared_abi::ROLE_BACKUP,
-            Self::Active => spared_abi::ROLE_ACTIVE,
-            Self::Fault => spared_abi::ROLE_FAULT,
-        }
-    }
-
     /// As people write it.
     pub fn word(self) -> &'static str {
         match self {
@@ -43,17 +36,19 @@ impl fmt::Display for Role {
     }
 }
 
-/// What an administrator forced.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Forced {
-    /// Nothing, or something that the SDK of a plugin does not know.
-    #[default]
-    No,
-    /// Active whatever the election says.
-    Active,
-    /// Never active.
-    Backup,
+named! {
+    /// What an administrator forced.
+    #[derive(Default)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Forced {
+        /// Nothing, or something that the SDK of a plugin does not know.
+        #[default]
+        No = FORCED_NO,
+        /// Active whatever the election says.
+        Active = FORCED_ACTIVE,
+        /// Never active.
+        Backup = FORCED_BACKUP,
+    }
 }
 
 impl Forced {

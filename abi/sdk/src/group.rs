@@ -2,7 +2,7 @@
 
 use spared_abi as abi;
 
-use spared_contract::{AddressClaim, Cause, Claims, Directive, Forced, Role, RouteClaim};
+use spared_contract::{AddressClaim, Cause, Claims, Directive, Role, RouteClaim};
 
 use crate::claims::RawClaims;
 use crate::error::check;
@@ -14,31 +14,6 @@ use crate::{Error, Plugin, text};
 pub trait Groups: Plugin {
     /// The host's directive for a group; the newest replaces all earlier ones.
     fn directive(&mut self, directive: &Directive);
-}
-
-pub(crate) fn directive(raw: &abi::Directive, group: String, why: String) -> Directive {
-    let quality = |raw: u32| raw.min(abi::QUALITY_MAX) as u8;
-    let flag = |flag: u32| raw.flags & flag != 0;
-    Directive {
-        group,
-        quality: quality(raw.quality),
-        peer_quality: flag(abi::DIRECTIVE_PEER).then(|| quality(raw.peer_quality)),
-        eligible: flag(abi::DIRECTIVE_ELIGIBLE),
-        forced: match raw.forced {
-            abi::FORCED_ACTIVE => Forced::Active,
-            abi::FORCED_BACKUP => Forced::Backup,
-            _ => Forced::No,
-        },
-        maintenance: flag(abi::DIRECTIVE_MAINTENANCE),
-        resign: flag(abi::DIRECTIVE_RESIGN),
-        joining: flag(abi::DIRECTIVE_JOINING),
-        ready: flag(abi::DIRECTIVE_READY),
-        frozen: flag(abi::DIRECTIVE_FROZEN),
-        release: flag(abi::DIRECTIVE_RELEASE),
-        prepared: flag(abi::DIRECTIVE_PREPARED),
-        held: flag(abi::DIRECTIVE_HELD),
-        why,
-    }
 }
 
 /// # Safety

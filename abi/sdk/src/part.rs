@@ -9,8 +9,8 @@ use crate::error::EINVAL;
 use crate::group::size;
 use crate::shim::{enter, progress};
 use crate::{
-    Answer, Cause, Event, Groups, Identity, InterfaceEvent, Interfaces, Local, PairStatus, Peer,
-    Progress, Query, RoleEvent, Roles, Token, Transfer, Watch, group, plugin, text,
+    Answer, Cause, Directive, Event, Groups, Identity, InterfaceEvent, Interfaces, Local, PairStatus, Peer,
+    Progress, Query, RoleEvent, Role, Roles, Token, Transfer, Watch, group, text,
 };
 
 pub(crate) unsafe extern "C" fn role<T: Roles>(
@@ -44,12 +44,12 @@ pub(crate) unsafe extern "C" fn role<T: Roles>(
     let (before, epoch, cause) = more;
     let event = RoleEvent {
         group: &group,
-        role: plugin::role(role),
+        role: Role::from_raw(role).unwrap_or_default(),
         why: &why,
         deadline_ns,
         maintenance: flags & abi::ROLE_MAINTENANCE != 0,
         planned: flags & abi::ROLE_PLANNED != 0,
-        before: (before != 0).then(|| plugin::role(before)),
+        before: (before != 0).then(|| Role::from_raw(before).unwrap_or_default()),
         epoch,
         cause,
     };
@@ -141,7 +141,7 @@ unsafe extern "C" fn directive<T: Groups>(
             return -EINVAL;
         };
         let (group, why) = (text::read(raw.group), text::read(raw.why));
-        let directive = group::directive(raw, group.into_owned(), why.into_owned());
+        let directive = Directive::from_raw(raw, group.into_owned(), why.into_owned());
         enter::<T>(instance, |it| {
             it.plugin.directive(&directive);
             0

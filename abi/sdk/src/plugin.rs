@@ -221,14 +221,6 @@ impl From<u64> for Token {
     }
 }
 
-pub(crate) fn role(raw: u32) -> Role {
-    match raw {
-        spared_abi::ROLE_ACTIVE => Role::Active,
-        spared_abi::ROLE_FAULT => Role::Fault,
-        _ => Role::Backup,
-    }
-}
-
 /// A group's role, as followers are told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

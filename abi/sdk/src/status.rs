@@ -9,7 +9,6 @@ use spared_abi as abi;
 use crate::error::check;
 use crate::host::Host;
 use crate::interface::call_ctx;
-use crate::plugin::role;
 use crate::{Error, Plugin, Role, text};
 
 /// The part `watch`: is told the state of the pair and its events, after
@@ -219,7 +218,7 @@ impl<'a> GroupStatus<'a> {
                 verdict: Verdict::from_raw(raw.verdict),
                 group: text::read(raw.group),
                 headline: text::read(raw.headline),
-                role: (raw.role != 0).then(|| role(raw.role)),
+                role: (raw.role != 0).then(|| Role::from_raw(raw.role).unwrap_or_default()),
             }
         }
     }

@@ -9,7 +9,7 @@ use spared_abi as abi;
 use super::callback::To;
 use super::host::{errno, size};
 use super::{Driver, End, INBOX_MAX};
-use crate::message::{Directive, Forced, FromWorker, Role, Surroundings, ToWorker};
+use crate::message::{Directive, FromWorker, Role, Surroundings, ToWorker};
 use crate::settings::Settings;
 
 /// Token of a stop without a host.
@@ -291,30 +291,7 @@ impl Driver {
     }
 
     fn directive(&self, directive: &Directive) {
-        let flag = |on: bool, flag: u32| if on { flag } else { 0 };
-        let raw = abi::Directive {
-            size: size::<abi::Directive>(),
-            flags: flag(directive.eligible, abi::DIRECTIVE_ELIGIBLE)
-                | flag(directive.maintenance, abi::DIRECTIVE_MAINTENANCE)
-                | flag(directive.resign, abi::DIRECTIVE_RESIGN)
-                | flag(directive.peer_quality.is_some(), abi::DIRECTIVE_PEER)
-                | flag(directive.joining, abi::DIRECTIVE_JOINING)
-                | flag(directive.ready, abi::DIRECTIVE_READY)
-                | flag(directive.frozen, abi::DIRECTIVE_FROZEN)
-                | flag(directive.release, abi::DIRECTIVE_RELEASE)
-                | flag(directive.prepared, abi::DIRECTIVE_PREPARED)
-                | flag(directive.held, abi::DIRECTIVE_HELD),
-            group: abi::Str::of(&directive.group),
-            quality: directive.quality.into(),
-            peer_quality: directive.peer_quality.unwrap_or(0).into(),
-            forced: match directive.forced {
-                Forced::No => abi::FORCED_NO,
-                Forced::Active => abi::FORCED_ACTIVE,
-                Forced::Backup => abi::FORCED_BACKUP,
-            },
-            reserved: 0,
-            why: abi::Str::of(&directive.why),
-        };
+        let raw = directive.to_raw();
         if let Some(callback) = self.plugin.group.directive {
             // SAFETY: the plugin's contract; the directive and its texts live through the call.
             self.tell("directive", |instance| unsafe {

@@ -241,11 +241,6 @@ unsafe extern "C" fn explain(
     }
 }
 
-fn role(role: u32) -> Result<Role, String> {
-    match role {
-        abi::ROLE_BACKUP => Ok(Role::Backup),
-        abi::ROLE_ACTIVE => Ok(Role::Active),
-        abi::ROLE_FAULT => Ok(Role::Fault),
-        other => Err(format!("there is no role {other}")),
-    }
+fn role(number: u32) -> Result<Role, String> {
+    Role::from_raw(number).ok_or_else(|| format!("there is no role {number}"))
 }

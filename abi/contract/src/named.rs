@@ -1,0 +1,123 @@
+//! Numbers and bits of the C header: each stands once, as the constant of the header, and is read and written by what
+//! these macros make of it.
+
+/// Defines an enum whose values have numbers in the C header. `else` names the variant for numbers without a name.
+macro_rules! named {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident {
+            $($(#[$of_variant:meta])+ $variant:ident = $constant:ident,)+
+            $(else $(#[$of_other:meta])+ $other:ident)?
+        }
+    ) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        $(#[$meta])*
+        pub enum $name {
+            $($(#[$of_variant])+ $variant,)+
+            $($(#[$of_other])+ $other(u32),)?
+        }
+
+        impl $name {
+            /// All values that have a name.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            #[cfg(test)]
+            pub(crate) const CONSTANTS: &[&str] = &[$(stringify!($constant),)+];
+
+            /// Its number.
+            pub const fn to_raw(self) -> u32 {
+                match self {
+                    $(Self::$variant => spared_abi::$constant,)+
+                    $(Self::$other(number) => number,)?
+                }
+            }
+
+            /// The value with this number; None if it has no name here.
+            pub const fn from_raw(number: u32) -> Option<Self> {
+                match number {
+                    $(spared_abi::$constant => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+
+        impl From<$name> for u32 {
+            fn from(value: $name) -> Self {
+                value.to_raw()
+            }
+        }
+    };
+}
+pub(crate) use named;
+
+/// Defines which bit of the C interface each flag of a struct is.
+macro_rules! flags {
+    ($type:ident { $($field:ident = $flag:ident,)+ }) => {
+        impl $type {
+            /// Its flags as bits of the C interface.
+            pub fn to_flags(&self) -> u32 {
+                [$(u32::from(self.$field) * spared_abi::$flag),+].iter().sum()
+            }
+
+            /// Sets its flags from bits of the C interface.
+            pub fn set_flags(&mut self, bits: u32) {
+                $(self.$field = bits & spared_abi::$flag != 0;)+
+            }
+        }
+    };
+}
+pub(crate) use flags;
+
+#[cfg(test)]
+mod tests {
+    use crate::{CauseKind, Forced, Role};
+
+    /// Numbers of the header's constants that begin like this, by name.
+    fn in_header(prefix: &str) -> Vec<(String, u32)> {
+        let header = include_str!("../../include/spared/plugin.h");
+        let lines = header.lines().filter_map(|line| {
+            let mut words = line.strip_prefix("#define SPARED_")?.split_whitespace();
+            let (name, number) = (words.next()?, words.next()?.strip_suffix('u')?);
+            let number = match number.strip_prefix("0x") {
+                Some(digits) => u32::from_str_radix(digits, 16).ok()?,
+                None => number.parse().ok()?,
+            };
+            name.starts_with(prefix).then(|| (name.to_owned(), number))
+        });
+        lines.collect()
+    }
+
+    /// Each constant of the header is a value here, each value here a constant there, with one number.
+    macro_rules! agrees {
+        ($type:ident, $prefix:literal $(, without $($flag:literal)+)?) => {
+            let mut expected = in_header($prefix);
+            $(expected.retain(|(name, _)| ![$($flag),+].contains(&name.as_str()));)?
+            let named = $type::CONSTANTS.iter().zip($type::ALL);
+            let mut found: Vec<_> = named
+                .map(|(name, value)| ((*name).to_owned(), value.to_raw()))
+                .collect();
+            expected.sort();
+            found.sort();
+            assert_eq!(found, expected, "{}", stringify!($type));
+            for value in $type::ALL {
+                assert_eq!($type::from_raw(value.to_raw()), Some(*value));
+            }
+        };
+    }
+
+    #[test]
+    fn every_named_number_is_a_constant_of_the_header_and_the_reverse() {
+        agrees!(Role, "ROLE_", without "ROLE_MAINTENANCE" "ROLE_PLANNED");
+        agrees!(Forced, "FORCED_");
+        agrees!(
+            CauseKind, "CAUSE_",
+            without "CAUSE_BY_SWITCHOVER" "CAUSE_OWN_PREFERRED" "CAUSE_PEER_PREFERRED" "CAUSE_READY"
+        );
+    }
+
+    #[test]
+    fn a_number_without_a_name_is_none() {
+        assert_eq!(Role::from_raw(0), None);
+        assert_eq!(Role::from_raw(4), None);
+    }
+}
