@@ -11,8 +11,10 @@ mod claims;
 mod directive;
 mod named;
 mod role;
+mod row;
 
 pub use cause::{Cause, CauseKind};
 pub use claims::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 pub use directive::Directive;
 pub use role::{Forced, Role};
+pub use row::{Row, Unit, Value, nanoseconds};

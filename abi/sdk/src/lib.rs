@@ -91,14 +91,14 @@ pub use interface::{InterfaceEvent, InterfaceHandle, Interfaces, Socket, SocketK
 pub use local::{Local, LocalHandle, Partner};
 pub use peer::{Peer, PeerHandle, SendError};
 pub use plugin::{
-    Answer, Applied, Plugin, Progress, Query, RoleEvent, Roles, Token, Transfer, Value, Verb,
+    Answer, Applied, Plugin, Progress, Query, RoleEvent, Roles, Token, Transfer, Verb,
 };
 pub use runner::Runner;
 /// The plain mirror of the C header, for functions that this crate does not cover.
 pub use spared_abi as abi;
 pub use spared_contract::{
-    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, Role, RouteClaim,
-    VirtualRouterClaim,
+    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, Role, RouteClaim, Unit,
+    Value, VirtualRouterClaim,
 };
 pub use status::{Event, Finding, GroupStatus, PairStatus, Verdict, Watch, WatchHandle, Watched};
 

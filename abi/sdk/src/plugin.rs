@@ -2,13 +2,13 @@
 
 use std::ffi::CStr;
 use std::os::fd::RawFd;
-use std::time::Duration;
 
 use spared_abi as abi;
+use spared_contract::nanoseconds;
 
 use crate::config::Config;
 use crate::host::{Host, Ready};
-use crate::{Cause, Error, Role};
+use crate::{Cause, Error, Role, Value};
 
 /// A plugin. Only `create` and `read` are required.
 pub trait Plugin: Sized {
@@ -245,39 +245,6 @@ pub struct RoleEvent<'a> {
     pub cause: Cause,
 }
 
-/// Value of a row of an [`Answer`], for engines, which know no host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// A text of one line.
-    Text(String),
-    /// A number; the key names its unit.
-    Number(u64),
-    /// A number that only rises while the worker lives.
-    Counter(u64),
-    /// A number that may be negative.
-    Signed(i64),
-    /// Yes or no.
-    Flag(bool),
-    /// A duration.
-    Time(Duration),
-    /// A size in bytes.
-    Bytes(u64),
-    /// Traffic in bytes, which only rises.
-    ByteCounter(u64),
-}
-
-impl From<u64> for Value {
-    fn from(number: u64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
 /// The answer to a query, written row by row. Once it was given up, each row is an error.
 #[derive(Debug)]
 pub struct Answer {
@@ -308,20 +275,18 @@ impl Answer {
     /// # Errors
     /// The answer is full (64 KiB), and the user is told that rows are missing; or `key` holds a NUL.
     pub fn row(&mut self, key: &str, value: &Value) -> Result<(), Error> {
-        let (kind, number) = match value {
+        let kind = value.to_raw_kind();
+        let number = match value {
             Value::Text(text) => return self.text(key, text),
-            Value::Signed(number) => {
-                return self.host.put_i64(self.token, key, abi::ROW_NUMBER, *number);
+            Value::Signed { number, .. } => {
+                return self.host.put_i64(self.token, key, kind, *number);
             }
-            Value::Number(number) => (abi::ROW_NUMBER, *number),
-            Value::Counter(number) => (abi::ROW_COUNTER, *number),
-            Value::Flag(flag) => (abi::ROW_BOOL, u64::from(*flag)),
-            Value::Time(time) => (
-                abi::ROW_NS,
-                u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
-            ),
-            Value::Bytes(number) => (abi::ROW_BYTES, *number),
-            Value::ByteCounter(number) => (abi::ROW_BYTES | abi::ROW_COUNTER, *number),
+            Value::Flag(flag) => u64::from(*flag),
+            Value::Time(time) | Value::TimeCounter(time) => nanoseconds(*time),
+            Value::Number(number)
+            | Value::Counter(number)
+            | Value::Bytes(number)
+            | Value::ByteCounter(number) => *number,
         };
         self.host.put_u64(self.token, key, kind, number)
     }

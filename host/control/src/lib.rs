@@ -18,6 +18,7 @@ mod order;
 mod status;
 
 pub use client::{AskError, Fault, ask};
+pub use spared_contract::Unit;
 pub use spared_pair::{
     AddressStatus, CheckStatus, Difference, Finding, Fitness, Maintenance, RoleChange, Verdict,
 };
@@ -273,16 +274,6 @@ pub struct RowKind {
     pub unit: Option<Unit>,
     /// The number only rises while the plugin runs.
     pub counter: bool,
-}
-
-/// The unit of a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Unit {
-    /// Nanoseconds.
-    Ns,
-    /// Bytes.
-    Bytes,
 }
 
 /// One node's half of `sparectl report`, with secrets masked.

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 pub use spared_contract::{
-    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, Role, RouteClaim,
-    VirtualRouterClaim,
+    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, Role, RouteClaim, Row, Unit,
+    Value, VirtualRouterClaim,
 };
 
 pub use crate::load::{Asks, Load, RootsFile};
@@ -238,36 +238,6 @@ impl Failure {
             why: why.into(),
         }
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Row {
-    pub key: String,
-    pub value: Value,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Value {
-    Text(String),
-    Number(Kind, u64),
-    Signed(Kind, i64),
-}
-
-/// Unit and kind of a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kind {
-    pub unit: Unit,
-    /// Whether it only rises.
-    pub counter: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Unit {
-    #[default]
-    None,
-    Bool,
-    Ns,
-    Bytes,
 }
 
 /// A host function that needs the host: the worker blocks on its answer.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use spared_contract::{self as message, Row, nanoseconds};
 use spared_control::{RowKind, Value};
 use spared_group::Groups;
-use spared_message::worker::{self as message, Row, Unit};
 
 /// Values of rows, by key.
 pub type Details = BTreeMap<String, Value>;
@@ -39,22 +39,20 @@ fn group_of<'k>(known: &Groups, plugin: &str, key: &'k str) -> Option<(&'k str, 
 pub fn value(value: message::Value) -> Value {
     match value {
         message::Value::Text(text) => Value::Text(text),
-        message::Value::Number(kind, number) if kind.unit == Unit::Bool => Value::Flag(number != 0),
-        message::Value::Number(_, number) => Value::Number(number),
-        message::Value::Signed(_, number) => Value::Signed(number),
+        message::Value::Flag(flag) => Value::Flag(flag),
+        message::Value::Number(number)
+        | message::Value::Counter(number)
+        | message::Value::Bytes(number)
+        | message::Value::ByteCounter(number) => Value::Number(number),
+        message::Value::Time(time) | message::Value::TimeCounter(time) => {
+            Value::Number(nanoseconds(time))
+        }
+        message::Value::Signed { number, .. } => Value::Signed(number),
     }
 }
 
 /// Unit and kind of a number; None for a text, and for a plain number.
 pub fn kind(value: &message::Value) -> Option<RowKind> {
-    let (message::Value::Number(kind, _) | message::Value::Signed(kind, _)) = value else {
-        return None;
-    };
-    let unit = match kind.unit {
-        Unit::Ns => Some(spared_control::Unit::Ns),
-        Unit::Bytes => Some(spared_control::Unit::Bytes),
-        Unit::None | Unit::Bool => None,
-    };
-    let counter = kind.counter;
+    let (unit, counter) = (value.unit(), value.is_counter());
     (unit.is_some() || counter).then_some(RowKind { unit, counter })
 }

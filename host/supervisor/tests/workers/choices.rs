@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use spared_worker::message::{
-    AddressClaim, Call, Cause, Claims, Failure, Family, FromWorker, Kind, Publication, Role,
+    AddressClaim, Call, Cause, Claims, Failure, Family, FromWorker, Publication, Role,
     RouteClaim, Row, Scope, Value, VirtualRouterClaim,
 };
 
@@ -145,7 +145,7 @@ impl Choices<'_> {
                 }],
                 rows: vec![Row {
                     key: self.text(),
-                    value: Value::Number(Kind::default(), self.number()),
+                    value: Value::Number(self.number()),
                 }],
                 missing: self.flag(),
             },

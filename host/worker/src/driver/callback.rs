@@ -251,7 +251,7 @@ impl Driver {
         let bytes = key.len()
             + match &value {
                 Value::Text(text) => text.len(),
-                Value::Number(..) | Value::Signed(..) => 8,
+                _ => 8,
             };
         if answer.bytes + bytes > ANSWER_BYTES_MAX {
             answer.missing = true;

@@ -8,7 +8,7 @@ use spared_abi as abi;
 use spared_process::monotonic::now_ns;
 
 use super::{Driver, Outbound, claims, groups, is_loop_thread, lent, misbehaviour, status};
-use crate::message::{Kind, Unit, Value};
+use crate::message::Value;
 
 pub const fn size<T>() -> u32 {
     size_of::<T>() as u32
@@ -279,7 +279,7 @@ unsafe extern "C" fn put_u64(
     let driver = enter!(ctx, "put_u64");
     // SAFETY: the contract: key is lent.
     let key = unsafe { lent::c_text(key) };
-    driver.put(token, key, Value::Number(kind_of(kind), value))
+    driver.put(token, key, Value::of_raw(kind, value))
 }
 
 unsafe extern "C" fn put_i64(
@@ -292,18 +292,7 @@ unsafe extern "C" fn put_i64(
     let driver = enter!(ctx, "put_i64");
     // SAFETY: the contract: key is lent.
     let key = unsafe { lent::c_text(key) };
-    driver.put(token, key, Value::Signed(kind_of(kind), value))
-}
-
-fn kind_of(kind: u32) -> Kind {
-    let unit = match kind & !abi::ROW_COUNTER {
-        abi::ROW_BOOL => Unit::Bool,
-        abi::ROW_NS => Unit::Ns,
-        abi::ROW_BYTES => Unit::Bytes,
-        _ => Unit::None,
-    };
-    let counter = kind & abi::ROW_COUNTER != 0;
-    Kind { unit, counter }
+    driver.put(token, key, Value::of_raw_signed(kind, value))
 }
 
 unsafe extern "C" fn extension(_ctx: *mut c_void, id: *const c_char) -> *const c_void {

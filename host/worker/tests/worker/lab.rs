@@ -174,7 +174,7 @@ impl Returned {
     pub fn signed(&self, key: &str) -> i64 {
         match self.rows.iter().find(|row| row.key == key) {
             Some(Row {
-                value: Value::Signed(_, number),
+                value: Value::Signed { number, .. },
                 ..
             }) => *number,
             other => panic!("{key}: {other:?}"),
@@ -184,7 +184,7 @@ impl Returned {
     pub fn number(&self, key: &str) -> u64 {
         match self.rows.iter().find(|row| row.key == key) {
             Some(Row {
-                value: Value::Number(_, number),
+                value: Value::Number(number) | Value::Counter(number),
                 ..
             }) => *number,
             other => panic!("{key}: {other:?} in {self:?}"),
