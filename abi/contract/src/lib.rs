@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod address;
 mod cause;
 mod claims;
 mod directive;
+mod interface;
 mod named;
 mod role;
 mod row;
@@ -16,5 +18,6 @@ mod row;
 pub use cause::{Cause, CauseKind};
 pub use claims::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 pub use directive::Directive;
+pub use interface::{InterfaceEvent, SocketKind};
 pub use role::{Forced, Role};
 pub use row::{Row, Unit, Value, nanoseconds};

@@ -70,7 +70,7 @@ pub(crate) use flags;
 
 #[cfg(test)]
 mod tests {
-    use crate::{CauseKind, Forced, Role, Unit};
+    use crate::{CauseKind, Forced, Role, SocketKind, Unit};
 
     /// Numbers of the header's constants that begin like this, by name.
     fn in_header(prefix: &str) -> Vec<(String, u32)> {
@@ -109,6 +109,7 @@ mod tests {
     fn every_named_number_is_a_constant_of_the_header_and_the_reverse() {
         agrees!(Role, "ROLE_", without "ROLE_MAINTENANCE" "ROLE_PLANNED");
         agrees!(Forced, "FORCED_");
+        agrees!(SocketKind, "SOCKET_");
         agrees!(Unit, "ROW_", without "ROW_NUMBER" "ROW_BOOL" "ROW_COUNTER");
         agrees!(
             CauseKind, "CAUSE_",

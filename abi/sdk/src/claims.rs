@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use spared_abi as abi;
-use spared_contract::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
+use spared_contract::address::to_raw;
+use spared_contract::{AddressClaim, Claims, RouteClaim, VirtualRouterClaim};
 
 use crate::group::{count, size};
 
@@ -63,10 +64,7 @@ fn raw_router(claim: &VirtualRouterClaim) -> abi::VirtualRouterClaim {
             | flag(claim.accept, abi::VIRTUAL_ROUTER_ACCEPT)
             | flag(claim.routed, abi::VIRTUAL_ROUTER_ROUTED),
         interface: abi::Str::of(&claim.interface),
-        family: match claim.family {
-            Family::V4 => 4,
-            Family::V6 => 6,
-        },
+        family: claim.family.to_raw(),
         vrid: claim.vrid.into(),
         vmac_name: abi::Str::of(&claim.vmac_name),
     }
@@ -74,23 +72,26 @@ fn raw_router(claim: &VirtualRouterClaim) -> abi::VirtualRouterClaim {
 
 fn raw_address(claim: &AddressClaim) -> abi::AddressClaim {
     let flag = |on: bool, flag: u32| if on { flag } else { 0 };
+    let (family, octets) = to_raw(claim.address);
     abi::AddressClaim {
         size: size::<abi::AddressClaim>(),
         flags: flag(claim.source, abi::ADDRESS_SOURCE) | flag(claim.own, abi::ADDRESS_OWN),
         virtual_router: claim.router.unwrap_or(abi::NO_VIRTUAL_ROUTER),
-        family: family(claim.address),
+        family,
         prefix: claim.prefix.into(),
         reserved: 0,
         interface: abi::Str::of(&claim.interface),
-        octets: octets(claim.address),
+        octets,
     }
 }
 
 fn raw_route(claim: &RouteClaim) -> abi::RouteClaim {
+    let (family, destination) = to_raw(claim.destination);
+    let octets = |address: Option<IpAddr>| address.map_or([0; 16], |it| to_raw(it).1);
     abi::RouteClaim {
         size: size::<abi::RouteClaim>(),
         flags: 0,
-        family: family(claim.destination),
+        family,
         prefix: claim.prefix.into(),
         metric: claim.metric,
         table: claim.table,
@@ -98,22 +99,8 @@ fn raw_route(claim: &RouteClaim) -> abi::RouteClaim {
             .interface
             .as_deref()
             .map_or(abi::Str::EMPTY, abi::Str::of),
-        destination: octets(claim.destination),
-        gateway: claim.gateway.map_or([0; 16], octets),
-        source: claim.source.map_or([0; 16], octets),
-    }
-}
-
-fn family(address: IpAddr) -> u32 {
-    if address.is_ipv4() { 4 } else { 6 }
-}
-
-fn octets(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-        }
-        IpAddr::V6(address) => address.octets(),
+        destination,
+        gateway: octets(claim.gateway),
+        source: octets(claim.source),
     }
 }

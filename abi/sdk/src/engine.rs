@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 
 use crate::config::Config;
 use crate::{
-    Answer, Applied, Error, Host, InterfaceEvent, Progress, Ready, Role, RoleEvent, Token, Trouble,
+    Answer, Applied, Error, Host, InterfaceEvent, OpenSockets, Progress, Ready, Role, RoleEvent, Token, Trouble,
 };
 
 /// The decisions of a plugin, without I/O: events and times come in, actions go out.
@@ -326,8 +326,14 @@ pub trait Io: Sized {
     }
 
     /// State of an interface that is followed.
-    fn changed(&mut self, engine: &mut Self::Engine, now_ns: u64, event: &InterfaceEvent<'_>) {
-        let _ = (engine, now_ns, event);
+    fn changed(
+        &mut self,
+        engine: &mut Self::Engine,
+        now_ns: u64,
+        event: &InterfaceEvent,
+        sockets: &OpenSockets<'_>,
+    ) {
+        let _ = (engine, now_ns, event, sockets);
     }
 
     /// Other plugins of this node with which it exchanges messages, for the part `local`: as

@@ -1,11 +1,10 @@
 //! `spared.interface/1`: state of interfaces, and sockets on them.
 
-use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::BitOr;
 use std::os::fd::BorrowedFd;
 
 use spared_abi as abi;
+use spared_contract::{InterfaceEvent, SocketKind};
 
 use crate::error::check;
 use crate::host::{Host, c_text};
@@ -14,7 +13,7 @@ use crate::{Error, Plugin, text};
 /// The part `interfaces`: is told the state of interfaces that it follows.
 pub trait Interfaces: Plugin {
     /// Complete state of one interface: once after [`InterfaceHandle::follow`], then at each change.
-    fn changed(&mut self, event: &InterfaceEvent<'_>);
+    fn changed(&mut self, event: &InterfaceEvent, sockets: &OpenSockets<'_>);
 }
 
 /// Follows interfaces; from [`Host::interfaces`].
@@ -90,135 +89,47 @@ impl BitOr for Sockets {
     }
 }
 
-/// Purpose of a socket; `plugin.h` says how each is bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SocketKind {
-    /// Whole frames of VRRP, both ways.
-    VrrpLink,
-    /// Unicast adverts over IPv4, sending only.
-    VrrpIpv4,
-    /// Unicast adverts over IPv6, sending only.
-    VrrpIpv6,
-    /// ARP and neighbour discovery of other stations.
-    Stations,
-    /// UDP packets of the peer's heartbeats, receiving only.
-    HeartbeatIn,
-    /// Connected to the peer's port for heartbeats, sending only.
-    HeartbeatOut,
-    /// ICMP.
-    PingIpv4,
-    /// ICMPv6.
-    PingIpv6,
-    /// Whole frames of heartbeats beside the adverts, receiving only.
-    VrrpHeartbeat,
-    /// A kind that this SDK does not know.
-    Other(u32),
-}
+/// Open sockets of an interface, non-blocking. The worker owns them: each stays open under the same
+/// number until an event omits it. `fd.try_clone_to_owned()` keeps it for as long as you like.
+#[derive(Clone, Debug, Default)]
+pub struct OpenSockets<'a>(Vec<(SocketKind, BorrowedFd<'a>)>);
 
-impl SocketKind {
-    fn from_raw(kind: u32) -> Self {
-        match kind {
-            abi::SOCKET_VRRP_LINK => Self::VrrpLink,
-            abi::SOCKET_VRRP_IPV4 => Self::VrrpIpv4,
-            abi::SOCKET_VRRP_IPV6 => Self::VrrpIpv6,
-            abi::SOCKET_STATIONS => Self::Stations,
-            abi::SOCKET_HEARTBEAT_IN => Self::HeartbeatIn,
-            abi::SOCKET_HEARTBEAT_OUT => Self::HeartbeatOut,
-            abi::SOCKET_PING_IPV4 => Self::PingIpv4,
-            abi::SOCKET_PING_IPV6 => Self::PingIpv6,
-            abi::SOCKET_VRRP_HEARTBEAT => Self::VrrpHeartbeat,
-            other => Self::Other(other),
-        }
-    }
-}
-
-/// A socket of an interface, non-blocking. The worker owns it: it stays open under the same number
-/// until an event omits it. `fd.try_clone_to_owned()` keeps it for as long as you like.
-#[derive(Clone, Copy, Debug)]
-pub struct Socket<'a> {
-    /// Its purpose.
-    pub kind: SocketKind,
-    /// The descriptor.
-    pub fd: BorrowedFd<'a>,
-}
-
-/// Complete state of one interface.
-#[derive(Debug)]
-pub struct InterfaceEvent<'a> {
-    /// Its name.
-    pub name: Cow<'a, str>,
-    /// The interface exists.
-    pub present: bool,
-    /// The administrator set it up.
-    pub up: bool,
-    /// It has a carrier.
-    pub carrier: bool,
-    /// The kernel's index; 0 if absent.
-    pub index: u32,
-    /// Bytes of payload per frame.
-    pub mtu: u32,
-    /// Its own MAC, not a virtual one.
-    pub mac: [u8; 6],
-    /// The node's own addresses with their prefix lengths, without virtual ones of spared.
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// The requested sockets, as far as they could be opened.
-    pub sockets: Vec<Socket<'a>>,
-}
-
-impl<'a> InterfaceEvent<'a> {
+impl<'a> OpenSockets<'a> {
     /// The first socket of a kind.
-    pub fn socket(&self, kind: SocketKind) -> Option<BorrowedFd<'a>> {
-        let found = self.sockets.iter().find(|socket| socket.kind == kind)?;
-        Some(found.fd)
-    }
-
-    /// # Safety
-    /// `raw` and all that it points to are valid for the lifetime.
-    pub(crate) unsafe fn from_raw(raw: &'a abi::InterfaceEvent) -> Self {
-        let [a, b, c, d, e, f, ..] = raw.mac;
-        // SAFETY: the caller's promise, for each of the three.
-        let (name, addresses, sockets) = unsafe {
-            (
-                text::read(raw.name),
-                text::Sized::new(raw.addresses, raw.address_count, |address| address.size),
-                text::Sized::new(raw.sockets, raw.socket_count, |socket| socket.size),
-            )
-        };
-        Self {
-            name,
-            present: raw.flags & abi::INTERFACE_PRESENT != 0,
-            up: raw.flags & abi::INTERFACE_UP != 0,
-            carrier: raw.flags & abi::INTERFACE_CARRIER != 0,
-            index: raw.index,
-            mtu: raw.mtu,
-            mac: [a, b, c, d, e, f],
-            addresses: addresses.filter_map(own_address).collect(),
-            sockets: sockets
-                .filter(|socket| socket.fd >= 0)
-                .map(socket)
-                .collect(),
-        }
+    pub fn get(&self, kind: SocketKind) -> Option<BorrowedFd<'a>> {
+        let found = self.0.iter().find(|(of, _)| *of == kind)?;
+        Some(found.1)
     }
 }
 
-fn own_address(raw: &abi::OwnAddress) -> Option<(IpAddr, u8)> {
-    let prefix = u8::try_from(raw.prefix).ok()?;
-    match raw.family {
-        4 => {
-            let [a, b, c, d, ..] = raw.octets;
-            Some((IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix))
-        }
-        6 => Some((IpAddr::V6(Ipv6Addr::from(raw.octets)), prefix)),
-        _ => None,
+impl<'a> FromIterator<(SocketKind, BorrowedFd<'a>)> for OpenSockets<'a> {
+    fn from_iter<T: IntoIterator<Item = (SocketKind, BorrowedFd<'a>)>>(sockets: T) -> Self {
+        Self(sockets.into_iter().collect())
     }
 }
 
-fn socket<'a>(raw: &'a abi::Socket) -> Socket<'a> {
+/// # Safety
+/// `raw` and all that it points to are valid for the lifetime.
+pub(crate) unsafe fn read(raw: &abi::InterfaceEvent) -> (InterfaceEvent, OpenSockets<'_>) {
+    // SAFETY: the caller's promise, for each of the three.
+    let (name, addresses, sockets) = unsafe {
+        (
+            text::read(raw.name).into_owned(),
+            text::Sized::new(raw.addresses, raw.address_count, |address| address.size),
+            text::Sized::new(raw.sockets, raw.socket_count, |socket| socket.size),
+        )
+    };
+    let open = sockets.filter(|socket| socket.fd >= 0);
+    let open: OpenSockets<'_> = open.map(socket).collect();
+    let kinds = open.0.iter().map(|(kind, _)| *kind).collect();
+    (
+        InterfaceEvent::from_raw(raw, name, addresses, kinds),
+        open,
+    )
+}
+
+fn socket(raw: &abi::Socket) -> (SocketKind, BorrowedFd<'_>) {
     // SAFETY: the host lends an open descriptor (checked not negative) for the call.
     let fd = unsafe { BorrowedFd::borrow_raw(raw.fd) };
-    Socket {
-        kind: SocketKind::from_raw(raw.kind),
-        fd,
-    }
+    (raw.kind.into(), fd)
 }

@@ -87,7 +87,7 @@ pub use error::Error;
 pub use group::{Additions, GroupHandle, Groups, Publication};
 pub use host::{Host, Interest, Ready, Waker};
 pub use identity::{Identity, IdentityError, IdentityHandle};
-pub use interface::{InterfaceEvent, InterfaceHandle, Interfaces, Socket, SocketKind, Sockets};
+pub use interface::{InterfaceHandle, Interfaces, OpenSockets, Sockets};
 pub use local::{Local, LocalHandle, Partner};
 pub use peer::{Peer, PeerHandle, SendError};
 pub use plugin::{
@@ -97,8 +97,8 @@ pub use runner::Runner;
 /// The plain mirror of the C header, for functions that this crate does not cover.
 pub use spared_abi as abi;
 pub use spared_contract::{
-    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, Role, RouteClaim, Unit,
-    Value, VirtualRouterClaim,
+    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, InterfaceEvent, Role, RouteClaim,
+    SocketKind, Unit, Value, VirtualRouterClaim,
 };
 pub use status::{Event, Finding, GroupStatus, PairStatus, Verdict, Watch, WatchHandle, Watched};
 

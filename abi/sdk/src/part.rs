@@ -9,8 +9,8 @@ use crate::error::EINVAL;
 use crate::group::size;
 use crate::shim::{enter, progress};
 use crate::{
-    Answer, Cause, Directive, Event, Groups, Identity, InterfaceEvent, Interfaces, Local, PairStatus, Peer,
-    Progress, Query, RoleEvent, Role, Roles, Token, Transfer, Watch, group, text,
+    Answer, Cause, Directive, Event, Groups, Identity, Interfaces, Local, PairStatus, Peer,
+    Progress, Query, RoleEvent, Role, Roles, Token, Transfer, Watch, group, interface, text,
 };
 
 pub(crate) unsafe extern "C" fn role<T: Roles>(
@@ -124,8 +124,9 @@ unsafe extern "C" fn changed<T: Interfaces>(
         let Some(raw) = event.as_ref() else {
             return -EINVAL;
         };
+        let (event, sockets) = interface::read(raw);
         enter::<T>(instance, |it| {
-            it.plugin.changed(&InterfaceEvent::from_raw(raw));
+            it.plugin.changed(&event, &sockets);
             0
         })
     }

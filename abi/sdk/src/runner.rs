@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::engine::{Engine, Io};
 use crate::{
-    Alarm, Answer, Applied, Checks, Error, Host, InterfaceEvent, Interfaces, Local, Partner, Peer,
+    Alarm, Answer, Applied, Checks, Error, Host, InterfaceEvent, Interfaces, Local, OpenSockets, Partner, Peer,
     PeerHandle, Plugin, Progress, Query, Ready, RoleEvent, Roles, SendError, Token, Transfer,
     Trouble,
 };
@@ -187,8 +187,8 @@ impl<I: Io> Query for Runner<I> {
 }
 
 impl<I: Io> Interfaces for Runner<I> {
-    fn changed(&mut self, event: &InterfaceEvent<'_>) {
-        self.with(|it, now_ns| it.io.changed(&mut it.engine, now_ns, event));
+    fn changed(&mut self, event: &InterfaceEvent, sockets: &OpenSockets<'_>) {
+        self.with(|it, now_ns| it.io.changed(&mut it.engine, now_ns, event, sockets));
     }
 }
 

@@ -150,16 +150,17 @@ impl Query for Thing {
 }
 
 impl Interfaces for Thing {
-    fn changed(&mut self, event: &InterfaceEvent<'_>) {
+    fn changed(&mut self, event: &InterfaceEvent, sockets: &OpenSockets<'_>) {
         let addresses: Vec<String> = event
             .addresses
             .iter()
             .map(|(address, prefix)| format!("{address}/{prefix}"))
             .collect();
+        let fd = |kind| sockets.get(kind).map(|fd| fd.as_raw_fd()).unwrap();
         let sockets: Vec<String> = event
             .sockets
             .iter()
-            .map(|socket| format!("{:?} {}", socket.kind, socket.fd.as_raw_fd()))
+            .map(|kind| format!("{kind:?} {}", fd(*kind)))
             .collect();
         note(format!(
             "{} {} {addresses:?} {sockets:?}",

@@ -6,11 +6,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use spared_abi::{
-    SOCKET_HEARTBEAT_IN, SOCKET_HEARTBEAT_OUT, SOCKET_PING_IPV4, SOCKET_PING_IPV6, SOCKET_STATIONS,
-    SOCKET_VRRP_HEARTBEAT, SOCKET_VRRP_IPV4, SOCKET_VRRP_IPV6, SOCKET_VRRP_LINK, SOCKETS_HEARTBEAT,
-    SOCKETS_PING, SOCKETS_VRRP,
-};
+use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
+use spared_message::worker::SocketKind;
 use spared_netlink::{
     Ends, Instruction, PacketSocket, datagram_sender, echo_socket, join_groups, raw_ip_socket,
 };
@@ -51,10 +48,10 @@ pub struct Sockets {
 struct Set {
     index: u32,
     ends: Option<Ends>,
-    /// Filter of [`SOCKET_VRRP_LINK`]. It is locked, so another filter needs another socket.
+    /// Filter of [`SocketKind::VrrpLink`]. It is locked, so another filter needs another socket.
     filter: Vec<Instruction>,
-    /// (`SPARED_SOCKET_*`, descriptor), in the order of the event.
-    open: Vec<(u32, OwnedFd)>,
+    /// In the order of the event.
+    open: Vec<(SocketKind, OwnedFd)>,
     // Kept open so that switches with IGMP and MLD snooping forward the groups.
     _members: Vec<OwnedFd>,
 }
@@ -124,8 +121,8 @@ impl Sockets {
             .map(|(_, set)| set)
     }
 
-    /// Kinds (`SPARED_SOCKET_*`) of the sockets in the sets `wanted`.
-    pub fn kinds(&self, wanted: u32) -> Vec<u32> {
+    /// Kinds of the sockets in the sets `wanted`.
+    pub fn kinds(&self, wanted: u32) -> Vec<SocketKind> {
         let open = self.among(wanted).flat_map(|set| &set.open);
         open.map(|(kind, _)| *kind).collect()
     }
@@ -155,7 +152,7 @@ impl Set {
         }
         let socket = advert_receiver(self.index, filter)?;
         for (kind, open) in &mut self.open {
-            if *kind == SOCKET_VRRP_LINK {
+            if *kind == SocketKind::VrrpLink {
                 *open = socket;
                 break;
             }
@@ -174,7 +171,7 @@ fn is_possible(kind: u32, place: Place<'_>) -> bool {
     }
 }
 
-type Open = (Vec<(u32, OwnedFd)>, Vec<OwnedFd>);
+type Open = (Vec<(SocketKind, OwnedFd)>, Vec<OwnedFd>);
 
 fn open(kind: u32, place: Place<'_>, filter: &[Instruction]) -> io::Result<Open> {
     match (kind, place.ends) {
@@ -207,36 +204,36 @@ fn vrrp(place: Place<'_>, filter: &[Instruction]) -> io::Result<Open> {
     let stations = PacketSocket::receiver(index, &STATION_FILTER)?;
     stations.set_receive_buffer(STATIONS_BYTES)?;
     let mut open = vec![
-        (SOCKET_VRRP_LINK, link),
-        (SOCKET_VRRP_IPV4, raw_ip_socket(false, name)?),
+        (SocketKind::VrrpLink, link),
+        (SocketKind::VrrpIpv4, raw_ip_socket(false, name)?),
     ];
     match raw_ip_socket(true, name) {
-        Ok(socket) => open.push((SOCKET_VRRP_IPV6, socket)),
+        Ok(socket) => open.push((SocketKind::VrrpIpv6, socket)),
         Err(error) if lacks_descriptors(&error) => return Err(error),
         // An address family that the system lacks is left out.
         Err(_) => {}
     }
-    open.push((SOCKET_STATIONS, stations.into()));
+    open.push((SocketKind::Stations, stations.into()));
     // A separate socket, so that a flood of adverts in the other one does not displace heartbeats.
     let heartbeats = PacketSocket::receiver(index, &NETWORK_HEARTBEAT_FILTER)?;
-    open.push((SOCKET_VRRP_HEARTBEAT, heartbeats.into()));
+    open.push((SocketKind::VrrpHeartbeat, heartbeats.into()));
     Ok((open, join_groups(index)))
 }
 
-fn heartbeat(place: Place<'_>, ends: Ends) -> io::Result<Vec<(u32, OwnedFd)>> {
+fn heartbeat(place: Place<'_>, ends: Ends) -> io::Result<Vec<(SocketKind, OwnedFd)>> {
     let receiver = PacketSocket::packet_receiver(place.index, &heartbeat_filter(ends))?;
     let sender = datagram_sender(place.index, place.name, ends)?;
     Ok(vec![
-        (SOCKET_HEARTBEAT_IN, receiver.into()),
-        (SOCKET_HEARTBEAT_OUT, sender),
+        (SocketKind::HeartbeatIn, receiver.into()),
+        (SocketKind::HeartbeatOut, sender),
     ])
 }
 
-fn ping(place: Place<'_>) -> io::Result<Vec<(u32, OwnedFd)>> {
+fn ping(place: Place<'_>) -> io::Result<Vec<(SocketKind, OwnedFd)>> {
     let interface = (place.name != ANY).then_some(place.name);
-    let mut open = vec![(SOCKET_PING_IPV4, echo_socket(false, interface)?)];
+    let mut open = vec![(SocketKind::PingIpv4, echo_socket(false, interface)?)];
     if let Ok(socket) = echo_socket(true, interface) {
-        open.push((SOCKET_PING_IPV6, socket));
+        open.push((SocketKind::PingIpv6, socket));
     }
     Ok(open)
 }

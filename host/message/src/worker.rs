@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 pub use spared_contract::{
-    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, Role, RouteClaim, Row, Unit,
-    Value, VirtualRouterClaim,
+    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, InterfaceEvent, Role, RouteClaim,
+    Row, SocketKind, Unit, Value, VirtualRouterClaim,
 };
 
 pub use crate::load::{Asks, Load, RootsFile};
@@ -344,22 +344,4 @@ pub struct Publication {
     /// Monotonic time, by which the host refuses a call that lay in the queue of a stopped process:
     /// an ACTIVE older than CALL_TIMEOUT_MS grants no fence lease.
     pub sent_ns: u64,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InterfaceEvent {
-    pub name: String,
-    pub present: bool,
-    pub up: bool,
-    pub carrier: bool,
-    pub index: u32,
-    pub mtu: u32,
-    pub mac: [u8; 6],
-    /// The node's own addresses, without spared's.
-    pub addresses: Vec<(std::net::IpAddr, u8)>,
-    /// SPARED_SOCKET_* of each descriptor that travels with the message.
-    pub sockets: Vec<u32>,
-    /// Number of this opening of the sockets: with the same number the descriptors are those sent
-    /// before, and do not travel again.
-    pub generation: u64,
 }

@@ -21,8 +21,8 @@ use std::os::fd::RawFd;
 use spared_sdk::CauseKind;
 use spared_sdk::config::Config;
 use spared_sdk::{
-    Answer, Applied, Error, Host, Interest, InterfaceEvent, Io, Progress, Ready, Role, RoleEvent,
-    Runner, Token,
+    Answer, Applied, Error, Host, Interest, InterfaceEvent, Io, OpenSockets, Progress, Ready, Role,
+    RoleEvent, Runner, Token,
 };
 
 use act::{Listening, warn_of_small_buffer};
@@ -162,7 +162,13 @@ impl Io for Conntrack {
         }
     }
 
-    fn changed(&mut self, engine: &mut Engine, _now_ns: u64, event: &InterfaceEvent<'_>) {
+    fn changed(
+        &mut self,
+        engine: &mut Engine,
+        _now_ns: u64,
+        event: &InterfaceEvent,
+        _sockets: &OpenSockets<'_>,
+    ) {
         let addresses = event.addresses.iter();
         let addresses = addresses.map(|(address, _)| kernel::bytes_of(*address));
         engine.handle_dynamic_addresses(&event.name, addresses.collect());

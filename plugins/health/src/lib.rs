@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use spared_sdk::config::Config;
 use spared_sdk::{
     Answer, Applied, Checks, Engine as _, Error, Host, InterfaceEvent, InterfaceHandle, Io,
-    Progress, Ready, Runner, Sockets,
+    OpenSockets, Progress, Ready, Runner, Sockets,
 };
 
 use config::Settings;
@@ -122,8 +122,14 @@ impl Io for Health {
         true
     }
 
-    fn changed(&mut self, engine: &mut Engine, now_ns: u64, event: &InterfaceEvent<'_>) {
-        self.sockets.update(event);
+    fn changed(
+        &mut self,
+        engine: &mut Engine,
+        now_ns: u64,
+        event: &InterfaceEvent,
+        sockets: &OpenSockets<'_>,
+    ) {
+        self.sockets.update(&event.name, sockets);
         let link = Link {
             present: event.present,
             up: event.up,

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::net::{RecvFlags, SendFlags, recv, recvfrom, sendto};
-use spared_sdk::{Host, Interest, InterfaceEvent, SocketKind};
+use spared_sdk::{Host, Interest, OpenSockets, SocketKind};
 
 use crate::wire::icmp::{Heard, parse_ipv4, parse_ipv6};
 
@@ -36,15 +36,15 @@ impl AllSockets {
     }
 
     /// Takes what the event brings, and gives up what it leaves out.
-    pub fn update(&mut self, event: &InterfaceEvent<'_>) {
-        let sockets = self.sockets.entry(event.name.clone().into_owned());
-        let (gone, new) = sockets.or_default().update(event);
+    pub fn update(&mut self, interface: &str, offered: &OpenSockets<'_>) {
+        let sockets = self.sockets.entry(interface.to_owned());
+        let (gone, new) = sockets.or_default().update(offered);
         for fd in gone {
             self.host.unwatch_fd(fd.as_raw_fd());
         }
         for fd in new {
             if let Err(error) = self.host.watch_fd(fd, Interest::READ) {
-                log::error!("{}: {error}", event.name);
+                log::error!("{interface}: {error}");
             }
         }
     }
@@ -109,14 +109,14 @@ struct Sockets {
 
 impl Sockets {
     /// Takes what the event brings; what is gone comes back, to be unwatched, and then what is new.
-    fn update(&mut self, event: &InterfaceEvent<'_>) -> (Vec<OwnedFd>, Vec<RawFd>) {
+    fn update(&mut self, offered: &OpenSockets<'_>) -> (Vec<OwnedFd>, Vec<RawFd>) {
         let mut gone = Vec::new();
         let mut new = Vec::new();
         for (place, kind) in [
             (&mut self.ipv4, SocketKind::PingIpv4),
             (&mut self.ipv6, SocketKind::PingIpv6),
         ] {
-            let theirs = event.socket(kind);
+            let theirs = offered.get(kind);
             if same(place.as_ref(), theirs) {
                 continue;
             }

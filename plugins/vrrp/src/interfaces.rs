@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use spared_sdk::{Error, Interest, InterfaceEvent, Interfaces, Sockets as Wanted};
+use spared_sdk::{Error, Interest, InterfaceEvent, Interfaces, OpenSockets, Sockets as Wanted};
 
 use crate::Vrrp;
 use crate::config::{Group, Settings};
@@ -13,9 +13,9 @@ use crate::links::Links;
 use crate::sockets::Sockets;
 
 impl Interfaces for Vrrp {
-    fn changed(&mut self, event: &InterfaceEvent<'_>) {
-        self.link_changed(event);
-        self.router_changed(event);
+    fn changed(&mut self, event: &InterfaceEvent, sockets: &OpenSockets<'_>) {
+        self.link_changed(&event.name, sockets);
+        self.router_changed(event, sockets);
     }
 }
 
@@ -69,17 +69,17 @@ impl Vrrp {
         }
     }
 
-    fn link_changed(&mut self, event: &InterfaceEvent<'_>) {
+    fn link_changed(&mut self, interface: &str, offered: &OpenSockets<'_>) {
         let Some(links) = &mut self.links else { return };
-        let (gone, new) = links.update(event);
+        let (gone, new) = links.update(interface, offered);
         self.unwatch(gone);
         if let Some(fd) = new {
-            self.watch(&event.name, fd);
+            self.watch(interface, fd);
             self.greet();
         }
     }
 
-    fn router_changed(&mut self, event: &InterfaceEvent<'_>) {
+    fn router_changed(&mut self, event: &InterfaceEvent, offered: &OpenSockets<'_>) {
         let engine = self.engine.as_ref();
         let Some(index) = engine.and_then(|engine| engine.interface_index(&event.name)) else {
             return;
@@ -91,7 +91,7 @@ impl Vrrp {
             return;
         };
         let (before, stations) = (sockets.watched(), sockets.stations());
-        let gone = sockets.update(event);
+        let gone = sockets.update(event.index, offered);
         let (watched, link) = (sockets.watched(), sockets.link());
         let answers = sockets.stations().filter(|fd| Some(*fd) != stations);
         self.unwatch(gone);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use spared_sdk::{InterfaceEvent, SocketKind, Value};
+use spared_sdk::{OpenSockets, SocketKind, Value};
 
 use crate::engine::{Engine, Neighbour, Path, Table, Way, totals};
 use crate::error::HeartbeatDiscard;
@@ -107,15 +107,19 @@ impl Links {
 
     /// Takes over what an event brings: the descriptors that must not be watched any more, still
     /// open until the return value is dropped, and the one to watch from now on.
-    pub fn update(&mut self, event: &InterfaceEvent<'_>) -> (Vec<OwnedFd>, Option<RawFd>) {
+    pub fn update(
+        &mut self,
+        interface: &str,
+        offered: &OpenSockets<'_>,
+    ) -> (Vec<OwnedFd>, Option<RawFd>) {
         let mut links = self.links.iter_mut();
-        let Some(link) = links.find(|link| link.interface == event.name) else {
+        let Some(link) = links.find(|link| link.interface == interface) else {
             return (Vec::new(), None);
         };
         let before = link.watched();
         let gone = [
-            Kept::update(&mut link.receives, event.socket(SocketKind::HeartbeatIn)),
-            Kept::update(&mut link.sends, event.socket(SocketKind::HeartbeatOut)),
+            Kept::update(&mut link.receives, offered.get(SocketKind::HeartbeatIn)),
+            Kept::update(&mut link.sends, offered.get(SocketKind::HeartbeatOut)),
         ];
         let new = link.watched().filter(|fd| Some(*fd) != before);
         (gone.into_iter().flatten().collect(), new)

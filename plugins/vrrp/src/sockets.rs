@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::fstat;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sendto};
-use spared_sdk::{InterfaceEvent, SocketKind};
+use spared_sdk::{OpenSockets, SocketKind};
 
 /// Longest frame that is read; the rest of a longer one is cut off, and the parser sees that.
 pub(crate) const FRAME_MAX: usize = 9216;
@@ -58,9 +58,9 @@ pub(crate) enum Kind {
 impl Sockets {
     /// Takes over what an event brings; returns the descriptors that are no longer valid and must
     /// not be watched any more, still open until the return value is dropped.
-    pub fn update(&mut self, event: &InterfaceEvent<'_>) -> Vec<OwnedFd> {
+    pub fn update(&mut self, index: u32, offered: &OpenSockets<'_>) -> Vec<OwnedFd> {
         let mut gone = Vec::new();
-        self.index = event.index;
+        self.index = index;
         for (kind, kept) in [
             (SocketKind::VrrpLink, &mut self.link),
             (SocketKind::VrrpIpv4, &mut self.ipv4),
@@ -68,7 +68,7 @@ impl Sockets {
             (SocketKind::Stations, &mut self.stations),
             (SocketKind::VrrpHeartbeat, &mut self.heartbeats),
         ] {
-            gone.extend(Kept::update(kept, event.socket(kind)));
+            gone.extend(Kept::update(kept, offered.get(kind)));
         }
         gone
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use spared_kernel::{Kernel, KernelEvent};
-use spared_message::worker::{Claims, Family, RouteClaim};
+use spared_message::worker::{Claims, Family, RouteClaim, SocketKind};
 
 use crate::lab::*;
 
@@ -179,7 +179,8 @@ fn an_interface_that_is_made_anew_gets_everything_again() {
     claims.routers[1].vmac = true;
     let mut kernel = active(&net, claims);
     let before = kernel.interface("lan2").unwrap().0;
-    assert_eq!(before.sockets, [1, 2, 3, 4, 9]);
+    let kinds = [1, 2, 3, 4, 9].map(SocketKind::from);
+    assert_eq!(before.sockets, kinds);
     net.ip("link del lan2");
     drive_until(&mut kernel, |kernel, _| {
         !kernel.interface("lan2").unwrap().0.present

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, recv};
 use spared_kernel::{FenceState, Kernel, KernelEvent};
-use spared_message::worker::Family;
+use spared_message::worker::{Family, SocketKind};
 
 use crate::lab::*;
 
@@ -20,8 +20,8 @@ fn kernel_on(net: &Net) -> Kernel {
     kernel
 }
 
-// The descriptor of a kind (SPARED_SOCKET_*), duplicated.
-fn socket(kernel: &Kernel, kind: u32) -> OwnedFd {
+// The descriptor of a kind, duplicated.
+fn socket(kernel: &Kernel, kind: SocketKind) -> OwnedFd {
     let (event, sockets) = kernel.interface("lan2").unwrap();
     let position = event
         .sockets
@@ -48,7 +48,7 @@ fn the_vrrp_socket_hears_adverts_of_both_families_and_nothing_else() {
     kernel
         .claim("office", claims(&["10.0.0.1/24", "2001:db8::1/64"], LONG))
         .unwrap();
-    let link = socket(&kernel, 1);
+    let link = socket(&kernel, SocketKind::VrrpLink);
     let tap = net.tap();
     let mac = [2, 0, 0, 0, 0, 9];
     tap.send(&advert(mac, Family::V4, 50, 100));
@@ -125,7 +125,7 @@ fn the_vrrp_socket_hears_the_routers_that_are_claimed_as_claims_change() {
 fn the_stations_socket_hears_arp_and_neighbour_discovery() {
     let Some(net) = Net::new() else { return };
     let kernel = kernel_on(&net);
-    let stations = socket(&kernel, 4);
+    let stations = socket(&kernel, SocketKind::Stations);
     let _ = received(stations.as_fd());
     net.station_ip("addr add 10.0.0.3/24 dev peer");
     net.station_ip("addr add 2001:db8::3/64 dev peer nodad");
@@ -147,10 +147,10 @@ fn the_stations_socket_hears_arp_and_neighbour_discovery() {
 fn a_filter_that_was_handed_out_cannot_be_removed() {
     let Some(net) = Net::new() else { return };
     let kernel = kernel_on(&net);
-    for kind in [1, 4] {
+    for kind in [SocketKind::VrrpLink, SocketKind::Stations] {
         let everything = [(0x06, 0, 0, u32::MAX)];
         let result = spared_netlink::attach_filter(&socket(&kernel, kind), &everything, false);
-        assert_eq!(result.unwrap_err().raw_os_error(), Some(1), "socket {kind}");
+        assert_eq!(result.unwrap_err().raw_os_error(), Some(1), "socket {kind:?}");
     }
 }
 
@@ -182,7 +182,8 @@ fn without_ipv6_the_rest_works() {
     let mut kernel = kernel_on(&net);
     let (event, _) = kernel.interface("lan2").unwrap();
     assert!(
-        event.sockets.contains(&1) && event.sockets.contains(&2),
+        event.sockets.contains(&SocketKind::VrrpLink)
+            && event.sockets.contains(&SocketKind::VrrpIpv4),
         "{event:?}"
     );
     let mut claims = claims(&["10.0.0.1/24"], LONG);

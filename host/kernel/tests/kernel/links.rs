@@ -5,12 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use spared_abi::{
-    SOCKET_HEARTBEAT_IN, SOCKET_HEARTBEAT_OUT, SOCKET_PING_IPV4, SOCKET_PING_IPV6,
-    SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP,
-};
+use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
 use spared_kernel::{ANY, Kernel, KernelEvent};
 use spared_message::link::LinkPath;
+use spared_message::worker::SocketKind;
 
 use crate::lab::*;
 
@@ -42,7 +40,7 @@ fn linked(net: &Net, path: &LinkPath) -> Kernel {
     kernel
 }
 
-fn socket(kernel: &Kernel, interface: &str, kind: u32) -> OwnedFd {
+fn socket(kernel: &Kernel, interface: &str, kind: SocketKind) -> OwnedFd {
     let (event, sockets) = kernel.interface(interface).unwrap();
     let mut kinds = event.sockets.iter();
     let position = kinds.position(|found| *found == kind).unwrap();
@@ -162,7 +160,7 @@ fn a_path_follows_its_interface() {
     });
     // Made anew, it has its address and sockets of its own again.
     let (before, _) = kernel.interface("lan2").unwrap();
-    assert_eq!(before.sockets, [0; 0]);
+    assert_eq!(before.sockets, []);
     net.add_link("lan2", "peer");
     drive_until(&mut kernel, |kernel, _| kernel.is_link_usable(&path));
     let (after, sockets) = kernel.interface("lan2").unwrap();
@@ -189,7 +187,7 @@ fn heartbeats_are_heard_from_the_peer_alone_before_any_firewall() {
             "nft",
             "add rule inet closed input meta l4proto icmpv6 accept",
         );
-        let heard = socket(&kernel, "lan2", SOCKET_HEARTBEAT_IN);
+        let heard = socket(&kernel, "lan2", SocketKind::HeartbeatIn);
         let other: IpAddr = match path.own {
             IpAddr::V4(_) => "10.8.0.9".parse().unwrap(),
             IpAddr::V6(_) => "fd08::3".parse().unwrap(),
@@ -228,14 +226,14 @@ fn heartbeats_go_to_the_peer_from_the_links_address_and_port() {
         listener
             .set_read_timeout(Some(Duration::from_secs(5)))
             .unwrap();
-        let sender = socket(&kernel, "lan2", SOCKET_HEARTBEAT_OUT);
+        let sender = socket(&kernel, "lan2", SocketKind::HeartbeatOut);
         send(&sender, b"heartbeat", SendFlags::empty()).unwrap();
         let mut buffer = [0; 16];
         let (length, from) = listener.recv_from(&mut buffer).unwrap();
         assert_eq!((&buffer[..length], from), (&b"heartbeat"[..], own));
         // What comes back is for the packet socket; this one would only fill up. The first answer would be in it once
         // the second one is heard.
-        let heard = socket(&kernel, "lan2", SOCKET_HEARTBEAT_IN);
+        let heard = socket(&kernel, "lan2", SocketKind::HeartbeatIn);
         for answer in [b"answer", b"second"] {
             listener.send_to(answer, own).unwrap();
         }
@@ -259,7 +257,7 @@ fn an_interface_without_a_link_has_no_heartbeats() {
     // A link that is configured later brings them.
     kernel.set_links(vec![v4()], PORT);
     let (event, _) = kernel.interface("lan2").unwrap();
-    assert_eq!(event.sockets, [SOCKET_HEARTBEAT_IN, SOCKET_HEARTBEAT_OUT]);
+    assert_eq!(event.sockets, [SocketKind::HeartbeatIn, SocketKind::HeartbeatOut]);
 }
 
 #[test]
@@ -272,7 +270,7 @@ fn what_one_plugin_asks_for_leaves_the_sockets_of_another() {
     let (after, sockets) = kernel.interface_with("lan2", SOCKETS_VRRP).unwrap();
     assert_eq!((after.generation, sockets.len()), (before.generation, 5));
     let (pings, sockets) = kernel.interface_with("lan2", SOCKETS_PING).unwrap();
-    assert_eq!(pings.sockets, [SOCKET_PING_IPV4, SOCKET_PING_IPV6]);
+    assert_eq!(pings.sockets, [SocketKind::PingIpv4, SocketKind::PingIpv6]);
     assert_eq!(sockets.len(), 2);
     assert_ne!(pings.generation, after.generation);
     let (nothing, sockets) = kernel.interface_with("lan2", 0).unwrap();
@@ -292,7 +290,7 @@ fn pings_hear_answers_and_errors_and_nothing_else() {
         kernel.follow(interface, SOCKETS_PING).unwrap();
         let (event, _) = kernel.interface(interface).unwrap();
         assert!(event.present && event.up && event.carrier, "{interface}");
-        let pings = socket(&kernel, interface, SOCKET_PING_IPV4);
+        let pings = socket(&kernel, interface, SocketKind::PingIpv4);
         for target in ["10.8.0.2", "10.99.0.1"] {
             let to = at(target.parse().unwrap(), 0);
             rustix::net::sendto(&pings, &echo_request(), SendFlags::empty(), &to).unwrap();

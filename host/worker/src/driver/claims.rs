@@ -1,8 +1,9 @@
 //! Reads a group's claims from the plugin's structs.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use spared_abi as abi;
+use spared_contract::address::from_raw;
 
 use super::lent;
 use crate::message::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
@@ -172,21 +173,15 @@ pub fn check_interface(name: &str) -> Result<(), String> {
 }
 
 fn family(raw: u32) -> Result<Family, String> {
-    match raw {
-        4 => Ok(Family::V4),
-        6 => Ok(Family::V6),
-        other => Err(format!("family {other}, allowed 4, 6")),
-    }
+    Family::from_raw(raw).ok_or_else(|| wrong_family(raw))
 }
 
-fn ip(raw_family: u32, octets: [u8; 16]) -> Result<IpAddr, String> {
-    Ok(match family(raw_family)? {
-        Family::V4 => {
-            let [a, b, c, d, ..] = octets;
-            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-        }
-        Family::V6 => IpAddr::V6(Ipv6Addr::from(octets)),
-    })
+fn ip(family: u32, octets: [u8; 16]) -> Result<IpAddr, String> {
+    from_raw(family, octets).ok_or_else(|| wrong_family(family))
+}
+
+fn wrong_family(raw: u32) -> String {
+    format!("family {raw}, allowed 4, 6")
 }
 
 fn prefix(raw_family: u32, prefix: u32) -> Result<u8, String> {

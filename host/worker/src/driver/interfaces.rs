@@ -7,13 +7,13 @@ use spared_abi as abi;
 
 use super::Driver;
 use super::host::{errno, size};
-use crate::message::{Call, InterfaceEvent};
+use crate::message::{Call, InterfaceEvent, SocketKind};
 
 /// The sockets that the host sent for a followed interface.
 #[derive(Debug, Default)]
 pub struct Interface {
     generation: u64,
-    sockets: Vec<(u32, OwnedFd)>,
+    sockets: Vec<(SocketKind, OwnedFd)>,
 }
 
 impl Driver {
@@ -21,29 +21,14 @@ impl Driver {
         let Some(old) = self.take_sockets(event, descriptors) else {
             return;
         };
-        let addresses: Vec<_> = event.addresses.iter().map(own_address).collect();
+        let addresses = event.raw_addresses();
         let sockets: Vec<_> = self
             .interfaces
             .borrow()
             .get(&event.name)
             .map(|interface| interface.sockets.iter().map(raw_socket).collect())
             .unwrap_or_default();
-        let flag = |on: bool, flag: u32| if on { flag } else { 0 };
-        let [a, b, c, d, e, f] = event.mac;
-        let raw = abi::InterfaceEvent {
-            size: size::<abi::InterfaceEvent>(),
-            flags: flag(event.present, abi::INTERFACE_PRESENT)
-                | flag(event.up, abi::INTERFACE_UP)
-                | flag(event.carrier, abi::INTERFACE_CARRIER),
-            name: abi::Str::of(&event.name),
-            index: event.index,
-            mtu: event.mtu,
-            mac: [a, b, c, d, e, f, 0, 0],
-            addresses: addresses.as_ptr(),
-            address_count: u32::try_from(addresses.len()).unwrap_or(0),
-            socket_count: u32::try_from(sockets.len()).unwrap_or(0),
-            sockets: sockets.as_ptr(),
-        };
+        let raw = event.to_raw(&addresses, &sockets);
         if let Some(changed) = self.plugin.interface.changed {
             // SAFETY: the plugin's contract; the event and its arrays live through the call.
             self.tell("changed", |instance| unsafe {
@@ -60,7 +45,7 @@ impl Driver {
         &self,
         event: &InterfaceEvent,
         descriptors: Vec<OwnedFd>,
-    ) -> Option<Vec<(u32, OwnedFd)>> {
+    ) -> Option<Vec<(SocketKind, OwnedFd)>> {
         let mut interfaces = self.interfaces.borrow_mut();
         let interface = interfaces.get_mut(&event.name)?;
         if !event.sockets.is_empty()
@@ -84,7 +69,7 @@ impl Driver {
         Some(std::mem::replace(&mut interface.sockets, new))
     }
 
-    fn close_sockets(&self, sockets: Vec<(u32, OwnedFd)>) {
+    fn close_sockets(&self, sockets: Vec<(SocketKind, OwnedFd)>) {
         for (_, socket) in &sockets {
             self.watches.borrow_mut().unwatch(socket.as_raw_fd());
         }
@@ -116,27 +101,10 @@ impl Driver {
     }
 }
 
-fn own_address((address, prefix): &(std::net::IpAddr, u8)) -> abi::OwnAddress {
-    let (family, octets) = match address {
-        std::net::IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            (4, [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
-        }
-        std::net::IpAddr::V6(address) => (6, address.octets()),
-    };
-    abi::OwnAddress {
-        size: size::<abi::OwnAddress>(),
-        family,
-        prefix: (*prefix).into(),
-        flags: 0,
-        octets,
-    }
-}
-
-fn raw_socket((kind, socket): &(u32, OwnedFd)) -> abi::Socket {
+fn raw_socket((kind, socket): &(SocketKind, OwnedFd)) -> abi::Socket {
     abi::Socket {
         size: size::<abi::Socket>(),
-        kind: *kind,
+        kind: kind.to_raw(),
         fd: socket.as_raw_fd(),
         reserved: 0,
     }

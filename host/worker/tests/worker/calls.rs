@@ -8,7 +8,7 @@ use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
 use spared_worker::message::{
     AddressClaim, Call, Cause, Claims, Directive, Family, Forced, FromWorker, InterfaceEvent,
-    Publication, Role, Surroundings, ToWorker, VirtualRouterClaim,
+    Publication, Role, SocketKind, Surroundings, ToWorker, VirtualRouterClaim,
 };
 
 use crate::lab::{Host, Lab, eventually, load};
@@ -127,7 +127,7 @@ fn what_is_longer_than_a_record_is_asked_in_parts() {
     assert_eq!(answer.signed("status.7"), 0);
 }
 
-fn event(name: &str, sockets: Vec<u32>, generation: u64) -> ToWorker {
+fn event(name: &str, sockets: Vec<SocketKind>, generation: u64) -> ToWorker {
     ToWorker::Interface(InterfaceEvent {
         name: name.to_owned(),
         present: true,
@@ -318,7 +318,7 @@ fn an_interface_event_arrives_whole_with_its_sockets() {
         SocketFlags::NONBLOCK,
     );
     let (ours, theirs) = socketpair(kind.0, kind.1, kind.2, None).unwrap();
-    host.send(&event("lan2", vec![1], 1), &[theirs.as_fd()]);
+    host.send(&event("lan2", vec![SocketKind::VrrpLink], 1), &[theirs.as_fd()]);
     drop(theirs);
     let state = host.query("state");
     assert_eq!(
@@ -328,7 +328,7 @@ fn an_interface_event_arrives_whole_with_its_sockets() {
     rustix::io::write(&ours, b"12345").unwrap();
     while host.query("state").number("bytes") != 5 {}
     // The same opening again: the descriptor does not travel, and stays.
-    host.send(&event("lan2", vec![1], 1), &[]);
+    host.send(&event("lan2", vec![SocketKind::VrrpLink], 1), &[]);
     rustix::io::write(&ours, b"123").unwrap();
     while host.query("state").number("bytes") != 8 {}
     // Gone: the worker's copy is closed.
@@ -353,10 +353,10 @@ fn sockets_that_are_replaced_have_new_numbers_and_the_old_are_closed() {
         .unwrap()
     };
     let (first, theirs) = pair();
-    host.send(&event("lan2", vec![1], 1), &[theirs.as_fd()]);
+    host.send(&event("lan2", vec![SocketKind::VrrpLink], 1), &[theirs.as_fd()]);
     drop(theirs);
     let (second, theirs) = pair();
-    host.send(&event("lan2", vec![1], 2), &[theirs.as_fd()]);
+    host.send(&event("lan2", vec![SocketKind::VrrpLink], 2), &[theirs.as_fd()]);
     drop(theirs);
     assert_eq!(host.query("state").number("changes"), 2);
     eventually("the first being closed", || {
@@ -387,7 +387,7 @@ fn an_event_after_unfollow_is_not_delivered() {
         None,
     )
     .unwrap();
-    host.send(&event("lan2", vec![1], 1), &[theirs.as_fd()]);
+    host.send(&event("lan2", vec![SocketKind::VrrpLink], 1), &[theirs.as_fd()]);
     drop(theirs);
     assert_eq!(host.query("state").number("changes"), 0);
     eventually("the socket being closed", || {

@@ -2,8 +2,6 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 
-use spared_sdk::Socket;
-
 use super::*;
 use crate::sockets::FRAME_MAX;
 use crate::wire::heartbeat::{Speaks, group_id};
@@ -40,7 +38,7 @@ impl Node {
             far_out.set_nonblocking(true).expect("non-blocking");
             let (gone, new) = node
                 .links
-                .update(&event(name, &[near_in.as_fd(), near_out.as_fd()]));
+                .update(name, &offered(&[near_in.as_fd(), near_out.as_fd()]));
             assert!(gone.is_empty() && new.is_some());
             node.wires_in.push(far_in);
             node.wires_out.push(far_out);
@@ -84,20 +82,9 @@ impl Node {
     }
 }
 
-fn event<'a>(name: &'a str, sockets: &[BorrowedFd<'a>]) -> InterfaceEvent<'a> {
+fn offered<'a>(sockets: &[BorrowedFd<'a>]) -> OpenSockets<'a> {
     let kinds = [SocketKind::HeartbeatIn, SocketKind::HeartbeatOut];
-    let sockets = kinds.into_iter().zip(sockets);
-    InterfaceEvent {
-        name: name.into(),
-        present: true,
-        up: true,
-        carrier: true,
-        index: 7,
-        mtu: 1500,
-        mac: [2; 6],
-        addresses: Vec::new(),
-        sockets: sockets.map(|(kind, fd)| Socket { kind, fd: *fd }).collect(),
-    }
+    kinds.into_iter().zip(sockets.iter().copied()).collect()
 }
 
 /// The packet that a packet socket delivers.
@@ -224,7 +211,7 @@ fn the_answer_to_an_earlier_heartbeat_costs_no_later_one() {
     let (unused, _) = UnixDatagram::pair().expect("a socket pair");
     let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
     sender.connect((Ipv4Addr::LOCALHOST, port)).expect("no I/O");
-    links.update(&event("hot0", &[unused.as_fd(), sender.as_fd()]));
+    links.update("hot0", &offered(&[unused.as_fd(), sender.as_fd()]));
     drop(receiver);
     // refused, which the next one is told
     links.handle_timeout(NOW_NS);
@@ -245,14 +232,14 @@ fn sockets_are_watched_by_what_they_are_and_closed_when_gone() {
     let (near_in, _far_in) = UnixDatagram::pair().expect("a socket pair");
     let (near_out, _far_out) = UnixDatagram::pair().expect("a socket pair");
     let sockets = [near_in.as_fd(), near_out.as_fd()];
-    let (gone, new) = node.links.update(&event("hot0", &sockets));
+    let (gone, new) = node.links.update("hot0", &offered(&sockets));
     assert_eq!((gone.len(), new.is_some()), (2, true));
     // the same sockets again, and those of an interface that is no link
-    let (gone, new) = node.links.update(&event("hot0", &sockets));
+    let (gone, new) = node.links.update("hot0", &offered(&sockets));
     assert_eq!((gone.len(), new), (0, None));
-    let (gone, new) = node.links.update(&event("lan0", &sockets));
+    let (gone, new) = node.links.update("lan0", &offered(&sockets));
     assert_eq!((gone.len(), new), (0, None));
-    let (gone, new) = node.links.update(&event("hot0", &[]));
+    let (gone, new) = node.links.update("hot0", &OpenSockets::default());
     assert_eq!((gone.len(), new), (2, None));
     assert!(node.hear().is_empty());
     node.say(100);

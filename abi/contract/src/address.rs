@@ -1,0 +1,47 @@
+//! Addresses in the form of the C interface: a family, and octets in network order.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::Family;
+
+impl Family {
+    /// 4 or 6.
+    pub fn to_raw(self) -> u32 {
+        match self {
+            Self::V4 => 4,
+            Self::V6 => 6,
+        }
+    }
+
+    /// The family of 4 or 6.
+    pub fn from_raw(number: u32) -> Option<Self> {
+        match number {
+            4 => Some(Self::V4),
+            6 => Some(Self::V6),
+            _ => None,
+        }
+    }
+}
+
+/// Family and octets of an address; IPv4 in the first four.
+pub fn to_raw(address: IpAddr) -> (u32, [u8; 16]) {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            let octets = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            (Family::V4.to_raw(), octets)
+        }
+        IpAddr::V6(address) => (Family::V6.to_raw(), address.octets()),
+    }
+}
+
+/// The address of a family and octets; None of an unknown family.
+pub fn from_raw(family: u32, octets: [u8; 16]) -> Option<IpAddr> {
+    Some(match Family::from_raw(family)? {
+        Family::V4 => {
+            let [a, b, c, d, ..] = octets;
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        }
+        Family::V6 => IpAddr::V6(Ipv6Addr::from(octets)),
+    })
+}
