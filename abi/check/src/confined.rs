@@ -10,7 +10,9 @@ use spared_abi as abi;
 use spared_process::account::CHECK_ACCOUNT;
 use spared_worker::capabilities;
 use spared_worker::errors::Errors;
-use spared_worker::message::{Call, Cause, Descriptor, FromWorker, Load, Role, ToWorker};
+use spared_worker::message::{
+    Call, Cause, Descriptor, FromWorker, Load, LogLevel, Role, ToWorker,
+};
 use spared_worker::process::Worker;
 use spared_worker::{is_misbehaviour, is_refusal};
 
@@ -188,9 +190,9 @@ impl Host {
     }
 
     /// Notes a line of log; one of the driver about misbehaviour is the plugin's fault.
-    fn note(&mut self, level: u32, text: &str) {
-        eprintln!("      log {level}: {text}");
-        if level == abi::LOG_ERROR && is_misbehaviour(text) {
+    fn note(&mut self, level: LogLevel, text: &str) {
+        eprintln!("      log {}: {text}", level.to_raw());
+        if level == LogLevel::Error && is_misbehaviour(text) {
             self.findings.push(Finding::fail(text));
         }
     }

@@ -11,7 +11,9 @@ mod cause;
 mod claims;
 mod directive;
 mod interface;
+mod log_level;
 mod named;
+mod pair_status;
 mod role;
 mod row;
 
@@ -19,5 +21,7 @@ pub use cause::{Cause, CauseKind};
 pub use claims::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 pub use directive::Directive;
 pub use interface::{InterfaceEvent, SocketKind};
+pub use log_level::LogLevel;
+pub use pair_status::{EventRecord, FindingRecord, GroupHeadline, PairStatus, VerdictWord};
 pub use role::{Forced, Role};
 pub use row::{Row, Unit, Value, nanoseconds};

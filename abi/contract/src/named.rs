@@ -70,7 +70,7 @@ pub(crate) use flags;
 
 #[cfg(test)]
 mod tests {
-    use crate::{CauseKind, Forced, Role, SocketKind, Unit};
+    use crate::{CauseKind, Forced, LogLevel, Role, SocketKind, Unit, VerdictWord};
 
     /// Numbers of the header's constants that begin like this, by name.
     fn in_header(prefix: &str) -> Vec<(String, u32)> {
@@ -109,7 +109,9 @@ mod tests {
     fn every_named_number_is_a_constant_of_the_header_and_the_reverse() {
         agrees!(Role, "ROLE_", without "ROLE_MAINTENANCE" "ROLE_PLANNED");
         agrees!(Forced, "FORCED_");
+        agrees!(LogLevel, "LOG_");
         agrees!(SocketKind, "SOCKET_");
+        agrees!(VerdictWord, "VERDICT_");
         agrees!(Unit, "ROW_", without "ROW_NUMBER" "ROW_BOOL" "ROW_COUNTER");
         agrees!(
             CauseKind, "CAUSE_",
@@ -121,5 +123,6 @@ mod tests {
     fn a_number_without_a_name_is_none() {
         assert_eq!(Role::from_raw(0), None);
         assert_eq!(Role::from_raw(4), None);
+        assert_eq!(VerdictWord::from_raw(6), None);
     }
 }

@@ -30,9 +30,9 @@ pub(crate) unsafe fn cause(cause: *const abi::Cause) -> Cause {
             own: (*cause).own,
             theirs: (*cause).theirs,
             for_ns: (*cause).for_ns,
-            peer: text::read((*cause).peer).into_owned(),
-            interface: text::read((*cause).interface).into_owned(),
-            text: text::read((*cause).text).into_owned(),
+            peer: text::owned((*cause).peer),
+            interface: text::owned((*cause).interface),
+            text: text::owned((*cause).text),
         }
     }
 }

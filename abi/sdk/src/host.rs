@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use spared_abi as abi;
+use spared_contract::LogLevel;
 
 use crate::check::Checks;
 use crate::error::check;
@@ -33,13 +34,13 @@ impl Host {
     /// Records an event for `sparectl events`: something that an administrator wants to find a week
     /// later.
     pub fn event(&self, text: &str) {
-        self.log(abi::LOG_EVENT, text);
+        self.log(LogLevel::Event, text);
     }
 
     /// Records an elector's event that another router is active too, or no longer is. `text` begins
     /// with the group: `"office: 10.1.0.3 is active too"`.
     pub fn conflict(&self, text: &str) {
-        self.log(abi::LOG_CONFLICT, text);
+        self.log(LogLevel::Conflict, text);
     }
 
     /// A handle by which other threads request a call of [`Plugin::woken`](crate::Plugin::woken).
@@ -208,7 +209,7 @@ impl Host {
         unsafe { (*self.raw).ctx }
     }
 
-    pub(crate) fn log(&self, level: u32, text: &str) {
+    pub(crate) fn log(&self, level: LogLevel, text: &str) {
         self.waker().log(level, text);
     }
 
@@ -356,11 +357,11 @@ impl Waker {
         }
     }
 
-    pub(crate) fn log(&self, level: u32, text: &str) {
+    pub(crate) fn log(&self, level: LogLevel, text: &str) {
         // SAFETY: as above; text lives through the call.
         unsafe {
             if let Some(log) = (*self.raw).log {
-                log((*self.raw).ctx, level, abi::Str::of(text));
+                log((*self.raw).ctx, level.to_raw(), abi::Str::of(text));
             }
         }
     }

@@ -114,7 +114,7 @@ pub(crate) unsafe fn read(raw: &abi::InterfaceEvent) -> (InterfaceEvent, OpenSoc
     // SAFETY: the caller's promise, for each of the three.
     let (name, addresses, sockets) = unsafe {
         (
-            text::read(raw.name).into_owned(),
+            text::owned(raw.name),
             text::Sized::new(raw.addresses, raw.address_count, |address| address.size),
             text::Sized::new(raw.sockets, raw.socket_count, |socket| socket.size),
         )

@@ -97,10 +97,11 @@ pub use runner::Runner;
 /// The plain mirror of the C header, for functions that this crate does not cover.
 pub use spared_abi as abi;
 pub use spared_contract::{
-    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, InterfaceEvent, Role, RouteClaim,
-    SocketKind, Unit, Value, VirtualRouterClaim,
+    AddressClaim, Cause, CauseKind, Claims, Directive, EventRecord, Family, FindingRecord, Forced,
+    GroupHeadline, InterfaceEvent, LogLevel, PairStatus, Role, RouteClaim, SocketKind, Unit, Value,
+    VerdictWord, VirtualRouterClaim,
 };
-pub use status::{Event, Finding, GroupStatus, PairStatus, Verdict, Watch, WatchHandle, Watched};
+pub use status::{Watch, WatchHandle, Watched};
 
 /// Whether a sized struct of the host reaches as far as a field, for fields that later minors
 /// appended.

@@ -4,8 +4,7 @@ use std::cell::RefCell;
 use std::fmt::Write;
 use std::sync::OnceLock;
 
-use log::{Level, LevelFilter, Log, Metadata, Record};
-use spared_abi as abi;
+use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::host::{Host, Waker};
 
@@ -60,7 +59,7 @@ impl Log for Logger {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let level = level(record.level());
+        let level = record.level().into();
         // A Display that logs finds the buffer in use; its line is formatted separately.
         let _ = LINE.try_with(|line| match line.try_borrow_mut() {
             Ok(mut line) => {
@@ -73,14 +72,4 @@ impl Log for Logger {
     }
 
     fn flush(&self) {}
-}
-
-fn level(level: Level) -> u32 {
-    match level {
-        Level::Error => abi::LOG_ERROR,
-        Level::Warn => abi::LOG_WARN,
-        Level::Info => abi::LOG_INFO,
-        Level::Debug => abi::LOG_DEBUG,
-        Level::Trace => abi::LOG_TRACE,
-    }
 }

@@ -9,8 +9,8 @@ use crate::error::EINVAL;
 use crate::group::size;
 use crate::shim::{enter, progress};
 use crate::{
-    Answer, Cause, Directive, Event, Groups, Identity, Interfaces, Local, PairStatus, Peer,
-    Progress, Query, RoleEvent, Role, Roles, Token, Transfer, Watch, group, interface, text,
+    Answer, Cause, Directive, Groups, Identity, Interfaces, Local, Peer,
+    Progress, Query, RoleEvent, Role, Roles, Token, Transfer, Watch, group, interface, status, text,
 };
 
 pub(crate) unsafe extern "C" fn role<T: Roles>(
@@ -141,8 +141,8 @@ unsafe extern "C" fn directive<T: Groups>(
         let Some(raw) = directive.as_ref() else {
             return -EINVAL;
         };
-        let (group, why) = (text::read(raw.group), text::read(raw.why));
-        let directive = Directive::from_raw(raw, group.into_owned(), why.into_owned());
+        let (group, why) = (text::owned(raw.group), text::owned(raw.why));
+        let directive = Directive::from_raw(raw, group, why);
         enter::<T>(instance, |it| {
             it.plugin.directive(&directive);
             0
@@ -280,7 +280,7 @@ unsafe extern "C" fn pair_status<T: Watch>(
         let Some(raw) = status.as_ref() else {
             return -EINVAL;
         };
-        let status = PairStatus::from_raw(raw);
+        let status = status::read(raw);
         enter::<T>(instance, |it| {
             it.plugin.status(&status);
             0
@@ -297,7 +297,7 @@ unsafe extern "C" fn pair_event<T: Watch>(
         let Some(raw) = event.as_ref() else {
             return -EINVAL;
         };
-        let event = Event::from_raw(raw);
+        let event = status::event(raw);
         enter::<T>(instance, |it| {
             it.plugin.event(&event);
             0

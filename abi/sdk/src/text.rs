@@ -13,6 +13,15 @@ pub(crate) unsafe fn read<'a>(text: abi::Str) -> Cow<'a, str> {
     String::from_utf8_lossy(unsafe { slice(text.ptr.cast(), text.len) })
 }
 
+/// A copy of the text.
+///
+/// # Safety
+/// As for [`read`], for the call.
+pub(crate) unsafe fn owned(text: abi::Str) -> String {
+    // SAFETY: the caller's promise.
+    unsafe { read(text) }.into_owned()
+}
+
 /// A slice of `len` elements, empty if `ptr` is NULL.
 ///
 /// # Safety

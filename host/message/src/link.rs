@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use spared_contract::LogLevel;
 use zeroize::Zeroize;
 
 use crate::word::{Introduction, Word};
@@ -70,7 +71,7 @@ pub enum FromLink {
         text: String,
     },
     Log {
-        level: u32,
+        level: LogLevel,
         text: String,
     },
     Pong {

@@ -6,8 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 pub use spared_contract::{
-    AddressClaim, Cause, CauseKind, Claims, Directive, Family, Forced, InterfaceEvent, Role, RouteClaim,
-    Row, SocketKind, Unit, Value, VirtualRouterClaim,
+    AddressClaim, Cause, CauseKind, Claims, Directive, EventRecord, Family, FindingRecord, Forced,
+    GroupHeadline, InterfaceEvent, LogLevel, PairStatus, Role, RouteClaim, Row, SocketKind, Unit,
+    Value, VerdictWord, VirtualRouterClaim,
 };
 
 pub use crate::load::{Asks, Load, RootsFile};
@@ -108,7 +109,7 @@ pub enum FromWorker {
         call: Call,
     },
     Log {
-        level: u32,
+        level: LogLevel,
         text: String,
     },
     /// A check of `spared.check/1`: weight 0-9999, state 0-100.
@@ -280,58 +281,6 @@ pub enum Call {
         role: Role,
         cause: Cause,
     },
-}
-
-/// State of the pair, as of `spared.status/1`: bounded, so that it always fits a record.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PairStatus {
-    /// `SPARED_VERDICT_*`.
-    pub verdict: u32,
-    pub quality: u8,
-    pub ready: bool,
-    pub link_up: bool,
-    pub node: String,
-    /// Empty if there is none.
-    pub peer: String,
-    pub groups: Vec<GroupHeadline>,
-    pub findings: Vec<FindingRecord>,
-    /// Groups and findings that were left out.
-    pub left_out: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupHeadline {
-    pub verdict: u32,
-    /// Empty: there is no group.
-    pub group: String,
-    pub headline: String,
-    pub role: Option<Role>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FindingRecord {
-    pub id: String,
-    pub node: String,
-    pub thing: String,
-    pub text: String,
-    pub todo: String,
-    /// Local time; empty: not known.
-    pub since: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventRecord {
-    /// `SPARED_LOG_*`.
-    pub level: u32,
-    /// Events before it that were not told.
-    pub lost: u64,
-    pub at: String,
-    pub kind: String,
-    /// Empty: of none.
-    pub group: String,
-    /// May be empty.
-    pub reason: String,
-    pub text: String,
 }
 
 /// A role, as the elector publishes it.

@@ -1,6 +1,7 @@
 //! The verdict: a word and a headline for each group, and the findings of both nodes, each fault once.
 
 use serde::{Deserialize, Serialize};
+pub use spared_contract::VerdictWord as Word;
 
 use crate::difference::{Difference, DifferenceKind};
 use crate::facts::{Forced, NodeFacts, PairFacts, PeerLife, PluginState};
@@ -10,72 +11,6 @@ use crate::identity;
 use crate::machine;
 use crate::node;
 use crate::peer;
-
-/// State of the pair, from best to worst.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Word {
-    /// Both nodes are as configured, and a failover now loses nothing.
-    #[default]
-    Ok,
-    /// A failover works or may work; the findings name what is wrong.
-    #[serde(rename = "degraded")]
-    Warn,
-    /// A node serves; it cannot be known whether a failover would work.
-    Unknown,
-    /// A node serves, and there is no backup.
-    Alone,
-    /// Two routers are active.
-    Conflict,
-    /// Nobody is active.
-    None,
-}
-
-impl Word {
-    /// Every word, from best to worst.
-    pub const ALL: [Self; 6] = [
-        Self::Ok,
-        Self::Warn,
-        Self::Unknown,
-        Self::Alone,
-        Self::Conflict,
-        Self::None,
-    ];
-
-    /// As printed before a headline.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "OK",
-            Self::Warn => "WARN",
-            Self::Unknown => "UNKNOWN",
-            Self::Alone => "ALONE",
-            Self::Conflict => "CONFLICT",
-            Self::None => "NONE",
-        }
-    }
-
-    /// As in `probe` and the JSON.
-    pub fn probe_word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warn => "degraded",
-            Self::Unknown => "unknown",
-            Self::Alone => "alone",
-            Self::Conflict => "conflict",
-            Self::None => "none",
-        }
-    }
-
-    /// Exit code of `status` and `probe`.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Ok => 0,
-            Self::Warn | Self::Unknown => 1,
-            Self::Alone | Self::Conflict => 2,
-            Self::None => 3,
-        }
-    }
-}
 
 /// State of a group in a sentence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

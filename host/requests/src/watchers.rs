@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use spared_abi::{
-    LOG_ERROR, LOG_INFO, LOG_WARN, VERDICT_ALONE, VERDICT_CONFLICT, VERDICT_NONE, VERDICT_OK,
-    VERDICT_UNKNOWN, VERDICT_WARN, WATCH_EVENTS, WATCH_STATUS,
-};
+use spared_abi::{WATCH_EVENTS, WATCH_STATUS};
 use spared_control::Event;
 use spared_group::Groups;
-use spared_message::worker::{EventRecord, FindingRecord, GroupHeadline, PairStatus, ToWorker};
-use spared_pair::{Finding, Headline, Verdict, Word};
+use spared_message::worker::{
+    EventRecord, FindingRecord, GroupHeadline, LogLevel, PairStatus, ToWorker,
+};
+use spared_pair::{Finding, Headline, Verdict};
 use spared_process::codec::encode;
 use spared_process::limit::Limit;
 
@@ -129,7 +128,7 @@ pub fn with_verdict(status: PairStatus, verdict: &Verdict, known: &Groups) -> Pa
     let findings: Vec<_> = findings.map(record_of).collect();
     let all = verdict.headlines.len() + verdict.findings.len();
     bounded(PairStatus {
-        verdict: verdict_of(verdict.word),
+        verdict: verdict.word,
         left_out: u32::try_from(all - groups.len() - findings.len()).unwrap_or(u32::MAX),
         groups,
         findings,
@@ -140,7 +139,7 @@ pub fn with_verdict(status: PairStatus, verdict: &Verdict, known: &Groups) -> Pa
 fn group_headline(headline: &Headline, known: &Groups) -> GroupHeadline {
     let name = headline.group.as_deref().unwrap_or_default();
     GroupHeadline {
-        verdict: verdict_of(headline.word),
+        verdict: headline.word,
         group: cut(name),
         headline: cut(&headline.text),
         role: known.get(name).map(|group| group.role),
@@ -170,9 +169,9 @@ fn bounded(mut status: PairStatus) -> PairStatus {
 fn event_of(level: log::Level, event: &Event) -> EventRecord {
     EventRecord {
         level: match level {
-            log::Level::Error => LOG_ERROR,
-            log::Level::Warn => LOG_WARN,
-            _ => LOG_INFO,
+            log::Level::Error => LogLevel::Error,
+            log::Level::Warn => LogLevel::Warn,
+            _ => LogLevel::Info,
         },
         lost: 0,
         at: event.at.clone(),
@@ -198,24 +197,15 @@ fn cut(text: &str) -> String {
     text.chars().take(TEXT_MAX).collect()
 }
 
-fn verdict_of(word: Word) -> u32 {
-    match word {
-        Word::Ok => VERDICT_OK,
-        Word::Warn => VERDICT_WARN,
-        Word::Unknown => VERDICT_UNKNOWN,
-        Word::Alone => VERDICT_ALONE,
-        Word::Conflict => VERDICT_CONFLICT,
-        Word::None => VERDICT_NONE,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use spared_message::worker::VerdictWord;
+
     use super::*;
 
     fn event() -> EventRecord {
         EventRecord {
-            level: LOG_INFO,
+            level: LogLevel::Info,
             lost: 0,
             at: String::new(),
             kind: "role".to_owned(),
@@ -248,7 +238,7 @@ mod tests {
         let mut status = PairStatus::default();
         assert_eq!(watchers.handle_status(&status).len(), 1);
         assert_eq!(watchers.handle_status(&status).len(), 0);
-        status.verdict = VERDICT_NONE;
+        status.verdict = VerdictWord::None;
         assert_eq!(watchers.handle_status(&status).len(), 1);
         watchers.forget("lamp");
         assert_eq!(watchers.handle_status(&PairStatus::default()).len(), 0);
@@ -266,7 +256,7 @@ mod tests {
             ..Finding::default()
         });
         let group = GroupHeadline {
-            verdict: 0,
+            verdict: VerdictWord::Ok,
             group: cut(&text),
             headline: cut(&text),
             role: None,

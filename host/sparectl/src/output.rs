@@ -52,8 +52,8 @@ fn coloured(status: &str) -> String {
     let (head, rest) = status.split_once("\n\n").unwrap_or((status, ""));
     let line = |line: &str| {
         let word = line.split(' ').next().unwrap_or_default();
-        match Word::ALL.into_iter().find(|it| it.word() == word) {
-            Some(verdict) => format!("{}{word}\x1b[0m{}\n", colour(verdict), &line[word.len()..]),
+        match Word::ALL.iter().find(|it| it.word() == word) {
+            Some(verdict) => format!("{}{word}\x1b[0m{}\n", colour(*verdict), &line[word.len()..]),
             None => format!("{line}\n"),
         }
     };

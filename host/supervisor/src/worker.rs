@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use spared_abi::{LOG_CONFLICT, LOG_DEBUG, LOG_ERROR, LOG_EVENT, LOG_INFO, LOG_WARN};
 use spared_message::notice::{Kind, Notice};
 use spared_process::codec::ReceiveError;
 use spared_process::poller::Poller;
 use spared_process::{Next, Pings, RestartBudget, TRIAL, Usage};
 use spared_worker::errors::Errors;
-use spared_worker::message::{Failure, FromWorker, ToWorker};
+use spared_worker::message::{Failure, FromWorker, LogLevel, ToWorker};
 use spared_worker::process::Worker;
 
 use super::failure::faults;
@@ -137,7 +136,7 @@ impl Supervisor {
             if let Some(running) = self.running(name) {
                 running.memory.handle_line(&line);
             }
-            self.handle_line(now, name, LOG_WARN, &line);
+            self.handle_line(now, name, LogLevel::Warn, &line);
         }
         length
     }
@@ -212,28 +211,21 @@ impl Supervisor {
         }
     }
 
-    fn handle_line(&mut self, now: Instant, name: &str, level: u32, text: &str) {
+    fn handle_line(&mut self, now: Instant, name: &str, level: LogLevel, text: &str) {
         let Some(running) = self.running(name) else {
             return;
         };
         if !running.output.lines.take(now) {
             return;
         }
-        if matches!(level, LOG_EVENT | LOG_CONFLICT) {
+        if matches!(level, LogLevel::Event | LogLevel::Conflict) {
             return self.reports.push_back(Report::Event {
                 plugin: name.to_owned(),
-                is_conflict: level == LOG_CONFLICT,
+                is_conflict: level == LogLevel::Conflict,
                 text: text.to_owned(),
             });
         }
-        let text = format!("{name}: {text}");
-        match level {
-            LOG_ERROR => log::error!("{text}"),
-            LOG_WARN => log::warn!("{text}"),
-            LOG_INFO => log::info!("{text}"),
-            LOG_DEBUG => log::debug!("{text}"),
-            _ => log::trace!("{text}"),
-        }
+        log::log!(log::Level::from(level), "{name}: {text}");
     }
 
     /// Whether the host may log one more line about what a plugin sent. Such lines count against

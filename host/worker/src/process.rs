@@ -429,12 +429,12 @@ mod tests {
     use spared_pair::CauseKind;
 
     use super::*;
-    use crate::message::{Cause, Publication, Role, Row};
+    use crate::message::{Cause, LogLevel, Publication, Role, Row};
 
     #[test]
     fn control_characters_of_a_plugin_reach_neither_log_nor_terminal() {
         let line = FromWorker::Log {
-            level: 3,
+            level: LogLevel::Info,
             text: "fine\nspared: forged\x1b[2J\u{9b}1m\n".to_owned(),
         };
         let FromWorker::Log { text, .. } = printable(line) else {

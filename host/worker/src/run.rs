@@ -7,14 +7,13 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use signal_hook::consts::SIGTERM;
-use spared_abi as abi;
 use spared_process::child;
 use spared_process::codec::Receiver;
 
 use crate::confine;
 use crate::driver::{Driver, End, Outbound};
 use crate::loader;
-use crate::message::{Asks, Descriptor, FromWorker, Load, ToWorker};
+use crate::message::{Asks, Descriptor, FromWorker, Load, LogLevel, ToWorker};
 use crate::process::PLUGIN_FD;
 
 /// Longest wait for the starter to say what to load.
@@ -78,7 +77,7 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
     if !missed.is_empty() && !load.check_only {
         let how = if load.root { "runs" } else { "confined" };
         let text = format!("{how}, but without: {}", missed.join(", "));
-        outbound.log(abi::LOG_WARN, &text);
+        outbound.log(LogLevel::Warn, &text);
     }
     let driver = Driver::new(outbound, receiver, plugin, load).map_err(kernel)?;
     Ok(driver.run())

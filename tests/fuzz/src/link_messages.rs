@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use spared_contract::LogLevel;
 use spared_link::message::{ChannelState, FromLink, PathState, State};
 use spared_link::word::{Introduction, Word};
 use spared_link_process::{Link, Report};
@@ -165,7 +166,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             text: text("\u{1b}]0;a\u{7}"),
         },
         FromLink::Log {
-            level: 3,
+            level: LogLevel::Info,
             text: text("one\ntwo"),
         },
         FromLink::Pong { number: 0 },

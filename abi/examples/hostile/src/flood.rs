@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use spared_abi::{self as abi, Bytes, Status, Str};
 use spared_process::child::SOCKET_FD;
 use spared_process::codec;
-use spared_worker::message::FromWorker;
+use spared_worker::message::{FromWorker, LogLevel};
 
 use crate::host::call;
 use crate::host::{again, ctx, half};
@@ -144,7 +144,7 @@ pub fn udp() -> Status {
 /// Lines of log that bypass the worker's own limit.
 pub fn records() -> Status {
     let line = FromWorker::Log {
-        level: abi::LOG_INFO,
+        level: LogLevel::Info,
         text: "a line of a flood".to_owned(),
     };
     for _ in 0..20_000 {

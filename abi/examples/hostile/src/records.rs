@@ -8,7 +8,7 @@ use spared_abi::{self as abi, Status};
 use spared_process::child::SOCKET_FD;
 use spared_process::codec;
 use spared_worker::message::{
-    Call, Descriptor, Failure, FromWorker, MESSAGE_MAX, Row, Scope, Value,
+    Call, Descriptor, Failure, FromWorker, LogLevel, MESSAGE_MAX, Row, Scope, Value,
 };
 
 use crate::end;
@@ -58,7 +58,7 @@ pub fn empty() -> Status {
 
 fn long_line() -> FromWorker {
     FromWorker::Log {
-        level: abi::LOG_INFO,
+        level: LogLevel::Info,
         text: "x".repeat(1000),
     }
 }
@@ -268,7 +268,7 @@ pub fn pong_for_ever() -> Status {
 
 pub fn log() -> Status {
     send(&FromWorker::Log {
-        level: abi::LOG_WARN,
+        level: LogLevel::Warn,
         text: "\x1b[2J\nERROR vrrp: forged ".repeat(7000),
     });
     0

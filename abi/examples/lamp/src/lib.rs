@@ -60,7 +60,7 @@ impl Lamp {
 }
 
 impl Watch for Lamp {
-    fn status(&mut self, status: &PairStatus<'_>) {
+    fn status(&mut self, status: &PairStatus) {
         self.verdict = status.verdict.to_string();
         self.changes += 1;
         let mut text = format!("{}\n", status.verdict);
@@ -78,7 +78,7 @@ impl Watch for Lamp {
         self.write("verdict", &text);
     }
 
-    fn event(&mut self, event: &Event<'_>) {
+    fn event(&mut self, event: &EventRecord) {
         self.lost = self.lost.saturating_add(event.lost);
         if self.events.len() == EVENTS_MAX {
             self.events.pop_front();

@@ -1,7 +1,7 @@
 //! What the link's process is told, and what it says.
 
-use spared_abi::{LOG_DEBUG, LOG_ERROR, LOG_INFO, LOG_WARN};
 use spared_config as config;
+use spared_contract::LogLevel;
 use spared_message::clean;
 use spared_message::link::{PathSetup, Setup, ToLink};
 use spared_message::word::Introduction;
@@ -38,13 +38,6 @@ pub(super) fn setup(
 }
 
 /// The texts may hold what the network said.
-pub(super) fn log(level: u32, text: &str) {
-    let text = clean::line(text);
-    match level {
-        LOG_ERROR => log::error!("link: {text}"),
-        LOG_WARN => log::warn!("link: {text}"),
-        LOG_INFO => log::info!("link: {text}"),
-        LOG_DEBUG => log::debug!("link: {text}"),
-        _ => log::trace!("link: {text}"),
-    }
+pub(super) fn log(level: LogLevel, text: &str) {
+    log::log!(log::Level::from(level), "link: {}", clean::line(text));
 }

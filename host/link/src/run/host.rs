@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::Serialize;
-use spared_abi::LOG_WARN;
+use spared_contract::LogLevel;
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 
 use super::End;
@@ -66,7 +66,7 @@ impl Host {
         if self.lost > 0 && self.waiting.is_empty() {
             let lost = std::mem::take(&mut self.lost);
             self.log(
-                LOG_WARN,
+                LogLevel::Warn,
                 format!("{lost} messages of the peer's daemon were lost: the daemon was busy"),
             );
         }
@@ -76,7 +76,7 @@ impl Host {
         }
     }
 
-    pub fn log(&mut self, level: u32, text: String) {
+    pub fn log(&mut self, level: LogLevel, text: String) {
         if self.waiting.len() < SPARE_MAX {
             self.queue(&FromLink::Log { level, text });
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use rustix::time::ClockId;
-use spared_abi::LOG_WARN;
+use spared_contract::LogLevel;
 use spared_process::child;
 use spared_process::child::SOCKET_FD;
 use spared_process::codec::ReceiveError;
@@ -55,7 +55,7 @@ pub fn run() -> ExitCode {
     let mut link = Link::new(socket);
     if !missed.is_empty() {
         let text = format!("the link is confined, but without: {}", missed.join(", "));
-        link.host.log(LOG_WARN, text);
+        link.host.log(LogLevel::Warn, text);
     }
     loop {
         match link.turn() {

@@ -1,7 +1,7 @@
 //! This node and its peer: the session, its paths, and their configuration.
 
 use ring::rand::{SecureRandom, SystemRandom};
-use spared_abi::LOG_WARN;
+use spared_contract::LogLevel;
 
 use super::host::Host;
 use super::trust::Trust;
@@ -161,7 +161,7 @@ impl Peering {
                         path.close(&mut self.session, now, &why);
                     }
                 }
-                Event::Lost(why) => host.log(LOG_WARN, why),
+                Event::Lost(why) => host.log(LogLevel::Warn, why),
             }
         }
         for path in &mut self.paths {

@@ -101,7 +101,7 @@ impl Choices<'_> {
                 call: self.call(),
             },
             6 => FromWorker::Log {
-                level: self.short(),
+                level: self.short().into(),
                 text: self.text(),
             },
             7 => FromWorker::Check {

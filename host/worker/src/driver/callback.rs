@@ -8,7 +8,7 @@ use spared_process::monotonic::now_ns;
 
 use super::host::errno;
 use super::{CALLBACK_NS_MAX, Driver, End};
-use crate::message::{Failure, FromWorker, Row, Value};
+use crate::message::{Failure, FromWorker, LogLevel, Row, Value};
 use crate::status::{self, INVALID, Invalid};
 
 /// Maximum size of an answer.
@@ -147,7 +147,7 @@ impl Driver {
         for failure in self.failures.take() {
             let key = if failure.key.is_empty() { "" } else { ": " };
             let text = format!("{callback} failed: {}{key}{}", failure.key, failure.why);
-            self.outbound.log(abi::LOG_WARN, &text);
+            self.outbound.log(LogLevel::Warn, &text);
         }
     }
 
@@ -164,7 +164,7 @@ impl Driver {
         if took_ns > CALLBACK_NS_MAX && !self.check_only {
             let line = self.slow.borrow_mut().note(begin_ns, callback, took_ns);
             if let Some(line) = line {
-                self.outbound.log(abi::LOG_DEBUG, &line);
+                self.outbound.log(LogLevel::Debug, &line);
             }
         }
         if status == ENOTRECOVERABLE {
@@ -176,7 +176,7 @@ impl Driver {
     /// Logs an invalid status, and reports it as a failure.
     fn distrust(&self, invalid: &Invalid) -> abi::Status {
         let why = invalid.to_string();
-        self.outbound.log(abi::LOG_ERROR, &why);
+        self.outbound.log(LogLevel::Error, &why);
         self.note_failure("", &why);
         INVALID
     }
@@ -279,7 +279,7 @@ impl Driver {
     /// Refuses a wrong call of a host function with -EINVAL, and logs the reason.
     pub(super) fn refuse(&self, function: &str, why: &str) -> abi::Status {
         self.outbound
-            .log(abi::LOG_ERROR, &format!("{function}(): {why}"));
+            .log(LogLevel::Error, &format!("{function}(): {why}"));
         errno(Errno::INVAL)
     }
 

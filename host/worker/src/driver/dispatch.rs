@@ -9,7 +9,7 @@ use spared_abi as abi;
 use super::callback::To;
 use super::host::{errno, size};
 use super::{Driver, End, INBOX_MAX};
-use crate::message::{Directive, FromWorker, Role, Surroundings, ToWorker};
+use crate::message::{Directive, FromWorker, LogLevel, Role, Surroundings, ToWorker};
 use crate::settings::Settings;
 
 /// Token of a stop without a host.
@@ -306,7 +306,7 @@ impl Driver {
         self.outbound.send(&FromWorker::Pong { number, slow_calls });
         if let Err(Errno::MFILE) = rustix::io::fcntl_dupfd_cloexec(self.outbound.wake_fd(), 0) {
             self.outbound
-                .log(abi::LOG_ERROR, "has used up all its file descriptors");
+                .log(LogLevel::Error, "has used up all its file descriptors");
             self.end_with(End::Broken);
         }
     }

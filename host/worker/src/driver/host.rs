@@ -8,7 +8,7 @@ use spared_abi as abi;
 use spared_process::monotonic::now_ns;
 
 use super::{Driver, Outbound, claims, groups, is_loop_thread, lent, misbehaviour, status};
-use crate::message::Value;
+use crate::message::{LogLevel, Value};
 
 pub const fn size<T>() -> u32 {
     size_of::<T>() as u32
@@ -91,7 +91,7 @@ pub(super) unsafe fn driver<'a>(ctx: *mut c_void, function: &str) -> Option<&'a 
     if !is_loop_thread() {
         let why = misbehaviour::wrong_thread(function);
         // SAFETY: outbound is for any thread.
-        unsafe { outbound(ctx).log(abi::LOG_ERROR, &why) };
+        unsafe { outbound(ctx).log(LogLevel::Error, &why) };
         return None;
     }
     // SAFETY: the driver outlives the plugin, and is only used on this thread.
@@ -120,12 +120,8 @@ macro_rules! enter {
 pub(super) use enter;
 
 unsafe extern "C" fn log(ctx: *mut c_void, level: u32, text: abi::Str) {
-    let level = match level {
-        abi::LOG_ERROR..=abi::LOG_CONFLICT => level,
-        _ => abi::LOG_INFO,
-    };
     // SAFETY: the contract: ctx is ours, text is lent; outbound is for any thread.
-    unsafe { outbound(ctx).log(level, &lent::text(text)) };
+    unsafe { outbound(ctx).log(level.into(), &lent::text(text)) };
 }
 
 unsafe extern "C" fn wake(ctx: *mut c_void) {

@@ -7,7 +7,7 @@ use spared_abi as abi;
 
 use super::Driver;
 use super::host::{errno, size};
-use crate::message::{Call, InterfaceEvent, SocketKind};
+use crate::message::{Call, InterfaceEvent, LogLevel, SocketKind};
 
 /// The sockets that the host sent for a followed interface.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Driver {
                 event.sockets.len(),
                 descriptors.len()
             );
-            self.outbound.log(abi::LOG_ERROR, &why);
+            self.outbound.log(LogLevel::Error, &why);
         }
         interface.generation = event.generation;
         let kinds = event.sockets.iter().copied();

@@ -17,6 +17,7 @@ use spared_process::monotonic::now_ns;
 use super::host::errno;
 use super::{Driver, PARTNER};
 use crate::channel::{LOCAL_RECORD_MAX, MESSAGE};
+use crate::message::LogLevel;
 
 /// Records of one partner between two looks at timers and descriptors, if they take no longer than
 /// [`ROUND_NS_MAX`].
@@ -81,7 +82,7 @@ impl Driver {
         let index = partners.iter().position(|name| name == plugin);
         let (Some(index), Some(socket)) = (index, descriptors.into_iter().next()) else {
             let why = format!("the daemon sent an invalid message: a channel to {plugin:?}");
-            return self.outbound.log(abi::LOG_ERROR, &why);
+            return self.outbound.log(LogLevel::Error, &why);
         };
         let Some(partner) = self.partners.get(index) else {
             return;
@@ -165,7 +166,7 @@ impl Driver {
         let partners = &self.plugin.descriptor.partners;
         let name = partners.get(index).map_or("", String::as_str);
         let text = format!("closed the channel to {name}, which broke its rules: {why}");
-        self.outbound.log(abi::LOG_ERROR, &text);
+        self.outbound.log(LogLevel::Error, &text);
         self.close_partner(index);
         false
     }
@@ -192,7 +193,7 @@ impl Driver {
         let watched = self.watches.borrow().add_own(successor.as_fd(), number_own);
         if let Err(errno) = watched {
             let why = format!("cannot watch the channel to a partner: {errno}");
-            return self.outbound.log(abi::LOG_ERROR, &why);
+            return self.outbound.log(LogLevel::Error, &why);
         }
         partner.socket.replace(Some(successor));
         if let Some(up) = self.plugin.local.up {

@@ -57,9 +57,7 @@ use self::slow::Slow;
 use self::timers::Timers;
 use self::watches::{Source, Watches};
 use crate::loader::Loaded;
-use crate::message::{
-    CALL_TIMEOUT_MS, Call, Cause, Failure, FromWorker, Load, Role, Scope, ToWorker,
-};
+use crate::message::{CALL_TIMEOUT_MS, Call, Cause, Failure, FromWorker, Load, LogLevel, Role, Scope, ToWorker};
 use crate::settings::Settings;
 
 /// Messages handled between two looks at timers and descriptors.
@@ -243,7 +241,7 @@ impl Driver {
     /// The plugin has closed a descriptor of the loop: ends it.
     fn is_robbed(&self, errno: Errno) {
         let text = misbehaviour::closed_descriptor(errno);
-        self.outbound.log(abi::LOG_ERROR, &text);
+        self.outbound.log(LogLevel::Error, &text);
         self.end_with(End::Broken);
     }
 
@@ -357,7 +355,7 @@ impl Driver {
             }
             Err(error) => {
                 self.outbound
-                    .log(abi::LOG_ERROR, &format!("the daemon {}", error.of_it()));
+                    .log(LogLevel::Error, &format!("the daemon {}", error.of_it()));
                 self.end_with(End::Broken);
                 None
             }

@@ -7,11 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
-use spared_abi as abi;
 use spared_process::codec::{self, SendError};
 use spared_process::monotonic::now_ns;
 
-use crate::message::FromWorker;
+use crate::message::{FromWorker, LogLevel};
 
 /// Records kept for a host that does not read; later ones are lost and counted.
 const QUEUE_MAX: usize = 1024;
@@ -94,13 +93,13 @@ impl Outbound {
         let bytes = if answers { usize::MAX } else { QUEUE_BYTES };
         match codec::encode(message) {
             Ok(record) => self.lock().push(self.socket(), record, (QUEUE_MAX, bytes)),
-            Err(error) => self.log(abi::LOG_ERROR, &format!("a message to the daemon: {error}")),
+            Err(error) => self.log(LogLevel::Error, &format!("a message to the daemon: {error}")),
         }
         self.kick_if_waiting();
     }
 
     /// Logs a line, within the limit of the plugin.
-    pub fn log(&self, level: u32, text: &str) {
+    pub fn log(&self, level: LogLevel, text: &str) {
         let text = cut(text);
         let mut queue = self.lock();
         if !queue.lines.take(now_ns()) {
@@ -110,7 +109,7 @@ impl Outbound {
         if queue.lines_dropped > 0 {
             let text = format!("{} log lines suppressed", queue.lines_dropped);
             queue.lines_dropped = 0;
-            queue.push_line(self.socket(), abi::LOG_WARN, &text);
+            queue.push_line(self.socket(), LogLevel::Warn, &text);
         }
         queue.push_line(self.socket(), level, text);
         drop(queue);
@@ -127,7 +126,7 @@ impl Outbound {
                 queue.lost
             );
             queue.lost = 0;
-            queue.push_line(self.socket(), abi::LOG_ERROR, &text);
+            queue.push_line(self.socket(), LogLevel::Error, &text);
         }
         queue.records.is_empty()
     }
@@ -149,7 +148,7 @@ impl Outbound {
 }
 
 impl Queue {
-    fn push_line(&mut self, socket: BorrowedFd<'_>, level: u32, text: &str) {
+    fn push_line(&mut self, socket: BorrowedFd<'_>, level: LogLevel, text: &str) {
         let line = FromWorker::Log {
             level,
             text: text.to_owned(),
@@ -250,12 +249,12 @@ mod tests {
         let (host, worker) = codec::pair().unwrap();
         let outbound = Outbound::new(worker).unwrap();
         for _ in 0..LOG_BURST * 3 {
-            outbound.log(abi::LOG_INFO, "flood");
+            outbound.log(LogLevel::Info, "flood");
         }
         let first = texts(&host).len() as u64;
         assert!((LOG_BURST..LOG_BURST * 2).contains(&first), "{first}");
         std::thread::sleep(std::time::Duration::from_millis(50));
-        outbound.log(abi::LOG_INFO, "later");
+        outbound.log(LogLevel::Info, "later");
         let later = texts(&host);
         assert!(later[0].ends_with("log lines suppressed"), "{later:?}");
         assert_eq!(later[1], "later");

@@ -16,6 +16,7 @@ use spared_process::monotonic::now_ns;
 use super::host::errno;
 use super::{CALLBACK_NS_MAX, CHANNEL, Driver};
 use crate::channel::{DOWN, MESSAGE, RECORD_MAX, SIGNED, UP, VERIFIED, message_kind};
+use crate::message::LogLevel;
 
 /// Records handled between two looks at timers and descriptors, if they take no longer than
 /// [`ROUND_NS_MAX`].
@@ -99,7 +100,7 @@ impl Driver {
     pub(super) fn channel(&self, descriptors: Vec<OwnedFd>) {
         let Some(socket) = descriptors.into_iter().next() else {
             let why = "the daemon sent an invalid message: a channel without a descriptor";
-            self.outbound.log(abi::LOG_ERROR, why);
+            self.outbound.log(LogLevel::Error, why);
             return;
         };
         let left = self.peer.waiting();
@@ -124,7 +125,7 @@ impl Driver {
         let watched = self.watches.borrow().add_own(successor.as_fd(), CHANNEL);
         if let Err(errno) = watched {
             let why = format!("cannot watch the channel to the peer: {errno}");
-            self.outbound.log(abi::LOG_ERROR, &why);
+            self.outbound.log(LogLevel::Error, &why);
             return;
         }
         self.peer.socket.replace(Some(successor));
@@ -201,7 +202,7 @@ impl Driver {
 
     fn distrust_channel(&self, why: &str) {
         let text = format!("closed the channel to the peer: {why}");
-        self.outbound.log(abi::LOG_ERROR, &text);
+        self.outbound.log(LogLevel::Error, &text);
         self.close_channel();
     }
 

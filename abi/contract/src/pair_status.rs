@@ -1,0 +1,223 @@
+//! State of the pair, and its events.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use spared_abi as abi;
+
+use crate::named::{flags, named};
+use crate::{LogLevel, Role};
+
+named! {
+    /// State of the pair in a word, from best to worst.
+    #[derive(Default, PartialOrd, Ord)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum VerdictWord {
+        /// Both nodes are as configured, and a failover now loses nothing.
+        #[default]
+        Ok = VERDICT_OK,
+        /// A failover works or may work; the findings name what is wrong. A plugin is told this also for a word that
+        /// its SDK does not know.
+        #[serde(rename = "degraded")]
+        Warn = VERDICT_WARN,
+        /// A node serves; it cannot be known whether a failover would work.
+        Unknown = VERDICT_UNKNOWN,
+        /// A node serves, and there is no backup.
+        Alone = VERDICT_ALONE,
+        /// Two routers are active.
+        Conflict = VERDICT_CONFLICT,
+        /// Nobody is active.
+        None = VERDICT_NONE,
+    }
+}
+
+impl VerdictWord {
+    /// As printed before a headline.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Warn => "WARN",
+            Self::Unknown => "UNKNOWN",
+            Self::Alone => "ALONE",
+            Self::Conflict => "CONFLICT",
+            Self::None => "NONE",
+        }
+    }
+
+    /// As in `probe` and the JSON.
+    pub fn probe_word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "degraded",
+            Self::Unknown => "unknown",
+            Self::Alone => "alone",
+            Self::Conflict => "conflict",
+            Self::None => "none",
+        }
+    }
+
+    /// Exit code of `status` and `probe`.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Warn | Self::Unknown => 1,
+            Self::Alone | Self::Conflict => 2,
+            Self::None => 3,
+        }
+    }
+}
+
+impl fmt::Display for VerdictWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// State of the pair, as `sparectl status` prints it: bounded, so that it always fits a record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairStatus {
+    /// The worst of all groups.
+    pub verdict: VerdictWord,
+    /// This node's quality, 0-100.
+    pub quality: u8,
+    /// A failover to this node would lose nothing.
+    pub ready: bool,
+    /// There is a session with the peer.
+    pub link_up: bool,
+    /// This node's name.
+    pub node: String,
+    /// The peer's name; empty if there is none.
+    pub peer: String,
+    /// All groups; without groups one that says so.
+    pub groups: Vec<GroupHeadline>,
+    /// Findings on both nodes, worst first.
+    pub findings: Vec<FindingRecord>,
+    /// Groups and findings for which there was no room.
+    pub left_out: u32,
+}
+
+flags! {
+    PairStatus {
+        ready = PAIR_READY,
+        link_up = PAIR_LINK_UP,
+    }
+}
+
+/// State of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupHeadline {
+    /// Its state.
+    pub verdict: VerdictWord,
+    /// The configured name; empty: there is no group.
+    pub group: String,
+    /// A sentence with the group's name.
+    pub headline: String,
+    /// Role of this node.
+    pub role: Option<Role>,
+}
+
+/// A fault, or a state that is not as configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingRecord {
+    /// "SP-0401".
+    pub id: String,
+    /// Node with the fault.
+    pub node: String,
+    /// Object with the fault.
+    pub thing: String,
+    /// The fault.
+    pub text: String,
+    /// Remedy; may be empty.
+    pub todo: String,
+    /// Local time; empty: not known.
+    pub since: String,
+}
+
+/// An event, as in `sparectl events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// [`LogLevel::Error`], [`LogLevel::Warn`] or [`LogLevel::Info`].
+    pub level: LogLevel,
+    /// Events before this one that were not told.
+    pub lost: u64,
+    /// Local time.
+    pub at: String,
+    /// One word: "role".
+    pub kind: String,
+    /// The group; empty: of none.
+    pub group: String,
+    /// One word; may be empty.
+    pub reason: String,
+    /// The event.
+    pub text: String,
+}
+
+impl PairStatus {
+    /// The form of the C interface, which points to the texts of this one and to these arrays.
+    pub fn to_raw(
+        &self,
+        groups: &[abi::GroupStatus],
+        findings: &[abi::Finding],
+    ) -> abi::PairStatus {
+        abi::PairStatus {
+            size: size_of::<abi::PairStatus>() as u32,
+            flags: self.to_flags(),
+            verdict: self.verdict.to_raw(),
+            quality: self.quality.into(),
+            node: abi::Str::of(&self.node),
+            peer: abi::Str::of(&self.peer),
+            groups: groups.as_ptr(),
+            findings: findings.as_ptr(),
+            group_count: groups.len() as u32,
+            finding_count: findings.len() as u32,
+            left_out: self.left_out,
+            reserved: 0,
+        }
+    }
+}
+
+impl GroupHeadline {
+    /// The form of the C interface, which points to the texts of this one.
+    pub fn to_raw(&self) -> abi::GroupStatus {
+        abi::GroupStatus {
+            size: size_of::<abi::GroupStatus>() as u32,
+            verdict: self.verdict.to_raw(),
+            group: abi::Str::of(&self.group),
+            headline: abi::Str::of(&self.headline),
+            role: self.role.map_or(0, Role::to_raw),
+            reserved: 0,
+        }
+    }
+}
+
+impl FindingRecord {
+    /// The form of the C interface, which points to the texts of this one.
+    pub fn to_raw(&self) -> abi::Finding {
+        abi::Finding {
+            size: size_of::<abi::Finding>() as u32,
+            flags: 0,
+            id: abi::Str::of(&self.id),
+            node: abi::Str::of(&self.node),
+            thing: abi::Str::of(&self.thing),
+            text: abi::Str::of(&self.text),
+            todo: abi::Str::of(&self.todo),
+            since: abi::Str::of(&self.since),
+        }
+    }
+}
+
+impl EventRecord {
+    /// The form of the C interface, which points to the texts of this one.
+    pub fn to_raw(&self) -> abi::Event {
+        abi::Event {
+            size: size_of::<abi::Event>() as u32,
+            level: self.level.to_raw(),
+            lost: self.lost,
+            at: abi::Str::of(&self.at),
+            kind: abi::Str::of(&self.kind),
+            group: abi::Str::of(&self.group),
+            reason: abi::Str::of(&self.reason),
+            text: abi::Str::of(&self.text),
+        }
+    }
+}
