@@ -158,7 +158,7 @@ impl Peer for Garbage {
 }
 
 impl Roles for Garbage {
-    fn role(&mut self, event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
+    fn role(&mut self, event: &RoleEvent, _token: Token) -> Result<Progress, Error> {
         self.session.handle_role(event.group, event.role);
         self.introduce();
         Ok(Progress::Done)

@@ -11,7 +11,7 @@ use spared_process::account::CHECK_ACCOUNT;
 use spared_worker::capabilities;
 use spared_worker::errors::Errors;
 use spared_worker::message::{
-    Call, Cause, Descriptor, FromWorker, Load, LogLevel, Role, ToWorker,
+    Call, Descriptor, FromWorker, Load, LogLevel, Role, RoleEvent, ToWorker,
 };
 use spared_worker::process::Worker;
 use spared_worker::{is_misbehaviour, is_refusal};
@@ -265,15 +265,13 @@ fn load(path: &Path, descriptor: &Descriptor, is_root: bool) -> Load {
 }
 
 fn change(token: u64, role: Role) -> ToWorker {
-    ToWorker::Role {
-        token,
+    let event = RoleEvent {
         group: "group".to_owned(),
         role,
-        maintenance: false,
-        before: None,
         epoch: token,
         why: "because of a test".to_owned(),
-        cause: Cause::default(),
         deadline_ns: u64::MAX,
-    }
+        ..RoleEvent::default()
+    };
+    ToWorker::Role { token, event }
 }

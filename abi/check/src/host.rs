@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::ThreadId;
 
 use spared_abi as abi;
+use spared_contract::Scope;
+use spared_contract::check::{NAME_MAX, WEIGHT_MAX, is_state};
 use spared_process::monotonic::now_ns;
 use spared_worker::settings::Settings;
 
@@ -427,8 +429,7 @@ unsafe extern "C" fn report(
     let record = enter!(ctx, "report");
     // SAFETY: the contract: name is lent.
     let name = unsafe { c_text(name) };
-    let is_state = state <= 100 || matches!(state, abi::CHECK_UNKNOWN | abi::CHECK_LOSES);
-    if !(1..=64).contains(&name.len()) || weight > 9999 || !is_state {
+    if !(1..=NAME_MAX).contains(&name.len()) || weight > WEIGHT_MAX || !is_state(state) {
         let what = format!(
             "reports the check {name:?} with weight {weight} and state {state}: \
              a name has 1-64 bytes, a weight is 0-9999, a state 0-100"
@@ -467,7 +468,7 @@ unsafe extern "C" fn declare(ctx: *mut c_void, key: *const c_char, scope: u32) -
     let record = enter!(ctx, "declare");
     // SAFETY: the contract: key is lent.
     let key = unsafe { c_text(key) };
-    if key.is_empty() || !(abi::SCOPE_PAIR..=abi::SCOPE_SECRET).contains(&scope) {
+    if key.is_empty() || Scope::from_raw(scope).is_none() {
         return misuse(record, format!("declares the key {key:?} of scope {scope}"));
     }
     if !record.is_configuring.get() {

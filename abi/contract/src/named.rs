@@ -70,7 +70,7 @@ pub(crate) use flags;
 
 #[cfg(test)]
 mod tests {
-    use crate::{CauseKind, Forced, LogLevel, Role, SocketKind, Unit, VerdictWord};
+    use crate::{CauseKind, Forced, LogLevel, Role, Scope, SocketKind, Unit, VerdictWord};
 
     /// Numbers of the header's constants that begin like this, by name.
     fn in_header(prefix: &str) -> Vec<(String, u32)> {
@@ -110,6 +110,7 @@ mod tests {
         agrees!(Role, "ROLE_", without "ROLE_MAINTENANCE" "ROLE_PLANNED");
         agrees!(Forced, "FORCED_");
         agrees!(LogLevel, "LOG_");
+        agrees!(Scope, "SCOPE_");
         agrees!(SocketKind, "SOCKET_");
         agrees!(VerdictWord, "VERDICT_");
         agrees!(Unit, "ROW_", without "ROW_NUMBER" "ROW_BOOL" "ROW_COUNTER");
@@ -123,6 +124,7 @@ mod tests {
     fn a_number_without_a_name_is_none() {
         assert_eq!(Role::from_raw(0), None);
         assert_eq!(Role::from_raw(4), None);
+        assert_eq!(Scope::from_raw(u32::MAX), None);
         assert_eq!(VerdictWord::from_raw(6), None);
     }
 }

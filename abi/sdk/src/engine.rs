@@ -307,11 +307,11 @@ pub trait Io: Sized {
         &mut self,
         engine: &mut Self::Engine,
         now_ns: u64,
-        event: &RoleEvent<'_>,
+        event: &RoleEvent,
         token: Token,
     ) -> Result<Progress, Error> {
         let _ = token;
-        engine.handle_role(now_ns, event.group, event.role);
+        engine.handle_role(now_ns, &event.group, event.role);
         Ok(Progress::Done)
     }
 

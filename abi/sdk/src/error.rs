@@ -5,7 +5,7 @@ use std::io;
 
 use spared_abi as abi;
 
-use crate::config::Fault;
+use crate::config::Failure;
 
 /// The greatest errno of Linux.
 const ERRNO_MAX: i32 = 4095;
@@ -25,7 +25,7 @@ pub(crate) const ENOTRECOVERABLE: i32 = 131;
 #[non_exhaustive]
 pub enum Error {
     /// Faults of the configuration; an empty list if the reader has them.
-    Config(Vec<Fault>),
+    Config(Vec<Failure>),
     /// The peer, or another router, sent something invalid.
     Peer(String),
     /// The kernel refused something.
@@ -60,7 +60,7 @@ impl Error {
 
     /// One fault of the configuration.
     pub fn config(key: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::Config(vec![Fault {
+        Self::Config(vec![Failure {
             key: key.into(),
             why: why.into(),
         }])
@@ -115,14 +115,14 @@ impl std::error::Error for Error {
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
+impl From<Failure> for Error {
+    fn from(fault: Failure) -> Self {
         Self::Config(vec![fault])
     }
 }
 
-impl From<Vec<Fault>> for Error {
-    fn from(faults: Vec<Fault>) -> Self {
+impl From<Vec<Failure>> for Error {
+    fn from(faults: Vec<Failure>) -> Self {
         Self::Config(faults)
     }
 }

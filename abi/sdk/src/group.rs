@@ -2,7 +2,9 @@
 
 use spared_abi as abi;
 
-use spared_contract::{AddressClaim, Cause, Claims, Directive, Role, RouteClaim};
+use spared_contract::{
+    AddressClaim, Cause, Claims, Directive, Publication, Role, RouteClaim,
+};
 
 use crate::claims::RawClaims;
 use crate::error::check;
@@ -35,19 +37,6 @@ pub(crate) unsafe fn cause(cause: *const abi::Cause) -> Cause {
             text: text::owned((*cause).text),
         }
     }
-}
-
-/// A role for a group; an element of [`GroupHandle::publish_all`].
-#[derive(Clone, Copy, Debug)]
-pub struct Publication<'a> {
-    /// The configured name.
-    pub group: &'a str,
-    /// Its role.
-    pub role: Role,
-    /// Why.
-    pub cause: &'a Cause,
-    /// Grants every fence lease anew: see [`GroupHandle::reopen`].
-    pub reopens: bool,
 }
 
 /// Declares groups and sets their roles; from [`Host::groups`].
@@ -111,31 +100,26 @@ impl GroupHandle {
     /// # Errors
     /// The host refused, or did not answer within 100 ms: the role is then backup.
     pub fn publish(&self, group: &str, role: Role, cause: &Cause) -> Result<(), Error> {
-        let publication = Publication {
-            group,
-            role,
-            cause,
-            reopens: false,
-        };
-        only(self.publish_all(&[publication]))
+        let publication = Publication::new(role, cause.clone());
+        only(self.publish_all(&[(group, &publication)]))
     }
 
     /// Sets the roles of groups in one call, each as [`publish`](Self::publish). One result for each.
-    pub fn publish_all(&self, publications: &[Publication<'_>]) -> Vec<Result<(), Error>> {
-        let causes: Vec<_> = publications.iter().map(|it| it.cause.to_raw()).collect();
-        let elements = publications.iter().zip(&causes);
-        let elements = elements.map(|(it, cause)| abi::Publication {
+    pub fn publish_all(&self, groups: &[(&str, &Publication)]) -> Vec<Result<(), Error>> {
+        let causes: Vec<_> = groups.iter().map(|(_, it)| it.cause.to_raw()).collect();
+        let elements = groups.iter().zip(&causes);
+        let elements = elements.map(|((group, it), cause)| abi::Publication {
             size: size::<abi::Publication>(),
             flags: if it.reopens { abi::PUBLISH_REOPEN } else { 0 },
-            group: abi::Str::of(it.group),
+            group: abi::Str::of(group),
             role: it.role.to_raw(),
             reserved: 0,
             cause,
         });
         let elements: Vec<_> = elements.collect();
         let what = |index: usize| {
-            let it = &publications[index];
-            format!("publish {} for group {}", it.role, it.group)
+            let (group, it) = groups[index];
+            format!("publish {} for group {group}", it.role)
         };
         self.each(&elements, what, |first, count, statuses| {
             // SAFETY: as above.
@@ -150,12 +134,10 @@ impl GroupHandle {
     /// As of [`publish`](Self::publish).
     pub fn reopen(&self, group: &str, cause: &Cause) -> Result<(), Error> {
         let publication = Publication {
-            group,
-            role: Role::Active,
-            cause,
             reopens: true,
+            ..Publication::new(Role::Active, cause.clone())
         };
-        only(self.publish_all(&[publication]))
+        only(self.publish_all(&[(group, &publication)]))
     }
 
     /// Replaces the cause of a published role, as long as the group has that role. Does not wait for

@@ -6,7 +6,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use spared_abi as abi;
-use spared_contract::LogLevel;
+use spared_contract::{LogLevel, Scope};
 
 use crate::check::Checks;
 use crate::error::check;
@@ -298,14 +298,14 @@ impl Host {
     }
 
     /// Declares the scope of a key, if this host has the extension.
-    pub(crate) fn declare_scope(&self, key: &str, scope: u32) {
+    pub(crate) fn declare_scope(&self, key: &str, scope: Scope) {
         let (Some(table), Ok(key)) = (self.extension(abi::SCOPE), c_text(key)) else {
             return;
         };
         // SAFETY: the table is valid as long as the instance; key lives through the call.
         unsafe {
             if let Some(declare) = (*table.cast::<abi::Scope>()).declare {
-                declare(self.ctx(), key.as_ptr(), scope);
+                declare(self.ctx(), key.as_ptr(), scope.to_raw());
             }
         }
     }

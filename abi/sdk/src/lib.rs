@@ -19,7 +19,7 @@
 //! }
 //!
 //! impl Roles for Counter {
-//!     fn role(&mut self, event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
+//!     fn role(&mut self, event: &RoleEvent, _token: Token) -> Result<Progress, Error> {
 //!         self.changes += 1;
 //!         log::info!("{} is now {}: {}", event.group, event.role, event.why);
 //!         Ok(Progress::Done)
@@ -84,22 +84,22 @@ pub use alarm::Alarm;
 pub use check::{Checks, Trouble};
 pub use engine::{Engine, Io};
 pub use error::Error;
-pub use group::{Additions, GroupHandle, Groups, Publication};
+pub use group::{Additions, GroupHandle, Groups};
 pub use host::{Host, Interest, Ready, Waker};
 pub use identity::{Identity, IdentityError, IdentityHandle};
 pub use interface::{InterfaceHandle, Interfaces, OpenSockets, Sockets};
 pub use local::{Local, LocalHandle, Partner};
 pub use peer::{Peer, PeerHandle, SendError};
 pub use plugin::{
-    Answer, Applied, Plugin, Progress, Query, RoleEvent, Roles, Token, Transfer, Verb,
+    Answer, Applied, Plugin, Progress, Query, Roles, Token, Transfer, Verb,
 };
 pub use runner::Runner;
 /// The plain mirror of the C header, for functions that this crate does not cover.
 pub use spared_abi as abi;
 pub use spared_contract::{
     AddressClaim, Cause, CauseKind, Claims, Directive, EventRecord, Family, FindingRecord, Forced,
-    GroupHeadline, InterfaceEvent, LogLevel, PairStatus, Role, RouteClaim, SocketKind, Unit, Value,
-    VerdictWord, VirtualRouterClaim,
+    GroupHeadline, InterfaceEvent, LogLevel, PairStatus, Publication, Role, RoleEvent, RouteClaim,
+    SocketKind, Unit, Value, VerdictWord, VirtualRouterClaim,
 };
 pub use status::{Watch, WatchHandle, Watched};
 

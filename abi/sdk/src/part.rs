@@ -23,7 +23,7 @@ pub(crate) unsafe extern "C" fn role<T: Roles>(
     }
     // SAFETY: the contract of role: the event and its texts are lent for the call, and it is as
     // long as its size says; that of the first hosts ends before `flags`.
-    let (group, why, role, deadline_ns, flags, more) = unsafe {
+    let (group, why, number, deadline_ns, flags, more) = unsafe {
         let flags = if crate::has!((*event), abi::RoleEvent, flags) {
             (*event).flags
         } else {
@@ -38,21 +38,22 @@ pub(crate) unsafe extern "C" fn role<T: Roles>(
         } else {
             (0, 0, Cause::default())
         };
-        let (group, why) = (text::read((*event).group), text::read((*event).why));
+        let (group, why) = (text::owned((*event).group), text::owned((*event).why));
         (group, why, (*event).role, (*event).deadline_ns, flags, more)
     };
     let (before, epoch, cause) = more;
-    let event = RoleEvent {
-        group: &group,
-        role: Role::from_raw(role).unwrap_or_default(),
-        why: &why,
+    let role = |number| Role::from_raw(number).unwrap_or_default();
+    let mut event = RoleEvent {
+        group,
+        role: role(number),
+        why,
         deadline_ns,
-        maintenance: flags & abi::ROLE_MAINTENANCE != 0,
-        planned: flags & abi::ROLE_PLANNED != 0,
-        before: (before != 0).then(|| Role::from_raw(before).unwrap_or_default()),
+        before: (before != 0).then(|| role(before)),
         epoch,
         cause,
+        ..RoleEvent::default()
     };
+    event.set_flags(flags);
     // SAFETY: the contract of the descriptor.
     unsafe {
         enter::<T>(instance, |it| {

@@ -8,7 +8,7 @@ use spared_contract::nanoseconds;
 
 use crate::config::Config;
 use crate::host::{Host, Ready};
-use crate::{Cause, Error, Role, Value};
+use crate::{Error, RoleEvent, Value};
 
 /// A plugin. Only `create` and `read` are required.
 pub trait Plugin: Sized {
@@ -82,7 +82,7 @@ pub trait Roles: Plugin {
     ///
     /// # Errors
     /// The plugin counts as degraded; the failover goes on.
-    fn role(&mut self, event: &RoleEvent<'_>, token: Token) -> Result<Progress, Error>;
+    fn role(&mut self, event: &RoleEvent, token: Token) -> Result<Progress, Error>;
 }
 
 /// The part `transfer`: replicates state, and completes that before a change of role.
@@ -219,30 +219,6 @@ impl From<u64> for Token {
     fn from(number: u64) -> Self {
         Self(number)
     }
-}
-
-/// A group's role, as followers are told it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RoleEvent<'a> {
-    /// The configured name.
-    pub group: &'a str,
-    /// The new role.
-    pub role: Role,
-    /// The sentence of `sparectl why`.
-    pub why: &'a str,
-    /// Monotonic time; afterwards the host goes on without the plugin.
-    pub deadline_ns: u64,
-    /// This node is in maintenance; the same role comes again when that begins or ends.
-    pub maintenance: bool,
-    /// Moved by a switchover, not by a failure.
-    pub planned: bool,
-    /// Role that this plugin was last told for the group.
-    pub before: Option<Role>,
-    /// Number of the role: the newer of two roles of a group has the greater one.
-    pub epoch: u64,
-    /// `why` as data.
-    pub cause: Cause,
 }
 
 /// The answer to a query, written row by row. Once it was given up, each row is an error.

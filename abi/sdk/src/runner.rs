@@ -153,7 +153,7 @@ impl<I: Io> Plugin for Runner<I> {
 }
 
 impl<I: Io> Roles for Runner<I> {
-    fn role(&mut self, event: &RoleEvent<'_>, token: Token) -> Result<Progress, Error> {
+    fn role(&mut self, event: &RoleEvent, token: Token) -> Result<Progress, Error> {
         let done = self.with(|it, now_ns| it.io.role(&mut it.engine, now_ns, event, token));
         done.unwrap_or(Ok(Progress::Done))
     }

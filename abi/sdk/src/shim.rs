@@ -160,11 +160,9 @@ fn read<T: Plugin>(host: Host, toml: &str) -> Result<T::Settings, Error> {
 /// Declares every key whose scope is not the default.
 fn declare_scopes(host: Host, config: &Config) {
     for (key, scope) in config.scopes() {
-        match scope {
-            Scope::Pair => {}
-            Scope::Node => host.declare_scope(&key, abi::SCOPE_NODE),
-            Scope::Local => host.declare_scope(&key, abi::SCOPE_LOCAL),
-            Scope::Secret => host.declare_scope(&key, abi::SCOPE_SECRET),
+        // The scope of other keys is what counts without a declaration.
+        if scope != Scope::Pair {
+            host.declare_scope(&key, scope);
         }
     }
 }

@@ -103,13 +103,13 @@ impl Plugin for Thing {
 }
 
 impl Roles for Thing {
-    fn role(&mut self, event: &RoleEvent<'_>, token: Token) -> Result<Progress, Error> {
+    fn role(&mut self, event: &RoleEvent, token: Token) -> Result<Progress, Error> {
         let maintenance = if event.maintenance {
             " in maintenance"
         } else {
             ""
         };
-        let (group, role, why) = (event.group, event.role, event.why);
+        let (group, role, why) = (&event.group, event.role, &event.why);
         let planned = match event.before.filter(|_| event.planned) {
             Some(before) => {
                 let (epoch, cause) = (event.epoch, &event.cause);

@@ -18,13 +18,12 @@ mod order;
 mod status;
 
 pub use client::{AskError, Fault, ask};
-pub use spared_contract::Unit;
+pub use spared_contract::{Unit, Verb};
 pub use spared_pair::{
     AddressStatus, CheckStatus, Difference, Finding, Fitness, Maintenance, RoleChange, Verdict,
 };
 pub use status::{
-    GroupStatus, GroupWhy, InterfaceStatus, LinkStatus, PeerStatus, PluginStatus, PluginVerb,
-    Status,
+    GroupStatus, GroupWhy, InterfaceStatus, LinkStatus, PeerStatus, PluginStatus, Status,
 };
 
 /// The socket's file name in the runtime directory.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressStatus, CheckStatus, Difference, Event, Maintenance, RoleChange, Value, Verdict,
+    AddressStatus, CheckStatus, Difference, Event, Maintenance, RoleChange, Value, Verb, Verdict,
 };
 
 /// Status of a node. All times are RFC 3339, local.
@@ -181,21 +181,7 @@ pub struct PluginStatus {
     /// "real-time", "normal", or why not; empty if the plugin does not run.
     pub scheduling: String,
     /// Verbs of the plugin: `sparectl NAME VERB`.
-    pub verbs: Vec<PluginVerb>,
-}
-
-/// A verb of a plugin.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PluginVerb {
-    /// The word; empty for `sparectl NAME` alone.
-    pub word: String,
-    /// Arguments that follow the word.
-    pub usage: String,
-    /// Summary in one line.
-    pub summary: String,
-    /// Only root may use the verb.
-    pub changes: bool,
+    pub verbs: Vec<Verb>,
 }
 
 /// Cause of a group's role.

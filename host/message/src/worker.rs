@@ -6,18 +6,16 @@
 
 use serde::{Deserialize, Serialize};
 pub use spared_contract::{
-    AddressClaim, Cause, CauseKind, Claims, Directive, EventRecord, Family, FindingRecord, Forced,
-    GroupHeadline, InterfaceEvent, LogLevel, PairStatus, Role, RouteClaim, Row, SocketKind, Unit,
-    Value, VerdictWord, VirtualRouterClaim,
+    AddressClaim, CALL_TIMEOUT_MS, Cause, CauseKind, Claims, Descriptor, Directive, EventRecord,
+    Failure, Family, FindingRecord, Forced, GroupHeadline, InterfaceEvent, LogLevel, PairStatus,
+    Publication, Role, RoleEvent, RouteClaim, Row, Scope, SocketKind, Surroundings, Unit, Value,
+    Verb, VerdictWord, VirtualRouterClaim,
 };
 
 pub use crate::load::{Asks, Load, RootsFile};
 
 /// Largest record in bytes. A longer one is an error of the sender, and is not sent.
 pub const MESSAGE_MAX: usize = 192 * 1024;
-
-/// How long a worker waits for the answer to a [`Call`] before the callback sees -ETIMEDOUT.
-pub const CALL_TIMEOUT_MS: u64 = 100;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWorker {
@@ -46,16 +44,7 @@ pub enum ToWorker {
     },
     Role {
         token: u64,
-        group: String,
-        role: Role,
-        maintenance: bool,
-        /// The last role of this group that the plugin was told.
-        before: Option<Role>,
-        epoch: u64,
-        /// The cause in words, and as data.
-        why: String,
-        cause: Cause,
-        deadline_ns: u64,
+        event: RoleEvent,
     },
     Query {
         token: u64,
@@ -144,103 +133,6 @@ pub enum FromWorker {
     },
 }
 
-/// The host's keys of the configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Surroundings {
-    /// "@node": this node's name.
-    pub node: String,
-    /// "@nodes.0": the names of `[nodes]`; may be empty.
-    pub nodes: Vec<String>,
-    /// "@links.0": the interfaces of the links to the peer.
-    pub links: Vec<String>,
-    /// "@peer": the peer's name, if keys are configured that identify it.
-    pub peer: Option<String>,
-    /// "@state": the plugin's own folder, if it has one.
-    pub state: Option<String>,
-}
-
-/// How a key compares between the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Scope {
-    /// Must be equal.
-    Pair,
-    /// May differ.
-    Node,
-    /// Is never compared.
-    Local,
-    /// Must be equal, and is shown nowhere.
-    Secret,
-}
-
-/// The plain-data half of `struct spared_plugin`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Descriptor {
-    pub name: String,
-    pub version: String,
-    pub vendor: String,
-    pub summary: String,
-    pub minor: u32,
-    pub flags: u32,
-    pub wire_min: u32,
-    pub wire_max: u32,
-    pub capabilities: u64,
-    /// Groups of system calls that it makes, `CALLS_*`; 0 if it has no list.
-    pub calls: u32,
-    /// Files and folders beyond those of its configuration; a leading `+` asks to write there.
-    pub paths: Vec<String>,
-    /// Optional callbacks that it has: the host does not wait for the others.
-    pub has_drain: bool,
-    pub has_settle: bool,
-    pub has_role: bool,
-    /// The verbs of its query.
-    pub verbs: Vec<Verb>,
-    /// It answers the extension `spared.group/1`: it decides roles.
-    pub provides_groups: bool,
-    /// It answers the extension `spared.peer/1`: it has a channel to its peer.
-    pub has_peer: bool,
-    /// It answers the extension `spared.identity/1`: it has statements signed and verified.
-    pub has_identity: bool,
-    /// Plugins of this node with which it exchanges messages, by `spared.local/1`, if they name it
-    /// as well.
-    pub partners: Vec<String>,
-}
-
-impl Descriptor {
-    /// The verb of a query, by its first word; the empty verb if it has none.
-    pub fn verb(&self, argv: &[String]) -> Option<&Verb> {
-        let word = argv.first().map_or("", String::as_str);
-        self.verbs.iter().find(|verb| verb.word == word)
-    }
-}
-
-/// A verb of a plugin's query.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Verb {
-    /// Empty for a query without words.
-    pub word: String,
-    pub usage: String,
-    pub summary: String,
-    /// Whether it changes something. Read-only verbs are open to users who may only read.
-    pub changes: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// "group.0.interface.1.vrid"; empty for the whole file.
-    pub key: String,
-    pub why: String,
-}
-
-impl Failure {
-    /// A failure that concerns no single key.
-    pub fn of_whole(why: impl Into<String>) -> Self {
-        Self {
-            key: String::new(),
-            why: why.into(),
-        }
-    }
-}
-
 /// A host function that needs the host: the worker blocks on its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Call {
@@ -283,14 +175,3 @@ pub enum Call {
     },
 }
 
-/// A role, as the elector publishes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Publication {
-    pub role: Role,
-    /// Grants all fence leases again, also those that lapsed.
-    pub reopens: bool,
-    pub cause: Cause,
-    /// Monotonic time, by which the host refuses a call that lay in the queue of a stopped process:
-    /// an ACTIVE older than CALL_TIMEOUT_MS grants no fence lease.
-    pub sent_ns: u64,
-}

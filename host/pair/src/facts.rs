@@ -16,9 +16,9 @@ use crate::machine::MachineDifference;
 use crate::own_packets::OwnTranslation;
 
 /// State of a check without a result yet. It counts as good.
-pub const STATE_UNKNOWN: u32 = u32::MAX;
+pub const STATE_UNKNOWN: u32 = spared_abi::CHECK_UNKNOWN;
 /// State of a check whose object works and ends with the node: a failover loses it.
-pub const STATE_LOSES: u32 = u32::MAX - 1;
+pub const STATE_LOSES: u32 = spared_abi::CHECK_LOSES;
 
 /// A node's facts about itself, which it sends to the other node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -34,7 +34,7 @@ use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
 use spared_requests::questions::{Answered, Unanswered};
-use spared_worker::message::{Surroundings, ToWorker};
+use spared_worker::message::{RoleEvent, Surroundings, ToWorker};
 use spared_worker::process::Worker;
 
 use calls::Calls;
@@ -319,18 +319,18 @@ impl Supervisor {
             group: order.group.clone(),
             epoch: order.epoch,
         };
-        let message = |token| ToWorker::Role {
-            token,
+        let event = RoleEvent {
             group: order.group,
             role: order.role,
+            why,
+            deadline_ns: order.deadline_ns,
             maintenance: order.maintenance,
+            planned: order.cause.is_by_switchover(),
             before: order.before,
             epoch: order.epoch,
-            why,
             cause: order.cause,
-            deadline_ns: order.deadline_ns,
         };
-        self.ask(now, name, purpose, message);
+        self.ask(now, name, purpose, |token| ToWorker::Role { token, event });
     }
 
     /// Sends a query. [`Report::Answered`] with the same id follows in any case, by `until` at the

@@ -1,10 +1,9 @@
 //! Plugins as `sparectl plugins` shows them.
 
-use spared_control::{PluginStatus, PluginVerb};
+use spared_control::PluginStatus;
 use spared_message::starter::CONTROLLERS;
 use spared_pair::PluginState;
 use spared_worker::capabilities;
-use spared_worker::message::Descriptor;
 
 use super::Supervisor;
 use super::memory::used_mib;
@@ -79,7 +78,7 @@ impl Supervisor {
             capabilities,
             rights,
             scheduling: self.scheduling(plugin, pid),
-            verbs: descriptor.map(verbs).unwrap_or_default(),
+            verbs: descriptor.map(|d| d.verbs.clone()).unwrap_or_default(),
         }
     }
 
@@ -103,18 +102,6 @@ impl Supervisor {
         }
         .to_owned()
     }
-}
-
-fn verbs(descriptor: &Descriptor) -> Vec<PluginVerb> {
-    let verbs = descriptor.verbs.iter();
-    verbs
-        .map(|verb| PluginVerb {
-            word: verb.word.clone(),
-            usage: verb.usage.clone(),
-            summary: verb.summary.clone(),
-            changes: verb.changes,
-        })
-        .collect()
 }
 
 fn state_word(state: State) -> &'static str {

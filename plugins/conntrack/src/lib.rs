@@ -140,7 +140,7 @@ impl Io for Conntrack {
         &mut self,
         engine: &mut Engine,
         now_ns: u64,
-        event: &RoleEvent<'_>,
+        event: &RoleEvent,
         _token: Token,
     ) -> Result<Progress, Error> {
         let active = event.role == Role::Active;
@@ -148,9 +148,9 @@ impl Io for Conntrack {
             engine.handle_timeouts(kernel::timeouts());
         }
         self.learn_addresses(engine);
-        engine.handle_role(now_ns, event.group, active);
+        engine.handle_role(now_ns, &event.group, active);
         if event.cause.kind == CauseKind::Withdrawn {
-            engine.handle_group_gone(event.group);
+            engine.handle_group_gone(&event.group);
         }
         Ok(Progress::Done)
     }

@@ -140,11 +140,11 @@ impl Io for Servers {
         &mut self,
         engine: &mut Engine,
         now_ns: u64,
-        event: &RoleEvent<'_>,
+        event: &RoleEvent,
         token: Token,
     ) -> Result<Progress, Error> {
         let is_active = event.role == Role::Active;
-        engine.handle_role(now_ns, token.into(), event.group, is_active);
+        engine.handle_role(now_ns, token.into(), &event.group, is_active);
         Ok(Progress::Pending)
     }
 

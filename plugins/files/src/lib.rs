@@ -122,12 +122,12 @@ impl Io for Files {
         &mut self,
         engine: &mut Engine,
         now_ns: u64,
-        event: &RoleEvent<'_>,
+        event: &RoleEvent,
         _token: Token,
     ) -> Result<Progress, Error> {
         match event.cause.kind {
-            CauseKind::Withdrawn => engine.handle_group_gone(now_ns, event.group),
-            _ => spared_sdk::Engine::handle_role(engine, now_ns, event.group, event.role),
+            CauseKind::Withdrawn => engine.handle_group_gone(now_ns, &event.group),
+            _ => spared_sdk::Engine::handle_role(engine, now_ns, &event.group, event.role),
         }
         Ok(Progress::Done)
     }

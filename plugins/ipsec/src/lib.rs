@@ -143,11 +143,11 @@ impl Io for Ipsec {
         &mut self,
         engine: &mut Engine,
         now_ns: u64,
-        event: &RoleEvent<'_>,
+        event: &RoleEvent,
         _token: Token,
     ) -> Result<Progress, Error> {
         self.look_around(engine, now_ns);
-        spared_sdk::Engine::handle_role(engine, now_ns, event.group, event.role);
+        spared_sdk::Engine::handle_role(engine, now_ns, &event.group, event.role);
         Ok(Progress::Done)
     }
 

@@ -113,7 +113,7 @@ impl Io for Service {
         &mut self,
         engine: &mut Engine,
         now_ns: u64,
-        event: &RoleEvent<'_>,
+        event: &RoleEvent,
         token: Token,
     ) -> Result<Progress, Error> {
         engine.handle_role(now_ns, token.into(), &event.into());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use spared_sdk::{Cause, Error, Interest, Publication, Role};
+use spared_sdk::{Error, Interest, Publication, Role};
 
 use crate::Vrrp;
 use crate::engine::{Action, Begun, Engine};
@@ -75,10 +75,10 @@ impl Vrrp {
                 }
             }
             Action::Publish { group, role, cause } => {
-                let mut roles = vec![(group.clone(), role, cause)];
+                let mut roles = vec![(group.clone(), Publication::new(role, cause))];
                 for action in engine.poll_publications(&group) {
                     if let Action::Publish { group, role, cause } = action {
-                        roles.push((group, role, cause));
+                        roles.push((group, Publication::new(role, cause)));
                     }
                 }
                 self.publish(&roles);
@@ -187,22 +187,17 @@ impl Vrrp {
     }
 
     /// Publishes the roles of several groups in one call.
-    fn publish(&mut self, roles: &[(Arc<str>, Role, Cause)]) {
-        let wanted = roles.iter().map(|(group, role, cause)| Publication {
-            group,
-            role: *role,
-            cause,
-            reopens: false,
-        });
+    fn publish(&mut self, roles: &[(Arc<str>, Publication)]) {
+        let wanted = roles.iter().map(|(group, wanted)| (&**group, wanted));
         let results = self.groups.publish_all(&wanted.collect::<Vec<_>>());
-        if roles.iter().any(|(_, role, _)| *role == Role::Active) {
+        if roles.iter().any(|(_, it)| it.role == Role::Active) {
             self.hear_all();
         }
-        for ((group, role, _), done) in roles.iter().zip(results) {
+        for ((group, it), done) in roles.iter().zip(results) {
             if let Err(error) = &done {
                 log::warn!("{group}: {error}");
             }
-            self.take_answer(group, *role, done.is_ok());
+            self.take_answer(group, it.role, done.is_ok());
         }
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::{c_char, c_void};
 
 use spared_abi as abi;
+use spared_contract::Role;
 use spared_worker::sized_array;
 
 use super::{EPERM, Record, enter, misuse, record, request, size};
@@ -111,8 +112,7 @@ unsafe fn with_cause(
     role: Option<u32>,
     cause: *const abi::Cause,
 ) -> abi::Status {
-    let roles = abi::ROLE_BACKUP..=abi::ROLE_FAULT;
-    if let Some(role) = role.filter(|role| !roles.contains(role)) {
+    if let Some(role) = role.filter(|role| Role::from_raw(*role).is_none()) {
         return misuse(record, format!("{function}: there is no role {role}"));
     }
     // SAFETY: the caller's promise; only its size is read.

@@ -16,7 +16,7 @@ impl Plugin for Counter {
 }
 
 impl Roles for Counter {
-    fn role(&mut self, event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
+    fn role(&mut self, event: &RoleEvent, _token: Token) -> Result<Progress, Error> {
         self.0 += 1;
         log::info!("{} is {}, change {}", event.group, event.role, self.0);
         Ok(Progress::Done)

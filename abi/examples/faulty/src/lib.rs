@@ -202,7 +202,7 @@ fn segfault() -> ! {
 }
 
 impl Roles for Faulty {
-    fn role(&mut self, _event: &RoleEvent<'_>, token: Token) -> Result<Progress, Error> {
+    fn role(&mut self, _event: &RoleEvent, token: Token) -> Result<Progress, Error> {
         if self.settings.fault == Fault::RefuseRole {
             return Err(refused());
         }

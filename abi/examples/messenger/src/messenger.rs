@@ -325,8 +325,8 @@ impl Transfer for Messenger {
 }
 
 impl Roles for Messenger {
-    fn role(&mut self, event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
-        self.roles.insert(event.group.to_owned(), event.role);
+    fn role(&mut self, event: &RoleEvent, _token: Token) -> Result<Progress, Error> {
+        self.roles.insert(event.group.clone(), event.role);
         Ok(Progress::Done)
     }
 }

@@ -83,7 +83,7 @@ impl Plugin for Tunnel {
 
 impl Roles for Tunnel {
     /// The address is there before this is called: start the tunnel here.
-    fn role(&mut self, event: &RoleEvent<'_>, _token: Token) -> Result<Progress, Error> {
+    fn role(&mut self, event: &RoleEvent, _token: Token) -> Result<Progress, Error> {
         if self
             .settings
             .as_ref()

@@ -1,7 +1,7 @@
 //! Reads a plugin's TOML file key by key and finds all faults at once.
 //!
 //! serde stops at the first wrong value; an administrator wants the whole list. So a plugin asks a
-//! [`Section`] for each key, with the values that are allowed; the section notes a [`Fault`] for a
+//! [`Section`] for each key, with the values that are allowed; the section notes a [`Failure`] for a
 //! value that does not fit, and goes on. [`Config::finish`] returns all faults, and refuses every key
 //! that was never asked for.
 //!
@@ -36,6 +36,7 @@ pub use nearest::nearest;
 pub use network::{Cidr, Network};
 pub use section::Section;
 pub use spared_abi::HOST_KEYS;
+pub use spared_contract::{Failure, Scope};
 
 /// One configuration file, with the keys asked for and the faults found so far.
 #[derive(Debug)]
@@ -45,28 +46,6 @@ pub struct Config {
     node: String,
     nodes: Vec<String>,
     notes: RefCell<Notes>,
-}
-
-/// A key that does not fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Path of the key, as "group.0.interface.1.vrid"; empty for the whole file.
-    pub key: String,
-    /// What was found and what is allowed, as "found 300, allowed 1-255".
-    pub why: String,
-}
-
-/// How a key compares between the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Must be equal on both nodes.
-    Pair,
-    /// May differ, as a table by node name.
-    Node,
-    /// Never compared.
-    Local,
-    /// Must be equal on both nodes, and is shown nowhere.
-    Secret,
 }
 
 /// A key and its scope; a plain `&str` has [`Scope::Pair`].
@@ -111,7 +90,7 @@ impl<'k> From<&'k str> for Key<'k> {
 
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    pub(crate) faults: Vec<Fault>,
+    pub(crate) faults: Vec<Failure>,
     /// Keys asked for, by the path of their section.
     pub(crate) known: BTreeMap<String, BTreeMap<String, Scope>>,
 }
@@ -166,7 +145,7 @@ impl Config {
     ///
     /// # Errors
     /// The first fault that serde finds.
-    pub fn deserialize<T: serde::de::DeserializeOwned>(&self) -> Result<T, Fault> {
+    pub fn deserialize<T: serde::de::DeserializeOwned>(&self) -> Result<T, Failure> {
         let mut table = self.table.clone();
         for key in HOST_KEYS {
             table.remove(key);
@@ -176,7 +155,7 @@ impl Config {
             notes.know("", key, Scope::Pair);
         }
         notes.know_below(&self.table, "");
-        table.try_into().map_err(|error: toml::de::Error| Fault {
+        table.try_into().map_err(|error: toml::de::Error| Failure {
             key: String::new(),
             why: error.message().to_owned(),
         })
@@ -186,7 +165,7 @@ impl Config {
     ///
     /// # Errors
     /// All faults found, then one for each key that was never asked for.
-    pub fn finish(&self) -> Result<(), Vec<Fault>> {
+    pub fn finish(&self) -> Result<(), Vec<Failure>> {
         let notes = self.notes.borrow();
         let mut faults = notes.faults.clone();
         notes.refuse_unknown(&self.table, "", &mut faults);
@@ -226,7 +205,7 @@ impl Notes {
     }
 
     pub(crate) fn fault(&mut self, key: String, why: String) {
-        self.faults.push(Fault { key, why });
+        self.faults.push(Failure { key, why });
     }
 
     fn know_below(&mut self, table: &toml::Table, path: &str) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fault, HOST_KEYS, Notes, Scope, bracketed, escape, join, nearest};
+use super::{Failure, HOST_KEYS, Notes, Scope, bracketed, escape, join, nearest};
 
 /// Most keys that are listed: a longer list is not read.
 const LISTED_MAX: usize = 12;
@@ -11,14 +11,14 @@ type Keys = BTreeMap<String, Scope>;
 
 impl Notes {
     // Walks only sections that were opened: a value that was refused as a whole is one fault.
-    pub(super) fn refuse_unknown(&self, table: &toml::Table, path: &str, faults: &mut Vec<Fault>) {
+    pub(super) fn refuse_unknown(&self, table: &toml::Table, path: &str, faults: &mut Vec<Failure>) {
         let Some(known) = self.known.get(path) else {
             return;
         };
         for (key, value) in table {
             let below = join(path, &escape(key));
             if !known.contains_key(key) {
-                faults.push(Fault {
+                faults.push(Failure {
                     key: below,
                     why: self.unknown(path, key, known),
                 });

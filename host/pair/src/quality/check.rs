@@ -1,10 +1,9 @@
 //! A check, as it was last reported.
 
+use spared_contract::check::{STATE_MAX, WEIGHT_MAX, check_name};
+
 use crate::{CheckStatus, STATE_LOSES, STATE_UNKNOWN};
 
-use super::WEIGHT_MAX;
-
-const NAME_MAX: usize = 64;
 const WHY_MAX: usize = 200;
 
 /// Object of a check, which decides how its sentence is worded.
@@ -61,7 +60,7 @@ impl Check {
             weight: weight.min(WEIGHT_MAX),
             state: match state {
                 STATE_LOSES | STATE_UNKNOWN => state,
-                state => state.min(100),
+                state => state.min(STATE_MAX),
             },
             why: printable.take(WHY_MAX).collect(),
             since: at,
@@ -122,7 +121,7 @@ impl Check {
 }
 
 pub(super) fn is_name(name: &str) -> bool {
-    (1..=NAME_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+    check_name(name).is_ok()
 }
 
 // True if `why` continues the name to a sentence: "has no carrier".

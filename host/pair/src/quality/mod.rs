@@ -18,11 +18,10 @@ use std::time::{Duration, Instant};
 use crate::CheckStatus;
 
 pub use check::{Check, CheckReport, Kind};
+pub use spared_contract::check::WEIGHT_MAX;
 
 /// Checks of one plugin; further ones are ignored.
 pub const CHECKS_MAX: usize = 1024;
-/// Greatest weight of a check.
-pub const WEIGHT_MAX: u32 = 9999;
 /// Time in which a restarted plugin must report its checks again.
 pub const GRACE: Duration = Duration::from_secs(30);
 /// Weight of a plugin that does not run; the same as an interface's default.

@@ -7,9 +7,9 @@ use rustix::io::Errno;
 use spared_abi as abi;
 
 use super::callback::To;
-use super::host::{errno, size};
+use super::host::errno;
 use super::{Driver, End, INBOX_MAX};
-use crate::message::{Directive, FromWorker, LogLevel, Role, Surroundings, ToWorker};
+use crate::message::{Directive, FromWorker, LogLevel, RoleEvent, Surroundings, ToWorker};
 use crate::settings::Settings;
 
 /// Token of a stop without a host.
@@ -54,33 +54,7 @@ impl Driver {
                     None => 0,
                 });
             }
-            ToWorker::Role {
-                token,
-                group,
-                role,
-                maintenance,
-                before,
-                epoch,
-                why,
-                cause,
-                deadline_ns,
-            } => {
-                let planned = cause.is_by_switchover();
-                let cause = cause.to_raw();
-                let event = abi::RoleEvent {
-                    size: size::<abi::RoleEvent>(),
-                    role: role.to_raw(),
-                    group: abi::Str::of(&group),
-                    why: abi::Str::of(&why),
-                    deadline_ns,
-                    flags: (u32::from(maintenance) * abi::ROLE_MAINTENANCE)
-                        | (u32::from(planned) * abi::ROLE_PLANNED),
-                    before: before.map_or(0, Role::to_raw),
-                    epoch,
-                    cause: &raw const cause,
-                };
-                self.role(token, &group, &event);
-            }
+            ToWorker::Role { token, event } => self.role(token, &event),
             ToWorker::Query { token, argv } => self.query(token, &argv),
             // A plugin may follow interfaces in configure; it receives them after start.
             ToWorker::Interface(_)
@@ -260,14 +234,15 @@ impl Driver {
         }
     }
 
-    // What `event` points to lives through the call.
-    fn role(&self, token: u64, group: &str, event: &abi::RoleEvent) {
-        self.supersede(group);
+    fn role(&self, token: u64, event: &RoleEvent) {
+        self.supersede(&event.group);
         let callback = self.plugin.table.role;
-        let to = To::Role(group.to_owned());
+        let to = To::Role(event.group.clone());
+        let cause = event.cause.to_raw();
+        let raw = event.to_raw(&cause);
         self.begin(token, "role", to, |instance| match callback {
             // SAFETY: the plugin's contract; the event, its texts and its cause live through the call.
-            Some(callback) => unsafe { callback(instance, token, event) },
+            Some(callback) => unsafe { callback(instance, token, &raw const raw) },
             None => 0,
         });
     }

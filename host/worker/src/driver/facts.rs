@@ -1,13 +1,11 @@
 //! What the plugin reports of itself: checks, whether it is in sync, and the scopes of its keys.
 
 use spared_abi as abi;
+use spared_contract::check::{STATE_MAX, WEIGHT_MAX, check_name, is_state};
 
 use super::Driver;
 use crate::message::{FromWorker, Scope};
 
-const NAME_MAX: usize = 64;
-const WEIGHT_MAX: u32 = 9999;
-const STATE_MAX: u32 = 100;
 /// Longer keys, and more of them, are a mistake of the plugin.
 const KEY_MAX: usize = 256;
 const SCOPES_MAX: usize = 4096;
@@ -27,8 +25,7 @@ impl Driver {
             let why = format!("check {name}: weight {weight}, allowed 0-{WEIGHT_MAX}");
             return self.refuse("report", &why);
         }
-        let is_word = matches!(state, abi::CHECK_UNKNOWN | abi::CHECK_LOSES);
-        if state > STATE_MAX && !is_word {
+        if !is_state(state) {
             let why = format!("check {name}: state {state}, allowed 0-{STATE_MAX}");
             return self.refuse("report", &why);
         }
@@ -58,12 +55,8 @@ impl Driver {
 
     /// Keeps the scope of a key until `configure` has succeeded.
     pub(super) fn declare_scope(&self, key: &str, scope: u32) -> abi::Status {
-        let scope = match scope {
-            abi::SCOPE_PAIR => Scope::Pair,
-            abi::SCOPE_NODE => Scope::Node,
-            abi::SCOPE_LOCAL => Scope::Local,
-            abi::SCOPE_SECRET => Scope::Secret,
-            other => return self.refuse("declare", &format!("unknown scope {other}")),
+        let Some(scope) = Scope::from_raw(scope) else {
+            return self.refuse("declare", &format!("unknown scope {scope}"));
         };
         if !(1..=KEY_MAX).contains(&key.len()) {
             return self.refuse("declare", &format!("a key of {} bytes", key.len()));
@@ -86,14 +79,4 @@ impl Driver {
         }
         0
     }
-}
-
-fn check_name(name: &str) -> Result<(), &'static str> {
-    if !(1..=NAME_MAX).contains(&name.len()) {
-        return Err("a check's name has 1-64 bytes of UTF-8");
-    }
-    if name.chars().any(char::is_control) {
-        return Err("a check's name is printable");
-    }
-    Ok(())
 }

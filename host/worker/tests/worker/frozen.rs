@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use spared_worker::message::{Cause, Role, ToWorker};
+use spared_worker::message::{Role, RoleEvent, ToWorker};
 
 use crate::calls::{answered, claimed, published};
 use crate::lab::{Host, Lab, load, repository};
@@ -43,17 +43,16 @@ fn drive(probe: &Path) {
     assert_eq!(publication.role, Role::Active);
     assert_eq!((publication.cause.own, publication.cause.theirs), (73, 100));
     assert_eq!(host.query("report lan1 100 50").status, 0);
-    let role = |token| ToWorker::Role {
-        token,
+    let event = RoleEvent {
         group: "office".to_owned(),
         role: Role::Active,
-        maintenance: false,
         before: Some(Role::Backup),
         epoch: 2,
         why: "because".to_owned(),
-        cause: Cause::default(),
         deadline_ns: u64::MAX,
+        ..RoleEvent::default()
     };
+    let role = |token| ToWorker::Role { token, event };
     assert_eq!(host.ask(role).status, 0);
     let refused = host.configure("wrong = 1", true);
     assert_eq!(refused.failures[0].key, "wrong");

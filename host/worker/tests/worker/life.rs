@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spared_worker::message::{Cause, FromWorker, Role, ToWorker};
+use spared_worker::message::{FromWorker, Role, RoleEvent, ToWorker};
 
 use crate::lab::{Host, Lab, load};
 
@@ -14,18 +14,15 @@ const EMSGSIZE: i32 = -90;
 const ECANCELED: i32 = -125;
 
 pub fn role(group: &str, role: Role) -> impl FnOnce(u64) -> ToWorker {
-    let group = group.to_owned();
-    move |token| ToWorker::Role {
-        token,
-        group,
+    let event = RoleEvent {
+        group: group.to_owned(),
         role,
-        maintenance: false,
-        before: None,
         epoch: 1,
         why: "because".to_owned(),
-        cause: Cause::default(),
         deadline_ns: u64::MAX,
-    }
+        ..RoleEvent::default()
+    };
+    move |token| ToWorker::Role { token, event }
 }
 
 fn query(word: &str) -> impl FnOnce(u64) -> ToWorker {

@@ -15,7 +15,7 @@ fn faults(text: &str) -> Vec<String> {
     let config = Config::parse(text, "r1", &[]).expect("TOML");
     let _ = read(&config);
     let faults = config.finish().err().unwrap_or_default();
-    let text = |fault: &spared_sdk::config::Fault| format!("{}: {}", fault.key, fault.why);
+    let text = |fault: &spared_sdk::config::Failure| format!("{}: {}", fault.key, fault.why);
     faults.iter().map(text).collect()
 }
 

@@ -15,12 +15,12 @@ pub struct RoleChange {
     pub is_again: bool,
 }
 
-impl From<&RoleEvent<'_>> for RoleChange {
-    fn from(event: &RoleEvent<'_>) -> Self {
+impl From<&RoleEvent> for RoleChange {
+    fn from(event: &RoleEvent) -> Self {
         Self {
-            group: event.group.to_owned(),
+            group: event.group.clone(),
             role: event.role,
-            why: event.why.to_owned(),
+            why: event.why.clone(),
             maintenance: event.maintenance,
             is_again: event.cause.kind == CauseKind::Conflict && event.before == Some(event.role),
         }

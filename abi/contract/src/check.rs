@@ -1,0 +1,27 @@
+//! Bounds of a check, of which plugin.h tells in words.
+
+/// Bytes of a check's name.
+pub const NAME_MAX: usize = 64;
+/// Greatest weight of a check.
+pub const WEIGHT_MAX: u32 = 9999;
+/// State of a check that is good.
+pub const STATE_MAX: u32 = 100;
+
+/// Whether a check may have this name.
+///
+/// # Errors
+/// Why not.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    if !(1..=NAME_MAX).contains(&name.len()) {
+        return Err("a check's name has 1-64 bytes of UTF-8");
+    }
+    if name.chars().any(char::is_control) {
+        return Err("a check's name is printable");
+    }
+    Ok(())
+}
+
+/// Whether a check may have this state: 0-100, not known yet, or lost by a failover.
+pub fn is_state(state: u32) -> bool {
+    state <= STATE_MAX || matches!(state, spared_abi::CHECK_UNKNOWN | spared_abi::CHECK_LOSES)
+}

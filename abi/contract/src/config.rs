@@ -1,0 +1,53 @@
+//! What belongs to the configuration of a plugin.
+
+use serde::{Deserialize, Serialize};
+
+use crate::named::named;
+
+/// The host's keys of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// "@node": this node's name.
+    pub node: String,
+    /// "@nodes.0": the names of `[nodes]`; may be empty.
+    pub nodes: Vec<String>,
+    /// "@links.0": the interfaces of the links to the peer.
+    pub links: Vec<String>,
+    /// "@peer": the peer's name, if keys are configured that identify it.
+    pub peer: Option<String>,
+    /// "@state": the plugin's own folder, if it has one.
+    pub state: Option<String>,
+}
+
+named! {
+    /// How a key compares between the nodes.
+    pub enum Scope {
+        /// Must be equal on both nodes.
+        Pair = SCOPE_PAIR,
+        /// May differ, as a table by node name.
+        Node = SCOPE_NODE,
+        /// Never compared.
+        Local = SCOPE_LOCAL,
+        /// Must be equal on both nodes, and is shown nowhere.
+        Secret = SCOPE_SECRET,
+    }
+}
+
+/// A key that does not fit, or why a callback failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Path of the key, as "group.0.interface.1.vrid"; empty for the whole file, and for what concerns no key.
+    pub key: String,
+    /// What was found and what is allowed, as "found 300, allowed 1-255".
+    pub why: String,
+}
+
+impl Failure {
+    /// A failure that concerns no single key.
+    pub fn of_whole(why: impl Into<String>) -> Self {
+        Self {
+            key: String::new(),
+            why: why.into(),
+        }
+    }
+}

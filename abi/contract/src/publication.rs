@@ -1,0 +1,31 @@
+//! What an elector publishes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Cause, Role};
+
+/// A role, as the elector publishes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// The role.
+    pub role: Role,
+    /// Grants all fence leases again, also those that lapsed.
+    pub reopens: bool,
+    /// Why.
+    pub cause: Cause,
+    /// Monotonic time of the call, which the worker sets: the host refuses a call that lay in the queue of a stopped
+    /// process. An ACTIVE older than [`CALL_TIMEOUT_MS`](crate::CALL_TIMEOUT_MS) grants no fence lease.
+    pub sent_ns: u64,
+}
+
+impl Publication {
+    /// A role for this reason, which is not sent yet.
+    pub fn new(role: Role, cause: Cause) -> Self {
+        Self {
+            role,
+            reopens: false,
+            cause,
+            sent_ns: 0,
+        }
+    }
+}

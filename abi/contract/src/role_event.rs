@@ -1,0 +1,54 @@
+//! A group's role, as followers are told it.
+
+use serde::{Deserialize, Serialize};
+use spared_abi as abi;
+
+use crate::named::flags;
+use crate::{Cause, Role};
+
+/// A group's role, as followers are told it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleEvent {
+    /// The configured name.
+    pub group: String,
+    /// The new role.
+    pub role: Role,
+    /// The sentence of `sparectl why`.
+    pub why: String,
+    /// Monotonic time; afterwards the host goes on without the plugin.
+    pub deadline_ns: u64,
+    /// This node is in maintenance; the same role comes again when that begins or ends.
+    pub maintenance: bool,
+    /// Moved by a switchover, not by a failure.
+    pub planned: bool,
+    /// Role that this plugin was last told for the group.
+    pub before: Option<Role>,
+    /// Number of the role: the newer of two roles of a group has the greater one.
+    pub epoch: u64,
+    /// `why` as data.
+    pub cause: Cause,
+}
+
+flags! {
+    RoleEvent {
+        maintenance = ROLE_MAINTENANCE,
+        planned = ROLE_PLANNED,
+    }
+}
+
+impl RoleEvent {
+    /// The form of the C interface, which points to the texts of this one and to the cause.
+    pub fn to_raw(&self, cause: &abi::Cause) -> abi::RoleEvent {
+        abi::RoleEvent {
+            size: size_of::<abi::RoleEvent>() as u32,
+            role: self.role.to_raw(),
+            group: abi::Str::of(&self.group),
+            why: abi::Str::of(&self.why),
+            deadline_ns: self.deadline_ns,
+            flags: self.to_flags(),
+            before: self.before.map_or(0, Role::to_raw),
+            epoch: self.epoch,
+            cause,
+        }
+    }
+}
