@@ -10,7 +10,7 @@ use crate::{
 ///
 /// # Safety
 /// `repr(C)`; it starts with its `u32` size, and all its fields may be zero.
-pub unsafe trait FromPlugin: Sized {
+pub unsafe trait PassedStruct: Sized {
     /// Size in the first version of the header, the least that a host accepts.
     const SIZE_MIN: usize;
 }
@@ -19,7 +19,7 @@ pub unsafe trait FromPlugin: Sized {
 macro_rules! end_with {
     ($($type:ident $last:ident)*) => {$(
         // SAFETY: as every sized struct of the header; integers, pointers and functions may be zero.
-        unsafe impl FromPlugin for $type {
+        unsafe impl PassedStruct for $type {
             const SIZE_MIN: usize = std::mem::offset_of!($type, $last)
                 + size_of_field(|value: &$type| &value.$last);
         }

@@ -485,7 +485,7 @@ fn what_was_frozen_stays() {
 /// A later host takes the structs of the oldest plugin: what it requires is what these had.
 #[test]
 fn what_a_host_requires_is_the_size_of_the_first_version() {
-    use abi::FromPlugin as _;
+    use abi::PassedStruct as _;
     let first = root().join("../tests/abi/v0/layout.txt");
     let (fields, _) = frozen(&std::fs::read_to_string(first).unwrap());
     for (name, required) in [

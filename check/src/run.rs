@@ -11,7 +11,7 @@ use spared_config::exit;
 use spared_config::{Fault, Plugin, Setup, Unread, plugin_names};
 use spared_process::account;
 use spared_worker::file::open_plugin;
-use spared_worker::message::Descriptor;
+use spared_contract::Descriptor;
 use spared_worker::process::{self, Configuration};
 
 use crate::{Finding, Severity, asking, summary};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use spared_abi::PLUGIN_ROOT;
 use spared_config::Setup;
-use spared_worker::message::Descriptor;
+use spared_contract::Descriptor;
 
 use super::wanted::Interface;
 use super::{Finding, Severity, System, Wanted, rights, settings};

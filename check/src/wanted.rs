@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use spared_config::Setup;
 use spared_message::device_name;
-use spared_message::worker::Family;
+use spared_contract::Family;
 use spared_sdk::config::{Cidr, IpNet};
 use toml::{Table, Value};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use spared_abi as abi;
 
-use spared_worker::message::Verb;
+use spared_contract::Verb;
 
 use crate::confined;
 use crate::descriptor;

@@ -10,9 +10,8 @@ use spared_abi as abi;
 use spared_process::account::CHECK_ACCOUNT;
 use spared_worker::capabilities;
 use spared_worker::errors::Errors;
-use spared_worker::message::{
-    Call, Descriptor, FromWorker, Load, LogLevel, Role, RoleEvent, ToWorker,
-};
+use spared_contract::{Call, Descriptor, FromPlugin, LogLevel, Role, RoleEvent, ToPlugin};
+use spared_message::load::Load;
 use spared_worker::process::Worker;
 use spared_worker::{is_misbehaviour, is_refusal};
 
@@ -71,31 +70,31 @@ impl Host {
     /// A short life of a worker. An error is the plugin's fault.
     fn drive(&mut self, toml: &str) -> Result<(), String> {
         let descriptor = self.wait("load", |message| match message {
-            FromWorker::Loaded(loaded) => Some(loaded),
+            FromPlugin::Loaded(loaded) => Some(loaded),
             _ => None,
         })??;
         let toml = toml.to_owned();
-        self.ask("configure", |token| ToWorker::Configure {
+        self.ask("configure", |token| ToPlugin::Configure {
             token,
             toml,
             check: false,
             surroundings: surroundings(),
         })?;
-        self.ask("start", |token| ToWorker::Start { token })?;
+        self.ask("start", |token| ToPlugin::Start { token })?;
         for role in [Role::Active, Role::Backup] {
             self.say("role", |token| change(token, role))?;
         }
         let asks = descriptor.verbs.iter().filter(|verb| !verb.changes);
         for word in asks.map(|verb| verb.word.clone()) {
             let argv = Vec::from_iter((!word.is_empty()).then_some(word));
-            self.say("query", |token| ToWorker::Query { token, argv })?;
+            self.say("query", |token| ToPlugin::Query { token, argv })?;
         }
-        self.ask("stop", |token| ToWorker::Stop { token })?;
+        self.ask("stop", |token| ToPlugin::Stop { token })?;
         self.exit()
     }
 
     /// Makes a call that must succeed.
-    fn ask(&mut self, callback: &str, message: impl FnOnce(u64) -> ToWorker) -> Result<(), String> {
+    fn ask(&mut self, callback: &str, message: impl FnOnce(u64) -> ToPlugin) -> Result<(), String> {
         match self.call(callback, message)? {
             (0.., _) => Ok(()),
             (status, why) if why.is_empty() => {
@@ -108,13 +107,13 @@ impl Host {
 
     /// Makes a call that may fail or stay pending, as it may need something that is not here. It must
     /// not end the worker or block it.
-    fn say(&mut self, callback: &str, message: impl FnOnce(u64) -> ToWorker) -> Result<(), String> {
+    fn say(&mut self, callback: &str, message: impl FnOnce(u64) -> ToPlugin) -> Result<(), String> {
         self.token += 1;
         self.send(&message(self.token));
         let wanted = self.token;
-        self.send(&ToWorker::Ping { number: wanted });
+        self.send(&ToPlugin::Ping { number: wanted });
         self.wait(callback, |message| {
-            matches!(message, FromWorker::Pong { number, .. } if number == wanted).then_some(())
+            matches!(message, FromPlugin::Pong { number, .. } if number == wanted).then_some(())
         })
     }
 
@@ -122,13 +121,13 @@ impl Host {
     fn call(
         &mut self,
         callback: &str,
-        message: impl FnOnce(u64) -> ToWorker,
+        message: impl FnOnce(u64) -> ToPlugin,
     ) -> Result<(abi::Status, String), String> {
         self.token += 1;
         let wanted = self.token;
         self.send(&message(wanted));
         self.wait(callback, |message| match message {
-            FromWorker::Returned {
+            FromPlugin::Returned {
                 token,
                 status,
                 failures,
@@ -139,7 +138,7 @@ impl Host {
                 Some((status, said.join("; ")))
             }
             // A start may be pending for 90 s; that is not waited for here.
-            FromWorker::Pending { token } if token == wanted && callback == "start" => {
+            FromPlugin::Pending { token } if token == wanted && callback == "start" => {
                 Some((0, String::new()))
             }
             _ => None,
@@ -155,26 +154,26 @@ impl Host {
             _ => 1,
         };
         let statuses = vec![0; count];
-        self.send(&ToWorker::Answer { number, statuses });
+        self.send(&ToPlugin::Answer { number, statuses });
     }
 
     /// Sends a message; reading notices a worker that is gone.
-    fn send(&self, message: &ToWorker) {
+    fn send(&self, message: &ToPlugin) {
         let _ = self.worker.send(message, &[]);
     }
 
     fn wait<T>(
         &mut self,
         step: &str,
-        mut pick: impl FnMut(FromWorker) -> Option<T>,
+        mut pick: impl FnMut(FromPlugin) -> Option<T>,
     ) -> Result<T, String> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             self.hear();
             match self.worker.receive() {
                 Ok(None) => self.nap(),
-                Ok(Some(FromWorker::Log { level, text })) => self.note(level, &text),
-                Ok(Some(FromWorker::Call { number, call })) => {
+                Ok(Some(FromPlugin::Log { level, text })) => self.note(level, &text),
+                Ok(Some(FromPlugin::Call { number, call })) => {
                     self.answer(number, call);
                 }
                 Ok(Some(message)) => {
@@ -264,7 +263,7 @@ fn load(path: &Path, descriptor: &Descriptor, is_root: bool) -> Load {
     }
 }
 
-fn change(token: u64, role: Role) -> ToWorker {
+fn change(token: u64, role: Role) -> ToPlugin {
     let event = RoleEvent {
         group: "group".to_owned(),
         role,
@@ -273,5 +272,5 @@ fn change(token: u64, role: Role) -> ToWorker {
         deadline_ns: u64::MAX,
         ..RoleEvent::default()
     };
-    ToWorker::Role { token, event }
+    ToPlugin::Role { token, event }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use spared_abi as abi;
 
-use spared_worker::message::Descriptor;
+use spared_contract::Descriptor;
 
 use crate::elf;
 use crate::finding::Finding;

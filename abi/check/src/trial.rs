@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use spared_abi as abi;
 use spared_process::monotonic::now_ns;
 use spared_worker::Loaded;
-use spared_worker::message::Surroundings;
+use spared_contract::Surroundings;
 use spared_worker::settings::Settings;
 use spared_worker::status::{self, INVALID};
 

@@ -10,11 +10,13 @@ pub mod address;
 mod cause;
 pub mod check;
 mod claims;
+pub mod codec;
 mod config;
 mod descriptor;
 mod directive;
 mod interface;
 mod log_level;
+mod message;
 mod named;
 mod pair_status;
 mod publication;
@@ -29,11 +31,9 @@ pub use descriptor::{Descriptor, Verb};
 pub use directive::Directive;
 pub use interface::{InterfaceEvent, SocketKind};
 pub use log_level::LogLevel;
+pub use message::{CALL_TIMEOUT_MS, Call, FromPlugin, ToPlugin};
 pub use pair_status::{EventRecord, FindingRecord, GroupHeadline, PairStatus, VerdictWord};
 pub use publication::Publication;
 pub use role::{Forced, Role};
 pub use role_event::RoleEvent;
 pub use row::{Row, Unit, Value, nanoseconds};
-
-/// How long a worker waits for the answer to a call before the callback sees -ETIMEDOUT.
-pub const CALL_TIMEOUT_MS: u64 = 100;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use spared_message::worker::MESSAGE_MAX;
+use spared_contract::codec::MESSAGE_MAX;
 use spared_worker::file::open_checked;
 
 use super::Fault;

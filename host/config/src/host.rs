@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use log::LevelFilter;
-use spared_message::worker::Surroundings;
+use spared_contract::Surroundings;
 use spared_sdk::config::{Config, HOST_KEYS, Section};
 use toml::de::DeTable;
 

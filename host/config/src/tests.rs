@@ -355,7 +355,7 @@ proptest::proptest! {
 #[test]
 fn the_worker_hides_the_same_keys_of_a_file_as_the_sdk() {
     let lines = spared_sdk::config::HOST_KEYS.map(|key| format!("{key} = 1\n"));
-    let around = spared_message::worker::Surroundings::default();
+    let around = spared_contract::Surroundings::default();
     let settings = spared_worker::settings::Settings::parse(&lines.concat(), &around).unwrap();
     assert_eq!(settings.key("", 0), Err(rustix::io::Errno::NOENT));
 }

@@ -1,6 +1,6 @@
 //! Keys of leases: one for each virtual router and one for each group.
 
-use spared_message::worker::Family;
+use spared_contract::Family;
 
 /// A key of the set `lease`. It has nft's type of a packet mark, the only type of which rules can
 /// build a constant that `nft` prints and reads again: `meta mark & 0 | number`.

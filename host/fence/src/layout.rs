@@ -8,7 +8,7 @@
 
 use std::ffi::{CStr, CString};
 
-use spared_message::worker::Family;
+use spared_contract::Family;
 use spared_netlink::constants::*;
 
 use super::LeaseKey;

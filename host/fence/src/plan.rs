@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use spared_message::worker::Family;
+use spared_contract::Family;
 
 use super::LeaseKey;
 

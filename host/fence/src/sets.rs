@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::net::IpAddr;
 
-use spared_message::worker::Family;
+use spared_contract::Family;
 
 use super::LeaseKey;
 use super::layout::{advert_chain_name, c_string, guard_chain_name};

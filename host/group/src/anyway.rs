@@ -3,7 +3,7 @@
 //! Such an order counts until the group has moved once. A node that had to serve later, because the peer died, waits
 //! until the peer is ready again.
 
-use spared_message::worker::{Cause, Forced};
+use spared_contract::{Cause, Forced};
 use spared_pair::CauseKind;
 
 use super::{Group, Groups};

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::mem::discriminant;
 
-use spared_message::worker::{Call, Claims, Publication};
+use spared_contract::{Call, Claims, Publication};
 
 use super::calls::GROUPS_MAX;
 use super::{Action, Groups, Ticket};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use spared_message::notice::{Kind, Notice};
-use spared_message::worker::{Cause, Role};
+use spared_contract::{Cause, Role};
 use spared_pair::CauseKind;
 
 use super::{Action, Group, Groups, Order, Phase, ROLE_DEADLINE_NS, name_of};

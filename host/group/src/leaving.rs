@@ -1,7 +1,7 @@
 //! A group leaves this node: it resigns, carries what still arrives, its followers leave, and then its addresses
 //! are removed.
 
-use spared_message::worker::{Cause, Role};
+use spared_contract::{Cause, Role};
 use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
 

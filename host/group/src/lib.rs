@@ -31,7 +31,7 @@ mod wish;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use spared_message::notice::Notice;
-use spared_message::worker::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Role};
+use spared_contract::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Role};
 
 pub use actions::{Action, Order, Ticket};
 pub use batch::count_of;

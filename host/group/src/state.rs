@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use spared_message::worker::{Cause, Claims, Forced, Role};
+use spared_contract::{Cause, Claims, Forced, Role};
 use spared_pair::CauseKind;
 
 use super::anyway::Anyway;

@@ -9,7 +9,7 @@ mod performed;
 mod prompt;
 mod switchover;
 
-use spared_message::worker::{AddressClaim, Cause, Family, Publication, VirtualRouterClaim};
+use spared_contract::{AddressClaim, Cause, Family, Publication, VirtualRouterClaim};
 use spared_pair::CauseKind;
 
 use super::*;

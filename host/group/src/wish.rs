@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use spared_message::clean;
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_message::worker::{Cause, Role};
+use spared_contract::{Cause, Role};
 use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use spared_message::worker::{AddressClaim, Claims};
+use spared_contract::{AddressClaim, Claims};
 
 use super::group::{Group, router_id};
 

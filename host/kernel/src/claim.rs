@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use spared_fence::LeaseKey;
-use spared_message::worker::Claims;
+use spared_contract::Claims;
 
 use super::check::check;
 use super::group::{self, Group, router_id};

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use spared_fence::{Device, Fence, FenceError, Guarded, LeaseKey, Plan};
-use spared_message::worker::Claims;
+use spared_contract::Claims;
 use spared_netlink::{Event, Link, Message};
 
 use super::group::{Group, router_id};

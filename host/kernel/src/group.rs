@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use spared_fence::{Guarded, LeaseKey, VirtualRouter};
-use spared_message::worker::{AddressClaim, Claims, VirtualRouterClaim};
+use spared_contract::{AddressClaim, Claims, VirtualRouterClaim};
 use spared_netlink::Route;
 
 use super::announce::Schedule;
@@ -290,7 +290,7 @@ fn virtual_mac(router: &VirtualRouterClaim, interfaces: &Interfaces) -> Option<(
 
 #[cfg(test)]
 mod tests {
-    use spared_message::worker::Family;
+    use spared_contract::Family;
 
     use super::super::check::check;
     use super::*;

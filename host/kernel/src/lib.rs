@@ -40,7 +40,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use spared_fence::{Counts, Fence, Guarded, LeaseKey, Plan};
-use spared_message::worker::InterfaceEvent;
+use spared_contract::InterfaceEvent;
 use spared_netlink::{Monitor, PacketSocket, Requests};
 
 pub use addresses::Installed;

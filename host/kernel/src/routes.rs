@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use spared_message::worker::{AddressClaim, RouteClaim};
+use spared_contract::{AddressClaim, RouteClaim};
 use spared_netlink::constants::ROUTE_PROTOCOL;
 use spared_netlink::{Message, Requests, Route};
 use spared_pair::MissingRoute;

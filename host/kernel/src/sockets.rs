@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
-use spared_message::worker::SocketKind;
+use spared_contract::SocketKind;
 use spared_netlink::{
     Ends, Instruction, PacketSocket, datagram_sender, echo_socket, join_groups, raw_ip_socket,
 };

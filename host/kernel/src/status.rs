@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use spared_message::worker::AddressClaim;
+use spared_contract::AddressClaim;
 use spared_netlink::Address;
 use spared_pair::{AddressStatus, ForeignAddress, MissingRoute};
 

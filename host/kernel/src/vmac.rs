@@ -6,7 +6,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use spared_message::device_name;
-use spared_message::worker::Family;
+use spared_contract::Family;
 use spared_netlink::constants::DEVICE_ALIAS;
 use spared_netlink::{Link, Message, Requests};
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use spared_fence::Tampering;
-use spared_message::worker::Family;
+use spared_contract::Family;
 use spared_netlink::{Event, Route};
 
 use super::filters::Admitted;

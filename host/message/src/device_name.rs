@@ -1,6 +1,6 @@
 //! Names of the devices of virtual MACs.
 
-use crate::worker::Family;
+use spared_contract::Family;
 
 /// As in "vrrp50.lan2" and "vrrp50v6.lan2". A name above the kernel's 15 letters is cut, and ends with four letters that
 /// stand for all of it: it depends on nothing else, so that it is the same at each start and on both nodes.

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use spared_contract::codec::Message;
 
 use crate::link::LinkPath;
 
@@ -48,6 +49,10 @@ pub enum FromFirewall {
     /// The rules, as both nodes compare them.
     Rules(RulesListed),
 }
+
+impl Message for ToFirewall {}
+
+impl Message for FromFirewall {}
 
 /// What is called otherwise on each node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
-//! Messages between the processes of a node, and between the hosts of both: plain data, which the host's
-//! parts use among themselves as well. Sockets and encodings are elsewhere.
+//! Messages between the daemon, its starter, the link and the firewall, and between the daemons of both nodes: plain
+//! data, which the daemon's parts use among themselves as well. The messages to plugins and from them, and the encoding
+//! of all records, are in `spared_contract`; sockets are elsewhere.
 
 #![forbid(unsafe_code)]
 
@@ -8,11 +9,10 @@ mod device_name;
 mod fingerprint;
 pub mod firewall;
 pub mod link;
-mod load;
+pub mod load;
 pub mod notice;
 pub mod starter;
 pub mod word;
-pub mod worker;
 
 pub use device_name::device_name;
 pub use fingerprint::fingerprint;

@@ -1,11 +1,11 @@
-//! Messages between host and link process: one postcard-coded message per record
-//! (`codec.rs` of the worker). Both ends are the same binary.
+//! Messages between host and link process. Both ends are the same binary.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use spared_contract::LogLevel;
+use spared_contract::codec::Message;
 use zeroize::Zeroize;
 
 use crate::word::{Introduction, Word};
@@ -78,6 +78,10 @@ pub enum FromLink {
         number: u64,
     },
 }
+
+impl Message for ToLink {}
+
+impl Message for FromLink {}
 
 /// The configuration of the link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

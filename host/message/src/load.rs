@@ -1,9 +1,10 @@
 //! What a worker is started with, and what of its plugin's descriptor that is made of.
 
 use serde::{Deserialize, Serialize};
+use spared_contract::Descriptor;
+use spared_contract::codec::Message;
 
-use crate::worker::Descriptor;
-
+/// What a worker is to load and how to confine it: the first record on its socket, from the starter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// For logs and thread names; the file itself is descriptor 4.
@@ -35,6 +36,8 @@ pub struct Load {
     /// Folder of the control group that it joins.
     pub control_group: Option<String>,
 }
+
+impl Message for Load {}
 
 /// A file of root's, by which a plugin is configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

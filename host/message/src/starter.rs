@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use spared_contract::codec::Message;
 
-use crate::worker::Asks;
+use crate::load::Asks;
 
 /// A request. Each is answered by an [`Answer`] of the same number, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +13,8 @@ pub struct Request {
     pub number: u64,
     pub what: Asked,
 }
+
+impl Message for Request {}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asked {
@@ -61,6 +64,8 @@ pub struct Answer {
     pub number: u64,
     pub what: Answered,
 }
+
+impl Message for Answer {}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answered {

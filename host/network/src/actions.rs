@@ -3,7 +3,7 @@
 use spared_group::{Action, Groups, Ticket};
 use spared_kernel::{Installed, KernelError};
 use spared_message::notice::{Kind, Notice};
-use spared_message::worker::{Claims, Publication};
+use spared_contract::{Claims, Publication};
 use spared_process::clock;
 
 use super::Network;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use spared_abi::{ADDITIONS_MAX, GROUPS_MAX};
 use spared_group::{Groups, Ticket};
-use spared_message::worker::Claims;
+use spared_contract::Claims;
 use spared_supervisor::Supervisor;
 
 use super::Network;

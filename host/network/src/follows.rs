@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use spared_message::worker::InterfaceEvent;
+use spared_contract::InterfaceEvent;
 
 /// Interfaces that one plugin may follow. Each costs sockets.
 const INTERFACES_MAX: usize = 1024;

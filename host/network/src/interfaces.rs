@@ -7,7 +7,7 @@ use std::time::Instant;
 use spared_group::Ticket;
 use spared_kernel::ANY;
 use spared_message::notice::{Kind, Notice};
-use spared_message::worker::{InterfaceEvent, ToWorker};
+use spared_contract::{InterfaceEvent, ToPlugin};
 use spared_pair::InterfaceLack;
 use spared_process::clock;
 use spared_supervisor::Supervisor;
@@ -151,7 +151,7 @@ impl Network {
             Parcel::EventAndDescriptors => {}
         }
         let descriptors: &[BorrowedFd<'_>] = &descriptors;
-        supervisor.send(now, plugin, &ToWorker::Interface(event), descriptors);
+        supervisor.send(now, plugin, &ToPlugin::Interface(event), descriptors);
     }
 
     /// Notes the state of an interface and since when. Returns an event if it changed.

@@ -14,7 +14,7 @@ use spared_journal::Notices;
 use spared_message::clean;
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_message::worker::Scope;
+use spared_contract::Scope;
 use spared_pair::quality::{self, Change, CheckReport, Quality, Refused};
 use spared_pair::{Fitness, MachineDifference, MachineFacts, NodeFacts};
 use spared_peer::joining::Joining;

@@ -2,7 +2,7 @@
 
 use spared_config::{Setup, by_order};
 use spared_group::Groups;
-use spared_message::worker::Role;
+use spared_contract::Role;
 use spared_reload::{ActiveGroup, InForce, KnownPlugin};
 use spared_stop::Remains;
 use spared_supervisor::Supervisor;

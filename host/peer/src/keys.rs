@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use spared_control::Difference;
 use spared_message::word::ConfigValue;
-use spared_message::worker::Scope;
+use spared_contract::Scope;
 use spared_message::{clean, fingerprint};
 use spared_pair::DifferenceKind;
 use toml::{Table, Value};

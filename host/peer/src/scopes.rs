@@ -1,7 +1,7 @@
 //! Scopes of the host's own keys: those that may differ between the nodes. Plugins declare theirs. And the
 //! keys that say what a group is.
 
-use spared_message::worker::Scope;
+use spared_contract::Scope;
 
 /// Keys of `spared.toml` with the scope "local".
 const LOCAL: [&str; 6] = [

@@ -15,10 +15,7 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
     sendmsg, socketpair, sockopt,
 };
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use spared_message::worker::MESSAGE_MAX;
+use spared_contract::codec::{MESSAGE_MAX, Message};
 
 /// Descriptors that may travel with one message.
 pub const DESCRIPTORS_MAX: usize = 16;
@@ -46,9 +43,10 @@ pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// [`SendError::TooLong`].
-pub fn encode<M: Serialize>(message: &M) -> Result<Vec<u8>, SendError> {
-    let record = postcard::to_stdvec(message)
-        .map_err(|error| SendError::Kernel(io::Error::other(error.to_string())))?;
+pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, SendError> {
+    let record = message
+        .encode()
+        .map_err(|error| SendError::Kernel(io::Error::other(error)))?;
     if record.len() > MESSAGE_MAX {
         return Err(SendError::TooLong(record.len()));
     }
@@ -86,7 +84,7 @@ pub fn transmit(
 ///
 /// # Errors
 /// See [`SendError`].
-pub fn send<M: Serialize>(
+pub fn send<M: Message>(
     socket: BorrowedFd<'_>,
     message: &M,
     descriptors: &[BorrowedFd<'_>],
@@ -111,14 +109,14 @@ impl Receiver {
     ///
     /// # Errors
     /// See [`ReceiveError`].
-    pub fn receive<M: DeserializeOwned>(
+    pub fn receive<M: Message>(
         &mut self,
         socket: impl AsFd,
     ) -> Result<Option<(M, Vec<OwnedFd>)>, ReceiveError> {
         BUFFER.with_borrow_mut(|buffer| self.receive_into(buffer, socket.as_fd()))
     }
 
-    fn receive_into<M: DeserializeOwned>(
+    fn receive_into<M: Message>(
         &mut self,
         buffer: &mut [u8],
         socket: BorrowedFd<'_>,
@@ -154,7 +152,7 @@ impl Receiver {
         }
         self.length = received.bytes;
         let record = buffer.get(..received.bytes).unwrap_or_default();
-        let message = postcard::from_bytes(record)
+        let message = M::decode(record)
             .map_err(|error| ReceiveError::Malformed(format!("a record is malformed: {error}")))?;
         Ok(Some((message, descriptors)))
     }

@@ -4,8 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use spared_contract::codec::Message;
 use spared_message::starter::{NotStarted, Start};
 
 use crate::codec::{self, Receiver, SendError};
@@ -40,7 +39,7 @@ const BUDGET: usize = 64;
 
 /// Whoever has such a process: hears what it says, and that it ended.
 pub trait Owner {
-    type Said: DeserializeOwned;
+    type Said: Message;
 
     fn process(&mut self) -> &mut Subprocess;
 
@@ -168,7 +167,7 @@ impl Subprocess {
     ///
     /// # Errors
     /// Why it cannot be reached, as a part of a sentence about it.
-    pub fn send<M: Serialize>(
+    pub fn send<M: Message>(
         &self,
         message: &M,
         descriptors: &[BorrowedFd<'_>],
@@ -192,7 +191,7 @@ impl Subprocess {
     ///
     /// # Errors
     /// Why nothing can come any more, as a part of a sentence about it.
-    pub fn receive<M: DeserializeOwned>(&mut self) -> Result<Option<M>, String> {
+    pub fn receive<M: Message>(&mut self) -> Result<Option<M>, String> {
         let Some(running) = &mut self.running else {
             return Ok(None);
         };

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use spared_message::worker::Scope;
+use spared_contract::Scope;
 
 const NAME: &str = "secret-keys";
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use spared_control::{Answer, ErrorCode, Force, Request};
 use spared_group::{Follower, Groups, Ticket};
-use spared_message::worker::{Cause, Claims, Publication};
+use spared_contract::{Cause, Claims, Publication};
 use spared_pair::{Forced, GroupFacts, Maintenance, NodeFacts, Role};
 
 use super::switch::Planned;
@@ -30,7 +30,7 @@ fn become_active(groups: &mut Groups) {
         part: 0,
     };
     let publication = Publication {
-        role: spared_message::worker::Role::Active,
+        role: spared_contract::Role::Active,
         reopens: false,
         cause: Cause::default(),
         sent_ns: 0,

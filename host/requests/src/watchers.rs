@@ -7,9 +7,7 @@ use std::time::Instant;
 use spared_abi::{WATCH_EVENTS, WATCH_STATUS};
 use spared_control::Event;
 use spared_group::Groups;
-use spared_message::worker::{
-    EventRecord, FindingRecord, GroupHeadline, LogLevel, PairStatus, ToWorker,
-};
+use spared_contract::{EventRecord, FindingRecord, GroupHeadline, LogLevel, PairStatus, ToPlugin};
 use spared_pair::{Finding, Headline, Verdict};
 use spared_process::codec::encode;
 use spared_process::limit::Limit;
@@ -74,14 +72,14 @@ impl Watchers {
         now: Instant,
         level: log::Level,
         event: &Event,
-    ) -> Vec<(String, ToWorker)> {
+    ) -> Vec<(String, ToPlugin)> {
         match self.want_events() {
             true => self.event(now, &event_of(level, event)),
             false => Vec::new(),
         }
     }
 
-    fn event(&mut self, now: Instant, event: &EventRecord) -> Vec<(String, ToWorker)> {
+    fn event(&mut self, now: Instant, event: &EventRecord) -> Vec<(String, ToPlugin)> {
         let mut messages = Vec::new();
         let watching = self
             .plugins
@@ -97,13 +95,13 @@ impl Watchers {
                 lost,
                 ..event.clone()
             };
-            messages.push((plugin.clone(), ToWorker::Event(event)));
+            messages.push((plugin.clone(), ToPlugin::Event(event)));
         }
         messages
     }
 
     /// The messages about a status that was asked for, for those who were told another one.
-    pub fn handle_status(&mut self, status: &PairStatus) -> Vec<(String, ToWorker)> {
+    pub fn handle_status(&mut self, status: &PairStatus) -> Vec<(String, ToPlugin)> {
         self.is_asked = false;
         let mut messages = Vec::new();
         let watching = self
@@ -113,7 +111,7 @@ impl Watchers {
         for (plugin, watcher) in watching {
             if watcher.told.as_ref() != Some(status) {
                 watcher.told = Some(status.clone());
-                messages.push((plugin.clone(), ToWorker::Status(status.clone())));
+                messages.push((plugin.clone(), ToPlugin::Status(status.clone())));
             }
         }
         messages
@@ -149,9 +147,9 @@ fn group_headline(headline: &Headline, known: &Groups) -> GroupHeadline {
 /// Leaves out groups and findings until it fits a record; one that does not would end the worker.
 fn bounded(mut status: PairStatus) -> PairStatus {
     loop {
-        let message = ToWorker::Status(status);
+        let message = ToPlugin::Status(status);
         let is_long = encode(&message).is_err();
-        let ToWorker::Status(tried) = message else {
+        let ToPlugin::Status(tried) = message else {
             return PairStatus::default();
         };
         status = tried;
@@ -199,7 +197,7 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use spared_message::worker::VerdictWord;
+    use spared_contract::VerdictWord;
 
     use super::*;
 
@@ -224,7 +222,7 @@ mod tests {
         assert_eq!(told, EVENTS_BURST as usize);
         let later = now + std::time::Duration::from_secs(1);
         let messages = watchers.event(later, &event());
-        let [(_, ToWorker::Event(next))] = &messages[..] else {
+        let [(_, ToPlugin::Event(next))] = &messages[..] else {
             panic!("{messages:?}");
         };
         assert_eq!(next.lost, 50);
@@ -266,7 +264,7 @@ mod tests {
             findings: vec![finding; FINDINGS_MAX],
             ..PairStatus::default()
         });
-        assert!(encode(&ToWorker::Status(status.clone())).is_ok());
+        assert!(encode(&ToPlugin::Status(status.clone())).is_ok());
         let kept = status.groups.len() + status.findings.len();
         assert_eq!(status.left_out as usize, GROUPS_MAX + FINDINGS_MAX - kept);
         assert!(kept > 0);

@@ -14,7 +14,7 @@ use spared_message::notice::{Kind, Notice};
 use spared_pair::quality::{self, CheckReport, Refused};
 use spared_process::clock;
 use spared_supervisor::Report;
-use spared_worker::message::{Call, ToWorker};
+use spared_contract::{Call, ToPlugin};
 
 use super::r#loop::Loop;
 
@@ -310,7 +310,7 @@ impl Loop {
         let descriptor = self.supervisor.descriptor(plugin);
         let end = descriptor.and_then(|it| self.link.connect(now, it));
         if let Some(end) = end {
-            let message = ToWorker::Channel;
+            let message = ToPlugin::Channel;
             self.supervisor.send(now, plugin, &message, &[end.as_fd()]);
         }
     }

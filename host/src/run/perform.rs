@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use spared_group::{Action, ROLE_DEADLINE_NS};
-use spared_worker::message::ToWorker;
+use spared_contract::ToPlugin;
 
 use super::r#loop::Loop;
 
@@ -58,7 +58,7 @@ impl Loop {
             }
             Action::Directive { plugin, directive } => {
                 self.supervisor
-                    .send(now, &plugin, &ToWorker::Directive(directive), &[]);
+                    .send(now, &plugin, &ToPlugin::Directive(directive), &[]);
             }
             Action::Drain {
                 plugin,

@@ -13,7 +13,7 @@ use spared_process::clock;
 use spared_requests::questions::{Answered, Asker, Asking, Question, STATUS_TIMEOUT, Unanswered};
 use spared_requests::watchers::with_verdict;
 use spared_requests::{Caller, words};
-use spared_worker::message::Cause;
+use spared_contract::Cause;
 
 use super::r#loop::Loop;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use spared_abi::{PLUGIN_FILES, PLUGIN_REALTIME, PLUGIN_ROOT, PLUGIN_WRITE};
 use spared_config::{Allow, Plugin};
-use spared_message::worker::Asks;
+use spared_message::load::Asks;
 use spared_worker::capabilities;
 
 use crate::paths::{Opened, Private};

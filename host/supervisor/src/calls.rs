@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_group::Ticket;
-use spared_worker::message::ToWorker;
+use spared_contract::ToPlugin;
 
 use super::Supervisor;
 
@@ -69,7 +69,7 @@ impl Supervisor {
             return;
         };
         let number = ticket.number;
-        let message = ToWorker::Answer { number, statuses };
+        let message = ToPlugin::Answer { number, statuses };
         self.send(now, &ticket.plugin, &message, &[]);
     }
 }

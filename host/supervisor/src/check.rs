@@ -8,7 +8,7 @@ use spared_process::codec::ReceiveError;
 use spared_process::poller::Poller;
 use spared_process::{OwnTime, Usage};
 use spared_worker::errors::Errors;
-use spared_worker::message::{Failure, FromWorker, Surroundings, ToWorker};
+use spared_contract::{Failure, FromPlugin, Surroundings, ToPlugin};
 use spared_worker::process::Worker;
 
 use super::failure::{faults, status_of};
@@ -182,11 +182,11 @@ impl Check {
         self.said > SAID_MAX
     }
 
-    fn step(&mut self, message: FromWorker) -> Step {
+    fn step(&mut self, message: FromPlugin) -> Step {
         match message {
-            FromWorker::Loaded(Ok(_)) => self.configure(),
-            FromWorker::Loaded(Err(why)) => self.fail(&why),
-            FromWorker::Returned {
+            FromPlugin::Loaded(Ok(_)) => self.configure(),
+            FromPlugin::Loaded(Err(why)) => self.fail(&why),
+            FromPlugin::Returned {
                 status, failures, ..
             } => self.end(status, failures),
             // A check has no effect, so its other messages are ignored.
@@ -204,7 +204,7 @@ impl Check {
     }
 
     fn configure(&mut self) -> Step {
-        let message = ToWorker::Configure {
+        let message = ToPlugin::Configure {
             token: 1,
             toml: self.settings.text.clone(),
             check: true,

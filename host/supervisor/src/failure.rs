@@ -3,7 +3,7 @@
 use std::io;
 
 use spared_config::Fault;
-use spared_worker::message::Failure;
+use spared_contract::Failure;
 use spared_worker::status::{self, INVALID};
 
 /// Faults that a plugin found in its configuration, with file and line.

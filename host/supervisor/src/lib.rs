@@ -34,7 +34,7 @@ use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
 use spared_requests::questions::{Answered, Unanswered};
-use spared_worker::message::{RoleEvent, Surroundings, ToWorker};
+use spared_contract::{RoleEvent, Surroundings, ToPlugin};
 use spared_worker::process::Worker;
 
 use calls::Calls;
@@ -265,7 +265,7 @@ impl Supervisor {
         &mut self,
         now: Instant,
         name: &str,
-        message: &ToWorker,
+        message: &ToPlugin,
         descriptors: &[BorrowedFd<'_>],
     ) -> bool {
         let Some(plugin) = self.plugins.get(name) else {
@@ -300,7 +300,7 @@ impl Supervisor {
         deadline_ns: u64,
     ) {
         let purpose = Purpose::Settle { group, epoch };
-        self.ask(now, name, purpose, |token| ToWorker::Settle {
+        self.ask(now, name, purpose, |token| ToPlugin::Settle {
             token,
             deadline_ns,
         });
@@ -308,7 +308,7 @@ impl Supervisor {
 
     pub fn drain(&mut self, now: Instant, name: &str, group: String, epoch: u64, deadline_ns: u64) {
         let purpose = Purpose::Drain { group, epoch };
-        self.ask(now, name, purpose, |token| ToWorker::Drain {
+        self.ask(now, name, purpose, |token| ToPlugin::Drain {
             token,
             deadline_ns,
         });
@@ -330,7 +330,7 @@ impl Supervisor {
             epoch: order.epoch,
             cause: order.cause,
         };
-        self.ask(now, name, purpose, |token| ToWorker::Role { token, event });
+        self.ask(now, name, purpose, |token| ToPlugin::Role { token, event });
     }
 
     /// Sends a query. [`Report::Answered`] with the same id follows in any case, by `until` at the
@@ -340,7 +340,7 @@ impl Supervisor {
         let purpose = Purpose::Query { id, until };
         let why = if is_hurried && self.is_silent(name, now) {
             "does not answer"
-        } else if self.ask(now, name, purpose, |token| ToWorker::Query { token, argv }) {
+        } else if self.ask(now, name, purpose, |token| ToPlugin::Query { token, argv }) {
             return;
         } else {
             "is not running"
@@ -358,7 +358,7 @@ impl Supervisor {
             until: now + STOP_TIMEOUT,
             longest: now + STOP_MAX,
         };
-        let asked = self.ask(now, name, purpose, |token| ToWorker::Stop { token });
+        let asked = self.ask(now, name, purpose, |token| ToPlugin::Stop { token });
         match self.plugins.get_mut(name) {
             Some(plugin) if asked => plugin.state = State::Stopping,
             _ => self.reports.push_back(Report::Stopped {
@@ -387,7 +387,7 @@ impl Supervisor {
         now: Instant,
         name: &str,
         purpose: Purpose,
-        message: impl FnOnce(u64) -> ToWorker,
+        message: impl FnOnce(u64) -> ToPlugin,
     ) -> bool {
         self.token += 1;
         let token = self.token;

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use spared_process::codec;
-use spared_worker::message::ToWorker;
+use spared_contract::ToPlugin;
 
 use super::Supervisor;
 
@@ -58,7 +58,7 @@ impl Supervisor {
             }
         };
         for (plugin, partner, end) in [(one, other, ours), (other, one, theirs)] {
-            let message = ToWorker::Partner {
+            let message = ToPlugin::Partner {
                 plugin: partner.to_owned(),
             };
             self.send(now, plugin, &message, &[end.as_fd()]);

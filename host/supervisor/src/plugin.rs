@@ -8,7 +8,8 @@ use spared_process::poller::Poller;
 use spared_process::{Policy, RestartBudget, TRIAL};
 use spared_starter::Rights;
 use spared_worker::group_names;
-use spared_worker::message::{Asks, Descriptor, Surroundings, ToWorker};
+use spared_contract::{Descriptor, Surroundings, ToPlugin};
+use spared_message::load::Asks;
 use spared_worker::process::Worker;
 
 use super::memory::Memory;
@@ -292,14 +293,14 @@ impl Supervisor {
         self.refuse(name, vec![why]);
     }
 
-    fn configure_message_of(&self, name: &str) -> Option<impl FnOnce(u64) -> ToWorker + use<>> {
+    fn configure_message_of(&self, name: &str) -> Option<impl FnOnce(u64) -> ToPlugin + use<>> {
         Some(self.configure_message(self.plugins.get(name)?))
     }
 
     pub(super) fn configure_message(
         &self,
         plugin: &Plugin,
-    ) -> impl FnOnce(u64) -> ToWorker + use<> {
+    ) -> impl FnOnce(u64) -> ToPlugin + use<> {
         let toml = plugin.settings.text.clone();
         let folder = self.state_folder(plugin.name());
         let folder = folder.and_then(|folder| folder.to_str().map(str::to_owned));
@@ -307,7 +308,7 @@ impl Supervisor {
             state: folder,
             ..self.terms.surroundings.clone()
         };
-        move |token| ToWorker::Configure {
+        move |token| ToPlugin::Configure {
             token,
             toml,
             check: false,
@@ -331,7 +332,7 @@ impl Supervisor {
         for name in names {
             self.set_state(&name, State::Starting);
             self.ask(now, &name, Purpose::Start { until: None }, |token| {
-                ToWorker::Start { token }
+                ToPlugin::Start { token }
             });
         }
     }

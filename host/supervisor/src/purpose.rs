@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use spared_abi::{ATTENTION, RESTART};
-use spared_worker::message::Failure;
+use spared_contract::Failure;
 
 use super::failure::{reason, status_of};
 use super::plugin::State;

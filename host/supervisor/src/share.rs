@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
-use spared_worker::message::FromWorker;
+use spared_contract::FromPlugin;
 
 use super::worker::Running;
 use super::{Kind, Notice, Report, Supervisor};
@@ -90,10 +90,10 @@ impl Share {
 
 impl Running {
     /// Whether a message answers a question of the host that is open.
-    pub(super) fn is_asked(&self, message: &FromWorker) -> bool {
+    pub(super) fn is_asked(&self, message: &FromPlugin) -> bool {
         match message {
-            FromWorker::Returned { token, .. } => self.pending.contains_key(token),
-            FromWorker::Pong { number, .. } => self.pings.is_open(*number),
+            FromPlugin::Returned { token, .. } => self.pending.contains_key(token),
+            FromPlugin::Pong { number, .. } => self.pings.is_open(*number),
             _ => false,
         }
     }

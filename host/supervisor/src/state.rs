@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use spared_config::{self as config, OnFailure};
 use spared_group::Follower;
-use spared_worker::message::Descriptor;
+use spared_contract::Descriptor;
 
 use super::Supervisor;
 use super::plugin::{Plugin, State};

@@ -8,7 +8,7 @@ use spared_process::codec::ReceiveError;
 use spared_process::poller::Poller;
 use spared_process::{Next, Pings, RestartBudget, TRIAL, Usage};
 use spared_worker::errors::Errors;
-use spared_worker::message::{Failure, FromWorker, LogLevel, ToWorker};
+use spared_contract::{Failure, FromPlugin, LogLevel, ToPlugin};
 use spared_worker::process::Worker;
 
 use super::failure::faults;
@@ -141,11 +141,11 @@ impl Supervisor {
         length
     }
 
-    fn handle_message(&mut self, poller: &Poller, now: Instant, name: &str, message: FromWorker) {
+    fn handle_message(&mut self, poller: &Poller, now: Instant, name: &str, message: FromPlugin) {
         match message {
-            FromWorker::Loaded(loaded) => self.handle_loaded(poller, now, name, loaded),
-            FromWorker::Pending { token } => self.handle_pending(now, name, token),
-            FromWorker::Returned {
+            FromPlugin::Loaded(loaded) => self.handle_loaded(poller, now, name, loaded),
+            FromPlugin::Pending { token } => self.handle_pending(now, name, token),
+            FromPlugin::Returned {
                 token,
                 status,
                 failures,
@@ -159,7 +159,7 @@ impl Supervisor {
                 };
                 self.handle_returned(now, name, token, status, failures, answered);
             }
-            FromWorker::Call { number, call } => {
+            FromPlugin::Call { number, call } => {
                 let plugin = name.to_owned();
                 self.reports.push_back(Report::Call {
                     plugin,
@@ -167,8 +167,8 @@ impl Supervisor {
                     call,
                 });
             }
-            FromWorker::Log { level, text } => self.handle_line(now, name, level, &text),
-            FromWorker::Check {
+            FromPlugin::Log { level, text } => self.handle_line(now, name, level, &text),
+            FromPlugin::Check {
                 name: check,
                 weight,
                 state,
@@ -180,16 +180,16 @@ impl Supervisor {
                 state,
                 why,
             }),
-            FromWorker::ForgetCheck { name: check } => {
+            FromPlugin::ForgetCheck { name: check } => {
                 let plugin = name.to_owned();
                 self.reports
                     .push_back(Report::ForgetCheck { plugin, check });
             }
-            FromWorker::InSync { yes, why } => {
+            FromPlugin::InSync { yes, why } => {
                 let plugin = name.to_owned();
                 self.reports.push_back(Report::InSync { plugin, yes, why });
             }
-            FromWorker::Callback {
+            FromPlugin::Callback {
                 name: callback,
                 why,
             } => self.reports.push_back(Report::Callback {
@@ -197,11 +197,11 @@ impl Supervisor {
                 callback,
                 why,
             }),
-            FromWorker::Scopes { scopes } => {
+            FromPlugin::Scopes { scopes } => {
                 let plugin = name.to_owned();
                 self.reports.push_back(Report::Scopes { plugin, scopes });
             }
-            FromWorker::Pong { number, slow_calls } => {
+            FromPlugin::Pong { number, slow_calls } => {
                 if let Some(running) = self.running(name) {
                     running.pings.handle_pong(number);
                     running.slow_calls = slow_calls;
@@ -264,7 +264,7 @@ impl Supervisor {
                 continue;
             };
             running.pings.handle_sent(now);
-            self.send(now, &name, &ToWorker::Ping { number }, &[]);
+            self.send(now, &name, &ToPlugin::Ping { number }, &[]);
         }
     }
 

@@ -5,7 +5,8 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use spared_worker::message::{FromWorker, Load, Surroundings, ToWorker};
+use spared_contract::{FromPlugin, Surroundings, ToPlugin};
+use spared_message::load::Load;
 use spared_worker::process::Worker;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,17 +21,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Load::default()
     };
     let mut worker = Worker::spawn(Path::new(exe), &load, file.as_fd())?;
-    let configure = ToWorker::Configure {
+    let configure = ToPlugin::Configure {
         token: 1,
         toml: toml.clone(),
         check: false,
         surroundings: Surroundings::default(),
     };
     worker.send(&configure, &[])?;
-    worker.send(&ToWorker::Start { token: 2 }, &[])?;
+    worker.send(&ToPlugin::Start { token: 2 }, &[])?;
     loop {
         match worker.receive()? {
-            Some(FromWorker::Returned {
+            Some(FromPlugin::Returned {
                 token: 2, status, ..
             }) => {
                 println!("{} {status}", worker.pid());

@@ -15,7 +15,7 @@ mod privileges;
 
 use spared_abi::CALLS_SOCKETS;
 
-use crate::message::Load;
+use spared_message::load::Load;
 pub use limits::{PRIORITY, lift_descriptor_limit, lift_memory_limit, lock_memory, real_time};
 pub use list::{GROUPS, group_names, is_refusal};
 

@@ -52,8 +52,6 @@ pub fn confine_for_firewall(account: Option<(u32, u32)>) -> Vec<String> {
     confine::for_firewall(account)
 }
 
-pub use spared_message::worker as message;
-
 pub use confine::{group_names, is_refusal};
 pub use driver::{is_misbehaviour, sized_array};
 pub use loader::{Loaded, is_name, load};

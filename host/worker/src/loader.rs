@@ -11,12 +11,12 @@ use std::ptr;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use spared_abi as abi;
-use spared_abi::FromPlugin;
+use spared_abi::PassedStruct;
+use spared_contract::{Descriptor, Verb};
 
 use crate::capabilities;
 use crate::confine;
 use crate::driver::{sized, sized_array, slice};
-use crate::message::{Descriptor, Verb};
 
 const NAME_MAX: usize = 32;
 const TEXT_MAX: usize = 256;
@@ -226,7 +226,7 @@ pub(crate) unsafe fn copy_sized<T>(from: *const T, size: u32) -> T {
 ///
 /// # Safety
 /// What `extension` answers is NULL, or leads to a struct of the size that it says.
-unsafe fn half<T: FromPlugin>(name: &str, table: &abi::Plugin, id: &CStr) -> Result<T, String> {
+unsafe fn half<T: PassedStruct>(name: &str, table: &abi::Plugin, id: &CStr) -> Result<T, String> {
     // SAFETY: the caller's promise.
     unsafe {
         let found: *const c_void = table.extension.map_or(ptr::null(), |ask| ask(id.as_ptr()));

@@ -12,11 +12,10 @@ use spared_process::child::{Child, SOCKET_FD};
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 use spared_process::poller::is_readable;
 use spared_process::starter::{Started, Starter};
+use spared_contract::{Call, Cause, Descriptor, Failure, FromPlugin, Surroundings, ToPlugin, Value};
+use spared_message::load::Load;
 
 use crate::errors::Errors;
-use crate::message::{
-    Call, Cause, Descriptor, Failure, FromWorker, Load, Surroundings, ToWorker, Value,
-};
 use crate::status;
 
 /// The plugin's file, in the worker.
@@ -77,8 +76,7 @@ impl Worker {
             receiver: Receiver::default(),
             errors,
         };
-        worker
-            .send(&ToWorker::Load(load.clone()), &[])
+        codec::send(worker.socket.as_fd(), load, &[])
             .map_err(|error| io::Error::other(error.to_string()))?;
         Ok(worker)
     }
@@ -108,7 +106,7 @@ impl Worker {
     /// See [`SendError`].
     pub fn send(
         &self,
-        message: &ToWorker,
+        message: &ToPlugin,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), SendError> {
         codec::send(self.socket.as_fd(), message, descriptors)
@@ -119,7 +117,7 @@ impl Worker {
     ///
     /// # Errors
     /// The worker is gone, or sent an invalid record: kill it.
-    pub fn receive(&mut self) -> Result<Option<FromWorker>, ReceiveError> {
+    pub fn receive(&mut self) -> Result<Option<FromPlugin>, ReceiveError> {
         let received = self.receiver.receive(&self.socket)?;
         Ok(received.map(|(message, _descriptors)| printable(message)))
     }
@@ -184,21 +182,21 @@ impl AsFd for Worker {
 
 /// Removes control characters, so that a plugin cannot draw on a terminal or make one line of log
 /// look like two.
-fn printable(mut message: FromWorker) -> FromWorker {
+fn printable(mut message: FromPlugin) -> FromPlugin {
     match &mut message {
-        FromWorker::Log { text, .. }
-        | FromWorker::Loaded(Err(text))
-        | FromWorker::InSync { why: text, .. }
-        | FromWorker::ForgetCheck { name: text } => to_line(text),
-        FromWorker::Check { name, why, .. } => {
+        FromPlugin::Log { text, .. }
+        | FromPlugin::Loaded(Err(text))
+        | FromPlugin::InSync { why: text, .. }
+        | FromPlugin::ForgetCheck { name: text } => to_line(text),
+        FromPlugin::Check { name, why, .. } => {
             to_line(name);
             to_line(why);
         }
-        FromWorker::Callback { name, why } => {
+        FromPlugin::Callback { name, why } => {
             to_line(name);
             why.iter_mut().for_each(to_line);
         }
-        FromWorker::Returned { failures, rows, .. } => {
+        FromPlugin::Returned { failures, rows, .. } => {
             for failure in failures {
                 to_line(&mut failure.key);
                 // A usage may have several lines.
@@ -212,12 +210,12 @@ fn printable(mut message: FromWorker) -> FromWorker {
                 }
             }
         }
-        FromWorker::Scopes { scopes } => {
+        FromPlugin::Scopes { scopes } => {
             for (key, _) in scopes {
                 to_line(key);
             }
         }
-        FromWorker::Loaded(Ok(descriptor)) => {
+        FromPlugin::Loaded(Ok(descriptor)) => {
             let Descriptor {
                 version,
                 vendor,
@@ -234,8 +232,8 @@ fn printable(mut message: FromWorker) -> FromWorker {
                 }
             }
         }
-        FromWorker::Call { call, .. } => printable_call(call),
-        FromWorker::Pong { .. } | FromWorker::Pending { .. } => {}
+        FromPlugin::Call { call, .. } => printable_call(call),
+        FromPlugin::Pong { .. } | FromPlugin::Pending { .. } => {}
     }
     message
 }
@@ -322,14 +320,14 @@ pub fn check(
         deadline: Instant::now() + CHECK_TIMEOUT,
     };
     let descriptor = loop {
-        if let FromWorker::Loaded(loaded) = check.next("loading")? {
+        if let FromPlugin::Loaded(loaded) = check.next("loading")? {
             break loaded.map_err(CheckError::Refused)?;
         }
     };
     let Some(configuration) = configuration else {
         return Ok((descriptor, Vec::new()));
     };
-    let configure = ToWorker::Configure {
+    let configure = ToPlugin::Configure {
         token: 1,
         toml: configuration.toml.clone(),
         check: true,
@@ -338,7 +336,7 @@ pub fn check(
     let sent = check.worker.send(&configure, &[]);
     sent.map_err(|error| CheckError::Crashed(error.to_string()))?;
     loop {
-        if let FromWorker::Returned {
+        if let FromPlugin::Returned {
             status,
             mut failures,
             ..
@@ -366,7 +364,7 @@ struct Check {
 }
 
 impl Check {
-    fn next(&mut self, doing: &str) -> Result<FromWorker, CheckError> {
+    fn next(&mut self, doing: &str) -> Result<FromPlugin, CheckError> {
         loop {
             match self.worker.receive() {
                 Ok(Some(message)) => return Ok(message),
@@ -429,15 +427,15 @@ mod tests {
     use spared_pair::CauseKind;
 
     use super::*;
-    use crate::message::{Cause, LogLevel, Publication, Role, Row};
+    use spared_contract::{Cause, LogLevel, Publication, Role, Row};
 
     #[test]
     fn control_characters_of_a_plugin_reach_neither_log_nor_terminal() {
-        let line = FromWorker::Log {
+        let line = FromPlugin::Log {
             level: LogLevel::Info,
             text: "fine\nspared: forged\x1b[2J\u{9b}1m\n".to_owned(),
         };
-        let FromWorker::Log { text, .. } = printable(line) else {
+        let FromPlugin::Log { text, .. } = printable(line) else {
             panic!("another message");
         };
         assert_eq!(text, "fine spared: forged [2J 1m");
@@ -454,13 +452,13 @@ mod tests {
             },
             sent_ns: 0,
         };
-        let publish = FromWorker::Call {
+        let publish = FromPlugin::Call {
             number: 1,
             call: Call::Publish {
                 groups: vec![("office\nspared: forged".to_owned(), publication)],
             },
         };
-        let FromWorker::Call {
+        let FromPlugin::Call {
             call: Call::Publish { groups },
             ..
         } = printable(publish)
@@ -476,7 +474,7 @@ mod tests {
 
     #[test]
     fn lines_of_a_usage_stay_lines() {
-        let returned = FromWorker::Returned {
+        let returned = FromPlugin::Returned {
             token: 1,
             status: -22,
             failures: vec![Failure {
@@ -489,7 +487,7 @@ mod tests {
             }],
             missing: false,
         };
-        let FromWorker::Returned { failures, rows, .. } = printable(returned) else {
+        let FromPlugin::Returned { failures, rows, .. } = printable(returned) else {
             panic!("another message");
         };
         assert_eq!(failures[0].key, "a b");

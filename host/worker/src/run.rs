@@ -9,11 +9,12 @@ use rustix::process::Signal;
 use signal_hook::consts::SIGTERM;
 use spared_process::child;
 use spared_process::codec::Receiver;
+use spared_contract::{Descriptor, FromPlugin, LogLevel};
+use spared_message::load::{Asks, Load};
 
 use crate::confine;
 use crate::driver::{Driver, End, Outbound};
 use crate::loader;
-use crate::message::{Asks, Descriptor, FromWorker, Load, LogLevel, ToWorker};
 use crate::process::PLUGIN_FD;
 
 /// Longest wait for the starter to say what to load.
@@ -64,16 +65,16 @@ fn serve(socket: OwnedFd, receiver: Receiver, load: &Load) -> Result<End, String
     let plugin = match loaded {
         Ok(plugin) => plugin,
         Err(why) => {
-            outbound.send(&FromWorker::Loaded(Err(why)));
+            outbound.send(&FromPlugin::Loaded(Err(why)));
             return Ok(End::Stopped);
         }
     };
     if let Some(why) = mismatch(load, &plugin.descriptor) {
-        outbound.send(&FromWorker::Loaded(Err(why)));
+        outbound.send(&FromPlugin::Loaded(Err(why)));
         return Ok(End::Stopped);
     }
     confine::after_load(load, &mut missed);
-    outbound.send(&FromWorker::Loaded(Ok(plugin.descriptor.clone())));
+    outbound.send(&FromPlugin::Loaded(Ok(plugin.descriptor.clone())));
     if !missed.is_empty() && !load.check_only {
         let how = if load.root { "runs" } else { "confined" };
         let text = format!("{how}, but without: {}", missed.join(", "));
@@ -112,7 +113,7 @@ fn receive_load(socket: &OwnedFd, receiver: &mut Receiver) -> Option<Load> {
     let socket = socket.as_fd();
     poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&timeout)).ok()?;
     match receiver.receive(socket) {
-        Ok(Some((ToWorker::Load(load), _))) => Some(load),
+        Ok(Some((load, _))) => Some(load),
         _ => None,
     }
 }

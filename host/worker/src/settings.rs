@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use spared_abi as abi;
 use toml::{Table, Value};
 
-use crate::message::Surroundings;
+use spared_contract::Surroundings;
 
 /// One configuration and the host's keys.
 #[derive(Clone, Debug, Default)]

@@ -60,7 +60,7 @@ fn look(setup: &Setup) {
     setup.host.surroundings();
 }
 
-fn compare(text: &str, scopes: &[(String, spared_worker::message::Scope)]) {
+fn compare(text: &str, scopes: &[(String, spared_contract::Scope)]) {
     let keys = flatten(text, scopes);
     assert!(differences("x.toml", &keys, &keys).is_empty());
     let without = differences("x.toml", &keys, &flatten("", scopes));

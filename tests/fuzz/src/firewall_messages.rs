@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use spared_contract::codec::Message;
 use spared_firewall::digests;
 use spared_firewall_process::Firewall;
 use spared_message::firewall::{FromFirewall, NodeNames, Passage, RuleState, RulesListed};
@@ -40,7 +41,7 @@ pub fn run(input: &[u8]) {
             let length = usize::from(u16::from_be_bytes([*high, *low])).min(tail.len());
             let (record, after) = tail.split_at(length);
             rest = after;
-            if postcard::from_bytes::<FromFirewall>(record).is_ok() {
+            if FromFirewall::decode(record).is_ok() {
                 host.hear(record);
             }
         }

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use spared_contract::codec::Message;
 use spared_contract::LogLevel;
 use spared_link::message::{ChannelState, FromLink, PathState, State};
 use spared_link::word::{Introduction, Word};
@@ -34,7 +35,7 @@ pub fn run(input: &[u8]) {
             let length = usize::from(u16::from_be_bytes([*high, *low])).min(tail.len());
             let (record, after) = tail.split_at(length);
             rest = after;
-            if postcard::from_bytes::<FromLink>(record).is_ok() {
+            if FromLink::decode(record).is_ok() {
                 host.hear(record);
             }
         }

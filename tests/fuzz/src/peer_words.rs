@@ -22,9 +22,7 @@ use spared_pair::{
 use spared_peer::keys::flatten;
 use spared_peer::{File, Peer, answer, scopes};
 use spared_requests::Caller;
-use spared_worker::message::{
-    AddressClaim, Cause, Claims, Family, Publication, Role, VirtualRouterClaim,
-};
+use spared_contract::{AddressClaim, Cause, Claims, Family, Publication, Role, VirtualRouterClaim};
 
 mod seeds;
 

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use spared_sdk::config::{Config, Scope};
-use spared_worker::message::{Surroundings, ToWorker};
+use spared_contract::codec::Message;
+use spared_contract::{Surroundings, ToPlugin};
 use spared_worker::settings::Settings;
 
 const TICK: Duration = Duration::from_millis(4);
@@ -19,9 +20,9 @@ pub fn run(input: &[u8]) {
         return;
     };
     if flags & 0x80 != 0 {
-        if let Ok(ToWorker::Configure {
+        if let Ok(ToPlugin::Configure {
             toml, surroundings, ..
-        }) = postcard::from_bytes(bytes)
+        }) = ToPlugin::decode(bytes)
         {
             read(flags & 7, &toml, &surroundings);
         }
@@ -99,13 +100,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let all = file.replace("\n#[", "\n[").replace("\n#", "\n");
         seeds.push([&[plugin], all.as_bytes()].concat());
     }
-    let record = ToWorker::Configure {
+    let record = ToPlugin::Configure {
         token: 1,
         toml: EXAMPLES[1].1.to_owned(),
         check: true,
         surroundings: surroundings(),
     };
-    let record = postcard::to_stdvec(&record).unwrap_or_default();
+    let record = record.encode().unwrap_or_default();
     seeds.push([&[0x80], &record[..]].concat());
     seeds.push(
         b"\x07a.b.c = 1\n'x.y' = { r1 = [1, 2], r2 = 2026-11-22 }\n[[z]]\nf = 1e3\n".to_vec(),

@@ -7,7 +7,8 @@
 use std::cell::RefCell;
 
 use spared_message::starter::{Asked, Reaped, Request, Start};
-use spared_message::worker::Asks;
+use spared_contract::codec::Message;
+use spared_message::load::Asks;
 use spared_process::starter::Starts;
 use spared_starter::{Files, Launcher};
 
@@ -37,7 +38,7 @@ pub fn run(input: &[u8]) {
             let length = usize::from(u16::from_be_bytes([*high, *low])).min(tail.len());
             let (record, after) = tail.split_at(length);
             rest = after;
-            if let Ok(request) = postcard::from_bytes::<Request>(record) {
+            if let Ok(request) = Request::decode(record) {
                 ask(launcher, request.what);
             }
         }
@@ -96,7 +97,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     ];
     let all = requests.into_iter().zip(1..).map(|(what, number)| {
         let request = Request { number, what };
-        let record = postcard::to_stdvec(&request).expect("a short message");
+        let record = request.encode().expect("a short message");
         let length = u16::try_from(record.len()).expect("a short message");
         [&length.to_be_bytes()[..], &record].concat()
     });

@@ -7,7 +7,8 @@
 
 use std::cell::RefCell;
 
-use spared_worker::message::{Descriptor, FromWorker, Verb};
+use spared_contract::codec::Message;
+use spared_contract::{Descriptor, FromPlugin, Verb};
 
 #[path = "../../../host/supervisor/tests/workers/choices.rs"]
 mod choices;
@@ -50,9 +51,9 @@ fn records(worker: &mut TestWorker, mut bytes: &[u8]) {
         let (record, after) = rest.split_at(length);
         bytes = after;
         // one that is none ends the worker, as a test shows, and costs two processes
-        match postcard::from_bytes::<FromWorker>(record) {
+        match FromPlugin::decode(record) {
             // its first message, which says what it is
-            Ok(loaded @ FromWorker::Loaded(_)) => worker.begin_with(&loaded),
+            Ok(loaded @ FromPlugin::Loaded(_)) => worker.begin_with(&loaded),
             Ok(message) => {
                 worker.step(&mut Choices(&[]));
                 worker.send(&message);
@@ -73,7 +74,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         for second in 0..4_u8 {
             bytes[1] = second * 67;
             let message = Choices(&bytes).message(9);
-            let record = postcard::to_stdvec(&message).unwrap_or_default();
+            let record = message.encode().unwrap_or_default();
             if record.len() < 1500 {
                 let record = [&(record.len() as u16).to_be_bytes()[..], &record].concat();
                 all.extend(&record);
@@ -85,12 +86,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     all.truncate(4000);
     seeds.push(all);
     for message in [
-        FromWorker::Loaded(Err("no such\nfile".to_owned())),
-        FromWorker::Loaded(Ok(Descriptor::default())),
-        FromWorker::Loaded(Ok(descriptor())),
-        FromWorker::Pending { token: 3 },
+        FromPlugin::Loaded(Err("no such\nfile".to_owned())),
+        FromPlugin::Loaded(Ok(Descriptor::default())),
+        FromPlugin::Loaded(Ok(descriptor())),
+        FromPlugin::Pending { token: 3 },
     ] {
-        let record = postcard::to_stdvec(&message).unwrap_or_default();
+        let record = message.encode().unwrap_or_default();
         seeds.push([&[0], &(record.len() as u16).to_be_bytes()[..], &record].concat());
     }
     seeds

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use spared_abi::{self as abi, Bytes, Status, Str};
 use spared_process::child::SOCKET_FD;
 use spared_process::codec;
-use spared_worker::message::{FromWorker, LogLevel};
+use spared_contract::{FromPlugin, LogLevel};
 
 use crate::host::call;
 use crate::host::{again, ctx, half};
@@ -143,7 +143,7 @@ pub fn udp() -> Status {
 
 /// Lines of log that bypass the worker's own limit.
 pub fn records() -> Status {
-    let line = FromWorker::Log {
+    let line = FromPlugin::Log {
         level: LogLevel::Info,
         text: "a line of a flood".to_owned(),
     };
@@ -155,7 +155,7 @@ pub fn records() -> Status {
 
 /// Records of 64 kB, as fast as the host takes them.
 pub fn large() -> Status {
-    fill(&FromWorker::InSync {
+    fill(&FromPlugin::InSync {
         yes: false,
         why: "w".repeat(65_000),
     })
@@ -170,13 +170,13 @@ pub fn endless() -> Status {
 
 /// Short records, each of which has the host do something.
 pub fn small() -> Status {
-    fill(&FromWorker::ForgetCheck {
+    fill(&FromPlugin::ForgetCheck {
         name: "none".to_owned(),
     })
 }
 
 /// Fills the socket, again and again, past the worker's own queue.
-fn fill(message: &FromWorker) -> Status {
+fn fill(message: &FromPlugin) -> Status {
     let record = codec::encode(message).unwrap_or_default();
     while records::transmit(SOCKET_FD, &record) {}
     again()

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use spared_abi::{self as abi, Status};
 use spared_process::child::SOCKET_FD;
 use spared_process::codec;
-use spared_worker::message::{
-    Call, Descriptor, Failure, FromWorker, LogLevel, MESSAGE_MAX, Row, Scope, Value,
-};
+use spared_contract::{Call, Descriptor, Failure, FromPlugin, LogLevel, Row, Scope, Value};
+use spared_contract::codec::MESSAGE_MAX;
 
 use crate::end;
 use crate::host::{again, say};
@@ -25,7 +24,7 @@ pub fn transmit(socket: RawFd, record: &[u8]) -> bool {
     unsafe { libc::send(socket, record.as_ptr().cast(), record.len(), 0) >= 0 }
 }
 
-pub fn send(message: &FromWorker) {
+pub fn send(message: &FromPlugin) {
     if let Ok(record) = codec::encode(message) {
         let _ = codec::transmit(socket(), &record, &[]);
     }
@@ -56,8 +55,8 @@ pub fn empty() -> Status {
     again()
 }
 
-fn long_line() -> FromWorker {
-    FromWorker::Log {
+fn long_line() -> FromPlugin {
+    FromPlugin::Log {
         level: LogLevel::Info,
         text: "x".repeat(1000),
     }
@@ -136,8 +135,8 @@ pub fn loaded() -> Status {
         has_identity: true,
         partners: vec!["vrrp".to_owned(); 1000],
     };
-    send(&FromWorker::Loaded(Ok(descriptor)));
-    send(&FromWorker::Loaded(Err("\x1b[2J".repeat(1000))));
+    send(&FromPlugin::Loaded(Ok(descriptor)));
+    send(&FromPlugin::Loaded(Err("\x1b[2J".repeat(1000))));
     0
 }
 
@@ -152,7 +151,7 @@ pub fn returned() -> Status {
         value: Value::Text("active".repeat(1000)),
     };
     for token in (0..2000).chain([u64::MAX]) {
-        send(&FromWorker::Returned {
+        send(&FromPlugin::Returned {
             token,
             status: 0,
             failures: vec![failure.clone()],
@@ -167,7 +166,7 @@ pub fn returned() -> Status {
 /// Invalid statuses that bypass the worker's own check.
 pub fn status() -> Status {
     for token in 0..4000 {
-        send(&FromWorker::Returned {
+        send(&FromPlugin::Returned {
             token,
             status: i32::MIN,
             failures: Vec::new(),
@@ -186,19 +185,19 @@ pub fn call() -> Status {
             vec!["office".to_owned(); 20_000],
             vec![],
         ] {
-            send(&FromWorker::Call {
+            send(&FromPlugin::Call {
                 number,
                 call: Call::Announce { groups },
             });
         }
-        send(&FromWorker::Call {
+        send(&FromPlugin::Call {
             number,
             call: Call::Follow {
                 interface: "/../".repeat(10_000),
                 sockets: u32::MAX,
             },
         });
-        send(&FromWorker::Call {
+        send(&FromPlugin::Call {
             number,
             call: Call::Claim {
                 groups: vec![("office".to_owned(), None); 2],
@@ -215,14 +214,14 @@ pub fn check() -> Status {
         ("", 0, 0),
         ("lan", u32::MAX, 100),
     ] {
-        send(&FromWorker::Check {
+        send(&FromPlugin::Check {
             name: name.to_owned(),
             weight,
             state,
             why: "w\n".repeat(60_000),
         });
     }
-    send(&FromWorker::ForgetCheck {
+    send(&FromPlugin::ForgetCheck {
         name: "n".repeat(150_000),
     });
     say("checks that are none: passed over");
@@ -233,8 +232,8 @@ pub fn scopes() -> Status {
     let scopes = (0..10_000)
         .map(|number| (format!("key.{number}\x1b"), Scope::Local))
         .collect();
-    send(&FromWorker::Scopes { scopes });
-    send(&FromWorker::Scopes {
+    send(&FromPlugin::Scopes { scopes });
+    send(&FromPlugin::Scopes {
         scopes: vec![("k.".repeat(60_000), Scope::Secret)],
     });
     say("scopes of no file: passed over");
@@ -243,7 +242,7 @@ pub fn scopes() -> Status {
 
 pub fn pong() -> Status {
     for number in [0, 1, 1 << 40, u64::MAX] {
-        send(&FromWorker::Pong {
+        send(&FromPlugin::Pong {
             slow_calls: u64::MAX,
             number,
         });
@@ -257,7 +256,7 @@ pub fn pong_for_ever() -> Status {
     loop {
         let passed = since.elapsed().as_secs();
         for number in passed..passed + 20 {
-            send(&FromWorker::Pong {
+            send(&FromPlugin::Pong {
                 slow_calls: 0,
                 number,
             });
@@ -267,7 +266,7 @@ pub fn pong_for_ever() -> Status {
 }
 
 pub fn log() -> Status {
-    send(&FromWorker::Log {
+    send(&FromPlugin::Log {
         level: LogLevel::Warn,
         text: "\x1b[2J\nERROR vrrp: forged ".repeat(7000),
     });

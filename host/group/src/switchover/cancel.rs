@@ -2,7 +2,7 @@
 
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_message::worker::{Forced, Role};
+use spared_contract::{Forced, Role};
 
 use super::Stage;
 use crate::{Action, Groups};

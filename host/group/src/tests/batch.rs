@@ -2,7 +2,7 @@
 
 use spared_message::notice::Kind;
 use spared_message::word::Word;
-use spared_message::worker::Call;
+use spared_contract::Call;
 
 use super::*;
 use crate::calls::GROUPS_MAX;

@@ -1,6 +1,6 @@
 //! An elector that follows the rules of VRRP, and acts as a successor.
 
-use spared_message::worker::{Cause, Directive};
+use spared_contract::{Cause, Directive};
 
 use super::pair::*;
 use super::*;

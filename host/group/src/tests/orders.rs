@@ -1,6 +1,6 @@
 //! What an administrator ordered, in the answer and in the directive.
 
-use spared_message::worker::Directive;
+use spared_contract::Directive;
 
 use super::*;
 

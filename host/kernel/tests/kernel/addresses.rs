@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use spared_kernel::{Kernel, KernelEvent};
-use spared_message::worker::{Claims, Family, RouteClaim, SocketKind};
+use spared_contract::{Claims, Family, RouteClaim, SocketKind};
 
 use crate::lab::*;
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use spared_kernel::{FenceState, Kernel, KernelEvent};
-use spared_message::worker::{Claims, Family};
+use spared_contract::{Claims, Family};
 
 use crate::lab::*;
 

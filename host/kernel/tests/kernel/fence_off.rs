@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spared_kernel::{FenceState, Kernel};
-use spared_message::worker::Claims;
+use spared_contract::Claims;
 
 use crate::lab::*;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spared_kernel::{Kernel, KernelEvent};
-use spared_message::worker::{Claims, Family};
+use spared_contract::{Claims, Family};
 
 use crate::lab::*;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, recv};
 use spared_kernel::{FenceState, Kernel, KernelEvent};
-use spared_message::worker::{Family, SocketKind};
+use spared_contract::{Family, SocketKind};
 
 use crate::lab::*;
 

@@ -8,7 +8,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
 use spared_kernel::{ANY, Kernel, KernelEvent};
 use spared_message::link::LinkPath;
-use spared_message::worker::SocketKind;
+use spared_contract::SocketKind;
 
 use crate::lab::*;
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use spared_message::link::ToLink;
 use spared_message::word::Word;
-use spared_message::worker::Descriptor;
+use spared_contract::Descriptor;
 use spared_process::codec;
 use zeroize::Zeroizing;
 

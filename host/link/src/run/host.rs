@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use serde::Serialize;
 use spared_contract::LogLevel;
+use spared_contract::codec::Message;
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 
 use super::End;
@@ -89,7 +89,7 @@ impl Host {
         }
     }
 
-    fn queue<M: Serialize>(&mut self, message: &M) {
+    fn queue<M: Message>(&mut self, message: &M) {
         // Too long is only a word, whose bound is below the record's.
         if let Ok(record) = codec::encode(message) {
             self.waiting.push_back(record);

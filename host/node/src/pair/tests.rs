@@ -1,7 +1,7 @@
 //! Roles that plugins did not take.
 
 use spared_group::{Action, Follower, Ticket};
-use spared_message::worker::Claims;
+use spared_contract::Claims;
 
 use super::*;
 

@@ -8,9 +8,9 @@ use spared_control::Value;
 use spared_fence::is_link_local;
 use spared_group::Group;
 use spared_kernel::FenceState;
-use spared_message::worker::{self, Descriptor, Family};
+use spared_contract::{AddressClaim, Descriptor, Family};
 use spared_pair::{
-    BareInterface, CauseKind, DuplicateAddress, Fence, Finding, Forced, GroupFacts, InterfaceFacts,
+    BareInterface, CauseKind, DuplicateAddress, Fence, Finding, GroupFacts, InterfaceFacts,
     Loss, LostIdentity, MachineDifference, NodeFacts, OtherActive, PairFacts, PeerLife,
     PluginFacts, Role, RouterFault, Verdict, VirtualCopy,
 };
@@ -143,7 +143,7 @@ impl NodeView<'_> {
         let mut groups = self.groups.iter();
         groups.any(|(name, group)| {
             let active_for = Duration::from_nanos(now_ns().saturating_sub(group.decided_ns));
-            let is_active = group.role == worker::Role::Active;
+            let is_active = group.role == Role::Active;
             is_active && age > active_for && is_silent(name)
         })
     }
@@ -180,7 +180,7 @@ impl NodeView<'_> {
             since: group.since.clone(),
             cause: group.cause.clone(),
             is_unelected: group.is_unelected(),
-            forced: forced_fact(group.forced),
+            forced: group.forced,
             forced_since: self.forced_since(name),
             quality: quality_of(details).unwrap_or(self.pair.quality().number()),
             fence: self.fence_fact(name, look),
@@ -330,7 +330,7 @@ impl NodeView<'_> {
 
     // The group of which an address is a virtual one; a link-local address is one on its own interface alone.
     fn group_of_address(&self, interface: &str, address: IpAddr) -> Option<&str> {
-        let is_it = |claim: &worker::AddressClaim| {
+        let is_it = |claim: &AddressClaim| {
             let is_there = claim.interface == interface || !is_link_local(address);
             claim.address == address && is_there
         };
@@ -399,14 +399,6 @@ impl NodeView<'_> {
             })
         });
         lacking.collect()
-    }
-}
-
-pub(super) fn forced_fact(forced: worker::Forced) -> Forced {
-    match forced {
-        worker::Forced::No => Forced::No,
-        worker::Forced::Active => Forced::Active,
-        worker::Forced::Backup => Forced::Backup,
     }
 }
 

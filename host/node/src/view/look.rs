@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use spared_kernel::{FenceState, FenceStates};
-use spared_message::worker::Row;
+use spared_contract::Row;
 use spared_requests::rows::{Details, split_rows};
 
 use super::NodeView;

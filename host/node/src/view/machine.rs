@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use spared_group::Group;
 use spared_message::firewall::{NodeNames, OwnTranslation};
-use spared_message::worker::Claims;
+use spared_contract::Claims;
 use spared_pair::{MachineFacts, Role};
 
 use super::NodeView;

@@ -2,13 +2,13 @@
 
 use spared_control::{Answer, GroupWhy};
 use spared_group::Group;
-use spared_message::worker::{Cause, Role};
+use spared_contract::{Cause, Role};
 use spared_pair::Sentence as _;
 use spared_pair::{Fitness, history, undo};
 use spared_requests::questions::There;
 
 use super::NodeView;
-use super::facts::forced_fact;
+
 /// Changes that `sparectl history` shows.
 const SHOWN_MAX: usize = 100;
 
@@ -68,7 +68,7 @@ impl NodeView<'_> {
 
     pub fn sentence_of(&self, group: &Group) -> String {
         let sentence = self.sentence(group.role, &group.cause);
-        let undo = undo(forced_fact(group.forced), self.groups.is_in_maintenance());
+        let undo = undo(group.forced, self.groups.is_in_maintenance());
         sentence + undo
     }
 

@@ -1,14 +1,15 @@
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::*;
-use spared_message::worker::{InterfaceEvent, Surroundings, ToWorker};
+use spared_contract::{InterfaceEvent, Surroundings, ToPlugin};
 
-fn ping(number: u64) -> ToWorker {
-    ToWorker::Ping { number }
+use super::*;
+
+fn ping(number: u64) -> ToPlugin {
+    ToPlugin::Ping { number }
 }
 
-fn configure(bytes: usize) -> ToWorker {
-    ToWorker::Configure {
+fn configure(bytes: usize) -> ToPlugin {
+    ToPlugin::Configure {
         token: 1,
         toml: "x".repeat(bytes),
         check: false,
@@ -24,17 +25,17 @@ fn messages_arrive_whole_and_in_order() {
         send(host.as_fd(), &ping(number), &[]).unwrap();
     }
     for number in 0..3 {
-        let (message, _) = receiver.receive::<ToWorker>(&worker).unwrap().unwrap();
+        let (message, _) = receiver.receive::<ToPlugin>(&worker).unwrap().unwrap();
         assert_eq!(message, ping(number));
     }
-    assert!(receiver.receive::<ToWorker>(&worker).unwrap().is_none());
+    assert!(receiver.receive::<ToPlugin>(&worker).unwrap().is_none());
 }
 
 #[test]
 fn descriptors_travel_beside_their_message() {
     let (host, worker) = pair().unwrap();
     let (reader, writer) = rustix::pipe::pipe().unwrap();
-    let event = ToWorker::Interface(InterfaceEvent::default());
+    let event = ToPlugin::Interface(InterfaceEvent::default());
     send(host.as_fd(), &event, &[writer.as_fd()]).unwrap();
     let (message, descriptors) = Receiver::default().receive(&worker).unwrap().unwrap();
     assert_eq!(event, message);
@@ -50,7 +51,7 @@ fn the_longest_configuration_passes_and_a_longer_one_is_refused() {
     let fits = configure(MESSAGE_MAX - 100);
     send(host.as_fd(), &fits, &[]).unwrap();
     let (message, _) = Receiver::default()
-        .receive::<ToWorker>(&worker)
+        .receive::<ToPlugin>(&worker)
         .unwrap()
         .unwrap();
     assert_eq!(message, fits);
@@ -71,7 +72,7 @@ fn a_reader_that_sleeps_is_told_by_full_and_loses_nothing_of_what_was_taken() {
     ));
     let mut receiver = Receiver::default();
     for number in 0..taken {
-        let (message, _) = receiver.receive::<ToWorker>(&worker).unwrap().unwrap();
+        let (message, _) = receiver.receive::<ToPlugin>(&worker).unwrap().unwrap();
         assert_eq!(message, ping(number));
     }
 }
@@ -82,9 +83,9 @@ fn the_other_end_being_gone_is_told_after_its_last_word() {
     send(host.as_fd(), &ping(7), &[]).unwrap();
     drop(host);
     let mut receiver = Receiver::default();
-    assert!(receiver.receive::<ToWorker>(&worker).unwrap().is_some());
+    assert!(receiver.receive::<ToPlugin>(&worker).unwrap().is_some());
     assert!(matches!(
-        receiver.receive::<ToWorker>(&worker),
+        receiver.receive::<ToPlugin>(&worker),
         Err(ReceiveError::Closed)
     ));
     assert!(matches!(
@@ -100,10 +101,10 @@ fn the_last_word_of_one_that_left_something_unread_is_received() {
     send(host.as_fd(), &ping(8), &[]).unwrap();
     drop(host);
     let mut receiver = Receiver::default();
-    let (message, _) = receiver.receive::<ToWorker>(&worker).unwrap().unwrap();
+    let (message, _) = receiver.receive::<ToPlugin>(&worker).unwrap().unwrap();
     assert_eq!(message, ping(8));
     assert!(matches!(
-        receiver.receive::<ToWorker>(&worker),
+        receiver.receive::<ToPlugin>(&worker),
         Err(ReceiveError::Closed)
     ));
 }
@@ -114,7 +115,7 @@ fn nonsense_is_malformed_and_never_a_panic() {
     let mut receiver = Receiver::default();
     for record in [&[0xff; 40][..], &[1, 0xff, 0xff, 0xff, 0xff, 0x0f], &[200]] {
         transmit(host.as_fd(), record, &[]).unwrap();
-        let received = receiver.receive::<ToWorker>(&worker);
+        let received = receiver.receive::<ToPlugin>(&worker);
         assert!(
             matches!(received, Err(ReceiveError::Malformed(_))),
             "{received:?}"
@@ -132,14 +133,14 @@ fn a_message_with_any_byte_changed_or_cut_is_decoded_or_refused() {
             let mut changed = record.clone();
             changed[place] ^= flip;
             transmit(host.as_fd(), &changed, &[]).unwrap();
-            let _ = receiver.receive::<ToWorker>(&worker);
+            let _ = receiver.receive::<ToPlugin>(&worker);
         }
         if place > 0 {
             transmit(host.as_fd(), &record[..place], &[]).unwrap();
-            let cut = receiver.receive::<ToWorker>(&worker);
+            let cut = receiver.receive::<ToPlugin>(&worker);
             assert!(matches!(cut, Err(ReceiveError::Malformed(_))), "{place}");
         }
     }
     send(host.as_fd(), &ping(1), &[]).unwrap();
-    assert!(receiver.receive::<ToWorker>(&worker).unwrap().is_some());
+    assert!(receiver.receive::<ToPlugin>(&worker).unwrap().is_some());
 }

@@ -2,10 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use spared_worker::message::{
-    AddressClaim, Call, Cause, Claims, Failure, Family, FromWorker, Publication, Role,
-    RouteClaim, Row, Scope, Value, VirtualRouterClaim,
-};
+use spared_contract::{AddressClaim, Call, Cause, Claims, Failure, Family, FromPlugin, Publication, Role, RouteClaim, Row, Scope, Value, VirtualRouterClaim};
 
 use super::test_worker::{GROUP, returned};
 
@@ -93,50 +90,50 @@ impl Choices<'_> {
     }
 
     /// A message; tokens mostly below `token`, where answers are waited for.
-    pub fn message(&mut self, token: u64) -> FromWorker {
+    pub fn message(&mut self, token: u64) -> FromPlugin {
         match self.byte() % 13 {
             0..=3 => self.answer(token),
-            4 | 5 => FromWorker::Call {
+            4 | 5 => FromPlugin::Call {
                 number: self.number(),
                 call: self.call(),
             },
-            6 => FromWorker::Log {
+            6 => FromPlugin::Log {
                 level: self.short().into(),
                 text: self.text(),
             },
-            7 => FromWorker::Check {
+            7 => FromPlugin::Check {
                 name: self.text(),
                 weight: self.short(),
                 state: self.short(),
                 why: self.text(),
             },
-            8 => FromWorker::ForgetCheck { name: self.text() },
-            9 => FromWorker::InSync {
+            8 => FromPlugin::ForgetCheck { name: self.text() },
+            9 => FromPlugin::InSync {
                 yes: self.flag(),
                 why: self.text(),
             },
-            10 => FromWorker::Scopes {
+            10 => FromPlugin::Scopes {
                 scopes: vec![(self.text(), Scope::Node)],
             },
-            11 => FromWorker::Callback {
+            11 => FromPlugin::Callback {
                 name: self.text(),
                 why: self.flag().then(|| self.text()),
             },
-            _ => FromWorker::Pong {
+            _ => FromPlugin::Pong {
                 slow_calls: self.number(),
                 number: self.number(),
             },
         }
     }
 
-    fn answer(&mut self, token: u64) -> FromWorker {
+    fn answer(&mut self, token: u64) -> FromPlugin {
         let token = match self.byte() {
             0..=31 => self.number(),
             back => token.saturating_sub(u64::from(back % 4)),
         };
         let message = returned(token, self.status());
         match message {
-            FromWorker::Returned { token, status, .. } if self.flag() => FromWorker::Returned {
+            FromPlugin::Returned { token, status, .. } if self.flag() => FromPlugin::Returned {
                 token,
                 status,
                 failures: vec![Failure {

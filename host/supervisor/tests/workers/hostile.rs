@@ -9,7 +9,7 @@ use spared_config::Setup;
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
 use spared_supervisor::{Report, Supervisor};
-use spared_worker::message::{FromWorker, ToWorker};
+use spared_contract::{FromPlugin, ToPlugin};
 
 use super::test_worker::prepared;
 
@@ -126,7 +126,7 @@ fn a_worker_whose_end_is_noticed_by_a_message_is_told_of_with_its_signal() {
     let pid = fixture.supervisor.status()[0].pid.expect("it runs");
     let pid = Pid::from_raw(pid as i32).expect("a process");
     kill_process(pid, Signal::KILL).unwrap();
-    let ping = ToWorker::Ping { number: 1 };
+    let ping = ToPlugin::Ping { number: 1 };
     let mut reaches = || {
         let now = Instant::now();
         fixture.supervisor.send(now, "rogue", &ping, &[])
@@ -148,7 +148,7 @@ fn a_worker_that_says_nothing_is_killed_after_three_pings() {
 #[test]
 fn a_worker_that_floods_is_killed() {
     // A well-formed message, again and again.
-    let record = codec::encode(&FromWorker::Pong {
+    let record = codec::encode(&FromPlugin::Pong {
         number: 0,
         slow_calls: u64::MAX,
     })
@@ -279,7 +279,7 @@ fn a_check_that_has_answered_is_not_ended_because_nobody_read_that() {
 
 #[test]
 fn a_check_that_floods_the_host_is_ended() {
-    let record = codec::encode(&FromWorker::ForgetCheck {
+    let record = codec::encode(&FromPlugin::ForgetCheck {
         name: "x".repeat(8_000),
     })
     .unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use spared_worker::message::FromWorker;
+use spared_contract::FromPlugin;
 
 use crate::choices::{Choices, STATUSES};
 use crate::test_worker::{TestWorker, descriptor, returned};
@@ -115,11 +115,11 @@ fn deterministic(config: &Config) -> proptest::test_runner::TestRng {
 /// The others, and among them the elector, start when all are configured.
 #[test]
 fn who_does_not_get_through_its_start_and_answers_every_ping_is_taken_for_one_that_hangs() {
-    let pong = |number| FromWorker::Pong {
+    let pong = |number| FromPlugin::Pong {
         number,
         slow_calls: 0,
     };
-    let loaded = FromWorker::Loaded(Ok(descriptor()));
+    let loaded = FromPlugin::Loaded(Ok(descriptor()));
     for (name, said, returns) in [
         ("loading", &pong(0), false),
         ("configuring", &loaded, false),

@@ -24,7 +24,7 @@ use spared_process::poller::{Key, Poller};
 use spared_process::starter::{Starter, Starts};
 use spared_starter::{Files, Launcher};
 use spared_supervisor::{Report, Supervisor, Terms};
-use spared_worker::message::{Call, Cause, Descriptor, FromWorker, Role, Surroundings, ToWorker};
+use spared_contract::{Call, Cause, Descriptor, FromPlugin, Role, Surroundings, ToPlugin};
 
 use super::choices::Choices;
 
@@ -76,7 +76,7 @@ impl TestWorker {
     // ---- what a test does
 
     /// Sends a message as the worker would, and lets the host handle it.
-    pub fn send(&mut self, message: &FromWorker) {
+    pub fn send(&mut self, message: &FromPlugin) {
         let Ok(record) = codec::encode(message) else {
             return; // its own worker could not send it either
         };
@@ -125,7 +125,7 @@ impl TestWorker {
     /// Answers a start that is under way, if one is, as [`begin_again`](Self::begin_again) does.
     pub fn answer_start(&mut self, invalid: u32, status: i32) {
         for _ in 0..2 {
-            self.send(&FromWorker::Loaded(Ok(descriptor())));
+            self.send(&FromPlugin::Loaded(Ok(descriptor())));
         }
         for callback in 1..=2 {
             let status = if callback == invalid { status } else { 0 };
@@ -135,7 +135,7 @@ impl TestWorker {
     }
 
     /// Starts a new worker that reports this descriptor, or why there is none.
-    pub fn begin_with(&mut self, loaded: &FromWorker) {
+    pub fn begin_with(&mut self, loaded: &FromPlugin) {
         self.supervisor.restart(&self.poller, self.now, NAME);
         for _ in 0..2 {
             self.send(loaded);
@@ -221,14 +221,14 @@ impl TestWorker {
         let Some((_, socket)) = &self.socket else {
             return;
         };
-        while let Ok(Some((message, _))) = self.receiver.receive::<ToWorker>(socket) {
-            if let ToWorker::Configure { token, .. }
-            | ToWorker::Start { token }
-            | ToWorker::Stop { token }
-            | ToWorker::Drain { token, .. }
-            | ToWorker::Settle { token, .. }
-            | ToWorker::Role { token, .. }
-            | ToWorker::Query { token, .. } = message
+        while let Ok(Some((message, _))) = self.receiver.receive::<ToPlugin>(socket) {
+            if let ToPlugin::Configure { token, .. }
+            | ToPlugin::Start { token }
+            | ToPlugin::Stop { token }
+            | ToPlugin::Drain { token, .. }
+            | ToPlugin::Settle { token, .. }
+            | ToPlugin::Role { token, .. }
+            | ToPlugin::Query { token, .. } = message
             {
                 self.token = token;
             }
@@ -381,7 +381,7 @@ impl TestWorker {
 
     fn answer(&mut self, number: u64, status: i32) {
         let statuses = vec![status];
-        let message = ToWorker::Answer { number, statuses };
+        let message = ToPlugin::Answer { number, statuses };
         self.supervisor.send(self.now, NAME, &message, &[]);
     }
 
@@ -434,7 +434,7 @@ impl TestWorker {
             }
             Action::Directive { plugin, directive } => {
                 self.supervisor
-                    .send(now, &plugin, &ToWorker::Directive(directive), &[]);
+                    .send(now, &plugin, &ToPlugin::Directive(directive), &[]);
             }
             _ => {}
         }
@@ -480,8 +480,8 @@ pub fn prepared(name: &str, script: &str, text: &str) -> (PathBuf, Setup, Terms,
     (folder, setup, terms, Rc::new(RefCell::new(launcher)))
 }
 
-pub fn returned(token: u64, status: i32) -> FromWorker {
-    FromWorker::Returned {
+pub fn returned(token: u64, status: i32) -> FromPlugin {
+    FromPlugin::Returned {
         token,
         status,
         failures: Vec::new(),

@@ -7,9 +7,9 @@ use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
     RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope, make_bitflags,
 };
+use spared_message::load::Load;
 
 use super::privileges::NET_ADMIN;
-use crate::message::Load;
 use crate::process::PLUGIN_FD;
 
 /// Programs and libraries, to read and execute.

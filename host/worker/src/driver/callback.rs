@@ -5,10 +5,10 @@ use std::ffi::c_void;
 use rustix::io::Errno;
 use spared_abi as abi;
 use spared_process::monotonic::now_ns;
+use spared_contract::{Failure, FromPlugin, LogLevel, Row, Value};
 
 use super::host::errno;
 use super::{CALLBACK_NS_MAX, Driver, End};
-use crate::message::{Failure, FromWorker, LogLevel, Row, Value};
 use crate::status::{self, INVALID, Invalid};
 
 /// Maximum size of an answer.
@@ -119,7 +119,7 @@ impl Driver {
         };
         if is_told {
             let why = (status < 0).then(|| self.reason(status));
-            self.outbound.send(&FromWorker::Callback {
+            self.outbound.send(&FromPlugin::Callback {
                 name: callback.to_owned(),
                 why,
             });
@@ -216,7 +216,7 @@ impl Driver {
     /// Tells the host that a start or a stop is pending.
     pub(super) fn wait_longer(&self, callback: &str, token: u64) {
         if self.answers.borrow().contains_key(&token) {
-            self.outbound.send(&FromWorker::Pending { token });
+            self.outbound.send(&FromPlugin::Pending { token });
         }
         self.drop_failures(callback);
     }
@@ -233,7 +233,7 @@ impl Driver {
                 self.handle_started(status);
             }
             let failures = self.failures.take();
-            self.outbound.send(&FromWorker::Returned {
+            self.outbound.send(&FromPlugin::Returned {
                 token,
                 status,
                 failures,

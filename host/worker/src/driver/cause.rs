@@ -2,9 +2,9 @@
 
 use spared_abi as abi;
 use spared_pair::CauseKind;
+use spared_contract::Cause;
 
 use super::lent;
-use crate::message::Cause;
 
 /// # Errors
 /// What is wrong, for the log.

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use spared_abi as abi;
 use spared_contract::address::from_raw;
+use spared_contract::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 
 use super::lent;
-use crate::message::{AddressClaim, Claims, Family, RouteClaim, VirtualRouterClaim};
 
 /// Maximum number of claims of a kind; more are a mistake of the plugin.
 const CLAIMS_MAX: u32 = 4096;
@@ -58,7 +58,7 @@ pub unsafe fn read(raw: *const abi::Claims) -> Result<Claims, String> {
 
 /// # Safety
 /// As for [`lent::sized_array`].
-unsafe fn array<T: abi::FromPlugin>(
+unsafe fn array<T: abi::PassedStruct>(
     first: *const T,
     count: u32,
     what: &str,

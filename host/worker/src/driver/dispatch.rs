@@ -5,20 +5,20 @@ use std::os::fd::{OwnedFd, RawFd};
 
 use rustix::io::Errno;
 use spared_abi as abi;
+use spared_contract::{Directive, FromPlugin, LogLevel, RoleEvent, Surroundings, ToPlugin};
 
 use super::callback::To;
 use super::host::errno;
 use super::{Driver, End, INBOX_MAX};
-use crate::message::{Directive, FromWorker, LogLevel, RoleEvent, Surroundings, ToWorker};
 use crate::settings::Settings;
 
 /// Token of a stop without a host.
 const GONE: u64 = u64::MAX;
 
 impl Driver {
-    pub(super) fn dispatch(&self, message: ToWorker, descriptors: Vec<OwnedFd>) {
+    pub(super) fn dispatch(&self, message: ToPlugin, descriptors: Vec<OwnedFd>) {
         match message {
-            ToWorker::Configure {
+            ToPlugin::Configure {
                 token,
                 toml,
                 check,
@@ -26,18 +26,18 @@ impl Driver {
             } => {
                 self.configure(token, &toml, check || self.check_only, &surroundings);
             }
-            ToWorker::Ping { number } => self.pong(number),
+            ToPlugin::Ping { number } => self.pong(number),
             // A plugin that is only checked runs nothing.
             _ if self.check_only => {}
-            ToWorker::Start { token } => self.start(token),
-            ToWorker::Stop { token } => {
+            ToPlugin::Start { token } => self.start(token),
+            ToPlugin::Stop { token } => {
                 self.expect(token, "stop", To::Stop);
                 match self.stop(token) {
                     abi::PENDING => self.wait_longer("stop", token),
                     status => self.end_stop(token, status),
                 }
             }
-            ToWorker::Drain { token, deadline_ns } => {
+            ToPlugin::Drain { token, deadline_ns } => {
                 let drain = self.plugin.table.drain;
                 self.begin(token, "drain", To::Other, |instance| match drain {
                     // SAFETY: the plugin's contract for a created instance.
@@ -45,7 +45,7 @@ impl Driver {
                     None => 0,
                 });
             }
-            ToWorker::Settle { token, deadline_ns } => {
+            ToPlugin::Settle { token, deadline_ns } => {
                 self.serve_waiting(deadline_ns);
                 let settle = self.plugin.table.settle;
                 self.begin(token, "settle", To::Other, |instance| match settle {
@@ -54,15 +54,15 @@ impl Driver {
                     None => 0,
                 });
             }
-            ToWorker::Role { token, event } => self.role(token, &event),
-            ToWorker::Query { token, argv } => self.query(token, &argv),
+            ToPlugin::Role { token, event } => self.role(token, &event),
+            ToPlugin::Query { token, argv } => self.query(token, &argv),
             // A plugin may follow interfaces in configure; it receives them after start.
-            ToWorker::Interface(_)
-            | ToWorker::Directive(_)
-            | ToWorker::Channel
-            | ToWorker::Partner { .. }
-            | ToWorker::Status(_)
-            | ToWorker::Event(_)
+            ToPlugin::Interface(_)
+            | ToPlugin::Directive(_)
+            | ToPlugin::Channel
+            | ToPlugin::Partner { .. }
+            | ToPlugin::Status(_)
+            | ToPlugin::Event(_)
                 if !self.started.get() =>
             {
                 let mut held = self.held.borrow_mut();
@@ -70,14 +70,14 @@ impl Driver {
                     held.push_back((message, descriptors));
                 }
             }
-            ToWorker::Interface(event) => self.interface(&event, descriptors),
-            ToWorker::Directive(directive) => self.directive(&directive),
-            ToWorker::Channel => self.channel(descriptors),
-            ToWorker::Partner { plugin } => self.partner(&plugin, descriptors),
-            ToWorker::Status(status) => self.tell_status(&status),
-            ToWorker::Event(event) => self.tell_event(&event),
-            // A second Load is invalid; an Answer outside a call comes too late.
-            ToWorker::Load(_) | ToWorker::Answer { .. } => {}
+            ToPlugin::Interface(event) => self.interface(&event, descriptors),
+            ToPlugin::Directive(directive) => self.directive(&directive),
+            ToPlugin::Channel => self.channel(descriptors),
+            ToPlugin::Partner { plugin } => self.partner(&plugin, descriptors),
+            ToPlugin::Status(status) => self.tell_status(&status),
+            ToPlugin::Event(event) => self.tell_event(&event),
+            // An Answer outside a call comes too late.
+            ToPlugin::Answer { .. } => {}
         }
     }
 
@@ -119,7 +119,7 @@ impl Driver {
             // After a failure or a check, the old configuration stays in force.
             self.settings.replace(old);
         } else {
-            self.outbound.send(&FromWorker::Scopes { scopes });
+            self.outbound.send(&FromPlugin::Scopes { scopes });
         }
         status
     }
@@ -278,7 +278,7 @@ impl Driver {
     /// Answers a ping. A plugin that has used up the descriptors is ended, as only a restart helps.
     fn pong(&self, number: u64) {
         let slow_calls = self.slow.borrow().total();
-        self.outbound.send(&FromWorker::Pong { number, slow_calls });
+        self.outbound.send(&FromPlugin::Pong { number, slow_calls });
         if let Err(Errno::MFILE) = rustix::io::fcntl_dupfd_cloexec(self.outbound.wake_fd(), 0) {
             self.outbound
                 .log(LogLevel::Error, "has used up all its file descriptors");

@@ -2,9 +2,9 @@
 
 use spared_abi as abi;
 use spared_contract::check::{STATE_MAX, WEIGHT_MAX, check_name, is_state};
+use spared_contract::{FromPlugin, Scope};
 
 use super::Driver;
-use crate::message::{FromWorker, Scope};
 
 /// Longer keys, and more of them, are a mistake of the plugin.
 const KEY_MAX: usize = 256;
@@ -29,7 +29,7 @@ impl Driver {
             let why = format!("check {name}: state {state}, allowed 0-{STATE_MAX}");
             return self.refuse("report", &why);
         }
-        self.say(&FromWorker::Check {
+        self.say(&FromPlugin::Check {
             name: name.to_owned(),
             weight,
             state,
@@ -39,7 +39,7 @@ impl Driver {
 
     pub(super) fn forget_check(&self, name: &str) -> abi::Status {
         match check_name(name) {
-            Ok(()) => self.say(&FromWorker::ForgetCheck {
+            Ok(()) => self.say(&FromPlugin::ForgetCheck {
                 name: name.to_owned(),
             }),
             Err(why) => self.refuse("forget", why),
@@ -47,7 +47,7 @@ impl Driver {
     }
 
     pub(super) fn report_synchrony(&self, yes: bool, why: &str) -> abi::Status {
-        self.say(&FromWorker::InSync {
+        self.say(&FromPlugin::InSync {
             yes,
             why: why.to_owned(),
         })
@@ -73,7 +73,7 @@ impl Driver {
     }
 
     /// Sends a message, unless this is only a check of a configuration.
-    fn say(&self, message: &FromWorker) -> abi::Status {
+    fn say(&self, message: &FromPlugin) -> abi::Status {
         if !self.check_only {
             self.outbound.send(message);
         }

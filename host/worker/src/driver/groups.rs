@@ -5,10 +5,10 @@ use std::ffi::{c_char, c_void};
 
 use spared_abi as abi;
 use spared_process::monotonic::now_ns;
+use spared_contract::{Call, Claims, Publication, Role};
 
 use super::host::{enter, size};
 use super::{Driver, cause, claims, lent};
-use crate::message::{Call, Claims, Publication, Role};
 
 pub static GROUP: abi::Group = abi::Group {
     size: size::<abi::Group>(),
@@ -148,7 +148,7 @@ fn check<T>(first: *const T, count: u32) -> Result<(), String> {
 
 /// # Safety
 /// As for [`lent::sized_array`].
-unsafe fn sized<T: abi::FromPlugin>(first: *const T, count: u32) -> Result<Vec<T>, String> {
+unsafe fn sized<T: abi::PassedStruct>(first: *const T, count: u32) -> Result<Vec<T>, String> {
     check(first, count)?;
     let least = T::SIZE_MIN;
     // SAFETY: the caller's promise.

@@ -6,9 +6,9 @@ use std::ptr;
 use rustix::io::Errno;
 use spared_abi as abi;
 use spared_process::monotonic::now_ns;
+use spared_contract::{LogLevel, Value};
 
 use super::{Driver, Outbound, claims, groups, is_loop_thread, lent, misbehaviour, status};
-use crate::message::{LogLevel, Value};
 
 pub const fn size<T>() -> u32 {
     size_of::<T>() as u32

@@ -4,10 +4,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::io::Errno;
 use spared_abi as abi;
+use spared_contract::{Call, InterfaceEvent, LogLevel, SocketKind};
 
 use super::Driver;
 use super::host::{errno, size};
-use crate::message::{Call, InterfaceEvent, LogLevel, SocketKind};
 
 /// The sockets that the host sent for a followed interface.
 #[derive(Debug, Default)]

@@ -60,7 +60,7 @@ pub unsafe fn slice<'a, T>(first: *const T, length: usize) -> &'a [T] {
 ///
 /// # Safety
 /// `raw` leads to a struct of the size that it says.
-pub unsafe fn sized<T: abi::FromPlugin>(raw: *const T, name: &str) -> Result<T, String> {
+pub unsafe fn sized<T: abi::PassedStruct>(raw: *const T, name: &str) -> Result<T, String> {
     // SAFETY: the caller's promise.
     unsafe {
         let size = raw.cast::<u32>().read_unaligned();
@@ -79,7 +79,7 @@ pub unsafe fn sized<T: abi::FromPlugin>(raw: *const T, name: &str) -> Result<T, 
 ///
 /// # Safety
 /// Unless NULL, `first` leads to `count` structs of the sizes that they say.
-pub unsafe fn sized_array<T: abi::FromPlugin>(first: *const T, count: u32) -> Option<Vec<T>> {
+pub unsafe fn sized_array<T: abi::PassedStruct>(first: *const T, count: u32) -> Option<Vec<T>> {
     if first.is_null() {
         return (count == 0).then(Vec::new);
     }
@@ -111,8 +111,8 @@ mod tests {
     }
 
     // SAFETY: as the publication.
-    unsafe impl abi::FromPlugin for Later {
-        const SIZE_MIN: usize = <abi::Publication as abi::FromPlugin>::SIZE_MIN;
+    unsafe impl abi::PassedStruct for Later {
+        const SIZE_MIN: usize = <abi::Publication as abi::PassedStruct>::SIZE_MIN;
     }
 
     fn publication(role: u32) -> abi::Publication {

@@ -13,11 +13,11 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sendmsg, shutdown};
 use spared_abi as abi;
 use spared_process::monotonic::now_ns;
+use spared_contract::LogLevel;
 
 use super::host::errno;
 use super::{Driver, PARTNER};
 use crate::channel::{LOCAL_RECORD_MAX, MESSAGE};
-use crate::message::LogLevel;
 
 /// Records of one partner between two looks at timers and descriptors, if they take no longer than
 /// [`ROUND_NS_MAX`].

@@ -42,6 +42,8 @@ use rustix::time::{
 use spared_abi as abi;
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 use spared_process::monotonic::now_ns;
+use spared_contract::{CALL_TIMEOUT_MS, Call, Cause, Failure, FromPlugin, LogLevel, Role, Scope, ToPlugin};
+use spared_message::load::Load;
 
 use self::callback::Answer;
 use self::failing::Failing;
@@ -57,7 +59,6 @@ use self::slow::Slow;
 use self::timers::Timers;
 use self::watches::{Source, Watches};
 use crate::loader::Loaded;
-use crate::message::{CALL_TIMEOUT_MS, Call, Cause, Failure, FromWorker, Load, LogLevel, Role, Scope, ToWorker};
 use crate::settings::Settings;
 
 /// Messages handled between two looks at timers and descriptors.
@@ -127,9 +128,9 @@ pub struct Driver {
     partners: Vec<Partner>,
     /// Scopes that the running configure declared.
     scopes: RefCell<Option<Vec<(String, Scope)>>>,
-    inbox: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
+    inbox: RefCell<VecDeque<(ToPlugin, Vec<OwnedFd>)>>,
     /// Messages to extensions that came before start.
-    held: RefCell<VecDeque<(ToWorker, Vec<OwnedFd>)>>,
+    held: RefCell<VecDeque<(ToPlugin, Vec<OwnedFd>)>>,
     receiver: RefCell<Receiver>,
     calls: Cell<u64>,
     /// The host's socket was readable in this round. In most rounds of an elector it is not, and reading it in vain
@@ -345,7 +346,7 @@ impl Driver {
         }
     }
 
-    fn receive(&self) -> Option<(ToWorker, Vec<OwnedFd>)> {
+    fn receive(&self) -> Option<(ToPlugin, Vec<OwnedFd>)> {
         let received = self.receiver.borrow_mut().receive(self.outbound.socket());
         match received {
             Ok(received) => received,
@@ -366,7 +367,7 @@ impl Driver {
     fn call(&self, call: Call) -> abi::Status {
         let number = self.calls.get() + 1;
         self.calls.set(number);
-        let answers = self.wait_for_answer(FromWorker::Call { number, call }, deadline_ns());
+        let answers = self.wait_for_answer(FromPlugin::Call { number, call }, deadline_ns());
         answers.map_or_else(errno, |statuses| first_of(&statuses))
     }
 
@@ -390,7 +391,7 @@ impl Driver {
             return Vec::new();
         }
         let number = self.calls.get() + 1;
-        let message = FromWorker::Call {
+        let message = FromPlugin::Call {
             number,
             call: call(wanted.to_vec()),
         };
@@ -412,10 +413,10 @@ impl Driver {
     /// Sends a call and waits for its answer.
     fn wait_for_answer(
         &self,
-        message: FromWorker,
+        message: FromPlugin,
         until_ns: u64,
     ) -> Result<Vec<abi::Status>, Errno> {
-        let FromWorker::Call { number, .. } = message else {
+        let FromPlugin::Call { number, .. } = message else {
             return Err(Errno::INVAL);
         };
         // Messages would pile up if a plugin only called and never returned to the loop.
@@ -428,7 +429,7 @@ impl Driver {
             let received = self.receiver.borrow_mut().receive(self.outbound.socket());
             match received {
                 Ok(Some((
-                    ToWorker::Answer {
+                    ToPlugin::Answer {
                         number: of,
                         statuses,
                     },
@@ -437,7 +438,7 @@ impl Driver {
                     return Ok(statuses);
                 }
                 // An answer to an earlier call, which timed out.
-                Ok(Some((ToWorker::Answer { .. }, _))) => continue,
+                Ok(Some((ToPlugin::Answer { .. }, _))) => continue,
                 Ok(Some(other)) => {
                     self.inbox.borrow_mut().push_back(other);
                     continue;
@@ -460,7 +461,7 @@ impl Driver {
         self.calls.set(number);
         let group = group.to_owned();
         let call = Call::Explain { group, role, cause };
-        self.outbound.send(&FromWorker::Call { number, call });
+        self.outbound.send(&FromPlugin::Call { number, call });
     }
 
     fn wait_for_socket(&self, timeout_ns: u64) {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use spared_process::codec::{self, SendError};
 use spared_process::monotonic::now_ns;
 
-use crate::message::{FromWorker, LogLevel};
+use spared_contract::{FromPlugin, LogLevel};
 
 /// Records kept for a host that does not read; later ones are lost and counted.
 const QUEUE_MAX: usize = 1024;
@@ -85,10 +85,10 @@ impl Outbound {
     }
 
     /// Sends now, or as soon as the host reads.
-    pub fn send(&self, message: &FromWorker) {
+    pub fn send(&self, message: &FromPlugin) {
         let answers = matches!(
             message,
-            FromWorker::Returned { .. } | FromWorker::Pong { .. } | FromWorker::Call { .. }
+            FromPlugin::Returned { .. } | FromPlugin::Pong { .. } | FromPlugin::Call { .. }
         );
         let bytes = if answers { usize::MAX } else { QUEUE_BYTES };
         match codec::encode(message) {
@@ -149,7 +149,7 @@ impl Outbound {
 
 impl Queue {
     fn push_line(&mut self, socket: BorrowedFd<'_>, level: LogLevel, text: &str) {
-        let line = FromWorker::Log {
+        let line = FromPlugin::Log {
             level,
             text: text.to_owned(),
         };
@@ -237,7 +237,7 @@ mod tests {
         let mut receiver = Receiver::default();
         let mut texts = Vec::new();
         while let Ok(Some((message, _))) = receiver.receive(socket) {
-            if let FromWorker::Log { text, .. } = message {
+            if let FromPlugin::Log { text, .. } = message {
                 texts.push(text);
             }
         }
@@ -265,7 +265,7 @@ mod tests {
         let (host, worker) = codec::pair().unwrap();
         let outbound = Outbound::new(worker).unwrap();
         for number in 0..100_000 {
-            outbound.send(&FromWorker::Pong {
+            outbound.send(&FromPlugin::Pong {
                 number,
                 slow_calls: 0,
             });
@@ -275,11 +275,11 @@ mod tests {
         let mut said = None;
         while let Ok(Some((message, _))) = receiver.receive(&host) {
             match message {
-                FromWorker::Pong { number, .. } => {
+                FromPlugin::Pong { number, .. } => {
                     assert_eq!(number, received, "in order");
                     received += 1;
                 }
-                FromWorker::Log { text, .. } => said = Some(text),
+                FromPlugin::Log { text, .. } => said = Some(text),
                 other => panic!("{other:?}"),
             }
             outbound.flush();

@@ -12,11 +12,11 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use spared_abi as abi;
 use spared_process::monotonic::now_ns;
+use spared_contract::LogLevel;
 
 use super::host::errno;
 use super::{CALLBACK_NS_MAX, CHANNEL, Driver};
 use crate::channel::{DOWN, MESSAGE, RECORD_MAX, SIGNED, UP, VERIFIED, message_kind};
-use crate::message::LogLevel;
 
 /// Records handled between two looks at timers and descriptors, if they take no longer than
 /// [`ROUND_NS_MAX`].

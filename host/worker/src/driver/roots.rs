@@ -1,7 +1,8 @@
 //! Whose word a configuration is: a plugin that runs as root takes root's alone. The host, which need not be root,
 //! repeats it.
 
-use crate::message::{Load, RootsFile, Surroundings};
+use spared_contract::Surroundings;
+use spared_message::load::{Load, RootsFile};
 
 /// What whoever starts this process says of the plugin's configuration.
 #[derive(Debug, Default)]

@@ -3,10 +3,10 @@
 use std::ffi::c_void;
 
 use spared_abi as abi;
+use spared_contract::{Call, EventRecord, FindingRecord, GroupHeadline, PairStatus};
 
 use super::host::{enter, size};
 use super::{Driver, lent};
-use crate::message::{Call, EventRecord, FindingRecord, GroupHeadline, PairStatus};
 
 pub static WATCH: abi::Watch = abi::Watch {
     size: size::<abi::Watch>(),

@@ -3,9 +3,9 @@ use std::cell::Cell;
 use std::ffi::c_int;
 
 use spared_process::codec;
+use spared_contract::Descriptor;
 
 use super::*;
-use crate::message::Descriptor;
 
 /// Counts what this thread allocates.
 struct Counting;

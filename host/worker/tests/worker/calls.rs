@@ -6,10 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
-use spared_worker::message::{
-    AddressClaim, Call, Cause, Claims, Directive, Family, Forced, FromWorker, InterfaceEvent,
-    Publication, Role, SocketKind, Surroundings, ToWorker, VirtualRouterClaim,
-};
+use spared_contract::{AddressClaim, Call, Cause, Claims, Directive, Family, Forced, FromPlugin, InterfaceEvent, Publication, Role, SocketKind, Surroundings, ToPlugin, VirtualRouterClaim};
 
 use crate::lab::{Host, Lab, eventually, load};
 
@@ -19,7 +16,7 @@ const EBUSY: i32 = -16;
 
 fn call(host: &mut Host) -> (u64, Call) {
     host.wait(|message| match message {
-        FromWorker::Call { number, call } => Some((*number, call.clone())),
+        FromPlugin::Call { number, call } => Some((*number, call.clone())),
         _ => None,
     })
 }
@@ -27,10 +24,10 @@ fn call(host: &mut Host) -> (u64, Call) {
 /// Has the probe make a call, answers it with `status`, and gives what the host saw.
 pub fn answered(host: &mut Host, words: &str, status: i32) -> (Call, i32) {
     let argv = words.split(' ').map(str::to_owned).collect();
-    let token = host.tell(|token| ToWorker::Query { token, argv });
+    let token = host.tell(|token| ToPlugin::Query { token, argv });
     let (number, call) = call(host);
     let statuses = vec![status];
-    host.send(&ToWorker::Answer { number, statuses }, &[]);
+    host.send(&ToPlugin::Answer { number, statuses }, &[]);
     (call, host.returned(token).status)
 }
 
@@ -61,7 +58,7 @@ fn an_array_is_one_call_and_each_element_has_a_status_of_its_own() {
     let lab = Lab::new();
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     let argv = || vec!["publish-many".to_owned(), "5".to_owned()];
-    let token = host.tell(|token| ToWorker::Query {
+    let token = host.tell(|token| ToPlugin::Query {
         token,
         argv: argv(),
     });
@@ -72,7 +69,7 @@ fn an_array_is_one_call_and_each_element_has_a_status_of_its_own() {
     let names: Vec<&str> = groups.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["group0", "group3", "group4"]);
     let statuses = vec![0, -5, 0];
-    host.send(&ToWorker::Answer { number, statuses }, &[]);
+    host.send(&ToPlugin::Answer { number, statuses }, &[]);
     let answer = host.returned(token);
     let status = |index: u32| answer.signed(&format!("status.{index}"));
     let expected = [0, i64::from(EINVAL), i64::from(EINVAL), -5, 0];
@@ -82,17 +79,17 @@ fn an_array_is_one_call_and_each_element_has_a_status_of_its_own() {
     host.log("publish(): group group0 stands twice in the array");
 
     // fewer statuses than elements, by a host that is broken
-    let token = host.tell(|token| ToWorker::Query {
+    let token = host.tell(|token| ToPlugin::Query {
         token,
         argv: argv(),
     });
     let (number, _) = call(&mut host);
     let statuses = vec![0];
-    host.send(&ToWorker::Answer { number, statuses }, &[]);
+    host.send(&ToPlugin::Answer { number, statuses }, &[]);
     assert_eq!(host.returned(token).signed("status.4"), -71);
 
     let argv = vec!["publish-many".to_owned(), "256".to_owned()];
-    let token = host.tell(|token| ToWorker::Query { token, argv });
+    let token = host.tell(|token| ToPlugin::Query { token, argv });
     let answer = host.returned(token);
     assert_eq!(answer.signed("result"), i64::from(EINVAL));
     assert_eq!(answer.signed("status.0"), 77, "left as it was");
@@ -109,7 +106,7 @@ fn what_is_longer_than_a_record_is_asked_in_parts() {
         "255".to_owned(),
         "long".to_owned(),
     ];
-    let token = host.tell(|token| ToWorker::Query { token, argv });
+    let token = host.tell(|token| ToPlugin::Query { token, argv });
     let (mut seen, mut calls) = (0, 0);
     while seen < 253 {
         let (number, sent) = call(&mut host);
@@ -119,7 +116,7 @@ fn what_is_longer_than_a_record_is_asked_in_parts() {
         seen += groups.len();
         calls += 1;
         let statuses = vec![0; groups.len()];
-        host.send(&ToWorker::Answer { number, statuses }, &[]);
+        host.send(&ToPlugin::Answer { number, statuses }, &[]);
     }
     assert_eq!(calls, 2);
     let answer = host.returned(token);
@@ -127,8 +124,8 @@ fn what_is_longer_than_a_record_is_asked_in_parts() {
     assert_eq!(answer.signed("status.7"), 0);
 }
 
-fn event(name: &str, sockets: Vec<SocketKind>, generation: u64) -> ToWorker {
-    ToWorker::Interface(InterfaceEvent {
+fn event(name: &str, sockets: Vec<SocketKind>, generation: u64) -> ToPlugin {
+    ToPlugin::Interface(InterfaceEvent {
         name: name.to_owned(),
         present: true,
         up: true,
@@ -266,11 +263,11 @@ fn a_silent_host_costs_a_tenth_of_a_second_and_nothing_is_lost() {
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     let begin = Instant::now();
     let argv = vec!["publish".to_owned(), "office".to_owned(), "2".to_owned()];
-    let publish = host.tell(|token| ToWorker::Query { token, argv });
+    let publish = host.tell(|token| ToPlugin::Query { token, argv });
     let (number, _) = call(&mut host);
     // Said while the plugin waits: heard afterwards, in order.
-    host.send(&ToWorker::Ping { number: 1 }, &[]);
-    let state = host.tell(|token| ToWorker::Query {
+    host.send(&ToPlugin::Ping { number: 1 }, &[]);
+    let state = host.tell(|token| ToPlugin::Query {
         token,
         argv: vec!["state".to_owned()],
     });
@@ -283,7 +280,7 @@ fn a_silent_host_costs_a_tenth_of_a_second_and_nothing_is_lost() {
     host.returned(state);
     // The late answer is for nobody, also not for the next call.
     let statuses = vec![-1];
-    host.send(&ToWorker::Answer { number, statuses }, &[]);
+    host.send(&ToPlugin::Answer { number, statuses }, &[]);
     assert_eq!(answered(&mut host, "publish office 2", 0).1, 0);
 }
 
@@ -294,16 +291,16 @@ fn with_a_thousand_messages_waiting_the_next_call_is_refused() {
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     // so long that it takes several calls within one callback
     let argv = ["publish-many", "255", "long"].map(str::to_owned).to_vec();
-    let token = host.tell(|token| ToWorker::Query { token, argv });
+    let token = host.tell(|token| ToPlugin::Query { token, argv });
     let (number, sent) = call(&mut host);
     let Call::Publish { groups } = sent else {
         panic!("{sent:?}");
     };
     for number in 1..=1_024 {
-        host.send(&ToWorker::Ping { number }, &[]);
+        host.send(&ToPlugin::Ping { number }, &[]);
     }
     let statuses = vec![0; groups.len()];
-    host.send(&ToWorker::Answer { number, statuses }, &[]);
+    host.send(&ToPlugin::Answer { number, statuses }, &[]);
     let answer = host.returned(token);
     assert_eq!(answer.signed("status.last"), i64::from(EBUSY));
 }
@@ -415,7 +412,7 @@ fn a_directive_arrives_whole() {
         held: true,
         why: "a cable".to_owned(),
     };
-    host.send(&ToWorker::Directive(directive), &[]);
+    host.send(&ToPlugin::Directive(directive), &[]);
     assert_eq!(
         host.query("state").text("directive"),
         "office 669 73 100 2 a cable"
@@ -427,7 +424,7 @@ fn what_is_followed_before_start_is_heard_after_it() {
     let lab = Lab::new();
     let mut host = Host::spawn(&lab.probe(), &load("probe"));
     host.loaded().unwrap();
-    let configured = host.tell(|token| ToWorker::Configure {
+    let configured = host.tell(|token| ToPlugin::Configure {
         token,
         toml: "follow = \"lan2\"".to_owned(),
         check: false,
@@ -437,10 +434,10 @@ fn what_is_followed_before_start_is_heard_after_it() {
     // The event overtakes the answer to the call.
     host.send(&event("lan2", Vec::new(), 1), &[]);
     let statuses = vec![0];
-    host.send(&ToWorker::Answer { number, statuses }, &[]);
+    host.send(&ToPlugin::Answer { number, statuses }, &[]);
     assert_eq!(host.returned(configured).status, 0);
     host.send(&event("lan2", Vec::new(), 2), &[]);
-    assert_eq!(host.ask(|token| ToWorker::Start { token }).status, 0);
+    assert_eq!(host.ask(|token| ToPlugin::Start { token }).status, 0);
     assert_eq!(host.query("state").text("order"), "start changed changed ");
 }
 
@@ -486,7 +483,7 @@ fn hundreds_of_groups_are_one_record() {
         groups: names.map(groups_of).collect(),
     };
     for call in [Call::Claim { groups }, publish] {
-        let record = spared_process::codec::encode(&FromWorker::Call { number: 1, call }).unwrap();
+        let record = spared_process::codec::encode(&FromPlugin::Call { number: 1, call }).unwrap();
         println!("{} bytes", record.len());
     }
 }

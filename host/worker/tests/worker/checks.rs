@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use spared_worker::message::{Descriptor, Failure};
+use spared_contract::{Descriptor, Failure};
 use spared_worker::process::{CheckError, Configuration, check};
 
 use crate::lab::{Lab, executable};

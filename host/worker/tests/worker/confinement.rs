@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 
 use spared_abi::PLUGIN_ROOT;
-use spared_worker::message::{Asks, FromWorker, RootsFile, ToWorker};
+use spared_contract::{FromPlugin, ToPlugin};
+use spared_message::load::{Asks, RootsFile};
 
 use crate::lab::{Host, Lab, load};
 
@@ -38,7 +39,7 @@ fn has_accounts() -> bool {
 }
 
 /// An account of its own needs a state directory of its own.
-fn as_nobody(lab: &Lab) -> spared_worker::message::Load {
+fn as_nobody(lab: &Lab) -> spared_message::load::Load {
     std::os::unix::fs::chown(lab.state(), Some(65534), Some(65534)).unwrap();
     std::fs::set_permissions(&lab.dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut load = load("probe");
@@ -49,7 +50,7 @@ fn as_nobody(lab: &Lab) -> spared_worker::message::Load {
 
 fn missed(host: &Host) -> Option<String> {
     host.received.iter().find_map(|message| match message {
-        FromWorker::Log { text, .. } if text.contains(" but without: ") => Some(text.clone()),
+        FromPlugin::Log { text, .. } if text.contains(" but without: ") => Some(text.clone()),
         _ => None,
     })
 }
@@ -198,11 +199,11 @@ fn a_plugin_that_is_only_checked_does_not_start() {
     let mut host = Host::spawn(&lab.probe(), &load);
     host.loaded().unwrap();
     host.worker
-        .send(&ToWorker::Start { token: 7 }, &[])
+        .send(&ToPlugin::Start { token: 7 }, &[])
         .unwrap();
     let checked = host.configure("", false);
     assert_eq!(checked.status, 0, "{checked:?}");
-    let started = |it: &FromWorker| matches!(it, FromWorker::Returned { token: 7, .. });
+    let started = |it: &FromPlugin| matches!(it, FromPlugin::Returned { token: 7, .. });
     assert!(!host.received.iter().any(started));
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use spared_worker::message::{FromWorker, Scope, ToWorker};
+use spared_contract::{FromPlugin, Scope, ToPlugin};
 use spared_worker::process::{self, Configuration};
 
 use crate::lab::{Host, Lab, executable, load};
@@ -10,11 +10,11 @@ use crate::lab::{Host, Lab, executable, load};
 const EINVAL: i32 = -22;
 
 /// The checks and forgotten checks that came by now, in order.
-fn checks(host: &mut Host) -> Vec<FromWorker> {
-    let is_check = |message: &FromWorker| {
+fn checks(host: &mut Host) -> Vec<FromPlugin> {
+    let is_check = |message: &FromPlugin| {
         matches!(
             message,
-            FromWorker::Check { .. } | FromWorker::ForgetCheck { .. }
+            FromPlugin::Check { .. } | FromPlugin::ForgetCheck { .. }
         )
     };
     let there = host.received.iter().filter(|message| is_check(message));
@@ -23,8 +23,8 @@ fn checks(host: &mut Host) -> Vec<FromWorker> {
     checks
 }
 
-fn check(name: &str, weight: u32, state: u32) -> FromWorker {
-    FromWorker::Check {
+fn check(name: &str, weight: u32, state: u32) -> FromPlugin {
+    FromPlugin::Check {
         name: name.to_owned(),
         weight,
         state,
@@ -41,7 +41,7 @@ fn checks_within_their_bounds_arrive_in_order() {
         assert_eq!(host.query(words).status, 0, "{words}");
     }
     assert_eq!(host.query(&format!("report {longest} 0 50")).status, 0);
-    let forgotten = FromWorker::ForgetCheck {
+    let forgotten = FromPlugin::ForgetCheck {
         name: "lan1".to_owned(),
     };
     assert_eq!(
@@ -89,7 +89,7 @@ fn scopes_are_told_once_the_configuration_is_taken() {
     let mut host = Host::spawn(&lab.probe(), &load("probe"));
     host.loaded().unwrap();
     assert_eq!(host.configure("scope = 1", true).status, 0);
-    let is_scopes = |message: &FromWorker| matches!(message, FromWorker::Scopes { .. });
+    let is_scopes = |message: &FromPlugin| matches!(message, FromPlugin::Scopes { .. });
     assert!(
         !host.received.iter().any(is_scopes),
         "a check has no effect"
@@ -99,7 +99,7 @@ fn scopes_are_told_once_the_configuration_is_taken() {
     assert_eq!(host.configure("scope = 1", false).status, 0);
     // It came before configure returned.
     let scopes = host.received.iter().find_map(|message| match message {
-        FromWorker::Scopes { scopes } => Some(scopes.clone()),
+        FromPlugin::Scopes { scopes } => Some(scopes.clone()),
         _ => None,
     });
     let key = |key: &str, scope| (key.to_owned(), scope);
@@ -112,7 +112,7 @@ fn scopes_are_told_once_the_configuration_is_taken() {
     );
     host.log("declare(): unknown scope 9");
     host.log("declare(): a key of 0 bytes");
-    assert_eq!(host.ask(|token| ToWorker::Start { token }).status, 0);
+    assert_eq!(host.ask(|token| ToPlugin::Start { token }).status, 0);
     assert_eq!(host.query("declare later").status, EINVAL);
     host.log("declare(): may only be called in configure");
 }

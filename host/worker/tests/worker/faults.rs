@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
-use spared_worker::message::{FromWorker, ToWorker};
+use spared_contract::{FromPlugin, ToPlugin};
 
 use crate::lab::{Host, Lab, PATIENCE, directive, eventually, executable, load};
 
@@ -57,7 +57,7 @@ fn a_real_time_plugin_that_computes_for_ever_is_killed() {
     let mut host = Host::started(&lab.probe(), &load, "");
     host.query("timer 666 0");
     if host.received.iter().any(|message| {
-        matches!(message, FromWorker::Log { text, .. } if text.contains("real-time priority"))
+        matches!(message, FromPlugin::Log { text, .. } if text.contains("real-time priority"))
     }) {
         eprintln!("skipped: no real-time priority here");
         return;
@@ -84,12 +84,12 @@ fn a_hanging_plugin_answers_no_ping_and_can_be_killed() {
     // The first may still be answered before the timer runs out.
     let silent = (0..PATIENCE.as_millis() / 100).any(|number| {
         let number = number as u64;
-        host.send(&ToWorker::Ping { number }, &[]);
+        host.send(&ToPlugin::Ping { number }, &[]);
         host.receive().unwrap();
         !host
             .received
             .iter()
-            .any(|it| matches!(it, FromWorker::Pong { number: of, .. } if *of == number))
+            .any(|it| matches!(it, FromPlugin::Pong { number: of, .. } if *of == number))
     });
     assert!(silent);
     host.worker.kill();
@@ -104,7 +104,7 @@ fn a_flood_of_log_is_cut_and_delays_nothing_else() {
     let lines = host
         .received
         .iter()
-        .filter(|message| matches!(message, FromWorker::Log { .. }));
+        .filter(|message| matches!(message, FromPlugin::Log { .. }));
     let lines = lines.count();
     assert!((100..5000).contains(&lines), "{lines}");
     assert_eq!(host.query("timer 5 0").status, 0);
@@ -116,7 +116,7 @@ fn a_plugin_that_leaks_all_descriptors_ends_with_a_sentence() {
     let lab = Lab::new();
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     assert_eq!(host.query("leak").status, 0);
-    host.send(&ToWorker::Ping { number: 1 }, &[]);
+    host.send(&ToPlugin::Ping { number: 1 }, &[]);
     assert_eq!(host.ended(), BROKEN);
     host.log("has used up all its file descriptors");
 }
@@ -126,7 +126,7 @@ fn a_plugin_that_closes_what_is_not_its_own_ends() {
     let lab = Lab::new();
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     let argv = vec!["close".to_owned()];
-    host.tell(|token| ToWorker::Query { token, argv });
+    host.tell(|token| ToPlugin::Query { token, argv });
     assert_eq!(host.ended(), BROKEN);
 }
 
@@ -135,7 +135,7 @@ fn a_host_that_reads_nothing_does_not_stop_the_plugin() {
     let lab = Lab::new();
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
     let pid = Pid::from_raw(i32::try_from(host.worker.pid()).unwrap()).unwrap();
-    let query = |words: &str| ToWorker::Query {
+    let query = |words: &str| ToPlugin::Query {
         token: 1,
         argv: words.split(' ').map(str::to_owned).collect(),
     };
@@ -231,7 +231,7 @@ fn a_number_that_is_no_status_is_eproto_to_whoever_waits() {
     for status in [i32::MIN, -5000, -4096, 4, i32::MAX] {
         let (_lab, mut host) = invalid("drain", status);
         let deadline_ns = u64::MAX;
-        let returned = host.ask(|token| ToWorker::Drain { token, deadline_ns });
+        let returned = host.ask(|token| ToPlugin::Drain { token, deadline_ns });
         let line = format!("drain returned {status}, not a valid status");
         assert_eq!(returned.status, EPROTO);
         assert!(returned.failures[0].why.starts_with(&line));
@@ -243,7 +243,7 @@ fn a_number_that_is_no_status_is_eproto_to_whoever_waits() {
 fn a_number_that_is_no_status_is_logged_where_nobody_waits() {
     for status in [i32::MIN, -5000, 1] {
         let (_lab, mut host) = invalid("directive", status);
-        host.send(&ToWorker::Directive(directive()), &[]);
+        host.send(&ToPlugin::Directive(directive()), &[]);
         host.log(&format!(
             "directive returned {status}, not a valid status: treated as -EPROTO"
         ));

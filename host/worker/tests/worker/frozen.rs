@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use spared_worker::message::{Role, RoleEvent, ToWorker};
+use spared_contract::{Role, RoleEvent, ToPlugin};
 
 use crate::calls::{answered, claimed, published};
 use crate::lab::{Host, Lab, load, repository};
@@ -52,11 +52,11 @@ fn drive(probe: &Path) {
         deadline_ns: u64::MAX,
         ..RoleEvent::default()
     };
-    let role = |token| ToWorker::Role { token, event };
+    let role = |token| ToPlugin::Role { token, event };
     assert_eq!(host.ask(role).status, 0);
     let refused = host.configure("wrong = 1", true);
     assert_eq!(refused.failures[0].key, "wrong");
-    assert_eq!(host.ask(|token| ToWorker::Stop { token }).status, 0);
+    assert_eq!(host.ask(|token| ToPlugin::Stop { token }).status, 0);
     assert_eq!(host.ended(), 0);
 }
 
@@ -72,7 +72,7 @@ fn binaries_of_every_version_work() {
         }
         drive(&lab.dir.join("probe.so"));
         let mut host = Host::started(&lab.dir.join("smallest.so"), &load("smallest"), "");
-        assert_eq!(host.ask(|token| ToWorker::Stop { token }).status, 0);
+        assert_eq!(host.ask(|token| ToPlugin::Stop { token }).status, 0);
         let toml = "start = [\"/bin/true\"]\nstop = [\"/bin/true\"]\n";
         let mut host = Host::started(&lab.dir.join("unit.so"), &load("unit"), toml);
         assert_eq!(host.query("status").text("state"), "stopped");

@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use spared_worker::message::{
-    Descriptor, Directive, Failure, FromWorker, Load, Row, Surroundings, ToWorker, Value,
-};
+use spared_contract::{Descriptor, Directive, Failure, FromPlugin, Row, Surroundings, ToPlugin, Value};
+use spared_message::load::Load;
 use spared_worker::process::Worker;
 
 /// Generous: two cores are shared by many tests.
@@ -158,7 +157,7 @@ pub fn load(name: &str) -> Load {
 pub struct Host {
     pub worker: Worker,
     /// Received and not asked for yet.
-    pub received: VecDeque<FromWorker>,
+    pub received: VecDeque<FromPlugin>,
     next_token: u64,
 }
 
@@ -219,20 +218,20 @@ impl Host {
         host.loaded().unwrap();
         let configured = host.configure(toml, false);
         assert_eq!(configured.status, 0, "{configured:?}");
-        assert_eq!(host.ask(|token| ToWorker::Start { token }).status, 0);
+        assert_eq!(host.ask(|token| ToPlugin::Start { token }).status, 0);
         host
     }
 
     pub fn loaded(&mut self) -> Result<Descriptor, String> {
         self.wait(|message| match message {
-            FromWorker::Loaded(loaded) => Some(loaded.clone()),
+            FromPlugin::Loaded(loaded) => Some(loaded.clone()),
             _ => None,
         })
     }
 
     pub fn configure(&mut self, toml: &str, check: bool) -> Returned {
         let toml = toml.to_owned();
-        self.ask(|token| ToWorker::Configure {
+        self.ask(|token| ToPlugin::Configure {
             token,
             toml,
             check,
@@ -248,29 +247,29 @@ impl Host {
 
     pub fn query(&mut self, words: &str) -> Returned {
         let argv = words.split(' ').map(str::to_owned).collect();
-        self.ask(|token| ToWorker::Query { token, argv })
+        self.ask(|token| ToPlugin::Query { token, argv })
     }
 
     /// Sends a message with a token and waits for what comes back.
-    pub fn ask(&mut self, message: impl FnOnce(u64) -> ToWorker) -> Returned {
+    pub fn ask(&mut self, message: impl FnOnce(u64) -> ToPlugin) -> Returned {
         let token = self.tell(message);
         self.returned(token)
     }
 
     /// Sends a message with a token.
-    pub fn tell(&mut self, message: impl FnOnce(u64) -> ToWorker) -> u64 {
+    pub fn tell(&mut self, message: impl FnOnce(u64) -> ToPlugin) -> u64 {
         self.next_token += 1;
         self.send(&message(self.next_token), &[]);
         self.next_token
     }
 
-    pub fn send(&self, message: &ToWorker, descriptors: &[BorrowedFd<'_>]) {
+    pub fn send(&self, message: &ToPlugin, descriptors: &[BorrowedFd<'_>]) {
         self.worker.send(message, descriptors).unwrap();
     }
 
     pub fn returned(&mut self, wanted: u64) -> Returned {
         self.wait(|message| match message {
-            FromWorker::Returned {
+            FromPlugin::Returned {
                 token,
                 status,
                 failures,
@@ -288,13 +287,13 @@ impl Host {
     /// Waits for a line of log that holds `text`.
     pub fn log(&mut self, text: &str) -> String {
         self.wait(|message| match message {
-            FromWorker::Log { text: line, .. } if line.contains(text) => Some(line.clone()),
+            FromPlugin::Log { text: line, .. } if line.contains(text) => Some(line.clone()),
             _ => None,
         })
     }
 
     /// Waits for the first message that `pick` takes; the others stay for later.
-    pub fn wait<T>(&mut self, pick: impl Fn(&FromWorker) -> Option<T>) -> T {
+    pub fn wait<T>(&mut self, pick: impl Fn(&FromPlugin) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut over = None;
         loop {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use spared_worker::message::{FromWorker, Role, RoleEvent, ToWorker};
+use spared_contract::{FromPlugin, Role, RoleEvent, ToPlugin};
 
 use crate::lab::{Host, Lab, load};
 
@@ -13,7 +13,7 @@ const EINVAL: i32 = -22;
 const EMSGSIZE: i32 = -90;
 const ECANCELED: i32 = -125;
 
-pub fn role(group: &str, role: Role) -> impl FnOnce(u64) -> ToWorker {
+pub fn role(group: &str, role: Role) -> impl FnOnce(u64) -> ToPlugin {
     let event = RoleEvent {
         group: group.to_owned(),
         role,
@@ -22,12 +22,12 @@ pub fn role(group: &str, role: Role) -> impl FnOnce(u64) -> ToWorker {
         deadline_ns: u64::MAX,
         ..RoleEvent::default()
     };
-    move |token| ToWorker::Role { token, event }
+    move |token| ToPlugin::Role { token, event }
 }
 
-fn query(word: &str) -> impl FnOnce(u64) -> ToWorker {
+fn query(word: &str) -> impl FnOnce(u64) -> ToPlugin {
     let argv = vec![word.to_owned()];
-    move |token| ToWorker::Query { token, argv }
+    move |token| ToPlugin::Query { token, argv }
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn the_smallest_plugin_in_c_hears_of_roles() {
     host.log("office is active");
     assert_eq!(host.ask(role("office", Role::Backup)).status, 0);
     host.log("office is not active");
-    assert_eq!(host.ask(|token| ToWorker::Stop { token }).status, 0);
+    assert_eq!(host.ask(|token| ToPlugin::Stop { token }).status, 0);
     assert_eq!(host.ended(), 0);
 }
 
@@ -255,9 +255,9 @@ fn other_threads_may_wake_and_log_and_nothing_else() {
 fn pings_are_answered_from_the_loop() {
     let lab = Lab::new();
     let mut host = Host::started(&lab.probe(), &load("probe"), "");
-    host.send(&ToWorker::Ping { number: 42 }, &[]);
+    host.send(&ToPlugin::Ping { number: 42 }, &[]);
     let number = host.wait(|message| match message {
-        FromWorker::Pong { number, .. } => Some(*number),
+        FromPlugin::Pong { number, .. } => Some(*number),
         _ => None,
     });
     assert_eq!(number, 42);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use spared_process::codec;
 use spared_worker::channel::UP;
-use spared_worker::message::{FromWorker, Scope, ToWorker};
+use spared_contract::{FromPlugin, Scope, ToPlugin};
 
 use crate::lab::{Host, Lab, eventually, load};
 
@@ -22,8 +22,8 @@ pub fn tie(one: &Host, other: &Host) {
     for end in [&a, &b] {
         rustix::io::write(end, &[UP, 0, 0, 0, 2]).unwrap();
     }
-    one.send(&ToWorker::Channel, &[a.as_fd()]);
-    other.send(&ToWorker::Channel, &[b.as_fd()]);
+    one.send(&ToPlugin::Channel, &[a.as_fd()]);
+    other.send(&ToPlugin::Channel, &[b.as_fd()]);
 }
 
 fn tied(plugin: &Path) -> (Host, Host) {
@@ -68,13 +68,13 @@ fn a_flood_arrives_whole_and_drain_and_settle_agree_on_its_end() {
     const COUNT: u64 = 1000;
     assert_eq!(other.query("flood 500 17").status, 0, "both ways at once");
     assert_eq!(one.query(&format!("flood {COUNT} 30000")).status, 0);
-    let drain = |token| ToWorker::Drain {
+    let drain = |token| ToPlugin::Drain {
         token,
         deadline_ns: u64::MAX,
     };
     assert_eq!(one.ask(drain).status, 0);
     assert_eq!(one.query("status").number("drained_at"), COUNT);
-    let settle = |token| ToWorker::Settle {
+    let settle = |token| ToPlugin::Settle {
         token,
         deadline_ns: u64::MAX,
     };
@@ -130,19 +130,19 @@ fn its_check_its_synchrony_and_the_scopes_of_its_keys_reach_the_host() {
     }
     while states.len() < 3 {
         states.push(host.wait(|message| match message {
-            FromWorker::Check { name, state, .. } if name == "messenger" => Some(*state),
+            FromPlugin::Check { name, state, .. } if name == "messenger" => Some(*state),
             _ => None,
         }));
     }
     assert_eq!(states, [100, 0, 100], "from its configuration on");
     assert_eq!(host.query("in-sync no").status, 0);
     let said = host.wait(|message| match message {
-        FromWorker::InSync { yes, why } => Some((*yes, why.clone())),
+        FromPlugin::InSync { yes, why } => Some((*yes, why.clone())),
         _ => None,
     });
     assert_eq!(said, (false, "somebody said so".to_owned()));
     let scopes = host.wait(|message| match message {
-        FromWorker::Scopes { scopes } => Some(scopes.clone()),
+        FromPlugin::Scopes { scopes } => Some(scopes.clone()),
         _ => None,
     });
     let key = |key: &str, scope| (key.to_owned(), scope);

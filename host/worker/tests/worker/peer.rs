@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use spared_process::codec;
 use spared_worker::channel::{DOWN, MESSAGE, RECORD_MAX, UP};
-use spared_worker::message::{FromWorker, ToWorker};
+use spared_contract::{FromPlugin, ToPlugin};
 
 use crate::lab::{Host, Lab, eventually, load, readable};
 
@@ -26,7 +26,7 @@ fn started(lab: &Lab) -> Host {
 /// Gives the worker a channel; the link's end of it.
 pub fn channel(host: &Host) -> OwnedFd {
     let (link, worker) = codec::pair().unwrap();
-    host.send(&ToWorker::Channel, &[worker.as_fd()]);
+    host.send(&ToPlugin::Channel, &[worker.as_fd()]);
     link
 }
 
@@ -102,7 +102,7 @@ fn a_channel_that_comes_before_start_is_served_after_it() {
     let link = channel_up(&host);
     assert_eq!(host.configure("", false).status, 0);
     put(&link, &numbered(0, 100)).unwrap();
-    assert_eq!(host.ask(|token| ToWorker::Start { token }).status, 0);
+    assert_eq!(host.ask(|token| ToPlugin::Start { token }).status, 0);
     eventually("the message", || number(&mut host, "messages") == 1);
     assert_eq!(host.query("messenger").text("order"), "start up ");
 }
@@ -196,7 +196,7 @@ fn settle_comes_after_all_that_was_in_the_channel() {
     let link = channel_up(&host);
     host.query("nap 200");
     let count = put_numbered(&link, 0, 500, 100);
-    let settled = host.ask(|token| ToWorker::Settle {
+    let settled = host.ask(|token| ToPlugin::Settle {
         token,
         deadline_ns: u64::MAX,
     });
@@ -214,7 +214,7 @@ fn settle_does_not_wait_for_a_plugin_that_is_too_slow() {
     put_numbered(&link, 0, 500, 100);
     let begin = Instant::now();
     // Past already: the barrier takes what a callback may take.
-    let settle = |token| ToWorker::Settle {
+    let settle = |token| ToPlugin::Settle {
         token,
         deadline_ns: 0,
     };
@@ -260,7 +260,7 @@ fn what_it_says_of_its_synchrony_arrives() {
     ] {
         assert_eq!(host.query(words).status, 0);
         let said = host.wait(|message| match message {
-            FromWorker::InSync { yes, why } => Some((*yes, why.clone())),
+            FromPlugin::InSync { yes, why } => Some((*yes, why.clone())),
             _ => None,
         });
         assert_eq!((said.0, said.1.as_str()), expected);

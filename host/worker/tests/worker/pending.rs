@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use spared_worker::message::{FromWorker, ToWorker};
+use spared_contract::{FromPlugin, ToPlugin};
 
 use crate::lab::{Host, Lab, directive, eventually, load};
 
-fn start(token: u64) -> ToWorker {
-    ToWorker::Start { token }
+fn start(token: u64) -> ToPlugin {
+    ToPlugin::Start { token }
 }
 
-fn stop(token: u64) -> ToWorker {
-    ToWorker::Stop { token }
+fn stop(token: u64) -> ToPlugin {
+    ToPlugin::Stop { token }
 }
 
 fn configured(lab: &Lab, toml: &str) -> Host {
@@ -23,7 +23,7 @@ fn configured(lab: &Lab, toml: &str) -> Host {
 
 fn pending(host: &mut Host, token: u64) {
     host.wait(|message| match message {
-        FromWorker::Pending { token: of } if *of == token => Some(()),
+        FromPlugin::Pending { token: of } if *of == token => Some(()),
         _ => None,
     });
 }
@@ -35,7 +35,7 @@ fn a_pending_start_is_told_and_what_comes_meanwhile_is_held() {
     let begun = Instant::now();
     let token = host.tell(start);
     pending(&mut host, token);
-    host.send(&ToWorker::Directive(directive()), &[]);
+    host.send(&ToPlugin::Directive(directive()), &[]);
     assert_eq!(host.returned(token).status, 0);
     assert!(begun.elapsed() >= Duration::from_millis(300));
     let state = host.query("state");

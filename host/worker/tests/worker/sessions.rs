@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use spared_worker::message::{Role, ToWorker};
+use spared_contract::{Role, ToPlugin};
 
 use crate::lab::{Host, Lab, Returned, eventually, load};
 use crate::life::role;
@@ -22,7 +22,7 @@ fn started(plugin: &Path, of: Role) -> Host {
 /// `sparectl sessions` without words.
 fn list(host: &mut Host) -> Returned {
     let argv = Vec::new();
-    host.ask(|token| ToWorker::Query { token, argv })
+    host.ask(|token| ToPlugin::Query { token, argv })
 }
 
 /// Waits until a node has so many sessions.

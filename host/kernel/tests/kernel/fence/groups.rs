@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spared_kernel::{FenceState, Kernel};
-use spared_message::worker::{Claims, Family};
+use spared_contract::{Claims, Family};
 use spared_tests::lab::Namespace;
 
 use super::SHORT;

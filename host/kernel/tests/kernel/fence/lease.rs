@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use spared_kernel::FenceState;
-use spared_message::worker::Family;
+use spared_contract::Family;
 
 use super::{SHORT, keeps_sending};
 use crate::lab::*;

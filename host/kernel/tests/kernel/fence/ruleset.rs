@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use spared_kernel::{FenceState, Kernel, KernelEvent};
-use spared_message::worker::Family;
+use spared_contract::Family;
 
 use crate::lab::*;
 

@@ -13,7 +13,7 @@ pub use frames::*;
 pub use one::OneGroup;
 use rustix::event::{PollFd, PollFlags, poll};
 use spared_kernel::{Kernel, KernelEvent};
-use spared_message::worker::{AddressClaim, Claims, Family, VirtualRouterClaim};
+use spared_contract::{AddressClaim, Claims, Family, VirtualRouterClaim};
 use spared_netlink::PacketSocket;
 use spared_tests::lab::Namespace;
 
