@@ -38,3 +38,42 @@ impl fmt::Display for Malformed {
 }
 
 impl std::error::Error for Malformed {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FromPlugin, InterfaceEvent, LogLevel, SocketKind, ToPlugin};
+
+    fn comes_back<M: Message + PartialEq + fmt::Debug>(message: &M) {
+        let record = message.encode().unwrap();
+        assert_eq!(M::decode(&record).as_ref(), Ok(message));
+        for length in 0..record.len() {
+            assert!(M::decode(&record[..length]).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_message_comes_back_as_it_was_and_a_part_of_it_is_none() {
+        comes_back(&ToPlugin::Interface(InterfaceEvent {
+            name: "lan2".to_owned(),
+            sockets: vec![SocketKind::VrrpLink, SocketKind::Other(99)],
+            ..InterfaceEvent::default()
+        }));
+        comes_back(&FromPlugin::Log {
+            level: LogLevel::Conflict,
+            text: "office: another router is active".to_owned(),
+        });
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_information() {
+        let line = |level: LogLevel| FromPlugin::Log {
+            level,
+            text: String::new(),
+        };
+        let mut record = line(LogLevel::Conflict).encode().unwrap();
+        let number = record.iter_mut().find(|it| **it == 7).unwrap();
+        *number = 77;
+        assert_eq!(FromPlugin::decode(&record), Ok(line(LogLevel::Info)));
+    }
+}

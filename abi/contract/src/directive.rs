@@ -1,7 +1,6 @@
 //! The daemon's directive for a group.
 
 use serde::{Deserialize, Serialize};
-
 use spared_abi as abi;
 
 use crate::Forced;
