@@ -15,6 +15,21 @@ pub unsafe trait PassedStruct: Sized {
     const SIZE_MIN: usize;
 }
 
+/// A copy of a sized struct, which may be shorter than `T`, as of an older one, or longer: the first min(`size`,
+/// size of `T`) bytes; the rest is zero.
+///
+/// # Safety
+/// `from` leads to `size` bytes; `T` is `repr(C)` and all its fields may be zero.
+pub unsafe fn copy_sized<T>(from: *const T, size: u32) -> T {
+    // SAFETY: zero is a value of T, which is long enough for the copy.
+    unsafe {
+        let mut copy: T = std::mem::zeroed();
+        let length = size_of::<T>().min(size as usize);
+        std::ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut copy).cast::<u8>(), length);
+        copy
+    }
+}
+
 /// Each struct with the last field of its first version. A field that is appended does not stand here.
 macro_rules! end_with {
     ($($type:ident $last:ident)*) => {$(

@@ -26,7 +26,7 @@ pub use group::*;
 pub use host::*;
 pub use identity::*;
 pub use interface::*;
-pub use least::PassedStruct;
+pub use least::{PassedStruct, copy_sized};
 pub use local::*;
 pub use peer::*;
 pub use plugin::*;

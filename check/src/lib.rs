@@ -34,8 +34,8 @@ use std::fmt;
 use serde::Serialize;
 use spared_abi::PLUGIN_ROOT;
 use spared_config::{Plugin, Setup};
-use spared_worker::capabilities;
 use spared_contract::Descriptor;
+use spared_worker::capabilities;
 
 pub use names::{no_group, unread};
 pub use run::run;

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use spared_config::Options;
 use spared_config::exit;
 use spared_config::{Fault, Plugin, Setup, Unread, plugin_names};
+use spared_contract::Descriptor;
 use spared_process::account;
 use spared_worker::file::open_plugin;
-use spared_contract::Descriptor;
 use spared_worker::process::{self, Configuration};
 
 use crate::{Finding, Severity, asking, summary};

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use spared_config::Setup;
-use spared_message::device_name;
 use spared_contract::Family;
+use spared_message::device_name;
 use spared_sdk::config::{Cidr, IpNet};
 use toml::{Table, Value};
 

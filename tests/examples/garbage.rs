@@ -159,7 +159,7 @@ impl Peer for Garbage {
 
 impl Roles for Garbage {
     fn role(&mut self, event: &RoleEvent, _token: Token) -> Result<Progress, Error> {
-        self.session.handle_role(event.group, event.role);
+        self.session.handle_role(&event.group, event.role);
         self.introduce();
         Ok(Progress::Done)
     }

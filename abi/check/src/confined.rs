@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use spared_abi as abi;
+use spared_contract::{Call, Descriptor, FromPlugin, LogLevel, Role, RoleEvent, ToPlugin};
+use spared_message::load::Load;
 use spared_process::account::CHECK_ACCOUNT;
 use spared_worker::capabilities;
 use spared_worker::errors::Errors;
-use spared_contract::{Call, Descriptor, FromPlugin, LogLevel, Role, RoleEvent, ToPlugin};
-use spared_message::load::Load;
 use spared_worker::process::Worker;
 use spared_worker::{is_misbehaviour, is_refusal};
 

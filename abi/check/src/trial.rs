@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use spared_abi as abi;
+use spared_contract::Surroundings;
 use spared_process::monotonic::now_ns;
 use spared_worker::Loaded;
-use spared_contract::Surroundings;
 use spared_worker::settings::Settings;
 use spared_worker::status::{self, INVALID};
 

@@ -143,6 +143,20 @@ impl Cause {
         }
     }
 
+    /// The cause of a form of the C interface, whose texts were read.
+    pub fn from_raw(raw: &abi::Cause, peer: String, interface: String, text: String) -> Self {
+        Self {
+            kind: raw.kind.into(),
+            flags: raw.flags,
+            own: raw.own,
+            theirs: raw.theirs,
+            for_ns: raw.for_ns,
+            peer,
+            interface,
+            text,
+        }
+    }
+
     /// A cause with a text, alone or in addition to its kind.
     pub fn new(kind: CauseKind, text: impl Into<String>) -> Self {
         Self {

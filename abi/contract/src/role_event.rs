@@ -51,4 +51,21 @@ impl RoleEvent {
             cause,
         }
     }
+
+    /// The event of a form of the C interface, whose texts and cause were read.
+    pub fn from_raw(raw: &abi::RoleEvent, group: String, why: String, cause: Cause) -> Self {
+        let role = |number| Role::from_raw(number).unwrap_or_default();
+        let mut event = Self {
+            group,
+            role: role(raw.role),
+            why,
+            deadline_ns: raw.deadline_ns,
+            before: (raw.before != 0).then(|| role(raw.before)),
+            epoch: raw.epoch,
+            cause,
+            ..Self::default()
+        };
+        event.set_flags(raw.flags);
+        event
+    }
 }

@@ -89,7 +89,7 @@ impl Value {
             Self::Flag(_) => abi::ROW_BOOL,
             _ => self.unit().map_or(abi::ROW_NUMBER, Unit::to_raw),
         };
-        unit | u32::from(self.is_counter()) * abi::ROW_COUNTER
+        unit | (u32::from(self.is_counter()) * abi::ROW_COUNTER)
     }
 
     /// Unit of a number; None: the key names it.

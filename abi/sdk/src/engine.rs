@@ -4,7 +4,8 @@ use std::os::fd::RawFd;
 
 use crate::config::Config;
 use crate::{
-    Answer, Applied, Error, Host, InterfaceEvent, OpenSockets, Progress, Ready, Role, RoleEvent, Token, Trouble,
+    Answer, Applied, Error, Host, InterfaceEvent, OpenSockets, Progress, Ready, Role, RoleEvent,
+    Token, Trouble,
 };
 
 /// The decisions of a plugin, without I/O: events and times come in, actions go out.

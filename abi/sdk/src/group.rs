@@ -2,9 +2,7 @@
 
 use spared_abi as abi;
 
-use spared_contract::{
-    AddressClaim, Cause, Claims, Directive, Publication, Role, RouteClaim,
-};
+use spared_contract::{AddressClaim, Cause, Claims, Directive, Publication, Role, RouteClaim};
 
 use crate::claims::RawClaims;
 use crate::error::check;
@@ -26,16 +24,9 @@ pub(crate) unsafe fn cause(cause: *const abi::Cause) -> Cause {
         if cause.is_null() || !crate::has!((*cause), abi::Cause, text) {
             return Cause::default();
         }
-        Cause {
-            kind: (*cause).kind.into(),
-            flags: (*cause).flags,
-            own: (*cause).own,
-            theirs: (*cause).theirs,
-            for_ns: (*cause).for_ns,
-            peer: text::owned((*cause).peer),
-            interface: text::owned((*cause).interface),
-            text: text::owned((*cause).text),
-        }
+        let raw = &*cause;
+        let (peer, interface) = (text::owned(raw.peer), text::owned(raw.interface));
+        Cause::from_raw(raw, peer, interface, text::owned(raw.text))
     }
 }
 

@@ -122,10 +122,7 @@ pub(crate) unsafe fn read(raw: &abi::InterfaceEvent) -> (InterfaceEvent, OpenSoc
     let open = sockets.filter(|socket| socket.fd >= 0);
     let open: OpenSockets<'_> = open.map(socket).collect();
     let kinds = open.0.iter().map(|(kind, _)| *kind).collect();
-    (
-        InterfaceEvent::from_raw(raw, name, addresses, kinds),
-        open,
-    )
+    (InterfaceEvent::from_raw(raw, name, addresses, kinds), open)
 }
 
 fn socket(raw: &abi::Socket) -> (SocketKind, BorrowedFd<'_>) {

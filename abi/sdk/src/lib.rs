@@ -90,9 +90,7 @@ pub use identity::{Identity, IdentityError, IdentityHandle};
 pub use interface::{InterfaceHandle, Interfaces, OpenSockets, Sockets};
 pub use local::{Local, LocalHandle, Partner};
 pub use peer::{Peer, PeerHandle, SendError};
-pub use plugin::{
-    Answer, Applied, Plugin, Progress, Query, Roles, Token, Transfer, Verb,
-};
+pub use plugin::{Answer, Applied, Plugin, Progress, Query, Roles, Token, Transfer, Verb};
 pub use runner::Runner;
 /// The plain mirror of the C header, for functions that this crate does not cover.
 pub use spared_abi as abi;

@@ -9,8 +9,8 @@ use crate::error::EINVAL;
 use crate::group::size;
 use crate::shim::{enter, progress};
 use crate::{
-    Answer, Cause, Directive, Groups, Identity, Interfaces, Local, Peer,
-    Progress, Query, RoleEvent, Role, Roles, Token, Transfer, Watch, group, interface, status, text,
+    Answer, Directive, Groups, Identity, Interfaces, Local, Peer, Progress, Query, RoleEvent,
+    Roles, Token, Transfer, Watch, group, interface, status, text,
 };
 
 pub(crate) unsafe extern "C" fn role<T: Roles>(
@@ -21,39 +21,13 @@ pub(crate) unsafe extern "C" fn role<T: Roles>(
     if event.is_null() {
         return -EINVAL;
     }
-    // SAFETY: the contract of role: the event and its texts are lent for the call, and it is as
-    // long as its size says; that of the first hosts ends before `flags`.
-    let (group, why, number, deadline_ns, flags, more) = unsafe {
-        let flags = if crate::has!((*event), abi::RoleEvent, flags) {
-            (*event).flags
-        } else {
-            0
-        };
-        let more = if crate::has!((*event), abi::RoleEvent, cause) {
-            (
-                (*event).before,
-                (*event).epoch,
-                group::cause((*event).cause),
-            )
-        } else {
-            (0, 0, Cause::default())
-        };
-        let (group, why) = (text::owned((*event).group), text::owned((*event).why));
-        (group, why, (*event).role, (*event).deadline_ns, flags, more)
+    // SAFETY: the contract of role: the event, its texts and its cause are lent for the call, and it is as long as
+    // its size says; that of the first hosts ends before `flags`.
+    let event = unsafe {
+        let raw = abi::copy_sized(event, (*event).size);
+        let (group, why) = (text::owned(raw.group), text::owned(raw.why));
+        RoleEvent::from_raw(&raw, group, why, group::cause(raw.cause))
     };
-    let (before, epoch, cause) = more;
-    let role = |number| Role::from_raw(number).unwrap_or_default();
-    let mut event = RoleEvent {
-        group,
-        role: role(number),
-        why,
-        deadline_ns,
-        before: (before != 0).then(|| role(before)),
-        epoch,
-        cause,
-        ..RoleEvent::default()
-    };
-    event.set_flags(flags);
     // SAFETY: the contract of the descriptor.
     unsafe {
         enter::<T>(instance, |it| {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use crate::config::Config;
 use crate::engine::{Engine, Io};
 use crate::{
-    Alarm, Answer, Applied, Checks, Error, Host, InterfaceEvent, Interfaces, Local, OpenSockets, Partner, Peer,
-    PeerHandle, Plugin, Progress, Query, Ready, RoleEvent, Roles, SendError, Token, Transfer,
-    Trouble,
+    Alarm, Answer, Applied, Checks, Error, Host, InterfaceEvent, Interfaces, Local, OpenSockets,
+    Partner, Peer, PeerHandle, Plugin, Progress, Query, Ready, RoleEvent, Roles, SendError, Token,
+    Transfer, Trouble,
 };
 
 /// The runner's own timer; every other number is free for [`Io::timer`].

@@ -117,7 +117,7 @@ impl Host {
         let of_peer = read.of_peer.into_iter();
         let new: Vec<_> = of_peer.filter(|f| !found.contains(f)).collect();
         found.extend(new);
-        let located = |found: Vec<spared_sdk::config::Fault>| {
+        let located = |found: Vec<spared_sdk::config::Failure>| {
             let found = found.into_iter().map(|fault| match fault.key.as_str() {
                 GROUP => (fault.key, "belongs in plugins/vrrp.toml".to_owned()),
                 _ => (fault.key, fault.why),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use spared_message::firewall::{Chain, Passage};
 use spared_message::link::LinkPath;
-use spared_sdk::config::{Config, Fault, IpNet, Section, node};
+use spared_sdk::config::{Config, Failure, IpNet, Section, node};
 
 use super::link_keys::{self, LinkKeys};
 use super::subnet::{is_link_local, unfit};
@@ -56,9 +56,9 @@ pub(super) struct Read {
     /// None if there is neither a `[[link]]` nor keys of both nodes, or if something is wrong.
     pub(super) link: Option<Link>,
     /// Faults in the values of the peer; others go to the sections.
-    pub(super) of_peer: Vec<Fault>,
+    pub(super) of_peer: Vec<Failure>,
     /// Faults of the keys, without which everything but the link runs.
-    pub(super) of_keys: Vec<Fault>,
+    pub(super) of_keys: Vec<Failure>,
 }
 
 /// Reads all keys of the link; `folder` has the private key.
@@ -211,7 +211,7 @@ fn refuse_doubles(ends: &[End<'_>]) {
 }
 
 // Faults of a file that is read only for its links.
-fn faults_of(config: &Config) -> Vec<Fault> {
+fn faults_of(config: &Config) -> Vec<Failure> {
     let faults = config.finish().err().unwrap_or_default().into_iter();
     faults
         .filter(|fault| fault.key.starts_with("link."))

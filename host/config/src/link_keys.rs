@@ -9,7 +9,7 @@ use std::str::FromStr;
 use rustix::fs::fstat;
 use spared_key::{PrivateKey, PublicKey, Strength, parse_public, public_text, rate};
 use spared_message::link::Keys;
-use spared_sdk::config::{Config, Fault, Section};
+use spared_sdk::config::{Config, Failure, Section};
 use spared_worker::file::open_checked;
 use zeroize::Zeroizing;
 
@@ -56,7 +56,7 @@ pub(super) fn read(
     config: &Config,
     folder: &Path,
     linked: bool,
-) -> Result<Option<LinkKeys>, Vec<Fault>> {
+) -> Result<Option<LinkKeys>, Vec<Failure>> {
     let root = config.root();
     let known = public_keys(&root, config);
     let is_pair = other_of(config).is_some();
@@ -90,8 +90,8 @@ pub(super) fn read(
     }
 }
 
-fn fault(key: &str, why: impl Into<String>) -> Fault {
-    Fault {
+fn fault(key: &str, why: impl Into<String>) -> Failure {
+    Failure {
         key: key.to_owned(),
         why: why.into(),
     }
@@ -133,7 +133,7 @@ fn pinned(
     config: &Config,
     folder: &Path,
     known: &[Known],
-) -> Result<Option<LinkKeys>, Vec<Fault>> {
+) -> Result<Option<LinkKeys>, Vec<Failure>> {
     let path = folder.join("key");
     let shown = path.display();
     let private = read_secret(&path)
@@ -194,7 +194,7 @@ fn pinned(
 }
 
 // Without a fault of the keys, the file's form has one.
-fn no_keys(faults: Vec<Fault>) -> Result<Option<LinkKeys>, Vec<Fault>> {
+fn no_keys(faults: Vec<Failure>) -> Result<Option<LinkKeys>, Vec<Failure>> {
     match faults.is_empty() {
         true => Ok(None),
         false => Err(faults),

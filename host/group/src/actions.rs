@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use spared_contract::{Cause, Claims, Directive, Publication, Role};
 use spared_message::notice::Notice;
 use spared_message::word::Word;
-use spared_contract::{Cause, Claims, Directive, Publication, Role};
 
 /// A plugin's call that is to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Steps by which a group becomes active: its followers settle, then its addresses are installed.
 
-use spared_message::notice::{Kind, Notice};
 use spared_contract::{Cause, Role};
+use spared_message::notice::{Kind, Notice};
 
 use super::{Action, Groups, Phase};
 

@@ -1,7 +1,7 @@
 //! Calls of the elector, which waits for each answer, and results of what the kernel was asked for them.
 
-use spared_message::notice::{Kind, Notice};
 use spared_contract::{Cause, Claims, Publication, Role};
+use spared_message::notice::{Kind, Notice};
 use spared_pair::CauseKind;
 
 use super::{

@@ -1,7 +1,7 @@
 //! The directive: what the host tells a group's elector.
 
-use spared_message::notice::{Kind, Notice};
 use spared_contract::{Cause, Directive, Forced, Role};
+use spared_message::notice::{Kind, Notice};
 use spared_pair::CauseKind;
 
 use super::successor::Successor;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use spared_message::notice::{Kind, Notice};
 use spared_contract::{Cause, Role};
+use spared_message::notice::{Kind, Notice};
 use spared_pair::CauseKind;
 
 use super::{Action, Group, Groups, Order, Phase, ROLE_DEADLINE_NS, name_of};

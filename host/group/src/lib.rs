@@ -30,8 +30,8 @@ mod wish;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use spared_message::notice::Notice;
 use spared_contract::{CALL_TIMEOUT_MS, Cause, Claims, Forced, Role};
+use spared_message::notice::Notice;
 
 pub use actions::{Action, Order, Ticket};
 pub use batch::count_of;

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use spared_contract::{Cause, Forced, Role};
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_contract::{Cause, Forced, Role};
 use spared_pair::Sentence as _;
 
 use super::switchover::plugins_ns;

@@ -9,9 +9,9 @@ mod declined;
 
 use std::collections::BTreeSet;
 
+use spared_contract::{Cause, Role};
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_contract::{Cause, Role};
 use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use spared_contract::{Cause, Role};
 use spared_message::clean;
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_contract::{Cause, Role};
 use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
 

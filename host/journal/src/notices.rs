@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use spared_contract::{Cause, Role};
 use spared_control::Event;
 use spared_message::notice::{Kind, Notice};
-use spared_contract::{Cause, Role};
 use spared_pair::{Finding, FirstFound, Fitness, Lasting, RoleChange, Verdict};
 use spared_process::clock;
 use spared_process::limit::Limit;

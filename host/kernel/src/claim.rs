@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use spared_fence::LeaseKey;
 use spared_contract::Claims;
+use spared_fence::LeaseKey;
 
 use super::check::check;
 use super::group::{self, Group, router_id};

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use spared_fence::{Device, Fence, FenceError, Guarded, LeaseKey, Plan};
 use spared_contract::Claims;
+use spared_fence::{Device, Fence, FenceError, Guarded, LeaseKey, Plan};
 use spared_netlink::{Event, Link, Message};
 
 use super::group::{Group, router_id};

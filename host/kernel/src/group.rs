@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use spared_fence::{Guarded, LeaseKey, VirtualRouter};
 use spared_contract::{AddressClaim, Claims, VirtualRouterClaim};
+use spared_fence::{Guarded, LeaseKey, VirtualRouter};
 use spared_netlink::Route;
 
 use super::announce::Schedule;

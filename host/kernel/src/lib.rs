@@ -39,8 +39,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use spared_fence::{Counts, Fence, Guarded, LeaseKey, Plan};
 use spared_contract::InterfaceEvent;
+use spared_fence::{Counts, Fence, Guarded, LeaseKey, Plan};
 use spared_netlink::{Monitor, PacketSocket, Requests};
 
 pub use addresses::Installed;

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use spared_fence::is_link_local;
 use spared_contract::AddressClaim;
+use spared_fence::is_link_local;
 use spared_netlink::Link;
 
 use super::interfaces::Interfaces;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
-use spared_message::device_name;
 use spared_contract::Family;
+use spared_message::device_name;
 use spared_netlink::constants::DEVICE_ALIAS;
 use spared_netlink::{Link, Message, Requests};
 

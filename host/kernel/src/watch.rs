@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use spared_fence::Tampering;
 use spared_contract::Family;
+use spared_fence::Tampering;
 use spared_netlink::{Event, Route};
 
 use super::filters::Admitted;

@@ -1,9 +1,9 @@
 //! Actions of the groups that are calls to the kernel: alike ones of several groups in one step.
 
+use spared_contract::{Claims, Publication};
 use spared_group::{Action, Groups, Ticket};
 use spared_kernel::{Installed, KernelError};
 use spared_message::notice::{Kind, Notice};
-use spared_contract::{Claims, Publication};
 use spared_process::clock;
 
 use super::Network;

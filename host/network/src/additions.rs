@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_abi::{ADDITIONS_MAX, GROUPS_MAX};
-use spared_group::{Groups, Ticket};
 use spared_contract::Claims;
+use spared_group::{Groups, Ticket};
 use spared_supervisor::Supervisor;
 
 use super::Network;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
+use spared_contract::{InterfaceEvent, ToPlugin};
 use spared_group::Ticket;
 use spared_kernel::ANY;
 use spared_message::notice::{Kind, Notice};
-use spared_contract::{InterfaceEvent, ToPlugin};
 use spared_pair::InterfaceLack;
 use spared_process::clock;
 use spared_supervisor::Supervisor;

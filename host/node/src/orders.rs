@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use spared_contract::Forced;
 use spared_control::{Answer, ErrorCode, Force, refusal};
 use spared_group::Groups;
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_contract::Forced;
 use spared_pair::Maintenance;
 use spared_process::clock;
 use spared_requests::ForcePlan;

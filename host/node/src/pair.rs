@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use spared_config::Equal;
+use spared_contract::Scope;
 use spared_control::{Difference, LinkStatus};
 use spared_group::Groups;
 use spared_journal::Notices;
 use spared_message::clean;
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_contract::Scope;
 use spared_pair::quality::{self, Change, CheckReport, Quality, Refused};
 use spared_pair::{Fitness, MachineDifference, MachineFacts, NodeFacts};
 use spared_peer::joining::Joining;

@@ -1,8 +1,8 @@
 //! What a reload and a stop are decided from.
 
 use spared_config::{Setup, by_order};
-use spared_group::Groups;
 use spared_contract::Role;
+use spared_group::Groups;
 use spared_reload::{ActiveGroup, InForce, KnownPlugin};
 use spared_stop::Remains;
 use spared_supervisor::Supervisor;

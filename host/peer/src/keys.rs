@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use spared_contract::Scope;
 use spared_control::Difference;
 use spared_message::word::ConfigValue;
-use spared_contract::Scope;
 use spared_message::{clean, fingerprint};
 use spared_pair::DifferenceKind;
 use toml::{Table, Value};

@@ -1,7 +1,7 @@
 //! Orders of an administrator: the groups that are concerned, or what is against it.
 
-use spared_control::{Answer, ErrorCode, Force};
 use spared_contract::Role;
+use spared_control::{Answer, ErrorCode, Force};
 
 use crate::View;
 

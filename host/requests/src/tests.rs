@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
+use spared_contract::{Cause, Claims, Publication};
 use spared_control::{Answer, ErrorCode, Force, Request};
 use spared_group::{Follower, Groups, Ticket};
-use spared_contract::{Cause, Claims, Publication};
 use spared_pair::{Forced, GroupFacts, Maintenance, NodeFacts, Role};
 
 use super::switch::Planned;

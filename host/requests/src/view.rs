@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use spared_contract::Role;
 use spared_control::{Answer, ErrorCode, refusal};
 use spared_group::Groups;
-use spared_contract::Role;
 use spared_pair::{Forced, NodeFacts};
 
 /// This node's knowledge of both nodes.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use spared_abi::{WATCH_EVENTS, WATCH_STATUS};
+use spared_contract::{EventRecord, FindingRecord, GroupHeadline, LogLevel, PairStatus, ToPlugin};
 use spared_control::Event;
 use spared_group::Groups;
-use spared_contract::{EventRecord, FindingRecord, GroupHeadline, LogLevel, PairStatus, ToPlugin};
 use spared_pair::{Finding, Headline, Verdict};
 use spared_process::codec::encode;
 use spared_process::limit::Limit;

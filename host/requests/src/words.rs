@@ -1,7 +1,7 @@
 //! Verbs of plugins: which ones exist, who may use them, and answers that need no plugin.
 
-use spared_control::{Answer, ErrorCode, refusal};
 use spared_contract::{Descriptor, Verb};
+use spared_control::{Answer, ErrorCode, refusal};
 
 use crate::Caller;
 

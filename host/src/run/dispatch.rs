@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use spared_config::{OnFailure, Plugin};
+use spared_contract::{Call, ToPlugin};
 use spared_group::{Ticket, count_of};
 use spared_kernel::KernelEvent;
 use spared_link::word::Word;
@@ -14,7 +15,6 @@ use spared_message::notice::{Kind, Notice};
 use spared_pair::quality::{self, CheckReport, Refused};
 use spared_process::clock;
 use spared_supervisor::Report;
-use spared_contract::{Call, ToPlugin};
 
 use super::r#loop::Loop;
 

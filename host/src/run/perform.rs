@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use spared_group::{Action, ROLE_DEADLINE_NS};
 use spared_contract::ToPlugin;
+use spared_group::{Action, ROLE_DEADLINE_NS};
 
 use super::r#loop::Loop;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use spared_contract::Cause;
 use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request, Verdict};
 use spared_control_server::Asked;
@@ -13,7 +14,6 @@ use spared_process::clock;
 use spared_requests::questions::{Answered, Asker, Asking, Question, STATUS_TIMEOUT, Unanswered};
 use spared_requests::watchers::with_verdict;
 use spared_requests::{Caller, words};
-use spared_contract::Cause;
 
 use super::r#loop::Loop;
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use spared_abi::{PLUGIN_REALTIME, PLUGIN_ROOT};
 use spared_config::Setup;
-use spared_message::starter::{NotStarted, Reaped, Start};
 use spared_message::load::Asks;
+use spared_message::starter::{NotStarted, Reaped, Start};
 use spared_process::account::Accounts;
 use spared_process::starter::Starts;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use spared_group::Ticket;
 use spared_contract::ToPlugin;
+use spared_group::Ticket;
 
 use super::Supervisor;
 

@@ -27,6 +27,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use spared_config as config;
+use spared_contract::{RoleEvent, Surroundings, ToPlugin};
 use spared_group::Order;
 use spared_message::starter::About;
 use spared_process::codec::SendError;
@@ -34,7 +35,6 @@ use spared_process::poller::{Key, Poller};
 use spared_process::starter::Starter;
 use spared_process::{Killed, PING_EVERY, Policy, RestartBudget};
 use spared_requests::questions::{Answered, Unanswered};
-use spared_contract::{RoleEvent, Surroundings, ToPlugin};
 use spared_worker::process::Worker;
 
 use calls::Calls;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use spared_process::codec;
 use spared_contract::ToPlugin;
+use spared_process::codec;
 
 use super::Supervisor;
 

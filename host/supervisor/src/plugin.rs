@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use spared_contract::{Descriptor, Surroundings, ToPlugin};
+use spared_message::load::Asks;
 use spared_message::starter::{NotStarted, Start};
 use spared_process::poller::Poller;
 use spared_process::{Policy, RestartBudget, TRIAL};
 use spared_starter::Rights;
 use spared_worker::group_names;
-use spared_contract::{Descriptor, Surroundings, ToPlugin};
-use spared_message::load::Asks;
 use spared_worker::process::Worker;
 
 use super::memory::Memory;

@@ -1,8 +1,8 @@
 //! Reports of the supervisor to the host.
 
 use spared_config::Fault;
-use spared_requests::questions::{Answered, Unanswered};
 use spared_contract::{Call, Scope};
+use spared_requests::questions::{Answered, Unanswered};
 
 use spared_message::notice::Notice;
 

@@ -4,9 +4,9 @@
 
 use std::time::{Duration, Instant};
 
+use spared_contract::FromPlugin;
 use spared_process::limit::Limit;
 use spared_process::poller::{Key, Poller};
-use spared_contract::FromPlugin;
 
 use super::worker::Running;
 use super::{Kind, Notice, Report, Supervisor};

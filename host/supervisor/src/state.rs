@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use spared_config::{self as config, OnFailure};
-use spared_group::Follower;
 use spared_contract::Descriptor;
+use spared_group::Follower;
 
 use super::Supervisor;
 use super::plugin::{Plugin, State};

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use spared_contract::{Failure, FromPlugin, LogLevel, ToPlugin};
 use spared_message::notice::{Kind, Notice};
 use spared_process::codec::ReceiveError;
 use spared_process::poller::Poller;
 use spared_process::{Next, Pings, RestartBudget, TRIAL, Usage};
 use spared_worker::errors::Errors;
-use spared_contract::{Failure, FromPlugin, LogLevel, ToPlugin};
 use spared_worker::process::Worker;
 
 use super::failure::faults;

@@ -15,9 +15,9 @@ mod privileges;
 
 use spared_abi::CALLS_SOCKETS;
 
-use spared_message::load::Load;
 pub use limits::{PRIORITY, lift_descriptor_limit, lift_memory_limit, lock_memory, real_time};
 pub use list::{GROUPS, group_names, is_refusal};
+use spared_message::load::Load;
 
 /// Steps before the library is opened; returns those that failed.
 pub fn before_load(load: &Load) -> Vec<String> {

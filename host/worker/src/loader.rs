@@ -11,7 +11,7 @@ use std::ptr;
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use spared_abi as abi;
-use spared_abi::PassedStruct;
+use spared_abi::{PassedStruct, copy_sized};
 use spared_contract::{Descriptor, Verb};
 
 use crate::capabilities;
@@ -202,20 +202,6 @@ unsafe fn read(name: &str, symbol: *const u8) -> Result<Loaded, String> {
             local,
             watch,
         })
-    }
-}
-
-/// The first min(`size`, size of `T`) bytes; the rest is zero.
-///
-/// # Safety
-/// `from` leads to `size` bytes; `T` is `repr(C)` and all its fields may be zero.
-pub(crate) unsafe fn copy_sized<T>(from: *const T, size: u32) -> T {
-    // SAFETY: zero is a value of T, which is long enough for the copy.
-    unsafe {
-        let mut copy: T = std::mem::zeroed();
-        let length = size_of::<T>().min(size as usize);
-        ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut copy).cast::<u8>(), length);
-        copy
     }
 }
 

@@ -7,13 +7,15 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use spared_contract::{
+    Call, Cause, Descriptor, Failure, FromPlugin, Surroundings, ToPlugin, Value,
+};
 use spared_message::clean;
+use spared_message::load::Load;
 use spared_process::child::{Child, SOCKET_FD};
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 use spared_process::poller::is_readable;
 use spared_process::starter::{Started, Starter};
-use spared_contract::{Call, Cause, Descriptor, Failure, FromPlugin, Surroundings, ToPlugin, Value};
-use spared_message::load::Load;
 
 use crate::errors::Errors;
 use crate::status;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use signal_hook::consts::SIGTERM;
-use spared_process::child;
-use spared_process::codec::Receiver;
 use spared_contract::{Descriptor, FromPlugin, LogLevel};
 use spared_message::load::{Asks, Load};
+use spared_process::child;
+use spared_process::codec::Receiver;
 
 use crate::confine;
 use crate::driver::{Driver, End, Outbound};

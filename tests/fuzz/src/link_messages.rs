@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use spared_contract::codec::Message;
 use spared_contract::LogLevel;
+use spared_contract::codec::Message;
 use spared_link::message::{ChannelState, FromLink, PathState, State};
 use spared_link::word::{Introduction, Word};
 use spared_link_process::{Link, Report};

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::{Value, to_string};
+use spared_contract::{AddressClaim, Cause, Claims, Family, Publication, Role, VirtualRouterClaim};
 use spared_control::refusal;
 use spared_control::{Answer, ErrorCode, Request};
 use spared_group::{Action, Follower, Groups, Ticket};
@@ -22,7 +23,6 @@ use spared_pair::{
 use spared_peer::keys::flatten;
 use spared_peer::{File, Peer, answer, scopes};
 use spared_requests::Caller;
-use spared_contract::{AddressClaim, Cause, Claims, Family, Publication, Role, VirtualRouterClaim};
 
 mod seeds;
 

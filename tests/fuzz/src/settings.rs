@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use spared_sdk::config::{Config, Scope};
 use spared_contract::codec::Message;
 use spared_contract::{Surroundings, ToPlugin};
+use spared_sdk::config::{Config, Scope};
 use spared_worker::settings::Settings;
 
 const TICK: Duration = Duration::from_millis(4);

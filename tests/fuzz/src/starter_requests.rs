@@ -6,9 +6,9 @@
 
 use std::cell::RefCell;
 
-use spared_message::starter::{Asked, Reaped, Request, Start};
 use spared_contract::codec::Message;
 use spared_message::load::Asks;
+use spared_message::starter::{Asked, Reaped, Request, Start};
 use spared_process::starter::Starts;
 use spared_starter::{Files, Launcher};
 

@@ -6,9 +6,9 @@ use std::net::UdpSocket;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use spared_abi::{self as abi, Bytes, Status, Str};
+use spared_contract::{FromPlugin, LogLevel};
 use spared_process::child::SOCKET_FD;
 use spared_process::codec;
-use spared_contract::{FromPlugin, LogLevel};
 
 use crate::host::call;
 use crate::host::{again, ctx, half};

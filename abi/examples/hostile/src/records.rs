@@ -4,11 +4,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use spared_abi::{self as abi, Status};
+use spared_abi::Status;
+use spared_contract::codec::MESSAGE_MAX;
+use spared_contract::{Call, Descriptor, Failure, FromPlugin, LogLevel, Row, Scope, Value};
 use spared_process::child::SOCKET_FD;
 use spared_process::codec;
-use spared_contract::{Call, Descriptor, Failure, FromPlugin, LogLevel, Row, Scope, Value};
-use spared_contract::codec::MESSAGE_MAX;
 
 use crate::end;
 use crate::host::{again, say};

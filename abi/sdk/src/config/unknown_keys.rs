@@ -11,7 +11,12 @@ type Keys = BTreeMap<String, Scope>;
 
 impl Notes {
     // Walks only sections that were opened: a value that was refused as a whole is one fault.
-    pub(super) fn refuse_unknown(&self, table: &toml::Table, path: &str, faults: &mut Vec<Failure>) {
+    pub(super) fn refuse_unknown(
+        &self,
+        table: &toml::Table,
+        path: &str,
+        faults: &mut Vec<Failure>,
+    ) {
         let Some(known) = self.known.get(path) else {
             return;
         };

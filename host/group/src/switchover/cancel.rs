@@ -1,8 +1,8 @@
 //! Switchovers that are taken back before the group is released.
 
+use spared_contract::{Forced, Role};
 use spared_message::notice::{Kind, Notice};
 use spared_message::word::Word;
-use spared_contract::{Forced, Role};
 
 use super::Stage;
 use crate::{Action, Groups};

@@ -1,8 +1,8 @@
 //! Several groups in one call.
 
+use spared_contract::Call;
 use spared_message::notice::Kind;
 use spared_message::word::Word;
-use spared_contract::Call;
 
 use super::*;
 use crate::calls::GROUPS_MAX;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use spared_kernel::{Kernel, KernelEvent};
 use spared_contract::{Claims, Family, RouteClaim, SocketKind};
+use spared_kernel::{Kernel, KernelEvent};
 
 use crate::lab::*;
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use spared_kernel::{FenceState, Kernel, KernelEvent};
 use spared_contract::{Claims, Family};
+use spared_kernel::{FenceState, Kernel, KernelEvent};
 
 use crate::lab::*;
 

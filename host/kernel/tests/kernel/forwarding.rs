@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use spared_kernel::{Kernel, KernelEvent};
 use spared_contract::{Claims, Family};
+use spared_kernel::{Kernel, KernelEvent};
 
 use crate::lab::*;
 

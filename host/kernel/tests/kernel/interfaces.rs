@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, recv};
-use spared_kernel::{FenceState, Kernel, KernelEvent};
 use spared_contract::{Family, SocketKind};
+use spared_kernel::{FenceState, Kernel, KernelEvent};
 
 use crate::lab::*;
 
@@ -81,7 +81,7 @@ fn the_vrrp_socket_hears_the_routers_that_are_claimed_as_claims_change() {
     let mut kernel = kernel_on(&net);
     let tap = net.tap();
     let heard = |kernel: &Kernel| -> Vec<u8> {
-        let link = socket(kernel, 1);
+        let link = socket(kernel, SocketKind::VrrpLink);
         for vrid in [50, 51, 52] {
             tap.send(&advert([2, 0, 0, 0, 0, 9], Family::V4, vrid, 100));
         }
@@ -150,7 +150,11 @@ fn a_filter_that_was_handed_out_cannot_be_removed() {
     for kind in [SocketKind::VrrpLink, SocketKind::Stations] {
         let everything = [(0x06, 0, 0, u32::MAX)];
         let result = spared_netlink::attach_filter(&socket(&kernel, kind), &everything, false);
-        assert_eq!(result.unwrap_err().raw_os_error(), Some(1), "socket {kind:?}");
+        assert_eq!(
+            result.unwrap_err().raw_os_error(),
+            Some(1),
+            "socket {kind:?}"
+        );
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use spared_abi::{SOCKETS_HEARTBEAT, SOCKETS_PING, SOCKETS_VRRP};
+use spared_contract::SocketKind;
 use spared_kernel::{ANY, Kernel, KernelEvent};
 use spared_message::link::LinkPath;
-use spared_contract::SocketKind;
 
 use crate::lab::*;
 
@@ -257,7 +257,10 @@ fn an_interface_without_a_link_has_no_heartbeats() {
     // A link that is configured later brings them.
     kernel.set_links(vec![v4()], PORT);
     let (event, _) = kernel.interface("lan2").unwrap();
-    assert_eq!(event.sockets, [SocketKind::HeartbeatIn, SocketKind::HeartbeatOut]);
+    assert_eq!(
+        event.sockets,
+        [SocketKind::HeartbeatIn, SocketKind::HeartbeatOut]
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Routes of groups whose gateways are in networks that only a virtual address gives.
 
-use spared_kernel::Kernel;
 use spared_contract::{Claims, RouteClaim};
+use spared_kernel::Kernel;
 
 use super::lab::{LONG, Net, OneGroup, address, claims, drive_until, router};
 

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use spared_kernel::{FenceState, Kernel};
 use spared_contract::{Claims, Family};
+use spared_kernel::{FenceState, Kernel};
 
 use crate::lab::*;
 

@@ -3,9 +3,9 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
+use spared_contract::Descriptor;
 use spared_message::link::ToLink;
 use spared_message::word::Word;
-use spared_contract::Descriptor;
 use spared_process::codec;
 use zeroize::Zeroizing;
 

@@ -1,7 +1,7 @@
 //! Roles that plugins did not take.
 
-use spared_group::{Action, Follower, Ticket};
 use spared_contract::Claims;
+use spared_group::{Action, Follower, Ticket};
 
 use super::*;
 

@@ -4,15 +4,15 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use spared_config::OnFailure;
+use spared_contract::{AddressClaim, Descriptor, Family};
 use spared_control::Value;
 use spared_fence::is_link_local;
 use spared_group::Group;
 use spared_kernel::FenceState;
-use spared_contract::{AddressClaim, Descriptor, Family};
 use spared_pair::{
-    BareInterface, CauseKind, DuplicateAddress, Fence, Finding, GroupFacts, InterfaceFacts,
-    Loss, LostIdentity, MachineDifference, NodeFacts, OtherActive, PairFacts, PeerLife,
-    PluginFacts, Role, RouterFault, Verdict, VirtualCopy,
+    BareInterface, CauseKind, DuplicateAddress, Fence, Finding, GroupFacts, InterfaceFacts, Loss,
+    LostIdentity, MachineDifference, NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts,
+    Role, RouterFault, Verdict, VirtualCopy,
 };
 use spared_process::clock;
 use spared_process::monotonic::now_ns;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use spared_kernel::{FenceState, FenceStates};
 use spared_contract::Row;
+use spared_kernel::{FenceState, FenceStates};
 use spared_requests::rows::{Details, split_rows};
 
 use super::NodeView;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use spared_contract::Claims;
 use spared_group::Group;
 use spared_message::firewall::{NodeNames, OwnTranslation};
-use spared_contract::Claims;
 use spared_pair::{MachineFacts, Role};
 
 use super::NodeView;

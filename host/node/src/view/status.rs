@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use spared_contract::Forced;
 use spared_control::{GroupStatus, InterfaceStatus, PeerStatus, Status, Value, Verdict};
 use spared_group::{Group, name_of};
 use spared_kernel::FenceState;
-use spared_contract::Forced;
 use spared_process::clock;
 use spared_requests::rows::Details;
 

@@ -113,7 +113,11 @@ fn the_last_word_of_one_that_left_something_unread_is_received() {
 fn nonsense_is_malformed_and_never_a_panic() {
     let (host, worker) = pair().unwrap();
     let mut receiver = Receiver::default();
-    for record in [&[0xff; 40][..], &[1, 0xff, 0xff, 0xff, 0xff, 0x0f], &[200]] {
+    for record in [
+        &[0xff; 40][..],
+        &[0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f],
+        &[200],
+    ] {
         transmit(host.as_fd(), record, &[]).unwrap();
         let received = receiver.receive::<ToPlugin>(&worker);
         assert!(

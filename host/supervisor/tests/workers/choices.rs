@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use spared_contract::{AddressClaim, Call, Cause, Claims, Failure, Family, FromPlugin, Publication, Role, RouteClaim, Row, Scope, Value, VirtualRouterClaim};
+use spared_contract::{
+    AddressClaim, Call, Cause, Claims, Failure, Family, FromPlugin, Publication, Role, RouteClaim,
+    Row, Scope, Value, VirtualRouterClaim,
+};
 
 use super::test_worker::{GROUP, returned};
 

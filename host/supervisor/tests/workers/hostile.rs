@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use spared_config::Setup;
+use spared_contract::{FromPlugin, ToPlugin};
 use spared_process::codec;
 use spared_process::poller::{Key, Poller};
 use spared_supervisor::{Report, Supervisor};
-use spared_contract::{FromPlugin, ToPlugin};
 
 use super::test_worker::prepared;
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use spared_config::Setup;
+use spared_contract::{Call, Cause, Descriptor, FromPlugin, Role, Surroundings, ToPlugin};
 use spared_group::{Action, Follower, Groups, Order, Ticket};
 use spared_pair::Sentence as _;
 use spared_pair::quality::{self, Quality};
@@ -24,7 +25,6 @@ use spared_process::poller::{Key, Poller};
 use spared_process::starter::{Starter, Starts};
 use spared_starter::{Files, Launcher};
 use spared_supervisor::{Report, Supervisor, Terms};
-use spared_contract::{Call, Cause, Descriptor, FromPlugin, Role, Surroundings, ToPlugin};
 
 use super::choices::Choices;
 

@@ -1,7 +1,6 @@
 //! Reads the cause of a role from the plugin's struct.
 
 use spared_abi as abi;
-use spared_pair::CauseKind;
 use spared_contract::Cause;
 
 use super::lent;
@@ -20,15 +19,7 @@ pub unsafe fn read(raw: *const abi::Cause) -> Result<Cause, String> {
         let raw = lent::sized(raw, "spared_cause")?;
         lent::check_flags("spared_cause", raw.flags)?;
         let text = |text| lent::text(text).into_owned();
-        Ok(Cause {
-            kind: CauseKind::from(raw.kind),
-            flags: raw.flags,
-            own: raw.own,
-            theirs: raw.theirs,
-            for_ns: raw.for_ns,
-            peer: text(raw.peer),
-            interface: text(raw.interface),
-            text: text(raw.text),
-        })
+        let (peer, interface) = (text(raw.peer), text(raw.interface));
+        Ok(Cause::from_raw(&raw, peer, interface, text(raw.text)))
     }
 }

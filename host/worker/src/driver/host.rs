@@ -5,8 +5,8 @@ use std::ptr;
 
 use rustix::io::Errno;
 use spared_abi as abi;
-use spared_process::monotonic::now_ns;
 use spared_contract::{LogLevel, Value};
+use spared_process::monotonic::now_ns;
 
 use super::{Driver, Outbound, claims, groups, is_loop_thread, lent, misbehaviour, status};
 

@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, c_char};
 
-use spared_abi as abi;
-
-use crate::loader::copy_sized;
+use spared_abi::{self as abi, copy_sized};
 
 /// Longest text of a plugin; longer ones are cut.
 const TEXT_MAX: usize = 64 * 1024;

@@ -12,8 +12,8 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sendmsg, shutdown};
 use spared_abi as abi;
-use spared_process::monotonic::now_ns;
 use spared_contract::LogLevel;
+use spared_process::monotonic::now_ns;
 
 use super::host::errno;
 use super::{Driver, PARTNER};

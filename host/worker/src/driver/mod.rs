@@ -40,10 +40,12 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use spared_abi as abi;
+use spared_contract::{
+    CALL_TIMEOUT_MS, Call, Cause, Failure, FromPlugin, LogLevel, Role, Scope, ToPlugin,
+};
+use spared_message::load::Load;
 use spared_process::codec::{self, ReceiveError, Receiver, SendError};
 use spared_process::monotonic::now_ns;
-use spared_contract::{CALL_TIMEOUT_MS, Call, Cause, Failure, FromPlugin, LogLevel, Role, Scope, ToPlugin};
-use spared_message::load::Load;
 
 use self::callback::Answer;
 use self::failing::Failing;

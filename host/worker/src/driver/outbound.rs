@@ -93,7 +93,10 @@ impl Outbound {
         let bytes = if answers { usize::MAX } else { QUEUE_BYTES };
         match codec::encode(message) {
             Ok(record) => self.lock().push(self.socket(), record, (QUEUE_MAX, bytes)),
-            Err(error) => self.log(LogLevel::Error, &format!("a message to the daemon: {error}")),
+            Err(error) => self.log(
+                LogLevel::Error,
+                &format!("a message to the daemon: {error}"),
+            ),
         }
         self.kick_if_waiting();
     }

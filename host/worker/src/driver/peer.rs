@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use spared_abi as abi;
-use spared_process::monotonic::now_ns;
 use spared_contract::LogLevel;
+use spared_process::monotonic::now_ns;
 
 use super::host::errno;
 use super::{CALLBACK_NS_MAX, CHANNEL, Driver};

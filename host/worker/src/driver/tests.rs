@@ -2,8 +2,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ffi::c_int;
 
-use spared_process::codec;
 use spared_contract::Descriptor;
+use spared_process::codec;
 
 use super::*;
 

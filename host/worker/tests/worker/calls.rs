@@ -4,9 +4,12 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use spared_contract::{
+    AddressClaim, Call, Cause, Claims, Directive, Family, Forced, FromPlugin, InterfaceEvent,
+    Publication, Role, SocketKind, Surroundings, ToPlugin, VirtualRouterClaim,
+};
 use spared_pair::CauseKind;
 use spared_pair::Sentence as _;
-use spared_contract::{AddressClaim, Call, Cause, Claims, Directive, Family, Forced, FromPlugin, InterfaceEvent, Publication, Role, SocketKind, Surroundings, ToPlugin, VirtualRouterClaim};
 
 use crate::lab::{Host, Lab, eventually, load};
 
@@ -315,7 +318,10 @@ fn an_interface_event_arrives_whole_with_its_sockets() {
         SocketFlags::NONBLOCK,
     );
     let (ours, theirs) = socketpair(kind.0, kind.1, kind.2, None).unwrap();
-    host.send(&event("lan2", vec![SocketKind::VrrpLink], 1), &[theirs.as_fd()]);
+    host.send(
+        &event("lan2", vec![SocketKind::VrrpLink], 1),
+        &[theirs.as_fd()],
+    );
     drop(theirs);
     let state = host.query("state");
     assert_eq!(
@@ -350,10 +356,16 @@ fn sockets_that_are_replaced_have_new_numbers_and_the_old_are_closed() {
         .unwrap()
     };
     let (first, theirs) = pair();
-    host.send(&event("lan2", vec![SocketKind::VrrpLink], 1), &[theirs.as_fd()]);
+    host.send(
+        &event("lan2", vec![SocketKind::VrrpLink], 1),
+        &[theirs.as_fd()],
+    );
     drop(theirs);
     let (second, theirs) = pair();
-    host.send(&event("lan2", vec![SocketKind::VrrpLink], 2), &[theirs.as_fd()]);
+    host.send(
+        &event("lan2", vec![SocketKind::VrrpLink], 2),
+        &[theirs.as_fd()],
+    );
     drop(theirs);
     assert_eq!(host.query("state").number("changes"), 2);
     eventually("the first being closed", || {
@@ -384,7 +396,10 @@ fn an_event_after_unfollow_is_not_delivered() {
         None,
     )
     .unwrap();
-    host.send(&event("lan2", vec![SocketKind::VrrpLink], 1), &[theirs.as_fd()]);
+    host.send(
+        &event("lan2", vec![SocketKind::VrrpLink], 1),
+        &[theirs.as_fd()],
+    );
     drop(theirs);
     assert_eq!(host.query("state").number("changes"), 0);
     eventually("the socket being closed", || {

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use spared_contract::{Descriptor, Directive, Failure, FromPlugin, Row, Surroundings, ToPlugin, Value};
+use spared_contract::{
+    Descriptor, Directive, Failure, FromPlugin, Row, Surroundings, ToPlugin, Value,
+};
 use spared_message::load::Load;
 use spared_worker::process::Worker;
 

@@ -3,9 +3,9 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use spared_contract::{FromPlugin, Scope, ToPlugin};
 use spared_process::codec;
 use spared_worker::channel::UP;
-use spared_contract::{FromPlugin, Scope, ToPlugin};
 
 use crate::lab::{Host, Lab, eventually, load};
 

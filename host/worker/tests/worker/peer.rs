@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
+use spared_contract::{FromPlugin, ToPlugin};
 use spared_process::codec;
 use spared_worker::channel::{DOWN, MESSAGE, RECORD_MAX, UP};
-use spared_contract::{FromPlugin, ToPlugin};
 
 use crate::lab::{Host, Lab, eventually, load, readable};
 

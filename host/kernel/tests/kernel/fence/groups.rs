@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use spared_kernel::{FenceState, Kernel};
 use spared_contract::{Claims, Family};
+use spared_kernel::{FenceState, Kernel};
 use spared_tests::lab::Namespace;
 
 use super::SHORT;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use spared_kernel::FenceState;
 use spared_contract::Family;
+use spared_kernel::FenceState;
 
 use super::{SHORT, keeps_sending};
 use crate::lab::*;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use spared_kernel::{FenceState, Kernel, KernelEvent};
 use spared_contract::Family;
+use spared_kernel::{FenceState, Kernel, KernelEvent};
 
 use crate::lab::*;
 

@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use spared_kernel::Kernel;
 use spared_contract::Claims;
+use spared_kernel::Kernel;
 use spared_tests::probe::{checksum, ethernet, ipv4, ipv6};
 
 use super::{Net, OneGroup, index_of};

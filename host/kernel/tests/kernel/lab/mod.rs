@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 pub use frames::*;
 pub use one::OneGroup;
 use rustix::event::{PollFd, PollFlags, poll};
-use spared_kernel::{Kernel, KernelEvent};
 use spared_contract::{AddressClaim, Claims, Family, VirtualRouterClaim};
+use spared_kernel::{Kernel, KernelEvent};
 use spared_netlink::PacketSocket;
 use spared_tests::lab::Namespace;
 
