@@ -120,7 +120,6 @@ fn arp_filter(conf: &Conf<'_>) -> Option<Finding> {
     })
 }
 
-// 8 answers nobody; 2 answers only hosts in the subnet of the address, and a host address has none.
 fn arp_ignore(conf: &Conf<'_>, interface: &Interface) -> Option<Finding> {
     let value = conf.greater("arp_ignore")?;
     let hosts_only = interface.virtual_mac
@@ -128,7 +127,7 @@ fn arp_ignore(conf: &Conf<'_>, interface: &Interface) -> Option<Finding> {
             .addresses
             .iter()
             .any(|net| net.addr().is_ipv4() && net.prefix_len() == 32);
-    (value == 8 || (value == 2 && hosts_only)).then(|| {
+    spared_pair::ignores_arp(value, hosts_only).then(|| {
         let (name, at) = (conf.name, if conf.all("arp_ignore") == Some(value) { "all" } else { conf.name });
         let sentence = format!(
             "net.ipv4.conf.{at}.arp_ignore is {value}: nobody gets an answer for the virtual addresses on {name}"

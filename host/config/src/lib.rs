@@ -42,6 +42,7 @@ pub mod on_disk;
 mod options;
 mod order;
 mod plugin;
+mod restart;
 mod setting;
 mod subnet;
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub use options::{
 };
 pub use order::by_order;
 pub use plugin::{Allow, OnFailure, Plugin};
+pub use restart::{Lost, Restart};
 use spared_message::fingerprint;
 pub use spared_message::link::LinkPath;
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Table;
 
+use super::restart::unreadable;
 use super::{Fault, Setup, file};
 
 const HOST_FILE: &str = "spared.toml";
@@ -56,6 +57,14 @@ pub fn key_faults(path: &Path) -> Vec<Fault> {
 
 /// Identities of all files there, of their folder, whose owner and mode count as well, and of the secret.
 pub fn stamps(path: &Path, secret: &Path) -> Stamps {
+    let names = file::plugin_names(&folder_of(path).join("plugins")).unwrap_or_default();
+    let plugins = names.iter().map(|name| folder_of(path).join(path_of(name)));
+    let named = [path, folder_of(path), secret].map(Path::to_owned);
+    stamps_of(named.into_iter().chain(plugins))
+}
+
+/// Identity of each of these files.
+pub(super) fn stamps_of(paths: impl Iterator<Item = PathBuf>) -> Stamps {
     let stamp = |path: PathBuf| {
         let found = path.metadata().ok();
         let found = found.map(|it| {
@@ -67,29 +76,24 @@ pub fn stamps(path: &Path, secret: &Path) -> Stamps {
         });
         (path, found)
     };
-    let names = file::plugin_names(&folder_of(path).join("plugins")).unwrap_or_default();
-    let plugins = names.iter().map(|name| folder_of(path).join(path_of(name)));
-    let named = [path, folder_of(path), secret].map(Path::to_owned);
-    Stamps(named.into_iter().chain(plugins).map(stamp).collect())
+    Stamps(paths.map(stamp).collect())
 }
 
 /// Files that differ from the texts in force by more than comments and order. None: there are none.
 pub fn unused(path: &Path, in_force: &Texts) -> Option<Unused> {
-    let folder = folder_of(path);
-    let names = file::plugin_names(&folder.join("plugins")).unwrap_or_default();
+    let names = file::plugin_names(&folder_of(path).join("plugins")).unwrap_or_default();
     let found = names.iter().map(|name| path_of(name));
     let all: BTreeSet<String> = found.chain(in_force.keys().cloned()).collect();
     let mut files = Vec::new();
     let mut fault = None;
     for name in all {
-        let place = match name.as_str() {
-            HOST_FILE => path.to_owned(),
-            name => folder.join(name),
-        };
+        let place = place_of(path, &name);
         let text = match file::read(&place) {
             Ok(text) => text,
             // one that could not be read at the start has a finding of its own
             Err(_) if in_force.get(&name).is_some_and(String::is_empty) => continue,
+            // nobody changed it: see `Restart`
+            Err(_) if unreadable(&place).is_some() => continue,
             Err(why) => {
                 fault = fault.or(Some(why));
                 files.push(place);
@@ -134,8 +138,16 @@ fn is_same(text: &str, other: &str) -> bool {
     text == other || table(text).is_some_and(|it| Some(it) == table(other))
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
+}
+
+/// Place of a file of [`Texts`].
+pub(super) fn place_of(path: &Path, name: &str) -> PathBuf {
+    match name {
+        HOST_FILE => path.to_owned(),
+        name => folder_of(path).join(name),
+    }
 }
 
 pub(super) fn path_of(plugin: &str) -> String {

@@ -10,6 +10,7 @@
 
 mod addresses;
 mod announce;
+mod answering;
 mod carrier;
 mod check;
 mod claim;
@@ -44,6 +45,7 @@ use spared_fence::{Counts, Fence, Guarded, LeaseKey, Plan};
 use spared_netlink::{Monitor, PacketSocket, Requests};
 
 pub use addresses::Installed;
+pub use answering::Answering;
 pub use error::KernelError;
 
 use carrier::Carrier;

@@ -1,5 +1,5 @@
-//! Files of the configuration that were changed and are not in use, keys that the next start would refuse, and the
-//! folder of the state. A thread looks at them, as a disk may hang.
+//! Files of the configuration that were changed and are not in use, keys that the next start would refuse, what else it
+//! would lack, and the folder of the state. A thread looks at them, as a disk may hang.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use spared_config::Setup;
 use spared_config::on_disk::{Stamps, Texts, Unused, key_faults, secret, stamps, unused};
-use spared_pair::UnusedFiles;
+use spared_config::{Options, Restart, Setup};
+use spared_pair::{Lost, UnusedFiles};
 use spared_process::clock;
 use spared_state::state_file::obstacle;
+
+use crate::needs;
 
 /// Interval of the looks, each of which asks for the times of some files and for the room on a disk.
 const EVERY: Duration = Duration::from_secs(2);
@@ -42,6 +44,8 @@ struct Seen {
     unused: Option<Edit>,
     /// Faults of the keys.
     keys: Vec<String>,
+    /// What else a restart would not bring back.
+    lost: Vec<Lost>,
 }
 
 /// An edit that is not in force.
@@ -53,12 +57,11 @@ struct Edit {
 }
 
 impl Files {
-    /// Begins to look at the files of which these are in force, and at the folder of the state; `path` is that of
-    /// `spared.toml`.
-    pub fn start(path: PathBuf, state: PathBuf, setup: &Setup) -> Self {
+    /// Begins to look at the files of which these are in force, and at the folder of the state.
+    pub fn start(options: &Options, state: PathBuf, setup: &Setup) -> Self {
         let (in_force, changes) = channel();
         let found = Arc::new(Mutex::new(Found::default()));
-        let watch = Watch::new(path, setup.texts());
+        let watch = Watch::new(options.config(), Restart::new(options), setup.texts());
         let result = Arc::clone(&found);
         let thread = thread::Builder::new()
             .name("files".to_owned())
@@ -95,6 +98,11 @@ impl Files {
     pub fn unwritable(&self) -> Option<String> {
         lock(&self.found).unwritable.clone()
     }
+
+    /// What else a restart would not bring back. What an edit that is not in use would mend or break is told with that edit.
+    pub fn lost_by_restart(&self) -> Vec<Lost> {
+        lock(&self.found).seen.lost.clone()
+    }
 }
 
 fn work(mut watch: Watch, state: &Path, changes: &Receiver<(u64, Texts)>, result: &Mutex<Found>) {
@@ -108,8 +116,12 @@ fn work(mut watch: Watch, state: &Path, changes: &Receiver<(u64, Texts)>, result
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let seen = watch.look(Instant::now(), clock::now);
         let unwritable = obstacle(state);
+        // what cannot be opened now was not changed
+        let seen = match needs::no_descriptor() {
+            None => watch.look(Instant::now(), clock::now),
+            Some(_) => watch.seen.clone(),
+        };
         let mut found = lock(result);
         found.unwritable = unwritable;
         // a result about what was in force before is none
@@ -146,17 +158,20 @@ struct Watch {
     path: PathBuf,
     /// File of the node's secret.
     secret: PathBuf,
+    restart: Restart,
     in_force: Texts,
-    /// As they were at the last look; None if that was about another configuration.
-    stamps: Option<Stamps>,
+    /// As they were at the last look; None if that was about another configuration, or found something lost, which may
+    /// be mended without a change.
+    stamps: Option<(Stamps, (Stamps, String))>,
     seen: Seen,
 }
 
 impl Watch {
-    fn new(path: PathBuf, in_force: Texts) -> Self {
+    fn new(path: PathBuf, restart: Restart, in_force: Texts) -> Self {
         Self {
             secret: secret(&path, &in_force),
             path,
+            restart,
             in_force,
             stamps: None,
             seen: Seen::default(),
@@ -164,16 +179,18 @@ impl Watch {
     }
 
     fn set(&mut self, in_force: Texts) {
-        *self = Self::new(self.path.clone(), in_force);
+        *self = Self::new(self.path.clone(), self.restart.clone(), in_force);
     }
 
-    /// Reads the files if one of them is another one than at the last look.
+    /// Reads the files if something is another one than at the last look.
     fn look(&mut self, now: Instant, clock: impl FnOnce() -> String) -> Seen {
-        let stamps = stamps(&self.path, &self.secret);
+        let files = stamps(&self.path, &self.secret);
+        let stamps = (files, self.restart.stamps(&self.in_force));
         if self.stamps.as_ref() == Some(&stamps) {
             return self.seen.clone();
         }
-        self.stamps = Some(stamps);
+        self.seen.lost = self.lost();
+        self.stamps = self.seen.lost.is_empty().then_some(stamps);
         let edit = self.seen.unused.take();
         self.seen.unused = unused(&self.path, &self.in_force).map(|unused| match edit {
             Some(edit) => Edit { unused, ..edit },
@@ -194,6 +211,15 @@ impl Watch {
         };
         self.seen.clone()
     }
+
+    fn lost(&self) -> Vec<Lost> {
+        let lost = self.restart.lost(&self.in_force).into_iter();
+        let lost = lost.map(|it| Lost {
+            thing: it.thing,
+            why: it.why,
+        });
+        lost.collect()
+    }
 }
 
 #[cfg(test)]
@@ -211,7 +237,13 @@ mod tests {
         let texts = || Setup::read(&path).expect("no fault").texts();
         let (before, after) = ("node.name = \"r1\"\n", "node.name = \"r10\"\n");
         write(before);
-        let mut watch = Watch::new(path.clone(), texts());
+        let options = Options {
+            config: Some(path.clone()),
+            runtime_dir: folder.clone(),
+            plugin_dir: folder.clone(),
+            starter: None,
+        };
+        let mut watch = Watch::new(path.clone(), Restart::new(&options), texts());
         let begun = Instant::now();
         let told = |watch: &mut Watch, after_s: u64| {
             let now = begun + Duration::from_secs(after_s);

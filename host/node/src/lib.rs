@@ -8,6 +8,7 @@
 pub mod files;
 mod here;
 pub mod machine;
+mod needs;
 pub mod orders;
 mod pair;
 mod policy;

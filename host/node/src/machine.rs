@@ -1,5 +1,5 @@
-//! What must be equal on both machines and is no rule of a firewall: kernel settings and default routes; also the
-//! addresses of this node. A thread reads them, as hundreds of files take a while.
+//! What must be equal on both machines and is no rule of a firewall: kernel settings, default routes and rules of policy
+//! routing; also the addresses of this node, and what the machine withholds. A thread reads them, as hundreds of files take a while.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,6 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use spared_netlink::Requests;
+use spared_pair::Needs;
+
+use crate::needs::{self, Asked};
 
 use crate::policy;
 
@@ -66,6 +69,8 @@ pub struct Wanted {
     pub virtuals: BTreeSet<IpAddr>,
     /// Families with a default route that comes with a group: the node that is backup gets it with the role.
     pub default_routes: BTreeSet<String>,
+    /// What has to answer and to be set.
+    pub asked: Asked,
 }
 
 /// What was read last.
@@ -79,6 +84,8 @@ pub struct Read {
     pub routing_rules: Option<BTreeSet<String>>,
     /// Addresses of this node that spared did not set.
     pub addresses: BTreeSet<IpAddr>,
+    /// What the machine withholds.
+    pub needs: Needs,
 }
 
 /// The thread and its last result.
@@ -143,6 +150,16 @@ impl Machine {
         std::mem::take(&mut lock(&self.found).is_new)
     }
 
+    /// What the machine withholds from the daemon, as far as it was looked at.
+    pub fn needs(&self) -> Needs {
+        let found = lock(&self.found);
+        found
+            .read
+            .as_ref()
+            .map(|it| it.needs.clone())
+            .unwrap_or_default()
+    }
+
     /// What was read last; None: nothing yet.
     pub fn read(&self) -> Option<Read> {
         lock(&self.found).read.clone()
@@ -178,6 +195,7 @@ fn look(wanted: &Wanted) -> Read {
     settings.retain(|name, _| !wanted.by_role.contains(name));
     let mut read = Read {
         settings,
+        needs: needs::look(&wanted.asked),
         ..Read::default()
     };
     if let Ok(mut requests) = Requests::open() {

@@ -14,6 +14,7 @@ use crate::identity::LostIdentity;
 use crate::links::LinkFacts;
 use crate::machine::MachineDifference;
 use crate::own_packets::OwnTranslation;
+use crate::needs::Needs;
 
 /// State of a check without a result yet. It counts as good.
 pub const STATE_UNKNOWN: u32 = spared_abi::CHECK_UNKNOWN;
@@ -76,6 +77,9 @@ pub struct NodeFacts {
     /// Rules by which what this node itself sends gets no answer, as it is not active for the address.
     #[serde(skip_serializing_if = "is_default")]
     pub own_translations: Vec<OwnTranslation>,
+    /// What the machine withholds from the daemon, now or at the next start.
+    #[serde(skip_serializing_if = "is_default")]
+    pub needs: Needs,
     /// The link's key comes from a passphrase that is easily guessed.
     pub weak_passphrase: bool,
     /// The file that the host cannot write, or its folder, and the reason: a restart forgets what should be in it.

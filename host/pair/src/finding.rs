@@ -148,6 +148,14 @@ ids! {
     NextKeyRefused = "SP-0806",
     /// Rules of policy routing are not the same on both nodes.
     RoutingDiffers = "SP-0886",
+    /// The daemon cannot open files.
+    NoDescriptor = "SP-0887",
+    /// Kernel settings that have to be written with the role cannot be written.
+    ReadOnly = "SP-0888",
+    /// The kernel answers nobody for virtual addresses on an interface.
+    Unanswered = "SP-0889",
+    /// Something works and would not after a restart.
+    LostByRestart = "SP-0890",
 }
 
 /// Findings whose sentence goes on with "since".

@@ -10,6 +10,7 @@ use crate::finding::{Finding, Id};
 use crate::forwarding;
 use crate::identity;
 use crate::links;
+use crate::needs;
 use crate::pending;
 use crate::ready::plugin_lack;
 use crate::time;
@@ -47,6 +48,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str, link_up: bool) -> Vec<Findi
         .chain(orders(node))
         .chain(disk(node))
         .chain(not_forwarding(node))
+        .chain(needs::findings(node))
         .collect()
 }
 

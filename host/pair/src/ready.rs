@@ -4,6 +4,7 @@ use crate::difference::{Difference, DifferenceKind};
 use crate::facts::{Forced, NodeFacts, PluginFacts, PluginState};
 use crate::finding::Id;
 use crate::forwarding;
+use crate::needs;
 
 /// Reason why a plugin keeps its node from being ready.
 pub(crate) fn plugin_lack(plugin: &PluginFacts, peer: &str, link_up: bool) -> Option<(Id, String)> {
@@ -68,6 +69,7 @@ pub fn missing(
         .chain(link)
         .chain(plugins.map(|(_, text)| text))
         .chain(forwarding)
+        .chain(needs::lacks(&own.needs))
         .chain(mismatches.map(|it| it.sentence_for_both(&own.node, peer)))
         .collect()
 }

@@ -83,7 +83,7 @@ impl Loop {
         let poller = watch(&signals, &control, &kernel).map_err(Failure::System)?;
         let state = state_dir(&options);
         let here = Here::new(options, setup);
-        let files = Files::start(here.options().config(), state.clone(), here.setup());
+        let files = Files::start(here.options(), state.clone(), here.setup());
         let supervisor = Supervisor::new(here.terms(), starter.clone(), now);
         let link = Link::new(starter.clone(), now);
         let marker = here.options().runtime_dir.join("firewall");
@@ -201,6 +201,7 @@ impl Loop {
         NodeView {
             here: &self.here,
             files: &self.files,
+            machine: &self.machine,
             groups: &self.groups,
             network: &self.network,
             supervisor: &self.supervisor,

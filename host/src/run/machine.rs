@@ -7,12 +7,12 @@ use super::r#loop::Loop;
 impl Loop {
     /// Compares the machines if something of this one was read again.
     pub(super) fn compare_machines(&mut self, now: Instant) {
-        if self.here.linked().is_none() {
-            return;
-        }
         if self.machine.is_due(now) {
             let wanted = self.view().machine_wanted();
             self.machine.set(wanted);
+        }
+        if self.here.linked().is_none() {
+            return;
         }
         self.pair.set_ignored(now, &self.here);
         let is_read = self.machine.take_is_new();

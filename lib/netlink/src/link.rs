@@ -12,6 +12,7 @@ use crate::{Message, Requests, attributes, text, u32_of};
 
 const RTM_NEWLINK: u16 = 16;
 const IFF_UP: u32 = 0x1;
+const IFF_NOARP: u32 = 0x80;
 const ARPHRD_ETHER: u16 = 1;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -43,6 +44,8 @@ pub struct Link {
     pub bond_mode: Option<u8>,
     /// Whether neighbours are found by ARP and the like.
     pub is_ethernet: bool,
+    /// Whether neighbours are neither asked nor answered: `ip link set IF arp off`.
+    pub is_arp_off: bool,
 }
 
 impl Link {
@@ -59,6 +62,7 @@ impl Link {
             index,
             up: flags & IFF_UP != 0,
             is_ethernet: payload.get(2..4)? == ARPHRD_ETHER.to_ne_bytes(),
+            is_arp_off: flags & IFF_NOARP != 0,
             ..Self::default()
         };
         for (kind, value) in attributes(payload.get(16..)?) {

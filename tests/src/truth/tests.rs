@@ -68,6 +68,14 @@ const ELSEWHERE: &[(Id, &str)] = &[
         Id::RoutingDiffers,
         "by default after a minute: end_to_end/equal.rs",
     ),
+    (
+        Id::NoDescriptor,
+        "a process without descriptors: facts alone",
+    ),
+    (
+        Id::ReadOnly,
+        "virtual MAC addresses of IPv6 below a read-only /proc/sys: facts alone",
+    ),
     (Id::CheckUnknown, "what is late, by the engines of plugins"),
 ];
 

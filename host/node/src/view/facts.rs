@@ -11,8 +11,8 @@ use spared_group::Group;
 use spared_kernel::FenceState;
 use spared_pair::{
     BareInterface, CauseKind, DuplicateAddress, Fence, Finding, GroupFacts, InterfaceFacts, Loss,
-    LostIdentity, MachineDifference, NodeFacts, OtherActive, PairFacts, PeerLife, PluginFacts,
-    Role, RouterFault, Verdict, VirtualCopy,
+    LostIdentity, MachineDifference, Needs, NodeFacts, OtherActive, PairFacts, PeerLife,
+    PluginFacts, Role, RouterFault, Verdict, VirtualCopy,
 };
 use spared_process::clock;
 use spared_process::monotonic::now_ns;
@@ -71,9 +71,17 @@ impl NodeView<'_> {
             unused_files: self.files.unused(Instant::now()),
             not_forwarding: self.not_forwarding(),
             own_translations: self.own_translations(),
+            needs: self.needs(),
             weak_passphrase: link.is_some_and(|link| link.keys.is_weak),
             unwritten: self.unwritten(),
             first_found: self.notices.first_found(self.here.node()),
+        }
+    }
+
+    fn needs(&self) -> Needs {
+        Needs {
+            restart: self.files.lost_by_restart(),
+            ..self.machine.needs()
         }
     }
 

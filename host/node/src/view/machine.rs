@@ -10,6 +10,7 @@ use spared_pair::{MachineFacts, Role};
 
 use super::NodeView;
 use crate::machine::{Read, Wanted};
+use crate::needs::Asked;
 
 impl NodeView<'_> {
     /// What the machine is to be read for.
@@ -35,6 +36,10 @@ impl NodeView<'_> {
             default_routes: defaults
                 .map(|it| family(it.destination).to_owned())
                 .collect(),
+            asked: Asked {
+                devices: self.network.kernel().answering(),
+                by_role: self.here.by_role().to_vec(),
+            },
         }
     }
 

@@ -17,6 +17,7 @@ use spared_supervisor::Supervisor;
 
 use crate::files::Files;
 use crate::here::Here;
+use crate::machine::Machine;
 use crate::orders::Orders;
 use crate::pair::Pair;
 use crate::recorder::Recorder;
@@ -27,6 +28,7 @@ pub use look::Look;
 pub struct NodeView<'v> {
     pub here: &'v Here,
     pub files: &'v Files,
+    pub machine: &'v Machine,
     pub groups: &'v Groups,
     pub network: &'v Network,
     pub supervisor: &'v Supervisor,

@@ -177,6 +177,45 @@ pub(super) const STATES: &[State] = &[
         |bed, at| has_fence(bed.site(at)),
         |_, _| Ok(()),
     ),
+    State::is_mended(
+        "the fence's table is made dormant",
+        On::Active,
+        |bed, at| bed.nft(at, "add table netdev spared { flags dormant; }"),
+        |bed, at| has_fence(bed.site(at)) && !is_dormant(bed.site(at)),
+        |_, _| Ok(()),
+    ),
+    State::warns(
+        "ARP is switched off on an interface",
+        On::Backup,
+        &[Struck("SP-0889")],
+        |bed, at| bed.ip(at, "link set lan arp off"),
+        |bed, at| bed.ip(at, "link set lan arp on"),
+    )
+    .reads("r2 is not ready: ARP is switched off on lan"),
+    State::warns(
+        "a setting forbids answers to ARP",
+        On::Either,
+        &[Struck("SP-0889")],
+        |bed, at| forward(bed, at, "conf/lan/arp_ignore", "8"),
+        |bed, at| forward(bed, at, "conf/lan/arp_ignore", "0"),
+    )
+    .slow(),
+    State::warns(
+        "the disk does not give a file that is in force",
+        On::Backup,
+        &[Struck("SP-0890")],
+        |bed, at| {
+            // what reading fails for, as on a disk that fails
+            let path = bed.etc(at).join("plugins/sets.toml");
+            fs::rename(&path, path.with_extension("away"))?;
+            Ok(fs::create_dir(path)?)
+        },
+        |bed, at| {
+            let path = bed.etc(at).join("plugins/sets.toml");
+            fs::remove_dir(&path)?;
+            Ok(fs::rename(path.with_extension("away"), path)?)
+        },
+    ),
     State::warns(
         "the fence's table is held by another program",
         On::Either,
@@ -339,6 +378,11 @@ fn chmod(path: &Path, mode: u32) -> Result<()> {
 fn has_fence(site: &Site) -> bool {
     let table = site.ns.shell("nft list table netdev spared");
     table.is_ok_and(|rules| rules.contains("drop"))
+}
+
+fn is_dormant(site: &Site) -> bool {
+    let table = site.ns.shell("nft list table netdev spared");
+    table.is_ok_and(|rules| rules.contains("dormant"))
 }
 
 fn forward(bed: &Bed<'_>, at: usize, setting: &str, value: &str) -> Result<()> {

@@ -1,0 +1,264 @@
+//! What works now and would not after a restart, though no file of the configuration was changed: the program, the
+//! libraries of plugins, the host's name, a file that the disk does not give. Keys are looked at in `on_disk`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use spared_worker::file::open_plugin;
+
+use super::on_disk::{Stamps, Texts, place_of, stamps_of};
+use super::{Options, Setup};
+
+/// First bytes of a shared library.
+const ELF: [u8; 4] = *b"\x7fELF";
+
+/// What a restart needs, by place.
+#[derive(Clone, Debug)]
+pub struct Restart {
+    config: PathBuf,
+    plugin_dir: PathBuf,
+    /// The running program; None: not known.
+    program: Option<PathBuf>,
+}
+
+/// Something that a restart would not bring back, and the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// A plugin, "spared", or a file of the configuration.
+    pub thing: String,
+    pub why: String,
+}
+
+impl Restart {
+    /// With the program that runs.
+    pub fn new(options: &Options) -> Self {
+        Self {
+            config: options.config(),
+            plugin_dir: options.plugin_dir.clone(),
+            program: std::env::current_exe().ok().map(without_deleted),
+        }
+    }
+
+    /// Identities of what is looked at, and the host's name: while they are the same, so is what is lost.
+    pub fn stamps(&self, in_force: &Texts) -> (Stamps, String) {
+        let libraries = plugins(in_force).map(|name| self.plugin_dir.join(format!("{name}.so")));
+        let folder = self.plugin_dir.clone();
+        let places = libraries.chain([folder]).chain(self.program.clone());
+        (stamps_of(places), spared_key::default_name())
+    }
+
+    /// What a restart with these texts would not bring back.
+    pub fn lost(&self, in_force: &Texts) -> Vec<Lost> {
+        let mut lost = Vec::new();
+        let mut add = |thing: &str, why: String| {
+            lost.push(Lost {
+                thing: thing.to_owned(),
+                why,
+            });
+        };
+        if let Some(why) = self.program.as_deref().and_then(no_program) {
+            add("spared", why);
+        }
+        for name in in_force.keys() {
+            if let Some(error) = unreadable(&place_of(&self.config, name)) {
+                add(name, format!("cannot be read: {error}"));
+            }
+        }
+        match Setup::of_texts(&self.config, in_force) {
+            Err(faults) => faults
+                .iter()
+                .take(1)
+                .for_each(|it| add("spared.toml", it.to_string())),
+            Ok(setup) => {
+                for plugin in setup.plugins.iter().filter(|it| it.enabled) {
+                    if let Err(why) = library(&self.plugin_dir, &plugin.name) {
+                        add(&plugin.name, why);
+                    }
+                }
+            }
+        }
+        lost
+    }
+}
+
+// As the kernel names a program whose file was replaced since, by an upgrade for example.
+fn without_deleted(program: PathBuf) -> PathBuf {
+    let stripped = program
+        .to_str()
+        .and_then(|it| it.strip_suffix(" (deleted)"));
+    stripped.map(PathBuf::from).unwrap_or(program)
+}
+
+fn no_program(path: &Path) -> Option<String> {
+    let shown = path.display();
+    match path.metadata() {
+        Err(error) => Some(format!("{shown}: {error}: install it again")),
+        Ok(found) if found.permissions().mode() & 0o111 == 0 => {
+            Some(format!("{shown}: is not executable: chmod 755 {shown}"))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// The error of a disk that does not give a file that is there; that nobody may read it is another fault.
+pub fn unreadable(path: &Path) -> Option<io::Error> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let read = opened.and_then(|mut file| file.read(&mut [0]));
+    read.err().filter(|error| {
+        let of_others = [ErrorKind::NotFound, ErrorKind::PermissionDenied];
+        !of_others.contains(&error.kind())
+    })
+}
+
+// One that only root may read, who loads it, is nothing that this process can judge.
+fn library(folder: &Path, name: &str) -> Result<(), String> {
+    let path = folder.join(format!("{name}.so"));
+    match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(()),
+        Err(error) => return Err(format!("{}: {error}: install it again", path.display())),
+        Ok(_) => {}
+    }
+    let mut start = [0; ELF.len()];
+    let read = File::from(open_plugin(folder, name)?).read_exact(&mut start);
+    match read {
+        Ok(()) if start == ELF => Ok(()),
+        _ => Err(format!(
+            "{}: is no shared library: install it again",
+            path.display()
+        )),
+    }
+}
+
+fn plugins(texts: &Texts) -> impl Iterator<Item = &str> {
+    let names = texts.keys();
+    names.filter_map(|it| it.strip_prefix("plugins/")?.strip_suffix(".toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+
+    use super::*;
+
+    /// A folder with a configuration, a program and a library, removed at the end.
+    struct Site(PathBuf);
+
+    impl Site {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("spared-{name}-{}", std::process::id()));
+            let site = Self(path);
+            fs::create_dir_all(site.0.join("plugins")).expect("our own folder");
+            site.write("spared.toml", b"node.name = \"r1\"\n");
+            site.write("plugins/sets.toml", b"weight = 1\n");
+            site.write("sets.so", b"\x7fELF and more");
+            site.write("spared", b"#!/bin/sh\n");
+            site.mode("spared", 0o755);
+            site
+        }
+
+        fn write(&self, name: &str, text: &[u8]) {
+            fs::write(self.0.join(name), text).expect("our own folder");
+        }
+
+        fn mode(&self, name: &str, mode: u32) {
+            let path = self.0.join(name);
+            fs::set_permissions(path, Permissions::from_mode(mode)).expect("our own file");
+        }
+
+        fn remove(&self, name: &str) {
+            fs::remove_file(self.0.join(name)).expect("our own file");
+        }
+
+        fn restart(&self) -> Restart {
+            Restart {
+                config: self.0.join("spared.toml"),
+                plugin_dir: self.0.clone(),
+                program: Some(self.0.join("spared")),
+            }
+        }
+
+        fn texts(&self) -> Texts {
+            let setup = Setup::read(&self.0.join("spared.toml"));
+            setup.expect("no fault").texts()
+        }
+
+        /// What is lost, and a part of the reason.
+        fn lost(&self, texts: &Texts) -> Vec<String> {
+            let lost = self.restart().lost(texts).into_iter();
+            let shown = |it: Lost| {
+                let why = it.why.replace(&format!("{}/", self.0.display()), "");
+                format!("{}: {why}", it.thing)
+            };
+            lost.map(shown).collect()
+        }
+    }
+
+    impl Drop for Site {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_library_that_is_gone_or_none_is_lost() {
+        let site = Site::new("library");
+        let texts = site.texts();
+        assert_eq!(site.lost(&texts), [""; 0]);
+        let before = site.restart().stamps(&texts);
+        assert_eq!(before, site.restart().stamps(&texts));
+        site.write("sets.so", b"garbage");
+        assert_ne!(before, site.restart().stamps(&texts));
+        assert_eq!(
+            site.lost(&texts),
+            ["sets: sets.so: is no shared library: install it again"]
+        );
+        site.mode("sets.so", 0o666);
+        assert!(site.lost(&texts).iter().all(|it| it.contains("chmod go-w")));
+        site.remove("sets.so");
+        assert_eq!(
+            site.lost(&texts),
+            ["sets: sets.so: No such file or directory (os error 2): install it again"]
+        );
+    }
+
+    #[test]
+    fn a_program_that_is_gone_is_lost_and_one_that_was_replaced_is_not() {
+        let site = Site::new("program");
+        let texts = site.texts();
+        site.mode("spared", 0o644);
+        assert_eq!(site.lost(&texts).len(), 1, "{:?}", site.lost(&texts));
+        site.remove("spared");
+        let gone = "spared: spared: No such file or directory (os error 2): install it again";
+        assert_eq!(site.lost(&texts), [gone]);
+        let deleted = without_deleted(PathBuf::from("/usr/sbin/spared (deleted)"));
+        assert_eq!(deleted, Path::new("/usr/sbin/spared"));
+    }
+
+    #[test]
+    fn a_name_of_the_host_that_is_none_of_the_pair_is_told() {
+        let site = Site::new("name");
+        let mut texts = site.texts();
+        let nodes = "[nodes.somebody]\n[nodes.another]\n".to_owned();
+        texts.insert("spared.toml".to_owned(), nodes);
+        let lost = site.lost(&texts);
+        let is_told = |it: &String| it.starts_with("spared.toml: ") && it.contains("[nodes] has");
+        assert!(lost.len() == 1 && lost.iter().all(is_told), "{lost:?}");
+    }
+
+    #[test]
+    fn a_file_that_the_disk_does_not_give_is_lost() {
+        let site = Site::new("disk");
+        let texts = site.texts();
+        // what reading fails for
+        site.remove("plugins/sets.toml");
+        fs::create_dir(site.0.join("plugins/sets.toml")).expect("our own folder");
+        let lost = site.lost(&texts);
+        let told = "plugins/sets.toml: cannot be read: Is a directory (os error 21)";
+        assert_eq!(lost, [told]);
+        assert!(unreadable(&site.0.join("nothing")).is_none());
+    }
+}
