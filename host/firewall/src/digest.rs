@@ -76,9 +76,15 @@ fn opened(line: &str) -> Option<&str> {
     line.strip_suffix(" {")
 }
 
-fn is_foreign_table(name: &str) -> bool {
+/// Whether "inet filter" is a table of another program, or ours.
+pub(super) fn is_foreign_table(name: &str) -> bool {
     let name = name.split_once(' ').map_or(name, |(_, name)| name);
     FOREIGN_TABLES.iter().any(|start| name.starts_with(start))
+}
+
+/// Whether a table of this name is ours.
+pub(super) fn is_ours(table: &str) -> bool {
+    table.starts_with(FOREIGN_TABLES[0])
 }
 
 /// A chain, a set or another object of a table, as nft prints it.

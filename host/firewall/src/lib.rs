@@ -16,6 +16,7 @@ mod rules;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -36,6 +37,8 @@ pub use rules::{LISTING, Obstacle, interruptions, obstacles, ruleset_of};
 
 /// Not started by the host: sysexits' EX_USAGE.
 const EXIT_USAGE: u8 = 64;
+/// Least time between tries to look at rules that could not be looked at.
+const RETRY: Duration = Duration::from_secs(5);
 /// The kernel refuses what is needed, or the host sends invalid messages: sysexits' EX_SOFTWARE.
 const EXIT_BROKEN: u8 = 70;
 
@@ -104,6 +107,9 @@ impl Host {
             was_kept: false,
             names: None,
             listed: RulesListed::default(),
+            unlisted: None,
+            blind: None,
+            tried_at: Instant::now(),
         };
         keeper.turn()
     }
@@ -137,6 +143,12 @@ struct Keeper {
     names: Option<NodeNames>,
     /// What the host was told of them.
     listed: RulesListed,
+    /// Why they could not be listed the last time.
+    unlisted: Option<String>,
+    /// What the host was told of why nobody can look at the rules.
+    blind: Option<String>,
+    /// When the rules were last looked at, or whether that is possible.
+    tried_at: Instant,
 }
 
 impl Keeper {
@@ -161,14 +173,42 @@ impl Keeper {
                     }
                 }
             }
-            let is_changed = is_ordered || self.changes.settle();
-            if is_changed {
+            let is_changed = self.changes.take();
+            if is_ordered || is_renamed || is_changed || self.is_to_be_tried(Instant::now()) {
+                self.host.tell(FromFirewall::Busy(true))?;
+                if is_changed && !is_ordered {
+                    self.changes.settle();
+                }
                 self.look(is_ordered)?;
-            }
-            if is_changed || is_renamed {
                 self.list()?;
+                self.tell_blind()?;
+                self.host.tell(FromFirewall::Busy(false))?;
             }
         }
+    }
+
+    /// Whether the rules could not be looked at some seconds ago, or can no longer: the host's pings are the clock.
+    fn is_to_be_tried(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.tried_at) < RETRY {
+            return false;
+        }
+        self.tried_at = now;
+        self.blind.is_some() || !rules::is_installed()
+    }
+
+    fn tell_blind(&mut self) -> Result<(), End> {
+        self.tried_at = Instant::now();
+        let is_missing = !rules::is_installed();
+        let blind = self.rules.blind().or(self.unlisted.as_ref());
+        let blind = blind.map(|why| match is_missing {
+            true => "there is no nft: install the package nftables".to_owned(),
+            false => why.clone(),
+        });
+        if blind == self.blind {
+            return Ok(());
+        }
+        self.blind.clone_from(&blind);
+        self.host.tell(FromFirewall::Blind(blind))
     }
 
     /// Tells the digests of the rules if they are other ones.
@@ -177,6 +217,8 @@ impl Keeper {
             return Ok(());
         };
         let listed = rules::listed(names);
+        self.unlisted = listed.as_ref().err().cloned();
+        let listed = listed.unwrap_or_default();
         if listed == self.listed {
             return Ok(());
         }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,7 +12,7 @@ use spared_message::firewall::{Chain, NodeNames, Passage, RuleState, RulesListed
 use spared_message::link::LinkPath;
 use spared_sdk::child::{Child, Program};
 
-use super::digest::digests;
+use super::digest::{digests, is_foreign_table};
 use super::own::{handle_of, own_translations};
 use super::packet::Way;
 use super::passage::{interruption, obstacle};
@@ -19,12 +21,16 @@ use super::passage::{interruption, obstacle};
 const COMMENT: &str = "spared: link";
 /// Longest time for `nft`. One that takes longer waits for a kernel that will not answer soon.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Folders in which `nft` is looked for, as the SDK has them.
+const PATH: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 /// Bytes of the largest ruleset that is read; a longer one is cut and reported as not understood.
 const RULESET_MAX: usize = 64 * 1024 * 1024;
 
 pub(super) struct Rules {
     /// Whether our rules may exist.
     ours: bool,
+    /// Why they could not be looked at the last time.
+    blind: Option<String>,
 }
 
 /// A rule that was found.
@@ -38,7 +44,12 @@ struct Found {
 
 impl Rules {
     pub(super) fn new(ours: bool) -> Self {
-        Self { ours }
+        Self { ours, blind: None }
+    }
+
+    /// Why the rules could not be looked at the last time, if so.
+    pub(super) fn blind(&self) -> Option<&String> {
+        self.blind.as_ref()
     }
 
     pub(super) fn may_exist(&self) -> bool {
@@ -62,10 +73,10 @@ impl Rules {
     /// # Errors
     /// Why rules that are no longer wanted may still be there.
     pub(super) fn keep(&mut self, passage: &Passage, anew: bool) -> Result<RuleState, String> {
-        let ruleset = match list() {
-            Ok(ruleset) => ruleset,
-            Err(_) if passage.chain.is_none() => return Ok(RuleState::Passes),
-            Err(why) => return Ok(RuleState::Kept(format!("firewall.chain: {why}"))),
+        let listed = list();
+        self.blind = listed.as_ref().err().cloned();
+        let Ok(ruleset) = listed else {
+            return Ok(RuleState::Passes);
         };
         let Some(chain) = &passage.chain else {
             if anew {
@@ -73,6 +84,13 @@ impl Rules {
             }
             return Ok(told(&ruleset, passage));
         };
+        if !has_chain(&ruleset, chain) {
+            self.remove()?;
+            return Ok(RuleState::Kept(format!(
+                "firewall.chain: there is no chain {chain}; to fix: load the ruleset that has it (systemctl reload \
+                 nftables), or correct firewall.chain in spared.toml"
+            )));
+        }
         let present = ours(&ruleset);
         let wanted: Vec<&LinkPath> = passage
             .paths
@@ -97,6 +115,14 @@ impl Rules {
             Ok(()) => RuleState::PutBack,
         })
     }
+}
+
+fn has_chain(ruleset: &Value, chain: &Chain) -> bool {
+    let objects = ruleset["nftables"].as_array();
+    let mut chains = objects.into_iter().flatten().map(|object| &object["chain"]);
+    chains.any(|it| {
+        it["family"] == chain.family && it["table"] == chain.table && it["name"] == chain.name
+    })
 }
 
 fn told_anew(passage: &Passage) -> RuleState {
@@ -240,12 +266,13 @@ fn list() -> Result<Value, String> {
 }
 
 /// Digests of the rules, without counters and the elements of sets.
-pub(super) fn listed(names: &NodeNames) -> RulesListed {
-    let version = nft(&["--version"], "", true);
-    let listing = nft(&["-s", "-t", LISTING], "", true);
-    let (Ok(version), Ok(listing)) = (version, listing) else {
-        return RulesListed::default();
-    };
+///
+/// # Errors
+/// `nft` cannot list them.
+pub(super) fn listed(names: &NodeNames) -> Result<RulesListed, String> {
+    let version = nft(&["--version"], "", true)?;
+    let mut listing = nft(&["-s", "-t", LISTING], "", true)?;
+    listing.extend(of_netdev()?);
     let listing = String::from_utf8_lossy(&listing);
     let mut own = own_translations(&listing, &names.virtuals);
     // one that is gone meanwhile causes another listing
@@ -254,11 +281,33 @@ pub(super) fn listed(names: &NodeNames) -> RulesListed {
         it.handle = handle.unwrap_or_default();
         handle.is_some()
     });
-    RulesListed {
+    Ok(RulesListed {
         by: String::from_utf8_lossy(&version).trim().to_owned(),
         digests: Some(digests(&listing, names)),
         own,
+    })
+}
+
+/// Tables of the family netdev, but for ours, which have an owner: see [`LISTING`].
+fn of_netdev() -> Result<Vec<u8>, String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-./\\ ".contains(c);
+    let tables = nft(&["list tables netdev"], "", true)?;
+    let tables = String::from_utf8_lossy(&tables);
+    let names = tables.lines().filter_map(|it| it.strip_prefix("table "));
+    let others = names.filter(|it| !is_foreign_table(it) && it.chars().all(is_name));
+    let listings: Vec<String> = others.map(|it| format!("list table {it}")).collect();
+    match listings.is_empty() {
+        true => Ok(Vec::new()),
+        false => nft(&["-s", "-t", &listings.join("; ")], "", true),
     }
+}
+
+/// Whether `nft` is there to be run.
+pub(super) fn is_installed() -> bool {
+    PATH.iter().any(|folder| {
+        let found = Path::new(folder).join("nft").metadata();
+        found.is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+    })
 }
 
 fn handle(chain: &str, rule: &str) -> Option<u64> {
@@ -334,6 +383,17 @@ mod tests {
         let tables = objects.iter().filter_map(|it| it.get("table"));
         let families: Vec<&Value> = tables.map(|it| &it["family"]).collect();
         assert_eq!(families, ["ip", "inet"]);
+    }
+
+    #[test]
+    fn a_chain_is_found_by_family_table_and_name() {
+        let ruleset = serde_json::json!({"nftables": [{"metainfo": {}}, {"chain": {"family": "inet", "table": "filter",
+            "name": "input"}}]});
+        let chain = |text: &str| text.parse::<Chain>().expect("a chain");
+        assert!(has_chain(&ruleset, &chain("inet filter input")));
+        for other in ["inet filter output", "inet nat input", "ip filter input"] {
+            assert!(!has_chain(&ruleset, &chain(other)), "{other}");
+        }
     }
 
     #[test]

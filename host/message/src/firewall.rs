@@ -25,7 +25,7 @@ pub enum ToFirewall {
     },
     /// Removes the rules and ends. Without it, as when the host dies, the rules stay.
     End,
-    /// Answered by [`FromFirewall::Pong`] when no `nft` runs.
+    /// Answered by [`FromFirewall::Pong`] unless [`FromFirewall::Busy`] has said why not.
     Ping,
     /// Tells digests of the rules from now on, by [`FromFirewall::Rules`] at each change.
     Compare(NodeNames),
@@ -46,6 +46,10 @@ pub enum FromFirewall {
         ours: bool,
     },
     Pong,
+    /// Whether it runs `nft`, and answers when that has ended.
+    Busy(bool),
+    /// Why the rules cannot be looked at, for as long as that lasts; None: they can.
+    Blind(Option<String>),
     /// The rules, as both nodes compare them.
     Rules(RulesListed),
 }

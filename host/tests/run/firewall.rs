@@ -226,7 +226,7 @@ fn a_chain_that_comes_later_gets_its_rule_then() {
         "{}{HOT}[firewall]\nchain = \"inet filter input\"\n",
         keyed()
     ));
-    let about = "firewall.chain: \"inet filter input\": ";
+    let about = "firewall.chain: there is no chain inet filter input; to fix: ";
     let warned = |node: &Node| {
         let found = filtered(node);
         found.is_some_and(|text| text.contains(about))
@@ -299,19 +299,47 @@ impl Keeper {
 }
 
 #[test]
+fn a_process_that_is_stopped_for_a_moment_is_told_until_it_goes_on() {
+    let Some(node) = Node::new("r1") else { return };
+    close(&node);
+    let stop = || {
+        let mut keeper = Keeper::new(&node);
+        keeper.wait_until(|_| rules(&node).contains(OURS));
+        (0..50).for_each(|_| keeper.pass(Duration::ZERO));
+        let pid = keeper.firewall.pid().ok_or("no process")?;
+        signal_to(pid, Signal::STOP)?;
+        for seconds in [1, 2] {
+            keeper.pass(Duration::from_secs(seconds));
+        }
+        assert!(keeper.firewall.down().is_some());
+        signal_to(pid, Signal::CONT)?;
+        keeper.wait_until(|firewall| firewall.down().is_none());
+        assert_eq!(keeper.firewall.pid(), Some(pid));
+        Ok(())
+    };
+    node.namespace.run(stop).unwrap();
+}
+
+#[test]
 fn a_process_that_hangs_is_replaced_and_its_rule_stays() {
     let Some(node) = Node::new("r1") else { return };
     close(&node);
     let hang = || {
         let mut keeper = Keeper::new(&node);
         keeper.wait_until(|_| rules(&node).contains(OURS));
+        // until it has looked at them, and waits
+        (0..50).for_each(|_| keeper.pass(Duration::ZERO));
         let old = keeper.firewall.pid().ok_or("no process")?;
         signal_to(old, Signal::STOP)?;
         // A ping, and all the time that its answer has.
-        for (seconds, is_left) in [(10, true), (59, true), (1, false)] {
+        let silent = Some("the process of the firewall does not answer");
+        for (seconds, told) in [(1, None), (2, silent), (57, silent)] {
             keeper.pass(Duration::from_secs(seconds));
-            assert_eq!(keeper.firewall.pid() == Some(old), is_left, "{seconds} s");
+            assert_eq!(keeper.firewall.pid(), Some(old), "{seconds} s");
+            assert_eq!(keeper.firewall.down().as_deref(), told, "{seconds} s");
         }
+        keeper.pass(Duration::from_secs(1));
+        assert_ne!(keeper.firewall.pid(), Some(old));
         let why = "the process of the firewall did not answer for 60 s";
         assert_eq!(keeper.firewall.down().as_deref(), Some(why));
         let notices = keeper.firewall.take_notices();

@@ -90,7 +90,8 @@ impl Host {
         }
         let notices = self.firewall.take_notices().into_iter();
         let shown = notices.map(|notice| notice.text);
-        for text in shown.chain(self.firewall.filtered()) {
+        let told = self.firewall.filtered().into_iter();
+        for text in shown.chain(told.chain(self.firewall.down())) {
             assert!(!text.contains(char::is_control), "{text:?}");
             assert!(text.chars().count() <= TEXT_MAX, "{}", text.len());
         }
@@ -123,6 +124,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         FromFirewall::Warning("nft: \u{1b}]0;a\u{7}".to_owned()),
         FromFirewall::Ended { ours: false },
         FromFirewall::Pong,
+        FromFirewall::Busy(true),
+        FromFirewall::Blind(Some("no nft\u{1b}]0;a\u{7}".to_owned())),
+        FromFirewall::Blind(None),
         FromFirewall::Rules(RulesListed {
             by: "nftables\u{1b}".to_owned(),
             digests: Some(digests(LISTING, &NodeNames::default())),

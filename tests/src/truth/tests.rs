@@ -29,10 +29,6 @@ const ELSEWHERE: &[(Id, &str)] = &[
         "until systemd ends it: host/tests/run/starter.rs",
     ),
     (
-        Id::FirewallDown,
-        "until it is started again: host/tests/run/link.rs",
-    ),
-    (
         Id::VirtualMacDropped,
         "a virtual MAC address, which the pairs of the tables have not: end_to_end/identity.rs",
     ),

@@ -10,6 +10,8 @@ use spared_tests::router::Plan;
 
 /// Short, so that the test need not last for minutes.
 const AFTER: &str = "\n[equal]\nafter = \"1s\"\n";
+/// A rule before all others, which those of the other families do not show.
+const NETDEV: &str = "table netdev quiet {\n chain in {\n type filter hook ingress device \"lan\" priority 0\n tcp dport 25 drop\n }\n}\n";
 const SETTING: &str = "net/ipv4/conf/all/rp_filter";
 
 /// Rules of a node, with its own address in one of them, and counters and a set that are its alone.
@@ -97,6 +99,10 @@ fn what_differs_between_the_machines_is_told_by_both_until_it_is_equal() {
 
         here.ns.set(&[(SETTING, before.trim())])?;
         here.ns.shell("ip route replace default dev lan")?;
+        here.ns.nft(NETDEV)?;
+        let netdev = format!("SP-0803 {} table netdev quiet", there.name);
+        wait_told(&pair, [&[&netdev], &[&netdev]])?;
+        here.ns.nft("delete table netdev quiet")?;
         here.ns.nft("delete table inet office")?;
         let gone = [format!("SP-0803 {name} table inet office")];
         let gone: Vec<&str> = gone.iter().map(String::as_str).collect();

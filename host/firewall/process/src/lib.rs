@@ -23,7 +23,9 @@ use spared_process::{Owner, Policy, Subprocess};
 use spared_message::notice::{Kind, Notice};
 
 /// Interval of pings, of which one at a time waits for its answer.
-const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_EVERY: Duration = Duration::from_secs(1);
+/// Time without an answer after which a process that does not run `nft` is silent.
+const SILENT: Duration = Duration::from_secs(2);
 /// Longest time without an answer: `nft` may run several times, each for 5 s at most.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest wait for the removal of the rules at the end.
@@ -41,6 +43,12 @@ pub struct Firewall {
     order: u64,
     pinged_at: Instant,
     is_pinged: bool,
+    /// It runs `nft`.
+    is_busy: bool,
+    /// It does not answer.
+    is_silent: bool,
+    /// Why it cannot look at the rules.
+    blind: Option<String>,
     /// What filters the link, and what to do about it.
     kept: Option<String>,
     /// Why nobody keeps the rule.
@@ -64,6 +72,9 @@ impl Firewall {
             order: 0,
             pinged_at: now,
             is_pinged: false,
+            is_busy: false,
+            is_silent: false,
+            blind: None,
             kept: None,
             down: None,
             names: None,
@@ -93,9 +104,13 @@ impl Firewall {
         self.kept.clone()
     }
 
-    /// Why nobody keeps the rule or looks what filters the link, if so.
+    /// Why nobody keeps the rule or looks at the rules, if so.
     pub fn down(&self) -> Option<String> {
-        self.down.clone()
+        let silent = || "the process of the firewall does not answer".to_owned();
+        let blind = |why: &String| format!("nobody can look at the rules of nftables: {why}");
+        let down = self.down.clone();
+        let down = down.or_else(|| self.is_silent.then(silent));
+        down.or_else(|| self.blind.as_ref().map(blind))
     }
 
     /// What is known of the rules: nothing if nobody lists them.
@@ -156,7 +171,7 @@ impl Firewall {
     // ---- what wakes the loop
 
     pub fn next_timeout(&self) -> Option<Instant> {
-        let ping = self.process.is_up().then(|| self.ping_at());
+        let ping = self.process.is_up().then(|| self.due_at());
         self.process.start_at().into_iter().chain(ping).min()
     }
 
@@ -165,25 +180,33 @@ impl Firewall {
         if self.process.is_due(now) {
             self.start(poller, now);
         }
-        if !self.process.is_up() || now < self.ping_at() {
+        if !self.process.is_up() || now < self.due_at() {
             return;
         }
-        if self.is_pinged {
+        if !self.is_pinged {
+            (self.pinged_at, self.is_pinged) = (now, true);
+            self.send(now, &ToFirewall::Ping);
+        } else if self.may_be_silent() {
             let why = format!("did not answer for {} s", ANSWER_TIMEOUT.as_secs());
-            return self.handle_ended(now, &why);
+            self.handle_ended(now, &why);
+        } else {
+            self.is_silent = true;
         }
-        (self.pinged_at, self.is_pinged) = (now, true);
-        self.send(now, &ToFirewall::Ping);
     }
 
-    /// Time of the next ping, or at which its answer is overdue.
-    fn ping_at(&self) -> Instant {
-        let pause = if self.is_pinged {
-            ANSWER_TIMEOUT
-        } else {
-            PING_EVERY
+    /// Time of the next ping, or at which its answer is late or overdue.
+    fn due_at(&self) -> Instant {
+        let pause = match self.is_pinged {
+            false => PING_EVERY,
+            true if self.may_be_silent() => ANSWER_TIMEOUT,
+            true => SILENT,
         };
         self.pinged_at + pause
+    }
+
+    /// That it does not answer is known, or has a reason.
+    fn may_be_silent(&self) -> bool {
+        self.is_silent || self.is_busy
     }
 
     fn handle_state(&mut self, state: RuleState) {
@@ -230,6 +253,7 @@ impl Firewall {
             return self.plan_start(now, &format!("cannot be started: {error}"));
         }
         (self.pinged_at, self.is_pinged) = (now, false);
+        (self.is_busy, self.is_silent, self.blind) = (false, false, None);
         let ours = self.marker.exists();
         let begin = ToFirewall::Begin { ours };
         self.send(now, &begin);
@@ -286,6 +310,7 @@ impl Owner for Firewall {
 
     // It has no rights beyond the firewall: its texts are cleaned, its answers bounded.
     fn handle_message(&mut self, now: Instant, said: FromFirewall) {
+        self.is_silent = false;
         match said {
             FromFirewall::State { order, state, ours } if order == self.order => {
                 self.down = None;
@@ -299,6 +324,17 @@ impl Owner for Firewall {
                 }
             }
             FromFirewall::Pong => self.is_pinged = false,
+            FromFirewall::Busy(is_busy) => {
+                self.is_busy = is_busy;
+                // the answer to what came meanwhile follows now
+                self.pinged_at = now;
+            }
+            FromFirewall::Blind(why) => {
+                self.blind = why.map(|why| clean::text(&why));
+                if let Some(why) = self.down().filter(|_| self.blind.is_some()) {
+                    self.warn(&why);
+                }
+            }
             FromFirewall::Rules(listed) => {
                 let by = clean::text(&listed.by);
                 let mut own = listed.own;

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use spared_pair::Word;
 
 use crate::Result;
-use crate::lab::{Direction, Traffic, Wire};
+use crate::lab::{Direction, Traffic, Wire, signal_to};
 use crate::truth::{Bed, Found::*, On, State};
 
 /// Port of the link, at both ends of a connection.
@@ -72,6 +73,13 @@ pub(super) const STATES: &[State] = &[
         Some((Word::Warn, &[Own("SP-0501"), Own("SP-0501")])),
         |bed, at| filter(bed, at, "drop"),
         |bed, at| bed.nft(at, "delete table inet strict"),
+    ),
+    State::warns(
+        "the process of the firewall is stopped in its tracks",
+        On::Either,
+        &[Struck("SP-0504")],
+        |bed, at| signal_firewall(bed, at, Signal::STOP),
+        |bed, at| signal_firewall(bed, at, Signal::CONT),
     ),
     State::differs(
         "a firewall refuses the link",
@@ -185,6 +193,11 @@ pub(super) const STATES: &[State] = &[
         },
     ),
 ];
+
+fn signal_firewall(bed: &Bed<'_>, at: usize, signal: Signal) -> Result<()> {
+    let pid = bed.pair.process(at, "firewall");
+    signal_to(pid.ok_or("no process of the firewall")?, signal)
+}
 
 /// Delay of each way.
 const SLOW: Duration = Duration::from_millis(150);
