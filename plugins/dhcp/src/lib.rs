@@ -27,7 +27,7 @@ use spared_sdk::{
 use config::Settings;
 use engine::{Action, Engine};
 use memory::Memory;
-use server::Server;
+use server::{Event, Ports, Server};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -40,6 +40,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub struct Servers {
     host: Host,
     servers: Vec<Server>,
+    ports: Ports,
     memory: Memory,
     /// Answers due after a comparison.
     answers: Vec<Answer>,
@@ -66,10 +67,12 @@ impl Io for Servers {
         let engine = Engine::new(host.now(), settings.clone(), replica, &memory.recall());
         let servers = servers.map_err(Error::kernel("watch lease files"))?;
         let answers = Vec::new();
+        let ports = Ports::new(settings.servers.iter().map(|it| it.format));
         Ok((
             Self {
                 host,
                 servers,
+                ports,
                 memory,
                 answers,
             },
@@ -133,7 +136,16 @@ impl Io for Servers {
                 engine.handle_event(now_ns, position, event);
             }
         }
+        let news = self.ports.look(now_ns, |server| engine.runs(server));
+        for (position, why) in news {
+            heard = true;
+            engine.handle_event(now_ns, position, Event::Port(why));
+        }
         heard
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        self.ports.next_timeout()
     }
 
     fn role(

@@ -89,6 +89,10 @@ pub struct ServerState {
     pub fault: Option<String>,
     /// Why it does not do its work though it runs.
     pub hangs: Option<String>,
+    /// Why nobody can see whether it does.
+    pub hidden: Option<String>,
+    /// Which other program has its port, so that it does not serve or would not.
+    pub port: Option<String>,
     /// The peer's plugin cannot follow its server.
     pub at_peer: Option<String>,
     /// The last reading was not whole.
@@ -165,6 +169,8 @@ impl Leases {
                 self.save.handle_runs(&mut self.book);
             }
             Event::Hangs(why) => self.facts.hangs = why,
+            Event::Hidden(why) => self.facts.hidden = why,
+            Event::Port(why) => self.facts.port = why,
             Event::Setup { fault, pools } => (self.setup.fault, self.setup.pools) = (fault, pools),
             Event::Fault(fault) => {
                 self.facts.known |= fault.is_some();

@@ -154,6 +154,12 @@ impl Engine {
         self.proceed(now_ns);
     }
 
+    /// Whether a server runs; None: its thread has not said so yet.
+    pub fn runs(&self, server: usize) -> Option<bool> {
+        let leases = self.tables.servers.get(server)?;
+        leases.facts.known.then_some(leases.facts.runs)
+    }
+
     pub fn next_timeout(&self, now_ns: u64) -> u64 {
         let purpose = self.purpose();
         let servers = self.tables.servers.iter();

@@ -130,6 +130,9 @@ impl Engine {
             if leases.facts.is_astray {
                 return Some(Trouble::new(name, leases.astray()));
             }
+            if let Some(why) = leases.facts.hidden.as_ref().filter(|_| leases.facts.runs) {
+                return Some(Trouble::unknown(name, why.clone()));
+            }
             // by the name that the plugin has for it that starts it, so that both reports are one finding
             let service = leases.settings.service.as_str();
             (!leases.facts.runs).then(|| Trouble::new(service, "does not run"))
@@ -184,7 +187,9 @@ impl Leases {
         let runs = match (self.facts.runs, self.save.is_silent()) {
             (false, _) => "no",
             (true, true) => "yes, silent",
-            (true, false) if self.facts.hangs.is_some() => "yes, but does not serve",
+            (true, false) if self.facts.hangs.is_some() || self.facts.port.is_some() => {
+                "yes, but does not serve"
+            }
             (true, false) => "yes",
         };
         put("runs", Value::Text(runs.to_owned()));
@@ -206,6 +211,7 @@ impl Leases {
             self.save.no_room.clone(),
             self.save.unsilenced.clone(),
             self.facts.hangs.clone(),
+            self.facts.port.clone(),
             self.setup.fault.clone(),
             self.facts.broken.clone(),
             self.facts.unread.why.clone(),
@@ -274,6 +280,10 @@ impl Leases {
         if let Some(why) = &self.facts.hangs {
             return Some(format!("does not serve: {why}"));
         }
+        if let Some(why) = &self.facts.port {
+            let serves = if self.facts.runs { "does" } else { "would" };
+            return Some(format!("{serves} not serve: {why}"));
+        }
         if let Some(why) = &self.setup.fault {
             return Some(format!("may not start with its configuration: {why}"));
         }
@@ -284,8 +294,8 @@ impl Leases {
     fn astray(&self) -> String {
         let service = &self.settings.service;
         format!(
-            "writes to a file that was moved away or removed, and would start without its leases: \
-             systemctl stop {service}; sleep 1; systemctl start {service}"
+            "writes to a file that was moved away or removed, and would start without its leases: stop {service} and \
+             start it a second later (of a unit: systemctl stop {service}; sleep 1; systemctl start {service})"
         )
     }
 

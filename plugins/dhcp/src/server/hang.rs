@@ -21,6 +21,10 @@ const HANGING_LOOKS: u32 = 4;
 const SEARCH_FIRST: Duration = Duration::from_secs(1);
 const SEARCH_LAST: Duration = Duration::from_secs(60);
 
+/// Of hidepid (proc(5)), which leaves a process without CAP_SYS_PTRACE only those of its own account.
+const HIDDEN: &str = "/proc hides the processes of other accounts (hidepid), so that nobody can see whether it works: \
+                      mount -o remount,hidepid=0 /proc";
+
 /// The process of one server.
 #[derive(Debug)]
 pub struct Process {
@@ -30,6 +34,8 @@ pub struct Process {
     found: Option<Found>,
     search_at: Option<Instant>,
     search_after: Duration,
+    /// Its process was not found, and neither is the first one of the machine.
+    is_hidden: bool,
 }
 
 #[derive(Debug)]
@@ -63,11 +69,19 @@ impl Process {
             found: None,
             search_at: None,
             search_after: SEARCH_FIRST,
+            is_hidden: false,
         }
+    }
+
+    /// Why a server that runs cannot be looked at, with what to type.
+    pub fn hidden(&self) -> Option<String> {
+        let is_hidden = self.is_hidden && self.found.is_none();
+        is_hidden.then(|| HIDDEN.to_owned())
     }
 
     /// The server was started, perhaps once more.
     pub fn forget(&mut self) {
+        self.is_hidden = false;
         (self.found, self.search_at, self.search_after) = (None, None, SEARCH_FIRST);
     }
 
@@ -106,6 +120,7 @@ impl Process {
         self.search_at = Some(now + self.search_after);
         self.search_after = SEARCH_LAST.min(self.search_after * 2);
         let mut all = self.candidates();
+        self.is_hidden = all.is_empty() && Status::read(&self.proc, 1).is_none();
         // dnsmasq's helper is a child with the same command line
         let pids: Vec<u32> = all.iter().map(|(pid, _)| *pid).collect();
         all.retain(|(_, parent)| !pids.contains(parent));
@@ -340,6 +355,23 @@ mod tests {
         assert!(machine.look(&mut dnsmasq, 1).is_some());
         machine.put(7, "net/udp", TABLE);
         assert_eq!(machine.look(&mut dnsmasq, 1), None);
+    }
+
+    #[test]
+    fn a_server_that_is_not_seen_is_hidden_only_where_other_processes_are() {
+        let mut machine = Machine::new();
+        let mut kea = machine.server(Format::Kea4);
+        assert_eq!(kea.hidden(), None, "nobody looked");
+        machine.look(&mut kea, 1);
+        assert!(kea.hidden().is_some_and(|why| why.contains("hidepid=0")));
+        machine.process(1, "systemd", &["/sbin/init"]);
+        machine.look(&mut kea, 100);
+        assert_eq!(kea.hidden(), None, "it is in another place");
+        fs::remove_dir_all(machine.folder.path("1")).unwrap();
+        let argv = ["kea-dhcp4", "-c", "/etc/kea/kea-dhcp4.conf"];
+        machine.process(7, "kea-dhcp4", &argv);
+        machine.look(&mut kea, 100);
+        assert_eq!(kea.hidden(), None, "it is found");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! `run` is the thread; `watch` tells it that something happened, `tail` what the file says
 //! (`journal` or `rewritten`, by `opened`), `clock` what time it is, `occupied` whether the server
 //! runs (`process`, where that cannot be told). `file` writes, `control` speaks with a running
-//! server (`kea` or `dnsmasq`, by `call`), `hang` tells whether that works, and `echo` knows again what that then writes.
+//! server (`kea` or `dnsmasq`, by `call`), `hang` tells whether that works (`port` whether it can), and `echo` knows again what that then writes.
 
 mod call;
 mod clock;
@@ -17,6 +17,7 @@ mod journal;
 mod kea;
 mod occupied;
 mod opened;
+mod port;
 mod process;
 mod rewritten;
 mod run;
@@ -41,6 +42,7 @@ use crate::config;
 use crate::lease::{Change, Key, Set};
 
 pub use opened::Stamp;
+pub use port::Ports;
 use run::Thread;
 
 /// Beyond them the thread waits for [`Server::poll`].
@@ -87,6 +89,10 @@ pub enum Event {
     Runs { runs: bool, live: bool },
     /// Why it does not do its work though it runs, with what to type, or that it does.
     Hangs(Option<String>),
+    /// Why nobody can see whether it does its work, or that somebody can.
+    Hidden(Option<String>),
+    /// Why it does not serve, or would not if it ran, as another program has its port; None: it does. Of [`Ports`].
+    Port(Option<String>),
     /// Why it may not start with its present configuration, and its pools; None: they cannot be read.
     Setup {
         fault: Option<String>,

@@ -26,6 +26,7 @@ pub(super) const KEA: &[State] = &[
     unreadable::<0>("the DHCPv4 server's configuration is gone"),
     wrong_here::<0>("the DHCPv4 server's configuration has a fault"),
     other_pool("the DHCPv4 server has another pool"),
+    port_held("another program holds the DHCPv4 server's port").slow(),
     dead::<1>("the DHCPv6 server is dead and does not start").slow(),
     truncated::<1>("the DHCPv6 server's file is cut to nothing").slow(),
     moved::<1>("the DHCPv6 server's file is moved away").slow(),
@@ -281,6 +282,22 @@ const fn other_pool(name: &'static str) -> State {
             Ok(fs::write(config, other)?)
         },
         |bed, _| bed.restore(),
+    )
+}
+
+const fn port_held(name: &'static str) -> State {
+    State::warns(
+        name,
+        On::Backup,
+        &[Struck("SP-0304")],
+        |bed, at| {
+            let script = "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); \
+                          s.bind(('', 67)); time.sleep(300)";
+            bed.run_beside(at, &["python3", "-c", script])?;
+            // what wakes an idle plugin, which looks then
+            bed.tell(at, &["dhcp"])
+        },
+        |_, _| Ok(()),
     )
 }
 

@@ -36,6 +36,30 @@ fn a_server_that_hangs_is_a_trouble_until_it_works() {
 }
 
 #[test]
+fn a_backup_whose_server_would_not_serve_is_not_ready() {
+    let mut lab = Lab::settled();
+    let why = "another program, of user 0, holds UDP port 67";
+    tell(&mut lab, 1, Event::Port(Some(why.to_owned())));
+    let told = format!("kea4 would not serve: {why}");
+    assert_eq!(lack(&lab, 1), Some(told));
+    tell(&mut lab, 1, Event::Port(None));
+    assert_eq!(lack(&lab, 1), None);
+    tell(&mut lab, 0, Event::Port(Some(why.to_owned())));
+    assert_eq!(troubles(&lab, 0), [format!("kea4 does not serve: {why}")]);
+    assert_eq!(lab.text(0, "kea4.runs"), "yes, but does not serve");
+}
+
+#[test]
+fn that_nobody_can_see_whether_a_server_works_is_told_on_the_active_node() {
+    let mut lab = Lab::settled();
+    let why = "/proc hides it";
+    tell(&mut lab, 0, Event::Hidden(Some(why.to_owned())));
+    assert_eq!(troubles(&lab, 0), [format!("kea4 {why}")]);
+    tell(&mut lab, 0, Event::Hidden(None));
+    assert_eq!(troubles(&lab, 0), [""; 0]);
+}
+
+#[test]
 fn a_backup_whose_server_may_not_start_is_not_ready() {
     let mut lab = Lab::settled();
     let fault = Some("cannot read /etc/kea/kea-dhcp4.conf: No such file".to_owned());
@@ -98,7 +122,7 @@ fn a_server_that_writes_to_a_lost_file_is_a_trouble_until_it_has_left_that() {
     let mut lab = Lab::settled();
     tell(&mut lab, 0, Event::Astray(true));
     let why = "kea4 writes to a file that was moved away or removed, and would start without its leases: \
-               systemctl stop kea-dhcp4-server; sleep 1; systemctl start kea-dhcp4-server";
+               stop kea-dhcp4-server and start it a second later (of a unit: systemctl stop kea-dhcp4-server; sleep 1; systemctl start kea-dhcp4-server)";
     assert_eq!(troubles(&lab, 0), [why]);
     tell(&mut lab, 0, Event::Astray(false));
     assert_eq!(troubles(&lab, 0), [""; 0]);

@@ -21,6 +21,8 @@ pub(super) struct Presence {
     may_be_new: bool,
     /// Why it does not do its work.
     hangs: Option<String>,
+    /// Why nobody can see whether it does.
+    hidden: Option<String>,
 }
 
 impl Thread {
@@ -63,6 +65,7 @@ impl Thread {
         if !runs {
             self.due.hang = None;
             self.tell_hanging(None);
+            self.tell_hidden(None);
             self.server.live = false;
             self.due.probe = None;
         }
@@ -94,6 +97,14 @@ impl Thread {
         self.due.hang = Some(now + hang::LOOK);
         let hangs = self.process.look(now);
         self.tell_hanging(hangs);
+        self.tell_hidden(self.process.hidden());
+    }
+
+    fn tell_hidden(&mut self, hidden: Option<String>) {
+        if self.server.hidden != hidden {
+            self.server.hidden.clone_from(&hidden);
+            self.emit(Event::Hidden(hidden));
+        }
     }
 
     fn tell_hanging(&mut self, hangs: Option<String>) {

@@ -1,0 +1,304 @@
+//! Whether another program holds the server's UDP port, by the kernel's tables of sockets.
+//!
+//! Which process has a socket only root is told, and this plugin is not root. So sockets that are there while the server
+//! does not run are those of others. A server that runs beside one, and has none of its own, serves nobody: Kea
+//! says so in its log and runs on.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::SECOND;
+use crate::codec::Format;
+
+/// Looks in a row with the same result: a server binds its port some moments after it has its file, and dnsmasq before.
+const LOOKS: u32 = 2;
+/// Least time between looks, each of which reads a file or two.
+const LOOK_NS: u64 = 5 * SECOND;
+/// Folder of the tables of this plugin's network namespace.
+const TABLES: &str = "/proc/self/net";
+
+/// The ports of all servers.
+///
+/// A backup's plugin sleeps while nothing happens, so it looks when something else has woken it. Times of its own begin
+/// with the first socket of somebody else, and while a server runs.
+#[derive(Debug)]
+pub struct Ports {
+    servers: Vec<(Port, Option<String>)>,
+    due_ns: u64,
+    is_urgent: bool,
+}
+
+impl Ports {
+    pub fn new(formats: impl Iterator<Item = Format>) -> Self {
+        Self {
+            servers: formats.map(|format| (Port::new(format), None)).collect(),
+            due_ns: 0,
+            is_urgent: false,
+        }
+    }
+
+    /// What is new of servers, by position: why each does not serve or would not; nothing before it is time. `runs` is
+    /// None of one of which it is not known.
+    pub fn look(
+        &mut self,
+        now_ns: u64,
+        runs: impl Fn(usize) -> Option<bool>,
+    ) -> Vec<(usize, Option<String>)> {
+        match now_ns < self.due_ns {
+            true => Vec::new(),
+            false => self.look_at(now_ns, runs, |table| {
+                fs::read_to_string(format!("{TABLES}/{table}")).ok()
+            }),
+        }
+    }
+
+    /// Time of a look that is not to wait for an occasion.
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.is_urgent.then_some(self.due_ns)
+    }
+
+    fn look_at(
+        &mut self,
+        now_ns: u64,
+        runs: impl Fn(usize) -> Option<bool>,
+        read: impl Fn(&str) -> Option<String>,
+    ) -> Vec<(usize, Option<String>)> {
+        self.due_ns = now_ns.saturating_add(LOOK_NS);
+        self.is_urgent = false;
+        let mut news = Vec::new();
+        for (position, (port, told)) in self.servers.iter_mut().enumerate() {
+            let Some(runs) = runs(position) else { continue };
+            // one that cannot be read says nothing
+            let Some(table) = read(port.table()) else {
+                continue;
+            };
+            let found = match runs {
+                true => port.look(&table),
+                false => port.look_before(&table),
+            };
+            self.is_urgent |= runs || !port.others.is_empty();
+            if *told != found {
+                told.clone_from(&found);
+                news.push((position, found));
+            }
+        }
+        news
+    }
+}
+
+/// The port of a server.
+#[derive(Debug)]
+struct Port {
+    format: Format,
+    /// Sockets of others, by inode.
+    others: BTreeMap<u64, Other>,
+    /// Looks in a row in which a server that runs had no socket.
+    without: u32,
+    /// It has none since it was started: it does not try again.
+    is_unbound: bool,
+}
+
+/// A socket that was there while the server did not run.
+#[derive(Clone, Copy, Debug)]
+struct Other {
+    socket: Socket,
+    looks: u32,
+}
+
+/// A socket of the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Socket {
+    user: u32,
+    inode: u64,
+    /// It is bound to no address.
+    is_of_all: bool,
+}
+
+impl Port {
+    fn new(format: Format) -> Self {
+        Self {
+            format,
+            others: BTreeMap::new(),
+            without: 0,
+            is_unbound: false,
+        }
+    }
+
+    /// Name of the table below /proc/PID/net.
+    fn table(&self) -> &'static str {
+        match self.number() {
+            547 => "udp6",
+            _ => "udp",
+        }
+    }
+
+    fn number(&self) -> u16 {
+        match self.format {
+            Format::Kea6 | Format::Dhcpd6 => 547,
+            Format::Kea4 | Format::Dnsmasq | Format::Dhcpd4 => 67,
+        }
+    }
+
+    /// While the server does not run: why it would not serve.
+    fn look_before(&mut self, table: &str) -> Option<String> {
+        let before = std::mem::take(&mut self.others);
+        for socket in sockets(table, self.number()) {
+            let looks = before.get(&socket.inode).map_or(0, |it| it.looks);
+            let looks = looks.saturating_add(1);
+            self.others.insert(socket.inode, Other { socket, looks });
+        }
+        // one of a single address may be of a network that the server does not serve
+        let told = self
+            .told(|it| it.is_of_all)
+            .filter(|_| self.format == Format::Kea4);
+        // one that is started beside it is not taken to serve before it has a socket
+        (self.without, self.is_unbound) = (0, told.is_some());
+        told
+    }
+
+    /// While it runs: why it does not serve.
+    fn look(&mut self, table: &str) -> Option<String> {
+        let all = sockets(table, self.number());
+        let is_others = |it: &Socket| {
+            let known = self.others.get(&it.inode);
+            known.is_some_and(|it| it.looks >= LOOKS)
+        };
+        let has_own = all.iter().any(|it| !is_others(it));
+        let is_held = all.iter().any(is_others);
+        if has_own || !(is_held || self.is_unbound) {
+            (self.without, self.is_unbound) = (0, false);
+            return None;
+        }
+        self.without = self.without.saturating_add(1);
+        self.is_unbound |= self.without >= LOOKS;
+        let number = self.number();
+        match (self.is_unbound, is_held) {
+            (false, _) => None,
+            (true, true) => self.told(|_| true),
+            (true, false) => Some(format!(
+                "it has no socket of UDP port {number}, which another program held when it was started: restart it"
+            )),
+        }
+    }
+
+    // Kea for IPv4 alone binds its port without sharing it: beside libvirt's dnsmasq another dnsmasq starts.
+    fn told(&self, counts: impl Fn(&Socket) -> bool) -> Option<String> {
+        let mut others = self.others.values();
+        let Other { socket, .. } = others.find(|it| it.looks >= LOOKS && counts(&it.socket))?;
+        let (number, user) = (self.number(), socket.user);
+        Some(format!(
+            "another program, of user {user}, holds UDP port {number}: `ss -lunp sport = {number}` shows it; stop it"
+        ))
+    }
+}
+
+// `ADDRESS:PORT` in hexadecimal is the second word of a line, the user the eighth, and the inode the tenth.
+fn sockets(table: &str, port: u16) -> Vec<Socket> {
+    let socket = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let (address, found) = words.get(1)?.rsplit_once(':')?;
+        let is_it = u16::from_str_radix(found, 16).ok()? == port;
+        let user = words.get(7)?.parse().ok()?;
+        let inode = words.get(9)?.parse().ok()?;
+        is_it.then_some(Socket {
+            user,
+            inode,
+            is_of_all: address.bytes().all(|digit| digit == b'0'),
+        })
+    };
+    table.lines().filter_map(socket).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table with sockets of the port 67 with these inodes, and one of another port.
+    fn table(inodes: &[u64]) -> String {
+        let head = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref\n";
+        let line = |port: &str, inode: u64| {
+            format!(
+                "  1: 00000000:{port} 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 {inode} 2 0 0\n"
+            )
+        };
+        let ours = inodes.iter().map(|inode| line("0043", *inode));
+        let all: String = ours.collect();
+        format!("{head}{}{all}", line("0035", 1))
+    }
+
+    const HELD: &str =
+        "another program, of user 101, holds UDP port 67: `ss -lunp sport = 67` shows it; stop it";
+
+    #[test]
+    fn a_port_that_is_held_while_the_server_does_not_run_is_told() {
+        let mut port = Port::new(Format::Kea4);
+        assert_eq!(port.look_before(&table(&[])), None);
+        assert_eq!(port.look_before(&table(&[7])), None, "it may be starting");
+        assert_eq!(port.look_before(&table(&[7])).as_deref(), Some(HELD));
+        assert_eq!(port.look_before(&table(&[])), None);
+        // what shares its port may start beside it, and what has another address as well
+        let mut dnsmasq = Port::new(Format::Dnsmasq);
+        let of_one = table(&[7]).replace("00000000:0043", "0100000A:0043");
+        for _ in 0..3 {
+            assert_eq!(dnsmasq.look_before(&table(&[7])), None);
+            assert_eq!(port.look_before(&of_one), None);
+        }
+    }
+
+    #[test]
+    fn a_plugin_looks_when_it_is_awake_and_at_times_of_its_own_once_it_has_found_something() {
+        let mut ports = Ports::new([Format::Kea4].into_iter());
+        let empty = |_: &str| Some(table(&[]));
+        let held = |_: &str| Some(table(&[7]));
+        let stopped = |_: usize| Some(false);
+        assert!(ports.look_at(0, |_| None, held).is_empty());
+        assert_eq!(ports.next_timeout(), None, "nothing is known of the server");
+        assert!(ports.look_at(0, stopped, empty).is_empty());
+        assert_eq!(ports.next_timeout(), None);
+        assert!(ports.look(LOOK_NS - 1, stopped).is_empty(), "too early");
+        assert!(ports.look_at(LOOK_NS, stopped, held).is_empty());
+        assert_eq!(ports.next_timeout(), Some(2 * LOOK_NS));
+        let told = ports.look_at(2 * LOOK_NS, stopped, held);
+        assert_eq!(told, [(0, Some(HELD.to_owned()))]);
+        assert!(ports.look_at(3 * LOOK_NS, stopped, held).is_empty());
+        assert_eq!(ports.look_at(4 * LOOK_NS, stopped, empty), [(0, None)]);
+        assert_eq!(ports.next_timeout(), None);
+        assert!(ports.look_at(5 * LOOK_NS, |_| Some(true), held).is_empty());
+        assert_eq!(ports.next_timeout(), Some(6 * LOOK_NS), "it runs");
+    }
+
+    #[test]
+    fn a_server_without_a_socket_beside_another_program_does_not_serve() {
+        let mut dnsmasq = Port::new(Format::Dnsmasq);
+        let mut port = Port::new(Format::Kea4);
+        for _ in 0..2 {
+            dnsmasq.look_before(&table(&[7]));
+            port.look_before(&table(&[7]));
+        }
+        assert_eq!(dnsmasq.look(&table(&[7])), None, "it may be about to");
+        assert_eq!(dnsmasq.look(&table(&[7])).as_deref(), Some(HELD));
+        assert_eq!(port.look(&table(&[7])).as_deref(), Some(HELD));
+        // the other program has ended, and the server does not try again
+        let late = port.look(&table(&[]));
+        assert!(late.is_some_and(|it| it.ends_with("restart it")));
+        assert_eq!(port.look(&table(&[8])), None);
+        assert_eq!(port.look(&table(&[])), None);
+    }
+
+    #[test]
+    fn a_server_with_a_socket_serves_whoever_has_others() {
+        let mut port = Port::new(Format::Dnsmasq);
+        for _ in 0..2 {
+            port.look_before(&table(&[7]));
+        }
+        for _ in 0..9 {
+            assert_eq!(port.look(&table(&[7, 8])), None);
+        }
+        // one that ran before the plugin did has sockets that nobody else is known to have
+        let mut running = Port::new(Format::Kea4);
+        for _ in 0..9 {
+            assert_eq!(running.look(&table(&[7])), None);
+            assert_eq!(running.look(&table(&[])), None);
+        }
+    }
+}
