@@ -81,6 +81,10 @@ pub enum Job {
     Rules {
         file: PathBuf,
     },
+    /// `nft -c -f FILE`: whether it would load.
+    CheckRules {
+        file: PathBuf,
+    },
     Route {
         route: Route,
         present: bool,

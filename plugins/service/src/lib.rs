@@ -142,6 +142,10 @@ impl Io for Service {
             Action::Observe { services } => self.runs.observe(&services),
             Action::Stamp { items } => engine.handle_stamps(now_ns, &self.runs.stamps(&items)),
             Action::Sources { items } => engine.handle_sources(now_ns, &run::sources(&items)),
+            Action::Refused { folders } => {
+                let refused = folders.iter().flat_map(|folder| run::hooks(folder).1);
+                engine.handle_refused(refused.collect());
+            }
             Action::Hooks {
                 group,
                 role,

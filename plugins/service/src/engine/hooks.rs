@@ -83,7 +83,7 @@ impl Engine {
         }
     }
 
-    fn folder(&self, role: Role) -> PathBuf {
+    pub(super) fn folder(&self, role: Role) -> PathBuf {
         self.settings.hooks.join(format!("{role}.d"))
     }
 

@@ -66,6 +66,10 @@ pub enum Action {
         /// Names of items, with the paths.
         items: Vec<(String, Vec<PathBuf>)>,
     },
+    /// Look which hooks of these folders would be refused; the sentences go to `handle_refused`.
+    Refused {
+        folders: Vec<PathBuf>,
+    },
     /// Read the folder; what it holds goes to `handle_hooks`.
     Hooks {
         group: String,
@@ -108,6 +112,8 @@ pub struct Engine {
     orphans: Vec<Orphan>,
     /// Services that left the file while they ran.
     left: Vec<Left>,
+    /// Hooks that would be refused, as they were last reported.
+    refused: Vec<String>,
     is_configured: bool,
     memory: Memory,
     actions: VecDeque<Action>,
@@ -135,6 +141,7 @@ impl Engine {
             strangers_ns: None,
             orphans: Vec::new(),
             left: Vec::new(),
+            refused: Vec::new(),
             is_configured: false,
             memory: Memory::parse(remembered),
             actions: VecDeque::new(),
@@ -155,7 +162,7 @@ impl Engine {
                     if item.service != service {
                         item.look.asked_ns = None;
                     }
-                    if item.spec.test != spec.test {
+                    if (&item.spec.test, &item.spec.kind) != (&spec.test, &spec.kind) {
                         item.test_now();
                     }
                     (item.spec, item.service) = (spec.clone(), service);
@@ -183,6 +190,7 @@ impl Engine {
         self.look_at_all();
         self.look_at_files();
         self.look_at_sources();
+        self.look_at_hooks();
         self.set_goals(now_ns);
         self.step(now_ns);
     }
@@ -309,6 +317,7 @@ impl spared_sdk::Engine for Engine {
             self.look_at_left();
             self.look_at_files();
             self.look_at_sources();
+            self.look_at_hooks();
         }
         self.step(now_ns);
     }

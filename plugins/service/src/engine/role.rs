@@ -99,6 +99,7 @@ impl Engine {
         let is_first = item.role.is_none();
         if item.role != role {
             item.blame(now_ns, role);
+            item.test_after_role(now_ns);
             item.take_role(role);
         }
         let goal = goal::goal(&item.spec, role);

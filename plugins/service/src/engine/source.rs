@@ -1,10 +1,16 @@
-//! Files that an item needs in other roles than its present one: their absence is told before the role comes.
+//! Files that an item needs in other roles than its present one, and hooks: that they are missing or refused is told
+//! before the role comes.
 
 use std::path::PathBuf;
+
+use spared_sdk::Role;
 
 use super::item::Item;
 use super::{Action, Engine};
 use crate::config::{ByRole, Kind};
+
+/// Check of the hooks.
+const HOOKS: &str = "service.hooks";
 
 impl Engine {
     /// Why files cannot be used, for each item by its name; None: they can.
@@ -15,6 +21,38 @@ impl Engine {
             }
         }
         self.step(now_ns);
+    }
+
+    /// Sentences about hooks that would be refused, of all roles.
+    pub fn handle_refused(&mut self, refused: Vec<String>) {
+        if refused == self.refused {
+            return;
+        }
+        let name = HOOKS.to_owned();
+        self.refused = refused;
+        self.actions.push_back(match self.refused.as_slice() {
+            [] => Action::Forget { name },
+            [first, more @ ..] => {
+                let more = match more.len() {
+                    0 => String::new(),
+                    more => format!(", and {more} more"),
+                };
+                let why = format!("would not run in its role: {first}{more}");
+                Action::Report {
+                    name,
+                    weight: 0,
+                    state: Some(0),
+                    why,
+                }
+            }
+        });
+    }
+
+    /// Asks which hooks would be refused.
+    pub(super) fn look_at_hooks(&mut self) {
+        let roles = [Role::Active, Role::Backup, Role::Fault];
+        let folders = roles.map(|role| self.folder(role)).to_vec();
+        self.actions.push_back(Action::Refused { folders });
     }
 
     /// Asks whether the files can be used.
@@ -52,6 +90,6 @@ impl Item {
             let why = self.test.source_fault.as_ref()?;
             Some(format!("would fail in another role: {why}"))
         };
-        self.test_fault().or_else(of_file)
+        of_file().or_else(|| self.test_fault())
     }
 }

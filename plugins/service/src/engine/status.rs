@@ -165,7 +165,7 @@ fn thing(job: &Job) -> String {
         Job::Link { up: true, .. } => "up".to_owned(),
         Job::Link { up: false, .. } => "down".to_owned(),
         Job::Setting { value, .. } => value.clone(),
-        Job::Rules { file } => file.display().to_string(),
+        Job::Rules { file } | Job::CheckRules { file } => file.display().to_string(),
         Job::Copy { from, .. } => format!("as {}", from.display()),
         Job::Route { present: true, .. } => "present".to_owned(),
         Job::Route { present: false, .. } => "absent".to_owned(),

@@ -1,7 +1,12 @@
 //! Test commands: whether a service would start, before it has to.
 //!
+//! Of a file of nftables the test is `nft -c -f`, of the file that the next role loads: while active that of the
+//! backup, otherwise that of the active node.
+//!
 //! A test runs at the start, when a file that it names or the unit's file has changed, and every ten minutes; one that
 //! fails more often, to see the repair. One test runs at a time.
+
+use std::path::Path;
 
 use spared_sdk::Role;
 use spared_sdk::config::format_duration;
@@ -9,13 +14,43 @@ use spared_sdk::config::format_duration;
 use super::item::Item;
 use super::tell::Topic;
 use super::{Action, Engine};
+use crate::config::Kind;
 use crate::job::Job;
 
 const S: u64 = 1_000_000_000;
 const AGAIN_NS: u64 = 600 * S;
 const AGAIN_FAILED_NS: u64 = 15 * S;
+const AFTER_ROLE_NS: u64 = 5 * S;
 
-/// The test of one service.
+/// What a test does.
+enum Tested<'i> {
+    Command(&'i [String]),
+    /// A file of nftables.
+    Rules(&'i Path),
+}
+
+impl Tested<'_> {
+    fn words(&self) -> String {
+        match self {
+            Self::Command(argv) => argv.join(" "),
+            Self::Rules(file) => format!("nft -c -f {}", file.display()),
+        }
+    }
+
+    fn job(&self) -> Job {
+        match self {
+            Self::Command(argv) => Job::Run {
+                argv: argv.to_vec(),
+                environment: Vec::new(),
+            },
+            Self::Rules(file) => Job::CheckRules {
+                file: file.to_path_buf(),
+            },
+        }
+    }
+}
+
+/// The test of one item.
 #[derive(Debug, Default)]
 pub(super) struct Test {
     run: Option<Run>,
@@ -23,6 +58,8 @@ pub(super) struct Test {
     /// State of the files; None: not known yet.
     stamp: Option<u64>,
     fault: Option<String>,
+    /// What was tested last, in words: another role has another file.
+    of: String,
     /// Why a file that the item needs in another role cannot be used.
     pub(super) source_fault: Option<String>,
 }
@@ -70,11 +107,12 @@ impl Engine {
             return;
         };
         let until_ns = now_ns.saturating_add(item.spec.timeout_ns);
-        item.test.run = Some(Run { number, until_ns });
-        let job = Job::Run {
-            argv: item.spec.test.clone(),
-            environment: Vec::new(),
+        let Some(tested) = item.tested() else {
+            return;
         };
+        let (job, words) = (tested.job(), tested.words());
+        item.test.run = Some(Run { number, until_ns });
+        item.test.of = words;
         self.actions.push_back(Action::Begin { number, job });
     }
 
@@ -122,22 +160,44 @@ impl Engine {
 
 impl Item {
     pub(super) fn has_test(&self) -> bool {
-        !self.spec.test.is_empty()
+        self.tested().is_some()
+    }
+
+    fn tested(&self) -> Option<Tested<'_>> {
+        let Kind::Rules { files } = &self.spec.kind else {
+            return Some(Tested::Command(&self.spec.test)).filter(|_| !self.spec.test.is_empty());
+        };
+        let role = self.role?;
+        let next = match role {
+            Role::Active => &files.backup,
+            _ => &files.active,
+        };
+        let next = next.as_deref().filter(|_| next != files.of(role));
+        next.map(Tested::Rules)
     }
 
     /// Its fault, with the command that shows it.
     pub(super) fn test_fault(&self) -> Option<String> {
-        let why = self.test.fault.as_ref().filter(|_| self.has_test())?;
-        let what = match self.role {
-            Some(Role::Active) => "would not start again",
+        let (tested, why) = (self.tested()?, self.test.fault.as_ref()?);
+        let words = tested.words();
+        let what = match (tested, self.role) {
+            (Tested::Rules(_), _) => "would not load in another role",
+            (_, Some(Role::Active)) => "would not start again",
             _ => "would not start",
         };
-        Some(format!("{what}: `{}`: {why}", self.spec.test.join(" ")))
+        (self.test.of == words).then(|| format!("{what}: `{words}`: {why}"))
     }
 
     /// The file has another test, or somebody says that it is repaired.
     pub(super) fn test_now(&mut self) {
         self.test.due_ns = 0;
+    }
+
+    /// The next role, and with it the file to be tested, is another one now. What the role changes goes first.
+    pub(super) fn test_after_role(&mut self, now_ns: u64) {
+        if matches!(self.spec.kind, Kind::Rules { .. }) {
+            self.test.due_ns = now_ns.saturating_add(AFTER_ROLE_NS);
+        }
     }
 
     /// The run of a test that has left the file with its service.
@@ -180,16 +240,20 @@ impl Item {
         }
     }
 
-    /// What the state of its test depends on: absolute paths of the command, and the unit.
+    /// What the state of its test depends on: absolute paths of the command, the unit, files of rules.
     fn files(&self) -> (String, Vec<String>) {
         let words = self.spec.test.iter().filter(|word| word.starts_with('/'));
         let mut files: Vec<String> = words.cloned().collect();
-        if let crate::config::Kind::Service {
-            target: crate::config::Target::Unit(unit),
-            ..
-        } = &self.spec.kind
-        {
-            files.push(unit.clone());
+        match &self.spec.kind {
+            Kind::Service {
+                target: crate::config::Target::Unit(unit),
+                ..
+            } => files.push(unit.clone()),
+            Kind::Rules { files: rules } => {
+                let rules = [&rules.active, &rules.backup].into_iter().flatten();
+                files.extend(rules.map(|file| file.display().to_string()));
+            }
+            _ => {}
         }
         (self.spec.name.clone(), files)
     }

@@ -13,6 +13,7 @@ mod step;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
 
 use spared_sdk::child::Ended as Exit;
 use spared_sdk::{Host, Interest};
@@ -126,14 +127,8 @@ impl Runs {
             Job::Run { argv, environment } => {
                 return self.next(number, [Step::Outside(argv, environment)].into(), true);
             }
-            Job::Rules { file } => {
-                let words = [
-                    "nft".to_owned(),
-                    "-f".to_owned(),
-                    file.display().to_string(),
-                ];
-                return self.next(number, [Step::System(words.into())].into(), true);
-            }
+            Job::Rules { file } => return self.nft(number, &["-f"], &file),
+            Job::CheckRules { file } => return self.nft(number, &["-c", "-f"], &file),
             Job::Copy { from, to } => match copy::copy(&from, &to) {
                 Ok(()) => Ok(()),
                 // the daemon's own view of /etc cannot be written
@@ -162,6 +157,12 @@ impl Runs {
             Job::Route { route, present } => kernel::set_route(&route, present),
         };
         self.ended.push_back(Ended::Job(number, result));
+    }
+
+    fn nft(&mut self, number: u64, options: &[&str], file: &Path) {
+        let words = ["nft"].iter().chain(options).map(ToString::to_string);
+        let words = words.chain([file.display().to_string()]).collect();
+        self.next(number, [Step::System(words)].into(), true);
     }
 
     /// Ends a job's children, all of their group; nothing more is heard of it. An interface that is

@@ -96,7 +96,12 @@ pub(super) const MESSENGER: &str = "weight = 0\n";
 pub(crate) const SETS: &str = "[[set]]\nfamily = \"inet\"\ntable = \"filter\"\nname = \"bans\"\n";
 
 pub(super) fn service_toml(folder: &Path) -> String {
-    format!("poll_interval = \"1s\"\n{}", services(folder))
+    let hooks = |node: &str| folder.join(node).join("hooks").display().to_string();
+    let (first, second) = (hooks("r1"), hooks("r2"));
+    format!(
+        "poll_interval = \"1s\"\nhooks = {{ r1 = {first:?}, r2 = {second:?} }}\n{}",
+        services(folder)
+    )
 }
 
 /// Sections of service.toml.

@@ -2,6 +2,7 @@
 //! Faults of plugins and of what they watch.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -103,6 +104,40 @@ pub(super) const STATES: &[State] = &[
         &[Struck("SP-0401")],
         |bed, at| bed.put(at, "web-test-fails"),
         |bed, at| bed.take(at, "web-test-fails"),
+    ),
+    State::warns(
+        "a hook of another role would be refused",
+        On::Backup,
+        &[Struck("SP-0401")],
+        |bed, at| {
+            let folder = bed.own(at).join("hooks/active.d");
+            fs::create_dir_all(&folder)?;
+            fs::write(folder.join("mail"), "#!/bin/sh\n")?;
+            let all = fs::Permissions::from_mode(0o777);
+            Ok(fs::set_permissions(folder.join("mail"), all)?)
+        },
+        |bed, at| Ok(fs::remove_dir_all(bed.own(at).join("hooks"))?),
+    ),
+    State::warns(
+        "rules of the active node would not load",
+        On::Backup,
+        &[Struck("SP-0401")],
+        |bed, at| {
+            let file = |site: usize| bed.own(site).join("active.nft");
+            let toml = service_toml(&bed.folder);
+            let rules = format!(
+                "[[nftables]]\nwhile_active = {{ r1 = {:?}, r2 = {:?} }}\n",
+                file(0).display().to_string(),
+                file(1).display().to_string()
+            );
+            fs::write(file(1 - at), "table inet extra {}\n")?;
+            fs::write(file(at), "table inet extra {\n")?;
+            (0..2).try_for_each(|site| bed.reload_with(site, "service", &format!("{toml}{rules}")))
+        },
+        |bed, _| {
+            bed.restore()?;
+            (0..2).try_for_each(|site| bed.tell(site, &["reload"]))
+        },
     ),
     State::warns(
         "a service left the file while it runs",

@@ -283,6 +283,7 @@ pub fn what(job: &Job) -> String {
         Job::Bounce { interface, .. } => format!("bounce {interface}"),
         Job::Setting { key, value } => format!("set {key}={value}"),
         Job::Rules { file } => format!("nft {}", file.display()),
+        Job::CheckRules { file } => format!("check {}", file.display()),
         Job::Route { present, .. } => format!("route {}", if *present { "add" } else { "del" }),
         Job::Copy { from, .. } => format!("copy {}", from.display()),
     }

@@ -137,6 +137,12 @@ impl Lab {
                     let found: Vec<_> = found.collect();
                     self.engine.handle_sources(self.now_ns, &found);
                 }
+                Action::Refused { .. } => {
+                    let roles = [Role::Active, Role::Backup, Role::Fault].iter();
+                    let refused = roles.filter_map(|role| Some(&self.hooks.get(role)?.1));
+                    self.engine
+                        .handle_refused(refused.flatten().cloned().collect());
+                }
                 Action::Hooks {
                     group,
                     role,

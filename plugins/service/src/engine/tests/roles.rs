@@ -219,6 +219,8 @@ fn a_worker_that_dies_changes_nothing_that_is_right() {
         );
         lab.restart(&[("office", role)]);
         lab.pass(60 * S);
+        // a test changes nothing
+        lab.begun.retain(|(_, what)| !what.starts_with("check "));
         assert_eq!(lab.begun, [], "as {role}");
         assert!(lab.tickets.values().all(|count| *count == 1));
     }

@@ -154,3 +154,53 @@ fn a_file_of_another_role_that_is_missing_is_told_before_the_role_comes() {
     lab.pass(20 * S);
     assert_eq!(lab.checks[&name].0, 100);
 }
+
+#[test]
+fn rules_of_the_next_role_that_would_not_load_are_told_before_it_comes() {
+    let rules =
+        "[[nftables]]\nwhile_active = \"/etc/active.nft\"\nwhile_backup = \"/etc/backup.nft\"\n";
+    let (active, backup) = ("check /etc/active.nft", "check /etc/backup.nft");
+    let mut lab = Lab::new(rules);
+    lab.backup();
+    lab.pass(20 * S);
+    assert_eq!((lab.count(active), lab.count(backup)), (1, 0));
+    let name = lab.checks.keys().next().cloned().expect("the file's");
+    assert_eq!(lab.checks[&name].0, 100);
+    let fails = Way::Fails(100 * MS);
+    lab.machine.ways.insert(active.to_owned(), fails);
+    lab.stamp = 2;
+    lab.pass(6 * S);
+    let why = "would not load in another role: `nft -c -f /etc/active.nft`: exit code 1";
+    assert_eq!(lab.checks[&name], (0, why.to_owned()));
+    assert_eq!(lab.weights[&name], 0);
+    // the file of the other role is another one
+    lab.active();
+    lab.pass(20 * S);
+    assert_eq!(lab.checks[&name].0, 100);
+    assert_eq!(lab.count(backup), 1);
+    lab.backup();
+    lab.pass(10 * S);
+    assert_eq!(lab.checks[&name], (0, why.to_owned()));
+    lab.machine.ways.remove(active);
+    lab.stamp = 3;
+    lab.pass(20 * S);
+    assert_eq!(lab.checks[&name].0, 100);
+}
+
+#[test]
+fn a_hook_that_would_be_refused_is_told_before_its_role_comes() {
+    let mut lab = Lab::new(TESTED);
+    lab.backup();
+    lab.pass(20 * S);
+    assert!(!lab.checks.contains_key("service.hooks"));
+    let why = "/etc/spared/hooks/active.d/mail: others can write it: chmod go-w".to_owned();
+    lab.hooks
+        .insert(Role::Active, (Vec::new(), vec![why.clone()]));
+    lab.pass(6 * S);
+    let told = (0, format!("would not run in its role: {why}"));
+    assert_eq!(lab.checks["service.hooks"], told);
+    assert_eq!(lab.weights["service.hooks"], 0);
+    lab.hooks.clear();
+    lab.pass(6 * S);
+    assert!(!lab.checks.contains_key("service.hooks"));
+}
