@@ -18,7 +18,14 @@ const IGNORED_MAX: usize = 128;
 /// Bytes of a file of rules that is looked into.
 const RULES_MAX: u64 = 1024 * 1024;
 const FAMILIES: [&str; 6] = ["ip", "ip6", "inet", "bridge", "arp", "netdev"];
-const OBJECTS: [&str; 5] = ["table ", "chain ", "sysctl ", "default route ", "rule "];
+const OBJECTS: [&str; 6] = [
+    "table ",
+    "chain ",
+    "sysctl ",
+    "mtu ",
+    "default route ",
+    "rule ",
+];
 
 /// How the machines are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +56,7 @@ impl Equal {
             if !is_known || object.len() > 300 {
                 let why = format!(
                     "found {object:?}, allowed \"table FAMILY NAME\", \"chain FAMILY TABLE NAME\", \"sysctl NAME\", \
-                     \"default route IPv4\" or \"default route IPv6\", \"rule IPv4 100*\", each with * at the end for all that begin so"
+                     \"mtu INTERFACE\", \"default route IPv4\" or \"default route IPv6\", \"rule IPv4 100*\", each with * at the end for all that begin so"
                 );
                 section.fault(&format!("ignore.{position}"), why);
             }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use spared_netlink::Requests;
 use spared_pair::Needs;
 
-use crate::needs::{self, Asked};
+use crate::needs::{self, Asked, Memory};
 
 use crate::policy;
 
@@ -63,6 +63,8 @@ const NOWHERE: [(&str, IpAddr, u8); 2] = [
 pub struct Wanted {
     /// Interfaces of groups, with the name of each on the first node.
     pub interfaces: BTreeMap<String, String>,
+    /// MTU of each of these.
+    pub mtus: BTreeMap<String, u32>,
     /// Settings that a plugin sets with the role.
     pub by_role: Vec<String>,
     /// Virtual addresses, which are no node's own.
@@ -171,8 +173,9 @@ fn work(changes: &Receiver<Wanted>, result: &Mutex<Found>) {
     let Ok(mut wanted) = changes.recv() else {
         return;
     };
+    let mut memory = Memory::default();
     loop {
-        let read = Some(look(&wanted));
+        let read = Some(look(&wanted, &mut memory));
         let mut found = lock(result);
         if found.read != read {
             *found = Found { read, is_new: true };
@@ -190,17 +193,18 @@ fn lock(found: &Mutex<Found>) -> MutexGuard<'_, Found> {
     found.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn look(wanted: &Wanted) -> Read {
+fn look(wanted: &Wanted, memory: &mut Memory) -> Read {
     let mut settings = settings(wanted);
     settings.retain(|name, _| !wanted.by_role.contains(name));
+    let mut requests = Requests::open();
     let mut read = Read {
         settings,
-        needs: needs::look(&wanted.asked),
+        needs: needs::look(&wanted.asked, memory, requests.as_mut().ok()),
         ..Read::default()
     };
-    if let Ok(mut requests) = Requests::open() {
+    if let Ok(requests) = &mut requests {
         let is_router = !wanted.interfaces.is_empty();
-        let there = default_routes(&mut requests).filter(|_| is_router);
+        let there = default_routes(requests).filter(|_| is_router);
         read.default_routes = there.map(|there| &there | &wanted.default_routes);
         let addresses = requests.addresses().unwrap_or_default();
         let own = addresses.iter().filter(|it| !it.is_ours());
@@ -241,6 +245,10 @@ fn settings(wanted: &Wanted) -> BTreeMap<String, String> {
             &format!("{CONNTRACK}/{name}"),
         );
     }
+    for (own, mtu) in &wanted.mtus {
+        let first = wanted.interfaces.get(own).unwrap_or(own);
+        found.insert(format!("mtu {first}"), mtu.to_string());
+    }
     found
 }
 
@@ -272,7 +280,7 @@ mod tests {
             interfaces: interfaces.into(),
             ..Wanted::default()
         };
-        let read = look(&wanted);
+        let read = look(&wanted, &mut Memory::default());
         let of = |read: &Read, name: &str| read.settings.get(name).cloned();
         assert_eq!(
             of(&read, "net.ipv4.ip_forward"),
@@ -283,6 +291,7 @@ mod tests {
         assert!(read.settings.len() > 3, "{read:?}");
         assert!(read.default_routes.is_some() || Requests::open().is_err());
         wanted.by_role.push("net.ipv4.ip_forward".to_owned());
-        assert_eq!(of(&look(&wanted), "net.ipv4.ip_forward"), None);
+        let read = look(&wanted, &mut Memory::default());
+        assert_eq!(of(&read, "net.ipv4.ip_forward"), None);
     }
 }

@@ -1,17 +1,32 @@
 //! What the machine withholds from the daemon while it runs: answers for virtual addresses, settings, descriptors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::io::Errno;
 use spared_kernel::Answering;
-use spared_pair::{Needs, Unanswered, ignores_arp};
+use spared_netlink::Requests;
+use spared_pair::{Needs, RealTimeLost, Unanswered, ignores_arp};
 
 const SETTINGS: &str = "/proc/sys";
 /// Those that matter; of others the unit itself makes a read-only mount.
 const WRITABLE: &str = "/proc/sys/net";
+
+/// Addresses in each half of the internet, to which nobody sends anything here: two of each, as one may be refused for
+/// a reason.
+const FAR: [(&str, &[[IpAddr; 2]]); 2] = [
+    (
+        "IPv4",
+        &[
+            [v4([9, 9, 9, 9]), v4([45, 45, 45, 45])],
+            [v4([130, 130, 130, 130]), v4([200, 200, 200, 200])],
+        ],
+    ),
+    ("IPv6", &[[v6(0x2001, 0x4860), v6(0x2a00, 0x1450)]]),
+];
 
 /// What has to answer and to be set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,10 +35,23 @@ pub struct Asked {
     pub devices: BTreeMap<String, Answering>,
     /// Settings that a plugin sets with the role.
     pub by_role: Vec<String>,
+    /// Families with a default route of a group for which this node is active.
+    pub active_defaults: BTreeSet<String>,
+    /// The plugin that elects, and its process.
+    pub elector: Option<(String, u32)>,
 }
 
-/// Looks at the settings of the machine, and whether a file can be opened.
-pub fn look(asked: &Asked) -> Needs {
+/// What was found at earlier looks.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Process of the elector that had real-time priority, and which.
+    real_time: Option<(u32, u32)>,
+    /// Families of which a route refused packets at the last look.
+    refused: Vec<String>,
+}
+
+/// Looks at the settings of the machine, at its routes if there are `requests`, and whether a file can be opened.
+pub fn look(asked: &Asked, memory: &mut Memory, requests: Option<&mut Requests>) -> Needs {
     let is_read_only = || {
         let there = statvfs(WRITABLE);
         there.is_ok_and(|it| it.f_flag.contains(StatVfsMountFlags::RDONLY))
@@ -33,8 +61,76 @@ pub fn look(asked: &Asked) -> Needs {
         unanswered: unanswered(asked, &setting),
         unwritable: unwritable(asked, is_read_only, &setting),
         no_descriptor: no_descriptor.map_or(String::new(), |it| it.to_string()),
+        refused: memory.refused(requests.map_or(Vec::new(), |it| refused(asked, it))),
+        real_time_lost: memory.real_time_lost(asked.elector.as_ref(), priority),
         ..Needs::default()
     }
+}
+
+impl Memory {
+    // while a role changes the group's route comes last
+    fn refused(&mut self, now: Vec<String>) -> Vec<String> {
+        let before = std::mem::replace(&mut self.refused, now);
+        let is_still = |it: &&String| before.contains(it);
+        self.refused.iter().filter(is_still).cloned().collect()
+    }
+
+    // one that never had it is no fault of the moment
+    fn real_time_lost(
+        &mut self,
+        elector: Option<&(String, u32)>,
+        priority: impl Fn(u32) -> Option<u32>,
+    ) -> Option<RealTimeLost> {
+        let (plugin, pid) = elector?;
+        match priority(*pid)? {
+            0 => {
+                let (_, priority) = self.real_time.filter(|(known, _)| known == pid)?;
+                Some(RealTimeLost {
+                    plugin: plugin.clone(),
+                    pid: *pid,
+                    priority,
+                })
+            }
+            priority => {
+                self.real_time = Some((*pid, priority));
+                None
+            }
+        }
+    }
+}
+
+// Fields 40 and 41 of /proc/PID/stat are priority and policy; the command in parentheses may hold anything.
+fn priority(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split_ascii_whitespace().skip(37);
+    let (priority, policy) = (fields.next()?.parse().ok()?, fields.next()?);
+    Some(if ["1", "2"].contains(&policy) {
+        priority
+    } else {
+        0
+    })
+}
+
+fn refused(asked: &Asked, requests: &mut Requests) -> Vec<String> {
+    let families = FAR
+        .iter()
+        .filter(|(family, _)| asked.active_defaults.contains(*family));
+    let mut is_refused = |half: &[IpAddr; 2]| {
+        half.iter()
+            .all(|address| requests.refuses(*address).unwrap_or(false))
+    };
+    let found = families.filter(|(_, halves)| halves.iter().any(&mut is_refused));
+    found.map(|(family, _)| (*family).to_owned()).collect()
+}
+
+const fn v4(octets: [u8; 4]) -> IpAddr {
+    let [a, b, c, d] = octets;
+    IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+}
+
+const fn v6(first: u16, second: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 1))
 }
 
 /// The error by which nothing can be opened, whatever it is: no file is at fault.
@@ -123,7 +219,7 @@ mod tests {
         };
         Asked {
             devices: [(device.to_owned(), answering)].into(),
-            by_role: Vec::new(),
+            ..Asked::default()
         }
     }
 
@@ -186,6 +282,33 @@ mod tests {
             ..Answering::default()
         };
         assert_eq!(of(&asked("lan.7", answering), &[]), ["lan.7  0"]);
+    }
+
+    #[test]
+    fn real_time_is_lost_only_by_a_process_that_had_it() {
+        let mut memory = Memory::default();
+        let elector = ("vrrp".to_owned(), 7);
+        let mut lost = |pid: u32, priority: Option<u32>| {
+            let elector = (elector.0.clone(), pid);
+            let lost = memory.real_time_lost(Some(&elector), |_| priority);
+            lost.map(|it| (it.plugin, it.pid, it.priority))
+        };
+        assert_eq!(lost(7, Some(0)), None, "it is not permitted here");
+        assert_eq!(lost(7, Some(40)), None);
+        assert_eq!(lost(7, None), None, "/proc hides it");
+        assert_eq!(lost(7, Some(0)), Some(("vrrp".to_owned(), 7, 40)));
+        assert_eq!(lost(8, Some(0)), None, "another process");
+        assert_eq!(priority(std::process::id()), Some(0));
+    }
+
+    #[test]
+    fn a_route_that_refuses_is_told_at_the_second_look() {
+        let mut memory = Memory::default();
+        let ipv4 = || vec!["IPv4".to_owned()];
+        assert_eq!(memory.refused(ipv4()), [""; 0]);
+        assert_eq!(memory.refused(ipv4()), ipv4());
+        assert_eq!(memory.refused(Vec::new()), [""; 0]);
+        assert_eq!(memory.refused(ipv4()), [""; 0]);
     }
 
     #[test]

@@ -156,6 +156,10 @@ ids! {
     Unanswered = "SP-0889",
     /// Something works and would not after a restart.
     LostByRestart = "SP-0890",
+    /// A route refuses what a group's default route is for.
+    WayRefused = "SP-0891",
+    /// The elector has lost its real-time priority.
+    RealTimeLost = "SP-0892",
 }
 
 /// Findings whose sentence goes on with "since".

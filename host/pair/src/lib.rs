@@ -54,7 +54,7 @@ pub use identity::{Loss, LostIdentity};
 pub use lasting::Lasting;
 pub use links::LinkFacts;
 pub use machine::{MachineDifference, MachineFacts, RuleDigests, machine_differences};
+pub use needs::{Lost, Needs, RealTimeLost, Unanswered, ignores_arp};
 pub use own_packets::OwnTranslation;
-pub use needs::{Lost, Needs, Unanswered, ignores_arp};
 pub use ready::missing;
 pub use verdict::{Headline, Verdict, Word, findings, verdict, verdict_with};

@@ -12,6 +12,9 @@ use crate::finding::{Finding, Id};
 /// all addresses of the nodes' own for the same: parts are equal if either is.
 pub type RuleDigests = BTreeMap<String, BTreeMap<String, [u32; 2]>>;
 
+/// Begin of the name of an interface's MTU among the settings.
+const MTU: &str = "mtu ";
+
 /// What must be equal on both machines, as one of them has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -20,7 +23,7 @@ pub struct MachineFacts {
     pub rules_by: String,
     /// Digests of the rules; None: not known.
     pub rules: Option<RuleDigests>,
-    /// Values of kernel settings, without those that the kernel does not have.
+    /// Values of kernel settings, and "mtu lan" of interfaces of groups, without those that the kernel does not have.
     pub settings: BTreeMap<String, String>,
     /// Families with a default route, "IPv4" and "IPv6"; None: not known.
     pub default_routes: Option<BTreeSet<String>>,
@@ -75,6 +78,7 @@ impl MachineDifference {
     pub fn object(&self) -> String {
         match self {
             Self::Table { table, .. } | Self::Rules { table, .. } => format!("table {table}"),
+            Self::Setting { setting, .. } if setting.starts_with(MTU) => setting.clone(),
             Self::Setting { setting, .. } => format!("sysctl {setting}"),
             Self::DefaultRoute { family, .. } => format!("default route {family}"),
             Self::RoutingRules { here, there } => match here.iter().chain(there).next() {
@@ -117,9 +121,17 @@ impl MachineDifference {
                 there,
             } => {
                 let text = format!("{setting} is {here} on {own} and {there} on {peer}");
-                let todo = format!(
-                    "Set the same on both nodes (`sysctl -w {setting}=VALUE`), in a file in /etc/sysctl.d as well. {ignore}"
-                );
+                let todo = match setting.strip_prefix(MTU) {
+                    Some(interface) => format!(
+                        "Set the same on both nodes (`ip link set {interface} mtu SIZE`), and where it is configured. \
+                         {ignore}"
+                    ),
+                    None => format!(
+                        "Set the same on both nodes (`sysctl -w {setting}=VALUE`), in a file in /etc/sysctl.d as \
+                         well.{} {ignore}",
+                        right_value(setting)
+                    ),
+                };
                 Finding::new(Id::SettingDiffers, own, object, text).todo(todo)
             }
             Self::DefaultRoute { family, is_here } => {
@@ -147,6 +159,17 @@ impl MachineDifference {
                 Finding::new(Id::RoutingDiffers, own, "ip rule", text).todo(todo)
             }
         }
+    }
+}
+
+/// Which value is right, where that does not depend on the network.
+fn right_value(setting: &str) -> &'static str {
+    match setting.ends_with(".rp_filter") {
+        true => {
+            " The value 1 drops what arrives on another interface than answers leave by, as with `vmac = true`: 2 is \
+             right there."
+        }
+        false => "",
     }
 }
 
@@ -181,7 +204,7 @@ fn is_explained(new: &Finding, found: &[Finding]) -> bool {
 }
 
 /// What differs, without what `ignored` names: "table inet filter", "chain inet filter forward", "sysctl NAME",
-/// "default route IPv4", "rule IPv4 100: ...", each with a `*` at the end for all that begin so.
+/// "mtu lan", "default route IPv4", "rule IPv4 100: ...", each with a `*` at the end for all that begin so.
 pub fn machine_differences(
     here: &MachineFacts,
     there: &MachineFacts,
@@ -386,6 +409,27 @@ mod tests {
         let there = facts(&[], &[("net.a", "2"), ("net.c", "1")]);
         assert_eq!(told(&here, &there, &[]), ["net.a is 1 on r1 and 2 on r2"]);
         assert_eq!(told(&here, &there, &["sysctl net.a"]), [""; 0]);
+    }
+
+    #[test]
+    fn an_mtu_and_a_filter_that_differ_are_told_with_what_to_type() {
+        let here = facts(&[], &[("mtu lan", "1500"), ("net.x.rp_filter", "1")]);
+        let there = facts(&[], &[("mtu lan", "1280"), ("net.x.rp_filter", "2")]);
+        let found = machine_differences(&here, &there, &[]);
+        let found: Vec<Finding> = found.iter().map(|it| it.finding("r1", "r2")).collect();
+        assert_eq!(found[0].text, "mtu lan is 1500 on r1 and 1280 on r2");
+        assert!(
+            found[0].todo.contains("`ip link set lan mtu SIZE`"),
+            "{}",
+            found[0].todo
+        );
+        assert!(
+            found[1].todo.contains("2 is right there"),
+            "{}",
+            found[1].todo
+        );
+        let ignored = ["mtu lan", "sysctl net.x.rp_filter"];
+        assert_eq!(told(&here, &there, &ignored), [""; 0]);
     }
 
     #[test]

@@ -16,8 +16,24 @@ pub struct Needs {
     pub unwritable: Vec<String>,
     /// The error that the daemon gets if it opens a file; empty: it can open files.
     pub no_descriptor: String,
+    /// Families of which a route refuses packets although the default route of an active group is there.
+    pub refused: Vec<String>,
+    /// The elector has lost its real-time priority.
+    pub real_time_lost: Option<RealTimeLost>,
     /// What a restart would not bring back.
     pub restart: Vec<Lost>,
+}
+
+/// A process that has lost its real-time priority.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RealTimeLost {
+    /// Its plugin.
+    pub plugin: String,
+    /// Its process.
+    pub pid: u32,
+    /// The priority that it had.
+    pub priority: u32,
 }
 
 /// An interface on which the kernel answers nobody for virtual addresses.
@@ -100,8 +116,47 @@ pub(crate) fn findings(node: &NodeFacts) -> impl Iterator<Item = Finding> + '_ {
         let finding = Finding::new(Id::LostByRestart, name, thing, text);
         finding.todo_there("Put that right before anything restarts spared.")
     });
-    let descriptors = no_descriptor(name, needs);
-    unanswered.chain(read_only).chain(descriptors).chain(lost)
+    let refused = needs
+        .refused
+        .iter()
+        .map(move |family| refused(name, family));
+    let slowed = needs.real_time_lost.iter().map(move |it| slowed(name, it));
+    let descriptors = no_descriptor(name, needs).into_iter();
+    let all = unanswered.chain(read_only).chain(descriptors).chain(lost);
+    all.chain(refused).chain(slowed)
+}
+
+fn refused(name: &str, family: &str) -> Finding {
+    let text = format!(
+        "{name}: a route refuses {family} packets to other networks, although the group's default route is there"
+    );
+    let flag = if family == "IPv6" { "-6 " } else { "" };
+    let todo = format!(
+        "`ip {flag}route show table all type blackhole`, and the same with `unreachable` and `prohibit`, shows it: \
+         delete it."
+    );
+    Finding::new(
+        Id::WayRefused,
+        name,
+        format!("default route {family}"),
+        text,
+    )
+    .todo_there(todo)
+}
+
+fn slowed(name: &str, lost: &RealTimeLost) -> Finding {
+    let RealTimeLost {
+        plugin,
+        pid,
+        priority,
+    } = lost;
+    let text = format!(
+        "{name}: {plugin} has lost its real-time priority: adverts are late on a busy machine, and the role moves"
+    );
+    let finding = Finding::new(Id::RealTimeLost, name, plugin, text);
+    finding.todo_there(format!(
+        "`chrt --fifo -p {priority} {pid}`, and see which program changed it."
+    ))
 }
 
 fn unwritable(needs: &Needs) -> Option<String> {
@@ -206,6 +261,33 @@ mod tests {
                 .all(|it| it.starts_with(&format!("SP-0888 r2: {sentence}"))),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn a_route_that_refuses_and_a_lost_priority_are_told_with_what_to_type() {
+        let told = told(Needs {
+            refused: vec!["IPv6".to_owned()],
+            real_time_lost: Some(RealTimeLost {
+                plugin: "vrrp".to_owned(),
+                pid: 7,
+                priority: 40,
+            }),
+            ..Needs::default()
+        });
+        let parts = [
+            (
+                "SP-0891 r2: a route refuses IPv6 packets",
+                "`ip -6 route show table all",
+            ),
+            (
+                "SP-0892 r2: vrrp has lost its real-time",
+                "`chrt --fifo -p 40 7`",
+            ),
+        ];
+        assert_eq!(told.len(), parts.len(), "{told:?}");
+        for ((start, command), told) in parts.iter().zip(&told) {
+            assert!(told.starts_with(start) && told.contains(command), "{told}");
+        }
     }
 
     #[test]

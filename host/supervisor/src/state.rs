@@ -15,6 +15,12 @@ impl Supervisor {
         self.plugins.get(name)?.descriptor.as_ref()
     }
 
+    /// Its worker's process.
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        let running = self.plugins.get(name)?.running.as_ref()?;
+        Some(running.worker.pid())
+    }
+
     pub fn settings(&self, name: &str) -> Option<&config::Plugin> {
         Some(&self.plugins.get(name)?.settings)
     }

@@ -97,6 +97,27 @@ impl Requests {
         self.look_up(question, Route::parse)
     }
 
+    /// Whether a route refuses this node's packets to an address: blackhole, unreachable or prohibit.
+    pub fn refuses(&mut self, address: IpAddr) -> io::Result<bool> {
+        // of IPv6 the answer is that route, of IPv4 the error that senders get
+        const REFUSING: std::ops::RangeInclusive<u8> = 6..=8;
+        let mut attributes = RtBuffer::new();
+        attributes.push(attribute(RTA_DST, octets(address))?);
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let question = asked(family(address), (bits, 0), RTM_F_FIB_MATCH, attributes)?;
+        let mut refuses = false;
+        let request = Message::new(Rtm::Getroute, NlmF::ACK, question)?;
+        let answered = self.dump(request, |kind, payload| {
+            let of_route = payload.get(7).filter(|_| kind == RTM_NEWROUTE);
+            refuses |= of_route.is_some_and(|it| REFUSING.contains(it));
+        });
+        match answered {
+            Ok(()) => Ok(refuses),
+            Err(error) if is_no_way(&error) => Ok(error.raw_os_error() != Some(libc::ENETUNREACH)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Unicast routes of both families, narrowed by the kernel to a protocol or to an interface.
     pub fn routes(&mut self, protocol: Option<u8>, index: Option<u32>) -> io::Result<Vec<Route>> {
         let mut found = Vec::new();

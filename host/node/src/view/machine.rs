@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use spared_contract::Claims;
+use spared_contract::{Claims, RouteClaim};
 use spared_group::Group;
 use spared_message::firewall::{NodeNames, OwnTranslation};
 use spared_pair::{MachineFacts, Role};
@@ -11,6 +11,7 @@ use spared_pair::{MachineFacts, Role};
 use super::NodeView;
 use crate::machine::{Read, Wanted};
 use crate::needs::Asked;
+use crate::recorder;
 
 impl NodeView<'_> {
     /// What the machine is to be read for.
@@ -27,19 +28,33 @@ impl NodeView<'_> {
             })
             .collect();
         let routes = self.claims().flat_map(|claims| &claims.routes);
-        let defaults = routes.filter(|route| route.prefix == 0 && route.table == 0);
-        let family = |address: IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
+        let kernel = self.network.kernel();
+        let mtus = interfaces.keys().map(|own| (own.clone(), kernel.mtu(own)));
+        let mtus = mtus.filter(|(_, mtu)| *mtu > 0).collect();
         Wanted {
             interfaces,
+            mtus,
             by_role: self.here.by_role().to_vec(),
             virtuals: self.virtuals().collect(),
-            default_routes: defaults
-                .map(|it| family(it.destination).to_owned())
-                .collect(),
-            asked: Asked {
-                devices: self.network.kernel().answering(),
-                by_role: self.here.by_role().to_vec(),
-            },
+            default_routes: defaults(routes).collect(),
+            asked: self.asked(),
+        }
+    }
+
+    fn asked(&self) -> Asked {
+        let groups = self.groups.iter().map(|(_, group)| group);
+        let active = groups.filter(|group| group.role == Role::Active);
+        let routes = active.flat_map(|group| &group.claims.routes);
+        let name = recorder::elector(self.supervisor);
+        let elector = name.and_then(|name| {
+            let pid = self.supervisor.pid(&name)?;
+            Some((name, pid))
+        });
+        Asked {
+            devices: self.network.kernel().answering(),
+            by_role: self.here.by_role().to_vec(),
+            active_defaults: defaults(routes).collect(),
+            elector,
         }
     }
 
@@ -87,6 +102,15 @@ impl NodeView<'_> {
     fn claims(&self) -> impl Iterator<Item = &Claims> {
         self.groups.iter().map(|(_, group)| &group.claims)
     }
+}
+
+/// Families of default routes.
+fn defaults<'r>(routes: impl Iterator<Item = &'r RouteClaim>) -> impl Iterator<Item = String> {
+    let defaults = routes.filter(|route| route.prefix == 0 && route.table == 0);
+    defaults.map(|route| match route.destination {
+        IpAddr::V4(_) => "IPv4".to_owned(),
+        IpAddr::V6(_) => "IPv6".to_owned(),
+    })
 }
 
 fn interfaces_of(claims: &Claims) -> impl Iterator<Item = &str> {

@@ -16,6 +16,11 @@ const FLOW_EVENTS: &str = "/proc/sys/net/netfilter/nf_conntrack_events";
 const ROUTE: &str =
     "\n[[group.route]]\ndestination = \"198.51.100.0/24\"\ngateway = \"192.0.2.77\"\n";
 
+/// By a gateway on the wan.
+const DEFAULT: &str = "\n[[group.route]]\ndestination = \"0.0.0.0/0\"\ngateway = \"10.2.0.2\"\n";
+/// Of the vrrp plugin's process, as the worker sets it.
+const PRIORITY: u32 = 30;
+
 pub(super) const STATES: &[State] = &[
     State::warns(
         "an interface is down",
@@ -105,6 +110,28 @@ pub(super) const STATES: &[State] = &[
         |bed, _| change_routes(bed, |text| text + ROUTE),
         |bed, _| change_routes(bed, |text| text.replacen(ROUTE, "", 1)),
     ),
+    State::warns(
+        "a route refuses what the group's default route is for",
+        On::Active,
+        &[Struck("SP-0891")],
+        |bed, at| {
+            change_routes(bed, |text| text + DEFAULT)?;
+            bed.ip(at, "route add blackhole 128.0.0.0/1")
+        },
+        |bed, at| {
+            bed.ip(at, "route del blackhole 128.0.0.0/1")?;
+            change_routes(bed, |text| text.replacen(DEFAULT, "", 1))
+        },
+    )
+    .slow(),
+    State::warns(
+        "the vrrp plugin has lost its real-time priority",
+        On::Either,
+        &[Struck("SP-0892")],
+        |bed, at| schedule(bed, at, "--other --pid 0"),
+        |bed, at| schedule(bed, at, &format!("--fifo --pid {PRIORITY}")),
+    )
+    .slow(),
     State::warns(
         "a virtual address is set by hand",
         On::Either,
@@ -370,6 +397,14 @@ pub(super) const STATES: &[State] = &[
         |bed, at| chmod(&bed.etc(at).join("key"), 0o600),
     ),
 ];
+
+fn schedule(bed: &Bed<'_>, at: usize, how: &str) -> Result<()> {
+    let pid = bed.pair.process(at, "vrrp").ok_or("no vrrp plugin")?;
+    bed.site(at)
+        .ns
+        .shell(&format!("chrt {how} {pid}"))
+        .map(drop)
+}
 
 fn chmod(path: &Path, mode: u32) -> Result<()> {
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode))?)
