@@ -13,8 +13,8 @@ use crate::files::UnusedFiles;
 use crate::identity::LostIdentity;
 use crate::links::LinkFacts;
 use crate::machine::MachineDifference;
-use crate::own_packets::OwnTranslation;
 use crate::needs::Needs;
+use crate::own_packets::OwnTranslation;
 
 /// State of a check without a result yet. It counts as good.
 pub const STATE_UNKNOWN: u32 = spared_abi::CHECK_UNKNOWN;

@@ -160,6 +160,8 @@ ids! {
     WayRefused = "SP-0891",
     /// The elector has lost its real-time priority.
     RealTimeLost = "SP-0892",
+    /// Both nodes have one own address or MAC address.
+    SharedIdentity = "SP-0893",
 }
 
 /// Findings whose sentence goes on with "since".

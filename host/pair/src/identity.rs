@@ -20,7 +20,8 @@ pub struct LostIdentity {
     pub interface: String,
     /// The node that sends: the active one, or the backup with what it lost before.
     pub sender: String,
-    /// Its virtual MAC addresses that are dropped, or "adverts" and "IPv6 adverts".
+    /// Its virtual MAC addresses that are dropped, or "adverts" and "IPv6 adverts", or "address 192.0.2.2" that the
+    /// other node has as well.
     pub what: String,
     /// How it is lost.
     pub loss: Loss,
@@ -39,6 +40,8 @@ pub enum Loss {
     MacBefore,
     /// Stations answer its own MAC address, and not its virtual one.
     Unanswered,
+    /// Nothing is lost on the way: both nodes have one own address or MAC address there.
+    Shared,
 }
 
 /// Findings of all groups of a node, one for each network and active node.
@@ -64,6 +67,7 @@ pub(crate) fn findings(node: &NodeFacts, peer: &str) -> Vec<Finding> {
             Loss::Mac => return Some(mac_dropped(interface, sender, &what.join(", "))),
             // groups of one network may be active on either node
             Loss::MacBefore | Loss::Unanswered if is_explained => return None,
+            Loss::Shared => return Some(shared(&node.node, interface, sender, &what.join(", "))),
             Loss::Unanswered => return Some(mac_unanswered(interface, sender, &what.join(", "))),
             Loss::MacBefore => {
                 return Some(mac_dropped_before(interface, sender, &what.join(", ")));
@@ -86,6 +90,17 @@ fn mac_dropped(interface: &str, sender: &str, macs: &str) -> Finding {
     );
     let finding = Finding::new(Id::VirtualMacDropped, sender, interface, text);
     finding.todo(ALLOW)
+}
+
+fn shared(node: &str, interface: &str, sender: &str, what: &str) -> Finding {
+    let text = format!(
+        "{node}: {sender} has the same {what} on {interface}: stations reach either of both, and adverts of {sender} \
+         are taken for {node}'s own"
+    );
+    let finding = Finding::new(Id::SharedIdentity, node, interface, text);
+    finding.todo(format!(
+        "Give each node its own there: `ip address show dev {interface}` on both."
+    ))
 }
 
 fn mac_unanswered(interface: &str, sender: &str, macs: &str) -> Finding {
@@ -142,6 +157,28 @@ pub(crate) fn merge(found: &mut Vec<Finding>) {
             .iter()
             .any(|(node, interface)| (node, interface) == (&it.node, &it.thing));
         !(it.is(Id::AdvertsLost) && is_muted)
+    });
+    merge_shared(found);
+}
+
+/// What both nodes have is one fault, and the reason for all that seems to be lost there.
+fn merge_shared(found: &mut Vec<Finding>) {
+    let shared = found.iter().filter(|it| it.is(Id::SharedIdentity));
+    let shared = shared.map(|it| (it.thing.clone(), it.node.clone()));
+    let mut shared: Vec<(String, String)> = shared.collect();
+    shared.sort();
+    shared.dedup_by(|one, other| one.0 == other.0);
+    found.retain(|it| {
+        let Some((_, node)) = shared.iter().find(|(thing, _)| *thing == it.thing) else {
+            return true;
+        };
+        let follows = [
+            Id::AdvertsLost,
+            Id::VirtualMacDropped,
+            Id::VirtualMacUnanswered,
+        ];
+        let is_second = it.is(Id::SharedIdentity) && it.node != *node;
+        !(is_second || follows.iter().any(|id| it.is(*id)))
     });
 }
 

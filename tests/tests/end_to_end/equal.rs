@@ -99,10 +99,6 @@ fn what_differs_between_the_machines_is_told_by_both_until_it_is_equal() {
 
         here.ns.set(&[(SETTING, before.trim())])?;
         here.ns.shell("ip route replace default dev lan")?;
-        here.ns.nft(NETDEV)?;
-        let netdev = format!("SP-0803 {} table netdev quiet", there.name);
-        wait_told(&pair, [&[&netdev], &[&netdev]])?;
-        here.ns.nft("delete table netdev quiet")?;
         here.ns.nft("delete table inet office")?;
         let gone = [format!("SP-0803 {name} table inet office")];
         let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
@@ -116,6 +112,11 @@ fn what_differs_between_the_machines_is_told_by_both_until_it_is_equal() {
         wait_told(&pair, [&gone, &gone])?;
         // own addresses, counters and elements differ
         here.ns.nft(&rules(here))?;
+        wait_told(&pair, [&[], &[]])?;
+        here.ns.nft(NETDEV)?;
+        let netdev = format!("SP-0803 {} table netdev quiet", there.name);
+        wait_told(&pair, [&[&netdev], &[&netdev]])?;
+        here.ns.nft("delete table netdev quiet")?;
         wait_told(&pair, [&[], &[]])
     });
 }

@@ -240,6 +240,11 @@ impl NodeView<'_> {
                     let lost = lost_identity(interface, &text, Loss::Unanswered);
                     facts.lost.push(lost);
                 }
+                Some((interface, "shared")) => {
+                    facts
+                        .lost
+                        .push(lost_identity(interface, &text, Loss::Shared));
+                }
                 Some((interface, "virtual_mac_was_dropped")) => {
                     let lost = lost_identity(interface, &text, Loss::MacBefore);
                     facts.lost.push(lost);

@@ -121,3 +121,16 @@ fn a_silent_node_whose_adverts_are_heard_is_active_too() {
     );
     assert!(lines[1].contains("Let UDP port 3780 pass"), "{lines:?}");
 }
+
+#[test]
+fn an_address_that_both_nodes_have_is_one_finding_and_the_reason_for_lost_adverts() {
+    let what = "address 192.0.2.2";
+    let bed = Bed::with(|bed| {
+        both(bed, &lost("r1", "adverts", Loss::Adverts));
+        let theirs = &mut bed.peer().groups[0].lost;
+        theirs.push(lost("r1", what, Loss::Shared));
+    });
+    let wanted = "r2: r1 has the same address 192.0.2.2 on lan: stations reach either of both, and adverts of r1 are \
+                  taken for r2's own. Give each node its own there: `ip address show dev lan` on both. (SP-0893)";
+    assert_eq!(lines(&bed), [wanted]);
+}

@@ -5,9 +5,10 @@ use spared_sdk::Value;
 use super::Engine;
 use super::duplicates::text_of;
 use super::group::Group;
+use super::interface::Interface;
 use super::router::VirtualRouter;
 use crate::wire::heartbeat::{Families, Identity};
-use crate::wire::virtual_mac;
+use crate::wire::{Mac, virtual_mac};
 
 type Row = (String, Value);
 
@@ -19,6 +20,10 @@ pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<R
         let Some(there) = engine.interfaces.get(port.interface) else {
             continue;
         };
+        if let Some(what) = shared(group, index, there, now_ns) {
+            let key = format!("{}.interface.{}.shared", group.name, there.name);
+            rows.push((key, Value::Text(format!("{peer}: {what}"))));
+        }
         let (is_own, heard) = group.identity_heard(now_ns, index);
         let lost = match heard {
             Identity::Unknown | Identity::Heard => None,
@@ -51,6 +56,21 @@ pub(super) fn lost(engine: &Engine, group: &Group, now_ns: u64, rows: &mut Vec<R
             (key, Value::Text(format!("{}: {what}", named(is_own))))
         }));
     }
+}
+
+/// What the peer has there that is this node's own, by its heartbeats: each takes the other's adverts for its own.
+fn shared(group: &Group, index: usize, there: &Interface, now_ns: u64) -> Option<String> {
+    let port = group.ports.get(index).filter(|port| port.proof.is_some())?;
+    group.living_peer(now_ns)?;
+    // devices without hardware addresses have zeros
+    let is_mac = there.facts.mac != Mac::default() && port.peer_mac == Some(there.facts.mac);
+    if is_mac {
+        return Some(format!("MAC address {}", text_of(there.facts.mac)));
+    }
+    let routers = group.routers.iter().filter(|router| router.port == index);
+    let mut sources = routers.filter_map(|router| router.peer_source);
+    let source = sources.find(|source| there.facts.addresses.contains(source))?;
+    Some(format!("address {source}"))
 }
 
 /// The active node is proven on none of the group's networks.

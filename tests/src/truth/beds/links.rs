@@ -76,7 +76,7 @@ pub(super) const STATES: &[State] = &[
     ),
     State::warns(
         "the process of the firewall is stopped in its tracks",
-        On::Either,
+        On::Backup,
         &[Struck("SP-0504")],
         |bed, at| signal_firewall(bed, at, Signal::STOP),
         |bed, at| signal_firewall(bed, at, Signal::CONT),

@@ -133,6 +133,24 @@ pub(super) const STATES: &[State] = &[
     )
     .slow(),
     State::warns(
+        "a node has the other one's own address as well",
+        On::Backup,
+        // as that one hears adverts from it
+        &[Spared("SP-0893")],
+        |bed, at| {
+            bed.ip(
+                at,
+                &format!("addr add {}/24 dev wan", own(bed.site(1 - at))),
+            )
+        },
+        |bed, at| {
+            bed.ip(
+                at,
+                &format!("addr del {}/24 dev wan", own(bed.site(1 - at))),
+            )
+        },
+    ),
+    State::warns(
         "a virtual address is set by hand",
         On::Either,
         &[Struck("SP-0208")],

@@ -138,7 +138,8 @@ pub(super) const STATES: &[State] = &[
             bed.restore()?;
             (0..2).try_for_each(|site| bed.tell(site, &["reload"]))
         },
-    ),
+    )
+    .slow(),
     State::warns(
         "a service left the file while it runs",
         On::Both,

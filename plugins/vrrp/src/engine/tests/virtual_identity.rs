@@ -6,6 +6,7 @@ use super::duplicates::Net;
 use super::lab::{Dropped, Lab, MS, SECOND};
 use super::linked::{LINKS, by_quality, quality};
 use crate::engine::Table;
+use crate::engine::interface::InterfaceFacts;
 use crate::wire::{Family, virtual_mac};
 
 const VMAC: &str = "vrid = 7\nvmac = true\n";
@@ -102,6 +103,33 @@ fn without_a_virtual_mac_adverts_that_are_lost_are_filtered_and_nobody_is_asked(
     net.lab.dropped.clear();
     net.lab.run(500 * MS);
     both_say(&net, &[]);
+}
+
+#[test]
+fn an_address_or_a_mac_address_that_both_nodes_have_is_named_until_it_is_one_nodes_alone() {
+    let mut net = Net::new(Lab::linked(&by_quality(""), &LINKS));
+    net.lab.run(3 * SECOND);
+    let shared = |net: &Net, node: usize| net.lab.text(node, "g.interface.lan1.shared");
+    assert_eq!([shared(&net, 0), shared(&net, 1)], [None, None]);
+    let own = net.lab.nodes[1].facts["lan1"].clone();
+    let tell = |net: &mut Net, facts: &InterfaceFacts| {
+        let known = &mut net.lab.nodes[1].facts;
+        known.insert("lan1".to_owned(), facts.clone());
+        net.lab.tell_interface(1, "lan1", facts);
+        net.lab.run(3 * SECOND);
+    };
+    let mut both = own.clone();
+    both.addresses.push([10, 1, 0, 2].into());
+    tell(&mut net, &both);
+    let address = Some("r1: address 10.1.0.2".to_owned());
+    assert_eq!([shared(&net, 0), shared(&net, 1)], [None, address]);
+    let mac = net.lab.nodes[0].facts["lan1"].mac;
+    tell(&mut net, &InterfaceFacts { mac, ..own.clone() });
+    let what = "MAC address 02:00:00:00:01:02";
+    let named = ["r2", "r1"].map(|peer| Some(format!("{peer}: {what}")));
+    assert_eq!([shared(&net, 0), shared(&net, 1)], named);
+    tell(&mut net, &own);
+    assert_eq!([shared(&net, 0), shared(&net, 1)], [None, None]);
 }
 
 #[test]
