@@ -98,7 +98,7 @@ fn the_figures_of_the_readme_are_those_of_the_measurements() {
             found += 1;
         }
     }
-    assert_eq!(found, 8);
+    assert_eq!(found, 10);
 }
 
 #[test]

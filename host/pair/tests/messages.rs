@@ -37,7 +37,7 @@ fn a_section_says_what_to_type_and_what_one_sees_in_the_end() {
         let (fix, fixed) = after.split_once("**Fixed.**").expect("what one sees then");
         assert!(fix.contains('`'), "{heading}: no command: {fix}");
         let fixed = fixed.split("\n\n").next().unwrap_or_default();
-        let is_seen = ["`", "headline", "gone"]
+        let is_seen = ["`", "headline", "gone", "finding ends"]
             .iter()
             .any(|it| fixed.contains(it));
         assert!(is_seen, "{heading}: {fixed}");
