@@ -67,8 +67,12 @@ impl Group {
 
     /// E8, and E12 without which the active node's silence is none.
     fn waits_here(&self, engine: &Engine, peer: &str, now_ns: u64) -> Option<String> {
-        if self.expects_heartbeats(engine) && self.living_peer(now_ns).is_none() {
-            return Some(format!("it hears no heartbeats of {peer}"));
+        if self.expects_heartbeats(engine) {
+            match self.contact(now_ns) {
+                Contact::None => return Some(format!("it hears no heartbeats of {peer}")),
+                Contact::OneWay => return Some(format!("{peer} hears no heartbeats of it")),
+                Contact::Mutual => {}
+            }
         }
         let in_time_ns = now_ns.saturating_add(self.active_down_ns());
         (self.not_before_ns > in_time_ns).then(|| "its start_delay is not over".to_owned())

@@ -142,6 +142,25 @@ fn an_active_node_that_never_hears_its_backup_says_so() {
     }
 }
 
+/// What it sends is lost on every path, while it hears the active node.
+#[test]
+fn a_backup_that_nobody_hears_says_so() {
+    let mut lab = pair("");
+    let active = lab.active()[0];
+    let backup = 1 - active;
+    for path in ["lan1", "lan2", LINKS[0], LINKS[1]] {
+        lab.cut_one_way(path, backup, active);
+    }
+    lab.run(SECOND);
+    let [own, other] = [active + 1, backup + 1];
+    let said = waits(&lab, backup).unwrap_or_default();
+    assert_eq!(said, format!("r{own} hears no heartbeats of it"));
+    assert!(waits(&lab, active).is_some(), "r{other} is not heard");
+    lab.fix();
+    lab.run(2 * SECOND);
+    assert_eq!([waits(&lab, 0), waits(&lab, 1)], [None, None]);
+}
+
 // ---- links that are up and bring nothing -------------------------------------------------------
 
 fn deaf(lab: &Lab, node: usize) -> Vec<String> {
