@@ -21,7 +21,7 @@ export RUSTDOCFLAGS ?= -D warnings
 	bench-pairs test-bench \
 	soak soak-fence soak-guard soak-strangers soak-kinds soak-storm soak-pairs soak-forger soak-older soak-truth soak-overload soak-engines soak-networks soak-conntrack soak-sets soak-dhcp \
 	soak-ipsec soak-ipsec-orders soak-ipsec-pools soak-ipsec-truth soak-machines soak-paused soak-files soak-fuzz \
-	fuzz fuzz-seeds release programs notices install install-files install-units deb test-deb release-check clean
+	fuzz fuzz-seeds release programs notices install install-files install-units uninstall deb test-deb release-check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -334,6 +334,19 @@ install-files:
 	install -d $(DESTDIR)/etc/spared/plugins $(DESTDIR)/etc/spared/hooks/active.d \
 		$(DESTDIR)/etc/spared/hooks/backup.d $(DESTDIR)/etc/spared/hooks/fault.d
 	[ -e $(DESTDIR)/etc/spared/spared.toml ] || install -m 644 -t $(DESTDIR)/etc/spared etc/spared.toml
+
+# Plugins of others stay, and so do the folders of the configuration and of the state.
+uninstall: ## what `make install` has installed, without /etc/spared and /var/lib/spared
+	rm -f $(addprefix $(DESTDIR)/usr/lib/systemd/system/,spared.service spared-starter.service spared-starter.socket) \
+		$(DESTDIR)/usr/lib/sysusers.d/spared.conf \
+		$(addprefix $(DESTDIR)$(PREFIX)/,sbin/spared bin/sparectl bin/spared-plugin-check \
+			share/bash-completion/completions/sparectl share/fish/vendor_completions.d/sparectl.fish \
+			include/spared/plugin.h share/dbus-1/system.d/spared.conf share/doc/spared/THIRD-PARTY) \
+		$(DESTDIR)$(ZSH_COMPLETIONS)/_sparectl \
+		$(patsubst %,$(DESTDIR)$(PREFIX)/lib/spared/plugins/%.so,$(PLUGINS))
+	for page in docs/man/*.scd; do page=$$(basename $$page .scd); \
+		rm -f $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$$page; done
+	rmdir --ignore-fail-on-non-empty $(addprefix $(DESTDIR)$(PREFIX)/,include/spared share/doc/spared lib/spared/plugins lib/spared)
 
 deb: ## the Debian package, into target/deb
 	@$(needs) build docs deb
