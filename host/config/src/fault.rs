@@ -6,6 +6,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::syntax::explain;
+
 /// Faults of one file that are told, each with its line. A plugin may find as many as fit into a record.
 const TOLD_MAX: usize = 100;
 
@@ -72,9 +74,11 @@ impl Fault {
     /// Syntax error: the first that the parser found, if the text is not TOML.
     pub(super) fn of_syntax(file: &str, text: &str) -> Option<Self> {
         let error = DeTable::parse(text).err()?;
+        let (key, why) = explain(text, &error);
         Some(Self {
             line: error.span().map(|span| line_at(text, span.start)),
-            ..Self::whole(file, error.message().replace('\n', ", "))
+            key,
+            ..Self::whole(file, why)
         })
     }
 }
@@ -205,7 +209,7 @@ fn in_table<'d>(table: &'d DeTable<'d>, part: &str) -> Option<(usize, Place<'d>)
     Some((key.span().start, Place::Value(value.get_ref())))
 }
 
-fn line_at(text: &str, offset: usize) -> usize {
+pub(super) fn line_at(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or(text.as_bytes());
     before.iter().filter(|byte| **byte == b'\n').count() + 1
 }

@@ -45,6 +45,7 @@ mod plugin;
 mod restart;
 mod setting;
 mod subnet;
+mod syntax;
 #[cfg(test)]
 mod tests;
 

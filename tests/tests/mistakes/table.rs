@@ -80,7 +80,10 @@ pub const MISTAKES: &[Mistake] = &[
     Mistake {
         name: "a quotation mark that is not closed",
         files: &[("spared.toml", "node.name = \"r1\nrealtime = true\n")],
-        says: &["spared.toml:1: invalid basic string, expected `\"`", ONE],
+        says: &[
+            "spared.toml:1: a quotation mark is missing at the end of the text",
+            ONE,
+        ],
     },
     Mistake {
         name: "faults of spared.toml and of a plugin at once",
@@ -109,7 +112,7 @@ pub const MISTAKES: &[Mistake] = &[
             ("plugins/conntrack.toml", "batch = 1\n"),
         ],
         says: &[
-            "spared.toml:1: extra `=`, expected nothing",
+            "spared.toml:1: one `=` too many",
             "plugins/conntrack.toml:1: batch: unknown key, allowed: batch_interval, dynamic_nat, event_buffer_kib, exclude, expectations, include, local, mark_bit, min_age, proxied, resync_interval",
             "2 faults in 2 files",
         ],
@@ -455,7 +458,7 @@ pub const MISTAKES: &[Mistake] = &[
             "dynamic_nat = [\"wan0\" \"wan1\"]\n",
         )],
         says: &[
-            "plugins/conntrack.toml:1: missing comma between array elements, expected `,`",
+            "plugins/conntrack.toml:1: a comma is missing between two values",
             ONE,
         ],
     },
@@ -465,6 +468,9 @@ pub const MISTAKES: &[Mistake] = &[
             "plugins/conntrack.toml",
             "min_age = \"1s\"\nmin_age = \"2s\"\n",
         )],
-        says: &["plugins/conntrack.toml:2: duplicate key", ONE],
+        says: &[
+            "plugins/conntrack.toml:2: min_age: set twice in this section",
+            ONE,
+        ],
     },
 ];
